@@ -18,9 +18,9 @@ import (
 
 // ociCommands are the words of stories about artifacts on registries.
 var ociCommands = map[string]command{
-	"ociserver": ociServer,    // ociserver [USER PASSWORD]: a registry; sets $oci_url, its docker config is file docker.json
+	"ociserver": ociServer,    // ociserver [USER PASSWORD]: a registry at $oci_url; writes docker.json
 	"push":      pushFiles,    // push REPOSITORY:TAG FOLDER [REVISION]: the files of a folder become an artifact
-	"cosign":    cosign,       // cosign KEY REPOSITORY: the last push is signed; KEY.pub is written if there is no such key
+	"cosign":    cosign,       // cosign KEY REPOSITORY: signs the last push; makes KEY and KEY.pub if missing
 	"secret":    secretOfFile, // secret NAME KEY FILE: the hub gets a Secret whose key has the content of a file
 	"retag":     retagCommand, // retag REPOSITORY TAG FROM: a tag means what another one means
 }

@@ -38,8 +38,10 @@ func startHub(t *testing.T) *Hub {
 
 func startHubWith(t *testing.T, c connections) *Hub {
 	t.Helper()
-	h, err := New(Config{DataDir: t.TempDir(), Listen: "127.0.0.1:0", HTTPListen: "127.0.0.1:0", Log: slog.New(slog.DiscardHandler),
-		connections: c})
+	h, err := New(
+		Config{DataDir: t.TempDir(), Listen: "127.0.0.1:0", HTTPListen: "127.0.0.1:0", Log: slog.New(slog.DiscardHandler),
+			connections: c},
+	)
 	must(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)

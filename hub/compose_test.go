@@ -99,7 +99,8 @@ func TestInclude(t *testing.T) {
 	spoke.await("included-three")
 	r.awaitColumn("gitrepo", "", "fleet", "READY", "True")
 
-	_, err = r.admin().Delete(t.Context(), &adminv1.DeleteRequest{Key: sourceKey("GitRepository", "shared"), Confirmed: true})
+	_, err = r.admin().
+		Delete(t.Context(), &adminv1.DeleteRequest{Key: sourceKey("GitRepository", "shared"), Confirmed: true})
 	must(t, err)
 	columns = r.awaitColumn("gitrepo", "", "fleet", "READY", "False")
 	if want := "spec.include[0]: source not found: there is no GitRepository flux-system/shared"; !strings.Contains(
@@ -215,8 +216,12 @@ func TestGenerator(t *testing.T) {
 		t.Errorf("app-two has revision %q, had %q", now, two)
 	}
 
-	commit(t, fleet, map[string]string{"apps/three/x.yaml": configMap("of-three"), "clusters/three.yaml": ofArtifact("three"),
-		"clusters/four.yaml": ofArtifact("four")})
+	commit(
+		t,
+		fleet,
+		map[string]string{"apps/three/x.yaml": configMap("of-three"), "clusters/three.yaml": ofArtifact("three"),
+			"clusters/four.yaml": ofArtifact("four")},
+	)
 	r.reconcile(sourceKey("GitRepository", "fleet"))
 	spoke.await("of-three")
 	columns := r.awaitColumn("ks", "a", "four", "READY", "False")

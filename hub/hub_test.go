@@ -333,7 +333,9 @@ func TestNew_keys(t *testing.T) {
 func TestNew_locked(t *testing.T) {
 	dir := t.TempDir()
 	start(t, dir)
-	_, err := hub.New(hub.Config{DataDir: dir, Listen: "127.0.0.1:0", HTTPListen: "127.0.0.1:0", Log: slog.New(slog.DiscardHandler)})
+	_, err := hub.New(
+		hub.Config{DataDir: dir, Listen: "127.0.0.1:0", HTTPListen: "127.0.0.1:0", Log: slog.New(slog.DiscardHandler)},
+	)
 	if err == nil || !strings.Contains(err.Error(), "in use") {
 		t.Fatalf("got %v", err)
 	}

@@ -409,7 +409,9 @@ func TestLostDisk_api(t *testing.T) {
 	r.api.refuse = func(*http.Request) int { return http.StatusServiceUnavailable }
 	r.join(h, "prod", "token", "")
 	r.start()
-	r.awaitReady("the spoke's Secret and inventories in the cluster are not read yet: get Secret nave-system/nave-spoke-identity")
+	r.awaitReady(
+		"the spoke's Secret and inventories in the cluster are not read yet: get Secret nave-system/nave-spoke-identity",
+	)
 	r.api.mu.Lock()
 	r.api.refuse = nil
 	r.api.mu.Unlock()

@@ -35,11 +35,20 @@ var plan = []layer{
 		"spoke/internal/inventory", "spoke/internal/health",
 	}},
 	{"L4 what renderers stand on", []string{"hub/internal/render/tree", "hub/internal/render/seal"}},
-	{"L4 fetchers, renderers", []string{
-		"hub/internal/source/git", "hub/internal/source/oci", "hub/internal/source/plugin", "hub/internal/source/helmrepo", "hub/internal/source/bucket",
-		"hub/internal/source/compose",
-		"hub/internal/render/kustomize", "hub/internal/render/helm", "hub/internal/render/generate",
-	}},
+	{
+		"L4 fetchers, renderers",
+		[]string{
+			"hub/internal/source/git",
+			"hub/internal/source/oci",
+			"hub/internal/source/plugin",
+			"hub/internal/source/helmrepo",
+			"hub/internal/source/bucket",
+			"hub/internal/source/compose",
+			"hub/internal/render/kustomize",
+			"hub/internal/render/helm",
+			"hub/internal/render/generate",
+		},
+	},
 	{"L4 what stands on store and renderers", []string{
 		"hub/internal/loop", "hub/internal/release", "hub/internal/status",
 		"hub/internal/render/worker", "hub/internal/render/cache", "hub/internal/source/worker",
@@ -54,7 +63,10 @@ var plan = []layer{
 		[]string{"hub/internal/web", "spoke/internal/agent", "spoke/internal/membership"}},
 	{"L7 composition roots", []string{"=hub", "=spoke"}},
 	{"L8 commands", []string{"hub/cmd", "spoke/cmd"}},
-	{"L9 real parts for tests", []string{"e2e/gittest", "e2e/ocitest", "e2e/kubetest", "e2e/level", "e2e/sopstest", "e2e/s3test", "e2e/faults/proxy"}},
+	{
+		"L9 real parts for tests",
+		[]string{"e2e/gittest", "e2e/ocitest", "e2e/kubetest", "e2e/level", "e2e/sopstest", "e2e/s3test", "e2e/faults/proxy"},
+	},
 	{"L9 the harness, the reference", []string{"e2e/harness", "e2e/reference"}},
 	{"L9 stories, benchmarks, demo, tools", []string{"=e2e", "e2e/arch", "e2e/bench", "e2e/demo", "=e2e/faults",
 		"e2e/kubetest/prepare"}},

@@ -73,10 +73,12 @@ func TestArtifactGenerator(t *testing.T) {
 }
 
 func TestExternalArtifact(t *testing.T) {
-	const head = "apiVersion: source.toolkit.fluxcd.io/v1\nkind: ExternalArtifact\nmetadata: {name: x, namespace: b}\nspec:\n"
+	const head = "apiVersion: source.toolkit.fluxcd.io/v1\nkind: ExternalArtifact\n" +
+		"metadata: {name: x, namespace: b}\nspec:\n"
 	refuse(t, head+"  sourceRef: {apiVersion: example.com/v1, kind: Source, name: mine}\n", api.ClusterGraph,
 		"ExternalArtifact b/x", "nothing makes this artifact", "ArtifactGenerator")
-	composed := head + "  composition:\n    sources: [{alias: r, kind: GitRepository, name: g}]\n    copy: [{from: \"@r/x\", to: \"@artifact/\"}]\n"
+	composed := head + "  composition:\n    sources: [{alias: r, kind: GitRepository, name: g}]\n" +
+		"    copy: [{from: \"@r/x\", to: \"@artifact/\"}]\n"
 	s := sourceView(t, composed)
 	if want := (api.Key{Kind: "GitRepository", Namespace: "b", Name: "g"}); len(s.Inputs) != 1 || s.Inputs[0].Key != want {
 		t.Errorf("got inputs %v", s.Inputs)

@@ -89,7 +89,11 @@ func TestPassThrough(t *testing.T) {
 			t.Errorf("%s: %v, want %q", kind, err, want)
 		}
 	}
-	set := PassThroughOf([]string{"HelmRelease.helm.toolkit.fluxcd.io"}, nil, []string{"HelmRelease.helm.toolkit.fluxcd.io"})
+	set := PassThroughOf(
+		[]string{"HelmRelease.helm.toolkit.fluxcd.io"},
+		nil,
+		[]string{"HelmRelease.helm.toolkit.fluxcd.io"},
+	)
 	for text, want := range map[string]bool{
 		"{apiVersion: helm.toolkit.fluxcd.io/v2beta1, kind: HelmRelease, metadata: {name: a}}": true,
 		"{apiVersion: source.toolkit.fluxcd.io/v1, kind: HelmRepository, metadata: {name: a}}": false,

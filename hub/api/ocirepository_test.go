@@ -72,7 +72,8 @@ func TestOCIRepository_view(t *testing.T) {
 	}
 	keys := map[string]string{}
 	for _, more := range []string{"", "ref: {tag: a}", "ref: {semver: a}", "insecure: true", "ignore: x",
-		"layerSelector: {mediaType: a}", "secretRef: {name: a}", "certSecretRef: {name: a}", "proxySecretRef: {name: a}", "provider: aws",
+		"layerSelector: {mediaType: a}", "secretRef: {name: a}", "certSecretRef: {name: a}", "proxySecretRef: {name: a}",
+		"provider: aws",
 		"verify: {secretRef: {name: a}}"} {
 		more = strings.Replace(more, "semver: a", "semver: 1.x", 1)
 		key := view("url: oci://ghcr.io/name\n" + more).FetchKey(false)

@@ -31,7 +31,9 @@ func parseYAML(data []byte) ([]document, error) {
 		}
 		value, err := (&composer{}).document(node)
 		if err != nil {
-			err.(*ParseError).Document = number // no method of composer returns another error
+			if at := (*ParseError)(nil); errors.As(err, &at) {
+				at.Document = number
+			}
 			return nil, err
 		}
 		if value != nil {

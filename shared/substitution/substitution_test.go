@@ -99,7 +99,8 @@ func TestScalar_refused(t *testing.T) {
 
 // FuzzScalar compares with what Flux does to the same field, and holds the bound.
 func FuzzScalar(f *testing.F) {
-	for _, text := range []string{"${A}", "a${PORT}b", "${A//l/xyz}", "${X:-d}", "$$", "${A:1:2}", "${#A}", "'${A}", "${LIST}",
+	for _, text := range []string{"${A}", "a${PORT}b", "${A//l/xyz}", "${X:-d}", "$$", "${A:1:2}", "${#A}", "'${A}",
+		"${LIST}",
 		"a\n${A}\n", "# ${A}", "${A/#a/b}", "${A%%a*}", "${A=${PORT}}"} {
 		f.Add(text)
 	}

@@ -95,8 +95,21 @@ func FuzzFluxIgnore(f *testing.F) {
 	f.Add("# comment\n\\#x\n**/a/**\n!**\n[a-", "x.yaml\n!y.txt", "sub/\n")
 	f.Add("", "", "")
 	f.Add("deploy\n", "!x.yaml", "!deploy/sub/y.txt")
-	names := []string{"a", "app.yaml", "deploy/x.yaml", "deploy/sub/y.txt", "deploy/sub/z.yaml", "pic.png", ".github/w.yaml",
-		"sub/.travis.yml", "sub/.goreleaser.yml", ".sops.yaml", "sub/a.tar.gz", ".gitignore", "sub/.gitmodules"}
+	names := []string{
+		"a",
+		"app.yaml",
+		"deploy/x.yaml",
+		"deploy/sub/y.txt",
+		"deploy/sub/z.yaml",
+		"pic.png",
+		".github/w.yaml",
+		"sub/.travis.yml",
+		"sub/.goreleaser.yml",
+		".sops.yaml",
+		"sub/a.tar.gz",
+		".gitignore",
+		"sub/.gitmodules",
+	}
 	f.Fuzz(func(t *testing.T, root, inner, spec string) {
 		contents, dir := memory{}, t.TempDir()
 		all := map[string]string{".sourceignore": root, "deploy/.sourceignore": inner}

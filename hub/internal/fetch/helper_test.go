@@ -44,7 +44,8 @@ func TestHelper(t *testing.T) {
 	}
 	got, err := os.ReadFile(asked)
 	host := strings.TrimPrefix(server.URL(), "http://")
-	if want := "--profile fleet get\nprotocol=http\nhost=" + host + "\npath=fleet.git\n\n"; err != nil || string(got) != want {
+	if want := "--profile fleet get\nprotocol=http\nhost=" + host + "\npath=fleet.git\n\n"; err != nil ||
+		string(got) != want {
 		t.Errorf("the helper was asked %q, want %q, %v", got, want, err)
 	}
 	o := r.request("2", provider("azure"))
@@ -90,7 +91,10 @@ func TestParseHelpers(t *testing.T) {
 	if _, err := fetch.ParseHelpers([]string{"aws=a", "aws=b"}); err == nil {
 		t.Error("two helpers of one provider")
 	}
-	if h, err := fetch.ParseHelpers([]string{"aws=a  b", "azure=c"}); err != nil || fmt.Sprint(h) != "map[aws:[a b] azure:[c]]" {
+	if h, err := fetch.ParseHelpers(
+		[]string{"aws=a  b", "azure=c"},
+	); err != nil ||
+		fmt.Sprint(h) != "map[aws:[a b] azure:[c]]" {
 		t.Errorf("got %v, %v", h, err)
 	}
 }

@@ -59,6 +59,7 @@ func (s *Server) storeError(what, cluster string, err error) error {
 	if ended := status.FromContextError(err); ended.Code() != codes.Unknown {
 		return ended.Err()
 	}
+	//nolint:sloglint // every caller gives a constant
 	s.log.Error(what, telemetry.Cluster(cluster), telemetry.Err(err))
 	return status.Error(codes.Unavailable, "the hub cannot use its store; try again")
 }

@@ -48,7 +48,9 @@ func newRig(t *testing.T) *rig {
 	must(t, err)
 	r := &rig{t: t, store: store.OpenMemory(store.Twice), authority: authority, now: time.Now()}
 	authority.Now = r.clock
-	server := New(Config{Store: r.store, Authority: authority, TTL: time.Hour, Log: slog.New(slog.DiscardHandler), Now: r.clock})
+	server := New(
+		Config{Store: r.store, Authority: authority, TTL: time.Hour, Log: slog.New(slog.DiscardHandler), Now: r.clock},
+	)
 	r.service = server
 	r.server = r.credential(authority, identity.Hub, "hub")
 	config := identity.ServerTLS(r.server)
@@ -467,7 +469,10 @@ func TestRegister_bad_request(t *testing.T) {
 }
 
 func TestRegister_stores_no_token(t *testing.T) {
-	if key := store.TokenKey("secret"); key != manifest.DigestOf([]byte("secret")).String() || strings.Contains(key, "secret") {
+	if key := store.TokenKey(
+		"secret",
+	); key != manifest.DigestOf([]byte("secret")).String() ||
+		strings.Contains(key, "secret") {
 		t.Fatalf("key is %s", key)
 	}
 }

@@ -63,8 +63,8 @@ func TestExplain(t *testing.T) {
 		"spec.verify.anything": {"any-key": []byte("canary\"of-any-key\n")},
 	}
 	basic := base64.StdEncoding.EncodeToString([]byte("someone:s3cr3t canary"))
-	text := "someone, s3cr3t canary, s3cr3t+canary, canary\\\"of-any-key, " + basic + " url-canary\x1b[2J\u202e\r\n\u0085" +
-		strings.Repeat("and so on ", 1000)
+	text := "someone, s3cr3t canary, s3cr3t+canary, canary\\\"of-any-key, " + basic + " url-canary" +
+		"\x1b[2J\u202e\r\n\u0085" + strings.Repeat("and so on ", 1000)
 	err := Explain(fmt.Errorf("%w: %s", ErrUnreachable, text), "https://u:url-canary@h/x?token=canary", secrets)
 	got := err.Error()
 	if !errors.Is(err, ErrUnreachable) || len(got) > maxMessage ||

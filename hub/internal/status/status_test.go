@@ -305,7 +305,8 @@ func TestConditions(t *testing.T) {
 			f.Condition.Ready, f.Condition.Reason = "False", "InvalidCommitSignature"
 			f.Fetched = &store.Fetched{Artifact: &artifact.Artifact{Revision: "main@sha1:a", Digest: digest, FetchedAt: at(1),
 				Verification: artifact.Verification{Mode: "HEAD", Message: "verified"}}}
-		}), "Ready=False/InvalidCommitSignature ArtifactInStorage=True/Succeeded SourceVerified=False/InvalidCommitSignature"},
+		}), "Ready=False/InvalidCommitSignature ArtifactInStorage=True/Succeeded " +
+			"SourceVerified=False/InvalidCommitSignature"},
 		{"source_never_verified", hubs("GitRepository", "", func(f *Facts) {
 			f.Condition.Ready, f.Condition.Reason = "False", "VerificationError"
 		}), "Ready=False/VerificationError SourceVerified=False/VerificationError"},

@@ -450,12 +450,26 @@ func (r *rig) start(t *testing.T) (stop func()) {
 	reporter := report.New(r.out, log)
 	reporter.Connected(true)
 	a := New(Config{
-		Cluster: self, Keyring: keyring, Store: store, Hub: r.hub, Applier: r.cluster, Watcher: r.watch, Index: index,
-		Ledger: ledger.New(ledger.Config{}), Kubernetes: r.api, Reporter: reporter, Log: log, Now: r.now, Jitter: func() float64 { return 0 },
+		Cluster: self,
+		Keyring: keyring,
+		Store:   store,
+		Hub:     r.hub,
+		Applier: r.cluster,
+		Watcher: r.watch,
+		Index:   index,
+		Ledger: ledger.New(
+			ledger.Config{},
+		),
+		Kubernetes: r.api,
+		Reporter:   reporter,
+		Log:        log,
+		Now:        r.now,
+		Jitter:     func() float64 { return 0 },
 		Check: func(context.Context, bundle.ApplicationName, string, bundle.ObjectIdentity) (health.Report, error) {
 			return health.Report{}, nil
 		},
-		Data: r.inputs.data, Inputs: r.inputs,
+		Data:   r.inputs.data,
+		Inputs: r.inputs,
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup

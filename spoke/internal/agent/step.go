@@ -62,7 +62,7 @@ func (in offered) advance(m *model) []action {
 		return nil
 	}
 	m.offer, m.tries, m.reported, m.retryAt = &in.offer, 0, false, time.Time{}
-	return []action{receive{in.offer}}
+	return []action{receive(in)}
 }
 
 func (in received) advance(m *model) []action {

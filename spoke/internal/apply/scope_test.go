@@ -27,7 +27,8 @@ spec:
 func TestClusterScoped(t *testing.T) {
 	w := newWorld(t)
 	issuer := "apiVersion: scope.example.com/v1\nkind: Issuer\nmetadata: {name: x, namespace: $NS}\nspec: {a: 1}\n---\n"
-	class := "apiVersion: scheduling.k8s.io/v1\nkind: PriorityClass\nmetadata: {name: scoped, namespace: $NS}\nvalue: 5\n---\n"
+	class := "apiVersion: scheduling.k8s.io/v1\nkind: PriorityClass\n" +
+		"metadata: {name: scoped, namespace: $NS}\nvalue: 5\n---\n"
 	w.apply(issuers + class)
 	w.until("the kind is served", func(ctx context.Context) error {
 		_, err := w.client.Mapping(ctx, schema.GroupVersionKind{Group: "scope.example.com", Version: "v1", Kind: "Issuer"})

@@ -373,8 +373,8 @@ rules: []
 		return nil
 	})
 	w.apply(yaml + configMap("a", "1"))
-	if id := (manifest.ID{Group: "rbac.authorization.k8s.io", Kind: "ClusterRole", Name: w.namespace + "-whole"}); repaired() !=
-		0 || w.index.Drifted(id).Any() {
+	id := manifest.ID{Group: "rbac.authorization.k8s.io", Kind: "ClusterRole", Name: w.namespace + "-whole"}
+	if repaired() != 0 || w.index.Drifted(id).Any() {
 		t.Errorf("%d repairs, drift %+v", repaired(), w.index.Drifted(id))
 	}
 	w.apply("")

@@ -299,8 +299,11 @@ func FuzzFormats(f *testing.F) {
 
 // FuzzTextNode compares the quotes of texts with those of the encoder.
 func FuzzTextNode(f *testing.F) {
-	for _, text := range []string{"", "a", "off", "y", "1:30", "0x1f", "1e3", "~", "null", "2020-01-01", " a", "a ", "a: b",
-		"#a", "'", "\"", "a\nb", "a\n", "\n", " \n", "a\tb", "\x00", "\u2028", "é", "- a", "? a", "{a}", "*a", "&a", "!a", "%a", "@a",
+	for _, text := range []string{"", "a", "off", "y", "1:30", "0x1f", "1e3", "~", "null", "2020-01-01", " a", "a ",
+		"a: b",
+		"#a", "'", "\"", "a\nb", "a\n", "\n", " \n", "a\tb", "\x00", "\u2028", "é", "- a", "? a", "{a}", "*a", "&a", "!a",
+		"%a",
+		"@a",
 		"`a", "a\r\nb", "<<", "=", "\xff", "true", ".inf", "0b1", "1_000", "a #b", "---", "..."} {
 		f.Add(text)
 	}

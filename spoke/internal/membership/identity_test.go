@@ -82,7 +82,7 @@ func TestEstablish(t *testing.T) {
 			if holds := i.Credential().Certificate() != nil; holds != (test.want == nil) {
 				t.Errorf("it has a certificate: %t", holds)
 			}
-			if test.want == ErrCluster && len(kept) != len(test.kept) {
+			if errors.Is(test.want, ErrCluster) && len(kept) != len(test.kept) {
 				t.Error("what is kept was changed")
 			}
 		})

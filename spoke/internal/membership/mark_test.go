@@ -42,7 +42,13 @@ func TestMarker(t *testing.T) {
 			}
 			return nil
 		}
-		m := NewMarker("one", Marks{"one": number(3), "other": number(9)}, save, hub.acknowledge, slog.New(slog.DiscardHandler))
+		m := NewMarker(
+			"one",
+			Marks{"one": number(3), "other": number(9)},
+			save,
+			hub.acknowledge,
+			slog.New(slog.DiscardHandler),
+		)
 		ctx, cancel := context.WithCancel(t.Context())
 		var running sync.WaitGroup
 		running.Go(func() { m.Run(ctx) })

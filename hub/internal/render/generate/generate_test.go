@@ -53,7 +53,10 @@ func generated(t *testing.T, text string, folders ...string) (*render.Result, st
 			t.Fatal(err)
 		}
 	}
-	result, err := Renderer{}.Render(t.Context(), render.Request{Renderer: Name, Spec: renderable(t, text).Spec, Root: dir})
+	result, err := Renderer{}.Render(
+		t.Context(),
+		render.Request{Renderer: Name, Spec: renderable(t, text).Spec, Root: dir},
+	)
 	return result, dir, err
 }
 

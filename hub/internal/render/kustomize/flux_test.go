@@ -37,7 +37,12 @@ func (c fluxCluster) Get(_ context.Context, key client.ObjectKey, into client.Ob
 }
 
 // fluxSubstitute returns an object as Flux's library substitutes it.
-func fluxSubstitute(t testing.TB, cluster fluxCluster, ks *kustomizev1.Kustomization, o *manifest.Object) (string, error) {
+func fluxSubstitute(
+	t testing.TB,
+	cluster fluxCluster,
+	ks *kustomizev1.Kustomization,
+	o *manifest.Object,
+) (string, error) {
 	t.Helper()
 	spec, err := runtime.DefaultUnstructuredConverter.ToUnstructured(ks)
 	if err != nil {

@@ -110,7 +110,11 @@ func TestClearComment(t *testing.T) {
 func TestOnlyEncryptedComments(t *testing.T) {
 	const comment = "ENC[AES256_GCM,data:96ZSKcw=,iv:fFGXz1t+cCT7u962Y5LYMvcrkbtKvZx70fDUSdO6Yyk=,tag:fwfohkAAs7UWeRTyW1+GYw==,type:comment]"
 	metadata := "sops:\n  mac: " + strings.Replace(comment, "type:comment", "type:str", 1) + "\n"
-	out, file, err := sealFragments("a", []byte("list:\n  # clear\n  - "+comment+"\n  - "+comment+" # beside\n"+metadata), salt)
+	out, file, err := sealFragments(
+		"a",
+		[]byte("list:\n  # clear\n  - "+comment+"\n  - "+comment+" # beside\n"+metadata),
+		salt,
+	)
 	if err != nil {
 		t.Fatal(err)
 	}

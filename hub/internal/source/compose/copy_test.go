@@ -17,7 +17,8 @@ import (
 
 // external returns an ExternalArtifact that copies from the sources @a and @b.
 func external(copies, more string) string {
-	return "apiVersion: source.toolkit.fluxcd.io/v1\nkind: ExternalArtifact\nmetadata: {name: x}\nspec:\n  composition:\n" +
+	return "apiVersion: source.toolkit.fluxcd.io/v1\nkind: ExternalArtifact\n" +
+		"metadata: {name: x}\nspec:\n  composition:\n" +
 		"    sources: [{alias: a, kind: GitRepository, name: a}, {alias: b, kind: GitRepository, name: b}]\n" + more +
 		"    copy: " + copies + "\n"
 }
@@ -189,14 +190,31 @@ func unpacked(t testing.TB, archive []byte) (*artifact.Store, artifact.Artifact,
 	t.Helper()
 	s := artifact.New(t.TempDir())
 	// a source with its own ignore rules may have archives
-	in := storeAs(t, s, "main@1", []txtar.File{{Name: "x/chart.tgz", Data: archive}, {Name: "x/readme", Data: nil}}, new(string))
-	a, err := compose(t, s, external(`[{from: "@a/**/*.tgz", to: "@artifact/charts/", strategy: Extract}]`, ""), nil, nil, in, in)
+	in := storeAs(
+		t,
+		s,
+		"main@1",
+		[]txtar.File{{Name: "x/chart.tgz", Data: archive}, {Name: "x/readme", Data: nil}},
+		new(string),
+	)
+	a, err := compose(
+		t,
+		s,
+		external(`[{from: "@a/**/*.tgz", to: "@artifact/charts/", strategy: Extract}]`, ""),
+		nil,
+		nil,
+		in,
+		in,
+	)
 	return s, a, err
 }
 
 func TestExtract(t *testing.T) {
-	s, a, err := unpacked(t, pack(t, entry{"web/", "", tar.TypeDir, 0o755}, entry{"web/Chart.yaml", "name: web", tar.TypeReg, 0o644},
-		entry{"./web/run.sh", "#!", tar.TypeReg, 0o755}))
+	s, a, err := unpacked(
+		t,
+		pack(t, entry{"web/", "", tar.TypeDir, 0o755}, entry{"web/Chart.yaml", "name: web", tar.TypeReg, 0o644},
+			entry{"./web/run.sh", "#!", tar.TypeReg, 0o755}),
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -212,7 +230,13 @@ func TestExtract(t *testing.T) {
 			t.Errorf("%s: no error: %+v", name, a)
 		}
 	}
-	if _, _, err := unpacked(t, pack(t, entry{"big", strings.Repeat("0", 65<<20), tar.TypeReg, 0})); !errors.Is(err, artifact.ErrLimit) {
+	if _, _, err := unpacked(
+		t,
+		pack(t, entry{"big", strings.Repeat("0", 65<<20), tar.TypeReg, 0}),
+	); !errors.Is(
+		err,
+		artifact.ErrLimit,
+	) {
 		t.Errorf("a large file: %v", err)
 	}
 }

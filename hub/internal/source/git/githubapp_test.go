@@ -31,12 +31,11 @@ const appToken = "ghs_canary0123456789"
 // "jo".
 type github struct {
 	*httptest.Server
-	key     *rsa.PrivateKey
-	mu      sync.Mutex
-	calls   []string
-	issuer  string
-	life    time.Duration
-	problem string // of an answer with status 403 that has the token in it
+	key    *rsa.PrivateKey
+	mu     sync.Mutex
+	calls  []string
+	issuer string
+	life   time.Duration
 }
 
 func newGitHub(t *testing.T) *github {

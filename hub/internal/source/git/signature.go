@@ -216,7 +216,7 @@ func (k publicKeys) checkSSH(o signedObject) (string, error) {
 // checkStrength refuses signatures with SHA-1, and those of a security key that nobody touched, as OpenSSH does.
 func checkStrength(s *sshsig.Signature) error {
 	switch {
-	case s.Signature.Format == ssh.KeyAlgoRSA || s.Signature.Format == ssh.InsecureKeyAlgoDSA:
+	case s.Signature.Format == ssh.KeyAlgoRSA || s.Signature.Format == "ssh-dss":
 		return errors.New("it is made with SHA-1")
 	case strings.HasPrefix(s.PublicKey.Type(), "sk-") && (len(s.Signature.Rest) == 0 || s.Signature.Rest[0]&1 == 0):
 		return errors.New("nobody touched the security key")

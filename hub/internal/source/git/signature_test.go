@@ -34,7 +34,12 @@ func TestSplitCommit(t *testing.T) {
 			}
 		})
 	}
-	if _, err := splitCommit([]byte(plainHeaders + "gpgsig a\n b\ngpgsig c\n\nhi")); !errors.Is(err, source.ErrCommitSignature) {
+	if _, err := splitCommit(
+		[]byte(plainHeaders + "gpgsig a\n b\ngpgsig c\n\nhi"),
+	); !errors.Is(
+		err,
+		source.ErrCommitSignature,
+	) {
 		t.Errorf("two signatures: %v", err)
 	}
 }

@@ -32,7 +32,8 @@ func newPGP(t *testing.T, algorithm string) signer {
 		_ = os.RemoveAll(home)
 	})
 	gpg := func(args ...string) string {
-		out, err := exec.Command("gpg", append([]string{"--homedir", home, "--batch", "--passphrase", ""}, args...)...).Output()
+		out, err := exec.Command("gpg", append([]string{"--homedir", home, "--batch", "--passphrase", ""}, args...)...).
+			Output()
 		if err != nil {
 			t.Fatalf("gpg %v: %v", args, err)
 		}
@@ -54,7 +55,8 @@ func newPGP(t *testing.T, algorithm string) signer {
 func newSSH(t *testing.T, algorithm string) signer {
 	t.Helper()
 	key := filepath.Join(t.TempDir(), "key")
-	if out, err := exec.Command("ssh-keygen", "-q", "-t", algorithm, "-N", "", "-C", "jo", "-f", key).CombinedOutput(); err != nil {
+	if out, err := exec.Command("ssh-keygen", "-q", "-t", algorithm, "-N", "", "-C", "jo", "-f", key).
+		CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
 	public, err := os.ReadFile(key + ".pub")
@@ -75,7 +77,8 @@ func (w *world) signed(s signer, text, tag string) string {
 	w.do(os.WriteFile(filepath.Join(w.repo.WorkTree(), "a"), []byte(text), 0o600))
 	for _, args := range [][]string{
 		{"add", "-A"}, append(s.options, "commit", "-q", "-S", "-m", text+"\n\nmore"),
-		append(s.options, "tag", "-s", "-m", "release "+tag+"\n\nmore", tag), {"push", "-q", "origin", "HEAD", "refs/tags/" + tag},
+		append(s.options, "tag", "-s", "-m", "release "+tag+"\n\nmore", tag),
+		{"push", "-q", "origin", "HEAD", "refs/tags/" + tag},
 	} {
 		if _, err := w.repo.Git(args...); err != nil {
 			w.Fatal(err)

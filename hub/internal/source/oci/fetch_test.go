@@ -84,10 +84,14 @@ func (w *world) fetch(s spec, named secrets, last *artifact.Artifact) (artifact.
 		Object: api.StoredObject(api.Key{Kind: api.OCIRepositoryKind}, object), Secrets: named, Timeout: w.timeout,
 		Network: dial.Policy{Allow: w.allow},
 	}
-	return w.store.Make(w.Context(), last, func(ws artifact.Workspace, last *artifact.Artifact) (artifact.Artifact, error) {
-		r.Workspace, r.Last = ws, last
-		return source.Limited{Fetcher: w.fetcher}.Fetch(w.Context(), r)
-	})
+	return w.store.Make(
+		w.Context(),
+		last,
+		func(ws artifact.Workspace, last *artifact.Artifact) (artifact.Artifact, error) {
+			r.Workspace, r.Last = ws, last
+			return source.Limited{Fetcher: w.fetcher}.Fetch(w.Context(), r)
+		},
+	)
 }
 
 // must fetches and fails the test on an error.

@@ -41,12 +41,19 @@ func FuzzUnpack(f *testing.F) {
 
 // FuzzBundle reads any bundle, and whether its statement names a digest.
 func FuzzBundle(f *testing.F) {
-	f.Add([]byte(`{"dsseEnvelope":{"payload":"e30=","payloadType":"application/vnd.in-toto+json","signatures":[{"sig":"YQ=="}]}}`))
+	f.Add(
+		[]byte(
+			`{"dsseEnvelope":{"payload":"e30=","payloadType":"application/vnd.in-toto+json","signatures":[{"sig":"YQ=="}]}}`,
+		),
+	)
 	f.Add([]byte(`{"dsseEnvelope":{"signatures":[{}]},"verificationMaterial":{"certificate":{"rawBytes":"YQ=="}}}`))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		found, _ := readBundle(text)
 		for _, s := range found {
-			if err := s.names(v1.Hash{Algorithm: "sha256", Hex: "none"}); err == nil && !bytes.Contains(s.signed, []byte(statementType)) {
+			if err := s.names(
+				v1.Hash{Algorithm: "sha256", Hex: "none"},
+			); err == nil &&
+				!bytes.Contains(s.signed, []byte(statementType)) {
 				t.Fatal("accepted what is no statement")
 			}
 			_ = identityOf(s.certificate)
