@@ -31,9 +31,12 @@ func TestArtifactGenerator(t *testing.T) {
 	for text, words := range map[string][]string{
 		generatorHead + oneSource: {"spec.artifacts", "Required"},
 		generatorHead + "  sources: []\n  artifacts: [{name: web, copy: " + oneCopy + "}]\n": {"spec.sources", "1 to 1000"},
-		strings.Replace(artifact(""), "alias: repo", "alias: Repo", 1):                       {"spec.sources[0].alias", "small letters"},
-		strings.Replace(artifact(""), "kind: GitRepository", "kind: HelmChart", 1):           {"spec.sources[0].kind", "not supported yet"},
-		strings.Replace(artifact(""), "kind: GitRepository", "kind: Secret", 1):              {"spec.sources[0].kind", "GitRepository"},
+		strings.Replace(artifact(""), "alias: repo", "alias: Repo", 1): {
+			"spec.sources[0].alias", "small letters"},
+		strings.Replace(artifact(""), "kind: GitRepository", "kind: HelmChart", 1): {
+			"spec.sources[0].kind", "not supported yet"},
+		strings.Replace(artifact(""), "kind: GitRepository", "kind: Secret", 1): {
+			"spec.sources[0].kind", "GitRepository"},
 		strings.Replace(artifact(""), "sources: [", "sources: [{alias: repo, kind: GitRepository, name: b}, ", 1): {
 			"spec.sources[1].alias", "Duplicate"},
 		strings.Replace(artifact(""), "artifacts: [", "artifacts: [{name: web, copy: "+oneCopy+"}, ", 1): {
