@@ -145,6 +145,7 @@ func (h *hostileHub) Explain(ctx context.Context, q *adminv1.ExplainRequest) (*a
 	}
 	if h.hangs {
 		<-ctx.Done()
+		return nil, status.FromContextError(ctx.Err()).Err()
 	}
 	return unary[adminv1.ExplainRequest, adminv1.ExplainResponse](h, q)
 }
