@@ -5,7 +5,6 @@ import (
 	"net/url"
 	"strings"
 
-	"github.com/fluxcd/pkg/apis/meta"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -98,14 +97,9 @@ func badEndpoint(e string) bool {
 
 // bucketSecrets returns the Secrets that a Bucket names.
 func bucketSecrets(b *sourcev1.Bucket) (found []SecretReference) {
-	add := func(field string, ref *meta.LocalObjectReference) {
-		if ref != nil {
-			found = append(found, SecretReference{Field: field, Name: ref.Name})
-		}
-	}
-	add("spec.secretRef", b.Spec.SecretRef)
-	add("spec.certSecretRef", b.Spec.CertSecretRef)
-	add("spec.proxySecretRef", b.Spec.ProxySecretRef)
+	found = addSecret(found, "spec.secretRef", b.Spec.SecretRef)
+	found = addSecret(found, "spec.certSecretRef", b.Spec.CertSecretRef)
+	found = addSecret(found, "spec.proxySecretRef", b.Spec.ProxySecretRef)
 	return found
 }
 

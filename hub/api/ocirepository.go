@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"github.com/Masterminds/semver/v3"
-	"github.com/fluxcd/pkg/apis/meta"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -145,16 +144,11 @@ func checkOCIReference(ref *sourcev1.OCIRepositoryRef, path *field.Path) (errs f
 
 // ociSecrets returns the Secrets that an OCIRepository names.
 func ociSecrets(o *sourcev1.OCIRepository) (found []SecretReference) {
-	add := func(field string, ref *meta.LocalObjectReference) {
-		if ref != nil {
-			found = append(found, SecretReference{Field: field, Name: ref.Name})
-		}
-	}
-	add("spec.secretRef", o.Spec.SecretRef)
-	add("spec.certSecretRef", o.Spec.CertSecretRef)
-	add("spec.proxySecretRef", o.Spec.ProxySecretRef)
+	found = addSecret(found, "spec.secretRef", o.Spec.SecretRef)
+	found = addSecret(found, "spec.certSecretRef", o.Spec.CertSecretRef)
+	found = addSecret(found, "spec.proxySecretRef", o.Spec.ProxySecretRef)
 	if v := o.Spec.Verify; v != nil {
-		add("spec.verify.secretRef", v.SecretRef)
+		found = addSecret(found, "spec.verify.secretRef", v.SecretRef)
 	}
 	return found
 }

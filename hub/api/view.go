@@ -6,6 +6,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/fluxcd/pkg/apis/meta"
+
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/manifest"
 )
@@ -38,6 +40,14 @@ type Source struct {
 type SecretReference struct {
 	Field string // spec.secretRef
 	Name  string
+}
+
+// addSecret adds the Secret that a field names. A nil reference names none.
+func addSecret(all []SecretReference, field string, ref *meta.LocalObjectReference) []SecretReference {
+	if ref == nil {
+		return all
+	}
+	return append(all, SecretReference{Field: field, Name: ref.Name})
 }
 
 // FetchKey returns a digest over the kind of a source, its Identity, its Secrets and its Composition. Sources of all
