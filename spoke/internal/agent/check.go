@@ -61,7 +61,7 @@ func (act verify) perform(a *Agent) {
 		for _, m := range v.Mappings() {
 			_, err := a.Kubernetes.List(a.base, m, kube.Scope{Selector: inventory.Label}, func(l kube.Live) error {
 				item, ours := v.Items[l.ID.ID()]
-				found[l.ID.ID()] = ours && !item.Judge(l).Any()
+				found[l.ID.ID()] = ours && !item.Judge(l, act.name).Any()
 				return nil
 			})
 			if err != nil {

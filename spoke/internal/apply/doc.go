@@ -5,8 +5,8 @@
 //  1. skip   objects that are recorded with the same digest and did not drift: no request
 //  2. save   the inventory in which every object that is about to change is marked, so that a crash loses no object
 //  3. load   the plaintext of an object, when there is memory for it, and only for as long as it is being sent
-//  4. apply  one PATCH an object; kubectl's fields are taken over; if an immutable field changes and force is allowed,
-//     the object is made anew
+//  4. apply  one PATCH an object; fields of kubectl and of Flux are taken over; if an immutable field changes and
+//     force is allowed, the object is made anew
 //  5. prune  objects that left, after everything was applied, in reverse order, Namespaces last
 //  6. save   the inventory as it is now
 //

@@ -88,15 +88,16 @@ func (r *run) place(ctx context.Context, d Object, o *manifest.Object) (result, 
 	return r.patch(ctx, d, o, item)
 }
 
-// patch applies an object: in one request, unless a field is immutable or kubectl owns fields.
+// patch applies an object: in one request, unless a field is immutable or fields are to be taken over.
 func (r *run) patch(ctx context.Context, d Object, o *manifest.Object, item inventory.Item) (result, error) {
 	if err := r.share(ctx, o, item.Mode); err != nil {
 		return result{}, err
 	}
 	opts := kube.ApplyOptions{Whole: wholeOf(d)}
 	applied, err := r.client.Apply(ctx, o, opts)
-	if kube.ReasonOf(err) == kube.Invalid && item.Mode == inventory.Override {
-		applied, err = r.clear(ctx, o, opts, err)
+	owners := item.Mode.Takeover(r.Application)
+	if kube.ReasonOf(err) == kube.Invalid && owners != (kube.Takeover{}) {
+		applied, err = r.clear(ctx, o, opts, owners, err)
 	}
 	if kube.ReasonOf(err) == kube.Immutable && forced(o, r.Force) {
 		if holdsOthers(o) {
@@ -108,8 +109,8 @@ func (r *run) patch(ctx context.Context, d Object, o *manifest.Object, item inve
 		return result{}, err
 	}
 	created := applied.Created
-	if item.Mode == inventory.Override && len(applied.Adoptable) > 0 {
-		if applied, err = r.takeOver(ctx, o, opts, applied); err != nil {
+	if len(owners.Managers(applied.Live)) > 0 {
+		if applied, err = r.takeOver(ctx, o, opts, owners, applied); err != nil {
 			return result{}, err
 		}
 	}
@@ -124,27 +125,28 @@ func (r *run) patch(ctx context.Context, d Object, o *manifest.Object, item inve
 	return out, nil
 }
 
-// clear applies again after an object was found invalid because of fields that kubectl added, such as a second port of
-// a Service without a name. If kubectl added none, clear returns the refusal.
-func (r *run) clear(ctx context.Context, o *manifest.Object, opts kube.ApplyOptions, refused error) (kube.Applied,
-	error) {
+// clear applies again after an object was found invalid because of fields that are to be taken over, such as a second
+// port of a Service without a name. If there are none, clear returns the refusal.
+func (r *run) clear(ctx context.Context, o *manifest.Object, opts kube.ApplyOptions, owners kube.Takeover,
+	refused error) (kube.Applied, error) {
 	live, err := r.client.Look(ctx, kube.Identify(o), false)
-	if err != nil || len(live.Adoptable) == 0 {
+	if err != nil || len(owners.Managers(live)) == 0 {
 		return kube.Applied{}, refused
 	}
-	if err := r.client.Adopt(ctx, live); err != nil {
+	if err := r.client.Adopt(ctx, live, owners); err != nil {
 		return kube.Applied{}, err
 	}
 	return r.client.Apply(ctx, o, opts)
 }
 
-// takeOver makes us the owner of the fields that kubectl wrote, and applies again, which removes those that are not
-// desired. This undoes `kubectl edit` and `kubectl apply` as Flux does.
-func (r *run) takeOver(ctx context.Context, o *manifest.Object, opts kube.ApplyOptions,
+// takeOver makes us the owner of the fields of the Takeover's managers, and applies again, which removes those that are
+// not desired. This undoes `kubectl edit` and `kubectl apply` as Flux does, and removes what Flux or Argo CD applied
+// and Git does not have any more.
+func (r *run) takeOver(ctx context.Context, o *manifest.Object, opts kube.ApplyOptions, owners kube.Takeover,
 	applied kube.Applied) (kube.Applied, error) {
 	const most = 3 // others may write between the two requests
 	for attempt := 1; ; attempt++ {
-		err := r.client.Adopt(ctx, applied.Live)
+		err := r.client.Adopt(ctx, applied.Live, owners)
 		if err != nil && kube.ReasonOf(err) != kube.Conflict {
 			return applied, err
 		}
@@ -153,7 +155,7 @@ func (r *run) takeOver(ctx context.Context, o *manifest.Object, opts kube.ApplyO
 			return applied, failed
 		}
 		applied = again
-		if len(applied.Adoptable) == 0 || attempt == most {
+		if len(owners.Managers(applied.Live)) == 0 || attempt == most {
 			return applied, nil
 		}
 	}

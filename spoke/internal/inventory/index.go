@@ -194,7 +194,7 @@ func (x *Index) end(id manifest.ID, e *entry) {
 	}
 	late := *e.waiting
 	e.waiting = nil
-	if late.missing || e.item.Judge(late.live).Any() {
+	if late.missing || e.item.Judge(late.live, e.app).Any() {
 		x.doubts[id] = true
 		x.doubtful.Raise()
 	}
@@ -231,7 +231,7 @@ func (e *entry) judge(l kube.Live, missing bool) Drift {
 	atWork := e.health.Status == sharedhealth.InProgress || e.health.Status == sharedhealth.Terminating
 	d := e.item.judgeMissing(atWork)
 	if !missing {
-		d = e.item.Judge(l)
+		d = e.item.Judge(l, e.app)
 	}
 	news := d.Any() && d.Kind != e.drift.Kind
 	if d.Any() {

@@ -18,10 +18,22 @@ type Mode string
 // The modes.
 const (
 	Override     Mode = ""             // every field is ours; fields that kubectl added go
-	Merge        Mode = "Merge"        // every field is ours; fields that others added stay
+	Merge        Mode = "Merge"        // every field is ours; fields that others added stay, Flux's of before excepted
 	IfNotPresent Mode = "IfNotPresent" // created when missing, then left alone
 	Ignore       Mode = "Ignore"       // neither applied, nor repaired, nor pruned
 )
+
+// Takeover returns whose fields become ours when an object of the Application is applied in this mode. Flux's fields of
+// before are not another's: Flux removes them itself in mode Merge, when they leave Git.
+func (m Mode) Takeover(app bundle.ApplicationName) kube.Takeover {
+	switch m {
+	case Override:
+		return kube.Takeover{ByHand: true, Application: app}
+	case Merge:
+		return kube.Takeover{Application: app}
+	}
+	return kube.Takeover{}
+}
 
 // Item is the record of one object.
 type Item struct {

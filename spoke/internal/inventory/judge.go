@@ -3,6 +3,7 @@ package inventory
 import (
 	"strconv"
 
+	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/spoke/internal/kube"
 )
 
@@ -18,7 +19,7 @@ type DriftKind string
 
 // The kinds of drift.
 const (
-	Changed  DriftKind = "changed"  // another manager owns fields of ours, or kubectl added fields
+	Changed  DriftKind = "changed"  // another manager owns fields of ours, or fields are to be taken over
 	Missing  DriftKind = "missing"  // the object does not exist
 	Replaced DriftKind = "replaced" // another object has its name
 )
@@ -26,9 +27,9 @@ const (
 // Any reports whether there is drift.
 func (d Drift) Any() bool { return d.Kind != "" }
 
-// Judge returns the drift of a live object from its item. The fields' values need not be known: the API
-// server takes a field out of our manager's managedFields entry as soon as another manager changes the field.
-func (i Item) Judge(l kube.Live) Drift {
+// Judge returns the drift of a live object of an Application from its item. The fields' values need not be known: the
+// API server takes a field out of our manager's managedFields entry as soon as another manager changes the field.
+func (i Item) Judge(l kube.Live, app bundle.ApplicationName) Drift {
 	switch {
 	case i.Mode == Ignore || i.Mode == IfNotPresent || i.UID == "":
 		return Drift{}
@@ -40,8 +41,9 @@ func (i Item) Judge(l kube.Live) Drift {
 		return Drift{} // restored from the cluster after the loss of the disk, without fields
 	case l.Managed != i.Managed:
 		return Drift{Kind: Changed, By: l.Others}
-	case i.Mode == Override && len(l.Adoptable) > 0:
-		return Drift{Kind: Changed, By: l.Adoptable}
+	}
+	if by := i.Mode.Takeover(app).Managers(l); len(by) > 0 {
+		return Drift{Kind: Changed, By: by}
 	}
 	return Drift{}
 }

@@ -3,6 +3,7 @@ package inventory
 import (
 	"testing"
 
+	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/spoke/internal/kube"
 )
@@ -38,7 +39,7 @@ func TestJudge(t *testing.T) {
 			kube.Live{UID: "u", ResourceVersion: "a", Managed: theirs}, Changed},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if got := c.item.Judge(c.live); got.Kind != c.want {
+			if got := c.item.Judge(c.live, bundle.ApplicationName{}); got.Kind != c.want {
 				t.Errorf("%q, want %q", got.Kind, c.want)
 			}
 		})

@@ -9,7 +9,7 @@
 //  1. Connect returns a Client; As returns another that impersonates a ServiceAccount over the same connections.
 //  2. Mapping finds where the API serves a kind, with one request for each group and version. Warm takes mappings from
 //     disk.
-//  3. Apply sends one PATCH; Adopt takes over the fields that kubectl owns; Look, Get, List, Delete and Watch read and
-//     delete.
+//  3. Apply sends one PATCH; Adopt takes over the fields of kubectl and Flux; Look, Get, List, Delete and Watch read
+//     and delete.
 //  4. Every error is an *Error with a Reason. Texts of the API server are interpreted in error.go and nowhere else.
 package kube

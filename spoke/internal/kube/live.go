@@ -30,6 +30,8 @@ type Live struct {
 	Others []string
 	// Adoptable are those of Others that own fields by hand, and whose fields Adopt takes over.
 	Adoptable []string
+	// Predecessors are those of Others that applied the object for an owner that its labels or annotations name.
+	Predecessors []Predecessor
 	// Scaled reports that another manager has set spec.replicas by the scale subresource.
 	Scaled bool
 	// Deleting is true from the deletion until the last finalizer is removed.
@@ -76,7 +78,7 @@ func readWhole(body []byte, m Mapping) (*manifest.Object, error) {
 	return o, nil
 }
 
-// readManagers derives Managed, AppliedAt, Others and Adoptable.
+// readManagers derives Managed, AppliedAt, Others, Adoptable, Predecessors and Scaled.
 func (l *Live) readManagers(ours string) {
 	byTime := slices.Clone(l.managers)
 	slices.SortStableFunc(byTime, func(a, b metav1.ManagedFieldsEntry) int { return writtenAt(b).Compare(writtenAt(a)) })
@@ -91,6 +93,7 @@ func (l *Live) readManagers(ours string) {
 			if adoptable(m) {
 				l.Adoptable = appendNew(l.Adoptable, m.Manager)
 			}
+			l.Predecessors = append(l.Predecessors, l.predecessors(m)...)
 		}
 	}
 }

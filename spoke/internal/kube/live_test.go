@@ -56,7 +56,7 @@ func TestAdopted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	entries, err := adopted(l.managers, FieldManager, l.ID)
+	entries, err := adopted(l, FieldManager, Takeover{ByHand: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,6 +77,6 @@ func FuzzReadLive(f *testing.F) {
 		if err == nil && l.Object == nil {
 			t.Error("neither an object nor an error")
 		}
-		_, _ = adopted(l.managers, FieldManager, l.ID)
+		_, _ = adopted(l, FieldManager, Takeover{ByHand: true})
 	})
 }

@@ -51,14 +51,14 @@ func (c *Client) Apply(ctx context.Context, o *manifest.Object, opts ApplyOption
 	return Applied{Live: live, Mapping: r.mapping, Created: code == http.StatusCreated}, wrong("apply", r.object, err)
 }
 
-// Adopt makes our manager the owner of all fields that live's adoptable managers own, so that the next apply removes
-// fields that are not desired. If the object changed since live was read, the reason of the error is Conflict.
-func (c *Client) Adopt(ctx context.Context, live Live) error {
+// Adopt makes our manager the owner of all fields of the managers that the Takeover includes, so that the next apply
+// removes fields that are not desired. If the object changed since live was read, the reason of the error is Conflict.
+func (c *Client) Adopt(ctx context.Context, live Live, t Takeover) error {
 	r, err := c.on(ctx, "adopt", live.ID)
 	if err != nil {
 		return err
 	}
-	entries, err := adopted(live.managers, FieldManager, live.ID)
+	entries, err := adopted(live, FieldManager, t)
 	if err != nil {
 		return wrong("adopt", r.object, err)
 	}
@@ -76,20 +76,19 @@ func (c *Client) Adopt(ctx context.Context, live Live) error {
 	return err
 }
 
-// adopted returns the entries with the adoptable ones merged into ours.
-func adopted(entries []metav1.ManagedFieldsEntry, ours string,
-	id bundle.ObjectIdentity) ([]metav1.ManagedFieldsEntry, error) {
-	gv := schema.GroupVersion{Group: id.Group, Version: id.Version}
+// adopted returns the entries of a live object, with those that the Takeover includes merged into ours.
+func adopted(live Live, ours string, t Takeover) ([]metav1.ManagedFieldsEntry, error) {
+	gv := schema.GroupVersion{Group: live.ID.Group, Version: live.ID.Version}
 	mine := metav1.ManagedFieldsEntry{Manager: ours, Operation: metav1.ManagedFieldsOperationApply,
 		APIVersion: gv.String(), FieldsType: "FieldsV1"}
 	fields := map[string]any{}
 	var rest []metav1.ManagedFieldsEntry
-	for _, e := range entries {
+	for _, e := range live.managers {
 		own := appliedBy(e, ours)
 		if own {
 			mine = e
 		}
-		if !own && !adoptable(e) {
+		if !own && !t.includes(live, e) {
 			rest = append(rest, e)
 			continue
 		}

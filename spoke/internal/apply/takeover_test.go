@@ -1,0 +1,132 @@
+package apply_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/navefleet/nave/spoke/internal/apply"
+	"github.com/navefleet/nave/spoke/internal/kube"
+)
+
+// asFlux applies YAML as a manager of Flux does, with the labels of the test's application.
+func (w *world) asFlux(manager, yaml string) {
+	w.t.Helper()
+	for _, d := range w.desired(w.labelled(yaml)) {
+		loaded, err := d.Load(w.t.Context())
+		w.must(err)
+		_, err = w.client.Apply(w.t.Context(), loaded.Object, kube.ApplyOptions{FieldManager: manager})
+		w.must(err)
+	}
+}
+
+// labelled puts Flux's labels into the metadata of ConfigMaps and of the test's Deployment, as the hub does too.
+func (w *world) labelled(yaml string) string {
+	return strings.ReplaceAll(yaml, "namespace: $NS", fmt.Sprintf("namespace: $NS, labels: {"+
+		"kustomize.toolkit.fluxcd.io/name: %s, kustomize.toolkit.fluxcd.io/namespace: %s}", w.app.Name, w.app.Namespace))
+}
+
+// both is a ConfigMap with a key that Git is about to remove.
+func both(name string) string {
+	return strings.Replace(configMap(name, "1"), "\ndata: {", "\ndata: {removed: x, ", 1)
+}
+
+func withMode(yaml, mode string) string {
+	return strings.Replace(yaml, "namespace: $NS", "annotations: {kustomize.toolkit.fluxcd.io/ssa: "+mode+"}, "+
+		"namespace: $NS", 1)
+}
+
+func TestTakeOverFlux(t *testing.T) {
+	for name, c := range map[string]struct {
+		mode, manager, want string
+		others              bool // the labels name another application
+	}{
+		"override":             {"Override", "kustomize-controller", "none", false},
+		"merge":                {"Merge", "kustomize-controller", "none", false},
+		"if_not_present":       {"IfNotPresent", "kustomize-controller", "x", false},
+		"somebody_else":        {"Override", "somebody", "x", false},
+		"another_applications": {"Override", "kustomize-controller", "x", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			app := w.app
+			if c.others {
+				w.app.Name = "other"
+			}
+			w.asFlux(c.manager, both("a"))
+			w.app = app
+			before, err := w.live("a")
+			w.must(err)
+			w.apply(w.labelled(withMode(configMap("a", "1"), c.mode)))
+			after, err := w.live("a")
+			w.must(err)
+			if got := w.data("a", "removed"); got != c.want || after.UID != before.UID {
+				t.Errorf("the removed key is %q, want %q", got, c.want)
+			}
+		})
+	}
+}
+
+// TestTakeOverOnce counts the requests: an object of Flux costs two more, once, and any other object none.
+func TestTakeOverOnce(t *testing.T) {
+	w := newWorld(t)
+	w.asFlux("kustomize-controller", both("a"))
+	yaml := w.labelled(configMap("a", "1") + configMap("b", "1"))
+	before := w.client.Requests()
+	w.apply(yaml)
+	if n := w.client.Requests() - before; n != 4 {
+		t.Errorf("%d requests, want one each, and two for what is taken over", n)
+	}
+	before = w.client.Requests()
+	set := w.set(yaml)
+	set.Reapply = true
+	if changes := w.try(set); w.client.Requests()-before != 2 || changes.Count(apply.Unchanged) != 2 {
+		t.Errorf("%d requests, want one each: %v", w.client.Requests()-before, changes)
+	}
+}
+
+// TestTakeOverScaled keeps the replicas that an autoscaler set, removes what Git removed, and rolls no Pods.
+func TestTakeOverScaled(t *testing.T) {
+	w := newWorld(t)
+	deployment := func(fields string) string {
+		return `
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web, namespace: $NS}
+spec:
+  ` + fields + `
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec: {containers: [{name: web, image: nginx, env: [{name: A, value: "1"}]}]}
+`
+	}
+	w.asFlux("kustomize-controller", deployment("replicas: 2\n  minReadySeconds: 5"))
+	w.must(w.admin.Scale(t.Context(), "Deployment.apps", w.namespace, "web", 4))
+	w.apply(w.labelled(deployment("")))
+	o, err := w.admin.Get(t.Context(), "Deployment.apps", w.namespace, "web")
+	w.must(err)
+	spec := o.Object["spec"].(map[string]any)
+	if spec["replicas"] != int64(4) || spec["minReadySeconds"] != nil || o.GetGeneration() != 3 {
+		t.Errorf("replicas %v, minReadySeconds %v, generation %d", spec["replicas"], spec["minReadySeconds"],
+			o.GetGeneration())
+	}
+	for _, m := range o.GetManagedFields() {
+		if m.Manager == "kustomize-controller" {
+			t.Error("kustomize-controller still owns fields")
+		}
+		if m.Manager == kube.FieldManager && strings.Contains(m.FieldsV1.String(), "f:replicas") {
+			t.Error("the spoke took the autoscaler's replicas")
+		}
+	}
+}
+
+// TestTakeOverWatched takes over what Flux applies after the spoke has, as drift.
+func TestTakeOverWatched(t *testing.T) {
+	w := newWorld(t)
+	yaml := w.labelled(configMap("a", "1"))
+	w.apply(yaml)
+	w.watch(func() string { return yaml })
+	w.asFlux("kustomize-controller", both("a"))
+	w.wantData("a", "removed", "none")
+}
