@@ -191,7 +191,7 @@ func TestConvertKustomization_refused(t *testing.T) {
 
 func TestConvertGitRepository(t *testing.T) {
 	for _, version := range []string{"v1", "v1beta1", "v1beta2"} {
-		implementation := "gitImplementation: go-git"
+		implementation := "gitImplementation: go-git\naccessFrom: {namespaceSelectors: [{}]}"
 		if version == "v1" {
 			implementation = "suspend: false"
 		}

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
@@ -20,7 +21,7 @@ func init() {
 	Register(Kind{
 		Name: BucketKind, Plural: "buckets", Group: GroupSource, Version: "v1", Older: []string{"v1beta1", "v1beta2"},
 		Namespaced: true, Words: []string{"source bucket"}, Role: SourceRole,
-		Default:  defaultBucket,
+		Convert: convertBucket, Default: defaultBucket,
 		Required: map[string]string{"bucketName": "", "endpoint": "s3.example.com", "interval": ""},
 		Refused: map[string]string{
 			"sts": "tokens of a security token service are not supported: name a Secret with accesskey and secretkey in " +
@@ -30,6 +31,11 @@ func init() {
 		},
 		Durations: []string{"interval", "timeout"}, Check: checked(checkBucket), View: viewed(sourceOfBucket),
 	})
+}
+
+// convertBucket converts v1beta1 and v1beta2 into v1: it removes accessFrom, which Flux never carried out.
+func convertBucket(o *manifest.Object) {
+	unstructured.RemoveNestedField(o.Object, "spec", "accessFrom")
 }
 
 // defaultBucket sets what Flux's schema sets.

@@ -42,10 +42,11 @@ var gitRepositoryRefused = map[string]string{
 	"accessFrom": "Flux never carried it out, and neither does Nave: remove it",
 }
 
-// convertGitRepository converts v1beta1 and v1beta2 into v1: it removes gitImplementation, which chose a library and
-// which Flux has ignored since 0.38.
+// convertGitRepository converts v1beta1 and v1beta2 into v1: it removes accessFrom, which Flux never carried out, and
+// gitImplementation, which chose a library and which Flux has ignored since 0.38.
 func convertGitRepository(o *manifest.Object) {
 	unstructured.RemoveNestedField(o.Object, "spec", "gitImplementation")
+	unstructured.RemoveNestedField(o.Object, "spec", "accessFrom")
 }
 
 // defaultGitRepository sets the defaults of Flux's schema.
