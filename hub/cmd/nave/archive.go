@@ -3,10 +3,12 @@ package main
 import (
 	"archive/tar"
 	"compress/gzip"
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 	"path"
 	"path/filepath"
@@ -15,6 +17,7 @@ import (
 	"github.com/fluxcd/pkg/sourceignore"
 
 	"github.com/navefleet/nave/hub/internal/artifact"
+	"github.com/navefleet/nave/hub/internal/source"
 )
 
 // maxArchive limits the unpacked size of an artifact, in bytes.
@@ -88,40 +91,18 @@ func packFile(archive *tar.Writer, file, name string, info fs.FileInfo) error {
 	return err
 }
 
-// eachFile calls do for each file of a compressed tar archive. A name that leaves the folder is an error.
-func eachFile(r io.Reader, do func(name string, mode fs.FileMode, content io.Reader) error) error {
-	compressed, err := gzip.NewReader(r)
-	if err != nil {
-		return fmt.Errorf("the artifact is no compressed tar archive: %w", err)
+// eachFile calls do for each file of an artifact. A name that leaves the folder is an error.
+func eachFile(
+	ctx context.Context, r io.Reader, do func(name string, mode artifact.Mode, content io.Reader) error,
+) error {
+	archive := source.Archive{
+		Reader: r, Name: "the artifact", Bytes: maxArchive, Entries: math.MaxInt, SkipSymlinks: true,
 	}
-	archive := tar.NewReader(artifact.Bound(compressed, maxArchive, "the artifact"))
-	for {
-		header, err := archive.Next()
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("read the artifact: %w", err)
-		}
-		if header.Typeflag != tar.TypeReg {
-			continue
-		}
-		name := path.Clean(header.Name)
-		if !filepath.IsLocal(name) {
-			return fmt.Errorf("the artifact has the path %q, which leads out of it", header.Name)
-		}
-		mode := fs.FileMode(0o644)
-		if header.Mode&0o111 != 0 {
-			mode = 0o755
-		}
-		if err := do(name, mode, archive); err != nil {
-			return err
-		}
-	}
+	return archive.Unpack(ctx, do)
 }
 
 // unpackArchive writes the files of an archive below dir and returns their number. It follows no symlink out of dir.
-func unpackArchive(r io.Reader, dir string) (files int, err error) {
+func unpackArchive(ctx context.Context, r io.Reader, dir string) (files int, err error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return 0, err
 	}
@@ -130,11 +111,11 @@ func unpackArchive(r io.Reader, dir string) (files int, err error) {
 		return 0, err
 	}
 	defer root.Close()
-	err = eachFile(r, func(name string, mode fs.FileMode, content io.Reader) error {
+	err = eachFile(ctx, r, func(name string, mode artifact.Mode, content io.Reader) error {
 		if err := root.MkdirAll(path.Dir(name), 0o755); err != nil {
 			return err
 		}
-		file, err := root.OpenFile(name, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, mode)
+		file, err := root.OpenFile(name, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, mode.Permissions()|0o200)
 		if err != nil {
 			return err
 		}

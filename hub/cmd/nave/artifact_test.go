@@ -167,7 +167,7 @@ func TestUnpackArchive_hostile(t *testing.T) {
 	}
 	for _, name := range []string{"../a", "/a", "b/../../a", "link/a"} {
 		archive := ocitest.Pack(ocitest.Entry{Header: tar.Header{Name: name, Mode: 0o644, Size: 1}, Content: "a"})
-		if _, err := unpackArchive(bytes.NewReader(archive), dir); err == nil {
+		if _, err := unpackArchive(t.Context(), bytes.NewReader(archive), dir); err == nil {
 			t.Errorf("%s: no error", name)
 		}
 	}
@@ -192,7 +192,7 @@ func TestBuildArtifact(t *testing.T) {
 	}
 	defer archive.Close()
 	dir := t.TempDir()
-	if n, err := unpackArchive(archive, dir); err != nil || n != 1 {
+	if n, err := unpackArchive(t.Context(), archive, dir); err != nil || n != 1 {
 		t.Fatalf("%d files, %v", n, err)
 	}
 }

@@ -6,12 +6,12 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"io"
-	"io/fs"
 	"maps"
 	"slices"
 
 	"github.com/spf13/cobra"
 
+	"github.com/navefleet/nave/hub/internal/artifact"
 	"github.com/navefleet/nave/shared/wording"
 )
 
@@ -30,7 +30,7 @@ func newDiffArtifactCommand(s *session) *cobra.Command {
 		if err := packPath(&archive, path, ignore, cmd.InOrStdin()); err != nil {
 			return err
 		}
-		local, err := sumsOf(&archive)
+		local, err := sumsOf(ctx, &archive)
 		if err != nil {
 			return err
 		}
@@ -39,7 +39,7 @@ func newDiffArtifactCommand(s *session) *cobra.Command {
 			return err
 		}
 		defer content.Close()
-		published, err := sumsOf(content)
+		published, err := sumsOf(ctx, content)
 		if err != nil {
 			return err
 		}
@@ -53,9 +53,9 @@ func newDiffArtifactCommand(s *session) *cobra.Command {
 }
 
 // sumsOf returns a checksum of the content and the mode of each file of an archive, by the name of the file.
-func sumsOf(r io.Reader) (map[string]string, error) {
+func sumsOf(ctx context.Context, r io.Reader) (map[string]string, error) {
 	sums := map[string]string{}
-	err := eachFile(r, func(name string, mode fs.FileMode, content io.Reader) error {
+	err := eachFile(ctx, r, func(name string, mode artifact.Mode, content io.Reader) error {
 		hash := sha256.New()
 		_, err := io.Copy(hash, content)
 		sums[name] = fmt.Sprintf("%s %x", mode, hash.Sum(nil))

@@ -27,7 +27,7 @@ func newPullArtifactCommand(s *session) *cobra.Command {
 				return err
 			}
 			defer content.Close()
-			files, err := unpackArchive(content, output)
+			files, err := unpackArchive(ctx, content, output)
 			if err != nil {
 				return fmt.Errorf("pull %s: %w", args[0], err)
 			}

@@ -80,7 +80,7 @@ func TestUnpack_hostile(t *testing.T) {
 		"fifo":            {ocitest.Pack(other("b", tar.TypeFifo, "")), artifact.ErrTree, `"b"`},
 		"deep":            {ocitest.Pack(file(deep, "a")), artifact.ErrLimit, "folders"},
 		"entries":         {ocitest.Pack(many...), artifact.ErrLimit, "1000 entries"},
-		"bomb":            {bomb(9), artifact.ErrLimit, "what is unpacked has more than 8 MiB"},
+		"bomb":            {bomb(9), artifact.ErrLimit, "the layer, unpacked, has more than 8 MiB"},
 		"large_file":      {ocitest.Pack(file("a", strings.Repeat("a", 1<<20+1))), artifact.ErrLimit, "the limit is 1 MiB"},
 		"large_layer":     {make([]byte, 4<<20+1), artifact.ErrLimit, "the limit is 4 MiB"},
 		"no_archive":      {[]byte("hello"), artifact.ErrTree, "no tar archive"},
