@@ -96,7 +96,7 @@ func impactOfConfirm(tx *store.Tx, apps *applications, p *adminv1.ObjectKey) (*i
 
 // heldOf returns the impact of the held removals of a cluster. If only is set, it is limited to that object.
 func heldOf(tx *store.Tx, apps *applications, cluster string, only *api.Key) (*impact, error) {
-	i, err := newImpact(tx, apps, cluster+"/")
+	i, err := newImpact(tx, apps, store.OfCluster(cluster))
 	if err != nil {
 		return nil, err
 	}
@@ -115,7 +115,7 @@ func (i *impact) heldByHub(cluster string, only *api.Key) {
 
 // heldBySpoke adds the removals and prunes that the spoke of a cluster holds, by its report.
 func (i *impact) heldBySpoke(cluster string, only *api.Key) error {
-	return store.Reports.Scan(i.tx, cluster+"/", func(path string, row store.Report) error {
+	return store.Reports.Scan(i.tx, store.OfCluster(cluster), func(path string, row store.Report) error {
 		report, err := reporting.ReadApplication(row.Value)
 		if err != nil {
 			return fmt.Errorf("read the report %s: %w", path, err)

@@ -76,7 +76,7 @@ type heldPrune struct {
 	objects []string
 }
 
-// newImpact reads the rows of one graph ("cluster/"), or with "" those of all graphs.
+// newImpact reads the rows of one graph (store.OfCluster), or with "" those of all graphs.
 func newImpact(tx *store.Tx, apps *applications, graph string) (*impact, error) {
 	i := &impact{
 		tx: tx, apps: apps, rows: map[api.Key]store.Resource{}, children: map[api.Key][]api.Key{}, gone: map[api.Key]bool{},

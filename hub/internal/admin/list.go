@@ -185,7 +185,7 @@ func (q *query) cursor(k api.Key) string {
 
 // prefix returns the common prefix of the paths of all matching keys of one cluster.
 func (q *query) prefix() string {
-	prefix := q.cluster + "/" + q.kind.Name + "/"
+	prefix := store.OfCluster(q.cluster) + q.kind.Name + "/"
 	switch {
 	case q.kind.Namespaced && q.namespace == "":
 		return prefix

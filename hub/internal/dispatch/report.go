@@ -245,7 +245,7 @@ func (c *checkedReport) room(tx *store.Tx, cluster string, gone []string) error 
 	for _, row := range c.rows {
 		size += base64.StdEncoding.EncodedLen(len(row.Value))
 	}
-	err := store.Reports.Sizes(tx, cluster+"/", func(key string, bytes int) error {
+	err := store.Reports.Sizes(tx, store.OfCluster(cluster), func(key string, bytes int) error {
 		if _, again := c.rows[key]; !again && !leaves[key] {
 			rows++
 			size += bytes
@@ -270,7 +270,7 @@ func (c *checkedReport) room(tx *store.Tx, cluster string, gone []string) error 
 func (c *checkedReport) gone(tx *store.Tx, cluster string) ([]string, error) {
 	var gone []string
 	if c.full {
-		err := store.Reports.Sizes(tx, cluster+"/", func(key string, _ int) error {
+		err := store.Reports.Sizes(tx, store.OfCluster(cluster), func(key string, _ int) error {
 			if _, ok := c.rows[key]; !ok {
 				gone = append(gone, key)
 			}

@@ -64,7 +64,7 @@ func (s *Server) concerned(ctx context.Context, changes []store.Change) concerns
 func (s *Server) clusterOf(ctx context.Context, c store.Change) (cluster string, itself bool) {
 	switch c.Table {
 	case store.Resources.Name():
-		if strings.HasPrefix(c.Key, "/") { // of the hub
+		if strings.HasPrefix(c.Key, store.OfCluster("")) {
 			return api.ClusterOf(c.Key), true
 		}
 		return "", false

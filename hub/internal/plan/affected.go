@@ -83,7 +83,7 @@ func (p *Planner) note(ctx context.Context, changes []store.Change) error {
 				err = p.noteRow(tx, store.Repairs.Bytes, c.Key, c.Key)
 			case c.Table == store.Confirmations.Name():
 				err = p.noteRow(tx, store.Confirmations.Bytes, c.Key, pathKey(c.Key).Name)
-			case strings.HasPrefix(c.Key, "/"):
+			case strings.HasPrefix(c.Key, store.OfCluster("")):
 				err = p.noteHub(tx, c.Key)
 			default:
 				err = p.noteCluster(tx, c.Key)

@@ -29,7 +29,7 @@ func (c *writer) conditions(w *walked) error {
 			return err
 		}
 	}
-	err := store.Conditions.Sizes(c.tx, w.cluster+"/", func(path string, _ int) error {
+	err := store.Conditions.Sizes(c.tx, store.OfCluster(w.cluster), func(path string, _ int) error {
 		if _, found := w.graph.Findings[pathKey(path)]; found {
 			return nil
 		}

@@ -64,7 +64,7 @@ func (p *Planner) bound(ctx context.Context, cluster string, removals []bundle.R
 	reported := map[bundle.ApplicationName]bool{}
 	err := p.store.View(ctx, func(tx *store.Tx) error {
 		clear(reported)
-		return store.Reports.Sizes(tx, cluster+"/", func(path string, _ int) error {
+		return store.Reports.Sizes(tx, store.OfCluster(cluster), func(path string, _ int) error {
 			reported[pathKey(path).Application()] = true
 			return nil
 		})

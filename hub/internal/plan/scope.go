@@ -137,7 +137,7 @@ func (p *Planner) read(ctx context.Context, w *walked) error {
 			return err
 		}
 		w.rows = map[api.Key]store.Resource{}
-		return store.Resources.Scan(tx, w.cluster+"/", func(_ string, r store.Resource) error {
+		return store.Resources.Scan(tx, store.OfCluster(w.cluster), func(_ string, r store.Resource) error {
 			w.rows[r.Key] = r
 			return nil
 		})

@@ -36,7 +36,7 @@ func (r *Reader) graph(cluster string) (*clusterGraph, error) {
 
 func (r *Reader) readGraph(cluster string) (*clusterGraph, error) {
 	g := &clusterGraph{facts: map[api.Key]Facts{}, children: map[api.Key][]api.Key{}}
-	err := r.scan(cluster+"/", g.facts, r.own)
+	err := r.scan(store.OfCluster(cluster), g.facts, r.own)
 	for key, f := range g.facts {
 		if owner := f.Resource.GivenBy(); owner != nil {
 			g.children[*owner] = append(g.children[*owner], key)

@@ -19,7 +19,7 @@ func Load(tx *store.Tx, cluster string) (*World, error) {
 	w := newWorld()
 	r := NewReader(tx)
 	r.withoutMembers = cluster != ""
-	prefixes := []string{"/", cluster + "/"}
+	prefixes := []string{store.OfCluster(""), store.OfCluster(cluster)}
 	if cluster == "" {
 		prefixes = []string{""}
 	}

@@ -14,30 +14,19 @@ type Dependency struct{ Table, Key string }
 // allClusters is every Cluster of the hub.
 var allClusters = Dependency{store.Resources.Name(), api.ClusterKey("").Path()}
 
-// wholeCluster is a Cluster, every row of its graph, and the rows of its plan, bundle and spoke.
+// wholeCluster is a Cluster, every row of its graph, and all other rows that belong to it (store.Change.Cluster).
 func wholeCluster(cluster string) Dependency { return Dependency{Key: cluster} }
 
 // Dependencies returns the Dependencies that include a changed row.
 func Dependencies(c store.Change) []Dependency {
 	list := []Dependency{{c.Table, c.Key}}
-	if cluster := clusterOf(c.Table, c.Key); cluster != "" {
+	if cluster := c.Cluster(); cluster != "" {
 		list = append(list, wholeCluster(cluster))
 	}
 	if c.Table == allClusters.Table && strings.HasPrefix(c.Key, allClusters.Key) {
 		list = append(list, allClusters)
 	}
 	return list
-}
-
-// clusterOf returns the cluster that a row belongs to. If the row belongs to the hub itself, clusterOf returns "".
-func clusterOf(table, key string) string {
-	switch table {
-	case store.Plans.Name(), store.Spokes.Name(), store.SignedBundles.Name():
-		return key
-	case store.Resources.Name(), store.Conditions.Name(), store.Reports.Name():
-		return api.ClusterOf(key)
-	}
-	return ""
 }
 
 // reads are dependencies, each once.
@@ -53,7 +42,7 @@ func (r reads) add(list ...Dependency) {
 func (r reads) of(cluster string) []Dependency {
 	list := []Dependency{wholeCluster(cluster)}
 	for d := range r {
-		if clusterOf(d.Table, d.Key) != cluster {
+		if store.Change(d).Cluster() != cluster {
 			list = append(list, d)
 		}
 	}

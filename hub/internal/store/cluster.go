@@ -13,6 +13,26 @@ var (
 	ErrBlocked   = errors.New("the cluster is blocked")
 )
 
+// OfCluster returns the prefix of the paths of a cluster's objects, by which Resources, Conditions and Reports are
+// scanned. For "" OfCluster returns the prefix of the hub's own objects, Clusters and Fleets among them.
+func OfCluster(cluster string) string { return cluster + "/" }
+
+// Cluster returns the cluster that the changed row belongs to: the row is deleted with the graph of the cluster or with
+// the Cluster. If there is none, Cluster returns "".
+func (c Change) Cluster() string {
+	for _, t := range tables {
+		switch {
+		case t.name != c.Table:
+			continue
+		case t.of == ofGraph:
+			return api.ClusterOf(c.Key)
+		case t.of != ofHub:
+			return c.Key
+		}
+	}
+	return ""
+}
+
 // RequireActiveCluster returns ErrNoCluster if there is no Cluster of that name, ErrBlocked if the Cluster is blocked,
 // and nil if its spoke may come in.
 func RequireActiveCluster(tx *Tx, cluster string) error {
@@ -62,7 +82,7 @@ func deleteRows(tx *Tx, cluster string, of membership) error {
 		case t.of != of:
 			continue
 		case of == ofGraph:
-			err = tx.scan(t.name, cluster+"/", func(key string, _ []byte) error { return tx.write(t, key, nil) })
+			err = tx.scan(t.name, OfCluster(cluster), func(key string, _ []byte) error { return tx.write(t, key, nil) })
 		default:
 			err = tx.write(t, cluster, nil)
 		}

@@ -3,6 +3,7 @@ package store_test
 import (
 	"encoding/json"
 	"errors"
+	"slices"
 	"testing"
 
 	"github.com/navefleet/nave/hub/api"
@@ -15,14 +16,9 @@ func putClusters(t *testing.T, s *store.Store) {
 	t.Helper()
 	update(t, s, func(tx *store.Tx) (err error) {
 		for _, c := range []string{"east", "eastern"} {
-			path := api.Key{Cluster: c, Kind: "Kustomization", Namespace: "apps", Name: "web"}.Path()
-			err = errors.Join(err,
+			err = errors.Join(err, store.PutOfCluster(tx, c),
 				store.Resources.Put(tx, api.ClusterKey(c).Path(), store.Resource{Key: api.ClusterKey(c)}),
-				store.Resources.Put(tx, path, store.Resource{}), store.Conditions.Put(tx, path, store.Condition{}),
-				store.Reports.Put(tx, path, store.Report{}), store.Plans.Put(tx, c, store.Plan{}),
-				store.Repairs.Put(tx, c, store.Repair{}), store.SignedBundles.Put(tx, c, store.SignedBundle{}),
 				store.Confirmations.Put(tx, store.ConfirmationKey(c), store.Confirmation{}),
-				store.Spokes.Put(tx, c, store.Spoke{}),
 				store.JoinTokens.Put(tx, manifest.DigestOf([]byte(c)).String(), store.JoinToken{Cluster: c}))
 		}
 		return err
@@ -35,15 +31,18 @@ func rowsOf(t *testing.T, s *store.Store) (left []string) {
 	w := s.Watch(t.Context())
 	defer w.Close()
 	found := map[string]bool{}
+	declared := store.TablesOfClusters()
 	putClusters(t, s) // what is there already is no change
 	for _, c := range w.Take() {
 		found[c.Table] = true
 		if c.Key == api.ClusterKey("eastern").Path() || c.Key == "eastern" {
 			t.Errorf("%s of another cluster is gone", c.Table)
 		}
+		if slices.Contains(declared, c.Table) && c.Cluster() != "east" {
+			t.Errorf("%s %s: got cluster %q, want east", c.Table, c.Key, c.Cluster())
+		}
 	}
-	for _, table := range []string{"resources", "outcomes", "reports", "plans", "repairs", "confirmations", "desireds",
-		"spokes", "jointokens"} {
+	for _, table := range append(declared, store.Confirmations.Name(), store.JoinTokens.Name()) {
 		if !found[table] {
 			left = append(left, table)
 		}

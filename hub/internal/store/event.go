@@ -71,7 +71,7 @@ func trimEvents(tx *Tx, object api.Key, count *eventCount) error {
 	if err := deleteOldest(tx, list, len(list)-maxEventsPerObject, count); err != nil {
 		return err
 	}
-	if cluster := clusterOf(object); cluster != "" {
+	if cluster := api.ClusterOf(object.Path()); cluster != "" {
 		if list, err = listCluster(tx, cluster); err != nil {
 			return err
 		}
@@ -85,17 +85,9 @@ func trimEvents(tx *Tx, object api.Key, count *eventCount) error {
 	return level(tx, count)
 }
 
-// clusterOf returns the cluster that an event about key belongs to. It is empty for the hub's own objects.
-func clusterOf(key api.Key) string {
-	if key.Cluster == "" && key.Role() == api.ClusterRole {
-		return key.Name
-	}
-	return key.Cluster
-}
-
 // listCluster returns the index keys of the events about the objects of a cluster and about its Cluster.
 func listCluster(tx *Tx, cluster string) ([]string, error) {
-	inside, err := keysOf(tx.engine, eventIndex.name, cluster+"/")
+	inside, err := keysOf(tx.engine, eventIndex.name, OfCluster(cluster))
 	if err != nil {
 		return nil, err
 	}
@@ -130,8 +122,7 @@ func level(tx *Tx, count *eventCount) error {
 	byCluster := map[string][]string{}
 	for _, at := range all {
 		path, _, _ := strings.Cut(at, "\x00")
-		object, _ := api.ParseKey(path)
-		cluster := clusterOf(object)
+		cluster := api.ClusterOf(path)
 		byCluster[cluster] = append(byCluster[cluster], at)
 	}
 	sizes := make([]int, 0, len(byCluster))

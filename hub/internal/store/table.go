@@ -36,7 +36,7 @@ type membership int
 
 const (
 	ofHub   membership = iota // none
-	ofGraph                   // keys begin with "cluster/"; deleted with the cluster's graph
+	ofGraph                   // keys begin with OfCluster; deleted with the cluster's graph
 	ofPlan                    // the key is the cluster's name; deleted with the cluster's graph
 	ofSpoke                   // the key is the cluster's name; deleted with the Cluster
 )
