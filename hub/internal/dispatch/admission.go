@@ -36,12 +36,20 @@ func (s *Server) view(ctx context.Context, c caller, fn func(*store.Tx) error) e
 // admitted returns PERMISSION_DENIED unless the cluster exists, is not blocked, and the caller's certificate is of its
 // registration. Give the error to warnRevoked after the transaction.
 func admitted(tx *store.Tx, c caller) error {
-	if err := requireActiveCluster(tx, c.cluster); err != nil {
-		return err
-	}
-	err := checkNotRevoked(tx, c)
-	if status.Code(err) == codes.PermissionDenied {
-		return revokedError{err}
+	row, err := store.CheckNotRevoked(tx, c.cluster, c.registration, c.issued)
+	switch {
+	case errors.Is(err, store.ErrNoCluster):
+		return status.Errorf(codes.PermissionDenied, "cluster %s is not registered with this hub", c.cluster)
+	case errors.Is(err, store.ErrBlocked):
+		return status.Errorf(codes.PermissionDenied, "cluster %s is blocked", c.cluster)
+	case errors.Is(err, store.ErrUnregistered):
+		return revokedError{status.Errorf(codes.PermissionDenied, "cluster %[1]s has not registered since it was added: "+
+			"its spoke gets in with the manifest that `nave cluster add %[1]s` prints", c.cluster)}
+	case errors.Is(err, store.ErrRevoked):
+		return revokedError{status.Errorf(codes.PermissionDenied,
+			"the certificate is of %s, and cluster %s registered anew at %s: it does not count any more; "+
+				"to let this spoke in instead, get a new manifest with `nave cluster add %s`",
+			wording.Time(c.issued), c.cluster, wording.Time(row.RegisteredAt), c.cluster)}
 	}
 	return err
 }
@@ -55,37 +63,6 @@ func (s *Server) warnRevoked(c caller, err error) error {
 			telemetry.Reason(message))
 		s.batch.event(s.warning(c.cluster, condition.CertificateRevoked, "a spoke that called from %s was refused: %s",
 			c.address, message))
-	}
-	return err
-}
-
-// checkNotRevoked returns PERMISSION_DENIED for a certificate of another registration than the cluster's last. A
-// cluster that an operator removed, and added again, has none; one that left Git and came back still has its own.
-func checkNotRevoked(tx *store.Tx, c caller) error {
-	row, _, err := store.Spokes.Get(tx, c.cluster)
-	switch {
-	case err != nil:
-		return err
-	case row.RegisteredAt.IsZero():
-		return status.Errorf(codes.PermissionDenied, "cluster %[1]s has not registered since it was added: "+
-			"its spoke gets in with the manifest that `nave cluster add %[1]s` prints", c.cluster)
-	case !row.Counts(c.registration, c.issued):
-		return status.Errorf(codes.PermissionDenied,
-			"the certificate is of %s, and cluster %s registered anew at %s: it does not count any more; "+
-				"to let this spoke in instead, get a new manifest with `nave cluster add %s`",
-			wording.Time(c.issued), c.cluster, wording.Time(row.RegisteredAt), c.cluster)
-	}
-	return nil
-}
-
-// requireActiveCluster returns PERMISSION_DENIED unless the cluster exists and is not blocked.
-func requireActiveCluster(tx *store.Tx, cluster string) error {
-	err := store.RequireActiveCluster(tx, cluster)
-	switch {
-	case errors.Is(err, store.ErrNoCluster):
-		return status.Errorf(codes.PermissionDenied, "cluster %s is not registered with this hub", cluster)
-	case errors.Is(err, store.ErrBlocked):
-		return status.Errorf(codes.PermissionDenied, "cluster %s is blocked", cluster)
 	}
 	return err
 }

@@ -48,7 +48,11 @@ func (s *Server) check(tx *store.Tx, digest string, key manifest.Digest) (store.
 	if err := checkToken(token, s.now()); err != nil {
 		return token, err
 	}
-	if err := requireActiveCluster(tx, token.Cluster); err != nil || !used {
+	err = store.RequireActiveCluster(tx, token.Cluster)
+	if isDenied(err) {
+		err = errDenied
+	}
+	if err != nil || !used {
 		return token, err
 	}
 	row, _, err := store.Spokes.Get(tx, token.Cluster)
@@ -75,13 +79,9 @@ func checkToken(token store.JoinToken, now time.Time) error {
 // used once.
 func registrationOf(digest string) string { return shorten(digest) }
 
-// requireActiveCluster returns errDenied unless the cluster exists and is not blocked.
-func requireActiveCluster(tx *store.Tx, cluster string) error {
-	err := store.RequireActiveCluster(tx, cluster)
-	if errors.Is(err, store.ErrNoCluster) || errors.Is(err, store.ErrBlocked) {
-		return errDenied
-	}
-	return err
+// isDenied reports whether err means that an operator lets no spoke of the cluster in, or none without a join token.
+func isDenied(err error) bool {
+	return errors.Is(err, store.ErrNoCluster) || errors.Is(err, store.ErrBlocked) || errors.Is(err, store.ErrUnregistered)
 }
 
 // issue returns a certificate of a cluster and a registration, and when it was issued.

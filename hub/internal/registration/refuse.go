@@ -39,9 +39,6 @@ var (
 var errTooOften = status.Error(codes.ResourceExhausted,
 	"certificates for this cluster are asked for too often; try again later")
 
-// errRevoked: the certificate is of another registration than the cluster's last.
-var errRevoked = errors.New("the certificate is from before its cluster registered last")
-
 // maxToken is the length of the longest token that the hub looks up, in bytes.
 const maxToken = 256
 

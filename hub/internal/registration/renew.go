@@ -32,7 +32,8 @@ func (s *Server) Renew(ctx context.Context, r *registrationv1.RenewRequest) (*re
 	if !s.issuing.Allow(caller.Name, 1, s.now()) {
 		return nil, errTooOften
 	}
-	if err := s.store.View(ctx, func(tx *store.Tx) error { return checkNotRevoked(tx, caller) }); err != nil {
+	err = s.store.View(ctx, func(tx *store.Tx) error { return checkRenewal(tx, caller, caller.IssuedAt) })
+	if err != nil {
 		return nil, s.refuseRenewal(caller.Name, err)
 	}
 	certificate, issued, err := s.issue(key, caller.Name, caller.Registration)
@@ -41,7 +42,7 @@ func (s *Server) Renew(ctx context.Context, r *registrationv1.RenewRequest) (*re
 	}
 	err = s.store.Update(ctx, func(tx *store.Tx) error {
 		tx.NamesNoBlobs()
-		if err := errors.Join(checkNotRevoked(tx, caller), checkClock(tx, caller, issued)); err != nil {
+		if err := checkRenewal(tx, caller, issued); err != nil {
 			return err
 		}
 		return s.note(tx, caller.Name, certificate, func(*store.Spoke) {})
@@ -54,31 +55,13 @@ func (s *Server) Renew(ctx context.Context, r *registrationv1.RenewRequest) (*re
 	return &registrationv1.RenewResponse{Certificate: certificate}, nil
 }
 
-// checkNotRevoked returns errDenied unless the caller's cluster is active and has registered, and errRevoked if the
-// caller's certificate is of another registration. If an operator removes a cluster and adds it again, it has not
-// registered.
-func checkNotRevoked(tx *store.Tx, caller identity.Caller) error {
-	if err := requireActiveCluster(tx, caller.Name); err != nil {
-		return err
-	}
-	row, _, err := store.Spokes.Get(tx, caller.Name)
-	switch {
-	case err != nil:
-		return err
-	case row.RegisteredAt.IsZero():
-		return errDenied
-	case !row.Counts(caller.Registration, caller.IssuedAt):
-		return errRevoked
-	}
-	return nil
-}
-
-// checkClock returns an error if the new certificate would not be valid: an older hub wrote only when the cluster
-// registered, and the clock of this hub is behind that time. The spoke keeps its certificate and asks again.
-func checkClock(tx *store.Tx, caller identity.Caller, issued time.Time) error {
-	row, _, err := store.Spokes.Get(tx, caller.Name)
+// checkRenewal returns an error unless the caller's certificate is valid and the new one will be. The new one will not
+// be if an older hub wrote only when the cluster registered, and the clock of this hub is behind that time. The spoke
+// then keeps its certificate and asks again.
+func checkRenewal(tx *store.Tx, caller identity.Caller, issued time.Time) error {
+	row, err := store.CheckNotRevoked(tx, caller.Name, caller.Registration, caller.IssuedAt)
 	if err == nil && !row.Counts(caller.Registration, issued) {
-		return fmt.Errorf("cluster %s registered at %s, and it is %s now: set the clock of the hub right, or get a new "+
+		err = fmt.Errorf("cluster %s registered at %s, and it is %s now: set the clock of the hub right, or get a new "+
 			"manifest with `nave cluster add %[1]s`",
 			caller.Name, wording.Time(row.RegisteredAt), wording.Time(issued))
 	}
@@ -89,10 +72,10 @@ func checkClock(tx *store.Tx, caller identity.Caller, issued time.Time) error {
 func (s *Server) refuseRenewal(cluster string, err error) error {
 	message := "cluster %s is blocked or not registered with this hub"
 	switch {
-	case errors.Is(err, errRevoked):
+	case errors.Is(err, store.ErrRevoked):
 		message = "the certificate of cluster %s is from before it registered last and is not valid any more; to let this " +
 			"spoke in, get a new manifest with `nave cluster add %[1]s`"
-	case !errors.Is(err, errDenied):
+	case !isDenied(err):
 		return s.storeError("renew a certificate", cluster, err)
 	}
 	s.log.Warn("certificate not renewed", telemetry.Cluster(cluster), telemetry.Err(err))

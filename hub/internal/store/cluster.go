@@ -3,14 +3,20 @@ package store
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/navefleet/nave/hub/api"
 )
 
-// Errors of RequireActiveCluster, to be told apart with errors.Is.
+// Errors of RequireActiveCluster and CheckNotRevoked, to be told apart with errors.Is.
 var (
 	ErrNoCluster = errors.New("the cluster is not registered with this hub")
 	ErrBlocked   = errors.New("the cluster is blocked")
+	// ErrUnregistered: an operator removed the cluster and added it again, and its spoke has not joined since. A cluster
+	// that left Git and came back still has its registration.
+	ErrUnregistered = errors.New("the cluster has not registered since it was added")
+	// ErrRevoked: the certificate is of another registration than the cluster's last.
+	ErrRevoked = errors.New("the certificate is from before its cluster registered last")
 )
 
 // OfCluster returns the prefix of the paths of a cluster's objects, by which Resources, Conditions and Reports are
@@ -51,6 +57,24 @@ func RequireActiveCluster(tx *Tx, cluster string) error {
 		return ErrBlocked
 	}
 	return nil
+}
+
+// CheckNotRevoked returns the Spoke row of an active cluster, and an error unless a certificate of this registration,
+// issued at this time, is valid for the cluster. The errors are also those of RequireActiveCluster.
+func CheckNotRevoked(tx *Tx, cluster, registration string, issued time.Time) (row Spoke, err error) {
+	if err = RequireActiveCluster(tx, cluster); err != nil {
+		return row, err
+	}
+	row, _, err = Spokes.Get(tx, cluster)
+	switch {
+	case err != nil:
+		return row, err
+	case row.RegisteredAt.IsZero():
+		return row, ErrUnregistered
+	case !row.Counts(registration, issued):
+		return row, ErrRevoked
+	}
+	return row, nil
 }
 
 // DeleteGraph deletes the rows of a cluster that come from its graph and from its spoke's reports. Its bundle and the
