@@ -40,6 +40,8 @@ var benchmarks = []benchmark{
 	{[]string{"apply.change_one_ms", "commit_to_live_1000.p50_ms", "commit_to_live_1000.p99_ms"}, 5 * time.Minute,
 		commitAmongThousand},
 	{[]string{"commit_to_live.p50_ms", "commit_to_live.p99_ms"}, 4 * time.Minute, commitInSmallTree},
+	{[]string{"render.repo_cold_ms", "render.repo_warm_ms", "render.one_changed_ms", "render.flux_ms",
+		"render.flux_ratio"}, 8 * time.Minute, renderRepository},
 	{[]string{"drift.repair_p50_ms", "drift.repair_p99_ms"}, 4 * time.Minute, driftRepair},
 	{[]string{"spoke.rss_idle_mib", "spoke.rss_1000_mib", "spoke.anon_1000_mib", "hub.rss_1000_mib", "hub.anon_1000_mib",
 		"spoke.rss_1000_restarted_mib"}, 8 * time.Minute, memory},

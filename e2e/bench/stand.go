@@ -89,6 +89,10 @@ func (st *stand) close() error {
 }
 
 func fleetManifest(selector string, prune bool) string {
+	return fleetManifestAt("./apps", selector, prune)
+}
+
+func fleetManifestAt(path, selector string, prune bool) string {
 	if selector == "" {
 		selector = "{}"
 	}
@@ -102,9 +106,9 @@ spec:
     spec:
       interval: 1h
       prune: %t
-      path: ./apps
+      path: %s
       sourceRef: {kind: GitRepository, name: hub}
-`, selector, prune)
+`, selector, prune, path)
 }
 
 // operator speaks to the hub as the first operator. The connection stays open, so that a request costs what the hub
