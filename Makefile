@@ -47,8 +47,9 @@ lint: $(TOOLS)/buf-$(BUF_VERSION) $(TOOLS)/golangci-lint-$(GOLANGCI_LINT_VERSION
 generate: $(TOOLS)/buf-$(BUF_VERSION) $(TOOLS)/protoc-gen-go $(TOOLS)/protoc-gen-go-grpc ## generate the Go code of proto/
 	PATH="$(TOOLS):$$PATH" $(TOOLS)/buf-$(BUF_VERSION) generate
 
-docs: ## write the command-line reference in docs/cli
+docs: ## write docs/cli from the commands, and the reasons of kinds in docs/troubleshooting.md
 	$(GO) test ./hub/cmd/nave ./hub/cmd/nave-hub ./spoke/cmd/nave-spoke -run TestReference -count=1 -update
+	$(GO) test ./e2e/reference -run TestReasonsOfKinds -count=1 -update
 
 generate-check: ## fail if generated code is not what make generate gives
 	@tmp=$$(mktemp -d) && trap 'rm -rf "$$tmp"' EXIT && cp -R proto "$$tmp" && $(MAKE) --no-print-directory generate && \

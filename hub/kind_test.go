@@ -117,13 +117,13 @@ func TestNewKinds(t *testing.T) {
 	folderKey := &adminv1.ObjectKey{Kind: "fo", Namespace: "flux-system", Name: "fleet"}
 	r.reconcile(folderKey)
 	r.awaitColumn("note", "a", "greetings", "READY", "False")
-	explained, err := r.admin().Explain(t.Context(), &adminv1.ExplainRequest{Key: &adminv1.ObjectKey{Cluster: "a"}})
-	must(t, err)
-	text := explained.String()
-	if !strings.Contains(text, "Note") || !strings.Contains(text, "its name must end in .txt") {
-		t.Errorf("the failure of the Note is explained by %s", text)
-	}
+	r.explains(noteMisnamed, "readme.md is not a note", "Let its name end in .txt")
 	must(t, os.Remove(filepath.Join(dir, "notes/readme.md")))
+	write("CLOSED", "")
+	r.reconcile(folderKey)
+	r.awaitColumn("folder", "", "fleet", "READY", "False")
+	r.explains(folderClosed, dir+" is closed", "Remove the file CLOSED from the folder")
+	must(t, os.Remove(filepath.Join(dir, "CLOSED")))
 	write("notes/hello.txt", "second words")
 	_, err = r.admin().Reconcile(t.Context(), &adminv1.ReconcileRequest{WithSource: true,
 		Key: &adminv1.ObjectKey{Kind: "Note", Cluster: "a", Namespace: "flux-system", Name: "greetings"}})
@@ -145,6 +145,19 @@ func TestNewKinds(t *testing.T) {
 	if must(t, err); len(list.Objects) > 0 {
 		t.Errorf("there is still %v", list.Objects)
 	}
+}
+
+// explains fails the test unless an explanation has the reason, the text in its message, and the advice.
+func (r *rig) explains(reason, text, advice string) {
+	r.t.Helper()
+	answer, err := r.admin().Explain(r.t.Context(), &adminv1.ExplainRequest{Key: &adminv1.ObjectKey{}})
+	must(r.t, err)
+	for _, e := range answer.Explanations {
+		if e.Reason == reason && strings.Contains(e.Message, text) && e.Advice == advice {
+			return
+		}
+	}
+	r.t.Errorf("%s is explained by %s", reason, answer)
 }
 
 // reconcile requests a reconciliation of an object.

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"fmt"
 	"path"
 	"strings"
 
@@ -21,6 +20,8 @@ import (
 // This file has all code of the kind Note, a made-up renderable: each text file of a folder is a ConfigMap, with a
 // heading from another ConfigMap.
 
+const noteMisnamed = "NoteMisnamed" // a reason
+
 func init() {
 	api.Register(api.Kind{
 		Name: "Note", Plural: "notes", Group: "test.nave.io", Version: "v1", Namespaced: true, Role: api.RenderableRole,
@@ -30,6 +31,7 @@ func init() {
 			}
 			return nil
 		},
+		Reasons: []api.Reason{{Name: noteMisnamed, Means: "a file is not a note", Advice: "Let its name end in .txt"}},
 		View: func(o *api.Object) (any, error) {
 			n, err := api.Decode[note](o)
 			if err != nil {
@@ -100,7 +102,7 @@ func (noteRenderer) Render(ctx context.Context, r render.Request) (*render.Resul
 		}
 		name, ok := strings.CutSuffix(e.Name, ".txt")
 		if !ok {
-			return nil, fmt.Errorf("%s is not a note: its name must end in .txt", e.Name)
+			return nil, &api.Failure{Reason: noteMisnamed, Text: e.Name + " is not a note: its name must end in .txt"}
 		}
 		o := &manifest.Object{Object: map[string]any{"data": map[string]any{"text": spec.Heading + string(text)}}}
 		o.SetAPIVersion("v1")

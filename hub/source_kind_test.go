@@ -19,6 +19,8 @@ import (
 
 // This file has all code of the kind Folder, a made-up source: a folder of this machine.
 
+const folderClosed = "FolderClosed" // a reason
+
 func init() {
 	api.Register(api.Kind{
 		Name: "Folder", Plural: "folders", Short: "fo", Group: "test.nave.io", Version: "v1", Older: []string{"v1beta1"},
@@ -30,6 +32,8 @@ func init() {
 			}
 			return nil
 		},
+		Reasons: []api.Reason{{Name: folderClosed, Means: "the folder says that it is closed",
+			Advice: "Remove the file CLOSED from the folder"}},
 		View: func(o *api.Object) (any, error) {
 			f, err := api.Decode[folder](o)
 			if err != nil {
@@ -55,6 +59,9 @@ func (folderFetcher) Fetch(ctx context.Context, r source.Request) (artifact.Arti
 	f, err := api.Decode[folder](r.Object)
 	if err != nil {
 		return artifact.Artifact{}, err
+	}
+	if _, err := os.Stat(filepath.Join(f.Spec.Path, "CLOSED")); err == nil {
+		return artifact.Artifact{}, source.Classify(&api.Failure{Reason: folderClosed, Text: f.Spec.Path + " is closed"}, nil)
 	}
 	tree := artifact.Tree{Contents: folderContents(f.Spec.Path)}
 	revision := ""

@@ -1,18 +1,21 @@
 package arch
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // module is the path that our own packages start with.
 const module = "github.com/navefleet/nave"
 
-// layer is packages that may import those of lower layers. Packages of one layer do not import each other.
+// layer has packages that may import those of lower layers. Packages of one layer do not import each other.
 type layer struct {
 	name     string
 	packages []string
 }
 
 // plan are the layers from the bottom up. A package that is not listed belongs to the nearest listed folder above it;
-// "=" in front of a name keeps its subfolders out of that.
+// "=" in front of a name keeps its subfolders out of that. "/*" at the end stands for each folder in the named one.
 var plan = []layer{
 	{"L0 the wire, what is signed", []string{"proto/nave/bundle"}},
 	{"L0 the wire", []string{"proto"}},
@@ -37,17 +40,7 @@ var plan = []layer{
 	{"L4 what renderers stand on", []string{"hub/internal/render/tree", "hub/internal/render/seal"}},
 	{
 		"L4 fetchers, renderers",
-		[]string{
-			"hub/internal/source/git",
-			"hub/internal/source/oci",
-			"hub/internal/source/plugin",
-			"hub/internal/source/helmrepo",
-			"hub/internal/source/bucket",
-			"hub/internal/source/compose",
-			"hub/internal/render/kustomize",
-			"hub/internal/render/helm",
-			"hub/internal/render/generate",
-		},
+		[]string{"hub/internal/source/*", "hub/internal/render/*"}, // beside those that another layer names
 	},
 	{"L4 what stands on store and renderers", []string{
 		"hub/internal/loop", "hub/internal/release", "hub/internal/status",
@@ -72,22 +65,29 @@ var plan = []layer{
 		"e2e/kubetest/prepare"}},
 }
 
-// place returns the layer of a package (its path below the module), or -1.
+// place returns the layer of a package (its path below the module), or -1. A name counts before a pattern.
 func place(path string) int {
 	for at := path; ; {
-		for i, l := range plan {
-			for _, listed := range l.packages {
-				if listed == at || at == path && listed == "="+at {
-					return i
-				}
-			}
-		}
 		up := strings.LastIndexByte(at, '/')
+		if i := layerOf(at); i >= 0 {
+			return i
+		}
+		if i := layerOf("=" + at); i >= 0 && at == path {
+			return i
+		}
 		if up < 0 {
 			return -1
 		}
+		if i := layerOf(at[:up] + "/*"); i >= 0 {
+			return i
+		}
 		at = at[:up]
 	}
+}
+
+// layerOf returns the layer that lists a package under a name, or -1.
+func layerOf(listed string) int {
+	return slices.IndexFunc(plan, func(l layer) bool { return slices.Contains(l.packages, listed) })
 }
 
 // ban is something that packages must not import or use themselves.

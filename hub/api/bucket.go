@@ -10,12 +10,13 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
-	"github.com/navefleet/nave/shared/condition"
 	"github.com/navefleet/nave/shared/manifest"
 )
 
 // BucketKind is the kind of Buckets.
 const BucketKind = "Bucket"
+
+const bucketFailed = "BucketOperationFailed" // a reason, as Flux has it
 
 func init() {
 	Register(Kind{
@@ -30,6 +31,12 @@ func init() {
 			"accessFrom":         "Flux never carried it out, and neither does Nave: remove it",
 		},
 		Durations: []string{"interval", "timeout"}, Check: checked(checkBucket), View: viewed(sourceOfBucket),
+		Reasons: []Reason{{
+			Name:  bucketFailed,
+			Means: "the server cannot be reached, the bucket does not exist, or its objects are over a limit",
+			Advice: "Check the endpoint, the bucket and the network; nave reconcile source bucket NAME tries at once. Until " +
+				"then the last artifact stays in use",
+		}},
 	})
 }
 
@@ -122,7 +129,7 @@ func BucketURL(b *sourcev1.Bucket) *url.URL {
 func sourceOfBucket(b *sourcev1.Bucket) *Source {
 	s := &Source{
 		URL: BucketURL(b).String(), Interval: b.Spec.Interval.Duration, Secrets: bucketSecrets(b),
-		Failed: condition.BucketOperationFailed,
+		Failed: bucketFailed,
 	}
 	if b.Spec.Timeout != nil {
 		s.Timeout = b.Spec.Timeout.Duration

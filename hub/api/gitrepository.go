@@ -14,12 +14,20 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
-	"github.com/navefleet/nave/shared/condition"
 	"github.com/navefleet/nave/shared/manifest"
 )
 
 // GitRepositoryKind is the kind of GitRepositories.
 const GitRepositoryKind = "GitRepository"
+
+// Reasons of GitRepositories, as Flux has them.
+const (
+	InvalidCommitSignature = "InvalidCommitSignature"
+	InvalidTagSignature    = "InvalidTagSignature"
+
+	gitSucceeded = "GitOperationSucceeded"
+	gitFailed    = "GitOperationFailed"
+)
 
 func init() {
 	Register(Kind{
@@ -28,9 +36,32 @@ func init() {
 		Convert: convertGitRepository, Default: defaultGitRepository,
 		Required: map[string]string{"url": "", "interval": ""}, Refused: gitRepositoryRefused,
 		Durations: []string{"interval", "timeout"}, Check: checked(checkGitRepository),
-		View: viewed(sourceOfGitRepository),
+		View: viewed(sourceOfGitRepository), Reasons: gitReasons,
 	})
 }
+
+// gitReasons are the reasons that need advice.
+var gitReasons = []Reason{
+	{
+		Name:  gitFailed,
+		Means: "the server cannot be reached, the reference does not exist, or the repository is over a limit",
+		Advice: "Check the URL, the reference and the network; nave reconcile source git NAME tries at once. Until then " +
+			"the last artifact stays in use",
+	},
+	{
+		Name: InvalidCommitSignature, Unverified: true,
+		Means:  "the commit is not signed, or not by a key in the Secret of spec.verify.secretRef",
+		Advice: signatureAdvice,
+	},
+	{
+		Name: InvalidTagSignature, Unverified: true,
+		Means:  "the tag is not signed, or not by a key in the Secret of spec.verify.secretRef",
+		Advice: signatureAdvice,
+	},
+}
+
+const signatureAdvice = "The message names the key that signed: add it to the Secret, or find out who pushed. Until then " +
+	"the last artifact stays in use"
 
 // DefaultBranch is the branch of a GitRepository without a reference, as in Flux.
 const DefaultBranch = "master"
@@ -198,7 +229,7 @@ func badReferenceName(name string) []string {
 func sourceOfGitRepository(g *sourcev1.GitRepository) *Source {
 	s := &Source{
 		URL: g.Spec.URL, Interval: g.Spec.Interval.Duration,
-		Succeeded: condition.GitOperationSucceeded, Failed: condition.GitOperationFailed,
+		Succeeded: gitSucceeded, Failed: gitFailed,
 	}
 	if g.Spec.Timeout != nil {
 		s.Timeout = g.Spec.Timeout.Duration

@@ -51,6 +51,9 @@ type Kind struct {
 	// Missing is the advice for a reference to an object that does not exist; "": the kind has no advice of its own.
 	Missing string
 
+	// Reasons are the reasons of conditions that only objects of the kind have.
+	Reasons []Reason
+
 	// View returns the view of an admitted object: a *Source, *Renderable, *Cluster or *Fleet, by the role.
 	View func(o *Object) (any, error)
 
@@ -77,7 +80,8 @@ var (
 	byName = map[string]Kind{}
 )
 
-// Register adds a kind. Only the init function in the file of the kind may call it. It panics if the name is taken.
+// Register adds a kind. Only the init function in the file of the kind may call it. It panics if the name of the kind or
+// of a reason is taken.
 func Register(k Kind) {
 	if _, taken := byName[k.Name]; taken {
 		panic("api: kind " + k.Name + " is registered twice")
@@ -85,6 +89,7 @@ func Register(k Kind) {
 	if k.Columns == nil {
 		k.Columns = columnsOfRole(k.Role)
 	}
+	addReasons(k)
 	kinds, byName[k.Name] = append(kinds, k), k
 }
 

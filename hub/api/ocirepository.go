@@ -13,12 +13,13 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
-	"github.com/navefleet/nave/shared/condition"
 	"github.com/navefleet/nave/shared/manifest"
 )
 
 // OCIRepositoryKind is the kind of OCIRepositories.
 const OCIRepositoryKind = "OCIRepository"
+
+const ociFailed = "OCIArtifactPullFailed" // a reason, as Flux has it
 
 func init() {
 	Register(Kind{
@@ -28,6 +29,13 @@ func init() {
 		Required: map[string]string{"url": "oci://ghcr.io/org/name", "interval": ""}, Refused: ociRepositoryRefused,
 		Durations: []string{"interval", "timeout"}, Check: checked(checkOCIRepository),
 		View: viewed(sourceOfOCIRepository),
+		Reasons: []Reason{{
+			Name: ociFailed,
+			Means: "the registry cannot be reached, the tag does not exist, or the artifact is over a limit or is not an " +
+				"archive",
+			Advice: "Check the URL, the reference and the network; nave reconcile source oci NAME tries at once. Until then " +
+				"the last artifact stays in use",
+		}},
 	})
 }
 
@@ -158,7 +166,7 @@ func ociSecrets(o *sourcev1.OCIRepository) (found []SecretReference) {
 func sourceOfOCIRepository(o *sourcev1.OCIRepository) *Source {
 	s := &Source{
 		URL: o.Spec.URL, Interval: o.Spec.Interval.Duration, Secrets: ociSecrets(o),
-		Failed: condition.OCIArtifactPullFailed,
+		Failed: ociFailed,
 		Plugin: o.Spec.Provider != sourcev1.GenericOCIProvider && o.Spec.SecretRef == nil,
 	}
 	if o.Spec.Insecure {

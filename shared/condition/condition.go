@@ -42,19 +42,13 @@ const (
 	PruneFailed             = "PruneFailed"             // the cluster did not delete an object
 )
 
-// Reasons of sources.
+// Reasons of sources of several kinds. A reason of one kind is in the kind's file of hub/api.
 const (
-	GitOperationSucceeded  = "GitOperationSucceeded"
-	GitOperationFailed     = "GitOperationFailed"
-	OCIArtifactPullFailed  = "OCIArtifactPullFailed"
-	BucketOperationFailed  = "BucketOperationFailed"
 	AuthenticationFailed   = "AuthenticationFailed"
 	StorageOperationFailed = "StorageOperationFailed" // of the hub's disk
 	Succeeded              = "Succeeded"              // of ArtifactInStorage
 	NewArtifact            = "NewArtifact"            // event: a new revision was fetched
 	VerificationError      = "VerificationError"      // signatures are to be verified and cannot be
-	InvalidCommitSignature = "InvalidCommitSignature" // the commit is not signed by an accepted key
-	InvalidTagSignature    = "InvalidTagSignature"    // the tag is not signed by an accepted key
 )
 
 // Reasons of Kustomizations that the hub decides.

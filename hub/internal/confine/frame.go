@@ -14,16 +14,23 @@ const (
 	failed   = 1
 )
 
+// Named is an error with a name that crosses the pipe: errors.As finds the same name on both sides.
+type Named interface {
+	error
+	FailureName() string
+}
+
 // failure is an error in a frame.
 type failure struct {
 	Message string `json:"message"`
 	Reason  string `json:"reason,omitempty"` // the text of one of Config.Reasons, or of ErrOutput
+	Name    string `json:"name,omitempty"`   // of the first Named
 }
 
-// remoteError is an error that a confined process reported.
+// remoteError is an error that a confined process reported. It is a Named, with an empty name if the process's was none.
 type remoteError struct {
-	message string
-	reason  error
+	message, name string
+	reason        error
 }
 
 func isRemote(err error) bool {
@@ -31,8 +38,9 @@ func isRemote(err error) bool {
 	return errors.As(err, &remote)
 }
 
-func (e *remoteError) Error() string { return e.message }
-func (e *remoteError) Unwrap() error { return e.reason }
+func (e *remoteError) Error() string       { return e.message }
+func (e *remoteError) Unwrap() error       { return e.reason }
+func (e *remoteError) FailureName() string { return e.name }
 
 // writeAnswer writes the frame for an answer or an error.
 func writeAnswer(w io.Writer, answer []byte, err error, reasons []error, limit int64) error {
@@ -43,6 +51,9 @@ func writeAnswer(w io.Writer, answer []byte, err error, reasons []error, limit i
 		return writeFrame(w, []byte{answered}, answer)
 	}
 	f := failure{Message: err.Error()}
+	if named := Named(nil); errors.As(err, &named) {
+		f.Name = named.FailureName()
+	}
 	for _, reason := range append([]error{ErrOutput}, reasons...) {
 		if errors.Is(err, reason) {
 			f.Reason = reason.Error()
@@ -67,7 +78,7 @@ func decodeAnswer(content []byte, reasons []error) ([]byte, error) {
 		if err := json.Unmarshal(content[1:], &f); err != nil {
 			return nil, fmt.Errorf("decode answer: %w", err)
 		}
-		remote := &remoteError{message: f.Message}
+		remote := &remoteError{message: f.Message, name: f.Name}
 		for _, reason := range append([]error{ErrOutput}, reasons...) {
 			if reason.Error() == f.Reason {
 				remote.reason = reason

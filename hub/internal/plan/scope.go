@@ -306,6 +306,9 @@ func reasonOf(err error) string {
 	case errors.Is(err, errSplit):
 		return condition.ApplicationTooLarge
 	}
+	if own, ok := api.ReasonOf(err); ok {
+		return own.Name
+	}
 	return condition.BuildFailed
 }
 

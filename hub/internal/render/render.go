@@ -24,7 +24,7 @@ import (
 type Renderer interface {
 	// Render returns the objects that the request's object renders. Equal requests give equal results from equal trees,
 	// wherever the trees are. Errors name the file and the line, or the object and the field. Reasons has the errors that
-	// callers distinguish.
+	// callers distinguish; an api.Failure gives the object a reason of its kind.
 	Render(ctx context.Context, req Request) (*Result, error)
 }
 

@@ -14,13 +14,15 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/artifact"
 	"github.com/navefleet/nave/hub/internal/dial"
 	"github.com/navefleet/nave/shared/condition"
 	"github.com/navefleet/nave/shared/telemetry"
 )
 
-// Errors of a fetch, beside dial.ErrDenied and those of package artifact.
+// Errors of a fetch, beside dial.ErrDenied and those of package artifact. A fetcher returns an api.Failure if its kind
+// has a reason for the error.
 var (
 	// ErrRequest: the source's own settings cannot work, whatever the server says.
 	ErrRequest = errors.New("the source's settings cannot work")
@@ -36,10 +38,6 @@ var (
 	ErrReferenceNotFound = errors.New("reference not found")
 	// ErrVerification: signatures are to be verified and cannot be, whatever the server has.
 	ErrVerification = errors.New("signatures cannot be verified")
-	// ErrCommitSignature: a commit is not signed by an accepted key.
-	ErrCommitSignature = errors.New("the commit's signature is not accepted")
-	// ErrTagSignature: a tag is not signed by an accepted key.
-	ErrTagSignature = errors.New("the tag's signature is not accepted")
 	// ErrUnreachable: no answer, or a broken one, from the server's side.
 	ErrUnreachable = errors.New("the server cannot be reached")
 	// ErrTimeout: the time limit ended the fetch.
@@ -57,15 +55,15 @@ var (
 // known are all errors of a fetch. If an error is several of these, the first counts.
 var known = []error{
 	ErrAccess, ErrAuthentication, artifact.ErrStorage, dial.ErrDenied, artifact.ErrLimit, artifact.ErrTree, ErrRequest,
-	ErrVerification, ErrCommitSignature, ErrTagSignature,
-	ErrUntrusted, ErrRepositoryNotFound, ErrReferenceNotFound, ErrTimeout, ErrProtocol, ErrUnreachable, ErrWorker,
+	ErrVerification, ErrUntrusted, ErrRepositoryNotFound, ErrReferenceNotFound, ErrTimeout, ErrProtocol, ErrUnreachable, ErrWorker,
 	ErrCompose, ErrInput,
 }
 
 // Errors returns every error of a fetch, so that a process can tell another one which it was.
 func Errors() []error { return slices.Clone(known) }
 
-// Reason returns the reason of a condition for an error of a fetch. failed is the reason of the kind.
+// Reason returns the reason of a condition for an error of a fetch. If neither an api.Failure nor a general reason fits,
+// Reason returns failed, the reason that the kind has for all others.
 func Reason(err error, failed string) string {
 	switch {
 	case errors.Is(err, ErrAccess):
@@ -76,20 +74,18 @@ func Reason(err error, failed string) string {
 		return condition.StorageOperationFailed
 	case errors.Is(err, ErrVerification):
 		return condition.VerificationError
-	case errors.Is(err, ErrCommitSignature):
-		return condition.InvalidCommitSignature
-	case errors.Is(err, ErrTagSignature):
-		return condition.InvalidTagSignature
 	case errors.Is(err, ErrInput):
 		return condition.SourceNotReady
 	case errors.Is(err, ErrCompose):
 		return condition.BuildFailed
-	default:
-		return failed
 	}
+	if own, ok := api.ReasonOf(err); ok {
+		return own.Name
+	}
+	return failed
 }
 
-// Classify returns err wrapped in one of the errors of a fetch, unless it is one already. protocol wraps the errors of
+// Classify returns err wrapped in one of the errors of a fetch, unless it is one already or an api.Failure. protocol wraps the errors of
 // the fetcher's own protocol and returns nil for others. An unknown error becomes ErrProtocol.
 func Classify(err error, protocol func(error) error) error {
 	otherwise := ErrProtocol
@@ -98,6 +94,9 @@ func Classify(err error, protocol func(error) error) error {
 		err, otherwise = transport.Err, ErrUnreachable
 	}
 	if slices.ContainsFunc(known, func(k error) bool { return errors.Is(err, k) }) {
+		return err
+	}
+	if _, ok := api.ReasonOf(err); ok {
 		return err
 	}
 	return cmp.Or(protocol(err), classifySystem(err), fmt.Errorf("%w: %w", otherwise, err))

@@ -4,17 +4,21 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/shared/condition"
 )
 
 // advice returns the advice for a reason of the object. If the message of the reason already has the advice, advice
 // returns "". A Cluster or Fleet may have the reason of an object of any kind that it covers.
 func (f Facts) advice(reason string) string {
-	kind := f.Resource.Key.Kind
+	text, kind := advices[reason], f.Resource.Key.Kind
 	if f.rollsUp() {
 		kind = "object"
 	}
-	return strings.NewReplacer("KIND", kind, "CONFIRM", f.confirmation()).Replace(advices[reason])
+	if own, ok := api.FindReason(reason); ok {
+		text = own.Advice
+	}
+	return strings.NewReplacer("KIND", kind, "CONFIRM", f.confirmation()).Replace(text)
 }
 
 // confirmation returns the command that confirms the held removals of the object. For a Cluster or Fleet the message
@@ -27,7 +31,7 @@ func (f Facts) confirmation() string {
 	return fmt.Sprintf("nave confirm %s %s -n %s --cluster %s", strings.ToLower(k.Kind), k.Name, k.Namespace, k.Cluster)
 }
 
-// advices has the advice for each reason. KIND stands for the kind of the object, CONFIRM for the command that confirms
+// advices has the advice for each reason of shared/condition; api.Kind has that of the other reasons. KIND stands for the kind of the object, CONFIRM for the command that confirms
 // its held removals.
 var advices = map[string]string{
 	// of the hub
@@ -68,13 +72,9 @@ var advices = map[string]string{
 	condition.Suspended:   "To go on: nave resume, or take suspend: true out of its spec",
 	condition.Progressing: "No action is needed: the object should become ready by itself",
 	// of sources
-	condition.GitOperationFailed: "Check the URL, the reference and the network; nave reconcile source git NAME " +
-		"tries at once",
-	condition.BucketOperationFailed: "Check the endpoint, the bucket and the network; nave reconcile source bucket NAME " +
-		"tries at once",
-	condition.OCIArtifactPullFailed: "Check the URL, the reference and the network; nave reconcile source oci NAME " +
-		"tries at once",
-	condition.AuthenticationFailed:   "Check the Secret that spec.secretRef names",
+	condition.AuthenticationFailed: "Check the Secret that spec.secretRef names",
+	condition.VerificationError: "Give the Secret of spec.verify.secretRef the public keys of those who sign, or let " +
+		"them sign; the message says which is missing",
 	condition.StorageOperationFailed: "Check the free space on the disk of the hub and the permissions of its data folder",
 	// of the spoke
 	condition.DependencyNotReady: "Fix the objects that it depends on first",

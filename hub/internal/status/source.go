@@ -1,8 +1,7 @@
 package status
 
 import (
-	"slices"
-
+	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/artifact"
 	"github.com/navefleet/nave/shared/condition"
 	"github.com/navefleet/nave/shared/wording"
@@ -11,7 +10,7 @@ import (
 // sourceDetails sets the fields of Flux's GitRepositoryStatus.
 func (f Facts) sourceDetails(c *conditions, status fields) {
 	if o := f.Condition; o != nil && o.Ready == condition.False {
-		if slices.Contains(unverified, o.Reason) {
+		if isUnverified(o.Reason) {
 			c.set(condition.SourceVerified, condition.False, o.Reason, o.Message, o.Since)
 		} else {
 			c.set(condition.FetchFailed, condition.True, o.Reason, o.Message, o.Since)
@@ -35,11 +34,15 @@ func (f Facts) sourceDetails(c *conditions, status fields) {
 		a.FetchedAt)
 	if v := a.Verification; v.Mode != "" {
 		status["sourceVerificationMode"] = v.Mode
-		if o := f.Condition; o == nil || !slices.Contains(unverified, o.Reason) {
+		if o := f.Condition; o == nil || !isUnverified(o.Reason) {
 			c.set(condition.SourceVerified, condition.True, condition.Succeeded, v.Message, a.FetchedAt)
 		}
 	}
 }
 
-// unverified are the reasons of a source whose signatures were not accepted. The source keeps its previous artifact.
-var unverified = []string{condition.VerificationError, condition.InvalidCommitSignature, condition.InvalidTagSignature}
+// isUnverified reports whether a reason says that the signatures of a source were not accepted. The source keeps its
+// previous artifact.
+func isUnverified(reason string) bool {
+	own, _ := api.FindReason(reason)
+	return own.Unverified || reason == condition.VerificationError
+}

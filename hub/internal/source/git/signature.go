@@ -54,7 +54,7 @@ func splitCommit(content []byte) (signedObject, error) {
 		case header != "gpgsig" && header != "gpgsig-sha256":
 			o.payload = append(o.payload, line...)
 		case header == "gpgsig" && len(name) > 0 && len(o.signature) > 0:
-			return o, fmt.Errorf("%w: the commit has two signatures", source.ErrCommitSignature)
+			return o, fmt.Errorf("%w: the commit has two signatures", ErrCommitSignature)
 		case header == "gpgsig":
 			o.signature = append(o.signature, text...)
 		}

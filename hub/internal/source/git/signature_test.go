@@ -38,7 +38,7 @@ func TestSplitCommit(t *testing.T) {
 		[]byte(plainHeaders + "gpgsig a\n b\ngpgsig c\n\nhi"),
 	); !errors.Is(
 		err,
-		source.ErrCommitSignature,
+		ErrCommitSignature,
 	) {
 		t.Errorf("two signatures: %v", err)
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/go-git/go-git/v5/plumbing"
 
+	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/artifact"
 	"github.com/navefleet/nave/hub/internal/source"
 	"github.com/navefleet/nave/shared/manifest"
@@ -36,8 +37,16 @@ func (f *fetching) isLast(revision string) bool {
 	return was.Mode == now.Mode && was.Keys == now.Keys
 }
 
-// verify checks the signatures of what was chosen. Errors are source.ErrVerification, source.ErrCommitSignature and
-// source.ErrTagSignature; they name the key that signed.
+// Errors of signatures.
+var (
+	ErrCommitSignature = &api.Failure{
+		Reason: api.InvalidCommitSignature, Text: "the commit's signature is not accepted",
+	}
+	ErrTagSignature = &api.Failure{Reason: api.InvalidTagSignature, Text: "the tag's signature is not accepted"}
+)
+
+// verify checks the signatures of the chosen commit and tag. Errors are source.ErrVerification, ErrCommitSignature and
+// ErrTagSignature; they name the key that signed.
 func (f *fetching) verify(ctx context.Context, r *repository, chosen candidate) (artifact.Verification, error) {
 	done := f.verified()
 	if f.spec.Verify == nil {
@@ -77,7 +86,7 @@ func (r *repository) verifyCommit(ctx context.Context, keys publicKeys, id plumb
 	}
 	signer, err := keys.check(o)
 	if err != nil {
-		return "", fmt.Errorf("%w: commit %s %w", source.ErrCommitSignature, id, err)
+		return "", fmt.Errorf("%w: commit %s %w", ErrCommitSignature, id, err)
 	}
 	return signer, nil
 }
@@ -91,7 +100,7 @@ func (r *repository) verifyTag(ctx context.Context, keys publicKeys, c candidate
 	}
 	if kind, _, err := r.objects.get(c.want); err != nil || kind != plumbing.TagObject {
 		return "", fmt.Errorf("%w: tag %q has no tag object that could be signed (git tag -s makes one)",
-			source.ErrTagSignature, c.label)
+			ErrTagSignature, c.label)
 	}
 	content, err := r.read(ctx, plumbing.TagObject, c.want, maxHeaders)
 	if err != nil {
@@ -99,10 +108,10 @@ func (r *repository) verifyTag(ctx context.Context, keys publicKeys, c candidate
 	}
 	signer, err := keys.check(splitTag(content))
 	if err != nil {
-		return "", fmt.Errorf("%w: tag %q %w", source.ErrTagSignature, c.label, err)
+		return "", fmt.Errorf("%w: tag %q %w", ErrTagSignature, c.label, err)
 	}
 	if name := tagName(content); name != strings.TrimPrefix(c.label, tags) {
-		return "", fmt.Errorf("%w: tag %q leads to a tag object that key %s signed as %q", source.ErrTagSignature, c.label,
+		return "", fmt.Errorf("%w: tag %q leads to a tag object that key %s signed as %q", ErrTagSignature, c.label,
 			signer, name)
 	}
 	return signer, nil

@@ -11,6 +11,7 @@ import (
 	"github.com/navefleet/nave/e2e/gittest"
 	"github.com/navefleet/nave/hub/internal/artifact"
 	"github.com/navefleet/nave/hub/internal/source"
+	"github.com/navefleet/nave/hub/internal/source/git"
 )
 
 // signer signs commits and tags with the real tools.
@@ -121,8 +122,8 @@ func TestVerify(t *testing.T) {
 				}
 			}
 			other := newSSH(t, "ed25519")
-			w.fails(w.verified("HEAD", other.keys, head), source.ErrCommitSignature, hash, jo.name, "spec.verify.secretRef")
-			w.fails(w.verified("Tag", other.keys, tag), source.ErrTagSignature, `"v1.0.0"`, jo.name)
+			w.fails(w.verified("HEAD", other.keys, head), git.ErrCommitSignature, hash, jo.name, "spec.verify.secretRef")
+			w.fails(w.verified("Tag", other.keys, tag), git.ErrTagSignature, `"v1.0.0"`, jo.name)
 		})
 	}
 }
@@ -146,12 +147,12 @@ func TestVerify_refused(t *testing.T) {
 		want error
 		text string
 	}{
-		"unsigned_commit": {w.verified("HEAD", jo.keys, head), source.ErrCommitSignature, "is not signed"},
-		"lightweight_tag": {w.verified("Tag", jo.keys, reference{Tag: "v0.1.0"}), source.ErrTagSignature, "git tag -s"},
-		"unsigned_tag":    {w.verified("Tag", jo.keys, reference{Tag: "v0.2.0"}), source.ErrTagSignature, "is not signed"},
-		"signed_by_other": {w.verified("Tag", eve.keys, reference{Tag: "v1.0.0"}), source.ErrTagSignature, jo.name},
-		"renamed_tag":     {w.verified("Tag", jo.keys, reference{SemVer: "*"}), source.ErrTagSignature, `signed as "v1.0.0"`},
-		"tag_signed_only": {w.verified("TagAndHEAD", jo.keys, reference{Tag: "v0.2.0"}), source.ErrTagSignature, "v0.2.0"},
+		"unsigned_commit": {w.verified("HEAD", jo.keys, head), git.ErrCommitSignature, "is not signed"},
+		"lightweight_tag": {w.verified("Tag", jo.keys, reference{Tag: "v0.1.0"}), git.ErrTagSignature, "git tag -s"},
+		"unsigned_tag":    {w.verified("Tag", jo.keys, reference{Tag: "v0.2.0"}), git.ErrTagSignature, "is not signed"},
+		"signed_by_other": {w.verified("Tag", eve.keys, reference{Tag: "v1.0.0"}), git.ErrTagSignature, jo.name},
+		"renamed_tag":     {w.verified("Tag", jo.keys, reference{SemVer: "*"}), git.ErrTagSignature, `signed as "v1.0.0"`},
+		"tag_signed_only": {w.verified("TagAndHEAD", jo.keys, reference{Tag: "v0.2.0"}), git.ErrTagSignature, "v0.2.0"},
 		"branch_as_a_tag": {w.verified("Tag", jo.keys, head), source.ErrVerification, "use the mode HEAD"},
 		"no_keys":         {w.verified("HEAD", map[string]string{}, head), source.ErrVerification, "*.sshpub"},
 		"other_names":     {w.verified("HEAD", map[string]string{"jo.pub": jo.keys["jo.sshpub"]}, head), source.ErrVerification, "*.asc"},
@@ -179,7 +180,7 @@ func TestVerify_again(t *testing.T) {
 		t.Errorf("nothing changed, and %+v became %+v", first, again)
 	}
 	if _, err := w.fetcher.Fetch(t.Context(), w.verified("HEAD", eve.keys, head), &first); !errors.Is(err,
-		source.ErrCommitSignature) {
+		git.ErrCommitSignature) {
 		t.Errorf("with another key: %v", err)
 	}
 	both := map[string]string{"jo.sshpub": jo.keys["jo.sshpub"], "eve.sshpub": eve.keys["jo.sshpub"]}

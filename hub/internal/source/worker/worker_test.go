@@ -40,6 +40,10 @@ func TestMain(m *testing.M) {
 		if err := serve(os.Stdin, os.Stdout, small); err != nil {
 			os.Exit(1)
 		}
+	case "closes":
+		if err := serve(os.Stdin, os.Stdout, Fetchers{api.GitRepositoryKind: closed{}}); err != nil {
+			os.Exit(1)
+		}
 	case "hangs":
 		_ = syscall.Pause()
 	case "dies":
@@ -48,6 +52,14 @@ func TestMain(m *testing.M) {
 	default:
 		os.Exit(m.Run())
 	}
+}
+
+// closed is a fetcher that fails for a reason of the kind.
+type closed struct{}
+
+func (closed) Fetch(context.Context, source.Request) (artifact.Artifact, error) {
+	failure := &api.Failure{Reason: api.InvalidTagSignature, Text: "not accepted"}
+	return artifact.Artifact{}, source.Classify(fmt.Errorf("fetch: %w", failure), nil)
 }
 
 // oneObject is a fetcher that accepts no transfer of more than one object.
@@ -219,6 +231,16 @@ func TestReasons(t *testing.T) {
 		if !slices.Contains(sent, reason) {
 			t.Errorf("%q is not sent", reason)
 		}
+	}
+}
+
+// TestKindReason has a fetcher in a worker that fails for a reason of the source's kind.
+func TestKindReason(t *testing.T) {
+	f := newFetcher(t, Config{}, "closes")
+	_, err := f.Fetch(t.Context(), request{URL: "https://example.com/x"}, nil)
+	err = source.Explain(err, "https://example.com/x", nil)
+	if got := source.Reason(err, "other"); got != api.InvalidTagSignature || !strings.Contains(err.Error(), "not accepted") {
+		t.Errorf("got reason %s of %v", got, err)
 	}
 }
 
