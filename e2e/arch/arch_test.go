@@ -56,18 +56,37 @@ func banned(packages []pkg) []string {
 	var wrong []string
 	for _, p := range packages {
 		for _, b := range bans {
-			if !slices.ContainsFunc(b.who, func(who string) bool { return "="+p.path == who || below(p.path, who) }) {
-				continue
-			}
 			for _, what := range b.what {
-				if slices.ContainsFunc(p.imports, func(name string) bool { return matches(name, what) }) ||
-					slices.Contains(p.uses, what) {
+				if b.isOn(p.path) && p.has(what) {
 					wrong = append(wrong, fmt.Sprintf("%s uses %s: %s", p.path, what, b.why))
+				}
+				for name, uses := range p.usesOf {
+					if slices.Contains(b.who, p.path+"."+name) && usesAny(uses, what) {
+						wrong = append(wrong, fmt.Sprintf("%s: a function of the type %s uses %s: %s", p.path, name, what, b.why))
+					}
 				}
 			}
 		}
 	}
 	return wrong
+}
+
+// isOn reports whether a ban is on a package.
+func (b ban) isOn(path string) bool {
+	return slices.ContainsFunc(b.who, func(who string) bool { return "="+path == who || below(path, who) })
+}
+
+// has reports whether a package imports or uses what a ban names.
+func (p pkg) has(what string) bool {
+	return slices.ContainsFunc(p.imports, func(name string) bool { return matches(name, what) }) ||
+		slices.Contains(p.uses, what)
+}
+
+// usesAny reports whether uses have what a ban names: the name itself, or any name of the package.
+func usesAny(uses []string, what string) bool {
+	return slices.ContainsFunc(uses, func(use string) bool {
+		return use == what || strings.HasPrefix(use, path.Base(strings.TrimSuffix(what, "/v2"))+".")
+	})
 }
 
 // unnamed returns packages that do not say what they are for.
@@ -271,6 +290,18 @@ func TestRules(t *testing.T) {
 			imports: []string{"github.com/getsops/sops/v3/aes"}}, banned, false},
 		"key_in_dispatch": {pkg{path: "hub/internal/dispatch", uses: []string{"signing.LoadOrCreate"}},
 			banned, true},
+		"clock_in_generate":  {pkg{path: "hub/internal/render/generate", uses: []string{"time.Now"}}, banned, true},
+		"files_in_renderer":  {pkg{path: "hub/internal/render/generate", imports: []string{"os"}}, banned, true},
+		"files_in_tree":      {pkg{path: "hub/internal/render/tree", imports: []string{"os"}}, banned, false},
+		"clock_in_release":   {pkg{path: "hub/internal/release", uses: []string{"time.Now"}}, banned, true},
+		"goroutine_in_graph": {pkg{path: "hub/internal/plan/graph", uses: []string{"goroutine"}}, banned, true},
+		"goroutine_in_agent": {pkg{path: "spoke/internal/agent", uses: []string{"goroutine", "os.ReadFile"}}, banned, false},
+		"clock_in_step": {pkg{path: "spoke/internal/agent", usesOf: map[string][]string{"model": {"time.Now"}}},
+			banned, true},
+		"file_in_step": {pkg{path: "spoke/internal/agent", usesOf: map[string][]string{"model": {"os.ReadFile"}}},
+			banned, true},
+		"file_beside_step": {pkg{path: "spoke/internal/agent", usesOf: map[string][]string{"loader": {"os.ReadFile"}}},
+			banned, false},
 		"clock_in_render":       {pkg{path: "hub/internal/render/kustomize", uses: []string{"time.Now"}}, banned, true},
 		"clock_in_plan":         {pkg{path: "hub/internal/plan", uses: []string{"time.Now"}}, banned, false},
 		"testing_in_production": {pkg{path: "shared/bundle", imports: []string{"testing"}}, banned, true},

@@ -92,8 +92,11 @@ func layerOf(listed string) int {
 
 // ban is something that packages must not import or use themselves.
 type ban struct {
-	who  []string // folders: they and everything below
-	what []string // import paths ("/..." at the end: and everything below), or "package.Name" of what is used
+	// who are folders: they and everything below; "=" in front: only they. "folder.type" stands for the functions of a
+	// package that have the type as receiver or parameter.
+	who []string
+	// what are import paths ("/..." at the end: and everything below), "package.Name" of what is used, or goroutine.
+	what []string
 	why  string
 }
 
@@ -114,19 +117,29 @@ var bans = []ban{
 	{[]string{"hub/internal/dispatch"}, []string{module + "/hub/internal/render/...", "signing.Signer",
 		"signing.NewSigner", "signing.LoadOrCreate"}, "dispatch carries opaque bytes: it neither renders nor signs"},
 	{
-		[]string{"=hub/internal/render", "hub/internal/render/tree", "hub/internal/render/seal",
-			"hub/internal/render/kustomize", "hub/internal/render/helm"},
-		[]string{"net", "os/exec", "http.Get", "http.Post", "http.NewRequest", "http.NewRequestWithContext", "time.Now",
-			"time.Since", "os.Getenv", "os.LookupEnv", "os.Environ"},
-		"rendering is hermetic: no network, no clock, no environment",
+		append([]string{"=hub/internal/render", "hub/internal/render/tree"}, renderers...),
+		slices.Concat(clocks, []string{"net", "os/exec", "http.Get", "http.Post", "http.NewRequest",
+			"http.NewRequestWithContext", "os.Getenv", "os.LookupEnv", "os.Environ"}),
+		"rendering is hermetic: no network, no clock, no environment, no processes",
 	},
+	{renderers, []string{"os", "net/http"}, "renderers read files through render/tree only, which records what was read"},
 	{
-		[]string{"spoke/internal/trust", "hub/internal/status", "hub/internal/rollout", "hub/internal/plan/graph",
-			"shared/health", "shared/manifest", "shared/bundle", "shared/sealed", "shared/substitution"},
-		[]string{"net", "os/exec", "time.Now", "time.Since", "time.Sleep", "time.After"},
-		"these decide purely: no I/O, no clock",
+		[]string{"spoke/internal/trust", "hub/internal/status", "hub/internal/rollout", "hub/internal/release",
+			"hub/internal/plan/graph", "shared/health", "shared/manifest", "shared/bundle", "shared/sealed",
+			"shared/substitution", "shared/expression", "spoke/internal/agent.model", "spoke/internal/agent.node"},
+		slices.Concat(clocks, []string{"net", "net/http", "os", "os/exec", "math/rand", "math/rand/v2", "crypto/rand",
+			"goroutine"}),
+		"these decide purely: no I/O, no clock, no chance, no goroutines. Pass in what they need",
 	},
 }
+
+// renderers are the packages that render, beside render and render/tree.
+var renderers = []string{"hub/internal/render/seal", "hub/internal/render/kustomize", "hub/internal/render/generate",
+	"hub/internal/render/helm"}
+
+// clocks read the clock or wait for it.
+var clocks = []string{"time.Now", "time.Since", "time.Until", "time.Sleep", "time.After", "time.AfterFunc", "time.Tick",
+	"time.NewTimer", "time.NewTicker"}
 
 // linkBan is modules or packages that a binary must not link, through whatever imports.
 type linkBan struct {

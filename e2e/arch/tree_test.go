@@ -26,8 +26,10 @@ type pkg struct {
 	path    string // below the module
 	doc     bool
 	imports []string
-	uses    []string // "package.Name" of what is used of imported packages, and where
-	words   []string // the string literals of its code, unquoted
+	uses    []string // "package.Name" of each used name of an imported package; goroutine
+	// usesOf has, by the name of a type, the uses of the functions that have the type as receiver or parameter.
+	usesOf map[string][]string
+	words  []string // the string literals of its code, unquoted
 	// compared are the constants ("package.Name") and string literals that its code compares with == and !=, or that are
 	// the cases of a switch.
 	compared []string
@@ -119,7 +121,37 @@ func (p *pkg) readFile(name string) error {
 		p.readNode(node, names)
 		return true
 	})
+	for _, declared := range file.Decls {
+		if f, ok := declared.(*ast.FuncDecl); ok {
+			p.readFunction(f, names)
+		}
+	}
 	return nil
+}
+
+// readFunction adds what a function uses to the types of its receiver and parameters.
+func (p *pkg) readFunction(f *ast.FuncDecl, names map[string]string) {
+	var own pkg
+	ast.Inspect(f, func(node ast.Node) bool {
+		own.readNode(node, names)
+		return true
+	})
+	if p.usesOf == nil {
+		p.usesOf = map[string][]string{}
+	}
+	parameters := f.Type.Params.List
+	if f.Recv != nil {
+		parameters = slices.Concat(f.Recv.List, parameters)
+	}
+	for _, field := range parameters {
+		of := field.Type
+		if pointer, ok := of.(*ast.StarExpr); ok {
+			of = pointer.X
+		}
+		if name, ok := of.(*ast.Ident); ok {
+			p.usesOf[name.Name] = append(p.usesOf[name.Name], own.uses...)
+		}
+	}
 }
 
 // readNode adds what one node of a file uses, says and compares. names are the packages as the file calls them.
@@ -134,7 +166,12 @@ func (p *pkg) readNode(node ast.Node, names map[string]string) {
 		if word, err := strconv.Unquote(n.Value); err == nil && n.Kind == token.STRING {
 			p.words = append(p.words, word)
 		}
+	case *ast.GoStmt:
+		p.uses = append(p.uses, "goroutine")
 	case *ast.SelectorExpr:
+		if n.Sel.Name == "Go" { // of a WaitGroup
+			p.uses = append(p.uses, "goroutine")
+		}
 		if name := nameOf(n, names); name != "" {
 			p.uses = append(p.uses, name)
 		}

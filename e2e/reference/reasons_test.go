@@ -53,8 +53,8 @@ func TestReasons(t *testing.T) {
 	}
 }
 
-// TestReasonsOfKinds wants the reasons of each kind in docs/troubleshooting.md as the kind declares them; -update writes
-// them.
+// TestReasonsOfKinds wants the reasons of each kind in docs/troubleshooting.md as the kind declares them; -update
+// writes them.
 func TestReasonsOfKinds(t *testing.T) {
 	text, path := read(t, "docs", "troubleshooting.md")
 	const begin, end = "from hub/api. -->\n", "\n<!-- End of the reasons"

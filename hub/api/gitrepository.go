@@ -60,8 +60,8 @@ var gitReasons = []Reason{
 	},
 }
 
-const signatureAdvice = "The message names the key that signed: add it to the Secret, or find out who pushed. Until then " +
-	"the last artifact stays in use"
+const signatureAdvice = "The message names the key that signed: add it to the Secret, or find out who pushed. Until " +
+	"then the last artifact stays in use"
 
 // DefaultBranch is the branch of a GitRepository without a reference, as in Flux.
 const DefaultBranch = "master"

@@ -80,8 +80,8 @@ var (
 	byName = map[string]Kind{}
 )
 
-// Register adds a kind. Only the init function in the file of the kind may call it. It panics if the name of the kind or
-// of a reason is taken.
+// Register adds a kind. Only the init function in the file of the kind may call it. It panics if the name of the kind
+// or of a reason is taken.
 func Register(k Kind) {
 	if _, taken := byName[k.Name]; taken {
 		panic("api: kind " + k.Name + " is registered twice")

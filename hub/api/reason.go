@@ -41,8 +41,8 @@ func (f *Failure) Error() string { return f.Text }
 // FailureName returns the name of the reason. It implements confine.Named.
 func (f *Failure) FailureName() string { return f.Reason }
 
-// ReasonOf returns the reason of a kind that a Failure names, in this process or in a worker. If err is none, or no kind
-// has the reason, ReasonOf returns false.
+// ReasonOf returns the reason of a kind that a Failure names, in this process or in a worker. If err is no Failure, or
+// no kind has the reason, ReasonOf returns false.
 func ReasonOf(err error) (Reason, bool) {
 	var named interface{ FailureName() string }
 	if !errors.As(err, &named) {

@@ -27,7 +27,8 @@ type failure struct {
 	Name    string `json:"name,omitempty"`   // of the first Named
 }
 
-// remoteError is an error that a confined process reported. It is a Named, with an empty name if the process's was none.
+// remoteError is an error that a confined process reported. It is a Named, with an empty name if the error in the
+// process was none.
 type remoteError struct {
 	message, name string
 	reason        error

@@ -55,15 +55,15 @@ var (
 // known are all errors of a fetch. If an error is several of these, the first counts.
 var known = []error{
 	ErrAccess, ErrAuthentication, artifact.ErrStorage, dial.ErrDenied, artifact.ErrLimit, artifact.ErrTree, ErrRequest,
-	ErrVerification, ErrUntrusted, ErrRepositoryNotFound, ErrReferenceNotFound, ErrTimeout, ErrProtocol, ErrUnreachable, ErrWorker,
-	ErrCompose, ErrInput,
+	ErrVerification, ErrUntrusted, ErrRepositoryNotFound, ErrReferenceNotFound, ErrTimeout, ErrProtocol, ErrUnreachable,
+	ErrWorker, ErrCompose, ErrInput,
 }
 
 // Errors returns every error of a fetch, so that a process can tell another one which it was.
 func Errors() []error { return slices.Clone(known) }
 
-// Reason returns the reason of a condition for an error of a fetch. If neither an api.Failure nor a general reason fits,
-// Reason returns failed, the reason that the kind has for all others.
+// Reason returns the reason of a condition for an error of a fetch. If the error has neither a general reason nor that
+// of an api.Failure, Reason returns failed, which the kind has for all other errors.
 func Reason(err error, failed string) string {
 	switch {
 	case errors.Is(err, ErrAccess):
@@ -85,8 +85,8 @@ func Reason(err error, failed string) string {
 	return failed
 }
 
-// Classify returns err wrapped in one of the errors of a fetch, unless it is one already or an api.Failure. protocol wraps the errors of
-// the fetcher's own protocol and returns nil for others. An unknown error becomes ErrProtocol.
+// Classify returns err wrapped in one of the errors of a fetch, unless it is one already or an api.Failure. protocol
+// wraps the errors of the fetcher's own protocol and returns nil for others. An unknown error becomes ErrProtocol.
 func Classify(err error, protocol func(error) error) error {
 	otherwise := ErrProtocol
 	var transport *url.Error

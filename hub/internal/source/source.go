@@ -21,8 +21,8 @@ import (
 // Fetcher fetches one kind of source. It may be used from several goroutines.
 type Fetcher interface {
 	// Fetch returns the artifact that r.Object names now. If the revision is still that of r.Last, Fetch returns r.Last.
-	// Errors are those of Errors or an api.Failure, made by Classify. Their texts may quote the server, because Explain cleans them. ctx
-	// ends when the time limit is over.
+	// Errors are those of Errors or an api.Failure, made by Classify. Their texts may quote the server, because Explain
+	// cleans them. ctx ends when the time limit is over.
 	Fetch(ctx context.Context, r Request) (artifact.Artifact, error)
 }
 

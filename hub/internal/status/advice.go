@@ -31,8 +31,8 @@ func (f Facts) confirmation() string {
 	return fmt.Sprintf("nave confirm %s %s -n %s --cluster %s", strings.ToLower(k.Kind), k.Name, k.Namespace, k.Cluster)
 }
 
-// advices has the advice for each reason of shared/condition; api.Kind has that of the other reasons. KIND stands for the kind of the object, CONFIRM for the command that confirms
-// its held removals.
+// advices has the advice for each reason of shared/condition; api.Kind has that of the other reasons. KIND stands for
+// the kind of the object, CONFIRM for the command that confirms its held removals.
 var advices = map[string]string{
 	// of the hub
 	condition.BuildFailed: "Correct the files in Git; nave build shows the same error without a push. " +
