@@ -24,10 +24,13 @@ import (
 // salt.
 const buildSalt = "nave build"
 
-// newBuildCommand returns "nave build", which needs no hub.
-func newBuildCommand() *cobra.Command {
-	return group("build", "Build what the hub would put into a bundle, without a hub", newBuildKustomizationCommand(),
-		newBuildArtifactCommand())
+// newBuildCommand returns "nave build". Only the builds of clusters and fleets may ask a hub for its objects.
+func newBuildCommand(s *session) *cobra.Command {
+	return group("build", "Build what the hub would put into a bundle, without a hub",
+		without(newBuildKustomizationCommand(), "cluster", "config", "context"),
+		without(newBuildArtifactCommand(), "cluster", "config", "context"),
+		without(newBuildClusterCommand(s), "cluster", "namespace"),
+		without(newBuildFleetCommand(s), "cluster", "namespace"))
 }
 
 // kustomizationBuild has the flags of "nave build kustomization".

@@ -49,19 +49,26 @@ type walked struct {
 	renders   map[*cache.Rendering]bool
 	artifacts map[api.Key]*artifact.Artifact
 	passing   bool // a render had a temporary failure
+	// renderedBy has the last render of each renderable; only a Preview fills it.
+	renderedBy map[api.Key]*cache.Rendering
 
 	// written are the rows that the commit wrote; nil: deleted. They count if committed is set.
 	written   map[api.Key]*store.Resource
 	committed bool
 }
 
-// walk walks the graph of one cluster, or the hub's.
-func (p *Planner) walk(ctx context.Context, cluster string, apps *compiler) (*walked, error) {
-	w := &walked{
-		cluster: cluster, rows: p.hub.rows, renders: map[*cache.Rendering]bool{}, artifacts: map[api.Key]*artifact.Artifact{},
+func newWalked(cluster string) *walked {
+	return &walked{
+		cluster: cluster, renders: map[*cache.Rendering]bool{}, artifacts: map[api.Key]*artifact.Artifact{},
 		written: map[api.Key]*store.Resource{}, tooLarge: map[api.Key]error{},
 		planned: map[manifest.Digest]*bundle.Application{},
 	}
+}
+
+// walk walks the graph of one cluster, or the hub's.
+func (p *Planner) walk(ctx context.Context, cluster string, apps *compiler) (*walked, error) {
+	w := newWalked(cluster)
+	w.rows = p.hub.rows
 	if err := p.read(ctx, w); err != nil {
 		return nil, err
 	}
@@ -150,8 +157,10 @@ func (p *Planner) input(ctx context.Context, w *walked) graph.Input {
 		Cluster: w.cluster, Previous: map[api.Key]graph.Node{}, Entries: map[bundle.ApplicationName]bundle.Entry{},
 		Suspended: map[api.Key]bool{}, Confirmed: w.confirmedKeys(), NoCrossNamespaceRefs: p.strict, Guard: p.guard,
 		LenientSubstitution: p.lenient,
-		Render:              func(works []graph.Work) []graph.Result { return p.renderLevel(ctx, w, works) },
-		Contents:            func(d manifest.Digest) ([]manifest.ID, error) { return p.contents(ctx, w, d) },
+		Render: func(works []graph.Work) []graph.Result {
+			return renderLevel(works, func(work graph.Work) graph.Result { return p.renderOne(ctx, w, work) })
+		},
+		Contents: func(d manifest.Digest) ([]manifest.ID, error) { return p.contents(ctx, w, d) },
 		Object: func(app graph.Application, id manifest.ID) (*manifest.Object, error) {
 			return p.object(ctx, w, app, id)
 		},
@@ -244,14 +253,14 @@ func (p *Planner) last(ctx context.Context, key api.Key) (revision, failure stri
 }
 
 // renderLevel renders all objects of a level of the graph concurrently. The cache bounds how many renders run.
-func (p *Planner) renderLevel(ctx context.Context, w *walked, works []graph.Work) []graph.Result {
+func renderLevel(works []graph.Work, renderOne func(graph.Work) graph.Result) []graph.Result {
 	results := make([]graph.Result, len(works))
 	var wait sync.WaitGroup
 	for i, work := range works {
 		if i == len(works)-1 {
-			results[i] = p.renderOne(ctx, w, work)
+			results[i] = renderOne(work)
 		} else {
-			wait.Go(func() { results[i] = p.renderOne(ctx, w, work) })
+			wait.Go(func() { results[i] = renderOne(work) })
 		}
 	}
 	wait.Wait()
@@ -271,19 +280,24 @@ func (p *Planner) renderOne(ctx context.Context, w *walked, work graph.Work) gra
 	}
 	r, err := p.renders.Render(ctx, work.Renderable.Renderer, work.Spec, a)
 	w.note(work.Key, a, r, err)
+	return w.result(work, a.Revision, r, err)
+}
+
+// result returns the result of a render, as this graph admits its objects. err is the error of the render.
+func (w *walked) result(work graph.Work, revision string, r *cache.Rendering, err error) graph.Result {
 	if err != nil {
-		err = fmt.Errorf("build of %s: %w", a.Revision, err)
+		err = fmt.Errorf("build of %s: %w", revision, err)
 	} else {
 		err = w.tooLarge[work.Key]
 	}
 	if err != nil {
-		return graph.Result{Revision: a.Revision, Reason: reasonOf(err), Err: err}
+		return graph.Result{Revision: revision, Reason: reasonOf(err), Err: err}
 	}
 	scope := api.ClusterGraph
 	if w.cluster == "" {
 		scope = api.Hub
 	}
-	return graph.Result{Revision: a.Revision, Rendered: renderedIn(admitting{scope, work.Admission}, r)}
+	return graph.Result{Revision: revision, Rendered: renderedIn(admitting{scope, work.Admission}, r)}
 }
 
 // note remembers the artifact and the result of a render.

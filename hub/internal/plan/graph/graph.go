@@ -96,8 +96,9 @@ type Work struct {
 	// Spec is the Renderable's, complete with the data of its Inputs.
 	Spec   json.RawMessage
 	Inputs []api.InputData
-	// FoundAt is the key of the source, in the graph or in the hub.
+	// FoundAt is the key of the source, in the graph or in the hub, and Source the source itself.
 	FoundAt   api.Key
+	Source    *api.Object
 	Admission api.Admission
 }
 

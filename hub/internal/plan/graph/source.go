@@ -31,7 +31,7 @@ func (p *pass) resolve(key api.Key, r *api.Renderable) (work Work, wait bool, er
 	if found, err = p.dealias(found); err != nil {
 		return work, false, err
 	}
-	work.FoundAt, work.Admission = found.Key, p.admission(key)
+	work.FoundAt, work.Source, work.Admission = found.Key, found.Object, p.admission(key)
 	work.SourceKey, err = p.fetchKey(found)
 	switch {
 	case errors.Is(err, errWait):

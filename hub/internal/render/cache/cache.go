@@ -69,11 +69,18 @@ type flight struct {
 // New returns a cache over the renders of the store. The salt of sealed values is derived from the store and never
 // changes.
 func New(c Config) *Cache {
-	salt := sha256.Sum256(fmt.Appendf(nil, "nave: salt of sealed values: %d", c.Store.Epoch()))
 	return &Cache{
-		store: c.Store, artifacts: c.Artifacts, renderer: c.Renderer, metrics: newMetrics(c.Metrics), salt: salt[:],
+		store: c.Store, artifacts: c.Artifacts, renderer: c.Renderer, metrics: newMetrics(c.Metrics),
+		salt:  Salt(c.Store.Epoch()),
 		slots: make(chan struct{}, max(2, runtime.GOMAXPROCS(0))), flights: map[flightKey]*flight{},
 	}
+}
+
+// Salt returns the salt of the placeholders of a hub whose store has this epoch. With it another process can render
+// the placeholders that the hub renders. The salt is no secret: spokes know the epoch.
+func Salt(epoch uint64) []byte {
+	salt := sha256.Sum256(fmt.Appendf(nil, "nave: salt of sealed values: %d", epoch))
+	return salt[:]
 }
 
 // Render returns the render of a specification in the artifact. If IsPassing is true for the error, the next call tries

@@ -41,6 +41,11 @@ type view struct {
 	value any
 }
 
+// NewRendering returns the Rendering of a result for a caller without a store. See newRendering for the errors.
+func NewRendering(result *render.Result) (*Rendering, error) {
+	return newRendering(flightKey{}, result)
+}
+
 // newRendering returns the Rendering of a result. If no spoke would accept an object or a file of the result,
 // newRendering returns an error, even if the renderer accepted it: in the store such a result would fail the round of
 // all clusters.

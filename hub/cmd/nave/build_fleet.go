@@ -1,0 +1,372 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/hub/internal/plan"
+	"github.com/navefleet/nave/hub/internal/render"
+	"github.com/navefleet/nave/hub/internal/render/generate"
+	"github.com/navefleet/nave/hub/internal/render/kustomize"
+	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
+	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/shared/wording"
+)
+
+// localRenderers render in this process, as those of the hub do.
+var localRenderers = render.Renderers{kustomize.Name: kustomize.Renderer{}, generate.Name: generate.Renderer{}}
+
+// preview has the flags that say what a checkout is planned for.
+type preview struct {
+	checkoutFlags
+	session *session
+	files   []string
+	path    string
+	strict  bool
+	noCross bool
+}
+
+func (p *preview) add(flags *pflag.FlagSet) {
+	p.checkoutFlags.add(flags)
+	flags.StringArrayVarP(&p.files, "filename", "f", nil, "file or folder with the objects of the hub: Clusters, Fleets, "+
+		"sources; - is standard input (repeatable). Without it and --path, the hub is asked")
+	flags.StringVar(&p.path, "path", "", "folder of the checkout that is the root of the cluster, if there is no Fleet")
+	flags.BoolVar(&p.strict, "strict-substitute", true, "fail on a variable that is not given and has no default, as the "+
+		"hub does by default")
+	flags.BoolVar(&p.noCross, "no-cross-namespace-refs", false, "as the hub's flag")
+}
+
+const buildFleetLong = `Render everything that a checkout gives to %s: the roots of its Fleets, and all
+Kustomizations below them, with the same walk as on the hub. Print the objects of each Application in the order in which
+they are applied, as YAML documents.
+
+DIR is the root of the checkout. It stands for the sources of the Fleets' templates, and for all sources whose URL is
+one of its Git remotes; other sources need --local-sources. The Clusters and Fleets are those in --filename, else those
+of the hub. With --path, no objects are needed.
+
+SOPS files stay encrypted: placeholders stand for their values, as on the hub. What cannot be rendered is listed on
+standard error, and the exit code is then 1.`
+
+func newBuildClusterCommand(s *session) *cobra.Command {
+	p := preview{session: s}
+	cmd := &cobra.Command{
+		Use:   "cluster NAME DIR",
+		Short: "Build everything that a checkout gives to a cluster",
+		Long:  fmt.Sprintf(buildFleetLong, "one cluster"),
+		Example: `  nave build cluster prod-1 . -f hub/
+  nave build cluster prod-1 . --path clusters/prod-1`,
+		Args: cobra.ExactArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			v, err := p.open(cmd, args[0], args[1], nil)
+			if err != nil {
+				return err
+			}
+			return build(cmd.Context(), cmd.OutOrStdout(), v, args[:1], "")
+		},
+	}
+	p.add(cmd.Flags())
+	return cmd
+}
+
+func newBuildFleetCommand(s *session) *cobra.Command {
+	p := preview{session: s}
+	cmd := &cobra.Command{
+		Use:   "fleet NAME DIR",
+		Short: "Build everything that a checkout gives to the clusters of a Fleet",
+		Long: fmt.Sprintf(buildFleetLong, "the clusters of a Fleet") +
+			"\n\nClusters with equal results are printed once.",
+		Example: `  nave build fleet production . -f hub/`,
+		Args:    cobra.ExactArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			v, err := p.open(cmd, "", args[1], nil)
+			if err != nil {
+				return err
+			}
+			clusters, err := v.Selected(args[0])
+			if err != nil {
+				return err
+			}
+			if len(clusters) == 0 {
+				return fmt.Errorf("%s selects no cluster: give Clusters with its labels in --filename", api.FleetKey(args[0]))
+			}
+			return build(cmd.Context(), cmd.OutOrStdout(), v, clusters, args[0])
+		},
+	}
+	p.add(cmd.Flags())
+	return cmd
+}
+
+// open returns the preview of a checkout. The cluster is the one that is created for --path. A nil salt is that of
+// builds.
+func (p *preview) open(cmd *cobra.Command, cluster, dir string, salt []byte) (*plan.Preview, error) {
+	trees, err := p.checkoutFlags.open(dir)
+	if err != nil {
+		return nil, err
+	}
+	objects, err := p.objects(cmd, cluster, trees)
+	if err != nil {
+		return nil, err
+	}
+	if objects, err = trees.complete(objects); err != nil {
+		return nil, err
+	}
+	trees.claim(objects)
+	render.Confine() // after git was asked
+	if salt == nil {
+		salt = []byte(buildSalt)
+	}
+	return plan.NewPreview(cmd.Context(), plan.PreviewConfig{
+		Objects: objects, Tree: trees.tree, Renderer: localRenderers, Salt: salt, NoCrossNamespaceRefs: p.noCross,
+		LenientSubstitution: !p.strict,
+	})
+}
+
+// objects returns the objects of the hub: from files, made for --path, or from the hub itself.
+func (p *preview) objects(cmd *cobra.Command, cluster string, trees *checkout) ([]*api.Object, error) {
+	if p.path == "" && len(p.files) == 0 {
+		return p.ask(cmd.Context())
+	}
+	objects, err := readObjects(cmd.InOrStdin(), p.files)
+	if err != nil || p.path == "" {
+		return objects, err
+	}
+	if cluster == "" {
+		return nil, errors.New("--path is the root of one cluster: use it with nave build cluster")
+	}
+	if slices.ContainsFunc(objects, func(o *api.Object) bool { return o.Key.Role() == api.FleetRole }) {
+		return nil, errors.New("--path takes the place of a Fleet: leave out --path, or the Fleets in --filename")
+	}
+	below, err := trees.below(p.path)
+	if err != nil {
+		return nil, fmt.Errorf("--path: %w", err)
+	}
+	made, err := objectsFor(cluster, below, objects)
+	return append(objects, made...), err
+}
+
+// objectsFor returns the Fleet that gives a path to a cluster, and the Cluster unless the objects have it. The root and
+// its source have the names that `flux bootstrap` gives.
+func objectsFor(cluster, path string, objects []*api.Object) (made []*api.Object, err error) {
+	source := map[string]any{"kind": api.GitRepositoryKind, "name": api.FluxRoot}
+	for _, o := range []map[string]any{
+		{"apiVersion": api.GroupFleet + "/" + api.Version, "kind": api.ClusterKind,
+			"metadata": map[string]any{"name": cluster}},
+		{"apiVersion": api.GroupFleet + "/" + api.Version, "kind": api.FleetKind,
+			"metadata": map[string]any{"name": "path"},
+			"spec": map[string]any{"clusterSelector": map[string]any{}, "template": map[string]any{"spec": map[string]any{
+				"interval": "10m", "prune": true, "path": strings.ReplaceAll(path, "$", "$$"), "sourceRef": source,
+			}}}},
+	} {
+		admitted, err := api.Admit(&manifest.Object{Object: o}, api.Hub)
+		if err != nil {
+			return nil, err
+		}
+		if !slices.ContainsFunc(objects, func(given *api.Object) bool { return given.Key == admitted.Key }) {
+			made = append(made, admitted)
+		}
+	}
+	return made, nil
+}
+
+// readObjects reads files, and the YAML and JSON files of folders, and admits the objects that belong to the hub.
+func readObjects(stdin io.Reader, files []string) (objects []*api.Object, err error) {
+	var all []string
+	for _, file := range files {
+		info, err := os.Stat(file)
+		if file == "-" || err != nil || !info.IsDir() {
+			all = append(all, file)
+			continue
+		}
+		err = filepath.WalkDir(file, func(path string, entry fs.DirEntry, err error) error {
+			if slices.Contains([]string{".yaml", ".yml", ".json"}, filepath.Ext(path)) && !isKustomizationFile(path) {
+				all = append(all, path)
+			}
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	for _, file := range all {
+		data, err := readFiles(stdin, []string{file})
+		if err != nil {
+			return nil, err
+		}
+		found, err := manifest.Parse(data)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", file, err)
+		}
+		for _, o := range found {
+			if !api.Known(o) {
+				continue // a Secret of a source, or an object of a cluster
+			}
+			admitted, err := api.Admit(o, api.Hub)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", file, err)
+			}
+			objects = append(objects, admitted)
+		}
+	}
+	return objects, nil
+}
+
+func isKustomizationFile(path string) bool {
+	return slices.Contains([]string{"kustomization.yaml", "kustomization.yml"}, filepath.Base(path))
+}
+
+// ask returns the Clusters, Fleets and sources of the hub.
+func (p *preview) ask(ctx context.Context) (objects []*api.Object, err error) {
+	client, done, err := p.session.dial()
+	if err != nil {
+		return nil, fmt.Errorf("without --filename and --path the hub is asked: %w", err)
+	}
+	defer done()
+	for _, kind := range api.Kinds() {
+		if !kind.Supported() || !slices.Contains([]api.Role{api.ClusterRole, api.FleetRole, api.SourceRole}, kind.Role) {
+			continue
+		}
+		answer, err := client.List(ctx, &adminv1.ListRequest{Kind: kind.Name})
+		if err != nil {
+			return nil, err
+		}
+		for _, o := range answer.GetObjects() {
+			m := &manifest.Object{}
+			if err := json.Unmarshal(o.GetJson(), &m.Object); err != nil {
+				return nil, fmt.Errorf("read %s of the hub: %w", show(o.GetKey()), err)
+			}
+			delete(m.Object, "status")
+			admitted, err := api.Admit(m, api.Hub)
+			if err != nil {
+				return nil, fmt.Errorf("%s of the hub: %w", show(o.GetKey()), err)
+			}
+			objects = append(objects, admitted)
+		}
+	}
+	return objects, nil
+}
+
+// build prints what clusters run, each of the different results once. If fleet is not empty, only its Applications are
+// printed. The error lists the objects that could not be rendered.
+func build(ctx context.Context, out io.Writer, v *plan.Preview, clusters []string, fleet string) error {
+	all, err := previewAll(ctx, v, clusters)
+	if err != nil {
+		return err
+	}
+	var order []string
+	groups := map[string][]*plan.Previewed{}
+	for _, p := range all {
+		p.Applications = slices.DeleteFunc(p.Applications, func(a plan.PreviewedApplication) bool {
+			return fleet != "" && a.Fleet != fleet
+		})
+		id := ""
+		for _, a := range p.Applications {
+			id += a.Application.Name.String() + a.Digest.String()
+		}
+		if groups[id] == nil {
+			order = append(order, id)
+		}
+		groups[id] = append(groups[id], p)
+	}
+	for _, id := range order {
+		if err := printPreviewed(out, groups[id]); err != nil {
+			return err
+		}
+	}
+	return problemsError(v, all)
+}
+
+// previewAll walks clusters concurrently.
+func previewAll(ctx context.Context, v *plan.Preview, clusters []string) ([]*plan.Previewed, error) {
+	all := make([]*plan.Previewed, len(clusters))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(8)
+	for i, name := range clusters {
+		group.Go(func() (err error) {
+			all[i], err = v.Cluster(ctx, name)
+			return err
+		})
+	}
+	return all, group.Wait()
+}
+
+// printPreviewed prints the objects of clusters that run the same.
+func printPreviewed(out io.Writer, same []*plan.Previewed) error {
+	var clusters []string
+	for _, p := range same {
+		clusters = append(clusters, p.Cluster)
+	}
+	fmt.Fprintf(out, "# %s\n", listed(clusters))
+	for _, a := range same[0].Applications {
+		fmt.Fprintf(out, "# %s: %s\n", a.Application.Name, wording.Count(len(a.Application.Objects), "object"))
+		for _, ref := range a.Application.Objects {
+			o, err := decodeObject(a, ref.Digest)
+			if err != nil {
+				return fmt.Errorf("%s: %w", ref.ID(), err)
+			}
+			if err := printObjects(out, []*manifest.Object{o}); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// decodeObject returns an object of an Application, with variables that only a cluster knows as they are written.
+func decodeObject(a plan.PreviewedApplication, d manifest.Digest) (*manifest.Object, error) {
+	data, ok := a.Object(d)
+	if !ok {
+		return nil, errors.New("the render does not have it")
+	}
+	o := &manifest.Object{}
+	if err := json.Unmarshal(data, &o.Object); err != nil {
+		return nil, err
+	}
+	showTexts(&render.Result{Objects: []*manifest.Object{o}, Substitution: a.Application.Substitution})
+	return o, nil
+}
+
+// problemsError returns an error that lists what could not be rendered, each message once. If there is nothing to
+// list, problemsError returns nil.
+func problemsError(v *plan.Preview, all []*plan.Previewed) error {
+	var order []string
+	where := map[string][]string{}
+	add := func(p plan.Problem, cluster string) {
+		text := p.Key.Local() + ": " + p.Message
+		if where[text] == nil {
+			order = append(order, text)
+		}
+		where[text] = append(where[text], cluster)
+	}
+	for _, p := range v.Problems {
+		add(p, "the hub")
+	}
+	for _, previewed := range all {
+		for _, p := range previewed.Problems {
+			add(p, previewed.Cluster)
+		}
+	}
+	if len(order) == 0 {
+		return nil
+	}
+	lines := []string{"not everything could be built:"}
+	for _, text := range order {
+		lines = append(lines, "on "+listed(where[text])+": "+text)
+	}
+	return errors.New(strings.Join(lines, "\n"))
+}
+
+// listed lists names, at most ten of them.
+func listed(names []string) string { return wording.List(names, len(names), 10) }

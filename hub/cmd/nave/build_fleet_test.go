@@ -1,0 +1,190 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// fleetFiles is a repository with a Fleet of three clusters, of which two are the same.
+var fleetFiles = map[string]string{
+	"hub/fleet.yaml": `apiVersion: source.toolkit.fluxcd.io/v1
+kind: GitRepository
+metadata: {name: fleet, namespace: flux-system}
+spec: {interval: 1m, url: "https://git.example.com/org/fleet"}
+---
+apiVersion: fleet.nave.io/v1alpha1
+kind: Fleet
+metadata: {name: all}
+spec:
+  clusterSelector: {matchLabels: {env: test}}
+  template:
+    spec: {interval: 10m, prune: true, path: "./clusters/${site}", sourceRef: {kind: GitRepository, name: fleet}}
+`,
+	"hub/clusters.yaml": `{apiVersion: fleet.nave.io/v1alpha1, kind: Cluster, metadata: {name: east, labels: {env: test}}, spec: {vars: {site: eu}}}
+---
+{apiVersion: fleet.nave.io/v1alpha1, kind: Cluster, metadata: {name: west, labels: {env: test}}, spec: {vars: {site: eu}}}
+---
+{apiVersion: fleet.nave.io/v1alpha1, kind: Cluster, metadata: {name: lab, labels: {env: test}}, spec: {vars: {site: lab}}}
+---
+{apiVersion: fleet.nave.io/v1alpha1, kind: Cluster, metadata: {name: other}}
+`,
+	"clusters/eu/app.yaml": `apiVersion: kustomize.toolkit.fluxcd.io/v1
+kind: Kustomization
+metadata: {name: app, namespace: flux-system}
+spec:
+  interval: 10m
+  prune: true
+  path: ./app
+  sourceRef: {kind: GitRepository, name: app}
+  postBuild: {substitute: {size: large}}
+---
+apiVersion: source.toolkit.fluxcd.io/v1
+kind: GitRepository
+metadata: {name: app, namespace: flux-system}
+spec: {interval: 1m, url: "https://git.example.com/org/app"}
+`,
+	"clusters/lab/settings.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: lab, namespace: default}\n",
+}
+
+var appFiles = map[string]string{
+	"app/settings.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: settings, namespace: default}\n" +
+		"data: {size: '${size}'}\n",
+	"app/.sourceignore": "ignored.yaml\n",
+	"app/ignored.yaml":  "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: ignored, namespace: default}\n",
+}
+
+// run runs the command and returns what it printed.
+func run(t *testing.T, args ...string) (string, error) {
+	t.Helper()
+	var out, messages bytes.Buffer
+	cmd, _ := program(&out, &messages)
+	cmd.SetArgs(args)
+	err := cmd.ExecuteContext(t.Context())
+	return out.String(), err
+}
+
+func TestBuildFleet(t *testing.T) {
+	fleet, app := tree(t, fleetFiles), tree(t, appFiles)
+	hub := filepath.Join(fleet, "hub")
+	source := "--local-sources=GitRepository/flux-system/app=" + app
+	out, err := run(t, "build", "fleet", "all", fleet, "-f", hub, source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Count(out, "name: settings") != 1 || !strings.Contains(out, "# east, west\n") ||
+		!strings.Contains(out, "# lab\n") || !strings.Contains(out, "size: large") || strings.Contains(out, "ignored") {
+		t.Errorf("printed:\n%s", out)
+	}
+	out, err = run(t, "build", "cluster", "lab", fleet, "-f", hub)
+	if err != nil || !strings.Contains(out, "name: lab") || strings.Contains(out, "settings") {
+		t.Errorf("%v, printed:\n%s", err, out)
+	}
+	_, err = run(t, "build", "cluster", "east", fleet, "-f", hub)
+	if err == nil || !strings.Contains(err.Error(), "--local-sources GitRepository/flux-system/app=DIR") {
+		t.Errorf("without the source of app: %v", err)
+	}
+}
+
+func TestBuildFleet_nothing_selected(t *testing.T) {
+	fleet := tree(t, fleetFiles)
+	only := filepath.Join(fleet, "hub/fleet.yaml")
+	for _, c := range []struct{ name, want string }{{"all", "selects no cluster"}, {"nobody", "there is no Fleet nobody"}} {
+		_, err := run(t, "build", "fleet", c.name, fleet, "-f", only)
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+}
+
+func TestBuildCluster_path(t *testing.T) {
+	fleet := tree(t, fleetFiles)
+	out, err := run(t, "build", "cluster", "anything", fleet, "--path", "clusters/lab")
+	if err != nil || !strings.Contains(out, "name: lab") {
+		t.Errorf("%v, printed:\n%s", err, out)
+	}
+	for _, c := range []struct{ name, path, want string }{
+		{"outside", "..", "is not below"}, {"missing", "nowhere", "no such file"},
+	} {
+		_, err := run(t, "build", "cluster", "anything", fleet, "--path", c.path)
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+}
+
+// searchPath is the PATH before a build takes it from this process.
+var searchPath = os.Getenv("PATH")
+
+// TestBuildCluster_bootstrapped builds what `flux bootstrap` wrote: the sync object names the checkout by its remote.
+func TestBuildCluster_bootstrapped(t *testing.T) {
+	root := tree(t, map[string]string{
+		"clusters/prod/flux-system/gotk-sync.yaml": `apiVersion: source.toolkit.fluxcd.io/v1
+kind: GitRepository
+metadata: {name: flux-system, namespace: flux-system}
+spec: {interval: 1m, url: "ssh://git@git.example.com/org/fleet"}
+---
+apiVersion: kustomize.toolkit.fluxcd.io/v1
+kind: Kustomization
+metadata: {name: flux-system, namespace: flux-system}
+spec: {interval: 10m, prune: true, path: ./clusters/prod, sourceRef: {kind: GitRepository, name: flux-system}}
+`,
+		"clusters/prod/infra.yaml": `apiVersion: source.toolkit.fluxcd.io/v1
+kind: GitRepository
+metadata: {name: again, namespace: flux-system}
+spec: {interval: 1m, url: "https://git.example.com/org/fleet"}
+---
+apiVersion: kustomize.toolkit.fluxcd.io/v1
+kind: Kustomization
+metadata: {name: infra, namespace: flux-system}
+spec: {interval: 10m, prune: true, path: ./infra, sourceRef: {kind: GitRepository, name: again}}
+`,
+		"infra/settings.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: infra, namespace: default}\n",
+	})
+	t.Setenv("PATH", searchPath)
+	for _, args := range [][]string{{"init", "-q"}, {"remote", "add", "origin", "git@git.example.com:org/fleet.git"}} {
+		if out, err := exec.Command("git", append([]string{"-C", root}, args...)...).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+	}
+	out, err := run(t, "build", "cluster", "prod", root, "--path", "clusters/prod")
+	if err != nil || !strings.Contains(out, "name: infra") {
+		t.Errorf("%v, printed:\n%s", err, out)
+	}
+}
+
+// TestBuildFleet_example builds the example repository, whose source nave bootstrap makes.
+func TestBuildFleet_example(t *testing.T) {
+	root := "../../../examples/fleet"
+	clusters := tree(t, map[string]string{"one.yaml": "{apiVersion: fleet.nave.io/v1alpha1, kind: Cluster, " +
+		"metadata: {name: one, labels: {env: staging}}, spec: {vars: {domain: example.com}}}\n"})
+	out, err := run(t, "build", "fleet", "staging", root, "-f", root+"/hub", "-f", clusters)
+	if err != nil || !strings.Contains(out, "kind: Deployment") {
+		t.Errorf("%v, printed:\n%s", err, out)
+	}
+	out, err = run(t, "build", "cluster", "x", root, "--path", "clusters/staging",
+		"--local-sources=GitRepository/flux-system/hub="+root)
+	if err != nil || !strings.Contains(out, "name: ${cluster_name}") {
+		t.Errorf("%v, printed:\n%s", err, out)
+	}
+}
+
+func TestSameURL(t *testing.T) {
+	for _, c := range []struct {
+		name, a, b string
+		same       bool
+	}{
+		{"scp", "git@github.com:org/fleet.git", "https://github.com/org/fleet", true},
+		{"ssh_port", "ssh://git@git.example.com:2222/org/fleet", "https://git.example.com/org/fleet.git", true},
+		{"host_case", "https://GitHub.com/org/fleet/", "https://github.com/org/fleet", true},
+		{"other_path", "https://github.com/org/fleet", "https://github.com/org/app", false},
+		{"other_port", "http://localhost:80/a", "http://localhost:81/a", false},
+	} {
+		if got := sameURL(c.a) == sameURL(c.b); got != c.same {
+			t.Errorf("%s: %q and %q", c.name, sameURL(c.a), sameURL(c.b))
+		}
+	}
+}

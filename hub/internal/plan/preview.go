@@ -1,0 +1,266 @@
+package plan
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+
+	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/hub/internal/lru"
+	"github.com/navefleet/nave/hub/internal/plan/graph"
+	"github.com/navefleet/nave/hub/internal/render"
+	"github.com/navefleet/nave/hub/internal/render/cache"
+	"github.com/navefleet/nave/hub/internal/store"
+	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/condition"
+	"github.com/navefleet/nave/shared/manifest"
+)
+
+// PreviewConfig configures a Preview.
+type PreviewConfig struct {
+	// Objects are admitted objects of the hub: Clusters, Fleets, sources, and renderables that give more of them.
+	Objects []*api.Object
+	// Tree returns the tree of a source. A renderable whose source has an error is not rendered.
+	Tree     func(source *api.Object) (Tree, error)
+	Renderer render.Renderer
+	Salt     []byte // of placeholders; see cache.Salt
+
+	NoCrossNamespaceRefs bool
+	LenientSubstitution  bool
+}
+
+// Tree is the tree of a source on disk.
+type Tree struct {
+	Dir      string
+	Revision string
+	// Exclude reports the paths that the source leaves out; nil: none. Rules tells one Exclude of a Dir from another.
+	Exclude func(path string, dir bool) bool
+	Rules   string
+}
+
+// Preview plans clusters as the Planner does, from objects and trees that the caller has. It has no store: nothing is
+// written, and every walk is a first walk. A Preview is safe for concurrent use.
+type Preview struct {
+	config  PreviewConfig
+	planner *Planner // without a store: only the objects that walks read, and the hub's rows
+	apps    *compiler
+	renders sync.Map // *previewRender by previewKey
+
+	// Problems are those of the hub's own objects.
+	Problems []Problem
+}
+
+// Problem is the reason why an object is not rendered, or not completely.
+type Problem struct {
+	Key     api.Key
+	Reason  string
+	Message string
+}
+
+// String returns "object: message".
+func (p Problem) String() string { return p.Key.String() + ": " + p.Message }
+
+// Previewed is what one cluster would run.
+type Previewed struct {
+	Cluster      string
+	Applications []PreviewedApplication // sorted by name
+	Problems     []Problem              // sorted
+	// Suspended are the renderables that are suspended: the cluster goes on with their last Application.
+	Suspended []bundle.ApplicationName
+	// Nodes are the objects of the graph: sources and renderables.
+	Nodes map[api.Key]graph.Node
+}
+
+// PreviewedApplication is one Application of a Previewed.
+type PreviewedApplication struct {
+	Fleet       string // the name of the Fleet that it comes from
+	Digest      manifest.Digest
+	Application *bundle.Application
+	Key         api.Key
+	rendered    *cache.Rendering
+}
+
+// Object returns the JSON of one of the objects.
+func (a PreviewedApplication) Object(d manifest.Digest) ([]byte, bool) { return a.rendered.Fresh(d) }
+
+type previewKey struct{ renderer, spec, dir, rules string }
+
+type previewRender struct {
+	once     sync.Once
+	rendered *cache.Rendering
+	err      error
+}
+
+// NewPreview walks the graph of the hub, which may give more objects of the hub. If two objects have one key, or an
+// object cannot be decoded, NewPreview returns an error.
+func NewPreview(ctx context.Context, c PreviewConfig) (*Preview, error) {
+	v := &Preview{config: c, apps: newCompiler(), planner: &Planner{
+		hub: newHub(), objects: lru.New[manifest.Digest, *manifest.Object](objectsSize),
+		strict: c.NoCrossNamespaceRefs, lenient: c.LenientSubstitution,
+	}}
+	for _, o := range c.Objects {
+		if _, twice := v.planner.hub.rows[o.Key]; twice {
+			return nil, fmt.Errorf("%s is given twice", o.Key)
+		}
+		if err := v.planner.hub.set(store.Resource{Key: o.Key, Object: o}); err != nil {
+			return nil, err
+		}
+	}
+	w := newWalked("")
+	w.rows = v.planner.hub.rows
+	if err := v.walk(ctx, w); err != nil {
+		return nil, err
+	}
+	for key, n := range w.graph.Nodes {
+		if n.Owner == nil {
+			continue
+		}
+		owned := store.Resource{Key: key, Object: n.Object, Owner: n.Owner, Confined: n.Confined}
+		if err := v.planner.hub.set(owned); err != nil {
+			return nil, err
+		}
+	}
+	v.Problems = problemsOf(w)
+	return v, nil
+}
+
+// Clusters returns the names of all clusters, sorted.
+func (v *Preview) Clusters() []string { return names(v.planner.hub.clusters) }
+
+// Fleets returns the names of all Fleets, sorted.
+func (v *Preview) Fleets() []string { return names(v.planner.hub.fleets) }
+
+// Selected returns the names of the clusters that a Fleet selects, sorted. If there is no such Fleet, or its selector
+// is invalid, Selected returns an error.
+func (v *Preview) Selected(fleet string) (clusters []string, err error) {
+	f := v.planner.hub.fleets[fleet]
+	if f == nil {
+		return nil, fmt.Errorf("there is no %s", api.FleetKey(fleet))
+	}
+	for _, name := range v.Clusters() {
+		selected, err := f.Selects(v.planner.hub.clusters[name].Labels)
+		if err != nil {
+			return nil, err
+		}
+		if selected {
+			clusters = append(clusters, name)
+		}
+	}
+	return clusters, nil
+}
+
+// Cluster walks the graph of one cluster. If there is no such Cluster, Cluster returns an error.
+func (v *Preview) Cluster(ctx context.Context, name string) (*Previewed, error) {
+	if v.planner.hub.clusters[name] == nil {
+		return nil, fmt.Errorf("there is no %s", api.ClusterKey(name))
+	}
+	w := newWalked(name)
+	if err := v.walk(ctx, w); err != nil {
+		return nil, err
+	}
+	found := &Previewed{Cluster: name, Problems: problemsOf(w), Nodes: w.graph.Nodes}
+	for key, f := range w.graph.Findings {
+		if f.Suspended {
+			found.Suspended = append(found.Suspended, key.Application())
+		}
+	}
+	slices.SortFunc(found.Suspended, bundle.ApplicationName.Compare)
+	compiled := map[api.Key]compiled{}
+	for _, c := range w.entries {
+		compiled[c.key] = c
+	}
+	for _, app := range w.graph.Applications {
+		c, ok := compiled[app.Key]
+		if !ok || app.Rendered == nil {
+			continue
+		}
+		decoded, err := bundle.DecodeApplication(c.data)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", app.Key, err)
+		}
+		found.Applications = append(found.Applications, PreviewedApplication{
+			Fleet: c.entry.Fleet, Digest: c.entry.Digest, Application: decoded, Key: app.Key,
+			rendered: w.renderedBy[app.Key],
+		})
+	}
+	return found, nil
+}
+
+// walk walks a graph as Planner.walk does.
+func (v *Preview) walk(ctx context.Context, w *walked) error {
+	w.renderedBy = map[api.Key]*cache.Rendering{}
+	for again := true; again; again = w.compile(v.apps) {
+		in := v.planner.input(ctx, w)
+		in.Render = func(works []graph.Work) []graph.Result {
+			return renderLevel(works, func(work graph.Work) graph.Result { return v.renderOne(ctx, w, work) })
+		}
+		in.Last = nil // what is suspended counts as ready
+		w.graph = graph.Walk(in)
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+	}
+	w.attributeFindings()
+	return nil
+}
+
+// renderOne renders one object from the tree of its source.
+func (v *Preview) renderOne(ctx context.Context, w *walked, work graph.Work) graph.Result {
+	t, err := v.config.Tree(work.Source)
+	if err != nil {
+		return graph.Result{Reason: condition.ArtifactFailed, Err: err}
+	}
+	r, err := v.render(ctx, work, t)
+	if err == nil {
+		w.mu.Lock()
+		w.renders[r], w.renderedBy[work.Key] = true, r
+		w.mu.Unlock()
+	}
+	return w.result(work, t.Revision, r, err)
+}
+
+// render renders a specification from a tree, once for all clusters.
+func (v *Preview) render(ctx context.Context, work graph.Work, t Tree) (*cache.Rendering, error) {
+	key := previewKey{work.Renderable.Renderer, string(work.Spec), t.Dir, t.Rules}
+	found, _ := v.renders.LoadOrStore(key, new(previewRender))
+	r := found.(*previewRender)
+	r.once.Do(func() {
+		var result *render.Result
+		result, r.err = v.config.Renderer.Render(ctx, render.Request{
+			Renderer: work.Renderable.Renderer, Spec: json.RawMessage(key.spec), Root: t.Dir, Salt: v.config.Salt,
+			Exclude: t.Exclude,
+		})
+		if r.err == nil {
+			r.rendered, r.err = cache.NewRendering(result)
+		}
+	})
+	return r.rendered, r.err
+}
+
+// problemsOf returns the findings of a walk about objects that are not rendered, or not completely, sorted.
+func problemsOf(w *walked) (problems []Problem) {
+	for key, f := range w.graph.Findings {
+		if !f.Ready && !f.Suspended {
+			problems = append(problems, Problem{key, f.Reason, f.Message})
+		}
+	}
+	for name, err := range w.fleets {
+		key := api.FleetKey(name)
+		if err != nil && !slices.ContainsFunc(problems, func(p Problem) bool { return p.Key == key }) {
+			problems = append(problems, Problem{key, reasonOfFleet(err), err.Error()})
+		}
+	}
+	for _, key := range slices.SortedFunc(maps.Keys(w.tooLarge), api.Key.Compare) {
+		if !slices.ContainsFunc(problems, func(p Problem) bool { return p.Key == key }) {
+			problems = append(problems, Problem{key, condition.ApplicationTooLarge, w.tooLarge[key].Error()})
+		}
+	}
+	slices.SortFunc(problems, func(a, b Problem) int {
+		return cmp.Or(a.Key.Compare(b.Key), cmp.Compare(a.Message, b.Message))
+	})
+	return problems
+}
