@@ -1,0 +1,360 @@
+package e2e_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/yaml"
+
+	"github.com/navefleet/nave/e2e/fluxtest"
+	"github.com/navefleet/nave/e2e/gittest"
+	"github.com/navefleet/nave/e2e/harness"
+	"github.com/navefleet/nave/e2e/kubetest"
+	"github.com/navefleet/nave/e2e/sopstest"
+)
+
+const syncFile = `
+apiVersion: source.toolkit.fluxcd.io/v1
+kind: GitRepository
+metadata: {name: flux-system, namespace: flux-system}
+spec: {interval: 1m, ref: {branch: main}, secretRef: {name: flux-system}, url: "ssh://git@git.example.com/acme/fleet"}
+---
+apiVersion: kustomize.toolkit.fluxcd.io/v1
+kind: Kustomization
+metadata: {name: flux-system, namespace: flux-system}
+spec: {interval: 10m, path: ./clusters/east, prune: true, sourceRef: {kind: GitRepository, name: flux-system}}
+`
+
+const shopKustomizations = `
+apiVersion: kustomize.toolkit.fluxcd.io/v1
+kind: Kustomization
+metadata: {name: shop, namespace: flux-system}
+spec:
+  interval: 10m
+  path: ./shop
+  prune: true
+  decryption: {provider: sops, secretRef: {name: sops-age}}
+  postBuild: {substituteFrom: [{kind: ConfigMap, name: vars}]}
+  sourceRef: {kind: GitRepository, name: flux-system}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: vars, namespace: flux-system}
+data: {greeting: hello}
+`
+
+const shop = `
+apiVersion: v1
+kind: Namespace
+metadata: {name: flux-shop}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata:
+  name: web
+  namespace: flux-shop
+  annotations: {removed: "by Git"}
+spec:
+  replicas: 2
+  minReadySeconds: 1
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec:
+      containers: [{name: web, image: nginx, env: [{name: GREETING, value: "${greeting}"}]}]
+      volumes: [{name: data, persistentVolumeClaim: {claimName: data}}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: web, namespace: flux-shop}
+spec:
+  selector: {app: web}
+  ports: [{name: http, port: 80}, {name: removed, port: 81}]
+---
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: data, namespace: flux-shop}
+spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: settings, namespace: flux-shop}
+data: {kept: "1", removed: "1"}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: left, namespace: flux-shop}
+data: {a: "1"}
+`
+
+const plainSecret = `
+apiVersion: v1
+kind: Secret
+metadata: {name: session, namespace: flux-shop}
+stringData: {token: a-secret-of-the-shop}
+`
+
+// cleanShop is shop after Git has removed fields and an object.
+func cleanShop() string {
+	s, _, _ := strings.Cut(shop, "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: left")
+	for _, gone := range []string{"\n  annotations: {removed: \"by Git\"}", "\n  replicas: 2\n  minReadySeconds: 1",
+		", {name: removed, port: 81}", `, removed: "1"`} {
+		s = strings.Replace(s, gone, "", 1)
+	}
+	return s
+}
+
+// migration is one run of the commands of docs/migrate-from-flux.md.
+type migration struct {
+	t       *testing.T
+	cluster *kubetest.Cluster
+	flux    *fluxtest.Flux
+	fleet   *harness.Fleet
+	spoke   *harness.Spoke // nil before its deployment
+	dir     string
+	before  map[string]string
+}
+
+// TestMigrateFromFlux runs the commands of docs/migrate-from-flux.md on a cluster that Flux's own libraries set up.
+func TestMigrateFromFlux(t *testing.T) {
+	needsLab(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
+	defer cancel()
+	m := &migration{t: t, cluster: lab.Clusters[0], dir: t.TempDir()}
+	m.startFlux(ctx)
+	for _, block := range m.read() {
+		if block.language == "yaml" {
+			m.must(os.WriteFile(filepath.Join(m.dir, "hub.yaml"), []byte(block.text), 0o600))
+			continue
+		}
+		for line := range strings.Lines(block.text) {
+			if err := m.run(ctx, strings.TrimSpace(line)); err != nil {
+				t.Fatalf("%s: %v\nhub: %s", line, err, m.fleet.Hub.Tail())
+			}
+		}
+	}
+	m.check(ctx)
+}
+
+func (m *migration) must(err error) {
+	m.t.Helper()
+	if err != nil {
+		m.t.Fatal(err)
+	}
+}
+
+type block struct{ language, text string }
+
+// read returns the commands and files of the document, with this test's cluster and repository.
+func (m *migration) read() (blocks []block) {
+	root, err := kubetest.Root()
+	m.must(err)
+	document, err := os.ReadFile(filepath.Join(root, "docs", "migrate-from-flux.md"))
+	m.must(err)
+	text := strings.NewReplacer("https://github.com/acme/fleet", m.fleet.Repo.URL(), "prod", m.cluster.Name).Replace(
+		string(document))
+	for _, found := range regexp.MustCompile("(?s)```(sh|yaml)\n(.*?)```").FindAllStringSubmatch(text, -1) {
+		blocks = append(blocks, block{found[1], found[2]})
+	}
+	if len(blocks) < 6 {
+		m.t.Fatalf("only %d blocks in the document", len(blocks))
+	}
+	return blocks
+}
+
+// startFlux starts the hub, and makes the cluster one that Flux runs: bootstrapped, reconciled, scaled, and with a
+// commit that Flux has not seen.
+func (m *migration) startFlux(ctx context.Context) {
+	var err error
+	m.fleet, err = lab.NewFleetIn(ctx, filepath.Join(m.dir, "fleet"))
+	m.must(err)
+	m.t.Cleanup(func() {
+		if err := m.end(context.Background()); err != nil {
+			m.t.Error(err)
+		}
+	})
+	m.flux, err = fluxtest.New(m.cluster.Config())
+	m.must(err)
+	key, err := sopstest.NewAge()
+	m.must(err)
+	encrypted, err := key.Encrypt([]byte(plainSecret))
+	m.must(err)
+	files := map[string]string{
+		"clusters/east/flux-system/gotk-components.yaml": fluxtest.Components,
+		"clusters/east/flux-system/gotk-sync.yaml":       syncFile,
+		"clusters/east/flux-system/kustomization.yaml": "apiVersion: kustomize.config.k8s.io/v1beta1\n" +
+			"kind: Kustomization\nresources: [gotk-components.yaml, gotk-sync.yaml]\n",
+		"clusters/east/shop.yaml": shopKustomizations, "shop/shop.yaml": shop, "shop/secret.yaml": string(encrypted),
+	}
+	m.commit(files)
+	m.flux.Decrypt = func(*unstructured.Unstructured) (*unstructured.Unstructured, error) {
+		o := &unstructured.Unstructured{}
+		return o, yaml.Unmarshal([]byte(plainSecret), &o.Object)
+	}
+	m.must(m.flux.Bootstrap(ctx, m.fleet.Repo.WorkTree(), "clusters/east"))
+	m.must(m.flux.Reconcile(ctx, m.fleet.Repo.WorkTree(), "main@sha1:1"))
+	m.must(m.cluster.Apply(ctx, []byte(fmt.Sprintf("apiVersion: v1\nkind: Secret\nmetadata: {name: sops-age, "+
+		"namespace: flux-system}\nstringData: {%s: %q}\n", key.Entry(), key.Private()))))
+	m.must(m.cluster.Scale(ctx, "Deployment.apps", "flux-shop", "web", 3))
+	m.before = m.identities(ctx)
+	files["shop/shop.yaml"] = cleanShop()
+	m.commit(files)
+}
+
+func (m *migration) commit(files map[string]string) {
+	_, err := m.fleet.Repo.Apply(gittest.Change{Files: files, Message: "a commit"})
+	m.must(err)
+}
+
+// end stops everything and takes away what is left in the cluster.
+func (m *migration) end(ctx context.Context) error {
+	errs := []error{m.fleet.Close()}
+	if m.spoke != nil {
+		errs = append(errs, m.spoke.Stop())
+	}
+	if m.t.Failed() { // else the document has removed Flux
+		errs = append(errs, m.flux.Uninstall(ctx))
+	}
+	return errors.Join(append(errs, clean(ctx, m.cluster),
+		ignoreMissing(m.cluster.Delete(ctx, "ConfigMap", "flux-system", "vars")),
+		ignoreMissing(m.cluster.Delete(ctx, "Secret", "flux-system", "sops-age")))...)
+}
+
+// run runs one line of the document.
+func (m *migration) run(ctx context.Context, line string) error {
+	command, file, toFile := strings.Cut(line, " > ")
+	words := strings.Fields(command)
+	file = filepath.Join(m.dir, file)
+	switch {
+	case strings.HasPrefix(line, "nave "):
+		return m.nave(ctx, words[1:], file, toFile)
+	case line == "flux suspend kustomization --all --namespace flux-system":
+		return m.flux.Suspend(ctx, "flux-system")
+	case line == "flux uninstall --keep-namespace --silent":
+		return m.flux.Uninstall(ctx)
+	case line == "kubectl apply -f spoke.yaml":
+		return m.deploy(ctx)
+	}
+	return errors.New("the test does not know how to run this")
+}
+
+// nave runs the CLI. What explains waits until all is well.
+func (m *migration) nave(ctx context.Context, args []string, file string, toFile bool) error {
+	for i, a := range args {
+		if strings.HasSuffix(a, ".yaml") {
+			args[i] = filepath.Join(m.dir, a)
+		}
+	}
+	var out string
+	once := func(ctx context.Context) (err error) {
+		out, err = m.fleet.Nave(ctx, args...)
+		return err
+	}
+	if args[0] == "explain" {
+		return kubetest.Until(ctx, "everything to be well", once)
+	}
+	if err := once(ctx); err != nil || !toFile {
+		return err
+	}
+	return os.WriteFile(file, []byte(out), 0o600)
+}
+
+// deploy applies the manifest of the spoke, and starts the spoke with the account and settings that it has there.
+func (m *migration) deploy(ctx context.Context) error {
+	manifest, err := os.ReadFile(filepath.Join(m.dir, "spoke.yaml"))
+	if err != nil {
+		return err
+	}
+	if err := m.cluster.Apply(ctx, manifest); err != nil {
+		return err
+	}
+	settings, err := harness.JoinSettings(string(manifest))
+	if err != nil {
+		return err
+	}
+	m.spoke, err = lab.NewSpoke(ctx, m.cluster, filepath.Join(m.dir, "spoke"), settings)
+	if err != nil {
+		return err
+	}
+	return m.spoke.Start(ctx)
+}
+
+// identities returns what must not change: by object its UID, and of a Service its address.
+func (m *migration) identities(ctx context.Context) map[string]string {
+	m.t.Helper()
+	all := map[string]string{}
+	m.must(kubetest.Until(ctx, "three Pods that run", func(ctx context.Context) error {
+		clear(all)
+		for _, kind := range []string{"Pod", "Service", "PersistentVolumeClaim", "Deployment.apps", "Secret", "ConfigMap"} {
+			if err := m.identify(ctx, kind, all); err != nil {
+				return err
+			}
+		}
+		if all["Pods"] != "3" {
+			return fmt.Errorf("there are %s", all["Pods"])
+		}
+		return nil
+	}))
+	return all
+}
+
+func (m *migration) identify(ctx context.Context, kind string, all map[string]string) error {
+	r, err := m.cluster.Resource(kind, "flux-shop")
+	if err != nil {
+		return err
+	}
+	list, err := r.List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return err
+	}
+	all[kind+"s"] = fmt.Sprint(len(list.Items))
+	for _, o := range list.Items {
+		address, _, _ := unstructured.NestedString(o.Object, "spec", "clusterIP")
+		all[kind+" "+o.GetName()] = string(o.GetUID()) + address
+	}
+	return nil
+}
+
+// check wants the same objects as before, without what Git has removed.
+func (m *migration) check(ctx context.Context) {
+	m.t.Helper()
+	after := m.identities(ctx)
+	if !maps.Equal(after, m.before) {
+		m.t.Errorf("before\n%v\nafter\n%v", m.before, after)
+	}
+	for _, c := range []struct {
+		kind, name, path, want string
+	}{
+		{"Deployment.apps", "web", ".spec.replicas", "3"},
+		{"Deployment.apps", "web", ".spec.minReadySeconds", ""},
+		{"Deployment.apps", "web", ".metadata.annotations.removed", ""},
+		{"Deployment.apps", "web", ".spec.template.spec.containers[0].env[0].value", "hello"},
+		{"Deployment.apps", "web", `.metadata.labels.fleet\.nave\.io/application`, "Kustomization.flux-system.shop"},
+		{"Service", "web", ".spec.ports[*].name", "http"},
+		{"ConfigMap", "settings", ".data.removed", ""},
+		{"ConfigMap", "settings", ".data.kept", "1"},
+		{"ConfigMap", "left", ".data.a", "1"},
+	} {
+		o, err := m.cluster.Get(ctx, c.kind, "flux-shop", c.name)
+		m.must(err)
+		if got, err := field(o, c.path); err != nil || got != c.want {
+			m.t.Errorf("%s %s: %s is %q, %v; want %q", c.kind, c.name, c.path, got, err, c.want)
+		}
+	}
+	for _, name := range []string{"kustomize-controller", "source-controller"} {
+		if _, err := m.cluster.Get(ctx, "Deployment.apps", "flux-system", name); !apierrors.IsNotFound(err) {
+			m.t.Errorf("%s is still there: %v", name, err)
+		}
+	}
+}
