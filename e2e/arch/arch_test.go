@@ -124,31 +124,38 @@ func spelled(packages []pkg) (wrong []string) {
 	return wrong
 }
 
-// kinds returns the packages of the hub that compare with the name of a kind, or that are inside and name one at all.
+// kinds returns the packages of the hub that decide by the name or the group of a kind, or that are inside and name one
+// at all.
 func kinds(packages []pkg) []string {
-	var names []string
-	for _, k := range api.Kinds() {
-		if k.Group != "" { // Secrets are Kubernetes' own
-			names = append(names, k.Name, "api."+k.Name+"Kind", "v1."+k.Name+"Kind")
-		}
-	}
+	names, decisive := namesOfKinds()
 	var wrong []string
 	for _, p := range packages {
 		if !below(p.path, "hub") || below(p.path, "hub/api") || slices.Contains(namesKinds, p.path) {
 			continue
 		}
-		said := p.compared
-		if below(p.path, "hub/internal") {
-			said = slices.Concat(said, p.uses)
-		}
-		for _, name := range names {
-			if slices.Contains(said, name) {
+		for _, name := range slices.Concat(names, decisive) {
+			inside := below(p.path, "hub/internal") && slices.Contains(names, name)
+			if slices.Contains(p.compared, name) || inside && slices.Contains(p.uses, name) {
 				wrong = append(wrong, fmt.Sprintf("%s asks for %s: what is special of a kind is said in its file of hub/api; ask "+
 					"the object for its role or its view", p.path, name))
 			}
 		}
 	}
 	return wrong
+}
+
+// namesOfKinds returns the names that no package inside of the hub may use, and those that no package may decide by.
+func namesOfKinds() (used, decisive []string) {
+	for _, k := range api.Kinds() {
+		constant := "api." + k.Name + "Kind"
+		if k.Group == "" { // the hub names Secrets; as "Secret" it also reads the payload of clusters
+			decisive = append(decisive, constant)
+			continue
+		}
+		used = append(used, k.Name, constant, "v1."+k.Name+"Kind")
+		decisive = append(decisive, k.Group)
+	}
+	return used, append(decisive, "api.GroupSource", "api.GroupKustomize", "api.GroupFleet")
 }
 
 func report(t *testing.T, wrong []string) {
@@ -273,6 +280,11 @@ func TestRules(t *testing.T) {
 		"kind_in_message":    {pkg{path: "hub/internal/publish", words: []string{"Fleet"}}, kinds, false},
 		"kind_in_its_file":   {pkg{path: "hub/api", compared: []string{"Fleet"}}, kinds, false},
 		"kind_of_kubernetes": {pkg{path: "hub/internal/publish", compared: []string{"Secret"}}, kinds, false},
+		"kind_of_hub":        {pkg{path: "hub/internal/admin", compared: []string{"api.SecretKind"}}, kinds, true},
+		"kind_in_key":        {pkg{path: "hub/internal/admin", uses: []string{"api.SecretKind"}}, kinds, false},
+		"group_in_command":   {pkg{path: "hub/cmd/nave", compared: []string{"api.GroupKustomize"}}, kinds, true},
+		"group_as_word":      {pkg{path: "hub", compared: []string{"fleet.nave.io"}}, kinds, true},
+		"group_in_object":    {pkg{path: "hub/cmd/nave", uses: []string{"api.GroupKustomize"}}, kinds, false},
 		"up":                 {pkg{path: "hub/internal/store", imports: ours("hub/internal/plan")}, layering, true},
 		"sideways":           {pkg{path: "hub/internal/plan", imports: ours("hub/internal/publish")}, layering, true},
 		"sideways_in_shared": {pkg{path: "shared/sealed", imports: ours("shared/manifest")}, layering, true},
@@ -316,5 +328,31 @@ func TestRules(t *testing.T) {
 		if wrong := c.rule([]pkg{vocabulary, c.p}); len(wrong) > 0 != c.wrong {
 			t.Errorf("%s: %q", name, wrong)
 		}
+	}
+}
+
+// TestOperands checks each form in which code decides by a name.
+func TestOperands(t *testing.T) {
+	for name, code := range map[string]string{
+		"equal":    `kind == api.FleetKind`,
+		"unequal":  `api.FleetKind != kind`,
+		"case":     `func() { switch kind { case api.FleetKind: } }`,
+		"map_key":  `map[string]bool{api.FleetKind: true}`,
+		"index":    `known[api.FleetKind]`,
+		"contains": `slices.Contains([]string{api.FleetKind}, kind)`,
+		"sought":   `slices.Index(known, api.FleetKind)`,
+		"folded":   `strings.EqualFold(kind, api.FleetKind)`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			file := filepath.Join(t.TempDir(), "x.go")
+			imports := fmt.Sprintf("package x\nimport (\"slices\"; \"strings\"; %q)\n", module+"/hub/api")
+			if err := os.WriteFile(file, []byte(imports+"var x = "+code), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			var p pkg
+			if err := p.readFile(file); err != nil || !slices.Contains(p.compared, "api.FleetKind") {
+				t.Errorf("%v, compared %q", err, p.compared)
+			}
+		})
 	}
 }

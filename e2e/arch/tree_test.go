@@ -30,8 +30,8 @@ type pkg struct {
 	// usesOf has, by the name of a type, the uses of the functions that have the type as receiver or parameter.
 	usesOf map[string][]string
 	words  []string // the string literals of its code, unquoted
-	// compared are the constants ("package.Name") and string literals that its code compares with == and !=, or that are
-	// the cases of a switch.
+	// compared are the constants ("package.Name") and string literals that its code decides by: the sides of == and !=,
+	// the cases of a switch, the keys of maps, and the arguments of searches.
 	compared []string
 }
 
@@ -156,7 +156,7 @@ func (p *pkg) readFunction(f *ast.FuncDecl, names map[string]string) {
 
 // readNode adds what one node of a file uses, says and compares. names are the packages as the file calls them.
 func (p *pkg) readNode(node ast.Node, names map[string]string) {
-	for _, operand := range operands(node) {
+	for _, operand := range operands(node, names) {
 		if name := nameOf(operand, names); name != "" {
 			p.compared = append(p.compared, name)
 		}
@@ -178,17 +178,39 @@ func (p *pkg) readNode(node ast.Node, names map[string]string) {
 	}
 }
 
-// operands returns what a node compares: the sides of == and !=, and the cases of a switch.
-func operands(node ast.Node) []ast.Expr {
+// searches are the functions of the standard library that look for a value in a list or compare texts.
+var searches = []string{"slices.Contains", "slices.Index", "strings.EqualFold", "strings.Contains", "cmp.Compare",
+	"strings.Compare"}
+
+// operands returns the expressions that a node decides by. packages are as in nameOf.
+func operands(node ast.Node, packages map[string]string) []ast.Expr {
 	switch n := node.(type) {
 	case *ast.CaseClause:
 		return n.List
+	case *ast.KeyValueExpr: // the keys of a struct are names of fields
+		return []ast.Expr{n.Key}
+	case *ast.IndexExpr:
+		return []ast.Expr{n.Index}
+	case *ast.CallExpr:
+		if slices.Contains(searches, nameOf(n.Fun, packages)) {
+			return elements(n.Args)
+		}
 	case *ast.BinaryExpr:
 		if n.Op == token.EQL || n.Op == token.NEQ {
 			return []ast.Expr{n.X, n.Y}
 		}
 	}
 	return nil
+}
+
+// elements returns expressions, with the elements of those that are lists.
+func elements(list []ast.Expr) []ast.Expr {
+	for _, e := range slices.Clone(list) {
+		if literal, ok := e.(*ast.CompositeLit); ok {
+			list = append(list, literal.Elts...)
+		}
+	}
+	return list
 }
 
 // nameOf returns a string literal, or "package.Name" for a name of a package that the file calls so.

@@ -94,7 +94,7 @@ func together(errs field.ErrorList) error {
 // admissible returns the kind of o. If objects of that kind may not be in the scope, admissible returns an error.
 func admissible(o *manifest.Object, scope Scope) (Kind, error) {
 	gvk := o.GroupVersionKind()
-	kind, ok := kindOf(o)
+	kind, ok := KindOf(o)
 	switch {
 	case !ok || kind.Group == "":
 		return kind, fmt.Errorf("unknown kind %s of %s: the hub knows %s; an object for clusters goes into Git, below a "+

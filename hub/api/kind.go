@@ -22,6 +22,7 @@ const (
 	RenderableRole        // an object that is rendered to an Application; its view is Renderable
 	ImageRole             // an object that reads or updates images
 	NotificationRole      // an object that sends or receives notifications
+	CredentialRole        // a credential in the vault of the hub, which shows no values; never rendered or suspended
 )
 
 // Kind is one kind of object that the hub knows. It has all facts about the kind; no other package repeats them.
@@ -44,8 +45,8 @@ type Kind struct {
 	// not implemented; the value is the alternative. Durations are durations.
 	Required, Refused map[string]string
 	Durations         []string
-	// Check returns the other errors of an object whose metadata is valid. If Check is nil, the hub does not implement the
-	// kind yet, and its objects are refused.
+	// Check returns the other errors of an object whose metadata is valid. If Check is nil, and the kind is not that of
+	// credentials, the hub does not implement the kind yet, and its objects are refused.
 	Check func(o *manifest.Object) field.ErrorList
 
 	// Missing is the advice for a reference to an object that does not exist; "": the kind has no advice of its own.
@@ -62,7 +63,7 @@ type Kind struct {
 }
 
 // Supported reports whether the hub implements the kind.
-func (k Kind) Supported() bool { return k.Check != nil }
+func (k Kind) Supported() bool { return k.Check != nil || k.Role == CredentialRole }
 
 // The API groups of Flux.
 const (
@@ -93,8 +94,8 @@ func Register(k Kind) {
 	kinds, byName[k.Name] = append(kinds, k), k
 }
 
-// kindOf finds the kind of an object by its group and kind.
-func kindOf(o *manifest.Object) (Kind, bool) {
+// KindOf finds the kind of an object by its group and kind. If the hub does not know it, KindOf returns false.
+func KindOf(o *manifest.Object) (Kind, bool) {
 	gk := o.GroupVersionKind().GroupKind()
 	k, ok := byName[gk.Kind]
 	return k, ok && k.Group == gk.Group

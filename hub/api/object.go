@@ -140,7 +140,7 @@ func viewOf[T any](o *Object) (*T, error) {
 // decodeView returns the view of the object, with the fields that are the same for all kinds of its role.
 func decodeView(o *Object) (any, error) {
 	kind := byName[o.Key.Kind]
-	if !kind.Supported() {
+	if kind.View == nil {
 		return nil, fmt.Errorf("%s is %w", o.Key, ErrUnsupported)
 	}
 	view, err := kind.View(o)

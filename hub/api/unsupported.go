@@ -1,9 +1,9 @@
 package api
 
 func init() {
-	// Only the name of the kind Secret is known: the hub's vault has the credentials of the hub, and Secrets of a cluster
-	// are payload.
-	Register(Kind{Name: SecretKind, Plural: "secrets", Version: "v1", Namespaced: true})
+	// Only the name of the kind Secret is registered: package admin reads the credentials of the hub, and Secrets of a
+	// cluster are payload.
+	Register(Kind{Name: SecretKind, Plural: "secrets", Version: "v1", Namespaced: true, Role: CredentialRole})
 	for _, k := range unsupported {
 		k.Namespaced = true
 		Register(k)

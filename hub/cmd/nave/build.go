@@ -35,6 +35,7 @@ func newBuildCommand(s *session) *cobra.Command {
 
 // kustomizationBuild has the flags of "nave build kustomization".
 type kustomizationBuild struct {
+	kind            api.Kind
 	name, namespace string
 	path, file      string
 	root            string
@@ -55,8 +56,11 @@ The artifact is --root, else the Git work tree around --path, without what .sour
 SOPS files stay encrypted: placeholders stand for their values, as on the hub.`,
 		Example: `  nave build kustomization apps --path ./apps/prod --kustomization-file ./clusters/prod/apps.yaml`,
 		Args:    cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			b.name = args[0]
+			if b.kind, err = api.FindKind(cmd.Name()); err != nil {
+				return err
+			}
 			// The default is that of the hub. In a dry run variables that only a cluster knows are empty.
 			if !cmd.Flags().Changed("strict-substitute") {
 				b.strict = !b.dryRun
@@ -162,16 +166,16 @@ func (b *kustomizationBuild) load() (*api.Object, error) {
 	var found *manifest.Object
 	for _, o := range objects {
 		isIn := b.namespace == "" || o.GetNamespace() == b.namespace
-		if o.GroupVersionKind().Group != api.GroupKustomize || o.GetName() != b.name || !isIn {
+		if kind, ok := api.KindOf(o); !ok || kind.Name != b.kind.Name || o.GetName() != b.name || !isIn {
 			continue
 		}
 		if found != nil {
-			return nil, fmt.Errorf("%s has more than one Kustomization %s; choose with --namespace", b.file, b.name)
+			return nil, fmt.Errorf("%s has more than one %s %s: choose one with --namespace", b.file, b.kind.Name, b.name)
 		}
 		found = o
 	}
 	if found == nil {
-		return nil, fmt.Errorf("%s has no Kustomization %s (group %s)", b.file, b.name, api.GroupKustomize)
+		return nil, fmt.Errorf("%s has no %s %s (group %s)", b.file, b.kind.Name, b.name, b.kind.Group)
 	}
 	if found.GetNamespace() == "" {
 		found.SetNamespace(api.DefaultNamespace)

@@ -126,7 +126,7 @@ func admitOne(o *manifest.Object) (admittedObject, error) {
 		return admittedObject{}, fmt.Errorf("%s is encrypted with SOPS: the hub has no keys; decrypt it first, or leave it "+
 			"in Git for a cluster", manifest.IDOf(o))
 	}
-	if o.GetKind() == api.SecretKind && o.GetAPIVersion() == "v1" {
+	if kind, ok := api.KindOf(o); ok && kind.Role == api.CredentialRole && o.GetAPIVersion() == kind.Version {
 		secret, key, err := readSecret(o)
 		return admittedObject{key: key, secret: secret}, err
 	}

@@ -35,11 +35,12 @@ func (s *Server) Delete(ctx context.Context, r *adminv1.DeleteRequest) (*adminv1
 }
 
 func remove(tx *store.Tx, key api.Key) error {
-	if key.Kind == api.SecretKind && key.Cluster == "" {
-		if _, there, err := store.Secrets.Get(tx, secretRow(key)); err != nil || !there {
+	if key.Role() == api.CredentialRole && key.Cluster == "" {
+		path := store.CredentialPath(key.Namespace, key.Name)
+		if _, there, err := store.Secrets.Get(tx, path); err != nil || !there {
 			return cmp.Or(err, notFound(key))
 		}
-		return store.Secrets.Delete(tx, secretRow(key))
+		return store.Secrets.Delete(tx, path)
 	}
 	row, err := resource(tx, key)
 	if err != nil {

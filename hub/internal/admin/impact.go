@@ -116,7 +116,7 @@ func (i *impact) findUsers(needed api.Key) error {
 	for key, row := range i.rows {
 		uses, err := false, error(nil)
 		switch {
-		case needed.Kind == api.SecretKind && key.Role() == api.SourceRole:
+		case needed.Role() == api.CredentialRole && key.Role() == api.SourceRole:
 			uses, err = usesSecret(row, needed)
 		case needed.Role() == api.SourceRole && key.Role() == api.SourceRole:
 			uses, err = i.composedOf(row, needed)

@@ -2,7 +2,6 @@ package admin
 
 import (
 	"context"
-	"strings"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -40,15 +39,6 @@ func readKind(word string) (api.Kind, error) {
 		return kind, status.Error(codes.InvalidArgument, err.Error())
 	}
 	return kind, nil
-}
-
-// secretRow returns the row of a credential in the vault's table.
-func secretRow(k api.Key) string { return k.Namespace + "/" + k.Name }
-
-// secretKey returns the key of the credential in a row of the vault's table.
-func secretKey(row string) api.Key {
-	namespace, name, _ := strings.Cut(row, "/")
-	return api.Key{Kind: api.SecretKind, Namespace: namespace, Name: name}
 }
 
 // notOfCluster returns the error for a kind that exists on the hub only.

@@ -49,7 +49,7 @@ func (s *Server) List(ctx context.Context, r *adminv1.ListRequest) (*adminv1.Lis
 	if len(response.Objects) > 0 {
 		return response, nil
 	}
-	return response, s.requireCluster(ctx, q.cluster)
+	return response, s.requireCluster(ctx, q.Cluster)
 }
 
 // page returns the next matching objects and the cursor of the next page. The cursor of the last page is empty. A limit
@@ -58,7 +58,7 @@ func (s *Server) page(ctx context.Context, q *query, after string, limit int) (p
 	err error) {
 	err = s.store.View(ctx, func(tx *store.Tx) error {
 		page = nil
-		keys, end, err := q.page(tx, after)
+		keys, end, err := q.Page(tx, after, pageRows)
 		if err != nil {
 			return err
 		}
@@ -72,7 +72,7 @@ func (s *Server) page(ctx context.Context, q *query, after string, limit int) (p
 				continue
 			}
 			if page = append(page, object); len(page) == limit && i < len(keys)-1 {
-				next = q.cursor(key)
+				next = q.Cursor(key)
 				return nil
 			}
 		}
@@ -84,13 +84,9 @@ func (s *Server) page(ctx context.Context, q *query, after string, limit int) (p
 
 // query is a checked ListRequest.
 type query struct {
-	kind        api.Kind
-	namespace   string
-	name        string // empty: any
-	cluster     string
-	allClusters bool
-	selector    labels.Selector
-	digest      string // of the request, without its page
+	store.Selection
+	labels labels.Selector
+	digest string // of the request, without its page
 }
 
 func readQuery(r *adminv1.ListRequest) (*query, error) {
@@ -119,7 +115,10 @@ func readQuery(r *adminv1.ListRequest) (*query, error) {
 		return nil, status.Error(codes.InvalidArgument, err.Error())
 	}
 	return &query{
-		kind: kind, namespace: r.GetNamespace(), cluster: cluster, allClusters: r.GetAllClusters(), selector: selector,
+		Selection: store.Selection{
+			Kind: kind, Cluster: cluster, AllClusters: r.GetAllClusters(), Namespace: r.GetNamespace(),
+		},
+		labels: selector,
 		digest: manifest.DigestOf(text).String(),
 	}, nil
 }
@@ -146,69 +145,13 @@ func (q *query) readToken(token string) (after string, err error) {
 	return after, nil
 }
 
-// page returns the keys of the next rows that match except for their labels, and the cursor of the next page. The
-// cursor of the last page is empty.
-func (q *query) page(tx *store.Tx, after string) (keys []api.Key, next string, err error) {
-	add := func(key api.Key) {
-		if q.matches(key) {
-			keys = append(keys, key)
-		}
-	}
-	if q.kind.Name == api.SecretKind {
-		rows, next, err := store.Secrets.Page(tx, "", after, pageRows)
-		for _, row := range rows {
-			add(secretKey(row.Key))
-		}
-		return keys, next, err
-	}
-	list, prefix := store.Resources.Page, q.prefix()
-	if q.allClusters {
-		list, prefix = store.ResourcesByKind.Page, q.kind.Name+"/"
-	}
-	rows, next, err := list(tx, prefix, after, pageRows)
-	for _, row := range rows {
-		add(row.Value.Key)
-	}
-	return keys, next, err
-}
-
-// cursor returns the place of a key in the order of the pages.
-func (q *query) cursor(k api.Key) string {
-	switch {
-	case k.Kind == api.SecretKind:
-		return secretRow(k)
-	case q.allClusters:
-		return strings.Join([]string{k.Kind, k.Cluster, k.Namespace, k.Name}, "/")
-	}
-	return k.Path()
-}
-
-// prefix returns the common prefix of the paths of all matching keys of one cluster.
-func (q *query) prefix() string {
-	prefix := store.OfCluster(q.cluster) + q.kind.Name + "/"
-	switch {
-	case q.kind.Namespaced && q.namespace == "":
-		return prefix
-	case q.kind.Namespaced:
-		prefix += q.namespace
-	}
-	return prefix + "/" + q.name
-}
-
 // read returns an object of the page, or nil if the object does not exist or its labels do not match.
 func (q *query) read(tx *store.Tx, r *fold.Reader, key api.Key) (*adminv1.Object, error) {
-	if !q.selector.Empty() {
+	if !q.labels.Empty() {
 		row, ok, err := store.Resources.Get(tx, key.Path())
-		if err != nil || !ok || !q.selector.Matches(labels.Set(row.Object.Labels())) { // credentials have no labels
+		if err != nil || !ok || !q.labels.Matches(labels.Set(row.Object.Labels())) { // credentials have no labels
 			return nil, err
 		}
 	}
 	return read(tx, r, key)
-}
-
-func (q *query) matches(k api.Key) bool {
-	return k.Kind == q.kind.Name &&
-		(q.name == "" || k.Name == q.name) &&
-		(q.namespace == "" || !q.kind.Namespaced || k.Namespace == q.namespace) &&
-		(q.allClusters || k.Cluster == q.cluster)
 }

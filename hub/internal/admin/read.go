@@ -32,8 +32,8 @@ func (s *Server) Get(ctx context.Context, r *adminv1.GetRequest) (*adminv1.GetRe
 
 // read returns one object with its status; nil when there is none.
 func read(tx *store.Tx, r *fold.Reader, key api.Key) (*adminv1.Object, error) {
-	if key.Kind == api.SecretKind {
-		row, ok, err := store.Secrets.Get(tx, secretRow(key))
+	if key.Role() == api.CredentialRole {
+		row, ok, err := store.Secrets.Get(tx, store.CredentialPath(key.Namespace, key.Name))
 		if err != nil || !ok || key.Cluster != "" {
 			return nil, err
 		}

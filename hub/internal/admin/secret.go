@@ -85,7 +85,7 @@ func readCredential(o *manifest.Object) (*credential, error) {
 
 // putSecret seals a credential. The seal is different each time, so equality is looked for inside.
 func (s *Server) putSecret(tx *store.Tx, key api.Key, c *credential) (action string, err error) {
-	name := secretRow(key)
+	name := store.CredentialPath(key.Namespace, key.Name)
 	row, there, err := store.Secrets.Get(tx, name)
 	if err != nil {
 		return "", err

@@ -69,7 +69,7 @@ func (s *Server) suspension(ctx context.Context, p *adminv1.ObjectKey, verb stri
 	if err != nil {
 		return err
 	}
-	if key.Kind == api.SecretKind {
+	if key.Role() == api.CredentialRole {
 		return status.Errorf(codes.InvalidArgument, "a %s cannot be suspended: clusters, fleets, sources and "+
 			"applications can", key.Kind)
 	}

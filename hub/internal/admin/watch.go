@@ -41,9 +41,9 @@ func (s *Server) Watch(r *adminv1.WatchRequest, stream adminv1.AdminService_Watc
 	if err != nil {
 		return err
 	}
-	q.name = r.Name
+	q.Name = r.Name
 	pause := watchMany
-	if q.name != "" && !q.allClusters {
+	if q.Name != "" && !q.AllClusters {
 		pause = watchOne
 	}
 	w := s.store.Watch(ctx, watched...) // before the first View, to miss no change
@@ -70,7 +70,7 @@ func (s *Server) sendFirst(ctx context.Context, v *watchView) error {
 		return err
 	}
 	if len(v.sent) == 0 {
-		if err := s.requireCluster(ctx, v.query.cluster); err != nil {
+		if err := s.requireCluster(ctx, v.query.Cluster); err != nil {
 			return err
 		}
 	}
@@ -123,7 +123,7 @@ func (s *Server) sendAll(ctx context.Context, v *watchView) error {
 		var keys []api.Key
 		var next string
 		err := s.store.View(ctx, func(tx *store.Tx) (err error) {
-			keys, next, err = v.query.page(tx, after)
+			keys, next, err = v.query.Page(tx, after, pageRows)
 			return err
 		})
 		if err != nil {
@@ -148,7 +148,7 @@ func (s *Server) sendChanged(ctx context.Context, v *watchView, changes []store.
 		if c.Key == "" {
 			return s.sendAll(ctx, v)
 		}
-		if key, ok := changedKey(c); ok && v.query.matches(key) {
+		if key, ok := changedKey(c); ok && v.query.Has(key) {
 			keys[key] = true // it may be new
 		}
 		for _, d := range fold.Dependencies(c) {
@@ -171,7 +171,7 @@ func changedKey(c store.Change) (api.Key, bool) {
 	case store.Resources.Name():
 		return api.ParseKey(c.Key)
 	case store.Secrets.Name():
-		return secretKey(c.Key), true
+		return store.CredentialKey(c.Key), true
 	}
 	return api.Key{}, false
 }

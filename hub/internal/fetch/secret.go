@@ -21,11 +21,11 @@ type secret struct {
 // rows returns the keys of the rows that the name may mean: the Secret of the source's own namespace, then the one that
 // operators share with namespaces.
 func (s secret) rows() []string {
-	own := s.namespace + "/" + s.Name
+	own := store.CredentialPath(s.namespace, s.Name)
 	if s.namespace == api.DefaultNamespace {
 		return []string{own}
 	}
-	return []string{own, api.DefaultNamespace + "/" + s.Name}
+	return []string{own, store.CredentialPath(api.DefaultNamespace, s.Name)}
 }
 
 // permits reports whether the source may send the Secret of a row to the server of a URL.
