@@ -195,6 +195,13 @@ func SourceKeys(cluster string, source Key, owner *Key) []Key {
 	return []Key{own, hubs}
 }
 
+// IsSuspended reports whether a renderable is suspended, itself or with the Fleet that it comes from. suspended reports
+// whether an object itself is. ownerOf is that of FleetAbove.
+func IsSuspended(key Key, suspended func(Key) bool, ownerOf func(Key) *Key) bool {
+	fleet, ok := FleetAbove(key, ownerOf)
+	return suspended(key) || ok && suspended(fleet)
+}
+
 // FleetAbove returns the Fleet that an object comes from, through any number of owners. If there is none, FleetAbove
 // returns false. ownerOf returns the owner of an object, or nil if it has none or its owner does not give it any more.
 func FleetAbove(key Key, ownerOf func(Key) *Key) (Key, bool) {

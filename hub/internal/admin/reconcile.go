@@ -106,9 +106,10 @@ func reconcilable(tx *store.Tx, key api.Key) (store.Resource, error) {
 	if row.IsSuspended() {
 		return row, status.Errorf(codes.FailedPrecondition, "%s is suspended: resume it first", key)
 	}
-	with, err := suspendedWith(tx, row)
-	if err == nil && with != nil {
-		err = status.Errorf(codes.FailedPrecondition, "%s is suspended with %s: resume that first", key, with.Key)
+	above, err := fold.NewReader(tx).SuspendedAbove(row)
+	if err == nil && len(above) > 0 {
+		err = status.Errorf(codes.FailedPrecondition, "%s is suspended with %s: resume %s first", key, above[0].Key,
+			above[0].Key)
 	}
 	return row, err
 }

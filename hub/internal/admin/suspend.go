@@ -37,12 +37,12 @@ func (s *Server) Resume(ctx context.Context, r *adminv1.ResumeRequest) (*adminv1
 	var response *adminv1.ResumeResponse
 	err := s.suspension(ctx, r.Key, "resume", func(tx *store.Tx, row store.Resource) (changed bool, err error) {
 		response = &adminv1.ResumeResponse{}
-		with, err := suspendedWith(tx, row)
+		above, err := fold.NewReader(tx).SuspendedAbove(row)
 		if err != nil {
 			return false, err
 		}
-		if with != nil {
-			response.SuspendedWith = fold.KeyMessage(with.Key)
+		if len(above) > 0 {
+			response.SuspendedWith = fold.KeyMessage(above[0].Key)
 		}
 		if !row.IsSuspended() {
 			return false, nil
@@ -54,7 +54,7 @@ func (s *Server) Resume(ctx context.Context, r *adminv1.ResumeRequest) (*adminv1
 		}
 		row.RequestedAt = s.now().UTC().Format(time.RFC3339Nano) // catch up with the changes made meanwhile
 		row.NoteSuspension(s.now().UTC())
-		if with == nil {
+		if len(above) == 0 {
 			response.RequestedAt = row.RequestedAt
 		}
 		return true, store.Resources.Put(tx, row.Key.Path(), row)
@@ -85,21 +85,4 @@ func (s *Server) suspension(ctx context.Context, p *adminv1.ObjectKey, verb stri
 		s.did(who, verb, key)
 	}
 	return s.fail(err)
-}
-
-// suspendedWith returns the suspended Cluster or Fleet that a renderable object is suspended with; nil if there is
-// none.
-func suspendedWith(tx *store.Tx, row store.Resource) (*store.Resource, error) {
-	if row.Key.Role() != api.RenderableRole || row.Key.Cluster == "" {
-		return nil, nil
-	}
-	cluster, there, err := store.Resources.Get(tx, api.ClusterKey(row.Key.Cluster).Path())
-	if err != nil || there && cluster.IsSuspended() {
-		return &cluster, err
-	}
-	fleet, err := fold.NewReader(tx).Fleet(row)
-	if fleet == nil || !fleet.IsSuspended() {
-		return nil, err
-	}
-	return fleet, err
 }

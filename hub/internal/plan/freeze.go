@@ -28,11 +28,14 @@ func (p *Planner) freeze(w *walked) {
 
 // isSuspended reports whether the row of a renderable, or the Fleet that the renderable comes from, is suspended.
 func (w *walked) isSuspended(key api.Key, h *hub) bool {
-	if row := w.rows[key]; row.IsSuspended() {
-		return true
+	suspended := func(k api.Key) bool {
+		row, here := w.rows[k]
+		if !here {
+			row = h.rows[k]
+		}
+		return row.IsSuspended()
 	}
-	fleet, ok := api.FleetAbove(key, func(k api.Key) *api.Key { return w.rows[k].GivenBy() })
-	return ok && h.fleets[fleet.Name] != nil && h.fleets[fleet.Name].Spec.Suspend
+	return api.IsSuspended(key, suspended, func(k api.Key) *api.Key { return w.rows[k].GivenBy() })
 }
 
 // freeze writes the plan of a suspended cluster, in which the suspension of an object may have changed, and the

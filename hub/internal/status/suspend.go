@@ -99,23 +99,33 @@ func (r *Reader) with(f *Facts) error {
 	if f.Entry == nil || !f.Entry.Suspended || f.Resource.IsSuspended() {
 		return nil
 	}
-	cluster, err := get(r, store.Resources, api.ClusterKey(f.Resource.Key.Cluster).Path())
-	if err != nil {
-		return err
-	}
-	if cluster != nil && cluster.IsSuspended() && (Facts{Resource: *cluster}).stopsRepair() {
-		f.With = suspendedWith(cluster)
-		return nil
-	}
-	fleet, err := r.Fleet(f.Resource)
-	if err == nil && fleet != nil && fleet.IsSuspended() {
-		f.With = suspendedWith(fleet)
+	above, err := r.SuspendedAbove(f.Resource)
+	for _, row := range above {
+		if row.Key.Role() == api.FleetRole || (Facts{Resource: row}).stopsRepair() {
+			f.With = &suspension{with: row.Key, by: "with " + row.Key.String(), since: row.SuspendedAt}
+			break
+		}
 	}
 	return err
 }
 
-func suspendedWith(row *store.Resource) *suspension {
-	return &suspension{with: row.Key, by: "with " + row.Key.String(), since: row.SuspendedAt}
+// SuspendedAbove returns the Cluster and the Fleet of a renderable object of a cluster, if they are suspended. The
+// spoke of a suspended Cluster repairs drift, unless the Cluster stops repairs.
+func (r *Reader) SuspendedAbove(row store.Resource) (above []store.Resource, err error) {
+	if row.Key.Role() != api.RenderableRole || row.Key.Cluster == "" {
+		return nil, nil
+	}
+	cluster, err := get(r, store.Resources, api.ClusterKey(row.Key.Cluster).Path())
+	if err != nil {
+		return nil, err
+	}
+	fleet, err := r.Fleet(row)
+	for _, row := range []*store.Resource{cluster, fleet} {
+		if row != nil && row.IsSuspended() {
+			above = append(above, *row)
+		}
+	}
+	return above, err
 }
 
 // Fleet returns the Fleet that an object comes from, through any number of owners. If there is none, or the Fleet does

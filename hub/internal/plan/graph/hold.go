@@ -22,11 +22,7 @@ func (p *pass) suspend(key api.Key) {
 
 // isSuspended reports whether a renderable is suspended, itself or with the Fleet that it comes from.
 func (p *pass) isSuspended(n Node) bool {
-	if n.Object.Suspended() || p.in.Suspended[n.Key] {
-		return true
-	}
-	fleet, ok := api.FleetAbove(n.Key, p.ownerOf)
-	return ok && p.in.Suspended[fleet]
+	return n.Object.Suspended() || api.IsSuspended(n.Key, func(k api.Key) bool { return p.in.Suspended[k] }, p.ownerOf)
 }
 
 // ownerOf returns the owner of an object. If the object has no owner or was orphaned, ownerOf returns nil.
