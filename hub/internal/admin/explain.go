@@ -25,7 +25,7 @@ func (s *Server) ListEvents(ctx context.Context, r *adminv1.ListEventsRequest) (
 	if _, err := s.operator(ctx); err != nil {
 		return nil, err
 	}
-	wanted, err := readEventFilter(r)
+	set, err := eventsOf(r)
 	if err != nil {
 		return nil, err
 	}
@@ -35,14 +35,13 @@ func (s *Server) ListEvents(ctx context.Context, r *adminv1.ListEventsRequest) (
 	limit := min(int(cmp.Or(r.Limit, defaultEvents)), maxEvents)
 	var events []*adminv1.Event
 	err = s.store.View(ctx, func(tx *store.Tx) error {
-		events = nil
-		return store.Events.Scan(tx, "", func(_ string, e store.Event) error {
-			if wanted(e.Object) {
-				events = append(events, &adminv1.Event{Time: timestamppb.New(e.Time), Object: fold.KeyMessage(e.Object),
-					Type: e.Type, Reason: e.Reason, Message: e.Message})
-			}
-			return nil
-		})
+		newest, err := set.Newest(tx, limit)
+		events = make([]*adminv1.Event, len(newest))
+		for i, e := range newest {
+			events[i] = &adminv1.Event{Time: timestamppb.New(e.Time), Object: fold.KeyMessage(e.Object), Type: e.Type,
+				Reason: e.Reason, Message: e.Message}
+		}
+		return err
 	})
 	if err != nil {
 		return nil, s.fail(err)
@@ -52,16 +51,16 @@ func (s *Server) ListEvents(ctx context.Context, r *adminv1.ListEventsRequest) (
 			return nil, err
 		}
 	}
-	return &adminv1.ListEventsResponse{Events: events[max(0, len(events)-limit):]}, nil
+	return &adminv1.ListEventsResponse{Events: events}, nil
 }
 
-// readEventFilter returns the function that reports whether the events of an object are wanted. Any kind is valid,
-// because payload has events, too. The events of a cluster include those of the Cluster itself.
-func readEventFilter(r *adminv1.ListEventsRequest) (func(api.Key) bool, error) {
-	if r.Key == nil {
-		return func(k api.Key) bool {
-			return r.AllClusters || k.Cluster == r.Cluster || r.Cluster != "" && k == api.ClusterKey(r.Cluster)
-		}, nil
+// eventsOf returns the set of the events that a request asks for. Any kind is valid, because payload has events, too.
+func eventsOf(r *adminv1.ListEventsRequest) (store.EventSet, error) {
+	switch {
+	case r.Key == nil && r.AllClusters:
+		return store.AllEvents(), nil
+	case r.Key == nil:
+		return store.EventsOfCluster(r.Cluster), nil
 	}
 	want := fold.KeyOf(r.Key)
 	if _, ok := api.KindByName(want.Kind); ok {
@@ -71,9 +70,10 @@ func readEventFilter(r *adminv1.ListEventsRequest) (func(api.Key) bool, error) {
 		}
 	}
 	if want.Name == "" {
-		return nil, status.Error(codes.InvalidArgument, "whose events? The name is missing")
+		return nil, status.Error(codes.InvalidArgument, "the name of the object is missing: events are of one "+
+			"object, of a cluster, or of all clusters")
 	}
-	return func(k api.Key) bool { return k == want }, nil
+	return store.EventsOf(want), nil
 }
 
 // Tree implements adminv1.AdminServiceServer.

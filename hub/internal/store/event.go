@@ -61,10 +61,13 @@ func Record(tx *Tx, e Event) error {
 // indexPrefix returns the prefix of the index keys of an object's events.
 func indexPrefix(object api.Key) string { return object.Path() + "\x00" }
 
+// eventKey returns the key of the event that an index key names.
+func eventKey(at string) string { return at[strings.LastIndexByte(at, 0)+1:] }
+
 // trimEvents deletes the oldest events of the object, then of its cluster, then of the clusters that have the most,
 // until the limits hold.
 func trimEvents(tx *Tx, object api.Key, count *eventCount) error {
-	list, err := keysOf(tx.engine, eventIndex.name, indexPrefix(object))
+	list, err := EventsOf(object).list(tx)
 	if err != nil {
 		return err
 	}
@@ -72,7 +75,7 @@ func trimEvents(tx *Tx, object api.Key, count *eventCount) error {
 		return err
 	}
 	if cluster := api.ClusterOf(object.Path()); cluster != "" {
-		if list, err = listCluster(tx, cluster); err != nil {
+		if list, err = EventsOfCluster(cluster).list(tx); err != nil {
 			return err
 		}
 		if len(list) > maxEventsPerCluster {
@@ -85,16 +88,6 @@ func trimEvents(tx *Tx, object api.Key, count *eventCount) error {
 	return level(tx, count)
 }
 
-// listCluster returns the index keys of the events about the objects of a cluster and about its Cluster.
-func listCluster(tx *Tx, cluster string) ([]string, error) {
-	inside, err := keysOf(tx.engine, eventIndex.name, OfCluster(cluster))
-	if err != nil {
-		return nil, err
-	}
-	itself, err := keysOf(tx.engine, eventIndex.name, indexPrefix(api.ClusterKey(cluster)))
-	return append(inside, itself...), err
-}
-
 // deleteOldest deletes the n events of a list of index keys that were recorded first, whatever their times: after a
 // clock that was ahead is corrected, the events of the future must not displace new ones.
 func deleteOldest(tx *Tx, list []string, n int, count *eventCount) error {
@@ -104,8 +97,7 @@ func deleteOldest(tx *Tx, list []string, n int, count *eventCount) error {
 	counter := func(at string) string { return at[strings.LastIndexByte(at, '-')+1:] }
 	slices.SortFunc(list, func(a, b string) int { return strings.Compare(counter(a), counter(b)) })
 	for _, at := range list[:min(n, len(list))] {
-		key := at[strings.LastIndexByte(at, 0)+1:]
-		if err := errors.Join(Events.Delete(tx, key), eventIndex.Delete(tx, at)); err != nil {
+		if err := errors.Join(Events.Delete(tx, eventKey(at)), eventIndex.Delete(tx, at)); err != nil {
 			return err
 		}
 		count.Kept--
@@ -115,7 +107,7 @@ func deleteOldest(tx *Tx, list []string, n int, count *eventCount) error {
 
 // level deletes the oldest events of the clusters that have the most, until eventSlack is free.
 func level(tx *Tx, count *eventCount) error {
-	all, err := keysOf(tx.engine, eventIndex.name, "")
+	all, err := AllEvents().list(tx)
 	if err != nil {
 		return err
 	}

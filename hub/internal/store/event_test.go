@@ -149,3 +149,64 @@ func TestEventClock(t *testing.T) {
 		t.Errorf("kept %v, %v", counts, err)
 	}
 }
+
+// counted counts the rows that a transaction reads.
+type counted struct {
+	engineTx
+	rows map[string]int // by table
+}
+
+func (c counted) get(table, key string) ([]byte, error) {
+	c.rows[table]++
+	return c.engineTx.get(table, key)
+}
+
+func (c counted) scan(table, prefix, after string, visit func(key string, value []byte) error) error {
+	return c.engineTx.scan(table, prefix, after, func(key string, value []byte) error {
+		c.rows[table]++
+		return visit(key, value)
+	})
+}
+
+// TestEventSet_Newest checks the events of each set, and that no other event is read.
+func TestEventSet_Newest(t *testing.T) {
+	s := OpenMemory()
+	defer s.Close()
+	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	record(t, s, "", 30, start)
+	record(t, s, "a", 20, start)                  // 2 of them are about the Cluster
+	record(t, s, "ab", 40, start.Add(-time.Hour)) // 4 of them are about the Cluster
+	for name, tt := range map[string]struct {
+		set        EventSet
+		limit      int
+		want, keys int
+		last       string
+	}{
+		"all":           {AllEvents(), 1000, 90, 90, "29"},
+		"limited":       {AllEvents(), 3, 3, 90, "29"},
+		"cluster":       {EventsOfCluster("a"), 1000, 20, 20, "19"},
+		"hub":           {EventsOfCluster(""), 1000, 36, 36, "29"},
+		"object":        {EventsOf(api.Key{Cluster: "ab", Kind: "Kustomization", Namespace: "made-up", Name: "7"}), 5, 1, 1, "7"},
+		"cluster_alone": {EventsOf(api.ClusterKey("ab")), 2, 2, 4, "39"},
+		"none":          {EventsOfCluster("b"), 1000, 0, 0, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			read := map[string]int{}
+			var got []Event
+			err := s.View(t.Context(), func(tx *Tx) (err error) {
+				tx.engine = counted{tx.engine, read}
+				got, err = tt.set.Newest(tx, tt.limit)
+				return err
+			})
+			if err != nil || len(got) != tt.want || tt.want > 0 && got[tt.want-1].Message != tt.last {
+				t.Errorf("%d events, want %d: %v, %v", len(got), tt.want, got, err)
+			}
+			if !slices.IsSortedFunc(got, func(a, b Event) int { return a.Time.Compare(b.Time) }) {
+				t.Errorf("not in the order of their times: %v", got)
+			}
+			if read[Events.name] != tt.want || read[eventIndex.name] != tt.keys {
+				t.Errorf("read %v, want %d events and %d keys of the index", read, tt.want, tt.keys)
+			}
+		})
+	}
+}
