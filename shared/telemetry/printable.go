@@ -24,6 +24,9 @@ func Printable(s string, limit int) string {
 	return begin(s, limit-len(ellipsis)) + ellipsis
 }
 
+// Line is Printable, on one line: a space stands for each run of spaces, tabs and line breaks.
+func Line(s string, limit int) string { return Printable(strings.Join(strings.Fields(s), " "), limit) }
+
 // begin returns at most the first n bytes, cut between characters.
 func begin(s string, n int) string {
 	if len(s) <= n {

@@ -28,6 +28,12 @@ func TestPrintable(t *testing.T) {
 	}
 }
 
+func TestLine(t *testing.T) {
+	if got := Line(" one\r\n\ttwo\x1b "+strings.Repeat("x", 9), 16); got != "one two\ufffd xx…" {
+		t.Errorf("got %q", got)
+	}
+}
+
 func FuzzPrintable(f *testing.F) {
 	f.Add("a\x1b[2J\u202e", 4)
 	f.Fuzz(func(t *testing.T, text string, limit int) {

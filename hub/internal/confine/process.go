@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+
+	"github.com/navefleet/nave/shared/telemetry"
 )
 
 // process is one confined process. One goroutine at a time uses it.
@@ -142,6 +144,5 @@ func (w *words) String() string {
 			return mark + line
 		}
 	}
-	line := strings.Join(strings.Fields(text), " ")
-	return line[:min(len(line), shownSize)]
+	return telemetry.Line(text, shownSize)
 }

@@ -154,7 +154,7 @@ func Explain(err error, address string, secrets map[string]Secret) error {
 func ExplainComposition(err error) error { return explain(err.Error(), err) }
 
 func explain(text string, err error) error {
-	return &explained{telemetry.Printable(strings.Join(strings.Fields(text), " "), maxMessage), err}
+	return &explained{telemetry.Line(text, maxMessage), err}
 }
 
 // Conceal returns err without the credentials of Secrets in its text, for errors that quote what another process does

@@ -16,6 +16,7 @@ import (
 	"github.com/getsops/sops/v3/shamir"
 
 	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/telemetry"
 )
 
 // ErrNoKey means that none of the keys opens a file.
@@ -59,7 +60,7 @@ func (k *Keys) names() string {
 		case *age.X25519Identity:
 			names = append(names, "age "+id.Recipient().String())
 		case *age.HybridIdentity:
-			names = append(names, "age "+printable(id.Recipient().String()))
+			names = append(names, "age "+telemetry.Line(id.Recipient().String(), maxRecipient))
 		}
 	}
 	for _, entity := range k.pgp {

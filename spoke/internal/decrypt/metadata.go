@@ -9,6 +9,8 @@ import (
 
 	"github.com/getsops/sops/v3"
 	"go.yaml.in/yaml/v3"
+
+	"github.com/navefleet/nave/shared/telemetry"
 )
 
 const metadataKey = "sops"
@@ -87,14 +89,17 @@ func (m *metadata) groups() []keyGroup {
 	return m.KeyGroups
 }
 
+// maxRecipient is how much of a recipient is shown, in bytes: the metadata is not verified yet.
+const maxRecipient = 80
+
 // recipients returns the names of the group's public keys.
 func (g keyGroup) recipients() []string {
 	var names []string
 	for _, k := range g.Age {
-		names = append(names, "age "+printable(k.Recipient))
+		names = append(names, "age "+telemetry.Line(k.Recipient, maxRecipient))
 	}
 	for _, k := range g.PGP {
-		names = append(names, "OpenPGP "+printable(k.Fingerprint))
+		names = append(names, "OpenPGP "+telemetry.Line(k.Fingerprint, maxRecipient))
 	}
 	for _, foreign := range []struct {
 		name string
@@ -106,20 +111,6 @@ func (g keyGroup) recipients() []string {
 		}
 	}
 	return names
-}
-
-// printable returns a recipient as a short text without spaces and control characters, because the metadata is not
-// verified yet.
-func printable(s string) string {
-	if len(s) > 80 {
-		s = s[:80] + "…"
-	}
-	return strings.Map(func(r rune) rune {
-		if r < '!' || r > '~' {
-			return '?'
-		}
-		return r
-	}, s)
 }
 
 // rules returns the rule that selects the encrypted leaves, in the form of the library. The error is ErrMalformed if

@@ -66,7 +66,7 @@ const (
 // only.
 func (e *Error) shown(message string) string {
 	if e.page {
-		return fmt.Sprintf("HTTP %d: %s", e.Code, telemetry.Printable(strings.Join(strings.Fields(message), " "), maxPage))
+		return fmt.Sprintf("HTTP %d: %s", e.Code, telemetry.Line(message, maxPage))
 	}
 	return telemetry.Printable(message, maxMessage)
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/navefleet/nave/hub/internal/render"
 	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/shared/telemetry"
 )
 
 // textMaps are the fields of every object, and of ConfigMaps and Secrets, that are maps of text.
@@ -43,7 +44,9 @@ func checkTexts(before, after *manifest.Object) error {
 }
 
 // quoted returns an expression that stays text when it is substituted.
-func quoted(text string) string { return "${quote}" + shortened(text) + "${quote}" }
+func quoted(text string) string {
+	return "${quote}" + telemetry.Printable(text, shownExpression) + "${quote}"
+}
 
 // typeOf returns the type of a value in the terms of YAML's users.
 func typeOf(v any) string {
@@ -78,7 +81,7 @@ func (v *variables) unreadable(o *manifest.Object, cause error) error {
 			return text, nil
 		}
 		if _, err := yaml.YAMLToJSON([]byte(replaced)); err != nil {
-			e.fields, e.expressions = append(e.fields, field+": "+shortened(text)), append(e.expressions, text)
+			e.fields, e.expressions = append(e.fields, field+": "+telemetry.Printable(text, shownExpression)), append(e.expressions, text)
 		}
 		return text, nil
 	})

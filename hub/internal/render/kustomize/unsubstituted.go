@@ -12,6 +12,7 @@ import (
 	"github.com/navefleet/nave/hub/internal/render"
 	"github.com/navefleet/nave/hub/internal/render/tree"
 	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/shared/telemetry"
 	"github.com/navefleet/nave/shared/wording"
 )
 
@@ -71,7 +72,7 @@ func (v *variables) unsubstituted(o *manifest.Object, cause error) error {
 		failing := v.failing(text)
 		for _, expression := range failing {
 			e.hint = cmp.Or(e.hint, wording.Nearest(nameIn(expression), slices.Sorted(maps.Keys(v.values))))
-			field += ": " + shortened(expression)
+			field += ": " + telemetry.Printable(expression, shownExpression)
 		}
 		e.fields, e.expressions = append(e.fields, field), append(e.expressions, failing...)
 		return text, nil
@@ -122,13 +123,6 @@ func nameIn(expression string) string {
 	name := strings.TrimPrefix(expression, "${")
 	end := strings.IndexFunc(name, func(r rune) bool { return !variableName.MatchString("_" + string(r)) })
 	return name[:max(end, 0)]
-}
-
-func shortened(expression string) string {
-	if len(expression) <= shownExpression {
-		return expression
-	}
-	return strings.ToValidUTF8(expression[:shownExpression], "") + "…"
 }
 
 // mentions reports whether a line holds an expression that is not escaped.
