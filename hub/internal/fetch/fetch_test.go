@@ -118,6 +118,7 @@ const url = "https://example.com/fleet.git"
 type hub struct {
 	*testing.T
 	store   *store.Store
+	reads   atomic.Int64 // rows of the store that were read
 	vault   *store.Vault
 	dir     string // of artifacts
 	remote  *remote
@@ -133,9 +134,10 @@ func play(t *testing.T, story func(h *hub)) {
 		t.Fatal(err)
 	}
 	synctest.Test(t, func(t *testing.T) {
-		h := &hub{T: t, store: store.OpenMemory(store.Twice), vault: vault, dir: t.TempDir(), remote: &remote{
+		h := &hub{T: t, vault: vault, dir: t.TempDir(), remote: &remote{
 			revision: map[string]string{url: "one"}, fails: map[string]error{},
 		}}
+		h.store = store.OpenMemory(store.Twice, store.CountReads(&h.reads))
 		h.start()
 		story(h)
 		h.stop()
@@ -675,4 +677,22 @@ func TestStop(t *testing.T) {
 		}
 		h.stop = func() {}
 	})
+}
+
+// TestReads checks that a change of one source reads no more rows if there are many sources.
+func TestReads(t *testing.T) {
+	reads := map[int]int64{}
+	for _, sources := range []int{5, 100} {
+		play(t, func(h *hub) {
+			for i := range sources {
+				h.put(key(fmt.Sprint("c", i), "fleet"), from(fmt.Sprintf("%s-%d", url, i)))
+			}
+			before := h.reads.Load()
+			h.put(key("c3", "fleet"), from(url+"-3"), requested("now"))
+			reads[sources] = h.reads.Load() - before
+		})
+	}
+	if reads[5] != reads[100] || reads[5] == 0 {
+		t.Errorf("rows are read by the number of sources: %v", reads)
+	}
 }

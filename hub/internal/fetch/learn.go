@@ -61,14 +61,14 @@ type leftovers struct {
 
 // findGone finds the rows of sources that no object names, and the Conditions of sources that do not exist.
 func (l *Loop) findGone(tx *store.Tx) error {
-	err := store.Sources.Scan(tx, "", func(key string, _ store.Fetched) error {
+	err := store.Sources.Sizes(tx, "", func(key string, _ int) error {
 		l.gone.sources[key] = true
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	return store.Conditions.Scan(tx, "", func(path string, _ store.Condition) error {
+	return store.Conditions.Sizes(tx, "", func(path string, _ int) error {
 		if isSource(path) {
 			l.gone.conditions[path] = true
 		}

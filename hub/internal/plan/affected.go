@@ -31,11 +31,15 @@ func (p *Planner) load(ctx context.Context) error {
 	return p.store.View(ctx, func(tx *store.Tx) error {
 		p.hub = newHub()
 		clear(p.sources)
-		err := store.Resources.Scan(tx, "", func(key string, r store.Resource) error {
+		err := store.Resources.Scan(tx, store.OfCluster(""), func(_ string, r store.Resource) error {
+			p.setHubRow(r)
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		err = store.Resources.Sizes(tx, "", func(key string, _ int) error {
 			p.dirty[api.ClusterOf(key)] = true
-			if r.Key.Cluster == "" {
-				p.setHubRow(r)
-			}
 			return nil
 		})
 		if err != nil {

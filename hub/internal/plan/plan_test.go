@@ -107,6 +107,35 @@ func TestAffectedClusters(t *testing.T) {
 	}
 }
 
+// TestReads checks that a change reads no more rows of a large fleet than of a small one. A change of an object of the
+// hub reads the hub's own graph, which has an object for each cluster.
+func TestReads(t *testing.T) {
+	small, large := planned(t, 5), planned(t, 100)
+	for name, change := range map[string]func(*story){
+		"application": func(s *story) {
+			s.change("c0003/Kustomization/flux-system/root", func(r *store.Resource) { r.RequestedAt = "now" })
+		},
+		"repair": func(s *story) {
+			s.update(func(tx *store.Tx) error { return store.Repairs.Put(tx, "c0003", store.Repair{}) })
+		},
+		"fetch": func(s *story) { // of the tree that is there
+			s.fetched("fleet", func(f *store.Fetched) { f.CheckedAt = s.now.Add(time.Minute) })
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			reads := func(s *story) int64 {
+				change(s)
+				before := s.reads.Load()
+				s.round()
+				return s.reads.Load() - before
+			}
+			if few, many := reads(small), reads(large); few != many || few == 0 {
+				t.Errorf("%d rows are read with 5 clusters, %d with 100", few, many)
+			}
+		})
+	}
+}
+
 // meddling is a renderer that lets a test act during a render.
 type meddling struct {
 	meanwhile func()

@@ -83,6 +83,7 @@ type story struct {
 // world is a store, a planner over it, and a clock that moves a second with each command.
 type world struct {
 	store    *store.Store
+	reads    atomic.Int64 // rows of the store that were read
 	planner  *Planner
 	watcher  *store.Watcher
 	renderer *counting
@@ -105,9 +106,9 @@ var renderers = render.Renderers{kustomize.Name: kustomize.Renderer{}}
 
 func newStory(t *testing.T, archive *txtar.Archive) *story {
 	s := &story{t: t, archive: archive, world: world{
-		store: store.OpenMemory(store.Twice), renderer: &counting{Renderer: renderers},
-		now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),
+		renderer: &counting{Renderer: renderers}, now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),
 	}}
+	s.store = store.OpenMemory(store.Twice, store.CountReads(&s.reads))
 	t.Cleanup(func() { s.store.Close() })
 	s.restart()
 	return s
