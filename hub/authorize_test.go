@@ -38,7 +38,7 @@ func startHub(t *testing.T) *Hub {
 
 func startHubWith(t *testing.T, c connections) *Hub {
 	t.Helper()
-	h, err := New(
+	h, err := New(t.Context(),
 		Config{DataDir: t.TempDir(), Listen: "127.0.0.1:0", HTTPListen: "127.0.0.1:0", Log: slog.New(slog.DiscardHandler),
 			connections: c},
 	)

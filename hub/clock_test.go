@@ -57,7 +57,7 @@ func (p *page) wait(t *testing.T, part string) {
 // startAt runs a hub with a clock of its own.
 func startAt(t *testing.T, dir string, c *clock, log *page) *hub.Hub {
 	t.Helper()
-	h, err := hub.New(hub.Config{
+	h, err := hub.New(t.Context(), hub.Config{
 		DataDir: dir, Listen: "127.0.0.1:0", HTTPListen: "127.0.0.1:0", SpokeImage: "spoke:test", Now: c.now,
 		Log: slog.New(slog.NewTextHandler(log, nil)),
 	})

@@ -76,8 +76,8 @@ type Hub struct {
 
 // New opens the data folder, makes the missing files of a new folder, and listens. The caller must call Run, which also
 // closes the hub. If another hub uses the folder, New returns store.ErrLocked. Other errors are a missing key in a used
-// folder, and the errors of files and sockets.
-func New(c Config) (h *Hub, err error) {
+// folder, the errors of files and sockets, and that of ctx, which bounds New only.
+func New(ctx context.Context, c Config) (h *Hub, err error) {
 	if c, err = c.withDefaults(); err != nil {
 		return nil, fmt.Errorf("start hub: %w", err)
 	}
@@ -89,7 +89,7 @@ func New(c Config) (h *Hub, err error) {
 		}
 	}()
 	for _, step := range []func() error{
-		h.openStore, h.loadKeys, h.listen, h.renewCertificate, h.writeOperatorConfig, h.build,
+		h.openStore, func() error { return h.loadKeys(ctx) }, h.listen, h.renewCertificate, h.writeOperatorConfig, h.build,
 	} {
 		if err = step(); err != nil {
 			return h, err

@@ -64,7 +64,7 @@ func start(t *testing.T, dir string, changes ...func(*hub.Config)) *rig {
 	for _, change := range changes {
 		change(&config)
 	}
-	h, err := hub.New(config)
+	h, err := hub.New(t.Context(), config)
 	must(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
@@ -333,12 +333,21 @@ func TestNew_keys(t *testing.T) {
 func TestNew_locked(t *testing.T) {
 	dir := t.TempDir()
 	start(t, dir)
-	_, err := hub.New(
+	_, err := hub.New(t.Context(),
 		hub.Config{DataDir: dir, Listen: "127.0.0.1:0", HTTPListen: "127.0.0.1:0", Log: slog.New(slog.DiscardHandler)},
 	)
 	if err == nil || !strings.Contains(err.Error(), "in use") {
 		t.Fatalf("got %v", err)
 	}
+}
+
+func TestNew_ended(t *testing.T) {
+	dir := t.TempDir()
+	_, err := hub.New(ended(), hub.Config{DataDir: dir, Listen: "127.0.0.1:0", HTTPListen: "127.0.0.1:0"})
+	if !errors.Is(err, context.Canceled) {
+		t.Fatalf("got %v", err)
+	}
+	start(t, dir) // the folder is not in use any more
 }
 
 func TestNew_cannot_listen(t *testing.T) {
@@ -352,7 +361,7 @@ func TestNew_cannot_listen(t *testing.T) {
 		{DataDir: dir, Listen: "nowhere", HTTPListen: "127.0.0.1:0"},
 		{},
 	} {
-		if _, err := hub.New(c); err == nil {
+		if _, err := hub.New(t.Context(), c); err == nil {
 			t.Fatalf("%+v started", c)
 		}
 	}

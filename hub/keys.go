@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/navefleet/nave/hub/internal/store"
 	"github.com/navefleet/nave/shared/identity"
@@ -35,8 +34,8 @@ var lostKeys = map[string]string{
 
 // loadKeys loads the keys of the data folder. In a new folder loadKeys makes all of them, in a used folder only the
 // missing ones that Config.NewKeys names.
-func (h *Hub) loadKeys() error {
-	used, err := h.used()
+func (h *Hub) loadKeys(ctx context.Context) error {
+	used, err := h.used(ctx)
 	if err != nil {
 		return err
 	}
@@ -63,8 +62,8 @@ func (h *Hub) loadKeys() error {
 
 // used reports whether a hub has run on the data folder: the store is not empty, or there is the configuration of the
 // first operator, which is written after the keys.
-func (h *Hub) used() (bool, error) {
-	if empty, err := h.store.Empty(context.Background()); err != nil || !empty {
+func (h *Hub) used(ctx context.Context) (bool, error) {
+	if empty, err := h.store.Empty(ctx); err != nil || !empty {
 		return true, err
 	}
 	_, err := os.Stat(h.OperatorConfig())
@@ -118,7 +117,7 @@ func missingFiles(path string) ([]string, error) {
 // new authority does not admit that operator. Both are made anew.
 func (h *Hub) discardAuthority() error {
 	dir := h.path(authorityDir)
-	err := os.Rename(dir, fmt.Sprintf("%s.lost-%d", dir, time.Now().Unix()))
+	err := os.Rename(dir, fmt.Sprintf("%s.lost-%d", dir, h.config.Now().Unix()))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}

@@ -17,7 +17,7 @@ import (
 
 // open makes a hub on a folder without running it.
 func open(dir string, newKeys ...string) error {
-	h, err := hub.New(hub.Config{
+	h, err := hub.New(context.Background(), hub.Config{
 		DataDir: dir, Listen: "127.0.0.1:0", HTTPListen: "127.0.0.1:0", NewKeys: newKeys, Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {

@@ -141,7 +141,7 @@ func newMachines(t *testing.T, name string) *machines {
 	repository, err := git.NewRepository("fleet")
 	must(t, err)
 	f := &harness.Fleet{Dir: dir, Git: git, Repo: repository, Lab: lab}
-	h, err := hub.New(hub.Config{
+	h, err := hub.New(t.Context(), hub.Config{
 		DataDir: filepath.Join(dir, "hub"), Listen: "127.0.0.1:0", HTTPListen: "127.0.0.1:0",
 		AllowSourceAddresses: []string{"127.0.0.0/8"},
 		Now:                  m.hubClock.now, Log: slog.New(slog.NewTextHandler(&m.hubLog, nil)),

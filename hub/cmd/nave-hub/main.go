@@ -80,7 +80,7 @@ func run(ctx context.Context, c hub.Config) error {
 	}
 	c.RenderWorker = []string{self, worker.Command}
 	c.FetchWorker = []string{self, fetchworker.Command}
-	h, err := hub.New(c)
+	h, err := hub.New(ctx, c)
 	if err != nil {
 		return err
 	}

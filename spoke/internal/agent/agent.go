@@ -101,9 +101,11 @@ type Config struct {
 	Reporter *report.Reporter
 	Registry prometheus.Registerer // of the metrics; nil: they are not registered
 	Log      *slog.Logger          // nil: slog.Default
-	Now      func() time.Time      // the clock that bundles are checked with, which may be set; nil: time.Now
-	Jitter   func() float64        // in [0,1)
-	Memory   int64                 // limit of this process in bytes; 0 or math.MaxInt64: none is known
+	// Now is the clock that bundles are checked with and that events are dated by, which may be set; nil: time.Now. Waits
+	// and deadlines do not follow it: they are counted from time.Now, whose monotonic reading nobody sets.
+	Now    func() time.Time
+	Jitter func() float64 // in [0,1)
+	Memory int64          // limit of this process in bytes; 0 or math.MaxInt64: none is known
 }
 
 // Agent gives inputs to its model, and performs the actions that the model returns.

@@ -137,7 +137,7 @@ func (act event) perform(a *Agent) {
 		kind = condition.Warning
 	}
 	a.Reporter.Event(&spokev1.Event{
-		Time: timestamppb.New(time.Now()), Application: act.name.Message(), Type: kind, Reason: act.reason,
+		Time: timestamppb.New(a.Now()), Application: act.name.Message(), Type: kind, Reason: act.reason,
 		Message: a.discretion(act.name).text(act.message),
 	})
 }

@@ -81,7 +81,8 @@ func (v *variables) unreadable(o *manifest.Object, cause error) error {
 			return text, nil
 		}
 		if _, err := yaml.YAMLToJSON([]byte(replaced)); err != nil {
-			e.fields, e.expressions = append(e.fields, field+": "+telemetry.Printable(text, shownExpression)), append(e.expressions, text)
+			e.fields = append(e.fields, field+": "+telemetry.Printable(text, shownExpression))
+			e.expressions = append(e.expressions, text)
 		}
 		return text, nil
 	})
