@@ -195,7 +195,7 @@ func artifactRoot(dir, root string) (string, string, error) {
 	}
 	if root == "" {
 		if root = workTree(dir); root == "" {
-			return "", "", fmt.Errorf("%s is in no Git work tree; say with --root where the artifact begins", dir)
+			return "", "", fmt.Errorf("%s is not in a Git work tree: set --root to the root of the artifact", dir)
 		}
 	}
 	if root, err = realPath(root); err != nil {

@@ -139,7 +139,7 @@ func printJoinManifest(out io.Writer, name string, join *adminv1.CreateJoinToken
 // spokeManifest returns the manifests of deploy/spoke with an image. If image is "", they keep the default image.
 func spokeManifest(image string) (string, error) {
 	if image != "" && !imageName.MatchString(image) {
-		return "", fmt.Errorf("the spoke's image %q is not the name of one: give it with --image", image)
+		return "", fmt.Errorf("%q is not the name of an image: set --image to the image of the spoke", image)
 	}
 	var all strings.Builder
 	for _, file := range []string{"namespace.yaml", "rbac.yaml", "deployment.yaml"} {

@@ -49,8 +49,8 @@ func newExplainCommand(s *session) *cobra.Command {
 }
 
 // noClusters is the message about a hub without clusters and without failures.
-const noClusters = "nothing is wrong, but the hub has no clusters: nave cluster add registers one, and nave " +
-	"bootstrap gives the hub its Git"
+const noClusters = "no failures, but the hub has no clusters: register one with nave cluster add, and connect the " +
+	"hub to Git with nave bootstrap"
 
 // printExplanations prints the explanations. If any object is not ready, printExplanations returns errReported.
 func printExplanations(out io.Writer, explanations []*adminv1.Explanation) error {

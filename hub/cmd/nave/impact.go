@@ -102,7 +102,7 @@ func takesNothing(m *adminv1.ImpactResponse) bool {
 
 // printImpact prints the removed objects: those of the hub, then the applications of each cluster with their objects.
 func printImpact(out io.Writer, m *adminv1.ImpactResponse) {
-	fmt.Fprintln(out, "This takes away:")
+	fmt.Fprintln(out, "This removes:")
 	for _, key := range m.GetHubObjects() {
 		fmt.Fprintf(out, "  %s\n", show(key))
 	}
@@ -111,7 +111,7 @@ func printImpact(out io.Writer, m *adminv1.ImpactResponse) {
 		for _, key := range m.GetUsedBy() {
 			users = append(users, show(key))
 		}
-		fmt.Fprintf(out, "  and is in use: %s\n", wording.List(users, len(users), mostApplications))
+		fmt.Fprintf(out, "  it is used by: %s\n", wording.List(users, len(users), mostApplications))
 	}
 	for i, c := range m.GetClusters() {
 		if i == mostClusters {
@@ -122,15 +122,15 @@ func printImpact(out io.Writer, m *adminv1.ImpactResponse) {
 		printClusterImpact(out, c)
 	}
 	for _, key := range m.GetUnknown() {
-		fmt.Fprintf(out, "  whatever %s gave and does not give from now on. The hub cannot tell before it has rendered it; "+
-			"if that is too much, it is held until nave confirm\n", show(key))
+		fmt.Fprintf(out, "  the objects that %s no longer gives. They are unknown until the hub renders it; if they are "+
+			"too many, the hub holds their removal until nave confirm\n", show(key))
 	}
 }
 
 func printClusterImpact(out io.Writer, c *adminv1.ClusterImpact) {
 	if c.GetForgotten() {
-		fmt.Fprintf(out, "  cluster %s: is forgotten with its labels and variables, and its spoke refused from then on. "+
-			"What runs there stays, the spoke too\n", oneLine(c.GetCluster()))
+		fmt.Fprintf(out, "  cluster %s: with its labels and variables; its spoke is refused from then on. The workloads and "+
+			"the spoke keep running there\n", oneLine(c.GetCluster()))
 		return
 	}
 	fmt.Fprintf(out, "  cluster %s: %s\n", oneLine(c.GetCluster()), total([]*adminv1.ClusterImpact{c}))
@@ -159,7 +159,7 @@ func fate(a *adminv1.ApplicationImpact) string {
 	case a.GetOrphaned():
 		return objects + ", left in the cluster"
 	case len(a.GetPruned()) > 0:
-		return "goes on without " + objects
+		return "stays, without " + objects
 	}
 	return objects
 }

@@ -68,11 +68,11 @@ func TestPrintImpact(t *testing.T) {
 		want   string
 	}{
 		"used": {&adminv1.ImpactResponse{UsedBy: []*adminv1.ObjectKey{key("GitRepository", "fleet"), key("GitRepository", "x")}},
-			"This takes away:\n  and is in use: GitRepository apps/fleet, GitRepository apps/x\n"},
+			"This removes:\n  it is used by: GitRepository apps/fleet, GitRepository apps/x\n"},
 		"unreadable": {&adminv1.ImpactResponse{Clusters: []*adminv1.ClusterImpact{{Cluster: "a",
 			Applications: []*adminv1.ApplicationImpact{{Key: key("Kustomization", "app"), Objects: 2},
 				{Key: key("HelmRelease", "lost"), Unreadable: true}}}}},
-			"This takes away:\n  cluster a: 2 applications with at least 2 objects\n    Kustomization apps/app: 2 objects\n" +
+			"This removes:\n  cluster a: 2 applications with at least 2 objects\n    Kustomization apps/app: 2 objects\n" +
 				"    HelmRelease apps/lost: an unknown number of objects, because the hub cannot read the Application\n"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -17,7 +18,7 @@ import (
 func kindOf(args []string) (api.Kind, []string, error) {
 	if len(args) == 0 {
 		return api.Kind{}, nil,
-			fmt.Errorf("no kind is given: name one, for example kustomizations, gitrepositories, clusters or fleets")
+			errors.New("the kind is missing: give one, such as kustomizations, gitrepositories, clusters or fleets")
 	}
 	if len(args) > 1 {
 		if k, ok := api.KindByName(args[0] + " " + args[1]); ok {
@@ -42,7 +43,7 @@ func (s *session) key(args []string) (*adminv1.ObjectKey, error) {
 		return nil, err
 	}
 	if len(rest) != 1 || rest[0] == "" {
-		return nil, fmt.Errorf("name exactly one %s", strings.ToLower(kind.Name))
+		return nil, fmt.Errorf("want the name of exactly one %s", kind.Name)
 	}
 	key := &adminv1.ObjectKey{Cluster: s.cluster, Kind: kind.Name, Name: rest[0]}
 	if kind.Namespaced {
@@ -76,6 +77,6 @@ func elsewhere(ctx context.Context, client adminv1.AdminServiceClient, key *admi
 	if len(clusters) == 0 {
 		return err
 	}
-	return fmt.Errorf("the hub itself has no %s; clusters have: use --cluster with %s", show(key),
+	return fmt.Errorf("%s does not exist in the hub, but in clusters: set --cluster to %s", show(key),
 		wording.List(clusters, len(clusters), 5))
 }

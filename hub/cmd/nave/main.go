@@ -23,7 +23,7 @@ func main() {
 }
 
 // errReported ends a command with exit code 1 after the command has printed the failures.
-var errReported = errors.New("something is wrong, as printed")
+var errReported = errors.New("failures were printed")
 
 // message returns the text of an error for people. Of a gRPC status it returns only the message.
 func message(err error) string {

@@ -86,12 +86,12 @@ func waitFor(ctx context.Context, client adminv1.AdminServiceClient, key *adminv
 	if err != nil {
 		return "", err
 	}
-	last := "the hub has not shown the object yet"
+	last := "the hub has not sent the object yet"
 	for {
 		change, err := stream.Recv()
 		if err != nil {
 			if ctx.Err() != nil {
-				return "", fmt.Errorf("%s: no outcome yet, and no longer waited for: %s", show(key), last)
+				return "", fmt.Errorf("%s: not finished in time: %s", show(key), last)
 			}
 			return "", err
 		}

@@ -67,11 +67,11 @@ func (r *registryFlags) names() []name.Option {
 func (r *registryFlags) reference(address string) (name.Reference, error) {
 	rest, ok := strings.CutPrefix(address, "oci://")
 	if !ok {
-		return nil, fmt.Errorf("%q is no address of an artifact: want oci://host/path:tag", address)
+		return nil, fmt.Errorf("%q is not the address of an artifact: want oci://host/path:tag", address)
 	}
 	ref, err := name.ParseReference(rest, r.names()...)
 	if err != nil {
-		return nil, fmt.Errorf("%q is no address of an artifact: %w", address, err)
+		return nil, fmt.Errorf("%q is not the address of an artifact: %w", address, err)
 	}
 	return ref, nil
 }

@@ -62,7 +62,7 @@ func suspendedNow(ctx context.Context, out io.Writer, client adminv1.AdminServic
 func inForce(object map[string]any) (done bool, message string, err error) {
 	c := api.FindCondition(object, condition.Suspended)
 	if c == nil {
-		return false, "", errors.New("somebody else resumed it")
+		return false, "", errors.New("it was resumed before the suspension was in force")
 	}
 	return c["status"] == condition.True, fmt.Sprint(c["message"]), nil
 }

@@ -88,7 +88,8 @@ func (s *Server) Drain() { s.drainOnce.Do(func() { close(s.draining) }) }
 func (s *Server) operator(ctx context.Context) (identity.ID, error) {
 	caller, err := identity.CallerOf(ctx)
 	if err != nil {
-		return identity.ID{}, status.Error(codes.Unauthenticated, "the caller is unknown: show an operator's certificate")
+		return identity.ID{}, status.Error(codes.Unauthenticated,
+			"the caller is unknown: connect with the certificate of an operator")
 	}
 	if caller.Role != identity.Operator || caller.TrustDomain != s.join.TrustDomain {
 		return identity.ID{}, status.Errorf(codes.PermissionDenied, "%s is not an operator of this hub", caller.ID)

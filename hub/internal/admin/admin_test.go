@@ -647,7 +647,7 @@ func TestGet_missing(t *testing.T) {
 		{&adminv1.ObjectKey{Kind: "cluster", Name: "none"}, codes.NotFound, "Cluster none"},
 		{&adminv1.ObjectKey{Kind: "ks", Cluster: "a", Namespace: "x", Name: "none"}, codes.NotFound,
 			"Kustomization x/none on a"},
-		{&adminv1.ObjectKey{Kind: "ks"}, codes.InvalidArgument, "name is missing"},
+		{&adminv1.ObjectKey{Kind: "ks"}, codes.InvalidArgument, "the name is missing"},
 		{&adminv1.ObjectKey{Kind: "pod", Name: "x"}, codes.InvalidArgument, "kustomizations"},
 		{nil, codes.InvalidArgument, "unknown"},
 	} {

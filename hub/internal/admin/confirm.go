@@ -37,10 +37,10 @@ func (s *Server) Confirm(ctx context.Context, r *adminv1.ConfirmRequest) (*admin
 		}
 		switch {
 		case len(i.gone) == 0 && len(i.prunes) == 0:
-			return status.Error(codes.FailedPrecondition, "no removal is held there: nothing was confirmed")
+			return status.Error(codes.FailedPrecondition, "nothing was confirmed: no removal is held")
 		case response.Impact.Digest != r.Digest:
 			return status.Error(codes.FailedPrecondition,
-				"other removals are held now than were shown: look again; nothing was confirmed")
+				"nothing was confirmed: the held removals changed after they were shown; look at them again")
 		}
 		return i.confirm(response.Impact, s.now().UTC())
 	})
@@ -59,7 +59,7 @@ func (s *Server) confirmed(i *impact, seen string) error {
 	}
 	if seen != "" && seen != m.Digest {
 		return status.Error(codes.FailedPrecondition,
-			"the impact has changed since it was shown; nothing was changed. Look at it again and confirm that")
+			"nothing was changed: the impact changed after it was shown; look at it again")
 	}
 	return i.confirm(m, s.now().UTC())
 }
@@ -87,10 +87,10 @@ func impactOfConfirm(tx *store.Tx, apps *applications, p *adminv1.ObjectKey) (*i
 	case role == api.RenderableRole && key.Cluster != "":
 		return heldOf(tx, apps, key.Cluster, &key)
 	case role == api.RenderableRole:
-		return nil, status.Errorf(codes.InvalidArgument, "%s: no cluster is named: name the one that it is of (--cluster), "+
-			"or confirm what the hub holds of its own objects (nave confirm hub)", key)
+		return nil, status.Errorf(codes.InvalidArgument, "%s: the cluster is missing: set --cluster, or confirm the held "+
+			"removals of the hub's own objects with nave confirm hub", key)
 	}
-	return nil, status.Errorf(codes.InvalidArgument, "no removal of a %s is ever held: confirm a cluster, an application "+
+	return nil, status.Errorf(codes.InvalidArgument, "removals of a %s are never held: confirm a cluster, an application "+
 		"of a cluster, or the hub", key.Kind)
 }
 

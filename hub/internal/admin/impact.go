@@ -50,7 +50,7 @@ func impactOf(tx *store.Tx, apps *applications, r *adminv1.ImpactRequest) (*impa
 	case *adminv1.ImpactRequest_Confirm:
 		return impactOfConfirm(tx, apps, change.Confirm)
 	}
-	return nil, status.Error(codes.InvalidArgument, "which change? Set delete, apply or confirm")
+	return nil, status.Error(codes.InvalidArgument, "the change is missing: set delete, apply or confirm")
 }
 
 // impact computes the objects that a change removes, from the rows of the store.

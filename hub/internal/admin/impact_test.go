@@ -197,8 +197,8 @@ func TestChanged(t *testing.T) {
 				must(t, deleted)
 				return
 			}
-			wantCode(t, applied, codes.FailedPrecondition, "has changed since it was shown")
-			wantCode(t, deleted, codes.FailedPrecondition, "has changed since it was shown")
+			wantCode(t, applied, codes.FailedPrecondition, "the impact changed after it was shown")
+			wantCode(t, deleted, codes.FailedPrecondition, "the impact changed after it was shown")
 			if _, there := r.resource(api.Key{Kind: api.FleetKind, Name: "prod"}); !there ||
 				len(r.confirmation("a").Removals) > 0 {
 				t.Error("it was deleted or confirmed all the same")
@@ -289,19 +289,19 @@ func TestConfirm_refuses(t *testing.T) {
 	r.world()
 	cluster := &adminv1.ObjectKey{Kind: "cluster", Name: "a"}
 	_, err := r.Confirm(t.Context(), &adminv1.ConfirmRequest{Key: cluster})
-	wantCode(t, err, codes.FailedPrecondition, "no removal is held there")
+	wantCode(t, err, codes.FailedPrecondition, "no removal is held")
 	seen := r.hold()
 	_, err = r.Confirm(t.Context(), &adminv1.ConfirmRequest{Key: cluster, Digest: seen.String()})
-	wantCode(t, err, codes.FailedPrecondition, "other removals are held now")
+	wantCode(t, err, codes.FailedPrecondition, "the held removals changed")
 	if c := r.confirmation("a"); len(c.Removals)+len(c.Prunes) > 0 {
 		t.Errorf("something was confirmed: %v", c)
 	}
 	_, err = r.Confirm(t.Context(), &adminv1.ConfirmRequest{Key: &adminv1.ObjectKey{Kind: "cluster", Name: "none"}})
 	wantCode(t, err, codes.NotFound, "none")
 	_, err = r.Confirm(t.Context(), &adminv1.ConfirmRequest{Key: &adminv1.ObjectKey{Kind: "fleet", Name: "prod"}})
-	wantCode(t, err, codes.InvalidArgument, "no removal of a Fleet is ever held", "confirm a cluster")
+	wantCode(t, err, codes.InvalidArgument, "removals of a Fleet are never held", "confirm a cluster")
 	_, err = r.Confirm(t.Context(), &adminv1.ConfirmRequest{Key: &adminv1.ObjectKey{Kind: "ks", Name: "app"}})
-	wantCode(t, err, codes.InvalidArgument, "Kustomization flux-system/app: no cluster is named", "--cluster")
+	wantCode(t, err, codes.InvalidArgument, "Kustomization flux-system/app: the cluster is missing", "--cluster")
 }
 
 // TestImpact_unreadable loses one Application and damages another: what is known of the rest is said and confirmed.

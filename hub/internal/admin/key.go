@@ -20,7 +20,7 @@ func readKey(p *adminv1.ObjectKey) (api.Key, error) {
 	}
 	key := api.Key{Cluster: p.GetCluster(), Kind: kind.Name, Namespace: p.GetNamespace(), Name: p.GetName()}
 	if key.Name == "" {
-		return api.Key{}, status.Errorf(codes.InvalidArgument, "which %s? The name is missing", kind.Name)
+		return api.Key{}, status.Errorf(codes.InvalidArgument, "the name is missing: give that of one %s", kind.Name)
 	}
 	switch {
 	case !kind.Namespaced && key.Cluster != "":
@@ -43,7 +43,7 @@ func readKind(word string) (api.Kind, error) {
 
 // notOfCluster returns the error for a kind that exists on the hub only.
 func notOfCluster(kind api.Kind) error {
-	return status.Errorf(codes.InvalidArgument, "a %s is an object of the hub: name no cluster (--cluster) with it",
+	return status.Errorf(codes.InvalidArgument, "a %s is an object of the hub, not of a cluster: leave out --cluster",
 		kind.Name)
 }
 
@@ -56,7 +56,7 @@ func (s *Server) requireCluster(ctx context.Context, cluster string) error {
 	return s.fail(s.store.View(ctx, func(tx *store.Tx) error {
 		_, there, err := store.Resources.Get(tx, api.ClusterKey(cluster).Path())
 		if err == nil && !there {
-			err = status.Errorf(codes.NotFound, "cluster %q does not exist: nave cluster list shows those that do", cluster)
+			err = status.Errorf(codes.NotFound, "cluster %q does not exist: nave cluster list shows all clusters", cluster)
 		}
 		return err
 	}))

@@ -140,7 +140,7 @@ func (q *query) readToken(token string) (after string, err error) {
 	after, ours := strings.CutPrefix(string(data), q.digest)
 	if err != nil || !ours {
 		return "", status.Error(codes.InvalidArgument,
-			"the continue token is not of this list: start the list again without it")
+			"the continue token is of another list: start the list without a token")
 	}
 	return after, nil
 }

@@ -16,7 +16,7 @@ import (
 )
 
 // Reconcile implements adminv1.AdminServiceServer. With the source, Reconcile first asks for the source and waits until
-// it was fetched; otherwise the object would be handled with the artifact of before.
+// it was fetched. Otherwise the object would be handled with the previous artifact.
 func (s *Server) Reconcile(ctx context.Context, r *adminv1.ReconcileRequest) (*adminv1.ReconcileResponse, error) {
 	who, key, err := s.subject(ctx, r.Key)
 	if err != nil {
@@ -75,8 +75,8 @@ func (s *Server) reconcileSource(ctx context.Context, key api.Key, at string) (a
 	}
 }
 
-// handled reports whether a source was looked at since it was asked to be; that it could not be fetched is the error,
-// and so is a source that nobody will look at any more.
+// handled reports whether a source was handled since the request. If the fetch failed, or if the source was suspended
+// or deleted meanwhile, handled returns an error.
 func (s *Server) handled(ctx context.Context, key api.Key, at string) (done bool, err error) {
 	var o store.Condition
 	err = s.store.View(ctx, func(tx *store.Tx) (err error) {

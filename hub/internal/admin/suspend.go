@@ -19,7 +19,8 @@ func (s *Server) Suspend(ctx context.Context, r *adminv1.SuspendRequest) (*admin
 	err := s.suspension(ctx, r.Key, "suspend", func(tx *store.Tx, row store.Resource) (changed bool, err error) {
 		if r.StopRepair && row.Key.Role() != api.ClusterRole {
 			return false, status.Errorf(codes.InvalidArgument,
-				"only a Cluster is repaired while it is suspended: suspend %s without stopping repairs", row.Key)
+				"--stop-repair is for Clusters: the drift of other suspended objects stays anyway; suspend %s "+
+					"without it", row.Key)
 		}
 		if row.Suspended && row.StopRepair == r.StopRepair {
 			return false, nil
@@ -49,7 +50,7 @@ func (s *Server) Resume(ctx context.Context, r *adminv1.ResumeRequest) (*adminv1
 		}
 		row.Suspended, row.StopRepair, response.Changed = false, false, true
 		if row.IsSuspended() {
-			return false, status.Errorf(codes.FailedPrecondition, "%s has spec.suspend: true; change it where it was written",
+			return false, status.Errorf(codes.FailedPrecondition, "%s has spec.suspend: true: set it to false in its manifest",
 				row.Key)
 		}
 		row.RequestedAt = s.now().UTC().Format(time.RFC3339Nano) // catch up with the changes made meanwhile
