@@ -20,19 +20,22 @@ func TestBucket(t *testing.T) {
 	if s := sourceView(t, bucket("v1", "endpoint: 's3:9000', insecure: true")); s.URL != "http://s3:9000/fleet" {
 		t.Errorf("got %s", s.URL)
 	}
-	for spec, words := range map[string][]string{
-		"prefix: x":                                       {"spec.endpoint", "Required"},
-		"endpoint: 'https://s3'":                          {"spec.endpoint", "host:port"},
-		"endpoint: 'user:pass@s3'":                        {"spec.endpoint", "host:port"},
-		"endpoint: s3, provider: aws":                     {"spec.secretRef", "accesskey"},
-		"endpoint: s3, provider: gcp":                     {"spec.provider", "storage.googleapis.com"},
-		"endpoint: s3, provider: azure":                   {"spec.provider", "OCI"},
-		"endpoint: s3, provider: x":                       {"spec.provider", "generic"},
-		"endpoint: s3, sts: {provider: aws, endpoint: x}": {"spec.sts", "secretkey"},
-		"endpoint: s3, serviceAccountName: x":             {"spec.serviceAccountName", "spec.secretRef"},
-		"endpoint: s3, secretRef: {}":                     {"spec.secretRef.name", "Required"},
-		"endpoint: s3, provider: aws, secretRef: {name: x}, certSecretRef: {name: z}": {"spec.certSecretRef", "generic"},
+	for name, c := range map[string]struct {
+		spec  string
+		words []string
+	}{
+		"no_endpoint":          {"prefix: x", []string{"spec.endpoint", "Required"}},
+		"endpoint_with_scheme": {"endpoint: 'https://s3'", []string{"spec.endpoint", "host:port"}},
+		"endpoint_with_user":   {"endpoint: 'user:pass@s3'", []string{"spec.endpoint", "host:port"}},
+		"aws_without_secret":   {"endpoint: s3, provider: aws", []string{"spec.secretRef", "accesskey"}},
+		"gcp":                  {"endpoint: s3, provider: gcp", []string{"spec.provider", "storage.googleapis.com"}},
+		"azure":                {"endpoint: s3, provider: azure", []string{"spec.provider", "OCI"}},
+		"unknown_provider":     {"endpoint: s3, provider: x", []string{"spec.provider", "generic"}},
+		"sts":                  {"endpoint: s3, sts: {provider: aws, endpoint: x}", []string{"spec.sts", "secretkey"}},
+		"service_account":      {"endpoint: s3, serviceAccountName: x", []string{"spec.serviceAccountName", "spec.secretRef"}},
+		"unnamed_secret":       {"endpoint: s3, secretRef: {}", []string{"spec.secretRef.name", "Required"}},
+		"aws_certificates":     {"endpoint: s3, provider: aws, secretRef: {name: x}, certSecretRef: {name: z}", []string{"spec.certSecretRef", "generic"}},
 	} {
-		refuse(t, bucket("v1", spec), api.Hub, words...)
+		t.Run(name, func(t *testing.T) { refuse(t, bucket("v1", c.spec), api.Hub, c.words...) })
 	}
 }

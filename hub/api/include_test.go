@@ -29,15 +29,18 @@ func TestInclude(t *testing.T) {
 	if want := []string{"spec.include[0] . b", "spec.include[1] x y/z"}; !slices.Equal(copies, want) {
 		t.Errorf("got copies %q, want %q", copies, want)
 	}
-	for include, words := range map[string][]string{
-		"[{repository: {name: a}}]":                       {"spec.include[0].repository.name", "include itself"},
-		"[{repository: {}}]":                              {"spec.include[0].repository.name"},
-		"[{repository: {name: b}, fromPath: ../x}]":       {"spec.include[0].fromPath", "leaves the source"},
-		"[{repository: {name: b}, toPath: x/../../y}]":    {"spec.include[0].toPath", "leaves the source"},
-		"[{repository: {name: b}, toPath: ./}]":           {"spec.include[0].toPath", "below the root"},
-		"[{repository: {name: b, namespace: elsewhere}}]": {"namespace", "unknown field"},
+	for name, c := range map[string]struct {
+		include string
+		words   []string
+	}{
+		"itself":            {"[{repository: {name: a}}]", []string{"spec.include[0].repository.name", "include itself"}},
+		"unnamed":           {"[{repository: {}}]", []string{"spec.include[0].repository.name"}},
+		"from_outside":      {"[{repository: {name: b}, fromPath: ../x}]", []string{"spec.include[0].fromPath", "leaves the source"}},
+		"to_outside":        {"[{repository: {name: b}, toPath: x/../../y}]", []string{"spec.include[0].toPath", "leaves the source"}},
+		"to_root":           {"[{repository: {name: b}, toPath: ./}]", []string{"spec.include[0].toPath", "below the root"}},
+		"another_namespace": {"[{repository: {name: b, namespace: elsewhere}}]", []string{"namespace", "unknown field"}},
 	} {
-		refuse(t, including("a", include), api.Hub, words...)
+		t.Run(name, func(t *testing.T) { refuse(t, including("a", c.include), api.Hub, c.words...) })
 	}
 }
 

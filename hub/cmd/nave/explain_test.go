@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"errors"
-	"strings"
 	"testing"
 
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
@@ -20,16 +19,16 @@ func TestExplain_exit_code(t *testing.T) {
 		reported bool
 		want     string
 	}{
-		{"nothing wrong", nil, false, "✔ everything is as it should be\n"},
-		{"something wrong", []*adminv1.Explanation{wrong}, true,
+		{"none", nil, false, "✔ everything is as it should be\n"},
+		{"wrong", []*adminv1.Explanation{wrong}, true,
 			"✗ Fleet prod, for -: PathNotFound\n    no such path\n    → Push it\n"},
 		{"suspended", []*adminv1.Explanation{paused}, false,
 			"‖ Cluster east, for -: Suspended\n    Suspended by an operator\n✔ everything else is as it should be\n"},
-		{"suspended and wrong", []*adminv1.Explanation{wrong, paused}, true,
+		{"suspended_and_wrong", []*adminv1.Explanation{wrong, paused}, true,
 			"✗ Fleet prod, for -: PathNotFound\n    no such path\n    → Push it\n‖ Cluster east, for -: Suspended\n    " +
 				"Suspended by an operator\n"},
 	} {
-		t.Run(strings.ReplaceAll(c.name, " ", "_"), func(t *testing.T) {
+		t.Run(c.name, func(t *testing.T) {
 			var out bytes.Buffer
 			if err := printExplanations(&out, c.list); errors.Is(err, errReported) != c.reported || out.String() != c.want {
 				t.Errorf("%v\n%s", err, out.String())

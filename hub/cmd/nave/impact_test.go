@@ -86,10 +86,10 @@ func TestPrintImpact(t *testing.T) {
 
 func TestArguments(t *testing.T) {
 	for name, c := range map[string]struct{ args, usage string }{
-		"no kind":          {"delete", "nave delete KIND NAME"},
-		"command of group": {"cluster remove", "nave cluster remove NAME"},
+		"no_kind":          {"delete", "nave delete KIND NAME"},
+		"command_of_group": {"cluster remove", "nave cluster remove NAME"},
 	} {
-		t.Run(strings.ReplaceAll(name, " ", "_"), func(t *testing.T) {
+		t.Run(name, func(t *testing.T) {
 			root, _ := program(&bytes.Buffer{}, &bytes.Buffer{})
 			root.SetArgs(strings.Fields(c.args))
 			if err := root.Execute(); err == nil || !strings.Contains(err.Error(), "usage: "+c.usage) {

@@ -14,14 +14,14 @@ func TestHandled(t *testing.T) {
 		done    bool
 		failure string
 	}{
-		"nothing known":          {`{}`, false, ""},
-		"an earlier request":     {`{"lastHandledReconcileAt":"2026-01-02T03:04:05.09Z","conditions":[{"type":"Ready","status":"True","message":"m"}]}`, false, ""},
-		"no request yet":         {`{"conditions":[{"type":"Ready","status":"False","message":"m"}]}`, false, ""},
-		"handled, ready":         {`{"lastHandledReconcileAt":"2026-01-02T03:04:05.1Z","conditions":[{"type":"Ready","status":"True","message":"m"}]}`, true, ""},
-		"a later one, ready":     {`{"lastHandledReconcileAt":"2026-01-02T03:04:05.11Z","conditions":[{"type":"Ready","status":"True","message":"m"}]}`, true, ""},
-		"handled, still at work": {`{"lastHandledReconcileAt":"2026-01-02T03:04:05.1Z","conditions":[{"type":"Ready","status":"Unknown","message":"m"}]}`, false, ""},
-		"handled, failed":        {`{"lastHandledReconcileAt":"2026-01-02T03:04:05.1Z","conditions":[{"type":"Ready","status":"False","message":"path not found"}]}`, false, "path not found"},
-		"nonsense was handled":   {`{"lastHandledReconcileAt":"yesterday","conditions":[{"type":"Ready","status":"True","message":"m"}]}`, false, ""},
+		"nothing_known":         {`{}`, false, ""},
+		"an_earlier_request":    {`{"lastHandledReconcileAt":"2026-01-02T03:04:05.09Z","conditions":[{"type":"Ready","status":"True","message":"m"}]}`, false, ""},
+		"no_request_yet":        {`{"conditions":[{"type":"Ready","status":"False","message":"m"}]}`, false, ""},
+		"handled_ready":         {`{"lastHandledReconcileAt":"2026-01-02T03:04:05.1Z","conditions":[{"type":"Ready","status":"True","message":"m"}]}`, true, ""},
+		"a_later_one_ready":     {`{"lastHandledReconcileAt":"2026-01-02T03:04:05.11Z","conditions":[{"type":"Ready","status":"True","message":"m"}]}`, true, ""},
+		"handled_still_at_work": {`{"lastHandledReconcileAt":"2026-01-02T03:04:05.1Z","conditions":[{"type":"Ready","status":"Unknown","message":"m"}]}`, false, ""},
+		"handled_failed":        {`{"lastHandledReconcileAt":"2026-01-02T03:04:05.1Z","conditions":[{"type":"Ready","status":"False","message":"path not found"}]}`, false, "path not found"},
+		"nonsense_was_handled":  {`{"lastHandledReconcileAt":"yesterday","conditions":[{"type":"Ready","status":"True","message":"m"}]}`, false, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			object, err := decode(&adminv1.Object{Json: []byte(`{"status":` + c.status + `}`)})

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -167,42 +168,81 @@ func (r *rig) put(row store.Resource, object string) {
 	}))
 }
 
-const (
-	clusterA = `
+// clusterYAML, fleetYAML, sourceYAML, rootYAML and secretYAML are objects as text. An empty field has the value of
+// clusterA, fleet, source, root or credentialsYAML.
+type (
+	clusterYAML struct {
+		name, env, domain string
+		blocked           bool
+	}
+	fleetYAML  struct{ env, root, path string }
+	sourceYAML struct{ name, url, secret string }
+	rootYAML   struct {
+		path    string
+		suspend bool
+	}
+	secretYAML struct{ password, annotations string }
+)
+
+func (c clusterYAML) String() string {
+	return fmt.Sprintf(`
 apiVersion: fleet.nave.io/v1alpha1
 kind: Cluster
-metadata: {name: a, labels: {env: prod}}
-spec: {vars: {domain: a.example.com}}
-`
-	source = `
-apiVersion: source.toolkit.fluxcd.io/v1
-kind: GitRepository
-metadata: {name: fleet, namespace: flux-system}
-spec: {interval: 1m, url: "https://git.example.com/fleet.git", ref: {branch: main}}
-`
-	root = `
-apiVersion: kustomize.toolkit.fluxcd.io/v1
-kind: Kustomization
-metadata: {name: root, namespace: flux-system}
-spec: {interval: 10m, prune: true, path: "./hub", sourceRef: {kind: GitRepository, name: fleet}}
-`
-	fleet = `
+metadata: {name: %s, labels: {env: %s}}
+spec: {vars: {domain: %s}, blocked: %t}
+`, cmp.Or(c.name, "a"), cmp.Or(c.env, "prod"), cmp.Or(c.domain, "a.example.com"), c.blocked)
+}
+
+func (f fleetYAML) String() string {
+	return fmt.Sprintf(`
 apiVersion: fleet.nave.io/v1alpha1
 kind: Fleet
 metadata: {name: prod}
 spec:
-  clusterSelector: {matchLabels: {env: prod}}
+  clusterSelector: {matchLabels: {env: %s}}
   template:
-    metadata: {name: root}
-    spec: {interval: 10m, prune: true, path: "./clusters/${cluster_name}", sourceRef: {kind: GitRepository,
-	name: fleet}}
-`
-	credentialsYAML = `
+    metadata: {name: %s}
+    spec: {interval: 10m, prune: true, path: "./%s/${cluster_name}", sourceRef: {kind: GitRepository, name: fleet}}
+`, cmp.Or(f.env, "prod"), cmp.Or(f.root, "root"), cmp.Or(f.path, "clusters"))
+}
+
+func (s sourceYAML) String() string {
+	secret := ""
+	if s.secret != "" {
+		secret = ", secretRef: {name: " + s.secret + "}"
+	}
+	return fmt.Sprintf(`
+apiVersion: source.toolkit.fluxcd.io/v1
+kind: GitRepository
+metadata: {name: %s, namespace: flux-system}
+spec: {interval: 1m, url: %q, ref: {branch: main}%s}
+`, cmp.Or(s.name, "fleet"), cmp.Or(s.url, "https://git.example.com/fleet.git"), secret)
+}
+
+func (r rootYAML) String() string {
+	return fmt.Sprintf(`
+apiVersion: kustomize.toolkit.fluxcd.io/v1
+kind: Kustomization
+metadata: {name: root, namespace: flux-system}
+spec: {interval: 10m, prune: true, path: %q, suspend: %t, sourceRef: {kind: GitRepository, name: fleet}}
+`, cmp.Or(r.path, "./hub"), r.suspend)
+}
+
+func (s secretYAML) String() string {
+	return fmt.Sprintf(`
 apiVersion: v1
 kind: Secret
-metadata: {name: git, namespace: flux-system}
-stringData: {username: git, password: canary-4711}
-`
+metadata: {name: git, namespace: flux-system, annotations: {%s}}
+stringData: {username: git, password: %s}
+`, s.annotations, cmp.Or(s.password, "canary-4711"))
+}
+
+var (
+	clusterA        = clusterYAML{}.String()
+	source          = sourceYAML{}.String()
+	root            = rootYAML{}.String()
+	fleet           = fleetYAML{}.String()
+	credentialsYAML = secretYAML{}.String()
 )
 
 func TestApply(t *testing.T) {
@@ -221,39 +261,44 @@ func TestApply(t *testing.T) {
 	if got := r.apply(clusterA); got[0] != "Cluster/a unchanged" {
 		t.Fatalf("got %v", got)
 	}
-	if got := r.apply(strings.Replace(clusterA, "env: prod", "env: dev", 1)); got[0] != "Cluster/a configured" {
+	if got := r.apply(clusterYAML{env: "dev"}.String()); got[0] != "Cluster/a configured" {
 		t.Fatalf("got %v", got)
 	}
 	if row, _ := r.resource(key); row.Generation != 1 || row.UID != first.UID {
 		t.Fatalf("labels changed the generation: %+v", row)
 	}
-	r.apply(strings.Replace(clusterA, "a.example.com", "b.example.com", 1))
+	r.apply(clusterYAML{domain: "b.example.com"}.String())
 	if row, _ := r.resource(key); row.Generation != 2 || row.UID != first.UID || !row.Created.Equal(first.Created) {
 		t.Fatalf("row is %+v", row)
 	}
 }
 
 func TestApply_refused(t *testing.T) {
-	wrong := strings.Replace(source, "interval: 1m", "intervall: 1m", 1)
+	const wrong = `
+apiVersion: source.toolkit.fluxcd.io/v1
+kind: GitRepository
+metadata: {name: fleet}
+spec: {intervall: 1m, url: "https://git.example.com/fleet.git"}
+`
 	for name, text := range map[string]string{
-		"a field that is not one": clusterA + "---" + wrong,
-		"the same object twice":   clusterA + "---" + clusterA,
-		"a kind that is not one":  clusterA + "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\n",
-		"not supported yet": clusterA + "---\napiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nmetadata: " +
+		"unknown_field": clusterA + "---" + wrong,
+		"twice":         clusterA + "---" + clusterA,
+		"unknown_kind":  clusterA + "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\n",
+		"unsupported_kind": clusterA + "---\napiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nmetadata: " +
 			"{name: x}\n",
-		"YAML that does not parse": clusterA + "---\nkind: [",
-		"nothing":                  "",
+		"broken_yaml": clusterA + "---\nkind: [",
+		"empty":       "",
 		"encrypted": clusterA + "---\napiVersion: v1\nkind: Secret\nmetadata: {name: x}\ndata: {a: " +
 			"\"ENC[AES256_GCM,data:x,type:str]\"}\nsops: {version: 3.9.0}\n",
-		"a secret without data": clusterA + "---\napiVersion: v1\nkind: Secret\nmetadata: {name: x}\n",
-		"a secret of nonsense": clusterA + "---\napiVersion: v1\nkind: Secret\nmetadata: {name: x}\ndata: {a: " +
+		"secret_without_data": clusterA + "---\napiVersion: v1\nkind: Secret\nmetadata: {name: x}\n",
+		"secret_not_base64": clusterA + "---\napiVersion: v1\nkind: Secret\nmetadata: {name: x}\ndata: {a: " +
 			"\"canary-4711!\"}\n",
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t)
 			_, err := r.Apply(t.Context(), &adminv1.ApplyRequest{Manifest: []byte(text)})
 			wantCode(t, err, codes.InvalidArgument)
-			if name == "a kind that is not one" && !strings.Contains(err.Error(), "goes into Git, below a Kustomization") {
+			if name == "unknown_kind" && !strings.Contains(err.Error(), "goes into Git, below a Kustomization") {
 				t.Errorf("%v says no way out", err)
 			}
 			if strings.Contains(err.Error(), "canary") {
@@ -294,7 +339,7 @@ func TestApply_owned(t *testing.T) {
 func TestApply_orphaned(t *testing.T) {
 	owner := api.Key{Kind: "Kustomization", Namespace: "flux-system", Name: "root"}
 	key := api.Key{Kind: "Cluster", Name: "a"}
-	t.Run("to be taken over", func(t *testing.T) {
+	t.Run("taken_over", func(t *testing.T) {
 		r := newRig(t)
 		r.apply(clusterA)
 		row, _ := r.resource(key)
@@ -307,7 +352,7 @@ func TestApply_orphaned(t *testing.T) {
 			t.Fatalf("it is not the operator's: %+v", row)
 		}
 	})
-	t.Run("to be deleted", func(t *testing.T) {
+	t.Run("deleted", func(t *testing.T) {
 		r := newRig(t)
 		left := api.Key{Cluster: "a", Kind: "Kustomization", Namespace: "flux-system", Name: "apps"}
 		owner := owner
@@ -329,7 +374,7 @@ func TestSecret(t *testing.T) {
 	if got := r.apply(credentialsYAML); got[0] != "Secret/git unchanged" {
 		t.Fatalf("got %v", got)
 	}
-	if got := r.apply(strings.Replace(credentialsYAML, "4711", "4712", 1)); got[0] != "Secret/git configured" {
+	if got := r.apply(secretYAML{password: "canary-4712"}.String()); got[0] != "Secret/git configured" {
 		t.Fatalf("got %v", got)
 	}
 	key := &adminv1.ObjectKey{Kind: "secret", Namespace: "flux-system", Name: "git"}
@@ -360,7 +405,7 @@ func TestSecret(t *testing.T) {
 func TestDelete_cluster(t *testing.T) {
 	r := newRig(t)
 	r.apply(clusterA)
-	r.apply(strings.Replace(clusterA, "name: a,", "name: ab,", 1))
+	r.apply(clusterYAML{name: "ab"}.String())
 	fill := func(tx *store.Tx, cluster string) error {
 		key := api.Key{Cluster: cluster, Kind: "Kustomization", Namespace: "flux-system", Name: "root"}
 		for _, err := range []error{
@@ -442,7 +487,7 @@ func TestSuspend(t *testing.T) {
 	if row, _ := r.resource(key); row.Suspended || row.RequestedAt == "" {
 		t.Fatalf("row is %+v", row)
 	}
-	r.apply(strings.Replace(root, "prune: true", "prune: true, suspend: true", 1))
+	r.apply(rootYAML{suspend: true}.String())
 	_, err = r.Resume(t.Context(), &adminv1.ResumeRequest{Key: p})
 	wantCode(t, err, codes.FailedPrecondition, "spec.suspend")
 }
@@ -469,7 +514,7 @@ func TestCreateJoinToken(t *testing.T) {
 		_, err = r.CreateJoinToken(t.Context(), &adminv1.CreateJoinTokenRequest{Cluster: "a", TtlSeconds: seconds})
 		wantCode(t, err, codes.InvalidArgument)
 	}
-	r.apply(strings.Replace(clusterA, "spec: {", "spec: {blocked: true, ", 1))
+	r.apply(clusterYAML{blocked: true}.String())
 	_, err = r.CreateJoinToken(t.Context(), &adminv1.CreateJoinTokenRequest{Cluster: "a"})
 	wantCode(t, err, codes.FailedPrecondition, "blocked")
 }
@@ -494,13 +539,13 @@ func TestListEvents(t *testing.T) {
 		count   int
 		last    string
 	}{
-		"all":       {&adminv1.ListEventsRequest{AllClusters: true}, 30, "9"},
-		"a cluster": {&adminv1.ListEventsRequest{Cluster: "a"}, 20, "9"},
-		"the hub":   {&adminv1.ListEventsRequest{}, 20, "9"},
-		"limited":   {&adminv1.ListEventsRequest{AllClusters: true, Limit: 4}, 4, "9"},
-		"an object": {&adminv1.ListEventsRequest{Key: &adminv1.ObjectKey{Cluster: "a", Kind: "ks", Namespace: "apps",
+		"all":     {&adminv1.ListEventsRequest{AllClusters: true}, 30, "9"},
+		"cluster": {&adminv1.ListEventsRequest{Cluster: "a"}, 20, "9"},
+		"hub":     {&adminv1.ListEventsRequest{}, 20, "9"},
+		"limited": {&adminv1.ListEventsRequest{AllClusters: true, Limit: 4}, 4, "9"},
+		"object": {&adminv1.ListEventsRequest{Key: &adminv1.ObjectKey{Cluster: "a", Kind: "ks", Namespace: "apps",
 			Name: "web"}}, 10, "9"},
-		"of no kinds": {&adminv1.ListEventsRequest{Key: &adminv1.ObjectKey{Cluster: "a", Kind: "Pod", Namespace: "apps",
+		"payload": {&adminv1.ListEventsRequest{Key: &adminv1.ObjectKey{Cluster: "a", Kind: "Pod", Namespace: "apps",
 			Name: "web"}}, 0, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -557,20 +602,20 @@ func TestUnknownCluster(t *testing.T) {
 func TestList(t *testing.T) {
 	r := newRig(t)
 	r.apply(clusterA + "---" + source + "---" + root)
-	r.apply(strings.NewReplacer("name: a,", "name: b,", "env: prod", "env: dev").Replace(clusterA))
+	r.apply(clusterYAML{name: "b", env: "dev"}.String())
 	r.put(store.Resource{Key: api.Key{Cluster: "a", Kind: "Kustomization", Namespace: "apps", Name: "web"}},
 		`{"apiVersion":"kustomize.toolkit.fluxcd.io/v1","kind":"Kustomization","metadata":{"name":"web","namespace":"apps"},"spec":{}}`)
 	for name, c := range map[string]struct {
 		request *adminv1.ListRequest
 		want    []string
 	}{
-		"clusters":      {&adminv1.ListRequest{Kind: "clusters"}, []string{"a", "b"}},
-		"by label":      {&adminv1.ListRequest{Kind: "cluster", LabelSelector: "env in (prod)"}, []string{"a"}},
-		"of the hub":    {&adminv1.ListRequest{Kind: "ks"}, []string{"root"}},
-		"of a cluster":  {&adminv1.ListRequest{Kind: "ks", Cluster: "a"}, []string{"web"}},
-		"everywhere":    {&adminv1.ListRequest{Kind: "ks", AllClusters: true}, []string{"root", "web"}},
-		"by namespace":  {&adminv1.ListRequest{Kind: "ks", AllClusters: true, Namespace: "apps"}, []string{"web"}},
-		"nothing there": {&adminv1.ListRequest{Kind: "fleets"}, nil},
+		"clusters":     {&adminv1.ListRequest{Kind: "clusters"}, []string{"a", "b"}},
+		"by_label":     {&adminv1.ListRequest{Kind: "cluster", LabelSelector: "env in (prod)"}, []string{"a"}},
+		"hub":          {&adminv1.ListRequest{Kind: "ks"}, []string{"root"}},
+		"one_cluster":  {&adminv1.ListRequest{Kind: "ks", Cluster: "a"}, []string{"web"}},
+		"everywhere":   {&adminv1.ListRequest{Kind: "ks", AllClusters: true}, []string{"root", "web"}},
+		"by_namespace": {&adminv1.ListRequest{Kind: "ks", AllClusters: true, Namespace: "apps"}, []string{"web"}},
+		"none":         {&adminv1.ListRequest{Kind: "fleets"}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			answer, err := r.List(t.Context(), c.request)
@@ -606,7 +651,7 @@ func TestWatch(t *testing.T) {
 	}
 	expect(adminv1.WatchType_WATCH_TYPE_CHANGED, "a")
 	expect(adminv1.WatchType_WATCH_TYPE_SYNCED, "")
-	r.apply(strings.Replace(clusterA, "name: a,", "name: b,", 1))
+	r.apply(clusterYAML{name: "b"}.String())
 	expect(adminv1.WatchType_WATCH_TYPE_CHANGED, "b")
 	_, err = r.Delete(ctx, &adminv1.DeleteRequest{Key: &adminv1.ObjectKey{Kind: "cluster", Name: "a"}})
 	must(t, err)

@@ -87,7 +87,7 @@ func outline(m *adminv1.ImpactResponse) string {
 
 // world is a Fleet with two clusters: a runs root → app, kept and asleep; b runs root.
 func (r *rig) world() {
-	r.apply(clusterA + "---" + strings.Replace(clusterA, "name: a,", "name: b,", 1) + "---" + fleet + "---" + source +
+	r.apply(clusterA + "---" + clusterYAML{name: "b"}.String() + "---" + fleet + "---" + source +
 		"---" + root)
 	prod := api.Key{Kind: api.FleetKind, Name: "prod"}
 	rootA := kustomizationKey("a", "root")
@@ -100,42 +100,40 @@ func (r *rig) world() {
 }
 
 func TestImpact(t *testing.T) {
-	relabelled := strings.Replace(clusterA, "env: prod", "env: test", 1)
 	remove := func(kind, name string) *adminv1.ImpactRequest {
 		return &adminv1.ImpactRequest{Change: &adminv1.ImpactRequest_Delete{Delete: &adminv1.ObjectKey{Kind: kind,
 			Name: name}}}
 	}
-	apply := func(manifest string) *adminv1.ImpactRequest {
-		return &adminv1.ImpactRequest{Change: &adminv1.ImpactRequest_Apply{Apply: []byte(manifest)}}
+	apply := func(object fmt.Stringer) *adminv1.ImpactRequest {
+		return &adminv1.ImpactRequest{Change: &adminv1.ImpactRequest_Apply{Apply: []byte(object.String())}}
 	}
 	for name, c := range map[string]struct {
 		change *adminv1.ImpactRequest
 		want   string
 	}{
-		"a fleet":   {remove("fleet", "prod"), "Fleet prod; a/app 3; a/kept 4 orphaned; a/root 1; b/root 2"},
-		"a cluster": {remove("cluster", "a"), "a forgotten"},
-		"a source": {remove("gitrepository", "fleet"),
+		"fleet":   {remove("fleet", "prod"), "Fleet prod; a/app 3; a/kept 4 orphaned; a/root 1; b/root 2"},
+		"cluster": {remove("cluster", "a"), "a forgotten"},
+		"source": {remove("gitrepository", "fleet"),
 			"GitRepository fleet; used by Fleet prod; used by Kustomization flux-system/root"},
-		"a secret":         {remove("secret", "git"), "used by GitRepository flux-system/private"},
-		"another secret":   {remove("secret", "other"), ""},
-		"another label":    {apply(relabelled), "a/app 3; a/kept 4 orphaned; a/root 1"},
-		"the same label":   {apply(clusterA), ""},
-		"another variable": {apply(strings.Replace(clusterA, "a.example.com", "b.example.com", 1)), ""},
-		"another selector": {apply(strings.Replace(fleet, "env: prod", "env: test", 1)),
+		"secret":           {remove("secret", "git"), "used by GitRepository flux-system/private"},
+		"another_secret":   {remove("secret", "other"), ""},
+		"another_label":    {apply(clusterYAML{env: "test"}), "a/app 3; a/kept 4 orphaned; a/root 1"},
+		"the_same_label":   {apply(clusterYAML{}), ""},
+		"another_variable": {apply(clusterYAML{domain: "b.example.com"}), ""},
+		"another_selector": {apply(fleetYAML{env: "test"}),
 			"a/app 3; a/kept 4 orphaned; a/root 1; b/root 2"},
-		"another root": {apply(strings.Replace(fleet, "name: root", "name: other", 1)),
+		"another_root": {apply(fleetYAML{root: "other"}),
 			"a/app 3; a/kept 4 orphaned; a/root 1; b/root 2"},
-		"another path":        {apply(strings.Replace(fleet, "clusters/", "others/", 1)), ""},
-		"another repository":  {apply(strings.Replace(source, "fleet.git", "other.git", 1)), "unknown fleet"},
-		"what is not there":   {remove("fleet", "none"), ""},
-		"something new":       {apply(strings.Replace(clusterA, "name: a,", "name: c,", 1)), ""},
-		"a root without more": {apply(strings.Replace(root, "./hub", "./other", 1)), ""},
+		"another_path":       {apply(fleetYAML{path: "others"}), ""},
+		"another_repository": {apply(sourceYAML{url: "https://git.example.com/other.git"}), "unknown fleet"},
+		"missing":            {remove("fleet", "none"), ""},
+		"new":                {apply(clusterYAML{name: "c"}), ""},
+		"childless_root":     {apply(rootYAML{path: "./other"}), ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t)
 			r.world()
-			r.apply(strings.NewReplacer("name: fleet,", "name: private,", "{interval", "{secretRef: {name: git}, interval").
-				Replace(source))
+			r.apply(sourceYAML{name: "private", secret: "git"}.String())
 			m, err := r.Impact(t.Context(), c.change)
 			must(t, err)
 			if got := outline(m); got != c.want {
@@ -180,7 +178,7 @@ func TestChanged(t *testing.T) {
 			r := newRig(t)
 			r.world()
 			key := &adminv1.ObjectKey{Kind: "fleet", Name: "prod"}
-			relabelled := []byte(strings.Replace(fleet, "env: prod", "env: test", 1))
+			relabelled := []byte(fleetYAML{env: "test"}.String())
 			remove, err := r.Impact(t.Context(), &adminv1.ImpactRequest{Change: &adminv1.ImpactRequest_Delete{Delete: key}})
 			must(t, err)
 			change, err := r.Impact(t.Context(), &adminv1.ImpactRequest{Change: &adminv1.ImpactRequest_Apply{Apply: relabelled}})
@@ -253,10 +251,10 @@ func TestConfirm(t *testing.T) {
 		key         *adminv1.ObjectKey
 		want, event string
 	}{
-		"all of a cluster": {cluster, "a/app 3; a/unknown 9; a/kept 25 pruned ConfigMap default/x",
+		"all_of_a_cluster": {cluster, "a/app 3; a/unknown 9; a/kept 25 pruned ConfigMap default/x",
 			"an operator let go of Kustomization flux-system/app (3 objects), Kustomization flux-system/unknown (9 objects), " +
 				"25 objects of Kustomization flux-system/kept"},
-		"one application": {one, "a/kept 25 pruned ConfigMap default/x",
+		"one_application": {one, "a/kept 25 pruned ConfigMap default/x",
 			"an operator let go of 25 objects of Kustomization flux-system/kept"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -366,8 +364,7 @@ func BenchmarkImpact(b *testing.B) {
 	must(b, s.Update(b.Context(), func(tx *store.Tx) error {
 		for i := range clusters {
 			name := fmt.Sprintf("c%05d", i)
-			cluster := row(api.Key{Kind: api.ClusterKind, Name: name},
-				strings.Replace(clusterA, "name: a,", "name: "+name+",", 1))
+			cluster := row(api.Key{Kind: api.ClusterKind, Name: name}, clusterYAML{name: name}.String())
 			root := store.Resource{Key: kustomizationKey(name, "root"), Owner: &prod,
 				Object: api.StoredObject(kustomizationKey(name, "root"), json.RawMessage(`{"kind":"Kustomization"}`))}
 			if err := errors.Join(store.Resources.Put(tx, cluster.Key.Path(), cluster),
@@ -377,7 +374,7 @@ func BenchmarkImpact(b *testing.B) {
 		}
 		return store.Resources.Put(tx, prod.Path(), row(prod, fleet))
 	}))
-	admitted, err := admit([]byte(strings.Replace(fleet, "env: prod", "env: test", 1)))
+	admitted, err := admit([]byte(fleetYAML{env: "test"}.String()))
 	must(b, err)
 	for b.Loop() {
 		must(b, s.View(b.Context(), func(tx *store.Tx) error {

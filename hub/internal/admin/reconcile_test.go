@@ -111,7 +111,7 @@ func TestReconcile_suspended_source(t *testing.T) {
 			row.Suspended = true
 			return store.Resources.Put(tx, row.Key.Path(), row)
 		}, codes.FailedPrecondition},
-		"overtaken by a later request": {func(tx *store.Tx, row store.Resource) error {
+		"overtaken_by_a_later_request": {func(tx *store.Tx, row store.Resource) error {
 			later := time.Now().Add(time.Second).UTC().Format(time.RFC3339Nano)
 			return store.Conditions.Put(tx, row.Key.Path(), store.Condition{Ready: "True", HandledRequest: later})
 		}, codes.OK},

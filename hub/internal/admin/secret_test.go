@@ -16,7 +16,7 @@ import (
 func TestSecretBinding(t *testing.T) {
 	r := newRig(t)
 	bind := func(annotations string) string {
-		return strings.Replace(credentialsYAML, "metadata: {", "metadata: {annotations: {"+annotations+"}, ", 1)
+		return secretYAML{annotations: annotations}.String()
 	}
 	const hosts, namespaces = api.HostsAnnotation + ": 'git.example.com,b:1'", api.NamespacesAnnotation + ": team"
 	for _, step := range []struct{ text, action, shown string }{

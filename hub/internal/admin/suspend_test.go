@@ -102,10 +102,10 @@ func TestSuspend_refused(t *testing.T) {
 			"a Secret cannot be suspended: clusters, fleets, sources and applications can"},
 		"none": {&adminv1.SuspendRequest{Key: &adminv1.ObjectKey{Kind: "Fleet", Name: "x"}}, codes.NotFound,
 			"Fleet x"},
-		"stop repair": {&adminv1.SuspendRequest{Key: &adminv1.ObjectKey{Kind: "ks", Name: "root"}, StopRepair: true},
+		"stop_repair": {&adminv1.SuspendRequest{Key: &adminv1.ObjectKey{Kind: "ks", Name: "root"}, StopRepair: true},
 			codes.InvalidArgument, "Cluster"},
 	} {
-		t.Run(strings.ReplaceAll(name, " ", "_"), func(t *testing.T) {
+		t.Run(name, func(t *testing.T) {
 			_, err := r.Suspend(t.Context(), c.request)
 			wantCode(t, err, c.code, c.words)
 		})
