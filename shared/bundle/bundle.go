@@ -27,6 +27,9 @@ type Bundle struct {
 	// Removals are the applications that the hub removed. The spoke deletes no other. Sorted by name; disjoint from
 	// Applications and Pending.
 	Removals []Removal
+	// Handovers are the objects that applications which wait are going to have. No other application deletes them. Sorted
+	// by object.
+	Handovers []Handover
 }
 
 // Removal is an application that the hub removed.

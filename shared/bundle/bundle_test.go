@@ -36,6 +36,10 @@ func example() *Bundle {
 		},
 		Pending: []ApplicationName{owner("late"), owner("later")}, Incomplete: true,
 		Removals: []Removal{{owner("gone"), WaitForTermination, true}, {owner("left"), Orphan, false}},
+		Handovers: []Handover{
+			{manifest.ID{Kind: "ConfigMap", Namespace: "prod", Name: "a"}, owner("late")},
+			{manifest.ID{Group: "apps", Kind: "Deployment", Namespace: "prod", Name: "web"}, owner("infra")},
+		},
 	}
 }
 
@@ -320,6 +324,19 @@ func TestEncodeRefuses(t *testing.T) {
 	b.Applications[0].Revision = strings.Repeat("x", MaxBundleBytes)
 	if _, err := b.Encode(); err == nil {
 		t.Error("a bundle over the limit is encoded")
+	}
+	for name, h := range map[string]Handover{
+		"no_object": {Object: manifest.ID{Kind: "ConfigMap"}, To: owner("late")},
+		"no_owner":  {Object: manifest.ID{Kind: "ConfigMap", Name: "b"}},
+		"twice":     example().Handovers[0],
+	} {
+		b = example()
+		if b.Handovers = append(b.Handovers, h); name != "twice" {
+			b.Handovers = b.Handovers[2:]
+		}
+		if _, err := b.Encode(); err == nil {
+			t.Errorf("handover %s is encoded", name)
+		}
 	}
 	a := exampleApplication()
 	a.DeletionPolicy = "Forget"

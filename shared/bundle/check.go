@@ -27,7 +27,7 @@ func (b *Bundle) check() error {
 	case !b.ExpiresAt.After(b.IssuedAt):
 		return fmt.Errorf("expires at %s, issued at %s", wording.Time(b.ExpiresAt), wording.Time(b.IssuedAt))
 	}
-	return b.checkLists()
+	return cmp.Or(b.checkLists(), b.checkHandovers())
 }
 
 // checkLists returns an error if a list is out of order, or if two lists name one application.

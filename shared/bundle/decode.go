@@ -67,6 +67,9 @@ func decodeBundle(data []byte) (*Bundle, error) {
 			Name: NameFrom(r.GetName()), Policy: policyOf(r.GetDeletionPolicy()), Confirmed: r.GetConfirmed(),
 		})
 	}
+	for _, h := range m.GetHandovers() {
+		b.Handovers = append(b.Handovers, handoverOf(h))
+	}
 	return b, b.check()
 }
 

@@ -24,6 +24,7 @@ func (b *Bundle) Encode() ([]byte, error) {
 	sorted.Pending = slices.SortedFunc(slices.Values(b.Pending), ApplicationName.Compare)
 	sorted.Removals = slices.SortedFunc(slices.Values(b.Removals),
 		func(a, b Removal) int { return a.Name.Compare(b.Name) })
+	sorted.Handovers = slices.SortedFunc(slices.Values(b.Handovers), CompareHandovers)
 	if err := sorted.check(); err != nil {
 		return nil, fmt.Errorf("encode bundle: %w", err)
 	}
@@ -100,6 +101,9 @@ func (b *Bundle) message() *bundlev1.Bundle {
 		m.Removals = append(m.Removals, &bundlev1.Removal{
 			Name: r.Name.Message(), DeletionPolicy: deletionPolicies[r.Policy], Confirmed: r.Confirmed,
 		})
+	}
+	for _, h := range b.Handovers {
+		m.Handovers = append(m.Handovers, h.message())
 	}
 	return m
 }

@@ -17,6 +17,7 @@ const (
 	substitution      = "substitution"       // Application.Substitution
 	healthExpressions = "health-expressions" // Application.HealthExpressions
 	readyExpressions  = "ready-expressions"  // Application.ReadyExpressions
+	handovers         = "handovers"          // Bundle.Handovers
 )
 
 const (
@@ -25,7 +26,8 @@ const (
 )
 
 // Known is the features that this program knows. A new feature is added here, never to Baseline.
-var Known = setOf(append(Baseline.Names(), healthExpressions, readyExpressions, sealedFiles, substitution))
+var Known = setOf(append(Baseline.Names(), handovers, healthExpressions, readyExpressions, sealedFiles,
+	substitution))
 
 // FeatureSet is a set of features: their sorted names, with commas between them. The zero FeatureSet is empty.
 type FeatureSet string
@@ -62,6 +64,9 @@ func (b *Bundle) Features() FeatureSet {
 	}
 	if len(b.Removals) > 0 {
 		used = append(used, removals)
+	}
+	if len(b.Handovers) > 0 {
+		used = append(used, handovers)
 	}
 	for _, e := range b.Applications {
 		used = append(used, e.Features.Names()...)

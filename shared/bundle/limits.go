@@ -74,7 +74,8 @@ func FitsSealedFile(path string, data []byte) error {
 func FitsBundle(b *Bundle) error { return fitsBundle(b.message()) }
 
 func fitsBundle(m *bundlev1.Bundle) error {
-	lists := &bundlev1.Bundle{Applications: m.Applications, Pending: m.Pending, Removals: m.Removals}
+	lists := &bundlev1.Bundle{Applications: m.Applications, Pending: m.Pending, Removals: m.Removals,
+		Handovers: m.Handovers}
 	what := fmt.Sprintf("a bundle of %d applications", len(m.Applications))
 	return fits(what, "bytes", proto.Size(lists), maxEntriesBytes)
 }

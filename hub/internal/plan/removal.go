@@ -32,6 +32,7 @@ func (p *Planner) nextPlan(ctx context.Context, w *walked) store.Plan {
 	}
 	next.Removals, next.Undecided = p.departures(ctx, w, next).decide()
 	next.Removals = p.bound(ctx, w.cluster, next.Removals)
+	next.Handovers = p.handovers(ctx, w)
 	return next
 }
 
@@ -90,14 +91,14 @@ func (w *walked) keyOf(owner bundle.ApplicationName) api.Key {
 func bundleOf(plan store.Plan) *bundle.Bundle {
 	return &bundle.Bundle{
 		Applications: store.BundleEntries(plan.Applications), Pending: plan.Pending, Incomplete: plan.Incomplete,
-		Removals: plan.Removals,
+		Removals: plan.Removals, Handovers: plan.Handovers,
 	}
 }
 
 func samePlan(a, b store.Plan) bool {
 	return slices.Equal(a.Applications, b.Applications) && slices.Equal(a.Pending, b.Pending) &&
 		a.Incomplete == b.Incomplete &&
-		slices.Equal(a.Removals, b.Removals)
+		slices.Equal(a.Removals, b.Removals) && slices.Equal(a.Handovers, b.Handovers)
 }
 
 // departures are the values that decide about the applications that left a plan.

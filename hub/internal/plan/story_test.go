@@ -424,6 +424,9 @@ func dumpLists(b *strings.Builder, p store.Plan) {
 		}
 		fmt.Fprintf(b, "  removed %s: %s%s\n", r.Name, r.Policy, confirmed)
 	}
+	for _, h := range p.Handovers {
+		fmt.Fprintf(b, "  handover %s to %s\n", h.Object, h.To)
+	}
 	for _, r := range p.Undecided {
 		fmt.Fprintf(b, "  undecided %s: %s\n", r.Name, r.Policy)
 	}

@@ -123,7 +123,7 @@ func digestOf(fleet string, entries []store.Entry) manifest.Digest {
 func compose(plan store.Plan, last store.Release, held map[string]bool) store.Release {
 	r := store.Release{
 		Applications: plan.Applications, Pending: plan.Pending, Incomplete: plan.Incomplete, Removals: plan.Removals,
-		ChangedAt: plan.ChangedAt,
+		Handovers: plan.Handovers, ChangedAt: plan.ChangedAt,
 	}
 	if len(held) == 0 {
 		return r

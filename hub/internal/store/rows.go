@@ -135,6 +135,8 @@ type Plan struct {
 	// Undecided are the applications that left while the plan was incomplete. When the plan is complete, those that did
 	// not come back become Removals.
 	Undecided []bundle.Removal `json:"undecided,omitempty"`
+	// Handovers are the bundle's.
+	Handovers []bundle.Handover `json:"handovers,omitempty"`
 	// ChangedAt is when the hub first saw the change that led to this plan; the measure of commit → live begins here.
 	ChangedAt time.Time `json:"changedAt"`
 }
@@ -186,6 +188,7 @@ type Release struct {
 	Pending      []bundle.ApplicationName `json:"pending,omitempty"`
 	Incomplete   bool                     `json:"incomplete,omitempty"`
 	Removals     []bundle.Removal         `json:"removals,omitempty"`
+	Handovers    []bundle.Handover        `json:"handovers,omitempty"`
 	ChangedAt    time.Time                `json:"changedAt"` // of the Plan
 }
 

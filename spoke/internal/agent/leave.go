@@ -94,7 +94,7 @@ func (m *model) guard(b *bundle.Bundle, apps applications) error {
 	if len(b.Removals) == 0 {
 		return nil
 	}
-	claimed := claimsOf(apps)
+	claimed := claimsOf(apps, b.Handovers)
 	owned, gone := 0, 0
 	for name, n := range m.nodes {
 		objects := n.health.Objects()
@@ -121,9 +121,12 @@ func (m *model) countTaken(name bundle.ApplicationName, claimed map[manifest.ID]
 	return taken
 }
 
-// claimsOf returns the application of a bundle that has each object.
-func claimsOf(apps applications) map[manifest.ID]bundle.ApplicationName {
+// claimsOf returns the application of a bundle that has each object or, if none has it, is going to have it.
+func claimsOf(apps applications, handovers []bundle.Handover) map[manifest.ID]bundle.ApplicationName {
 	claims := map[manifest.ID]bundle.ApplicationName{}
+	for _, h := range handovers {
+		claims[h.Object] = h.To
+	}
 	for name, app := range apps {
 		for _, o := range app.Objects {
 			id := o.ID()

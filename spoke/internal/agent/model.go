@@ -236,8 +236,9 @@ type (
 	forget struct{ name bundle.ApplicationName }
 	// adopt makes a bundle current: its objects are not pruned by other applications, and its blobs are kept.
 	adopt struct {
-		id   bundle.ID
-		apps applications
+		id        bundle.ID
+		apps      applications
+		handovers []bundle.Handover
 	}
 	// ack reports the stage of a bundle to the hub. If err is set, ack reports that the bundle was rejected.
 	ack struct {

@@ -63,7 +63,7 @@ func (act receive) perform(a *Agent) {
 }
 
 func (act adopt) perform(a *Agent) {
-	claims := claimsOf(act.apps)
+	claims := claimsOf(act.apps, act.handovers)
 	a.claims.Store(&claims)
 	a.noteSealed(act.apps)
 	a.followInputs(act.apps)

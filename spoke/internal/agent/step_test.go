@@ -418,3 +418,30 @@ func TestGuard_of_a_rename(t *testing.T) {
 		}
 	}
 }
+
+// TestGuard_of_a_handover removes an application whose objects go to one that the bundle does not have yet.
+func TestGuard_of_a_handover(t *testing.T) {
+	ids := make([]manifest.ID, 30)
+	handovers := make([]bundle.Handover, len(ids))
+	for i := range ids {
+		ids[i] = manifest.ID{Kind: "ConfigMap", Namespace: "n", Name: strconv.Itoa(i)}
+		handovers[i] = bundle.Handover{Object: ids[i], To: appNamed("b")}
+	}
+	m := newModel("east", func() float64 { return 0.5 })
+	m.owned = func(bundle.ApplicationName) []manifest.ID { return ids }
+	m.nodes[appNamed("a")] = &node{entry: bundle.Entry{Name: appNamed("a")}, mark: state.Mark{Prune: true},
+		health: inventory.Summary{Current: 30}}
+	b := &bundle.Bundle{Removals: []bundle.Removal{{Name: appNamed("a"), Policy: bundle.Delete}}}
+	if m.guard(b, nil) == nil {
+		t.Error("30 objects may be deleted")
+	}
+	b.Handovers = handovers
+	if err := m.guard(b, nil); err != nil {
+		t.Error(err)
+	}
+	own := bundle.ObjectReference{ObjectIdentity: bundle.ObjectIdentity{Kind: "ConfigMap", Namespace: "n", Name: "0"}}
+	claims := claimsOf(applications{appNamed("c"): {Objects: []bundle.ObjectReference{own}}}, handovers)
+	if claims[ids[0]] != appNamed("c") || claims[ids[1]] != appNamed("b") {
+		t.Errorf("claims of %v", claims)
+	}
+}

@@ -8,12 +8,13 @@ import (
 
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/shared/condition"
+	"github.com/navefleet/nave/shared/manifest"
 )
 
 // Walk walks the graph. A renderable whose dependencies are not ready keeps its last Application and its last children.
 // That may make another graph, so Walk starts again with these renderables held, until it finds no more of them.
 func Walk(in Input) *Graph {
-	in.waits = map[api.Key]problem{}
+	in.waits, in.expected = map[api.Key]problem{}, map[manifest.ID]api.Key{}
 	for {
 		p := walk(in)
 		found := p.findWaits()
@@ -21,6 +22,9 @@ func Walk(in Input) *Graph {
 			return p.graph
 		}
 		maps.Copy(in.waits, found)
+		for key := range found {
+			expect(in.expected, key, p.apps[key])
+		}
 	}
 }
 

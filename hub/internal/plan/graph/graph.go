@@ -46,7 +46,8 @@ type Input struct {
 	// last render failed (empty: it did not). If Last is nil, every suspended renderable counts as ready.
 	Last func(api.Key) (revision, failure string)
 
-	waits map[api.Key]problem // renderables that are held because of their dependencies
+	waits    map[api.Key]problem     // renderables that are held because of their dependencies
+	expected map[manifest.ID]api.Key // their objects, as they were rendered before they were held
 }
 
 // Root is an object that no renderable of the graph renders.
@@ -176,4 +177,7 @@ type Graph struct {
 	// Blind has the limits of the renderables that were not rendered as they are now, each limit once: they may render
 	// objects that the walk does not know. Nil means a renderable without limits.
 	Blind []*api.Confinement
+	// Expected are the objects of renderables that were rendered and are held as they were: because of a dependency, or
+	// because another Application has one of their objects.
+	Expected map[manifest.ID]api.Key
 }

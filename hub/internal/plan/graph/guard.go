@@ -153,9 +153,12 @@ func isLost(objects []manifest.ID, given map[manifest.ID]bool) bool {
 	return going*2 > len(objects)
 }
 
-// given returns the objects of all Applications of this pass.
+// given returns the objects that all Applications of this pass have or are going to have.
 func (p *pass) given() map[manifest.ID]bool {
 	given := map[manifest.ID]bool{}
+	for id := range p.graph.Expected {
+		given[id] = true
+	}
 	for _, app := range p.apps {
 		for _, id := range p.contents(app) {
 			given[id] = true

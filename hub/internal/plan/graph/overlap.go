@@ -31,15 +31,29 @@ func (p *pass) overlap() bool {
 		}
 	}
 	for key := range lost {
+		expect(p.graph.Expected, key, p.apps[key])
 		p.holdApplication(key, false)
 	}
 	return len(lost) > 0
+}
+
+// expect adds the objects of a rendered Application to those that are expected.
+func expect(expected map[manifest.ID]api.Key, key api.Key, app *Application) {
+	if app == nil || app.Rendered == nil {
+		return
+	}
+	for _, o := range app.Rendered.Payload {
+		expected[o.ID()] = key
+	}
 }
 
 // advice returns the advice to the user if an Application gives an object of another Application, the holder.
 func (p *pass) advice(holder api.Key) string {
 	if p.graph.Nodes[holder].Orphaned {
 		return "that one is not in Git any more but was not pruned; when this one is to have the object, delete it by hand"
+	}
+	if p.graph.Findings[holder].Suspended {
+		return "that one is suspended and keeps what it had; resume it if Git gives the object to this one"
 	}
 	return "take it out of one of the two"
 }

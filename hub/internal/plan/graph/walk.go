@@ -1,6 +1,7 @@
 package graph
 
 import (
+	"maps"
 	"slices"
 
 	"github.com/navefleet/nave/hub/api"
@@ -120,7 +121,7 @@ func newPass(in Input, known map[api.Key]Node, apps map[api.Key]*Application, u 
 		in: in, known: known, children: childrenOf(known), lastApps: apps, unstable: u,
 		graph: &Graph{
 			Nodes: map[api.Key]Node{}, Findings: map[api.Key]Finding{},
-			Sources: map[string]bool{}, HubSources: map[api.Key]bool{},
+			Sources: map[string]bool{}, HubSources: map[api.Key]bool{}, Expected: maps.Clone(in.expected),
 		},
 		apps: map[api.Key]*Application{}, problems: map[api.Key][]problem{},
 		waitForSources: true, turns: map[api.Key]int{}, elsewhere: map[sightKey]sight{}, assumed: map[sightKey]assumption{},

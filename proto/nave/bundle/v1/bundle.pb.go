@@ -280,7 +280,10 @@ type Bundle struct {
 	Incomplete bool `protobuf:"varint,8,opt,name=incomplete,proto3" json:"incomplete,omitempty"`
 	// Applications that the hub removed. An application is deleted only if it is listed here; one that is in no list at all
 	// stays as it is. Sorted, and in no other list.
-	Removals      []*Removal `protobuf:"bytes,9,rep,name=removals,proto3" json:"removals,omitempty"`
+	Removals []*Removal `protobuf:"bytes,9,rep,name=removals,proto3" json:"removals,omitempty"`
+	// Objects that an application gave up and that another one, which waits, is going to have: no application deletes them.
+	// Sorted by object, each once. Feature "handovers".
+	Handovers     []*Handover `protobuf:"bytes,10,rep,name=handovers,proto3" json:"handovers,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -378,6 +381,67 @@ func (x *Bundle) GetRemovals() []*Removal {
 	return nil
 }
 
+func (x *Bundle) GetHandovers() []*Handover {
+	if x != nil {
+		return x.Handovers
+	}
+	return nil
+}
+
+// Handover is one object on its way to another application.
+type Handover struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Without its version.
+	Object        *ObjectIdentity  `protobuf:"bytes,1,opt,name=object,proto3" json:"object,omitempty"`
+	To            *ApplicationName `protobuf:"bytes,2,opt,name=to,proto3" json:"to,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Handover) Reset() {
+	*x = Handover{}
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Handover) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Handover) ProtoMessage() {}
+
+func (x *Handover) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Handover.ProtoReflect.Descriptor instead.
+func (*Handover) Descriptor() ([]byte, []int) {
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Handover) GetObject() *ObjectIdentity {
+	if x != nil {
+		return x.Object
+	}
+	return nil
+}
+
+func (x *Handover) GetTo() *ApplicationName {
+	if x != nil {
+		return x.To
+	}
+	return nil
+}
+
 // Removal is an application that left the bundle on purpose.
 type Removal struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -392,7 +456,7 @@ type Removal struct {
 
 func (x *Removal) Reset() {
 	*x = Removal{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[3]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -404,7 +468,7 @@ func (x *Removal) String() string {
 func (*Removal) ProtoMessage() {}
 
 func (x *Removal) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[3]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -417,7 +481,7 @@ func (x *Removal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Removal.ProtoReflect.Descriptor instead.
 func (*Removal) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{3}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Removal) GetName() *ApplicationName {
@@ -468,7 +532,7 @@ type ApplicationEntry struct {
 
 func (x *ApplicationEntry) Reset() {
 	*x = ApplicationEntry{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[4]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -480,7 +544,7 @@ func (x *ApplicationEntry) String() string {
 func (*ApplicationEntry) ProtoMessage() {}
 
 func (x *ApplicationEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[4]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -493,7 +557,7 @@ func (x *ApplicationEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplicationEntry.ProtoReflect.Descriptor instead.
 func (*ApplicationEntry) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{4}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *ApplicationEntry) GetName() *ApplicationName {
@@ -564,7 +628,7 @@ type ApplicationName struct {
 
 func (x *ApplicationName) Reset() {
 	*x = ApplicationName{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[5]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -576,7 +640,7 @@ func (x *ApplicationName) String() string {
 func (*ApplicationName) ProtoMessage() {}
 
 func (x *ApplicationName) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[5]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -589,7 +653,7 @@ func (x *ApplicationName) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplicationName.ProtoReflect.Descriptor instead.
 func (*ApplicationName) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{5}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ApplicationName) GetKind() string {
@@ -648,7 +712,7 @@ type Application struct {
 
 func (x *Application) Reset() {
 	*x = Application{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[6]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -660,7 +724,7 @@ func (x *Application) String() string {
 func (*Application) ProtoMessage() {}
 
 func (x *Application) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[6]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -673,7 +737,7 @@ func (x *Application) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Application.ProtoReflect.Descriptor instead.
 func (*Application) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{6}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Application) GetName() *ApplicationName {
@@ -810,7 +874,7 @@ type ReadyExpression struct {
 
 func (x *ReadyExpression) Reset() {
 	*x = ReadyExpression{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[7]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -822,7 +886,7 @@ func (x *ReadyExpression) String() string {
 func (*ReadyExpression) ProtoMessage() {}
 
 func (x *ReadyExpression) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[7]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -835,7 +899,7 @@ func (x *ReadyExpression) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadyExpression.ProtoReflect.Descriptor instead.
 func (*ReadyExpression) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{7}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ReadyExpression) GetDependency() *ApplicationName {
@@ -884,7 +948,7 @@ type HealthExpressions struct {
 
 func (x *HealthExpressions) Reset() {
 	*x = HealthExpressions{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[8]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -896,7 +960,7 @@ func (x *HealthExpressions) String() string {
 func (*HealthExpressions) ProtoMessage() {}
 
 func (x *HealthExpressions) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[8]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -909,7 +973,7 @@ func (x *HealthExpressions) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HealthExpressions.ProtoReflect.Descriptor instead.
 func (*HealthExpressions) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{8}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *HealthExpressions) GetGroup() string {
@@ -961,7 +1025,7 @@ type ObjectIdentity struct {
 
 func (x *ObjectIdentity) Reset() {
 	*x = ObjectIdentity{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[9]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -973,7 +1037,7 @@ func (x *ObjectIdentity) String() string {
 func (*ObjectIdentity) ProtoMessage() {}
 
 func (x *ObjectIdentity) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[9]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -986,7 +1050,7 @@ func (x *ObjectIdentity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectIdentity.ProtoReflect.Descriptor instead.
 func (*ObjectIdentity) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{9}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ObjectIdentity) GetGroup() string {
@@ -1036,7 +1100,7 @@ type ObjectReference struct {
 
 func (x *ObjectReference) Reset() {
 	*x = ObjectReference{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[10]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1048,7 +1112,7 @@ func (x *ObjectReference) String() string {
 func (*ObjectReference) ProtoMessage() {}
 
 func (x *ObjectReference) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[10]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1061,7 +1125,7 @@ func (x *ObjectReference) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectReference.ProtoReflect.Descriptor instead.
 func (*ObjectReference) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{10}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ObjectReference) GetId() *ObjectIdentity {
@@ -1089,7 +1153,7 @@ type DecryptionKeys struct {
 
 func (x *DecryptionKeys) Reset() {
 	*x = DecryptionKeys{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[11]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1101,7 +1165,7 @@ func (x *DecryptionKeys) String() string {
 func (*DecryptionKeys) ProtoMessage() {}
 
 func (x *DecryptionKeys) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[11]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1114,7 +1178,7 @@ func (x *DecryptionKeys) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DecryptionKeys.ProtoReflect.Descriptor instead.
 func (*DecryptionKeys) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{11}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *DecryptionKeys) GetNamespace() string {
@@ -1146,7 +1210,7 @@ type SealedFile struct {
 
 func (x *SealedFile) Reset() {
 	*x = SealedFile{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[12]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1158,7 +1222,7 @@ func (x *SealedFile) String() string {
 func (*SealedFile) ProtoMessage() {}
 
 func (x *SealedFile) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[12]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1171,7 +1235,7 @@ func (x *SealedFile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SealedFile.ProtoReflect.Descriptor instead.
 func (*SealedFile) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{12}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *SealedFile) GetPath() string {
@@ -1221,7 +1285,7 @@ type SealedValue struct {
 
 func (x *SealedValue) Reset() {
 	*x = SealedValue{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[13]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1233,7 +1297,7 @@ func (x *SealedValue) String() string {
 func (*SealedValue) ProtoMessage() {}
 
 func (x *SealedValue) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[13]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1246,7 +1310,7 @@ func (x *SealedValue) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SealedValue.ProtoReflect.Descriptor instead.
 func (*SealedValue) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{13}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *SealedValue) GetPlaceholder() string {
@@ -1301,7 +1365,7 @@ type Substitution struct {
 
 func (x *Substitution) Reset() {
 	*x = Substitution{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[14]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1313,7 +1377,7 @@ func (x *Substitution) String() string {
 func (*Substitution) ProtoMessage() {}
 
 func (x *Substitution) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[14]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1326,7 +1390,7 @@ func (x *Substitution) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Substitution.ProtoReflect.Descriptor instead.
 func (*Substitution) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{14}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Substitution) GetStrict() bool {
@@ -1375,7 +1439,7 @@ type VariableSource struct {
 
 func (x *VariableSource) Reset() {
 	*x = VariableSource{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[15]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1387,7 +1451,7 @@ func (x *VariableSource) String() string {
 func (*VariableSource) ProtoMessage() {}
 
 func (x *VariableSource) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[15]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1400,7 +1464,7 @@ func (x *VariableSource) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VariableSource.ProtoReflect.Descriptor instead.
 func (*VariableSource) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{15}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *VariableSource) GetKind() string {
@@ -1457,7 +1521,7 @@ type Expression struct {
 
 func (x *Expression) Reset() {
 	*x = Expression{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[16]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1469,7 +1533,7 @@ func (x *Expression) String() string {
 func (*Expression) ProtoMessage() {}
 
 func (x *Expression) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[16]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1482,7 +1546,7 @@ func (x *Expression) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Expression.ProtoReflect.Descriptor instead.
 func (*Expression) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{16}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Expression) GetPlaceholder() string {
@@ -1512,7 +1576,7 @@ const file_nave_bundle_v1_bundle_proto_rawDesc = "" +
 	"signatures\"@\n" +
 	"\tSignature\x12\x15\n" +
 	"\x06key_id\x18\x01 \x01(\tR\x05keyId\x12\x1c\n" +
-	"\tsignature\x18\x02 \x01(\fR\tsignature\"\x9e\x03\n" +
+	"\tsignature\x18\x02 \x01(\fR\tsignature\"\xd6\x03\n" +
 	"\x06Bundle\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\tR\acluster\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x1a\n" +
@@ -1525,7 +1589,12 @@ const file_nave_bundle_v1_bundle_proto_rawDesc = "" +
 	"\n" +
 	"incomplete\x18\b \x01(\bR\n" +
 	"incomplete\x123\n" +
-	"\bremovals\x18\t \x03(\v2\x17.nave.bundle.v1.RemovalR\bremovals\"\xa5\x01\n" +
+	"\bremovals\x18\t \x03(\v2\x17.nave.bundle.v1.RemovalR\bremovals\x126\n" +
+	"\thandovers\x18\n" +
+	" \x03(\v2\x18.nave.bundle.v1.HandoverR\thandovers\"s\n" +
+	"\bHandover\x126\n" +
+	"\x06object\x18\x01 \x01(\v2\x1e.nave.bundle.v1.ObjectIdentityR\x06object\x12/\n" +
+	"\x02to\x18\x02 \x01(\v2\x1f.nave.bundle.v1.ApplicationNameR\x02to\"\xa5\x01\n" +
 	"\aRemoval\x123\n" +
 	"\x04name\x18\x01 \x01(\v2\x1f.nave.bundle.v1.ApplicationNameR\x04name\x12G\n" +
 	"\x0fdeletion_policy\x18\x02 \x01(\x0e2\x1e.nave.bundle.v1.DeletionPolicyR\x0edeletionPolicy\x12\x1c\n" +
@@ -1654,70 +1723,74 @@ func file_nave_bundle_v1_bundle_proto_rawDescGZIP() []byte {
 }
 
 var file_nave_bundle_v1_bundle_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_nave_bundle_v1_bundle_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
+var file_nave_bundle_v1_bundle_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
 var file_nave_bundle_v1_bundle_proto_goTypes = []any{
 	(DeletionPolicy)(0),           // 0: nave.bundle.v1.DeletionPolicy
 	(SealedFormat)(0),             // 1: nave.bundle.v1.SealedFormat
 	(*Envelope)(nil),              // 2: nave.bundle.v1.Envelope
 	(*Signature)(nil),             // 3: nave.bundle.v1.Signature
 	(*Bundle)(nil),                // 4: nave.bundle.v1.Bundle
-	(*Removal)(nil),               // 5: nave.bundle.v1.Removal
-	(*ApplicationEntry)(nil),      // 6: nave.bundle.v1.ApplicationEntry
-	(*ApplicationName)(nil),       // 7: nave.bundle.v1.ApplicationName
-	(*Application)(nil),           // 8: nave.bundle.v1.Application
-	(*ReadyExpression)(nil),       // 9: nave.bundle.v1.ReadyExpression
-	(*HealthExpressions)(nil),     // 10: nave.bundle.v1.HealthExpressions
-	(*ObjectIdentity)(nil),        // 11: nave.bundle.v1.ObjectIdentity
-	(*ObjectReference)(nil),       // 12: nave.bundle.v1.ObjectReference
-	(*DecryptionKeys)(nil),        // 13: nave.bundle.v1.DecryptionKeys
-	(*SealedFile)(nil),            // 14: nave.bundle.v1.SealedFile
-	(*SealedValue)(nil),           // 15: nave.bundle.v1.SealedValue
-	(*Substitution)(nil),          // 16: nave.bundle.v1.Substitution
-	(*VariableSource)(nil),        // 17: nave.bundle.v1.VariableSource
-	(*Expression)(nil),            // 18: nave.bundle.v1.Expression
-	nil,                           // 19: nave.bundle.v1.Substitution.InlineEntry
-	nil,                           // 20: nave.bundle.v1.VariableSource.ValuesEntry
-	(*timestamppb.Timestamp)(nil), // 21: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 22: google.protobuf.Duration
+	(*Handover)(nil),              // 5: nave.bundle.v1.Handover
+	(*Removal)(nil),               // 6: nave.bundle.v1.Removal
+	(*ApplicationEntry)(nil),      // 7: nave.bundle.v1.ApplicationEntry
+	(*ApplicationName)(nil),       // 8: nave.bundle.v1.ApplicationName
+	(*Application)(nil),           // 9: nave.bundle.v1.Application
+	(*ReadyExpression)(nil),       // 10: nave.bundle.v1.ReadyExpression
+	(*HealthExpressions)(nil),     // 11: nave.bundle.v1.HealthExpressions
+	(*ObjectIdentity)(nil),        // 12: nave.bundle.v1.ObjectIdentity
+	(*ObjectReference)(nil),       // 13: nave.bundle.v1.ObjectReference
+	(*DecryptionKeys)(nil),        // 14: nave.bundle.v1.DecryptionKeys
+	(*SealedFile)(nil),            // 15: nave.bundle.v1.SealedFile
+	(*SealedValue)(nil),           // 16: nave.bundle.v1.SealedValue
+	(*Substitution)(nil),          // 17: nave.bundle.v1.Substitution
+	(*VariableSource)(nil),        // 18: nave.bundle.v1.VariableSource
+	(*Expression)(nil),            // 19: nave.bundle.v1.Expression
+	nil,                           // 20: nave.bundle.v1.Substitution.InlineEntry
+	nil,                           // 21: nave.bundle.v1.VariableSource.ValuesEntry
+	(*timestamppb.Timestamp)(nil), // 22: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 23: google.protobuf.Duration
 }
 var file_nave_bundle_v1_bundle_proto_depIdxs = []int32{
 	3,  // 0: nave.bundle.v1.Envelope.signatures:type_name -> nave.bundle.v1.Signature
-	21, // 1: nave.bundle.v1.Bundle.issued_at:type_name -> google.protobuf.Timestamp
-	21, // 2: nave.bundle.v1.Bundle.expires_at:type_name -> google.protobuf.Timestamp
-	6,  // 3: nave.bundle.v1.Bundle.applications:type_name -> nave.bundle.v1.ApplicationEntry
-	7,  // 4: nave.bundle.v1.Bundle.pending:type_name -> nave.bundle.v1.ApplicationName
-	5,  // 5: nave.bundle.v1.Bundle.removals:type_name -> nave.bundle.v1.Removal
-	7,  // 6: nave.bundle.v1.Removal.name:type_name -> nave.bundle.v1.ApplicationName
-	0,  // 7: nave.bundle.v1.Removal.deletion_policy:type_name -> nave.bundle.v1.DeletionPolicy
-	7,  // 8: nave.bundle.v1.ApplicationEntry.name:type_name -> nave.bundle.v1.ApplicationName
-	7,  // 9: nave.bundle.v1.ApplicationEntry.parent:type_name -> nave.bundle.v1.ApplicationName
-	7,  // 10: nave.bundle.v1.Application.name:type_name -> nave.bundle.v1.ApplicationName
-	12, // 11: nave.bundle.v1.Application.objects:type_name -> nave.bundle.v1.ObjectReference
-	7,  // 12: nave.bundle.v1.Application.depends_on:type_name -> nave.bundle.v1.ApplicationName
-	22, // 13: nave.bundle.v1.Application.timeout:type_name -> google.protobuf.Duration
-	22, // 14: nave.bundle.v1.Application.interval:type_name -> google.protobuf.Duration
-	22, // 15: nave.bundle.v1.Application.retry_interval:type_name -> google.protobuf.Duration
-	13, // 16: nave.bundle.v1.Application.decryption:type_name -> nave.bundle.v1.DecryptionKeys
-	14, // 17: nave.bundle.v1.Application.sealed_files:type_name -> nave.bundle.v1.SealedFile
-	11, // 18: nave.bundle.v1.Application.health_checks:type_name -> nave.bundle.v1.ObjectIdentity
-	0,  // 19: nave.bundle.v1.Application.deletion_policy:type_name -> nave.bundle.v1.DeletionPolicy
-	16, // 20: nave.bundle.v1.Application.substitution:type_name -> nave.bundle.v1.Substitution
-	10, // 21: nave.bundle.v1.Application.health_expressions:type_name -> nave.bundle.v1.HealthExpressions
-	9,  // 22: nave.bundle.v1.Application.ready_expressions:type_name -> nave.bundle.v1.ReadyExpression
-	7,  // 23: nave.bundle.v1.ReadyExpression.dependency:type_name -> nave.bundle.v1.ApplicationName
-	11, // 24: nave.bundle.v1.ObjectReference.id:type_name -> nave.bundle.v1.ObjectIdentity
-	1,  // 25: nave.bundle.v1.SealedFile.format:type_name -> nave.bundle.v1.SealedFormat
-	15, // 26: nave.bundle.v1.SealedFile.values:type_name -> nave.bundle.v1.SealedValue
-	1,  // 27: nave.bundle.v1.SealedValue.text:type_name -> nave.bundle.v1.SealedFormat
-	17, // 28: nave.bundle.v1.Substitution.sources:type_name -> nave.bundle.v1.VariableSource
-	19, // 29: nave.bundle.v1.Substitution.inline:type_name -> nave.bundle.v1.Substitution.InlineEntry
-	18, // 30: nave.bundle.v1.Substitution.expressions:type_name -> nave.bundle.v1.Expression
-	20, // 31: nave.bundle.v1.VariableSource.values:type_name -> nave.bundle.v1.VariableSource.ValuesEntry
-	32, // [32:32] is the sub-list for method output_type
-	32, // [32:32] is the sub-list for method input_type
-	32, // [32:32] is the sub-list for extension type_name
-	32, // [32:32] is the sub-list for extension extendee
-	0,  // [0:32] is the sub-list for field type_name
+	22, // 1: nave.bundle.v1.Bundle.issued_at:type_name -> google.protobuf.Timestamp
+	22, // 2: nave.bundle.v1.Bundle.expires_at:type_name -> google.protobuf.Timestamp
+	7,  // 3: nave.bundle.v1.Bundle.applications:type_name -> nave.bundle.v1.ApplicationEntry
+	8,  // 4: nave.bundle.v1.Bundle.pending:type_name -> nave.bundle.v1.ApplicationName
+	6,  // 5: nave.bundle.v1.Bundle.removals:type_name -> nave.bundle.v1.Removal
+	5,  // 6: nave.bundle.v1.Bundle.handovers:type_name -> nave.bundle.v1.Handover
+	12, // 7: nave.bundle.v1.Handover.object:type_name -> nave.bundle.v1.ObjectIdentity
+	8,  // 8: nave.bundle.v1.Handover.to:type_name -> nave.bundle.v1.ApplicationName
+	8,  // 9: nave.bundle.v1.Removal.name:type_name -> nave.bundle.v1.ApplicationName
+	0,  // 10: nave.bundle.v1.Removal.deletion_policy:type_name -> nave.bundle.v1.DeletionPolicy
+	8,  // 11: nave.bundle.v1.ApplicationEntry.name:type_name -> nave.bundle.v1.ApplicationName
+	8,  // 12: nave.bundle.v1.ApplicationEntry.parent:type_name -> nave.bundle.v1.ApplicationName
+	8,  // 13: nave.bundle.v1.Application.name:type_name -> nave.bundle.v1.ApplicationName
+	13, // 14: nave.bundle.v1.Application.objects:type_name -> nave.bundle.v1.ObjectReference
+	8,  // 15: nave.bundle.v1.Application.depends_on:type_name -> nave.bundle.v1.ApplicationName
+	23, // 16: nave.bundle.v1.Application.timeout:type_name -> google.protobuf.Duration
+	23, // 17: nave.bundle.v1.Application.interval:type_name -> google.protobuf.Duration
+	23, // 18: nave.bundle.v1.Application.retry_interval:type_name -> google.protobuf.Duration
+	14, // 19: nave.bundle.v1.Application.decryption:type_name -> nave.bundle.v1.DecryptionKeys
+	15, // 20: nave.bundle.v1.Application.sealed_files:type_name -> nave.bundle.v1.SealedFile
+	12, // 21: nave.bundle.v1.Application.health_checks:type_name -> nave.bundle.v1.ObjectIdentity
+	0,  // 22: nave.bundle.v1.Application.deletion_policy:type_name -> nave.bundle.v1.DeletionPolicy
+	17, // 23: nave.bundle.v1.Application.substitution:type_name -> nave.bundle.v1.Substitution
+	11, // 24: nave.bundle.v1.Application.health_expressions:type_name -> nave.bundle.v1.HealthExpressions
+	10, // 25: nave.bundle.v1.Application.ready_expressions:type_name -> nave.bundle.v1.ReadyExpression
+	8,  // 26: nave.bundle.v1.ReadyExpression.dependency:type_name -> nave.bundle.v1.ApplicationName
+	12, // 27: nave.bundle.v1.ObjectReference.id:type_name -> nave.bundle.v1.ObjectIdentity
+	1,  // 28: nave.bundle.v1.SealedFile.format:type_name -> nave.bundle.v1.SealedFormat
+	16, // 29: nave.bundle.v1.SealedFile.values:type_name -> nave.bundle.v1.SealedValue
+	1,  // 30: nave.bundle.v1.SealedValue.text:type_name -> nave.bundle.v1.SealedFormat
+	18, // 31: nave.bundle.v1.Substitution.sources:type_name -> nave.bundle.v1.VariableSource
+	20, // 32: nave.bundle.v1.Substitution.inline:type_name -> nave.bundle.v1.Substitution.InlineEntry
+	19, // 33: nave.bundle.v1.Substitution.expressions:type_name -> nave.bundle.v1.Expression
+	21, // 34: nave.bundle.v1.VariableSource.values:type_name -> nave.bundle.v1.VariableSource.ValuesEntry
+	35, // [35:35] is the sub-list for method output_type
+	35, // [35:35] is the sub-list for method input_type
+	35, // [35:35] is the sub-list for extension type_name
+	35, // [35:35] is the sub-list for extension extendee
+	0,  // [0:35] is the sub-list for field type_name
 }
 
 func init() { file_nave_bundle_v1_bundle_proto_init() }
@@ -1731,7 +1804,7 @@ func file_nave_bundle_v1_bundle_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_nave_bundle_v1_bundle_proto_rawDesc), len(file_nave_bundle_v1_bundle_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   19,
+			NumMessages:   20,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
