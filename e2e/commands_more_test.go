@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -20,6 +21,7 @@ var moreCommands = map[string]command{
 	"past":        past,        // past TIME: it is over
 	"denied":      denied,      // denied CLUSTER FILE: an admission policy refuses what is in the file
 	"status":      editStatus,  // status CLUSTER KIND [NAMESPACE/]NAME MERGE-PATCH: what its controller says of it
+	"scale":       scale,       // scale CLUSTER KIND [NAMESPACE/]NAME REPLICAS: as kubectl scale and autoscalers do
 }
 
 // save keeps the text at a JSONPath in a variable.
@@ -68,6 +70,22 @@ func editStatus(ctx context.Context, _ *story, args []string) error {
 		return err
 	}
 	return t.cluster.EditStatus(ctx, t.kind, t.namespace, t.name, strings.Join(patch, " "))
+}
+
+// scale sets replicas by the scale subresource.
+func scale(ctx context.Context, _ *story, args []string) error {
+	t, rest, err := readTarget(args)
+	if err != nil {
+		return err
+	}
+	if len(rest) != 1 {
+		return errors.New("scale CLUSTER KIND [NAMESPACE/]NAME REPLICAS")
+	}
+	replicas, err := strconv.Atoi(rest[0])
+	if err != nil {
+		return err
+	}
+	return t.cluster.Scale(ctx, t.kind, t.namespace, t.name, replicas)
 }
 
 // certificate reads the end of a spoke's certificate out of the Secret that the spoke keeps it in.

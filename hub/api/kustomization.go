@@ -39,8 +39,6 @@ func init() {
 var kustomizationRefused = map[string]string{
 	"kubeConfig": "the hub holds no credentials of clusters: remove it, register the cluster (nave cluster add) and " +
 		"select it with a Fleet",
-	"ignore": "ignoring fields is not supported yet: leave them out of the manifest, then whoever sets them " +
-		"owns them",
 }
 
 // maxAffix is the longest namePrefix or nameSuffix in bytes.
@@ -59,6 +57,7 @@ func checkKustomization(k *kustomizev1.Kustomization) field.ErrorList {
 		oneOf(k.Spec.DeletionPolicy, spec.Child("deletionPolicy"), kustomizev1.DeletionPolicyMirrorPrune,
 			kustomizev1.DeletionPolicyDelete, kustomizev1.DeletionPolicyWaitForTermination, kustomizev1.DeletionPolicyOrphan),
 		checkAllowed(k.Annotations, k.Spec.ServiceAccountName),
+		checkIgnore(k.Spec.Ignore, spec.Child("ignore")),
 		optional(k.Spec.ServiceAccountName, spec.Child("serviceAccountName"), validation.IsDNS1123Subdomain),
 	)
 }
@@ -210,7 +209,7 @@ func renderableOfKustomization(k *kustomizev1.Kustomization) *Renderable {
 		DeletionPolicy: bundle.DeletionPolicy(k.GetDeletionPolicy()), ServiceAccount: k.Spec.ServiceAccountName,
 		Namespaces: namespacesOf(k), Inputs: inputsOf(k),
 		SpecWith:          func(inputs []InputData, lenient bool) any { return build.with(inputs, lenient) },
-		HealthExpressions: healthExpressionsOf(k.Spec.HealthCheckExprs),
+		HealthExpressions: healthExpressionsOf(k.Spec.HealthCheckExprs), Ignore: ignoreRulesOf(k.Spec.Ignore),
 	}
 	if d := k.Spec.Decryption; d != nil && d.SecretRef != nil {
 		r.Decryption = bundle.SecretReference{Namespace: k.Namespace, Name: d.SecretRef.Name}

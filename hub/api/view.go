@@ -125,6 +125,8 @@ type Renderable struct {
 	HealthChecks     []bundle.ObjectIdentity // further objects that must be healthy before it is ready
 	// HealthExpressions decide the health of objects of custom kinds.
 	HealthExpressions []bundle.HealthExpressions
+	// Ignore names the fields of its objects that are left as they are in the cluster.
+	Ignore []bundle.IgnoreRule
 	// Namespaces are the namespaces that it names beside its own, with the fields that name them.
 	Namespaces []NamespaceReference
 

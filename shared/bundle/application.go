@@ -17,6 +17,9 @@ func (a *Application) Features() FeatureSet {
 	if len(a.ReadyExpressions) > 0 {
 		used = append(used, readyExpressions)
 	}
+	if len(a.Ignore) > 0 {
+		used = append(used, ignore)
+	}
 	return setOf(used)
 }
 

@@ -105,6 +105,8 @@ type Application struct {
 	HealthExpressions []HealthExpressions
 	// ReadyExpressions say when a dependency is ready, in place of its readiness.
 	ReadyExpressions []ReadyExpression
+	// Ignore names the fields that are left as they are in the cluster.
+	Ignore []IgnoreRule
 }
 
 // ReadyExpression is a CEL expression over two objects: dep, the dependency, and self. Dep and Self are their JSON

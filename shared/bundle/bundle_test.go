@@ -78,6 +78,8 @@ func exampleApplication() *Application {
 			Failed: "false"}, {Group: "example.com", Current: "true"}},
 		ReadyExpressions: []ReadyExpression{{Dependency: owner("infra"), Expression: "true", Dep: []byte("{}"),
 			Self: []byte("{}")}},
+		Ignore: []IgnoreRule{{Paths: []string{"/spec/replicas"}, Group: "apps", Version: "v1", Kind: "Deployment",
+			Namespace: "prod", Name: "web-.*", LabelSelector: "hpa=yes", AnnotationSelector: "!keep"}},
 	}
 }
 

@@ -137,6 +137,9 @@ func (a *Application) check() error {
 	if err := a.checkSealed(); err != nil {
 		return err
 	}
+	if _, err := ReadIgnoreRules(a.Ignore); err != nil {
+		return fmt.Errorf("ignore: %w", err)
+	}
 	return a.checkSubstitution()
 }
 

@@ -126,6 +126,9 @@ func decodeApplication(data []byte) (*Application, error) {
 			Failed: e.GetFailed(),
 		})
 	}
+	for _, r := range m.GetIgnore() {
+		a.Ignore = append(a.Ignore, ignoreRuleOf(r))
+	}
 	if err := errors.Join(a.decodeDurations(m), a.decodeObjects(m), a.decodeSealed(m)); err != nil {
 		return nil, err
 	}

@@ -164,6 +164,9 @@ func (a *Application) message() *bundlev1.Application {
 			Dependency: e.Dependency.Message(), Expression: e.Expression, Dep: e.Dep, Self: e.Self,
 		})
 	}
+	for _, r := range a.Ignore {
+		m.Ignore = append(m.Ignore, r.message())
+	}
 	for _, e := range a.HealthExpressions {
 		m.HealthExpressions = append(m.HealthExpressions, &bundlev1.HealthExpressions{
 			Group: e.Group, Kind: e.Kind, Current: e.Current, InProgress: e.InProgress, Failed: e.Failed,

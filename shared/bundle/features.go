@@ -18,6 +18,7 @@ const (
 	healthExpressions = "health-expressions" // Application.HealthExpressions
 	readyExpressions  = "ready-expressions"  // Application.ReadyExpressions
 	handovers         = "handovers"          // Bundle.Handovers
+	ignore            = "ignore"             // Application.Ignore
 )
 
 const (
@@ -26,7 +27,7 @@ const (
 )
 
 // Known is the features that this program knows. A new feature is added here, never to Baseline.
-var Known = setOf(append(Baseline.Names(), handovers, healthExpressions, readyExpressions, sealedFiles,
+var Known = setOf(append(Baseline.Names(), handovers, healthExpressions, ignore, readyExpressions, sealedFiles,
 	substitution))
 
 // FeatureSet is a set of features: their sorted names, with commas between them. The zero FeatureSet is empty.

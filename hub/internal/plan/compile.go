@@ -118,6 +118,7 @@ func applicationOf(a graph.Application) *bundle.Application {
 		Prune: r.Prune, Wait: r.Wait, Force: r.Force, Timeout: r.Timeout, Interval: r.Interval,
 		RetryInterval: r.RetryInterval, ServiceAccount: a.ServiceAccount, DeletionPolicy: r.DeletionPolicy,
 		Decryption: r.Decryption, HealthChecks: healthChecks(a), HealthExpressions: r.HealthExpressions,
+		Ignore: r.Ignore,
 	}
 	for _, d := range r.DependsOn {
 		app.DependsOn = append(app.DependsOn, d.Application())

@@ -48,7 +48,7 @@ func (a *Agent) apply(ctx context.Context, act start, previous *inventory.Invent
 		Target: apply.Target{Application: act.name, Previous: previous, ServiceAccount: act.app.ServiceAccount,
 			Claimed: a.claimed, Redact: l.redactor(ctx, nil), Save: a.saveInventory},
 		Prune: act.app.Prune, Force: act.app.Force, Reapply: act.reapply, Guard: apply.DefaultGuard,
-		Confirmed: act.confirmed,
+		Confirmed: act.confirmed, Ignore: act.app.Ignore,
 	}
 	inputs, err := l.inputs(ctx)
 	if err == nil {

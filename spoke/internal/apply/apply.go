@@ -91,7 +91,9 @@ type Set struct {
 	Prune   bool     // delete objects that left the set; else they are only forgotten
 	Force   bool     // recreate objects whose immutable fields change
 	Reapply bool     // send every object, changed or not
-	Guard   Guard    // the zero Guard is off; see DefaultGuard
+	// Ignore names the fields that are left as they are in the cluster. The rules are valid.
+	Ignore []bundle.IgnoreRule
+	Guard  Guard // the zero Guard is off; see DefaultGuard
 	// Confirmed is the digest of the prune that an operator confirmed (GuardError.Digest). The Guard lets exactly this
 	// prune pass.
 	Confirmed manifest.Digest

@@ -40,6 +40,9 @@ type run struct {
 	Set                 // Previous is not changed; of a Delete, only the Target is set
 	client *kube.Client // with the account of the Target
 
+	ignored bundle.IgnoredFields
+	rules   manifest.Digest // of Ignore
+
 	mu      sync.Mutex // guards everything below while objects are sent
 	next    *inventory.Inventory
 	unsaved bool
@@ -63,10 +66,14 @@ func (a *Applier) start(s Set) (*run, error) {
 		defined: map[schema.GroupKind]bundle.ObjectIdentity{}, broken: map[schema.GroupKind]bundle.ObjectIdentity{},
 	}
 	r.next.Application = s.Application
+	var err error
+	if r.ignored, err = bundle.ReadIgnoreRules(s.Ignore); err != nil {
+		return r, err
+	}
+	r.rules = digestOfRules(s.Ignore)
 	if s.ServiceAccount == "" {
 		return r, nil
 	}
-	var err error
 	r.client, err = a.Client.As(s.Application.Namespace, s.ServiceAccount)
 	return r, err
 }
@@ -110,7 +117,7 @@ func (r *run) decide() []int {
 		switch {
 		case seen[id]:
 			r.entries[i].Action, r.entries[i].Err = Refused, fmt.Errorf("%s is in %s twice", id, r.Application)
-		case known && wasSent(item) && item.Digest == d.Digest && !r.Reapply && !d.Again &&
+		case known && wasSent(item) && item.Digest == d.Digest && item.Rules == r.rules && !r.Reapply && !d.Again &&
 			!r.entries[i].Drift.Any() && r.Self.Allows(d.ObjectIdentity) == nil:
 			r.claim(id, item)
 		default:

@@ -69,7 +69,8 @@ func fit(o *manifest.Object, id bundle.ObjectIdentity) error {
 // place applies an object in the mode that its annotations ask for.
 func (r *run) place(ctx context.Context, d Object, o *manifest.Object) (result, error) {
 	mode := modeOf(o)
-	item := inventory.Item{Version: d.Version, Digest: d.Digest, Mode: mode, Expires: expires(o)}
+	item := inventory.Item{Version: d.Version, Digest: d.Digest, Mode: mode, Expires: expires(o),
+		Rules: r.rules}
 	switch mode {
 	case inventory.Ignore:
 		before := r.Previous.Items[d.ID()]

@@ -13,6 +13,11 @@ import (
 // share removes the fields from an object that another controller or user writes, so that they are not overwritten.
 func (r *run) share(ctx context.Context, o *manifest.Object, mode inventory.Mode) error {
 	leaveRules(o)
+	if paths := r.ignored.Of(o); len(paths) > 0 {
+		if err := r.leaveIgnored(ctx, o, mode, paths); err != nil {
+			return err
+		}
+	}
 	if mode != inventory.Merge {
 		return nil
 	}

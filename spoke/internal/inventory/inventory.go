@@ -47,6 +47,8 @@ type Item struct {
 	Mode            Mode            `json:"o,omitempty"`
 	// Expires marks an object that its own controller deletes when it is done: a Job with ttlSecondsAfterFinished.
 	Expires bool `json:"x,omitempty"`
+	// Rules is the digest of the rules for ignored fields when the object was last sent; zero: there were none.
+	Rules manifest.Digest `json:"g,omitzero"`
 	// Labelled reports that the object carries Label. See LacksLabel.
 	Labelled bool `json:"l,omitempty"`
 }

@@ -706,8 +706,10 @@ type Application struct {
 	HealthExpressions []*HealthExpressions `protobuf:"bytes,16,rep,name=health_expressions,json=healthExpressions,proto3" json:"health_expressions,omitempty"`
 	// What says when a dependency is ready, in place of its readiness. Feature ready-expressions.
 	ReadyExpressions []*ReadyExpression `protobuf:"bytes,17,rep,name=ready_expressions,json=readyExpressions,proto3" json:"ready_expressions,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	// The fields that are left as they are in the cluster. Feature "ignore".
+	Ignore        []*IgnoreRule `protobuf:"bytes,18,rep,name=ignore,proto3" json:"ignore,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Application) Reset() {
@@ -859,6 +861,117 @@ func (x *Application) GetReadyExpressions() []*ReadyExpression {
 	return nil
 }
 
+func (x *Application) GetIgnore() []*IgnoreRule {
+	if x != nil {
+		return x.Ignore
+	}
+	return nil
+}
+
+// IgnoreRule names fields of objects that are left as they are in the cluster. An empty selector selects every object.
+type IgnoreRule struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// JSON pointers.
+	Paths []string `protobuf:"bytes,1,rep,name=paths,proto3" json:"paths,omitempty"`
+	// Regular expressions for the whole of a value.
+	Group     string `protobuf:"bytes,2,opt,name=group,proto3" json:"group,omitempty"`
+	Version   string `protobuf:"bytes,3,opt,name=version,proto3" json:"version,omitempty"`
+	Kind      string `protobuf:"bytes,4,opt,name=kind,proto3" json:"kind,omitempty"`
+	Namespace string `protobuf:"bytes,5,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	Name      string `protobuf:"bytes,6,opt,name=name,proto3" json:"name,omitempty"`
+	// Selectors as kubectl has them.
+	LabelSelector      string `protobuf:"bytes,7,opt,name=label_selector,json=labelSelector,proto3" json:"label_selector,omitempty"`
+	AnnotationSelector string `protobuf:"bytes,8,opt,name=annotation_selector,json=annotationSelector,proto3" json:"annotation_selector,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
+}
+
+func (x *IgnoreRule) Reset() {
+	*x = IgnoreRule{}
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *IgnoreRule) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*IgnoreRule) ProtoMessage() {}
+
+func (x *IgnoreRule) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use IgnoreRule.ProtoReflect.Descriptor instead.
+func (*IgnoreRule) Descriptor() ([]byte, []int) {
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *IgnoreRule) GetPaths() []string {
+	if x != nil {
+		return x.Paths
+	}
+	return nil
+}
+
+func (x *IgnoreRule) GetGroup() string {
+	if x != nil {
+		return x.Group
+	}
+	return ""
+}
+
+func (x *IgnoreRule) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *IgnoreRule) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *IgnoreRule) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *IgnoreRule) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *IgnoreRule) GetLabelSelector() string {
+	if x != nil {
+		return x.LabelSelector
+	}
+	return ""
+}
+
+func (x *IgnoreRule) GetAnnotationSelector() string {
+	if x != nil {
+		return x.AnnotationSelector
+	}
+	return ""
+}
+
 // ReadyExpression is a CEL expression over two objects: dep, the dependency, and self. The spoke adds their status.
 type ReadyExpression struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -874,7 +987,7 @@ type ReadyExpression struct {
 
 func (x *ReadyExpression) Reset() {
 	*x = ReadyExpression{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[8]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -886,7 +999,7 @@ func (x *ReadyExpression) String() string {
 func (*ReadyExpression) ProtoMessage() {}
 
 func (x *ReadyExpression) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[8]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -899,7 +1012,7 @@ func (x *ReadyExpression) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadyExpression.ProtoReflect.Descriptor instead.
 func (*ReadyExpression) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{8}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ReadyExpression) GetDependency() *ApplicationName {
@@ -948,7 +1061,7 @@ type HealthExpressions struct {
 
 func (x *HealthExpressions) Reset() {
 	*x = HealthExpressions{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[9]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -960,7 +1073,7 @@ func (x *HealthExpressions) String() string {
 func (*HealthExpressions) ProtoMessage() {}
 
 func (x *HealthExpressions) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[9]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -973,7 +1086,7 @@ func (x *HealthExpressions) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HealthExpressions.ProtoReflect.Descriptor instead.
 func (*HealthExpressions) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{9}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *HealthExpressions) GetGroup() string {
@@ -1025,7 +1138,7 @@ type ObjectIdentity struct {
 
 func (x *ObjectIdentity) Reset() {
 	*x = ObjectIdentity{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[10]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1037,7 +1150,7 @@ func (x *ObjectIdentity) String() string {
 func (*ObjectIdentity) ProtoMessage() {}
 
 func (x *ObjectIdentity) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[10]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1050,7 +1163,7 @@ func (x *ObjectIdentity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectIdentity.ProtoReflect.Descriptor instead.
 func (*ObjectIdentity) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{10}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ObjectIdentity) GetGroup() string {
@@ -1100,7 +1213,7 @@ type ObjectReference struct {
 
 func (x *ObjectReference) Reset() {
 	*x = ObjectReference{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[11]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1112,7 +1225,7 @@ func (x *ObjectReference) String() string {
 func (*ObjectReference) ProtoMessage() {}
 
 func (x *ObjectReference) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[11]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1125,7 +1238,7 @@ func (x *ObjectReference) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectReference.ProtoReflect.Descriptor instead.
 func (*ObjectReference) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{11}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ObjectReference) GetId() *ObjectIdentity {
@@ -1153,7 +1266,7 @@ type DecryptionKeys struct {
 
 func (x *DecryptionKeys) Reset() {
 	*x = DecryptionKeys{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[12]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1165,7 +1278,7 @@ func (x *DecryptionKeys) String() string {
 func (*DecryptionKeys) ProtoMessage() {}
 
 func (x *DecryptionKeys) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[12]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1178,7 +1291,7 @@ func (x *DecryptionKeys) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DecryptionKeys.ProtoReflect.Descriptor instead.
 func (*DecryptionKeys) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{12}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *DecryptionKeys) GetNamespace() string {
@@ -1210,7 +1323,7 @@ type SealedFile struct {
 
 func (x *SealedFile) Reset() {
 	*x = SealedFile{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[13]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1222,7 +1335,7 @@ func (x *SealedFile) String() string {
 func (*SealedFile) ProtoMessage() {}
 
 func (x *SealedFile) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[13]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1235,7 +1348,7 @@ func (x *SealedFile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SealedFile.ProtoReflect.Descriptor instead.
 func (*SealedFile) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{13}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *SealedFile) GetPath() string {
@@ -1285,7 +1398,7 @@ type SealedValue struct {
 
 func (x *SealedValue) Reset() {
 	*x = SealedValue{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[14]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1297,7 +1410,7 @@ func (x *SealedValue) String() string {
 func (*SealedValue) ProtoMessage() {}
 
 func (x *SealedValue) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[14]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1310,7 +1423,7 @@ func (x *SealedValue) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SealedValue.ProtoReflect.Descriptor instead.
 func (*SealedValue) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{14}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *SealedValue) GetPlaceholder() string {
@@ -1365,7 +1478,7 @@ type Substitution struct {
 
 func (x *Substitution) Reset() {
 	*x = Substitution{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[15]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1377,7 +1490,7 @@ func (x *Substitution) String() string {
 func (*Substitution) ProtoMessage() {}
 
 func (x *Substitution) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[15]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1390,7 +1503,7 @@ func (x *Substitution) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Substitution.ProtoReflect.Descriptor instead.
 func (*Substitution) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{15}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Substitution) GetStrict() bool {
@@ -1439,7 +1552,7 @@ type VariableSource struct {
 
 func (x *VariableSource) Reset() {
 	*x = VariableSource{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[16]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1451,7 +1564,7 @@ func (x *VariableSource) String() string {
 func (*VariableSource) ProtoMessage() {}
 
 func (x *VariableSource) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[16]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1464,7 +1577,7 @@ func (x *VariableSource) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VariableSource.ProtoReflect.Descriptor instead.
 func (*VariableSource) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{16}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *VariableSource) GetKind() string {
@@ -1521,7 +1634,7 @@ type Expression struct {
 
 func (x *Expression) Reset() {
 	*x = Expression{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[17]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1533,7 +1646,7 @@ func (x *Expression) String() string {
 func (*Expression) ProtoMessage() {}
 
 func (x *Expression) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[17]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1546,7 +1659,7 @@ func (x *Expression) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Expression.ProtoReflect.Descriptor instead.
 func (*Expression) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{17}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Expression) GetPlaceholder() string {
@@ -1611,7 +1724,7 @@ const file_nave_bundle_v1_bundle_proto_rawDesc = "" +
 	"\x0fApplicationName\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x1c\n" +
 	"\tnamespace\x18\x02 \x01(\tR\tnamespace\x12\x12\n" +
-	"\x04name\x18\x03 \x01(\tR\x04name\"\xc3\a\n" +
+	"\x04name\x18\x03 \x01(\tR\x04name\"\xf7\a\n" +
 	"\vApplication\x123\n" +
 	"\x04name\x18\x01 \x01(\v2\x1f.nave.bundle.v1.ApplicationNameR\x04name\x129\n" +
 	"\aobjects\x18\x02 \x03(\v2\x1f.nave.bundle.v1.ObjectReferenceR\aobjects\x12>\n" +
@@ -1633,7 +1746,18 @@ const file_nave_bundle_v1_bundle_proto_rawDesc = "" +
 	"\x0fdeletion_policy\x18\x0e \x01(\x0e2\x1e.nave.bundle.v1.DeletionPolicyR\x0edeletionPolicy\x12@\n" +
 	"\fsubstitution\x18\x0f \x01(\v2\x1c.nave.bundle.v1.SubstitutionR\fsubstitution\x12P\n" +
 	"\x12health_expressions\x18\x10 \x03(\v2!.nave.bundle.v1.HealthExpressionsR\x11healthExpressions\x12L\n" +
-	"\x11ready_expressions\x18\x11 \x03(\v2\x1f.nave.bundle.v1.ReadyExpressionR\x10readyExpressions\"\x98\x01\n" +
+	"\x11ready_expressions\x18\x11 \x03(\v2\x1f.nave.bundle.v1.ReadyExpressionR\x10readyExpressions\x122\n" +
+	"\x06ignore\x18\x12 \x03(\v2\x1a.nave.bundle.v1.IgnoreRuleR\x06ignore\"\xf0\x01\n" +
+	"\n" +
+	"IgnoreRule\x12\x14\n" +
+	"\x05paths\x18\x01 \x03(\tR\x05paths\x12\x14\n" +
+	"\x05group\x18\x02 \x01(\tR\x05group\x12\x18\n" +
+	"\aversion\x18\x03 \x01(\tR\aversion\x12\x12\n" +
+	"\x04kind\x18\x04 \x01(\tR\x04kind\x12\x1c\n" +
+	"\tnamespace\x18\x05 \x01(\tR\tnamespace\x12\x12\n" +
+	"\x04name\x18\x06 \x01(\tR\x04name\x12%\n" +
+	"\x0elabel_selector\x18\a \x01(\tR\rlabelSelector\x12/\n" +
+	"\x13annotation_selector\x18\b \x01(\tR\x12annotationSelector\"\x98\x01\n" +
 	"\x0fReadyExpression\x12?\n" +
 	"\n" +
 	"dependency\x18\x01 \x01(\v2\x1f.nave.bundle.v1.ApplicationNameR\n" +
@@ -1723,7 +1847,7 @@ func file_nave_bundle_v1_bundle_proto_rawDescGZIP() []byte {
 }
 
 var file_nave_bundle_v1_bundle_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_nave_bundle_v1_bundle_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
+var file_nave_bundle_v1_bundle_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
 var file_nave_bundle_v1_bundle_proto_goTypes = []any{
 	(DeletionPolicy)(0),           // 0: nave.bundle.v1.DeletionPolicy
 	(SealedFormat)(0),             // 1: nave.bundle.v1.SealedFormat
@@ -1735,62 +1859,64 @@ var file_nave_bundle_v1_bundle_proto_goTypes = []any{
 	(*ApplicationEntry)(nil),      // 7: nave.bundle.v1.ApplicationEntry
 	(*ApplicationName)(nil),       // 8: nave.bundle.v1.ApplicationName
 	(*Application)(nil),           // 9: nave.bundle.v1.Application
-	(*ReadyExpression)(nil),       // 10: nave.bundle.v1.ReadyExpression
-	(*HealthExpressions)(nil),     // 11: nave.bundle.v1.HealthExpressions
-	(*ObjectIdentity)(nil),        // 12: nave.bundle.v1.ObjectIdentity
-	(*ObjectReference)(nil),       // 13: nave.bundle.v1.ObjectReference
-	(*DecryptionKeys)(nil),        // 14: nave.bundle.v1.DecryptionKeys
-	(*SealedFile)(nil),            // 15: nave.bundle.v1.SealedFile
-	(*SealedValue)(nil),           // 16: nave.bundle.v1.SealedValue
-	(*Substitution)(nil),          // 17: nave.bundle.v1.Substitution
-	(*VariableSource)(nil),        // 18: nave.bundle.v1.VariableSource
-	(*Expression)(nil),            // 19: nave.bundle.v1.Expression
-	nil,                           // 20: nave.bundle.v1.Substitution.InlineEntry
-	nil,                           // 21: nave.bundle.v1.VariableSource.ValuesEntry
-	(*timestamppb.Timestamp)(nil), // 22: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 23: google.protobuf.Duration
+	(*IgnoreRule)(nil),            // 10: nave.bundle.v1.IgnoreRule
+	(*ReadyExpression)(nil),       // 11: nave.bundle.v1.ReadyExpression
+	(*HealthExpressions)(nil),     // 12: nave.bundle.v1.HealthExpressions
+	(*ObjectIdentity)(nil),        // 13: nave.bundle.v1.ObjectIdentity
+	(*ObjectReference)(nil),       // 14: nave.bundle.v1.ObjectReference
+	(*DecryptionKeys)(nil),        // 15: nave.bundle.v1.DecryptionKeys
+	(*SealedFile)(nil),            // 16: nave.bundle.v1.SealedFile
+	(*SealedValue)(nil),           // 17: nave.bundle.v1.SealedValue
+	(*Substitution)(nil),          // 18: nave.bundle.v1.Substitution
+	(*VariableSource)(nil),        // 19: nave.bundle.v1.VariableSource
+	(*Expression)(nil),            // 20: nave.bundle.v1.Expression
+	nil,                           // 21: nave.bundle.v1.Substitution.InlineEntry
+	nil,                           // 22: nave.bundle.v1.VariableSource.ValuesEntry
+	(*timestamppb.Timestamp)(nil), // 23: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 24: google.protobuf.Duration
 }
 var file_nave_bundle_v1_bundle_proto_depIdxs = []int32{
 	3,  // 0: nave.bundle.v1.Envelope.signatures:type_name -> nave.bundle.v1.Signature
-	22, // 1: nave.bundle.v1.Bundle.issued_at:type_name -> google.protobuf.Timestamp
-	22, // 2: nave.bundle.v1.Bundle.expires_at:type_name -> google.protobuf.Timestamp
+	23, // 1: nave.bundle.v1.Bundle.issued_at:type_name -> google.protobuf.Timestamp
+	23, // 2: nave.bundle.v1.Bundle.expires_at:type_name -> google.protobuf.Timestamp
 	7,  // 3: nave.bundle.v1.Bundle.applications:type_name -> nave.bundle.v1.ApplicationEntry
 	8,  // 4: nave.bundle.v1.Bundle.pending:type_name -> nave.bundle.v1.ApplicationName
 	6,  // 5: nave.bundle.v1.Bundle.removals:type_name -> nave.bundle.v1.Removal
 	5,  // 6: nave.bundle.v1.Bundle.handovers:type_name -> nave.bundle.v1.Handover
-	12, // 7: nave.bundle.v1.Handover.object:type_name -> nave.bundle.v1.ObjectIdentity
+	13, // 7: nave.bundle.v1.Handover.object:type_name -> nave.bundle.v1.ObjectIdentity
 	8,  // 8: nave.bundle.v1.Handover.to:type_name -> nave.bundle.v1.ApplicationName
 	8,  // 9: nave.bundle.v1.Removal.name:type_name -> nave.bundle.v1.ApplicationName
 	0,  // 10: nave.bundle.v1.Removal.deletion_policy:type_name -> nave.bundle.v1.DeletionPolicy
 	8,  // 11: nave.bundle.v1.ApplicationEntry.name:type_name -> nave.bundle.v1.ApplicationName
 	8,  // 12: nave.bundle.v1.ApplicationEntry.parent:type_name -> nave.bundle.v1.ApplicationName
 	8,  // 13: nave.bundle.v1.Application.name:type_name -> nave.bundle.v1.ApplicationName
-	13, // 14: nave.bundle.v1.Application.objects:type_name -> nave.bundle.v1.ObjectReference
+	14, // 14: nave.bundle.v1.Application.objects:type_name -> nave.bundle.v1.ObjectReference
 	8,  // 15: nave.bundle.v1.Application.depends_on:type_name -> nave.bundle.v1.ApplicationName
-	23, // 16: nave.bundle.v1.Application.timeout:type_name -> google.protobuf.Duration
-	23, // 17: nave.bundle.v1.Application.interval:type_name -> google.protobuf.Duration
-	23, // 18: nave.bundle.v1.Application.retry_interval:type_name -> google.protobuf.Duration
-	14, // 19: nave.bundle.v1.Application.decryption:type_name -> nave.bundle.v1.DecryptionKeys
-	15, // 20: nave.bundle.v1.Application.sealed_files:type_name -> nave.bundle.v1.SealedFile
-	12, // 21: nave.bundle.v1.Application.health_checks:type_name -> nave.bundle.v1.ObjectIdentity
+	24, // 16: nave.bundle.v1.Application.timeout:type_name -> google.protobuf.Duration
+	24, // 17: nave.bundle.v1.Application.interval:type_name -> google.protobuf.Duration
+	24, // 18: nave.bundle.v1.Application.retry_interval:type_name -> google.protobuf.Duration
+	15, // 19: nave.bundle.v1.Application.decryption:type_name -> nave.bundle.v1.DecryptionKeys
+	16, // 20: nave.bundle.v1.Application.sealed_files:type_name -> nave.bundle.v1.SealedFile
+	13, // 21: nave.bundle.v1.Application.health_checks:type_name -> nave.bundle.v1.ObjectIdentity
 	0,  // 22: nave.bundle.v1.Application.deletion_policy:type_name -> nave.bundle.v1.DeletionPolicy
-	17, // 23: nave.bundle.v1.Application.substitution:type_name -> nave.bundle.v1.Substitution
-	11, // 24: nave.bundle.v1.Application.health_expressions:type_name -> nave.bundle.v1.HealthExpressions
-	10, // 25: nave.bundle.v1.Application.ready_expressions:type_name -> nave.bundle.v1.ReadyExpression
-	8,  // 26: nave.bundle.v1.ReadyExpression.dependency:type_name -> nave.bundle.v1.ApplicationName
-	12, // 27: nave.bundle.v1.ObjectReference.id:type_name -> nave.bundle.v1.ObjectIdentity
-	1,  // 28: nave.bundle.v1.SealedFile.format:type_name -> nave.bundle.v1.SealedFormat
-	16, // 29: nave.bundle.v1.SealedFile.values:type_name -> nave.bundle.v1.SealedValue
-	1,  // 30: nave.bundle.v1.SealedValue.text:type_name -> nave.bundle.v1.SealedFormat
-	18, // 31: nave.bundle.v1.Substitution.sources:type_name -> nave.bundle.v1.VariableSource
-	20, // 32: nave.bundle.v1.Substitution.inline:type_name -> nave.bundle.v1.Substitution.InlineEntry
-	19, // 33: nave.bundle.v1.Substitution.expressions:type_name -> nave.bundle.v1.Expression
-	21, // 34: nave.bundle.v1.VariableSource.values:type_name -> nave.bundle.v1.VariableSource.ValuesEntry
-	35, // [35:35] is the sub-list for method output_type
-	35, // [35:35] is the sub-list for method input_type
-	35, // [35:35] is the sub-list for extension type_name
-	35, // [35:35] is the sub-list for extension extendee
-	0,  // [0:35] is the sub-list for field type_name
+	18, // 23: nave.bundle.v1.Application.substitution:type_name -> nave.bundle.v1.Substitution
+	12, // 24: nave.bundle.v1.Application.health_expressions:type_name -> nave.bundle.v1.HealthExpressions
+	11, // 25: nave.bundle.v1.Application.ready_expressions:type_name -> nave.bundle.v1.ReadyExpression
+	10, // 26: nave.bundle.v1.Application.ignore:type_name -> nave.bundle.v1.IgnoreRule
+	8,  // 27: nave.bundle.v1.ReadyExpression.dependency:type_name -> nave.bundle.v1.ApplicationName
+	13, // 28: nave.bundle.v1.ObjectReference.id:type_name -> nave.bundle.v1.ObjectIdentity
+	1,  // 29: nave.bundle.v1.SealedFile.format:type_name -> nave.bundle.v1.SealedFormat
+	17, // 30: nave.bundle.v1.SealedFile.values:type_name -> nave.bundle.v1.SealedValue
+	1,  // 31: nave.bundle.v1.SealedValue.text:type_name -> nave.bundle.v1.SealedFormat
+	19, // 32: nave.bundle.v1.Substitution.sources:type_name -> nave.bundle.v1.VariableSource
+	21, // 33: nave.bundle.v1.Substitution.inline:type_name -> nave.bundle.v1.Substitution.InlineEntry
+	20, // 34: nave.bundle.v1.Substitution.expressions:type_name -> nave.bundle.v1.Expression
+	22, // 35: nave.bundle.v1.VariableSource.values:type_name -> nave.bundle.v1.VariableSource.ValuesEntry
+	36, // [36:36] is the sub-list for method output_type
+	36, // [36:36] is the sub-list for method input_type
+	36, // [36:36] is the sub-list for extension type_name
+	36, // [36:36] is the sub-list for extension extendee
+	0,  // [0:36] is the sub-list for field type_name
 }
 
 func init() { file_nave_bundle_v1_bundle_proto_init() }
@@ -1804,7 +1930,7 @@ func file_nave_bundle_v1_bundle_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_nave_bundle_v1_bundle_proto_rawDesc), len(file_nave_bundle_v1_bundle_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   20,
+			NumMessages:   21,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

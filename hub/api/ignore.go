@@ -1,0 +1,33 @@
+package api
+
+import (
+	"errors"
+
+	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/navefleet/nave/shared/bundle"
+)
+
+// checkIgnore checks spec.ignore.
+func checkIgnore(list []kustomizev1.IgnoreRule, at *field.Path) (errs field.ErrorList) {
+	for i, rule := range ignoreRulesOf(list) {
+		_, err := bundle.ReadIgnoreRules([]bundle.IgnoreRule{rule})
+		if malformed, ok := errors.AsType[*bundle.RuleError](err); ok {
+			errs = append(errs, field.Invalid(at.Index(i).Child(malformed.Field), malformed.Value, malformed.Err.Error()))
+		}
+	}
+	return errs
+}
+
+func ignoreRulesOf(list []kustomizev1.IgnoreRule) (rules []bundle.IgnoreRule) {
+	for _, r := range list {
+		rule := bundle.IgnoreRule{Paths: r.Paths}
+		if t := r.Target; t != nil {
+			rule.Group, rule.Version, rule.Kind, rule.Namespace, rule.Name = t.Group, t.Version, t.Kind, t.Namespace, t.Name
+			rule.LabelSelector, rule.AnnotationSelector = t.LabelSelector, t.AnnotationSelector
+		}
+		rules = append(rules, rule)
+	}
+	return rules
+}

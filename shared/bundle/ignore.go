@@ -1,0 +1,141 @@
+package bundle
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/labels"
+
+	bundlev1 "github.com/navefleet/nave/proto/nave/bundle/v1"
+	"github.com/navefleet/nave/shared/manifest"
+)
+
+// IgnoreRule names fields of objects that are left as they are in the cluster: an entry of Flux's spec.ignore. A
+// selector that is empty selects every object.
+type IgnoreRule struct {
+	Paths                             []string // JSON pointers
+	Group, Version, Kind              string   // regular expressions for the whole of the value
+	Namespace, Name                   string   // regular expressions for the whole of the value
+	LabelSelector, AnnotationSelector string
+}
+
+// IgnoredFields decides which fields of an object are left as they are in the cluster.
+type IgnoredFields []ignoredFields
+
+type ignoredFields struct {
+	paths               [][]string
+	patterns            [5]*regexp.Regexp // of the fields of patterns; nil: any
+	labels, annotations labels.Selector
+}
+
+// RuleError is the error of one field of an IgnoreRule.
+type RuleError struct {
+	Field string // as in Flux's Kustomization, such as paths[0] or target.name
+	Value string
+	Err   error
+}
+
+// Error names the field and the cause.
+func (e *RuleError) Error() string { return fmt.Sprintf("%s: %q: %v", e.Field, e.Value, e.Err) }
+
+// Unwrap returns the cause.
+func (e *RuleError) Unwrap() error { return e.Err }
+
+// ReadIgnoreRules returns the fields that the rules name. If a rule is malformed, the error is a *RuleError.
+func ReadIgnoreRules(rules []IgnoreRule) (IgnoredFields, error) {
+	all := make(IgnoredFields, 0, len(rules))
+	for _, r := range rules {
+		read, err := r.read()
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, read)
+	}
+	return all, nil
+}
+
+func (r IgnoreRule) read() (read ignoredFields, err error) {
+	for i, path := range r.Paths {
+		segments, err := pointer(path)
+		if err != nil {
+			return read, &RuleError{fmt.Sprintf("paths[%d]", i), path, err}
+		}
+		read.paths = append(read.paths, segments)
+	}
+	if len(r.Paths) == 0 {
+		return read, &RuleError{"paths", "", errors.New("at least one JSON pointer is needed, such as /spec/replicas")}
+	}
+	names := [...]string{"group", "version", "kind", "namespace", "name"}
+	for i, pattern := range [...]string{r.Group, r.Version, r.Kind, r.Namespace, r.Name} {
+		if pattern == "" {
+			continue
+		}
+		if read.patterns[i], err = regexp.Compile("^(?:" + pattern + ")$"); err != nil {
+			return read, &RuleError{"target." + names[i], pattern, err}
+		}
+	}
+	if read.labels, err = labels.Parse(r.LabelSelector); err != nil {
+		return read, &RuleError{"target.labelSelector", r.LabelSelector, err}
+	}
+	if read.annotations, err = labels.Parse(r.AnnotationSelector); err != nil {
+		return read, &RuleError{"target.annotationSelector", r.AnnotationSelector, err}
+	}
+	return read, nil
+}
+
+// identifying are the fields that must be sent with every object.
+var identifying = []string{"/apiVersion", "/kind", "/metadata", "/metadata/name", "/metadata/namespace"}
+
+// pointer returns the segments of a JSON pointer (RFC 6901).
+func pointer(path string) ([]string, error) {
+	rest := strings.NewReplacer("~0", "", "~1", "").Replace(path)
+	switch {
+	case !strings.HasPrefix(path, "/") || strings.Contains(rest, "~"):
+		return nil, errors.New("want a JSON pointer, such as /spec/replicas, in which ~1 stands for / and ~0 for ~")
+	case slices.Contains(identifying, strings.TrimSuffix(path, "/")), path == "/":
+		return nil, errors.New("the field identifies the object and cannot be ignored")
+	}
+	segments := strings.Split(path[1:], "/")
+	for i, s := range segments {
+		segments[i] = strings.ReplaceAll(strings.ReplaceAll(s, "~1", "/"), "~0", "~")
+	}
+	return segments, nil
+}
+
+// Of returns the paths of the fields of an object that are left as they are in the cluster.
+func (f IgnoredFields) Of(o *manifest.Object) (paths [][]string) {
+	for _, rule := range f {
+		if rule.selects(o) {
+			paths = append(paths, rule.paths...)
+		}
+	}
+	return paths
+}
+
+func (f ignoredFields) selects(o *manifest.Object) bool {
+	gvk := o.GroupVersionKind()
+	for i, value := range [...]string{gvk.Group, gvk.Version, gvk.Kind, o.GetNamespace(), o.GetName()} {
+		if f.patterns[i] != nil && !f.patterns[i].MatchString(value) {
+			return false
+		}
+	}
+	return f.labels.Matches(labels.Set(o.GetLabels())) && f.annotations.Matches(labels.Set(o.GetAnnotations()))
+}
+
+func (r IgnoreRule) message() *bundlev1.IgnoreRule {
+	return &bundlev1.IgnoreRule{
+		Paths: r.Paths, Group: r.Group, Version: r.Version, Kind: r.Kind, Namespace: r.Namespace, Name: r.Name,
+		LabelSelector: r.LabelSelector, AnnotationSelector: r.AnnotationSelector,
+	}
+}
+
+func ignoreRuleOf(m *bundlev1.IgnoreRule) IgnoreRule {
+	return IgnoreRule{
+		Paths: m.GetPaths(), Group: m.GetGroup(), Version: m.GetVersion(), Kind: m.GetKind(),
+		Namespace: m.GetNamespace(), Name: m.GetName(),
+		LabelSelector: m.GetLabelSelector(), AnnotationSelector: m.GetAnnotationSelector(),
+	}
+}
