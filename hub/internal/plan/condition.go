@@ -24,6 +24,7 @@ func (c *writer) conditions(w *walked) error {
 		err := c.condition(key, store.Condition{
 			ObservedGeneration: w.generation(key), Ready: readyOf(f), Reason: f.Reason, Message: f.Message,
 			Revision: f.Revision, Attempted: f.Attempted, HandledRequest: w.requested(key), Held: held[key],
+			Origin: w.originOf(key, f.Revision),
 		})
 		if err != nil {
 			return err
@@ -43,6 +44,14 @@ func (c *writer) conditions(w *walked) error {
 		return err
 	}
 	return c.hubCondition(api.ClusterKey(w.cluster), w.condition())
+}
+
+// originOf returns what the artifact was made from that a renderable was rendered from at a revision.
+func (w *walked) originOf(key api.Key, revision string) string {
+	if a := w.artifacts[key]; a != nil && a.Revision == revision {
+		return a.Origin.Revision
+	}
+	return ""
 }
 
 // condition returns the condition of the Cluster. Of several failures the one that stops most comes first.

@@ -147,10 +147,14 @@ func (f Facts) applicationDetails(c *conditions, status fields) {
 		status.set("lastAttemptedRevision", o.Attempted)
 		if f.Resource.Key.Cluster == "" {
 			status.set("lastAppliedRevision", o.Revision)
+			status.set("lastAppliedOriginRevision", o.Origin)
 		}
 	}
 	if r := f.Report; r != nil {
 		status.set("lastAppliedRevision", r.AppliedRevision)
+		if f.Condition != nil {
+			status.set("lastAppliedOriginRevision", f.Condition.OriginOf(r.AppliedRevision))
+		}
 		status["inventory"] = map[string]any{"entries": inventoryOf(r.Inventory)}
 		value, reason, message := healthOf(r)
 		c.set(condition.Healthy, value, reason, message, r.Since.AsTime())

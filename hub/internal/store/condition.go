@@ -11,11 +11,29 @@ import (
 // After returns the Condition that replaces old. If Ready and Reason are the same, Since stays; else Since is at. If c
 // names no revision, the old one stays.
 func (c Condition) After(old Condition, at time.Time) Condition {
+	switch c.Revision {
+	case "", old.Revision:
+		c.Origin, c.Earlier = cmp.Or(c.Origin, old.Origin), old.Earlier
+	default:
+		c.Earlier = RevisionOrigin{old.Revision, old.Origin}
+	}
 	c.Revision, c.Attempted = cmp.Or(c.Revision, old.Revision), cmp.Or(c.Attempted, old.Attempted)
 	if c.Since = at; c.Ready == old.Ready && c.Reason == old.Reason {
 		c.Since = old.Since
 	}
 	return c
+}
+
+// OriginOf returns what the artifact of a revision was made from; empty if that is not known.
+func (c Condition) OriginOf(revision string) string {
+	switch revision {
+	case "":
+	case c.Revision:
+		return c.Origin
+	case c.Earlier.Revision:
+		return c.Earlier.Origin
+	}
+	return ""
 }
 
 // EventAfter returns the event to record when c replaces old: a Warning if c is a new failure or has another message, a

@@ -45,3 +45,19 @@ func TestCondition(t *testing.T) {
 		})
 	}
 }
+
+// TestOriginOf keeps what the artifacts of the last two revisions were made from.
+func TestOriginOf(t *testing.T) {
+	var c Condition
+	for _, next := range []Condition{
+		{Revision: "1", Origin: "a"}, {Revision: "2", Origin: "b"}, {Ready: "False"}, {Revision: "2", Origin: "b"},
+		{Revision: "3"},
+	} {
+		c = next.After(c, time.Time{})
+	}
+	for revision, want := range map[string]string{"": "", "1": "", "2": "b", "3": ""} {
+		if got := c.OriginOf(revision); got != want {
+			t.Errorf("%q: %q, want %q", revision, got, want)
+		}
+	}
+}

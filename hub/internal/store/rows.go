@@ -105,6 +105,16 @@ type Condition struct {
 	Frozen             bool      `json:"frozen,omitempty"` // of a suspended Cluster: its plan stays as it is
 	// Held counts the objects that a Kustomization gave and whose removal is held.
 	Held int `json:"held,omitempty"`
+	// Origin is the revision that the publisher of the artifact of Revision made it from; empty: it said none.
+	Origin string `json:"origin,omitempty"`
+	// Earlier is the revision that succeeded before Revision.
+	Earlier RevisionOrigin `json:"earlier,omitzero"`
+}
+
+// RevisionOrigin is a revision and what its artifact was made from.
+type RevisionOrigin struct {
+	Revision string `json:"revision"`
+	Origin   string `json:"origin,omitempty"`
 }
 
 // Fetched is the newest artifact of one source, shared by every resource that names this source. Its key is
