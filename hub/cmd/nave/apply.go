@@ -36,7 +36,7 @@ func newApplyCommand(s *session) *cobra.Command {
 		}),
 	}
 	cmd.Flags().StringArrayVarP(&files, "filename", "f", nil, "file to apply; - is standard input (repeatable)")
-	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "say what would happen, change nothing")
+	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "print the result without changing anything")
 	agreed.flag(cmd)
 	_ = cmd.MarkFlagRequired("filename")
 	return cmd
@@ -82,7 +82,7 @@ func newDeleteCommand(s *session) *cobra.Command {
 	var agreed agreement
 	cmd := &cobra.Command{
 		Use:   "delete KIND NAME",
-		Short: "Delete an object of the hub, and what it led to",
+		Short: "Delete an object of the hub and the objects that came from it",
 		Args:  cobra.MinimumNArgs(1),
 		RunE: s.run(func(cmd *cobra.Command, args []string, client adminv1.AdminServiceClient) error {
 			key, err := s.key(args)

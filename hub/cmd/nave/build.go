@@ -81,8 +81,7 @@ func (b *kustomizationBuild) addFlags(flags *pflag.FlagSet) {
 	flags.StringVarP(&b.namespace, "namespace", "n", "",
 		"namespace of the Kustomization, when the file has several of this name")
 	flags.StringSliceVar(&b.ignore, "ignore-paths", nil, "paths to leave out, as in .gitignore, separated by commas")
-	flags.BoolVar(&b.dryRun, "dry-run", false, "need no cluster; Nave never does, but variables that are not given are "+
-		"then empty")
+	flags.BoolVar(&b.dryRun, "dry-run", false, "variables that are not given are empty; no build needs a cluster")
 	flags.BoolVar(&b.strict, "strict-substitute", false,
 		"fail on a variable that is not given and has no default, as the hub does; default: unless --dry-run")
 }

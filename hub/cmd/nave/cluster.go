@@ -173,7 +173,7 @@ func newClusterRemoveCommand(s *session) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "remove NAME",
 		Aliases: []string{"rm"},
-		Short:   "Forget a cluster; its spoke is refused from then on, what runs there stays",
+		Short:   "Remove a cluster: its spoke is refused from then on, and its workloads stay",
 		Long: "Forget a cluster, with its labels and variables. Its spoke is refused from then on; what runs there stays, " +
 			"and the spoke\n" +
 			"goes on repairing it. nave cluster add of the same name takes the cluster back. To take out the spoke as well, " +

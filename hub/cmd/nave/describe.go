@@ -19,7 +19,7 @@ import (
 func newDescribeCommand(s *session) *cobra.Command {
 	return &cobra.Command{
 		Use:   "describe KIND NAME",
-		Short: "Show one object, its conditions and what happened to it",
+		Short: "Show one object, its conditions and its events",
 		Args:  cobra.MinimumNArgs(1),
 		RunE:  s.runKey(describe),
 	}
@@ -117,7 +117,7 @@ func newEventsCommand(s *session) *cobra.Command {
 	var limit int32
 	cmd := &cobra.Command{
 		Use:   "events [KIND NAME]",
-		Short: "Show what happened, oldest first; of the hub and all clusters, or of --cluster, or of one object",
+		Short: "List events, oldest first: of the hub and all clusters, of --cluster, or of one object",
 		RunE: s.run(func(cmd *cobra.Command, args []string, client adminv1.AdminServiceClient) error {
 			request := &adminv1.ListEventsRequest{Cluster: s.cluster, AllClusters: s.cluster == "", Limit: limit}
 			if len(args) == 0 {

@@ -45,7 +45,7 @@ func newGetCommand(s *session) *cobra.Command {
 	f.BoolVarP(&o.all, "all-namespaces", "A", false, "in all namespaces, of the hub and all clusters")
 	f.StringVarP(&o.output, "output", "o", "", "json, yaml or wide")
 	f.StringVarP(&o.selector, "selector", "l", "", "label selector")
-	f.BoolVarP(&o.watch, "watch", "w", false, "go on with each change")
+	f.BoolVarP(&o.watch, "watch", "w", false, "print the present objects, then each change")
 	f.Int64Var(&o.chunk, "chunk-size", chunkSize, "ask the hub for a large list in chunks of so many objects; 0: at once")
 	return cmd
 }

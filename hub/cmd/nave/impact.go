@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -24,7 +25,7 @@ const (
 type agreement struct{ yes bool }
 
 func (a *agreement) flag(cmd *cobra.Command) {
-	cmd.Flags().BoolVarP(&a.yes, "yes", "y", false, "agree to what the command takes away, without being asked")
+	cmd.Flags().BoolVarP(&a.yes, "yes", "y", false, "agree to the removals without being asked")
 }
 
 // to prints the objects that a change removes. If the operator agrees, or the change removes no object, the error is
@@ -41,18 +42,18 @@ func (a *agreement) to(cmd *cobra.Command, client adminv1.AdminServiceClient,
 		return impact, nil
 	}
 	if !isTerminal(cmd.InOrStdin()) {
-		return nil, fmt.Errorf("nothing was changed: add --yes to agree to this")
+		return nil, errors.New("nothing was changed: add --yes to agree to the removals")
 	}
 	fmt.Fprint(out, "Go on? [y/N] ")
 	answer, err := bufio.NewReader(cmd.InOrStdin()).ReadString('\n')
 	if err != nil && answer == "" {
-		return nil, fmt.Errorf("nothing was changed: no answer; add --yes to agree without being asked")
+		return nil, errors.New("nothing was changed: no answer; add --yes to agree without being asked")
 	}
 	switch strings.ToLower(strings.TrimSpace(answer)) {
 	case "y", "yes":
 		return impact, nil
 	}
-	return nil, fmt.Errorf("nothing was changed")
+	return nil, errors.New("nothing was changed")
 }
 
 // seen returns the digest of the impact that the operator has seen. With --yes it returns "", which agrees to the
@@ -188,8 +189,8 @@ func newConfirmCommand(s *session) *cobra.Command {
 	var agreed agreement
 	cmd := &cobra.Command{
 		Use:   "confirm (hub | cluster NAME | KIND NAME --cluster CLUSTER)",
-		Short: "Let held removals pass: those that are held now, and no others",
-		Long: "Let held removals pass: those that are held now, and no others.\n\n" +
+		Short: "Confirm the removals that are held now",
+		Long: "Confirm the removals that are held now.\n\n" +
 			"When one change by Git would remove more than one change should, the hub or the spoke holds the removal and goes " +
 			"on\n" +
 			"with everything else. This command shows what is held and, when you agree, lets exactly that pass.",

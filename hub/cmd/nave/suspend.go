@@ -18,8 +18,8 @@ func newSuspendCommand(s *session) *cobra.Command {
 	var w waiting
 	cmd := &cobra.Command{
 		Use:   "suspend KIND NAME",
-		Short: "Leave an object and what it made as they are, until it is resumed",
-		Long: `Leave an object and what it made as they are, until it is resumed.
+		Short: "Suspend an object: it and what it made stay as they are until it is resumed",
+		Long: `Suspend an object: it and what it made stay as they are until it is resumed.
 
 An application, such as a Kustomization, is neither applied nor repaired, a source is not fetched. A Fleet is suspended
 with everything that it leads to. A Cluster stays at its present bundle, and its spoke goes on repairing drift, unless
