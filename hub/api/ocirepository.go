@@ -89,17 +89,35 @@ func checkOCIRepository(o *sourcev1.OCIRepository) field.ErrorList {
 	return errs
 }
 
-// checkOCIVerification allows only the verification that is implemented: cosign signatures by keys.
+// checkOCIVerification allows only the verification that is implemented: cosign signatures, by keys or by identities of
+// a given Sigstore.
 func checkOCIVerification(v *sourcev1.OCIRepositoryVerification, path *field.Path) (errs field.ErrorList) {
 	if v.Provider != cosign {
 		errs = append(errs, field.Forbidden(path.Child("provider"),
-			"only cosign is supported: sign the artifacts with cosign sign --key"))
+			"only cosign is supported: sign the artifacts with cosign sign"))
 	}
-	if v.SecretRef == nil {
-		errs = append(errs, field.Required(path.Child("secretRef"), "signatures without a key are not supported yet: "+
-			"name a Secret with public keys (*.pub), and sign with cosign sign --key"))
+	if v.SecretRef == nil && v.TrustedRootSecretRef == nil {
+		errs = append(errs, field.Required(path.Child("trustedRootSecretRef"), "name a Secret with the trusted root of the "+
+			"Sigstore whose identities sign (trusted_root.json, see cosign trusted-root create), which the hub does not "+
+			"download; or a Secret with public keys (*.pub) in secretRef"))
+	}
+	for i, m := range v.MatchOIDCIdentity {
+		at := path.Child("matchOIDCIdentity").Index(i)
+		errs = append(errs, pattern(m.Issuer, at.Child("issuer"))...)
+		errs = append(errs, pattern(m.Subject, at.Child("subject"))...)
 	}
 	return errs
+}
+
+// pattern checks a regular expression that must not be empty.
+func pattern(text string, path *field.Path) field.ErrorList {
+	if text == "" {
+		return field.ErrorList{field.Required(path, "want a regular expression; .* matches all")}
+	}
+	if _, err := regexp.Compile(text); err != nil {
+		return field.ErrorList{field.Invalid(path, text, "want a regular expression: "+err.Error())}
+	}
+	return nil
 }
 
 // checkOCIURL checks the address of a repository. The messages do not show the address, because it may have a password.
@@ -157,6 +175,7 @@ func ociSecrets(o *sourcev1.OCIRepository) (found []SecretReference) {
 	found = addSecret(found, "spec.proxySecretRef", o.Spec.ProxySecretRef)
 	if v := o.Spec.Verify; v != nil {
 		found = addSecret(found, "spec.verify.secretRef", v.SecretRef)
+		found = addSecret(found, "spec.verify.trustedRootSecretRef", v.TrustedRootSecretRef)
 	}
 	return found
 }
@@ -175,6 +194,10 @@ func sourceOfOCIRepository(o *sourcev1.OCIRepository) *Source {
 	if o.Spec.Timeout != nil {
 		s.Timeout = o.Spec.Timeout.Duration
 	}
+	var match []sourcev1.OIDCIdentityMatch
+	if v := o.Spec.Verify; v != nil {
+		match = v.MatchOIDCIdentity
+	}
 	s.Identity = struct {
 		URL      string                     `json:"url"`
 		Ref      *sourcev1.OCIRepositoryRef `json:"ref,omitempty"`
@@ -183,7 +206,12 @@ func sourceOfOCIRepository(o *sourcev1.OCIRepository) *Source {
 		Insecure bool                       `json:"insecure,omitempty"`
 		Plugin   bool                       `json:"plugin,omitempty"`
 		Fields   []string                   `json:"fields,omitempty"` // those that name the Secrets
-	}{o.Spec.URL, o.Spec.Reference, o.Spec.LayerSelector, o.Spec.Ignore, o.Spec.Insecure, s.Plugin, fieldsOf(s.Secrets)}
+
+		Match []sourcev1.OIDCIdentityMatch `json:"match,omitempty"`
+	}{
+		o.Spec.URL, o.Spec.Reference, o.Spec.LayerSelector, o.Spec.Ignore, o.Spec.Insecure, s.Plugin, fieldsOf(s.Secrets),
+		match,
+	}
 	return s
 }
 

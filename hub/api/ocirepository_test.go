@@ -30,8 +30,12 @@ func TestAdmit_OCIRepository(t *testing.T) {
 		"secret":       {url + "secretRef: {}", "spec.secretRef.name", "Required"},
 		"certificates": {url + "certSecretRef: {name: a/b}", "spec.certSecretRef.name", "lower case"},
 		"notation":     {url + "verify: {provider: notation, secretRef: {name: a}}", "spec.verify.provider", "cosign"},
-		"keyless": {url + "verify: {matchOIDCIdentity: [{issuer: a, subject: b}]}", "spec.verify.secretRef",
-			"cosign sign --key"},
+		"keyless": {url + "verify: {matchOIDCIdentity: [{issuer: a, subject: b}]}", "spec.verify.trustedRootSecretRef",
+			"cosign trusted-root create"},
+		"issuer": {url + "verify: {trustedRootSecretRef: {name: a}, matchOIDCIdentity: [{issuer: '(', subject: b}]}",
+			"spec.verify.matchOIDCIdentity[0].issuer", "regular expression"},
+		"subject": {url + "verify: {trustedRootSecretRef: {name: a}, matchOIDCIdentity: [{issuer: b}]}",
+			"spec.verify.matchOIDCIdentity[0].subject", "regular expression"},
 		"verify_name": {url + "verify: {secretRef: {name: a/b}}", "spec.verify.secretRef.name", "lower case"},
 		"operation":   {url + "layerSelector: {operation: move}", "spec.layerSelector.operation", "extract"},
 		"bad_digest":  {url + "ref: {digest: 'sha256:01'}", "spec.ref.digest", "64"},
@@ -74,7 +78,8 @@ func TestOCIRepository_view(t *testing.T) {
 	for _, more := range []string{"", "ref: {tag: a}", "ref: {semver: a}", "insecure: true", "ignore: x",
 		"layerSelector: {mediaType: a}", "secretRef: {name: a}", "certSecretRef: {name: a}", "proxySecretRef: {name: a}",
 		"provider: aws",
-		"verify: {secretRef: {name: a}}"} {
+		"verify: {secretRef: {name: a}}", "verify: {trustedRootSecretRef: {name: a}}",
+		"verify: {trustedRootSecretRef: {name: a}, matchOIDCIdentity: [{issuer: a, subject: b}]}"} {
 		more = strings.Replace(more, "semver: a", "semver: 1.x", 1)
 		key := view("url: oci://ghcr.io/name\n" + more).FetchKey(false)
 		if other, taken := keys[key]; taken {

@@ -89,11 +89,15 @@ func readBundle(text []byte) (found []signature, err error) {
 	if err := json.Unmarshal(text, &b); err != nil {
 		return nil, fmt.Errorf("%w: a signature bundle is not JSON: %w", source.ErrProtocol, err)
 	}
-	certificate := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: b.Material.Certificate.Raw})
+	certificate := ""
+	if raw := b.Material.Certificate.Raw; len(raw) > 0 {
+		certificate = string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: raw}))
+	}
 	for _, s := range b.Envelope.Signatures {
 		found = append(found, signature{
-			signed: signing.PAE(b.Envelope.Type, b.Envelope.Payload), raw: s.Value, certificate: string(certificate),
-			names: func(digest v1.Hash) error { return b.names(digest) },
+			signed: signing.PAE(b.Envelope.Type, b.Envelope.Payload), raw: s.Value, certificate: certificate,
+			bundle: text,
+			names:  func(digest v1.Hash) error { return b.names(digest) },
 		})
 	}
 	return found, nil

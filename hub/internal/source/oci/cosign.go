@@ -35,6 +35,15 @@ type signature struct {
 	signed, raw []byte
 	names       func(digest v1.Hash) error // nil: what is signed names the digest; called if the signature is good
 	certificate string                     // PEM, if it was made without a key
+	annotations map[string]string          // of the layer that the signature is stored in
+	bundle      []byte                     // JSON; nil: the signature is stored in annotations
+}
+
+// acceptor decides about signatures.
+type acceptor interface {
+	// accept returns who made a signature for the digest, if that is one who may. The error says why it is not accepted,
+	// and who signed if the registry says so.
+	accept(s signature, digest v1.Hash) (string, error)
 }
 
 // publicKeys are the accepted keys by their name in the Secret.
@@ -103,12 +112,11 @@ func (k publicKeys) describe(name string) string {
 	return fmt.Sprintf("%s (%s)", name, fingerprint(k[name]))
 }
 
-// accept returns the accepted key that made a signature for the digest. The error says why there is none, and who
-// signed if the registry says so.
+// accept implements acceptor.
 func (k publicKeys) accept(s signature, digest v1.Hash) (string, error) {
 	for _, name := range slices.Sorted(maps.Keys(k)) {
 		if signs(k[name], s.signed, s.raw) {
-			return k.describe(name), s.names(digest)
+			return "key " + k.describe(name), s.names(digest)
 		}
 	}
 	if who := identityOf(s.certificate); who != "" {

@@ -21,10 +21,21 @@ type spec struct {
 	Verify   *verification             `json:"verify"`
 }
 
-// verification says that signatures are verified.
+// verification says how signatures are verified.
 type verification struct {
-	Provider string `json:"provider"` // cosign
+	Provider  string     `json:"provider"` // cosign
+	SecretRef any        `json:"secretRef"`
+	Match     []identity `json:"matchOIDCIdentity"`
 }
+
+// identity has regular expressions for an identity and for who vouches for it.
+type identity struct {
+	Issuer  string `json:"issuer"`
+	Subject string `json:"subject"`
+}
+
+// keyless reports whether identities sign, and not keys.
+func (v verification) keyless() bool { return v.SecretRef == nil }
 
 // defaultTag is followed by an OCIRepository without a reference, as in Flux.
 const defaultTag = "latest"

@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/sigstore/sigstore-go/pkg/root"
+	"github.com/sigstore/sigstore-go/pkg/verify"
 
 	"github.com/navefleet/nave/e2e/ocitest"
 	"github.com/navefleet/nave/hub/internal/artifact"
@@ -57,6 +59,35 @@ func FuzzBundle(f *testing.F) {
 				t.Fatal("accepted what is no statement")
 			}
 			_ = identityOf(s.certificate)
+		}
+	})
+}
+
+// FuzzConvert reads any annotations and any bundle of a signature without a key. A root that has issued nothing accepts
+// none of them.
+func FuzzConvert(f *testing.F) {
+	trusted, err := root.NewTrustedRoot(root.TrustedRootMediaType01, nil, nil, nil, nil)
+	if err != nil {
+		f.Fatal(err)
+	}
+	verifier, err := verify.NewVerifier(trusted, verify.WithObserverTimestamps(1))
+	if err != nil {
+		f.Fatal(err)
+	}
+	k := &keyless{verifier: verifier, identities: []verify.PolicyOption{verify.WithoutIdentitiesUnsafe()}}
+	const certificate = "-----BEGIN CERTIFICATE-----\nYQ==\n-----END CERTIFICATE-----\n"
+	f.Add(certificate, `{"SignedEntryTimestamp":"YQ==","Payload":{"body":"e30=","logID":"00"}}`, `{}`, []byte(nil))
+	f.Add(certificate, "", `{"SignedRFC3161Timestamp":"YQ=="}`, []byte(nil))
+	f.Add("x", "", "", []byte(`{"mediaType":"application/vnd.dev.sigstore.bundle.v0.3+json","verificationMaterial":`+
+		`{"certificate":{"rawBytes":"YQ=="}},"dsseEnvelope":{"payload":"e30=","signatures":[{"sig":"YQ=="}]}}`))
+	f.Fuzz(func(t *testing.T, certificate, log, stamp string, bundle []byte) {
+		s := signature{
+			signed: []byte("{}"), raw: []byte("a"), certificate: certificate, bundle: bundle,
+			names:       func(v1.Hash) error { return nil },
+			annotations: map[string]string{rekorAnnotation: log, timestampAnnotation: stamp},
+		}
+		if who, err := k.accept(s, v1.Hash{Algorithm: "sha256", Hex: "00"}); err == nil {
+			t.Fatalf("accepted a signature by %s", who)
 		}
 	})
 }

@@ -18,8 +18,11 @@ import (
 	"github.com/navefleet/nave/shared/wording"
 )
 
-// verifyField is the field that names the Secret with public keys.
-const verifyField = "spec.verify.secretRef"
+// The fields that name Secrets to verify with.
+const (
+	verifyField = "spec.verify.secretRef"            // public keys
+	rootField   = "spec.verify.trustedRootSecretRef" // the trusted root of a Sigstore, for signatures without keys
+)
 
 // Limits of what is read to verify an artifact.
 const (
@@ -27,26 +30,45 @@ const (
 	maxSigned     = 256 << 10 // bytes of what one signature signs, or of a bundle
 )
 
-// verified returns what an artifact says of its verification when it was verified with the present keys; the zero value
-// if nothing has to be verified.
+// verified returns what an artifact says of its verification when it was verified with the present keys, trusted root
+// and identities; the zero value if nothing has to be verified.
 func (f *fetching) verified() artifact.Verification {
 	if f.spec.Verify == nil {
 		return artifact.Verification{}
 	}
-	text, _ := json.Marshal(f.Secrets[verifyField]) // byte slices: marshalling them cannot fail
+	var with any = f.Secrets[verifyField]
+	if f.spec.Verify.keyless() {
+		with = []any{f.Secrets[rootField], f.spec.Verify.Match}
+	}
+	text, _ := json.Marshal(with) // byte slices and texts: marshalling them cannot fail
 	return artifact.Verification{Mode: f.spec.Verify.Provider, Keys: manifest.DigestOf(text)}
 }
 
-// verify checks that an accepted key signed the digest. Errors are source.ErrVerification, or those of the registry;
-// they say who signed.
+// acceptor reads the keys, or the trusted root. Errors are source.ErrVerification.
+func (f *fetching) acceptor() (a acceptor, err error) {
+	at := verifyField
+	if f.spec.Verify.keyless() {
+		at = rootField
+		a, err = newKeyless(f.Secrets[at], f.spec.Verify.Match)
+	} else {
+		a, err = readPublicKeys(f.Secrets[at])
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: the Secret of %s: %w", source.ErrVerification, at, err)
+	}
+	return a, nil
+}
+
+// verify checks that an accepted key or identity signed the digest. Errors are source.ErrVerification, or those of the
+// registry; they say who signed.
 func (f *fetching) verify(ctx context.Context, digest v1.Hash) (artifact.Verification, error) {
 	done := f.verified()
 	if f.spec.Verify == nil {
 		return done, nil
 	}
-	keys, err := readPublicKeys(f.Secrets[verifyField])
+	accepted, err := f.acceptor()
 	if err != nil {
-		return done, fmt.Errorf("%w: the Secret of %s: %w", source.ErrVerification, verifyField, err)
+		return done, err
 	}
 	var refused []string
 	for _, list := range []func(context.Context, v1.Hash) ([]signature, error){f.signatures, f.bundles} {
@@ -55,17 +77,16 @@ func (f *fetching) verify(ctx context.Context, digest v1.Hash) (artifact.Verific
 			return done, fmt.Errorf("signatures of %s: %w", digest, err)
 		}
 		for _, s := range signatures {
-			key, err := keys.accept(s, digest)
+			who, err := accepted.accept(s, digest)
 			if err == nil {
-				done.Message = fmt.Sprintf("verified signature of %s with key %s", digest, key)
+				done.Message = fmt.Sprintf("verified signature of %s with %s", digest, who)
 				return done, nil
 			}
 			refused = append(refused, err.Error())
 		}
 	}
 	if len(refused) == 0 {
-		return done, fmt.Errorf("%w: %s has no cosign signature; sign it with cosign sign --key", source.ErrVerification,
-			digest)
+		return done, fmt.Errorf("%w: %s has no cosign signature; sign it with cosign sign", source.ErrVerification, digest)
 	}
 	return done, fmt.Errorf("%w: no signature of %s is accepted: %s", source.ErrVerification, digest,
 		wording.List(refused, len(refused), 5))
@@ -106,7 +127,8 @@ func (f *fetching) signatures(ctx context.Context, digest v1.Hash) ([]signature,
 		}
 		found = append(found, signature{
 			signed: signed, raw: raw, certificate: layer.Annotations[certificateAnnotation],
-			names: func(digest v1.Hash) error { return names(signed, digest) },
+			annotations: layer.Annotations,
+			names:       func(digest v1.Hash) error { return names(signed, digest) },
 		})
 	}
 	return found, nil
