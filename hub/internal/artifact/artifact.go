@@ -69,6 +69,11 @@ type Artifact struct {
 	Origin Origin `json:"origin,omitzero"`
 }
 
+// Equal reports whether two artifacts are the same, or both are nil.
+func (a *Artifact) Equal(b *Artifact) bool {
+	return a == b || a != nil && b != nil && *a == *b
+}
+
 // Verification is the result of verifying signatures.
 type Verification struct {
 	Mode    string          `json:"mode"`    // what was verified: HEAD, Tag or TagAndHEAD

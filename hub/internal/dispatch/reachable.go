@@ -94,11 +94,7 @@ func (r *reachableSets) of(ctx context.Context, application manifest.Digest) (ma
 	if digests, ok := r.byApplication.Get(application); ok {
 		return digests, nil
 	}
-	data, err := r.blobs.Get(ctx, application)
-	if err != nil {
-		return nil, err
-	}
-	a, err := bundle.DecodeApplication(data)
+	a, err := store.ReadApplication(ctx, r.blobs, application)
 	if err != nil {
 		return nil, err
 	}

@@ -37,7 +37,7 @@ func (l *Loop) write(ctx context.Context, s *scheduled, now store.Fetched, reque
 
 // sameRow reports whether two rows differ in the time of the last fetch at most.
 func sameRow(a, b store.Fetched) bool {
-	return sameArtifact(a.Artifact, b.Artifact) && sameArtifact(a.Own, b.Own) && a.Error == b.Error && a.Reason == b.Reason
+	return a.Artifact.Equal(b.Artifact) && a.Own.Equal(b.Own) && a.Error == b.Error && a.Reason == b.Reason
 }
 
 // news is a source's row with what its Conditions and events need beside it.

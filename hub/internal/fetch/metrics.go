@@ -33,7 +33,7 @@ func (m metrics) observe(r result, now store.Fetched) {
 	case r.err != nil:
 		label = "failed"
 		m.failures.WithLabelValues(now.Reason).Inc()
-	case !sameArtifact(r.source.row.Artifact, now.Artifact):
+	case !r.source.row.Artifact.Equal(now.Artifact):
 		label = "new"
 	}
 	m.seconds.WithLabelValues(label).Observe(r.took.Seconds())

@@ -72,7 +72,7 @@ func (l *Loop) fetch(ctx context.Context, r source.Request, s *scheduled) (a art
 	}
 	if err != nil {
 		err = source.Explain(err, url, r.Secrets)
-	} else if !sameArtifact(last, &a) {
+	} else if !last.Equal(&a) {
 		a.FetchedAt = l.Now().Add(-time.Since(a.FetchedAt)).UTC().Round(0)
 	}
 	return a, err
@@ -129,11 +129,7 @@ func (l *Loop) logChange(s *scheduled, now store.Fetched, err error) {
 	switch {
 	case now.Error != "" && now.Error != s.row.Error:
 		l.Log.Warn("fetch failed", address, telemetry.Reason(now.Reason), telemetry.Err(err))
-	case now.Error == "" && !sameArtifact(s.row.Artifact, now.Artifact):
+	case now.Error == "" && !s.row.Artifact.Equal(now.Artifact):
 		l.Log.Info("new artifact", address, telemetry.Revision(now.Artifact.Revision), telemetry.Digest(now.Artifact.Digest))
 	}
-}
-
-func sameArtifact(a, b *artifact.Artifact) bool {
-	return a == b || a != nil && b != nil && *a == *b
 }

@@ -131,11 +131,9 @@ func (p *Planner) noteRow(tx *store.Tx, bytes func(*store.Tx, string) ([]byte, e
 	return err
 }
 
+// sameArtifact reports whether two fetches are the same for a walk. An error counts only if there is no artifact.
 func sameArtifact(a, b store.Fetched) bool {
-	if a.Artifact == nil || b.Artifact == nil {
-		return a.Artifact == b.Artifact && a.Error == b.Error
-	}
-	return *a.Artifact == *b.Artifact
+	return a.Artifact.Equal(b.Artifact) && (a.Artifact != nil || a.Error == b.Error)
 }
 
 // noteHub marks the hub's own graph, and the graphs that depend on the object, if the object changed.

@@ -176,7 +176,7 @@ func (p *Planner) policyOf(ctx context.Context, w *walked, e store.Entry) bundle
 	if w.isSuspended(w.keyOf(e.Name), p.hub) {
 		return bundle.Orphan
 	}
-	app, err := p.application(ctx, e.Digest)
+	app, err := store.ReadApplication(ctx, p.store.Blobs(), e.Digest)
 	if err != nil {
 		return bundle.MirrorPrune // the spoke remembers the policy that it applied
 	}

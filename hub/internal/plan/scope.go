@@ -220,20 +220,11 @@ func (p *Planner) planned(ctx context.Context, w *walked, d manifest.Digest) (*b
 	if app, ok := w.planned[d]; ok {
 		return app, nil
 	}
-	app, err := p.application(ctx, d)
+	app, err := store.ReadApplication(ctx, p.store.Blobs(), d)
 	if err == nil {
 		w.planned[d] = app
 	}
 	return app, err
-}
-
-// application reads an Application from the store.
-func (p *Planner) application(ctx context.Context, d manifest.Digest) (app *bundle.Application, err error) {
-	data, err := p.store.Blobs().Get(ctx, d)
-	if err != nil {
-		return nil, err
-	}
-	return bundle.DecodeApplication(data)
 }
 
 // last returns the revision that a renderable was rendered from last, and the reason if its last rendering failed.

@@ -38,6 +38,16 @@ type Blobs interface {
 	Sweep(ctx context.Context, keep func(manifest.Digest) bool) (int, error)
 }
 
+// ReadApplication returns the Application with the digest. The errors are those of Blobs.Get and of
+// bundle.DecodeApplication.
+func ReadApplication(ctx context.Context, b Blobs, d manifest.Digest) (*bundle.Application, error) {
+	data, err := b.Get(ctx, d)
+	if err != nil {
+		return nil, err
+	}
+	return bundle.DecodeApplication(data)
+}
+
 // Blobs returns the store's blobs.
 func (s *Store) Blobs() Blobs { return &s.blobs }
 
