@@ -9,8 +9,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-
-	"github.com/navefleet/nave/shared/telemetry"
 )
 
 // process is one confined process. One goroutine at a time uses it.
@@ -144,5 +142,6 @@ func (w *words) String() string {
 			return mark + line
 		}
 	}
-	return telemetry.Line(text, shownSize)
+	line := strings.Join(strings.Fields(text), " ")
+	return line[:min(len(line), shownSize)]
 }
