@@ -16,39 +16,86 @@ import (
 )
 
 // resolve computes the hash of every delta, beginning with those whose base is a whole object. No chain of deltas may
-// be longer than maxDeltaChain, in whatever order and of whatever kind they are.
+// be longer than maxDeltaChain, in whatever order and of whatever kind they are. The bases of a thin pack that are not
+// in the pack are read from the cache.
 func (c *contents) resolve(content *pack) error {
-	byOffset, byHash := map[int64][]int{}, map[plumbing.Hash][]int{} // deltas, by their base
-	var next []int                                                   // objects whose deltas can be resolved now
+	r := &resolving{contents: c, content: content, byOffset: map[int64][]int{}, byHash: map[plumbing.Hash][]int{},
+		depth: make([]int16, len(c.items)), left: len(c.items)}
+	var whole []int
 	for n, i := range c.items {
 		switch {
 		case !i.delta:
-			next = append(next, n)
+			whole = append(whole, n)
 		case i.baseOffset != 0:
-			byOffset[i.baseOffset] = append(byOffset[i.baseOffset], n)
+			r.byOffset[i.baseOffset] = append(r.byOffset[i.baseOffset], n)
 		default:
-			byHash[i.base] = append(byHash[i.base], n)
+			r.byHash[i.base] = append(r.byHash[i.base], n)
 		}
 	}
-	depth, left := make([]int16, len(c.items)), len(c.items)-len(next)
+	r.left -= len(whole)
+	if err := r.resolveAbove(whole); err != nil {
+		return err
+	}
+	for base, deltas := range r.byHash {
+		if _, here := c.offsets[base]; here || !content.hasOutside(base) {
+			continue
+		}
+		c.thin = true
+		delete(r.byHash, base) // the pack may also have the object
+		if err := r.identifyAll(deltas, 1); err != nil {
+			return err
+		}
+		if err := r.resolveAbove(deltas); err != nil {
+			return err
+		}
+	}
+	if r.left == 0 {
+		return nil
+	}
+	err := fmt.Errorf("%w: the pack has %d deltas without the object that they change", source.ErrProtocol, r.left)
+	if content.outside.objects != nil { // the object may be one that the cache has lost
+		err = fmt.Errorf("%w: %w", errCache, err)
+	}
+	return err
+}
+
+// resolving is the state of resolve.
+type resolving struct {
+	*contents
+	content  *pack
+	byOffset map[int64][]int         // deltas, by the offset of their base
+	byHash   map[plumbing.Hash][]int // deltas, by the hash of their base
+	depth    []int16                 // of each item: how many deltas are below it
+	left     int                     // deltas without a hash
+}
+
+// resolveAbove resolves the deltas on some items, and the deltas on those.
+func (r *resolving) resolveAbove(next []int) error {
 	for len(next) > 0 {
 		n := next[len(next)-1]
 		next = next[:len(next)-1]
-		base := c.items[n]
-		made := slices.Concat(byOffset[base.offset], byHash[base.hash])
-		for _, child := range made {
-			if depth[child] = depth[n] + 1; depth[child] > maxDeltaChain {
-				return fmt.Errorf("%w: the pack has a chain of more than %d deltas", artifact.ErrLimit, maxDeltaChain)
-			}
-			if err := c.identify(&c.items[child], content); err != nil {
-				return err
-			}
+		base := r.items[n]
+		made := slices.Concat(r.byOffset[base.offset], r.byHash[base.hash])
+		if err := r.identifyAll(made, r.depth[n]+1); err != nil {
+			return err
 		}
-		next, left = append(next, made...), left-len(made)
+		next = append(next, made...)
 	}
-	if left > 0 {
-		return fmt.Errorf("%w: the pack has %d deltas without the object that they change", source.ErrProtocol, left)
+	return nil
+}
+
+// identifyAll sets the hashes of deltas whose base is known.
+func (r *resolving) identifyAll(deltas []int, depth int16) error {
+	if len(deltas) > 0 && depth > maxDeltaChain {
+		return fmt.Errorf("%w: the pack has a chain of more than %d deltas", artifact.ErrLimit, maxDeltaChain)
 	}
+	for _, n := range deltas {
+		r.depth[n] = depth
+		if err := r.identify(&r.items[n], r.content); err != nil {
+			return err
+		}
+	}
+	r.left -= len(deltas)
 	return nil
 }
 
@@ -78,10 +125,40 @@ type pack struct {
 	scanner *packfile.Scanner
 	find    func(plumbing.Hash) (offset int64, ok bool)
 	recent  *recent
+	outside outside
+}
+
+// outside has the objects outside of a pack that deltas of a thin pack may change.
+type outside struct {
+	objects *objects // nil: the pack is not thin
+	id      plumbing.Hash
+	kind    plumbing.ObjectType
+	text    []byte // of id, the object that was read last
 }
 
 func newPack(file io.ReadSeeker, find func(plumbing.Hash) (int64, bool), recent *recent) *pack {
-	return &pack{packfile.NewScanner(file), find, recent}
+	return &pack{scanner: packfile.NewScanner(file), find: find, recent: recent}
+}
+
+// hasOutside reports whether the cache has an object that deltas of the pack may change.
+func (p *pack) hasOutside(id plumbing.Hash) bool {
+	return p.outside.objects != nil && p.outside.objects.has(id)
+}
+
+// readOutside returns the kind and content of an object outside of the pack.
+func (p *pack) readOutside(id plumbing.Hash) (plumbing.ObjectType, []byte, error) {
+	if !p.hasOutside(id) {
+		return 0, nil, fmt.Errorf("%w: %s", errNoBase, id)
+	}
+	o := &p.outside
+	if o.text == nil || o.id != id {
+		kind, text, err := o.objects.get(id)
+		if err != nil {
+			return 0, nil, fmt.Errorf("%w: %s: %w", errCache, id, err)
+		}
+		o.id, o.kind, o.text = id, kind, text
+	}
+	return o.kind, o.text, nil
 }
 
 // errNoBase says that the base of a delta is not in its pack.
@@ -124,9 +201,10 @@ func (p *pack) root(offset int64) (kind plumbing.ObjectType, text []byte, deltas
 		}
 		deltas = append(deltas, offset)
 		if offset = h.OffsetReference; h.Type == plumbing.REFDeltaObject {
-			var ok bool
-			if offset, ok = p.find(h.Reference); !ok {
-				return 0, nil, nil, fmt.Errorf("%w: %s", errNoBase, h.Reference)
+			var here bool
+			if offset, here = p.find(h.Reference); !here {
+				kind, text, err = p.readOutside(h.Reference)
+				return kind, text, deltas, err
 			}
 		}
 	}

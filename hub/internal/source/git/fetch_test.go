@@ -291,6 +291,14 @@ func TestFetch_commits(t *testing.T) {
 		last = w.fetch(w.main(), &last)
 		w.fetcher.holds(t, last, tree)
 	}
+	id := filepath.Base(filepath.Dir(filepath.Dir(last.Dir)))
+	text, err := os.ReadFile(filepath.Join(w.dir, "cache", id, "state"))
+	w.do(err)
+	var state struct{ Packs, Loose int }
+	w.do(json.Unmarshal(text, &state))
+	if want := 8 * 4; state.Packs != 1 || state.Loose != want { // a commit, the root, a folder and a file each
+		t.Errorf("%d packs and %d loose objects were transferred, want 1 and %d", state.Packs, state.Loose, want)
+	}
 }
 
 // A shallow cache must not make the server leave out what only the missing history has.

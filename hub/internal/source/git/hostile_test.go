@@ -339,6 +339,35 @@ func TestPackedObjects(t *testing.T) {
 	}
 }
 
+// TestThinPack has deltas of objects that only the cache has. A pack whose deltas lead back to themselves by way of such
+// an object is refused.
+func TestThinPack(t *testing.T) {
+	r := repositoryOf(t)
+	r.state.Tips = []tip{{}}
+	base := r.mustPut(t, plumbing.BlobObject, []byte("base"))
+	delta := func(on plumbing.Hash, size byte, text string) packObject { // replaces the content
+		content := append([]byte{size, byte(len(text)), byte(len(text))}, text...)
+		return packObject{kind: 7, claimed: uint64(len(content)), extra: on[:], content: content}
+	}
+	first := plumbing.ComputeHash(plumbing.BlobObject, []byte("first"))
+	installIn(t, r, packOf(2, delta(base, 4, "first"), delta(first, 5, "second")), DefaultLimits)
+	for _, want := range []string{"base", "first", "second"} {
+		id := plumbing.ComputeHash(plumbing.BlobObject, []byte(want))
+		if got, err := r.read(t.Context(), plumbing.BlobObject, id, 10); err != nil || string(got) != want {
+			t.Errorf("%s is %q, %v", want, got, err)
+		}
+	}
+	if r.state.Packs != 0 || r.state.Loose != 2 {
+		t.Errorf("%d packs and %d loose objects, want 2 loose objects", r.state.Packs, r.state.Loose)
+	}
+	other := plumbing.ComputeHash(plumbing.BlobObject, []byte("other"))
+	limits := DefaultLimits
+	limits.File = 100 // nothing is kept in memory, so that every chain is followed
+	if err := installTo(t, t.Context(), r, packOf(2, delta(base, 4, "other"), delta(other, 5, "base")), limits); err == nil {
+		t.Error("a pack that leads back to itself was installed")
+	}
+}
+
 // TestCacheDisk holds what a cache counts against what is on disk, for packs that inflate a thousandfold.
 func TestCacheDisk(t *testing.T) {
 	limits := DefaultLimits

@@ -18,7 +18,7 @@ import (
 )
 
 const (
-	fewObjects    = 200      // up to so many objects become loose objects; more stay a pack
+	fewObjects    = 200      // up to so many objects become loose objects; more stay a pack, unless it is thin
 	fewBytes      = 16 << 20 // up to so many inflated bytes become loose objects, which are not compressed
 	maxDeltaChain = 250      // git's own packs have 50
 )
@@ -38,10 +38,13 @@ func (r *repository) install(ctx context.Context, file *os.File, n int64, limits
 		return err
 	}
 	content := newPack(untilDone{ctx, file}, c.find, newRecent(limits.File))
+	if r.mayBeThin() {
+		content.outside.objects = r.objects
+	}
 	if err := c.resolve(content); err != nil {
 		return err
 	}
-	if len(c.items) <= fewObjects && c.total <= fewBytes {
+	if c.thin || len(c.items) <= fewObjects && c.total <= fewBytes {
 		return r.unpack(c, content)
 	}
 	return r.adopt(c, file, n)
@@ -53,6 +56,7 @@ type contents struct {
 	checksum plumbing.Hash
 	total    int64 // inflated bytes of the objects and deltas
 	offsets  map[plumbing.Hash]int64
+	thin     bool // some deltas change objects that are not in the pack
 }
 
 // item is one object of a pack.

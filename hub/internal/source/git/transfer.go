@@ -66,6 +66,9 @@ func (r *repository) request(server *capability.List, wants []candidate, history
 		return request // a search of the whole history is rare, so it starts from an empty cache
 	}
 	request.Depth = packp.DepthCommits(1)
+	if r.mayBeThin() {
+		supported(capability.ThinPack) // without it, git sends the whole tree of a shallow commit
+	}
 	for _, t := range r.state.Tips {
 		commit := plumbing.NewHash(t.Commit)
 		request.Haves = append(request.Haves, commit)
@@ -75,6 +78,9 @@ func (r *repository) request(server *capability.List, wants []candidate, history
 	}
 	return request
 }
+
+// mayBeThin reports whether deltas of the next pack may change objects that only the cache has.
+func (r *repository) mayBeThin() bool { return len(r.state.Tips) > 0 }
 
 // packStream returns the pack without the frames of the protocol.
 func packStream(response io.Reader, request *packp.UploadPackRequest) io.Reader {
