@@ -60,12 +60,30 @@ type Request struct {
 type Result struct {
 	// Objects are in the order in which they are applied, with placeholders in place of sealed values.
 	Objects []*manifest.Object
+	// Encoded has the canonical JSON of the objects, in place of Objects, if another process has rendered them. They are
+	// not checked.
+	Encoded [][]byte
 	// Sealed are the encrypted files whose placeholders occur in Objects, by path.
 	Sealed []SealedFile
 	// Substitution is the part of the substitution that the spoke does; nil: there is none.
 	Substitution *bundle.Substitution
 	// Reads are the facts that the render read from the tree.
 	Reads Reads
+}
+
+// Encode returns the canonical JSON of the objects.
+func (r *Result) Encode() ([][]byte, error) {
+	if r.Encoded != nil {
+		return r.Encoded, nil
+	}
+	encoded := make([][]byte, len(r.Objects))
+	for i, o := range r.Objects {
+		var err error
+		if encoded[i], err = manifest.Canonical(o); err != nil {
+			return nil, err
+		}
+	}
+	return encoded, nil
 }
 
 // SealedFile is a file as it was committed, still encrypted, and the placeholders of its values.

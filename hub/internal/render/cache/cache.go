@@ -14,7 +14,9 @@ import (
 
 	"github.com/navefleet/nave/hub/internal/artifact"
 	"github.com/navefleet/nave/hub/internal/confine"
+	"github.com/navefleet/nave/hub/internal/lru"
 	"github.com/navefleet/nave/hub/internal/render"
+	"github.com/navefleet/nave/hub/internal/render/tree"
 	"github.com/navefleet/nave/hub/internal/store"
 	"github.com/navefleet/nave/shared/manifest"
 )
@@ -45,10 +47,15 @@ type Cache struct {
 	metrics   *metrics
 	salt      []byte
 	slots     chan struct{} // one for each render that may run at a time
+	admitted  *admissions
+
+	differences *lru.Cache[[2]manifest.Digest, difference]
+	comparing   sync.Mutex // held while a difference is found, so that it is found once
 
 	mu      sync.Mutex
 	flights map[flightKey]*flight
-	clock   uint64 // counts calls of Render, for flight.used
+	newest  map[string]manifest.Digest // the artifact of the last Rendering of each row
+	clock   uint64                     // counts calls of Render, for flight.used
 	weight  int
 }
 
@@ -73,6 +80,8 @@ func New(c Config) *Cache {
 		store: c.Store, artifacts: c.Artifacts, renderer: c.Renderer, metrics: newMetrics(c.Metrics),
 		salt:  Salt(c.Store.Epoch()),
 		slots: make(chan struct{}, max(2, runtime.GOMAXPROCS(0))), flights: map[flightKey]*flight{},
+		newest: map[string]manifest.Digest{}, differences: lru.New[[2]manifest.Digest, difference](maxDifferences),
+		admitted: newAdmissions(),
 	}
 }
 
@@ -102,7 +111,7 @@ func (c *Cache) Render(ctx context.Context, renderer string, spec json.RawMessag
 			return nil, ctx.Err()
 		}
 	}
-	f.result, f.err = c.answer(ctx, key, render.Request{
+	f.result, f.err = c.answer(ctx, key, a, render.Request{
 		Renderer: renderer, Spec: spec, Root: c.artifacts.Path(*a), Salt: c.salt,
 	})
 	c.leave(key, f)
@@ -146,6 +155,9 @@ func (c *Cache) leave(key flightKey, f *flight) {
 		delete(c.flights, key)
 		return
 	}
+	if f.result != nil {
+		c.newest[key.row] = key.artifact
+	}
 	c.weight += f.weight()
 	c.shrink()
 }
@@ -171,8 +183,7 @@ func (c *Cache) shrink() {
 		if found == nil {
 			return
 		}
-		delete(c.flights, oldest)
-		c.weight -= found.weight()
+		c.drop(oldest, found)
 	}
 }
 
@@ -193,8 +204,7 @@ func (c *Cache) Forget(r *Rendering) {
 	defer c.mu.Unlock()
 	key := flightKey{r.row, r.artifact}
 	if f, ok := c.flights[key]; ok && f.result == r {
-		delete(c.flights, key)
-		c.weight -= f.weight()
+		c.drop(key, f)
 	}
 }
 
@@ -214,21 +224,36 @@ func (c *Cache) Stored(renders map[*Rendering]bool) {
 	defer c.mu.Unlock()
 	for key, f := range c.flights {
 		if f.forgettable() && f.result != nil && evicted[flightKey{key.row, f.result.variant.Artifact}] {
-			delete(c.flights, key)
-			c.weight -= f.weight()
+			c.drop(key, f)
 		}
 	}
 }
 
-// answer reads the render from the store. If the store does not have it, answer renders.
-func (c *Cache) answer(ctx context.Context, key flightKey, req render.Request) (*Rendering, error) {
+// drop forgets a finished flight.
+func (c *Cache) drop(key flightKey, f *flight) {
+	delete(c.flights, key)
+	if c.newest[key.row] == key.artifact {
+		delete(c.newest, key.row)
+	}
+	c.weight -= f.weight()
+}
+
+// answer takes the render from the one of an earlier tree, or reads it from the store, or else renders.
+func (c *Cache) answer(ctx context.Context, key flightKey, a *artifact.Artifact, req render.Request) (*Rendering,
+	error) {
 	select {
 	case c.slots <- struct{}{}:
 		defer func() { <-c.slots }()
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	stored, err := c.lookup(ctx, key, req.Root)
+	probe := tree.NewProbe(req.Root)
+	defer probe.Close()
+	if same := c.sameAsNewest(key, a, probe); same != nil {
+		c.metrics.answers.WithLabelValues("memory").Inc()
+		return same, nil
+	}
+	stored, err := c.lookup(ctx, key, probe)
 	if err != nil {
 		return nil, passingError{err}
 	}
@@ -244,7 +269,7 @@ func (c *Cache) answer(ctx context.Context, key flightKey, req render.Request) (
 		return nil, err
 	}
 	c.metrics.answers.WithLabelValues("render").Inc()
-	return newRendering(key, result)
+	return newRendering(key, result, c.admitted)
 }
 
 // passingError is a failure that does not depend on the tree.

@@ -10,7 +10,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/render"
 	"github.com/navefleet/nave/hub/internal/store"
 	"github.com/navefleet/nave/shared/bundle"
@@ -20,20 +19,24 @@ import (
 // ErrSwept: the sweep took a render from the store between its use and the commit.
 var ErrSwept = errors.New("swept meanwhile")
 
-// Rendering is one render in memory: its variant, as the store keeps it, and its objects that extend the graph. It is
-// shared, and safe for concurrent use.
+// Rendering is one render in memory. It is shared, and safe for concurrent use.
 type Rendering struct {
 	row      string
 	artifact manifest.Digest
-	variant  variant
-	known    []*manifest.Object // the objects of variant.Graph
-
-	views sync.Map // *view by the key of View
+	*content
 
 	mu      sync.Mutex
 	fresh   bool              // not in the store yet
 	blobs   [][]byte          // to be stored, while fresh
 	evicted []manifest.Digest // artifacts of the variants that the last putRows deleted
+}
+
+// content is the result of a render: its variant, as the store keeps it, and its objects that extend the graph. The
+// Renderings of all trees that match the variant's Reads share it.
+type content struct {
+	variant variant
+	known   []*manifest.Object // the objects of variant.Graph
+	views   sync.Map           // *view by the key of View
 }
 
 type view struct {
@@ -43,32 +46,31 @@ type view struct {
 
 // NewRendering returns the Rendering of a result for a caller without a store. See newRendering for the errors.
 func NewRendering(result *render.Result) (*Rendering, error) {
-	return newRendering(flightKey{}, result)
+	return newRendering(flightKey{}, result, newAdmissions())
 }
 
 // newRendering returns the Rendering of a result. If no spoke would accept an object or a file of the result,
 // newRendering returns an error, even if the renderer accepted it: in the store such a result would fail the round of
 // all clusters.
-func newRendering(key flightKey, result *render.Result) (*Rendering, error) {
-	r := &Rendering{row: key.row, artifact: key.artifact, fresh: true}
+func newRendering(key flightKey, result *render.Result, known *admissions) (*Rendering, error) {
+	r := &Rendering{row: key.row, artifact: key.artifact, content: &content{}, fresh: true}
 	r.variant = variant{Artifact: key.artifact, Reads: result.Reads, Substitution: result.Substitution}
-	for i, o := range result.Objects {
-		data, err := manifest.Canonical(o)
+	encoded, err := result.Encode()
+	if err != nil {
+		return nil, err
+	}
+	for i, data := range encoded {
+		o, canonical, err := admit(data, known)
 		if err != nil {
 			return nil, err
 		}
-		if err := bundle.FitsObject(manifest.IDOf(o).String(), data); err != nil {
-			return nil, err
-		}
-		r.blobs = append(r.blobs, data)
-		r.variant.Objects = append(r.variant.Objects, bundle.ObjectReference{
-			ObjectIdentity: identityOf(o), Digest: manifest.DigestOf(data),
-		})
-		if api.Known(o) {
+		r.blobs = append(r.blobs, canonical)
+		r.variant.Objects = append(r.variant.Objects, o.reference)
+		if o.known != nil {
 			r.variant.Graph = append(r.variant.Graph, i)
-			r.known = append(r.known, o)
+			r.known = append(r.known, o.known)
 		}
-		if api.IsFluxComponent(o) {
+		if o.flux {
 			r.variant.Flux = append(r.variant.Flux, i)
 		}
 	}

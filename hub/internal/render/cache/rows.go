@@ -40,9 +40,7 @@ type variant struct {
 
 // lookup returns the render from the store; nil if the store does not have it. lookup reads the index of the variants
 // from the store, and the variants from memory if possible.
-func (c *Cache) lookup(ctx context.Context, key flightKey, root string) (found *Rendering, err error) {
-	probe := tree.NewProbe(root)
-	defer probe.Close()
+func (c *Cache) lookup(ctx context.Context, key flightKey, probe *tree.Probe) (found *Rendering, err error) {
 	err = c.store.View(ctx, func(tx *store.Tx) error {
 		found = nil
 		known, _, err := readIndex(tx, key.row)
@@ -57,7 +55,7 @@ func (c *Cache) lookup(ctx context.Context, key flightKey, root string) (found *
 			if v == nil || artifact != key.artifact && !probe.Unchanged(v.Reads) {
 				continue
 			}
-			found = &Rendering{row: key.row, artifact: key.artifact, variant: *v}
+			found = &Rendering{row: key.row, artifact: key.artifact, content: &content{variant: *v}}
 			return nil
 		}
 		return nil

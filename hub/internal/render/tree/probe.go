@@ -52,6 +52,19 @@ func (p *Probe) Unchanged(r render.Reads) bool {
 	return true
 }
 
+// UnchangedAt is Unchanged for a tree that differs from one of which r holds in these paths at most.
+func (p *Probe) UnchangedAt(r render.Reads, paths map[string]bool) bool {
+	if r.IsZero() || len(r.Links) > 0 || !p.open() {
+		return false
+	}
+	for at := range paths {
+		if fact, ok := r.Facts[at]; ok && !p.tree.holds(at, fact) {
+			return false
+		}
+	}
+	return true
+}
+
 func (p *Probe) open() bool {
 	if p.tree == nil {
 		t, err := Open(context.Background(), p.root, nil)

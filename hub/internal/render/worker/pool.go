@@ -72,7 +72,7 @@ func New(c Config) (*Pool, error) {
 	return &Pool{processes}, nil
 }
 
-// Render implements render.Renderer. If a render exceeds the timeout or a limit, its worker ends, and the error is one
+// Render implements render.Renderer. The result has Encoded in place of Objects. If a render exceeds the timeout or a limit, its worker ends, and the error is one
 // of package confine. If ctx ends, the worker is killed.
 func (p *Pool) Render(ctx context.Context, req render.Request) (*render.Result, error) {
 	if req.Exclude != nil {

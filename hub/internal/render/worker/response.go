@@ -1,59 +1,72 @@
 package worker
 
 import (
+	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
-
-	utiljson "k8s.io/apimachinery/pkg/util/json"
 
 	"github.com/navefleet/nave/hub/internal/render"
 	"github.com/navefleet/nave/shared/bundle"
-	"github.com/navefleet/nave/shared/manifest"
 )
 
-// response is the result of a render on the wire.
-type response struct {
-	Objects      []json.RawMessage    `json:"objects,omitempty"`
+// header is the first part of a response: the length of its JSON as a uvarint, and the JSON. The objects follow it, one
+// after the other, so that the hub need not parse those that it knows.
+type header struct {
+	Sizes        []int                `json:"sizes,omitempty"` // bytes of each object
 	Sealed       []render.SealedFile  `json:"sealed,omitempty"`
 	Substitution *bundle.Substitution `json:"substitution,omitempty"`
 	Reads        render.Reads         `json:"reads"`
 }
 
+var errResponse = errors.New("render worker: malformed response")
+
 // encode returns the bytes of a result.
 func encode(result *render.Result) ([]byte, error) {
-	r := &response{
-		Objects: make([]json.RawMessage, len(result.Objects)), Sealed: result.Sealed, Substitution: result.Substitution,
-		Reads: result.Reads,
+	objects, err := result.Encode()
+	if err != nil {
+		return nil, err
 	}
-	for i, o := range result.Objects {
-		data, err := manifest.Canonical(o)
-		if err != nil {
-			return nil, err
-		}
-		r.Objects[i] = data
+	h := header{Sealed: result.Sealed, Substitution: result.Substitution, Reads: result.Reads}
+	total := 0
+	for _, data := range objects {
+		h.Sizes = append(h.Sizes, len(data))
+		total += len(data)
 	}
-	data, err := json.Marshal(r)
+	text, err := json.Marshal(h)
 	if err != nil {
 		return nil, fmt.Errorf("encode response: %w", err)
 	}
-	return data, nil
+	out := make([]byte, 0, binary.MaxVarintLen64+len(text)+total)
+	out = append(binary.AppendUvarint(out, uint64(len(text))), text...)
+	for _, data := range objects {
+		out = append(out, data...)
+	}
+	return out, nil
 }
 
-// decode returns the result that encode encoded.
+// decode returns the result that encode encoded, with Encoded in place of Objects.
 func decode(answer []byte) (*render.Result, error) {
-	var r response
-	if err := json.Unmarshal(answer, &r); err != nil {
-		return nil, fmt.Errorf("render worker: decode response: %w", err)
+	size, n := binary.Uvarint(answer)
+	if n <= 0 || size > uint64(len(answer)-n) {
+		return nil, errResponse
+	}
+	text, rest := answer[n:n+int(size)], answer[n+int(size):]
+	var h header
+	if err := json.Unmarshal(text, &h); err != nil {
+		return nil, fmt.Errorf("%w: %w", errResponse, err)
 	}
 	result := &render.Result{
-		Objects: make([]*manifest.Object, len(r.Objects)), Sealed: r.Sealed, Substitution: r.Substitution, Reads: r.Reads,
+		Encoded: make([][]byte, len(h.Sizes)), Sealed: h.Sealed, Substitution: h.Substitution, Reads: h.Reads,
 	}
-	for i, data := range r.Objects {
-		var fields map[string]any
-		if err := utiljson.Unmarshal(data, &fields); err != nil {
-			return nil, fmt.Errorf("render worker: object %d: %w", i, err)
+	for i, size := range h.Sizes {
+		if size < 0 || size > len(rest) {
+			return nil, fmt.Errorf("%w: object %d", errResponse, i)
 		}
-		result.Objects[i] = &manifest.Object{Object: fields}
+		result.Encoded[i], rest = rest[:size:size], rest[size:]
+	}
+	if len(rest) > 0 {
+		return nil, fmt.Errorf("%w: %d bytes after the objects", errResponse, len(rest))
 	}
 	return result, nil
 }
