@@ -72,8 +72,8 @@ func New(c Config) (*Pool, error) {
 	return &Pool{processes}, nil
 }
 
-// Render implements render.Renderer. The result has Encoded in place of Objects. If a render exceeds the timeout or a limit, its worker ends, and the error is one
-// of package confine. If ctx ends, the worker is killed.
+// Render implements render.Renderer. The result has Encoded in place of Objects. If a render exceeds the timeout or a
+// limit, its worker ends, and the error is one of package confine. If ctx ends, the worker is killed.
 func (p *Pool) Render(ctx context.Context, req render.Request) (*render.Result, error) {
 	if req.Exclude != nil {
 		return nil, errors.New("render: Exclude cannot be sent to a worker")

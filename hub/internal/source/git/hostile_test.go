@@ -339,8 +339,8 @@ func TestPackedObjects(t *testing.T) {
 	}
 }
 
-// TestThinPack has deltas of objects that only the cache has. A pack whose deltas lead back to themselves by way of such
-// an object is refused.
+// TestThinPack has deltas of objects that only the cache has. A pack whose deltas lead back to themselves by way of
+// such an object is refused.
 func TestThinPack(t *testing.T) {
 	r := repositoryOf(t)
 	r.state.Tips = []tip{{}}
