@@ -78,7 +78,7 @@ func (w *walked) compile(apps *compiler) (again bool) {
 	for _, app := range w.graph.Applications {
 		c, err := w.compileOne(app, apps)
 		if err != nil {
-			again = again || w.tooLarge[app.Key] == nil // if it is held already, another walk does not help
+			again = again || w.tooLarge[app.Key] == nil // if it is kept already, another walk does not help
 			w.tooLarge[app.Key] = err
 			continue
 		}
@@ -89,7 +89,7 @@ func (w *walked) compile(apps *compiler) (again bool) {
 
 func (w *walked) compileOne(app graph.Application, apps *compiler) (compiled, error) {
 	fleet, _ := api.FleetAbove(app.Key, func(k api.Key) *api.Key { return w.graph.Nodes[k].GivenBy() })
-	c := compiled{key: app.Key, entry: store.EntryOf(fleet.Name, app.Held)}
+	c := compiled{key: app.Key, entry: store.EntryOf(fleet.Name, app.Last)}
 	if app.Rendered != nil {
 		e := apps.encode(app, w.readyExpressions(app))
 		if e.err != nil {

@@ -43,7 +43,7 @@ func (p *Planner) handovers(ctx context.Context, w *walked) (all []bundle.Handov
 // idsOf returns the objects of an Application of the walk; none if it is held and cannot be read.
 func (p *Planner) idsOf(ctx context.Context, w *walked, app graph.Application) (ids []manifest.ID) {
 	if app.Rendered == nil {
-		ids, _ = p.contents(ctx, w, app.Held.Digest) // as package graph does
+		ids, _ = p.contents(ctx, w, app.Last.Digest) // as package graph does
 		return ids
 	}
 	for _, o := range app.Rendered.Payload {

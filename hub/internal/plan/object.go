@@ -42,11 +42,11 @@ func (p *Planner) reference(ctx context.Context, w *walked, app graph.Applicatio
 	if app.Rendered != nil {
 		all = app.Rendered.Payload
 	} else {
-		held, err := p.planned(ctx, w, app.Held.Digest)
+		last, err := p.planned(ctx, w, app.Last.Digest)
 		if err != nil {
 			return found, err
 		}
-		all = held.Objects
+		all = last.Objects
 	}
 	for _, o := range all {
 		if o.ID() == id {

@@ -50,9 +50,9 @@ func (p *Publisher) sweep(ctx context.Context) error {
 // mark deletes the renders that were unused for renderKeep, and returns the digests that the other rows name. Only the
 // deletion delays other writers. A row that is written after the View names blobs that were put after the previous
 // sweep, blobs that rows of the View name, or blobs of a render that is used again; forget reaches the last ones.
-func (p *Publisher) mark(ctx context.Context) (r *reach, err error) {
+func (p *Publisher) mark(ctx context.Context) (r *reachable, err error) {
 	err = p.Store.View(ctx, func(tx *store.Tx) error {
-		r = newReach(p.Now())
+		r = newReachable(p.Now())
 		return errors.Join(r.renders(tx), r.plans(tx), r.bundles(tx, p.open), r.reported(tx))
 	})
 	if err == nil {
@@ -70,7 +70,7 @@ func (p *Publisher) mark(ctx context.Context) (r *reach, err error) {
 }
 
 // repair asks the planner for the Applications that cannot be read, and deletes those that are damaged.
-func (p *Publisher) repair(ctx context.Context, r *reach) error {
+func (p *Publisher) repair(ctx context.Context, r *reachable) error {
 	var damaged []manifest.Digest
 	for d, cause := range r.unread {
 		p.Log.WarnContext(ctx, "an application cannot be read; it will be made again, and no blob is deleted meanwhile",
@@ -96,8 +96,8 @@ func (p *Publisher) repair(ctx context.Context, r *reach) error {
 	})
 }
 
-// reach collects the blobs that rows of the store need.
-type reach struct {
+// reachable collects the blobs that rows of the store need.
+type reachable struct {
 	now      time.Time
 	unused   []string // renders that were unused for renderKeep
 	reached  map[manifest.Digest]bool
@@ -109,8 +109,8 @@ type reach struct {
 	healthy  []manifest.Digest                   // Applications that were last healthy on a cluster
 }
 
-func newReach(now time.Time) *reach {
-	return &reach{
+func newReachable(now time.Time) *reachable {
+	return &reachable{
 		now: now, reached: map[manifest.Digest]bool{}, entries: map[string][]bundle.Entry{}, unsigned: map[string]error{},
 		read: map[manifest.Digest]bool{}, unread: map[manifest.Digest]error{},
 		needed: map[string]map[manifest.Digest]bool{},
@@ -118,7 +118,7 @@ func newReach(now time.Time) *reach {
 }
 
 // needers returns the names of the clusters that need an Application, sorted.
-func (r *reach) needers(d manifest.Digest) (clusters []string) {
+func (r *reachable) needers(d manifest.Digest) (clusters []string) {
 	for cluster, needed := range r.needed {
 		if needed[d] {
 			clusters = append(clusters, cluster)
@@ -129,7 +129,7 @@ func (r *reach) needers(d manifest.Digest) (clusters []string) {
 }
 
 // renders reaches the digests that the renders in use name, and notes the other renders.
-func (r *reach) renders(tx *store.Tx) error {
+func (r *reachable) renders(tx *store.Tx) error {
 	return store.Renders.Scan(tx, "", func(key string, row store.Render) error {
 		if r.isUnused(row) {
 			r.unused = append(r.unused, key)
@@ -139,11 +139,11 @@ func (r *reach) renders(tx *store.Tx) error {
 	})
 }
 
-func (r *reach) isUnused(row store.Render) bool { return r.now.Sub(row.UsedAt) >= renderKeep }
+func (r *reachable) isUnused(row store.Render) bool { return r.now.Sub(row.UsedAt) >= renderKeep }
 
 // forget deletes the renders that are still unused. The planner marks a render as used in the transaction that relies
 // on its blobs; such a render stays, and forget reaches the digests that it names.
-func (r *reach) forget(tx *store.Tx) error {
+func (r *reachable) forget(tx *store.Tx) error {
 	for _, key := range r.unused {
 		row, ok, err := store.Renders.Get(tx, key)
 		switch {
@@ -162,7 +162,7 @@ func (r *reach) forget(tx *store.Tx) error {
 
 // named reaches every digest in a JSON value. The format of a render belongs to package render/cache; named relies
 // only on blobs being named by their digests. If a digest names no blob, it is ignored.
-func (r *reach) named(value json.RawMessage) error {
+func (r *reachable) named(value json.RawMessage) error {
 	tokens := json.NewDecoder(bytes.NewReader(value))
 	for {
 		token, err := tokens.Token()
@@ -180,7 +180,7 @@ func (r *reach) named(value json.RawMessage) error {
 }
 
 // plans reaches the Applications of plans and releases. A release that a rollout holds may be older than the plan.
-func (r *reach) plans(tx *store.Tx) error {
+func (r *reachable) plans(tx *store.Tx) error {
 	err := store.Plans.Scan(tx, "", func(cluster string, row store.Plan) error {
 		return r.add(cluster, row.Applications)
 	})
@@ -189,13 +189,13 @@ func (r *reach) plans(tx *store.Tx) error {
 	}))
 }
 
-func (r *reach) add(cluster string, entries []store.Entry) error {
+func (r *reachable) add(cluster string, entries []store.Entry) error {
 	r.entries[cluster] = append(r.entries[cluster], store.BundleEntries(entries)...)
 	return nil
 }
 
 // bundles reaches the Applications of bundles, which spokes may still fetch.
-func (r *reach) bundles(tx *store.Tx, open func(envelope []byte) (*bundle.Bundle, error)) error {
+func (r *reachable) bundles(tx *store.Tx, open func(envelope []byte) (*bundle.Bundle, error)) error {
 	return store.SignedBundles.Scan(tx, "", func(cluster string, d store.SignedBundle) error {
 		b, err := open(d.Envelope)
 		if err != nil {
@@ -208,7 +208,7 @@ func (r *reach) bundles(tx *store.Tx, open func(envelope []byte) (*bundle.Bundle
 }
 
 // reported reaches the blobs of spokes' reports: their capabilities, and the Applications that were last healthy.
-func (r *reach) reported(tx *store.Tx) error {
+func (r *reachable) reported(tx *store.Tx) error {
 	err := store.Spokes.Scan(tx, "", func(_ string, row store.Spoke) error {
 		r.reached[row.Capabilities] = true
 		return nil
@@ -223,7 +223,7 @@ func (r *reach) reported(tx *store.Tx) error {
 
 // applications reaches the Applications of all clusters and the blobs that they name. If an Application that was last
 // healthy cannot be read and no cluster should run it, applications ignores it.
-func (r *reach) applications(ctx context.Context, blobs store.Blobs) error {
+func (r *reachable) applications(ctx context.Context, blobs store.Blobs) error {
 	for cluster, entries := range r.entries {
 		for _, e := range entries {
 			if err := r.application(ctx, blobs, e); err != nil {
@@ -252,7 +252,7 @@ func (r *reach) applications(ctx context.Context, blobs store.Blobs) error {
 
 // application reaches an Application and the blobs that it names, or notes that it cannot be read. The error is that
 // of the store.
-func (r *reach) application(ctx context.Context, blobs store.Blobs, e bundle.Entry) error {
+func (r *reachable) application(ctx context.Context, blobs store.Blobs, e bundle.Entry) error {
 	if r.read[e.Digest] {
 		return nil
 	}

@@ -127,7 +127,7 @@ func TestSweepUsedAgain(t *testing.T) {
 	b.update(func(tx *store.Tx) error {
 		return putRenders(tx, map[string]store.Render{"used": {Value: naming(used)}, "unused": {Value: naming(unused)}})
 	})
-	r := newReach(b.now)
+	r := newReachable(b.now)
 	b.must(b.Store.View(t.Context(), r.renders))
 	b.update(func(tx *store.Tx) error {
 		return putRenders(tx, map[string]store.Render{"used": {Value: naming(used), UsedAt: b.now}})

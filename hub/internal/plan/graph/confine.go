@@ -118,7 +118,7 @@ func (p *pass) bar(key api.Key, r *api.Renderable) error {
 	return nil
 }
 
-// rebar sets barred for a held renderable if its spec cannot be decoded or bar returns an error.
+// rebar sets barred for a kept renderable if its spec cannot be decoded or bar returns an error.
 func (p *pass) rebar(key api.Key) {
 	if r, err := p.graph.Nodes[key].Object.Renderable(); err != nil || p.bar(key, r) != nil {
 		p.barred[key] = true

@@ -410,7 +410,7 @@ func TestTenancy(t *testing.T) {
 			{
 				files{"fleet:root": team(asTeam)},
 				[]string{
-					"green/mine held", "green/deep held", `shop/team: its namespace "green" is not allowed`,
+					"green/mine kept", "green/deep kept", `shop/team: its namespace "green" is not allowed`,
 					"green/deep: its service account or allowed namespaces have changed",
 				},
 			},
@@ -438,7 +438,7 @@ func TestTenancy(t *testing.T) {
 			{
 				files{"fleet:root": team(asTeam), "shop:app": "broken"},
 				[]string{
-					"shop/deep as team from shop:deep", "flux-system/out held", "flux-system/further held",
+					"shop/deep as team from shop:deep", "flux-system/out kept", "flux-system/further kept",
 					"flux-system/further: and Kustomization flux-system/out has not given it since", infraStays,
 				},
 			},
@@ -459,7 +459,7 @@ func TestTenancy(t *testing.T) {
 			{
 				files{"fleet:root": team(asTeam)},
 				[]string{
-					"flux-system/out held", "flux-system/further held",
+					"flux-system/out kept", "flux-system/further kept",
 					`shop/team: Kustomization flux-system/out is refused`, infraStays,
 				},
 			},
@@ -532,7 +532,7 @@ func tenancyLines(g *Graph) (lines []string) {
 	for _, app := range g.Applications {
 		name := app.Key.Namespace + "/" + app.Key.Name
 		if app.Rendered == nil {
-			lines = append(lines, name+" held")
+			lines = append(lines, name+" kept")
 			continue
 		}
 		lines = append(lines, fmt.Sprintf("%s as %s from %s", name, cmp.Or(app.ServiceAccount, "-"), app.Revision))
@@ -682,7 +682,7 @@ func confined(t *testing.T, g *Graph) {
 			t.Fatal(err)
 		}
 		if inside := owner.Confined.Inside(owner.Key, r); !inside.Covers(n.Confined) {
-			t.Errorf("%s is held by %+v, what %s gives by %+v", key, n.Confined, owner.Key, inside)
+			t.Errorf("%s is confined by %+v, what %s gives by %+v", key, n.Confined, owner.Key, inside)
 		}
 	}
 	for _, app := range g.Applications {

@@ -12,7 +12,7 @@ import (
 )
 
 // Walk walks the graph. A renderable whose dependencies are not ready keeps its last Application and its last children.
-// That may make another graph, so Walk starts again with these renderables held, until it finds no more of them.
+// That may make another graph, so Walk starts again with these renderables kept, until it finds no more of them.
 func Walk(in Input) *Graph {
 	in.waits, in.expected = map[api.Key]problem{}, map[manifest.ID]api.Key{}
 	for {
@@ -47,7 +47,7 @@ func (p *pass) findWaits() map[api.Key]problem {
 		again = false
 		for _, key := range keys {
 			if _, known := d.found[key]; known || p.graph.Findings[key].Revision == "" {
-				continue // not rendered: it is held in any case
+				continue // not rendered: it is kept in any case
 			}
 			if pr, waits := d.problemOf(key); waits {
 				d.found[key], again = pr, true

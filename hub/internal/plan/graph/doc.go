@@ -10,20 +10,20 @@
 //  2. resolve  find the source of each renderable: in the graph first, then in the hub; for a Fleet's root, in the hub
 //     first; never a source of an owner that may do less (source.go)
 //  3. expand   render those that have a source, one level at a time, and add the objects that they render (expand.go)
-//  4. hold     keep the last objects of those that cannot be rendered now (hold.go)
+//  4. keep     keep the last objects of those that cannot be rendered now (keep.go)
 //  5. orphans  keep objects that their owner stopped rendering and does not prune (leave.go)
 //
 // A renderable that reads ConfigMaps or Secrets (its inputs) waits until the Applications that have them are rendered
 // (input.go). If no more renders are possible and no Application has an input, the input is live: only the cluster has
 // the object.
 //
-// If no pass agrees with itself, the walk starts again from the previous graph and holds the renderables that depend on
+// If no pass agrees with itself, the walk starts again from the previous graph and keeps the renderables that depend on
 // the objects that kept changing (unstable.go). A finding names these objects, and the next walk finds the same.
 //
 // Over the whole graph the walk then
 //
-//  6. overlap  holds an Application that has an object of another Application (overlap.go)
-//  7. depend   holds renderables whose dependencies are not ready, and walks again (depend.go)
+//  6. overlap  keeps back an Application that has an object of another Application (overlap.go)
+//  7. depend   keeps back renderables whose dependencies are not ready, and walks again (depend.go)
 //
 // # Owners
 //

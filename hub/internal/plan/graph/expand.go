@@ -24,7 +24,7 @@ func (p *pass) expand(level []api.Key) {
 	}
 	for i, result := range p.in.Render(works) {
 		if result.Err != nil {
-			p.hold(works[i].Key, result)
+			p.keepFailed(works[i].Key, result)
 		} else {
 			p.absorb(works[i], result)
 		}
@@ -49,7 +49,7 @@ func (p *pass) prepare(key api.Key) (Work, bool) {
 	case errors.As(err, &pr) && pr.reason == condition.Suspended:
 		p.suspend(key)
 	case err != nil:
-		p.hold(key, Result{Reason: cmp.Or(pr.reason, condition.SourceNotReady), Err: err})
+		p.keepFailed(key, Result{Reason: cmp.Or(pr.reason, condition.SourceNotReady), Err: err})
 	}
 	return work, err == nil && !wait
 }
@@ -70,7 +70,7 @@ func (p *pass) work(key api.Key) (work Work, wait bool, err error) {
 		return work, false, problem{condition.Refused, barred.Error()}
 	case isWaiting:
 		return work, false, waits
-	case p.unstable.holds(n):
+	case p.unstable.keeps(n):
 		return work, false, p.unstable.problem()
 	}
 	return p.resolve(key, r)
@@ -158,15 +158,15 @@ func (p *pass) turned(work Work, result Result) bool {
 	return true
 }
 
-// stopTurning holds a renderable that renders itself differently each time. Its node is taken from the last walk, so
-// that the result is the same after each walk.
+// stopTurning keeps back a renderable that renders itself differently each time. Its node is taken from the last walk,
+// so that the result is the same after each walk.
 func (p *pass) stopTurning(node Node, revision string) {
 	if last, was := p.in.Previous[node.Key]; was {
 		node.Object, node.Confined = last.Object, last.Confined
 		p.keep(node)
 		p.rebar(node.Key)
 	}
-	p.hold(node.Key, Result{Revision: revision, Reason: condition.SelfRenderEndless, Err: errors.New("it renders " +
+	p.keepFailed(node.Key, Result{Revision: revision, Reason: condition.SelfRenderEndless, Err: errors.New("it renders " +
 		"itself, and differently each time: let its own file in Git name the path and the source that the file is in")})
 }
 

@@ -46,15 +46,15 @@ type Input struct {
 	// last render failed (empty: it did not). If Last is nil, every suspended renderable counts as ready.
 	Last func(api.Key) (revision, failure string)
 
-	waits    map[api.Key]problem     // renderables that are held because of their dependencies
-	expected map[manifest.ID]api.Key // their objects, as they were rendered before they were held
+	waits    map[api.Key]problem     // renderables that are kept because of their dependencies
+	expected map[manifest.ID]api.Key // their objects, as they were rendered before they were kept
 }
 
 // Root is an object that no renderable of the graph renders.
 type Root struct {
 	Key   api.Key
 	Owner *api.Key // a Fleet; nil: an operator
-	// Object is nil if it is not known now; then the last one is held.
+	// Object is nil if it is not known now; then the last one is kept.
 	Object *api.Object
 	// Err is the reason if Object is nil.
 	Err error
@@ -135,13 +135,13 @@ type Child struct {
 type Application struct {
 	Key        api.Key
 	Renderable *api.Renderable
-	// Rendered is nil if the last Application is held.
+	// Rendered is nil if the last Application is kept.
 	Rendered *Rendered
 	// Inputs are the data that it was rendered with.
 	Inputs    []api.InputData
 	Revision  string
-	Held      bundle.Entry // the last Application, if Rendered is nil
-	Object    *api.Object  // Renderable is its decoded form; nil if the last Application is held
+	Last      bundle.Entry // the last Application, if Rendered is nil
+	Object    *api.Object  // Renderable is its decoded form; nil if the last Application is kept
 	Suspended bool
 	// Itself is the key, without a cluster, under which Rendered.Children has the renderable itself.
 	Itself api.Key

@@ -50,7 +50,7 @@ func (p *pass) guard() bool {
 		n.Held = true
 		p.keep(n)
 		if isRenderable(key) {
-			p.holdApplication(key, false)
+			p.keepApplication(key, false)
 		}
 		if p.decides(key) {
 			p.graph.Findings[key] = Finding{Reason: condition.RemovalHeld, Message: p.holdMessage()}

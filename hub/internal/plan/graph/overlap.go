@@ -9,9 +9,9 @@ import (
 	"github.com/navefleet/nave/shared/manifest"
 )
 
-// overlap holds the Applications that have an object of another Application: two would undo each other's work. The one
-// that is held, or had the object last, keeps the object, else the first by name. The other is held as a whole, because
-// a part of it would differ from Git. overlap returns false if it held none.
+// overlap keeps back the Applications that have an object of another Application: two would undo each other's work. The
+// one that is kept, or had the object last, has the object, else the first by name. The other is kept back as a whole,
+// because a part of it would differ from Git. overlap returns false if there was none.
 func (p *pass) overlap() bool {
 	holders := map[manifest.ID]api.Key{}
 	lost := map[api.Key]bool{}
@@ -32,7 +32,7 @@ func (p *pass) overlap() bool {
 	}
 	for key := range lost {
 		expect(p.graph.Expected, key, p.apps[key])
-		p.holdApplication(key, false)
+		p.keepApplication(key, false)
 	}
 	return len(lost) > 0
 }
@@ -85,7 +85,7 @@ func (p *pass) had(key api.Key, id manifest.ID) bool {
 
 func (p *pass) contents(app *Application) []manifest.ID {
 	if app.Rendered == nil {
-		ids, err := p.in.Contents(app.Held.Digest)
+		ids, err := p.in.Contents(app.Last.Digest)
 		if err != nil {
 			return nil // it cannot be read: its objects are unknown
 		}

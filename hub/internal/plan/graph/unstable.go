@@ -12,14 +12,14 @@ import (
 // unstable are the objects that kept changing in the rounds before this one.
 type unstable struct {
 	keys    map[sightKey]bool // sources and renderables
-	tenants bool              // hold every renderable below a service account
-	all     bool              // hold every renderable
+	tenants bool              // keep every renderable below a service account
+	all     bool              // keep every renderable
 }
 
 func (u unstable) has(key sightKey) bool { return u.keys[key] }
 
-// holds reports whether a renderable is held.
-func (u unstable) holds(n Node) bool {
+// keeps reports whether a renderable stays as it was last.
+func (u unstable) keeps(n Node) bool {
 	return u.all || u.tenants && n.Confined != nil || u.keys[sightKey{object: n.Key}]
 }
 
@@ -33,6 +33,6 @@ func (u unstable) problem() problem {
 	for _, key := range slices.SortedFunc(maps.Keys(objects), api.Key.Compare) {
 		names = append(names, key.Local())
 	}
-	return problem{condition.GraphUnstable, "graph never settles: these objects keep changing each other: " +
+	return problem{condition.GraphUnstable, "these objects keep changing each other without end: " +
 		wording.List(names, len(names), 5) + "; let one of them come from an object that the others do not change"}
 }

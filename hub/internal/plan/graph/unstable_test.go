@@ -37,7 +37,7 @@ func TestUnstable(t *testing.T) {
 }
 
 // TestUnstable_always walks a world in which each pass meets a source that no pass before it met. No list of sources is
-// ever complete, so the last round holds every renderable.
+// ever complete, so the last round keeps every renderable.
 func TestUnstable_always(t *testing.T) {
 	passes := 0
 	in := toy{}.input(nil, nil)

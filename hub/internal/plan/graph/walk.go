@@ -16,9 +16,9 @@ const (
 )
 
 // walk makes passes until one agrees with itself, and finishes the last one. If the passes come to no agreement, walk
-// starts again from the previous graph and holds the renderables that depend on the objects that kept changing. The
-// last round but one holds every renderable below a service account, so that a tenant does not stop others. The last
-// round holds every renderable, which always agrees.
+// starts again from the previous graph and keeps the renderables that depend on the objects that kept changing. The
+// last round but one keeps every renderable below a service account, so that a tenant does not stop others. The last
+// round keeps every renderable, which always agrees.
 func walk(in Input) *pass {
 	u := unstable{keys: map[sightKey]bool{}}
 	for round := 1; ; round++ {
@@ -173,7 +173,7 @@ func (p *pass) addRoot(r Root) {
 		p.claim(claim{owner: *r.Owner, child: Child{Key: r.Key, Object: r.Object}})
 	case mine:
 		p.keep(last)
-		p.hold(r.Key, Result{Reason: condition.TemplateFailed, Err: r.Err})
+		p.keepFailed(r.Key, Result{Reason: condition.TemplateFailed, Err: r.Err})
 	default:
 		p.addBlind(nil) // the name of the root is not known
 	}

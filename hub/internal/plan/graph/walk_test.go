@@ -47,7 +47,7 @@ func reader(name, path, source, dependency, lenience int, input string) *api.Obj
 		annotations = `,"annotations":{"kustomize.toolkit.fluxcd.io/prune":"disabled"}`
 	}
 	dependencies := ""
-	if lenience%4 == 3 { // more dependencies would hold most Kustomizations
+	if lenience%4 == 3 { // more dependencies would keep back most Kustomizations
 		dependencies = fmt.Sprintf(`{"name":"k%d"}`, dependency)
 	}
 	return api.StoredObject(keyOf("Kustomization", fmt.Sprint("k", name)),
@@ -142,7 +142,7 @@ func (w toy) readBy(at int) string {
 
 // toyObject returns a ConfigMap of an Application. Its data is one of three values.
 func toyObject(app Application, id manifest.ID) (*manifest.Object, error) {
-	value := "held"
+	value := "kept"
 	if app.Rendered != nil {
 		for _, o := range app.Rendered.Payload {
 			if o.ID() == id {
@@ -177,7 +177,7 @@ func (w toy) input(last *Graph, contents map[manifest.Digest][]manifest.ID) Inpu
 	}
 	in.Previous = last.Nodes
 	for _, app := range last.Applications {
-		entry := app.Held
+		entry := app.Last
 		if app.Rendered != nil {
 			entry = bundle.Entry{Name: app.Key.Application(),
 				Digest: manifest.DigestOf(fmt.Append(nil, app.Key, app.Rendered.Payload)), Revision: "r"}
@@ -198,7 +198,7 @@ func outline(g *Graph, in Input) map[string]string {
 		lines[key.Path()] = fmt.Sprint(n.Owner, n.Orphaned, n.OrphanOnDelete, string(n.Object.JSON))
 	}
 	for _, app := range g.Applications {
-		digest := app.Held.Digest
+		digest := app.Last.Digest
 		if app.Rendered != nil {
 			digest = manifest.DigestOf(fmt.Append(nil, app.Key, app.Rendered.Payload))
 		}

@@ -7,8 +7,8 @@ import (
 	"github.com/navefleet/nave/shared/condition"
 )
 
-// hold keeps the last Application and objects of a renderable, and notes the reason why it is not rendered.
-func (p *pass) hold(key api.Key, result Result) {
+// keepFailed keeps the last Application and objects of a renderable that cannot be rendered now, and notes the reason.
+func (p *pass) keepFailed(key api.Key, result Result) {
 	p.graph.Findings[key] = Finding{Reason: result.Reason, Message: result.Err.Error(), Attempted: result.Revision}
 	p.blind[key] = true
 	p.keepLast(key, false)
@@ -42,7 +42,7 @@ func (p *pass) keepLast(key api.Key, suspended bool) {
 		app.Suspended = suspended
 		p.apps[key] = &app
 	} else {
-		p.holdApplication(key, suspended)
+		p.keepApplication(key, suspended)
 	}
 	for _, child := range p.children[key] {
 		if _, taken := p.graph.Nodes[child.Key]; !taken && !child.Held {
@@ -51,11 +51,11 @@ func (p *pass) keepLast(key api.Key, suspended bool) {
 	}
 }
 
-// holdApplication keeps the Application of the last walk; there may be none.
-func (p *pass) holdApplication(key api.Key, suspended bool) {
+// keepApplication keeps the Application of the last walk; there may be none.
+func (p *pass) keepApplication(key api.Key, suspended bool) {
 	delete(p.apps, key)
 	if entry, ok := p.in.Entries[key.Application()]; ok {
-		p.apps[key] = &Application{Key: key, Held: entry, Suspended: suspended}
+		p.apps[key] = &Application{Key: key, Last: entry, Suspended: suspended}
 	}
 }
 
@@ -78,7 +78,7 @@ func (p *pass) refuse(owner, key api.Key, err error) {
 	}
 	switch {
 	case was && isRenderable(key):
-		p.hold(key, Result{Reason: condition.Refused, Err: err})
+		p.keepFailed(key, Result{Reason: condition.Refused, Err: err})
 	default:
 		p.graph.Findings[key] = Finding{Reason: condition.Refused, Message: err.Error()}
 	}
