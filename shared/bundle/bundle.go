@@ -34,7 +34,7 @@ type Bundle struct {
 
 // Removal is an application that the hub removed.
 type Removal struct {
-	Name ApplicationName `json:"owner"`
+	Name ApplicationName `json:"owner"` // the old name of the field, kept for rows on disk
 	// Policy is what happens to its objects; MirrorPrune: as the Application said that was applied last.
 	Policy DeletionPolicy `json:"policy"`
 	// Confirmed reports that an operator confirmed the removal: no guard holds it.
@@ -69,7 +69,7 @@ func (o ApplicationName) Key() string { return o.Kind + "\x00" + o.Namespace + "
 
 // Entry is one Application of a bundle: its digest, and the facts that are not part of its content.
 type Entry struct {
-	Name        ApplicationName `json:"owner"`
+	Name        ApplicationName `json:"owner"` // the old name of the field, kept for rows on disk
 	Digest      manifest.Digest `json:"digest"`
 	Revision    string          `json:"revision"`
 	Suspended   bool            `json:"suspended,omitempty"`
@@ -187,7 +187,7 @@ const (
 
 // SealedValue is one encrypted leaf and the placeholder that stands for it.
 type SealedValue struct {
-	Placeholder string   `json:"Token"` // as rows of renders have it
+	Placeholder string   `json:"Token"` // the old name of the field, kept for rows on disk
 	Document    int      // index of the document in a file of several
 	Path        []string // map keys, and list indexes in decimal
 	Type        string   // as SOPS recorded it: str, int, float, bool, bytes

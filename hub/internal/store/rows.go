@@ -27,9 +27,10 @@ type Resource struct {
 	Suspended   bool        `json:"suspended,omitempty"`   // by an operator, whatever the spec says
 	StopRepair  bool        `json:"stopRepair,omitempty"`  // of a Cluster that an operator suspended: drift stays, too
 	SuspendedAt time.Time   `json:"suspendedAt,omitzero"`  // since when it is suspended, by an operator or by its spec
-	// Orphaned: Owner does not give it any more and does not prune it; operators may delete it.
+	// Orphaned: Owner does not give it any more and does not prune it; operators may delete it. Rows on disk keep the old
+	// name of the field, left.
 	Orphaned bool `json:"left,omitempty"`
-	// OrphanOnDelete: when Owner is deleted, it stays and becomes Orphaned.
+	// OrphanOnDelete: when Owner is deleted, it stays and becomes Orphaned. Rows on disk keep the old name, outlives.
 	OrphanOnDelete bool `json:"outlives,omitempty"`
 	// Held: nothing gives it any more, and its removal waits for a Confirmation.
 	Held bool `json:"held,omitempty"`
@@ -159,7 +160,7 @@ type Entry struct {
 
 // Content is the part of an Entry that a rollout lets through or not.
 type Content struct {
-	Name     bundle.ApplicationName `json:"owner"`
+	Name     bundle.ApplicationName `json:"owner"`           // the old name of the field, kept for rows on disk
 	Fleet    string                 `json:"fleet,omitempty"` // the name of the Fleet that it comes from; empty: none
 	Digest   manifest.Digest        `json:"digest"`
 	Revision string                 `json:"revision"`

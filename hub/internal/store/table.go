@@ -8,7 +8,8 @@ import (
 )
 
 // The tables, one for each row type of rows.go. A table that is declared here needs no other line: the buckets of the
-// file, Empty and the deletion of a cluster's rows are derived from these declarations. doc.go shows the keys.
+// file, Empty and the deletion of a cluster's rows are derived from these declarations. doc.go shows the keys. The
+// names outcomes and desireds are the old ones of Conditions and SignedBundles, kept for the files of earlier versions.
 var (
 	Resources     = newTable[Resource]("resources", ofGraph)
 	Conditions    = newTable[Condition]("outcomes", ofGraph)

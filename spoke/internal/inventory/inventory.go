@@ -105,7 +105,7 @@ func mapping(id manifest.ID, i Item) kube.Mapping {
 // encoded is the layout of Encode. Format grows if a reader of the old layout cannot understand the new one.
 type encoded struct {
 	Format      int                    `json:"format"`
-	Application bundle.ApplicationName `json:"owner"`
+	Application bundle.ApplicationName `json:"owner"` // the old name of the field, kept for states on disk
 	Items       []encodedItem          `json:"items"`
 	Guarded     int                    `json:"guarded,omitempty"`
 }
