@@ -3,10 +3,9 @@
 //
 // Expressions have the functions that Flux gives them: the standard library, optional values, and cel-go's extensions
 // for strings, sets and base64. They are parsed and not type-checked, as in Flux, because custom resources may have any
-// fields. What is certain to fail is found by Parse all the same: a function that does not exist, or the wrong number
-// of arguments.
+// fields. Parse still refuses functions that do not exist, and wrong numbers of arguments.
 //
-// Expressions and objects come from tenants, so that an evaluation is limited: by the length of the text, by the size
-// of the objects, and by the cost of the steps. Functions that make large texts out of small ones are refused by Parse
+// Expressions and objects come from tenants, so an evaluation is limited: by the length of the text, the size of the
+// objects, and the cost of the steps. Functions that make large texts out of small ones are refused by Parse
 // (join, replace, format, json.encode), and so are chains of macros that make lists: neither has a use for a decision.
 package expression

@@ -10,7 +10,7 @@ import (
 	"github.com/google/cel-go/common/types/traits"
 )
 
-// The limits of all variables together.
+// Limits of all variables together.
 const (
 	maxValues = 10_000  // texts, numbers, words, lists and maps
 	maxText   = 1 << 18 // bytes of texts and keys
@@ -18,9 +18,8 @@ const (
 
 var errLarge = errors.New("the object is too large for an expression")
 
-// Evaluate returns whether the expression holds. Values are what a JSON decoder makes of an object. Evaluate returns an
-// error if the expression names something that is not there, is no true or false, or takes too much; the error may
-// quote the object.
+// Evaluate returns whether the expression is true. Values are decoded JSON. If the expression names a missing field, is
+// not a boolean, or exceeds a limit, Evaluate returns an error, which may quote the object.
 func (e *Expression) Evaluate(variables map[string]any) (bool, error) {
 	if values, text := weigh(variables, maxValues, maxText); values < 0 || text < 0 {
 		return false, errLarge
@@ -31,12 +30,12 @@ func (e *Expression) Evaluate(variables map[string]any) (bool, error) {
 	}
 	holds, ok := out.(types.Bool)
 	if !ok {
-		return false, fmt.Errorf("it is a %s, neither true nor false", out.Type().TypeName())
+		return false, fmt.Errorf("the expression is a %s, want true or false", out.Type().TypeName())
 	}
 	return bool(holds), nil
 }
 
-// weigh returns what a value leaves of so many values and bytes of text. It stops when one of them is negative.
+// weigh subtracts the values and the bytes of text of v from both budgets. It stops when one of them is negative.
 func weigh(v any, values, text int) (valuesLeft, textLeft int) {
 	values--
 	switch v := v.(type) {
@@ -60,8 +59,8 @@ func weigh(v any, values, text int) (valuesLeft, textLeft int) {
 	return values, text
 }
 
-// prices says what a call costs: a step, and one for every ten bytes of the texts that it reads and makes. cel-go's own
-// prices need types, which a parsed expression does not have.
+// prices computes the cost of a call: one step, and one for every ten bytes of the texts that it reads and makes.
+// cel-go's own prices need types, which a parsed expression does not have.
 type prices struct{}
 
 // CallCost returns the cost of a call.
@@ -84,7 +83,7 @@ func (prices) CallCost(function, _ string, args []ref.Val, result ref.Val) *uint
 	return &cost
 }
 
-// length returns how many bytes a text has; 0 for anything else.
+// length returns the bytes of a text. For any other value length returns 0.
 func length(v ref.Val) int {
 	switch v := v.(type) {
 	case types.String:

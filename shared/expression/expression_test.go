@@ -58,7 +58,7 @@ func TestEvaluate(t *testing.T) {
 		{"unlike_types", "status.phase == 1", false, ""},
 		{"missing_section", "data.a == 'b'", false, "no such attribute"},
 		{"missing_field", "status.ready == true", false, "no such key: ready"},
-		{"no_bool", "status.replicas", false, "it is a int, neither true nor false"},
+		{"no_bool", "status.replicas", false, "the expression is a int, want true or false"},
 		{"error_behind_true", "status.phase == 'Running' || status.ready", true, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -16,23 +16,23 @@ import (
 )
 
 const (
-	// MaxBytes is how long an expression may be.
+	// MaxBytes limits the length of an expression.
 	MaxBytes = 4 << 10
 	maxCost  = 100_000 // steps, and ten bytes of a text each
 	maxLists = 2       // macros that make lists
 	maxDepth = 64      // of nesting
-	// maxPattern is how many instructions a regular expression may compile to. Go's engine takes each for every character.
+	// maxPattern limits the instructions of a compiled regular expression. Go's engine runs each for every character.
 	maxPattern = 500
 )
 
 // Expression is an expression that can be evaluated. It is safe for concurrent use.
 type Expression struct{ program cel.Program }
 
-// Parse reads an expression. The error says where the mistake is: "line 1, column 8: …". If variables are named, the
-// expression may use no others.
+// Parse parses an expression. The error begins with the place of the mistake: "line 1, column 8: …". If variables are
+// given, the expression may use no others.
 func Parse(text string, variables ...string) (*Expression, error) {
 	if len(text) > MaxBytes {
-		return nil, fmt.Errorf("%d bytes: more than %d", len(text), MaxBytes)
+		return nil, fmt.Errorf("the expression has %d bytes: more than %d", len(text), MaxBytes)
 	}
 	env, err := environment()
 	if err != nil {
@@ -64,15 +64,15 @@ var environment = sync.OnceValues(func() (*cel.Env, error) {
 	)
 })
 
-// misplaced is the error of a mistake at a line and a column, which is counted from 0.
+// misplaced returns an error about a line, counted from 1, and a column, counted from 0.
 func misplaced(line, column int, message string) error {
 	const most = 200
-	line, column = max(line, 1), max(column, 0) // which are -1 if the whole text is meant
+	line, column = max(line, 1), max(column, 0) // both are -1 for the whole text
 	message, _, _ = strings.Cut(message, "\n")
 	return fmt.Errorf("line %d, column %d: %s", line, column+1, telemetry.Printable(message, most))
 }
 
-// check finds what is certain to fail in a parsed expression.
+// check finds the mistakes of a parsed expression that fail in each evaluation.
 type check struct {
 	env       *cel.Env
 	tree      *ast.AST
@@ -140,8 +140,7 @@ func (c *check) isNamespace(name string) bool {
 	return found
 }
 
-// call checks that a function exists and takes as many arguments. Operators, whose names are no words, are as the
-// parser made them.
+// call checks that a function exists and takes so many arguments. Operators need no check: the parser made them.
 func (c *check) call(e ast.Expr) error {
 	call := e.AsCall()
 	name := call.FunctionName()
@@ -192,7 +191,7 @@ func (c *check) pattern(e ast.Expr) error {
 
 func takes(f *decls.FunctionDecl, member bool, count int) bool {
 	if member {
-		count++ // what it is called on
+		count++ // the receiver
 	}
 	return slices.ContainsFunc(f.OverloadDecls(), func(o *decls.OverloadDecl) bool {
 		return o.IsMemberFunction() == member && len(o.ArgTypes()) == count

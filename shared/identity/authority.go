@@ -238,7 +238,7 @@ func (a *Authority) checkIssue(pub crypto.PublicKey, id ID, ttl time.Duration, n
 	}
 	switch {
 	case id.TrustDomain != a.trustDomain:
-		return fmt.Errorf("this authority speaks for %s", a.trustDomain)
+		return fmt.Errorf("the authority is of the trust domain %s", a.trustDomain)
 	case ttl <= 0:
 		return fmt.Errorf("a life of %s", ttl)
 	case names > 0 && id.Role != Hub:

@@ -82,7 +82,7 @@ func ClientTLS(c *Credential, hub ID) *tls.Config {
 			return err
 		}
 		if hub.TrustDomain != "" && id.TrustDomain != hub.TrustDomain || hub.Name != "" && id.Name != hub.Name {
-			return fmt.Errorf("it is %s, want %s", id, ID{hub.TrustDomain, Hub, hub.Name})
+			return fmt.Errorf("the server is %s, want %s", id, ID{hub.TrustDomain, Hub, hub.Name})
 		}
 		return nil
 	})
@@ -148,7 +148,7 @@ func PinnedClientTLS(pin string) *tls.Config {
 // verifyHub verifies a server's certificate up to one of roots and returns the hub that it is.
 func verifyHub(state tls.ConnectionState, roots *x509.CertPool, now time.Time) (ID, error) {
 	if len(state.PeerCertificates) == 0 {
-		return ID{}, errors.New("it shows no certificate")
+		return ID{}, errors.New("the server shows no certificate")
 	}
 	chains, err := state.PeerCertificates[0].Verify(x509.VerifyOptions{ // an authority signs leaves only
 		Roots:       roots,
@@ -163,7 +163,7 @@ func verifyHub(state tls.ConnectionState, roots *x509.CertPool, now time.Time) (
 		return ID{}, err
 	}
 	if id.Role != Hub {
-		return ID{}, fmt.Errorf("%s is no hub", id)
+		return ID{}, fmt.Errorf("%s is not a hub", id)
 	}
 	return id, nil
 }

@@ -14,7 +14,7 @@ import (
 func Bound(text string, value Lookup) (size int, err error) {
 	defer func() {
 		if recover() != nil {
-			size, err = 0, errors.New("expression is not supported")
+			size, err = 0, errors.New("the expression in ${…} is not supported")
 		}
 	}()
 	if strings.Count(text, "$") > maxReferences {

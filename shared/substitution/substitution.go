@@ -17,7 +17,7 @@ import (
 // value and true for a variable that is not set.
 type Lookup = func(name string) (string, bool)
 
-// maxReferences is how many dollar signs a text has at most: the parser calls itself for each.
+// maxReferences limits the dollar signs of a text, because the parser calls itself for each.
 const maxReferences = 1 << 16
 
 // UnsetError is the error of a variable that has no value and no default.
@@ -33,11 +33,11 @@ func (e *UnsetError) Error() string {
 func Evaluate(text string, value Lookup) (out string, err error) {
 	defer func() {
 		if recover() != nil {
-			out, err = "", errors.New("expression is not supported")
+			out, err = "", errors.New("the expression in ${…} is not supported")
 		}
 	}()
 	if strings.Count(text, "$") > maxReferences {
-		return "", fmt.Errorf("more than %d dollar signs", maxReferences)
+		return "", fmt.Errorf("the text has more than %d dollar signs", maxReferences)
 	}
 	template, err := envsubst.Parse(text)
 	if err != nil {
@@ -60,15 +60,15 @@ func Escape(s string) string { return strings.ReplaceAll(s, "$", "$$") }
 
 const field = "v"
 
-// These do not quote the text, which may hold a secret.
+// Errors of Scalar. They do not quote the text, which may hold a secret.
 var (
 	errNotYAML  = errors.New("after the substitution it is not YAML")
 	errTooLarge = errors.New("with the values of its variables it is too large")
 )
 
 // Scalar replaces the references to variables in the text of a field and reads the result as YAML, as Flux does with
-// the whole object: the text may become a number, a boolean, a list or a map. size is what the result is counted with;
-// if it is over the limit, Scalar returns an error. No error holds a value.
+// the whole object: the text may become a number, a boolean, a list or a map. size is an estimate of the
+// memory of the result in bytes. If size is over the limit, Scalar returns an error. No error holds a value.
 func Scalar(text string, value Lookup, limit int) (result any, size int, err error) {
 	if !strings.Contains(text, "$") {
 		return text, len(text), nil

@@ -45,7 +45,7 @@ func read(tx *store.Tx, r *fold.Reader, key api.Key) (*adminv1.Object, error) {
 	}
 	data, err := fold.Fold(facts)
 	if err != nil {
-		return nil, fmt.Errorf("fold %s: %w", key, err)
+		return nil, fmt.Errorf("compute the status of %s: %w", key, err)
 	}
 	return &adminv1.Object{Key: fold.KeyMessage(key), Json: data}, nil
 }

@@ -5,8 +5,8 @@
 // applies the ignore rules, refuses bad names, leaves out symlinks that lead out of the tree, keeps the limits, and
 // writes the tree under the digest of its index. A file that the last artifact has is a hard link to the same file.
 //
-// On disk, below the folder given to New (<id> names an address and the credentials for it, so that whoever may see one
-// source sees nothing of another's):
+// On disk, below the folder given to New (<id> is a digest of an address and its credentials, so that sources with
+// different credentials share no files):
 //
 //	artifacts/<id>/<digest>/index  one line "mode size content<TAB>path" for each file, sorted by path; its SHA-256 is
 //	                               the artifact's digest

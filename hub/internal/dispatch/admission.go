@@ -44,10 +44,10 @@ func admitted(tx *store.Tx, c caller) error {
 		return status.Errorf(codes.PermissionDenied, "cluster %s is blocked", c.cluster)
 	case errors.Is(err, store.ErrUnregistered):
 		return revokedError{status.Errorf(codes.PermissionDenied, "cluster %[1]s has not registered since it was added: "+
-			"its spoke gets in with the manifest that `nave cluster add %[1]s` prints", c.cluster)}
+			"register its spoke with the manifest that `nave cluster add %[1]s` prints", c.cluster)}
 	case errors.Is(err, store.ErrRevoked):
 		return revokedError{status.Errorf(codes.PermissionDenied,
-			"the certificate is of %s, and cluster %s registered anew at %s: it does not count any more; "+
+			"the certificate, issued at %s, is no longer accepted, because cluster %s registered again at %s; "+
 				"to let this spoke in instead, get a new manifest with `nave cluster add %s`",
 			wording.Time(c.issued), c.cluster, wording.Time(row.RegisteredAt), c.cluster)}
 	}

@@ -44,7 +44,7 @@ func (s *Server) enclose(ctx context.Context, x *session, o *offer) {
 		return
 	}
 	blobs, err := s.changes.between(ctx, held.applications, o.applications)
-	if err != nil { // the spoke will fetch them, and be told
+	if err != nil { // the spoke will fetch them, and get the error then
 		s.Log.Debug("blobs not enclosed", telemetry.Cluster(x.cluster), telemetry.Err(err))
 		return
 	}

@@ -69,7 +69,8 @@ func (q *quotas) begin(underWay map[string]int, cluster string, limit int) (rele
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if underWay[cluster] >= limit {
-		return nil, status.Errorf(codes.ResourceExhausted, "at most %d of these calls at the same moment", limit)
+		return nil, status.Errorf(codes.ResourceExhausted, "more than %d of these calls at the same time: try again later",
+			limit)
 	}
 	underWay[cluster]++
 	return func() {

@@ -160,11 +160,11 @@ func cleanObjects(objects ...*bundlev1.ObjectIdentity) {
 func checkFields(a *spokev1.ApplicationReport) error {
 	for _, d := range [][]byte{a.Digest, a.AppliedDigest, a.HealthyDigest, a.GetHeldPrune().GetDigest()} {
 		if len(d) != 0 && len(d) != 32 {
-			return fmt.Errorf("digest of %d bytes", len(d))
+			return fmt.Errorf("digest of %d bytes, want 32", len(d))
 		}
 	}
 	if !slices.Contains([]string{condition.True, condition.False, condition.Unknown, ""}, a.Ready) {
-		return fmt.Errorf("ready is %q", clean(a.Ready, reporting.MaxWord))
+		return fmt.Errorf("ready is %q: want True, False or Unknown", clean(a.Ready, reporting.MaxWord))
 	}
 	if len(a.Objects) > reporting.MaxObjects {
 		return fmt.Errorf("%d objects: at most %d", len(a.Objects), reporting.MaxObjects)

@@ -85,7 +85,7 @@ func TestRevokedCertificate(t *testing.T) {
 			r.register("a", issued.Add(tt.registered))
 			for _, err := range r.calls(client) {
 				wantCode(t, err, tt.want)
-				if err != nil && !strings.Contains(err.Error(), "does not count any more") {
+				if err != nil && !strings.Contains(err.Error(), "is no longer accepted") {
 					t.Errorf("it says %v", err)
 				}
 			}

@@ -47,7 +47,7 @@ type Server struct {
 // Limits on what one spoke may ask of the hub.
 const (
 	maxHellos         = 64               // answered at the same moment, of all spokes
-	helloPatience     = 5 * time.Second  // a hello waits this long for a slot, then is told when to come back
+	helloPatience     = 5 * time.Second  // a hello waits this long for a slot, then is refused with a time to come back
 	helloTimeout      = 10 * time.Second // from the call to its hello
 	silenceTimeout    = 150 * time.Second
 	sweepInterval     = 15 * time.Second

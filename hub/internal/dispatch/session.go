@@ -204,7 +204,7 @@ func (s *Server) compare(x *session, desired *offer, verified bundle.ID) {
 	switch {
 	case verified == desired.id:
 		x.observed = desired.changedAt
-		s.batch.reject(x.cluster, "") // whatever was wrong is not any more
+		s.batch.reject(x.cluster, "") // an earlier rejection is over
 	case verified.Newer(desired.id):
 		s.reject(x, verified, condition.HubBehind,
 			"the spoke verified bundle "+showID(verified)+", but this hub's newest is "+showID(desired.id)+

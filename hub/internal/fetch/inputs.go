@@ -80,7 +80,7 @@ func (in *inputs) lose(path string, p placed) {
 	in.reports = append(in.reports, p)
 }
 
-// report writes the Conditions of objects that are not fetched. What they had stays in their Conditions.
+// report writes the Conditions of objects that are not fetched. The revisions in the Conditions stay.
 func (l *Loop) report(ctx context.Context) error {
 	if len(l.inputs.reports) == 0 {
 		return nil
@@ -90,7 +90,7 @@ func (l *Loop) report(ctx context.Context) error {
 		for _, p := range l.inputs.reports {
 			view, err := p.of.Object.Source()
 			if err != nil {
-				continue // assign says so
+				continue // assign reports the error
 			}
 			n := news{at: at, Fetched: store.Fetched{
 				Error: source.ExplainComposition(p.err).Error(), Reason: source.Reason(source.ErrInput, ""),

@@ -19,7 +19,7 @@ func (l *Loop) migrate(ctx context.Context) error {
 		for _, row := range objects {
 			view, err := row.Object.Source()
 			if err != nil {
-				continue // load says so
+				continue // load reports the error
 			}
 			former, err := api.FormerFetchKey(row.Object, row.Bound())
 			if err == nil {

@@ -77,8 +77,8 @@ func (l *Loop) find(ctx context.Context, url string, s secret) (name string, fou
 	return name, found, err
 }
 
-// refusal returns why a source gets no Secret. own says that the source's namespace has the Secret. A source that needs
-// a binding is not told whether the Secret exists.
+// refusal returns why a source gets no Secret. own says that the source's namespace has the Secret. If the source
+// needs a binding, the error does not reveal whether the Secret exists.
 func (s secret) refusal(url string, own bool) error {
 	host, err := api.HostOf(url)
 	switch {

@@ -44,14 +44,14 @@ type Request struct {
 	Workspace artifact.Workspace
 }
 
-// A slow server may occupy a worker for so long.
+// Limits of the time that a slow server may occupy a worker.
 const (
 	defaultTimeout = time.Minute
 	maxTimeout     = 10 * time.Minute
 )
 
-// CacheID returns the name under which artifacts and the cache of an address are kept. It depends on the Secrets: who
-// may see one source sees nothing of another's.
+// CacheID returns the name under which artifacts and the cache of an address are kept. The name depends on the
+// Secrets, so that sources with different Secrets share no files.
 func (r Request) CacheID(address string) string {
 	// Strings and byte slices: marshalling them cannot fail.
 	text, _ := json.Marshal(struct {

@@ -150,7 +150,7 @@ func (l *loader) replaced(ctx context.Context, ref bundle.ObjectReference, data 
 	}
 	o := &unstructured.Unstructured{}
 	if err := o.UnmarshalJSON(data); err != nil {
-		return apply.Loaded{}, fmt.Errorf("blob %s is no object", ref.Digest)
+		return apply.Loaded{}, fmt.Errorf("blob %s is not a Kubernetes object", ref.Digest)
 	}
 	if got := kube.Identify(o); got != ref.ObjectIdentity {
 		return apply.Loaded{}, fmt.Errorf("blob %s is %s: the bundle is inconsistent", ref.Digest, got.ID())

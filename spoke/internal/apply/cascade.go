@@ -39,12 +39,12 @@ func (r *run) vacantDefinition(ctx context.Context, id manifest.ID) error {
 	r.client.Invalidate(gk.Group)
 	version := servedVersion(o)
 	if version == "" {
-		return fmt.Errorf("%s is kept: no version of it is served, so that its objects cannot be seen; serve one, or "+
-			"delete it by hand", id)
+		return fmt.Errorf("%s is kept: it serves no version, so that its objects cannot be listed; serve one, or delete the "+
+			"definition by hand", id)
 	}
 	m, err := r.client.Mapping(ctx, gk.WithVersion(version))
 	if err != nil {
-		return fmt.Errorf("%s is kept, because its objects cannot be seen: %w", id, err)
+		return fmt.Errorf("%s is kept: its objects cannot be listed: %w", id, err)
 	}
 	return r.noneLeft(ctx, m, id)
 }
@@ -88,7 +88,7 @@ func servedVersion(crd *manifest.Object) string {
 func (r *run) vacantNamespace(ctx context.Context, id manifest.ID) error {
 	kinds, err := r.Client.Namespaced(ctx)
 	if err != nil {
-		return fmt.Errorf("%s is kept, because it cannot be seen what is in it: %w", id, err)
+		return fmt.Errorf("%s is kept: the objects in it cannot be listed: %w", id, err)
 	}
 	desired := r.desired()
 	for _, m := range kinds {
@@ -107,7 +107,7 @@ func (r *run) vacantNamespace(ctx context.Context, id manifest.ID) error {
 			return left
 		}
 		if err != nil && !unlisted(err) {
-			return fmt.Errorf("%s is kept, because it cannot be seen what is in it: %w", id, err)
+			return fmt.Errorf("%s is kept: the objects in it cannot be listed: %w", id, err)
 		}
 	}
 	return nil

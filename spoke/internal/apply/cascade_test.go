@@ -112,7 +112,7 @@ func (w *world) as(manager, yaml string) {
 	}
 }
 
-// A CustomResourceDefinition whose objects cannot be seen is kept.
+// A CustomResourceDefinition whose objects cannot be listed is kept.
 func TestDefinitionUnserved(t *testing.T) {
 	w := newWorld(t)
 	crd := func(served string) string {

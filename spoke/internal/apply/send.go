@@ -55,7 +55,7 @@ func (r *run) send(ctx context.Context, d Object) (result, error) {
 // asked about that name, and for an object that is still encrypted.
 func fit(o *manifest.Object, id bundle.ObjectIdentity) error {
 	if o == nil {
-		return fmt.Errorf("%s: there is no object", id.ID())
+		return fmt.Errorf("%s: the bundle has no content for the object", id.ID())
 	}
 	if got := kube.Identify(o); got != id {
 		return fmt.Errorf("%s: the bundle's bytes are those of %s in version %q", id.ID(), got.ID(), got.Version)

@@ -14,7 +14,7 @@ import (
 const keySize = 32 // AES-256
 
 // errLeaf is the only error about a leaf that does not decrypt.
-var errLeaf = errors.New("not a value that this file's data key opens")
+var errLeaf = errors.New("the value cannot be decrypted with the data key of the file")
 
 // leafPattern matches an encrypted leaf as SOPS writes it; the group is the type of the leaf.
 var leafPattern = regexp.MustCompile(`^ENC\[AES256_GCM,data:.+,iv:.+,tag:.+,type:(.+)\]`)

@@ -24,7 +24,7 @@ import (
 func emit(docs []document, format bundle.Format) (text []byte, err error) {
 	defer func() {
 		if recover() != nil {
-			text, err = nil, fmt.Errorf("it cannot be written as %s", format)
+			text, err = nil, fmt.Errorf("the decrypted content cannot be written as %s", format)
 		}
 	}()
 	if format == bundle.YAML {
@@ -60,8 +60,8 @@ func emitBinary(tree sops.TreeBranch) ([]byte, error) {
 			return v, nil
 		}
 	}
-	return nil, errors.New("it is not one encrypted file, which has a single text named data; name the entry of the " +
-		"Secret with the extension of the file's format (.yaml, .json, .env, .ini)")
+	return nil, errors.New("the content is not one encrypted file, which has a single text named data; name the entry " +
+		"of the Secret with the extension of the file's format (.yaml, .json, .env, .ini)")
 }
 
 func emitDotenv(tree sops.TreeBranch) ([]byte, error) {
@@ -108,14 +108,14 @@ func emitINI(tree sops.TreeBranch) ([]byte, error) {
 		}
 		branch, ok := item.Value.(sops.TreeBranch)
 		if !ok {
-			return nil, fmt.Errorf("%s: INI has sections only", name)
+			return nil, fmt.Errorf("%s: an INI file has only sections at its top level", name)
 		}
 		section, err := file.NewSection(name)
 		if err == nil {
 			err = fillSection(section, branch)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("%s: not a section of INI", name)
+			return nil, fmt.Errorf("%s: not a section of an INI file", name)
 		}
 	}
 	var out bytes.Buffer
@@ -151,7 +151,7 @@ func emitJSON(v any) ([]byte, error) {
 	}
 	var out bytes.Buffer
 	if err := json.Indent(&out, flat.Bytes(), "", "\t"); err != nil {
-		return nil, errors.New("it cannot be written as JSON")
+		return nil, errors.New("the decrypted content cannot be written as JSON")
 	}
 	return append(out.Bytes(), '\n'), nil
 }
@@ -220,11 +220,11 @@ func emitYAML(docs []document) ([]byte, error) {
 	for _, doc := range docs {
 		node := &yaml.Node{Kind: yaml.DocumentNode, Content: []*yaml.Node{branchNode(doc.tree)}}
 		if err := encoder.Encode(node); err != nil {
-			return nil, errors.New("it cannot be written as YAML")
+			return nil, errors.New("the decrypted content cannot be written as YAML")
 		}
 	}
 	if err := encoder.Close(); err != nil {
-		return nil, errors.New("it cannot be written as YAML")
+		return nil, errors.New("the decrypted content cannot be written as YAML")
 	}
 	return out.Bytes(), nil
 }

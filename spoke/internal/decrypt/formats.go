@@ -15,7 +15,7 @@ import (
 	"github.com/navefleet/nave/shared/bundle"
 )
 
-// parsers read the files of each format as the stores of SOPS do, with the metadata apart.
+// parsers read the files of each format as the stores of SOPS do. They separate the metadata from the values.
 var parsers = map[bundle.Format]func([]byte) ([]document, error){
 	bundle.YAML: parseYAML, bundle.JSON: parseJSON, bundle.Binary: parseJSON, bundle.Dotenv: parseDotenv,
 	bundle.INI: parseINI,
@@ -122,7 +122,7 @@ func jsonBranch(decoder *json.Decoder, depth int) (branch sops.TreeBranch, err e
 	return branch, err
 }
 
-// nodeOf returns the metadata of a JSON file as YAML has it.
+// nodeOf returns the metadata of a JSON file as a YAML node.
 func nodeOf(v any) (*yaml.Node, error) {
 	data, err := emitJSON(v)
 	node := &yaml.Node{}
@@ -130,7 +130,7 @@ func nodeOf(v any) (*yaml.Node, error) {
 		err = yaml.Unmarshal(data, node)
 	}
 	if err != nil || len(node.Content) == 0 {
-		return nil, fmt.Errorf("%w: the sops block is not one", ErrMalformed)
+		return nil, fmt.Errorf("%w: the sops block is not SOPS metadata", ErrMalformed)
 	}
 	return node.Content[0], nil
 }

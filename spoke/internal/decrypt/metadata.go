@@ -70,7 +70,7 @@ func macOf(block *yaml.Node) string {
 func readMetadata(block *yaml.Node) (*metadata, error) {
 	m := &metadata{}
 	if err := block.Decode(m); err != nil {
-		return nil, fmt.Errorf("%w: the sops block is not one", ErrMalformed)
+		return nil, fmt.Errorf("%w: the sops block is not SOPS metadata", ErrMalformed)
 	}
 	modified, err := time.Parse(time.RFC3339, m.LastModified)
 	if err != nil {

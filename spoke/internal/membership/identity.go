@@ -95,7 +95,7 @@ func (i *Identity) Establish(ctx context.Context, dial func(*tls.Config) (*grpc.
 	}
 	i.Log.Warn("the kept identity cannot be used, registering anew", telemetry.Err(unusable))
 	if err := i.register(ctx, dial, entries); err != nil {
-		return fmt.Errorf("the kept identity: %w; and anew: %w", unusable, err)
+		return fmt.Errorf("the stored identity: %w; a new registration: %w", unusable, err)
 	}
 	return nil
 }

@@ -76,7 +76,7 @@ func readBlob(stream spokev1.SpokeService_FetchClient, want manifest.Digest, pro
 	for first := true; ; first = false {
 		chunk, err := stream.Recv()
 		if errors.Is(err, io.EOF) {
-			return 0, nil, fmt.Errorf("%w: it ends before %s", ErrProtocol, want)
+			return 0, nil, fmt.Errorf("%w: the answer ends before blob %s", ErrProtocol, want)
 		}
 		if err != nil {
 			return 0, nil, err
@@ -84,16 +84,16 @@ func readBlob(stream spokev1.SpokeService_FetchClient, want manifest.Digest, pro
 		progress()
 		if first {
 			if d, err := manifest.DigestFromBytes(chunk.GetDigest()); err != nil || d != want {
-				return 0, nil, fmt.Errorf("%w: another blob than %s", ErrProtocol, want)
+				return 0, nil, fmt.Errorf("%w: the answer has another blob than %s", ErrProtocol, want)
 			}
 			if size = chunk.GetSize(); size > bundle.MaxBlobBytes {
-				return 0, nil, fmt.Errorf("%w: %s has %d bytes, at most %d are taken", ErrProtocol, want, size, bundle.MaxBlobBytes)
+				return 0, nil, fmt.Errorf("%w: blob %s has %d bytes, the limit is %d", ErrProtocol, want, size, bundle.MaxBlobBytes)
 			}
 		} else if len(chunk.GetDigest()) > 0 || chunk.GetSize() > 0 {
-			return 0, nil, fmt.Errorf("%w: another blob begins inside of %s", ErrProtocol, want)
+			return 0, nil, fmt.Errorf("%w: another blob begins inside of blob %s", ErrProtocol, want)
 		}
 		if uint64(len(frame)+len(chunk.GetData())) > state.MaxFrame(size) {
-			return 0, nil, fmt.Errorf("%w: %s is longer than announced", ErrProtocol, want)
+			return 0, nil, fmt.Errorf("%w: blob %s is longer than announced", ErrProtocol, want)
 		}
 		frame = append(frame, chunk.GetData()...)
 		if chunk.GetLast() {

@@ -29,7 +29,7 @@ func TestOrder_first(t *testing.T) {
 			h := newHub(t)
 			h.first = first
 			s := newSession(h, &drawer{}, nil)
-			if _, err := s.once(t.Context()); err == nil || !contains(err, "the hub's first message is no welcome") {
+			if _, err := s.once(t.Context()); err == nil || !contains(err, "the hub's first message is not a welcome") {
 				t.Errorf("got %v", err)
 			}
 			if o, ok := s.TakeOffer(); ok {

@@ -282,7 +282,8 @@ func (s *Session) greet(ctx context.Context, hub *client) error {
 	hello := s.hello(ctx, hub)
 	// A stream has no deadline of its own, so a watchdog ends it when no welcome comes.
 	ctx, cancel := context.WithCancelCause(ctx)
-	watchdog := time.AfterFunc(welcomeTimeout, func() { cancel(errors.New("no welcome")) })
+	silent := fmt.Errorf("the hub sent no welcome in %s", welcomeTimeout)
+	watchdog := time.AfterFunc(welcomeTimeout, func() { cancel(silent) })
 	defer watchdog.Stop()
 	stream, err := hub.Session(ctx)
 	if err != nil {
@@ -297,7 +298,7 @@ func (s *Session) greet(ctx context.Context, hub *client) error {
 	}
 	welcome := message.GetWelcome()
 	if welcome == nil {
-		return errors.New("the hub's first message is no welcome")
+		return errors.New("the hub's first message is not a welcome")
 	}
 	hub.protocol = max(welcome.GetProtocol(), version.OldestProtocol)
 	if welcome.GetWantsCapabilities() {

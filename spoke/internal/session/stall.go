@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"sync/atomic"
 	"time"
@@ -24,7 +25,7 @@ const (
 )
 
 // errStalled means that a connection exists but moves no data.
-var errStalled = errors.New("the connection to the hub stands still")
+var errStalled = fmt.Errorf("the connection to the hub moved almost no data for %s", stallTimeout)
 
 // client is the hub of one connection.
 type client struct {

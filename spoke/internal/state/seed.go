@@ -39,7 +39,7 @@ func (s *Store) Seed(marks map[bundle.ApplicationName]Mark, inventories map[bund
 		return errors.Join(append(errs, tx.Bucket(metaBucket).Put(seededKey, []byte("yes")))...)
 	})
 	if err != nil {
-		return fmt.Errorf("take up what the cluster keeps: %w", err)
+		return fmt.Errorf("store the inventories that were read from the cluster: %w", err)
 	}
 	return nil
 }

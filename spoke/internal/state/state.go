@@ -193,7 +193,7 @@ func rowKey(o bundle.ApplicationName) []byte { return []byte(o.Key()) }
 func parseRowKey(key []byte) (bundle.ApplicationName, error) {
 	parts := strings.Split(string(key), "\x00")
 	if len(parts) != 3 {
-		return bundle.ApplicationName{}, fmt.Errorf("owner key %q: want three parts", key)
+		return bundle.ApplicationName{}, fmt.Errorf("key %q of an application: want three parts", key)
 	}
 	return bundle.ApplicationName{Kind: parts[0], Namespace: parts[1], Name: parts[2]}, nil
 }

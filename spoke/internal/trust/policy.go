@@ -42,7 +42,7 @@ func ParsePolicy(data []byte) (Policy, error) {
 	for _, list := range [][]string{p.Namespaces, p.Kinds, p.DeniedKinds, p.Protected} {
 		for _, pattern := range list {
 			if _, err := path.Match(pattern, ""); err != nil || pattern == "" {
-				return Policy{}, fmt.Errorf("policy: %q is no pattern", pattern)
+				return Policy{}, fmt.Errorf("policy: %q is not a valid pattern", pattern)
 			}
 		}
 	}

@@ -154,7 +154,7 @@ func (f folder) fill(a api.GeneratedArtifact) (api.GeneratedArtifact, error) {
 	labels := f.labels()
 	for name, value := range labels {
 		if problems := validation.IsValidLabelValue(value); len(problems) > 0 {
-			return a, fmt.Errorf("{%s} is %q, which is not the value of a label: %s", name, value, problems[0])
+			return a, fmt.Errorf("{%s} is %q, which is not a valid value of a label: %s", name, value, problems[0])
 		}
 	}
 	a.Name = replace(a.Name, labels)

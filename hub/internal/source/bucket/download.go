@@ -26,7 +26,7 @@ type object struct {
 	size int64
 }
 
-// listing is the objects of a bucket by key. It implements artifact.OnDisk for those that were downloaded.
+// listing has the objects of a bucket by key. It implements artifact.OnDisk for the downloaded ones.
 type listing struct {
 	*fetching
 	objects map[string]object
@@ -86,13 +86,13 @@ func (l *listing) download(ctx context.Context, files []artifact.File) ([]artifa
 	return files, group.Wait()
 }
 
-// measure keeps the limits before anything is downloaded.
+// measure checks the limits before the first download.
 func (l *listing) measure(files []artifact.File) error {
 	var total int64
 	for _, f := range files {
 		size := l.objects[f.Path].size
 		if total += size; size > l.limits.File || total > l.limits.Total || len(files) > l.limits.Files {
-			return fmt.Errorf("%w: with %s it is more than %s, %d files or %s for one; exclude some in spec.ignore",
+			return fmt.Errorf("%w: object %s exceeds %s in total, %d objects or %s for one object; exclude some in spec.ignore",
 				artifact.ErrLimit, source.Quote(f.Path), artifact.FormatSize(l.limits.Total), l.limits.Files,
 				artifact.FormatSize(l.limits.File))
 		}
@@ -125,7 +125,7 @@ func (l *listing) get(ctx context.Context, key string) (name string, id artifact
 	case closed != nil:
 		return "", "", artifact.StorageError(closed)
 	case n != o.size:
-		return "", "", fmt.Errorf("%w: it has %d bytes and was listed with %d", source.ErrProtocol, n, o.size)
+		return "", "", fmt.Errorf("%w: the download has %d bytes, the list says %d", source.ErrProtocol, n, o.size)
 	}
 	return out.Name(), artifact.ContentID(hex.EncodeToString(hash.Sum(nil))), nil
 }

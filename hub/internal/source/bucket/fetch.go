@@ -52,7 +52,7 @@ type fetching struct {
 	client *minio.Client
 }
 
-// connect returns a client with the credentials of the Secret; without a Secret it asks as nobody.
+// connect returns a client with the credentials of the Secret. Without a Secret the client is anonymous.
 func (f *fetching) connect(b *sourcev1.Bucket) (*minio.Client, error) {
 	u := api.BucketURL(b)
 	web, err := f.HTTP(u)
@@ -72,7 +72,7 @@ func (f *fetching) connect(b *sourcev1.Bucket) (*minio.Client, error) {
 	})
 }
 
-// fetch goes from the list of objects to the artifact.
+// fetch lists the objects, downloads those that changed, and makes the artifact.
 func (f *fetching) fetch(ctx context.Context) (artifact.Artifact, error) {
 	t, err := f.list(ctx)
 	if err != nil {
@@ -108,7 +108,8 @@ func (f *fetching) list(ctx context.Context) (*listing, error) {
 		case strings.HasSuffix(o.Key, "/"):
 			continue
 		case len(l.objects) == listShare*f.limits.Files:
-			return nil, fmt.Errorf("%w: it has more than %d objects; name a part of it in spec.prefix", artifact.ErrLimit,
+			return nil, fmt.Errorf("%w: the bucket has more than %d objects; name a part of them in spec.prefix",
+				artifact.ErrLimit,
 				listShare*f.limits.Files)
 		}
 		l.objects[o.Key] = object{etag: strings.Trim(o.ETag, `"`), size: o.Size}

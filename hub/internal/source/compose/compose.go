@@ -24,7 +24,7 @@ type Composer struct{ Limits artifact.Limits }
 
 var _ source.Fetcher = Composer{}
 
-// Fetch implements source.Fetcher. Errors name the field that asks for what cannot be done.
+// Fetch implements source.Fetcher. Errors name the field of the copy that failed.
 func (c Composer) Fetch(ctx context.Context, r source.Request) (artifact.Artifact, error) {
 	view, err := r.Object.Source()
 	if err != nil {
@@ -47,7 +47,7 @@ func (c Composer) Fetch(ctx context.Context, r source.Request) (artifact.Artifac
 	return a, nil
 }
 
-// composition returns an error of a composition itself, nil for others.
+// composition wraps a copyError in source.ErrCompose. For any other error composition returns nil.
 func composition(err error) error {
 	if _, ok := errors.AsType[copyError](err); ok {
 		return fmt.Errorf("%w: %w", source.ErrCompose, err)
@@ -55,7 +55,7 @@ func composition(err error) error {
 	return nil
 }
 
-// copyError is why a copy cannot be carried out.
+// copyError is the error of a copy that fails whatever the disk does.
 type copyError string
 
 // Error implements error.
@@ -82,7 +82,7 @@ type file struct {
 	name string // a file of the workspace
 }
 
-// run carries out all copies.
+// run adds the source's own tree to the result and makes all copies.
 func (b *build) run(view *api.Source) error {
 	if own := b.request.Own; own != nil {
 		tree, err := b.open(*own, "the source itself")
@@ -96,7 +96,8 @@ func (b *build) run(view *api.Source) error {
 		}
 	}
 	if len(b.request.Inputs) != len(view.Composition.Aliases) || len(view.Inputs) != len(b.request.Inputs) {
-		return fmt.Errorf("%w: %d artifacts for %d inputs", source.ErrRequest, len(b.request.Inputs), len(view.Inputs))
+		return fmt.Errorf("%w: the request has %d artifacts for %d inputs", source.ErrRequest, len(b.request.Inputs),
+			len(view.Inputs))
 	}
 	for i, alias := range view.Composition.Aliases {
 		tree, err := b.open(b.request.Inputs[i], view.Inputs[i].Key.String())
@@ -113,7 +114,7 @@ func (b *build) run(view *api.Source) error {
 	return nil
 }
 
-// put writes the result. It is the last artifact if nothing differs.
+// put writes the result. If the result is the last artifact, put returns that.
 func (b *build) put(view *api.Source) (artifact.Artifact, error) {
 	tree := artifact.Tree{Contents: contents{b}, Limits: b.limits, NoIgnoreFiles: b.request.Own == nil}
 	if b.request.Own != nil {
@@ -147,13 +148,14 @@ func (b *build) put(view *api.Source) (artifact.Artifact, error) {
 	return a, nil
 }
 
-// originOf returns where an input comes from: where its publisher says, else its own revision.
+// originOf returns the origin that the publisher of an input names. If there is none, originOf returns the revision of
+// the input.
 func originOf(a artifact.Artifact) artifact.Origin {
 	return artifact.Origin{Revision: cmp.Or(a.Origin.Revision, a.Revision), Source: a.Origin.Source}
 }
 
-// id returns the name under which the artifact is kept. It depends on those of the inputs: who may not see one of them
-// sees nothing of what was made of it.
+// id returns the name under which the artifact is kept. The name depends on the names of the inputs, so that a source
+// without access to one of the inputs never gets the artifact.
 func (b *build) id() string {
 	var ids []string
 	for _, a := range append(slices.Clone(b.request.Inputs), *orZero(b.request.Own)) {

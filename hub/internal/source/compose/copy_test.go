@@ -74,7 +74,7 @@ func TestCopy(t *testing.T) {
 			"one.yaml: 2\nsub/deep/three.yaml: 4\nsub/two.yaml: 3\n"},
 		"exclude_folder": {`[{from: "@a/deploy/**", to: "@artifact/", exclude: ["sub/deep", deploy/link.yaml, "**/*.md"]}]`,
 			"one.yaml: 2\nsub/two.yaml: 3\n"},
-		"exclude_all": {`[{from: "@a/deploy/*.yaml", to: "@artifact/", exclude: ["*"]}]`, "!copy[0] excludes all"},
+		"exclude_all": {`[{from: "@a/deploy/*.yaml", to: "@artifact/", exclude: ["*"]}]`, "!copy[0] leaves every"},
 		"merge": {`[{from: "@b/values.yaml", to: "@artifact/"}, {from: "@b/over.yaml", to: "@artifact/values.yaml", strategy: Merge}]`,
 			"values.yaml: a:\n  b: 1\n  c: 3\nlist:\n- 2\n"},
 		"merge_nothing": {`[{from: "@b/over.yaml", to: "@artifact/v.yaml", strategy: Merge}]`, "v.yaml: a: {c: 3}\n---\nlist: [2]\n"},

@@ -11,9 +11,9 @@ import (
 	"github.com/navefleet/nave/hub/internal/artifact"
 )
 
-// A copy works as cp does, and as Flux's does: a file goes to a path or, if that ends in a slash or is a folder, into
-// it; a folder goes into the folder To; what a glob matches goes below To with its path from the root, or from the
-// folder in front of a glob that ends in /**.
+// A copy works as in cp and in Flux. A file is copied to the path To, or into To if To ends in a slash or is a folder.
+// A folder is copied into the folder To. Files that match a glob are copied below To with their paths from the root, or
+// from the folder in front of a glob that ends in /**.
 
 // copying is one copy of a build.
 type copying struct {
@@ -27,7 +27,7 @@ type copying struct {
 // isGlob reports whether a path is a pattern.
 func isGlob(p string) bool { return strings.ContainsAny(p, "*?[]") }
 
-// copyFiles carries out a copy that is no mount.
+// copyFiles copies the files of an entry that is not a mount.
 func (b *build) copyFiles(in *input, c api.Copy) error {
 	for _, p := range c.Exclude {
 		if !doublestar.ValidatePattern(p) {
@@ -46,13 +46,13 @@ func (b *build) copyFiles(in *input, c api.Copy) error {
 		return cp.nothing("there is no %s in %s at revision %s", from, in.name, in.artifact.Revision)
 	}
 	if c.Strategy == api.CopyExtract {
-		return refuse("%s is a folder: Extract wants a .tar.gz or .tgz file", from)
+		return refuse("%s is a folder: the strategy Extract needs a .tar.gz or .tgz file", from)
 	}
 	cp.base = from
 	return cp.folder(from, path.Join(c.To, path.Base(from)))
 }
 
-// nothing is the error of a copy that finds no file; nil if the copy is optional.
+// nothing returns the error of a copy that finds no file. If the copy is optional, nothing returns nil.
 func (c *copying) nothing(format string, args ...any) error {
 	if c.Optional {
 		return nil
@@ -67,7 +67,7 @@ func (c *copying) single(f artifact.File) error {
 	}
 	if c.Strategy == api.CopyExtract {
 		if !isArchive(f.Path) {
-			return refuse("%s is no .tar.gz or .tgz file, which Extract wants", f.Path)
+			return refuse("%s is not a .tar.gz or .tgz file, as the strategy Extract needs", f.Path)
 		}
 		return c.extract(c.in, f, c.To)
 	}
@@ -83,7 +83,7 @@ func (c *copying) file(f artifact.File, to string) error {
 	return c.copyFile(c.in, f, to, c.Strategy == api.CopyMerge)
 }
 
-// folder copies what is in a folder below a path.
+// folder copies the files of a folder below a path.
 func (c *copying) folder(from, to string) error {
 	for _, f := range c.in.below(from) {
 		if c.excludesBelow(f.Path, from) {
@@ -96,7 +96,7 @@ func (c *copying) folder(from, to string) error {
 	return nil
 }
 
-// glob copies what a pattern matches.
+// glob copies the files and folders that match a pattern.
 func (c *copying) glob() error {
 	if _, err := path.Match(c.From, ""); err != nil {
 		return refuse("%q is not a valid pattern", c.From)
@@ -116,7 +116,7 @@ func (c *copying) glob() error {
 		}
 	}
 	if copied == 0 {
-		return c.nothing("exclude excludes all that matches %s in %s", c.From, c.in.name)
+		return c.nothing("exclude leaves out every file that matches %s in %s", c.From, c.in.name)
 	}
 	return nil
 }
@@ -142,8 +142,8 @@ func (c *copying) match(match string) error {
 	return c.folder(match, to)
 }
 
-// matches returns the files and folders that the pattern matches, sorted. Only for archives ** means any depth: else
-// it is a *, as in Flux.
+// matches returns the files and folders that the pattern matches, sorted. For archives ** matches any depth.
+// For other files ** is the same as *, as in Flux.
 func (c *copying) matches() (found []string) {
 	matches := func(p string) bool { ok, _ := path.Match(c.From, p); return ok }
 	if c.Strategy == api.CopyExtract {

@@ -34,7 +34,7 @@ func (b *build) open(a artifact.Artifact, name string) (*input, error) {
 	return in, nil
 }
 
-// markFolders notes the folders above a path.
+// markFolders adds the folders above a path.
 func markFolders(folders map[string]bool, p string) {
 	for dir := path.Dir(p); !folders[dir] && dir != "."; dir = path.Dir(dir) {
 		folders[dir] = true
@@ -56,11 +56,11 @@ func (in *input) below(dir string) []artifact.File {
 	return in.list[from:to]
 }
 
-// maxLinks is how many symlinks are followed for one path, as on Linux.
+// maxLinks limits the symlinks that are followed for one path, as on Linux.
 const maxLinks = 40
 
-// follow returns the file that a file is or, if it is a symlink, leads to; false if a symlink leads to no file of the
-// artifact.
+// follow returns f, or the file that the symlink f leads to. If a symlink leads to no file of the artifact, follow
+// returns false.
 func (b *build) follow(in *input, f artifact.File) (artifact.File, bool, error) {
 	for range maxLinks {
 		if f.Mode != artifact.Symlink {
@@ -79,19 +79,19 @@ func (b *build) follow(in *input, f artifact.File) (artifact.File, bool, error) 
 	return f, false, nil
 }
 
-// add puts a file into the result, in the place of the file that is there. A file in the place of a folder, and a
-// folder in the place of a file, are errors.
+// add adds a file to the result, and replaces a file with the same path. If the path is a folder of the result, or a
+// folder of the path is a file, add returns an error.
 func (b *build) add(to string, f file) error {
 	if err := b.ctx.Err(); err != nil {
 		return err
 	}
 	f.Path = to
 	if b.folders[to] {
-		return refuse("%s is a folder of the artifact already, and cannot be a file", to)
+		return refuse("%s is already a folder of the artifact and cannot be a file", to)
 	}
 	for dir := path.Dir(to); dir != "."; dir = path.Dir(dir) {
 		if _, isFile := b.files[dir]; isFile {
-			return refuse("%s is a file of the artifact already, and cannot be a folder", dir)
+			return refuse("%s is already a file of the artifact and cannot be a folder", dir)
 		}
 	}
 	markFolders(b.folders, to)
@@ -102,7 +102,7 @@ func (b *build) add(to string, f file) error {
 	return nil
 }
 
-// copyFile puts a file of an input into the result. A symlink to a file is copied as that file; other symlinks are left
+// copyFile adds a file of an input to the result. A symlink to a file is copied as that file; other symlinks are left
 // out.
 func (b *build) copyFile(in *input, f artifact.File, to string, merge bool) error {
 	f, ok, err := b.follow(in, f)

@@ -8,13 +8,14 @@ import (
 	"github.com/navefleet/nave/hub/internal/artifact"
 )
 
-// maxMade is how many bytes one composition may merge and unpack.
+// maxMade limits the bytes that one composition merges and unpacks.
 const maxMade = 256 << 20
 
-// make puts a new file, which the composition itself wrote, into the result.
+// make adds a file with merged or unpacked content to the result.
 func (b *build) make(to string, mode artifact.Mode, content []byte) error {
 	if b.made += int64(len(content)); b.made > maxMade {
-		return fmt.Errorf("%w: what is merged and unpacked has more than %s", artifact.ErrLimit, artifact.FormatSize(maxMade))
+		return fmt.Errorf("%w: the merged and unpacked files have together more than %s; copy fewer of them",
+			artifact.ErrLimit, artifact.FormatSize(maxMade))
 	}
 	out, err := os.CreateTemp(b.request.Workspace.Tmp, "made-")
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 	"github.com/navefleet/nave/hub/internal/artifact"
 )
 
-// maxMerge is how many bytes a file that is merged may have.
+// maxMerge limits the bytes of a file that is merged.
 const maxMerge = 4 << 20
 
 // merge merges a YAML file of an input over a file of the result, as Helm merges values: maps are merged, everything
@@ -51,7 +51,7 @@ func (b *build) values(f file, name string) (map[string]any, error) {
 			err = yaml.Unmarshal(document, &values)
 		}
 		if err != nil {
-			return nil, refuse("merge %s: it is no YAML map: %v", name, err)
+			return nil, refuse("merge %s: the file is not a YAML map: %v", name, err)
 		}
 		all = mergeMaps(all, values)
 	}

@@ -7,19 +7,19 @@ import (
 	"github.com/navefleet/nave/hub/api"
 )
 
-// copy carries out one copy.
+// copy copies the files of one entry.
 func (b *build) copy(c api.Copy) error {
 	in := b.inputs[c.Source]
 	switch {
 	case in == nil:
-		return refuse("no source is called @%s", c.Source)
+		return refuse("spec.sources has no source with the alias @%s", c.Source)
 	case c.Mount:
 		return b.mount(in, c)
 	}
 	return b.copyFiles(in, c)
 }
 
-// mount puts a file or folder of an input to a place of the result where nothing is.
+// mount copies a file or folder of an input to a path that the result does not have.
 func (b *build) mount(in *input, c api.Copy) error {
 	if _, isFile := b.files[c.To]; isFile || b.folders[c.To] || c.To == "." {
 		return refuse("toPath: the repository has %s already: choose another path", c.To)

@@ -20,7 +20,7 @@ import (
 const (
 	maxLoose = 50_000 // objects in files of their own
 	maxPacks = 32
-	maxTips  = 4 // commits that the server is told are here
+	maxTips  = 4 // commits that a request lists as present
 )
 
 // repository is the cache of one URL and credentials: a bare repository on disk. One fetch at a time uses it.
@@ -142,7 +142,8 @@ func (r *repository) commitOf(ctx context.Context, id plumbing.Hash) (plumbing.H
 			return id, err
 		}
 	}
-	return id, fmt.Errorf("%w: the reference is a tag of a tag, ten times over", source.ErrReferenceNotFound)
+	return id, fmt.Errorf("%w: the reference is a tag of a tag, more than ten deep; point it at a commit",
+		source.ErrReferenceNotFound)
 }
 
 // commit reads a commit.

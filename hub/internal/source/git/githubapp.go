@@ -29,12 +29,12 @@ import (
 
 const (
 	githubAPI     = "https://api.github.com"
-	githubUser    = "x-access-token" // whom a token of an installation logs in as
+	githubUser    = "x-access-token" // the user name beside a token
 	jwtLife       = 9 * time.Minute  // GitHub allows ten
 	clockSkew     = time.Minute
-	tokenReserve  = 5 * time.Minute // a token is not used any more so long before it ends
+	tokenReserve  = 5 * time.Minute // a token that ends sooner is replaced
 	maxAPIAnswer  = 1 << 20         // bytes
-	maxTokens     = 1000            // that are kept
+	maxTokens     = 1000            // in memory
 	githubMessage = "spec.provider is github: "
 )
 
@@ -210,7 +210,7 @@ func (f *fetching) askToken(ctx context.Context, app githubApp) (found token, er
 	}
 	err = ask.do(ctx, http.MethodPost, "/app/installations/"+app.installation+"/access_tokens", &found)
 	if err == nil && (found.Token == "" || !found.Expires.After(time.Now())) {
-		err = fmt.Errorf("%w: it gave no token", source.ErrProtocol)
+		err = fmt.Errorf("%w: the API's answer has no valid token", source.ErrProtocol)
 	}
 	return found, err
 }
@@ -232,13 +232,13 @@ func (c apiClient) installation(ctx context.Context, owner string) (string, erro
 		err = c.do(ctx, http.MethodGet, "/users/"+url.PathEscape(owner)+"/installation", &found)
 	}
 	if errors.Is(err, errNotThere) {
-		err = fmt.Errorf("%w: it is not installed at %q (githubAppInstallationOwner)", source.ErrAuthentication, owner)
+		err = fmt.Errorf("%w: the App is not installed at %q (githubAppInstallationOwner)", source.ErrAuthentication, owner)
 	}
 	return strconv.FormatUint(found.ID, 10), err
 }
 
 // errNotThere is the API's answer 404.
-var errNotThere = errors.New("GitHub does not have it")
+var errNotThere = errors.New("the API answers 404 Not Found")
 
 // do sends a request and decodes the answer.
 func (c apiClient) do(ctx context.Context, method, path string, into any) error {
@@ -269,7 +269,7 @@ func readAnswer(res *http.Response, text []byte, into any) error {
 	switch res.StatusCode {
 	case http.StatusOK, http.StatusCreated:
 		if err := json.Unmarshal(text, into); err != nil {
-			return fmt.Errorf("%w: the API answers with something else than JSON; check githubAppBaseURL", source.ErrProtocol)
+			return fmt.Errorf("%w: the API's answer is not JSON; check githubAppBaseURL", source.ErrProtocol)
 		}
 		return nil
 	case http.StatusNotFound:

@@ -121,11 +121,11 @@ func (s *httpSession) check(res *http.Response, accept string) error {
 		return fmt.Errorf("%w, or these credentials may not see it: the server answers %s", source.ErrRepositoryNotFound,
 			status)
 	default:
-		return fmt.Errorf("%w: it answers %s", source.ErrUnreachable, status)
+		return fmt.Errorf("%w: the server answers %s", source.ErrUnreachable, status)
 	}
 	if kind, _, err := mime.ParseMediaType(res.Header.Get("Content-Type")); err != nil || kind != accept {
 		if isDumb(res.Body) {
-			return fmt.Errorf("%w: it speaks only Git's dumb HTTP, with which no part of a history can be asked for; serve the "+
+			return fmt.Errorf("%w: the server speaks only Git's dumb HTTP, which cannot send a part of the history; serve the "+
 				"repository by smart HTTP (git http-backend) or ssh", source.ErrProtocol)
 		}
 		return fmt.Errorf("%w: it answers with %s; is the URL that of a Git repository, not of a web page?",

@@ -151,7 +151,7 @@ func (k publicKeys) check(o signedObject) (signer string, err error) {
 	case strings.HasPrefix(text, smime):
 		return "", errors.New("is signed with an X.509 certificate, which is not supported: sign with OpenPGP or SSH")
 	}
-	return "", errors.New("has a signature of an unknown form")
+	return "", errors.New("has a signature that is neither OpenPGP nor SSH: sign it with one of these")
 }
 
 func (k publicKeys) checkPGP(o signedObject) (string, error) {
@@ -161,7 +161,8 @@ func (k publicKeys) checkPGP(o signedObject) (string, error) {
 	case err == nil && signer != nil:
 		return signer.PrimaryKey.KeyIdString(), nil
 	case err == nil:
-		return "", errors.New("has a signature of nobody")
+		return "", errors.New("has an OpenPGP signature without a signer: sign it again with a key of the Secret of " +
+			"spec.verify.secretRef")
 	}
 	claimed, readable := pgpIssuer(o.signature)
 	switch {
@@ -171,7 +172,7 @@ func (k publicKeys) checkPGP(o signedObject) (string, error) {
 		return "", fmt.Errorf("is signed with the OpenPGP key %016X, which is not in the Secret of spec.verify.secretRef",
 			claimed)
 	}
-	return "", fmt.Errorf("is signed with the OpenPGP key %016X, but the signature does not hold: %w", claimed, err)
+	return "", fmt.Errorf("is signed with the OpenPGP key %016X, but the signature is not valid: %w", claimed, err)
 }
 
 // pgpIssuer returns the ID of the key that a signature claims to be made with.
@@ -206,20 +207,20 @@ func (k publicKeys) checkSSH(o signedObject) (string, error) {
 			err = sshsig.Verify(bytes.NewReader(o.payload), s, key, s.HashAlgorithm, sshNamespace)
 		}
 		if err != nil {
-			return "", fmt.Errorf("is signed with the SSH key %s, but the signature does not hold: %w", claimed, err)
+			return "", fmt.Errorf("is signed with the SSH key %s, but the signature is not valid: %w", claimed, err)
 		}
 		return claimed, nil
 	}
 	return "", fmt.Errorf("is signed with the SSH key %s, which is not in the Secret of spec.verify.secretRef", claimed)
 }
 
-// checkStrength refuses signatures with SHA-1, and those of a security key that nobody touched, as OpenSSH does.
+// checkStrength refuses signatures with SHA-1, and those of a security key that was not touched, as OpenSSH does.
 func checkStrength(s *sshsig.Signature) error {
 	switch {
 	case s.Signature.Format == ssh.KeyAlgoRSA || s.Signature.Format == "ssh-dss":
 		return errors.New("it is made with SHA-1")
 	case strings.HasPrefix(s.PublicKey.Type(), "sk-") && (len(s.Signature.Rest) == 0 || s.Signature.Rest[0]&1 == 0):
-		return errors.New("nobody touched the security key")
+		return errors.New("the security key was not touched for it: sign without no-touch-required")
 	}
 	return nil
 }

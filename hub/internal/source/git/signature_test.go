@@ -57,7 +57,7 @@ func TestSignature_hostile(t *testing.T) {
 		"empty_SSH":      {sshSignature + "\n-----END SSH SIGNATURE-----\n", "cannot be read"},
 		"compressed":     {pgpSignature + "\n\nowGbwMvMwMEY\n-----END PGP SIGNATURE-----\n", "cannot be read"},
 		"s/mime":         {smime + "\nAAAA\n", "X.509"},
-		"something_else": {"hello", "unknown form"},
+		"something_else": {"hello", "neither OpenPGP nor SSH"},
 		"none":           {"", "is not signed"},
 	} {
 		t.Run(name, func(t *testing.T) {

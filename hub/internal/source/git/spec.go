@@ -109,7 +109,7 @@ func parseURL(raw string) (*url.URL, error) {
 		return nil, fmt.Errorf("%w: the URL has no host", source.ErrRequest)
 	}
 	if u.RawQuery != "" || u.Fragment != "" {
-		return nil, fmt.Errorf("%w: the URL of a repository has no ? and no #", source.ErrRequest)
+		return nil, fmt.Errorf("%w: the URL has a query (?) or a fragment (#): remove it", source.ErrRequest)
 	}
 	return u, nil
 }

@@ -174,7 +174,7 @@ func (s *sshSession) ending() error {
 	if text := strings.TrimSpace(string(s.stderr)); text != "" {
 		return remoteError(text)
 	}
-	return fmt.Errorf("%w: it ended the session at once", source.ErrUnreachable)
+	return fmt.Errorf("%w: the server ended the session at once", source.ErrUnreachable)
 }
 
 func (s *sshSession) ask(_ context.Context, request *packp.UploadPackRequest) (io.ReadCloser, error) {

@@ -18,8 +18,8 @@ import (
 // verifyField is the field that names the Secret with public keys.
 const verifyField = "spec.verify.secretRef"
 
-// verified returns what an artifact says of its verification when it was verified with the present keys and mode; the
-// zero value if nothing has to be verified.
+// verified returns the mode and the keys of a verification with the present keys, without a message. If nothing has to
+// be verified, verified returns the zero value.
 func (f *fetching) verified() artifact.Verification {
 	if f.spec.Verify == nil {
 		return artifact.Verification{}

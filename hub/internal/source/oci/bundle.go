@@ -54,7 +54,7 @@ func (f *fetching) bundles(ctx context.Context, digest v1.Hash) ([]signature, er
 	other := func(d v1.Descriptor) bool { return d.ArtifactType != bundleType }
 	referrers := slices.DeleteFunc(slices.Clone(m.Manifests), other)
 	if len(referrers) > maxSignatures {
-		return nil, fmt.Errorf("%w: it has more than %d", artifact.ErrLimit, maxSignatures)
+		return nil, fmt.Errorf("%w: more than %d signature bundles", artifact.ErrLimit, maxSignatures)
 	}
 	var found []signature
 	for _, d := range referrers {
@@ -74,7 +74,7 @@ func (f *fetching) bundle(ctx context.Context, digest v1.Hash) ([]signature, err
 		return nil, err
 	}
 	if len(m.Layers) != 1 {
-		return nil, fmt.Errorf("%w: a signature bundle of %d layers", source.ErrProtocol, len(m.Layers))
+		return nil, fmt.Errorf("%w: a signature bundle has %d layers, want 1", source.ErrProtocol, len(m.Layers))
 	}
 	text, err := f.small(ctx, m.Layers[0])
 	if err != nil {
@@ -103,7 +103,7 @@ func readBundle(text []byte) (found []signature, err error) {
 	return found, nil
 }
 
-// names returns an error unless the statement of a bundle, whose signature is good, signs the digest.
+// names returns an error if the statement of a bundle does not name the digest.
 func (b bundle) names(digest v1.Hash) error {
 	var statement struct {
 		Subject []struct {
@@ -112,18 +112,18 @@ func (b bundle) names(digest v1.Hash) error {
 		PredicateType string `json:"predicateType"`
 	}
 	if b.Envelope.Type != statementType {
-		return fmt.Errorf("one is of type %q, not %q", b.Envelope.Type, statementType)
+		return fmt.Errorf("the payload of a signature is of type %q, want %q", b.Envelope.Type, statementType)
 	}
 	if err := json.Unmarshal(b.Envelope.Payload, &statement); err != nil {
-		return fmt.Errorf("what one signs is not JSON: %w", err)
+		return fmt.Errorf("the payload of a signature is not JSON: %w", err)
 	}
 	if statement.PredicateType != signPredicate {
-		return fmt.Errorf("one is a statement of type %q, not %q", statement.PredicateType, signPredicate)
+		return fmt.Errorf("the statement of a signature is of type %q, want %q", statement.PredicateType, signPredicate)
 	}
 	for _, s := range statement.Subject {
 		if s.Digest[digest.Algorithm] == digest.Hex {
 			return nil
 		}
 	}
-	return errors.New("one is for another artifact")
+	return errors.New("a signature is for another artifact")
 }

@@ -14,10 +14,10 @@ import (
 	"github.com/navefleet/nave/hub/internal/source"
 )
 
-// maxConnections is how many are kept.
+// maxConnections limits the connections that are kept.
 const maxConnections = 1000
 
-// connection is a way to a repository of a registry: it knows how to log in, and keeps the token.
+// connection sends requests to a repository of a registry: it logs in, and keeps the token.
 type connection struct {
 	client *http.Client // below login
 	login  http.RoundTripper
@@ -52,7 +52,7 @@ func (c *connections) forget(id string) {
 	delete(c.known, id)
 }
 
-// connect sets f.puller, and returns the client whose idle connections are to be closed.
+// connect sets f.puller. It returns the client, whose idle connections the caller must close.
 func (f *fetching) connect(ctx context.Context, kept *connections) (*http.Client, error) {
 	auth, err := f.credentials()
 	if err != nil {
@@ -69,7 +69,7 @@ func (f *fetching) connect(ctx context.Context, kept *connections) (*http.Client
 	return c.client, err
 }
 
-// credentials returns those of the Secret for this registry, or anonymous ones.
+// credentials returns the credentials of the Secret for this registry. If there are none, access is anonymous.
 func (f *fetching) credentials() (authn.Authenticator, error) {
 	secret, ok := f.Secrets["spec.secretRef"]
 	if !ok {
@@ -85,7 +85,7 @@ func (f *fetching) credentials() (authn.Authenticator, error) {
 	return authn.Anonymous, nil
 }
 
-// open logs in.
+// open makes a connection and logs in.
 func (f *fetching) open(ctx context.Context, auth authn.Authenticator) (connection, error) {
 	origin := &url.URL{Scheme: "https", Host: f.repo.RegistryStr()}
 	if f.spec.Insecure {

@@ -33,23 +33,24 @@ const (
 // signature is one signature of an artifact, as the registry has it.
 type signature struct {
 	signed, raw []byte
-	names       func(digest v1.Hash) error // nil: what is signed names the digest; called if the signature is good
-	certificate string                     // PEM, if it was made without a key
+	names       func(digest v1.Hash) error // checks that the signed payload names the digest
+	certificate string                     // PEM; empty if the signature was made with a key
 	annotations map[string]string          // of the layer that the signature is stored in
 	bundle      []byte                     // JSON; nil: the signature is stored in annotations
 }
 
 // acceptor decides about signatures.
 type acceptor interface {
-	// accept returns who made a signature for the digest, if that is one who may. The error says why it is not accepted,
-	// and who signed if the registry says so.
+	// accept returns the accepted signer of a signature for the digest. If there is none, the error has the reason, and
+	// the signer that the registry names.
 	accept(s signature, digest v1.Hash) (string, error)
 }
 
 // publicKeys are the accepted keys by their name in the Secret.
 type publicKeys map[string]crypto.PublicKey
 
-// readPublicKeys reads every *.pub of a Secret. If there is none, or one cannot be read, that is an error.
+// readPublicKeys reads every *.pub of a Secret. If there is none, or one cannot be read, readPublicKeys returns an
+// error.
 func readPublicKeys(data source.Secret) (publicKeys, error) {
 	keys := publicKeys{}
 	for name, text := range data {
@@ -120,9 +121,9 @@ func (k publicKeys) accept(s signature, digest v1.Hash) (string, error) {
 		}
 	}
 	if who := identityOf(s.certificate); who != "" {
-		return "", fmt.Errorf("one is by the identity %s, and not by a key of %s", who, k)
+		return "", fmt.Errorf("a signature is by the identity %s, not by a key of %s", who, k)
 	}
-	return "", fmt.Errorf("one is by another key than %s", k)
+	return "", fmt.Errorf("a signature is by another key than %s", k)
 }
 
 // signs reports whether a key made a signature.
@@ -140,7 +141,7 @@ func signs(key crypto.PublicKey, signed, signature []byte) bool {
 	}
 }
 
-// names returns an error unless what was signed names the digest.
+// names returns an error if the signed payload does not name the digest.
 func names(signed []byte, digest v1.Hash) error {
 	var statement struct {
 		Critical struct {
@@ -152,17 +153,17 @@ func names(signed []byte, digest v1.Hash) error {
 	}
 	switch err := json.Unmarshal(signed, &statement); {
 	case err != nil:
-		return fmt.Errorf("what one signs is not JSON: %w", err)
+		return fmt.Errorf("the payload of a signature is not JSON: %w", err)
 	case statement.Critical.Type != signedWord:
-		return fmt.Errorf("one is of type %q, not %q", statement.Critical.Type, signedWord)
+		return fmt.Errorf("the payload of a signature is of type %q, want %q", statement.Critical.Type, signedWord)
 	case statement.Critical.Image.Digest != digest.String():
-		return fmt.Errorf("one is for another artifact: %q", statement.Critical.Image.Digest)
+		return fmt.Errorf("a signature is for another artifact: %q", statement.Critical.Image.Digest)
 	}
 	return nil
 }
 
-// identityOf returns who a certificate in PEM form says that it is for; empty if it cannot be read. Nobody verified
-// that.
+// identityOf returns the unverified names in a certificate in PEM form. If the certificate cannot be read, identityOf
+// returns "".
 func identityOf(certificate string) string {
 	block, _ := pem.Decode([]byte(certificate))
 	if block == nil {

@@ -15,7 +15,7 @@ import (
 func (f *fetching) classify(err error) error {
 	var answer *transport.Error
 	if errors.Is(err, http.ErrSchemeMismatch) {
-		return fmt.Errorf("%w: it speaks plain HTTP, not HTTPS; if that is meant to be, set spec.insecure: true",
+		return fmt.Errorf("%w: the registry speaks plain HTTP, not HTTPS; if that is intended, set spec.insecure: true",
 			source.ErrUnreachable)
 	}
 	if !errors.As(err, &answer) {
@@ -35,7 +35,7 @@ func (f *fetching) classify(err error) error {
 	}
 }
 
-// advice says what to do about refused credentials.
+// advice returns the advice for refused credentials.
 func (f *fetching) advice() string {
 	host := f.repo.RegistryStr()
 	if f.config == nil {

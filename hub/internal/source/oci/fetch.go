@@ -45,7 +45,7 @@ type fetching struct {
 	limits Limits
 }
 
-// run goes from the reference to the artifact.
+// run resolves the reference, verifies its signatures and makes the artifact.
 func (f *fetching) run(ctx context.Context, kept *connections) (artifact.Artifact, error) {
 	if err := f.decode(); err != nil {
 		return artifact.Artifact{}, err

@@ -26,11 +26,11 @@ type guard struct {
 func (g *guard) RoundTrip(r *http.Request) (*http.Response, error) {
 	switch {
 	case r.URL.Scheme != "https" && !g.insecure:
-		return nil, refuse(r, fmt.Errorf("%w: plain HTTP is not used for a registry, except with spec.insecure: true",
+		return nil, refuse(r, fmt.Errorf("%w: plain HTTP is refused; if that is intended, set spec.insecure: true",
 			source.ErrUnreachable))
 	case r.URL.Host != g.origin.Host && carriesCredentials(r) && !g.mayHoldCredentials(r.URL.Hostname()):
-		return nil, refuse(r, fmt.Errorf("%w: the registry %s wants its credentials sent to %s, on another domain; if "+
-			"that is right, add an entry for %s to the auths of the Secret of spec.secretRef", source.ErrAuthentication,
+		return nil, refuse(r, fmt.Errorf("%w: the registry %s asks to send its credentials to %s, on another domain; if "+
+			"that is intended, add an entry for %s to the auths of the Secret of spec.secretRef", source.ErrAuthentication,
 			g.origin.Host, source.Quote(r.URL.Host), source.Quote(r.URL.Host)))
 	}
 	res, err := g.client.Do(r)

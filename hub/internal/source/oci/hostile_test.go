@@ -153,7 +153,7 @@ func TestFetch_hostile(t *testing.T) {
 		word   string
 	}{
 		"other_blob": {"/blobs/", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("evil")) },
-			source.ErrProtocol, "another content"},
+			source.ErrProtocol, "does not match its digest"},
 		"endless_blob":     {"/blobs/", endless, artifact.ErrLimit, "layer sha256:"},
 		"endless_manifest": {"/manifests/", endless, artifact.ErrLimit, "an answer of the registry"},
 		"other_manifest": {"/manifests/", func(w http.ResponseWriter, _ *http.Request) {

@@ -82,7 +82,7 @@ func (f *fetching) download(ctx context.Context, d v1.Descriptor) (*os.File, err
 // readError explains the error of a download.
 func readError(what string, err error) error {
 	if strings.Contains(err.Error(), "error verifying") { // package verify of go-containerregistry is internal
-		return fmt.Errorf("%w: %s has another content than its digest says", source.ErrProtocol, what)
+		return fmt.Errorf("%w: the content of %s does not match its digest", source.ErrProtocol, what)
 	}
 	return fmt.Errorf("%s: %w", what, err)
 }

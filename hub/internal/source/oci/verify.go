@@ -24,14 +24,14 @@ const (
 	rootField   = "spec.verify.trustedRootSecretRef" // the trusted root of a Sigstore, for signatures without keys
 )
 
-// Limits of what is read to verify an artifact.
+// Limits of the verification of an artifact.
 const (
 	maxSignatures = 32        // signatures of one artifact that are tried
-	maxSigned     = 256 << 10 // bytes of what one signature signs, or of a bundle
+	maxSigned     = 256 << 10 // bytes of the payload of a signature, or of a bundle
 )
 
-// verified returns what an artifact says of its verification when it was verified with the present keys, trusted root
-// and identities; the zero value if nothing has to be verified.
+// verified returns the verification with the present keys, trusted root and identities, without a message. If nothing
+// has to be verified, verified returns the zero value.
 func (f *fetching) verified() artifact.Verification {
 	if f.spec.Verify == nil {
 		return artifact.Verification{}
@@ -113,7 +113,7 @@ func (f *fetching) signatures(ctx context.Context, digest v1.Hash) ([]signature,
 	}
 	layers := slices.DeleteFunc(m.Layers, func(l v1.Descriptor) bool { return string(l.MediaType) != signedType })
 	if len(layers) > maxSignatures {
-		return nil, fmt.Errorf("%w: it has more than %d", artifact.ErrLimit, maxSignatures)
+		return nil, fmt.Errorf("%w: more than %d signatures", artifact.ErrLimit, maxSignatures)
 	}
 	var found []signature
 	for _, layer := range layers {
@@ -123,7 +123,8 @@ func (f *fetching) signatures(ctx context.Context, digest v1.Hash) ([]signature,
 		}
 		raw, err := base64.StdEncoding.DecodeString(layer.Annotations[signatureAnnotation])
 		if err != nil {
-			return nil, fmt.Errorf("%w: one is not base64", source.ErrProtocol)
+			return nil, fmt.Errorf("%w: the annotation %s of a signature is not base64", source.ErrProtocol,
+				signatureAnnotation)
 		}
 		found = append(found, signature{
 			signed: signed, raw: raw, certificate: layer.Annotations[certificateAnnotation],

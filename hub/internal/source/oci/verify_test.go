@@ -169,7 +169,7 @@ func TestVerify_bundle(t *testing.T) {
 		"good":         {key, "", sign, ""},
 		"other_key":    {other, "", sign, "by another key"},
 		"other_digest": {key, "sha256:" + strings.Repeat("0", 64), sign, "for another artifact"},
-		"attestation":  {key, "", "https://spdx.dev/Document", "a statement of type"},
+		"attestation":  {key, "", "https://spdx.dev/Document", "the statement of a signature is of type"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, ocitest.Options{})

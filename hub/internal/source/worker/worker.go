@@ -41,7 +41,8 @@ func (f Fetchers) Fetch(ctx context.Context, r source.Request) (artifact.Artifac
 	}
 	fetcher := f[r.Object.Key.Kind]
 	if fetcher == nil {
-		return artifact.Artifact{}, fmt.Errorf("%w: nothing fetches objects of kind %s", source.ErrRequest, r.Object.Key.Kind)
+		return artifact.Artifact{}, fmt.Errorf("%w: the hub has no fetcher for objects of kind %s", source.ErrRequest,
+			r.Object.Key.Kind)
 	}
 	return fetcher.Fetch(ctx, r)
 }
