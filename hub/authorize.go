@@ -135,7 +135,7 @@ func (g *guard) authorize(ctx context.Context, method string) (context.Context, 
 		ours && r == operators && id.Role == identity.Operator:
 		return identity.WithCaller(ctx, caller), nil
 	}
-	return nil, status.Errorf(codes.PermissionDenied, "%s may not call this", id)
+	return nil, status.Errorf(codes.PermissionDenied, "%s may not call this method of the hub", id)
 }
 
 // finish counts the call. If the handler panicked, finish logs that and sets the error of the call, and the hub

@@ -62,7 +62,7 @@ func (h *Hub) keepCertificate(ctx context.Context) error {
 			continue
 		}
 		if err := errors.Join(h.renewCertificate(), h.writeOperatorConfig()); err != nil {
-			h.config.Log.Error("renew the server's certificate", telemetry.Err(err))
+			h.config.Log.Error("the server's certificate is not renewed", telemetry.Err(err))
 			pause = renewRetry
 		}
 	}

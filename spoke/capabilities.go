@@ -36,7 +36,7 @@ func (p *parts) runSurvey(ctx context.Context) {
 	c.survey.Run(ctx, func(latest kube.Capabilities) {
 		c.latest.Store(&latest)
 		if err := p.session.Capabilities(wireCapabilities(latest)); err != nil {
-			p.log.Warn("the hub does not hear of the capabilities of the API server", telemetry.Err(err))
+			p.log.Warn("the capabilities of the API server are not sent to the hub", telemetry.Err(err))
 		}
 		c.known()
 	}, func(err error) {

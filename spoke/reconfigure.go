@@ -29,7 +29,7 @@ func (s *Spoke) watchSettings(ctx context.Context) error {
 		now, err := s.config.Load()
 		s.refuse(err)
 		if err == nil && now != s.given && now == before {
-			s.config.Log.Info("the settings changed: starting anew with them")
+			s.config.Log.Info("the settings changed: restarting with them")
 			return &reconfigured{now}
 		}
 		before = now

@@ -241,7 +241,7 @@ func TestSettings(t *testing.T) {
 
 	// A key that was taken away is not believed any more.
 	r.write(map[string]string{"signing-keys.pem": signing.MarshalPublicKeys(key.Public().(ed25519.PublicKey))})
-	r.await("the spoke has them", func() bool { return r.said("starting anew") == 2 })
+	r.await("the spoke has them", func() bool { return r.said("restarting with them") == 2 })
 	h.signer = old
 	h.offerConfigMap(t, "prod", 4, "four")
 	h.heard(t, "4 rejected")

@@ -119,7 +119,7 @@ func clone(o *manifest.Object) (*manifest.Object, error) {
 		return nil, err
 	}
 	if len(data) > MaxObject {
-		return nil, fmt.Errorf("%d bytes: an object may have %d", len(data), MaxObject)
+		return nil, fmt.Errorf("the object has %d bytes: more than %d", len(data), MaxObject)
 	}
 	c := &manifest.Object{}
 	if err := kjson.UnmarshalCaseSensitivePreserveInts(data, &c.Object); err != nil {

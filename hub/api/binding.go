@@ -119,7 +119,8 @@ func HostOf(address string) (string, error) {
 		item = net.JoinHostPort(s.host, s.port)
 	}
 	if len(badHost(item)) > 0 {
-		return "", fmt.Errorf("%q is no host that a Secret can be bound to", item)
+		return "", fmt.Errorf("%q is not a host that a Secret can be bound to: want host or host:port, such as github.com",
+			item)
 	}
 	return item, nil
 }

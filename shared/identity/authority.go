@@ -240,7 +240,7 @@ func (a *Authority) checkIssue(pub crypto.PublicKey, id ID, ttl time.Duration, n
 	case id.TrustDomain != a.trustDomain:
 		return fmt.Errorf("the authority is of the trust domain %s", a.trustDomain)
 	case ttl <= 0:
-		return fmt.Errorf("a life of %s", ttl)
+		return fmt.Errorf("a certificate cannot be valid for %s: want more than 0", ttl)
 	case names > 0 && id.Role != Hub:
 		return errors.New("only a hub has host names")
 	}

@@ -124,7 +124,7 @@ func (s *Server) fail(err error) error {
 	if ended := status.FromContextError(err); ended.Code() != codes.Unknown {
 		return ended.Err()
 	}
-	s.log.Error("serve an operator", telemetry.Err(err))
+	s.log.Error("an operator's call failed", telemetry.Err(err))
 	if errors.Is(err, store.ErrFull) {
 		return status.Error(codes.ResourceExhausted, "the hub's disk is full: nothing was changed")
 	}

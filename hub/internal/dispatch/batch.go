@@ -135,7 +135,7 @@ func (b *batch) run(ctx context.Context) error {
 		}
 		_ = wait.For(ctx, max(batchQuiet, batchWindow-time.Since(last))) // what is left is written at the end
 		if err := b.flush(write); err != nil {
-			b.log.Error("write what spokes said", telemetry.Err(err))
+			b.log.Error("acks and reports of spokes cannot be written and will be tried again", telemetry.Err(err))
 			_ = wait.For(ctx, batchRetry)
 			b.wake.Raise()
 		}
@@ -149,7 +149,7 @@ func (b *batch) last(ctx context.Context) {
 	defer cancel()
 	for !b.empty() && ctx.Err() == nil {
 		if err := b.flush(ctx); err != nil {
-			b.log.Error("write what spokes said at the end", telemetry.Err(err))
+			b.log.Error("the last acks and reports of spokes cannot be written", telemetry.Err(err))
 			return
 		}
 	}

@@ -123,7 +123,7 @@ func (s *Server) offered(cluster string, desired bundle.ID) []byte {
 func (s *Server) readFailed(cluster string, err error) error {
 	answer := refusal(err)
 	if status.Code(answer) == codes.Unavailable && s.quotas.warn(cluster, condition.BlobsUnread, time.Now()) {
-		s.Log.Error("read blobs for a spoke", telemetry.Cluster(cluster), telemetry.Err(err))
+		s.Log.Error("blobs that a spoke fetches cannot be read", telemetry.Cluster(cluster), telemetry.Err(err))
 	}
 	return answer
 }

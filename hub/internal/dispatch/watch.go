@@ -75,7 +75,7 @@ func (s *Server) clusterOf(ctx context.Context, c store.Change) (cluster string,
 			return err
 		})
 		if err != nil {
-			s.Log.Error("read a join token", telemetry.Err(err))
+			s.Log.Error("a join token cannot be read", telemetry.Err(err))
 		}
 		return cluster, true
 	}
@@ -100,7 +100,7 @@ func (s *Server) refresh(ctx context.Context, c concerns) {
 		return nil
 	})
 	if err != nil {
-		s.Log.Error("read desired state", telemetry.Err(err))
+		s.Log.Error("signed bundles cannot be read", telemetry.Err(err))
 		return
 	}
 	for x := range c {

@@ -81,7 +81,7 @@ func (w *walked) condition() store.Condition {
 	message := fmt.Sprintf("Planned %s from %s", wording.Count(len(w.entries), "application"),
 		wording.Count(len(w.fleets), "Fleet"))
 	if n := len(w.next.Undecided); n > 0 {
-		message += fmt.Sprintf("; %s left and stay until all is built that may give them again",
+		message += fmt.Sprintf("; %s that left stay until each Kustomization that may give them again is built",
 			wording.Count(n, "application"))
 	}
 	return store.Condition{Ready: condition.True, Reason: condition.Planned, Message: message}

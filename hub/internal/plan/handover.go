@@ -9,7 +9,7 @@ import (
 	"github.com/navefleet/nave/shared/manifest"
 )
 
-// handovers returns the objects that an Application of the last plan had, that none has now, and that a held renderable
+// handovers returns the objects that an Application of the last plan had, that none has now, and that a kept renderable
 // is going to have. A handover stays in the plan until the new owner has the object or is not going to have it.
 func (p *Planner) handovers(ctx context.Context, w *walked) (all []bundle.Handover) {
 	if len(w.graph.Expected) == 0 {
@@ -40,7 +40,7 @@ func (p *Planner) handovers(ctx context.Context, w *walked) (all []bundle.Handov
 	return all
 }
 
-// idsOf returns the objects of an Application of the walk; none if it is held and cannot be read.
+// idsOf returns the objects of an Application of the walk; none if it is kept and cannot be read.
 func (p *Planner) idsOf(ctx context.Context, w *walked, app graph.Application) (ids []manifest.ID) {
 	if app.Rendered == nil {
 		ids, _ = p.contents(ctx, w, app.Last.Digest) // as package graph does

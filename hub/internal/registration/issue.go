@@ -94,7 +94,7 @@ func (s *Server) issue(key crypto.PublicKey, cluster, registration string) (*reg
 		leaf, err = x509.ParseCertificate(chain[0])
 	}
 	if err != nil {
-		s.log.Error("issue certificate", telemetry.Cluster(cluster), telemetry.Err(err))
+		s.log.Error("a certificate cannot be issued", telemetry.Cluster(cluster), telemetry.Err(err))
 		return nil, time.Time{}, status.Error(codes.Internal, "the hub cannot issue certificates now")
 	}
 	return &registrationv1.Certificate{

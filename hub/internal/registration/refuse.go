@@ -92,7 +92,7 @@ func (s *Server) refuse(ctx context.Context, cluster string, cause error, digest
 		})
 	})
 	if err != nil {
-		s.log.Error("record an event", telemetry.Err(err))
+		s.log.Error("an event cannot be recorded", telemetry.Err(err))
 	}
 }
 

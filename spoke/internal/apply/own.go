@@ -140,8 +140,9 @@ func (r *run) needsOwn(id manifest.ID, live kube.Live) error {
 		return nil
 	}
 	if other := live.Labels[inventory.Label]; other != "" {
-		return fmt.Errorf("%s must be made anew to change an immutable field, but it belongs to application %s", id, other)
+		return fmt.Errorf("%s must be deleted and created again to change an immutable field, but it belongs to "+
+			"application %s", id, other)
 	}
-	return fmt.Errorf("%s must be made anew to change an immutable field, but it is not this spoke's: delete it by "+
-		"hand", id)
+	return fmt.Errorf("%s must be deleted and created again to change an immutable field, but it is not this "+
+		"spoke's: delete it by hand", id)
 }

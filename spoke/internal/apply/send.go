@@ -169,8 +169,8 @@ func notForced(err error, kind string) error {
 		return err
 	}
 	e := *refused
-	e.Message += fmt.Sprintf(". It is not made anew, although force is set: that would delete what the %s holds. "+
-		"Undo the change, or delete the %s by hand", kind, kind)
+	e.Message += fmt.Sprintf(". It is not deleted and created again, although force is set: that would delete what the "+
+		"%s holds. Undo the change, or delete the %s by hand", kind, kind)
 	return &e
 }
 

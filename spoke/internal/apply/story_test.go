@@ -338,7 +338,7 @@ spec: {nodeSelector: {disk: nowhere}, containers: [{name: main, image: "registry
 	changes = w.try(s)
 	if changes.Count(apply.Created) != 2 || changes.Count(apply.Refused) != 1 ||
 		changes.Failed()[0].Object.Kind != "PersistentVolumeClaim" ||
-		!strings.Contains(changes.Err().Error(), "It is not made anew, although force is set") {
+		!strings.Contains(changes.Err().Error(), "It is not deleted and created again, although force is set") {
 		t.Error(changes, changes.Err())
 	}
 	w.wantData("fixed", "k", "2")

@@ -93,7 +93,7 @@ func (i *Identity) Establish(ctx context.Context, dial func(*tls.Config) (*grpc.
 	if len(entries[certEntry]) == 0 {
 		return i.register(ctx, dial, entries)
 	}
-	i.Log.Warn("the kept identity cannot be used, registering anew", telemetry.Err(unusable))
+	i.Log.Warn("the stored identity cannot be used, registering again", telemetry.Err(unusable))
 	if err := i.register(ctx, dial, entries); err != nil {
 		return fmt.Errorf("the stored identity: %w; a new registration: %w", unusable, err)
 	}
@@ -117,7 +117,7 @@ func (i *Identity) use(entries map[string][]byte) error {
 	err := i.take(entries[keyEntry], entries[certEntry], entries[authorityEntry])
 	if errors.Is(err, identity.ErrTime) &&
 		i.take(entries[previousKeyEntry], entries[previousCertEntry], entries[authorityEntry]) == nil {
-		i.Log.Warn("the last certificate cannot be used, but the one before can", telemetry.Err(err))
+		i.Log.Warn("the last certificate cannot be used, using the one before", telemetry.Err(err))
 		return nil
 	}
 	return err

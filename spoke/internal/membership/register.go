@@ -38,7 +38,7 @@ func (i *Identity) rejoin(ctx context.Context, dial func(*tls.Config) (*grpc.Cli
 		err = i.register(ctx, dial, entries)
 	}
 	if err != nil {
-		i.Log.Warn("the hub refused the certificate, and the join token does not help", telemetry.Err(err))
+		i.Log.Warn("the hub refused the certificate, and registering with the join token failed", telemetry.Err(err))
 	}
 }
 

@@ -85,7 +85,7 @@ func (s *Session) listen(stream spokev1.SpokeService_SessionClient) error {
 		}
 		offer, err := readOffer(message.GetOffer())
 		if err != nil {
-			s.Log.Warn("offer that cannot be read", telemetry.Err(err))
+			s.Log.Warn("an offer of the hub cannot be read", telemetry.Err(err))
 			continue
 		}
 		s.mu.Lock()

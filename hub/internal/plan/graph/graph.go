@@ -177,7 +177,7 @@ type Graph struct {
 	// Blind has the limits of the renderables that were not rendered as they are now, each limit once: they may render
 	// objects that the walk does not know. Nil means a renderable without limits.
 	Blind []*api.Confinement
-	// Expected are the objects of renderables that were rendered and are held as they were: because of a dependency, or
+	// Expected are the objects of renderables that were rendered and are kept as they were: because of a dependency, or
 	// because another Application has one of their objects.
 	Expected map[manifest.ID]api.Key
 }
