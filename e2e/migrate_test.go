@@ -28,7 +28,7 @@ const syncFile = `
 apiVersion: source.toolkit.fluxcd.io/v1
 kind: GitRepository
 metadata: {name: flux-system, namespace: flux-system}
-spec: {interval: 1m, ref: {branch: main}, secretRef: {name: flux-system}, url: "ssh://git@git.example.com/acme/fleet"}
+spec: {interval: 1m, ref: {branch: main}, url: "REPOSITORY"}
 ---
 apiVersion: kustomize.toolkit.fluxcd.io/v1
 kind: Kustomization
@@ -124,6 +124,8 @@ type migration struct {
 	spoke   *harness.Spoke // nil before its deployment
 	dir     string
 	before  map[string]string
+
+	recipient string // of the key that the Secret is encrypted for
 }
 
 // TestMigrateFromFlux runs the commands of docs/migrate-from-flux.md on a cluster that Flux's own libraries set up.
@@ -133,15 +135,9 @@ func TestMigrateFromFlux(t *testing.T) {
 	defer cancel()
 	m := &migration{t: t, cluster: lab.Clusters[0], dir: t.TempDir()}
 	m.startFlux(ctx)
-	for _, block := range m.read() {
-		if block.language == "yaml" {
-			m.must(os.WriteFile(filepath.Join(m.dir, "hub.yaml"), []byte(block.text), 0o600))
-			continue
-		}
-		for line := range strings.Lines(block.text) {
-			if err := m.run(ctx, strings.TrimSpace(line)); err != nil {
-				t.Fatalf("%s: %v\nhub: %s", line, err, m.fleet.Hub.Tail())
-			}
+	for _, line := range m.read() {
+		if err := m.run(ctx, line); err != nil {
+			t.Fatalf("%s: %v\nhub: %s", line, err, m.fleet.Hub.Tail())
 		}
 	}
 	m.check(ctx)
@@ -154,23 +150,21 @@ func (m *migration) must(err error) {
 	}
 }
 
-type block struct{ language, text string }
-
-// read returns the commands and files of the document, with this test's cluster and repository.
-func (m *migration) read() (blocks []block) {
+// read returns the commands of the document, with this test's cluster and checkout.
+func (m *migration) read() (lines []string) {
 	root, err := kubetest.Root()
 	m.must(err)
 	document, err := os.ReadFile(filepath.Join(root, "docs", "migrate-from-flux.md"))
 	m.must(err)
-	text := strings.NewReplacer("https://github.com/acme/fleet", m.fleet.Repo.URL(), "prod", m.cluster.Name).Replace(
+	text := strings.NewReplacer("--path fleet", "--path "+m.fleet.Repo.WorkTree(), "prod", m.cluster.Name).Replace(
 		string(document))
-	for _, found := range regexp.MustCompile("(?s)```(sh|yaml)\n(.*?)```").FindAllStringSubmatch(text, -1) {
-		blocks = append(blocks, block{found[1], found[2]})
+	for _, block := range regexp.MustCompile("(?s)```sh\n(.*?)```").FindAllStringSubmatch(text, -1) {
+		lines = append(lines, strings.Split(strings.TrimSpace(block[1]), "\n")...)
 	}
-	if len(blocks) < 6 {
-		m.t.Fatalf("only %d blocks in the document", len(blocks))
+	if len(lines) < 10 {
+		m.t.Fatalf("only %d commands in the document", len(lines))
 	}
-	return blocks
+	return lines
 }
 
 // startFlux starts the hub, and makes the cluster one that Flux runs: bootstrapped, reconciled, scaled, and with a
@@ -188,11 +182,12 @@ func (m *migration) startFlux(ctx context.Context) {
 	m.must(err)
 	key, err := sopstest.NewAge()
 	m.must(err)
+	m.recipient = key.Recipient()
 	encrypted, err := key.Encrypt([]byte(plainSecret))
 	m.must(err)
 	files := map[string]string{
 		"clusters/east/flux-system/gotk-components.yaml": fluxtest.Components,
-		"clusters/east/flux-system/gotk-sync.yaml":       syncFile,
+		"clusters/east/flux-system/gotk-sync.yaml":       strings.ReplaceAll(syncFile, "REPOSITORY", m.fleet.Repo.URL()),
 		"clusters/east/flux-system/kustomization.yaml": "apiVersion: kustomize.config.k8s.io/v1beta1\n" +
 			"kind: Kustomization\nresources: [gotk-components.yaml, gotk-sync.yaml]\n",
 		"clusters/east/shop.yaml": shopKustomizations, "shop/shop.yaml": shop, "shop/secret.yaml": string(encrypted),
@@ -208,6 +203,7 @@ func (m *migration) startFlux(ctx context.Context) {
 		"namespace: flux-system}\nstringData: {%s: %q}\n", key.Entry(), key.Private()))))
 	m.must(m.cluster.Scale(ctx, "Deployment.apps", "flux-shop", "web", 3))
 	m.before = m.identities(ctx)
+	m.readOnly(ctx)
 	files["shop/shop.yaml"] = cleanShop()
 	m.commit(files)
 }
@@ -261,13 +257,68 @@ func (m *migration) nave(ctx context.Context, args []string, file string, toFile
 		out, err = m.fleet.Nave(ctx, args...)
 		return err
 	}
-	if args[0] == "explain" {
+	switch {
+	case args[0] == "explain":
 		return kubetest.Until(ctx, "everything to be well", once)
+	case args[0] == "migrate" && !toFile:
+		return m.look(ctx, args)
 	}
 	if err := once(ctx); err != nil || !toFile {
 		return err
 	}
 	return os.WriteFile(file, []byte(out), 0o600)
+}
+
+// reader is an account that may read what "nave migrate flux" needs, and do nothing else.
+const reader = `
+apiVersion: v1
+kind: ServiceAccount
+metadata: {name: flux-reader, namespace: flux-system}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: flux-reader}
+rules:
+- {apiGroups: [apps], resources: [deployments], verbs: [get, list]}
+- apiGroups: [source.toolkit.fluxcd.io, source.extensions.fluxcd.io, kustomize.toolkit.fluxcd.io,
+    helm.toolkit.fluxcd.io, image.toolkit.fluxcd.io, notification.toolkit.fluxcd.io]
+  resources: ["*"]
+  verbs: [get, list]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {name: flux-reader}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: flux-reader}
+subjects: [{kind: ServiceAccount, name: flux-reader, namespace: flux-system}]
+`
+
+// readOnly makes an account that may only read the current one of the kubeconfig.
+func (m *migration) readOnly(ctx context.Context) {
+	m.must(m.cluster.Apply(ctx, []byte(reader)))
+	kubeconfig := filepath.Join(m.dir, "reader.kubeconfig")
+	m.must(m.cluster.ServiceAccountKubeconfig(ctx, "flux-system", "flux-reader", kubeconfig))
+	m.t.Setenv("KUBECONFIG", kubeconfig)
+}
+
+// look wants the report to say what the test has made, and the exit code that something is left.
+func (m *migration) look(ctx context.Context, args []string) error {
+	out, err := m.fleet.Nave(ctx, args...)
+	if err == nil {
+		return errors.New("no error, although an object is left")
+	}
+	for _, want := range []string{
+		"Cluster east, with", `flux-system +shop +Ready=True +6 +0 +1 +yes`,
+		`ConfigMap/?\S* ?flux-shop/left \(Kustomization flux-system/shop\)`,
+		"Secret flux-system/sops-age: keys for " + m.recipient, "flux suspend kustomization --all --namespace flux-system",
+	} {
+		if !regexp.MustCompile(want).MatchString(out) {
+			return fmt.Errorf("it does not say %s:\n%s\n%w", want, out, err)
+		}
+	}
+	if strings.Contains(out, "Refused") {
+		return fmt.Errorf("it refuses something:\n%s", out)
+	}
+	return nil
 }
 
 // deploy applies the manifest of the spoke, and starts the spoke with the account and settings that it has there.

@@ -53,7 +53,7 @@ var plan = []layer{
 		"spoke/internal/apply", "spoke/internal/ledger", "spoke/internal/session", "spoke/internal/report",
 	}},
 	{"L6 the agent, who the spoke is, the web",
-		[]string{"hub/internal/web", "spoke/internal/agent", "spoke/internal/membership"}},
+		[]string{"hub/internal/web", "hub/internal/migrate", "spoke/internal/agent", "spoke/internal/membership"}},
 	{"L7 composition roots", []string{"=hub", "=spoke"}},
 	{"L8 commands", []string{"hub/cmd", "spoke/cmd"}},
 	{

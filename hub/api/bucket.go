@@ -22,7 +22,7 @@ func init() {
 	Register(Kind{
 		Name: BucketKind, Plural: "buckets", Group: GroupSource, Version: "v1", Older: []string{"v1beta1", "v1beta2"},
 		Namespaced: true, Words: []string{"source bucket"}, Role: SourceRole,
-		Convert: convertBucket, Default: defaultBucket,
+		Convert: convertBucket, Default: defaultBucket, Credentials: "accesskey and secretkey",
 		Required: map[string]string{"bucketName": "", "endpoint": "s3.example.com", "interval": ""},
 		Refused: map[string]string{
 			"sts": "tokens of a security token service are not supported: name a Secret with accesskey and secretkey in " +

@@ -37,6 +37,7 @@ func init() {
 		Required: map[string]string{"url": "", "interval": ""}, Refused: gitRepositoryRefused,
 		Durations: []string{"interval", "timeout"}, Check: checked(checkGitRepository),
 		View: viewed(sourceOfGitRepository), Reasons: gitReasons,
+		Credentials: "username and password, or bearerToken, or those of a GitHub App; ca.crt, tls.crt, tls.key for TLS",
 	})
 }
 

@@ -49,6 +49,9 @@ type Kind struct {
 	// credentials, the hub does not implement the kind yet, and its objects are refused.
 	Check func(o *manifest.Object) field.ErrorList
 
+	// Credentials are the entries of the Secret that spec.secretRef of a source names, for people.
+	Credentials string
+
 	// Missing is the advice for a reference to an object that does not exist; "": the kind has no advice of its own.
 	Missing string
 

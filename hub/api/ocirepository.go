@@ -28,7 +28,7 @@ func init() {
 		Default:  defaultOCIRepository,
 		Required: map[string]string{"url": "oci://ghcr.io/org/name", "interval": ""}, Refused: ociRepositoryRefused,
 		Durations: []string{"interval", "timeout"}, Check: checked(checkOCIRepository),
-		View: viewed(sourceOfOCIRepository),
+		View: viewed(sourceOfOCIRepository), Credentials: ".dockerconfigjson",
 		Reasons: []Reason{{
 			Name: ociFailed,
 			Means: "the registry cannot be reached, the tag does not exist, or the artifact is over a limit or is not an " +

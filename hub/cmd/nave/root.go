@@ -46,6 +46,7 @@ func newCommand() *cobra.Command {
 		newGetCommand(&s), newDescribeCommand(&s), newReconcileCommand(&s), newSuspendCommand(&s), newResumeCommand(&s),
 		newTreeCommand(&s), newEventsCommand(&s), newExplainCommand(&s),
 		without(newVersionCommand(&s), "cluster", "namespace"), newBuildCommand(&s),
+		without(newMigrateCommand(), "cluster", "config", "namespace"),
 	)
 	root.AddCommand(artifactCommands(&s)...)
 	for _, command := range root.Commands() {

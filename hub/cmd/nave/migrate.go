@@ -1,0 +1,263 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/hub/internal/migrate"
+	"github.com/navefleet/nave/hub/internal/plan"
+	"github.com/navefleet/nave/hub/internal/render"
+	"github.com/navefleet/nave/shared/manifest"
+)
+
+// migration has the flags of "nave migrate flux".
+type migration struct {
+	checkoutFlags
+	kubeconfig, kubecontext string
+	path                    string
+	name                    string
+	output                  string
+	export                  bool
+	noCross                 bool
+}
+
+const migrateFluxLong = `Look at a cluster that Flux runs and at its repository, and print what becomes of them on
+Nave: what is taken over, what is refused and why, what Flux applied and Git does not have any more, which Secrets the
+hub and which keys the spoke need, and the commands of the migration.
+
+Nothing is written, neither to the cluster nor to a hub. The account needs get and list of Flux's kinds and of
+Deployments. No Secret is read.
+
+--path is a checkout of the repository. Without it, the repository of Flux's root is cloned with git, which asks its
+credential helpers. Sources in other repositories need --local-sources.
+
+The exit code is 0 if everything in Git is taken over and nothing is left behind, and 1 if not.`
+
+// newMigrateCommand returns "nave migrate", which needs no hub.
+func newMigrateCommand() *cobra.Command {
+	return group("migrate", "Move clusters to Nave", newMigrateFluxCommand())
+}
+
+func newMigrateFluxCommand() *cobra.Command {
+	var m migration
+	cmd := &cobra.Command{
+		Use:   "flux",
+		Short: "Report what becomes of a cluster that Flux runs",
+		Long:  migrateFluxLong,
+		Example: `  nave migrate flux --context prod --path .
+  nave migrate flux --context prod --path . --export > hub.yaml`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return m.run(cmd.Context(), cmd.OutOrStdout()) },
+	}
+	f := cmd.Flags()
+	m.add(f)
+	f.StringVar(&m.kubeconfig, "kubeconfig", "", "kubeconfig of the cluster (default $KUBECONFIG or ~/.kube/config)")
+	f.StringVar(&m.kubecontext, "context", "", "context of the kubeconfig (default: the current one)")
+	f.StringVar(&m.path, "path", "", "checkout of the repository; default: clone the repository of Flux's root")
+	f.StringVar(&m.name, "name", "", "name of the cluster on Nave (default: the last folder in the path of Flux's root)")
+	f.StringVarP(&m.output, "output", "o", "", "json, yaml; default: for people")
+	f.BoolVar(&m.export, "export", false, "print only the objects that the hub needs, as YAML")
+	f.BoolVar(&m.noCross, "no-cross-namespace-refs", false, "as the hub's flag")
+	return cmd
+}
+
+func (m *migration) run(ctx context.Context, out io.Writer) error {
+	if m.output != "" && m.output != "json" && m.output != "yaml" {
+		return fmt.Errorf("--output %q: want json or yaml", m.output)
+	}
+	if m.export && m.output != "" {
+		return errors.New("--export prints YAML of objects: leave out --output")
+	}
+	cluster, err := connectKubernetes(m.kubeconfig, m.kubecontext)
+	if err != nil {
+		return err
+	}
+	flux, err := migrate.Read(ctx, cluster)
+	if err != nil {
+		return err
+	}
+	if m.name = cmp.Or(m.name, flux.ClusterName()); m.name == "" {
+		return errors.New("the path of Flux's root does not end in a name for the cluster: give one with --name")
+	}
+	if m.export {
+		return m.exportObjects(out, flux)
+	}
+	report, err := m.compare(ctx, flux)
+	if err != nil {
+		return err
+	}
+	if err := printMigration(out, report, m.output); err != nil || report.OK() {
+		return err
+	}
+	return errReported
+}
+
+// exportObjects prints the objects that the hub needs, but for the Cluster, which "nave cluster add" makes.
+func (m *migration) exportObjects(out io.Writer, flux *migrate.Flux) error {
+	objects, err := flux.HubObjects(m.name, false)
+	if err != nil {
+		return err
+	}
+	return printObjects(out, objects[1:])
+}
+
+// compare walks the checkout as the hub would, and compares the walk with the cluster.
+func (m *migration) compare(ctx context.Context, flux *migrate.Flux) (*migrate.Report, error) {
+	dir, remove, err := m.checkout(ctx, flux)
+	if err != nil {
+		return nil, err
+	}
+	defer remove()
+	trees, err := m.open(dir)
+	if err != nil {
+		return nil, err
+	}
+	folded, err := migrate.FoldedTexts(os.DirFS(trees.dir))
+	if err != nil {
+		return nil, fmt.Errorf("read the checkout: %w", err)
+	}
+	render.Confine() // after git was asked
+	walk, problems, err := m.walk(ctx, flux, trees, false)
+	if err != nil {
+		return nil, err
+	}
+	whole, _, err := m.walk(ctx, flux, trees, true)
+	if err != nil {
+		return nil, err
+	}
+	return migrate.Compare(migrate.Input{Flux: flux, Walk: walk, Whole: whole, Problems: problems, Folded: folded,
+		Access: m.access(), Recipients: func(path string) []string { return recipientsIn(trees.dir, path) }}), nil
+}
+
+// walk walks the checkout for the cluster, with or without Flux's components.
+func (m *migration) walk(ctx context.Context, flux *migrate.Flux, trees *checkout, keepFlux bool) (*plan.Previewed,
+	[]plan.Problem, error) {
+	given, err := flux.HubObjects(m.name, keepFlux)
+	if err != nil {
+		return nil, nil, err
+	}
+	objects, err := admitAll(given)
+	if err != nil {
+		return nil, nil, err
+	}
+	if source := flux.RootSource(); source != nil {
+		if address, ok := nestedText(source, "spec", "url"); ok {
+			trees.main[sameURL(address)] = true
+		}
+	}
+	v, err := plan.NewPreview(ctx, plan.PreviewConfig{
+		Objects: objects, Tree: trees.tree, Renderer: localRenderers, Salt: []byte(buildSalt),
+		NoCrossNamespaceRefs: m.noCross,
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	walked, err := v.Cluster(ctx, m.name)
+	return walked, v.Problems, err
+}
+
+func admitAll(given []*manifest.Object) (objects []*api.Object, err error) {
+	var errs []error
+	for _, o := range given {
+		admitted, err := api.Admit(o, api.Hub)
+		errs = append(errs, err)
+		objects = append(objects, admitted)
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, fmt.Errorf("the hub would refuse what Flux begins with: %w", err)
+	}
+	return objects, nil
+}
+
+func nestedText(o *manifest.Object, first, second string) (string, bool) {
+	fields, _ := o.Object[first].(map[string]any)
+	text, ok := fields[second].(string)
+	return text, ok
+}
+
+// access returns the flags that the commands of the report repeat to reach the cluster, quoted for a shell.
+func (m *migration) access() string {
+	var flags []string
+	for _, f := range []struct{ name, value string }{{"kubeconfig", m.kubeconfig}, {"context", m.kubecontext}} {
+		if f.value != "" {
+			flags = append(flags, fmt.Sprintf("--%s='%s'", f.name, strings.ReplaceAll(f.value, "'", `'\''`)))
+		}
+	}
+	return strings.Join(flags, " ")
+}
+
+// recipientsIn returns the public names of the keys of a file in a checkout; none if the file cannot be read.
+func recipientsIn(dir, path string) []string {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil
+	}
+	defer root.Close()
+	data, err := root.ReadFile(filepath.FromSlash(path))
+	if err != nil {
+		return nil
+	}
+	return migrate.Recipients(data)
+}
+
+// checkout returns the folder of the repository, and a function that removes the folder if it was cloned.
+func (m *migration) checkout(ctx context.Context, flux *migrate.Flux) (dir string, remove func(), err error) {
+	if m.path != "" {
+		return m.path, func() {}, nil
+	}
+	source := flux.RootSource()
+	if source == nil {
+		return "", nil, errors.New("the cluster does not have the source of Flux's root: give a checkout with --path")
+	}
+	admitted, err := api.Admit(source, api.Hub) // which checks the address
+	if err != nil {
+		return "", nil, err
+	}
+	if dir, err = os.MkdirTemp("", "nave-migrate-"); err != nil {
+		return "", nil, err
+	}
+	remove = func() { _ = os.RemoveAll(dir) }
+	if err := clone(ctx, admitted, dir); err != nil {
+		remove()
+		return "", nil, fmt.Errorf("%w; give a checkout with --path", err)
+	}
+	return dir, remove, nil
+}
+
+// clone clones the Git repository of a source at its branch or tag with git, which knows the user's credentials.
+func clone(ctx context.Context, source *api.Object, dir string) error {
+	var o struct {
+		Spec struct {
+			URL string
+			Ref struct{ Branch, Tag, Semver, Name, Commit string }
+		}
+	}
+	if err := json.Unmarshal(source.JSON, &o); err != nil {
+		return err
+	}
+	if scheme, _, _ := strings.Cut(o.Spec.URL, ":"); !slices.Contains([]string{"https", "http", "ssh"}, scheme) {
+		return fmt.Errorf("%s is no Git repository", source.Key)
+	}
+	if ref := o.Spec.Ref; ref.Semver+ref.Name+ref.Commit != "" {
+		return fmt.Errorf("%s names a commit, a full reference or a range of versions, which is not cloned", source.Key)
+	}
+	branch := cmp.Or(o.Spec.Ref.Tag, o.Spec.Ref.Branch, api.DefaultBranch)
+	cmd := exec.CommandContext(ctx, "git", "clone", "--quiet", "--depth=1", "--branch="+branch, "--", o.Spec.URL, dir)
+	cmd.Env = append(os.Environ(), "GIT_ALLOW_PROTOCOL=https:http:ssh")
+	if text, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("git clone %s: %w: %s", o.Spec.URL, err, strings.TrimSpace(string(text)))
+	}
+	return nil
+}

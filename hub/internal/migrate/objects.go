@@ -1,0 +1,182 @@
+package migrate
+
+import (
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/validation"
+
+	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/shared/substitution"
+)
+
+// Label is the label of the Clusters that the Fleets of HubObjects select.
+const Label = "from"
+
+// fluxes is the value of Label.
+const fluxes = "flux"
+
+// Roots returns the Kustomizations that no other Kustomization gives, the bootstrapped one first.
+func (f *Flux) Roots() (roots []*manifest.Object) {
+	given := map[manifest.ID]bool{}
+	all := f.kustomizations()
+	for _, k := range all {
+		for _, id := range Inventory(k) {
+			if id != manifest.IDOf(k) {
+				given[id] = true
+			}
+		}
+	}
+	for _, k := range all {
+		switch id := manifest.IDOf(k); {
+		case given[id]:
+		case id.Name == api.FluxRoot && id.Namespace == api.FluxRoot:
+			roots = slices.Insert(roots, 0, k)
+		default:
+			roots = append(roots, k)
+		}
+	}
+	return roots
+}
+
+// ClusterName returns the last folder in the path of the first root. If that is no name for a cluster, ClusterName
+// returns "".
+func (f *Flux) ClusterName() string {
+	for _, root := range f.Roots() {
+		p, _, _ := unstructured.NestedString(root.Object, "spec", "path")
+		if name := path.Base(path.Clean("/" + p)); len(validation.IsDNS1123Label(name)) == 0 {
+			return name
+		}
+	}
+	return ""
+}
+
+// RootSource returns the source of the first root. If the cluster does not have the source, RootSource returns nil.
+func (f *Flux) RootSource() *manifest.Object {
+	for _, root := range f.Roots() {
+		return f.sourceOf(root)
+	}
+	return nil
+}
+
+// sourceOf returns the source that a Kustomization names; nil if the cluster does not have it.
+func (f *Flux) sourceOf(k *manifest.Object) *manifest.Object {
+	ref, _, _ := unstructured.NestedStringMap(k.Object, "spec", "sourceRef")
+	namespace := ref["namespace"]
+	if namespace == "" {
+		namespace = k.GetNamespace()
+	}
+	for _, o := range f.of(ref["kind"]) {
+		if o.GetName() == ref["name"] && o.GetNamespace() == namespace {
+			return o
+		}
+	}
+	return nil
+}
+
+// Passed returns the kinds that the cluster has objects of and the hub does not carry out yet, as Kind.group, sorted.
+func (f *Flux) Passed() (kinds []string) {
+	for _, kind := range api.Kinds() {
+		if !kind.Supported() && len(f.of(kind.Name)) > 0 {
+			kinds = append(kinds, kind.Name+"."+kind.Group)
+		}
+	}
+	slices.Sort(kinds)
+	return kinds
+}
+
+// HubObjects returns the objects that the hub needs to run the cluster: the Cluster, each root's source as Flux has it,
+// and a Fleet for each root. The Fleets pass through the kinds that the hub does not carry out yet. If keepFlux is set,
+// they also keep Flux's components.
+func (f *Flux) HubObjects(cluster string, keepFlux bool) ([]*manifest.Object, error) {
+	objects := []*manifest.Object{made(api.ClusterKey(cluster), map[string]any{})}
+	objects[0].SetLabels(map[string]string{Label: fluxes})
+	sources := map[manifest.ID]bool{}
+	for i, root := range f.Roots() {
+		source := f.sourceOf(root)
+		if source == nil {
+			return nil, fmt.Errorf("%s: the cluster does not have the source that spec.sourceRef names", manifest.IDOf(root))
+		}
+		if id := manifest.IDOf(source); !sources[id] {
+			sources[id] = true
+			objects = append(objects, asNew(source))
+		}
+		name := "flux"
+		if i > 0 {
+			name = strings.Join([]string{name, root.GetNamespace(), root.GetName()}, "-")
+		}
+		objects = append(objects, f.fleet(name, cluster, root, keepFlux))
+	}
+	return objects, nil
+}
+
+func made(key api.Key, spec map[string]any) *manifest.Object {
+	return &manifest.Object{Object: map[string]any{"apiVersion": api.GroupFleet + "/" + api.Version, "kind": key.Kind,
+		"metadata": map[string]any{"name": key.Name}, "spec": spec}}
+}
+
+// asNew returns an object as its author wrote it.
+func asNew(o *manifest.Object) *manifest.Object {
+	spec, _, _ := unstructured.NestedMap(o.Object, "spec")
+	delete(spec, "suspend")
+	return &manifest.Object{Object: map[string]any{"apiVersion": o.GetAPIVersion(), "kind": o.GetKind(),
+		"metadata": map[string]any{"name": o.GetName(), "namespace": o.GetNamespace()}, "spec": spec}}
+}
+
+// fluxAccount is the account of Flux's own controller, which may do everything. It leaves together with Flux.
+const fluxAccount = "kustomize-controller"
+
+// fleet returns the Fleet of a root. The name of the cluster in its path becomes a variable.
+func (f *Flux) fleet(name, cluster string, root *manifest.Object, keepFlux bool) *manifest.Object {
+	template, _, _ := unstructured.NestedMap(asNew(root).Object, "spec")
+	if template["serviceAccountName"] == fluxAccount && root.GetNamespace() == api.FluxRoot {
+		delete(template, "serviceAccountName")
+	}
+	escaped, _ := escape(template).(map[string]any)
+	if p, ok := escaped["path"].(string); ok {
+		segments := strings.Split(p, "/")
+		for i, s := range segments {
+			if s == cluster {
+				segments[i] = "${cluster_name}"
+			}
+		}
+		escaped["path"] = strings.Join(segments, "/")
+	}
+	spec := map[string]any{
+		"clusterSelector": map[string]any{"matchLabels": map[string]any{Label: fluxes}},
+		"template": map[string]any{"spec": escaped,
+			"metadata": map[string]any{"name": root.GetName(), "namespace": root.GetNamespace()}},
+	}
+	if kinds := f.Passed(); len(kinds) > 0 {
+		list := make([]any, len(kinds))
+		for i, kind := range kinds {
+			list[i] = kind
+		}
+		spec["passThrough"] = list
+	}
+	if keepFlux {
+		spec["keepFluxComponents"] = true
+	}
+	return made(api.FleetKey(name), spec)
+}
+
+// escape escapes the $ in the strings of v, so that a Fleet's template keeps them.
+func escape(v any) any {
+	switch v := v.(type) {
+	case string:
+		return substitution.Escape(v)
+	case map[string]any:
+		for key, field := range v {
+			v[key] = escape(field)
+		}
+	case []any:
+		for i, item := range v {
+			v[i] = escape(item)
+		}
+	}
+	return v
+}

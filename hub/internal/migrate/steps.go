@@ -1,0 +1,91 @@
+package migrate
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// hubFile and spokeFile are the files that the commands write and read.
+const (
+	hubFile   = "hub.yaml"
+	spokeFile = "spoke.yaml"
+)
+
+// steps returns the migration as commands.
+func (c *comparison) steps(r *Report) []Step {
+	steps := []Step{}
+	if !r.OK() {
+		steps = append(steps, Step{Title: "Mend in Git what is refused or left, or decide that it stays behind"})
+	}
+	steps = append(steps, Step{Title: "Write the objects that the hub needs, look at them, and give them to the hub",
+		Commands: c.giving(r)})
+	return append(steps,
+		Step{Title: "See what the hub makes of it; nothing changes in the cluster yet", Commands: []string{
+			"nave get kustomizations --cluster " + r.Cluster}},
+		Step{Title: "Suspend Flux", Commands: c.suspending()},
+		Step{Title: "Deploy the spoke" + withKeys(r), Commands: []string{c.on("kubectl apply -f " + spokeFile)}},
+		Step{Title: "Check until all is well; until here flux resume is the way back", Commands: []string{"nave explain",
+			"nave get kustomizations --cluster " + r.Cluster}},
+		c.removing(r),
+	)
+}
+
+// on returns a command with the flags that reach the cluster.
+func (c *comparison) on(command string) string { return strings.TrimSpace(command + " " + c.Access) }
+
+// giving returns the commands that bring the hub what it needs.
+func (c *comparison) giving(r *Report) []string {
+	commands := []string{c.on("nave migrate flux --name "+r.Cluster) + " --export > " + hubFile}
+	names := map[string]bool{}
+	for _, s := range r.Secrets {
+		get := c.on("kubectl --namespace " + s.Namespace)
+		names[fmt.Sprintf("%s get secret %s -o yaml | nave apply -f -", get, s.Name)] = true
+	}
+	commands = append(commands, slices.Sorted(maps.Keys(names))...)
+	return append(commands, "nave apply -f "+hubFile,
+		fmt.Sprintf("nave cluster add %s --label %s=%s > %s", r.Cluster, Label, fluxes, spokeFile))
+}
+
+// suspending returns a command for each namespace with Kustomizations.
+func (c *comparison) suspending() (commands []string) {
+	namespaces := map[string]bool{}
+	for _, k := range c.Flux.kustomizations() {
+		namespaces[k.GetNamespace()] = true
+	}
+	for _, namespace := range slices.Sorted(maps.Keys(namespaces)) {
+		commands = append(commands, c.on("flux suspend kustomization --all --namespace "+namespace))
+	}
+	return commands
+}
+
+// withKeys returns which Secrets with keys must be in the cluster.
+func withKeys(r *Report) string {
+	var secrets []string
+	for _, k := range r.Keys {
+		if k.Secret != "" {
+			secrets = append(secrets, k.Secret)
+		}
+	}
+	if len(secrets) == 0 {
+		return ""
+	}
+	return "; it finds its keys where Flux does: " + strings.Join(secrets, ", ")
+}
+
+// removing returns the last step. Controllers of kinds that are passed through stay.
+func (c *comparison) removing(r *Report) Step {
+	if len(r.PassedThrough) == 0 {
+		return Step{Title: "Remove Flux", Commands: []string{c.on("flux uninstall --keep-namespace --silent")}}
+	}
+	step := Step{Title: "Remove Flux's kustomize-controller; the other controllers stay for " +
+		strings.Join(slices.Sorted(maps.Keys(r.PassedThrough)), ", ")}
+	for _, controller := range r.Controllers {
+		if controller.Name == fluxAccount {
+			step.Commands = append(step.Commands, c.on(fmt.Sprintf("kubectl --namespace %s delete deployment %s",
+				controller.Namespace, controller.Name)))
+		}
+	}
+	return step
+}
