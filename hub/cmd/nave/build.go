@@ -17,6 +17,7 @@ import (
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/render"
 	"github.com/navefleet/nave/hub/internal/render/kustomize"
+	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/manifest"
 )
 
@@ -24,10 +25,9 @@ import (
 // salt.
 const buildSalt = "nave build"
 
-// newBuildCommand returns "nave build". Only the builds of clusters and fleets may ask a hub for its objects.
+// newBuildCommand returns "nave build". A hub is asked only for objects that no file gives.
 func newBuildCommand(s *session) *cobra.Command {
-	return group("build", "Build what the hub would put into a bundle, without a hub",
-		without(newBuildKustomizationCommand(), "cluster", "config", "context"),
+	return group("build", "Build what the hub would put into a bundle, without a hub", newBuildKustomizationCommand(s),
 		without(newBuildArtifactCommand(), "cluster", "config", "context"),
 		without(newBuildClusterCommand(s), "cluster", "namespace"),
 		without(newBuildFleetCommand(s), "cluster", "namespace"))
@@ -35,27 +35,38 @@ func newBuildCommand(s *session) *cobra.Command {
 
 // kustomizationBuild has the flags of "nave build kustomization".
 type kustomizationBuild struct {
+	checkoutFlags
 	kind            api.Kind
+	session         *session
 	name, namespace string
 	path, file      string
 	root            string
-	ignore          []string
 	dryRun, strict  bool
+	recursive       bool
+	inMemory        bool
+	ignoreNotFound  bool
 }
 
-func newBuildKustomizationCommand() *cobra.Command {
-	var b kustomizationBuild
+func newBuildKustomizationCommand(s *session) *cobra.Command {
+	b := kustomizationBuild{session: s}
 	cmd := &cobra.Command{
-		Use:     "kustomization NAME --path DIR --kustomization-file FILE",
+		Use:     "kustomization NAME --path DIR",
 		Aliases: []string{"ks", "kustomizations"},
 		Short:   "Build a Kustomization from local files",
 		Long: `Build a Kustomization from local files, and print exactly the objects that the hub would put into the bundle,
-in the order in which they are applied, as YAML documents.
+in the order in which they are applied, as YAML documents. The flags are those of flux build kustomization.
 
-The artifact is --root, else the Git work tree around --path, without what .sourceignore and Flux's defaults leave out.
-SOPS files stay encrypted: placeholders stand for their values, as on the hub.`,
-		Example: `  nave build kustomization apps --path ./apps/prod --kustomization-file ./clusters/prod/apps.yaml`,
-		Args:    cobra.ExactArgs(1),
+The Kustomization is the one in --kustomization-file; without the flag, it is the one of the hub, in the graph of
+--cluster. The artifact is --root, else the Git work tree around --path, without what .sourceignore and Flux's defaults
+leave out. SOPS files stay encrypted: placeholders stand for their values, as on the hub.
+
+With --recursive, the Kustomizations among the objects are built as well, and those among theirs. A source whose URL is
+a Git remote of the artifact is the artifact; other sources need --local-sources. What could not be built is listed on
+standard error, and the exit code is then 1.`,
+		Example: `  nave build kustomization apps --path ./apps/prod --kustomization-file ./clusters/prod/apps.yaml
+  nave build kustomization flux-system --path ./clusters/prod --recursive --cluster prod-1 \
+    --local-sources GitRepository/flux-system/infra=../infra`,
+		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			b.name = args[0]
 			if b.kind, err = api.FindKind(cmd.Name()); err != nil {
@@ -65,38 +76,61 @@ SOPS files stay encrypted: placeholders stand for their values, as on the hub.`,
 			if !cmd.Flags().Changed("strict-substitute") {
 				b.strict = !b.dryRun
 			}
+			if err := b.check(cmd); err != nil {
+				return err
+			}
 			return b.run(cmd.Context(), cmd.OutOrStdout())
 		},
 	}
 	b.addFlags(cmd.Flags())
 	_ = cmd.MarkFlagRequired("path")
-	_ = cmd.MarkFlagRequired("kustomization-file")
 	return cmd
 }
 
 func (b *kustomizationBuild) addFlags(flags *pflag.FlagSet) {
+	b.checkoutFlags.add(flags)
 	flags.StringVar(&b.path, "path", "", "directory with the manifests; takes the place of spec.path")
-	flags.StringVar(&b.file, "kustomization-file", "", "file with the Kustomization (and perhaps other objects)")
+	flags.StringVar(&b.file, "kustomization-file", "",
+		"file with the Kustomization (and perhaps other objects); without it the hub is asked")
 	flags.StringVar(&b.root, "root", "", "root of the artifact; default: the Git work tree that --path is in")
 	flags.StringVarP(&b.namespace, "namespace", "n", "",
 		"namespace of the Kustomization, when the file has several of this name")
-	flags.StringSliceVar(&b.ignore, "ignore-paths", nil, "paths to leave out, as in .gitignore, separated by commas")
 	flags.BoolVar(&b.dryRun, "dry-run", false, "variables that are not given are empty; no build needs a cluster")
 	flags.BoolVar(&b.strict, "strict-substitute", false,
 		"fail on a variable that is not given and has no default, as the hub does; default: unless --dry-run")
+	flags.BoolVarP(&b.recursive, "recursive", "r", false, "build the Kustomizations among the objects as well")
+	flags.BoolVar(&b.inMemory, "in-memory-build", true, "write nothing into --path; Nave never does")
+	flags.BoolVar(&b.ignoreNotFound, "ignore-not-found", false, "if the hub does not have the Kustomization, build "+
+		"--path as a Kustomization that sets nothing else")
+}
+
+// check refuses flags that have no effect, or not the one that they have in flux.
+func (b *kustomizationBuild) check(cmd *cobra.Command) error {
+	switch {
+	case !b.inMemory:
+		return errors.New("--in-memory-build=false: nave never writes into --path: leave it out")
+	case b.file == "":
+		return nil
+	case b.ignoreNotFound:
+		return errors.New("--ignore-not-found does nothing with --kustomization-file, which says what is built: leave it out")
+	}
+	return refuse(cmd, "cluster", "config", "context")
 }
 
 // run builds the Kustomization and prints its objects.
 func (b *kustomizationBuild) run(ctx context.Context, out io.Writer) error {
-	object, err := b.load()
-	if err != nil {
-		return err
-	}
-	spec, err := kustomize.SpecOf(object)
+	object, err := b.load(ctx)
 	if err != nil {
 		return err
 	}
 	root, below, err := artifactRoot(b.path, b.root)
+	if err != nil {
+		return err
+	}
+	if b.recursive {
+		return b.runRecursive(ctx, out, object, root, below)
+	}
+	spec, err := kustomize.SpecOf(object)
 	if err != nil {
 		return err
 	}
@@ -116,17 +150,17 @@ func (b *kustomizationBuild) run(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", object.Key, err)
 	}
-	showTexts(result)
+	showTexts(result.Objects, result.Substitution)
 	return printObjects(out, result.Objects)
 }
 
 // showTexts replaces placeholders in the objects by their texts, with variables that only a cluster knows.
-func showTexts(result *render.Result) {
-	if result.Substitution == nil {
+func showTexts(objects []*manifest.Object, s *bundle.Substitution) {
+	if s == nil {
 		return
 	}
 	texts := map[string]any{}
-	for _, e := range result.Substitution.Expressions {
+	for _, e := range s.Expressions {
 		texts[e.Placeholder] = e.Text
 	}
 	var show func(v any) any
@@ -147,13 +181,16 @@ func showTexts(result *render.Result) {
 		}
 		return v
 	}
-	for _, o := range result.Objects {
+	for _, o := range objects {
 		show(o.Object)
 	}
 }
 
-// load finds the Kustomization in its file and admits it as the hub would.
-func (b *kustomizationBuild) load() (*api.Object, error) {
+// load finds the Kustomization in its file, or in the hub, and admits it as the hub would.
+func (b *kustomizationBuild) load(ctx context.Context) (*api.Object, error) {
+	if b.file == "" {
+		return b.ask(ctx)
+	}
 	data, err := os.ReadFile(b.file)
 	if err != nil {
 		return nil, fmt.Errorf("read the Kustomization: %w", err)

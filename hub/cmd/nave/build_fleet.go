@@ -243,19 +243,28 @@ func (p *preview) ask(ctx context.Context) (objects []*api.Object, err error) {
 			return nil, err
 		}
 		for _, o := range answer.GetObjects() {
-			m := &manifest.Object{}
-			if err := json.Unmarshal(o.GetJson(), &m.Object); err != nil {
-				return nil, fmt.Errorf("read %s of the hub: %w", show(o.GetKey()), err)
-			}
-			delete(m.Object, "status")
-			admitted, err := api.Admit(m, api.Hub)
+			admitted, err := readmit(o, api.Hub)
 			if err != nil {
-				return nil, fmt.Errorf("%s of the hub: %w", show(o.GetKey()), err)
+				return nil, err
 			}
 			objects = append(objects, admitted)
 		}
 	}
 	return objects, nil
+}
+
+// readmit admits an object that the hub answered with, without its status.
+func readmit(o *adminv1.Object, scope api.Scope) (*api.Object, error) {
+	m := &manifest.Object{}
+	if err := json.Unmarshal(o.GetJson(), &m.Object); err != nil {
+		return nil, fmt.Errorf("read %s of the hub: %w", show(o.GetKey()), err)
+	}
+	delete(m.Object, "status")
+	admitted, err := api.Admit(m, scope)
+	if err != nil {
+		return nil, fmt.Errorf("%s of the hub: %w", show(o.GetKey()), err)
+	}
+	return admitted, nil
 }
 
 // build prints what clusters run, each of the different results once. If fleet is not empty, only its Applications are
@@ -334,7 +343,7 @@ func decodeObject(a plan.PreviewedApplication, d manifest.Digest) (*manifest.Obj
 	if err := json.Unmarshal(data, &o.Object); err != nil {
 		return nil, err
 	}
-	showTexts(&render.Result{Objects: []*manifest.Object{o}, Substitution: a.Application.Substitution})
+	showTexts([]*manifest.Object{o}, a.Application.Substitution)
 	return o, nil
 }
 

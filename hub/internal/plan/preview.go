@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"iter"
 	"maps"
 	"slices"
 	"sync"
@@ -86,6 +87,22 @@ type PreviewedApplication struct {
 
 // Object returns the JSON of one of the objects.
 func (a PreviewedApplication) Object(d manifest.Digest) ([]byte, bool) { return a.rendered.Fresh(d) }
+
+// Rendered returns all objects of the render, with those that belong to the graph.
+func (a PreviewedApplication) Rendered() iter.Seq[cache.Object] { return a.rendered.Objects() }
+
+// Depth returns the number of owners above an object of the graph.
+func (p *Previewed) Depth(key api.Key) (n int) {
+	for seen := map[api.Key]bool{}; !seen[key]; n++ {
+		seen[key] = true
+		owner := p.Nodes[key].Owner
+		if owner == nil {
+			return n
+		}
+		key = *owner
+	}
+	return n
+}
 
 type previewKey struct{ renderer, spec, dir, rules string }
 

@@ -1,0 +1,140 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/hub/internal/plan"
+	"github.com/navefleet/nave/hub/internal/render"
+	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
+	"github.com/navefleet/nave/shared/manifest"
+)
+
+// localCluster is the cluster of a recursive build.
+const localCluster = "local"
+
+// ask returns the Kustomization of the hub. If the hub does not have it and --ignore-not-found is set, ask returns one
+// that sets nothing but what is required.
+func (b *kustomizationBuild) ask(ctx context.Context) (*api.Object, error) {
+	client, done, err := b.session.dial()
+	if err != nil {
+		return nil, fmt.Errorf("without --kustomization-file the hub is asked: %w", err)
+	}
+	defer done()
+	key := &adminv1.ObjectKey{Cluster: b.session.cluster, Kind: b.kind.Name, Name: b.name,
+		Namespace: cmp.Or(b.namespace, api.DefaultNamespace)}
+	answer, err := client.Get(ctx, &adminv1.GetRequest{Key: key})
+	if status.Code(err) == codes.NotFound && b.ignoreNotFound {
+		return api.Admit(&manifest.Object{Object: map[string]any{
+			"apiVersion": b.kind.Group + "/" + b.kind.Version, "kind": b.kind.Name,
+			"metadata": map[string]any{"name": key.GetName(), "namespace": key.GetNamespace()},
+			"spec": map[string]any{"interval": "10m", "prune": true,
+				"sourceRef": map[string]any{"kind": api.GitRepositoryKind, "name": api.FluxRoot}},
+		}}, api.ClusterGraph)
+	}
+	if err != nil {
+		return nil, elsewhere(ctx, client, key, err)
+	}
+	return readmit(answer.GetObject(), api.ClusterGraph)
+}
+
+// runRecursive builds the Kustomization and those among its objects, as the root of a cluster.
+func (b *kustomizationBuild) runRecursive(ctx context.Context, out io.Writer, object *api.Object, root,
+	below string) error {
+	trees, err := b.checkoutFlags.open(root)
+	if err != nil {
+		return err
+	}
+	objects, err := objectsAround(object, below)
+	if err == nil {
+		objects, err = trees.complete(objects)
+	}
+	if err != nil {
+		return err
+	}
+	trees.claim(objects)
+	render.Confine()
+	v, err := plan.NewPreview(ctx, plan.PreviewConfig{Objects: objects, Tree: trees.tree, Renderer: localRenderers,
+		Salt: []byte(buildSalt), LenientSubstitution: !b.strict})
+	if err != nil {
+		return err
+	}
+	p, err := v.Cluster(ctx, localCluster)
+	if err != nil {
+		return err
+	}
+	slices.SortStableFunc(p.Applications, func(x, y plan.PreviewedApplication) int {
+		return cmp.Compare(p.Depth(x.Key), p.Depth(y.Key))
+	})
+	for _, a := range p.Applications {
+		for o := range a.Rendered() {
+			decoded, err := decodeObject(a, o.Reference.Digest)
+			if err == nil {
+				err = printObjects(out, []*manifest.Object{decoded})
+			}
+			if err != nil {
+				return fmt.Errorf("%s: %w", o.Reference.ID(), err)
+			}
+		}
+	}
+	return problemsError(v, []*plan.Previewed{p})
+}
+
+// objectsAround returns a Cluster, and a Fleet that gives it the Kustomization with another path.
+func objectsAround(object *api.Object, path string) (objects []*api.Object, err error) {
+	var ks struct {
+		Metadata map[string]any `json:"metadata"`
+		Spec     map[string]any `json:"spec"`
+	}
+	if err := json.Unmarshal(object.JSON, &ks); err != nil {
+		return nil, fmt.Errorf("read %s: %w", object.Key, err)
+	}
+	ks.Spec["path"] = path
+	delete(ks.Spec, "suspend")   // a build is asked for
+	delete(ks.Spec, "dependsOn") // what it depends on is not built
+	template := map[string]any{"metadata": ks.Metadata, "spec": ks.Spec}
+	for _, o := range []map[string]any{
+		{"apiVersion": api.GroupFleet + "/" + api.Version, "kind": api.ClusterKind,
+			"metadata": map[string]any{"name": localCluster}},
+		{"apiVersion": api.GroupFleet + "/" + api.Version, "kind": api.FleetKind,
+			"metadata": map[string]any{"name": localCluster},
+			"spec":     map[string]any{"clusterSelector": map[string]any{}, "template": escapeVariables(template)}},
+	} {
+		admitted, err := api.Admit(&manifest.Object{Object: o}, api.Hub)
+		if err != nil {
+			return nil, fmt.Errorf("%s as a root: %w", object.Key, err)
+		}
+		objects = append(objects, admitted)
+	}
+	return objects, nil
+}
+
+// escapeVariables copies a tree of JSON values so that a Fleet's template expands it to itself.
+func escapeVariables(v any) any {
+	switch v := v.(type) {
+	case string:
+		return strings.ReplaceAll(v, "$", "$$")
+	case map[string]any:
+		c := make(map[string]any, len(v))
+		for key, field := range v {
+			c[key] = escapeVariables(field)
+		}
+		return c
+	case []any:
+		c := make([]any, len(v))
+		for i, item := range v {
+			c[i] = escapeVariables(item)
+		}
+		return c
+	}
+	return v
+}
