@@ -104,7 +104,8 @@ func readIndex(tree string, digest manifest.Digest) ([]File, error) {
 // previous is the files of the last artifact, which the next one shares where they are equal.
 type previous struct {
 	dir   string // its tree
-	files map[identity]File
+	all   []File
+	files map[identity]File // without symlinks
 }
 
 // identity is what two files must share to be the same file on disk.
@@ -121,8 +122,8 @@ func (w Workspace) openPrevious(last *Artifact) previous {
 		return previous{}
 	}
 	p := previous{dir: filepath.Join(w.Dir, last.Dir), files: map[identity]File{}}
-	files, _ := readIndex(p.dir, last.Digest)
-	for _, f := range files {
+	p.all, _ = readIndex(p.dir, last.Digest)
+	for _, f := range p.all {
 		if f.Mode != Symlink {
 			p.files[f.identity()] = f
 		}

@@ -23,6 +23,8 @@ type Tree struct {
 	Limits   Limits  // the zero value means DefaultLimits
 	// NoIgnoreFiles: only the default exclusions count, not Ignore and what .sourceignore files say.
 	NoIgnoreFiles bool
+	// Draft is a draft of the last artifact; nil: there is none.
+	Draft *Draft
 }
 
 // Put writes a tree as an artifact of id, unless it is there already, and returns the artifact. Files that are equal in
@@ -42,7 +44,7 @@ func (w Workspace) Put(ctx context.Context, id string, t Tree, last *Artifact) (
 	if err != nil {
 		return Artifact{}, err
 	}
-	p := w.openPrevious(last)
+	p := w.previous(last, t.Draft)
 	limits := cmp.Or(t.Limits, DefaultLimits)
 	if err := measure(files, t.Contents, p, limits); err != nil {
 		return Artifact{}, err
@@ -55,8 +57,18 @@ func (w Workspace) Put(ctx context.Context, id string, t Tree, last *Artifact) (
 		return a, nil
 	}
 	return a, w.place(ctx, filepath.Dir(filepath.Join(w.Dir, a.Dir)), a.Digest, func(dir string) error {
-		return checkOut(ctx, dir, t.Contents, files, links, index, p, limits)
+		c := &writer{contents: t.Contents, dir: filepath.Join(dir, treeDir), last: p, limits: limits,
+			made: map[string]bool{".": true}, written: t.Draft.moveTo(dir, files)}
+		return c.checkOut(ctx, files, links, index)
 	})
+}
+
+// previous returns the files of the last artifact.
+func (w Workspace) previous(last *Artifact, draft *Draft) previous {
+	if draft != nil {
+		return draft.previous()
+	}
+	return w.openPrevious(last)
 }
 
 // measure sets the sizes of files and keeps the limits.
@@ -88,7 +100,7 @@ func measure(files []File, contents Contents, last previous, limits Limits) erro
 	return nil
 }
 
-// place lets write fill a folder beside all artifacts and then renames it to home. If home has the same artifact,
+// place lets write make and fill a folder beside all artifacts and then renames it to home. If home has the same artifact,
 // whole, write is not called; a damaged one is thrown away.
 func (w Workspace) place(ctx context.Context, home string, digest manifest.Digest, write func(dir string) error) error {
 	if _, err := os.Lstat(home); err == nil {
@@ -103,9 +115,6 @@ func (w Workspace) place(ctx context.Context, home string, digest manifest.Diges
 		}
 	}
 	dir := filepath.Join(w.Tmp, "artifact")
-	if err := os.Mkdir(dir, 0o755); err != nil {
-		return StorageError(err)
-	}
 	if err := write(dir); err != nil {
 		return err
 	}
@@ -143,19 +152,17 @@ type writer struct {
 	dir      string
 	last     previous
 	made     map[string]bool // folders that exist
+	written  map[string]bool // files that exist
 	limits   Limits
 }
 
-// checkOut writes files and their index below dir, which is new and empty. Symlinks come last: nothing is written
-// through one.
-func checkOut(ctx context.Context, dir string, contents Contents, files []File, links links, index []byte,
-	last previous, limits Limits) error {
-	w := &writer{contents, filepath.Join(dir, treeDir), last, map[string]bool{".": true}, limits}
-	if err := os.Mkdir(w.dir, 0o755); err != nil {
+// checkOut writes files and their index. Symlinks come last: nothing is written through one.
+func (w *writer) checkOut(ctx context.Context, files []File, links links, index []byte) error {
+	if err := os.MkdirAll(w.dir, 0o755); err != nil {
 		return StorageError(err)
 	}
 	for _, f := range files {
-		if f.Mode == Symlink {
+		if f.Mode == Symlink || w.written[f.Path] {
 			continue
 		}
 		if err := w.write(ctx, f); err != nil {
