@@ -145,6 +145,10 @@ func IsPlain(path string) bool {
 // and spaces, has streams behind a colon and short names such as git~1, and takes a backslash for a slash; HFS+ drops
 // invisible characters.
 func IsWrittenAs(name string, names ...string) bool {
+	if isOrdinary(name) {
+		name = strings.TrimRight(name, ". ")
+		return slices.ContainsFunc(names, func(n string) bool { return strings.EqualFold(name, n) })
+	}
 	for part := range strings.SplitSeq(name, `\`) {
 		part, _, _ = strings.Cut(part, ":")
 		part = strings.Map(dropInvisible, part)
@@ -153,6 +157,16 @@ func IsWrittenAs(name string, names ...string) bool {
 		}
 	}
 	return false
+}
+
+// isOrdinary reports whether a name has only ASCII characters, without backslashes and colons, as almost all names.
+func isOrdinary(name string) bool {
+	for i := range len(name) {
+		if c := name[i]; c >= utf8.RuneSelf || c == '\\' || c == ':' {
+			return false
+		}
+	}
+	return true
 }
 
 // dropInvisible removes the characters that HFS+ ignores in names.

@@ -100,8 +100,8 @@ func measure(files []File, contents Contents, last previous, limits Limits) erro
 	return nil
 }
 
-// place lets write make and fill a folder beside all artifacts and then renames it to home. If home has the same artifact,
-// whole, write is not called; a damaged one is thrown away.
+// place lets write make and fill a folder beside all artifacts and then renames it to home. If home has the same
+// artifact, whole, write is not called; a damaged one is thrown away.
 func (w Workspace) place(ctx context.Context, home string, digest manifest.Digest, write func(dir string) error) error {
 	if _, err := os.Lstat(home); err == nil {
 		if Verify(ctx, filepath.Join(home, treeDir), digest) == nil {

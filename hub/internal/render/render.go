@@ -48,6 +48,8 @@ type Request struct {
 	Spec     json.RawMessage `json:"spec"`
 	// Root is the artifact's directory. A render reads no file outside of it, and writes no file in it.
 	Root string `json:"root"`
+	// Artifact is the digest of the artifact at Root. If it is zero, the tree is not of an artifact.
+	Artifact manifest.Digest `json:"artifact,omitzero"`
 	// Salt is the salt of the placeholders of sealed values. The hub never changes it, so that equal files give equal
 	// placeholders.
 	Salt []byte `json:"salt,omitempty"`

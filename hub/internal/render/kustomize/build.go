@@ -32,6 +32,7 @@ func build(ctx context.Context, req render.Request, spec *Spec) (*render.Result,
 		return nil, err
 	}
 	defer t.Close()
+	t.UseIndex(req.Root, req.Artifact)
 	dir, err := t.Locate(spec.Path)
 	if err != nil {
 		return nil, err
@@ -104,7 +105,7 @@ func settleAndFinish(objects []*manifest.Object, spec *Spec, e *encrypted) (*var
 
 // accumulate returns the objects that kustomize builds from a directory.
 func accumulate(ctx context.Context, fsys *fileSystem, dir string, spec *Spec) ([]*manifest.Object, error) {
-	k, err := generate(fsys, dir, spec)
+	k, file, err := generate(fsys, dir, spec)
 	if err != nil {
 		return nil, err
 	}
@@ -113,6 +114,9 @@ func accumulate(ctx context.Context, fsys *fileSystem, dir string, spec *Spec) (
 		if !errors.Is(err, errNotPlain) {
 			return objects, err
 		}
+	}
+	if err := putFile(fsys, k, file); err != nil {
+		return nil, err
 	}
 	resources, err := krustyBuild(ctx, fsys, dir)
 	if err != nil {

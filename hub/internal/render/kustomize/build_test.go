@@ -135,8 +135,8 @@ func bothWays(t *testing.T, archive *txtar.Archive, namespace string) (plain, fu
 		}
 		t.Cleanup(func() { tr.Close() })
 		fsys := newFileSystem(tr, sealed.NewSalt([]byte("salt")))
-		k, err := generate(fsys, "/", &Spec{TargetNamespace: namespace})
-		if err != nil || !isPlain(k) {
+		k, file, err := generate(fsys, "/", &Spec{TargetNamespace: namespace})
+		if err != nil || !isPlain(k) || putFile(fsys, k, file) != nil {
 			return nil, nil
 		}
 		return fsys, k

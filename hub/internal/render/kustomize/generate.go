@@ -15,22 +15,24 @@ import (
 	"github.com/navefleet/nave/hub/internal/render/tree"
 )
 
-// generate puts the kustomization file that Flux would write into fsys's overlay: the existing one, or one made of
-// every manifest below dir, with the additions of the Kustomization's spec. It returns the kustomization that it wrote.
-func generate(fsys *fileSystem, dir string, spec *Spec) (*types.Kustomization, error) {
+// generate returns the kustomization that Flux would write, and the path of its file: the existing one, or one made of
+// every manifest below dir, with the additions of the Kustomization's spec.
+func generate(fsys *fileSystem, dir string, spec *Spec) (*types.Kustomization, string, error) {
 	k, file, err := findOrMake(fsys, dir)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	if err := extendWith(fsys, k, dir, spec); err != nil {
-		return nil, err
-	}
+	return k, file, extendWith(fsys, k, dir, spec)
+}
+
+// putFile puts a kustomization into fsys's overlay, as its file.
+func putFile(fsys *fileSystem, k *types.Kustomization, file string) error {
 	data, err := yaml.Marshal(k)
 	if err != nil {
-		return nil, fmt.Errorf("write %s: %w", tree.Local(file), err)
+		return fmt.Errorf("write %s: %w", tree.Local(file), err)
 	}
 	fsys.overlay[file] = data
-	return k, nil
+	return nil
 }
 
 // findOrMake returns the directory's kustomization and the path of its file.

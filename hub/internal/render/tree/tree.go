@@ -14,6 +14,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/navefleet/nave/hub/internal/artifact"
 	"github.com/navefleet/nave/hub/internal/render"
 )
 
@@ -39,6 +40,8 @@ type Tree struct {
 	// opens every directory of the path of each file.
 	folder   *os.Root
 	folderAt string
+
+	index map[string]artifact.ContentID // of an artifact's files, by path; see UseIndex
 }
 
 // Open opens the artifact in a directory until Close. When ctx ends, reading fails. If exclude is not nil, it reports
@@ -120,6 +123,9 @@ func (t *Tree) Type(p string) (render.FileType, error) {
 }
 
 func (t *Tree) stat(p string) (render.FileType, error) {
+	if _, ok := t.index[p]; ok {
+		return render.Regular, nil
+	}
 	if k, ok := t.listed[p]; ok {
 		return k, nil
 	}
@@ -188,12 +194,16 @@ func (t *Tree) Read(p string) ([]byte, error) {
 	if k != render.Regular {
 		return nil, &fs.PathError{Op: "open", Path: Local(p), Err: notAFile(k)}
 	}
-	data, err := t.load(p)
+	c, err := t.contentOf(p)
 	if err != nil {
 		return nil, err
 	}
-	t.files[p] = data
-	return data, t.reads.file(p, data)
+	if t.total += int64(len(c.data)); t.total > maxTotalSize {
+		return nil, fmt.Errorf("read %s: %w: the files read so far have more than %d bytes", Local(p), render.ErrLimit,
+			maxTotalSize)
+	}
+	t.files[p] = c.data
+	return c.data, t.reads.put(t.reads.facts, p, c.fact)
 }
 
 func notAFile(k render.FileType) error {
@@ -216,10 +226,6 @@ func (t *Tree) load(p string) ([]byte, error) {
 	data, err := readAll(f)
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", Local(p), err)
-	}
-	if t.total += int64(len(data)); t.total > maxTotalSize {
-		return nil, fmt.Errorf("read %s: %w: the files read so far have more than %d bytes", Local(p), render.ErrLimit,
-			maxTotalSize)
 	}
 	return data, nil
 }

@@ -1,0 +1,77 @@
+package tree
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/navefleet/nave/hub/internal/artifact"
+)
+
+// texts are the contents of files by path; those of links are targets.
+type texts map[string]string
+
+func (s texts) Size(f artifact.File) (int64, error) { return int64(len(s[f.Path])), nil }
+
+func (s texts) Read(_ context.Context, f artifact.File, _ int64) ([]byte, error) {
+	return []byte(s[f.Path]), nil
+}
+
+// TestUseIndex reads a file of an artifact, and then the same content of another artifact, which is taken from memory.
+// With a symlink in the tree, it is read from disk.
+func TestUseIndex(t *testing.T) {
+	store := artifact.New(t.TempDir())
+	open := func(files texts, links ...string) (*Tree, string) {
+		made := artifact.Tree{Revision: "main", Contents: files}
+		for path, text := range files {
+			mode := artifact.Regular
+			if len(links) > 0 && path == links[0] {
+				mode = artifact.Symlink
+			}
+			made.Files = append(made.Files, artifact.File{Path: path, Mode: mode,
+				Content: artifact.IdentifyContent([]byte(text))})
+		}
+		a, err := store.Make(t.Context(), nil, func(w artifact.Workspace, _ *artifact.Artifact) (artifact.Artifact, error) {
+			return w.Put(t.Context(), "00", made, nil)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		tree, err := Open(t.Context(), store.Path(a), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = tree.Close() })
+		tree.UseIndex(store.Path(a), a.Digest)
+		return tree, store.Path(a)
+	}
+	const text = "the content of TestUseIndex"
+	first, _ := open(texts{"a": text})
+	if data, err := first.Read("/a"); err != nil || string(data) != text {
+		t.Fatalf("%q, %v", data, err)
+	}
+	for name, c := range map[string]struct {
+		files texts
+		link  string
+		read  bool
+	}{
+		"in_memory":   {texts{"dir/b": text}, "", true},
+		"new_content": {texts{"dir/b": "other"}, "", false},
+		"with_a_link": {texts{"dir/b": text, "link": "dir"}, "link", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tree, dir := open(c.files, c.link)
+			if err := os.Remove(filepath.Join(dir, "dir/b")); err != nil {
+				t.Fatal(err)
+			}
+			data, err := tree.Read("/dir/b")
+			if (err == nil) != c.read || c.read && string(data) != text {
+				t.Errorf("%q, %v", data, err)
+			}
+			if c.read && tree.Reads().Facts["/dir/b"] != first.Reads().Facts["/a"] {
+				t.Error("the facts of equal files differ")
+			}
+		})
+	}
+}
