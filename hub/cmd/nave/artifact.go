@@ -16,7 +16,6 @@ func artifactCommands(s *session) []*cobra.Command {
 		group("pull", "Pull artifacts from an OCI registry", newPullArtifactCommand(s)),
 		group("tag", "Tag artifacts on an OCI registry", newTagArtifactCommand(s)),
 		group("list", "List artifacts on an OCI registry", newListArtifactsCommand(s)),
-		group("diff", "Compare what is local with what was published", newDiffArtifactCommand(s)),
 	}
 	for _, command := range commands {
 		without(command, "cluster", "config", "context", "namespace")

@@ -18,12 +18,32 @@ func main() {
 	root, end := program(os.Stdout, os.Stderr)
 	if err := end(root.ExecuteContext(ctx)); err != nil {
 		stop()
-		os.Exit(1)
+		os.Exit(exitCode(err))
 	}
 }
 
 // errReported ends a command with exit code 1 after the command has printed the failures.
 var errReported = errors.New("failures were printed")
+
+// exitError is an error with an exit code of its own.
+type exitError struct {
+	error
+	code int
+}
+
+// Unwrap returns the error.
+func (e exitError) Unwrap() error { return e.error }
+
+// exitCode returns the exit code of the program.
+func exitCode(err error) int {
+	if err == nil {
+		return 0
+	}
+	if e, ok := errors.AsType[exitError](err); ok {
+		return e.code
+	}
+	return 1
+}
 
 // message returns the text of an error for people. Of a gRPC status it returns only the message.
 func message(err error) string {

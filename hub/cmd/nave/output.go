@@ -29,7 +29,7 @@ func program(out, errOut io.Writer) (*cobra.Command, func(error) error) {
 	return root, func(err error) error {
 		stdout.flush()
 		err = cmp.Or(err, stdout.failed)
-		if err != nil && !errors.Is(err, errReported) {
+		if err != nil && !errors.Is(err, errReported) && !errors.Is(err, errDifferent) {
 			fmt.Fprintln(stderr, "nave:", indent(message(err)))
 		}
 		stderr.flush()

@@ -45,7 +45,7 @@ func newCommand() *cobra.Command {
 		without(newApplyCommand(&s), "cluster", "namespace"), newDeleteCommand(&s), newConfirmCommand(&s),
 		newGetCommand(&s), newDescribeCommand(&s), newReconcileCommand(&s), newSuspendCommand(&s), newResumeCommand(&s),
 		newTreeCommand(&s), newEventsCommand(&s), newExplainCommand(&s),
-		without(newVersionCommand(&s), "cluster", "namespace"), newBuildCommand(&s),
+		without(newVersionCommand(&s), "cluster", "namespace"), newBuildCommand(&s), newDiffCommand(&s),
 		without(newMigrateCommand(), "cluster", "config", "namespace"),
 	)
 	root.AddCommand(artifactCommands(&s)...)

@@ -25,6 +25,10 @@ import (
 type PreviewConfig struct {
 	// Objects are admitted objects of the hub: Clusters, Fleets, sources, and renderables that give more of them.
 	Objects []*api.Object
+	// Owned has the owners of the objects that no operator gave. They stay only as long as their owner gives them.
+	Owned map[api.Key]api.Key
+	// Suspended are the objects that an operator suspended, whatever their spec says.
+	Suspended map[api.Key]bool
 	// Tree returns the tree of a source. A renderable whose source has an error is not rendered.
 	Tree     func(source *api.Object) (Tree, error)
 	Renderer render.Renderer
@@ -67,7 +71,9 @@ func (p Problem) String() string { return p.Key.String() + ": " + p.Message }
 
 // Previewed is what one cluster would run.
 type Previewed struct {
-	Cluster      string
+	Cluster string
+	// Frozen: the Cluster is suspended, and keeps its last bundle.
+	Frozen       bool
 	Applications []PreviewedApplication // sorted by name
 	Problems     []Problem              // sorted
 	// Suspended are the renderables that are suspended: the cluster goes on with their last Application.
@@ -123,26 +129,43 @@ func NewPreview(ctx context.Context, c PreviewConfig) (*Preview, error) {
 		if _, twice := v.planner.hub.rows[o.Key]; twice {
 			return nil, fmt.Errorf("%s is given twice", o.Key)
 		}
-		if err := v.planner.hub.set(store.Resource{Key: o.Key, Object: o}); err != nil {
+		row := store.Resource{Key: o.Key, Object: o, Suspended: c.Suspended[o.Key]}
+		if owner, ok := c.Owned[o.Key]; ok {
+			row.Owner = &owner
+		}
+		if err := v.planner.hub.set(row); err != nil {
 			return nil, err
 		}
 	}
-	w := newWalked("")
-	w.rows = v.planner.hub.rows
+	return v, v.walkHub(ctx)
+}
+
+// walkHub replaces the objects of the hub by those that its graph gives.
+func (v *Preview) walkHub(ctx context.Context) error {
+	w, hub := newWalked(""), v.planner.hub
+	w.rows = maps.Clone(hub.rows)
 	if err := v.walk(ctx, w); err != nil {
-		return nil, err
+		return err
+	}
+	for key, row := range w.rows {
+		n, stays := w.graph.Nodes[key]
+		if row.Owner != nil && (!stays || n.Owner == nil) {
+			hub.remove(key)
+			delete(hub.rows, key)
+		}
 	}
 	for key, n := range w.graph.Nodes {
 		if n.Owner == nil {
 			continue
 		}
-		owned := store.Resource{Key: key, Object: n.Object, Owner: n.Owner, Confined: n.Confined}
-		if err := v.planner.hub.set(owned); err != nil {
-			return nil, err
+		owned := store.Resource{Key: key, Object: n.Object, Owner: n.Owner, Confined: n.Confined,
+			Suspended: w.rows[key].Suspended}
+		if err := hub.set(owned); err != nil {
+			return err
 		}
 	}
 	v.Problems = problemsOf(w)
-	return v, nil
+	return nil
 }
 
 // Clusters returns the names of all clusters, sorted.
@@ -179,7 +202,8 @@ func (v *Preview) Cluster(ctx context.Context, name string) (*Previewed, error) 
 	if err := v.walk(ctx, w); err != nil {
 		return nil, err
 	}
-	found := &Previewed{Cluster: name, Problems: problemsOf(w), Nodes: w.graph.Nodes}
+	frozen := v.planner.hub.clusters[name].Spec.Suspend
+	found := &Previewed{Cluster: name, Frozen: frozen, Problems: problemsOf(w), Nodes: w.graph.Nodes}
 	for key, f := range w.graph.Findings {
 		if f.Suspended {
 			found.Suspended = append(found.Suspended, key.Application())

@@ -2309,6 +2309,517 @@ func (x *GetVersionResponse) GetProtocol() uint32 {
 	return 0
 }
 
+type PublishedRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Empty: every cluster that has a release.
+	Clusters      []string `protobuf:"bytes,1,rep,name=clusters,proto3" json:"clusters,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PublishedRequest) Reset() {
+	*x = PublishedRequest{}
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PublishedRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PublishedRequest) ProtoMessage() {}
+
+func (x *PublishedRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PublishedRequest.ProtoReflect.Descriptor instead.
+func (*PublishedRequest) Descriptor() ([]byte, []int) {
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *PublishedRequest) GetClusters() []string {
+	if x != nil {
+		return x.Clusters
+	}
+	return nil
+}
+
+// PublishedResponse is one part of what the hub released. Parts of the hub come first. None is much larger than 256 KiB, or one
+// object.
+type PublishedResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Types that are valid to be assigned to Part:
+	//
+	//	*PublishedResponse_Hub
+	//	*PublishedResponse_Cluster
+	Part          isPublishedResponse_Part `protobuf_oneof:"part"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PublishedResponse) Reset() {
+	*x = PublishedResponse{}
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PublishedResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PublishedResponse) ProtoMessage() {}
+
+func (x *PublishedResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PublishedResponse.ProtoReflect.Descriptor instead.
+func (*PublishedResponse) Descriptor() ([]byte, []int) {
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *PublishedResponse) GetPart() isPublishedResponse_Part {
+	if x != nil {
+		return x.Part
+	}
+	return nil
+}
+
+func (x *PublishedResponse) GetHub() *PublishedHub {
+	if x != nil {
+		if x, ok := x.Part.(*PublishedResponse_Hub); ok {
+			return x.Hub
+		}
+	}
+	return nil
+}
+
+func (x *PublishedResponse) GetCluster() *PublishedCluster {
+	if x != nil {
+		if x, ok := x.Part.(*PublishedResponse_Cluster); ok {
+			return x.Cluster
+		}
+	}
+	return nil
+}
+
+type isPublishedResponse_Part interface {
+	isPublishedResponse_Part()
+}
+
+type PublishedResponse_Hub struct {
+	Hub *PublishedHub `protobuf:"bytes,1,opt,name=hub,proto3,oneof"`
+}
+
+type PublishedResponse_Cluster struct {
+	Cluster *PublishedCluster `protobuf:"bytes,2,opt,name=cluster,proto3,oneof"`
+}
+
+func (*PublishedResponse_Hub) isPublishedResponse_Part() {}
+
+func (*PublishedResponse_Cluster) isPublishedResponse_Part() {}
+
+type PublishedHub struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Of the hub's store. The placeholders of sealed values are derived from it.
+	Epoch         uint64       `protobuf:"varint,1,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	Objects       []*HubObject `protobuf:"bytes,2,rep,name=objects,proto3" json:"objects,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PublishedHub) Reset() {
+	*x = PublishedHub{}
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PublishedHub) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PublishedHub) ProtoMessage() {}
+
+func (x *PublishedHub) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PublishedHub.ProtoReflect.Descriptor instead.
+func (*PublishedHub) Descriptor() ([]byte, []int) {
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *PublishedHub) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *PublishedHub) GetObjects() []*HubObject {
+	if x != nil {
+		return x.Objects
+	}
+	return nil
+}
+
+// HubObject is an object of the hub's own graph, without status and credentials.
+type HubObject struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Json  []byte                 `protobuf:"bytes,1,opt,name=json,proto3" json:"json,omitempty"`
+	// What the object comes from; not set: an operator.
+	Owner *ObjectKey `protobuf:"bytes,2,opt,name=owner,proto3" json:"owner,omitempty"`
+	// By an operator, whatever the spec says.
+	Suspended     bool `protobuf:"varint,3,opt,name=suspended,proto3" json:"suspended,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HubObject) Reset() {
+	*x = HubObject{}
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HubObject) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HubObject) ProtoMessage() {}
+
+func (x *HubObject) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HubObject.ProtoReflect.Descriptor instead.
+func (*HubObject) Descriptor() ([]byte, []int) {
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{41}
+}
+
+func (x *HubObject) GetJson() []byte {
+	if x != nil {
+		return x.Json
+	}
+	return nil
+}
+
+func (x *HubObject) GetOwner() *ObjectKey {
+	if x != nil {
+		return x.Owner
+	}
+	return nil
+}
+
+func (x *HubObject) GetSuspended() bool {
+	if x != nil {
+		return x.Suspended
+	}
+	return false
+}
+
+type PublishedCluster struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Cluster string                 `protobuf:"bytes,1,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	// Of the bundle.
+	Sequence uint64 `protobuf:"varint,2,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	// Further parts with the same cluster have more applications.
+	Applications  []*PublishedApplication `protobuf:"bytes,3,rep,name=applications,proto3" json:"applications,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PublishedCluster) Reset() {
+	*x = PublishedCluster{}
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[42]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PublishedCluster) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PublishedCluster) ProtoMessage() {}
+
+func (x *PublishedCluster) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[42]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PublishedCluster.ProtoReflect.Descriptor instead.
+func (*PublishedCluster) Descriptor() ([]byte, []int) {
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{42}
+}
+
+func (x *PublishedCluster) GetCluster() string {
+	if x != nil {
+		return x.Cluster
+	}
+	return ""
+}
+
+func (x *PublishedCluster) GetSequence() uint64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+func (x *PublishedCluster) GetApplications() []*PublishedApplication {
+	if x != nil {
+		return x.Applications
+	}
+	return nil
+}
+
+type PublishedApplication struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The object that is rendered to it.
+	Key *ObjectKey `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	// Not set: none.
+	Parent *ObjectKey `protobuf:"bytes,2,opt,name=parent,proto3" json:"parent,omitempty"`
+	// The name of the Fleet that it comes from; empty: none.
+	Fleet         string `protobuf:"bytes,3,opt,name=fleet,proto3" json:"fleet,omitempty"`
+	Digest        string `protobuf:"bytes,4,opt,name=digest,proto3" json:"digest,omitempty"`
+	Revision      string `protobuf:"bytes,5,opt,name=revision,proto3" json:"revision,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PublishedApplication) Reset() {
+	*x = PublishedApplication{}
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PublishedApplication) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PublishedApplication) ProtoMessage() {}
+
+func (x *PublishedApplication) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PublishedApplication.ProtoReflect.Descriptor instead.
+func (*PublishedApplication) Descriptor() ([]byte, []int) {
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{43}
+}
+
+func (x *PublishedApplication) GetKey() *ObjectKey {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *PublishedApplication) GetParent() *ObjectKey {
+	if x != nil {
+		return x.Parent
+	}
+	return nil
+}
+
+func (x *PublishedApplication) GetFleet() string {
+	if x != nil {
+		return x.Fleet
+	}
+	return ""
+}
+
+func (x *PublishedApplication) GetDigest() string {
+	if x != nil {
+		return x.Digest
+	}
+	return ""
+}
+
+func (x *PublishedApplication) GetRevision() string {
+	if x != nil {
+		return x.Revision
+	}
+	return ""
+}
+
+type PublishedContentRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// One of PublishedCluster.applications.
+	Key *ObjectKey `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	// As it was published; NOT_FOUND if another one is now.
+	Digest string `protobuf:"bytes,2,opt,name=digest,proto3" json:"digest,omitempty"`
+	// Digests of objects of the application. Empty: the application itself, bytes of nave.bundle.v1.Application.
+	Objects       []string `protobuf:"bytes,3,rep,name=objects,proto3" json:"objects,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PublishedContentRequest) Reset() {
+	*x = PublishedContentRequest{}
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[44]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PublishedContentRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PublishedContentRequest) ProtoMessage() {}
+
+func (x *PublishedContentRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[44]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PublishedContentRequest.ProtoReflect.Descriptor instead.
+func (*PublishedContentRequest) Descriptor() ([]byte, []int) {
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{44}
+}
+
+func (x *PublishedContentRequest) GetKey() *ObjectKey {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *PublishedContentRequest) GetDigest() string {
+	if x != nil {
+		return x.Digest
+	}
+	return ""
+}
+
+func (x *PublishedContentRequest) GetObjects() []string {
+	if x != nil {
+		return x.Objects
+	}
+	return nil
+}
+
+// PublishedContentResponse is a piece of at most 256 KiB of one object, in their order in the request.
+type PublishedContentResponse struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Digest string                 `protobuf:"bytes,1,opt,name=digest,proto3" json:"digest,omitempty"`
+	Data   []byte                 `protobuf:"bytes,2,opt,name=data,proto3" json:"data,omitempty"`
+	// The object is complete.
+	Last          bool `protobuf:"varint,3,opt,name=last,proto3" json:"last,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PublishedContentResponse) Reset() {
+	*x = PublishedContentResponse{}
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[45]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PublishedContentResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PublishedContentResponse) ProtoMessage() {}
+
+func (x *PublishedContentResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[45]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PublishedContentResponse.ProtoReflect.Descriptor instead.
+func (*PublishedContentResponse) Descriptor() ([]byte, []int) {
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{45}
+}
+
+func (x *PublishedContentResponse) GetDigest() string {
+	if x != nil {
+		return x.Digest
+	}
+	return ""
+}
+
+func (x *PublishedContentResponse) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
+func (x *PublishedContentResponse) GetLast() bool {
+	if x != nil {
+		return x.Last
+	}
+	return false
+}
+
 var File_nave_admin_v1_admin_proto protoreflect.FileDescriptor
 
 const file_nave_admin_v1_admin_proto_rawDesc = "" +
@@ -2458,12 +2969,44 @@ const file_nave_admin_v1_admin_proto_rawDesc = "" +
 	"\x11GetVersionRequest\"J\n" +
 	"\x12GetVersionResponse\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x1a\n" +
-	"\bprotocol\x18\x02 \x01(\rR\bprotocol*n\n" +
+	"\bprotocol\x18\x02 \x01(\rR\bprotocol\".\n" +
+	"\x10PublishedRequest\x12\x1a\n" +
+	"\bclusters\x18\x01 \x03(\tR\bclusters\"\x89\x01\n" +
+	"\x11PublishedResponse\x12/\n" +
+	"\x03hub\x18\x01 \x01(\v2\x1b.nave.admin.v1.PublishedHubH\x00R\x03hub\x12;\n" +
+	"\acluster\x18\x02 \x01(\v2\x1f.nave.admin.v1.PublishedClusterH\x00R\aclusterB\x06\n" +
+	"\x04part\"X\n" +
+	"\fPublishedHub\x12\x14\n" +
+	"\x05epoch\x18\x01 \x01(\x04R\x05epoch\x122\n" +
+	"\aobjects\x18\x02 \x03(\v2\x18.nave.admin.v1.HubObjectR\aobjects\"m\n" +
+	"\tHubObject\x12\x12\n" +
+	"\x04json\x18\x01 \x01(\fR\x04json\x12.\n" +
+	"\x05owner\x18\x02 \x01(\v2\x18.nave.admin.v1.ObjectKeyR\x05owner\x12\x1c\n" +
+	"\tsuspended\x18\x03 \x01(\bR\tsuspended\"\x91\x01\n" +
+	"\x10PublishedCluster\x12\x18\n" +
+	"\acluster\x18\x01 \x01(\tR\acluster\x12\x1a\n" +
+	"\bsequence\x18\x02 \x01(\x04R\bsequence\x12G\n" +
+	"\fapplications\x18\x03 \x03(\v2#.nave.admin.v1.PublishedApplicationR\fapplications\"\xbe\x01\n" +
+	"\x14PublishedApplication\x12*\n" +
+	"\x03key\x18\x01 \x01(\v2\x18.nave.admin.v1.ObjectKeyR\x03key\x120\n" +
+	"\x06parent\x18\x02 \x01(\v2\x18.nave.admin.v1.ObjectKeyR\x06parent\x12\x14\n" +
+	"\x05fleet\x18\x03 \x01(\tR\x05fleet\x12\x16\n" +
+	"\x06digest\x18\x04 \x01(\tR\x06digest\x12\x1a\n" +
+	"\brevision\x18\x05 \x01(\tR\brevision\"w\n" +
+	"\x17PublishedContentRequest\x12*\n" +
+	"\x03key\x18\x01 \x01(\v2\x18.nave.admin.v1.ObjectKeyR\x03key\x12\x16\n" +
+	"\x06digest\x18\x02 \x01(\tR\x06digest\x12\x18\n" +
+	"\aobjects\x18\x03 \x03(\tR\aobjects\"Z\n" +
+	"\x18PublishedContentResponse\x12\x16\n" +
+	"\x06digest\x18\x01 \x01(\tR\x06digest\x12\x12\n" +
+	"\x04data\x18\x02 \x01(\fR\x04data\x12\x12\n" +
+	"\x04last\x18\x03 \x01(\bR\x04last*n\n" +
 	"\tWatchType\x12\x1a\n" +
 	"\x16WATCH_TYPE_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12WATCH_TYPE_CHANGED\x10\x01\x12\x16\n" +
 	"\x12WATCH_TYPE_DELETED\x10\x02\x12\x15\n" +
-	"\x11WATCH_TYPE_SYNCED\x10\x032\xe3\b\n" +
+	"\x11WATCH_TYPE_SYNCED\x10\x032\x9c\n" +
+	"\n" +
 	"\fAdminService\x12<\n" +
 	"\x03Get\x12\x19.nave.admin.v1.GetRequest\x1a\x1a.nave.admin.v1.GetResponse\x12?\n" +
 	"\x04List\x12\x1a.nave.admin.v1.ListRequest\x1a\x1b.nave.admin.v1.ListResponse\x12D\n" +
@@ -2479,7 +3022,9 @@ const file_nave_admin_v1_admin_proto_rawDesc = "" +
 	"\n" +
 	"ListEvents\x12 .nave.admin.v1.ListEventsRequest\x1a!.nave.admin.v1.ListEventsResponse\x12?\n" +
 	"\x04Tree\x12\x1a.nave.admin.v1.TreeRequest\x1a\x1b.nave.admin.v1.TreeResponse\x12H\n" +
-	"\aExplain\x12\x1d.nave.admin.v1.ExplainRequest\x1a\x1e.nave.admin.v1.ExplainResponse\x12Q\n" +
+	"\aExplain\x12\x1d.nave.admin.v1.ExplainRequest\x1a\x1e.nave.admin.v1.ExplainResponse\x12P\n" +
+	"\tPublished\x12\x1f.nave.admin.v1.PublishedRequest\x1a .nave.admin.v1.PublishedResponse0\x01\x12e\n" +
+	"\x10PublishedContent\x12&.nave.admin.v1.PublishedContentRequest\x1a'.nave.admin.v1.PublishedContentResponse0\x01\x12Q\n" +
 	"\n" +
 	"GetVersion\x12 .nave.admin.v1.GetVersionRequest\x1a!.nave.admin.v1.GetVersionResponseB7Z5github.com/navefleet/nave/proto/nave/admin/v1;adminv1b\x06proto3"
 
@@ -2496,48 +3041,56 @@ func file_nave_admin_v1_admin_proto_rawDescGZIP() []byte {
 }
 
 var file_nave_admin_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_nave_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 38)
+var file_nave_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 46)
 var file_nave_admin_v1_admin_proto_goTypes = []any{
-	(WatchType)(0),                  // 0: nave.admin.v1.WatchType
-	(*ObjectKey)(nil),               // 1: nave.admin.v1.ObjectKey
-	(*Object)(nil),                  // 2: nave.admin.v1.Object
-	(*GetRequest)(nil),              // 3: nave.admin.v1.GetRequest
-	(*GetResponse)(nil),             // 4: nave.admin.v1.GetResponse
-	(*ListRequest)(nil),             // 5: nave.admin.v1.ListRequest
-	(*ListResponse)(nil),            // 6: nave.admin.v1.ListResponse
-	(*WatchRequest)(nil),            // 7: nave.admin.v1.WatchRequest
-	(*WatchResponse)(nil),           // 8: nave.admin.v1.WatchResponse
-	(*ApplyRequest)(nil),            // 9: nave.admin.v1.ApplyRequest
-	(*ApplyResponse)(nil),           // 10: nave.admin.v1.ApplyResponse
-	(*AppliedObject)(nil),           // 11: nave.admin.v1.AppliedObject
-	(*DeleteRequest)(nil),           // 12: nave.admin.v1.DeleteRequest
-	(*DeleteResponse)(nil),          // 13: nave.admin.v1.DeleteResponse
-	(*ImpactRequest)(nil),           // 14: nave.admin.v1.ImpactRequest
-	(*ImpactResponse)(nil),          // 15: nave.admin.v1.ImpactResponse
-	(*ClusterImpact)(nil),           // 16: nave.admin.v1.ClusterImpact
-	(*ApplicationImpact)(nil),       // 17: nave.admin.v1.ApplicationImpact
-	(*ConfirmRequest)(nil),          // 18: nave.admin.v1.ConfirmRequest
-	(*ConfirmResponse)(nil),         // 19: nave.admin.v1.ConfirmResponse
-	(*ReconcileRequest)(nil),        // 20: nave.admin.v1.ReconcileRequest
-	(*ReconcileResponse)(nil),       // 21: nave.admin.v1.ReconcileResponse
-	(*SuspendRequest)(nil),          // 22: nave.admin.v1.SuspendRequest
-	(*SuspendResponse)(nil),         // 23: nave.admin.v1.SuspendResponse
-	(*ResumeRequest)(nil),           // 24: nave.admin.v1.ResumeRequest
-	(*ResumeResponse)(nil),          // 25: nave.admin.v1.ResumeResponse
-	(*CreateJoinTokenRequest)(nil),  // 26: nave.admin.v1.CreateJoinTokenRequest
-	(*CreateJoinTokenResponse)(nil), // 27: nave.admin.v1.CreateJoinTokenResponse
-	(*ListEventsRequest)(nil),       // 28: nave.admin.v1.ListEventsRequest
-	(*ListEventsResponse)(nil),      // 29: nave.admin.v1.ListEventsResponse
-	(*Event)(nil),                   // 30: nave.admin.v1.Event
-	(*TreeRequest)(nil),             // 31: nave.admin.v1.TreeRequest
-	(*TreeResponse)(nil),            // 32: nave.admin.v1.TreeResponse
-	(*TreeNode)(nil),                // 33: nave.admin.v1.TreeNode
-	(*ExplainRequest)(nil),          // 34: nave.admin.v1.ExplainRequest
-	(*ExplainResponse)(nil),         // 35: nave.admin.v1.ExplainResponse
-	(*Explanation)(nil),             // 36: nave.admin.v1.Explanation
-	(*GetVersionRequest)(nil),       // 37: nave.admin.v1.GetVersionRequest
-	(*GetVersionResponse)(nil),      // 38: nave.admin.v1.GetVersionResponse
-	(*timestamppb.Timestamp)(nil),   // 39: google.protobuf.Timestamp
+	(WatchType)(0),                   // 0: nave.admin.v1.WatchType
+	(*ObjectKey)(nil),                // 1: nave.admin.v1.ObjectKey
+	(*Object)(nil),                   // 2: nave.admin.v1.Object
+	(*GetRequest)(nil),               // 3: nave.admin.v1.GetRequest
+	(*GetResponse)(nil),              // 4: nave.admin.v1.GetResponse
+	(*ListRequest)(nil),              // 5: nave.admin.v1.ListRequest
+	(*ListResponse)(nil),             // 6: nave.admin.v1.ListResponse
+	(*WatchRequest)(nil),             // 7: nave.admin.v1.WatchRequest
+	(*WatchResponse)(nil),            // 8: nave.admin.v1.WatchResponse
+	(*ApplyRequest)(nil),             // 9: nave.admin.v1.ApplyRequest
+	(*ApplyResponse)(nil),            // 10: nave.admin.v1.ApplyResponse
+	(*AppliedObject)(nil),            // 11: nave.admin.v1.AppliedObject
+	(*DeleteRequest)(nil),            // 12: nave.admin.v1.DeleteRequest
+	(*DeleteResponse)(nil),           // 13: nave.admin.v1.DeleteResponse
+	(*ImpactRequest)(nil),            // 14: nave.admin.v1.ImpactRequest
+	(*ImpactResponse)(nil),           // 15: nave.admin.v1.ImpactResponse
+	(*ClusterImpact)(nil),            // 16: nave.admin.v1.ClusterImpact
+	(*ApplicationImpact)(nil),        // 17: nave.admin.v1.ApplicationImpact
+	(*ConfirmRequest)(nil),           // 18: nave.admin.v1.ConfirmRequest
+	(*ConfirmResponse)(nil),          // 19: nave.admin.v1.ConfirmResponse
+	(*ReconcileRequest)(nil),         // 20: nave.admin.v1.ReconcileRequest
+	(*ReconcileResponse)(nil),        // 21: nave.admin.v1.ReconcileResponse
+	(*SuspendRequest)(nil),           // 22: nave.admin.v1.SuspendRequest
+	(*SuspendResponse)(nil),          // 23: nave.admin.v1.SuspendResponse
+	(*ResumeRequest)(nil),            // 24: nave.admin.v1.ResumeRequest
+	(*ResumeResponse)(nil),           // 25: nave.admin.v1.ResumeResponse
+	(*CreateJoinTokenRequest)(nil),   // 26: nave.admin.v1.CreateJoinTokenRequest
+	(*CreateJoinTokenResponse)(nil),  // 27: nave.admin.v1.CreateJoinTokenResponse
+	(*ListEventsRequest)(nil),        // 28: nave.admin.v1.ListEventsRequest
+	(*ListEventsResponse)(nil),       // 29: nave.admin.v1.ListEventsResponse
+	(*Event)(nil),                    // 30: nave.admin.v1.Event
+	(*TreeRequest)(nil),              // 31: nave.admin.v1.TreeRequest
+	(*TreeResponse)(nil),             // 32: nave.admin.v1.TreeResponse
+	(*TreeNode)(nil),                 // 33: nave.admin.v1.TreeNode
+	(*ExplainRequest)(nil),           // 34: nave.admin.v1.ExplainRequest
+	(*ExplainResponse)(nil),          // 35: nave.admin.v1.ExplainResponse
+	(*Explanation)(nil),              // 36: nave.admin.v1.Explanation
+	(*GetVersionRequest)(nil),        // 37: nave.admin.v1.GetVersionRequest
+	(*GetVersionResponse)(nil),       // 38: nave.admin.v1.GetVersionResponse
+	(*PublishedRequest)(nil),         // 39: nave.admin.v1.PublishedRequest
+	(*PublishedResponse)(nil),        // 40: nave.admin.v1.PublishedResponse
+	(*PublishedHub)(nil),             // 41: nave.admin.v1.PublishedHub
+	(*HubObject)(nil),                // 42: nave.admin.v1.HubObject
+	(*PublishedCluster)(nil),         // 43: nave.admin.v1.PublishedCluster
+	(*PublishedApplication)(nil),     // 44: nave.admin.v1.PublishedApplication
+	(*PublishedContentRequest)(nil),  // 45: nave.admin.v1.PublishedContentRequest
+	(*PublishedContentResponse)(nil), // 46: nave.admin.v1.PublishedContentResponse
+	(*timestamppb.Timestamp)(nil),    // 47: google.protobuf.Timestamp
 }
 var file_nave_admin_v1_admin_proto_depIdxs = []int32{
 	1,  // 0: nave.admin.v1.Object.key:type_name -> nave.admin.v1.ObjectKey
@@ -2565,10 +3118,10 @@ var file_nave_admin_v1_admin_proto_depIdxs = []int32{
 	1,  // 22: nave.admin.v1.SuspendRequest.key:type_name -> nave.admin.v1.ObjectKey
 	1,  // 23: nave.admin.v1.ResumeRequest.key:type_name -> nave.admin.v1.ObjectKey
 	1,  // 24: nave.admin.v1.ResumeResponse.suspended_with:type_name -> nave.admin.v1.ObjectKey
-	39, // 25: nave.admin.v1.CreateJoinTokenResponse.expires_at:type_name -> google.protobuf.Timestamp
+	47, // 25: nave.admin.v1.CreateJoinTokenResponse.expires_at:type_name -> google.protobuf.Timestamp
 	1,  // 26: nave.admin.v1.ListEventsRequest.key:type_name -> nave.admin.v1.ObjectKey
 	30, // 27: nave.admin.v1.ListEventsResponse.events:type_name -> nave.admin.v1.Event
-	39, // 28: nave.admin.v1.Event.time:type_name -> google.protobuf.Timestamp
+	47, // 28: nave.admin.v1.Event.time:type_name -> google.protobuf.Timestamp
 	1,  // 29: nave.admin.v1.Event.object:type_name -> nave.admin.v1.ObjectKey
 	1,  // 30: nave.admin.v1.TreeRequest.key:type_name -> nave.admin.v1.ObjectKey
 	33, // 31: nave.admin.v1.TreeResponse.root:type_name -> nave.admin.v1.TreeNode
@@ -2576,42 +3129,54 @@ var file_nave_admin_v1_admin_proto_depIdxs = []int32{
 	1,  // 33: nave.admin.v1.ExplainRequest.key:type_name -> nave.admin.v1.ObjectKey
 	36, // 34: nave.admin.v1.ExplainResponse.explanations:type_name -> nave.admin.v1.Explanation
 	1,  // 35: nave.admin.v1.Explanation.object:type_name -> nave.admin.v1.ObjectKey
-	39, // 36: nave.admin.v1.Explanation.since:type_name -> google.protobuf.Timestamp
-	3,  // 37: nave.admin.v1.AdminService.Get:input_type -> nave.admin.v1.GetRequest
-	5,  // 38: nave.admin.v1.AdminService.List:input_type -> nave.admin.v1.ListRequest
-	7,  // 39: nave.admin.v1.AdminService.Watch:input_type -> nave.admin.v1.WatchRequest
-	9,  // 40: nave.admin.v1.AdminService.Apply:input_type -> nave.admin.v1.ApplyRequest
-	12, // 41: nave.admin.v1.AdminService.Delete:input_type -> nave.admin.v1.DeleteRequest
-	14, // 42: nave.admin.v1.AdminService.Impact:input_type -> nave.admin.v1.ImpactRequest
-	18, // 43: nave.admin.v1.AdminService.Confirm:input_type -> nave.admin.v1.ConfirmRequest
-	20, // 44: nave.admin.v1.AdminService.Reconcile:input_type -> nave.admin.v1.ReconcileRequest
-	22, // 45: nave.admin.v1.AdminService.Suspend:input_type -> nave.admin.v1.SuspendRequest
-	24, // 46: nave.admin.v1.AdminService.Resume:input_type -> nave.admin.v1.ResumeRequest
-	26, // 47: nave.admin.v1.AdminService.CreateJoinToken:input_type -> nave.admin.v1.CreateJoinTokenRequest
-	28, // 48: nave.admin.v1.AdminService.ListEvents:input_type -> nave.admin.v1.ListEventsRequest
-	31, // 49: nave.admin.v1.AdminService.Tree:input_type -> nave.admin.v1.TreeRequest
-	34, // 50: nave.admin.v1.AdminService.Explain:input_type -> nave.admin.v1.ExplainRequest
-	37, // 51: nave.admin.v1.AdminService.GetVersion:input_type -> nave.admin.v1.GetVersionRequest
-	4,  // 52: nave.admin.v1.AdminService.Get:output_type -> nave.admin.v1.GetResponse
-	6,  // 53: nave.admin.v1.AdminService.List:output_type -> nave.admin.v1.ListResponse
-	8,  // 54: nave.admin.v1.AdminService.Watch:output_type -> nave.admin.v1.WatchResponse
-	10, // 55: nave.admin.v1.AdminService.Apply:output_type -> nave.admin.v1.ApplyResponse
-	13, // 56: nave.admin.v1.AdminService.Delete:output_type -> nave.admin.v1.DeleteResponse
-	15, // 57: nave.admin.v1.AdminService.Impact:output_type -> nave.admin.v1.ImpactResponse
-	19, // 58: nave.admin.v1.AdminService.Confirm:output_type -> nave.admin.v1.ConfirmResponse
-	21, // 59: nave.admin.v1.AdminService.Reconcile:output_type -> nave.admin.v1.ReconcileResponse
-	23, // 60: nave.admin.v1.AdminService.Suspend:output_type -> nave.admin.v1.SuspendResponse
-	25, // 61: nave.admin.v1.AdminService.Resume:output_type -> nave.admin.v1.ResumeResponse
-	27, // 62: nave.admin.v1.AdminService.CreateJoinToken:output_type -> nave.admin.v1.CreateJoinTokenResponse
-	29, // 63: nave.admin.v1.AdminService.ListEvents:output_type -> nave.admin.v1.ListEventsResponse
-	32, // 64: nave.admin.v1.AdminService.Tree:output_type -> nave.admin.v1.TreeResponse
-	35, // 65: nave.admin.v1.AdminService.Explain:output_type -> nave.admin.v1.ExplainResponse
-	38, // 66: nave.admin.v1.AdminService.GetVersion:output_type -> nave.admin.v1.GetVersionResponse
-	52, // [52:67] is the sub-list for method output_type
-	37, // [37:52] is the sub-list for method input_type
-	37, // [37:37] is the sub-list for extension type_name
-	37, // [37:37] is the sub-list for extension extendee
-	0,  // [0:37] is the sub-list for field type_name
+	47, // 36: nave.admin.v1.Explanation.since:type_name -> google.protobuf.Timestamp
+	41, // 37: nave.admin.v1.PublishedResponse.hub:type_name -> nave.admin.v1.PublishedHub
+	43, // 38: nave.admin.v1.PublishedResponse.cluster:type_name -> nave.admin.v1.PublishedCluster
+	42, // 39: nave.admin.v1.PublishedHub.objects:type_name -> nave.admin.v1.HubObject
+	1,  // 40: nave.admin.v1.HubObject.owner:type_name -> nave.admin.v1.ObjectKey
+	44, // 41: nave.admin.v1.PublishedCluster.applications:type_name -> nave.admin.v1.PublishedApplication
+	1,  // 42: nave.admin.v1.PublishedApplication.key:type_name -> nave.admin.v1.ObjectKey
+	1,  // 43: nave.admin.v1.PublishedApplication.parent:type_name -> nave.admin.v1.ObjectKey
+	1,  // 44: nave.admin.v1.PublishedContentRequest.key:type_name -> nave.admin.v1.ObjectKey
+	3,  // 45: nave.admin.v1.AdminService.Get:input_type -> nave.admin.v1.GetRequest
+	5,  // 46: nave.admin.v1.AdminService.List:input_type -> nave.admin.v1.ListRequest
+	7,  // 47: nave.admin.v1.AdminService.Watch:input_type -> nave.admin.v1.WatchRequest
+	9,  // 48: nave.admin.v1.AdminService.Apply:input_type -> nave.admin.v1.ApplyRequest
+	12, // 49: nave.admin.v1.AdminService.Delete:input_type -> nave.admin.v1.DeleteRequest
+	14, // 50: nave.admin.v1.AdminService.Impact:input_type -> nave.admin.v1.ImpactRequest
+	18, // 51: nave.admin.v1.AdminService.Confirm:input_type -> nave.admin.v1.ConfirmRequest
+	20, // 52: nave.admin.v1.AdminService.Reconcile:input_type -> nave.admin.v1.ReconcileRequest
+	22, // 53: nave.admin.v1.AdminService.Suspend:input_type -> nave.admin.v1.SuspendRequest
+	24, // 54: nave.admin.v1.AdminService.Resume:input_type -> nave.admin.v1.ResumeRequest
+	26, // 55: nave.admin.v1.AdminService.CreateJoinToken:input_type -> nave.admin.v1.CreateJoinTokenRequest
+	28, // 56: nave.admin.v1.AdminService.ListEvents:input_type -> nave.admin.v1.ListEventsRequest
+	31, // 57: nave.admin.v1.AdminService.Tree:input_type -> nave.admin.v1.TreeRequest
+	34, // 58: nave.admin.v1.AdminService.Explain:input_type -> nave.admin.v1.ExplainRequest
+	39, // 59: nave.admin.v1.AdminService.Published:input_type -> nave.admin.v1.PublishedRequest
+	45, // 60: nave.admin.v1.AdminService.PublishedContent:input_type -> nave.admin.v1.PublishedContentRequest
+	37, // 61: nave.admin.v1.AdminService.GetVersion:input_type -> nave.admin.v1.GetVersionRequest
+	4,  // 62: nave.admin.v1.AdminService.Get:output_type -> nave.admin.v1.GetResponse
+	6,  // 63: nave.admin.v1.AdminService.List:output_type -> nave.admin.v1.ListResponse
+	8,  // 64: nave.admin.v1.AdminService.Watch:output_type -> nave.admin.v1.WatchResponse
+	10, // 65: nave.admin.v1.AdminService.Apply:output_type -> nave.admin.v1.ApplyResponse
+	13, // 66: nave.admin.v1.AdminService.Delete:output_type -> nave.admin.v1.DeleteResponse
+	15, // 67: nave.admin.v1.AdminService.Impact:output_type -> nave.admin.v1.ImpactResponse
+	19, // 68: nave.admin.v1.AdminService.Confirm:output_type -> nave.admin.v1.ConfirmResponse
+	21, // 69: nave.admin.v1.AdminService.Reconcile:output_type -> nave.admin.v1.ReconcileResponse
+	23, // 70: nave.admin.v1.AdminService.Suspend:output_type -> nave.admin.v1.SuspendResponse
+	25, // 71: nave.admin.v1.AdminService.Resume:output_type -> nave.admin.v1.ResumeResponse
+	27, // 72: nave.admin.v1.AdminService.CreateJoinToken:output_type -> nave.admin.v1.CreateJoinTokenResponse
+	29, // 73: nave.admin.v1.AdminService.ListEvents:output_type -> nave.admin.v1.ListEventsResponse
+	32, // 74: nave.admin.v1.AdminService.Tree:output_type -> nave.admin.v1.TreeResponse
+	35, // 75: nave.admin.v1.AdminService.Explain:output_type -> nave.admin.v1.ExplainResponse
+	40, // 76: nave.admin.v1.AdminService.Published:output_type -> nave.admin.v1.PublishedResponse
+	46, // 77: nave.admin.v1.AdminService.PublishedContent:output_type -> nave.admin.v1.PublishedContentResponse
+	38, // 78: nave.admin.v1.AdminService.GetVersion:output_type -> nave.admin.v1.GetVersionResponse
+	62, // [62:79] is the sub-list for method output_type
+	45, // [45:62] is the sub-list for method input_type
+	45, // [45:45] is the sub-list for extension type_name
+	45, // [45:45] is the sub-list for extension extendee
+	0,  // [0:45] is the sub-list for field type_name
 }
 
 func init() { file_nave_admin_v1_admin_proto_init() }
@@ -2624,13 +3189,17 @@ func file_nave_admin_v1_admin_proto_init() {
 		(*ImpactRequest_Apply)(nil),
 		(*ImpactRequest_Confirm)(nil),
 	}
+	file_nave_admin_v1_admin_proto_msgTypes[39].OneofWrappers = []any{
+		(*PublishedResponse_Hub)(nil),
+		(*PublishedResponse_Cluster)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_nave_admin_v1_admin_proto_rawDesc), len(file_nave_admin_v1_admin_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   38,
+			NumMessages:   46,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

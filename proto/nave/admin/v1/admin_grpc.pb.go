@@ -22,21 +22,23 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	AdminService_Get_FullMethodName             = "/nave.admin.v1.AdminService/Get"
-	AdminService_List_FullMethodName            = "/nave.admin.v1.AdminService/List"
-	AdminService_Watch_FullMethodName           = "/nave.admin.v1.AdminService/Watch"
-	AdminService_Apply_FullMethodName           = "/nave.admin.v1.AdminService/Apply"
-	AdminService_Delete_FullMethodName          = "/nave.admin.v1.AdminService/Delete"
-	AdminService_Impact_FullMethodName          = "/nave.admin.v1.AdminService/Impact"
-	AdminService_Confirm_FullMethodName         = "/nave.admin.v1.AdminService/Confirm"
-	AdminService_Reconcile_FullMethodName       = "/nave.admin.v1.AdminService/Reconcile"
-	AdminService_Suspend_FullMethodName         = "/nave.admin.v1.AdminService/Suspend"
-	AdminService_Resume_FullMethodName          = "/nave.admin.v1.AdminService/Resume"
-	AdminService_CreateJoinToken_FullMethodName = "/nave.admin.v1.AdminService/CreateJoinToken"
-	AdminService_ListEvents_FullMethodName      = "/nave.admin.v1.AdminService/ListEvents"
-	AdminService_Tree_FullMethodName            = "/nave.admin.v1.AdminService/Tree"
-	AdminService_Explain_FullMethodName         = "/nave.admin.v1.AdminService/Explain"
-	AdminService_GetVersion_FullMethodName      = "/nave.admin.v1.AdminService/GetVersion"
+	AdminService_Get_FullMethodName              = "/nave.admin.v1.AdminService/Get"
+	AdminService_List_FullMethodName             = "/nave.admin.v1.AdminService/List"
+	AdminService_Watch_FullMethodName            = "/nave.admin.v1.AdminService/Watch"
+	AdminService_Apply_FullMethodName            = "/nave.admin.v1.AdminService/Apply"
+	AdminService_Delete_FullMethodName           = "/nave.admin.v1.AdminService/Delete"
+	AdminService_Impact_FullMethodName           = "/nave.admin.v1.AdminService/Impact"
+	AdminService_Confirm_FullMethodName          = "/nave.admin.v1.AdminService/Confirm"
+	AdminService_Reconcile_FullMethodName        = "/nave.admin.v1.AdminService/Reconcile"
+	AdminService_Suspend_FullMethodName          = "/nave.admin.v1.AdminService/Suspend"
+	AdminService_Resume_FullMethodName           = "/nave.admin.v1.AdminService/Resume"
+	AdminService_CreateJoinToken_FullMethodName  = "/nave.admin.v1.AdminService/CreateJoinToken"
+	AdminService_ListEvents_FullMethodName       = "/nave.admin.v1.AdminService/ListEvents"
+	AdminService_Tree_FullMethodName             = "/nave.admin.v1.AdminService/Tree"
+	AdminService_Explain_FullMethodName          = "/nave.admin.v1.AdminService/Explain"
+	AdminService_Published_FullMethodName        = "/nave.admin.v1.AdminService/Published"
+	AdminService_PublishedContent_FullMethodName = "/nave.admin.v1.AdminService/PublishedContent"
+	AdminService_GetVersion_FullMethodName       = "/nave.admin.v1.AdminService/GetVersion"
 )
 
 // AdminServiceClient is the client API for AdminService service.
@@ -69,6 +71,10 @@ type AdminServiceClient interface {
 	Tree(ctx context.Context, in *TreeRequest, opts ...grpc.CallOption) (*TreeResponse, error)
 	// Explain says why objects are not ready, since when, and what they wait for.
 	Explain(ctx context.Context, in *ExplainRequest, opts ...grpc.CallOption) (*ExplainResponse, error)
+	// Published sends what the hub released to clusters last: their applications by digest.
+	Published(ctx context.Context, in *PublishedRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[PublishedResponse], error)
+	// PublishedContent sends one application that was released to a cluster, or objects of it.
+	PublishedContent(ctx context.Context, in *PublishedContentRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[PublishedContentResponse], error)
 	GetVersion(ctx context.Context, in *GetVersionRequest, opts ...grpc.CallOption) (*GetVersionResponse, error)
 }
 
@@ -229,6 +235,44 @@ func (c *adminServiceClient) Explain(ctx context.Context, in *ExplainRequest, op
 	return out, nil
 }
 
+func (c *adminServiceClient) Published(ctx context.Context, in *PublishedRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[PublishedResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &AdminService_ServiceDesc.Streams[1], AdminService_Published_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[PublishedRequest, PublishedResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AdminService_PublishedClient = grpc.ServerStreamingClient[PublishedResponse]
+
+func (c *adminServiceClient) PublishedContent(ctx context.Context, in *PublishedContentRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[PublishedContentResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &AdminService_ServiceDesc.Streams[2], AdminService_PublishedContent_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[PublishedContentRequest, PublishedContentResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AdminService_PublishedContentClient = grpc.ServerStreamingClient[PublishedContentResponse]
+
 func (c *adminServiceClient) GetVersion(ctx context.Context, in *GetVersionRequest, opts ...grpc.CallOption) (*GetVersionResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(GetVersionResponse)
@@ -269,6 +313,10 @@ type AdminServiceServer interface {
 	Tree(context.Context, *TreeRequest) (*TreeResponse, error)
 	// Explain says why objects are not ready, since when, and what they wait for.
 	Explain(context.Context, *ExplainRequest) (*ExplainResponse, error)
+	// Published sends what the hub released to clusters last: their applications by digest.
+	Published(*PublishedRequest, grpc.ServerStreamingServer[PublishedResponse]) error
+	// PublishedContent sends one application that was released to a cluster, or objects of it.
+	PublishedContent(*PublishedContentRequest, grpc.ServerStreamingServer[PublishedContentResponse]) error
 	GetVersion(context.Context, *GetVersionRequest) (*GetVersionResponse, error)
 	mustEmbedUnimplementedAdminServiceServer()
 }
@@ -321,6 +369,12 @@ func (UnimplementedAdminServiceServer) Tree(context.Context, *TreeRequest) (*Tre
 }
 func (UnimplementedAdminServiceServer) Explain(context.Context, *ExplainRequest) (*ExplainResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Explain not implemented")
+}
+func (UnimplementedAdminServiceServer) Published(*PublishedRequest, grpc.ServerStreamingServer[PublishedResponse]) error {
+	return status.Error(codes.Unimplemented, "method Published not implemented")
+}
+func (UnimplementedAdminServiceServer) PublishedContent(*PublishedContentRequest, grpc.ServerStreamingServer[PublishedContentResponse]) error {
+	return status.Error(codes.Unimplemented, "method PublishedContent not implemented")
 }
 func (UnimplementedAdminServiceServer) GetVersion(context.Context, *GetVersionRequest) (*GetVersionResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetVersion not implemented")
@@ -591,6 +645,28 @@ func _AdminService_Explain_Handler(srv interface{}, ctx context.Context, dec fun
 	return interceptor(ctx, in, info, handler)
 }
 
+func _AdminService_Published_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(PublishedRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(AdminServiceServer).Published(m, &grpc.GenericServerStream[PublishedRequest, PublishedResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AdminService_PublishedServer = grpc.ServerStreamingServer[PublishedResponse]
+
+func _AdminService_PublishedContent_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(PublishedContentRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(AdminServiceServer).PublishedContent(m, &grpc.GenericServerStream[PublishedContentRequest, PublishedContentResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AdminService_PublishedContentServer = grpc.ServerStreamingServer[PublishedContentResponse]
+
 func _AdminService_GetVersion_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetVersionRequest)
 	if err := dec(in); err != nil {
@@ -677,6 +753,16 @@ var AdminService_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "Watch",
 			Handler:       _AdminService_Watch_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "Published",
+			Handler:       _AdminService_Published_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "PublishedContent",
+			Handler:       _AdminService_PublishedContent_Handler,
 			ServerStreams: true,
 		},
 	},

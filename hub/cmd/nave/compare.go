@@ -1,0 +1,338 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/hub/internal/plan"
+	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
+	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/manifest"
+)
+
+// maxContent is the number of objects of one PublishedContentRequest.
+const maxContent = 1000
+
+// verb is what a change does to an object.
+type verb string
+
+const (
+	added   verb = "added"
+	changed verb = "changed"
+	deleted verb = "deleted"
+	left    verb = "left in the cluster" // it leaves the bundle and is not pruned
+	same    verb = "unchanged"           // of a note
+)
+
+// change is one difference of one object of an Application. Equal changes of several clusters are one.
+type change struct {
+	application string
+	object      string // empty: of the Application itself
+	verb        verb
+	text        string // a unified diff
+}
+
+// comparison compares what clusters would run with what was released to them.
+type comparison struct {
+	client adminv1.AdminServiceClient
+	chosen selection
+	hub    *plan.Preview
+
+	clusters int
+	kept     map[string][]string // clusters by the reason why an Application is not compared
+	problems map[string][]string // clusters by problem
+
+	mu      sync.Mutex
+	pairs   map[pair]*pairDiff
+	changes map[change][]string // clusters
+}
+
+// pair is two versions of an Application; a zero digest is none.
+type pair struct {
+	name     bundle.ApplicationName
+	old, new manifest.Digest
+}
+
+// pairDiff is a pair and where to find the two versions.
+type pairDiff struct {
+	old      publishedApplication
+	new      *plan.PreviewedApplication
+	clusters []string
+}
+
+// compare compares all clusters.
+func (c *comparison) compare(ctx context.Context, released *published, all []*plan.Previewed) error {
+	c.clusters = len(all)
+	c.kept, c.problems = map[string][]string{}, map[string][]string{}
+	c.pairs, c.changes = map[pair]*pairDiff{}, map[change][]string{}
+	for _, p := range c.hub.Problems {
+		if !isUnmapped(p) {
+			c.problems[p.String()] = append(c.problems[p.String()], "the hub")
+		}
+	}
+	for _, p := range all {
+		c.pairUp(p, released.clusters[p.Cluster])
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(8)
+	for id, d := range c.pairs {
+		group.Go(func() error {
+			changes, err := c.diffOf(ctx, id, d)
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			for _, x := range changes {
+				c.changes[x] = append(c.changes[x], d.clusters...)
+			}
+			return err
+		})
+	}
+	return group.Wait()
+}
+
+// pairUp finds the versions of the Applications of one cluster that differ.
+func (c *comparison) pairUp(p *plan.Previewed, released map[bundle.ApplicationName]publishedApplication) {
+	if p.Frozen {
+		c.kept["the cluster is suspended"] = append(c.kept["the cluster is suspended"], p.Cluster)
+		return
+	}
+	k := newKeeper(p, released)
+	planned := map[bundle.ApplicationName]bool{}
+	for i := range p.Applications {
+		a := &p.Applications[i]
+		name := a.Application.Name
+		planned[name] = true
+		if c.chosen.has(name, a.Fleet, k.parent) && released[name].digest != a.Digest {
+			c.pair(pair{name, released[name].digest, a.Digest}, released[name], a, p.Cluster)
+		}
+	}
+	for name, old := range released {
+		if planned[name] || !c.chosen.has(name, old.fleet, k.parent) {
+			continue
+		}
+		if reason := k.reason(name); reason != "" {
+			text := name.String() + ": " + reason
+			c.kept[text] = append(c.kept[text], p.Cluster)
+		} else {
+			c.pair(pair{name: name, old: old.digest}, old, nil, p.Cluster)
+		}
+	}
+	for _, problem := range p.Problems {
+		text := problem.Key.Local() + ": " + problem.Message
+		if !isUnmapped(problem) {
+			c.problems[text] = append(c.problems[text], p.Cluster)
+		}
+	}
+}
+
+func (c *comparison) pair(id pair, old publishedApplication, new *plan.PreviewedApplication, cluster string) {
+	if c.pairs[id] == nil {
+		c.pairs[id] = &pairDiff{old: old, new: new}
+	}
+	c.pairs[id].clusters = append(c.pairs[id].clusters, cluster)
+}
+
+// keeper finds the Applications that a walk does not have and that the hub keeps: they, or one above them, are
+// suspended or were not rendered.
+type keeper struct {
+	reasons  map[bundle.ApplicationName]string
+	released map[bundle.ApplicationName]publishedApplication
+	planned  map[bundle.ApplicationName]bundle.ApplicationName // parents
+}
+
+func newKeeper(p *plan.Previewed, released map[bundle.ApplicationName]publishedApplication) *keeper {
+	k := &keeper{reasons: map[bundle.ApplicationName]string{}, released: released,
+		planned: map[bundle.ApplicationName]bundle.ApplicationName{}}
+	for _, name := range p.Suspended {
+		k.reasons[name] = "suspended"
+	}
+	for _, problem := range p.Problems {
+		k.reasons[problem.Key.Application()] = problem.Message
+	}
+	for key, n := range p.Nodes {
+		if n.Owner != nil && key.Role() == api.RenderableRole {
+			k.planned[key.Application()] = n.Owner.Application()
+		}
+	}
+	return k
+}
+
+// parent returns the Application that gives another one.
+func (k *keeper) parent(name bundle.ApplicationName) bundle.ApplicationName {
+	if parent, ok := k.planned[name]; ok {
+		return parent
+	}
+	return k.released[name].parent
+}
+
+// reason returns the reason why an Application stays as it is. If there is none, reason returns "".
+func (k *keeper) reason(name bundle.ApplicationName) string {
+	for at, n := name, 0; n < maxAbove; n++ {
+		if reason := k.reasons[at]; reason != "" {
+			if at != name {
+				return "not compared, because of " + at.String() + ": " + reason
+			}
+			return "not compared: " + reason
+		}
+		if at = k.released[at].parent; at == (bundle.ApplicationName{}) {
+			return ""
+		}
+	}
+	return ""
+}
+
+// diffOf returns the changes between two versions of an Application.
+func (c *comparison) diffOf(ctx context.Context, id pair, d *pairDiff) ([]change, error) {
+	old, new := &edition{app: &bundle.Application{}}, &edition{app: &bundle.Application{}}
+	if d.new != nil {
+		new.app, new.read = d.new.Application, d.new.Object
+	}
+	if !id.old.IsZero() {
+		data, err := content(ctx, c.client, d.old, nil)
+		if err != nil {
+			return nil, err
+		}
+		if old.app, err = bundle.DecodeApplication(data[id.old]); err != nil {
+			return nil, fmt.Errorf("%s of the hub: %w", d.old.key, err)
+		}
+		objects, err := c.objects(ctx, d.old, old.app, new.app)
+		if err != nil {
+			return nil, err
+		}
+		old.read = func(digest manifest.Digest) ([]byte, bool) {
+			data, ok := objects[digest]
+			return data, ok
+		}
+	}
+	return diffVersions(id.name.String(), old, new)
+}
+
+// objects asks the hub for the objects of the old version that the new one has in another form.
+func (c *comparison) objects(ctx context.Context, a publishedApplication, old, new *bundle.Application) (
+	map[manifest.Digest][]byte, error) {
+	next := map[manifest.ID]manifest.Digest{}
+	for _, o := range new.Objects {
+		next[o.ID()] = o.Digest
+	}
+	var wanted []manifest.Digest
+	for _, o := range old.Objects {
+		if d, ok := next[o.ID()]; ok && d != o.Digest {
+			wanted = append(wanted, o.Digest)
+		}
+	}
+	all := map[manifest.Digest][]byte{}
+	for chunk := range slices.Chunk(wanted, maxContent) {
+		found, err := content(ctx, c.client, a, chunk)
+		if err != nil {
+			return nil, err
+		}
+		maps.Copy(all, found)
+	}
+	return all, nil
+}
+
+// edition is one version of an Application. The zero app of a version that does not exist has no objects.
+type edition struct {
+	app  *bundle.Application
+	read func(manifest.Digest) ([]byte, bool)
+}
+
+// object returns an object for people: placeholders as the names of their values, or of the variables.
+func (v *edition) object(d manifest.Digest) (*manifest.Object, error) {
+	data, ok := v.read(d)
+	if !ok {
+		return nil, fmt.Errorf("the object %s is missing", d)
+	}
+	o := &manifest.Object{}
+	if err := json.Unmarshal(data, &o.Object); err != nil {
+		return nil, err
+	}
+	showTexts([]*manifest.Object{o}, v.app.Substitution)
+	showSealed(o, v.app.SealedFiles)
+	return o, nil
+}
+
+// diffVersions returns the changes of an Application, sorted.
+func diffVersions(name string, old, new *edition) (changes []change, err error) {
+	before, after := map[manifest.ID]bundle.ObjectReference{}, map[manifest.ID]bundle.ObjectReference{}
+	for _, o := range old.app.Objects {
+		before[o.ID()] = o
+	}
+	for _, o := range new.app.Objects {
+		after[o.ID()] = o
+	}
+	for id, o := range after {
+		was, ok := before[id]
+		if ok && was.Digest == o.Digest {
+			continue
+		}
+		x := change{application: name, object: id.String(), verb: added}
+		if ok {
+			x.verb = changed
+		}
+		if x.text, err = diffObjects(old, new, was.Digest, o.Digest); err != nil {
+			return nil, fmt.Errorf("%s: %s: %w", name, id, err)
+		}
+		changes = append(changes, x)
+	}
+	for id := range before {
+		if _, ok := after[id]; !ok {
+			changes = append(changes, change{application: name, object: id.String(), verb: old.leaves(new)})
+		}
+	}
+	changes = append(changes, diffOptions(name, old.app, new.app)...)
+	if len(changes) == 0 {
+		changes = []change{{application: name, verb: same, text: unseen(old.app, new.app)}}
+	}
+	slices.SortFunc(changes, compareChanges)
+	return changes, nil
+}
+
+func compareChanges(a, b change) int {
+	return cmp.Or(strings.Compare(a.application, b.application), strings.Compare(a.object, b.object),
+		strings.Compare(string(a.verb), string(b.verb)), strings.Compare(a.text, b.text))
+}
+
+// leaves returns what becomes of an object that is not in the new version.
+func (v *edition) leaves(new *edition) verb {
+	prunes := new.app.Prune
+	if new.read == nil { // the whole Application leaves
+		prunes = v.app.PolicyOnRemoval() != bundle.Orphan
+	}
+	if prunes {
+		return deleted
+	}
+	return left
+}
+
+// err returns the error that ends the command.
+func (c *comparison) err() error {
+	switch {
+	case len(c.problems) > 0:
+		var lines []string
+		for _, text := range slices.Sorted(maps.Keys(c.problems)) {
+			lines = append(lines, "on "+listed(c.problems[text])+": "+text)
+		}
+		return errors.New("not everything could be rendered:\n" + strings.Join(lines, "\n"))
+	case len(c.changes) > 0:
+		return errDifferent
+	}
+	return nil
+}
+
+// notes says what is not compared.
+func (c *comparison) notes() (notes []string) {
+	for _, text := range slices.Sorted(maps.Keys(c.kept)) {
+		notes = append(notes, "nave: on "+listed(c.kept[text])+": "+text)
+	}
+	return notes
+}

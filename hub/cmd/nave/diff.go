@@ -1,0 +1,259 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/hub/internal/plan"
+	"github.com/navefleet/nave/hub/internal/render"
+	"github.com/navefleet/nave/hub/internal/render/cache"
+	"github.com/navefleet/nave/shared/condition"
+)
+
+// errDifferent ends a command with exit code 1 after it has printed differences.
+var errDifferent = errors.New("there are differences, as printed")
+
+// newDiffCommand returns "nave diff".
+func newDiffCommand(s *session) *cobra.Command {
+	return group("diff", "Compare what is local with what was published",
+		without(newDiffClusterCommand(s), "cluster", "namespace"), without(newDiffFleetCommand(s), "cluster", "namespace"),
+		newDiffKustomizationCommand(s), without(newDiffArtifactCommand(s), "cluster", "config", "context", "namespace"))
+}
+
+// diff has the flags of "nave diff cluster|fleet|kustomization".
+type diff struct {
+	checkoutFlags
+	session         *session
+	files           []string
+	ref, output     string
+	strict, noCross bool
+	recursive       bool // of a Kustomization: also what is below it
+}
+
+const diffLong = `Render what a checkout, or a commit of it, gives to %s, and compare the result with what the hub last
+released. Print each difference once, with the clusters that it is for.
+
+DIR is the root of the checkout, by default the current folder; with --ref, a commit, branch or tag of it. It stands
+for the same sources as with nave build fleet. Kustomizations of sources without a folder stay as they are, and those
+that are suspended.
+
+Encrypted values are not shown, and neither are the values of Secrets; where one changed, the diff says so.
+
+The exit code is 0 if there is no difference, 1 if there is one, and 2 after an error or if something could not be
+rendered.`
+
+func newDiffClusterCommand(s *session) *cobra.Command {
+	d := diff{session: s}
+	return d.command(&cobra.Command{
+		Use:     "cluster NAME [DIR]",
+		Short:   "Compare what a checkout gives to a cluster with what was released; exit code 1 if they differ",
+		Long:    fmt.Sprintf(diffLong, "one cluster"),
+		Example: "  nave diff cluster prod-1\n  nave diff cluster prod-1 ~/fleet --ref feature",
+	}, func(name string) (selection, error) { return selection{clusters: []string{name}}, nil })
+}
+
+func newDiffFleetCommand(s *session) *cobra.Command {
+	d := diff{session: s}
+	return d.command(&cobra.Command{
+		Use:     "fleet NAME [DIR]",
+		Short:   "Compare what a checkout gives to a Fleet with what was released; exit code 1 if they differ",
+		Long:    fmt.Sprintf(diffLong, "the clusters of a Fleet"),
+		Example: "  nave diff fleet production\n  nave diff fleet production --ref origin/main -o markdown",
+	}, func(name string) (selection, error) { return selection{fleet: name}, nil })
+}
+
+func newDiffKustomizationCommand(s *session) *cobra.Command {
+	d := diff{session: s}
+	cmd := d.command(&cobra.Command{
+		Use:     "kustomization NAME [DIR]",
+		Aliases: []string{"ks", "kustomizations"},
+		Short:   "Compare one Kustomization of a checkout with what was released; exit code 1 if they differ",
+		Long:    fmt.Sprintf(diffLong, "one Kustomization on all clusters, or on --cluster"),
+		Example: "  nave diff kustomization apps --cluster prod-1",
+	}, func(name string) (selection, error) {
+		kind, err := api.FindKind("kustomization")
+		key := api.Key{Kind: kind.Name, Namespace: s.namespace, Name: name}
+		chosen := selection{application: key.Application(), below: d.recursive}
+		if s.cluster != "" {
+			chosen.clusters = []string{s.cluster}
+		}
+		return chosen, err
+	})
+	cmd.Flags().BoolVarP(&d.recursive, "recursive", "r", false, "also compare the Kustomizations below it")
+	return cmd
+}
+
+// command adds flags and the run function to a command. selected returns what its argument selects.
+func (d *diff) command(cmd *cobra.Command, selected func(name string) (selection, error)) *cobra.Command {
+	cmd.Args = cobra.RangeArgs(1, 2)
+	flags := cmd.Flags()
+	d.checkoutFlags.add(flags)
+	flags.StringArrayVarP(&d.files, "filename", "f", nil, "file or folder with objects of the hub that take the place of "+
+		"those that the hub has (repeatable)")
+	flags.StringVar(&d.ref, "ref", "", "compare a commit, branch or tag of the Git repository in DIR")
+	flags.StringVarP(&d.output, "output", "o", "diff", "diff, or markdown for a pull request")
+	flags.BoolVar(&d.strict, "strict-substitute", true, "as the hub does by default; =false: as nave-hub "+
+		"--lenient-substitution")
+	flags.BoolVar(&d.noCross, "no-cross-namespace-refs", false, "as the hub's flag")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		chosen, err := selected(args[0])
+		if err == nil {
+			err = d.run(cmd, append(args, ".")[1], chosen)
+		}
+		if err != nil && !errors.Is(err, errDifferent) {
+			return exitError{err, 2}
+		}
+		return err
+	}
+	return cmd
+}
+
+// run compares and prints.
+func (d *diff) run(cmd *cobra.Command, dir string, chosen selection) error {
+	ctx := cmd.Context()
+	if d.output != "diff" && d.output != "markdown" {
+		return fmt.Errorf("--output %q: want diff or markdown", d.output)
+	}
+	client, done, err := d.session.dial()
+	if err != nil {
+		return err
+	}
+	defer done()
+	released, err := askPublished(ctx, client, chosen.clusters)
+	if err != nil {
+		return err
+	}
+	v, closeTrees, err := d.open(cmd, dir, released)
+	if err != nil {
+		return err
+	}
+	defer closeTrees()
+	clusters, err := chosen.in(v, released)
+	if err != nil {
+		return err
+	}
+	all, err := previewAll(ctx, v, clusters)
+	if err != nil {
+		return err
+	}
+	c := comparison{client: client, chosen: chosen, hub: v}
+	if err := c.compare(ctx, released, all); err != nil {
+		return err
+	}
+	if d.output == "markdown" {
+		c.printMarkdown(cmd.OutOrStdout())
+	} else {
+		c.print(cmd.OutOrStdout())
+	}
+	for _, note := range c.notes() {
+		fmt.Fprintln(cmd.ErrOrStderr(), note)
+	}
+	return c.err()
+}
+
+// open returns the preview of the checkout with the objects of the hub, and a function that removes the files of --ref.
+func (d *diff) open(cmd *cobra.Command, dir string, released *published) (*plan.Preview, func(), error) {
+	remove := func() {}
+	work := dir
+	if d.ref != "" {
+		var err error
+		if work, remove, err = checkOut(cmd.Context(), dir, d.ref); err != nil {
+			return nil, remove, err
+		}
+	}
+	v, err := d.preview(cmd, dir, work, released)
+	if err != nil {
+		remove()
+	}
+	return v, remove, err
+}
+
+// preview returns the preview of the files in work. The Git remotes are those of dir.
+func (d *diff) preview(cmd *cobra.Command, dir, work string, released *published) (*plan.Preview, error) {
+	given, err := readObjects(cmd.InOrStdin(), d.files)
+	if err != nil {
+		return nil, err
+	}
+	trees, err := d.checkoutFlags.open(dir)
+	if err != nil {
+		return nil, err
+	}
+	if trees.dir, err = folder(work); err != nil {
+		return nil, err
+	}
+	objects := slices.Clone(given)
+	owned := maps.Clone(released.owned)
+	for _, o := range released.objects {
+		if slices.ContainsFunc(given, func(g *api.Object) bool { return g.Key == o.Key }) {
+			delete(owned, o.Key)
+		} else {
+			objects = append(objects, o)
+		}
+	}
+	if objects, err = trees.complete(objects); err != nil {
+		return nil, err
+	}
+	trees.claim(objects)
+	render.Confine() // after git was asked
+	return plan.NewPreview(cmd.Context(), plan.PreviewConfig{
+		Objects: objects, Owned: owned, Suspended: released.suspended, Tree: trees.tree, Renderer: localRenderers,
+		Salt: cache.Salt(released.epoch), NoCrossNamespaceRefs: d.noCross, LenientSubstitution: !d.strict,
+	})
+}
+
+// checkOut writes the files of a commit of the Git repository in a folder to a new folder, and returns a function that
+// removes them.
+func checkOut(ctx context.Context, dir, ref string) (work string, remove func(), err error) {
+	base, err := os.MkdirTemp("", "nave-diff-")
+	if err != nil {
+		return "", func() {}, err
+	}
+	remove = func() { _ = os.RemoveAll(base) }
+	work = filepath.Join(base, "tree")
+	if err := os.Mkdir(work, 0o700); err != nil {
+		return "", remove, err
+	}
+	commit, err := gitIn(ctx, dir, "", "rev-parse", "--verify", "--end-of-options", ref+"^{commit}")
+	if err != nil {
+		remove()
+		return "", func() {}, fmt.Errorf("--ref %s: %w", ref, err)
+	}
+	index := filepath.Join(base, "index")
+	_, err = gitIn(ctx, dir, index, "read-tree", strings.TrimSpace(commit))
+	if err == nil {
+		_, err = gitIn(ctx, dir, index, "checkout-index", "--all", "--prefix="+work+string(filepath.Separator))
+	}
+	if err != nil {
+		remove()
+		return "", func() {}, fmt.Errorf("check out %s: %w", ref, err)
+	}
+	return work, remove, nil
+}
+
+// gitIn runs git in a folder, with an index of its own if index is not empty, and returns what git prints.
+func gitIn(ctx context.Context, dir, index string, args ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, "git", append([]string{"-C", dir}, args...)...)
+	if index != "" {
+		cmd.Env = append(os.Environ(), "GIT_INDEX_FILE="+index)
+	}
+	var out, messages bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &messages
+	if err := cmd.Run(); err != nil {
+		return "", fmt.Errorf("git %s: %w: %s", args[0], err, strings.TrimSpace(messages.String()))
+	}
+	return out.String(), nil
+}
+
+// isUnmapped reports whether a problem is only that no folder stands for a source.
+func isUnmapped(p plan.Problem) bool { return p.Reason == condition.ArtifactFailed }

@@ -1,0 +1,259 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/navefleet/nave/hub"
+	"github.com/navefleet/nave/hub/internal/artifact"
+	"github.com/navefleet/nave/hub/internal/source"
+	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
+	"github.com/navefleet/nave/shared/manifest"
+)
+
+// folderFetcher fetches every GitRepository from a folder. It implements source.Fetcher.
+type folderFetcher string
+
+func (f folderFetcher) Fetch(ctx context.Context, r source.Request) (artifact.Artifact, error) {
+	tree, revision := artifact.Tree{Contents: f}, ""
+	err := filepath.WalkDir(string(f), func(name string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		data, err := os.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		below, err := filepath.Rel(string(f), name)
+		content := artifact.IdentifyContent(data)
+		tree.Files = append(tree.Files,
+			artifact.File{Path: filepath.ToSlash(below), Mode: artifact.Regular, Content: content})
+		revision += below + string(content)
+		return err
+	})
+	if err != nil {
+		return artifact.Artifact{}, err
+	}
+	tree.Revision = "main@" + manifest.DigestOf([]byte(revision)).String()
+	return r.Workspace.Put(ctx, "00000000000000000000000000000000", tree, r.Last)
+}
+
+func (f folderFetcher) Size(file artifact.File) (int64, error) {
+	info, err := os.Stat(filepath.Join(string(f), file.Path))
+	if err != nil {
+		return 0, err
+	}
+	return info.Size(), nil
+}
+
+func (f folderFetcher) Read(_ context.Context, file artifact.File, _ int64) ([]byte, error) {
+	return os.ReadFile(filepath.Join(string(f), file.Path))
+}
+
+// sealedFile is a Secret as sops encrypts it. Nobody decrypts it here.
+const sealedFile = `apiVersion: v1
+kind: Secret
+metadata: {name: sealed, namespace: default}
+stringData:
+    password: ENC[AES256_GCM,data:PASSWORD,iv:aaaa,tag:bbbb,type:str]
+sops:
+    age:
+        - recipient: age1lzd99uklcjnc0e7d860axevet2cz99ce9pq6tzuzd05l5nr28ams36nvun
+          enc: x
+    lastmodified: "2026-01-01T00:00:00Z"
+    mac: ENC[AES256_GCM,data:cccc,iv:dddd,tag:eeee,type:str]
+    version: 3.9.0
+`
+
+// diffFiles is a repository whose clusters have an application each, with a name of their own in it.
+func diffFiles() map[string]string {
+	files := map[string]string{}
+	for name, text := range fleetFiles {
+		files[name] = text
+	}
+	files["clusters/eu/app.yaml"] = `apiVersion: kustomize.toolkit.fluxcd.io/v1
+kind: Kustomization
+metadata: {name: app, namespace: flux-system}
+spec: {interval: 10m, prune: true, path: ./app, sourceRef: {kind: GitRepository, name: fleet}}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: site, namespace: default}
+data: {site: eu}
+`
+	files["clusters/lab/app.yaml"] = files["clusters/eu/app.yaml"]
+	files["app/settings.yaml"] = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: settings, namespace: default}\n" +
+		"data: {size: small}\n"
+	files["app/plain.yaml"] = "apiVersion: v1\nkind: Secret\nmetadata: {name: plain, namespace: default}\n" +
+		"stringData: {token: canary-old, same: canary-same}\n"
+	files["app/old.yaml"] = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: old, namespace: default}\n"
+	files["app/sealed.yaml"] = strings.Replace(sealedFile, "PASSWORD", "cGFzcw==", 1)
+	return files
+}
+
+// hubWith runs a hub that fetches from a folder, and returns the file of its operator once all of the fleet's clusters
+// have a release.
+func hubWith(t *testing.T, folder string) (config string) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	h, err := hub.New(ctx, hub.Config{
+		DataDir: t.TempDir(), Listen: "127.0.0.1:0", HTTPListen: "127.0.0.1:0", SpokeImage: "spoke:test",
+		Log: slog.New(slog.DiscardHandler), Fetchers: map[string]source.Fetcher{"GitRepository": folderFetcher(folder)},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- h.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+	s := session{config: h.OperatorConfig(), timeout: time.Minute}
+	client, done, err := s.dial()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer done()
+	text := fleetFiles["hub/fleet.yaml"] + "---\n" + fleetFiles["hub/clusters.yaml"]
+	if _, err := client.Apply(ctx, &adminv1.ApplyRequest{Manifest: []byte(text)}); err != nil {
+		t.Fatal(err)
+	}
+	ctx, expire := context.WithTimeout(ctx, 30*time.Second)
+	defer expire()
+	stream, err := client.Watch(ctx, &adminv1.WatchRequest{List: &adminv1.ListRequest{Kind: "kustomization",
+		AllClusters: true}, Name: "app"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for {
+		if _, err := stream.Recv(); err != nil {
+			t.Fatalf("the clusters have no release: %v", err)
+		}
+		p, err := askPublished(ctx, client, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(p.clusters["east"]) == 2 && len(p.clusters["west"]) == 2 && len(p.clusters["lab"]) == 2 {
+			return h.OperatorConfig()
+		}
+	}
+}
+
+// diffWith runs "nave diff" and returns its output and the exit code.
+func diffWith(t *testing.T, config string, args ...string) (string, int) {
+	t.Helper()
+	var out, messages bytes.Buffer
+	cmd, end := program(&out, &messages)
+	cmd.SetArgs(append([]string{"diff", "--config", config}, args...))
+	code := exitCode(end(cmd.ExecuteContext(t.Context())))
+	return out.String() + messages.String(), code
+}
+
+func TestDiff(t *testing.T) {
+	t.Setenv("PATH", searchPath)
+	root := tree(t, diffFiles())
+	git := func(args ...string) {
+		t.Helper()
+		cmd := exec.Command("git", append([]string{"-C", root, "-c", "user.name=x", "-c", "user.email=x@example.com"},
+			args...)...)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+	}
+	config := hubWith(t, root)
+	git("init", "-q", "-b", "main")
+	git("add", ".")
+	git("commit", "-qm", "begin")
+	write := func(name, text string) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(root, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	out, code := diffWith(t, config, "fleet", "all", root)
+	if code != 0 || !strings.Contains(out, "No difference on 3 clusters.") {
+		t.Fatalf("exit code %d:\n%s", code, out)
+	}
+
+	write("app/settings.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: settings, namespace: default}\n"+
+		"data: {size: large}\n")
+	write("app/plain.yaml", "apiVersion: v1\nkind: Secret\nmetadata: {name: plain, namespace: default}\n"+
+		"stringData: {token: canary-new, same: canary-same}\n")
+	write("app/sealed.yaml", strings.Replace(sealedFile, "PASSWORD", "d29yZA==", 1))
+	write("app/new.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: new, namespace: default}\n")
+	write("clusters/lab/app.yaml", strings.Replace(diffFiles()["clusters/lab/app.yaml"], "prune: true", "prune: false", 1))
+	if err := os.Remove(filepath.Join(root, "app/old.yaml")); err != nil {
+		t.Fatal(err)
+	}
+	out, code = diffWith(t, config, "fleet", "all", root)
+	for _, want := range []string{
+		"# 3 clusters: east, lab, west\n", "-  size: small\n+  size: large\n", "ConfigMap default/new added",
+		"<hidden, before>", "<hidden, after>", "<encrypted: app/sealed.yaml stringData.password, ",
+		"ConfigMap default/old deleted", "ConfigMap default/old left in the cluster",
+		"Kustomization flux-system/app: options changed\n", "-prune: true\n+prune: false\n",
+	} {
+		if !strings.Contains(out, want) {
+			t.Errorf("without %q", want)
+		}
+	}
+	if code != 1 || strings.Contains(out, "canary") || strings.Contains(out, "ENC[") ||
+		strings.Count(out, "+  size: large") != 1 {
+		t.Errorf("exit code %d", code)
+	}
+	if t.Failed() {
+		t.Logf("printed:\n%s", out)
+	}
+
+	out, code = diffWith(t, config, "kustomization", "app", root, "--cluster=east", "-o", "markdown")
+	if code != 1 || !strings.Contains(out, "```diff\n") || !strings.Contains(out, "On 1 of 1 cluster") ||
+		strings.Contains(out, "canary") {
+		t.Errorf("exit code %d:\n%s", code, out)
+	}
+	t.Setenv("PATH", searchPath)
+	if out, code = diffWith(t, config, "cluster", "lab", root, "--ref=main"); code != 0 {
+		t.Errorf("with --ref: exit code %d:\n%s", code, out)
+	}
+
+	write("app/settings.yaml", "a: [")
+	out, code = diffWith(t, config, "cluster", "lab", root)
+	if code != 2 || !strings.Contains(out, "app/settings.yaml") || strings.Contains(out, " deleted") {
+		t.Errorf("with a broken file: exit code %d:\n%s", code, out)
+	}
+	t.Setenv("PATH", searchPath)
+	for _, args := range [][]string{
+		{"cluster", "nobody", root}, {"fleet", "nobody", root}, {"cluster", "lab", root, "-o", "html"},
+		{"cluster", "lab", root, "--ref=nowhere"},
+	} {
+		if out, code := diffWith(t, config, args...); code != 2 {
+			t.Errorf("%v: exit code %d:\n%s", args, code, out)
+		}
+	}
+}
+
+func TestExitCode(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		err  error
+		want int
+	}{
+		{"none", nil, 0}, {"any", errors.New("x"), 1},
+		{"different", errDifferent, 1}, {"two", exitError{errors.New("x"), 2}, 2},
+	} {
+		if got := exitCode(c.err); got != c.want {
+			t.Errorf("%s: %d, want %d", c.name, got, c.want)
+		}
+	}
+}

@@ -1,0 +1,193 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+
+	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/hub/internal/plan"
+	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
+	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/manifest"
+)
+
+// published is what the hub released, and the objects of the hub.
+type published struct {
+	epoch     uint64
+	objects   []*api.Object
+	owned     map[api.Key]api.Key // owners of the objects that no operator gave
+	suspended map[api.Key]bool
+	clusters  map[string]map[bundle.ApplicationName]publishedApplication
+}
+
+// publishedApplication is one Application as it was released to a cluster.
+type publishedApplication struct {
+	key    api.Key
+	parent bundle.ApplicationName
+	fleet  string
+	digest manifest.Digest
+}
+
+// askPublished asks the hub what it released to clusters; to all if none is named.
+func askPublished(ctx context.Context, client adminv1.AdminServiceClient, clusters []string) (*published, error) {
+	stream, err := client.Published(ctx, &adminv1.PublishedRequest{Clusters: clusters})
+	if err != nil {
+		return nil, err
+	}
+	p := &published{owned: map[api.Key]api.Key{}, suspended: map[api.Key]bool{},
+		clusters: map[string]map[bundle.ApplicationName]publishedApplication{}}
+	for {
+		part, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			return p, nil
+		}
+		if err == nil {
+			err = p.add(part)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+}
+
+// add adds one part of the answer.
+func (p *published) add(part *adminv1.PublishedResponse) error {
+	if hub := part.GetHub(); hub != nil {
+		p.epoch = hub.GetEpoch()
+		for _, o := range hub.GetObjects() {
+			if err := p.addObject(o); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	c := part.GetCluster()
+	if p.clusters[c.GetCluster()] == nil {
+		p.clusters[c.GetCluster()] = map[bundle.ApplicationName]publishedApplication{}
+	}
+	for _, a := range c.GetApplications() {
+		digest, err := manifest.ParseDigest(a.GetDigest())
+		if err != nil {
+			return fmt.Errorf("%s of the hub: %w", show(a.GetKey()), err)
+		}
+		key := keyOf(a.GetKey())
+		p.clusters[key.Cluster][key.Application()] = publishedApplication{
+			key: key, parent: keyOf(a.GetParent()).Application(), fleet: a.GetFleet(), digest: digest,
+		}
+	}
+	return nil
+}
+
+func (p *published) addObject(o *adminv1.HubObject) error {
+	admitted, err := readmit(&adminv1.Object{Json: o.GetJson()}, api.Hub)
+	if err != nil {
+		return err
+	}
+	p.objects = append(p.objects, admitted)
+	p.suspended[admitted.Key] = o.GetSuspended()
+	if o.GetOwner() != nil {
+		p.owned[admitted.Key] = keyOf(o.GetOwner())
+	}
+	return nil
+}
+
+func keyOf(k *adminv1.ObjectKey) api.Key {
+	return api.Key{Cluster: k.GetCluster(), Kind: k.GetKind(), Namespace: k.GetNamespace(), Name: k.GetName()}
+}
+
+// selection is the part of the fleet that is compared.
+type selection struct {
+	clusters    []string               // nil: all
+	fleet       string                 // only Applications of this Fleet; empty: of any
+	application bundle.ApplicationName // zero: all
+	below       bool                   // also the Applications below the application
+}
+
+// in returns the names of the selected clusters, sorted.
+func (s selection) in(v *plan.Preview, released *published) ([]string, error) {
+	if s.clusters != nil {
+		return s.clusters, nil
+	}
+	found := map[string]bool{}
+	if s.fleet != "" && slices.Contains(v.Fleets(), s.fleet) {
+		selected, err := v.Selected(s.fleet)
+		if err != nil {
+			return nil, err
+		}
+		for _, name := range selected {
+			found[name] = true
+		}
+	}
+	for name, apps := range released.clusters {
+		for _, a := range apps {
+			found[name] = found[name] || a.fleet == s.fleet || s.fleet == ""
+		}
+	}
+	if s.fleet == "" {
+		for _, name := range v.Clusters() {
+			found[name] = true
+		}
+	}
+	maps.DeleteFunc(found, func(name string, is bool) bool { return !is || !slices.Contains(v.Clusters(), name) })
+	if len(found) == 0 && s.fleet != "" && !slices.Contains(v.Fleets(), s.fleet) {
+		return nil, fmt.Errorf("there is no %s", api.FleetKey(s.fleet))
+	}
+	return slices.Sorted(maps.Keys(found)), nil
+}
+
+// has reports whether an Application is selected. parentOf returns the parent of an Application; zero: none.
+func (s selection) has(name bundle.ApplicationName, fleet string,
+	parentOf func(bundle.ApplicationName) bundle.ApplicationName) bool {
+	if s.fleet != "" && s.fleet != fleet {
+		return false
+	}
+	if s.application == (bundle.ApplicationName{}) || s.application == name {
+		return true
+	}
+	for n := 0; s.below && n < maxAbove && name != (bundle.ApplicationName{}); n++ {
+		if name = parentOf(name); name == s.application {
+			return true
+		}
+	}
+	return false
+}
+
+// maxAbove bounds the owners above an Application, because they may form a cycle.
+const maxAbove = 100
+
+// content asks the hub for an Application, or for objects of it.
+func content(ctx context.Context, client adminv1.AdminServiceClient, a publishedApplication,
+	objects []manifest.Digest) (map[manifest.Digest][]byte, error) {
+	request := &adminv1.PublishedContentRequest{Digest: a.digest.String(), Key: &adminv1.ObjectKey{
+		Cluster: a.key.Cluster, Kind: a.key.Kind, Namespace: a.key.Namespace, Name: a.key.Name,
+	}}
+	for _, d := range objects {
+		request.Objects = append(request.Objects, d.String())
+	}
+	stream, err := client.PublishedContent(ctx, request)
+	if err != nil {
+		return nil, err
+	}
+	found, data := map[manifest.Digest][]byte{}, []byte(nil)
+	for {
+		piece, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			return found, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		if data = append(data, piece.GetData()...); !piece.GetLast() {
+			continue
+		}
+		d := manifest.DigestOf(data)
+		if d.String() != piece.GetDigest() {
+			return nil, fmt.Errorf("%s: the hub sent other bytes than those of %s", a.key, piece.GetDigest())
+		}
+		found[d], data = data, nil
+	}
+}

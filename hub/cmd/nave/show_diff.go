@@ -1,0 +1,320 @@
+package main
+
+import (
+	"encoding/base64"
+	"fmt"
+	"io"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+
+	udiff "github.com/aymanbagabas/go-udiff"
+
+	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/shared/wording"
+)
+
+// showSealed replaces the placeholders of encrypted values in an object by the file and the key of the value, with a
+// short digest of the encrypted text. In the data of a Secret, base64 around a placeholder is decoded.
+func showSealed(o *manifest.Object, files []bundle.SealedFile) {
+	var pairs []string
+	for _, f := range files {
+		for _, v := range f.Values {
+			id := manifest.DigestOf([]byte(v.Placeholder)).String()
+			name := fmt.Sprintf("<encrypted: %s %s, %s>", f.Path, strings.Join(v.Path, "."), id[len(id)-8:])
+			pairs = append(pairs, v.Placeholder, name)
+		}
+	}
+	if len(pairs) == 0 {
+		return
+	}
+	names := strings.NewReplacer(pairs...)
+	isSecret := manifest.IDOf(o) == manifest.ID{Kind: "Secret", Namespace: o.GetNamespace(), Name: o.GetName()}
+	mapStrings(o.Object, func(path, text string) string {
+		if isSecret && strings.HasPrefix(path, "data.") {
+			if plain, err := base64.StdEncoding.DecodeString(text); err == nil {
+				if shown := names.Replace(string(plain)); shown != string(plain) {
+					return shown
+				}
+			}
+		}
+		return names.Replace(text)
+	})
+}
+
+// mapStrings replaces every string in JSON values.
+func mapStrings(v any, replace func(path, text string) string) { _ = mapped(v, "", replace) }
+
+func mapped(v any, path string, replace func(path, text string) string) any {
+	switch v := v.(type) {
+	case string:
+		return replace(path, v)
+	case map[string]any:
+		for key, field := range v {
+			v[key] = mapped(field, strings.TrimPrefix(path+"."+key, "."), replace)
+		}
+	case []any:
+		for i, item := range v {
+			v[i] = mapped(item, path+"[]", replace)
+		}
+	}
+	return v
+}
+
+// hideValues replaces the values of Secrets, which are in Git without encryption, by texts that only tell whether they
+// differ. Names of encrypted values stay.
+func hideValues(old, new *manifest.Object) {
+	for _, field := range []string{"data", "stringData"} {
+		before, after := valuesOf(old, field), valuesOf(new, field)
+		for key, value := range before {
+			other, both := after[key]
+			switch {
+			case isEncryptedName(value):
+			case both && reflect.DeepEqual(other, value):
+				before[key] = "<hidden>"
+			default:
+				before[key] = "<hidden, before>"
+			}
+		}
+		for key, value := range after {
+			switch was := before[key]; {
+			case isEncryptedName(value):
+			case was == "<hidden>":
+				after[key] = "<hidden>"
+			default:
+				after[key] = "<hidden, after>"
+			}
+		}
+	}
+}
+
+func isEncryptedName(v any) bool {
+	text, _ := v.(string)
+	return strings.HasPrefix(text, "<encrypted: ") && strings.Count(text, "<encrypted: ") == strings.Count(text, ">") &&
+		strings.HasSuffix(text, ">")
+}
+
+// valuesOf returns a field of a Secret that is a map. If the object is none, valuesOf returns nil.
+func valuesOf(o *manifest.Object, field string) map[string]any {
+	if o == nil || o.GroupVersionKind().Group != "" || o.GetKind() != "Secret" {
+		return nil
+	}
+	values, _ := o.Object[field].(map[string]any)
+	return values
+}
+
+// diffObjects returns the unified diff of two objects. A zero digest is no object.
+func diffObjects(old, new *edition, before, after manifest.Digest) (string, error) {
+	var was, is *manifest.Object
+	var err error
+	if !before.IsZero() {
+		if was, err = old.object(before); err != nil {
+			return "", err
+		}
+	}
+	if is, err = new.object(after); err != nil {
+		return "", err
+	}
+	hideValues(was, is)
+	return unified(was, is)
+}
+
+// unified returns the unified diff of two objects as YAML, without a header.
+func unified(was, is *manifest.Object) (string, error) {
+	texts := [2]string{}
+	for i, o := range []*manifest.Object{was, is} {
+		if o == nil {
+			continue
+		}
+		text, err := yamlText(o.Object)
+		if err != nil {
+			return "", err
+		}
+		texts[i] = text
+	}
+	return hunks(texts[0], texts[1]), nil
+}
+
+// hunks returns the unified diff of two texts, without a header.
+func hunks(old, new string) string {
+	text := udiff.Unified("a", "b", old, new)
+	if _, after, ok := strings.Cut(text, "\n+++ b\n"); ok {
+		return after
+	}
+	return text
+}
+
+// diffOptions returns the change of the options of an Application, as fields of its Kustomization.
+func diffOptions(name string, old, new *bundle.Application) []change {
+	if old.Name == (bundle.ApplicationName{}) || new.Name == (bundle.ApplicationName{}) {
+		return nil
+	}
+	text := hunks(optionsOf(old), optionsOf(new))
+	if text == "" {
+		return nil
+	}
+	return []change{{application: name, verb: changed, text: text}}
+}
+
+// optionsOf returns the options of an Application, one a line.
+func optionsOf(a *bundle.Application) string {
+	var b strings.Builder
+	line := func(field string, value any) { fmt.Fprintf(&b, "%s: %v\n", field, value) }
+	line("prune", a.Prune)
+	line("wait", a.Wait)
+	line("force", a.Force)
+	line("timeout", a.Timeout)
+	line("interval", a.Interval)
+	line("retryInterval", a.RetryInterval)
+	line("deletionPolicy", a.DeletionPolicy)
+	line("serviceAccountName", a.ServiceAccount)
+	line("decryption", strings.Trim(a.Decryption.Namespace+"/"+a.Decryption.Name, "/"))
+	for _, d := range a.DependsOn {
+		line("dependsOn", d)
+	}
+	for _, h := range a.HealthChecks {
+		line("healthChecks", h.ID())
+	}
+	for _, h := range a.HealthExpressions {
+		line("healthCheckExprs", h)
+	}
+	for _, r := range a.ReadyExpressions {
+		line("readyExpr", r.Dependency.String()+": "+r.Expression)
+	}
+	return b.String()
+}
+
+// unseen says what differs if no object and no option does.
+func unseen(old, new *bundle.Application) string {
+	before := map[string]manifest.Digest{}
+	for _, f := range old.SealedFiles {
+		before[f.Path] = f.Digest
+	}
+	var paths []string
+	for _, f := range new.SealedFiles {
+		if before[f.Path] != f.Digest {
+			paths = append(paths, f.Path)
+		}
+	}
+	if len(paths) > 0 {
+		return "no value changed, but how these files are encrypted: " + strings.Join(paths, ", ")
+	}
+	return "no object and no option changed, but their order, or the variables that the spoke substitutes"
+}
+
+// changeGroup is all changes of the same clusters.
+type changeGroup struct {
+	clusters []string
+	changes  []change
+}
+
+// groups returns the changes by clusters, those of most clusters first.
+func (c *comparison) groups() (groups []*changeGroup) {
+	byClusters := map[string]*changeGroup{}
+	for x, clusters := range c.changes {
+		clusters = slices.Compact(slices.Sorted(slices.Values(clusters)))
+		id := strings.Join(clusters, "\n")
+		if byClusters[id] == nil {
+			byClusters[id] = &changeGroup{clusters: clusters}
+			groups = append(groups, byClusters[id])
+		}
+		byClusters[id].changes = append(byClusters[id].changes, x)
+	}
+	for _, g := range groups {
+		slices.SortFunc(g.changes, compareChanges)
+	}
+	slices.SortFunc(groups, func(a, b *changeGroup) int {
+		if n := len(b.clusters) - len(a.clusters); n != 0 {
+			return n
+		}
+		return slices.Compare(a.clusters, b.clusters)
+	})
+	return groups
+}
+
+// title returns "name: object verb" of a change.
+func (x change) title() string {
+	switch {
+	case x.verb == same:
+		return x.application + ": " + x.text
+	case x.object == "":
+		return x.application + ": options changed"
+	}
+	return x.application + ": " + x.object + " " + string(x.verb)
+}
+
+// summary returns how much changes, in one line.
+func (c *comparison) summary() string {
+	counts, clusters := map[verb]int{}, map[string]bool{}
+	for x, names := range c.changes {
+		counts[x.verb]++
+		for _, name := range names {
+			clusters[name] = true
+		}
+	}
+	if len(counts) == 0 {
+		return "No difference on " + wording.Count(c.clusters, "cluster") + "."
+	}
+	var parts []string
+	for _, v := range slices.Sorted(maps.Keys(counts)) {
+		parts = append(parts, fmt.Sprintf("%d %s", counts[v], v))
+	}
+	return fmt.Sprintf("On %d of %s: %s.", len(clusters), wording.Count(c.clusters, "cluster"), strings.Join(parts, ", "))
+}
+
+// print prints the changes as unified diffs.
+func (c *comparison) print(out io.Writer) {
+	for _, g := range c.groups() {
+		fmt.Fprintf(out, "# %s: %s\n", wording.Count(len(g.clusters), "cluster"), listed(g.clusters))
+		for _, x := range g.changes {
+			fmt.Fprintf(out, "## %s\n", x.title())
+			if x.verb != same {
+				fmt.Fprint(out, x.text)
+			}
+		}
+		fmt.Fprintln(out)
+	}
+	fmt.Fprintln(out, c.summary())
+}
+
+// printMarkdown prints the changes for a pull request.
+func (c *comparison) printMarkdown(out io.Writer) {
+	fmt.Fprintf(out, "## What changes\n\n%s\n", c.summary())
+	for _, g := range c.groups() {
+		fmt.Fprintf(out, "\n### %s\n\n%s\n", wording.Count(len(g.clusters), "cluster"), markdown(listed(g.clusters)))
+		for _, x := range g.changes {
+			if x.text == "" || x.verb == same {
+				fmt.Fprintf(out, "\n- %s\n", markdown(x.title()))
+				continue
+			}
+			fence := strings.Repeat("`", max(3, longestRun(x.text, '`')+1))
+			fmt.Fprintf(out, "\n<details><summary>%s</summary>\n\n%sdiff\n%s%s\n\n</details>\n", markdown(x.title()), fence,
+				x.text, fence)
+		}
+	}
+	for _, note := range c.notes() {
+		fmt.Fprintf(out, "\n> %s\n", markdown(strings.TrimPrefix(note, "nave: ")))
+	}
+}
+
+// markdown escapes a text for one line of Markdown.
+func markdown(text string) string {
+	return strings.NewReplacer("<", "&lt;", ">", "&gt;", "&", "&amp;", "`", "\\`", "*", "\\*", "_", "\\_", "[", "\\[", "]",
+		"\\]", "|", "\\|", "@", "&#64;", "#", "\\#").Replace(oneLine(text))
+}
+
+// longestRun returns the length of the longest run of a character.
+func longestRun(text string, of rune) (longest int) {
+	run := 0
+	for _, r := range text {
+		if r != of {
+			run = 0
+			continue
+		}
+		run++
+		longest = max(longest, run)
+	}
+	return longest
+}

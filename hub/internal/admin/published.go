@@ -1,0 +1,226 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/navefleet/nave/hub/api"
+	fold "github.com/navefleet/nave/hub/internal/status"
+	"github.com/navefleet/nave/hub/internal/store"
+	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
+	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/manifest"
+)
+
+// Limits of the messages of Published and PublishedContent.
+const (
+	maxPart         = 256 << 10 // bytes of a message, but for a single object
+	maxApplications = 500       // of a message, about 300 bytes each
+	maxContents     = 10_000    // objects of one request
+)
+
+// published are the roles of the hub's objects that a preview needs.
+var published = []api.Role{api.ClusterRole, api.FleetRole, api.SourceRole, api.RenderableRole}
+
+// Published implements adminv1.AdminServiceServer. Each cluster is read in a View of its own.
+func (s *Server) Published(r *adminv1.PublishedRequest, stream adminv1.AdminService_PublishedServer) error {
+	ctx := stream.Context()
+	if _, err := s.operator(ctx); err != nil {
+		return err
+	}
+	if err := s.sendHub(ctx, stream); err != nil {
+		return s.fail(err)
+	}
+	clusters := r.GetClusters()
+	if len(clusters) == 0 {
+		err := s.store.View(ctx, func(tx *store.Tx) error {
+			clusters = nil
+			return store.Releases.Sizes(tx, "", func(cluster string, _ int) error {
+				clusters = append(clusters, cluster)
+				return nil
+			})
+		})
+		if err != nil {
+			return s.fail(err)
+		}
+	}
+	for _, cluster := range clusters {
+		if err := s.sendCluster(ctx, cluster, stream); err != nil {
+			return s.fail(err)
+		}
+	}
+	return nil
+}
+
+// sendHub sends the objects of the hub, page by page.
+func (s *Server) sendHub(ctx context.Context, stream adminv1.AdminService_PublishedServer) error {
+	part := &adminv1.PublishedHub{Epoch: s.store.Epoch()}
+	size, after := 0, ""
+	send := func() error {
+		response := &adminv1.PublishedResponse{Part: &adminv1.PublishedResponse_Hub{Hub: part}}
+		part, size = &adminv1.PublishedHub{Epoch: s.store.Epoch()}, 0
+		return stream.Send(response)
+	}
+	for {
+		var rows []store.Row[store.Resource]
+		var next string
+		err := s.store.View(ctx, func(tx *store.Tx) (err error) {
+			rows, next, err = store.Resources.Page(tx, "/", after, pageRows)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		for _, row := range rows {
+			if !slices.Contains(published, row.Value.Key.Role()) || row.Value.Object == nil {
+				continue
+			}
+			if size > 0 && size+len(row.Value.Object.JSON) > maxPart {
+				if err := send(); err != nil {
+					return err
+				}
+			}
+			part.Objects, size = append(part.Objects, hubObject(row.Value)), size+len(row.Value.Object.JSON)
+		}
+		if after = next; after == "" {
+			return send()
+		}
+	}
+}
+
+func hubObject(r store.Resource) *adminv1.HubObject {
+	o := &adminv1.HubObject{Json: r.Object.JSON, Suspended: r.Suspended}
+	if r.Owner != nil {
+		o.Owner = fold.KeyMessage(*r.Owner)
+	}
+	return o
+}
+
+// sendCluster sends the release of one cluster. If the cluster does not exist, the error is NOT_FOUND.
+func (s *Server) sendCluster(ctx context.Context, cluster string, stream adminv1.AdminService_PublishedServer) error {
+	var release store.Release
+	var signed store.SignedBundle
+	err := s.store.View(ctx, func(tx *store.Tx) error {
+		_, known, err := store.Resources.Get(tx, api.ClusterKey(cluster).Path())
+		if err == nil && !known {
+			err = notFound(api.ClusterKey(cluster))
+		}
+		if err != nil {
+			return err
+		}
+		if release, _, err = store.Releases.Get(tx, cluster); err != nil {
+			return err
+		}
+		signed, _, err = store.SignedBundles.Get(tx, cluster)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	part := &adminv1.PublishedCluster{Cluster: cluster, Sequence: signed.Bundle.Sequence}
+	for i, e := range release.Applications {
+		part.Applications = append(part.Applications, publishedApplication(cluster, e))
+		if len(part.Applications) == maxApplications && i < len(release.Applications)-1 {
+			response := &adminv1.PublishedResponse{Part: &adminv1.PublishedResponse_Cluster{Cluster: part}}
+			if err := stream.Send(response); err != nil {
+				return err
+			}
+			part = &adminv1.PublishedCluster{Cluster: cluster, Sequence: signed.Bundle.Sequence}
+		}
+	}
+	return stream.Send(&adminv1.PublishedResponse{Part: &adminv1.PublishedResponse_Cluster{Cluster: part}})
+}
+
+func publishedApplication(cluster string, e store.Entry) *adminv1.PublishedApplication {
+	p := &adminv1.PublishedApplication{Key: fold.KeyMessage(api.ApplicationKey(cluster, e.Name)), Fleet: e.Fleet,
+		Digest: e.Digest.String(), Revision: e.Revision}
+	if e.Parent != (bundle.ApplicationName{}) {
+		p.Parent = fold.KeyMessage(api.ApplicationKey(cluster, e.Parent))
+	}
+	return p
+}
+
+// PublishedContent implements adminv1.AdminServiceServer. It sends only what the cluster's release reaches.
+func (s *Server) PublishedContent(r *adminv1.PublishedContentRequest,
+	stream adminv1.AdminService_PublishedContentServer) error {
+	ctx := stream.Context()
+	if _, err := s.operator(ctx); err != nil {
+		return err
+	}
+	key := fold.KeyOf(r.GetKey())
+	digest, err := manifest.ParseDigest(r.GetDigest())
+	if err != nil || len(r.GetObjects()) > maxContents {
+		return status.Errorf(codes.InvalidArgument, "want the digest of an application, and at most %d objects", maxContents)
+	}
+	data, err := s.publishedBytes(ctx, key, digest)
+	if err != nil {
+		return s.fail(err)
+	}
+	if len(r.GetObjects()) == 0 {
+		return sendPieces(stream, digest, data)
+	}
+	app, err := bundle.DecodeApplication(data)
+	if err != nil {
+		return s.fail(err)
+	}
+	has := map[string]manifest.Digest{}
+	for _, o := range app.Objects {
+		has[o.Digest.String()] = o.Digest
+	}
+	for _, wanted := range r.GetObjects() {
+		d, ok := has[wanted]
+		if !ok {
+			return status.Errorf(codes.NotFound, "%s has no object %s", key, wanted)
+		}
+		object, err := s.store.Blobs().Get(ctx, d)
+		if err != nil {
+			return s.fail(err)
+		}
+		if err := sendPieces(stream, d, object); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// publishedBytes returns the bytes of an Application that the release of its cluster lists.
+func (s *Server) publishedBytes(ctx context.Context, key api.Key, digest manifest.Digest) ([]byte, error) {
+	err := s.store.View(ctx, func(tx *store.Tx) error {
+		release, _, err := store.Releases.Get(tx, key.Cluster)
+		if err != nil {
+			return err
+		}
+		if !slices.ContainsFunc(release.Applications, func(e store.Entry) bool {
+			return e.Digest == digest && e.Name == key.Application()
+		}) {
+			return status.Errorf(codes.NotFound, "%s is not released with the digest %s (any more): try again", key, digest)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	data, err := s.store.Blobs().Get(ctx, digest)
+	if errors.Is(err, store.ErrNotFound) {
+		err = status.Errorf(codes.NotFound, "the application of %s was replaced meanwhile: try again", key)
+	}
+	return data, err
+}
+
+// sendPieces sends the bytes of a blob.
+func sendPieces(stream adminv1.AdminService_PublishedContentServer, d manifest.Digest, data []byte) error {
+	for last := false; !last; {
+		piece := data[:min(len(data), maxPart)]
+		data = data[len(piece):]
+		last = len(data) == 0
+		err := stream.Send(&adminv1.PublishedContentResponse{Digest: d.String(), Data: piece, Last: last})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,120 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/navefleet/nave/hub/api"
+	fold "github.com/navefleet/nave/hub/internal/status"
+	"github.com/navefleet/nave/hub/internal/store"
+	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
+	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/manifest"
+)
+
+// released puts a release of cluster a with so many applications into the store, of which the first has a large object.
+func (r *rig) released(count int) (app api.Key, digest, object manifest.Digest) {
+	r.t.Helper()
+	r.apply(clusterA)
+	app = kustomizationKey("a", "app-0")
+	object, err := r.store.Blobs().Put(r.t.Context(), []byte(strings.Repeat("x", 3*maxPart+1)))
+	must(r.t, err)
+	data, err := (&bundle.Application{Name: app.Application(), Objects: []bundle.ObjectReference{{Digest: object,
+		ObjectIdentity: bundle.ObjectIdentity{Version: "v1", Kind: "ConfigMap", Namespace: "default", Name: "x"}}}}).Encode()
+	must(r.t, err)
+	digest, err = r.store.Blobs().Put(r.t.Context(), data)
+	must(r.t, err)
+	release := store.Release{}
+	for i := range count {
+		name := kustomizationKey("a", fmt.Sprintf("app-%d", i)).Application()
+		release.Applications = append(release.Applications, store.EntryOf("all", bundle.Entry{Name: name, Digest: digest}))
+	}
+	must(r.t, r.store.Update(r.t.Context(), func(tx *store.Tx) error { return store.Releases.Put(tx, "a", release) }))
+	return app, digest, object
+}
+
+// TestPublished reads a release that is too large for one message.
+func TestPublished(t *testing.T) {
+	r := newRig(t)
+	r.released(2*maxApplications + 1)
+	stream, err := r.Published(t.Context(), &adminv1.PublishedRequest{})
+	must(t, err)
+	parts, applications, hub := 0, 0, 0
+	for {
+		m, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		must(t, err)
+		if size := proto.Size(m); size > 2*maxPart {
+			t.Errorf("a message has %d bytes", size)
+		}
+		parts++
+		hub += len(m.GetHub().GetObjects())
+		applications += len(m.GetCluster().GetApplications())
+	}
+	if parts != 4 || hub != 1 || applications != 2*maxApplications+1 {
+		t.Errorf("%d parts, %d objects of the hub, %d applications", parts, hub, applications)
+	}
+	stream, err = r.Published(t.Context(), &adminv1.PublishedRequest{Clusters: []string{"nobody"}})
+	must(t, err)
+	for err == nil {
+		_, err = stream.Recv()
+	}
+	wantCode(t, err, codes.NotFound, "nobody")
+}
+
+// content returns all bytes of an answer.
+func (r *rig) content(ctx context.Context, request *adminv1.PublishedContentRequest) (data []byte, err error) {
+	stream, err := r.PublishedContent(ctx, request)
+	must(r.t, err)
+	for {
+		m, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			return data, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		data = append(data, m.GetData()...)
+	}
+}
+
+// TestPublishedContent reads what a release reaches, and nothing else.
+func TestPublishedContent(t *testing.T) {
+	r := newRig(t)
+	app, digest, object := r.released(1)
+	other, err := r.store.Blobs().Put(t.Context(), []byte("not of this release"))
+	must(t, err)
+	request := func(key api.Key, digest manifest.Digest, objects ...string) *adminv1.PublishedContentRequest {
+		return &adminv1.PublishedContentRequest{Key: fold.KeyMessage(key), Digest: digest.String(), Objects: objects}
+	}
+	data, err := r.content(t.Context(), request(app, digest))
+	if must(t, err); manifest.DigestOf(data) != digest {
+		t.Error("the application has other bytes")
+	}
+	data, err = r.content(t.Context(), request(app, digest, object.String()))
+	if must(t, err); manifest.DigestOf(data) != object {
+		t.Error("the object has other bytes")
+	}
+	for name, q := range map[string]*adminv1.PublishedContentRequest{
+		"other_object":      request(app, digest, other.String()),
+		"other_digest":      request(app, other),
+		"other_application": request(kustomizationKey("a", "nobody"), digest),
+		"other_cluster":     request(app.In("b"), digest),
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := r.content(t.Context(), q)
+			wantCode(t, err, codes.NotFound)
+		})
+	}
+	_, err = r.content(t.Context(), &adminv1.PublishedContentRequest{Key: fold.KeyMessage(app), Digest: "x"})
+	wantCode(t, err, codes.InvalidArgument)
+}
