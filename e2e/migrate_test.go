@@ -318,6 +318,10 @@ func (m *migration) look(ctx context.Context, args []string) error {
 	if strings.Contains(out, "Refused") {
 		return fmt.Errorf("it refuses something:\n%s", out)
 	}
+	cloned, err := m.fleet.Nave(ctx, "migrate", "flux")
+	if cloned != out {
+		return fmt.Errorf("without a checkout it says\n%s\n%w", cloned, err)
+	}
 	return nil
 }
 

@@ -59,7 +59,9 @@ func newMigrateFluxCommand() *cobra.Command {
 		Example: `  nave migrate flux --context prod --path .
   nave migrate flux --context prod --path . --export > hub.yaml`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return m.run(cmd.Context(), cmd.OutOrStdout()) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return m.run(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr())
+		},
 	}
 	f := cmd.Flags()
 	m.add(f)
@@ -73,7 +75,7 @@ func newMigrateFluxCommand() *cobra.Command {
 	return cmd
 }
 
-func (m *migration) run(ctx context.Context, out io.Writer) error {
+func (m *migration) run(ctx context.Context, out, errOut io.Writer) error {
 	if m.output != "" && m.output != "json" && m.output != "yaml" {
 		return fmt.Errorf("--output %q: want json or yaml", m.output)
 	}
@@ -92,7 +94,7 @@ func (m *migration) run(ctx context.Context, out io.Writer) error {
 		return errors.New("the path of Flux's root does not end in a name for the cluster: give one with --name")
 	}
 	if m.export {
-		return m.exportObjects(out, flux)
+		return m.exportObjects(out, errOut, flux)
 	}
 	report, err := m.compare(ctx, flux)
 	if err != nil {
@@ -105,10 +107,10 @@ func (m *migration) run(ctx context.Context, out io.Writer) error {
 }
 
 // exportObjects prints the objects that the hub needs, but for the Cluster, which "nave cluster add" makes.
-func (m *migration) exportObjects(out io.Writer, flux *migrate.Flux) error {
-	objects, err := flux.HubObjects(m.name, false)
-	if err != nil {
-		return err
+func (m *migration) exportObjects(out, errOut io.Writer, flux *migrate.Flux) error {
+	objects, refused := flux.HubObjects(m.name, false)
+	for _, r := range refused {
+		fmt.Fprintf(errOut, "left out %s: %s\n", r.Object, oneLine(r.Message))
 	}
 	return printObjects(out, objects[1:])
 }
@@ -137,17 +139,17 @@ func (m *migration) compare(ctx context.Context, flux *migrate.Flux) (*migrate.R
 	if err != nil {
 		return nil, err
 	}
-	return migrate.Compare(migrate.Input{Flux: flux, Walk: walk, Whole: whole, Problems: problems, Folded: folded,
-		Access: m.access(), Recipients: func(path string) []string { return recipientsIn(trees.dir, path) }}), nil
+	_, refused := flux.HubObjects(m.name, false)
+	return migrate.Compare(migrate.Input{
+		Flux: flux, Walk: walk, Whole: whole, Problems: problems, Refused: refused, Folded: folded, Access: m.access(),
+		Recipients: func(path string) []string { return recipientsIn(trees.dir, path) },
+	}), nil
 }
 
 // walk walks the checkout for the cluster, with or without Flux's components.
 func (m *migration) walk(ctx context.Context, flux *migrate.Flux, trees *checkout, keepFlux bool) (*plan.Previewed,
 	[]plan.Problem, error) {
-	given, err := flux.HubObjects(m.name, keepFlux)
-	if err != nil {
-		return nil, nil, err
-	}
+	given, _ := flux.HubObjects(m.name, keepFlux)
 	objects, err := admitAll(given)
 	if err != nil {
 		return nil, nil, err

@@ -98,7 +98,7 @@ func printLeft(out io.Writer, r *migrate.Report) {
 	heading(out, "Applied by Flux, and not in Git any more; they stay in the cluster, and nobody prunes them:", left...)
 	heading(out, "Objects of Flux that nothing in Git gives; Nave does not know them:", r.NotInGit...)
 	for _, kind := range slices.Sorted(maps.Keys(r.PassedThrough)) {
-		heading(out, fmt.Sprintf("%s of %s: Nave applies them, and Flux's controller carries them out:",
+		heading(out, fmt.Sprintf("%s of %s, for which Flux's controller stays:",
 			wording.Count(len(r.PassedThrough[kind]), "object"), kind), r.PassedThrough[kind]...)
 	}
 }

@@ -21,6 +21,7 @@ type Input struct {
 	// Walk is the walk of the checkout with HubObjects, and Whole the same with Flux's components.
 	Walk, Whole *plan.Previewed
 	Problems    []plan.Problem // of the hub's own objects
+	Refused     []Refusal      // the roots that HubObjects refused
 	// Recipients returns the public names of the keys that a file of the checkout is encrypted for.
 	Recipients func(path string) []string
 	Folded     []Folded
@@ -179,7 +180,8 @@ func describe(k *manifest.Object) Kustomization {
 }
 
 // refused returns the problems of the hub's objects and of the walk.
-func (c *comparison) refused() (all []Refusal) {
+func (c *comparison) refused() []Refusal {
+	all := slices.Clone(c.Refused)
 	for _, p := range slices.Concat(c.Problems, c.Walk.Problems) {
 		r := Refusal{Object: p.Key.Local(), Reason: p.Reason, Message: p.Message}
 		if !slices.Contains(all, r) {

@@ -1,7 +1,7 @@
 package migrate
 
 import (
-	"fmt"
+	"errors"
 	"path"
 	"slices"
 	"strings"
@@ -20,7 +20,8 @@ const Label = "from"
 // fluxes is the value of Label.
 const fluxes = "flux"
 
-// Roots returns the Kustomizations that no other Kustomization gives, the bootstrapped one first.
+// Roots returns the Kustomizations that no other Kustomization gives, the bootstrapped one first. Inventories and owner
+// labels say who gives what.
 func (f *Flux) Roots() (roots []*manifest.Object) {
 	given := map[manifest.ID]bool{}
 	all := f.kustomizations()
@@ -32,8 +33,10 @@ func (f *Flux) Roots() (roots []*manifest.Object) {
 		}
 	}
 	for _, k := range all {
+		owner := k.GetLabels()
+		other := owner[ownerName] != k.GetName() || owner[ownerNamespace] != k.GetNamespace()
 		switch id := manifest.IDOf(k); {
-		case given[id]:
+		case given[id], other && f.has(owner[ownerNamespace], owner[ownerName]):
 		case id.Name == api.FluxRoot && id.Namespace == api.FluxRoot:
 			roots = slices.Insert(roots, 0, k)
 		default:
@@ -41,6 +44,19 @@ func (f *Flux) Roots() (roots []*manifest.Object) {
 		}
 	}
 	return roots
+}
+
+// The labels that Flux puts on what a Kustomization gives.
+const (
+	ownerName      = api.GroupKustomize + "/name"
+	ownerNamespace = api.GroupKustomize + "/namespace"
+)
+
+// has reports whether the cluster has a Kustomization.
+func (f *Flux) has(namespace, name string) bool {
+	return slices.ContainsFunc(f.kustomizations(), func(k *manifest.Object) bool {
+		return k.GetNamespace() == namespace && k.GetName() == name
+	})
 }
 
 // ClusterName returns the last folder in the path of the first root. If that is no name for a cluster, ClusterName
@@ -91,27 +107,51 @@ func (f *Flux) Passed() (kinds []string) {
 
 // HubObjects returns the objects that the hub needs to run the cluster: the Cluster, each root's source as Flux has it,
 // and a Fleet for each root. The Fleets pass through the kinds that the hub does not carry out yet. If keepFlux is set,
-// they also keep Flux's components.
-func (f *Flux) HubObjects(cluster string, keepFlux bool) ([]*manifest.Object, error) {
-	objects := []*manifest.Object{made(api.ClusterKey(cluster), map[string]any{})}
+// they also keep Flux's components. A root that the hub would refuse, itself or its source, is left out and refused.
+func (f *Flux) HubObjects(cluster string, keepFlux bool) (objects []*manifest.Object, refused []Refusal) {
+	objects = []*manifest.Object{made(api.ClusterKey(cluster), map[string]any{})}
 	objects[0].SetLabels(map[string]string{Label: fluxes})
 	sources := map[manifest.ID]bool{}
-	for i, root := range f.Roots() {
-		source := f.sourceOf(root)
-		if source == nil {
-			return nil, fmt.Errorf("%s: the cluster does not have the source that spec.sourceRef names", manifest.IDOf(root))
+	for _, root := range f.Roots() {
+		admitted, source, err := f.admitRoot(root)
+		if err != nil {
+			refused = append(refused, Refusal{manifest.IDOf(root).String(), refusedRoot, err.Error()})
+			continue
 		}
 		if id := manifest.IDOf(source); !sources[id] {
 			sources[id] = true
-			objects = append(objects, asNew(source))
+			objects = append(objects, source)
 		}
 		name := "flux"
-		if i > 0 {
+		if root.GetName() != api.FluxRoot || root.GetNamespace() != api.FluxRoot {
 			name = strings.Join([]string{name, root.GetNamespace(), root.GetName()}, "-")
 		}
-		objects = append(objects, f.fleet(name, cluster, root, keepFlux))
+		objects = append(objects, f.fleet(name, cluster, admitted, keepFlux))
 	}
-	return objects, nil
+	return objects, refused
+}
+
+// refusedRoot is the reason of a root that the hub would refuse.
+const refusedRoot = "Invalid"
+
+// admitRoot returns a root and its source as the hub would store them.
+func (f *Flux) admitRoot(root *manifest.Object) (admitted, source *manifest.Object, err error) {
+	if source = f.sourceOf(root); source == nil {
+		return nil, nil, errors.New("the cluster does not have the source that spec.sourceRef names")
+	}
+	if admitted, err = admit(root, api.ClusterGraph); err != nil {
+		return nil, nil, err
+	}
+	source, err = admit(source, api.Hub)
+	return admitted, source, err
+}
+
+func admit(o *manifest.Object, scope api.Scope) (*manifest.Object, error) {
+	admitted, err := api.Admit(asNew(o), scope)
+	if err != nil {
+		return nil, err
+	}
+	return admitted.Parse()
 }
 
 func made(key api.Key, spec map[string]any) *manifest.Object {

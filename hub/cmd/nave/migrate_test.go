@@ -1,0 +1,248 @@
+package main
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/txtar"
+	"sigs.k8s.io/yaml"
+
+	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/hub/internal/migrate"
+	"github.com/navefleet/nave/shared/manifest"
+)
+
+// fluxCluster is an API server with the objects of a file. Each list has two pages. It answers only GET.
+type fluxCluster struct {
+	t       *testing.T
+	objects []*manifest.Object
+	code    int // of every answer; 0: as it should be
+}
+
+func (c *fluxCluster) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	parts := strings.Split(strings.TrimPrefix(r.URL.Path, "/apis/"), "/")
+	switch {
+	case r.Method != http.MethodGet:
+		c.t.Errorf("%s %s", r.Method, r.URL)
+	case c.code != 0:
+		w.WriteHeader(c.code)
+		_ = json.NewEncoder(w).Encode(map[string]any{"kind": "Status", "message": "kustomizations is forbidden"})
+	case len(parts) == 1:
+		c.group(w, parts[0])
+	case len(parts) == 3:
+		c.list(w, r, parts)
+	default:
+		w.WriteHeader(http.StatusNotFound)
+	}
+}
+
+func (c *fluxCluster) group(w http.ResponseWriter, group string) {
+	for _, o := range c.objects {
+		if gvk := o.GroupVersionKind(); gvk.Group == group {
+			_ = json.NewEncoder(w).Encode(map[string]any{"preferredVersion": map[string]any{"version": gvk.Version}})
+			return
+		}
+	}
+	w.WriteHeader(http.StatusNotFound)
+}
+
+func (c *fluxCluster) list(w http.ResponseWriter, r *http.Request, parts []string) {
+	var items []map[string]any
+	for _, o := range c.objects {
+		kind, err := api.FindKind(o.GetKind())
+		plural := kind.Plural
+		if err != nil {
+			plural = strings.ToLower(o.GetKind()) + "s"
+		}
+		if o.GroupVersionKind().Group == parts[0] && plural == parts[2] {
+			item := o.DeepCopy().Object
+			delete(item, "kind")
+			items = append(items, item)
+		}
+	}
+	half, next := len(items)/2, "rest"
+	if r.URL.Query().Get("continue") == next {
+		half, items, next = len(items)-half, items[half:], ""
+	}
+	_ = json.NewEncoder(w).Encode(map[string]any{"metadata": map[string]any{"continue": next}, "items": items[:half]})
+}
+
+// migrateTest is a cluster and a checkout.
+type migrateTest struct {
+	*fluxCluster
+	kubeconfig, repo string
+}
+
+func newMigrateTest(t *testing.T) *migrateTest {
+	t.Helper()
+	archive, err := txtar.ParseFile("testdata/migrate.txtar")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	if err := txtar.Write(archive, dir); err != nil {
+		t.Fatal(err)
+	}
+	cluster, err := os.ReadFile(filepath.Join(dir, "cluster.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	objects, err := manifest.Parse(cluster)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := &migrateTest{fluxCluster: &fluxCluster{t: t, objects: objects}, repo: filepath.Join(dir, "repo"),
+		kubeconfig: filepath.Join(dir, "it's a kubeconfig")}
+	server := httptest.NewTLSServer(m) // a build takes the network from clients without a transport of their own
+	t.Cleanup(server.Close)
+	ca := base64.StdEncoding.EncodeToString(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE",
+		Bytes: server.Certificate().Raw}))
+	config := `{apiVersion: v1, kind: Config, current-context: c, clusters: [{name: c, cluster: {server: "` + server.URL +
+		`", certificate-authority-data: ` + ca + `}}], contexts: [{name: c, context: {cluster: c}}]}`
+	if err := os.WriteFile(m.kubeconfig, []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// run runs "nave migrate flux" and returns what it printed.
+func (m *migrateTest) run(args ...string) (string, error) {
+	var out, errOut bytes.Buffer
+	root, end := program(&out, &errOut)
+	root.SetArgs(append([]string{"migrate", "flux", "--kubeconfig", m.kubeconfig, "--path", m.repo}, args...))
+	err := end(root.ExecuteContext(m.t.Context()))
+	return out.String() + errOut.String(), err
+}
+
+func (m *migrateTest) report() *migrate.Report {
+	m.t.Helper()
+	out, err := m.run("-o", "yaml")
+	if !errors.Is(err, errReported) {
+		m.t.Fatalf("%v\n%s", err, out)
+	}
+	r := &migrate.Report{}
+	if err := yaml.UnmarshalStrict([]byte(out), r); err != nil {
+		m.t.Fatal(err)
+	}
+	return r
+}
+
+func TestMigrateKustomizations(t *testing.T) {
+	r := newMigrateTest(t).report()
+	for name, want := range map[string]migrate.Kustomization{
+		"flux-system": {InCluster: true, Rendered: true, TakenOver: []string{"Namespace flux-system"}, Flux: 1, Graph: 5,
+			Ready: "True"},
+		"apps": {InCluster: true, Rendered: true, TakenOver: []string{
+			"ClusterRole.rbac.authorization.k8s.io system:shop", "ConfigMap shop/moved", "ConfigMap shop/settings",
+		}, Left: []string{"ConfigMap shop/gone"}, Ready: "False"},
+		"other":     {InCluster: true, Rendered: true, New: []string{"ConfigMap shop/brand-new"}, Suspended: true, Ready: "Unknown"},
+		"broken":    {InCluster: true, Ready: "Unknown"},
+		"elsewhere": {Ready: "Unknown"},
+		"far":       {InCluster: true, Ready: "Unknown"},
+		"dropped":   {InCluster: true, Ready: "Unknown"},
+	} {
+		i := slices.IndexFunc(r.Kustomizations, func(k migrate.Kustomization) bool { return k.Name == name })
+		if i < 0 {
+			t.Errorf("no %s", name)
+			continue
+		}
+		got := r.Kustomizations[i]
+		if !slices.Equal(got.TakenOver, want.TakenOver) || !slices.Equal(got.Left, want.Left) || got.Flux != want.Flux ||
+			got.Graph != want.Graph || got.InCluster != want.InCluster || got.Rendered != want.Rendered ||
+			got.Ready != want.Ready || got.Suspended != want.Suspended || name == "other" && !slices.Equal(got.New, want.New) {
+			t.Errorf("%s: %+v\nwant %+v", name, got, want)
+		}
+	}
+}
+
+func TestMigrateFindings(t *testing.T) {
+	m := newMigrateTest(t)
+	out, err := m.run()
+	if !errors.Is(err, errReported) {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"spec.kubeConfig: Forbidden",                                    // of a root
+		"Kustomization flux-system/broken: ",                            // its path does not exist
+		"no folder stands for GitRepository",                            // another repository
+		"Kustomization.kustomize.toolkit.fluxcd.io flux-system/dropped", // its owner gives it no more
+		"1 object of HelmRelease.helm.toolkit.fluxcd.io, for which",
+		"flux-system/deploy-key: identity and known_hosts (SSH); password if the key has one, for spec.secretRef of " +
+			"GitRepository flux-system/flux-system\n",
+		"flux-system/token: username and password",
+		"bind it to its host",
+		"ConfigMap shop/settings (apps/settings.yaml:",
+		"runs with --no-cross-namespace-refs=true: nave-hub needs the same flag",
+		"Kustomization flux-system/other is suspended in the cluster",
+		"flux suspend kustomization --all --namespace team --kubeconfig='",
+		`it'\''s a kubeconfig'`,
+		"kubectl --namespace flux-system delete deployment kustomize-controller",
+	} {
+		if !strings.Contains(out, want) {
+			t.Errorf("it does not say %q", want)
+		}
+	}
+	if strings.Contains(out, "flux uninstall") || strings.ContainsRune(out, '\x1b') {
+		t.Error("it uninstalls controllers that are needed, or writes to the terminal what a cluster said")
+	}
+	if t.Failed() {
+		t.Log(out)
+	}
+}
+
+// TestMigrateExport gives what is exported to "nave build", which reads it as the hub does.
+func TestMigrateExport(t *testing.T) {
+	m := newMigrateTest(t)
+	out, err := m.run("--export")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"path: ./clusters/${cluster_name}", "HelmRelease.helm.toolkit.fluxcd.io",
+		"left out Kustomization.kustomize.toolkit.fluxcd.io team/far: ", "url: ssh://git@git.example.com/acme/fleet"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("it does not have %q:\n%s", want, out)
+		}
+	}
+	if strings.Contains(out, "kustomize-controller") || strings.Contains(out, "kind: Cluster\n") {
+		t.Errorf("it has what is not to be applied:\n%s", out)
+	}
+}
+
+func TestMigrateRefusals(t *testing.T) {
+	for name, c := range map[string]struct {
+		args []string
+		code int
+		none bool
+		want string
+	}{
+		"forbidden":   {nil, http.StatusForbidden, false, "kustomizations is forbidden (the account needs get and list"},
+		"no_flux":     {nil, 0, true, "the cluster has no Kustomization of Flux"},
+		"output":      {[]string{"-o", "wide"}, 0, false, "want json or yaml"},
+		"export_json": {[]string{"--export", "-o", "json"}, 0, false, "leave out --output"},
+		"hub_flag":    {[]string{"--config", "x"}, 0, false, "--config does nothing here"},
+		"no_context":  {[]string{"--context", "other"}, 0, false, `context "other" does not exist`},
+		"no_checkout": {[]string{"--path", "/nonexistent"}, 0, false, "/nonexistent"},
+		"arguments":   {[]string{"prod"}, 0, false, "usage: nave migrate flux"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := newMigrateTest(t)
+			m.code = c.code
+			if c.none {
+				m.objects = nil
+			}
+			if out, err := m.run(c.args...); err == nil || errors.Is(err, errReported) || !strings.Contains(out, c.want) {
+				t.Errorf("%v: %s", err, out)
+			}
+		})
+	}
+}
