@@ -67,6 +67,30 @@ func TestTakeOverFlux(t *testing.T) {
 	}
 }
 
+// TestTakeOverArgo removes what Argo CD applied for an application of the same name, its annotation included.
+func TestTakeOverArgo(t *testing.T) {
+	for name, c := range map[string]struct{ tracked, want string }{"tracked": {"a", "none"}, "a_copy": {"original", "x"}} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			yaml := strings.Replace(both("a"), "namespace: $NS", fmt.Sprintf("namespace: $NS, annotations: {"+
+				"argocd.argoproj.io/tracking-id: '%s:/ConfigMap:$NS/%s'}", w.app.Name, c.tracked), 1)
+			for _, d := range w.desired(yaml) {
+				loaded, err := d.Load(t.Context())
+				w.must(err)
+				_, err = w.client.Apply(t.Context(), loaded.Object, kube.ApplyOptions{FieldManager: "argocd-controller"})
+				w.must(err)
+			}
+			w.apply(configMap("a", "1"))
+			live, err := w.live("a")
+			w.must(err)
+			if got := w.data("a", "removed"); got != c.want || (live.Annotations["argocd.argoproj.io/tracking-id"] == "") !=
+				(c.want == "none") {
+				t.Errorf("the removed key is %q, want %q; annotations %v", got, c.want, live.Annotations)
+			}
+		})
+	}
+}
+
 // TestTakeOverOnce counts the requests: an object of Flux costs two more, once, and any other object none.
 func TestTakeOverOnce(t *testing.T) {
 	w := newWorld(t)
