@@ -49,6 +49,8 @@ type ClusterSpec struct {
 	Suspend bool `json:"suspend,omitempty"`
 	// StopRepair makes the spoke of a suspended cluster leave drift alone, too.
 	StopRepair bool `json:"stopRepair,omitempty"`
+	// Drift is what the spoke does about drift of Kustomizations that do not say it themselves: off, warn or correct.
+	Drift string `json:"drift,omitempty"`
 	// PassThrough lists kinds of Flux as Kind.group. Their objects are applied to the cluster, for the controllers there.
 	PassThrough []string `json:"passThrough,omitempty"`
 }
@@ -60,6 +62,7 @@ func checkCluster(c *Cluster) field.ErrorList {
 		errs = append(errs, field.Forbidden(specPath().Child("stopRepair"),
 			"it goes with suspend: true only: set that, or remove it"))
 	}
+	errs = append(errs, checkDrift(c.Spec.Drift, specPath().Child("drift"))...)
 	errs = append(errs, checkPassThrough(c.Spec.PassThrough, specPath().Child("passThrough"))...)
 	vars := specPath().Child("vars")
 	if _, ok := c.Spec.Vars[ClusterNameVariable]; ok {

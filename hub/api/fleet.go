@@ -46,6 +46,9 @@ type FleetSpec struct {
 	Template Template `json:"template"`
 	// Suspend suspends the root Kustomizations of this Fleet and all objects below them.
 	Suspend bool `json:"suspend,omitempty"`
+	// Drift is what the spokes do about drift of the Fleet's Kustomizations, unless these or their Cluster say it: off,
+	// warn or correct.
+	Drift string `json:"drift,omitempty"`
 	// KeepFluxComponents applies the components of Flux itself that are in the tree. Otherwise they are left out.
 	KeepFluxComponents bool `json:"keepFluxComponents,omitempty"`
 	// PassThrough lists kinds of Flux as Kind.group. Their objects are applied to the clusters, for the controllers there.
@@ -68,6 +71,7 @@ func checkFleet(f *Fleet) (errs field.ErrorList) {
 	if err := checkTemplate(f); err != nil {
 		errs = append(errs, field.Invalid(specPath().Child("template"), field.OmitValueType{}, err.Error()))
 	}
+	errs = append(errs, checkDrift(f.Spec.Drift, specPath().Child("drift"))...)
 	return append(errs, checkPassThrough(f.Spec.PassThrough, specPath().Child("passThrough"))...)
 }
 

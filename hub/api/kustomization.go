@@ -58,6 +58,7 @@ func checkKustomization(k *kustomizev1.Kustomization) field.ErrorList {
 			kustomizev1.DeletionPolicyDelete, kustomizev1.DeletionPolicyWaitForTermination, kustomizev1.DeletionPolicyOrphan),
 		checkAllowed(k.Annotations, k.Spec.ServiceAccountName),
 		checkIgnore(k.Spec.Ignore, spec.Child("ignore")),
+		checkDriftAnnotation(k.Annotations),
 		optional(k.Spec.ServiceAccountName, spec.Child("serviceAccountName"), validation.IsDNS1123Subdomain),
 	)
 }

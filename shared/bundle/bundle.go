@@ -82,6 +82,7 @@ type Entry struct {
 	Parent ApplicationName `json:"parent,omitzero"`
 	// Features are those that the Application uses, beyond Baseline.
 	Features FeatureSet `json:"features,omitempty"`
+	Drift    DriftMode  `json:"drift,omitempty"`
 }
 
 // Application is the result of rendering one object for one cluster.

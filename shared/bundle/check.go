@@ -85,6 +85,9 @@ func (e Entry) check() error {
 	if e.Digest.IsZero() {
 		return fmt.Errorf("%s: no digest", e.Name)
 	}
+	if _, known := driftModes[e.Drift]; !known {
+		return fmt.Errorf("%s: drift mode %q is not known", e.Name, e.Drift)
+	}
 	if err := e.Features.check(); err != nil {
 		return fmt.Errorf("%s: %w", e.Name, err)
 	}

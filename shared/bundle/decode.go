@@ -76,6 +76,7 @@ func decodeBundle(data []byte) (*Bundle, error) {
 func entryOf(m *bundlev1.ApplicationEntry) (e Entry, err error) {
 	e = Entry{
 		Name: NameFrom(m.GetName()), Revision: m.GetRevision(), Suspended: m.GetSuspended(), RequestedAt: m.GetRequestedAt(),
+		Drift: wordOf(driftModes, m.GetDrift()),
 	}
 	if e.Digest, err = manifest.DigestFromBytes(m.GetDigest()); err != nil {
 		return e, err

@@ -116,6 +116,7 @@ func (e Entry) message() *bundlev1.ApplicationEntry {
 		Suspended:   e.Suspended,
 		RequestedAt: e.RequestedAt,
 		Features:    e.Features.Names(),
+		Drift:       driftModes[e.Drift],
 	}
 	if !e.ConfirmedPrune.IsZero() {
 		m.ConfirmedPrune = e.ConfirmedPrune[:]

@@ -17,6 +17,7 @@ const (
 	substitution      = "substitution"       // Application.Substitution
 	healthExpressions = "health-expressions" // Application.HealthExpressions
 	readyExpressions  = "ready-expressions"  // Application.ReadyExpressions
+	driftMode         = "drift-modes"        // Entry.Drift
 	handovers         = "handovers"          // Bundle.Handovers
 	ignore            = "ignore"             // Application.Ignore
 )
@@ -27,8 +28,8 @@ const (
 )
 
 // Known is the features that this program knows. A new feature is added here, never to Baseline.
-var Known = setOf(append(Baseline.Names(), handovers, healthExpressions, ignore, readyExpressions, sealedFiles,
-	substitution))
+var Known = setOf(append(Baseline.Names(), driftMode, handovers, healthExpressions, ignore, readyExpressions,
+	sealedFiles, substitution))
 
 // FeatureSet is a set of features: their sorted names, with commas between them. The zero FeatureSet is empty.
 type FeatureSet string
@@ -73,6 +74,9 @@ func (b *Bundle) Features() FeatureSet {
 		used = append(used, e.Features.Names()...)
 		if e.Parent != (ApplicationName{}) {
 			used = append(used, parents)
+		}
+		if e.Drift != CorrectDrift {
+			used = append(used, driftMode)
 		}
 		if !e.ConfirmedPrune.IsZero() {
 			used = append(used, confirmedPrune)

@@ -15,6 +15,7 @@ func TestFeatures(t *testing.T) {
 		"pending":    {func(b *Bundle) { b.Pending = []ApplicationName{{}} }, "pending"},
 		"incomplete": {func(b *Bundle) { b.Incomplete = true }, "pending"},
 		"removals":   {func(b *Bundle) { b.Removals = []Removal{{}} }, "removals"},
+		"drift":      {func(b *Bundle) { b.Applications[0].Drift = WarnOfDrift }, "drift-modes"},
 		"handovers":  {func(b *Bundle) { b.Handovers = []Handover{{}} }, "handovers"},
 		"parent":     {func(b *Bundle) { b.Applications[1].Parent.Name = "root" }, "parents"},
 		"prune":      {func(b *Bundle) { b.Applications[0].ConfirmedPrune[0] = 1 }, "confirmed-prune"},
@@ -64,7 +65,7 @@ func TestEntryFeatures(t *testing.T) {
 		t.Fatal(err)
 	}
 	again, err := DecodeBundle(data)
-	if err != nil || again.Features().Without(Baseline) != "handovers,hooks,lifecycle" {
+	if err != nil || again.Features().Without(Baseline) != "drift-modes,handovers,hooks,lifecycle" {
 		t.Errorf("%v, %v", again, err)
 	}
 	b.Applications[0].Features = "No Name"

@@ -111,7 +111,8 @@ const (
 const (
 	HealthCheckSucceeded = "HealthCheckSucceeded"
 	DriftRepaired        = "DriftRepaired"
-	DriftHeld            = "DriftHeld" // an object was repaired too often; the next repair is delayed
+	DriftDetected        = "DriftDetected" // objects drifted and are left so
+	DriftHeld            = "DriftHeld"     // an object was repaired too often; the next repair is delayed
 	Deleted              = "Deleted"
 	SettingsRefused      = "SettingsRefused"
 	WrongCluster         = "WrongCluster" // the spoke's state is that of another cluster

@@ -7,6 +7,8 @@ const (
 	MaxObjects      = 20   // objects that are unhealthy
 	MaxInventory    = 5000 // objects that the application owns
 	MaxHeld         = 100  // objects of a held prune
+	MaxDrifts       = 10   // objects that drifted
+	MaxChanges      = 10   // fields of one of them, and managers that changed it
 	MaxEvents       = 100  // events of one report
 	MaxApplications = 2000 // applications of one cluster
 )
@@ -16,6 +18,7 @@ const (
 	MaxMessage = 2 << 10 // a message, and the reason why a bundle was rejected
 	MaxWord    = 256     // a revision, a request, the reason of a condition, a part of a name
 	MaxFact    = 128     // a version
+	MaxValue   = 128     // a value of a field that drifted
 )
 
 // The largest messages, in bytes.

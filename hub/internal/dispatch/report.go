@@ -133,6 +133,9 @@ func checkApplication(cluster string, a *spokev1.ApplicationReport) (string, []b
 		o.ProtoReflect().SetUnknown(nil)
 		cleanObjects(o.Object)
 	}
+	for _, d := range a.Drifts {
+		cleanDrift(d)
+	}
 	if a.HeldPrune != nil {
 		a.HeldPrune.ProtoReflect().SetUnknown(nil)
 		cleanObjects(a.HeldPrune.Objects...)
@@ -144,6 +147,37 @@ func checkApplication(cluster string, a *spokev1.ApplicationReport) (string, []b
 		return "", nil, invalid("%s: %v", key, err)
 	}
 	return key.Path(), value, nil
+}
+
+// cleanDrift cuts the texts about one object that drifted.
+func cleanDrift(d *spokev1.DriftReport) {
+	d.ProtoReflect().SetUnknown(nil)
+	cleanObjects(d.Object)
+	d.Kind = clean(d.Kind, reporting.MaxWord)
+	for i, by := range d.By {
+		d.By[i] = clean(by, reporting.MaxWord)
+	}
+	for _, c := range d.Changes {
+		c.ProtoReflect().SetUnknown(nil)
+		c.Path = clean(c.Path, reporting.MaxWord)
+		c.Old, c.New = clean(c.Old, reporting.MaxValue), clean(c.New, reporting.MaxValue)
+	}
+}
+
+// checkDrifts returns an error if a list about drift is over its limit.
+func checkDrifts(drifts []*spokev1.DriftReport) error {
+	if len(drifts) > reporting.MaxDrifts {
+		return fmt.Errorf("%d objects that drifted: at most %d", len(drifts), reporting.MaxDrifts)
+	}
+	for _, d := range drifts {
+		if d.GetObject() == nil {
+			return errors.New("drift of an object without an identity")
+		}
+		if len(d.By) > reporting.MaxChanges || len(d.Changes) > reporting.MaxChanges || slices.Contains(d.Changes, nil) {
+			return fmt.Errorf("%d fields that drifted: at most %d", len(d.Changes), reporting.MaxChanges)
+		}
+	}
+	return nil
 }
 
 // cleanObjects cuts the names of objects.
@@ -173,6 +207,9 @@ func checkFields(a *spokev1.ApplicationReport) error {
 		if o.GetObject() == nil {
 			return errors.New("an object without an identity")
 		}
+	}
+	if err := checkDrifts(a.Drifts); err != nil {
+		return err
 	}
 	if held := a.GetHeldPrune().GetObjects(); len(held) > reporting.MaxHeld || slices.Contains(held, nil) {
 		return fmt.Errorf("%d objects of a held prune: at most %d", len(held), reporting.MaxHeld)

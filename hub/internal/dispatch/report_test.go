@@ -159,6 +159,18 @@ func TestReportLimits(t *testing.T) {
 		"nil_held_object": app(func(a *spokev1.ApplicationReport) {
 			a.HeldPrune = &spokev1.HeldPrune{Objects: make([]*bundlev1.ObjectIdentity, 1)}
 		}),
+		"drifts": app(func(a *spokev1.ApplicationReport) {
+			a.Drifts = slices.Repeat([]*spokev1.DriftReport{{Object: &bundlev1.ObjectIdentity{}}}, reporting.MaxDrifts+1)
+		}),
+		"drift_of_nothing": app(func(a *spokev1.ApplicationReport) { a.Drifts = []*spokev1.DriftReport{{}} }),
+		"no_drift":         app(func(a *spokev1.ApplicationReport) { a.Drifts = make([]*spokev1.DriftReport, 1) }),
+		"drift_changes": app(func(a *spokev1.ApplicationReport) {
+			a.Drifts = []*spokev1.DriftReport{{Object: &bundlev1.ObjectIdentity{},
+				Changes: slices.Repeat([]*spokev1.FieldChange{{}}, reporting.MaxChanges+1)}}
+		}),
+		"drift_change_nil": app(func(a *spokev1.ApplicationReport) {
+			a.Drifts = []*spokev1.DriftReport{{Object: &bundlev1.ObjectIdentity{}, Changes: make([]*spokev1.FieldChange, 1)}}
+		}),
 		"held_digest": app(func(a *spokev1.ApplicationReport) { a.HeldPrune = &spokev1.HeldPrune{Digest: []byte{1}} }),
 		"inventory": app(func(a *spokev1.ApplicationReport) {
 			a.Inventory = slices.Repeat([]*bundlev1.ObjectIdentity{{Kind: "ConfigMap", Name: "c"}}, reporting.MaxInventory+1)
@@ -173,6 +185,26 @@ func TestReportLimits(t *testing.T) {
 			_, err := checkReport("a", m, time.Now())
 			wantCode(t, err, codes.InvalidArgument)
 		})
+	}
+}
+
+// TestReportDrift cuts what a spoke says about drift, and keeps it free of control characters.
+func TestReportDrift(t *testing.T) {
+	long := strings.Repeat("x", 10_000)
+	a := report("app", "")
+	a.Drifts = []*spokev1.DriftReport{{
+		Object: &bundlev1.ObjectIdentity{Kind: "ConfigMap", Name: long}, Kind: long, By: []string{"\x1b[31m" + long},
+		Changes: []*spokev1.FieldChange{{Path: long, Old: long, New: "\x1b[31m"}},
+	}}
+	_, value, err := checkApplication("east", a)
+	must(t, err)
+	got, err := reporting.ReadApplication(value)
+	must(t, err)
+	if proto.Size(got) > 6*reporting.MaxWord || strings.ContainsFunc(got.String(), unicode.IsControl) {
+		t.Errorf("%d bytes: %v", proto.Size(got), got)
+	}
+	if c := got.Drifts[0].Changes[0]; len(c.Old) > reporting.MaxValue || len(c.Path) > reporting.MaxWord {
+		t.Errorf("%v", c)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 func (p *Planner) freeze(w *walked) {
 	w.frozen, w.fleets = true, map[string]error{}
 	c := p.hub.clusters[w.cluster]
+	w.drift = p.hub.driftDefaults(c)
 	for name := range p.hub.fleets {
 		if p.hub.selects(name, c) {
 			w.fleets[name] = nil
@@ -19,6 +20,7 @@ func (p *Planner) freeze(w *walked) {
 	}
 	for _, e := range w.last.Applications {
 		key := w.keyOf(e.Name)
+		e.Drift = w.driftMode(w.rows[key].Object, e.Fleet)
 		e.Suspended = c.Spec.StopRepair || w.isSuspended(key, p.hub)
 		w.entries = append(w.entries, compiled{key: key, entry: e})
 	}

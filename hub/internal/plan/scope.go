@@ -34,6 +34,7 @@ type walked struct {
 	planned      map[manifest.Digest]*bundle.Application // of the last plan, that the walk has read
 	fleets       map[string]error
 	entries      []compiled
+	drift        map[string]string          // drift modes by Fleet, of Kustomizations that name none; "": without a Fleet
 	confirmation store.Confirmation         // as it was read, without completed prunes
 	pruned       map[string]manifest.Digest // confirmations of completed prunes
 	// when the first valid confirmation of a removal expires; zero: there is none
@@ -174,6 +175,7 @@ func (p *Planner) input(ctx context.Context, w *walked) graph.Input {
 	}
 	w.addRows(&in)
 	if w.cluster != "" {
+		w.drift = p.hub.driftDefaults(p.hub.clusters[w.cluster])
 		var roots []graph.Root
 		roots, w.fleets = p.hub.rootsOf(p.hub.clusters[w.cluster], in.Previous)
 		in.Roots = append(in.Roots, roots...)

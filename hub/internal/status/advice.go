@@ -65,6 +65,8 @@ var advices = map[string]string{
 	condition.BundleRejected: "Compare the clock, the trust domain and the signing key of the spoke with the hub's",
 	condition.BundleHeldBack: "Upgrade nave-spoke in the cluster to the version of the hub. The cluster keeps what it " +
 		"runs meanwhile",
+	condition.DriftDetected: "Put the fields back, or ask for it: nave reconcile; or let Git say what the cluster has. " +
+		"Drift is left as it is because of the annotation fleet.nave.io/drift, or spec.drift of the Cluster or Fleet",
 	condition.DriftHeld: "Stop whoever changes the object, or leave the field to them: take it out of Git, or, for " +
 		"replicas that are scaled, annotate the object kustomize.toolkit.fluxcd.io/ssa: Merge",
 	condition.NoClusters:  "Compare spec.clusterSelector with the labels of the Clusters: nave get clusters -o wide",

@@ -156,6 +156,9 @@ func (f Facts) applicationDetails(c *conditions, status fields) {
 			status.set("lastAppliedOriginRevision", f.Condition.OriginOf(r.AppliedRevision))
 		}
 		status["inventory"] = map[string]any{"entries": inventoryOf(r.Inventory)}
+		if drifts := driftDetails(r.Drifts); drifts != nil {
+			status["drift"] = drifts
+		}
 		value, reason, message := healthOf(r)
 		c.set(condition.Healthy, value, reason, message, r.Since.AsTime())
 	}

@@ -90,6 +90,9 @@ func (w *World) explain(f Facts, v verdict) []*adminv1.Explanation {
 		w.addWaits(f, e)
 	}
 	list := []*adminv1.Explanation{e}
+	if f.Report != nil {
+		list = append(list, explainDrifts(f)...)
+	}
 	if f.Report != nil && f.Entry != nil && !f.behind() && (f.Condition == nil || f.Condition.Ready == condition.True) {
 		for _, o := range f.Report.Objects {
 			list = append(list, explainObject(f, o))

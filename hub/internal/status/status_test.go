@@ -495,6 +495,28 @@ func TestExplain_source(t *testing.T) {
 	}
 }
 
+// TestExplain_drift names the fields that drifted, and those that were repaired only if the drift came back too often.
+func TestExplain_drift(t *testing.T) {
+	drifts := []*spokev1.DriftReport{
+		{Object: &bundlev1.ObjectIdentity{Kind: "ConfigMap", Namespace: "shop", Name: "app"}, Kind: "changed",
+			By: []string{"kubectl-edit"}, Time: timestamppb.New(at(4)), More: 2, Changes: []*spokev1.FieldChange{
+				{Path: "/data/a", Old: `"1"`, New: `"2"`}, {Path: "/data/b", New: `"3"`}, {Path: "/data/c", Old: `"4"`}}},
+		{Object: &bundlev1.ObjectIdentity{Kind: "ConfigMap", Name: "gone"}, Kind: "missing", Repaired: true},
+	}
+	for reason, want := range map[string]int{"DriftDetected": 2, "DriftHeld": 3, "HealthCheckFailed": 1} {
+		f := well(func(f *Facts) { f.Report.Ready, f.Report.Reason, f.Report.Drifts = "False", reason, drifts })
+		list := Explain(newWorld(f), api.Key{})
+		if len(list) != want {
+			t.Errorf("%s: %d explanations, want %d", reason, len(list), want)
+		}
+		text := `ConfigMap shop/app was changed by kubectl-edit: /data/a: "1" became "2", /data/b was added: "3", ` +
+			`/data/c was removed: "4", and 2 more`
+		if found := strings.Contains(lines(list), fmt.Sprintf("%q", text)); found != (want > 1) {
+			t.Errorf("%s: %s", reason, lines(list))
+		}
+	}
+}
+
 func TestExplain_circle(t *testing.T) {
 	sick := func(f *Facts) { f.Report.Ready, f.Report.Reason = "False", "DependencyNotReady" }
 	w := newWorld(

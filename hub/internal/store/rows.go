@@ -173,6 +173,8 @@ type Control struct {
 	Suspended      bool            `json:"suspended,omitempty"`
 	RequestedAt    string          `json:"requestedAt,omitempty"`
 	ConfirmedPrune manifest.Digest `json:"confirmedPrune,omitzero"`
+
+	Drift bundle.DriftMode `json:"drift,omitempty"`
 }
 
 // EntryOf returns the entry of an application that a Fleet gives.
@@ -180,7 +182,7 @@ func EntryOf(fleet string, e bundle.Entry) Entry {
 	return Entry{
 		Content{Name: e.Name, Fleet: fleet, Digest: e.Digest, Revision: e.Revision, Parent: e.Parent,
 			Features: e.Features},
-		Control{Suspended: e.Suspended, RequestedAt: e.RequestedAt, ConfirmedPrune: e.ConfirmedPrune},
+		Control{Suspended: e.Suspended, RequestedAt: e.RequestedAt, ConfirmedPrune: e.ConfirmedPrune, Drift: e.Drift},
 	}
 }
 
@@ -189,6 +191,7 @@ func (e Entry) Bundle() bundle.Entry {
 	return bundle.Entry{
 		Name: e.Name, Digest: e.Digest, Revision: e.Revision, Parent: e.Parent,
 		Suspended: e.Suspended, RequestedAt: e.RequestedAt, ConfirmedPrune: e.ConfirmedPrune, Features: e.Features,
+		Drift: e.Drift,
 	}
 }
 

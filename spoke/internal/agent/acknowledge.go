@@ -53,7 +53,7 @@ func (m *model) reportAll() []action {
 	var out []action
 	for _, name := range m.names {
 		n := m.nodes[name]
-		t := tell{n.entry, n.mark, n.shown(), n.health, n.failure.objects, n.failure.held, n.repaired}
+		t := tell{n.entry, n.mark, n.shown(), n.health, n.failure.objects, n.failure.held, n.repaired, n.drifts}
 		if t.equal(n.reported) && !n.reportAgain {
 			continue
 		}
@@ -79,7 +79,8 @@ func turn(was Condition, t tell) []action {
 // equal reports whether both reports are the same for the hub.
 func (t tell) equal(o tell) bool {
 	return t.entry == o.entry && t.ready == o.ready && t.drift == o.drift && sameMark(t.mark, o.mark) &&
-		slices.Equal(t.refused, o.refused) && heldDigest(t.held) == heldDigest(o.held) && sameSummary(t.health, o.health)
+		slices.Equal(t.refused, o.refused) && heldDigest(t.held) == heldDigest(o.held) &&
+		slices.EqualFunc(t.drifts, o.drifts, drift.equal) && sameSummary(t.health, o.health)
 }
 
 // sameMark reports whether two marks have the same applied revision and the same last healthy revision.

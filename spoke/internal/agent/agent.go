@@ -252,6 +252,12 @@ func (a *Agent) observe() {
 	now := time.Now()
 	drifted, held := map[bundle.ApplicationName]bool{}, map[bundle.ApplicationName]map[manifest.ID]string{}
 	for _, o := range a.Watcher.Drain() {
+		switch a.driftMode(o.Application) {
+		case bundle.IgnoreDrift:
+			o.Drift, o.RetryAt = inventory.Drift{}, time.Time{}
+		case bundle.WarnOfDrift:
+			o.RetryAt = time.Time{} // there is no repair to wait with
+		}
 		drifted[o.Application] = drifted[o.Application] || o.Drift.Any() && !o.Held()
 		if o.Drift.Any() {
 			a.noteDrift(o, now)

@@ -48,7 +48,7 @@ func (a *Agent) apply(ctx context.Context, act start, previous *inventory.Invent
 		Target: apply.Target{Application: act.name, Previous: previous, ServiceAccount: act.app.ServiceAccount,
 			Claimed: a.claimed, Redact: l.redactor(ctx, nil), Save: a.saveInventory},
 		Prune: act.app.Prune, Force: act.app.Force, Reapply: act.reapply, Guard: apply.DefaultGuard,
-		Confirmed: act.confirmed, Ignore: act.app.Ignore,
+		Confirmed: act.confirmed, Ignore: act.app.Ignore, Drift: act.entry.Drift,
 	}
 	inputs, err := l.inputs(ctx)
 	if err == nil {
@@ -70,6 +70,7 @@ func (a *Agent) applyResult(act start, changes *apply.ChangeSet, inputs manifest
 	in.mark.Inputs = inputs
 	if changes != nil {
 		in.repaired = len(repaired(changes))
+		in.drifts = driftsOf(changes, time.Now())
 	}
 	return in
 }
@@ -78,7 +79,7 @@ func (a *Agent) applyResult(act start, changes *apply.ChangeSet, inputs manifest
 func repaired(changes *apply.ChangeSet) []manifest.ID {
 	var ids []manifest.ID
 	for _, e := range changes.Entries {
-		if e.Drift.Any() && e.Err == nil && e.Action != apply.Skipped {
+		if e.Drift.Any() && e.Err == nil && e.Action != apply.Skipped && e.Action != apply.Drifted {
 			ids = append(ids, e.Object.ID())
 		}
 	}

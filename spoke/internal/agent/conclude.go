@@ -68,6 +68,7 @@ func (m *model) armTimer() []action {
 			continue
 		}
 		soonest(n.verifyAt)
+		soonest(n.driftAt)
 		if n.awaitsChecks() && !n.checking {
 			soonest(n.checkAt)
 		}

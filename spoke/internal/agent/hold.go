@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/condition"
 	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/shared/wording"
@@ -12,7 +13,7 @@ import (
 
 // holdDrift notes drift that is not repaired yet. The next successful apply repairs the drift.
 func (n *node) holdDrift(held map[manifest.ID]string, now time.Time) {
-	if len(held) == 0 {
+	if len(held) == 0 || n.entry.Drift != bundle.CorrectDrift {
 		return
 	}
 	if n.heldDrift == nil {
@@ -29,7 +30,11 @@ func (n *node) shown() Condition {
 		return n.ready
 	}
 	texts := slices.Sorted(maps.Values(n.heldDrift))
-	c := notReady(condition.DriftHeld, wording.List(texts[:min(len(texts), most)], len(texts), most))
+	reason := condition.DriftHeld
+	if n.entry.Drift == bundle.WarnOfDrift {
+		reason = condition.DriftDetected
+	}
+	c := notReady(reason, wording.List(texts[:min(len(texts), most)], len(texts), most))
 	c.Since = n.heldSince
 	return c
 }

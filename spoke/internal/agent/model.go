@@ -86,6 +86,8 @@ type node struct {
 	repaired    uint64
 	heldDrift   map[manifest.ID]string // drift that is not repaired yet, and why
 	heldSince   time.Time
+	drifts      []drift   // the latest, newest first
+	driftAt     time.Time // when drift that is left is looked at again; zero: there is none
 	reported    tell
 	reportAgain bool // the last report left out a message that can be redacted now
 }
@@ -160,6 +162,7 @@ type (
 		request  string     // the operator's request that was tried
 		failure  failure
 		repaired int
+		drifts   []drift // that were repaired, or are left
 		health   inventory.Summary
 	}
 	// removed is the end of a deletion.
@@ -255,6 +258,7 @@ type (
 		refused []objectFailure
 		held    *apply.GuardError // nil: no prune is held
 		drift   uint64            // repaired since the start
+		drifts  []drift
 	}
 	// event records an Event for people.
 	event struct {

@@ -158,6 +158,7 @@ func (m *model) update(n *node, e bundle.Entry, app *bundle.Application) []actio
 	if n.app == nil || changed {
 		n.readyExpressions = readReadyExpressions(app)
 	}
+	n.dirty = n.dirty || n.entry.Drift != e.Drift // what was left is to be repaired, or nobody looks any more
 	n.entry, n.app, n.standing, n.kept = e, app, listed, Condition{}
 	n.retryAt = time.Time{}
 	n.dirty = n.dirty || n.mark.Digest != e.Digest || n.otherAccount() || n.failure.reason != "" || resumed ||
@@ -223,7 +224,8 @@ func (in applied) advance(m *model) []action {
 		return out
 	}
 	news := n.mark.Digest != in.mark.Digest
-	n.failures, n.failure, n.retryAt, n.heldDrift = 0, failure{}, time.Time{}, nil
+	n.failures, n.failure, n.retryAt = 0, failure{}, time.Time{}
+	out = append(out, m.noteDrifts(n, in.drifts)...)
 	in.mark.HealthyDigest, in.mark.HealthyRevision = n.mark.HealthyDigest, n.mark.HealthyRevision
 	n.mark, n.unsaved = in.mark, true
 	if news {
@@ -245,7 +247,7 @@ func (m *model) driftEvent(in applied) []action {
 		return nil
 	}
 	return []action{event{name: in.name, reason: condition.DriftRepaired,
-		message: fmt.Sprintf("objects repaired: %d", in.repaired)}}
+		message: fmt.Sprintf("objects repaired: %d", in.repaired) + describeRepaired(in.drifts)}}
 }
 
 // fail plans the next attempt. If the failure is the same as before, fail returns no event.
@@ -287,7 +289,7 @@ func (in observed) advance(m *model) []action {
 	n.health = in.health
 	n.checkAt = m.now
 	n.holdDrift(in.held, m.now)
-	if in.drift && !n.entry.Suspended && n.standing == listed {
+	if in.drift && n.entry.Drift != bundle.IgnoreDrift && !n.entry.Suspended && n.standing == listed {
 		n.dirty = true
 	}
 	return nil
@@ -320,12 +322,17 @@ func (ticked) advance(m *model) []action {
 	}
 	for _, name := range m.names {
 		n := m.nodes[name]
+		if !n.driftAt.IsZero() && !m.now.Before(n.driftAt) {
+			n.driftAt, n.dirty = time.Time{}, true
+		}
 		if n.standing != listed || n.entry.Suspended || n.verifyAt.IsZero() || m.now.Before(n.verifyAt) {
 			continue
 		}
 		n.verifyAt = m.now.Add(m.spread(n.interval()))
 		n.dirty = n.dirty || len(n.app.Substitution.Live()) > 0 // a watch may have missed a change
-		out = append(out, verify{name})
+		if n.entry.Drift != bundle.IgnoreDrift {
+			out = append(out, verify{name})
+		}
 	}
 	return out
 }

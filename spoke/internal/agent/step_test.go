@@ -34,7 +34,8 @@ var update = flag.Bool("update", false, "write what the scripts print into them"
 //	                                    digest, or a=d1,as:x with that service account, or a=d1,withheld
 //	restore left : a=?                  from disk, what was applied without a bundle
 //	offer 3 / refuse 3 bad / retry 3 full / quiet 3 lost
-//	applied a [fail:words] [held:set] [repaired:2] [Current|InProgress|Failed]
+//	applied a [fail:words] [held:set] [repaired:2] [Current|InProgress|Failed] [left:x|put:x]
+//	                                    where the drift of Thing x is left as it is, or repaired
 //	changed x                           Secret x, which applications with reads:x read
 //	removed a [fail:words] / observed a [drift] [held-drift:words] [health] / checked a health / at 12.5
 func TestStep(t *testing.T) {
@@ -199,6 +200,8 @@ func (s *script) bundle(words []string) (*bundle.Bundle, applications) {
 				e.ConfirmedPrune = s.digest(value)
 			case "rev":
 				e.Revision = value
+			case "drift":
+				e.Drift = bundle.DriftMode(value)
 			}
 		}
 		b.Applications = append(b.Applications, e)
@@ -269,8 +272,9 @@ func (s *script) result(t *testing.T, verb string, words []string) input {
 		t.Fatalf("%s %s: no such application", verb, words[0])
 	}
 	var f failure
-	repaired, drift := 0, false
+	repaired, seen := 0, false
 	var held map[manifest.ID]string
+	var drifts []drift
 	sum := inventory.Summary{Status: health.Current, Current: 1}
 	status := health.Current
 	for _, word := range words[1:] {
@@ -283,7 +287,9 @@ func (s *script) result(t *testing.T, verb string, words []string) input {
 		case "repaired":
 			repaired, _ = strconv.Atoi(value)
 		case "drift":
-			drift = true
+			seen = true
+		case "left", "put":
+			drifts = append(drifts, driftNamed(value, key == "put", epoch.Add(s.now)))
 		case "held-drift":
 			held = map[manifest.ID]string{{Kind: "Thing", Name: "x"}: value}
 		case "objects":
@@ -297,16 +303,22 @@ func (s *script) result(t *testing.T, verb string, words []string) input {
 	case "applied":
 		st := s.runs[o]
 		return applied{name: o, run: st.run, mark: st.success(epoch.Add(s.now)), request: st.entry.RequestedAt, failure: f,
-			repaired: repaired, health: sum}
+			repaired: repaired, drifts: drifts, health: sum}
 	case "removed":
 		return removed{name: o, run: n.run, failure: f}
 	case "observed":
-		return observed{name: o, drift: drift, held: held, health: sum}
+		return observed{name: o, drift: seen, held: held, health: sum}
 	case "checked":
 		return checked{name: o, status: status, text: "Thing x is " + string(status)}
 	}
 	t.Fatalf("unknown verb %q", verb)
 	return nil
+}
+
+// driftNamed is the drift of a Thing, whose name is also the value that one of its fields has.
+func driftNamed(name string, repaired bool, at time.Time) drift {
+	return drift{object: manifest.ID{Kind: "Thing", Name: name}, kind: inventory.Changed, by: []string{"rival"},
+		changes: []apply.FieldChange{{Path: "/a", Old: "1", New: name}}, repaired: repaired, at: at}
 }
 
 func summary(status health.Status) inventory.Summary {

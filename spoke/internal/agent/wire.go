@@ -48,6 +48,9 @@ func (a *Agent) wireReport(t tell) *spokev1.ApplicationReport {
 		w.HeldPrune = &spokev1.HeldPrune{Digest: t.held.Digest[:], Total: uint32(len(t.held.Objects)),
 			Objects: wireObjects(owned, t.held.Objects, reporting.MaxHeld)}
 	}
+	for _, r := range t.drifts {
+		w.Drifts = append(w.Drifts, r.message(d))
+	}
 	for _, o := range t.refused {
 		w.Objects = append(w.Objects, &spokev1.ObjectReport{Object: wireObject(o.Object), Status: condition.Refused,
 			Message: d.text(o.Message), Since: w.Since})

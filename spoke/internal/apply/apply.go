@@ -91,6 +91,8 @@ type Set struct {
 	Prune   bool     // delete objects that left the set; else they are only forgotten
 	Force   bool     // recreate objects whose immutable fields change
 	Reapply bool     // send every object, changed or not
+	// Drift is what happens to objects that drifted and did not change otherwise, unless Reapply is set.
+	Drift bundle.DriftMode
 	// Ignore names the fields that are left as they are in the cluster. The rules are valid.
 	Ignore []bundle.IgnoreRule
 	Guard  Guard // the zero Guard is off; see DefaultGuard

@@ -23,6 +23,7 @@ const (
 	Released   Action = "released" // not ours any more, and left in the cluster
 	Refused    Action = "refused"  // see the error
 	Held       Action = "held"     // not deleted yet; see the error
+	Drifted    Action = "drifted"  // not as it should be, and left so because of Set.Drift
 )
 
 // Entry is one object of a ChangeSet.
@@ -30,8 +31,10 @@ type Entry struct {
 	Object bundle.ObjectIdentity
 	Action Action
 	Err    error // redacted; set for Refused and Held
-	// Drift is the drift that was repaired; zero if the object had not drifted.
+	// Drift is the drift that was repaired, or left if Action is Drifted; zero if the object had not drifted.
 	Drift inventory.Drift
+	// Changes are the fields that had drifted, by path. No secret value is in them.
+	Changes []FieldChange
 }
 
 // ChangeSet is the result of an apply or a removal, object by object.

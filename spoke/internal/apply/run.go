@@ -87,11 +87,12 @@ func (r *run) changes(started time.Time) *ChangeSet {
 
 func (r *run) applyAll(ctx context.Context) error {
 	r.dropNamespaces(ctx)
-	send := r.decide()
+	send, drifted := r.decide()
 	r.foresee()
 	if err := r.mark(send); err != nil {
 		return err
 	}
+	each(drifted, func(i int) { r.lookAt(ctx, i) })
 	for stage := range manifest.Stages {
 		r.sendStage(ctx, send, stage)
 		if stage == 0 {
@@ -104,28 +105,37 @@ func (r *run) applyAll(ctx context.Context) error {
 	return errors.Join(r.fatal, r.finish())
 }
 
-// decide makes the entries and returns the indexes of the objects to send. An object that is recorded with the same
-// digest and did not drift is not sent.
-func (r *run) decide() []int {
+// decide makes the entries and returns the indexes of the objects to send, and of those that drifted and are not sent.
+// An object that is recorded with the same digest and did not drift is not sent either.
+func (r *run) decide() (send, drifted []int) {
 	r.entries = make([]Entry, len(r.Objects))
 	seen := make(map[manifest.ID]bool, len(r.Objects))
-	var send []int
 	for i, d := range r.Objects {
 		id := d.ID()
-		r.entries[i] = Entry{Object: d.ObjectIdentity, Action: Unchanged, Drift: r.Index.Drifted(id)}
+		r.entries[i] = Entry{Object: d.ObjectIdentity, Action: Unchanged}
+		if r.Drift != bundle.IgnoreDrift {
+			r.entries[i].Drift = r.Index.Drifted(id)
+		}
 		item, known := r.Previous.Items[id]
 		switch {
 		case seen[id]:
 			r.entries[i].Action, r.entries[i].Err = Refused, fmt.Errorf("%s is in %s twice", id, r.Application)
-		case known && wasSent(item) && item.Digest == d.Digest && item.Rules == r.rules && !r.Reapply && !d.Again &&
-			!r.entries[i].Drift.Any() && r.Self.Allows(d.ObjectIdentity) == nil:
+		case known && r.isCurrent(item, d) && !r.entries[i].Drift.Any():
 			r.claim(id, item)
+		case known && r.isCurrent(item, d) && r.Drift == bundle.WarnOfDrift:
+			drifted = append(drifted, i)
 		default:
 			send = append(send, i)
 		}
 		seen[id] = true
 	}
-	return send
+	return send, drifted
+}
+
+// isCurrent reports whether an object was sent as it is now, so that only drift is a reason to send it again.
+func (r *run) isCurrent(item inventory.Item, d Object) bool {
+	return wasSent(item) && item.Digest == d.Digest && item.Rules == r.rules && !r.Reapply && !d.Again &&
+		r.Self.Allows(d.ObjectIdentity) == nil
 }
 
 // wasSent reports whether the result of sending the object is known, and the object was sent with the label.
@@ -246,7 +256,29 @@ func (r *run) sendOne(ctx context.Context, i int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.next.Items[id] = result.item
-	r.entries[i].Action = result.action
+	r.entries[i].Action, r.entries[i].Changes = result.action, result.changes
+}
+
+// lookAt finds out how an object drifted, and leaves it as it is. If its fields are as they should be by now, it did
+// not drift.
+func (r *run) lookAt(ctx context.Context, i int) {
+	e := &r.entries[i]
+	e.Action = Drifted
+	loaded, err := r.Objects[i].Load(ctx)
+	if err != nil {
+		return // it is reported without its fields
+	}
+	defer loaded.release()
+	mode := modeOf(loaded.Object)
+	var found []difference
+	if err = r.share(ctx, loaded.Object, mode); err == nil {
+		found, err = r.inspect(ctx, loaded.Object, mode)
+	}
+	loaded.release()
+	e.Changes = reveal(found, hiderOf(e.Object.ID(), loaded))
+	if err == nil && len(found) == 0 && e.Drift.Kind == inventory.Changed {
+		e.Action, e.Drift = Unchanged, inventory.Drift{}
+	}
 }
 
 // stopped returns why no more objects should be sent; nil if the run continues.

@@ -18,6 +18,9 @@ type result struct {
 	item   inventory.Item
 	action Action
 	live   kube.Live // zero: the API server was not asked
+
+	found   []difference // of the object before, if it had drifted
+	changes []FieldChange
 }
 
 // send brings one object into the cluster. Its errors are redacted and name the object.
@@ -48,6 +51,7 @@ func (r *run) send(ctx context.Context, d Object) (result, error) {
 	label(loaded.Object, r.Application)
 	out, err := r.place(ctx, d, loaded.Object)
 	loaded.release()
+	out.changes, out.found = reveal(out.found, hiderOf(d.ID(), loaded)), nil
 	return out, redact(err, loaded.Sealed || isSecret(d.ID()), loaded.Redact)
 }
 
@@ -94,6 +98,10 @@ func (r *run) patch(ctx context.Context, d Object, o *manifest.Object, item inve
 	if err := r.share(ctx, o, item.Mode); err != nil {
 		return result{}, err
 	}
+	var found []difference
+	if drift := r.Index.Drifted(d.ID()); drift.Kind == inventory.Changed && r.Drift != bundle.IgnoreDrift {
+		found, _ = r.inspect(ctx, o, item.Mode) // the repair does not depend on it
+	}
 	opts := kube.ApplyOptions{Whole: wholeOf(d)}
 	applied, err := r.client.Apply(ctx, o, opts)
 	owners := item.Mode.Takeover(r.Application)
@@ -116,7 +124,7 @@ func (r *run) patch(ctx context.Context, d Object, o *manifest.Object, item inve
 		}
 	}
 	item.Resource = applied.Mapping.Resource
-	out := result{item: record(item, applied.Live), action: Configured, live: applied.Live}
+	out := result{item: record(item, applied.Live), action: Configured, live: applied.Live, found: found}
 	switch {
 	case created:
 		out.action = Created

@@ -1,6 +1,7 @@
 package kube
 
 import (
+	"slices"
 	"strings"
 	"testing"
 )
@@ -20,6 +21,17 @@ func TestOwners(t *testing.T) {
 	live, err := readLive([]byte(body), Mapping{Version: "v1", Kind: "Thing"}, FieldManager, true)
 	if err != nil {
 		t.Fatal(err)
+	}
+	var paths []string
+	for _, path := range live.FieldsOf(Takeover{ByHand: true}) {
+		paths = append(paths, strings.Join(path, "/"))
+	}
+	slices.Sort(paths)
+	if want := []string{"spec/list/1/image", "spec/set/1", "spec/whole"}; !slices.Equal(paths, want) {
+		t.Errorf("fields set by hand: %v, want %v", paths, want)
+	}
+	if spec, _ := live.OwnedFields()["f:spec"].(map[string]any); len(spec) != 2 {
+		t.Errorf("our fields: %v", live.OwnedFields())
 	}
 	for path, want := range map[string]struct{ ours, others, adopting bool }{
 		"spec/ours":         {ours: true},

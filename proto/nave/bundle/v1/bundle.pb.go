@@ -29,6 +29,59 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// DriftMode is what a spoke does about objects that differ from their last apply.
+type DriftMode int32
+
+const (
+	// It repairs them.
+	DriftMode_DRIFT_MODE_UNSPECIFIED DriftMode = 0
+	// It reports them and repairs nothing.
+	DriftMode_DRIFT_MODE_WARN DriftMode = 1
+	// It does not look.
+	DriftMode_DRIFT_MODE_OFF DriftMode = 2
+)
+
+// Enum value maps for DriftMode.
+var (
+	DriftMode_name = map[int32]string{
+		0: "DRIFT_MODE_UNSPECIFIED",
+		1: "DRIFT_MODE_WARN",
+		2: "DRIFT_MODE_OFF",
+	}
+	DriftMode_value = map[string]int32{
+		"DRIFT_MODE_UNSPECIFIED": 0,
+		"DRIFT_MODE_WARN":        1,
+		"DRIFT_MODE_OFF":         2,
+	}
+)
+
+func (x DriftMode) Enum() *DriftMode {
+	p := new(DriftMode)
+	*p = x
+	return p
+}
+
+func (x DriftMode) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (DriftMode) Descriptor() protoreflect.EnumDescriptor {
+	return file_nave_bundle_v1_bundle_proto_enumTypes[0].Descriptor()
+}
+
+func (DriftMode) Type() protoreflect.EnumType {
+	return &file_nave_bundle_v1_bundle_proto_enumTypes[0]
+}
+
+func (x DriftMode) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use DriftMode.Descriptor instead.
+func (DriftMode) EnumDescriptor() ([]byte, []int) {
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{0}
+}
+
 // DeletionPolicy is what happens to the objects of an application that leaves the bundle.
 type DeletionPolicy int32
 
@@ -71,11 +124,11 @@ func (x DeletionPolicy) String() string {
 }
 
 func (DeletionPolicy) Descriptor() protoreflect.EnumDescriptor {
-	return file_nave_bundle_v1_bundle_proto_enumTypes[0].Descriptor()
+	return file_nave_bundle_v1_bundle_proto_enumTypes[1].Descriptor()
 }
 
 func (DeletionPolicy) Type() protoreflect.EnumType {
-	return &file_nave_bundle_v1_bundle_proto_enumTypes[0]
+	return &file_nave_bundle_v1_bundle_proto_enumTypes[1]
 }
 
 func (x DeletionPolicy) Number() protoreflect.EnumNumber {
@@ -84,7 +137,7 @@ func (x DeletionPolicy) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use DeletionPolicy.Descriptor instead.
 func (DeletionPolicy) EnumDescriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{0}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{1}
 }
 
 // SealedFormat is the SOPS store that reads a sealed file.
@@ -130,11 +183,11 @@ func (x SealedFormat) String() string {
 }
 
 func (SealedFormat) Descriptor() protoreflect.EnumDescriptor {
-	return file_nave_bundle_v1_bundle_proto_enumTypes[1].Descriptor()
+	return file_nave_bundle_v1_bundle_proto_enumTypes[2].Descriptor()
 }
 
 func (SealedFormat) Type() protoreflect.EnumType {
-	return &file_nave_bundle_v1_bundle_proto_enumTypes[1]
+	return &file_nave_bundle_v1_bundle_proto_enumTypes[2]
 }
 
 func (x SealedFormat) Number() protoreflect.EnumNumber {
@@ -143,7 +196,7 @@ func (x SealedFormat) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use SealedFormat.Descriptor instead.
 func (SealedFormat) EnumDescriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{1}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{2}
 }
 
 // Envelope is a DSSE envelope (https://github.com/secure-systems-lab/dsse): bytes, their type, and signatures over both.
@@ -525,7 +578,9 @@ type ApplicationEntry struct {
 	Parent *ApplicationName `protobuf:"bytes,7,opt,name=parent,proto3" json:"parent,omitempty"`
 	// The features that its Application uses, beyond those that every spoke knows. Sorted, each once. A spoke that does not
 	// know one of them does not accept the bundle.
-	Features      []string `protobuf:"bytes,8,rep,name=features,proto3" json:"features,omitempty"`
+	Features []string `protobuf:"bytes,8,rep,name=features,proto3" json:"features,omitempty"`
+	// What the spoke does about drift. Feature "drift-modes" unless it is unspecified.
+	Drift         DriftMode `protobuf:"varint,9,opt,name=drift,proto3,enum=nave.bundle.v1.DriftMode" json:"drift,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -614,6 +669,13 @@ func (x *ApplicationEntry) GetFeatures() []string {
 		return x.Features
 	}
 	return nil
+}
+
+func (x *ApplicationEntry) GetDrift() DriftMode {
+	if x != nil {
+		return x.Drift
+	}
+	return DriftMode_DRIFT_MODE_UNSPECIFIED
 }
 
 // ApplicationName names the object that an Application is rendered from.
@@ -1711,7 +1773,7 @@ const file_nave_bundle_v1_bundle_proto_rawDesc = "" +
 	"\aRemoval\x123\n" +
 	"\x04name\x18\x01 \x01(\v2\x1f.nave.bundle.v1.ApplicationNameR\x04name\x12G\n" +
 	"\x0fdeletion_policy\x18\x02 \x01(\x0e2\x1e.nave.bundle.v1.DeletionPolicyR\x0edeletionPolicy\x12\x1c\n" +
-	"\tconfirmed\x18\x03 \x01(\bR\tconfirmed\"\xba\x02\n" +
+	"\tconfirmed\x18\x03 \x01(\bR\tconfirmed\"\xeb\x02\n" +
 	"\x10ApplicationEntry\x123\n" +
 	"\x04name\x18\x01 \x01(\v2\x1f.nave.bundle.v1.ApplicationNameR\x04name\x12\x16\n" +
 	"\x06digest\x18\x02 \x01(\fR\x06digest\x12\x1a\n" +
@@ -1720,7 +1782,8 @@ const file_nave_bundle_v1_bundle_proto_rawDesc = "" +
 	"\frequested_at\x18\x05 \x01(\tR\vrequestedAt\x12'\n" +
 	"\x0fconfirmed_prune\x18\x06 \x01(\fR\x0econfirmedPrune\x127\n" +
 	"\x06parent\x18\a \x01(\v2\x1f.nave.bundle.v1.ApplicationNameR\x06parent\x12\x1a\n" +
-	"\bfeatures\x18\b \x03(\tR\bfeatures\"W\n" +
+	"\bfeatures\x18\b \x03(\tR\bfeatures\x12/\n" +
+	"\x05drift\x18\t \x01(\x0e2\x19.nave.bundle.v1.DriftModeR\x05drift\"W\n" +
 	"\x0fApplicationName\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x1c\n" +
 	"\tnamespace\x18\x02 \x01(\tR\tnamespace\x12\x12\n" +
@@ -1819,7 +1882,11 @@ const file_nave_bundle_v1_bundle_proto_rawDesc = "" +
 	"\n" +
 	"Expression\x12 \n" +
 	"\vplaceholder\x18\x01 \x01(\tR\vplaceholder\x12\x12\n" +
-	"\x04text\x18\x02 \x01(\tR\x04text*\xb5\x01\n" +
+	"\x04text\x18\x02 \x01(\tR\x04text*P\n" +
+	"\tDriftMode\x12\x1a\n" +
+	"\x16DRIFT_MODE_UNSPECIFIED\x10\x00\x12\x13\n" +
+	"\x0fDRIFT_MODE_WARN\x10\x01\x12\x12\n" +
+	"\x0eDRIFT_MODE_OFF\x10\x02*\xb5\x01\n" +
 	"\x0eDeletionPolicy\x12\x1f\n" +
 	"\x1bDELETION_POLICY_UNSPECIFIED\x10\x00\x12 \n" +
 	"\x1cDELETION_POLICY_MIRROR_PRUNE\x10\x01\x12\x1a\n" +
@@ -1846,77 +1913,79 @@ func file_nave_bundle_v1_bundle_proto_rawDescGZIP() []byte {
 	return file_nave_bundle_v1_bundle_proto_rawDescData
 }
 
-var file_nave_bundle_v1_bundle_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_nave_bundle_v1_bundle_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
 var file_nave_bundle_v1_bundle_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
 var file_nave_bundle_v1_bundle_proto_goTypes = []any{
-	(DeletionPolicy)(0),           // 0: nave.bundle.v1.DeletionPolicy
-	(SealedFormat)(0),             // 1: nave.bundle.v1.SealedFormat
-	(*Envelope)(nil),              // 2: nave.bundle.v1.Envelope
-	(*Signature)(nil),             // 3: nave.bundle.v1.Signature
-	(*Bundle)(nil),                // 4: nave.bundle.v1.Bundle
-	(*Handover)(nil),              // 5: nave.bundle.v1.Handover
-	(*Removal)(nil),               // 6: nave.bundle.v1.Removal
-	(*ApplicationEntry)(nil),      // 7: nave.bundle.v1.ApplicationEntry
-	(*ApplicationName)(nil),       // 8: nave.bundle.v1.ApplicationName
-	(*Application)(nil),           // 9: nave.bundle.v1.Application
-	(*IgnoreRule)(nil),            // 10: nave.bundle.v1.IgnoreRule
-	(*ReadyExpression)(nil),       // 11: nave.bundle.v1.ReadyExpression
-	(*HealthExpressions)(nil),     // 12: nave.bundle.v1.HealthExpressions
-	(*ObjectIdentity)(nil),        // 13: nave.bundle.v1.ObjectIdentity
-	(*ObjectReference)(nil),       // 14: nave.bundle.v1.ObjectReference
-	(*DecryptionKeys)(nil),        // 15: nave.bundle.v1.DecryptionKeys
-	(*SealedFile)(nil),            // 16: nave.bundle.v1.SealedFile
-	(*SealedValue)(nil),           // 17: nave.bundle.v1.SealedValue
-	(*Substitution)(nil),          // 18: nave.bundle.v1.Substitution
-	(*VariableSource)(nil),        // 19: nave.bundle.v1.VariableSource
-	(*Expression)(nil),            // 20: nave.bundle.v1.Expression
-	nil,                           // 21: nave.bundle.v1.Substitution.InlineEntry
-	nil,                           // 22: nave.bundle.v1.VariableSource.ValuesEntry
-	(*timestamppb.Timestamp)(nil), // 23: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 24: google.protobuf.Duration
+	(DriftMode)(0),                // 0: nave.bundle.v1.DriftMode
+	(DeletionPolicy)(0),           // 1: nave.bundle.v1.DeletionPolicy
+	(SealedFormat)(0),             // 2: nave.bundle.v1.SealedFormat
+	(*Envelope)(nil),              // 3: nave.bundle.v1.Envelope
+	(*Signature)(nil),             // 4: nave.bundle.v1.Signature
+	(*Bundle)(nil),                // 5: nave.bundle.v1.Bundle
+	(*Handover)(nil),              // 6: nave.bundle.v1.Handover
+	(*Removal)(nil),               // 7: nave.bundle.v1.Removal
+	(*ApplicationEntry)(nil),      // 8: nave.bundle.v1.ApplicationEntry
+	(*ApplicationName)(nil),       // 9: nave.bundle.v1.ApplicationName
+	(*Application)(nil),           // 10: nave.bundle.v1.Application
+	(*IgnoreRule)(nil),            // 11: nave.bundle.v1.IgnoreRule
+	(*ReadyExpression)(nil),       // 12: nave.bundle.v1.ReadyExpression
+	(*HealthExpressions)(nil),     // 13: nave.bundle.v1.HealthExpressions
+	(*ObjectIdentity)(nil),        // 14: nave.bundle.v1.ObjectIdentity
+	(*ObjectReference)(nil),       // 15: nave.bundle.v1.ObjectReference
+	(*DecryptionKeys)(nil),        // 16: nave.bundle.v1.DecryptionKeys
+	(*SealedFile)(nil),            // 17: nave.bundle.v1.SealedFile
+	(*SealedValue)(nil),           // 18: nave.bundle.v1.SealedValue
+	(*Substitution)(nil),          // 19: nave.bundle.v1.Substitution
+	(*VariableSource)(nil),        // 20: nave.bundle.v1.VariableSource
+	(*Expression)(nil),            // 21: nave.bundle.v1.Expression
+	nil,                           // 22: nave.bundle.v1.Substitution.InlineEntry
+	nil,                           // 23: nave.bundle.v1.VariableSource.ValuesEntry
+	(*timestamppb.Timestamp)(nil), // 24: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 25: google.protobuf.Duration
 }
 var file_nave_bundle_v1_bundle_proto_depIdxs = []int32{
-	3,  // 0: nave.bundle.v1.Envelope.signatures:type_name -> nave.bundle.v1.Signature
-	23, // 1: nave.bundle.v1.Bundle.issued_at:type_name -> google.protobuf.Timestamp
-	23, // 2: nave.bundle.v1.Bundle.expires_at:type_name -> google.protobuf.Timestamp
-	7,  // 3: nave.bundle.v1.Bundle.applications:type_name -> nave.bundle.v1.ApplicationEntry
-	8,  // 4: nave.bundle.v1.Bundle.pending:type_name -> nave.bundle.v1.ApplicationName
-	6,  // 5: nave.bundle.v1.Bundle.removals:type_name -> nave.bundle.v1.Removal
-	5,  // 6: nave.bundle.v1.Bundle.handovers:type_name -> nave.bundle.v1.Handover
-	13, // 7: nave.bundle.v1.Handover.object:type_name -> nave.bundle.v1.ObjectIdentity
-	8,  // 8: nave.bundle.v1.Handover.to:type_name -> nave.bundle.v1.ApplicationName
-	8,  // 9: nave.bundle.v1.Removal.name:type_name -> nave.bundle.v1.ApplicationName
-	0,  // 10: nave.bundle.v1.Removal.deletion_policy:type_name -> nave.bundle.v1.DeletionPolicy
-	8,  // 11: nave.bundle.v1.ApplicationEntry.name:type_name -> nave.bundle.v1.ApplicationName
-	8,  // 12: nave.bundle.v1.ApplicationEntry.parent:type_name -> nave.bundle.v1.ApplicationName
-	8,  // 13: nave.bundle.v1.Application.name:type_name -> nave.bundle.v1.ApplicationName
-	14, // 14: nave.bundle.v1.Application.objects:type_name -> nave.bundle.v1.ObjectReference
-	8,  // 15: nave.bundle.v1.Application.depends_on:type_name -> nave.bundle.v1.ApplicationName
-	24, // 16: nave.bundle.v1.Application.timeout:type_name -> google.protobuf.Duration
-	24, // 17: nave.bundle.v1.Application.interval:type_name -> google.protobuf.Duration
-	24, // 18: nave.bundle.v1.Application.retry_interval:type_name -> google.protobuf.Duration
-	15, // 19: nave.bundle.v1.Application.decryption:type_name -> nave.bundle.v1.DecryptionKeys
-	16, // 20: nave.bundle.v1.Application.sealed_files:type_name -> nave.bundle.v1.SealedFile
-	13, // 21: nave.bundle.v1.Application.health_checks:type_name -> nave.bundle.v1.ObjectIdentity
-	0,  // 22: nave.bundle.v1.Application.deletion_policy:type_name -> nave.bundle.v1.DeletionPolicy
-	18, // 23: nave.bundle.v1.Application.substitution:type_name -> nave.bundle.v1.Substitution
-	12, // 24: nave.bundle.v1.Application.health_expressions:type_name -> nave.bundle.v1.HealthExpressions
-	11, // 25: nave.bundle.v1.Application.ready_expressions:type_name -> nave.bundle.v1.ReadyExpression
-	10, // 26: nave.bundle.v1.Application.ignore:type_name -> nave.bundle.v1.IgnoreRule
-	8,  // 27: nave.bundle.v1.ReadyExpression.dependency:type_name -> nave.bundle.v1.ApplicationName
-	13, // 28: nave.bundle.v1.ObjectReference.id:type_name -> nave.bundle.v1.ObjectIdentity
-	1,  // 29: nave.bundle.v1.SealedFile.format:type_name -> nave.bundle.v1.SealedFormat
-	17, // 30: nave.bundle.v1.SealedFile.values:type_name -> nave.bundle.v1.SealedValue
-	1,  // 31: nave.bundle.v1.SealedValue.text:type_name -> nave.bundle.v1.SealedFormat
-	19, // 32: nave.bundle.v1.Substitution.sources:type_name -> nave.bundle.v1.VariableSource
-	21, // 33: nave.bundle.v1.Substitution.inline:type_name -> nave.bundle.v1.Substitution.InlineEntry
-	20, // 34: nave.bundle.v1.Substitution.expressions:type_name -> nave.bundle.v1.Expression
-	22, // 35: nave.bundle.v1.VariableSource.values:type_name -> nave.bundle.v1.VariableSource.ValuesEntry
-	36, // [36:36] is the sub-list for method output_type
-	36, // [36:36] is the sub-list for method input_type
-	36, // [36:36] is the sub-list for extension type_name
-	36, // [36:36] is the sub-list for extension extendee
-	0,  // [0:36] is the sub-list for field type_name
+	4,  // 0: nave.bundle.v1.Envelope.signatures:type_name -> nave.bundle.v1.Signature
+	24, // 1: nave.bundle.v1.Bundle.issued_at:type_name -> google.protobuf.Timestamp
+	24, // 2: nave.bundle.v1.Bundle.expires_at:type_name -> google.protobuf.Timestamp
+	8,  // 3: nave.bundle.v1.Bundle.applications:type_name -> nave.bundle.v1.ApplicationEntry
+	9,  // 4: nave.bundle.v1.Bundle.pending:type_name -> nave.bundle.v1.ApplicationName
+	7,  // 5: nave.bundle.v1.Bundle.removals:type_name -> nave.bundle.v1.Removal
+	6,  // 6: nave.bundle.v1.Bundle.handovers:type_name -> nave.bundle.v1.Handover
+	14, // 7: nave.bundle.v1.Handover.object:type_name -> nave.bundle.v1.ObjectIdentity
+	9,  // 8: nave.bundle.v1.Handover.to:type_name -> nave.bundle.v1.ApplicationName
+	9,  // 9: nave.bundle.v1.Removal.name:type_name -> nave.bundle.v1.ApplicationName
+	1,  // 10: nave.bundle.v1.Removal.deletion_policy:type_name -> nave.bundle.v1.DeletionPolicy
+	9,  // 11: nave.bundle.v1.ApplicationEntry.name:type_name -> nave.bundle.v1.ApplicationName
+	9,  // 12: nave.bundle.v1.ApplicationEntry.parent:type_name -> nave.bundle.v1.ApplicationName
+	0,  // 13: nave.bundle.v1.ApplicationEntry.drift:type_name -> nave.bundle.v1.DriftMode
+	9,  // 14: nave.bundle.v1.Application.name:type_name -> nave.bundle.v1.ApplicationName
+	15, // 15: nave.bundle.v1.Application.objects:type_name -> nave.bundle.v1.ObjectReference
+	9,  // 16: nave.bundle.v1.Application.depends_on:type_name -> nave.bundle.v1.ApplicationName
+	25, // 17: nave.bundle.v1.Application.timeout:type_name -> google.protobuf.Duration
+	25, // 18: nave.bundle.v1.Application.interval:type_name -> google.protobuf.Duration
+	25, // 19: nave.bundle.v1.Application.retry_interval:type_name -> google.protobuf.Duration
+	16, // 20: nave.bundle.v1.Application.decryption:type_name -> nave.bundle.v1.DecryptionKeys
+	17, // 21: nave.bundle.v1.Application.sealed_files:type_name -> nave.bundle.v1.SealedFile
+	14, // 22: nave.bundle.v1.Application.health_checks:type_name -> nave.bundle.v1.ObjectIdentity
+	1,  // 23: nave.bundle.v1.Application.deletion_policy:type_name -> nave.bundle.v1.DeletionPolicy
+	19, // 24: nave.bundle.v1.Application.substitution:type_name -> nave.bundle.v1.Substitution
+	13, // 25: nave.bundle.v1.Application.health_expressions:type_name -> nave.bundle.v1.HealthExpressions
+	12, // 26: nave.bundle.v1.Application.ready_expressions:type_name -> nave.bundle.v1.ReadyExpression
+	11, // 27: nave.bundle.v1.Application.ignore:type_name -> nave.bundle.v1.IgnoreRule
+	9,  // 28: nave.bundle.v1.ReadyExpression.dependency:type_name -> nave.bundle.v1.ApplicationName
+	14, // 29: nave.bundle.v1.ObjectReference.id:type_name -> nave.bundle.v1.ObjectIdentity
+	2,  // 30: nave.bundle.v1.SealedFile.format:type_name -> nave.bundle.v1.SealedFormat
+	18, // 31: nave.bundle.v1.SealedFile.values:type_name -> nave.bundle.v1.SealedValue
+	2,  // 32: nave.bundle.v1.SealedValue.text:type_name -> nave.bundle.v1.SealedFormat
+	20, // 33: nave.bundle.v1.Substitution.sources:type_name -> nave.bundle.v1.VariableSource
+	22, // 34: nave.bundle.v1.Substitution.inline:type_name -> nave.bundle.v1.Substitution.InlineEntry
+	21, // 35: nave.bundle.v1.Substitution.expressions:type_name -> nave.bundle.v1.Expression
+	23, // 36: nave.bundle.v1.VariableSource.values:type_name -> nave.bundle.v1.VariableSource.ValuesEntry
+	37, // [37:37] is the sub-list for method output_type
+	37, // [37:37] is the sub-list for method input_type
+	37, // [37:37] is the sub-list for extension type_name
+	37, // [37:37] is the sub-list for extension extendee
+	0,  // [0:37] is the sub-list for field type_name
 }
 
 func init() { file_nave_bundle_v1_bundle_proto_init() }
@@ -1929,7 +1998,7 @@ func file_nave_bundle_v1_bundle_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_nave_bundle_v1_bundle_proto_rawDesc), len(file_nave_bundle_v1_bundle_proto_rawDesc)),
-			NumEnums:      2,
+			NumEnums:      3,
 			NumMessages:   21,
 			NumExtensions: 0,
 			NumServices:   0,

@@ -1166,8 +1166,10 @@ type ApplicationReport struct {
 	// The digest at which the application was last ready.
 	HealthyDigest   []byte `protobuf:"bytes,22,opt,name=healthy_digest,json=healthyDigest,proto3" json:"healthy_digest,omitempty"`
 	HealthyRevision string `protobuf:"bytes,23,opt,name=healthy_revision,json=healthyRevision,proto3" json:"healthy_revision,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// The latest drift, newest first; at most 10 objects.
+	Drifts        []*DriftReport `protobuf:"bytes,24,rep,name=drifts,proto3" json:"drifts,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ApplicationReport) Reset() {
@@ -1361,6 +1363,175 @@ func (x *ApplicationReport) GetHealthyRevision() string {
 	return ""
 }
 
+func (x *ApplicationReport) GetDrifts() []*DriftReport {
+	if x != nil {
+		return x.Drifts
+	}
+	return nil
+}
+
+// DriftReport is one object that differs, or differed, from its last apply. No secret value is in it.
+type DriftReport struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Object *v1.ObjectIdentity     `protobuf:"bytes,1,opt,name=object,proto3" json:"object,omitempty"`
+	// changed, missing or replaced.
+	Kind string `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`
+	// The field managers that changed it, the latest first.
+	By       []string `protobuf:"bytes,3,rep,name=by,proto3" json:"by,omitempty"`
+	Repaired bool     `protobuf:"varint,4,opt,name=repaired,proto3" json:"repaired,omitempty"`
+	// When it was found.
+	Time *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=time,proto3" json:"time,omitempty"`
+	// At most 10, by path.
+	Changes []*FieldChange `protobuf:"bytes,6,rep,name=changes,proto3" json:"changes,omitempty"`
+	// How many changes were left out.
+	More          uint32 `protobuf:"varint,7,opt,name=more,proto3" json:"more,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DriftReport) Reset() {
+	*x = DriftReport{}
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DriftReport) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DriftReport) ProtoMessage() {}
+
+func (x *DriftReport) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DriftReport.ProtoReflect.Descriptor instead.
+func (*DriftReport) Descriptor() ([]byte, []int) {
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *DriftReport) GetObject() *v1.ObjectIdentity {
+	if x != nil {
+		return x.Object
+	}
+	return nil
+}
+
+func (x *DriftReport) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *DriftReport) GetBy() []string {
+	if x != nil {
+		return x.By
+	}
+	return nil
+}
+
+func (x *DriftReport) GetRepaired() bool {
+	if x != nil {
+		return x.Repaired
+	}
+	return false
+}
+
+func (x *DriftReport) GetTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Time
+	}
+	return nil
+}
+
+func (x *DriftReport) GetChanges() []*FieldChange {
+	if x != nil {
+		return x.Changes
+	}
+	return nil
+}
+
+func (x *DriftReport) GetMore() uint32 {
+	if x != nil {
+		return x.More
+	}
+	return 0
+}
+
+// FieldChange is one field that somebody changed. Values are JSON, cut to 128 bytes, and *** where they are secret.
+type FieldChange struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A JSON pointer.
+	Path string `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
+	// What it should be; empty: there should be no such field.
+	Old string `protobuf:"bytes,2,opt,name=old,proto3" json:"old,omitempty"`
+	// What it is; empty: there is no such field.
+	New           string `protobuf:"bytes,3,opt,name=new,proto3" json:"new,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FieldChange) Reset() {
+	*x = FieldChange{}
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FieldChange) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FieldChange) ProtoMessage() {}
+
+func (x *FieldChange) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FieldChange.ProtoReflect.Descriptor instead.
+func (*FieldChange) Descriptor() ([]byte, []int) {
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *FieldChange) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *FieldChange) GetOld() string {
+	if x != nil {
+		return x.Old
+	}
+	return ""
+}
+
+func (x *FieldChange) GetNew() string {
+	if x != nil {
+		return x.New
+	}
+	return ""
+}
+
 // HeldPrune is a set of objects that left Git and are not deleted before an operator confirms exactly them.
 type HeldPrune struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1376,7 +1547,7 @@ type HeldPrune struct {
 
 func (x *HeldPrune) Reset() {
 	*x = HeldPrune{}
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[16]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1388,7 +1559,7 @@ func (x *HeldPrune) String() string {
 func (*HeldPrune) ProtoMessage() {}
 
 func (x *HeldPrune) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[16]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1401,7 +1572,7 @@ func (x *HeldPrune) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HeldPrune.ProtoReflect.Descriptor instead.
 func (*HeldPrune) Descriptor() ([]byte, []int) {
-	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{16}
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *HeldPrune) GetDigest() []byte {
@@ -1441,7 +1612,7 @@ type ObjectReport struct {
 
 func (x *ObjectReport) Reset() {
 	*x = ObjectReport{}
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[17]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1453,7 +1624,7 @@ func (x *ObjectReport) String() string {
 func (*ObjectReport) ProtoMessage() {}
 
 func (x *ObjectReport) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[17]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1466,7 +1637,7 @@ func (x *ObjectReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectReport.ProtoReflect.Descriptor instead.
 func (*ObjectReport) Descriptor() ([]byte, []int) {
-	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{17}
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ObjectReport) GetObjectV1() string {
@@ -1524,7 +1695,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[18]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1536,7 +1707,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[18]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1549,7 +1720,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{18}
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Event) GetTime() *timestamppb.Timestamp {
@@ -1680,7 +1851,7 @@ const file_nave_spoke_v1_spoke_proto_rawDesc = "" +
 	"removed_v1\x18\x03 \x03(\tR\tremovedV1\x12,\n" +
 	"\x06events\x18\x04 \x03(\v2\x14.nave.spoke.v1.EventR\x06events\x129\n" +
 	"\aremoved\x18\x05 \x03(\v2\x1f.nave.bundle.v1.ApplicationNameR\aremoved\"\x10\n" +
-	"\x0eReportResponse\"\xe3\x06\n" +
+	"\x0eReportResponse\"\x97\a\n" +
 	"\x11ApplicationReport\x12\x17\n" +
 	"\akind_v1\x18\x01 \x01(\tR\x06kindV1\x12!\n" +
 	"\fnamespace_v1\x18\x02 \x01(\tR\vnamespaceV1\x12\x17\n" +
@@ -1707,7 +1878,20 @@ const file_nave_spoke_v1_spoke_proto_rawDesc = "" +
 	"\x04name\x18\x14 \x01(\v2\x1f.nave.bundle.v1.ApplicationNameR\x04name\x12<\n" +
 	"\tinventory\x18\x15 \x03(\v2\x1e.nave.bundle.v1.ObjectIdentityR\tinventory\x12%\n" +
 	"\x0ehealthy_digest\x18\x16 \x01(\fR\rhealthyDigest\x12)\n" +
-	"\x10healthy_revision\x18\x17 \x01(\tR\x0fhealthyRevision\"s\n" +
+	"\x10healthy_revision\x18\x17 \x01(\tR\x0fhealthyRevision\x122\n" +
+	"\x06drifts\x18\x18 \x03(\v2\x1a.nave.spoke.v1.DriftReportR\x06drifts\"\xff\x01\n" +
+	"\vDriftReport\x126\n" +
+	"\x06object\x18\x01 \x01(\v2\x1e.nave.bundle.v1.ObjectIdentityR\x06object\x12\x12\n" +
+	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x0e\n" +
+	"\x02by\x18\x03 \x03(\tR\x02by\x12\x1a\n" +
+	"\brepaired\x18\x04 \x01(\bR\brepaired\x12.\n" +
+	"\x04time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x124\n" +
+	"\achanges\x18\x06 \x03(\v2\x1a.nave.spoke.v1.FieldChangeR\achanges\x12\x12\n" +
+	"\x04more\x18\a \x01(\rR\x04more\"E\n" +
+	"\vFieldChange\x12\x12\n" +
+	"\x04path\x18\x01 \x01(\tR\x04path\x12\x10\n" +
+	"\x03old\x18\x02 \x01(\tR\x03old\x12\x10\n" +
+	"\x03new\x18\x03 \x01(\tR\x03new\"s\n" +
 	"\tHeldPrune\x12\x16\n" +
 	"\x06digest\x18\x01 \x01(\fR\x06digest\x128\n" +
 	"\aobjects\x18\x02 \x03(\v2\x1e.nave.bundle.v1.ObjectIdentityR\aobjects\x12\x14\n" +
@@ -1751,7 +1935,7 @@ func file_nave_spoke_v1_spoke_proto_rawDescGZIP() []byte {
 }
 
 var file_nave_spoke_v1_spoke_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_nave_spoke_v1_spoke_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
+var file_nave_spoke_v1_spoke_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
 var file_nave_spoke_v1_spoke_proto_goTypes = []any{
 	(AckStage)(0),                 // 0: nave.spoke.v1.AckStage
 	(*SessionRequest)(nil),        // 1: nave.spoke.v1.SessionRequest
@@ -1770,12 +1954,14 @@ var file_nave_spoke_v1_spoke_proto_goTypes = []any{
 	(*ReportRequest)(nil),         // 14: nave.spoke.v1.ReportRequest
 	(*ReportResponse)(nil),        // 15: nave.spoke.v1.ReportResponse
 	(*ApplicationReport)(nil),     // 16: nave.spoke.v1.ApplicationReport
-	(*HeldPrune)(nil),             // 17: nave.spoke.v1.HeldPrune
-	(*ObjectReport)(nil),          // 18: nave.spoke.v1.ObjectReport
-	(*Event)(nil),                 // 19: nave.spoke.v1.Event
-	(*timestamppb.Timestamp)(nil), // 20: google.protobuf.Timestamp
-	(*v1.ApplicationName)(nil),    // 21: nave.bundle.v1.ApplicationName
-	(*v1.ObjectIdentity)(nil),     // 22: nave.bundle.v1.ObjectIdentity
+	(*DriftReport)(nil),           // 17: nave.spoke.v1.DriftReport
+	(*FieldChange)(nil),           // 18: nave.spoke.v1.FieldChange
+	(*HeldPrune)(nil),             // 19: nave.spoke.v1.HeldPrune
+	(*ObjectReport)(nil),          // 20: nave.spoke.v1.ObjectReport
+	(*Event)(nil),                 // 21: nave.spoke.v1.Event
+	(*timestamppb.Timestamp)(nil), // 22: google.protobuf.Timestamp
+	(*v1.ApplicationName)(nil),    // 23: nave.bundle.v1.ApplicationName
+	(*v1.ObjectIdentity)(nil),     // 24: nave.bundle.v1.ObjectIdentity
 }
 var file_nave_spoke_v1_spoke_proto_depIdxs = []int32{
 	3,  // 0: nave.spoke.v1.SessionRequest.hello:type_name -> nave.spoke.v1.Hello
@@ -1788,33 +1974,37 @@ var file_nave_spoke_v1_spoke_proto_depIdxs = []int32{
 	5,  // 7: nave.spoke.v1.Capabilities.group_versions:type_name -> nave.spoke.v1.GroupVersion
 	6,  // 8: nave.spoke.v1.Ack.bundle:type_name -> nave.spoke.v1.BundleId
 	0,  // 9: nave.spoke.v1.Ack.stage:type_name -> nave.spoke.v1.AckStage
-	20, // 10: nave.spoke.v1.Welcome.now:type_name -> google.protobuf.Timestamp
+	22, // 10: nave.spoke.v1.Welcome.now:type_name -> google.protobuf.Timestamp
 	6,  // 11: nave.spoke.v1.Offer.bundle:type_name -> nave.spoke.v1.BundleId
 	11, // 12: nave.spoke.v1.Offer.blobs:type_name -> nave.spoke.v1.Blob
 	16, // 13: nave.spoke.v1.ReportRequest.applications:type_name -> nave.spoke.v1.ApplicationReport
-	19, // 14: nave.spoke.v1.ReportRequest.events:type_name -> nave.spoke.v1.Event
-	21, // 15: nave.spoke.v1.ReportRequest.removed:type_name -> nave.bundle.v1.ApplicationName
-	20, // 16: nave.spoke.v1.ApplicationReport.since:type_name -> google.protobuf.Timestamp
-	18, // 17: nave.spoke.v1.ApplicationReport.objects:type_name -> nave.spoke.v1.ObjectReport
-	17, // 18: nave.spoke.v1.ApplicationReport.held_prune:type_name -> nave.spoke.v1.HeldPrune
-	21, // 19: nave.spoke.v1.ApplicationReport.name:type_name -> nave.bundle.v1.ApplicationName
-	22, // 20: nave.spoke.v1.ApplicationReport.inventory:type_name -> nave.bundle.v1.ObjectIdentity
-	22, // 21: nave.spoke.v1.HeldPrune.objects:type_name -> nave.bundle.v1.ObjectIdentity
-	20, // 22: nave.spoke.v1.ObjectReport.since:type_name -> google.protobuf.Timestamp
-	22, // 23: nave.spoke.v1.ObjectReport.object:type_name -> nave.bundle.v1.ObjectIdentity
-	20, // 24: nave.spoke.v1.Event.time:type_name -> google.protobuf.Timestamp
-	21, // 25: nave.spoke.v1.Event.application:type_name -> nave.bundle.v1.ApplicationName
-	1,  // 26: nave.spoke.v1.SpokeService.Session:input_type -> nave.spoke.v1.SessionRequest
-	12, // 27: nave.spoke.v1.SpokeService.Fetch:input_type -> nave.spoke.v1.FetchRequest
-	14, // 28: nave.spoke.v1.SpokeService.Report:input_type -> nave.spoke.v1.ReportRequest
-	2,  // 29: nave.spoke.v1.SpokeService.Session:output_type -> nave.spoke.v1.SessionResponse
-	13, // 30: nave.spoke.v1.SpokeService.Fetch:output_type -> nave.spoke.v1.FetchResponse
-	15, // 31: nave.spoke.v1.SpokeService.Report:output_type -> nave.spoke.v1.ReportResponse
-	29, // [29:32] is the sub-list for method output_type
-	26, // [26:29] is the sub-list for method input_type
-	26, // [26:26] is the sub-list for extension type_name
-	26, // [26:26] is the sub-list for extension extendee
-	0,  // [0:26] is the sub-list for field type_name
+	21, // 14: nave.spoke.v1.ReportRequest.events:type_name -> nave.spoke.v1.Event
+	23, // 15: nave.spoke.v1.ReportRequest.removed:type_name -> nave.bundle.v1.ApplicationName
+	22, // 16: nave.spoke.v1.ApplicationReport.since:type_name -> google.protobuf.Timestamp
+	20, // 17: nave.spoke.v1.ApplicationReport.objects:type_name -> nave.spoke.v1.ObjectReport
+	19, // 18: nave.spoke.v1.ApplicationReport.held_prune:type_name -> nave.spoke.v1.HeldPrune
+	23, // 19: nave.spoke.v1.ApplicationReport.name:type_name -> nave.bundle.v1.ApplicationName
+	24, // 20: nave.spoke.v1.ApplicationReport.inventory:type_name -> nave.bundle.v1.ObjectIdentity
+	17, // 21: nave.spoke.v1.ApplicationReport.drifts:type_name -> nave.spoke.v1.DriftReport
+	24, // 22: nave.spoke.v1.DriftReport.object:type_name -> nave.bundle.v1.ObjectIdentity
+	22, // 23: nave.spoke.v1.DriftReport.time:type_name -> google.protobuf.Timestamp
+	18, // 24: nave.spoke.v1.DriftReport.changes:type_name -> nave.spoke.v1.FieldChange
+	24, // 25: nave.spoke.v1.HeldPrune.objects:type_name -> nave.bundle.v1.ObjectIdentity
+	22, // 26: nave.spoke.v1.ObjectReport.since:type_name -> google.protobuf.Timestamp
+	24, // 27: nave.spoke.v1.ObjectReport.object:type_name -> nave.bundle.v1.ObjectIdentity
+	22, // 28: nave.spoke.v1.Event.time:type_name -> google.protobuf.Timestamp
+	23, // 29: nave.spoke.v1.Event.application:type_name -> nave.bundle.v1.ApplicationName
+	1,  // 30: nave.spoke.v1.SpokeService.Session:input_type -> nave.spoke.v1.SessionRequest
+	12, // 31: nave.spoke.v1.SpokeService.Fetch:input_type -> nave.spoke.v1.FetchRequest
+	14, // 32: nave.spoke.v1.SpokeService.Report:input_type -> nave.spoke.v1.ReportRequest
+	2,  // 33: nave.spoke.v1.SpokeService.Session:output_type -> nave.spoke.v1.SessionResponse
+	13, // 34: nave.spoke.v1.SpokeService.Fetch:output_type -> nave.spoke.v1.FetchResponse
+	15, // 35: nave.spoke.v1.SpokeService.Report:output_type -> nave.spoke.v1.ReportResponse
+	33, // [33:36] is the sub-list for method output_type
+	30, // [30:33] is the sub-list for method input_type
+	30, // [30:30] is the sub-list for extension type_name
+	30, // [30:30] is the sub-list for extension extendee
+	0,  // [0:30] is the sub-list for field type_name
 }
 
 func init() { file_nave_spoke_v1_spoke_proto_init() }
@@ -1838,7 +2028,7 @@ func file_nave_spoke_v1_spoke_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_nave_spoke_v1_spoke_proto_rawDesc), len(file_nave_spoke_v1_spoke_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   19,
+			NumMessages:   21,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -1,0 +1,241 @@
+package apply
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/shared/reporting"
+	"github.com/navefleet/nave/shared/telemetry"
+	"github.com/navefleet/nave/spoke/internal/inventory"
+	"github.com/navefleet/nave/spoke/internal/kube"
+)
+
+// FieldChange is one field that differs between an object in the cluster and the object as it should be.
+type FieldChange struct {
+	Path string // JSON pointer
+	// Old is the JSON that the field should have, New the JSON that it has; empty: there is no field. A value of a Secret
+	// or of an object with sealed values is masked.
+	Old, New string
+}
+
+// String describes the change in a line.
+func (c FieldChange) String() string {
+	switch {
+	case c.Old == "":
+		return fmt.Sprintf("%s was added: %s", c.Path, c.New)
+	case c.New == "":
+		return fmt.Sprintf("%s was removed: %s", c.Path, c.Old)
+	}
+	return fmt.Sprintf("%s: %s became %s", c.Path, c.Old, c.New)
+}
+
+// Mask stands for a value that must not leave the cluster.
+const Mask = "***"
+
+// lastApplied is the annotation in which kubectl keeps a copy of the object.
+const lastApplied = "kubectl.kubernetes.io/last-applied-configuration"
+
+// difference is a FieldChange whose values may be secret.
+type difference struct {
+	path           string
+	want, have     any
+	wanted, exists bool
+}
+
+// inspect returns the fields of an object that others changed. o is the object as it would be sent.
+func (r *run) inspect(ctx context.Context, o *manifest.Object, mode inventory.Mode) ([]difference, error) {
+	live, err := r.client.Look(ctx, kube.Identify(o), true)
+	if err != nil {
+		return nil, err
+	}
+	return compare(o, live, mode.Takeover(r.Application)), nil
+}
+
+// compare returns the fields of desired that live has otherwise and that our manager does not own any more, and the
+// fields that only managers of the Takeover own, by path. The API server takes a field from our manager when somebody
+// changes it, so a value that it only writes in another way is no difference.
+func compare(desired *manifest.Object, live kube.Live, t kube.Takeover) []difference {
+	want := desired.Object
+	if isSecret(manifest.IDOf(desired)) {
+		want = plainSecret(want)
+	}
+	d := differ{}
+	d.object("", want, live.Object.Object, live.OwnedFields())
+	for _, path := range live.FieldsOf(t) {
+		value, exists := valueAt(live.Object.Object, path)
+		if _, wanted := valueAt(want, path); !wanted && exists && path[len(path)-1] != lastApplied {
+			d.found = append(d.found, difference{path: pointerOf(path), have: value, exists: true})
+		}
+	}
+	slices.SortFunc(d.found, func(a, b difference) int { return strings.Compare(a.path, b.path) })
+	return slices.CompactFunc(d.found, func(a, b difference) bool { return a.path == b.path })
+}
+
+// reveal returns differences as texts of at most the length that reports have, without secret values. hide takes secret
+// values out of a text.
+func reveal(found []difference, hide func(string) string) []FieldChange {
+	changes := make([]FieldChange, 0, len(found))
+	for _, d := range found {
+		c := FieldChange{Path: telemetry.Printable(d.path, reporting.MaxWord)}
+		if d.wanted {
+			c.Old = textOf(d.want, hide)
+		}
+		if d.exists {
+			c.New = textOf(d.have, hide)
+		}
+		changes = append(changes, c)
+	}
+	return changes
+}
+
+// hiderOf returns the function that takes secret values out of texts about a loaded object. Nothing of a Secret and of
+// an object with sealed values is shown.
+func hiderOf(id manifest.ID, l Loaded) func(string) string {
+	switch {
+	case isSecret(id) || l.Sealed:
+		return func(string) string { return Mask }
+	case l.Redact != nil:
+		return l.Redact
+	}
+	return func(s string) string { return s }
+}
+
+// textOf returns a value as JSON.
+func textOf(value any, hide func(string) string) string {
+	data, err := json.Marshal(hidden(value, hide))
+	if err != nil {
+		return Mask
+	}
+	return telemetry.Printable(string(data), reporting.MaxValue)
+}
+
+// hidden returns a copy of a value in which hide changed every single value.
+func hidden(value any, hide func(string) string) any {
+	switch v := value.(type) {
+	case nil:
+		return nil
+	case string:
+		return hide(v)
+	case map[string]any:
+		out := make(map[string]any, len(v))
+		for key, part := range v {
+			out[key] = hidden(part, hide)
+		}
+		return out
+	case []any:
+		out := make([]any, len(v))
+		for i, part := range v {
+			out[i] = hidden(part, hide)
+		}
+		return out
+	}
+	if text := fmt.Sprint(value); hide(text) != text {
+		return hide(text)
+	}
+	return value
+}
+
+// plainSecret returns a Secret with its stringData in data, as the API server keeps it.
+func plainSecret(secret map[string]any) map[string]any {
+	text, _ := secret["stringData"].(map[string]any)
+	if len(text) == 0 {
+		return secret
+	}
+	data, _ := secret["data"].(map[string]any)
+	out, all := maps.Clone(secret), map[string]any{}
+	maps.Copy(all, data)
+	for key, value := range text {
+		s, _ := value.(string)
+		all[key] = base64.StdEncoding.EncodeToString([]byte(s))
+	}
+	delete(out, "stringData")
+	out["data"] = all
+	return out
+}
+
+// differ collects differences.
+type differ struct{ found []difference }
+
+// object compares two maps. owned are our fields of the map, in the format of managedFields.
+func (d *differ) object(path string, want, have, owned map[string]any) {
+	for key, value := range want {
+		now, is := have[key]
+		field, ours := owned["f:"+key].(map[string]any)
+		d.value(path+"/"+escape(key), value, now, is, field, ours)
+	}
+}
+
+// value compares two values. If we own the field as a whole, nobody changed it.
+func (d *differ) value(path string, want, have any, is bool, owned map[string]any, ours bool) {
+	if ours && len(owned) == 0 {
+		return
+	}
+	switch want := want.(type) {
+	case map[string]any:
+		if now, ok := have.(map[string]any); ok {
+			d.object(path, want, now, owned)
+			return
+		}
+	case []any:
+		if now, ok := have.([]any); ok {
+			d.list(path, want, now, owned)
+			return
+		}
+	}
+	if !is || !reflect.DeepEqual(want, have) {
+		d.add(path, want, have, is)
+	}
+}
+
+// list compares two lists: element by element if their elements have keys, else as a whole.
+func (d *differ) list(path string, want, have []any, owned map[string]any) {
+	for i, element := range want {
+		key := kube.ElementKey(owned, element)
+		at := slices.IndexFunc(have, func(e any) bool {
+			return key != "" && kube.ElementKey(owned, e) == key || sameName(e, element)
+		})
+		if key == "" && nameOf(element) == "" {
+			if !reflect.DeepEqual(want, have) {
+				d.add(path, want, have, true)
+			}
+			return
+		}
+		fields, ours := owned[key].(map[string]any)
+		if at < 0 {
+			d.value(path+"/"+strconv.Itoa(i), element, nil, false, fields, ours && len(fields) == 0)
+			continue
+		}
+		d.value(path+"/"+strconv.Itoa(at), element, have[at], true, fields, ours)
+	}
+}
+
+func nameOf(element any) string {
+	object, _ := element.(map[string]any)
+	name, _ := object["name"].(string)
+	return name
+}
+
+func sameName(a, b any) bool { return nameOf(a) != "" && nameOf(a) == nameOf(b) }
+
+func (d *differ) add(path string, want, have any, exists bool) {
+	d.found = append(d.found, difference{path, want, have, true, exists})
+}
+
+func pointerOf(path []string) string {
+	var b strings.Builder
+	for _, segment := range path {
+		b.WriteString("/" + escape(segment))
+	}
+	return b.String()
+}
+
+// escape writes a key as a segment of a JSON pointer.
+func escape(key string) string { return strings.NewReplacer("~", "~0", "/", "~1").Replace(key) }
