@@ -2,14 +2,9 @@ package watch
 
 import (
 	"context"
-	"errors"
-	"io"
-	"time"
 
 	sharedhealth "github.com/navefleet/nave/shared/health"
 	"github.com/navefleet/nave/shared/manifest"
-	"github.com/navefleet/nave/shared/telemetry"
-	"github.com/navefleet/nave/shared/wait"
 	"github.com/navefleet/nave/spoke/internal/inventory"
 	"github.com/navefleet/nave/spoke/internal/kube"
 )
@@ -26,7 +21,6 @@ type follower struct {
 	mapping kube.Mapping
 	scope   kube.Scope
 	stop    context.CancelFunc
-	version string // resourceVersion to watch from; empty: list first
 }
 
 func newFollower(w *Watcher, m kube.Mapping) *follower {
@@ -41,87 +35,30 @@ func newFollower(w *Watcher, m kube.Mapping) *follower {
 	return f
 }
 
-// run follows until the context ends. Failures are repeated after pauses that grow from one second to sixteen.
+// run follows until the context ends.
 func (f *follower) run(ctx context.Context) {
-	retry := wait.Backoff{First: time.Second, Most: 16 * time.Second, Spread: .5}
-	for ctx.Err() == nil {
-		started := time.Now()
-		err := f.follow(ctx)
-		if ctx.Err() != nil {
-			return
-		}
-		if !resumable(err) {
-			f.version = ""
-		}
-		if err != nil && kube.ReasonOf(err) != kube.Expired {
-			f.Log.WarnContext(ctx, "watch interrupted", telemetry.Object(f.mapping.GroupVersionKind().GroupKind()),
-				telemetry.Err(err))
-		}
-		if time.Since(started) > retry.Most || err == nil && time.Since(started) > retry.First {
-			retry.Reset()
-		} else if retry.Pause(ctx) != nil {
-			return
-		}
+	l := &loop{
+		client: f.Client, log: f.Log, subject: f.mapping.GroupVersionKind().GroupKind(), scope: f.scope,
+		mapping: func(context.Context) (kube.Mapping, error) { return f.mapping, nil }, list: f.list, handle: f.handle,
 	}
-}
-
-// resumable reports whether a watch can resume after an error. If the kind was not served, or not to us, the watch
-// cannot resume: a CustomResourceDefinition that comes back has another history.
-func resumable(err error) bool {
-	switch kube.ReasonOf(err) {
-	case "", kube.Unreachable, kube.Unavailable, kube.Unauthorized:
-		return true
-	}
-	return false
-}
-
-// follow lists if there is no version to resume from, then watches until the stream ends. The end of the stream is no
-// error.
-func (f *follower) follow(ctx context.Context) error {
-	if f.version == "" {
-		if err := f.list(ctx); err != nil {
-			return err
-		}
-	}
-	stream, err := f.Client.Watch(ctx, f.mapping, f.scope, f.version)
-	if err != nil {
-		return err
-	}
-	defer stream.Close()
-	for {
-		event, err := stream.Next()
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		if err := f.handle(ctx, event); err != nil {
-			f.version = "" // an event was lost: list again
-			return err
-		}
-	}
+	l.run(ctx)
 }
 
 // list sees every object of the kind, then looks for objects that should exist and are not in the list.
-func (f *follower) list(ctx context.Context) error {
+func (f *follower) list(ctx context.Context, m kube.Mapping) (version string, err error) {
 	seen := map[manifest.ID]bool{}
-	version, err := f.Client.List(ctx, f.mapping, f.scope, func(l kube.Live) error {
+	version, err = f.Client.List(ctx, m, f.scope, func(l kube.Live) error {
 		seen[l.ID.ID()] = true
 		f.see(l)
 		return nil
 	})
 	if err != nil && kube.ReasonOf(err) != kube.NoMatch { // where the kind is not served, all its objects are missing
-		return err
+		return "", err
 	}
 	if err := f.lookForRest(ctx, seen); err != nil {
-		return err
+		return "", err
 	}
-	if err != nil {
-		return err
-	}
-	f.version = version
-	return nil
+	return version, err
 }
 
 // lookForRest looks for the objects that should exist and were not seen.
@@ -139,7 +76,6 @@ func (f *follower) lookForRest(ctx context.Context, seen map[manifest.ID]bool) e
 
 // handle handles one event.
 func (f *follower) handle(ctx context.Context, e kube.Event) error {
-	f.version = e.Live.ResourceVersion
 	switch e.Type {
 	case kube.Added, kube.Modified:
 		f.see(e.Live)

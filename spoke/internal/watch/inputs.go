@@ -2,16 +2,12 @@ package watch
 
 import (
 	"context"
-	"errors"
-	"io"
 	"sync"
-	"time"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/manifest"
-	"github.com/navefleet/nave/shared/telemetry"
 	"github.com/navefleet/nave/shared/wait"
 	"github.com/navefleet/nave/spoke/internal/kube"
 )
@@ -92,66 +88,27 @@ func (in *Inputs) adjust(ctx context.Context, running *sync.WaitGroup) {
 	}
 }
 
-// keep watches one object until the context ends. Failures are repeated after pauses that grow to sixteen seconds.
+// keep watches one object until the context ends.
 func (in *Inputs) keep(ctx context.Context, id bundle.ObjectIdentity) {
-	retry := wait.Backoff{First: time.Second, Most: 16 * time.Second, Spread: .5}
-	version := "" // of the last event
-	for ctx.Err() == nil {
-		started := time.Now()
-		err := in.follow(ctx, id, &version)
-		if ctx.Err() != nil {
-			return
-		}
-		if err == nil && time.Since(started) > retry.First {
-			retry.Reset()
-			continue
-		}
-		if err != nil {
-			if !resumable(err) {
-				version = ""
-			}
-			in.Log.WarnContext(ctx, "watch of an input interrupted", telemetry.Object(id.ID()), telemetry.Err(err))
-		}
-		if retry.Pause(ctx) != nil {
-			return
-		}
+	l := &loop{client: in.Client, log: in.Log, subject: id.ID(),
+		scope: kube.Scope{Namespace: id.Namespace, Name: id.Name}}
+	l.mapping = func(ctx context.Context) (kube.Mapping, error) {
+		return in.Client.Mapping(ctx, schema.GroupVersionKind{Group: id.Group, Version: id.Version, Kind: id.Kind})
 	}
-}
-
-// follow watches one object from a version on, until the stream ends. If there is no version, the object is listed
-// first.
-func (in *Inputs) follow(ctx context.Context, id bundle.ObjectIdentity, version *string) error {
-	mapping, err := in.Client.Mapping(ctx, schema.GroupVersionKind{Group: id.Group, Version: id.Version, Kind: id.Kind})
-	if err != nil {
-		return err
-	}
-	scope := kube.Scope{Namespace: id.Namespace, Name: id.Name}
-	if *version == "" {
-		from, err := in.Client.List(ctx, mapping, scope, func(kube.Live) error { return nil })
-		if err != nil {
-			return err
-		}
-		*version = from
-		in.note(id)
-	}
-	stream, err := in.Client.Watch(ctx, mapping, scope, *version)
-	if err != nil {
-		return err
-	}
-	defer stream.Close()
-	for {
-		event, err := stream.Next()
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		*version = event.Live.ResourceVersion
-		if event.Type != kube.Bookmark {
+	l.list = func(ctx context.Context, m kube.Mapping) (string, error) {
+		version, err := in.Client.List(ctx, m, l.scope, func(kube.Live) error { return nil })
+		if err == nil {
 			in.note(id)
 		}
+		return version, err
 	}
+	l.handle = func(_ context.Context, e kube.Event) error {
+		if e.Type != kube.Bookmark {
+			in.note(id)
+		}
+		return nil
+	}
+	l.run(ctx)
 }
 
 // note notes that an object may have changed.
