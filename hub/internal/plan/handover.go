@@ -21,23 +21,33 @@ func (p *Planner) handovers(ctx context.Context, w *walked) (all []bundle.Handov
 			given[id] = true
 		}
 	}
-	had := map[manifest.ID]bool{}
+	last := map[manifest.ID]bundle.Handover{}
 	for _, h := range w.last.Handovers {
-		had[h.Object] = true
+		last[h.Object] = h
 	}
+	had := map[manifest.ID]*bundle.Application{}
 	for _, e := range w.last.Applications {
-		ids, err := p.contents(ctx, w, e.Digest)
-		for _, id := range ids {
-			had[id] = err == nil
+		if app, err := p.planned(ctx, w, e.Digest); err == nil {
+			for _, o := range app.Objects {
+				had[o.ID()] = app
+			}
 		}
 	}
-	for id, to := range w.graph.Expected {
-		if had[id] && !given[id] {
-			all = append(all, bundle.Handover{Object: id, To: to.Application()})
+	for id, e := range w.graph.Expected {
+		h := bundle.Handover{Object: id, To: e.By.Application()}
+		if !given[id] && (last[id] == h || had[id] != nil && mayTakeOver(had[id], e)) {
+			all = append(all, h)
 		}
 	}
 	slices.SortFunc(all, bundle.CompareHandovers)
 	return all
+}
+
+// mayTakeOver reports whether a renderable may keep the objects of an Application from being deleted. One with a
+// service account may not, unless the Application has the same account: a tenant must not keep what operators take
+// away.
+func mayTakeOver(last *bundle.Application, e graph.Expectation) bool {
+	return e.ServiceAccount == "" || e.ServiceAccount == last.ServiceAccount && e.By.Namespace == last.Name.Namespace
 }
 
 // idsOf returns the objects of an Application of the walk; none if it is kept and cannot be read.

@@ -17,6 +17,9 @@ import (
 // concurrency is the most objects that are sent at the same time.
 const concurrency = 16
 
+// maxWholes is the most whole live objects that are in memory at the same time to be compared.
+const maxWholes = 4
+
 // Config has the settings and dependencies of an Applier.
 type Config struct {
 	Client *kube.Client
@@ -32,12 +35,13 @@ type Config struct {
 // Applier applies and deletes Applications. It is safe for concurrent use by different Applications.
 type Applier struct {
 	Config
+	wholes chan struct{} // taken while a whole live object is compared with the desired one, for the sake of memory
 }
 
 // New returns an Applier.
 func New(c Config) *Applier {
 	c.Log = cmp.Or(c.Log, slog.Default())
-	return &Applier{Config: c}
+	return &Applier{Config: c, wholes: make(chan struct{}, maxWholes)}
 }
 
 // Loaded is the plaintext of one object, for as long as the object is being sent.

@@ -52,6 +52,8 @@ type difference struct {
 
 // inspect returns the fields of an object that others changed. o is the object as it would be sent.
 func (r *run) inspect(ctx context.Context, o *manifest.Object, mode inventory.Mode) ([]difference, error) {
+	r.wholes <- struct{}{}
+	defer func() { <-r.wholes }()
 	live, err := r.client.Look(ctx, kube.Identify(o), true)
 	if err != nil {
 		return nil, err

@@ -15,6 +15,8 @@ import (
 // leaveIgnored makes an object say at some paths what the live object says, so that these fields are not changed. A
 // single value that somebody else owns is left out, so that later changes of it are no drift.
 func (r *run) leaveIgnored(ctx context.Context, o *manifest.Object, mode inventory.Mode, paths [][]string) error {
+	r.wholes <- struct{}{}
+	defer func() { <-r.wholes }()
 	live, err := r.client.Look(ctx, kube.Identify(o), true)
 	switch kube.ReasonOf(err) {
 	case "":

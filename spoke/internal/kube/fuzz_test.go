@@ -83,6 +83,8 @@ func FuzzListPage(f *testing.F) {
 		`{"items":[null,{"kind":1},{"metadata":[]}]}`, `{"items":{}}`, `[]`, `null`,
 		`{"items":[{"apiVersion":"v1","kind":"Secret","metadata":{"name":"a","managedFields":[{"manager":"nave-spoke","operation":"Apply","fieldsV1":1}]}}]}`,
 		`{"items":[{"metadata":{"name":"a","labels":{"a":1}}}]}`,
+		`{"items":[{"list":[{"name":"x"},1],"metadata":{"name":"a","managedFields":[{"manager":"kubectl-edit",` +
+			`"operation":"Update","fieldsV1":{"f:list":{"k:{\"name\":\"x\"}":{"f:name":{}},"v:1":{},".":{}}}}]}}]}`,
 	} {
 		f.Add([]byte(page), true)
 		f.Add([]byte(page), false)
@@ -105,6 +107,12 @@ func checkLive(t *testing.T, l Live, whole bool) {
 	}
 	if l.Object != nil && len(l.Object.GetManagedFields()) > 0 {
 		t.Error("the object has its managed fields")
+	}
+	l.OwnedFields()
+	for _, path := range l.FieldsOf(Takeover{ByHand: true}) {
+		if len(path) == 0 || !l.OwnedByOthers(path, Takeover{}) && !l.Owned(path) {
+			t.Errorf("nobody owns %q", path)
+		}
 	}
 	for _, manager := range l.Adoptable {
 		if !slices.Contains(l.Others, manager) {

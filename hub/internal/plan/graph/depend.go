@@ -14,7 +14,7 @@ import (
 // Walk walks the graph. A renderable whose dependencies are not ready keeps its last Application and its last children.
 // That may make another graph, so Walk starts again with these renderables kept, until it finds no more of them.
 func Walk(in Input) *Graph {
-	in.waits, in.expected = map[api.Key]problem{}, map[manifest.ID]api.Key{}
+	in.waits, in.expected = map[api.Key]problem{}, map[manifest.ID]Expectation{}
 	for {
 		p := walk(in)
 		found := p.findWaits()
@@ -23,7 +23,7 @@ func Walk(in Input) *Graph {
 		}
 		maps.Copy(in.waits, found)
 		for key := range found {
-			expect(in.expected, key, p.apps[key])
+			p.expect(in.expected, key)
 		}
 	}
 }

@@ -46,8 +46,8 @@ type Input struct {
 	// last render failed (empty: it did not). If Last is nil, every suspended renderable counts as ready.
 	Last func(api.Key) (revision, failure string)
 
-	waits    map[api.Key]problem     // renderables that are kept because of their dependencies
-	expected map[manifest.ID]api.Key // their objects, as they were rendered before they were kept
+	waits    map[api.Key]problem         // renderables that are kept because of their dependencies
+	expected map[manifest.ID]Expectation // their objects, as they were rendered before they were kept
 }
 
 // Root is an object that no renderable of the graph renders.
@@ -179,5 +179,12 @@ type Graph struct {
 	Blind []*api.Confinement
 	// Expected are the objects of renderables that were rendered and are kept as they were: because of a dependency, or
 	// because another Application has one of their objects.
-	Expected map[manifest.ID]api.Key
+	Expected map[manifest.ID]Expectation
+}
+
+// Expectation is the renderable that is going to have an object, and the account that the spoke will use for it; empty:
+// the spoke's own.
+type Expectation struct {
+	By             api.Key
+	ServiceAccount string
 }

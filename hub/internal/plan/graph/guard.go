@@ -153,11 +153,11 @@ func isLost(objects []manifest.ID, given map[manifest.ID]bool) bool {
 	return going*2 > len(objects)
 }
 
-// given returns the objects that all Applications of this pass have or are going to have.
+// given returns the objects that all Applications of this pass have, or are going to have with all rights.
 func (p *pass) given() map[manifest.ID]bool {
 	given := map[manifest.ID]bool{}
-	for id := range p.graph.Expected {
-		given[id] = true
+	for id, e := range p.graph.Expected {
+		given[id] = e.ServiceAccount == "" // what a tenant expects is deleted all the same
 	}
 	for _, app := range p.apps {
 		for _, id := range p.contents(app) {

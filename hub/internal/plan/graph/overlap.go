@@ -31,19 +31,21 @@ func (p *pass) overlap() bool {
 		}
 	}
 	for key := range lost {
-		expect(p.graph.Expected, key, p.apps[key])
+		p.expect(p.graph.Expected, key)
 		p.keepApplication(key, false)
 	}
 	return len(lost) > 0
 }
 
 // expect adds the objects of a rendered Application to those that are expected.
-func expect(expected map[manifest.ID]api.Key, key api.Key, app *Application) {
+func (p *pass) expect(expected map[manifest.ID]Expectation, key api.Key) {
+	app := p.apps[key]
 	if app == nil || app.Rendered == nil {
 		return
 	}
+	e := Expectation{By: key, ServiceAccount: p.graph.Nodes[key].Confined.AccountOf(app.Renderable)}
 	for _, o := range app.Rendered.Payload {
-		expected[o.ID()] = key
+		expected[o.ID()] = e
 	}
 }
 
