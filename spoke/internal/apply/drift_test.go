@@ -120,6 +120,18 @@ func TestDriftModes_missing(t *testing.T) {
 	}
 }
 
+// TestDriftModes_label shows that the label of the spoke was taken off.
+func TestDriftModes_label(t *testing.T) {
+	w := newWorld(t)
+	w.apply(configMap("a", "1"))
+	w.must(w.admin.Edit(t.Context(), "ConfigMap", w.namespace, "a",
+		`{"metadata":{"labels":{"fleet.nave.io/application":null}}}`))
+	found, _ := w.seen(bundle.WarnOfDrift, configMap("a", "1"))
+	if text := textsOf(found["ConfigMap"]); !strings.HasPrefix(text, `/metadata/labels was removed: {"fleet.nave.io/`) {
+		t.Error(text)
+	}
+}
+
 // TestDriftModes_put_back finds that somebody put an object back.
 func TestDriftModes_put_back(t *testing.T) {
 	w := newWorld(t)

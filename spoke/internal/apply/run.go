@@ -269,6 +269,7 @@ func (r *run) lookAt(ctx context.Context, i int) {
 		return // it is reported without its fields
 	}
 	defer loaded.release()
+	label(loaded.Object, r.Application)
 	mode := modeOf(loaded.Object)
 	var found []difference
 	if err = r.share(ctx, loaded.Object, mode); err == nil {
