@@ -14,7 +14,6 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"github.com/navefleet/nave/hub/internal/artifact"
 	"github.com/navefleet/nave/hub/internal/render"
 )
 
@@ -41,7 +40,7 @@ type Tree struct {
 	folder   *os.Root
 	folderAt string
 
-	index map[string]artifact.ContentID // of an artifact's files, by path; see UseIndex
+	index *index // see UseIndex
 }
 
 // Open opens the artifact in a directory until Close. When ctx ends, reading fails. If exclude is not nil, it reports
@@ -53,7 +52,7 @@ func Open(ctx context.Context, dir string, exclude func(string, bool) bool) (*Tr
 	}
 	return &Tree{
 		ctx: ctx, root: root, exclude: exclude, reads: newRecorder(), files: map[string][]byte{},
-		listed: map[string]render.FileType{},
+		listed: map[string]render.FileType{}, index: &index{},
 	}, nil
 }
 
@@ -123,8 +122,8 @@ func (t *Tree) Type(p string) (render.FileType, error) {
 }
 
 func (t *Tree) stat(p string) (render.FileType, error) {
-	if _, ok := t.index[p]; ok {
-		return render.Regular, nil
+	if k, ok := t.index.fileType(p); ok {
+		return k, nil
 	}
 	if k, ok := t.listed[p]; ok {
 		return k, nil
@@ -259,6 +258,9 @@ type Entry struct {
 func (t *Tree) List(p string) ([]Entry, error) {
 	if err := t.ctx.Err(); err != nil {
 		return nil, err
+	}
+	if entries, ok := t.index.folders[p]; ok {
+		return entries, t.reads.list(p, entries)
 	}
 	f, err := t.root.Open(Local(p))
 	if err != nil {
