@@ -156,8 +156,9 @@ func (m *migration) read() (lines []string) {
 	m.must(err)
 	document, err := os.ReadFile(filepath.Join(root, "docs", "migrate-from-flux.md"))
 	m.must(err)
-	text := strings.NewReplacer("--path fleet", "--path "+m.fleet.Repo.WorkTree(), "prod", m.cluster.Name).Replace(
-		string(document))
+	checkout := m.fleet.Repo.WorkTree()
+	text := strings.NewReplacer("--path fleet", "--path "+checkout, "prod fleet", m.cluster.Name+" "+checkout,
+		"prod", m.cluster.Name).Replace(string(document))
 	for _, block := range regexp.MustCompile("(?s)```sh\n(.*?)```").FindAllStringSubmatch(text, -1) {
 		lines = append(lines, strings.Split(strings.TrimSpace(block[1]), "\n")...)
 	}
@@ -319,7 +320,7 @@ func (m *migration) look(ctx context.Context, args []string) error {
 		return fmt.Errorf("it refuses something:\n%s", out)
 	}
 	cloned, err := m.fleet.Nave(ctx, "migrate", "flux")
-	if cloned != out {
+	if cloned != strings.ReplaceAll(out, " '"+m.fleet.Repo.WorkTree()+"'", "") { // in the commands
 		return fmt.Errorf("without a checkout it says\n%s\n%w", cloned, err)
 	}
 	return nil
@@ -405,6 +406,19 @@ func (m *migration) check(ctx context.Context) {
 		m.must(err)
 		if got, err := field(o, c.path); err != nil || got != c.want {
 			m.t.Errorf("%s %s: %s is %q, %v; want %q", c.kind, c.name, c.path, got, err, c.want)
+		}
+	}
+	for _, o := range []struct{ kind, namespace, name string }{
+		{"Deployment.apps", "flux-shop", "web"}, {"Service", "flux-shop", "web"}, {"Secret", "flux-shop", "session"},
+		{"PersistentVolumeClaim", "flux-shop", "data"}, {"Namespace", "", "flux-shop"}, {"Namespace", "", "flux-system"},
+		{"ConfigMap", "flux-shop", "settings"}, {"ConfigMap", "flux-system", "vars"},
+	} {
+		live, err := m.cluster.Get(ctx, o.kind, o.namespace, o.name)
+		m.must(err)
+		for _, entry := range live.GetManagedFields() {
+			if entry.Manager == "kustomize-controller" || entry.Manager == "flux" {
+				m.t.Errorf("%s %s: %s still owns %s", o.kind, o.name, entry.Manager, entry.FieldsV1)
+			}
 		}
 	}
 	for _, name := range []string{"kustomize-controller", "source-controller"} {

@@ -43,7 +43,7 @@ Deployments. No Secret is read.
 --path is a checkout of the repository. Without it, the repository of Flux's root is cloned with git, which asks its
 credential helpers. Sources in other repositories need --local-sources.
 
-The exit code is 0 if everything in Git is taken over and nothing is left behind, and 1 if not.`
+The exit code is 0 if everything in Git is taken over and nothing is left behind, 1 if not, and 2 after an error.`
 
 // newMigrateCommand returns "nave migrate", which needs no hub.
 func newMigrateCommand() *cobra.Command {
@@ -60,7 +60,11 @@ func newMigrateFluxCommand() *cobra.Command {
   nave migrate flux --context prod --path . --export > hub.yaml`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return m.run(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr())
+			err := m.run(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr())
+			if err != nil && !errors.Is(err, errReported) {
+				return exitError{err, 2}
+			}
+			return err
 		},
 	}
 	f := cmd.Flags()
@@ -142,6 +146,7 @@ func (m *migration) compare(ctx context.Context, flux *migrate.Flux) (*migrate.R
 	_, refused := flux.HubObjects(m.name, false)
 	return migrate.Compare(migrate.Input{
 		Flux: flux, Walk: walk, Whole: whole, Problems: problems, Refused: refused, Folded: folded, Access: m.access(),
+		Checkout:   quoted(m.path),
 		Recipients: func(path string) []string { return recipientsIn(trees.dir, path) },
 	}), nil
 }
@@ -194,10 +199,18 @@ func (m *migration) access() string {
 	var flags []string
 	for _, f := range []struct{ name, value string }{{"kubeconfig", m.kubeconfig}, {"context", m.kubecontext}} {
 		if f.value != "" {
-			flags = append(flags, fmt.Sprintf("--%s='%s'", f.name, strings.ReplaceAll(f.value, "'", `'\''`)))
+			flags = append(flags, "--"+f.name+"="+quoted(f.value))
 		}
 	}
 	return strings.Join(flags, " ")
+}
+
+// quoted returns a text as one word of a shell; "" for an empty text.
+func quoted(s string) string {
+	if s == "" {
+		return ""
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
 
 // recipientsIn returns the public names of the keys of a file in a checkout; none if the file cannot be read.

@@ -221,7 +221,7 @@ func TestMigrateExport(t *testing.T) {
 func TestMigrateRefusals(t *testing.T) {
 	for name, c := range map[string]struct {
 		args []string
-		code int
+		code int // of the answers
 		none bool
 		want string
 	}{
@@ -244,5 +244,16 @@ func TestMigrateRefusals(t *testing.T) {
 				t.Errorf("%v: %s", err, out)
 			}
 		})
+	}
+}
+
+func TestMigrateExitCode(t *testing.T) {
+	m := newMigrateTest(t)
+	if _, err := m.run(); exitCode(err) != 1 {
+		t.Errorf("%d for findings", exitCode(err))
+	}
+	m.code = http.StatusForbidden
+	if _, err := m.run(); exitCode(err) != 2 {
+		t.Errorf("%d for an error", exitCode(err))
 	}
 }

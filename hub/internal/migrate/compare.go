@@ -26,7 +26,8 @@ type Input struct {
 	Recipients func(path string) []string
 	Folded     []Folded
 	// Access are the flags that the commands of the report repeat to reach the cluster, for kubectl, flux and nave alike.
-	Access string
+	Access   string
+	Checkout string // as a word of a shell; empty: the working folder
 }
 
 // comparison has what Compare looks up.

@@ -27,7 +27,7 @@ func (c *comparison) steps(r *Report) []Step {
 		Step{Title: "Suspend Flux", Commands: c.suspending()},
 		Step{Title: "Deploy the spoke" + withKeys(r), Commands: []string{c.on("kubectl apply -f " + spokeFile)}},
 		Step{Title: "Check until all is well; until here flux resume is the way back", Commands: []string{"nave explain",
-			"nave get kustomizations --cluster " + r.Cluster}},
+			strings.TrimSpace("nave diff cluster " + r.Cluster + " " + c.Checkout)}},
 		c.removing(r),
 	)
 }

@@ -91,6 +91,31 @@ func TestTakeOverArgo(t *testing.T) {
 	}
 }
 
+// TestTakeOverVersion takes over an object that Flux applied in an older version of its kind, with a field that the new
+// version does not have.
+func TestTakeOverVersion(t *testing.T) {
+	w := newWorld(t)
+	target := "scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: web}, maxReplicas: 3"
+	scaler := func(version, fields string) string {
+		return "apiVersion: autoscaling/" + version + "\nkind: HorizontalPodAutoscaler\n" +
+			"metadata: {name: web, namespace: $NS}\nspec: {" + target + ", " + fields + "}\n"
+	}
+	w.asFlux("kustomize-controller", scaler("v1", "minReplicas: 2, targetCPUUtilizationPercentage: 50"))
+	w.apply(w.labelled(scaler("v2", "metrics: [{type: Resource, resource: {name: memory, "+
+		"target: {type: Utilization, averageUtilization: 60}}}]")))
+	o, err := w.admin.Get(t.Context(), "HorizontalPodAutoscaler.autoscaling", w.namespace, "web")
+	w.must(err)
+	spec := o.Object["spec"].(map[string]any)
+	if metrics := spec["metrics"].([]any); len(metrics) != 1 || spec["minReplicas"] != int64(1) {
+		t.Errorf("%v", spec)
+	}
+	for _, m := range o.GetManagedFields() {
+		if m.Manager == "kustomize-controller" {
+			t.Errorf("kustomize-controller still owns fields: %s", m.FieldsV1)
+		}
+	}
+}
+
 // TestTakeOverOnce counts the requests: an object of Flux costs two more, once, and any other object none.
 func TestTakeOverOnce(t *testing.T) {
 	w := newWorld(t)
