@@ -54,6 +54,16 @@ func TestDeploy(t *testing.T) {
 		knowsItsFlags(t, "nave-spoke", o)
 		refusesAnyPod(ctx, t, cluster, "nave-system")
 	})
+	t.Run("key_service", func(t *testing.T) {
+		applyAll(ctx, t, cluster, build(t, "deploy/key-service"))
+		o := runs(ctx, t, cluster, "Deployment.apps", "nave-system", "nave-spoke")
+		knowsItsFlags(t, "nave-spoke", o)
+		service, _ := field(o, ".spec.template.spec.initContainers[0].command[2]")
+		address, _ := field(o, `.spec.template.spec.containers[0].env[?(@.name=="KEY_SERVICE")].value`)
+		if socket, isSocket := strings.CutPrefix(address, "unix://"); !isSocket || !strings.HasSuffix(service, socket) {
+			t.Errorf("the spoke asks %q, and the key service runs %q", address, service)
+		}
+	})
 	t.Run("cluster_add", func(t *testing.T) {
 		fleet, err := lab.NewFleet(ctx)
 		if err != nil {

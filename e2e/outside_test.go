@@ -83,11 +83,15 @@ func (s *story) keyOf(args []string) (*sopstest.Key, []string, error) {
 // encrypt encrypts a file for the story's key, as sops --encrypt --in-place does.
 func encrypt(_ context.Context, s *story, args []string) error {
 	key, args, err := s.keyOf(args)
+	if err == nil && len(args) > 0 && args[0] == "-vault" {
+		args = args[1:]
+		key, err = s.vaultKey()
+	}
 	if err != nil {
 		return err
 	}
 	if len(args) != 1 {
-		return errors.New("sops [-pgp] FILE")
+		return errors.New("sops [-pgp | -vault] FILE")
 	}
 	plain, err := os.ReadFile(s.path(args[0]))
 	if err != nil {

@@ -47,7 +47,7 @@ func init() {
 		// files
 		"replace": replace, // replace FILE OLD NEW
 		"objects": objects, // objects COUNT FILE NAMESPACE VALUE: that many ConfigMaps
-		"sops":    encrypt, // sops [-pgp] FILE: encrypt it with the story's key, in the format that its name says
+		"sops":    encrypt, // sops [-pgp | -vault] FILE: encrypt it with the story's key, in the format that its name says
 		"embed":   embed,   // embed FILE OLD FROM: replace a text in a file by another file in base64
 		// documents FILE FROM…: write files into one, as documents of YAML
 		"documents": joinFiles,
@@ -72,6 +72,7 @@ func init() {
 	}
 	maps.Copy(commands, moreCommands)
 	maps.Copy(commands, ociCommands)
+	maps.Copy(commands, keyCommands)
 }
 
 func TestStories(t *testing.T) {
@@ -89,6 +90,8 @@ func TestStories(t *testing.T) {
 				return harness.CanMount(), nil
 			case "sshd":
 				return hasSSHD(), nil
+			case "sops":
+				return hasSOPS(), nil
 			case "registry":
 				return hasRegistry(), nil
 			}

@@ -37,7 +37,8 @@ type story struct {
 	pushed       string                   // the digest of the last "push"
 	cleanups     []func() error
 
-	age, pgp   *sopstest.Key
+	age, pgp *sopstest.Key
+	keyServices
 	remembered map[string]string
 	said       bytes.Buffer // everything the CLI wrote
 

@@ -30,6 +30,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/navefleet/nave/shared/telemetry"
+	"github.com/navefleet/nave/spoke/internal/decrypt"
 	"github.com/navefleet/nave/spoke/internal/kube"
 	"github.com/navefleet/nave/spoke/internal/membership"
 	"github.com/navefleet/nave/spoke/internal/state"
@@ -54,9 +55,12 @@ type Config struct {
 	// DefaultServiceAccount is used for Applications that name no service account, in the namespace of each. Empty: such
 	// Applications have the spoke's own rights.
 	DefaultServiceAccount string
-	MemoryLimit           int64            // of this process, in bytes; 0 or math.MaxInt64: none is known
-	Log                   *slog.Logger     // nil: slog.Default
-	Now                   func() time.Time // the machine's clock, which may be set at any moment; nil: time.Now
+	KeyService            string // unix:///PATH of a SOPS key service; empty: there is none
+	// KeyServiceNamespaces are those whose applications with a service account may ask the key service.
+	KeyServiceNamespaces []string
+	MemoryLimit          int64            // of this process, in bytes; 0 or math.MaxInt64: none is known
+	Log                  *slog.Logger     // nil: slog.Default
+	Now                  func() time.Time // the machine's clock, which may be set at any moment; nil: time.Now
 }
 
 // Spoke is one spoke. Make it with New.
@@ -68,6 +72,8 @@ type Spoke struct {
 	registry *prometheus.Registry
 	listener net.Listener
 	http     *http.Server
+
+	keys *decrypt.Service // nil: no key service
 
 	parts   atomic.Pointer[parts]  // nil until the Secret and the ledger were read
 	awaits  atomic.Pointer[string] // the cause of the delay until then
@@ -120,6 +126,11 @@ func open(c Config, given membership.Settings) (s *Spoke, err error) {
 			s = nil
 		}
 	}()
+	if c.KeyService != "" {
+		if s.keys, err = decrypt.NewService(c.KeyService); err != nil {
+			return s, err
+		}
+	}
 	if err = os.MkdirAll(c.StateDir, 0o700); err != nil {
 		return s, err
 	}
@@ -223,6 +234,9 @@ func (s *Spoke) close() error {
 		if err := s.listener.Close(); !errors.Is(err, net.ErrClosed) {
 			errs = append(errs, err)
 		}
+	}
+	if s.keys != nil {
+		errs = append(errs, s.keys.Close())
 	}
 	if s.state != nil {
 		errs = append(errs, s.state.Close())

@@ -290,7 +290,7 @@ func TestAdmit_unsupported_fields(t *testing.T) {
 		{"ignore: [{paths: [/metadata/name]}]", "spec.ignore[0].paths[0]", "identifies the object"},
 		{"ignore: [{paths: [/a], target: {name: '('}}]", "spec.ignore[0].target.name", "missing closing"},
 		{"ignore: [{paths: [/a], target: {labelSelector: '=='}}]", "spec.ignore[0].target.labelSelector", "=="},
-		{"decryption: {provider: sops, serviceAccountName: kms}", "spec.decryption.serviceAccountName", "age"},
+		{"decryption: {provider: sops, serviceAccountName: kms}", "spec.decryption.serviceAccountName", "key service"},
 		{"decryption: {provider: vault}", "spec.decryption.provider", `"sops"`},
 		{"decryption: {}", "spec.decryption.provider", `"sops"`},
 		{"decryption: {provider: sops, secretRef: {name: A_B}}", "spec.decryption.secretRef.name", "lower case"},

@@ -162,8 +162,8 @@ func checkDecryption(d *kustomizev1.Decryption, at *field.Path) field.ErrorList 
 	}
 	if d.ServiceAccountName != "" {
 		errs = append(errs, field.Forbidden(at.Child("serviceAccountName"),
-			"keys in a cloud's KMS are not supported yet: encrypt for an age or OpenPGP key and name the Secret with it in "+
-				"decryption.secretRef"))
+			"the spoke's key service has one identity for all: give that one the right to use the key, and take the field "+
+				"away (docs/secrets.md)"))
 	}
 	if d.SecretRef != nil {
 		errs = append(errs, required(d.SecretRef.Name, at.Child("secretRef", "name"), validation.IsDNS1123Subdomain)...)
@@ -212,8 +212,11 @@ func renderableOfKustomization(k *kustomizev1.Kustomization) *Renderable {
 		SpecWith:          func(inputs []InputData, lenient bool) any { return build.with(inputs, lenient) },
 		HealthExpressions: healthExpressionsOf(k.Spec.HealthCheckExprs), Ignore: ignoreRulesOf(k.Spec.Ignore),
 	}
-	if d := k.Spec.Decryption; d != nil && d.SecretRef != nil {
-		r.Decryption = bundle.SecretReference{Namespace: k.Namespace, Name: d.SecretRef.Name}
+	if d := k.Spec.Decryption; d != nil {
+		r.Decryption.Namespace = k.Namespace
+		if d.SecretRef != nil {
+			r.Decryption.Name = d.SecretRef.Name
+		}
 	}
 	for _, d := range k.Spec.DependsOn {
 		key := Key{Kind: KustomizationKind, Namespace: cmp.Or(d.Namespace, k.Namespace), Name: d.Name}

@@ -118,7 +118,7 @@ type Renderable struct {
 	Force          bool
 	DeletionPolicy bundle.DeletionPolicy
 	ServiceAccount string                 // empty: the one of the renderable above it, or the spoke's
-	Decryption     bundle.SecretReference // the spoke's keys; zero: none
+	Decryption     bundle.SecretReference // the spoke's keys, as in a bundle.Application
 	DependsOn      []Key                  // without a cluster, each once
 	// ReadyExpressions decide whether some of the dependencies are ready, in place of their readiness.
 	ReadyExpressions []ReadyExpression

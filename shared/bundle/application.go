@@ -17,6 +17,9 @@ func (a *Application) Features() FeatureSet {
 	if len(a.ReadyExpressions) > 0 {
 		used = append(used, readyExpressions)
 	}
+	if a.Decryption.Namespace != "" && a.Decryption.Name == "" {
+		used = append(used, keyService)
+	}
 	if len(a.Ignore) > 0 {
 		used = append(used, ignore)
 	}

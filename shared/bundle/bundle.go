@@ -97,7 +97,7 @@ type Application struct {
 	Interval       time.Duration
 	RetryInterval  time.Duration
 	ServiceAccount string
-	Decryption     SecretReference // zero: no keys named
+	Decryption     SecretReference // without a name: the keys of a key service only; zero: nothing is decrypted
 	SealedFiles    []SealedFile
 	HealthChecks   []ObjectIdentity
 	DeletionPolicy DeletionPolicy

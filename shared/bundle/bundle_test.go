@@ -275,7 +275,7 @@ func TestDecodeApplication(t *testing.T) {
 		"document_beyond_counting":           func(a *bundlev1.Application) { a.SealedFiles[0].Values[1].Document = 1 << 31 },
 		"dependency_without_name":            func(a *bundlev1.Application) { a.DependsOn[0].Name = "" },
 		"health_check_without_kind":          func(a *bundlev1.Application) { a.HealthChecks[0].Kind = "" },
-		"keys_without_name":                  func(a *bundlev1.Application) { a.Decryption.Name = "" },
+		"keys_without_namespace":             func(a *bundlev1.Application) { a.Decryption.Namespace = "" },
 		"negative_timeout":                   func(a *bundlev1.Application) { a.Timeout = durationpb.New(-time.Second) },
 		"duration_of_10_000_years":           func(a *bundlev1.Application) { a.Interval = &durationpb.Duration{Seconds: 315_000_000_000} },
 		"ready_expression_of_a_stranger":     func(a *bundlev1.Application) { a.ReadyExpressions[0].Dependency.Name = "x" },

@@ -126,8 +126,8 @@ func (a *Application) check() error {
 	if _, known := deletionPolicies[a.DeletionPolicy]; !known {
 		return fmt.Errorf("deletion policy %q is not known", a.DeletionPolicy)
 	}
-	if (a.Decryption.Namespace == "") != (a.Decryption.Name == "") {
-		return errors.New("decryption: namespace and name are needed")
+	if a.Decryption.Namespace == "" && a.Decryption.Name != "" {
+		return errors.New("decryption: the namespace is needed")
 	}
 	for _, o := range a.HealthChecks {
 		if o.Kind == "" || o.Name == "" {

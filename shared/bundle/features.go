@@ -20,6 +20,7 @@ const (
 	driftMode         = "drift-modes"        // Entry.Drift
 	handovers         = "handovers"          // Bundle.Handovers
 	ignore            = "ignore"             // Application.Ignore
+	keyService        = "key-service"        // Application.Decryption without the name of a Secret
 )
 
 const (
@@ -28,8 +29,8 @@ const (
 )
 
 // Known is the features that this program knows. A new feature is added here, never to Baseline.
-var Known = setOf(append(Baseline.Names(), driftMode, handovers, healthExpressions, ignore, readyExpressions,
-	sealedFiles, substitution))
+var Known = setOf(append(Baseline.Names(), driftMode, handovers, healthExpressions, ignore, keyService,
+	readyExpressions, sealedFiles, substitution))
 
 // FeatureSet is a set of features: their sorted names, with commas between them. The zero FeatureSet is empty.
 type FeatureSet string

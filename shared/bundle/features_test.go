@@ -34,6 +34,18 @@ func TestFeatures(t *testing.T) {
 	}
 }
 
+// TestKeyServiceFeature requires the feature key-service of an application that has no keys of its own.
+func TestKeyServiceFeature(t *testing.T) {
+	for want, keys := range map[FeatureSet]SecretReference{
+		"key-service": {Namespace: "flux-system"}, "": {Namespace: "flux-system", Name: "sops-age"},
+	} {
+		a := &Application{Decryption: keys}
+		if got := a.Features(); got != want || got.Without(Known) != "" {
+			t.Errorf("%v: %q, want %q", keys, got, want)
+		}
+	}
+}
+
 func TestFeatureSets(t *testing.T) {
 	for _, c := range []struct{ set, other, want FeatureSet }{
 		{"", "", ""}, {"a", "", "a"}, {"", "a", ""}, {"a,b,c", "b", "a,c"}, {"a,b", "a,b", ""}, {"ab", "a,b", "ab"},

@@ -39,6 +39,7 @@ const (
 	BundleRejected          = "BundleRejected"          // the spoke refused a bundle; also an event
 	RemovalHeld             = "RemovalHeld"             // no source lists the objects; their removal needs confirmation
 	DecryptionFailed        = "DecryptionFailed"        // the spoke has no key for a SOPS file
+	KeyServiceUnavailable   = "KeyServiceUnavailable"   // the spoke's key service does not answer
 	PruneFailed             = "PruneFailed"             // the cluster did not delete an object
 )
 

@@ -121,6 +121,9 @@ func applicationOf(a graph.Application) *bundle.Application {
 		Decryption: r.Decryption, HealthChecks: healthChecks(a), HealthExpressions: r.HealthExpressions,
 		Ignore: r.Ignore,
 	}
+	if app.Decryption.Name == "" && len(app.SealedFiles) == 0 {
+		app.Decryption = bundle.SecretReference{} // a spoke without a key service need not know what it is not used for
+	}
 	for _, d := range r.DependsOn {
 		app.DependsOn = append(app.DependsOn, d.Application())
 	}

@@ -87,6 +87,8 @@ var advices = map[string]string{
 		"forbidden: see whether the service account of the KIND exists, and what it may do",
 	condition.DecryptionFailed: "Give the cluster the Secret with the key that the file was encrypted for, or " +
 		"encrypt the file for its key too",
+	condition.KeyServiceUnavailable: "Look at the key service beside nave-spoke in the cluster: kubectl -n nave-system " +
+		"logs deploy/nave-spoke -c key-service. The spoke asks again by itself",
 	condition.PruneHeld:   "Bring the objects back in Git, or let them go: CONFIRM",
 	condition.PruneFailed: "Look at the named objects: the cluster does not let them go",
 }

@@ -118,11 +118,14 @@ func (f Facts) explainSuspension(s *suspension, v verdict) *adminv1.Explanation 
 	}
 }
 
+// explained are the reasons whose advice is about each refused object, too.
+var explained = []string{condition.DecryptionFailed, condition.KeyServiceUnavailable, condition.PruneFailed}
+
 // explainObject returns the explanation of an object in the cluster that is not healthy.
 func explainObject(f Facts, o *spokev1.ObjectReport) *adminv1.Explanation {
 	advice := "Look at the object and its events in the cluster: kubectl describe"
 	switch reason := f.Report.Reason; {
-	case o.Status == condition.Refused && (reason == condition.DecryptionFailed || reason == condition.PruneFailed):
+	case o.Status == condition.Refused && slices.Contains(explained, reason):
 		advice = f.advice(reason)
 	case o.Status == condition.Refused:
 		advice = "The cluster's API server does not take the object as it is in Git: correct it there; " +

@@ -53,5 +53,9 @@ func newCommand() *cobra.Command {
 	f.StringVar(&c.HTTPListen, "http-listen", spoke.DefaultHTTPListen, "address for /metrics, /healthz and /readyz")
 	f.StringVar(&c.DefaultServiceAccount, "default-service-account", "", "service account of applications that name "+
 		"none, in the namespace of each application (default: the spoke's own rights)")
+	f.StringVar(&c.KeyService, "key-service", "", "unix:///PATH of a SOPS key service (sops keyservice), which is asked "+
+		"for keys of a cloud's KMS or a Vault (default: none)")
+	f.StringSliceVar(&c.KeyServiceNamespaces, "key-service-namespaces", nil, "namespaces whose applications may ask the "+
+		"key service although they have a service account (default: only applications without one may)")
 	return command
 }

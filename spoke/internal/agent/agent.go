@@ -22,6 +22,7 @@ import (
 	"github.com/navefleet/nave/shared/signing"
 	"github.com/navefleet/nave/shared/telemetry"
 	"github.com/navefleet/nave/spoke/internal/apply"
+	"github.com/navefleet/nave/spoke/internal/decrypt"
 	"github.com/navefleet/nave/spoke/internal/health"
 	"github.com/navefleet/nave/spoke/internal/inventory"
 	"github.com/navefleet/nave/spoke/internal/kube"
@@ -97,6 +98,10 @@ type Config struct {
 	// DefaultServiceAccount is the account of Applications that name none, in the namespace of each Application; empty:
 	// the spoke's own rights.
 	DefaultServiceAccount string
+	// KeyService is asked for the keys that are not in a cluster's Secrets; nil: there is none. Applications with a
+	// service account may ask it only in KeyServiceNamespaces.
+	KeyService           *decrypt.Service
+	KeyServiceNamespaces []string
 
 	Reporter *report.Reporter
 	Registry prometheus.Registerer // of the metrics; nil: they are not registered

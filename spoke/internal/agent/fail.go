@@ -6,6 +6,7 @@ import (
 
 	"github.com/navefleet/nave/shared/condition"
 	"github.com/navefleet/nave/spoke/internal/apply"
+	"github.com/navefleet/nave/spoke/internal/decrypt"
 )
 
 // failureOf returns the failure of an apply or a deletion; the zero failure if it succeeded.
@@ -50,15 +51,18 @@ func guarded(changes *apply.ChangeSet) *apply.GuardError {
 
 // reasonOf returns the special reason that all failed entries share; general if they share none.
 func reasonOf(failed []apply.Entry, general string) string {
-	held, sealed := true, true
+	held, sealed, silent := true, true, true
 	for _, e := range failed {
 		var s *sealedError
 		held = held && e.Action == apply.Held
 		sealed = sealed && errors.As(e.Err, &s)
+		silent = silent && errors.Is(e.Err, decrypt.ErrService)
 	}
 	switch {
 	case held:
 		return condition.PruneFailed
+	case silent:
+		return condition.KeyServiceUnavailable
 	case sealed:
 		return condition.DecryptionFailed
 	}

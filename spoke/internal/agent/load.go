@@ -26,6 +26,7 @@ type loader struct {
 	secret       func(ctx context.Context, namespace, name string) (map[string][]byte, error)
 	budget       *budget
 	known        *redactors
+	service      *decrypt.Service // that the application may ask; nil: none
 	placeholders map[sealed.Placeholder]place
 	// expressions are the texts of fields that the objects have as placeholders.
 	expressions map[sealed.Placeholder]string
@@ -53,6 +54,7 @@ type place struct {
 func (a *Agent) newLoader(ctx context.Context, app *bundle.Application) *loader {
 	l := &loader{
 		app: app, blob: a.blob(ctx), secret: a.Kubernetes.Secret, budget: a.budget, known: a.redactors,
+		service:      a.keyServiceOf(app),
 		placeholders: map[sealed.Placeholder]place{}, opened: map[int]*decrypt.Plaintext{},
 		expressions: expressionsOf(app), data: a.readData(app),
 	}
@@ -260,29 +262,4 @@ func textsOf(file bundle.SealedFile) []bundle.Format {
 		}
 	}
 	return texts
-}
-
-func (l *loader) needKeys(ctx context.Context) error {
-	if l.keys != nil {
-		return nil
-	}
-	ref := l.app.Decryption
-	if ref.Name == "" {
-		return fmt.Errorf("%w: %s names no keys (spec.decryption.secretRef)", decrypt.ErrNoKey, l.app.Name)
-	}
-	if l.app.ServiceAccount != "" && ref.Namespace != l.app.Name.Namespace {
-		return fmt.Errorf("%w: keys of namespace %s are not for an application with a service account of namespace %s",
-			decrypt.ErrNoKey,
-			ref.Namespace, l.app.Name.Namespace)
-	}
-	data, err := l.secret(ctx, ref.Namespace, ref.Name)
-	if err != nil {
-		return fmt.Errorf("keys: %w", err)
-	}
-	keys, err := decrypt.ParseKeys(data)
-	if err != nil {
-		return fmt.Errorf("keys of Secret %s/%s: %w", ref.Namespace, ref.Name, err)
-	}
-	l.keys = keys
-	return nil
 }

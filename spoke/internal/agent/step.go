@@ -21,6 +21,7 @@ const (
 	defaultInterval = 10 * time.Minute
 	defaultTimeout  = 5 * time.Minute
 	maxOfferRetry   = time.Minute
+	maxServiceRetry = 30 * time.Second // before the key service is asked again that did not answer
 )
 
 func newModel(cluster string, jitter func() float64) *model {
@@ -255,7 +256,11 @@ func (m *model) fail(n *node, f failure) []action {
 	news := n.failure.reason != f.reason || n.failure.message != f.message
 	n.failures++
 	n.failure, n.dirty = f, true
-	n.retryAt = m.now.Add(m.backoff(n.failures, n.retryInterval()))
+	most := n.retryInterval()
+	if f.reason == condition.KeyServiceUnavailable {
+		most = min(most, maxServiceRetry)
+	}
+	n.retryAt = m.now.Add(m.backoff(n.failures, most))
 	if !news {
 		return nil
 	}

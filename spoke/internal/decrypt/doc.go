@@ -16,8 +16,8 @@
 //
 //  1. parse the documents into trees that keep order and comments, because both matter to the rules and the MAC
 //  2. take the sops metadata out of the trees
-//  3. decrypt the part of the data key of each key group with the age and OpenPGP keys, and combine the parts by
-//     Shamir's scheme if there are several groups
+//  3. decrypt the part of the data key of each key group with the age and OpenPGP keys, or let the key service do that,
+//     and combine the parts by Shamir's scheme if there are several groups
 //  4. let sops decrypt the trees in place and compute the MAC
 //  5. compare the MAC; without a match there is no plaintext
 //

@@ -2,6 +2,8 @@ package decrypt
 
 import (
 	"bytes"
+	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -16,7 +18,6 @@ import (
 	"github.com/getsops/sops/v3/shamir"
 
 	"github.com/navefleet/nave/shared/bundle"
-	"github.com/navefleet/nave/shared/telemetry"
 )
 
 // ErrNoKey means that none of the keys opens a file.
@@ -24,10 +25,19 @@ var ErrNoKey = errors.New("no key opens it")
 
 const maxDataKey = 1 << 10 // bytes of a decrypted data key, or of a part of one
 
-// Keys holds private keys. It has no text form.
+// Keys holds private keys, and the key service that is asked for others. It has no text form, and is not safe for
+// concurrent use.
 type Keys struct {
-	age []age.Identity
-	pgp openpgp.EntityList
+	age     []age.Identity
+	pgp     openpgp.EntityList
+	service *Service         // nil: there is none
+	silent  map[string]error // the keys for which the service did not answer, by name
+}
+
+// With returns the keys with a key service, which is asked for the keys that are not among them. If service is nil, it
+// returns them without.
+func (k *Keys) With(service *Service) *Keys {
+	return &Keys{k.age, k.pgp, service, map[string]error{}}
 }
 
 // String hides the keys from fmt.
@@ -38,7 +48,8 @@ func (k *Keys) GoString() string { return k.String() }
 
 // ParseKeys returns the keys of a Flux decryption Secret: *.agekey holds age identities (X25519 or hybrid), *.asc holds
 // armored OpenPGP private keys without a passphrase. Other entries are ignored. Plugins of age, which are programs, are
-// never run. If there is no key, the error is ErrNoKey. Errors name entries, never their content.
+// never run. If there is no key, the error is ErrNoKey, and the Keys are empty. Errors name entries, never their
+// content.
 func ParseKeys(data map[string][]byte) (*Keys, error) {
 	keys := &Keys{}
 	for _, name := range slices.Sorted(maps.Keys(data)) {
@@ -47,26 +58,39 @@ func ParseKeys(data map[string][]byte) (*Keys, error) {
 		}
 	}
 	if len(keys.age) == 0 && len(keys.pgp) == 0 {
-		return nil, fmt.Errorf("%w: the Secret has no entry that ends in .agekey or .asc", ErrNoKey)
+		return keys, fmt.Errorf("%w: the Secret has no entry that ends in .agekey or .asc%s", ErrNoKey, credentials(data))
 	}
 	return keys, nil
 }
 
-// names returns the public names of the keys: age recipients and OpenPGP fingerprints.
-func (k *Keys) names() string {
+// credentials returns the rest of a sentence about entries that Flux logs in to a cloud with; empty if there are none.
+func credentials(data map[string][]byte) string {
+	for _, name := range []string{"sops.vault-token", "sops.aws-kms", "sops.azure-kv", "sops.gcp-kms"} {
+		if _, found := data[name]; found {
+			return "; give what " + name + " holds to a key service (docs/secrets.md)"
+		}
+	}
+	return ""
+}
+
+// names returns the public names of the keys, each once and not more than eight.
+func (k *Keys) names() string { return cmp.Or(enumerate(k.Fingerprints()), "none") }
+
+// Fingerprints returns the public names of the keys: age recipients and OpenPGP fingerprints.
+func (k *Keys) Fingerprints() []string {
 	var names []string
 	for _, id := range k.age {
 		switch id := id.(type) {
 		case *age.X25519Identity:
-			names = append(names, "age "+id.Recipient().String())
+			names = append(names, named("age", id.Recipient().String()))
 		case *age.HybridIdentity:
-			names = append(names, "age "+telemetry.Line(id.Recipient().String(), maxRecipient))
+			names = append(names, named("age", id.Recipient().String()))
 		}
 	}
 	for _, entity := range k.pgp {
 		names = append(names, fmt.Sprintf("OpenPGP %X", entity.PrimaryKey.Fingerprint))
 	}
-	return enumerate(names)
+	return names
 }
 
 // enumerate lists names, each once and not more than eight.
@@ -140,27 +164,14 @@ func (k *Keys) addPGP(name, text string) error {
 	return nil
 }
 
-// dataKey returns the key that the leaves of a file are encrypted with. The error is ErrNoKey, or ErrMalformed if the
-// metadata yields no AES-256 key.
-func (k *Keys) dataKey(m *metadata) ([]byte, error) {
+// dataKey returns the key that the leaves of a file are encrypted with. The error is ErrNoKey, ErrService if the key
+// service might open the file another time, or ErrMalformed if the metadata yields no AES-256 key.
+func (k *Keys) dataKey(ctx context.Context, m *metadata) ([]byte, error) {
 	groups := m.groups()
-	var parts [][]byte
-	var missing []string
-	for i, group := range groups {
-		part, err := k.open(group)
-		if err == nil {
-			parts = append(parts, part)
-			continue
-		}
-		prefix := ""
-		if len(groups) > 1 {
-			prefix = fmt.Sprintf("group %d: ", i)
-		}
-		missing = append(missing, prefix+strings.Join(group.recipients(), ", "))
-	}
 	need := m.threshold(len(groups))
+	parts, failures := k.parts(ctx, groups, need)
 	if len(parts) < need {
-		return nil, fmt.Errorf("%w; the keys here are %s", noKey(missing, len(parts), need, len(groups)), k.names())
+		return nil, k.noKey(groups, failures, len(parts), need)
 	}
 	key := parts[0]
 	if len(groups) > 1 {
@@ -175,6 +186,33 @@ func (k *Keys) dataKey(m *metadata) ([]byte, error) {
 	return key, nil
 }
 
+// parts returns the parts of the data key, and for each group without one the error. The key service is asked only for
+// as many parts as are needed.
+func (k *Keys) parts(ctx context.Context, groups []keyGroup, need int) (parts [][]byte, failures map[int]error) {
+	failures = map[int]error{}
+	for i, group := range groups {
+		part, err := k.open(group)
+		if err != nil {
+			failures[i] = err
+			continue
+		}
+		parts = append(parts, part)
+	}
+	ctx, cancel := context.WithTimeout(ctx, openTimeout)
+	defer cancel()
+	for i, group := range groups {
+		if failures[i] == nil || len(parts) >= need {
+			continue
+		}
+		part, err := k.ask(ctx, group)
+		if failures[i] = err; err == nil {
+			delete(failures, i)
+			parts = append(parts, part)
+		}
+	}
+	return parts, failures
+}
+
 // threshold returns how many of the key groups are needed. Shamir's scheme needs at least two; SOPS writes no threshold
 // if all groups are needed.
 func (m *metadata) threshold(groups int) int {
@@ -187,20 +225,42 @@ func (m *metadata) threshold(groups int) int {
 	return max(m.ShamirThreshold, 2)
 }
 
-func noKey(missing []string, have, need, groups int) error {
-	who := strings.Join(missing, "; ")
-	if who == "" {
-		who = "nobody"
+// noKey returns why too few groups could be opened: who could open them, which keys are here, and what the key service
+// said.
+func (k *Keys) noKey(groups []keyGroup, failures map[int]error, have, need int) error {
+	var missing, said []string
+	kind, needsService := ErrNoKey, false
+	for _, i := range slices.Sorted(maps.Keys(failures)) {
+		prefix := ""
+		if len(groups) > 1 {
+			prefix = fmt.Sprintf("group %d: ", i)
+		}
+		missing = append(missing, prefix+strings.Join(groups[i].recipients(), ", "))
+		needsService = needsService || k.service == nil && groups[i].needsService()
+		if errors.Is(failures[i], ErrService) {
+			kind = ErrService
+		}
+		if failures[i] != ErrNoKey {
+			said = append(said, strings.ReplaceAll(failures[i].Error(), "\n", "; "))
+		}
 	}
-	if groups > 1 {
-		return fmt.Errorf("%w: %d of the %d key groups needed could be opened; the others are encrypted for %s", ErrNoKey,
-			have, need, who)
+	who := "it is encrypted for " + cmp.Or(strings.Join(missing, "; "), "nobody")
+	if len(groups) > 1 {
+		who = fmt.Sprintf("%d of the %d key groups needed could be opened; the others are encrypted for %s", have, need,
+			strings.Join(missing, "; "))
 	}
-	return fmt.Errorf("%w: it is encrypted for %s", ErrNoKey, who)
+	who += "; the keys here are " + k.names()
+	switch {
+	case needsService:
+		who += "; this spoke has no key service to ask (docs/secrets.md)"
+	case len(said) > 0:
+		who += "; the key service: " + strings.Join(said, "; ")
+	}
+	return fmt.Errorf("%w: %s", kind, who)
 }
 
-// open returns the group's part of the data key, decrypted with the first key that fits; age before OpenPGP, as SOPS
-// does.
+// open returns the group's part of the data key, decrypted with the first key of k that fits; age before OpenPGP, as
+// SOPS does.
 func (k *Keys) open(group keyGroup) ([]byte, error) {
 	for _, key := range group.Age {
 		if part, err := k.openAge(key.Enc); err == nil {

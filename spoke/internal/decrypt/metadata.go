@@ -36,14 +36,13 @@ type metadata struct {
 
 // keyGroup lists master keys. Each of them decrypts the group's part of the data key.
 type keyGroup struct {
-	Age []ageKey `yaml:"age"`
-	PGP []pgpKey `yaml:"pgp"`
-	// Keys that this spoke cannot use are counted for messages.
-	KMS      []yaml.Node `yaml:"kms"`
-	GCPKMS   []yaml.Node `yaml:"gcp_kms"`
-	AzureKV  []yaml.Node `yaml:"azure_kv"`
-	Vault    []yaml.Node `yaml:"hc_vault"`
-	HuaweiKM []yaml.Node `yaml:"hckms"`
+	Age       []ageKey    `yaml:"age"`
+	PGP       []pgpKey    `yaml:"pgp"`
+	KMS       []kmsKey    `yaml:"kms"`
+	GCPKMS    []gcpKey    `yaml:"gcp_kms"`
+	AzureKV   []azureKey  `yaml:"azure_kv"`
+	Vault     []vaultKey  `yaml:"hc_vault"`
+	HuaweiKMS []huaweiKey `yaml:"hckms"`
 }
 
 type ageKey struct {
@@ -54,6 +53,38 @@ type ageKey struct {
 type pgpKey struct {
 	Fingerprint string `yaml:"fp"`
 	Enc         string `yaml:"enc"`
+}
+
+type kmsKey struct {
+	ARN     string            `yaml:"arn"`
+	Role    string            `yaml:"role"`
+	Context map[string]string `yaml:"context"`
+	Profile string            `yaml:"aws_profile"`
+	Enc     string            `yaml:"enc"`
+}
+
+type gcpKey struct {
+	ResourceID string `yaml:"resource_id"`
+	Enc        string `yaml:"enc"`
+}
+
+type azureKey struct {
+	VaultURL string `yaml:"vault_url"`
+	Name     string `yaml:"name"`
+	Version  string `yaml:"version"`
+	Enc      string `yaml:"enc"`
+}
+
+type vaultKey struct {
+	Address string `yaml:"vault_address"`
+	Engine  string `yaml:"engine_path"`
+	Key     string `yaml:"key_name"`
+	Enc     string `yaml:"enc"`
+}
+
+type huaweiKey struct {
+	KeyID string `yaml:"key_id"`
+	Enc   string `yaml:"enc"`
 }
 
 // macOf returns the MAC in a sops block; empty if there is none.
@@ -90,27 +121,37 @@ func (m *metadata) groups() []keyGroup {
 }
 
 // maxRecipient is how much of a recipient is shown, in bytes: the metadata is not verified yet.
-const maxRecipient = 80
+const maxRecipient = 160
+
+// named returns the name of a public key: its type and identifier.
+func named(kind, id string) string { return kind + " " + telemetry.Line(id, maxRecipient) }
+
+func (k ageKey) name() string    { return named("age", k.Recipient) }
+func (k pgpKey) name() string    { return named("OpenPGP", k.Fingerprint) }
+func (k kmsKey) name() string    { return named("AWS KMS", k.ARN) }
+func (k gcpKey) name() string    { return named("GCP KMS", k.ResourceID) }
+func (k huaweiKey) name() string { return named("Huawei KMS", k.KeyID) }
+
+func (k azureKey) name() string {
+	return named("Azure Key Vault", strings.Join([]string{k.VaultURL, "keys", k.Name, k.Version}, "/"))
+}
+
+func (k vaultKey) name() string {
+	return named("Vault", strings.Join([]string{k.Address, "v1", k.Engine, "keys", k.Key}, "/"))
+}
 
 // recipients returns the names of the group's public keys.
 func (g keyGroup) recipients() []string {
 	var names []string
-	for _, k := range g.Age {
-		names = append(names, "age "+telemetry.Line(k.Recipient, maxRecipient))
-	}
-	for _, k := range g.PGP {
-		names = append(names, "OpenPGP "+telemetry.Line(k.Fingerprint, maxRecipient))
-	}
-	for _, foreign := range []struct {
-		name string
-		keys []yaml.Node
-	}{{"AWS KMS", g.KMS}, {"GCP KMS", g.GCPKMS}, {"Azure Key Vault", g.AzureKV}, {"HashiCorp Vault",
-		g.Vault}, {"Huawei KMS", g.HuaweiKM}} {
-		for range foreign.keys {
-			names = append(names, foreign.name+" (which this spoke cannot ask)")
-		}
+	for _, key := range g.askable() {
+		names = append(names, key.name)
 	}
 	return names
+}
+
+// needsService reports whether the group has only keys that this spoke can use through a key service alone.
+func (g keyGroup) needsService() bool {
+	return len(g.Age)+len(g.PGP) == 0 && len(g.recipients()) > 0
 }
 
 // rules returns the rule that selects the encrypted leaves, in the form of the library. The error is ErrMalformed if

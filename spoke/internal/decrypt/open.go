@@ -116,10 +116,10 @@ func (p *Plaintext) Redactor() *Redactor {
 	return r
 }
 
-// Open decrypts a SOPS file and checks its MAC. It returns ErrFormat, ErrMalformed, ErrNotEncrypted, ErrNoKey, ErrMAC,
-// or an error that names the path of a leaf that does not decrypt. Beside an error there is no plaintext. If documents
-// of the file were encrypted each for itself, Open returns an error only if none of them opens, and the Plaintext has
-// the others. texts are the formats that Plaintext.Text is asked for.
+// Open decrypts a SOPS file and checks its MAC. It returns ErrFormat, ErrMalformed, ErrNotEncrypted, ErrNoKey,
+// ErrService, ErrMAC, or an error that names the path of a leaf that does not decrypt. Beside an error there is no
+// plaintext. If documents of the file were encrypted each for itself, Open returns an error only if none of them opens,
+// and the Plaintext has the others. texts are the formats that Plaintext.Text is asked for.
 func Open(ctx context.Context, file []byte, format bundle.Format, keys *Keys, texts ...bundle.Format) (*Plaintext,
 	error) {
 	docs, err := parse(file, format)
@@ -204,7 +204,7 @@ func (g group) decrypt(ctx context.Context, keys *Keys, again func() ([]document
 	if err != nil {
 		return nil, err
 	}
-	key, err := keys.dataKey(m)
+	key, err := keys.dataKey(ctx, m)
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,87 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/condition"
+	"github.com/navefleet/nave/spoke/internal/apply"
+	"github.com/navefleet/nave/spoke/internal/decrypt"
+)
+
+// TestKeyService decides who may ask the key service, and whether it replaces keys.
+func TestKeyService(t *testing.T) {
+	service, err := decrypt.NewService("unix:///nowhere/s")
+	if err != nil {
+		t.Fatal(err)
+	}
+	mine := appNamed("a").Namespace
+	named := bundle.SecretReference{Namespace: mine, Name: "sops-age"}
+	unnamed := bundle.SecretReference{Namespace: mine}
+	other := map[string][]byte{"sops.vault-token": []byte("x")}
+	for name, tt := range map[string]struct {
+		service *decrypt.Service
+		account string
+		allowed []string
+		keys    bundle.SecretReference
+		secret  map[string][]byte
+		want    string // in the error; empty: none
+	}{
+		"no_decryption":      {service: service, want: "has no spec.decryption"},
+		"service_alone":      {service: service, keys: unnamed},
+		"no_service":         {keys: unnamed, want: "no key service to ask"},
+		"tenant":             {service: service, account: "t", keys: unnamed, want: "--key-service-namespaces"},
+		"tenant_elsewhere":   {service: service, account: "t", allowed: []string{"x"}, keys: unnamed, want: "service account"},
+		"tenant_allowed":     {service: service, account: "t", allowed: []string{mine}, keys: unnamed},
+		"secret_without_key": {service: service, keys: named, secret: other},
+		"secret_of_a_cloud":  {keys: named, secret: other, want: "give what sops.vault-token holds to a key service"},
+		"broken_key": {service: service, keys: named, secret: map[string][]byte{"k.agekey": []byte("x")},
+			want: "entry k.agekey"},
+		"no_secret": {service: service, keys: named, want: "not found"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := New(Config{KeyService: tt.service, KeyServiceNamespaces: tt.allowed})
+			app := &bundle.Application{Name: appNamed("a"), ServiceAccount: tt.account, Decryption: tt.keys}
+			l := newTestLoader(blobs{}, newBudget(0), app)
+			l.service = a.keyServiceOf(app)
+			l.secret = func(context.Context, string, string) (map[string][]byte, error) {
+				if tt.secret == nil {
+					return nil, errors.New("not found")
+				}
+				return tt.secret, nil
+			}
+			switch err := l.needKeys(t.Context()); {
+			case tt.want == "" && err != nil:
+				t.Error(err)
+			case tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)):
+				t.Errorf("got %v, want %q", err, tt.want)
+			}
+		})
+	}
+}
+
+// TestKeyService_reason tells a key service that is absent from a key that is missing, and asks again soon.
+func TestKeyService_reason(t *testing.T) {
+	entry := func(err error) apply.Entry { return apply.Entry{Err: &sealedError{err}} }
+	absent, missing := entry(decrypt.ErrService), entry(decrypt.ErrNoKey)
+	for want, failed := range map[string][]apply.Entry{
+		condition.KeyServiceUnavailable: {absent, absent},
+		condition.DecryptionFailed:      {absent, missing},
+		condition.ReconciliationFailed:  {absent, {Err: errors.New("refused")}},
+	} {
+		if got := reasonOf(failed, condition.ReconciliationFailed); got != want {
+			t.Errorf("reason %s, want %s", got, want)
+		}
+	}
+	m := newModel("east", func() float64 { return 0 })
+	m.now = time.Unix(1, 0)
+	n := &node{app: &bundle.Application{RetryInterval: time.Hour}, failures: 20}
+	m.fail(n, failure{reason: condition.KeyServiceUnavailable})
+	if pause := n.retryAt.Sub(m.now); pause > maxServiceRetry {
+		t.Errorf("asked again after %s", pause)
+	}
+}
