@@ -135,7 +135,7 @@ type Agent struct {
 	redactors *redactors
 	metrics   metrics
 
-	claims atomic.Pointer[map[manifest.ID]bundle.ApplicationName] // which application of the current bundle has an object
+	claims atomic.Pointer[map[manifest.ID]claim] // which application of the current bundle has an object
 	// read: blobs are being received; write: they are swept
 	blobs    sync.RWMutex
 	work     sync.WaitGroup
@@ -161,7 +161,11 @@ func New(c Config) *Agent {
 	a.model.owned = func(name bundle.ApplicationName) []manifest.ID {
 		return slices.Collect(maps.Keys(a.owned(name).Items))
 	}
-	a.claims.Store(&map[manifest.ID]bundle.ApplicationName{})
+	a.model.ownerOf = func(id manifest.ID) (bundle.ApplicationName, bool) {
+		owner, _, known := a.Index.Application(id)
+		return owner, known
+	}
+	a.claims.Store(&map[manifest.ID]claim{})
 	return a
 }
 

@@ -46,7 +46,7 @@ func (a *Agent) apply(ctx context.Context, act start, previous *inventory.Invent
 	defer l.close()
 	set := apply.Set{
 		Target: apply.Target{Application: act.name, Previous: previous, ServiceAccount: act.app.ServiceAccount,
-			Claimed: a.claimed, Redact: l.redactor(ctx, nil), Save: a.saveInventory},
+			Claimed: a.claimedFrom(act.name, act.app.ServiceAccount), Redact: l.redactor(ctx, nil), Save: a.saveInventory},
 		Prune: act.app.Prune, Force: act.app.Force, Reapply: act.reapply, Guard: apply.DefaultGuard,
 		Confirmed: act.confirmed, Ignore: act.app.Ignore, Drift: act.entry.Drift,
 	}
@@ -89,7 +89,8 @@ func repaired(changes *apply.ChangeSet) []manifest.ID {
 func (act remove) perform(a *Agent) {
 	r := apply.Removal{
 		Target: apply.Target{Application: act.name, Previous: a.owned(act.name), ServiceAccount: act.mark.ServiceAccount,
-			Claimed: a.claimed, Redact: a.discretion(act.name).any, Save: a.saveInventory},
+			Claimed: a.claimedFrom(act.name, act.mark.ServiceAccount), Redact: a.discretion(act.name).any,
+			Save: a.saveInventory},
 		Policy: act.mark.DeletionPolicy, Prune: act.mark.Prune, Timeout: defaultTimeout,
 	}
 	if act.mark.Suspended {

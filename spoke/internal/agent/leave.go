@@ -111,7 +111,7 @@ func (m *model) guard(b *bundle.Bundle, apps applications) error {
 }
 
 // countTaken returns the number of objects of an application that another application of the bundle has.
-func (m *model) countTaken(name bundle.ApplicationName, claimed map[manifest.ID]bundle.ApplicationName) int {
+func (m *model) countTaken(name bundle.ApplicationName, claimed map[manifest.ID]claim) int {
 	taken := 0
 	for _, id := range m.owned(name) {
 		if _, is := claimed[id]; is {
@@ -119,22 +119,4 @@ func (m *model) countTaken(name bundle.ApplicationName, claimed map[manifest.ID]
 		}
 	}
 	return taken
-}
-
-// claimsOf returns the application of a bundle that has each object or, if none has it, is going to have it.
-func claimsOf(apps applications, handovers []bundle.Handover) map[manifest.ID]bundle.ApplicationName {
-	claims := map[manifest.ID]bundle.ApplicationName{}
-	for _, h := range handovers {
-		claims[h.Object] = h.To
-	}
-	for name, app := range apps {
-		for _, o := range app.Objects {
-			id := o.ID()
-			claims[id] = name
-			if id.Namespace = ""; claims[id] == (bundle.ApplicationName{}) {
-				claims[id] = name // its kind may have no namespaces; see apply.Applier
-			}
-		}
-	}
-	return claims
 }

@@ -22,6 +22,8 @@ type model struct {
 	jitter  func() float64 // in [0,1); injected
 	// owned returns the objects in the inventory of an application; injected.
 	owned func(bundle.ApplicationName) []manifest.ID
+	// ownerOf returns the application that has an object in the cluster; injected.
+	ownerOf func(manifest.ID) (bundle.ApplicationName, bool)
 
 	now    time.Time // of the latest input
 	bundle bundle.ID
@@ -30,6 +32,8 @@ type model struct {
 	names  []bundle.ApplicationName // keys of nodes, sorted
 	// dependents has, for each application to delete, the applications that were applied depending on it.
 	dependents map[bundle.ApplicationName][]bundle.ApplicationName
+	// takers has, for each application, those that take objects over from it; see findTakers.
+	takers map[bundle.ApplicationName][]bundle.ApplicationName
 
 	left map[bundle.ApplicationName]*leftover // state of the last process, until there is a bundle
 

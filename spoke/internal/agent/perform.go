@@ -10,7 +10,6 @@ import (
 
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/condition"
-	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/shared/telemetry"
 	"github.com/navefleet/nave/shared/wording"
 	"github.com/navefleet/nave/spoke/internal/inventory"
@@ -72,11 +71,6 @@ func (act adopt) perform(a *Agent) {
 	a.metrics.sequence.Set(float64(act.id.Sequence))
 	a.Log.Info("bundle accepted", telemetry.Sequence(act.id.Sequence), telemetry.Digest(act.id.Digest),
 		telemetry.Count(len(act.apps)))
-}
-
-func (a *Agent) claimed(id manifest.ID) (bundle.ApplicationName, bool) {
-	name, ok := (*a.claims.Load())[id]
-	return name, ok
 }
 
 func (a *Agent) owned(name bundle.ApplicationName) *inventory.Inventory {

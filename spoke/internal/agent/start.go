@@ -44,7 +44,7 @@ func (n *node) urgency() int {
 
 func (m *model) due(n *node) bool {
 	return n.dirty && !m.now.Before(n.retryAt) && (n.standing == leaving || n.standing == listed && !n.entry.Suspended) &&
-		n.blockedBy == bundle.ApplicationName{}
+		n.blockedBy == bundle.ApplicationName{} && !m.awaitsTaker(n)
 }
 
 func (m *model) start(n *node) action {

@@ -26,7 +26,9 @@ const (
 
 func newModel(cluster string, jitter func() float64) *model {
 	none := func(bundle.ApplicationName) []manifest.ID { return nil }
-	return &model{cluster: cluster, jitter: jitter, owned: none, nodes: map[bundle.ApplicationName]*node{}}
+	nobody := func(manifest.ID) (bundle.ApplicationName, bool) { return bundle.ApplicationName{}, false }
+	return &model{cluster: cluster, jitter: jitter, owned: none, ownerOf: nobody,
+		nodes: map[bundle.ApplicationName]*node{}}
 }
 
 // step gives an input at the time now to the model, and returns the actions that follow.
@@ -120,6 +122,7 @@ func (m *model) adopt(id bundle.ID, b *bundle.Bundle, apps applications) []actio
 	for _, n := range m.nodes {
 		m.divideChecks(n)
 	}
+	m.findTakers(apps)
 	return out
 }
 

@@ -29,6 +29,7 @@ var update = flag.Bool("update", false, "write what the scripts print into them"
 //
 //	bundle 2 a=d2 b=d1,needs:a,wait     a verified bundle with this sequence
 //	bundle 2 b=d1,needs:a,ready:a:CEL   and an expression, ~ for a comma, that says when the dependency is ready
+//	bundle 2 b=d1,has:x / owner x a     with Thing x, which a has in the cluster
 //	bundle 2 a=d2 -b ?c                 and one that was removed, and one that is pending (see list)
 //	restore 2 a=d2 : a=d1,needs:b       the same from disk, with what was applied after the colon; ? for an unknown
 //	                                    digest, or a=d1,as:x with that service account, or a=d1,withheld
@@ -138,6 +139,10 @@ func (s *script) do(t *testing.T, command string) []string {
 		in = received{id: id, bundle: b, apps: apps}
 	case "restore":
 		in = s.restore(t, rest)
+	case "owner": // owner x a: Thing x is in the inventory of a
+		of := map[manifest.ID]bundle.ApplicationName{{Kind: "Thing", Name: rest[0]}: appNamed(rest[1])}
+		s.m.ownerOf = func(id manifest.ID) (bundle.ApplicationName, bool) { name, known := of[id]; return name, known }
+		return nil
 	case "changed":
 		in = changed{map[manifest.ID]bool{inputNamed(rest[0]).Identity().ID(): true}}
 	case "offer":
@@ -178,6 +183,9 @@ func (s *script) bundle(words []string) (*bundle.Bundle, applications) {
 				object := []byte(`{"metadata":{"name":"x","labels":{"version":"1"}}}`)
 				app.ReadyExpressions = append(app.ReadyExpressions, bundle.ReadyExpression{Dependency: appNamed(dependency),
 					Expression: expression, Dep: object, Self: object})
+			case "has":
+				app.Objects = append(app.Objects, bundle.ObjectReference{
+					ObjectIdentity: bundle.ObjectIdentity{Kind: "Thing", Name: value}})
 			case "as":
 				app.ServiceAccount = value
 			case "wait":
@@ -453,7 +461,7 @@ func TestGuard_of_a_handover(t *testing.T) {
 	}
 	own := bundle.ObjectReference{ObjectIdentity: bundle.ObjectIdentity{Kind: "ConfigMap", Namespace: "n", Name: "0"}}
 	claims := claimsOf(applications{appNamed("c"): {Objects: []bundle.ObjectReference{own}}}, handovers)
-	if claims[ids[0]] != appNamed("c") || claims[ids[1]] != appNamed("b") {
+	if claims[ids[0]].name != appNamed("c") || claims[ids[1]].name != appNamed("b") {
 		t.Errorf("claims of %v", claims)
 	}
 }
