@@ -78,6 +78,7 @@ const (
 	NoClusters       = "NoClusters"       // the Fleet selects no cluster
 	TemplateFailed   = "TemplateFailed"   // the Fleet's template does not work for a cluster
 	BundleTooLarge   = "BundleTooLarge"   // the last bundle stays
+	Pinned           = "Pinned"           // the cluster stays at a past release, until an operator releases it
 	BundleHeldBack   = "BundleHeldBack"   // the spoke does not know a feature of the bundle; also an event
 	Blocked          = "Blocked"          // by spec.blocked
 	NotRegistered    = "NotRegistered"    // no spoke has registered yet

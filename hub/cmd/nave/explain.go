@@ -61,10 +61,11 @@ func printExplanations(out io.Writer, explanations []*adminv1.Explanation) error
 	wrong := false
 	for _, e := range explanations {
 		sign := "✗"
-		if e.GetReason() == condition.Suspended {
+		wanted := e.GetReason() == condition.Suspended || e.GetReason() == condition.Pinned // by an operator
+		if wanted {
 			sign = "‖"
 		}
-		wrong = wrong || e.GetReason() != condition.Suspended
+		wrong = wrong || !wanted
 		fmt.Fprintf(out, "%s %s, for %s: %s\n", sign, show(e.GetObject()), ageOfTime(e.GetSince()), oneLine(e.GetReason()))
 		if e.GetMessage() != "" {
 			fmt.Fprintf(out, "    %s\n", indent(e.GetMessage()))

@@ -19,7 +19,7 @@ import (
 
 // watched are the tables that a folded object may come from.
 var watched = []string{
-	store.Resources.Name(), store.Conditions.Name(), store.Reports.Name(), store.Plans.Name(),
+	store.Resources.Name(), store.Conditions.Name(), store.Reports.Name(), store.Plans.Name(), store.Pins.Name(),
 	store.Spokes.Name(), store.SignedBundles.Name(), store.Sources.Name(), store.Secrets.Name(),
 }
 

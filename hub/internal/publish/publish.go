@@ -120,8 +120,9 @@ func (p *Publisher) Run(ctx context.Context) (err error) {
 	}
 	p.swept = p.Now()
 	return loop.Loop{
-		Name: "publish", Store: p.Store, Tables: []string{store.Plans.Name(), store.Spokes.Name()}, Log: p.Log,
-		Note: p.note, Work: p.work,
+		Name: "publish", Store: p.Store, Log: p.Log,
+		Tables: []string{store.Plans.Name(), store.Spokes.Name(), store.Pins.Name()},
+		Note:   p.note, Work: p.work,
 	}.Run(ctx)
 }
 
@@ -132,7 +133,7 @@ func (p *Publisher) note(_ context.Context, changes []store.Change) error {
 			p.whole = true
 			continue
 		}
-		p.dirty[c.Key] = p.dirty[c.Key] || c.Table == store.Plans.Name()
+		p.dirty[c.Key] = p.dirty[c.Key] || c.Table != store.Spokes.Name()
 	}
 	return nil
 }

@@ -411,6 +411,11 @@ func TestSweep(t *testing.T) {
 	}
 	b.publish()
 	b.must(b.sweep(t.Context()))
+	if !b.has(manifest.DigestOf([]byte("old"))) {
+		t.Error("an object of the history was swept")
+	}
+	b.forgetHistory("east")
+	b.must(b.sweep(t.Context()))
 	if b.has(manifest.DigestOf([]byte("old"))) {
 		t.Error("an object of a bundle of the past stays")
 	}
@@ -444,6 +449,7 @@ func TestSweepRetains(t *testing.T) {
 		t.Errorf("asked for %v", row)
 	}
 	report(b.application("new").Digest)
+	b.forgetHistory("east")
 	for range 2 {
 		b.must(b.sweep(t.Context()))
 	}

@@ -30,6 +30,9 @@ type candidate struct {
 	plan      store.Plan
 	withdrawn bool          // the removals of the plan
 	release   store.Release // the last one, and then the next
+	pin       *store.Pin    // nil: the cluster is not pinned
+	pinRow    string        // of store.Pins, as it is stored
+	anew      bool          // the Applications of the release are others than before
 	published bool
 	last      store.SignedBundle // zero if it cannot be read
 	unread    error              // the reason if last cannot be read
@@ -64,6 +67,9 @@ func (c *candidate) read(tx *store.Tx) (err error) {
 		return err
 	}
 	c.row = string(row)
+	if err := c.readPin(tx); err != nil {
+		return err
+	}
 	c.last, c.published, err = store.SignedBundles.Get(tx, c.name)
 	if errors.Is(err, store.ErrDamaged) {
 		c.last, c.published, c.unread = store.SignedBundle{}, true, err
@@ -83,6 +89,18 @@ func (c *candidate) read(tx *store.Tx) (err error) {
 		// removal it has may have come back since. The spoke keeps applications that are in no list, and an operator decides.
 		c.plan.Removals, c.withdrawn = nil, true
 	}
+	return err
+}
+
+// readPin reads the pin of a candidate.
+func (c *candidate) readPin(tx *store.Tx) error {
+	row, err := store.Pins.Bytes(tx, c.name)
+	if err != nil || row == nil {
+		return err
+	}
+	c.pinRow = string(row)
+	pin, _, err := store.Pins.Get(tx, c.name)
+	c.pin = &pin
 	return err
 }
 
@@ -112,9 +130,11 @@ func (p *Publisher) prepare(c *candidate, r *release.Round) (err error) {
 	if !c.planned || c.refused != "" {
 		return nil
 	}
-	if c.release, err = r.Next(release.Cluster{Name: c.name, Plan: c.plan, Last: c.release}); err != nil {
+	before := c.release
+	if c.release, err = r.Next(release.Cluster{Name: c.name, Plan: c.plan, Last: before, Pin: c.pin}); err != nil {
 		return err
 	}
+	c.anew = !sameApplications(before, c.release)
 	b := &bundle.Bundle{
 		Cluster: p.spiffe(c.name), Applications: store.BundleEntries(c.release.Applications),
 		Pending: c.release.Pending, Incomplete: c.release.Incomplete, Removals: c.release.Removals,
@@ -168,6 +188,9 @@ func (c *candidate) moved(tx *store.Tx) (bool, error) {
 	if err != nil || string(row) != c.row || c.refused != "" {
 		return string(row) != c.row, err
 	}
+	if pin, err := store.Pins.Bytes(tx, c.name); err != nil || string(pin) != c.pinRow {
+		return true, err
+	}
 	spoke, _, err := store.Spokes.Get(tx, c.name)
 	return newest(spoke) != c.seen, err
 }
@@ -192,6 +215,9 @@ func (p *Publisher) writeOne(tx *store.Tx, c *candidate, now time.Time) error {
 	err := store.Releases.Put(tx, c.name, c.release)
 	if err == nil && c.signed != nil {
 		err = store.SignedBundles.Put(tx, c.name, *c.signed)
+	}
+	if err == nil && c.signed != nil && c.anew {
+		err = remember(tx, c, now)
 	}
 	if err == nil && c.unread != nil {
 		err = record(tx, c.name, condition.BundleUnread, "the last bundle was replaced by a new one: "+c.unread.Error(), now)

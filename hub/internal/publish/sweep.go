@@ -53,7 +53,7 @@ func (p *Publisher) sweep(ctx context.Context) error {
 func (p *Publisher) mark(ctx context.Context) (r *reachable, err error) {
 	err = p.Store.View(ctx, func(tx *store.Tx) error {
 		r = newReachable(p.Now())
-		return errors.Join(r.renders(tx), r.plans(tx), r.bundles(tx, p.open), r.reported(tx))
+		return errors.Join(r.renders(tx), r.plans(tx), r.bundles(tx, p.open), r.reported(tx), r.kept(tx))
 	})
 	if err == nil {
 		err = p.Store.Update(ctx, r.forget)
@@ -106,14 +106,14 @@ type reachable struct {
 	read     map[manifest.Digest]bool            // Applications whose objects are reached
 	unread   map[manifest.Digest]error           // Applications that cannot be read
 	needed   map[string]map[manifest.Digest]bool // of these, by cluster
-	healthy  []manifest.Digest                   // Applications that were last healthy on a cluster
+	healthy  map[manifest.Digest]bool            // Applications that were last healthy on a cluster, or are in a history
 }
 
 func newReachable(now time.Time) *reachable {
 	return &reachable{
 		now: now, reached: map[manifest.Digest]bool{}, entries: map[string][]bundle.Entry{}, unsigned: map[string]error{},
 		read: map[manifest.Digest]bool{}, unread: map[manifest.Digest]error{},
-		needed: map[string]map[manifest.Digest]bool{},
+		needed: map[string]map[manifest.Digest]bool{}, healthy: map[manifest.Digest]bool{},
 	}
 }
 
@@ -215,8 +215,25 @@ func (r *reachable) reported(tx *store.Tx) error {
 	})
 	return errors.Join(err, store.Reports.Scan(tx, "", func(_ string, row store.Report) error {
 		if !row.Healthy.IsZero() {
-			r.healthy = append(r.healthy, row.Healthy)
+			r.healthy[row.Healthy] = true
 		}
+		return nil
+	}))
+}
+
+// kept reaches the Applications of histories and pins.
+func (r *reachable) kept(tx *store.Tx) error {
+	add := func(past store.Past) {
+		for _, content := range past.Applications {
+			r.healthy[content.Digest] = true
+		}
+	}
+	err := store.History.Scan(tx, "", func(_ string, past store.Past) error {
+		add(past)
+		return nil
+	})
+	return errors.Join(err, store.Pins.Scan(tx, "", func(_ string, pin store.Pin) error {
+		add(pin.Past)
 		return nil
 	}))
 }
@@ -238,7 +255,7 @@ func (r *reachable) applications(ctx context.Context, blobs store.Blobs) error {
 			r.needed[cluster][e.Digest] = true
 		}
 	}
-	for _, d := range r.healthy {
+	for d := range r.healthy {
 		_, unread := r.unread[d]
 		if err := r.application(ctx, blobs, bundle.Entry{Digest: d}); err != nil {
 			return err

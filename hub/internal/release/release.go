@@ -22,6 +22,7 @@ type Cluster struct {
 	Name string
 	Plan store.Plan
 	Last store.Release // zero: there was no release yet
+	Pin  *store.Pin    // nil: the cluster is not pinned
 }
 
 // Round decides about the clusters of one round of package publish. It asks the rollout of a Fleet once, at the first
@@ -38,6 +39,9 @@ type Round struct {
 
 // Next returns the next release of a cluster. The error is that of Members.
 func (r *Round) Next(c Cluster) (store.Release, error) {
+	if c.Pin != nil {
+		return pinned(c), nil
+	}
 	held := map[string]bool{}
 	for _, fleet := range changed(c) {
 		d, err := r.decide(fleet)
@@ -48,7 +52,10 @@ func (r *Round) Next(c Cluster) (store.Release, error) {
 			held[fleet] = true
 		}
 	}
-	return compose(c.Plan, c.Last, held), nil
+	if len(held) == 0 {
+		return compose(c.Plan, c.Last, nil), nil
+	}
+	return compose(c.Plan, c.Last, func(fleet string) bool { return held[fleet] }), nil
 }
 
 func (r *Round) decide(fleet string) (rollout.Decision, error) {
@@ -118,21 +125,41 @@ func digestOf(fleet string, entries []store.Entry) manifest.Digest {
 	return manifest.DigestOf(data)
 }
 
-// compose returns the plan, with the content of the held Fleets as it was released last. Applications of a held Fleet
-// that were not released yet are left out, and those that were released are not removed.
-func compose(plan store.Plan, last store.Release, held map[string]bool) store.Release {
+// pinned returns the release of a pinned cluster: the pinned content, with the control of the plan. Applications that
+// the pin does not have stay as they were released last. Nothing is removed or handed over, and nothing is added, until
+// the pin is deleted.
+func pinned(c Cluster) store.Release {
+	last := store.Release{}
+	has := map[bundle.ApplicationName]bool{}
+	for _, content := range c.Pin.Applications {
+		has[content.Name] = true
+		last.Applications = append(last.Applications, store.Entry{Content: content})
+	}
+	for _, e := range c.Last.Applications {
+		if !has[e.Name] {
+			last.Applications = append(last.Applications, e)
+		}
+	}
+	r := compose(c.Plan, last, func(string) bool { return true })
+	r.Removals, r.Handovers = nil, nil
+	return r
+}
+
+// compose returns the plan, with the content of the held Fleets as it was released last; a nil held holds none.
+// Applications of a held Fleet that were not released yet are left out, and those that were released are not removed.
+func compose(plan store.Plan, last store.Release, held func(fleet string) bool) store.Release {
 	r := store.Release{
 		Applications: plan.Applications, Pending: plan.Pending, Incomplete: plan.Incomplete, Removals: plan.Removals,
 		Handovers: plan.Handovers, ChangedAt: plan.ChangedAt,
 	}
-	if len(held) == 0 {
+	if held == nil {
 		return r
 	}
 	r.Applications = nil
 	released, kept := byName(last.Applications), map[bundle.ApplicationName]bool{}
 	for _, e := range plan.Applications {
 		was, ok := released[e.Name]
-		if waits := held[e.Fleet] || held[was.Fleet]; waits && !ok {
+		if waits := held(e.Fleet) || held(was.Fleet); waits && !ok {
 			continue
 		} else if waits {
 			e.Content = was.Content
@@ -140,7 +167,7 @@ func compose(plan store.Plan, last store.Release, held map[string]bool) store.Re
 		r.Applications, kept[e.Name] = append(r.Applications, e), true
 	}
 	for _, was := range last.Applications {
-		if held[was.Fleet] && !kept[was.Name] {
+		if held(was.Fleet) && !kept[was.Name] {
 			r.Applications, kept[was.Name] = append(r.Applications, was), true
 		}
 	}

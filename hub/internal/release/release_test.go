@@ -147,7 +147,7 @@ func TestCompose(t *testing.T) {
 		},
 	} {
 		t.Run(title, func(t *testing.T) {
-			got := compose(tt.plan, tt.last, map[string]bool{"held": true})
+			got := compose(tt.plan, tt.last, func(fleet string) bool { return fleet == "held" })
 			if len(got.Pending) == 0 {
 				got.Pending = nil
 			}

@@ -31,7 +31,17 @@ func (f Facts) clusterVerdict() verdict {
 	case covered.ready != condition.True:
 		return covered
 	}
-	return runningVerdict(f.Spoke, f.Bundle)
+	v := runningVerdict(f.Spoke, f.Bundle)
+	if f.Pin != nil && v.message != "" {
+		v.message += ". " + f.pinText()
+	}
+	return v
+}
+
+// pinText returns a sentence about the pin of a Cluster.
+func (f Facts) pinText() string {
+	return fmt.Sprintf("Pinned to the applications of bundle %d since %s by %s: changes in Git wait",
+		f.Pin.Bundle.Sequence, wording.Time(f.Pin.PinnedAt), f.Pin.By)
 }
 
 // sessionVerdict returns True if the cluster's spoke is connected and accepts the bundles it is sent.
@@ -93,6 +103,9 @@ func (f Facts) clusterDetails(c *conditions, status fields) {
 	if d := f.Bundle; d != nil {
 		status["bundle"] = bundleOf(d.Bundle)
 		status["bundleExpires"] = wording.Time(d.ExpiresAt)
+	}
+	if p := f.Pin; p != nil {
+		status["pinned"] = map[string]any{"bundle": bundleOf(p.Bundle), "since": wording.Time(p.PinnedAt), "by": p.By}
 	}
 	s := f.Spoke
 	if s == nil {

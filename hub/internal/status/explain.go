@@ -31,7 +31,7 @@ func Explain(w *World, key api.Key) []*adminv1.Explanation {
 		}
 		for _, e := range w.explain(f, v) {
 			switch {
-			case e.Reason == condition.Suspended:
+			case e.Reason == condition.Suspended, e.Reason == condition.Pinned:
 				rank[e] = 2
 			case v.ready != condition.False:
 				rank[e] = 1
@@ -71,8 +71,20 @@ func (w *World) covered(key api.Key) map[api.Key]bool {
 	return keys
 }
 
-// explain returns explanations of an object that is not ready or is suspended. For any other object it returns none.
+// explain returns explanations of an object that is not ready or is suspended, and of a Cluster that is pinned. For any
+// other object it returns none.
 func (w *World) explain(f Facts, v verdict) []*adminv1.Explanation {
+	if f.Pin == nil || f.role() != api.ClusterRole {
+		return w.explainVerdict(f, v)
+	}
+	return append(w.explainVerdict(f, v), &adminv1.Explanation{
+		Object: KeyMessage(f.Resource.Key), Since: timestamppb.New(f.Pin.PinnedAt), Reason: condition.Pinned,
+		Message: f.pinText(), Advice: "To go on with what is in Git: nave release " + f.Resource.Key.Name,
+	})
+}
+
+// explainVerdict returns explanations of an object that is not ready or is suspended.
+func (w *World) explainVerdict(f Facts, v verdict) []*adminv1.Explanation {
 	s := f.suspension()
 	switch {
 	case s != nil && (v.ready == condition.True || v.ready == condition.Unknown && !f.rollsUp()):

@@ -116,6 +116,9 @@ func (r *Reader) own(row store.Resource) (f Facts, err error) {
 		return f, err
 	}
 	p, err := r.plan(cluster)
+	if p != nil {
+		f.Pin = p.pin
+	}
 	if err != nil || role != api.RenderableRole {
 		f.PlannedAt = p.at
 		return f, err
@@ -150,14 +153,15 @@ func readReport(key api.Key, row store.Report) (*spokev1.ApplicationReport, erro
 	return report, nil
 }
 
-// planned is the plan of a cluster.
+// planned is the plan of a cluster, with the content of its pin.
 type planned struct {
 	entries map[bundle.ApplicationName]*store.Entry
 	at      time.Time
+	pin     *store.Pin // nil: the cluster is not pinned
 }
 
 func (r *Reader) plan(cluster string) (*planned, error) {
-	r.reads.add(Dependency{store.Plans.Name(), cluster})
+	r.reads.add(Dependency{store.Plans.Name(), cluster}, Dependency{store.Pins.Name(), cluster})
 	if p := r.plans[cluster]; p != nil {
 		return p, nil
 	}
@@ -166,8 +170,24 @@ func (r *Reader) plan(cluster string) (*planned, error) {
 	for i, e := range plan.Applications {
 		p.entries[e.Name] = &plan.Applications[i]
 	}
+	if err == nil {
+		err = r.pinned(cluster, p)
+	}
 	r.plans[cluster] = p
 	return p, err
+}
+
+// pinned replaces the content of entries by that of the cluster's pin.
+func (r *Reader) pinned(cluster string, p *planned) (err error) {
+	if p.pin, err = get(r, store.Pins, cluster); err != nil || p.pin == nil {
+		return err
+	}
+	for _, content := range p.pin.Applications {
+		if e := p.entries[content.Name]; e != nil {
+			e.Content = content
+		}
+	}
+	return nil
 }
 
 // fetched adds the last fetch of a source.

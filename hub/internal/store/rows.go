@@ -206,6 +206,30 @@ type Release struct {
 	ChangedAt    time.Time                `json:"changedAt"` // of the Plan
 }
 
+// Past is what was released to a cluster, kept for a rollback. Its key is PastKey. Package publish writes it when the
+// Applications of a cluster change, and keeps the newest HistoryLimit.
+type Past struct {
+	Bundle       bundle.ID `json:"bundle"` // the first one with these Applications
+	ReleasedAt   time.Time `json:"releasedAt"`
+	Applications []Content `json:"applications"` // sorted by name
+}
+
+// HistoryLimit is how many releases of a cluster are kept.
+const HistoryLimit = 10
+
+// PastKey returns the key of a Past, in the order of the bundles of a cluster.
+func PastKey(cluster string, id bundle.ID) string {
+	return fmt.Sprintf("%s%020d-%020d", OfCluster(cluster), id.Epoch, id.Sequence)
+}
+
+// Pin keeps a cluster at Applications that were released to it before, until it is deleted. Its key is the name of the
+// cluster. Package admin writes it.
+type Pin struct {
+	Past
+	PinnedAt time.Time `json:"pinnedAt"`
+	By       string    `json:"by"` // the operator
+}
+
 // BundleEntries returns entries as a bundle lists them.
 func BundleEntries(entries []Entry) []bundle.Entry {
 	listed := make([]bundle.Entry, len(entries))

@@ -17,6 +17,8 @@ var (
 	Renders       = newTable[Render]("renders", ofHub)
 	Plans         = newTable[Plan]("plans", ofPlan)
 	Releases      = newTable[Release]("releases", ofPlan)
+	History       = newTable[Past]("history", ofGraph)
+	Pins          = newTable[Pin]("pins", ofPlan)
 	Confirmations = newTable[Confirmation]("confirmations", ofHub)
 	Repairs       = newTable[Repair]("repairs", ofPlan)
 	SignedBundles = newTable[SignedBundle]("desireds", ofSpoke)

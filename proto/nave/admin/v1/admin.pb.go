@@ -2820,6 +2820,419 @@ func (x *PublishedContentResponse) GetLast() bool {
 	return false
 }
 
+type HistoryRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Cluster       string                 `protobuf:"bytes,1,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HistoryRequest) Reset() {
+	*x = HistoryRequest{}
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[46]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HistoryRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HistoryRequest) ProtoMessage() {}
+
+func (x *HistoryRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[46]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HistoryRequest.ProtoReflect.Descriptor instead.
+func (*HistoryRequest) Descriptor() ([]byte, []int) {
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{46}
+}
+
+func (x *HistoryRequest) GetCluster() string {
+	if x != nil {
+		return x.Cluster
+	}
+	return ""
+}
+
+type HistoryResponse struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Releases []*PastRelease         `protobuf:"bytes,1,rep,name=releases,proto3" json:"releases,omitempty"`
+	// Not set: the cluster is not pinned.
+	Pin           *Pin `protobuf:"bytes,2,opt,name=pin,proto3" json:"pin,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HistoryResponse) Reset() {
+	*x = HistoryResponse{}
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[47]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HistoryResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HistoryResponse) ProtoMessage() {}
+
+func (x *HistoryResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[47]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HistoryResponse.ProtoReflect.Descriptor instead.
+func (*HistoryResponse) Descriptor() ([]byte, []int) {
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{47}
+}
+
+func (x *HistoryResponse) GetReleases() []*PastRelease {
+	if x != nil {
+		return x.Releases
+	}
+	return nil
+}
+
+func (x *HistoryResponse) GetPin() *Pin {
+	if x != nil {
+		return x.Pin
+	}
+	return nil
+}
+
+type PastRelease struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Of the first bundle with these applications.
+	Sequence     uint64                 `protobuf:"varint,1,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	ReleasedAt   *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=released_at,json=releasedAt,proto3" json:"released_at,omitempty"`
+	Applications int64                  `protobuf:"varint,3,opt,name=applications,proto3" json:"applications,omitempty"`
+	// The cluster has these applications now.
+	Current bool `protobuf:"varint,4,opt,name=current,proto3" json:"current,omitempty"`
+	// What is different from the release before; empty for the oldest.
+	Changes       []string `protobuf:"bytes,5,rep,name=changes,proto3" json:"changes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PastRelease) Reset() {
+	*x = PastRelease{}
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[48]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PastRelease) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PastRelease) ProtoMessage() {}
+
+func (x *PastRelease) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[48]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PastRelease.ProtoReflect.Descriptor instead.
+func (*PastRelease) Descriptor() ([]byte, []int) {
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{48}
+}
+
+func (x *PastRelease) GetSequence() uint64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+func (x *PastRelease) GetReleasedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ReleasedAt
+	}
+	return nil
+}
+
+func (x *PastRelease) GetApplications() int64 {
+	if x != nil {
+		return x.Applications
+	}
+	return 0
+}
+
+func (x *PastRelease) GetCurrent() bool {
+	if x != nil {
+		return x.Current
+	}
+	return false
+}
+
+func (x *PastRelease) GetChanges() []string {
+	if x != nil {
+		return x.Changes
+	}
+	return nil
+}
+
+type Pin struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Sequence      uint64                 `protobuf:"varint,1,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	PinnedAt      *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=pinned_at,json=pinnedAt,proto3" json:"pinned_at,omitempty"`
+	By            string                 `protobuf:"bytes,3,opt,name=by,proto3" json:"by,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Pin) Reset() {
+	*x = Pin{}
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[49]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Pin) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Pin) ProtoMessage() {}
+
+func (x *Pin) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[49]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Pin.ProtoReflect.Descriptor instead.
+func (*Pin) Descriptor() ([]byte, []int) {
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{49}
+}
+
+func (x *Pin) GetSequence() uint64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+func (x *Pin) GetPinnedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.PinnedAt
+	}
+	return nil
+}
+
+func (x *Pin) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+type RollbackRequest struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Cluster string                 `protobuf:"bytes,1,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	// PastRelease.sequence; 0: the newest that differs from what the cluster has.
+	Sequence      uint64 `protobuf:"varint,2,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RollbackRequest) Reset() {
+	*x = RollbackRequest{}
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[50]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RollbackRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RollbackRequest) ProtoMessage() {}
+
+func (x *RollbackRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[50]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RollbackRequest.ProtoReflect.Descriptor instead.
+func (*RollbackRequest) Descriptor() ([]byte, []int) {
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{50}
+}
+
+func (x *RollbackRequest) GetCluster() string {
+	if x != nil {
+		return x.Cluster
+	}
+	return ""
+}
+
+func (x *RollbackRequest) GetSequence() uint64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+type RollbackResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Sequence      uint64                 `protobuf:"varint,1,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RollbackResponse) Reset() {
+	*x = RollbackResponse{}
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[51]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RollbackResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RollbackResponse) ProtoMessage() {}
+
+func (x *RollbackResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[51]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RollbackResponse.ProtoReflect.Descriptor instead.
+func (*RollbackResponse) Descriptor() ([]byte, []int) {
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{51}
+}
+
+func (x *RollbackResponse) GetSequence() uint64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+type ReleaseRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Cluster       string                 `protobuf:"bytes,1,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReleaseRequest) Reset() {
+	*x = ReleaseRequest{}
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[52]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReleaseRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReleaseRequest) ProtoMessage() {}
+
+func (x *ReleaseRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[52]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReleaseRequest.ProtoReflect.Descriptor instead.
+func (*ReleaseRequest) Descriptor() ([]byte, []int) {
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{52}
+}
+
+func (x *ReleaseRequest) GetCluster() string {
+	if x != nil {
+		return x.Cluster
+	}
+	return ""
+}
+
+type ReleaseResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReleaseResponse) Reset() {
+	*x = ReleaseResponse{}
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[53]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReleaseResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReleaseResponse) ProtoMessage() {}
+
+func (x *ReleaseResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[53]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReleaseResponse.ProtoReflect.Descriptor instead.
+func (*ReleaseResponse) Descriptor() ([]byte, []int) {
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{53}
+}
+
 var File_nave_admin_v1_admin_proto protoreflect.FileDescriptor
 
 const file_nave_admin_v1_admin_proto_rawDesc = "" +
@@ -3000,13 +3413,36 @@ const file_nave_admin_v1_admin_proto_rawDesc = "" +
 	"\x18PublishedContentResponse\x12\x16\n" +
 	"\x06digest\x18\x01 \x01(\tR\x06digest\x12\x12\n" +
 	"\x04data\x18\x02 \x01(\fR\x04data\x12\x12\n" +
-	"\x04last\x18\x03 \x01(\bR\x04last*n\n" +
+	"\x04last\x18\x03 \x01(\bR\x04last\"*\n" +
+	"\x0eHistoryRequest\x12\x18\n" +
+	"\acluster\x18\x01 \x01(\tR\acluster\"o\n" +
+	"\x0fHistoryResponse\x126\n" +
+	"\breleases\x18\x01 \x03(\v2\x1a.nave.admin.v1.PastReleaseR\breleases\x12$\n" +
+	"\x03pin\x18\x02 \x01(\v2\x12.nave.admin.v1.PinR\x03pin\"\xbe\x01\n" +
+	"\vPastRelease\x12\x1a\n" +
+	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12;\n" +
+	"\vreleased_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"releasedAt\x12\"\n" +
+	"\fapplications\x18\x03 \x01(\x03R\fapplications\x12\x18\n" +
+	"\acurrent\x18\x04 \x01(\bR\acurrent\x12\x18\n" +
+	"\achanges\x18\x05 \x03(\tR\achanges\"j\n" +
+	"\x03Pin\x12\x1a\n" +
+	"\bsequence\x18\x01 \x01(\x04R\bsequence\x127\n" +
+	"\tpinned_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\bpinnedAt\x12\x0e\n" +
+	"\x02by\x18\x03 \x01(\tR\x02by\"G\n" +
+	"\x0fRollbackRequest\x12\x18\n" +
+	"\acluster\x18\x01 \x01(\tR\acluster\x12\x1a\n" +
+	"\bsequence\x18\x02 \x01(\x04R\bsequence\".\n" +
+	"\x10RollbackResponse\x12\x1a\n" +
+	"\bsequence\x18\x01 \x01(\x04R\bsequence\"*\n" +
+	"\x0eReleaseRequest\x12\x18\n" +
+	"\acluster\x18\x01 \x01(\tR\acluster\"\x11\n" +
+	"\x0fReleaseResponse*n\n" +
 	"\tWatchType\x12\x1a\n" +
 	"\x16WATCH_TYPE_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12WATCH_TYPE_CHANGED\x10\x01\x12\x16\n" +
 	"\x12WATCH_TYPE_DELETED\x10\x02\x12\x15\n" +
-	"\x11WATCH_TYPE_SYNCED\x10\x032\x9c\n" +
-	"\n" +
+	"\x11WATCH_TYPE_SYNCED\x10\x032\xfd\v\n" +
 	"\fAdminService\x12<\n" +
 	"\x03Get\x12\x19.nave.admin.v1.GetRequest\x1a\x1a.nave.admin.v1.GetResponse\x12?\n" +
 	"\x04List\x12\x1a.nave.admin.v1.ListRequest\x1a\x1b.nave.admin.v1.ListResponse\x12D\n" +
@@ -3024,7 +3460,10 @@ const file_nave_admin_v1_admin_proto_rawDesc = "" +
 	"\x04Tree\x12\x1a.nave.admin.v1.TreeRequest\x1a\x1b.nave.admin.v1.TreeResponse\x12H\n" +
 	"\aExplain\x12\x1d.nave.admin.v1.ExplainRequest\x1a\x1e.nave.admin.v1.ExplainResponse\x12P\n" +
 	"\tPublished\x12\x1f.nave.admin.v1.PublishedRequest\x1a .nave.admin.v1.PublishedResponse0\x01\x12e\n" +
-	"\x10PublishedContent\x12&.nave.admin.v1.PublishedContentRequest\x1a'.nave.admin.v1.PublishedContentResponse0\x01\x12Q\n" +
+	"\x10PublishedContent\x12&.nave.admin.v1.PublishedContentRequest\x1a'.nave.admin.v1.PublishedContentResponse0\x01\x12H\n" +
+	"\aHistory\x12\x1d.nave.admin.v1.HistoryRequest\x1a\x1e.nave.admin.v1.HistoryResponse\x12K\n" +
+	"\bRollback\x12\x1e.nave.admin.v1.RollbackRequest\x1a\x1f.nave.admin.v1.RollbackResponse\x12H\n" +
+	"\aRelease\x12\x1d.nave.admin.v1.ReleaseRequest\x1a\x1e.nave.admin.v1.ReleaseResponse\x12Q\n" +
 	"\n" +
 	"GetVersion\x12 .nave.admin.v1.GetVersionRequest\x1a!.nave.admin.v1.GetVersionResponseB7Z5github.com/navefleet/nave/proto/nave/admin/v1;adminv1b\x06proto3"
 
@@ -3041,7 +3480,7 @@ func file_nave_admin_v1_admin_proto_rawDescGZIP() []byte {
 }
 
 var file_nave_admin_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_nave_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 46)
+var file_nave_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 54)
 var file_nave_admin_v1_admin_proto_goTypes = []any{
 	(WatchType)(0),                   // 0: nave.admin.v1.WatchType
 	(*ObjectKey)(nil),                // 1: nave.admin.v1.ObjectKey
@@ -3090,7 +3529,15 @@ var file_nave_admin_v1_admin_proto_goTypes = []any{
 	(*PublishedApplication)(nil),     // 44: nave.admin.v1.PublishedApplication
 	(*PublishedContentRequest)(nil),  // 45: nave.admin.v1.PublishedContentRequest
 	(*PublishedContentResponse)(nil), // 46: nave.admin.v1.PublishedContentResponse
-	(*timestamppb.Timestamp)(nil),    // 47: google.protobuf.Timestamp
+	(*HistoryRequest)(nil),           // 47: nave.admin.v1.HistoryRequest
+	(*HistoryResponse)(nil),          // 48: nave.admin.v1.HistoryResponse
+	(*PastRelease)(nil),              // 49: nave.admin.v1.PastRelease
+	(*Pin)(nil),                      // 50: nave.admin.v1.Pin
+	(*RollbackRequest)(nil),          // 51: nave.admin.v1.RollbackRequest
+	(*RollbackResponse)(nil),         // 52: nave.admin.v1.RollbackResponse
+	(*ReleaseRequest)(nil),           // 53: nave.admin.v1.ReleaseRequest
+	(*ReleaseResponse)(nil),          // 54: nave.admin.v1.ReleaseResponse
+	(*timestamppb.Timestamp)(nil),    // 55: google.protobuf.Timestamp
 }
 var file_nave_admin_v1_admin_proto_depIdxs = []int32{
 	1,  // 0: nave.admin.v1.Object.key:type_name -> nave.admin.v1.ObjectKey
@@ -3118,10 +3565,10 @@ var file_nave_admin_v1_admin_proto_depIdxs = []int32{
 	1,  // 22: nave.admin.v1.SuspendRequest.key:type_name -> nave.admin.v1.ObjectKey
 	1,  // 23: nave.admin.v1.ResumeRequest.key:type_name -> nave.admin.v1.ObjectKey
 	1,  // 24: nave.admin.v1.ResumeResponse.suspended_with:type_name -> nave.admin.v1.ObjectKey
-	47, // 25: nave.admin.v1.CreateJoinTokenResponse.expires_at:type_name -> google.protobuf.Timestamp
+	55, // 25: nave.admin.v1.CreateJoinTokenResponse.expires_at:type_name -> google.protobuf.Timestamp
 	1,  // 26: nave.admin.v1.ListEventsRequest.key:type_name -> nave.admin.v1.ObjectKey
 	30, // 27: nave.admin.v1.ListEventsResponse.events:type_name -> nave.admin.v1.Event
-	47, // 28: nave.admin.v1.Event.time:type_name -> google.protobuf.Timestamp
+	55, // 28: nave.admin.v1.Event.time:type_name -> google.protobuf.Timestamp
 	1,  // 29: nave.admin.v1.Event.object:type_name -> nave.admin.v1.ObjectKey
 	1,  // 30: nave.admin.v1.TreeRequest.key:type_name -> nave.admin.v1.ObjectKey
 	33, // 31: nave.admin.v1.TreeResponse.root:type_name -> nave.admin.v1.TreeNode
@@ -3129,7 +3576,7 @@ var file_nave_admin_v1_admin_proto_depIdxs = []int32{
 	1,  // 33: nave.admin.v1.ExplainRequest.key:type_name -> nave.admin.v1.ObjectKey
 	36, // 34: nave.admin.v1.ExplainResponse.explanations:type_name -> nave.admin.v1.Explanation
 	1,  // 35: nave.admin.v1.Explanation.object:type_name -> nave.admin.v1.ObjectKey
-	47, // 36: nave.admin.v1.Explanation.since:type_name -> google.protobuf.Timestamp
+	55, // 36: nave.admin.v1.Explanation.since:type_name -> google.protobuf.Timestamp
 	41, // 37: nave.admin.v1.PublishedResponse.hub:type_name -> nave.admin.v1.PublishedHub
 	43, // 38: nave.admin.v1.PublishedResponse.cluster:type_name -> nave.admin.v1.PublishedCluster
 	42, // 39: nave.admin.v1.PublishedHub.objects:type_name -> nave.admin.v1.HubObject
@@ -3138,45 +3585,55 @@ var file_nave_admin_v1_admin_proto_depIdxs = []int32{
 	1,  // 42: nave.admin.v1.PublishedApplication.key:type_name -> nave.admin.v1.ObjectKey
 	1,  // 43: nave.admin.v1.PublishedApplication.parent:type_name -> nave.admin.v1.ObjectKey
 	1,  // 44: nave.admin.v1.PublishedContentRequest.key:type_name -> nave.admin.v1.ObjectKey
-	3,  // 45: nave.admin.v1.AdminService.Get:input_type -> nave.admin.v1.GetRequest
-	5,  // 46: nave.admin.v1.AdminService.List:input_type -> nave.admin.v1.ListRequest
-	7,  // 47: nave.admin.v1.AdminService.Watch:input_type -> nave.admin.v1.WatchRequest
-	9,  // 48: nave.admin.v1.AdminService.Apply:input_type -> nave.admin.v1.ApplyRequest
-	12, // 49: nave.admin.v1.AdminService.Delete:input_type -> nave.admin.v1.DeleteRequest
-	14, // 50: nave.admin.v1.AdminService.Impact:input_type -> nave.admin.v1.ImpactRequest
-	18, // 51: nave.admin.v1.AdminService.Confirm:input_type -> nave.admin.v1.ConfirmRequest
-	20, // 52: nave.admin.v1.AdminService.Reconcile:input_type -> nave.admin.v1.ReconcileRequest
-	22, // 53: nave.admin.v1.AdminService.Suspend:input_type -> nave.admin.v1.SuspendRequest
-	24, // 54: nave.admin.v1.AdminService.Resume:input_type -> nave.admin.v1.ResumeRequest
-	26, // 55: nave.admin.v1.AdminService.CreateJoinToken:input_type -> nave.admin.v1.CreateJoinTokenRequest
-	28, // 56: nave.admin.v1.AdminService.ListEvents:input_type -> nave.admin.v1.ListEventsRequest
-	31, // 57: nave.admin.v1.AdminService.Tree:input_type -> nave.admin.v1.TreeRequest
-	34, // 58: nave.admin.v1.AdminService.Explain:input_type -> nave.admin.v1.ExplainRequest
-	39, // 59: nave.admin.v1.AdminService.Published:input_type -> nave.admin.v1.PublishedRequest
-	45, // 60: nave.admin.v1.AdminService.PublishedContent:input_type -> nave.admin.v1.PublishedContentRequest
-	37, // 61: nave.admin.v1.AdminService.GetVersion:input_type -> nave.admin.v1.GetVersionRequest
-	4,  // 62: nave.admin.v1.AdminService.Get:output_type -> nave.admin.v1.GetResponse
-	6,  // 63: nave.admin.v1.AdminService.List:output_type -> nave.admin.v1.ListResponse
-	8,  // 64: nave.admin.v1.AdminService.Watch:output_type -> nave.admin.v1.WatchResponse
-	10, // 65: nave.admin.v1.AdminService.Apply:output_type -> nave.admin.v1.ApplyResponse
-	13, // 66: nave.admin.v1.AdminService.Delete:output_type -> nave.admin.v1.DeleteResponse
-	15, // 67: nave.admin.v1.AdminService.Impact:output_type -> nave.admin.v1.ImpactResponse
-	19, // 68: nave.admin.v1.AdminService.Confirm:output_type -> nave.admin.v1.ConfirmResponse
-	21, // 69: nave.admin.v1.AdminService.Reconcile:output_type -> nave.admin.v1.ReconcileResponse
-	23, // 70: nave.admin.v1.AdminService.Suspend:output_type -> nave.admin.v1.SuspendResponse
-	25, // 71: nave.admin.v1.AdminService.Resume:output_type -> nave.admin.v1.ResumeResponse
-	27, // 72: nave.admin.v1.AdminService.CreateJoinToken:output_type -> nave.admin.v1.CreateJoinTokenResponse
-	29, // 73: nave.admin.v1.AdminService.ListEvents:output_type -> nave.admin.v1.ListEventsResponse
-	32, // 74: nave.admin.v1.AdminService.Tree:output_type -> nave.admin.v1.TreeResponse
-	35, // 75: nave.admin.v1.AdminService.Explain:output_type -> nave.admin.v1.ExplainResponse
-	40, // 76: nave.admin.v1.AdminService.Published:output_type -> nave.admin.v1.PublishedResponse
-	46, // 77: nave.admin.v1.AdminService.PublishedContent:output_type -> nave.admin.v1.PublishedContentResponse
-	38, // 78: nave.admin.v1.AdminService.GetVersion:output_type -> nave.admin.v1.GetVersionResponse
-	62, // [62:79] is the sub-list for method output_type
-	45, // [45:62] is the sub-list for method input_type
-	45, // [45:45] is the sub-list for extension type_name
-	45, // [45:45] is the sub-list for extension extendee
-	0,  // [0:45] is the sub-list for field type_name
+	49, // 45: nave.admin.v1.HistoryResponse.releases:type_name -> nave.admin.v1.PastRelease
+	50, // 46: nave.admin.v1.HistoryResponse.pin:type_name -> nave.admin.v1.Pin
+	55, // 47: nave.admin.v1.PastRelease.released_at:type_name -> google.protobuf.Timestamp
+	55, // 48: nave.admin.v1.Pin.pinned_at:type_name -> google.protobuf.Timestamp
+	3,  // 49: nave.admin.v1.AdminService.Get:input_type -> nave.admin.v1.GetRequest
+	5,  // 50: nave.admin.v1.AdminService.List:input_type -> nave.admin.v1.ListRequest
+	7,  // 51: nave.admin.v1.AdminService.Watch:input_type -> nave.admin.v1.WatchRequest
+	9,  // 52: nave.admin.v1.AdminService.Apply:input_type -> nave.admin.v1.ApplyRequest
+	12, // 53: nave.admin.v1.AdminService.Delete:input_type -> nave.admin.v1.DeleteRequest
+	14, // 54: nave.admin.v1.AdminService.Impact:input_type -> nave.admin.v1.ImpactRequest
+	18, // 55: nave.admin.v1.AdminService.Confirm:input_type -> nave.admin.v1.ConfirmRequest
+	20, // 56: nave.admin.v1.AdminService.Reconcile:input_type -> nave.admin.v1.ReconcileRequest
+	22, // 57: nave.admin.v1.AdminService.Suspend:input_type -> nave.admin.v1.SuspendRequest
+	24, // 58: nave.admin.v1.AdminService.Resume:input_type -> nave.admin.v1.ResumeRequest
+	26, // 59: nave.admin.v1.AdminService.CreateJoinToken:input_type -> nave.admin.v1.CreateJoinTokenRequest
+	28, // 60: nave.admin.v1.AdminService.ListEvents:input_type -> nave.admin.v1.ListEventsRequest
+	31, // 61: nave.admin.v1.AdminService.Tree:input_type -> nave.admin.v1.TreeRequest
+	34, // 62: nave.admin.v1.AdminService.Explain:input_type -> nave.admin.v1.ExplainRequest
+	39, // 63: nave.admin.v1.AdminService.Published:input_type -> nave.admin.v1.PublishedRequest
+	45, // 64: nave.admin.v1.AdminService.PublishedContent:input_type -> nave.admin.v1.PublishedContentRequest
+	47, // 65: nave.admin.v1.AdminService.History:input_type -> nave.admin.v1.HistoryRequest
+	51, // 66: nave.admin.v1.AdminService.Rollback:input_type -> nave.admin.v1.RollbackRequest
+	53, // 67: nave.admin.v1.AdminService.Release:input_type -> nave.admin.v1.ReleaseRequest
+	37, // 68: nave.admin.v1.AdminService.GetVersion:input_type -> nave.admin.v1.GetVersionRequest
+	4,  // 69: nave.admin.v1.AdminService.Get:output_type -> nave.admin.v1.GetResponse
+	6,  // 70: nave.admin.v1.AdminService.List:output_type -> nave.admin.v1.ListResponse
+	8,  // 71: nave.admin.v1.AdminService.Watch:output_type -> nave.admin.v1.WatchResponse
+	10, // 72: nave.admin.v1.AdminService.Apply:output_type -> nave.admin.v1.ApplyResponse
+	13, // 73: nave.admin.v1.AdminService.Delete:output_type -> nave.admin.v1.DeleteResponse
+	15, // 74: nave.admin.v1.AdminService.Impact:output_type -> nave.admin.v1.ImpactResponse
+	19, // 75: nave.admin.v1.AdminService.Confirm:output_type -> nave.admin.v1.ConfirmResponse
+	21, // 76: nave.admin.v1.AdminService.Reconcile:output_type -> nave.admin.v1.ReconcileResponse
+	23, // 77: nave.admin.v1.AdminService.Suspend:output_type -> nave.admin.v1.SuspendResponse
+	25, // 78: nave.admin.v1.AdminService.Resume:output_type -> nave.admin.v1.ResumeResponse
+	27, // 79: nave.admin.v1.AdminService.CreateJoinToken:output_type -> nave.admin.v1.CreateJoinTokenResponse
+	29, // 80: nave.admin.v1.AdminService.ListEvents:output_type -> nave.admin.v1.ListEventsResponse
+	32, // 81: nave.admin.v1.AdminService.Tree:output_type -> nave.admin.v1.TreeResponse
+	35, // 82: nave.admin.v1.AdminService.Explain:output_type -> nave.admin.v1.ExplainResponse
+	40, // 83: nave.admin.v1.AdminService.Published:output_type -> nave.admin.v1.PublishedResponse
+	46, // 84: nave.admin.v1.AdminService.PublishedContent:output_type -> nave.admin.v1.PublishedContentResponse
+	48, // 85: nave.admin.v1.AdminService.History:output_type -> nave.admin.v1.HistoryResponse
+	52, // 86: nave.admin.v1.AdminService.Rollback:output_type -> nave.admin.v1.RollbackResponse
+	54, // 87: nave.admin.v1.AdminService.Release:output_type -> nave.admin.v1.ReleaseResponse
+	38, // 88: nave.admin.v1.AdminService.GetVersion:output_type -> nave.admin.v1.GetVersionResponse
+	69, // [69:89] is the sub-list for method output_type
+	49, // [49:69] is the sub-list for method input_type
+	49, // [49:49] is the sub-list for extension type_name
+	49, // [49:49] is the sub-list for extension extendee
+	0,  // [0:49] is the sub-list for field type_name
 }
 
 func init() { file_nave_admin_v1_admin_proto_init() }
@@ -3199,7 +3656,7 @@ func file_nave_admin_v1_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_nave_admin_v1_admin_proto_rawDesc), len(file_nave_admin_v1_admin_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   46,
+			NumMessages:   54,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

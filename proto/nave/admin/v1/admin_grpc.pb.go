@@ -38,6 +38,9 @@ const (
 	AdminService_Explain_FullMethodName          = "/nave.admin.v1.AdminService/Explain"
 	AdminService_Published_FullMethodName        = "/nave.admin.v1.AdminService/Published"
 	AdminService_PublishedContent_FullMethodName = "/nave.admin.v1.AdminService/PublishedContent"
+	AdminService_History_FullMethodName          = "/nave.admin.v1.AdminService/History"
+	AdminService_Rollback_FullMethodName         = "/nave.admin.v1.AdminService/Rollback"
+	AdminService_Release_FullMethodName          = "/nave.admin.v1.AdminService/Release"
 	AdminService_GetVersion_FullMethodName       = "/nave.admin.v1.AdminService/GetVersion"
 )
 
@@ -75,6 +78,12 @@ type AdminServiceClient interface {
 	Published(ctx context.Context, in *PublishedRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[PublishedResponse], error)
 	// PublishedContent sends one application that was released to a cluster, or objects of it.
 	PublishedContent(ctx context.Context, in *PublishedContentRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[PublishedContentResponse], error)
+	// History lists the releases of a cluster that are kept, the newest first.
+	History(ctx context.Context, in *HistoryRequest, opts ...grpc.CallOption) (*HistoryResponse, error)
+	// Rollback pins a cluster to a release of its history. FAILED_PRECONDITION when the release is the one that the cluster has.
+	Rollback(ctx context.Context, in *RollbackRequest, opts ...grpc.CallOption) (*RollbackResponse, error)
+	// Release ends the pin of a cluster. FAILED_PRECONDITION when there is none.
+	Release(ctx context.Context, in *ReleaseRequest, opts ...grpc.CallOption) (*ReleaseResponse, error)
 	GetVersion(ctx context.Context, in *GetVersionRequest, opts ...grpc.CallOption) (*GetVersionResponse, error)
 }
 
@@ -273,6 +282,36 @@ func (c *adminServiceClient) PublishedContent(ctx context.Context, in *Published
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type AdminService_PublishedContentClient = grpc.ServerStreamingClient[PublishedContentResponse]
 
+func (c *adminServiceClient) History(ctx context.Context, in *HistoryRequest, opts ...grpc.CallOption) (*HistoryResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(HistoryResponse)
+	err := c.cc.Invoke(ctx, AdminService_History_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminServiceClient) Rollback(ctx context.Context, in *RollbackRequest, opts ...grpc.CallOption) (*RollbackResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RollbackResponse)
+	err := c.cc.Invoke(ctx, AdminService_Rollback_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminServiceClient) Release(ctx context.Context, in *ReleaseRequest, opts ...grpc.CallOption) (*ReleaseResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ReleaseResponse)
+	err := c.cc.Invoke(ctx, AdminService_Release_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *adminServiceClient) GetVersion(ctx context.Context, in *GetVersionRequest, opts ...grpc.CallOption) (*GetVersionResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(GetVersionResponse)
@@ -317,6 +356,12 @@ type AdminServiceServer interface {
 	Published(*PublishedRequest, grpc.ServerStreamingServer[PublishedResponse]) error
 	// PublishedContent sends one application that was released to a cluster, or objects of it.
 	PublishedContent(*PublishedContentRequest, grpc.ServerStreamingServer[PublishedContentResponse]) error
+	// History lists the releases of a cluster that are kept, the newest first.
+	History(context.Context, *HistoryRequest) (*HistoryResponse, error)
+	// Rollback pins a cluster to a release of its history. FAILED_PRECONDITION when the release is the one that the cluster has.
+	Rollback(context.Context, *RollbackRequest) (*RollbackResponse, error)
+	// Release ends the pin of a cluster. FAILED_PRECONDITION when there is none.
+	Release(context.Context, *ReleaseRequest) (*ReleaseResponse, error)
 	GetVersion(context.Context, *GetVersionRequest) (*GetVersionResponse, error)
 	mustEmbedUnimplementedAdminServiceServer()
 }
@@ -375,6 +420,15 @@ func (UnimplementedAdminServiceServer) Published(*PublishedRequest, grpc.ServerS
 }
 func (UnimplementedAdminServiceServer) PublishedContent(*PublishedContentRequest, grpc.ServerStreamingServer[PublishedContentResponse]) error {
 	return status.Error(codes.Unimplemented, "method PublishedContent not implemented")
+}
+func (UnimplementedAdminServiceServer) History(context.Context, *HistoryRequest) (*HistoryResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method History not implemented")
+}
+func (UnimplementedAdminServiceServer) Rollback(context.Context, *RollbackRequest) (*RollbackResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Rollback not implemented")
+}
+func (UnimplementedAdminServiceServer) Release(context.Context, *ReleaseRequest) (*ReleaseResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Release not implemented")
 }
 func (UnimplementedAdminServiceServer) GetVersion(context.Context, *GetVersionRequest) (*GetVersionResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetVersion not implemented")
@@ -667,6 +721,60 @@ func _AdminService_PublishedContent_Handler(srv interface{}, stream grpc.ServerS
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type AdminService_PublishedContentServer = grpc.ServerStreamingServer[PublishedContentResponse]
 
+func _AdminService_History_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(HistoryRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).History(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_History_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).History(ctx, req.(*HistoryRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AdminService_Rollback_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RollbackRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).Rollback(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_Rollback_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).Rollback(ctx, req.(*RollbackRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AdminService_Release_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ReleaseRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).Release(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_Release_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).Release(ctx, req.(*ReleaseRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _AdminService_GetVersion_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetVersionRequest)
 	if err := dec(in); err != nil {
@@ -743,6 +851,18 @@ var AdminService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Explain",
 			Handler:    _AdminService_Explain_Handler,
+		},
+		{
+			MethodName: "History",
+			Handler:    _AdminService_History_Handler,
+		},
+		{
+			MethodName: "Rollback",
+			Handler:    _AdminService_Rollback_Handler,
+		},
+		{
+			MethodName: "Release",
+			Handler:    _AdminService_Release_Handler,
 		},
 		{
 			MethodName: "GetVersion",

@@ -1,0 +1,222 @@
+package admin
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/hub/internal/store"
+	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
+	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/manifest"
+)
+
+// maxChanges limits the changes that History lists for one release.
+const maxChanges = 20
+
+// historyOf has the rows about the past of a cluster.
+type historyOf struct {
+	past    []store.Past // the newest first
+	pin     *store.Pin
+	current store.Release
+}
+
+// readHistory reads the rows about the past of a cluster. If there is no such Cluster, the error is NOT_FOUND.
+func readHistory(tx *store.Tx, cluster string) (h historyOf, err error) {
+	if _, err := resource(tx, api.ClusterKey(cluster)); err != nil {
+		return h, err
+	}
+	err = store.History.Scan(tx, store.OfCluster(cluster), func(_ string, past store.Past) error {
+		h.past = append(h.past, past)
+		return nil
+	})
+	if err != nil {
+		return h, err
+	}
+	slices.Reverse(h.past)
+	pin, pinned, err := store.Pins.Get(tx, cluster)
+	if err != nil {
+		return h, err
+	}
+	if pinned {
+		h.pin = &pin
+	}
+	h.current, _, err = store.Releases.Get(tx, cluster)
+	return h, err
+}
+
+// isCurrent reports whether the cluster's release has the Applications of a past one.
+func (h historyOf) isCurrent(past store.Past) bool {
+	now := make([]store.Content, len(h.current.Applications))
+	for i, e := range h.current.Applications {
+		now[i] = e.Content
+	}
+	return len(changesOf(past.Applications, now)) == 0
+}
+
+// changesOf returns in words what is different in the Applications, sorted by name.
+func changesOf(before, after []store.Content) (changes []string) {
+	old := map[bundle.ApplicationName]manifest.Digest{}
+	for _, c := range before {
+		old[c.Name] = c.Digest
+	}
+	for _, c := range after {
+		was, had := old[c.Name]
+		delete(old, c.Name)
+		switch {
+		case !had:
+			changes = append(changes, c.Name.String()+" added ("+c.Revision+")")
+		case was != c.Digest:
+			changes = append(changes, c.Name.String()+" changed ("+c.Revision+")")
+		}
+	}
+	for name := range old {
+		changes = append(changes, name.String()+" removed")
+	}
+	slices.Sort(changes)
+	return changes
+}
+
+// History implements adminv1.AdminServiceServer.
+func (s *Server) History(ctx context.Context, r *adminv1.HistoryRequest) (*adminv1.HistoryResponse, error) {
+	if _, err := s.operator(ctx); err != nil {
+		return nil, err
+	}
+	var h historyOf
+	err := s.store.View(ctx, func(tx *store.Tx) (err error) {
+		h, err = readHistory(tx, r.GetCluster())
+		return err
+	})
+	if err != nil {
+		return nil, s.fail(err)
+	}
+	response := &adminv1.HistoryResponse{}
+	for i, past := range h.past {
+		p := &adminv1.PastRelease{Sequence: past.Bundle.Sequence, ReleasedAt: timestamppb.New(past.ReleasedAt),
+			Applications: int64(len(past.Applications)), Current: h.isCurrent(past)}
+		if i+1 < len(h.past) {
+			p.Changes = changesOf(h.past[i+1].Applications, past.Applications)
+		}
+		if more := len(p.Changes) - maxChanges; more > 0 {
+			p.Changes = append(p.Changes[:maxChanges], fmt.Sprintf("and %d more", more))
+		}
+		response.Releases = append(response.Releases, p)
+	}
+	if h.pin != nil {
+		response.Pin = &adminv1.Pin{Sequence: h.pin.Bundle.Sequence, PinnedAt: timestamppb.New(h.pin.PinnedAt), By: h.pin.By}
+	}
+	return response, nil
+}
+
+// Rollback implements adminv1.AdminServiceServer. Package publish makes a bundle of the pinned Applications, with a
+// higher sequence.
+func (s *Server) Rollback(ctx context.Context, r *adminv1.RollbackRequest) (*adminv1.RollbackResponse, error) {
+	who, err := s.operator(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var past store.Past
+	err = s.store.View(ctx, func(tx *store.Tx) error {
+		h, err := readHistory(tx, r.GetCluster())
+		if err == nil {
+			past, err = h.choose(r)
+		}
+		return err
+	})
+	if err == nil {
+		err = s.requireBlobs(ctx, past)
+	}
+	if err != nil {
+		return nil, s.fail(err)
+	}
+	err = s.store.Update(ctx, func(tx *store.Tx) error { // not update: a pin names blobs
+		if _, err := resource(tx, api.ClusterKey(r.GetCluster())); err != nil {
+			return err
+		}
+		if _, kept, err := store.History.Get(tx, store.PastKey(r.GetCluster(), past.Bundle)); err != nil || !kept {
+			return cmp.Or(err, status.Errorf(codes.Aborted, "bundle %d left the history meanwhile: try again",
+				past.Bundle.Sequence))
+		}
+		return store.Pins.Put(tx, r.GetCluster(), store.Pin{Past: past, PinnedAt: s.now().UTC(), By: who.String()})
+	})
+	if err != nil {
+		return nil, s.fail(err)
+	}
+	s.log.Info("operator pinned a cluster", slog.String("cluster", r.GetCluster()),
+		slog.Uint64("sequence", past.Bundle.Sequence), slog.String("peer", who.String()))
+	return &adminv1.RollbackResponse{Sequence: past.Bundle.Sequence}, nil
+}
+
+// choose returns the release that a request names.
+func (h historyOf) choose(r *adminv1.RollbackRequest) (store.Past, error) {
+	for _, past := range h.past {
+		current := h.isCurrent(past)
+		switch {
+		case r.GetSequence() == 0 && !current:
+			return past, nil
+		case r.GetSequence() != past.Bundle.Sequence || r.GetSequence() == 0:
+		case current && h.pin == nil:
+			return past, nil // pins the cluster to what it has
+		case current && h.pin.Bundle == past.Bundle:
+			return past, status.Errorf(codes.FailedPrecondition, "cluster %s is pinned to bundle %d already", r.GetCluster(),
+				past.Bundle.Sequence)
+		default:
+			return past, nil
+		}
+	}
+	if r.GetSequence() == 0 {
+		return store.Past{}, status.Errorf(codes.FailedPrecondition, "the history of cluster %s has no other release",
+			r.GetCluster())
+	}
+	return store.Past{}, status.Errorf(codes.NotFound, "the history of cluster %s has no bundle %d: nave history %s "+
+		"lists those that are kept", r.GetCluster(), r.GetSequence(), r.GetCluster())
+}
+
+// requireBlobs returns an error if the store has lost a blob of a past release.
+func (s *Server) requireBlobs(ctx context.Context, past store.Past) error {
+	for _, c := range past.Applications {
+		data, err := s.store.Blobs().Get(ctx, c.Digest)
+		if err == nil {
+			_, err = bundle.DecodeApplication(data)
+		}
+		if errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrDamaged) {
+			return status.Errorf(codes.FailedPrecondition, "bundle %d cannot be restored: the hub has lost %s of it",
+				past.Bundle.Sequence, c.Name)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Release implements adminv1.AdminServiceServer.
+func (s *Server) Release(ctx context.Context, r *adminv1.ReleaseRequest) (*adminv1.ReleaseResponse, error) {
+	who, err := s.operator(ctx)
+	if err != nil {
+		return nil, err
+	}
+	err = s.update(ctx, func(tx *store.Tx) error {
+		h, err := readHistory(tx, r.GetCluster())
+		if err != nil {
+			return err
+		}
+		if h.pin == nil {
+			return status.Errorf(codes.FailedPrecondition, "cluster %s is not pinned", r.GetCluster())
+		}
+		return store.Pins.Delete(tx, r.GetCluster())
+	})
+	if err != nil {
+		return nil, s.fail(err)
+	}
+	s.did(who, "released", api.ClusterKey(r.GetCluster()))
+	return &adminv1.ReleaseResponse{}, nil
+}

@@ -1,0 +1,109 @@
+package admin
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc/codes"
+
+	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/hub/internal/store"
+	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
+	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/condition"
+	"github.com/navefleet/nave/shared/manifest"
+)
+
+// past puts releases of cluster a into the store, each of one application with another interval, and the last one as
+// its present release.
+func (r *rig) past(count int) {
+	r.t.Helper()
+	r.apply(clusterA)
+	for i := range count {
+		name := kustomizationKey("a", "app").Application()
+		data, err := (&bundle.Application{Name: name, Interval: time.Duration(i+1) * time.Minute}).Encode()
+		must(r.t, err)
+		digest, err := r.store.Blobs().Put(r.t.Context(), data)
+		must(r.t, err)
+		entry := store.EntryOf("all", bundle.Entry{Name: name, Digest: digest, Revision: "main@sha1:" + string('a'+rune(i))})
+		past := store.Past{Bundle: bundle.ID{Epoch: 1, Sequence: uint64(i + 1)}, Applications: []store.Content{entry.Content}}
+		must(r.t, r.store.Update(r.t.Context(), func(tx *store.Tx) error {
+			if err := store.History.Put(tx, store.PastKey("a", past.Bundle), past); err != nil {
+				return err
+			}
+			return store.Releases.Put(tx, "a", store.Release{Applications: []store.Entry{entry}})
+		}))
+	}
+}
+
+// pin returns the pin of cluster a.
+func (r *rig) pin() (pin store.Pin, pinned bool) {
+	r.t.Helper()
+	must(r.t, r.store.View(r.t.Context(), func(tx *store.Tx) (err error) {
+		pin, pinned, err = store.Pins.Get(tx, "a")
+		return err
+	}))
+	return pin, pinned
+}
+
+// TestRollback lists the history of a cluster, pins the cluster to the release before, and releases it.
+func TestRollback(t *testing.T) {
+	r := newRig(t)
+	r.past(3)
+	history, err := r.History(t.Context(), &adminv1.HistoryRequest{Cluster: "a"})
+	must(t, err)
+	list := history.GetReleases()
+	if len(list) != 3 || list[0].GetSequence() != 3 || !list[0].GetCurrent() || list[1].GetCurrent() ||
+		strings.Join(list[0].GetChanges(), ",") != "Kustomization flux-system/app changed (main@sha1:c)" ||
+		len(list[2].GetChanges()) != 0 || history.GetPin() != nil {
+		t.Errorf("history %v", history)
+	}
+	answer, err := r.Rollback(t.Context(), &adminv1.RollbackRequest{Cluster: "a"})
+	must(t, err)
+	pin, pinned := r.pin()
+	if answer.GetSequence() != 2 || !pinned || pin.Bundle.Sequence != 2 || !strings.HasSuffix(pin.By, "/operator/admin") {
+		t.Errorf("answer %v, pin %+v", answer, pin)
+	}
+	explained, err := r.Explain(t.Context(), &adminv1.ExplainRequest{Key: &adminv1.ObjectKey{Kind: api.ClusterKind,
+		Name: "a"}})
+	must(t, err)
+	if text := explained.String(); !strings.Contains(text, condition.Pinned) || !strings.Contains(text, "nave release a") {
+		t.Errorf("explained: %s", text)
+	}
+	object, err := r.Get(t.Context(), &adminv1.GetRequest{Key: &adminv1.ObjectKey{Kind: api.ClusterKind, Name: "a"}})
+	must(t, err)
+	if text := string(object.GetObject().GetJson()); !strings.Contains(text, `"pinned":{`) {
+		t.Errorf("the Cluster is %s", text)
+	}
+	_, err = r.AdminServiceClient.Release(t.Context(), &adminv1.ReleaseRequest{Cluster: "a"})
+	must(t, err)
+	if _, pinned := r.pin(); pinned {
+		t.Error("the cluster is still pinned")
+	}
+}
+
+// TestRollback_refused asks for rollbacks that are not possible.
+func TestRollback_refused(t *testing.T) {
+	r := newRig(t)
+	r.past(1)
+	_, err := r.Rollback(t.Context(), &adminv1.RollbackRequest{Cluster: "a"})
+	wantCode(t, err, codes.FailedPrecondition, "no other release")
+	_, err = r.Rollback(t.Context(), &adminv1.RollbackRequest{Cluster: "a", Sequence: 7})
+	wantCode(t, err, codes.NotFound, "nave history a")
+	_, err = r.Rollback(t.Context(), &adminv1.RollbackRequest{Cluster: "nobody"})
+	wantCode(t, err, codes.NotFound)
+	_, err = r.AdminServiceClient.Release(t.Context(), &adminv1.ReleaseRequest{Cluster: "a"})
+	wantCode(t, err, codes.FailedPrecondition, "not pinned")
+
+	lost := store.Past{Bundle: bundle.ID{Epoch: 1, Sequence: 9}, Applications: []store.Content{{
+		Name: kustomizationKey("a", "app").Application(), Digest: manifest.DigestOf([]byte("lost"))}}}
+	must(t, r.store.Update(t.Context(), func(tx *store.Tx) error {
+		return store.History.Put(tx, store.PastKey("a", lost.Bundle), lost)
+	}))
+	_, err = r.Rollback(t.Context(), &adminv1.RollbackRequest{Cluster: "a", Sequence: 9})
+	wantCode(t, err, codes.FailedPrecondition, "the hub has lost")
+	if _, pinned := r.pin(); pinned {
+		t.Error("a refused rollback pinned the cluster")
+	}
+}
