@@ -21,6 +21,7 @@ var moreCommands = map[string]command{
 	"past":        past,        // past TIME: it is over
 	"denied":      denied,      // denied CLUSTER FILE: an admission policy refuses what is in the file
 	"status":      editStatus,  // status CLUSTER KIND [NAMESPACE/]NAME MERGE-PATCH: what its controller says of it
+	"kubeconfig":  kubeconfig,  // kubeconfig CLUSTER VARIABLE: the path of an administrator's
 	"scale":       scale,       // scale CLUSTER KIND [NAMESPACE/]NAME REPLICAS: as kubectl scale and autoscalers do
 }
 
@@ -42,6 +43,18 @@ func save(ctx context.Context, s *story, args []string) error {
 		err = fmt.Errorf("%s has nothing at %s", t, rest[0])
 	}
 	s.ts.Setenv(rest[1], value)
+	return err
+}
+
+// kubeconfig keeps the path of a cluster's kubeconfig in a variable.
+func kubeconfig(_ context.Context, s *story, args []string) error {
+	if len(args) != 2 {
+		return errors.New("kubeconfig CLUSTER VARIABLE")
+	}
+	c, err := clusterOf(args[0])
+	if err == nil {
+		s.ts.Setenv(args[1], c.Kubeconfig)
+	}
 	return err
 }
 

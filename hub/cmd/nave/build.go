@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -36,6 +37,8 @@ func newBuildCommand(s *session) *cobra.Command {
 // kustomizationBuild has the flags of "nave build kustomization".
 type kustomizationBuild struct {
 	checkoutFlags
+	validateFlags
+	check           *validator // nil: without --validate
 	kind            api.Kind
 	session         *session
 	name, namespace string
@@ -76,10 +79,17 @@ standard error, and the exit code is then 1.`,
 			if !cmd.Flags().Changed("strict-substitute") {
 				b.strict = !b.dryRun
 			}
-			if err := b.check(cmd); err != nil {
+			if err := b.refuse(cmd); err != nil {
 				return err
 			}
-			return b.run(cmd.Context(), cmd.OutOrStdout())
+			if b.check, err = b.validateFlags.open(cmd.Context()); err != nil {
+				return err
+			}
+			err = b.run(cmd.Context(), cmd.OutOrStdout())
+			if note := b.check.notes(); note != "" {
+				fmt.Fprintln(cmd.ErrOrStderr(), "nave:", note)
+			}
+			return err
 		},
 	}
 	b.addFlags(cmd.Flags())
@@ -89,6 +99,7 @@ standard error, and the exit code is then 1.`,
 
 func (b *kustomizationBuild) addFlags(flags *pflag.FlagSet) {
 	b.checkoutFlags.add(flags)
+	b.validateFlags.add(flags)
 	flags.StringVar(&b.path, "path", "", "directory with the manifests; takes the place of spec.path")
 	flags.StringVar(&b.file, "kustomization-file", "",
 		"file with the Kustomization (and perhaps other objects); without it the hub is asked")
@@ -104,8 +115,8 @@ func (b *kustomizationBuild) addFlags(flags *pflag.FlagSet) {
 		"--path as a Kustomization that sets nothing else")
 }
 
-// check refuses flags that have no effect, or not the one that they have in flux.
-func (b *kustomizationBuild) check(cmd *cobra.Command) error {
+// refuse refuses flags that have no effect, or not the one that they have in flux.
+func (b *kustomizationBuild) refuse(cmd *cobra.Command) error {
 	switch {
 	case !b.inMemory:
 		return errors.New("--in-memory-build=false: nave never writes into --path: leave it out")
@@ -151,7 +162,16 @@ func (b *kustomizationBuild) run(ctx context.Context, out io.Writer) error {
 		return fmt.Errorf("%s: %w", object.Key, err)
 	}
 	showTexts(result.Objects, result.Substitution)
-	return printObjects(out, result.Objects)
+	return b.print(ctx, out, result.Objects)
+}
+
+// print prints objects and validates them.
+func (b *kustomizationBuild) print(ctx context.Context, out io.Writer, objects []*manifest.Object) error {
+	if err := printObjects(out, objects); err != nil {
+		return err
+	}
+	wrong, err := b.check.validate(ctx, objects)
+	return cmp.Or(err, invalidError(wrong))
 }
 
 // showTexts replaces placeholders in the objects by their texts, with variables that only a cluster knows.

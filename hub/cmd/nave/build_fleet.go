@@ -32,6 +32,7 @@ var localRenderers = render.Renderers{kustomize.Name: kustomize.Renderer{}, gene
 // preview has the flags that say what a checkout is planned for.
 type preview struct {
 	checkoutFlags
+	validateFlags
 	session *session
 	files   []string
 	path    string
@@ -41,6 +42,7 @@ type preview struct {
 
 func (p *preview) add(flags *pflag.FlagSet) {
 	p.checkoutFlags.add(flags)
+	p.validateFlags.add(flags)
 	flags.StringArrayVarP(&p.files, "filename", "f", nil, "file or folder with the objects of the hub: Clusters, Fleets, "+
 		"sources; - is standard input (repeatable). Without it and --path, the hub is asked")
 	flags.StringVar(&p.path, "path", "", "folder of the checkout that is the root of the cluster, if there is no Fleet")
@@ -70,11 +72,15 @@ func newBuildClusterCommand(s *session) *cobra.Command {
   nave build cluster prod-1 . --path clusters/prod-1`,
 		Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			check, err := p.validateFlags.open(cmd.Context())
+			if err != nil {
+				return err
+			}
 			v, err := p.open(cmd, args[0], args[1], nil)
 			if err != nil {
 				return err
 			}
-			return build(cmd.Context(), cmd.OutOrStdout(), v, args[:1], "")
+			return build(cmd, v, check, args[:1], "")
 		},
 	}
 	p.add(cmd.Flags())
@@ -91,6 +97,10 @@ func newBuildFleetCommand(s *session) *cobra.Command {
 		Example: `  nave build fleet production . -f hub/`,
 		Args:    cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			check, err := p.validateFlags.open(cmd.Context())
+			if err != nil {
+				return err
+			}
 			v, err := p.open(cmd, "", args[1], nil)
 			if err != nil {
 				return err
@@ -102,7 +112,7 @@ func newBuildFleetCommand(s *session) *cobra.Command {
 			if len(clusters) == 0 {
 				return fmt.Errorf("%s selects no cluster: give Clusters with its labels in --filename", api.FleetKey(args[0]))
 			}
-			return build(cmd.Context(), cmd.OutOrStdout(), v, clusters, args[0])
+			return build(cmd, v, check, clusters, args[0])
 		},
 	}
 	p.add(cmd.Flags())
@@ -269,8 +279,8 @@ func readmit(o *adminv1.Object, scope api.Scope) (*api.Object, error) {
 
 // build prints what clusters run, each of the different results once. If fleet is not empty, only its Applications are
 // printed. The error lists the objects that could not be rendered.
-func build(ctx context.Context, out io.Writer, v *plan.Preview, clusters []string, fleet string) error {
-	all, err := previewAll(ctx, v, clusters)
+func build(cmd *cobra.Command, v *plan.Preview, check *validator, clusters []string, fleet string) error {
+	all, err := previewAll(cmd.Context(), v, clusters)
 	if err != nil {
 		return err
 	}
@@ -289,12 +299,18 @@ func build(ctx context.Context, out io.Writer, v *plan.Preview, clusters []strin
 		}
 		groups[id] = append(groups[id], p)
 	}
+	var wrong []string
 	for _, id := range order {
-		if err := printPreviewed(out, groups[id]); err != nil {
+		found, err := printPreviewed(cmd.Context(), cmd.OutOrStdout(), groups[id], check)
+		if err != nil {
 			return err
 		}
+		wrong = append(wrong, found...)
 	}
-	return problemsError(v, all)
+	if note := check.notes(); note != "" {
+		fmt.Fprintln(cmd.ErrOrStderr(), "nave:", note)
+	}
+	return errors.Join(problemsError(v, all), invalidError(wrong))
 }
 
 // previewAll walks clusters concurrently.
@@ -311,8 +327,9 @@ func previewAll(ctx context.Context, v *plan.Preview, clusters []string) ([]*pla
 	return all, group.Wait()
 }
 
-// printPreviewed prints the objects of clusters that run the same.
-func printPreviewed(out io.Writer, same []*plan.Previewed) error {
+// printPreviewed prints the objects of clusters that run the same, and returns what is not valid.
+func printPreviewed(ctx context.Context, out io.Writer, same []*plan.Previewed, check *validator) (wrong []string,
+	err error) {
 	var clusters []string
 	for _, p := range same {
 		clusters = append(clusters, p.Cluster)
@@ -323,14 +340,19 @@ func printPreviewed(out io.Writer, same []*plan.Previewed) error {
 		for _, ref := range a.Application.Objects {
 			o, err := decodeObject(a, ref.Digest)
 			if err != nil {
-				return fmt.Errorf("%s: %w", ref.ID(), err)
+				return nil, fmt.Errorf("%s: %w", ref.ID(), err)
 			}
+			found, err := check.validate(ctx, []*manifest.Object{o})
+			if err != nil {
+				return nil, err
+			}
+			wrong = append(wrong, found...)
 			if err := printObjects(out, []*manifest.Object{o}); err != nil {
-				return err
+				return nil, err
 			}
 		}
 	}
-	return nil
+	return wrong, nil
 }
 
 // decodeObject returns an object of an Application, with variables that only a cluster knows as they are written.

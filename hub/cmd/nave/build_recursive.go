@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -75,18 +76,17 @@ func (b *kustomizationBuild) runRecursive(ctx context.Context, out io.Writer, ob
 	slices.SortStableFunc(p.Applications, func(x, y plan.PreviewedApplication) int {
 		return cmp.Compare(p.Depth(x.Key), p.Depth(y.Key))
 	})
+	var rendered []*manifest.Object
 	for _, a := range p.Applications {
 		for o := range a.Rendered() {
 			decoded, err := decodeObject(a, o.Reference.Digest)
-			if err == nil {
-				err = printObjects(out, []*manifest.Object{decoded})
-			}
 			if err != nil {
 				return fmt.Errorf("%s: %w", o.Reference.ID(), err)
 			}
+			rendered = append(rendered, decoded)
 		}
 	}
-	return problemsError(v, []*plan.Previewed{p})
+	return errors.Join(b.print(ctx, out, rendered), problemsError(v, []*plan.Previewed{p}))
 }
 
 // objectsAround returns a Cluster, and a Fleet that gives it the Kustomization with another path.

@@ -1,0 +1,134 @@
+package main
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"k8s.io/client-go/openapi/openapitest"
+)
+
+// schemaFiles writes the schemas of Kubernetes' own kinds to a folder, and returns it.
+func schemaFiles(t *testing.T, versions ...string) string {
+	t.Helper()
+	dir := t.TempDir()
+	paths, err := openapitest.NewEmbeddedFileClient().Paths()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, version := range versions {
+		data, err := paths[version].Schema("application/json")
+		if err != nil {
+			t.Fatal(err)
+		}
+		name := strings.ReplaceAll(version, "/", "_") + ".json"
+		if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+// apiServer serves schemas as an API server does, and returns the kubeconfig.
+func apiServer(t *testing.T, schemas string) string {
+	t.Helper()
+	mux := http.NewServeMux()
+	mux.HandleFunc("/openapi/v3", func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write([]byte(`{"paths":{"apis/apps/v1":{}}}`))
+	})
+	mux.HandleFunc("/openapi/v3/{path...}", func(w http.ResponseWriter, r *http.Request) {
+		http.ServeFile(w, r, filepath.Join(schemas, strings.ReplaceAll(r.PathValue("path"), "/", "_")+".json"))
+	})
+	server := httptest.NewTLSServer(mux)
+	t.Cleanup(server.Close)
+	file := filepath.Join(t.TempDir(), "config")
+	text := `{apiVersion: v1, kind: Config, current-context: a, contexts: [{name: a, context: {cluster: a, user: a}}],
+users: [{name: a, user: {}}], clusters: [{name: a, cluster: {insecure-skip-tls-verify: true, server: "` +
+		server.URL + `"}}]}`
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+const validDeployment = `apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web, namespace: default, creationTimestamp: null}
+spec:
+  replicas: 2
+  selector: {matchLabels: {app: web}}
+  strategy: {rollingUpdate: {maxSurge: 1, maxUnavailable: 25%}}
+  template:
+    metadata: {labels: {app: web}}
+    spec:
+      containers:
+      - name: web
+        image: web
+        ports: [{containerPort: 80}]
+        resources: {limits: {cpu: 1, memory: 64Mi}}
+`
+
+// TestValidate builds objects with mistakes, against the schemas of files and of an API server.
+func TestValidate(t *testing.T) {
+	schemas := schemaFiles(t, "apis/apps/v1")
+	from := map[string]string{"files": "--schemas=" + schemas, "server": "--kubeconfig=" + apiServer(t, schemas)}
+	for _, c := range []struct{ name, old, new, want string }{
+		{"valid", "", "", ""},
+		{"unknown_field", "replicas: 2", "replica: 2",
+			`Deployment.apps default/web: Deployment.spec has the unknown field "replica"`},
+		{"wrong_type", "replicas: 2", "replicas: two", "Deployment.spec.replicas is a string, want integer"},
+		{"missing_field", "        image: web\n        ports: [{containerPort: 80}]",
+			"        image: web\n        ports: [{name: http}]",
+			`Deployment.spec.template.spec.containers[0].ports[0] has no field "containerPort"`},
+		{"variable", "replicas: 2", "replicas: ${replicas}", ""},
+		{"unknown_kind", "kind: Deployment", "kind: Deploymint", "the API server has no kind Deploymint in apps/v1"},
+		{"unknown_version", "apiVersion: apps/v1", "apiVersion: example.com/v1", ""},
+	} {
+		for name, flag := range from {
+			t.Run(c.name+"_"+name, func(t *testing.T) {
+				root := tree(t, map[string]string{"app/web.yaml": strings.Replace(validDeployment, c.old, c.new, 1),
+					"app.yaml": `apiVersion: kustomize.toolkit.fluxcd.io/v1
+kind: Kustomization
+metadata: {name: app, namespace: flux-system}
+spec: {interval: 10m, prune: true, path: ./app, sourceRef: {kind: GitRepository, name: fleet}}
+`})
+				for _, args := range [][]string{
+					{"kustomization", "app", "--root", root, "--path", filepath.Join(root, "app"),
+						"--kustomization-file", filepath.Join(root, "app.yaml")},
+					{"cluster", "x", root, "--path=app"},
+				} {
+					out, err := run(t, append(append([]string{"build"}, args...), "--validate", flag)...)
+					if (err != nil) != (c.want != "") || err != nil && !strings.Contains(err.Error(), c.want) {
+						t.Errorf("%s: error %v, want %q", args[0], err, c.want)
+					}
+					if !strings.Contains(out, "name: web") {
+						t.Errorf("%s printed:\n%s", args[0], out)
+					}
+				}
+			})
+		}
+	}
+}
+
+func TestValidate_flags(t *testing.T) {
+	root := tree(t, fleetFiles)
+	for _, c := range []struct{ name, flags, want string }{
+		{"alone", "--schemas=x", "do nothing without --validate"},
+		{"both", "--validate --schemas=x --kubeconfig=y", "takes the place of a cluster"},
+		{"no_file", "--validate --schemas=/nowhere.json", "/nowhere.json"},
+		{"empty_folder", "--validate --schemas=" + t.TempDir(), "no schema of a kind"},
+		{"not_schemas", "--validate --schemas=" + filepath.Join(root, "hub/fleet.yaml"), "hub/fleet.yaml"},
+		{"no_server", "--validate --kubeconfig=/nowhere", "/nowhere"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, err := run(t, append([]string{"build", "cluster", "lab", root, "--path=clusters/lab"},
+				strings.Fields(c.flags)...)...)
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("error %v, want %q", err, c.want)
+			}
+		})
+	}
+}
