@@ -130,7 +130,9 @@ func (d *diff) run(cmd *cobra.Command, dir string, chosen selection) error {
 		return err
 	}
 	defer done()
-	released, err := askPublished(ctx, client, chosen.clusters)
+	asking, cancel := context.WithTimeout(ctx, d.session.timeout)
+	defer cancel()
+	released, err := askPublished(asking, client, chosen.clusters)
 	if err != nil {
 		return err
 	}

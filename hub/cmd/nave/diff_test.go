@@ -102,7 +102,7 @@ data: {site: eu}
 
 // hubWith runs a hub that fetches from a folder, and returns the file of its operator once all of the fleet's clusters
 // have a release.
-func hubWith(t *testing.T, folder string) (config string) {
+func hubWith(t *testing.T, folder, objects string) (config string) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	h, err := hub.New(ctx, hub.Config{
@@ -126,8 +126,7 @@ func hubWith(t *testing.T, folder string) (config string) {
 		t.Fatal(err)
 	}
 	defer done()
-	text := fleetFiles["hub/fleet.yaml"] + "---\n" + fleetFiles["hub/clusters.yaml"]
-	if _, err := client.Apply(ctx, &adminv1.ApplyRequest{Manifest: []byte(text)}); err != nil {
+	if _, err := client.Apply(ctx, &adminv1.ApplyRequest{Manifest: []byte(objects)}); err != nil {
 		t.Fatal(err)
 	}
 	ctx, expire := context.WithTimeout(ctx, 30*time.Second)
@@ -172,7 +171,7 @@ func TestDiff(t *testing.T) {
 			t.Fatalf("%v: %s", err, out)
 		}
 	}
-	config := hubWith(t, root)
+	config := hubWith(t, root, fleetFiles["hub/fleet.yaml"]+"---\n"+fleetFiles["hub/clusters.yaml"])
 	git("init", "-q", "-b", "main")
 	git("add", ".")
 	git("commit", "-qm", "begin")
@@ -240,6 +239,36 @@ func TestDiff(t *testing.T) {
 		if out, code := diffWith(t, config, args...); code != 2 {
 			t.Errorf("%v: exit code %d:\n%s", args, code, out)
 		}
+	}
+}
+
+// TestDiff_hub changes Fleets and Clusters in a checkout that the hub's own root is in.
+func TestDiff_hub(t *testing.T) {
+	files := diffFiles()
+	source, fleet, _ := strings.Cut(files["hub/fleet.yaml"], "---\n")
+	files["hub/fleet.yaml"] = fleet
+	root := tree(t, files)
+	config := hubWith(t, root, source+`---
+apiVersion: kustomize.toolkit.fluxcd.io/v1
+kind: Kustomization
+metadata: {name: hub, namespace: flux-system}
+spec: {interval: 10m, prune: true, path: ./hub, sourceRef: {kind: GitRepository, name: fleet}}
+`)
+	out, code := diffWith(t, config, "fleet", "all", root)
+	if code != 0 || !strings.Contains(out, "No difference on 3 clusters.") {
+		t.Fatalf("exit code %d:\n%s", code, out)
+	}
+	moved := strings.Replace(files["hub/clusters.yaml"], "{site: eu}", "{site: lab}", 1) // of east
+	if err := os.WriteFile(filepath.Join(root, "hub/clusters.yaml"), []byte(moved), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, code = diffWith(t, config, "fleet", "all", root)
+	if code != 1 || !strings.Contains(out, "# 1 cluster: east\n") || !strings.Contains(out, "ConfigMap default/lab added") {
+		t.Errorf("exit code %d:\n%s", code, out)
+	}
+	out, code = diffWith(t, config, "fleet", "all", root, "-f", filepath.Join(tree(t, fleetFiles), "hub/clusters.yaml"))
+	if code != 2 || !strings.Contains(out, "Cluster east was applied by an operator") {
+		t.Errorf("with Clusters in -f that Git gives: exit code %d:\n%s", code, out)
 	}
 }
 

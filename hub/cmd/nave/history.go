@@ -32,7 +32,7 @@ func newHistoryCommand(s *session) *cobra.Command {
 					current = "yes"
 				}
 				fmt.Fprintf(w, "%d\t%s\t%d\t%s\t%s\n", r.GetSequence(), wording.Time(r.GetReleasedAt().AsTime()),
-					r.GetApplications(), current, said(strings.Join(r.GetChanges(), ", ")))
+					r.GetApplications(), current, oneLine(said(strings.Join(r.GetChanges(), ", "))))
 			}
 			if err := w.Flush(); err != nil {
 				return err

@@ -154,6 +154,27 @@ func (h *hostileHub) GetVersion(_ context.Context, q *adminv1.GetVersionRequest)
 	return unary[adminv1.GetVersionRequest, adminv1.GetVersionResponse](h, q)
 }
 
+func (h *hostileHub) Published(_ *adminv1.PublishedRequest,
+	stream grpc.ServerStreamingServer[adminv1.PublishedResponse]) error {
+	m := &adminv1.PublishedResponse{}
+	if err := h.answer(m); err != nil {
+		return err
+	}
+	return stream.Send(m)
+}
+
+func (h *hostileHub) History(_ context.Context, q *adminv1.HistoryRequest) (*adminv1.HistoryResponse, error) {
+	return unary[adminv1.HistoryRequest, adminv1.HistoryResponse](h, q)
+}
+
+func (h *hostileHub) Rollback(_ context.Context, q *adminv1.RollbackRequest) (*adminv1.RollbackResponse, error) {
+	return unary[adminv1.RollbackRequest, adminv1.RollbackResponse](h, q)
+}
+
+func (h *hostileHub) Release(_ context.Context, q *adminv1.ReleaseRequest) (*adminv1.ReleaseResponse, error) {
+	return unary[adminv1.ReleaseRequest, adminv1.ReleaseResponse](h, q)
+}
+
 func (h *hostileHub) Watch(_ *adminv1.WatchRequest, stream grpc.ServerStreamingServer[adminv1.WatchResponse]) error {
 	m := &adminv1.WatchResponse{}
 	if err := h.answer(m); err != nil {
@@ -231,6 +252,8 @@ var commandsOfTest = map[string][]string{
 	"cluster_add": {"cluster", "add", "a"}, "cluster_add_image": {"cluster", "add", "a",
 		"--image=spoke:1"}, "cluster_list": {"cluster", "list"}, "cluster_remove": {"cluster", "remove", "a", "--yes"},
 	"apply":   {"apply", "--yes", "-f", "testdata/fleet.yaml"},
+	"history": {"history", "a"}, "rollback": {"rollback", "a"}, "release": {"release", "a"},
+	"diff": {"diff", "cluster", "a"}, "build_hub": {"build", "cluster", "a", "."},
 	"missing": {"get", "fleets", hostile}, "unknown": {"get", hostile}, "flag": {"get", "--" + hostile},
 }
 

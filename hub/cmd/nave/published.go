@@ -34,6 +34,8 @@ type publishedApplication struct {
 
 // askPublished asks the hub what it released to clusters; to all if none is named.
 func askPublished(ctx context.Context, client adminv1.AdminServiceClient, clusters []string) (*published, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // ends the stream after an error
 	stream, err := client.Published(ctx, &adminv1.PublishedRequest{Clusters: clusters})
 	if err != nil {
 		return nil, err
@@ -168,6 +170,8 @@ func content(ctx context.Context, client adminv1.AdminServiceClient, a published
 	for _, d := range objects {
 		request.Objects = append(request.Objects, d.String())
 	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	stream, err := client.PublishedContent(ctx, request)
 	if err != nil {
 		return nil, err
