@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/navefleet/nave/hub/internal/plan"
 	"github.com/navefleet/nave/hub/internal/plan/graph"
 	"github.com/navefleet/nave/hub/internal/publish"
 	"github.com/navefleet/nave/hub/internal/registration"
@@ -38,6 +39,11 @@ type Config struct {
 
 	// CredentialHelpers are commands that return credentials of clouds, as PROVIDER=COMMAND (fetch.ParseHelpers).
 	CredentialHelpers []string
+
+	// RemoteBaseHosts are the hosts, as host or host:port, from which remote bases of kustomization files are fetched.
+	// TenantRemoteBases lets Kustomizations that run with a service account have remote bases, too.
+	RemoteBaseHosts   []string
+	TenantRemoteBases bool
 
 	// NoCrossNamespaceRefs refuses sources of another namespace in every graph, as the flag of Flux's controllers does.
 	NoCrossNamespaceRefs bool
@@ -78,9 +84,17 @@ const (
 	DefaultCertificateTTL = registration.DefaultTTL
 )
 
+// remoteBases returns what the planner decides about remote bases by.
+func (c Config) remoteBases() plan.RemoteBases {
+	return plan.RemoteBases{Hosts: c.RemoteBaseHosts, Tenants: c.TenantRemoteBases}
+}
+
 // withDefaults returns c with every field set.
 func (c Config) withDefaults() (Config, error) {
 	if err := c.Guard.Check(); err != nil {
+		return c, err
+	}
+	if err := c.remoteBases().Check(); err != nil {
 		return c, err
 	}
 	for _, address := range c.Advertise {

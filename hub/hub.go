@@ -137,7 +137,8 @@ func (h *Hub) build() error {
 	h.plan = plan.New(plan.Config{
 		Store: h.store, Artifacts: artifacts, Renderer: renderer,
 		NoCrossNamespaceRefs: c.NoCrossNamespaceRefs, LenientSubstitution: c.LenientSubstitution, Guard: c.Guard,
-		Log: c.Log, Metrics: h.registry, Now: c.Now,
+		RemoteBases: c.remoteBases(),
+		Log:         c.Log, Metrics: h.registry, Now: c.Now,
 	})
 	h.publish = publish.New(publish.Config{
 		Store: h.store, Signer: h.signer, TrustDomain: h.authority.TrustDomain(), TTL: c.BundleTTL,

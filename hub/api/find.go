@@ -25,7 +25,7 @@ func FindKind(word string) (Kind, error) {
 // appliedKinds returns the plurals of the kinds that may be applied to the hub.
 func appliedKinds() (names []string) {
 	for _, k := range kinds {
-		if k.Supported() {
+		if k.Supported() && !k.Derived {
 			names = append(names, k.Plural)
 		}
 	}

@@ -65,6 +65,9 @@ func (k Key) Role() Role {
 	return NoRole
 }
 
+// Derived reports whether only the hub makes objects of the key's kind.
+func (k Key) Derived() bool { return byName[k.Kind].Derived }
+
 // Missing returns the advice for a reference to an object that does not exist: "; …". If there is none, Missing
 // returns "".
 func (k Key) Missing() string {

@@ -36,6 +36,7 @@ type Kind struct {
 	Namespaced bool     // kinds without namespaces are the hub's own: no cluster's graph has them
 	Words      []string // the two-word forms of the flux command line, singular
 	Role       Role
+	Derived    bool // only the hub makes objects of the kind: they cannot be applied, committed or named in references
 
 	// Convert turns an object of an older version into the stored one; nil: only apiVersion differs.
 	Convert func(o *manifest.Object)
@@ -155,7 +156,7 @@ func plural(w string) string {
 // supportedOf returns the names of the supported kinds of a role.
 func supportedOf(role Role) (names []string) {
 	for _, k := range kinds {
-		if k.Role == role && k.Supported() {
+		if k.Role == role && k.Supported() && !k.Derived {
 			names = append(names, k.Name)
 		}
 	}

@@ -68,7 +68,7 @@ func checkSourceRef(ref kustomizev1.CrossNamespaceSourceReference, at *field.Pat
 	var errs field.ErrorList
 	supported := supportedOf(SourceRole)
 	switch kind := byName[ref.Kind]; {
-	case kind.Role != SourceRole:
+	case kind.Role != SourceRole, kind.Derived:
 		errs = append(errs, field.NotSupported(at.Child("kind"), ref.Kind, supported))
 	case !kind.Supported():
 		errs = append(errs, field.Forbidden(at.Child("kind"),

@@ -59,6 +59,10 @@ func newCommand() *cobra.Command {
 	f.IntVar(&c.Guard.Percent, "guard-percent", 50,
 		"how many of a cluster's applications one change in Git may remove without nave confirm, in percent; "+
 			"the removal of all is always held")
+	f.StringArrayVar(&c.RemoteBaseHosts, "remote-base-host", nil,
+		"host, or host:port, from which remote bases of kustomization files are fetched, such as github.com (repeatable)")
+	f.BoolVar(&c.TenantRemoteBases, "tenant-remote-bases", false,
+		"fetch remote bases of Kustomizations that run with a service account, too")
 	f.BoolVar(&c.NoCrossNamespaceRefs, "no-cross-namespace-refs", false,
 		"refuse sources of another namespace than the Kustomization's, as in Flux")
 	f.BoolVar(&c.LenientSubstitution, "lenient-substitution", false,

@@ -245,7 +245,8 @@ func (p *preview) ask(ctx context.Context) (objects []*api.Object, err error) {
 	}
 	defer done()
 	for _, kind := range api.Kinds() {
-		if !kind.Supported() || !slices.Contains([]api.Role{api.ClusterRole, api.FleetRole, api.SourceRole}, kind.Role) {
+		if !kind.Supported() || kind.Derived ||
+			!slices.Contains([]api.Role{api.ClusterRole, api.FleetRole, api.SourceRole}, kind.Role) {
 			continue
 		}
 		answer, err := client.List(ctx, &adminv1.ListRequest{Kind: kind.Name})

@@ -29,6 +29,8 @@ type Config struct {
 	NoCrossNamespaceRefs bool
 	// LenientSubstitution replaces undefined variables by the empty string.
 	LenientSubstitution bool
+	// RemoteBases decides which remote bases are fetched.
+	RemoteBases RemoteBases
 	// Guard limits how much one change removes unconfirmed; zero: graph.DefaultGuard.
 	Guard graph.Guard
 
@@ -48,6 +50,7 @@ type Planner struct {
 	strict  bool                                          // Config.NoCrossNamespaceRefs
 	lenient bool                                          // Config.LenientSubstitution
 	guard   graph.Guard
+	bases   RemoteBases
 
 	hub     *hub                     // the hub's own objects
 	sources map[string]store.Fetched // by Source.FetchKey
@@ -73,6 +76,7 @@ func New(c Config) *Planner {
 		strict:  c.NoCrossNamespaceRefs,
 		lenient: c.LenientSubstitution,
 		guard:   c.Guard,
+		bases:   c.RemoteBases,
 		sources: map[string]store.Fetched{}, scopes: map[string]*scope{},
 		dirty: map[string]bool{}, again: map[string]time.Time{}, fails: map[string]int{},
 	}

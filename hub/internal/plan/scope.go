@@ -271,9 +271,11 @@ func (p *Planner) renderOne(ctx context.Context, w *walked, work graph.Work) gra
 	case a == nil:
 		return graph.Result{Reason: condition.SourceNotReady, Err: fmt.Errorf("%s has not been fetched yet", work.SourceName)}
 	}
-	r, err := p.renders.Render(ctx, work.Renderable.Renderer, work.Spec, a)
+	r, bases, given, err := p.withBases(ctx, w, work, a)
 	w.note(work.Key, a, r, err)
-	return w.result(work, a.Revision, r, err)
+	result := w.result(work, a.Revision, r, err)
+	result.Bases, result.Notice = bases, noticeOf(given)
+	return result
 }
 
 // result returns the result of a render, as this graph admits its objects. err is the error of the render.
@@ -307,6 +309,9 @@ func (w *walked) note(key api.Key, a *artifact.Artifact, r *cache.Rendering, err
 
 // reasonOf returns the reason of a condition for a render that failed.
 func reasonOf(err error) string {
+	if base, ok := errors.AsType[baseError](err); ok {
+		return base.reason
+	}
 	switch {
 	case errors.Is(err, render.ErrNotFound):
 		return condition.PathNotFound

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -42,6 +43,7 @@ var update = flag.Bool("update", false, "write what the stories came to into the
 //	renders N               so many trees were rendered since the last time
 //	quiet                   another round renders nothing and writes nothing; a restarted planner writes nothing
 //	lenient                 the hub restarts with --lenient-substitution
+//	remotes HOST ...        the hub restarts with --remote-base-host HOST ...; "tenants": --tenant-remote-bases
 //	want FILE               the dump of the store equals the file
 func TestStories(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txtar")
@@ -78,6 +80,7 @@ type story struct {
 	world
 	seen    int32 // renders, the last time
 	lenient bool
+	bases   RemoteBases
 }
 
 // world is a store, a planner over it, and a clock that moves a second with each command.
@@ -122,7 +125,7 @@ func (s *story) restart() {
 	s.watcher = s.store.Watch(s.t.Context(), watched...)
 	s.planner = New(Config{
 		Store: s.store, Artifacts: artifact.New("/"), Renderer: s.renderer, Log: slog.New(slog.DiscardHandler),
-		Now: func() time.Time { return s.now }, LenientSubstitution: s.lenient,
+		Now: func() time.Time { return s.now }, LenientSubstitution: s.lenient, RemoteBases: s.bases,
 	})
 	s.must(s.planner.load(s.t.Context()))
 }
@@ -171,6 +174,10 @@ func (s *story) play(words []string) {
 		s.quiet()
 	case "lenient":
 		s.lenient = true
+		s.restart()
+	case "remotes":
+		s.bases.Tenants = slices.Contains(args, "tenants")
+		s.bases.Hosts = slices.DeleteFunc(args, func(host string) bool { return host == "tenants" })
 		s.restart()
 	case "want":
 		s.want(args[0])

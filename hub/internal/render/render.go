@@ -50,6 +50,10 @@ type Request struct {
 	Root string `json:"root"`
 	// Artifact is the digest of the artifact at Root. If it is zero, the tree is not of an artifact.
 	Artifact manifest.Digest `json:"artifact,omitzero"`
+	// Mounts are the Remotes that the render may read. If ReportNeeds is set and the render needs others, its Result has
+	// nothing but Needs. If ReportNeeds is not set, the render fails.
+	Mounts      []Mount `json:"mounts,omitempty"`
+	ReportNeeds bool    `json:"reportNeeds,omitempty"`
 	// Salt is the salt of the placeholders of sealed values. The hub never changes it, so that equal files give equal
 	// placeholders.
 	Salt []byte `json:"salt,omitempty"`
@@ -69,8 +73,10 @@ type Result struct {
 	Sealed []SealedFile
 	// Substitution is the part of the substitution that the spoke does; nil: there is none.
 	Substitution *bundle.Substitution
-	// Reads are the facts that the render read from the tree.
+	// Reads are the facts that the render read from the tree. Facts of Mounts are not among them.
 	Reads Reads
+	// Needs are Remotes that are not among the Mounts of the Request. If there are any, there is no other result.
+	Needs []Need
 }
 
 // Encode returns the canonical JSON of the objects.

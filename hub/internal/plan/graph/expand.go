@@ -23,6 +23,7 @@ func (p *pass) expand(level []api.Key) {
 		return
 	}
 	for i, result := range p.in.Render(works) {
+		p.addBases(works[i].Key, result.Bases)
 		if result.Err != nil {
 			p.keepFailed(works[i].Key, result)
 		} else {
@@ -99,7 +100,7 @@ func (p *pass) absorb(work Work, result Result) {
 	p.bootstrapped = p.bootstrapped || boot != nil
 	p.graph.Findings[key] = Finding{
 		Ready: true, Reason: condition.BuildSucceeded, Revision: result.Revision, Attempted: result.Revision,
-		Message: built(result) + boot.notice(),
+		Message: built(result) + result.Notice + boot.notice(),
 	}
 	p.apps[key] = &Application{
 		Key: key, Object: object, Renderable: work.Renderable, Rendered: result.Rendered, Revision: result.Revision,

@@ -101,6 +101,8 @@ type Work struct {
 	FoundAt   api.Key
 	Source    *api.Object
 	Admission api.Admission
+	// Tenant reports whether the object runs with a service account, its own or that of an object above it.
+	Tenant bool
 }
 
 // Result is the result of a Work.
@@ -108,6 +110,10 @@ type Result struct {
 	// Revision is the revision that was tried; empty if there is no artifact.
 	Revision string
 	Rendered *Rendered
+	// Bases are the sources of the remote bases that the render needs, and Notice is what the message of the condition
+	// says about them.
+	Bases  []Base
+	Notice string
 	// If Rendered is nil, Err is the cause, and Reason the reason of the condition.
 	Err    error
 	Reason string

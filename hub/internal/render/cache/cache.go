@@ -12,6 +12,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/artifact"
 	"github.com/navefleet/nave/hub/internal/confine"
 	"github.com/navefleet/nave/hub/internal/lru"
@@ -92,11 +93,24 @@ func Salt(epoch uint64) []byte {
 	return salt[:]
 }
 
-// Render returns the render of a specification in the artifact. If IsPassing is true for the error, the next call tries
-// again. Any other error is final for this artifact.
-func (c *Cache) Render(ctx context.Context, renderer string, spec json.RawMessage, a *artifact.Artifact) (*Rendering,
-	error) {
-	row, err := c.rowKey(renderer, spec)
+// Base is the artifact of a Remote.
+type Base struct {
+	api.Remote
+	Artifact *artifact.Artifact
+}
+
+// NeedsError is the error of a render that needs Remotes which it was not given.
+type NeedsError struct{ Needs []render.Need }
+
+// Error implements error.
+func (e *NeedsError) Error() string { return e.Needs[0].Refusal }
+
+// Render returns the render of a specification in the artifact, with the bases of Remotes beside it. If the render
+// needs other Remotes, the error is a NeedsError. If IsPassing is true for the error, the next call tries again. Any
+// other error is final for these artifacts.
+func (c *Cache) Render(ctx context.Context, renderer string, spec json.RawMessage, a *artifact.Artifact,
+	bases ...Base) (*Rendering, error) {
+	row, err := c.rowKey(renderer, spec, bases)
 	if err != nil {
 		return nil, err
 	}
@@ -113,19 +127,37 @@ func (c *Cache) Render(ctx context.Context, renderer string, spec json.RawMessag
 	}
 	f.result, f.err = c.answer(ctx, key, a, render.Request{
 		Renderer: renderer, Spec: spec, Root: c.artifacts.Path(*a), Artifact: a.Digest, Salt: c.salt,
+		Mounts: c.mounts(bases), ReportNeeds: true,
 	})
 	c.leave(key, f)
 	return f.result, f.err
 }
 
+// mounts returns the directories of bases.
+func (c *Cache) mounts(bases []Base) (all []render.Mount) {
+	for _, b := range bases {
+		all = append(all, render.Mount{Remote: b.Remote, Root: c.artifacts.Path(*b.Artifact)})
+	}
+	return all
+}
+
 // rowKey returns the digest of all that a render depends on, except the tree.
-func (c *Cache) rowKey(renderer string, spec json.RawMessage) (string, error) {
+func (c *Cache) rowKey(renderer string, spec json.RawMessage, bases []Base) (string, error) {
+	type base struct {
+		api.Remote
+		Digest manifest.Digest
+	}
+	var list []base
+	for _, b := range bases {
+		list = append(list, base{b.Remote, b.Artifact.Digest})
+	}
 	data, err := json.Marshal(struct {
 		Format   int
 		Salt     []byte
 		Renderer string
 		Spec     json.RawMessage
-	}{format, c.salt, renderer, spec})
+		Bases    []base `json:",omitempty"`
+	}{format, c.salt, renderer, spec, list})
 	if err != nil {
 		return "", fmt.Errorf("name a render: %w", err)
 	}
@@ -267,6 +299,9 @@ func (c *Cache) answer(ctx context.Context, key flightKey, a *artifact.Artifact,
 	if err != nil {
 		c.metrics.answers.WithLabelValues("failed").Inc()
 		return nil, err
+	}
+	if len(result.Needs) > 0 {
+		return nil, &NeedsError{result.Needs}
 	}
 	c.metrics.answers.WithLabelValues("render").Inc()
 	return newRendering(key, result, c.admitted)

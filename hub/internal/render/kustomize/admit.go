@@ -43,6 +43,9 @@ func (f *fileSystem) admit(p string, data []byte) error {
 			return err
 		}
 	}
+	if len(f.remotes.needs) > 0 {
+		return errNeeds
+	}
 	return nil
 }
 
@@ -144,22 +147,30 @@ func (f *fileSystem) admitReference(p string, r reference) error {
 		}
 		return f.admitPlugin(p, []byte(r.path))
 	}
-	if err := f.find(path.Dir(p), r); err != nil {
+	if err := f.find(p, r); err != nil {
 		return fmt.Errorf("%s: %s: %w", tree.Local(p), r.field, err)
 	}
 	return nil
 }
 
-// find checks a path in a kustomization file of the directory. If the path is not that of a file or a directory of the
-// tree that r accepts, find returns an error.
-func (f *fileSystem) find(dir string, r reference) error {
+// find checks a path in the kustomization file p. If the path is not that of a file or a directory of the tree that r
+// accepts, find returns an error.
+func (f *fileSystem) find(p string, r reference) error {
 	if isRemote(r.path) {
-		return refuseRemote(r.path)
+		return f.findRemote(p, r)
 	}
 	if path.IsAbs(r.path) {
 		return fmt.Errorf("%s: %w; write it relative to the kustomization file", r.path, render.ErrRemote)
 	}
-	target := tree.Clean(path.Join(dir, r.path))
+	target := tree.Clean(path.Join(path.Dir(p), r.path))
+	if f.tree.MountOf(p) != f.tree.MountOf(target) {
+		return fmt.Errorf("%s: %w: it leads out of the repository", r.path, render.ErrRemote)
+	}
+	return f.findAt(target, r)
+}
+
+// findAt checks the target of a reference.
+func (f *fileSystem) findAt(target string, r reference) error {
 	k, err := f.tree.Type(target)
 	switch {
 	case err != nil:

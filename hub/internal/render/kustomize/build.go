@@ -10,6 +10,7 @@ import (
 
 	"sigs.k8s.io/kustomize/api/types"
 
+	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/render"
 	"github.com/navefleet/nave/hub/internal/render/tree"
 	"github.com/navefleet/nave/shared/manifest"
@@ -37,14 +38,21 @@ func build(ctx context.Context, req render.Request, spec *Spec) (*render.Result,
 	if err != nil {
 		return nil, err
 	}
+	bases := &remotes{mounts: map[api.Remote]string{}, report: req.ReportNeeds}
+	if err := bases.mount(t, req.Mounts); err != nil {
+		return nil, err
+	}
 	salt := sealed.NewSalt(req.Salt)
-	first, err := pass(ctx, t, dir, spec, salt)
+	first, err := pass(ctx, t, bases, dir, spec, salt)
+	if errors.Is(err, errNeeds) {
+		return &render.Result{Needs: bases.needs}, nil
+	}
 	if err != nil {
 		return nil, err
 	}
 	result := &render.Result{Objects: first.objects}
 	if len(first.sealed) > 0 {
-		second, err := pass(ctx, t, dir, spec, salt.Second())
+		second, err := pass(ctx, t, bases, dir, spec, salt.Second())
 		if err != nil {
 			return nil, fmt.Errorf("build again with other placeholders: %w", err)
 		}
@@ -67,8 +75,10 @@ type rendering struct {
 }
 
 // pass runs the steps from generating the kustomization file to the finished objects.
-func pass(ctx context.Context, t *tree.Tree, dir string, spec *Spec, salt sealed.Salt) (*rendering, error) {
+func pass(ctx context.Context, t *tree.Tree, bases *remotes, dir string, spec *Spec, salt sealed.Salt) (*rendering,
+	error) {
 	fsys := newFileSystem(t, salt)
+	fsys.remotes = bases
 	objects, err := accumulate(ctx, fsys, dir, spec)
 	if fsys.failed != nil {
 		err = fsys.failed

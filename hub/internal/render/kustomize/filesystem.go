@@ -35,6 +35,7 @@ type fileSystem struct {
 	resources []string
 	// setsOpenAPI: a kustomization file changes kustomize's global OpenAPI schema.
 	setsOpenAPI bool
+	remotes     *remotes
 	failed      error
 }
 
@@ -47,8 +48,8 @@ type sealedFile struct {
 var _ filesys.FileSystem = (*fileSystem)(nil)
 
 func newFileSystem(t *tree.Tree, salt sealed.Salt) *fileSystem {
-	return &fileSystem{tree: t, salt: salt, overlay: map[string][]byte{}, sealed: map[string]sealedFile{},
-		uses: map[string]use{}, ciphertext: map[string]bool{}}
+	return &fileSystem{tree: t, salt: salt, remotes: &remotes{}, overlay: map[string][]byte{},
+		sealed: map[string]sealedFile{}, uses: map[string]use{}, ciphertext: map[string]bool{}}
 }
 
 // fail keeps the first error and returns err.
@@ -68,6 +69,9 @@ func (f *fileSystem) ReadFile(name string) ([]byte, error) {
 	}
 	if isKustomizationFile(p) {
 		if err := f.admit(p, data); err != nil {
+			return nil, f.fail(err)
+		}
+		if data, err = f.localize(p, data); err != nil {
 			return nil, f.fail(err)
 		}
 		return data, nil

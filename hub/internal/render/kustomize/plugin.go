@@ -55,6 +55,9 @@ func (f *fileSystem) notePlugin(dir string, doc *yaml.Node) error {
 	}
 	for i, file := range slices.Concat(plugin.Files, plugin.Envs, []string{plugin.Env, plugin.Path}) {
 		at := tree.Clean(path.Join(dir, sourcePath(file)))
+		if f.tree.MountOf(at) != f.tree.MountOf(dir) {
+			return fmt.Errorf("%s: %w: it leads out of the repository", file, render.ErrRemote)
+		}
 		if k, err := f.tree.Type(at); err != nil || k != render.Regular {
 			continue // kustomize reports it
 		}

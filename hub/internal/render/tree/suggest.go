@@ -12,6 +12,9 @@ import (
 // Suggest returns " (did you mean …?)" with the path that is nearest to a missing one. If none is near, Suggest
 // returns "". Suggest reads the last directory of the path that exists, so the message changes with that directory.
 func (t *Tree) Suggest(p string) string {
+	if m, at := t.mounted(p); m != nil {
+		return m.tree.Suggest(at)
+	}
 	parent, wrong := path.Dir(p), path.Base(p)
 	for parent != "/" {
 		if k, err := t.Type(parent); err != nil || k == render.Directory {

@@ -34,6 +34,7 @@ type Tree struct {
 	files   map[string][]byte
 	total   int64
 	listed  map[string]render.FileType // types of files, from listing their directory
+	mounts  []mount
 
 	// folder is the directory of the last read, kept open: files are read one directory after the other, and os.Root
 	// opens every directory of the path of each file.
@@ -59,6 +60,9 @@ func Open(ctx context.Context, dir string, exclude func(string, bool) bool) (*Tr
 // Close ends the access to the artifact.
 func (t *Tree) Close() error {
 	t.leave()
+	for _, m := range t.mounts {
+		_ = m.tree.Close()
+	}
 	return t.root.Close()
 }
 
@@ -107,6 +111,9 @@ func Local(p string) string {
 func (t *Tree) Type(p string) (render.FileType, error) {
 	if err := t.ctx.Err(); err != nil {
 		return render.Absent, err
+	}
+	if m, at := t.mounted(p); m != nil {
+		return m.tree.Type(at)
 	}
 	if seen := t.reads.facts[p]; seen != "" {
 		return render.FileType(seen[:1]), nil
@@ -182,6 +189,9 @@ func (t *Tree) missing(p string, err error) error {
 func (t *Tree) Read(p string) ([]byte, error) {
 	if err := t.ctx.Err(); err != nil {
 		return nil, err
+	}
+	if m, at := t.mounted(p); m != nil {
+		return m.tree.Read(at)
 	}
 	if data, ok := t.files[p]; ok {
 		return data, nil
@@ -259,6 +269,9 @@ func (t *Tree) List(p string) ([]Entry, error) {
 	if err := t.ctx.Err(); err != nil {
 		return nil, err
 	}
+	if m, at := t.mounted(p); m != nil {
+		return m.tree.List(at)
+	}
 	if entries, ok := t.index.folders[p]; ok {
 		return entries, t.reads.list(p, entries)
 	}
@@ -291,6 +304,10 @@ func (t *Tree) List(p string) ([]Entry, error) {
 
 // Resolve returns an existing path with its symbolic links followed. If a link leaves the root, the error is ErrEscape.
 func (t *Tree) Resolve(p string) (string, error) {
+	if m, at := t.mounted(p); m != nil {
+		resolved, err := m.tree.Resolve(at)
+		return path.Join(m.at, resolved), err
+	}
 	at, rest, links := "/", Local(p), 0
 	for rest != "" && rest != "." {
 		name, tail, _ := strings.Cut(rest, "/")

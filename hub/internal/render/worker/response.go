@@ -17,6 +17,7 @@ type header struct {
 	Sealed       []render.SealedFile  `json:"sealed,omitempty"`
 	Substitution *bundle.Substitution `json:"substitution,omitempty"`
 	Reads        render.Reads         `json:"reads"`
+	Needs        []render.Need        `json:"needs,omitempty"`
 }
 
 var errResponse = errors.New("render worker: malformed response")
@@ -27,7 +28,9 @@ func encode(result *render.Result) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := header{Sealed: result.Sealed, Substitution: result.Substitution, Reads: result.Reads}
+	h := header{
+		Sealed: result.Sealed, Substitution: result.Substitution, Reads: result.Reads, Needs: result.Needs,
+	}
 	total := 0
 	for _, data := range objects {
 		h.Sizes = append(h.Sizes, len(data))
@@ -58,6 +61,7 @@ func decode(answer []byte) (*render.Result, error) {
 	}
 	result := &render.Result{
 		Encoded: make([][]byte, len(h.Sizes)), Sealed: h.Sealed, Substitution: h.Substitution, Reads: h.Reads,
+		Needs: h.Needs,
 	}
 	for i, size := range h.Sizes {
 		if size < 0 || size > len(rest) {

@@ -72,6 +72,7 @@ type reference struct {
 	SemVer string `json:"semver,omitempty"`
 	Commit string `json:"commit,omitempty"`
 	Name   string `json:"name,omitempty"`
+	Any    string `json:"any,omitempty"`
 }
 
 func (f fetcher) Fetch(ctx context.Context, req request, last *artifact.Artifact) (artifact.Artifact, error) {
@@ -340,6 +341,7 @@ func TestRevision(t *testing.T) {
 	w := newWorld(t, gittest.Options{})
 	one := w.commit(map[string]string{"v": "one"})
 	w.do(w.repo.AnnotatedTag("v1.0.0", "one"))
+	w.do(w.repo.Tag("twice"))
 	two := w.commit(map[string]string{"v": "two"})
 	w.do(w.repo.Tag("v1.2.0"))
 	w.do(w.repo.Tag("v2.0.0-rc.1"))
@@ -347,7 +349,8 @@ func TestRevision(t *testing.T) {
 	w.do(w.repo.Tag("not-a-version"))
 	w.do(w.repo.Branch("release/1.x"))
 	four := w.commit(map[string]string{"v": "four"})
-	if _, err := w.repo.Git("push", "-q", "origin", "HEAD:refs/pull/7/head"); err != nil {
+	if _, err := w.repo.Git("push", "-q", "origin", "HEAD:refs/pull/7/head",
+		"HEAD:refs/heads/twice"); err != nil {
 		t.Fatal(err)
 	}
 	for name, c := range map[string]struct {
@@ -370,6 +373,12 @@ func TestRevision(t *testing.T) {
 		"name_before_version": {reference{Name: "refs/heads/main", SemVer: "1.0.0"},
 			"refs/heads/main@sha1:" + three, "three"},
 		"version_before_tag": {reference{SemVer: "1.0.0", Tag: "v1.2.0"}, "v1.0.0@sha1:" + one, "one"},
+		"any_tag":            {reference{Any: "v1.0.0"}, "v1.0.0@sha1:" + one, "one"},
+		"any_branch":         {reference{Any: "release/1.x"}, "release/1.x@sha1:" + four, "four"},
+		"any_tag_first":      {reference{Any: "twice"}, "twice@sha1:" + one, "one"},
+		"any_commit":         {reference{Any: two}, "sha1:" + two, "two"},
+		"any_full_name":      {reference{Any: "refs/pull/7/head"}, "refs/pull/7/head@sha1:" + four, "four"},
+		"any_head":           {reference{Any: "HEAD"}, "HEAD@sha1:" + three, "three"},
 		"tag_before_branch":  {reference{Tag: "v1.0.0", Branch: "main"}, "v1.0.0@sha1:" + one, "one"},
 	} {
 		t.Run(name, func(t *testing.T) {

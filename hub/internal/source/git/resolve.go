@@ -51,6 +51,8 @@ type choice struct {
 // resolve returns the commits that a reference may mean. Errors are source.ErrReferenceNotFound and source.ErrRequest.
 func resolve(ref reference, refs *packp.AdvRefs) (choice, error) {
 	switch {
+	case ref.Any != "":
+		return resolveAny(ref.Any, refs)
 	case ref.Commit != "":
 		return resolveCommit(ref, refs)
 	case ref.Name != "":
@@ -62,6 +64,20 @@ func resolve(ref reference, refs *packp.AdvRefs) (choice, error) {
 	default:
 		return one(refs, "branch", branches, ref.branch())
 	}
+}
+
+// resolveAny returns the commit of that name, else the reference that git fetch would take for the name: the full name,
+// the tag, the branch.
+func resolveAny(name string, refs *packp.AdvRefs) (choice, error) {
+	if plumbing.IsHash(name) {
+		return resolveCommit(reference{Commit: name}, refs)
+	}
+	for _, prefix := range []string{"", tags, branches} {
+		if _, ok := lookup(refs, prefix+name); ok {
+			return one(refs, "reference", prefix, name)
+		}
+	}
+	return choice{}, missing(refs, "tag or branch", branches, name)
 }
 
 // Prefixes of references.

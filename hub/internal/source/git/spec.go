@@ -35,11 +35,14 @@ type reference struct {
 	SemVer string `json:"semver"`
 	Commit string `json:"commit"` // a full SHA-1. With Branch, the commit must be on that branch
 	Name   string `json:"name"`   // a full reference name such as refs/pull/420/head
+	Any    string `json:"any"`    // of an api.RemoteBase, alone: a full commit, tag, branch or full reference name
 }
 
 // String returns the field that counts: "branch main".
 func (r reference) String() string {
 	switch {
+	case r.Any != "":
+		return r.Any
 	case r.Commit != "" && r.Branch != "":
 		return "commit " + r.Commit + " of branch " + r.Branch
 	case r.Commit != "":

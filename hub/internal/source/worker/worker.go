@@ -29,6 +29,7 @@ type Fetchers map[string]source.Fetcher
 func All() Fetchers {
 	return Fetchers{
 		api.GitRepositoryKind: source.Limited{Fetcher: git.Fetcher{Tokens: &git.Tokens{}}},
+		api.RemoteBaseKind:    source.Limited{Fetcher: git.Fetcher{}},
 		api.OCIRepositoryKind: source.Limited{Fetcher: &oci.Fetcher{}},
 		api.BucketKind:        source.Limited{Fetcher: bucket.Fetcher{}},
 	}

@@ -1,0 +1,129 @@
+package plan
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/hub/internal/artifact"
+	"github.com/navefleet/nave/hub/internal/plan/graph"
+	"github.com/navefleet/nave/hub/internal/render"
+	"github.com/navefleet/nave/hub/internal/render/cache"
+	"github.com/navefleet/nave/shared/condition"
+)
+
+// RemoteBases decides which remote bases of kustomization files are fetched. The zero RemoteBases lets none be fetched.
+type RemoteBases struct {
+	Hosts []string // host or host:port; a host without a port stands for the usual port
+	// Tenants lets renderables that run with a service account have remote bases, too.
+	Tenants bool
+}
+
+// Check returns an error if a host is not one.
+func (r RemoteBases) Check() error {
+	for _, host := range r.Hosts {
+		if u, err := url.Parse("https://" + host); err != nil || u.Host != host || u.Hostname() == "" {
+			return fmt.Errorf("remote base host %q: want a host such as github.com, or host:port", host)
+		}
+	}
+	return nil
+}
+
+// check returns the error of a need that must not be fetched. tenant reports whether the renderable runs with a service
+// account.
+func (r RemoteBases) check(need render.Need, tenant bool) error {
+	switch {
+	case !slices.ContainsFunc(r.Hosts, func(h string) bool { return strings.EqualFold(h, need.Host()) }):
+		return errors.New(need.Refusal)
+	case tenant && !r.Tenants:
+		return fmt.Errorf("%s; %s is allowed, but not for objects that run with a service account "+
+			"(--tenant-remote-bases)", need.Refusal, need.Host())
+	}
+	return nil
+}
+
+// baseError is the error of a remote base that is not fetched, with the reason of the condition.
+type baseError struct {
+	error
+	reason string
+}
+
+// baseInterval is how often remote bases are fetched if the renderable has no interval.
+const baseInterval = 10 * time.Minute
+
+// withBases renders one object. As long as the render needs more remote bases, withBases adds their artifacts and
+// renders again. It returns all of the bases, also if one of them has no artifact yet.
+func (p *Planner) withBases(ctx context.Context, w *walked, work graph.Work, a *artifact.Artifact) (r *cache.Rendering,
+	bases []graph.Base, given []cache.Base, err error) {
+	for {
+		r, err = p.renders.Render(ctx, work.Renderable.Renderer, work.Spec, a, given...)
+		needs, ok := errors.AsType[*cache.NeedsError](err)
+		if !ok {
+			return r, bases, given, err
+		}
+		err = nil
+		for _, need := range needs.Needs {
+			base, found, nerr := p.base(w, work, need)
+			if base.Object != nil {
+				bases = append(bases, base)
+			}
+			if nerr != nil {
+				err = errors.Join(err, nerr)
+				continue
+			}
+			given = append(given, cache.Base{Remote: need.Remote, Artifact: found})
+		}
+		if err != nil {
+			return nil, bases, given, err
+		}
+		if len(given) > render.MaxMounts {
+			return nil, nil, nil, fmt.Errorf("%w: it has more than %d remote bases", render.ErrLimit, render.MaxMounts)
+		}
+	}
+}
+
+// base returns the source of a remote base, and its artifact. If the source must not be fetched, its Object is nil.
+func (p *Planner) base(w *walked, work graph.Work, need render.Need) (b graph.Base, a *artifact.Artifact, err error) {
+	if err := p.bases.check(need, work.Tenant); err != nil {
+		return b, nil, baseError{err, condition.BuildFailed}
+	}
+	interval := work.Renderable.Interval
+	if interval <= 0 {
+		interval = baseInterval
+	}
+	object, err := api.NewRemoteBase(work.Key.In(""), interval, w.rows[work.Key].RequestedAt, need.Remote)
+	if err != nil {
+		return b, nil, err
+	}
+	view, err := object.Source()
+	if err != nil {
+		return b, nil, err
+	}
+	b = graph.Base{Object: object, FetchKey: view.FetchKey(false)} // it has no Secrets that could be bound
+	switch fetched := p.sources[b.FetchKey]; {
+	case fetched.Artifact != nil:
+		return b, fetched.Artifact, nil
+	case fetched.Error != "":
+		return b, nil, baseError{fmt.Errorf("remote base %s has not been fetched: %s", need.Remote, fetched.Error),
+			condition.ArtifactFailed}
+	}
+	return b, nil, baseError{fmt.Errorf("remote base %s has not been fetched yet", need.Remote), condition.SourceNotReady}
+}
+
+// noticeOf returns the part of a condition's message about remote bases: "; remote bases: address@revision". If there
+// are none, noticeOf returns "".
+func noticeOf(bases []cache.Base) string {
+	if len(bases) == 0 {
+		return ""
+	}
+	names := make([]string, len(bases))
+	for i, b := range bases {
+		names[i] = b.URL + " at " + b.Artifact.Revision
+	}
+	return "; remote bases: " + strings.Join(names, ", ")
+}
