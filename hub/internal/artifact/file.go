@@ -70,9 +70,16 @@ type Contents interface {
 // checkPaths refuses paths that do not stay in their tree.
 func checkPaths(files []File) error {
 	for _, f := range files {
-		if !filepath.IsLocal(f.Path) || path.Clean(f.Path) != f.Path || f.Path == "." {
-			return fmt.Errorf("%w: the path %.80q has a part that is not allowed", ErrTree, f.Path)
+		if err := checkPath(f.Path); err != nil {
+			return err
 		}
+	}
+	return nil
+}
+
+func checkPath(p string) error {
+	if !filepath.IsLocal(p) || path.Clean(p) != p || p == "." {
+		return fmt.Errorf("%w: the path %.80q has a part that is not allowed", ErrTree, p)
 	}
 	return nil
 }
@@ -81,14 +88,8 @@ func checkPaths(files []File) error {
 func checkNames(files []File) error {
 	isFolder := map[string]bool{} // by path
 	for _, f := range files {
-		for name := range strings.SplitSeq(f.Path, "/") {
-			if why := BadName(name); why != "" {
-				return fmt.Errorf("%w: entry %.80q of %.80q %s; rename it or exclude it in .sourceignore", ErrTree, name, f.Path,
-					why)
-			}
-		}
-		if len(f.Path) > MaxPath || strings.Count(f.Path, "/") > MaxDepth {
-			return fmt.Errorf("%w: the path %.80q… has more than %d bytes or %d folders", ErrLimit, f.Path, MaxPath, MaxDepth)
+		if err := checkName(f.Path); err != nil {
+			return err
 		}
 		if _, taken := isFolder[f.Path]; taken {
 			return fmt.Errorf("%w: the path %q is there twice", ErrTree, f.Path)
@@ -107,11 +108,21 @@ func checkNames(files []File) error {
 	return nil
 }
 
-// isLocal reports whether a path stays in its tree and has good names only.
-func isLocal(name string) bool {
-	files := []File{{Path: name}}
-	return checkPaths(files) == nil && checkNames(files) == nil
+// checkName refuses a path that has a bad name, or is too long.
+func checkName(p string) error {
+	for name := range strings.SplitSeq(p, "/") {
+		if why := BadName(name); why != "" {
+			return fmt.Errorf("%w: entry %.80q of %.80q %s; rename it or exclude it in .sourceignore", ErrTree, name, p, why)
+		}
+	}
+	if len(p) > MaxPath || strings.Count(p, "/") > MaxDepth {
+		return fmt.Errorf("%w: the path %.80q… has more than %d bytes or %d folders", ErrLimit, p, MaxPath, MaxDepth)
+	}
+	return nil
 }
+
+// isLocal reports whether a path stays in its tree and has good names only.
+func isLocal(name string) bool { return checkPath(name) == nil && checkName(name) == nil }
 
 // BadName returns why the name of a file or folder is refused; empty: it is good. Git itself refuses to make entries
 // with these names; a tree that has one was made to write where it should not. A name may have any bytes but NUL, as

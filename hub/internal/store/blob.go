@@ -108,8 +108,7 @@ func (b *blobs) keep(ctx context.Context, d manifest.Digest) (bool, error) {
 	if waits || sweeping {
 		return waits, nil
 	}
-	value, err := b.read(ctx, d)
-	return value != nil, err
+	return b.isStored(ctx, d)
 }
 
 // fits reports whether a blob may wait together with those that wait already.
@@ -207,23 +206,36 @@ func split(d manifest.Digest, value []byte) (frame []byte, size uint64, err erro
 }
 
 // read returns a blob in its form on disk, whether it is there or waits; nil if there is none.
-func (b *blobs) read(ctx context.Context, d manifest.Digest) ([]byte, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, fmt.Errorf("read blob %s: %w", d, err)
-	}
-	if value := b.waits(d); value != nil {
+func (b *blobs) read(ctx context.Context, d manifest.Digest) (value []byte, err error) {
+	if value := b.waits(d); value != nil && ctx.Err() == nil {
 		return value, nil
+	}
+	err = b.look(ctx, d, func(found []byte) { value = bytes.Clone(found) })
+	return value, err
+}
+
+// isStored reports whether a blob is on disk.
+func (b *blobs) isStored(ctx context.Context, d manifest.Digest) (is bool, err error) {
+	err = b.look(ctx, d, func(found []byte) { is = found != nil })
+	return is, err
+}
+
+// look calls fn with a blob in its form on disk, which is valid until fn returns; nil if there is none.
+func (b *blobs) look(ctx context.Context, d manifest.Digest, fn func(value []byte)) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("read blob %s: %w", d, err)
 	}
 	t, err := b.store.engine.begin(ctx, false)
 	if err != nil {
-		return nil, fmt.Errorf("read blob %s: %w", d, err)
+		return fmt.Errorf("read blob %s: %w", d, err)
 	}
 	defer t.rollback()
 	value, err := t.get(blobTable, blobKey(d))
 	if err != nil {
-		return nil, fmt.Errorf("read blob %s: %w", d, err)
+		return fmt.Errorf("read blob %s: %w", d, err)
 	}
-	return bytes.Clone(value), nil
+	fn(value)
+	return nil
 }
 
 // waits returns a blob that waits; nil if it does not.
