@@ -9,6 +9,7 @@ const (
 	MaxHeld         = 100  // objects of a held prune
 	MaxDrifts       = 10   // objects that drifted
 	MaxChanges      = 10   // fields of one of them, and managers that changed it
+	MaxKeys         = 16   // names of keys
 	MaxEvents       = 100  // events of one report
 	MaxApplications = 2000 // applications of one cluster
 )

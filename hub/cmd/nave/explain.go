@@ -43,7 +43,9 @@ func newExplainCommand(s *session) *cobra.Command {
 					return nil
 				}
 			}
-			return printExplanations(cmd.OutOrStdout(), answer.GetExplanations())
+			err = printExplanations(cmd.OutOrStdout(), answer.GetExplanations())
+			printEncryption(cmd.OutOrStdout(), answer.GetEncryption())
+			return err
 		}),
 	}
 }
@@ -82,6 +84,32 @@ func printExplanations(out io.Writer, explanations []*adminv1.Explanation) error
 	}
 	fmt.Fprintln(out, "✔ everything else is as it should be")
 	return nil
+}
+
+// printEncryption prints for whom documents are encrypted, and which keys the spoke has.
+func printEncryption(out io.Writer, e *adminv1.Encryption) {
+	if e == nil {
+		return
+	}
+	fmt.Fprintf(out, "Encrypted documents of %s:\n", show(e.GetObject()))
+	for _, d := range e.GetDocuments() {
+		recipients := oneLine(strings.Join(d.GetRecipients(), ", "))
+		if recipients == "" {
+			recipients = "nobody"
+		}
+		fmt.Fprintf(out, "    %s, document %d: for %s\n", oneLine(d.GetPath()), d.GetDocument(), recipients)
+	}
+	if e.GetIncomplete() {
+		fmt.Fprintln(out, "    … and more")
+	}
+	switch {
+	case !e.GetKeysRead():
+		fmt.Fprintln(out, "The spoke has not reported its keys yet.")
+	case len(e.GetKeys()) == 0:
+		fmt.Fprintf(out, "The spoke has no key: %s\n", indent(e.GetKeysMissing()))
+	default:
+		fmt.Fprintf(out, "The spoke has %s\n", oneLine(strings.Join(e.GetKeys(), ", ")))
+	}
 }
 
 func newTreeCommand(s *session) *cobra.Command {

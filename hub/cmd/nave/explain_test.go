@@ -8,6 +8,34 @@ import (
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 )
 
+// TestExplain_encryption prints for whom documents are encrypted, and the keys of the spoke.
+func TestExplain_encryption(t *testing.T) {
+	object := &adminv1.ObjectKey{Kind: "Fleet", Name: "prod"}
+	documents := []*adminv1.SealedDocument{{Path: "a.yaml", Recipients: []string{"age age1x", "OpenPGP AB"}},
+		{Path: "b\n.yaml", Document: 2}}
+	const begin = "Encrypted documents of Fleet prod:\n    a.yaml, document 0: for age age1x, OpenPGP AB\n" +
+		"    b .yaml, document 2: for nobody\n"
+	for name, c := range map[string]struct {
+		e    *adminv1.Encryption
+		want string
+	}{
+		"none": {nil, ""},
+		"keys": {&adminv1.Encryption{Object: object, Documents: documents, KeysRead: true, Keys: []string{"age age1x"}},
+			begin + "The spoke has age age1x\n"},
+		"no_keys": {&adminv1.Encryption{Object: object, Documents: documents, KeysRead: true, KeysMissing: "no Secret"},
+			begin + "The spoke has no key: no Secret\n"},
+		"unknown": {&adminv1.Encryption{Object: object, Documents: documents, Incomplete: true},
+			begin + "    … and more\nThe spoke has not reported its keys yet.\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var out bytes.Buffer
+			if printEncryption(&out, c.e); out.String() != c.want {
+				t.Errorf("%s", out.String())
+			}
+		})
+	}
+}
+
 func TestExplain_exit_code(t *testing.T) {
 	wrong := &adminv1.Explanation{Object: &adminv1.ObjectKey{Kind: "Fleet", Name: "prod"}, Reason: "PathNotFound",
 		Message: "no such path", Advice: "Push it"}

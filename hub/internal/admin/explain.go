@@ -119,7 +119,11 @@ func (s *Server) Explain(ctx context.Context, r *adminv1.ExplainRequest) (*admin
 	if err != nil {
 		return nil, err
 	}
-	return &adminv1.ExplainResponse{Explanations: fold.Explain(world, key)}, nil
+	encryption, err := s.encryption(ctx, key)
+	if err != nil {
+		return nil, s.fail(err)
+	}
+	return &adminv1.ExplainResponse{Explanations: fold.Explain(world, key), Encryption: encryption}, nil
 }
 
 // load returns the World of a cluster. If the cluster does not exist, load returns NOT_FOUND. With cluster "" it

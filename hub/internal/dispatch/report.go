@@ -141,6 +141,13 @@ func checkApplication(cluster string, a *spokev1.ApplicationReport) (string, []b
 		cleanObjects(a.HeldPrune.Objects...)
 	}
 	cleanObjects(a.Inventory...)
+	if keys := a.Keys; keys != nil {
+		keys.ProtoReflect().SetUnknown(nil)
+		keys.Missing = clean(keys.Missing, reporting.MaxMessage)
+		for i := range keys.Names {
+			keys.Names[i] = clean(keys.Names[i], reporting.MaxWord)
+		}
+	}
 	a.ProtoReflect().SetUnknown(nil)
 	value, err := proto.MarshalOptions{Deterministic: true}.Marshal(a)
 	if err != nil {
@@ -213,6 +220,9 @@ func checkFields(a *spokev1.ApplicationReport) error {
 	}
 	if held := a.GetHeldPrune().GetObjects(); len(held) > reporting.MaxHeld || slices.Contains(held, nil) {
 		return fmt.Errorf("%d objects of a held prune: at most %d", len(held), reporting.MaxHeld)
+	}
+	if n := len(a.GetKeys().GetNames()); n > reporting.MaxKeys {
+		return fmt.Errorf("%d keys: at most %d", n, reporting.MaxKeys)
 	}
 	if len(a.Inventory) > reporting.MaxInventory || slices.Contains(a.Inventory, nil) {
 		return fmt.Errorf("%d objects in the inventory: at most %d", len(a.Inventory), reporting.MaxInventory)

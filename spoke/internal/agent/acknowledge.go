@@ -53,7 +53,7 @@ func (m *model) reportAll() []action {
 	var out []action
 	for _, name := range m.names {
 		n := m.nodes[name]
-		t := tell{n.entry, n.mark, n.shown(), n.health, n.failure.objects, n.failure.held, n.repaired, n.drifts}
+		t := tell{n.entry, n.mark, n.shown(), n.health, n.failure.objects, n.failure.held, n.repaired, n.keys, n.drifts}
 		if t.equal(n.reported) && !n.reportAgain {
 			continue
 		}
@@ -78,8 +78,8 @@ func turn(was Condition, t tell) []action {
 
 // equal reports whether both reports are the same for the hub.
 func (t tell) equal(o tell) bool {
-	return t.entry == o.entry && t.ready == o.ready && t.drift == o.drift && sameMark(t.mark, o.mark) &&
-		slices.Equal(t.refused, o.refused) && heldDigest(t.held) == heldDigest(o.held) &&
+	return t.entry == o.entry && t.ready == o.ready && t.drift == o.drift && t.keys == o.keys &&
+		sameMark(t.mark, o.mark) && slices.Equal(t.refused, o.refused) && heldDigest(t.held) == heldDigest(o.held) &&
 		slices.EqualFunc(t.drifts, o.drifts, drift.equal) && sameSummary(t.health, o.health)
 }
 

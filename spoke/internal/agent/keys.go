@@ -4,9 +4,13 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/reporting"
 	"github.com/navefleet/nave/spoke/internal/decrypt"
+
+	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 )
 
 // keyServiceOf returns the key service that an application may ask; nil if there is none. The service opens every file
@@ -64,4 +68,102 @@ func (l *loader) whyNoService() string {
 		return "applications with a service account may not ask the spoke's key service (--key-service-namespaces)"
 	}
 	return "this spoke has no key service to ask (docs/secrets.md)"
+}
+
+// keyNames are the public names of the keys that an application has, or why it has none. No key is in them.
+type keyNames struct {
+	read    bool
+	names   string // in lines
+	missing string
+}
+
+// keysRead are the names of keys that were looked for.
+type keysRead map[bundle.ApplicationName]keyNames
+
+// advance notes the names.
+func (in keysRead) advance(m *model) []action {
+	for name, keys := range in {
+		if n := m.nodes[name]; n != nil {
+			n.keys = keys
+		}
+	}
+	return nil
+}
+
+// lookForKeys finds the names of an application's keys.
+type lookForKeys struct{ name bundle.ApplicationName }
+
+func (act lookForKeys) perform(a *Agent) {
+	if n := a.model.nodes[act.name]; n != nil && n.app != nil {
+		a.lookForKeys(applications{act.name: n.app})
+	}
+}
+
+// lookForKeys finds the names of the keys of those applications that have sealed files. Each Secret is read once.
+func (a *Agent) lookForKeys(apps applications) {
+	wanted := applications{}
+	for name, app := range apps {
+		if len(app.SealedFiles) > 0 {
+			wanted[name] = app
+		}
+	}
+	if len(wanted) == 0 || a.draining {
+		return
+	}
+	type answer struct {
+		data map[string][]byte
+		err  error
+	}
+	read := map[bundle.SecretReference]answer{}
+	secret := func(ctx context.Context, namespace, name string) (map[string][]byte, error) {
+		ref := bundle.SecretReference{Namespace: namespace, Name: name}
+		if _, known := read[ref]; !known {
+			data, err := a.Kubernetes.Secret(ctx, namespace, name)
+			read[ref] = answer{data, err}
+		}
+		return read[ref].data, read[ref].err
+	}
+	a.spawn(func() input {
+		found := keysRead{}
+		for name, app := range wanted {
+			l := &loader{app: app, secret: secret, service: a.keyServiceOf(app)}
+			found[name] = l.keyNames(a.base)
+		}
+		return found
+	})
+}
+
+// keyNames reads the keys and returns their names.
+func (l *loader) keyNames(ctx context.Context) keyNames {
+	if err := l.needKeys(ctx); err != nil {
+		return keyNames{read: true, missing: err.Error()}
+	}
+	names := l.keys.Fingerprints()
+	if l.service != nil {
+		names = append(names, "the key service")
+	}
+	return keyNames{read: true, names: strings.Join(names[:min(len(names), reporting.MaxKeys)], "\n")}
+}
+
+// unknownKeys returns the applications whose keys were not looked for yet.
+func (m *model) unknownKeys(apps applications) applications {
+	unknown := applications{}
+	for name, app := range apps {
+		if n := m.nodes[name]; n != nil && !n.keys.read {
+			unknown[name] = app
+		}
+	}
+	return unknown
+}
+
+// wire returns the names as protocol message; nil if they were not read.
+func (k keyNames) wire(d discretion) *spokev1.KeyNames {
+	if !k.read {
+		return nil
+	}
+	w := &spokev1.KeyNames{Missing: d.text(k.missing)}
+	if k.names != "" {
+		w.Names = strings.Split(k.names, "\n")
+	}
+	return w
 }

@@ -85,3 +85,50 @@ func TestKeyService_reason(t *testing.T) {
 		t.Errorf("asked again after %s", pause)
 	}
 }
+
+// TestLookForKeys reports the public names of keys, and why there are none, and no key.
+func TestLookForKeys(t *testing.T) {
+	private := fixture(t, "secret.agekey")
+	service, err := decrypt.NewService("unix:///nowhere/s")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, tt := range map[string]struct {
+		secret  map[string][]byte
+		service *decrypt.Service
+		names   []string // the beginning of each
+		missing string
+	}{
+		"key":         {map[string][]byte{"k.agekey": private}, nil, []string{"age age1"}, ""},
+		"and_service": {map[string][]byte{"k.agekey": private}, service, []string{"age age1", "the key service"}, ""},
+		"service":     {map[string][]byte{"x": private}, service, []string{"the key service"}, ""},
+		"none":        {map[string][]byte{"x": private}, nil, nil, "no entry that ends in .agekey"},
+		"no_secret":   {nil, nil, nil, "not found"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			app := &bundle.Application{Name: appNamed("a"),
+				Decryption: bundle.SecretReference{Namespace: appNamed("a").Namespace, Name: "sops-age"}}
+			l := newTestLoader(blobs{}, newBudget(0), app)
+			l.service = tt.service
+			l.secret = func(context.Context, string, string) (map[string][]byte, error) {
+				if tt.secret == nil {
+					return nil, errors.New("not found")
+				}
+				return tt.secret, nil
+			}
+			keys := l.keyNames(t.Context()).wire(discretion{})
+			if len(keys.Names) != len(tt.names) || !strings.Contains(keys.Missing, tt.missing) ||
+				(keys.Missing == "") != (tt.missing == "") {
+				t.Errorf("got %v", keys)
+			}
+			for i, want := range tt.names {
+				if !strings.HasPrefix(keys.Names[i], want) {
+					t.Errorf("got %v, want %s", keys, want)
+				}
+			}
+			if strings.Contains(keys.String(), "SECRET") {
+				t.Error("a key is reported")
+			}
+		})
+	}
+}

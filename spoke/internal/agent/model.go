@@ -92,6 +92,7 @@ type node struct {
 	heldSince   time.Time
 	drifts      []drift   // the latest, newest first
 	driftAt     time.Time // when drift that is left is looked at again; zero: there is none
+	keys        keyNames  // as they were last read
 	reported    tell
 	reportAgain bool // the last report left out a message that can be redacted now
 }
@@ -262,6 +263,7 @@ type (
 		refused []objectFailure
 		held    *apply.GuardError // nil: no prune is held
 		drift   uint64            // repaired since the start
+		keys    keyNames
 		drifts  []drift
 	}
 	// event records an Event for people.

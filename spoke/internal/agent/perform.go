@@ -67,6 +67,7 @@ func (act adopt) perform(a *Agent) {
 	a.noteSealed(act.apps)
 	a.followInputs(act.apps)
 	a.noteHealthExpressions(act.apps)
+	a.lookForKeys(a.model.unknownKeys(act.apps))
 	a.sweep.Reset(sweepDelay)
 	a.metrics.sequence.Set(float64(act.id.Sequence))
 	a.Log.Info("bundle accepted", telemetry.Sequence(act.id.Sequence), telemetry.Digest(act.id.Digest),

@@ -219,6 +219,9 @@ func (in applied) advance(m *model) []action {
 		return nil
 	}
 	out := m.driftEvent(in)
+	if n.keys.missing != "" || n.failure.reason == condition.DecryptionFailed {
+		out = append(out, lookForKeys{in.name}) // they may have come meanwhile
+	}
 	if in.failure.reason != "" {
 		n.mark.HandledRequest = in.request // a failed attempt handles the request, too
 		out = append(out, m.fail(n, in.failure)...)
@@ -340,6 +343,9 @@ func (ticked) advance(m *model) []action {
 		n.dirty = n.dirty || len(n.app.Substitution.Live()) > 0 // a watch may have missed a change
 		if n.entry.Drift != bundle.IgnoreDrift {
 			out = append(out, verify{name})
+		}
+		if len(n.app.SealedFiles) > 0 {
+			out = append(out, lookForKeys{name})
 		}
 	}
 	return out

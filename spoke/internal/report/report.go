@@ -218,6 +218,10 @@ func split(all *spokev1.ReportRequest) []*spokev1.ReportRequest {
 func trim(a *spokev1.ApplicationReport) {
 	a.Message = telemetry.Printable(a.Message, reporting.MaxMessage)
 	a.Reason = telemetry.Printable(a.Reason, reporting.MaxWord)
+	if keys := a.Keys; keys != nil {
+		keys.Missing = telemetry.Printable(keys.Missing, reporting.MaxMessage)
+		keys.Names = keys.Names[:min(len(keys.Names), reporting.MaxKeys)]
+	}
 	a.Objects = a.Objects[:min(len(a.Objects), reporting.MaxObjects)]
 	for _, o := range a.Objects {
 		o.Message = telemetry.Printable(o.Message, reporting.MaxMessage)

@@ -2090,8 +2090,10 @@ func (x *ExplainRequest) GetKey() *ObjectKey {
 }
 
 type ExplainResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Explanations  []*Explanation         `protobuf:"bytes,1,rep,name=explanations,proto3" json:"explanations,omitempty"`
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	Explanations []*Explanation         `protobuf:"bytes,1,rep,name=explanations,proto3" json:"explanations,omitempty"`
+	// Of the one application that the request names, if it has encrypted documents.
+	Encryption    *Encryption `protobuf:"bytes,2,opt,name=encryption,proto3" json:"encryption,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2133,6 +2135,166 @@ func (x *ExplainResponse) GetExplanations() []*Explanation {
 	return nil
 }
 
+func (x *ExplainResponse) GetEncryption() *Encryption {
+	if x != nil {
+		return x.Encryption
+	}
+	return nil
+}
+
+// Encryption is which keys the encrypted documents of an application need, and which its spoke has.
+type Encryption struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Object *ObjectKey             `protobuf:"bytes,1,opt,name=object,proto3" json:"object,omitempty"`
+	// At most 200.
+	Documents []*SealedDocument `protobuf:"bytes,2,rep,name=documents,proto3" json:"documents,omitempty"`
+	// There are more documents.
+	Incomplete bool `protobuf:"varint,3,opt,name=incomplete,proto3" json:"incomplete,omitempty"`
+	// The public names of the keys that the spoke has.
+	Keys []string `protobuf:"bytes,4,rep,name=keys,proto3" json:"keys,omitempty"`
+	// The spoke has reported its keys.
+	KeysRead bool `protobuf:"varint,5,opt,name=keys_read,json=keysRead,proto3" json:"keys_read,omitempty"`
+	// Why it has none.
+	KeysMissing   string `protobuf:"bytes,6,opt,name=keys_missing,json=keysMissing,proto3" json:"keys_missing,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Encryption) Reset() {
+	*x = Encryption{}
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Encryption) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Encryption) ProtoMessage() {}
+
+func (x *Encryption) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Encryption.ProtoReflect.Descriptor instead.
+func (*Encryption) Descriptor() ([]byte, []int) {
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *Encryption) GetObject() *ObjectKey {
+	if x != nil {
+		return x.Object
+	}
+	return nil
+}
+
+func (x *Encryption) GetDocuments() []*SealedDocument {
+	if x != nil {
+		return x.Documents
+	}
+	return nil
+}
+
+func (x *Encryption) GetIncomplete() bool {
+	if x != nil {
+		return x.Incomplete
+	}
+	return false
+}
+
+func (x *Encryption) GetKeys() []string {
+	if x != nil {
+		return x.Keys
+	}
+	return nil
+}
+
+func (x *Encryption) GetKeysRead() bool {
+	if x != nil {
+		return x.KeysRead
+	}
+	return false
+}
+
+func (x *Encryption) GetKeysMissing() string {
+	if x != nil {
+		return x.KeysMissing
+	}
+	return ""
+}
+
+// SealedDocument is one encrypted document of a file.
+type SealedDocument struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Path  string                 `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
+	// Its index in the file.
+	Document uint32 `protobuf:"varint,2,opt,name=document,proto3" json:"document,omitempty"`
+	// The names of the keys that open it, after the number of their key group if there are several. At most 32.
+	Recipients    []string `protobuf:"bytes,3,rep,name=recipients,proto3" json:"recipients,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SealedDocument) Reset() {
+	*x = SealedDocument{}
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SealedDocument) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SealedDocument) ProtoMessage() {}
+
+func (x *SealedDocument) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SealedDocument.ProtoReflect.Descriptor instead.
+func (*SealedDocument) Descriptor() ([]byte, []int) {
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *SealedDocument) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *SealedDocument) GetDocument() uint32 {
+	if x != nil {
+		return x.Document
+	}
+	return 0
+}
+
+func (x *SealedDocument) GetRecipients() []string {
+	if x != nil {
+		return x.Recipients
+	}
+	return nil
+}
+
 // Explanation is one thing that is not as it should be.
 type Explanation struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
@@ -2151,7 +2313,7 @@ type Explanation struct {
 
 func (x *Explanation) Reset() {
 	*x = Explanation{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[35]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2163,7 +2325,7 @@ func (x *Explanation) String() string {
 func (*Explanation) ProtoMessage() {}
 
 func (x *Explanation) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[35]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2176,7 +2338,7 @@ func (x *Explanation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Explanation.ProtoReflect.Descriptor instead.
 func (*Explanation) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{35}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *Explanation) GetObject() *ObjectKey {
@@ -2229,7 +2391,7 @@ type GetVersionRequest struct {
 
 func (x *GetVersionRequest) Reset() {
 	*x = GetVersionRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[36]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2241,7 +2403,7 @@ func (x *GetVersionRequest) String() string {
 func (*GetVersionRequest) ProtoMessage() {}
 
 func (x *GetVersionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[36]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2254,7 +2416,7 @@ func (x *GetVersionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetVersionRequest.ProtoReflect.Descriptor instead.
 func (*GetVersionRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{36}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{38}
 }
 
 type GetVersionResponse struct {
@@ -2267,7 +2429,7 @@ type GetVersionResponse struct {
 
 func (x *GetVersionResponse) Reset() {
 	*x = GetVersionResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[37]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2279,7 +2441,7 @@ func (x *GetVersionResponse) String() string {
 func (*GetVersionResponse) ProtoMessage() {}
 
 func (x *GetVersionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[37]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2292,7 +2454,7 @@ func (x *GetVersionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetVersionResponse.ProtoReflect.Descriptor instead.
 func (*GetVersionResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{37}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *GetVersionResponse) GetVersion() string {
@@ -2319,7 +2481,7 @@ type PublishedRequest struct {
 
 func (x *PublishedRequest) Reset() {
 	*x = PublishedRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[38]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2331,7 +2493,7 @@ func (x *PublishedRequest) String() string {
 func (*PublishedRequest) ProtoMessage() {}
 
 func (x *PublishedRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[38]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2344,7 +2506,7 @@ func (x *PublishedRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishedRequest.ProtoReflect.Descriptor instead.
 func (*PublishedRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{38}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *PublishedRequest) GetClusters() []string {
@@ -2369,7 +2531,7 @@ type PublishedResponse struct {
 
 func (x *PublishedResponse) Reset() {
 	*x = PublishedResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[39]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2381,7 +2543,7 @@ func (x *PublishedResponse) String() string {
 func (*PublishedResponse) ProtoMessage() {}
 
 func (x *PublishedResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[39]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2394,7 +2556,7 @@ func (x *PublishedResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishedResponse.ProtoReflect.Descriptor instead.
 func (*PublishedResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{39}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *PublishedResponse) GetPart() isPublishedResponse_Part {
@@ -2449,7 +2611,7 @@ type PublishedHub struct {
 
 func (x *PublishedHub) Reset() {
 	*x = PublishedHub{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[40]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2461,7 +2623,7 @@ func (x *PublishedHub) String() string {
 func (*PublishedHub) ProtoMessage() {}
 
 func (x *PublishedHub) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[40]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2474,7 +2636,7 @@ func (x *PublishedHub) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishedHub.ProtoReflect.Descriptor instead.
 func (*PublishedHub) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{40}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *PublishedHub) GetEpoch() uint64 {
@@ -2505,7 +2667,7 @@ type HubObject struct {
 
 func (x *HubObject) Reset() {
 	*x = HubObject{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[41]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2517,7 +2679,7 @@ func (x *HubObject) String() string {
 func (*HubObject) ProtoMessage() {}
 
 func (x *HubObject) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[41]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2530,7 +2692,7 @@ func (x *HubObject) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HubObject.ProtoReflect.Descriptor instead.
 func (*HubObject) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{41}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *HubObject) GetJson() []byte {
@@ -2567,7 +2729,7 @@ type PublishedCluster struct {
 
 func (x *PublishedCluster) Reset() {
 	*x = PublishedCluster{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[42]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2579,7 +2741,7 @@ func (x *PublishedCluster) String() string {
 func (*PublishedCluster) ProtoMessage() {}
 
 func (x *PublishedCluster) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[42]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2592,7 +2754,7 @@ func (x *PublishedCluster) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishedCluster.ProtoReflect.Descriptor instead.
 func (*PublishedCluster) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{42}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *PublishedCluster) GetCluster() string {
@@ -2632,7 +2794,7 @@ type PublishedApplication struct {
 
 func (x *PublishedApplication) Reset() {
 	*x = PublishedApplication{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[43]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2644,7 +2806,7 @@ func (x *PublishedApplication) String() string {
 func (*PublishedApplication) ProtoMessage() {}
 
 func (x *PublishedApplication) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[43]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2657,7 +2819,7 @@ func (x *PublishedApplication) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishedApplication.ProtoReflect.Descriptor instead.
 func (*PublishedApplication) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{43}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *PublishedApplication) GetKey() *ObjectKey {
@@ -2709,7 +2871,7 @@ type PublishedContentRequest struct {
 
 func (x *PublishedContentRequest) Reset() {
 	*x = PublishedContentRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[44]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2721,7 +2883,7 @@ func (x *PublishedContentRequest) String() string {
 func (*PublishedContentRequest) ProtoMessage() {}
 
 func (x *PublishedContentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[44]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2734,7 +2896,7 @@ func (x *PublishedContentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishedContentRequest.ProtoReflect.Descriptor instead.
 func (*PublishedContentRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{44}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *PublishedContentRequest) GetKey() *ObjectKey {
@@ -2771,7 +2933,7 @@ type PublishedContentResponse struct {
 
 func (x *PublishedContentResponse) Reset() {
 	*x = PublishedContentResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[45]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2783,7 +2945,7 @@ func (x *PublishedContentResponse) String() string {
 func (*PublishedContentResponse) ProtoMessage() {}
 
 func (x *PublishedContentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[45]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2796,7 +2958,7 @@ func (x *PublishedContentResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishedContentResponse.ProtoReflect.Descriptor instead.
 func (*PublishedContentResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{45}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *PublishedContentResponse) GetDigest() string {
@@ -2829,7 +2991,7 @@ type HistoryRequest struct {
 
 func (x *HistoryRequest) Reset() {
 	*x = HistoryRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[46]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2841,7 +3003,7 @@ func (x *HistoryRequest) String() string {
 func (*HistoryRequest) ProtoMessage() {}
 
 func (x *HistoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[46]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2854,7 +3016,7 @@ func (x *HistoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryRequest.ProtoReflect.Descriptor instead.
 func (*HistoryRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{46}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *HistoryRequest) GetCluster() string {
@@ -2875,7 +3037,7 @@ type HistoryResponse struct {
 
 func (x *HistoryResponse) Reset() {
 	*x = HistoryResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[47]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2887,7 +3049,7 @@ func (x *HistoryResponse) String() string {
 func (*HistoryResponse) ProtoMessage() {}
 
 func (x *HistoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[47]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2900,7 +3062,7 @@ func (x *HistoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryResponse.ProtoReflect.Descriptor instead.
 func (*HistoryResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{47}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *HistoryResponse) GetReleases() []*PastRelease {
@@ -2933,7 +3095,7 @@ type PastRelease struct {
 
 func (x *PastRelease) Reset() {
 	*x = PastRelease{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[48]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2945,7 +3107,7 @@ func (x *PastRelease) String() string {
 func (*PastRelease) ProtoMessage() {}
 
 func (x *PastRelease) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[48]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2958,7 +3120,7 @@ func (x *PastRelease) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PastRelease.ProtoReflect.Descriptor instead.
 func (*PastRelease) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{48}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *PastRelease) GetSequence() uint64 {
@@ -3007,7 +3169,7 @@ type Pin struct {
 
 func (x *Pin) Reset() {
 	*x = Pin{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[49]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3019,7 +3181,7 @@ func (x *Pin) String() string {
 func (*Pin) ProtoMessage() {}
 
 func (x *Pin) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[49]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3032,7 +3194,7 @@ func (x *Pin) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pin.ProtoReflect.Descriptor instead.
 func (*Pin) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{49}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *Pin) GetSequence() uint64 {
@@ -3067,7 +3229,7 @@ type RollbackRequest struct {
 
 func (x *RollbackRequest) Reset() {
 	*x = RollbackRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[50]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3079,7 +3241,7 @@ func (x *RollbackRequest) String() string {
 func (*RollbackRequest) ProtoMessage() {}
 
 func (x *RollbackRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[50]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3092,7 +3254,7 @@ func (x *RollbackRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RollbackRequest.ProtoReflect.Descriptor instead.
 func (*RollbackRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{50}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *RollbackRequest) GetCluster() string {
@@ -3118,7 +3280,7 @@ type RollbackResponse struct {
 
 func (x *RollbackResponse) Reset() {
 	*x = RollbackResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[51]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3130,7 +3292,7 @@ func (x *RollbackResponse) String() string {
 func (*RollbackResponse) ProtoMessage() {}
 
 func (x *RollbackResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[51]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3143,7 +3305,7 @@ func (x *RollbackResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RollbackResponse.ProtoReflect.Descriptor instead.
 func (*RollbackResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{51}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *RollbackResponse) GetSequence() uint64 {
@@ -3162,7 +3324,7 @@ type ReleaseRequest struct {
 
 func (x *ReleaseRequest) Reset() {
 	*x = ReleaseRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[52]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3174,7 +3336,7 @@ func (x *ReleaseRequest) String() string {
 func (*ReleaseRequest) ProtoMessage() {}
 
 func (x *ReleaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[52]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3187,7 +3349,7 @@ func (x *ReleaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseRequest.ProtoReflect.Descriptor instead.
 func (*ReleaseRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{52}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *ReleaseRequest) GetCluster() string {
@@ -3205,7 +3367,7 @@ type ReleaseResponse struct {
 
 func (x *ReleaseResponse) Reset() {
 	*x = ReleaseResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[53]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3217,7 +3379,7 @@ func (x *ReleaseResponse) String() string {
 func (*ReleaseResponse) ProtoMessage() {}
 
 func (x *ReleaseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[53]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3230,7 +3392,7 @@ func (x *ReleaseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseResponse.ProtoReflect.Descriptor instead.
 func (*ReleaseResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{53}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{55}
 }
 
 var File_nave_admin_v1_admin_proto protoreflect.FileDescriptor
@@ -3369,9 +3531,28 @@ const file_nave_admin_v1_admin_proto_rawDesc = "" +
 	"\amessage\x18\x03 \x01(\tR\amessage\x123\n" +
 	"\bchildren\x18\x04 \x03(\v2\x17.nave.admin.v1.TreeNodeR\bchildren\"<\n" +
 	"\x0eExplainRequest\x12*\n" +
-	"\x03key\x18\x01 \x01(\v2\x18.nave.admin.v1.ObjectKeyR\x03key\"Q\n" +
+	"\x03key\x18\x01 \x01(\v2\x18.nave.admin.v1.ObjectKeyR\x03key\"\x8c\x01\n" +
 	"\x0fExplainResponse\x12>\n" +
-	"\fexplanations\x18\x01 \x03(\v2\x1a.nave.admin.v1.ExplanationR\fexplanations\"\xd8\x01\n" +
+	"\fexplanations\x18\x01 \x03(\v2\x1a.nave.admin.v1.ExplanationR\fexplanations\x129\n" +
+	"\n" +
+	"encryption\x18\x02 \x01(\v2\x19.nave.admin.v1.EncryptionR\n" +
+	"encryption\"\xef\x01\n" +
+	"\n" +
+	"Encryption\x120\n" +
+	"\x06object\x18\x01 \x01(\v2\x18.nave.admin.v1.ObjectKeyR\x06object\x12;\n" +
+	"\tdocuments\x18\x02 \x03(\v2\x1d.nave.admin.v1.SealedDocumentR\tdocuments\x12\x1e\n" +
+	"\n" +
+	"incomplete\x18\x03 \x01(\bR\n" +
+	"incomplete\x12\x12\n" +
+	"\x04keys\x18\x04 \x03(\tR\x04keys\x12\x1b\n" +
+	"\tkeys_read\x18\x05 \x01(\bR\bkeysRead\x12!\n" +
+	"\fkeys_missing\x18\x06 \x01(\tR\vkeysMissing\"`\n" +
+	"\x0eSealedDocument\x12\x12\n" +
+	"\x04path\x18\x01 \x01(\tR\x04path\x12\x1a\n" +
+	"\bdocument\x18\x02 \x01(\rR\bdocument\x12\x1e\n" +
+	"\n" +
+	"recipients\x18\x03 \x03(\tR\n" +
+	"recipients\"\xd8\x01\n" +
 	"\vExplanation\x120\n" +
 	"\x06object\x18\x01 \x01(\v2\x18.nave.admin.v1.ObjectKeyR\x06object\x120\n" +
 	"\x05since\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12\x16\n" +
@@ -3480,7 +3661,7 @@ func file_nave_admin_v1_admin_proto_rawDescGZIP() []byte {
 }
 
 var file_nave_admin_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_nave_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 54)
+var file_nave_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 56)
 var file_nave_admin_v1_admin_proto_goTypes = []any{
 	(WatchType)(0),                   // 0: nave.admin.v1.WatchType
 	(*ObjectKey)(nil),                // 1: nave.admin.v1.ObjectKey
@@ -3518,26 +3699,28 @@ var file_nave_admin_v1_admin_proto_goTypes = []any{
 	(*TreeNode)(nil),                 // 33: nave.admin.v1.TreeNode
 	(*ExplainRequest)(nil),           // 34: nave.admin.v1.ExplainRequest
 	(*ExplainResponse)(nil),          // 35: nave.admin.v1.ExplainResponse
-	(*Explanation)(nil),              // 36: nave.admin.v1.Explanation
-	(*GetVersionRequest)(nil),        // 37: nave.admin.v1.GetVersionRequest
-	(*GetVersionResponse)(nil),       // 38: nave.admin.v1.GetVersionResponse
-	(*PublishedRequest)(nil),         // 39: nave.admin.v1.PublishedRequest
-	(*PublishedResponse)(nil),        // 40: nave.admin.v1.PublishedResponse
-	(*PublishedHub)(nil),             // 41: nave.admin.v1.PublishedHub
-	(*HubObject)(nil),                // 42: nave.admin.v1.HubObject
-	(*PublishedCluster)(nil),         // 43: nave.admin.v1.PublishedCluster
-	(*PublishedApplication)(nil),     // 44: nave.admin.v1.PublishedApplication
-	(*PublishedContentRequest)(nil),  // 45: nave.admin.v1.PublishedContentRequest
-	(*PublishedContentResponse)(nil), // 46: nave.admin.v1.PublishedContentResponse
-	(*HistoryRequest)(nil),           // 47: nave.admin.v1.HistoryRequest
-	(*HistoryResponse)(nil),          // 48: nave.admin.v1.HistoryResponse
-	(*PastRelease)(nil),              // 49: nave.admin.v1.PastRelease
-	(*Pin)(nil),                      // 50: nave.admin.v1.Pin
-	(*RollbackRequest)(nil),          // 51: nave.admin.v1.RollbackRequest
-	(*RollbackResponse)(nil),         // 52: nave.admin.v1.RollbackResponse
-	(*ReleaseRequest)(nil),           // 53: nave.admin.v1.ReleaseRequest
-	(*ReleaseResponse)(nil),          // 54: nave.admin.v1.ReleaseResponse
-	(*timestamppb.Timestamp)(nil),    // 55: google.protobuf.Timestamp
+	(*Encryption)(nil),               // 36: nave.admin.v1.Encryption
+	(*SealedDocument)(nil),           // 37: nave.admin.v1.SealedDocument
+	(*Explanation)(nil),              // 38: nave.admin.v1.Explanation
+	(*GetVersionRequest)(nil),        // 39: nave.admin.v1.GetVersionRequest
+	(*GetVersionResponse)(nil),       // 40: nave.admin.v1.GetVersionResponse
+	(*PublishedRequest)(nil),         // 41: nave.admin.v1.PublishedRequest
+	(*PublishedResponse)(nil),        // 42: nave.admin.v1.PublishedResponse
+	(*PublishedHub)(nil),             // 43: nave.admin.v1.PublishedHub
+	(*HubObject)(nil),                // 44: nave.admin.v1.HubObject
+	(*PublishedCluster)(nil),         // 45: nave.admin.v1.PublishedCluster
+	(*PublishedApplication)(nil),     // 46: nave.admin.v1.PublishedApplication
+	(*PublishedContentRequest)(nil),  // 47: nave.admin.v1.PublishedContentRequest
+	(*PublishedContentResponse)(nil), // 48: nave.admin.v1.PublishedContentResponse
+	(*HistoryRequest)(nil),           // 49: nave.admin.v1.HistoryRequest
+	(*HistoryResponse)(nil),          // 50: nave.admin.v1.HistoryResponse
+	(*PastRelease)(nil),              // 51: nave.admin.v1.PastRelease
+	(*Pin)(nil),                      // 52: nave.admin.v1.Pin
+	(*RollbackRequest)(nil),          // 53: nave.admin.v1.RollbackRequest
+	(*RollbackResponse)(nil),         // 54: nave.admin.v1.RollbackResponse
+	(*ReleaseRequest)(nil),           // 55: nave.admin.v1.ReleaseRequest
+	(*ReleaseResponse)(nil),          // 56: nave.admin.v1.ReleaseResponse
+	(*timestamppb.Timestamp)(nil),    // 57: google.protobuf.Timestamp
 }
 var file_nave_admin_v1_admin_proto_depIdxs = []int32{
 	1,  // 0: nave.admin.v1.Object.key:type_name -> nave.admin.v1.ObjectKey
@@ -3565,75 +3748,78 @@ var file_nave_admin_v1_admin_proto_depIdxs = []int32{
 	1,  // 22: nave.admin.v1.SuspendRequest.key:type_name -> nave.admin.v1.ObjectKey
 	1,  // 23: nave.admin.v1.ResumeRequest.key:type_name -> nave.admin.v1.ObjectKey
 	1,  // 24: nave.admin.v1.ResumeResponse.suspended_with:type_name -> nave.admin.v1.ObjectKey
-	55, // 25: nave.admin.v1.CreateJoinTokenResponse.expires_at:type_name -> google.protobuf.Timestamp
+	57, // 25: nave.admin.v1.CreateJoinTokenResponse.expires_at:type_name -> google.protobuf.Timestamp
 	1,  // 26: nave.admin.v1.ListEventsRequest.key:type_name -> nave.admin.v1.ObjectKey
 	30, // 27: nave.admin.v1.ListEventsResponse.events:type_name -> nave.admin.v1.Event
-	55, // 28: nave.admin.v1.Event.time:type_name -> google.protobuf.Timestamp
+	57, // 28: nave.admin.v1.Event.time:type_name -> google.protobuf.Timestamp
 	1,  // 29: nave.admin.v1.Event.object:type_name -> nave.admin.v1.ObjectKey
 	1,  // 30: nave.admin.v1.TreeRequest.key:type_name -> nave.admin.v1.ObjectKey
 	33, // 31: nave.admin.v1.TreeResponse.root:type_name -> nave.admin.v1.TreeNode
 	33, // 32: nave.admin.v1.TreeNode.children:type_name -> nave.admin.v1.TreeNode
 	1,  // 33: nave.admin.v1.ExplainRequest.key:type_name -> nave.admin.v1.ObjectKey
-	36, // 34: nave.admin.v1.ExplainResponse.explanations:type_name -> nave.admin.v1.Explanation
-	1,  // 35: nave.admin.v1.Explanation.object:type_name -> nave.admin.v1.ObjectKey
-	55, // 36: nave.admin.v1.Explanation.since:type_name -> google.protobuf.Timestamp
-	41, // 37: nave.admin.v1.PublishedResponse.hub:type_name -> nave.admin.v1.PublishedHub
-	43, // 38: nave.admin.v1.PublishedResponse.cluster:type_name -> nave.admin.v1.PublishedCluster
-	42, // 39: nave.admin.v1.PublishedHub.objects:type_name -> nave.admin.v1.HubObject
-	1,  // 40: nave.admin.v1.HubObject.owner:type_name -> nave.admin.v1.ObjectKey
-	44, // 41: nave.admin.v1.PublishedCluster.applications:type_name -> nave.admin.v1.PublishedApplication
-	1,  // 42: nave.admin.v1.PublishedApplication.key:type_name -> nave.admin.v1.ObjectKey
-	1,  // 43: nave.admin.v1.PublishedApplication.parent:type_name -> nave.admin.v1.ObjectKey
-	1,  // 44: nave.admin.v1.PublishedContentRequest.key:type_name -> nave.admin.v1.ObjectKey
-	49, // 45: nave.admin.v1.HistoryResponse.releases:type_name -> nave.admin.v1.PastRelease
-	50, // 46: nave.admin.v1.HistoryResponse.pin:type_name -> nave.admin.v1.Pin
-	55, // 47: nave.admin.v1.PastRelease.released_at:type_name -> google.protobuf.Timestamp
-	55, // 48: nave.admin.v1.Pin.pinned_at:type_name -> google.protobuf.Timestamp
-	3,  // 49: nave.admin.v1.AdminService.Get:input_type -> nave.admin.v1.GetRequest
-	5,  // 50: nave.admin.v1.AdminService.List:input_type -> nave.admin.v1.ListRequest
-	7,  // 51: nave.admin.v1.AdminService.Watch:input_type -> nave.admin.v1.WatchRequest
-	9,  // 52: nave.admin.v1.AdminService.Apply:input_type -> nave.admin.v1.ApplyRequest
-	12, // 53: nave.admin.v1.AdminService.Delete:input_type -> nave.admin.v1.DeleteRequest
-	14, // 54: nave.admin.v1.AdminService.Impact:input_type -> nave.admin.v1.ImpactRequest
-	18, // 55: nave.admin.v1.AdminService.Confirm:input_type -> nave.admin.v1.ConfirmRequest
-	20, // 56: nave.admin.v1.AdminService.Reconcile:input_type -> nave.admin.v1.ReconcileRequest
-	22, // 57: nave.admin.v1.AdminService.Suspend:input_type -> nave.admin.v1.SuspendRequest
-	24, // 58: nave.admin.v1.AdminService.Resume:input_type -> nave.admin.v1.ResumeRequest
-	26, // 59: nave.admin.v1.AdminService.CreateJoinToken:input_type -> nave.admin.v1.CreateJoinTokenRequest
-	28, // 60: nave.admin.v1.AdminService.ListEvents:input_type -> nave.admin.v1.ListEventsRequest
-	31, // 61: nave.admin.v1.AdminService.Tree:input_type -> nave.admin.v1.TreeRequest
-	34, // 62: nave.admin.v1.AdminService.Explain:input_type -> nave.admin.v1.ExplainRequest
-	39, // 63: nave.admin.v1.AdminService.Published:input_type -> nave.admin.v1.PublishedRequest
-	45, // 64: nave.admin.v1.AdminService.PublishedContent:input_type -> nave.admin.v1.PublishedContentRequest
-	47, // 65: nave.admin.v1.AdminService.History:input_type -> nave.admin.v1.HistoryRequest
-	51, // 66: nave.admin.v1.AdminService.Rollback:input_type -> nave.admin.v1.RollbackRequest
-	53, // 67: nave.admin.v1.AdminService.Release:input_type -> nave.admin.v1.ReleaseRequest
-	37, // 68: nave.admin.v1.AdminService.GetVersion:input_type -> nave.admin.v1.GetVersionRequest
-	4,  // 69: nave.admin.v1.AdminService.Get:output_type -> nave.admin.v1.GetResponse
-	6,  // 70: nave.admin.v1.AdminService.List:output_type -> nave.admin.v1.ListResponse
-	8,  // 71: nave.admin.v1.AdminService.Watch:output_type -> nave.admin.v1.WatchResponse
-	10, // 72: nave.admin.v1.AdminService.Apply:output_type -> nave.admin.v1.ApplyResponse
-	13, // 73: nave.admin.v1.AdminService.Delete:output_type -> nave.admin.v1.DeleteResponse
-	15, // 74: nave.admin.v1.AdminService.Impact:output_type -> nave.admin.v1.ImpactResponse
-	19, // 75: nave.admin.v1.AdminService.Confirm:output_type -> nave.admin.v1.ConfirmResponse
-	21, // 76: nave.admin.v1.AdminService.Reconcile:output_type -> nave.admin.v1.ReconcileResponse
-	23, // 77: nave.admin.v1.AdminService.Suspend:output_type -> nave.admin.v1.SuspendResponse
-	25, // 78: nave.admin.v1.AdminService.Resume:output_type -> nave.admin.v1.ResumeResponse
-	27, // 79: nave.admin.v1.AdminService.CreateJoinToken:output_type -> nave.admin.v1.CreateJoinTokenResponse
-	29, // 80: nave.admin.v1.AdminService.ListEvents:output_type -> nave.admin.v1.ListEventsResponse
-	32, // 81: nave.admin.v1.AdminService.Tree:output_type -> nave.admin.v1.TreeResponse
-	35, // 82: nave.admin.v1.AdminService.Explain:output_type -> nave.admin.v1.ExplainResponse
-	40, // 83: nave.admin.v1.AdminService.Published:output_type -> nave.admin.v1.PublishedResponse
-	46, // 84: nave.admin.v1.AdminService.PublishedContent:output_type -> nave.admin.v1.PublishedContentResponse
-	48, // 85: nave.admin.v1.AdminService.History:output_type -> nave.admin.v1.HistoryResponse
-	52, // 86: nave.admin.v1.AdminService.Rollback:output_type -> nave.admin.v1.RollbackResponse
-	54, // 87: nave.admin.v1.AdminService.Release:output_type -> nave.admin.v1.ReleaseResponse
-	38, // 88: nave.admin.v1.AdminService.GetVersion:output_type -> nave.admin.v1.GetVersionResponse
-	69, // [69:89] is the sub-list for method output_type
-	49, // [49:69] is the sub-list for method input_type
-	49, // [49:49] is the sub-list for extension type_name
-	49, // [49:49] is the sub-list for extension extendee
-	0,  // [0:49] is the sub-list for field type_name
+	38, // 34: nave.admin.v1.ExplainResponse.explanations:type_name -> nave.admin.v1.Explanation
+	36, // 35: nave.admin.v1.ExplainResponse.encryption:type_name -> nave.admin.v1.Encryption
+	1,  // 36: nave.admin.v1.Encryption.object:type_name -> nave.admin.v1.ObjectKey
+	37, // 37: nave.admin.v1.Encryption.documents:type_name -> nave.admin.v1.SealedDocument
+	1,  // 38: nave.admin.v1.Explanation.object:type_name -> nave.admin.v1.ObjectKey
+	57, // 39: nave.admin.v1.Explanation.since:type_name -> google.protobuf.Timestamp
+	43, // 40: nave.admin.v1.PublishedResponse.hub:type_name -> nave.admin.v1.PublishedHub
+	45, // 41: nave.admin.v1.PublishedResponse.cluster:type_name -> nave.admin.v1.PublishedCluster
+	44, // 42: nave.admin.v1.PublishedHub.objects:type_name -> nave.admin.v1.HubObject
+	1,  // 43: nave.admin.v1.HubObject.owner:type_name -> nave.admin.v1.ObjectKey
+	46, // 44: nave.admin.v1.PublishedCluster.applications:type_name -> nave.admin.v1.PublishedApplication
+	1,  // 45: nave.admin.v1.PublishedApplication.key:type_name -> nave.admin.v1.ObjectKey
+	1,  // 46: nave.admin.v1.PublishedApplication.parent:type_name -> nave.admin.v1.ObjectKey
+	1,  // 47: nave.admin.v1.PublishedContentRequest.key:type_name -> nave.admin.v1.ObjectKey
+	51, // 48: nave.admin.v1.HistoryResponse.releases:type_name -> nave.admin.v1.PastRelease
+	52, // 49: nave.admin.v1.HistoryResponse.pin:type_name -> nave.admin.v1.Pin
+	57, // 50: nave.admin.v1.PastRelease.released_at:type_name -> google.protobuf.Timestamp
+	57, // 51: nave.admin.v1.Pin.pinned_at:type_name -> google.protobuf.Timestamp
+	3,  // 52: nave.admin.v1.AdminService.Get:input_type -> nave.admin.v1.GetRequest
+	5,  // 53: nave.admin.v1.AdminService.List:input_type -> nave.admin.v1.ListRequest
+	7,  // 54: nave.admin.v1.AdminService.Watch:input_type -> nave.admin.v1.WatchRequest
+	9,  // 55: nave.admin.v1.AdminService.Apply:input_type -> nave.admin.v1.ApplyRequest
+	12, // 56: nave.admin.v1.AdminService.Delete:input_type -> nave.admin.v1.DeleteRequest
+	14, // 57: nave.admin.v1.AdminService.Impact:input_type -> nave.admin.v1.ImpactRequest
+	18, // 58: nave.admin.v1.AdminService.Confirm:input_type -> nave.admin.v1.ConfirmRequest
+	20, // 59: nave.admin.v1.AdminService.Reconcile:input_type -> nave.admin.v1.ReconcileRequest
+	22, // 60: nave.admin.v1.AdminService.Suspend:input_type -> nave.admin.v1.SuspendRequest
+	24, // 61: nave.admin.v1.AdminService.Resume:input_type -> nave.admin.v1.ResumeRequest
+	26, // 62: nave.admin.v1.AdminService.CreateJoinToken:input_type -> nave.admin.v1.CreateJoinTokenRequest
+	28, // 63: nave.admin.v1.AdminService.ListEvents:input_type -> nave.admin.v1.ListEventsRequest
+	31, // 64: nave.admin.v1.AdminService.Tree:input_type -> nave.admin.v1.TreeRequest
+	34, // 65: nave.admin.v1.AdminService.Explain:input_type -> nave.admin.v1.ExplainRequest
+	41, // 66: nave.admin.v1.AdminService.Published:input_type -> nave.admin.v1.PublishedRequest
+	47, // 67: nave.admin.v1.AdminService.PublishedContent:input_type -> nave.admin.v1.PublishedContentRequest
+	49, // 68: nave.admin.v1.AdminService.History:input_type -> nave.admin.v1.HistoryRequest
+	53, // 69: nave.admin.v1.AdminService.Rollback:input_type -> nave.admin.v1.RollbackRequest
+	55, // 70: nave.admin.v1.AdminService.Release:input_type -> nave.admin.v1.ReleaseRequest
+	39, // 71: nave.admin.v1.AdminService.GetVersion:input_type -> nave.admin.v1.GetVersionRequest
+	4,  // 72: nave.admin.v1.AdminService.Get:output_type -> nave.admin.v1.GetResponse
+	6,  // 73: nave.admin.v1.AdminService.List:output_type -> nave.admin.v1.ListResponse
+	8,  // 74: nave.admin.v1.AdminService.Watch:output_type -> nave.admin.v1.WatchResponse
+	10, // 75: nave.admin.v1.AdminService.Apply:output_type -> nave.admin.v1.ApplyResponse
+	13, // 76: nave.admin.v1.AdminService.Delete:output_type -> nave.admin.v1.DeleteResponse
+	15, // 77: nave.admin.v1.AdminService.Impact:output_type -> nave.admin.v1.ImpactResponse
+	19, // 78: nave.admin.v1.AdminService.Confirm:output_type -> nave.admin.v1.ConfirmResponse
+	21, // 79: nave.admin.v1.AdminService.Reconcile:output_type -> nave.admin.v1.ReconcileResponse
+	23, // 80: nave.admin.v1.AdminService.Suspend:output_type -> nave.admin.v1.SuspendResponse
+	25, // 81: nave.admin.v1.AdminService.Resume:output_type -> nave.admin.v1.ResumeResponse
+	27, // 82: nave.admin.v1.AdminService.CreateJoinToken:output_type -> nave.admin.v1.CreateJoinTokenResponse
+	29, // 83: nave.admin.v1.AdminService.ListEvents:output_type -> nave.admin.v1.ListEventsResponse
+	32, // 84: nave.admin.v1.AdminService.Tree:output_type -> nave.admin.v1.TreeResponse
+	35, // 85: nave.admin.v1.AdminService.Explain:output_type -> nave.admin.v1.ExplainResponse
+	42, // 86: nave.admin.v1.AdminService.Published:output_type -> nave.admin.v1.PublishedResponse
+	48, // 87: nave.admin.v1.AdminService.PublishedContent:output_type -> nave.admin.v1.PublishedContentResponse
+	50, // 88: nave.admin.v1.AdminService.History:output_type -> nave.admin.v1.HistoryResponse
+	54, // 89: nave.admin.v1.AdminService.Rollback:output_type -> nave.admin.v1.RollbackResponse
+	56, // 90: nave.admin.v1.AdminService.Release:output_type -> nave.admin.v1.ReleaseResponse
+	40, // 91: nave.admin.v1.AdminService.GetVersion:output_type -> nave.admin.v1.GetVersionResponse
+	72, // [72:92] is the sub-list for method output_type
+	52, // [52:72] is the sub-list for method input_type
+	52, // [52:52] is the sub-list for extension type_name
+	52, // [52:52] is the sub-list for extension extendee
+	0,  // [0:52] is the sub-list for field type_name
 }
 
 func init() { file_nave_admin_v1_admin_proto_init() }
@@ -3646,7 +3832,7 @@ func file_nave_admin_v1_admin_proto_init() {
 		(*ImpactRequest_Apply)(nil),
 		(*ImpactRequest_Confirm)(nil),
 	}
-	file_nave_admin_v1_admin_proto_msgTypes[39].OneofWrappers = []any{
+	file_nave_admin_v1_admin_proto_msgTypes[41].OneofWrappers = []any{
 		(*PublishedResponse_Hub)(nil),
 		(*PublishedResponse_Cluster)(nil),
 	}
@@ -3656,7 +3842,7 @@ func file_nave_admin_v1_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_nave_admin_v1_admin_proto_rawDesc), len(file_nave_admin_v1_admin_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   54,
+			NumMessages:   56,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -1317,7 +1317,8 @@ func (x *ObjectReference) GetDigest() []byte {
 	return nil
 }
 
-// DecryptionKeys names the Secret in the spoke's own cluster that holds SOPS keys.
+// DecryptionKeys names the Secret in the spoke's own cluster that holds SOPS keys. Without a name there is only the
+// spoke's key service. Feature key-service.
 type DecryptionKeys struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Namespace     string                 `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`

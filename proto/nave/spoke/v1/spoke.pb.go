@@ -1167,7 +1167,9 @@ type ApplicationReport struct {
 	HealthyDigest   []byte `protobuf:"bytes,22,opt,name=healthy_digest,json=healthyDigest,proto3" json:"healthy_digest,omitempty"`
 	HealthyRevision string `protobuf:"bytes,23,opt,name=healthy_revision,json=healthyRevision,proto3" json:"healthy_revision,omitempty"`
 	// The latest drift, newest first; at most 10 objects.
-	Drifts        []*DriftReport `protobuf:"bytes,24,rep,name=drifts,proto3" json:"drifts,omitempty"`
+	Drifts []*DriftReport `protobuf:"bytes,24,rep,name=drifts,proto3" json:"drifts,omitempty"`
+	// What the spoke decrypts the application with; none: it has not looked yet, or there is nothing to decrypt.
+	Keys          *KeyNames `protobuf:"bytes,25,opt,name=keys,proto3" json:"keys,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1370,6 +1372,68 @@ func (x *ApplicationReport) GetDrifts() []*DriftReport {
 	return nil
 }
 
+func (x *ApplicationReport) GetKeys() *KeyNames {
+	if x != nil {
+		return x.Keys
+	}
+	return nil
+}
+
+// KeyNames are public names of keys, never keys.
+type KeyNames struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Each the type and the identifier: the recipient of an age key, the fingerprint of an OpenPGP key. At most 16.
+	Names []string `protobuf:"bytes,1,rep,name=names,proto3" json:"names,omitempty"`
+	// Why there are none.
+	Missing       string `protobuf:"bytes,2,opt,name=missing,proto3" json:"missing,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KeyNames) Reset() {
+	*x = KeyNames{}
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KeyNames) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KeyNames) ProtoMessage() {}
+
+func (x *KeyNames) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KeyNames.ProtoReflect.Descriptor instead.
+func (*KeyNames) Descriptor() ([]byte, []int) {
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *KeyNames) GetNames() []string {
+	if x != nil {
+		return x.Names
+	}
+	return nil
+}
+
+func (x *KeyNames) GetMissing() string {
+	if x != nil {
+		return x.Missing
+	}
+	return ""
+}
+
 // DriftReport is one object that differs, or differed, from its last apply. No secret value is in it.
 type DriftReport struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
@@ -1391,7 +1455,7 @@ type DriftReport struct {
 
 func (x *DriftReport) Reset() {
 	*x = DriftReport{}
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[16]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1403,7 +1467,7 @@ func (x *DriftReport) String() string {
 func (*DriftReport) ProtoMessage() {}
 
 func (x *DriftReport) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[16]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1416,7 +1480,7 @@ func (x *DriftReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DriftReport.ProtoReflect.Descriptor instead.
 func (*DriftReport) Descriptor() ([]byte, []int) {
-	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{16}
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *DriftReport) GetObject() *v1.ObjectIdentity {
@@ -1483,7 +1547,7 @@ type FieldChange struct {
 
 func (x *FieldChange) Reset() {
 	*x = FieldChange{}
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[17]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1495,7 +1559,7 @@ func (x *FieldChange) String() string {
 func (*FieldChange) ProtoMessage() {}
 
 func (x *FieldChange) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[17]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1508,7 +1572,7 @@ func (x *FieldChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FieldChange.ProtoReflect.Descriptor instead.
 func (*FieldChange) Descriptor() ([]byte, []int) {
-	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{17}
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *FieldChange) GetPath() string {
@@ -1547,7 +1611,7 @@ type HeldPrune struct {
 
 func (x *HeldPrune) Reset() {
 	*x = HeldPrune{}
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[18]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1559,7 +1623,7 @@ func (x *HeldPrune) String() string {
 func (*HeldPrune) ProtoMessage() {}
 
 func (x *HeldPrune) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[18]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1572,7 +1636,7 @@ func (x *HeldPrune) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HeldPrune.ProtoReflect.Descriptor instead.
 func (*HeldPrune) Descriptor() ([]byte, []int) {
-	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{18}
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *HeldPrune) GetDigest() []byte {
@@ -1612,7 +1676,7 @@ type ObjectReport struct {
 
 func (x *ObjectReport) Reset() {
 	*x = ObjectReport{}
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[19]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1624,7 +1688,7 @@ func (x *ObjectReport) String() string {
 func (*ObjectReport) ProtoMessage() {}
 
 func (x *ObjectReport) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[19]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1637,7 +1701,7 @@ func (x *ObjectReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectReport.ProtoReflect.Descriptor instead.
 func (*ObjectReport) Descriptor() ([]byte, []int) {
-	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{19}
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ObjectReport) GetObjectV1() string {
@@ -1695,7 +1759,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[20]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1707,7 +1771,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[20]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1720,7 +1784,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{20}
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Event) GetTime() *timestamppb.Timestamp {
@@ -1851,7 +1915,7 @@ const file_nave_spoke_v1_spoke_proto_rawDesc = "" +
 	"removed_v1\x18\x03 \x03(\tR\tremovedV1\x12,\n" +
 	"\x06events\x18\x04 \x03(\v2\x14.nave.spoke.v1.EventR\x06events\x129\n" +
 	"\aremoved\x18\x05 \x03(\v2\x1f.nave.bundle.v1.ApplicationNameR\aremoved\"\x10\n" +
-	"\x0eReportResponse\"\x97\a\n" +
+	"\x0eReportResponse\"\xc4\a\n" +
 	"\x11ApplicationReport\x12\x17\n" +
 	"\akind_v1\x18\x01 \x01(\tR\x06kindV1\x12!\n" +
 	"\fnamespace_v1\x18\x02 \x01(\tR\vnamespaceV1\x12\x17\n" +
@@ -1879,7 +1943,11 @@ const file_nave_spoke_v1_spoke_proto_rawDesc = "" +
 	"\tinventory\x18\x15 \x03(\v2\x1e.nave.bundle.v1.ObjectIdentityR\tinventory\x12%\n" +
 	"\x0ehealthy_digest\x18\x16 \x01(\fR\rhealthyDigest\x12)\n" +
 	"\x10healthy_revision\x18\x17 \x01(\tR\x0fhealthyRevision\x122\n" +
-	"\x06drifts\x18\x18 \x03(\v2\x1a.nave.spoke.v1.DriftReportR\x06drifts\"\xff\x01\n" +
+	"\x06drifts\x18\x18 \x03(\v2\x1a.nave.spoke.v1.DriftReportR\x06drifts\x12+\n" +
+	"\x04keys\x18\x19 \x01(\v2\x17.nave.spoke.v1.KeyNamesR\x04keys\":\n" +
+	"\bKeyNames\x12\x14\n" +
+	"\x05names\x18\x01 \x03(\tR\x05names\x12\x18\n" +
+	"\amissing\x18\x02 \x01(\tR\amissing\"\xff\x01\n" +
 	"\vDriftReport\x126\n" +
 	"\x06object\x18\x01 \x01(\v2\x1e.nave.bundle.v1.ObjectIdentityR\x06object\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x0e\n" +
@@ -1935,7 +2003,7 @@ func file_nave_spoke_v1_spoke_proto_rawDescGZIP() []byte {
 }
 
 var file_nave_spoke_v1_spoke_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_nave_spoke_v1_spoke_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
+var file_nave_spoke_v1_spoke_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
 var file_nave_spoke_v1_spoke_proto_goTypes = []any{
 	(AckStage)(0),                 // 0: nave.spoke.v1.AckStage
 	(*SessionRequest)(nil),        // 1: nave.spoke.v1.SessionRequest
@@ -1954,14 +2022,15 @@ var file_nave_spoke_v1_spoke_proto_goTypes = []any{
 	(*ReportRequest)(nil),         // 14: nave.spoke.v1.ReportRequest
 	(*ReportResponse)(nil),        // 15: nave.spoke.v1.ReportResponse
 	(*ApplicationReport)(nil),     // 16: nave.spoke.v1.ApplicationReport
-	(*DriftReport)(nil),           // 17: nave.spoke.v1.DriftReport
-	(*FieldChange)(nil),           // 18: nave.spoke.v1.FieldChange
-	(*HeldPrune)(nil),             // 19: nave.spoke.v1.HeldPrune
-	(*ObjectReport)(nil),          // 20: nave.spoke.v1.ObjectReport
-	(*Event)(nil),                 // 21: nave.spoke.v1.Event
-	(*timestamppb.Timestamp)(nil), // 22: google.protobuf.Timestamp
-	(*v1.ApplicationName)(nil),    // 23: nave.bundle.v1.ApplicationName
-	(*v1.ObjectIdentity)(nil),     // 24: nave.bundle.v1.ObjectIdentity
+	(*KeyNames)(nil),              // 17: nave.spoke.v1.KeyNames
+	(*DriftReport)(nil),           // 18: nave.spoke.v1.DriftReport
+	(*FieldChange)(nil),           // 19: nave.spoke.v1.FieldChange
+	(*HeldPrune)(nil),             // 20: nave.spoke.v1.HeldPrune
+	(*ObjectReport)(nil),          // 21: nave.spoke.v1.ObjectReport
+	(*Event)(nil),                 // 22: nave.spoke.v1.Event
+	(*timestamppb.Timestamp)(nil), // 23: google.protobuf.Timestamp
+	(*v1.ApplicationName)(nil),    // 24: nave.bundle.v1.ApplicationName
+	(*v1.ObjectIdentity)(nil),     // 25: nave.bundle.v1.ObjectIdentity
 }
 var file_nave_spoke_v1_spoke_proto_depIdxs = []int32{
 	3,  // 0: nave.spoke.v1.SessionRequest.hello:type_name -> nave.spoke.v1.Hello
@@ -1974,37 +2043,38 @@ var file_nave_spoke_v1_spoke_proto_depIdxs = []int32{
 	5,  // 7: nave.spoke.v1.Capabilities.group_versions:type_name -> nave.spoke.v1.GroupVersion
 	6,  // 8: nave.spoke.v1.Ack.bundle:type_name -> nave.spoke.v1.BundleId
 	0,  // 9: nave.spoke.v1.Ack.stage:type_name -> nave.spoke.v1.AckStage
-	22, // 10: nave.spoke.v1.Welcome.now:type_name -> google.protobuf.Timestamp
+	23, // 10: nave.spoke.v1.Welcome.now:type_name -> google.protobuf.Timestamp
 	6,  // 11: nave.spoke.v1.Offer.bundle:type_name -> nave.spoke.v1.BundleId
 	11, // 12: nave.spoke.v1.Offer.blobs:type_name -> nave.spoke.v1.Blob
 	16, // 13: nave.spoke.v1.ReportRequest.applications:type_name -> nave.spoke.v1.ApplicationReport
-	21, // 14: nave.spoke.v1.ReportRequest.events:type_name -> nave.spoke.v1.Event
-	23, // 15: nave.spoke.v1.ReportRequest.removed:type_name -> nave.bundle.v1.ApplicationName
-	22, // 16: nave.spoke.v1.ApplicationReport.since:type_name -> google.protobuf.Timestamp
-	20, // 17: nave.spoke.v1.ApplicationReport.objects:type_name -> nave.spoke.v1.ObjectReport
-	19, // 18: nave.spoke.v1.ApplicationReport.held_prune:type_name -> nave.spoke.v1.HeldPrune
-	23, // 19: nave.spoke.v1.ApplicationReport.name:type_name -> nave.bundle.v1.ApplicationName
-	24, // 20: nave.spoke.v1.ApplicationReport.inventory:type_name -> nave.bundle.v1.ObjectIdentity
-	17, // 21: nave.spoke.v1.ApplicationReport.drifts:type_name -> nave.spoke.v1.DriftReport
-	24, // 22: nave.spoke.v1.DriftReport.object:type_name -> nave.bundle.v1.ObjectIdentity
-	22, // 23: nave.spoke.v1.DriftReport.time:type_name -> google.protobuf.Timestamp
-	18, // 24: nave.spoke.v1.DriftReport.changes:type_name -> nave.spoke.v1.FieldChange
-	24, // 25: nave.spoke.v1.HeldPrune.objects:type_name -> nave.bundle.v1.ObjectIdentity
-	22, // 26: nave.spoke.v1.ObjectReport.since:type_name -> google.protobuf.Timestamp
-	24, // 27: nave.spoke.v1.ObjectReport.object:type_name -> nave.bundle.v1.ObjectIdentity
-	22, // 28: nave.spoke.v1.Event.time:type_name -> google.protobuf.Timestamp
-	23, // 29: nave.spoke.v1.Event.application:type_name -> nave.bundle.v1.ApplicationName
-	1,  // 30: nave.spoke.v1.SpokeService.Session:input_type -> nave.spoke.v1.SessionRequest
-	12, // 31: nave.spoke.v1.SpokeService.Fetch:input_type -> nave.spoke.v1.FetchRequest
-	14, // 32: nave.spoke.v1.SpokeService.Report:input_type -> nave.spoke.v1.ReportRequest
-	2,  // 33: nave.spoke.v1.SpokeService.Session:output_type -> nave.spoke.v1.SessionResponse
-	13, // 34: nave.spoke.v1.SpokeService.Fetch:output_type -> nave.spoke.v1.FetchResponse
-	15, // 35: nave.spoke.v1.SpokeService.Report:output_type -> nave.spoke.v1.ReportResponse
-	33, // [33:36] is the sub-list for method output_type
-	30, // [30:33] is the sub-list for method input_type
-	30, // [30:30] is the sub-list for extension type_name
-	30, // [30:30] is the sub-list for extension extendee
-	0,  // [0:30] is the sub-list for field type_name
+	22, // 14: nave.spoke.v1.ReportRequest.events:type_name -> nave.spoke.v1.Event
+	24, // 15: nave.spoke.v1.ReportRequest.removed:type_name -> nave.bundle.v1.ApplicationName
+	23, // 16: nave.spoke.v1.ApplicationReport.since:type_name -> google.protobuf.Timestamp
+	21, // 17: nave.spoke.v1.ApplicationReport.objects:type_name -> nave.spoke.v1.ObjectReport
+	20, // 18: nave.spoke.v1.ApplicationReport.held_prune:type_name -> nave.spoke.v1.HeldPrune
+	24, // 19: nave.spoke.v1.ApplicationReport.name:type_name -> nave.bundle.v1.ApplicationName
+	25, // 20: nave.spoke.v1.ApplicationReport.inventory:type_name -> nave.bundle.v1.ObjectIdentity
+	18, // 21: nave.spoke.v1.ApplicationReport.drifts:type_name -> nave.spoke.v1.DriftReport
+	17, // 22: nave.spoke.v1.ApplicationReport.keys:type_name -> nave.spoke.v1.KeyNames
+	25, // 23: nave.spoke.v1.DriftReport.object:type_name -> nave.bundle.v1.ObjectIdentity
+	23, // 24: nave.spoke.v1.DriftReport.time:type_name -> google.protobuf.Timestamp
+	19, // 25: nave.spoke.v1.DriftReport.changes:type_name -> nave.spoke.v1.FieldChange
+	25, // 26: nave.spoke.v1.HeldPrune.objects:type_name -> nave.bundle.v1.ObjectIdentity
+	23, // 27: nave.spoke.v1.ObjectReport.since:type_name -> google.protobuf.Timestamp
+	25, // 28: nave.spoke.v1.ObjectReport.object:type_name -> nave.bundle.v1.ObjectIdentity
+	23, // 29: nave.spoke.v1.Event.time:type_name -> google.protobuf.Timestamp
+	24, // 30: nave.spoke.v1.Event.application:type_name -> nave.bundle.v1.ApplicationName
+	1,  // 31: nave.spoke.v1.SpokeService.Session:input_type -> nave.spoke.v1.SessionRequest
+	12, // 32: nave.spoke.v1.SpokeService.Fetch:input_type -> nave.spoke.v1.FetchRequest
+	14, // 33: nave.spoke.v1.SpokeService.Report:input_type -> nave.spoke.v1.ReportRequest
+	2,  // 34: nave.spoke.v1.SpokeService.Session:output_type -> nave.spoke.v1.SessionResponse
+	13, // 35: nave.spoke.v1.SpokeService.Fetch:output_type -> nave.spoke.v1.FetchResponse
+	15, // 36: nave.spoke.v1.SpokeService.Report:output_type -> nave.spoke.v1.ReportResponse
+	34, // [34:37] is the sub-list for method output_type
+	31, // [31:34] is the sub-list for method input_type
+	31, // [31:31] is the sub-list for extension type_name
+	31, // [31:31] is the sub-list for extension extendee
+	0,  // [0:31] is the sub-list for field type_name
 }
 
 func init() { file_nave_spoke_v1_spoke_proto_init() }
@@ -2028,7 +2098,7 @@ func file_nave_spoke_v1_spoke_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_nave_spoke_v1_spoke_proto_rawDesc), len(file_nave_spoke_v1_spoke_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   21,
+			NumMessages:   22,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
