@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -217,6 +218,9 @@ func canary(ctx context.Context, s *story, args []string) error {
 			return fmt.Errorf("the metrics hold %q", args[0])
 		}
 	}
+	if s.tap != nil && s.tap.failure() != nil {
+		return s.tap.failure()
+	}
 	return filepath.WalkDir(s.dir, func(path string, e fs.DirEntry, err error) error {
 		if err != nil || e.IsDir() {
 			return err
@@ -232,10 +236,16 @@ func canary(ctx context.Context, s *story, args []string) error {
 	})
 }
 
-// holds reports whether text is in b, plainly or in base64 at any offset.
+// holds reports whether text is in b: plainly, escaped for URLs, or in base64 at any offset.
 func holds(b []byte, text string) bool {
-	if bytes.Contains(b, []byte(text)) {
-		return true
+	percent := ""
+	for _, c := range []byte(text) {
+		percent += fmt.Sprintf("%%%02X", c)
+	}
+	for _, form := range []string{text, url.QueryEscape(text), url.PathEscape(text), percent, strings.ToLower(percent)} {
+		if bytes.Contains(b, []byte(form)) {
+			return true
+		}
 	}
 	for shift := range 3 {
 		encoded := base64.RawStdEncoding.EncodeToString(append(make([]byte, shift), text...))

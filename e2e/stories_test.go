@@ -66,13 +66,14 @@ func init() {
 
 		// what is seen from outside
 		"metric":     metric,     // metric hub|CLUSTER NAME OP NUMBER | metric hub|CLUSTER NAME save VARIABLE
-		"canary":     canary,     // canary TEXT: no byte that Nave keeps or says holds it
+		"canary":     canary,     // canary TEXT: no byte that Nave keeps, says or sends through a tap holds it
 		"says":       says,       // says REGEXP COMMAND…: the command's standard output matches
 		"eventually": eventually, // eventually [DURATION] [!] COMMAND…
 	}
 	maps.Copy(commands, moreCommands)
 	maps.Copy(commands, ociCommands)
 	maps.Copy(commands, keyCommands)
+	maps.Copy(commands, tapCommands)
 }
 
 func TestStories(t *testing.T) {

@@ -39,6 +39,7 @@ type story struct {
 
 	age, pgp *sopstest.Key
 	keyServices
+	tap        *tap // nil before "tap new"
 	remembered map[string]string
 	said       bytes.Buffer // everything the CLI wrote
 

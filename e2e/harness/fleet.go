@@ -24,6 +24,7 @@ type Fleet struct {
 	Repo   *gittest.Repository // "fleet": the hub's root and the state of all clusters
 	Hub    *Process
 	Spokes []*Spoke
+	Listen string // host:port of the hub
 
 	Lab *Lab // with the binaries and clusters of the fleet
 }
@@ -72,9 +73,11 @@ func (f *Fleet) start(ctx context.Context, hubFlags []string) (err error) {
 	f.Hub = &Process{
 		Name: "nave-hub", binary: f.Lab.Binary("nave-hub"), HTTP: http, Log: filepath.Join(f.Dir, "hub.log"),
 		Args: slices.Concat([]string{"--data-dir=" + filepath.Join(f.Dir, "hub"), "--listen=" + listen,
-			"--http-listen=" + http, "--advertise=" + listen,
-			"--log-level=debug"}, f.Lab.HubFlags, hubFlags),
+			"--http-listen=" + http, "--log-level=debug"}, f.Lab.HubFlags, hubFlags,
+			// The first address counts, so that hubFlags may name another one.
+			[]string{"--advertise=" + listen}),
 	}
+	f.Listen = listen
 	return f.Hub.Start(ctx)
 }
 
