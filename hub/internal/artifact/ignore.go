@@ -43,7 +43,7 @@ func filter(ctx context.Context, files []File, contents Contents, ignore *string
 // they are, so each folder needs to be asked about only once.
 func ignoredByDefault() func(string) bool {
 	matcher := sourceignore.NewDefaultMatcher(nil, nil)
-	folders := map[string]bool{".": false}
+	folders := map[string]bool{".": false, "/": false} // an absolute path is refused later
 	var folderIgnored func(string) bool
 	folderIgnored = func(dir string) bool {
 		known, ok := folders[dir]

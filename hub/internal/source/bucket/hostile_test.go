@@ -1,0 +1,67 @@
+package bucket_test
+
+import (
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/navefleet/nave/hub/internal/artifact"
+)
+
+// TestKeys_hostile has a server that lists keys which lead out of the artifact, are there twice or have no end.
+func TestKeys_hostile(t *testing.T) {
+	for name, keys := range map[string][]string{
+		"sibling":         {"../sibling"},
+		"sibling_inside":  {"a/../../sibling"},
+		"absolute":        {"/etc/passwd"},
+		"git":             {".GIT/config"},
+		"backslash":       {`..\sibling`, `a\.git\config`},
+		"file_and_folder": {"a", "a/b"},
+		"empty_part":      {"a//b"},
+		"deep":            {strings.Repeat("d/", artifact.MaxDepth+1) + "f"},
+		"long":            {strings.Repeat("a", 256)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := httptest.NewServer(listing(keys))
+			defer server.Close()
+			above := t.TempDir()
+			r := &rig{T: t, address: strings.TrimPrefix(server.URL, "http://"),
+				store: artifact.New(filepath.Join(above, "store"))}
+			a, err := r.fetch("", nil)
+			if !errors.Is(err, artifact.ErrTree) && !errors.Is(err, artifact.ErrLimit) {
+				t.Errorf("got %+v, %v", a, err)
+			}
+			if found, err := os.ReadDir(above); err != nil || len(found) > 1 {
+				t.Errorf("written beside the store: %v, %v", found, err)
+			}
+		})
+	}
+}
+
+// listing answers as an S3 server whose bucket has these keys.
+func listing(keys []string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		switch q := r.URL.Query(); {
+		case q.Has("location"):
+			fmt.Fprint(w, `<LocationConstraint>us-east-1</LocationConstraint>`)
+		case q.Has("list-type"):
+			fmt.Fprint(w, `<ListBucketResult><Name>fleet</Name><IsTruncated>false</IsTruncated>`)
+			for _, key := range keys {
+				fmt.Fprint(w, "<Contents><Key>")
+				_ = xml.EscapeText(w, []byte(key))
+				fmt.Fprint(w, `</Key><Size>1</Size><ETag>"e"</ETag><LastModified>2026-01-01T00:00:00Z</LastModified></Contents>`)
+			}
+			fmt.Fprint(w, `</ListBucketResult>`)
+		default:
+			w.Header().Set("ETag", `"e"`)
+			w.Header().Set("Last-Modified", "Thu, 01 Jan 2026 00:00:00 GMT")
+			fmt.Fprint(w, "x")
+		}
+	}
+}
