@@ -69,11 +69,15 @@ func TestUnpack_hostile(t *testing.T) {
 		kind  error
 		word  string
 	}{
-		"parent":          {ocitest.Pack(file("../a", "a")), artifact.ErrTree, "../a"},
-		"parent_inside":   {ocitest.Pack(file("a/../b", "a")), artifact.ErrTree, "a/../b"},
-		"absolute":        {ocitest.Pack(file("/etc/passwd", "a")), artifact.ErrTree, "/etc/passwd"},
-		"git":             {ocitest.Pack(file(".GIT/config", "a")), artifact.ErrTree, ".GIT"},
-		"twice":           {ocitest.Pack(file("a", "a"), file("a", "b")), artifact.ErrTree, "twice"},
+		"parent":        {ocitest.Pack(file("../a", "a")), artifact.ErrTree, "../a"},
+		"parent_inside": {ocitest.Pack(file("a/../b", "a")), artifact.ErrTree, "a/../b"},
+		"absolute":      {ocitest.Pack(file("/etc/passwd", "a")), artifact.ErrTree, "/etc/passwd"},
+		"git":           {ocitest.Pack(file(".GIT/config", "a")), artifact.ErrTree, ".GIT"},
+		"twice":         {ocitest.Pack(file("a", "a"), file("a", "b")), artifact.ErrTree, "twice"},
+		"link_between": {ocitest.Pack(file("a", "a"), other("a", tar.TypeSymlink, "/etc/passwd"), file("a", "b")),
+			artifact.ErrTree, "twice"},
+		"through_link": {ocitest.Pack(other("d", tar.TypeSymlink, "/tmp"), file("d", "a"), file("d/f", "b")),
+			artifact.ErrTree, "a file and a folder"},
 		"file_and_folder": {ocitest.Pack(file("a", "a"), file("a/b", "b")), artifact.ErrTree, "a file and a folder"},
 		"hard_link":       {ocitest.Pack(file("a", "a"), other("b", tar.TypeLink, "a")), artifact.ErrTree, `"b"`},
 		"device":          {ocitest.Pack(other("b", tar.TypeBlock, "")), artifact.ErrTree, `"b"`},
@@ -102,6 +106,14 @@ func TestUnpack_links(t *testing.T) {
 	w.push(ocitest.Pack(comment, other("dir", tar.TypeSymlink, "/tmp"), file("a.yaml", "a"),
 		other("b.yaml", tar.TypeSymlink, "a.yaml")), ocitest.ContentType)
 	w.expect(w.must(spec{}, nil, nil), "a.yaml=a")
+}
+
+// TestUnpack_nested leaves an archive in an archive as it is, so that a bomb in it does not grow.
+func TestUnpack_nested(t *testing.T) {
+	w := newWorld(t, ocitest.Options{})
+	inner := string(bomb(9))
+	w.push(ocitest.Pack(file("inner.yaml", inner)), ocitest.ContentType)
+	w.expect(w.must(spec{}, nil, nil), "inner.yaml="+inner)
 }
 
 // TestUnpack_plain takes an archive that is not compressed.
@@ -163,6 +175,15 @@ func TestFetch_hostile(t *testing.T) {
 		"metadata_address": {"/blobs/", redirect("http://169.254.169.254/latest/meta-data"), dial.ErrDenied, "169.254"},
 		"denied_address":   {"/blobs/", redirect("http://127.0.0.2:9/x"), dial.ErrDenied, "127.0.0.2"},
 		"file":             {"/blobs/", redirect("file:///etc/passwd"), source.ErrUnreachable, "neither http nor https"},
+		"index_of_itself": {"/manifests/", func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Type", string(types.OCIImageIndex))
+			fmt.Fprintf(w, `{"schemaVersion":2,"mediaType":%q,"manifests":[{"mediaType":%q,"size":300,"digest":"sha256:%064d",`+
+				`"platform":{"architecture":"amd64","os":"linux"}}]}`, types.OCIImageIndex, types.OCIImageIndex, 1)
+		}, source.ErrProtocol, ""},
+		"cut_blob": {"/blobs/", func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Length", "1000")
+			_, _ = w.Write([]byte("begin"))
+		}, source.ErrUnreachable, "unexpected EOF"},
 		"circle": {"/blobs/", func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, r.URL.Path, http.StatusTemporaryRedirect)
 		}, source.ErrUnreachable, "one time too often"},
