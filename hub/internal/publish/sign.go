@@ -32,6 +32,7 @@ type candidate struct {
 	release   store.Release // the last one, and then the next
 	pin       *store.Pin    // nil: the cluster is not pinned
 	pinRow    string        // of store.Pins, as it is stored
+	applied   bool          // the spoke has applied the last bundle
 	anew      bool          // the Applications of the release are others than before
 	published bool
 	last      store.SignedBundle // zero if it cannot be read
@@ -83,7 +84,7 @@ func (c *candidate) read(tx *store.Tx) (err error) {
 		return err
 	}
 	spoke, _, err := store.Spokes.Get(tx, c.name)
-	c.seen = newest(spoke)
+	c.seen, c.applied = newest(spoke), c.published && spoke.Acks[bundle.Applied] == c.last.Bundle
 	if !follows(c.last.Bundle, c.seen) && len(c.plan.Removals) > 0 {
 		// The spoke has seen bundles that this store does not have, so the store is an older copy. An application whose
 		// removal it has may have come back since. The spoke keeps applications that are in no list, and an operator decides.
@@ -131,7 +132,10 @@ func (p *Publisher) prepare(c *candidate, r *release.Round) (err error) {
 		return nil
 	}
 	before := c.release
-	if c.release, err = r.Next(release.Cluster{Name: c.name, Plan: c.plan, Last: before, Pin: c.pin}); err != nil {
+	c.release, err = r.Next(release.Cluster{
+		Name: c.name, Plan: c.plan, Last: before, Pin: c.pin, Applied: c.applied,
+	})
+	if err != nil {
 		return err
 	}
 	c.anew = !sameApplications(before, c.release)

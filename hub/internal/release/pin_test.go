@@ -49,3 +49,47 @@ func TestNext_pinned(t *testing.T) {
 		})
 	}
 }
+
+// TestNext_restored pins a cluster to a release with an application that Git has removed since, and ends the pin.
+func TestNext_restored(t *testing.T) {
+	a, gone := entry("a", "x", "2", store.Control{}), entry("gone", "x", "1", store.Control{})
+	c := Cluster{
+		Name: "one", Plan: store.Plan{Applications: []store.Entry{a}}, Last: store.Release{Applications: []store.Entry{a}},
+		Pin: &store.Pin{Past: store.Past{Applications: []store.Content{gone.Content}}},
+	}
+	next := func() store.Release {
+		t.Helper()
+		r, err := (&Round{}).Next(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Last = r
+		return r
+	}
+	if r := next(); len(r.Applications) != 2 || len(r.Restored) != 1 || len(r.Removals) > 0 {
+		t.Errorf("pinned: %+v", r)
+	}
+	c.Applied = true // of the pinned bundle
+	c.Pin, c.Plan.Incomplete = nil, true
+	if r := next(); len(r.Removals) > 0 || len(r.Restored) != 1 {
+		t.Errorf("the plan is incomplete: %+v", r)
+	}
+	c.Plan.Incomplete = false
+	removal := []bundle.Removal{{Name: gone.Name, Policy: bundle.MirrorPrune}}
+	if r := next(); len(r.Applications) != 1 || !reflect.DeepEqual(r.Removals, removal) {
+		t.Errorf("released: %+v", r)
+	}
+	c.Applied = false
+	if r := next(); !reflect.DeepEqual(r.Removals, removal) {
+		t.Errorf("not applied yet: %+v", r)
+	}
+	c.Applied = true
+	if r := next(); len(r.Removals)+len(r.Restored) > 0 {
+		t.Errorf("applied: %+v", r)
+	}
+	c.Last.Restored = []bundle.ApplicationName{gone.Name}
+	c.Plan.Applications = append(c.Plan.Applications, gone)
+	if r := next(); len(r.Removals)+len(r.Restored) > 0 || len(r.Applications) != 2 {
+		t.Errorf("back in Git: %+v", r)
+	}
+}

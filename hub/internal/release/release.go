@@ -23,6 +23,8 @@ type Cluster struct {
 	Plan store.Plan
 	Last store.Release // zero: there was no release yet
 	Pin  *store.Pin    // nil: the cluster is not pinned
+	// Applied: the spoke has applied the bundle of the last release.
+	Applied bool
 }
 
 // Round decides about the clusters of one round of package publish. It asks the rollout of a Fleet once, at the first
@@ -53,9 +55,9 @@ func (r *Round) Next(c Cluster) (store.Release, error) {
 		}
 	}
 	if len(held) == 0 {
-		return compose(c.Plan, c.Last, nil), nil
+		return remove(c, compose(c.Plan, c.Last, nil)), nil
 	}
-	return compose(c.Plan, c.Last, func(fleet string) bool { return held[fleet] }), nil
+	return remove(c, compose(c.Plan, c.Last, func(fleet string) bool { return held[fleet] })), nil
 }
 
 func (r *Round) decide(fleet string) (rollout.Decision, error) {
@@ -123,26 +125,6 @@ func digestOf(fleet string, entries []store.Entry) manifest.Digest {
 	}
 	data, _ := json.Marshal(given) // strings only: there is no error to have
 	return manifest.DigestOf(data)
-}
-
-// pinned returns the release of a pinned cluster: the pinned content, with the control of the plan. Applications that
-// the pin does not have stay as they were released last. Nothing is removed or handed over, and nothing is added, until
-// the pin is deleted.
-func pinned(c Cluster) store.Release {
-	last := store.Release{}
-	has := map[bundle.ApplicationName]bool{}
-	for _, content := range c.Pin.Applications {
-		has[content.Name] = true
-		last.Applications = append(last.Applications, store.Entry{Content: content})
-	}
-	for _, e := range c.Last.Applications {
-		if !has[e.Name] {
-			last.Applications = append(last.Applications, e)
-		}
-	}
-	r := compose(c.Plan, last, func(string) bool { return true })
-	r.Removals, r.Handovers = nil, nil
-	return r
 }
 
 // compose returns the plan, with the content of the held Fleets as it was released last; a nil held holds none.

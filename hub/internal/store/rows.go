@@ -203,7 +203,10 @@ type Release struct {
 	Incomplete   bool                     `json:"incomplete,omitempty"`
 	Removals     []bundle.Removal         `json:"removals,omitempty"`
 	Handovers    []bundle.Handover        `json:"handovers,omitempty"`
-	ChangedAt    time.Time                `json:"changedAt"` // of the Plan
+	// Restored are the applications of a pin that the plan does not have any more. When the pin ends, they become Removals
+	// until the spoke has applied those.
+	Restored  []bundle.ApplicationName `json:"restored,omitempty"`
+	ChangedAt time.Time                `json:"changedAt"` // of the Plan
 }
 
 // Past is what was released to a cluster, kept for a rollback. Its key is PastKey. Package publish writes it when the
