@@ -50,14 +50,9 @@ type kustomizationBuild struct {
 	ignoreNotFound  bool
 }
 
-func newBuildKustomizationCommand(s *session) *cobra.Command {
-	b := kustomizationBuild{session: s}
-	cmd := &cobra.Command{
-		Use:     "kustomization NAME --path DIR",
-		Aliases: []string{"ks", "kustomizations"},
-		Short:   "Build a Kustomization from local files",
-		Long: `Build a Kustomization from local files, and print exactly the objects that the hub would put into the bundle,
-in the order in which they are applied, as YAML documents. The flags are those of flux build kustomization.
+const buildKustomizationLong = `Build a Kustomization from local files, and print exactly the objects that the hub would
+put into the bundle, in the order in which they are applied, as YAML documents. The flags are those of flux build
+kustomization.
 
 The Kustomization is the one in --kustomization-file; without the flag, it is the one of the hub, in the graph of
 --cluster. The artifact is --root, else the Git work tree around --path, without what .sourceignore and Flux's defaults
@@ -65,7 +60,15 @@ leave out. SOPS files stay encrypted: placeholders stand for their values, as on
 
 With --recursive, the Kustomizations among the objects are built as well, and those among theirs. A source whose URL is
 a Git remote of the artifact is the artifact; other sources need --local-sources. What could not be built is listed on
-standard error, and the exit code is then 1.`,
+standard error, and the exit code is then 1.`
+
+func newBuildKustomizationCommand(s *session) *cobra.Command {
+	b := kustomizationBuild{session: s}
+	cmd := &cobra.Command{
+		Use:     "kustomization NAME --path DIR",
+		Aliases: []string{"ks", "kustomizations"},
+		Short:   "Build a Kustomization from local files",
+		Long:    buildKustomizationLong,
 		Example: `  nave build kustomization apps --path ./apps/prod --kustomization-file ./clusters/prod/apps.yaml
   nave build kustomization flux-system --path ./clusters/prod --recursive --cluster prod-1 \
     --local-sources GitRepository/flux-system/infra=../infra`,

@@ -193,22 +193,9 @@ func objectsFor(cluster, path string, objects []*api.Object) (made []*api.Object
 
 // readObjects reads files, and the YAML and JSON files of folders, and admits the objects that belong to the hub.
 func readObjects(stdin io.Reader, files []string) (objects []*api.Object, err error) {
-	var all []string
-	for _, file := range files {
-		info, err := os.Stat(file)
-		if file == "-" || err != nil || !info.IsDir() {
-			all = append(all, file)
-			continue
-		}
-		err = filepath.WalkDir(file, func(path string, entry fs.DirEntry, err error) error {
-			if slices.Contains([]string{".yaml", ".yml", ".json"}, filepath.Ext(path)) && !isKustomizationFile(path) {
-				all = append(all, path)
-			}
-			return err
-		})
-		if err != nil {
-			return nil, err
-		}
+	all, err := manifestsIn(files)
+	if err != nil {
+		return nil, err
 	}
 	for _, file := range all {
 		data, err := readFiles(stdin, []string{file})
@@ -231,6 +218,27 @@ func readObjects(stdin io.Reader, files []string) (objects []*api.Object, err er
 		}
 	}
 	return objects, nil
+}
+
+// manifestsIn returns files, with the YAML and JSON files of a folder in its place.
+func manifestsIn(files []string) (all []string, err error) {
+	for _, file := range files {
+		info, err := os.Stat(file)
+		if file == "-" || err != nil || !info.IsDir() {
+			all = append(all, file)
+			continue
+		}
+		err = filepath.WalkDir(file, func(path string, _ fs.DirEntry, err error) error {
+			if slices.Contains([]string{".yaml", ".yml", ".json"}, filepath.Ext(path)) && !isKustomizationFile(path) {
+				all = append(all, path)
+			}
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
 }
 
 func isKustomizationFile(path string) bool {

@@ -73,20 +73,28 @@ func (b *kustomizationBuild) runRecursive(ctx context.Context, out io.Writer, ob
 	if err != nil {
 		return err
 	}
+	rendered, err := renderedBy(p)
+	if err != nil {
+		return err
+	}
+	return errors.Join(b.print(ctx, out, rendered), problemsError(v, []*plan.Previewed{p}))
+}
+
+// renderedBy returns all rendered objects, those of a parent in front of those of its children.
+func renderedBy(p *plan.Previewed) (objects []*manifest.Object, err error) {
 	slices.SortStableFunc(p.Applications, func(x, y plan.PreviewedApplication) int {
 		return cmp.Compare(p.Depth(x.Key), p.Depth(y.Key))
 	})
-	var rendered []*manifest.Object
 	for _, a := range p.Applications {
 		for o := range a.Rendered() {
 			decoded, err := decodeObject(a, o.Reference.Digest)
 			if err != nil {
-				return fmt.Errorf("%s: %w", o.Reference.ID(), err)
+				return nil, fmt.Errorf("%s: %w", o.Reference.ID(), err)
 			}
-			rendered = append(rendered, decoded)
+			objects = append(objects, decoded)
 		}
 	}
-	return errors.Join(b.print(ctx, out, rendered), problemsError(v, []*plan.Previewed{p}))
+	return objects, nil
 }
 
 // objectsAround returns a Cluster, and a Fleet that gives it the Kustomization with another path.

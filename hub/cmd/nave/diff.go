@@ -121,7 +121,6 @@ func (d *diff) command(cmd *cobra.Command, selected func(name string) (selection
 
 // run compares and prints.
 func (d *diff) run(cmd *cobra.Command, dir string, chosen selection) error {
-	ctx := cmd.Context()
 	if d.output != "diff" && d.output != "markdown" {
 		return fmt.Errorf("--output %q: want diff or markdown", d.output)
 	}
@@ -130,27 +129,8 @@ func (d *diff) run(cmd *cobra.Command, dir string, chosen selection) error {
 		return err
 	}
 	defer done()
-	asking, cancel := context.WithTimeout(ctx, d.session.timeout)
-	defer cancel()
-	released, err := askPublished(asking, client, chosen.clusters)
-	if err != nil {
-		return err
-	}
-	v, closeTrees, err := d.open(cmd, dir, released)
-	if err != nil {
-		return err
-	}
-	defer closeTrees()
-	clusters, err := chosen.in(v, released)
-	if err != nil {
-		return err
-	}
-	all, err := previewAll(ctx, v, clusters)
-	if err != nil {
-		return err
-	}
-	c := comparison{client: client, chosen: chosen, hub: v}
-	if err := c.compare(ctx, released, all); err != nil {
+	c := &comparison{client: client, chosen: chosen}
+	if err := d.compare(cmd, dir, c); err != nil {
 		return err
 	}
 	if d.output == "markdown" {
@@ -162,6 +142,32 @@ func (d *diff) run(cmd *cobra.Command, dir string, chosen selection) error {
 		fmt.Fprintln(cmd.ErrOrStderr(), note)
 	}
 	return c.err()
+}
+
+// compare renders the checkout and compares the result with what the hub released.
+func (d *diff) compare(cmd *cobra.Command, dir string, c *comparison) error {
+	ctx := cmd.Context()
+	asking, cancel := context.WithTimeout(ctx, d.session.timeout)
+	defer cancel()
+	released, err := askPublished(asking, c.client, c.chosen.clusters)
+	if err != nil {
+		return err
+	}
+	v, closeTrees, err := d.open(cmd, dir, released)
+	if err != nil {
+		return err
+	}
+	defer closeTrees()
+	clusters, err := c.chosen.in(v, released)
+	if err != nil {
+		return err
+	}
+	all, err := previewAll(ctx, v, clusters)
+	if err != nil {
+		return err
+	}
+	c.hub = v
+	return c.compare(ctx, released, all)
 }
 
 // open returns the preview of the checkout with the objects of the hub, and a function that removes the files of --ref.

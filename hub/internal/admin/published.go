@@ -167,16 +167,22 @@ func (s *Server) PublishedContent(r *adminv1.PublishedContentRequest,
 	if err != nil {
 		return s.fail(err)
 	}
+	return s.sendObjects(stream, key, app, r.GetObjects())
+}
+
+// sendObjects sends objects of an Application. If it does not have one of them, the error is NOT_FOUND.
+func (s *Server) sendObjects(stream adminv1.AdminService_PublishedContentServer, key api.Key, app *bundle.Application,
+	wanted []string) error {
 	has := map[string]manifest.Digest{}
 	for _, o := range app.Objects {
 		has[o.Digest.String()] = o.Digest
 	}
-	for _, wanted := range r.GetObjects() {
-		d, ok := has[wanted]
+	for _, text := range wanted {
+		d, ok := has[text]
 		if !ok {
-			return status.Errorf(codes.NotFound, "%s has no object %s", key, wanted)
+			return status.Errorf(codes.NotFound, "%s has no object %s", key, text)
 		}
-		object, err := s.store.Blobs().Get(ctx, d)
+		object, err := s.store.Blobs().Get(stream.Context(), d)
 		if err != nil {
 			return s.fail(err)
 		}
