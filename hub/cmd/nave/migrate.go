@@ -25,6 +25,7 @@ import (
 // migration has the flags of "nave migrate flux".
 type migration struct {
 	checkoutFlags
+	session                 *session
 	kubeconfig, kubecontext string
 	path                    string
 	name                    string
@@ -46,12 +47,12 @@ credential helpers. Sources in other repositories need --local-sources.
 The exit code is 0 if everything in Git is taken over and nothing is left behind, 1 if not, and 2 after an error.`
 
 // newMigrateCommand returns "nave migrate", which needs no hub.
-func newMigrateCommand() *cobra.Command {
-	return group("migrate", "Move clusters to Nave", newMigrateFluxCommand())
+func newMigrateCommand(s *session) *cobra.Command {
+	return group("migrate", "Move clusters to Nave", newMigrateFluxCommand(s))
 }
 
-func newMigrateFluxCommand() *cobra.Command {
-	var m migration
+func newMigrateFluxCommand(s *session) *cobra.Command {
+	m := migration{session: s}
 	cmd := &cobra.Command{
 		Use:   "flux",
 		Short: "Report what becomes of a cluster that Flux runs",
@@ -90,6 +91,7 @@ func (m *migration) run(ctx context.Context, out, errOut io.Writer) error {
 	if err != nil {
 		return err
 	}
+	cluster.http.Timeout = m.session.timeout
 	flux, err := migrate.Read(ctx, cluster)
 	if err != nil {
 		return err

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -62,7 +63,7 @@ func printKustomizations(out io.Writer, r *migrate.Report) {
 	for _, c := range r.Controllers {
 		names = append(names, strings.TrimSpace(c.Name+" "+c.Version))
 	}
-	fmt.Fprintf(out, "Cluster %s, with %s.\n\n", r.Cluster, listed(names))
+	fmt.Fprintf(out, "Cluster %s, with %s.\n\n", r.Cluster, cmp.Or(listed(names), "no Deployment of Flux"))
 	w := tabwriter.NewWriter(out, 0, 0, 3, ' ', 0)
 	fmt.Fprintln(w, "NAMESPACE\tKUSTOMIZATION\tFLUX\tTAKEN OVER\tNEW\tLEFT\tRENDERED")
 	for _, k := range r.Kustomizations {
