@@ -145,7 +145,7 @@ spec:
 		return nil
 	})
 	changes := w.try(w.set(""))
-	if changes.Count(apply.Held) != 1 || !strings.Contains(changes.Err().Error(), "no version of it is served") {
+	if changes.Count(apply.Held) != 1 || !strings.Contains(changes.Err().Error(), "it serves no version") {
 		t.Fatal(changes)
 	}
 	w.apply(crd("true"))
