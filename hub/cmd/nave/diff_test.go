@@ -272,6 +272,35 @@ spec: {interval: 10m, prune: true, path: ./hub, sourceRef: {kind: GitRepository,
 	}
 }
 
+// TestBuild_asks_hub builds with the objects of a hub.
+func TestBuild_asks_hub(t *testing.T) {
+	root := tree(t, diffFiles())
+	config := "--config=" + hubWith(t, root, fleetFiles["hub/fleet.yaml"]+"---\n"+fleetFiles["hub/clusters.yaml"])
+	app := []string{"build", "kustomization", "app", "--root", root, "--path", filepath.Join(root, "app"), config}
+	for _, c := range []struct {
+		name string
+		args []string
+		want string // in the output, or in the error
+	}{
+		{"kustomization", append(app, "--cluster=east"), "name: settings"},
+		{"not_found", app, "does not exist in the hub"},
+		{"ignore_not_found", append(app, "--ignore-not-found"), "name: settings"},
+		{"recursive", append(app, "--cluster=lab", "--recursive"), "name: settings"},
+		{"cluster", []string{"build", "cluster", "west", root, config}, "name: site"},
+		{"fleet", []string{"build", "fleet", "all", root, config}, "# east, west\n"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			out, err := run(t, c.args...)
+			if err != nil {
+				out += err.Error()
+			}
+			if (err != nil) != (c.name == "not_found") || !strings.Contains(out, c.want) {
+				t.Errorf("error %v, printed:\n%s", err, out)
+			}
+		})
+	}
+}
+
 func TestExitCode(t *testing.T) {
 	for _, c := range []struct {
 		name string
