@@ -144,6 +144,9 @@ func (s *Server) put(tx *store.Tx, a admittedObject) (action string, err error) 
 	}
 	path := a.key.Path()
 	row, there, err := store.Resources.Get(tx, path)
+	if errors.Is(err, store.ErrDamaged) {
+		row, there, err = store.Resource{}, false, nil
+	}
 	if err != nil {
 		return "", err
 	}

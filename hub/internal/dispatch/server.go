@@ -16,6 +16,7 @@ import (
 	"github.com/navefleet/nave/hub/internal/store"
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 	"github.com/navefleet/nave/shared/identity"
+	"github.com/navefleet/nave/shared/telemetry"
 )
 
 // Config configures a Server. Store and TrustDomain must be set.
@@ -96,12 +97,16 @@ func (s *Server) Drain() { s.drainOnce.Do(func() { close(s.draining) }) }
 func (s *Server) disconnectAll(ctx context.Context) error {
 	now := s.Now().UTC()
 	return s.Store.Update(ctx, func(tx *store.Tx) error {
-		return store.Spokes.Scan(tx, "", func(cluster string, row store.Spoke) error {
+		return store.Spokes.ScanApart(tx, "", func(cluster string, row store.Spoke) error {
 			if !row.Connected || s.sessions.get(cluster) != nil {
 				return nil
 			}
 			row.Connected, row.Since = false, now
 			return store.Spokes.Put(tx, cluster, row)
+		}, func(cluster string, err error) error {
+			s.Log.Error("the registration of a cluster cannot be read: delete the Cluster and register it again",
+				telemetry.Cluster(cluster), telemetry.Err(err))
+			return nil
 		})
 	})
 }

@@ -88,11 +88,14 @@ func (l *Loop) Recover(ctx context.Context) error {
 		return err
 	}
 	rows := map[string]store.Fetched{}
-	err := l.Store.View(ctx, func(tx *store.Tx) error {
+	err := l.Store.Update(ctx, func(tx *store.Tx) error {
 		clear(rows)
-		return store.Sources.Scan(tx, "", func(key string, row store.Fetched) error {
+		return store.Sources.ScanApart(tx, "", func(key string, row store.Fetched) error {
 			rows[key] = row
 			return nil
+		}, func(key string, err error) error {
+			l.Log.Error("the row of a source cannot be read: the source is fetched again", telemetry.Err(err))
+			return store.Sources.Delete(tx, key)
 		})
 	})
 	if err != nil {

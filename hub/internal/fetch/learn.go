@@ -2,6 +2,7 @@ package fetch
 
 import (
 	"context"
+	"log/slog"
 	"slices"
 
 	"github.com/navefleet/nave/hub/api"
@@ -40,8 +41,12 @@ func (l *Loop) readAll(ctx context.Context) (map[string]store.Resource, error) {
 			if kind.Role != api.SourceRole {
 				continue
 			}
-			err := store.ResourcesByKind.Scan(tx, kind.Name+"/", func(path string, row store.Resource) error {
+			err := store.ResourcesByKind.ScanApart(tx, kind.Name+"/", func(path string, row store.Resource) error {
 				rows[path] = row
+				return nil
+			}, func(path string, err error) error {
+				l.Log.Error("a source cannot be read and is not fetched: apply it again", slog.String("key", path),
+					telemetry.Err(err))
 				return nil
 			})
 			if err != nil {

@@ -31,8 +31,12 @@ func (p *Planner) load(ctx context.Context) error {
 	return p.store.View(ctx, func(tx *store.Tx) error {
 		p.hub = newHub()
 		clear(p.sources)
-		err := store.Resources.Scan(tx, store.OfCluster(""), func(_ string, r store.Resource) error {
+		err := store.Resources.ScanApart(tx, store.OfCluster(""), func(_ string, r store.Resource) error {
 			p.setHubRow(r)
+			return nil
+		}, func(path string, err error) error {
+			key := pathKey(path)
+			p.setHubRow(store.Resource{Key: key, Object: api.StoredObject(key, nil)}) // it exists
 			return nil
 		})
 		if err != nil {
@@ -55,10 +59,10 @@ func (p *Planner) load(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		return store.Sources.Scan(tx, "", func(key string, f store.Fetched) error {
+		return store.Sources.ScanApart(tx, "", func(key string, f store.Fetched) error {
 			p.sources[key] = f
 			return nil
-		})
+		}, func(string, error) error { return nil }) // fetch drops it, and fetches again
 	})
 }
 

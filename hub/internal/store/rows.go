@@ -60,6 +60,9 @@ func (r *Resource) UnmarshalJSON(data []byte) error {
 	if err := json.Unmarshal(data, &row); err != nil {
 		return err
 	}
+	if string(row.Object) == "null" {
+		row.Object = nil // which every view refuses
+	}
 	r.Object = api.StoredObject(r.Key, row.Object)
 	return nil
 }

@@ -89,9 +89,19 @@ type List[T any] struct {
 // Scan calls fn for each row with the prefix, in order, until fn returns an error, which Scan returns. fn may write,
 // also to this table; fn then gets the rows that existed when the scan began and still exist.
 func (l List[T]) Scan(tx *Tx, prefix string, fn func(key string, row T) error) error {
+	return l.ScanApart(tx, prefix, fn, func(_ string, err error) error { return err })
+}
+
+// ScanApart is Scan for a loop that must go on when one row is damaged: damaged gets the key of such a row and its
+// error, which is ErrDamaged.
+func (l List[T]) ScanApart(tx *Tx, prefix string, fn func(key string, row T) error,
+	damaged func(key string, err error) error) error {
 	return tx.scan(l.name, prefix, func(at string, value []byte) error {
 		row, err := l.read(tx, at, value)
-		if err != nil {
+		switch {
+		case errors.Is(err, ErrDamaged):
+			return damaged(row.Key, err)
+		case err != nil:
 			return err
 		}
 		return fn(row.Key, row.Value)
