@@ -156,6 +156,9 @@ func TestReportLimits(t *testing.T) {
 		"held_objects": app(func(a *spokev1.ApplicationReport) {
 			a.HeldPrune = &spokev1.HeldPrune{Objects: slices.Repeat([]*bundlev1.ObjectIdentity{{}}, reporting.MaxHeld+1)}
 		}),
+		"keys": app(func(a *spokev1.ApplicationReport) {
+			a.Keys = &spokev1.KeyNames{Names: make([]string, reporting.MaxKeys+1)}
+		}),
 		"nil_held_object": app(func(a *spokev1.ApplicationReport) {
 			a.HeldPrune = &spokev1.HeldPrune{Objects: make([]*bundlev1.ObjectIdentity, 1)}
 		}),
