@@ -133,7 +133,7 @@ func newEventsCommand(s *session) *cobra.Command {
 			}
 			answer, err := client.ListEvents(cmd.Context(), request)
 			if err != nil {
-				return err
+				return elsewhere(cmd.Context(), client, request.GetKey(), err)
 			}
 			printEvents(cmd.OutOrStdout(), answer.GetEvents(), "", true)
 			return nil

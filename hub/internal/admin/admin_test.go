@@ -599,6 +599,43 @@ func TestUnknownCluster(t *testing.T) {
 	}
 }
 
+// TestUnknownObject asks for the explanations and the events of objects that do not exist.
+func TestUnknownObject(t *testing.T) {
+	r := newRig(t)
+	r.apply(clusterA + "---" + source + "---" + root)
+	web := api.Key{Cluster: "a", Kind: "Kustomization", Namespace: "apps", Name: "web"}
+	r.put(store.Resource{Key: web},
+		`{"apiVersion":"kustomize.toolkit.fluxcd.io/v1","kind":"Kustomization","metadata":{"name":"web","namespace":"apps"},"spec":{}}`)
+	for name, c := range map[string]struct {
+		key             *adminv1.ObjectKey
+		explain, events bool // whether it is found
+	}{
+		"known":         {fold.KeyMessage(web), true, true},
+		"cluster":       {&adminv1.ObjectKey{Kind: "Cluster", Name: "a"}, true, true},
+		"any_cluster":   {&adminv1.ObjectKey{Kind: "ks", Namespace: "apps", Name: "web"}, true, false},
+		"name":          {&adminv1.ObjectKey{Cluster: "a", Kind: "ks", Namespace: "apps", Name: "nope"}, false, false},
+		"namespace":     {&adminv1.ObjectKey{Cluster: "a", Kind: "ks", Namespace: "wrong", Name: "web"}, false, false},
+		"fleet":         {&adminv1.ObjectKey{Kind: "fleet", Name: "nope"}, false, false},
+		"source":        {&adminv1.ObjectKey{Kind: "source git", Namespace: "flux-system", Name: "nope"}, false, false},
+		"whole_cluster": {&adminv1.ObjectKey{Kind: "Cluster", Name: "nope"}, false, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := r.Explain(t.Context(), &adminv1.ExplainRequest{Key: c.key})
+			if (err == nil) != c.explain {
+				t.Errorf("explain: %v", err)
+			}
+			_, err = r.ListEvents(t.Context(), &adminv1.ListEventsRequest{Key: c.key, Cluster: c.key.Cluster,
+				AllClusters: c.key.Cluster == ""})
+			if (err == nil) != c.events {
+				t.Errorf("events: %v", err)
+			}
+			if !c.events && status.Code(err) != codes.NotFound {
+				t.Errorf("events: %v", err)
+			}
+		})
+	}
+}
+
 func TestList(t *testing.T) {
 	r := newRig(t)
 	r.apply(clusterA + "---" + source + "---" + root)

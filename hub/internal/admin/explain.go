@@ -46,12 +46,30 @@ func (s *Server) ListEvents(ctx context.Context, r *adminv1.ListEventsRequest) (
 	if err != nil {
 		return nil, s.fail(err)
 	}
-	if len(events) == 0 && !r.AllClusters {
-		if err := s.requireCluster(ctx, cmp.Or(r.Key.GetCluster(), r.Cluster)); err != nil {
+	if len(events) == 0 {
+		if err := s.requireSubject(ctx, r); err != nil {
 			return nil, err
 		}
 	}
 	return &adminv1.ListEventsResponse{Events: events}, nil
+}
+
+// requireSubject returns NOT_FOUND if a request for events names a cluster or an object that does not exist. The hub
+// does not know the payload of clusters, so an object of another kind may exist.
+func (s *Server) requireSubject(ctx context.Context, r *adminv1.ListEventsRequest) error {
+	if !r.AllClusters || r.Key != nil {
+		if err := s.requireCluster(ctx, cmp.Or(r.Key.GetCluster(), r.Cluster)); err != nil {
+			return err
+		}
+	}
+	if _, ok := api.KindByName(r.Key.GetKind()); r.Key == nil || !ok {
+		return nil
+	}
+	key, err := readKey(r.Key)
+	if err != nil {
+		return err
+	}
+	return s.requireObject(ctx, key)
 }
 
 // eventsOf returns the set of the events that a request asks for. Any kind is valid, because payload has events, too.
@@ -118,6 +136,11 @@ func (s *Server) Explain(ctx context.Context, r *adminv1.ExplainRequest) (*admin
 	world, err := s.load(ctx, worldOf(key))
 	if err != nil {
 		return nil, err
+	}
+	if key.Name != "" && !world.Names(key) {
+		if err := s.requireObject(ctx, key); err != nil {
+			return nil, err
+		}
 	}
 	encryption, err := s.encryption(ctx, key)
 	if err != nil {

@@ -62,6 +62,28 @@ func (s *Server) requireCluster(ctx context.Context, cluster string) error {
 	}))
 }
 
+// requireObject returns NOT_FOUND if the store has no object, no Condition and no report with this key. The hub keeps a
+// Condition of objects that it refused, and a report of those that it removed and the cluster still has.
+func (s *Server) requireObject(ctx context.Context, key api.Key) error {
+	return s.fail(s.store.View(ctx, func(tx *store.Tx) error {
+		path := key.Path()
+		_, there, err := store.Resources.Get(tx, path)
+		if err == nil && !there && key.Role() == api.CredentialRole {
+			_, there, err = store.Secrets.Get(tx, store.CredentialPath(key.Namespace, key.Name))
+		}
+		if err == nil && !there {
+			_, there, err = store.Conditions.Get(tx, path)
+		}
+		if err == nil && !there {
+			_, there, err = store.Reports.Get(tx, path)
+		}
+		if err == nil && !there {
+			err = notFound(key)
+		}
+		return err
+	}))
+}
+
 func negativeLimit(limit int64) error {
 	return status.Errorf(codes.InvalidArgument, "limit %d: want 0 or more", limit)
 }

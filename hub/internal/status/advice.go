@@ -21,6 +21,10 @@ func (f Facts) advice(reason string) string {
 	return strings.NewReplacer("KIND", kind, "CONFIRM", f.confirmation()).Replace(text)
 }
 
+// awaitAdvice is the advice about an application that waits for the health of objects.
+const awaitAdvice = "No action is needed while the named objects start. If one of them is NotFound, create it, or " +
+	"correct spec.healthChecks; if one stays as it is, look at it in the cluster: kubectl describe"
+
 // confirmation returns the command that confirms the held removals of the object. For a Cluster or Fleet the message
 // names the object.
 func (f Facts) confirmation() string {

@@ -159,12 +159,29 @@ func (f Facts) applicationDetails(c *conditions, status fields) {
 		if drifts := driftDetails(r.Drifts); drifts != nil {
 			status["drift"] = drifts
 		}
-		value, reason, message := healthOf(r)
+		value, reason, message := f.health()
 		c.set(condition.Healthy, value, reason, message, r.Since.AsTime())
 	}
 }
 
-// healthOf returns the condition Healthy over all objects of an application.
+// health returns the condition Healthy of an application that was reported: over its own objects, and over those that
+// its readiness includes.
+func (f Facts) health() (value, reason, message string) {
+	value, reason, message = healthOf(f.Report)
+	if value == condition.True && f.Awaited != nil {
+		v := f.Awaited.waitedFor()
+		return v.ready, v.reason, v.message
+	}
+	return value, reason, message
+}
+
+// awaitsHealth reports whether an application is applied and only waits for the health of objects.
+func awaitsHealth(r *spokev1.ApplicationReport) bool {
+	return r.Reason == condition.Progressing && len(r.Digest) > 0 && bytes.Equal(r.AppliedDigest, r.Digest)
+}
+
+// healthOf returns the condition Healthy over the objects of an application, and over those of other applications that
+// its health checks name. The counts of the report are only of the former.
 func healthOf(r *spokev1.ApplicationReport) (value, reason, message string) {
 	all := r.Current + r.InProgress + r.Failed
 	switch {
@@ -174,6 +191,10 @@ func healthOf(r *spokev1.ApplicationReport) (value, reason, message string) {
 	case r.InProgress > 0:
 		return condition.Unknown, condition.Progressing, fmt.Sprintf("%d of %d objects are not ready yet%s", r.InProgress,
 			all, worstOf(r))
+	case r.Ready == condition.False && r.Reason == condition.HealthCheckFailed:
+		return condition.False, condition.HealthCheckFailed, r.Message
+	case awaitsHealth(r):
+		return condition.Unknown, condition.Progressing, r.Message
 	}
 	if all == 0 && r.Ready == condition.False {
 		return condition.Unknown, r.Reason, "no object was applied"

@@ -46,6 +46,16 @@ func Explain(w *World, key api.Key) []*adminv1.Explanation {
 	return all
 }
 
+// Names reports whether the world has an object that key names.
+func (w *World) Names(key api.Key) bool {
+	for _, f := range w.facts {
+		if f.named(key) {
+			return true
+		}
+	}
+	return false
+}
+
 // named reports whether key names the object. A key with a cluster names its Cluster, too.
 func (f Facts) named(key api.Key) bool {
 	k := f.Resource.Key
@@ -97,6 +107,10 @@ func (w *World) explainVerdict(f Facts, v verdict) []*adminv1.Explanation {
 	e := &adminv1.Explanation{
 		Object: KeyMessage(f.Resource.Key), Since: timestamppb.New(v.since), Reason: v.reason, Message: v.message,
 		Advice: f.advice(v.reason),
+	}
+	if f.Report != nil && awaitsHealth(f.Report) && v.reason == f.Report.Reason &&
+		strings.HasPrefix(v.message, f.Report.Message) {
+		e.Advice = awaitAdvice
 	}
 	if f.role() == api.RenderableRole {
 		w.addWaits(f, e)
@@ -164,17 +178,37 @@ func (w *World) addWaits(f Facts, e *adminv1.Explanation) {
 			return
 		}
 	}
-	chain := w.chain(f)
+	w.addChain(f, e)
+}
+
+// addChain adds the dependencies that a renderable waits for. If the renderable has a failure of its own, its message
+// and advice stay, because the end of the wait would not make it ready.
+func (w *World) addChain(f Facts, e *adminv1.Explanation) {
+	if e.Reason == condition.DependencyCycle {
+		return // the message names the circle
+	}
+	chain, circle := w.chain(f)
 	if len(chain) == 0 {
 		return
 	}
-	last := chain[len(chain)-1]
 	for _, link := range chain {
 		e.WaitsFor = append(e.WaitsFor, nameIn(f, link))
 	}
-	e.Message = fmt.Sprintf("It waits for %s, which %s", strings.Join(e.WaitsFor, ", which waits for "),
-		because(last.verdict()))
-	e.Advice = "Fix " + e.WaitsFor[len(e.WaitsFor)-1] + " first; the others will then become ready by themselves"
+	last := chain[len(chain)-1].verdict()
+	cause := e.WaitsFor[len(e.WaitsFor)-1]
+	waits := fmt.Sprintf("waits for %s, which %s", strings.Join(e.WaitsFor, ", which waits for "), because(last))
+	own := f.verdict()
+	switch {
+	case own.ready == condition.False && own.reason != condition.DependencyNotReady:
+		e.Message += ". It also " + waits
+		e.Advice = strings.TrimPrefix(e.Advice+". Fix "+cause+", too", ". ")
+	case circle || last.reason == condition.DependencyCycle:
+		e.Message = "It " + waits
+		e.Advice = f.advice(condition.DependencyCycle)
+	default:
+		e.Message = "It " + waits
+		e.Advice = "Fix " + cause + " first; the others will then become ready by themselves"
+	}
 }
 
 // because returns the end of the sentence "…, which" about an object that is not ready.
@@ -200,14 +234,13 @@ func (w *World) source(f Facts) (Facts, bool) {
 }
 
 // chain returns the renderables that f waits for: along dependsOn from one that is not ready to the next. The last one
-// is the one that all others wait for. A cycle ends the chain.
-func (w *World) chain(f Facts) []Facts {
-	var chain []Facts
+// is the one that all others wait for. If it waits for one of the others, chain reports a circle.
+func (w *World) chain(f Facts) (chain []Facts, circle bool) {
 	seen := map[api.Key]bool{f.Resource.Key: true}
 	for {
 		next, ok := w.blocker(f)
 		if !ok || seen[next.Resource.Key] {
-			return chain
+			return chain, ok
 		}
 		seen[next.Resource.Key] = true
 		chain = append(chain, next)

@@ -441,6 +441,14 @@ func TestHealth(t *testing.T) {
 		"empty": {&spokev1.ApplicationReport{Ready: condition.True}, "True Succeeded 0 objects are healthy"},
 		"refused": {&spokev1.ApplicationReport{Ready: condition.False, Reason: "ReconciliationFailed"},
 			"Unknown ReconciliationFailed no object was applied"},
+		"health_check": {&spokev1.ApplicationReport{Ready: condition.False, Reason: "HealthCheckFailed", Current: 3,
+			Message: "not healthy after 1m0s: Deployment.apps x/y is NotFound"},
+			"False HealthCheckFailed not healthy after 1m0s: Deployment.apps x/y is NotFound"},
+		"awaited": {&spokev1.ApplicationReport{Ready: condition.Unknown, Reason: "Progressing", Current: 3, Digest: digest[:],
+			AppliedDigest: digest[:], Message: "waiting for health: Deployment.apps x/y is NotFound"},
+			"Unknown Progressing waiting for health: Deployment.apps x/y is NotFound"},
+		"applying": {&spokev1.ApplicationReport{Ready: condition.Unknown, Reason: "Progressing", Current: 3,
+			Digest: digest[:]}, "True Succeeded 3 objects are healthy"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			value, reason, message := healthOf(c.report)

@@ -1,0 +1,92 @@
+package status
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/shared/condition"
+)
+
+// failsAs returns a change that gives an application a failure of the hub.
+func failsAs(reason, message string) func(*Facts) {
+	return func(f *Facts) {
+		f.Condition.Ready, f.Condition.Reason, f.Condition.Message = condition.False, reason, message
+		f.Report = nil
+	}
+}
+
+// TestExplain_own_cause checks which cause comes first if a dependency is not ready either.
+func TestExplain_own_cause(t *testing.T) {
+	const waits = "waits for Kustomization flux-system/infra, which failed (BuildFailed): no such file"
+	infra := application("infra", "", failsAs("BuildFailed", "no such file"))
+	for name, c := range map[string]struct {
+		reason, message string
+		want, advice    string
+	}{
+		"path": {"PathNotFound", "no folder apps", "no folder apps. It also " + waits,
+			advices["PathNotFound"] + ". Fix Kustomization flux-system/infra, too"},
+		"waits": {"DependencyNotReady", "waits", "It " + waits,
+			"Fix Kustomization flux-system/infra first; the others will then become ready by themselves"},
+		"circle": {"DependencyCycle", "apps and infra", "apps and infra", advices["DependencyCycle"]},
+	} {
+		t.Run(name, func(t *testing.T) {
+			apps := application("apps", `,"dependsOn":[{"name":"infra"}]`, failsAs(c.reason, c.message))
+			list := Explain(newWorld(apps, infra), apps.Resource.Key)
+			if len(list) != 1 || list[0].Message != c.want || list[0].Advice != c.advice {
+				t.Errorf("got %v, want %q, advice %q", list, c.want, c.advice)
+			}
+		})
+	}
+}
+
+// TestExplain_circle_advice checks that nobody is told to fix one end of a circle first.
+func TestExplain_circle_advice(t *testing.T) {
+	waits := failsAs("DependencyNotReady", "waits")
+	w := newWorld(
+		application("a", `,"dependsOn":[{"name":"b"}]`, waits), application("b", `,"dependsOn":[{"name":"a"}]`, waits),
+		application("outside", `,"dependsOn":[{"name":"a"}]`, waits),
+	)
+	for _, e := range Explain(w, api.Key{}) {
+		if e.Advice != advices[condition.DependencyCycle] {
+			t.Errorf("%s: %s", e.Object.Name, e.Advice)
+		}
+	}
+}
+
+// TestExplain_awaits checks the advice about an application that waits for the health of an object.
+func TestExplain_awaits(t *testing.T) {
+	f := well(func(f *Facts) {
+		f.Report.Ready, f.Report.Reason, f.Report.AppliedDigest = condition.Unknown, condition.Progressing, f.Report.Digest
+		f.Report.Message = "waiting for health: Deployment.apps x/y is NotFound"
+	})
+	list := Explain(newWorld(f), api.Key{})
+	if len(list) != 1 || list[0].Advice != awaitAdvice {
+		t.Errorf("%v", list)
+	}
+	f.Condition.Revision = "main@sha1:c" // not planned yet
+	if list := Explain(newWorld(f), api.Key{}); len(list) != 1 || list[0].Advice != advices[condition.Progressing] {
+		t.Errorf("of another revision: %v", list)
+	}
+}
+
+// TestHealth_awaited checks that Healthy is no better than a child that the application waits for.
+func TestHealth_awaited(t *testing.T) {
+	f := well(func(f *Facts) {
+		f.Awaited = &peer{appsKey, failing("BuildFailed", "no such file", at(1))}
+	})
+	value, reason, message := f.health()
+	if value != condition.False || reason != condition.HealthCheckFailed || !strings.Contains(message, "no such file") {
+		t.Errorf("%s %s %s", value, reason, message)
+	}
+	kinds := []string{}
+	for _, c := range fold(t, f).Status.Conditions {
+		if c.Status == "True" {
+			kinds = append(kinds, c.Type)
+		}
+	}
+	if slices.Contains(kinds, condition.Healthy) {
+		t.Errorf("true are %v", kinds)
+	}
+}
