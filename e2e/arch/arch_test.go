@@ -32,8 +32,8 @@ func layering(packages []pkg) []string {
 	for _, p := range packages {
 		from := place(p.path)
 		if from < 0 {
-			wrong = append(wrong, fmt.Sprintf("%s is in no layer: list it in plan (e2e/arch/plan_test.go) and "+
-				"say in ARCHITECTURE.md what it is for", p.path))
+			wrong = append(wrong, fmt.Sprintf("%s is in no layer: list it in layers (e2e/arch/layers_test.go) "+
+				"and say in ARCHITECTURE.md what it is for", p.path))
 			continue
 		}
 		for _, imported := range p.imports {
@@ -44,7 +44,7 @@ func layering(packages []pkg) []string {
 			if to := place(target); to >= from {
 				wrong = append(wrong, fmt.Sprintf("%s (%s) imports %s (%s): imports go to a lower level only. Move what both "+
 					"need below both, or pass it in from above",
-					p.path, plan[from].name, target, plan[to].name))
+					p.path, layers[from].name, target, layers[to].name))
 			}
 		}
 	}
@@ -73,7 +73,8 @@ func banned(packages []pkg) []string {
 
 // isOn reports whether a ban is on a package.
 func (b ban) isOn(path string) bool {
-	return slices.ContainsFunc(b.who, func(who string) bool { return "="+path == who || below(path, who) })
+	return slices.ContainsFunc(b.who, func(who string) bool { return "="+path == who || below(path, who) }) &&
+		!slices.ContainsFunc(b.who, func(who string) bool { return who[0] == '!' && below(path, who[1:]) })
 }
 
 // has reports whether a package imports or uses what a ban names.
@@ -124,8 +125,8 @@ func spelled(packages []pkg) (wrong []string) {
 	return wrong
 }
 
-// kinds returns the packages of the hub that decide by the name or the group of a kind, or that are inside and name one
-// at all.
+// kinds returns the packages of the hub that decide by the name, a part of it or the group of a kind, that spell the
+// name of a kind, or that are inside and name a kind at all.
 func kinds(packages []pkg) []string {
 	names, decisive := namesOfKinds()
 	var wrong []string
@@ -135,13 +136,31 @@ func kinds(packages []pkg) []string {
 		}
 		for _, name := range slices.Concat(names, decisive) {
 			inside := below(p.path, "hub/internal") && slices.Contains(names, name)
-			if slices.Contains(p.compared, name) || inside && slices.Contains(p.uses, name) {
+			if slices.Contains(p.compared, name) || inside && slices.Contains(p.uses, name) || p.spells(name, names) {
 				wrong = append(wrong, fmt.Sprintf("%s asks for %s: what is special of a kind is said in its file of hub/api; ask "+
 					"the object for its role or its view", p.path, name))
 			}
 		}
+		for _, part := range p.parts {
+			if isPartOf(part, names) {
+				wrong = append(wrong, fmt.Sprintf("%s asks for kinds with %s in their names: ask the object for its role or its "+
+					"view", p.path, part))
+			}
+		}
 	}
 	return wrong
+}
+
+// spells reports whether a package has a name, one of these, as a literal, and not only as a word of messages.
+func (p pkg) spells(name string, names []string) bool {
+	return slices.Contains(names, name) && slices.Contains(p.words, name) &&
+		!slices.Contains(wordsOfKinds[p.path], name)
+}
+
+// isPartOf reports whether a text is a word, or some words, of the name of a kind.
+func isPartOf(part string, names []string) bool {
+	return len(part) > 2 && 'A' <= part[0] && part[0] <= 'Z' &&
+		slices.ContainsFunc(names, func(name string) bool { return strings.Contains(name, part) })
 }
 
 // namesOfKinds returns the names that no package inside of the hub may use, and those that no package may decide by.
@@ -277,7 +296,12 @@ func TestRules(t *testing.T) {
 		"kind_of_flux":       {pkg{path: "hub", compared: []string{"v1.GitRepositoryKind"}}, kinds, true},
 		"kind_in_command":    {pkg{path: "hub/cmd/nave", uses: []string{"api.KustomizationKind"}}, kinds, false},
 		"kind_as_word":       {pkg{path: "hub/internal/publish", compared: []string{"HelmRelease"}}, kinds, true},
-		"kind_in_message":    {pkg{path: "hub/internal/publish", words: []string{"Fleet"}}, kinds, false},
+		"kind_as_literal":    {pkg{path: "hub/internal/publish", words: []string{"Fleet"}}, kinds, true},
+		"kind_spelled":       {pkg{path: "hub/cmd/nave", words: []string{"GitRepository"}}, kinds, true},
+		"kind_in_message":    {pkg{path: "hub/internal/plan", words: []string{"Fleet"}}, kinds, false},
+		"kind_by_prefix":     {pkg{path: "hub/internal/publish", parts: []string{"Helm"}}, kinds, true},
+		"kind_by_suffix":     {pkg{path: "hub", parts: []string{"Repository"}}, kinds, true},
+		"other_prefix":       {pkg{path: "hub/internal/publish", parts: []string{"Cert", "et", "He"}}, kinds, false},
 		"kind_in_its_file":   {pkg{path: "hub/api", compared: []string{"Fleet"}}, kinds, false},
 		"kind_of_kubernetes": {pkg{path: "hub/internal/publish", compared: []string{"Secret"}}, kinds, false},
 		"kind_of_hub":        {pkg{path: "hub/internal/admin", compared: []string{"api.SecretKind"}}, kinds, true},
@@ -297,13 +321,22 @@ func TestRules(t *testing.T) {
 		"spoke_to_hub":          {pkg{path: "spoke", imports: ours("hub/api")}, banned, true},
 		"sops_outside_decrypt": {pkg{path: "spoke/internal/agent", imports: []string{"github.com/getsops/sops/v3/aes"}},
 			banned, true},
-		"sops_at_root": {pkg{path: "spoke", imports: []string{"github.com/getsops/sops/v3"}}, banned, true},
+		"sops_in_membership": {pkg{path: "spoke/internal/membership", imports: []string{"github.com/getsops/sops/v3"}},
+			banned, true},
+		"sops_for_tests": {pkg{path: "e2e/sopstest", imports: []string{"github.com/getsops/sops/v3"}}, banned, false},
+		"sops_at_root":   {pkg{path: "spoke", imports: []string{"github.com/getsops/sops/v3"}}, banned, true},
 		"sops_in_decrypt": {pkg{path: "spoke/internal/decrypt",
 			imports: []string{"github.com/getsops/sops/v3/aes"}}, banned, false},
 		"key_in_dispatch": {pkg{path: "hub/internal/dispatch", uses: []string{"signing.LoadOrCreate"}},
 			banned, true},
 		"clock_in_generate":  {pkg{path: "hub/internal/render/generate", uses: []string{"time.Now"}}, banned, true},
 		"files_in_renderer":  {pkg{path: "hub/internal/render/generate", imports: []string{"os"}}, banned, true},
+		"new_renderer":       {pkg{path: "hub/internal/render/newcomer", uses: []string{"time.Now"}}, banned, true},
+		"new_reader":         {pkg{path: "hub/internal/render/newcomer", imports: []string{"os"}}, banned, true},
+		"network_in_tree":    {pkg{path: "hub/internal/render/tree", imports: []string{"net/http"}}, banned, true},
+		"network_in_render":  {pkg{path: "hub/internal/render", imports: []string{"net/http"}}, banned, true},
+		"clock_in_cache":     {pkg{path: "hub/internal/render/cache", uses: []string{"time.Now"}}, banned, false},
+		"files_in_worker":    {pkg{path: "hub/internal/render/worker", imports: []string{"os"}}, banned, false},
 		"files_in_tree":      {pkg{path: "hub/internal/render/tree", imports: []string{"os"}}, banned, false},
 		"clock_in_release":   {pkg{path: "hub/internal/release", uses: []string{"time.Now"}}, banned, true},
 		"goroutine_in_graph": {pkg{path: "hub/internal/plan/graph", uses: []string{"goroutine"}}, banned, true},
@@ -334,14 +367,26 @@ func TestRules(t *testing.T) {
 // TestOperands checks each form in which code decides by a name.
 func TestOperands(t *testing.T) {
 	for name, code := range map[string]string{
-		"equal":    `kind == api.FleetKind`,
-		"unequal":  `api.FleetKind != kind`,
-		"case":     `func() { switch kind { case api.FleetKind: } }`,
-		"map_key":  `map[string]bool{api.FleetKind: true}`,
-		"index":    `known[api.FleetKind]`,
-		"contains": `slices.Contains([]string{api.FleetKind}, kind)`,
-		"sought":   `slices.Index(known, api.FleetKind)`,
-		"folded":   `strings.EqualFold(kind, api.FleetKind)`,
+		"equal":       `kind == api.FleetKind`,
+		"unequal":     `api.FleetKind != kind`,
+		"case":        `func() { switch kind { case api.FleetKind: } }`,
+		"map_key":     `map[string]bool{api.FleetKind: true}`,
+		"index":       `known[api.FleetKind]`,
+		"contains":    `slices.Contains([]string{api.FleetKind}, kind)`,
+		"sought":      `slices.Index(known, api.FleetKind)`,
+		"folded":      `strings.EqualFold(kind, api.FleetKind)`,
+		"constant":    "kind == k; const k = api.FleetKind",
+		"constants":   "kind == l; const (k = api.FleetKind; l = k)",
+		"variable":    `g == kind; var g = "GitRepository"`,
+		"local":       `func() { const k = api.FleetKind; _ = kind == k }`,
+		"short":       `func() { k := api.FleetKind; _ = kind == k }`,
+		"list":        `slices.Contains(list, kind); var list = []string{"a", api.FleetKind}`,
+		"range":       `func() { for _, k := range list { _ = kind == k } }; var list = []string{api.FleetKind}`,
+		"converted":   `kind == k; const k = string(api.FleetKind)`,
+		"prefix":      `strings.HasPrefix(kind, "Helm")`,
+		"prefix_name": `strings.HasPrefix(kind, p); const p = "Helm"`,
+		"suffix":      `strings.HasSuffix(kind, "Repository")`,
+		"part":        `strings.Contains(kind, "Generator")`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "x.go")
@@ -349,9 +394,14 @@ func TestOperands(t *testing.T) {
 			if err := os.WriteFile(file, []byte(imports+"var x = "+code), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			var p pkg
-			if err := p.readFile(file); err != nil || !slices.Contains(p.compared, "api.FleetKind") {
-				t.Errorf("%v, compared %q", err, p.compared)
+			p := pkg{path: "hub/operatorconfig"}
+			if err := p.readFile(file); err != nil {
+				t.Fatal(err)
+			}
+			p.follow()
+			p.words = nil // a literal must be seen as what decides
+			if len(kinds([]pkg{p})) == 0 {
+				t.Errorf("compared %q, parts %q", p.compared, p.parts)
 			}
 		})
 	}

@@ -33,6 +33,10 @@ type pkg struct {
 	// compared are the constants ("package.Name") and string literals that its code decides by: the sides of == and !=,
 	// the cases of a switch, the keys of maps, and the arguments of searches.
 	compared []string
+	// parts are the arguments of searches inside of a text.
+	parts []string
+	// values are, by the name of a constant or variable, the names and literals in the expressions that it is set to.
+	values map[string][]string
 }
 
 // root returns the module's folder.
@@ -75,6 +79,7 @@ func readTree(dir string) ([]pkg, error) {
 		p.imports = slices.Compact(p.imports)
 		slices.Sort(p.uses)
 		p.uses = slices.Compact(p.uses)
+		p.follow()
 		all = append(all, *p)
 	}
 	slices.SortFunc(all, func(a, b pkg) int { return cmp.Compare(a.path, b.path) })
@@ -156,12 +161,13 @@ func (p *pkg) readFunction(f *ast.FuncDecl, names map[string]string) {
 
 // readNode adds what one node of a file uses, says and compares. names are the packages as the file calls them.
 func (p *pkg) readNode(node ast.Node, names map[string]string) {
-	for _, operand := range operands(node, names) {
-		if name := nameOf(operand, names); name != "" {
-			p.compared = append(p.compared, name)
-		}
-	}
+	p.compared = append(p.compared, namesOf(operands(node, names), names)...)
+	p.readValues(node, names)
 	switch n := node.(type) {
+	case *ast.CallExpr:
+		if slices.Contains(inTexts, nameOf(n.Fun, names)) {
+			p.parts = append(p.parts, namesOf(n.Args, names)...)
+		}
 	case *ast.BasicLit:
 		if word, err := strconv.Unquote(n.Value); err == nil && n.Kind == token.STRING {
 			p.words = append(p.words, word)
@@ -178,9 +184,57 @@ func (p *pkg) readNode(node ast.Node, names map[string]string) {
 	}
 }
 
+// readValues adds what a node sets a constant or variable to.
+func (p *pkg) readValues(node ast.Node, names map[string]string) {
+	var set, to []ast.Expr
+	switch n := node.(type) {
+	case *ast.ValueSpec:
+		for _, name := range n.Names {
+			set = append(set, name)
+		}
+		to = n.Values
+	case *ast.AssignStmt:
+		set, to = n.Lhs, n.Rhs
+	case *ast.RangeStmt:
+		set, to = []ast.Expr{n.Value}, []ast.Expr{n.X}
+	}
+	if p.values == nil {
+		p.values = map[string][]string{}
+	}
+	for i, value := range to {
+		if name, ok := set[i].(*ast.Ident); ok {
+			p.values[name.Name] = append(p.values[name.Name], namesOf(elements([]ast.Expr{value}), names)...)
+		}
+	}
+}
+
+// follow adds the values of the constants and variables that the package decides by.
+func (p *pkg) follow() {
+	p.compared, p.parts = p.valuesOf(p.compared), p.valuesOf(p.parts)
+}
+
+// valuesOf returns names, without those of constants and variables of the package and with their values.
+func (p *pkg) valuesOf(names []string) (values []string) {
+	seen := map[string]bool{}
+	for len(names) > 0 {
+		name := names[0]
+		names = names[1:]
+		if local, is := strings.CutPrefix(name, localName); !is {
+			values = append(values, name)
+		} else if !seen[local] {
+			seen[local] = true
+			names = append(names, p.values[local]...)
+		}
+	}
+	return values
+}
+
 // searches are the functions of the standard library that look for a value in a list or compare texts.
-var searches = []string{"slices.Contains", "slices.Index", "strings.EqualFold", "strings.Contains", "cmp.Compare",
-	"strings.Compare"}
+var searches = []string{"slices.Contains", "slices.Index", "strings.EqualFold", "cmp.Compare", "strings.Compare"}
+
+// inTexts are the functions of the standard library that look for a part of a text.
+var inTexts = []string{"strings.Contains", "strings.HasPrefix", "strings.HasSuffix", "strings.Index", "strings.Cut",
+	"strings.CutPrefix", "strings.CutSuffix", "strings.TrimPrefix", "strings.TrimSuffix"}
 
 // operands returns the expressions that a node decides by. packages are as in nameOf.
 func operands(node ast.Node, packages map[string]string) []ast.Expr {
@@ -192,7 +246,7 @@ func operands(node ast.Node, packages map[string]string) []ast.Expr {
 	case *ast.IndexExpr:
 		return []ast.Expr{n.Index}
 	case *ast.CallExpr:
-		if slices.Contains(searches, nameOf(n.Fun, packages)) {
+		if name := nameOf(n.Fun, packages); slices.Contains(searches, name) || slices.Contains(inTexts, name) {
 			return elements(n.Args)
 		}
 	case *ast.BinaryExpr:
@@ -213,12 +267,34 @@ func elements(list []ast.Expr) []ast.Expr {
 	return list
 }
 
-// nameOf returns a string literal, or "package.Name" for a name of a package that the file calls so.
+// localName stands in front of the name of a constant or variable.
+const localName = "="
+
+// namesOf returns the names of expressions that have one.
+func namesOf(list []ast.Expr, packages map[string]string) (names []string) {
+	for _, e := range list {
+		if name := nameOf(e, packages); name != "" {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// nameOf returns a string literal, "package.Name" for a name of a package that the file calls so, or the name of a
+// constant or variable after localName. A conversion has the name of what is converted.
 func nameOf(e ast.Expr, packages map[string]string) string {
 	switch e := e.(type) {
 	case *ast.BasicLit:
 		word, _ := strconv.Unquote(e.Value)
 		return word
+	case *ast.Ident:
+		return localName + e.Name
+	case *ast.ParenExpr:
+		return nameOf(e.X, packages)
+	case *ast.CallExpr:
+		if of, ok := e.Fun.(*ast.Ident); ok && of.Name == "string" && len(e.Args) == 1 {
+			return nameOf(e.Args[0], packages)
+		}
 	case *ast.SelectorExpr:
 		if x, ok := e.X.(*ast.Ident); ok && packages[x.Name] != "" {
 			return packages[x.Name] + "." + e.Sel.Name

@@ -18,6 +18,7 @@ import (
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/render"
 	"github.com/navefleet/nave/hub/internal/render/kustomize"
+	"github.com/navefleet/nave/hub/internal/render/worker"
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/manifest"
 )
@@ -157,7 +158,7 @@ func (b *kustomizationBuild) run(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	render.Confine()
+	worker.DenyNetwork()
 	result, err := kustomize.Renderer{}.Render(ctx, render.Request{
 		Spec: encoded, Root: root, Salt: []byte(buildSalt), Exclude: exclude,
 	})

@@ -21,6 +21,7 @@ import (
 	"github.com/navefleet/nave/hub/internal/render"
 	"github.com/navefleet/nave/hub/internal/render/generate"
 	"github.com/navefleet/nave/hub/internal/render/kustomize"
+	"github.com/navefleet/nave/hub/internal/render/worker"
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/shared/wording"
@@ -134,7 +135,7 @@ func (p *preview) open(cmd *cobra.Command, cluster, dir string, salt []byte) (*p
 		return nil, err
 	}
 	trees.claim(objects)
-	render.Confine() // after git was asked
+	worker.DenyNetwork() // after git was asked
 	if salt == nil {
 		salt = []byte(buildSalt)
 	}

@@ -15,7 +15,7 @@ import (
 
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/plan"
-	"github.com/navefleet/nave/hub/internal/render"
+	"github.com/navefleet/nave/hub/internal/render/worker"
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 	"github.com/navefleet/nave/shared/manifest"
 )
@@ -63,7 +63,7 @@ func (b *kustomizationBuild) runRecursive(ctx context.Context, out io.Writer, ob
 		return err
 	}
 	trees.claim(objects)
-	render.Confine()
+	worker.DenyNetwork()
 	v, err := plan.NewPreview(ctx, plan.PreviewConfig{Objects: objects, Tree: trees.tree, Renderer: localRenderers,
 		Salt: []byte(buildSalt), LenientSubstitution: !b.strict})
 	if err != nil {

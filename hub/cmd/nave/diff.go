@@ -16,8 +16,8 @@ import (
 
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/plan"
-	"github.com/navefleet/nave/hub/internal/render"
 	"github.com/navefleet/nave/hub/internal/render/cache"
+	"github.com/navefleet/nave/hub/internal/render/worker"
 	"github.com/navefleet/nave/shared/condition"
 )
 
@@ -213,7 +213,7 @@ func (d *diff) preview(cmd *cobra.Command, dir, work string, released *published
 		return nil, err
 	}
 	trees.claim(objects)
-	render.Confine() // after git was asked
+	worker.DenyNetwork() // after git was asked
 	return plan.NewPreview(cmd.Context(), plan.PreviewConfig{
 		Objects: objects, Owned: owned, Suspended: released.suspended, Tree: trees.tree, Renderer: localRenderers,
 		Salt: cache.Salt(released.epoch), NoCrossNamespaceRefs: d.noCross, LenientSubstitution: !d.strict,

@@ -18,7 +18,7 @@ import (
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/migrate"
 	"github.com/navefleet/nave/hub/internal/plan"
-	"github.com/navefleet/nave/hub/internal/render"
+	"github.com/navefleet/nave/hub/internal/render/worker"
 	"github.com/navefleet/nave/shared/manifest"
 )
 
@@ -136,7 +136,7 @@ func (m *migration) compare(ctx context.Context, flux *migrate.Flux) (*migrate.R
 	if err != nil {
 		return nil, fmt.Errorf("read the checkout: %w", err)
 	}
-	render.Confine() // after git was asked
+	worker.DenyNetwork() // after git was asked
 	walk, problems, err := m.walk(ctx, flux, trees, false)
 	if err != nil {
 		return nil, err

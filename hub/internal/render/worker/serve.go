@@ -16,7 +16,7 @@ import (
 // data that renders share.
 func ServeWorker(stdin io.Reader, stdout io.Writer, renderer render.Renderer, warm func()) error {
 	prepare := func() {
-		render.Confine()
+		DenyNetwork()
 		os.Clearenv()
 		warm()
 	}
