@@ -31,8 +31,8 @@ func (s *Server) ack(x *session, a *spokev1.Ack) error {
 	if !rejected && (!ok || stage == bundle.NoStage) {
 		return invalid("ack stage %d is unknown", a.Stage)
 	}
-	desired := x.mailbox.latest()
-	if rejected && !x.mailbox.offered(id) || !plausible(desired, id) && id != x.known {
+	newest := x.mailbox.latest()
+	if rejected && !x.mailbox.offered(id) || !plausible(newest, id) && id != x.known {
 		s.unoffered(x, id)
 		return nil
 	}
@@ -51,8 +51,8 @@ func (s *Server) ack(x *session, a *spokev1.Ack) error {
 	if !x.rejected.Newer(id) { // a word about an older bundle does not take it back
 		s.batch.reject(x.cluster, "")
 	}
-	if stage == bundle.Applied && desired != nil && id == desired.id {
-		s.observe(x, desired.changedAt)
+	if stage == bundle.Applied && newest != nil && id == newest.id {
+		s.observe(x, newest.changedAt)
 	}
 	return nil
 }
@@ -66,8 +66,8 @@ func (s *Server) unoffered(x *session, id bundle.ID) {
 }
 
 // plausible reports whether the hub may have offered id: it is the newest offer, or older.
-func plausible(desired *offer, id bundle.ID) bool {
-	return desired != nil && (id == desired.id || desired.id.Newer(id))
+func plausible(newest *offer, id bundle.ID) bool {
+	return newest != nil && (id == newest.id || newest.id.Newer(id))
 }
 
 // observe measures the time from commit to live, once for each change. It skips bundles that were only signed anew, and

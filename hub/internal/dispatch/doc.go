@@ -9,7 +9,7 @@
 //     With them go the blobs of a small change (inline.go): what the bundle that the spoke acknowledged last did not
 //     reach.
 //  3. The spoke fetches what else it lacks (fetch.go): the stored zstd frames as they are, and only those that its own
-//     desired bundle reaches (reachable.go).
+//     signed bundle reaches (reachable.go).
 //  4. Acks and reports are collected (batch.go) and written in one transaction at most every 50 ms. An ack is repeated
 //     by the next hello, so it may be lost; a report is answered when it is on disk.
 //

@@ -80,40 +80,40 @@ func readDigests(r *spokev1.FetchRequest) ([]manifest.Digest, error) {
 	return wanted, nil
 }
 
-// authorise returns the envelope of the bundle that reaches everything that is wanted: the desired one, or the newest
-// that the session was offered, which is older while the desired one is held back. A digest of another cluster and one
+// authorise returns the envelope of the bundle that reaches everything that is wanted: the signed bundle, or the newest
+// that the session was offered, which is older while the signed one is held back. A digest of another cluster and one
 // that does not exist get the same answer.
 func (s *Server) authorise(ctx context.Context, caller caller, wanted []manifest.Digest) (envelope []byte, err error) {
-	var desired store.SignedBundle
+	var signed store.SignedBundle
 	err = s.view(ctx, caller, func(tx *store.Tx) (err error) {
-		desired, _, err = store.SignedBundles.Get(tx, caller.cluster)
+		signed, _, err = store.SignedBundles.Get(tx, caller.cluster)
 		return err
 	})
 	missing, reached := manifest.Digest{}, false
 	if err == nil {
-		missing, reached, err = s.reachable.allows(ctx, desired.Envelope, wanted)
+		missing, reached, err = s.reachable.allows(ctx, signed.Envelope, wanted)
 	}
 	if err != nil {
 		return nil, s.readFailed(caller.cluster, err)
 	}
 	if reached {
-		return desired.Envelope, nil
+		return signed.Envelope, nil
 	}
-	envelope = s.offered(caller.cluster, desired.Bundle)
+	envelope = s.offered(caller.cluster, signed.Bundle)
 	if _, reached, err = s.reachable.allows(ctx, envelope, wanted); err == nil && reached { // else it may be swept
 		return envelope, nil
 	}
-	return nil, status.Errorf(codes.NotFound, "%s is not in the desired bundle of %s", missing, caller.cluster)
+	return nil, status.Errorf(codes.NotFound, "%s is not in the signed bundle of %s", missing, caller.cluster)
 }
 
 // offered returns the envelope of the newest bundle that the cluster's session was offered, if it is another one than
-// the desired and the spoke does not have it yet.
-func (s *Server) offered(cluster string, desired bundle.ID) []byte {
+// the signed one and the spoke does not have it yet.
+func (s *Server) offered(cluster string, signed bundle.ID) []byte {
 	x := s.sessions.get(cluster)
 	if x == nil {
 		return nil
 	}
-	if o := x.mailbox.latest(); o != nil && o.id != desired {
+	if o := x.mailbox.latest(); o != nil && o.id != signed {
 		return o.envelope
 	}
 	return nil
@@ -143,7 +143,7 @@ func (s *Server) read(ctx context.Context, cluster string, envelope []byte, want
 			b, err = readBlob(ctx, s.Store.Blobs(), d)
 		}
 		if errors.Is(err, store.ErrNotFound) { // swept meanwhile: a newer bundle is on its way
-			return nil, status.Errorf(codes.NotFound, "%s is not in the desired bundle any more", d)
+			return nil, status.Errorf(codes.NotFound, "%s is not in the signed bundle any more", d)
 		}
 		if err != nil {
 			return nil, s.readFailed(cluster, err)

@@ -69,13 +69,13 @@ func ackOf(id bundle.ID, stage spokev1.AckStage, reason string) *spokev1.Session
 // FuzzSession is a session of cluster a from its first byte to what is in the store: nothing is said of another
 // cluster, every text is bounded and fit for a terminal, and the error is one of a spoke that must not say this again.
 func FuzzSession(f *testing.F) {
-	desired := id(5)
+	signed := id(5)
 	beat := &spokev1.SessionRequest{Message: &spokev1.SessionRequest_Heartbeat{Heartbeat: &spokev1.Heartbeat{}}}
 	plain := helloOf(&spokev1.Hello{Protocol: 1})
-	f.Add(pack(helloOf(&spokev1.Hello{Protocol: 1, Version: "v1", Verified: desired.Message(), Stage: 3,
+	f.Add(pack(helloOf(&spokev1.Hello{Protocol: 1, Version: "v1", Verified: signed.Message(), Stage: 3,
 		Instance: "x"}), beat))
-	f.Add(pack(plain, ackOf(desired, 1, ""), ackOf(desired, 2, ""), ackOf(desired, 3, "")))
-	f.Add(pack(plain, ackOf(desired, 4, "no\x1b[31m "+strings.Repeat("ä", reporting.MaxMessage)), ackOf(id(4), 4, ""),
+	f.Add(pack(plain, ackOf(signed, 1, ""), ackOf(signed, 2, ""), ackOf(signed, 3, "")))
+	f.Add(pack(plain, ackOf(signed, 4, "no\x1b[31m "+strings.Repeat("ä", reporting.MaxMessage)), ackOf(id(4), 4, ""),
 		ackOf(id(9), 2, "")))
 	f.Add(pack(helloOf(&spokev1.Hello{Protocol: 1, Version: strings.Repeat("\x1b", 1000), Verified: id(9).Message(),
 		Stage: 77}), plain))
@@ -91,7 +91,7 @@ func FuzzSession(f *testing.F) {
 			registered(t, s.Store, cluster)
 		}
 		must(t, s.Store.Update(t.Context(), func(tx *store.Tx) error {
-			return store.SignedBundles.Put(tx, "a", store.SignedBundle{Bundle: desired, Envelope: []byte("opaque")})
+			return store.SignedBundles.Put(tx, "a", store.SignedBundle{Bundle: signed, Envelope: []byte("opaque")})
 		}))
 		err := s.converse(&sink{ctx: t.Context()}, messages)
 		if code := status.Code(err); err != nil && code != codes.InvalidArgument && code != codes.FailedPrecondition {

@@ -85,7 +85,7 @@ func madeUp(sequence uint64, n int) bundle.ID {
 func TestHostileAcks(t *testing.T) {
 	const n = 3 * messages / 2 // the pace makes this some seconds
 	for name, tt := range map[string]struct {
-		bundle func(desired bundle.ID, n int) bundle.ID
+		bundle func(signed bundle.ID, n int) bundle.ID
 		stage  spokev1.AckStage
 		lines  int
 	}{

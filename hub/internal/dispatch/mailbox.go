@@ -10,7 +10,7 @@ import (
 	"github.com/navefleet/nave/shared/wait"
 )
 
-// offer is the newest desired state of one cluster, ready to send.
+// offer is the newest signed bundle of one cluster, ready to send.
 type offer struct {
 	id           bundle.ID
 	changedAt    time.Time

@@ -77,14 +77,14 @@ func (r *reachableSets) remove(ctx context.Context, envelope []byte, left map[ma
 }
 
 // readBundle returns the bundle of an envelope that the hub itself signed.
-func readBundle(desired []byte) (*bundle.Bundle, error) {
-	envelope, err := signing.DecodeEnvelope(desired)
+func readBundle(signed []byte) (*bundle.Bundle, error) {
+	envelope, err := signing.DecodeEnvelope(signed)
 	if err != nil {
-		return nil, fmt.Errorf("read desired envelope: %w", err)
+		return nil, fmt.Errorf("read signed envelope: %w", err)
 	}
 	b, err := bundle.DecodeBundle(envelope.Payload)
 	if err != nil {
-		return nil, fmt.Errorf("read desired bundle: %w", err)
+		return nil, fmt.Errorf("read signed bundle: %w", err)
 	}
 	return b, nil
 }

@@ -133,10 +133,10 @@ func (s *Server) takeOver(x *session) {
 		takeoverBurst, takeoverWindow, old.address, x.address))
 }
 
-// greet reads the cluster's rows, puts the desired bundle into the mailbox, and sends Welcome.
+// greet reads the cluster's rows, puts the signed bundle into the mailbox, and sends Welcome.
 func (s *Server) greet(stream spokev1.SpokeService_SessionServer, x *session, hello *spokev1.Hello,
 	verified bundle.ID) error {
-	var desired *offer
+	var signed *offer
 	var spoke store.Spoke
 	served, wants, err := s.named(stream.Context(), hello)
 	if err != nil {
@@ -144,7 +144,7 @@ func (s *Server) greet(stream spokev1.SpokeService_SessionServer, x *session, he
 	}
 	err = s.view(stream.Context(), x.caller, func(tx *store.Tx) (err error) {
 		if spoke, _, err = store.Spokes.Get(tx, x.cluster); err == nil {
-			desired, err = readOffer(tx, x.cluster)
+			signed, err = readOffer(tx, x.cluster)
 		}
 		return err
 	})
@@ -154,7 +154,7 @@ func (s *Server) greet(stream spokev1.SpokeService_SessionServer, x *session, he
 	x.sinceLive = spoke.RegisteredAt
 	s.batch.hello(x.cluster, hello, verified)
 	s.batch.edit(x.cluster, func(d *spokeDelta) { d.capabilities = cmp.Or(served, d.capabilities) })
-	s.begin(x, desired, verified, hello.Stage)
+	s.begin(x, signed, verified, hello.Stage)
 	build, _ := version.Build()
 	return stream.Send(&spokev1.SessionResponse{Message: &spokev1.SessionResponse_Welcome{
 		Welcome: &spokev1.Welcome{Now: timestamppb.New(s.Now()), Version: build, Protocol: version.Protocol,
@@ -162,8 +162,8 @@ func (s *Server) greet(stream spokev1.SpokeService_SessionServer, x *session, he
 	}})
 }
 
-// begin notes in the mailbox which bundle the spoke has, and gives the session the desired bundle, if there is one.
-func (s *Server) begin(x *session, desired *offer, verified bundle.ID, stage spokev1.AckStage) {
+// begin notes in the mailbox which bundle the spoke has, and gives the session the signed bundle, if there is one.
+func (s *Server) begin(x *session, signed *offer, verified bundle.ID, stage spokev1.AckStage) {
 	x.known = verified
 	lost := stage == spokev1.AckStage_ACK_STAGE_UNSPECIFIED // it verified that bundle once, and has it no more
 	if lost {
@@ -171,9 +171,9 @@ func (s *Server) begin(x *session, desired *offer, verified bundle.ID, stage spo
 	} else {
 		x.mailbox.has(verified)
 	}
-	if desired != nil {
-		s.compare(x, desired, verified)
-		s.give(x, desired)
+	if signed != nil {
+		s.compare(x, signed, verified)
+		s.give(x, signed)
 		if !lost {
 			x.mailbox.holds(verified)
 		}
@@ -197,22 +197,22 @@ func (s *Server) give(x *session, o *offer) {
 		"feature %s; upgrade the spoke", showID(o.id), lacks))
 }
 
-// compare compares the bundle that the spoke verified with the desired one. Usually they are equal, or the spoke's is
+// compare compares the bundle that the spoke verified with the signed one. Usually they are equal, or the spoke's is
 // older and will be replaced. If the spoke's is newer, or another one of the same sequence, this hub lost history,
 // which compare records.
-func (s *Server) compare(x *session, desired *offer, verified bundle.ID) {
+func (s *Server) compare(x *session, signed *offer, verified bundle.ID) {
 	switch {
-	case verified == desired.id:
-		x.observed = desired.changedAt
+	case verified == signed.id:
+		x.observed = signed.changedAt
 		s.batch.reject(x.cluster, "") // an earlier rejection is over
-	case verified.Newer(desired.id):
+	case verified.Newer(signed.id):
 		s.reject(x, verified, condition.HubBehind,
-			"the spoke verified bundle "+showID(verified)+", but this hub's newest is "+showID(desired.id)+
+			"the spoke verified bundle "+showID(verified)+", but this hub's newest is "+showID(signed.id)+
 				": the hub was restored from a backup, or another hub signs for this cluster; the spoke keeps what it has until "+
 				"the hub signs a newer one")
-	case !desired.id.Newer(verified):
+	case !signed.id.Newer(verified):
 		s.reject(x, verified, condition.BundleFork, "the spoke verified bundle "+showID(verified)+
-			", but this hub signed "+showID(desired.id)+" under the same number: two hubs sign for this cluster")
+			", but this hub signed "+showID(signed.id)+" under the same number: two hubs sign for this cluster")
 	}
 }
 

@@ -82,7 +82,7 @@ func (s *Server) clusterOf(ctx context.Context, c store.Change) (cluster string,
 	return c.Key, false
 }
 
-// refresh reads the rows of the sessions' clusters in one View, and then offers each its desired state or ends it.
+// refresh reads the rows of the sessions' clusters in one View, and then offers each its signed bundle or ends it.
 func (s *Server) refresh(ctx context.Context, c concerns) {
 	if len(c) == 0 {
 		return
@@ -113,7 +113,7 @@ func (s *Server) refresh(ctx context.Context, c concerns) {
 	}
 }
 
-// readOffer returns the offer of a cluster's desired bundle; nil if there is none yet.
+// readOffer returns the offer of a cluster's signed bundle; nil if there is none yet.
 func readOffer(tx *store.Tx, cluster string) (*offer, error) {
 	row, ok, err := store.SignedBundles.Get(tx, cluster)
 	if err != nil || !ok {

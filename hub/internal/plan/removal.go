@@ -189,16 +189,16 @@ func carriedOut(tx *store.Tx, cluster string, plan store.Plan) (map[bundle.Appli
 	if len(plan.Removals) == 0 {
 		return nil, nil
 	}
-	desired, _, err := store.SignedBundles.Get(tx, cluster)
+	signed, _, err := store.SignedBundles.Get(tx, cluster)
 	if err != nil {
 		return nil, err
 	}
 	spoke, _, err := store.Spokes.Get(tx, cluster)
-	if err != nil || spoke.Acks[bundle.Applied] != desired.Bundle {
+	if err != nil || spoke.Acks[bundle.Applied] != signed.Bundle {
 		return nil, err
 	}
 	done := map[bundle.ApplicationName]bool{}
-	for _, r := range desired.Removals {
+	for _, r := range signed.Removals {
 		done[r.Name] = true
 	}
 	return done, nil

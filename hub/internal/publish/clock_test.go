@@ -93,7 +93,7 @@ func (b *bench) name(cluster string) {
 
 // say changes the row of a spoke without a need for another bundle.
 func (b *bench) say(cluster string, what int) {
-	d, _ := b.desired(cluster)
+	d, _ := b.signed(cluster)
 	b.update(func(tx *store.Tx) error {
 		return store.Spokes.Put(tx, cluster, store.Spoke{Version: strconv.Itoa(what),
 			Acks: map[bundle.Stage]bundle.ID{bundle.Received: d.Bundle}})
@@ -103,7 +103,7 @@ func (b *bench) say(cluster string, what int) {
 // current returns the present bundle of a cluster.
 func (b *bench) current(cluster string) *bundle.Bundle {
 	b.T.Helper()
-	d, ok := b.desired(cluster)
+	d, ok := b.signed(cluster)
 	if !ok {
 		b.T.Fatal("no bundle")
 	}

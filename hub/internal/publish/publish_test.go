@@ -106,7 +106,7 @@ func (b *bench) publish() {
 	b.must(b.round(b.T.Context()))
 }
 
-func (b *bench) desired(cluster string) (d store.SignedBundle, ok bool) {
+func (b *bench) signed(cluster string) (d store.SignedBundle, ok bool) {
 	b.T.Helper()
 	b.must(b.Store.View(b.T.Context(), func(tx *store.Tx) (err error) {
 		d, ok, err = store.SignedBundles.Get(tx, cluster)
@@ -130,7 +130,7 @@ func TestBundleOfCluster(t *testing.T) {
 	b := newBench(t)
 	b.plan("east", "one")
 	b.publish()
-	d, ok := b.desired("east")
+	d, ok := b.signed("east")
 	if !ok {
 		t.Fatal("nothing was published")
 	}
@@ -171,7 +171,7 @@ func TestSignedAgain(t *testing.T) {
 		{"issued_year_behind", func(b *bench) { b.now = b.now.AddDate(1, 0, 0); b.whole = true }, true},
 		{"key", func(b *bench) { b.useKey(newSigner(b.T)); sameplan(b) }, true},
 		{"trust_domain", func(b *bench) { b.TrustDomain = "nave-other"; sameplan(b) }, true},
-		{"acknowledged", func(b *bench) { d, _ := b.desired("east"); b.acked("east", d.Bundle) }, false},
+		{"acknowledged", func(b *bench) { d, _ := b.signed("east"); b.acked("east", d.Bundle) }, false},
 		{"spoke_is_ahead", func(b *bench) {
 			b.acked("east",
 				bundle.ID{Epoch: b.Store.Epoch(), Sequence: 7})
@@ -183,10 +183,10 @@ func TestSignedAgain(t *testing.T) {
 			b := newBench(t)
 			b.plan("east", "one")
 			b.publish()
-			before, _ := b.desired("east")
+			before, _ := b.signed("east")
 			tt.change(b)
 			b.publish()
-			after, _ := b.desired("east")
+			after, _ := b.signed("east")
 			if signed := after.Bundle != before.Bundle; signed != tt.signed {
 				t.Fatalf("signed anew: %v, want %v", signed, tt.signed)
 			}
@@ -205,7 +205,7 @@ func TestRefreshedBundle(t *testing.T) {
 	b.now = b.now.Add(13 * time.Hour)
 	b.whole = true
 	b.publish()
-	if d, _ := b.desired("east"); !d.ChangedAt.Equal(b.now) {
+	if d, _ := b.signed("east"); !d.ChangedAt.Equal(b.now) {
 		t.Errorf("changed at %s, want %s", d.ChangedAt, b.now)
 	}
 	changed := b.now.Add(time.Second)
@@ -213,7 +213,7 @@ func TestRefreshedBundle(t *testing.T) {
 	b.plan("east", "two")
 	b.now = b.now.Add(time.Second)
 	b.publish()
-	if d, _ := b.desired("east"); !d.ChangedAt.Equal(changed) {
+	if d, _ := b.signed("east"); !d.ChangedAt.Equal(changed) {
 		t.Errorf("changed at %s, want %s", d.ChangedAt, changed)
 	}
 }
@@ -232,7 +232,7 @@ func TestSequenceFollowsSpoke(t *testing.T) {
 	} {
 		b.acked("east", tt.seen)
 		b.publish()
-		if d, _ := b.desired("east"); d.Bundle.Epoch != tt.want.Epoch || d.Bundle.Sequence != tt.want.Sequence {
+		if d, _ := b.signed("east"); d.Bundle.Epoch != tt.want.Epoch || d.Bundle.Sequence != tt.want.Sequence {
 			t.Errorf("bundle %v, want %v", d.Bundle, tt.want)
 		}
 	}
@@ -248,7 +248,7 @@ func TestRestoredRemovals(t *testing.T) {
 			b := newBench(t)
 			b.plan("east", "one")
 			b.publish()
-			first, _ := b.desired("east")
+			first, _ := b.signed("east")
 			b.update(func(tx *store.Tx) error {
 				plan, _, err := store.Plans.Get(tx, "east")
 				plan.Removals = []bundle.Removal{removal}
@@ -261,7 +261,7 @@ func TestRestoredRemovals(t *testing.T) {
 			}
 			b.acked("east", seen)
 			b.publish()
-			d, _ := b.desired("east")
+			d, _ := b.signed("east")
 			if listed := len(d.Removals) == 1; listed != (ahead == 0) || d.Bundle.Sequence != seen.Sequence+1 ||
 				listed != (d.Features == "removals") {
 				t.Errorf("bundle %v removes %v with features %q", d.Bundle, d.Removals, d.Features)
@@ -277,17 +277,17 @@ func TestRemovedCluster(t *testing.T) {
 	b.publish()
 	b.plan("east", "two")
 	b.publish()
-	d, _ := b.desired("east")
+	d, _ := b.signed("east")
 	b.acked("east", d.Bundle)
 	b.update(func(tx *store.Tx) error { return store.Plans.Delete(tx, "east") })
 	b.dirty["east"] = true
 	b.publish()
-	if _, ok := b.desired("east"); ok {
+	if _, ok := b.signed("east"); ok {
 		t.Fatal("the bundle is still there")
 	}
 	b.plan("east", "one")
 	b.publish()
-	if again, _ := b.desired("east"); !again.Bundle.Newer(d.Bundle) {
+	if again, _ := b.signed("east"); !again.Bundle.Newer(d.Bundle) {
 		t.Errorf("bundle %v, the spoke has %v", again.Bundle, d.Bundle)
 	}
 }
@@ -298,7 +298,7 @@ func TestPlanTooLarge(t *testing.T) {
 	b.plan("east", "one")
 	b.plan("west", "one")
 	b.publish()
-	east, _ := b.desired("east")
+	east, _ := b.signed("east")
 	for range 3 { // reported once
 		b.update(func(tx *store.Tx) error {
 			plan, _, err := store.Plans.Get(tx, "east")
@@ -309,13 +309,13 @@ func TestPlanTooLarge(t *testing.T) {
 		b.plan("west", "two")
 		b.publish()
 	}
-	if d, _ := b.desired("east"); d.Bundle != east.Bundle {
+	if d, _ := b.signed("east"); d.Bundle != east.Bundle {
 		t.Errorf("bundle %v, want the last one, %v", d.Bundle, east.Bundle)
 	}
 	if revision := b.released("east"); revision != "main@sha1:1" {
 		t.Errorf("released is a revision of %d bytes, want that of the last bundle", len(revision))
 	}
-	if d, _ := b.desired("west"); d.Bundle.Sequence != 2 {
+	if d, _ := b.signed("west"); d.Bundle.Sequence != 2 {
 		t.Errorf("the other cluster has bundle %v", d.Bundle)
 	}
 	if len(b.dirty) > 0 || b.whole {
@@ -327,7 +327,7 @@ func TestPlanTooLarge(t *testing.T) {
 	}
 	b.plan("east", "three")
 	b.publish()
-	if d, _ := b.desired("east"); d.Bundle.Sequence != 2 {
+	if d, _ := b.signed("east"); d.Bundle.Sequence != 2 {
 		t.Errorf("once it fits the bundle is %v", d.Bundle)
 	}
 }
@@ -490,10 +490,10 @@ func TestRun(t *testing.T) {
 	b.plan("east", "one")
 	<-watcher.C()
 	watcher.Take()
-	first, _ := b.desired("east")
+	first, _ := b.signed("east")
 	b.acked("east", bundle.ID{Epoch: b.Store.Epoch(), Sequence: 9})
 	<-watcher.C()
-	if d, _ := b.desired("east"); d.Bundle.Sequence != 10 || first.Bundle.Sequence != 1 {
+	if d, _ := b.signed("east"); d.Bundle.Sequence != 10 || first.Bundle.Sequence != 1 {
 		t.Errorf("sequences %d and %d", first.Bundle.Sequence, d.Bundle.Sequence)
 	}
 	cancel()

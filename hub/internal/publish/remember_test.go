@@ -49,7 +49,7 @@ func (b *bench) nowReleased(cluster string) (d manifest.Digest, sequence uint64)
 		d = r.Applications[0].Digest
 		return err
 	}))
-	signed, _ := b.desired(cluster)
+	signed, _ := b.signed(cluster)
 	return d, signed.Bundle.Sequence
 }
 

@@ -28,7 +28,7 @@ func TestMovedMeanwhile(t *testing.T) {
 			b.plan("east", "one")
 			b.plan("west", "one")
 			b.publish()
-			before, _ := b.desired("east")
+			before, _ := b.signed("east")
 			b.plan("east", "two")
 			b.plan("west", "two")
 			candidates, err := b.readAll(t.Context(), []string{"east", "west"})
@@ -38,14 +38,14 @@ func TestMovedMeanwhile(t *testing.T) {
 			}
 			tt.move(b)
 			b.must(b.write(t.Context(), candidates, b.now))
-			if d, ok := b.desired("east"); ok && d.Bundle != before.Bundle || !b.dirty["east"] {
+			if d, ok := b.signed("east"); ok && d.Bundle != before.Bundle || !b.dirty["east"] {
 				t.Errorf("bundle %v, to be looked at again: %v", d.Bundle, b.dirty["east"])
 			}
-			if d, _ := b.desired("west"); d.Bundle.Sequence != 2 || b.dirty["west"] {
+			if d, _ := b.signed("west"); d.Bundle.Sequence != 2 || b.dirty["west"] {
 				t.Errorf("the other cluster: bundle %v, to be looked at again: %v", d.Bundle, b.dirty["west"])
 			}
 			b.publish()
-			if d, _ := b.desired("east"); d.Bundle.Sequence != tt.sequence {
+			if d, _ := b.signed("east"); d.Bundle.Sequence != tt.sequence {
 				t.Errorf("then bundle %v, want sequence %d", d.Bundle, tt.sequence)
 			}
 		})
@@ -72,10 +72,10 @@ func TestUnreadableRow(t *testing.T) {
 				b.whole = true
 				b.publish()
 			}
-			if d, _ := b.desired("west"); d.Bundle.Sequence != 3 {
+			if d, _ := b.signed("west"); d.Bundle.Sequence != 3 {
 				t.Errorf("the other cluster has bundle %v", d.Bundle)
 			}
-			if d, _ := b.desired("east"); d.Bundle.Sequence != want.sequence {
+			if d, _ := b.signed("east"); d.Bundle.Sequence != want.sequence {
 				t.Errorf("the cluster has bundle %v", d.Bundle)
 			}
 			if got := b.events("east"); len(got) != 1 || !strings.HasPrefix(got[0], want.event) ||

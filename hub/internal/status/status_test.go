@@ -216,11 +216,11 @@ func TestFold(t *testing.T) {
 }
 
 func TestConditions(t *testing.T) {
-	desired := &store.SignedBundle{Bundle: bundle.ID{Epoch: 1, Sequence: 4, Digest: digest}, ChangedAt: at(4)}
+	signed := &store.SignedBundle{Bundle: bundle.ID{Epoch: 1, Sequence: 4, Digest: digest}, ChangedAt: at(4)}
 	spoke := func(connected bool, stages ...bundle.Stage) *store.Spoke {
 		s := &store.Spoke{Connected: connected, Since: at(3), Acks: map[bundle.Stage]bundle.ID{}}
 		for _, stage := range stages {
-			s.Acks[stage] = desired.Bundle
+			s.Acks[stage] = signed.Bundle
 		}
 		return s
 	}
@@ -231,7 +231,7 @@ func TestConditions(t *testing.T) {
 				Object: api.StoredObject(api.Key{Kind: kind, Name: "east"}, fmt.Appendf(nil,
 					`{"metadata":{"name":"east"},"spec":{%s}}`, spec)),
 			},
-			Condition: &store.Condition{ObservedGeneration: 1, Ready: "True", Reason: "Planned", Since: at(2)}, Bundle: desired,
+			Condition: &store.Condition{ObservedGeneration: 1, Ready: "True", Reason: "Planned", Since: at(2)}, Bundle: signed,
 		}
 		change(&f)
 		return f
@@ -320,16 +320,16 @@ func TestConditions(t *testing.T) {
 }
 
 func TestFleetCounts(t *testing.T) {
-	desired, planned := &store.SignedBundle{Bundle: bundle.ID{Sequence: 2}}, &store.Condition{Ready: "True"}
+	signed, planned := &store.SignedBundle{Bundle: bundle.ID{Sequence: 2}}, &store.Condition{Ready: "True"}
 	connected := &store.Spoke{Connected: true, Acks: map[bundle.Stage]bundle.ID{bundle.Applied: {Sequence: 2}}}
 	o := fold(t, Facts{
 		Resource: store.Resource{Key: api.Key{Kind: "Fleet", Name: "prod"}, Object: api.StoredObject(api.Key{Kind: "Fleet",
 			Name: "prod"}, []byte(`{"metadata":{"name":"prod"},"spec":{}}`))},
 		Members: []Facts{
-			{Condition: planned, Spoke: connected, Bundle: desired, Covered: []Facts{well(nil)}},
-			{Condition: planned, Spoke: connected, Bundle: desired,
+			{Condition: planned, Spoke: connected, Bundle: signed, Covered: []Facts{well(nil)}},
+			{Condition: planned, Spoke: connected, Bundle: signed,
 				Covered: []Facts{well(func(f *Facts) { f.Report.Ready = "Unknown" })}},
-			{Spoke: &store.Spoke{}, Bundle: desired}, {},
+			{Spoke: &store.Spoke{}, Bundle: signed}, {},
 		},
 	})
 	if got := fmt.Sprint(o.Status.Clusters); got != "map[connected:2 ready:1 selected:4 updated:2]" {

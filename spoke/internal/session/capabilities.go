@@ -50,7 +50,7 @@ func (s *Session) sendCapabilities(hub *client) error {
 	s.mu.Lock()
 	served := s.served
 	s.mu.Unlock()
-	if hub.protocol < 2 || served.digest == hub.has || !s.told.AllowN(s.Now(), 1) {
+	if hub.protocol < 2 || served.digest == hub.has || !s.reported.AllowN(s.Now(), 1) {
 		return nil
 	}
 	hub.has = served.digest

@@ -112,7 +112,7 @@ type Session struct {
 	client   atomic.Pointer[client]
 	status   atomic.Pointer[string] // the cause of having no session; empty during one
 	refused  bool                   // the hub refused the certificate the last time; of Run's goroutine
-	told     *rate.Limiter          // messages with capabilities
+	reported *rate.Limiter          // messages with capabilities
 
 	network []grpc.DialOption // of tests
 
@@ -141,7 +141,7 @@ func New(c Config) *Session {
 		c.Now = time.Now
 	}
 	s := &Session{Config: c, instance: rand.Text(), wake: wait.NewSignal(), offers: wait.NewSignal(),
-		told: rate.NewLimiter(reporting.CapabilitiesRate, reporting.CapabilitiesBurst)}
+		reported: rate.NewLimiter(reporting.CapabilitiesRate, reporting.CapabilitiesBurst)}
 	s.note("not connected yet")
 	return s
 }

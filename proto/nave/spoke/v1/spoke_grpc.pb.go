@@ -37,7 +37,7 @@ type SpokeServiceClient interface {
 	// of a cluster ends an older one.
 	Session(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[SessionRequest, SessionResponse], error)
 	// Fetch streams blobs in chunks of at most 512 KiB, in the order asked. NOT_FOUND for a digest that the caller's own
-	// desired bundle does not reach.
+	// signed bundle does not reach.
 	Fetch(ctx context.Context, in *FetchRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FetchResponse], error)
 	// Report replaces what the hub knows of the named applications. Repeating a report changes nothing.
 	Report(ctx context.Context, in *ReportRequest, opts ...grpc.CallOption) (*ReportResponse, error)
@@ -103,7 +103,7 @@ type SpokeServiceServer interface {
 	// of a cluster ends an older one.
 	Session(grpc.BidiStreamingServer[SessionRequest, SessionResponse]) error
 	// Fetch streams blobs in chunks of at most 512 KiB, in the order asked. NOT_FOUND for a digest that the caller's own
-	// desired bundle does not reach.
+	// signed bundle does not reach.
 	Fetch(*FetchRequest, grpc.ServerStreamingServer[FetchResponse]) error
 	// Report replaces what the hub knows of the named applications. Repeating a report changes nothing.
 	Report(context.Context, *ReportRequest) (*ReportResponse, error)
