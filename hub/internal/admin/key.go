@@ -54,7 +54,7 @@ func (s *Server) requireCluster(ctx context.Context, cluster string) error {
 		return nil
 	}
 	return s.fail(s.store.View(ctx, func(tx *store.Tx) error {
-		_, there, err := store.Resources.Get(tx, api.ClusterKey(cluster).Path())
+		there, err := store.ClusterExists(tx, cluster)
 		if err == nil && !there {
 			err = status.Errorf(codes.NotFound, "cluster %q does not exist: nave cluster list shows all clusters", cluster)
 		}

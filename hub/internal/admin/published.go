@@ -105,7 +105,7 @@ func (s *Server) sendCluster(ctx context.Context, cluster string, stream adminv1
 	var release store.Release
 	var signed store.SignedBundle
 	err := s.store.View(ctx, func(tx *store.Tx) error {
-		_, known, err := store.Resources.Get(tx, api.ClusterKey(cluster).Path())
+		known, err := store.ClusterExists(tx, cluster)
 		if err == nil && !known {
 			err = notFound(api.ClusterKey(cluster))
 		}

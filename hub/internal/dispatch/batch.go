@@ -10,7 +10,6 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/store"
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 	"github.com/navefleet/nave/shared/bundle"
@@ -227,7 +226,7 @@ func (l load) write(tx *store.Tx) error {
 	exists := map[string]bool{}
 	ifExists := func(cluster string, write func(*store.Tx, string) error) (err error) {
 		if _, known := exists[cluster]; !known {
-			_, exists[cluster], err = store.Resources.Get(tx, api.ClusterKey(cluster).Path())
+			exists[cluster], err = store.ClusterExists(tx, cluster)
 		}
 		if err != nil || !exists[cluster] {
 			return err

@@ -54,7 +54,7 @@ func (h *hub) set(r store.Resource) error {
 			return err
 		}
 		c := *view
-		c.Spec.Suspend, c.Spec.StopRepair = c.Spec.Suspend || r.Suspended, c.Spec.StopRepair || r.StopRepair
+		c.Spec.Suspend, c.Spec.StopRepair = r.IsSuspended(), c.Spec.StopRepair || r.StopRepair
 		h.clusters[r.Key.Name] = &c
 	case api.FleetRole:
 		view, err := r.Object.Fleet()
@@ -63,7 +63,7 @@ func (h *hub) set(r store.Resource) error {
 			return err
 		}
 		f := *view
-		f.Spec.Suspend = f.Spec.Suspend || r.Suspended
+		f.Spec.Suspend = r.IsSuspended()
 		h.fleets[r.Key.Name] = &f
 	}
 	return nil

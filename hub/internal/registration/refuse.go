@@ -98,7 +98,7 @@ func (s *Server) refuse(ctx context.Context, cluster string, cause error, digest
 
 // remember writes into the cluster's Spoke row why its token was refused, unless the cluster was deleted.
 func remember(tx *store.Tx, cluster, message string) error {
-	if _, there, err := store.Resources.Get(tx, api.ClusterKey(cluster).Path()); err != nil || !there {
+	if there, err := store.ClusterExists(tx, cluster); err != nil || !there {
 		return err
 	}
 	row, _, err := store.Spokes.Get(tx, cluster)

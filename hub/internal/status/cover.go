@@ -153,18 +153,28 @@ func (r *Reader) below(fleet api.Key, g *clusterGraph, member *Facts, sources ma
 	return nil
 }
 
-// sourceOf returns the source of a renderable of the graph. If there is none, sourceOf returns false; the verdict about
-// the renderable names the missing source.
-func (r *Reader) sourceOf(g *clusterGraph, f Facts) (source Facts, ok bool, err error) {
-	for _, key := range f.sourceKeys() {
-		if source, ok = g.facts[key]; !ok && key.Cluster == "" {
-			source, ok, err = r.hubSource(key)
+// sourceOf returns the source of a renderable of the graph. If there is none that the renderable may use, sourceOf
+// returns false; the verdict about the renderable names the missing source.
+func (r *Reader) sourceOf(g *clusterGraph, f Facts) (Facts, bool, error) {
+	return f.source(func(key api.Key) (Facts, bool, error) {
+		if source, ok := g.facts[key]; ok || key.Cluster != "" {
+			return source, ok, nil
 		}
-		if ok || err != nil {
-			return source, ok, err
-		}
+		return r.hubSource(key)
+	})
+}
+
+// source returns the source of a renderable. If there is none that the renderable may use, source returns false. get
+// returns the facts about an object, and false if there are none.
+func (f Facts) source(get func(api.Key) (Facts, bool, error)) (source Facts, ok bool, err error) {
+	if f.role() != api.RenderableRole {
+		return Facts{}, false, nil
 	}
-	return Facts{}, false, nil
+	_, ok, err = f.Resource.FindSource(func(key api.Key) (_ store.Resource, ok bool, err error) {
+		source, ok, err = get(key)
+		return source.Resource, ok, err
+	})
+	return source, ok, err
 }
 
 // hubSource reads a source of the hub once.

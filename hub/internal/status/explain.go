@@ -223,14 +223,13 @@ func because(v verdict) string {
 	return word + " (" + v.reason + "): " + v.message
 }
 
-// source returns the source of a renderable, with the same lookup as package plan. If there is none, it returns false.
+// source returns the source of a renderable. If there is none that the renderable may use, source returns false.
 func (w *World) source(f Facts) (Facts, bool) {
-	for _, key := range f.sourceKeys() {
-		if source, ok := w.facts[key]; ok {
-			return source, true
-		}
-	}
-	return Facts{}, false
+	source, ok, _ := f.source(func(key api.Key) (Facts, bool, error) {
+		source, ok := w.facts[key]
+		return source, ok, nil
+	})
+	return source, ok
 }
 
 // chain returns the renderables that f waits for: along dependsOn from one that is not ready to the next. The last one

@@ -193,12 +193,10 @@ func (r *Reader) pinned(cluster string, p *planned) (err error) {
 // fetched adds the last fetch of a source.
 func (r *Reader) fetched(f *Facts) error {
 	var failed error
-	fetch, _, err := f.Resource.FetchOf(func(key api.Key) (store.Resource, bool, error) {
-		row, err := get(r, store.Resources, key.Path())
-		if failed = err; row == nil {
-			row = &store.Resource{}
-		}
-		return *row, row.Object != nil, err
+	fetch, _, err := f.Resource.FetchOf(func(key api.Key) (row store.Resource, exists bool, err error) {
+		row, exists, err = r.resource(key)
+		failed = err
+		return row, exists, err
 	})
 	if err != nil {
 		return failed // other errors are in its Condition

@@ -56,23 +56,6 @@ func (f Facts) cluster() api.ClusterSpec {
 // stopsRepair reports whether the spoke of a suspended Cluster leaves drift alone, too.
 func (f Facts) stopsRepair() bool { return f.Resource.StopRepair || f.cluster().StopRepair }
 
-// sourceKeys returns the keys that the source of a renderable object may have, in the order of the lookup.
-func (f Facts) sourceKeys() []api.Key {
-	if f.role() != api.RenderableRole {
-		return nil
-	}
-	return sourceKeys(f.Resource)
-}
-
-// sourceKeys returns the keys that the source of an object may have, in the order of the lookup.
-func sourceKeys(row store.Resource) []api.Key {
-	source, ok := row.Object.SourceReference()
-	if !ok || source.Name == "" {
-		return nil
-	}
-	return api.SourceKeys(row.Key.Cluster, source, row.Owner)
-}
-
 // acked reports whether the spoke has acknowledged exactly this bundle for the stage.
 func acked(s *store.Spoke, d *store.SignedBundle, stage bundle.Stage) bool {
 	return s != nil && d != nil && s.Acks[stage] == d.Bundle

@@ -147,15 +147,23 @@ func (r *Reader) Fleet(row store.Resource) (fleet *store.Resource, err error) {
 	return get(r, store.Resources, key.Path())
 }
 
-// Source returns the source that an object names. If the source does not exist, or the object names none, Source
-// returns nil.
+// Source returns the source that an object names. If there is none that the object may use, or the object names none,
+// Source returns nil.
 func (r *Reader) Source(row store.Resource) (*store.Resource, error) {
-	for _, key := range sourceKeys(row) {
-		if source, err := get(r, store.Resources, key.Path()); err != nil || source != nil {
-			return source, err
-		}
+	source, ok, err := row.FindSource(r.resource)
+	if err != nil || !ok {
+		return nil, err
 	}
-	return nil, nil
+	return &source, nil
+}
+
+// resource returns the row of an object. If the row does not exist, resource returns false.
+func (r *Reader) resource(key api.Key) (store.Resource, bool, error) {
+	row, err := get(r, store.Resources, key.Path())
+	if err != nil || row == nil {
+		return store.Resource{}, false, err
+	}
+	return *row, true, nil
 }
 
 // waiting sets the fetched revisions that wait for the end of the object's suspension.

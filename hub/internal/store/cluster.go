@@ -39,6 +39,12 @@ func (c Change) Cluster() string {
 	return ""
 }
 
+// ClusterExists reports whether there is a Cluster of that name.
+func ClusterExists(tx *Tx, cluster string) (bool, error) {
+	_, exists, err := Resources.Get(tx, api.ClusterKey(cluster).Path())
+	return exists, err
+}
+
 // RequireActiveCluster returns ErrNoCluster if there is no Cluster of that name, ErrBlocked if the Cluster is blocked,
 // and nil if its spoke may come in.
 func RequireActiveCluster(tx *Tx, cluster string) error {

@@ -35,22 +35,53 @@ func (r Resource) FetchOf(get func(api.Key) (Resource, bool, error)) (fetch api.
 		return fetch, r, err
 	}
 	fetch, err = api.FetchOf(of.Given(), func(by api.Given, in api.SourceInput) (api.Given, error) {
-		for _, key := range api.SourceKeys(by.Key.Cluster, in.Key, by.Owner) {
-			row, exists, err := get(key)
-			if err != nil {
-				return api.Given{}, err
-			}
-			if exists && row.seenBy(by) {
-				of, err := row.original(get)
-				return of.Given(), err
-			}
+		row, found, err := firstSeen(by, in.Key, get)
+		if err != nil {
+			return api.Given{}, err
+		}
+		if found {
+			of, err := row.original(get)
+			return of.Given(), err
 		}
 		return api.Given{}, fmt.Errorf("%w: there is no %s%s", ErrNoInput, in.Key, in.Key.Missing())
 	})
 	return fetch, of, err
 }
 
-// seenBy reports whether a source of the same graph, or one of the hub, may be an input of another: it was given by
+// FindSource returns the source that an object, or a Fleet's template, names. If there is none that the object may use,
+// or the object names none, FindSource returns false. An object finds its source as package plan/graph finds it. get is
+// that of FetchOf, and so are the errors of get.
+func (r Resource) FindSource(get func(api.Key) (Resource, bool, error)) (source Resource, found bool, err error) {
+	name, ok := r.Object.SourceReference()
+	if !ok || name.Name == "" {
+		return Resource{}, false, nil
+	}
+	by := r.Given()
+	if source, found, err = firstSeen(by, name, get); found || err != nil {
+		return source, found, err
+	}
+	view, err := r.Object.Renderable()
+	if err != nil { // a Fleet
+		return Resource{}, false, nil
+	}
+	by.Confined = r.Confined.Inside(r.Key, view) // a source that the object itself may give
+	source, found, err = get(name.In(r.Key.Cluster))
+	return source, found && source.seenBy(by), err
+}
+
+// firstSeen returns the source of a name: the first one, in the order of api.SourceKeys, that by may use. If there is
+// none, firstSeen returns false.
+func firstSeen(by api.Given, name api.Key, get func(api.Key) (Resource, bool, error)) (Resource, bool, error) {
+	for _, key := range api.SourceKeys(by.Key.Cluster, name, by.Owner) {
+		row, exists, err := get(key)
+		if err != nil || exists && row.seenBy(by) {
+			return row, err == nil, err
+		}
+	}
+	return Resource{}, false, nil
+}
+
+// seenBy reports whether an object may use a source of the same graph, or one of the hub: the source was given by
 // somebody of the same standing, or above.
 func (r Resource) seenBy(by api.Given) bool {
 	if r.Key.Cluster != by.Key.Cluster {
