@@ -74,6 +74,21 @@ func (f *checkoutFlags) open(dir string) (*checkout, error) {
 	return c, nil
 }
 
+// moveTo makes another folder, such as one with the files of a commit, stand for all that the folder stood for.
+func (c *checkout) moveTo(dir string) error {
+	real, err := folder(dir)
+	if err != nil {
+		return err
+	}
+	for key, at := range c.local {
+		if at == c.dir {
+			c.local[key] = real
+		}
+	}
+	c.dir = real
+	return nil
+}
+
 // folder returns the real path of a folder.
 func folder(dir string) (string, error) {
 	real, err := realPath(dir)
@@ -170,7 +185,8 @@ func stub(key api.Key) (o *api.Object, err error) {
 const stubURL = "https://checkout.invalid/checkout"
 
 // claim makes the folder stand for the source that Fleets and renderables of the hub name, if all of them name one URL.
-// If they name several, only the Git remotes decide which of them the folder stands for.
+// If they name several, only the Git remotes decide which of them the folder stands for. Sources that have another
+// folder do not count.
 func (c *checkout) claim(objects []*api.Object) {
 	named, sources := map[string]bool{}, map[api.Key]string{}
 	for _, o := range objects {
@@ -180,7 +196,7 @@ func (c *checkout) claim(objects []*api.Object) {
 	}
 	for _, o := range objects {
 		key, _ := o.SourceReference()
-		if at := sources[key]; at != "" && c.local[key] == "" {
+		if at := sources[key]; at != "" && (c.local[key] == "" || c.local[key] == c.dir) {
 			named[at] = true
 		}
 	}

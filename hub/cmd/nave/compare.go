@@ -15,9 +15,11 @@ import (
 
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/plan"
+	"github.com/navefleet/nave/hub/internal/plan/graph"
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/shared/wording"
 )
 
 // maxContent is the number of objects of one PublishedContentRequest.
@@ -49,7 +51,7 @@ type comparison struct {
 	hub    *plan.Preview
 
 	clusters int
-	kept     map[string][]string // clusters by the reason why an Application is not compared
+	kept     map[string][]string // clusters by the note about an Application that is not compared
 	problems map[string][]string // clusters by problem
 
 	mu      sync.Mutex
@@ -76,7 +78,10 @@ func (c *comparison) compare(ctx context.Context, released *published, all []*pl
 	c.kept, c.problems = map[string][]string{}, map[string][]string{}
 	c.pairs, c.changes = map[pair]*pairDiff{}, map[change][]string{}
 	for _, p := range c.hub.Problems {
-		if !isUnmapped(p) {
+		if isUnmapped(p) {
+			text := p.Key.String() + " is not compared, and the hub keeps its objects: " + p.Message
+			c.kept[text] = append(c.kept[text], "the hub")
+		} else {
 			c.problems[p.String()] = append(c.problems[p.String()], "the hub")
 		}
 	}
@@ -106,30 +111,41 @@ func (c *comparison) pairUp(p *plan.Previewed, released map[bundle.ApplicationNa
 		return
 	}
 	k := newKeeper(p, released)
-	planned := map[bundle.ApplicationName]bool{}
 	for i := range p.Applications {
 		a := &p.Applications[i]
 		name := a.Application.Name
-		planned[name] = true
 		if c.chosen.has(name, a.Fleet, k.parent) && released[name].digest != a.Digest {
 			c.pair(pair{name, released[name].digest, a.Digest}, released[name], a, p.Cluster)
 		}
 	}
+	stay := map[bundle.ApplicationName]int{} // the Applications below each one that is not compared
 	for name, old := range released {
-		if planned[name] || !c.chosen.has(name, old.fleet, k.parent) {
+		if k.compared[name] || !c.chosen.has(name, old.fleet, k.parent) {
 			continue
 		}
-		if reason := k.reason(name); reason != "" {
-			text := name.String() + ": " + reason
-			c.kept[text] = append(c.kept[text], p.Cluster)
-		} else {
+		switch at, kept := k.keeps(name); {
+		case !kept:
 			c.pair(pair{name: name, old: old.digest}, old, nil, p.Cluster)
+		case at == name:
+			stay[at] += 0
+		default:
+			stay[at]++
 		}
 	}
+	for at, below := range stay {
+		text := k.note(at, below)
+		c.kept[text] = append(c.kept[text], p.Cluster)
+	}
 	for _, problem := range p.Problems {
+		name := problem.Key.Application()
 		text := problem.Key.Local() + ": " + problem.Message
-		if !isUnmapped(problem) {
+		_, noted := stay[name]
+		switch {
+		case !isUnmapped(problem):
 			c.problems[text] = append(c.problems[text], p.Cluster)
+		case !noted && c.chosen.has(name, k.fleet(problem.Key), k.parent):
+			text = k.note(name, 0)
+			c.kept[text] = append(c.kept[text], p.Cluster)
 		}
 	}
 }
@@ -144,14 +160,19 @@ func (c *comparison) pair(id pair, old publishedApplication, new *plan.Previewed
 // keeper finds the Applications that a walk does not have and that the hub keeps: they, or one above them, are
 // suspended or were not rendered.
 type keeper struct {
-	reasons  map[bundle.ApplicationName]string
+	reasons  map[bundle.ApplicationName]string // also of Fleets
+	compared map[bundle.ApplicationName]bool   // the Applications that the walk has
 	released map[bundle.ApplicationName]publishedApplication
+	nodes    map[api.Key]graph.Node
 	planned  map[bundle.ApplicationName]bundle.ApplicationName // parents
 }
 
 func newKeeper(p *plan.Previewed, released map[bundle.ApplicationName]publishedApplication) *keeper {
-	k := &keeper{reasons: map[bundle.ApplicationName]string{}, released: released,
-		planned: map[bundle.ApplicationName]bundle.ApplicationName{}}
+	k := &keeper{reasons: map[bundle.ApplicationName]string{}, compared: map[bundle.ApplicationName]bool{},
+		released: released, nodes: p.Nodes, planned: map[bundle.ApplicationName]bundle.ApplicationName{}}
+	for _, a := range p.Applications {
+		k.compared[a.Application.Name] = true
+	}
 	for _, name := range p.Suspended {
 		k.reasons[name] = "suspended"
 	}
@@ -166,7 +187,7 @@ func newKeeper(p *plan.Previewed, released map[bundle.ApplicationName]publishedA
 	return k
 }
 
-// parent returns the Application that gives another one.
+// parent returns the Application or the Fleet that gives another Application; zero if there is none.
 func (k *keeper) parent(name bundle.ApplicationName) bundle.ApplicationName {
 	if parent, ok := k.planned[name]; ok {
 		return parent
@@ -174,20 +195,31 @@ func (k *keeper) parent(name bundle.ApplicationName) bundle.ApplicationName {
 	return k.released[name].parent
 }
 
-// reason returns the reason why an Application stays as it is. If there is none, reason returns "".
-func (k *keeper) reason(name bundle.ApplicationName) string {
-	for at, n := name, 0; n < maxAbove; n++ {
-		if reason := k.reasons[at]; reason != "" {
-			if at != name {
-				return "not compared, because of " + at.String() + ": " + reason
-			}
-			return "not compared: " + reason
+// fleet returns the name of the Fleet that an object of the walk comes from.
+func (k *keeper) fleet(key api.Key) string {
+	fleet, _ := api.FleetAbove(key, func(at api.Key) *api.Key { return k.nodes[at].GivenBy() })
+	return fleet.Name
+}
+
+// keeps reports whether an Application that the walk does not have stays as it is, and because of which: itself, or one
+// above it that is not compared. One above it that is compared does not give it any more.
+func (k *keeper) keeps(name bundle.ApplicationName) (because bundle.ApplicationName, kept bool) {
+	for at, n := name, 0; n < maxAbove && !k.compared[at] && at != (bundle.ApplicationName{}); n++ {
+		if k.reasons[at] != "" {
+			return at, true
 		}
-		if at = k.released[at].parent; at == (bundle.ApplicationName{}) {
-			return ""
-		}
+		at = k.released[at].parent
 	}
-	return ""
+	return bundle.ApplicationName{}, false
+}
+
+// note says why an Application, or a Fleet, is not compared, and how many Applications below it are not either.
+func (k *keeper) note(name bundle.ApplicationName, below int) string {
+	text := api.ApplicationKey("", name).String() + " is not compared"
+	if below > 0 {
+		text += ", with " + wording.Count(below, "Application") + " below it"
+	}
+	return text + ": " + k.reasons[name]
 }
 
 // diffOf returns the changes between two versions of an Application.
@@ -318,21 +350,25 @@ func (v *edition) leaves(new *edition) verb {
 func (c *comparison) err() error {
 	switch {
 	case len(c.problems) > 0:
-		var lines []string
-		for _, text := range slices.Sorted(maps.Keys(c.problems)) {
-			lines = append(lines, "on "+listed(c.problems[text])+": "+text)
-		}
-		return errors.New("not everything could be rendered:\n" + strings.Join(lines, "\n"))
+		return errors.New("not everything could be rendered:\n" + strings.Join(c.failures(), "\n"))
 	case len(c.changes) > 0:
 		return errDifferent
 	}
 	return nil
 }
 
+// failures says what could not be rendered, and on which clusters.
+func (c *comparison) failures() (lines []string) {
+	for _, text := range slices.Sorted(maps.Keys(c.problems)) {
+		lines = append(lines, "on "+listed(c.problems[text])+": "+text)
+	}
+	return lines
+}
+
 // notes says what is not compared.
 func (c *comparison) notes() (notes []string) {
 	for _, text := range slices.Sorted(maps.Keys(c.kept)) {
-		notes = append(notes, "nave: on "+listed(c.kept[text])+": "+text)
+		notes = append(notes, "on "+listed(c.kept[text])+": "+text)
 	}
 	return notes
 }

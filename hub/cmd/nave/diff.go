@@ -26,9 +26,9 @@ var errDifferent = errors.New("there are differences, as printed")
 
 // newDiffCommand returns "nave diff".
 func newDiffCommand(s *session) *cobra.Command {
-	return group("diff", "Compare what is local with what was published",
+	return errorsExit2(group("diff", "Compare what is local with what was published",
 		without(newDiffClusterCommand(s), "cluster", "namespace"), without(newDiffFleetCommand(s), "cluster", "namespace"),
-		newDiffKustomizationCommand(s), without(newDiffArtifactCommand(s), "cluster", "config", "context", "namespace"))
+		newDiffKustomizationCommand(s), without(newDiffArtifactCommand(s), "cluster", "config", "context", "namespace")))
 }
 
 // diff has the flags of "nave diff cluster|fleet|kustomization".
@@ -108,13 +108,10 @@ func (d *diff) command(cmd *cobra.Command, selected func(name string) (selection
 	flags.BoolVar(&d.noCross, "no-cross-namespace-refs", false, "as the hub's flag")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		chosen, err := selected(args[0])
-		if err == nil {
-			err = d.run(cmd, append(args, ".")[1], chosen)
+		if err != nil {
+			return err
 		}
-		if err != nil && !errors.Is(err, errDifferent) {
-			return exitError{err, 2}
-		}
-		return err
+		return d.run(cmd, append(args, ".")[1], chosen)
 	}
 	return cmd
 }
@@ -139,7 +136,7 @@ func (d *diff) run(cmd *cobra.Command, dir string, chosen selection) error {
 		c.print(cmd.OutOrStdout())
 	}
 	for _, note := range c.notes() {
-		fmt.Fprintln(cmd.ErrOrStderr(), note)
+		fmt.Fprintln(cmd.ErrOrStderr(), "nave:", note)
 	}
 	return c.err()
 }
@@ -167,7 +164,10 @@ func (d *diff) compare(cmd *cobra.Command, dir string, c *comparison) error {
 		return err
 	}
 	c.hub = v
-	return c.compare(ctx, released, all)
+	if err := c.compare(ctx, released, all); err != nil {
+		return err
+	}
+	return c.chosen.find(released, all)
 }
 
 // open returns the preview of the checkout with the objects of the hub, and a function that removes the files of --ref.
@@ -197,7 +197,7 @@ func (d *diff) preview(cmd *cobra.Command, dir, work string, released *published
 	if err != nil {
 		return nil, err
 	}
-	if trees.dir, err = folder(work); err != nil {
+	if err := trees.moveTo(work); err != nil {
 		return nil, err
 	}
 	objects := slices.Clone(given)

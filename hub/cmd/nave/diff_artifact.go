@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -21,11 +22,14 @@ func newDiffArtifactCommand(s *session) *cobra.Command {
 	var ignore []string
 	cmd := &cobra.Command{
 		Use:     "artifact oci://HOST/PATH:TAG --path PATH",
-		Short:   "Compare a folder or a file with an artifact; exit code 1 if they differ",
+		Short:   "Compare a folder or a file with an artifact; exit code 1 if they differ, 2 after an error",
 		Example: `  nave diff artifact oci://ghcr.io/org/fleet:v1.0.0 --path ./deploy`,
 		Args:    cobra.ExactArgs(1),
 	}
 	cmd.RunE = s.limited(func(ctx context.Context, out io.Writer, args []string) error {
+		if path == "" {
+			return errors.New("--path is required")
+		}
 		var archive bytes.Buffer
 		if err := packPath(&archive, path, ignore, cmd.InOrStdin()); err != nil {
 			return err
@@ -48,7 +52,6 @@ func newDiffArtifactCommand(s *session) *cobra.Command {
 	r.add(cmd.Flags())
 	cmd.Flags().StringVar(&path, "path", "", "folder, or single file, to compare; - is standard input")
 	cmd.Flags().StringSliceVar(&ignore, "ignore-paths", defaultIgnore, "paths to leave out, as in .gitignore")
-	_ = cmd.MarkFlagRequired("path")
 	return cmd
 }
 
@@ -64,7 +67,7 @@ func sumsOf(ctx context.Context, r io.Reader) (map[string]string, error) {
 	return sums, err
 }
 
-// compare prints the files that differ. If there are some, it returns an error.
+// compare prints the files that differ. If there are some, it returns errDifferent.
 func compare(out io.Writer, published, local map[string]string, address string) error {
 	all := maps.Clone(published)
 	maps.Copy(all, local)
@@ -88,7 +91,7 @@ func compare(out io.Writer, published, local map[string]string, address string) 
 	}
 	if different > 0 {
 		fmt.Fprintf(out, "%s different from %s\n", wording.Count(different, "file"), address)
-		return errReported
+		return errDifferent
 	}
 	fmt.Fprintln(out, "no changes")
 	return nil

@@ -101,8 +101,8 @@ data: {site: eu}
 }
 
 // hubWith runs a hub that fetches from a folder, and returns the file of its operator once all of the fleet's clusters
-// have a release.
-func hubWith(t *testing.T, folder, objects string) (config string) {
+// have a release with so many Applications.
+func hubWith(t *testing.T, folder, objects string, count int) (config string) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	h, err := hub.New(ctx, hub.Config{
@@ -144,7 +144,7 @@ func hubWith(t *testing.T, folder, objects string) (config string) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(p.clusters["east"]) == 2 && len(p.clusters["west"]) == 2 && len(p.clusters["lab"]) == 2 {
+		if len(p.clusters["east"]) == count && len(p.clusters["west"]) == count && len(p.clusters["lab"]) == count {
 			return h.OperatorConfig()
 		}
 	}
@@ -171,7 +171,7 @@ func TestDiff(t *testing.T) {
 			t.Fatalf("%v: %s", err, out)
 		}
 	}
-	config := hubWith(t, root, fleetFiles["hub/fleet.yaml"]+"---\n"+fleetFiles["hub/clusters.yaml"])
+	config := hubWith(t, root, fleetFiles["hub/fleet.yaml"]+"---\n"+fleetFiles["hub/clusters.yaml"], 2)
 	git("init", "-q", "-b", "main")
 	git("add", ".")
 	git("commit", "-qm", "begin")
@@ -234,7 +234,10 @@ func TestDiff(t *testing.T) {
 	t.Setenv("PATH", searchPath)
 	for _, args := range [][]string{
 		{"cluster", "nobody", root}, {"fleet", "nobody", root}, {"cluster", "lab", root, "-o", "html"},
-		{"cluster", "lab", root, "--ref=nowhere"},
+		{"cluster", "lab", root, "--ref=nowhere"}, {"kustomization", "nope", root},
+		{"kustomization", "nope", root, "--cluster=lab"}, {"fleet"}, {"fleet", "all", "--foo"}, {"--foo"}, {"nonsense"},
+		{"fleet", "all", "--timeout=xx"}, {"fleet", "all", "--cluster=lab"}, {"artifact", "oci://127.0.0.1:1/x:none"},
+		{"artifact", "oci://127.0.0.1:1/x:none", "--path=" + root, "--insecure-registry"},
 	} {
 		if out, code := diffWith(t, config, args...); code != 2 {
 			t.Errorf("%v: exit code %d:\n%s", args, code, out)
@@ -253,7 +256,7 @@ apiVersion: kustomize.toolkit.fluxcd.io/v1
 kind: Kustomization
 metadata: {name: hub, namespace: flux-system}
 spec: {interval: 10m, prune: true, path: ./hub, sourceRef: {kind: GitRepository, name: fleet}}
-`)
+`, 2)
 	out, code := diffWith(t, config, "fleet", "all", root)
 	if code != 0 || !strings.Contains(out, "No difference on 3 clusters.") {
 		t.Fatalf("exit code %d:\n%s", code, out)
@@ -272,10 +275,71 @@ spec: {interval: 10m, prune: true, path: ./hub, sourceRef: {kind: GitRepository,
 	}
 }
 
+// otherFleet gives the root of another repository to the same clusters.
+const otherFleet = `---
+apiVersion: source.toolkit.fluxcd.io/v1
+kind: GitRepository
+metadata: {name: other, namespace: flux-system}
+spec: {interval: 1m, url: "https://git.example.com/org/other"}
+---
+apiVersion: fleet.nave.io/v1alpha1
+kind: Fleet
+metadata: {name: other}
+spec:
+  clusterSelector: {matchLabels: {env: test}}
+  template:
+    metadata: {name: other-root}
+    spec: {interval: 10m, prune: true, path: ./other, sourceRef: {kind: GitRepository, name: other}}
+`
+
+// TestDiff_parent compares checkouts in which the parent of Applications is not compared or does not build.
+func TestDiff_parent(t *testing.T) {
+	files := diffFiles()
+	files["other/app.yaml"] = strings.ReplaceAll(files["clusters/eu/app.yaml"], "{name: app,", "{name: other-app,")
+	files["other/app.yaml"], _, _ = strings.Cut(strings.Replace(files["other/app.yaml"], "./app", "./other-app", 1), "---")
+	files["other-app/map.yaml"] = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: of-other, namespace: default}\n"
+	root := tree(t, files)
+	config := hubWith(t, root, files["hub/fleet.yaml"]+"---\n"+files["hub/clusters.yaml"]+otherFleet, 4)
+	fleet := "--local-sources=GitRepository/flux-system/fleet=" + root
+	broken := tree(t, files)
+	if err := os.WriteFile(filepath.Join(broken, "clusters/eu/app.yaml"), []byte("a: ["), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name string
+		args []string
+		code int
+		want []string
+	}{
+		{"two_repositories", []string{root, fleet}, 0, []string{"No difference", "### Not compared",
+			"Kustomization flux-system/other-root is not compared, with 1 Application below it: no folder stands for"}},
+		{"no_remote_matches", []string{root}, 0, []string{"No difference", "### Not compared",
+			"Kustomization flux-system/flux-system is not compared, with 1 Application below it: no folder stands for"}},
+		{"root_does_not_build", []string{broken, strings.Replace(fleet, root, broken, 1)}, 2, []string{"### Not rendered",
+			"Kustomization flux-system/flux-system is not compared, with 1 Application below it: build of"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Setenv("PATH", searchPath)
+			var out, messages bytes.Buffer
+			cmd, end := program(&out, &messages)
+			cmd.SetArgs(append([]string{"diff", "cluster", "east", "-o=markdown", "--config", config}, c.args...))
+			code := exitCode(end(cmd.ExecuteContext(t.Context())))
+			for _, want := range c.want {
+				if !strings.Contains(out.String(), want) {
+					t.Errorf("without %q", want)
+				}
+			}
+			if code != c.code || strings.Contains(out.String(), "deleted") || t.Failed() {
+				t.Errorf("exit code %d:\n%s%s", code, out.String(), messages.String())
+			}
+		})
+	}
+}
+
 // TestBuild_asks_hub builds with the objects of a hub.
 func TestBuild_asks_hub(t *testing.T) {
 	root := tree(t, diffFiles())
-	config := "--config=" + hubWith(t, root, fleetFiles["hub/fleet.yaml"]+"---\n"+fleetFiles["hub/clusters.yaml"])
+	config := "--config=" + hubWith(t, root, fleetFiles["hub/fleet.yaml"]+"---\n"+fleetFiles["hub/clusters.yaml"], 2)
 	app := []string{"build", "kustomization", "app", "--root", root, "--path", filepath.Join(root, "app"), config}
 	for _, c := range []struct {
 		name string

@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/spf13/cobra"
 	"google.golang.org/grpc/status"
 )
 
@@ -33,6 +34,31 @@ type exitError struct {
 
 // Unwrap returns the error.
 func (e exitError) Unwrap() error { return e.error }
+
+// errorsExit2 makes each error of a command and its subcommands, also about flags and arguments, end with exit code 2.
+// Exit code 1 stays for what the command finds: errDifferent and errReported.
+func errorsExit2(cmd *cobra.Command) *cobra.Command {
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return withExit2(err) })
+	for _, run := range []*func(*cobra.Command, []string) error{&cmd.PersistentPreRunE, &cmd.RunE} {
+		if do := *run; do != nil {
+			*run = func(cmd *cobra.Command, args []string) error { return withExit2(do(cmd, args)) }
+		}
+	}
+	if check := cmd.Args; check != nil {
+		cmd.Args = func(cmd *cobra.Command, args []string) error { return withExit2(check(cmd, args)) }
+	}
+	for _, below := range cmd.Commands() {
+		errorsExit2(below)
+	}
+	return cmd
+}
+
+func withExit2(err error) error {
+	if err == nil || errors.Is(err, errDifferent) || errors.Is(err, errReported) {
+		return err
+	}
+	return exitError{err, 2}
+}
 
 // exitCode returns the exit code of the program.
 func exitCode(err error) int {

@@ -61,11 +61,7 @@ func newMigrateFluxCommand(s *session) *cobra.Command {
   nave migrate flux --context prod --path . --export > hub.yaml`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			err := m.run(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr())
-			if err != nil && !errors.Is(err, errReported) {
-				return exitError{err, 2}
-			}
-			return err
+			return m.run(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
 	f := cmd.Flags()

@@ -141,6 +141,31 @@ func (s selection) in(v *plan.Preview, released *published) ([]string, error) {
 	return slices.Sorted(maps.Keys(found)), nil
 }
 
+// find returns an error if the selected Application is neither in the walks nor in what was released to their clusters.
+func (s selection) find(released *published, all []*plan.Previewed) error {
+	if s.application == (bundle.ApplicationName{}) {
+		return nil
+	}
+	for _, p := range all {
+		key := api.ApplicationKey(p.Cluster, s.application)
+		_, was := released.clusters[p.Cluster][s.application]
+		if _, is := p.Nodes[key]; is || was {
+			return nil
+		}
+		for _, problem := range p.Problems {
+			if problem.Key == key {
+				return nil // it is refused
+			}
+		}
+	}
+	where := "any cluster"
+	if s.clusters != nil {
+		where = "cluster " + listed(s.clusters)
+	}
+	return fmt.Errorf("%s does not exist: neither the checkout nor the hub gives it to %s; see nave get kustomizations -A",
+		api.ApplicationKey("", s.application), where)
+}
+
 // has reports whether an Application is selected. parentOf returns the parent of an Application; zero: none.
 func (s selection) has(name bundle.ApplicationName, fleet string,
 	parentOf func(bundle.ApplicationName) bundle.ApplicationName) bool {

@@ -48,7 +48,7 @@ func newCommand() *cobra.Command {
 		without(newVersionCommand(&s), "cluster", "namespace"), newBuildCommand(&s), newDiffCommand(&s),
 		without(newHistoryCommand(&s), "cluster", "namespace"), without(newRollbackCommand(&s), "cluster", "namespace"),
 		without(newReleaseCommand(&s), "cluster", "namespace"),
-		without(newMigrateCommand(&s), "cluster", "config", "namespace"),
+		errorsExit2(without(newMigrateCommand(&s), "cluster", "config", "namespace")),
 	)
 	root.AddCommand(artifactCommands(&s)...)
 	for _, command := range root.Commands() {

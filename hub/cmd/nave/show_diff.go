@@ -255,13 +255,22 @@ func (c *comparison) summary() string {
 		}
 	}
 	if len(counts) == 0 {
-		return "No difference on " + wording.Count(c.clusters, "cluster") + "."
+		return "No difference on " + wording.Count(c.clusters, "cluster") + c.reservation() + "."
 	}
 	var parts []string
 	for _, v := range slices.Sorted(maps.Keys(counts)) {
 		parts = append(parts, fmt.Sprintf("%d %s", counts[v], v))
 	}
-	return fmt.Sprintf("On %d of %s: %s.", len(clusters), wording.Count(c.clusters, "cluster"), strings.Join(parts, ", "))
+	return fmt.Sprintf("On %d of %s: %s%s.", len(clusters), wording.Count(c.clusters, "cluster"),
+		strings.Join(parts, ", "), c.reservation())
+}
+
+// reservation returns the end of a summary that says that not everything was compared.
+func (c *comparison) reservation() string {
+	if len(c.problems)+len(c.kept) == 0 {
+		return ""
+	}
+	return "; not everything was compared"
 }
 
 // print prints the changes as unified diffs.
@@ -294,8 +303,18 @@ func (c *comparison) printMarkdown(out io.Writer) {
 				x.text, fence)
 		}
 	}
-	for _, note := range c.notes() {
-		fmt.Fprintf(out, "\n> %s\n", markdown(strings.TrimPrefix(note, "nave: ")))
+	markdownList(out, "Not rendered", c.failures())
+	markdownList(out, "Not compared", c.notes())
+}
+
+// markdownList prints lines below a title; nothing if there are none.
+func markdownList(out io.Writer, title string, lines []string) {
+	if len(lines) == 0 {
+		return
+	}
+	fmt.Fprintf(out, "\n### %s\n\n", title)
+	for _, line := range lines {
+		fmt.Fprintf(out, "- %s\n", markdown(line))
 	}
 }
 

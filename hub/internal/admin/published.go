@@ -104,6 +104,7 @@ func hubObject(r store.Resource) *adminv1.HubObject {
 func (s *Server) sendCluster(ctx context.Context, cluster string, stream adminv1.AdminService_PublishedServer) error {
 	var release store.Release
 	var signed store.SignedBundle
+	var owners map[bundle.ApplicationName]api.Key
 	err := s.store.View(ctx, func(tx *store.Tx) error {
 		known, err := store.ClusterExists(tx, cluster)
 		if err == nil && !known {
@@ -115,7 +116,10 @@ func (s *Server) sendCluster(ctx context.Context, cluster string, stream adminv1
 		if release, _, err = store.Releases.Get(tx, cluster); err != nil {
 			return err
 		}
-		signed, _, err = store.SignedBundles.Get(tx, cluster)
+		if signed, _, err = store.SignedBundles.Get(tx, cluster); err != nil {
+			return err
+		}
+		owners, err = ownersOf(tx, cluster, release)
 		return err
 	})
 	if err != nil {
@@ -123,7 +127,7 @@ func (s *Server) sendCluster(ctx context.Context, cluster string, stream adminv1
 	}
 	part := &adminv1.PublishedCluster{Cluster: cluster, Sequence: signed.Bundle.Sequence}
 	for i, e := range release.Applications {
-		part.Applications = append(part.Applications, publishedApplication(cluster, e))
+		part.Applications = append(part.Applications, publishedApplication(cluster, e, owners))
 		if len(part.Applications) == maxApplications && i < len(release.Applications)-1 {
 			response := &adminv1.PublishedResponse{Part: &adminv1.PublishedResponse_Cluster{Cluster: part}}
 			if err := stream.Send(response); err != nil {
@@ -135,11 +139,28 @@ func (s *Server) sendCluster(ctx context.Context, cluster string, stream adminv1
 	return stream.Send(&adminv1.PublishedResponse{Part: &adminv1.PublishedResponse_Cluster{Cluster: part}})
 }
 
-func publishedApplication(cluster string, e store.Entry) *adminv1.PublishedApplication {
+// ownersOf returns what gives the objects of a release: a Fleet, or another object of the cluster. Objects that
+// operators applied, orphans and objects that left the graph since the release have no owner.
+func ownersOf(tx *store.Tx, cluster string, release store.Release) (map[bundle.ApplicationName]api.Key, error) {
+	owners := map[bundle.ApplicationName]api.Key{}
+	for _, e := range release.Applications {
+		row, _, err := store.Resources.Get(tx, api.ApplicationKey(cluster, e.Name).Path())
+		if err != nil && !errors.Is(err, store.ErrDamaged) {
+			return nil, err
+		}
+		if row.Owner != nil && !row.Orphaned {
+			owners[e.Name] = *row.Owner
+		}
+	}
+	return owners, nil
+}
+
+func publishedApplication(cluster string, e store.Entry,
+	owners map[bundle.ApplicationName]api.Key) *adminv1.PublishedApplication {
 	p := &adminv1.PublishedApplication{Key: fold.KeyMessage(api.ApplicationKey(cluster, e.Name)), Fleet: e.Fleet,
 		Digest: e.Digest.String(), Revision: e.Revision}
-	if e.Parent != (bundle.ApplicationName{}) {
-		p.Parent = fold.KeyMessage(api.ApplicationKey(cluster, e.Parent))
+	if owner, ok := owners[e.Name]; ok {
+		p.Parent = fold.KeyMessage(owner)
 	}
 	return p
 }

@@ -44,6 +44,11 @@ func (r *rig) released(count int) (app api.Key, digest, object manifest.Digest) 
 func TestPublished(t *testing.T) {
 	r := newRig(t)
 	r.released(2*maxApplications + 1)
+	owner, parents := api.FleetKey("all"), 0
+	must(t, r.store.Update(t.Context(), func(tx *store.Tx) error {
+		key := kustomizationKey("a", "app-0")
+		return store.Resources.Put(tx, key.Path(), store.Resource{Key: key, Owner: &owner})
+	}))
 	stream, err := r.Published(t.Context(), &adminv1.PublishedRequest{})
 	must(t, err)
 	parts, applications, hub := 0, 0, 0
@@ -59,9 +64,14 @@ func TestPublished(t *testing.T) {
 		parts++
 		hub += len(m.GetHub().GetObjects())
 		applications += len(m.GetCluster().GetApplications())
+		for _, a := range m.GetCluster().GetApplications() {
+			if a.GetParent() != nil && fold.KeyOf(a.GetParent()) == owner {
+				parents++
+			}
+		}
 	}
-	if parts != 4 || hub != 1 || applications != 2*maxApplications+1 {
-		t.Errorf("%d parts, %d objects of the hub, %d applications", parts, hub, applications)
+	if parts != 4 || hub != 1 || applications != 2*maxApplications+1 || parents != 1 {
+		t.Errorf("%d parts, %d objects of the hub, %d applications, %d parents", parts, hub, applications, parents)
 	}
 	stream, err = r.Published(t.Context(), &adminv1.PublishedRequest{Clusters: []string{"nobody"}})
 	must(t, err)
