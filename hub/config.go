@@ -33,6 +33,9 @@ type Config struct {
 	// loopback, link-local, this machine's own and the like (hub/internal/dial).
 	AllowSourceAddresses []string
 	DenyPrivateSources   bool // deny servers in private ranges, too
+	// DenySourceAddresses are addresses, ranges and names of servers that no source may name, also if
+	// AllowSourceAddresses has them. A name stands for all names below it, too.
+	DenySourceAddresses []string
 	// CredentialProviderConfig is a file with a CredentialProviderConfig of the kubelet, and CredentialProviderBinDir the
 	// folder of its programs. They give the credentials of OCIRepositories with a provider. Empty: none.
 	CredentialProviderConfig, CredentialProviderBinDir string

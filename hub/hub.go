@@ -196,12 +196,15 @@ func (h *Hub) plugins() (func(context.Context, string) (source.Secret, error), e
 // network returns the policy for the servers that sources may name, which never includes the hub itself.
 func (h *Hub) network() (dial.Policy, error) {
 	allow, err := dial.ParsePrefixes(h.config.AllowSourceAddresses)
+	deny, hosts, err2 := dial.ParseDenied(h.config.DenySourceAddresses)
 	return dial.Policy{
+		Deny:        deny,
+		DenyHosts:   hosts,
 		Allow:       allow,
 		DenyPrivate: h.config.DenyPrivateSources,
 		Own:         append([]string{h.Addr().String(), h.HTTPAddr().String()}, h.config.Advertise...),
 		Proxies:     dial.ProxiesOfEnvironment(),
-	}, err
+	}, errors.Join(err, err2)
 }
 
 // Addr returns the address at which the hub serves gRPC.

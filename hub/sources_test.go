@@ -3,7 +3,10 @@ package hub_test
 import (
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/navefleet/nave/hub"
+	"github.com/navefleet/nave/hub/api"
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 )
 
@@ -31,8 +34,20 @@ spec: {interval: 1h, url: "http://` + c.address + `/x.git", ref: {branch: main}}
 	}
 }
 
-// condition waits until an object of flux-system is not ready, and returns it as JSON.
+// condition waits until an object of flux-system has failed to fetch from Git, and returns it as JSON.
 func (r *rig) condition(kind, name string) string {
+	r.t.Helper()
+	return r.await(kind, name, `"reason":"GitOperationFailed"`)
+}
+
+// failure waits until an object of flux-system has failed, and returns it as JSON.
+func (r *rig) failure(kind, name string) string {
+	r.t.Helper()
+	return r.await(kind, name, `"status":"False"`)
+}
+
+// await waits until the JSON of an object of flux-system has a text, and returns the JSON.
+func (r *rig) await(kind, name, part string) string {
 	r.t.Helper()
 	list := &adminv1.ListRequest{Kind: kind, Namespace: "flux-system"}
 	stream, err := r.admin().Watch(r.t.Context(), &adminv1.WatchRequest{List: list, Name: name})
@@ -40,8 +55,66 @@ func (r *rig) condition(kind, name string) string {
 	for {
 		m, err := stream.Recv()
 		must(r.t, err)
-		if text := string(m.GetObject().GetJson()); strings.Contains(text, `"reason":"GitOperationFailed"`) {
+		if text := string(m.GetObject().GetJson()); strings.Contains(text, part) {
 			return text
+		}
+	}
+}
+
+// TestDeniedByOperator has a source of each kind at an address and at a host that the operator denies, although their
+// range is allowed. A remote base is one of them.
+func TestDeniedByOperator(t *testing.T) {
+	_, repository := gitServer(t)
+	commit(t, repository, map[string]string{
+		"kustomization.yaml": "resources: ['http://127.0.0.3:9/acme/base', 'https://git.internal.example.com/acme/base']\n",
+	})
+	r := start(t, t.TempDir(), func(c *hub.Config) {
+		c.DenySourceAddresses = []string{"127.0.0.3", "internal.example.com"}
+		c.RemoteBaseHosts = []string{"127.0.0.3:9", "git.internal.example.com"}
+	})
+	owner := api.Key{Kind: api.KustomizationKind, Namespace: "flux-system", Name: "root"}
+	r.apply(`
+apiVersion: source.toolkit.fluxcd.io/v1
+kind: GitRepository
+metadata: {name: fleet, namespace: flux-system}
+spec: {interval: 1h, url: "` + repository.URL() + `", ref: {branch: main}}
+---
+apiVersion: kustomize.toolkit.fluxcd.io/v1
+kind: Kustomization
+metadata: {name: root, namespace: flux-system}
+spec: {interval: 1h, prune: true, path: ./, sourceRef: {kind: GitRepository, name: fleet}}
+`)
+	for name, address := range map[string]string{"address": "127.0.0.3:9", "host": "git.internal.example.com"} {
+		r.apply(`
+apiVersion: source.toolkit.fluxcd.io/v1
+kind: GitRepository
+metadata: {name: ` + name + `, namespace: flux-system}
+spec: {interval: 1h, url: "http://` + address + `/x.git", ref: {branch: main}}
+---
+apiVersion: source.toolkit.fluxcd.io/v1
+kind: OCIRepository
+metadata: {name: ` + name + `, namespace: flux-system}
+spec: {interval: 1h, url: "oci://` + address + `/x", insecure: true}
+---
+apiVersion: source.toolkit.fluxcd.io/v1
+kind: Bucket
+metadata: {name: ` + name + `, namespace: flux-system}
+spec: {interval: 1h, endpoint: "` + address + `", bucketName: fleet, insecure: true}
+`)
+		remote := api.Remote{URL: "http://" + address + "/acme/base"}
+		if name == "host" {
+			remote.URL = "https://" + address + "/acme/base"
+		}
+		base, err := api.NewRemoteBase(owner, time.Hour, "", remote)
+		must(t, err)
+		for kind, object := range map[string]string{
+			api.GitRepositoryKind: name, api.OCIRepositoryKind: name, api.BucketKind: name, api.RemoteBaseKind: base.Key.Name,
+		} {
+			t.Run(name+"_"+kind, func(t *testing.T) {
+				if got := r.failure(kind, object); !strings.Contains(got, "the operator of this hub has denied") {
+					t.Errorf("condition is %s", got)
+				}
+			})
 		}
 	}
 }

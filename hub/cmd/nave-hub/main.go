@@ -47,6 +47,9 @@ func newCommand() *cobra.Command {
 			"(repeatable)")
 	f.BoolVar(&c.DenyPrivateSources, "deny-private-sources", false,
 		"deny sources whose server has a private address (10.0.0.0/8, fc00::/7, …)")
+	f.StringArrayVar(&c.DenySourceAddresses, "deny-source-address", nil,
+		"address, range or host of servers that no source may name, such as 10.1.0.0/16 or internal.example.com, which "+
+			"stands for all hosts below it, too (repeatable; wins over --allow-source-address)")
 	f.StringVar(&c.CredentialProviderConfig, "credential-provider-config", "",
 		"file with a CredentialProviderConfig of the kubelet: programs that give the credentials of OCIRepositories with "+
 			"spec.provider aws, azure or gcp")

@@ -79,6 +79,9 @@ func (d *Dialer) check(ctx context.Context, address string) ([]string, error) {
 	if err != nil || host == "" || port == "" {
 		return nil, fmt.Errorf("%w: %q is not a host and a port", ErrDenied, address)
 	}
+	if d.policy.deniesHost(host) {
+		return nil, fmt.Errorf("%w: %s is %s", ErrDenied, host, deniedByOperator)
+	}
 	found, err := d.lookup(ctx, host)
 	if err != nil {
 		return nil, err
@@ -95,6 +98,9 @@ func (d *Dialer) check(ctx context.Context, address string) ([]string, error) {
 			targets = append(targets, net.JoinHostPort(a.Unmap().String(), port))
 		}
 		why = cmp.Or(why, refused)
+	}
+	if len(targets) == 0 && why == deniedByOperator {
+		return nil, fmt.Errorf("%w: %s leads to %s", ErrDenied, host, why)
 	}
 	if len(targets) == 0 {
 		return nil, fmt.Errorf("%w: %s leads to %s; "+

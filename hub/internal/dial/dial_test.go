@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -355,4 +356,65 @@ func FuzzRefusal(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestDenyByOperator denies ranges and names, in every way that an address can be asked for.
+func TestDenyByOperator(t *testing.T) {
+	deny, hosts, err := ParseDenied([]string{"203.0.113.0/24", "198.51.100.7", "Internal.Example.com."})
+	if err != nil {
+		t.Fatal(err)
+	}
+	policy := Policy{Deny: deny, DenyHosts: hosts, Allow: []netip.Prefix{netip.MustParsePrefix("203.0.113.0/25")},
+		Proxies: Proxies{HTTPS: "http://192.0.2.3:3128"}}
+	resolver := names{"db.example.com": {{"203.0.113.9"}}, "a.internal.example.com": {{"192.0.2.1"}},
+		"internal.example.com": {{"192.0.2.1"}}, "notinternal.example.com": {{"192.0.2.1"}}, "two.example.com": {{"203.0.113.9",
+			"192.0.2.2"}}}
+	for name, address := range map[string]string{
+		"range":       "203.0.113.200:443",
+		"allowed_too": "203.0.113.9:443",
+		"single":      "198.51.100.7:22",
+		"mapped":      "[::ffff:203.0.113.9]:443",
+		"nat64":       "[64:ff9b::cb00:7109]:443",
+		"by_name":     "db.example.com:443",
+		"host":        "internal.example.com:443",
+		"host_case":   "INTERNAL.example.com.:443",
+		"below_host":  "a.internal.example.com:443",
+		"unresolved":  "unknown.internal.example.com:443",
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := dialer(policy, resolver, never(t))
+			_, err := d.DialContext(t.Context(), "tcp", address)
+			if !errors.Is(err, ErrDenied) || !strings.Contains(err.Error(), "operator of this hub has denied") {
+				t.Errorf("dialled: %v", err)
+			}
+			client := http.Client{Transport: d.Transport(nil)}
+			if _, err := client.Get("https://" + address); !errors.Is(err, ErrDenied) {
+				t.Errorf("asked of the operator's proxy: %v", err)
+			}
+			proxy := &url.URL{Scheme: "http", Host: "192.0.2.4:3128"}
+			client.Transport = d.Through(proxy).Transport(nil)
+			if _, err := client.Get("https://" + address); !errors.Is(err, ErrDenied) {
+				t.Errorf("asked of a proxy: %v", err)
+			}
+			client.Transport = d.Through(&url.URL{Scheme: "http", Host: address}).Transport(nil)
+			if _, err := client.Get("https://192.0.2.1"); !errors.Is(err, ErrDenied) {
+				t.Errorf("as a proxy: %v", err)
+			}
+			if _, err := d.DialSOCKS(t.Context(), proxy, "tcp", address); !errors.Is(err, ErrDenied) {
+				t.Errorf("asked of a SOCKS proxy: %v", err)
+			}
+		})
+	}
+	for host, want := range map[string]string{"notinternal.example.com": "192.0.2.1:443", "two.example.com": "192.0.2.2:443"} {
+		var seen dials
+		d := dialer(policy, resolver, seen.connect)
+		if _, err := d.DialContext(t.Context(), "tcp", host+":443"); !errors.Is(err, errSilent) || seen.seen[0] != want {
+			t.Errorf("%s: %v, dialled %v", host, err, seen.seen)
+		}
+	}
+	for _, bad := range []string{"", "10.0.0.0/40", "10.0.0", "https://a", "a:443", "a_b"} {
+		if _, _, err := ParseDenied([]string{bad}); err == nil {
+			t.Errorf("%q was taken", bad)
+		}
+	}
 }

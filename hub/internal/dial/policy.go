@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/util/validation"
 )
 
 // ErrDenied is the error of an address that the Policy denies.
@@ -13,6 +16,10 @@ var ErrDenied = errors.New("the address is denied")
 // Policy decides which addresses may be dialled. It is plain data, so that it can be sent to a confined process. The
 // zero value denies the ranges of the package comment and allows private ranges.
 type Policy struct {
+	// Deny are ranges that the operator denies, also if Allow opens them. DenyHosts are names that the operator denies,
+	// with all names below them, wherever they lead.
+	Deny      []netip.Prefix `json:"deny,omitempty"`
+	DenyHosts []string       `json:"denyHosts,omitempty"`
 	// Allow opens ranges that are denied otherwise, but never the addresses of Own.
 	Allow []netip.Prefix `json:"allow,omitempty"`
 	// DenyPrivate also denies private ranges.
@@ -38,6 +45,38 @@ func ParsePrefixes(texts []string) ([]netip.Prefix, error) {
 		found = append(found, prefix)
 	}
 	return found, nil
+}
+
+// ParseDenied parses ranges, single addresses and names of hosts. The error names the first text that is none of these.
+func ParseDenied(texts []string) (prefixes []netip.Prefix, hosts []string, err error) {
+	for _, text := range texts {
+		found, err := ParsePrefixes([]string{text})
+		host := hostName(text)
+		switch {
+		case err == nil:
+			prefixes = append(prefixes, found...)
+		case len(validation.IsDNS1123Subdomain(host)) == 0 && strings.Trim(host, "0123456789.") != "":
+			hosts = append(hosts, host)
+		default:
+			return nil, nil, fmt.Errorf("%q is neither an address, a range of addresses such as 10.1.0.0/16, nor a name of a "+
+				"host", text)
+		}
+	}
+	return prefixes, hosts, nil
+}
+
+// hostName returns a name of a host in the form that is compared.
+func hostName(s string) string { return strings.ToLower(strings.TrimSuffix(s, ".")) }
+
+// deniedByOperator is the reason for an address or a host that the operator denies.
+const deniedByOperator = "an address that the operator of this hub has denied"
+
+// deniesHost reports whether the operator denies a host by its name.
+func (p Policy) deniesHost(host string) bool {
+	host = hostName(host)
+	return slices.ContainsFunc(p.DenyHosts, func(name string) bool {
+		return host == name || strings.HasSuffix(host, "."+name)
+	})
 }
 
 // class is a range of addresses and its name in messages.
@@ -87,6 +126,9 @@ func (p Policy) refusal(a netip.Addr, local []netip.Addr) string {
 // judge is refusal without a look at the addresses that are embedded in an address.
 func (p Policy) judge(a netip.Addr, local []netip.Addr) string {
 	contains := func(prefix netip.Prefix) bool { return prefix.Contains(a) }
+	if slices.ContainsFunc(p.Deny, contains) {
+		return deniedByOperator
+	}
 	if slices.ContainsFunc(p.Allow, contains) {
 		return ""
 	}
