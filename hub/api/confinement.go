@@ -111,7 +111,11 @@ func (c *Confinement) Check(key Key, r *Renderable) error {
 	if c == nil {
 		return nil
 	}
-	if key.Namespace == "" {
+	switch kind := byName[key.Kind]; {
+	case key.Namespace == "" && kind.Namespaced:
+		return fmt.Errorf("%s is refused: metadata.namespace is missing; %s: set it to %q", key.Local(), c.rule(),
+			c.Namespace)
+	case key.Namespace == "":
 		return fmt.Errorf("%s is refused: %s; objects of the hub are for operators", key.Local(), c.rule())
 	}
 	var errs []error

@@ -47,6 +47,22 @@ func ParseKey(path string) (Key, bool) {
 	return Key{Cluster: parts[0], Kind: parts[1], Namespace: parts[2], Name: parts[3]}, true
 }
 
+// maxPath bounds the paths of rows. A path with valid names is shorter.
+const maxPath = 1024
+
+// HasPath reports whether the store can have rows about the key: ParseKey returns the key for its path. The namespace
+// of an object that was refused may have a slash, and its names may have any length.
+func (k Key) HasPath() bool {
+	parsed, ok := ParseKey(k.Path())
+	return ok && parsed == k && len(k.Path()) <= maxPath
+}
+
+// IsNamed reports whether an API server accepts the names of the key.
+func (k Key) IsNamed() bool {
+	meta := Metadata{Name: k.Name, Namespace: k.Namespace}
+	return len(checkMetadata(meta, byName[k.Kind], nil)) == 0
+}
+
 // ClusterOf returns the cluster that the object with this Path belongs to: the one of its graph or, for a Cluster, the
 // Cluster itself. For any other object of the hub ClusterOf returns "".
 func ClusterOf(path string) string {

@@ -341,6 +341,7 @@ func (s *story) quiet() {
 
 func (s *story) want(file string) {
 	s.t.Helper()
+	s.encodeAll()
 	got := s.dump()
 	if *update {
 		for i, f := range s.archive.Files {

@@ -127,6 +127,10 @@ func TestTenancy(t *testing.T) {
 			`shop/team: Kustomization flux-system/deep is refused: its namespace "flux-system" is not allowed: `+
 				byTeam,
 		),
+		"tenant/no_namespace": one(
+			"shop:app", strings.Replace(ks("shop/deep", "shop", "deep"), "namespace: shop, ", "", 1), "no /deep",
+			`shop/team: Kustomization deep is refused: metadata.namespace is missing; `+byTeam+`: set it to "shop"`,
+		),
 		"tenant/source_elsewhere": one(
 			"shop:app", ks("shop/deep", "flux-system/fleet", "infra"), "no shop/deep",
 			`shop/team: spec.sourceRef.namespace "flux-system"`,

@@ -63,7 +63,7 @@ func (p *pass) keepApplication(key api.Key, suspended bool) {
 func (p *pass) keep(n Node) { p.graph.Nodes[n.Key] = n }
 
 // refuse notes at an owner, and at the object itself, that the object is not valid. If the object existed before, it
-// stays as it was.
+// stays as it was. If the store can have no row about the object, only the owner's message names it.
 func (p *pass) refuse(owner, key api.Key, err error) {
 	p.problem(owner, condition.ObjectRefused, err.Error())
 	p.refusers[key] = owner
@@ -79,7 +79,7 @@ func (p *pass) refuse(owner, key api.Key, err error) {
 	switch {
 	case was && isRenderable(key):
 		p.keepFailed(key, Result{Reason: condition.Refused, Err: err})
-	default:
+	case key.HasPath():
 		p.graph.Findings[key] = Finding{Reason: condition.Refused, Message: err.Error()}
 	}
 }
@@ -95,9 +95,14 @@ func (p *pass) await() {
 	for key := range p.graph.Findings {
 		pending[key] = key.Cluster == p.in.Cluster // a refused object is no node
 	}
+	for key := range p.refusers {
+		pending[key] = true
+	}
 	for key, here := range pending {
 		if here && isRenderable(key) && p.apps[key] == nil {
-			p.graph.Pending = append(p.graph.Pending, key)
+			if key.IsNamed() { // else no cluster has an Application of that name, and no bundle can name it
+				p.graph.Pending = append(p.graph.Pending, key)
+			}
 			p.addBlind(p.mayGiveInside(key))
 		}
 	}
