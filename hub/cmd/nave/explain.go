@@ -11,6 +11,7 @@ import (
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 	"github.com/navefleet/nave/shared/condition"
 	"github.com/navefleet/nave/shared/version"
+	"github.com/navefleet/nave/shared/wording"
 )
 
 func newExplainCommand(s *session) *cobra.Command {
@@ -61,14 +62,15 @@ func printExplanations(out io.Writer, explanations []*adminv1.Explanation) error
 		return nil
 	}
 	wrong := false
-	for _, e := range explanations {
+	for _, same := range byCause(explanations) {
+		e := same[0]
 		sign := "✗"
 		wanted := e.GetReason() == condition.Suspended || e.GetReason() == condition.Pinned // by an operator
 		if wanted {
 			sign = "‖"
 		}
 		wrong = wrong || !wanted
-		fmt.Fprintf(out, "%s %s, for %s: %s\n", sign, show(e.GetObject()), ageOfTime(e.GetSince()), oneLine(e.GetReason()))
+		fmt.Fprintf(out, "%s %s, for %s: %s\n", sign, showAll(same), ageOfTime(e.GetSince()), oneLine(e.GetReason()))
 		if e.GetMessage() != "" {
 			fmt.Fprintf(out, "    %s\n", indent(e.GetMessage()))
 		}
@@ -84,6 +86,38 @@ func printExplanations(out io.Writer, explanations []*adminv1.Explanation) error
 	}
 	fmt.Fprintln(out, "✔ everything else is as it should be")
 	return nil
+}
+
+// byCause groups explanations that differ only in the cluster and the time. A group is where its first member was.
+func byCause(explanations []*adminv1.Explanation) (groups [][]*adminv1.Explanation) {
+	index := map[string]int{}
+	for _, e := range explanations {
+		o := e.GetObject()
+		cause := fmt.Sprintf("%q", append([]string{o.GetKind(), o.GetNamespace(), o.GetName(), e.GetReason(),
+			e.GetMessage(), e.GetAdvice()}, e.GetWaitsFor()...))
+		i, known := index[cause]
+		if !known || o.GetCluster() == "" {
+			i = len(groups)
+			index[cause] = i
+			groups = append(groups, nil)
+		}
+		groups[i] = append(groups[i], e)
+	}
+	return groups
+}
+
+// showAll returns the name of the object of a group of byCause, with its clusters.
+func showAll(group []*adminv1.Explanation) string {
+	var clusters []string
+	for _, e := range group {
+		clusters = append(clusters, e.GetObject().GetCluster())
+	}
+	first := group[0].GetObject()
+	if len(clusters) == 1 {
+		return show(first)
+	}
+	local := &adminv1.ObjectKey{Kind: first.GetKind(), Namespace: first.GetNamespace(), Name: first.GetName()}
+	return show(local) + " on " + oneLine(wording.List(clusters, len(clusters), 5))
 }
 
 // printEncryption prints for whom documents are encrypted, and which keys the spoke has.

@@ -3,7 +3,11 @@ package main
 import (
 	"bytes"
 	"errors"
+	"strings"
 	"testing"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 )
@@ -36,6 +40,12 @@ func TestExplain_encryption(t *testing.T) {
 	}
 }
 
+// missingKey returns the explanation of a Kustomization without its key.
+func missingKey(cluster string) *adminv1.Explanation {
+	return &adminv1.Explanation{Reason: "DecryptionFailed", Message: "no key", Object: &adminv1.ObjectKey{
+		Cluster: cluster, Kind: "Kustomization", Namespace: "flux-system", Name: "infra"}}
+}
+
 func TestExplain_exit_code(t *testing.T) {
 	wrong := &adminv1.Explanation{Object: &adminv1.ObjectKey{Kind: "Fleet", Name: "prod"}, Reason: "PathNotFound",
 		Message: "no such path", Advice: "Push it"}
@@ -52,6 +62,9 @@ func TestExplain_exit_code(t *testing.T) {
 			"✗ Fleet prod, for -: PathNotFound\n    no such path\n    → Push it\n"},
 		{"suspended", []*adminv1.Explanation{paused}, false,
 			"‖ Cluster east, for -: Suspended\n    Suspended by an operator\n✔ everything else is as it should be\n"},
+		{"two_clusters", []*adminv1.Explanation{missingKey("east"), wrong, missingKey("west")}, true,
+			"✗ Kustomization flux-system/infra on east, west, for -: DecryptionFailed\n    no key\n" +
+				"✗ Fleet prod, for -: PathNotFound\n    no such path\n    → Push it\n"},
 		{"suspended_and_wrong", []*adminv1.Explanation{wrong, paused}, true,
 			"✗ Fleet prod, for -: PathNotFound\n    no such path\n    → Push it\n‖ Cluster east, for -: Suspended\n    " +
 				"Suspended by an operator\n"},
@@ -62,5 +75,15 @@ func TestExplain_exit_code(t *testing.T) {
 				t.Errorf("%v\n%s", err, out.String())
 			}
 		})
+	}
+}
+
+// TestMessage_unreachable gives advice if the connection fails, and leaves other errors of a hub as they are.
+func TestMessage_unreachable(t *testing.T) {
+	for text, advice := range map[string]bool{`connection error: desc = "refused"`: true, "the hub is ending": false} {
+		got := message(status.Error(codes.Unavailable, text))
+		if !strings.HasSuffix(got, text) || strings.Contains(got, "see whether it runs") != advice {
+			t.Error(got)
+		}
 	}
 }

@@ -7,9 +7,11 @@ import (
 	"errors"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 )
 
@@ -75,7 +77,12 @@ func exitCode(err error) int {
 func message(err error) string {
 	var s interface{ GRPCStatus() *status.Status }
 	if errors.As(err, &s) {
-		return s.GRPCStatus().Message()
+		text := s.GRPCStatus().Message()
+		if s.GRPCStatus().Code() == codes.Unavailable && strings.HasPrefix(text, "connection error") {
+			text = "the hub cannot be reached: see whether it runs, and whether the address of the context is right (hub in " +
+				"the operator configuration): " + text
+		}
+		return text
 	}
 	return err.Error()
 }

@@ -89,8 +89,9 @@ var advices = map[string]string{
 	condition.HealthCheckFailed: "Look at the named objects in the cluster",
 	condition.ReconciliationFailed: "Look at the named objects: the cluster's API server refused them. If they are " +
 		"forbidden: see whether the service account of the KIND exists, and what it may do",
-	condition.DecryptionFailed: "Give the cluster the Secret with the key that the file was encrypted for, or " +
-		"encrypt the file for its key too",
+	condition.DecryptionFailed: "If the message names a cause in the file, correct the file with sops. If a key is " +
+		"missing, give the cluster the Secret with the key that the file was encrypted for, or encrypt the file for its " +
+		"key too",
 	condition.KeyServiceUnavailable: "Look at the key service beside nave-spoke in the cluster: kubectl -n nave-system " +
 		"logs deploy/nave-spoke -c key-service. The spoke asks again by itself",
 	condition.PruneHeld:   "Bring the objects back in Git, or let them go: CONFIRM",

@@ -91,6 +91,8 @@ func (f Facts) withLast(v verdict) verdict {
 	case v.ready != condition.False || r == nil:
 	case f.Entry != nil && !f.behind() && r.Ready == condition.False && r.Reason != v.reason:
 		v.message += fmt.Sprintf(". In the cluster: %s: %s", r.Reason, r.Message)
+	case v.reason == condition.ObjectRefused && r.AppliedRevision != "" && r.AppliedRevision == f.Condition.Attempted:
+		v.message += ". The cluster has everything else of " + r.AppliedRevision
 	case r.AppliedRevision != "":
 		v.message += ". The cluster keeps " + r.AppliedRevision
 	}

@@ -180,15 +180,15 @@ func TestRollUp(t *testing.T) {
 			return errors.Join(w.outcome(tx, rootKey, "BuildFailed", "bad"),
 				w.outcome(tx, appsKey, "DependencyNotReady", "root"))
 		}, "False BuildFailed: 1 of 2 clusters are ready; east: Kustomization flux-system/root: BuildFailed: bad. The " +
-			"cluster keeps main@sha1:b (and 1 more are not ready)",
+			"cluster keeps main@sha1:b (and 1 more is not ready)",
 			"False BuildFailed: Kustomization flux-system/root: BuildFailed: bad. The cluster keeps main@sha1:b (and 1 more " +
-				"are not ready)"},
+				"is not ready)"},
 		{"failure_before_wait", func(w *fleetWorld, tx *store.Tx) error {
 			return errors.Join(w.report(tx, rootKey, "Unknown", "Progressing", "applies"),
 				w.report(tx, appsKey, "False", "ReconciliationFailed", "no"))
 		}, "False ReconciliationFailed: 1 of 2 clusters are ready; east: Kustomization flux-system/apps: " +
-			"ReconciliationFailed: no (and 1 more are not ready)",
-			"False ReconciliationFailed: Kustomization flux-system/apps: ReconciliationFailed: no (and 1 more are not ready)"},
+			"ReconciliationFailed: no (and 1 more is not ready)",
+			"False ReconciliationFailed: Kustomization flux-system/apps: ReconciliationFailed: no (and 1 more is not ready)"},
 		{"progressing", func(w *fleetWorld, tx *store.Tx) error {
 			return w.report(tx, appsKey, "Unknown", "Progressing", "waits for health")
 		}, "Unknown Progressing: 1 of 2 clusters are ready; east: Kustomization flux-system/apps: Progressing: waits for " +
@@ -196,9 +196,9 @@ func TestRollUp(t *testing.T) {
 			"Unknown Progressing: Kustomization flux-system/apps: Progressing: waits for health"},
 		{"unplanned", func(w *fleetWorld, tx *store.Tx) error { return store.Plans.Delete(tx, "east") },
 			"Unknown Progressing: 1 of 2 clusters are ready; east: Kustomization flux-system/apps: Progressing: Rendered; " +
-				"waiting to be planned (and 1 more are not ready)",
+				"waiting to be planned (and 1 more is not ready)",
 			"Unknown Progressing: Kustomization flux-system/apps: Progressing: Rendered; waiting to be planned " +
-				"(and 1 more are not ready)"},
+				"(and 1 more is not ready)"},
 		{"bundle_too_large", func(w *fleetWorld, tx *store.Tx) error {
 			return w.outcome(tx, eastKey, "BundleTooLarge",
 				"too large")

@@ -15,8 +15,8 @@ import (
 )
 
 // Explain returns an explanation for each object that is not ready or is suspended, among the objects that key names
-// and those that a Cluster or Fleet leads to: failures before waits, suspended objects last, the oldest first. An empty
-// kind, name or namespace names all; an empty cluster, the whole fleet.
+// and those that a Cluster or Fleet leads to: causes before failures that follow from them, then waits, suspended
+// objects last, the oldest first. An empty kind, name or namespace names all; an empty cluster, the whole fleet.
 func Explain(w *World, key api.Key) []*adminv1.Explanation {
 	var all []*adminv1.Explanation
 	rank := map[*adminv1.Explanation]int{}
@@ -29,11 +29,15 @@ func Explain(w *World, key api.Key) []*adminv1.Explanation {
 		if f.With != nil && key != f.Resource.Key && v.ready != condition.False {
 			continue // its Fleet or Cluster is named, which is suspended
 		}
+		listed := func(c Facts) bool { return c.named(key) || covered[c.Resource.Key] }
 		for _, e := range w.explain(f, v) {
+			derived := w.shorten(f, e, listed)
 			switch {
 			case e.Reason == condition.Suspended, e.Reason == condition.Pinned:
-				rank[e] = 2
+				rank[e] = 3
 			case v.ready != condition.False:
+				rank[e] = 2
+			case derived:
 				rank[e] = 1
 			}
 			all = append(all, e)
@@ -121,7 +125,9 @@ func (w *World) explainVerdict(f Facts, v verdict) []*adminv1.Explanation {
 	}
 	if f.Report != nil && f.Entry != nil && !f.behind() && (f.Condition == nil || f.Condition.Ready == condition.True) {
 		for _, o := range f.Report.Objects {
-			list = append(list, explainObject(f, o))
+			if each := explainObject(f, o); o.Status != condition.Refused || !strings.Contains(e.Message, each.Message) {
+				list = append(list, each)
+			}
 		}
 	}
 	return list

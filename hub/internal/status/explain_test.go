@@ -5,7 +5,10 @@ import (
 	"strings"
 	"testing"
 
+	"google.golang.org/protobuf/types/known/timestamppb"
+
 	"github.com/navefleet/nave/hub/api"
+	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 	"github.com/navefleet/nave/shared/condition"
 )
 
@@ -88,5 +91,51 @@ func TestHealth_awaited(t *testing.T) {
 	}
 	if slices.Contains(kinds, condition.Healthy) {
 		t.Errorf("true are %v", kinds)
+	}
+}
+
+// TestExplain_cause_once checks that a cause is told once, before what follows from it.
+func TestExplain_cause_once(t *testing.T) {
+	infra := application("infra", "", func(f *Facts) {
+		f.Report.Ready, f.Report.Reason = condition.False, "DecryptionFailed"
+		f.Report.Message = "Deployment.apps default/web: no key"
+		f.Report.Objects = []*spokev1.ObjectReport{{Object: deploymentWeb, Status: condition.Refused, Message: "no key",
+			Since: timestamppb.New(at(0))}}
+	})
+	apps := application("apps", `,"dependsOn":[{"name":"infra"}]`, func(f *Facts) {
+		f.Report.Ready, f.Report.Reason, f.Report.Message = condition.False, "DependencyNotReady", "waits"
+		f.Report.Since = timestamppb.New(at(1))
+	})
+	w := newWorld(infra, apps, member("east", infra, apps))
+	want := `Kustomization/infra DecryptionFailed "Deployment.apps default/web: no key"
+Kustomization/apps DependencyNotReady "It waits for Kustomization flux-system/infra, which failed (DecryptionFailed)" ` +
+		`waits for Kustomization flux-system/infra
+Cluster/east DecryptionFailed "Kustomization flux-system/infra: DecryptionFailed (and 1 more is not ready)"
+`
+	if got := lines(Explain(w, api.Key{})); got != want {
+		t.Errorf("got\n%swant\n%s", got, want)
+	}
+}
+
+// TestVerdict_object_refused names the revision of everything else, if one object of it was refused.
+func TestVerdict_object_refused(t *testing.T) {
+	for attempted, want := range map[string]string{
+		"main@sha1:b": "Fleet evil is refused. The cluster has everything else of main@sha1:b",
+		"main@sha1:c": "Fleet evil is refused. The cluster keeps main@sha1:b",
+	} {
+		f := well(func(f *Facts) {
+			f.Condition.Ready, f.Condition.Reason, f.Condition.Message = condition.False, "ObjectRefused", "Fleet evil is refused"
+			f.Condition.Attempted = attempted
+		})
+		if got := f.verdict().message; got != want {
+			t.Errorf("%s: got %q, want %q", attempted, got, want)
+		}
+	}
+}
+
+// TestAdvice_decryption checks that the advice fits a file that was changed without sops.
+func TestAdvice_decryption(t *testing.T) {
+	if got := well(nil).advice(condition.DecryptionFailed); !strings.Contains(got, "correct the file with sops") {
+		t.Error(got)
 	}
 }

@@ -398,11 +398,11 @@ func TestExplain_chain(t *testing.T) {
 		{"other_cluster", api.Key{Cluster: "west"}, ""},
 		{"whole_fleet", api.Key{}, `Kustomization/infra HealthCheckFailed "1 object is sick"
 Kustomization/infra Failed "Deployment.apps default/web: no image"
-Kustomization/apps DependencyNotReady "It waits for Kustomization flux-system/middle, which waits for Kustomization flux-system/infra, ` +
-			`which failed (HealthCheckFailed): 1 object is sick" waits for Kustomization flux-system/middle, Kustomization flux-system/infra
 Kustomization/frozen HealthCheckFailed "sick. Suspended by spec.suspend since 2026-01-02T03:05:00Z"
-Kustomization/middle DependencyNotReady "It waits for Kustomization flux-system/infra, which failed (HealthCheckFailed): 1 object is sick" waits for Kustomization flux-system/infra
 HelmRelease/chart Refused "not supported yet"
+Kustomization/apps DependencyNotReady "It waits for Kustomization flux-system/middle, which waits for Kustomization flux-system/infra, ` +
+			`which failed (HealthCheckFailed)" waits for Kustomization flux-system/middle, Kustomization flux-system/infra
+Kustomization/middle DependencyNotReady "It waits for Kustomization flux-system/infra, which failed (HealthCheckFailed)" waits for Kustomization flux-system/infra
 Kustomization/paused Suspended "Suspended by an operator since 2026-01-02T03:05:00Z; Applied revision: main@sha1:b"
 `},
 	} {

@@ -76,7 +76,10 @@ func (f Facts) coveredVerdict() verdict {
 		return verdict{ready: condition.True}
 	}
 	w.verdict.message = w.text
-	if unready > 1 {
+	switch {
+	case unready == 2:
+		w.verdict.message += " (and 1 more is not ready)"
+	case unready > 2:
 		w.verdict.message += fmt.Sprintf(" (and %d more are not ready)", unready-1)
 	}
 	return w.verdict

@@ -1,0 +1,54 @@
+package status
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
+	"github.com/navefleet/nave/shared/condition"
+)
+
+// shorten reports whether an explanation about f follows from the failure of another object. If that object is listed
+// too, shorten replaces its quoted message by its reason, so that a cause is told once.
+func (w *World) shorten(f Facts, e *adminv1.Explanation, listed func(Facts) bool) (derived bool) {
+	if f.rollsUp() {
+		return f.shortenCovered(e, listed)
+	}
+	if e.Reason != condition.DependencyNotReady {
+		return false
+	}
+	if chain, _ := w.chain(f); len(chain) > 0 {
+		last := chain[len(chain)-1]
+		if v := last.verdict(); v.message != "" && v.ready == condition.False && listed(last) {
+			e.Message = strings.Replace(e.Message, because(v), "failed ("+v.reason+")", 1)
+		}
+	}
+	return true
+}
+
+// shortenCovered is shorten for a Cluster or Fleet, which quotes the worst object that it covers.
+func (f Facts) shortenCovered(e *adminv1.Explanation, listed func(Facts) bool) (derived bool) {
+	for _, object := range f.below() {
+		v := object.verdict()
+		if v.message == "" || v.ready != condition.False || !listed(object) {
+			continue
+		}
+		quoted := object.finding("").text
+		if before, after, ok := strings.Cut(e.Message, quoted); ok {
+			e.Message = before + ": " + v.reason + after
+			e.Advice = "Fix the named object, which is listed too"
+			return true
+		}
+	}
+	return false
+}
+
+// below returns the objects that the verdict about a Cluster or Fleet covers.
+func (f Facts) below() []Facts {
+	list := slices.Clone(f.Covered)
+	for _, member := range f.Members {
+		list = append(list, member.Covered...)
+	}
+	return slices.AppendSeq(list, maps.Values(f.Sources))
+}
