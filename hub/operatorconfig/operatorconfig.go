@@ -88,7 +88,7 @@ func load(path string) (*Config, error) {
 func parse(data []byte) (*Config, error) {
 	c := &Config{}
 	if err := yaml.UnmarshalStrict(data, c); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("not an operator configuration: %w; `nave-hub operator-config` prints one", err)
 	}
 	seen := map[string]bool{}
 	for _, x := range c.Contexts {

@@ -116,6 +116,15 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
+// TestLoad_manifest names the command that prints a configuration, if the file has an object of Kubernetes.
+func TestLoad_manifest(t *testing.T) {
+	_, err := parse([]byte("apiVersion: v1\nkind: ConfigMap\n"))
+	if err == nil || !strings.Contains(err.Error(), "not an operator configuration") ||
+		!strings.Contains(err.Error(), "`nave-hub operator-config` prints one") {
+		t.Error(err)
+	}
+}
+
 func TestLoad_missing(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "config")
 	_, err := Load(path)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"regexp"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -83,11 +84,17 @@ func bootstrap(ctx context.Context, out io.Writer, client adminv1.AdminServiceCl
 	return waitHandled(ctx, out, client, key, asked, true)
 }
 
+// scpAddress is the address of a repository in the syntax of scp, as Git takes it: user@host:path.
+var scpAddress = regexp.MustCompile(`^([^/@:\s]+@[^/:\s]+):([^/\s]\S*)$`)
+
 // manifest returns the objects of the root as one manifest.
 func (r root) manifest(namespace string) ([]byte, error) {
 	if r.path == "" {
 		return nil, errors.New("--path is missing: name the folder of the repository that holds the hub's objects, such as " +
 			"--path hub; --path . takes the whole repository")
+	}
+	if m := scpAddress.FindStringSubmatch(r.url); m != nil {
+		return nil, fmt.Errorf("--url %s is not a URL: write ssh://%s/%s", r.url, m[1], m[2])
 	}
 	credentials, err := r.credentials()
 	if err != nil {

@@ -42,3 +42,18 @@ func TestRoot_manifest(t *testing.T) {
 		})
 	}
 }
+
+// TestRoot_scp_address names the URL that stands for an address in the syntax of scp.
+func TestRoot_scp_address(t *testing.T) {
+	for address, want := range map[string]string{
+		"git@github.com:acme/x":         "write ssh://git@github.com/acme/x",
+		"ssh://git@github.com/acme/x":   "",
+		"ssh://git@github.com:22/acme":  "",
+		"https://user:pw@example.com/x": "",
+	} {
+		_, err := root{name: "hub", url: address, path: "hub"}.manifest("flux-system")
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", address, err)
+		}
+	}
+}

@@ -142,7 +142,7 @@ func printRows(out, errOut io.Writer, kind api.Kind, rows []row, format string, 
 	switch format {
 	case "", "wide":
 		if len(rows) == 0 {
-			fmt.Fprintf(errOut, "No %s found.\n", kind.Plural)
+			fmt.Fprintf(errOut, "No %s found.%s\n", kind.Plural, unsupportedHint(kind))
 			return nil
 		}
 		return printTable(out, kind, rows, format == "wide", true)
@@ -151,6 +151,15 @@ func printRows(out, errOut io.Writer, kind api.Kind, rows []row, format string, 
 	default:
 		return fmt.Errorf("unknown output %q: want json, yaml or wide", format)
 	}
+}
+
+// unsupportedHint returns a sentence about a kind that the hub does not carry out; "" about any other kind.
+func unsupportedHint(kind api.Kind) string {
+	if kind.Supported() {
+		return ""
+	}
+	return " The hub does not carry out objects of this kind yet: nave explain lists those that it refused; with " +
+		"passThrough they are left to a controller in the cluster. See docs/kinds.md"
 }
 
 // printDocument prints one object, or a List of them as kubectl does.

@@ -110,3 +110,17 @@ func TestPrintJoinManifest(t *testing.T) {
 		t.Errorf("the manifest still has the image %s", defaultImage)
 	}
 }
+
+// TestPrintRows_unsupported says that the hub does not carry out a kind.
+func TestPrintRows_unsupported(t *testing.T) {
+	for word, want := range map[string]bool{"hr": true, "ks": false, "secrets": false, "alerts": true} {
+		kind, _ := api.KindByName(word)
+		var out, errOut bytes.Buffer
+		if err := printRows(&out, &errOut, kind, nil, "", false); err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Contains(errOut.String(), "does not carry out"); got != want {
+			t.Errorf("%s: %s", word, errOut.String())
+		}
+	}
+}
