@@ -26,6 +26,9 @@ func explain(fsys *fileSystem, err error) error {
 			return cause
 		}
 	}
+	if cause := duplicate(fsys, err); cause != nil {
+		return cause
+	}
 	return fmt.Errorf("%s: %w", fsys.built(), err)
 }
 
