@@ -81,6 +81,9 @@ func newBuildClusterCommand(s *session) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if !slices.Contains(v.Clusters(), args[0]) {
+				return p.notGiven(fmt.Errorf("there is no %s", api.ClusterKey(args[0])))
+			}
 			return build(cmd, v, check, args[:1], "")
 		},
 	}
@@ -108,7 +111,7 @@ func newBuildFleetCommand(s *session) *cobra.Command {
 			}
 			clusters, err := v.Selected(args[0])
 			if err != nil {
-				return err
+				return p.notGiven(err)
 			}
 			if len(clusters) == 0 {
 				return fmt.Errorf("%s selects no cluster: give Clusters with its labels in --filename", api.FleetKey(args[0]))
@@ -166,6 +169,15 @@ func (p *preview) objects(cmd *cobra.Command, cluster string, trees *checkout) (
 	}
 	made, err := objectsFor(cluster, below, objects)
 	return append(objects, made...), err
+}
+
+// notGiven adds to the error about an object that does not exist where it was looked for.
+func (p *preview) notGiven(err error) error {
+	if len(p.files) == 0 {
+		return err
+	}
+	return fmt.Errorf("%w in %s, and with --filename the hub is not asked: add a file that has it, or leave out --filename",
+		err, strings.Join(p.files, ", "))
 }
 
 // objectsFor returns the Fleet that gives a path to a cluster, and the Cluster unless the objects have it. The root and

@@ -92,11 +92,22 @@ func TestBuildFleet(t *testing.T) {
 func TestBuildFleet_nothing_selected(t *testing.T) {
 	fleet := tree(t, fleetFiles)
 	only := filepath.Join(fleet, "hub/fleet.yaml")
-	for _, c := range []struct{ name, want string }{{"all", "selects no cluster"}, {"nobody", "there is no Fleet nobody"}} {
+	for _, c := range []struct{ name, want string }{{"all", "selects no cluster"},
+		{"nobody", "there is no Fleet nobody in " + only + ", and with --filename the hub is not asked"}} {
 		_, err := run(t, "build", "fleet", c.name, fleet, "-f", only)
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v", c.name, err)
 		}
+	}
+}
+
+func TestBuildCluster_not_given(t *testing.T) {
+	fleet := tree(t, fleetFiles)
+	only := filepath.Join(fleet, "hub/fleet.yaml")
+	_, err := run(t, "build", "cluster", "east", fleet, "-f", only)
+	if want := "there is no Cluster east in " + only + ", and with --filename the hub is not asked"; err == nil ||
+		!strings.Contains(err.Error(), want) {
+		t.Errorf("error %v, want %q", err, want)
 	}
 }
 
