@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -128,6 +129,9 @@ func (m *migration) compare(ctx context.Context, flux *migrate.Flux) (*migrate.R
 	if err != nil {
 		return nil, err
 	}
+	if err := m.requireRoot(flux, trees); err != nil {
+		return nil, err
+	}
 	folded, err := migrate.FoldedTexts(os.DirFS(trees.dir))
 	if err != nil {
 		return nil, fmt.Errorf("read the checkout: %w", err)
@@ -147,6 +151,27 @@ func (m *migration) compare(ctx context.Context, flux *migrate.Flux) (*migrate.R
 		Checkout:   quoted(m.path),
 		Recipients: func(path string) []string { return recipientsIn(trees.dir, path) },
 	}), nil
+}
+
+// requireRoot returns an error if --path does not have the folder of Flux's first root: it is another repository.
+func (m *migration) requireRoot(flux *migrate.Flux, trees *checkout) error {
+	source := flux.RootSource()
+	if m.path == "" || source == nil {
+		return nil
+	}
+	key := api.Key{Kind: source.GetKind(), Namespace: source.GetNamespace(), Name: source.GetName()}
+	root := flux.Roots()[0]
+	below, ok := nestedText(root, "spec", "path")
+	if !ok || trees.local[key] != "" {
+		return nil
+	}
+	if _, err := os.Stat(filepath.Join(trees.dir, filepath.Clean("/"+below))); !errors.Is(err, fs.ErrNotExist) {
+		return nil // another error is the walk's
+	}
+	address, _ := nestedText(source, "spec", "url")
+	return fmt.Errorf("--path %s: it does not have %s, the path of Flux's root %s: give a checkout of %s, or leave out "+
+		"--path to clone it (Git remotes of --path: %s)", m.path, below, manifest.IDOf(root), address,
+		cmp.Or(listed(remotes(trees.dir)), "none"))
 }
 
 // walk walks the checkout for the cluster, with or without Flux's components.

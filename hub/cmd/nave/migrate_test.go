@@ -232,7 +232,9 @@ func TestMigrateRefusals(t *testing.T) {
 		"hub_flag":    {[]string{"--config", "x"}, 0, false, "--config does nothing here"},
 		"no_context":  {[]string{"--context", "other"}, 0, false, `context "other" does not exist`},
 		"no_checkout": {[]string{"--path", "/nonexistent"}, 0, false, "/nonexistent"},
-		"arguments":   {[]string{"prod"}, 0, false, "usage: nave migrate flux"},
+		"other_checkout": {[]string{"--path", "."}, 0, false,
+			"give a checkout of ssh://git@git.example.com/acme/fleet, or leave out --path to clone it"},
+		"arguments": {[]string{"prod"}, 0, false, "usage: nave migrate flux"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := newMigrateTest(t)
