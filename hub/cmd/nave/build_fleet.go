@@ -176,8 +176,8 @@ func (p *preview) notGiven(err error) error {
 	if len(p.files) == 0 {
 		return err
 	}
-	return fmt.Errorf("%w in %s, and with --filename the hub is not asked: add a file that has it, or leave out --filename",
-		err, strings.Join(p.files, ", "))
+	return fmt.Errorf("%w in %s, and with --filename the hub is not asked: add a file that has it, or leave out "+
+		"--filename", err, strings.Join(p.files, ", "))
 }
 
 // objectsFor returns the Fleet that gives a path to a cluster, and the Cluster unless the objects have it. The root and
