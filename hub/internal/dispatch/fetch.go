@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/navefleet/nave/hub/internal/lru"
 	"github.com/navefleet/nave/hub/internal/store"
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 	"github.com/navefleet/nave/shared/bundle"
@@ -94,7 +95,7 @@ func (s *Server) authorise(ctx context.Context, caller caller, wanted []manifest
 		missing, reached, err = s.reachable.allows(ctx, signed.Envelope, wanted)
 	}
 	if err != nil {
-		return nil, s.readFailed(caller.cluster, err)
+		return nil, s.readFailed(ctx, caller.cluster, err)
 	}
 	if reached {
 		return signed.Envelope, nil
@@ -119,13 +120,27 @@ func (s *Server) offered(cluster string, signed bundle.ID) []byte {
 	return nil
 }
 
-// readFailed returns the answer to an error. It logs an error of the hub's own and hides it from the caller.
-func (s *Server) readFailed(cluster string, err error) error {
+// readFailed returns the answer to an error. It logs an error of the hub's own and hides it from the caller. If a blob
+// is missing or damaged, readFailed asks the planner to make it anew.
+func (s *Server) readFailed(ctx context.Context, cluster string, err error) error {
 	answer := refusal(err)
+	if errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrDamaged) {
+		err = errors.Join(err, s.repair(ctx, cluster))
+	}
 	if status.Code(answer) == codes.Unavailable && s.quotas.warn(cluster, condition.BlobsUnread, time.Now()) {
 		s.Log.Error("blobs that a spoke fetches cannot be read", telemetry.Cluster(cluster), telemetry.Err(err))
 	}
 	return answer
+}
+
+// repair asks the planner for what is missing of a cluster's plan.
+func (s *Server) repair(ctx context.Context, cluster string) error {
+	return s.Store.Update(ctx, func(tx *store.Tx) error {
+		if _, asked, err := store.Repairs.Get(tx, cluster); err != nil || asked {
+			return err
+		}
+		return store.Repairs.Put(tx, cluster, store.Repair{})
+	})
 }
 
 // read reads at least one of the wanted blobs, and more of them up to readAhead bytes.
@@ -140,13 +155,10 @@ func (s *Server) read(ctx context.Context, cluster string, envelope []byte, want
 		if d == digest {
 			b = &spokev1.Blob{Digest: d[:], Size: uint64(len(envelope)), Frame: encoder.EncodeAll(envelope, nil)}
 		} else {
-			b, err = readBlob(ctx, s.Store.Blobs(), d)
-		}
-		if errors.Is(err, store.ErrNotFound) { // swept meanwhile: a newer bundle is on its way
-			return nil, status.Errorf(codes.NotFound, "%s is not in the signed bundle any more", d)
+			b, err = s.whole.read(ctx, d)
 		}
 		if err != nil {
-			return nil, s.readFailed(cluster, err)
+			return nil, s.readFailed(ctx, cluster, err)
 		}
 		blobs, total = append(blobs, b), total+len(b.Frame)
 	}
@@ -160,6 +172,27 @@ func readBlob(ctx context.Context, from store.Blobs, d manifest.Digest) (*spokev
 		return nil, fmt.Errorf("read blob %s: %w", d, err)
 	}
 	return &spokev1.Blob{Digest: d[:], Size: size, Frame: frame}, nil
+}
+
+// wholeBlobs reads blobs, and verifies each of them when it is read first: a spoke cannot tell the hub that its blob is
+// damaged.
+type wholeBlobs struct {
+	blobs    store.Blobs
+	verified *lru.Cache[manifest.Digest, struct{}]
+}
+
+func newWholeBlobs(b store.Blobs) *wholeBlobs {
+	return &wholeBlobs{b, lru.New[manifest.Digest, struct{}](maxReachable)}
+}
+
+func (w *wholeBlobs) read(ctx context.Context, d manifest.Digest) (*spokev1.Blob, error) {
+	if _, ok := w.verified.Get(d); !ok {
+		if _, err := w.blobs.Get(ctx, d); err != nil {
+			return nil, fmt.Errorf("verify blob %s: %w", d, err)
+		}
+		w.verified.Put(d, struct{}{}, 1)
+	}
+	return readBlob(ctx, w.blobs, d)
 }
 
 // encoder makes the frames of envelopes, which are not stored compressed. EncodeAll may be called concurrently. The

@@ -37,6 +37,7 @@ type Server struct {
 	sessions  sessions
 	batch     *batch
 	reachable *reachableSets
+	whole     *wholeBlobs
 	changes   *changes
 	quotas    *quotas
 	hellos    chan struct{} // a slot for each hello that is being answered
@@ -64,6 +65,7 @@ func New(c Config) *Server {
 	s := &Server{
 		Config:    c,
 		reachable: newReachableSets(c.Store.Blobs()),
+		whole:     newWholeBlobs(c.Store.Blobs()),
 		quotas:    newQuotas(),
 		hellos:    make(chan struct{}, maxHellos),
 		draining:  make(chan struct{}),

@@ -29,7 +29,7 @@ type walked struct {
 	frozen       bool // its Cluster is suspended: its plan stays, but for suspensions of objects
 	rows         map[api.Key]store.Resource
 	last         store.Plan
-	damaged      bool // an Application of the last plan is missing or damaged
+	damaged      bool // a blob of the last plan is missing or damaged
 	graph        *graph.Graph
 	planned      map[manifest.Digest]*bundle.Application // of the last plan, that the walk has read
 	fleets       map[string]error
@@ -71,6 +71,9 @@ func (p *Planner) walk(ctx context.Context, cluster string, apps *compiler) (*wa
 	w := newWalked(cluster)
 	w.rows = p.hub.rows
 	if err := p.read(ctx, w); err != nil {
+		return nil, err
+	}
+	if err := p.mendApplications(ctx, w); err != nil {
 		return nil, err
 	}
 	if cluster != "" {
@@ -271,7 +274,7 @@ func (p *Planner) renderOne(ctx context.Context, w *walked, work graph.Work) gra
 	case a == nil:
 		return graph.Result{Reason: condition.SourceNotReady, Err: fmt.Errorf("%s has not been fetched yet", work.SourceName)}
 	}
-	r, bases, given, err := p.withBases(ctx, w, work, a)
+	r, bases, given, err := p.render(ctx, w, work, a)
 	w.note(work.Key, a, r, err)
 	result := w.result(work, a.Revision, r, err)
 	result.Bases, result.Notice = bases, noticeOf(given)

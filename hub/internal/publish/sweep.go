@@ -128,14 +128,17 @@ func (r *reachable) needers(d manifest.Digest) (clusters []string) {
 	return clusters
 }
 
-// renders reaches the digests that the renders in use name, and notes the other renders.
+// renders reaches the digests that the renders in use name, and notes the other renders. A damaged one is not in use.
 func (r *reachable) renders(tx *store.Tx) error {
-	return store.Renders.Scan(tx, "", func(key string, row store.Render) error {
+	return store.Renders.ScanApart(tx, "", func(key string, row store.Render) error {
 		if r.isUnused(row) {
 			r.unused = append(r.unused, key)
 			return nil
 		}
 		return r.named(row.Value)
+	}, func(key string, _ error) error {
+		r.unused = append(r.unused, key)
+		return nil
 	})
 }
 
@@ -147,6 +150,8 @@ func (r *reachable) forget(tx *store.Tx) error {
 	for _, key := range r.unused {
 		row, ok, err := store.Renders.Get(tx, key)
 		switch {
+		case errors.Is(err, store.ErrDamaged):
+			err = store.Renders.Delete(tx, key)
 		case err == nil && !ok:
 		case err == nil && r.isUnused(row):
 			err = store.Renders.Delete(tx, key)
@@ -208,17 +213,19 @@ func (r *reachable) bundles(tx *store.Tx, open func(envelope []byte) (*bundle.Bu
 }
 
 // reported reaches the blobs of spokes' reports: their capabilities, and the Applications that were last healthy.
+// A damaged row needs none: the cluster registers again, and a spoke reports again.
 func (r *reachable) reported(tx *store.Tx) error {
-	err := store.Spokes.Scan(tx, "", func(_ string, row store.Spoke) error {
+	ignore := func(string, error) error { return nil }
+	err := store.Spokes.ScanApart(tx, "", func(_ string, row store.Spoke) error {
 		r.reached[row.Capabilities] = true
 		return nil
-	})
-	return errors.Join(err, store.Reports.Scan(tx, "", func(_ string, row store.Report) error {
+	}, ignore)
+	return errors.Join(err, store.Reports.ScanApart(tx, "", func(_ string, row store.Report) error {
 		if !row.Healthy.IsZero() {
 			r.healthy[row.Healthy] = true
 		}
 		return nil
-	}))
+	}, ignore))
 }
 
 // kept reaches the Applications of histories and pins.

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"iter"
 	"maps"
 	"sync"
 
@@ -46,6 +47,28 @@ func ReadApplication(ctx context.Context, b Blobs, d manifest.Digest) (*bundle.A
 		return nil, err
 	}
 	return bundle.DecodeApplication(data)
+}
+
+// DeleteDamaged deletes the damaged ones among blobs, so that they can be put again, and reports whether one of the
+// blobs is damaged or missing.
+func DeleteDamaged(ctx context.Context, b Blobs, digests iter.Seq[manifest.Digest]) (lost bool, err error) {
+	var damaged []manifest.Digest
+	for d := range digests {
+		_, err := b.Get(ctx, d)
+		switch {
+		case err == nil:
+			continue
+		case errors.Is(err, ErrDamaged):
+			damaged = append(damaged, d)
+		case !errors.Is(err, ErrNotFound):
+			return false, err
+		}
+		lost = true
+	}
+	if len(damaged) > 0 {
+		err = b.Delete(ctx, damaged...)
+	}
+	return lost, err
 }
 
 // Blobs returns the store's blobs.

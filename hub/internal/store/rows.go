@@ -260,9 +260,9 @@ func ConfirmationKey(cluster string) string {
 	return api.ClusterKey(cluster).Path()
 }
 
-// Repair names Applications of a cluster that are missing from the store or damaged. The planner walks the graph of the
-// cluster again, which makes them anew. The key is the name of the cluster. Package publish writes it, package plan
-// deletes it.
+// Repair says that blobs of a cluster are missing from the store or damaged, and names the Applications among them. The
+// planner walks the graph of the cluster again, which makes them anew. The key is the name of the cluster. Packages
+// publish and dispatch write it, package plan deletes it.
 type Repair struct {
 	Applications []manifest.Digest `json:"applications"`
 }

@@ -56,6 +56,7 @@ type Cache struct {
 	mu      sync.Mutex
 	flights map[flightKey]*flight
 	newest  map[string]manifest.Digest // the artifact of the last Rendering of each row
+	anew    map[string]bool            // rows whose next Render does not look in the store, see Mend
 	clock   uint64                     // counts calls of Render, for flight.used
 	weight  int
 }
@@ -81,8 +82,9 @@ func New(c Config) *Cache {
 		store: c.Store, artifacts: c.Artifacts, renderer: c.Renderer, metrics: newMetrics(c.Metrics),
 		salt:  Salt(c.Store.Epoch()),
 		slots: make(chan struct{}, max(2, runtime.GOMAXPROCS(0))), flights: map[flightKey]*flight{},
-		newest: map[string]manifest.Digest{}, differences: lru.New[[2]manifest.Digest, difference](maxDifferences),
-		admitted: newAdmissions(),
+		newest: map[string]manifest.Digest{}, anew: map[string]bool{},
+		differences: lru.New[[2]manifest.Digest, difference](maxDifferences),
+		admitted:    newAdmissions(),
 	}
 }
 
@@ -187,6 +189,7 @@ func (c *Cache) leave(key flightKey, f *flight) {
 		delete(c.flights, key)
 		return
 	}
+	delete(c.anew, key.row)
 	if f.result != nil {
 		c.newest[key.row] = key.artifact
 	}

@@ -38,9 +38,12 @@ type variant struct {
 	Substitution *bundle.Substitution `json:"substitution,omitempty"`
 }
 
-// lookup returns the render from the store; nil if the store does not have it. lookup reads the index of the variants
+// lookup returns the render from the store; nil if the store does not have it, or has it damaged. lookup reads the index of the variants
 // from the store, and the variants from memory if possible.
 func (c *Cache) lookup(ctx context.Context, key flightKey, probe *tree.Probe) (found *Rendering, err error) {
+	if c.rendersAnew(key.row) {
+		return nil, nil
+	}
 	err = c.store.View(ctx, func(tx *store.Tx) error {
 		found = nil
 		known, _, err := readIndex(tx, key.row)
@@ -63,11 +66,7 @@ func (c *Cache) lookup(ctx context.Context, key flightKey, probe *tree.Probe) (f
 	if err != nil || found == nil {
 		return nil, err
 	}
-	err = found.readKnown(ctx, c.store.Blobs())
-	if errors.Is(err, store.ErrNotFound) {
-		return nil, nil // a blob is missing: a new render restores it
-	}
-	return found, err
+	return c.usable(ctx, found)
 }
 
 // variant returns a variant that an index names, from memory or from the store. If neither has it, variant returns nil.
@@ -75,7 +74,7 @@ func (c *Cache) variant(tx *store.Tx, key flightKey) (*variant, error) {
 	if v := c.remembered(key); v != nil {
 		return v, nil
 	}
-	r, ok, err := store.Renders.Get(tx, variantKey(key.row, key.artifact))
+	r, ok, err := readRow(tx, variantKey(key.row, key.artifact))
 	if err != nil || !ok {
 		return nil, err
 	}
@@ -99,7 +98,7 @@ func (c *Cache) remembered(key flightKey) *variant {
 // readIndex reads the row of a specification. If its value cannot be decoded, it is from another version, and readIndex
 // returns zero values.
 func readIndex(tx *store.Tx, key string) (known index, usedAt time.Time, err error) {
-	r, ok, err := store.Renders.Get(tx, key)
+	r, ok, err := readRow(tx, key)
 	if err != nil || !ok || json.Unmarshal(r.Value, &known) != nil {
 		return index{}, time.Time{}, err
 	}
@@ -120,7 +119,7 @@ func (c *Cache) Touch(ctx context.Context, rows map[string]bool, now time.Time) 
 
 // touch marks the row of a specification as used, after those of its variants. It reports whether the row exists.
 func touch(tx *store.Tx, row string, now time.Time) (bool, error) {
-	r, ok, err := store.Renders.Get(tx, row)
+	r, ok, err := readRow(tx, row)
 	if err != nil || !ok || now.Sub(r.UsedAt) < TouchEvery/2 {
 		return ok, err
 	}
@@ -137,12 +136,21 @@ func touch(tx *store.Tx, row string, now time.Time) (bool, error) {
 
 // mark marks one row as used, if it exists.
 func mark(tx *store.Tx, key string, now time.Time) error {
-	r, ok, err := store.Renders.Get(tx, key)
+	r, ok, err := readRow(tx, key)
 	if err != nil || !ok {
 		return err
 	}
 	r.UsedAt = now
 	return store.Renders.Put(tx, key, r)
+}
+
+// readRow returns a row; false if there is none or it is damaged.
+func readRow(tx *store.Tx, key string) (store.Render, bool, error) {
+	r, ok, err := store.Renders.Get(tx, key)
+	if errors.Is(err, store.ErrDamaged) {
+		return store.Render{}, false, nil
+	}
+	return r, ok, err
 }
 
 func putRow(tx *store.Tx, key string, value any, used time.Time) error {
