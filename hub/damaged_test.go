@@ -3,12 +3,15 @@ package hub_test
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"go.etcd.io/bbolt"
 
 	"github.com/navefleet/nave/e2e/gittest"
+	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
+	"github.com/navefleet/nave/shared/condition"
 )
 
 const bystanders = `
@@ -57,20 +60,23 @@ func TestDamagedRows(t *testing.T) {
 	must(t, r.stop())
 
 	const garbage = `{"key": tru`
-	for _, c := range []struct{ name, table, key, value string }{
-		{"cluster", "resources", "/Cluster//b", garbage},
-		{"fleet", "resources", "/Fleet//other", garbage},
-		{"source", "resources", "/GitRepository/flux-system/other", garbage},
-		{"root", "resources", "b/Kustomization/flux-system/root", garbage},
+	for _, c := range []struct {
+		name, table, key, value string
+		shown                   []string // objects with a status that tells of it
+	}{
+		{"cluster", "resources", "/Cluster//b", garbage, []string{"/b"}},
+		{"fleet", "resources", "/Fleet//other", garbage, nil},
+		{"source", "resources", "/GitRepository/flux-system/other", garbage, nil},
+		{"root", "resources", "b/Kustomization/flux-system/root", garbage, []string{"b/root", "/b"}},
 		{"no_object", "resources", "b/Kustomization/flux-system/root",
-			`{"key":{"cluster":"b","kind":"Kustomization","namespace":"flux-system","name":"root"},"object":null}`},
-		{"condition", "outcomes", "/Cluster//b", garbage},
-		{"artifact", "sources", "stray", garbage},
-		{"plan", "plans", "b", garbage},
-		{"release", "releases", "b", garbage},
-		{"bundle", "desireds", "b", garbage},
-		{"spoke", "spokes", "b", garbage},
-		{"report", "reports", "b/Kustomization/flux-system/root", garbage},
+			`{"key":{"cluster":"b","kind":"Kustomization","namespace":"flux-system","name":"root"},"object":null}`, nil},
+		{"condition", "outcomes", "/Cluster//b", garbage, nil},
+		{"artifact", "sources", "stray", garbage, nil},
+		{"plan", "plans", "b", garbage, nil},
+		{"release", "releases", "b", garbage, nil},
+		{"bundle", "desireds", "b", garbage, nil},
+		{"spoke", "spokes", "b", garbage, []string{"b/root", "/b"}},
+		{"report", "reports", "b/Kustomization/flux-system/root", garbage, []string{"b/root", "/b"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "hub")
@@ -81,9 +87,30 @@ func TestDamagedRows(t *testing.T) {
 			r := start(t, dir)
 			conn, token := r.join("a")
 			newSpoke(t, conn, token).await(c.name + "-changed")
+			kustomizations, clusters := r.list("kustomizations"), r.list("clusters")
+			if kustomizations["a/root"] == "" || clusters["/a"] == "" {
+				t.Errorf("%v\n%v", kustomizations, clusters)
+			}
+			for path, text := range map[string]string{"b/root": kustomizations["b/root"], "/b": clusters["/b"]} {
+				if slices.Contains(c.shown, path) && !strings.Contains(text, condition.StorageOperationFailed) {
+					t.Errorf("%s does not tell that its row is damaged: %s", path, text)
+				}
+			}
 			r.apply(all)
 		})
 	}
+}
+
+// list returns the objects of a kind in all clusters as JSON, by cluster and name.
+func (r *rig) list(kind string) map[string]string {
+	r.t.Helper()
+	answer, err := r.admin().List(r.t.Context(), &adminv1.ListRequest{Kind: kind, AllClusters: true})
+	must(r.t, err)
+	objects := map[string]string{}
+	for _, o := range answer.Objects {
+		objects[o.Key.Cluster+"/"+o.Key.Name] = string(o.Json)
+	}
+	return objects
 }
 
 // private undoes the permissions of os.CopyFS, which lets the group read.

@@ -35,7 +35,7 @@ func pending(reason, message string, since time.Time) verdict {
 // Fold returns the object as JSON with a status made from the facts. The status has the shape of Flux's: conditions
 // with Ready first, observedGeneration, lastHandledReconcileAt, and the fields of the kind.
 func Fold(f Facts) (json.RawMessage, error) {
-	o, err := f.Resource.Object.Parse()
+	o, err := f.parse()
 	if err != nil {
 		return nil, err
 	}
@@ -111,6 +111,9 @@ func describe(o *manifest.Object, row store.Resource) {
 
 // verdict returns the Ready condition of the object.
 func (f Facts) verdict() verdict {
+	if f.Damaged != nil {
+		return f.damagedVerdict()
+	}
 	switch f.role() {
 	case api.ClusterRole:
 		return f.withSuspension(f.clusterVerdict())

@@ -1,6 +1,7 @@
 package status
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -41,6 +42,7 @@ type Reader struct {
 	sources        map[api.Key]Facts // of the hub; zero: there is none
 	clusters       []store.Resource  // nil: not read yet
 	reads          reads             // the dependencies of the facts of the last Read
+	damaged        map[Dependency]error
 	withoutMembers bool
 }
 
@@ -49,6 +51,7 @@ func NewReader(tx *store.Tx) *Reader {
 	return &Reader{
 		tx: tx, spokes: map[string]*store.Spoke{}, plans: map[string]*planned{}, bundles: map[string]*store.SignedBundle{},
 		graphs: map[string]*clusterGraph{}, sources: map[api.Key]Facts{}, reads: reads{},
+		damaged: map[Dependency]error{},
 	}
 }
 
@@ -56,6 +59,9 @@ func NewReader(tx *store.Tx) *Reader {
 func (r *Reader) Read(key api.Key) (Facts, bool, error) {
 	r.reads = reads{}
 	row, err := get(r, store.Resources, key.Path())
+	if cause := r.damaged[Dependency{store.Resources.Name(), key.Path()}]; cause != nil {
+		return lost(key, cause), true, nil
+	}
 	if err != nil || row == nil {
 		return Facts{}, false, err
 	}
@@ -66,10 +72,14 @@ func (r *Reader) Read(key api.Key) (Facts, bool, error) {
 // Reads returns the dependencies of the facts of the last Read, even if the object does not exist.
 func (r *Reader) Reads() []Dependency { return slices.Collect(maps.Keys(r.reads)) }
 
-// get returns a row. If the row does not exist, get returns nil.
+// get returns a row. If the row does not exist, get returns nil; also if it is damaged, which get notes.
 func get[T any](r *Reader, table store.Table[T], key string) (*T, error) {
 	r.reads.add(Dependency{table.Name(), key})
 	row, ok, err := table.Get(r.tx, key)
+	if errors.Is(err, store.ErrDamaged) {
+		r.damaged[Dependency{table.Name(), key}] = err
+		return nil, nil
+	}
 	if err != nil || !ok {
 		return nil, err
 	}
@@ -101,6 +111,12 @@ func (r *Reader) facts(row store.Resource) (f Facts, err error) {
 
 // own reads the facts about one row, without the objects that it covers.
 func (r *Reader) own(row store.Resource) (f Facts, err error) {
+	f, err = r.ofRows(row)
+	f.Damaged = r.damage(row.Key)
+	return f, err
+}
+
+func (r *Reader) ofRows(row store.Resource) (f Facts, err error) {
 	f.Resource = row
 	if f.Condition, err = get(r, store.Conditions, row.Key.Path()); err != nil {
 		return f, err
@@ -165,7 +181,11 @@ func (r *Reader) plan(cluster string) (*planned, error) {
 	if p := r.plans[cluster]; p != nil {
 		return p, nil
 	}
-	plan, _, err := store.Plans.Get(r.tx, cluster)
+	plan := store.Plan{}
+	row, err := get(r, store.Plans, cluster)
+	if row != nil {
+		plan = *row
+	}
 	p := &planned{entries: map[bundle.ApplicationName]*store.Entry{}, at: plan.ChangedAt}
 	for i, e := range plan.Applications {
 		p.entries[e.Name] = &plan.Applications[i]
@@ -212,33 +232,38 @@ func (r *Reader) readClusters() error {
 		return nil
 	}
 	r.clusters = []store.Resource{}
-	return store.Resources.Scan(r.tx, allClusters.Key, func(_ string, row store.Resource) error {
+	return store.Resources.ScanApart(r.tx, allClusters.Key, func(_ string, row store.Resource) error {
 		r.clusters = append(r.clusters, row)
 		return nil
-	})
+	}, ignore) // nobody knows its labels
 }
 
 // scan reads the facts about all objects with a prefix: resources, objects that were refused before they became a
 // resource, and applications that were removed from the graph and that the spoke still has.
 func (r *Reader) scan(prefix string, facts map[api.Key]Facts, read func(store.Resource) (Facts, error)) error {
-	err := store.Resources.Scan(r.tx, prefix, func(_ string, row store.Resource) (err error) {
+	err := store.Resources.ScanApart(r.tx, prefix, func(_ string, row store.Resource) (err error) {
 		facts[row.Key], err = read(row)
 		return err
-	})
-	if err != nil {
-		return err
-	}
-	err = store.Conditions.Scan(r.tx, prefix, func(path string, o store.Condition) error {
-		key, ok := api.ParseKey(path)
-		if _, known := facts[key]; ok && !known {
-			facts[key] = Facts{Resource: store.Resource{Key: key}, Condition: &o}
+	}, func(path string, cause error) error {
+		if key, ok := api.ParseKey(path); ok {
+			facts[key] = lost(key, cause)
 		}
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	return store.Reports.Scan(r.tx, prefix, func(path string, row store.Report) error {
+	err = store.Conditions.ScanApart(r.tx, prefix, func(path string, o store.Condition) error {
+		key, ok := api.ParseKey(path)
+		if _, known := facts[key]; ok && !known {
+			facts[key] = Facts{Resource: store.Resource{Key: key}, Condition: &o}
+		}
+		return nil
+	}, ignore)
+	if err != nil {
+		return err
+	}
+	return store.Reports.ScanApart(r.tx, prefix, func(path string, row store.Report) error {
 		key, ok := api.ParseKey(path)
 		if _, known := facts[key]; !ok || known {
 			return nil
@@ -246,5 +271,8 @@ func (r *Reader) scan(prefix string, facts map[api.Key]Facts, read func(store.Re
 		report, err := readReport(key, row)
 		facts[key] = Facts{Resource: store.Resource{Key: key}, Report: report}
 		return err
-	})
+	}, ignore)
 }
+
+// ignore passes over a damaged row. If its object is a resource, own has noted it.
+func ignore(string, error) error { return nil }

@@ -31,6 +31,7 @@ type Facts struct {
 	With    *suspension       // of a renderable: the Fleet or Cluster that it is suspended with; nil: none
 	Waiting []string          // of a suspended object: the revisions that wait for the end of the suspension
 	Members []Facts           // of a Fleet: the clusters that it selects, by name
+	Damaged error             // of a row that the other facts are without; nil: none
 }
 
 // role returns the role of the object's kind.

@@ -38,13 +38,15 @@ func (s Selection) Page(tx *Tx, after string, limit int) (keys []api.Key, next s
 		}
 		return keys, next, err
 	}
-	list, prefix := Resources.Page, s.prefix()
+	list, prefix := Resources.PageKeys, s.prefix()
 	if s.AllClusters {
-		list, prefix = ResourcesByKind.Page, s.Kind.Name+"/"
+		list, prefix = ResourcesByKind.PageKeys, s.Kind.Name+"/"
 	}
-	rows, next, err := list(tx, prefix, after, limit)
-	for _, row := range rows {
-		add(row.Value.Key)
+	paths, next, err := list(tx, prefix, after, limit)
+	for _, path := range paths {
+		if key, ok := api.ParseKey(path); ok {
+			add(key)
+		}
 	}
 	return keys, next, err
 }

@@ -112,6 +112,25 @@ func (l List[T]) ScanApart(tx *Tx, prefix string, fn func(key string, row T) err
 // read the next page; next is empty if no rows are left. Each page may be read in a View of its own: a long list then
 // holds no transaction open.
 func (l List[T]) Page(tx *Tx, prefix, after string, limit int) (rows []Row[T], next string, err error) {
+	return l.page(tx, prefix, after, limit, func(err error) error { return err })
+}
+
+// PageKeys is Page for a caller that wants the keys only. It returns those of damaged rows, too.
+func (l List[T]) PageKeys(tx *Tx, prefix, after string, limit int) (keys []string, next string, err error) {
+	rows, next, err := l.page(tx, prefix, after, limit, func(err error) error {
+		if errors.Is(err, ErrDamaged) {
+			return nil
+		}
+		return err
+	})
+	for _, row := range rows {
+		keys = append(keys, row.Key)
+	}
+	return keys, next, err
+}
+
+func (l List[T]) page(tx *Tx, prefix, after string, limit int, judge func(error) error) (rows []Row[T], next string,
+	err error) {
 	if tx.engine == nil {
 		return nil, "", ErrClosed
 	}
@@ -123,7 +142,7 @@ func (l List[T]) Page(tx *Tx, prefix, after string, limit int) (rows []Row[T], n
 		}
 		row, err := l.read(tx, at, value)
 		rows, last = append(rows, row), at
-		return err
+		return judge(err)
 	})
 	if errors.Is(err, errEnough) {
 		err = nil
