@@ -10,8 +10,8 @@ import (
 	"github.com/navefleet/nave/shared/manifest"
 )
 
-// TestSweepDamagedRow checks that a damaged row that names no blob of a bundle does not stop the sweep, and that a sweep
-// deletes nothing if another row is damaged.
+// TestSweepDamagedRow checks that a damaged row that names no blob of a bundle does not stop the sweep, and that a
+// sweep deletes nothing if another row is damaged.
 func TestSweepDamagedRow(t *testing.T) {
 	for _, c := range []struct {
 		table, key string

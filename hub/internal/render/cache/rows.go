@@ -38,8 +38,8 @@ type variant struct {
 	Substitution *bundle.Substitution `json:"substitution,omitempty"`
 }
 
-// lookup returns the render from the store; nil if the store does not have it, or has it damaged. lookup reads the index of the variants
-// from the store, and the variants from memory if possible.
+// lookup returns the render from the store; nil if the store does not have it, or has it damaged. lookup reads the
+// index of the variants from the store, and the variants from memory if possible.
 func (c *Cache) lookup(ctx context.Context, key flightKey, probe *tree.Probe) (found *Rendering, err error) {
 	if c.rendersAnew(key.row) {
 		return nil, nil
