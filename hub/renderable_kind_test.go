@@ -25,11 +25,11 @@ const noteMisnamed = "NoteMisnamed" // a reason
 func init() {
 	api.Register(api.Kind{
 		Name: "Note", Plural: "notes", Group: "test.nave.io", Version: "v1", Namespaced: true, Role: api.RenderableRole,
-		Check: func(o *manifest.Object) field.ErrorList {
+		Check: func(o *manifest.Object, found field.ErrorList) field.ErrorList {
 			if name, _, _ := unstructured.NestedString(o.Object, "spec", "sourceRef", "name"); name == "" {
-				return field.ErrorList{field.Required(field.NewPath("spec", "sourceRef", "name"), "")}
+				return append(found, field.Required(field.NewPath("spec", "sourceRef", "name"), ""))
 			}
-			return nil
+			return found
 		},
 		Reasons: []api.Reason{{Name: noteMisnamed, Means: "a file is not a note", Advice: "Let its name end in .txt"}},
 		View: func(o *api.Object) (any, error) {

@@ -26,11 +26,11 @@ func init() {
 		Name: "Folder", Plural: "folders", Short: "fo", Group: "test.nave.io", Version: "v1", Older: []string{"v1beta1"},
 		Namespaced: true, Role: api.SourceRole, Words: []string{"source folder"},
 		Convert: func(o *manifest.Object) { unstructured.RemoveNestedField(o.Object, "spec", "legacy") },
-		Check: func(o *manifest.Object) field.ErrorList {
+		Check: func(o *manifest.Object, found field.ErrorList) field.ErrorList {
 			if path, _, _ := unstructured.NestedString(o.Object, "spec", "path"); !filepath.IsAbs(path) {
-				return field.ErrorList{field.Invalid(field.NewPath("spec", "path"), path, "want an absolute path")}
+				return append(found, field.Invalid(field.NewPath("spec", "path"), path, "want an absolute path"))
 			}
-			return nil
+			return found
 		},
 		Reasons: []api.Reason{{Name: folderClosed, Means: "the folder says that it is closed",
 			Advice: "Remove the file CLOSED from the folder"}},

@@ -75,11 +75,7 @@ func admit(o *manifest.Object, scope Scope) (*manifest.Object, error) {
 	if kind.Default != nil {
 		kind.Default(c)
 	}
-	errs := kind.checkFields(c)
-	if len(errs) == 0 {
-		errs = kind.Check(c)
-	}
-	return c, together(errs)
+	return c, together(kind.Check(c, kind.checkFields(c)))
 }
 
 // together returns one error for all errors, or nil if there are none. The text is always the same for the same object,
@@ -99,6 +95,10 @@ func admissible(o *manifest.Object, scope Scope) (Kind, error) {
 	case !ok || kind.Group == "":
 		return kind, fmt.Errorf("unknown kind %s of %s: the hub knows %s; an object for clusters goes into Git, below a "+
 			"Kustomization", gvk.Kind, o.GetAPIVersion(), strings.Join(appliedKinds(), ", "))
+	case !kind.Supported() && scope == ClusterGraph:
+		return kind, fmt.Errorf("kind %s of %s is %w: to have it applied for the controller that runs in the cluster, add "+
+			"%s.%s to spec.passThrough of the Cluster or the Fleet. Deleting it from Git may make that controller delete its "+
+			"objects", gvk.Kind, gvk.Group, ErrUnsupported, gvk.Kind, gvk.Group)
 	case !kind.Supported():
 		return kind, fmt.Errorf("kind %s of %s is %w: take it out until it is", gvk.Kind, gvk.Group, ErrUnsupported)
 	case gvk.Version != kind.Version && !slices.Contains(kind.Older, gvk.Version):
@@ -173,13 +173,16 @@ func decode[T any](values any, path *field.Path) (*T, field.ErrorList) {
 	return into, errs
 }
 
+// unknownField is the detail of the error about a field that the type does not have.
+const unknownField = "unknown field: check its spelling and its indentation"
+
 // strictError returns an error that names the field that the type does not have.
 func strictError(err error, path *field.Path) *field.Error {
 	var at kjson.FieldError
 	if errors.As(err, &at) {
 		path = child(path, at.FieldPath())
 	}
-	return field.Forbidden(path, "unknown field: check its spelling and its indentation")
+	return field.Forbidden(path, unknownField)
 }
 
 // decodeErrors returns an error for the field with a value of the wrong type. If the field is a map of strings,

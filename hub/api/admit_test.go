@@ -347,6 +347,21 @@ func TestAdmit_required(t *testing.T) {
 		api.Hub, "spec.url", "spec.interval")
 }
 
+// TestAdmit_misspelt checks that the misspelt name of a required field is named beside the field.
+func TestAdmit_misspelt(t *testing.T) {
+	refuse(t, strings.Replace(kustomization(""), "prune:", "prun:", 1), api.ClusterGraph, "spec.prune: Required value",
+		"spec.prun: Forbidden: unknown field")
+	refuse(t, `{apiVersion: fleet.nave.io/v1alpha1, kind: Fleet, metadata: {name: a}, spec: {clusterSelector: {}, `+
+		`templat: {spec: {path: ./a}}}}`, api.Hub, "spec.template: Required value", "spec.templat: Forbidden: unknown field")
+}
+
+// TestAdmit_unsupported checks that a kind for another controller of the cluster is not to be deleted.
+func TestAdmit_unsupported(t *testing.T) {
+	refuse(t, `{apiVersion: helm.toolkit.fluxcd.io/v2, kind: HelmRelease, metadata: {name: a, namespace: b}}`,
+		api.ClusterGraph, "add HelmRelease.helm.toolkit.fluxcd.io to spec.passThrough of the Cluster or the Fleet",
+		"Deleting it from Git")
+}
+
 func TestAdmit_source_kinds(t *testing.T) {
 	source := func(ref string) string {
 		return strings.Replace(kustomization(""), "{kind: GitRepository, name: fleet}", ref, 1)

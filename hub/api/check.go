@@ -46,15 +46,30 @@ func (k Kind) checkFields(o *manifest.Object) (errs field.ErrorList) {
 	return errs
 }
 
-// checked returns a Check that decodes the object strictly as a T, the Go type of its kind, and then calls check.
-func checked[T any](check func(*T) field.ErrorList) func(*manifest.Object) field.ErrorList {
-	return func(o *manifest.Object) field.ErrorList {
+// checked returns a Check that decodes the object strictly as a T, the Go type of its kind, and then calls check. If
+// errors were found before, it only adds unknown fields: a required field may be missing because it is misspelt.
+func checked[T any](check func(*T) field.ErrorList) func(*manifest.Object, field.ErrorList) field.ErrorList {
+	return func(o *manifest.Object, found field.ErrorList) field.ErrorList {
 		decoded, errs := decode[T](o.Object, nil)
-		if len(errs) > 0 {
+		switch {
+		case len(found) > 0:
+			return append(found, unknownFields(errs, found)...)
+		case len(errs) > 0:
 			return errs
 		}
 		return check(decoded)
 	}
+}
+
+// unknownFields returns the errors about unknown fields, but for fields with an error of their own among those found.
+func unknownFields(errs, found field.ErrorList) (unknown field.ErrorList) {
+	for _, e := range errs {
+		known := slices.ContainsFunc(found, func(f *field.Error) bool { return f.Field == e.Field })
+		if e.Detail == unknownField && !known {
+			unknown = append(unknown, e)
+		}
+	}
+	return unknown
 }
 
 // specField returns a field of spec. If the field is not set, specField returns nil.

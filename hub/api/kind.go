@@ -46,9 +46,10 @@ type Kind struct {
 	// not implemented; the value is the alternative. Durations are durations.
 	Required, Refused map[string]string
 	Durations         []string
-	// Check returns the other errors of an object whose metadata is valid. If Check is nil, and the kind is not that of
+	// Check returns all errors of an object whose metadata is valid. Its second argument are the errors that checkFields
+	// found. If Check is nil, and the kind is not that of
 	// credentials, the hub does not implement the kind yet, and its objects are refused.
-	Check func(o *manifest.Object) field.ErrorList
+	Check func(o *manifest.Object, found field.ErrorList) field.ErrorList
 
 	// Credentials are the entries of the Secret that spec.secretRef of a source names, for people.
 	Credentials string

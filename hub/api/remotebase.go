@@ -70,7 +70,7 @@ type RemoteReference struct {
 }
 
 // refuseRemoteBase refuses every object, because only the hub makes RemoteBases.
-func refuseRemoteBase(*manifest.Object) field.ErrorList {
+func refuseRemoteBase(*manifest.Object, field.ErrorList) field.ErrorList {
 	return field.ErrorList{field.Forbidden(field.NewPath("kind"), "only the hub makes RemoteBases: write a GitRepository")}
 }
 

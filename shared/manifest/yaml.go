@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -27,7 +28,7 @@ func parseYAML(data []byte) ([]document, error) {
 			return nil, &ParseError{Err: fmt.Errorf("more than %d documents", MaxDocuments)}
 		}
 		if err != nil {
-			return nil, syntaxError(number, err)
+			return nil, syntaxError(number, err, 1+bytes.Count(bytes.TrimSuffix(data, []byte("\n")), []byte("\n")))
 		}
 		value, err := (&composer{}).document(node)
 		if err != nil {
@@ -61,8 +62,15 @@ func contentLine(node *yaml.Node) int {
 	return node.Line
 }
 
-// syntaxError returns the *ParseError of an error of the YAML module, whose text has the line: "yaml: line 3: …".
-func syntaxError(number int, err error) *ParseError {
+// parserErrors are the messages of the YAML module whose lines count from 0. The lines of its scanner count from 1.
+var parserErrors = []string{
+	"did not find expected key", "did not find expected '-' indicator", "did not find expected node content",
+	"did not find expected ',' or ']'", "did not find expected ',' or '}'", "did not find expected <document start>",
+}
+
+// syntaxError returns the *ParseError of an error of the YAML module, whose text has the line: "yaml: line 3: …". The
+// stream has the given number of lines.
+func syntaxError(number int, err error, lines int) *ParseError {
 	text := strings.TrimPrefix(err.Error(), "yaml: ")
 	parsed := &ParseError{Document: number, Err: errors.New(text)}
 	rest, ok := strings.CutPrefix(text, "line ")
@@ -71,6 +79,9 @@ func syntaxError(number int, err error) *ParseError {
 	}
 	digits, message, ok := strings.Cut(rest, ": ")
 	if line, err := strconv.Atoi(digits); ok && err == nil {
+		if slices.Contains(parserErrors, message) {
+			line = min(line+1, lines)
+		}
 		parsed.Line, parsed.Err = line, errors.New(message)
 	}
 	return parsed

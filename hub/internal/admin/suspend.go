@@ -22,6 +22,10 @@ func (s *Server) Suspend(ctx context.Context, r *adminv1.SuspendRequest) (*admin
 				"--stop-repair is for Clusters: the drift of other suspended objects stays anyway; suspend %s "+
 					"without it", row.Key)
 		}
+		if of := row.AliasOf; of != nil {
+			return false, status.Errorf(codes.FailedPrecondition, "%s cannot be suspended: %s of the hub stands for it; "+
+				"suspend that one (without --cluster), or the Kustomizations that read it", row.Key, of)
+		}
 		if row.Suspended && row.StopRepair == r.StopRepair {
 			return false, nil
 		}

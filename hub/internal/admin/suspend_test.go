@@ -63,6 +63,21 @@ func TestSuspend_cluster(t *testing.T) {
 	}
 }
 
+// TestSuspend_alias suspends the source of a bootstrapped repository, which is never fetched: the hub's source is.
+func TestSuspend_alias(t *testing.T) {
+	r := newRig(t)
+	r.apply(cluster + "---" + source)
+	root := api.Key{Cluster: "a", Kind: "Kustomization", Namespace: "flux-system", Name: "root"}
+	key := api.Key{Cluster: "a", Kind: "GitRepository", Namespace: "flux-system", Name: "flux-system"}
+	of := api.Key{Kind: "GitRepository", Namespace: "flux-system", Name: "fleet"}
+	r.put(store.Resource{Key: key, Owner: &root, AliasOf: &of}, `{"spec":{}}`)
+	_, err := r.Suspend(t.Context(), &adminv1.SuspendRequest{Key: fold.KeyMessage(key)})
+	wantCode(t, err, codes.FailedPrecondition, "GitRepository flux-system/fleet of the hub stands for it")
+	if row, _ := r.resource(key); row.Suspended {
+		t.Error("it is suspended")
+	}
+}
+
 func TestSuspendedWith(t *testing.T) {
 	r := newRig(t)
 	r.apply(cluster + "---" + source + "---" + fleet)

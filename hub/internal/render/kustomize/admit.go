@@ -176,7 +176,8 @@ func (f *fileSystem) findAt(target string, r reference) error {
 	case err != nil:
 		return err
 	case k == render.Absent:
-		return fmt.Errorf("%s %w%s", r.path, render.ErrNotFound, f.tree.Suggest(target))
+		// not ErrNotFound, which is the error of a spec.path that does not exist
+		return fmt.Errorf("%s not found%s", r.path, f.tree.Suggest(target))
 	case k == render.Special:
 		return fmt.Errorf("%s is neither a file nor a directory", r.path)
 	case k == render.Directory && r.accepts&directory == 0:

@@ -1,6 +1,7 @@
 package tree
 
 import (
+	"cmp"
 	"fmt"
 	"path"
 	"strings"
@@ -30,7 +31,7 @@ func (t *Tree) Suggest(p string) string {
 	for i, e := range entries {
 		names[i] = e.Name
 	}
-	best := wording.Nearest(wrong, names)
+	best := nearest(wrong, names)
 	if best == "" {
 		return ""
 	}
@@ -41,4 +42,24 @@ func (t *Tree) Suggest(p string) string {
 		}
 	}
 	return fmt.Sprintf(" (did you mean ./%s?)", Local(better))
+}
+
+// nearest returns the name that was most likely meant by a wrong one. It compares names without their extensions,
+// because an extension that both have does not make them alike.
+func nearest(wrong string, names []string) string {
+	byStem := map[string]string{}
+	var stems []string
+	for _, name := range names {
+		s := stem(name)
+		if _, known := byStem[s]; !known || path.Ext(name) == path.Ext(wrong) {
+			byStem[s] = name
+		}
+		stems = append(stems, s)
+	}
+	return byStem[wording.Nearest(stem(wrong), stems)]
+}
+
+// stem returns a name without its extension. If nothing is left, stem returns the whole name.
+func stem(name string) string {
+	return cmp.Or(strings.TrimSuffix(name, path.Ext(name)), name)
 }
