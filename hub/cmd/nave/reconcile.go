@@ -124,10 +124,10 @@ func handled(object map[string]any, requestedAt string) (done bool, message stri
 	if requestedAt != "" && !api.Answers(seen, requestedAt) {
 		return false, message, nil
 	}
-	switch ready["status"] {
-	case condition.True:
+	switch {
+	case ready["status"] == condition.True:
 		return true, message, nil
-	case condition.False:
+	case ready["status"] == condition.False && ready["reason"] != condition.DriftHeld: // the next repair is due soon
 		return false, message, errors.New(message)
 	default:
 		return false, message, nil

@@ -21,6 +21,7 @@ func TestHandled(t *testing.T) {
 		"a_later_one_ready":     {`{"lastHandledReconcileAt":"2026-01-02T03:04:05.11Z","conditions":[{"type":"Ready","status":"True","message":"m"}]}`, true, ""},
 		"handled_still_at_work": {`{"lastHandledReconcileAt":"2026-01-02T03:04:05.1Z","conditions":[{"type":"Ready","status":"Unknown","message":"m"}]}`, false, ""},
 		"handled_failed":        {`{"lastHandledReconcileAt":"2026-01-02T03:04:05.1Z","conditions":[{"type":"Ready","status":"False","message":"path not found"}]}`, false, "path not found"},
+		"drift_is_held":         {`{"lastHandledReconcileAt":"2026-01-02T03:04:05.1Z","conditions":[{"type":"Ready","status":"False","reason":"DriftHeld","message":"soon"}]}`, false, ""},
 		"nonsense_was_handled":  {`{"lastHandledReconcileAt":"yesterday","conditions":[{"type":"Ready","status":"True","message":"m"}]}`, false, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
