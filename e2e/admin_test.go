@@ -83,7 +83,7 @@ func TestForeignHub(t *testing.T) {
 	for _, args := range [][]string{{"get", "clusters"}, {"cluster", "add", "east"}, {"delete", "fleet", "all"},
 		{"version"}} {
 		out, err := fleet.Nave(t.Context(), append([]string{"--config=" + path, "--timeout=10s"}, args...)...)
-		if err == nil || !strings.Contains(err.Error(), "verify the hub: it is spiffe://") {
+		if err == nil || !strings.Contains(err.Error(), "verify the hub: the server is spiffe://") {
 			t.Errorf("nave %s: %q, %v: want to hear whose hub that is", strings.Join(args, " "), out, err)
 		}
 	}

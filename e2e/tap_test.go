@@ -41,7 +41,6 @@ type tap struct {
 	mu    sync.Mutex // guards the following
 	conns int
 	err   error // a connection that could not be read
-	work  sync.WaitGroup
 }
 
 func tapCommand(_ context.Context, s *story, args []string) (err error) {

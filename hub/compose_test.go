@@ -235,7 +235,8 @@ func TestGenerator(t *testing.T) {
 		generator, `to: "@artifact/"}`, `to: "@artifact/"}, {from: "@repo/apps/two/b", to: "@artifact/x.yaml/"}`, 1)})
 	r.reconcile(sourceKey("GitRepository", "fleet"))
 	columns = r.awaitColumn("ea", "a", "app-two", "READY", "False")
-	if !strings.Contains(columns["MESSAGE"], "copy[1]") || !strings.Contains(columns["MESSAGE"], "x.yaml is already a file") {
+	if !strings.Contains(columns["MESSAGE"], "copy[1]") ||
+		!strings.Contains(columns["MESSAGE"], "x.yaml is already a file") {
 		t.Errorf("app-two says %q", columns["MESSAGE"])
 	}
 	spoke.await("of-two")

@@ -111,7 +111,7 @@ func (f *Flux) Reconcile(ctx context.Context, checkout, revision string) error {
 			}
 			done[key], again = true, true
 			if err := f.reconcile(ctx, k, checkout, revision); err != nil {
-				return fmt.Errorf("Flux's Kustomization %s: %w", key, err)
+				return fmt.Errorf("the Kustomization %s of Flux: %w", key, err)
 			}
 		}
 	}

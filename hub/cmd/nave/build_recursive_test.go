@@ -45,7 +45,8 @@ func TestBuildKustomization_recursive(t *testing.T) {
 		t.Errorf("a child is in front of its parent:\n%s", out)
 	}
 	out, err = run(t, args...)
-	if err == nil || !strings.Contains(err.Error(), "GitRepository flux-system/app") || !strings.Contains(out, "name: own") {
+	if err == nil || !strings.Contains(err.Error(), "GitRepository flux-system/app") ||
+		!strings.Contains(out, "name: own") {
 		t.Errorf("without the source of app: %v, printed:\n%s", err, out)
 	}
 }

@@ -266,7 +266,8 @@ spec: {interval: 10m, prune: true, path: ./hub, sourceRef: {kind: GitRepository,
 		t.Fatal(err)
 	}
 	out, code = diffWith(t, config, "fleet", "all", root)
-	if code != 1 || !strings.Contains(out, "# 1 cluster: east\n") || !strings.Contains(out, "ConfigMap default/lab added") {
+	if code != 1 || !strings.Contains(out, "# 1 cluster: east\n") ||
+		!strings.Contains(out, "ConfigMap default/lab added") {
 		t.Errorf("exit code %d:\n%s", code, out)
 	}
 	out, code = diffWith(t, config, "fleet", "all", root, "-f", filepath.Join(tree(t, fleetFiles), "hub/clusters.yaml"))

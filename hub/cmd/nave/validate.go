@@ -270,15 +270,16 @@ func explainInvalid(err error, opaque map[string]bool) string {
 	if !ok {
 		return err.Error()
 	}
-	switch cause := v.Err.(type) {
-	case validation.InvalidTypeError:
+	if cause, ok := errors.AsType[validation.InvalidTypeError](v.Err); ok {
 		if opaque[v.Path] {
 			return ""
 		}
 		return fmt.Sprintf("%s is a %s, want %s", v.Path, cause.Actual, cause.Expected)
-	case validation.MissingRequiredFieldError:
+	}
+	if cause, ok := errors.AsType[validation.MissingRequiredFieldError](v.Err); ok {
 		return fmt.Sprintf("%s has no field %q, which is required", v.Path, cause.Field)
-	case validation.UnknownFieldError:
+	}
+	if cause, ok := errors.AsType[validation.UnknownFieldError](v.Err); ok {
 		return fmt.Sprintf("%s has the unknown field %q", v.Path, cause.Field)
 	}
 	return fmt.Sprintf("%s: %v", v.Path, v.Err)

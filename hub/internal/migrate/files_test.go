@@ -11,7 +11,8 @@ import (
 func TestFoldedTexts(t *testing.T) {
 	tree := fstest.MapFS{
 		"app/cm.yaml": {Data: []byte("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: plain, namespace: a}\ndata:\n" +
-			"  text: >-\n    one\n    two\n\n    three\n---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: folded}\ndata:\n" +
+			"  text: >-\n    one\n    two\n\n    three\n---\napiVersion: v1\nkind: ConfigMap\n" +
+			"metadata: {name: folded}\ndata:\n" +
 			"  text: >-\n    one\n      more indented\n    two\n")},
 		"app/values.yaml":    {Data: []byte("text: >-\n  one\n    two\n  three\n")},
 		"app/broken.yml":     {Data: []byte("a: >-\n b\n\tc: [")},

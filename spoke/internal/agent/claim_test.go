@@ -34,7 +34,8 @@ func TestClaims(t *testing.T) {
 func TestTakers_circle(t *testing.T) {
 	m := newModel("east", func() float64 { return 0.5 })
 	for _, name := range []string{"a", "b", "c"} {
-		m.nodes[appNamed(name)] = &node{entry: bundle.Entry{Name: appNamed(name), Digest: manifest.DigestOf([]byte(name))}, dirty: true}
+		entry := bundle.Entry{Name: appNamed(name), Digest: manifest.DigestOf([]byte(name))}
+		m.nodes[appNamed(name)] = &node{entry: entry, dirty: true}
 	}
 	m.takers = map[bundle.ApplicationName][]bundle.ApplicationName{
 		appNamed("a"): {appNamed("b")}, appNamed("b"): {appNamed("a")}, appNamed("c"): {appNamed("a")},

@@ -240,7 +240,7 @@ func (k *Keys) noKey(groups []keyGroup, failures map[int]error, have, need int) 
 		if errors.Is(failures[i], ErrService) {
 			kind = ErrService
 		}
-		if failures[i] != ErrNoKey {
+		if failures[i] != ErrNoKey { //nolint:errorlint // the bare error says nothing that is not said above
 			said = append(said, strings.ReplaceAll(failures[i].Error(), "\n", "; "))
 		}
 	}

@@ -90,7 +90,8 @@ func fluxBuild(t *testing.T, archive *txtar.Archive) (map[manifest.ID]string, er
 	if err := yaml.UnmarshalStrict(section(archive, "spec.yaml"), &ks.Spec); err != nil {
 		t.Fatal(err)
 	}
-	ks.Name, ks.Namespace, ks.Kind, ks.APIVersion = "apps", "flux-system", "Kustomization", "kustomize.toolkit.fluxcd.io/v1"
+	ks.Name, ks.Namespace = "apps", "flux-system"
+	ks.Kind, ks.APIVersion = "Kustomization", "kustomize.toolkit.fluxcd.io/v1"
 	spec, err := runtime.DefaultUnstructuredConverter.ToUnstructured(ks)
 	if err != nil {
 		t.Fatal(err)

@@ -135,7 +135,8 @@ func TestMountedLimits(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := buildRemote(t, map[string]string{"kustomization.yaml": c.root, "own.yaml": ownConfigMap},
-				map[string]string{"base/kustomization.yaml": c.base + "namePrefix: a-\n", "base/plugin.yaml": "apiVersion: builtin\n" +
+				map[string]string{"base/kustomization.yaml": c.base + "namePrefix: a-\n", "base/plugin.yaml": "apiVersion: " +
+					"builtin\n" +
 					"kind: ConfigMapGenerator\nmetadata: {name: a}\nfiles: [" + out + "own.yaml]\n"})
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("error %v, want %s", err, c.want)

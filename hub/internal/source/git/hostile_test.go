@@ -363,7 +363,8 @@ func TestThinPack(t *testing.T) {
 	other := plumbing.ComputeHash(plumbing.BlobObject, []byte("other"))
 	limits := DefaultLimits
 	limits.File = 100 // nothing is kept in memory, so that every chain is followed
-	if err := installTo(t, t.Context(), r, packOf(2, delta(base, 4, "other"), delta(other, 5, "base")), limits); err == nil {
+	pack := packOf(2, delta(base, 4, "other"), delta(other, 5, "base"))
+	if err := installTo(t, t.Context(), r, pack, limits); err == nil {
 		t.Error("a pack that leads back to itself was installed")
 	}
 }

@@ -239,7 +239,8 @@ func TestKindReason(t *testing.T) {
 	f := newFetcher(t, Config{}, "closes")
 	_, err := f.Fetch(t.Context(), request{URL: "https://example.com/x"}, nil)
 	err = source.Explain(err, "https://example.com/x", nil)
-	if got := source.Reason(err, "other"); got != api.InvalidTagSignature || !strings.Contains(err.Error(), "not accepted") {
+	got := source.Reason(err, "other")
+	if got != api.InvalidTagSignature || !strings.Contains(err.Error(), "not accepted") {
 		t.Errorf("got reason %s of %v", got, err)
 	}
 }
