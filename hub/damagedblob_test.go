@@ -2,6 +2,7 @@ package hub_test
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -143,5 +144,5 @@ func (s *spoke) gives(d manifest.Digest) bool {
 	for err == nil {
 		_, err = stream.Recv()
 	}
-	return err == io.EOF
+	return errors.Is(err, io.EOF)
 }

@@ -405,7 +405,9 @@ func TestDenyByOperator(t *testing.T) {
 			}
 		})
 	}
-	for host, want := range map[string]string{"notinternal.example.com": "192.0.2.1:443", "two.example.com": "192.0.2.2:443"} {
+	for host, want := range map[string]string{
+		"notinternal.example.com": "192.0.2.1:443", "two.example.com": "192.0.2.2:443",
+	} {
 		var seen dials
 		d := dialer(policy, resolver, seen.connect)
 		if _, err := d.DialContext(t.Context(), "tcp", host+":443"); !errors.Is(err, errSilent) || seen.seen[0] != want {

@@ -44,7 +44,8 @@ func TestBadNames(t *testing.T) {
 				s.play(command)
 			}
 			s.encodeAll()
-			if !slices.ContainsFunc(s.plan("c0000").Applications, func(e store.Entry) bool { return e.Revision == "main@sha1:2" }) {
+			isNew := func(e store.Entry) bool { return e.Revision == "main@sha1:2" }
+			if !slices.ContainsFunc(s.plan("c0000").Applications, isNew) {
 				t.Errorf("the change is not in the plan: %v", s.plan("c0000"))
 			}
 			root := get(s, store.Conditions, "c0000/Kustomization/flux-system/root")

@@ -124,7 +124,8 @@ func TestVerdict_object_refused(t *testing.T) {
 		"main@sha1:c": "Fleet evil is refused. The cluster keeps main@sha1:b",
 	} {
 		f := well(func(f *Facts) {
-			f.Condition.Ready, f.Condition.Reason, f.Condition.Message = condition.False, "ObjectRefused", "Fleet evil is refused"
+			f.Condition.Ready, f.Condition.Reason = condition.False, "ObjectRefused"
+			f.Condition.Message = "Fleet evil is refused"
 			f.Condition.Attempted = attempted
 		})
 		if got := f.verdict().message; got != want {

@@ -42,7 +42,8 @@ func rootGiving(child Child) Input {
 	fleet := api.FleetKey("f")
 	good := Child{Key: keyOf("Kustomization", "good"), Object: named("good")}
 	return Input{
-		Cluster: "east", Roots: []Root{{Key: keyOf("Kustomization", "root").In("east"), Owner: &fleet, Object: named("root")}},
+		Cluster:   "east",
+		Roots:     []Root{{Key: keyOf("Kustomization", "root").In("east"), Owner: &fleet, Object: named("root")}},
 		HubSource: func(api.Key) *api.Object { return repository(0, 0) },
 		Contents:  func(manifest.Digest) ([]manifest.ID, error) { return nil, nil },
 		Render: func(works []Work) (results []Result) {

@@ -51,9 +51,12 @@ func start(t *testing.T) *rig {
 	if err := server.Client.MakeBucket(t.Context(), "fleet", minio.MakeBucketOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	return &rig{T: t, server: server, address: server.Endpoint(), store: artifact.New(t.TempDir()), secrets: map[string]source.Secret{
+	secrets := map[string]source.Secret{
 		"spec.secretRef": {"accesskey": []byte(s3test.AccessKey), "secretkey": []byte(s3test.SecretKey)},
-	}}
+	}
+	return &rig{
+		T: t, server: server, address: server.Endpoint(), store: artifact.New(t.TempDir()), secrets: secrets,
+	}
 }
 
 func (r *rig) put(key, text string) {
