@@ -76,6 +76,8 @@ func TestDamagedRows(t *testing.T) {
 		{"release", "releases", "b", garbage, nil},
 		{"bundle", "desireds", "b", garbage, nil},
 		{"spoke", "spokes", "b", garbage, []string{"b/root", "/b"}},
+		{"report_bytes", "reports", "b/Kustomization/flux-system/root",
+			`{"value":"//8=","receivedAt":"2026-11-20T00:00:00Z"}`, []string{"b/root"}},
 		{"report", "reports", "b/Kustomization/flux-system/root", garbage, []string{"b/root", "/b"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -95,6 +97,12 @@ func TestDamagedRows(t *testing.T) {
 				if slices.Contains(c.shown, path) && !strings.Contains(text, condition.StorageOperationFailed) {
 					t.Errorf("%s does not tell that its row is damaged: %s", path, text)
 				}
+			}
+			explained, err := r.admin().Explain(t.Context(), &adminv1.ExplainRequest{
+				Key: &adminv1.ObjectKey{Kind: "Cluster", Name: "a"},
+			})
+			if err != nil {
+				t.Errorf("explain of a: %v, %v", explained, err)
 			}
 			r.apply(all)
 		})

@@ -132,20 +132,22 @@ func (r *Reader) ofRows(row store.Resource) (f Facts, err error) {
 		return f, err
 	}
 	p, err := r.plan(cluster)
-	if p != nil {
-		f.Pin = p.pin
-	}
-	if err != nil || role != api.RenderableRole {
-		f.PlannedAt = p.at
-		return f, err
-	}
-	f.Entry, f.PlannedAt = p.entries[row.Key.Application()], p.at
-	report, err := get(r, store.Reports, row.Key.Path())
-	if err == nil && report != nil {
-		f.Report, err = readReport(row.Key, *report)
-	}
 	if err != nil {
 		return f, err
+	}
+	f.Pin, f.PlannedAt = p.pin, p.at
+	if role != api.RenderableRole {
+		return f, nil
+	}
+	f.Entry = p.entries[row.Key.Application()]
+	report, err := get(r, store.Reports, row.Key.Path())
+	if err != nil {
+		return f, err
+	}
+	if report != nil {
+		if f.Report, err = readReport(row.Key, *report); err != nil {
+			r.damaged[Dependency{store.Reports.Name(), row.Key.Path()}] = err
+		}
 	}
 	return f, r.with(&f)
 }
@@ -161,10 +163,11 @@ func cached[T any](r *Reader, rows map[string]*T, table store.Table[T], key stri
 	return row, err
 }
 
+// readReport decodes a report. If it cannot, the error is store.ErrDamaged.
 func readReport(key api.Key, row store.Report) (*spokev1.ApplicationReport, error) {
 	report, err := reporting.ReadApplication(row.Value)
 	if err != nil {
-		return nil, fmt.Errorf("read the report about %s: %w", key, err)
+		return nil, fmt.Errorf("%w: read the report about %s: %w", store.ErrDamaged, key, err)
 	}
 	return report, nil
 }
@@ -268,9 +271,10 @@ func (r *Reader) scan(prefix string, facts map[api.Key]Facts, read func(store.Re
 		if _, known := facts[key]; !ok || known {
 			return nil
 		}
-		report, err := readReport(key, row)
-		facts[key] = Facts{Resource: store.Resource{Key: key}, Report: report}
-		return err
+		if report, err := readReport(key, row); err == nil { // else it is passed over as damaged
+			facts[key] = Facts{Resource: store.Resource{Key: key}, Report: report}
+		}
+		return nil
 	}, ignore)
 }
 
