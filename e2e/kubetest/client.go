@@ -114,7 +114,8 @@ func (c *client) patch(ctx context.Context, kind, namespace, name, patch, manage
 	return err
 }
 
-// Apply applies every document of a manifest, as kubectl apply --server-side does.
+// Apply applies every document of a manifest, as kubectl apply --server-side does, and returns when the rights that it
+// binds are in force.
 func (c *client) Apply(ctx context.Context, manifest []byte) error {
 	return c.apply(ctx, manifest, metav1.ApplyOptions{FieldManager: "kubectl", Force: true})
 }
@@ -148,8 +149,10 @@ func (c *client) applyObject(ctx context.Context, o *unstructured.Unstructured, 
 	if err != nil {
 		return err
 	}
-	_, err = r.Apply(ctx, o.GetName(), o, options)
-	return err
+	if _, err = r.Apply(ctx, o.GetName(), o, options); err != nil || len(options.DryRun) > 0 {
+		return err
+	}
+	return c.inForce(ctx, o)
 }
 
 // ServiceAccountKubeconfig writes a kubeconfig that acts as a service account of the cluster, with a token of an hour.
