@@ -88,7 +88,7 @@ func checkBucketProvider(b *sourcev1.Bucket, spec *field.Path) field.ErrorList {
 		}
 		if b.Spec.SecretRef == nil {
 			return field.ErrorList{field.Required(spec.Child("secretRef"),
-				"cloud identities are not supported: name a Secret with accesskey and secretkey")}
+				"the hub has no cloud identity for buckets: name a Secret with accesskey and secretkey")}
 		}
 		return nil
 	case sourcev1.BucketProviderGoogle:

@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode"
@@ -159,12 +160,19 @@ func providerOf(g *sourcev1.GitRepository) string {
 	return g.Spec.Provider
 }
 
-// checkURL checks the address of a repository. The messages do not show the address, because it may have a password.
+// scpLike is an address as scp and git clone take it, user@host:path, also with ssh:// in front.
+var scpLike = regexp.MustCompile(`^(?:ssh://)?([A-Za-z0-9._-]+@[A-Za-z0-9.-]+):([A-Za-z0-9._~/-]+)$`)
+
+// checkURL checks the address of a repository. The messages do not show the address, because it may have a password;
+// one like git@host:path has none.
 func checkURL(address string, path *field.Path) field.ErrorList {
 	refuse := func(why string) field.ErrorList {
 		return field.ErrorList{field.Invalid(path, field.OmitValueType{}, why)}
 	}
 	u, err := url.Parse(address)
+	if scp := scpLike.FindStringSubmatch(address); scp != nil && (err != nil || u.Scheme != "ssh") {
+		return refuse("write ssh://" + scp[1] + "/" + strings.TrimLeft(scp[2], "/"))
+	}
 	if err != nil || strings.ContainsFunc(address, isControlOrSpace) {
 		return refuse("not a URL: want https://host/path, http://host/path or ssh://git@host/path")
 	}

@@ -92,9 +92,13 @@ func checkOCIRepository(o *sourcev1.OCIRepository) field.ErrorList {
 // checkOCIVerification allows only the verification that is implemented: cosign signatures, by keys or by identities of
 // a given Sigstore.
 func checkOCIVerification(v *sourcev1.OCIRepositoryVerification, path *field.Path) (errs field.ErrorList) {
-	if v.Provider != cosign {
-		errs = append(errs, field.Forbidden(path.Child("provider"),
-			"only cosign is supported: sign the artifacts with cosign sign"))
+	switch v.Provider {
+	case cosign:
+	case "notation":
+		errs = append(errs, field.Forbidden(path.Child("provider"), "notation is not supported: sign the artifacts with "+
+			"cosign sign --key, set provider: cosign, and name a Secret with the public key (*.pub) in secretRef"))
+	default:
+		errs = append(errs, field.NotSupported(path.Child("provider"), v.Provider, []string{cosign}))
 	}
 	if v.SecretRef == nil && v.TrustedRootSecretRef == nil {
 		errs = append(errs, field.Required(path.Child("trustedRootSecretRef"), "name a Secret with the trusted root of the "+

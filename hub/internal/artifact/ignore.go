@@ -15,16 +15,13 @@ import (
 // default exclusions, spec.ignore comes last and so may overrule, and Git's own files are excluded first in either
 // case. A nil ignore is a spec without the field.
 func filter(ctx context.Context, files []File, contents Contents, ignore *string) ([]File, error) {
-	patterns, err := readIgnoreFiles(ctx, files, contents)
+	r, err := readRules(ctx, files, contents, ignore)
 	if err != nil {
 		return nil, err
 	}
-	if ignore != nil {
-		patterns = append(patterns, sourceignore.ReadPatterns(strings.NewReader(*ignore), nil)...)
-	}
 	ignored := ignoredByDefault()
-	if len(patterns) > 0 {
-		matcher := sourceignore.NewMatcher(append(sourceignore.VCSPatterns(nil), patterns...))
+	if len(r.patterns) > 0 {
+		matcher := r.matcher()
 		ignored = func(name string) bool { return matcher.Match(strings.Split(name, "/"), false) }
 	}
 	var kept []File
@@ -58,8 +55,15 @@ func ignoredByDefault() func(string) bool {
 	}
 }
 
-// readIgnoreFiles returns the patterns of every .sourceignore; those of a folder before those of the folders in it.
-func readIgnoreFiles(ctx context.Context, files []File, contents Contents) ([]gitignore.Pattern, error) {
+// rules are the lines of .sourceignore files and of spec.ignore.
+type rules struct {
+	patterns   []gitignore.Pattern
+	exceptions []exception
+}
+
+// readRules reads every .sourceignore, those of a folder before those of the folders in it, and then ignore, if there
+// is one.
+func readRules(ctx context.Context, files []File, contents Contents, ignore *string) (r rules, err error) {
 	var found []File
 	for _, f := range files {
 		if path.Base(f.Path) == sourceignore.IgnoreFile && f.Mode != Symlink {
@@ -67,15 +71,31 @@ func readIgnoreFiles(ctx context.Context, files []File, contents Contents) ([]gi
 		}
 	}
 	slices.SortFunc(found, func(a, b File) int { return slices.Compare(domain(a), domain(b)) })
-	var patterns []gitignore.Pattern
 	for _, f := range found {
 		content, err := contents.Read(ctx, f, maxIgnore)
 		if err != nil {
-			return nil, err
+			return r, err
 		}
-		patterns = append(patterns, sourceignore.ReadPatterns(bytes.NewReader(content), domain(f))...)
+		r.add(content, domain(f))
 	}
-	return patterns, nil
+	if ignore != nil {
+		r.add([]byte(*ignore), nil)
+	}
+	return r, nil
+}
+
+// add adds the lines of an ignore file in a folder.
+func (r *rules) add(text []byte, domain []string) {
+	r.patterns = append(r.patterns, sourceignore.ReadPatterns(bytes.NewReader(text), domain)...)
+	for line := range strings.Lines(string(text)) {
+		if kept, ok := strings.CutPrefix(line, "!"); ok {
+			r.exceptions = append(r.exceptions, exception{domain, strings.Trim(kept, " \r\n")})
+		}
+	}
+}
+
+func (r *rules) matcher() gitignore.Matcher {
+	return sourceignore.NewMatcher(append(sourceignore.VCSPatterns(nil), r.patterns...))
 }
 
 // domain returns the folder that a file is in, in parts; nil at the root.

@@ -140,7 +140,7 @@ func (f *fetching) update(ctx context.Context, s session, refs *packp.AdvRefs, c
 // put makes an artifact of a commit that is in the cache.
 func (f *fetching) put(ctx context.Context, r *repository, id plumbing.Hash, name string,
 	draft *artifact.Draft) (artifact.Artifact, error) {
-	g := newGathering(f)
+	g := newGathering(f, r)
 	defer g.close()
 	if err := g.add(ctx, r, id, place{address: f.url}); err != nil {
 		return artifact.Artifact{}, err
@@ -149,7 +149,7 @@ func (f *fetching) put(ctx context.Context, r *repository, id plumbing.Hash, nam
 		return artifact.Artifact{}, err
 	}
 	return f.Workspace.Put(ctx, f.id, artifact.Tree{
-		Revision: name, Files: g.files, Contents: g.contents(r), Ignore: f.spec.Ignore, Limits: f.limits.Limits,
+		Revision: name, Files: g.files, Contents: g.contents(), Ignore: f.spec.Ignore, Limits: f.limits.Limits,
 		Draft: draft,
 	}, f.Last)
 }

@@ -32,15 +32,16 @@ const (
 type gathering struct {
 	*fetching
 	lister
+	source     *repository                        // of the commit
 	origins    map[artifact.ContentID]*repository // of the files of submodules
 	opened     map[string]*repository             // submodules, by the name of their cache
 	release    []func()
 	submodules int
 }
 
-func newGathering(f *fetching) *gathering {
+func newGathering(f *fetching, r *repository) *gathering {
 	return &gathering{
-		fetching: f, lister: lister{limits: f.limits, sparse: newSparse(f.spec.SparseCheckout)},
+		fetching: f, lister: lister{limits: f.limits, sparse: newSparse(f.spec.SparseCheckout)}, source: r,
 		origins: map[artifact.ContentID]*repository{}, opened: map[string]*repository{},
 	}
 }
@@ -78,6 +79,11 @@ func (g *gathering) add(ctx context.Context, r *repository, id plumbing.Hash, at
 	if !g.spec.RecurseSubmodules || len(links) == 0 {
 		return nil
 	}
+	ignored, err := artifact.Tree{Files: g.files, Contents: g.contents(), Ignore: g.spec.Ignore}.FolderFilter(ctx)
+	if err != nil {
+		return err
+	}
+	links = slices.DeleteFunc(links, func(l link) bool { return ignored(l.path) })
 	addresses, err := g.modules(ctx, r, c.tree)
 	if err != nil {
 		return err
@@ -276,7 +282,7 @@ func (f *fetching) bring(ctx context.Context, r *repository, commit plumbing.Has
 }
 
 // contents returns where the contents of all files are.
-func (g *gathering) contents(r *repository) artifact.Contents { return origins{r, g.origins} }
+func (g *gathering) contents() artifact.Contents { return origins{g.source, g.origins} }
 
 // origins are the contents of files of several repositories.
 type origins struct {

@@ -2,6 +2,7 @@ package git_test
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -201,4 +202,53 @@ func TestSubmodules_unlisted(t *testing.T) {
 	req := w.main()
 	req.Submodules = true
 	w.fetcher.holds(t, w.fetch(req, nil), map[string]string{"a": "1"})
+}
+
+// TestSubmodules_ignored has submodules at a server that must not be asked: they lie in ignored folders.
+func TestSubmodules_ignored(t *testing.T) {
+	for name, c := range map[string]struct {
+		files  map[string]string
+		ignore string // of the spec, if not empty
+		asked  bool
+	}{
+		"spec":             {nil, "vendor/", false},
+		"spec_all_but_one": {nil, "/*\n!/a", false},
+		"sourceignore":     {map[string]string{".sourceignore": "/vendor\n"}, "", false},
+		"deep":             {map[string]string{"vendor/.sourceignore": "*\n"}, "", false},
+		"kept_by_spec":     {map[string]string{".sourceignore": "vendor\n"}, "!/vendor/lib/", true},
+		"kept_below":       {nil, "/*\n!/vendor/lib/public", true},
+		"kept_by_name":     {nil, "/vendor\n!*.yaml", true},
+		"not_ignored":      {nil, "/vendors", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			other := newWorld(t, gittest.Options{})
+			hash := other.commit(map[string]string{"public": "1"})
+			before := other.server.Requests()
+			w := newWorld(t, gittest.Options{})
+			files := maps.Clone(c.files)
+			if files == nil {
+				files = map[string]string{}
+			}
+			files["a"] = "1"
+			w.commit(files)
+			w.link(w.repo, submodule{"vendor/lib", other.repo.URL(), hash})
+			req := w.main()
+			req.Submodules = true
+			if c.ignore != "" {
+				req.Ignore = &c.ignore
+			}
+			w.fetch(req, nil)
+			if asked := other.server.Requests() != before; asked != c.asked {
+				t.Errorf("the server of the submodule was asked: %t", asked)
+			}
+		})
+	}
+	t.Run("by_default", func(t *testing.T) {
+		w := newWorld(t, gittest.Options{})
+		hash := w.commit(map[string]string{"a": "1"})
+		w.link(w.repo, submodule{".github/actions", "https://192.0.2.1/unreachable", hash})
+		req := w.main()
+		req.Submodules = true
+		w.fetcher.holds(t, w.fetch(req, nil), map[string]string{"a": "1"})
+	})
 }
