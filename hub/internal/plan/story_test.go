@@ -380,7 +380,7 @@ func (s *story) dump() string {
 			return err
 		}
 		err = store.Conditions.Scan(tx, "", func(path string, o store.Condition) error {
-			fmt.Fprintf(&b, "outcome %s: %s %s %q", path, o.Ready, o.Reason, o.Message)
+			fmt.Fprintf(&b, "outcome %s: %s %s %q", path, o.Ready, o.Reason, o.Message+o.Notice)
 			if o.Held > 0 {
 				fmt.Fprintf(&b, " held %d", o.Held)
 			}

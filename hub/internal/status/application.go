@@ -12,11 +12,15 @@ import (
 	"github.com/navefleet/nave/shared/wording"
 )
 
-// applicationVerdict returns the verdict about an application. If removals of a ready application are held, the message
-// counts them: objects that left its tree are still there.
+// applicationVerdict returns the verdict about an application. The message about a ready application ends with the
+// notice of its build. If removals are held, the message counts them: objects that left its tree are still there.
 func (f Facts) applicationVerdict() verdict {
 	v := f.appliedVerdict()
-	if v.ready != condition.True || f.Condition == nil || f.Condition.Held == 0 {
+	if v.ready != condition.True || f.Condition == nil {
+		return v
+	}
+	v.message += f.Condition.Notice
+	if f.Condition.Held == 0 {
 		return v
 	}
 	object := "hub"

@@ -205,6 +205,8 @@ func (w *World) addChain(f Facts, e *adminv1.Explanation) {
 	waits := fmt.Sprintf("waits for %s, which %s", strings.Join(e.WaitsFor, ", which waits for "), because(last))
 	own := f.verdict()
 	switch {
+	case last.ready == condition.True:
+		explainExpression(f, chain, e)
 	case own.ready == condition.False && own.reason != condition.DependencyNotReady:
 		e.Message += ". It also " + waits
 		e.Advice = strings.TrimPrefix(e.Advice+". Fix "+cause+", too", ". ")
@@ -215,6 +217,19 @@ func (w *World) addChain(f Facts, e *adminv1.Explanation) {
 		e.Message = "It " + waits
 		e.Advice = "Fix " + cause + " first; the others will then become ready by themselves"
 	}
+}
+
+// explainExpression explains a wait at whose end the readyExpr of a dependency that is ready does not hold. The message
+// of the renderable that waits for that dependency says so.
+func explainExpression(f Facts, chain []Facts, e *adminv1.Explanation) {
+	waiting, dependency := f, chain[len(chain)-1]
+	if n := len(chain); n > 1 {
+		waiting = chain[n-2]
+		e.Message = fmt.Sprintf("It waits for %s: %s", strings.Join(e.WaitsFor, ", which waits for "),
+			waiting.verdict().message)
+	}
+	e.Advice = "Compare the readyExpr of " + nameIn(f, waiting) + " with its dependency, or correct one of them: " +
+		command("get", dependency.Resource.Key) + " -o yaml"
 }
 
 // because returns the end of the sentence "…, which" about an object that is not ready.
@@ -239,7 +254,8 @@ func (w *World) source(f Facts) (Facts, bool) {
 }
 
 // chain returns the renderables that f waits for: along dependsOn from one that is not ready to the next. The last one
-// is the one that all others wait for. If it waits for one of the others, chain reports a circle.
+// is the one that all others wait for. It may be ready, if a readyExpr about it does not hold. If it waits for one of
+// the others, chain reports a circle.
 func (w *World) chain(f Facts) (chain []Facts, circle bool) {
 	seen := map[api.Key]bool{f.Resource.Key: true}
 	for {
@@ -253,15 +269,32 @@ func (w *World) chain(f Facts) (chain []Facts, circle bool) {
 	}
 }
 
-// blocker returns the first dependency that is not ready. If there is none, blocker returns false.
+// blocker returns the first dependency that is not ready, or whose readyExpr does not hold. If there is none, blocker
+// returns false.
 func (w *World) blocker(f Facts) (Facts, bool) {
-	for _, key := range f.renderable().DependsOn {
+	view := f.renderable()
+	for _, key := range view.DependsOn {
 		key.Cluster = f.Resource.Key.Cluster
-		if dependency, ok := w.facts[key]; ok && dependency.verdict().ready != condition.True {
+		dependency, ok := w.facts[key]
+		switch {
+		case !ok:
+		case view.ExpressesReady(key) && dependency.hubVerdict().ready == condition.True:
+			if f.waitsOnSpoke(key) {
+				return dependency, true
+			}
+		case dependency.verdict().ready != condition.True:
 			return dependency, true
 		}
 	}
 	return Facts{}, false
+}
+
+// waitsOnSpoke reports whether the spoke, which alone evaluates readyExprs, found that a dependency is not ready. The
+// message of its report names the dependency.
+func (f Facts) waitsOnSpoke(dependency api.Key) bool {
+	v := f.verdict()
+	return v.reason == condition.DependencyNotReady && f.Report != nil && v.message == f.spokeVerdict().message &&
+		strings.Contains(v.message, "dependency "+dependency.Local()+" ")
 }
 
 // nameIn returns the name of other for a message about f: without the cluster if both are of the same cluster.

@@ -58,6 +58,50 @@ func TestExplain_circle_advice(t *testing.T) {
 	}
 }
 
+// TestExplain_ready_expression checks that a wait for a readyExpr names the dependency, also if the dependency is ready,
+// and that a dependency whose readyExpr holds is not blamed.
+func TestExplain_ready_expression(t *testing.T) {
+	const expressed = `{"name":"db","readyExpr":"dep.metadata.labels.schema == '2'"}`
+	says := func(message string) func(*Facts) {
+		return func(f *Facts) {
+			f.Report.Ready, f.Report.Reason, f.Report.Message = condition.False, condition.DependencyNotReady, message
+		}
+	}
+	const unmet = "dependency Kustomization flux-system/db is not ready: readyExpr does not hold"
+	const fix = "Compare the readyExpr of Kustomization flux-system/app with its dependency, or correct one of them: " +
+		"nave get kustomization db --cluster east -o yaml"
+	starting := func(f *Facts) { f.Report.Ready, f.Report.Reason, f.Report.Message = "Unknown", "Progressing", "starts" }
+	for name, c := range map[string]struct {
+		others  []Facts
+		app     Facts
+		want    string // the line about app
+		advices string
+	}{
+		"ready": {[]Facts{application("db", "", nil)}, application("app", `,"dependsOn":[`+expressed+`]`, says(unmet)),
+			`Kustomization/app DependencyNotReady "` + unmet + `" waits for Kustomization flux-system/db`, fix},
+		"chain": {
+			[]Facts{application("db", "", nil), application("app", `,"dependsOn":[`+expressed+`]`, says(unmet))},
+			application("web", `,"dependsOn":[{"name":"app"}]`,
+				says("dependency Kustomization flux-system/app is not ready")),
+			`Kustomization/web DependencyNotReady "It waits for Kustomization flux-system/app, which waits for Kustomization ` +
+				`flux-system/db: ` + unmet + `" waits for Kustomization flux-system/app, Kustomization flux-system/db`, fix},
+		"holds": {
+			[]Facts{application("db", "", starting), application("cache", "", starting)},
+			application("app", `,"dependsOn":[`+expressed+`,{"name":"cache"}]`,
+				says("dependency Kustomization flux-system/cache is not ready")),
+			`Kustomization/app DependencyNotReady "It waits for Kustomization flux-system/cache, which is not ready yet ` +
+				`(Progressing): starts" waits for Kustomization flux-system/cache`,
+			"Fix Kustomization flux-system/cache first; the others will then become ready by themselves"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			list := Explain(newWorld(append(c.others, c.app)...), c.app.Resource.Key)
+			if got := strings.TrimSpace(lines(list)); got != c.want || list[0].Advice != c.advices {
+				t.Errorf("got\n%s\n%s\nwant\n%s\n%s", got, list[0].Advice, c.want, c.advices)
+			}
+		})
+	}
+}
+
 // TestExplain_awaits checks the advice about an application that waits for the health of an object.
 func TestExplain_awaits(t *testing.T) {
 	f := well(func(f *Facts) {

@@ -18,13 +18,16 @@ func (w *World) shorten(f Facts, e *adminv1.Explanation, listed func(Facts) bool
 	if e.Reason != condition.DependencyNotReady {
 		return false
 	}
-	if chain, _ := w.chain(f); len(chain) > 0 {
-		last := chain[len(chain)-1]
-		if v := last.verdict(); v.message != "" && v.ready == condition.False && listed(last) {
-			e.Message = strings.Replace(e.Message, because(v), "failed ("+v.reason+")", 1)
-		}
+	chain, _ := w.chain(f)
+	if len(chain) == 0 {
+		return true
 	}
-	return true
+	last := chain[len(chain)-1]
+	v := last.verdict()
+	if v.message != "" && v.ready == condition.False && listed(last) {
+		e.Message = strings.Replace(e.Message, because(v), "failed ("+v.reason+")", 1)
+	}
+	return len(chain) > 1 || v.ready != condition.True // if it is True, the readyExpr of f itself is the cause
 }
 
 // shortenCovered is shorten for a Cluster or Fleet, which quotes the worst object that it covers.

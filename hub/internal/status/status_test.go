@@ -479,6 +479,18 @@ func TestVerdict_held(t *testing.T) {
 	}
 }
 
+// TestVerdict_notice checks that the notice of a build stays in the message of a ready application, and only there.
+func TestVerdict_notice(t *testing.T) {
+	f := well(func(f *Facts) { f.Condition.Notice = "; left out 13 objects of Flux itself" })
+	if v := f.verdict(); v.message != "Applied revision: main@sha1:b; left out 13 objects of Flux itself" {
+		t.Errorf("ready: %s", v.message)
+	}
+	f.Report.Ready, f.Report.Message = condition.False, "no key"
+	if v := f.verdict(); v.message != "no key" {
+		t.Errorf("not ready: %s", v.message)
+	}
+}
+
 func TestExplain_source(t *testing.T) {
 	w := newWorld(
 		well(func(f *Facts) {

@@ -107,6 +107,8 @@ type Condition struct {
 	Attempted          string    `json:"attempted,omitempty"` // the last that was tried
 	HandledRequest     string    `json:"handledRequest,omitempty"`
 	Frozen             bool      `json:"frozen,omitempty"` // of a suspended Cluster: its plan stays as it is
+	// Notice is what the operator should know although the object is ready. It begins with "; ", for the end of a message.
+	Notice string `json:"notice,omitempty"`
 	// Held counts the objects that a Kustomization gave and whose removal is held.
 	Held int `json:"held,omitempty"`
 	// Origin is the revision that the publisher of the artifact of Revision made it from; empty: it said none.

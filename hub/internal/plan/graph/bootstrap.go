@@ -59,7 +59,7 @@ func (b *bootstrap) aliasOf(child api.Key) *api.Key {
 	return &b.hubs
 }
 
-// notice returns the part of a root's condition message about its bootstrapped tree. If b is nil, notice returns "".
+// notice returns the notice about the bootstrapped tree of a root. If b is nil, notice returns "".
 func (b *bootstrap) notice() string {
 	if b == nil {
 		return ""

@@ -100,7 +100,7 @@ func (p *pass) absorb(work Work, result Result) {
 	p.bootstrapped = p.bootstrapped || boot != nil
 	p.graph.Findings[key] = Finding{
 		Ready: true, Reason: condition.BuildSucceeded, Revision: result.Revision, Attempted: result.Revision,
-		Message: built(result) + result.Notice + boot.notice(),
+		Message: built(result) + result.Notice, Notice: leftOut(result) + boot.notice(),
 	}
 	p.apps[key] = &Application{
 		Key: key, Object: object, Renderable: work.Renderable, Rendered: result.Rendered, Revision: result.Revision,
@@ -124,13 +124,18 @@ const ownObject = "its own object in Git: "
 
 // built returns the message of a build that succeeded.
 func built(r Result) string {
-	message := fmt.Sprintf("Built revision %s (objects for the cluster: %d, for the hub: %d)",
+	return fmt.Sprintf("Built revision %s (objects for the cluster: %d, for the hub: %d)",
 		r.Revision, len(r.Rendered.Payload), len(r.Rendered.Children))
-	if r.Rendered.LeftOut > 0 {
-		message += "; left out " + wording.Count(r.Rendered.LeftOut, "object") + " of Flux itself, whose work Nave does " +
-			"(to apply them, set spec.keepFluxComponents of the Fleet)"
+}
+
+// leftOut returns the notice about components of Flux itself that a build left out. If there are none, leftOut returns
+// "".
+func leftOut(r Result) string {
+	if r.Rendered.LeftOut == 0 {
+		return ""
 	}
-	return message
+	return "; left out " + wording.Count(r.Rendered.LeftOut, "object") + " of Flux itself, whose work Nave does " +
+		"(to apply them, set spec.keepFluxComponents of the Fleet)"
 }
 
 // turned updates a renderable with the object that it renders of itself. It returns true if the renderable has to be

@@ -160,6 +160,8 @@ type Finding struct {
 	Ready     bool
 	Reason    string
 	Message   string
+	// Notice is what the operator should know although the build succeeded. It begins with "; ", for the end of a message.
+	Notice    string
 	Revision  string // the rendered one; empty if it was not rendered
 	Attempted string
 	// Suspended: the earlier condition of the object stays.
