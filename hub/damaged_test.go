@@ -75,6 +75,7 @@ func TestDamagedRows(t *testing.T) {
 		{"plan", "plans", "b", garbage, nil},
 		{"release", "releases", "b", garbage, nil},
 		{"bundle", "desireds", "b", garbage, nil},
+		{"refusal", "refusals", "b", garbage, nil},
 		{"spoke", "spokes", "b", garbage, []string{"b/root", "/b"}},
 		{"report_bytes", "reports", "b/Kustomization/flux-system/root",
 			`{"value":"//8=","receivedAt":"2026-11-20T00:00:00Z"}`, []string{"b/root"}},

@@ -79,6 +79,7 @@ const (
 	TemplateFailed   = "TemplateFailed"   // the Fleet's template does not work for a cluster
 	BundleTooLarge   = "BundleTooLarge"   // the last bundle stays
 	Pinned           = "Pinned"           // the cluster stays at a past release, until an operator releases it
+	BundleRefused    = "BundleRefused"    // no bundle can be made of the plan; also an event
 	BundleHeldBack   = "BundleHeldBack"   // the spoke does not know a feature of the bundle; also an event
 	Blocked          = "Blocked"          // by spec.blocked
 	NotRegistered    = "NotRegistered"    // no spoke has registered yet
@@ -99,7 +100,6 @@ const (
 	Registered          = "Registered"
 	RegistrationRefused = "RegistrationRefused"
 	RemovalConfirmed    = "RemovalConfirmed"
-	BundleRefused       = "BundleRefused"      // no bundle can be made of the plan
 	BundleUnread        = "BundleUnread"       // the hub could not read the last bundle and signed another
 	CertificateRevoked  = "CertificateRevoked" // a spoke calls with a revoked certificate
 	DuplicateSpoke      = "DuplicateSpoke"     // two spokes call as one cluster

@@ -20,7 +20,7 @@ import (
 // watched are the tables that a folded object may come from.
 var watched = []string{
 	store.Resources.Name(), store.Conditions.Name(), store.Reports.Name(), store.Plans.Name(), store.Pins.Name(),
-	store.Spokes.Name(), store.SignedBundles.Name(), store.Sources.Name(), store.Secrets.Name(),
+	store.Refusals.Name(), store.Spokes.Name(), store.SignedBundles.Name(), store.Sources.Name(), store.Secrets.Name(),
 }
 
 // How soon a watcher is sent the next change. A watch of one object is somebody waiting; a watch of many redraws a

@@ -18,9 +18,10 @@
 // The sequence only grows, even if a cluster was removed and registered again: then the sequence continues after the
 // bundle that the spoke acknowledged.
 //
-// If no bundle can be made of a release, or rows of a cluster cannot be read, the package records an event of the
-// Cluster, which keeps its last bundle; other clusters are not affected. The planner makes no plan that is too large,
-// because it observes the same limits (bundle.FitsBundle). A last bundle that cannot be read is replaced.
+// If no bundle can be made of a release, or rows of a cluster cannot be read, the package writes a store.Refusal and
+// records an event of the Cluster, which keeps its last bundle; other clusters are not affected. The planner makes no
+// plan that is too large, because it observes the same limits (bundle.FitsBundle). A last bundle that cannot be read is
+// replaced.
 //
 // The package also deletes blobs that no plan, release, bundle or recent render reaches (sweep.go).
 package publish
@@ -80,8 +81,6 @@ type Publisher struct {
 	whole   bool            // check all clusters
 	checked moment          // when all clusters were checked last
 	swept   time.Time       // when the store was swept last, or the start
-
-	reported map[string]string // by cluster: the last event about a plan without a bundle
 }
 
 // moment is one instant on two clocks.
@@ -109,7 +108,7 @@ func New(c Config) *Publisher {
 		c.Now = time.Now
 	}
 	return &Publisher{
-		Config: c, metrics: newMetrics(c.Metrics), dirty: map[string]bool{}, whole: true, reported: map[string]string{},
+		Config: c, metrics: newMetrics(c.Metrics), dirty: map[string]bool{}, whole: true,
 	}
 }
 
@@ -207,13 +206,11 @@ func (p *Publisher) report(ctx context.Context, written []*candidate, start time
 	for _, c := range written {
 		delete(p.dirty, c.name)
 		if c.refused != "" {
-			if p.reported[c.name] != c.refused {
+			if c.noted {
 				p.Log.WarnContext(ctx, "no bundle was made", telemetry.Cluster(c.name), telemetry.Reason(c.refused))
 			}
-			p.reported[c.name] = c.refused
 			continue
 		}
-		delete(p.reported, c.name)
 		switch {
 		case c.signed != nil:
 			signed++

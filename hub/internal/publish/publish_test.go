@@ -325,11 +325,25 @@ func TestPlanTooLarge(t *testing.T) {
 		!strings.Contains(got[0], "a bundle of 1 applications has 104") {
 		t.Errorf("events %q", got)
 	}
+	if got := b.refusal("east"); !strings.Contains(got, "a bundle of 1 applications has 104") || b.refusal("west") != "" {
+		t.Errorf("refusals %q, %q", got, b.refusal("west"))
+	}
 	b.plan("east", "three")
 	b.publish()
-	if d, _ := b.signed("east"); d.Bundle.Sequence != 2 {
-		t.Errorf("once it fits the bundle is %v", d.Bundle)
+	if d, _ := b.signed("east"); d.Bundle.Sequence != 2 || b.refusal("east") != "" {
+		t.Errorf("once it fits the bundle is %v, the refusal %q", d.Bundle, b.refusal("east"))
 	}
+}
+
+// refusal returns why no bundle can be made of the plan of a cluster.
+func (b *bench) refusal(cluster string) (message string) {
+	b.T.Helper()
+	b.must(b.Store.View(b.T.Context(), func(tx *store.Tx) error {
+		r, _, err := store.Refusals.Get(tx, cluster)
+		message = r.Message
+		return err
+	}))
+	return message
 }
 
 // released returns the revision of the application that was released last.

@@ -41,6 +41,7 @@ type candidate struct {
 
 	signed  *store.SignedBundle // nil: the last one stays
 	refused string              // the reason if no bundle can be made; the last bundle and the last release stay
+	noted   bool                // the reason is another than that of the last Refusal
 }
 
 // readAll reads candidates. If the rows of a cluster cannot be read, readAll sets refused of that candidate.
@@ -209,14 +210,12 @@ func (p *Publisher) writeOne(tx *store.Tx, c *candidate, now time.Time) error {
 	}
 	switch {
 	case c.refused != "":
-		if p.reported[c.name] == c.refused {
-			return nil
-		}
-		return record(tx, c.name, condition.BundleRefused, c.refused, now)
+		return c.refuse(tx, now)
 	case !c.planned:
-		return errors.Join(store.Releases.Delete(tx, c.name), store.SignedBundles.Delete(tx, c.name))
+		return errors.Join(store.Releases.Delete(tx, c.name), store.SignedBundles.Delete(tx, c.name),
+			store.Refusals.Delete(tx, c.name))
 	}
-	err := store.Releases.Put(tx, c.name, c.release)
+	err := errors.Join(store.Refusals.Delete(tx, c.name), store.Releases.Put(tx, c.name, c.release))
 	if err == nil && c.signed != nil {
 		err = store.SignedBundles.Put(tx, c.name, *c.signed)
 	}
@@ -227,6 +226,19 @@ func (p *Publisher) writeOne(tx *store.Tx, c *candidate, now time.Time) error {
 		err = record(tx, c.name, condition.BundleUnread, "the last bundle was replaced by a new one: "+c.unread.Error(), now)
 	}
 	return err
+}
+
+// refuse writes why no bundle of a cluster can be made, and records an event, unless the last Refusal says the same.
+func (c *candidate) refuse(tx *store.Tx, now time.Time) error {
+	last, _, err := store.Refusals.Get(tx, c.name)
+	if err != nil && !errors.Is(err, store.ErrDamaged) {
+		return err
+	}
+	if c.noted = last.Message != c.refused; !c.noted {
+		return nil
+	}
+	return errors.Join(store.Refusals.Put(tx, c.name, store.Refusal{Message: c.refused, Since: now}),
+		record(tx, c.name, condition.BundleRefused, c.refused, now))
 }
 
 // record records an event of a Cluster.

@@ -82,6 +82,9 @@ func TestUnreadableRow(t *testing.T) {
 				!strings.Contains(got[0], table+"/east") {
 				t.Errorf("events %q", got)
 			}
+			if refused := strings.HasPrefix(want.event, "BundleRefused"); (b.refusal("east") != "") != refused {
+				t.Errorf("refusal %q", b.refusal("east"))
+			}
 			if got := b.events("west"); len(got) > 0 || len(b.dirty) > 0 {
 				t.Errorf("events of the other cluster %q, to be looked at again %v", got, b.dirty)
 			}

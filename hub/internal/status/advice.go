@@ -67,6 +67,9 @@ var advices = map[string]string{
 	condition.Offline: "Look at the nave-spoke Pod in the cluster and at its connection to the hub. The cluster keeps " +
 		"repairing what it has meanwhile",
 	condition.BundleRejected: "Compare the clock, the trust domain and the signing key of the spoke with the hub's",
+	condition.BundleRefused: "If the message names a limit, let fewer objects of this cluster render more each. If it " +
+		"names a damaged row, restore the hub's store from a backup: see docs/operations.md. Until then the cluster keeps " +
+		"its last bundle",
 	condition.BundleHeldBack: "Upgrade nave-spoke in the cluster to the version of the hub. The cluster keeps what it " +
 		"runs meanwhile",
 	condition.DriftDetected: "Put the fields back, or ask for it: nave reconcile; or let Git say what the cluster has. " +

@@ -112,6 +112,8 @@ func (f Facts) behind() bool {
 func (f Facts) behindVerdict(hub verdict) verdict {
 	v := verdict{ready: condition.Unknown, reason: condition.Progressing, since: hub.since}
 	switch s := f.Spoke; {
+	case f.Refusal != nil:
+		return f.refusedVerdict()
 	case !registered(s):
 		v.reason = condition.NotRegistered
 		v.message = fmt.Sprintf("The spoke of cluster %s has not registered yet; waiting for it", f.Resource.Key.Cluster)

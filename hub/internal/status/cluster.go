@@ -44,13 +44,15 @@ func (f Facts) pinText() string {
 		f.Pin.Bundle.Sequence, wording.Time(f.Pin.PinnedAt), f.Pin.By)
 }
 
-// sessionVerdict returns True if the cluster's spoke is connected and accepts the bundles it is sent.
+// sessionVerdict returns True if a bundle can be made for the cluster and its spoke is connected and accepts bundles.
 func (f Facts) sessionVerdict() verdict {
 	switch s := f.Spoke; {
 	case f.cluster().Blocked:
 		return failing(condition.Blocked, "Blocked by spec.blocked", f.hubVerdict().since)
 	case s != nil && s.Rejected != "":
 		return failing(condition.BundleRejected, sentence(s.Rejected), s.Since)
+	case f.Refusal != nil:
+		return f.refusedVerdict()
 	case s != nil && !s.Connected && s.Refused != "":
 		since := cmp.Or(s.Since, f.Resource.Created)
 		return failing(condition.JoinTokenRefused, "The spoke cannot register: "+s.Refused, since)
@@ -60,6 +62,11 @@ func (f Facts) sessionVerdict() verdict {
 		return pending(condition.Offline, "The spoke has been offline since "+wording.Time(s.Since), s.Since)
 	}
 	return f.heldBackVerdict()
+}
+
+// refusedVerdict is the verdict about a cluster of whose plan no bundle can be made.
+func (f Facts) refusedVerdict() verdict {
+	return failing(condition.BundleRefused, sentence(f.Refusal.Message), f.Refusal.Since)
 }
 
 // heldBackVerdict returns True unless the newest bundle has a feature that the connected spoke does not know.

@@ -22,6 +22,7 @@ func (r *Reader) damage(key api.Key) error {
 	for _, d := range []Dependency{
 		{store.Conditions.Name(), path}, {store.Reports.Name(), path}, {store.Spokes.Name(), cluster},
 		{store.Plans.Name(), cluster}, {store.Pins.Name(), cluster}, {store.SignedBundles.Name(), cluster},
+		{store.Refusals.Name(), cluster},
 	} {
 		if err := r.damaged[d]; err != nil {
 			return err

@@ -58,8 +58,8 @@ func TestExplain_circle_advice(t *testing.T) {
 	}
 }
 
-// TestExplain_ready_expression checks that a wait for a readyExpr names the dependency, also if the dependency is ready,
-// and that a dependency whose readyExpr holds is not blamed.
+// TestExplain_ready_expression checks that a wait for a readyExpr names the dependency, also if the dependency is
+// ready, and that a dependency whose readyExpr holds is not blamed.
 func TestExplain_ready_expression(t *testing.T) {
 	const expressed = `{"name":"db","readyExpr":"dep.metadata.labels.schema == '2'"}`
 	says := func(message string) func(*Facts) {

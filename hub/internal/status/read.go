@@ -38,6 +38,7 @@ type Reader struct {
 	spokes         map[string]*store.Spoke
 	plans          map[string]*planned
 	bundles        map[string]*store.SignedBundle
+	refusals       map[string]*store.Refusal
 	graphs         map[string]*clusterGraph
 	sources        map[api.Key]Facts // of the hub; zero: there is none
 	clusters       []store.Resource  // nil: not read yet
@@ -50,8 +51,8 @@ type Reader struct {
 func NewReader(tx *store.Tx) *Reader {
 	return &Reader{
 		tx: tx, spokes: map[string]*store.Spoke{}, plans: map[string]*planned{}, bundles: map[string]*store.SignedBundle{},
-		graphs: map[string]*clusterGraph{}, sources: map[api.Key]Facts{}, reads: reads{},
-		damaged: map[Dependency]error{},
+		refusals: map[string]*store.Refusal{}, graphs: map[string]*clusterGraph{}, sources: map[api.Key]Facts{},
+		reads: reads{}, damaged: map[Dependency]error{},
 	}
 }
 
@@ -129,6 +130,9 @@ func (r *Reader) ofRows(row store.Resource) (f Facts, err error) {
 		return f, err
 	}
 	if f.Bundle, err = cached(r, r.bundles, store.SignedBundles, cluster); err != nil {
+		return f, err
+	}
+	if f.Refusal, err = cached(r, r.refusals, store.Refusals, cluster); err != nil {
 		return f, err
 	}
 	p, err := r.plan(cluster)

@@ -21,6 +21,7 @@ type Facts struct {
 	Entry     *store.Entry               // of the cluster's plan; nil: none
 	Spoke     *store.Spoke               // of the resource's cluster, or of the Cluster itself; nil: never registered
 	Bundle    *store.SignedBundle        // of the resource's cluster, or of the Cluster itself; nil: none published
+	Refusal   *store.Refusal             // of that cluster; nil: a bundle can be made of its plan
 	Pin       *store.Pin                 // of that cluster; nil: it is not pinned
 	PlannedAt time.Time                  // when the plan of that cluster changed last
 	Fetched   *store.Fetched             // of a source; nil: no fetch attempted yet

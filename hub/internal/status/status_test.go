@@ -274,6 +274,13 @@ func TestConditions(t *testing.T) {
 		{"cluster_bundle_rejected", hubs("Cluster", "",
 			func(f *Facts) { f.Spoke = spoke(true); f.Spoke.Rejected = "signature" }),
 			"Ready=False/BundleRejected Connected=True/Online"},
+		{"cluster_bundle_refused", hubs("Cluster", "", func(f *Facts) { // although the last one is healthy, and it is offline
+			f.Spoke, f.Refusal = spoke(false, bundle.Healthy), &store.Refusal{Message: "no bundle", Since: at(5)}
+		}), "Ready=False/BundleRefused Connected=False/Offline"},
+		{"bundle_refused", well(func(f *Facts) {
+			f.Entry.Revision, f.Condition.Revision = "main@sha1:c", "main@sha1:c"
+			f.Refusal = &store.Refusal{Message: "no bundle", Since: at(5)}
+		}), "Ready=False/BundleRefused Healthy=True/Succeeded"},
 		{"cluster_bundle_held_back", hubs("Cluster", "", func(f *Facts) {
 			f.Spoke, f.Bundle = spoke(true, bundle.Healthy), withFeatures(f.Bundle, "hooks")
 		}), "Ready=False/BundleHeldBack Connected=True/Online"},

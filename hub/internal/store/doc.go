@@ -41,6 +41,7 @@
 //	renders          digest of the inputs → JSON Render
 //	plans            cluster → JSON Plan
 //	releases         cluster → JSON Release
+//	refusals         cluster → JSON Refusal
 //	history          cluster/epoch-sequence → JSON Past  in decimal, 20 digits each
 //	pins             cluster → JSON Pin
 //	confirmations    ConfirmationKey → JSON Confirmation

@@ -282,6 +282,13 @@ type SignedBundle struct {
 	Features bundle.FeatureSet `json:"features,omitempty"`
 }
 
+// Refusal says why no bundle can be made of the plan of a cluster. Its key is the name of the cluster. Package publish
+// writes it, and deletes it when there is a bundle again.
+type Refusal struct {
+	Message string    `json:"message"`
+	Since   time.Time `json:"since"` // of this Message
+}
+
 // Spoke is what the hub knows about the agent of one cluster. Its key is the name of the cluster. Packages registration
 // and dispatch write it.
 type Spoke struct {

@@ -17,6 +17,7 @@ var (
 	Renders       = newTable[Render]("renders", ofHub)
 	Plans         = newTable[Plan]("plans", ofPlan)
 	Releases      = newTable[Release]("releases", ofPlan)
+	Refusals      = newTable[Refusal]("refusals", ofPlan)
 	History       = newTable[Past]("history", ofGraph)
 	Pins          = newTable[Pin]("pins", ofPlan)
 	Confirmations = newTable[Confirmation]("confirmations", ofHub)

@@ -157,9 +157,9 @@ type Application struct {
 
 // Finding is the result of the walk for one object.
 type Finding struct {
-	Ready     bool
-	Reason    string
-	Message   string
+	Ready   bool
+	Reason  string
+	Message string
 	// Notice is what the operator should know although the build succeeded. It begins with "; ", for the end of a message.
 	Notice    string
 	Revision  string // the rendered one; empty if it was not rendered
