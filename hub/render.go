@@ -5,23 +5,19 @@ import (
 	"maps"
 
 	"github.com/navefleet/nave/hub/internal/render"
-	"github.com/navefleet/nave/hub/internal/render/generate"
 	"github.com/navefleet/nave/hub/internal/render/kustomize"
 	"github.com/navefleet/nave/hub/internal/render/worker"
 )
 
-// renderers are the hub's own renderers, by name.
-var renderers = render.Renderers{kustomize.Name: kustomize.Renderer{}, generate.Name: generate.Renderer{}}
-
 // ServeRenderWorker is the main function of the process that Config.RenderWorker starts. It confines the process and
 // serves the render requests on standard input until standard input ends.
 func ServeRenderWorker(stdin io.Reader, stdout io.Writer) error {
-	return worker.ServeWorker(stdin, stdout, renderers, kustomize.Warm)
+	return worker.ServeWorker(stdin, stdout, worker.All(), kustomize.Warm)
 }
 
 // renderer returns the hub's own renderers, in worker processes or in this process, and those of the configuration.
 func (h *Hub) renderer() (render.Renderer, error) {
-	all := maps.Clone(renderers)
+	all := worker.All()
 	if len(h.config.RenderWorker) > 0 {
 		pool, err := worker.New(worker.Config{Command: h.config.RenderWorker, Log: h.config.Log})
 		if err != nil {

@@ -18,17 +18,11 @@ import (
 
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/plan"
-	"github.com/navefleet/nave/hub/internal/render"
-	"github.com/navefleet/nave/hub/internal/render/generate"
-	"github.com/navefleet/nave/hub/internal/render/kustomize"
 	"github.com/navefleet/nave/hub/internal/render/worker"
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/shared/wording"
 )
-
-// localRenderers render in this process, as those of the hub do.
-var localRenderers = render.Renderers{kustomize.Name: kustomize.Renderer{}, generate.Name: generate.Renderer{}}
 
 // preview has the flags that say what a checkout is planned for.
 type preview struct {
@@ -143,7 +137,7 @@ func (p *preview) open(cmd *cobra.Command, cluster, dir string, salt []byte) (*p
 		salt = []byte(buildSalt)
 	}
 	return plan.NewPreview(cmd.Context(), plan.PreviewConfig{
-		Objects: objects, Tree: trees.tree, Renderer: localRenderers, Salt: salt, NoCrossNamespaceRefs: p.noCross,
+		Objects: objects, Tree: trees.tree, Renderer: worker.All(), Salt: salt, NoCrossNamespaceRefs: p.noCross,
 		LenientSubstitution: !p.strict,
 	})
 }

@@ -215,7 +215,7 @@ func (d *diff) preview(cmd *cobra.Command, dir, work string, released *published
 	trees.claim(objects)
 	worker.DenyNetwork() // after git was asked
 	return plan.NewPreview(cmd.Context(), plan.PreviewConfig{
-		Objects: objects, Owned: owned, Suspended: released.suspended, Tree: trees.tree, Renderer: localRenderers,
+		Objects: objects, Owned: owned, Suspended: released.suspended, Tree: trees.tree, Renderer: worker.All(),
 		Salt: cache.Salt(released.epoch), NoCrossNamespaceRefs: d.noCross, LenientSubstitution: !d.strict,
 	})
 }

@@ -22,9 +22,6 @@ import (
 
 var _ render.Renderer = (*Pool)(nil)
 
-// renderers are the renderers of the workers of the tests.
-var renderers = render.Renderers{kustomize.Name: kustomize.Renderer{}}
-
 // TestMain runs the tests, or a worker if the first argument is the kind of a worker.
 func TestMain(m *testing.M) {
 	if len(os.Args) < 2 {
@@ -32,7 +29,7 @@ func TestMain(m *testing.M) {
 	}
 	switch os.Args[1] {
 	case Command:
-		exit(ServeWorker(os.Stdin, os.Stdout, renderers, kustomize.Warm))
+		exit(ServeWorker(os.Stdin, os.Stdout, All(), kustomize.Warm))
 	default:
 		os.Exit(m.Run())
 	}
@@ -88,7 +85,7 @@ func TestWorkerResult(t *testing.T) {
 	}
 	req := tree(t, map[string]string{"a.yaml": object("a"), "secret.yaml": string(secret),
 		"n.yaml": "apiVersion: x/v1\nkind: N\nmetadata: {name: n}\nspec: {i: 3, f: 1.5, b: true, n: null, l: [1, a]}\n"})
-	want, err := renderers.Render(t.Context(), req)
+	want, err := All().Render(t.Context(), req)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,7 +106,7 @@ func TestWorkerResult(t *testing.T) {
 func TestWorkerError(t *testing.T) {
 	p := newPool(t, Config{Workers: 1}, Command)
 	req := tree(t, map[string]string{"a.yaml": object("a"), "b.yaml": object("a")})
-	_, want := renderers.Render(t.Context(), req)
+	_, want := All().Render(t.Context(), req)
 	_, err := p.Render(t.Context(), req)
 	if !errors.Is(err, render.ErrDuplicate) || err.Error() != want.Error() {
 		t.Errorf("error %v, want %v", err, want)
