@@ -123,7 +123,7 @@ func (c *comparison) pairUp(p *plan.Previewed, released map[bundle.ApplicationNa
 		if k.compared[name] || !c.chosen.has(name, old.fleet, k.parent) {
 			continue
 		}
-		switch at, kept := k.keeps(name); {
+		switch at, kept := k.keeps(name, 0); {
 		case !kept:
 			c.pair(pair{name: name, old: old.digest}, old, nil, p.Cluster)
 		case at == name:
@@ -133,6 +133,11 @@ func (c *comparison) pairUp(p *plan.Previewed, released map[bundle.ApplicationNa
 		}
 	}
 	for at, below := range stay {
+		if k.reasons[at] == "" {
+			x := change{application: at.String(), verb: left, text: withBelow(below)}
+			c.changes[x] = append(c.changes[x], p.Cluster)
+			continue
+		}
 		text := k.note(at, below)
 		c.kept[text] = append(c.kept[text], p.Cluster)
 	}
@@ -158,10 +163,11 @@ func (c *comparison) pair(id pair, old publishedApplication, new *plan.Previewed
 }
 
 // keeper finds the Applications that a walk does not have and that the hub keeps: they, or one above them, are
-// suspended or were not rendered.
+// suspended, were not rendered, or are orphans.
 type keeper struct {
 	reasons  map[bundle.ApplicationName]string // also of Fleets
 	compared map[bundle.ApplicationName]bool   // the Applications that the walk has
+	prunes   map[bundle.ApplicationName]bool   // those of them that prune
 	released map[bundle.ApplicationName]publishedApplication
 	nodes    map[api.Key]graph.Node
 	planned  map[bundle.ApplicationName]bundle.ApplicationName // parents
@@ -169,9 +175,15 @@ type keeper struct {
 
 func newKeeper(p *plan.Previewed, released map[bundle.ApplicationName]publishedApplication) *keeper {
 	k := &keeper{reasons: map[bundle.ApplicationName]string{}, compared: map[bundle.ApplicationName]bool{},
-		released: released, nodes: p.Nodes, planned: map[bundle.ApplicationName]bundle.ApplicationName{}}
+		prunes: map[bundle.ApplicationName]bool{}, released: released, nodes: p.Nodes,
+		planned: map[bundle.ApplicationName]bundle.ApplicationName{}}
+	for name, old := range released {
+		if old.orphaned {
+			k.reasons[name] = "nothing gives it any more, and it stays until it is deleted by hand"
+		}
+	}
 	for _, a := range p.Applications {
-		k.compared[a.Application.Name] = true
+		k.compared[a.Application.Name], k.prunes[a.Application.Name] = true, a.Application.Prune
 	}
 	for _, name := range p.Suspended {
 		k.reasons[name] = "suspended"
@@ -202,24 +214,40 @@ func (k *keeper) fleet(key api.Key) string {
 }
 
 // keeps reports whether an Application that the walk does not have stays as it is, and because of which: itself, or one
-// above it that is not compared. One above it that is compared does not give it any more.
-func (k *keeper) keeps(name bundle.ApplicationName) (because bundle.ApplicationName, kept bool) {
-	for at, n := name, 0; n < maxAbove && !k.compared[at] && at != (bundle.ApplicationName{}); n++ {
-		if k.reasons[at] != "" {
-			return at, true
-		}
-		at = k.released[at].parent
+// above it that is not compared or becomes an orphan. depth is the number of Applications that were asked about before.
+func (k *keeper) keeps(name bundle.ApplicationName, depth int) (because bundle.ApplicationName, kept bool) {
+	if depth == maxAbove || k.compared[name] || name == (bundle.ApplicationName{}) {
+		return bundle.ApplicationName{}, false
 	}
-	return bundle.ApplicationName{}, false
+	if k.reasons[name] != "" {
+		return name, true
+	}
+	if because, kept = k.keeps(k.released[name].parent, depth+1); kept {
+		return because, true
+	}
+	return name, k.orphans(name)
+}
+
+// orphans reports whether an Application becomes an orphan: its parent does not give it any more, or leaves.
+func (k *keeper) orphans(name bundle.ApplicationName) bool {
+	old, known := k.released[name]
+	if k.compared[old.parent] {
+		return old.pruneDisabled || !k.prunes[old.parent]
+	}
+	return known && old.orphanOnDelete
 }
 
 // note says why an Application, or a Fleet, is not compared, and how many Applications below it are not either.
 func (k *keeper) note(name bundle.ApplicationName, below int) string {
-	text := api.ApplicationKey("", name).String() + " is not compared"
-	if below > 0 {
-		text += ", with " + wording.Count(below, "Application") + " below it"
+	return api.ApplicationKey("", name).String() + " is not compared" + withBelow(below) + ": " + k.reasons[name]
+}
+
+// withBelow returns how many Applications below another one share its fate.
+func withBelow(count int) string {
+	if count == 0 {
+		return ""
 	}
-	return text + ": " + k.reasons[name]
+	return ", with " + wording.Count(count, "Application") + " below it"
 }
 
 // diffOf returns the changes between two versions of an Application.

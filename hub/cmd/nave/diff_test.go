@@ -337,6 +337,67 @@ func TestDiff_parent(t *testing.T) {
 	}
 }
 
+// TestDiff_orphan removes a Kustomization whose parent does not prune, before the hub has the commit and after it.
+func TestDiff_orphan(t *testing.T) {
+	t.Setenv("PATH", searchPath)
+	files := diffFiles()
+	for _, site := range []string{"eu", "lab"} {
+		files["clusters/"+site+"/app.yaml"] = strings.Replace(files["clusters/eu/app.yaml"], "prune: true", "prune: false", 1)
+	}
+	files["app/leaf.yaml"], _, _ = strings.Cut(files["clusters/eu/app.yaml"], "---")
+	leaf := strings.NewReplacer("name: app,", "name: leaf,", "./app", "./leaf")
+	files["app/leaf.yaml"] = leaf.Replace(files["app/leaf.yaml"])
+	files["leaf/map.yaml"] = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: leaf, namespace: default}\n"
+	root := tree(t, files)
+	config := hubWith(t, root, files["hub/fleet.yaml"]+"---\n"+files["hub/clusters.yaml"], 3)
+	if err := os.Remove(filepath.Join(root, "app/leaf.yaml")); err != nil {
+		t.Fatal(err)
+	}
+	out, code := diffWith(t, config, "fleet", "all", root)
+	if code != 1 || strings.Contains(out, "deleted") || !strings.Contains(out, "On 3 of 3 clusters: 1 left in the cluster.") ||
+		!strings.Contains(out, "## Kustomization flux-system/leaf: left in the cluster, because nothing gives it any more") {
+		t.Errorf("exit code %d:\n%s", code, out)
+	}
+
+	s := session{config: config, timeout: time.Minute}
+	client, done, err := s.dial()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer done()
+	orphans := func() (count int) {
+		p, err := askPublished(t.Context(), client, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, apps := range p.clusters {
+			for _, a := range apps {
+				if a.orphaned {
+					count++
+				}
+			}
+		}
+		return count
+	}
+	stream, err := client.Watch(t.Context(), &adminv1.WatchRequest{List: &adminv1.ListRequest{Kind: "kustomization",
+		AllClusters: true}})
+	if err == nil {
+		_, err = client.Reconcile(t.Context(), &adminv1.ReconcileRequest{Key: &adminv1.ObjectKey{Kind: "GitRepository",
+			Namespace: "flux-system", Name: "fleet"}})
+	}
+	for err == nil && orphans() < 3 {
+		_, err = stream.Recv()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", searchPath)
+	out, code = diffWith(t, config, "cluster", "lab", root)
+	if code != 0 || !strings.Contains(out, "Kustomization flux-system/leaf is not compared: nothing gives it any more") {
+		t.Errorf("of an orphan: exit code %d:\n%s", code, out)
+	}
+}
+
 // TestBuild_asks_hub builds with the objects of a hub.
 func TestBuild_asks_hub(t *testing.T) {
 	root := tree(t, diffFiles())

@@ -30,6 +30,10 @@ type publishedApplication struct {
 	parent bundle.ApplicationName
 	fleet  string
 	digest manifest.Digest
+
+	orphaned       bool // nothing gives it any more, and it stays
+	orphanOnDelete bool // it stays when its parent is deleted
+	pruneDisabled  bool // it stays when its parent does not give it any more, also if the parent prunes
 }
 
 // askPublished asks the hub what it released to clusters; to all if none is named.
@@ -79,6 +83,7 @@ func (p *published) add(part *adminv1.PublishedResponse) error {
 		key := keyOf(a.GetKey())
 		p.clusters[key.Cluster][key.Application()] = publishedApplication{
 			key: key, parent: keyOf(a.GetParent()).Application(), fleet: a.GetFleet(), digest: digest,
+			orphaned: a.GetOrphaned(), orphanOnDelete: a.GetOrphanOnDelete(), pruneDisabled: a.GetPruneDisabled(),
 		}
 	}
 	return nil

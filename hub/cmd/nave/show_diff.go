@@ -239,6 +239,8 @@ func (x change) title() string {
 	switch {
 	case x.verb == same:
 		return x.application + ": " + x.text
+	case x.object == "" && x.verb == left:
+		return x.application + ": left in the cluster, because nothing gives it any more and nothing prunes it" + x.text
 	case x.object == "":
 		return x.application + ": options changed"
 	}
@@ -279,7 +281,7 @@ func (c *comparison) print(out io.Writer) {
 		fmt.Fprintf(out, "# %s: %s\n", wording.Count(len(g.clusters), "cluster"), listed(g.clusters))
 		for _, x := range g.changes {
 			fmt.Fprintf(out, "## %s\n", x.title())
-			if x.verb != same {
+			if x.object != "" || x.verb == changed {
 				fmt.Fprint(out, x.text)
 			}
 		}
@@ -294,7 +296,7 @@ func (c *comparison) printMarkdown(out io.Writer) {
 	for _, g := range c.groups() {
 		fmt.Fprintf(out, "\n### %s\n\n%s\n", wording.Count(len(g.clusters), "cluster"), markdown(listed(g.clusters)))
 		for _, x := range g.changes {
-			if x.text == "" || x.verb == same {
+			if x.text == "" || x.object == "" && x.verb != changed {
 				fmt.Fprintf(out, "\n- %s\n", markdown(x.title()))
 				continue
 			}

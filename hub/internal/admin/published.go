@@ -104,7 +104,7 @@ func hubObject(r store.Resource) *adminv1.HubObject {
 func (s *Server) sendCluster(ctx context.Context, cluster string, stream adminv1.AdminService_PublishedServer) error {
 	var release store.Release
 	var signed store.SignedBundle
-	var owners map[bundle.ApplicationName]api.Key
+	var rows map[bundle.ApplicationName]store.Resource
 	err := s.store.View(ctx, func(tx *store.Tx) error {
 		known, err := store.ClusterExists(tx, cluster)
 		if err == nil && !known {
@@ -119,7 +119,7 @@ func (s *Server) sendCluster(ctx context.Context, cluster string, stream adminv1
 		if signed, _, err = store.SignedBundles.Get(tx, cluster); err != nil {
 			return err
 		}
-		owners, err = ownersOf(tx, cluster, release)
+		rows, err = resourcesOf(tx, cluster, release)
 		return err
 	})
 	if err != nil {
@@ -127,7 +127,7 @@ func (s *Server) sendCluster(ctx context.Context, cluster string, stream adminv1
 	}
 	part := &adminv1.PublishedCluster{Cluster: cluster, Sequence: signed.Bundle.Sequence}
 	for i, e := range release.Applications {
-		part.Applications = append(part.Applications, publishedApplication(cluster, e, owners))
+		part.Applications = append(part.Applications, publishedApplication(cluster, e, rows[e.Name]))
 		if len(part.Applications) == maxApplications && i < len(release.Applications)-1 {
 			response := &adminv1.PublishedResponse{Part: &adminv1.PublishedResponse_Cluster{Cluster: part}}
 			if err := stream.Send(response); err != nil {
@@ -139,28 +139,31 @@ func (s *Server) sendCluster(ctx context.Context, cluster string, stream adminv1
 	return stream.Send(&adminv1.PublishedResponse{Part: &adminv1.PublishedResponse_Cluster{Cluster: part}})
 }
 
-// ownersOf returns what gives the objects of a release: a Fleet, or another object of the cluster. Objects that
-// operators applied, orphans and objects that left the graph since the release have no owner.
-func ownersOf(tx *store.Tx, cluster string, release store.Release) (map[bundle.ApplicationName]api.Key, error) {
-	owners := map[bundle.ApplicationName]api.Key{}
+// resourcesOf returns the rows that a release was rendered from. Objects that left the graph since the release, and
+// damaged rows, are missing.
+func resourcesOf(tx *store.Tx, cluster string, release store.Release) (map[bundle.ApplicationName]store.Resource,
+	error) {
+	rows := map[bundle.ApplicationName]store.Resource{}
 	for _, e := range release.Applications {
-		row, _, err := store.Resources.Get(tx, api.ApplicationKey(cluster, e.Name).Path())
+		row, found, err := store.Resources.Get(tx, api.ApplicationKey(cluster, e.Name).Path())
 		if err != nil && !errors.Is(err, store.ErrDamaged) {
 			return nil, err
 		}
-		if row.Owner != nil && !row.Orphaned {
-			owners[e.Name] = *row.Owner
+		if found && err == nil {
+			rows[e.Name] = row
 		}
 	}
-	return owners, nil
+	return rows, nil
 }
 
-func publishedApplication(cluster string, e store.Entry,
-	owners map[bundle.ApplicationName]api.Key) *adminv1.PublishedApplication {
+func publishedApplication(cluster string, e store.Entry, row store.Resource) *adminv1.PublishedApplication {
 	p := &adminv1.PublishedApplication{Key: fold.KeyMessage(api.ApplicationKey(cluster, e.Name)), Fleet: e.Fleet,
-		Digest: e.Digest.String(), Revision: e.Revision}
-	if owner, ok := owners[e.Name]; ok {
-		p.Parent = fold.KeyMessage(owner)
+		Digest: e.Digest.String(), Revision: e.Revision, Orphaned: row.Orphaned, OrphanOnDelete: row.OrphanOnDelete}
+	if owner := row.GivenBy(); owner != nil {
+		p.Parent = fold.KeyMessage(*owner)
+	}
+	if row.Object != nil {
+		p.PruneDisabled = manifest.IsPruneDisabled(row.Object.Annotations())
 	}
 	return p
 }

@@ -2782,12 +2782,19 @@ type PublishedApplication struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The object that is rendered to it.
 	Key *ObjectKey `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
-	// Not set: none.
+	// The Kustomization or the Fleet that gives the object. Not set: an operator applied it, it is an orphan, or it left
+	// after the release.
 	Parent *ObjectKey `protobuf:"bytes,2,opt,name=parent,proto3" json:"parent,omitempty"`
 	// The name of the Fleet that it comes from; empty: none.
-	Fleet         string `protobuf:"bytes,3,opt,name=fleet,proto3" json:"fleet,omitempty"`
-	Digest        string `protobuf:"bytes,4,opt,name=digest,proto3" json:"digest,omitempty"`
-	Revision      string `protobuf:"bytes,5,opt,name=revision,proto3" json:"revision,omitempty"`
+	Fleet    string `protobuf:"bytes,3,opt,name=fleet,proto3" json:"fleet,omitempty"`
+	Digest   string `protobuf:"bytes,4,opt,name=digest,proto3" json:"digest,omitempty"`
+	Revision string `protobuf:"bytes,5,opt,name=revision,proto3" json:"revision,omitempty"`
+	// Nothing gives the object any more, and it stays until an operator deletes it.
+	Orphaned bool `protobuf:"varint,6,opt,name=orphaned,proto3" json:"orphaned,omitempty"`
+	// The object becomes an orphan when its parent is deleted.
+	OrphanOnDelete bool `protobuf:"varint,7,opt,name=orphan_on_delete,json=orphanOnDelete,proto3" json:"orphan_on_delete,omitempty"`
+	// The object becomes an orphan when its parent does not give it any more, also if the parent prunes.
+	PruneDisabled bool `protobuf:"varint,8,opt,name=prune_disabled,json=pruneDisabled,proto3" json:"prune_disabled,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2855,6 +2862,27 @@ func (x *PublishedApplication) GetRevision() string {
 		return x.Revision
 	}
 	return ""
+}
+
+func (x *PublishedApplication) GetOrphaned() bool {
+	if x != nil {
+		return x.Orphaned
+	}
+	return false
+}
+
+func (x *PublishedApplication) GetOrphanOnDelete() bool {
+	if x != nil {
+		return x.OrphanOnDelete
+	}
+	return false
+}
+
+func (x *PublishedApplication) GetPruneDisabled() bool {
+	if x != nil {
+		return x.PruneDisabled
+	}
+	return false
 }
 
 type PublishedContentRequest struct {
@@ -3580,13 +3608,16 @@ const file_nave_admin_v1_admin_proto_rawDesc = "" +
 	"\x10PublishedCluster\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\tR\acluster\x12\x1a\n" +
 	"\bsequence\x18\x02 \x01(\x04R\bsequence\x12G\n" +
-	"\fapplications\x18\x03 \x03(\v2#.nave.admin.v1.PublishedApplicationR\fapplications\"\xbe\x01\n" +
+	"\fapplications\x18\x03 \x03(\v2#.nave.admin.v1.PublishedApplicationR\fapplications\"\xab\x02\n" +
 	"\x14PublishedApplication\x12*\n" +
 	"\x03key\x18\x01 \x01(\v2\x18.nave.admin.v1.ObjectKeyR\x03key\x120\n" +
 	"\x06parent\x18\x02 \x01(\v2\x18.nave.admin.v1.ObjectKeyR\x06parent\x12\x14\n" +
 	"\x05fleet\x18\x03 \x01(\tR\x05fleet\x12\x16\n" +
 	"\x06digest\x18\x04 \x01(\tR\x06digest\x12\x1a\n" +
-	"\brevision\x18\x05 \x01(\tR\brevision\"w\n" +
+	"\brevision\x18\x05 \x01(\tR\brevision\x12\x1a\n" +
+	"\borphaned\x18\x06 \x01(\bR\borphaned\x12(\n" +
+	"\x10orphan_on_delete\x18\a \x01(\bR\x0eorphanOnDelete\x12%\n" +
+	"\x0eprune_disabled\x18\b \x01(\bR\rpruneDisabled\"w\n" +
 	"\x17PublishedContentRequest\x12*\n" +
 	"\x03key\x18\x01 \x01(\v2\x18.nave.admin.v1.ObjectKeyR\x03key\x12\x16\n" +
 	"\x06digest\x18\x02 \x01(\tR\x06digest\x12\x18\n" +
