@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -37,6 +38,13 @@ func echo(request []byte) ([]byte, error) {
 			return nil, err
 		}
 		return make([]byte, size), nil
+	case "garbage":
+		var size int
+		if _, err := fmt.Sscan(n, &size); err != nil {
+			return nil, err
+		}
+		held = [][]byte{bytes.Repeat([]byte{1}, size<<20)}
+		held = nil
 	case "memory", "memory-and-wait":
 		var most int
 		if _, err := fmt.Sscan(n, &most); err != nil {
@@ -215,6 +223,28 @@ func TestOutputLimit(t *testing.T) {
 	p.answers(t, "the next")
 	if p.idle[0].cmd.Process.Pid != pid {
 		t.Error("the process was replaced")
+	}
+}
+
+// TestIdle checks that an idle process gives back the memory of its garbage.
+func TestIdle(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("no figures of memory on this system")
+	}
+	p := newPool(t, Config{}, "echo")
+	p.answers(t, "garbage 96")
+	pid := p.idle[0].cmd.Process.Pid
+	const much = 64 << 20
+	if held := residentMemory(pid); held < much {
+		t.Fatalf("the process holds %d bytes right after its answer", held)
+	}
+	for range time.Tick(10 * time.Millisecond) {
+		if !isRunning(pid) {
+			t.Fatal("the process has ended")
+		}
+		if residentMemory(pid) < much {
+			return
+		}
 	}
 }
 

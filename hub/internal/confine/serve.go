@@ -8,6 +8,7 @@ import (
 	"os"
 	"runtime/debug"
 	"strconv"
+	"time"
 )
 
 // Names of the environment variables by which a process gets its limits, in bytes.
@@ -19,6 +20,10 @@ const (
 // hardLimit times the limit is how much the kernel gives a process that grows faster than its pool can watch. The
 // process then ends, and cannot always say why.
 const hardLimit = 2
+
+// idleAfter is how long a process has no request before it gives the memory of its garbage back to the system. It is
+// longer than the pauses between the requests of one change, which would otherwise need the memory again.
+const idleAfter = 2 * time.Second
 
 // Service is the work of a confined process.
 type Service struct {
@@ -45,8 +50,11 @@ func Serve(stdin io.Reader, stdout io.Writer, s Service) error {
 	if s.Prepare != nil {
 		s.Prepare()
 	}
+	idle := time.AfterFunc(idleAfter, debug.FreeOSMemory)
+	defer idle.Stop()
 	for {
 		request, err := readFrame(stdin, MaxRequest)
+		idle.Stop()
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
@@ -60,6 +68,7 @@ func Serve(stdin io.Reader, stdout io.Writer, s Service) error {
 		if memory > 0 && residentMemory(os.Getpid()) > memory/4 {
 			debug.FreeOSMemory() // the next request is not blamed for this one's garbage
 		}
+		idle.Reset(idleAfter)
 	}
 }
 

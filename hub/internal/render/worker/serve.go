@@ -6,10 +6,15 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime/debug"
 
 	"github.com/navefleet/nave/hub/internal/confine"
 	"github.com/navefleet/nave/hub/internal/render"
 )
+
+// garbage is how much garbage a worker keeps, in percent of the memory in use, before it collects: a build makes much,
+// and all of it is garbage as soon as the build ends. The limit on memory still holds, and an idle worker collects.
+const garbage = 400
 
 // ServeWorker runs a worker process: it answers requests with the renderer until standard input ends. It confines the
 // process first: no network, no environment, no more memory than the pool allows. Then it calls warm, which loads the
@@ -18,6 +23,7 @@ func ServeWorker(stdin io.Reader, stdout io.Writer, renderer render.Renderer, wa
 	prepare := func() {
 		DenyNetwork()
 		os.Clearenv()
+		debug.SetGCPercent(garbage)
 		warm()
 	}
 	answer := func(data []byte) ([]byte, error) { return answer(renderer, data) }
