@@ -19,6 +19,7 @@ type variables struct {
 	values map[string]string
 	strict bool
 	on     bool
+	plain  bool // all values are plain, see pruned
 
 	// Variables that the hub cannot read (conceal.go):
 	hidden map[string]string // variables with a sealed value, and the object that has the value
@@ -41,35 +42,65 @@ func (v *variables) substitute(o *manifest.Object) error {
 	if !v.on || manifest.IsSubstitutionDisabled(o) || !hasReference(o.Object) {
 		return nil
 	}
-	id := manifest.IDOf(o)
 	if err := v.conceal(o); err != nil {
-		return fmt.Errorf("%s: %w", id, err)
+		return fmt.Errorf("%s: %w", manifest.IDOf(o), err)
 	}
-	text, err := yaml.Marshal(o.Object)
-	if err != nil {
-		return fmt.Errorf("%s: %w: %w", id, render.ErrSubstitution, err)
-	}
-	if size, err := substitution.Bound(string(text), v.value); err == nil && size > maxSubstituted {
-		return fmt.Errorf("%s: %w: its variables would make it larger than %d bytes: %w", id, render.ErrSubstitution,
-			maxSubstituted, render.ErrLarge)
-	}
-	replaced, err := v.evaluate(string(text))
-	if err != nil {
-		return v.unsubstituted(o, err)
-	}
-	json, err := yaml.YAMLToJSON([]byte(replaced))
-	if err != nil {
-		return v.unreadable(o, err)
-	}
-	fresh := &manifest.Object{}
-	if err := fresh.UnmarshalJSON(json); err != nil {
-		return fmt.Errorf("%s: %w: after the substitution it has no kind", id, render.ErrSubstitution) // err quotes values
+	fresh, ok := v.substitutedParts(o)
+	if !ok {
+		var err error
+		if fresh, err = v.substituted(o); err != nil {
+			return err
+		}
 	}
 	if err := checkTexts(o, fresh); err != nil {
 		return err
 	}
 	o.Object = fresh.Object
 	return nil
+}
+
+// substitutedParts returns the object after the substitution, of which only the parts with references were written and
+// read again. If other parts could change, or an error would have to be reported, substitutedParts returns false.
+func (v *variables) substitutedParts(o *manifest.Object) (*manifest.Object, bool) {
+	part, ok := v.pruned(o)
+	if !ok {
+		return nil, false
+	}
+	after, err := v.substituted(part)
+	if err != nil {
+		return nil, false
+	}
+	whole, ok := graft(o.Object, part.Object, after.Object)
+	if !ok {
+		return nil, false
+	}
+	return &manifest.Object{Object: whole.(map[string]any)}, true
+}
+
+// substituted returns the object after the substitution.
+func (v *variables) substituted(o *manifest.Object) (*manifest.Object, error) {
+	id := manifest.IDOf(o)
+	text, err := yaml.Marshal(o.Object)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w: %w", id, render.ErrSubstitution, err)
+	}
+	if size, err := substitution.Bound(string(text), v.value); err == nil && size > maxSubstituted {
+		return nil, fmt.Errorf("%s: %w: its variables would make it larger than %d bytes: %w", id, render.ErrSubstitution,
+			maxSubstituted, render.ErrLarge)
+	}
+	replaced, err := v.evaluate(string(text))
+	if err != nil {
+		return nil, v.unsubstituted(o, err)
+	}
+	json, err := yaml.YAMLToJSON([]byte(replaced))
+	if err != nil {
+		return nil, v.unreadable(o, err)
+	}
+	fresh := &manifest.Object{}
+	if err := fresh.UnmarshalJSON(json); err != nil { // err quotes values
+		return nil, fmt.Errorf("%s: %w: after the substitution it has no kind", id, render.ErrSubstitution)
+	}
+	return fresh, nil
 }
 
 // evaluate replaces the variables in a text. Variables that the hub cannot read count as set.

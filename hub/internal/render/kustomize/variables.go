@@ -55,7 +55,7 @@ func variablesOf(spec *Spec, sources []api.InputData) (*variables, error) {
 	if err := v.add("postBuild.substitute", spec.Substitute); err != nil {
 		return nil, err
 	}
-	v.inline = spec.Substitute
+	v.inline, v.plain = spec.Substitute, arePlain(v.values)
 	v.on = v.given || len(spec.Substitute) > 0 || v.live != "" || spec.SubstituteAlways
 	return v, nil
 }
