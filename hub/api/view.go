@@ -170,15 +170,7 @@ func (r *Renderable) Awaited() (keys []Key) {
 
 // Orphans reports whether the rendered objects stay in the cluster if the object itself is deleted. The rules are those
 // of Flux's finalizer.
-func (r *Renderable) Orphans() bool {
-	switch r.DeletionPolicy {
-	case bundle.Delete, bundle.WaitForTermination:
-		return false
-	case bundle.Orphan:
-		return true
-	}
-	return !r.Prune
-}
+func (r *Renderable) Orphans() bool { return r.DeletionPolicy.Resolve(r.Prune) == bundle.Orphan }
 
 // IsRoot reports whether an object with this owner is a root: an object that a Fleet gives to a cluster.
 func IsRoot(owner *Key) bool { return owner != nil && owner.Role() == FleetRole }

@@ -134,17 +134,21 @@ const (
 	Orphan             DeletionPolicy = "Orphan"
 )
 
-// PolicyOnRemoval returns what happens to the objects when the application leaves: Delete, WaitForTermination or
+// Resolve returns what happens to the objects of an Application that prunes or not: Delete, WaitForTermination or
 // Orphan.
-func (a *Application) PolicyOnRemoval() DeletionPolicy {
+func (p DeletionPolicy) Resolve(prune bool) DeletionPolicy {
 	switch {
-	case a.DeletionPolicy != MirrorPrune && a.DeletionPolicy != "":
-		return a.DeletionPolicy
-	case a.Prune:
+	case p == Delete || p == WaitForTermination || p == Orphan:
+		return p
+	case prune:
 		return Delete
 	}
 	return Orphan
 }
+
+// PolicyOnRemoval returns what happens to the objects when the application leaves: Delete, WaitForTermination or
+// Orphan.
+func (a *Application) PolicyOnRemoval() DeletionPolicy { return a.DeletionPolicy.Resolve(a.Prune) }
 
 // SecretReference names a Secret in the spoke's own cluster.
 type SecretReference struct{ Namespace, Name string }

@@ -78,13 +78,8 @@ func removalOf(b *bundle.Bundle, name bundle.ApplicationName) (bundle.Removal, b
 
 // deletes reports whether a removal deletes the objects of an application with this mark.
 func deletes(r bundle.Removal, mark state.Mark) bool {
-	switch r.Policy {
-	case bundle.Delete, bundle.WaitForTermination:
-		return true
-	case bundle.Orphan:
-		return false
-	}
-	return !mark.Suspended && apply.Removal{Policy: mark.DeletionPolicy, Prune: mark.Prune}.Deletes()
+	prunes := !mark.Suspended && mark.DeletionPolicy.Resolve(mark.Prune) != bundle.Orphan
+	return r.Policy.Resolve(prunes) != bundle.Orphan
 }
 
 // guard returns why the removals of a bundle that no operator confirmed are held; nil if they may pass. It applies the

@@ -28,7 +28,7 @@ func (a *Applier) Delete(ctx context.Context, m Removal) (*ChangeSet, error) {
 
 func (r *run) removeAll(ctx context.Context, m Removal) error {
 	ids := r.Previous.IDs()
-	if !m.Deletes() {
+	if m.Policy.Resolve(m.Prune) == bundle.Orphan {
 		for _, id := range ids {
 			r.release(id)
 		}
@@ -39,17 +39,6 @@ func (r *run) removeAll(ctx context.Context, m Removal) error {
 		r.awaitAllGone(ctx, m.Timeout)
 	}
 	return errors.Join(r.fatal, r.finish())
-}
-
-// Deletes reports whether the objects are deleted.
-func (m Removal) Deletes() bool {
-	switch m.Policy {
-	case bundle.Delete, bundle.WaitForTermination:
-		return true
-	case bundle.Orphan:
-		return false
-	}
-	return m.Prune // MirrorPrune, and none
 }
 
 // awaitAllGone waits until all objects that were deleted are gone.
