@@ -3,7 +3,6 @@ package kube
 import (
 	"context"
 	"encoding/json"
-	"net/http"
 	"strings"
 
 	"github.com/navefleet/nave/shared/bundle"
@@ -23,16 +22,32 @@ func (d Data) GoString() string { return d.String() }
 
 // Data returns the data of a ConfigMap or Secret.
 func (c *Client) Data(ctx context.Context, id bundle.ObjectIdentity) (Data, error) {
-	r, err := c.on(ctx, "get", id)
+	r, body, err := c.get(ctx, id, mediaJSON)
 	if err != nil {
 		return Data{}, err
 	}
-	r.method, r.accept = http.MethodGet, mediaJSON
-	body, _, err := c.do(ctx, r)
-	if err != nil {
-		return Data{}, err
+	d, err := readData(body, strings.EqualFold(id.Kind, "Secret"))
+	if err != nil { // which would quote a value
+		return Data{}, &Error{Op: r.op, Object: r.object, Reason: Other, Message: "an answer that is not a " + id.Kind}
 	}
-	malformed := &Error{Op: "get", Object: r.object, Reason: Other, Message: "an answer that is not a " + id.Kind}
+	return d, nil
+}
+
+// Secret returns the decoded data of a Secret.
+func (c *Client) Secret(ctx context.Context, namespace, name string) (map[string][]byte, error) {
+	d, err := c.Data(ctx, bundle.ObjectIdentity{Version: "v1", Kind: "Secret", Namespace: namespace, Name: name})
+	if err != nil || len(d.Values) == 0 {
+		return nil, err
+	}
+	decoded := make(map[string][]byte, len(d.Values))
+	for name, value := range d.Values {
+		decoded[name] = []byte(value)
+	}
+	return decoded, nil
+}
+
+// readData reads a ConfigMap, or a Secret, whose values are base64. Its errors may quote values.
+func readData(body []byte, isSecret bool) (Data, error) {
 	var o struct {
 		Metadata struct {
 			UID             string `json:"uid"`
@@ -40,22 +55,19 @@ func (c *Client) Data(ctx context.Context, id bundle.ObjectIdentity) (Data, erro
 		} `json:"metadata"`
 		Data json.RawMessage `json:"data"`
 	}
-	if json.Unmarshal(body, &o) != nil { // the decoder's error would quote a value
-		return Data{}, malformed
+	if err := json.Unmarshal(body, &o); err != nil {
+		return Data{}, err
 	}
 	d := Data{UID: o.Metadata.UID, ResourceVersion: o.Metadata.ResourceVersion, Values: map[string]string{}}
 	if len(o.Data) == 0 || string(o.Data) == "null" {
 		return d, nil
 	}
-	if !strings.EqualFold(id.Kind, "Secret") {
-		if json.Unmarshal(o.Data, &d.Values) != nil {
-			return Data{}, malformed
-		}
-		return d, nil
+	if !isSecret {
+		return d, json.Unmarshal(o.Data, &d.Values)
 	}
 	var encoded map[string][]byte
-	if json.Unmarshal(o.Data, &encoded) != nil {
-		return Data{}, malformed
+	if err := json.Unmarshal(o.Data, &encoded); err != nil {
+		return Data{}, err
 	}
 	for name, value := range encoded {
 		d.Values[name] = string(value)

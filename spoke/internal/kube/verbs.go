@@ -119,17 +119,23 @@ func union(fields, more map[string]any) {
 // Look returns the metadata of an object, and the whole object if whole is true. If the object does not exist, the
 // reason of the error is NotFound.
 func (c *Client) Look(ctx context.Context, id bundle.ObjectIdentity, whole bool) (Live, error) {
-	r, err := c.on(ctx, "get", id)
-	if err != nil {
-		return Live{}, err
-	}
-	r.method, r.accept = http.MethodGet, accept(whole)
-	body, _, err := c.do(ctx, r)
+	r, body, err := c.get(ctx, id, accept(whole))
 	if err != nil {
 		return Live{}, err
 	}
 	live, err := readLive(body, r.mapping, FieldManager, whole)
 	return live, wrong("get", r.object, err)
+}
+
+// get reads an object in a media type. It returns the request, for errors, and the answer.
+func (c *Client) get(ctx context.Context, id bundle.ObjectIdentity, accept string) (request, []byte, error) {
+	r, err := c.on(ctx, "get", id)
+	if err != nil {
+		return r, nil, err
+	}
+	r.method, r.accept = http.MethodGet, accept
+	body, _, err := c.do(ctx, r)
+	return r, body, err
 }
 
 // Get returns a whole object.
@@ -159,24 +165,6 @@ func (c *Client) Delete(ctx context.Context, id bundle.ObjectIdentity, opts Dele
 	r.method, r.contentType, r.accept = http.MethodDelete, mediaJSON, mediaMetadata
 	_, _, err = c.do(ctx, r)
 	return err
-}
-
-// Secret returns the decoded data of a Secret.
-func (c *Client) Secret(ctx context.Context, namespace, name string) (map[string][]byte, error) {
-	r, err := c.on(ctx, "get", bundle.ObjectIdentity{Version: "v1", Kind: "Secret", Namespace: namespace, Name: name})
-	if err != nil {
-		return nil, err
-	}
-	r.method, r.accept = http.MethodGet, mediaJSON
-	body, _, err := c.do(ctx, r)
-	if err != nil {
-		return nil, err
-	}
-	var s struct{ Data map[string][]byte }
-	if json.Unmarshal(body, &s) != nil { // the decoder's error would quote the value
-		return nil, &Error{Op: "get", Object: r.object, Reason: Other, Message: "an answer that is not a Secret"}
-	}
-	return s.Data, nil
 }
 
 // Identify returns the name of an object with its version.
