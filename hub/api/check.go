@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/shared/substitution"
 )
 
 // specPath returns the path of spec, which has the fields of all kinds.
@@ -126,13 +127,10 @@ func oneOf(s string, path *field.Path, values ...string) field.ErrorList {
 	return field.ErrorList{field.NotSupported(path, s, values)}
 }
 
-// variableName is the pattern of the names that envsubst, and so Flux, can refer to.
-var variableName = regexp.MustCompile(`^[_A-Za-z][_A-Za-z0-9]*$`)
-
 // checkVariables checks the names of variables.
 func checkVariables(vars map[string]string, path *field.Path) (errs field.ErrorList) {
 	for name := range vars {
-		if !variableName.MatchString(name) {
+		if !substitution.IsName(name) {
 			errs = append(errs, field.Invalid(path.Key(name), name,
 				"the name of a variable is letters, digits and _, and does not begin with a digit"))
 		}

@@ -2,16 +2,17 @@ package api
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strconv"
 	"strings"
 
-	"github.com/fluxcd/pkg/envsubst"
 	kjson "sigs.k8s.io/json"
 
 	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/shared/substitution"
 )
 
 // ClusterNameVariable is the variable that every cluster has.
@@ -86,25 +87,21 @@ func expandValue(path string, v any, expand func(path, text string) (any, error)
 
 // expandText replaces the variables of one cluster in a text.
 func expandText(text string, c *Cluster) (string, error) {
-	unset := ""
-	expanded, err := envsubst.Eval(text, func(name string) (string, bool) {
+	expanded, err := substitution.Evaluate(text, func(name string) (string, bool) {
 		if name == ClusterNameVariable {
 			return c.Name, true
 		}
 		value, ok := c.Spec.Vars[name]
-		if !ok {
-			unset = name
-		}
 		return value, ok
 	})
-	switch {
-	case err == nil:
-		return expanded, nil
-	case unset != "": // the evaluation ends at the first variable without a default, so unset is that one
-		return "", fmt.Errorf("variable %q is not set: set it in spec.vars of Cluster %s, or write ${%s:-default}", unset,
-			c.Name, unset)
+	if unset, ok := errors.AsType[*substitution.UnsetError](err); ok {
+		return "", fmt.Errorf("variable %q is not set: set it in spec.vars of Cluster %s, or write ${%s:-default}",
+			unset.Name, c.Name, unset.Name)
 	}
-	return "", fmt.Errorf("%q: %w", text, err)
+	if err != nil {
+		return "", fmt.Errorf("%q: %w", text, err)
+	}
+	return expanded, nil
 }
 
 // typed converts an expanded text to a boolean if the field of a Kustomization is one. All other fields are text.
@@ -129,7 +126,7 @@ var samples = map[string]any{
 // checkTemplate admits the template with a sample for each field that has variables.
 func checkTemplate(f *Fleet) error {
 	_, err := expandTemplate(f, func(path, text string) (any, error) {
-		expanded, err := envsubst.Eval(text, func(string) (string, bool) { return "x", true })
+		expanded, err := substitution.Evaluate(text, func(string) (string, bool) { return "x", true })
 		if err != nil {
 			return nil, fmt.Errorf("%q: %w", text, err)
 		}

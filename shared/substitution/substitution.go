@@ -6,6 +6,7 @@ package substitution
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 
 	"github.com/fluxcd/pkg/envsubst"
@@ -16,6 +17,11 @@ import (
 // Lookup returns the value of a variable, and whether the variable is set. A lookup that is not strict returns an empty
 // value and true for a variable that is not set.
 type Lookup = func(name string) (string, bool)
+
+var namePattern = regexp.MustCompile(`^[_A-Za-z][_A-Za-z0-9]*$`)
+
+// IsName reports whether a text can name a variable: letters, digits and _, and no digit at its beginning.
+func IsName(s string) bool { return namePattern.MatchString(s) }
 
 // maxReferences limits the dollar signs of a text, because the parser calls itself for each.
 const maxReferences = 1 << 16

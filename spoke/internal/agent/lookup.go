@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"regexp"
 
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/shared/substitution"
 	"github.com/navefleet/nave/spoke/internal/decrypt"
 	"github.com/navefleet/nave/spoke/internal/kube"
 )
@@ -21,9 +21,6 @@ func (e *missingInput) Error() string {
 }
 
 func nameOf(s bundle.VariableSource) string { return s.Identity().ID().String() }
-
-// variableName matches the names of variables that Flux accepts.
-var variableName = regexp.MustCompile(`^[_[:alpha:]][_[:alpha:][:digit:]]*$`)
 
 // readData returns a function that reads the sources of an application's variables with the application's account.
 func (a *Agent) readData(app *bundle.Application) func(context.Context, bundle.ObjectIdentity) (kube.Data, error) {
@@ -71,7 +68,7 @@ func (l *loader) readSource(ctx context.Context, source bundle.VariableSource) (
 		return d, fmt.Errorf("variables (spec.postBuild.substituteFrom): %w", err)
 	}
 	for name := range d.Values {
-		if !variableName.MatchString(name) {
+		if !substitution.IsName(name) {
 			return d, fmt.Errorf("%s: entry %q cannot be a variable (spec.postBuild.substituteFrom): a variable's name is "+
 				"letters, digits and _, and begins with no digit", nameOf(source), name)
 		}

@@ -12,6 +12,7 @@ import (
 	"github.com/navefleet/nave/hub/internal/render"
 	"github.com/navefleet/nave/hub/internal/render/tree"
 	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/shared/substitution"
 	"github.com/navefleet/nave/shared/telemetry"
 	"github.com/navefleet/nave/shared/wording"
 )
@@ -121,7 +122,7 @@ func isEscaped(text string, at int) bool {
 // nameIn returns the name of the variable in an expression.
 func nameIn(expression string) string {
 	name := strings.TrimPrefix(expression, "${")
-	end := strings.IndexFunc(name, func(r rune) bool { return !variableName.MatchString("_" + string(r)) })
+	end := strings.IndexFunc(name, func(r rune) bool { return !substitution.IsName("_" + string(r)) })
 	return name[:max(end, 0)]
 }
 

@@ -3,7 +3,6 @@ package kustomize
 import (
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -11,9 +10,8 @@ import (
 	"github.com/navefleet/nave/hub/internal/render"
 	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/shared/sealed"
+	"github.com/navefleet/nave/shared/substitution"
 )
-
-var variableName = regexp.MustCompile(`^[_[:alpha:]][_[:alpha:][:digit:]]*$`)
 
 // newVariables returns the variables of a build. Those of postBuild.substitute override those of
 // postBuild.substituteFrom, where a later object overrides an earlier one. objects are the objects of the build before
@@ -70,7 +68,7 @@ func (v *variables) shadow(source string) {
 // add adds variables, which override those of the same name. The error names the variable, never its value.
 func (v *variables) add(at string, values map[string]string) error {
 	for _, name := range slices.Sorted(maps.Keys(values)) {
-		if !variableName.MatchString(name) {
+		if !substitution.IsName(name) {
 			return fmt.Errorf("%s: %q: %w: a variable's name is letters, digits and _, and begins with no digit", at, name,
 				render.ErrSubstitution)
 		}
