@@ -111,10 +111,7 @@ func (m *placeholderMap) inFirst(text string) string {
 
 // compare refuses two objects that differ in more than placeholders and generated names. It changes b into a.
 func (m *placeholderMap) compare(a, b *manifest.Object) error {
-	replace := func(_, text string) (string, error) { return m.inFirst(text), nil }
-	if err := mapTexts(b.Object, "", binaryFields(b), replace); err != nil {
-		return err
-	}
+	replaceTexts(b.Object, binaryFields(b), func(_, text string) string { return m.inFirst(text) })
 	wantA, err := normal(a)
 	if err != nil {
 		return err
@@ -133,9 +130,8 @@ func (m *placeholderMap) compare(a, b *manifest.Object) error {
 // normal returns an object's canonical bytes with base64 on one line, because kustomize folds long lines.
 func normal(o *manifest.Object) ([]byte, error) {
 	c := o.DeepCopy()
-	unfold := func(_, text string) (string, error) { return strings.ReplaceAll(text, "\n", ""), nil }
 	if field := binaryFields(c); field != "" {
-		_ = mapTexts(c.Object[field], "", "", unfold) // unfold never fails
+		replaceTexts(c.Object[field], "", func(_, text string) string { return strings.ReplaceAll(text, "\n", "") })
 	}
 	return manifest.Canonical(c)
 }
@@ -175,11 +171,11 @@ func used(r *rendering) []render.SealedFile {
 func occurringIn(objects []*manifest.Object) map[string]bool {
 	occurring := map[string]bool{}
 	for _, o := range objects {
-		_ = eachText(o, func(_, text string) error {
+		replaceTexts(o.Object, binaryFields(o), func(_, text string) string {
 			for _, t := range sealed.Find(text) {
 				occurring[string(t)] = true
 			}
-			return nil
+			return text
 		})
 	}
 	return occurring

@@ -55,17 +55,18 @@ func (v *variables) conceal(o *manifest.Object) error {
 	if err := v.checkReadable(o); err != nil {
 		return err
 	}
-	return mapTexts(o.Object, "", "", func(_, text string) (string, error) {
+	replaceTexts(o.Object, "", func(_, text string) string {
 		if v.unknown(text) == "" {
-			return text, nil
+			return text
 		}
 		placeholder := string(v.salt.Placeholder(text, []string{"text with variables"}))
 		if v.expressions == nil {
 			v.expressions = map[string]string{}
 		}
 		v.expressions[placeholder] = text
-		return placeholder, nil
+		return placeholder
 	})
+	return nil
 }
 
 // checkReadable refuses variables that the hub cannot read where it must read the text: in the name of an object, in a

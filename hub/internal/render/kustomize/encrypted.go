@@ -65,13 +65,13 @@ func (e *encrypted) settleOne(o *manifest.Object) error {
 }
 
 func (e *encrypted) unseal(o *manifest.Object) {
-	_ = mapTexts(o.Object, "", binaryFields(o), func(_, text string) (string, error) {
+	replaceTexts(o.Object, binaryFields(o), func(_, text string) string {
 		for _, t := range sealed.Find(text) {
 			if leaf, ok := e.committed[string(t)]; ok {
 				text = strings.ReplaceAll(text, string(t), leaf)
 			}
 		}
-		return text, nil
+		return text
 	})
 }
 

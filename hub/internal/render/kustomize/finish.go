@@ -217,6 +217,11 @@ func mapTexts(v any, field, binary string, fn func(field, text string) (string, 
 	return nil
 }
 
+// replaceTexts is mapTexts with a function that does not fail.
+func replaceTexts(v any, binary string, fn func(field, text string) string) {
+	_ = mapTexts(v, "", binary, func(field, text string) (string, error) { return fn(field, text), nil })
+}
+
 // mapValue returns the replacement of one value.
 func mapValue(v any, name, binary string, fn func(field, text string) (string, error)) (any, error) {
 	s, ok := v.(string)

@@ -71,20 +71,20 @@ func (v *variables) unreadable(o *manifest.Object, cause error) error {
 		wayOut: "put the expression between quotes that are variables, as ${quote}${name}${quote}, and give quote the " +
 			"value '\"'",
 	}
-	_ = mapTexts(o.Object, "", "", func(field, text string) (string, error) {
+	replaceTexts(o.Object, "", func(field, text string) string {
 		alone, err := yaml.Marshal(map[string]any{"field": text})
 		if err != nil {
-			return text, nil
+			return text
 		}
 		replaced, err := v.evaluate(string(alone))
 		if err != nil {
-			return text, nil
+			return text
 		}
 		if _, err := yaml.YAMLToJSON([]byte(replaced)); err != nil {
 			e.fields = append(e.fields, field+": "+telemetry.Printable(text, shownExpression))
 			e.expressions = append(e.expressions, text)
 		}
-		return text, nil
+		return text
 	})
 	slices.Sort(e.fields)
 	return e

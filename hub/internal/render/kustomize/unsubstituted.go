@@ -63,12 +63,12 @@ func (v *variables) unsubstituted(o *manifest.Object, cause error) error {
 			"${name:-default}, write $${…} for a literal ${…}, or annotate the object with " + manifest.SubstituteKey +
 			": disabled",
 	}
-	_ = mapTexts(o.Object, "", "", func(field, text string) (string, error) {
+	replaceTexts(o.Object, "", func(field, text string) string {
 		if !strings.Contains(text, "$") {
-			return text, nil
+			return text
 		}
 		if _, err := v.evaluate(text); err == nil {
-			return text, nil
+			return text
 		}
 		failing := v.failing(text)
 		for _, expression := range failing {
@@ -76,7 +76,7 @@ func (v *variables) unsubstituted(o *manifest.Object, cause error) error {
 			field += ": " + telemetry.Printable(expression, shownExpression)
 		}
 		e.fields, e.expressions = append(e.fields, field), append(e.expressions, failing...)
-		return text, nil
+		return text
 	})
 	slices.Sort(e.fields)
 	return e
