@@ -7,6 +7,7 @@ import (
 	"github.com/navefleet/nave/shared/condition"
 	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/spoke/internal/apply"
+	"github.com/navefleet/nave/spoke/internal/inventory"
 	"github.com/navefleet/nave/spoke/internal/state"
 )
 
@@ -37,7 +38,7 @@ func (n *node) reached() bundle.Stage {
 		return bundle.Healthy
 	case n.blockedBy != bundle.ApplicationName{}:
 		return bundle.Applied
-	case n.mark.Digest != n.entry.Digest:
+	case !n.isApplied():
 		return bundle.Received
 	case n.ready.Status != condition.True:
 		return bundle.Applied
@@ -95,4 +96,9 @@ func heldDigest(held *apply.GuardError) manifest.Digest {
 		return manifest.Digest{}
 	}
 	return held.Digest
+}
+
+func sameSummary(a, b inventory.Summary) bool {
+	return a.Status == b.Status && a.Current == b.Current && a.InProgress == b.InProgress && a.Failed == b.Failed &&
+		slices.Equal(a.Unhealthy, b.Unhealthy)
 }

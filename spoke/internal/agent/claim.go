@@ -55,7 +55,7 @@ func (a *Agent) claimedFrom(name bundle.ApplicationName,
 func (m *model) findTakers(apps applications) {
 	m.takers = map[bundle.ApplicationName][]bundle.ApplicationName{}
 	for name, app := range apps {
-		if n := m.nodes[name]; app.ServiceAccount == "" || n.mark.Digest == n.entry.Digest {
+		if n := m.nodes[name]; app.ServiceAccount == "" || n.isApplied() {
 			continue
 		}
 		c := claim{name, app.ServiceAccount}
@@ -91,7 +91,7 @@ func (m *model) awaitsTaker(n *node) bool {
 // isUntried reports whether a node is about to be applied, or is being applied, for the first time at its digest.
 func (n *node) isUntried() bool {
 	return n.standing == listed && !n.entry.Suspended && n.blockedBy == bundle.ApplicationName{} && n.failures == 0 &&
-		n.mark.Digest != n.entry.Digest && (n.dirty || n.work == applying)
+		!n.isApplied() && (n.dirty || n.work == applying)
 }
 
 // takes reports whether a takes objects from b, directly or through others.

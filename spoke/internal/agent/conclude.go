@@ -72,7 +72,7 @@ func (m *model) armTimer() []action {
 		if n.awaitsChecks() && !n.checking {
 			soonest(n.checkAt)
 		}
-		if n.ready.Reason == condition.Progressing && n.mark.Digest == n.entry.Digest {
+		if n.ready.Reason == condition.Progressing && n.isApplied() {
 			soonest(n.healthDeadline())
 		}
 	}

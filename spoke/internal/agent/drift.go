@@ -82,7 +82,7 @@ func (m *model) noteDrifts(n *node, found []drift) []action {
 	}
 	const most = 3
 	return []action{event{name: n.entry.Name, warning: true, reason: condition.DriftDetected,
-		message: wording.List(news[:min(len(news), most)], len(news), most)}}
+		message: wording.List(news, len(news), most)}}
 }
 
 // isSame reports whether o is the same drift, seen before.

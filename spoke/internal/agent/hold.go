@@ -34,7 +34,7 @@ func (n *node) shown() Condition {
 	if n.entry.Drift == bundle.WarnOfDrift {
 		reason = condition.DriftDetected
 	}
-	c := notReady(reason, wording.List(texts[:min(len(texts), most)], len(texts), most))
+	c := notReady(reason, wording.List(texts, len(texts), most))
 	c.Since = n.heldSince
 	return c
 }

@@ -27,7 +27,7 @@ func (m *model) judgeAll() {
 // condition changed.
 func (m *model) judge(n *node) (changed bool) {
 	n.blockedBy, n.blockedWhy = bundle.ApplicationName{}, ""
-	if n.app != nil && n.mark.Digest != n.entry.Digest {
+	if n.app != nil && !n.isApplied() {
 		n.blockedBy, n.blockedWhy = m.blocker(n)
 	}
 	if n.standing == leaving && n.work == idle {
@@ -46,7 +46,7 @@ func (m *model) judge(n *node) (changed bool) {
 // awaitedPeer returns the first application of this bundle that is named in the node's health checks and is not ready.
 func (m *model) awaitedPeer(n *node) bundle.ApplicationName {
 	for _, name := range n.peers {
-		if d := m.nodes[name]; d == nil || d.standing != listed || d.mark.Digest != d.entry.Digest ||
+		if d := m.nodes[name]; d == nil || d.standing != listed || !d.isApplied() ||
 			d.ready.Status != condition.True {
 			return name
 		}
@@ -75,7 +75,7 @@ func (m *model) isReady(name bundle.ApplicationName) bool {
 
 // isReady reports whether a node is ready at the digest of this bundle.
 func (n *node) isReady(now time.Time) bool {
-	return n.standing == listed && n.mark.Digest == n.entry.Digest && n.condition(now).Status == condition.True
+	return n.standing == listed && n.isApplied() && n.condition(now).Status == condition.True
 }
 
 // condition returns the Ready condition of a node, without Since.
@@ -87,13 +87,13 @@ func (n *node) condition(now time.Time) Condition {
 		return n.kept
 	case n.entry.Suspended && n.ready.Status != "" && n.ready.Reason != condition.Progressing:
 		return n.ready // a suspended application stays as it was
-	case n.entry.Suspended && n.mark.Digest != n.entry.Digest:
+	case n.entry.Suspended && !n.isApplied():
 		return unknown(condition.Suspended, "suspended before it was applied")
 	case n.failure.reason != "":
 		return notReady(n.failure.reason, n.failure.message)
 	case n.blockedBy != bundle.ApplicationName{}:
 		return notReady(condition.DependencyNotReady, "dependency "+n.blockedBy.String()+" "+n.blockedWhy)
-	case n.mark.Digest != n.entry.Digest:
+	case !n.isApplied():
 		return unknown(condition.Progressing, "applying revision "+n.entry.Revision)
 	}
 	return n.healthCondition(now)

@@ -77,7 +77,7 @@ func (m *model) evaluate(n *node, e readyExpression) string {
 func (m *model) withStatus(n *node, object map[string]any) map[string]any {
 	const generation = 1
 	observed := int64(0)
-	if n.standing == listed && n.mark.Digest == n.entry.Digest {
+	if n.standing == listed && n.isApplied() {
 		observed = generation
 	}
 	metadata, _ := object["metadata"].(map[string]any)

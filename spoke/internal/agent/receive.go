@@ -96,7 +96,7 @@ func (a *Agent) fetchContent(ctx context.Context, c *collector, b *bundle.Bundle
 	if err != nil {
 		return nil, err
 	}
-	return apps, c.fetchMissing(ctx, reached(apps), nil)
+	return apps, c.fetchMissing(ctx, digestsOf(apps), nil)
 }
 
 // blob returns a function that reads blobs of the bundle. If a blob is missing or damaged on disk, the function fetches
@@ -117,8 +117,8 @@ func (a *Agent) blob(ctx context.Context) func(manifest.Digest) ([]byte, error) 
 	}
 }
 
-// reached lists the blobs that applications refer to.
-func reached(apps applications) []manifest.Digest {
+// digestsOf lists the blobs that applications refer to.
+func digestsOf(apps applications) []manifest.Digest {
 	var digests []manifest.Digest
 	for _, app := range apps {
 		digests = append(digests, app.Digests()...)

@@ -61,7 +61,7 @@ func (a *Agent) restoreBundle(in *restored, last state.Accepted) (err error) {
 	if in.apps, err = a.readApplications(in.bundle, nil); err != nil {
 		return err
 	}
-	missing, err := a.Store.Missing(reached(in.apps))
+	missing, err := a.Store.Missing(digestsOf(in.apps))
 	if err == nil && len(missing) > 0 {
 		err = fmt.Errorf("blobs that it needs are missing, %s for one: %w", missing[0], state.ErrNotFound)
 	}

@@ -36,7 +36,7 @@ func (m *model) startAll() []action {
 }
 
 func (n *node) urgency() int {
-	if n.standing == listed && n.mark.Digest == n.entry.Digest && !n.requested() {
+	if n.standing == listed && n.isApplied() && !n.requested() {
 		return 0
 	}
 	return 1
@@ -55,7 +55,7 @@ func (m *model) start(n *node) action {
 		return remove{n.entry.Name, n.run, n.mark}
 	}
 	n.work = applying
-	known := n.mark.Digest == n.entry.Digest
+	known := n.isApplied()
 	kept := n.mark
 	kept.DependsOn = union(kept.DependsOn, n.app.DependsOn) // until all objects are applied, it may need either
 	kept.OtherAccount = !kept.Digest.IsZero() && n.otherAccount()
@@ -97,7 +97,7 @@ func (m *model) checkAll() []action {
 }
 
 func (n *node) awaitsChecks() bool {
-	return n.app != nil && !n.app.Wait && len(n.objects) > 0 && n.mark.Digest == n.entry.Digest && !n.entry.Suspended
+	return n.app != nil && !n.app.Wait && len(n.objects) > 0 && n.isApplied() && !n.entry.Suspended
 }
 
 func (n *node) checkEvery(now time.Time) time.Duration {

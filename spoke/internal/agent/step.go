@@ -10,7 +10,6 @@ import (
 	"github.com/navefleet/nave/shared/condition"
 	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/shared/wait"
-	"github.com/navefleet/nave/spoke/internal/inventory"
 )
 
 // firstRetry is the pause after the first failure. Each further failure doubles the pause.
@@ -165,7 +164,7 @@ func (m *model) update(n *node, e bundle.Entry, app *bundle.Application) []actio
 	n.dirty = n.dirty || n.entry.Drift != e.Drift // what was left is to be repaired, or nobody looks any more
 	n.entry, n.app, n.standing, n.kept = e, app, listed, Condition{}
 	n.retryAt = time.Time{}
-	n.dirty = n.dirty || n.mark.Digest != e.Digest || n.otherAccount() || n.failure.reason != "" || resumed ||
+	n.dirty = n.dirty || !n.isApplied() || n.otherAccount() || n.failure.reason != "" || resumed ||
 		n.requested()
 	n.current(m.now)
 	if n.verifyAt.IsZero() {
@@ -183,10 +182,13 @@ func (n *node) otherAccount() bool {
 	return n.mark.OtherAccount || n.app != nil && n.mark.ServiceAccount != n.app.ServiceAccount
 }
 
+// isApplied reports whether the digest of the entry is applied.
+func (n *node) isApplied() bool { return n.mark.Digest == n.entry.Digest }
+
 // current updates the mark if the digest of the entry is applied already: a commit that did not change the application
 // counts as applied too, and the timeout of health begins now unless it began before.
 func (n *node) current(now time.Time) {
-	if n.mark.Digest != n.entry.Digest {
+	if !n.isApplied() {
 		return
 	}
 	n.mark.Revision, n.mark.DependsOn = n.entry.Revision, n.app.DependsOn
@@ -230,22 +232,25 @@ func (in applied) advance(m *model) []action {
 		}
 		return out
 	}
+	return append(out, m.succeed(n, in)...)
+}
+
+// succeed notes an apply without failures.
+func (m *model) succeed(n *node, in applied) []action {
 	news := n.mark.Digest != in.mark.Digest
 	n.failures, n.failure, n.retryAt = 0, failure{}, time.Time{}
-	out = append(out, m.noteDrifts(n, in.drifts)...)
+	out := m.noteDrifts(n, in.drifts)
 	in.mark.HealthyDigest, in.mark.HealthyRevision = n.mark.HealthyDigest, n.mark.HealthyRevision
 	n.mark, n.unsaved = in.mark, true
 	if news {
 		n.appliedAt = time.Time{}
+		out = append(out, event{name: in.name, reason: condition.ReconciliationSucceeded, message: "Applied revision: " +
+			in.mark.Revision})
 	}
 	n.current(m.now)
 	n.verifyAt = m.now.Add(m.spread(n.interval()))
 	n.checkAt = m.now
-	n.dirty = n.dirty || n.mark.Digest != n.entry.Digest || n.requested()
-	if news {
-		out = append(out, event{name: in.name, reason: condition.ReconciliationSucceeded, message: "Applied revision: " +
-			in.mark.Revision})
-	}
+	n.dirty = n.dirty || !n.isApplied() || n.requested()
 	return out
 }
 
@@ -385,9 +390,4 @@ func (n *node) timeout() time.Duration {
 
 func (m *model) sort() {
 	m.names = slices.SortedFunc(maps.Keys(m.nodes), bundle.ApplicationName.Compare)
-}
-
-func sameSummary(a, b inventory.Summary) bool {
-	return a.Status == b.Status && a.Current == b.Current && a.InProgress == b.InProgress && a.Failed == b.Failed &&
-		slices.Equal(a.Unhealthy, b.Unhealthy)
 }
