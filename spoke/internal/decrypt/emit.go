@@ -19,8 +19,8 @@ import (
 )
 
 // emit returns decrypted documents as a file of a format, with the bytes that the stores of SOPS write. Formats other
-// than YAML hold the first document only. If the format cannot hold the documents,
-// the error has the reason, without values.
+// than YAML hold the first document only. If the format cannot hold the documents, the error has the reason, without
+// values.
 func emit(docs []document, format bundle.Format) (text []byte, err error) {
 	defer func() {
 		if recover() != nil {

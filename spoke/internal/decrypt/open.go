@@ -119,7 +119,7 @@ func (p *Plaintext) Redactor() *Redactor {
 // Open decrypts a SOPS file and checks its MAC. It returns ErrFormat, ErrMalformed, ErrNotEncrypted, ErrNoKey,
 // ErrService, ErrMAC, or an error that names the path of a leaf that does not decrypt. Beside an error there is no
 // plaintext. If documents of the file were encrypted each for itself, Open returns an error only if none of them opens,
-// and the Plaintext has the others. texts are the formats that Plaintext.Text is asked for.
+// and the Plaintext has the others. texts are the formats of whole files that Find is asked for.
 func Open(ctx context.Context, file []byte, format bundle.Format, keys *Keys, texts ...bundle.Format) (*Plaintext,
 	error) {
 	docs, err := parse(file, format)

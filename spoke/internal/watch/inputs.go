@@ -28,7 +28,7 @@ type Inputs struct {
 // NewInputs returns Inputs that watch no object before Run.
 func NewInputs(c Config) *Inputs {
 	return &Inputs{
-		Config: New(c).Config, news: wait.NewSignal(), wake: wait.NewSignal(), changed: map[manifest.ID]bool{},
+		Config: c.withDefaults(), news: wait.NewSignal(), wake: wait.NewSignal(), changed: map[manifest.ID]bool{},
 		running: map[bundle.ObjectIdentity]context.CancelFunc{},
 	}
 }

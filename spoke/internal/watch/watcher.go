@@ -41,14 +41,19 @@ type Watcher struct {
 	held      map[manifest.ID]Observation // drift that must wait until its RetryAt
 }
 
-// New returns a Watcher that watches no object before Run.
-func New(c Config) *Watcher {
+// withDefaults returns the Config with the defaults of fields that are not set.
+func (c Config) withDefaults() Config {
 	c.Log = cmp.Or(c.Log, slog.Default())
 	if c.Now == nil {
 		c.Now = time.Now
 	}
+	return c
+}
+
+// New returns a Watcher that watches no object before Run.
+func New(c Config) *Watcher {
 	return &Watcher{
-		Config: c, news: wait.NewSignal(), wake: wait.NewSignal(), waiting: map[manifest.ID]Observation{},
+		Config: c.withDefaults(), news: wait.NewSignal(), wake: wait.NewSignal(), waiting: map[manifest.ID]Observation{},
 		followers: map[schema.GroupKind]*follower{}, paces: map[manifest.ID]pace{}, held: map[manifest.ID]Observation{},
 	}
 }
