@@ -151,7 +151,6 @@ func (v *Preview) walkHub(ctx context.Context) error {
 		n, stays := w.graph.Nodes[key]
 		if row.Owner != nil && (!stays || n.Owner == nil) {
 			hub.remove(key)
-			delete(hub.rows, key)
 		}
 	}
 	for key, n := range w.graph.Nodes {
