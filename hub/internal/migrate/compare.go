@@ -89,7 +89,7 @@ func newComparison(in Input) *comparison {
 		c.given[id], c.graph[id] = true, true
 	}
 	for _, k := range in.Flux.kustomizations() {
-		for _, id := range Inventory(k) {
+		for _, id := range inventory(k) {
 			c.owned[id] = true
 		}
 	}
@@ -118,7 +118,7 @@ func (c *comparison) kustomization(k *manifest.Object) Kustomization {
 	out.InCluster = true
 	app, rendered := c.apps[c.key(k)]
 	out.Rendered = rendered
-	for _, id := range Inventory(k) {
+	for _, id := range inventory(k) {
 		switch {
 		case c.graph[id]:
 			out.Graph++
@@ -256,7 +256,7 @@ func (c *comparison) notices() (all []string) {
 	flags := map[string]string{
 		"--no-cross-namespace-refs":  "nave-hub needs the same flag",
 		"--default-service-account":  "nave-spoke needs the same flag; see docs/tenancy.md",
-		"--no-remote-bases":          "Nave never loads remote bases",
+		"--no-remote-bases":          "nave-hub fetches remote bases only from hosts of --remote-base-host",
 		"--watch-label-selector":     "Nave has no shards: all Kustomizations below the roots are taken over",
 		"--override-manager":         "Nave takes over the fields of Flux, Argo CD and kubectl only",
 		"--sops-age-secret":          "name the Secret in spec.decryption.secretRef of each Kustomization",
@@ -264,7 +264,7 @@ func (c *comparison) notices() (all []string) {
 		"--custom-apply-stage-kinds": "Nave has no such flag: use spec.dependsOn",
 	}
 	for _, controller := range c.Flux.Controllers {
-		if controller.Name != "kustomize-controller" {
+		if controller.Name != kustomizeController {
 			continue
 		}
 		for _, arg := range controller.Args {

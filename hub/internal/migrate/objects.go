@@ -1,6 +1,7 @@
 package migrate
 
 import (
+	"cmp"
 	"errors"
 	"path"
 	"slices"
@@ -10,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/hub/internal/render/kustomize"
 	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/shared/substitution"
 )
@@ -17,7 +19,7 @@ import (
 // Label is the label of the Clusters that the Fleets of HubObjects select.
 const Label = "from"
 
-// fluxes is the value of Label.
+// fluxes is the value of Label, and the name of the Fleet of the bootstrapped root.
 const fluxes = "flux"
 
 // Roots returns the Kustomizations that no other Kustomization gives, the bootstrapped one first. Inventories and owner
@@ -26,17 +28,18 @@ func (f *Flux) Roots() (roots []*manifest.Object) {
 	given := map[manifest.ID]bool{}
 	all := f.kustomizations()
 	for _, k := range all {
-		for _, id := range Inventory(k) {
+		for _, id := range inventory(k) {
 			if id != manifest.IDOf(k) {
 				given[id] = true
 			}
 		}
 	}
 	for _, k := range all {
-		owner := k.GetLabels()
-		other := owner[ownerName] != k.GetName() || owner[ownerNamespace] != k.GetNamespace()
+		labels := k.GetLabels()
+		name, namespace := labels[kustomize.NameLabel], labels[kustomize.NamespaceLabel]
+		other := name != k.GetName() || namespace != k.GetNamespace()
 		switch id := manifest.IDOf(k); {
-		case given[id], other && f.has(owner[ownerNamespace], owner[ownerName]):
+		case given[id], other && f.has(namespace, name):
 		case id.Name == api.FluxRoot && id.Namespace == api.FluxRoot:
 			roots = slices.Insert(roots, 0, k)
 		default:
@@ -45,12 +48,6 @@ func (f *Flux) Roots() (roots []*manifest.Object) {
 	}
 	return roots
 }
-
-// The labels that Flux puts on what a Kustomization gives.
-const (
-	ownerName      = api.GroupKustomize + "/name"
-	ownerNamespace = api.GroupKustomize + "/namespace"
-)
 
 // has reports whether the cluster has a Kustomization.
 func (f *Flux) has(namespace, name string) bool {
@@ -82,10 +79,7 @@ func (f *Flux) RootSource() *manifest.Object {
 // sourceOf returns the source that a Kustomization names; nil if the cluster does not have it.
 func (f *Flux) sourceOf(k *manifest.Object) *manifest.Object {
 	ref, _, _ := unstructured.NestedStringMap(k.Object, "spec", "sourceRef")
-	namespace := ref["namespace"]
-	if namespace == "" {
-		namespace = k.GetNamespace()
-	}
+	namespace := cmp.Or(ref["namespace"], k.GetNamespace())
 	for _, o := range f.of(ref["kind"]) {
 		if o.GetName() == ref["name"] && o.GetNamespace() == namespace {
 			return o
@@ -94,8 +88,8 @@ func (f *Flux) sourceOf(k *manifest.Object) *manifest.Object {
 	return nil
 }
 
-// Passed returns the kinds that the cluster has objects of and the hub does not carry out yet, as Kind.group, sorted.
-func (f *Flux) Passed() (kinds []string) {
+// passed returns the kinds that the cluster has objects of and the hub does not carry out yet, as Kind.group, sorted.
+func (f *Flux) passed() (kinds []string) {
 	for _, kind := range api.Kinds() {
 		if !kind.Supported() && len(f.of(kind.Name)) > 0 {
 			kinds = append(kinds, kind.Name+"."+kind.Group)
@@ -122,7 +116,7 @@ func (f *Flux) HubObjects(cluster string, keepFlux bool) (objects []*manifest.Ob
 			sources[id] = true
 			objects = append(objects, source)
 		}
-		name := "flux"
+		name := fluxes
 		if root.GetName() != api.FluxRoot || root.GetNamespace() != api.FluxRoot {
 			name = strings.Join([]string{name, root.GetNamespace(), root.GetName()}, "-")
 		}
@@ -167,13 +161,14 @@ func asNew(o *manifest.Object) *manifest.Object {
 		"metadata": map[string]any{"name": o.GetName(), "namespace": o.GetNamespace()}, "spec": spec}}
 }
 
-// fluxAccount is the account of Flux's own controller, which may do everything. It leaves together with Flux.
-const fluxAccount = "kustomize-controller"
+// kustomizeController is Flux's controller of Kustomizations, and its account, which may do everything. The account
+// leaves together with Flux.
+const kustomizeController = "kustomize-controller"
 
 // fleet returns the Fleet of a root. The name of the cluster in its path becomes a variable.
 func (f *Flux) fleet(name, cluster string, root *manifest.Object, keepFlux bool) *manifest.Object {
 	template, _, _ := unstructured.NestedMap(asNew(root).Object, "spec")
-	if template["serviceAccountName"] == fluxAccount && root.GetNamespace() == api.FluxRoot {
+	if template["serviceAccountName"] == kustomizeController && root.GetNamespace() == api.FluxRoot {
 		delete(template, "serviceAccountName")
 	}
 	escaped, _ := escape(template).(map[string]any)
@@ -191,7 +186,7 @@ func (f *Flux) fleet(name, cluster string, root *manifest.Object, keepFlux bool)
 		"template": map[string]any{"spec": escaped,
 			"metadata": map[string]any{"name": root.GetName(), "namespace": root.GetNamespace()}},
 	}
-	if kinds := f.Passed(); len(kinds) > 0 {
+	if kinds := f.passed(); len(kinds) > 0 {
 		list := make([]any, len(kinds))
 		for i, kind := range kinds {
 			list[i] = kind

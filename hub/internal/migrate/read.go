@@ -135,8 +135,8 @@ func (f *Flux) of(kind string) (found []*manifest.Object) {
 	return found
 }
 
-// Inventory returns the objects in status.inventory of a Kustomization. Entries that cannot be read are left out.
-func Inventory(kustomization *manifest.Object) (ids []manifest.ID) {
+// inventory returns the objects in status.inventory of a Kustomization. Entries that cannot be read are left out.
+func inventory(kustomization *manifest.Object) (ids []manifest.ID) {
 	entries, _, _ := unstructured.NestedSlice(kustomization.Object, "status", "inventory", "entries")
 	for _, e := range entries {
 		fields, _ := e.(map[string]any)

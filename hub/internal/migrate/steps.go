@@ -82,7 +82,7 @@ func (c *comparison) removing(r *Report) Step {
 	step := Step{Title: "Remove Flux's kustomize-controller; the other controllers stay for " +
 		strings.Join(slices.Sorted(maps.Keys(r.PassedThrough)), ", ")}
 	for _, controller := range r.Controllers {
-		if controller.Name == fluxAccount {
+		if controller.Name == kustomizeController {
 			step.Commands = append(step.Commands, c.on(fmt.Sprintf("kubectl --namespace %s delete deployment %s",
 				controller.Namespace, controller.Name)))
 		}

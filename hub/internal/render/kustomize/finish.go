@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/render"
 	"github.com/navefleet/nave/hub/internal/render/seal"
 	"github.com/navefleet/nave/shared/manifest"
@@ -17,8 +18,8 @@ import (
 
 // Flux's owner labels, on every object of a Kustomization.
 const (
-	NameLabel      = "kustomize.toolkit.fluxcd.io/name"
-	NamespaceLabel = "kustomize.toolkit.fluxcd.io/namespace"
+	NameLabel      = api.GroupKustomize + "/name"
+	NamespaceLabel = api.GroupKustomize + "/namespace"
 )
 
 // finish changes the output of kustomize in place as Flux does: substitution, common metadata, owner labels. Then
