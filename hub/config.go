@@ -54,7 +54,7 @@ type Config struct {
 	// Kustomization.
 	LenientSubstitution bool
 	// Guard limits the applications that one change in Git may remove from a cluster without confirmation: of
-	// Guard.Applications or more at most Guard.Percent, and never all. Zero: 50 % of 4 or more.
+	// Guard.Applications or more at most Guard.Percent, and never all. Zero: DefaultGuard.
 	Guard graph.Guard
 
 	// RenderWorker is the command that serves ServeRenderWorker on its standard input and output, usually this binary
@@ -86,6 +86,9 @@ const (
 	DefaultBundleTTL      = publish.DefaultTTL
 	DefaultCertificateTTL = registration.DefaultTTL
 )
+
+// DefaultGuard is the default of Config.Guard.
+var DefaultGuard = graph.DefaultGuard
 
 // remoteBases returns what the planner decides about remote bases by.
 func (c Config) remoteBases() plan.RemoteBases {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"sigs.k8s.io/yaml"
 
 	"github.com/navefleet/nave/hub"
@@ -29,7 +30,19 @@ func newCommand() *cobra.Command {
 			c.Log = log
 			return run(ctx, c)
 		})
-	f := command.Flags()
+	addServerFlags(command.Flags(), &c)
+	addSourceFlags(command.Flags(), &c)
+	addPlanFlags(command.Flags(), &c)
+	command.AddCommand(
+		newWorkerCommand(worker.Command, "Render what the hub asks for on standard input", hub.ServeRenderWorker),
+		newWorkerCommand(fetchworker.Command, "Fetch what the hub asks for on standard input", fetchworker.ServeWorker),
+		newOperatorCommand(),
+	)
+	return command
+}
+
+// addServerFlags adds the flags about the data, the addresses, the keys and the certificates of the hub.
+func addServerFlags(f *pflag.FlagSet, c *hub.Config) {
 	f.StringVar(&c.DataDir, "data-dir", "/var/lib/nave", "folder for all data that must survive a restart")
 	f.StringVar(&c.SourceDir, "source-dir", "", "folder for caches and artifacts of sources (default <data-dir>/sources)")
 	f.StringVar(&c.Listen, "listen", hub.DefaultListen, "address for spokes and operators: gRPC with mutual TLS")
@@ -42,6 +55,10 @@ func newCommand() *cobra.Command {
 		"lifetime of spokes' certificates, renewed at half of it")
 	f.StringArrayVar(&c.NewKeys, "new-key", nil, "make this key anew if it is missing beside a used store: signing.key, "+
 		"ca or vault.key; for one start only (repeatable)")
+}
+
+// addSourceFlags adds the flags about servers of sources, and credentials for them.
+func addSourceFlags(f *pflag.FlagSet, c *hub.Config) {
 	f.StringArrayVar(&c.AllowSourceAddresses, "allow-source-address", nil,
 		"address or range of servers that sources may name although it is denied by default, such as 127.0.0.0/8 "+
 			"(repeatable)")
@@ -57,9 +74,13 @@ func newCommand() *cobra.Command {
 		"folder of the programs that --credential-provider-config names")
 	f.StringArrayVar(&c.CredentialHelpers, "git-credential-helper", nil,
 		"PROVIDER=COMMAND: a git credential helper for GitRepositories with this spec.provider, aws or azure (repeatable)")
-	f.IntVar(&c.Guard.Applications, "guard-applications", 4,
+}
+
+// addPlanFlags adds the flags about what is planned for clusters.
+func addPlanFlags(f *pflag.FlagSet, c *hub.Config) {
+	f.IntVar(&c.Guard.Applications, "guard-applications", hub.DefaultGuard.Applications,
 		"the least number of applications of a cluster of which --guard-percent is counted")
-	f.IntVar(&c.Guard.Percent, "guard-percent", 50,
+	f.IntVar(&c.Guard.Percent, "guard-percent", hub.DefaultGuard.Percent,
 		"how many of a cluster's applications one change in Git may remove without nave confirm, in percent; "+
 			"the removal of all is always held")
 	f.StringArrayVar(&c.RemoteBaseHosts, "remote-base-host", nil,
@@ -71,12 +92,6 @@ func newCommand() *cobra.Command {
 	f.BoolVar(&c.LenientSubstitution, "lenient-substitution", false,
 		"replace an unset variable by empty text, instead of refusing the Kustomization, as Flux does with its "+
 			"feature gate StrictPostBuildSubstitutions=false")
-	command.AddCommand(
-		newWorkerCommand(worker.Command, "Render what the hub asks for on standard input", hub.ServeRenderWorker),
-		newWorkerCommand(fetchworker.Command, "Fetch what the hub asks for on standard input", fetchworker.ServeWorker),
-		newOperatorCommand(),
-	)
-	return command
 }
 
 // run starts the hub with this binary as its workers.
