@@ -172,11 +172,7 @@ func printDocument(out io.Writer, kind api.Kind, rows []row, format string, sing
 	if single {
 		document = rows[0].object
 	}
-	write := jsonText
-	if format == "yaml" {
-		write = yamlText
-	}
-	text, err := write(document)
+	text, err := textIn(format, document)
 	if err != nil {
 		return fmt.Errorf("print %s: %w", kind.Plural, err)
 	}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"strings"
 	"text/tabwriter"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -39,7 +38,7 @@ func newHistoryCommand(s *session) *cobra.Command {
 			}
 			if p := answer.GetPin(); p != nil {
 				fmt.Fprintf(out, "pinned to bundle %d since %s by %s; to end the pin: nave release %s\n", p.GetSequence(),
-					p.GetPinnedAt().AsTime().Format(time.RFC3339), oneLine(p.GetBy()), args[0])
+					wording.Time(p.GetPinnedAt().AsTime()), oneLine(p.GetBy()), args[0])
 			}
 			return nil
 		}),

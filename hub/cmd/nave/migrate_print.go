@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
@@ -10,22 +9,15 @@ import (
 	"strings"
 	"text/tabwriter"
 
-	"sigs.k8s.io/yaml"
-
 	"github.com/navefleet/nave/hub/internal/migrate"
 	"github.com/navefleet/nave/shared/wording"
 )
 
 // printMigration prints a report in a format; "" is the one for people.
 func printMigration(out io.Writer, r *migrate.Report, format string) error {
-	switch format {
-	case "json":
-		encoder := json.NewEncoder(out)
-		encoder.SetIndent("", "  ")
-		return encoder.Encode(r)
-	case "yaml":
-		text, err := yaml.Marshal(r)
-		fmt.Fprint(out, string(text))
+	if format != "" {
+		text, err := textIn(format, r)
+		fmt.Fprintln(out, strings.TrimRight(text, "\n"))
 		return err
 	}
 	printKustomizations(out, r)

@@ -133,6 +133,14 @@ func yamlText(v any) (string, error) {
 	return escaped(text.String(), yamlEscape), encoder.Close()
 }
 
+// textIn returns a value as a document in a format, json or yaml.
+func textIn(format string, v any) (string, error) {
+	if format == "yaml" {
+		return yamlText(v)
+	}
+	return jsonText(v)
+}
+
 // documents returns objects as YAML documents without unprintable characters, each after a line "---".
 func documents(objects ...map[string]any) (string, error) {
 	var all strings.Builder

@@ -89,11 +89,7 @@ func (p *push) run(ctx context.Context, out io.Writer, address string, archive [
 		fmt.Fprintf(out, "pushed %s\n", pushed)
 		return nil
 	}
-	text := yamlText
-	if p.output == "json" {
-		text = jsonText
-	}
-	described, err := text(map[string]any{
+	described, err := textIn(p.output, map[string]any{
 		"url": "oci://" + pushed, "repository": repository, "tag": tag.TagStr(), "digest": digest.String(),
 	})
 	fmt.Fprintln(out, strings.TrimSpace(described))

@@ -1,11 +1,11 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -318,11 +318,7 @@ func (v *validator) notes() string {
 	if v == nil || len(v.missing) == 0 {
 		return ""
 	}
-	kinds := make([]string, 0, len(v.missing))
-	for kind := range v.missing {
-		kinds = append(kinds, kind)
-	}
-	slices.SortFunc(kinds, cmp.Compare)
+	kinds := slices.Sorted(maps.Keys(v.missing))
 	return "not validated, because the API server has no schema: " + wording.List(kinds, len(kinds), 10)
 }
 
