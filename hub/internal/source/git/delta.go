@@ -2,7 +2,6 @@ package git
 
 import (
 	"bytes"
-	linked "container/list"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +11,7 @@ import (
 	"github.com/go-git/go-git/v5/plumbing/format/packfile"
 
 	"github.com/navefleet/nave/hub/internal/artifact"
+	"github.com/navefleet/nave/hub/internal/lru"
 	"github.com/navefleet/nave/hub/internal/source"
 )
 
@@ -124,7 +124,7 @@ func (c *contents) place(i item) error {
 type pack struct {
 	scanner *packfile.Scanner
 	find    func(plumbing.Hash) (offset int64, ok bool)
-	recent  *recent
+	recent  recent
 	outside outside
 }
 
@@ -136,7 +136,7 @@ type outside struct {
 	text    []byte // of id, the object that was read last
 }
 
-func newPack(file io.ReadSeeker, find func(plumbing.Hash) (int64, bool), recent *recent) *pack {
+func newPack(file io.ReadSeeker, find func(plumbing.Hash) (int64, bool), recent recent) *pack {
 	return &pack{scanner: packfile.NewScanner(file), find: find, recent: recent}
 }
 
@@ -187,8 +187,8 @@ func (p *pack) object(offset int64) (plumbing.ObjectType, []byte, error) {
 // and the offsets of the deltas, the last first.
 func (p *pack) root(offset int64) (kind plumbing.ObjectType, text []byte, deltas []int64, err error) {
 	for len(deltas) <= maxDeltaChain {
-		if kind, text, ok := p.recent.get(offset); ok {
-			return kind, text, deltas, nil
+		if k, ok := p.recent.Get(offset); ok {
+			return k.kind, k.text, deltas, nil
 		}
 		h, err := p.scanner.SeekObjectHeader(offset)
 		if err != nil {
@@ -243,41 +243,17 @@ func (p *pack) size(offset int64) (int64, error) {
 // entrySize is the memory of an entry of recent beside its content, in bytes.
 const entrySize = 128
 
-// recent keeps the objects of a pack that were used last, at most limit bytes of them.
-type recent struct {
-	limit, held int64
-	order       linked.List // of *kept, the newest first
-	places      map[int64]*linked.Element
-}
+// recent keeps the objects of a pack that were used last, by their offsets.
+type recent struct{ *lru.Cache[int64, kept] }
 
 type kept struct {
-	offset int64
-	kind   plumbing.ObjectType
-	text   []byte
+	kind plumbing.ObjectType
+	text []byte
 }
 
-func newRecent(limit int64) *recent {
-	return &recent{limit: limit, places: map[int64]*linked.Element{}}
-}
+// newRecent returns a recent of at most so many bytes.
+func newRecent(limit int64) recent { return recent{lru.New[int64, kept](int(limit))} }
 
-func (r *recent) get(offset int64) (plumbing.ObjectType, []byte, bool) {
-	e, ok := r.places[offset]
-	if !ok {
-		return 0, nil, false
-	}
-	r.order.MoveToFront(e)
-	k := e.Value.(*kept)
-	return k.kind, k.text, true
-}
-
-func (r *recent) put(offset int64, kind plumbing.ObjectType, text []byte) {
-	if _, ok := r.places[offset]; ok || entrySize+int64(len(text)) > r.limit {
-		return
-	}
-	r.places[offset] = r.order.PushFront(&kept{offset, kind, text})
-	for r.held += entrySize + int64(len(text)); r.held > r.limit; {
-		last := r.order.Remove(r.order.Back()).(*kept)
-		delete(r.places, last.offset)
-		r.held -= entrySize + int64(len(last.text))
-	}
+func (r recent) put(offset int64, kind plumbing.ObjectType, text []byte) {
+	r.Put(offset, kept{kind, text}, entrySize+len(text))
 }

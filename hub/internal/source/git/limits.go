@@ -11,10 +11,9 @@ type Limits struct {
 }
 
 const (
-	inflation  = 8        // inflated bytes of a transfer, as a multiple of Limits.Pack
-	entryShare = 10       // entries of a tree, as a multiple of Limits.Files
-	maxMessage = 2 << 10  // bytes of a server's message that are read
-	maxHeader  = 64 << 10 // bytes of HTTP headers
+	inflation  = 8       // inflated bytes of a transfer, as a multiple of Limits.Pack
+	entryShare = 10      // entries of a tree, as a multiple of Limits.Files
+	maxMessage = 2 << 10 // bytes of a server's message that are read
 )
 
 // DefaultLimits are those of Limits' doc comment.
