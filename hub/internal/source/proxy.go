@@ -2,7 +2,6 @@ package source
 
 import (
 	"errors"
-	"fmt"
 	"net/url"
 	"strings"
 )
@@ -16,7 +15,7 @@ func (r Request) Proxy() (*url.URL, error) {
 	}
 	proxy, err := readProxy(data)
 	if err != nil {
-		return nil, fmt.Errorf("%w: the Secret of spec.proxySecretRef: %w", ErrAuthentication, err)
+		return nil, secretError("spec.proxySecretRef", err)
 	}
 	return proxy, nil
 }

@@ -62,6 +62,12 @@ func (r Request) CacheID(address string) string {
 	return hex.EncodeToString(sum[:16])
 }
 
+// IsLast reports whether Last has a revision, verified as it would be now: in the same mode, with the same keys.
+func (r Request) IsLast(revision string, now artifact.Verification) bool {
+	return r.Last != nil && r.Last.Revision == revision && r.Last.Verification.Mode == now.Mode &&
+		r.Last.Verification.Keys == now.Keys
+}
+
 // TimeLimit returns how long the fetch may take: Timeout, or a minute without one, and at most ten minutes.
 func (r Request) TimeLimit() time.Duration { return min(cmp.Or(r.Timeout, defaultTimeout), maxTimeout) }
 

@@ -85,7 +85,9 @@ func (f *fetching) attempt(ctx context.Context, s session) (artifact.Artifact, e
 	if err != nil {
 		return artifact.Artifact{}, err
 	}
-	if c := choice.candidates; (len(c) == 1 || choice.history) && f.isLast(revision(c[0].label, c[0].commit)) {
+	first := choice.candidates[0]
+	isOne := len(choice.candidates) == 1 || choice.history
+	if isOne && f.IsLast(revision(first.label, first.commit), f.verified()) {
 		return *f.Last, nil
 	}
 	unlock, err := f.Workspace.Lock(ctx, f.id)
@@ -120,7 +122,7 @@ func (f *fetching) update(ctx context.Context, s session, refs *packp.AdvRefs, c
 		return artifact.Artifact{}, err
 	}
 	name := revision(chosen.label, chosen.commit)
-	if f.isLast(name) {
+	if f.IsLast(name, f.verified()) {
 		return *f.Last, nil
 	}
 	verification, err := f.verify(ctx, r, chosen)

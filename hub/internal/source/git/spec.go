@@ -1,6 +1,7 @@
 package git
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -10,6 +11,7 @@ import (
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	"github.com/go-git/go-git/v5/plumbing"
 
+	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/source"
 )
 
@@ -60,10 +62,7 @@ func (r reference) String() string {
 
 // branch returns the branch's name, with Flux's default.
 func (r reference) branch() string {
-	if r.Branch == "" {
-		return "master"
-	}
-	return r.Branch
+	return cmp.Or(r.Branch, api.DefaultBranch)
 }
 
 // decode reads the object, and refuses one that no server could answer.

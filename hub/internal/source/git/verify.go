@@ -28,15 +28,6 @@ func (f *fetching) verified() artifact.Verification {
 	return artifact.Verification{Mode: string(f.spec.Verify.GetMode()), Keys: manifest.DigestOf(text)}
 }
 
-// isLast reports whether the last artifact has this revision, verified with the present keys.
-func (f *fetching) isLast(revision string) bool {
-	if f.Last == nil || f.Last.Revision != revision {
-		return false
-	}
-	was, now := f.Last.Verification, f.verified()
-	return was.Mode == now.Mode && was.Keys == now.Keys
-}
-
 // Errors of signatures.
 var (
 	ErrCommitSignature = &api.Failure{

@@ -69,7 +69,7 @@ func (f *fetching) bundles(ctx context.Context, digest v1.Hash) ([]signature, er
 
 // bundle reads one bundle.
 func (f *fetching) bundle(ctx context.Context, digest v1.Hash) ([]signature, error) {
-	m, err := f.manifest(ctx, digest)
+	m, err := f.manifest(ctx, f.repo.Digest(digest.String()))
 	if err != nil {
 		return nil, err
 	}

@@ -50,7 +50,7 @@ func (f *fetching) run(ctx context.Context, kept *connections) (artifact.Artifac
 	if err := f.decode(); err != nil {
 		return artifact.Artifact{}, err
 	}
-	if d := f.spec.Ref.Digest; d != "" && f.isLast(d) {
+	if d := f.spec.Ref.Digest; d != "" && f.IsLast(d, f.verified()) {
 		return *f.Last, nil
 	}
 	client, err := f.connect(ctx, kept)
@@ -62,7 +62,7 @@ func (f *fetching) run(ctx context.Context, kept *connections) (artifact.Artifac
 	if err != nil {
 		return artifact.Artifact{}, err
 	}
-	if f.isLast(revision) {
+	if f.IsLast(revision, f.verified()) {
 		return *f.Last, nil
 	}
 	verification, err := f.verify(ctx, digest)
@@ -79,18 +79,9 @@ func (f *fetching) run(ctx context.Context, kept *connections) (artifact.Artifac
 	return a, nil
 }
 
-// isLast reports whether the last artifact has this revision, verified with the present keys.
-func (f *fetching) isLast(revision string) bool {
-	if f.Last == nil || f.Last.Revision != revision {
-		return false
-	}
-	was, now := f.Last.Verification, f.verified()
-	return was.Mode == now.Mode && was.Keys == now.Keys
-}
-
 // pull makes an artifact of a layer of the image with a digest.
 func (f *fetching) pull(ctx context.Context, revision string, digest v1.Hash) (artifact.Artifact, error) {
-	manifest, err := f.manifest(ctx, digest)
+	manifest, err := f.manifest(ctx, f.repo.Digest(digest.String()))
 	if err != nil {
 		return artifact.Artifact{}, err
 	}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/navefleet/nave/hub/internal/artifact"
@@ -16,8 +17,8 @@ import (
 )
 
 // manifest returns the manifest of an image; of an index, that of the image for linux/amd64.
-func (f *fetching) manifest(ctx context.Context, digest v1.Hash) (*v1.Manifest, error) {
-	d, err := f.puller.Get(ctx, f.repo.Digest(digest.String()))
+func (f *fetching) manifest(ctx context.Context, image name.Reference) (*v1.Manifest, error) {
+	d, err := f.puller.Get(ctx, image)
 	if err != nil {
 		return nil, err
 	}
@@ -25,11 +26,11 @@ func (f *fetching) manifest(ctx context.Context, digest v1.Hash) (*v1.Manifest, 
 		return nil, fmt.Errorf("%w: its manifest is of type %s; want that of an OCI image", source.ErrProtocol,
 			source.Quote(string(d.MediaType)))
 	}
-	image, err := d.Image()
+	found, err := d.Image()
 	if err != nil {
 		return nil, err
 	}
-	return image.Manifest()
+	return found.Manifest()
 }
 
 // choose returns the layer that the selector means: the first one, or the first one of a type.
