@@ -50,7 +50,8 @@ func decodeBundle(data []byte) (*Bundle, error) {
 	}
 	b := &Bundle{
 		Cluster: m.GetCluster(), Epoch: m.GetEpoch(), Sequence: m.GetSequence(), IssuedAt: issued, ExpiresAt: expires,
-		Incomplete: m.GetIncomplete(),
+		Incomplete: m.GetIncomplete(), Pending: convert(m.GetPending(), NameFrom),
+		Removals: convert(m.GetRemovals(), removalOf), Handovers: convert(m.GetHandovers(), handoverOf),
 	}
 	for i, e := range m.GetApplications() {
 		entry, err := entryOf(e)
@@ -59,18 +60,11 @@ func decodeBundle(data []byte) (*Bundle, error) {
 		}
 		b.Applications = append(b.Applications, entry)
 	}
-	for _, o := range m.GetPending() {
-		b.Pending = append(b.Pending, NameFrom(o))
-	}
-	for _, r := range m.GetRemovals() {
-		b.Removals = append(b.Removals, Removal{
-			Name: NameFrom(r.GetName()), Policy: policyOf(r.GetDeletionPolicy()), Confirmed: r.GetConfirmed(),
-		})
-	}
-	for _, h := range m.GetHandovers() {
-		b.Handovers = append(b.Handovers, handoverOf(h))
-	}
 	return b, b.check()
+}
+
+func removalOf(m *bundlev1.Removal) Removal {
+	return Removal{Name: NameFrom(m.GetName()), Policy: policyOf(m.GetDeletionPolicy()), Confirmed: m.GetConfirmed()}
 }
 
 func entryOf(m *bundlev1.ApplicationEntry) (e Entry, err error) {
@@ -101,39 +95,37 @@ func decodeApplication(data []byte) (*Application, error) {
 		return nil, err
 	}
 	a := &Application{
-		Name:           NameFrom(m.GetName()),
-		Prune:          m.GetPrune(),
-		Wait:           m.GetWait(),
-		Force:          m.GetForce(),
-		ServiceAccount: m.GetServiceAccount(),
-		DeletionPolicy: policyOf(m.GetDeletionPolicy()),
-		Decryption:     SecretReference{Namespace: m.GetDecryption().GetNamespace(), Name: m.GetDecryption().GetName()},
-		Substitution:   substitutionOf(m.GetSubstitution()),
-	}
-	for _, o := range m.GetDependsOn() {
-		a.DependsOn = append(a.DependsOn, NameFrom(o))
-	}
-	for _, o := range m.GetHealthChecks() {
-		a.HealthChecks = append(a.HealthChecks, ObjectFrom(o))
-	}
-	for _, e := range m.GetReadyExpressions() {
-		a.ReadyExpressions = append(a.ReadyExpressions, ReadyExpression{
-			Dependency: NameFrom(e.GetDependency()), Expression: e.GetExpression(), Dep: e.GetDep(), Self: e.GetSelf(),
-		})
-	}
-	for _, e := range m.GetHealthExpressions() {
-		a.HealthExpressions = append(a.HealthExpressions, HealthExpressions{
-			Group: e.GetGroup(), Kind: e.GetKind(), Current: e.GetCurrent(), InProgress: e.GetInProgress(),
-			Failed: e.GetFailed(),
-		})
-	}
-	for _, r := range m.GetIgnore() {
-		a.Ignore = append(a.Ignore, ignoreRuleOf(r))
+		Name:              NameFrom(m.GetName()),
+		Prune:             m.GetPrune(),
+		Wait:              m.GetWait(),
+		Force:             m.GetForce(),
+		ServiceAccount:    m.GetServiceAccount(),
+		DeletionPolicy:    policyOf(m.GetDeletionPolicy()),
+		Decryption:        SecretReference{Namespace: m.GetDecryption().GetNamespace(), Name: m.GetDecryption().GetName()},
+		Substitution:      substitutionOf(m.GetSubstitution()),
+		DependsOn:         convert(m.GetDependsOn(), NameFrom),
+		HealthChecks:      convert(m.GetHealthChecks(), ObjectFrom),
+		ReadyExpressions:  convert(m.GetReadyExpressions(), readyExpressionOf),
+		HealthExpressions: convert(m.GetHealthExpressions(), healthExpressionsOf),
+		Ignore:            convert(m.GetIgnore(), ignoreRuleOf),
 	}
 	if err := errors.Join(a.decodeDurations(m), a.decodeObjects(m), a.decodeSealed(m)); err != nil {
 		return nil, err
 	}
 	return a, a.check()
+}
+
+func readyExpressionOf(m *bundlev1.ReadyExpression) ReadyExpression {
+	return ReadyExpression{
+		Dependency: NameFrom(m.GetDependency()), Expression: m.GetExpression(), Dep: m.GetDep(), Self: m.GetSelf(),
+	}
+}
+
+func healthExpressionsOf(m *bundlev1.HealthExpressions) HealthExpressions {
+	return HealthExpressions{
+		Group: m.GetGroup(), Kind: m.GetKind(), Current: m.GetCurrent(), InProgress: m.GetInProgress(),
+		Failed: m.GetFailed(),
+	}
 }
 
 func (a *Application) decodeDurations(m *bundlev1.Application) error {

@@ -83,29 +83,32 @@ func marshal(what string, m proto.Message, limit int) ([]byte, error) {
 }
 
 func (b *Bundle) message() *bundlev1.Bundle {
-	m := &bundlev1.Bundle{
-		Cluster:    b.Cluster,
-		Epoch:      b.Epoch,
-		Sequence:   b.Sequence,
-		IssuedAt:   timestamppb.New(b.IssuedAt),
-		ExpiresAt:  timestamppb.New(b.ExpiresAt),
-		Incomplete: b.Incomplete,
+	return &bundlev1.Bundle{
+		Cluster:      b.Cluster,
+		Epoch:        b.Epoch,
+		Sequence:     b.Sequence,
+		IssuedAt:     timestamppb.New(b.IssuedAt),
+		ExpiresAt:    timestamppb.New(b.ExpiresAt),
+		Incomplete:   b.Incomplete,
+		Applications: convert(b.Applications, Entry.message),
+		Pending:      convert(b.Pending, ApplicationName.Message),
+		Removals:     convert(b.Removals, Removal.message),
+		Handovers:    convert(b.Handovers, Handover.message),
 	}
-	for _, e := range b.Applications {
-		m.Applications = append(m.Applications, e.message())
+}
+
+// convert returns the results of fn for the items of a list; nil if there are none.
+func convert[From, To any](list []From, fn func(From) To) (all []To) {
+	for _, item := range list {
+		all = append(all, fn(item))
 	}
-	for _, o := range b.Pending {
-		m.Pending = append(m.Pending, o.Message())
+	return all
+}
+
+func (r Removal) message() *bundlev1.Removal {
+	return &bundlev1.Removal{
+		Name: r.Name.Message(), DeletionPolicy: deletionPolicies[r.Policy], Confirmed: r.Confirmed,
 	}
-	for _, r := range b.Removals {
-		m.Removals = append(m.Removals, &bundlev1.Removal{
-			Name: r.Name.Message(), DeletionPolicy: deletionPolicies[r.Policy], Confirmed: r.Confirmed,
-		})
-	}
-	for _, h := range b.Handovers {
-		m.Handovers = append(m.Handovers, h.message())
-	}
-	return m
 }
 
 func (e Entry) message() *bundlev1.ApplicationEntry {
@@ -134,46 +137,44 @@ func (o ApplicationName) Message() *bundlev1.ApplicationName {
 
 func (a *Application) message() *bundlev1.Application {
 	m := &bundlev1.Application{
-		Name:           a.Name.Message(),
-		Prune:          a.Prune,
-		Wait:           a.Wait,
-		Force:          a.Force,
-		Timeout:        duration(a.Timeout),
-		Interval:       duration(a.Interval),
-		RetryInterval:  duration(a.RetryInterval),
-		ServiceAccount: a.ServiceAccount,
-		DeletionPolicy: deletionPolicies[a.DeletionPolicy],
+		Name:              a.Name.Message(),
+		Prune:             a.Prune,
+		Wait:              a.Wait,
+		Force:             a.Force,
+		Timeout:           duration(a.Timeout),
+		Interval:          duration(a.Interval),
+		RetryInterval:     duration(a.RetryInterval),
+		ServiceAccount:    a.ServiceAccount,
+		DeletionPolicy:    deletionPolicies[a.DeletionPolicy],
+		Objects:           convert(a.Objects, ObjectReference.message),
+		DependsOn:         convert(a.DependsOn, ApplicationName.Message),
+		SealedFiles:       convert(a.SealedFiles, SealedFile.message),
+		HealthChecks:      convert(a.HealthChecks, ObjectIdentity.Message),
+		Substitution:      a.Substitution.message(),
+		ReadyExpressions:  convert(a.ReadyExpressions, ReadyExpression.message),
+		Ignore:            convert(a.Ignore, IgnoreRule.message),
+		HealthExpressions: convert(a.HealthExpressions, HealthExpressions.message),
 	}
 	if a.Decryption != (SecretReference{}) {
 		m.Decryption = &bundlev1.DecryptionKeys{Namespace: a.Decryption.Namespace, Name: a.Decryption.Name}
 	}
-	for _, o := range a.Objects {
-		m.Objects = append(m.Objects, &bundlev1.ObjectReference{Id: o.Message(), Digest: o.Digest[:]})
-	}
-	for _, o := range a.DependsOn {
-		m.DependsOn = append(m.DependsOn, o.Message())
-	}
-	for _, f := range a.SealedFiles {
-		m.SealedFiles = append(m.SealedFiles, f.message())
-	}
-	for _, o := range a.HealthChecks {
-		m.HealthChecks = append(m.HealthChecks, o.Message())
-	}
-	m.Substitution = a.Substitution.message()
-	for _, e := range a.ReadyExpressions {
-		m.ReadyExpressions = append(m.ReadyExpressions, &bundlev1.ReadyExpression{
-			Dependency: e.Dependency.Message(), Expression: e.Expression, Dep: e.Dep, Self: e.Self,
-		})
-	}
-	for _, r := range a.Ignore {
-		m.Ignore = append(m.Ignore, r.message())
-	}
-	for _, e := range a.HealthExpressions {
-		m.HealthExpressions = append(m.HealthExpressions, &bundlev1.HealthExpressions{
-			Group: e.Group, Kind: e.Kind, Current: e.Current, InProgress: e.InProgress, Failed: e.Failed,
-		})
-	}
 	return m
+}
+
+func (o ObjectReference) message() *bundlev1.ObjectReference {
+	return &bundlev1.ObjectReference{Id: o.ObjectIdentity.Message(), Digest: o.Digest[:]}
+}
+
+func (e ReadyExpression) message() *bundlev1.ReadyExpression {
+	return &bundlev1.ReadyExpression{
+		Dependency: e.Dependency.Message(), Expression: e.Expression, Dep: e.Dep, Self: e.Self,
+	}
+}
+
+func (e HealthExpressions) message() *bundlev1.HealthExpressions {
+	return &bundlev1.HealthExpressions{
+		Group: e.Group, Kind: e.Kind, Current: e.Current, InProgress: e.InProgress, Failed: e.Failed,
+	}
 }
 
 // Message returns the identity as it is written on the wire.
