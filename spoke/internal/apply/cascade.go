@@ -21,7 +21,7 @@ func (r *run) vacant(ctx context.Context, id manifest.ID) error {
 	switch {
 	case isDefinition(id):
 		return r.vacantDefinition(ctx, id)
-	case id.Group == "" && id.Kind == "Namespace":
+	case isNamespace(id):
 		return r.vacantNamespace(ctx, id)
 	}
 	return nil

@@ -37,6 +37,8 @@ func isDefinition(id manifest.ID) bool {
 	return id.Group == "apiextensions.k8s.io" && id.Kind == "CustomResourceDefinition"
 }
 
+func isNamespace(id manifest.ID) bool { return id.Group == "" && id.Kind == "Namespace" }
+
 func definedKind(o *manifest.Object) (schema.GroupKind, bool) {
 	if !isDefinition(manifest.IDOf(o)) {
 		return schema.GroupKind{}, false

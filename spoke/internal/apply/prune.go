@@ -120,7 +120,7 @@ func waves(ids []manifest.ID) [][]manifest.ID {
 
 func lateness(id manifest.ID) int {
 	switch {
-	case id.Group == "" && id.Kind == "Namespace":
+	case isNamespace(id):
 		return 2
 	case isDefinition(id):
 		return 1
@@ -183,7 +183,7 @@ func (r *run) remove(ctx context.Context, id manifest.ID) (Action, error) {
 // because every cluster needs it.
 func (r *run) spared(id manifest.ID, item inventory.Item, live kube.Live) bool {
 	return manifest.IsPruneDisabled(live.Annotations) || !item.Proves(live, r.Application) ||
-		id.Group == "" && id.Kind == "Namespace" && protected(id.Name)
+		isNamespace(id) && protected(id.Name)
 }
 
 // protected reports whether a namespace is never deleted, because every cluster needs it.

@@ -109,10 +109,7 @@ func (r *run) patch(ctx context.Context, d Object, o *manifest.Object, item inve
 		applied, err = r.clear(ctx, o, opts, owners, err)
 	}
 	if kube.ReasonOf(err) == kube.Immutable && forced(o, r.Force) {
-		if holdsOthers(o) {
-			return result{}, notForced(err, o.GetKind())
-		}
-		applied, err = r.recreate(ctx, o, opts)
+		applied, err = r.force(ctx, o, opts, err)
 	}
 	if err != nil {
 		return result{}, err
@@ -168,6 +165,15 @@ func (r *run) takeOver(ctx context.Context, o *manifest.Object, opts kube.ApplyO
 			return applied, nil
 		}
 	}
+}
+
+// force makes an object anew after a refusal, unless its deletion would delete data or other objects.
+func (r *run) force(ctx context.Context, o *manifest.Object, opts kube.ApplyOptions, refused error) (kube.Applied,
+	error) {
+	if holdsOthers(o) {
+		return kube.Applied{}, notForced(refused, o.GetKind())
+	}
+	return r.recreate(ctx, o, opts)
 }
 
 // notForced adds the reason why the object is not made anew to a refusal.
