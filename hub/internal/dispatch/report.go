@@ -123,6 +123,16 @@ func checkApplication(cluster string, a *spokev1.ApplicationReport) (string, []b
 	if err := checkFields(a); err != nil {
 		return "", nil, invalid("%s: %v", key, err)
 	}
+	cleanApplication(a)
+	value, err := proto.MarshalOptions{Deterministic: true}.Marshal(a)
+	if err != nil {
+		return "", nil, invalid("%s: %v", key, err)
+	}
+	return key.Path(), value, nil
+}
+
+// cleanApplication cuts the texts of a report, and drops the fields that this hub does not know.
+func cleanApplication(a *spokev1.ApplicationReport) {
 	for _, text := range []*string{&a.Revision, &a.AppliedRevision, &a.HealthyRevision, &a.HandledRequest, &a.Reason} {
 		*text = clean(*text, reporting.MaxWord)
 	}
@@ -149,11 +159,6 @@ func checkApplication(cluster string, a *spokev1.ApplicationReport) (string, []b
 		}
 	}
 	a.ProtoReflect().SetUnknown(nil)
-	value, err := proto.MarshalOptions{Deterministic: true}.Marshal(a)
-	if err != nil {
-		return "", nil, invalid("%s: %v", key, err)
-	}
-	return key.Path(), value, nil
 }
 
 // cleanDrift cuts the texts about one object that drifted.
