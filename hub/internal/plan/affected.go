@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -27,43 +28,48 @@ type scope struct {
 
 // load reads the first state; every graph has to be walked.
 func (p *Planner) load(ctx context.Context) error {
-	p.dirty[""] = true
 	return p.store.View(ctx, func(tx *store.Tx) error {
-		p.hub = newHub()
+		if err := p.loadHub(tx); err != nil {
+			return err
+		}
+		if err := p.markAll(tx); err != nil {
+			return err
+		}
 		clear(p.sources)
-		err := store.Resources.ScanApart(tx, store.OfCluster(""), func(_ string, r store.Resource) error {
-			p.setHubRow(r)
-			return nil
-		}, func(path string, err error) error {
-			key := pathKey(path)
-			p.setHubRow(store.Resource{Key: key, Object: api.StoredObject(key, nil)}) // it exists
-			return nil
-		})
-		if err != nil {
-			return err
-		}
-		err = store.Resources.Sizes(tx, "", func(key string, _ int) error {
-			p.dirty[api.ClusterOf(key)] = true
-			return nil
-		})
-		if err != nil {
-			return err
-		}
-		for name := range p.hub.clusters {
-			p.dirty[name] = true
-		}
-		err = store.Plans.Sizes(tx, "", func(cluster string, _ int) error {
-			p.dirty[cluster] = true
-			return nil
-		})
-		if err != nil {
-			return err
-		}
 		return store.Sources.ScanApart(tx, "", func(key string, f store.Fetched) error {
 			p.sources[key] = f
 			return nil
 		}, func(string, error) error { return nil }) // fetch drops it, and fetches again
 	})
+}
+
+// loadHub reads the rows of the hub's own objects.
+func (p *Planner) loadHub(tx *store.Tx) error {
+	p.hub = newHub()
+	return store.Resources.ScanApart(tx, store.OfCluster(""), func(_ string, r store.Resource) error {
+		p.setHubRow(r)
+		return nil
+	}, func(path string, err error) error {
+		key := pathKey(path)
+		p.setHubRow(store.Resource{Key: key, Object: api.StoredObject(key, nil)}) // it exists
+		return nil
+	})
+}
+
+// markAll marks the graph of the hub, those of the clusters, and those of which there are rows.
+func (p *Planner) markAll(tx *store.Tx) error {
+	p.dirty[""] = true
+	for name := range p.hub.clusters {
+		p.dirty[name] = true
+	}
+	err := store.Resources.Sizes(tx, "", func(key string, _ int) error {
+		p.dirty[api.ClusterOf(key)] = true
+		return nil
+	})
+	return errors.Join(err, store.Plans.Sizes(tx, "", func(cluster string, _ int) error {
+		p.dirty[cluster] = true
+		return nil
+	}))
 }
 
 // setHubRow puts a row into the hub, and logs if it cannot be read.
