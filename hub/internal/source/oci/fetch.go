@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"os"
 
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	"github.com/google/go-containerregistry/pkg/name"
@@ -99,8 +100,19 @@ func (f *fetching) pull(ctx context.Context, revision string, digest v1.Hash) (a
 		return artifact.Artifact{}, err
 	}
 	defer blob.Close()
+	a, err := f.put(ctx, revision, layer, blob)
+	a.Origin = artifact.Origin{
+		Revision: manifest.Annotations[artifact.RevisionAnnotation], Source: manifest.Annotations[artifact.SourceAnnotation],
+	}
+	return a, err
+}
+
+// put makes an artifact of a layer that was downloaded.
+func (f *fetching) put(ctx context.Context, revision string, layer v1.Descriptor, blob *os.File) (artifact.Artifact,
+	error) {
 	tree := artifact.Tree{Revision: revision, Ignore: f.spec.Ignore, Limits: f.limits.Limits}
 	var contents *spool
+	var err error
 	if f.spec.Layer.Operation == sourcev1.OCILayerCopy {
 		none := ""
 		tree.Ignore = &none
@@ -113,9 +125,5 @@ func (f *fetching) pull(ctx context.Context, revision string, digest v1.Hash) (a
 	}
 	defer contents.close()
 	tree.Files, tree.Contents = contents.list, contents
-	a, err := f.Workspace.Put(ctx, f.id, tree, f.Last)
-	a.Origin = artifact.Origin{
-		Revision: manifest.Annotations[artifact.RevisionAnnotation], Source: manifest.Annotations[artifact.SourceAnnotation],
-	}
-	return a, err
+	return f.Workspace.Put(ctx, f.id, tree, f.Last)
 }
