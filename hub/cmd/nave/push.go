@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
@@ -83,6 +84,11 @@ func (p *push) run(ctx context.Context, out io.Writer, address string, archive [
 	if err != nil {
 		return err
 	}
+	return p.print(out, tag, digest)
+}
+
+// print prints what was pushed.
+func (p *push) print(out io.Writer, tag name.Tag, digest v1.Hash) error {
 	repository := tag.Repository.String()
 	pushed := fmt.Sprintf("%s@%s", repository, digest)
 	if p.output == "" {
