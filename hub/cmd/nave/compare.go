@@ -53,6 +53,8 @@ type comparison struct {
 	clusters int
 	kept     map[string][]string // clusters by the note about an Application that is not compared
 	problems map[string][]string // clusters by problem
+	// unreadable has the clusters that are not compared because their release cannot be read, and why.
+	unreadable map[string]string
 
 	mu      sync.Mutex
 	pairs   map[pair]*pairDiff
@@ -377,6 +379,10 @@ func (v *edition) leaves(new *edition) verb {
 // err returns the error that ends the command.
 func (c *comparison) err() error {
 	switch {
+	case len(c.unreadable) > 0:
+		name := slices.Min(slices.Collect(maps.Keys(c.unreadable)))
+		return fmt.Errorf("not compared with %s, whose releases the hub cannot read: %s: %s",
+			wording.Count(len(c.unreadable), "cluster"), name, c.unreadable[name])
 	case len(c.problems) > 0:
 		return errors.New("not everything could be rendered:\n" + strings.Join(c.failures(), "\n"))
 	case len(c.changes) > 0:

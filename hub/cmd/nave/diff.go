@@ -159,11 +159,12 @@ func (d *diff) compare(cmd *cobra.Command, dir string, c *comparison) error {
 	if err != nil {
 		return err
 	}
+	clusters = slices.DeleteFunc(clusters, func(name string) bool { return released.unreadable[name] != "" })
 	all, err := previewAll(ctx, v, clusters)
 	if err != nil {
 		return err
 	}
-	c.hub = v
+	c.hub, c.unreadable = v, released.unreadable
 	if err := c.compare(ctx, released, all); err != nil {
 		return err
 	}

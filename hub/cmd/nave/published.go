@@ -22,6 +22,8 @@ type published struct {
 	owned     map[api.Key]api.Key // owners of the objects that no operator gave
 	suspended map[api.Key]bool
 	clusters  map[string]map[bundle.ApplicationName]publishedApplication
+	// unreadable has the clusters whose release cannot be read, and why.
+	unreadable map[string]string
 }
 
 // publishedApplication is one Application as it was released to a cluster.
@@ -45,7 +47,7 @@ func askPublished(ctx context.Context, client adminv1.AdminServiceClient, cluste
 		return nil, err
 	}
 	p := &published{owned: map[api.Key]api.Key{}, suspended: map[api.Key]bool{},
-		clusters: map[string]map[bundle.ApplicationName]publishedApplication{}}
+		unreadable: map[string]string{}, clusters: map[string]map[bundle.ApplicationName]publishedApplication{}}
 	for {
 		part, err := stream.Recv()
 		if errors.Is(err, io.EOF) {
@@ -72,6 +74,10 @@ func (p *published) add(part *adminv1.PublishedResponse) error {
 		return nil
 	}
 	c := part.GetCluster()
+	if c.GetUnreadable() != "" {
+		p.unreadable[c.GetCluster()] = c.GetUnreadable()
+		return nil
+	}
 	if p.clusters[c.GetCluster()] == nil {
 		p.clusters[c.GetCluster()] = map[bundle.ApplicationName]publishedApplication{}
 	}

@@ -128,6 +128,9 @@ func (s *Server) fail(err error) error {
 	if errors.Is(err, store.ErrFull) {
 		return status.Error(codes.ResourceExhausted, "the hub's disk is full: nothing was changed")
 	}
+	if errors.Is(err, store.ErrDamaged) {
+		return status.Errorf(codes.DataLoss, "%v; an object of the hub can also be applied again: nave apply", err)
+	}
 	return status.Errorf(codes.Internal, "the hub failed: %v", err)
 }
 

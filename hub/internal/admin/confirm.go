@@ -80,7 +80,7 @@ func impactOfConfirm(tx *store.Tx, apps *applications, p *adminv1.ObjectKey) (*i
 	}
 	switch role := key.Role(); {
 	case role == api.ClusterRole:
-		if _, err := resource(tx, key); err != nil {
+		if err := requireRow(tx, key); err != nil {
 			return nil, err
 		}
 		return heldOf(tx, apps, key.Name, nil)
@@ -115,10 +115,10 @@ func (i *impact) heldByHub(cluster string, only *api.Key) {
 
 // heldBySpoke adds the removals and prunes that the spoke of a cluster holds, by its report.
 func (i *impact) heldBySpoke(cluster string, only *api.Key) error {
-	return store.Reports.Scan(i.tx, store.OfCluster(cluster), func(path string, row store.Report) error {
+	return store.Reports.ScanApart(i.tx, store.OfCluster(cluster), func(_ string, row store.Report) error {
 		report, err := reporting.ReadApplication(row.Value)
 		if err != nil {
-			return fmt.Errorf("read the report %s: %w", path, err)
+			return nil // as if its row were damaged
 		}
 		key := api.ApplicationKey(cluster, bundle.NameFrom(report.Name))
 		if only != nil && key != *only {
@@ -131,7 +131,7 @@ func (i *impact) heldBySpoke(cluster string, only *api.Key) error {
 			i.sizes[key] = int(report.Current + report.InProgress + report.Failed)
 		}
 		return i.heldPrune(key, report.HeldPrune)
-	})
+	}, func(string, error) error { return nil }) // what it holds stays until the spoke reports again
 }
 
 // heldPrune adds the held prune of an application that stays.
@@ -187,7 +187,7 @@ func (byGraph confirmations) of(tx *store.Tx, cluster string) (c store.Confirmat
 	if c, known := byGraph[cluster]; known {
 		return c, nil
 	}
-	if c, _, err = store.Confirmations.Get(tx, store.ConfirmationKey(cluster)); err != nil {
+	if c, _, err = store.Confirmations.GetIntact(tx, store.ConfirmationKey(cluster)); err != nil {
 		return c, err
 	}
 	if c.Removals == nil {

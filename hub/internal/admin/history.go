@@ -29,27 +29,28 @@ type historyOf struct {
 	current store.Release
 }
 
-// readHistory reads the rows about the past of a cluster. If there is no such Cluster, the error is NOT_FOUND.
+// readHistory reads the rows about the past of a cluster. If there is no such Cluster, the error is NOT_FOUND. Damaged
+// releases are left out; a damaged pin is without its content.
 func readHistory(tx *store.Tx, cluster string) (h historyOf, err error) {
-	if _, err := resource(tx, api.ClusterKey(cluster)); err != nil {
+	if err := requireRow(tx, api.ClusterKey(cluster)); err != nil {
 		return h, err
 	}
-	err = store.History.Scan(tx, store.OfCluster(cluster), func(_ string, past store.Past) error {
+	err = store.History.ScanApart(tx, store.OfCluster(cluster), func(_ string, past store.Past) error {
 		h.past = append(h.past, past)
 		return nil
-	})
+	}, func(string, error) error { return nil })
 	if err != nil {
 		return h, err
 	}
 	slices.Reverse(h.past)
 	pin, pinned, err := store.Pins.Get(tx, cluster)
-	if err != nil {
+	if err != nil && !errors.Is(err, store.ErrDamaged) {
 		return h, err
 	}
-	if pinned {
+	if pinned || err != nil {
 		h.pin = &pin
 	}
-	h.current, _, err = store.Releases.Get(tx, cluster)
+	h.current, _, err = store.Releases.GetIntact(tx, cluster)
 	return h, err
 }
 
@@ -138,7 +139,7 @@ func (s *Server) Rollback(ctx context.Context, r *adminv1.RollbackRequest) (*adm
 		return nil, s.fail(err)
 	}
 	err = s.store.Update(ctx, func(tx *store.Tx) error { // not update: a pin names blobs
-		if _, err := resource(tx, api.ClusterKey(r.GetCluster())); err != nil {
+		if err := requireRow(tx, api.ClusterKey(r.GetCluster())); err != nil {
 			return err
 		}
 		if _, kept, err := store.History.Get(tx, store.PastKey(r.GetCluster(), past.Bundle)); err != nil || !kept {

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"slices"
 
@@ -61,12 +62,13 @@ type impact struct {
 	children map[api.Key][]api.Key // by owner, without orphaned objects
 	fleets   []store.Resource
 
-	gone    map[api.Key]bool      // objects that are removed
-	usedBy  map[api.Key]bool      // objects that stay and need one that is deleted
-	sizes   map[api.Key]int       // objects of applications that only the spoke knows
-	prunes  map[api.Key]heldPrune // held deletions within applications that stay
-	unknown map[api.Key]bool      // objects that will render to other objects, not known yet
-	plans   map[string]store.Plan // by cluster, read so far
+	gone    map[api.Key]bool       // objects that are removed
+	usedBy  map[api.Key]bool       // objects that stay and need one that is deleted
+	sizes   map[api.Key]int        // objects of applications that only the spoke knows
+	prunes  map[api.Key]heldPrune  // held deletions within applications that stay
+	unknown map[api.Key]bool       // objects of which it is not known what becomes of them, or what they render to
+	damaged []api.Key              // objects whose rows are damaged
+	plans   map[string]*store.Plan // by cluster, read so far; nil: damaged
 }
 
 // heldPrune is a set of objects that a spoke deletes only after an operator confirmed it.
@@ -81,9 +83,9 @@ func newImpact(tx *store.Tx, apps *applications, graph string) (*impact, error) 
 	i := &impact{
 		tx: tx, apps: apps, rows: map[api.Key]store.Resource{}, children: map[api.Key][]api.Key{}, gone: map[api.Key]bool{},
 		usedBy: map[api.Key]bool{}, sizes: map[api.Key]int{}, prunes: map[api.Key]heldPrune{}, unknown: map[api.Key]bool{},
-		plans: map[string]store.Plan{},
+		plans: map[string]*store.Plan{},
 	}
-	err := store.Resources.Scan(tx, graph, func(_ string, row store.Resource) error {
+	err := store.Resources.ScanApart(tx, graph, func(_ string, row store.Resource) error {
 		i.rows[row.Key] = row
 		if row.Key.Role() == api.FleetRole {
 			i.fleets = append(i.fleets, row)
@@ -92,8 +94,29 @@ func newImpact(tx *store.Tx, apps *applications, graph string) (*impact, error) 
 			i.children[*owner] = append(i.children[*owner], row.Key)
 		}
 		return nil
+	}, func(path string, _ error) error {
+		if key, ok := api.ParseKey(path); ok {
+			i.damaged = append(i.damaged, key)
+		}
+		return nil
 	})
 	return i, err
+}
+
+// doubt notes the objects with damaged rows in the graphs that lose an object: nobody knows whether they leave, too.
+func (i *impact) doubt() {
+	loses := map[string]bool{}
+	for key := range i.gone {
+		loses[api.ClusterOf(key.Path())] = true
+		if key.Role() == api.ClusterRole {
+			loses[key.Name] = true
+		}
+	}
+	for _, key := range i.damaged {
+		if loses[api.ClusterOf(key.Path())] && !i.gone[key] {
+			i.unknown[key] = true
+		}
+	}
 }
 
 func impactOfDelete(tx *store.Tx, apps *applications, key api.Key) (*impact, error) {
@@ -275,15 +298,16 @@ func (i *impact) givenByAnother(fleet api.Key, cluster store.Resource, root api.
 	return false, nil
 }
 
-// gives reports whether a Fleet gives the root to a cluster. If the template of the Fleet is invalid, the root stays.
+// gives reports whether a Fleet gives the root to a cluster. If the template of the Fleet is invalid, or one of the two
+// rows is damaged, the root stays.
 func (i *impact) gives(fleetRow, clusterRow store.Resource, root api.Key) (bool, error) {
 	fleet, err := fleetRow.Object.Fleet()
 	if err != nil {
-		return false, err
+		return true, nil // the planner holds its roots
 	}
 	cluster, err := clusterRow.Object.Cluster()
 	if err != nil {
-		return false, err
+		return true, nil // the planner leaves its rows alone
 	}
 	if selected, err := fleet.Selects(cluster.Labels); err != nil || !selected {
 		return err != nil, nil
@@ -294,6 +318,7 @@ func (i *impact) gives(fleetRow, clusterRow store.Resource, root api.Key) (bool,
 
 // message returns the impact as a message. If Applications are missing, the error is errUnread.
 func (i *impact) message() (*adminv1.ImpactResponse, error) {
+	i.doubt()
 	m := &adminv1.ImpactResponse{}
 	clusters := clusterImpacts{}
 	for _, key := range sortedKeys(i.gone) {
@@ -356,6 +381,7 @@ func (i *impact) application(key api.Key) (*adminv1.ApplicationImpact, error) {
 	m := &adminv1.ApplicationImpact{Key: fold.KeyMessage(key), Objects: uint32(i.sizes[key])}
 	entry, planned, err := i.entry(key)
 	if err != nil || !planned {
+		m.Unreadable = i.plans[key.Cluster] == nil
 		return m, err
 	}
 	row := i.rows[key]
@@ -371,15 +397,22 @@ func (i *impact) application(key api.Key) (*adminv1.ApplicationImpact, error) {
 	return m, err
 }
 
-// entry returns the entry of an application in the plan of its cluster, or false if there is none.
+// entry returns the entry of an application in the plan of its cluster, or false if there is none or the plan is
+// damaged.
 func (i *impact) entry(key api.Key) (store.Entry, bool, error) {
 	plan, known := i.plans[key.Cluster]
 	if !known {
-		var err error
-		if plan, _, err = store.Plans.Get(i.tx, key.Cluster); err != nil {
+		row, _, err := store.Plans.Get(i.tx, key.Cluster)
+		switch {
+		case err == nil:
+			plan = &row
+		case !errors.Is(err, store.ErrDamaged):
 			return store.Entry{}, false, err
 		}
 		i.plans[key.Cluster] = plan
+	}
+	if plan == nil {
+		return store.Entry{}, false, nil
 	}
 	at, planned := slices.BinarySearchFunc(plan.Applications, key.Application(),
 		func(e store.Entry, name bundle.ApplicationName) int { return e.Name.Compare(name) })

@@ -69,7 +69,7 @@ func (s *Server) sendHub(ctx context.Context, stream adminv1.AdminService_Publis
 		var rows []store.Row[store.Resource]
 		var next string
 		err := s.store.View(ctx, func(tx *store.Tx) (err error) {
-			rows, next, err = store.Resources.Page(tx, "/", after, pageRows)
+			rows, next, err = store.Resources.PageIntact(tx, "/", after, pageRows)
 			return err
 		})
 		if err != nil {
@@ -105,18 +105,21 @@ func (s *Server) sendCluster(ctx context.Context, cluster string, stream adminv1
 	var release store.Release
 	var signed store.SignedBundle
 	var rows map[bundle.ApplicationName]store.Resource
+	unreadable := ""
 	err := s.store.View(ctx, func(tx *store.Tx) error {
-		known, err := store.ClusterExists(tx, cluster)
-		if err == nil && !known {
-			err = notFound(api.ClusterKey(cluster))
+		err := requireRow(tx, api.ClusterKey(cluster))
+		if err != nil {
+			return err
+		}
+		release, _, err = store.Releases.Get(tx, cluster)
+		if unreadable = ""; errors.Is(err, store.ErrDamaged) {
+			unreadable = err.Error()
+			return nil
 		}
 		if err != nil {
 			return err
 		}
-		if release, _, err = store.Releases.Get(tx, cluster); err != nil {
-			return err
-		}
-		if signed, _, err = store.SignedBundles.Get(tx, cluster); err != nil {
+		if signed, _, err = store.SignedBundles.GetIntact(tx, cluster); err != nil {
 			return err
 		}
 		rows, err = resourcesOf(tx, cluster, release)
@@ -125,7 +128,7 @@ func (s *Server) sendCluster(ctx context.Context, cluster string, stream adminv1
 	if err != nil {
 		return err
 	}
-	part := &adminv1.PublishedCluster{Cluster: cluster, Sequence: signed.Bundle.Sequence}
+	part := &adminv1.PublishedCluster{Cluster: cluster, Sequence: signed.Bundle.Sequence, Unreadable: unreadable}
 	for i, e := range release.Applications {
 		part.Applications = append(part.Applications, publishedApplication(cluster, e, rows[e.Name]))
 		if len(part.Applications) == maxApplications && i < len(release.Applications)-1 {

@@ -127,6 +127,15 @@ func resource(tx *store.Tx, key api.Key) (store.Resource, error) {
 	return row, err
 }
 
+// requireRow returns NOT_FOUND if there is no row of an object. The row may be damaged.
+func requireRow(tx *store.Tx, key api.Key) error {
+	row, err := store.Resources.Bytes(tx, key.Path())
+	if err == nil && row == nil {
+		err = notFound(key)
+	}
+	return err
+}
+
 // sourceOf returns the source that an object, or a Fleet's template, names.
 func sourceOf(tx *store.Tx, row store.Resource) (store.Resource, error) {
 	name, ok := row.Object.SourceReference()

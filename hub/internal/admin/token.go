@@ -82,12 +82,12 @@ func joinable(tx *store.Tx, key api.Key) error {
 	return err
 }
 
-// sweepTokens deletes tokens that expired before then.
+// sweepTokens deletes tokens that expired before then, and damaged ones, which let nobody in.
 func sweepTokens(tx *store.Tx, then time.Time) error {
-	return store.JoinTokens.Scan(tx, "", func(key string, t store.JoinToken) error {
+	return store.JoinTokens.ScanApart(tx, "", func(key string, t store.JoinToken) error {
 		if !t.ExpiresAt.Before(then) {
 			return nil
 		}
 		return store.JoinTokens.Delete(tx, key)
-	})
+	}, func(key string, _ error) error { return store.JoinTokens.Delete(tx, key) })
 }

@@ -50,8 +50,7 @@ func (p *Planner) loadHub(tx *store.Tx) error {
 		p.setHubRow(r)
 		return nil
 	}, func(path string, err error) error {
-		key := pathKey(path)
-		p.setHubRow(store.Resource{Key: key, Object: api.StoredObject(key, nil)}) // it exists
+		p.setHubRow(damagedRow(path))
 		return nil
 	})
 }
@@ -112,7 +111,7 @@ func (p *Planner) note(ctx context.Context, changes []store.Change) error {
 
 // noteSource marks the graphs that read the source, if the source has another artifact, or has none and another error.
 func (p *Planner) noteSource(tx *store.Tx, key string) error {
-	now, ok, err := store.Sources.Get(tx, key)
+	now, ok, err := store.Sources.GetIntact(tx, key) // fetch drops a damaged row, and fetches again
 	if err != nil {
 		return err
 	}
@@ -149,6 +148,9 @@ func sameArtifact(a, b store.Fetched) bool {
 // noteHub marks the hub's own graph, and the graphs that depend on the object, if the object changed.
 func (p *Planner) noteHub(tx *store.Tx, path string) error {
 	now, ok, err := store.Resources.Get(tx, path)
+	if errors.Is(err, store.ErrDamaged) {
+		now, ok, err = damagedRow(path), true, nil
+	}
 	if err != nil {
 		return err
 	}
@@ -212,10 +214,14 @@ func (p *Planner) known(cluster string) *scope {
 // noteCluster marks the graph of the cluster, unless the row is as the last walk left it.
 func (p *Planner) noteCluster(tx *store.Tx, path string) error {
 	now, ok, err := store.Resources.Get(tx, path)
+	cluster := api.ClusterOf(path)
+	if errors.Is(err, store.ErrDamaged) {
+		p.dirty[cluster] = true
+		return nil
+	}
 	if err != nil {
 		return err
 	}
-	cluster := api.ClusterOf(path)
 	left, was := p.known(cluster).rows[path]
 	if ok != was || ok && digestOfRow(now) != left {
 		p.dirty[cluster] = true

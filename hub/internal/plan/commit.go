@@ -206,7 +206,7 @@ func (c *writer) moved(w *walked) (bool, error) {
 		return false, nil
 	}
 	for key := range w.graph.Sources {
-		now, _, err := store.Sources.Get(c.tx, key)
+		now, _, err := store.Sources.GetIntact(c.tx, key)
 		if err != nil {
 			return false, err
 		}
@@ -314,6 +314,9 @@ func (c *writer) resources(w *walked) error {
 func (c *writer) resource(w *walked, node graph.Node) error {
 	path := node.Key.Path()
 	old, was, err := store.Resources.Get(c.tx, path)
+	if suspended, lost := w.lost[node.Key]; lost && errors.Is(err, store.ErrDamaged) {
+		old, was, err = store.Resource{Suspended: suspended && !node.Object.Suspended()}, false, nil
+	}
 	if err != nil || was && old.Owner == nil || !was && node.Orphaned {
 		return err
 	}

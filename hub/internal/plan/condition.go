@@ -158,7 +158,7 @@ func (c *writer) hubCondition(key api.Key, o store.Condition) error {
 // condition writes the condition of an object as the walk read it, and records an event if the condition changed.
 func (c *writer) condition(key api.Key, o store.Condition) error {
 	path := key.Path()
-	old, was, err := store.Conditions.Get(c.tx, path)
+	old, was, err := store.Conditions.GetIntact(c.tx, path)
 	if err != nil {
 		return err
 	}

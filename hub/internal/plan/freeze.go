@@ -58,7 +58,7 @@ func (c *writer) freeze(w *walked) error {
 		}
 	}
 	key := api.ClusterKey(w.cluster)
-	o, was, err := store.Conditions.Get(c.tx, key.Path())
+	o, was, err := store.Conditions.GetIntact(c.tx, key.Path())
 	if err != nil {
 		return err
 	}

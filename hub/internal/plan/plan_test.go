@@ -242,19 +242,6 @@ func TestFailingGraph(t *testing.T) {
 		wait time.Duration  // until the next attempt
 		mend func(s *story)
 	}{
-		"unreadable": {
-			fail: func(s *story) {
-				s.update(func(tx *store.Tx) error {
-					words := store.Confirmation{Prunes: map[string]manifest.Digest{rootOfFirst: {}}}
-					return errors.Join(store.Confirmations.Put(tx, store.ConfirmationKey("c0000"), words),
-						store.Reports.Put(tx, rootOfFirst, store.Report{Value: []byte("no report")}))
-				})
-			},
-			wait: graphRetry,
-			mend: func(s *story) {
-				s.update(func(tx *store.Tx) error { return store.Reports.Delete(tx, rootOfFirst) })
-			},
-		},
 		"swept": {
 			fail: func(s *story) {
 				s.update(func(tx *store.Tx) error {

@@ -3,7 +3,6 @@ package plan
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -41,7 +40,7 @@ func (c *writer) withdrawn(w *walked) error {
 	if len(w.last.Removals) == 0 {
 		return nil
 	}
-	now, _, err := store.Plans.Get(c.tx, w.cluster)
+	now, _, err := store.Plans.GetIntact(c.tx, w.cluster)
 	w.next.Removals = slices.DeleteFunc(slices.Clone(w.next.Removals), func(r bundle.Removal) bool {
 		return slices.Contains(w.last.Removals, r) && !slices.Contains(now.Removals, r)
 	})
@@ -189,11 +188,11 @@ func carriedOut(tx *store.Tx, cluster string, plan store.Plan) (map[bundle.Appli
 	if len(plan.Removals) == 0 {
 		return nil, nil
 	}
-	signed, _, err := store.SignedBundles.Get(tx, cluster)
-	if err != nil {
+	signed, published, err := store.SignedBundles.GetIntact(tx, cluster)
+	if err != nil || !published {
 		return nil, err
 	}
-	spoke, _, err := store.Spokes.Get(tx, cluster)
+	spoke, _, err := store.Spokes.GetIntact(tx, cluster)
 	if err != nil || spoke.Acks[bundle.Applied] != signed.Bundle {
 		return nil, err
 	}
@@ -218,13 +217,13 @@ func (w *walked) confirmedKeys() map[api.Key]bool {
 func (w *walked) readPrunes(tx *store.Tx) error {
 	w.pruned = map[string]manifest.Digest{}
 	for path, digest := range w.confirmation.Prunes {
-		row, reported, err := store.Reports.Get(tx, path)
+		row, reported, err := store.Reports.GetIntact(tx, path)
 		if err != nil {
 			return err
 		}
 		report, err := reporting.ReadApplication(row.Value)
 		if err != nil {
-			return fmt.Errorf("read the report %s: %w", path, err)
+			continue // the confirmation stays until it expires
 		}
 		owner := pathKey(path).Application()
 		applied := slices.ContainsFunc(w.last.Applications, func(e store.Entry) bool {
@@ -246,7 +245,7 @@ func (c *writer) confirmed(w *walked) error {
 		return nil
 	}
 	key := store.ConfirmationKey(w.cluster)
-	now, _, err := store.Confirmations.Get(c.tx, key)
+	now, _, err := store.Confirmations.GetIntact(c.tx, key)
 	if err != nil {
 		return err
 	}

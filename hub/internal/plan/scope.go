@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -28,6 +29,7 @@ type walked struct {
 	unread       bool // its Cluster cannot be decoded: all rows stay
 	frozen       bool // its Cluster is suspended: its plan stays, but for suspensions of objects
 	rows         map[api.Key]store.Resource
+	lost         map[api.Key]bool // damaged rows of the graph; true: the object was suspended in the last plan
 	last         store.Plan
 	damaged      bool // a blob of the last plan is missing or damaged
 	graph        *graph.Graph
@@ -62,7 +64,7 @@ func newWalked(cluster string) *walked {
 	return &walked{
 		cluster: cluster, renders: map[*cache.Rendering]bool{}, artifacts: map[api.Key]*artifact.Artifact{},
 		written: map[api.Key]*store.Resource{}, tooLarge: map[api.Key]error{},
-		planned: map[manifest.Digest]*bundle.Application{},
+		planned: map[manifest.Digest]*bundle.Application{}, lost: map[api.Key]bool{},
 	}
 }
 
@@ -87,12 +89,12 @@ func (p *Planner) walk(ctx context.Context, cluster string, apps *compiler) (*wa
 		}
 		if p.hub.clusters[cluster].Spec.Suspend {
 			p.freeze(w)
-			return w, nil
+			return w, w.restorable()
 		}
 	}
 	for again := true; again; again = w.compile(apps) { // each time with more objects held, nearly always once
 		w.graph = graph.Walk(p.input(ctx, w))
-		if err := ctx.Err(); err != nil {
+		if err := cmp.Or(ctx.Err(), w.restorable()); err != nil {
 			return nil, err
 		}
 	}
@@ -131,14 +133,15 @@ func reasonOfFleet(err error) string {
 // rows of the hub are in memory.
 func (p *Planner) read(ctx context.Context, w *walked) error {
 	return p.store.View(ctx, func(tx *store.Tx) (err error) {
-		w.confirmation, _, err = store.Confirmations.Get(tx, store.ConfirmationKey(w.cluster))
+		w.confirmation, _, err = store.Confirmations.GetIntact(tx, store.ConfirmationKey(w.cluster))
 		if err != nil || w.cluster == "" {
 			return err
 		}
-		if w.last, _, err = store.Plans.Get(tx, w.cluster); err != nil {
+		if w.last, _, err = store.Plans.GetIntact(tx, w.cluster); err != nil {
 			return err
 		}
-		if _, w.damaged, err = store.Repairs.Get(tx, w.cluster); err != nil {
+		repair, err := store.Repairs.Bytes(tx, w.cluster)
+		if w.damaged = repair != nil; err != nil {
 			return err
 		}
 		if err = w.readPrunes(tx); err != nil {
@@ -147,11 +150,7 @@ func (p *Planner) read(ctx context.Context, w *walked) error {
 		if w.carriedOut, err = carriedOut(tx, w.cluster, w.last); err != nil {
 			return err
 		}
-		w.rows = map[api.Key]store.Resource{}
-		return store.Resources.Scan(tx, store.OfCluster(w.cluster), func(_ string, r store.Resource) error {
-			w.rows[r.Key] = r
-			return nil
-		})
+		return p.readRows(tx, w)
 	})
 }
 
@@ -192,6 +191,11 @@ func (p *Planner) input(ctx context.Context, w *walked) graph.Input {
 // addRows adds the rows of the graph. The operators' own objects are roots, sorted; the others are the nodes of the
 // last walk.
 func (w *walked) addRows(in *graph.Input) {
+	for key, suspended := range w.lost {
+		if suspended {
+			in.Suspended[key] = true
+		}
+	}
 	for key, r := range w.rows {
 		if r.Suspended {
 			in.Suspended[key] = true
@@ -235,7 +239,7 @@ func (p *Planner) planned(ctx context.Context, w *walked, d manifest.Digest) (*b
 // last returns the revision that a renderable was rendered from last, and the reason if its last rendering failed.
 func (p *Planner) last(ctx context.Context, key api.Key) (revision, failure string) {
 	err := p.store.View(ctx, func(tx *store.Tx) error {
-		o, _, err := store.Conditions.Get(tx, key.Path())
+		o, _, err := store.Conditions.GetIntact(tx, key.Path())
 		revision, failure = o.Revision, ""
 		if o.Ready == condition.False {
 			failure = o.Reason

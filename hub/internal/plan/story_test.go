@@ -293,7 +293,7 @@ func (s *story) fetched(name string, change func(*store.Fetched)) {
 	s.t.Helper()
 	found := false
 	s.update(func(tx *store.Tx) error {
-		return store.Resources.Scan(tx, "", func(_ string, r store.Resource) error {
+		return store.Resources.ScanApart(tx, "", func(_ string, r store.Resource) error {
 			source, err := r.Object.Source()
 			if err != nil || path.Base(source.URL) != name {
 				return nil
@@ -306,7 +306,7 @@ func (s *story) fetched(name string, change func(*store.Fetched)) {
 			}
 			change(&f)
 			return store.Sources.Put(tx, key, f)
-		})
+		}, func(string, error) error { return nil })
 	})
 	if !found {
 		s.t.Fatalf("no GitRepository %s", name)

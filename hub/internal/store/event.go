@@ -1,9 +1,11 @@
 package store
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/navefleet/nave/hub/api"
@@ -41,7 +43,7 @@ const eventTime = "2006-01-02T15:04:05.000000000Z"
 // displaces the events of a cluster that has fewer. The hub's own objects count as a cluster.
 func Record(tx *Tx, e Event) error {
 	e.Time = e.Time.UTC()
-	count, _, err := eventCounters.Get(tx, eventCountKey)
+	count, _, err := eventCounters.GetIntact(tx, eventCountKey) // mendEvents counts anew
 	if err != nil {
 		return err
 	}
@@ -132,6 +134,53 @@ func level(tx *Tx, count *eventCount) error {
 	}
 	// if there are more clusters than events, some clusters keep none
 	return deleteOldest(tx, kept, len(kept)-maxEvents+eventSlack, count)
+}
+
+// mendEvents makes the index and the count of events agree with the events, and deletes damaged events, which nobody
+// could read.
+func mendEvents(t engineTx) error {
+	var want, damaged []string
+	err := t.scan(Events.name, "", "", func(key string, value []byte) error {
+		var e Event
+		if json.Unmarshal(value, &e) != nil {
+			damaged = append(damaged, key)
+		} else {
+			want = append(want, indexPrefix(e.Object)+key)
+		}
+		return nil
+	})
+	for _, key := range damaged {
+		err = errors.Join(err, t.put(Events.name, key, nil))
+	}
+	if err != nil {
+		return err
+	}
+	if _, err := replace(t, eventIndex.name, want, []byte("{}")); err != nil {
+		return err
+	}
+	return countEvents(t, want)
+}
+
+// countEvents writes the count of the events with these keys in the index, unless the count is right.
+func countEvents(t engineTx, list []string) error {
+	row, err := t.get(eventCounters.name, eventCountKey)
+	if err != nil {
+		return err
+	}
+	var count eventCount
+	if row != nil && json.Unmarshal(row, &count) == nil && count.Kept == len(list) || row == nil && len(list) == 0 {
+		return nil
+	}
+	count.Kept = len(list)
+	for _, at := range list {
+		n, _ := strconv.ParseUint(at[strings.LastIndexByte(at, '-')+1:], 16, 64)
+		count.Ever = max(count.Ever, n)
+	}
+	value, err := encode(count)
+	if err != nil {
+		return err
+	}
+	return t.put(eventCounters.name, eventCountKey, value)
 }
 
 // fairShare returns the largest share that each of the sizes may keep so that they come to at most total.

@@ -38,6 +38,9 @@ func reindex(t engineTx) error {
 			}
 		}
 	}
+	if err := mendEvents(t); err != nil {
+		return fmt.Errorf("index %s: %w", eventIndex.name, err)
+	}
 	return nil
 }
 
@@ -50,20 +53,26 @@ func mend(t engineTx, table string, i layoutIndex) error {
 	for n, key := range want {
 		want[n] = i.swap(key)
 	}
+	_, err = replace(t, i.name, want, indexed)
+	return err
+}
+
+// replace makes an index have these keys and reports whether the index had others.
+func replace(t engineTx, index string, want []string, value []byte) (changed bool, err error) {
 	slices.Sort(want)
-	have, err := keysOf(t, i.name, "")
+	have, err := keysOf(t, index, "")
 	if err != nil || slices.Equal(have, want) {
-		return err
+		return false, err
 	}
 	for _, key := range have {
-		if err := t.put(i.name, key, nil); err != nil {
-			return err
+		if err := t.put(index, key, nil); err != nil {
+			return false, err
 		}
 	}
 	for _, key := range want {
-		if err := t.put(i.name, key, indexed); err != nil {
-			return err
+		if err := t.put(index, key, value); err != nil {
+			return false, err
 		}
 	}
-	return nil
+	return true, nil
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"go.etcd.io/bbolt"
 
@@ -149,5 +150,53 @@ func spoilFile(t *testing.T, s *store.Store, path string, spoil func(tx *bbolt.T
 	}
 	if err := errors.Join(db.Update(spoil), db.Close()); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestMendEvents: when a file is opened, the index and the count of events agree with the events, and a damaged event
+// is gone.
+func TestMendEvents(t *testing.T) {
+	first := func(b *bbolt.Bucket) []byte { key, _ := b.Cursor().First(); return key }
+	for name, c := range map[string]struct {
+		spoil func(tx *bbolt.Tx) error
+		left  int
+	}{
+		"no_index": {func(tx *bbolt.Tx) error { return tx.DeleteBucket([]byte("events.byobject")) }, 3},
+		"stale_index": {func(tx *bbolt.Tx) error {
+			b := tx.Bucket([]byte("events"))
+			return b.Delete(first(b))
+		}, 2},
+		"damaged": {func(tx *bbolt.Tx) error {
+			b := tx.Bucket([]byte("events"))
+			return b.Put(first(b), []byte("{rubbish"))
+		}, 2},
+		"count": {func(tx *bbolt.Tx) error {
+			return tx.Bucket([]byte("events.count")).Put([]byte("count"), []byte("{rubbish"))
+		}, 3},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "hub.db")
+			s := open(t, path)
+			recordWeb := func(n int) {
+				update(t, s, func(tx *store.Tx) error {
+					return store.Record(tx, store.Event{Time: time.Unix(int64(n), 0), Object: eastWeb, Message: fmt.Sprint(n)})
+				})
+			}
+			for n := range 3 {
+				recordWeb(n)
+			}
+			spoilFile(t, s, path, c.spoil)
+			s = open(t, path)
+			defer s.Close()
+			for n, want := range []int{c.left, c.left + 1} {
+				var events []store.Event
+				view(t, s, func(tx *store.Tx) (err error) {
+					events, err = store.EventsOf(eastWeb).Newest(tx, 10)
+					return err
+				})
+				expect(t, "events", len(events), want)
+				recordWeb(3 + n)
+			}
+		})
 	}
 }

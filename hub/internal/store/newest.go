@@ -1,7 +1,6 @@
 package store
 
 import (
-	"fmt"
 	"slices"
 
 	"github.com/navefleet/nave/hub/api"
@@ -26,7 +25,8 @@ func EventsOfCluster(cluster string) EventSet {
 	return set
 }
 
-// Newest returns the newest events of the set, at most limit, in the order of their times. It reads no other rows.
+// Newest returns the newest events of the set, at most limit, in the order of their times, without damaged ones. It
+// reads no other rows.
 func (s EventSet) Newest(tx *Tx, limit int) ([]Event, error) {
 	keys, err := s.list(tx)
 	if err != nil {
@@ -37,16 +37,15 @@ func (s EventSet) Newest(tx *Tx, limit int) ([]Event, error) {
 	}
 	slices.Sort(keys)
 	keys = keys[max(0, len(keys)-limit):]
-	events := make([]Event, len(keys))
-	for i, key := range keys {
-		event, ok, err := Events.Get(tx, key)
-		if err == nil && !ok {
-			err = fmt.Errorf("index %s of the store names %s: %w", eventIndex.name, key, ErrDamaged)
-		}
+	events := make([]Event, 0, len(keys))
+	for _, key := range keys {
+		event, ok, err := Events.GetIntact(tx, key)
 		if err != nil {
 			return nil, err
 		}
-		events[i] = event
+		if ok {
+			events = append(events, event)
+		}
 	}
 	return events, nil
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // The tables, one for each row type of rows.go. A table that is declared here needs no other line: the buckets of the
@@ -116,6 +117,21 @@ func (l List[T]) Page(tx *Tx, prefix, after string, limit int) (rows []Row[T], n
 	return l.page(tx, prefix, after, limit, func(err error) error { return err })
 }
 
+// PageIntact is Page without the rows that are damaged.
+func (l List[T]) PageIntact(tx *Tx, prefix, after string, limit int) (rows []Row[T], next string, err error) {
+	damaged := map[int]bool{}
+	n := 0
+	rows, next, err = l.page(tx, prefix, after, limit, func(err error) error {
+		if damaged[n] = errors.Is(err, ErrDamaged); damaged[n] {
+			err = nil
+		}
+		n++
+		return err
+	})
+	n = 0
+	return slices.DeleteFunc(rows, func(Row[T]) bool { n++; return damaged[n-1] }), next, err
+}
+
 // PageKeys is Page for a caller that wants the keys only. It returns those of damaged rows, too.
 func (l List[T]) PageKeys(tx *Tx, prefix, after string, limit int) (keys []string, next string, err error) {
 	rows, next, err := l.page(tx, prefix, after, limit, func(err error) error {
@@ -183,6 +199,15 @@ func (t Table[T]) Get(tx *Tx, key string) (row T, ok bool, err error) {
 	}
 	read, err := t.read(tx, key, value)
 	return read.Value, err == nil, err
+}
+
+// GetIntact is Get for a row that can do without: a damaged row counts as missing.
+func (t Table[T]) GetIntact(tx *Tx, key string) (row T, ok bool, err error) {
+	if row, ok, err = t.Get(tx, key); errors.Is(err, ErrDamaged) {
+		var none T
+		return none, false, nil
+	}
+	return row, ok, err
 }
 
 // Bytes returns the row under the key as it is stored, until the transaction ends; nil if there is none. Equal rows

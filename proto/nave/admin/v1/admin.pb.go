@@ -2722,7 +2722,9 @@ type PublishedCluster struct {
 	// Of the bundle.
 	Sequence uint64 `protobuf:"varint,2,opt,name=sequence,proto3" json:"sequence,omitempty"`
 	// Further parts with the same cluster have more applications.
-	Applications  []*PublishedApplication `protobuf:"bytes,3,rep,name=applications,proto3" json:"applications,omitempty"`
+	Applications []*PublishedApplication `protobuf:"bytes,3,rep,name=applications,proto3" json:"applications,omitempty"`
+	// Why the release cannot be read, if it is damaged in the hub's store. Then there are no applications.
+	Unreadable    string `protobuf:"bytes,4,opt,name=unreadable,proto3" json:"unreadable,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2776,6 +2778,13 @@ func (x *PublishedCluster) GetApplications() []*PublishedApplication {
 		return x.Applications
 	}
 	return nil
+}
+
+func (x *PublishedCluster) GetUnreadable() string {
+	if x != nil {
+		return x.Unreadable
+	}
+	return ""
 }
 
 type PublishedApplication struct {
@@ -3604,11 +3613,14 @@ const file_nave_admin_v1_admin_proto_rawDesc = "" +
 	"\tHubObject\x12\x12\n" +
 	"\x04json\x18\x01 \x01(\fR\x04json\x12.\n" +
 	"\x05owner\x18\x02 \x01(\v2\x18.nave.admin.v1.ObjectKeyR\x05owner\x12\x1c\n" +
-	"\tsuspended\x18\x03 \x01(\bR\tsuspended\"\x91\x01\n" +
+	"\tsuspended\x18\x03 \x01(\bR\tsuspended\"\xb1\x01\n" +
 	"\x10PublishedCluster\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\tR\acluster\x12\x1a\n" +
 	"\bsequence\x18\x02 \x01(\x04R\bsequence\x12G\n" +
-	"\fapplications\x18\x03 \x03(\v2#.nave.admin.v1.PublishedApplicationR\fapplications\"\xab\x02\n" +
+	"\fapplications\x18\x03 \x03(\v2#.nave.admin.v1.PublishedApplicationR\fapplications\x12\x1e\n" +
+	"\n" +
+	"unreadable\x18\x04 \x01(\tR\n" +
+	"unreadable\"\xab\x02\n" +
 	"\x14PublishedApplication\x12*\n" +
 	"\x03key\x18\x01 \x01(\v2\x18.nave.admin.v1.ObjectKeyR\x03key\x120\n" +
 	"\x06parent\x18\x02 \x01(\v2\x18.nave.admin.v1.ObjectKeyR\x06parent\x12\x14\n" +
