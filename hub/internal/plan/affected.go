@@ -23,14 +23,21 @@ type scope struct {
 	renders    map[string]bool            // rows of store.Renders in use
 	// hub objects that were refused, or whose removal is held: they keep an earlier version
 	refused    map[api.Key]bool
-	incomplete bool // there may be objects that the walk does not know of
+	rowless    map[api.Key]bool // objects with a condition and without a row: they were refused
+	incomplete bool             // there may be objects that the walk does not know of
 }
 
 // load reads the first state; every graph has to be walked.
 func (p *Planner) load(ctx context.Context) error {
+	before := p.hub.rows
 	return p.store.View(ctx, func(tx *store.Tx) error {
 		if err := p.loadHub(tx); err != nil {
 			return err
+		}
+		for key := range before {
+			if _, stays := p.hub.rows[key]; !stays {
+				p.hub.left[key] = true
+			}
 		}
 		if err := p.markAll(tx); err != nil {
 			return err
@@ -175,6 +182,7 @@ func (p *Planner) changeHub(now store.Resource, ok bool) bool {
 		p.setHubRow(now)
 	} else {
 		p.hub.remove(now.Key)
+		p.hub.left[now.Key] = true
 	}
 	p.concern(now.Key)
 	if now.Key.Role() == api.SourceRole &&

@@ -176,6 +176,9 @@ func (w *walked) isPlanned(d manifest.Digest) bool {
 func (p *Planner) markWritten(ctx context.Context, w *walked) {
 	w.committed = true
 	delete(p.dirty, w.cluster)
+	if w.cluster == "" {
+		clear(p.hub.left)
+	}
 	if w.passing {
 		p.putOff(w.cluster, renderRetry)
 	} else {
@@ -313,6 +316,9 @@ func (c *writer) resources(w *walked) error {
 // orphaned object during the walk, it does not come back.
 func (c *writer) resource(w *walked, node graph.Node) error {
 	path := node.Key.Path()
+	if row, known := w.rows[node.Key]; known && sameRow(row, given(row, node)) {
+		return nil // if an operator changed it during the walk, the next walk finds that
+	}
 	old, was, err := store.Resources.Get(c.tx, path)
 	if suspended, lost := w.lost[node.Key]; lost && errors.Is(err, store.ErrDamaged) {
 		old, was, err = store.Resource{Suspended: suspended && !node.Object.Suspended()}, false, nil
@@ -320,10 +326,7 @@ func (c *writer) resource(w *walked, node graph.Node) error {
 	if err != nil || was && old.Owner == nil || !was && node.Orphaned {
 		return err
 	}
-	row := old
-	row.Key, row.Owner, row.Object = node.Key, node.Owner, node.Object
-	row.Orphaned, row.OrphanOnDelete, row.Held, row.Confined = node.Orphaned, node.OrphanOnDelete, node.Held, node.Confined
-	row.AliasOf, row.Admission = node.AliasOf, node.Admission
+	row := given(old, node)
 	switch {
 	case !was:
 		row.UID, row.Created, row.Generation = store.NewUID(), c.start, 1
@@ -336,6 +339,14 @@ func (c *writer) resource(w *walked, node graph.Node) error {
 	row.NoteSuspension(c.start)
 	w.written[node.Key] = &row
 	return store.Resources.Put(c.tx, path, row)
+}
+
+// given returns a row as a walk gives it: with the fields of its node, and those that operators set.
+func given(row store.Resource, node graph.Node) store.Resource {
+	row.Key, row.Owner, row.Object = node.Key, node.Owner, node.Object
+	row.Orphaned, row.OrphanOnDelete, row.Held, row.Confined = node.Orphaned, node.OrphanOnDelete, node.Held, node.Confined
+	row.AliasOf, row.Admission = node.AliasOf, node.Admission
+	return row
 }
 
 // generation returns the generation of an object after the walk. If the graph does not have the object, generation

@@ -30,20 +30,47 @@ func (c *writer) conditions(w *walked) error {
 			return err
 		}
 	}
-	err := store.Conditions.Sizes(c.tx, store.OfCluster(w.cluster), func(path string, _ int) error {
-		if _, found := w.graph.Findings[pathKey(path)]; found {
-			return nil
-		}
-		row, err := store.Resources.Bytes(c.tx, path)
-		if err != nil || row != nil {
-			return err
-		}
-		return store.Conditions.Delete(c.tx, path)
-	})
-	if err != nil || w.cluster == "" {
+	if err := c.dropConditions(w); err != nil || w.cluster == "" {
 		return err
 	}
 	return c.hubCondition(api.ClusterKey(w.cluster), w.condition())
+}
+
+// dropConditions deletes the conditions of objects that do not exist any more. It looks at all conditions of the graph,
+// but not at those of the hub's graph, which has an object for each cluster: there it looks only at objects whose rows
+// left since the last walk, and at those that the last walk refused before they became rows.
+func (c *writer) dropConditions(w *walked) error {
+	last := c.planner.scopes[w.cluster]
+	if w.cluster != "" || last == nil {
+		return store.Conditions.Sizes(c.tx, store.OfCluster(w.cluster), func(path string, _ int) error {
+			return c.dropCondition(w, pathKey(path))
+		})
+	}
+	gone := maps.Clone(last.rowless)
+	maps.Copy(gone, c.planner.hub.left)
+	for key, row := range w.written {
+		if row == nil {
+			gone[key] = true
+		}
+	}
+	for key := range gone {
+		if err := c.dropCondition(w, key); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// dropCondition deletes the condition of an object, unless the object has a finding of the walk or a row.
+func (c *writer) dropCondition(w *walked, key api.Key) error {
+	if _, found := w.graph.Findings[key]; found {
+		return nil
+	}
+	row, err := store.Resources.Bytes(c.tx, key.Path())
+	if err != nil || row != nil {
+		return err
+	}
+	return store.Conditions.Delete(c.tx, key.Path())
 }
 
 // originOf returns what the artifact was made from that a renderable was rendered from at a revision.

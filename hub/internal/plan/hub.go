@@ -17,6 +17,7 @@ type hub struct {
 	clusters map[string]*api.Cluster
 	fleets   map[string]*api.Fleet
 	broken   map[string]error // Fleets that cannot be decoded: the objects that they gave are held
+	left     map[api.Key]bool // objects whose rows left since the last walk of the hub's graph
 
 	// templates holds the results of expand, by expansion, until a Cluster or a Fleet changes. Walks run concurrently.
 	templates sync.Map
@@ -37,7 +38,7 @@ type expanded struct {
 
 func newHub() *hub {
 	return &hub{
-		rows:     map[api.Key]store.Resource{},
+		rows: map[api.Key]store.Resource{}, left: map[api.Key]bool{},
 		clusters: map[string]*api.Cluster{}, fleets: map[string]*api.Fleet{}, broken: map[string]error{},
 	}
 }

@@ -77,7 +77,7 @@ func New(c Config) *Planner {
 		lenient: c.LenientSubstitution,
 		guard:   c.Guard,
 		bases:   c.RemoteBases,
-		sources: map[string]store.Fetched{}, scopes: map[string]*scope{},
+		hub:     newHub(), sources: map[string]store.Fetched{}, scopes: map[string]*scope{},
 		dirty: map[string]bool{}, again: map[string]time.Time{}, fails: map[string]int{},
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -107,13 +108,15 @@ func TestAffectedClusters(t *testing.T) {
 	}
 }
 
-// TestReads checks that a change reads no more rows of a large fleet than of a small one. A change of an object of the
-// hub reads the hub's own graph, which has an object for each cluster.
+// TestReads checks that a change reads no more rows of a large fleet than of a small one.
 func TestReads(t *testing.T) {
 	small, large := planned(t, 5), planned(t, 100)
 	for name, change := range map[string]func(*story){
 		"application": func(s *story) {
 			s.change("c0003/Kustomization/flux-system/root", func(r *store.Resource) { r.RequestedAt = "now" })
+		},
+		"cluster": func(s *story) {
+			s.change("/Cluster//c0003", func(r *store.Resource) { r.RequestedAt = "now" })
 		},
 		"repair": func(s *story) {
 			s.update(func(tx *store.Tx) error { return store.Repairs.Put(tx, "c0003", store.Repair{}) })
@@ -133,6 +136,48 @@ func TestReads(t *testing.T) {
 				t.Errorf("%d rows are read with 5 clusters, %d with 100", few, many)
 			}
 		})
+	}
+}
+
+// TestReads_git checks that a commit that changes one Cluster reads nothing about the others, but whether the store has
+// the blob of each object that is rendered.
+func TestReads_git(t *testing.T) {
+	reads := func(clusters int) int64 {
+		tree := func(label string) []byte {
+			var b strings.Builder
+			for i := range clusters {
+				fmt.Fprintf(&b, "---\napiVersion: fleet.nave.io/v1alpha1\nkind: Cluster\nmetadata: {name: c%04d, labels: {of: %s}}\n",
+					i, label)
+				label = "rest"
+			}
+			return []byte(b.String())
+		}
+		archive := fleet(0)
+		archive.Files[0].Data = append(archive.Files[0].Data, `---
+apiVersion: kustomize.toolkit.fluxcd.io/v1
+kind: Kustomization
+metadata: {name: hub, namespace: flux-system}
+spec: {interval: 10m, prune: true, path: ./hub, sourceRef: {kind: GitRepository, name: fleet}}
+`...)
+		archive.Files = append(archive.Files, txtar.File{Name: "one/hub/clusters.yaml", Data: tree("first")},
+			txtar.File{Name: "two/hub/clusters.yaml", Data: tree("second")},
+			txtar.File{Name: "two/root/app.yaml", Data: archive.Files[1].Data})
+		archive.Files = slices.Delete(archive.Files, 2, 3) // the clusters' own tree stays
+		s := newStory(t, archive)
+		for _, line := range []string{"apply hub.yaml", "plan", "fetch fleet main@sha1:1 one", "plan"} {
+			s.play(strings.Fields(line))
+		}
+		if len(s.plan(fmt.Sprintf("c%04d", clusters-1)).Applications) != 1 {
+			t.Fatal("the last cluster has no plan")
+		}
+		s.play(strings.Fields("fetch fleet main@sha1:2 two"))
+		s.must(s.planner.note(t.Context(), s.watcher.Take()))
+		before := s.reads.Load()
+		s.must(s.planner.hubRound(t.Context()))
+		return s.reads.Load() - before
+	}
+	if few, many := reads(5), reads(100); many-few > 95 || few == 0 {
+		t.Errorf("%d rows and blobs are read with 5 clusters, %d with 100", few, many)
 	}
 }
 

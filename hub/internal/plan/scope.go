@@ -336,7 +336,7 @@ func (w *walked) scope() *scope {
 	s := &scope{
 		sources: w.graph.Sources, hubSources: w.graph.HubSources, fleets: w.fleets,
 		rows: map[string]manifest.Digest{}, renders: map[string]bool{}, refused: map[api.Key]bool{},
-		incomplete: len(w.graph.Blind) > 0,
+		rowless: map[api.Key]bool{}, incomplete: len(w.graph.Blind) > 0,
 	}
 	if w.cluster != "" {
 		for key, r := range w.rows {
@@ -355,6 +355,9 @@ func (w *walked) scope() *scope {
 	for key, f := range w.graph.Findings {
 		if (f.Reason == condition.Refused || f.Reason == condition.RemovalHeld) && !f.Ready {
 			s.refused[key] = true
+		}
+		if _, node := w.graph.Nodes[key]; !node && key.Cluster == w.cluster {
+			s.rowless[key] = true
 		}
 	}
 	return s
