@@ -20,7 +20,6 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/navefleet/nave/hub/internal/artifact"
@@ -34,7 +33,6 @@ const (
 	clockSkew     = time.Minute
 	tokenReserve  = 5 * time.Minute // a token that ends sooner is replaced
 	maxAPIAnswer  = 1 << 20         // bytes
-	maxTokens     = 1000            // in memory
 	githubMessage = "spec.provider is github: "
 )
 
@@ -112,8 +110,7 @@ type token struct {
 
 // Tokens keeps the tokens of GitHub Apps in memory until they end. It may be used from several goroutines.
 type Tokens struct {
-	mu    sync.Mutex
-	found map[[sha256.Size]byte]token // by the Secret
+	found source.Kept[[sha256.Size]byte, token] // by the Secret
 }
 
 // get returns a token that is valid for a while.
@@ -121,29 +118,19 @@ func (t *Tokens) get(id [sha256.Size]byte, now time.Time) (token, bool) {
 	if t == nil {
 		return token{}, false
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	found, ok := t.found[id]
+	found, ok := t.found.Get(id)
 	return found, ok && now.Add(tokenReserve).Before(found.Expires)
 }
 
 func (t *Tokens) put(id [sha256.Size]byte, new token) {
-	if t == nil {
-		return
+	if t != nil {
+		t.found.Put(id, new)
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.found == nil || len(t.found) >= maxTokens {
-		t.found = map[[sha256.Size]byte]token{}
-	}
-	t.found[id] = new
 }
 
 func (t *Tokens) drop(id [sha256.Size]byte) {
 	if t != nil {
-		t.mu.Lock()
-		defer t.mu.Unlock()
-		delete(t.found, id)
+		t.found.Drop(id)
 	}
 }
 

@@ -5,7 +5,6 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
-	"sync"
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
@@ -14,9 +13,6 @@ import (
 	"github.com/navefleet/nave/hub/internal/source"
 )
 
-// maxConnections limits the connections that are kept.
-const maxConnections = 1000
-
 // connection sends requests to a repository of a registry: it logs in, and keeps the token.
 type connection struct {
 	client *http.Client // below login
@@ -24,33 +20,7 @@ type connection struct {
 }
 
 // connections are kept by the id of a fetch, which depends on the credentials.
-type connections struct {
-	mu    sync.Mutex
-	known map[string]connection
-}
-
-func (c *connections) get(id string) (connection, bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	found, ok := c.known[id]
-	return found, ok
-}
-
-func (c *connections) put(id string, new connection) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.known == nil || len(c.known) >= maxConnections {
-		c.known = map[string]connection{}
-	}
-	c.known[id] = new
-}
-
-// forget makes the next fetch log in again.
-func (c *connections) forget(id string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	delete(c.known, id)
-}
+type connections = source.Kept[string, connection]
 
 // connect sets f.puller. It returns the client, whose idle connections the caller must close.
 func (f *fetching) connect(ctx context.Context, kept *connections) (*http.Client, error) {
@@ -58,12 +28,12 @@ func (f *fetching) connect(ctx context.Context, kept *connections) (*http.Client
 	if err != nil {
 		return nil, err
 	}
-	c, ok := kept.get(f.id)
+	c, ok := kept.Get(f.id)
 	if !ok {
 		if c, err = f.open(ctx, auth); err != nil {
 			return nil, err
 		}
-		kept.put(f.id, c)
+		kept.Put(f.id, c)
 	}
 	f.puller, err = remote.NewPuller(remote.WithTransport(c.login), remote.WithContext(ctx))
 	return c.client, err

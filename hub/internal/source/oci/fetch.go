@@ -29,7 +29,7 @@ func (f *Fetcher) Fetch(ctx context.Context, r source.Request) (artifact.Artifac
 	g := &fetching{Request: r, limits: cmp.Or(f.Limits, DefaultLimits)}
 	a, err := g.run(ctx, &f.connections)
 	if err != nil {
-		f.connections.forget(g.id)
+		f.connections.Drop(g.id) // the next fetch logs in again
 		return artifact.Artifact{}, fmt.Errorf("%s: %w", g.spec.reference(), source.Classify(err, g.classify))
 	}
 	return a, nil

@@ -14,7 +14,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/authn"
@@ -34,7 +33,6 @@ const (
 	timeLimit = time.Minute // of one program
 	maxOutput = 1 << 20     // bytes that a program prints
 	maxQuoted = 500         // bytes of what a program says that an error quotes
-	maxCached = 1000        // answers
 )
 
 // config is a CredentialProviderConfig of the kubelet.
@@ -62,9 +60,7 @@ type Plugins struct {
 	dir       string
 	providers []provider
 	now       func() time.Time
-
-	mu     sync.Mutex
-	cached map[string]answer
+	cached    source.Kept[string, answer]
 }
 
 // answer is what a program said, and until when.
@@ -91,7 +87,7 @@ func Load(file, dir string) (*Plugins, error) {
 			return nil, fmt.Errorf("%s: providers[%d]: %w", file, i, err)
 		}
 	}
-	return &Plugins{dir: dir, providers: c.Providers, now: time.Now, cached: map[string]answer{}}, nil
+	return &Plugins{dir: dir, providers: c.Providers, now: time.Now}, nil
 }
 
 func (p provider) check(dir string) error {
@@ -166,25 +162,14 @@ func (p *Plugins) ask(ctx context.Context, provider provider, image, host string
 		duration = provider.DefaultCacheDuration
 	}
 	if duration != nil && duration.Duration > 0 {
-		p.keep(provider.Name+" "+scope, answer{config, p.now().Add(duration.Duration)})
+		p.cached.Put(provider.Name+" "+scope, answer{config, p.now().Add(duration.Duration)})
 	}
 	return config, nil
 }
 
 func (p *Plugins) known(key string) (source.DockerConfig, bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	a, ok := p.cached[key]
+	a, ok := p.cached.Get(key)
 	return a.config, ok && p.now().Before(a.until)
-}
-
-func (p *Plugins) keep(key string, a answer) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if len(p.cached) >= maxCached {
-		clear(p.cached)
-	}
-	p.cached[key] = a
 }
 
 // response is a CredentialProviderResponse.
