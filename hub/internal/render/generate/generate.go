@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"path"
 	"regexp"
 	"slices"
@@ -18,6 +19,7 @@ import (
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/render"
 	"github.com/navefleet/nave/hub/internal/render/tree"
+	"github.com/navefleet/nave/shared/manifest"
 )
 
 // Name is the name of the renderer.
@@ -47,7 +49,16 @@ func (Renderer) Render(ctx context.Context, req render.Request) (*render.Result,
 	if err != nil {
 		return nil, fmt.Errorf("spec.pathPattern: %w", err)
 	}
-	result, seen := &render.Result{}, map[string]string{}
+	objects, err := objectsOf(&g, folders)
+	if err != nil {
+		return nil, err
+	}
+	return &render.Result{Objects: objects, Reads: t.Reads()}, nil
+}
+
+// objectsOf returns the ExternalArtifacts of a generator for some folders.
+func objectsOf(g *api.Generation, folders []folder) (objects []*manifest.Object, err error) {
+	seen := map[string]string{} // folders by the names of their artifacts
 	for _, f := range folders {
 		for _, a := range g.Spec.Artifacts {
 			if a, err = f.fill(a); err != nil {
@@ -62,11 +73,10 @@ func (Renderer) Render(ctx context.Context, req render.Request) (*render.Result,
 			if err != nil {
 				return nil, err
 			}
-			result.Objects = append(result.Objects, o)
+			objects = append(objects, o)
 		}
 	}
-	result.Reads = t.Reads()
-	return result, nil
+	return objects, nil
 }
 
 // folder is a folder that the pattern matches. Without a pattern there is one folder without captures.
@@ -100,12 +110,14 @@ func match(t *tree.Tree, pattern string) ([]folder, error) {
 	return found, nil
 }
 
+// capture matches a capture of a pattern, as regexp.QuoteMeta quotes it.
+var capture = regexp.MustCompile(`\\\{(\w+)\\\}`)
+
 // expressionOf returns the regular expression of one step of a pattern.
 func expressionOf(step string) (*regexp.Regexp, error) {
 	if _, err := api.CapturesOf(step); err != nil {
 		return nil, err
 	}
-	capture := regexp.MustCompile(`\\\{(\w+)\\\}`)
 	return regexp.Compile("^" + capture.ReplaceAllString(regexp.QuoteMeta(step), "(?P<$1>[^/]+)") + "$")
 }
 
@@ -120,10 +132,7 @@ func (f folder) enter(t *tree.Tree, expression *regexp.Regexp) (found []folder, 
 		if !e.Dir || e.Link || matched == nil {
 			continue
 		}
-		next := folder{path: path.Join(f.path, e.Name), captures: map[string]string{}}
-		for name, value := range f.captures {
-			next.captures[name] = value
-		}
+		next := folder{path: path.Join(f.path, e.Name), captures: maps.Clone(f.captures)}
 		for i, name := range expression.SubexpNames()[1:] {
 			next.captures[name] = matched[i+1]
 		}
