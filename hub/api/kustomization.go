@@ -218,15 +218,7 @@ func renderableOfKustomization(k *kustomizev1.Kustomization) *Renderable {
 			r.Decryption.Name = d.SecretRef.Name
 		}
 	}
-	for _, d := range k.Spec.DependsOn {
-		key := Key{Kind: KustomizationKind, Namespace: cmp.Or(d.Namespace, k.Namespace), Name: d.Name}
-		if !slices.Contains(r.DependsOn, key) {
-			r.DependsOn = append(r.DependsOn, key)
-		}
-		if d.ReadyExpr != "" {
-			r.ReadyExpressions = append(r.ReadyExpressions, ReadyExpression{key, d.ReadyExpr})
-		}
-	}
+	r.DependsOn, r.ReadyExpressions = dependenciesOf(k)
 	for _, h := range k.Spec.HealthChecks {
 		gvk := schema.FromAPIVersionAndKind(h.APIVersion, h.Kind)
 		r.HealthChecks = append(r.HealthChecks, bundle.ObjectIdentity{
@@ -234,6 +226,20 @@ func renderableOfKustomization(k *kustomizev1.Kustomization) *Renderable {
 		})
 	}
 	return r
+}
+
+// dependenciesOf returns the Kustomizations of spec.dependsOn, each once, and their readyExprs.
+func dependenciesOf(k *kustomizev1.Kustomization) (keys []Key, expressions []ReadyExpression) {
+	for _, d := range k.Spec.DependsOn {
+		key := Key{Kind: KustomizationKind, Namespace: cmp.Or(d.Namespace, k.Namespace), Name: d.Name}
+		if !slices.Contains(keys, key) {
+			keys = append(keys, key)
+		}
+		if d.ReadyExpr != "" {
+			expressions = append(expressions, ReadyExpression{key, d.ReadyExpr})
+		}
+	}
+	return keys, expressions
 }
 
 // inputsOf returns the objects that variables come from. They are always in the Kustomization's own namespace.
