@@ -47,8 +47,8 @@ type Kind struct {
 	Required, Refused map[string]string
 	Durations         []string
 	// Check returns all errors of an object whose metadata is valid. Its second argument are the errors that checkFields
-	// found. If Check is nil, and the kind is not that of
-	// credentials, the hub does not implement the kind yet, and its objects are refused.
+	// found. If Check is nil, and the Role is not CredentialRole, the hub does not implement the kind, and refuses its
+	// objects.
 	Check func(o *manifest.Object, found field.ErrorList) field.ErrorList
 
 	// Credentials are the entries of the Secret that spec.secretRef of a source names, for people.
