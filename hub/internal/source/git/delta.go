@@ -36,18 +36,8 @@ func (c *contents) resolve(content *pack) error {
 	if err := r.resolveAbove(whole); err != nil {
 		return err
 	}
-	for base, deltas := range r.byHash {
-		if _, here := c.offsets[base]; here || !content.hasOutside(base) {
-			continue
-		}
-		c.thin = true
-		delete(r.byHash, base) // the pack may also have the object
-		if err := r.identifyAll(deltas, 1); err != nil {
-			return err
-		}
-		if err := r.resolveAbove(deltas); err != nil {
-			return err
-		}
+	if err := r.resolveOutside(); err != nil {
+		return err
 	}
 	if r.left == 0 {
 		return nil
@@ -67,6 +57,24 @@ type resolving struct {
 	byHash   map[plumbing.Hash][]int // deltas, by the hash of their base
 	depth    []int16                 // of each item: how many deltas are below it
 	left     int                     // deltas without a hash
+}
+
+// resolveOutside resolves the deltas on objects that only the cache has, and the deltas on those.
+func (r *resolving) resolveOutside() error {
+	for base, deltas := range r.byHash {
+		if _, here := r.offsets[base]; here || !r.content.hasOutside(base) {
+			continue
+		}
+		r.thin = true
+		delete(r.byHash, base) // the pack may also have the object
+		if err := r.identifyAll(deltas, 1); err != nil {
+			return err
+		}
+		if err := r.resolveAbove(deltas); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // resolveAbove resolves the deltas on some items, and the deltas on those.
@@ -195,8 +203,9 @@ func (p *pack) root(offset int64) (kind plumbing.ObjectType, text []byte, deltas
 			return 0, nil, nil, err
 		}
 		if !h.Type.IsDelta() {
-			text, err := p.inflate(offset)
-			p.recent.put(offset, h.Type, text)
+			if text, err = p.inflate(offset); err == nil {
+				p.recent.put(offset, h.Type, text)
+			}
 			return h.Type, text, deltas, err
 		}
 		deltas = append(deltas, offset)
