@@ -63,9 +63,6 @@ func (s *Server) NewRepository(name string) (*Repository, error) {
 	return r, err
 }
 
-// Name returns the repository's name.
-func (r *Repository) Name() string { return r.name }
-
 // URL returns the address to fetch from.
 func (r *Repository) URL() string { return r.url }
 

@@ -191,9 +191,6 @@ func (d *SSHServer) Identity(passphrase string) ([]byte, error) {
 	return pem.EncodeToMemory(block), nil
 }
 
-// Log returns what sshd said so far.
-func (d *SSHServer) Log() string { return d.log.String() }
-
 // Close ends sshd and removes its files.
 func (d *SSHServer) Close() error {
 	err := d.cmd.Process.Kill()
