@@ -8,7 +8,10 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -63,10 +66,16 @@ type checkedReport struct {
 	size    int // bytes
 }
 
-var (
-	kindPattern = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9]{0,62}$`)
-	namePattern = regexp.MustCompile(`^[^/\s\pC]{1,253}$`) // RBAC allows almost anything; a key only must not be ambiguous
-)
+var kindPattern = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9]{0,62}$`)
+
+const maxName = 253 // characters
+
+// isName reports whether a namespace or a name can be part of a key. RBAC allows almost anything in names; a key only
+// must not be ambiguous. (A regular expression for it would take 6 MB in each process of the hub's binary.)
+func isName(s string) bool {
+	refused := func(r rune) bool { return r == '/' || r == ' ' || unicode.Is(unicode.C, r) }
+	return s != "" && utf8.RuneCountInString(s) <= maxName && !strings.ContainsFunc(s, refused)
+}
 
 // applicationKey returns the key of an application of the cluster. If the name could not be a key, the error is
 // INVALID_ARGUMENT.
@@ -74,9 +83,9 @@ func applicationKey(cluster string, n *bundlev1.ApplicationName) (api.Key, error
 	switch {
 	case !kindPattern.MatchString(n.GetKind()):
 		return api.Key{}, invalid("%q is not a kind", clean(n.GetKind(), reporting.MaxWord))
-	case n.GetNamespace() != "" && !namePattern.MatchString(n.GetNamespace()):
+	case n.GetNamespace() != "" && !isName(n.GetNamespace()):
 		return api.Key{}, invalid("%q is not a namespace", clean(n.GetNamespace(), reporting.MaxWord))
-	case !namePattern.MatchString(n.GetName()):
+	case !isName(n.GetName()):
 		return api.Key{}, invalid("%q is not a name", clean(n.GetName(), reporting.MaxWord))
 	}
 	return api.Key{Cluster: cluster, Kind: n.GetKind(), Namespace: n.GetNamespace(), Name: n.GetName()}, nil

@@ -311,3 +311,28 @@ func FuzzCheckReport(f *testing.F) {
 		}
 	})
 }
+
+func TestIsName(t *testing.T) {
+	for name, c := range map[string]struct {
+		name string
+		ok   bool
+	}{
+		"dns":       {"apps.example", true},
+		"rbac":      {"system:node-proxier", true},
+		"letters":   {"größe", true},
+		"longest":   {strings.Repeat("ö", 253), true},
+		"too_long":  {strings.Repeat("a", 254), false},
+		"empty":     {"", false},
+		"slash":     {"a/b", false},
+		"space":     {"a b", false},
+		"line":      {"a\nb", false},
+		"control":   {"a\u0085b", false},
+		"invisible": {"a\u200bb", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if isName(c.name) != c.ok {
+				t.Errorf("%q: %v", c.name, !c.ok)
+			}
+		})
+	}
+}
