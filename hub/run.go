@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 
+	"github.com/navefleet/nave/shared/memory"
 	"github.com/navefleet/nave/shared/telemetry"
 )
 
@@ -39,6 +40,7 @@ func (h *Hub) Run(ctx context.Context) (err error) {
 	g.Go(func() error { return h.publish.Run(parts) })
 	g.Go(func() error { return h.dispatch.Run(parts) })
 	g.Go(func() error { return h.keepCertificate(parts) })
+	g.Go(func() error { memory.Trim(parts); return nil })
 	g.Go(func() error { return serveGRPC(h.grpc, h.listener) })
 	g.Go(func() error { return serveGRPC(h.strangers, h.passed) })
 	g.Go(h.serveHTTP)
