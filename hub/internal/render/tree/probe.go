@@ -54,11 +54,11 @@ func (p *Probe) Unchanged(r render.Reads) bool {
 
 // UnchangedAt is Unchanged for a tree that differs from one of which r holds in these paths at most.
 func (p *Probe) UnchangedAt(r render.Reads, paths map[string]bool) bool {
-	if r.IsZero() || len(r.Links) > 0 || !p.open() {
+	if r.IsZero() || len(r.Links) > 0 {
 		return false
 	}
 	for at := range paths {
-		if fact, ok := r.Facts[at]; ok && !p.tree.holds(at, fact) {
+		if fact, ok := r.Facts[at]; ok && !(p.open() && p.tree.holds(at, fact)) {
 			return false
 		}
 	}
