@@ -21,6 +21,7 @@ const (
 	handovers         = "handovers"          // Bundle.Handovers
 	ignore            = "ignore"             // Application.Ignore
 	keyService        = "key-service"        // Application.Decryption without the name of a Secret
+	previews          = "previews"           // Preview, which is no part of a bundle
 )
 
 const (
@@ -30,7 +31,7 @@ const (
 
 // Known is the features that this program knows. A new feature is added here, never to Baseline.
 var Known = setOf(append(Baseline.Names(), driftMode, handovers, healthExpressions, ignore, keyService,
-	readyExpressions, sealedFiles, substitution))
+	previews, readyExpressions, sealedFiles, substitution))
 
 // FeatureSet is a set of features: their sorted names, with commas between them. The zero FeatureSet is empty.
 type FeatureSet string

@@ -22,6 +22,14 @@ const (
 	MaxValue   = 128     // a value of a field that drifted
 )
 
+// The limits of the answer to a preview.
+const (
+	MaxPreviewObjects = 100      // of one application
+	MaxPreviewFields  = 50       // of one object
+	MaxPreviewValue   = 1 << 10  // bytes of a value
+	MaxPreview        = 60 << 10 // bytes about one application
+)
+
 // The largest messages, in bytes.
 const (
 	MaxReport       = 450 << 10 // about one application

@@ -28,7 +28,7 @@ func TestAccount_default(t *testing.T) {
 			}
 			e := bundle.Entry{Name: app.Name, Digest: manifest.DigestOf(data)}
 			a := New(Config{DefaultServiceAccount: test.byDefault})
-			apps, err := a.readApplications(&bundle.Bundle{Applications: []bundle.Entry{e}},
+			apps, err := a.readApplications([]bundle.Entry{e},
 				map[manifest.Digest][]byte{e.Digest: data})
 			if err != nil {
 				t.Fatal(err)

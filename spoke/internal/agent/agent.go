@@ -54,6 +54,7 @@ type Hub interface {
 type Cluster interface {
 	Apply(ctx context.Context, s apply.Set) (*apply.ChangeSet, error)
 	Delete(ctx context.Context, r apply.Removal) (*apply.ChangeSet, error)
+	Preview(ctx context.Context, s apply.Set, hides func(manifest.ID) bool) ([]apply.Preview, error)
 }
 
 // Watcher observes the cluster.
@@ -95,6 +96,8 @@ type Config struct {
 	// Data reads a ConfigMap or Secret with the rights of a service account; empty: the spoke's own rights.
 	Data   func(ctx context.Context, account string, id bundle.ObjectIdentity) (kube.Data, error)
 	Inputs Inputs // nil: the objects that applications read are not watched
+	// Questions are answered while nothing is applied; nil: there are none.
+	Questions Questions
 	// DefaultServiceAccount is the account of Applications that name none, in the namespace of each Application; empty:
 	// the spoke's own rights.
 	DefaultServiceAccount string
@@ -127,6 +130,7 @@ type Agent struct {
 	cancels     map[bundle.ApplicationName]context.CancelFunc
 	seen        map[manifest.ID]time.Time // drift that waits for its repair
 	receiving   context.CancelFunc
+	previewing  context.CancelCauseFunc // nil: no preview is running
 	draining    bool
 	sealed      map[bundle.ApplicationName]sealedFiles
 	learned     map[bundle.ApplicationName]time.Time // when sealed files were last opened to redact a text
@@ -200,6 +204,8 @@ func (a *Agent) Run(ctx context.Context) error {
 			}
 		case <-a.Watcher.C():
 			a.observe()
+		case envelope := <-a.questions():
+			a.preview(envelope)
 		case <-a.inputsChanged():
 			a.handle(changed{a.Inputs.Drain()})
 		case <-a.timer.C:
@@ -220,6 +226,10 @@ func stoppedTimer() *time.Timer {
 
 // handle gives an input to the model and performs the actions that the model returns.
 func (a *Agent) handle(in input) {
+	if p, ok := in.(previewed); ok {
+		a.endPreview(p)
+		return
+	}
 	if f, ok := in.(finished); ok {
 		a.recordResult(f)
 		in = a.withHealth(f)

@@ -50,6 +50,9 @@ type farHub struct {
 	acks   chan string
 	now    time.Time // of its bundles; zero: now
 
+	previews chan []byte
+	answers  chan *spokev1.AnswerPreviewRequest
+
 	mu      sync.Mutex
 	offer   *session.Offer
 	blobs   map[manifest.Digest][]byte
@@ -62,6 +65,7 @@ func newFarHub() *farHub {
 	return &farHub{
 		signer: signing.NewSigner(ed25519.NewKeyFromSeed(bytes.Repeat([]byte{7}, 32))),
 		offers: make(chan struct{}, 1), acks: make(chan string, 64), blobs: map[manifest.Digest][]byte{},
+		previews: make(chan []byte, 1), answers: make(chan *spokev1.AnswerPreviewRequest, 1),
 	}
 }
 
@@ -215,6 +219,7 @@ type farCluster struct {
 	refuse  func(o *manifest.Object) string // the message of the API server; empty: accepted
 	hold    chan struct{}                   // an apply waits for it
 	began   chan struct{}
+	looking chan struct{} // a preview sends to it, and waits until it is ended; nil: it does not wait
 }
 
 func (c *farCluster) Apply(ctx context.Context, s apply.Set) (*apply.ChangeSet, error) {
@@ -470,6 +475,8 @@ func (r *rig) start(t *testing.T) (stop func()) {
 		},
 		Data:   r.inputs.data,
 		Inputs: r.inputs,
+
+		Questions: r.hub,
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup

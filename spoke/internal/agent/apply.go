@@ -19,6 +19,7 @@ func (a *Agent) begin(name bundle.ApplicationName, run func(context.Context) (*a
 	if a.draining {
 		return
 	}
+	a.stopPreview()
 	ctx, cancel := context.WithCancel(a.base)
 	a.cancels[name] = cancel
 	a.spawn(func() input {

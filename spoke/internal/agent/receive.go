@@ -92,7 +92,7 @@ func (a *Agent) fetchContent(ctx context.Context, c *collector, b *bundle.Bundle
 	if err := c.fetchMissing(ctx, digests, fresh); err != nil {
 		return nil, err
 	}
-	apps, err := a.readApplications(b, fresh)
+	apps, err := a.readApplications(b.Applications, fresh)
 	if err != nil {
 		return nil, err
 	}

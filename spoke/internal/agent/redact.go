@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"sync"
@@ -33,6 +34,13 @@ type redactors struct {
 
 func newRedactors() *redactors {
 	return &redactors{files: map[manifest.Digest]*decrypt.Redactor{}, live: map[bundle.ApplicationName]liveValues{}}
+}
+
+// clone returns a copy that learns for itself.
+func (r *redactors) clone() *redactors {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return &redactors{files: maps.Clone(r.files), size: r.size, live: maps.Clone(r.live)}
 }
 
 // learn keeps the Redactor of a file. If the Redactor would exceed maxKnown, learn keeps one that hides every text.

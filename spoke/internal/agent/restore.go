@@ -58,7 +58,7 @@ func (a *Agent) restoreBundle(in *restored, last state.Accepted) (err error) {
 	if in.bundle, in.id, err = trust.Open(last.Envelope, inputs); err != nil {
 		return err
 	}
-	if in.apps, err = a.readApplications(in.bundle, nil); err != nil {
+	if in.apps, err = a.readApplications(in.bundle.Applications, nil); err != nil {
 		return err
 	}
 	missing, err := a.Store.Missing(digestsOf(in.apps))
@@ -109,9 +109,9 @@ func unclean(v *inventory.Inventory) bool {
 }
 
 // readApplications decodes the applications of a bundle from the blobs just received, or from disk.
-func (a *Agent) readApplications(b *bundle.Bundle, fresh map[manifest.Digest][]byte) (applications, error) {
-	apps := make(applications, len(b.Applications))
-	for _, e := range b.Applications {
+func (a *Agent) readApplications(entries []bundle.Entry, fresh map[manifest.Digest][]byte) (applications, error) {
+	apps := make(applications, len(entries))
+	for _, e := range entries {
 		data, ok := fresh[e.Digest]
 		if !ok {
 			var err error

@@ -88,10 +88,10 @@ func reveal(found []difference, hide func(string) string) []FieldChange {
 	for _, d := range found {
 		c := FieldChange{Path: telemetry.Printable(d.path, reporting.MaxWord)}
 		if d.wanted {
-			c.Old = textOf(d.want, hide)
+			c.Old = textOf(hidden(d.want, hide), reporting.MaxValue)
 		}
 		if d.exists {
-			c.New = textOf(d.have, hide)
+			c.New = textOf(hidden(d.have, hide), reporting.MaxValue)
 		}
 		changes = append(changes, c)
 	}
@@ -110,13 +110,13 @@ func hiderOf(id manifest.ID, l Loaded) func(string) string {
 	return func(s string) string { return s }
 }
 
-// textOf returns a value as JSON.
-func textOf(value any, hide func(string) string) string {
-	data, err := json.Marshal(hidden(value, hide))
+// textOf returns a value without secrets as JSON, cut to a number of bytes.
+func textOf(value any, limit int) string {
+	data, err := json.Marshal(value)
 	if err != nil {
 		return Mask
 	}
-	return telemetry.Printable(string(data), reporting.MaxValue)
+	return telemetry.Printable(string(data), limit)
 }
 
 // hidden returns a copy of a value in which hide changed every single value.

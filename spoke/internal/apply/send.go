@@ -25,34 +25,44 @@ type result struct {
 
 // send brings one object into the cluster. Its errors are redacted and name the object.
 func (r *run) send(ctx context.Context, d Object) (result, error) {
-	if err := r.Self.Allows(d.ObjectIdentity); err != nil {
-		return result{}, err
-	}
-	if r.Allow != nil {
-		if err := r.Allow(d.ObjectIdentity); err != nil {
-			return result{}, fmt.Errorf("%s is not allowed here: %w", d.ID(), err)
-		}
-	}
-	if err := r.lacks(d.ObjectIdentity); err != nil {
-		return result{}, err
-	}
-	loaded, err := d.Load(ctx)
+	loaded, err := r.admit(ctx, d)
 	if err != nil {
-		return result{}, fmt.Errorf("%s: %w", d.ID(), err)
+		return result{}, err
 	}
 	defer loaded.release()
-	if err := fit(loaded.Object, d.ObjectIdentity); err != nil {
-		return result{}, err
-	}
-	if err := r.sparesSelf(ctx, d.ObjectIdentity, loaded.Object); err != nil {
-		return result{}, err
-	}
 	r.define(loaded.Object)
 	label(loaded.Object, r.Application)
 	out, err := r.place(ctx, d, loaded.Object)
 	loaded.release()
 	out.changes, out.found = reveal(out.found, hiderOf(d.ID(), loaded)), nil
 	return out, redact(err, loaded.Sealed || isSecret(d.ID()), loaded.Redact)
+}
+
+// admit loads an object that may be sent. The caller must release it. The errors hold no secret and name the object.
+func (r *run) admit(ctx context.Context, d Object) (Loaded, error) {
+	if err := r.Self.Allows(d.ObjectIdentity); err != nil {
+		return Loaded{}, err
+	}
+	if r.Allow != nil {
+		if err := r.Allow(d.ObjectIdentity); err != nil {
+			return Loaded{}, fmt.Errorf("%s is not allowed here: %w", d.ID(), err)
+		}
+	}
+	if err := r.lacks(d.ObjectIdentity); err != nil {
+		return Loaded{}, err
+	}
+	loaded, err := d.Load(ctx)
+	if err != nil {
+		return Loaded{}, fmt.Errorf("%s: %w", d.ID(), err)
+	}
+	if err = fit(loaded.Object, d.ObjectIdentity); err == nil {
+		err = r.sparesSelf(ctx, d.ObjectIdentity, loaded.Object)
+	}
+	if err != nil {
+		loaded.release()
+		return Loaded{}, err
+	}
+	return loaded, nil
 }
 
 // fit returns an error for an object that is not the one whose name the bundle signed, because the local policy was

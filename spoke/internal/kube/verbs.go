@@ -20,6 +20,7 @@ import (
 type ApplyOptions struct {
 	FieldManager string // empty: FieldManager
 	Whole        bool   // return the whole object
+	DryRun       bool   // return what the object would be, and change nothing
 }
 
 // Applied is an object as it is after an apply.
@@ -43,6 +44,9 @@ func (c *Client) Apply(ctx context.Context, o *manifest.Object, opts ApplyOption
 	manager := cmp.Or(opts.FieldManager, FieldManager)
 	r.method, r.contentType, r.accept = http.MethodPatch, mediaApply, accept(opts.Whole)
 	r.query = url.Values{"fieldManager": {manager}, "force": {"true"}}
+	if opts.DryRun {
+		r.query.Set("dryRun", "All")
+	}
 	body, code, err := c.do(ctx, r)
 	if err != nil {
 		return Applied{}, err

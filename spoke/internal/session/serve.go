@@ -70,7 +70,8 @@ func (s *Session) nextBeat() time.Duration {
 	return heartbeat*4/5 + time.Duration(s.Jitter()*float64(heartbeat*2/5))
 }
 
-// listen puts offers into the mailbox until the stream ends.
+// listen puts offers into the mailbox, and passes previews on, until the stream ends. A preview that comes while
+// another one is not taken yet is dropped; the hub asks for one at a time.
 func (s *Session) listen(stream spokev1.SpokeService_SessionClient) error {
 	for {
 		message, err := stream.Recv()
@@ -80,8 +81,14 @@ func (s *Session) listen(stream spokev1.SpokeService_SessionClient) error {
 		if err != nil {
 			return err
 		}
+		if p := message.GetPreview(); p != nil {
+			select {
+			case s.previews <- p.GetEnvelope():
+			default:
+			}
+		}
 		if message.GetOffer() == nil {
-			continue // of a newer hub
+			continue // a preview, or of a newer hub
 		}
 		offer, err := readOffer(message.GetOffer())
 		if err != nil {
@@ -150,6 +157,25 @@ func (c *client) ack(id bundle.ID, stage spokev1.AckStage, reason string) error 
 // Report sends one report and waits for the hub's answer. If the connection stalls, or after callTimeout, Report
 // returns an error.
 func (s *Session) Report(ctx context.Context, r *spokev1.ReportRequest) error {
+	return s.call(ctx, func(ctx context.Context, hub *client) error {
+		if hub.protocol < 2 {
+			r = reporting.WriteProtocol1(r)
+		}
+		_, err := hub.Report(ctx, r)
+		return err
+	})
+}
+
+// AnswerPreview sends the answer to a preview. Its errors are those of Report.
+func (s *Session) AnswerPreview(ctx context.Context, answer *spokev1.AnswerPreviewRequest) error {
+	return s.call(ctx, func(ctx context.Context, hub *client) error {
+		_, err := hub.AnswerPreview(ctx, answer)
+		return err
+	})
+}
+
+// call makes one call to the hub.
+func (s *Session) call(ctx context.Context, call func(context.Context, *client) error) error {
 	hub := s.client.Load()
 	if hub == nil {
 		return ErrDisconnected
@@ -158,9 +184,5 @@ func (s *Session) Report(ctx context.Context, r *spokev1.ReportRequest) error {
 	defer cancel()
 	ctx, stop := hub.meter.watch(ctx)
 	defer stop(nil)
-	if hub.protocol < 2 {
-		r = reporting.WriteProtocol1(r)
-	}
-	_, err := hub.Report(ctx, r)
-	return causeOf(ctx, err)
+	return causeOf(ctx, call(ctx, hub))
 }

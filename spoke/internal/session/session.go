@@ -109,6 +109,7 @@ type Session struct {
 	instance string      // random, of this process
 	wake     wait.Signal // something to send
 	offers   wait.Signal // TakeOffer has one
+	previews chan []byte // the envelope of a preview that nobody took yet
 	client   atomic.Pointer[client]
 	status   atomic.Pointer[string] // the cause of having no session; empty during one
 	refused  bool                   // the hub refused the certificate the last time; of Run's goroutine
@@ -141,6 +142,7 @@ func New(c Config) *Session {
 		c.Now = time.Now
 	}
 	s := &Session{Config: c, instance: rand.Text(), wake: wait.NewSignal(), offers: wait.NewSignal(),
+		previews: make(chan []byte, 1),
 		reported: rate.NewLimiter(reporting.CapabilitiesRate, reporting.CapabilitiesBurst)}
 	s.note("not connected yet")
 	return s
@@ -160,6 +162,9 @@ func (s *Session) TakeOffer() (Offer, bool) {
 	s.offer = nil
 	return o, true
 }
+
+// Previews has the encoded envelope of a preview that the hub asks for.
+func (s *Session) Previews() <-chan []byte { return s.previews }
 
 // Progress sets the stage of the last verified bundle. It is sent to the hub now, or with the next hello.
 func (s *Session) Progress(id bundle.ID, stage bundle.Stage) {

@@ -3432,6 +3432,342 @@ func (*ReleaseResponse) Descriptor() ([]byte, []int) {
 	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{55}
 }
 
+// PreviewLiveRequest is one message of a question. None is over 1 MiB.
+type PreviewLiveRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// In the first message.
+	Cluster string `protobuf:"bytes,1,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	// The next bytes of an Application, or of an object or encrypted file that one lists and the release of the cluster does
+	// not reach. At most 8 MiB in all.
+	Data []byte `protobuf:"bytes,2,opt,name=data,proto3" json:"data,omitempty"`
+	// The data is complete.
+	Last bool `protobuf:"varint,3,opt,name=last,proto3" json:"last,omitempty"`
+	// The data is that of an Application, of which there are at most 10.
+	Application   bool `protobuf:"varint,4,opt,name=application,proto3" json:"application,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PreviewLiveRequest) Reset() {
+	*x = PreviewLiveRequest{}
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[56]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PreviewLiveRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PreviewLiveRequest) ProtoMessage() {}
+
+func (x *PreviewLiveRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[56]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PreviewLiveRequest.ProtoReflect.Descriptor instead.
+func (*PreviewLiveRequest) Descriptor() ([]byte, []int) {
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{56}
+}
+
+func (x *PreviewLiveRequest) GetCluster() string {
+	if x != nil {
+		return x.Cluster
+	}
+	return ""
+}
+
+func (x *PreviewLiveRequest) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
+func (x *PreviewLiveRequest) GetLast() bool {
+	if x != nil {
+		return x.Last
+	}
+	return false
+}
+
+func (x *PreviewLiveRequest) GetApplication() bool {
+	if x != nil {
+		return x.Application
+	}
+	return false
+}
+
+type PreviewLiveResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// In the order of their names.
+	Applications  []*PreviewedApplication `protobuf:"bytes,1,rep,name=applications,proto3" json:"applications,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PreviewLiveResponse) Reset() {
+	*x = PreviewLiveResponse{}
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[57]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PreviewLiveResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PreviewLiveResponse) ProtoMessage() {}
+
+func (x *PreviewLiveResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[57]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PreviewLiveResponse.ProtoReflect.Descriptor instead.
+func (*PreviewLiveResponse) Descriptor() ([]byte, []int) {
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{57}
+}
+
+func (x *PreviewLiveResponse) GetApplications() []*PreviewedApplication {
+	if x != nil {
+		return x.Applications
+	}
+	return nil
+}
+
+// PreviewedApplication is what applying one Application would change, but for what it would delete.
+type PreviewedApplication struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Key   *ObjectKey             `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	// Its objects were not looked at, because of this.
+	Error string `protobuf:"bytes,2,opt,name=error,proto3" json:"error,omitempty"`
+	// The objects that would change or be refused, in the order of apply; at most 100.
+	Objects []*PreviewedObject `protobuf:"bytes,3,rep,name=objects,proto3" json:"objects,omitempty"`
+	// How many objects were left out.
+	More          uint32 `protobuf:"varint,4,opt,name=more,proto3" json:"more,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PreviewedApplication) Reset() {
+	*x = PreviewedApplication{}
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[58]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PreviewedApplication) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PreviewedApplication) ProtoMessage() {}
+
+func (x *PreviewedApplication) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[58]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PreviewedApplication.ProtoReflect.Descriptor instead.
+func (*PreviewedApplication) Descriptor() ([]byte, []int) {
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{58}
+}
+
+func (x *PreviewedApplication) GetKey() *ObjectKey {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *PreviewedApplication) GetError() string {
+	if x != nil {
+		return x.Error
+	}
+	return ""
+}
+
+func (x *PreviewedApplication) GetObjects() []*PreviewedObject {
+	if x != nil {
+		return x.Objects
+	}
+	return nil
+}
+
+func (x *PreviewedApplication) GetMore() uint32 {
+	if x != nil {
+		return x.More
+	}
+	return 0
+}
+
+type PreviewedObject struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// kind.group namespace/name
+	Object string `protobuf:"bytes,1,opt,name=object,proto3" json:"object,omitempty"`
+	// created, configured, recreated or refused.
+	Action string `protobuf:"bytes,2,opt,name=action,proto3" json:"action,omitempty"`
+	// Of an object that would be configured. At most 50, by path.
+	Fields []*PreviewedField `protobuf:"bytes,3,rep,name=fields,proto3" json:"fields,omitempty"`
+	// How many fields were left out.
+	More uint32 `protobuf:"varint,4,opt,name=more,proto3" json:"more,omitempty"`
+	// Why it is refused, or not checked.
+	Message       string `protobuf:"bytes,5,opt,name=message,proto3" json:"message,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PreviewedObject) Reset() {
+	*x = PreviewedObject{}
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[59]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PreviewedObject) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PreviewedObject) ProtoMessage() {}
+
+func (x *PreviewedObject) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[59]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PreviewedObject.ProtoReflect.Descriptor instead.
+func (*PreviewedObject) Descriptor() ([]byte, []int) {
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{59}
+}
+
+func (x *PreviewedObject) GetObject() string {
+	if x != nil {
+		return x.Object
+	}
+	return ""
+}
+
+func (x *PreviewedObject) GetAction() string {
+	if x != nil {
+		return x.Action
+	}
+	return ""
+}
+
+func (x *PreviewedObject) GetFields() []*PreviewedField {
+	if x != nil {
+		return x.Fields
+	}
+	return nil
+}
+
+func (x *PreviewedObject) GetMore() uint32 {
+	if x != nil {
+		return x.More
+	}
+	return 0
+}
+
+func (x *PreviewedObject) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
+// PreviewedField is one field that would change. Values are JSON, cut to 1 KiB, and *** where they are secret.
+type PreviewedField struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A JSON pointer.
+	Path string `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
+	// What it is; empty: there is no such field.
+	Before string `protobuf:"bytes,2,opt,name=before,proto3" json:"before,omitempty"`
+	// What it would be; empty: there would be no such field.
+	After         string `protobuf:"bytes,3,opt,name=after,proto3" json:"after,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PreviewedField) Reset() {
+	*x = PreviewedField{}
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[60]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PreviewedField) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PreviewedField) ProtoMessage() {}
+
+func (x *PreviewedField) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[60]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PreviewedField.ProtoReflect.Descriptor instead.
+func (*PreviewedField) Descriptor() ([]byte, []int) {
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{60}
+}
+
+func (x *PreviewedField) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *PreviewedField) GetBefore() string {
+	if x != nil {
+		return x.Before
+	}
+	return ""
+}
+
+func (x *PreviewedField) GetAfter() string {
+	if x != nil {
+		return x.After
+	}
+	return ""
+}
+
 var File_nave_admin_v1_admin_proto protoreflect.FileDescriptor
 
 const file_nave_admin_v1_admin_proto_rawDesc = "" +
@@ -3661,12 +3997,34 @@ const file_nave_admin_v1_admin_proto_rawDesc = "" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\"*\n" +
 	"\x0eReleaseRequest\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\tR\acluster\"\x11\n" +
-	"\x0fReleaseResponse*n\n" +
+	"\x0fReleaseResponse\"x\n" +
+	"\x12PreviewLiveRequest\x12\x18\n" +
+	"\acluster\x18\x01 \x01(\tR\acluster\x12\x12\n" +
+	"\x04data\x18\x02 \x01(\fR\x04data\x12\x12\n" +
+	"\x04last\x18\x03 \x01(\bR\x04last\x12 \n" +
+	"\vapplication\x18\x04 \x01(\bR\vapplication\"^\n" +
+	"\x13PreviewLiveResponse\x12G\n" +
+	"\fapplications\x18\x01 \x03(\v2#.nave.admin.v1.PreviewedApplicationR\fapplications\"\xa6\x01\n" +
+	"\x14PreviewedApplication\x12*\n" +
+	"\x03key\x18\x01 \x01(\v2\x18.nave.admin.v1.ObjectKeyR\x03key\x12\x14\n" +
+	"\x05error\x18\x02 \x01(\tR\x05error\x128\n" +
+	"\aobjects\x18\x03 \x03(\v2\x1e.nave.admin.v1.PreviewedObjectR\aobjects\x12\x12\n" +
+	"\x04more\x18\x04 \x01(\rR\x04more\"\xa6\x01\n" +
+	"\x0fPreviewedObject\x12\x16\n" +
+	"\x06object\x18\x01 \x01(\tR\x06object\x12\x16\n" +
+	"\x06action\x18\x02 \x01(\tR\x06action\x125\n" +
+	"\x06fields\x18\x03 \x03(\v2\x1d.nave.admin.v1.PreviewedFieldR\x06fields\x12\x12\n" +
+	"\x04more\x18\x04 \x01(\rR\x04more\x12\x18\n" +
+	"\amessage\x18\x05 \x01(\tR\amessage\"R\n" +
+	"\x0ePreviewedField\x12\x12\n" +
+	"\x04path\x18\x01 \x01(\tR\x04path\x12\x16\n" +
+	"\x06before\x18\x02 \x01(\tR\x06before\x12\x14\n" +
+	"\x05after\x18\x03 \x01(\tR\x05after*n\n" +
 	"\tWatchType\x12\x1a\n" +
 	"\x16WATCH_TYPE_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12WATCH_TYPE_CHANGED\x10\x01\x12\x16\n" +
 	"\x12WATCH_TYPE_DELETED\x10\x02\x12\x15\n" +
-	"\x11WATCH_TYPE_SYNCED\x10\x032\xfd\v\n" +
+	"\x11WATCH_TYPE_SYNCED\x10\x032\xd5\f\n" +
 	"\fAdminService\x12<\n" +
 	"\x03Get\x12\x19.nave.admin.v1.GetRequest\x1a\x1a.nave.admin.v1.GetResponse\x12?\n" +
 	"\x04List\x12\x1a.nave.admin.v1.ListRequest\x1a\x1b.nave.admin.v1.ListResponse\x12D\n" +
@@ -3684,7 +4042,8 @@ const file_nave_admin_v1_admin_proto_rawDesc = "" +
 	"\x04Tree\x12\x1a.nave.admin.v1.TreeRequest\x1a\x1b.nave.admin.v1.TreeResponse\x12H\n" +
 	"\aExplain\x12\x1d.nave.admin.v1.ExplainRequest\x1a\x1e.nave.admin.v1.ExplainResponse\x12P\n" +
 	"\tPublished\x12\x1f.nave.admin.v1.PublishedRequest\x1a .nave.admin.v1.PublishedResponse0\x01\x12e\n" +
-	"\x10PublishedContent\x12&.nave.admin.v1.PublishedContentRequest\x1a'.nave.admin.v1.PublishedContentResponse0\x01\x12H\n" +
+	"\x10PublishedContent\x12&.nave.admin.v1.PublishedContentRequest\x1a'.nave.admin.v1.PublishedContentResponse0\x01\x12V\n" +
+	"\vPreviewLive\x12!.nave.admin.v1.PreviewLiveRequest\x1a\".nave.admin.v1.PreviewLiveResponse(\x01\x12H\n" +
 	"\aHistory\x12\x1d.nave.admin.v1.HistoryRequest\x1a\x1e.nave.admin.v1.HistoryResponse\x12K\n" +
 	"\bRollback\x12\x1e.nave.admin.v1.RollbackRequest\x1a\x1f.nave.admin.v1.RollbackResponse\x12H\n" +
 	"\aRelease\x12\x1d.nave.admin.v1.ReleaseRequest\x1a\x1e.nave.admin.v1.ReleaseResponse\x12Q\n" +
@@ -3704,7 +4063,7 @@ func file_nave_admin_v1_admin_proto_rawDescGZIP() []byte {
 }
 
 var file_nave_admin_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_nave_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 56)
+var file_nave_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 61)
 var file_nave_admin_v1_admin_proto_goTypes = []any{
 	(WatchType)(0),                   // 0: nave.admin.v1.WatchType
 	(*ObjectKey)(nil),                // 1: nave.admin.v1.ObjectKey
@@ -3763,7 +4122,12 @@ var file_nave_admin_v1_admin_proto_goTypes = []any{
 	(*RollbackResponse)(nil),         // 54: nave.admin.v1.RollbackResponse
 	(*ReleaseRequest)(nil),           // 55: nave.admin.v1.ReleaseRequest
 	(*ReleaseResponse)(nil),          // 56: nave.admin.v1.ReleaseResponse
-	(*timestamppb.Timestamp)(nil),    // 57: google.protobuf.Timestamp
+	(*PreviewLiveRequest)(nil),       // 57: nave.admin.v1.PreviewLiveRequest
+	(*PreviewLiveResponse)(nil),      // 58: nave.admin.v1.PreviewLiveResponse
+	(*PreviewedApplication)(nil),     // 59: nave.admin.v1.PreviewedApplication
+	(*PreviewedObject)(nil),          // 60: nave.admin.v1.PreviewedObject
+	(*PreviewedField)(nil),           // 61: nave.admin.v1.PreviewedField
+	(*timestamppb.Timestamp)(nil),    // 62: google.protobuf.Timestamp
 }
 var file_nave_admin_v1_admin_proto_depIdxs = []int32{
 	1,  // 0: nave.admin.v1.Object.key:type_name -> nave.admin.v1.ObjectKey
@@ -3791,10 +4155,10 @@ var file_nave_admin_v1_admin_proto_depIdxs = []int32{
 	1,  // 22: nave.admin.v1.SuspendRequest.key:type_name -> nave.admin.v1.ObjectKey
 	1,  // 23: nave.admin.v1.ResumeRequest.key:type_name -> nave.admin.v1.ObjectKey
 	1,  // 24: nave.admin.v1.ResumeResponse.suspended_with:type_name -> nave.admin.v1.ObjectKey
-	57, // 25: nave.admin.v1.CreateJoinTokenResponse.expires_at:type_name -> google.protobuf.Timestamp
+	62, // 25: nave.admin.v1.CreateJoinTokenResponse.expires_at:type_name -> google.protobuf.Timestamp
 	1,  // 26: nave.admin.v1.ListEventsRequest.key:type_name -> nave.admin.v1.ObjectKey
 	30, // 27: nave.admin.v1.ListEventsResponse.events:type_name -> nave.admin.v1.Event
-	57, // 28: nave.admin.v1.Event.time:type_name -> google.protobuf.Timestamp
+	62, // 28: nave.admin.v1.Event.time:type_name -> google.protobuf.Timestamp
 	1,  // 29: nave.admin.v1.Event.object:type_name -> nave.admin.v1.ObjectKey
 	1,  // 30: nave.admin.v1.TreeRequest.key:type_name -> nave.admin.v1.ObjectKey
 	33, // 31: nave.admin.v1.TreeResponse.root:type_name -> nave.admin.v1.TreeNode
@@ -3805,7 +4169,7 @@ var file_nave_admin_v1_admin_proto_depIdxs = []int32{
 	1,  // 36: nave.admin.v1.Encryption.object:type_name -> nave.admin.v1.ObjectKey
 	37, // 37: nave.admin.v1.Encryption.documents:type_name -> nave.admin.v1.SealedDocument
 	1,  // 38: nave.admin.v1.Explanation.object:type_name -> nave.admin.v1.ObjectKey
-	57, // 39: nave.admin.v1.Explanation.since:type_name -> google.protobuf.Timestamp
+	62, // 39: nave.admin.v1.Explanation.since:type_name -> google.protobuf.Timestamp
 	43, // 40: nave.admin.v1.PublishedResponse.hub:type_name -> nave.admin.v1.PublishedHub
 	45, // 41: nave.admin.v1.PublishedResponse.cluster:type_name -> nave.admin.v1.PublishedCluster
 	44, // 42: nave.admin.v1.PublishedHub.objects:type_name -> nave.admin.v1.HubObject
@@ -3816,53 +4180,59 @@ var file_nave_admin_v1_admin_proto_depIdxs = []int32{
 	1,  // 47: nave.admin.v1.PublishedContentRequest.key:type_name -> nave.admin.v1.ObjectKey
 	51, // 48: nave.admin.v1.HistoryResponse.releases:type_name -> nave.admin.v1.PastRelease
 	52, // 49: nave.admin.v1.HistoryResponse.pin:type_name -> nave.admin.v1.Pin
-	57, // 50: nave.admin.v1.PastRelease.released_at:type_name -> google.protobuf.Timestamp
-	57, // 51: nave.admin.v1.Pin.pinned_at:type_name -> google.protobuf.Timestamp
-	3,  // 52: nave.admin.v1.AdminService.Get:input_type -> nave.admin.v1.GetRequest
-	5,  // 53: nave.admin.v1.AdminService.List:input_type -> nave.admin.v1.ListRequest
-	7,  // 54: nave.admin.v1.AdminService.Watch:input_type -> nave.admin.v1.WatchRequest
-	9,  // 55: nave.admin.v1.AdminService.Apply:input_type -> nave.admin.v1.ApplyRequest
-	12, // 56: nave.admin.v1.AdminService.Delete:input_type -> nave.admin.v1.DeleteRequest
-	14, // 57: nave.admin.v1.AdminService.Impact:input_type -> nave.admin.v1.ImpactRequest
-	18, // 58: nave.admin.v1.AdminService.Confirm:input_type -> nave.admin.v1.ConfirmRequest
-	20, // 59: nave.admin.v1.AdminService.Reconcile:input_type -> nave.admin.v1.ReconcileRequest
-	22, // 60: nave.admin.v1.AdminService.Suspend:input_type -> nave.admin.v1.SuspendRequest
-	24, // 61: nave.admin.v1.AdminService.Resume:input_type -> nave.admin.v1.ResumeRequest
-	26, // 62: nave.admin.v1.AdminService.CreateJoinToken:input_type -> nave.admin.v1.CreateJoinTokenRequest
-	28, // 63: nave.admin.v1.AdminService.ListEvents:input_type -> nave.admin.v1.ListEventsRequest
-	31, // 64: nave.admin.v1.AdminService.Tree:input_type -> nave.admin.v1.TreeRequest
-	34, // 65: nave.admin.v1.AdminService.Explain:input_type -> nave.admin.v1.ExplainRequest
-	41, // 66: nave.admin.v1.AdminService.Published:input_type -> nave.admin.v1.PublishedRequest
-	47, // 67: nave.admin.v1.AdminService.PublishedContent:input_type -> nave.admin.v1.PublishedContentRequest
-	49, // 68: nave.admin.v1.AdminService.History:input_type -> nave.admin.v1.HistoryRequest
-	53, // 69: nave.admin.v1.AdminService.Rollback:input_type -> nave.admin.v1.RollbackRequest
-	55, // 70: nave.admin.v1.AdminService.Release:input_type -> nave.admin.v1.ReleaseRequest
-	39, // 71: nave.admin.v1.AdminService.GetVersion:input_type -> nave.admin.v1.GetVersionRequest
-	4,  // 72: nave.admin.v1.AdminService.Get:output_type -> nave.admin.v1.GetResponse
-	6,  // 73: nave.admin.v1.AdminService.List:output_type -> nave.admin.v1.ListResponse
-	8,  // 74: nave.admin.v1.AdminService.Watch:output_type -> nave.admin.v1.WatchResponse
-	10, // 75: nave.admin.v1.AdminService.Apply:output_type -> nave.admin.v1.ApplyResponse
-	13, // 76: nave.admin.v1.AdminService.Delete:output_type -> nave.admin.v1.DeleteResponse
-	15, // 77: nave.admin.v1.AdminService.Impact:output_type -> nave.admin.v1.ImpactResponse
-	19, // 78: nave.admin.v1.AdminService.Confirm:output_type -> nave.admin.v1.ConfirmResponse
-	21, // 79: nave.admin.v1.AdminService.Reconcile:output_type -> nave.admin.v1.ReconcileResponse
-	23, // 80: nave.admin.v1.AdminService.Suspend:output_type -> nave.admin.v1.SuspendResponse
-	25, // 81: nave.admin.v1.AdminService.Resume:output_type -> nave.admin.v1.ResumeResponse
-	27, // 82: nave.admin.v1.AdminService.CreateJoinToken:output_type -> nave.admin.v1.CreateJoinTokenResponse
-	29, // 83: nave.admin.v1.AdminService.ListEvents:output_type -> nave.admin.v1.ListEventsResponse
-	32, // 84: nave.admin.v1.AdminService.Tree:output_type -> nave.admin.v1.TreeResponse
-	35, // 85: nave.admin.v1.AdminService.Explain:output_type -> nave.admin.v1.ExplainResponse
-	42, // 86: nave.admin.v1.AdminService.Published:output_type -> nave.admin.v1.PublishedResponse
-	48, // 87: nave.admin.v1.AdminService.PublishedContent:output_type -> nave.admin.v1.PublishedContentResponse
-	50, // 88: nave.admin.v1.AdminService.History:output_type -> nave.admin.v1.HistoryResponse
-	54, // 89: nave.admin.v1.AdminService.Rollback:output_type -> nave.admin.v1.RollbackResponse
-	56, // 90: nave.admin.v1.AdminService.Release:output_type -> nave.admin.v1.ReleaseResponse
-	40, // 91: nave.admin.v1.AdminService.GetVersion:output_type -> nave.admin.v1.GetVersionResponse
-	72, // [72:92] is the sub-list for method output_type
-	52, // [52:72] is the sub-list for method input_type
-	52, // [52:52] is the sub-list for extension type_name
-	52, // [52:52] is the sub-list for extension extendee
-	0,  // [0:52] is the sub-list for field type_name
+	62, // 50: nave.admin.v1.PastRelease.released_at:type_name -> google.protobuf.Timestamp
+	62, // 51: nave.admin.v1.Pin.pinned_at:type_name -> google.protobuf.Timestamp
+	59, // 52: nave.admin.v1.PreviewLiveResponse.applications:type_name -> nave.admin.v1.PreviewedApplication
+	1,  // 53: nave.admin.v1.PreviewedApplication.key:type_name -> nave.admin.v1.ObjectKey
+	60, // 54: nave.admin.v1.PreviewedApplication.objects:type_name -> nave.admin.v1.PreviewedObject
+	61, // 55: nave.admin.v1.PreviewedObject.fields:type_name -> nave.admin.v1.PreviewedField
+	3,  // 56: nave.admin.v1.AdminService.Get:input_type -> nave.admin.v1.GetRequest
+	5,  // 57: nave.admin.v1.AdminService.List:input_type -> nave.admin.v1.ListRequest
+	7,  // 58: nave.admin.v1.AdminService.Watch:input_type -> nave.admin.v1.WatchRequest
+	9,  // 59: nave.admin.v1.AdminService.Apply:input_type -> nave.admin.v1.ApplyRequest
+	12, // 60: nave.admin.v1.AdminService.Delete:input_type -> nave.admin.v1.DeleteRequest
+	14, // 61: nave.admin.v1.AdminService.Impact:input_type -> nave.admin.v1.ImpactRequest
+	18, // 62: nave.admin.v1.AdminService.Confirm:input_type -> nave.admin.v1.ConfirmRequest
+	20, // 63: nave.admin.v1.AdminService.Reconcile:input_type -> nave.admin.v1.ReconcileRequest
+	22, // 64: nave.admin.v1.AdminService.Suspend:input_type -> nave.admin.v1.SuspendRequest
+	24, // 65: nave.admin.v1.AdminService.Resume:input_type -> nave.admin.v1.ResumeRequest
+	26, // 66: nave.admin.v1.AdminService.CreateJoinToken:input_type -> nave.admin.v1.CreateJoinTokenRequest
+	28, // 67: nave.admin.v1.AdminService.ListEvents:input_type -> nave.admin.v1.ListEventsRequest
+	31, // 68: nave.admin.v1.AdminService.Tree:input_type -> nave.admin.v1.TreeRequest
+	34, // 69: nave.admin.v1.AdminService.Explain:input_type -> nave.admin.v1.ExplainRequest
+	41, // 70: nave.admin.v1.AdminService.Published:input_type -> nave.admin.v1.PublishedRequest
+	47, // 71: nave.admin.v1.AdminService.PublishedContent:input_type -> nave.admin.v1.PublishedContentRequest
+	57, // 72: nave.admin.v1.AdminService.PreviewLive:input_type -> nave.admin.v1.PreviewLiveRequest
+	49, // 73: nave.admin.v1.AdminService.History:input_type -> nave.admin.v1.HistoryRequest
+	53, // 74: nave.admin.v1.AdminService.Rollback:input_type -> nave.admin.v1.RollbackRequest
+	55, // 75: nave.admin.v1.AdminService.Release:input_type -> nave.admin.v1.ReleaseRequest
+	39, // 76: nave.admin.v1.AdminService.GetVersion:input_type -> nave.admin.v1.GetVersionRequest
+	4,  // 77: nave.admin.v1.AdminService.Get:output_type -> nave.admin.v1.GetResponse
+	6,  // 78: nave.admin.v1.AdminService.List:output_type -> nave.admin.v1.ListResponse
+	8,  // 79: nave.admin.v1.AdminService.Watch:output_type -> nave.admin.v1.WatchResponse
+	10, // 80: nave.admin.v1.AdminService.Apply:output_type -> nave.admin.v1.ApplyResponse
+	13, // 81: nave.admin.v1.AdminService.Delete:output_type -> nave.admin.v1.DeleteResponse
+	15, // 82: nave.admin.v1.AdminService.Impact:output_type -> nave.admin.v1.ImpactResponse
+	19, // 83: nave.admin.v1.AdminService.Confirm:output_type -> nave.admin.v1.ConfirmResponse
+	21, // 84: nave.admin.v1.AdminService.Reconcile:output_type -> nave.admin.v1.ReconcileResponse
+	23, // 85: nave.admin.v1.AdminService.Suspend:output_type -> nave.admin.v1.SuspendResponse
+	25, // 86: nave.admin.v1.AdminService.Resume:output_type -> nave.admin.v1.ResumeResponse
+	27, // 87: nave.admin.v1.AdminService.CreateJoinToken:output_type -> nave.admin.v1.CreateJoinTokenResponse
+	29, // 88: nave.admin.v1.AdminService.ListEvents:output_type -> nave.admin.v1.ListEventsResponse
+	32, // 89: nave.admin.v1.AdminService.Tree:output_type -> nave.admin.v1.TreeResponse
+	35, // 90: nave.admin.v1.AdminService.Explain:output_type -> nave.admin.v1.ExplainResponse
+	42, // 91: nave.admin.v1.AdminService.Published:output_type -> nave.admin.v1.PublishedResponse
+	48, // 92: nave.admin.v1.AdminService.PublishedContent:output_type -> nave.admin.v1.PublishedContentResponse
+	58, // 93: nave.admin.v1.AdminService.PreviewLive:output_type -> nave.admin.v1.PreviewLiveResponse
+	50, // 94: nave.admin.v1.AdminService.History:output_type -> nave.admin.v1.HistoryResponse
+	54, // 95: nave.admin.v1.AdminService.Rollback:output_type -> nave.admin.v1.RollbackResponse
+	56, // 96: nave.admin.v1.AdminService.Release:output_type -> nave.admin.v1.ReleaseResponse
+	40, // 97: nave.admin.v1.AdminService.GetVersion:output_type -> nave.admin.v1.GetVersionResponse
+	77, // [77:98] is the sub-list for method output_type
+	56, // [56:77] is the sub-list for method input_type
+	56, // [56:56] is the sub-list for extension type_name
+	56, // [56:56] is the sub-list for extension extendee
+	0,  // [0:56] is the sub-list for field type_name
 }
 
 func init() { file_nave_admin_v1_admin_proto_init() }
@@ -3885,7 +4255,7 @@ func file_nave_admin_v1_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_nave_admin_v1_admin_proto_rawDesc), len(file_nave_admin_v1_admin_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   56,
+			NumMessages:   61,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -38,6 +38,7 @@ const (
 	AdminService_Explain_FullMethodName          = "/nave.admin.v1.AdminService/Explain"
 	AdminService_Published_FullMethodName        = "/nave.admin.v1.AdminService/Published"
 	AdminService_PublishedContent_FullMethodName = "/nave.admin.v1.AdminService/PublishedContent"
+	AdminService_PreviewLive_FullMethodName      = "/nave.admin.v1.AdminService/PreviewLive"
 	AdminService_History_FullMethodName          = "/nave.admin.v1.AdminService/History"
 	AdminService_Rollback_FullMethodName         = "/nave.admin.v1.AdminService/Rollback"
 	AdminService_Release_FullMethodName          = "/nave.admin.v1.AdminService/Release"
@@ -78,6 +79,9 @@ type AdminServiceClient interface {
 	Published(ctx context.Context, in *PublishedRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[PublishedResponse], error)
 	// PublishedContent sends one application that was released to a cluster, or objects of it.
 	PublishedContent(ctx context.Context, in *PublishedContentRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[PublishedContentResponse], error)
+	// PreviewLive asks the spoke of a cluster what applications would change there, by a server-side dry run. UNAVAILABLE when
+	// the spoke is away, FAILED_PRECONDITION when it is too old.
+	PreviewLive(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[PreviewLiveRequest, PreviewLiveResponse], error)
 	// History lists the releases of a cluster that are kept, the newest first.
 	History(ctx context.Context, in *HistoryRequest, opts ...grpc.CallOption) (*HistoryResponse, error)
 	// Rollback pins a cluster to a release of its history. FAILED_PRECONDITION when the release is the one that the cluster has.
@@ -282,6 +286,19 @@ func (c *adminServiceClient) PublishedContent(ctx context.Context, in *Published
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type AdminService_PublishedContentClient = grpc.ServerStreamingClient[PublishedContentResponse]
 
+func (c *adminServiceClient) PreviewLive(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[PreviewLiveRequest, PreviewLiveResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &AdminService_ServiceDesc.Streams[3], AdminService_PreviewLive_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[PreviewLiveRequest, PreviewLiveResponse]{ClientStream: stream}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AdminService_PreviewLiveClient = grpc.ClientStreamingClient[PreviewLiveRequest, PreviewLiveResponse]
+
 func (c *adminServiceClient) History(ctx context.Context, in *HistoryRequest, opts ...grpc.CallOption) (*HistoryResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(HistoryResponse)
@@ -356,6 +373,9 @@ type AdminServiceServer interface {
 	Published(*PublishedRequest, grpc.ServerStreamingServer[PublishedResponse]) error
 	// PublishedContent sends one application that was released to a cluster, or objects of it.
 	PublishedContent(*PublishedContentRequest, grpc.ServerStreamingServer[PublishedContentResponse]) error
+	// PreviewLive asks the spoke of a cluster what applications would change there, by a server-side dry run. UNAVAILABLE when
+	// the spoke is away, FAILED_PRECONDITION when it is too old.
+	PreviewLive(grpc.ClientStreamingServer[PreviewLiveRequest, PreviewLiveResponse]) error
 	// History lists the releases of a cluster that are kept, the newest first.
 	History(context.Context, *HistoryRequest) (*HistoryResponse, error)
 	// Rollback pins a cluster to a release of its history. FAILED_PRECONDITION when the release is the one that the cluster has.
@@ -420,6 +440,9 @@ func (UnimplementedAdminServiceServer) Published(*PublishedRequest, grpc.ServerS
 }
 func (UnimplementedAdminServiceServer) PublishedContent(*PublishedContentRequest, grpc.ServerStreamingServer[PublishedContentResponse]) error {
 	return status.Error(codes.Unimplemented, "method PublishedContent not implemented")
+}
+func (UnimplementedAdminServiceServer) PreviewLive(grpc.ClientStreamingServer[PreviewLiveRequest, PreviewLiveResponse]) error {
+	return status.Error(codes.Unimplemented, "method PreviewLive not implemented")
 }
 func (UnimplementedAdminServiceServer) History(context.Context, *HistoryRequest) (*HistoryResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method History not implemented")
@@ -721,6 +744,13 @@ func _AdminService_PublishedContent_Handler(srv interface{}, stream grpc.ServerS
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type AdminService_PublishedContentServer = grpc.ServerStreamingServer[PublishedContentResponse]
 
+func _AdminService_PreviewLive_Handler(srv interface{}, stream grpc.ServerStream) error {
+	return srv.(AdminServiceServer).PreviewLive(&grpc.GenericServerStream[PreviewLiveRequest, PreviewLiveResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AdminService_PreviewLiveServer = grpc.ClientStreamingServer[PreviewLiveRequest, PreviewLiveResponse]
+
 func _AdminService_History_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(HistoryRequest)
 	if err := dec(in); err != nil {
@@ -884,6 +914,11 @@ var AdminService_ServiceDesc = grpc.ServiceDesc{
 			StreamName:    "PublishedContent",
 			Handler:       _AdminService_PublishedContent_Handler,
 			ServerStreams: true,
+		},
+		{
+			StreamName:    "PreviewLive",
+			Handler:       _AdminService_PreviewLive_Handler,
+			ClientStreams: true,
 		},
 	},
 	Metadata: "nave/admin/v1/admin.proto",

@@ -441,6 +441,78 @@ func (x *Bundle) GetHandovers() []*Handover {
 	return nil
 }
 
+// Preview asks what a server-side dry run of Applications would change in one cluster. It is the payload of an Envelope
+// with a type of its own, so that nothing of it is ever applied. Feature "previews" of the spoke.
+type Preview struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The SPIFFE ID of the cluster that this preview is for.
+	Cluster   string                 `protobuf:"bytes,1,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	IssuedAt  *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=issued_at,json=issuedAt,proto3" json:"issued_at,omitempty"`
+	ExpiresAt *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	// Sorted by kind, namespace, name; at most 10, no two with the same name. Only names, digests and features are set.
+	Applications  []*ApplicationEntry `protobuf:"bytes,4,rep,name=applications,proto3" json:"applications,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Preview) Reset() {
+	*x = Preview{}
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Preview) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Preview) ProtoMessage() {}
+
+func (x *Preview) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Preview.ProtoReflect.Descriptor instead.
+func (*Preview) Descriptor() ([]byte, []int) {
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Preview) GetCluster() string {
+	if x != nil {
+		return x.Cluster
+	}
+	return ""
+}
+
+func (x *Preview) GetIssuedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.IssuedAt
+	}
+	return nil
+}
+
+func (x *Preview) GetExpiresAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpiresAt
+	}
+	return nil
+}
+
+func (x *Preview) GetApplications() []*ApplicationEntry {
+	if x != nil {
+		return x.Applications
+	}
+	return nil
+}
+
 // Handover is one object on its way to another application.
 type Handover struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -453,7 +525,7 @@ type Handover struct {
 
 func (x *Handover) Reset() {
 	*x = Handover{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[3]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -465,7 +537,7 @@ func (x *Handover) String() string {
 func (*Handover) ProtoMessage() {}
 
 func (x *Handover) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[3]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -478,7 +550,7 @@ func (x *Handover) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Handover.ProtoReflect.Descriptor instead.
 func (*Handover) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{3}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Handover) GetObject() *ObjectIdentity {
@@ -509,7 +581,7 @@ type Removal struct {
 
 func (x *Removal) Reset() {
 	*x = Removal{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[4]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -521,7 +593,7 @@ func (x *Removal) String() string {
 func (*Removal) ProtoMessage() {}
 
 func (x *Removal) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[4]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -534,7 +606,7 @@ func (x *Removal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Removal.ProtoReflect.Descriptor instead.
 func (*Removal) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{4}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Removal) GetName() *ApplicationName {
@@ -587,7 +659,7 @@ type ApplicationEntry struct {
 
 func (x *ApplicationEntry) Reset() {
 	*x = ApplicationEntry{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[5]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -599,7 +671,7 @@ func (x *ApplicationEntry) String() string {
 func (*ApplicationEntry) ProtoMessage() {}
 
 func (x *ApplicationEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[5]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -612,7 +684,7 @@ func (x *ApplicationEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplicationEntry.ProtoReflect.Descriptor instead.
 func (*ApplicationEntry) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{5}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ApplicationEntry) GetName() *ApplicationName {
@@ -690,7 +762,7 @@ type ApplicationName struct {
 
 func (x *ApplicationName) Reset() {
 	*x = ApplicationName{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[6]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -702,7 +774,7 @@ func (x *ApplicationName) String() string {
 func (*ApplicationName) ProtoMessage() {}
 
 func (x *ApplicationName) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[6]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -715,7 +787,7 @@ func (x *ApplicationName) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplicationName.ProtoReflect.Descriptor instead.
 func (*ApplicationName) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{6}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ApplicationName) GetKind() string {
@@ -776,7 +848,7 @@ type Application struct {
 
 func (x *Application) Reset() {
 	*x = Application{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[7]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -788,7 +860,7 @@ func (x *Application) String() string {
 func (*Application) ProtoMessage() {}
 
 func (x *Application) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[7]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -801,7 +873,7 @@ func (x *Application) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Application.ProtoReflect.Descriptor instead.
 func (*Application) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{7}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Application) GetName() *ApplicationName {
@@ -950,7 +1022,7 @@ type IgnoreRule struct {
 
 func (x *IgnoreRule) Reset() {
 	*x = IgnoreRule{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[8]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -962,7 +1034,7 @@ func (x *IgnoreRule) String() string {
 func (*IgnoreRule) ProtoMessage() {}
 
 func (x *IgnoreRule) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[8]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -975,7 +1047,7 @@ func (x *IgnoreRule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IgnoreRule.ProtoReflect.Descriptor instead.
 func (*IgnoreRule) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{8}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *IgnoreRule) GetPaths() []string {
@@ -1049,7 +1121,7 @@ type ReadyExpression struct {
 
 func (x *ReadyExpression) Reset() {
 	*x = ReadyExpression{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[9]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1061,7 +1133,7 @@ func (x *ReadyExpression) String() string {
 func (*ReadyExpression) ProtoMessage() {}
 
 func (x *ReadyExpression) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[9]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1074,7 +1146,7 @@ func (x *ReadyExpression) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadyExpression.ProtoReflect.Descriptor instead.
 func (*ReadyExpression) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{9}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ReadyExpression) GetDependency() *ApplicationName {
@@ -1123,7 +1195,7 @@ type HealthExpressions struct {
 
 func (x *HealthExpressions) Reset() {
 	*x = HealthExpressions{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[10]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1135,7 +1207,7 @@ func (x *HealthExpressions) String() string {
 func (*HealthExpressions) ProtoMessage() {}
 
 func (x *HealthExpressions) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[10]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1148,7 +1220,7 @@ func (x *HealthExpressions) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HealthExpressions.ProtoReflect.Descriptor instead.
 func (*HealthExpressions) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{10}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *HealthExpressions) GetGroup() string {
@@ -1200,7 +1272,7 @@ type ObjectIdentity struct {
 
 func (x *ObjectIdentity) Reset() {
 	*x = ObjectIdentity{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[11]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1212,7 +1284,7 @@ func (x *ObjectIdentity) String() string {
 func (*ObjectIdentity) ProtoMessage() {}
 
 func (x *ObjectIdentity) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[11]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1225,7 +1297,7 @@ func (x *ObjectIdentity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectIdentity.ProtoReflect.Descriptor instead.
 func (*ObjectIdentity) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{11}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ObjectIdentity) GetGroup() string {
@@ -1275,7 +1347,7 @@ type ObjectReference struct {
 
 func (x *ObjectReference) Reset() {
 	*x = ObjectReference{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[12]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1287,7 +1359,7 @@ func (x *ObjectReference) String() string {
 func (*ObjectReference) ProtoMessage() {}
 
 func (x *ObjectReference) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[12]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1300,7 +1372,7 @@ func (x *ObjectReference) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectReference.ProtoReflect.Descriptor instead.
 func (*ObjectReference) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{12}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ObjectReference) GetId() *ObjectIdentity {
@@ -1329,7 +1401,7 @@ type DecryptionKeys struct {
 
 func (x *DecryptionKeys) Reset() {
 	*x = DecryptionKeys{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[13]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1341,7 +1413,7 @@ func (x *DecryptionKeys) String() string {
 func (*DecryptionKeys) ProtoMessage() {}
 
 func (x *DecryptionKeys) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[13]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1354,7 +1426,7 @@ func (x *DecryptionKeys) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DecryptionKeys.ProtoReflect.Descriptor instead.
 func (*DecryptionKeys) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{13}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *DecryptionKeys) GetNamespace() string {
@@ -1386,7 +1458,7 @@ type SealedFile struct {
 
 func (x *SealedFile) Reset() {
 	*x = SealedFile{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[14]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1398,7 +1470,7 @@ func (x *SealedFile) String() string {
 func (*SealedFile) ProtoMessage() {}
 
 func (x *SealedFile) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[14]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1411,7 +1483,7 @@ func (x *SealedFile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SealedFile.ProtoReflect.Descriptor instead.
 func (*SealedFile) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{14}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *SealedFile) GetPath() string {
@@ -1461,7 +1533,7 @@ type SealedValue struct {
 
 func (x *SealedValue) Reset() {
 	*x = SealedValue{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[15]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1473,7 +1545,7 @@ func (x *SealedValue) String() string {
 func (*SealedValue) ProtoMessage() {}
 
 func (x *SealedValue) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[15]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1486,7 +1558,7 @@ func (x *SealedValue) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SealedValue.ProtoReflect.Descriptor instead.
 func (*SealedValue) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{15}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *SealedValue) GetPlaceholder() string {
@@ -1541,7 +1613,7 @@ type Substitution struct {
 
 func (x *Substitution) Reset() {
 	*x = Substitution{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[16]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1553,7 +1625,7 @@ func (x *Substitution) String() string {
 func (*Substitution) ProtoMessage() {}
 
 func (x *Substitution) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[16]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1566,7 +1638,7 @@ func (x *Substitution) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Substitution.ProtoReflect.Descriptor instead.
 func (*Substitution) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{16}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Substitution) GetStrict() bool {
@@ -1615,7 +1687,7 @@ type VariableSource struct {
 
 func (x *VariableSource) Reset() {
 	*x = VariableSource{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[17]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1627,7 +1699,7 @@ func (x *VariableSource) String() string {
 func (*VariableSource) ProtoMessage() {}
 
 func (x *VariableSource) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[17]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1640,7 +1712,7 @@ func (x *VariableSource) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VariableSource.ProtoReflect.Descriptor instead.
 func (*VariableSource) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{17}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *VariableSource) GetKind() string {
@@ -1697,7 +1769,7 @@ type Expression struct {
 
 func (x *Expression) Reset() {
 	*x = Expression{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[18]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1709,7 +1781,7 @@ func (x *Expression) String() string {
 func (*Expression) ProtoMessage() {}
 
 func (x *Expression) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[18]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1722,7 +1794,7 @@ func (x *Expression) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Expression.ProtoReflect.Descriptor instead.
 func (*Expression) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{18}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Expression) GetPlaceholder() string {
@@ -1767,7 +1839,13 @@ const file_nave_bundle_v1_bundle_proto_rawDesc = "" +
 	"incomplete\x123\n" +
 	"\bremovals\x18\t \x03(\v2\x17.nave.bundle.v1.RemovalR\bremovals\x126\n" +
 	"\thandovers\x18\n" +
-	" \x03(\v2\x18.nave.bundle.v1.HandoverR\thandovers\"s\n" +
+	" \x03(\v2\x18.nave.bundle.v1.HandoverR\thandovers\"\xdd\x01\n" +
+	"\aPreview\x12\x18\n" +
+	"\acluster\x18\x01 \x01(\tR\acluster\x127\n" +
+	"\tissued_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\bissuedAt\x129\n" +
+	"\n" +
+	"expires_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x12D\n" +
+	"\fapplications\x18\x04 \x03(\v2 .nave.bundle.v1.ApplicationEntryR\fapplications\"s\n" +
 	"\bHandover\x126\n" +
 	"\x06object\x18\x01 \x01(\v2\x1e.nave.bundle.v1.ObjectIdentityR\x06object\x12/\n" +
 	"\x02to\x18\x02 \x01(\v2\x1f.nave.bundle.v1.ApplicationNameR\x02to\"\xa5\x01\n" +
@@ -1915,7 +1993,7 @@ func file_nave_bundle_v1_bundle_proto_rawDescGZIP() []byte {
 }
 
 var file_nave_bundle_v1_bundle_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_nave_bundle_v1_bundle_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
+var file_nave_bundle_v1_bundle_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
 var file_nave_bundle_v1_bundle_proto_goTypes = []any{
 	(DriftMode)(0),                // 0: nave.bundle.v1.DriftMode
 	(DeletionPolicy)(0),           // 1: nave.bundle.v1.DeletionPolicy
@@ -1923,70 +2001,74 @@ var file_nave_bundle_v1_bundle_proto_goTypes = []any{
 	(*Envelope)(nil),              // 3: nave.bundle.v1.Envelope
 	(*Signature)(nil),             // 4: nave.bundle.v1.Signature
 	(*Bundle)(nil),                // 5: nave.bundle.v1.Bundle
-	(*Handover)(nil),              // 6: nave.bundle.v1.Handover
-	(*Removal)(nil),               // 7: nave.bundle.v1.Removal
-	(*ApplicationEntry)(nil),      // 8: nave.bundle.v1.ApplicationEntry
-	(*ApplicationName)(nil),       // 9: nave.bundle.v1.ApplicationName
-	(*Application)(nil),           // 10: nave.bundle.v1.Application
-	(*IgnoreRule)(nil),            // 11: nave.bundle.v1.IgnoreRule
-	(*ReadyExpression)(nil),       // 12: nave.bundle.v1.ReadyExpression
-	(*HealthExpressions)(nil),     // 13: nave.bundle.v1.HealthExpressions
-	(*ObjectIdentity)(nil),        // 14: nave.bundle.v1.ObjectIdentity
-	(*ObjectReference)(nil),       // 15: nave.bundle.v1.ObjectReference
-	(*DecryptionKeys)(nil),        // 16: nave.bundle.v1.DecryptionKeys
-	(*SealedFile)(nil),            // 17: nave.bundle.v1.SealedFile
-	(*SealedValue)(nil),           // 18: nave.bundle.v1.SealedValue
-	(*Substitution)(nil),          // 19: nave.bundle.v1.Substitution
-	(*VariableSource)(nil),        // 20: nave.bundle.v1.VariableSource
-	(*Expression)(nil),            // 21: nave.bundle.v1.Expression
-	nil,                           // 22: nave.bundle.v1.Substitution.InlineEntry
-	nil,                           // 23: nave.bundle.v1.VariableSource.ValuesEntry
-	(*timestamppb.Timestamp)(nil), // 24: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 25: google.protobuf.Duration
+	(*Preview)(nil),               // 6: nave.bundle.v1.Preview
+	(*Handover)(nil),              // 7: nave.bundle.v1.Handover
+	(*Removal)(nil),               // 8: nave.bundle.v1.Removal
+	(*ApplicationEntry)(nil),      // 9: nave.bundle.v1.ApplicationEntry
+	(*ApplicationName)(nil),       // 10: nave.bundle.v1.ApplicationName
+	(*Application)(nil),           // 11: nave.bundle.v1.Application
+	(*IgnoreRule)(nil),            // 12: nave.bundle.v1.IgnoreRule
+	(*ReadyExpression)(nil),       // 13: nave.bundle.v1.ReadyExpression
+	(*HealthExpressions)(nil),     // 14: nave.bundle.v1.HealthExpressions
+	(*ObjectIdentity)(nil),        // 15: nave.bundle.v1.ObjectIdentity
+	(*ObjectReference)(nil),       // 16: nave.bundle.v1.ObjectReference
+	(*DecryptionKeys)(nil),        // 17: nave.bundle.v1.DecryptionKeys
+	(*SealedFile)(nil),            // 18: nave.bundle.v1.SealedFile
+	(*SealedValue)(nil),           // 19: nave.bundle.v1.SealedValue
+	(*Substitution)(nil),          // 20: nave.bundle.v1.Substitution
+	(*VariableSource)(nil),        // 21: nave.bundle.v1.VariableSource
+	(*Expression)(nil),            // 22: nave.bundle.v1.Expression
+	nil,                           // 23: nave.bundle.v1.Substitution.InlineEntry
+	nil,                           // 24: nave.bundle.v1.VariableSource.ValuesEntry
+	(*timestamppb.Timestamp)(nil), // 25: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 26: google.protobuf.Duration
 }
 var file_nave_bundle_v1_bundle_proto_depIdxs = []int32{
 	4,  // 0: nave.bundle.v1.Envelope.signatures:type_name -> nave.bundle.v1.Signature
-	24, // 1: nave.bundle.v1.Bundle.issued_at:type_name -> google.protobuf.Timestamp
-	24, // 2: nave.bundle.v1.Bundle.expires_at:type_name -> google.protobuf.Timestamp
-	8,  // 3: nave.bundle.v1.Bundle.applications:type_name -> nave.bundle.v1.ApplicationEntry
-	9,  // 4: nave.bundle.v1.Bundle.pending:type_name -> nave.bundle.v1.ApplicationName
-	7,  // 5: nave.bundle.v1.Bundle.removals:type_name -> nave.bundle.v1.Removal
-	6,  // 6: nave.bundle.v1.Bundle.handovers:type_name -> nave.bundle.v1.Handover
-	14, // 7: nave.bundle.v1.Handover.object:type_name -> nave.bundle.v1.ObjectIdentity
-	9,  // 8: nave.bundle.v1.Handover.to:type_name -> nave.bundle.v1.ApplicationName
-	9,  // 9: nave.bundle.v1.Removal.name:type_name -> nave.bundle.v1.ApplicationName
-	1,  // 10: nave.bundle.v1.Removal.deletion_policy:type_name -> nave.bundle.v1.DeletionPolicy
-	9,  // 11: nave.bundle.v1.ApplicationEntry.name:type_name -> nave.bundle.v1.ApplicationName
-	9,  // 12: nave.bundle.v1.ApplicationEntry.parent:type_name -> nave.bundle.v1.ApplicationName
-	0,  // 13: nave.bundle.v1.ApplicationEntry.drift:type_name -> nave.bundle.v1.DriftMode
-	9,  // 14: nave.bundle.v1.Application.name:type_name -> nave.bundle.v1.ApplicationName
-	15, // 15: nave.bundle.v1.Application.objects:type_name -> nave.bundle.v1.ObjectReference
-	9,  // 16: nave.bundle.v1.Application.depends_on:type_name -> nave.bundle.v1.ApplicationName
-	25, // 17: nave.bundle.v1.Application.timeout:type_name -> google.protobuf.Duration
-	25, // 18: nave.bundle.v1.Application.interval:type_name -> google.protobuf.Duration
-	25, // 19: nave.bundle.v1.Application.retry_interval:type_name -> google.protobuf.Duration
-	16, // 20: nave.bundle.v1.Application.decryption:type_name -> nave.bundle.v1.DecryptionKeys
-	17, // 21: nave.bundle.v1.Application.sealed_files:type_name -> nave.bundle.v1.SealedFile
-	14, // 22: nave.bundle.v1.Application.health_checks:type_name -> nave.bundle.v1.ObjectIdentity
-	1,  // 23: nave.bundle.v1.Application.deletion_policy:type_name -> nave.bundle.v1.DeletionPolicy
-	19, // 24: nave.bundle.v1.Application.substitution:type_name -> nave.bundle.v1.Substitution
-	13, // 25: nave.bundle.v1.Application.health_expressions:type_name -> nave.bundle.v1.HealthExpressions
-	12, // 26: nave.bundle.v1.Application.ready_expressions:type_name -> nave.bundle.v1.ReadyExpression
-	11, // 27: nave.bundle.v1.Application.ignore:type_name -> nave.bundle.v1.IgnoreRule
-	9,  // 28: nave.bundle.v1.ReadyExpression.dependency:type_name -> nave.bundle.v1.ApplicationName
-	14, // 29: nave.bundle.v1.ObjectReference.id:type_name -> nave.bundle.v1.ObjectIdentity
-	2,  // 30: nave.bundle.v1.SealedFile.format:type_name -> nave.bundle.v1.SealedFormat
-	18, // 31: nave.bundle.v1.SealedFile.values:type_name -> nave.bundle.v1.SealedValue
-	2,  // 32: nave.bundle.v1.SealedValue.text:type_name -> nave.bundle.v1.SealedFormat
-	20, // 33: nave.bundle.v1.Substitution.sources:type_name -> nave.bundle.v1.VariableSource
-	22, // 34: nave.bundle.v1.Substitution.inline:type_name -> nave.bundle.v1.Substitution.InlineEntry
-	21, // 35: nave.bundle.v1.Substitution.expressions:type_name -> nave.bundle.v1.Expression
-	23, // 36: nave.bundle.v1.VariableSource.values:type_name -> nave.bundle.v1.VariableSource.ValuesEntry
-	37, // [37:37] is the sub-list for method output_type
-	37, // [37:37] is the sub-list for method input_type
-	37, // [37:37] is the sub-list for extension type_name
-	37, // [37:37] is the sub-list for extension extendee
-	0,  // [0:37] is the sub-list for field type_name
+	25, // 1: nave.bundle.v1.Bundle.issued_at:type_name -> google.protobuf.Timestamp
+	25, // 2: nave.bundle.v1.Bundle.expires_at:type_name -> google.protobuf.Timestamp
+	9,  // 3: nave.bundle.v1.Bundle.applications:type_name -> nave.bundle.v1.ApplicationEntry
+	10, // 4: nave.bundle.v1.Bundle.pending:type_name -> nave.bundle.v1.ApplicationName
+	8,  // 5: nave.bundle.v1.Bundle.removals:type_name -> nave.bundle.v1.Removal
+	7,  // 6: nave.bundle.v1.Bundle.handovers:type_name -> nave.bundle.v1.Handover
+	25, // 7: nave.bundle.v1.Preview.issued_at:type_name -> google.protobuf.Timestamp
+	25, // 8: nave.bundle.v1.Preview.expires_at:type_name -> google.protobuf.Timestamp
+	9,  // 9: nave.bundle.v1.Preview.applications:type_name -> nave.bundle.v1.ApplicationEntry
+	15, // 10: nave.bundle.v1.Handover.object:type_name -> nave.bundle.v1.ObjectIdentity
+	10, // 11: nave.bundle.v1.Handover.to:type_name -> nave.bundle.v1.ApplicationName
+	10, // 12: nave.bundle.v1.Removal.name:type_name -> nave.bundle.v1.ApplicationName
+	1,  // 13: nave.bundle.v1.Removal.deletion_policy:type_name -> nave.bundle.v1.DeletionPolicy
+	10, // 14: nave.bundle.v1.ApplicationEntry.name:type_name -> nave.bundle.v1.ApplicationName
+	10, // 15: nave.bundle.v1.ApplicationEntry.parent:type_name -> nave.bundle.v1.ApplicationName
+	0,  // 16: nave.bundle.v1.ApplicationEntry.drift:type_name -> nave.bundle.v1.DriftMode
+	10, // 17: nave.bundle.v1.Application.name:type_name -> nave.bundle.v1.ApplicationName
+	16, // 18: nave.bundle.v1.Application.objects:type_name -> nave.bundle.v1.ObjectReference
+	10, // 19: nave.bundle.v1.Application.depends_on:type_name -> nave.bundle.v1.ApplicationName
+	26, // 20: nave.bundle.v1.Application.timeout:type_name -> google.protobuf.Duration
+	26, // 21: nave.bundle.v1.Application.interval:type_name -> google.protobuf.Duration
+	26, // 22: nave.bundle.v1.Application.retry_interval:type_name -> google.protobuf.Duration
+	17, // 23: nave.bundle.v1.Application.decryption:type_name -> nave.bundle.v1.DecryptionKeys
+	18, // 24: nave.bundle.v1.Application.sealed_files:type_name -> nave.bundle.v1.SealedFile
+	15, // 25: nave.bundle.v1.Application.health_checks:type_name -> nave.bundle.v1.ObjectIdentity
+	1,  // 26: nave.bundle.v1.Application.deletion_policy:type_name -> nave.bundle.v1.DeletionPolicy
+	20, // 27: nave.bundle.v1.Application.substitution:type_name -> nave.bundle.v1.Substitution
+	14, // 28: nave.bundle.v1.Application.health_expressions:type_name -> nave.bundle.v1.HealthExpressions
+	13, // 29: nave.bundle.v1.Application.ready_expressions:type_name -> nave.bundle.v1.ReadyExpression
+	12, // 30: nave.bundle.v1.Application.ignore:type_name -> nave.bundle.v1.IgnoreRule
+	10, // 31: nave.bundle.v1.ReadyExpression.dependency:type_name -> nave.bundle.v1.ApplicationName
+	15, // 32: nave.bundle.v1.ObjectReference.id:type_name -> nave.bundle.v1.ObjectIdentity
+	2,  // 33: nave.bundle.v1.SealedFile.format:type_name -> nave.bundle.v1.SealedFormat
+	19, // 34: nave.bundle.v1.SealedFile.values:type_name -> nave.bundle.v1.SealedValue
+	2,  // 35: nave.bundle.v1.SealedValue.text:type_name -> nave.bundle.v1.SealedFormat
+	21, // 36: nave.bundle.v1.Substitution.sources:type_name -> nave.bundle.v1.VariableSource
+	23, // 37: nave.bundle.v1.Substitution.inline:type_name -> nave.bundle.v1.Substitution.InlineEntry
+	22, // 38: nave.bundle.v1.Substitution.expressions:type_name -> nave.bundle.v1.Expression
+	24, // 39: nave.bundle.v1.VariableSource.values:type_name -> nave.bundle.v1.VariableSource.ValuesEntry
+	40, // [40:40] is the sub-list for method output_type
+	40, // [40:40] is the sub-list for method input_type
+	40, // [40:40] is the sub-list for extension type_name
+	40, // [40:40] is the sub-list for extension extendee
+	0,  // [0:40] is the sub-list for field type_name
 }
 
 func init() { file_nave_bundle_v1_bundle_proto_init() }
@@ -2000,7 +2082,7 @@ func file_nave_bundle_v1_bundle_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_nave_bundle_v1_bundle_proto_rawDesc), len(file_nave_bundle_v1_bundle_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   21,
+			NumMessages:   22,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -207,6 +207,7 @@ type SessionResponse struct {
 	//
 	//	*SessionResponse_Welcome
 	//	*SessionResponse_Offer
+	//	*SessionResponse_Preview
 	Message       isSessionResponse_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -267,6 +268,15 @@ func (x *SessionResponse) GetOffer() *Offer {
 	return nil
 }
 
+func (x *SessionResponse) GetPreview() *PreviewRequest {
+	if x != nil {
+		if x, ok := x.Message.(*SessionResponse_Preview); ok {
+			return x.Preview
+		}
+	}
+	return nil
+}
+
 type isSessionResponse_Message interface {
 	isSessionResponse_Message()
 }
@@ -280,9 +290,16 @@ type SessionResponse_Offer struct {
 	Offer *Offer `protobuf:"bytes,2,opt,name=offer,proto3,oneof"`
 }
 
+type SessionResponse_Preview struct {
+	// Only to a spoke with the feature "previews".
+	Preview *PreviewRequest `protobuf:"bytes,3,opt,name=preview,proto3,oneof"`
+}
+
 func (*SessionResponse_Welcome) isSessionResponse_Message() {}
 
 func (*SessionResponse_Offer) isSessionResponse_Message() {}
+
+func (*SessionResponse_Preview) isSessionResponse_Message() {}
 
 // Hello says who calls (beyond the certificate: facts, not authority) and what it last verified.
 type Hello struct {
@@ -1843,6 +1860,377 @@ func (x *Event) GetApplication() *v1.ApplicationName {
 	return nil
 }
 
+// PreviewRequest asks for an AnswerPreview. While it is open, Fetch gives the Applications of the preview and what they
+// list.
+type PreviewRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The bytes of a nave.bundle.v1.Envelope of a nave.bundle.v1.Preview.
+	Envelope      []byte `protobuf:"bytes,1,opt,name=envelope,proto3" json:"envelope,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PreviewRequest) Reset() {
+	*x = PreviewRequest{}
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PreviewRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PreviewRequest) ProtoMessage() {}
+
+func (x *PreviewRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PreviewRequest.ProtoReflect.Descriptor instead.
+func (*PreviewRequest) Descriptor() ([]byte, []int) {
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *PreviewRequest) GetEnvelope() []byte {
+	if x != nil {
+		return x.Envelope
+	}
+	return nil
+}
+
+// AnswerPreviewRequest is what a preview would change. No value of a secret is in it. At most 800 KiB.
+type AnswerPreviewRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// SHA-256 of the envelope's bytes.
+	Preview []byte `protobuf:"bytes,1,opt,name=preview,proto3" json:"preview,omitempty"`
+	// Nothing was looked at, because of this.
+	Error string `protobuf:"bytes,2,opt,name=error,proto3" json:"error,omitempty"`
+	// An apply or another preview is running: ask again.
+	Busy          bool                  `protobuf:"varint,3,opt,name=busy,proto3" json:"busy,omitempty"`
+	Applications  []*ApplicationPreview `protobuf:"bytes,4,rep,name=applications,proto3" json:"applications,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AnswerPreviewRequest) Reset() {
+	*x = AnswerPreviewRequest{}
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AnswerPreviewRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AnswerPreviewRequest) ProtoMessage() {}
+
+func (x *AnswerPreviewRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AnswerPreviewRequest.ProtoReflect.Descriptor instead.
+func (*AnswerPreviewRequest) Descriptor() ([]byte, []int) {
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *AnswerPreviewRequest) GetPreview() []byte {
+	if x != nil {
+		return x.Preview
+	}
+	return nil
+}
+
+func (x *AnswerPreviewRequest) GetError() string {
+	if x != nil {
+		return x.Error
+	}
+	return ""
+}
+
+func (x *AnswerPreviewRequest) GetBusy() bool {
+	if x != nil {
+		return x.Busy
+	}
+	return false
+}
+
+func (x *AnswerPreviewRequest) GetApplications() []*ApplicationPreview {
+	if x != nil {
+		return x.Applications
+	}
+	return nil
+}
+
+type AnswerPreviewResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AnswerPreviewResponse) Reset() {
+	*x = AnswerPreviewResponse{}
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AnswerPreviewResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AnswerPreviewResponse) ProtoMessage() {}
+
+func (x *AnswerPreviewResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AnswerPreviewResponse.ProtoReflect.Descriptor instead.
+func (*AnswerPreviewResponse) Descriptor() ([]byte, []int) {
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{24}
+}
+
+// ApplicationPreview is what applying one Application would change, but for what it would delete.
+type ApplicationPreview struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  *v1.ApplicationName    `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Its objects were not looked at, because of this.
+	Error string `protobuf:"bytes,2,opt,name=error,proto3" json:"error,omitempty"`
+	// The objects that would change or be refused, in the order of apply; at most 100.
+	Objects []*ObjectPreview `protobuf:"bytes,3,rep,name=objects,proto3" json:"objects,omitempty"`
+	// How many objects were left out.
+	More          uint32 `protobuf:"varint,4,opt,name=more,proto3" json:"more,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ApplicationPreview) Reset() {
+	*x = ApplicationPreview{}
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ApplicationPreview) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ApplicationPreview) ProtoMessage() {}
+
+func (x *ApplicationPreview) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ApplicationPreview.ProtoReflect.Descriptor instead.
+func (*ApplicationPreview) Descriptor() ([]byte, []int) {
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *ApplicationPreview) GetName() *v1.ApplicationName {
+	if x != nil {
+		return x.Name
+	}
+	return nil
+}
+
+func (x *ApplicationPreview) GetError() string {
+	if x != nil {
+		return x.Error
+	}
+	return ""
+}
+
+func (x *ApplicationPreview) GetObjects() []*ObjectPreview {
+	if x != nil {
+		return x.Objects
+	}
+	return nil
+}
+
+func (x *ApplicationPreview) GetMore() uint32 {
+	if x != nil {
+		return x.More
+	}
+	return 0
+}
+
+type ObjectPreview struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Object *v1.ObjectIdentity     `protobuf:"bytes,1,opt,name=object,proto3" json:"object,omitempty"`
+	// created, configured, recreated or refused.
+	Action string `protobuf:"bytes,2,opt,name=action,proto3" json:"action,omitempty"`
+	// Of an object that would be configured. At most 50, by path.
+	Fields []*FieldPreview `protobuf:"bytes,3,rep,name=fields,proto3" json:"fields,omitempty"`
+	// How many fields were left out.
+	More uint32 `protobuf:"varint,4,opt,name=more,proto3" json:"more,omitempty"`
+	// Why it is refused, or not checked.
+	Message       string `protobuf:"bytes,5,opt,name=message,proto3" json:"message,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ObjectPreview) Reset() {
+	*x = ObjectPreview{}
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ObjectPreview) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ObjectPreview) ProtoMessage() {}
+
+func (x *ObjectPreview) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ObjectPreview.ProtoReflect.Descriptor instead.
+func (*ObjectPreview) Descriptor() ([]byte, []int) {
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *ObjectPreview) GetObject() *v1.ObjectIdentity {
+	if x != nil {
+		return x.Object
+	}
+	return nil
+}
+
+func (x *ObjectPreview) GetAction() string {
+	if x != nil {
+		return x.Action
+	}
+	return ""
+}
+
+func (x *ObjectPreview) GetFields() []*FieldPreview {
+	if x != nil {
+		return x.Fields
+	}
+	return nil
+}
+
+func (x *ObjectPreview) GetMore() uint32 {
+	if x != nil {
+		return x.More
+	}
+	return 0
+}
+
+func (x *ObjectPreview) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
+// FieldPreview is one field that would change. Values are JSON, cut to 1 KiB, and *** where they are secret.
+type FieldPreview struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A JSON pointer.
+	Path string `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
+	// What it is; empty: there is no such field.
+	Before string `protobuf:"bytes,2,opt,name=before,proto3" json:"before,omitempty"`
+	// What it would be; empty: there would be no such field.
+	After         string `protobuf:"bytes,3,opt,name=after,proto3" json:"after,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FieldPreview) Reset() {
+	*x = FieldPreview{}
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FieldPreview) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FieldPreview) ProtoMessage() {}
+
+func (x *FieldPreview) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FieldPreview.ProtoReflect.Descriptor instead.
+func (*FieldPreview) Descriptor() ([]byte, []int) {
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *FieldPreview) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *FieldPreview) GetBefore() string {
+	if x != nil {
+		return x.Before
+	}
+	return ""
+}
+
+func (x *FieldPreview) GetAfter() string {
+	if x != nil {
+		return x.After
+	}
+	return ""
+}
+
 var File_nave_spoke_v1_spoke_proto protoreflect.FileDescriptor
 
 const file_nave_spoke_v1_spoke_proto_rawDesc = "" +
@@ -1853,10 +2241,11 @@ const file_nave_spoke_v1_spoke_proto_rawDesc = "" +
 	"\x03ack\x18\x02 \x01(\v2\x12.nave.spoke.v1.AckH\x00R\x03ack\x128\n" +
 	"\theartbeat\x18\x03 \x01(\v2\x18.nave.spoke.v1.HeartbeatH\x00R\theartbeat\x12$\n" +
 	"\fcapabilities\x18\x04 \x01(\fH\x00R\fcapabilitiesB\t\n" +
-	"\amessage\"~\n" +
+	"\amessage\"\xb9\x01\n" +
 	"\x0fSessionResponse\x122\n" +
 	"\awelcome\x18\x01 \x01(\v2\x16.nave.spoke.v1.WelcomeH\x00R\awelcome\x12,\n" +
-	"\x05offer\x18\x02 \x01(\v2\x14.nave.spoke.v1.OfferH\x00R\x05offerB\t\n" +
+	"\x05offer\x18\x02 \x01(\v2\x14.nave.spoke.v1.OfferH\x00R\x05offer\x129\n" +
+	"\apreview\x18\x03 \x01(\v2\x1d.nave.spoke.v1.PreviewRequestH\x00R\apreviewB\t\n" +
 	"\amessage\"\xe2\x02\n" +
 	"\x05Hello\x12\x1a\n" +
 	"\bprotocol\x18\x01 \x01(\rR\bprotocol\x12\x18\n" +
@@ -1978,17 +2367,41 @@ const file_nave_spoke_v1_spoke_proto_rawDesc = "" +
 	"\x04type\x18\x05 \x01(\tR\x04type\x12\x16\n" +
 	"\x06reason\x18\x06 \x01(\tR\x06reason\x12\x18\n" +
 	"\amessage\x18\a \x01(\tR\amessage\x12A\n" +
-	"\vapplication\x18\b \x01(\v2\x1f.nave.bundle.v1.ApplicationNameR\vapplication*\x83\x01\n" +
+	"\vapplication\x18\b \x01(\v2\x1f.nave.bundle.v1.ApplicationNameR\vapplication\",\n" +
+	"\x0ePreviewRequest\x12\x1a\n" +
+	"\benvelope\x18\x01 \x01(\fR\benvelope\"\xa1\x01\n" +
+	"\x14AnswerPreviewRequest\x12\x18\n" +
+	"\apreview\x18\x01 \x01(\fR\apreview\x12\x14\n" +
+	"\x05error\x18\x02 \x01(\tR\x05error\x12\x12\n" +
+	"\x04busy\x18\x03 \x01(\bR\x04busy\x12E\n" +
+	"\fapplications\x18\x04 \x03(\v2!.nave.spoke.v1.ApplicationPreviewR\fapplications\"\x17\n" +
+	"\x15AnswerPreviewResponse\"\xab\x01\n" +
+	"\x12ApplicationPreview\x123\n" +
+	"\x04name\x18\x01 \x01(\v2\x1f.nave.bundle.v1.ApplicationNameR\x04name\x12\x14\n" +
+	"\x05error\x18\x02 \x01(\tR\x05error\x126\n" +
+	"\aobjects\x18\x03 \x03(\v2\x1c.nave.spoke.v1.ObjectPreviewR\aobjects\x12\x12\n" +
+	"\x04more\x18\x04 \x01(\rR\x04more\"\xc2\x01\n" +
+	"\rObjectPreview\x126\n" +
+	"\x06object\x18\x01 \x01(\v2\x1e.nave.bundle.v1.ObjectIdentityR\x06object\x12\x16\n" +
+	"\x06action\x18\x02 \x01(\tR\x06action\x123\n" +
+	"\x06fields\x18\x03 \x03(\v2\x1b.nave.spoke.v1.FieldPreviewR\x06fields\x12\x12\n" +
+	"\x04more\x18\x04 \x01(\rR\x04more\x12\x18\n" +
+	"\amessage\x18\x05 \x01(\tR\amessage\"P\n" +
+	"\fFieldPreview\x12\x12\n" +
+	"\x04path\x18\x01 \x01(\tR\x04path\x12\x16\n" +
+	"\x06before\x18\x02 \x01(\tR\x06before\x12\x14\n" +
+	"\x05after\x18\x03 \x01(\tR\x05after*\x83\x01\n" +
 	"\bAckStage\x12\x19\n" +
 	"\x15ACK_STAGE_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12ACK_STAGE_RECEIVED\x10\x01\x12\x15\n" +
 	"\x11ACK_STAGE_APPLIED\x10\x02\x12\x15\n" +
 	"\x11ACK_STAGE_HEALTHY\x10\x03\x12\x16\n" +
-	"\x12ACK_STAGE_REJECTED\x10\x042\xe9\x01\n" +
+	"\x12ACK_STAGE_REJECTED\x10\x042\xc5\x02\n" +
 	"\fSpokeService\x12L\n" +
 	"\aSession\x12\x1d.nave.spoke.v1.SessionRequest\x1a\x1e.nave.spoke.v1.SessionResponse(\x010\x01\x12D\n" +
 	"\x05Fetch\x12\x1b.nave.spoke.v1.FetchRequest\x1a\x1c.nave.spoke.v1.FetchResponse0\x01\x12E\n" +
-	"\x06Report\x12\x1c.nave.spoke.v1.ReportRequest\x1a\x1d.nave.spoke.v1.ReportResponseB7Z5github.com/navefleet/nave/proto/nave/spoke/v1;spokev1b\x06proto3"
+	"\x06Report\x12\x1c.nave.spoke.v1.ReportRequest\x1a\x1d.nave.spoke.v1.ReportResponse\x12Z\n" +
+	"\rAnswerPreview\x12#.nave.spoke.v1.AnswerPreviewRequest\x1a$.nave.spoke.v1.AnswerPreviewResponseB7Z5github.com/navefleet/nave/proto/nave/spoke/v1;spokev1b\x06proto3"
 
 var (
 	file_nave_spoke_v1_spoke_proto_rawDescOnce sync.Once
@@ -2003,7 +2416,7 @@ func file_nave_spoke_v1_spoke_proto_rawDescGZIP() []byte {
 }
 
 var file_nave_spoke_v1_spoke_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_nave_spoke_v1_spoke_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
+var file_nave_spoke_v1_spoke_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
 var file_nave_spoke_v1_spoke_proto_goTypes = []any{
 	(AckStage)(0),                 // 0: nave.spoke.v1.AckStage
 	(*SessionRequest)(nil),        // 1: nave.spoke.v1.SessionRequest
@@ -2028,9 +2441,15 @@ var file_nave_spoke_v1_spoke_proto_goTypes = []any{
 	(*HeldPrune)(nil),             // 20: nave.spoke.v1.HeldPrune
 	(*ObjectReport)(nil),          // 21: nave.spoke.v1.ObjectReport
 	(*Event)(nil),                 // 22: nave.spoke.v1.Event
-	(*timestamppb.Timestamp)(nil), // 23: google.protobuf.Timestamp
-	(*v1.ApplicationName)(nil),    // 24: nave.bundle.v1.ApplicationName
-	(*v1.ObjectIdentity)(nil),     // 25: nave.bundle.v1.ObjectIdentity
+	(*PreviewRequest)(nil),        // 23: nave.spoke.v1.PreviewRequest
+	(*AnswerPreviewRequest)(nil),  // 24: nave.spoke.v1.AnswerPreviewRequest
+	(*AnswerPreviewResponse)(nil), // 25: nave.spoke.v1.AnswerPreviewResponse
+	(*ApplicationPreview)(nil),    // 26: nave.spoke.v1.ApplicationPreview
+	(*ObjectPreview)(nil),         // 27: nave.spoke.v1.ObjectPreview
+	(*FieldPreview)(nil),          // 28: nave.spoke.v1.FieldPreview
+	(*timestamppb.Timestamp)(nil), // 29: google.protobuf.Timestamp
+	(*v1.ApplicationName)(nil),    // 30: nave.bundle.v1.ApplicationName
+	(*v1.ObjectIdentity)(nil),     // 31: nave.bundle.v1.ObjectIdentity
 }
 var file_nave_spoke_v1_spoke_proto_depIdxs = []int32{
 	3,  // 0: nave.spoke.v1.SessionRequest.hello:type_name -> nave.spoke.v1.Hello
@@ -2038,43 +2457,51 @@ var file_nave_spoke_v1_spoke_proto_depIdxs = []int32{
 	8,  // 2: nave.spoke.v1.SessionRequest.heartbeat:type_name -> nave.spoke.v1.Heartbeat
 	9,  // 3: nave.spoke.v1.SessionResponse.welcome:type_name -> nave.spoke.v1.Welcome
 	10, // 4: nave.spoke.v1.SessionResponse.offer:type_name -> nave.spoke.v1.Offer
-	6,  // 5: nave.spoke.v1.Hello.verified:type_name -> nave.spoke.v1.BundleId
-	0,  // 6: nave.spoke.v1.Hello.stage:type_name -> nave.spoke.v1.AckStage
-	5,  // 7: nave.spoke.v1.Capabilities.group_versions:type_name -> nave.spoke.v1.GroupVersion
-	6,  // 8: nave.spoke.v1.Ack.bundle:type_name -> nave.spoke.v1.BundleId
-	0,  // 9: nave.spoke.v1.Ack.stage:type_name -> nave.spoke.v1.AckStage
-	23, // 10: nave.spoke.v1.Welcome.now:type_name -> google.protobuf.Timestamp
-	6,  // 11: nave.spoke.v1.Offer.bundle:type_name -> nave.spoke.v1.BundleId
-	11, // 12: nave.spoke.v1.Offer.blobs:type_name -> nave.spoke.v1.Blob
-	16, // 13: nave.spoke.v1.ReportRequest.applications:type_name -> nave.spoke.v1.ApplicationReport
-	22, // 14: nave.spoke.v1.ReportRequest.events:type_name -> nave.spoke.v1.Event
-	24, // 15: nave.spoke.v1.ReportRequest.removed:type_name -> nave.bundle.v1.ApplicationName
-	23, // 16: nave.spoke.v1.ApplicationReport.since:type_name -> google.protobuf.Timestamp
-	21, // 17: nave.spoke.v1.ApplicationReport.objects:type_name -> nave.spoke.v1.ObjectReport
-	20, // 18: nave.spoke.v1.ApplicationReport.held_prune:type_name -> nave.spoke.v1.HeldPrune
-	24, // 19: nave.spoke.v1.ApplicationReport.name:type_name -> nave.bundle.v1.ApplicationName
-	25, // 20: nave.spoke.v1.ApplicationReport.inventory:type_name -> nave.bundle.v1.ObjectIdentity
-	18, // 21: nave.spoke.v1.ApplicationReport.drifts:type_name -> nave.spoke.v1.DriftReport
-	17, // 22: nave.spoke.v1.ApplicationReport.keys:type_name -> nave.spoke.v1.KeyNames
-	25, // 23: nave.spoke.v1.DriftReport.object:type_name -> nave.bundle.v1.ObjectIdentity
-	23, // 24: nave.spoke.v1.DriftReport.time:type_name -> google.protobuf.Timestamp
-	19, // 25: nave.spoke.v1.DriftReport.changes:type_name -> nave.spoke.v1.FieldChange
-	25, // 26: nave.spoke.v1.HeldPrune.objects:type_name -> nave.bundle.v1.ObjectIdentity
-	23, // 27: nave.spoke.v1.ObjectReport.since:type_name -> google.protobuf.Timestamp
-	25, // 28: nave.spoke.v1.ObjectReport.object:type_name -> nave.bundle.v1.ObjectIdentity
-	23, // 29: nave.spoke.v1.Event.time:type_name -> google.protobuf.Timestamp
-	24, // 30: nave.spoke.v1.Event.application:type_name -> nave.bundle.v1.ApplicationName
-	1,  // 31: nave.spoke.v1.SpokeService.Session:input_type -> nave.spoke.v1.SessionRequest
-	12, // 32: nave.spoke.v1.SpokeService.Fetch:input_type -> nave.spoke.v1.FetchRequest
-	14, // 33: nave.spoke.v1.SpokeService.Report:input_type -> nave.spoke.v1.ReportRequest
-	2,  // 34: nave.spoke.v1.SpokeService.Session:output_type -> nave.spoke.v1.SessionResponse
-	13, // 35: nave.spoke.v1.SpokeService.Fetch:output_type -> nave.spoke.v1.FetchResponse
-	15, // 36: nave.spoke.v1.SpokeService.Report:output_type -> nave.spoke.v1.ReportResponse
-	34, // [34:37] is the sub-list for method output_type
-	31, // [31:34] is the sub-list for method input_type
-	31, // [31:31] is the sub-list for extension type_name
-	31, // [31:31] is the sub-list for extension extendee
-	0,  // [0:31] is the sub-list for field type_name
+	23, // 5: nave.spoke.v1.SessionResponse.preview:type_name -> nave.spoke.v1.PreviewRequest
+	6,  // 6: nave.spoke.v1.Hello.verified:type_name -> nave.spoke.v1.BundleId
+	0,  // 7: nave.spoke.v1.Hello.stage:type_name -> nave.spoke.v1.AckStage
+	5,  // 8: nave.spoke.v1.Capabilities.group_versions:type_name -> nave.spoke.v1.GroupVersion
+	6,  // 9: nave.spoke.v1.Ack.bundle:type_name -> nave.spoke.v1.BundleId
+	0,  // 10: nave.spoke.v1.Ack.stage:type_name -> nave.spoke.v1.AckStage
+	29, // 11: nave.spoke.v1.Welcome.now:type_name -> google.protobuf.Timestamp
+	6,  // 12: nave.spoke.v1.Offer.bundle:type_name -> nave.spoke.v1.BundleId
+	11, // 13: nave.spoke.v1.Offer.blobs:type_name -> nave.spoke.v1.Blob
+	16, // 14: nave.spoke.v1.ReportRequest.applications:type_name -> nave.spoke.v1.ApplicationReport
+	22, // 15: nave.spoke.v1.ReportRequest.events:type_name -> nave.spoke.v1.Event
+	30, // 16: nave.spoke.v1.ReportRequest.removed:type_name -> nave.bundle.v1.ApplicationName
+	29, // 17: nave.spoke.v1.ApplicationReport.since:type_name -> google.protobuf.Timestamp
+	21, // 18: nave.spoke.v1.ApplicationReport.objects:type_name -> nave.spoke.v1.ObjectReport
+	20, // 19: nave.spoke.v1.ApplicationReport.held_prune:type_name -> nave.spoke.v1.HeldPrune
+	30, // 20: nave.spoke.v1.ApplicationReport.name:type_name -> nave.bundle.v1.ApplicationName
+	31, // 21: nave.spoke.v1.ApplicationReport.inventory:type_name -> nave.bundle.v1.ObjectIdentity
+	18, // 22: nave.spoke.v1.ApplicationReport.drifts:type_name -> nave.spoke.v1.DriftReport
+	17, // 23: nave.spoke.v1.ApplicationReport.keys:type_name -> nave.spoke.v1.KeyNames
+	31, // 24: nave.spoke.v1.DriftReport.object:type_name -> nave.bundle.v1.ObjectIdentity
+	29, // 25: nave.spoke.v1.DriftReport.time:type_name -> google.protobuf.Timestamp
+	19, // 26: nave.spoke.v1.DriftReport.changes:type_name -> nave.spoke.v1.FieldChange
+	31, // 27: nave.spoke.v1.HeldPrune.objects:type_name -> nave.bundle.v1.ObjectIdentity
+	29, // 28: nave.spoke.v1.ObjectReport.since:type_name -> google.protobuf.Timestamp
+	31, // 29: nave.spoke.v1.ObjectReport.object:type_name -> nave.bundle.v1.ObjectIdentity
+	29, // 30: nave.spoke.v1.Event.time:type_name -> google.protobuf.Timestamp
+	30, // 31: nave.spoke.v1.Event.application:type_name -> nave.bundle.v1.ApplicationName
+	26, // 32: nave.spoke.v1.AnswerPreviewRequest.applications:type_name -> nave.spoke.v1.ApplicationPreview
+	30, // 33: nave.spoke.v1.ApplicationPreview.name:type_name -> nave.bundle.v1.ApplicationName
+	27, // 34: nave.spoke.v1.ApplicationPreview.objects:type_name -> nave.spoke.v1.ObjectPreview
+	31, // 35: nave.spoke.v1.ObjectPreview.object:type_name -> nave.bundle.v1.ObjectIdentity
+	28, // 36: nave.spoke.v1.ObjectPreview.fields:type_name -> nave.spoke.v1.FieldPreview
+	1,  // 37: nave.spoke.v1.SpokeService.Session:input_type -> nave.spoke.v1.SessionRequest
+	12, // 38: nave.spoke.v1.SpokeService.Fetch:input_type -> nave.spoke.v1.FetchRequest
+	14, // 39: nave.spoke.v1.SpokeService.Report:input_type -> nave.spoke.v1.ReportRequest
+	24, // 40: nave.spoke.v1.SpokeService.AnswerPreview:input_type -> nave.spoke.v1.AnswerPreviewRequest
+	2,  // 41: nave.spoke.v1.SpokeService.Session:output_type -> nave.spoke.v1.SessionResponse
+	13, // 42: nave.spoke.v1.SpokeService.Fetch:output_type -> nave.spoke.v1.FetchResponse
+	15, // 43: nave.spoke.v1.SpokeService.Report:output_type -> nave.spoke.v1.ReportResponse
+	25, // 44: nave.spoke.v1.SpokeService.AnswerPreview:output_type -> nave.spoke.v1.AnswerPreviewResponse
+	41, // [41:45] is the sub-list for method output_type
+	37, // [37:41] is the sub-list for method input_type
+	37, // [37:37] is the sub-list for extension type_name
+	37, // [37:37] is the sub-list for extension extendee
+	0,  // [0:37] is the sub-list for field type_name
 }
 
 func init() { file_nave_spoke_v1_spoke_proto_init() }
@@ -2091,6 +2518,7 @@ func file_nave_spoke_v1_spoke_proto_init() {
 	file_nave_spoke_v1_spoke_proto_msgTypes[1].OneofWrappers = []any{
 		(*SessionResponse_Welcome)(nil),
 		(*SessionResponse_Offer)(nil),
+		(*SessionResponse_Preview)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -2098,7 +2526,7 @@ func file_nave_spoke_v1_spoke_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_nave_spoke_v1_spoke_proto_rawDesc), len(file_nave_spoke_v1_spoke_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   22,
+			NumMessages:   28,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -22,9 +22,10 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	SpokeService_Session_FullMethodName = "/nave.spoke.v1.SpokeService/Session"
-	SpokeService_Fetch_FullMethodName   = "/nave.spoke.v1.SpokeService/Fetch"
-	SpokeService_Report_FullMethodName  = "/nave.spoke.v1.SpokeService/Report"
+	SpokeService_Session_FullMethodName       = "/nave.spoke.v1.SpokeService/Session"
+	SpokeService_Fetch_FullMethodName         = "/nave.spoke.v1.SpokeService/Fetch"
+	SpokeService_Report_FullMethodName        = "/nave.spoke.v1.SpokeService/Report"
+	SpokeService_AnswerPreview_FullMethodName = "/nave.spoke.v1.SpokeService/AnswerPreview"
 )
 
 // SpokeServiceClient is the client API for SpokeService service.
@@ -41,6 +42,8 @@ type SpokeServiceClient interface {
 	Fetch(ctx context.Context, in *FetchRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FetchResponse], error)
 	// Report replaces what the hub knows of the named applications. Repeating a report changes nothing.
 	Report(ctx context.Context, in *ReportRequest, opts ...grpc.CallOption) (*ReportResponse, error)
+	// AnswerPreview answers a PreviewRequest. NOT_FOUND when nobody waits for the answer any more.
+	AnswerPreview(ctx context.Context, in *AnswerPreviewRequest, opts ...grpc.CallOption) (*AnswerPreviewResponse, error)
 }
 
 type spokeServiceClient struct {
@@ -93,6 +96,16 @@ func (c *spokeServiceClient) Report(ctx context.Context, in *ReportRequest, opts
 	return out, nil
 }
 
+func (c *spokeServiceClient) AnswerPreview(ctx context.Context, in *AnswerPreviewRequest, opts ...grpc.CallOption) (*AnswerPreviewResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(AnswerPreviewResponse)
+	err := c.cc.Invoke(ctx, SpokeService_AnswerPreview_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // SpokeServiceServer is the server API for SpokeService service.
 // All implementations must embed UnimplementedSpokeServiceServer
 // for forward compatibility.
@@ -107,6 +120,8 @@ type SpokeServiceServer interface {
 	Fetch(*FetchRequest, grpc.ServerStreamingServer[FetchResponse]) error
 	// Report replaces what the hub knows of the named applications. Repeating a report changes nothing.
 	Report(context.Context, *ReportRequest) (*ReportResponse, error)
+	// AnswerPreview answers a PreviewRequest. NOT_FOUND when nobody waits for the answer any more.
+	AnswerPreview(context.Context, *AnswerPreviewRequest) (*AnswerPreviewResponse, error)
 	mustEmbedUnimplementedSpokeServiceServer()
 }
 
@@ -125,6 +140,9 @@ func (UnimplementedSpokeServiceServer) Fetch(*FetchRequest, grpc.ServerStreaming
 }
 func (UnimplementedSpokeServiceServer) Report(context.Context, *ReportRequest) (*ReportResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Report not implemented")
+}
+func (UnimplementedSpokeServiceServer) AnswerPreview(context.Context, *AnswerPreviewRequest) (*AnswerPreviewResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method AnswerPreview not implemented")
 }
 func (UnimplementedSpokeServiceServer) mustEmbedUnimplementedSpokeServiceServer() {}
 func (UnimplementedSpokeServiceServer) testEmbeddedByValue()                      {}
@@ -183,6 +201,24 @@ func _SpokeService_Report_Handler(srv interface{}, ctx context.Context, dec func
 	return interceptor(ctx, in, info, handler)
 }
 
+func _SpokeService_AnswerPreview_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(AnswerPreviewRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SpokeServiceServer).AnswerPreview(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: SpokeService_AnswerPreview_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SpokeServiceServer).AnswerPreview(ctx, req.(*AnswerPreviewRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // SpokeService_ServiceDesc is the grpc.ServiceDesc for SpokeService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -193,6 +229,10 @@ var SpokeService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Report",
 			Handler:    _SpokeService_Report_Handler,
+		},
+		{
+			MethodName: "AnswerPreview",
+			Handler:    _SpokeService_AnswerPreview_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{
