@@ -43,7 +43,10 @@ import (
 	"github.com/navefleet/nave/hub/internal/source/plugin"
 	fetchworker "github.com/navefleet/nave/hub/internal/source/worker"
 	"github.com/navefleet/nave/hub/internal/store"
+	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
+	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/identity"
+	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/shared/signing"
 	"github.com/navefleet/nave/shared/telemetry"
 )
@@ -147,7 +150,7 @@ func (h *Hub) build() error {
 	h.dispatch = dispatch.New(dispatch.Config{
 		Store: h.store, TrustDomain: h.authority.TrustDomain(), Log: c.Log, Metrics: h.registry, Now: c.Now,
 	})
-	h.admin = admin.New(admin.Config{Store: h.store, Vault: h.vault, Log: c.Log, Now: c.Now, Join: admin.Join{
+	h.admin = admin.New(admin.Config{Store: h.store, Vault: h.vault, Ask: h.ask, Log: c.Log, Now: c.Now, Join: admin.Join{
 		TrustDomain: h.authority.TrustDomain(),
 		CAPin:       h.authority.Pin(),
 		Address:     h.advertised(),
@@ -158,6 +161,17 @@ func (h *Hub) build() error {
 		Store: h.store, Authority: h.authority, TTL: c.CertificateTTL, Log: c.Log, Metrics: h.registry, Now: c.Now,
 	}))
 	return nil
+}
+
+// ask signs a preview, and asks the spoke of a cluster. It is an admin.Asker.
+func (h *Hub) ask(ctx context.Context, cluster string, apps []bundle.Entry, content map[manifest.Digest][]byte) (
+	[]*spokev1.ApplicationPreview, error) {
+	envelope, needs, err := h.publish.SignPreview(cluster, apps)
+	if err != nil {
+		return nil, err
+	}
+	return h.dispatch.Preview(ctx, dispatch.Question{Cluster: cluster, Envelope: envelope, Features: needs,
+		Content: content})
 }
 
 // fetcher returns the fetchers of all kinds, in worker processes or in this one.

@@ -55,6 +55,7 @@ type comparison struct {
 	problems map[string][]string // clusters by problem
 	// unreadable has the clusters that are not compared because their release cannot be read, and why.
 	unreadable map[string]string
+	unasked    map[string][]string // clusters by the reason why their spokes did not answer
 
 	mu      sync.Mutex
 	pairs   map[pair]*pairDiff
@@ -72,12 +73,15 @@ type pairDiff struct {
 	old      publishedApplication
 	new      *plan.PreviewedApplication
 	clusters []string
+
+	released *bundle.Application // the old version; empty: there is none
+	files    map[string]change   // of the objects of the new version, by object
 }
 
 // compare compares all clusters.
 func (c *comparison) compare(ctx context.Context, released *published, all []*plan.Previewed) error {
 	c.clusters = len(all)
-	c.kept, c.problems = map[string][]string{}, map[string][]string{}
+	c.kept, c.problems, c.unasked = map[string][]string{}, map[string][]string{}, map[string][]string{}
 	c.pairs, c.changes = map[pair]*pairDiff{}, map[change][]string{}
 	for _, p := range c.hub.Problems {
 		if isUnmapped(p) {
@@ -99,6 +103,7 @@ func (c *comparison) compare(ctx context.Context, released *published, all []*pl
 			defer c.mu.Unlock()
 			for _, x := range changes {
 				c.changes[x] = append(c.changes[x], d.clusters...)
+				d.files[x.object] = x
 			}
 			return err
 		})
@@ -136,7 +141,8 @@ func (c *comparison) pairUp(p *plan.Previewed, released map[bundle.ApplicationNa
 	}
 	for at, below := range stay {
 		if k.reasons[at] == "" {
-			x := change{application: at.String(), verb: left, text: withBelow(below)}
+			x := change{application: at.String(), verb: left, text: "left in the cluster, because nothing gives it any more " +
+				"and nothing prunes it" + withBelow(below)}
 			c.changes[x] = append(c.changes[x], p.Cluster)
 			continue
 		}
@@ -159,7 +165,7 @@ func (c *comparison) pairUp(p *plan.Previewed, released map[bundle.ApplicationNa
 
 func (c *comparison) pair(id pair, old publishedApplication, new *plan.PreviewedApplication, cluster string) {
 	if c.pairs[id] == nil {
-		c.pairs[id] = &pairDiff{old: old, new: new}
+		c.pairs[id] = &pairDiff{old: old, new: new, released: &bundle.Application{}, files: map[string]change{}}
 	}
 	c.pairs[id].clusters = append(c.pairs[id].clusters, cluster)
 }
@@ -266,6 +272,7 @@ func (c *comparison) diffOf(ctx context.Context, id pair, d *pairDiff) ([]change
 		if old.app, err = bundle.DecodeApplication(data[id.old]); err != nil {
 			return nil, fmt.Errorf("%s of the hub: %w", d.old.key, err)
 		}
+		d.released = old.app
 		objects, err := c.objects(ctx, d.old, old.app, new.app)
 		if err != nil {
 			return nil, err
@@ -384,25 +391,20 @@ func (c *comparison) err() error {
 		return fmt.Errorf("not compared with %s, whose releases the hub cannot read: %s: %s",
 			wording.Count(len(c.unreadable), "cluster"), name, c.unreadable[name])
 	case len(c.problems) > 0:
-		return errors.New("not everything could be rendered:\n" + strings.Join(c.failures(), "\n"))
+		return errors.New("not everything could be rendered:\n" + strings.Join(byClusters(c.problems), "\n"))
+	case len(c.unasked) > 0:
+		return errors.New("not every cluster could be asked:\n" + strings.Join(byClusters(c.unasked), "\n"))
 	case len(c.changes) > 0:
 		return errDifferent
 	}
 	return nil
 }
 
-// failures says what could not be rendered, and on which clusters.
-func (c *comparison) failures() (lines []string) {
-	for _, text := range slices.Sorted(maps.Keys(c.problems)) {
-		lines = append(lines, "on "+listed(c.problems[text])+": "+text)
+// byClusters returns a line for each text, with its clusters.
+func byClusters(texts map[string][]string) (lines []string) {
+	for _, text := range slices.Sorted(maps.Keys(texts)) {
+		clusters := slices.Compact(slices.Sorted(slices.Values(texts[text])))
+		lines = append(lines, "on "+listed(clusters)+": "+text)
 	}
 	return lines
-}
-
-// notes says what is not compared.
-func (c *comparison) notes() (notes []string) {
-	for _, text := range slices.Sorted(maps.Keys(c.kept)) {
-		notes = append(notes, "on "+listed(c.kept[text])+": "+text)
-	}
-	return notes
 }

@@ -38,6 +38,7 @@ type diff struct {
 	files           []string
 	ref, output     string
 	strict, noCross bool
+	live            bool // ask the spokes
 	recursive       bool // of a Kustomization: also what is below it
 }
 
@@ -47,6 +48,9 @@ released. Print each difference once, with the clusters that it is for.
 DIR is the root of the checkout, by default the current folder; with --ref, a commit, branch or tag of it. It stands
 for the same sources as with nave build fleet. Kustomizations of sources without a folder stay as they are, and those
 that are suspended.
+
+With --live, the spokes ask their API servers what would change: defaults and webhooks count, and what would be refused
+is said. Secret values do not leave the cluster. A spoke that is away or too old is named.
 
 Encrypted values are not shown, and neither are the values of Secrets; where one changed, the diff says so.
 
@@ -106,6 +110,8 @@ func (d *diff) command(cmd *cobra.Command, selected func(name string) (selection
 	flags.BoolVar(&d.strict, "strict-substitute", true, "as the hub does by default; =false: as nave-hub "+
 		"--lenient-substitution")
 	flags.BoolVar(&d.noCross, "no-cross-namespace-refs", false, "as the hub's flag")
+	flags.BoolVar(&d.live, "live", false, "ask the clusters what would change, by a server-side dry run; nothing "+
+		"is applied")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		chosen, err := selected(args[0])
 		if err != nil {
@@ -135,7 +141,7 @@ func (d *diff) run(cmd *cobra.Command, dir string, chosen selection) error {
 	} else {
 		c.print(cmd.OutOrStdout())
 	}
-	for _, note := range c.notes() {
+	for _, note := range byClusters(c.kept) {
 		fmt.Fprintln(cmd.ErrOrStderr(), "nave:", note)
 	}
 	return c.err()
@@ -167,6 +173,11 @@ func (d *diff) compare(cmd *cobra.Command, dir string, c *comparison) error {
 	c.hub, c.unreadable = v, released.unreadable
 	if err := c.compare(ctx, released, all); err != nil {
 		return err
+	}
+	if d.live {
+		if err := c.askSpokes(ctx); err != nil {
+			return err
+		}
 	}
 	return c.chosen.find(released, all)
 }

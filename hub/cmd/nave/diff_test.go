@@ -226,6 +226,14 @@ func TestDiff(t *testing.T) {
 		t.Errorf("with --ref: exit code %d:\n%s", code, out)
 	}
 
+	t.Setenv("PATH", searchPath)
+	out, code = diffWith(t, config, "fleet", "all", root, "--live")
+	if code != 2 || !strings.Contains(out, "on east, lab, west: the spoke is not connected") ||
+		!strings.Contains(out, "ConfigMap default/old deleted") || strings.Contains(out, "size: large") {
+		t.Errorf("with --live, and no spoke: exit code %d:\n%s", code, out)
+	}
+
+	t.Setenv("PATH", searchPath)
 	write("app/settings.yaml", "a: [")
 	out, code = diffWith(t, config, "cluster", "lab", root)
 	if code != 2 || !strings.Contains(out, "app/settings.yaml") || strings.Contains(out, " deleted") {

@@ -237,10 +237,8 @@ func (c *comparison) groups() (groups []*changeGroup) {
 // title returns "name: object verb" of a change.
 func (x change) title() string {
 	switch {
-	case x.verb == same:
+	case x.object == "" && x.verb != changed:
 		return x.application + ": " + x.text
-	case x.object == "" && x.verb == left:
-		return x.application + ": left in the cluster, because nothing gives it any more and nothing prunes it" + x.text
 	case x.object == "":
 		return x.application + ": options changed"
 	}
@@ -269,7 +267,7 @@ func (c *comparison) summary() string {
 
 // reservation returns the end of a summary that says that not everything was compared.
 func (c *comparison) reservation() string {
-	if len(c.problems)+len(c.kept) == 0 {
+	if len(c.problems)+len(c.kept)+len(c.unasked) == 0 {
 		return ""
 	}
 	return "; not everything was compared"
@@ -305,8 +303,9 @@ func (c *comparison) printMarkdown(out io.Writer) {
 				x.text, fence)
 		}
 	}
-	markdownList(out, "Not rendered", c.failures())
-	markdownList(out, "Not compared", c.notes())
+	markdownList(out, "Not rendered", byClusters(c.problems))
+	markdownList(out, "Not asked", byClusters(c.unasked))
+	markdownList(out, "Not compared", byClusters(c.kept))
 }
 
 // markdownList prints lines below a title; nothing if there are none.

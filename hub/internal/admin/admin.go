@@ -32,6 +32,7 @@ type Config struct {
 	Store *store.Store
 	Vault *store.Vault
 	Join  Join
+	Ask   Asker            // nil: no spoke is asked
 	Log   *slog.Logger     // slog.Default()
 	Now   func() time.Time // time.Now
 }
@@ -52,9 +53,11 @@ type Server struct {
 	store *store.Store
 	vault *store.Vault
 	join  Join
+	ask   Asker
 	log   *slog.Logger
 	now   func() time.Time
 
+	questions chan struct{} // taken while a question is open
 	drainOnce sync.Once
 	draining  chan struct{}
 	computed  atomic.Int64 // objects that watches computed
@@ -62,7 +65,8 @@ type Server struct {
 
 // New returns a Server.
 func New(c Config) *Server {
-	s := &Server{store: c.Store, vault: c.Vault, join: c.Join, log: c.Log, now: c.Now, draining: make(chan struct{})}
+	s := &Server{store: c.Store, vault: c.Vault, join: c.Join, ask: c.Ask, log: c.Log, now: c.Now,
+		questions: make(chan struct{}, maxQuestions), draining: make(chan struct{})}
 	s.log = cmp.Or(s.log, slog.Default())
 	if s.now == nil {
 		s.now = time.Now

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/klauspost/compress/zstd"
@@ -41,12 +43,16 @@ func (s *Server) Fetch(r *spokev1.FetchRequest, stream spokev1.SpokeService_Fetc
 		return err
 	}
 	defer release()
-	envelope, err := s.authorise(stream.Context(), caller, wanted)
+	asked := s.asked(caller.cluster)
+	envelope, err := s.authorise(stream.Context(), caller, slices.DeleteFunc(slices.Clone(wanted),
+		func(d manifest.Digest) bool { return asked[d] != nil }))
 	if err != nil {
 		return err
 	}
+	known := map[manifest.Digest][]byte{manifest.DigestOf(envelope): envelope}
+	maps.Copy(known, asked)
 	for len(wanted) > 0 {
-		blobs, err := s.read(stream.Context(), caller.cluster, envelope, wanted)
+		blobs, err := s.read(stream.Context(), caller.cluster, known, wanted)
 		if err != nil {
 			return err
 		}
@@ -143,17 +149,17 @@ func (s *Server) repair(ctx context.Context, cluster string) error {
 	})
 }
 
-// read reads at least one of the wanted blobs, and more of them up to readAhead bytes.
-func (s *Server) read(ctx context.Context, cluster string, envelope []byte, wanted []manifest.Digest) ([]*spokev1.Blob,
-	error) {
-	digest := manifest.DigestOf(envelope)
+// read reads at least one of the wanted blobs, and more of them up to readAhead bytes. known are blobs that are not in
+// the store.
+func (s *Server) read(ctx context.Context, cluster string, known map[manifest.Digest][]byte,
+	wanted []manifest.Digest) ([]*spokev1.Blob, error) {
 	var blobs []*spokev1.Blob
 	for total := 0; len(blobs) < len(wanted) && total < readAhead; {
 		d := wanted[len(blobs)]
 		var b *spokev1.Blob
 		var err error
-		if d == digest {
-			b = &spokev1.Blob{Digest: d[:], Size: uint64(len(envelope)), Frame: encoder.EncodeAll(envelope, nil)}
+		if data, ok := known[d]; ok {
+			b = &spokev1.Blob{Digest: d[:], Size: uint64(len(data)), Frame: encoder.EncodeAll(data, nil)}
 		} else {
 			b, err = s.whole.read(ctx, d)
 		}

@@ -232,7 +232,7 @@ func (s *Server) reject(x *session, id bundle.ID, reason, message string) {
 	s.batch.event(s.warning(x.cluster, reason, "%s", message))
 }
 
-// send sends offers until the session ends.
+// send sends offers and previews until the session ends.
 func (s *Server) send(stream spokev1.SpokeService_SessionServer, x *session) error {
 	for {
 		select {
@@ -246,6 +246,10 @@ func (s *Server) send(stream spokev1.SpokeService_SessionServer, x *session) err
 			}
 			for _, b := range o.message.GetOffer().GetBlobs() {
 				s.metrics.fetched.Add(float64(len(b.Frame)))
+			}
+		case question := <-x.previews:
+			if err := stream.Send(question); err != nil {
+				return err
 			}
 		case <-x.ended:
 			return x.err

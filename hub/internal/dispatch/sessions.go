@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 	"github.com/navefleet/nave/shared/bundle"
 )
 
@@ -16,6 +17,10 @@ type session struct {
 	features bundle.FeatureSet // of bundles, that the spoke knows; set before the session is open
 	mailbox  *mailbox
 	seen     atomic.Int64 // when something was last received, Unix nanoseconds
+
+	asking   chan struct{}            // taken while there is a question
+	question atomic.Pointer[question] // nil: none is open
+	previews chan *spokev1.SessionResponse
 
 	once  sync.Once
 	ended chan struct{}
@@ -30,7 +35,7 @@ type session struct {
 
 func newSession(c caller, instance string) *session {
 	x := &session{caller: c, instance: instance, features: bundle.Baseline, mailbox: newMailbox(),
-		ended: make(chan struct{})}
+		asking: make(chan struct{}, 1), previews: make(chan *spokev1.SessionResponse), ended: make(chan struct{})}
 	x.touch()
 	return x
 }

@@ -87,11 +87,12 @@ type PreviewedApplication struct {
 	Fleet       string // the name of the Fleet that it comes from
 	Digest      manifest.Digest
 	Application *bundle.Application
+	Data        []byte // the encoded Application
 	Key         api.Key
 	rendered    *cache.Rendering
 }
 
-// Object returns the JSON of one of the objects.
+// Object returns the JSON of one of the objects, or the bytes of one of the encrypted files.
 func (a PreviewedApplication) Object(d manifest.Digest) ([]byte, bool) { return a.rendered.Fresh(d) }
 
 // Rendered returns all objects of the render, with those that belong to the graph.
@@ -223,7 +224,7 @@ func (v *Preview) Cluster(ctx context.Context, name string) (*Previewed, error) 
 			return nil, fmt.Errorf("%s: %w", app.Key, err)
 		}
 		found.Applications = append(found.Applications, PreviewedApplication{
-			Fleet: c.entry.Fleet, Digest: c.entry.Digest, Application: decoded, Key: app.Key,
+			Fleet: c.entry.Fleet, Digest: c.entry.Digest, Application: decoded, Data: c.data, Key: app.Key,
 			rendered: w.renderedBy[app.Key],
 		})
 	}

@@ -173,8 +173,8 @@ func (r *Rendering) stored() (evicted []manifest.Digest) {
 	return evicted
 }
 
-// Fresh returns the JSON of an object of a render that is not in the store yet. If the render is stored or does not
-// have the object, Fresh returns false.
+// Fresh returns the JSON of an object, or the bytes of an encrypted file, of a render that is not in the store yet. If
+// the render is stored or does not have the digest, Fresh returns false.
 func (r *Rendering) Fresh(object manifest.Digest) ([]byte, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -184,6 +184,11 @@ func (r *Rendering) Fresh(object manifest.Digest) ([]byte, bool) {
 	for i, o := range r.variant.Objects {
 		if o.Digest == object {
 			return r.blobs[i], true
+		}
+	}
+	for i, f := range r.variant.Sealed {
+		if f.Digest == object {
+			return r.blobs[len(r.variant.Objects)+i], true
 		}
 	}
 	return nil, false

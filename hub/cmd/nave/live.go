@@ -1,0 +1,220 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
+	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/manifest"
+)
+
+// What a dry run says about an object, beside added and changed.
+const (
+	recreated verb = "deleted and created again"
+	refused   verb = "refused"
+	unlisted  verb = "with more changes" // of an Application
+)
+
+// liveTime is how long one question may take. The hub gives it up after a minute.
+const liveTime = 90 * time.Second
+
+// maxPiece is the number of bytes of a message with content.
+const maxPiece = 256 << 10
+
+// askSpokes asks the spokes of all clusters about the Applications that differ. Their answers take the place of the
+// differences of the objects.
+func (c *comparison) askSpokes(ctx context.Context) error {
+	maps.DeleteFunc(c.changes, func(x change, _ []string) bool {
+		return x.object != "" && (x.verb == added || x.verb == changed) || x.verb == same
+	})
+	asked := map[string][]*pairDiff{} // by cluster
+	for _, d := range c.pairs {
+		for _, cluster := range d.clusters {
+			if d.new != nil {
+				asked[cluster] = append(asked[cluster], d)
+			}
+		}
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(8)
+	for cluster, pairs := range asked {
+		slices.SortFunc(pairs, func(a, b *pairDiff) int {
+			return a.new.Application.Name.Compare(b.new.Application.Name)
+		})
+		group.Go(func() error { return c.askCluster(ctx, cluster, pairs) })
+	}
+	return group.Wait()
+}
+
+// askCluster asks one spoke, in as many questions as the limits of one make necessary.
+func (c *comparison) askCluster(ctx context.Context, cluster string, pairs []*pairDiff) error {
+	for len(pairs) > 0 {
+		count, size := 0, 0
+		for _, d := range pairs[:min(len(pairs), bundle.MaxPreviewApplications)] {
+			if size += d.size(); count > 0 && size > bundle.MaxPreviewBytes {
+				break
+			}
+			count++
+		}
+		found, err := askLive(ctx, c.client, cluster, pairs[:count])
+		switch status.Code(err) {
+		case codes.OK:
+			c.addLive(cluster, pairs[:count], found)
+		case codes.Unavailable, codes.FailedPrecondition, codes.DeadlineExceeded, codes.Aborted, codes.ResourceExhausted,
+			codes.InvalidArgument:
+			c.mu.Lock()
+			text := status.Convert(err).Message()
+			c.unasked[text] = append(c.unasked[text], cluster)
+			c.mu.Unlock()
+		default:
+			return fmt.Errorf("ask cluster %s: %w", cluster, err)
+		}
+		pairs = pairs[count:]
+	}
+	return nil
+}
+
+// lacking returns the digests of the objects and encrypted files that the old version of the Application does not have.
+func (d *pairDiff) lacking() []manifest.Digest {
+	had := map[manifest.Digest]bool{}
+	for _, digest := range d.released.Digests() {
+		had[digest] = true
+	}
+	return slices.DeleteFunc(d.new.Application.Digests(), func(digest manifest.Digest) bool { return had[digest] })
+}
+
+// size returns the number of bytes that are sent for a question.
+func (d *pairDiff) size() int {
+	size := len(d.new.Data)
+	for _, digest := range d.lacking() {
+		data, _ := d.new.Object(digest)
+		size += len(data)
+	}
+	return size
+}
+
+// askLive asks the spoke of a cluster what Applications would change.
+func askLive(ctx context.Context, client adminv1.AdminServiceClient, cluster string, pairs []*pairDiff) (
+	[]*adminv1.PreviewedApplication, error) {
+	ctx, cancel := context.WithTimeout(ctx, liveTime)
+	defer cancel()
+	stream, err := client.PreviewLive(ctx)
+	if err != nil {
+		return nil, err
+	}
+	send := func(data []byte, application bool) error {
+		for last := false; !last; {
+			piece := data[:min(len(data), maxPiece)]
+			data = data[len(piece):]
+			last = len(data) == 0
+			err := stream.Send(&adminv1.PreviewLiveRequest{Cluster: cluster, Data: piece, Last: last, Application: application})
+			if err != nil {
+				return err // CloseAndRecv knows why
+			}
+		}
+		return nil
+	}
+	for _, d := range pairs {
+		failed := send(d.new.Data, true)
+		for _, digest := range d.lacking() {
+			data, ok := d.new.Object(digest)
+			if !ok {
+				return nil, fmt.Errorf("%s: %s is missing", d.new.Application.Name, digest)
+			}
+			failed = cmp.Or(failed, send(data, false))
+		}
+		if failed != nil {
+			break
+		}
+	}
+	response, err := stream.CloseAndRecv()
+	return response.GetApplications(), err
+}
+
+// addLive adds the answer of a cluster.
+func (c *comparison) addLive(cluster string, pairs []*pairDiff, found []*adminv1.PreviewedApplication) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, a := range found {
+		name := keyOf(a.GetKey()).Application()
+		at := slices.IndexFunc(pairs, func(d *pairDiff) bool { return d.new.Application.Name == name })
+		if at < 0 {
+			continue // it was not asked about
+		}
+		if a.GetError() != "" {
+			text := name.String() + ": " + a.GetError()
+			c.unasked[text] = append(c.unasked[text], cluster)
+		}
+		for _, o := range a.GetObjects() {
+			x := liveChange(name.String(), o, pairs[at].files)
+			c.changes[x] = append(c.changes[x], cluster)
+		}
+		if a.GetMore() > 0 {
+			x := change{application: name.String(), verb: unlisted, text: fmt.Sprintf("%d more objects change: without --live "+
+				"all are listed", a.GetMore())}
+			c.changes[x] = append(c.changes[x], cluster)
+		}
+	}
+}
+
+// liveChange returns what a spoke says about an object. files are the changes of the files, by object.
+func liveChange(application string, o *adminv1.PreviewedObject, files map[string]change) change {
+	x := change{application: application, object: o.GetObject()}
+	var text strings.Builder
+	switch o.GetAction() {
+	case "created":
+		x.verb = added
+		text.WriteString(files[x.object].text)
+	case "configured":
+		x.verb = changed
+	case "recreated":
+		x.verb = recreated
+		text.WriteString(files[x.object].text)
+	default:
+		x.verb = refused
+	}
+	for _, f := range o.GetFields() {
+		fmt.Fprintf(&text, "@@ %s @@\n%s%s", f.GetPath(), marked("-", f.GetBefore(), "before"),
+			marked("+", f.GetAfter(), "after"))
+	}
+	if o.GetMore() > 0 {
+		fmt.Fprintf(&text, "\\ %d more fields change\n", o.GetMore())
+	}
+	switch {
+	case o.GetMessage() != "" && x.verb == refused:
+		fmt.Fprintf(&text, "\\ %s\n", o.GetMessage())
+	case o.GetMessage() != "":
+		fmt.Fprintf(&text, "\\ the API server could not check it: %s\n", o.GetMessage())
+	}
+	x.text = text.String()
+	return x
+}
+
+// marked returns the lines of a value in JSON as YAML, each after a mark; "" for no value. YAML shows no control
+// characters.
+func marked(mark, value, when string) string {
+	text := value // if it was cut, it is no JSON any more
+	var decoded any
+	switch {
+	case value == "":
+		return ""
+	case value == `"***"`:
+		text = "<hidden, " + when + ">"
+	case json.Unmarshal([]byte(value), &decoded) == nil:
+		if encoded, err := yamlText(decoded); err == nil {
+			text = strings.TrimSuffix(encoded, "\n")
+		}
+	}
+	return mark + strings.ReplaceAll(text, "\n", "\n"+mark) + "\n"
+}

@@ -1,0 +1,189 @@
+package dispatch
+
+import (
+	"context"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/navefleet/nave/hub/internal/store"
+	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
+	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/shared/reporting"
+	"github.com/navefleet/nave/shared/wait"
+)
+
+// askAgain is how long after the answer that a spoke is busy it is asked again.
+const askAgain = time.Second
+
+// Question is a preview for one cluster.
+type Question struct {
+	Cluster  string
+	Envelope []byte            // of the signed preview
+	Features bundle.FeatureSet // that a spoke must know to answer
+	// Content has the Applications of the preview, and what they list and the cluster's release does not reach. It must
+	// not be changed.
+	Content map[manifest.Digest][]byte
+}
+
+// question is a Question that waits for its answer.
+type question struct {
+	content map[manifest.Digest][]byte
+	id      manifest.Digest // of the envelope
+	answers chan *spokev1.AnswerPreviewRequest
+}
+
+// Preview asks the spoke of a cluster, and waits for the answer until ctx ends. Previews of one cluster wait for one
+// another. If the spoke is away, the error is UNAVAILABLE; if it does not know a feature, FAILED_PRECONDITION.
+func (s *Server) Preview(ctx context.Context, q Question) ([]*spokev1.ApplicationPreview, error) {
+	x := s.sessions.get(q.Cluster)
+	if x == nil {
+		return nil, status.Error(codes.Unavailable, "the spoke is not connected")
+	}
+	if lacks := q.Features.Without(x.features); lacks != "" {
+		return nil, status.Errorf(codes.FailedPrecondition, "the spoke does not know %s: upgrade the spoke", lacks)
+	}
+	select {
+	case x.asking <- struct{}{}:
+		defer func() { <-x.asking }()
+	case <-x.ended:
+		return nil, errGone
+	case <-ctx.Done():
+		return nil, status.Error(codes.DeadlineExceeded, "other previews of the cluster took too long: try again")
+	}
+	open := &question{content: q.Content, id: manifest.DigestOf(q.Envelope),
+		answers: make(chan *spokev1.AnswerPreviewRequest, 1)}
+	x.question.Store(open)
+	defer x.question.Store(nil)
+	return x.ask(ctx, open, q.Envelope)
+}
+
+// ask sends a question again and again until the spoke is not busy.
+func (x *session) ask(ctx context.Context, q *question, envelope []byte) ([]*spokev1.ApplicationPreview, error) {
+	message := &spokev1.SessionResponse{Message: &spokev1.SessionResponse_Preview{
+		Preview: &spokev1.PreviewRequest{Envelope: envelope},
+	}}
+	late := "the spoke did not answer in time"
+	for {
+		select {
+		case x.previews <- message:
+		case <-x.ended:
+			return nil, errGone
+		case <-ctx.Done():
+			return nil, status.Error(codes.DeadlineExceeded, late)
+		}
+		select {
+		case a := <-q.answers:
+			switch {
+			case a.Error != "" && !a.Busy:
+				return nil, status.Error(codes.Aborted, a.Error)
+			case !a.Busy:
+				return a.Applications, nil
+			}
+			late = "the spoke was applying all the time: try again"
+		case <-x.ended:
+			return nil, errGone
+		case <-ctx.Done():
+			return nil, status.Error(codes.DeadlineExceeded, late)
+		}
+		if wait.For(ctx, askAgain) != nil {
+			return nil, status.Error(codes.DeadlineExceeded, late)
+		}
+	}
+}
+
+var errGone = status.Error(codes.Unavailable, "the spoke lost its connection: try again")
+
+// asked returns the content of the open question of a cluster; nil if there is none.
+func (s *Server) asked(cluster string) map[manifest.Digest][]byte {
+	if x := s.sessions.get(cluster); x != nil {
+		if open := x.question.Load(); open != nil {
+			return open.content
+		}
+	}
+	return nil
+}
+
+// AnswerPreview implements spokev1.SpokeServiceServer. It trusts no field, because the spoke's machine may be an
+// attacker's.
+func (s *Server) AnswerPreview(ctx context.Context, r *spokev1.AnswerPreviewRequest) (*spokev1.AnswerPreviewResponse,
+	error) {
+	caller, err := s.caller(ctx)
+	if err != nil {
+		return nil, err
+	}
+	release, err := s.quotas.report(caller.cluster, proto.Size(r))
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	if err := s.view(ctx, caller, func(*store.Tx) error { return nil }); err != nil {
+		return nil, refusal(err)
+	}
+	if err := checkAnswer(r); err != nil {
+		return nil, err
+	}
+	id, err := manifest.DigestFromBytes(r.Preview)
+	x := s.sessions.get(caller.cluster)
+	if err != nil || x == nil {
+		return nil, errNobodyAsked
+	}
+	open := x.question.Load()
+	if open == nil || open.id != id {
+		return nil, errNobodyAsked
+	}
+	select {
+	case open.answers <- r:
+		return &spokev1.AnswerPreviewResponse{}, nil
+	default: // it was answered
+		return nil, errNobodyAsked
+	}
+}
+
+var errNobodyAsked = status.Error(codes.NotFound, "nobody waits for this preview")
+
+// checkAnswer checks and cuts an answer. If a list is over its limit, the error is INVALID_ARGUMENT.
+func checkAnswer(r *spokev1.AnswerPreviewRequest) error {
+	if n := len(r.Applications); n > bundle.MaxPreviewApplications {
+		return invalid("%d applications: at most %d", n, bundle.MaxPreviewApplications)
+	}
+	r.Error = clean(r.Error, reporting.MaxMessage)
+	for _, a := range r.Applications {
+		if _, err := applicationKey("", a.GetName()); err != nil {
+			return err
+		}
+		if n := len(a.Objects); n > reporting.MaxPreviewObjects {
+			return invalid("%d objects: at most %d", n, reporting.MaxPreviewObjects)
+		}
+		a.ProtoReflect().SetUnknown(nil)
+		a.Name.ProtoReflect().SetUnknown(nil)
+		a.Error = clean(a.Error, reporting.MaxMessage)
+		for _, o := range a.Objects {
+			if err := checkObjectPreview(o); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func checkObjectPreview(o *spokev1.ObjectPreview) error {
+	switch n := len(o.Fields); {
+	case o.Object == nil:
+		return invalid("a preview of an object without an identity")
+	case n > reporting.MaxPreviewFields:
+		return invalid("%d fields: at most %d", n, reporting.MaxPreviewFields)
+	}
+	o.ProtoReflect().SetUnknown(nil)
+	cleanObjects(o.Object)
+	o.Action, o.Message = clean(o.Action, reporting.MaxWord), clean(o.Message, reporting.MaxMessage)
+	for _, f := range o.Fields {
+		f.ProtoReflect().SetUnknown(nil)
+		f.Path = clean(f.Path, reporting.MaxWord)
+		f.Before, f.After = clean(f.Before, reporting.MaxPreviewValue), clean(f.After, reporting.MaxPreviewValue)
+	}
+	return nil
+}
