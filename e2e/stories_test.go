@@ -37,12 +37,13 @@ func init() {
 		"commit": commit,     // commit [-to REPOSITORY] MESSAGE: the repository becomes as the folder of its name
 		"git":    gitCommand, // git break error|drop|stall | heal
 		// gitserver NAME [USER PASSWORD]: another server with a repository; sets $NAME_url and $NAME_host
-		"gitserver": gitServer,
-		"sshserver": sshServer,   // sshserver: an sshd for the repository; sets $ssh_url, writes id, known_hosts
-		"bootstrap": bootstrap,   // bootstrap [FLAG…]: the hub's root is the repository's folder hub
-		"sync":      synchronize, // sync: the hub fetches the repository now
-		"nave":      naveCommand, // nave ARG…
-		"disk":      disk,        // disk hub|CLUSTER SIZE: before the start; | full | free
+		"gitserver":  gitServer,
+		"fileserver": fileServer,  // fileserver FOLDER: serves it over HTTP; sets $FOLDER_url and $FOLDER_host
+		"sshserver":  sshServer,   // sshserver: an sshd for the repository; sets $ssh_url, writes id, known_hosts
+		"bootstrap":  bootstrap,   // bootstrap [FLAG…]: the hub's root is the repository's folder hub
+		"sync":       synchronize, // sync: the hub fetches the repository now
+		"nave":       naveCommand, // nave ARG…
+		"disk":       disk,        // disk hub|CLUSTER SIZE: before the start; | full | free
 
 		// files
 		"replace": replace, // replace FILE OLD NEW

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -305,6 +307,15 @@ func gitServer(_ context.Context, s *story, args []string) error {
 	}
 	s.ts.Setenv(args[0]+"_url", repository.URL())
 	s.ts.Setenv(args[0]+"_host", address.Host)
+	return nil
+}
+
+// fileServer serves a folder of the story over HTTP.
+func fileServer(_ context.Context, s *story, args []string) error {
+	server := httptest.NewServer(http.FileServer(http.Dir(s.ts.MkAbs(args[0]))))
+	s.cleanups = append(s.cleanups, func() error { server.Close(); return nil })
+	s.ts.Setenv(args[0]+"_url", server.URL)
+	s.ts.Setenv(args[0]+"_host", strings.TrimPrefix(server.URL, "http://"))
 	return nil
 }
 

@@ -38,6 +38,18 @@ func TestRemoteBase(t *testing.T) {
 	case source.Interval != time.Minute || source.URL != acme.URL:
 		t.Errorf("source %+v", source)
 	}
+	one := Remote{URL: "https://example.com/crd.yaml?token=canary", File: true}
+	f, file := made("a", "", one)
+	g, repository := made("a", "", Remote{URL: "https://example.com/crd.yaml"})
+	h, another := made("a", "", Remote{URL: "https://example.com/crd.yaml?token=other", File: true})
+	switch {
+	case file.FetchKey(false) == repository.FetchKey(false) || f.Key == g.Key:
+		t.Error("a file and a repository share a fetch")
+	case file.FetchKey(false) == another.FetchKey(false) || f.Key == h.Key:
+		t.Error("two files share a fetch")
+	case strings.Contains(one.String(), "canary") || one.Host() != "example.com" || !file.NamedHosts || file.Failed != "":
+		t.Errorf("%s of %s: %+v", one, one.Host(), file)
+	}
 	written, err := a.Parse()
 	if err != nil {
 		t.Fatal(err)

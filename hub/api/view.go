@@ -24,6 +24,9 @@ type Source struct {
 	Secrets []SecretReference
 	// Plugin: a credential provider plugin of the hub gives the credentials.
 	Plugin bool
+	// NamedHosts: only hosts that the operator named for remote bases may be asked, because the address is not the
+	// operator's or a tenant's object but stands in a tree.
+	NamedHosts bool
 	// Succeeded and Failed are the reasons of its Ready condition after a fetch; empty: Succeeded, FetchFailed.
 	Succeeded, Failed string
 	// Identity has all fields of the spec that the fetched artifact depends on, as a value that encodes to JSON. Sources

@@ -84,7 +84,8 @@ func addPlanFlags(f *pflag.FlagSet, c *hub.Config) {
 		"how many of a cluster's applications one change in Git may remove without nave confirm, in percent; "+
 			"the removal of all is always held")
 	f.StringArrayVar(&c.RemoteBaseHosts, "remote-base-host", nil,
-		"host, or host:port, from which remote bases of kustomization files are fetched, such as github.com (repeatable)")
+		"host, or host:port, from which remote bases and files of kustomization files are fetched, such as github.com "+
+			"(repeatable; a redirect to another host needs that one, too)")
 	f.BoolVar(&c.TenantRemoteBases, "tenant-remote-bases", false,
 		"fetch remote bases of Kustomizations that run with a service account, too")
 	f.BoolVar(&c.NoCrossNamespaceRefs, "no-cross-namespace-refs", false,

@@ -28,6 +28,9 @@ type result struct {
 func (l *Loop) launch(ctx context.Context, s *scheduled) {
 	s.running = true
 	req := source.Request{Object: s.object, Last: s.row.Artifact, Timeout: s.timeout(), Network: l.Network}
+	if s.view.NamedHosts {
+		req.Hosts = append([]string{}, l.RemoteBaseHosts...) // not nil: none is not any
+	}
 	r := result{source: s, unproven: s.unproven(), requests: map[string]string{}}
 	for path, m := range s.members {
 		r.requests[path] = m.requested

@@ -123,7 +123,7 @@ func noticeOf(bases []cache.Base) string {
 	}
 	names := make([]string, len(bases))
 	for i, b := range bases {
-		names[i] = b.URL + " at " + b.Artifact.Revision
+		names[i] = b.Address() + " at " + b.Artifact.Revision
 	}
 	return "; remote bases: " + strings.Join(names, ", ")
 }

@@ -34,6 +34,8 @@ var (
 	ErrUntrusted = errors.New("the server is not trusted")
 	// ErrRepositoryNotFound: there is no such repository, or none that these credentials may see.
 	ErrRepositoryNotFound = errors.New("repository not found")
+	// ErrFileNotFound: the server has no such file.
+	ErrFileNotFound = errors.New("file not found")
 	// ErrReferenceNotFound: the repository has no such branch, tag, version or commit.
 	ErrReferenceNotFound = errors.New("reference not found")
 	// ErrVerification: signatures are to be verified and cannot be, whatever the server has.
@@ -55,7 +57,7 @@ var (
 // known are all errors of a fetch. If an error is several of these, the first counts.
 var known = []error{
 	ErrAccess, ErrAuthentication, artifact.ErrStorage, dial.ErrDenied, artifact.ErrLimit, artifact.ErrTree, ErrRequest,
-	ErrVerification, ErrUntrusted, ErrRepositoryNotFound, ErrReferenceNotFound, ErrTimeout, ErrProtocol, ErrUnreachable,
+	ErrVerification, ErrUntrusted, ErrRepositoryNotFound, ErrFileNotFound, ErrReferenceNotFound, ErrTimeout, ErrProtocol, ErrUnreachable,
 	ErrWorker, ErrCompose, ErrInput,
 }
 

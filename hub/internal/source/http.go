@@ -1,10 +1,13 @@
 package source
 
 import (
+	"crypto/tls"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/navefleet/nave/hub/internal/dial"
@@ -19,7 +22,7 @@ const (
 // the URL. Certificates are those of the Secret of spec.certSecretRef, else of spec.secretRef. The client dials what
 // r.Network allows. It follows redirects of GET and HEAD to http and https, but never from https to http. It sends
 // credentials to the origin of the URL only, which is its scheme, host and port; not even a redirect back to the origin
-// brings them back. A client certificate is never shown to another host: requests there fail. If the source names a
+// brings them back. If r.Hosts is set, other hosts are dial.ErrDenied. A client certificate is never shown to another host: requests there fail. If the source names a
 // proxy in spec.proxySecretRef, every request goes there. Errors are ErrAuthentication and ErrRequest.
 func (r Request) HTTP(u *url.URL) (*http.Client, error) {
 	auth, err := readHTTPAuth(r.Secrets["spec.secretRef"])
@@ -46,7 +49,7 @@ func (r Request) HTTP(u *url.URL) (*http.Client, error) {
 	case proxy != nil:
 		dialer = dialer.Through(proxy)
 	}
-	t := &transport{dialer.Transport(config), u, auth}
+	t := &transport{dialer.Transport(config), u, auth, r.Hosts}
 	t.MaxResponseHeaderBytes = maxHeader
 	return &http.Client{Transport: t, CheckRedirect: checkRedirect}, nil
 }
@@ -63,12 +66,19 @@ type transport struct {
 	*http.Transport
 	origin *url.URL
 	auth   httpAuth
+	hosts  []string // see Request.Hosts
 }
 
 // RoundTrip implements http.RoundTripper.
 func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	r = r.Clone(r.Context())
 	switch {
+	case !t.names(r.URL.Host):
+		if r.Body != nil {
+			_ = r.Body.Close()
+		}
+		return nil, fmt.Errorf("%w: remote bases are fetched from hosts only that the hub's flag --remote-base-host names, "+
+			"and %s is not one of them", dial.ErrDenied, Quote(Redact(r.URL.String())))
 	case t.stays(r):
 		t.auth.authorize(r, t.origin)
 	case len(t.TLSClientConfig.Certificates) > 0:
@@ -79,7 +89,18 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	case r.Response != nil: // a redirect
 		r.Header.Del("Authorization")
 	}
-	return t.Transport.RoundTrip(r)
+	answer, err := t.Transport.RoundTrip(r)
+	if _, untrusted := errors.AsType[*tls.CertificateVerificationError](err); untrusted && t.hosts != nil {
+		err = fmt.Errorf("%w: %w; put the authority's certificate into a folder that the hub's environment names in "+
+			"SSL_CERT_DIR", ErrUntrusted, err)
+	}
+	return answer, err
+}
+
+// names reports whether a host may be asked.
+func (t *transport) names(host string) bool {
+	same := func(h string) bool { return strings.EqualFold(h, host) }
+	return t.hosts == nil || slices.ContainsFunc(t.hosts, same)
 }
 
 // stays reports whether a request, and every request whose redirect led to it, is for the origin.

@@ -37,6 +37,8 @@ type Request struct {
 	Last    *artifact.Artifact // the result of an equal request before, whole; or nil
 	Timeout time.Duration      // of the whole fetch; see TimeLimit
 	Network dial.Policy        // the servers that may be dialled
+	// Hosts are the only hosts that may be asked by HTTP, as host or host:port; nil: any.
+	Hosts []string
 	// Own and Inputs are what the artifact of a source with inputs is composed of: its own tree, nil if it has no server,
 	// and the artifacts of api.Source.Inputs. Without Inputs a request is for the source's own tree.
 	Own       *artifact.Artifact

@@ -10,8 +10,10 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode"
 
 	"go.yaml.in/yaml/v3"
+	"sigs.k8s.io/kustomize/api/types"
 
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/render"
@@ -21,7 +23,7 @@ import (
 // errNeeds is the error of a build that needs Remotes which are not mounted, if it may report them.
 var errNeeds = errors.New("remote bases are needed")
 
-// remotes are the remote bases of a build.
+// remotes are the remote bases and files of a build.
 type remotes struct {
 	mounts map[api.Remote]string // paths in the tree
 	report bool                  // collect needs instead of failing
@@ -48,25 +50,48 @@ var unsafePath = regexp.MustCompile(`[^a-zA-Z0-9._/-]+`)
 
 // mountPath returns the path at which a Remote is mounted. Messages show it.
 func mountPath(r api.Remote) string {
-	_, name, _ := strings.Cut(r.URL, "://")
-	ref := strings.ReplaceAll(r.Ref, "/", "_")
-	digest := sha256.Sum256([]byte(r.String()))
-	return path.Join("/.remote", unsafePath.ReplaceAllString(name, "_")+"@"+unsafePath.ReplaceAllString(ref, "_")+"-"+
-		hex.EncodeToString(digest[:4]))
+	_, name, _ := strings.Cut(r.Address(), "://")
+	if !r.File {
+		name += "@" + strings.ReplaceAll(r.Ref, "/", "_")
+	}
+	digest := sha256.Sum256([]byte(r.ID()))
+	return path.Join("/.remote", unsafePath.ReplaceAllString(name, "_")+"-"+hex.EncodeToString(digest[:4]))
 }
 
-// findRemote checks a remote path in a kustomization file. If the path is that of a remote base which is not mounted,
+// remoteTarget is a directory or a file of a Remote.
+type remoteTarget struct {
+	api.Remote
+	path string // in the artifact
+}
+
+// remoteTarget returns what a remote path in a field names. kustomize asks a server whether a resource is a file, and
+// takes it for a directory of a repository otherwise; here its name decides. Other fields take either directories or
+// files. If the hub cannot fetch the path, remoteTarget returns false.
+func (r reference) remoteTarget() (t remoteTarget, ok bool) {
+	base, isBase := parseRemoteBase(r.path)
+	single, isFile := parseRemoteFile(r.path)
+	directories := r.field == "components" || r.field == "resources" && isBase && !hasManifestName(r.path)
+	switch {
+	case directories:
+		return remoteTarget{base.Remote(), base.path}, isBase && base.fetchable()
+	case isFile:
+		return remoteTarget{single, api.RemoteFile}, true
+	}
+	return t, false
+}
+
+// findRemote checks a remote path in a kustomization file. If the path is that of a Remote which is not mounted,
 // findRemote notes the need.
 func (f *fileSystem) findRemote(p string, r reference) error {
-	b, ok := parseRemoteBase(r.path)
-	at, mounted := f.remotes.mounts[b.Remote()]
-	if ok && mounted && r.accepts == directory {
-		return f.findAt(path.Join(at, b.path), r)
+	t, ok := r.remoteTarget()
+	at, mounted := f.remotes.mounts[t.Remote]
+	if ok && mounted {
+		return f.findAt(path.Join(at, t.path), r)
 	}
-	err := refuseRemote(r.path)
-	if ok && b.fetchable() && r.accepts == directory && f.remotes.report {
+	err := refuseRemote(r)
+	if ok && f.remotes.report {
 		refusal := fmt.Sprintf("%s: %s: %v", tree.Local(p), r.field, err)
-		f.remotes.needs = append(f.remotes.needs, render.Need{Remote: b.Remote(), Refusal: refusal})
+		f.remotes.needs = append(f.remotes.needs, render.Need{Remote: t.Remote, Refusal: refusal})
 		return nil
 	}
 	return err
@@ -74,49 +99,152 @@ func (f *fileSystem) findRemote(p string, r reference) error {
 
 // refuseRemote returns the error for a path that kustomize would fetch. For a directory of a Git server the error names
 // the objects to use instead.
-func refuseRemote(p string) error {
-	err := fmt.Errorf("%s: %w; remote bases and files are not fetched: commit a copy of it", p, render.ErrRemote)
-	base, ok := parseRemoteBase(p)
-	if !ok {
-		return fmt.Errorf("%w, or make it a source and a Kustomization of its own", err)
+func refuseRemote(r reference) error {
+	err := fmt.Errorf("%s: %w; remote bases and files are not fetched: commit a copy of it", withoutUser(r.path),
+		render.ErrRemote)
+	t, fetchable := r.remoteTarget()
+	switch base, ok := parseRemoteBase(r.path); {
+	case t.File:
+	case ok:
+		err = fmt.Errorf("%w, or take it out and add a GitRepository with url: %s, ref: {%s} and a Kustomization with "+
+			"path: %s that names it", err, base.url, base.reference(), base.path)
+	default:
+		err = fmt.Errorf("%w, or make it a source and a Kustomization of its own", err)
 	}
-	err = fmt.Errorf("%w, or take it out and add a GitRepository with url: %s, ref: {%s} and a Kustomization with "+
-		"path: %s that names it", err, base.url, base.reference(), base.path)
-	if base.fetchable() {
-		err = fmt.Errorf("%w, or let the hub fetch it (--remote-base-host %s)", err, base.Remote().Host())
+	if fetchable {
+		err = fmt.Errorf("%w, or let the hub fetch it (--remote-base-host %s)", err, t.Host())
 	}
 	return err
 }
 
-// remoteFields are the fields of a kustomization file that may name remote bases.
-var remoteFields = []string{"resources", "components", "bases"}
+// withoutUser returns a path without the user of a URL, which may be a token.
+func withoutUser(p string) string {
+	u, err := url.Parse(strings.TrimPrefix(p, "git::"))
+	if err != nil || u.User == nil || u.Scheme == "ssh" {
+		return p
+	}
+	u.User = url.User("…")
+	return strings.Replace(u.String(), "%E2%80%A6", "…", 1)
+}
 
-// localize replaces the addresses of mounted remote bases in a kustomization file by paths in the tree.
+// localize replaces the addresses of mounted Remotes in a kustomization file by paths in the tree. Afterwards the file
+// has no remote path that kustomize would fetch itself.
 func (f *fileSystem) localize(p string, data []byte) ([]byte, error) {
+	if len(f.remotes.mounts) == 0 {
+		return data, nil
+	}
 	var doc yaml.Node
-	if len(f.remotes.mounts) == 0 || yaml.Unmarshal(data, &doc) != nil || len(doc.Content) == 0 {
-		return data, nil
-	}
-	fields, changed := doc.Content[0].Content, false
-	for i := 0; i+1 < len(fields); i += 2 {
-		if !slices.Contains(remoteFields, fields[i].Value) {
-			continue
-		}
-		for _, item := range fields[i+1].Content {
-			if b, ok := parseRemoteBase(item.Value); ok && isRemote(item.Value) && f.remotes.mounts[b.Remote()] != "" {
-				item.Value = relative(path.Dir(p), path.Join(f.remotes.mounts[b.Remote()], b.path))
-				changed = true
+	changed := false
+	if yaml.Unmarshal(data, &doc) == nil && len(doc.Content) > 0 {
+		eachPath(doc.Content[0], func(field string, n *yaml.Node) {
+			if local, ok := f.local(path.Dir(p), field, n.Value); ok {
+				n.Value, changed = local, true
 			}
-		}
+		})
 	}
-	if !changed {
-		return data, nil
+	var err error
+	if changed {
+		data, err = yaml.Marshal(&doc)
 	}
-	data, err := yaml.Marshal(&doc)
+	if err == nil {
+		err = checkLocal(data)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", tree.Local(p), err)
 	}
 	return data, nil
+}
+
+// local returns the path that takes the place of a remote one in a kustomization file of a directory. In a list of
+// files the key of the remote path stays.
+func (f *fileSystem) local(dir, field, value string) (string, bool) {
+	remote, key := value, ""
+	if field == "files" {
+		remote = sourcePath(value)
+		if key = sourceKey(value); key == remote {
+			key = path.Base(remote)
+		}
+		key += "="
+	}
+	t, ok := reference{field: field, path: remote}.remoteTarget()
+	if at := f.remotes.mounts[t.Remote]; ok && isRemote(remote) && at != "" {
+		return key + relative(dir, path.Join(at, t.path)), true
+	}
+	return "", false
+}
+
+// checkLocal returns an error for a kustomization file with a remote path that localize did not find.
+func checkLocal(data []byte) error {
+	var k types.Kustomization
+	if err := k.Unmarshal(data); err != nil {
+		return err
+	}
+	k.FixKustomization()
+	for _, r := range references(&k) {
+		if isRemote(r.path) && (r.accepts&inline == 0 || !strings.ContainsAny(r.path, "\n{")) {
+			return fmt.Errorf("%s: %w, and is not written in a way that can be fetched: write it without an alias, in the "+
+				"field's present form", withoutUser(r.path), render.ErrRemote)
+		}
+	}
+	return nil
+}
+
+// lists are the fields of a kustomization file that list paths; the former name bases counts as resources.
+var lists = map[string]string{"resources": "resources", "bases": "resources", "components": "components", "crds": "crds",
+	"configurations": "configurations", "generators": "generators", "transformers": "transformers",
+	"validators": "validators", "patchesStrategicMerge": "patchesStrategicMerge"}
+
+// eachPath calls fn for each path in a kustomization file, with its field: one of lists, or path, files or envs.
+func eachPath(root *yaml.Node, fn func(field string, n *yaml.Node)) {
+	each := func(list *yaml.Node, visit func(*yaml.Node)) {
+		if list.Kind == yaml.SequenceNode {
+			for _, n := range list.Content {
+				visit(n)
+			}
+		}
+	}
+	eachField(root, func(name string, value *yaml.Node) {
+		switch name {
+		case "openapi":
+			eachField(value, pathField(fn))
+		case "patches", "patchesJson6902", "replacements":
+			each(value, func(item *yaml.Node) { eachField(item, pathField(fn)) })
+		case "configMapGenerator", "secretGenerator":
+			each(value, func(item *yaml.Node) {
+				eachField(item, func(name string, value *yaml.Node) {
+					switch name {
+					case "files", "envs":
+						each(value, func(n *yaml.Node) { fn(name, n) })
+					case "env":
+						fn("envs", value)
+					}
+				})
+			})
+		default:
+			if field, ok := lists[name]; ok {
+				each(value, func(n *yaml.Node) { fn(field, n) })
+			}
+		}
+	})
+}
+
+// eachField calls fn for each field of a map.
+func eachField(n *yaml.Node, fn func(name string, value *yaml.Node)) {
+	if n.Kind != yaml.MappingNode {
+		return
+	}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		fn(n.Content[i].Value, n.Content[i+1])
+	}
+}
+
+// pathField calls fn for the field path.
+func pathField(fn func(string, *yaml.Node)) func(string, *yaml.Node) {
+	return func(name string, value *yaml.Node) {
+		if name == "path" {
+			fn(name, value)
+		}
+	}
 }
 
 // relative returns the path from a directory to a target; both are rooted.
@@ -135,7 +263,7 @@ var refPattern = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9._/+-]{0,200}$`)
 
 // fetchable reports whether the hub can fetch the repository without credentials.
 func (b remoteBase) fetchable() bool {
-	return (strings.HasPrefix(b.url, "https://") || strings.HasPrefix(b.url, "http://")) && len(b.url) <= 1000 &&
+	return (strings.HasPrefix(b.url, "https://") || strings.HasPrefix(b.url, "http://")) && len(b.url) <= maxURL &&
 		(b.ref == "" || refPattern.MatchString(b.ref) && !strings.Contains(b.ref, ".."))
 }
 
@@ -157,6 +285,36 @@ func (b remoteBase) reference() string {
 	}
 	return "branch: " + b.ref
 }
+
+// maxURL is the most bytes of the address of a Remote.
+const maxURL = 1000
+
+// hasManifestName reports whether the path of a URL ends like that of a single file, and nothing in the URL says that
+// it is in a repository.
+func hasManifestName(p string) bool {
+	u, err := url.Parse(p)
+	if err != nil || strings.Contains(u.Path, ".git/") || strings.Contains(u.Path, "/_git/") {
+		return false
+	}
+	ext := path.Ext(u.Path)
+	return ext == ".yaml" || ext == ".yml" || ext == ".json"
+}
+
+// parseRemoteFile reads the URL of a single file. If anything in it would be a credential, or kustomize would not ask
+// for it by HTTP, parseRemoteFile returns false.
+func parseRemoteFile(p string) (r api.Remote, ok bool) {
+	u, err := url.Parse(p)
+	switch {
+	case err != nil, u.Scheme != "https" && u.Scheme != "http", u.Hostname() == "", u.User != nil:
+		return r, false
+	case u.Fragment != "" || strings.Contains(p, "#") || strings.ContainsFunc(p, isSpaceOrControl) || len(p) > maxURL:
+		return r, false
+	}
+	u.Host = strings.ToLower(u.Host)
+	return api.Remote{URL: u.String(), File: true}, true
+}
+
+func isSpaceOrControl(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }
 
 // parseRemoteBase reads a kustomize URL of a directory: https://host/owner/repository//path?ref=v1. The repository ends
 // at //, else after a name with .git or the name after _git, else after two names. For a single file, and for a URL

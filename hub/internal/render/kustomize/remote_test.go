@@ -45,13 +45,15 @@ func TestNeeds(t *testing.T) {
 	result, err := buildRemote(t, map[string]string{
 		"kustomization.yaml": "resources: [base, own.yaml]\n", "own.yaml": ownConfigMap,
 		"base/kustomization.yaml": "resources: ['github.com/acme/platform//deploy?ref=v1', https://example.com/a/b]\n" +
-			"components: ['https://dev.azure.com/org/project/_git/repo/parts?version=main']\n",
+			"components: ['https://dev.azure.com/org/project/_git/repo/parts?version=main']\n" +
+			"crds: ['https://example.com/crds/a.yaml']\n",
 	}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := []api.Remote{acme, {URL: "https://example.com/a/b"},
-		{URL: "https://dev.azure.com/org/project/_git/repo", Ref: "main"}}
+		{URL: "https://dev.azure.com/org/project/_git/repo", Ref: "main"},
+		{URL: "https://example.com/crds/a.yaml", File: true}}
 	var got []api.Remote
 	for _, need := range result.Needs {
 		got = append(got, need.Remote)
@@ -131,7 +133,7 @@ func TestMountedLimits(t *testing.T) {
 		"missing":       {main, "resources: [lost.yaml]\n", at + "/base/kustomization.yaml: resources: lost.yaml not found"},
 		"no directory":  {"resources: ['https://github.com/acme/platform//basis?ref=v1']\n", "", "did you mean ./base?"},
 		"itself":        {main, main, "cycle"},
-		"another file":  {main, "resources: ['https://example.com/a.yaml']\n", "are not fetched"},
+		"another file":  {main, "resources: ['https://me@example.com/a.yaml']\n", "are not fetched"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := buildRemote(t, map[string]string{"kustomization.yaml": c.root, "own.yaml": ownConfigMap},
@@ -173,7 +175,7 @@ func TestParseRemote(t *testing.T) {
 			t.Errorf("%s would be fetched", address)
 		}
 	}
-	if !errors.Is(refuseRemote("https://github.com/a/b"), render.ErrRemote) {
+	if !errors.Is(refuseRemote(reference{field: "resources", path: "https://github.com/a/b", accepts: directory}), render.ErrRemote) {
 		t.Error("the refusal is not ErrRemote")
 	}
 }

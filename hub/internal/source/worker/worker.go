@@ -18,6 +18,7 @@ import (
 	"github.com/navefleet/nave/hub/internal/source"
 	"github.com/navefleet/nave/hub/internal/source/bucket"
 	"github.com/navefleet/nave/hub/internal/source/compose"
+	"github.com/navefleet/nave/hub/internal/source/file"
 	"github.com/navefleet/nave/hub/internal/source/git"
 	"github.com/navefleet/nave/hub/internal/source/oci"
 )
@@ -29,10 +30,25 @@ type Fetchers map[string]source.Fetcher
 func All() Fetchers {
 	return Fetchers{
 		api.GitRepositoryKind: source.Limited{Fetcher: git.Fetcher{Tokens: &git.Tokens{}}},
-		api.RemoteBaseKind:    source.Limited{Fetcher: git.Fetcher{}},
+		api.RemoteBaseKind:    source.Limited{Fetcher: remoteBases{git.Fetcher{}, file.Fetcher{}}},
 		api.OCIRepositoryKind: source.Limited{Fetcher: &oci.Fetcher{}},
 		api.BucketKind:        source.Limited{Fetcher: bucket.Fetcher{}},
 	}
+}
+
+// remoteBases fetches RemoteBases.
+type remoteBases struct{ repository, file source.Fetcher }
+
+// Fetch implements source.Fetcher.
+func (f remoteBases) Fetch(ctx context.Context, r source.Request) (artifact.Artifact, error) {
+	b, err := api.Decode[api.RemoteBase](r.Object)
+	switch {
+	case err != nil:
+		return artifact.Artifact{}, fmt.Errorf("%w: %w", source.ErrRequest, err)
+	case b.Spec.File:
+		return f.file.Fetch(ctx, r)
+	}
+	return f.repository.Fetch(ctx, r)
 }
 
 // Fetch implements source.Fetcher for all kinds, and composes artifacts.
