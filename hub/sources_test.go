@@ -1,6 +1,8 @@
 package hub_test
 
 import (
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -116,5 +118,37 @@ spec: {interval: 1h, endpoint: "` + address + `", bucketName: fleet, insecure: t
 				}
 			})
 		}
+	}
+}
+
+// TestRemoteFileRedirect has a remote file at a host that is named, which sends the hub to one that is not.
+func TestRemoteFileRedirect(t *testing.T) {
+	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		t.Error("a host was asked that is not named")
+	}))
+	defer other.Close()
+	server := httptest.NewServer(http.RedirectHandler(other.URL+"/crd.yaml", http.StatusFound))
+	defer server.Close()
+	_, repository := gitServer(t)
+	commit(t, repository, map[string]string{"kustomization.yaml": "crds: ['" + server.URL + "/crd.yaml']\n"})
+	r := start(t, t.TempDir(), func(c *hub.Config) {
+		c.RemoteBaseHosts = []string{strings.TrimPrefix(server.URL, "http://")}
+	})
+	r.apply(`
+apiVersion: source.toolkit.fluxcd.io/v1
+kind: GitRepository
+metadata: {name: fleet, namespace: flux-system}
+spec: {interval: 1h, url: "` + repository.URL() + `", ref: {branch: main}}
+---
+apiVersion: kustomize.toolkit.fluxcd.io/v1
+kind: Kustomization
+metadata: {name: root, namespace: flux-system}
+spec: {interval: 1h, prune: true, path: ./, sourceRef: {kind: GitRepository, name: fleet}}
+`)
+	owner := api.Key{Kind: api.KustomizationKind, Namespace: "flux-system", Name: "root"}
+	base, err := api.NewRemoteBase(owner, time.Hour, "", api.Remote{URL: server.URL + "/crd.yaml", File: true})
+	must(t, err)
+	if got := r.failure(api.RemoteBaseKind, base.Key.Name); !strings.Contains(got, "--remote-base-host names") {
+		t.Errorf("condition is %s", got)
 	}
 }

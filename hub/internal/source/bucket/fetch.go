@@ -99,6 +99,7 @@ func (f *fetching) list(ctx context.Context) (*listing, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // ends the requests of a list that is not read to its end
 	l := &listing{fetching: f, objects: map[string]object{}}
+	listed := 0 // a server may list an object again and again
 	for o := range f.client.ListObjects(ctx, f.spec.BucketName, minio.ListObjectsOptions{
 		Prefix: f.spec.Prefix, Recursive: true,
 	}) {
@@ -107,11 +108,12 @@ func (f *fetching) list(ctx context.Context) (*listing, error) {
 			return nil, o.Err
 		case strings.HasSuffix(o.Key, "/"):
 			continue
-		case len(l.objects) == listShare*f.limits.Files:
+		case listed == listShare*f.limits.Files:
 			return nil, fmt.Errorf("%w: the bucket has more than %d objects; name a part of them in spec.prefix",
 				artifact.ErrLimit,
 				listShare*f.limits.Files)
 		}
+		listed++
 		l.objects[o.Key] = object{etag: strings.Trim(o.ETag, `"`), size: o.Size}
 	}
 	return l, nil
