@@ -3,7 +3,7 @@ package render
 import "github.com/navefleet/nave/hub/api"
 
 // MaxMounts is the most Remotes of one render.
-const MaxMounts = 32
+const MaxMounts = 64
 
 // Mount is the artifact of a Remote, which a render reads beside its own tree.
 type Mount struct {
