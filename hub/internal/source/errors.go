@@ -57,7 +57,8 @@ var (
 // known are all errors of a fetch. If an error is several of these, the first counts.
 var known = []error{
 	ErrAccess, ErrAuthentication, artifact.ErrStorage, dial.ErrDenied, artifact.ErrLimit, artifact.ErrTree, ErrRequest,
-	ErrVerification, ErrUntrusted, ErrRepositoryNotFound, ErrFileNotFound, ErrReferenceNotFound, ErrTimeout, ErrProtocol, ErrUnreachable,
+	ErrVerification, ErrUntrusted, ErrRepositoryNotFound, ErrFileNotFound, ErrReferenceNotFound, ErrTimeout, ErrProtocol,
+	ErrUnreachable,
 	ErrWorker, ErrCompose, ErrInput,
 }
 

@@ -22,8 +22,9 @@ const (
 // the URL. Certificates are those of the Secret of spec.certSecretRef, else of spec.secretRef. The client dials what
 // r.Network allows. It follows redirects of GET and HEAD to http and https, but never from https to http. It sends
 // credentials to the origin of the URL only, which is its scheme, host and port; not even a redirect back to the origin
-// brings them back. If r.Hosts is set, other hosts are dial.ErrDenied. A client certificate is never shown to another host: requests there fail. If the source names a
-// proxy in spec.proxySecretRef, every request goes there. Errors are ErrAuthentication and ErrRequest.
+// brings them back. If r.Hosts is set, requests to other hosts fail with dial.ErrDenied. A client certificate is never
+// shown to another host: requests there fail. If the source names a proxy in spec.proxySecretRef, every request goes
+// there. Errors are ErrAuthentication and ErrRequest.
 func (r Request) HTTP(u *url.URL) (*http.Client, error) {
 	auth, err := readHTTPAuth(r.Secrets["spec.secretRef"])
 	if err != nil {

@@ -182,16 +182,16 @@ func checkLocal(data []byte) error {
 	k.FixKustomization()
 	for _, r := range references(&k) {
 		if isRemote(r.path) && (r.accepts&inline == 0 || !strings.ContainsAny(r.path, "\n{")) {
-			return fmt.Errorf("%s: %w, and is not written in a way that can be fetched: write it without an alias, in the "+
-				"field's present form", withoutUser(r.path), render.ErrRemote)
+			return fmt.Errorf("%s: %s: %w, in a form in which it is not fetched: write the field as kustomize documents it",
+				r.field, withoutUser(r.path), render.ErrRemote)
 		}
 	}
 	return nil
 }
 
 // lists are the fields of a kustomization file that list paths; the former name bases counts as resources.
-var lists = map[string]string{"resources": "resources", "bases": "resources", "components": "components", "crds": "crds",
-	"configurations": "configurations", "generators": "generators", "transformers": "transformers",
+var lists = map[string]string{"resources": "resources", "bases": "resources", "components": "components",
+	"crds": "crds", "configurations": "configurations", "generators": "generators", "transformers": "transformers",
 	"validators": "validators", "patchesStrategicMerge": "patchesStrategicMerge"}
 
 // eachPath calls fn for each path in a kustomization file, with its field: one of lists, or path, files or envs.

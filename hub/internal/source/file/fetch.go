@@ -1,5 +1,5 @@
-// Package file fetches RemoteBases that are single files: a file that a server gives by HTTP becomes the only file of an
-// artifact, whose revision is the digest of its content.
+// Package file fetches RemoteBases that are single files: a file that a server gives by HTTP becomes the only file of
+// an artifact, whose revision is the digest of its content.
 package file
 
 import (

@@ -64,8 +64,8 @@ func digestOf(text []byte) string {
 	return "sha256:" + hex.EncodeToString(sum[:])
 }
 
-// FuzzManifest has registries with any manifest, index and list of tags: a fetch ends with one of the errors of fetches,
-// or with the files of the layer.
+// FuzzManifest has registries with any manifest, index and list of tags: a fetch ends with one of the errors of
+// fetches, or with the files of the layer.
 func FuzzManifest(f *testing.F) {
 	layer := ocitest.Archive(map[string]string{"a.yaml": "a: 1\n"})
 	manifest := fmt.Appendf(nil, `{"schemaVersion":2,"mediaType":%q,"config":{"mediaType":"application/json","size":2,`+
