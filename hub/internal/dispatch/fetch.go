@@ -43,14 +43,10 @@ func (s *Server) Fetch(r *spokev1.FetchRequest, stream spokev1.SpokeService_Fetc
 		return err
 	}
 	defer release()
-	asked := s.asked(caller.cluster)
-	envelope, err := s.authorise(stream.Context(), caller, slices.DeleteFunc(slices.Clone(wanted),
-		func(d manifest.Digest) bool { return asked[d] != nil }))
+	known, err := s.unstored(stream.Context(), caller, wanted)
 	if err != nil {
 		return err
 	}
-	known := map[manifest.Digest][]byte{manifest.DigestOf(envelope): envelope}
-	maps.Copy(known, asked)
 	for len(wanted) > 0 {
 		blobs, err := s.read(stream.Context(), caller.cluster, known, wanted)
 		if err != nil {
@@ -85,6 +81,21 @@ func readDigests(r *spokev1.FetchRequest) ([]manifest.Digest, error) {
 		seen[d], wanted[i] = struct{}{}, d
 	}
 	return wanted, nil
+}
+
+// unstored returns the blobs that are not in the store: the envelope, and the content of an open preview. If the caller
+// may not have one of the wanted blobs, the error is NOT_FOUND.
+func (s *Server) unstored(ctx context.Context, caller caller, wanted []manifest.Digest) (map[manifest.Digest][]byte,
+	error) {
+	asked := s.asked(caller.cluster)
+	envelope, err := s.authorise(ctx, caller, slices.DeleteFunc(slices.Clone(wanted),
+		func(d manifest.Digest) bool { return asked[d] != nil }))
+	if err != nil {
+		return nil, err
+	}
+	known := map[manifest.Digest][]byte{manifest.DigestOf(envelope): envelope}
+	maps.Copy(known, asked)
+	return known, nil
 }
 
 // authorise returns the envelope of the bundle that reaches everything that is wanted: the signed bundle, or the newest

@@ -66,31 +66,40 @@ func (x *session) ask(ctx context.Context, q *question, envelope []byte) ([]*spo
 	message := &spokev1.SessionResponse{Message: &spokev1.SessionResponse_Preview{
 		Preview: &spokev1.PreviewRequest{Envelope: envelope},
 	}}
-	late := "the spoke did not answer in time"
+	late := status.Error(codes.DeadlineExceeded, "the spoke did not answer in time")
+	for {
+		a, err := x.exchange(ctx, q, message)
+		switch {
+		case err != nil && ctx.Err() != nil:
+			return nil, late
+		case err != nil:
+			return nil, err
+		case !a.Busy && a.Error != "":
+			return nil, status.Error(codes.Aborted, a.Error)
+		case !a.Busy:
+			return a.Applications, nil
+		}
+		late = status.Error(codes.DeadlineExceeded, "the spoke was applying all the time: try again")
+		if wait.For(ctx, askAgain) != nil {
+			return nil, late
+		}
+	}
+}
+
+// exchange sends a question once, and waits for the answer.
+func (x *session) exchange(ctx context.Context, q *question, message *spokev1.SessionResponse) (
+	*spokev1.AnswerPreviewRequest, error) {
+	ask := x.previews
 	for {
 		select {
-		case x.previews <- message:
-		case <-x.ended:
-			return nil, errGone
-		case <-ctx.Done():
-			return nil, status.Error(codes.DeadlineExceeded, late)
-		}
-		select {
+		case ask <- message:
+			ask = nil // once
 		case a := <-q.answers:
-			switch {
-			case a.Error != "" && !a.Busy:
-				return nil, status.Error(codes.Aborted, a.Error)
-			case !a.Busy:
-				return a.Applications, nil
-			}
-			late = "the spoke was applying all the time: try again"
+			return a, nil
 		case <-x.ended:
 			return nil, errGone
 		case <-ctx.Done():
-			return nil, status.Error(codes.DeadlineExceeded, late)
-		}
-		if wait.For(ctx, askAgain) != nil {
-			return nil, status.Error(codes.DeadlineExceeded, late)
+			return nil, ctx.Err()
 		}
 	}
 }
