@@ -15,6 +15,7 @@ import (
 	openapi_v3 "github.com/google/gnostic-models/openapiv3"
 	"github.com/spf13/pflag"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/kube-openapi/pkg/util/proto"
 	"k8s.io/kube-openapi/pkg/util/proto/validation"
 
@@ -37,7 +38,8 @@ func (f *validateFlags) add(flags *pflag.FlagSet) {
 		"default as kubectl")
 	flags.StringVar(&f.context, "kube-context", "", "with --validate: context of the kubeconfig")
 	flags.StringSliceVar(&f.schemas, "schemas", nil, "with --validate: files, or folders of files, with the schemas, in "+
-		"place of a cluster; written by kubectl get --raw /openapi/v3/apis/apps/v1")
+		"place of a cluster; written by kubectl get --raw /openapi/v3/apis/apps/v1; builtin: only the kinds of Kubernetes "+
+		"itself")
 }
 
 // open returns the validator that the flags ask for; nil without --validate.
@@ -49,10 +51,26 @@ func (f *validateFlags) open(ctx context.Context) (*validator, error) {
 		return nil, nil
 	case len(f.schemas) > 0 && (f.kubeconfig != "" || f.context != ""):
 		return nil, errors.New("--schemas takes the place of a cluster: leave out --kubeconfig and --kube-context")
+	case slices.Equal(f.schemas, []string{"builtin"}):
+		return newValidator(builtInSchema), nil
 	case len(f.schemas) > 0:
 		return schemasIn(f.schemas)
 	}
-	return schemasOf(ctx, f.kubeconfig, f.context)
+	v, err := schemasOf(ctx, f.kubeconfig, f.context)
+	if f.kubeconfig == "" && f.context == "" && isNoKubeconfig(err) {
+		return newValidator(builtInSchema), nil
+	}
+	return v, err
+}
+
+// isNoKubeconfig reports whether an error is that there is no kubeconfig at all.
+func isNoKubeconfig(err error) bool {
+	for ; err != nil; err = errors.Unwrap(err) {
+		if clientcmd.IsEmptyConfig(err) {
+			return true
+		}
+	}
+	return false
 }
 
 // validator checks objects against the OpenAPI v3 schemas of an API server.
@@ -105,9 +123,9 @@ func pathOfVersion(gv schema.GroupVersion) string {
 	return "apis/" + gv.Group + "/" + gv.Version
 }
 
-// schemasIn returns a validator with the schemas in files.
+// schemasIn returns a validator with the schemas in files, and with the built-in ones of other groups and versions.
 func schemasIn(paths []string) (*validator, error) {
-	v := newValidator(func(context.Context, schema.GroupVersion) ([]byte, error) { return nil, nil })
+	v := newValidator(builtInSchema)
 	for _, path := range paths {
 		files := []string{path}
 		if info, err := os.Stat(path); err == nil && info.IsDir() {
@@ -228,7 +246,7 @@ func (v *validator) schema(ctx context.Context, gvk schema.GroupVersionKind) (pr
 		v.known[gv] = kinds
 	}
 	if kinds != nil && kinds[gvk.Kind] == nil {
-		return nil, fmt.Errorf("the API server has no kind %s in %s", gvk.Kind, gv)
+		return nil, fmt.Errorf("there is no kind %s in %s", gvk.Kind, gv)
 	}
 	return kinds[gvk.Kind], nil
 }
@@ -319,7 +337,7 @@ func (v *validator) notes() string {
 		return ""
 	}
 	kinds := slices.Sorted(maps.Keys(v.missing))
-	return "not validated, because the API server has no schema: " + wording.List(kinds, len(kinds), 10)
+	return "not validated, because there is no schema: " + wording.List(kinds, len(kinds), 10)
 }
 
 // invalidError returns the error of a validation. If nothing is wrong, invalidError returns nil.

@@ -84,7 +84,7 @@ func TestValidate(t *testing.T) {
 			"        image: web\n        ports: [{name: http}]",
 			`Deployment.spec.template.spec.containers[0].ports[0] has no field "containerPort"`},
 		{"variable", "replicas: 2", "replicas: ${replicas}", ""},
-		{"unknown_kind", "kind: Deployment", "kind: Deploymint", "the API server has no kind Deploymint in apps/v1"},
+		{"unknown_kind", "kind: Deployment", "kind: Deploymint", "there is no kind Deploymint in apps/v1"},
 		{"unknown_version", "apiVersion: apps/v1", "apiVersion: example.com/v1", ""},
 	} {
 		for name, flag := range from {
@@ -107,6 +107,31 @@ spec: {interval: 10m, prune: true, path: ./app, sourceRef: {kind: GitRepository,
 					if !strings.Contains(out, "name: web") {
 						t.Errorf("%s printed:\n%s", args[0], out)
 					}
+				}
+			})
+		}
+	}
+}
+
+// TestValidate_builtin builds objects with mistakes without a cluster and without schemas of their own.
+func TestValidate_builtin(t *testing.T) {
+	t.Setenv("KUBECONFIG", filepath.Join(t.TempDir(), "none"))
+	t.Setenv("KUBERNETES_SERVICE_HOST", "")
+	for _, c := range []struct{ name, old, new, want string }{
+		{"valid", "", "", ""},
+		{"unknown_field", "image: web", "imag: web", `Deployment.spec.template.spec.containers[0] has the unknown field "imag"`},
+		{"wrong_type", "replicas: 2", "replicas: two", "Deployment.spec.replicas is a string, want integer"},
+		{"missing_field", "selector: {matchLabels: {app: web}}", "paused: true", `has no field "selector"`},
+		{"variable", "replicas: 2", "replicas: ${replicas}", ""},
+		{"unknown_kind", "kind: Deployment", "kind: Deploymint", "there is no kind Deploymint in apps/v1"},
+		{"unknown_version", "apiVersion: apps/v1", "apiVersion: example.com/v1", ""},
+	} {
+		for _, flag := range []string{"--validate", "--schemas=builtin"} {
+			t.Run(c.name+flag, func(t *testing.T) {
+				root := tree(t, map[string]string{"app/web.yaml": strings.Replace(validDeployment, c.old, c.new, 1)})
+				_, err := run(t, "build", "cluster", "x", root, "--path=app", "--validate", flag)
+				if (err != nil) != (c.want != "") || err != nil && !strings.Contains(err.Error(), c.want) {
+					t.Errorf("error %v, want %q", err, c.want)
 				}
 			})
 		}
