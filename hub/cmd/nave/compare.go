@@ -125,14 +125,21 @@ func (c *comparison) pairUp(p *plan.Previewed, released map[bundle.ApplicationNa
 			c.pair(pair{name, released[name].digest, a.Digest}, released[name], a, p.Cluster)
 		}
 	}
-	stay := map[bundle.ApplicationName]int{} // the Applications below each one that is not compared
+	c.noteProblems(p, k, c.pairGone(p.Cluster, released, k))
+}
+
+// pairGone pairs up the Applications of one cluster that the walk does not have, unless they stay. It returns those
+// that stay because of themselves, with the number of those below them.
+func (c *comparison) pairGone(cluster string, released map[bundle.ApplicationName]publishedApplication,
+	k *keeper) map[bundle.ApplicationName]int {
+	stay := map[bundle.ApplicationName]int{} // the Applications below each one
 	for name, old := range released {
 		if k.compared[name] || !c.chosen.has(name, old.fleet, k.parent) {
 			continue
 		}
 		switch at, kept := k.keeps(name, 0); {
 		case !kept:
-			c.pair(pair{name: name, old: old.digest}, old, nil, p.Cluster)
+			c.pair(pair{name: name, old: old.digest}, old, nil, cluster)
 		case at == name:
 			stay[at] += 0
 		default:
@@ -143,12 +150,17 @@ func (c *comparison) pairUp(p *plan.Previewed, released map[bundle.ApplicationNa
 		if k.reasons[at] == "" {
 			x := change{application: at.String(), verb: left, text: "left in the cluster, because nothing gives it any more " +
 				"and nothing prunes it" + withBelow(below)}
-			c.changes[x] = append(c.changes[x], p.Cluster)
+			c.changes[x] = append(c.changes[x], cluster)
 			continue
 		}
 		text := k.note(at, below)
-		c.kept[text] = append(c.kept[text], p.Cluster)
+		c.kept[text] = append(c.kept[text], cluster)
 	}
+	return stay
+}
+
+// noteProblems notes what one cluster would not render, unless it is noted that it stays.
+func (c *comparison) noteProblems(p *plan.Previewed, k *keeper, stay map[bundle.ApplicationName]int) {
 	for _, problem := range p.Problems {
 		name := problem.Key.Application()
 		text := problem.Key.Local() + ": " + problem.Message
@@ -156,7 +168,7 @@ func (c *comparison) pairUp(p *plan.Previewed, released map[bundle.ApplicationNa
 		switch {
 		case !isUnmapped(problem):
 			c.problems[text] = append(c.problems[text], p.Cluster)
-		case !noted && c.chosen.has(name, k.fleet(problem.Key), k.parent):
+		case !noted && k.reasons[name] != "" && c.chosen.has(name, k.fleet(problem.Key), k.parent):
 			text = k.note(name, 0)
 			c.kept[text] = append(c.kept[text], p.Cluster)
 		}
@@ -196,12 +208,18 @@ func newKeeper(p *plan.Previewed, released map[bundle.ApplicationName]publishedA
 	for _, name := range p.Suspended {
 		k.reasons[name] = "suspended"
 	}
-	for _, problem := range p.Problems {
-		k.reasons[problem.Key.Application()] = problem.Message
-	}
 	for key, n := range p.Nodes {
 		if n.Owner != nil && key.Role() == api.RenderableRole {
 			k.planned[key.Application()] = n.Owner.Application()
+		}
+	}
+	unmapped := map[bundle.ApplicationName]bool{}
+	for _, problem := range p.Problems {
+		unmapped[problem.Key.Application()] = isUnmapped(problem)
+	}
+	for _, problem := range p.Problems {
+		if name := problem.Key.Application(); !unmapped[name] || !unmapped[k.planned[name]] { // else its parent is named
+			k.reasons[name] = problem.Message
 		}
 	}
 	return k

@@ -152,7 +152,7 @@ func (d *diff) compare(cmd *cobra.Command, dir string, c *comparison) error {
 	ctx := cmd.Context()
 	asking, cancel := context.WithTimeout(ctx, d.session.timeout)
 	defer cancel()
-	released, err := askPublished(asking, c.client, c.chosen.clusters)
+	released, err := askPublished(asking, c.client, c.chosen.clusters, false)
 	if err != nil {
 		return err
 	}
@@ -167,6 +167,9 @@ func (d *diff) compare(cmd *cobra.Command, dir string, c *comparison) error {
 	}
 	clusters = slices.DeleteFunc(clusters, func(name string) bool { return released.unreadable[name] != "" })
 	all, err := previewAll(ctx, v, clusters)
+	if err == nil {
+		err = walkBelow(ctx, c.client, v, all)
+	}
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -17,6 +18,7 @@ import (
 	"github.com/navefleet/nave/hub/internal/artifact"
 	"github.com/navefleet/nave/hub/internal/source"
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
+	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/manifest"
 )
 
@@ -140,7 +142,7 @@ func hubWith(t *testing.T, folder, objects string, count int) (config string) {
 		if _, err := stream.Recv(); err != nil {
 			t.Fatalf("the clusters have no release: %v", err)
 		}
-		p, err := askPublished(ctx, client, nil)
+		p, err := askPublished(ctx, client, nil, false)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -321,7 +323,7 @@ func TestDiff_parent(t *testing.T) {
 		want []string
 	}{
 		{"two_repositories", []string{root, fleet}, 0, []string{"No difference", "### Not compared",
-			"Kustomization flux-system/other-root is not compared, with 1 Application below it: no folder stands for"}},
+			"Kustomization flux-system/other-root is not compared: no folder stands for"}},
 		{"no_remote_matches", []string{root}, 0, []string{"No difference", "### Not compared",
 			"Kustomization flux-system/flux-system is not compared, with 1 Application below it: no folder stands for"}},
 		{"root_does_not_build", []string{broken, strings.Replace(fleet, root, broken, 1)}, 2, []string{"### Not rendered",
@@ -342,6 +344,109 @@ func TestDiff_parent(t *testing.T) {
 				t.Errorf("exit code %d:\n%s%s", code, out.String(), messages.String())
 			}
 		})
+	}
+}
+
+// refetch makes a hub fetch its source, and waits until what it released is as it should be.
+func refetch(t *testing.T, config string, holds func(*published) bool) {
+	t.Helper()
+	s := session{config: config, timeout: time.Minute}
+	client, done, err := s.dial()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer done()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	stream, err := client.Watch(ctx, &adminv1.WatchRequest{List: &adminv1.ListRequest{Kind: "kustomization",
+		AllClusters: true}})
+	if err == nil {
+		_, err = client.Reconcile(ctx, &adminv1.ReconcileRequest{Key: &adminv1.ObjectKey{Kind: "GitRepository",
+			Namespace: "flux-system", Name: "fleet"}})
+	}
+	for err == nil {
+		var p *published
+		if p, err = askPublished(ctx, client, nil, false); err == nil && holds(p) {
+			return
+		}
+		if err == nil {
+			_, err = stream.Recv()
+		}
+	}
+	t.Fatal(err)
+}
+
+// TestRollback_fleet takes the clusters of a Fleet to their releases before, and back.
+func TestRollback_fleet(t *testing.T) {
+	root := tree(t, diffFiles())
+	config := hubWith(t, root, fleetFiles["hub/fleet.yaml"]+"---\n"+fleetFiles["hub/clusters.yaml"], 2)
+	nave := func(want int, text string, args ...string) {
+		t.Helper()
+		var out, messages bytes.Buffer
+		cmd, end := program(&out, &messages)
+		cmd.SetArgs(append(args, "--config", config))
+		err := end(cmd.ExecuteContext(t.Context()))
+		if code := exitCode(err); code != want || !strings.Contains(out.String()+messages.String(), text) {
+			t.Errorf("%v: exit code %d, want %d and %q:\n%s%s", args, code, want, text, out.String(), messages.String())
+		}
+	}
+	nave(1, "nothing was changed on east, lab, west", "rollback", "--fleet=all")
+	nave(1, "name either clusters or a Fleet", "rollback")
+	nave(1, "name either clusters or a Fleet", "release", "east", "--fleet=all")
+	nave(1, "Fleet nobody", "rollback", "--fleet=nobody")
+	nave(1, "--to is the number of a bundle of one cluster", "rollback", "--fleet=all", "--to=1")
+
+	digestOf := func(p *published, cluster string) string {
+		return p.clusters[cluster][kustomizationNamed("app")].digest.String()
+	}
+	before := ""
+	refetch(t, config, func(p *published) bool { before = digestOf(p, "east"); return true })
+	if err := os.WriteFile(filepath.Join(root, "app/old.yaml"),
+		[]byte(diffFiles()["app/old.yaml"]+"data: {k: new}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	all := func(old bool) func(*published) bool {
+		return func(p *published) bool {
+			return !slices.ContainsFunc([]string{"east", "west", "lab"}, func(cluster string) bool {
+				return (digestOf(p, cluster) == before) != old
+			})
+		}
+	}
+	refetch(t, config, all(false))
+	nave(0, "► Cluster west pinned to the applications of bundle", "rollback", "--fleet=all")
+	refetch(t, config, all(true))
+	nave(0, "► Cluster lab goes on with what is in Git", "release", "--fleet=all")
+	refetch(t, config, all(false))
+}
+
+func kustomizationNamed(name string) bundle.ApplicationName {
+	return bundle.ApplicationName{Kind: "Kustomization", Namespace: "flux-system", Name: name}
+}
+
+// TestDiff_below compares the checkout of a source whose Kustomization comes from another repository.
+func TestDiff_below(t *testing.T) {
+	t.Setenv("PATH", searchPath)
+	files := diffFiles()
+	for _, site := range []string{"eu", "lab"} {
+		files["clusters/"+site+"/app.yaml"] = fleetFiles["clusters/eu/app.yaml"]
+	}
+	files["app/settings.yaml"] = appFiles["app/settings.yaml"]
+	files["other/map.yaml"] = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: other, namespace: default}\n"
+	config := hubWith(t, tree(t, files), files["hub/fleet.yaml"]+"---\n"+files["hub/clusters.yaml"]+otherFleet, 3)
+	checkout := tree(t, files)
+	args := []string{"cluster", "east", checkout, "--local-sources=GitRepository/flux-system/app=" + checkout}
+	out, code := diffWith(t, config, args...)
+	if code != 0 || !strings.Contains(out, "Kustomization flux-system/flux-system is not compared: no folder stands for") {
+		t.Errorf("without a change: exit code %d:\n%s", code, out)
+	}
+	if err := os.WriteFile(filepath.Join(checkout, "app/settings.yaml"),
+		[]byte(strings.Replace(files["app/settings.yaml"], "${size}", "new", 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", searchPath)
+	out, code = diffWith(t, config, args...)
+	if code != 1 || !strings.Contains(out, "-  size: large\n+  size: new\n") || strings.Contains(out, "deleted") {
+		t.Errorf("exit code %d:\n%s", code, out)
 	}
 }
 
@@ -367,38 +472,17 @@ func TestDiff_orphan(t *testing.T) {
 		t.Errorf("exit code %d:\n%s", code, out)
 	}
 
-	s := session{config: config, timeout: time.Minute}
-	client, done, err := s.dial()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer done()
-	orphans := func() (count int) {
-		p, err := askPublished(t.Context(), client, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
+	refetch(t, config, func(p *published) bool {
+		orphans := 0
 		for _, apps := range p.clusters {
 			for _, a := range apps {
 				if a.orphaned {
-					count++
+					orphans++
 				}
 			}
 		}
-		return count
-	}
-	stream, err := client.Watch(t.Context(), &adminv1.WatchRequest{List: &adminv1.ListRequest{Kind: "kustomization",
-		AllClusters: true}})
-	if err == nil {
-		_, err = client.Reconcile(t.Context(), &adminv1.ReconcileRequest{Key: &adminv1.ObjectKey{Kind: "GitRepository",
-			Namespace: "flux-system", Name: "fleet"}})
-	}
-	for err == nil && orphans() < 3 {
-		_, err = stream.Recv()
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+		return orphans == 3
+	})
 	t.Setenv("PATH", searchPath)
 	out, code = diffWith(t, config, "cluster", "lab", root)
 	if code != 0 || !strings.Contains(out, "Kustomization flux-system/leaf is not compared: nothing gives it any more") {

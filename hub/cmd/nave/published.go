@@ -22,6 +22,7 @@ type published struct {
 	owned     map[api.Key]api.Key // owners of the objects that no operator gave
 	suspended map[api.Key]bool
 	clusters  map[string]map[bundle.ApplicationName]publishedApplication
+	graphs    map[string]map[api.Key]plan.Known // objects of the clusters' graphs
 	// unreadable has the clusters whose release cannot be read, and why.
 	unreadable map[string]string
 }
@@ -38,16 +39,19 @@ type publishedApplication struct {
 	pruneDisabled  bool // it stays when its parent does not give it any more, also if the parent prunes
 }
 
-// askPublished asks the hub what it released to clusters; to all if none is named.
-func askPublished(ctx context.Context, client adminv1.AdminServiceClient, clusters []string) (*published, error) {
+// askPublished asks the hub what it released to clusters; to all if none is named. With graphs, it also asks for the
+// objects of their graphs.
+func askPublished(ctx context.Context, client adminv1.AdminServiceClient, clusters []string, graphs bool) (*published,
+	error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // ends the stream after an error
-	stream, err := client.Published(ctx, &adminv1.PublishedRequest{Clusters: clusters})
+	stream, err := client.Published(ctx, &adminv1.PublishedRequest{Clusters: clusters, Graphs: graphs})
 	if err != nil {
 		return nil, err
 	}
 	p := &published{owned: map[api.Key]api.Key{}, suspended: map[api.Key]bool{},
-		unreadable: map[string]string{}, clusters: map[string]map[bundle.ApplicationName]publishedApplication{}}
+		unreadable: map[string]string{}, clusters: map[string]map[bundle.ApplicationName]publishedApplication{},
+		graphs: map[string]map[api.Key]plan.Known{}}
 	for {
 		part, err := stream.Recv()
 		if errors.Is(err, io.EOF) {
@@ -91,6 +95,17 @@ func (p *published) add(part *adminv1.PublishedResponse) error {
 			key: key, parent: keyOf(a.GetParent()).Application(), fleet: a.GetFleet(), digest: digest,
 			orphaned: a.GetOrphaned(), orphanOnDelete: a.GetOrphanOnDelete(), pruneDisabled: a.GetPruneDisabled(),
 		}
+	}
+	for _, o := range c.GetObjects() {
+		admitted, err := readmit(&adminv1.Object{Json: o.GetJson()}, api.ClusterGraph)
+		if err != nil {
+			return err
+		}
+		if p.graphs[c.GetCluster()] == nil {
+			p.graphs[c.GetCluster()] = map[api.Key]plan.Known{}
+		}
+		p.graphs[c.GetCluster()][admitted.Key.In(c.GetCluster())] = plan.Known{Object: admitted, Owner: keyOf(o.GetOwner()),
+			Suspended: o.GetSuspended()}
 	}
 	return nil
 }

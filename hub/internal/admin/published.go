@@ -49,7 +49,11 @@ func (s *Server) Published(r *adminv1.PublishedRequest, stream adminv1.AdminServ
 		}
 	}
 	for _, cluster := range clusters {
-		if err := s.sendCluster(ctx, cluster, stream); err != nil {
+		err := s.sendCluster(ctx, cluster, stream)
+		if err == nil && r.GetGraphs() {
+			err = s.sendGraph(ctx, cluster, stream)
+		}
+		if err != nil {
 			return s.fail(err)
 		}
 	}
@@ -140,6 +144,35 @@ func (s *Server) sendCluster(ctx context.Context, cluster string, stream adminv1
 		}
 	}
 	return stream.Send(&adminv1.PublishedResponse{Part: &adminv1.PublishedResponse_Cluster{Cluster: part}})
+}
+
+// sendGraph sends the objects of a cluster's graph, page by page, without those of tenants and damaged ones.
+func (s *Server) sendGraph(ctx context.Context, cluster string, stream adminv1.AdminService_PublishedServer) error {
+	for after, next, more := "", "", true; more; after, more = next, next != "" {
+		var rows []store.Row[store.Resource]
+		err := s.store.View(ctx, func(tx *store.Tx) (err error) {
+			rows, next, err = store.Resources.PageIntact(tx, store.OfCluster(cluster), after, pageRows)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		part, size := &adminv1.PublishedCluster{Cluster: cluster}, 0
+		for i, row := range rows {
+			if row.Value.Object != nil && row.Value.Owner != nil && row.Value.Confined == nil {
+				part.Objects, size = append(part.Objects, hubObject(row.Value)), size+len(row.Value.Object.JSON)
+			}
+			if last := i == len(rows)-1; len(part.Objects) == 0 || size < maxPart && !last {
+				continue
+			}
+			response := &adminv1.PublishedResponse{Part: &adminv1.PublishedResponse_Cluster{Cluster: part}}
+			if err := stream.Send(response); err != nil {
+				return err
+			}
+			part, size = &adminv1.PublishedCluster{Cluster: cluster}, 0
+		}
+	}
+	return nil
 }
 
 // resourcesOf returns the rows that a release was rendered from. Objects that left the graph since the release, and

@@ -193,12 +193,25 @@ func (v *Preview) Selected(fleet string) (clusters []string, err error) {
 	return clusters, nil
 }
 
-// Cluster walks the graph of one cluster. If there is no such Cluster, Cluster returns an error.
-func (v *Preview) Cluster(ctx context.Context, name string) (*Previewed, error) {
+// Known is an object of a cluster's graph that an earlier walk found.
+type Known struct {
+	Object    *api.Object
+	Owner     api.Key
+	Suspended bool // by an operator
+}
+
+// Cluster walks the graph of one cluster. An object below one that cannot be rendered is taken from known. If there is
+// no such Cluster, Cluster returns an error.
+func (v *Preview) Cluster(ctx context.Context, name string, known ...Known) (*Previewed, error) {
 	if v.planner.hub.clusters[name] == nil {
 		return nil, fmt.Errorf("there is no %s", api.ClusterKey(name))
 	}
 	w := newWalked(name)
+	w.rows = map[api.Key]store.Resource{}
+	for _, k := range known {
+		key := k.Object.Key.In(name)
+		w.rows[key] = store.Resource{Key: key, Object: k.Object, Owner: &k.Owner, Suspended: k.Suspended}
+	}
 	if err := v.walk(ctx, w); err != nil {
 		return nil, err
 	}

@@ -2474,7 +2474,9 @@ func (x *GetVersionResponse) GetProtocol() uint32 {
 type PublishedRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Empty: every cluster that has a release.
-	Clusters      []string `protobuf:"bytes,1,rep,name=clusters,proto3" json:"clusters,omitempty"`
+	Clusters []string `protobuf:"bytes,1,rep,name=clusters,proto3" json:"clusters,omitempty"`
+	// Also the objects of the clusters' graphs, but for those of tenants.
+	Graphs        bool `protobuf:"varint,2,opt,name=graphs,proto3" json:"graphs,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2514,6 +2516,13 @@ func (x *PublishedRequest) GetClusters() []string {
 		return x.Clusters
 	}
 	return nil
+}
+
+func (x *PublishedRequest) GetGraphs() bool {
+	if x != nil {
+		return x.Graphs
+	}
+	return false
 }
 
 // PublishedResponse is one part of what the hub released. Parts of the hub come first. None is much larger than 256 KiB, or one
@@ -2653,7 +2662,7 @@ func (x *PublishedHub) GetObjects() []*HubObject {
 	return nil
 }
 
-// HubObject is an object of the hub's own graph, without status and credentials.
+// HubObject is an object of a graph, without status and credentials.
 type HubObject struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Json  []byte                 `protobuf:"bytes,1,opt,name=json,proto3" json:"json,omitempty"`
@@ -2724,7 +2733,9 @@ type PublishedCluster struct {
 	// Further parts with the same cluster have more applications.
 	Applications []*PublishedApplication `protobuf:"bytes,3,rep,name=applications,proto3" json:"applications,omitempty"`
 	// Why the release cannot be read, if it is damaged in the hub's store. Then there are no applications.
-	Unreadable    string `protobuf:"bytes,4,opt,name=unreadable,proto3" json:"unreadable,omitempty"`
+	Unreadable string `protobuf:"bytes,4,opt,name=unreadable,proto3" json:"unreadable,omitempty"`
+	// Of the cluster's graph, with PublishedRequest.graphs.
+	Objects       []*HubObject `protobuf:"bytes,5,rep,name=objects,proto3" json:"objects,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2785,6 +2796,13 @@ func (x *PublishedCluster) GetUnreadable() string {
 		return x.Unreadable
 	}
 	return ""
+}
+
+func (x *PublishedCluster) GetObjects() []*HubObject {
+	if x != nil {
+		return x.Objects
+	}
+	return nil
 }
 
 type PublishedApplication struct {
@@ -3936,9 +3954,10 @@ const file_nave_admin_v1_admin_proto_rawDesc = "" +
 	"\x11GetVersionRequest\"J\n" +
 	"\x12GetVersionResponse\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x1a\n" +
-	"\bprotocol\x18\x02 \x01(\rR\bprotocol\".\n" +
+	"\bprotocol\x18\x02 \x01(\rR\bprotocol\"F\n" +
 	"\x10PublishedRequest\x12\x1a\n" +
-	"\bclusters\x18\x01 \x03(\tR\bclusters\"\x89\x01\n" +
+	"\bclusters\x18\x01 \x03(\tR\bclusters\x12\x16\n" +
+	"\x06graphs\x18\x02 \x01(\bR\x06graphs\"\x89\x01\n" +
 	"\x11PublishedResponse\x12/\n" +
 	"\x03hub\x18\x01 \x01(\v2\x1b.nave.admin.v1.PublishedHubH\x00R\x03hub\x12;\n" +
 	"\acluster\x18\x02 \x01(\v2\x1f.nave.admin.v1.PublishedClusterH\x00R\aclusterB\x06\n" +
@@ -3949,14 +3968,15 @@ const file_nave_admin_v1_admin_proto_rawDesc = "" +
 	"\tHubObject\x12\x12\n" +
 	"\x04json\x18\x01 \x01(\fR\x04json\x12.\n" +
 	"\x05owner\x18\x02 \x01(\v2\x18.nave.admin.v1.ObjectKeyR\x05owner\x12\x1c\n" +
-	"\tsuspended\x18\x03 \x01(\bR\tsuspended\"\xb1\x01\n" +
+	"\tsuspended\x18\x03 \x01(\bR\tsuspended\"\xe5\x01\n" +
 	"\x10PublishedCluster\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\tR\acluster\x12\x1a\n" +
 	"\bsequence\x18\x02 \x01(\x04R\bsequence\x12G\n" +
 	"\fapplications\x18\x03 \x03(\v2#.nave.admin.v1.PublishedApplicationR\fapplications\x12\x1e\n" +
 	"\n" +
 	"unreadable\x18\x04 \x01(\tR\n" +
-	"unreadable\"\xab\x02\n" +
+	"unreadable\x122\n" +
+	"\aobjects\x18\x05 \x03(\v2\x18.nave.admin.v1.HubObjectR\aobjects\"\xab\x02\n" +
 	"\x14PublishedApplication\x12*\n" +
 	"\x03key\x18\x01 \x01(\v2\x18.nave.admin.v1.ObjectKeyR\x03key\x120\n" +
 	"\x06parent\x18\x02 \x01(\v2\x18.nave.admin.v1.ObjectKeyR\x06parent\x12\x14\n" +
@@ -4175,64 +4195,65 @@ var file_nave_admin_v1_admin_proto_depIdxs = []int32{
 	44, // 42: nave.admin.v1.PublishedHub.objects:type_name -> nave.admin.v1.HubObject
 	1,  // 43: nave.admin.v1.HubObject.owner:type_name -> nave.admin.v1.ObjectKey
 	46, // 44: nave.admin.v1.PublishedCluster.applications:type_name -> nave.admin.v1.PublishedApplication
-	1,  // 45: nave.admin.v1.PublishedApplication.key:type_name -> nave.admin.v1.ObjectKey
-	1,  // 46: nave.admin.v1.PublishedApplication.parent:type_name -> nave.admin.v1.ObjectKey
-	1,  // 47: nave.admin.v1.PublishedContentRequest.key:type_name -> nave.admin.v1.ObjectKey
-	51, // 48: nave.admin.v1.HistoryResponse.releases:type_name -> nave.admin.v1.PastRelease
-	52, // 49: nave.admin.v1.HistoryResponse.pin:type_name -> nave.admin.v1.Pin
-	62, // 50: nave.admin.v1.PastRelease.released_at:type_name -> google.protobuf.Timestamp
-	62, // 51: nave.admin.v1.Pin.pinned_at:type_name -> google.protobuf.Timestamp
-	59, // 52: nave.admin.v1.PreviewLiveResponse.applications:type_name -> nave.admin.v1.PreviewedApplication
-	1,  // 53: nave.admin.v1.PreviewedApplication.key:type_name -> nave.admin.v1.ObjectKey
-	60, // 54: nave.admin.v1.PreviewedApplication.objects:type_name -> nave.admin.v1.PreviewedObject
-	61, // 55: nave.admin.v1.PreviewedObject.fields:type_name -> nave.admin.v1.PreviewedField
-	3,  // 56: nave.admin.v1.AdminService.Get:input_type -> nave.admin.v1.GetRequest
-	5,  // 57: nave.admin.v1.AdminService.List:input_type -> nave.admin.v1.ListRequest
-	7,  // 58: nave.admin.v1.AdminService.Watch:input_type -> nave.admin.v1.WatchRequest
-	9,  // 59: nave.admin.v1.AdminService.Apply:input_type -> nave.admin.v1.ApplyRequest
-	12, // 60: nave.admin.v1.AdminService.Delete:input_type -> nave.admin.v1.DeleteRequest
-	14, // 61: nave.admin.v1.AdminService.Impact:input_type -> nave.admin.v1.ImpactRequest
-	18, // 62: nave.admin.v1.AdminService.Confirm:input_type -> nave.admin.v1.ConfirmRequest
-	20, // 63: nave.admin.v1.AdminService.Reconcile:input_type -> nave.admin.v1.ReconcileRequest
-	22, // 64: nave.admin.v1.AdminService.Suspend:input_type -> nave.admin.v1.SuspendRequest
-	24, // 65: nave.admin.v1.AdminService.Resume:input_type -> nave.admin.v1.ResumeRequest
-	26, // 66: nave.admin.v1.AdminService.CreateJoinToken:input_type -> nave.admin.v1.CreateJoinTokenRequest
-	28, // 67: nave.admin.v1.AdminService.ListEvents:input_type -> nave.admin.v1.ListEventsRequest
-	31, // 68: nave.admin.v1.AdminService.Tree:input_type -> nave.admin.v1.TreeRequest
-	34, // 69: nave.admin.v1.AdminService.Explain:input_type -> nave.admin.v1.ExplainRequest
-	41, // 70: nave.admin.v1.AdminService.Published:input_type -> nave.admin.v1.PublishedRequest
-	47, // 71: nave.admin.v1.AdminService.PublishedContent:input_type -> nave.admin.v1.PublishedContentRequest
-	57, // 72: nave.admin.v1.AdminService.PreviewLive:input_type -> nave.admin.v1.PreviewLiveRequest
-	49, // 73: nave.admin.v1.AdminService.History:input_type -> nave.admin.v1.HistoryRequest
-	53, // 74: nave.admin.v1.AdminService.Rollback:input_type -> nave.admin.v1.RollbackRequest
-	55, // 75: nave.admin.v1.AdminService.Release:input_type -> nave.admin.v1.ReleaseRequest
-	39, // 76: nave.admin.v1.AdminService.GetVersion:input_type -> nave.admin.v1.GetVersionRequest
-	4,  // 77: nave.admin.v1.AdminService.Get:output_type -> nave.admin.v1.GetResponse
-	6,  // 78: nave.admin.v1.AdminService.List:output_type -> nave.admin.v1.ListResponse
-	8,  // 79: nave.admin.v1.AdminService.Watch:output_type -> nave.admin.v1.WatchResponse
-	10, // 80: nave.admin.v1.AdminService.Apply:output_type -> nave.admin.v1.ApplyResponse
-	13, // 81: nave.admin.v1.AdminService.Delete:output_type -> nave.admin.v1.DeleteResponse
-	15, // 82: nave.admin.v1.AdminService.Impact:output_type -> nave.admin.v1.ImpactResponse
-	19, // 83: nave.admin.v1.AdminService.Confirm:output_type -> nave.admin.v1.ConfirmResponse
-	21, // 84: nave.admin.v1.AdminService.Reconcile:output_type -> nave.admin.v1.ReconcileResponse
-	23, // 85: nave.admin.v1.AdminService.Suspend:output_type -> nave.admin.v1.SuspendResponse
-	25, // 86: nave.admin.v1.AdminService.Resume:output_type -> nave.admin.v1.ResumeResponse
-	27, // 87: nave.admin.v1.AdminService.CreateJoinToken:output_type -> nave.admin.v1.CreateJoinTokenResponse
-	29, // 88: nave.admin.v1.AdminService.ListEvents:output_type -> nave.admin.v1.ListEventsResponse
-	32, // 89: nave.admin.v1.AdminService.Tree:output_type -> nave.admin.v1.TreeResponse
-	35, // 90: nave.admin.v1.AdminService.Explain:output_type -> nave.admin.v1.ExplainResponse
-	42, // 91: nave.admin.v1.AdminService.Published:output_type -> nave.admin.v1.PublishedResponse
-	48, // 92: nave.admin.v1.AdminService.PublishedContent:output_type -> nave.admin.v1.PublishedContentResponse
-	58, // 93: nave.admin.v1.AdminService.PreviewLive:output_type -> nave.admin.v1.PreviewLiveResponse
-	50, // 94: nave.admin.v1.AdminService.History:output_type -> nave.admin.v1.HistoryResponse
-	54, // 95: nave.admin.v1.AdminService.Rollback:output_type -> nave.admin.v1.RollbackResponse
-	56, // 96: nave.admin.v1.AdminService.Release:output_type -> nave.admin.v1.ReleaseResponse
-	40, // 97: nave.admin.v1.AdminService.GetVersion:output_type -> nave.admin.v1.GetVersionResponse
-	77, // [77:98] is the sub-list for method output_type
-	56, // [56:77] is the sub-list for method input_type
-	56, // [56:56] is the sub-list for extension type_name
-	56, // [56:56] is the sub-list for extension extendee
-	0,  // [0:56] is the sub-list for field type_name
+	44, // 45: nave.admin.v1.PublishedCluster.objects:type_name -> nave.admin.v1.HubObject
+	1,  // 46: nave.admin.v1.PublishedApplication.key:type_name -> nave.admin.v1.ObjectKey
+	1,  // 47: nave.admin.v1.PublishedApplication.parent:type_name -> nave.admin.v1.ObjectKey
+	1,  // 48: nave.admin.v1.PublishedContentRequest.key:type_name -> nave.admin.v1.ObjectKey
+	51, // 49: nave.admin.v1.HistoryResponse.releases:type_name -> nave.admin.v1.PastRelease
+	52, // 50: nave.admin.v1.HistoryResponse.pin:type_name -> nave.admin.v1.Pin
+	62, // 51: nave.admin.v1.PastRelease.released_at:type_name -> google.protobuf.Timestamp
+	62, // 52: nave.admin.v1.Pin.pinned_at:type_name -> google.protobuf.Timestamp
+	59, // 53: nave.admin.v1.PreviewLiveResponse.applications:type_name -> nave.admin.v1.PreviewedApplication
+	1,  // 54: nave.admin.v1.PreviewedApplication.key:type_name -> nave.admin.v1.ObjectKey
+	60, // 55: nave.admin.v1.PreviewedApplication.objects:type_name -> nave.admin.v1.PreviewedObject
+	61, // 56: nave.admin.v1.PreviewedObject.fields:type_name -> nave.admin.v1.PreviewedField
+	3,  // 57: nave.admin.v1.AdminService.Get:input_type -> nave.admin.v1.GetRequest
+	5,  // 58: nave.admin.v1.AdminService.List:input_type -> nave.admin.v1.ListRequest
+	7,  // 59: nave.admin.v1.AdminService.Watch:input_type -> nave.admin.v1.WatchRequest
+	9,  // 60: nave.admin.v1.AdminService.Apply:input_type -> nave.admin.v1.ApplyRequest
+	12, // 61: nave.admin.v1.AdminService.Delete:input_type -> nave.admin.v1.DeleteRequest
+	14, // 62: nave.admin.v1.AdminService.Impact:input_type -> nave.admin.v1.ImpactRequest
+	18, // 63: nave.admin.v1.AdminService.Confirm:input_type -> nave.admin.v1.ConfirmRequest
+	20, // 64: nave.admin.v1.AdminService.Reconcile:input_type -> nave.admin.v1.ReconcileRequest
+	22, // 65: nave.admin.v1.AdminService.Suspend:input_type -> nave.admin.v1.SuspendRequest
+	24, // 66: nave.admin.v1.AdminService.Resume:input_type -> nave.admin.v1.ResumeRequest
+	26, // 67: nave.admin.v1.AdminService.CreateJoinToken:input_type -> nave.admin.v1.CreateJoinTokenRequest
+	28, // 68: nave.admin.v1.AdminService.ListEvents:input_type -> nave.admin.v1.ListEventsRequest
+	31, // 69: nave.admin.v1.AdminService.Tree:input_type -> nave.admin.v1.TreeRequest
+	34, // 70: nave.admin.v1.AdminService.Explain:input_type -> nave.admin.v1.ExplainRequest
+	41, // 71: nave.admin.v1.AdminService.Published:input_type -> nave.admin.v1.PublishedRequest
+	47, // 72: nave.admin.v1.AdminService.PublishedContent:input_type -> nave.admin.v1.PublishedContentRequest
+	57, // 73: nave.admin.v1.AdminService.PreviewLive:input_type -> nave.admin.v1.PreviewLiveRequest
+	49, // 74: nave.admin.v1.AdminService.History:input_type -> nave.admin.v1.HistoryRequest
+	53, // 75: nave.admin.v1.AdminService.Rollback:input_type -> nave.admin.v1.RollbackRequest
+	55, // 76: nave.admin.v1.AdminService.Release:input_type -> nave.admin.v1.ReleaseRequest
+	39, // 77: nave.admin.v1.AdminService.GetVersion:input_type -> nave.admin.v1.GetVersionRequest
+	4,  // 78: nave.admin.v1.AdminService.Get:output_type -> nave.admin.v1.GetResponse
+	6,  // 79: nave.admin.v1.AdminService.List:output_type -> nave.admin.v1.ListResponse
+	8,  // 80: nave.admin.v1.AdminService.Watch:output_type -> nave.admin.v1.WatchResponse
+	10, // 81: nave.admin.v1.AdminService.Apply:output_type -> nave.admin.v1.ApplyResponse
+	13, // 82: nave.admin.v1.AdminService.Delete:output_type -> nave.admin.v1.DeleteResponse
+	15, // 83: nave.admin.v1.AdminService.Impact:output_type -> nave.admin.v1.ImpactResponse
+	19, // 84: nave.admin.v1.AdminService.Confirm:output_type -> nave.admin.v1.ConfirmResponse
+	21, // 85: nave.admin.v1.AdminService.Reconcile:output_type -> nave.admin.v1.ReconcileResponse
+	23, // 86: nave.admin.v1.AdminService.Suspend:output_type -> nave.admin.v1.SuspendResponse
+	25, // 87: nave.admin.v1.AdminService.Resume:output_type -> nave.admin.v1.ResumeResponse
+	27, // 88: nave.admin.v1.AdminService.CreateJoinToken:output_type -> nave.admin.v1.CreateJoinTokenResponse
+	29, // 89: nave.admin.v1.AdminService.ListEvents:output_type -> nave.admin.v1.ListEventsResponse
+	32, // 90: nave.admin.v1.AdminService.Tree:output_type -> nave.admin.v1.TreeResponse
+	35, // 91: nave.admin.v1.AdminService.Explain:output_type -> nave.admin.v1.ExplainResponse
+	42, // 92: nave.admin.v1.AdminService.Published:output_type -> nave.admin.v1.PublishedResponse
+	48, // 93: nave.admin.v1.AdminService.PublishedContent:output_type -> nave.admin.v1.PublishedContentResponse
+	58, // 94: nave.admin.v1.AdminService.PreviewLive:output_type -> nave.admin.v1.PreviewLiveResponse
+	50, // 95: nave.admin.v1.AdminService.History:output_type -> nave.admin.v1.HistoryResponse
+	54, // 96: nave.admin.v1.AdminService.Rollback:output_type -> nave.admin.v1.RollbackResponse
+	56, // 97: nave.admin.v1.AdminService.Release:output_type -> nave.admin.v1.ReleaseResponse
+	40, // 98: nave.admin.v1.AdminService.GetVersion:output_type -> nave.admin.v1.GetVersionResponse
+	78, // [78:99] is the sub-list for method output_type
+	57, // [57:78] is the sub-list for method input_type
+	57, // [57:57] is the sub-list for extension type_name
+	57, // [57:57] is the sub-list for extension extendee
+	0,  // [0:57] is the sub-list for field type_name
 }
 
 func init() { file_nave_admin_v1_admin_proto_init() }
