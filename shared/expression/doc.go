@@ -6,6 +6,10 @@
 // fields. Parse still refuses functions that do not exist, and wrong numbers of arguments.
 //
 // Expressions and objects come from tenants, so an evaluation is limited: by the length of the text, the size of the
-// objects, and the cost of the steps. Functions that make large texts out of small ones are refused by Parse
-// (join, replace, format, json.encode), and so are chains of macros that make lists: neither has a use for a decision.
+// objects, and the cost of the steps. A call whose cost alone exceeds the limit fails before it works. Functions that
+// make large texts out of small ones are refused by Parse (join, replace, format, json.encode), and so are chains of
+// macros that make lists, optional elements, and objects of protobuf types: none has a use for a decision.
+//
+// Objects may hold secrets, so an error tells the place in the expression and the kind of the error, and quotes only
+// the expression.
 package expression

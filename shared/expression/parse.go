@@ -2,7 +2,6 @@ package expression
 
 import (
 	"fmt"
-	"regexp/syntax"
 	"slices"
 	"strings"
 	"sync"
@@ -10,6 +9,8 @@ import (
 	"github.com/google/cel-go/cel"
 	"github.com/google/cel-go/common/ast"
 	"github.com/google/cel-go/common/decls"
+	"github.com/google/cel-go/common/functions"
+	"github.com/google/cel-go/common/operators"
 	"github.com/google/cel-go/ext"
 
 	"github.com/navefleet/nave/shared/telemetry"
@@ -18,50 +19,83 @@ import (
 const (
 	// MaxBytes limits the length of an expression.
 	MaxBytes = 4 << 10
-	maxCost  = 100_000 // steps, and ten bytes of a text each
-	maxLists = 2       // macros that make lists
-	maxDepth = 64      // of nesting
+	maxCost  = 20_000 // steps, and ten bytes of a text each
+	// maxNamedCost is maxCost of expressions whose variables are named. A spoke's only loop evaluates all of them.
+	maxNamedCost = 5_000
+	maxLists     = 2  // macros that make lists
+	maxDepth     = 64 // of nesting
 	// maxPattern limits the instructions of a compiled regular expression. Go's engine runs each for every character.
 	maxPattern = 500
 )
 
 // Expression is an expression that can be evaluated. It is safe for concurrent use.
-type Expression struct{ program cel.Program }
+type Expression struct {
+	program cel.Program
+	source  *ast.SourceInfo
+	limit   int
+	// computed is set if the expression computes the name of a field or an index, so that an error may quote the object.
+	computed bool
+}
 
 // Parse parses an expression. The error begins with the place of the mistake: "line 1, column 8: …". If variables are
-// given, the expression may use no others.
+// given, the expression may use no others, and may take fewer steps.
 func Parse(text string, variables ...string) (*Expression, error) {
 	if len(text) > MaxBytes {
 		return nil, fmt.Errorf("the expression has %d bytes: more than %d", len(text), MaxBytes)
 	}
-	env, err := environment()
+	lang, err := environment()
 	if err != nil {
 		return nil, err
 	}
-	parsed, issues := env.Parse(text)
+	parsed, issues := lang.env.Parse(text)
 	if issues.Err() != nil {
 		first := issues.Errors()[0]
 		return nil, misplaced(first.Location.Line(), first.Location.Column(), first.Message)
 	}
-	c := check{env: env, tree: parsed.NativeRep(), variables: variables}
+	p := prices{limit: maxCost, patterns: map[string]int{}}
+	if len(variables) > 0 {
+		p.limit = maxNamedCost
+	}
+	c := check{env: lang.env, tree: parsed.NativeRep(), variables: variables, patterns: p.patterns}
 	if err := c.all(); err != nil {
 		return nil, err
 	}
-	program, err := env.Program(parsed, cel.EvalOptions(cel.OptOptimize), cel.CostTracking(prices{}),
-		cel.CostLimit(maxCost))
+	program, err := lang.env.Program(parsed, cel.EvalOptions(cel.OptOptimize), p.limited(lang.functions),
+		cel.CostTracking(p), cel.CostLimit(uint64(p.limit)))
 	if err != nil {
 		return nil, err
 	}
-	return &Expression{program}, nil
+	return &Expression{program, c.tree.SourceInfo(), p.limit, c.computed}, nil
 }
 
-// environment is what all expressions have in common.
-var environment = sync.OnceValues(func() (*cel.Env, error) {
-	return cel.NewEnv(
+// language is what all expressions have in common.
+type language struct {
+	env       *cel.Env
+	functions map[string]*functions.Overload
+}
+
+var environment = sync.OnceValues(func() (l language, err error) {
+	l.env, err = cel.NewEnv(
 		cel.DefaultUTCTimeZone(true), cel.CrossTypeNumericComparisons(true), cel.OptionalTypes(),
 		cel.EnableMacroCallTracking(), cel.ParserExpressionSizeLimit(MaxBytes), cel.ParserRecursionLimit(maxDepth),
 		ext.Strings(), ext.Sets(), ext.Encoders(),
 	)
+	if err != nil {
+		return l, err
+	}
+	l.functions = map[string]*functions.Overload{}
+	for name, f := range l.env.Functions() {
+		bindings, err := f.Bindings()
+		if err != nil {
+			return l, err
+		}
+		for _, b := range bindings {
+			if b.Operator == name {
+				l.functions[name] = b
+			}
+		}
+	}
+	return l, nil
 })
 
 // misplaced returns an error about a line, counted from 1, and a column, counted from 0.
@@ -77,7 +111,9 @@ type check struct {
 	env       *cel.Env
 	tree      *ast.AST
 	variables []string
-	bound     []string // by macros
+	bound     []string       // by macros
+	patterns  map[string]int // instructions of the regular expressions
+	computed  bool           // see Expression
 	err       error
 }
 
@@ -116,6 +152,8 @@ func (c *check) visit(e ast.Expr) {
 		c.err = c.call(e)
 	case ast.IdentKind:
 		c.err = c.name(e)
+	case ast.ListKind, ast.MapKind, ast.StructKind:
+		c.err = c.literal(e)
 	}
 }
 
@@ -140,10 +178,32 @@ func (c *check) isNamespace(name string) bool {
 	return found
 }
 
+// literal checks that a list or map has no optional parts, and that nothing is made of a type of protobuf: the errors
+// of wrong values would hold their whole texts, which may be larger than all limits.
+func (c *check) literal(e ast.Expr) error {
+	optional := false
+	switch e.Kind() {
+	case ast.ListKind:
+		optional = len(e.AsList().OptionalIndices()) > 0
+	case ast.MapKind:
+		optional = slices.ContainsFunc(e.AsMap().Entries(), func(e ast.EntryExpr) bool { return e.AsMapEntry().IsOptional() })
+	default:
+		return c.at(e.ID(), fmt.Sprintf("objects of type %s are not supported", e.AsStruct().TypeName()))
+	}
+	if optional {
+		return c.at(e.ID(), "optional elements of lists and entries of maps are not supported")
+	}
+	return nil
+}
+
 // call checks that a function exists and takes so many arguments. Operators need no check: the parser made them.
 func (c *check) call(e ast.Expr) error {
 	call := e.AsCall()
 	name := call.FunctionName()
+	switch name {
+	case operators.Index, operators.OptIndex, operators.OptSelect:
+		c.computed = c.computed || call.Args()[1].Kind() != ast.LiteralKind
+	}
 	if strings.ContainsAny(name[:1], "_@!-") {
 		return nil
 	}
@@ -179,13 +239,14 @@ func (c *check) pattern(e ast.Expr) error {
 	if !ok {
 		return c.at(e.ID(), "want the regular expression as a text in quotes")
 	}
-	tree, err := syntax.Parse(text, syntax.Perl)
+	size, err := patternSize(text)
 	if err != nil {
 		return c.at(e.ID(), err.Error())
 	}
-	if program, err := syntax.Compile(tree.Simplify()); err != nil || len(program.Inst) > maxPattern {
+	if size > maxPattern {
 		return c.at(e.ID(), "the regular expression is too large")
 	}
+	c.patterns[text] = size
 	return nil
 }
 

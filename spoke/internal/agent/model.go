@@ -57,7 +57,7 @@ type node struct {
 	peers   []bundle.ApplicationName
 	objects []bundle.ObjectIdentity
 	// readyExpressions are the parsed expressions of the application's dependencies.
-	readyExpressions []readyExpression
+	readyExpressions []*readyExpression
 	mark             state.Mark // of the last complete apply
 	// unsaved is set while the mark on disk is an older one.
 	unsaved bool

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"time"
 
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/condition"
@@ -17,12 +18,17 @@ type readyExpression struct {
 	expression *expression.Expression
 	dep, self  map[string]any // the objects, without status
 	err        error          // why it cannot be evaluated
+
+	// seen are the statuses of the last evaluation, and why is its result. The expression has no other inputs.
+	seen      [2]objectStatus
+	why       string
+	evaluated bool
 }
 
 // readReadyExpressions parses the expressions of an application.
-func readReadyExpressions(app *bundle.Application) (all []readyExpression) {
+func readReadyExpressions(app *bundle.Application) (all []*readyExpression) {
 	for _, e := range app.ReadyExpressions {
-		read := readyExpression{dependency: e.Dependency}
+		read := &readyExpression{dependency: e.Dependency}
 		if read.expression, read.err = expression.Parse(e.Expression, "dep", "self"); read.err == nil {
 			read.err = json.Unmarshal(e.Dep, &read.dep)
 		}
@@ -53,16 +59,25 @@ func (m *model) unready(n *node, dependency bundle.ApplicationName) string {
 	return "is not ready"
 }
 
-// evaluate returns why a ready expression does not hold; empty if it holds.
-func (m *model) evaluate(n *node, e readyExpression) string {
+// evaluate returns why a ready expression does not hold; empty if it holds. It evaluates only if a status changed.
+func (m *model) evaluate(n *node, e *readyExpression) string {
 	d := m.nodes[e.dependency]
 	if d == nil {
 		return "is not in the bundle"
 	}
-	holds, err := false, e.err
-	if err == nil {
-		holds, err = e.expression.Evaluate(map[string]any{"dep": m.withStatus(d, e.dep), "self": m.withStatus(n, e.self)})
+	if e.err != nil {
+		return fmt.Sprintf("is not ready: readyExpr: %v", e.err)
 	}
+	self := *n
+	self.blockedBy, self.blockedWhy = bundle.ApplicationName{}, "" // this is what the expression decides
+	if seen := [2]objectStatus{d.status(m.now), self.status(m.now)}; !e.evaluated || e.seen != seen {
+		e.seen, e.why, e.evaluated = seen, e.evaluate(seen[0], seen[1]), true
+	}
+	return e.why
+}
+
+func (e *readyExpression) evaluate(dep, self objectStatus) string {
+	holds, err := e.expression.Evaluate(map[string]any{"dep": dep.with(e.dep), "self": self.with(e.self)})
 	switch {
 	case err != nil:
 		return fmt.Sprintf("is not ready: readyExpr: %v", err)
@@ -72,29 +87,43 @@ func (m *model) evaluate(n *node, e readyExpression) string {
 	return ""
 }
 
-// withStatus returns an object with the status that Flux would give it, as far as the spoke knows it. Findings of the
-// hub are not in the status: they hold back the entry. If the entry is applied, observedGeneration is the generation.
-func (m *model) withStatus(n *node, object map[string]any) map[string]any {
-	const generation = 1
-	observed := int64(0)
+// objectStatus is the status that Flux would give an object, as far as the spoke knows it.
+type objectStatus struct {
+	observed                    int64 // observedGeneration; the generation if the entry is applied, else 0
+	applied, attempted, handled string
+	ready                       Condition
+}
+
+// generation is the metadata.generation that expressions see.
+const generation = 1
+
+// status returns the status of a node. Findings of the hub are not in the status: they hold back the entry.
+func (n *node) status(now time.Time) objectStatus {
+	s := objectStatus{applied: n.mark.Revision, attempted: n.entry.Revision, handled: n.mark.HandledRequest,
+		ready: n.condition(now)}
+	s.ready.Since = n.ready.Since
 	if n.standing == listed && n.isApplied() {
-		observed = generation
+		s.observed = generation
 	}
+	return s
+}
+
+// with returns an object with the status.
+func (s objectStatus) with(object map[string]any) map[string]any {
 	metadata, _ := object["metadata"].(map[string]any)
 	metadata = maps.Clone(metadata)
 	if metadata == nil {
 		metadata = map[string]any{}
 	}
 	metadata["generation"] = int64(generation)
-	ready := n.condition(m.now)
 	all := maps.Clone(object)
 	all["metadata"] = metadata
 	all["status"] = map[string]any{
-		"observedGeneration": observed, "lastAppliedRevision": n.mark.Revision, "lastAttemptedRevision": n.entry.Revision,
-		"lastHandledReconcileAt": n.mark.HandledRequest,
+		"observedGeneration": s.observed, "lastAppliedRevision": s.applied, "lastAttemptedRevision": s.attempted,
+		"lastHandledReconcileAt": s.handled,
 		"conditions": []any{map[string]any{
-			"type": condition.Ready, "status": ready.Status, "reason": ready.Reason, "message": ready.Message,
-			"observedGeneration": observed, "lastTransitionTime": wording.Time(n.ready.Since),
+			"type": condition.Ready, "status": s.ready.Status, "reason": s.ready.Reason, "message": s.ready.Message,
+			"observedGeneration": s.observed, "lastTransitionTime": wording.Time(s.ready.Since),
 		}},
 	}
 	return all

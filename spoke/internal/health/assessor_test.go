@@ -71,6 +71,20 @@ func TestAssessor_error_names_the_field(t *testing.T) {
 	}
 }
 
+// TestAssessor_error_without_values tells of a value that is not a key only where it was computed.
+func TestAssessor_error_without_values(t *testing.T) {
+	custom := NewAssessor(nil)
+	custom.Replace(expressions(bundle.HealthExpressions{Group: "apps", Kind: "Deployment",
+		Current: "metadata.annotations[spec.template.spec.containers[0].env[0].value.reverse()] == 'x'"}))
+	o := parse(t, "{apiVersion: apps/v1, kind: Deployment, metadata: {name: a, annotations: {a: b}}, "+
+		"spec: {template: {spec: {containers: [{name: a, env: [{name: P, value: correct-horse}]}]}}}}")
+	got := custom.Judge(apps, kube.Live{ID: kube.Identify(o), Object: o})
+	want := "healthCheckExprs, current: line 1, column 21: no such key or index: it is not told, because it is computed"
+	if got.Reason != "ExpressionError" || got.Message != want {
+		t.Errorf("%+v, want %q", got, want)
+	}
+}
+
 // TestAssessor_kind_before_group uses the expressions of a kind before those of its group.
 func TestAssessor_kind_before_group(t *testing.T) {
 	custom := NewAssessor(nil)
