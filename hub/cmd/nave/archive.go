@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"math"
 	"os"
 	"path"
 	"path/filepath"
@@ -20,8 +19,11 @@ import (
 	"github.com/navefleet/nave/hub/internal/source"
 )
 
-// maxArchive limits the unpacked size of an artifact, in bytes.
-const maxArchive = 2 << 30
+// Limits of an artifact.
+const (
+	maxArchive = 2 << 30 // bytes unpacked
+	maxEntries = 400_000
+)
 
 // packArchive writes the files below dir, or a single file, as a compressed tar archive. The bytes depend only on the
 // files, not on the time or the user. Symlinks and files that match ignore or .sourceignore are left out.
@@ -96,7 +98,7 @@ func eachFile(
 	ctx context.Context, r io.Reader, do func(name string, mode artifact.Mode, content io.Reader) error,
 ) error {
 	archive := source.Archive{
-		Reader: r, Name: "the artifact", Bytes: maxArchive, Entries: math.MaxInt, SkipSymlinks: true,
+		Reader: r, Name: "the artifact", Bytes: maxArchive, Entries: maxEntries, SkipSymlinks: true,
 	}
 	return archive.Unpack(ctx, do)
 }

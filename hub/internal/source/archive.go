@@ -22,7 +22,7 @@ import (
 type Archive struct {
 	io.Reader
 	Name    string // in errors
-	Bytes   int64  // limit of the unpacked size, with everything that is left out
+	Bytes   int64  // limit of the unpacked size, with everything that is left out; and of all content, with holes
 	Entries int    // limit of the entries
 	// SkipSymlinks leaves symlinks out, as Flux does in layers of OCI artifacts. Otherwise they are errors.
 	SkipSymlinks bool
@@ -36,7 +36,9 @@ func (a Archive) Unpack(ctx context.Context, add func(name string, mode artifact
 	if err != nil {
 		return a.unreadable(err)
 	}
-	archive := tar.NewReader(artifact.Bound(plain, a.Bytes, a.Name+", unpacked,"))
+	what := a.Name + ", unpacked,"
+	archive := tar.NewReader(artifact.Bound(plain, a.Bytes, what))
+	contents := artifact.Bound(archive, a.Bytes, what) // holes of sparse files are not in the archive
 	for entries := 0; ctx.Err() == nil; entries++ {
 		h, err := archive.Next()
 		switch {
@@ -54,7 +56,7 @@ func (a Archive) Unpack(ctx context.Context, add func(name string, mode artifact
 		if name == "" {
 			continue
 		}
-		content := &entry{from: archive}
+		content := &entry{from: contents}
 		if err := add(name, mode, content); content.err != nil {
 			return a.unreadable(content.err)
 		} else if err != nil {
