@@ -253,8 +253,8 @@ func (v *Preview) walk(ctx context.Context, w *walked) error {
 			return renderLevel(works, func(work graph.Work) graph.Result { return v.renderOne(ctx, w, work) })
 		}
 		in.Last = nil // what is suspended counts as ready
-		w.graph = graph.Walk(in)
-		if err := ctx.Err(); err != nil {
+		var err error
+		if w.graph, err = graph.Walk(ctx, in); err != nil {
 			return err
 		}
 	}

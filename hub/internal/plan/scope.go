@@ -69,8 +69,8 @@ func newWalked(cluster string) *walked {
 }
 
 // walk walks the graph of one cluster, or the hub's.
-func (p *Planner) walk(ctx context.Context, cluster string, apps *compiler) (*walked, error) {
-	w := newWalked(cluster)
+func (p *Planner) walk(ctx context.Context, cluster string, apps *compiler) (w *walked, err error) {
+	w = newWalked(cluster)
 	w.rows = p.hub.rows
 	if err := p.read(ctx, w); err != nil {
 		return nil, err
@@ -93,8 +93,8 @@ func (p *Planner) walk(ctx context.Context, cluster string, apps *compiler) (*wa
 		}
 	}
 	for again := true; again; again = w.compile(apps) { // each time with more objects held, nearly always once
-		w.graph = graph.Walk(p.input(ctx, w))
-		if err := cmp.Or(ctx.Err(), w.restorable()); err != nil {
+		w.graph, err = graph.Walk(ctx, p.input(ctx, w))
+		if err = cmp.Or(err, w.restorable()); err != nil {
 			return nil, err
 		}
 	}

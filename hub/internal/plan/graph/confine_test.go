@@ -498,7 +498,7 @@ func playTenancy(t *testing.T, walks []tenancy) {
 	for i, walk := range walks {
 		maps.Copy(tree, walk.change)
 		for range 2 {
-			g = Walk(tree.input(t, g, contents))
+			g = walked(t, tree.input(t, g, contents))
 			lines := tenancyLines(g)
 			for _, want := range walk.want {
 				if problem := missing(g, lines, want); problem != "" {
@@ -657,7 +657,7 @@ func FuzzConfinedWalk(f *testing.F) {
 			before := map[string]string{}
 			for walks := 0; ; walks++ {
 				in := w.input(g, contents)
-				g = Walk(in)
+				g = walked(t, in)
 				check(t, g, contents)
 				confined(t, g)
 				now := outline(g, in)
@@ -703,7 +703,7 @@ func TestNoCrossNamespaceRefs(t *testing.T) {
 	tree["fleet:root"] += ks("shop/across", "flux-system/fleet", "mine")
 	in := tree.input(t, nil, map[manifest.Digest][]manifest.ID{})
 	in.NoCrossNamespaceRefs = true
-	g := Walk(in)
+	g := walked(t, in)
 	lines := tenancyLines(g)
 	for _, want := range []string{infraStays, teamStays, "no shop/across",
 		"shop/across: no access to GitRepository flux-system/fleet from namespace shop"} {

@@ -1,10 +1,10 @@
 package graph
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/shared/condition"
@@ -12,18 +12,26 @@ import (
 )
 
 // Walk walks the graph. A renderable whose dependencies are not ready keeps its last Application and its last children.
-// That may make another graph, so Walk starts again with these renderables kept, until it finds no more of them.
-func Walk(in Input) *Graph {
+// That may make another graph, so Walk starts again with these renderables kept, until it finds no more of them. The
+// error is the context's.
+func Walk(ctx context.Context, in Input) (*Graph, error) {
 	in.waits, in.expected = map[api.Key]problem{}, map[manifest.ID]Expectation{}
-	for {
-		p := walk(in)
+	for wave := 1; ; wave++ {
+		p := walk(ctx, in)
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
 		found := p.findWaits()
 		if len(found) == 0 {
-			return p.graph
+			return p.graph, nil
 		}
 		maps.Copy(in.waits, found)
 		for key := range found {
 			p.expect(in.expected, key)
+		}
+		if wave >= maxWaves {
+			in.halts = p.halt(found, wave >= 2*maxWaves)
+			p.expectHalted(in)
 		}
 	}
 }
@@ -33,25 +41,23 @@ type dependencies struct {
 	*pass
 	named   map[api.Key][]api.Key // by dependsOn
 	awaited map[api.Key][]api.Key // by spec.wait and spec.healthChecks: renderables that readiness includes
+	cycles  map[api.Key][]api.Key // see findCycles
+	unready unready
 	found   map[api.Key]problem
 }
 
 // findWaits returns the renderables that were rendered and may not be applied now, and why: a dependency is missing or
-// not ready, or dependsOn forms a cycle.
+// not ready, or dependsOn forms a cycle. Its time grows with the number of edges, except below suspended dependencies.
 func (p *pass) findWaits() map[api.Key]problem {
 	d := dependencies{pass: p, named: map[api.Key][]api.Key{}, awaited: map[api.Key][]api.Key{},
 		found: map[api.Key]problem{}}
 	d.collect()
 	keys := slices.SortedFunc(maps.Keys(d.named), api.Key.Compare)
-	for again := true; again; {
-		again = false
-		for _, key := range keys {
-			if _, known := d.found[key]; known || p.graph.Findings[key].Revision == "" {
-				continue // not rendered: it is kept in any case
-			}
-			if pr, waits := d.problemOf(key); waits {
-				d.found[key], again = pr, true
-			}
+	d.cycles = findCycles(d.named, keys)
+	d.spread(keys)
+	for _, key := range keys {
+		if d.unready.waits[key] {
+			d.found[key] = d.problemOf(key)
 		}
 	}
 	return d.found
@@ -92,67 +98,58 @@ func (p *pass) localAll(keys []api.Key) []api.Key {
 	return here
 }
 
-// problemOf returns the reason why a renderable has to wait. If it need not wait, problemOf returns false.
-func (d *dependencies) problemOf(key api.Key) (problem, bool) {
-	if circle := circleOf(key, d.named); circle != nil {
-		return problem{condition.DependencyCycle, "dependsOn forms a cycle: " + strings.Join(circle, " → ")}, true
+// problemOf returns the reason why a renderable waits.
+func (d *dependencies) problemOf(key api.Key) problem {
+	reason, dependency := d.reasonOf(key)
+	switch reason {
+	case condition.DependencyCycle:
+		return problem{reason, describeCycle(key, d.cycles[key], d.named)}
+	case condition.DependencyNotFound:
+		return problem{reason, "dependency " + dependency.Local() + " does not exist; waiting for it to be created"}
+	default:
+		return problem{reason, "dependency " + dependency.Local() + " is not ready: " + d.why(key, dependency)}
+	}
+}
+
+// reasonOf returns the reason of the condition of a renderable that waits, and the first dependency that it waits for.
+func (d *dependencies) reasonOf(key api.Key) (reason string, dependency api.Key) {
+	if d.cycles[key] != nil {
+		return condition.DependencyCycle, key
 	}
 	for _, dependency := range d.named[key] {
-		if _, here := d.graph.Nodes[dependency]; !here && d.graph.Findings[dependency].Reason == "" {
-			return problem{condition.DependencyNotFound, "dependency " + dependency.Local() +
-				" does not exist; waiting for it to be created"}, true
+		if d.isMissing(dependency) {
+			return condition.DependencyNotFound, dependency
 		}
-		if why := d.unready(key, dependency, map[api.Key]bool{}); why != "" {
-			return problem{condition.DependencyNotReady, "dependency " + dependency.Local() + " is not ready: " + why}, true
+		if _, known := d.unready.causes[dependency]; known || d.isLenient(dependency) && d.outdated(key, dependency) != nil {
+			return condition.DependencyNotReady, dependency
 		}
 	}
-	return problem{}, false
+	return "", key
 }
 
-// unready returns the reason why a dependency of a renderable is not ready, as far as the hub knows. If the dependency
-// is ready, unready returns "".
-func (d *dependencies) unready(key, dependency api.Key, seen map[api.Key]bool) string {
-	seen[dependency] = true
-	f := d.graph.Findings[dependency]
-	pr, waits := d.found[dependency]
-	switch {
-	case waits:
-		return pr.reason
-	case f.Suspended:
-		return d.unreadySince(key, dependency)
-	case !f.Ready:
-		return f.Reason
-	}
-	for _, peer := range d.awaited[dependency] {
-		if seen[peer] {
-			continue
-		}
-		if why := d.unready(key, peer, seen); why != "" {
-			return fmt.Sprintf("it waits for %s (%s)", peer.Local(), why)
-		}
-	}
-	return ""
+// isMissing reports whether a dependency is not in the graph.
+func (d *dependencies) isMissing(dependency api.Key) bool {
+	_, here := d.graph.Nodes[dependency]
+	return !here && d.graph.Findings[dependency].Reason == ""
 }
 
-// unreadySince returns the reason why a suspended dependency is not ready; "" if it is ready. Its last result counts,
-// as in Flux. If both are rendered from one source, the dependency must have the revision that the renderable is
-// rendered from.
-func (d *dependencies) unreadySince(key, dependency api.Key) string {
-	if d.in.Last == nil {
-		return ""
+// why returns the reason why a dependency of a renderable is not ready.
+func (d *dependencies) why(key, dependency api.Key) string {
+	cause, known := d.unready.causes[dependency]
+	if !known {
+		cause = *d.outdated(key, dependency)
 	}
-	revision, failure := d.in.Last(dependency)
+	why := d.graph.Findings[cause].Reason
 	switch {
-	case failure != "":
-		return failure + ", and it is suspended"
-	case revision == "":
-		return "it was suspended before it was rendered"
-	case d.expressesReady(key, dependency):
-		return "" // the spoke evaluates it
-	case revision != d.graph.Findings[key].Revision && d.sameSource(key, dependency):
-		return "it is suspended at revision " + revision
+	case d.unready.waits[cause]:
+		why, _ = d.reasonOf(cause)
+	case d.graph.Findings[cause].Suspended:
+		why = d.unready.suspended[cause].why()
 	}
-	return ""
+	if cause != dependency {
+		return fmt.Sprintf("it waits for %s (%s)", cause.Local(), why)
+	}
+	return why
 }
 
 // expressesReady reports whether a renderable has an expression for the readiness of the dependency.
@@ -166,33 +163,6 @@ func (d *dependencies) sameSource(a, b api.Key) bool {
 	x, err := d.graph.Nodes[a].Object.Renderable()
 	y, err2 := d.graph.Nodes[b].Object.Renderable()
 	return err == nil && err2 == nil && x.Source == y.Source
-}
-
-// circleOf returns the names on the shortest path from a key back to itself. If there is no path, circleOf returns nil.
-func circleOf(start api.Key, edges map[api.Key][]api.Key) []string {
-	from := map[api.Key]api.Key{}
-	for queue := []api.Key{start}; len(queue) > 0; queue = queue[1:] {
-		for _, next := range edges[queue[0]] {
-			if next == start {
-				return pathBack(start, queue[0], from)
-			}
-			if _, seen := from[next]; !seen {
-				from[next] = queue[0]
-				queue = append(queue, next)
-			}
-		}
-	}
-	return nil
-}
-
-func pathBack(start, last api.Key, from map[api.Key]api.Key) []string {
-	names := []string{start.Namespace + "/" + start.Name}
-	for key := last; key != start; key = from[key] {
-		names = append(names, key.Namespace+"/"+key.Name)
-	}
-	names = append(names, start.Namespace+"/"+start.Name)
-	slices.Reverse(names)
-	return names
 }
 
 // Parent returns the renderable that gives another one, if it or one above it depends on others. With Flux the other

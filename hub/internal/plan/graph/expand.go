@@ -71,6 +71,8 @@ func (p *pass) work(key api.Key) (work Work, wait bool, err error) {
 		return work, false, problem{condition.Refused, barred.Error()}
 	case isWaiting:
 		return work, false, waits
+	case p.in.halts.has(n, r):
+		return work, false, p.in.halts.problem()
 	case p.unstable.keeps(n):
 		return work, false, p.unstable.problem()
 	}

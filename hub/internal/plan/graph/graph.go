@@ -47,6 +47,7 @@ type Input struct {
 	Last func(api.Key) (revision, failure string)
 
 	waits    map[api.Key]problem         // renderables that are kept because of their dependencies
+	halts    halts                       // more of them
 	expected map[manifest.ID]Expectation // their objects, as they were rendered before they were kept
 }
 

@@ -59,7 +59,7 @@ func named(name string) *api.Object {
 
 // walkTrees walks one tree after the other and returns the last graph: "name of owner", with * for an orphan. The
 // entries of "" are the roots that a Fleet gives. If there are none, the Fleet does not select the cluster.
-func walkTrees(trees ...tree) string {
+func walkTrees(t *testing.T, trees ...tree) string {
 	previous := map[api.Key]Node{}
 	for _, w := range trees {
 		in := Input{
@@ -73,7 +73,7 @@ func walkTrees(trees ...tree) string {
 			key.Cluster = "east"
 			in.Roots = append(in.Roots, Root{Key: key, Owner: &fleet, Object: named(root)})
 		}
-		previous = Walk(in).Nodes
+		previous = walked(t, in).Nodes
 	}
 	return describe(previous)
 }
@@ -165,11 +165,11 @@ func TestOrphans(t *testing.T) {
 		}, "a of root, root of f*"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got := walkTrees(test.trees...); got != test.want {
+			if got := walkTrees(t, test.trees...); got != test.want {
 				t.Errorf("got %s; want %s", got, test.want)
 			}
 			last := test.trees[len(test.trees)-1]
-			if got := walkTrees(append(test.trees, last)...); got != test.want {
+			if got := walkTrees(t, append(test.trees, last)...); got != test.want {
 				t.Errorf("walked again: got %s; want %s", got, test.want)
 			}
 		})

@@ -32,7 +32,7 @@ func FuzzNames(f *testing.F) {
 		}}
 		child := Child{Key: api.KeyOf(o)}
 		child.Object, child.Err = api.Admit(o, api.ClusterGraph)
-		g := Walk(rootGiving(child))
+		g := walked(t, rootGiving(child))
 		checkNames(t, g)
 	})
 }

@@ -64,7 +64,7 @@ func TestUnstable_always(t *testing.T) {
 		}
 		return results
 	}
-	g := Walk(in)
+	g := walked(t, in)
 	wantFinding(t, g, "k0", condition.GraphUnstable, []string{"GitRepository n/s", " and 31 more"})
 	if most := 2 * maxPasses * maxRounds; passes > most {
 		t.Errorf("%d passes, want at most %d", passes, most)

@@ -1,6 +1,7 @@
 package graph
 
 import (
+	"context"
 	"maps"
 	"slices"
 
@@ -18,12 +19,15 @@ const (
 // walk makes passes until one agrees with itself, and finishes the last one. If the passes come to no agreement, walk
 // starts again from the previous graph and keeps the renderables that depend on the objects that kept changing. The
 // last round but one keeps every renderable below a service account, so that a tenant does not stop others. The last
-// round keeps every renderable, which always agrees.
-func walk(in Input) *pass {
+// round keeps every renderable, which always agrees. If the context ends, the pass is not complete.
+func walk(ctx context.Context, in Input) *pass {
 	u := unstable{keys: map[sightKey]bool{}}
 	for round := 1; ; round++ {
 		u.tenants, u.all = round == maxRounds-1, round == maxRounds
-		p, moved := converge(in, u)
+		p, moved := converge(ctx, in, u)
+		if ctx.Err() != nil {
+			return p
+		}
 		if len(moved) == 0 || u.all {
 			p.finish()
 			return p
@@ -36,11 +40,14 @@ func walk(in Input) *pass {
 
 // converge makes passes until one agrees with itself. If none does, it also returns the objects that kept changing
 // during the last half of the passes.
-func converge(in Input, u unstable) (p *pass, moved []sightKey) {
+func converge(ctx context.Context, in Input, u unstable) (p *pass, moved []sightKey) {
 	known, apps := in.Previous, map[api.Key]*Application(nil)
 	for n := 1; n <= 2*maxPasses; n++ {
 		p = newPass(in, known, apps, u)
-		p.run()
+		p.run(ctx)
+		if ctx.Err() != nil {
+			return p, nil
+		}
 		missed := p.missed()
 		if len(missed) == 0 {
 			return p, nil
@@ -131,12 +138,12 @@ func newPass(in Input, known map[api.Key]Node, apps map[api.Key]*Application, u 
 	}
 }
 
-// run adds the roots and expands until no step of the pass changes the graph.
-func (p *pass) run() {
+// run adds the roots and expands until no step of the pass changes the graph, or until the context ends.
+func (p *pass) run(ctx context.Context) {
 	for _, r := range p.in.Roots {
 		p.addRoot(r)
 	}
-	for {
+	for ctx.Err() == nil {
 		switch {
 		case len(p.queue) > 0:
 			level := p.queue

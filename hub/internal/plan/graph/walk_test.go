@@ -231,11 +231,11 @@ func FuzzWalk(f *testing.F) {
 func settles(t *testing.T, w toy, last *Graph, contents map[manifest.Digest][]manifest.ID) *Graph {
 	t.Helper()
 	in := w.input(last, contents)
-	g := Walk(in)
+	g := walked(t, in)
 	check(t, g, contents)
 	for range 8 { // sources that come and go may take some walks to be found unstable
 		next := w.input(g, contents)
-		again := Walk(next)
+		again := walked(t, next)
 		check(t, again, contents)
 		if reflect.DeepEqual(outline(again, next), outline(g, in)) {
 			return again
