@@ -307,7 +307,9 @@ func parseRemoteFile(p string) (r api.Remote, ok bool) {
 	switch {
 	case err != nil, u.Scheme != "https" && u.Scheme != "http", u.Hostname() == "", u.User != nil:
 		return r, false
-	case u.Fragment != "" || strings.Contains(p, "#") || strings.ContainsFunc(p, isSpaceOrControl) || len(p) > maxURL:
+	case strings.Contains(p, "#") || strings.ContainsFunc(p, isSpaceOrControl) || len(p) > maxURL:
+		return r, false
+	case slices.Contains(strings.Split(u.Path, "/"), ".."):
 		return r, false
 	}
 	u.Host = strings.ToLower(u.Host)

@@ -211,6 +211,8 @@ func TestParseRemoteFile(t *testing.T) {
 		"https://example.com/a b.yaml":                       "",
 		"https:///a.yaml":                                    "",
 		"ftp://example.com/a.yaml":                           "",
+		"https://example.com/a/../../b.yaml":                 "",
+		"https://example.com/%2e%2e/b.yaml":                  "",
 		"git::https://example.com/a.yaml":                    "",
 		"github.com/a/b/c.yaml":                              "",
 		"a.yaml":                                             "",
