@@ -35,7 +35,8 @@ func (f Fetcher) Fetch(ctx context.Context, r source.Request) (artifact.Artifact
 		return artifact.Artifact{}, fmt.Errorf("%w: %w", source.ErrRequest, err)
 	}
 	s := &fetching{Request: r, spec: b.Spec, limits: cmp.Or(f.Limits, artifact.DefaultLimits)}
-	if s.client, err = s.connect(b); err == nil {
+	if err = s.connect(b); err == nil {
+		defer s.web.CloseIdleConnections()
 		var a artifact.Artifact
 		if a, err = s.fetch(ctx); err == nil {
 			return a, nil
@@ -49,27 +50,28 @@ type fetching struct {
 	source.Request
 	spec   sourcev1.BucketSpec
 	limits artifact.Limits
+	web    *http.Client // below client
 	client *minio.Client
 }
 
-// connect returns a client with the credentials of the Secret. Without a Secret the client is anonymous.
-func (f *fetching) connect(b *sourcev1.Bucket) (*minio.Client, error) {
+// connect makes a client with the credentials of the Secret. Without a Secret the client is anonymous.
+func (f *fetching) connect(b *sourcev1.Bucket) (err error) {
 	u := api.BucketURL(b)
-	web, err := f.HTTP(u)
-	if err != nil {
-		return nil, err
+	if f.web, err = f.HTTP(u); err != nil {
+		return err
 	}
 	access := credentials.NewStaticV4("", "", "")
 	if secret, ok := f.Secrets["spec.secretRef"]; ok {
 		key, password := string(secret["accesskey"]), string(secret["secretkey"])
 		if key == "" || password == "" {
-			return nil, source.SecretError(errors.New("want the keys accesskey and secretkey"))
+			return source.SecretError(errors.New("want the keys accesskey and secretkey"))
 		}
 		access = credentials.NewStaticV4(key, password, "")
 	}
-	return minio.New(u.Host, &minio.Options{
-		Creds: access, Secure: u.Scheme == "https", Region: f.spec.Region, Transport: web.Transport, MaxRetries: 1,
+	f.client, err = minio.New(u.Host, &minio.Options{
+		Creds: access, Secure: u.Scheme == "https", Region: f.spec.Region, Transport: f.web.Transport, MaxRetries: 1,
 	})
+	return err
 }
 
 // fetch lists the objects, downloads those that changed, and makes the artifact.

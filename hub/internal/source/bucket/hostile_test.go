@@ -4,12 +4,15 @@ import (
 	"encoding/xml"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/navefleet/nave/hub/internal/artifact"
 )
@@ -41,6 +44,37 @@ func TestKeys_hostile(t *testing.T) {
 				t.Errorf("written beside the store: %v, %v", found, err)
 			}
 		})
+	}
+}
+
+// TestConnections fetches again and again from a server that never ends a connection: none is left open.
+func TestConnections(t *testing.T) {
+	var open atomic.Int64
+	server := httptest.NewUnstartedServer(listing([]string{"a.yaml"}))
+	ended := make(chan struct{}, 100)
+	server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		switch state {
+		case http.StateNew:
+			open.Add(1)
+		case http.StateClosed:
+			open.Add(-1)
+			ended <- struct{}{}
+		}
+	}
+	server.Start()
+	defer server.Close()
+	r := &rig{T: t, address: strings.TrimPrefix(server.URL, "http://"), store: artifact.New(t.TempDir())}
+	for range 3 {
+		if _, err := r.fetch("", nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for open.Load() > 0 {
+		select {
+		case <-ended:
+		case <-time.After(10 * time.Second):
+			t.Fatalf("%d connections are open", open.Load())
+		}
 	}
 }
 
