@@ -44,8 +44,8 @@ func IdentifyContent(content []byte) ContentID {
 
 // valid reports whether id has the form of a ContentID.
 func (id ContentID) valid() bool {
-	raw, err := hex.DecodeString(string(id))
-	return err == nil && (len(raw) == sha1.Size || len(raw) == sha256.Size) && hex.EncodeToString(raw) == string(id)
+	isHex := strings.TrimLeft(string(id), "0123456789abcdef") == ""
+	return isHex && (len(id) == 2*sha1.Size || len(id) == 2*sha256.Size)
 }
 
 // identifies reports whether id is that of the content.

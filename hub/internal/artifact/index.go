@@ -1,7 +1,6 @@
 package artifact
 
 import (
-	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -19,11 +18,15 @@ import (
 // encodeIndex sorts files and returns their index.
 func encodeIndex(files []File) []byte {
 	slices.SortFunc(files, func(a, b File) int { return strings.Compare(a.Path, b.Path) })
-	var b bytes.Buffer
+	const line = 128 // bytes of most lines
+	text := make([]byte, 0, line*len(files))
 	for _, f := range files {
-		fmt.Fprintf(&b, "%s %d %s\t%s\n", f.Mode, f.Size, f.Content, quotePath(f.Path))
+		text = append(append(text, f.Mode...), ' ')
+		text = append(strconv.AppendInt(text, f.Size, 10), ' ')
+		text = append(append(text, f.Content...), '\t')
+		text = append(append(text, quotePath(f.Path)...), '\n')
 	}
-	return b.Bytes()
+	return text
 }
 
 // quotePath returns a path as an index has it.
@@ -44,11 +47,12 @@ func unquotePath(text string) (string, bool) {
 }
 
 // decodeIndex reads what encodeIndex returned, strictly.
-func decodeIndex(text []byte) ([]File, error) {
-	var files []File
+func decodeIndex(index []byte) ([]File, error) {
+	text := string(index) // which the lines share
+	files := make([]File, 0, strings.Count(text, "\n"))
 	for len(text) > 0 {
-		line, rest, ok := bytes.Cut(text, []byte("\n"))
-		f, err := decodeLine(string(line))
+		line, rest, ok := strings.Cut(text, "\n")
+		f, err := decodeLine(line)
 		if err != nil || !ok {
 			return nil, fmt.Errorf("%w: line %d of an artifact's index is malformed", ErrStorage, len(files)+1)
 		}
@@ -62,17 +66,18 @@ func decodeIndex(text []byte) ([]File, error) {
 
 func decodeLine(line string) (File, error) {
 	facts, text, _ := strings.Cut(line, "\t")
-	fields := strings.Split(facts, " ")
+	mode, facts, _ := strings.Cut(facts, " ")
+	size, content, _ := strings.Cut(facts, " ")
 	name, ok := unquotePath(text)
-	if len(fields) != 3 || !ok || !isLocal(name) {
+	if !ok || !isLocal(name) {
 		return File{}, strconv.ErrSyntax
 	}
-	f := File{Path: name, Mode: Mode(fields[0]), Content: ContentID(fields[2])}
+	f := File{Path: name, Mode: Mode(mode), Content: ContentID(content)}
 	var err error
-	if f.Size, err = strconv.ParseInt(fields[1], 10, 64); err != nil {
+	if f.Size, err = strconv.ParseInt(size, 10, 64); err != nil {
 		return File{}, err
 	}
-	if !f.Mode.valid() || !f.Content.valid() || f.Size < 0 || strconv.FormatInt(f.Size, 10) != fields[1] {
+	if !f.Mode.valid() || !f.Content.valid() || f.Size < 0 || strconv.FormatInt(f.Size, 10) != size {
 		return File{}, strconv.ErrSyntax
 	}
 	return f, nil
