@@ -27,6 +27,7 @@ type loader struct {
 	budget       *budget
 	known        *redactors
 	service      *decrypt.Service // that the application may ask; nil: none
+	compares     bool             // each object is compared with two more versions of itself
 	placeholders map[sealed.Placeholder]place
 	// expressions are the texts of fields that the objects have as placeholders.
 	expressions map[sealed.Placeholder]string
@@ -86,6 +87,9 @@ func (l *loader) load(ctx context.Context, ref bundle.ObjectReference) (apply.Lo
 	data, cost, err := l.look(ctx, ref)
 	if err != nil {
 		return apply.Loaded{}, err
+	}
+	if l.compares {
+		cost = max(cost, min(2*cost, l.budget.objects.size))
 	}
 	release, err := l.budget.acquire(ctx, l.budget.objects, cost)
 	if err != nil {

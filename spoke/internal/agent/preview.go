@@ -217,7 +217,7 @@ func (p *preview) dryRun(ctx context.Context, app *bundle.Application) ([]apply.
 // loader returns a loader that reads the content of the preview, and whose Redactors end with the preview.
 func (p *preview) loader(ctx context.Context, app *bundle.Application) *loader {
 	l := p.newLoader(ctx, app)
-	l.known = p.known
+	l.known, l.compares = p.known, true
 	stored := l.blob
 	l.blob = func(d manifest.Digest) ([]byte, error) {
 		if data, ok := p.content[d]; ok {
