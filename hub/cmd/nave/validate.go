@@ -58,7 +58,9 @@ func (f *validateFlags) open(ctx context.Context) (*validator, error) {
 	}
 	v, err := schemasOf(ctx, f.kubeconfig, f.context)
 	if f.kubeconfig == "" && f.context == "" && isNoKubeconfig(err) {
-		return newValidator(builtInSchema), nil
+		v = newValidator(builtInSchema)
+		v.why = "there is no kubeconfig: validated by the schemas that nave has of Kubernetes' own kinds"
+		return v, nil
 	}
 	return v, err
 }
@@ -82,6 +84,7 @@ type validator struct {
 	known map[schema.GroupVersion]map[string]proto.Schema // by kind; nil: the server does not have the version
 
 	missing map[string]bool // kinds without a schema
+	why     string          // the schemas are not those of a cluster; empty: as the flags say
 }
 
 func newValidator(read func(context.Context, schema.GroupVersion) ([]byte, error)) *validator {
@@ -331,13 +334,21 @@ func withoutNulls(v any, path string, opaque map[string]bool) any {
 	return v
 }
 
-// notes says which kinds were not checked.
+// notes says which schemas were used if no flag does, and which kinds were not checked.
 func (v *validator) notes() string {
 	if v == nil || len(v.missing) == 0 {
-		return ""
+		return v.source()
 	}
 	kinds := slices.Sorted(maps.Keys(v.missing))
-	return "not validated, because there is no schema: " + wording.List(kinds, len(kinds), 10)
+	return strings.TrimPrefix(v.source()+"; not validated, because there is no schema: "+
+		wording.List(kinds, len(kinds), 10), "; ")
+}
+
+func (v *validator) source() string {
+	if v == nil {
+		return ""
+	}
+	return v.why
 }
 
 // invalidError returns the error of a validation. If nothing is wrong, invalidError returns nil.
