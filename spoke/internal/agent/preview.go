@@ -39,8 +39,8 @@ type Questions interface {
 	AnswerPreview(ctx context.Context, answer *spokev1.AnswerPreviewRequest) error
 }
 
-// previewed is the end of a preview. last is false for one that was not begun.
-type previewed struct{ last bool }
+// previewed is the end of a preview.
+type previewed struct{ answer *spokev1.AnswerPreviewRequest }
 
 func (previewed) advance(*model) []action { return nil }
 
@@ -61,10 +61,7 @@ func (a *Agent) preview(envelope []byte) {
 	digest := manifest.DigestOf(envelope)
 	answer := &spokev1.AnswerPreviewRequest{Preview: digest[:], Busy: a.previewing != nil || len(a.cancels) > 0}
 	if answer.Busy {
-		a.spawn(func() input {
-			a.answer(answer)
-			return previewed{}
-		})
+		a.answer(answer)
 		return
 	}
 	ctx, cancel := context.WithCancelCause(a.base)
@@ -77,8 +74,7 @@ func (a *Agent) preview(envelope []byte) {
 	a.spawn(func() input {
 		p.fill(ctx, envelope, answer)
 		cancel(nil)
-		a.answer(answer)
-		return previewed{last: true}
+		return previewed{answer}
 	})
 }
 
@@ -89,17 +85,21 @@ func (a *Agent) stopPreview() {
 	}
 }
 
-// endPreview notes the end of a preview.
+// endPreview answers a preview. The next one can begin before the hub has the answer.
 func (a *Agent) endPreview(p previewed) {
-	if p.last {
-		a.previewing = nil
+	a.previewing = nil
+	if !a.draining {
+		a.answer(p.answer)
 	}
 }
 
+// answer sends an answer in another goroutine.
 func (a *Agent) answer(answer *spokev1.AnswerPreviewRequest) {
-	if err := a.Questions.AnswerPreview(a.base, answer); err != nil {
-		a.Log.Info("a preview was not answered", telemetry.Err(err))
-	}
+	a.work.Go(func() {
+		if err := a.Questions.AnswerPreview(a.base, answer); err != nil {
+			a.Log.Info("a preview was not answered", telemetry.Err(err))
+		}
+	})
 }
 
 // preview is one preview, with what the agent knew when it began. Nothing that it decrypts outlives it.
