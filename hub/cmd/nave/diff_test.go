@@ -20,6 +20,7 @@ import (
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/shared/wait"
 )
 
 // folderFetcher fetches every GitRepository from a folder. It implements source.Fetcher.
@@ -358,19 +359,15 @@ func refetch(t *testing.T, config string, holds func(*published) bool) {
 	defer done()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	stream, err := client.Watch(ctx, &adminv1.WatchRequest{List: &adminv1.ListRequest{Kind: "kustomization",
-		AllClusters: true}})
-	if err == nil {
-		_, err = client.Reconcile(ctx, &adminv1.ReconcileRequest{Key: &adminv1.ObjectKey{Kind: "GitRepository",
-			Namespace: "flux-system", Name: "fleet"}})
-	}
+	_, err = client.Reconcile(ctx, &adminv1.ReconcileRequest{Key: &adminv1.ObjectKey{Kind: "GitRepository",
+		Namespace: "flux-system", Name: "fleet"}})
 	for err == nil {
 		var p *published
 		if p, err = askPublished(ctx, client, nil, false); err == nil && holds(p) {
 			return
 		}
-		if err == nil {
-			_, err = stream.Recv()
+		if err == nil { // nothing tells when a bundle is published
+			err = wait.For(ctx, 10*time.Millisecond)
 		}
 	}
 	t.Fatal(err)
