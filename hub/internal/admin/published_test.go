@@ -81,6 +81,44 @@ func TestPublished(t *testing.T) {
 	wantCode(t, err, codes.NotFound, "nobody")
 }
 
+// TestPublished_graphs reads the objects of a graph, but neither those of tenants nor the operators' own.
+func TestPublished_graphs(t *testing.T) {
+	r := newRig(t)
+	r.released(1)
+	owner := api.FleetKey("all")
+	put := func(name string, owner *api.Key, confined *api.Confinement) {
+		key := kustomizationKey("a", name)
+		must(t, r.store.Update(t.Context(), func(tx *store.Tx) error {
+			return store.Resources.Put(tx, key.Path(), store.Resource{Key: key, Owner: owner, Confined: confined,
+				Object: api.StoredObject(key, []byte(`{"metadata":{"name":"`+name+`"}}`))})
+		}))
+	}
+	for i := range pageRows + 1 {
+		put(fmt.Sprintf("app-%d", i), &owner, nil)
+	}
+	put("tenant", &owner, &api.Confinement{})
+	put("by-hand", nil, nil)
+	for _, graphs := range []bool{true, false} {
+		stream, err := r.Published(t.Context(), &adminv1.PublishedRequest{Clusters: []string{"a"}, Graphs: graphs})
+		must(t, err)
+		found := map[string]bool{}
+		for {
+			m, err := stream.Recv()
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			must(t, err)
+			for _, o := range m.GetCluster().GetObjects() {
+				found[string(o.GetJson())] = fold.KeyOf(o.GetOwner()) == owner
+			}
+		}
+		if want := (pageRows + 1) * map[bool]int{true: 1}[graphs]; len(found) != want || found[`{"metadata":{"name":"tenant"}}`] ||
+			found[`{"metadata":{"name":"by-hand"}}`] {
+			t.Errorf("with graphs %v: %d objects, want %d", graphs, len(found), want)
+		}
+	}
+}
+
 // content returns all bytes of an answer.
 func (r *rig) content(ctx context.Context, request *adminv1.PublishedContentRequest) (data []byte, err error) {
 	stream, err := r.PublishedContent(ctx, request)
