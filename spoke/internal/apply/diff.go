@@ -199,11 +199,10 @@ func (d *differ) value(path string, want, have any, is bool, owned map[string]an
 
 // list compares two lists: element by element if their elements have keys, else as a whole.
 func (d *differ) list(path string, want, have []any, owned map[string]any) {
+	keys := kube.KeysOf(owned)
+	places := placesIn(have, keys)
 	for i, element := range want {
-		key := kube.ElementKey(owned, element)
-		at := slices.IndexFunc(have, func(e any) bool {
-			return key != "" && kube.ElementKey(owned, e) == key || sameName(e, element)
-		})
+		key := keys.Of(element)
 		if key == "" && nameOf(element) == "" {
 			if !reflect.DeepEqual(want, have) {
 				d.add(path, want, have, true)
@@ -211,7 +210,8 @@ func (d *differ) list(path string, want, have []any, owned map[string]any) {
 			return
 		}
 		fields, ours := owned[key].(map[string]any)
-		if at < 0 {
+		at, found := places.of(key, nameOf(element))
+		if !found {
 			d.value(path+"/"+strconv.Itoa(i), element, nil, false, fields, ours && len(fields) == 0)
 			continue
 		}
@@ -219,13 +219,34 @@ func (d *differ) list(path string, want, have []any, owned map[string]any) {
 	}
 }
 
+// places are the indexes of the first elements of a list with a key or a name.
+type places struct{ byKey, byName map[string]int }
+
+func placesIn(list []any, keys *kube.ElementKeys) places {
+	p := places{map[string]int{}, map[string]int{}}
+	for i, element := range slices.Backward(list) {
+		p.byKey[keys.Of(element)] = i
+		p.byName[nameOf(element)] = i
+	}
+	delete(p.byKey, "")
+	delete(p.byName, "")
+	return p
+}
+
+// of returns the index of the first element with the key or the name.
+func (p places) of(key, name string) (at int, found bool) {
+	at, found = p.byKey[key]
+	if named, ok := p.byName[name]; ok && (!found || named < at) {
+		return named, true
+	}
+	return at, found
+}
+
 func nameOf(element any) string {
 	object, _ := element.(map[string]any)
 	name, _ := object["name"].(string)
 	return name
 }
-
-func sameName(a, b any) bool { return nameOf(a) != "" && nameOf(a) == nameOf(b) }
 
 func (d *differ) add(path string, want, have any, exists bool) {
 	d.found = append(d.found, difference{path, want, have, true, exists})

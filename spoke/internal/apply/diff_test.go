@@ -1,8 +1,11 @@
 package apply
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/shared/reporting"
@@ -35,5 +38,58 @@ func TestReveal(t *testing.T) {
 	}
 	if open := reveal(found, hiderOf(manifest.ID{Kind: "ConfigMap"}, Loaded{})); open[0].Old != `"hunter2"` {
 		t.Error(open)
+	}
+}
+
+// TestDiffer_list compares the elements of lists by their keys or names, wherever they are.
+func TestDiffer_list(t *testing.T) {
+	element := func(name, value string) any { return map[string]any{"name": name, "value": value} }
+	port := func(port int64, name string) any { return map[string]any{"port": port, "name": name} }
+	byPort := map[string]any{`k:{"port":1}`: map[string]any{".": nil}, `k:{"port":2}`: map[string]any{".": nil}}
+	for _, c := range []struct {
+		name       string
+		want, have []any
+		owned      map[string]any
+		paths      string
+	}{
+		{"equal", []any{element("a", "1")}, []any{element("b", "2"), element("a", "1")}, nil, ""},
+		{"moved_and_changed", []any{element("a", "1")}, []any{element("b", "2"), element("a", "2")}, nil, "/l/1/value"},
+		{"missing", []any{element("a", "1"), element("b", "1")}, []any{element("a", "1")}, nil, "/l/1"},
+		{"name_twice", []any{element("a", "1")}, []any{element("a", "2"), element("a", "1")}, nil, "/l/0/value"},
+		{"by_key", []any{port(2, "x")}, []any{port(1, "z"), port(2, "y")}, byPort, "/l/1/name"},
+		{"key_or_name_first", []any{port(2, "x")}, []any{port(1, "x"), port(2, "y")}, byPort, "/l/0/port"},
+		{"texts", []any{"a", "b"}, []any{"b"}, nil, "/l"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			d := differ{}
+			d.list("/l", c.want, c.have, c.owned)
+			var paths []string
+			for _, found := range d.found {
+				paths = append(paths, found.path)
+			}
+			if got := strings.Join(paths, " "); got != c.paths {
+				t.Errorf("%q, want %q", got, c.paths)
+			}
+		})
+	}
+}
+
+// TestDiffer_long compares a long list whose elements all have keys.
+func TestDiffer_long(t *testing.T) {
+	const n = 5000
+	var want, have []any
+	owned := map[string]any{}
+	for i := range n {
+		name := fmt.Sprintf("V%05d", i)
+		want = append(want, map[string]any{"name": name, "value": "x"})
+		have = append(have, map[string]any{"name": name, "value": "y"})
+		owned[fmt.Sprintf(`k:{"name":%q}`, name)] = map[string]any{".": map[string]any{}, "f:name": map[string]any{}}
+	}
+	slices.Reverse(have)
+	started := time.Now()
+	d := differ{}
+	d.list("/env", want, have, owned)
+	if took := time.Since(started); took > 5*time.Second || len(d.found) != n {
+		t.Errorf("%d differences in %s", len(d.found), took)
 	}
 }

@@ -1,6 +1,7 @@
 package apply
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"slices"
@@ -29,18 +30,26 @@ func (r *run) leaveIgnored(ctx context.Context, o *manifest.Object, mode invento
 }
 
 func leaveFields(o *manifest.Object, live kube.Live, t kube.Takeover, paths [][]string) {
+	owners := live.OthersThan(t)
+	var elements [][]string // to be removed at last, because the indexes of the others depend on them
 	for _, path := range paths {
 		value, set := valueAt(o.Object, path)
 		if !set {
 			continue
 		}
 		now, is := valueAt(live.Object.Object, path)
-		if !is || isSingle(value) && isSingle(now) && live.OwnedByOthers(path, t) {
-			removeAt(o.Object, path)
+		if is && !(isSingle(value) && isSingle(now) && owners.Own(path)) {
+			setAt(o.Object, path, now)
 			continue
 		}
-		setAt(o.Object, path, now)
+		parent, _ := valueAt(o.Object, path[:len(path)-1])
+		if object, ok := parent.(map[string]any); ok {
+			delete(object, path[len(path)-1])
+		} else {
+			elements = append(elements, path)
+		}
 	}
+	removeElements(o.Object, elements)
 }
 
 func isSingle(value any) bool {
@@ -86,17 +95,36 @@ func setAt(value any, path []string, to any) {
 	}
 }
 
-// removeAt removes the value at a path that has one. An element of a list makes the list shorter.
-func removeAt(value any, path []string) {
-	last := path[len(path)-1]
-	parent, _ := valueAt(value, path[:len(path)-1])
-	switch v := parent.(type) {
-	case map[string]any:
-		delete(v, last)
-	case []any:
-		at, _ := strconv.Atoi(last)
-		setAt(value, path[:len(path)-1], slices.Delete(slices.Clone(v), at, at+1))
+// removeElements removes the elements of lists at some paths. The indexes are those before all removals.
+func removeElements(value any, paths [][]string) {
+	slices.SortFunc(paths, func(a, b []string) int { // what is inside of an element before the element
+		return cmp.Or(cmp.Compare(len(b), len(a)), slices.Compare(a, b))
+	})
+	sameList := func(a, b []string) bool { return slices.Equal(a[:len(a)-1], b[:len(b)-1]) }
+	for len(paths) > 0 {
+		first, gone := paths[0], map[int]bool{}
+		for len(paths) > 0 && sameList(paths[0], first) {
+			if at, err := strconv.Atoi(paths[0][len(first)-1]); err == nil {
+				gone[at] = true
+			}
+			paths = paths[1:]
+		}
+		at := first[:len(first)-1]
+		list, _ := valueAt(value, at)
+		if elements, ok := list.([]any); ok {
+			setAt(value, at, without(elements, gone))
+		}
 	}
+}
+
+func without(list []any, gone map[int]bool) []any {
+	left := make([]any, 0, len(list))
+	for i, element := range list {
+		if !gone[i] {
+			left = append(left, element)
+		}
+	}
+	return left
 }
 
 // digestOfRules returns the digest of the rules; zero if there are none.

@@ -9,10 +9,11 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/spoke/internal/inventory"
 )
 
 // TestIgnore leaves ignored fields as they are in the cluster: what others own, what was edited by hand, and what is in
-// a list. Everything else is applied and repaired.
+// a list. Everything else is applied and repaired, and so is our label, whatever the rules name.
 func TestIgnore(t *testing.T) {
 	w := newWorld(t)
 	yaml := func(label string) string {
@@ -34,6 +35,7 @@ spec:
 		{Paths: []string{"/spec/replicas", "/spec/template/spec/containers/0/image"}, Kind: "Deployment",
 			LabelSelector: "hpa=yes"},
 		{Paths: []string{"/data/k", "/data/missing"}, Kind: "ConfigMap", Name: "by-.*"},
+		{Paths: []string{"/metadata/labels", "/metadata/labels/fleet.nave.io~1application"}, Kind: "ConfigMap", Name: "by-.*"},
 	}
 	send := func(label string, rules []bundle.IgnoreRule) {
 		t.Helper()
@@ -59,7 +61,8 @@ spec:
 	w.must(w.admin.Scale(t.Context(), "Deployment.apps", w.namespace, "web", 3))
 	w.must(w.admin.Edit(t.Context(), "Deployment.apps", w.namespace, "web", `{"spec":{"minReadySeconds":9,"template":`+
 		`{"spec":{"containers":[{"name":"main","image":"registry.k8s.io/pause:3.9"}]}}}}`))
-	w.must(w.admin.Edit(t.Context(), "ConfigMap", w.namespace, "by-hand", `{"data":{"k":"mine"}}`))
+	w.must(w.admin.Edit(t.Context(), "ConfigMap", w.namespace, "by-hand", `{"data":{"k":"mine"},`+
+		`"metadata":{"labels":{"fleet.nave.io/application":"Kustomization.ns.another"}}}`))
 	w.must(w.admin.Edit(t.Context(), "ConfigMap", w.namespace, "other", `{"data":{"k":"mine"}}`))
 	send("2", rules)
 	for _, c := range []struct {
@@ -76,6 +79,10 @@ spec:
 		if got := live(c.kind, c.name, strings.Split(c.path, ".")...); got != c.want {
 			t.Errorf("%s %s: %s is %v, want %v", c.kind, c.name, c.path, got, c.want)
 		}
+	}
+	ours := live("ConfigMap", "other", "metadata", "labels", inventory.Label)
+	if got := live("ConfigMap", "by-hand", "metadata", "labels", inventory.Label); got != ours {
+		t.Errorf("the label is %v, want %v", got, ours)
 	}
 	w.must(w.admin.Scale(t.Context(), "Deployment.apps", w.namespace, "web", 4))
 	s := w.set(yaml("2"))

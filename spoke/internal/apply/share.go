@@ -17,6 +17,7 @@ func (r *run) share(ctx context.Context, o *manifest.Object, mode inventory.Mode
 		if err := r.leaveIgnored(ctx, o, mode, paths); err != nil {
 			return err
 		}
+		label(o, r.Application) // the rules may name the labels, and ours is no field to leave
 	}
 	if mode != inventory.Merge {
 		return nil

@@ -9,15 +9,40 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// OwnedByOthers reports whether a manager other than ours owns the field at a path, or a list or map around the field
-// as a whole. Managers whose fields the Takeover includes do not count. An index of a list is found by the keys of the
-// element in Object.
-func (l Live) OwnedByOthers(path []string, t Takeover) bool {
+// Owners are managers of an object with the fields that each owns, in the format of managedFields. It is not safe for
+// concurrent use.
+type Owners struct {
+	object any
+	fields []map[string]any
+	// keys are the ElementKeys of lists, by the index of the manager and the path of the list.
+	keys map[string]*ElementKeys
+}
+
+// OthersThan returns the managers other than ours, without those whose fields the Takeover includes.
+func (l Live) OthersThan(t Takeover) *Owners {
+	return l.owners(func(m metav1.ManagedFieldsEntry) bool {
+		return m.Manager != FieldManager && m.Subresource != "status" && !t.includes(l, m)
+	})
+}
+
+func (l Live) owners(are func(metav1.ManagedFieldsEntry) bool) *Owners {
+	o := &Owners{keys: map[string]*ElementKeys{}}
+	if l.Object != nil {
+		o.object = l.Object.Object
+	}
 	for _, m := range l.managers {
-		if m.Manager == FieldManager || m.Subresource == "status" || t.includes(l, m) {
-			continue
+		if are(m) {
+			o.fields = append(o.fields, fieldsOf(m))
 		}
-		if l.has(m, path) {
+	}
+	return o
+}
+
+// Own reports whether a manager owns the field at a path, or a list or map around the field as a whole. An index of a
+// list is found by the keys of the element in Live.Object.
+func (o *Owners) Own(path []string) bool {
+	for manager := range o.fields {
+		if o.has(manager, path) {
 			return true
 		}
 	}
@@ -46,14 +71,10 @@ func (l Live) FieldsOf(t Takeover) (paths [][]string) {
 
 // appendPaths appends the paths of the leaves of a field set of a value.
 func appendPaths(paths [][]string, fields map[string]any, value any, at []string) [][]string {
-	for key, below := range fields {
-		segment, next, ok := step(key, value)
-		if !ok {
-			continue
-		}
+	for segment, part := range partsOf(fields, value) {
 		path := append(slices.Clone(at), segment)
-		if more, _ := below.(map[string]any); len(more) > 0 {
-			paths = appendPaths(paths, more, next, path)
+		if len(part.below) > 0 {
+			paths = appendPaths(paths, part.below, part.value, path)
 		} else {
 			paths = append(paths, path)
 		}
@@ -61,20 +82,35 @@ func appendPaths(paths [][]string, fields map[string]any, value any, at []string
 	return paths
 }
 
-// step returns the part of a value that a key of a field set stands for, and its segment of a path.
-func step(key string, value any) (segment string, next any, ok bool) {
-	if name, is := strings.CutPrefix(key, "f:"); is {
-		object, _ := value.(map[string]any)
-		next, ok = object[name]
-		return name, next, ok
-	}
-	list, _ := value.([]any)
-	for i, element := range list {
-		if key != "." && ElementKey(map[string]any{key: nil}, element) != "" {
-			return strconv.Itoa(i), element, true
+// part is a part of a value, and the field set below its key.
+type part struct {
+	value any
+	below map[string]any
+}
+
+// partsOf returns the parts of a value that the keys of a field set stand for, by their segments of a path.
+func partsOf(fields map[string]any, value any) map[string]part {
+	parts := map[string]part{}
+	switch value := value.(type) {
+	case map[string]any:
+		for key, below := range fields {
+			name, is := strings.CutPrefix(key, "f:")
+			if next, ok := value[name]; is && ok {
+				set, _ := below.(map[string]any)
+				parts[name] = part{next, set}
+			}
+		}
+	case []any:
+		keys, found := KeysOf(fields), map[string]bool{}
+		for i, element := range value {
+			if key := keys.Of(element); key != "" && !found[key] {
+				found[key] = true
+				set, _ := fields[key].(map[string]any)
+				parts[strconv.Itoa(i)] = part{element, set}
+			}
 		}
 	}
-	return "", nil, false
+	return parts
 }
 
 func fieldsOf(m metav1.ManagedFieldsEntry) (fields map[string]any) {
@@ -86,29 +122,20 @@ func fieldsOf(m metav1.ManagedFieldsEntry) (fields map[string]any) {
 
 // Owned reports whether our manager owns the field at a path, or a list or map around the field as a whole.
 func (l Live) Owned(path []string) bool {
-	for _, m := range l.managers {
-		if appliedBy(m, FieldManager) && l.has(m, path) {
-			return true
-		}
-	}
-	return false
+	return l.owners(func(m metav1.ManagedFieldsEntry) bool { return appliedBy(m, FieldManager) }).Own(path)
 }
 
-// has reports whether an entry has a path, or ends in a part of the path.
-func (l Live) has(m metav1.ManagedFieldsEntry, path []string) bool {
-	fields := fieldsOf(m)
-	var value any
-	if l.Object != nil {
-		value = l.Object.Object
-	}
-	for _, segment := range path {
+// has reports whether a manager has a path, or ends in a part of the path.
+func (o *Owners) has(manager int, path []string) bool {
+	fields, value := o.fields[manager], o.object
+	for i, segment := range path {
 		key := "f:" + segment
 		if list, ok := value.([]any); ok {
 			at, err := strconv.Atoi(segment)
 			if err != nil || at < 0 || at >= len(list) {
 				return false
 			}
-			value, key = list[at], ElementKey(fields, list[at])
+			value, key = list[at], o.keysAt(manager, path[:i], fields).Of(list[at])
 		} else {
 			object, _ := value.(map[string]any)
 			value = object[segment]
@@ -124,33 +151,12 @@ func (l Live) has(m metav1.ManagedFieldsEntry, path []string) bool {
 	return true
 }
 
-// ElementKey returns the key of a field set, k:{…} or v:…, that stands for an element of a list; empty if there is
-// none.
-func ElementKey(fields map[string]any, element any) string {
-	for key := range fields {
-		switch {
-		case strings.HasPrefix(key, "k:"):
-			var want map[string]any
-			object, _ := element.(map[string]any)
-			if json.Unmarshal([]byte(key[2:]), &want) == nil && hasAll(object, want) {
-				return key
-			}
-		case strings.HasPrefix(key, "v:"):
-			if text, err := json.Marshal(element); err == nil && string(text) == key[2:] {
-				return key
-			}
-		}
+func (o *Owners) keysAt(manager int, list []string, fields map[string]any) *ElementKeys {
+	at := strconv.Itoa(manager) + "\x00" + strings.Join(list, "\x00")
+	keys := o.keys[at]
+	if keys == nil {
+		keys = KeysOf(fields)
+		o.keys[at] = keys
 	}
-	return ""
-}
-
-func hasAll(object, want map[string]any) bool {
-	for name, value := range want {
-		a, errA := json.Marshal(object[name])
-		b, errB := json.Marshal(value)
-		if errA != nil || errB != nil || string(a) != string(b) {
-			return false
-		}
-	}
-	return object != nil
+	return keys
 }

@@ -1,9 +1,13 @@
 package kube
 
 import (
+	"encoding/json"
+	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 )
 
 // TestOwners reads who owns a field out of managedFields.
@@ -48,10 +52,77 @@ func TestOwners(t *testing.T) {
 		"spec/nobodys":      {},
 	} {
 		p := strings.Split(path, "/")
-		if live.Owned(p) != want.ours || live.OwnedByOthers(p, Takeover{}) != want.others ||
-			live.OwnedByOthers(p, Takeover{ByHand: true}) != want.adopting {
-			t.Errorf("%s: ours %t, others' %t, %t when hands are adopted; want %v", path, live.Owned(p),
-				live.OwnedByOthers(p, Takeover{}), live.OwnedByOthers(p, Takeover{ByHand: true}), want)
+		ours, others, adopting := live.Owned(p), live.OthersThan(Takeover{}).Own(p), live.OthersThan(Takeover{ByHand: true}).Own(p)
+		if ours != want.ours || others != want.others || adopting != want.adopting {
+			t.Errorf("%s: ours %t, others' %t, %t when hands are adopted; want %v", path, ours, others, adopting, want)
 		}
+	}
+}
+
+// TestKeysOf finds the keys of elements, whatever else is in the field set.
+func TestKeysOf(t *testing.T) {
+	fields := map[string]any{".": nil, "f:x": nil, "k:no JSON": nil, "k:null": nil, `v:"a"`: nil, "v:1": nil,
+		`k:{"name":"a"}`: nil, `k:{"port":80,"protocol":"TCP"}`: nil, `k:{"big":{"b":1,"a":2}}`: nil}
+	for i := range 20 { // more than the API server writes for a list
+		fields[fmt.Sprintf(`k:{"zz%02d":1}`, i)] = nil
+	}
+	keys := KeysOf(fields)
+	for _, c := range []struct {
+		element any
+		want    string
+	}{
+		{"a", `v:"a"`}, {int64(1), "v:1"}, {"b", ""}, {nil, ""}, {map[string]any{}, ""},
+		{map[string]any{"name": "a", "value": "x"}, `k:{"name":"a"}`},
+		{map[string]any{"port": int64(80), "protocol": "TCP"}, `k:{"port":80,"protocol":"TCP"}`},
+		{map[string]any{"port": int64(80)}, ""},
+		{map[string]any{"big": map[string]any{"a": int64(2), "b": int64(1)}}, `k:{"big":{"b":1,"a":2}}`},
+		{map[string]any{"zz19": int64(1)}, ""},
+	} {
+		if got := keys.Of(c.element); got != c.want {
+			t.Errorf("%v: %q, want %q", c.element, got, c.want)
+		}
+	}
+}
+
+// TestOwners_long reads long lists with as many keys, and many managers, in no more than some time for each element.
+func TestOwners_long(t *testing.T) {
+	const n = 4000
+	var list []any
+	set := map[string]any{}
+	for i := range n {
+		name := fmt.Sprintf("V%05d", i)
+		list = append(list, map[string]any{"name": name, "value": "x"})
+		set[fmt.Sprintf(`k:{"name":%q}`, name)] = map[string]any{"f:value": map[string]any{}}
+	}
+	fields, err := json.Marshal(map[string]any{"f:env": set})
+	if err != nil {
+		t.Fatal(err)
+	}
+	managers := []any{map[string]any{"manager": "kubectl-edit", "operation": "Update", "fieldsType": "FieldsV1",
+		"fieldsV1": json.RawMessage(fields)}}
+	for i := range n {
+		managers = append(managers, map[string]any{"manager": fmt.Sprint("m", i), "operation": "Apply",
+			"fieldsType": "FieldsV1", "fieldsV1": map[string]any{}})
+	}
+	body, err := json.Marshal(map[string]any{"metadata": map[string]any{"name": "a", "managedFields": managers}, "env": list})
+	if err != nil {
+		t.Fatal(err)
+	}
+	started := time.Now()
+	live, err := readLive(body, Mapping{Version: "v1", Kind: "Thing"}, FieldManager, true)
+	if err != nil || len(live.Others) != n+1 {
+		t.Fatal(err, len(live.Others))
+	}
+	if paths := live.FieldsOf(Takeover{ByHand: true}); len(paths) != n {
+		t.Errorf("%d paths", len(paths))
+	}
+	others := live.OthersThan(Takeover{})
+	for i := range n / 10 {
+		if !others.Own([]string{"env", strconv.Itoa(i), "value"}) {
+			t.Fatal(i)
+		}
+	}
+	if took := time.Since(started); took > 5*time.Second {
+		t.Errorf("took %s", took)
 	}
 }

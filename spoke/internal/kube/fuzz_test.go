@@ -109,8 +109,9 @@ func checkLive(t *testing.T, l Live, whole bool) {
 		t.Error("the object has its managed fields")
 	}
 	l.OwnedFields()
+	others := l.OthersThan(Takeover{})
 	for _, path := range l.FieldsOf(Takeover{ByHand: true}) {
-		if len(path) == 0 || !l.OwnedByOthers(path, Takeover{}) && !l.Owned(path) {
+		if len(path) == 0 || !others.Own(path) && !l.Owned(path) {
 			t.Errorf("nobody owns %q", path)
 		}
 	}

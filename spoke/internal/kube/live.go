@@ -82,6 +82,7 @@ func readWhole(body []byte, m Mapping) (*manifest.Object, error) {
 func (l *Live) readManagers(ours string) {
 	byTime := slices.Clone(l.managers)
 	slices.SortStableFunc(byTime, func(a, b metav1.ManagedFieldsEntry) int { return writtenAt(b).Compare(writtenAt(a)) })
+	others, adoptables := map[string]bool{}, map[string]bool{}
 	for _, m := range byTime {
 		l.Scaled = l.Scaled || scales(m)
 		switch {
@@ -89,9 +90,9 @@ func (l *Live) readManagers(ours string) {
 			l.Managed, l.AppliedAt = hashFields(m.FieldsV1.GetRawBytes()), writtenAt(m)
 		case m.Manager == ours || m.Subresource == "status":
 		default:
-			l.Others = appendNew(l.Others, m.Manager)
+			l.Others = appendNew(l.Others, m.Manager, others)
 			if adoptable(m) {
-				l.Adoptable = appendNew(l.Adoptable, m.Manager)
+				l.Adoptable = appendNew(l.Adoptable, m.Manager, adoptables)
 			}
 			l.Predecessors = append(l.Predecessors, l.predecessors(m)...)
 		}
@@ -134,10 +135,12 @@ func adoptable(m metav1.ManagedFieldsEntry) bool {
 	return m.Manager == "before-first-apply" && m.Operation == "Update" || strings.HasPrefix(m.Manager, "kubectl")
 }
 
-func appendNew(list []string, s string) []string {
-	if slices.Contains(list, s) {
+// appendNew appends s to a list of names unless it was seen.
+func appendNew(list []string, s string, seen map[string]bool) []string {
+	if seen[s] {
 		return list
 	}
+	seen[s] = true
 	return append(list, s)
 }
 

@@ -23,9 +23,13 @@ func (t Takeover) Managers(l Live) []string {
 	if t.ByHand {
 		out = slices.Clone(l.Adoptable)
 	}
+	seen := map[string]bool{}
+	for _, name := range out {
+		seen[name] = true
+	}
 	for _, p := range l.Predecessors {
 		if p.owner.is(t.Application) {
-			out = appendNew(out, p.Manager)
+			out = appendNew(out, p.Manager, seen)
 		}
 	}
 	return out
