@@ -40,6 +40,9 @@ type loader struct {
 	mu     sync.Mutex // guards the following; held while decrypting, so that each file is decrypted once
 	keys   *decrypt.Keys
 	opened map[int]*decrypt.Plaintext
+	closed map[int]error // why files do not open
+	// recipients are of the files that there are no keys for.
+	recipients map[int]string
 
 	reading sync.Mutex  // guards the following; held while reading
 	live    []kube.Data // of the substitution's sources; nil: they were not read yet
@@ -57,6 +60,7 @@ func (a *Agent) newLoader(ctx context.Context, app *bundle.Application) *loader 
 		app: app, blob: a.blob(ctx), secret: a.Kubernetes.Secret, budget: a.budget, known: a.redactors,
 		service:      a.keyServiceOf(app),
 		placeholders: map[sealed.Placeholder]place{}, opened: map[int]*decrypt.Plaintext{},
+		closed: map[int]error{}, recipients: map[int]string{},
 		expressions: expressionsOf(app), data: a.readData(app),
 	}
 	for i, file := range app.SealedFiles {
@@ -230,31 +234,49 @@ func (l *loader) reserve(ctx context.Context) (weight int64, err error) {
 	return weight, nil
 }
 
-// open decrypts a sealed file, once. The caller must have called reserve.
+// open decrypts a sealed file. It reads each file once in a run, whether the file opens or not. The caller must have
+// called reserve.
 func (l *loader) open(ctx context.Context, i int) (*decrypt.Plaintext, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if p := l.opened[i]; p != nil {
-		return p, nil
+	if l.opened[i] != nil || l.closed[i] != nil {
+		return l.opened[i], l.closed[i]
+	}
+	if err := l.needKeys(ctx); err != nil {
+		return nil, l.keyless(i, err)
 	}
 	file := l.app.SealedFiles[i]
 	data, err := l.blob(file.Digest)
 	if err != nil {
 		return nil, err
 	}
-	if err := l.needKeys(ctx); err != nil {
-		if recipients := decrypt.Recipients(data, file.Format); recipients != "" {
-			err = fmt.Errorf("%w; the file is encrypted for %s", err, recipients)
-		}
-		return nil, err
-	}
 	p, err := decrypt.Open(ctx, data, file.Format, l.keys, textsOf(file)...)
-	if err != nil {
-		return nil, err
+	switch {
+	case err == nil:
+		l.known.learn(file.Digest, p)
+		l.opened[i] = p
+	case ctx.Err() == nil:
+		l.closed[i] = err
 	}
-	l.known.learn(file.Digest, p)
-	l.opened[i] = p
-	return p, nil
+	return p, err
+}
+
+// keyless adds the recipients of a file to the reason why there are no keys; the caller holds the mutex.
+func (l *loader) keyless(i int, err error) error {
+	recipients, known := l.recipients[i]
+	if !known {
+		file := l.app.SealedFiles[i]
+		data, err := l.blob(file.Digest)
+		if err != nil {
+			return err
+		}
+		recipients = decrypt.Recipients(data, file.Format)
+		l.recipients[i] = recipients
+	}
+	if recipients == "" {
+		return err
+	}
+	return fmt.Errorf("%w; the file is encrypted for %s", err, recipients)
 }
 
 // textsOf returns the formats in which an application uses a file as a whole.

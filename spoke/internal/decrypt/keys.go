@@ -32,12 +32,13 @@ type Keys struct {
 	pgp     openpgp.EntityList
 	service *Service         // nil: there is none
 	silent  map[string]error // the keys for which the service did not answer, by name
+	left    int              // of maxEffort, for the file that is being opened
 }
 
 // With returns the keys with a key service, which is asked for the keys that are not among them. If service is nil, it
 // returns them without.
 func (k *Keys) With(service *Service) *Keys {
-	return &Keys{k.age, k.pgp, service, map[string]error{}}
+	return &Keys{age: k.age, pgp: k.pgp, service: service, silent: map[string]error{}}
 }
 
 // String hides the keys from fmt.
@@ -170,6 +171,14 @@ func (k *Keys) dataKey(ctx context.Context, m *metadata) ([]byte, error) {
 	groups := m.groups()
 	need := m.threshold(len(groups))
 	parts, failures := k.parts(ctx, groups, need)
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return nil, context.Cause(ctx)
+	}
+	for _, err := range failures {
+		if errors.Is(err, errEffort) {
+			return nil, err
+		}
+	}
 	if len(parts) < need {
 		return nil, k.noKey(groups, failures, len(parts), need)
 	}
@@ -191,9 +200,12 @@ func (k *Keys) dataKey(ctx context.Context, m *metadata) ([]byte, error) {
 func (k *Keys) parts(ctx context.Context, groups []keyGroup, need int) (parts [][]byte, failures map[int]error) {
 	failures = map[int]error{}
 	for i, group := range groups {
-		part, err := k.open(group)
+		part, err := k.open(ctx, group)
 		if err != nil {
 			failures[i] = err
+			if errors.Is(err, errEffort) {
+				return nil, failures
+			}
 			continue
 		}
 		parts = append(parts, part)
@@ -261,21 +273,27 @@ func (k *Keys) noKey(groups []keyGroup, failures map[int]error, have, need int) 
 
 // open returns the group's part of the data key, decrypted with the first key of k that fits; age before OpenPGP, as
 // SOPS does.
-func (k *Keys) open(group keyGroup) ([]byte, error) {
+func (k *Keys) open(ctx context.Context, group keyGroup) ([]byte, error) {
 	for _, key := range group.Age {
-		if part, err := k.openAge(key.Enc); err == nil {
-			return part, nil
+		if part, err := k.openAge(key.Enc); err == nil || isFinal(ctx, err) {
+			return part, err
 		}
 	}
 	for _, key := range group.PGP {
-		if part, err := k.openPGP(key.Enc); err == nil {
-			return part, nil
+		if part, err := k.openPGP(key.Enc); err == nil || isFinal(ctx, err) {
+			return part, err
 		}
 	}
 	return nil, ErrNoKey
 }
 
 func (k *Keys) openAge(enc string) ([]byte, error) {
+	if len(enc) > maxEnc {
+		return nil, errEffort
+	}
+	if err := k.spend(len(k.age) * (1 + len(enc)/enoughBytes)); err != nil {
+		return nil, err
+	}
 	r, err := age.Decrypt(agearmor.NewReader(strings.NewReader(enc)), k.age...)
 	if err != nil {
 		return nil, err
@@ -284,8 +302,14 @@ func (k *Keys) openAge(enc string) ([]byte, error) {
 }
 
 func (k *Keys) openPGP(enc string) ([]byte, error) {
-	if len(k.pgp) == 0 {
+	switch {
+	case len(k.pgp) == 0:
 		return nil, ErrNoKey
+	case len(enc) > maxEnc:
+		return nil, errEffort
+	}
+	if err := k.spend(pgpEffort * attemptsPGP(enc, k.pgp)); err != nil {
+		return nil, err
 	}
 	block, err := armor.Decode(strings.NewReader(enc))
 	if err != nil {

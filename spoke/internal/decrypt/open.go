@@ -130,6 +130,7 @@ func Open(ctx context.Context, file []byte, format bundle.Format, keys *Keys, te
 	if len(groups) == 0 {
 		return nil, ErrNotEncrypted
 	}
+	keys.left = maxEffort
 	p := &Plaintext{leaves: map[string]any{}, failed: map[int]error{}, texts: map[bundle.Format]text{}}
 	var failed error
 	opened := 0

@@ -93,6 +93,9 @@ func (k *Keys) ask(ctx context.Context, group keyGroup) ([]byte, error) {
 			failed = append(failed, fmt.Errorf("%s: %w", key.name, err))
 			continue
 		}
+		if err := k.spend(pgpEffort); err != nil {
+			return nil, err
+		}
 		part, err := k.service.decrypt(ctx, key.key, key.enc)
 		if err == nil && len(part) > maxDataKey {
 			err = ErrMalformed
