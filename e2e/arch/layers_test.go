@@ -21,7 +21,7 @@ var layers = []layer{
 	{"L0 the wire", []string{"proto"}},
 	{"L0 files that survive a crash, words of messages, manifests inside of binaries", []string{"shared/durable",
 		"shared/wording", "deploy"}},
-	{"L0 variables in texts", []string{"shared/substitution"}},
+	{"L0 variables in texts, regular expressions", []string{"shared/substitution", "shared/pattern"}},
 	{"L1 shared nouns and verbs", []string{
 		"shared/version", "shared/manifest", "shared/signing", "shared/identity", "shared/health", "shared/condition",
 		"shared/sealed", "shared/telemetry", "shared/memory", "shared/reporting", "shared/wait",

@@ -91,6 +91,8 @@ func TestParse(t *testing.T) {
 		{"bad_regular_expression", "status.phase.matches('(')", nil, "missing closing )"},
 		{"pattern_of_the_object", "status.phase.matches(spec.pattern)", nil, "line 1, column 26: want the regular expression"},
 		{"large_pattern", "status.phase.matches('a{900}')", nil, "the regular expression is too large"},
+		{"huge_pattern", "status.phase.matches('" + strings.Repeat("(.{1000})", 400) + "')", nil,
+			"the regular expression is too large"},
 		{"function_of_texts", "['a', 'b'].join(',') == 'a,b'", nil, "the function join is not supported"},
 		{"json_encode", "json.encode(status) == ''", nil, "the function json.encode is not supported"},
 		{"too_long", strings.Repeat(" ", MaxBytes) + "true", nil, "4100 bytes: more than 4096"},

@@ -13,6 +13,7 @@ import (
 	"github.com/google/cel-go/common/operators"
 	"github.com/google/cel-go/ext"
 
+	"github.com/navefleet/nave/shared/pattern"
 	"github.com/navefleet/nave/shared/telemetry"
 )
 
@@ -239,12 +240,9 @@ func (c *check) pattern(e ast.Expr) error {
 	if !ok {
 		return c.at(e.ID(), "want the regular expression as a text in quotes")
 	}
-	size, err := patternSize(text)
+	size, err := pattern.Size(text, maxPattern)
 	if err != nil {
 		return c.at(e.ID(), err.Error())
-	}
-	if size > maxPattern {
-		return c.at(e.ID(), "the regular expression is too large")
 	}
 	c.patterns[text] = size
 	return nil

@@ -3,7 +3,6 @@ package expression
 import (
 	"math"
 	"regexp"
-	"regexp/syntax"
 	"strings"
 
 	"github.com/google/cel-go/cel"
@@ -55,7 +54,7 @@ func (p prices) of(function string, args []ref.Val) int {
 	case operators.Equals, operators.NotEquals:
 		cost += p.compare(args[0], args[1], p.limit)
 	case operators.In, operators.OldIn:
-		cost += p.compareAll(lists(args[0]), elements(args[1]), p.limit)
+		cost += p.compareAll(only(args[0]), elements(args[1]), p.limit)
 	case "sets.contains", "sets.equivalent", "sets.intersects":
 		cost += 2 * p.compareAll(elements(args[0]), elements(args[1]), p.limit)
 	case operators.Add:
@@ -179,8 +178,8 @@ func size(v any) int {
 	return 0
 }
 
-// lists returns a list of one value.
-func lists(v ref.Val) traits.Lister {
+// only returns a list of one value.
+func only(v ref.Val) traits.Lister {
 	return types.NewRefValList(types.DefaultTypeAdapter, []ref.Val{v}).(traits.Lister)
 }
 
@@ -257,17 +256,4 @@ func matcher(call interpreter.InterpretableCall) functions.FunctionOp {
 		}
 		return types.NoSuchOverloadErr()
 	}
-}
-
-// patternSize returns the number of instructions of a regular expression.
-func patternSize(text string) (int, error) {
-	tree, err := syntax.Parse(text, syntax.Perl)
-	if err != nil {
-		return 0, err
-	}
-	program, err := syntax.Compile(tree.Simplify())
-	if err != nil {
-		return 0, err
-	}
-	return len(program.Inst), nil
 }

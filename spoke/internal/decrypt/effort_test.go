@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -82,6 +83,39 @@ func TestOpen_effort(t *testing.T) {
 			}
 			if took := time.Since(started); took > 20*time.Second {
 				t.Errorf("took %s", took)
+			}
+		})
+	}
+}
+
+// TestOpen_rules_effort refuses rules whose regular expressions would take long to compare.
+func TestOpen_rules_effort(t *testing.T) {
+	private, public := newAge(t)
+	group := []sops.KeyGroup{{ageMaster(t, public, dataKey)}}
+	var many strings.Builder
+	for i := range 30_000 {
+		fmt.Fprintf(&many, "k%d: v, ", i)
+	}
+	deep := "x: " + strings.Repeat("{k: ", 150) + "{" + many.String() + "}" + strings.Repeat("}", 150) + "\n"
+	comments := func(n int) string { return strings.Repeat("# c\n", n) + "x: y\n" }
+	for _, c := range []struct {
+		name, before string
+		m            sops.Metadata
+		want         error
+		text         string
+	}{
+		{"usual", "", sops.Metadata{EncryptedRegex: "^(data|stringData)$"}, ErrMAC, ""},
+		{"large_pattern", "", sops.Metadata{EncryptedRegex: "((a{9}){9}){9}"}, ErrMalformed, "sops.encrypted_regex: the regular"},
+		{"deep", deep, sops.Metadata{UnencryptedRegex: "^x$"}, ErrMalformed, "too many values"},
+		{"comments", comments(3000), sops.Metadata{UnencryptedCommentRegex: "^x$"}, ErrMalformed, "too many values"},
+		{"some_comments", comments(100), sops.Metadata{UnencryptedCommentRegex: "^x$"}, errLeaf, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			c.m.KeyGroups = group
+			file := append([]byte(c.before+"y: z\n"), encrypt(t, "a: b\n", c.m)...) // the MAC is of the rest alone
+			_, err := openString(t, file, map[string][]byte{"a.agekey": []byte(private)})
+			if !errors.Is(err, c.want) || !strings.Contains(err.Error(), c.text) {
+				t.Errorf("%v, want %v, %q", err, c.want, c.text)
 			}
 		})
 	}

@@ -3,13 +3,13 @@ package decrypt
 import (
 	"errors"
 	"fmt"
-	"regexp"
 	"strings"
 	"time"
 
 	"github.com/getsops/sops/v3"
 	"go.yaml.in/yaml/v3"
 
+	"github.com/navefleet/nave/shared/pattern"
 	"github.com/navefleet/nave/shared/telemetry"
 )
 
@@ -172,8 +172,15 @@ func (m *metadata) rules() (sops.Metadata, error) {
 			continue
 		}
 		given = append(given, "sops."+rule.name)
+		if !strings.HasSuffix(rule.name, "_regex") {
+			continue
+		}
 		// The library treats a regular expression that does not compile as one that never matches.
-		if _, err := regexp.Compile(rule.text); err != nil && strings.HasSuffix(rule.name, "_regex") {
+		_, err := pattern.Size(rule.text, maxPattern)
+		if _, large := errors.AsType[*pattern.TooLargeError](err); large {
+			return r, fmt.Errorf("%w: sops.%s: %w", ErrMalformed, rule.name, err)
+		}
+		if err != nil {
 			return r, fmt.Errorf("%w: sops.%s is no regular expression", ErrMalformed, rule.name)
 		}
 	}

@@ -133,9 +133,12 @@ func Open(ctx context.Context, file []byte, format bundle.Format, keys *Keys, te
 	keys.left = maxEffort
 	p := &Plaintext{leaves: map[string]any{}, failed: map[int]error{}, texts: map[bundle.Format]text{}}
 	var failed error
-	opened := 0
+	opened, explained := 0, 0
 	for i, g := range groups {
 		again := func() ([]document, error) {
+			if explained++; explained > maxExplained {
+				return nil, errLeaf
+			}
 			docs, err := parse(file, format)
 			if err != nil {
 				return nil, err
@@ -202,6 +205,9 @@ func (g group) decrypt(ctx context.Context, keys *Keys, again func() ([]document
 		return nil, err
 	}
 	rules, err := m.rules()
+	if err == nil {
+		err = g.fitsRules(rules)
+	}
 	if err != nil {
 		return nil, err
 	}
