@@ -410,13 +410,16 @@ spec:
 	for _, name := range []string{"kept", "ours"} {
 		w.must(w.admin.Scale(t.Context(), "Deployment.apps", w.namespace, name, 3))
 	}
-	w.watch(func() string { return yaml("2") })
+	var version atomic.Int64 // that the watch applies, too
+	version.Store(2)
+	w.watch(func() string { return yaml(fmt.Sprint(version.Load())) })
 	w.until("what is ours is repaired", func(context.Context) error {
 		if n := replicas("ours"); n != int64(1) {
 			return fmt.Errorf("%v replicas", n)
 		}
 		return nil
 	})
+	version.Store(3)
 	w.apply(yaml("3"))
 	if n := replicas("kept"); n != int64(3) {
 		t.Errorf("%v replicas, want the 3 that it was scaled to", n)
