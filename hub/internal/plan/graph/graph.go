@@ -167,8 +167,6 @@ type Finding struct {
 	Attempted string
 	// Suspended: the earlier condition of the object stays.
 	Suspended bool
-	// Held counts the objects of a renderable whose removal is held.
-	Held int
 }
 
 // Graph is the result of a walk.
