@@ -23,6 +23,9 @@ var namePattern = regexp.MustCompile(`^[_A-Za-z][_A-Za-z0-9]*$`)
 // IsName reports whether a text can name a variable: letters, digits and _, and no digit at its beginning.
 func IsName(s string) bool { return namePattern.MatchString(s) }
 
+// OneLine returns a value without its line breaks, as Flux substitutes it.
+func OneLine(value string) string { return strings.ReplaceAll(value, "\n", "") }
+
 // maxReferences limits the dollar signs of a text, because the parser calls itself for each.
 const maxReferences = 1 << 16
 

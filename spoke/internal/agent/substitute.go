@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/manifest"
@@ -58,7 +57,7 @@ func (l *loader) variables(ctx context.Context, o *manifest.Object) (*sealed.Var
 	}
 	value := func(name string) (sealed.Value, bool) {
 		v, ok := lookUp(s, live, name)
-		return sealed.Text(strings.ReplaceAll(v, "\n", "")), ok
+		return sealed.Text(substitution.OneLine(v)), ok
 	}
 	return &sealed.Variables{Value: value, Strict: s.Strict, Limit: bundle.MaxObjectBytes}, nil
 }

@@ -188,7 +188,7 @@ func oneLines(values map[string]string) map[string]string {
 	}
 	lines := make(map[string]string, len(values))
 	for name, value := range values {
-		lines[name] = oneLine(value)
+		lines[name] = substitution.OneLine(value)
 	}
 	return lines
 }

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/render"
@@ -72,14 +71,11 @@ func (v *variables) add(at string, values map[string]string) error {
 			return fmt.Errorf("%s: %q: %w: a variable's name is letters, digits and _, and begins with no digit", at, name,
 				render.ErrSubstitution)
 		}
-		v.values[name] = oneLine(values[name])
+		v.values[name] = substitution.OneLine(values[name])
 		delete(v.hidden, name)
 	}
 	return nil
 }
-
-// oneLine returns a value as Flux substitutes it.
-func oneLine(value string) string { return strings.ReplaceAll(value, "\n", "") }
 
 // ownTurns limits how often variables are substituted in the object that gives them.
 const ownTurns = 4
