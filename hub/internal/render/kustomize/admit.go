@@ -121,23 +121,19 @@ func sources(s types.KvPairSources) []string {
 	return paths
 }
 
-// sourceKey returns the key of a generator's "path" or "key=path": the path if there is none.
-func sourceKey(file string) string {
-	if key, _, ok := strings.Cut(file, "="); ok && !isRemote(file) {
-		return key
+// splitSource returns the key and the path of a generator's "path" or "key=path"; the key is the path if there is none.
+// A remote path may hold "=" itself.
+func splitSource(file string) (key, p string) {
+	if key, p, ok := strings.Cut(file, "="); ok && !isRemote(file) {
+		return key, p
 	}
-	return file
+	return file, file
 }
 
-// sourcePath returns the path of a generator's "path" or "key=path". A remote path may hold "=" itself.
+// sourcePath returns the path of a generator's "path" or "key=path".
 func sourcePath(file string) string {
-	if isRemote(file) {
-		return file
-	}
-	if _, p, ok := strings.Cut(file, "="); ok {
-		return p
-	}
-	return file
+	_, p := splitSource(file)
+	return p
 }
 
 func (f *fileSystem) admitReference(p string, r reference) error {

@@ -160,8 +160,7 @@ func (f *fileSystem) localize(p string, data []byte) ([]byte, error) {
 func (f *fileSystem) local(dir, field, value string) (string, bool) {
 	remote, key := value, ""
 	if field == "files" {
-		remote = sourcePath(value)
-		if key = sourceKey(value); key == remote {
+		if key, remote = splitSource(value); key == remote {
 			key = path.Base(remote)
 		}
 		key += "="

@@ -37,7 +37,8 @@ func useOf(field string) use {
 // secretFile returns how a secretGenerator uses one of its files: "path", or "key=path" with the key of the Secret. The
 // extension of the key decides the format, as in Flux.
 func secretFile(source string) use {
-	return use{asWhole, seal.FormatOf(sourceKey(source))}
+	key, _ := splitSource(source)
+	return use{asWhole, seal.FormatOf(key)}
 }
 
 // note records that a kustomization file names the file at p. If a configMapGenerator names a file, it stays
