@@ -139,7 +139,7 @@ func BadName(name string) string {
 		return fmt.Sprintf("has a name of more than %d bytes", maxName)
 	case strings.ContainsRune(name, 0):
 		return "has a NUL in its name"
-	case IsWrittenAs(name, ".git", "git~1"):
+	case isWrittenAs(name, ".git", "git~1"):
 		return "is a way to write .git"
 	default:
 		return ""
@@ -152,10 +152,10 @@ func IsPlain(path string) bool {
 	return utf8.ValidString(path) && !strings.ContainsFunc(path, unicode.IsControl)
 }
 
-// IsWrittenAs reports whether some file system takes a name for one of these names: any case; NTFS drops trailing dots
+// isWrittenAs reports whether some file system takes a name for one of these names: any case; NTFS drops trailing dots
 // and spaces, has streams behind a colon and short names such as git~1, and takes a backslash for a slash; HFS+ drops
 // invisible characters.
-func IsWrittenAs(name string, names ...string) bool {
+func isWrittenAs(name string, names ...string) bool {
 	if isOrdinary(name) {
 		name = strings.TrimRight(name, ". ")
 		return slices.ContainsFunc(names, func(n string) bool { return strings.EqualFold(name, n) })

@@ -25,8 +25,8 @@ const (
 // speak the protocol of git's credential helpers.
 type Helpers map[string][]string
 
-// Providers are the providers that need a helper.
-func Providers() []string { return []string{"aws", "azure"} }
+// providers are the providers that need a helper.
+var providers = []string{"aws", "azure"}
 
 // ParseHelpers parses texts of the form PROVIDER=COMMAND. The words of a command are separated by spaces.
 func ParseHelpers(texts []string) (Helpers, error) {
@@ -34,9 +34,9 @@ func ParseHelpers(texts []string) (Helpers, error) {
 	for _, text := range texts {
 		provider, command, _ := strings.Cut(text, "=")
 		words := strings.Fields(command)
-		if !slices.Contains(Providers(), provider) || len(words) == 0 {
+		if !slices.Contains(providers, provider) || len(words) == 0 {
 			return nil, fmt.Errorf("%q is not PROVIDER=COMMAND with one of the providers %s", text,
-				strings.Join(Providers(), ", "))
+				strings.Join(providers, ", "))
 		}
 		if helpers[provider] != nil {
 			return nil, fmt.Errorf("%s has two credential helpers", provider)

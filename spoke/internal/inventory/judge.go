@@ -33,7 +33,7 @@ func (i Item) Judge(l kube.Live, app bundle.ApplicationName) Drift {
 	switch {
 	case i.Mode == Ignore || i.Mode == IfNotPresent || i.UID == "":
 		return Drift{}
-	case Older(l.ResourceVersion, i.ResourceVersion):
+	case older(l.ResourceVersion, i.ResourceVersion):
 		return Drift{}
 	case l.UID != i.UID:
 		return Drift{Kind: Replaced, By: l.Others}
@@ -59,12 +59,12 @@ func (i Item) judgeMissing(atWork bool) Drift {
 
 // before reports whether i is older than other, an item of the same object: i was never applied, or applied earlier.
 func (i Item) before(other Item) bool {
-	return i.UID == "" && other.UID != "" || Older(i.ResourceVersion, other.ResourceVersion)
+	return i.UID == "" && other.UID != "" || older(i.ResourceVersion, other.ResourceVersion)
 }
 
-// Older reports whether resourceVersion a was written before b. Since Kubernetes 1.35 resource versions of one kind are
+// older reports whether resourceVersion a was written before b. Since Kubernetes 1.35 resource versions of one kind are
 // decimal numbers that grow, and in practice they always were. If one of them is no number, neither is older.
-func Older(a, b string) bool {
+func older(a, b string) bool {
 	x, errX := strconv.ParseUint(a, 10, 64)
 	y, errY := strconv.ParseUint(b, 10, 64)
 	return errX == nil && errY == nil && x < y

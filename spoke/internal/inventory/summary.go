@@ -33,7 +33,7 @@ func (x *Index) SetHealth(id manifest.ID, resourceVersion string, s sharedhealth
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	e := x.objects[id]
-	if e == nil || Older(resourceVersion, e.seen) {
+	if e == nil || older(resourceVersion, e.seen) {
 		return false
 	}
 	if resourceVersion != "" {
