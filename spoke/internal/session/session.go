@@ -41,9 +41,9 @@ import (
 	"github.com/navefleet/nave/shared/telemetry"
 	"github.com/navefleet/nave/shared/version"
 	"github.com/navefleet/nave/shared/wait"
+	"github.com/navefleet/nave/shared/wording"
 
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
-	"github.com/navefleet/nave/shared/wording"
 )
 
 const (
@@ -213,8 +213,8 @@ func (s *Session) repeat(ctx context.Context, attempt func(context.Context) (tim
 
 // rest waits before the next session. If the hub refused the certificate or a join token, rest also ends when there is
 // a new join token.
-func (s *Session) rest(ctx context.Context, wait time.Duration) {
-	over := time.NewTimer(wait)
+func (s *Session) rest(ctx context.Context, pause time.Duration) {
+	over := time.NewTimer(pause)
 	defer over.Stop()
 	look := time.NewTicker(tokenLook)
 	defer look.Stop()
@@ -330,8 +330,7 @@ func (s *Session) checkClock(hub time.Time) {
 	now := s.Now()
 	if skew := now.Sub(hub); skew.Abs() > clockWarning {
 		s.Log.Warn("the hub's clock differs: set it or the clock of this machine right, for bundles and certificates end "+
-			"by them",
-			slog.Duration("skew", skew), slog.Time("hub", hub), slog.Time("here", now.UTC()))
+			"by them", slog.Duration("skew", skew), slog.Time("hub", hub), slog.Time("here", now.UTC()))
 	}
 }
 
@@ -342,7 +341,6 @@ func (s *Session) explain(err error) error {
 		return err
 	}
 	return fmt.Errorf("%w: the hub does not accept the certificate of this spoke, which holds from %s to %s, and it is "+
-		"%s here: if a clock is wrong, "+
-		"set it right; else get a new manifest with `nave cluster add %s`",
+		"%s here: if a clock is wrong, set it right; else get a new manifest with `nave cluster add %s`",
 		err, wording.Time(shown.Leaf.NotBefore), wording.Time(shown.Leaf.NotAfter), wording.Time(s.Now()), s.Cluster.Name)
 }

@@ -142,7 +142,7 @@ func (s *Store) Sweep(keep func(manifest.Digest) bool) (int, error) {
 	return len(gone), nil
 }
 
-// decoder returns the only zstd decoder, which is made when it is first used. One is enough, because decoding is short.
+// decoder has the only zstd decoder, which is made when it is first used. One is enough, because decoding is short.
 type decoder struct {
 	mu   sync.Mutex
 	zstd *zstd.Decoder
