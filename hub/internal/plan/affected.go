@@ -14,19 +14,6 @@ import (
 	"github.com/navefleet/nave/shared/telemetry"
 )
 
-// scope has the facts about the last walk of a graph by which the planner decides whether a change affects the graph.
-type scope struct {
-	sources    map[string]bool            // keys of the fetches that were read
-	hubSources map[api.Key]bool           // sources that were looked for in the hub
-	fleets     map[string]error           // those that select the cluster, and the errors of their roots
-	rows       map[string]manifest.Digest // the rows of the graph, as the walk left them
-	renders    map[string]bool            // rows of store.Renders in use
-	// hub objects that were refused, or whose removal is held: they keep an earlier version
-	refused    map[api.Key]bool
-	rowless    map[api.Key]bool // objects with a condition and without a row: they were refused
-	incomplete bool             // there may be objects that the walk does not know of
-}
-
 // load reads the first state; every graph has to be walked.
 func (p *Planner) load(ctx context.Context) error {
 	before := p.hub.rows

@@ -6,8 +6,8 @@
 //
 //  1. note     mark the graphs that read a changed row (affected.go)
 //  2. hub      walk the hub's own graph first: Clusters and Fleets may come from it (round.go)
-//  3. walk     walk the marked clusters, each from its Fleets' templates (scope.go, package graph)
-//  4. render   render objects without an earlier render, outside of any transaction (package render/cache)
+//  3. walk     walk the marked clusters, each from its Fleets' templates (walk.go, package graph)
+//  4. render   render objects without an earlier render, outside of any transaction (render.go, package render/cache)
 //  5. compile  encode Applications and compute their digests (compile.go)
 //  6. commit   write blobs, then the rows of some graphs in each transaction (commit.go, condition.go)
 //
