@@ -9,8 +9,6 @@ import (
 	"slices"
 	"sync"
 
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/shared/sealed"
@@ -150,6 +148,18 @@ func (l *loader) mayHoldSealed(id bundle.ObjectIdentity, data []byte) bool {
 	return len(l.placeholders) > 0 && (encoded || has(sealed.Mark)) || len(l.expressions) > 0 && has(sealed.Mark)
 }
 
+// decode returns the object of a blob.
+func decode(ref bundle.ObjectReference, data []byte) (*manifest.Object, error) {
+	o := &manifest.Object{}
+	if err := o.UnmarshalJSON(data); err != nil {
+		return nil, fmt.Errorf("blob %s is not a Kubernetes object", ref.Digest)
+	}
+	if got := kube.Identify(o); got != ref.ObjectIdentity {
+		return nil, fmt.Errorf("blob %s is %s: the bundle is inconsistent", ref.Digest, got.ID())
+	}
+	return o, nil
+}
+
 // replaced returns an object with its values.
 func (l *loader) replaced(ctx context.Context, ref bundle.ObjectReference, data []byte) (apply.Loaded, error) {
 	if data == nil {
@@ -158,12 +168,9 @@ func (l *loader) replaced(ctx context.Context, ref bundle.ObjectReference, data 
 			return apply.Loaded{}, err
 		}
 	}
-	o := &unstructured.Unstructured{}
-	if err := o.UnmarshalJSON(data); err != nil {
-		return apply.Loaded{}, fmt.Errorf("blob %s is not a Kubernetes object", ref.Digest)
-	}
-	if got := kube.Identify(o); got != ref.ObjectIdentity {
-		return apply.Loaded{}, fmt.Errorf("blob %s is %s: the bundle is inconsistent", ref.Digest, got.ID())
+	o, err := decode(ref, data)
+	if err != nil {
+		return apply.Loaded{}, err
 	}
 	var failed error // the cause, which is returned in place of FinishObject's error that a value is missing
 	size, holdsSealed := len(data), false
