@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"strings"
@@ -35,13 +36,12 @@ func newExplainCommand(s *session) *cobra.Command {
 				return elsewhere(cmd.Context(), client, key, err)
 			}
 			if len(args) == 0 && s.cluster == "" && len(answer.GetExplanations()) == 0 {
-				list, err := client.List(cmd.Context(), &adminv1.ListRequest{Kind: api.ClusterKind, Limit: 1})
-				if err != nil {
-					return err
-				}
-				if len(list.GetObjects()) == 0 {
+				none, err := lacksClusters(cmd.Context(), client)
+				if none {
 					fmt.Fprintln(cmd.OutOrStdout(), noClusters)
-					return nil
+				}
+				if none || err != nil {
+					return err
 				}
 			}
 			err = printExplanations(cmd.OutOrStdout(), answer.GetExplanations())
@@ -49,6 +49,12 @@ func newExplainCommand(s *session) *cobra.Command {
 			return err
 		}),
 	}
+}
+
+// lacksClusters reports whether the hub has no clusters.
+func lacksClusters(ctx context.Context, client adminv1.AdminServiceClient) (bool, error) {
+	list, err := client.List(ctx, &adminv1.ListRequest{Kind: api.ClusterKind, Limit: 1})
+	return err == nil && len(list.GetObjects()) == 0, err
 }
 
 // noClusters is the message about a hub without clusters and without failures.
