@@ -77,15 +77,15 @@ func (p *Planner) walk(ctx context.Context, cluster string, apps *compiler) (w *
 		return nil, err
 	}
 	if cluster != "" {
-		if _, ok := p.hub.rows[api.ClusterKey(cluster)]; !ok {
+		_, exists := p.hub.rows[api.ClusterKey(cluster)]
+		switch c := p.hub.clusters[cluster]; {
+		case !exists:
 			w.gone = true
 			return w, nil
-		}
-		if p.hub.clusters[cluster] == nil {
+		case c == nil:
 			w.unread = true
 			return w, nil
-		}
-		if p.hub.clusters[cluster].Spec.Suspend {
+		case c.Spec.Suspend:
 			p.freeze(w)
 			return w, w.restorable()
 		}
