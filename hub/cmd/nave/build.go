@@ -183,30 +183,17 @@ func showTexts(objects []*manifest.Object, s *bundle.Substitution) {
 	if s == nil {
 		return
 	}
-	texts := map[string]any{}
+	texts := map[string]string{}
 	for _, e := range s.Expressions {
 		texts[e.Placeholder] = e.Text
 	}
-	var show func(v any) any
-	show = func(v any) any {
-		switch v := v.(type) {
-		case string:
-			if text, ok := texts[v]; ok {
-				return text
-			}
-		case map[string]any:
-			for key, field := range v {
-				v[key] = show(field)
-			}
-		case []any:
-			for i, item := range v {
-				v[i] = show(item)
-			}
-		}
-		return v
-	}
 	for _, o := range objects {
-		show(o.Object)
+		mapStrings(o.Object, func(_, text string) string {
+			if shown, ok := texts[text]; ok {
+				return shown
+			}
+			return text
+		})
 	}
 }
 

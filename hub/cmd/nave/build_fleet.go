@@ -21,6 +21,7 @@ import (
 	"github.com/navefleet/nave/hub/internal/render/worker"
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/shared/substitution"
 	"github.com/navefleet/nave/shared/wording"
 )
 
@@ -177,23 +178,28 @@ func (p *preview) notGiven(err error) error {
 // objectsFor returns the Fleet that gives a path to a cluster, and the Cluster unless the objects have it. The root and
 // its source have the names that `flux bootstrap` gives.
 func objectsFor(cluster, path string, objects []*api.Object) (made []*api.Object, err error) {
-	source := map[string]any{"kind": api.GitRepositoryKind, "name": api.FluxRoot}
+	made, err = clusterAndFleet(cluster, "path", map[string]any{"spec": map[string]any{
+		"interval": "10m", "prune": true, "path": substitution.Escape(path),
+		"sourceRef": map[string]any{"kind": api.GitRepositoryKind, "name": api.FluxRoot},
+	}})
+	return slices.DeleteFunc(made, func(o *api.Object) bool {
+		return slices.ContainsFunc(objects, func(given *api.Object) bool { return given.Key == o.Key })
+	}), err
+}
+
+// clusterAndFleet returns a Cluster, and a Fleet that gives a root to all clusters.
+func clusterAndFleet(cluster, fleet string, template map[string]any) (made []*api.Object, err error) {
 	for _, o := range []map[string]any{
-		{"apiVersion": api.GroupFleet + "/" + api.Version, "kind": api.ClusterKind,
-			"metadata": map[string]any{"name": cluster}},
-		{"apiVersion": api.GroupFleet + "/" + api.Version, "kind": api.FleetKind,
-			"metadata": map[string]any{"name": "path"},
-			"spec": map[string]any{"clusterSelector": map[string]any{}, "template": map[string]any{"spec": map[string]any{
-				"interval": "10m", "prune": true, "path": strings.ReplaceAll(path, "$", "$$"), "sourceRef": source,
-			}}}},
+		{"kind": api.ClusterKind, "metadata": map[string]any{"name": cluster}},
+		{"kind": api.FleetKind, "metadata": map[string]any{"name": fleet},
+			"spec": map[string]any{"clusterSelector": map[string]any{}, "template": template}},
 	} {
+		o["apiVersion"] = api.GroupFleet + "/" + api.Version
 		admitted, err := api.Admit(&manifest.Object{Object: o}, api.Hub)
 		if err != nil {
 			return nil, err
 		}
-		if !slices.ContainsFunc(objects, func(given *api.Object) bool { return given.Key == admitted.Key }) {
-			made = append(made, admitted)
-		}
+		made = append(made, admitted)
 	}
 	return made, nil
 }

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strings"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -18,6 +17,7 @@ import (
 	"github.com/navefleet/nave/hub/internal/render/worker"
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/shared/substitution"
 )
 
 // localCluster is the cluster of a recursive build.
@@ -110,39 +110,9 @@ func objectsAround(object *api.Object, path string) (objects []*api.Object, err 
 	delete(ks.Spec, "suspend")   // a build is asked for
 	delete(ks.Spec, "dependsOn") // what it depends on is not built
 	template := map[string]any{"metadata": ks.Metadata, "spec": ks.Spec}
-	for _, o := range []map[string]any{
-		{"apiVersion": api.GroupFleet + "/" + api.Version, "kind": api.ClusterKind,
-			"metadata": map[string]any{"name": localCluster}},
-		{"apiVersion": api.GroupFleet + "/" + api.Version, "kind": api.FleetKind,
-			"metadata": map[string]any{"name": localCluster},
-			"spec":     map[string]any{"clusterSelector": map[string]any{}, "template": escapeVariables(template)}},
-	} {
-		admitted, err := api.Admit(&manifest.Object{Object: o}, api.Hub)
-		if err != nil {
-			return nil, fmt.Errorf("%s as a root: %w", object.Key, err)
-		}
-		objects = append(objects, admitted)
+	mapStrings(template, func(_, text string) string { return substitution.Escape(text) })
+	if objects, err = clusterAndFleet(localCluster, localCluster, template); err != nil {
+		return nil, fmt.Errorf("%s as a root: %w", object.Key, err)
 	}
 	return objects, nil
-}
-
-// escapeVariables copies a tree of JSON values so that a Fleet's template expands it to itself.
-func escapeVariables(v any) any {
-	switch v := v.(type) {
-	case string:
-		return strings.ReplaceAll(v, "$", "$$")
-	case map[string]any:
-		c := make(map[string]any, len(v))
-		for key, field := range v {
-			c[key] = escapeVariables(field)
-		}
-		return c
-	case []any:
-		c := make([]any, len(v))
-		for i, item := range v {
-			c[i] = escapeVariables(item)
-		}
-		return c
-	}
-	return v
 }
