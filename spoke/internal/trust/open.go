@@ -40,13 +40,9 @@ type Inputs struct {
 // errors of this package. The last verified bundle is accepted again even after it expired, because the cluster runs
 // it, and a spoke repairs drift without its hub.
 func Open(envelope []byte, in Inputs) (*bundle.Bundle, bundle.ID, error) {
-	e, err := signing.DecodeEnvelope(envelope)
+	payload, err := verify("envelope", envelope, bundle.PayloadType, in.Keyring)
 	if err != nil {
-		return nil, bundle.ID{}, fmt.Errorf("envelope: %w: %w", ErrMalformed, err)
-	}
-	payload, err := in.Keyring.Verify(e, bundle.PayloadType)
-	if err != nil {
-		return nil, bundle.ID{}, fmt.Errorf("envelope: %w: %w", ErrSignature, err)
+		return nil, bundle.ID{}, err
 	}
 	b, err := bundle.DecodeBundle(payload)
 	if err != nil {
@@ -59,17 +55,38 @@ func Open(envelope []byte, in Inputs) (*bundle.Bundle, bundle.ID, error) {
 	return b, id, nil
 }
 
-func judge(b *bundle.Bundle, id bundle.ID, in Inputs) error {
-	recipient, err := identity.ParseID(b.Cluster)
+// verify returns the payload of an encoded envelope that a key of the ring signed.
+func verify(name string, envelope []byte, payloadType string, keys *signing.Keyring) ([]byte, error) {
+	e, err := signing.DecodeEnvelope(envelope)
 	if err != nil {
-		return fmt.Errorf("bundle %s: cluster: %w: %w", number(id), ErrMalformed, err)
+		return nil, fmt.Errorf("%s: %w: %w", name, ErrMalformed, err)
+	}
+	payload, err := keys.Verify(e, payloadType)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w: %w", name, ErrSignature, err)
+	}
+	return payload, nil
+}
+
+// judgeRecipient returns an error unless a payload is for the cluster of this spoke, and uses only features that the
+// spoke knows.
+func judgeRecipient(name, cluster string, used bundle.FeatureSet, in Inputs) error {
+	recipient, err := identity.ParseID(cluster)
+	if err != nil {
+		return fmt.Errorf("%s: cluster: %w: %w", name, ErrMalformed, err)
 	}
 	if recipient != in.Cluster || in.Cluster.Role != identity.Cluster {
-		return fmt.Errorf("bundle %s: %w: it names %s, this is %s", number(id), ErrCluster, recipient, in.Cluster)
+		return fmt.Errorf("%s: %w: it names %s, this is %s", name, ErrCluster, recipient, in.Cluster)
 	}
-	if unknown := b.Features().Without(bundle.Known); unknown != "" {
-		return fmt.Errorf("bundle %s: %w: this spoke does not know bundle feature %s; upgrade the spoke", number(id),
-			ErrFeature, unknown)
+	if unknown := used.Without(bundle.Known); unknown != "" {
+		return fmt.Errorf("%s: %w: this spoke does not know bundle feature %s; upgrade the spoke", name, ErrFeature, unknown)
+	}
+	return nil
+}
+
+func judge(b *bundle.Bundle, id bundle.ID, in Inputs) error {
+	if err := judgeRecipient("bundle "+number(id), b.Cluster, b.Features(), in); err != nil {
+		return err
 	}
 	if id == in.Last {
 		return nil
