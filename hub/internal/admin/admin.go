@@ -61,6 +61,7 @@ type Server struct {
 	drainOnce sync.Once
 	draining  chan struct{}
 	computed  atomic.Int64 // objects that watches computed
+	watches   atomic.Int64 // that are served
 }
 
 // New returns a Server.

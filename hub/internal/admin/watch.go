@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"time"
+	"unique"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -30,6 +31,14 @@ const (
 	watchMany = 250 * time.Millisecond
 )
 
+// Limits of watches.
+const (
+	// maxWatches is how many watches the hub serves at the same time. One of 2,000 objects costs about 300 KiB.
+	maxWatches = 256
+	// maxComputed is how many bytes of objects a watch computes before it sends them. A slow reader holds as many.
+	maxComputed = 256 << 10
+)
+
 // Watch implements adminv1.AdminServiceServer. Watch sends state, not events: an object that changes twice at once is
 // sent once, as it is then. Only objects that depend on a changed row are computed again.
 func (s *Server) Watch(r *adminv1.WatchRequest, stream adminv1.AdminService_WatchServer) error {
@@ -46,10 +55,15 @@ func (s *Server) Watch(r *adminv1.WatchRequest, stream adminv1.AdminService_Watc
 	if q.Name != "" && !q.AllClusters {
 		pause = watchOne
 	}
+	if s.watches.Add(1); s.watches.Load() > maxWatches {
+		s.watches.Add(-1)
+		return status.Errorf(codes.ResourceExhausted, "the hub serves %d watches, which is the most that it takes: "+
+			"end one of them (nave get --watch), or try again later", maxWatches)
+	}
+	defer s.watches.Add(-1)
 	w := s.store.Watch(ctx, watched...) // before the first View, to miss no change
 	defer w.Close()
-	v := &watchView{query: q, send: stream.Send, sent: map[api.Key]sent{},
-		affected: map[fold.Dependency]map[api.Key]bool{}}
+	v := &watchView{query: q, send: stream.Send, sent: map[unique.Handle[api.Key]]sent{}, dependents: newDependents()}
 	if err := s.sendFirst(ctx, v); err != nil {
 		return err
 	}
@@ -101,23 +115,26 @@ func (s *Server) waitForChange(ctx context.Context, w *store.Watcher, pause time
 
 // watchView has the objects that one watcher was sent.
 type watchView struct {
-	query    *query
-	send     func(*adminv1.WatchResponse) error
-	sent     map[api.Key]sent
-	affected map[fold.Dependency]map[api.Key]bool // the objects that depend on something
+	query      *query
+	send       func(*adminv1.WatchResponse) error
+	sent       map[unique.Handle[api.Key]]sent
+	dependents *dependents
 }
 
 // sent is an object that a watcher has.
 type sent struct {
-	digest manifest.Digest // of the JSON
-	reads  []fold.Dependency
+	fingerprint fingerprint
+	group       *group
 }
+
+// fingerprint tells two states of an object apart: the first half of the digest of its JSON.
+type fingerprint [16]byte
 
 // sendAll computes every matching object, and sends the objects that changed since they were sent.
 func (s *Server) sendAll(ctx context.Context, v *watchView) error {
 	missing := map[api.Key]bool{}
 	for key := range v.sent {
-		missing[key] = true
+		missing[key.Value()] = true
 	}
 	for after, more := "", true; more; more = after != "" {
 		var keys []api.Key
@@ -148,13 +165,11 @@ func (s *Server) sendChanged(ctx context.Context, v *watchView, changes []store.
 		if c.Key == "" {
 			return s.sendAll(ctx, v)
 		}
-		if key, ok := changedKey(c); ok && v.query.Has(key) {
-			keys[key] = true // it may be new
+		if key, ok := v.changedKey(c); ok {
+			keys[key] = true
 		}
 		for _, d := range fold.Dependencies(c) {
-			for key := range v.affected[d] {
-				keys[key] = true
-			}
+			v.dependents.of(d, func(key api.Key) { keys[key] = true })
 		}
 	}
 	for page := range slices.Chunk(slices.SortedFunc(maps.Keys(keys), api.Key.Compare), pageRows) {
@@ -165,72 +180,82 @@ func (s *Server) sendChanged(ctx context.Context, v *watchView, changes []store.
 	return nil
 }
 
-// changedKey returns the key of the object whose own row changed.
-func changedKey(c store.Change) (api.Key, bool) {
-	switch c.Table {
-	case store.Resources.Name():
-		return api.ParseKey(c.Key)
-	case store.Secrets.Name():
-		return store.CredentialKey(c.Key), true
+// changedKey returns the key of the object whose own row changed, if the watch has the object or may get it.
+func (v *watchView) changedKey(c store.Change) (key api.Key, affected bool) {
+	if c.Table == store.Secrets.Name() {
+		key = store.CredentialKey(c.Key)
+		return key, v.query.Has(key)
 	}
-	return api.Key{}, false
+	key, ok := fold.OwnRow(c)
+	if !ok || !v.query.Has(key) {
+		return key, false
+	}
+	_, had := v.sent[unique.Make(key)]
+	return key, had || c.Table == store.Resources.Name()
 }
 
-// sendKeys computes objects in one View, and sends the objects that changed since they were sent.
+// sendKeys computes objects and sends those that changed since they were sent.
 func (s *Server) sendKeys(ctx context.Context, v *watchView, keys []api.Key) error {
-	if len(keys) == 0 {
-		return nil
-	}
-	objects, reads := make([]*adminv1.Object, len(keys)), make([][]fold.Dependency, len(keys))
-	err := s.store.View(ctx, func(tx *store.Tx) (err error) { // sends after the View: a slow reader must not hold it
-		reader := fold.NewReader(tx)
-		for i, key := range keys {
-			if objects[i], err = v.query.read(tx, reader, key); err != nil {
+	for len(keys) > 0 {
+		some, err := s.compute(ctx, v, keys)
+		if err != nil {
+			return s.fail(err)
+		}
+		s.computed.Add(int64(len(some)))
+		for i, c := range some { // after the View: a slow reader must not hold it
+			if err := v.update(keys[i], c); err != nil {
 				return err
 			}
-			reads[i] = reader.Reads()
 		}
-		return nil
-	})
-	if err != nil {
-		return s.fail(err)
-	}
-	s.computed.Add(int64(len(keys)))
-	for i, key := range keys {
-		if err := v.update(key, objects[i], reads[i]); err != nil {
-			return err
-		}
+		keys = keys[len(some):]
 	}
 	return nil
 }
 
-// update notes the present state of an object, nil if it does not exist, and sends the object if it changed since it
-// was sent.
-func (v *watchView) update(key api.Key, o *adminv1.Object, reads []fold.Dependency) error {
-	last, had := v.sent[key]
-	for _, d := range last.reads {
-		if delete(v.affected[d], key); len(v.affected[d]) == 0 {
-			delete(v.affected, d)
+// computed is an object with its status, nil if it does not exist, and its dependencies.
+type computed struct {
+	object *adminv1.Object
+	reads  []fold.Dependency
+}
+
+// compute computes the first of the objects in one View, as many as maxComputed allows, and at least one.
+func (s *Server) compute(ctx context.Context, v *watchView, keys []api.Key) (some []computed, err error) {
+	err = s.store.View(ctx, func(tx *store.Tx) error {
+		some = some[:0]
+		reader, size := fold.NewReader(tx), 0
+		for _, key := range keys {
+			object, err := v.query.read(tx, reader, key)
+			if err != nil {
+				return err
+			}
+			some = append(some, computed{object, reader.Reads()})
+			if size += len(object.GetJson()); size > maxComputed {
+				break
+			}
 		}
-	}
-	if o == nil {
-		delete(v.sent, key)
+		return nil
+	})
+	return some, err
+}
+
+// update notes the present state of an object, and sends the object if it changed since it was sent.
+func (v *watchView) update(key api.Key, c computed) error {
+	name := unique.Make(key)
+	last, had := v.sent[name]
+	if c.object == nil {
+		v.dependents.remove(name, last.group)
+		delete(v.sent, name)
 		if !had {
 			return nil
 		}
 		gone := &adminv1.Object{Key: fold.KeyMessage(key)}
 		return v.send(&adminv1.WatchResponse{Type: adminv1.WatchType_WATCH_TYPE_DELETED, Object: gone})
 	}
-	for _, d := range reads {
-		if v.affected[d] == nil {
-			v.affected[d] = map[api.Key]bool{}
-		}
-		v.affected[d][key] = true
-	}
-	now := sent{manifest.DigestOf(o.Json), reads}
-	v.sent[key] = now
-	if had && now.digest == last.digest {
+	digest := manifest.DigestOf(c.object.Json)
+	now := sent{fingerprint(digest[:16]), v.dependents.put(name, last.group, c.reads)}
+	v.sent[name] = now
+	if had && now.fingerprint == last.fingerprint {
 		return nil
 	}
-	return v.send(&adminv1.WatchResponse{Type: adminv1.WatchType_WATCH_TYPE_CHANGED, Object: o})
+	return v.send(&adminv1.WatchResponse{Type: adminv1.WatchType_WATCH_TYPE_CHANGED, Object: c.object})
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"slices"
 	"testing"
 
@@ -278,5 +279,49 @@ func TestOperator(t *testing.T) {
 			_, err := c.Get(tt.ctx, request)
 			wantCode(t, err, tt.code)
 		})
+	}
+}
+
+// TestWatch_memory checks that a watch costs little for each object that it was sent.
+func TestWatch_memory(t *testing.T) {
+	c := newCrowd(t)
+	heap := func() int64 {
+		runtime.GC()
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc)
+	}
+	for kind, objects := range map[string]int64{"kustomizations": 2 * crowdSize, "clusters": crowdSize} {
+		t.Run(kind, func(t *testing.T) {
+			c.watch(t, kind) // names are kept once for all
+			before := heap()
+			const watches, most = 8, 600
+			for range watches {
+				c.watch(t, kind)
+			}
+			each := (heap() - before) / watches / objects
+			t.Logf("%d bytes for each object", each)
+			if each > most {
+				t.Errorf("%d bytes for each object, want at most %d", each, most)
+			}
+		})
+	}
+}
+
+// TestWatch_limit checks that a hub with too many watches says so, and takes another one when one has ended.
+func TestWatch_limit(t *testing.T) {
+	c := newCrowd(t)
+	c.watches.Store(maxWatches)
+	request := &adminv1.WatchRequest{List: &adminv1.ListRequest{Kind: "fleets"}}
+	err := c.Watch(request, &stream{ctx: c.ctx, sent: make(chan *adminv1.WatchResponse, 10)})
+	wantCode(t, err, codes.ResourceExhausted)
+	if got := c.watches.Load(); got != maxWatches {
+		t.Errorf("%d watches are counted", got)
+	}
+	c.watches.Store(maxWatches - 1)
+	c.watch(t, "fleets")
+	if got := c.watches.Load(); got != maxWatches {
+		t.Errorf("%d watches are counted after one more", got)
 	}
 }

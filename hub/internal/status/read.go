@@ -3,8 +3,6 @@ package status
 import (
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"time"
 
 	"github.com/navefleet/nave/hub/api"
@@ -43,6 +41,7 @@ type Reader struct {
 	sources        map[api.Key]Facts // of the hub; zero: there is none
 	clusters       []store.Resource  // nil: not read yet
 	reads          reads             // the dependencies of the facts of the last Read
+	last           api.Key           // of the last Read
 	damaged        map[Dependency]error
 	withoutMembers bool
 }
@@ -58,7 +57,7 @@ func NewReader(tx *store.Tx) *Reader {
 
 // Read reads the Facts about one object. If the object does not exist, Read returns false.
 func (r *Reader) Read(key api.Key) (Facts, bool, error) {
-	r.reads = reads{}
+	r.reads, r.last = reads{}, key
 	row, err := get(r, store.Resources, key.Path())
 	if cause := r.damaged[Dependency{store.Resources.Name(), key.Path()}]; cause != nil {
 		return lost(key, cause), true, nil
@@ -70,8 +69,9 @@ func (r *Reader) Read(key api.Key) (Facts, bool, error) {
 	return f, err == nil, err
 }
 
-// Reads returns the dependencies of the facts of the last Read, even if the object does not exist.
-func (r *Reader) Reads() []Dependency { return slices.Collect(maps.Keys(r.reads)) }
+// Reads returns the dependencies of the facts of the last Read, sorted, even if the object does not exist. The object's
+// own rows (OwnRow) are not among them.
+func (r *Reader) Reads() []Dependency { return r.reads.least(r.last) }
 
 // get returns a row. If the row does not exist, get returns nil; also if it is damaged, which get notes.
 func get[T any](r *Reader, table store.Table[T], key string) (*T, error) {
