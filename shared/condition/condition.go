@@ -81,6 +81,7 @@ const (
 	Pinned           = "Pinned"           // the cluster stays at a past release, until an operator releases it
 	BundleRefused    = "BundleRefused"    // no bundle can be made of the plan; also an event
 	BundleHeldBack   = "BundleHeldBack"   // the spoke does not know a feature of the bundle; also an event
+	ReportsLimited   = "ReportsLimited"   // the spoke has more applications than a hub takes reports of
 	Blocked          = "Blocked"          // by spec.blocked
 	NotRegistered    = "NotRegistered"    // no spoke has registered yet
 	JoinTokenRefused = "JoinTokenRefused" // the spoke cannot register

@@ -59,11 +59,12 @@ func (s *Server) Report(ctx context.Context, r *spokev1.ReportRequest) (*spokev1
 
 // checkedReport is a report whose fields are all checked.
 type checkedReport struct {
-	full    bool
-	rows    map[string]store.Report
-	removed []string // keys
-	events  []store.Event
-	size    int // bytes
+	full       bool
+	rows       map[string]store.Report
+	removed    []string // keys
+	events     []store.Event
+	unreported int // applications that the spoke reports nothing about
+	size       int // bytes
 }
 
 var kindPattern = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9]{0,62}$`)
@@ -100,7 +101,10 @@ func checkReport(cluster string, r *spokev1.ReportRequest, now time.Time) (*chec
 	if n := len(r.Events); n > reporting.MaxEvents {
 		return nil, invalid("%d events: at most %d", n, reporting.MaxEvents)
 	}
-	c := &checkedReport{full: r.Full, rows: make(map[string]store.Report, len(r.Applications)), size: proto.Size(r)}
+	c := &checkedReport{
+		full: r.Full, rows: make(map[string]store.Report, len(r.Applications)), unreported: int(r.Unreported),
+		size: proto.Size(r),
+	}
 	for _, a := range r.Applications {
 		key, value, err := checkApplication(cluster, a)
 		if err != nil {
@@ -278,7 +282,11 @@ func eventKey(cluster string, e *spokev1.Event) (api.Key, error) {
 // changes reports whether write would change anything; a report of known facts costs no write. If the cluster would
 // have more or longer rows than it may have, the error is RESOURCE_EXHAUSTED.
 func (c *checkedReport) changes(tx *store.Tx, cluster string) (bool, error) {
-	differ, grows := len(c.events) > 0, false
+	spoke, _, err := store.Spokes.Get(tx, cluster)
+	if err != nil {
+		return false, err
+	}
+	differ, grows := len(c.events) > 0 || spoke.Unreported != c.unreported, false
 	for key, row := range c.rows {
 		old, ok, err := store.Reports.Get(tx, key)
 		if err != nil {
@@ -351,6 +359,9 @@ func (c *checkedReport) gone(tx *store.Tx, cluster string) ([]string, error) {
 
 // write stores the rows that changed and the events, and deletes the rows that are gone.
 func (c *checkedReport) write(tx *store.Tx, cluster string) error {
+	if err := c.count(tx, cluster); err != nil {
+		return err
+	}
 	gone, err := c.gone(tx, cluster)
 	if err != nil {
 		return err
@@ -378,4 +389,14 @@ func (c *checkedReport) write(tx *store.Tx, cluster string) error {
 		}
 	}
 	return nil
+}
+
+// count writes how many applications of a registered cluster are not reported.
+func (c *checkedReport) count(tx *store.Tx, cluster string) error {
+	row, _, err := store.Spokes.Get(tx, cluster)
+	if err != nil || row.RegisteredAt.IsZero() || row.Unreported == c.unreported {
+		return err
+	}
+	row.Unreported = c.unreported
+	return store.Spokes.Put(tx, cluster, row)
 }

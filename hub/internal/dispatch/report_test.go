@@ -249,6 +249,17 @@ func TestReportQuota(t *testing.T) {
 		Removed:      []*bundlev1.ApplicationName{nameOf("Kustomization", "x", "app-0")},
 	})
 	must(t, err)
+	for _, unreported := range []uint32{3, 0} { // that the spoke leaves out
+		_, err = client.Report(t.Context(), &spokev1.ReportRequest{Unreported: unreported})
+		must(t, err)
+		must(t, r.store.View(t.Context(), func(tx *store.Tx) error {
+			row, _, err := store.Spokes.Get(tx, "a")
+			if row.Unreported != int(unreported) {
+				t.Errorf("%d are unreported, want %d", row.Unreported, unreported)
+			}
+			return err
+		}))
+	}
 	q, now := newQuotas(), time.Now()
 	if n := q.events.Take("a", 10*eventBurst, now); n != eventBurst {
 		t.Fatalf("%d events at once", n)

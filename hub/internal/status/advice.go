@@ -70,6 +70,7 @@ var advices = map[string]string{
 	condition.BundleRefused: "If the message names a limit, let fewer objects of this cluster render more each. If it " +
 		"names a damaged row, restore the hub's store from a backup: see docs/operations.md. Until then the cluster keeps " +
 		"its last bundle",
+	condition.ReportsLimited: "Let fewer objects of this cluster render more each. What the cluster runs is not affected",
 	condition.BundleHeldBack: "Upgrade nave-spoke in the cluster to the version of the hub. The cluster keeps what it " +
 		"runs meanwhile",
 	condition.DriftDetected: "Put the fields back, or ask for it: nave reconcile; or let Git say what the cluster has. " +

@@ -125,6 +125,8 @@ func (f Facts) behindVerdict(hub verdict) verdict {
 			wording.Time(s.Since))
 	case f.heldBackVerdict().ready != condition.True:
 		return f.heldBackVerdict()
+	case f.Report == nil && s.Unreported > 0:
+		return f.unreportedVerdict()
 	default:
 		v.message = "The spoke is applying revision " + f.Entry.Revision
 	}

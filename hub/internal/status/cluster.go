@@ -8,6 +8,7 @@ import (
 	"github.com/navefleet/nave/hub/internal/store"
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/condition"
+	"github.com/navefleet/nave/shared/reporting"
 	"github.com/navefleet/nave/shared/wording"
 )
 
@@ -28,6 +29,8 @@ func (f Facts) clusterVerdict() verdict {
 		return own
 	case hub.ready != condition.True || f.Bundle == nil:
 		return pending(condition.Progressing, "Waiting for the first bundle", hub.since)
+	case f.Spoke.Unreported > 0:
+		return f.unreportedVerdict()
 	case covered.ready != condition.True:
 		return covered
 	}
@@ -67,6 +70,14 @@ func (f Facts) sessionVerdict() verdict {
 // refusedVerdict is the verdict about a cluster of whose plan no bundle can be made.
 func (f Facts) refusedVerdict() verdict {
 	return failing(condition.BundleRefused, sentence(f.Refusal.Message), f.Refusal.Since)
+}
+
+// unreportedVerdict is the verdict about a cluster whose spoke does not report about all applications, and about each
+// of these.
+func (f Facts) unreportedVerdict() verdict {
+	return verdict{ready: condition.Unknown, reason: condition.ReportsLimited, since: f.Spoke.Since,
+		message: fmt.Sprintf("How %s of the cluster are is unknown: a hub takes reports about %d of a cluster",
+			wording.Count(f.Spoke.Unreported, "application"), reporting.MaxApplications)}
 }
 
 // heldBackVerdict returns True unless the newest bundle has a feature that the connected spoke does not know.

@@ -281,6 +281,11 @@ func TestConditions(t *testing.T) {
 			f.Entry.Revision, f.Condition.Revision = "main@sha1:c", "main@sha1:c"
 			f.Refusal = &store.Refusal{Message: "no bundle", Since: at(5)}
 		}), "Ready=False/BundleRefused Healthy=True/Succeeded"},
+		{"cluster_unreported", hubs("Cluster", "", func(f *Facts) { // although everything is acknowledged as healthy
+			f.Spoke = spoke(true, bundle.Received, bundle.Applied, bundle.Healthy)
+			f.Spoke.Unreported = 100
+		}), "Ready=Unknown/ReportsLimited Connected=True/Online"},
+		{"unreported", well(func(f *Facts) { f.Spoke.Unreported, f.Report = 100, nil }), "Ready=Unknown/ReportsLimited"},
 		{"cluster_bundle_held_back", hubs("Cluster", "", func(f *Facts) {
 			f.Spoke, f.Bundle = spoke(true, bundle.Healthy), withFeatures(f.Bundle, "hooks")
 		}), "Ready=False/BundleHeldBack Connected=True/Online"},

@@ -303,6 +303,8 @@ type Spoke struct {
 	Rejected          string                     `json:"rejected,omitempty"`
 	Capabilities      manifest.Digest            `json:"capabilities,omitzero"` // a blob: nave.spoke.v1.Capabilities
 	Features          bundle.FeatureSet          `json:"features,omitempty"`    // that it knows; empty: bundle.Baseline
+	// Unreported is how many of its applications the spoke reports nothing about, because it has too many.
+	Unreported int `json:"unreported,omitempty"`
 	// Refused says why its last join token was not accepted, until the spoke opens a session.
 	Refused string `json:"refused,omitempty"`
 }

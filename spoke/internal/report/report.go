@@ -9,6 +9,7 @@ import (
 	"cmp"
 	"context"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -47,20 +48,24 @@ type Reporter struct {
 	full      bool // the next message is the first of a session
 	latest    map[bundle.ApplicationName]*spokev1.ApplicationReport
 	size      int                             // of latest, in bytes
+	reported  map[bundle.ApplicationName]bool // those of latest that the hub has room for
 	changed   map[bundle.ApplicationName]bool // to be sent, or removed
 	events    []*spokev1.Event
+	said      int // how many are not reported, as it was sent last
 }
 
 // New returns a Reporter that sends nothing before Run. A nil log means slog.Default.
 func New(sender Sender, log *slog.Logger) *Reporter {
 	return &Reporter{
 		sender: sender, log: cmp.Or(log, slog.Default()), wake: wait.NewSignal(),
-		latest: map[bundle.ApplicationName]*spokev1.ApplicationReport{}, changed: map[bundle.ApplicationName]bool{},
+		latest:   map[bundle.ApplicationName]*spokev1.ApplicationReport{},
+		reported: map[bundle.ApplicationName]bool{}, changed: map[bundle.ApplicationName]bool{},
 	}
 }
 
 // Update replaces the report of an application. Long texts and lists are cut. If the reports of this cluster exceed the
-// limit of the hub, the inventory is left out. The Reporter keeps a.
+// limit of the hub in bytes, the lists are left out. If they exceed its limit in number, the application is only
+// counted, until there is room for it. The Reporter keeps a.
 func (r *Reporter) Update(app bundle.ApplicationName, a *spokev1.ApplicationReport) {
 	trim(a)
 	r.mu.Lock()
@@ -68,8 +73,17 @@ func (r *Reporter) Update(app bundle.ApplicationName, a *spokev1.ApplicationRepo
 	if r.size+proto.Size(a) > reporting.MaxSent {
 		a.Inventory = nil
 	}
+	if r.size+proto.Size(a) > reporting.MaxSent {
+		a.Objects, a.Drifts = nil, nil
+		if a.HeldPrune != nil {
+			a.HeldPrune.Objects = nil
+		}
+	}
 	r.size += proto.Size(a)
-	r.latest[app], r.changed[app] = a, true
+	r.latest[app] = a
+	if r.reported[app] || len(r.reported) < reporting.MaxApplications {
+		r.reported[app], r.changed[app] = true, true
+	}
 	r.mu.Unlock()
 	r.wake.Raise()
 }
@@ -79,9 +93,28 @@ func (r *Reporter) Remove(app bundle.ApplicationName) {
 	r.mu.Lock()
 	r.size -= proto.Size(r.latest[app])
 	delete(r.latest, app)
+	if r.reported[app] {
+		delete(r.reported, app)
+		r.fill()
+	}
 	r.changed[app] = true
 	r.mu.Unlock()
 	r.wake.Raise()
+}
+
+// fill reports applications that there was no room for. The caller holds the lock.
+func (r *Reporter) fill() {
+	if len(r.latest) == len(r.reported) {
+		return
+	}
+	for app := range r.latest {
+		if len(r.reported) == reporting.MaxApplications {
+			return
+		}
+		if !r.reported[app] {
+			r.reported[app], r.changed[app] = true, true
+		}
+	}
 }
 
 // Event adds an event. If more than 100 events wait, the oldest are dropped.
@@ -125,7 +158,12 @@ func (r *Reporter) send(ctx context.Context) error {
 		return nil
 	}
 	all := r.collect()
+	news := proto.Size(all) > 0 && (all.Full || len(all.Applications)+len(all.Removed)+len(all.Events) > 0 ||
+		int(all.Unreported) != r.said)
 	r.mu.Unlock()
+	if !news {
+		return nil
+	}
 	requests := split(all)
 	for i, request := range requests {
 		if err := r.sender.Report(ctx, request); err != nil {
@@ -133,21 +171,24 @@ func (r *Reporter) send(ctx context.Context) error {
 			return err
 		}
 	}
+	r.mu.Lock()
+	r.said = int(all.Unreported)
+	r.mu.Unlock()
 	return nil
 }
 
 // collect moves all changes into one message, which may exceed the limit of the wire. The caller holds the lock.
 func (r *Reporter) collect() *spokev1.ReportRequest {
-	all := &spokev1.ReportRequest{Full: r.full, Events: r.events}
+	all := &spokev1.ReportRequest{
+		Full: r.full, Events: r.events, Unreported: uint32(len(r.latest) - len(r.reported)),
+	}
 	if r.full {
 		clear(r.changed)
-		for app := range r.latest {
-			r.changed[app] = true
-		}
+		maps.Copy(r.changed, r.reported)
 	}
 	for app := range r.changed {
-		if a := r.latest[app]; a != nil {
-			all.Applications = append(all.Applications, a)
+		if r.reported[app] {
+			all.Applications = append(all.Applications, r.latest[app])
 		} else {
 			all.Removed = append(all.Removed, app.Message())
 		}
@@ -191,13 +232,13 @@ func split(all *spokev1.ReportRequest) []*spokev1.ReportRequest {
 	if proto.Size(all) == 0 {
 		return nil
 	}
-	current := &spokev1.ReportRequest{Full: all.Full, Events: all.Events}
+	current := &spokev1.ReportRequest{Full: all.Full, Events: all.Events, Unreported: all.Unreported}
 	requests := []*spokev1.ReportRequest{current}
 	size, names := proto.Size(current), 0
 	room := func(m proto.Message) { // for m in current
 		n := proto.Size(m) + 8
 		if names > 0 && (size+n > maxRequest || names == reporting.MaxApplications) {
-			current = &spokev1.ReportRequest{}
+			current = &spokev1.ReportRequest{Unreported: all.Unreported}
 			requests = append(requests, current)
 			size, names = 0, 0
 		}

@@ -312,6 +312,49 @@ func TestSplitNames(t *testing.T) {
 	})
 }
 
+// TestTooMany has more applications than a hub takes: the others are counted, and take the place of those that go. What
+// was reported stays up to date.
+func TestTooMany(t *testing.T) {
+	within(t, func(r *Reporter, w *wire, step func()) {
+		name := func(i int) string { return fmt.Sprintf("app-%04d", i) }
+		for i := range reporting.MaxApplications + 2 {
+			r.Update(appNamed(name(i)), app(name(i), "1"))
+		}
+		r.Connected(true)
+		step()
+		told := 0
+		for _, m := range w.sent {
+			told += len(m.GetApplications())
+			if m.GetUnreported() != 2 {
+				t.Errorf("%d are said to be unreported, want 2", m.GetUnreported())
+			}
+		}
+		if told != reporting.MaxApplications {
+			t.Errorf("%d applications were reported", told)
+		}
+		w.take()
+		expect := func(want string, unreported uint32) {
+			t.Helper()
+			step()
+			if len(w.sent) > 0 && w.sent[0].GetUnreported() != unreported {
+				t.Errorf("%d are said to be unreported, want %d", w.sent[0].GetUnreported(), unreported)
+			}
+			if got := w.take(); got != want {
+				t.Errorf("sent %q, want %q", got, want)
+			}
+		}
+		r.Update(appNamed(name(7)), app(name(7), "2"))
+		r.Update(appNamed(name(2001)), app(name(2001), "2"))
+		expect("app-0007=2", 2)
+		r.Update(appNamed(name(2001)), app(name(2001), "3"))
+		expect("", 2)
+		r.Remove(appNamed(name(2000)))
+		expect("-Kustomization/ns/app-2000", 1)
+		r.Remove(appNamed(name(3)))
+		expect("app-2001=3 -Kustomization/ns/app-0003", 0)
+	})
+}
+
 func TestEvents_limit(t *testing.T) {
 	within(t, func(r *Reporter, w *wire, step func()) {
 		for i := range 1000 {

@@ -1039,7 +1039,9 @@ type ReportRequest struct {
 	RemovedV1 []string `protobuf:"bytes,3,rep,name=removed_v1,json=removedV1,proto3" json:"removed_v1,omitempty"`
 	Events    []*Event `protobuf:"bytes,4,rep,name=events,proto3" json:"events,omitempty"`
 	// The applications whose objects are gone.
-	Removed       []*v1.ApplicationName `protobuf:"bytes,5,rep,name=removed,proto3" json:"removed,omitempty"`
+	Removed []*v1.ApplicationName `protobuf:"bytes,5,rep,name=removed,proto3" json:"removed,omitempty"`
+	// How many applications the spoke reports nothing about, because it has more than a hub takes reports of.
+	Unreported    uint32 `protobuf:"varint,6,opt,name=unreported,proto3" json:"unreported,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1107,6 +1109,13 @@ func (x *ReportRequest) GetRemoved() []*v1.ApplicationName {
 		return x.Removed
 	}
 	return nil
+}
+
+func (x *ReportRequest) GetUnreported() uint32 {
+	if x != nil {
+		return x.Unreported
+	}
+	return 0
 }
 
 type ReportResponse struct {
@@ -2296,14 +2305,17 @@ const file_nave_spoke_v1_spoke_proto_rawDesc = "" +
 	"\x06digest\x18\x01 \x01(\fR\x06digest\x12\x12\n" +
 	"\x04size\x18\x02 \x01(\x04R\x04size\x12\x12\n" +
 	"\x04data\x18\x03 \x01(\fR\x04data\x12\x12\n" +
-	"\x04last\x18\x04 \x01(\bR\x04last\"\xf1\x01\n" +
+	"\x04last\x18\x04 \x01(\bR\x04last\"\x91\x02\n" +
 	"\rReportRequest\x12\x12\n" +
 	"\x04full\x18\x01 \x01(\bR\x04full\x12D\n" +
 	"\fapplications\x18\x02 \x03(\v2 .nave.spoke.v1.ApplicationReportR\fapplications\x12\x1d\n" +
 	"\n" +
 	"removed_v1\x18\x03 \x03(\tR\tremovedV1\x12,\n" +
 	"\x06events\x18\x04 \x03(\v2\x14.nave.spoke.v1.EventR\x06events\x129\n" +
-	"\aremoved\x18\x05 \x03(\v2\x1f.nave.bundle.v1.ApplicationNameR\aremoved\"\x10\n" +
+	"\aremoved\x18\x05 \x03(\v2\x1f.nave.bundle.v1.ApplicationNameR\aremoved\x12\x1e\n" +
+	"\n" +
+	"unreported\x18\x06 \x01(\rR\n" +
+	"unreported\"\x10\n" +
 	"\x0eReportResponse\"\xc4\a\n" +
 	"\x11ApplicationReport\x12\x17\n" +
 	"\akind_v1\x18\x01 \x01(\tR\x06kindV1\x12!\n" +
