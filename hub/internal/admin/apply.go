@@ -43,7 +43,7 @@ func (s *Server) Apply(ctx context.Context, r *adminv1.ApplyRequest) (*adminv1.A
 				return err
 			}
 		}
-		if applied, err = s.putAll(tx, admitted); err == nil && r.DryRun {
+		if applied, err = s.applyAll(tx, admitted); err == nil && r.DryRun {
 			err = errDryRun
 		}
 		return err
@@ -72,10 +72,10 @@ func (s *Server) confirmApply(tx *store.Tx, apps *applications, admitted []admit
 	return s.confirmed(i, digest)
 }
 
-// putAll writes objects, and returns the action on each.
-func (s *Server) putAll(tx *store.Tx, admitted []admittedObject) (applied []*adminv1.AppliedObject, err error) {
+// applyAll writes objects, and returns the action on each.
+func (s *Server) applyAll(tx *store.Tx, admitted []admittedObject) (applied []*adminv1.AppliedObject, err error) {
 	for _, a := range admitted {
-		action, err := s.put(tx, a)
+		action, err := s.applyOne(tx, a)
 		if err != nil {
 			return nil, err
 		}
@@ -137,10 +137,10 @@ func admitOne(o *manifest.Object) (admittedObject, error) {
 	return admittedObject{key: c.Key, object: c}, nil
 }
 
-// put writes one object and returns the action.
-func (s *Server) put(tx *store.Tx, a admittedObject) (action string, err error) {
+// applyOne writes one object and returns the action.
+func (s *Server) applyOne(tx *store.Tx, a admittedObject) (action string, err error) {
 	if a.secret != nil {
-		return s.putSecret(tx, a.key, a.secret)
+		return s.applySecret(tx, a.key, a.secret)
 	}
 	path := a.key.Path()
 	row, there, err := store.Resources.Get(tx, path)

@@ -47,8 +47,8 @@ func readsOf(text string) (reads []fold.Dependency) {
 	return reads
 }
 
-// put moves an object from its group, nil if it has none, to the group with these dependencies, which put returns.
-func (d *dependents) put(key unique.Handle[api.Key], last *group, reads []fold.Dependency) *group {
+// assign moves an object from its group, nil if it has none, to the group with these dependencies, which assign returns.
+func (d *dependents) assign(key unique.Handle[api.Key], last *group, reads []fold.Dependency) *group {
 	text := unique.Make(textOf(reads))
 	if last != nil && last.text == text {
 		return last

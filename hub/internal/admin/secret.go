@@ -83,8 +83,8 @@ func readCredential(o *manifest.Object) (*credential, error) {
 	return c, nil
 }
 
-// putSecret seals a credential. The seal is different each time, so equality is looked for inside.
-func (s *Server) putSecret(tx *store.Tx, key api.Key, c *credential) (action string, err error) {
+// applySecret seals a credential. The seal is different each time, so equality is looked for inside.
+func (s *Server) applySecret(tx *store.Tx, key api.Key, c *credential) (action string, err error) {
 	name := store.CredentialPath(key.Namespace, key.Name)
 	row, there, err := store.Secrets.Get(tx, name)
 	if err != nil {

@@ -252,7 +252,7 @@ func (v *watchView) update(key api.Key, c computed) error {
 		return v.send(&adminv1.WatchResponse{Type: adminv1.WatchType_WATCH_TYPE_DELETED, Object: gone})
 	}
 	digest := manifest.DigestOf(c.object.Json)
-	now := sent{fingerprint(digest[:16]), v.dependents.put(name, last.group, c.reads)}
+	now := sent{fingerprint(digest[:16]), v.dependents.assign(name, last.group, c.reads)}
 	v.sent[name] = now
 	if had && now.fingerprint == last.fingerprint {
 		return nil

@@ -117,7 +117,7 @@ func (s *Server) converse(stream *sink, messages []*spokev1.SessionRequest) erro
 	}
 	defer s.close(x)
 	for _, m := range messages[1:] {
-		if err := s.take(stream.Context(), x, m); err != nil {
+		if err := s.handle(stream.Context(), x, m); err != nil {
 			return err
 		}
 	}

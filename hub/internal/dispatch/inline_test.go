@@ -185,9 +185,9 @@ func TestInlineCache(t *testing.T) {
 
 func TestEarlyAck(t *testing.T) {
 	m := newMailbox()
-	m.put(&offer{id: bundle.ID{Epoch: 1, Sequence: 1}, message: &spokev1.SessionResponse{}})
+	m.post(&offer{id: bundle.ID{Epoch: 1, Sequence: 1}, message: &spokev1.SessionResponse{}})
 	m.holds(bundle.ID{Epoch: 1, Sequence: 1})
-	if o := m.take(); o != nil {
+	if o := m.collect(); o != nil {
 		t.Fatalf("took %v, which the spoke has", o)
 	}
 	if o := m.latest(); o == nil || o.id.Sequence != 1 {

@@ -96,8 +96,8 @@ func (m *mailbox) offered(id bundle.ID) bool {
 	return m.newest != nil && m.newest.id == id || m.sent != nil && m.sent.id == id
 }
 
-// put replaces the newest offer if o is newer. Two readers of the store may put in either order.
-func (m *mailbox) put(o *offer) {
+// post replaces the newest offer if o is newer. Two readers of the store may post in either order.
+func (m *mailbox) post(o *offer) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.newest != nil && !o.id.Newer(m.newest.id) {
@@ -111,8 +111,8 @@ func (m *mailbox) put(o *offer) {
 	m.signal.Raise()
 }
 
-// take returns the newest offer once; nil if it was taken.
-func (m *mailbox) take() *offer {
+// collect returns the newest offer once; nil if it was collected.
+func (m *mailbox) collect() *offer {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.taken {

@@ -185,7 +185,7 @@ func (s *Server) begin(x *session, signed *offer, verified bundle.ID, stage spok
 func (s *Server) give(x *session, o *offer) {
 	lacks := o.features.Without(x.features)
 	if lacks == "" {
-		x.mailbox.put(o)
+		x.mailbox.post(o)
 		return
 	}
 	if !s.quotas.warn(x.cluster, condition.BundleHeldBack, time.Now()) {
@@ -237,7 +237,7 @@ func (s *Server) send(stream spokev1.SpokeService_SessionServer, x *session) err
 	for {
 		select {
 		case <-x.mailbox.signal:
-			o := x.mailbox.take()
+			o := x.mailbox.collect()
 			if o == nil {
 				continue
 			}
@@ -267,7 +267,7 @@ func (s *Server) receive(stream spokev1.SpokeService_SessionServer, x *session) 
 	for {
 		m, err := stream.Recv()
 		if err == nil {
-			err = s.take(stream.Context(), x, m)
+			err = s.handle(stream.Context(), x, m)
 		}
 		if err == nil {
 			err = pace.Wait(stream.Context())
@@ -283,8 +283,8 @@ func (s *Server) receive(stream spokev1.SpokeService_SessionServer, x *session) 
 	}
 }
 
-// take handles one message after hello.
-func (s *Server) take(ctx context.Context, x *session, m *spokev1.SessionRequest) error {
+// handle handles one message after hello.
+func (s *Server) handle(ctx context.Context, x *session, m *spokev1.SessionRequest) error {
 	x.touch()
 	if proto.Size(m) > maxSessionMessage {
 		return invalid("a message of a session has at most %d bytes", maxSessionMessage)

@@ -60,13 +60,13 @@ func TestSession(t *testing.T) {
 func TestNewestOffer(t *testing.T) {
 	m := newMailbox()
 	for n := range uint64(10) {
-		m.put(&offer{id: bundle.ID{Epoch: 1, Sequence: n + 1}})
+		m.post(&offer{id: bundle.ID{Epoch: 1, Sequence: n + 1}})
 	}
-	m.put(&offer{id: bundle.ID{Epoch: 1, Sequence: 3}}) // a reader that was late
-	if o := m.take(); o == nil || o.id.Sequence != 10 {
+	m.post(&offer{id: bundle.ID{Epoch: 1, Sequence: 3}}) // a reader that was late
+	if o := m.collect(); o == nil || o.id.Sequence != 10 {
 		t.Fatalf("took %v", o)
 	}
-	if m.take() != nil {
+	if m.collect() != nil {
 		t.Fatal("took twice")
 	}
 }

@@ -72,7 +72,7 @@ func (t *turns) turn(ctx context.Context) error {
 		}
 		t.loaded = true
 	}
-	if t.take(); len(t.changes) > 0 {
+	if t.collect(); len(t.changes) > 0 {
 		if err := t.Note(ctx, t.changes); err != nil {
 			return err
 		}
@@ -85,8 +85,8 @@ func (t *turns) turn(ctx context.Context) error {
 	return t.wait(ctx, pause, t.watcher.C())
 }
 
-// take adds the newest changes, each once.
-func (t *turns) take() {
+// collect adds the newest changes, each once.
+func (t *turns) collect() {
 	select {
 	case <-t.watcher.C(): // the signal of the changes that are taken now
 	default:

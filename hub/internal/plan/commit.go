@@ -180,7 +180,7 @@ func (p *Planner) markWritten(ctx context.Context, w *walked) {
 		clear(p.hub.left)
 	}
 	if w.passing {
-		p.putOff(w.cluster, renderRetry)
+		p.postpone(w.cluster, renderRetry)
 	} else {
 		delete(p.fails, w.cluster)
 		delete(p.again, w.cluster)

@@ -135,16 +135,16 @@ func (p *Planner) due() {
 // walked again at once.
 func (p *Planner) fail(ctx context.Context, cluster string, err error) {
 	if errors.Is(err, cache.ErrSwept) {
-		p.putOff(cluster, 0)
+		p.postpone(cluster, 0)
 		return
 	}
-	p.putOff(cluster, graphRetry)
+	p.postpone(cluster, graphRetry)
 	p.log.ErrorContext(ctx, "a graph cannot be planned and will be tried again", telemetry.Cluster(cluster),
 		telemetry.Err(err))
 }
 
-// putOff schedules a graph to be walked again. The delay doubles with each failure in a row.
-func (p *Planner) putOff(cluster string, retry time.Duration) {
+// postpone schedules a graph to be walked again. The delay doubles with each failure in a row.
+func (p *Planner) postpone(cluster string, retry time.Duration) {
 	delete(p.dirty, cluster)
 	p.again[cluster] = p.now().Add(retry << min(p.fails[cluster], 5))
 	p.fails[cluster]++

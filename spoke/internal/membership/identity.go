@@ -114,17 +114,17 @@ func keptID(entries map[string][]byte) (identity.ID, bool) {
 // use sets the credential to the last certificate of entries, or to the one before, if it is this cluster's and valid
 // now.
 func (i *Identity) use(entries map[string][]byte) error {
-	err := i.take(entries[keyEntry], entries[certEntry], entries[authorityEntry])
+	err := i.adopt(entries[keyEntry], entries[certEntry], entries[authorityEntry])
 	if errors.Is(err, identity.ErrTime) &&
-		i.take(entries[previousKeyEntry], entries[previousCertEntry], entries[authorityEntry]) == nil {
+		i.adopt(entries[previousKeyEntry], entries[previousCertEntry], entries[authorityEntry]) == nil {
 		i.Log.Warn("the last certificate cannot be used, using the one before", telemetry.Err(err))
 		return nil
 	}
 	return err
 }
 
-// take sets the credential to a key, its chain and the hub's authorities, all of them PEM.
-func (i *Identity) take(key, chain, authorities []byte) error {
+// adopt sets the credential to a key, its chain and the hub's authorities, all of them PEM.
+func (i *Identity) adopt(key, chain, authorities []byte) error {
 	pair, err := tls.X509KeyPair(chain, key)
 	if err != nil {
 		return err

@@ -119,7 +119,7 @@ func (i *Identity) keep(ctx context.Context, key crypto.Signer, c *registrationv
 		certEntry:      identity.MarshalCertificates(c.GetChain()...),
 		authorityEntry: identity.MarshalCertificates(c.GetAuthorities()...),
 	}
-	if err := i.take(entries[keyEntry], entries[certEntry], entries[authorityEntry]); err != nil {
+	if err := i.adopt(entries[keyEntry], entries[certEntry], entries[authorityEntry]); err != nil {
 		return fmt.Errorf("the certificate that the hub issued: %w", err)
 	}
 	maps.Copy(entries, previous)

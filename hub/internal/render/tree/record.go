@@ -34,7 +34,7 @@ func (r *recorder) fileType(p string, k render.FileType) error {
 	if _, ok := r.facts[p]; ok {
 		return nil
 	}
-	return r.put(r.facts, p, string(k))
+	return r.note(r.facts, p, string(k))
 }
 
 // factOf returns the fact that a file has a content.
@@ -48,14 +48,14 @@ func (r *recorder) list(p string, entries []Entry) error {
 	for _, e := range entries {
 		fmt.Fprintf(h, "%s\x00%t%t\x00", e.Name, e.Dir, e.Link)
 	}
-	return r.put(r.facts, p, string(render.Directory)+base64.RawURLEncoding.EncodeToString(h.Sum(nil)))
+	return r.note(r.facts, p, string(render.Directory)+base64.RawURLEncoding.EncodeToString(h.Sum(nil)))
 }
 
-func (r *recorder) link(p, target string) error { return r.put(r.links, p, target) }
+func (r *recorder) link(p, target string) error { return r.note(r.links, p, target) }
 
 var errTooManyReads = errors.New("too many files and directories")
 
-func (r *recorder) put(into map[string]string, p, fact string) error {
+func (r *recorder) note(into map[string]string, p, fact string) error {
 	into[p] = fact
 	const escaped, overhead = 6, 16 // a byte of a path as \u00xx; quotes, colon, comma
 	if r.size += escaped*len(p) + len(fact) + overhead; r.size > render.MaxReadsSize || len(into) > render.MaxPaths {

@@ -212,7 +212,7 @@ func (t *Tree) Read(p string) ([]byte, error) {
 			maxTotalSize)
 	}
 	t.files[p] = c.data
-	return c.data, t.reads.put(t.reads.facts, p, c.fact)
+	return c.data, t.reads.note(t.reads.facts, p, c.fact)
 }
 
 func notAFile(k render.FileType) error {
