@@ -190,7 +190,9 @@ func sourceOfOCIRepository(o *sourcev1.OCIRepository) *Source {
 	s := &Source{
 		URL: o.Spec.URL, Interval: o.Spec.Interval.Duration, Secrets: ociSecrets(o),
 		Failed: ociFailed,
-		Plugin: o.Spec.Provider != sourcev1.GenericOCIProvider && o.Spec.SecretRef == nil,
+	}
+	if o.Spec.Provider != sourcev1.GenericOCIProvider && o.Spec.SecretRef == nil {
+		s.Provider = RegistryPlugin
 	}
 	if o.Spec.Insecure {
 		s.URL = "http://" + strings.TrimPrefix(o.Spec.URL, sourcev1.OCIRepositoryPrefix)
@@ -213,8 +215,8 @@ func sourceOfOCIRepository(o *sourcev1.OCIRepository) *Source {
 
 		Match []sourcev1.OIDCIdentityMatch `json:"match,omitempty"`
 	}{
-		o.Spec.URL, o.Spec.Reference, o.Spec.LayerSelector, o.Spec.Ignore, o.Spec.Insecure, s.Plugin, fieldsOf(s.Secrets),
-		match,
+		o.Spec.URL, o.Spec.Reference, o.Spec.LayerSelector, o.Spec.Ignore, o.Spec.Insecure, s.Provider != "",
+		fieldsOf(s.Secrets), match,
 	}
 	return s
 }

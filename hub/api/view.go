@@ -12,18 +12,19 @@ import (
 	"github.com/navefleet/nave/shared/manifest"
 )
 
+// RegistryPlugin is the Source.Provider of credentials from a credential provider plugin of the hub.
+const RegistryPlugin = "plugin"
+
 // Source is the view of a source of any kind.
 type Source struct {
 	// URL is the address that is fetched from. Secrets must be bound to its server.
 	URL      string
 	Interval time.Duration
 	Timeout  time.Duration // zero: the fetcher's
-	// Provider is the cloud whose credentials a helper of the hub gives: aws, azure; empty: none.
+	// Provider gives the credentials: the helper of a cloud (aws, azure) or RegistryPlugin; empty: the Secrets do.
 	Provider string
 	// Secrets are those of its own namespace that the source needs.
 	Secrets []SecretReference
-	// Plugin: a credential provider plugin of the hub gives the credentials.
-	Plugin bool
 	// NamedHosts: only hosts that the operator named for remote bases may be asked, because the address is not the
 	// operator's or a tenant's object but stands in a tree.
 	NamedHosts bool
@@ -79,7 +80,7 @@ func (s *Source) fetchKey(key Key, bound bool) (string, error) {
 		Secrets []string `json:"secrets,omitempty"` // namespace/name
 		Bound   bool     `json:"bound,omitempty"`
 		Compose any      `json:"compose,omitempty"`
-	}{Kind: key.Kind, Fetch: s.Identity, Bound: bound && (len(s.Secrets) > 0 || s.Plugin || s.Provider != "")}
+	}{Kind: key.Kind, Fetch: s.Identity, Bound: bound && (len(s.Secrets) > 0 || s.Provider != "")}
 	if len(s.Inputs) > 0 {
 		identity.Compose = s.Composition
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/artifact"
 	"github.com/navefleet/nave/hub/internal/source"
 	"github.com/navefleet/nave/hub/internal/store"
@@ -60,10 +61,11 @@ func (l *Loop) fetchOnly(ctx context.Context, req source.Request, r *result) {
 func (l *Loop) fetch(ctx context.Context, r source.Request, s *scheduled) (a artifact.Artifact, err error) {
 	last, url := r.Last, s.view.URL
 	r.Secrets, err = l.credentials(ctx, url, s.secrets)
-	if err == nil && s.view.Plugin {
+	switch provider := s.view.Provider; {
+	case err != nil || provider == "":
+	case provider == api.RegistryPlugin:
 		r.Secrets["spec.secretRef"], err = l.pluginCredentials(ctx, s)
-	}
-	if err == nil && s.view.Provider != "" {
+	default:
 		r.Secrets[source.ProviderField], err = l.assist(ctx, s)
 	}
 	if err == nil {
