@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/navefleet/nave/hub/api"
+	fold "github.com/navefleet/nave/hub/internal/status"
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 	"github.com/navefleet/nave/shared/wording"
 )
@@ -54,9 +55,11 @@ func (s *session) key(args []string) (*adminv1.ObjectKey, error) {
 
 // show returns a key in the format of messages.
 func show(k *adminv1.ObjectKey) string {
-	return oneLine(api.Key{Cluster: k.GetCluster(), Kind: k.GetKind(), Namespace: k.GetNamespace(),
-		Name: k.GetName()}.String())
+	return oneLine(keyOf(k).String())
 }
+
+// keyOf returns the key in a message of the hub.
+func keyOf(k *adminv1.ObjectKey) api.Key { return fold.KeyOf(k) }
 
 // elsewhere adds to a "not found" error the clusters whose graphs have the object.
 func elsewhere(ctx context.Context, client adminv1.AdminServiceClient, key *adminv1.ObjectKey, err error) error {

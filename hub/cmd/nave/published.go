@@ -10,6 +10,7 @@ import (
 
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/plan"
+	fold "github.com/navefleet/nave/hub/internal/status"
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/manifest"
@@ -123,10 +124,6 @@ func (p *published) addObject(o *adminv1.HubObject) error {
 	return nil
 }
 
-func keyOf(k *adminv1.ObjectKey) api.Key {
-	return api.Key{Cluster: k.GetCluster(), Kind: k.GetKind(), Namespace: k.GetNamespace(), Name: k.GetName()}
-}
-
 // selection is the part of the fleet that is compared.
 type selection struct {
 	clusters    []string               // nil: all
@@ -215,9 +212,7 @@ const maxAbove = 100
 // content asks the hub for an Application, or for objects of it.
 func content(ctx context.Context, client adminv1.AdminServiceClient, a publishedApplication,
 	objects []manifest.Digest) (map[manifest.Digest][]byte, error) {
-	request := &adminv1.PublishedContentRequest{Digest: a.digest.String(), Key: &adminv1.ObjectKey{
-		Cluster: a.key.Cluster, Kind: a.key.Kind, Namespace: a.key.Namespace, Name: a.key.Name,
-	}}
+	request := &adminv1.PublishedContentRequest{Digest: a.digest.String(), Key: fold.KeyMessage(a.key)}
 	for _, d := range objects {
 		request.Objects = append(request.Objects, d.String())
 	}

@@ -47,7 +47,8 @@ func readsOf(text string) (reads []fold.Dependency) {
 	return reads
 }
 
-// assign moves an object from its group, nil if it has none, to the group with these dependencies, which assign returns.
+// assign moves an object from its group, nil if it has none, to the group with these dependencies, and returns that
+// group.
 func (d *dependents) assign(key unique.Handle[api.Key], last *group, reads []fold.Dependency) *group {
 	text := unique.Make(textOf(reads))
 	if last != nil && last.text == text {
