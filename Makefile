@@ -63,7 +63,8 @@ bench: controlplane ## measure: name value unit lines, and bench.json (BENCH=nam
 	$(GO) run ./e2e/bench $(if $(BENCH),-only $(BENCH)) -json bench.json
 
 demo: controlplane ## a hub, two real clusters, a git server; stays until Ctrl-C (ONCE=1: play the story and exit)
-	$(GO) run ./e2e/demo $(if $(ONCE),-once)
+	$(GO) build -o bin/demo ./e2e/demo
+	@bin/demo $(if $(ONCE),-once)
 
 images: ## build the container images with docker
 	docker build -f deploy/hub/Dockerfile --build-arg VERSION=$(VERSION) -t ghcr.io/navefleet/nave-hub:$(VERSION) .

@@ -30,18 +30,39 @@ func main() {
 	}
 }
 
+// run plays or shows the demo. If it is interrupted while it is shown, or before, that is no error.
 func run(ctx context.Context, once bool) (err error) {
 	d := &demo{start: time.Now()}
+	defer func() { err = errors.Join(err, d.close()) }()
+	if err = d.show(ctx, once); ctx.Err() != nil && !once {
+		d.say("stopping")
+		return nil
+	}
+	return err
+}
+
+// close stops what was started.
+func (d *demo) close() error {
+	var errs []error
+	if d.fleet != nil {
+		errs = append(errs, d.fleet.Close())
+	}
+	if d.lab != nil {
+		errs = append(errs, d.lab.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// show starts everything, and plays the story or waits until ctx ends.
+func (d *demo) show(ctx context.Context, once bool) (err error) {
 	d.say("building nave, starting two Kubernetes clusters")
 	if d.lab, err = harness.NewLab(ctx, harness.Options{Clusters: []string{"east", "west"}}); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, d.lab.Close()) }()
 	d.say("starting a hub and a git server")
 	if d.fleet, err = d.lab.NewFleet(ctx); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, d.fleet.Close()) }()
 	if err := d.setUp(ctx); err != nil {
 		return err
 	}
@@ -50,7 +71,6 @@ func run(ctx context.Context, once bool) (err error) {
 	}
 	d.hints()
 	<-ctx.Done()
-	d.say("stopping")
 	return nil
 }
 
