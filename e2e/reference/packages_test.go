@@ -9,8 +9,8 @@ import (
 	"github.com/navefleet/nave/e2e/kubetest"
 )
 
-// TestPackages looks in ARCHITECTURE.md for the last element of every package's path. Fetchers and renderers need no
-// line: a kind adds them.
+// TestPackages looks in ARCHITECTURE.md for the last element of every package's path. A folder of a kind, below source
+// or render, must be in the sentence about its parent.
 func TestPackages(t *testing.T) {
 	checkout, err := kubetest.Root()
 	if err != nil {
@@ -28,20 +28,21 @@ func TestPackages(t *testing.T) {
 		}
 		seen := map[string]bool{}
 		for _, file := range files {
-			name := filepath.Base(filepath.Dir(file))
-			if seen[name] || strings.Contains(file, "testdata") || name == "prepare" || isOfKinds(file) {
+			dir := filepath.Dir(file)
+			name, parent, within := filepath.Base(dir), filepath.Base(filepath.Dir(dir)), layers
+			if parent == "source" || parent == "render" {
+				_, within, _ = strings.Cut(layers, "`"+parent+"`:")
+				within, _, _ = strings.Cut(within, ". ")
+				name = parent + "/" + name
+			}
+			if seen[name] || strings.Contains(file, "testdata") || name == "prepare" {
 				continue
 			}
 			seen[name] = true
-			if !strings.Contains(layers, "`"+name+"`") && !strings.Contains(layers, "/"+name+"`") {
-				t.Errorf("the layers of ARCHITECTURE.md lack the package %s", filepath.Dir(file))
+			last := filepath.Base(name)
+			if !strings.Contains(within, "`"+last+"`") && !strings.Contains(within, "/"+last+"`") {
+				t.Errorf("the layers of ARCHITECTURE.md lack the package %s", dir)
 			}
 		}
 	}
-}
-
-// isOfKinds reports whether a file is in a folder below hub/internal/source or hub/internal/render.
-func isOfKinds(file string) bool {
-	above := filepath.ToSlash(filepath.Dir(filepath.Dir(file)))
-	return strings.HasSuffix(above, "hub/internal/source") || strings.HasSuffix(above, "hub/internal/render")
 }
