@@ -8,6 +8,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/hub/internal/store"
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 	"github.com/navefleet/nave/shared/condition"
 )
@@ -55,6 +56,35 @@ func TestExplain_circle_advice(t *testing.T) {
 		if e.Advice != advices[condition.DependencyCycle] {
 			t.Errorf("%s: %s", e.Object.Name, e.Advice)
 		}
+	}
+}
+
+// TestExplain_bundle checks that a bundle that the hub cannot make, or that the spoke refuses, is explained for the
+// Cluster and for an application that waits for it.
+func TestExplain_bundle(t *testing.T) {
+	for reason, spoil := range map[string]func(*Facts){
+		condition.BundleRefused:  func(f *Facts) { f.Refusal = &store.Refusal{Message: "no bundle can be made", Since: at(4)} },
+		condition.BundleRejected: func(f *Facts) { f.Spoke = &store.Spoke{Connected: true, Rejected: "no signature"} },
+	} {
+		t.Run(reason, func(t *testing.T) {
+			waiting := well(func(f *Facts) {
+				f.Condition.Revision, f.Entry.Revision = "main@sha1:c", "main@sha1:c"
+				spoil(f)
+			})
+			cluster := member("east", waiting)
+			spoil(&cluster)
+			var reasons []string
+			for _, e := range Explain(newWorld(cluster, waiting), api.Key{}) {
+				reasons = append(reasons, e.Object.Kind+" "+e.Reason)
+				if e.Advice == "" {
+					t.Errorf("no advice: %v", e)
+				}
+			}
+			slices.Sort(reasons)
+			if want := []string{"Cluster " + reason, "Kustomization " + reason}; !slices.Equal(reasons, want) {
+				t.Errorf("got %v, want %v", reasons, want)
+			}
+		})
 	}
 }
 
