@@ -69,7 +69,7 @@ func compare(desired *manifest.Object, live kube.Live, t kube.Takeover) []differ
 	if isSecret(manifest.IDOf(desired)) {
 		want = plainSecret(want)
 	}
-	d := differ{}
+	d := differ{live: live}
 	d.object("", want, live.Object.Object, live.OwnedFields())
 	for _, path := range live.FieldsOf(t) {
 		value, exists := valueAt(live.Object.Object, path)
@@ -164,7 +164,10 @@ func plainSecret(secret map[string]any) map[string]any {
 }
 
 // differ collects differences.
-type differ struct{ found []difference }
+type differ struct {
+	live  kube.Live
+	found []difference
+}
 
 // object compares two maps. owned are our fields of the map, in the format of managedFields.
 func (d *differ) object(path string, want, have, owned map[string]any) {
@@ -177,7 +180,7 @@ func (d *differ) object(path string, want, have, owned map[string]any) {
 
 // value compares two values. If we own the field as a whole, nobody changed it.
 func (d *differ) value(path string, want, have any, is bool, owned map[string]any, ours bool) {
-	if ours && len(owned) == 0 {
+	if ours && len(owned) == 0 && !d.emptied(path, want, have) {
 		return
 	}
 	switch want := want.(type) {
@@ -195,6 +198,22 @@ func (d *differ) value(path string, want, have any, is bool, owned map[string]an
 	if !is || !reflect.DeepEqual(want, have) {
 		d.add(path, want, have, is)
 	}
+}
+
+// emptied reports whether others took all parts of a map from us and left us its path. In a custom resource whose
+// definition does not know the map, managedFields has the same for such a map and for one that is ours as a whole.
+func (d *differ) emptied(path string, want, have any) bool {
+	wanted, isMap := want.(map[string]any)
+	now, isNow := have.(map[string]any)
+	if !isMap || !isNow {
+		return false
+	}
+	for key, value := range wanted {
+		if _, is := now[key]; !is && value != nil && !reflect.ValueOf(value).IsZero() {
+			return true
+		}
+	}
+	return d.live.OthersThan(kube.Takeover{}).OwnBelow(segmentsOf(path))
 }
 
 // list compares two lists: element by element if their elements have keys, else as a whole.
@@ -258,6 +277,15 @@ func pointerOf(path []string) string {
 		b.WriteString("/" + escape(segment))
 	}
 	return b.String()
+}
+
+// segmentsOf returns the segments of a JSON pointer.
+func segmentsOf(pointer string) []string {
+	segments := strings.Split(pointer, "/")[1:]
+	for i, s := range segments {
+		segments[i] = strings.NewReplacer("~1", "/", "~0", "~").Replace(s)
+	}
+	return segments
 }
 
 // escape writes a key as a segment of a JSON pointer.

@@ -1,6 +1,7 @@
 package apply_test
 
 import (
+	"context"
 	"strings"
 	"testing"
 
@@ -143,5 +144,45 @@ func TestDriftModes_put_back(t *testing.T) {
 	w.must(w.admin.Edit(t.Context(), "ConfigMap", w.namespace, "a", `{"data":{"k":"1"}}`))
 	if found, _ := w.seen(bundle.WarnOfDrift, configMap("a", "1")); len(found) != 0 {
 		t.Error(found)
+	}
+}
+
+const boxes = `
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: boxes.drift.example.com}
+spec:
+  group: drift.example.com
+  scope: Namespaced
+  names: {kind: Box, plural: boxes, singular: box}
+  versions:
+  - {name: v1, served: true, storage: true, subresources: {status: {}}, schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}}
+---
+apiVersion: drift.example.com/v1
+kind: Box
+metadata: {name: box, namespace: $NS}
+data: {word: one}
+---
+`
+
+// TestDriftModes_custom shows changed fields of a custom resource whose definition allows any fields, and that somebody
+// put them back.
+func TestDriftModes_custom(t *testing.T) {
+	w := newWorld(t)
+	t.Cleanup(func() {
+		_ = w.admin.Delete(context.Background(), "CustomResourceDefinition.apiextensions.k8s.io", "", "boxes.drift.example.com")
+	})
+	w.apply(boxes)
+	for _, c := range []struct{ edit, want string }{
+		{`{"data":{"word":"two"}}`, `/data/word: "one" became "two"`},
+		{`{"data":{"word":null}}`, `/data/word was removed: "one"`},
+		{`{"data":null}`, `/data was removed: {"word":"one"}`},
+		{`{"data":{"word":"one"}}`, ""},
+	} {
+		w.must(w.admin.Edit(t.Context(), "Box.drift.example.com", w.namespace, "box", c.edit))
+		found, _ := w.seen(bundle.WarnOfDrift, boxes)
+		if text := textsOf(found["Box"]); text != c.want {
+			t.Errorf("after %s: %q, want %q", c.edit, text, c.want)
+		}
 	}
 }

@@ -49,6 +49,16 @@ func (o *Owners) Own(path []string) bool {
 	return false
 }
 
+// OwnBelow reports whether a manager owns a part of the map at a path.
+func (o *Owners) OwnBelow(path []string) bool {
+	for manager := range o.fields {
+		if len(o.below(manager, path)) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // OwnedFields returns the fields that our manager applied, in the format of managedFields; nil if there are none.
 func (l Live) OwnedFields() map[string]any {
 	for _, m := range l.managers {
@@ -126,14 +136,18 @@ func (l Live) Owned(path []string) bool {
 }
 
 // has reports whether a manager has a path, or ends in a part of the path.
-func (o *Owners) has(manager int, path []string) bool {
+func (o *Owners) has(manager int, path []string) bool { return o.below(manager, path) != nil }
+
+// below returns the fields of a manager below a path: none, but not nil, if the manager ends in the path or a part of
+// it; nil if the manager does not have the path.
+func (o *Owners) below(manager int, path []string) map[string]any {
 	fields, value := o.fields[manager], o.object
 	for i, segment := range path {
 		key := "f:" + segment
 		if list, ok := value.([]any); ok {
 			at, err := strconv.Atoi(segment)
 			if err != nil || at < 0 || at >= len(list) {
-				return false
+				return nil
 			}
 			value, key = list[at], o.keysAt(manager, path[:i], fields).Of(list[at])
 		} else {
@@ -142,13 +156,13 @@ func (o *Owners) has(manager int, path []string) bool {
 		}
 		next, ok := fields[key].(map[string]any)
 		if !ok {
-			return false
+			return nil
 		}
 		if fields = next; len(fields) == 0 {
-			return true
+			return fields
 		}
 	}
-	return true
+	return fields
 }
 
 func (o *Owners) keysAt(manager int, list []string, fields map[string]any) *ElementKeys {
