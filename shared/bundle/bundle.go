@@ -83,6 +83,8 @@ type Entry struct {
 	// Features are those that the Application uses, beyond Baseline.
 	Features FeatureSet `json:"features,omitempty"`
 	Drift    DriftMode  `json:"drift,omitempty"`
+	// KeepsObjects: objects that a later release had and this one does not have stay, and are not forgotten.
+	KeepsObjects bool `json:"keepsObjects,omitempty"`
 }
 
 // Application is the result of rendering one object for one cluster.

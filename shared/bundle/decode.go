@@ -70,7 +70,7 @@ func removalOf(m *bundlev1.Removal) Removal {
 func entryOf(m *bundlev1.ApplicationEntry) (e Entry, err error) {
 	e = Entry{
 		Name: NameFrom(m.GetName()), Revision: m.GetRevision(), Suspended: m.GetSuspended(), RequestedAt: m.GetRequestedAt(),
-		Drift: wordOf(driftModes, m.GetDrift()),
+		Drift: wordOf(driftModes, m.GetDrift()), KeepsObjects: m.GetKeepsObjects(),
 	}
 	if e.Digest, err = manifest.DigestFromBytes(m.GetDigest()); err != nil {
 		return e, err

@@ -120,6 +120,8 @@ func (e Entry) message() *bundlev1.ApplicationEntry {
 		RequestedAt: e.RequestedAt,
 		Features:    e.Features.Names(),
 		Drift:       driftModes[e.Drift],
+
+		KeepsObjects: e.KeepsObjects,
 	}
 	if !e.ConfirmedPrune.IsZero() {
 		m.ConfirmedPrune = e.ConfirmedPrune[:]

@@ -20,6 +20,7 @@ const (
 	driftMode         = "drift-modes"        // Entry.Drift
 	handovers         = "handovers"          // Bundle.Handovers
 	ignore            = "ignore"             // Application.Ignore
+	keptObjects       = "kept-objects"       // Entry.KeepsObjects
 	keyService        = "key-service"        // Application.Decryption without the name of a Secret
 	previews          = "previews"           // Preview, which is no part of a bundle
 )
@@ -30,7 +31,7 @@ const (
 )
 
 // Known is the features that this program knows. A new feature is added here, never to Baseline.
-var Known = setOf(append(Baseline.Names(), driftMode, handovers, healthExpressions, ignore, keyService,
+var Known = setOf(append(Baseline.Names(), driftMode, handovers, healthExpressions, ignore, keptObjects, keyService,
 	previews, readyExpressions, sealedFiles, substitution))
 
 // FeatureSet is a set of features: their sorted names, with commas between them. The zero FeatureSet is empty.
@@ -79,6 +80,9 @@ func (b *Bundle) Features() FeatureSet {
 		}
 		if e.Drift != CorrectDrift {
 			used = append(used, driftMode)
+		}
+		if e.KeepsObjects {
+			used = append(used, keptObjects)
 		}
 		if !e.ConfirmedPrune.IsZero() {
 			used = append(used, confirmedPrune)

@@ -60,10 +60,10 @@ func newRollbackCommand(s *session) *cobra.Command {
 whatever changes in Git, until nave release. Without --to, that is the newest release in the history that differs from
 the present one.
 
-A rollback removes nothing from a cluster: applications that the old release does not have stay as they are now.
-Suspensions still take effect. With --fleet, each cluster that the Fleet selects goes to its own release before, with
-all of its applications; clusters that have none stay as they are. The pin is in the status of the Cluster and in nave
-explain.`,
+A rollback removes nothing from a cluster: applications and objects that the old release does not have stay as they
+are now. Suspensions still take effect. With --fleet, each cluster that the Fleet selects goes to its own release
+before, with all of its applications; clusters that have none stay as they are. The pin is in the status of the Cluster
+and in nave explain.`,
 		Example: "  nave history prod-1\n  nave rollback prod-1 --to 41\n  nave release prod-1\n" +
 			"  nave rollback --fleet production\n  nave release --fleet production",
 		Args: clustersOrFleet(&fleet),

@@ -8,8 +8,8 @@ import (
 )
 
 // pinned returns the release of a pinned cluster: the pinned content, with the control of the plan. Applications that
-// the pin does not have stay as they were released last. Nothing is removed or handed over, and nothing is added, until
-// the pin is deleted.
+// the pin does not have stay as they were released last, and so do objects that a pinned application has gained since.
+// Nothing is removed or handed over, and nothing is added, until the pin is deleted.
 func pinned(c Cluster) store.Release {
 	last := store.Release{}
 	restored := slices.Clone(c.Last.Restored)
@@ -28,6 +28,9 @@ func pinned(c Cluster) store.Release {
 	}
 	r := compose(c.Plan, last, func(string) bool { return true })
 	r.Removals, r.Handovers = nil, nil
+	for i := range r.Applications {
+		r.Applications[i].KeepsObjects = true
+	}
 	r.Restored = slices.DeleteFunc(restored, func(name bundle.ApplicationName) bool { return decides(c.Plan, name) })
 	return r
 }

@@ -43,6 +43,9 @@ func TestNext_pinned(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			for i := range tt.want {
+				tt.want[i].KeepsObjects = true
+			}
 			if !reflect.DeepEqual(got.Applications, tt.want) || len(got.Removals)+len(got.Handovers)+len(got.Pending) > 0 {
 				t.Errorf("%+v, want %+v", got, tt.want)
 			}
@@ -71,7 +74,7 @@ func TestNext_restored(t *testing.T) {
 	}
 	c.Applied = true // of the pinned bundle
 	c.Pin, c.Plan.Incomplete = nil, true
-	if r := next(); len(r.Removals) > 0 || len(r.Restored) != 1 {
+	if r := next(); len(r.Removals) > 0 || len(r.Restored) != 1 || r.Applications[0].KeepsObjects {
 		t.Errorf("the plan is incomplete: %+v", r)
 	}
 	c.Plan.Incomplete = false

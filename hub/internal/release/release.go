@@ -144,7 +144,7 @@ func compose(plan store.Plan, last store.Release, held func(fleet string) bool) 
 		if waits := held(e.Fleet) || held(was.Fleet); waits && !ok {
 			continue
 		} else if waits {
-			e.Content = was.Content
+			e.Content, e.KeepsObjects = was.Content, was.KeepsObjects
 		}
 		r.Applications, kept[e.Name] = append(r.Applications, e), true
 	}

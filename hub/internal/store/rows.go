@@ -180,6 +180,8 @@ type Control struct {
 	ConfirmedPrune manifest.Digest `json:"confirmedPrune,omitzero"`
 
 	Drift bundle.DriftMode `json:"drift,omitempty"`
+	// KeepsObjects is set while the cluster is pinned: objects that the content does not have stay.
+	KeepsObjects bool `json:"keepsObjects,omitempty"`
 }
 
 // EntryOf returns the entry of an application that a Fleet gives.
@@ -187,7 +189,8 @@ func EntryOf(fleet string, e bundle.Entry) Entry {
 	return Entry{
 		Content{Name: e.Name, Fleet: fleet, Digest: e.Digest, Revision: e.Revision, Parent: e.Parent,
 			Features: e.Features},
-		Control{Suspended: e.Suspended, RequestedAt: e.RequestedAt, ConfirmedPrune: e.ConfirmedPrune, Drift: e.Drift},
+		Control{Suspended: e.Suspended, RequestedAt: e.RequestedAt, ConfirmedPrune: e.ConfirmedPrune, Drift: e.Drift,
+			KeepsObjects: e.KeepsObjects},
 	}
 }
 
@@ -196,7 +199,7 @@ func (e Entry) Bundle() bundle.Entry {
 	return bundle.Entry{
 		Name: e.Name, Digest: e.Digest, Revision: e.Revision, Parent: e.Parent,
 		Suspended: e.Suspended, RequestedAt: e.RequestedAt, ConfirmedPrune: e.ConfirmedPrune, Features: e.Features,
-		Drift: e.Drift,
+		Drift: e.Drift, KeepsObjects: e.KeepsObjects,
 	}
 }
 

@@ -161,7 +161,8 @@ func (m *model) update(n *node, e bundle.Entry, app *bundle.Application) []actio
 	if n.app == nil || changed {
 		n.readyExpressions = readReadyExpressions(app)
 	}
-	n.dirty = n.dirty || n.entry.Drift != e.Drift // what was left is to be repaired, or nobody looks any more
+	// Drift that was left is to be repaired, or nobody looks any more; objects that were kept are to be pruned.
+	n.dirty = n.dirty || n.entry.Drift != e.Drift || n.entry.KeepsObjects && !e.KeepsObjects
 	n.entry, n.app, n.standing, n.kept = e, app, listed, Condition{}
 	n.retryAt = time.Time{}
 	n.dirty = n.dirty || !n.isApplied() || n.otherAccount() || n.failure.reason != "" || resumed ||

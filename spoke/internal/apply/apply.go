@@ -93,6 +93,7 @@ type Set struct {
 	Target
 	Objects []Object // in the order of bundle.Application
 	Prune   bool     // delete objects that left the set; else they are only forgotten
+	Keep    bool     // neither delete nor forget objects that left the set
 	Force   bool     // recreate objects whose immutable fields change
 	Reapply bool     // send every object, changed or not
 	// Drift is what happens to objects that drifted and did not change otherwise, unless Reapply is set.

@@ -706,3 +706,22 @@ spec: {a: 1}
 		return err
 	})
 }
+
+// TestKeep keeps objects that left the set in the cluster and in the inventory, and deletes them when it does not any
+// more.
+func TestKeep(t *testing.T) {
+	w := newWorld(t)
+	w.apply(configMap("a", "1") + configMap("b", "1"))
+	s := w.set(configMap("a", "0"))
+	s.Keep = true
+	w.must(w.try(s).Err())
+	w.wantData("a", "k", "0")
+	w.wantData("b", "k", "1")
+	if len(w.inventory.Items) != 2 {
+		t.Errorf("the inventory has %v", w.inventory.Items)
+	}
+	w.apply(configMap("a", "0"))
+	if _, err := w.live("b"); kube.ReasonOf(err) != kube.NotFound {
+		t.Errorf("b stays: %v", err)
+	}
+}

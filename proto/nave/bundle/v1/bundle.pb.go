@@ -652,7 +652,10 @@ type ApplicationEntry struct {
 	// know one of them does not accept the bundle.
 	Features []string `protobuf:"bytes,8,rep,name=features,proto3" json:"features,omitempty"`
 	// What the spoke does about drift. Feature "drift-modes" unless it is unspecified.
-	Drift         DriftMode `protobuf:"varint,9,opt,name=drift,proto3,enum=nave.bundle.v1.DriftMode" json:"drift,omitempty"`
+	Drift DriftMode `protobuf:"varint,9,opt,name=drift,proto3,enum=nave.bundle.v1.DriftMode" json:"drift,omitempty"`
+	// Objects that the Application does not have, and that an earlier one of its name had, stay in the cluster and the
+	// inventory, because the cluster is pinned to a past release. Feature "kept-objects".
+	KeepsObjects  bool `protobuf:"varint,10,opt,name=keeps_objects,json=keepsObjects,proto3" json:"keeps_objects,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -748,6 +751,13 @@ func (x *ApplicationEntry) GetDrift() DriftMode {
 		return x.Drift
 	}
 	return DriftMode_DRIFT_MODE_UNSPECIFIED
+}
+
+func (x *ApplicationEntry) GetKeepsObjects() bool {
+	if x != nil {
+		return x.KeepsObjects
+	}
+	return false
 }
 
 // ApplicationName names the object that an Application is rendered from.
@@ -1852,7 +1862,7 @@ const file_nave_bundle_v1_bundle_proto_rawDesc = "" +
 	"\aRemoval\x123\n" +
 	"\x04name\x18\x01 \x01(\v2\x1f.nave.bundle.v1.ApplicationNameR\x04name\x12G\n" +
 	"\x0fdeletion_policy\x18\x02 \x01(\x0e2\x1e.nave.bundle.v1.DeletionPolicyR\x0edeletionPolicy\x12\x1c\n" +
-	"\tconfirmed\x18\x03 \x01(\bR\tconfirmed\"\xeb\x02\n" +
+	"\tconfirmed\x18\x03 \x01(\bR\tconfirmed\"\x90\x03\n" +
 	"\x10ApplicationEntry\x123\n" +
 	"\x04name\x18\x01 \x01(\v2\x1f.nave.bundle.v1.ApplicationNameR\x04name\x12\x16\n" +
 	"\x06digest\x18\x02 \x01(\fR\x06digest\x12\x1a\n" +
@@ -1862,7 +1872,9 @@ const file_nave_bundle_v1_bundle_proto_rawDesc = "" +
 	"\x0fconfirmed_prune\x18\x06 \x01(\fR\x0econfirmedPrune\x127\n" +
 	"\x06parent\x18\a \x01(\v2\x1f.nave.bundle.v1.ApplicationNameR\x06parent\x12\x1a\n" +
 	"\bfeatures\x18\b \x03(\tR\bfeatures\x12/\n" +
-	"\x05drift\x18\t \x01(\x0e2\x19.nave.bundle.v1.DriftModeR\x05drift\"W\n" +
+	"\x05drift\x18\t \x01(\x0e2\x19.nave.bundle.v1.DriftModeR\x05drift\x12#\n" +
+	"\rkeeps_objects\x18\n" +
+	" \x01(\bR\fkeepsObjects\"W\n" +
 	"\x0fApplicationName\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x1c\n" +
 	"\tnamespace\x18\x02 \x01(\tR\tnamespace\x12\x12\n" +
