@@ -72,7 +72,8 @@ func newBuildClusterCommand(s *session) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			v, err := p.open(cmd, args[0], args[1], nil)
+			v, closeTrees, err := p.open(cmd, args[0], args[1], nil)
+			defer closeTrees()
 			if err != nil {
 				return err
 			}
@@ -100,7 +101,8 @@ func newBuildFleetCommand(s *session) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			v, err := p.open(cmd, "", args[1], nil)
+			v, closeTrees, err := p.open(cmd, "", args[1], nil)
+			defer closeTrees()
 			if err != nil {
 				return err
 			}
@@ -118,29 +120,30 @@ func newBuildFleetCommand(s *session) *cobra.Command {
 	return cmd
 }
 
-// open returns the preview of a checkout. The cluster is the one that is created for --path. A nil salt is that of
-// builds.
-func (p *preview) open(cmd *cobra.Command, cluster, dir string, salt []byte) (*plan.Preview, error) {
+// open returns the preview of a checkout, and a function that removes what was composed for it. The cluster is the one
+// that is created for --path. A nil salt is that of builds.
+func (p *preview) open(cmd *cobra.Command, cluster, dir string, salt []byte) (*plan.Preview, func(), error) {
 	trees, err := p.checkoutFlags.open(dir)
 	if err != nil {
-		return nil, err
+		return nil, func() {}, err
 	}
 	objects, err := p.objects(cmd, cluster, trees)
-	if err != nil {
-		return nil, err
+	if err == nil {
+		objects, err = trees.complete(objects)
 	}
-	if objects, err = trees.complete(objects); err != nil {
-		return nil, err
+	if err != nil {
+		return nil, func() {}, err
 	}
 	trees.claim(objects)
 	worker.DenyNetwork() // after git was asked
 	if salt == nil {
 		salt = []byte(buildSalt)
 	}
-	return plan.NewPreview(cmd.Context(), plan.PreviewConfig{
+	v, err := plan.NewPreview(cmd.Context(), plan.PreviewConfig{
 		Objects: objects, Tree: trees.tree, Renderer: worker.All(), Salt: salt, NoCrossNamespaceRefs: p.noCross,
 		LenientSubstitution: !p.strict,
 	})
+	return v, trees.composer.close, err
 }
 
 // objects returns the objects of the hub: from files, made for --path, or from the hub itself.

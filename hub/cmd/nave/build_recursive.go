@@ -55,6 +55,7 @@ func (b *kustomizationBuild) runRecursive(ctx context.Context, out io.Writer, ob
 	if err != nil {
 		return err
 	}
+	defer trees.composer.close()
 	objects, err := objectsAround(object, below)
 	if err == nil {
 		objects, err = trees.complete(objects)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -29,6 +30,8 @@ type checkout struct {
 
 	mu       sync.Mutex
 	excludes map[string]func(string, bool) bool // by folder and rules
+
+	composer composer
 }
 
 // checkoutFlags are the flags that say which folders stand for which sources.
@@ -205,8 +208,8 @@ func (c *checkout) claim(objects []*api.Object) {
 	}
 }
 
-// tree returns the folder of a source.
-func (c *checkout) tree(source *api.Object) (plan.Tree, error) {
+// tree returns the folder of a source. That of a source which is made of others is composed, unless a folder is given.
+func (c *checkout) tree(ctx context.Context, source *api.Object, inputs func() ([]plan.Tree, error)) (plan.Tree, error) {
 	dir, known := c.local[source.Key]
 	view, err := source.Source()
 	switch {
@@ -214,16 +217,28 @@ func (c *checkout) tree(source *api.Object) (plan.Tree, error) {
 		return plan.Tree{}, err
 	case known:
 	case len(view.Inputs) > 0:
-		return plan.Tree{}, fmt.Errorf("%s is made of other artifacts, which only the hub does; give a folder with "+
-			"--local-sources %s=DIR", source.Key, pathOf(source.Key))
-	case c.main[sameURL(view.URL)]:
-		dir = c.dir
+		return c.compose(ctx, source, view, inputs)
 	default:
-		return plan.Tree{}, fmt.Errorf("no folder stands for %s (%s); give one with --local-sources %s=DIR", source.Key,
-			view.URL, pathOf(source.Key))
+		if dir, err = c.folderOf(source, view); err != nil {
+			return plan.Tree{}, err
+		}
 	}
-	t := plan.Tree{Dir: dir, Revision: c.revision, Rules: ignoreOf(source)}
-	t.Exclude, err = c.exclude(dir, t.Rules)
+	return c.treeIn(dir, ignoreOf(source))
+}
+
+// folderOf returns the folder that stands for the URL of a source.
+func (c *checkout) folderOf(source *api.Object, view *api.Source) (string, error) {
+	if c.main[sameURL(view.URL)] {
+		return c.dir, nil
+	}
+	return "", fmt.Errorf("no folder stands for %s (%s); give one with --local-sources %s=DIR", source.Key, view.URL,
+		pathOf(source.Key))
+}
+
+// treeIn returns a folder without what rules leave out.
+func (c *checkout) treeIn(dir, rules string) (t plan.Tree, err error) {
+	t = plan.Tree{Dir: dir, Revision: c.revision, Rules: rules}
+	t.Exclude, err = c.exclude(dir, rules)
 	return t, err
 }
 

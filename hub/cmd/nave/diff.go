@@ -157,10 +157,10 @@ func (d *diff) compare(cmd *cobra.Command, dir string, c *comparison) error {
 		return err
 	}
 	v, closeTrees, err := d.open(cmd, dir, released)
+	defer closeTrees()
 	if err != nil {
 		return err
 	}
-	defer closeTrees()
 	clusters, err := c.chosen.in(v, released)
 	if err != nil {
 		return err
@@ -185,7 +185,8 @@ func (d *diff) compare(cmd *cobra.Command, dir string, c *comparison) error {
 	return c.chosen.find(released, all)
 }
 
-// open returns the preview of the checkout with the objects of the hub, and a function that removes the files of --ref.
+// open returns the preview of the checkout with the objects of the hub, and a function that removes the files that were
+// made for it.
 func (d *diff) open(cmd *cobra.Command, dir string, released *published) (*plan.Preview, func(), error) {
 	remove := func() {}
 	work := dir
@@ -195,24 +196,22 @@ func (d *diff) open(cmd *cobra.Command, dir string, released *published) (*plan.
 			return nil, remove, err
 		}
 	}
-	v, err := d.preview(cmd, dir, work, released)
+	trees, err := d.checkoutFlags.open(dir)
+	if err == nil {
+		err = trees.moveTo(work)
+	}
 	if err != nil {
 		remove()
+		return nil, func() {}, err
 	}
-	return v, remove, err
+	v, err := d.preview(cmd, trees, released)
+	return v, func() { trees.composer.close(); remove() }, err
 }
 
-// preview returns the preview of the files in work. The Git remotes are those of dir.
-func (d *diff) preview(cmd *cobra.Command, dir, work string, released *published) (*plan.Preview, error) {
+// preview returns the preview of a checkout with the objects of the hub.
+func (d *diff) preview(cmd *cobra.Command, trees *checkout, released *published) (*plan.Preview, error) {
 	given, err := readObjects(cmd.InOrStdin(), d.files)
 	if err != nil {
-		return nil, err
-	}
-	trees, err := d.checkoutFlags.open(dir)
-	if err != nil {
-		return nil, err
-	}
-	if err := trees.moveTo(work); err != nil {
 		return nil, err
 	}
 	objects := slices.Clone(given)

@@ -129,6 +129,7 @@ func (m *migration) compare(ctx context.Context, flux *migrate.Flux) (*migrate.R
 	if err != nil {
 		return nil, err
 	}
+	defer trees.composer.close()
 	if err := m.requireRoot(flux, trees); err != nil {
 		return nil, err
 	}

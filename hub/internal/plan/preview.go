@@ -29,8 +29,9 @@ type PreviewConfig struct {
 	Owned map[api.Key]api.Key
 	// Suspended are the objects that an operator suspended, whatever their spec says.
 	Suspended map[api.Key]bool
-	// Tree returns the tree of a source. A renderable whose source has an error is not rendered.
-	Tree     func(source *api.Object) (Tree, error)
+	// Tree returns the tree of a source. inputs are the trees of api.Source.Inputs, for a source that is composed of others.
+	// A renderable whose source has an error is not rendered.
+	Tree     func(ctx context.Context, source *api.Object, inputs func() ([]Tree, error)) (Tree, error)
 	Renderer render.Renderer
 	Salt     []byte // of placeholders; see cache.Salt
 
@@ -264,7 +265,7 @@ func (v *Preview) walk(ctx context.Context, w *walked) error {
 
 // renderOne renders one object from the tree of its source.
 func (v *Preview) renderOne(ctx context.Context, w *walked, work graph.Work) graph.Result {
-	t, err := v.config.Tree(work.Source)
+	t, err := v.tree(ctx, api.Given{Key: work.FoundAt, Object: work.Source}, work.Parts)
 	if err != nil {
 		return graph.Result{Reason: condition.ArtifactFailed, Err: err}
 	}
@@ -275,6 +276,20 @@ func (v *Preview) renderOne(ctx context.Context, w *walked, work graph.Work) gra
 		w.mu.Unlock()
 	}
 	return w.result(work, t.Revision, r, err)
+}
+
+// tree returns the tree of a source. parts are Work.Parts, in which no source is a part of itself.
+func (v *Preview) tree(ctx context.Context, source api.Given, parts map[api.Key][]api.Given) (Tree, error) {
+	return v.config.Tree(ctx, source.Object, func() (inputs []Tree, err error) {
+		for _, part := range parts[source.Key] {
+			t, err := v.tree(ctx, part, parts)
+			if err != nil {
+				return nil, err
+			}
+			inputs = append(inputs, t)
+		}
+		return inputs, nil
+	})
 }
 
 // render renders a specification from a tree, once for all clusters.

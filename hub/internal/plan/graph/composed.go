@@ -11,11 +11,19 @@ import (
 // errWait is the error of a source that is missing in this pass but was in the last one.
 var errWait = errors.New("not rendered yet")
 
-// fetchKey returns the key of the fetch of a source, and finds the inputs of the source. If a later render of this pass
-// may give an input, the error is errWait.
-func (p *pass) fetchKey(source Node) (string, error) {
-	fetch, err := api.FetchOf(given(source), p.sourceInput)
-	return fetch.Key, err
+// fetchKey returns the key of the fetch of a source, and finds the inputs of the source: Work.Parts. If a later render of
+// this pass may give an input, the error is errWait.
+func (p *pass) fetchKey(source Node) (string, map[api.Key][]api.Given, error) {
+	var parts map[api.Key][]api.Given
+	fetch, err := api.FetchOf(given(source), func(by api.Given, in api.SourceInput) (api.Given, error) {
+		found, err := p.sourceInput(by, in)
+		if parts == nil {
+			parts = map[api.Key][]api.Given{}
+		}
+		parts[by.Key] = append(parts[by.Key], found)
+		return found, err
+	})
+	return fetch.Key, parts, err
 }
 
 func given(n Node) api.Given {

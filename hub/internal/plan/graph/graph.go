@@ -99,8 +99,11 @@ type Work struct {
 	Spec   json.RawMessage
 	Inputs []api.InputData
 	// FoundAt is the key of the source, in the graph or in the hub, and Source the source itself.
-	FoundAt   api.Key
-	Source    *api.Object
+	FoundAt api.Key
+	Source  *api.Object
+	// Parts are the sources that composed sources among Source and its parts are made of: by the key of the composed
+	// source, in the order of api.Source.Inputs.
+	Parts     map[api.Key][]api.Given
 	Admission api.Admission
 	// Tenant reports whether the object runs with a service account, its own or that of an object above it.
 	Tenant bool
