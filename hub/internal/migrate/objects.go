@@ -88,14 +88,34 @@ func (f *Flux) sourceOf(k *manifest.Object) *manifest.Object {
 	return nil
 }
 
-// passed returns the kinds that the cluster has objects of and the hub does not carry out yet, as Kind.group, sorted.
+// passed returns the kinds that the cluster has objects of and the hub does not carry out yet, and those of the sources
+// that these objects name, as Kind.group, sorted.
 func (f *Flux) passed() (kinds []string) {
 	for _, kind := range api.Kinds() {
-		if !kind.Supported() && len(f.of(kind.Name)) > 0 {
+		if kind.Supported() {
+			continue
+		}
+		objects := f.of(kind.Name)
+		if len(objects) > 0 {
 			kinds = append(kinds, kind.Name+"."+kind.Group)
+		}
+		for _, o := range objects {
+			kinds = append(kinds, namedSources(o)...)
 		}
 	}
 	slices.Sort(kinds)
+	return slices.Compact(kinds)
+}
+
+// namedSources returns the kinds of the sources that an object of a controller of Flux names, as Kind.group.
+func namedSources(o *manifest.Object) (kinds []string) {
+	for _, path := range [][]string{{"chartRef"}, {"chart", "spec", "sourceRef"}, {"sourceRef"}} {
+		name, _, _ := unstructured.NestedString(o.Object, append(append([]string{"spec"}, path...), "kind")...)
+		kind, known := api.KindByName(name)
+		if known && kind.Role == api.SourceRole {
+			kinds = append(kinds, kind.Name+"."+kind.Group)
+		}
+	}
 	return kinds
 }
 

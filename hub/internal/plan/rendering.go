@@ -18,17 +18,32 @@ func renderedIn(how admitting, r *cache.Rendering) *graph.Rendered {
 	return cache.View(r, how, func() *graph.Rendered {
 		g := &graph.Rendered{Sealed: r.Sealed(), Substitution: r.Substitution()}
 		for o := range r.Objects() {
-			switch {
-			case o.Flux && !how.admission.KeepFlux:
+			if o.Flux && !how.admission.KeepFlux {
 				g.LeftOut++
-			case o.Known != nil && !how.admission.PassThrough.Has(o.Known):
+				continue
+			}
+			extends, applied := uses(o.Known, how.admission)
+			if extends {
 				g.Children = append(g.Children, child(o.Known, how.scope))
-			default:
+			}
+			if applied {
 				g.Payload = append(g.Payload, o.Reference)
 			}
 		}
 		return g
 	})
+}
+
+// uses reports whether an object extends the graph, and whether it is applied to the cluster. A source that is passed
+// through does both: the hub reads it for its Kustomizations, and a controller in the cluster for its own objects.
+func uses(known *manifest.Object, a api.Admission) (extends, applied bool) {
+	switch {
+	case known == nil:
+		return false, true
+	case !a.PassThrough.Has(known):
+		return true, false
+	}
+	return api.KeyOf(known).Role() == api.SourceRole, true
 }
 
 // child admits one object to a graph.
