@@ -135,11 +135,7 @@ func TestMigrateFromFlux(t *testing.T) {
 	defer cancel()
 	m := &migration{t: t, cluster: lab.Clusters[0], dir: t.TempDir()}
 	m.startFlux(ctx)
-	for _, line := range m.read() {
-		if err := m.run(ctx, line); err != nil {
-			t.Fatalf("%s: %v\nhub: %s", line, err, m.fleet.Hub.Tail())
-		}
-	}
+	m.play(ctx, m.read())
 	m.check(ctx)
 }
 
@@ -223,7 +219,13 @@ func (m *migration) end(ctx context.Context) error {
 	if m.t.Failed() { // else the document has removed Flux
 		errs = append(errs, m.flux.Uninstall(ctx))
 	}
-	return errors.Join(append(errs, clean(ctx, m.cluster),
+	errs = append(errs, clean(ctx, m.cluster), kubetest.Until(ctx, "the Namespace to go", func(ctx context.Context) error {
+		if _, err := m.cluster.Get(ctx, "Namespace", "", "flux-shop"); !apierrors.IsNotFound(err) {
+			return fmt.Errorf("it is there: %w", err)
+		}
+		return nil
+	}))
+	return errors.Join(append(errs,
 		ignoreMissing(m.cluster.Delete(ctx, "ConfigMap", "flux-system", "vars")),
 		ignoreMissing(m.cluster.Delete(ctx, "Secret", "flux-system", "sops-age")))...)
 }

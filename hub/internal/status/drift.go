@@ -2,6 +2,7 @@ package status
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
@@ -21,10 +22,22 @@ func explainDrifts(f Facts) (list []*adminv1.Explanation) {
 		}
 		list = append(list, &adminv1.Explanation{
 			Object: KeyMessage(f.Resource.Key), Since: d.Time, Reason: f.Report.Reason, Message: describeDrift(d),
-			Advice: f.advice(f.Report.Reason),
+			Advice: f.adviceOfDrift(d),
 		})
 	}
 	return list
+}
+
+// adviceOfDrift returns what to do about an object that drifted.
+func (f Facts) adviceOfDrift(d *spokev1.DriftReport) string {
+	name := f.Resource.Key
+	switch {
+	case slices.Contains(d.By, "kustomize-controller"):
+		return fmt.Sprintf("Flux applies it, too: flux suspend kustomization %s --namespace %s", name.Name, name.Namespace)
+	case slices.Contains(d.By, "argocd-controller"):
+		return "Argo CD applies it, too: turn off the automated sync of its Application there"
+	}
+	return f.advice(f.Report.Reason)
 }
 
 // describeDrift names an object that drifted, who changed it, and its fields with the value that they should have and

@@ -549,6 +549,24 @@ func TestExplain_drift(t *testing.T) {
 	}
 }
 
+// TestExplain_drift_of_flux advises on the controller that applies the object, too.
+func TestExplain_drift_of_flux(t *testing.T) {
+	for by, want := range map[string]string{
+		"kubectl-edit":         "Stop whoever changes the object",
+		"kustomize-controller": "flux suspend kustomization apps --namespace flux-system",
+		"argocd-controller":    "Argo CD",
+	} {
+		f := well(func(f *Facts) {
+			f.Report.Ready, f.Report.Reason = "False", "DriftHeld"
+			f.Report.Drifts = []*spokev1.DriftReport{{Object: &bundlev1.ObjectIdentity{Kind: "ConfigMap", Name: "a"},
+				Kind: "changed", By: []string{by}}}
+		})
+		if list := explainDrifts(f); len(list) != 1 || !strings.Contains(list[0].Advice, want) {
+			t.Errorf("%s: %v", by, list)
+		}
+	}
+}
+
 func TestExplain_circle(t *testing.T) {
 	sick := func(f *Facts) { f.Report.Ready, f.Report.Reason = "False", "DependencyNotReady" }
 	w := newWorld(
