@@ -142,7 +142,7 @@ func (n *node) awaited() (health.Status, string) {
 	switch {
 	case n.app == nil:
 		return health.Current, ""
-	case n.app.Wait && n.health.Status != health.Current:
+	case n.app.Wait && n.health.Status != health.Current && !n.isEmpty():
 		return n.health.Status, listUnhealthy(n)
 	case !n.app.Wait && len(n.objects) > 0 && n.checks == "":
 		return health.Unknown, "not observed yet"
@@ -153,6 +153,9 @@ func (n *node) awaited() (health.Status, string) {
 	}
 	return health.Current, ""
 }
+
+// isEmpty reports whether the application has no objects, so that no watch ever tells their health after a restart.
+func (n *node) isEmpty() bool { return len(n.app.Objects) == 0 && n.health.Objects() == 0 }
 
 // listUnhealthy names the worst objects in a line.
 func listUnhealthy(n *node) string {
