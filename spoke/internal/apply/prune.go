@@ -19,6 +19,7 @@ import (
 func (r *run) clearGone(ctx context.Context) {
 	gone := r.gone()
 	if r.Keep {
+		r.keep(gone)
 		return
 	}
 	if !r.Prune {
@@ -38,6 +39,18 @@ func (r *run) clearGone(ctx context.Context) {
 	}
 	r.guarded(0)
 	r.deleteAll(ctx, gone)
+}
+
+// keep marks objects as kept.
+func (r *run) keep(ids []manifest.ID) {
+	for _, id := range ids {
+		if item := r.next.Items[id]; !item.Kept {
+			item.Kept = true
+			r.next.Items[id], r.unsaved = item, true
+			r.Index.Begin(r.Application, id)
+			r.Index.Commit(r.Application, id, item)
+		}
+	}
 }
 
 // gone returns the objects that are recorded and not in the set. Objects that another application took over, and

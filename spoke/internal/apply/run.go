@@ -134,7 +134,7 @@ func (r *run) decide() (send, drifted []int) {
 
 // isCurrent reports whether an object was sent as it is now, so that only drift is a reason to send it again.
 func (r *run) isCurrent(item inventory.Item, d Object) bool {
-	return wasSent(item) && item.Digest == d.Digest && item.Rules == r.rules && !r.Reapply && !d.Again &&
+	return wasSent(item) && !item.Kept && item.Digest == d.Digest && item.Rules == r.rules && !r.Reapply && !d.Again &&
 		r.Self.Allows(d.ObjectIdentity) == nil
 }
 

@@ -717,9 +717,18 @@ func TestKeep(t *testing.T) {
 	w.must(w.try(s).Err())
 	w.wantData("a", "k", "0")
 	w.wantData("b", "k", "1")
-	if len(w.inventory.Items) != 2 {
-		t.Errorf("the inventory has %v", w.inventory.Items)
+	if sum := w.index.Summarize(w.app, 1); len(w.inventory.Items) != 2 || sum.Objects() != 1 {
+		t.Errorf("the inventory has %v, health %v", w.inventory.Items, sum)
 	}
+	s = w.set(configMap("a", "0") + configMap("b", "1")) // a rollback to a release that has it
+	s.Keep = true
+	w.must(w.try(s).Err())
+	if sum := w.index.Summarize(w.app, 1); sum.Objects() != 2 {
+		t.Errorf("health %v", sum)
+	}
+	s = w.set(configMap("a", "0"))
+	s.Keep = true
+	w.must(w.try(s).Err())
 	w.apply(configMap("a", "0"))
 	if _, err := w.live("b"); kube.ReasonOf(err) != kube.NotFound {
 		t.Errorf("b stays: %v", err)

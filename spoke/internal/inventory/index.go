@@ -233,6 +233,9 @@ func (e *entry) judge(l kube.Live, missing bool) Drift {
 	if !missing {
 		d = e.item.Judge(l, e.app)
 	}
+	if e.item.Kept {
+		return Drift{}
+	}
 	news := d.Any() && d.Kind != e.drift.Kind
 	if d.Any() {
 		e.drift = d

@@ -51,6 +51,9 @@ type Item struct {
 	Rules manifest.Digest `json:"g,omitzero"`
 	// Labelled reports that the object carries Label. See LacksLabel.
 	Labelled bool `json:"l,omitempty"`
+	// Kept marks an object that the application does not have any more and that stays, because the cluster is pinned to a
+	// past release. Neither its health nor its drift counts.
+	Kept bool `json:"k,omitempty"`
 }
 
 // Inventory lists the objects that one Application owns.

@@ -70,7 +70,7 @@ func (x *Index) Summarize(app bundle.ApplicationName, most int) Summary {
 	defer x.mu.Unlock()
 	sum := Summary{Status: sharedhealth.Current}
 	for _, e := range x.objects {
-		if e.app == app && e.item.Mode != Ignore {
+		if e.app == app && e.item.Mode != Ignore && !e.item.Kept {
 			sum.add(e.health)
 		}
 	}
