@@ -9,6 +9,7 @@ func TestFaults(t *testing.T) {
 	t.Run("line", testLine)
 	t.Run("narrow_blob", testNarrowBlob)
 	t.Run("hub", testHubKills)
+	t.Run("middle", testMiddle)
 	t.Run("disk", testDisks)
 	t.Run("clock", testClocks)
 	t.Run("older", testOlder)

@@ -80,10 +80,14 @@ func eventuallyIn(t *testing.T, limit, every time.Duration, what string, check f
 	defer cancel()
 	tick := time.NewTicker(every)
 	defer tick.Stop()
+	var err error
 	for {
-		err := check(ctx)
-		if err == nil {
+		last := check(ctx)
+		if last == nil {
 			return
+		}
+		if ctx.Err() == nil || err == nil {
+			err = last // not that of the call that the deadline cut off
 		}
 		select {
 		case <-tick.C:
