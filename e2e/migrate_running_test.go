@@ -14,7 +14,8 @@ import (
 )
 
 // TestMigrateRunningFlux forgets to suspend Flux, which goes on applying an older commit. Nave says which objects Flux
-// changes back and how to suspend it, and pauses between repairs. Once Flux is suspended, all is as after any migration.
+// changes back and how to suspend it, and pauses between repairs. Once Flux is suspended, all is as after any
+// migration.
 func TestMigrateRunningFlux(t *testing.T) {
 	needsLab(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)

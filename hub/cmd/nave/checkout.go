@@ -209,7 +209,8 @@ func (c *checkout) claim(objects []*api.Object) {
 }
 
 // tree returns the folder of a source. That of a source which is made of others is composed, unless a folder is given.
-func (c *checkout) tree(ctx context.Context, source *api.Object, inputs func() ([]plan.Tree, error)) (plan.Tree, error) {
+func (c *checkout) tree(ctx context.Context, source *api.Object,
+	inputs func() ([]plan.Tree, error)) (plan.Tree, error) {
 	dir, known := c.local[source.Key]
 	view, err := source.Source()
 	switch {

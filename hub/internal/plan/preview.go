@@ -29,8 +29,8 @@ type PreviewConfig struct {
 	Owned map[api.Key]api.Key
 	// Suspended are the objects that an operator suspended, whatever their spec says.
 	Suspended map[api.Key]bool
-	// Tree returns the tree of a source. inputs are the trees of api.Source.Inputs, for a source that is composed of others.
-	// A renderable whose source has an error is not rendered.
+	// Tree returns the tree of a source. inputs are the trees of api.Source.Inputs, for a source that is composed of
+	// others. A renderable whose source has an error is not rendered.
 	Tree     func(ctx context.Context, source *api.Object, inputs func() ([]Tree, error)) (Tree, error)
 	Renderer render.Renderer
 	Salt     []byte // of placeholders; see cache.Salt

@@ -48,8 +48,8 @@ func (a *Agent) apply(ctx context.Context, act start, previous *inventory.Invent
 	set := apply.Set{
 		Target: apply.Target{Application: act.name, Previous: previous, ServiceAccount: act.app.ServiceAccount,
 			Claimed: a.claimedFrom(act.name, act.app.ServiceAccount), Redact: l.redactor(ctx, nil), Save: a.saveInventory},
-		Prune: act.app.Prune, Force: act.app.Force, Reapply: act.reapply, Keep: act.entry.KeepsObjects, Guard: apply.DefaultGuard,
-		Confirmed: act.confirmed, Ignore: act.app.Ignore, Drift: act.entry.Drift,
+		Prune: act.app.Prune, Force: act.app.Force, Reapply: act.reapply, Keep: act.entry.KeepsObjects,
+		Guard: apply.DefaultGuard, Confirmed: act.confirmed, Ignore: act.app.Ignore, Drift: act.entry.Drift,
 	}
 	inputs, err := l.inputs(ctx)
 	if err == nil {

@@ -14,8 +14,8 @@ import (
 )
 
 // clearGone deletes objects that are recorded and not desired any more, after everything desired was applied. Without
-// pruning these objects leave the inventory and stay in the cluster, even if others were refused. With Keep they stay in
-// both.
+// pruning these objects leave the inventory and stay in the cluster, even if others were refused. With Keep they stay
+// in both.
 func (r *run) clearGone(ctx context.Context) {
 	gone := r.gone()
 	if r.Keep {

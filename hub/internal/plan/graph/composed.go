@@ -11,8 +11,8 @@ import (
 // errWait is the error of a source that is missing in this pass but was in the last one.
 var errWait = errors.New("not rendered yet")
 
-// fetchKey returns the key of the fetch of a source, and finds the inputs of the source: Work.Parts. If a later render of
-// this pass may give an input, the error is errWait.
+// fetchKey returns the key of the fetch of a source, and finds the inputs of the source: Work.Parts. If a later render
+// of this pass may give an input, the error is errWait.
 func (p *pass) fetchKey(source Node) (string, map[api.Key][]api.Given, error) {
 	var parts map[api.Key][]api.Given
 	fetch, err := api.FetchOf(given(source), func(by api.Given, in api.SourceInput) (api.Given, error) {
