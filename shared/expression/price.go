@@ -180,7 +180,7 @@ func size(v any) int {
 
 // only returns a list of one value.
 func only(v ref.Val) traits.Lister {
-	return types.NewRefValList(types.DefaultTypeAdapter, []ref.Val{v}).(traits.Lister)
+	return types.NewRefValList(types.DefaultTypeAdapter, []ref.Val{v})
 }
 
 // elements returns a list. For any other value elements returns an empty list.
@@ -188,7 +188,7 @@ func elements(v ref.Val) traits.Lister {
 	if list, ok := v.(traits.Lister); ok {
 		return list
 	}
-	return types.NewRefValList(types.DefaultTypeAdapter, nil).(traits.Lister)
+	return types.NewRefValList(types.DefaultTypeAdapter, nil)
 }
 
 // limited returns the option of a program whose calls fail, before they work, if the price of one exceeds the limit.

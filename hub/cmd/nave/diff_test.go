@@ -464,7 +464,8 @@ func TestDiff_orphan(t *testing.T) {
 		t.Fatal(err)
 	}
 	out, code := diffWith(t, config, "fleet", "all", root)
-	if code != 1 || strings.Contains(out, "deleted") || !strings.Contains(out, "On 3 of 3 clusters: 1 left in the cluster.") ||
+	if code != 1 || strings.Contains(out, "deleted") ||
+		!strings.Contains(out, "On 3 of 3 clusters: 1 left in the cluster.") ||
 		!strings.Contains(out, "## Kustomization flux-system/leaf: left in the cluster, because nothing gives it any more") {
 		t.Errorf("exit code %d:\n%s", code, out)
 	}

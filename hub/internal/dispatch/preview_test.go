@@ -134,7 +134,8 @@ func TestAnswer_limits(t *testing.T) {
 			wantCode(t, checkAnswer(&spokev1.AnswerPreviewRequest{Applications: c.apps}), codes.InvalidArgument)
 		})
 	}
-	if err := checkAnswer(&spokev1.AnswerPreviewRequest{Applications: of(&spokev1.ObjectPreview{Object: object})}); err != nil {
+	answer := &spokev1.AnswerPreviewRequest{Applications: of(&spokev1.ObjectPreview{Object: object})}
+	if err := checkAnswer(answer); err != nil {
 		t.Error(err)
 	}
 }

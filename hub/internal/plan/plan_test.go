@@ -146,8 +146,8 @@ func TestReads_git(t *testing.T) {
 		tree := func(label string) []byte {
 			var b strings.Builder
 			for i := range clusters {
-				fmt.Fprintf(&b, "---\napiVersion: fleet.nave.io/v1alpha1\nkind: Cluster\nmetadata: {name: c%04d, labels: {of: %s}}\n",
-					i, label)
+				fmt.Fprintf(&b, "---\napiVersion: fleet.nave.io/v1alpha1\nkind: Cluster\n"+
+					"metadata: {name: c%04d, labels: {of: %s}}\n", i, label)
 				label = "rest"
 			}
 			return []byte(b.String())

@@ -52,7 +52,8 @@ func TestOwners(t *testing.T) {
 		"spec/nobodys":      {},
 	} {
 		p := strings.Split(path, "/")
-		ours, others, adopting := live.Owned(p), live.OthersThan(Takeover{}).Own(p), live.OthersThan(Takeover{ByHand: true}).Own(p)
+		ours, others := live.Owned(p), live.OthersThan(Takeover{}).Own(p)
+		adopting := live.OthersThan(Takeover{ByHand: true}).Own(p)
 		if ours != want.ours || others != want.others || adopting != want.adopting {
 			t.Errorf("%s: ours %t, others' %t, %t when hands are adopted; want %v", path, ours, others, adopting, want)
 		}
@@ -104,7 +105,9 @@ func TestOwners_long(t *testing.T) {
 		managers = append(managers, map[string]any{"manager": fmt.Sprint("m", i), "operation": "Apply",
 			"fieldsType": "FieldsV1", "fieldsV1": map[string]any{}})
 	}
-	body, err := json.Marshal(map[string]any{"metadata": map[string]any{"name": "a", "managedFields": managers}, "env": list})
+	body, err := json.Marshal(map[string]any{
+		"metadata": map[string]any{"name": "a", "managedFields": managers}, "env": list,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

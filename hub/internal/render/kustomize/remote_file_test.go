@@ -171,7 +171,8 @@ func TestRemoteFile_sealed(t *testing.T) {
 	}
 	remoteFiles["/secret.yaml"] = string(data)
 	defer delete(remoteFiles, "/secret.yaml")
-	result, err := renderRemote(t, map[string]string{"kustomization.yaml": "resources: [https://example.com/secret.yaml]\n"})
+	result, err := renderRemote(t,
+		map[string]string{"kustomization.yaml": "resources: [https://example.com/secret.yaml]\n"})
 	if err != nil || len(result.Sealed) != 1 {
 		t.Errorf("%+v, %v", result, err)
 	}
@@ -245,12 +246,14 @@ func TestParseRemoteFile(t *testing.T) {
 func FuzzRemote(f *testing.F) {
 	for _, text := range []string{
 		"resources: ['https://github.com/a/b//c?ref=v1', 'https://example.com/a.yaml']\n",
-		"crds: ['HTTPS://example.com/a.yaml?x=y']\nconfigMapGenerator: [{name: a, files: ['k=https://a/b?c=d'], env: 'http://a/b'}]\n",
+		"crds: ['HTTPS://example.com/a.yaml?x=y']\n" +
+			"configMapGenerator: [{name: a, files: ['k=https://a/b?c=d'], env: 'http://a/b'}]\n",
 		"patches: [{path: 'https://a/b'}, {patch: 'https://a'}]\npatchesStrategicMerge: ['https://a/b', \"a: b\\n\"]\n",
 		"resources: [&a 'https://a/b.yaml', *a]\n", "components: ['git::https://a/b.git/c?version=v1']\n",
 		"openapi: {path: 'https://a/b'}\nreplacements: [{path: 'http://[::1]:80/x'}]\n",
 		"resources: ['https://user:pass@a/b', 'github.com/a/b', 'git@a:b/c', 'file:///a', 'https://a/_git/b/c']\n",
-		"generators: ['https://a/b']\ntransformers: [\"apiVersion: builtin\\nkind: PatchTransformer\\npath: https://a/b\\n\"]\n",
+		"generators: ['https://a/b']\n" +
+			"transformers: [\"apiVersion: builtin\\nkind: PatchTransformer\\npath: https://a/b\\n\"]\n",
 	} {
 		f.Add([]byte(text))
 	}
@@ -273,7 +276,8 @@ func fuzzRemote(t *testing.T, root, base string, data []byte) {
 	}
 	for _, need := range fsys.remotes.needs {
 		u, err := url.Parse(need.URL)
-		if err != nil || u.User != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || need.Host() != u.Host ||
+		if err != nil || u.User != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" ||
+			need.Host() != u.Host ||
 			!strings.HasPrefix(mountPath(need.Remote), "/.remote/") || strings.Contains(mountPath(need.Remote), "..") {
 			t.Fatalf("need %+v at %s, %v", need.Remote, mountPath(need.Remote), err)
 		}

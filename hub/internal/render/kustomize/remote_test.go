@@ -175,7 +175,8 @@ func TestParseRemote(t *testing.T) {
 			t.Errorf("%s would be fetched", address)
 		}
 	}
-	if !errors.Is(refuseRemote(reference{field: "resources", path: "https://github.com/a/b", accepts: directory}), render.ErrRemote) {
+	refused := refuseRemote(reference{field: "resources", path: "https://github.com/a/b", accepts: directory})
+	if !errors.Is(refused, render.ErrRemote) {
 		t.Error("the refusal is not ErrRemote")
 	}
 }

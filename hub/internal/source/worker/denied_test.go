@@ -67,6 +67,11 @@ func redirectTo(address string) http.HandlerFunc {
 	}
 }
 
+// ociRepository is one at an address of plain HTTP.
+func ociRepository(t *testing.T, address string) *api.Object {
+	return object(t, api.OCIRepositoryKind, map[string]any{"url": "oci://" + address + "/x", "insecure": true})
+}
+
 // object returns an object of a kind with a spec.
 func object(t *testing.T, kind string, spec map[string]any) *api.Object {
 	t.Helper()
@@ -152,8 +157,7 @@ var connecting = map[string]func(t *testing.T, address string) source.Request{
 			map[string]source.Secret{"spec.secretRef": gitHubApp(t, address)})
 	},
 	"oci": func(t *testing.T, address string) source.Request {
-		return requestFor(object(t, api.OCIRepositoryKind, map[string]any{"url": "oci://" + address + "/x", "insecure": true}),
-			nil)
+		return requestFor(ociRepository(t, address), nil)
 	},
 	"oci_redirect": func(t *testing.T, address string) source.Request {
 		away := redirectTo(address)
@@ -162,10 +166,10 @@ var connecting = map[string]func(t *testing.T, address string) source.Request{
 				away(w, r)
 			}
 		})
-		return requestFor(object(t, api.OCIRepositoryKind, map[string]any{"url": "oci://" + at + "/x", "insecure": true}), nil)
+		return requestFor(ociRepository(t, at), nil)
 	},
 	"oci_proxy": func(t *testing.T, address string) source.Request {
-		return requestFor(object(t, api.OCIRepositoryKind, map[string]any{"url": "oci://127.0.0.1:9/x", "insecure": true}),
+		return requestFor(ociRepository(t, "127.0.0.1:9"),
 			map[string]source.Secret{"spec.proxySecretRef": {"address": []byte("http://" + address)}})
 	},
 	"bucket": func(t *testing.T, address string) source.Request {
@@ -218,7 +222,7 @@ var asking = map[string]func(t *testing.T, proxy, address string) source.Request
 				"spec.proxySecretRef": {"address": []byte("socks5://" + proxy)}})
 	},
 	"oci": func(t *testing.T, proxy, address string) source.Request {
-		return requestFor(object(t, api.OCIRepositoryKind, map[string]any{"url": "oci://" + address + "/x", "insecure": true}),
+		return requestFor(ociRepository(t, address),
 			map[string]source.Secret{"spec.proxySecretRef": {"address": []byte("http://" + proxy)}})
 	},
 	"bucket": func(t *testing.T, proxy, address string) source.Request {
@@ -276,7 +280,7 @@ func TestDenied_realm(t *testing.T) {
 	server.Start()
 	defer server.Close()
 	at := strings.TrimPrefix(server.URL, "http://")
-	r := requestFor(object(t, api.OCIRepositoryKind, map[string]any{"url": "oci://" + at + "/x", "insecure": true}), nil)
+	r := requestFor(ociRepository(t, at), nil)
 	allowed := dial.Policy{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}
 	for _, text := range []string{"127.0.0.1", "localhost"} {
 		t.Run(text, func(t *testing.T) {
@@ -303,7 +307,8 @@ func checkDenied(t *testing.T, r source.Request, denied, allowed dial.Policy, th
 	}
 	before := there.connections.Load()
 	err := fetch(denied)
-	if !errors.Is(err, dial.ErrDenied) || !strings.Contains(err.Error(), "an address that the operator of this hub has denied") {
+	if !errors.Is(err, dial.ErrDenied) ||
+		!strings.Contains(err.Error(), "an address that the operator of this hub has denied") {
 		t.Errorf("got %v", err)
 	}
 	if there.connections.Load() != before {
