@@ -11,7 +11,15 @@ import (
 
 // checkIgnore checks spec.ignore.
 func checkIgnore(list []kustomizev1.IgnoreRule, at *field.Path) (errs field.ErrorList) {
-	for i, rule := range ignoreRulesOf(list) {
+	rules := ignoreRulesOf(list)
+	_, err := bundle.ReadIgnoreRules(rules)
+	if err == nil {
+		return nil
+	}
+	if tooLarge, ok := err.(*bundle.TooLargeError); ok {
+		return field.ErrorList{field.Invalid(at, field.OmitValueType{}, tooLarge.Error())}
+	}
+	for i, rule := range rules {
 		_, err := bundle.ReadIgnoreRules([]bundle.IgnoreRule{rule})
 		if malformed, ok := errors.AsType[*bundle.RuleError](err); ok {
 			errs = append(errs, field.Invalid(at.Index(i).Child(malformed.Field), malformed.Value, malformed.Err.Error()))

@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/shared/pattern"
 )
 
 // OCIRepositoryKind is the kind of OCIRepositories.
@@ -105,23 +106,37 @@ func checkOCIVerification(v *sourcev1.OCIRepositoryVerification, path *field.Pat
 			"Sigstore whose identities sign (trusted_root.json, see cosign trusted-root create), which the hub does not "+
 			"download; or a Secret with public keys (*.pub) in secretRef"))
 	}
+	if n := len(v.MatchOIDCIdentity); n > maxIdentities {
+		return append(errs, field.TooMany(path.Child("matchOIDCIdentity"), n, maxIdentities))
+	}
 	for i, m := range v.MatchOIDCIdentity {
 		at := path.Child("matchOIDCIdentity").Index(i)
-		errs = append(errs, pattern(m.Issuer, at.Child("issuer"))...)
-		errs = append(errs, pattern(m.Subject, at.Child("subject"))...)
+		errs = append(errs, checkPattern(m.Issuer, at.Child("issuer"))...)
+		errs = append(errs, checkPattern(m.Subject, at.Child("subject"))...)
 	}
 	return errs
 }
 
-// pattern checks a regular expression that must not be empty.
-func pattern(text string, path *field.Path) field.ErrorList {
+// maxIdentities limits matchOIDCIdentity.
+const maxIdentities = 100
+
+// checkPattern checks a regular expression that must not be empty.
+func checkPattern(text string, path *field.Path) field.ErrorList {
 	if text == "" {
 		return field.ErrorList{field.Required(path, "want a regular expression; .* matches all")}
 	}
-	if _, err := regexp.Compile(text); err != nil {
-		return field.ErrorList{field.Invalid(path, text, "want a regular expression: "+err.Error())}
+	if _, err := pattern.Size(text, pattern.Most); err != nil {
+		return field.ErrorList{field.Invalid(path, beginOf(text), "want a regular expression: "+err.Error())}
 	}
 	return nil
+}
+
+// beginOf returns the beginning of a text that may be too long for a message.
+func beginOf(text string) string {
+	if len(text) > 1024 {
+		return strings.ToValidUTF8(text[:40], "") + "…"
+	}
+	return text
 }
 
 // checkOCIURL checks the address of a repository. The messages do not show the address, because it may have a password.
@@ -161,9 +176,8 @@ func checkOCIReference(ref *sourcev1.OCIRepositoryRef, path *field.Path) (errs f
 		errs = append(errs, field.Invalid(path.Child("semver"), ref.SemVer,
 			"want a range such as >=1.0.0 <2.0.0: "+err.Error()))
 	}
-	if _, err := regexp.Compile(ref.SemverFilter); err != nil {
-		errs = append(errs, field.Invalid(path.Child("semverFilter"), ref.SemverFilter,
-			"want a regular expression: "+err.Error()))
+	if ref.SemverFilter != "" {
+		errs = append(errs, checkPattern(ref.SemverFilter, path.Child("semverFilter"))...)
 	}
 	if ref.Tag != "" && !tagPattern.MatchString(ref.Tag) {
 		errs = append(errs, field.Invalid(path.Child("tag"), ref.Tag,

@@ -42,8 +42,14 @@ func TestAdmit_OCIRepository(t *testing.T) {
 		"operation":   {url + "layerSelector: {operation: move}", "spec.layerSelector.operation", "extract"},
 		"bad_digest":  {url + "ref: {digest: 'sha256:01'}", "spec.ref.digest", "64"},
 		"bad_range":   {url + "ref: {semver: newest}", "spec.ref.semver", "range"},
-		"bad_filter":  {url + "ref: {semver: 1.x, semverFilter: '('}", "spec.ref.semverFilter", "regular expression"},
-		"bad_tag":     {url + "ref: {tag: 'a b'}", "spec.ref.tag", "128"},
+		"large_issuer": {url + "verify: {trustedRootSecretRef: {name: a}, matchOIDCIdentity: [{issuer: 'a{1000}b{1000}c{1000}', " +
+			"subject: b}]}", "spec.verify.matchOIDCIdentity[0].issuer", "regular expression"},
+		"many_subjects": {url + "verify: {trustedRootSecretRef: {name: a}, matchOIDCIdentity: [" +
+			strings.Repeat("{issuer: a, subject: b},", 101) + "]}", "spec.verify.matchOIDCIdentity", "at most 100"},
+		"large_filter": {url + "ref: {semver: 1.x, semverFilter: '" + strings.Repeat(".{1000}", 5) + "'}",
+			"spec.ref.semverFilter", "too large"},
+		"bad_filter": {url + "ref: {semver: 1.x, semverFilter: '('}", "spec.ref.semverFilter", "regular expression"},
+		"bad_tag":    {url + "ref: {tag: 'a b'}", "spec.ref.tag", "128"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			text := ociRepository(c.spec)

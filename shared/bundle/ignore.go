@@ -1,6 +1,7 @@
 package bundle
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"regexp"
@@ -11,6 +12,7 @@ import (
 
 	bundlev1 "github.com/navefleet/nave/proto/nave/bundle/v1"
 	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/shared/pattern"
 )
 
 // IgnoreRule names fields of objects that are left as they are in the cluster: an entry of Flux's spec.ignore. A
@@ -28,6 +30,7 @@ type IgnoredFields []ignoredFields
 type ignoredFields struct {
 	paths               [][]string
 	patterns            [5]*regexp.Regexp // of the fields of patterns; nil: any
+	size                int               // of the patterns
 	labels, annotations labels.Selector
 }
 
@@ -44,15 +47,35 @@ func (e *RuleError) Error() string { return fmt.Sprintf("%s: %q: %v", e.Field, e
 // Unwrap returns the cause.
 func (e *RuleError) Unwrap() error { return e.Err }
 
-// ReadIgnoreRules returns the fields that the rules name. If a rule is malformed, the error is a *RuleError.
+// Limits of the rules of one Application. Each rule is compared with each object, and each path is looked for in it.
+const (
+	maxIgnoreRules = 200
+	maxIgnorePaths = 1000
+	maxIgnoreSize  = 4000 // instructions of all regular expressions
+	maxIgnoreText  = 1024 // bytes of a path or of a selector
+)
+
+// ReadIgnoreRules returns the fields that the rules name. If a rule is malformed, the error is a *RuleError. If the
+// rules are too large together, it is a *TooLargeError.
 func ReadIgnoreRules(rules []IgnoreRule) (IgnoredFields, error) {
+	paths, size := 0, 0
+	for _, r := range rules {
+		paths += len(r.Paths)
+	}
+	if err := cmp.Or(fits("ignore", "rules", len(rules), maxIgnoreRules),
+		fits("ignore", "paths", paths, maxIgnorePaths)); err != nil {
+		return nil, err
+	}
 	all := make(IgnoredFields, 0, len(rules))
 	for _, r := range rules {
 		read, err := r.read()
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, read)
+		all, size = append(all, read), size+read.size
+		if err := fits("ignore", "instructions of regular expressions", size, maxIgnoreSize); err != nil {
+			return nil, err
+		}
 	}
 	return all, nil
 }
@@ -61,7 +84,7 @@ func (r IgnoreRule) read() (read ignoredFields, err error) {
 	for i, path := range r.Paths {
 		segments, err := pointer(path)
 		if err != nil {
-			return read, &RuleError{fmt.Sprintf("paths[%d]", i), path, err}
+			return read, ruleError(fmt.Sprintf("paths[%d]", i), path, err)
 		}
 		read.paths = append(read.paths, segments)
 	}
@@ -69,21 +92,42 @@ func (r IgnoreRule) read() (read ignoredFields, err error) {
 		return read, &RuleError{"paths", "", errors.New("at least one JSON pointer is needed, such as /spec/replicas")}
 	}
 	names := [...]string{"group", "version", "kind", "namespace", "name"}
-	for i, pattern := range [...]string{r.Group, r.Version, r.Kind, r.Namespace, r.Name} {
-		if pattern == "" {
+	for i, text := range [...]string{r.Group, r.Version, r.Kind, r.Namespace, r.Name} {
+		if text == "" {
 			continue
 		}
-		if read.patterns[i], err = regexp.Compile("^(?:" + pattern + ")$"); err != nil {
-			return read, &RuleError{"target." + names[i], pattern, err}
+		whole := "^(?:" + text + ")$"
+		size, err := pattern.Size(whole, pattern.Most)
+		if err == nil {
+			read.patterns[i], err = regexp.Compile(whole)
 		}
+		if err != nil {
+			return read, ruleError("target."+names[i], text, err)
+		}
+		read.size += size
 	}
-	if read.labels, err = labels.Parse(r.LabelSelector); err != nil {
-		return read, &RuleError{"target.labelSelector", r.LabelSelector, err}
+	if read.labels, err = selector(r.LabelSelector); err != nil {
+		return read, ruleError("target.labelSelector", r.LabelSelector, err)
 	}
-	if read.annotations, err = labels.Parse(r.AnnotationSelector); err != nil {
-		return read, &RuleError{"target.annotationSelector", r.AnnotationSelector, err}
+	if read.annotations, err = selector(r.AnnotationSelector); err != nil {
+		return read, ruleError("target.annotationSelector", r.AnnotationSelector, err)
 	}
 	return read, nil
+}
+
+// ruleError returns the error of a field with the beginning of its value.
+func ruleError(field, value string, err error) *RuleError {
+	if len(value) > maxIgnoreText {
+		value = strings.ToValidUTF8(value[:40], "") + "…"
+	}
+	return &RuleError{field, value, err}
+}
+
+func selector(text string) (labels.Selector, error) {
+	if err := fits("the selector", "bytes", len(text), maxIgnoreText); err != nil {
+		return nil, err
+	}
+	return labels.Parse(text)
 }
 
 // identifying are the fields that must be sent with every object.
@@ -91,6 +135,9 @@ var identifying = []string{"/apiVersion", "/kind", "/metadata", "/metadata/name"
 
 // pointer returns the segments of a JSON pointer (RFC 6901).
 func pointer(path string) ([]string, error) {
+	if err := fits("the path", "bytes", len(path), maxIgnoreText); err != nil {
+		return nil, err
+	}
 	rest := strings.NewReplacer("~0", "", "~1", "").Replace(path)
 	switch {
 	case !strings.HasPrefix(path, "/") || strings.Contains(rest, "~"):

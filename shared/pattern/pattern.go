@@ -8,6 +8,12 @@ import (
 	"regexp/syntax"
 )
 
+// Most is how many instructions a regular expression of an object may have.
+const Most = 500
+
+// maxBytes limits the text of a regular expression. A short text such as \pL is a class of hundreds of characters.
+const maxBytes = 4096
+
 // TooLargeError means that a regular expression has too many instructions.
 type TooLargeError struct{ Most int }
 
@@ -28,6 +34,9 @@ func Compile(text string, most int) (*regexp.Regexp, error) {
 // Size returns the number of instructions of a regular expression. If they are more than most, the error is a
 // *TooLargeError, and no program of that size is made.
 func Size(text string, most int) (int, error) {
+	if len(text) > maxBytes {
+		return 0, fmt.Errorf("the regular expression has %d bytes, the limit is %d", len(text), maxBytes)
+	}
 	tree, err := syntax.Parse(text, syntax.Perl)
 	if err != nil {
 		return 0, err

@@ -20,6 +20,7 @@ import (
 	"github.com/navefleet/nave/hub/internal/render"
 	"github.com/navefleet/nave/hub/internal/render/tree"
 	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/shared/pattern"
 )
 
 // Name is the name of the renderer.
@@ -118,7 +119,8 @@ func expressionOf(step string) (*regexp.Regexp, error) {
 	if _, err := api.CapturesOf(step); err != nil {
 		return nil, err
 	}
-	return regexp.Compile("^" + capture.ReplaceAllString(regexp.QuoteMeta(step), "(?P<$1>[^/]+)") + "$")
+	text := "^" + capture.ReplaceAllString(regexp.QuoteMeta(step), "(?P<$1>[^/]+)") + "$"
+	return pattern.Compile(text, pattern.Most)
 }
 
 // enter returns the folders in f whose names match, sorted. Symbolic links do not count as folders.

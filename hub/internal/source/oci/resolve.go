@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"regexp"
 	"slices"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/navefleet/nave/hub/internal/artifact"
 	"github.com/navefleet/nave/hub/internal/source"
+	"github.com/navefleet/nave/shared/pattern"
 )
 
 // resolve returns the revision that the reference means now, and the digest in it.
@@ -39,7 +39,7 @@ func (f *fetching) resolve(ctx context.Context) (revision string, digest v1.Hash
 
 // newest returns the tag with the highest version in the range, among those that the filter lets through.
 func (f *fetching) newest(ctx context.Context) (string, error) {
-	filter, err := regexp.Compile(f.spec.Ref.SemverFilter)
+	filter, err := pattern.Compile(f.spec.Ref.SemverFilter, pattern.Most)
 	if err != nil {
 		return "", fmt.Errorf("%w: spec.ref.semverFilter: %w", source.ErrRequest, err)
 	}
