@@ -118,6 +118,16 @@ func next(s string, from int) int {
 	}
 }
 
+// Cut returns the first placeholder in a text and what is before and after it. If there is none, before is the text and
+// found is false.
+func Cut(s string) (before string, first Placeholder, after string, found bool) {
+	i := next(s, 0)
+	if i < 0 {
+		return s, "", "", false
+	}
+	return s[:i], Placeholder(s[i : i+Length]), s[i+Length:], true
+}
+
 // Find returns the placeholders in a text, in the order in which they first appear, each once.
 func Find(s string) []Placeholder {
 	var placeholders []Placeholder

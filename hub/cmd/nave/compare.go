@@ -333,7 +333,7 @@ type edition struct {
 	read func(manifest.Digest) ([]byte, bool)
 }
 
-// object returns an object for people: placeholders as the names of their values, or of the variables.
+// object returns an object with the names of variables. Its encrypted values are placeholders.
 func (v *edition) object(d manifest.Digest) (*manifest.Object, error) {
 	data, ok := v.read(d)
 	if !ok {
@@ -344,7 +344,6 @@ func (v *edition) object(d manifest.Digest) (*manifest.Object, error) {
 		return nil, err
 	}
 	showTexts([]*manifest.Object{o}, v.app.Substitution)
-	showSealed(o, v.app.SealedFiles)
 	return o, nil
 }
 

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"reflect"
 	"slices"
 	"strings"
 
@@ -27,7 +26,7 @@ func showSealed(o *manifest.Object, files []bundle.SealedFile) {
 			pairs = append(pairs, v.Placeholder, name)
 		}
 	}
-	if len(pairs) == 0 {
+	if o == nil || len(pairs) == 0 {
 		return
 	}
 	names := strings.NewReplacer(pairs...)
@@ -63,48 +62,6 @@ func mapped(v any, path string, replace func(path, text string) string) any {
 	return v
 }
 
-// hideValues replaces the values of Secrets, which are in Git without encryption, by texts that only tell whether they
-// differ. Names of encrypted values stay.
-func hideValues(old, new *manifest.Object) {
-	for _, field := range []string{"data", "stringData"} {
-		before, after := valuesOf(old, field), valuesOf(new, field)
-		for key, value := range before {
-			other, both := after[key]
-			switch {
-			case isEncryptedName(value):
-			case both && reflect.DeepEqual(other, value):
-				before[key] = "<hidden>"
-			default:
-				before[key] = "<hidden, before>"
-			}
-		}
-		for key, value := range after {
-			switch was := before[key]; {
-			case isEncryptedName(value):
-			case was == "<hidden>":
-				after[key] = "<hidden>"
-			default:
-				after[key] = "<hidden, after>"
-			}
-		}
-	}
-}
-
-func isEncryptedName(v any) bool {
-	text, _ := v.(string)
-	return strings.HasPrefix(text, "<encrypted: ") && strings.Count(text, "<encrypted: ") == strings.Count(text, ">") &&
-		strings.HasSuffix(text, ">")
-}
-
-// valuesOf returns a field of a Secret that is a map. If the object is none, valuesOf returns nil.
-func valuesOf(o *manifest.Object, field string) map[string]any {
-	if o == nil || o.GroupVersionKind().Group != "" || o.GetKind() != "Secret" {
-		return nil
-	}
-	values, _ := o.Object[field].(map[string]any)
-	return values
-}
-
 // diffObjects returns the unified diff of two objects. A zero digest is no object.
 func diffObjects(old, new *edition, before, after manifest.Digest) (string, error) {
 	var was, is *manifest.Object
@@ -117,7 +74,9 @@ func diffObjects(old, new *edition, before, after manifest.Digest) (string, erro
 	if is, err = new.object(after); err != nil {
 		return "", err
 	}
-	hideValues(was, is)
+	hideSecrets(was, is)
+	showSealed(was, old.app.SealedFiles)
+	showSealed(is, new.app.SealedFiles)
 	return unified(was, is)
 }
 
