@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -46,13 +45,7 @@ func newApplyCommand(s *session) *cobra.Command {
 func readFiles(stdin io.Reader, files []string) ([]byte, error) {
 	var documents [][]byte
 	for _, file := range files {
-		var b []byte
-		var err error
-		if file == "-" {
-			b, err = io.ReadAll(stdin)
-		} else {
-			b, err = os.ReadFile(file)
-		}
+		b, err := readInput(stdin, file)
 		if err != nil {
 			return nil, fmt.Errorf("read %s: %w", file, err)
 		}

@@ -47,7 +47,7 @@ func packArchive(w io.Writer, dir string, ignore []string) error {
 
 func packFolder(archive *tar.Writer, dir string, ignore []string) error {
 	patterns := sourceignore.ReadPatterns(strings.NewReader(strings.Join(ignore, "\n")), nil)
-	own, err := sourceignore.LoadIgnorePatterns(dir, nil)
+	own, err := ignorePatterns(dir)
 	if err != nil {
 		return err
 	}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"regexp"
 	"time"
 
@@ -144,7 +143,7 @@ func (r root) credentials() (map[string]any, error) {
 		if file == "" {
 			continue
 		}
-		b, err := os.ReadFile(file)
+		b, err := readInput(nil, file)
 		if err != nil {
 			return nil, err
 		}

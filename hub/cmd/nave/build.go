@@ -202,7 +202,7 @@ func (b *kustomizationBuild) load(ctx context.Context) (*api.Object, error) {
 	if b.file == "" {
 		return b.ask(ctx)
 	}
-	data, err := os.ReadFile(b.file)
+	data, err := readInput(nil, b.file)
 	if err != nil {
 		return nil, fmt.Errorf("read the Kustomization: %w", err)
 	}
@@ -283,9 +283,9 @@ func workTree(dir string) string {
 // ignored returns a function that reports whether a source would leave a path out of the artifact: by the .sourceignore
 // files and the flag, or else by Flux's defaults. Git's own files are always left out.
 func ignored(root string, flag []string) (func(string, bool) bool, error) {
-	patterns, err := sourceignore.LoadIgnorePatterns(root, nil)
+	patterns, err := ignorePatterns(root)
 	if err != nil {
-		return nil, fmt.Errorf("read %s files: %w", sourceignore.IgnoreFile, err)
+		return nil, err
 	}
 	patterns = append(patterns, sourceignore.ReadPatterns(strings.NewReader(strings.Join(flag, "\n")), nil)...)
 	matcher := sourceignore.NewDefaultMatcher(nil, nil)

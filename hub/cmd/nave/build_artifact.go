@@ -49,7 +49,7 @@ func packPath(w io.Writer, path string, ignore []string, stdin io.Reader) error 
 		return err
 	}
 	defer os.RemoveAll(dir)
-	content, err := io.ReadAll(stdin)
+	content, err := readInput(stdin, "-")
 	if err != nil {
 		return err
 	}

@@ -6,9 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -234,31 +231,6 @@ func readObjects(stdin io.Reader, files []string) (objects []*api.Object, err er
 		}
 	}
 	return objects, nil
-}
-
-// manifestsIn returns files, with the YAML and JSON files of a folder in its place.
-func manifestsIn(files []string) (all []string, err error) {
-	for _, file := range files {
-		info, err := os.Stat(file)
-		if file == "-" || err != nil || !info.IsDir() {
-			all = append(all, file)
-			continue
-		}
-		err = filepath.WalkDir(file, func(path string, _ fs.DirEntry, err error) error {
-			if slices.Contains([]string{".yaml", ".yml", ".json"}, filepath.Ext(path)) && !isKustomizationFile(path) {
-				all = append(all, path)
-			}
-			return err
-		})
-		if err != nil {
-			return nil, err
-		}
-	}
-	return all, nil
-}
-
-func isKustomizationFile(path string) bool {
-	return slices.Contains([]string{"kustomization.yaml", "kustomization.yml"}, filepath.Base(path))
 }
 
 // ask returns the Clusters, Fleets and sources of the hub.

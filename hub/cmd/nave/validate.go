@@ -137,7 +137,7 @@ func schemasIn(paths []string) (*validator, error) {
 			}
 		}
 		for _, file := range files {
-			data, err := os.ReadFile(file)
+			data, err := readInput(nil, file)
 			if err != nil {
 				return nil, fmt.Errorf("--schemas: %w", err)
 			}
