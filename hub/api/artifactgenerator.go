@@ -105,7 +105,8 @@ func defaultArtifactGenerator(o *manifest.Object) {
 const (
 	maxOutputs      = 1000
 	maxExcludes     = 100
-	maxAlternatives = 16 // commas in the braces of one pattern: each may double the cost of matching
+	maxAlternatives = 64  // patterns that the braces of one pattern stand for: each path is matched with each
+	maxExcluded     = 256 // the same, of all patterns in exclude of one copy
 )
 
 var aliasPattern = regexp.MustCompile(`^[a-z0-9]([a-z0-9_-]*[a-z0-9])?$`)
@@ -235,16 +236,43 @@ func (c *generatorCheck) copy(copied GeneratorCopy, at *field.Path) {
 	if len(copied.Exclude) > maxExcludes {
 		c.errs = append(c.errs, field.TooMany(at.Child("exclude"), len(copied.Exclude), maxExcludes))
 	}
+	all := 0
 	for i, p := range copied.Exclude {
 		c.pattern(p, at.Child("exclude").Index(i))
+		all += alternatives(p)
+	}
+	if all > maxExcluded {
+		c.invalid(at.Child("exclude"), field.OmitValueType{}, "want patterns whose braces stand for at most %d patterns "+
+			"together", maxExcluded)
 	}
 }
 
 // pattern checks the limits on the cost of matching a pattern.
 func (c *generatorCheck) pattern(p string, at *field.Path) {
-	if len(p) > 1024 || strings.Count(p, ",") > maxAlternatives && strings.Contains(p, "{") {
-		c.invalid(at, field.OmitValueType{}, "want at most 1024 characters, and %d alternatives in braces", maxAlternatives+1)
+	if len(p) > 1024 || alternatives(p) > maxAlternatives {
+		c.invalid(at, field.OmitValueType{}, "want at most 1024 characters, and braces that stand for at most %d patterns",
+			maxAlternatives)
 	}
+}
+
+// alternatives returns how many patterns without braces a pattern stands for, or more. From some number on it returns
+// that number.
+func alternatives(p string) int {
+	const most = 1 << 20
+	all := 1
+	var open []int // alternatives in the braces that are open
+	for _, r := range p {
+		switch last := len(open) - 1; {
+		case r == '{':
+			open = append(open, 1)
+		case r == ',' && last >= 0:
+			open[last]++
+		case r == '}' && last >= 0:
+			all = min(most, all*open[last])
+			open = open[:last]
+		}
+	}
+	return all
 }
 
 // template checks the {captures} of a text.

@@ -57,8 +57,16 @@ func TestArtifactGenerator(t *testing.T) {
 		copied(`{from: "@repo/x", to: "@artifact/a/../../x"}`):         {"spec.artifacts[0].copy[0].to", "below the root"},
 		copied(`{from: "@repo/x", to: "@artifact//x"}`):                {"spec.artifacts[0].copy[0].to", "below the root"},
 		copied(`{from: "@repo/x", to: "@artifact/", strategy: Patch}`): {"spec.artifacts[0].copy[0].strategy", "Merge"},
-		copied(`{from: "@repo/x", to: "@artifact/", exclude: ["{` + strings.Repeat("a,", 20) + `b}"]}`): {
-			"spec.artifacts[0].copy[0].exclude[0]", "17 alternatives"},
+		copied(`{from: "@repo/x", to: "@artifact/", exclude: ["{` + strings.Repeat("a,", 64) + `b}"]}`): {
+			"spec.artifacts[0].copy[0].exclude[0]", "at most 64 patterns"},
+		copied(`{from: "@repo/x", to: "@artifact/", exclude: ["` + strings.Repeat("{*,?*}", 7) + `"]}`): {
+			"spec.artifacts[0].copy[0].exclude[0]", "at most 64 patterns"},
+		copied(`{from: "@repo/x", to: "@artifact/", exclude: ["{{a,b},{` + strings.Repeat("a,", 20) + `b}}"]}`): {
+			"spec.artifacts[0].copy[0].exclude[0]", "at most 64 patterns"},
+		copied(`{from: "@repo/` + strings.Repeat("{*,?*}", 7) + `", to: "@artifact/"}`): {
+			"spec.artifacts[0].copy[0].from", "at most 64 patterns"},
+		copied(`{from: "@repo/x", to: "@artifact/", exclude: [` + strings.Repeat(`"{a,b,c}{d,e}{f,g,h,i}x",`, 11) + `]}`): {
+			"spec.artifacts[0].copy[0].exclude", "at most 256 patterns together"},
 		artifact("") + "  pathPattern: \"@repo/{a}/{1}\"\n": {"spec.pathPattern", "{name}"},
 		artifact("") + "  pathPattern: \"@repo/{a\"\n":      {"spec.pathPattern", "{name}"},
 		artifact("") + "  pathPattern: \"@repo/{a}/{a}\"\n": {"spec.pathPattern", "twice"},

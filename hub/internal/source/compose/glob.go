@@ -86,6 +86,9 @@ func (c *copying) file(f artifact.File, to string) error {
 // folder copies the files of a folder below a path.
 func (c *copying) folder(from, to string) error {
 	for _, f := range c.in.below(from) {
+		if err := c.ctx.Err(); err != nil {
+			return err
+		}
 		if c.excludesBelow(f.Path, from) {
 			continue
 		}
@@ -103,10 +106,16 @@ func (c *copying) glob() error {
 	}
 	c.base = literal(c.From)
 	matched, copied := c.matches(), 0
+	if err := c.ctx.Err(); err != nil {
+		return err
+	}
 	if len(matched) == 0 {
 		return c.nothing("nothing in %s at revision %s matches %s", c.in.name, c.in.artifact.Revision, c.From)
 	}
 	for _, match := range matched {
+		if err := c.ctx.Err(); err != nil {
+			return err
+		}
 		if c.excludes(match) {
 			continue
 		}
@@ -142,7 +151,7 @@ func (c *copying) match(match string) error {
 	return c.folder(match, to)
 }
 
-// matches returns the files and folders that the pattern matches, sorted. For archives ** matches any depth.
+// matches returns the files and folders that the pattern matches, sorted, or some of them if the context ended. For archives ** matches any depth.
 // For other files ** is the same as *, as in Flux.
 func (c *copying) matches() (found []string) {
 	matches := func(p string) bool { ok, _ := path.Match(c.From, p); return ok }
@@ -150,12 +159,12 @@ func (c *copying) matches() (found []string) {
 		matches = func(p string) bool { return doublestar.MatchUnvalidated(c.From, p) }
 	}
 	for p := range c.in.files {
-		if matches(p) {
+		if c.ctx.Err() == nil && matches(p) {
 			found = append(found, p)
 		}
 	}
 	for p := range c.in.folders {
-		if p != "." && matches(p) {
+		if p != "." && c.ctx.Err() == nil && matches(p) {
 			found = append(found, p)
 		}
 	}
