@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/condition"
 	"github.com/navefleet/nave/shared/manifest"
 )
@@ -16,6 +17,7 @@ import (
 // error is the context's.
 func Walk(ctx context.Context, in Input) (*Graph, error) {
 	in.waits, in.expected = map[api.Key]problem{}, map[manifest.ID]Expectation{}
+	in.lastContents = map[bundle.ApplicationName]map[manifest.ID]bool{}
 	for wave := 1; ; wave++ {
 		p := walk(ctx, in)
 		if err := ctx.Err(); err != nil {

@@ -66,6 +66,10 @@ func made(specs ...spec) Input {
 		Roots:     []Root{{Key: keyOf("Kustomization", "root").In("east"), Owner: &fleet, Object: specified(root)}},
 		HubSource: func(api.Key) *api.Object { return repository(0, 0) },
 		Contents:  func(manifest.Digest) ([]manifest.ID, error) { return nil, nil },
+		Object: func(_ Application, id manifest.ID) (*manifest.Object, error) {
+			return &manifest.Object{Object: map[string]any{"apiVersion": "v1", "kind": id.Kind,
+				"metadata": map[string]any{"name": id.Name}, "data": map[string]any{"a": "b"}}}, nil
+		},
 		Render: func(works []Work) (results []Result) {
 			for _, w := range works {
 				results = append(results, Result{Revision: "r", Rendered: rendered[w.Key.Name]})
@@ -148,7 +152,7 @@ func TestWalk_many(t *testing.T) {
 			spec{name: "last", extra: fmt.Sprintf(dependsOn, numbered(0))}), condition.DependencyNotReady, "", 1},
 		"turns": {alternating(maxWaves), condition.DependencyNotFound,
 			"dependency Kustomization n/c0 does not exist; waiting for it to be created", maxWaves},
-		"many_turns": {alternating(n / 2), condition.DependencyNotReady, "", n/2 - maxWaves},
+		"many_turns": {alternating(n / 10), condition.DependencyNotReady, "", n/10 - maxWaves},
 	} {
 		t.Run(name, func(t *testing.T) {
 			start := time.Now()

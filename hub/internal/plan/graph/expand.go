@@ -12,7 +12,7 @@ import (
 
 // expand renders one level of the graph and takes the objects that the renderables give.
 func (p *pass) expand(level []api.Key) {
-	p.present = nil
+	p.forgetGivers()
 	var works []Work
 	for _, key := range level {
 		if work, ok := p.prepare(key); ok {

@@ -49,6 +49,8 @@ type Input struct {
 	waits    map[api.Key]problem         // renderables that are kept because of their dependencies
 	halts    halts                       // more of them
 	expected map[manifest.ID]Expectation // their objects, as they were rendered before they were kept
+	// lastContents are the objects of Entries, as far as they were read.
+	lastContents map[bundle.ApplicationName]map[manifest.ID]bool
 }
 
 // Root is an object that no renderable of the graph renders.

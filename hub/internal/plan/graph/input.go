@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/shared/condition"
@@ -18,12 +19,27 @@ type reading struct {
 	err     problem         // zero: none
 }
 
-// givers are the ConfigMaps and Secrets of Applications, and the renderables that give them, sorted.
-type givers map[manifest.ID][]api.Key
+// givers are the ConfigMaps and Secrets of the Applications of one pass.
+type givers struct {
+	apps map[api.Key]*Application
+	of   map[manifest.ID][]api.Key // the renderables that give each object, sorted
+	// chosen are results of choose, which is the same for all readers with the same limits.
+	chosen map[choice]chosen
+}
+
+// choice are the parameters of choose.
+type choice struct {
+	id             manifest.ID
+	inside, within string  // the limits of the reader, and of the objects that it gives
+	without        api.Key // a giver that does not count
+}
+
+// chosen is the giver of an object for some readers. hidden is a giver that they may not read from. Nil: there is none.
+type chosen struct{ winner, hidden *api.Key }
 
 // givers returns the ConfigMaps and Secrets that the Applications of this pass give. They are computed once for each
 // level.
-func (p *pass) givers() givers {
+func (p *pass) givers() *givers {
 	if p.present == nil {
 		p.present = p.giversIn(p.apps)
 	}
@@ -31,20 +47,28 @@ func (p *pass) givers() givers {
 }
 
 // lastGivers returns the ConfigMaps and Secrets that the Applications of the last pass gave.
-func (p *pass) lastGivers() givers {
+func (p *pass) lastGivers() *givers {
 	if p.past == nil {
 		p.past = p.giversIn(p.lastApps)
 	}
 	return p.past
 }
 
+// forgetGivers makes givers compute its result anew.
+func (p *pass) forgetGivers() {
+	p.present = nil
+	if p.past != nil {
+		clear(p.past.chosen)
+	}
+}
+
 // giversIn returns the ConfigMaps and Secrets of Applications. Applications that the guard holds are left out, because
 // their removal is due.
-func (p *pass) giversIn(apps map[api.Key]*Application) givers {
-	all := givers{}
+func (p *pass) giversIn(apps map[api.Key]*Application) *givers {
+	all := &givers{apps: apps, of: map[manifest.ID][]api.Key{}, chosen: map[choice]chosen{}}
 	add := func(key api.Key, id manifest.ID) {
 		if id.Group == "" && (id.Kind == "ConfigMap" || id.Kind == "Secret") {
-			all[id] = append(all[id], key)
+			all.of[id] = append(all.of[id], key)
 		}
 	}
 	for key, app := range apps {
@@ -60,7 +84,7 @@ func (p *pass) giversIn(apps map[api.Key]*Application) givers {
 			}
 		}
 	}
-	for _, keys := range all {
+	for _, keys := range all.of {
 		slices.SortFunc(keys, api.Key.Compare)
 	}
 	return all
@@ -68,14 +92,15 @@ func (p *pass) giversIn(apps map[api.Key]*Application) givers {
 
 // read reads the inputs of a renderable from the Applications of this pass. If none has an input, read takes it from
 // the last pass, unless last is nil. If no pass has an input, the input is live.
-func (p *pass) read(key api.Key, r *api.Renderable, now, last givers) (all reading) {
+func (p *pass) read(key api.Key, r *api.Renderable, now, last *givers) (all reading) {
+	me := p.readerOf(key)
 	for _, input := range r.Inputs {
 		id := input.ID()
 		data := api.InputData{Input: input}
-		app, pr := p.giverOf(key, id, now, p.apps)
+		app, pr := p.giverOf(me, id, now)
 		if app == nil && pr.reason == "" {
 			all.missing = append(all.missing, id)
-			app, pr = p.giverOf(key, id, last, p.lastApps)
+			app, pr = p.giverOf(me, id, last)
 		}
 		switch {
 		case pr.reason != "":
@@ -93,35 +118,69 @@ func (p *pass) read(key api.Key, r *api.Renderable, now, last givers) (all readi
 	return all
 }
 
+// inputReader is a renderable that reads, and its limits as text.
+type inputReader struct {
+	key            api.Key
+	inside, within string // see choice
+}
+
+func (p *pass) readerOf(key api.Key) inputReader {
+	return inputReader{key, limitsOf(p.graph.Nodes[key].Confined), limitsOf(p.givesInside(key))}
+}
+
+// limitsOf returns the same text for Confinements that cover, and are covered by, the same others.
+func limitsOf(c *api.Confinement) string {
+	var b strings.Builder
+	for ; c != nil; c = c.Outer {
+		b.WriteString(c.Namespace + "/" + c.Account + "\n")
+	}
+	return b.String()
+}
+
 // giverOf returns the Application that a renderable reads an object from; nil if there is none. As with sources, the
 // object of a tenant is for the tenant alone; if the reader is not the tenant, giverOf returns a problem. Of several
 // Applications giverOf returns the one that keeps the object. It leaves out objects of the reader itself, which its
 // renderer reads.
-func (p *pass) giverOf(reader api.Key, id manifest.ID, all givers, apps map[api.Key]*Application) (*Application,
-	problem) {
-	var winner, hidden *api.Key
-	for _, key := range all[id] {
-		switch {
-		case key == reader:
-		case !p.mayRead(reader, key):
-			hidden = &key
-		case winner == nil:
-			winner = &key
-		default:
-			_, wins := p.loser(*winner, key, id)
-			winner = &wins
-		}
+func (p *pass) giverOf(me inputReader, id manifest.ID, from *givers) (*Application, problem) {
+	if from == nil || len(from.of[id]) == 0 {
+		return nil, problem{}
+	}
+	found := p.choose(me, choice{id: id, inside: me.inside, within: me.within}, from)
+	if found.winner != nil && *found.winner == me.key {
+		found = p.choose(me, choice{id, me.inside, me.within, me.key}, from)
 	}
 	switch {
-	case winner != nil:
-		return apps[*winner], problem{}
-	case hidden != nil:
-		c := p.gaveInside(*hidden)
+	case found.winner != nil:
+		return from.apps[*found.winner], problem{}
+	case found.hidden != nil:
+		c := p.gaveInside(*found.hidden)
 		return nil, problem{condition.AccessDenied, fmt.Sprintf("%s comes from %s, whose objects run with service account "+
 			"%q, and is for those alone: give the object where this %s is given, or set its spec.serviceAccountName to %q",
-			id, hidden.Local(), c.Account, reader.Kind, c.Account)}
+			id, found.hidden.Local(), c.Account, me.key.Kind, c.Account)}
 	}
 	return nil, problem{}
+}
+
+// choose returns the giver of an object for all readers with the limits of one. It is computed once for them.
+func (p *pass) choose(me inputReader, c choice, from *givers) chosen {
+	found, known := from.chosen[c]
+	if known {
+		return found
+	}
+	for _, key := range from.of[c.id] {
+		switch {
+		case key == c.without:
+		case !p.mayRead(me.key, key):
+			found.hidden = &key
+		case found.winner == nil:
+			found.winner = &key
+		default:
+			_, wins := p.loser(*found.winner, key, c.id)
+			found.winner = &wins
+		}
+	}
+	from.chosen[c] = found
+	return found
 }
 
 // mayRead reports whether a renderable may read objects of another one: the limits of the giver must be the same or
@@ -143,20 +202,56 @@ func (p *pass) gaveInside(key api.Key) *api.Confinement {
 	return n.Confined
 }
 
-// dataOf returns the data of an input from its Application. live is true if the object in the cluster may differ from
-// the one in Git, because its annotations allow others to change it.
+// givenObject is an object of an Application.
+type givenObject struct {
+	app *Application
+	id  manifest.ID
+}
+
+// givenData is the result of reading it: live if the object in the cluster may differ from the one in Git, because its
+// annotations allow others to change it.
+type givenData struct {
+	data map[string]string
+	live bool
+	err  error
+}
+
+// dataOf returns the data of an input from its Application. A pass reads the data of each object once.
 func (p *pass) dataOf(input api.Input, app *Application) (data map[string]string, live bool, pr problem) {
-	o, err := p.in.Object(*app, input.ID())
-	if err == nil && manifest.DiffersInCluster(o.GetAnnotations()) && p.in.Cluster != "" {
-		return nil, true, problem{}
+	at := givenObject{app, input.ID()}
+	found, known := p.readData[at]
+	if !known {
+		found = p.readGiven(at)
+		p.readData[at] = found
 	}
-	if err == nil {
-		data, err = api.DataOf(o)
+	if found.err != nil {
+		pr = problem{condition.BuildFailed, fmt.Sprintf("%s: %s from %s: %v", input.Field, input, app.Key.Local(), found.err)}
 	}
-	if err != nil {
-		pr = problem{condition.BuildFailed, fmt.Sprintf("%s: %s from %s: %v", input.Field, input, app.Key.Local(), err)}
+	return found.data, found.live, pr
+}
+
+func (p *pass) readGiven(at givenObject) (found givenData) {
+	o, err := p.in.Object(*at.app, at.id)
+	switch {
+	case err != nil:
+		return givenData{err: err}
+	case manifest.DiffersInCluster(o.GetAnnotations()) && p.in.Cluster != "":
+		return givenData{live: true}
 	}
-	return data, false, pr
+	found.data, found.err = api.DataOf(o)
+	return found
+}
+
+// missingInputs returns the inputs of a renderable that no Application has.
+func (p *pass) missingInputs(key api.Key, r *api.Renderable, now *givers) (ids []manifest.ID) {
+	me := p.readerOf(key)
+	for _, input := range r.Inputs {
+		id := input.ID()
+		if app, pr := p.giverOf(me, id, now); app == nil && pr.reason == "" {
+			ids = append(ids, id)
+		}
+	}
+	return ids
 }
 
 // readInputs returns the inputs of a renderable. wait is true if an input is missing and a later render of this pass
@@ -165,7 +260,7 @@ func (p *pass) readInputs(key api.Key, r *api.Renderable) (inputs []api.InputDat
 	if len(r.Inputs) == 0 {
 		return nil, false, nil
 	}
-	var last givers
+	var last *givers
 	if p.released[key] {
 		last = p.lastGivers()
 	}
@@ -181,14 +276,14 @@ func (p *pass) readInputs(key api.Key, r *api.Renderable) (inputs []api.InputDat
 	return found.inputs, false, nil
 }
 
-// releaseReaders moves renderables that wait for inputs to the queue if may returns true for them. It returns false if
-// the queue is still empty.
-func (p *pass) releaseReaders(may func(reading) bool) bool {
+// releaseReaders moves renderables that wait for inputs to the queue if may returns true for the missing ones. It
+// returns false if the queue is still empty.
+func (p *pass) releaseReaders(may func(missing []manifest.ID) bool) bool {
 	var stay []api.Key
 	all := p.givers()
 	for _, key := range p.readers {
 		r, err := p.graph.Nodes[key].Object.Renderable()
-		if err != nil || may(p.read(key, r, all, nil)) {
+		if err != nil || may(p.missingInputs(key, r, all)) {
 			p.released[key] = true
 			p.queue = append(p.queue, key)
 		} else {
@@ -201,8 +296,8 @@ func (p *pass) releaseReaders(may func(reading) bool) bool {
 
 // readFound releases the renderables whose inputs all exist.
 func (p *pass) readFound() bool {
-	p.present = nil
-	return len(p.readers) > 0 && p.releaseReaders(func(r reading) bool { return len(r.missing) == 0 })
+	p.forgetGivers()
+	return len(p.readers) > 0 && p.releaseReaders(func(missing []manifest.ID) bool { return len(missing) == 0 })
 }
 
 // readLive releases the renderables whose missing inputs the last pass did not have either.
@@ -211,14 +306,14 @@ func (p *pass) readLive() bool {
 		return false
 	}
 	last := p.lastGivers()
-	return p.releaseReaders(func(r reading) bool {
-		return !slices.ContainsFunc(r.missing, func(id manifest.ID) bool { return len(last[id]) > 0 })
+	return p.releaseReaders(func(missing []manifest.ID) bool {
+		return !slices.ContainsFunc(missing, func(id manifest.ID) bool { return len(last.of[id]) > 0 })
 	})
 }
 
 // readLast releases all renderables that wait for inputs: the renderables that give the inputs may come from them.
 func (p *pass) readLast() bool {
-	return len(p.readers) > 0 && p.releaseReaders(func(reading) bool { return true })
+	return len(p.readers) > 0 && p.releaseReaders(func([]manifest.ID) bool { return true })
 }
 
 // misread returns the renderables whose inputs at the end of the pass differ from those that they were rendered with.
@@ -226,7 +321,7 @@ func (p *pass) misread() (moved []sightKey) {
 	if len(p.readings) == 0 {
 		return nil
 	}
-	p.present = nil
+	p.forgetGivers()
 	all := p.givers()
 	for key, was := range p.readings {
 		r, err := p.graph.Nodes[key].Object.Renderable()

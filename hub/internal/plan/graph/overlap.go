@@ -9,32 +9,97 @@ import (
 	"github.com/navefleet/nave/shared/manifest"
 )
 
-// overlap keeps back the Applications that have an object of another Application: two would undo each other's work. The
-// one that is kept, or had the object last, has the object, else the first by name. The other is kept back as a whole,
-// because a part of it would differ from Git. overlap returns false if there was none.
-func (p *pass) overlap() bool {
+// overlaps finds the objects that several Applications of a pass have.
+type overlaps struct {
+	*pass
+	ids map[api.Key][]manifest.ID // the objects of each Application
+	// having has the Applications that have each object. It is made when the first Application is kept back.
+	having map[manifest.ID]map[api.Key]bool
+}
+
+// keepOverlapping keeps back the Applications that have an object of another Application: two would undo each other's
+// work. The one that is kept, or had the object last, has the object, else the first by name. The other is kept back as
+// a whole, because a part of it would differ from Git. What it had last may be another one's now, so keepOverlapping
+// looks again at the objects of those that it kept back, until there are none.
+func (p *pass) keepOverlapping() {
+	o := overlaps{pass: p, ids: map[api.Key][]manifest.ID{}}
+	for key, app := range p.apps {
+		o.ids[key] = p.contents(app)
+	}
+	keys := slices.SortedFunc(maps.Keys(p.apps), api.Key.Compare)
+	lost := o.decide(keys, nil)
+	for len(lost) > 0 {
+		changed := o.keepBack(lost)
+		affected := map[api.Key]bool{}
+		for id := range changed {
+			maps.Copy(affected, o.having[id])
+		}
+		lost = o.decide(slices.SortedFunc(maps.Keys(affected), api.Key.Compare), changed)
+	}
+}
+
+// decide returns the Applications that have an object of another one. If only is not nil, it has the objects to look at.
+func (o *overlaps) decide(keys []api.Key, only map[manifest.ID]bool) map[api.Key]bool {
 	holders := map[manifest.ID]api.Key{}
 	lost := map[api.Key]bool{}
-	for _, key := range slices.SortedFunc(maps.Keys(p.apps), api.Key.Compare) {
-		for _, id := range p.contents(p.apps[key]) {
+	for _, key := range keys {
+		for _, id := range o.ids[key] {
 			other, taken := holders[id]
-			if !taken {
+			switch {
+			case only != nil && !only[id]:
+				continue
+			case !taken:
 				holders[id] = key
 				continue
 			}
-			loser, winner := p.loser(other, key, id)
+			loser, winner := o.loser(other, key, id)
 			holders[id] = winner
-			if p.apps[loser].Rendered != nil {
+			if o.apps[loser].Rendered != nil {
 				lost[loser] = true
-				p.problem(loser, condition.ObjectConflict, id.String()+" comes from "+winner.Local()+" already: "+p.advice(winner))
+				o.problem(loser, condition.ObjectConflict,
+					id.String()+" comes from "+winner.Local()+" already: "+o.advice(winner))
 			}
 		}
 	}
-	for key := range lost {
-		p.expect(p.graph.Expected, key)
-		p.keepApplication(key, false)
+	return lost
+}
+
+// keepBack keeps back Applications and returns the objects that they have now or had until now.
+func (o *overlaps) keepBack(lost map[api.Key]bool) (changed map[manifest.ID]bool) {
+	if o.having == nil {
+		o.having = map[manifest.ID]map[api.Key]bool{}
+		for key := range o.ids {
+			o.add(key)
+		}
 	}
-	return len(lost) > 0
+	changed = map[manifest.ID]bool{}
+	for _, key := range slices.SortedFunc(maps.Keys(lost), api.Key.Compare) {
+		o.expect(o.graph.Expected, key)
+		for _, id := range o.ids[key] {
+			delete(o.having[id], key)
+			changed[id] = true
+		}
+		o.keepApplication(key, false)
+		delete(o.ids, key)
+		if app := o.apps[key]; app != nil {
+			o.ids[key] = o.contents(app)
+			o.add(key)
+		}
+		for _, id := range o.ids[key] {
+			changed[id] = true
+		}
+	}
+	return changed
+}
+
+// add notes that an Application has its objects.
+func (o *overlaps) add(key api.Key) {
+	for _, id := range o.ids[key] {
+		if o.having[id] == nil {
+			o.having[id] = map[api.Key]bool{}
+		}
+		o.having[id][key] = true
+	}
 }
 
 // expect adds the objects of a rendered Application to those that are expected.
@@ -77,12 +142,21 @@ func (p *pass) loser(a, b api.Key, id manifest.ID) (loser, winner api.Key) {
 
 // had reports whether the object is in the last Application.
 func (p *pass) had(key api.Key, id manifest.ID) bool {
-	entry, ok := p.in.Entries[key.Application()]
+	name := key.Application()
+	entry, ok := p.in.Entries[name]
 	if !ok {
 		return false
 	}
-	ids, err := p.in.Contents(entry.Digest)
-	return err == nil && slices.Contains(ids, id)
+	last, known := p.in.lastContents[name]
+	if !known {
+		last = map[manifest.ID]bool{}
+		ids, _ := p.in.Contents(entry.Digest) // if it cannot be read, its objects are unknown
+		for _, id := range ids {
+			last[id] = true
+		}
+		p.in.lastContents[name] = last
+	}
+	return last[id]
 }
 
 func (p *pass) contents(app *Application) []manifest.ID {

@@ -2,6 +2,7 @@ package graph
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"slices"
 
@@ -84,21 +85,24 @@ type pass struct {
 
 	graph *Graph
 	apps  map[api.Key]*Application
-	// problems of rendered objects; the first one sets the reason of the condition.
+	// problems of rendered objects; the first one sets the reason of the condition. unlisted counts those beyond
+	// maxProblems.
 	problems map[api.Key][]problem
+	unlisted map[api.Key]int
 
-	fleetRoots     map[api.Key]*api.Object // roots as Fleets give them
-	queue          []api.Key               // renderables to expand
-	waiting        []api.Key               // renderables whose source a later render may give
-	waitForSources bool                    // false when no render is left that may give one
-	claims         []claim                 // on objects that had another owner
-	readers        []api.Key               // renderables whose inputs a later render may give
-	released       map[api.Key]bool        // readers that do not wait any more
-	readings       map[api.Key]reading     // the inputs that each renderable was rendered with
-	present        givers                  // of the Applications of this pass; nil: to be computed
-	past           givers                  // of the Applications of the last pass
-	turns          map[api.Key]int         // how often a renderable changed itself
-	elsewhere      map[sightKey]sight      // sources that were not found in this graph
+	fleetRoots     map[api.Key]*api.Object   // roots as Fleets give them
+	queue          []api.Key                 // renderables to expand
+	waiting        []api.Key                 // renderables whose source a later render may give
+	waitForSources bool                      // false when no render is left that may give one
+	claims         []claim                   // on objects that had another owner
+	readers        []api.Key                 // renderables whose inputs a later render may give
+	released       map[api.Key]bool          // readers that do not wait any more
+	readings       map[api.Key]reading       // the inputs that each renderable was rendered with
+	readData       map[givenObject]givenData // what was read of the Applications of this pass and the last one
+	present        *givers                   // of the Applications of this pass; nil: to be computed
+	past           *givers                   // of the Applications of the last pass
+	turns          map[api.Key]int           // how often a renderable changed itself
+	elsewhere      map[sightKey]sight        // sources that were not found in this graph
 	assumed        map[sightKey]assumption
 	gone           map[api.Key]bool    // objects that left the graph
 	lacking        map[api.Key]api.Key // missing sources by renderable
@@ -130,7 +134,8 @@ func newPass(in Input, known map[api.Key]Node, apps map[api.Key]*Application, u 
 			Nodes: map[api.Key]Node{}, Findings: map[api.Key]Finding{},
 			Sources: map[string]bool{}, HubSources: map[api.Key]bool{}, Expected: maps.Clone(in.expected),
 		},
-		apps: map[api.Key]*Application{}, problems: map[api.Key][]problem{},
+		apps: map[api.Key]*Application{}, problems: map[api.Key][]problem{}, unlisted: map[api.Key]int{},
+		readData:       map[givenObject]givenData{},
 		waitForSources: true, turns: map[api.Key]int{}, elsewhere: map[sightKey]sight{}, assumed: map[sightKey]assumption{},
 		gone: map[api.Key]bool{}, barred: map[api.Key]bool{}, blind: map[api.Key]bool{}, refusers: map[api.Key]api.Key{},
 		lacking: map[api.Key]api.Key{}, released: map[api.Key]bool{}, readings: map[api.Key]reading{},
@@ -248,7 +253,14 @@ func (p *pass) conflict(owner, key api.Key, other *api.Key) {
 	p.problem(owner, condition.ObjectConflict, key.String()+" "+from)
 }
 
+// maxProblems is how many problems of one object its message lists.
+const maxProblems = 10
+
 func (p *pass) problem(key api.Key, reason, message string) {
+	if len(p.problems[key]) == maxProblems {
+		p.unlisted[key]++
+		return
+	}
 	p.problems[key] = append(p.problems[key], problem{reason, message})
 }
 
@@ -279,8 +291,7 @@ func (p *pass) missed() []sightKey {
 
 // finish completes the graph with conflicts, findings and Applications.
 func (p *pass) finish() {
-	for p.overlap() {
-	}
+	p.keepOverlapping()
 	p.explainHidden()
 	for key, list := range p.problems {
 		p.addProblems(key, list)
@@ -311,6 +322,9 @@ func (p *pass) addProblems(key api.Key, list []problem) {
 	f.Ready = false
 	for _, more := range list {
 		f.Message += "; " + more.message
+	}
+	if more := p.unlisted[key]; more > 0 {
+		f.Message += fmt.Sprintf("; and %d more", more)
 	}
 	p.graph.Findings[key] = f
 }
