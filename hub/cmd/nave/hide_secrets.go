@@ -27,8 +27,8 @@ func hideSecrets(old, new *manifest.Object) {
 	}
 }
 
-// secretValue is a value of a Secret, decoded: its parts between placeholders and these, in turn. The first and the last
-// part are plain and may be empty.
+// secretValue is a value of a Secret, decoded: its parts between placeholders and these, in turn. The first and the
+// last part are plain and may be empty.
 type secretValue struct {
 	parts []string
 	set   func(string)

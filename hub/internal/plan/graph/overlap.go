@@ -38,7 +38,8 @@ func (p *pass) keepOverlapping() {
 	}
 }
 
-// decide returns the Applications that have an object of another one. If only is not nil, it has the objects to look at.
+// decide returns the Applications that have an object of another one. If only is not nil, it has the objects to look
+// at.
 func (o *overlaps) decide(keys []api.Key, only map[manifest.ID]bool) map[api.Key]bool {
 	holders := map[manifest.ID]api.Key{}
 	lost := map[api.Key]bool{}

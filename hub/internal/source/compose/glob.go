@@ -151,8 +151,8 @@ func (c *copying) match(match string) error {
 	return c.folder(match, to)
 }
 
-// matches returns the files and folders that the pattern matches, sorted, or some of them if the context ended. For archives ** matches any depth.
-// For other files ** is the same as *, as in Flux.
+// matches returns the files and folders that the pattern matches, sorted; only some of them if the context ended. For
+// archives ** matches any depth. For other files ** is the same as *, as in Flux.
 func (c *copying) matches() (found []string) {
 	matches := func(p string) bool { ok, _ := path.Match(c.From, p); return ok }
 	if c.Strategy == api.CopyExtract {
