@@ -58,12 +58,12 @@ func newRollbackCommand(s *session) *cobra.Command {
 		Short: "Pin clusters to a past release, until they are released",
 		Long: `Pin clusters to a past release: each gets a new bundle with the applications of an old one, and stays there
 whatever changes in Git, until nave release. Without --to, that is the newest release in the history that differs from
-the present one.
+the present one; a cluster that is pinned already stays at its pin, and only --to gives it another.
 
 A rollback removes nothing from a cluster: applications and objects that the old release does not have stay as they
 are now. Suspensions still take effect. With --fleet, each cluster that the Fleet selects goes to its own release
-before, with all of its applications; clusters that have none stay as they are. The pin is in the status of the Cluster
-and in nave explain.`,
+before, with all of its applications; clusters that have none, and those that are pinned already, stay as they are. The
+pin is in the status of the Cluster and in nave explain.`,
 		Example: "  nave history prod-1\n  nave rollback prod-1 --to 41\n  nave release prod-1\n" +
 			"  nave rollback --fleet production\n  nave release --fleet production",
 		Args: clustersOrFleet(&fleet),

@@ -139,7 +139,11 @@ func (s *Server) Rollback(ctx context.Context, r *adminv1.RollbackRequest) (*adm
 		return nil, s.fail(err)
 	}
 	err = s.store.Update(ctx, func(tx *store.Tx) error { // not update: a pin names blobs
-		if err := requireRow(tx, api.ClusterKey(r.GetCluster())); err != nil {
+		h, err := readHistory(tx, r.GetCluster())
+		if err == nil {
+			err = h.refuseSecond(r)
+		}
+		if err != nil {
 			return err
 		}
 		if _, kept, err := store.History.Get(tx, store.PastKey(r.GetCluster(), past.Bundle)); err != nil || !kept {
@@ -156,8 +160,21 @@ func (s *Server) Rollback(ctx context.Context, r *adminv1.RollbackRequest) (*adm
 	return &adminv1.RollbackResponse{Sequence: past.Bundle.Sequence}, nil
 }
 
+// refuseSecond returns FAILED_PRECONDITION if a request names no release and the cluster is pinned. The newest release
+// that differs from the pinned one may be the one that the operator went back from.
+func (h historyOf) refuseSecond(r *adminv1.RollbackRequest) error {
+	if r.GetSequence() != 0 || h.pin == nil {
+		return nil
+	}
+	return status.Errorf(codes.FailedPrecondition, "cluster %[1]s is pinned to bundle %[2]d already and stays there; for "+
+		"another release: nave rollback %[1]s --to BUNDLE, as in nave history %[1]s", r.GetCluster(), h.pin.Bundle.Sequence)
+}
+
 // choose returns the release that a request names.
 func (h historyOf) choose(r *adminv1.RollbackRequest) (store.Past, error) {
+	if err := h.refuseSecond(r); err != nil {
+		return store.Past{}, err
+	}
 	for _, past := range h.past {
 		current := h.isCurrent(past)
 		switch {

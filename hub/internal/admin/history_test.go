@@ -65,6 +65,19 @@ func TestRollback(t *testing.T) {
 	if answer.GetSequence() != 2 || !pinned || pin.Bundle.Sequence != 2 || !strings.HasSuffix(pin.By, "/operator/admin") {
 		t.Errorf("answer %v, pin %+v", answer, pin)
 	}
+	// as package publish does with the pin
+	must(t, r.store.Update(t.Context(), func(tx *store.Tx) error {
+		return store.Releases.Put(tx, "a", store.Release{Applications: []store.Entry{{Content: pin.Applications[0]}}})
+	}))
+	_, err = r.Rollback(t.Context(), &adminv1.RollbackRequest{Cluster: "a"})
+	wantCode(t, err, codes.FailedPrecondition, "pinned to bundle 2 already", "nave rollback a --to")
+	if again, _ := r.pin(); again.Bundle.Sequence != 2 {
+		t.Errorf("a second rollback pinned the cluster to bundle %d", again.Bundle.Sequence)
+	}
+	_, err = r.Rollback(t.Context(), &adminv1.RollbackRequest{Cluster: "a", Sequence: 1})
+	must(t, err)
+	_, err = r.Rollback(t.Context(), &adminv1.RollbackRequest{Cluster: "a", Sequence: 2})
+	must(t, err)
 	explained, err := r.Explain(t.Context(), &adminv1.ExplainRequest{Key: &adminv1.ObjectKey{Kind: api.ClusterKind,
 		Name: "a"}})
 	must(t, err)
