@@ -33,7 +33,23 @@ func (c *writer) conditions(w *walked) error {
 	if err := c.dropConditions(w); err != nil || w.cluster == "" {
 		return err
 	}
-	return c.hubCondition(api.ClusterKey(w.cluster), w.condition())
+	o := w.condition()
+	if err := c.hubCondition(api.ClusterKey(w.cluster), o); err != nil || o.Reason == condition.RemovalHeld {
+		return err
+	}
+	return c.recordHeld(w)
+}
+
+// recordHeld records the event of removals that this walk is the first to hold. The condition of the Cluster is about
+// another failure, so that its own event has another reason.
+func (c *writer) recordHeld(w *walked) error {
+	for key, f := range w.graph.Findings {
+		if f.Reason == condition.RemovalHeld && !w.rows[key].Held {
+			return store.Record(c.tx, store.Event{Time: c.start, Object: api.ClusterKey(w.cluster),
+				Type: condition.Warning, Reason: condition.RemovalHeld, Message: w.heldBack(w.held())})
+		}
+	}
+	return nil
 }
 
 // dropConditions deletes the conditions of objects that do not exist any more. It looks at all conditions of the graph,
@@ -85,8 +101,6 @@ func (w *walked) originOf(key api.Key, revision string) string {
 func (w *walked) condition() store.Condition {
 	failed, reason := w.failures()
 	held := w.held()
-	heldBack := fmt.Sprintf("The removal of %s is held: %s. Bring them back in Git, or run: nave confirm cluster %s",
-		wording.Count(len(held), "object"), wording.List(held, len(held), 3), w.cluster)
 	switch {
 	case w.bundleTooLarge != nil:
 		// without the number of bytes: it changes with every revision, and each time there would be an event
@@ -96,11 +110,11 @@ func (w *walked) condition() store.Condition {
 	case len(failed) > 0:
 		message := "Failed: " + wording.List(failed, len(failed), 3)
 		if len(held) > 0 {
-			message += "; " + heldBack
+			message += "; " + w.heldBack(held)
 		}
 		return store.Condition{Ready: condition.False, Reason: reason, Message: message}
 	case len(held) > 0:
-		return store.Condition{Ready: condition.False, Reason: condition.RemovalHeld, Message: heldBack}
+		return store.Condition{Ready: condition.False, Reason: condition.RemovalHeld, Message: w.heldBack(held)}
 	case len(w.fleets) == 0:
 		return store.Condition{Ready: condition.True, Reason: condition.Planned,
 			Message: "No Fleet selects this cluster: compare the Fleets' clusterSelector with its labels"}
@@ -112,6 +126,12 @@ func (w *walked) condition() store.Condition {
 			wording.Count(n, "application"))
 	}
 	return store.Condition{Ready: condition.True, Reason: condition.Planned, Message: message}
+}
+
+// heldBack returns the message about applications whose removal is held.
+func (w *walked) heldBack(held []string) string {
+	return fmt.Sprintf("The removal of %s is held: %s. Bring them back in Git, or run: nave confirm cluster %s",
+		wording.Count(len(held), "application"), wording.List(held, len(held), 3), w.cluster)
 }
 
 // failures returns the objects of the graph that failed and the errors of Fleets on this cluster, each in order, and

@@ -88,6 +88,7 @@ func (s *story) swell(revision, tree string, more func(*render.Result)) {
 func (s *story) warnings(key api.Key) (messages []string) {
 	s.t.Helper()
 	s.must(s.store.View(s.t.Context(), func(tx *store.Tx) error {
+		messages = nil // the store calls the function twice
 		return store.Events.Scan(tx, "", func(_ string, e store.Event) error {
 			if e.Object == key && e.Type == "Warning" {
 				messages = append(messages, e.Reason+": "+e.Message)
