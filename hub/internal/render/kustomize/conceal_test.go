@@ -101,6 +101,29 @@ func TestRemainder(t *testing.T) {
 	}
 }
 
+// TestRemainder_unused gives the spoke no source to wait for if no object uses a variable, as docs/variables.md says.
+func TestRemainder_unused(t *testing.T) {
+	spec := &Spec{Strict: true, Variables: []api.InputData{input("ConfigMap", "missing", true, nil)}}
+	for name, c := range map[string]struct {
+		objects []*manifest.Object
+		files   []render.SealedFile
+		want    bool
+	}{
+		"no_variable": {nil, nil, false},
+		"sealed_file": {nil, []render.SealedFile{{}}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			vars, err := newVariables(spec, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if left := vars.remainder(c.objects, c.files); (left != nil) != c.want {
+				t.Errorf("the spoke gets %+v", left)
+			}
+		})
+	}
+}
+
 // Where the hub must read a text, a variable that it cannot read is an error that names it.
 func TestConceal_refused(t *testing.T) {
 	for name, c := range map[string]struct{ object, field string }{
