@@ -7,6 +7,7 @@ import (
 	_ "embed"
 	"errors"
 	"io/fs"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
@@ -28,4 +29,16 @@ func builtInSchema(_ context.Context, gv schema.GroupVersion) ([]byte, error) {
 		return nil, nil
 	}
 	return document, err
+}
+
+// builtInVersions returns the groups and versions of Kubernetes itself, as pathOfVersion names them.
+func builtInVersions() (paths []string) {
+	files, err := zip.NewReader(bytes.NewReader(schemasZip), int64(len(schemasZip)))
+	if err != nil {
+		return nil // builtInSchema returns the error
+	}
+	for _, file := range files.File {
+		paths = append(paths, strings.TrimSuffix(file.Name, ".json"))
+	}
+	return paths
 }

@@ -52,13 +52,13 @@ func (f *validateFlags) open(ctx context.Context) (*validator, error) {
 	case len(f.schemas) > 0 && (f.kubeconfig != "" || f.context != ""):
 		return nil, errors.New("--schemas takes the place of a cluster: leave out --kubeconfig and --kube-context")
 	case slices.Equal(f.schemas, []string{"builtin"}):
-		return newValidator(builtInSchema), nil
+		return newValidator(builtInSchema, builtInVersions()), nil
 	case len(f.schemas) > 0:
 		return schemasIn(f.schemas)
 	}
 	v, err := schemasOf(ctx, f.kubeconfig, f.context)
 	if f.kubeconfig == "" && f.context == "" && isNoKubeconfig(err) {
-		v = newValidator(builtInSchema)
+		v = newValidator(builtInSchema, builtInVersions())
 		v.why = "there is no kubeconfig: validated by the schemas that nave has of Kubernetes' own kinds"
 		return v, nil
 	}
@@ -83,12 +83,15 @@ type validator struct {
 	mu    sync.Mutex
 	known map[schema.GroupVersion]map[string]proto.Schema // by kind; nil: the server does not have the version
 
-	missing map[string]bool // kinds without a schema
-	why     string          // the schemas are not those of a cluster; empty: as the flags say
+	given   map[schema.GroupVersionKind]proto.Schema // those of files, which precede what read returns
+	served  []string                                 // the paths of the index of the server, as pathOfVersion returns them
+	missing map[string]bool                          // kinds without a schema
+	why     string                                   // the schemas are not those of a cluster; empty: as the flags say
 }
 
-func newValidator(read func(context.Context, schema.GroupVersion) ([]byte, error)) *validator {
-	return &validator{read: read, known: map[schema.GroupVersion]map[string]proto.Schema{}, missing: map[string]bool{}}
+func newValidator(read func(context.Context, schema.GroupVersion) ([]byte, error), served []string) *validator {
+	return &validator{read: read, known: map[schema.GroupVersion]map[string]proto.Schema{}, served: served,
+		given: map[schema.GroupVersionKind]proto.Schema{}, missing: map[string]bool{}}
 }
 
 // schemasOf returns a validator with the schemas of a cluster, which are read when they are needed.
@@ -115,7 +118,7 @@ func schemasOf(ctx context.Context, kubeconfig, kubecontext string) (*validator,
 		var document json.RawMessage
 		_, err := k.get(ctx, "/openapi/v3/"+path, nil, &document)
 		return document, err
-	}), nil
+	}, slices.Collect(maps.Keys(index.Paths))), nil
 }
 
 // pathOfVersion returns the name of a group and version in the index of an API server.
@@ -126,9 +129,9 @@ func pathOfVersion(gv schema.GroupVersion) string {
 	return "apis/" + gv.Group + "/" + gv.Version
 }
 
-// schemasIn returns a validator with the schemas in files, and with the built-in ones of other groups and versions.
+// schemasIn returns a validator with the schemas in files, and with the built-in ones of other kinds.
 func schemasIn(paths []string) (*validator, error) {
-	v := newValidator(builtInSchema)
+	v := newValidator(builtInSchema, builtInVersions())
 	for _, path := range paths {
 		files := []string{path}
 		if info, err := os.Stat(path); err == nil && info.IsDir() {
@@ -146,14 +149,12 @@ func schemasIn(paths []string) (*validator, error) {
 				return nil, fmt.Errorf("--schemas %s: %w", file, err)
 			}
 			for gvk, s := range kinds {
-				if v.known[gvk.GroupVersion()] == nil {
-					v.known[gvk.GroupVersion()] = map[string]proto.Schema{}
-				}
-				v.known[gvk.GroupVersion()][gvk.Kind] = s
+				v.given[gvk] = s
+				v.served = append(v.served, pathOfVersion(gvk.GroupVersion()))
 			}
 		}
 	}
-	if len(v.known) == 0 {
+	if len(v.given) == 0 {
 		return nil, fmt.Errorf("--schemas: %s has no schema of a kind", strings.Join(paths, ", "))
 	}
 	return v, nil
@@ -181,8 +182,8 @@ func schemasFrom(data []byte) (map[schema.GroupVersionKind]proto.Schema, error) 
 	for _, name := range models.ListModels() {
 		model := models.LookupModel(name)
 		list, _ := model.GetExtensions()["x-kubernetes-group-version-kind"].([]any)
-		for _, item := range list {
-			kinds[kindOfExtension(item)] = model
+		if len(list) == 1 { // DeleteOptions and WatchEvent name every version, whether the server has it or not
+			kinds[kindOfExtension(list[0])] = model
 		}
 	}
 	return kinds, nil
@@ -229,6 +230,9 @@ func kindOfExtension(item any) (gvk schema.GroupVersionKind) {
 func (v *validator) schema(ctx context.Context, gvk schema.GroupVersionKind) (proto.Schema, error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	if s := v.given[gvk]; s != nil {
+		return s, nil
+	}
 	gv := gvk.GroupVersion()
 	kinds, known := v.known[gv]
 	if !known {
@@ -248,7 +252,7 @@ func (v *validator) schema(ctx context.Context, gvk schema.GroupVersionKind) (pr
 		}
 		v.known[gv] = kinds
 	}
-	if kinds != nil && kinds[gvk.Kind] == nil {
+	if kinds[gvk.Kind] == nil && slices.Contains(v.served, pathOfVersion(gv)) {
 		return nil, fmt.Errorf("there is no kind %s in %s", gvk.Kind, gv)
 	}
 	return kinds[gvk.Kind], nil
@@ -268,6 +272,9 @@ func (v *validator) validate(ctx context.Context, objects []*manifest.Object) (w
 			return nil, err
 		case err != nil:
 			wrong = append(wrong, fmt.Sprintf("%s: %v", manifest.IDOf(o), err))
+			continue
+		case s == nil && isOfKubernetes(gvk.Group):
+			wrong = append(wrong, fmt.Sprintf("%s: %s", manifest.IDOf(o), v.explainUnserved(gvk.GroupVersion())))
 			continue
 		case s == nil:
 			v.missing[gvk.GroupKind().String()+" "+gvk.Version] = true

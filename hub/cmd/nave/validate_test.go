@@ -86,6 +86,9 @@ func TestValidate(t *testing.T) {
 		{"variable", "replicas: 2", "replicas: ${replicas}", ""},
 		{"unknown_kind", "kind: Deployment", "kind: Deploymint", "there is no kind Deploymint in apps/v1"},
 		{"unknown_version", "apiVersion: apps/v1", "apiVersion: example.com/v1", ""},
+		{"old_version", "apiVersion: apps/v1", "apiVersion: apps/v1beta1",
+			"Deployment.apps default/web: apiVersion apps/v1beta1 is not served; of its group the server has v1"},
+		{"unknown_group", "apiVersion: apps/v1", "apiVersion: app/v1", `app/v1 is not served: there is no API group "app"`},
 	} {
 		for name, flag := range from {
 			t.Run(c.name+"_"+name, func(t *testing.T) {
@@ -125,6 +128,13 @@ func TestValidate_builtin(t *testing.T) {
 		{"variable", "replicas: 2", "replicas: ${replicas}", ""},
 		{"unknown_kind", "kind: Deployment", "kind: Deploymint", "there is no kind Deploymint in apps/v1"},
 		{"unknown_version", "apiVersion: apps/v1", "apiVersion: example.com/v1", ""},
+		{"old_version", "apiVersion: apps/v1", "apiVersion: apps/v1beta1",
+			"Deployment.apps default/web: apiVersion apps/v1beta1 is not served; of its group the server has v1"},
+		{"unknown_group", "apiVersion: apps/v1", "apiVersion: app/v1", `app/v1 is not served: there is no API group "app"`},
+		{"core_version", "apiVersion: apps/v1", "apiVersion: v2", "apiVersion v2 is not served; of its group the server has v1"},
+		{"group_with_dot", "apiVersion: apps/v1", "apiVersion: networking.k8s.io/v1beta1",
+			"apiVersion networking.k8s.io/v1beta1 is not served; of its group the server has v1"},
+		{"custom_of_k8s", "apiVersion: apps/v1", "apiVersion: gateway.networking.k8s.io/v1", ""},
 	} {
 		for _, flag := range []string{"--validate", "--schemas=builtin"} {
 			t.Run(c.name+flag, func(t *testing.T) {
@@ -153,6 +163,21 @@ func TestValidate_flags(t *testing.T) {
 				strings.Fields(c.flags)...)...)
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("error %v, want %q", err, c.want)
+			}
+		})
+	}
+}
+
+// TestValidate_other_kinds checks that files, which name kinds of other versions too, leave those of nave in force.
+func TestValidate_other_kinds(t *testing.T) {
+	schemas := schemaFiles(t, "apis/apps/v1")
+	for version, kind := range map[string]string{"batch/v1": "CronJob", "autoscaling/v1": "HorizontalPodAutoscaler"} {
+		t.Run(kind, func(t *testing.T) {
+			root := tree(t, map[string]string{"app/x.yaml": "apiVersion: " + version + "\nkind: " + kind +
+				"\nmetadata: {name: x, namespace: default}\nspec: {typo: 1}\n"})
+			_, err := run(t, "build", "cluster", "x", root, "--path=app", "--validate", "--schemas="+schemas)
+			if err == nil || !strings.Contains(err.Error(), kind+`.spec has the unknown field "typo"`) {
+				t.Errorf("error %v", err)
 			}
 		})
 	}
