@@ -106,7 +106,7 @@ func refuseRemote(r reference) error {
 	switch base, ok := parseRemoteBase(r.path); {
 	case t.File:
 	case ok:
-		err = fmt.Errorf("%w, or take it out and add a GitRepository with url: %s, ref: {%s} and a Kustomization with "+
+		err = fmt.Errorf("%w, or take it out and add a GitRepository with url: %s, %s and a Kustomization with "+
 			"path: %s that names it", err, base.url, base.reference(), base.path)
 	default:
 		err = fmt.Errorf("%w, or make it a source and a Kustomization of its own", err)
@@ -272,17 +272,18 @@ var commitPattern = regexp.MustCompile(`^[0-9a-f]{40}$`)
 // versionPattern is a ref that looks like the tag of a version.
 var versionPattern = regexp.MustCompile(`^v?[0-9]+\.[0-9]+`)
 
-// reference returns the ref as a field of a GitRepository's spec.ref.
+// reference returns the ref as the spec.ref of a GitRepository. If the URL does not tell a branch from a tag, reference
+// returns the likelier one, and says that it is a guess.
 func (b remoteBase) reference() string {
 	switch {
 	case b.ref == "":
-		return "branch: main"
+		return "ref: {branch: main} (a guess: give the repository's default branch)"
 	case commitPattern.MatchString(b.ref):
-		return "commit: " + b.ref
+		return fmt.Sprintf("ref: {commit: %s}", b.ref)
 	case versionPattern.MatchString(b.ref):
-		return "tag: " + b.ref
+		return fmt.Sprintf("ref: {tag: %s} (a guess: {branch: %[1]s} if it is a branch)", b.ref)
 	}
-	return "branch: " + b.ref
+	return fmt.Sprintf("ref: {branch: %s} (a guess: {tag: %[1]s} if it is a tag)", b.ref)
 }
 
 // maxURL is the most bytes of the address of a Remote.

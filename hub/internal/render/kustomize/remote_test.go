@@ -180,3 +180,18 @@ func TestParseRemote(t *testing.T) {
 		t.Error("the refusal is not ErrRemote")
 	}
 }
+
+// TestReference checks the spec.ref that a refusal proposes, and that it says where the ref is a guess.
+func TestReference(t *testing.T) {
+	commit := strings.Repeat("a", 40)
+	for ref, want := range map[string]string{
+		"":       "ref: {branch: main} (a guess: give the repository's default branch)",
+		"v1":     "ref: {branch: v1} (a guess: {tag: v1} if it is a tag)",
+		"v1.2.0": "ref: {tag: v1.2.0} (a guess: {branch: v1.2.0} if it is a branch)",
+		commit:   "ref: {commit: " + commit + "}",
+	} {
+		if got := (remoteBase{ref: ref}).reference(); got != want {
+			t.Errorf("%q: got %s, want %s", ref, got, want)
+		}
+	}
+}
