@@ -190,8 +190,11 @@ func (w *World) addWaits(f Facts, e *adminv1.Explanation) {
 // addChain adds the dependencies that a renderable waits for. If the renderable has a failure of its own, its message
 // and advice stay, because the end of the wait would not make it ready.
 func (w *World) addChain(f Facts, e *adminv1.Explanation) {
-	if e.Reason == condition.DependencyCycle {
-		return // the message names the circle
+	switch e.Reason {
+	case condition.DependencyCycle: // the message names the circle
+		return
+	case condition.RemovalHeld: // no dependency ends the hold
+		return
 	}
 	chain, circle := w.chain(f)
 	if len(chain) == 0 {

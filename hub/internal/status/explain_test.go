@@ -34,6 +34,7 @@ func TestExplain_own_cause(t *testing.T) {
 		"waits": {"DependencyNotReady", "waits", "It " + waits,
 			"Fix Kustomization flux-system/infra first; the others will then become ready by themselves"},
 		"circle": {"DependencyCycle", "apps and infra", "apps and infra", advices["DependencyCycle"]},
+		"held":   {"RemovalHeld", "its removal is held", "its removal is held", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			apps := application("apps", `,"dependsOn":[{"name":"infra"}]`, failsAs(c.reason, c.message))

@@ -60,12 +60,16 @@ func (p *pass) guard() bool {
 }
 
 func (p *pass) holdMessage() string {
-	object := "cluster " + p.in.Cluster
-	if p.in.Cluster == "" {
-		object = "hub"
-	}
 	return "no longer in Git; its removal is held, because it came with more than one change may remove unconfirmed. " +
-		"It stays as it was. Bring it back in Git, or run: nave confirm " + object
+		"It stays as it was. Bring it back in Git, or run: " + p.confirmation()
+}
+
+// confirmation returns the command that confirms the held removals of the graph.
+func (p *pass) confirmation() string {
+	if p.in.Cluster == "" {
+		return "nave confirm hub"
+	}
+	return "nave confirm cluster " + p.in.Cluster
 }
 
 // heldRemovals returns the objects that left and have to stay, sorted. If an Application that left has to stay, the

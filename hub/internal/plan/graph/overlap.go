@@ -120,6 +120,9 @@ func (p *pass) advice(holder api.Key) string {
 	if p.graph.Nodes[holder].Orphaned {
 		return "that one is not in Git any more but was not pruned; when this one is to have the object, delete it by hand"
 	}
+	if p.graph.Nodes[holder].Held {
+		return "that one is not in Git any more, but its removal is held; let it go with " + p.confirmation()
+	}
 	if p.graph.Findings[holder].Suspended {
 		return "that one is suspended and keeps what it had; resume it if Git gives the object to this one"
 	}
