@@ -39,8 +39,8 @@ func (f Facts) confirmation() string {
 // the kind of the object, CONFIRM for the command that confirms its held removals.
 var advices = map[string]string{
 	// of the hub
-	condition.BuildFailed: "Correct the files in Git; nave build shows the same error without a push. " +
-		"Until then the cluster keeps what it has",
+	condition.BuildFailed: "Correct the files in Git; nave build shows the same error without a push, unless it is in " +
+		"a remote base, which only the hub fetches. Until then the cluster keeps what it has",
 	condition.ApplicationTooLarge: "Split the KIND into several, each with a path of its own. Until then " +
 		"the cluster keeps what it has",
 	condition.BundleTooLarge: "Let fewer objects of this cluster render more each. Until then the cluster keeps " +
@@ -82,6 +82,8 @@ var advices = map[string]string{
 	condition.Suspended:   "To go on: nave resume, or take suspend: true out of its spec",
 	condition.Progressing: "No action is needed: the object should become ready by itself",
 	// of sources
+	condition.FetchFailed: "Check the address, the host and the network; nave reconcile of the Kustomization that " +
+		"names it tries at once. Until then the last content stays in use",
 	condition.AuthenticationFailed: "Check the Secret that spec.secretRef names",
 	condition.VerificationError: "Give the Secret of spec.verify.secretRef the public keys of those who sign, or let " +
 		"them sign; the message says which is missing",

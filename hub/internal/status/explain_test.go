@@ -215,3 +215,15 @@ func TestAdvice_decryption(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// TestAdvice_remote_base checks the advice about what only the hub fetches.
+func TestAdvice_remote_base(t *testing.T) {
+	for reason, want := range map[string]string{
+		condition.BuildFailed: "unless it is in a remote base, which only the hub fetches",
+		condition.FetchFailed: "Check the address",
+	} {
+		if got := well(nil).advice(reason); !strings.Contains(got, want) {
+			t.Errorf("%s: %s", reason, got)
+		}
+	}
+}

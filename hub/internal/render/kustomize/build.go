@@ -42,7 +42,13 @@ func build(ctx context.Context, req render.Request, spec *Spec) (*render.Result,
 	if err := bases.mount(t, req.Mounts); err != nil {
 		return nil, err
 	}
-	salt := sealed.NewSalt(req.Salt)
+	result, err := buildAt(ctx, t, bases, dir, spec, sealed.NewSalt(req.Salt))
+	return result, bases.explain(err)
+}
+
+// buildAt renders a Kustomization from a directory of the tree.
+func buildAt(ctx context.Context, t *tree.Tree, bases *remotes, dir string, spec *Spec, salt sealed.Salt) (
+	*render.Result, error) {
 	first, err := pass(ctx, t, bases, dir, spec, salt)
 	if errors.Is(err, errNeeds) {
 		return &render.Result{Needs: bases.needs}, nil

@@ -188,8 +188,10 @@ func TestRemoteFile_refused(t *testing.T) {
 		"fragment":    {"crds: ['https://example.com/a.yaml#x']\n", "are not fetched"},
 		"inline_plugin": {"generators: ['{apiVersion: builtin, kind: ConfigMapGenerator, metadata: {name: a}, files: " +
 			"[\"https://example.com/a.yaml\"]}']\n", "remote files are not fetched"},
-		"ssh":       {"crds: ['ssh://git@example.com/a.yaml']\n", "are not fetched"},
-		"no_object": {"resources: ['https://example.com/words']\n", ".remote/example.com/words-"},
+		"ssh": {"crds: ['ssh://git@example.com/a.yaml']\n", "are not fetched"},
+		"no_object": {"resources: ['https://example.com/words?token=canary']\n",
+			"https://example.com/words:1: a Kubernetes object is a map, this is a string; https://example.com/words is taken " +
+				"for a single file"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			result, err := renderRemote(t, map[string]string{"kustomization.yaml": c.text, "own.yaml": ownConfigMap})

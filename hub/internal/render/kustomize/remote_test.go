@@ -130,7 +130,7 @@ func TestMountedLimits(t *testing.T) {
 		"generator out": {main, "configMapGenerator: [{name: a, files: [" + out + "own.yaml]}]\n", "leads out"},
 		"plugin out":    {main, "generators: [plugin.yaml]\n", "leads out of the repository"},
 		"into it":       {main + "components: [" + at + "/base]\n", "", "leads out of the repository"},
-		"missing":       {main, "resources: [lost.yaml]\n", at + "/base/kustomization.yaml: resources: lost.yaml not found"},
+		"missing":       {main, "resources: [lost.yaml]\n", acme.String() + "//base/kustomization.yaml: resources: lost.yaml not found"},
 		"no directory":  {"resources: ['https://github.com/acme/platform//basis?ref=v1']\n", "", "did you mean ./base?"},
 		"itself":        {main, main, "cycle"},
 		"another file":  {main, "resources: ['https://me@example.com/a.yaml']\n", "are not fetched"},
