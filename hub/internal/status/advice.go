@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/condition"
 )
 
@@ -18,7 +19,22 @@ func (f Facts) advice(reason string) string {
 	if own, ok := api.FindReason(reason); ok {
 		text = own.Advice
 	}
+	if reason == condition.DecryptionFailed && f.lacksDecryption() {
+		text = decryptionAdvice
+	}
 	return strings.NewReplacer("KIND", kind, "CONFIRM", f.confirmation()).Replace(text)
+}
+
+// decryptionAdvice is the advice about an application with encrypted files and without spec.decryption.
+const decryptionAdvice = "Set spec.decryption of the KIND: provider: sops, and in secretRef the Secret with the keys"
+
+// lacksDecryption reports whether the object is an application without spec.decryption.
+func (f Facts) lacksDecryption() bool {
+	if f.role() != api.RenderableRole {
+		return false
+	}
+	view, err := f.Resource.Object.Renderable()
+	return err == nil && view.Decryption == (bundle.SecretReference{})
 }
 
 // awaitAdvice is the advice about an application that waits for the health of objects.

@@ -209,9 +209,14 @@ func TestVerdict_object_refused(t *testing.T) {
 	}
 }
 
-// TestAdvice_decryption checks that the advice fits a file that was changed without sops.
+// TestAdvice_decryption checks that the advice fits a file that was changed without sops, and an application without
+// spec.decryption.
 func TestAdvice_decryption(t *testing.T) {
-	if got := well(nil).advice(condition.DecryptionFailed); !strings.Contains(got, "correct the file with sops") {
+	keyed := application("apps", `,"decryption":{"provider":"sops"}`, nil)
+	if got := keyed.advice(condition.DecryptionFailed); !strings.Contains(got, "correct the file with sops") {
+		t.Error(got)
+	}
+	if got := well(nil).advice(condition.DecryptionFailed); !strings.Contains(got, "Set spec.decryption") {
 		t.Error(got)
 	}
 }
