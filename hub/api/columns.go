@@ -48,10 +48,9 @@ func fieldOf(path ...string) func(map[string]any) string {
 }
 
 // revisionOf returns the last applied revision, or the last fetched revision of a source, with a shortened commit. If
-// there is neither, revisionOf returns the last attempted revision, or "-".
+// there is neither, revisionOf returns "-", as flux get does: an attempted revision may never have been applied.
 func revisionOf(object map[string]any) string {
-	for _, path := range [][]string{{"status", "lastAppliedRevision"}, {"status", "artifact", "revision"},
-		{"status", "lastAttemptedRevision"}} {
+	for _, path := range [][]string{{"status", "lastAppliedRevision"}, {"status", "artifact", "revision"}} {
 		if s, ok, _ := unstructured.NestedString(object, path...); ok && s != "" {
 			return shortRevision(s)
 		}

@@ -42,7 +42,7 @@ func TestPrintRows(t *testing.T) {
 			Json: []byte(
 				`{"metadata":{"name":"apps"},"spec":{"suspend":true},"status":{"lastAppliedRevision":"main@sha1:0123456789abcdef","conditions":[{"type":"Ready","status":"False","message":"first\nsecond"}]}}`)},
 		{Key: &adminv1.ObjectKey{Kind: "Kustomization", Namespace: "flux-system", Name: "hub"},
-			Json: []byte(`{"metadata":{"name":"hub"}}`)},
+			Json: []byte(`{"metadata":{"name":"hub"},"status":{"lastAttemptedRevision":"main@sha1:b"}}`)},
 	}, "")
 	if err != nil {
 		t.Fatal(err)
