@@ -34,6 +34,7 @@ const (
 	deleted verb = "deleted"
 	left    verb = "left in the cluster" // it leaves the bundle and is not pruned
 	same    verb = "unchanged"           // of a note
+	removed verb = "removed"             // of an Application without objects
 )
 
 // change is one difference of one object of an Application. Equal changes of several clusters are one.
@@ -51,6 +52,8 @@ type comparison struct {
 	hub    *plan.Preview
 
 	clusters int
+	compared int                 // Applications of the checkout, on all clusters
+	unmapped bool                // no folder stands for the source of an Application
 	kept     map[string][]string // clusters by the note about an Application that is not compared
 	problems map[string][]string // clusters by problem
 	// unreadable has the clusters that are not compared because their release cannot be read, and why.
@@ -85,6 +88,7 @@ func (c *comparison) compare(ctx context.Context, released *published, all []*pl
 	c.pairs, c.changes = map[pair]*pairDiff{}, map[change][]string{}
 	for _, p := range c.hub.Problems {
 		if isUnmapped(p) {
+			c.unmapped = true
 			text := p.Key.String() + " is not compared, and the hub keeps its objects: " + p.Message
 			c.kept[text] = append(c.kept[text], "the hub")
 		} else {
@@ -121,7 +125,11 @@ func (c *comparison) pairUp(p *plan.Previewed, released map[bundle.ApplicationNa
 	for i := range p.Applications {
 		a := &p.Applications[i]
 		name := a.Application.Name
-		if c.chosen.has(name, a.Fleet, k.parent) && released[name].digest != a.Digest {
+		if !c.chosen.has(name, a.Fleet, k.parent) {
+			continue
+		}
+		c.compared++
+		if released[name].digest != a.Digest {
 			c.pair(pair{name, released[name].digest, a.Digest}, released[name], a, p.Cluster)
 		}
 	}
@@ -153,6 +161,7 @@ func (c *comparison) pairGone(cluster string, released map[bundle.ApplicationNam
 			c.changes[x] = append(c.changes[x], cluster)
 			continue
 		}
+		c.unmapped = c.unmapped || k.unmapped[at]
 		text := k.note(at, below)
 		c.kept[text] = append(c.kept[text], cluster)
 	}
@@ -169,6 +178,7 @@ func (c *comparison) noteProblems(p *plan.Previewed, k *keeper, stay map[bundle.
 		case !isUnmapped(problem):
 			c.problems[text] = append(c.problems[text], p.Cluster)
 		case !noted && k.reasons[name] != "" && c.chosen.has(name, k.fleet(problem.Key), k.parent):
+			c.unmapped = true
 			text = k.note(name, 0)
 			c.kept[text] = append(c.kept[text], p.Cluster)
 		}
@@ -186,6 +196,7 @@ func (c *comparison) pair(id pair, old publishedApplication, new *plan.Previewed
 // suspended, were not rendered, or are orphans.
 type keeper struct {
 	reasons  map[bundle.ApplicationName]string // also of Fleets
+	unmapped map[bundle.ApplicationName]bool   // no folder stands for their source
 	compared map[bundle.ApplicationName]bool   // the Applications that the walk has
 	prunes   map[bundle.ApplicationName]bool   // those of them that prune
 	released map[bundle.ApplicationName]publishedApplication
@@ -195,8 +206,8 @@ type keeper struct {
 
 func newKeeper(p *plan.Previewed, released map[bundle.ApplicationName]publishedApplication) *keeper {
 	k := &keeper{reasons: map[bundle.ApplicationName]string{}, compared: map[bundle.ApplicationName]bool{},
-		prunes: map[bundle.ApplicationName]bool{}, released: released, nodes: p.Nodes,
-		planned: map[bundle.ApplicationName]bundle.ApplicationName{}}
+		unmapped: map[bundle.ApplicationName]bool{}, prunes: map[bundle.ApplicationName]bool{},
+		released: released, nodes: p.Nodes, planned: map[bundle.ApplicationName]bundle.ApplicationName{}}
 	for name, old := range released {
 		if old.orphaned {
 			k.reasons[name] = "nothing gives it any more, and it stays until it is deleted by hand"
@@ -213,12 +224,11 @@ func newKeeper(p *plan.Previewed, released map[bundle.ApplicationName]publishedA
 			k.planned[key.Application()] = n.Owner.Application()
 		}
 	}
-	unmapped := map[bundle.ApplicationName]bool{}
 	for _, problem := range p.Problems {
-		unmapped[problem.Key.Application()] = isUnmapped(problem)
+		k.unmapped[problem.Key.Application()] = isUnmapped(problem)
 	}
 	for _, problem := range p.Problems {
-		if name := problem.Key.Application(); !unmapped[name] || !unmapped[k.planned[name]] { // else its parent is named
+		if name := problem.Key.Application(); !k.unmapped[name] || !k.unmapped[k.planned[name]] { // else its parent is named
 			k.reasons[name] = problem.Message
 		}
 	}
@@ -377,10 +387,21 @@ func diffVersions(name string, old, new *edition) (changes []change, err error) 
 	}
 	changes = append(changes, diffOptions(name, old.app, new.app)...)
 	if len(changes) == 0 {
-		changes = []change{{application: name, verb: same, text: unseen(old.app, new.app)}}
+		changes = []change{whole(name, old, new)}
 	}
 	slices.SortFunc(changes, compareChanges)
 	return changes, nil
+}
+
+// whole returns the change of an Application of which no object and no option changes.
+func whole(name string, old, new *edition) change {
+	switch {
+	case new.read == nil:
+		return change{application: name, verb: removed, text: "removed; it has no objects of its own"}
+	case old.read == nil:
+		return change{application: name, verb: added, text: "added; it has no objects of its own"}
+	}
+	return change{application: name, verb: same, text: unseen(old.app, new.app)}
 }
 
 func compareChanges(a, b change) int {
@@ -413,8 +434,16 @@ func (c *comparison) err() error {
 		return errors.New("not every cluster could be asked:\n" + strings.Join(byClusters(c.unasked), "\n"))
 	case len(c.changes) > 0:
 		return errDifferent
+	case c.nothingCompared():
+		return errors.New("nothing was compared: no folder stands for the sources; see the notes above, and " +
+			"--local-sources")
 	}
 	return nil
+}
+
+// nothingCompared reports whether nothing was compared because no folder stands for the sources.
+func (c *comparison) nothingCompared() bool {
+	return c.compared == 0 && len(c.changes) == 0 && c.unmapped
 }
 
 // byClusters returns a line for each text, with its clusters.

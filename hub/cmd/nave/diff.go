@@ -54,8 +54,8 @@ is said. Secret values do not leave the cluster. A spoke that is away or too old
 
 Encrypted values are not shown, and neither are the values of Secrets; where one changed, the diff says so.
 
-The exit code is 0 if there is no difference, 1 if there is one, and 2 after an error or if something could not be
-rendered.`
+The exit code is 0 if there is no difference, 1 if there is one, and 2 after an error, if something could not be
+rendered, or if nothing was compared because no source has a folder.`
 
 func newDiffClusterCommand(s *session) *cobra.Command {
 	d := diff{session: s}

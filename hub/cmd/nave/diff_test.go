@@ -256,18 +256,32 @@ func TestDiff(t *testing.T) {
 	}
 }
 
+// hubRoot gives the hub's own objects from the folder hub.
+const hubRoot = `---
+apiVersion: kustomize.toolkit.fluxcd.io/v1
+kind: Kustomization
+metadata: {name: hub, namespace: flux-system}
+spec: {interval: 10m, prune: true, path: ./hub, sourceRef: {kind: GitRepository, name: fleet}}
+`
+
+// otherRoot gives a second root of the same repository to the same clusters.
+const otherRoot = `apiVersion: fleet.nave.io/v1alpha1
+kind: Fleet
+metadata: {name: other}
+spec:
+  clusterSelector: {matchLabels: {env: test}}
+  template:
+    metadata: {name: other-root}
+    spec: {interval: 10m, prune: true, path: ./other, sourceRef: {kind: GitRepository, name: fleet}}
+`
+
 // TestDiff_hub changes Fleets and Clusters in a checkout that the hub's own root is in.
 func TestDiff_hub(t *testing.T) {
 	files := diffFiles()
 	source, fleet, _ := strings.Cut(files["hub/fleet.yaml"], "---\n")
 	files["hub/fleet.yaml"] = fleet
 	root := tree(t, files)
-	config := hubWith(t, root, source+`---
-apiVersion: kustomize.toolkit.fluxcd.io/v1
-kind: Kustomization
-metadata: {name: hub, namespace: flux-system}
-spec: {interval: 10m, prune: true, path: ./hub, sourceRef: {kind: GitRepository, name: fleet}}
-`, 2)
+	config := hubWith(t, root, source+hubRoot, 2)
 	out, code := diffWith(t, config, "fleet", "all", root)
 	if code != 0 || !strings.Contains(out, "No difference on 3 clusters.") {
 		t.Fatalf("exit code %d:\n%s", code, out)
@@ -325,7 +339,7 @@ func TestDiff_parent(t *testing.T) {
 	}{
 		{"two_repositories", []string{root, fleet}, 0, []string{"No difference", "### Not compared",
 			"Kustomization flux-system/other-root is not compared: no folder stands for"}},
-		{"no_remote_matches", []string{root}, 0, []string{"No difference", "### Not compared",
+		{"no_remote_matches", []string{root}, 2, []string{"Nothing was compared on 1 cluster.", "### Not compared",
 			"Kustomization flux-system/flux-system is not compared, with 1 Application below it: no folder stands for"}},
 		{"root_does_not_build", []string{broken, strings.Replace(fleet, root, broken, 1)}, 2, []string{"### Not rendered",
 			"Kustomization flux-system/flux-system is not compared, with 1 Application below it: build of"}},
@@ -485,6 +499,29 @@ func TestDiff_orphan(t *testing.T) {
 	out, code = diffWith(t, config, "cluster", "lab", root)
 	if code != 0 || !strings.Contains(out, "Kustomization flux-system/leaf is not compared: nothing gives it any more") {
 		t.Errorf("of an orphan: exit code %d:\n%s", code, out)
+	}
+}
+
+// TestDiff_removed takes out a Fleet whose root gives a Kustomization and no object of its own.
+func TestDiff_removed(t *testing.T) {
+	t.Setenv("PATH", searchPath)
+	files := diffFiles()
+	for _, site := range []string{"eu", "lab"} {
+		files["clusters/"+site+"/app.yaml"], _, _ = strings.Cut(files["clusters/"+site+"/app.yaml"], "---")
+	}
+	files["hub/other.yaml"] = otherRoot
+	source, fleet, _ := strings.Cut(files["hub/fleet.yaml"], "---\n")
+	files["hub/fleet.yaml"] = fleet
+	files["other/map.yaml"] = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: other, namespace: default}\n"
+	root := tree(t, files)
+	config := hubWith(t, root, source+hubRoot, 3)
+	if err := os.Remove(filepath.Join(root, "hub/fleet.yaml")); err != nil {
+		t.Fatal(err)
+	}
+	out, code := diffWith(t, config, "cluster", "east", root)
+	if code != 1 || !strings.Contains(out, "## Kustomization flux-system/flux-system: removed; it has no objects of its own") ||
+		!strings.Contains(out, "4 deleted, 1 removed.") || strings.Contains(out, "no option changed") {
+		t.Errorf("exit code %d:\n%s", code, out)
 	}
 }
 

@@ -213,6 +213,9 @@ func (c *comparison) summary() string {
 			clusters[name] = true
 		}
 	}
+	if c.nothingCompared() {
+		return "Nothing was compared on " + wording.Count(c.clusters, "cluster") + "."
+	}
 	if len(counts) == 0 {
 		return "No difference on " + wording.Count(c.clusters, "cluster") + c.reservation() + "."
 	}
