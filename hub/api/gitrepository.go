@@ -237,7 +237,7 @@ func badReferenceName(name string) []string {
 // sourceOfGitRepository returns the view of a GitRepository.
 func sourceOfGitRepository(g *sourcev1.GitRepository) *Source {
 	s := &Source{
-		URL: g.Spec.URL, Interval: g.Spec.Interval.Duration,
+		URL: g.Spec.URL, IsGit: true, Interval: g.Spec.Interval.Duration,
 		Succeeded: gitSucceeded, Failed: gitFailed,
 	}
 	if g.Spec.Timeout != nil {

@@ -19,6 +19,7 @@ const RegistryPlugin = "plugin"
 type Source struct {
 	// URL is the address that is fetched from. Secrets must be bound to its server.
 	URL      string
+	IsGit    bool // URL is that of a Git repository
 	Interval time.Duration
 	Timeout  time.Duration // zero: the fetcher's
 	// Provider gives the credentials: the helper of a cloud (aws, azure) or RegistryPlugin; empty: the Secrets do.

@@ -26,6 +26,9 @@ type checkout struct {
 	revision string // for messages
 	local    map[api.Key]string
 	main     map[string]bool // URLs of the sources that dir stands for
+	given    string          // dir as the caller named it
+	remotes  []string        // URLs of the Git remotes of dir
+	guessed  string          // the URL of main that is none of the remotes; empty: there is none
 	ignore   []string
 
 	mu       sync.Mutex
@@ -56,6 +59,7 @@ func (f *checkoutFlags) open(dir string) (*checkout, error) {
 	if c.dir, err = folder(dir); err != nil {
 		return nil, err
 	}
+	c.given, c.remotes = dir, hosted(remotes(c.dir))
 	for _, remote := range remotes(c.dir) {
 		c.main[sameURL(remote)] = true
 	}
@@ -203,9 +207,69 @@ func (c *checkout) claim(objects []*api.Object) {
 			named[at] = true
 		}
 	}
-	if len(named) == 1 {
-		maps.Copy(c.main, named)
+	if len(named) != 1 {
+		return
 	}
+	for at := range named {
+		if !c.main[at] {
+			c.main[at], c.guessed = true, at
+		}
+	}
+}
+
+// requireRepository returns an error if the folder stands for a GitRepository only because Fleets name no other source,
+// and the Git remotes of the folder say that it is another repository.
+func (c *checkout) requireRepository(objects []*api.Object) error {
+	var other error
+	for _, o := range objects {
+		view, err := o.Source()
+		if err != nil || !view.IsGit || view.URL == stubURL || sameURL(view.URL) != c.guessed {
+			continue
+		}
+		if c.local[o.Key] == c.dir {
+			return nil
+		}
+		other = fmt.Errorf("%s is another repository than that of the hub: its Git remotes are %s, and %s is %s; give a "+
+			"checkout of %[4]s, or, if it is one, add --local-sources %s=%[1]s", c.given, listed(c.remotes), o.Key,
+			sameURL(view.URL), pathOf(o.Key))
+	}
+	if len(c.remotes) == 0 {
+		return nil
+	}
+	return other
+}
+
+// hosted returns the Git remotes that are no local paths, as sameURL writes them. A path does not say which repository
+// it is.
+func hosted(remotes []string) (found []string) {
+	for _, remote := range remotes {
+		before, _, _ := strings.Cut(remote, "/")
+		if strings.Contains(before, ":") && !strings.HasPrefix(remote, "file:") {
+			found = append(found, sameURL(remote))
+		}
+	}
+	return found
+}
+
+// currentRoot returns the root of the Git work tree that the current folder is in. If there is none, or its remotes are
+// no sources among the objects, currentRoot returns the current folder.
+func currentRoot(objects []*api.Object) string {
+	current, err := realPath(".")
+	if err != nil {
+		return "."
+	}
+	root := workTree(current)
+	if root == "" {
+		return "."
+	}
+	remotes := hosted(remotes(root))
+	if len(remotes) == 0 || slices.ContainsFunc(objects, func(o *api.Object) bool {
+		view, err := o.Source()
+		return err == nil && slices.Contains(remotes, sameURL(view.URL))
+	}) {
+		return root
+	}
+	return "."
 }
 
 // tree returns the folder of a source. That of a source which is made of others is composed, unless a folder is given.

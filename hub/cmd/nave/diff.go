@@ -45,9 +45,10 @@ type diff struct {
 const diffLong = `Render what a checkout, or a commit of it, gives to %s, and compare the result with what the hub last
 released. Print each difference once, with the clusters that it is for.
 
-DIR is the root of the checkout, by default the current folder; with --ref, a commit, branch or tag of it. It stands
-for the same sources as with nave build fleet. Kustomizations of sources without a folder stay as they are, and those
-that are suspended.
+DIR is the root of the checkout, by default that of the Git work tree around the current folder; with --ref, a commit,
+branch or tag of it. It stands for the same sources as with nave build fleet, but not for a GitRepository if all its Git
+remotes are other repositories. Kustomizations of sources without a folder stay as they are, and those that are
+suspended.
 
 With --live, the spokes ask their API servers what would change: defaults and webhooks count, and what would be refused
 is said. Secret values do not leave the cluster. A spoke that is away or too old is named.
@@ -117,12 +118,12 @@ func (d *diff) command(cmd *cobra.Command, selected func(name string) (selection
 		if err != nil {
 			return err
 		}
-		return d.run(cmd, append(args, ".")[1], chosen)
+		return d.run(cmd, append(args, "")[1], chosen)
 	}
 	return cmd
 }
 
-// run compares and prints.
+// run compares and prints. If dir is empty, the checkout is that of the current folder.
 func (d *diff) run(cmd *cobra.Command, dir string, chosen selection) error {
 	if d.output != "diff" && d.output != "markdown" {
 		return fmt.Errorf("--output %q: want diff or markdown", d.output)
@@ -189,6 +190,9 @@ func (d *diff) compare(cmd *cobra.Command, dir string, c *comparison) error {
 // made for it.
 func (d *diff) open(cmd *cobra.Command, dir string, released *published) (*plan.Preview, func(), error) {
 	remove := func() {}
+	if dir == "" {
+		dir = currentRoot(released.objects)
+	}
 	work := dir
 	if d.ref != "" {
 		var err error
@@ -227,6 +231,9 @@ func (d *diff) preview(cmd *cobra.Command, trees *checkout, released *published)
 		return nil, err
 	}
 	trees.claim(objects)
+	if err := trees.requireRepository(objects); err != nil {
+		return nil, err
+	}
 	worker.DenyNetwork() // after git was asked
 	return plan.NewPreview(cmd.Context(), plan.PreviewConfig{
 		Objects: objects, Owned: owned, Suspended: released.suspended, Tree: trees.tree, Renderer: worker.All(),

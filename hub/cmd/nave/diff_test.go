@@ -502,6 +502,51 @@ func TestDiff_orphan(t *testing.T) {
 	}
 }
 
+// TestDiff_repository compares a checkout of another repository, and a checkout from a folder in it.
+func TestDiff_repository(t *testing.T) {
+	t.Setenv("PATH", searchPath)
+	root := tree(t, diffFiles())
+	config := hubWith(t, root, fleetFiles["hub/fleet.yaml"]+"---\n"+fleetFiles["hub/clusters.yaml"], 2)
+	other := tree(t, map[string]string{"clusters/eu/map.yaml": diffFiles()["app/old.yaml"], "clusters/lab/map.yaml": ""})
+	fork := tree(t, diffFiles())
+	clone := tree(t, diffFiles())
+	for dir, remote := range map[string]string{
+		root: "git@git.example.com:org/fleet.git", other: "https://user:canary@git.example.com/x", clone: root,
+		fork: "https://git.example.com/me/fleet",
+	} {
+		for _, args := range [][]string{{"init", "-q"}, {"remote", "add", "origin", remote}} {
+			if _, err := gitIn(t.Context(), dir, "", args...); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for _, c := range []struct {
+		name, from string
+		args       []string
+		code       int
+		want       string
+	}{
+		{"root", "/", []string{root}, 0, "No difference on 3 clusters."},
+		{"other", "/", []string{other}, 2, other + " is another repository than that of the hub: its Git remotes are " +
+			"git.example.com/x, and GitRepository flux-system/fleet is git.example.com/org/fleet"},
+		{"fork", "/", []string{fork}, 2, "--local-sources GitRepository/flux-system/fleet=" + fork},
+		{"fork_given", "/", []string{fork, "--local-sources=GitRepository/flux-system/fleet=" + fork}, 0, "No difference"},
+		{"remote_is_path", "/", []string{clone}, 0, "No difference"},
+		{"subfolder", root + "/app", nil, 0, "No difference"},
+		{"subfolder_of_clone", clone + "/app", nil, 0, "No difference"},
+		{"subfolder_of_other", other + "/clusters", nil, 2, "not found"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Setenv("PATH", searchPath)
+			t.Chdir(c.from)
+			out, code := diffWith(t, config, append([]string{"fleet", "all"}, c.args...)...)
+			if code != c.code || !strings.Contains(out, c.want) || strings.Contains(out, "canary") {
+				t.Errorf("exit code %d, want %d and %q:\n%s", code, c.code, c.want, out)
+			}
+		})
+	}
+}
+
 // TestDiff_removed takes out a Fleet whose root gives a Kustomization and no object of its own.
 func TestDiff_removed(t *testing.T) {
 	t.Setenv("PATH", searchPath)
