@@ -22,6 +22,16 @@ func FindKind(word string) (Kind, error) {
 	return k, err
 }
 
+// SourceKinds returns the kinds of sources that the hub carries out.
+func SourceKinds() (sources []Kind) {
+	for _, k := range kinds {
+		if k.Role == SourceRole && k.Supported() {
+			sources = append(sources, k)
+		}
+	}
+	return sources
+}
+
 // appliedKinds returns the plurals of the kinds that may be applied to the hub.
 func appliedKinds() (names []string) {
 	for _, k := range kinds {

@@ -35,6 +35,7 @@ func newGetCommand(s *session) *cobra.Command {
 		Use:   "get KIND [NAME]",
 		Short: "List objects of the hub and of the clusters' graphs",
 		Example: "  nave get clusters\n  nave get kustomizations -A\n  nave get sources git -A -o wide\n" +
+			"  nave get sources all -A\n" +
 			"  nave get kustomization apps --cluster prod-eu-1 -o yaml",
 		Args: cobra.MinimumNArgs(1),
 		RunE: s.run(func(cmd *cobra.Command, args []string, client adminv1.AdminServiceClient) error {
@@ -53,6 +54,9 @@ func newGetCommand(s *session) *cobra.Command {
 // get prints a list of objects, or one object. Without --cluster it lists the objects of the hub and of all clusters,
 // because users of "get kustomizations" expect those of the fleet.
 func (s *session) get(cmd *cobra.Command, args []string, client adminv1.AdminServiceClient, o getOptions) error {
+	if isAllSources(args) {
+		return s.getSources(cmd, args[2:], client, o)
+	}
 	kind, rest, err := kindOf(args)
 	if err != nil {
 		return err
@@ -60,11 +64,7 @@ func (s *session) get(cmd *cobra.Command, args []string, client adminv1.AdminSer
 	if len(rest) > 1 {
 		return fmt.Errorf("want at most one name, got %s", strings.Join(rest, " "))
 	}
-	request := &adminv1.ListRequest{Kind: kind.Name, Cluster: s.cluster, AllClusters: s.cluster == "",
-		LabelSelector: o.selector}
-	if kind.Namespaced && !o.all {
-		request.Namespace = s.namespace
-	}
+	request := s.listRequest(kind, o)
 	var name string
 	if len(rest) == 1 {
 		name = rest[0]
@@ -84,6 +84,16 @@ func (s *session) get(cmd *cobra.Command, args []string, client adminv1.AdminSer
 		return fmt.Errorf("%s %s not found", kind.Name, name)
 	}
 	return printRows(cmd.OutOrStdout(), cmd.ErrOrStderr(), kind, rows, o.output, name != "")
+}
+
+// listRequest returns the request for the objects of a kind.
+func (s *session) listRequest(kind api.Kind, o getOptions) *adminv1.ListRequest {
+	request := &adminv1.ListRequest{Kind: kind.Name, Cluster: s.cluster, AllClusters: s.cluster == "",
+		LabelSelector: o.selector}
+	if kind.Namespaced && !o.all {
+		request.Namespace = s.namespace
+	}
+	return request
 }
 
 // list returns all objects of a list. It requests chunks of that many objects. If chunk is 0, list requests all objects

@@ -1,0 +1,64 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/navefleet/nave/hub/api"
+	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
+)
+
+// isAllSources reports whether args begin with flux's words for the sources of all kinds: "sources all".
+func isAllSources(args []string) bool {
+	return len(args) > 1 && slices.Contains([]string{"source", "sources"}, args[0]) && args[1] == "all"
+}
+
+// getSources prints the sources of all kinds that the hub carries out in one list. names are the arguments after
+// "sources all"; there may be none.
+func (s *session) getSources(cmd *cobra.Command, names []string, client adminv1.AdminServiceClient,
+	o getOptions) error {
+	if len(names) > 0 {
+		return fmt.Errorf("sources all takes no name, got %s: name one kind, such as sources git",
+			strings.Join(names, " "))
+	}
+	if o.watch {
+		return errors.New("sources all cannot be watched: name one kind, such as sources git")
+	}
+	var rows []row
+	for _, kind := range api.SourceKinds() {
+		objects, err := list(cmd.Context(), client, s.listRequest(kind, o), o.chunk)
+		if err != nil {
+			return err
+		}
+		decoded, err := decodeRows(objects, "")
+		if err != nil {
+			return err
+		}
+		rows = append(rows, decoded...)
+	}
+	if len(rows) == 0 && cmp.Or(o.output, "wide") == "wide" {
+		fmt.Fprintln(cmd.ErrOrStderr(), "No sources found.")
+		return nil
+	}
+	return printRows(cmd.OutOrStdout(), cmd.ErrOrStderr(), sourcesOfAllKinds(), rows, o.output, false)
+}
+
+// sourcesOfAllKinds returns what lists of the sources of all kinds have in place of a kind. As in flux, the name of an
+// object includes the kind: gitrepository/fleet.
+func sourcesOfAllKinds() api.Kind {
+	kind := api.Kind{Plural: "sources", Namespaced: true}
+	for _, c := range api.SourceKinds()[0].Columns {
+		if name := c.Value; c.Name == "NAME" {
+			c.Value = func(object map[string]any) string {
+				return strings.ToLower(fmt.Sprint(object["kind"])) + "/" + name(object)
+			}
+		}
+		kind.Columns = append(kind.Columns, c)
+	}
+	return kind
+}
