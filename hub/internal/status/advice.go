@@ -22,7 +22,8 @@ func (f Facts) advice(reason string) string {
 	if reason == condition.DecryptionFailed && f.lacksDecryption() {
 		text = decryptionAdvice
 	}
-	return strings.NewReplacer("KIND", kind, "CONFIRM", f.confirmation()).Replace(text)
+	words := strings.NewReplacer("KIND", kind, "CONFIRM", f.confirmation(), "RELEASE", f.releasing())
+	return words.Replace(text)
 }
 
 // decryptionAdvice is the advice about an application with encrypted files and without spec.decryption.
@@ -52,7 +53,8 @@ func (f Facts) confirmation() string {
 }
 
 // advices has the advice for each reason of shared/condition; api.Kind has that of the other reasons. KIND stands for
-// the kind of the object, CONFIRM for the command that confirms its held removals.
+// the kind of the object, CONFIRM for the command that confirms its held removals, RELEASE for the command that ends
+// the pin of its cluster.
 var advices = map[string]string{
 	// of the hub
 	condition.BuildFailed: "Correct the files in Git; nave build shows the same error without a push, unless it is in " +
@@ -96,6 +98,7 @@ var advices = map[string]string{
 	condition.NoClusters:  "Compare spec.clusterSelector with the labels of the Clusters: nave get clusters -o wide",
 	condition.Blocked:     "Take spec.blocked out of the Cluster to let its spoke in again",
 	condition.Suspended:   "To go on: nave resume, or take suspend: true out of its spec",
+	condition.Pinned:      "To go on with what is in Git: RELEASE",
 	condition.Progressing: "No action is needed: the object should become ready by itself",
 	// of sources
 	condition.FetchFailed: "Check the address, the host and the network; nave reconcile of the Kustomization that " +

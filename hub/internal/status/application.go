@@ -47,6 +47,8 @@ func (f Facts) appliedVerdict() verdict {
 		return v
 	case f.Entry == nil:
 		return pending(condition.Progressing, "Rendered; waiting to be planned", v.since)
+	case f.Pin != nil:
+		return f.withAwaited(f.pinnedVerdict(v))
 	case f.Entry.Revision != f.Condition.Revision:
 		v.ready, v.reason = condition.Unknown, condition.Progressing
 		v.message = fmt.Sprintf("Revision %s is rendered; waiting to be planned. The cluster keeps %s",
@@ -55,7 +57,11 @@ func (f Facts) appliedVerdict() verdict {
 	case f.behind():
 		return f.behindVerdict(v)
 	}
-	v = f.spokeVerdict()
+	return f.withAwaited(f.spokeVerdict())
+}
+
+// withAwaited returns the verdict with that of the renderable whose readiness this one includes.
+func (f Facts) withAwaited(v verdict) verdict {
 	if v.ready == condition.True && f.Awaited != nil {
 		return f.Awaited.waitedFor()
 	}
@@ -65,8 +71,11 @@ func (f Facts) appliedVerdict() verdict {
 // waitedFor returns the verdict about a renderable that waits for this one to become ready.
 func (p *peer) waitedFor() verdict {
 	v := verdict{ready: p.verdict.ready, reason: condition.Progressing, since: p.verdict.since}
-	if v.ready == condition.False {
+	switch {
+	case v.ready == condition.False:
 		v.reason = condition.HealthCheckFailed
+	case p.verdict.reason == condition.Pinned: // only an operator ends the wait
+		v.reason = condition.Pinned
 	}
 	v.message = fmt.Sprintf("%s is not ready: %s: %s", p.key.Local(), p.verdict.reason, p.verdict.message)
 	return v

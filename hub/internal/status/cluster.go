@@ -41,12 +41,6 @@ func (f Facts) clusterVerdict() verdict {
 	return v
 }
 
-// pinText returns a sentence about the pin of a Cluster.
-func (f Facts) pinText() string {
-	return fmt.Sprintf("Pinned to the applications of bundle %d since %s by %s: changes in Git wait",
-		f.Pin.Bundle.Sequence, wording.Time(f.Pin.PinnedAt), f.Pin.By)
-}
-
 // sessionVerdict returns True if a bundle can be made for the cluster and its spoke is connected and accepts bundles.
 func (f Facts) sessionVerdict() verdict {
 	switch s := f.Spoke; {

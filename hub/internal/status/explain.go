@@ -91,10 +91,12 @@ func (w *World) explain(f Facts, v verdict) []*adminv1.Explanation {
 	if f.Pin == nil || f.role() != api.ClusterRole {
 		return w.explainVerdict(f, v)
 	}
-	return append(w.explainVerdict(f, v), &adminv1.Explanation{
-		Object: KeyMessage(f.Resource.Key), Since: timestamppb.New(f.Pin.PinnedAt), Reason: condition.Pinned,
-		Message: f.pinText(), Advice: "To go on with what is in Git: nave release " + f.Resource.Key.Name,
-	})
+	pinned := &adminv1.Explanation{Object: KeyMessage(f.Resource.Key), Since: timestamppb.New(f.Pin.PinnedAt),
+		Reason: condition.Pinned, Message: f.pinText(), Advice: f.advice(condition.Pinned)}
+	if v.reason == condition.Pinned && f.suspension() == nil { // of an object that waits for the end of the pin
+		return []*adminv1.Explanation{pinned}
+	}
+	return append(w.explainVerdict(f, v), pinned)
 }
 
 // explainVerdict returns explanations of an object that is not ready or is suspended.
@@ -193,7 +195,7 @@ func (w *World) addChain(f Facts, e *adminv1.Explanation) {
 	switch e.Reason {
 	case condition.DependencyCycle: // the message names the circle
 		return
-	case condition.RemovalHeld: // no dependency ends the hold
+	case condition.RemovalHeld, condition.Pinned: // no dependency ends the hold or the pin
 		return
 	}
 	chain, circle := w.chain(f)

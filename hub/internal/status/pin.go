@@ -1,0 +1,57 @@
+package status
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/hub/internal/store"
+	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/condition"
+	"github.com/navefleet/nave/shared/wording"
+)
+
+// pinText returns a sentence about the pin of a Cluster.
+func (f Facts) pinText() string {
+	return fmt.Sprintf("Pinned to the applications of bundle %d since %s by %s: changes in Git wait",
+		f.Pin.Bundle.Sequence, wording.Time(f.Pin.PinnedAt), f.Pin.By)
+}
+
+// pinHas reports whether the pin of the cluster has the application.
+func (f Facts) pinHas() bool {
+	_, has := slices.BinarySearchFunc(f.Pin.Applications, f.Resource.Key.Application(),
+		func(c store.Content, name bundle.ApplicationName) int { return c.Name.Compare(name) })
+	return has
+}
+
+// pinnedVerdict returns the verdict about a planned application of a pinned cluster. If the spoke has applied the
+// release that the cluster stays at, the verdict is that of the spoke's report: a newer revision waits for an operator.
+func (f Facts) pinnedVerdict(hub verdict) verdict {
+	if f.behind() && (f.pinHas() || f.Report == nil) {
+		v := f.behindVerdict(hub)
+		if f.pinHas() || v.reason != condition.Progressing {
+			return v
+		}
+		message := fmt.Sprintf("Revision %s is rendered and waits. The cluster is pinned to bundle %d, which is without it; "+
+			"to go on: %s", f.Condition.Revision, f.Pin.Bundle.Sequence, f.releasing())
+		return pending(condition.Pinned, message, f.Pin.PinnedAt)
+	}
+	v := f.spokeVerdict()
+	if f.behind() || f.Entry.Revision != f.Condition.Revision {
+		v.message += fmt.Sprintf(". Revision %s waits: the cluster is pinned to bundle %d; to go on: %s",
+			f.Condition.Revision, f.Pin.Bundle.Sequence, f.releasing())
+	}
+	return v
+}
+
+// releasing returns the command that ends the pin of the object's cluster, or those of a Fleet.
+func (f Facts) releasing() string {
+	switch k := f.Resource.Key; f.role() {
+	case api.ClusterRole:
+		return "nave release " + k.Name
+	case api.FleetRole:
+		return "nave release --fleet " + k.Name
+	default:
+		return "nave release " + k.Cluster
+	}
+}
