@@ -7,6 +7,8 @@ import (
 	"io"
 
 	"github.com/spf13/cobra"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/navefleet/nave/hub/api"
@@ -90,7 +92,7 @@ func waitFor(ctx context.Context, client adminv1.AdminServiceClient, key *adminv
 	for {
 		change, err := stream.Recv()
 		if err != nil {
-			if ctx.Err() != nil {
+			if code := status.Code(err); ctx.Err() != nil || code == codes.DeadlineExceeded || code == codes.Canceled {
 				return "", fmt.Errorf("%s: not finished in time: %s", show(key), last)
 			}
 			return "", err
@@ -120,6 +122,9 @@ func handled(object map[string]any, requestedAt string) (done bool, message stri
 		return false, "it has no Ready condition yet", nil
 	}
 	message = fmt.Sprint(ready["message"])
+	if ready["reason"] == condition.Pinned { // only nave release ends the wait
+		return false, message, errors.New(message)
+	}
 	seen, _, _ := unstructured.NestedString(object, "status", "lastHandledReconcileAt")
 	if requestedAt != "" && !api.Answers(seen, requestedAt) {
 		return false, message, nil

@@ -1,11 +1,55 @@
 package main
 
 import (
+	"context"
 	"strings"
 	"testing"
 
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 )
+
+// endedStream is a watch whose deadline the server notices before the client does.
+type endedStream struct {
+	grpc.ClientStream
+	sent bool
+	code codes.Code
+}
+
+func (s *endedStream) Recv() (*adminv1.WatchResponse, error) {
+	if s.sent {
+		return nil, status.Error(s.code, "stream terminated by RST_STREAM")
+	}
+	s.sent = true
+	return &adminv1.WatchResponse{Type: adminv1.WatchType_WATCH_TYPE_CHANGED, Object: &adminv1.Object{Json: []byte(
+		`{"status":{"conditions":[{"type":"Ready","status":"Unknown","message":"at work"}]}}`)}}, nil
+}
+
+// endingClient answers each watch with an endedStream.
+type endingClient struct {
+	adminv1.AdminServiceClient
+	code codes.Code
+}
+
+func (c endingClient) Watch(context.Context, *adminv1.WatchRequest, ...grpc.CallOption) (
+	grpc.ServerStreamingClient[adminv1.WatchResponse], error) {
+	return &endedStream{code: c.code}, nil
+}
+
+// TestWaitFor_ended ends a wait by a status of the server: the message is that of the object, not the transport's.
+func TestWaitFor_ended(t *testing.T) {
+	key := &adminv1.ObjectKey{Kind: "Cluster", Name: "west"}
+	for code, want := range map[codes.Code]string{codes.DeadlineExceeded: "Cluster west: not finished in time: at work",
+		codes.Canceled: "Cluster west: not finished in time: at work", codes.Unavailable: "RST_STREAM"} {
+		_, err := waitFor(t.Context(), endingClient{code: code}, key, handling(""))
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want %q", code, err, want)
+		}
+	}
+}
 
 func TestHandled(t *testing.T) {
 	const asked = "2026-01-02T03:04:05.1Z"
@@ -22,6 +66,7 @@ func TestHandled(t *testing.T) {
 		"handled_still_at_work": {`{"lastHandledReconcileAt":"2026-01-02T03:04:05.1Z","conditions":[{"type":"Ready","status":"Unknown","message":"m"}]}`, false, ""},
 		"handled_failed":        {`{"lastHandledReconcileAt":"2026-01-02T03:04:05.1Z","conditions":[{"type":"Ready","status":"False","message":"path not found"}]}`, false, "path not found"},
 		"drift_is_held":         {`{"lastHandledReconcileAt":"2026-01-02T03:04:05.1Z","conditions":[{"type":"Ready","status":"False","reason":"DriftHeld","message":"soon"}]}`, false, ""},
+		"waits_for_a_pin":       {`{"conditions":[{"type":"Ready","status":"Unknown","reason":"Pinned","message":"pinned: nave release west"}]}`, false, "nave release west"},
 		"nonsense_was_handled":  {`{"lastHandledReconcileAt":"yesterday","conditions":[{"type":"Ready","status":"True","message":"m"}]}`, false, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
