@@ -38,3 +38,12 @@ func (v *validator) explainUnserved(gv schema.GroupVersion) string {
 	return fmt.Sprintf("apiVersion %s is not served; of its group the server has %s", gv,
 		wording.List(versions, len(versions), 10))
 }
+
+// describeMissing returns the name of a kind without a schema, with the versions of its group that the server has.
+func (v *validator) describeMissing(gvk schema.GroupVersionKind) string {
+	name := gvk.GroupKind().String() + " " + gvk.Version
+	if versions := versionsOf(gvk.Group, v.served); len(versions) > 0 {
+		name += " (the server has " + strings.Join(versions, " and ") + ")"
+	}
+	return name
+}

@@ -277,7 +277,7 @@ func (v *validator) validate(ctx context.Context, objects []*manifest.Object) (w
 			wrong = append(wrong, fmt.Sprintf("%s: %s", manifest.IDOf(o), v.explainUnserved(gvk.GroupVersion())))
 			continue
 		case s == nil:
-			v.missing[gvk.GroupKind().String()+" "+gvk.Version] = true
+			v.missing[v.describeMissing(gvk)] = true
 			continue
 		}
 		opaque := map[string]bool{}

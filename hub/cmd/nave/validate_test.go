@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"k8s.io/client-go/openapi/openapitest"
+
+	"github.com/navefleet/nave/shared/manifest"
 )
 
 // schemaFiles writes the schemas of Kubernetes' own kinds to a folder, and returns it.
@@ -180,5 +182,20 @@ func TestValidate_other_kinds(t *testing.T) {
 				t.Errorf("error %v", err)
 			}
 		})
+	}
+}
+
+// TestValidator_notes checks that the note about a kind names the versions of its group that the server has.
+func TestValidator_notes(t *testing.T) {
+	v := newValidator(builtInSchema, []string{"apis/example.com", "apis/example.com/v1", "apis/more.example.com/v2"})
+	var objects []*manifest.Object
+	for _, version := range []string{"example.com/v1beta1", "other.example.com/v1"} {
+		o := &manifest.Object{Object: map[string]any{"apiVersion": version, "kind": "Thing"}}
+		objects = append(objects, o)
+	}
+	wrong, err := v.validate(t.Context(), objects)
+	const want = "Thing.example.com v1beta1 (the server has v1), Thing.other.example.com v1"
+	if got := v.notes(); err != nil || len(wrong) > 0 || !strings.HasSuffix(got, want) {
+		t.Errorf("%v, %v, note %q", wrong, err, got)
 	}
 }
