@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -16,13 +17,20 @@ import (
 )
 
 func newExplainCommand(s *session) *cobra.Command {
-	return &cobra.Command{
+	var all bool
+	cmd := &cobra.Command{
 		Use: "explain [KIND NAME]",
 		Short: "Say why objects are not ready, since when, and what they wait for, and which are suspended; exit with 1 " +
 			"if any is not ready",
+		Args: func(_ *cobra.Command, args []string) error {
+			if all && len(args) > 0 {
+				return errors.New("--all-namespaces is for all objects: leave out KIND NAME, or give --namespace instead")
+			}
+			return nil
+		},
 		RunE: s.run(func(cmd *cobra.Command, args []string, client adminv1.AdminServiceClient) error {
 			key := &adminv1.ObjectKey{Cluster: s.cluster}
-			if cmd.Flags().Changed("namespace") {
+			if cmd.Flags().Changed("namespace") && !all {
 				key.Namespace = s.namespace
 			}
 			if len(args) > 0 {
@@ -49,6 +57,8 @@ func newExplainCommand(s *session) *cobra.Command {
 			return err
 		}),
 	}
+	cmd.Flags().BoolVarP(&all, "all-namespaces", "A", false, "in all namespaces, the default; without KIND NAME only")
+	return cmd
 }
 
 // lacksClusters reports whether the hub has no clusters.

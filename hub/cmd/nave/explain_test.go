@@ -40,6 +40,20 @@ func TestExplain_encryption(t *testing.T) {
 	}
 }
 
+// TestExplain_all_namespaces takes the flag that scripts give to all commands of kubectl and flux.
+func TestExplain_all_namespaces(t *testing.T) {
+	cmd := newExplainCommand(&session{})
+	if err := cmd.ParseFlags([]string{"-A"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.ValidateArgs(nil); err != nil {
+		t.Error(err)
+	}
+	if cmd.ValidateArgs([]string{"ks", "apps"}) == nil {
+		t.Error("one object was taken in all namespaces")
+	}
+}
+
 // missingKey returns the explanation of a Kustomization without its key.
 func missingKey(cluster string) *adminv1.Explanation {
 	return &adminv1.Explanation{Reason: "DecryptionFailed", Message: "no key", Object: &adminv1.ObjectKey{
