@@ -99,10 +99,10 @@ func (s *Server) History(ctx context.Context, r *adminv1.HistoryRequest) (*admin
 	if err != nil {
 		return nil, s.fail(err)
 	}
-	response := &adminv1.HistoryResponse{}
+	response, newest := &adminv1.HistoryResponse{}, slices.IndexFunc(h.past, h.isCurrent)
 	for i, past := range h.past {
 		p := &adminv1.PastRelease{Sequence: past.Bundle.Sequence, ReleasedAt: timestamppb.New(past.ReleasedAt),
-			Applications: int64(len(past.Applications)), Current: h.isCurrent(past)}
+			Applications: int64(len(past.Applications)), Current: i == newest}
 		if i+1 < len(h.past) {
 			p.Changes = changesOf(h.past[i+1].Applications, past.Applications)
 		}

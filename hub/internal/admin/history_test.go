@@ -96,6 +96,23 @@ func TestRollback(t *testing.T) {
 	}
 }
 
+// TestHistory_same_applications lists two releases with the applications that the cluster has, as after a rollback.
+func TestHistory_same_applications(t *testing.T) {
+	r := newRig(t)
+	r.past(2)
+	must(t, r.store.Update(t.Context(), func(tx *store.Tx) error {
+		newest, _, err := store.History.Get(tx, store.PastKey("a", bundle.ID{Epoch: 1, Sequence: 2}))
+		must(t, err)
+		newest.Bundle.Sequence = 4
+		return store.History.Put(tx, store.PastKey("a", newest.Bundle), newest)
+	}))
+	history, err := r.History(t.Context(), &adminv1.HistoryRequest{Cluster: "a"})
+	must(t, err)
+	if list := history.GetReleases(); len(list) != 3 || !list[0].GetCurrent() || list[1].GetCurrent() {
+		t.Errorf("history %v", history)
+	}
+}
+
 // TestRollback_refused asks for rollbacks that are not possible.
 func TestRollback_refused(t *testing.T) {
 	r := newRig(t)
