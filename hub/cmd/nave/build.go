@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/hub/internal/plan"
 	"github.com/navefleet/nave/hub/internal/render"
 	"github.com/navefleet/nave/hub/internal/render/kustomize"
 	"github.com/navefleet/nave/hub/internal/render/worker"
@@ -149,6 +150,10 @@ func (b *kustomizationBuild) run(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return err
 	}
+	bases, err := b.localBases()
+	if err != nil {
+		return err
+	}
 	exclude, err := ignored(root, b.ignore)
 	if err != nil {
 		return err
@@ -159,7 +164,7 @@ func (b *kustomizationBuild) run(ctx context.Context, out io.Writer) error {
 		return err
 	}
 	worker.DenyNetwork()
-	result, err := kustomize.Renderer{}.Render(ctx, render.Request{
+	result, err := plan.RenderWithBases(ctx, kustomize.Renderer{}, bases, render.Request{
 		Spec: encoded, Root: root, Salt: []byte(buildSalt), Exclude: exclude,
 	})
 	if err != nil {

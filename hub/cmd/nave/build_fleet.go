@@ -137,8 +137,8 @@ func (p *preview) open(cmd *cobra.Command, cluster, dir string, salt []byte) (*p
 		salt = []byte(buildSalt)
 	}
 	v, err := plan.NewPreview(cmd.Context(), plan.PreviewConfig{
-		Objects: objects, Tree: trees.tree, Renderer: worker.All(), Salt: salt, NoCrossNamespaceRefs: p.noCross,
-		LenientSubstitution: !p.strict,
+		Objects: objects, Tree: trees.tree, Bases: trees.bases, Renderer: worker.All(), Salt: salt,
+		NoCrossNamespaceRefs: p.noCross, LenientSubstitution: !p.strict,
 	})
 	return v, trees.composer.close, err
 }

@@ -65,8 +65,8 @@ func (b *kustomizationBuild) runRecursive(ctx context.Context, out io.Writer, ob
 	}
 	trees.claim(objects)
 	worker.DenyNetwork()
-	v, err := plan.NewPreview(ctx, plan.PreviewConfig{Objects: objects, Tree: trees.tree, Renderer: worker.All(),
-		Salt: []byte(buildSalt), LenientSubstitution: !b.strict})
+	v, err := plan.NewPreview(ctx, plan.PreviewConfig{Objects: objects, Tree: trees.tree, Bases: trees.bases,
+		Renderer: worker.All(), Salt: []byte(buildSalt), LenientSubstitution: !b.strict})
 	if err != nil {
 		return err
 	}

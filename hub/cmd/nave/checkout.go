@@ -25,10 +25,11 @@ type checkout struct {
 	dir      string // the folder that stands for the sources of main, and for those of its Git remotes
 	revision string // for messages
 	local    map[api.Key]string
-	main     map[string]bool // URLs of the sources that dir stands for
-	given    string          // dir as the caller named it
-	remotes  []string        // URLs of the Git remotes of dir
-	guessed  string          // the URL of main that is none of the remotes; empty: there is none
+	bases    map[string]string // see plan.PreviewConfig
+	main     map[string]bool   // URLs of the sources that dir stands for
+	given    string            // dir as the caller named it
+	remotes  []string          // URLs of the Git remotes of dir
+	guessed  string            // the URL of main that is none of the remotes; empty: there is none
 	ignore   []string
 
 	mu       sync.Mutex
@@ -40,12 +41,15 @@ type checkout struct {
 // checkoutFlags are the flags that say which folders stand for which sources.
 type checkoutFlags struct {
 	sources []string
+	bases   []string
 	ignore  []string
 }
 
 func (f *checkoutFlags) add(flags *pflag.FlagSet) {
 	flags.StringSliceVar(&f.sources, "local-sources", nil,
 		"folders for sources, separated by commas: GitRepository/flux-system/infra=../infra")
+	flags.StringSliceVar(&f.bases, "local-bases", nil, "folders for remote bases, separated by commas: "+
+		"https://github.com/org/base@v1.0.0=../base")
 	flags.StringSliceVar(&f.ignore, "ignore-paths", nil, "paths to leave out, as in .gitignore, separated by commas")
 }
 
@@ -57,6 +61,9 @@ func (f *checkoutFlags) open(dir string) (*checkout, error) {
 	}
 	var err error
 	if c.dir, err = folder(dir); err != nil {
+		return nil, err
+	}
+	if c.bases, err = f.localBases(); err != nil {
 		return nil, err
 	}
 	c.given, c.remotes = dir, hosted(remotes(c.dir))
@@ -79,6 +86,21 @@ func (f *checkoutFlags) open(dir string) (*checkout, error) {
 		}
 	}
 	return c, nil
+}
+
+// localBases returns the folders of --local-bases.
+func (f *checkoutFlags) localBases() (bases map[string]string, err error) {
+	bases = map[string]string{}
+	for _, pair := range f.bases {
+		name, dir, ok := strings.Cut(pair, "=")
+		if !ok {
+			return nil, fmt.Errorf("--local-bases %q: want URL@REF=DIR", pair)
+		}
+		if bases[name], err = folder(dir); err != nil {
+			return nil, fmt.Errorf("--local-bases %s: %w", name, err)
+		}
+	}
+	return bases, nil
 }
 
 // moveTo makes another folder, such as one with the files of a commit, stand for all that the folder stood for.

@@ -435,8 +435,8 @@ func (c *comparison) err() error {
 	case len(c.changes) > 0:
 		return errDifferent
 	case c.nothingCompared():
-		return errors.New("nothing was compared: no folder stands for the sources; see the notes above, and " +
-			"--local-sources")
+		return errors.New("nothing was compared: no folder stands for the sources, or for their remote bases; see the " +
+			"notes above")
 	}
 	return nil
 }

@@ -236,8 +236,9 @@ func (d *diff) preview(cmd *cobra.Command, trees *checkout, released *published)
 	}
 	worker.DenyNetwork() // after git was asked
 	return plan.NewPreview(cmd.Context(), plan.PreviewConfig{
-		Objects: objects, Owned: owned, Suspended: released.suspended, Tree: trees.tree, Renderer: worker.All(),
-		Salt: cache.Salt(released.epoch), NoCrossNamespaceRefs: d.noCross, LenientSubstitution: !d.strict,
+		Objects: objects, Owned: owned, Suspended: released.suspended, Tree: trees.tree, Bases: trees.bases,
+		Renderer: worker.All(), Salt: cache.Salt(released.epoch), NoCrossNamespaceRefs: d.noCross,
+		LenientSubstitution: !d.strict,
 	})
 }
 
@@ -284,5 +285,5 @@ func gitIn(ctx context.Context, dir, index string, args ...string) (string, erro
 	return out.String(), nil
 }
 
-// isUnmapped reports whether a problem is only that no folder stands for a source.
+// isUnmapped reports whether a problem is only that no folder stands for a source or a remote base.
 func isUnmapped(p plan.Problem) bool { return p.Reason == condition.ArtifactFailed }

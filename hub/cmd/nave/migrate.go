@@ -189,7 +189,7 @@ func (m *migration) walk(ctx context.Context, flux *migrate.Flux, trees *checkou
 		}
 	}
 	v, err := plan.NewPreview(ctx, plan.PreviewConfig{
-		Objects: objects, Tree: trees.tree, Renderer: worker.All(), Salt: []byte(buildSalt),
+		Objects: objects, Tree: trees.tree, Bases: trees.bases, Renderer: worker.All(), Salt: []byte(buildSalt),
 		NoCrossNamespaceRefs: m.noCross,
 	})
 	if err != nil {

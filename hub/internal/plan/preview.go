@@ -31,7 +31,10 @@ type PreviewConfig struct {
 	Suspended map[api.Key]bool
 	// Tree returns the tree of a source. inputs are the trees of api.Source.Inputs, for a source that is composed of
 	// others. A renderable whose source has an error is not rendered.
-	Tree     func(ctx context.Context, source *api.Object, inputs func() ([]Tree, error)) (Tree, error)
+	Tree func(ctx context.Context, source *api.Object, inputs func() ([]Tree, error)) (Tree, error)
+	// Bases are the folders of remote bases that are repositories, by api.Remote.String. A renderable that needs another
+	// remote base is not rendered.
+	Bases    map[string]string
 	Renderer render.Renderer
 	Salt     []byte // of placeholders; see cache.Salt
 
@@ -299,7 +302,7 @@ func (v *Preview) render(ctx context.Context, work graph.Work, t Tree) (*cache.R
 	r := found.(*previewRender)
 	r.once.Do(func() {
 		var result *render.Result
-		result, r.err = v.config.Renderer.Render(ctx, render.Request{
+		result, r.err = RenderWithBases(ctx, v.config.Renderer, v.config.Bases, render.Request{
 			Renderer: work.Renderable.Renderer, Spec: json.RawMessage(key.spec), Root: t.Dir, Salt: v.config.Salt,
 			Exclude: t.Exclude,
 		})
