@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -59,6 +60,8 @@ type comparison struct {
 	// unreadable has the clusters that are not compared because their release cannot be read, and why.
 	unreadable map[string]string
 	unasked    map[string][]string // clusters by the reason why their spokes did not answer
+	within     time.Duration       // how long a spoke may take to answer
+	rendered   map[change][]string // the changes of objects that answers of spokes take the place of
 
 	mu      sync.Mutex
 	pairs   map[pair]*pairDiff

@@ -179,7 +179,7 @@ func (d *diff) compare(cmd *cobra.Command, dir string, c *comparison) error {
 		return err
 	}
 	if d.live {
-		if err := c.askSpokes(ctx); err != nil {
+		if err := c.askSpokes(ctx, d.session.timeout); err != nil {
 			return err
 		}
 	}

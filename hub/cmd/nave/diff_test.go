@@ -232,7 +232,7 @@ func TestDiff(t *testing.T) {
 	t.Setenv("PATH", searchPath)
 	out, code = diffWith(t, config, "fleet", "all", root, "--live")
 	if code != 2 || !strings.Contains(out, "on east, lab, west: the spoke is not connected") ||
-		!strings.Contains(out, "ConfigMap default/old deleted") || strings.Contains(out, "size: large") {
+		!strings.Contains(out, "ConfigMap default/old deleted") || strings.Count(out, "+  size: large") != 1 {
 		t.Errorf("with --live, and no spoke: exit code %d:\n%s", code, out)
 	}
 

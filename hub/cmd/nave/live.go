@@ -37,10 +37,15 @@ const maxAsked = 4
 const maxPiece = 256 << 10
 
 // askSpokes asks the spokes of all clusters about the Applications that differ. Their answers take the place of the
-// differences of the objects.
-func (c *comparison) askSpokes(ctx context.Context) error {
-	maps.DeleteFunc(c.changes, func(x change, _ []string) bool {
-		return x.object != "" && (x.verb == added || x.verb == changed) || x.verb == same
+// differences of the objects. The differences stay for a cluster that does not answer within a time.
+func (c *comparison) askSpokes(ctx context.Context, within time.Duration) error {
+	c.within, c.rendered = min(within, liveTime), map[change][]string{}
+	maps.DeleteFunc(c.changes, func(x change, clusters []string) bool {
+		differs := x.object != "" && (x.verb == added || x.verb == changed) || x.verb == same
+		if differs {
+			c.rendered[x] = clusters
+		}
+		return differs
 	})
 	asked := map[string][]*pairDiff{} // by cluster
 	for _, d := range c.pairs {
@@ -71,15 +76,20 @@ func (c *comparison) askCluster(ctx context.Context, cluster string, pairs []*pa
 			}
 			count++
 		}
-		found, err := askLive(ctx, c.client, cluster, pairs[:count])
+		found, err := askLive(ctx, c, cluster, pairs[:count])
 		switch status.Code(err) {
 		case codes.OK:
 			c.addLive(cluster, pairs[:count], found)
 		case codes.Unavailable, codes.FailedPrecondition, codes.DeadlineExceeded, codes.Aborted, codes.ResourceExhausted,
 			codes.InvalidArgument:
-			c.mu.Lock()
 			text := status.Convert(err).Message()
-			c.unasked[text] = append(c.unasked[text], cluster)
+			if status.Code(err) == codes.DeadlineExceeded {
+				text = fmt.Sprintf("the spoke did not answer within %s", c.within)
+			}
+			c.mu.Lock()
+			for _, d := range pairs[:count] {
+				c.notAsked(text, cluster, d.new.Application.Name.String())
+			}
 			c.mu.Unlock()
 		case codes.Unimplemented:
 			return errors.New("the hub is too old for --live: upgrade it")
@@ -89,6 +99,17 @@ func (c *comparison) askCluster(ctx context.Context, cluster string, pairs []*pa
 		pairs = pairs[count:]
 	}
 	return nil
+}
+
+// notAsked notes why the spoke of a cluster did not answer about an Application, and restores the differences of its
+// objects. The caller holds c.mu.
+func (c *comparison) notAsked(reason, cluster, application string) {
+	c.unasked[reason] = append(c.unasked[reason], cluster)
+	for x, clusters := range c.rendered {
+		if x.application == application && slices.Contains(clusters, cluster) {
+			c.changes[x] = append(c.changes[x], cluster)
+		}
+	}
 }
 
 // lacking returns the digests of the objects and encrypted files that the old version of the Application does not have.
@@ -111,11 +132,11 @@ func (d *pairDiff) size() int {
 }
 
 // askLive asks the spoke of a cluster what Applications would change.
-func askLive(ctx context.Context, client adminv1.AdminServiceClient, cluster string, pairs []*pairDiff) (
+func askLive(ctx context.Context, c *comparison, cluster string, pairs []*pairDiff) (
 	[]*adminv1.PreviewedApplication, error) {
-	ctx, cancel := context.WithTimeout(ctx, liveTime)
+	ctx, cancel := context.WithTimeout(ctx, c.within)
 	defer cancel()
-	stream, err := client.PreviewLive(ctx)
+	stream, err := c.client.PreviewLive(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -159,8 +180,7 @@ func (c *comparison) addLive(cluster string, pairs []*pairDiff, found []*adminv1
 			continue // it was not asked about
 		}
 		if a.GetError() != "" {
-			text := name.String() + ": " + a.GetError()
-			c.unasked[text] = append(c.unasked[text], cluster)
+			c.notAsked(name.String()+": "+a.GetError(), cluster, name.String())
 		}
 		for _, o := range a.GetObjects() {
 			x := liveChange(name.String(), o, pairs[at].files)
