@@ -159,7 +159,7 @@ func (m *middle) written(file string) {
 				}
 				return nil
 			})
-		if err == found {
+		if errors.Is(err, found) {
 			return nil
 		}
 		return fmt.Errorf("not yet: %w", errors.Join(err, fs.ErrNotExist))

@@ -16,7 +16,7 @@ func checkIgnore(list []kustomizev1.IgnoreRule, at *field.Path) (errs field.Erro
 	if err == nil {
 		return nil
 	}
-	if tooLarge, ok := err.(*bundle.TooLargeError); ok {
+	if tooLarge, ok := errors.AsType[*bundle.TooLargeError](err); ok {
 		return field.ErrorList{field.Invalid(at, field.OmitValueType{}, tooLarge.Error())}
 	}
 	for i, rule := range rules {

@@ -23,7 +23,8 @@ func TestSize(t *testing.T) {
 			t.Errorf("%.20q: %d, %v, and %d bytes", text, size, err, took)
 		}
 	}
-	if _, err := Size(strings.Repeat("()", 1<<20), 500); err == nil || !strings.Contains(err.Error(), "the limit is 4096") {
+	_, err := Size(strings.Repeat("()", 1<<20), 500)
+	if err == nil || !strings.Contains(err.Error(), "the limit is 4096") {
 		t.Error(err)
 	}
 	if _, err := Compile("(", 500); err == nil || !strings.Contains(err.Error(), "missing closing )") {

@@ -64,7 +64,9 @@ func TestExplain_circle_advice(t *testing.T) {
 // Cluster and for an application that waits for it.
 func TestExplain_bundle(t *testing.T) {
 	for reason, spoil := range map[string]func(*Facts){
-		condition.BundleRefused:  func(f *Facts) { f.Refusal = &store.Refusal{Message: "no bundle can be made", Since: at(4)} },
+		condition.BundleRefused: func(f *Facts) {
+			f.Refusal = &store.Refusal{Message: "no bundle can be made", Since: at(4)}
+		},
 		condition.BundleRejected: func(f *Facts) { f.Spoke = &store.Spoke{Connected: true, Rejected: "no signature"} },
 	} {
 		t.Run(reason, func(t *testing.T) {

@@ -170,7 +170,8 @@ data: {word: one}
 func TestDriftModes_custom(t *testing.T) {
 	w := newWorld(t)
 	t.Cleanup(func() {
-		_ = w.admin.Delete(context.Background(), "CustomResourceDefinition.apiextensions.k8s.io", "", "boxes.drift.example.com")
+		_ = w.admin.Delete(context.Background(), "CustomResourceDefinition.apiextensions.k8s.io", "",
+			"boxes.drift.example.com")
 	})
 	w.apply(boxes)
 	for _, c := range []struct{ edit, want string }{
