@@ -564,7 +564,8 @@ func TestDiff_removed(t *testing.T) {
 		t.Fatal(err)
 	}
 	out, code := diffWith(t, config, "cluster", "east", root)
-	if code != 1 || !strings.Contains(out, "## Kustomization flux-system/flux-system: removed; it has no objects of its own") ||
+	if code != 1 ||
+		!strings.Contains(out, "## Kustomization flux-system/flux-system: removed; it has no objects of its own") ||
 		!strings.Contains(out, "4 deleted, 1 removed.") || strings.Contains(out, "no option changed") {
 		t.Errorf("exit code %d:\n%s", code, out)
 	}

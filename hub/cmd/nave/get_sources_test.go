@@ -19,7 +19,9 @@ type sourcesHub struct {
 	kinds []string
 }
 
-func (h sourcesHub) List(_ context.Context, r *adminv1.ListRequest, _ ...grpc.CallOption) (*adminv1.ListResponse, error) {
+func (h sourcesHub) List(
+	_ context.Context, r *adminv1.ListRequest, _ ...grpc.CallOption,
+) (*adminv1.ListResponse, error) {
 	answer := &adminv1.ListResponse{}
 	for _, kind := range h.kinds {
 		if kind == r.Kind {

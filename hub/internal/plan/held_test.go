@@ -47,8 +47,8 @@ func TestHeld_event(t *testing.T) {
 func TestHeld_conflict(t *testing.T) {
 	s := newHeld(t, "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: c, namespace: default}\n")
 	got := s.warnings(pathKey("east/Kustomization/flux-system/operators"))
-	const want = "ObjectConflict: ConfigMap default/c comes from Kustomization flux-system/c already: that one is not in " +
-		"Git any more, but its removal is held; let it go with nave confirm cluster east"
+	const want = "ObjectConflict: ConfigMap default/c comes from Kustomization flux-system/c already: that one is not " +
+		"in Git any more, but its removal is held; let it go with nave confirm cluster east"
 	if len(got) != 1 || got[0] != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
