@@ -46,7 +46,8 @@ func TestLocalBases(t *testing.T) {
 	if out, err := run(t, append(one, given)...); err != nil || !strings.Contains(out, "name: of-base\n") {
 		t.Errorf("build of one Kustomization: %v, printed:\n%s", err, out)
 	}
-	if _, err := run(t, append(build, "--local-bases=x")...); err == nil || !strings.Contains(err.Error(), "want URL@REF=DIR") {
+	_, err := run(t, append(build, "--local-bases=x")...)
+	if err == nil || !strings.Contains(err.Error(), "want URL@REF=DIR") {
 		t.Errorf("with a wrong flag: %v", err)
 	}
 }

@@ -172,7 +172,7 @@ func (m *migration) requireRoot(flux *migrate.Flux, trees *checkout) error {
 	address, _ := nestedText(source, "spec", "url")
 	return fmt.Errorf("--path %s: it does not have %s, the path of Flux's root %s: give a checkout of %s, or leave out "+
 		"--path to clone it (Git remotes of --path: %s)", m.path, below, manifest.IDOf(root), address,
-		cmp.Or(listed(remotes(trees.dir)), "none"))
+		cmp.Or(listed(trees.remotes), "none"))
 }
 
 // walk walks the checkout for the cluster, with or without Flux's components.

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -246,6 +247,23 @@ func TestMigrateRefusals(t *testing.T) {
 				t.Errorf("%v: %s", err, out)
 			}
 		})
+	}
+}
+
+// TestMigrate_remote_password names the remotes of another checkout without their passwords.
+func TestMigrate_remote_password(t *testing.T) {
+	m, dir := newMigrateTest(t), t.TempDir()
+	t.Setenv("PATH", searchPath)
+	for _, args := range [][]string{
+		{"init", "-q"}, {"remote", "add", "origin", "https://me:secret@git.example.com/x.git"},
+	} {
+		if out, err := exec.Command("git", append([]string{"-C", dir}, args...)...).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+	}
+	out, err := m.run("--path", dir)
+	if err == nil || strings.Contains(out, "secret") || !strings.Contains(out, "git.example.com/x)") {
+		t.Errorf("%v: %s", err, out)
 	}
 }
 
