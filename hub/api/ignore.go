@@ -16,8 +16,8 @@ func checkIgnore(list []kustomizev1.IgnoreRule, at *field.Path) (errs field.Erro
 	if err == nil {
 		return nil
 	}
-	if tooLarge, ok := errors.AsType[*bundle.TooLargeError](err); ok {
-		return field.ErrorList{field.Invalid(at, field.OmitValueType{}, tooLarge.Error())}
+	if _, ofRule := errors.AsType[*bundle.RuleError](err); !ofRule {
+		return field.ErrorList{field.Invalid(at, field.OmitValueType{}, err.Error())}
 	}
 	for i, rule := range rules {
 		_, err := bundle.ReadIgnoreRules([]bundle.IgnoreRule{rule})

@@ -7,8 +7,10 @@ package confine
 import (
 	"context"
 	"errors"
+	"runtime"
 	"strings"
 	"testing"
+	"time"
 )
 
 // TestMemoryLimit has a process that holds more than it may, but less than the kernel refuses.
@@ -64,5 +66,30 @@ func TestHardLimit(t *testing.T) {
 	var died *DiedError
 	if !errors.As(err, &died) || !strings.Contains(err.Error(), "memory") {
 		t.Fatalf("got %v", err)
+	}
+}
+
+// TestIdle checks that an idle process gives back the memory of its garbage.
+func TestIdle(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("no figures of memory on this system")
+	}
+	p := newPool(t, Config{}, "echo")
+	p.answers(t, "garbage 96")
+	pid := p.idle[0].cmd.Process.Pid
+	const much = 64 << 20
+	if held := residentMemory(pid); held < much {
+		t.Fatalf("the process holds %d bytes right after its answer", held)
+	}
+	deadline := time.Now().Add(time.Minute)
+	for range time.Tick(10 * time.Millisecond) {
+		switch held := residentMemory(pid); {
+		case !isRunning(pid):
+			t.Fatal("the process has ended")
+		case held < much:
+			return
+		case time.Now().After(deadline):
+			t.Fatalf("the process still holds %d bytes", held)
+		}
 	}
 }
