@@ -426,6 +426,11 @@ func TestRollback_fleet(t *testing.T) {
 	refetch(t, config, all(false))
 	nave(0, "► Cluster west pinned to the applications of bundle", "rollback", "--fleet=all")
 	refetch(t, config, all(true))
+	nave(0, "► Cluster west goes on with what is in Git", "release", "west")
+	refetch(t, config, func(p *published) bool { return digestOf(p, "west") != before })
+	nave(1, "► Cluster west pinned", "rollback", "east", "west") // east is pinned: it does not keep west
+	nave(1, "nothing was changed on east, west", "rollback", "east", "west")
+	refetch(t, config, all(true))
 	nave(0, "► Cluster lab goes on with what is in Git", "release", "--fleet=all")
 	refetch(t, config, all(false))
 }

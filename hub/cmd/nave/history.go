@@ -116,8 +116,9 @@ func clustersOrFleet(fleet *string) cobra.PositionalArgs {
 	}
 }
 
-// eachCluster calls do for each of the clusters, or for those that a Fleet selects. Of a Fleet, clusters for which do
-// returns FAILED_PRECONDITION are named and left out; any other error ends eachCluster.
+// eachCluster calls do for each of the clusters, or for those that a Fleet selects. Clusters for which do returns
+// FAILED_PRECONDITION are named and left out, and are an error if the operator named them; any other error ends
+// eachCluster.
 func eachCluster(cmd *cobra.Command, client adminv1.AdminServiceClient, clusters []string, fleet string,
 	do func(cluster string) error) error {
 	if fleet != "" {
@@ -126,20 +127,23 @@ func eachCluster(cmd *cobra.Command, client adminv1.AdminServiceClient, clusters
 			return err
 		}
 	}
-	done := 0
+	if len(clusters) == 1 && fleet == "" {
+		return do(clusters[0])
+	}
+	var refused []string
 	for _, cluster := range clusters {
 		err := do(cluster)
-		switch {
-		case err == nil:
-			done++
-		case fleet != "" && status.Code(err) == codes.FailedPrecondition:
-			fmt.Fprintln(cmd.ErrOrStderr(), "nave:", oneLine(status.Convert(err).Message()))
-		default:
+		if err == nil {
+			continue
+		}
+		if status.Code(err) != codes.FailedPrecondition {
 			return err
 		}
+		fmt.Fprintln(cmd.ErrOrStderr(), "nave:", oneLine(status.Convert(err).Message()))
+		refused = append(refused, cluster)
 	}
-	if done == 0 {
-		return fmt.Errorf("nothing was changed on %s", listed(clusters))
+	if len(refused) == len(clusters) || fleet == "" && len(refused) > 0 {
+		return fmt.Errorf("nothing was changed on %s", listed(refused))
 	}
 	return nil
 }
