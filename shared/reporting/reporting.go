@@ -1,5 +1,5 @@
-// Package reporting holds the limits of reports, and converts reports from and to protocol 1. The spoke cuts texts and
-// lists to the limits. The hub cuts longer texts, and refuses a report with longer lists.
+// Package reporting holds the limits of reports and the words of previews, and converts reports from and to protocol 1.
+// The spoke cuts texts and lists to the limits. The hub cuts longer texts, and refuses a report with longer lists.
 package reporting
 
 // The most entries that the lists of a report have; all but MaxEvents and MaxApplications are of one application.

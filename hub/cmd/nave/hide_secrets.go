@@ -13,6 +13,12 @@ import (
 // lastApplied is the annotation in which kubectl keeps a copy of an object.
 const lastApplied = "kubectl.kubernetes.io/last-applied-configuration"
 
+// The texts that stand for the two versions of a hidden value that differs.
+const (
+	hiddenBefore = "<hidden, before>"
+	hiddenAfter  = "<hidden, after>"
+)
+
 // hideSecrets replaces what is not encrypted in the values of two versions of a Secret by texts that only tell whether
 // it differs. Placeholders stay. Other objects stay as they are; nil is a version that does not exist.
 func hideSecrets(old, new *manifest.Object) {
@@ -22,8 +28,8 @@ func hideSecrets(old, new *manifest.Object) {
 	for key := range keys {
 		was, is := before[key], after[key]
 		same := was.set != nil && is.set != nil && slices.Equal(was.plain(), is.plain())
-		was.hide(same, "<hidden, before>")
-		is.hide(same, "<hidden, after>")
+		was.hide(same, hiddenBefore)
+		is.hide(same, hiddenAfter)
 	}
 }
 

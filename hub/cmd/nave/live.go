@@ -18,6 +18,7 @@ import (
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/shared/reporting"
 )
 
 // What a dry run says about an object, beside added and changed.
@@ -199,20 +200,20 @@ func liveChange(application string, o *adminv1.PreviewedObject, files map[string
 	x := change{application: application, object: o.GetObject()}
 	var text strings.Builder
 	switch o.GetAction() {
-	case "created":
+	case reporting.Created:
 		x.verb = added
 		text.WriteString(files[x.object].text)
-	case "configured":
+	case reporting.Configured:
 		x.verb = changed
-	case "recreated":
+	case reporting.Recreated:
 		x.verb = recreated
 		text.WriteString(files[x.object].text)
 	default:
 		x.verb = refused
 	}
 	for _, f := range o.GetFields() {
-		fmt.Fprintf(&text, "@@ %s @@\n%s%s", f.GetPath(), marked("-", f.GetBefore(), "before"),
-			marked("+", f.GetAfter(), "after"))
+		fmt.Fprintf(&text, "@@ %s @@\n%s%s", f.GetPath(), marked("-", f.GetBefore(), hiddenBefore),
+			marked("+", f.GetAfter(), hiddenAfter))
 	}
 	if o.GetMore() > 0 {
 		fmt.Fprintf(&text, "\\ %d more fields change\n", o.GetMore())
@@ -227,16 +228,16 @@ func liveChange(application string, o *adminv1.PreviewedObject, files map[string
 	return x
 }
 
-// marked returns the lines of a value in JSON as YAML, each after a mark; "" for no value. YAML shows no control
-// characters.
-func marked(mark, value, when string) string {
+// marked returns the lines of a value in JSON as YAML, each after a mark; "" for no value. hidden stands for a masked
+// value. YAML shows no control characters.
+func marked(mark, value, hidden string) string {
 	text := value // if it was cut, it is no JSON any more
 	var decoded any
 	switch {
 	case value == "":
 		return ""
-	case value == `"***"`:
-		text = "<hidden, " + when + ">"
+	case value == `"`+reporting.Mask+`"`:
+		text = hidden
 	case json.Unmarshal([]byte(value), &decoded) == nil:
 		if encoded, err := yamlText(decoded); err == nil {
 			text = strings.TrimSuffix(encoded, "\n")

@@ -13,6 +13,7 @@ import (
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/identity"
 	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/shared/reporting"
 	"github.com/navefleet/nave/shared/signing"
 	"github.com/navefleet/nave/spoke/internal/apply"
 
@@ -81,7 +82,7 @@ func (c *farCluster) Preview(ctx context.Context, s apply.Set, hides func(manife
 		}
 		text, _ := manifest.Canonical(loaded.Object)
 		if loaded.Sealed || hides(d.ID()) {
-			text = []byte(apply.Mask)
+			text = []byte(reporting.Mask)
 		}
 		loaded.Release()
 		found = append(found, apply.Preview{Object: d.ObjectIdentity, Action: apply.Configured,

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/reporting"
 	"github.com/navefleet/nave/spoke/internal/inventory"
 )
 
@@ -15,8 +16,8 @@ type Action string
 
 // The actions.
 const (
-	Created    Action = "created"
-	Configured Action = "configured"
+	Created    Action = reporting.Created
+	Configured Action = reporting.Configured
 	Unchanged  Action = "unchanged" // skipped, or sent and found to be as desired
 	Skipped    Action = "skipped"   // left alone because of its annotations
 	Deleted    Action = "deleted"

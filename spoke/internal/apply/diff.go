@@ -37,9 +37,6 @@ func (c FieldChange) String() string {
 	return fmt.Sprintf("%s: %s became %s", c.Path, c.Old, c.New)
 }
 
-// Mask stands for a value that must not leave the cluster.
-const Mask = "***"
-
 // lastApplied is the annotation in which kubectl keeps a copy of the object.
 const lastApplied = "kubectl.kubernetes.io/last-applied-configuration"
 
@@ -103,7 +100,7 @@ func reveal(found []difference, hide func(string) string) []FieldChange {
 func hiderOf(id manifest.ID, l Loaded) func(string) string {
 	switch {
 	case isSecret(id) || l.Sealed:
-		return func(string) string { return Mask }
+		return func(string) string { return reporting.Mask }
 	case l.Redact != nil:
 		return l.Redact
 	}
@@ -114,7 +111,7 @@ func hiderOf(id manifest.ID, l Loaded) func(string) string {
 func textOf(value any, limit int) string {
 	data, err := json.Marshal(value)
 	if err != nil {
-		return Mask
+		return reporting.Mask
 	}
 	return telemetry.Printable(string(data), limit)
 }

@@ -17,7 +17,7 @@ import (
 )
 
 // Recreated is the action of a Preview whose object would be deleted and made anew.
-const Recreated Action = "recreated"
+const Recreated Action = reporting.Recreated
 
 // Preview is what an apply would do to one object.
 type Preview struct {
