@@ -56,33 +56,40 @@ type baseError struct {
 // baseInterval is how often remote bases are fetched if the renderable has no interval.
 const baseInterval = 10 * time.Minute
 
+// basedRender is a render with the remote bases that it needs.
+type basedRender struct {
+	*cache.Rendering              // nil: the render failed
+	bases            []graph.Base // all that are known, also those without an artifact yet
+	given            []cache.Base // those with an artifact
+}
+
 // withBases renders one object. As long as the render needs more remote bases, withBases adds their artifacts and
-// renders again. It returns all of the bases, also if one of them has no artifact yet.
-func (p *Planner) withBases(ctx context.Context, w *walked, work graph.Work, a *artifact.Artifact) (r *cache.Rendering,
-	bases []graph.Base, given []cache.Base, err error) {
+// renders again. It returns the bases with an error, too.
+func (p *Planner) withBases(ctx context.Context, w *walked, work graph.Work, a *artifact.Artifact) (r basedRender,
+	err error) {
 	for {
-		r, err = p.renders.Render(ctx, work.Renderable.Renderer, work.Spec, a, given...)
+		r.Rendering, err = p.renders.Render(ctx, work.Renderable.Renderer, work.Spec, a, r.given...)
 		needs, ok := errors.AsType[*cache.NeedsError](err)
 		if !ok {
-			return r, bases, given, err
+			return r, err
 		}
 		err = nil
 		for _, need := range needs.Needs {
 			base, found, nerr := p.base(w, work, need)
 			if base.Object != nil {
-				bases = append(bases, base)
+				r.bases = append(r.bases, base)
 			}
 			if nerr != nil {
 				err = errors.Join(err, nerr)
 				continue
 			}
-			given = append(given, cache.Base{Remote: need.Remote, Artifact: found})
+			r.given = append(r.given, cache.Base{Remote: need.Remote, Artifact: found})
 		}
 		if err != nil {
-			return nil, bases, given, err
+			return r, err
 		}
-		if len(given) > render.MaxMounts {
-			return nil, nil, nil, fmt.Errorf("%w: it has more than %d remote bases", render.ErrLimit, render.MaxMounts)
+		if len(r.given) > render.MaxMounts {
+			return basedRender{}, fmt.Errorf("%w: it has more than %d remote bases", render.ErrLimit, render.MaxMounts)
 		}
 	}
 }

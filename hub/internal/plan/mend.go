@@ -5,7 +5,6 @@ import (
 
 	"github.com/navefleet/nave/hub/internal/artifact"
 	"github.com/navefleet/nave/hub/internal/plan/graph"
-	"github.com/navefleet/nave/hub/internal/render/cache"
 	"github.com/navefleet/nave/hub/internal/store"
 	"github.com/navefleet/nave/shared/manifest"
 )
@@ -28,15 +27,14 @@ func (p *Planner) mendApplications(ctx context.Context, w *walked) error {
 
 // render renders an object with the remote bases that it needs. If there is a Repair and the store has lost a blob of
 // the render, render renders anew.
-func (p *Planner) render(ctx context.Context, w *walked, work graph.Work, a *artifact.Artifact) (r *cache.Rendering,
-	bases []graph.Base, given []cache.Base, err error) {
-	r, bases, given, err = p.withBases(ctx, w, work, a)
+func (p *Planner) render(ctx context.Context, w *walked, work graph.Work, a *artifact.Artifact) (basedRender, error) {
+	r, err := p.withBases(ctx, w, work, a)
 	if err != nil || !w.damaged {
-		return r, bases, given, err
+		return r, err
 	}
-	lost, err := p.renders.Mend(ctx, r)
+	lost, err := p.renders.Mend(ctx, r.Rendering)
 	if err != nil || !lost {
-		return r, bases, given, err
+		return r, err
 	}
 	return p.withBases(ctx, w, work, a)
 }

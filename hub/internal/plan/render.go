@@ -40,10 +40,10 @@ func (p *Planner) renderOne(ctx context.Context, w *walked, work graph.Work) gra
 	case a == nil:
 		return graph.Result{Reason: condition.SourceNotReady, Err: fmt.Errorf("%s has not been fetched yet", work.SourceName)}
 	}
-	r, bases, given, err := p.render(ctx, w, work, a)
-	w.note(work.Key, a, r, err)
-	result := w.result(work, a.Revision, r, err)
-	result.Bases, result.Notice = bases, noticeOf(given)
+	r, err := p.render(ctx, w, work, a)
+	w.note(work.Key, a, r.Rendering, err)
+	result := w.result(work, a.Revision, r.Rendering, err)
+	result.Bases, result.Notice = r.bases, noticeOf(r.given)
 	return result
 }
 
