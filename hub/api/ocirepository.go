@@ -125,7 +125,7 @@ func checkPattern(text string, path *field.Path) field.ErrorList {
 	if text == "" {
 		return field.ErrorList{field.Required(path, "want a regular expression; .* matches all")}
 	}
-	if _, err := pattern.Size(text, pattern.Most); err != nil {
+	if _, err := pattern.Size(text); err != nil {
 		return field.ErrorList{field.Invalid(path, beginOf(text), "want a regular expression: "+err.Error())}
 	}
 	return nil

@@ -97,7 +97,7 @@ func (r IgnoreRule) read() (read ignoredFields, err error) {
 			continue
 		}
 		whole := "^(?:" + text + ")$"
-		size, err := pattern.Size(whole, pattern.Most)
+		size, err := pattern.Size(whole)
 		if err == nil {
 			read.patterns[i], err = regexp.Compile(whole)
 		}

@@ -25,8 +25,6 @@ const (
 	maxNamedCost = 5_000
 	maxLists     = 2  // macros that make lists
 	maxDepth     = 64 // of nesting
-	// maxPattern limits the instructions of a compiled regular expression. Go's engine runs each for every character.
-	maxPattern = 500
 )
 
 // Expression is an expression that can be evaluated. It is safe for concurrent use.
@@ -240,7 +238,7 @@ func (c *check) pattern(e ast.Expr) error {
 	if !ok {
 		return c.at(e.ID(), "want the regular expression as a text in quotes")
 	}
-	size, err := pattern.Size(text, maxPattern)
+	size, err := pattern.Size(text)
 	if err != nil {
 		return c.at(e.ID(), err.Error())
 	}

@@ -8,32 +8,26 @@ import (
 	"regexp/syntax"
 )
 
-// Most is how many instructions a regular expression of an object may have.
-const Most = 500
+// The limits of one regular expression.
+const (
+	maxInstructions = 500
+	maxBytes        = 4096 // of its text: a short one such as \pL is a class of hundreds of characters
+)
 
-// maxBytes limits the text of a regular expression. A short text such as \pL is a class of hundreds of characters.
-const maxBytes = 4096
+// ErrTooLarge is the error of a regular expression with too many instructions.
+var ErrTooLarge = fmt.Errorf("the regular expression is too large: it has more than %d instructions", maxInstructions)
 
-// TooLargeError means that a regular expression has too many instructions.
-type TooLargeError struct{ Most int }
-
-// Error returns the limit.
-func (e *TooLargeError) Error() string {
-	return fmt.Sprintf("the regular expression is too large: it has more than %d instructions", e.Most)
-}
-
-// Compile compiles a regular expression of at most so many instructions. The error is a *TooLargeError, or says what is
-// wrong with the text.
-func Compile(text string, most int) (*regexp.Regexp, error) {
-	if _, err := Size(text, most); err != nil {
+// Compile compiles a regular expression within the limits. Errors are those of Size.
+func Compile(text string) (*regexp.Regexp, error) {
+	if _, err := Size(text); err != nil {
 		return nil, err
 	}
 	return regexp.Compile(text)
 }
 
-// Size returns the number of instructions of a regular expression. If they are more than most, the error is a
-// *TooLargeError, and no program of that size is made.
-func Size(text string, most int) (int, error) {
+// Size returns the number of instructions of a regular expression. If they are too many, the error is ErrTooLarge, and
+// no program of that size is made. Other errors say what is wrong with the text.
+func Size(text string) (int, error) {
 	if len(text) > maxBytes {
 		return 0, fmt.Errorf("the regular expression has %d bytes, the limit is %d", len(text), maxBytes)
 	}
@@ -41,15 +35,16 @@ func Size(text string, most int) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	if unfolded(tree, 2*most) > 2*most { // it counts more than there will be, but not twice as much
-		return 0, &TooLargeError{most}
+	// It counts more than there will be, but not twice as much.
+	if unfolded(tree, 2*maxInstructions) > 2*maxInstructions {
+		return 0, ErrTooLarge
 	}
 	program, err := syntax.Compile(tree.Simplify())
 	if err != nil {
 		return 0, err
 	}
-	if len(program.Inst) > most {
-		return 0, &TooLargeError{most}
+	if len(program.Inst) > maxInstructions {
+		return 0, ErrTooLarge
 	}
 	return len(program.Inst), nil
 }

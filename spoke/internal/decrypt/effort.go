@@ -25,10 +25,8 @@ const (
 	pgpEffort = 16 // of an OpenPGP private key that is tried, and of a question to a key service
 	// enoughBytes is the part of an age file that one unit of effort is for: it has room for one recipient.
 	enoughBytes = 512
-	// maxPattern limits the instructions of the regular expression of a file's rule. The library compiles it for each
-	// comparison.
-	maxPattern = 500
-	// maxMatches limits the comparisons of a file, times its instructions, in units of instructionsOfMatch.
+	// maxMatches limits the comparisons of a file with the regular expression of its rule, which the library compiles for
+	// each of them, times its instructions, in units of instructionsOfMatch.
 	maxMatches          = 1_000_000
 	instructionsOfMatch = 10
 	// maxExplained limits the walks that find out which leaf of a file does not decrypt: each reads the whole file.
@@ -84,7 +82,7 @@ func (g group) fitsRules(r sops.Metadata) error {
 	if text == "" {
 		return nil
 	}
-	size, err := pattern.Size(text, maxPattern)
+	size, err := pattern.Size(text)
 	if err != nil {
 		return fmt.Errorf("%w: the rule: %w", ErrMalformed, err)
 	}

@@ -176,8 +176,8 @@ func (m *metadata) rules() (sops.Metadata, error) {
 			continue
 		}
 		// The library treats a regular expression that does not compile as one that never matches.
-		_, err := pattern.Size(rule.text, maxPattern)
-		if _, large := errors.AsType[*pattern.TooLargeError](err); large {
+		_, err := pattern.Size(rule.text)
+		if errors.Is(err, pattern.ErrTooLarge) {
 			return r, fmt.Errorf("%w: sops.%s: %w", ErrMalformed, rule.name, err)
 		}
 		if err != nil {

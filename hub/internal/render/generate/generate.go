@@ -120,7 +120,7 @@ func expressionOf(step string) (*regexp.Regexp, error) {
 		return nil, err
 	}
 	text := "^" + capture.ReplaceAllString(regexp.QuoteMeta(step), "(?P<$1>[^/]+)") + "$"
-	return pattern.Compile(text, pattern.Most)
+	return pattern.Compile(text)
 }
 
 // enter returns the folders in f whose names match, sorted. Symbolic links do not count as folders.

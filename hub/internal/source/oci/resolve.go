@@ -39,7 +39,7 @@ func (f *fetching) resolve(ctx context.Context) (revision string, digest v1.Hash
 
 // newest returns the tag with the highest version in the range, among those that the filter lets through.
 func (f *fetching) newest(ctx context.Context) (string, error) {
-	filter, err := pattern.Compile(f.spec.Ref.SemverFilter, pattern.Most)
+	filter, err := pattern.Compile(f.spec.Ref.SemverFilter)
 	if err != nil {
 		return "", fmt.Errorf("%w: spec.ref.semverFilter: %w", source.ErrRequest, err)
 	}
