@@ -14,6 +14,9 @@ const (
 	DecryptAnnotation   = "kustomize.toolkit.fluxcd.io/decrypt"   // disabled: encrypted values stay as they are
 )
 
+// LastAppliedAnnotation is the annotation in which kubectl keeps a copy of the object.
+const LastAppliedAnnotation = "kubectl.kubernetes.io/last-applied-configuration"
+
 // Disabled is the value of annotations that turn something off.
 const Disabled = "disabled"
 

@@ -10,9 +10,6 @@ import (
 	"github.com/navefleet/nave/shared/sealed"
 )
 
-// lastApplied is the annotation in which kubectl keeps a copy of an object.
-const lastApplied = "kubectl.kubernetes.io/last-applied-configuration"
-
 // The texts that stand for the two versions of a hidden value that differs.
 const (
 	hiddenBefore = "<hidden, before>"
@@ -62,8 +59,8 @@ func secretValues(o *manifest.Object) map[[2]string]secretValue {
 		}
 	}
 	metadata, _ := o.Object["metadata"].(map[string]any)
-	if annotations, _ := metadata["annotations"].(map[string]any); annotations[lastApplied] != nil {
-		add("annotation", lastApplied, annotations)
+	if annotations, _ := metadata["annotations"].(map[string]any); annotations[manifest.LastAppliedAnnotation] != nil {
+		add("annotation", manifest.LastAppliedAnnotation, annotations)
 	}
 	return all
 }

@@ -33,8 +33,9 @@ func TestHideSecrets(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			secret := func(value string) *manifest.Object {
 				return &manifest.Object{Object: map[string]any{"apiVersion": "v1", "kind": "Secret",
-					"metadata": map[string]any{"name": "a", "annotations": map[string]any{lastApplied: "canary " + value}},
-					c.field:    map[string]any{"key": value}}}
+					"metadata": map[string]any{"name": "a", "annotations": map[string]any{
+						manifest.LastAppliedAnnotation: "canary " + value}},
+					c.field: map[string]any{"key": value}}}
 			}
 			was, is := secret(c.was), secret(c.is)
 			hideSecrets(was, is)

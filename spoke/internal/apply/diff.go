@@ -37,9 +37,6 @@ func (c FieldChange) String() string {
 	return fmt.Sprintf("%s: %s became %s", c.Path, c.Old, c.New)
 }
 
-// lastApplied is the annotation in which kubectl keeps a copy of the object.
-const lastApplied = "kubectl.kubernetes.io/last-applied-configuration"
-
 // difference is a FieldChange whose values may be secret.
 type difference struct {
 	path           string
@@ -70,7 +67,7 @@ func compare(desired *manifest.Object, live kube.Live, t kube.Takeover) []differ
 	d.object("", want, live.Object.Object, live.OwnedFields())
 	for _, path := range live.FieldsOf(t) {
 		value, exists := valueAt(live.Object.Object, path)
-		if _, wanted := valueAt(want, path); !wanted && exists && path[len(path)-1] != lastApplied {
+		if _, wanted := valueAt(want, path); !wanted && exists && path[len(path)-1] != manifest.LastAppliedAnnotation {
 			d.found = append(d.found, difference{path: pointerOf(path), have: value, exists: true})
 		}
 	}

@@ -127,7 +127,7 @@ func leftovers(desired *manifest.Object, live, next kube.Live, t kube.Takeover) 
 	}
 	for _, path := range live.FieldsOf(t) {
 		value, exists := valueAt(next.Object.Object, path)
-		if _, wanted := valueAt(want, path); exists && !wanted && path[len(path)-1] != lastApplied {
+		if _, wanted := valueAt(want, path); exists && !wanted && path[len(path)-1] != manifest.LastAppliedAnnotation {
 			found = append(found, difference{path: pointerOf(path), want: value, wanted: true})
 		}
 	}
