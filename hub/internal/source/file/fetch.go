@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/artifact"
@@ -16,10 +15,10 @@ import (
 	"github.com/navefleet/nave/shared/manifest"
 )
 
-// DefaultLimit is the default of Fetcher.Limit.
-const DefaultLimit = 16 << 20
+// defaultLimit is the default of Fetcher.Limit.
+const defaultLimit = 16 << 20
 
-// Fetcher fetches single files of at most Limit bytes. Zero stands for the DefaultLimit.
+// Fetcher fetches single files of at most Limit bytes. Zero stands for the defaultLimit.
 type Fetcher struct{ Limit int64 }
 
 var _ source.Fetcher = Fetcher{}
@@ -54,19 +53,15 @@ func (f Fetcher) fetch(ctx context.Context, r source.Request) (a artifact.Artifa
 
 // download returns the content of the file.
 func (f Fetcher) download(ctx context.Context, r source.Request, address string) ([]byte, error) {
-	u, err := url.Parse(address)
-	if err != nil {
-		return nil, fmt.Errorf("%w: the URL cannot be read", source.ErrRequest)
-	}
-	client, err := r.HTTP(u)
-	if err != nil {
-		return nil, err
-	}
-	defer client.CloseIdleConnections()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
 		return nil, fmt.Errorf("%w: the URL cannot be read", source.ErrRequest)
 	}
+	client, err := r.HTTP(request.URL)
+	if err != nil {
+		return nil, err
+	}
+	defer client.CloseIdleConnections()
 	answer, err := client.Do(request)
 	if err != nil {
 		return nil, err
@@ -75,7 +70,7 @@ func (f Fetcher) download(ctx context.Context, r source.Request, address string)
 	if err := checkStatus(answer.StatusCode); err != nil {
 		return nil, err
 	}
-	return io.ReadAll(artifact.Bound(answer.Body, cmp.Or(f.Limit, DefaultLimit), "the file"))
+	return io.ReadAll(artifact.Bound(answer.Body, cmp.Or(f.Limit, defaultLimit), "the file"))
 }
 
 // checkStatus returns the error of an answer that is not the file.
