@@ -66,8 +66,9 @@ func (f *checkoutFlags) open(dir string) (*checkout, error) {
 	if c.bases, err = f.localBases(); err != nil {
 		return nil, err
 	}
-	c.given, c.remotes = dir, hosted(remotes(c.dir))
-	for _, remote := range remotes(c.dir) {
+	urls := remotes(c.dir)
+	c.given, c.remotes = dir, hosted(urls)
+	for _, remote := range urls {
 		c.main[sameURL(remote)] = true
 	}
 	for _, pair := range f.sources {

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io/fs"
 	"strings"
+	"sync"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
@@ -18,9 +19,14 @@ import (
 //go:embed schemas.zip
 var schemasZip []byte
 
+// builtInSchemas returns the files of schemasZip.
+var builtInSchemas = sync.OnceValues(func() (*zip.Reader, error) {
+	return zip.NewReader(bytes.NewReader(schemasZip), int64(len(schemasZip)))
+})
+
 // builtInSchema returns the document of a group and version of Kubernetes itself; nil if there is none.
 func builtInSchema(_ context.Context, gv schema.GroupVersion) ([]byte, error) {
-	files, err := zip.NewReader(bytes.NewReader(schemasZip), int64(len(schemasZip)))
+	files, err := builtInSchemas()
 	if err != nil {
 		return nil, err
 	}
@@ -33,7 +39,7 @@ func builtInSchema(_ context.Context, gv schema.GroupVersion) ([]byte, error) {
 
 // builtInVersions returns the groups and versions of Kubernetes itself, as pathOfVersion names them.
 func builtInVersions() (paths []string) {
-	files, err := zip.NewReader(bytes.NewReader(schemasZip), int64(len(schemasZip)))
+	files, err := builtInSchemas()
 	if err != nil {
 		return nil // builtInSchema returns the error
 	}

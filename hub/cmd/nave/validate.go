@@ -59,7 +59,7 @@ func (f *validateFlags) open(ctx context.Context) (*validator, error) {
 	v, err := schemasOf(ctx, f.kubeconfig, f.context)
 	if f.kubeconfig == "" && f.context == "" && isNoKubeconfig(err) {
 		v = newValidator(builtInSchema, builtInVersions())
-		v.why = "there is no kubeconfig: validated by the schemas that nave has of Kubernetes' own kinds"
+		v.fallback = "there is no kubeconfig: validated by the schemas that nave has of Kubernetes' own kinds"
 		return v, nil
 	}
 	return v, err
@@ -86,7 +86,8 @@ type validator struct {
 	given   map[schema.GroupVersionKind]proto.Schema // those of files, which precede what read returns
 	served  []string                                 // the paths of the index of the server, as pathOfVersion returns them
 	missing map[string]bool                          // kinds without a schema
-	why     string                                   // the schemas are not those of a cluster; empty: as the flags say
+	// fallback is the note that the built-in schemas are used without a flag; empty: the flags name the schemas.
+	fallback string
 }
 
 func newValidator(read func(context.Context, schema.GroupVersion) ([]byte, error), served []string) *validator {
@@ -343,19 +344,15 @@ func withoutNulls(v any, path string, opaque map[string]bool) any {
 
 // notes says which schemas were used if no flag does, and which kinds were not checked.
 func (v *validator) notes() string {
-	if v == nil || len(v.missing) == 0 {
-		return v.source()
+	switch {
+	case v == nil:
+		return ""
+	case len(v.missing) == 0:
+		return v.fallback
 	}
 	kinds := slices.Sorted(maps.Keys(v.missing))
-	return strings.TrimPrefix(v.source()+"; not validated, because there is no schema: "+
+	return strings.TrimPrefix(v.fallback+"; not validated, because there is no schema: "+
 		wording.List(kinds, len(kinds), 10), "; ")
-}
-
-func (v *validator) source() string {
-	if v == nil {
-		return ""
-	}
-	return v.why
 }
 
 // invalidError returns the error of a validation. If nothing is wrong, invalidError returns nil.
