@@ -88,9 +88,6 @@ func (p *Planner) withBases(ctx context.Context, w *walked, work graph.Work, a *
 		if err != nil {
 			return r, err
 		}
-		if len(r.given) > render.MaxMounts {
-			return basedRender{}, fmt.Errorf("%w: it has more than %d remote bases", render.ErrLimit, render.MaxMounts)
-		}
 	}
 }
 

@@ -20,8 +20,11 @@ import (
 	"github.com/navefleet/nave/hub/internal/render/tree"
 )
 
-// errNeeds is the error of a build that needs Remotes which are not mounted, if it may report them.
-var errNeeds = errors.New("remote bases are needed")
+var (
+	// errNeeds is the error of a build that needs Remotes which are not mounted, if it may report them.
+	errNeeds       = errors.New("remote bases are needed")
+	errManyRemotes = fmt.Errorf("%w: it has more than %d remote bases", render.ErrLimit, render.MaxMounts)
+)
 
 // remotes are the remote bases and files of a build.
 type remotes struct {
@@ -33,7 +36,7 @@ type remotes struct {
 // mount mounts the Remotes of a request.
 func (r *remotes) mount(t *tree.Tree, all []render.Mount) error {
 	if len(all) > render.MaxMounts {
-		return fmt.Errorf("%w: it has more than %d remote bases", render.ErrLimit, render.MaxMounts)
+		return errManyRemotes
 	}
 	for _, m := range all {
 		at := mountPath(m.Remote)
@@ -41,6 +44,17 @@ func (r *remotes) mount(t *tree.Tree, all []render.Mount) error {
 			return err
 		}
 		r.mounts[m.Remote] = at
+	}
+	return nil
+}
+
+// need notes a Remote that is not mounted, once.
+func (r *remotes) need(n render.Need) error {
+	if slices.ContainsFunc(r.needs, func(known render.Need) bool { return known.Remote == n.Remote }) {
+		return nil
+	}
+	if r.needs = append(r.needs, n); len(r.mounts)+len(r.needs) > render.MaxMounts {
+		return errManyRemotes
 	}
 	return nil
 }
@@ -91,8 +105,7 @@ func (f *fileSystem) findRemote(p string, r reference) error {
 	err := refuseRemote(r)
 	if ok && f.remotes.report {
 		refusal := fmt.Sprintf("%s: %s: %v", tree.Local(p), r.field, err)
-		f.remotes.needs = append(f.remotes.needs, render.Need{Remote: t.Remote, Refusal: refusal})
-		return nil
+		return f.remotes.need(render.Need{Remote: t.Remote, Refusal: refusal})
 	}
 	return err
 }

@@ -66,6 +66,28 @@ func TestNeeds(t *testing.T) {
 	}
 }
 
+// TestNeeds_limit counts the remote bases of one file: each once, before any of them is fetched.
+func TestNeeds_limit(t *testing.T) {
+	for name, c := range map[string]struct{ address, want string }{
+		"directories": {"https://github.com/acme/platform//deploy/%d?ref=v1", ""},
+		"files":       {"https://example.com/%d.yaml", "more than 64 remote bases"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			text := "resources:\n"
+			for i := range render.MaxMounts + 1 {
+				text += "- " + fmt.Sprintf(c.address, i) + "\n"
+			}
+			result, err := buildRemote(t, map[string]string{"kustomization.yaml": text}, nil)
+			switch {
+			case c.want == "" && (err != nil || len(result.Needs) != 1):
+				t.Errorf("got %+v, %v", result, err)
+			case c.want != "" && (!errors.Is(err, render.ErrLimit) || !strings.Contains(err.Error(), c.want)):
+				t.Errorf("got %+v, %v", result, err)
+			}
+		})
+	}
+}
+
 // TestMounted builds from a remote base as from one in the tree.
 func TestMounted(t *testing.T) {
 	base := map[string]string{
