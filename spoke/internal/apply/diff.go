@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"iter"
 	"maps"
 	"reflect"
 	"slices"
@@ -59,20 +60,27 @@ func (r *run) inspect(ctx context.Context, o *manifest.Object, mode inventory.Mo
 // fields that only managers of the Takeover own, by path. The API server takes a field from our manager when somebody
 // changes it, so a value that it only writes in another way is no difference.
 func compare(desired *manifest.Object, live kube.Live, t kube.Takeover) []difference {
-	want := desired.Object
-	if isSecret(manifest.IDOf(desired)) {
-		want = plainSecret(want)
-	}
+	want := storedForm(desired)
 	d := differ{live: live}
 	d.object("", want, live.Object.Object, live.OwnedFields())
-	for _, path := range live.FieldsOf(t) {
-		value, exists := valueAt(live.Object.Object, path)
-		if _, wanted := valueAt(want, path); !wanted && exists && path[len(path)-1] != manifest.LastAppliedAnnotation {
-			d.found = append(d.found, difference{path: pointerOf(path), have: value, exists: true})
-		}
+	for path, value := range leftovers(want, live.Object, live.FieldsOf(t)) {
+		d.found = append(d.found, difference{path: path, have: value, exists: true})
 	}
 	slices.SortFunc(d.found, func(a, b difference) int { return strings.Compare(a.path, b.path) })
 	return slices.CompactFunc(d.found, func(a, b difference) bool { return a.path == b.path })
+}
+
+// leftovers yields the fields of an object that are not wanted, by path, out of those that managers of a Takeover own.
+func leftovers(want map[string]any, o *manifest.Object, owned [][]string) iter.Seq2[string, any] {
+	return func(yield func(string, any) bool) {
+		for _, path := range owned {
+			value, exists := valueAt(o.Object, path)
+			_, wanted := valueAt(want, path)
+			if exists && !wanted && path[len(path)-1] != manifest.LastAppliedAnnotation && !yield(pointerOf(path), value) {
+				return
+			}
+		}
+	}
 }
 
 // reveal returns differences as texts of at most the length that reports have, without secret values. hide takes secret
@@ -139,14 +147,14 @@ func hidden(value any, hide func(string) string) any {
 	return value
 }
 
-// plainSecret returns a Secret with its stringData in data, as the API server keeps it.
-func plainSecret(secret map[string]any) map[string]any {
-	text, _ := secret["stringData"].(map[string]any)
-	if len(text) == 0 {
-		return secret
+// storedForm returns the fields of an object as the API server keeps them: the stringData of a Secret is in data.
+func storedForm(o *manifest.Object) map[string]any {
+	text, _ := o.Object["stringData"].(map[string]any)
+	if len(text) == 0 || !isSecret(manifest.IDOf(o)) {
+		return o.Object
 	}
-	data, _ := secret["data"].(map[string]any)
-	out, all := maps.Clone(secret), map[string]any{}
+	data, _ := o.Object["data"].(map[string]any)
+	out, all := maps.Clone(o.Object), map[string]any{}
 	maps.Copy(all, data)
 	for key, value := range text {
 		s, _ := value.(string)

@@ -103,35 +103,30 @@ func (r *run) dryRun(ctx context.Context, o *manifest.Object) (Action, []differe
 	case err != nil:
 		return Refused, nil, err
 	}
-	found := append(between(live.Object, next.Object), leftovers(o, live, next.Live, owners)...)
+	found := changesOf(o, live, next.Live, owners)
 	if len(found) == 0 {
 		return Unchanged, nil, nil
 	}
+	return Configured, found, nil
+}
+
+// changesOf returns the fields that an apply would change, by path: those that differ in next, the result of a dry run,
+// and those that the dry run keeps, and that an apply removes because it takes them over.
+func changesOf(desired *manifest.Object, live, next kube.Live, t kube.Takeover) []difference {
+	found := between(live.Object, next.Object)
+	for path, value := range leftovers(storedForm(desired), next.Object, live.FieldsOf(t)) {
+		found = append(found, difference{path: path, want: value, wanted: true})
+	}
 	slices.SortStableFunc(found, func(a, b difference) int { return strings.Compare(a.path, b.path) })
-	return Configured, slices.CompactFunc(found, func(a, b difference) bool {
+	return slices.CompactFunc(found, func(a, b difference) bool {
 		return a.path == b.path && a.wanted == b.wanted && a.exists == b.exists
-	}), nil
+	})
 }
 
 // isMissing reports whether the object, its Namespace or its kind does not exist.
 func isMissing(err error) bool {
 	reason := kube.ReasonOf(err)
 	return reason == kube.NotFound || reason == kube.NoMatch
-}
-
-// leftovers returns the fields that a dry run keeps, and that an apply removes because it takes them over.
-func leftovers(desired *manifest.Object, live, next kube.Live, t kube.Takeover) (found []difference) {
-	want := desired.Object
-	if isSecret(manifest.IDOf(desired)) {
-		want = plainSecret(want)
-	}
-	for _, path := range live.FieldsOf(t) {
-		value, exists := valueAt(next.Object.Object, path)
-		if _, wanted := valueAt(want, path); exists && !wanted && path[len(path)-1] != manifest.LastAppliedAnnotation {
-			found = append(found, difference{path: pointerOf(path), want: value, wanted: true})
-		}
-	}
-	return found
 }
 
 // between returns the fields in which an object differs from a later version of itself, without its status and the
