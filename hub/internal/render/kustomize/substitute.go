@@ -19,7 +19,7 @@ type variables struct {
 	values map[string]string
 	strict bool
 	on     bool
-	plain  bool // all values are plain, see pruned
+	plain  bool // all values are plain, see excerpt
 
 	// Variables that the hub cannot read (conceal.go):
 	hidden map[string]string // variables with a sealed value, and the object that has the value
@@ -62,7 +62,7 @@ func (v *variables) substitute(o *manifest.Object) error {
 // substitutedParts returns the object after the substitution, of which only the parts with references were written and
 // read again. If other parts could change, or an error would have to be reported, substitutedParts returns false.
 func (v *variables) substitutedParts(o *manifest.Object) (*manifest.Object, bool) {
-	part, ok := v.pruned(o)
+	part, ok := v.excerpt(o)
 	if !ok {
 		return nil, false
 	}

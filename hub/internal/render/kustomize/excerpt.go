@@ -28,13 +28,13 @@ func arePlain(values map[string]string) bool {
 	return true
 }
 
-// pruned returns an object with nothing but its type and the parts that have references. If the substitution could
-// change other parts, pruned returns false.
-func (v *variables) pruned(o *manifest.Object) (part *manifest.Object, ok bool) {
+// excerpt returns an object with nothing but its type and the parts that have references. If the substitution could
+// change other parts, excerpt returns false.
+func (v *variables) excerpt(o *manifest.Object) (part *manifest.Object, ok bool) {
 	if !v.plain {
 		return nil, false
 	}
-	parts, ok := prune(o.Object)
+	parts, ok := partsOf(o.Object)
 	fields, _ := parts.(map[string]any)
 	if !ok || fields == nil {
 		return nil, false
@@ -47,10 +47,10 @@ func (v *variables) pruned(o *manifest.Object) (part *manifest.Object, ok bool) 
 	return &manifest.Object{Object: fields}, true
 }
 
-// prune returns the parts of a value that have references: maps without their other entries, and lists with null in
-// place of their other items. If there are none, prune returns nil. If a reference is in a key or not plain, prune
+// partsOf returns the parts of a value that have references: maps without their other entries, and lists with null in
+// place of their other items. If there are none, partsOf returns nil. If a reference is in a key or not plain, partsOf
 // returns false.
-func prune(v any) (parts any, ok bool) {
+func partsOf(v any) (parts any, ok bool) {
 	switch v := v.(type) {
 	case string:
 		if strings.Contains(v, "$") {
@@ -59,7 +59,7 @@ func prune(v any) (parts any, ok bool) {
 	case map[string]any:
 		kept := map[string]any{}
 		for k, e := range v {
-			part, ok := prune(e)
+			part, ok := partsOf(e)
 			if !ok || strings.Contains(k, "$") {
 				return nil, false
 			}
@@ -73,7 +73,7 @@ func prune(v any) (parts any, ok bool) {
 	case []any:
 		kept := make([]any, len(v))
 		for i, e := range v {
-			if kept[i], ok = prune(e); !ok {
+			if kept[i], ok = partsOf(e); !ok {
 				return nil, false
 			}
 		}
@@ -84,7 +84,7 @@ func prune(v any) (parts any, ok bool) {
 	return nil, true
 }
 
-// graft returns a value with the parts that prune returned of it as they are after the substitution. If the maps and
+// graft returns a value with the parts that partsOf returned of it as they are after the substitution. If the maps and
 // lists are not the same any more, graft returns false.
 func graft(whole, parts, after any) (_ any, ok bool) {
 	switch parts := parts.(type) {

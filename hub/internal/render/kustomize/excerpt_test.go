@@ -21,11 +21,11 @@ func nested(text, neighbour string) *manifest.Object {
 	}}
 }
 
-// TestPruned lists texts and values whose substitution changes no other part of an object, and others.
-func TestPruned(t *testing.T) {
+// TestExcerpt lists texts and values whose substitution changes no other part of an object, and others.
+func TestExcerpt(t *testing.T) {
 	for name, c := range map[string]struct {
 		text, value string
-		pruned      bool
+		ok          bool
 	}{
 		"name":            {"${A}.example.com", "x1", true},
 		"number":          {"${A}", "12", true},
@@ -50,15 +50,15 @@ func TestPruned(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			vars := mustVariables(t, c.value)
-			if _, ok := vars.pruned(nested(c.text, "x")); ok != c.pruned {
-				t.Errorf("pruned: %v", ok)
+			if _, ok := vars.excerpt(nested(c.text, "x")); ok != c.ok {
+				t.Errorf("excerpt: %v", ok)
 			}
 			sameParts(t, vars, nested(c.text, "x"))
 		})
 	}
 	keys := &manifest.Object{Object: map[string]any{"kind": "A", "spec": map[string]any{"${A}": "x"}}}
-	if _, ok := mustVariables(t, "x").pruned(keys); ok {
-		t.Error("a key with a reference is pruned")
+	if _, ok := mustVariables(t, "x").excerpt(keys); ok {
+		t.Error("an object with a reference in a key has an excerpt")
 	}
 }
 
@@ -81,8 +81,8 @@ func sameParts(t *testing.T, vars *variables, o *manifest.Object) {
 	}
 }
 
-// FuzzPruned substitutes in objects as a whole and in their parts.
-func FuzzPruned(f *testing.F) {
+// FuzzExcerpt substitutes in objects as a whole and in their parts.
+func FuzzExcerpt(f *testing.F) {
 	for _, seed := range [][3]string{
 		{"${A}", "1", "x"}, {"${A}", "", ""}, {"- ${A}", "-", "- x"}, {"${A}${B:-x:}", "x:", "y"}, {"x # ${A}", "a", "\t"},
 		{"a: ${A}", "b", ": "}, {"\"${A}\"", "a", "'"}, {"${A}\n\n ${A}", "+1", "\n"}, {" ${A} ", "true", "|"}, {"$", "0x1", "*a"},
