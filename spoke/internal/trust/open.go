@@ -28,6 +28,9 @@ var (
 // MaxSkew is the tolerated difference of clocks: a bundle may be issued so far in the future.
 const MaxSkew = 10 * time.Minute
 
+// setClocks is the advice about a payload that is too old or too new.
+const setClocks = "set the clocks of the hub and of this machine right"
+
 // Inputs are the facts that Open checks an envelope against.
 type Inputs struct {
 	Keyring *signing.Keyring
@@ -106,12 +109,12 @@ func judgeTime(b *bundle.Bundle, id bundle.ID, now time.Time) error {
 	}
 	if !now.Before(b.ExpiresAt) {
 		return fmt.Errorf("bundle %s: %w at %s, and it is %s here: the hub did not renew it, or a clock is wrong: "+
-			"set the clocks of the hub and of this machine right; the bundle is tried again by itself",
+			setClocks+"; the bundle is tried again by itself",
 			number(id), ErrExpired, wording.Time(b.ExpiresAt), wording.Time(now))
 	}
 	if b.IssuedAt.After(now.Add(MaxSkew)) {
 		return fmt.Errorf("bundle %s: %w, at %s, and it is %s here: a clock is wrong: "+
-			"set the clocks of the hub and of this machine right; the bundle is tried again by itself",
+			setClocks+"; the bundle is tried again by itself",
 			number(id), ErrFuture, wording.Time(b.IssuedAt), wording.Time(now))
 	}
 	return nil

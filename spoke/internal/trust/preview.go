@@ -23,11 +23,11 @@ func OpenPreview(envelope []byte, in Inputs) (*bundle.Preview, error) {
 	}
 	switch {
 	case !in.Now.Before(p.ExpiresAt):
-		return nil, fmt.Errorf("preview: %w at %s, and it is %s here: set the clocks of the hub and of this machine right",
-			ErrExpired, wording.Time(p.ExpiresAt), wording.Time(in.Now))
+		return nil, fmt.Errorf("preview: %w at %s, and it is %s here: "+setClocks, ErrExpired,
+			wording.Time(p.ExpiresAt), wording.Time(in.Now))
 	case p.IssuedAt.After(in.Now.Add(MaxSkew)):
-		return nil, fmt.Errorf("preview: %w, at %s, and it is %s here: set the clocks of the hub and of this machine right",
-			ErrFuture, wording.Time(p.IssuedAt), wording.Time(in.Now))
+		return nil, fmt.Errorf("preview: %w, at %s, and it is %s here: "+setClocks, ErrFuture,
+			wording.Time(p.IssuedAt), wording.Time(in.Now))
 	}
 	return p, nil
 }
