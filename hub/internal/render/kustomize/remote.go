@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
 	"path"
 	"regexp"
@@ -113,7 +114,7 @@ func (f *fileSystem) findRemote(p string, r reference) error {
 // refuseRemote returns the error for a path that kustomize would fetch. For a directory of a Git server the error names
 // the objects to use instead.
 func refuseRemote(r reference) error {
-	err := fmt.Errorf("%s: %w; remote bases and files are not fetched: commit a copy of it", withoutUser(r.path),
+	err := fmt.Errorf("%s: %w; remote bases and files are not fetched: commit a copy of it", withoutCredentials(r.path),
 		render.ErrRemote)
 	t, fetchable := r.remoteTarget()
 	switch base, ok := parseRemoteBase(r.path); {
@@ -130,14 +131,29 @@ func refuseRemote(r reference) error {
 	return err
 }
 
-// withoutUser returns a path without the user of a URL, which may be a token.
-func withoutUser(p string) string {
+// gitParameters are the parameters of a URL that kustomize itself reads. All others are for the server.
+var gitParameters = []string{"ref", "version", "submodules", "timeout"}
+
+// withoutCredentials returns a path without the user of a URL, and without a query for the server: each may be a token.
+func withoutCredentials(p string) string {
 	u, err := url.Parse(strings.TrimPrefix(p, "git::"))
-	if err != nil || u.User == nil || u.Scheme == "ssh" {
+	if err != nil {
 		return p
 	}
-	u.User = url.User("…")
-	return strings.Replace(u.String(), "%E2%80%A6", "…", 1)
+	user := u.User != nil && u.Scheme != "ssh"
+	if user {
+		u.User = url.User("…")
+	}
+	values, err := url.ParseQuery(u.RawQuery)
+	forServer := func(name string) bool { return !slices.Contains(gitParameters, name) }
+	query := err != nil || slices.ContainsFunc(slices.Collect(maps.Keys(values)), forServer)
+	if query {
+		u.RawQuery = "…"
+	}
+	if !user && !query {
+		return p
+	}
+	return strings.ReplaceAll(u.String(), "%E2%80%A6", "…")
 }
 
 // localize replaces the addresses of mounted Remotes in a kustomization file by paths in the tree. Afterwards the file
@@ -195,7 +211,7 @@ func checkLocal(data []byte) error {
 	for _, r := range references(&k) {
 		if isRemote(r.path) && (r.accepts&inline == 0 || !strings.ContainsAny(r.path, "\n{")) {
 			return fmt.Errorf("%s: %s: %w, in a form in which it is not fetched: write the field as kustomize documents it",
-				r.field, withoutUser(r.path), render.ErrRemote)
+				r.field, withoutCredentials(r.path), render.ErrRemote)
 		}
 	}
 	return nil

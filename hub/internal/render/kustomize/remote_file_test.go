@@ -185,6 +185,8 @@ func TestRemoteFile_refused(t *testing.T) {
 		"component":   {"components: ['https://example.com/a/b/c.yaml']\n", "components: https://example.com/a/b/c.yaml"},
 		"credentials": {"resources: ['https://me:canary@example.com/a.yaml']\n", "https://…@example.com/a.yaml"},
 		"user":        {"resources: ['https://canary@example.com/a/b/c']\n", "https://…@example.com/a/b/c"},
+		"query":       {"crds: ['https://me@example.com/a.yaml?token=canary']\n", "https://…@example.com/a.yaml?…: refers"},
+		"bad_query":   {"crds: ['ssh://git@example.com/a.yaml?ref=v1&%canary']\n", "ssh://git@example.com/a.yaml?…: refers"},
 		"fragment":    {"crds: ['https://example.com/a.yaml#x']\n", "are not fetched"},
 		"inline_plugin": {"generators: ['{apiVersion: builtin, kind: ConfigMapGenerator, metadata: {name: a}, files: " +
 			"[\"https://example.com/a.yaml\"]}']\n", "remote files are not fetched"},
@@ -236,6 +238,10 @@ func TestParseRemoteFile(t *testing.T) {
 		if !ok && file || place.File != file {
 			t.Errorf("%s: %+v, %t", address, place, ok)
 		}
+	}
+	err := refuseRemote(reference{field: "crds", path: "https://example.com/a.yaml?token=canary"})
+	if strings.Contains(err.Error(), "canary") || !strings.Contains(err.Error(), "https://example.com/a.yaml?…: ") {
+		t.Error(err)
 	}
 	if r := (api.Remote{URL: "https://example.com/a.yaml?token=canary", File: true}); strings.Contains(
 		mountPath(r)+r.String(), "canary") {
