@@ -65,20 +65,31 @@ func (r *run) preview(ctx context.Context, d Object, hidden bool) Preview {
 	}
 	defer loaded.release()
 	label(loaded.Object, r.Application)
-	action, found, err := r.dryRun(ctx, loaded.Object)
+	mode := modeOf(loaded.Object)
+	if mode == inventory.Ignore {
+		return Preview{Object: d.ObjectIdentity, Action: Skipped}
+	}
+	live, err := r.client.Look(ctx, d.ObjectIdentity, true)
+	loaded.Sealed = loaded.Sealed || hidden || r.holdsUnknown(d.ID(), live)
+	action, found, err := r.dryRun(ctx, loaded.Object, mode, live, err)
 	loaded.release()
-	loaded.Sealed = loaded.Sealed || hidden
 	return Preview{Object: d.ObjectIdentity, Action: action, Changes: revealBoth(found, hiderOf(d.ID(), loaded)),
 		Err: redact(err, loaded.Sealed || isSecret(d.ID()), loaded.Redact)}
 }
 
-// dryRun returns what place would do, and the fields that would change.
-func (r *run) dryRun(ctx context.Context, o *manifest.Object) (Action, []difference, error) {
-	mode := modeOf(o)
-	if mode == inventory.Ignore {
-		return Skipped, nil, nil
-	}
-	live, err := r.client.Look(ctx, kube.Identify(o), true)
+// holdsUnknown reports whether a live object may have values of a version that nobody remembers: it has fields of our
+// manager, and the Index does not have the object, or has a version that did not write all of them.
+func (r *run) holdsUnknown(id manifest.ID, live kube.Live) bool {
+	_, item, owned := r.Index.Application(id)
+	written := item.Mode == inventory.Override || item.Mode == inventory.Merge
+	ruled := item.Rules == (manifest.Digest{}) || item.Rules == r.rules // fields that were ignored stay ignored
+	return !(owned && written && ruled) && len(live.OwnedFields()) > 0
+}
+
+// dryRun returns what place would do, and the fields that would change. live and err are the answer about the live
+// object.
+func (r *run) dryRun(ctx context.Context, o *manifest.Object, mode inventory.Mode, live kube.Live,
+	err error) (Action, []difference, error) {
 	missing := isMissing(err)
 	switch {
 	case kube.ReasonOf(err) == kube.NoMatch:

@@ -139,6 +139,54 @@ func TestPreview(t *testing.T) {
 	w.wantData("app", "k", "2")
 }
 
+// TestPreview_unknown shows nothing of a live object that has fields of ours which the version in the index did not
+// write: an earlier version, of which nothing is known any more, may have had them from sealed values.
+func TestPreview_unknown(t *testing.T) {
+	text := func(annotation, value string) string {
+		return "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: app, namespace: $NS, annotations: {" + annotation +
+			"}}\ndata: {k: " + value + "}\n"
+	}
+	for _, c := range []struct {
+		name    string
+		between func(w *world) // the apply of the canary, and the preview
+		want    string
+	}{
+		{"replaced", func(w *world) { w.apply(text("", "public")) }, `/data/k "public" "plain"`},
+		{"orphan", func(w *world) { w.restart(nil) }, `/data/k "***" "***"`},
+		{"not_written", func(w *world) { w.apply(text("kustomize.toolkit.fluxcd.io/ssa: IfNotPresent", "public")) },
+			`/data/k "***" "***"`},
+		{"not_ours", func(w *world) {
+			w.restart(nil)
+			w.must(w.admin.Delete(w.t.Context(), "ConfigMap", w.namespace, "app"))
+			w.must(w.admin.Apply(w.t.Context(), []byte(strings.ReplaceAll(text("", "public"), "$NS", w.namespace))))
+		}, `/data/k "public" "plain"`},
+		{"ignored", func(w *world) {
+			s := w.set(text("", "public"))
+			s.Ignore = []bundle.IgnoreRule{{Paths: []string{"/data/k"}}}
+			w.must(w.try(s).Err())
+		}, `/data/k "***" "***"`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t)
+			w.apply(text("", "canary"))
+			c.between(w)
+			found, err := w.applier.Preview(t.Context(), w.set(text("", "plain")), nobody)
+			w.must(err)
+			got := ""
+			for _, p := range found {
+				for _, c := range p.Changes {
+					if c.Path == "/data/k" {
+						got += c.Path + " " + c.Old + " " + c.New
+					}
+				}
+			}
+			if got != c.want || strings.Contains(strings.Join(textsOfAll(found), " "), "canary") {
+				t.Errorf("%s of %v, want %s", got, found, c.want)
+			}
+		})
+	}
+}
+
 // TestPreview_stops ends a preview, as an apply does that begins.
 func TestPreview_stops(t *testing.T) {
 	w := newWorld(t)
