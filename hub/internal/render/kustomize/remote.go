@@ -1,10 +1,12 @@
 package kustomize
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"net/url"
 	"path"
@@ -101,7 +103,11 @@ func (f *fileSystem) findRemote(p string, r reference) error {
 	t, ok := r.remoteTarget()
 	at, mounted := f.remotes.mounts[t.Remote]
 	if ok && mounted {
-		return f.findAt(path.Join(at, t.path), r)
+		at = path.Join(at, t.path)
+		if err := f.findAt(at, r); err != nil || !t.File {
+			return err
+		}
+		return f.requireContent(at, r)
 	}
 	err := refuseRemote(r)
 	if ok && f.remotes.report {
@@ -109,6 +115,57 @@ func (f *fileSystem) findRemote(p string, r reference) error {
 		return f.remotes.need(render.Need{Remote: t.Remote, Refusal: refusal})
 	}
 	return err
+}
+
+// requireContent returns an error for a single file without content, unless the file is data of a generator. Without
+// the error an empty answer of the server would delete the objects that the file gave, or undo its patch.
+func (f *fileSystem) requireContent(at string, r reference) error {
+	if r.field == "configMapGenerator" || r.field == "secretGenerator" {
+		return nil
+	}
+	data, err := f.content(at)
+	if err != nil || hasContent(data) {
+		return err
+	}
+	return fmt.Errorf("%s is empty; if that is intended, remove the URL", withoutCredentials(r.path))
+}
+
+// hasContent reports whether a document of a file is not empty. A file that cannot be parsed has content, so that
+// kustomize reports the mistake.
+func hasContent(data []byte) bool {
+	d := yaml.NewDecoder(bytes.NewReader(data))
+	for {
+		var doc yaml.Node
+		if err := d.Decode(&doc); err != nil {
+			return !errors.Is(err, io.EOF)
+		}
+		if len(doc.Content) > 0 && !isEmpty(doc.Content[0]) {
+			return true
+		}
+	}
+}
+
+// isEmpty reports whether a document is null, an empty map or list, or a List of any kind without items, or with empty
+// ones.
+func isEmpty(n *yaml.Node) bool {
+	switch n.Kind {
+	case yaml.MappingNode:
+	case yaml.SequenceNode:
+		return len(n.Content) == 0
+	default:
+		return n.Tag == "!!null"
+	}
+	isList, hasItems := false, false
+	eachField(n, func(name string, value *yaml.Node) {
+		switch name {
+		case "kind":
+			isList = strings.HasSuffix(value.Value, "List")
+		case "items":
+			hasItems = value.Kind != yaml.SequenceNode && value.Tag != "!!null" ||
+				slices.ContainsFunc(value.Content, func(item *yaml.Node) bool { return !isEmpty(item) })
+		}
+	})
+	return len(n.Content) == 0 || isList && !hasItems
 }
 
 // refuseRemote returns the error for a path that kustomize would fetch. For a directory of a Git server the error names

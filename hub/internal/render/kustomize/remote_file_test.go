@@ -204,6 +204,58 @@ func TestRemoteFile_refused(t *testing.T) {
 	}
 }
 
+// TestRemoteFile_empty has files without content, which would delete what the files gave before, or undo a patch.
+func TestRemoteFile_empty(t *testing.T) {
+	defer delete(remoteFiles, "/changing.yaml")
+	for name, text := range map[string]string{
+		"nothing": "", "blank": "\n \n", "comment": "# gone\n", "separator": "---\n---\n", "map": "{}\n", "null": "null\n",
+		"no_steps":    "[]\n",
+		"list":        "apiVersion: v1\nkind: List\nitems: []\n",
+		"no_items":    "apiVersion: v1\nkind: ConfigMapList\n",
+		"null_items":  "apiVersion: v1\nkind: List\nitems: null\n",
+		"empty_items": "apiVersion: v1\nkind: List\nitems: [{}, null]\n",
+		"json":        `{"apiVersion": "v1", "kind": "List", "items": []}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			remoteFiles["/changing.yaml"] = text
+			for _, field := range []string{"resources", "generators", "transformers", "validators", "crds", "configurations",
+				"openapi.path", "patches.path", "patchesJson6902.path", "patchesStrategicMerge", "replacements.path"} {
+				list := field + ": ['https://example.com/changing.yaml?token=canary']\n"
+				switch name, of, nested := strings.Cut(field, "."); {
+				case name == "openapi":
+					list = "openapi: {path: 'https://example.com/changing.yaml?token=canary'}\n"
+				case nested:
+					list = name + ": [{" + of + ": 'https://example.com/changing.yaml?token=canary'}]\n"
+				}
+				if field != "resources" {
+					list += "resources: [own.yaml]\n"
+				}
+				_, err := renderRemote(t, map[string]string{"kustomization.yaml": list, "own.yaml": ownConfigMap})
+				if err == nil || err.Error() != "kustomization.yaml: "+field+
+					": https://example.com/changing.yaml?… is empty; if that is intended, remove the URL" {
+					t.Errorf("%s: %v", field, err)
+				}
+			}
+		})
+	}
+	for name, text := range map[string]string{
+		"one_of_some": "---\n# first\n---\n{}\n---\n" + ownConfigMap,
+		"list":        "apiVersion: v1\nkind: List\nitems: [{}, {apiVersion: v1, kind: ConfigMap, metadata: {name: a}}]\n",
+	} {
+		remoteFiles["/changing.yaml"] = text
+		result, err := renderRemote(t,
+			map[string]string{"kustomization.yaml": "resources: ['https://example.com/changing.yaml']\n"})
+		if err != nil || len(result.Objects) != 1 {
+			t.Errorf("%s: %+v, %v", name, result, err)
+		}
+	}
+	remoteFiles["/changing.yaml"] = ""
+	if _, err := renderRemote(t, map[string]string{"kustomization.yaml": "configMapGenerator: [{name: made, files: " +
+		"['https://example.com/changing.yaml']}]\n"}); err != nil {
+		t.Errorf("an empty file as data: %v", err)
+	}
+}
+
 // TestParseRemoteFile reads URLs of single files.
 func TestParseRemoteFile(t *testing.T) {
 	for address, want := range map[string]string{

@@ -73,11 +73,11 @@ func (f Fetcher) download(ctx context.Context, r source.Request, address string)
 	return io.ReadAll(artifact.Bound(answer.Body, cmp.Or(f.Limit, defaultLimit), "the file"))
 }
 
-// checkStatus returns the error of an answer that is not the file.
+// checkStatus returns the error of an answer that is not the file. Only 200 OK comes with the whole file.
 func checkStatus(status int) error {
 	kind := source.ErrProtocol
 	switch {
-	case status >= 200 && status <= 299:
+	case status == http.StatusOK:
 		return nil
 	case status == http.StatusNotFound || status == http.StatusGone:
 		kind = source.ErrFileNotFound

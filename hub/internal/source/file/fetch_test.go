@@ -141,6 +141,8 @@ func TestFetch_refused(t *testing.T) {
 		"too_many":     {answer(429), source.ErrUnreachable, "429"},
 		"broken":       {answer(503), source.ErrUnreachable, "503"},
 		"teapot":       {answer(418), source.ErrProtocol, "418"},
+		"no_content":   {answer(204), source.ErrProtocol, "204 No Content"},
+		"partial":      {answer(206), source.ErrProtocol, "206 Partial Content"},
 		"too_large": {func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, 1025)) },
 			artifact.ErrLimit, "1 KiB"},
 		"endless": {func(w http.ResponseWriter, r *http.Request) {
