@@ -26,7 +26,8 @@ const (
 )
 
 // packArchive writes the files below dir, or a single file, as a compressed tar archive. The bytes depend only on the
-// files, not on the time or the user. Symlinks and files that match ignore or .sourceignore are left out.
+// files, not on the time or the user. dir may be a symlink. Symlinks below it, and files that match ignore or
+// .sourceignore, are left out. If no file is left, packArchive returns an error.
 func packArchive(w io.Writer, dir string, ignore []string) error {
 	info, err := os.Stat(dir)
 	if err != nil {
@@ -46,13 +47,17 @@ func packArchive(w io.Writer, dir string, ignore []string) error {
 }
 
 func packFolder(archive *tar.Writer, dir string, ignore []string) error {
+	dir, err := filepath.EvalSymlinks(dir) // WalkDir does not follow them
+	if err != nil {
+		return err
+	}
 	patterns := sourceignore.ReadPatterns(strings.NewReader(strings.Join(ignore, "\n")), nil)
 	own, err := ignorePatterns(dir)
 	if err != nil {
 		return err
 	}
-	matcher := sourceignore.NewMatcher(append(patterns, own...))
-	return filepath.WalkDir(dir, func(file string, entry fs.DirEntry, err error) error {
+	matcher, files := sourceignore.NewMatcher(append(patterns, own...)), 0
+	err = filepath.WalkDir(dir, func(file string, entry fs.DirEntry, err error) error {
 		if err != nil || file == dir {
 			return err
 		}
@@ -71,8 +76,14 @@ func packFolder(archive *tar.Writer, dir string, ignore []string) error {
 		if err != nil {
 			return err
 		}
+		files++
 		return packFile(archive, file, name, info)
 	})
+	if err == nil && files == 0 {
+		return errors.New("there is no file to pack: the folder is empty, or all of its files are symlinks or match " +
+			"--ignore-paths or a .sourceignore file; clusters would delete everything that an empty artifact replaces")
+	}
+	return err
 }
 
 // packFile writes a file without owner and time, with mode 0644 or 0755.

@@ -158,6 +158,41 @@ func TestArtifact_errors(t *testing.T) {
 	}
 }
 
+// TestBuildArtifact_symlink packs a symlink to a folder, and refuses folders without files.
+func TestBuildArtifact_symlink(t *testing.T) {
+	dir, files := t.TempDir(), tree(t, map[string]string{"a.yaml": "a", ".sourceignore": "!a.yaml\n"})
+	link, links := filepath.Join(dir, "link"), t.TempDir()
+	for at, target := range map[string]string{link: files, filepath.Join(links, "a.yaml"): filepath.Join(files, "a.yaml")} {
+		if err := os.Symlink(target, at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ignored := tree(t, map[string]string{"a.yaml": "a", ".sourceignore": "*\n"})
+	output := filepath.Join(dir, "artifact.tgz")
+	pack := func(path string) error {
+		_, err := naveOffline(t, "build", "artifact", "--path", path, "--output", output)
+		return err
+	}
+	if err := pack(link); err != nil {
+		t.Fatal(err)
+	}
+	packed, err := os.Open(output)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer packed.Close()
+	if sums, err := sumsOf(t.Context(), packed); err != nil || sums["a.yaml"] == "" {
+		t.Errorf("packed %v, error %v", sums, err)
+	}
+	for name, path := range map[string]string{"empty": t.TempDir(), "ignored": ignored, "only_symlinks": links} {
+		t.Run(name, func(t *testing.T) {
+			if err := pack(path); err == nil || !strings.Contains(err.Error(), "there is no file to pack") {
+				t.Errorf("error %v", err)
+			}
+		})
+	}
+}
+
 // TestUnpackArchive_hostile has archives that would write outside of the folder.
 func TestUnpackArchive_hostile(t *testing.T) {
 	outside := t.TempDir()
