@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"sigs.k8s.io/yaml"
+
 	"github.com/navefleet/nave/hub"
 	"github.com/navefleet/nave/hub/internal/artifact"
 	"github.com/navefleet/nave/hub/internal/source"
@@ -426,6 +428,7 @@ func TestRollback_fleet(t *testing.T) {
 	refetch(t, config, all(false))
 	nave(0, "► Cluster west pinned to the applications of bundle", "rollback", "--fleet=all")
 	refetch(t, config, all(true))
+	wantHistory(t, config, "east")
 	nave(0, "► Cluster west goes on with what is in Git", "release", "west")
 	refetch(t, config, func(p *published) bool { return digestOf(p, "west") != before })
 	nave(1, "► Cluster west pinned", "rollback", "east", "west") // east is pinned: it does not keep west
@@ -433,6 +436,27 @@ func TestRollback_fleet(t *testing.T) {
 	refetch(t, config, all(true))
 	nave(0, "► Cluster lab goes on with what is in Git", "release", "--fleet=all")
 	refetch(t, config, all(false))
+}
+
+// wantHistory decodes the history of a cluster that is pinned to its oldest release.
+func wantHistory(t *testing.T, config, cluster string) {
+	t.Helper()
+	for _, format := range []string{"json", "yaml"} {
+		var past pastReleases
+		text := mustRun(t, "history", cluster, "-o", format, "--config", config)
+		if err := yaml.UnmarshalStrict([]byte(text), &past); err != nil {
+			t.Fatal(err)
+		}
+		for _, field := range []string{"bundle", "releasedAt", "applications", "changes", "pinnedAt", "by"} {
+			if !strings.Contains(text, field) {
+				t.Errorf("%s without %s", format, field)
+			}
+		}
+		if past.Cluster != cluster || past.Pin == nil || len(past.Releases) < 2 ||
+			past.Pin.Bundle != past.Releases[len(past.Releases)-1].Bundle || past.Releases[0].Applications != 2 {
+			t.Errorf("decoded %+v", past)
+		}
+	}
 }
 
 func kustomizationNamed(name string) bundle.ApplicationName {
