@@ -29,7 +29,7 @@ var layers = []layer{
 	{"L2 bundles, expressions, how daemons start", []string{"shared/bundle", "shared/expression", "shared/daemon"}},
 	{"L3 kinds, artifacts, processes; the spoke's adapters", []string{
 		"hub/api", "hub/operatorconfig", "hub/internal/artifact", "hub/internal/dial", "hub/internal/confine",
-		"hub/internal/lru", "hub/internal/pace",
+		"hub/internal/lru", "hub/internal/openapi", "hub/internal/pace",
 		"spoke/internal/kube", "spoke/internal/trust", "spoke/internal/decrypt", "spoke/internal/state",
 	}},
 	{"L4 sources, renderers, store", []string{

@@ -91,9 +91,7 @@ func newBuildKustomizationCommand(s *session) *cobra.Command {
 				return err
 			}
 			err = b.run(cmd.Context(), cmd.OutOrStdout())
-			if note := b.check.notes(); note != "" {
-				fmt.Fprintln(cmd.ErrOrStderr(), "nave:", note)
-			}
+			b.check.printNotes(noteTo(cmd))
 			return err
 		},
 	}
@@ -179,8 +177,16 @@ func (b *kustomizationBuild) print(ctx context.Context, out io.Writer, objects [
 	if err := printObjects(out, objects); err != nil {
 		return err
 	}
-	wrong, err := b.check.validate(ctx, objects)
-	return cmp.Or(err, invalidError(wrong))
+	d := definitions{}
+	for _, o := range objects {
+		d.add(o)
+	}
+	return cmp.Or(b.check.check(ctx, []string{b.session.cluster}, objects, d), b.check.err())
+}
+
+// noteTo returns a function that prints a note on the standard error of a command.
+func noteTo(cmd *cobra.Command) func(string) {
+	return func(line string) { fmt.Fprintln(cmd.ErrOrStderr(), "nave:", line) }
 }
 
 // showTexts replaces placeholders in the objects by their texts, with variables that only a cluster knows.

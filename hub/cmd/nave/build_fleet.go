@@ -281,6 +281,9 @@ func build(cmd *cobra.Command, v *plan.Preview, check *validator, clusters []str
 	if err != nil {
 		return err
 	}
+	if check != nil {
+		check.complete = true
+	}
 	var order []string
 	groups := map[string][]*plan.Previewed{}
 	for _, p := range all {
@@ -296,18 +299,13 @@ func build(cmd *cobra.Command, v *plan.Preview, check *validator, clusters []str
 		}
 		groups[id] = append(groups[id], p)
 	}
-	var wrong []string
 	for _, id := range order {
-		found, err := printPreviewed(cmd.Context(), cmd.OutOrStdout(), groups[id], check)
-		if err != nil {
+		if err := printPreviewed(cmd.Context(), cmd.OutOrStdout(), groups[id], check); err != nil {
 			return err
 		}
-		wrong = append(wrong, found...)
 	}
-	if note := check.notes(); note != "" {
-		fmt.Fprintln(cmd.ErrOrStderr(), "nave:", note)
-	}
-	return errors.Join(problemsError(v, all), invalidError(wrong))
+	check.printNotes(noteTo(cmd))
+	return errors.Join(problemsError(v, all), check.err())
 }
 
 // previewAll walks clusters concurrently.
@@ -324,32 +322,32 @@ func previewAll(ctx context.Context, v *plan.Preview, clusters []string) ([]*pla
 	return all, group.Wait()
 }
 
-// printPreviewed prints the objects of clusters that run the same, and returns what is not valid.
-func printPreviewed(ctx context.Context, out io.Writer, same []*plan.Previewed, check *validator) (wrong []string,
-	err error) {
+// printPreviewed prints the objects of clusters that run the same, and checks them.
+func printPreviewed(ctx context.Context, out io.Writer, same []*plan.Previewed, check *validator) error {
 	var clusters []string
 	for _, p := range same {
 		clusters = append(clusters, p.Cluster)
 	}
 	fmt.Fprintf(out, "# %s\n", listed(clusters))
+	var objects []*manifest.Object
+	d := definitions{}
 	for _, a := range same[0].Applications {
 		fmt.Fprintf(out, "# %s: %s\n", a.Application.Name, wording.Count(len(a.Application.Objects), "object"))
 		for _, ref := range a.Application.Objects {
 			o, err := decodeObject(a, ref.Digest)
 			if err != nil {
-				return nil, fmt.Errorf("%s: %w", ref.ID(), err)
+				return fmt.Errorf("%s: %w", ref.ID(), err)
 			}
-			found, err := check.validate(ctx, []*manifest.Object{o})
-			if err != nil {
-				return nil, err
-			}
-			wrong = append(wrong, found...)
 			if err := printObjects(out, []*manifest.Object{o}); err != nil {
-				return nil, err
+				return err
+			}
+			if check != nil {
+				objects = append(objects, o)
+				d.add(o)
 			}
 		}
 	}
-	return wrong, nil
+	return check.check(ctx, clusters, objects, d)
 }
 
 // decodeObject returns an object of an Application, with variables that only a cluster knows as they are written.

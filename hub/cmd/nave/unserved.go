@@ -10,6 +10,14 @@ import (
 	"github.com/navefleet/nave/shared/wording"
 )
 
+// pathOfVersion returns the name of a group and version in the index of an API server.
+func pathOfVersion(gv schema.GroupVersion) string {
+	if gv.Group == "" {
+		return "api/" + gv.Version
+	}
+	return "apis/" + gv.Group + "/" + gv.Version
+}
+
 // isOfKubernetes reports whether only Kubernetes itself can have the kinds of a group. No custom resource definition
 // can: API servers want a dot in its group, and the groups of Kubernetes with a dot are known. A group with a variable
 // is not known yet.
@@ -29,20 +37,50 @@ func versionsOf(group string, index []string) (versions []string) {
 	return slices.Compact(versions)
 }
 
-// explainUnserved returns the error about an object of a group and version that the server does not serve.
-func (v *validator) explainUnserved(gv schema.GroupVersion) string {
-	versions := versionsOf(gv.Group, v.served)
-	if len(versions) == 0 {
+// versions returns the versions of a group for which there are schemas.
+func (s *schemas) versions(group string) []string {
+	all := versionsOf(group, s.served)
+	for gvk := range s.given {
+		if gvk.Group == group {
+			all = append(all, gvk.Version)
+		}
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// has reports whether there are schemas of a group and version.
+func (s *schemas) has(gv schema.GroupVersion) bool {
+	return slices.Contains(s.versions(gv.Group), gv.Version)
+}
+
+// explainUnserved returns the error about an object of a kind that the server does not serve.
+func (s *schemas) explainUnserved(gvk schema.GroupVersionKind) string {
+	gv := gvk.GroupVersion()
+	versions := s.versions(gv.Group)
+	switch {
+	case slices.Contains(versions, gv.Version):
+		return fmt.Sprintf("there is no kind %s in %s", gvk.Kind, gv)
+	case len(versions) == 0:
 		return fmt.Sprintf("apiVersion %s is not served: there is no API group %q", gv, gv.Group)
 	}
 	return fmt.Sprintf("apiVersion %s is not served; of its group the server has %s", gv,
 		wording.List(versions, len(versions), 10))
 }
 
+// explainUndefined returns the error about an object of a custom kind that a cluster does not serve.
+func (s *schemas) explainUndefined(gvk schema.GroupVersionKind) string {
+	text := fmt.Sprintf("the cluster does not serve %s in %s", gvk.Kind, gvk.GroupVersion())
+	if versions := s.versions(gvk.Group); len(versions) > 0 {
+		text += " (of its group it has " + wording.List(versions, len(versions), 10) + ")"
+	}
+	return text + ", and no CustomResourceDefinition among the objects defines it"
+}
+
 // describeMissing returns the name of a kind without a schema, with the versions of its group that the server has.
-func (v *validator) describeMissing(gvk schema.GroupVersionKind) string {
+func (s *schemas) describeMissing(gvk schema.GroupVersionKind) string {
 	name := gvk.GroupKind().String() + " " + gvk.Version
-	if versions := versionsOf(gvk.Group, v.served); len(versions) > 0 {
+	if versions := s.versions(gvk.Group); len(versions) > 0 {
 		name += " (the server has " + strings.Join(versions, " and ") + ")"
 	}
 	return name

@@ -2,23 +2,18 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 
-	openapi_v3 "github.com/google/gnostic-models/openapiv3"
 	"github.com/spf13/pflag"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/client-go/tools/clientcmd"
-	"k8s.io/kube-openapi/pkg/util/proto"
-	"k8s.io/kube-openapi/pkg/util/proto/validation"
 
+	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/hub/internal/openapi"
 	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/shared/sealed"
 	"github.com/navefleet/nave/shared/wording"
@@ -33,7 +28,7 @@ type validateFlags struct {
 
 func (f *validateFlags) add(flags *pflag.FlagSet) {
 	flags.BoolVar(&f.validate, "validate", false, "check the objects against the schemas of an API server: unknown "+
-		"fields, missing fields, wrong types")
+		"fields, missing fields, wrong types and values")
 	flags.StringVar(&f.kubeconfig, "kubeconfig", "", "with --validate: file that names the cluster whose schemas hold; "+
 		"default as kubectl")
 	flags.StringVar(&f.context, "kube-context", "", "with --validate: context of the kubeconfig")
@@ -42,7 +37,7 @@ func (f *validateFlags) add(flags *pflag.FlagSet) {
 		"itself")
 }
 
-// open returns the validator that the flags ask for; nil without --validate.
+// open returns the validation that the flags ask for; nil without --validate.
 func (f *validateFlags) open(ctx context.Context) (*validator, error) {
 	switch {
 	case !f.validate && (f.kubeconfig != "" || f.context != "" || len(f.schemas) > 0):
@@ -51,315 +46,196 @@ func (f *validateFlags) open(ctx context.Context) (*validator, error) {
 		return nil, nil
 	case len(f.schemas) > 0 && (f.kubeconfig != "" || f.context != ""):
 		return nil, errors.New("--schemas takes the place of a cluster: leave out --kubeconfig and --kube-context")
+	}
+	s, err := f.schemasOfAll(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return newValidator(func(context.Context, string) (*schemas, error) { return s, nil }), nil
+}
+
+// schemasOfAll returns the schemas that hold for all clusters.
+func (f *validateFlags) schemasOfAll(ctx context.Context) (*schemas, error) {
+	switch {
 	case slices.Equal(f.schemas, []string{"builtin"}):
-		return newValidator(builtInSchema, builtInVersions()), nil
+		return builtInSchemas(""), nil
 	case len(f.schemas) > 0:
 		return schemasIn(f.schemas)
 	}
-	v, err := schemasOf(ctx, f.kubeconfig, f.context)
+	s, err := schemasOf(ctx, f.kubeconfig, f.context)
 	if f.kubeconfig == "" && f.context == "" && isNoKubeconfig(err) {
-		v = newValidator(builtInSchema, builtInVersions())
-		v.fallback = "there is no kubeconfig: validated by the schemas that nave has of Kubernetes' own kinds"
-		return v, nil
+		return builtInSchemas("there is no kubeconfig"), nil
 	}
-	return v, err
+	return s, err
 }
 
-// isNoKubeconfig reports whether an error is that there is no kubeconfig at all.
-func isNoKubeconfig(err error) bool {
-	for ; err != nil; err = errors.Unwrap(err) {
-		if clientcmd.IsEmptyConfig(err) {
-			return true
-		}
-	}
-	return false
-}
-
-// validator checks objects against the OpenAPI v3 schemas of an API server.
+// validator checks objects against schemas and collects what is wrong with them. A nil validator checks nothing.
 type validator struct {
-	// read returns the document of a group and version; nil if the server does not have the version.
-	read func(ctx context.Context, gv schema.GroupVersion) ([]byte, error)
+	// schemasOf returns the schemas of a cluster. Clusters with equal schemas have the same.
+	schemasOf func(ctx context.Context, cluster string) (*schemas, error)
+	// complete: definitions are among the objects that are checked, unless the cluster has them.
+	complete bool
 
-	mu    sync.Mutex
-	known map[schema.GroupVersion]map[string]proto.Schema // by kind; nil: the server does not have the version
-
-	given   map[schema.GroupVersionKind]proto.Schema // those of files, which precede what read returns
-	served  []string                                 // the paths of the index of the server, as pathOfVersion returns them
-	missing map[string]bool                          // kinds without a schema
-	// fallback is the note that the built-in schemas are used without a flag; empty: the flags name the schemas.
-	fallback string
+	mu      sync.Mutex
+	wrong   map[string][]string // clusters by what is wrong with an object
+	skipped map[string][]string // clusters by a kind that was not checked
+	notes   map[string][]string // clusters by note
+	checked map[string]bool     // clusters
 }
 
-func newValidator(read func(context.Context, schema.GroupVersion) ([]byte, error), served []string) *validator {
-	return &validator{read: read, known: map[schema.GroupVersion]map[string]proto.Schema{}, served: served,
-		given: map[schema.GroupVersionKind]proto.Schema{}, missing: map[string]bool{}}
+func newValidator(schemasOf func(context.Context, string) (*schemas, error)) *validator {
+	return &validator{schemasOf: schemasOf, wrong: map[string][]string{}, skipped: map[string][]string{},
+		notes: map[string][]string{}, checked: map[string]bool{}}
 }
 
-// schemasOf returns a validator with the schemas of a cluster, which are read when they are needed.
-func schemasOf(ctx context.Context, kubeconfig, kubecontext string) (*validator, error) {
-	k, err := connectKubernetes(kubeconfig, kubecontext)
-	if err != nil {
-		return nil, fmt.Errorf("--validate: %w", err)
+// definitions are the schemas of the kinds that CustomResourceDefinitions among the objects give to a cluster; nil for
+// a version that is not served.
+type definitions map[schema.GroupVersionKind]*openapi.Schema
+
+// add adds the kinds of an object, if it is a CustomResourceDefinition.
+func (d definitions) add(o *manifest.Object) {
+	if gvk := o.GroupVersionKind(); gvk.Group == "apiextensions.k8s.io" && gvk.Kind == "CustomResourceDefinition" {
+		maps.Copy(d, openapi.Defined(o.Object))
 	}
-	var index struct {
-		Paths map[string]struct{} `json:"paths"`
-	}
-	found, err := k.get(ctx, "/openapi/v3", nil, &index)
-	if err == nil && !found {
-		err = errors.New("the cluster has no /openapi/v3")
-	}
-	if err != nil {
-		return nil, fmt.Errorf("--validate: %w", err)
-	}
-	return newValidator(func(ctx context.Context, gv schema.GroupVersion) ([]byte, error) {
-		path := pathOfVersion(gv)
-		if _, served := index.Paths[path]; !served {
-			return nil, nil
-		}
-		var document json.RawMessage
-		_, err := k.get(ctx, "/openapi/v3/"+path, nil, &document)
-		return document, err
-	}, slices.Collect(maps.Keys(index.Paths))), nil
 }
 
-// pathOfVersion returns the name of a group and version in the index of an API server.
-func pathOfVersion(gv schema.GroupVersion) string {
-	if gv.Group == "" {
-		return "api/" + gv.Version
-	}
-	return "apis/" + gv.Group + "/" + gv.Version
-}
-
-// schemasIn returns a validator with the schemas in files, and with the built-in ones of other kinds.
-func schemasIn(paths []string) (*validator, error) {
-	v := newValidator(builtInSchema, builtInVersions())
-	for _, path := range paths {
-		files := []string{path}
-		if info, err := os.Stat(path); err == nil && info.IsDir() {
-			if files, err = filepath.Glob(filepath.Join(path, "*.json")); err != nil {
-				return nil, err
-			}
-		}
-		for _, file := range files {
-			data, err := readInput(nil, file)
-			if err != nil {
-				return nil, fmt.Errorf("--schemas: %w", err)
-			}
-			kinds, err := schemasFrom(data)
-			if err != nil {
-				return nil, fmt.Errorf("--schemas %s: %w", file, err)
-			}
-			for gvk, s := range kinds {
-				v.given[gvk] = s
-				v.served = append(v.served, pathOfVersion(gvk.GroupVersion()))
+// versions returns the versions of a kind that the definitions serve, and whether there is a definition of the kind.
+func (d definitions) versions(kind schema.GroupKind) (served []string, defined bool) {
+	for gvk, s := range d {
+		if gvk.GroupKind() == kind {
+			defined = true
+			if s != nil {
+				served = append(served, gvk.Version)
 			}
 		}
 	}
-	if len(v.given) == 0 {
-		return nil, fmt.Errorf("--schemas: %s has no schema of a kind", strings.Join(paths, ", "))
-	}
-	return v, nil
+	slices.Sort(served)
+	return served, defined
 }
 
-// schemasFrom returns the schemas of kinds in an OpenAPI v3 document.
-func schemasFrom(data []byte) (map[schema.GroupVersionKind]proto.Schema, error) {
-	var values any
-	err := json.Unmarshal(data, &values)
-	if err == nil {
-		data, err = json.Marshal(unwrapped(values))
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read the schemas: %w", err)
-	}
-	document, err := openapi_v3.ParseDocument(data)
-	if err != nil {
-		return nil, fmt.Errorf("read the schemas: %w", err)
-	}
-	models, err := proto.NewOpenAPIV3Data(document)
-	if err != nil {
-		return nil, fmt.Errorf("read the schemas: %w", err)
-	}
-	kinds := map[schema.GroupVersionKind]proto.Schema{}
-	for _, name := range models.ListModels() {
-		model := models.LookupModel(name)
-		list, _ := model.GetExtensions()["x-kubernetes-group-version-kind"].([]any)
-		if len(list) == 1 { // DeleteOptions and WatchEvent name every version, whether the server has it or not
-			kinds[kindOfExtension(list[0])] = model
-		}
-	}
-	return kinds, nil
-}
-
-// unwrapped returns the JSON values of a document in which each allOf of a single reference is replaced by the
-// reference. API servers wrap references that have a default, and NewOpenAPIV3Data takes a wrapped one for any value.
-func unwrapped(v any) any {
-	switch v := v.(type) {
-	case map[string]any:
-		if all, _ := v["allOf"].([]any); len(all) == 1 {
-			if reference, _ := all[0].(map[string]any); reference["$ref"] != nil {
-				return map[string]any{"$ref": reference["$ref"]}
-			}
-		}
-		for key, field := range v {
-			v[key] = unwrapped(field)
-		}
-	case []any:
-		for i, item := range v {
-			v[i] = unwrapped(item)
-		}
-	}
-	return v
-}
-
-// kindOfExtension returns the kind in an extension of a schema.
-func kindOfExtension(item any) (gvk schema.GroupVersionKind) {
-	fields := map[string]string{}
-	switch item := item.(type) {
-	case map[any]any:
-		for key, value := range item {
-			fields[fmt.Sprint(key)] = fmt.Sprint(value)
-		}
-	case map[string]any:
-		for key, value := range item {
-			fields[key] = fmt.Sprint(value)
-		}
-	}
-	return schema.GroupVersionKind{Group: fields["group"], Version: fields["version"], Kind: fields["kind"]}
-}
-
-// schema returns the schema of a kind. If the server does not have its group and version, schema returns nil.
-func (v *validator) schema(ctx context.Context, gvk schema.GroupVersionKind) (proto.Schema, error) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	if s := v.given[gvk]; s != nil {
-		return s, nil
-	}
-	gv := gvk.GroupVersion()
-	kinds, known := v.known[gv]
-	if !known {
-		data, err := v.read(ctx, gv)
-		if err != nil {
-			return nil, err
-		}
-		if data != nil {
-			found, err := schemasFrom(data)
-			if err != nil {
-				return nil, err
-			}
-			kinds = map[string]proto.Schema{}
-			for gvk, s := range found {
-				kinds[gvk.Kind] = s
-			}
-		}
-		v.known[gv] = kinds
-	}
-	if kinds[gvk.Kind] == nil && slices.Contains(v.served, pathOfVersion(gv)) {
-		return nil, fmt.Errorf("there is no kind %s in %s", gvk.Kind, gv)
-	}
-	return kinds[gvk.Kind], nil
-}
-
-// validate returns what is wrong with objects, one line each. A nil validator finds nothing. The error is that of
-// reading schemas.
-func (v *validator) validate(ctx context.Context, objects []*manifest.Object) (wrong []string, err error) {
+// check checks objects of clusters that have equal ones. The error is that of reading schemas.
+func (v *validator) check(ctx context.Context, clusters []string, objects []*manifest.Object, d definitions) error {
 	if v == nil {
-		return nil, nil
-	}
-	for _, o := range objects {
-		gvk := o.GroupVersionKind()
-		s, err := v.schema(ctx, gvk)
-		switch {
-		case err != nil && ctx.Err() != nil:
-			return nil, err
-		case err != nil:
-			wrong = append(wrong, fmt.Sprintf("%s: %v", manifest.IDOf(o), err))
-			continue
-		case s == nil && isOfKubernetes(gvk.Group):
-			wrong = append(wrong, fmt.Sprintf("%s: %s", manifest.IDOf(o), v.explainUnserved(gvk.GroupVersion())))
-			continue
-		case s == nil:
-			v.missing[v.describeMissing(gvk)] = true
-			continue
-		}
-		opaque := map[string]bool{}
-		object := withoutNulls(o.Object, gvk.Kind, opaque)
-		for _, err := range validation.ValidateModel(object, s, gvk.Kind) {
-			if text := explainInvalid(err, opaque); text != "" {
-				wrong = append(wrong, fmt.Sprintf("%s: %s", manifest.IDOf(o), text))
-			}
-		}
-	}
-	return wrong, nil
-}
-
-// explainInvalid returns what is wrong with a field. If the field has a value that only the cluster knows,
-// explainInvalid returns "".
-func explainInvalid(err error, opaque map[string]bool) string {
-	v, ok := errors.AsType[validation.ValidationError](err)
-	if !ok {
-		return err.Error()
-	}
-	if cause, ok := errors.AsType[validation.InvalidTypeError](v.Err); ok {
-		if opaque[v.Path] {
-			return ""
-		}
-		return fmt.Sprintf("%s is a %s, want %s", v.Path, cause.Actual, cause.Expected)
-	}
-	if cause, ok := errors.AsType[validation.MissingRequiredFieldError](v.Err); ok {
-		return fmt.Sprintf("%s has no field %q, which is required", v.Path, cause.Field)
-	}
-	if cause, ok := errors.AsType[validation.UnknownFieldError](v.Err); ok {
-		return fmt.Sprintf("%s has the unknown field %q", v.Path, cause.Field)
-	}
-	return fmt.Sprintf("%s: %v", v.Path, v.Err)
-}
-
-// withoutNulls copies JSON values without fields that are null, which API servers drop. In opaque it notes the paths of
-// texts that stand for values that only the cluster knows: their types are not known.
-func withoutNulls(v any, path string, opaque map[string]bool) any {
-	switch v := v.(type) {
-	case map[string]any:
-		c := make(map[string]any, len(v))
-		for key, field := range v {
-			if field != nil {
-				c[key] = withoutNulls(field, path+"."+key, opaque)
-			}
-		}
-		return c
-	case []any:
-		c := make([]any, 0, len(v))
-		for i, item := range v {
-			c = append(c, withoutNulls(item, fmt.Sprintf("%s[%d]", path, i), opaque))
-		}
-		return c
-	case string:
-		opaque[path] = sealed.Placeholder(v).Valid() || strings.Contains(v, "${")
-	case float64:
-		if whole := int64(v); float64(whole) == v {
-			return whole
-		}
-	}
-	return v
-}
-
-// notes says which schemas were used if no flag does, and which kinds were not checked.
-func (v *validator) notes() string {
-	switch {
-	case v == nil:
-		return ""
-	case len(v.missing) == 0:
-		return v.fallback
-	}
-	kinds := slices.Sorted(maps.Keys(v.missing))
-	return strings.TrimPrefix(v.fallback+"; not validated, because there is no schema: "+
-		wording.List(kinds, len(kinds), 10), "; ")
-}
-
-// invalidError returns the error of a validation. If nothing is wrong, invalidError returns nil.
-func invalidError(wrong []string) error {
-	if len(wrong) == 0 {
 		return nil
 	}
-	slices.Sort(wrong)
-	return errors.New("not valid:\n" + strings.Join(slices.Compact(wrong), "\n"))
+	same := map[*schemas][]string{}
+	for _, cluster := range clusters {
+		s, err := v.schemasOf(ctx, cluster)
+		if err != nil {
+			return fmt.Errorf("--validate: %w", err)
+		}
+		same[s] = append(same[s], cluster)
+	}
+	for s, clusters := range same {
+		if err := v.checkBy(ctx, s, clusters, objects, d); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkBy checks objects against the schemas of some clusters.
+func (v *validator) checkBy(ctx context.Context, s *schemas, clusters []string, objects []*manifest.Object,
+	d definitions) error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if s.fallback != "" {
+		note := s.fallback + ": validated by the schemas that nave has of Kubernetes' own kinds"
+		v.notes[note] = append(v.notes[note], clusters...)
+	}
+	for _, cluster := range clusters {
+		v.checked[cluster] = true
+	}
+	for _, o := range objects {
+		problems, skipped, err := s.check(ctx, o, d, v.complete)
+		switch {
+		case err != nil && ctx.Err() != nil:
+			return err
+		case err != nil:
+			problems = append(problems, "not validated: "+err.Error())
+		case skipped != "":
+			v.skipped[skipped] = append(v.skipped[skipped], clusters...)
+		}
+		for _, p := range problems {
+			text := manifest.IDOf(o).String() + ": " + p
+			v.wrong[text] = append(v.wrong[text], clusters...)
+		}
+	}
+	return nil
+}
+
+// isUnknown reports whether a text stands for a value that only the cluster knows. Its type is not known either.
+func isUnknown(text string) bool {
+	return sealed.Placeholder(text).Valid() || strings.Contains(text, "${")
+}
+
+// check returns what is wrong with an object. If there is no schema of its kind, check returns the name of the kind. If
+// complete is set, such a kind is wrong in a cluster whose own schemas these are.
+func (s *schemas) check(ctx context.Context, o *manifest.Object, d definitions, complete bool) (wrong []string,
+	skipped string, err error) {
+	gvk := o.GroupVersionKind()
+	found, given := d[gvk]
+	versions, defined := d.versions(gvk.GroupKind())
+	switch {
+	case given && found != nil:
+	case defined:
+		return []string{fmt.Sprintf("apiVersion %s is not served; its definition among the objects serves %s",
+			gvk.GroupVersion(), wording.List(versions, len(versions), 10))}, "", nil
+	default:
+		if found, err = s.schema(ctx, gvk); err != nil {
+			return nil, "", err
+		}
+	}
+	_, isOfHub := api.KindOf(o)
+	switch {
+	case found != nil:
+		wrong, err = found.Check(gvk.Kind, o.Object, isUnknown)
+		return wrong, "", err
+	case isOfHub: // the hub has checked it
+		return nil, "", nil
+	case isOfKubernetes(gvk.Group) || s.has(gvk.GroupVersion()):
+		return []string{s.explainUnserved(gvk)}, "", nil
+	case s.ofCluster && complete:
+		return []string{s.explainUndefined(gvk)}, "", nil
+	}
+	return nil, s.describeMissing(gvk), nil
+}
+
+// printNotes says which schemas were used if no flag does, and which kinds were not checked.
+func (v *validator) printNotes(print func(line string)) {
+	if v == nil {
+		return
+	}
+	for _, note := range slices.Sorted(maps.Keys(v.notes)) {
+		print(v.on(v.notes[note]) + note)
+	}
+	kinds := map[string][]string{} // by clusters
+	for _, kind := range slices.Sorted(maps.Keys(v.skipped)) {
+		on := v.on(v.skipped[kind])
+		kinds[on] = append(kinds[on], kind)
+	}
+	for _, on := range slices.Sorted(maps.Keys(kinds)) {
+		print(on + "not validated, because there is no schema: " + wording.List(kinds[on], len(kinds[on]), 10))
+	}
+}
+
+// on names clusters in front of a text, unless they are all that were checked.
+func (v *validator) on(clusters []string) string {
+	clusters = slices.Compact(slices.Sorted(slices.Values(clusters)))
+	if len(clusters) == len(v.checked) {
+		return ""
+	}
+	return "on " + listed(clusters) + ": "
+}
+
+// err returns the error that lists what is wrong. If nothing is, err returns nil.
+func (v *validator) err() error {
+	if v == nil || len(v.wrong) == 0 {
+		return nil
+	}
+	var lines []string
+	for _, text := range slices.Sorted(maps.Keys(v.wrong)) {
+		lines = append(lines, v.on(v.wrong[text])+text)
+	}
+	return errors.New("not valid:\n" + strings.Join(lines, "\n"))
 }

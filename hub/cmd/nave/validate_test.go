@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"encoding/json"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -39,7 +41,13 @@ func apiServer(t *testing.T, schemas string) string {
 	t.Helper()
 	mux := http.NewServeMux()
 	mux.HandleFunc("/openapi/v3", func(w http.ResponseWriter, _ *http.Request) {
-		_, _ = w.Write([]byte(`{"paths":{"apis/apps/v1":{}}}`))
+		paths := map[string]struct{}{}
+		files, _ := filepath.Glob(filepath.Join(schemas, "*.json"))
+		for _, file := range files {
+			name := strings.TrimSuffix(filepath.Base(file), ".json")
+			paths[strings.ReplaceAll(name, "_", "/")] = struct{}{}
+		}
+		_ = json.NewEncoder(w).Encode(map[string]any{"paths": paths})
 	})
 	mux.HandleFunc("/openapi/v3/{path...}", func(w http.ResponseWriter, r *http.Request) {
 		http.ServeFile(w, r, filepath.Join(schemas, strings.ReplaceAll(r.PathValue("path"), "/", "_")+".json"))
@@ -87,7 +95,6 @@ func TestValidate(t *testing.T) {
 			`Deployment.spec.template.spec.containers[0].ports[0] has no field "containerPort"`},
 		{"variable", "replicas: 2", "replicas: ${replicas}", ""},
 		{"unknown_kind", "kind: Deployment", "kind: Deploymint", "there is no kind Deploymint in apps/v1"},
-		{"unknown_version", "apiVersion: apps/v1", "apiVersion: example.com/v1", ""},
 		{"old_version", "apiVersion: apps/v1", "apiVersion: apps/v1beta1",
 			"Deployment.apps default/web: apiVersion apps/v1beta1 is not served; of its group the server has v1"},
 		{"unknown_group", "apiVersion: apps/v1", "apiVersion: app/v1", `app/v1 is not served: there is no API group "app"`},
@@ -187,15 +194,81 @@ func TestValidate_other_kinds(t *testing.T) {
 
 // TestValidator_notes checks that the note about a kind names the versions of its group that the server has.
 func TestValidator_notes(t *testing.T) {
-	v := newValidator(builtInSchema, []string{"apis/example.com", "apis/example.com/v1", "apis/more.example.com/v2"})
+	s := builtInSchemas("")
+	s.served = []string{"apis/example.com", "apis/example.com/v1", "apis/more.example.com/v2"}
+	v := newValidator(func(context.Context, string) (*schemas, error) { return s, nil })
 	var objects []*manifest.Object
 	for _, version := range []string{"example.com/v1beta1", "other.example.com/v1"} {
 		o := &manifest.Object{Object: map[string]any{"apiVersion": version, "kind": "Thing"}}
 		objects = append(objects, o)
 	}
-	wrong, err := v.validate(t.Context(), objects)
+	err := v.check(t.Context(), []string{""}, objects, nil)
 	const want = "Thing.example.com v1beta1 (the server has v1), Thing.other.example.com v1"
-	if got := v.notes(); err != nil || len(wrong) > 0 || !strings.HasSuffix(got, want) {
-		t.Errorf("%v, %v, note %q", wrong, err, got)
+	var notes []string
+	v.printNotes(func(line string) { notes = append(notes, line) })
+	if err != nil || v.err() != nil || len(notes) != 1 || !strings.HasSuffix(notes[0], want) {
+		t.Errorf("%v, %v, notes %q", err, v.err(), notes)
+	}
+}
+
+const boxes = `apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: boxes.example.com}
+spec:
+  group: example.com
+  scope: Namespaced
+  names: {kind: Box, plural: boxes, singular: box, listKind: BoxList}
+  versions:
+  - name: v1
+    served: true
+    storage: true
+    schema:
+      openAPIV3Schema:
+        type: object
+        properties:
+          spec:
+            type: object
+            required: [size]
+            properties:
+              size: {type: string, enum: [small, large]}
+              color: {type: string, pattern: "^#[0-9a-f]{6}$"}
+`
+
+const validBox = `---
+apiVersion: example.com/v1
+kind: Box
+metadata: {name: box, namespace: default}
+spec: {size: small, color: "#00ff00"}
+`
+
+// TestValidate_definitions checks custom resources against the definition that comes with them, and against a server
+// that does not serve their kind.
+func TestValidate_definitions(t *testing.T) {
+	schemas := schemaFiles(t)
+	file := filepath.Join(schemas, "apis_apiextensions.k8s.io_v1.json")
+	text := unzipped(t, schemasZip)["apis/apiextensions.k8s.io/v1.json"]
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	server := "--kubeconfig=" + apiServer(t, schemas)
+	for _, c := range []struct{ name, files, old, new, want string }{
+		{"valid", boxes + validBox, "", "", ""},
+		{"unknown_field", boxes + validBox, "small, color:", "small, colour:", `Box.example.com default/box: Box.spec has the unknown field "colour"`},
+		{"wrong_type", boxes + validBox, "size: small", "size: 1", "Box.spec.size is an integer, want string"},
+		{"missing_field", boxes + validBox, "size: small, ", "", `Box.spec has no field "size", which is required`},
+		{"enum", boxes + validBox, "size: small", "size: tiny", `Box.spec.size is "tiny", want one of "small", "large"`},
+		{"pattern", boxes + validBox, `"#00ff00"`, "green", `Box.spec.color is "green", which does not match the pattern`},
+		{"other_version", boxes + validBox, "apiVersion: example.com/v1\nkind: Box", "apiVersion: example.com/v2\nkind: Box",
+			"apiVersion example.com/v2 is not served; its definition among the objects serves v1"},
+		{"no_definition", validBox, "", "",
+			"the cluster does not serve Box in example.com/v1, and no CustomResourceDefinition among the objects defines it"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			root := tree(t, map[string]string{"app/box.yaml": strings.Replace(c.files, c.old, c.new, 1)})
+			_, err := run(t, "build", "cluster", "x", root, "--path=app", "--validate", server)
+			if (err != nil) != (c.want != "") || err != nil && !strings.Contains(err.Error(), c.want) {
+				t.Errorf("error %v, want %q", err, c.want)
+			}
+		})
 	}
 }
