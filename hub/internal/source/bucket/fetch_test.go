@@ -15,6 +15,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/minio/minio-go/v7"
 	"sigs.k8s.io/yaml"
@@ -36,6 +37,7 @@ type rig struct {
 	store   *artifact.Store
 	secrets map[string]source.Secret
 	limits  artifact.Limits // zero: the default
+	timeout time.Duration   // zero: the default
 }
 
 func start(t *testing.T) *rig {
@@ -87,7 +89,7 @@ func (r *rig) fetch(more string, last *artifact.Artifact) (artifact.Artifact, er
 	}
 	return r.store.Make(r.Context(), last, func(w artifact.Workspace, last *artifact.Artifact) (artifact.Artifact, error) {
 		return source.Limited{Fetcher: bucket.Fetcher{Limits: r.limits}}.Fetch(context.Background(), source.Request{
-			Object: admitted, Secrets: r.secrets, Last: last, Workspace: w,
+			Object: admitted, Secrets: r.secrets, Last: last, Workspace: w, Timeout: r.timeout,
 			Network: dial.Policy{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
 		})
 	})

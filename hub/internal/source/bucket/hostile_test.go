@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/navefleet/nave/hub/internal/artifact"
+	"github.com/navefleet/nave/hub/internal/source"
 )
 
 // TestKeys_hostile has a server that lists keys which lead out of the artifact, are there twice or have no end.
@@ -43,6 +44,48 @@ func TestKeys_hostile(t *testing.T) {
 			if found, err := os.ReadDir(above); err != nil || len(found) > 1 {
 				t.Errorf("written beside the store: %v, %v", found, err)
 			}
+		})
+	}
+}
+
+// TestFetch_slow has a server that sends a byte of its list of keys, or of an object, now and then, for ever.
+func TestFetch_slow(t *testing.T) {
+	const list = `<ListBucketResult><Name>fleet</Name><IsTruncated>false</IsTruncated><Contents><Key>a.yaml</Key>` +
+		`<Size>1000000</Size><ETag>"e"</ETag><LastModified>2026-01-01T00:00:00Z</LastModified></Contents></ListBucketResult>`
+	for _, name := range []string{"list", "object"} {
+		t.Run(name, func(t *testing.T) {
+			ended := make(chan struct{})
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				q := r.URL.Query()
+				switch {
+				case q.Has("location"):
+					fmt.Fprint(w, `<LocationConstraint>us-east-1</LocationConstraint>`)
+					return
+				case q.Has("list-type") && name == "object":
+					fmt.Fprint(w, list)
+					return
+				}
+				defer close(ended)
+				w.Header().Set("Content-Length", "1000000")
+				w.Header().Set("ETag", `"e"`)
+				w.Header().Set("Last-Modified", "Thu, 01 Jan 2026 00:00:00 GMT")
+				for next := time.NewTicker(5 * time.Millisecond); ; {
+					select {
+					case <-next.C:
+						_, _ = w.Write([]byte(" "))
+						_ = http.NewResponseController(w).Flush()
+					case <-r.Context().Done():
+						return
+					}
+				}
+			}))
+			defer server.Close()
+			r := &rig{T: t, address: strings.TrimPrefix(server.URL, "http://"), store: artifact.New(t.TempDir()),
+				timeout: 300 * time.Millisecond}
+			if a, err := r.fetch("", nil); !errors.Is(err, source.ErrTimeout) {
+				t.Errorf("got %+v, %v", a, err)
+			}
+			<-ended // the connection goes with the fetch
 		})
 	}
 }

@@ -116,20 +116,27 @@ func TestReferenceNames(t *testing.T) {
 	id := plumbing.ComputeHash(plumbing.CommitObject, commit)
 	pack := packOf(3, blob, packObject{kind: 2, claimed: uint64(len(tree)), content: tree},
 		packObject{kind: 1, claimed: uint64(len(commit)), content: commit})
-	for name, branch := range map[string]string{"outside": "../../config", "absolute": "/etc/x",
-		"git_folder": ".git/config"} {
+	for name, c := range map[string]struct {
+		ref      reference
+		revision string
+	}{
+		"outside":         {reference{Branch: "../../config"}, "../../config"},
+		"absolute":        {reference{Branch: "/etc/x"}, "/etc/x"},
+		"git_folder":      {reference{Branch: ".git/config"}, ".git/config"},
+		"outside_by_name": {reference{Name: "refs/heads/../../config"}, "refs/heads/../../config"},
+	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
 			refs := packp.NewAdvRefs()
-			refs.References["refs/heads/"+branch] = id
+			refs.References["refs/heads/"+strings.TrimPrefix(c.revision, "refs/heads/")] = id
 			answer := advertised{scripted{append([]byte(pkt("NAK\n")), pack...)}, refs}
 			a, err := artifact.New(filepath.Join(dir, "in")).Make(t.Context(), nil,
 				func(w artifact.Workspace, _ *artifact.Artifact) (artifact.Artifact, error) {
 					f := &fetching{Request: source.Request{Workspace: w}, id: "00", limits: DefaultLimits}
-					f.spec.Ref.Branch = branch
+					f.spec.Ref = c.ref
 					return f.attempt(t.Context(), answer)
 				})
-			if err != nil || a.Revision != branch+"@sha1:"+id.String() || !filepath.IsLocal(a.Dir) {
+			if err != nil || a.Revision != c.revision+"@sha1:"+id.String() || !filepath.IsLocal(a.Dir) {
 				t.Errorf("artifact %+v, %v", a, err)
 			}
 			if left, _ := os.ReadDir(dir); len(left) != 1 {

@@ -58,6 +58,7 @@ func TestTree_refused(t *testing.T) {
 		"git_in_capitals":      line("40000", ".GiT", full),
 		"NTFS_short_name":      line("40000", "GIT~1", full),
 		"NTFS_trailing_dot":    line("40000", ".git. .", full),
+		"NTFS_trailing_space":  line("40000", ".git ", full),
 		"NTFS_stream":          line("100644", ".git::$INDEX_ALLOCATION", blob),
 		"NTFS_backslash":       line("100644", `a\.git\config`, blob),
 		"HFS_invisible_letter": line("40000", ".g\u200cit", full),
@@ -98,6 +99,7 @@ func putTree(t *testing.T, r *repository, content []byte) (artifact.Artifact, er
 		})
 }
 
+// TestTree_bomb has trees of a few objects that stand for more files than any source may have, and deeper ones.
 func TestTree_bomb(t *testing.T) {
 	r := repositoryOf(t)
 	tree := r.mustPut(t, plumbing.TreeObject, line("100644", "f", r.mustPut(t, plumbing.BlobObject, []byte("x"))))
@@ -108,9 +110,7 @@ func TestTree_bomb(t *testing.T) {
 		}
 		tree = r.mustPut(t, plumbing.TreeObject, content)
 	}
-	limits := DefaultLimits
-	limits.Files = 1000
-	l := lister{repository: r, limits: limits}
+	l := lister{repository: r, limits: DefaultLimits}
 	if err := l.list(t.Context(), tree, ""); !errors.Is(err, artifact.ErrLimit) {
 		t.Errorf("got %v, want ErrLimit", err)
 	}
@@ -121,6 +121,21 @@ func TestTree_bomb(t *testing.T) {
 	l = lister{repository: r, limits: DefaultLimits}
 	if err := l.list(t.Context(), deep, ""); !errors.Is(err, artifact.ErrLimit) {
 		t.Errorf("got %v, want ErrLimit", err)
+	}
+}
+
+// TestModules_link has a .gitmodules that is a symlink to a list: the list is not read, as in Git.
+func TestModules_link(t *testing.T) {
+	r := repositoryOf(t)
+	list := r.mustPut(t, plumbing.BlobObject, []byte("[submodule \"x\"]\n\tpath = x\n\turl = https://192.0.2.1/x\n"))
+	target := r.mustPut(t, plumbing.BlobObject, []byte("list"))
+	for mode, want := range map[string]int{"100644": 1, "120000": 0} {
+		id := map[string]plumbing.Hash{"100644": list, "120000": target}[mode]
+		tree := r.mustPut(t, plumbing.TreeObject, append(line(mode, modulesFile, id), line("100644", "list", list)...))
+		g := &gathering{lister: lister{repository: r, limits: DefaultLimits}}
+		if addresses, err := g.modules(t.Context(), r, tree); len(addresses) != want || err != nil {
+			t.Errorf("mode %s: got %v, %v", mode, addresses, err)
+		}
 	}
 }
 

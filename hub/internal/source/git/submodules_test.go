@@ -150,6 +150,28 @@ func TestSubmodules_hostile(t *testing.T) {
 	}
 }
 
+// TestSubmodules_paths has lists whose names and paths lead elsewhere: no server is asked, and nothing is written.
+func TestSubmodules_paths(t *testing.T) {
+	w := newWorld(t, gittest.Options{})
+	for name, list := range map[string]string{
+		"outside":  "[submodule \"../../x\"]\n\tpath = ../../outside\n\turl = https://192.0.2.1/x\n",
+		"absolute": "[submodule \"/etc\"]\n\tpath = /etc\n\turl = https://192.0.2.1/x\n",
+		"git":      "[submodule \".git\"]\n\tpath = .git/modules\n\turl = https://192.0.2.1/x\n",
+		"inside":   "[submodule \"x\"]\n\tpath = module/../other\n\turl = https://192.0.2.1/x\n",
+		"program":  "[submodule \"x\"]\n\tpath = other\n\turl = https://192.0.2.1/x\n\tupdate = !touch x\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := &world{T: t, server: w.server, fetcher: w.fetcher, dir: w.dir}
+			repo, hash := w.repository("paths-"+name, map[string]string{"a": "1"})
+			w.repo = repo
+			w.apply(gittest.Change{Files: map[string]string{".gitmodules": list}})
+			w.addEntry("160000", hash, "module")
+			w.fetcher.holds(t, w.fetch(request{URL: repo.URL(), Ref: reference{Branch: "main"}, Submodules: true}, nil),
+				map[string]string{"a": "1"})
+		})
+	}
+}
+
 // TestSubmodules_loop has a repository that lists itself, one commit back each time, and one with very many.
 func TestSubmodules_loop(t *testing.T) {
 	w := newWorld(t, gittest.Options{})

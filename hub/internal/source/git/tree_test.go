@@ -1,6 +1,7 @@
 package git_test
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -75,6 +76,8 @@ func TestSymlinks(t *testing.T) {
 		"out_through_another": {map[string]string{"a/b/up": "../../t", "a/b/link": "up/../../x"},
 			"out of the tree"},
 		"git_beside_the_tree": {map[string]string{"link": ".git/../../x"}, "out of the tree"},
+		"git_of_a_work_tree":  {map[string]string{"dot": ".git", "hooks": ".git/hooks"}, ""},
+		"folder_in_itself":    {map[string]string{"a/up": "..", "a/self": "."}, ""},
 		"in_a_circle":         {map[string]string{"link1": "link2", "link2": "link1"}, "circle"},
 		"endless":             {map[string]string{"dir/link": strings.Repeat("a/", 2047)}, "too long"},
 	} {
@@ -152,6 +155,10 @@ func (w *world) addEntry(mode, hash, name string) {
 func TestLFS(t *testing.T) {
 	w := newWorld(t, gittest.Options{})
 	pointer := "version https://git-lfs.github.com/spec/v1\noid sha256:" + strings.Repeat("1", 64) + "\nsize 2147483648\n"
+	for range 10 { // of the pointer before it
+		pointer = fmt.Sprintf("version https://git-lfs.github.com/spec/v1\noid sha256:%x\nsize %d\n",
+			sha256.Sum256([]byte(pointer)), len(pointer))
+	}
 	w.commit(map[string]string{"big.yaml": pointer, ".gitattributes": "*.yaml filter=lfs\n",
 		".lfsconfig": "[lfs]\n\turl = " + w.server.URL() + "/lfs\n"})
 	before := w.server.Requests()

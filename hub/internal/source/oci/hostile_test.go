@@ -54,6 +54,33 @@ func bomb(megabytes int) []byte {
 	return b.Bytes()
 }
 
+// namedNUL returns an archive with a file whose name has a NUL in its PAX record.
+func namedNUL() []byte {
+	const record = "12 path=a\x00b\n"
+	var b bytes.Buffer
+	archive := tar.NewWriter(&b)
+	_ = archive.WriteHeader(&tar.Header{Name: "pax", Size: int64(len(record)), Mode: 0o644, Format: tar.FormatUSTAR})
+	_, _ = archive.Write([]byte(record))
+	_ = archive.WriteHeader(&tar.Header{Name: "a", Size: 1, Mode: 0o644, Format: tar.FormatUSTAR})
+	_, _ = archive.Write([]byte("a"))
+	_ = archive.Close()
+	data := b.Bytes()
+	retype(data[:512], tar.TypeXHeader)
+	return data
+}
+
+// retype changes the type of an entry in its header of 512 bytes.
+func retype(header []byte, kind byte) {
+	header[156] = kind
+	sum := 8 * int(' ')
+	for i, c := range header {
+		if i < 148 || i >= 156 {
+			sum += int(c)
+		}
+	}
+	copy(header[148:156], fmt.Sprintf("%06o\x00 ", sum))
+}
+
 func TestUnpack_hostile(t *testing.T) {
 	w := newWorld(t, ocitest.Options{})
 	limits := oci.DefaultLimits
@@ -64,6 +91,15 @@ func TestUnpack_hostile(t *testing.T) {
 		many = append(many, other(fmt.Sprintf("d%d/", i), tar.TypeDir, ""))
 	}
 	deep := strings.Repeat("d/", artifact.MaxDepth+1) + "f"
+	var headers []ocitest.Entry
+	for range 1001 {
+		headers = append(headers, ocitest.Entry{Header: tar.Header{Typeflag: tar.TypeXGlobalHeader,
+			PAXRecords: map[string]string{"comment": "x"}}})
+	}
+	var twice bytes.Buffer
+	outer := gzip.NewWriter(&twice)
+	_, _ = outer.Write(bomb(9))
+	_ = outer.Close()
 	for name, c := range map[string]struct {
 		layer []byte
 		kind  error
@@ -81,9 +117,14 @@ func TestUnpack_hostile(t *testing.T) {
 		"file_and_folder": {ocitest.Pack(file("a", "a"), file("a/b", "b")), artifact.ErrTree, "a file and a folder"},
 		"hard_link":       {ocitest.Pack(file("a", "a"), other("b", tar.TypeLink, "a")), artifact.ErrTree, `"b"`},
 		"device":          {ocitest.Pack(other("b", tar.TypeBlock, "")), artifact.ErrTree, `"b"`},
+		"character":       {ocitest.Pack(other("b", tar.TypeChar, "")), artifact.ErrTree, `"b"`},
 		"fifo":            {ocitest.Pack(other("b", tar.TypeFifo, "")), artifact.ErrTree, `"b"`},
 		"deep":            {ocitest.Pack(file(deep, "a")), artifact.ErrLimit, "folders"},
+		"very_deep":       {ocitest.Pack(file(strings.Repeat("d/", 4096)+"f", "a")), artifact.ErrLimit, "folders"},
 		"entries":         {ocitest.Pack(many...), artifact.ErrLimit, "1000 entries"},
+		"headers":         {ocitest.Pack(headers...), artifact.ErrLimit, "1000 entries"},
+		"NUL":             {namedNUL(), artifact.ErrTree, "no tar archive"},
+		"bomb_in_gzip":    {twice.Bytes(), artifact.ErrTree, "no tar archive"},
 		"bomb":            {bomb(9), artifact.ErrLimit, "the layer, unpacked, has more than 8 MiB"},
 		"large_file":      {ocitest.Pack(file("a", strings.Repeat("a", 1<<20+1))), artifact.ErrLimit, "the limit is 1 MiB"},
 		"large_layer":     {make([]byte, 4<<20+1), artifact.ErrLimit, "the limit is 4 MiB"},
@@ -179,7 +220,7 @@ func TestFetch_hostile(t *testing.T) {
 			w.Header().Set("Content-Type", string(types.OCIImageIndex))
 			fmt.Fprintf(w, `{"schemaVersion":2,"mediaType":%q,"manifests":[{"mediaType":%q,"size":300,"digest":"sha256:%064d",`+
 				`"platform":{"architecture":"amd64","os":"linux"}}]}`, types.OCIImageIndex, types.OCIImageIndex, 1)
-		}, source.ErrProtocol, ""},
+		}, source.ErrProtocol, "manifest digest"},
 		"cut_blob": {"/blobs/", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", "1000")
 			_, _ = w.Write([]byte("begin"))

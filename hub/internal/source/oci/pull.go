@@ -1,15 +1,18 @@
 package oci
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
 
 	"github.com/navefleet/nave/hub/internal/artifact"
 	"github.com/navefleet/nave/hub/internal/source"
@@ -18,11 +21,11 @@ import (
 
 // manifest returns the manifest of an image; of an index, that of the image for linux/amd64.
 func (f *fetching) manifest(ctx context.Context, image name.Reference) (*v1.Manifest, error) {
-	d, err := f.puller.Get(ctx, image)
+	d, err := f.describe(ctx, image)
 	if err != nil {
 		return nil, err
 	}
-	if !d.MediaType.IsImage() && !d.MediaType.IsIndex() {
+	if !d.MediaType.IsImage() {
 		return nil, fmt.Errorf("%w: its manifest is of type %s; want that of an OCI image", source.ErrProtocol,
 			source.Quote(string(d.MediaType)))
 	}
@@ -32,6 +35,32 @@ func (f *fetching) manifest(ctx context.Context, image name.Reference) (*v1.Mani
 	}
 	return found.Manifest()
 }
+
+// describe returns what a reference stands for. It follows indexes, which may name other indexes.
+func (f *fetching) describe(ctx context.Context, ref name.Reference) (*remote.Descriptor, error) {
+	for range maxIndexes {
+		d, err := f.puller.Get(ctx, ref)
+		if err != nil || !d.MediaType.IsIndex() {
+			return d, err
+		}
+		index, err := v1.ParseIndexManifest(bytes.NewReader(d.Manifest))
+		if err != nil {
+			return nil, fmt.Errorf("%w: its index is malformed: %w", source.ErrProtocol, err)
+		}
+		i := slices.IndexFunc(index.Manifests, isForPlatform)
+		if i < 0 {
+			return nil, fmt.Errorf("%w: its index has no image for %s", source.ErrReferenceNotFound, platform)
+		}
+		ref = f.repo.Digest(index.Manifests[i].Digest.String())
+	}
+	return nil, fmt.Errorf("%w: it is an index of indexes, more than %d deep", artifact.ErrLimit, maxIndexes)
+}
+
+// platform is that of the image which an index stands for.
+var platform = v1.Platform{OS: "linux", Architecture: "amd64"}
+
+// isForPlatform reports whether an entry of an index is for the platform, or for none.
+func isForPlatform(d v1.Descriptor) bool { return d.Platform == nil || d.Platform.Satisfies(platform) }
 
 // choose returns the layer that the selector means: the first one, or the first one of a type.
 func (f *fetching) choose(m *v1.Manifest) (v1.Descriptor, error) {
@@ -71,7 +100,11 @@ func (f *fetching) download(ctx context.Context, d v1.Descriptor) (*os.File, err
 	}
 	_ = os.Remove(file.Name())
 	what := "layer " + d.Digest.String()
-	if _, err = io.Copy(file, artifact.Bound(body, d.Size, what)); err == nil {
+	n, err := io.Copy(file, artifact.Bound(body, d.Size, what))
+	if err == nil && n != d.Size {
+		err = fmt.Errorf("%w: it has %d bytes, and its manifest says %d", source.ErrProtocol, n, d.Size)
+	}
+	if err == nil {
 		_, err = file.Seek(0, io.SeekStart)
 	}
 	if err != nil {
