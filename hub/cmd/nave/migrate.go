@@ -43,9 +43,10 @@ Nothing is written, neither to the cluster nor to a hub. The account needs get a
 Deployments. No Secret is read.
 
 --path is a checkout of the repository. Without it, the repository of Flux's root is cloned with git, which asks its
-credential helpers. Sources in other repositories need --local-sources.
+credential helpers. Sources in other repositories need --local-sources, and remote bases --local-bases.
 
-The exit code is 0 if everything in Git is taken over and nothing is left behind, 1 if not, and 2 after an error.`
+The exit code is 0 if everything in Git was compared and is taken over and nothing is left behind, 1 if not, and 2 after
+an error.`
 
 // newMigrateCommand returns "nave migrate", which needs no hub.
 func newMigrateCommand(s *session) *cobra.Command {

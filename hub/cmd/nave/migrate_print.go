@@ -76,6 +76,24 @@ func printKustomizations(out io.Writer, r *migrate.Report) {
 	_ = w.Flush()
 }
 
+// printBases prints the remote bases, which the hub fetches if its operator wants that.
+func printBases(out io.Writer, r *migrate.Report) {
+	var fetched, unknown []string
+	for _, b := range r.RemoteBases {
+		of := " (Kustomization " + strings.Join(b.Kustomizations, ", ") + ")"
+		fetched = append(fetched, b.Address+of)
+		switch {
+		case b.NotCompared && b.File:
+			unknown = append(unknown, b.Address+of+": a file, which cannot be given")
+		case b.NotCompared:
+			unknown = append(unknown, b.Address+of)
+		}
+	}
+	heading(out, "Remote bases, fetched when nave-hub runs with "+strings.Join(r.BaseFlags(), " ")+":", fetched...)
+	heading(out, "Not compared, because nave does not fetch; give the repositories with --local-bases ADDRESS=DIR:",
+		unknown...)
+}
+
 // printLeft prints what is not taken over.
 func printLeft(out io.Writer, r *migrate.Report) {
 	var refused, left []string
@@ -83,6 +101,7 @@ func printLeft(out io.Writer, r *migrate.Report) {
 		refused = append(refused, fmt.Sprintf("%s: %s: %s", p.Object, p.Reason, p.Message))
 	}
 	heading(out, "Refused, or not complete:", refused...)
+	printBases(out, r)
 	for _, k := range r.Kustomizations {
 		for _, o := range k.Left {
 			left = append(left, fmt.Sprintf("%s (Kustomization %s/%s)", o, k.Namespace, k.Name))

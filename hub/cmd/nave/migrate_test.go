@@ -6,11 +6,13 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -198,6 +200,68 @@ func TestMigrateFindings(t *testing.T) {
 	}
 	if t.Failed() {
 		t.Log(out)
+	}
+}
+
+// TestMigrateRemoteBases has remote bases, of a tenant, too: they are not refused, but need flags of the hub and, to be
+// compared, folders.
+func TestMigrateRemoteBases(t *testing.T) {
+	m := newMigrateTest(t)
+	based := func(name, account string) string {
+		return "apiVersion: kustomize.toolkit.fluxcd.io/v1\nkind: Kustomization\nmetadata: {name: " + name +
+			", namespace: flux-system}\nspec: {interval: 10m, path: ./" + name + ", prune: true, " + account +
+			"sourceRef: {kind: GitRepository, name: flux-system}}\n"
+	}
+	for name, text := range map[string]string{
+		"clusters/prod/based.yaml": based("based", "") + "---\n" + based("tenant", "serviceAccountName: shop, "),
+		"based/kustomization.yaml": "resources: ['https://git.example.com/acme/base?ref=v1', 'https://b.example/x//part?ref=v2']\n",
+		"tenant/kustomization.yaml": "resources: ['https://git.example.com/acme/base?ref=v1', " +
+			"'https://files.example/crds.yaml']\n",
+	} {
+		file := filepath.Join(m.repo, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o700), os.WriteFile(file, []byte(text), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	base := func(name string) string {
+		return tree(t, map[string]string{"part/kustomization.yaml": "resources: [map.yaml]\n", "part/map.yaml": "apiVersion: " +
+			"v1\nkind: ConfigMap\nmetadata: {name: " + name + ", namespace: shop}\n", "kustomization.yaml": "resources: [part]\n"})
+	}
+	r := m.report()
+	names := func(r *migrate.Report) (all []string) {
+		for _, b := range r.RemoteBases {
+			all = append(all, fmt.Sprint(b.Address, " ", b.Kustomizations, b.NotCompared, b.File))
+		}
+		return all
+	}
+	if got, want := names(r), []string{
+		"https://b.example/x@v2 [flux-system/based] true false",
+		"https://files.example/crds.yaml [flux-system/tenant] true true",
+		"https://git.example.com/acme/base@v1 [flux-system/based flux-system/tenant] true false",
+	}; !slices.Equal(got, want) {
+		t.Errorf("got %q\nwant %q", got, want)
+	}
+	for _, refused := range r.Refused {
+		if strings.Contains(refused.Object, "based") || strings.Contains(refused.Object, "tenant") {
+			t.Errorf("refused: %+v", refused)
+		}
+	}
+	out, err := m.run("--local-bases=https://git.example.com/acme/base@v1="+base("one"),
+		"--local-bases=https://b.example/x@v2="+base("two"))
+	if !errors.Is(err, errReported) {
+		t.Fatalf("%v: %s", err, out)
+	}
+	for _, want := range []string{
+		`flux-system +based +does not have it +0 +2 +0 +yes`, `flux-system +tenant +does not have it +0 +0 +0 +no`,
+		`fetched when nave-hub runs with --remote-base-host b.example --remote-base-host files.example --remote-base-host ` +
+			`git.example.com --tenant-remote-bases:\n +https://b.example/x@v2 \(Kustomization flux-system/based\)`,
+		`Not compared, .*:\n +https://files.example/crds.yaml \(Kustomization flux-system/tenant\): a file, which cannot be ` +
+			`given\n\n`,
+		`[0-9]\. Let the hub fetch the remote bases: run nave-hub with --remote-base-host b.example `,
+	} {
+		if !regexp.MustCompile(want).MatchString(out) {
+			t.Errorf("it does not say %s:\n%s", want, out)
+		}
 	}
 }
 

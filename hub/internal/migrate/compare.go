@@ -58,7 +58,7 @@ func Compare(in Input) *Report {
 	slices.SortFunc(r.Kustomizations, func(a, b Kustomization) int {
 		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
 	})
-	r.Refused = c.refused()
+	r.Refused, r.RemoteBases = c.refused(), c.remoteBases()
 	r.NotInGit, r.PassedThrough = c.others()
 	r.Secrets, r.Keys = c.secrets(), c.keys()
 	r.Notices = c.notices()
@@ -180,12 +180,12 @@ func describe(k *manifest.Object) Kustomization {
 	return out
 }
 
-// refused returns the problems of the hub's objects and of the walk.
+// refused returns the problems of the hub's objects and of the walk, but for remote bases without a folder.
 func (c *comparison) refused() []Refusal {
 	all := slices.Clone(c.Refused)
 	for _, p := range slices.Concat(c.Problems, c.Walk.Problems) {
 		r := Refusal{Object: p.Key.Local(), Reason: p.Reason, Message: p.Message}
-		if !slices.Contains(all, r) {
+		if !slices.Contains(all, r) && !c.lacksBase(p.Key) {
 			all = append(all, r)
 		}
 	}

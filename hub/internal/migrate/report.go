@@ -8,6 +8,8 @@ type Report struct {
 	Kustomizations []Kustomization `json:"kustomizations"`
 	// Refused are the objects that the hub would not render, or not completely, and why.
 	Refused []Refusal `json:"refused,omitempty"`
+	// RemoteBases are the remote bases of kustomization files, which the hub fetches from hosts that its operator names.
+	RemoteBases []RemoteBase `json:"remoteBases,omitempty"`
 	// NotInGit are objects of Flux that nothing in Git gives.
 	NotInGit []string `json:"notInGit,omitempty"`
 	// PassedThrough are the objects of kinds that stay with Flux's controllers, by Kind.group.
@@ -50,6 +52,18 @@ type Refusal struct {
 	Message string `json:"message"`
 }
 
+// RemoteBase is a directory of a repository, or a file, that kustomization files name by a URL.
+type RemoteBase struct {
+	Address        string   `json:"address"` // as --local-bases takes it
+	Host           string   `json:"host"`    // for the hub's flag --remote-base-host
+	File           bool     `json:"file,omitempty"`
+	Kustomizations []string `json:"kustomizations"`
+	// Tenant reports that one of the Kustomizations runs with a service account: the hub needs --tenant-remote-bases, too.
+	Tenant bool `json:"tenant,omitempty"`
+	// NotCompared reports that the base has no folder, so that the Kustomizations were not rendered.
+	NotCompared bool `json:"notCompared,omitempty"`
+}
+
 // Secret is a Secret that the hub needs to fetch a source.
 type Secret struct {
 	Name      string   `json:"name"`
@@ -81,10 +95,15 @@ type Step struct {
 	Commands []string `json:"commands,omitempty"`
 }
 
-// OK reports whether all of Git can be taken over, and nothing is left behind.
+// OK reports whether all of Git can be taken over, and nothing is left behind or was not compared.
 func (r *Report) OK() bool {
 	for _, k := range r.Kustomizations {
 		if len(k.Left) > 0 {
+			return false
+		}
+	}
+	for _, b := range r.RemoteBases {
+		if b.NotCompared {
 			return false
 		}
 	}

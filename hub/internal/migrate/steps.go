@@ -17,10 +17,15 @@ const (
 func (c *comparison) steps(r *Report) []Step {
 	steps := []Step{}
 	if !r.OK() {
-		steps = append(steps, Step{Title: "Mend in Git what is refused or left, or decide that it stays behind"})
+		steps = append(steps, Step{Title: "Mend in Git what is refused or left, or decide that it stays behind; " +
+			"compare the rest"})
 	}
 	steps = append(steps, Step{Title: "Write the objects that the hub needs, look at them, and give them to the hub",
 		Commands: c.giving(r)})
+	if flags := r.BaseFlags(); len(flags) > 0 {
+		title := "Let the hub fetch the remote bases: run nave-hub with " + strings.Join(flags, " ")
+		steps = append(steps, Step{Title: title})
+	}
 	return append(steps,
 		Step{Title: "See what the hub makes of it; nothing changes in the cluster yet", Commands: []string{
 			"nave get kustomizations --cluster " + r.Cluster}},

@@ -84,6 +84,8 @@ type Previewed struct {
 	Suspended []bundle.ApplicationName
 	// Nodes are the objects of the graph: sources and renderables.
 	Nodes map[api.Key]graph.Node
+	// Bases are the remote bases that renderables need, sorted by renderable.
+	Bases []PreviewedBase
 }
 
 // PreviewedApplication is one Application of a Previewed.
@@ -120,6 +122,7 @@ type previewKey struct{ renderer, spec, dir, rules string }
 type previewRender struct {
 	once     sync.Once
 	rendered *cache.Rendering
+	bases    []PreviewedBase // without Key and Tenant
 	err      error
 }
 
@@ -220,7 +223,8 @@ func (v *Preview) Cluster(ctx context.Context, name string, known ...Known) (*Pr
 		return nil, err
 	}
 	frozen := v.planner.hub.clusters[name].Spec.Suspend
-	found := &Previewed{Cluster: name, Frozen: frozen, Problems: problemsOf(w), Nodes: w.graph.Nodes}
+	found := &Previewed{Cluster: name, Frozen: frozen, Problems: problemsOf(w), Nodes: w.graph.Nodes,
+		Bases: w.previewedBases()}
 	for key, f := range w.graph.Findings {
 		if f.Suspended {
 			found.Suspended = append(found.Suspended, key.Application())
@@ -250,7 +254,7 @@ func (v *Preview) Cluster(ctx context.Context, name string, known ...Known) (*Pr
 
 // walk walks a graph as Planner.walk does.
 func (v *Preview) walk(ctx context.Context, w *walked) error {
-	w.renderedBy = map[api.Key]*cache.Rendering{}
+	w.renderedBy, w.bases = map[api.Key]*cache.Rendering{}, map[api.Key][]PreviewedBase{}
 	for again := true; again; again = w.compile(v.apps) {
 		in := v.planner.input(ctx, w)
 		in.Render = func(works []graph.Work) []graph.Result {
@@ -272,13 +276,14 @@ func (v *Preview) renderOne(ctx context.Context, w *walked, work graph.Work) gra
 	if err != nil {
 		return graph.Result{Reason: condition.ArtifactFailed, Err: err}
 	}
-	r, err := v.render(ctx, work, t)
-	if err == nil {
+	r := v.render(ctx, work, t)
+	w.noteBases(work, r.bases)
+	if r.err == nil {
 		w.mu.Lock()
-		w.renders[r], w.renderedBy[work.Key] = true, r
+		w.renders[r.rendered], w.renderedBy[work.Key] = true, r.rendered
 		w.mu.Unlock()
 	}
-	return w.result(work, t.Revision, r, err)
+	return w.result(work, t.Revision, r.rendered, r.err)
 }
 
 // tree returns the tree of a source. parts are Work.Parts, in which no source is a part of itself.
@@ -296,13 +301,13 @@ func (v *Preview) tree(ctx context.Context, source api.Given, parts map[api.Key]
 }
 
 // render renders a specification from a tree, once for all clusters.
-func (v *Preview) render(ctx context.Context, work graph.Work, t Tree) (*cache.Rendering, error) {
+func (v *Preview) render(ctx context.Context, work graph.Work, t Tree) *previewRender {
 	key := previewKey{work.Renderable.Renderer, string(work.Spec), t.Dir, t.Rules}
 	found, _ := v.renders.LoadOrStore(key, new(previewRender))
 	r := found.(*previewRender)
 	r.once.Do(func() {
 		var result *render.Result
-		result, r.err = RenderWithBases(ctx, v.config.Renderer, v.config.Bases, render.Request{
+		result, r.bases, r.err = renderWithBases(ctx, v.config.Renderer, v.config.Bases, render.Request{
 			Renderer: work.Renderable.Renderer, Spec: json.RawMessage(key.spec), Root: t.Dir, Salt: v.config.Salt,
 			Exclude: t.Exclude,
 		})
@@ -310,7 +315,7 @@ func (v *Preview) render(ctx context.Context, work graph.Work, t Tree) (*cache.R
 			r.rendered, r.err = cache.NewRendering(result)
 		}
 	})
-	return r.rendered, r.err
+	return r
 }
 
 // problemsOf returns the findings of a walk about objects that are not rendered, or not completely, sorted.

@@ -50,8 +50,9 @@ type walked struct {
 	renders   map[*cache.Rendering]bool
 	artifacts map[api.Key]*artifact.Artifact
 	passing   bool // a render had a temporary failure
-	// renderedBy has the last render of each renderable; only a Preview fills it.
+	// renderedBy has the last render of each renderable, and bases what it needed; only a Preview fills them.
 	renderedBy map[api.Key]*cache.Rendering
+	bases      map[api.Key][]PreviewedBase
 
 	// written are the rows that the commit wrote; nil: deleted. They count if committed is set.
 	written   map[api.Key]*store.Resource
