@@ -19,6 +19,7 @@ const PreviewType = "application/vnd.nave.preview.v1+protobuf"
 const (
 	MaxPreviewApplications = 10
 	MaxPreviewBytes        = 8 << 20 // of its Applications and of what they list and the cluster does not have
+	MaxPreviewObjects      = 4096    // of the same: each takes memory, however small it is
 )
 
 // Preview asks what Applications would change in a cluster. Nothing of it is applied.

@@ -24,10 +24,11 @@ const (
 
 // The limits of the answer to a preview.
 const (
-	MaxPreviewObjects = 100      // of one application
-	MaxPreviewFields  = 50       // of one object
-	MaxPreviewValue   = 1 << 10  // bytes of a value
-	MaxPreview        = 60 << 10 // bytes about one application
+	MaxPreviewObjects = 100       // of one application
+	MaxPreviewFields  = 50        // of one object
+	MaxPreviewValue   = 1 << 10   // bytes of a value
+	MaxPreview        = 60 << 10  // bytes about the objects of one application
+	MaxAnswer         = 800 << 10 // bytes of the whole answer
 )
 
 // The largest messages, in bytes.

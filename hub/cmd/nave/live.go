@@ -70,9 +70,10 @@ func (c *comparison) askSpokes(ctx context.Context, within time.Duration) error 
 // askCluster asks one spoke, in as many questions as the limits of one make necessary.
 func (c *comparison) askCluster(ctx context.Context, cluster string, pairs []*pairDiff) error {
 	for len(pairs) > 0 {
-		count, size := 0, 0
+		count, size, objects := 0, 0, 0
 		for _, d := range pairs[:min(len(pairs), bundle.MaxPreviewApplications)] {
-			if size += d.size(); count > 0 && size > bundle.MaxPreviewBytes {
+			size, objects = size+d.size(), objects+1+len(d.lacking())
+			if count > 0 && (size > bundle.MaxPreviewBytes || objects > bundle.MaxPreviewObjects) {
 				break
 			}
 			count++

@@ -57,17 +57,19 @@ type Server struct {
 	log   *slog.Logger
 	now   func() time.Time
 
-	questions chan struct{} // taken while a question is open
+	questions *shares       // of the questions that are open
+	silence   time.Duration // maxSilence
 	drainOnce sync.Once
 	draining  chan struct{}
 	computed  atomic.Int64 // objects that watches computed
-	watches   atomic.Int64 // that are served
+	watches   *shares      // of the watches that are served
 }
 
 // New returns a Server.
 func New(c Config) *Server {
 	s := &Server{store: c.Store, vault: c.Vault, join: c.Join, ask: c.Ask, log: c.Log, now: c.Now,
-		questions: make(chan struct{}, maxQuestions), draining: make(chan struct{})}
+		questions: newShares(maxQuestions), silence: maxSilence, watches: newShares(maxWatches),
+		draining: make(chan struct{})}
 	s.log = cmp.Or(s.log, slog.Default())
 	if s.now == nil {
 		s.now = time.Now

@@ -20,8 +20,11 @@ import (
 )
 
 const (
-	maxQuestions = 8           // that are open at the same time, of all operators: their content is in memory
-	questionTime = time.Minute // of one question
+	// maxQuestions is how many questions are open at the same time, of one operator half as many: their content is in
+	// memory.
+	maxQuestions = 8
+	questionTime = time.Minute      // of one question
+	maxSilence   = 10 * time.Second // between two messages with the content of a question
 )
 
 // Asker asks the spoke of a cluster what Applications would change. content has the Applications, by their digests, and
@@ -37,12 +40,10 @@ func (s *Server) PreviewLive(stream adminv1.AdminService_PreviewLiveServer) erro
 	if err != nil {
 		return err
 	}
-	select {
-	case s.questions <- struct{}{}:
-		defer func() { <-s.questions }()
-	case <-ctx.Done():
+	if s.questions.wait(ctx, who) != nil {
 		return status.Error(codes.ResourceExhausted, "other previews took too long: try again")
 	}
+	defer s.questions.give(who)
 	q, err := s.readQuestion(ctx, stream)
 	if err != nil {
 		return s.fail(err)
@@ -63,12 +64,16 @@ func (s *Server) PreviewLive(stream adminv1.AdminService_PreviewLiveServer) erro
 func (s *Server) readQuestion(ctx context.Context, stream adminv1.AdminService_PreviewLiveServer) (*question, error) {
 	q := &question{content: map[manifest.Digest][]byte{}}
 	received := make(chan error, 1)
-	go func() { received <- q.receive(stream) }() // ends with the stream when nobody waits any more
+	silent := time.NewTimer(s.silence)
+	defer silent.Stop()
+	go func() { received <- q.receive(stream, func() { silent.Reset(s.silence) }) }() // ends with the stream
 	select {
 	case err := <-received:
 		if err != nil {
 			return nil, err
 		}
+	case <-silent.C:
+		return nil, status.Errorf(codes.DeadlineExceeded, "no content of the question came for %s: try again", s.silence)
 	case <-ctx.Done():
 		return nil, status.Errorf(codes.DeadlineExceeded, "the question was not complete within %s", questionTime)
 	}
@@ -103,9 +108,9 @@ type question struct {
 	data    []byte // of the object that is being received
 }
 
-// receive adds all messages of a stream.
-func (q *question) receive(stream adminv1.AdminService_PreviewLiveServer) error {
-	for {
+// receive adds all messages of a stream, and calls heard after each.
+func (q *question) receive(stream adminv1.AdminService_PreviewLiveServer, heard func()) error {
+	for ; ; heard() {
 		part, err := stream.Recv()
 		if errors.Is(err, io.EOF) {
 			return nil
@@ -132,7 +137,10 @@ func (q *question) add(part *adminv1.PreviewLiveRequest) error {
 		return nil
 	}
 	digest := manifest.DigestOf(q.data)
-	q.content[digest] = q.data
+	if q.content[digest] = q.data; len(q.content) > bundle.MaxPreviewObjects {
+		return status.Errorf(codes.InvalidArgument, "what differs has more than %d objects: compare fewer Kustomizations at "+
+			"a time (nave diff kustomization)", bundle.MaxPreviewObjects)
+	}
 	data := q.data
 	q.data = nil
 	if !part.GetApplication() {

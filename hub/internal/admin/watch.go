@@ -33,7 +33,8 @@ const (
 
 // Limits of watches.
 const (
-	// maxWatches is how many watches the hub serves at the same time. One of 2,000 objects costs about 300 KiB.
+	// maxWatches is how many watches the hub serves at the same time, of one operator half as many. One of 2,000 objects
+	// costs about 300 KiB.
 	maxWatches = 256
 	// maxComputed is how many bytes of objects a watch computes before it sends them. A slow reader holds as many.
 	maxComputed = 256 << 10
@@ -43,7 +44,8 @@ const (
 // sent once, as it is then. Only objects that depend on a changed row are computed again.
 func (s *Server) Watch(r *adminv1.WatchRequest, stream adminv1.AdminService_WatchServer) error {
 	ctx := stream.Context()
-	if _, err := s.operator(ctx); err != nil {
+	who, err := s.operator(ctx)
+	if err != nil {
 		return err
 	}
 	q, err := readQuery(r.List)
@@ -55,12 +57,13 @@ func (s *Server) Watch(r *adminv1.WatchRequest, stream adminv1.AdminService_Watc
 	if q.Name != "" && !q.AllClusters {
 		pause = watchOne
 	}
-	if s.watches.Add(1); s.watches.Load() > maxWatches {
-		s.watches.Add(-1)
-		return status.Errorf(codes.ResourceExhausted, "the hub serves %d watches, which is the most that it takes: "+
-			"end one of them (nave get --watch), or try again later", maxWatches)
+	if _, ok := s.watches.take(who); !ok {
+		all, own := s.watches.count(who)
+		return status.Errorf(codes.ResourceExhausted, "the hub serves %d watches, %d of them of operator %s; it serves at "+
+			"most %d, and %d of one operator: end one of them (nave get --watch), or try again later", all, own, who.Name,
+			s.watches.max, s.watches.ofOne())
 	}
-	defer s.watches.Add(-1)
+	defer s.watches.give(who)
 	w := s.store.Watch(ctx, watched...) // before the first View, to miss no change
 	defer w.Close()
 	v := &watchView{query: q, send: stream.Send, sent: map[unique.Handle[api.Key]]sent{}, dependents: newDependents()}

@@ -309,19 +309,27 @@ func TestWatch_memory(t *testing.T) {
 	}
 }
 
-// TestWatch_limit checks that a hub with too many watches says so, and takes another one when one has ended.
+// TestWatch_limit checks that an operator with half of all watches gets no more until one has ended, and that others
+// get theirs.
 func TestWatch_limit(t *testing.T) {
 	c := newCrowd(t)
-	c.watches.Store(maxWatches)
+	mallory := identity.ID{TrustDomain: "nave-test", Role: identity.Operator, Name: "mallory"}
+	for range maxWatches / 2 {
+		if _, ok := c.watches.take(mallory); !ok {
+			t.Fatal("half of the watches are too many for one operator")
+		}
+	}
 	request := &adminv1.WatchRequest{List: &adminv1.ListRequest{Kind: "fleets"}}
-	err := c.Watch(request, &stream{ctx: c.ctx, sent: make(chan *adminv1.WatchResponse, 10)})
-	wantCode(t, err, codes.ResourceExhausted)
-	if got := c.watches.Load(); got != maxWatches {
-		t.Errorf("%d watches are counted", got)
+	ctx := identity.WithCaller(t.Context(), identity.Caller{ID: mallory})
+	err := c.Watch(request, &stream{ctx: ctx, sent: make(chan *adminv1.WatchResponse, 10)})
+	wantCode(t, err, codes.ResourceExhausted, "128 watches, 128 of them of operator mallory")
+	c.watch(t, "fleets") // of another operator
+	if all, own := c.watches.count(mallory); all != maxWatches/2+1 || own != maxWatches/2 {
+		t.Errorf("%d watches are counted, %d of the first operator", all, own)
 	}
-	c.watches.Store(maxWatches - 1)
+	c.watches.give(mallory)
+	saved := c.ctx
+	c.ctx = ctx
 	c.watch(t, "fleets")
-	if got := c.watches.Load(); got != maxWatches {
-		t.Errorf("%d watches are counted after one more", got)
-	}
+	c.ctx = saved
 }

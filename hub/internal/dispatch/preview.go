@@ -156,6 +156,9 @@ var errNobodyAsked = status.Error(codes.NotFound, "nobody waits for this preview
 
 // checkAnswer checks and cuts an answer. If a list is over its limit, the error is INVALID_ARGUMENT.
 func checkAnswer(r *spokev1.AnswerPreviewRequest) error {
+	if n := proto.Size(r); n > reporting.MaxAnswer {
+		return invalid("an answer of %d bytes: at most %d", n, reporting.MaxAnswer)
+	}
 	if n := len(r.Applications); n > bundle.MaxPreviewApplications {
 		return invalid("%d applications: at most %d", n, bundle.MaxPreviewApplications)
 	}
@@ -168,6 +171,9 @@ func checkAnswer(r *spokev1.AnswerPreviewRequest) error {
 			return invalid("%d objects: at most %d", n, reporting.MaxPreviewObjects)
 		}
 		a.ProtoReflect().SetUnknown(nil)
+		if n := objectBytes(a); n > reporting.MaxPreview {
+			return invalid("objects of %d bytes: at most %d", n, reporting.MaxPreview)
+		}
 		a.Name.ProtoReflect().SetUnknown(nil)
 		a.Error = clean(a.Error, reporting.MaxMessage)
 		for _, o := range a.Objects {
@@ -177,6 +183,14 @@ func checkAnswer(r *spokev1.AnswerPreviewRequest) error {
 		}
 	}
 	return nil
+}
+
+// objectBytes returns how many bytes the objects of an answer have, as the spoke counts them.
+func objectBytes(a *spokev1.ApplicationPreview) (n int) {
+	for _, o := range a.Objects {
+		n += proto.Size(o)
+	}
+	return n
 }
 
 func checkObjectPreview(o *spokev1.ObjectPreview) error {

@@ -3,6 +3,7 @@ package dispatch
 import (
 	"bytes"
 	"context"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -127,6 +128,9 @@ func TestAnswer_limits(t *testing.T) {
 		{"objects", of(make([]*spokev1.ObjectPreview, reporting.MaxPreviewObjects+1)...)},
 		{"fields", of(&spokev1.ObjectPreview{Object: object,
 			Fields: make([]*spokev1.FieldPreview, reporting.MaxPreviewFields+1)})},
+		{"bytes", of(slices.Repeat([]*spokev1.ObjectPreview{{Object: object, Message: strings.Repeat("x", 700)}},
+			reporting.MaxPreviewObjects)...)},
+		{"all_bytes", slices.Repeat([]*spokev1.ApplicationPreview{{Name: name, Error: strings.Repeat("x", 90<<10)}}, 9)},
 		{"no_name", []*spokev1.ApplicationPreview{{}}},
 		{"no_identity", of(&spokev1.ObjectPreview{})},
 	} {

@@ -1,0 +1,77 @@
+package admin
+
+import (
+	"context"
+	"sync"
+
+	"github.com/navefleet/nave/shared/identity"
+)
+
+// shares limits how many calls of one kind are served at the same time: max of all operators, and half of max of one
+// operator, so that nobody can lock out the others.
+type shares struct {
+	max   int
+	mu    sync.Mutex
+	taken map[identity.ID]int
+	freed chan struct{} // closed at the next give
+}
+
+func newShares(most int) *shares {
+	return &shares{max: most, taken: map[identity.ID]int{}, freed: make(chan struct{})}
+}
+
+// ofOne returns how many shares one operator may have.
+func (s *shares) ofOne() int { return s.max / 2 }
+
+// take takes a share for an operator, who must give it back. If there is none, take returns a channel that is closed
+// when it is worth another try.
+func (s *shares) take(who identity.ID) (freed <-chan struct{}, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.taken[who] >= s.ofOne() || s.all() >= s.max {
+		return s.freed, false
+	}
+	s.taken[who]++
+	return nil, true
+}
+
+// wait takes a share as soon as there is one. If ctx ends before, wait returns its error.
+func (s *shares) wait(ctx context.Context, who identity.ID) error {
+	for {
+		freed, ok := s.take(who)
+		if ok {
+			return nil
+		}
+		select {
+		case <-freed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// give gives a share back.
+func (s *shares) give(who identity.ID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.taken[who]--; s.taken[who] == 0 {
+		delete(s.taken, who)
+	}
+	close(s.freed)
+	s.freed = make(chan struct{})
+}
+
+// count returns how many shares are taken, and how many of them by an operator.
+func (s *shares) count(who identity.ID) (all, own int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.all(), s.taken[who]
+}
+
+// all returns how many shares are taken. The caller holds mu.
+func (s *shares) all() (all int) {
+	for _, n := range s.taken {
+		all += n
+	}
+	return all
+}
