@@ -63,6 +63,13 @@ func (h historyOf) isCurrent(past store.Past) bool {
 	return len(changesOf(past.Applications, now)) == 0
 }
 
+// isPinnedStill reports whether the cluster's release was made for a pin. If there is no pin any more, the next release
+// is not made yet.
+func (h historyOf) isPinnedStill() bool {
+	apps := h.current.Applications
+	return len(apps) > 0 && !slices.ContainsFunc(apps, func(e store.Entry) bool { return !e.KeepsObjects })
+}
+
 // changesOf returns in words what is different in the Applications, sorted by name.
 func changesOf(before, after []store.Content) (changes []string) {
 	old := map[bundle.ApplicationName]manifest.Digest{}
@@ -160,17 +167,19 @@ func (s *Server) Rollback(ctx context.Context, r *adminv1.RollbackRequest) (*adm
 	return &adminv1.RollbackResponse{Sequence: past.Bundle.Sequence}, nil
 }
 
-// refuseSecond returns FAILED_PRECONDITION if a request names no release and the cluster is pinned. The newest release
-// that differs from the pinned one may be the one that the operator went back from.
+// refuseSecond returns ALREADY_EXISTS if a request names no release and the cluster is pinned. The newest release that
+// differs from the pinned one may be the one that the operator went back from.
 func (h historyOf) refuseSecond(r *adminv1.RollbackRequest) error {
 	if r.GetSequence() != 0 || h.pin == nil {
 		return nil
 	}
-	return status.Errorf(codes.FailedPrecondition, "cluster %[1]s is pinned to bundle %[2]d already and stays there; for "+
+	return status.Errorf(codes.AlreadyExists, "cluster %[1]s is pinned to bundle %[2]d already and stays there; for "+
 		"another release: nave rollback %[1]s --to BUNDLE, as in nave history %[1]s", r.GetCluster(), h.pin.Bundle.Sequence)
 }
 
-// choose returns the release that a request names.
+// choose returns the release that a request names. If it names none, that is the newest that differs from the present
+// one. If a pin was deleted and nothing was released since, that is the present one: the newest may be the one that the
+// operator went back from.
 func (h historyOf) choose(r *adminv1.RollbackRequest) (store.Past, error) {
 	if err := h.refuseSecond(r); err != nil {
 		return store.Past{}, err
@@ -178,13 +187,13 @@ func (h historyOf) choose(r *adminv1.RollbackRequest) (store.Past, error) {
 	for _, past := range h.past {
 		current := h.isCurrent(past)
 		switch {
-		case r.GetSequence() == 0 && !current:
+		case r.GetSequence() == 0 && current == h.isPinnedStill():
 			return past, nil
 		case r.GetSequence() != past.Bundle.Sequence || r.GetSequence() == 0:
 		case current && h.pin == nil:
 			return past, nil // pins the cluster to what it has
 		case current && h.pin.Bundle == past.Bundle:
-			return past, status.Errorf(codes.FailedPrecondition, "cluster %s is pinned to bundle %d already", r.GetCluster(),
+			return past, status.Errorf(codes.AlreadyExists, "cluster %s is pinned to bundle %d already", r.GetCluster(),
 				past.Bundle.Sequence)
 		default:
 			return past, nil
@@ -228,7 +237,7 @@ func (s *Server) Release(ctx context.Context, r *adminv1.ReleaseRequest) (*admin
 			return err
 		}
 		if h.pin == nil {
-			return status.Errorf(codes.FailedPrecondition, "cluster %s is not pinned", r.GetCluster())
+			return status.Errorf(codes.AlreadyExists, "cluster %s is not pinned", r.GetCluster())
 		}
 		return store.Pins.Delete(tx, r.GetCluster())
 	})

@@ -70,7 +70,7 @@ func TestRollback(t *testing.T) {
 		return store.Releases.Put(tx, "a", store.Release{Applications: []store.Entry{{Content: pin.Applications[0]}}})
 	}))
 	_, err = r.Rollback(t.Context(), &adminv1.RollbackRequest{Cluster: "a"})
-	wantCode(t, err, codes.FailedPrecondition, "pinned to bundle 2 already", "nave rollback a --to")
+	wantCode(t, err, codes.AlreadyExists, "pinned to bundle 2 already", "nave rollback a --to")
 	if again, _ := r.pin(); again.Bundle.Sequence != 2 {
 		t.Errorf("a second rollback pinned the cluster to bundle %d", again.Bundle.Sequence)
 	}
@@ -94,6 +94,49 @@ func TestRollback(t *testing.T) {
 	if _, pinned := r.pin(); pinned {
 		t.Error("the cluster is still pinned")
 	}
+}
+
+// TestRollback_after_release takes a cluster back, releases it, and takes it back again before and after the release is
+// made: the result is the same.
+func TestRollback_after_release(t *testing.T) {
+	for name, made := range map[string]bool{"before": false, "after": true} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t)
+			r.past(3)
+			_, err := r.Rollback(t.Context(), &adminv1.RollbackRequest{Cluster: "a"})
+			must(t, err)
+			good, _ := r.pin()
+			bad := r.publish(store.Control{KeepsObjects: true}, good.Past, 4)
+			_, err = r.AdminServiceClient.Release(t.Context(), &adminv1.ReleaseRequest{Cluster: "a"})
+			must(t, err)
+			if made {
+				r.publish(store.Control{}, bad, 5)
+			}
+			_, err = r.Rollback(t.Context(), &adminv1.RollbackRequest{Cluster: "a"})
+			must(t, err)
+			if pin, _ := r.pin(); len(changesOf(good.Applications, pin.Applications)) != 0 {
+				t.Errorf("pinned to bundle %d", pin.Bundle.Sequence)
+			}
+		})
+	}
+}
+
+// publish releases the Applications of a past release to cluster a, as package publish does, and returns the newest
+// release before.
+func (r *rig) publish(control store.Control, past store.Past, sequence uint64) (before store.Past) {
+	r.t.Helper()
+	must(r.t, r.store.Update(r.t.Context(), func(tx *store.Tx) error {
+		h, err := readHistory(tx, "a")
+		must(r.t, err)
+		before, past.Bundle.Sequence = h.past[0], sequence
+		release := store.Release{}
+		for _, content := range past.Applications {
+			release.Applications = append(release.Applications, store.Entry{Content: content, Control: control})
+		}
+		must(r.t, store.History.Put(tx, store.PastKey("a", past.Bundle), past))
+		return store.Releases.Put(tx, "a", release)
+	}))
+	return before
 }
 
 // TestHistory_same_applications lists two releases with the applications that the cluster has, as after a rollback.
@@ -124,7 +167,7 @@ func TestRollback_refused(t *testing.T) {
 	_, err = r.Rollback(t.Context(), &adminv1.RollbackRequest{Cluster: "nobody"})
 	wantCode(t, err, codes.NotFound)
 	_, err = r.AdminServiceClient.Release(t.Context(), &adminv1.ReleaseRequest{Cluster: "a"})
-	wantCode(t, err, codes.FailedPrecondition, "not pinned")
+	wantCode(t, err, codes.AlreadyExists, "not pinned")
 
 	lost := store.Past{Bundle: bundle.ID{Epoch: 1, Sequence: 9}, Applications: []store.Content{{
 		Name: kustomizationKey("a", "app").Application(), Digest: manifest.DigestOf([]byte("lost"))}}}

@@ -99,9 +99,17 @@ func TestPin(t *testing.T) {
 	if !b.has(old) || !b.has(manifest.DigestOf([]byte("old"))) || !b.has(manifest.DigestOf([]byte("newer"))) {
 		t.Error("what the pin or the plan needs was swept")
 	}
+	b.update(func(tx *store.Tx) error { return store.DeleteGraph(tx, "east") }) // its Cluster left Git
+	b.dirty["east"] = true
+	b.publish()
+	b.plan("east", "newer")
+	b.publish()
+	if d, _ := b.nowReleased("east"); d != old {
+		t.Errorf("back in Git: %s, want %s", d, old)
+	}
 	b.pin("east", nil)
 	b.publish()
-	if d, sequence := b.nowReleased("east"); d != b.application("newer").Digest || sequence != 4 {
+	if d, sequence := b.nowReleased("east"); d != b.application("newer").Digest || sequence != 2 {
 		t.Errorf("released: %s in bundle %d", d, sequence)
 	}
 }

@@ -83,8 +83,9 @@ func CheckNotRevoked(tx *Tx, cluster, registration string, issued time.Time) (ro
 	return row, nil
 }
 
-// DeleteGraph deletes the rows of a cluster that come from its graph and from its spoke's reports. Its bundle and the
-// identity of its spoke stay: a Cluster that left Git by mistake and comes back must not have to join again.
+// DeleteGraph deletes the rows of a cluster that come from its graph and from its spoke's reports. Its bundle, its pin
+// and the identity of its spoke stay: a Cluster that left Git by mistake and comes back must not have to join again,
+// nor run what an operator took back.
 func DeleteGraph(tx *Tx, cluster string) error {
 	return errors.Join(deleteRows(tx, cluster, ofGraph), deleteRows(tx, cluster, ofPlan),
 		Confirmations.Delete(tx, ConfirmationKey(cluster)))

@@ -58,7 +58,7 @@ func deleteGraph(t *testing.T, s *store.Store) {
 		expect(t, "the Cluster stays", ok, true)
 		return err
 	})
-	expect(t, "left", rowsOf(t, s), []string{"desireds", "spokes", "jointokens"})
+	expect(t, "left", rowsOf(t, s), []string{"pins", "desireds", "spokes", "jointokens"})
 }
 
 func deleteCluster(t *testing.T, s *store.Store) {

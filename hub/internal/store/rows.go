@@ -233,8 +233,8 @@ func PastKey(cluster string, id bundle.ID) string {
 	return fmt.Sprintf("%s%020d-%020d", OfCluster(cluster), id.Epoch, id.Sequence)
 }
 
-// Pin keeps a cluster at Applications that were released to it before, until it is deleted. Its key is the name of the
-// cluster. Package admin writes it.
+// Pin keeps a cluster at Applications that were released to it before, until the Pin is deleted or an operator deletes
+// the Cluster. Its key is the name of the cluster. Package admin writes it.
 type Pin struct {
 	Past
 	PinnedAt time.Time `json:"pinnedAt"`

@@ -20,7 +20,7 @@ var (
 	Releases      = newTable[Release]("releases", ofPlan)
 	Refusals      = newTable[Refusal]("refusals", ofPlan)
 	History       = newTable[Past]("history", ofGraph)
-	Pins          = newTable[Pin]("pins", ofPlan)
+	Pins          = newTable[Pin]("pins", ofSpoke)
 	Confirmations = newTable[Confirmation]("confirmations", ofHub)
 	Repairs       = newTable[Repair]("repairs", ofPlan)
 	SignedBundles = newTable[SignedBundle]("desireds", ofSpoke)

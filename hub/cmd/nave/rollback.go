@@ -1,0 +1,156 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/spf13/cobra"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/navefleet/nave/hub/api"
+	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
+)
+
+func newRollbackCommand(s *session) *cobra.Command {
+	var to uint64
+	var fleet string
+	cmd := &cobra.Command{
+		Use:   "rollback CLUSTER... | --fleet NAME",
+		Short: "Pin clusters to a past release, until they are released",
+		Long: `Pin clusters to a past release: each gets a new bundle with the applications of an old one, and stays there
+whatever changes in Git, until nave release. Without --to, that is the newest release in the history that differs from
+the present one; a cluster that is pinned already stays at its pin, and only --to gives it another.
+
+A rollback removes nothing from a cluster: applications and objects that the old release does not have stay as they
+are now. Suspensions still take effect. With --fleet, each cluster that the Fleet selects goes to its own release
+before, with all of its applications; clusters that are pinned already stay as they are. If a cluster cannot be pinned,
+the others are, and the exit code is 1. The pin is in the status of the Cluster and in nave explain.`,
+		Example: "  nave history prod-1\n  nave rollback prod-1 --to 41\n  nave release prod-1\n" +
+			"  nave rollback --fleet production\n  nave release --fleet production",
+		Args: clustersOrFleet(&fleet),
+		RunE: s.run(func(cmd *cobra.Command, args []string, client adminv1.AdminServiceClient) error {
+			if (len(args) > 1 || fleet != "") && to != 0 {
+				return errors.New("--to is the number of a bundle of one cluster: name one cluster, or leave out --to")
+			}
+			return eachCluster(cmd, client, args, fleet, func(cluster string) error {
+				answer, err := client.Rollback(cmd.Context(), &adminv1.RollbackRequest{Cluster: cluster, Sequence: to})
+				if err == nil {
+					fmt.Fprintf(cmd.OutOrStdout(), "► Cluster %s pinned to the applications of bundle %d; to go on with Git: "+
+						"nave release %s\n", cluster, answer.GetSequence(), cluster)
+				}
+				return err
+			})
+		}),
+	}
+	cmd.Flags().StringVar(&fleet, "fleet", "", "all clusters that this Fleet selects, in place of names")
+	cmd.Flags().Uint64Var(&to, "to", 0, "number of the bundle, as in nave history")
+	return cmd
+}
+
+func newReleaseCommand(s *session) *cobra.Command {
+	var fleet string
+	cmd := &cobra.Command{
+		Use:   "release CLUSTER... | --fleet NAME",
+		Short: "End the pin of nave rollback: clusters go on with what is in Git",
+		Args:  clustersOrFleet(&fleet),
+		RunE: s.run(func(cmd *cobra.Command, args []string, client adminv1.AdminServiceClient) error {
+			return eachCluster(cmd, client, args, fleet, func(cluster string) error {
+				_, err := client.Release(cmd.Context(), &adminv1.ReleaseRequest{Cluster: cluster})
+				if err == nil {
+					fmt.Fprintf(cmd.OutOrStdout(), "► Cluster %s goes on with what is in Git\n", cluster)
+				}
+				return err
+			})
+		}),
+	}
+	cmd.Flags().StringVar(&fleet, "fleet", "", "all clusters that this Fleet selects, in place of names")
+	return cmd
+}
+
+// clustersOrFleet checks that either clusters or a Fleet are named.
+func clustersOrFleet(fleet *string) cobra.PositionalArgs {
+	return func(_ *cobra.Command, args []string) error {
+		if (len(args) == 0) == (*fleet == "") {
+			return errors.New("name either clusters or a Fleet with --fleet")
+		}
+		return nil
+	}
+}
+
+// eachCluster calls do for each of the clusters, or for those that a Fleet selects. If do fails for a cluster,
+// eachCluster prints the error, goes on with the next, and returns an error that names the clusters that failed. The
+// code ALREADY_EXISTS says that the cluster is as it should be: it is a failure only if the operator named the cluster.
+// If the hub cannot be asked any more, eachCluster names the clusters that are left.
+func eachCluster(cmd *cobra.Command, client adminv1.AdminServiceClient, clusters []string, fleet string,
+	do func(cluster string) error) error {
+	if fleet != "" {
+		var err error
+		if clusters, err = selectedBy(cmd.Context(), client, fleet); err != nil {
+			return err
+		}
+	}
+	if len(clusters) == 1 && fleet == "" {
+		return do(clusters[0])
+	}
+	var failed []string
+	for i, cluster := range clusters {
+		err := do(cluster)
+		code := status.Code(err)
+		switch {
+		case code == codes.OK:
+			continue
+		case slices.Contains(ofHub, code):
+			return fmt.Errorf("%s; nothing was changed on %s", message(err), listed(append(failed, clusters[i:]...)))
+		case code != codes.AlreadyExists || fleet == "":
+			failed = append(failed, cluster)
+		}
+		fmt.Fprintf(cmd.ErrOrStderr(), "nave: cluster %s: %s\n", cluster, oneLine(message(err)))
+	}
+	if len(failed) > 0 {
+		return fmt.Errorf("nothing was changed on %s", listed(failed))
+	}
+	return nil
+}
+
+// ofHub are the codes of errors that are about the connection, the hub or the operator, and not about a cluster.
+var ofHub = []codes.Code{codes.Canceled, codes.DeadlineExceeded, codes.PermissionDenied, codes.ResourceExhausted,
+	codes.Unauthenticated, codes.Unavailable, codes.Unimplemented}
+
+// selectedBy returns the names of the clusters that a Fleet selects, sorted. If it selects none, selectedBy returns an
+// error.
+func selectedBy(ctx context.Context, client adminv1.AdminServiceClient, fleet string) (clusters []string, err error) {
+	answer, err := client.Get(ctx, &adminv1.GetRequest{Key: &adminv1.ObjectKey{Kind: api.FleetKind, Name: fleet}})
+	if err != nil {
+		return nil, err
+	}
+	o, err := readmit(answer.GetObject(), api.Hub)
+	if err != nil {
+		return nil, err
+	}
+	f, err := o.Fleet()
+	if err != nil {
+		return nil, err
+	}
+	all, err := client.List(ctx, &adminv1.ListRequest{Kind: api.ClusterKind})
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range all.GetObjects() {
+		cluster, err := readmit(c, api.Hub)
+		if err != nil {
+			return nil, err
+		}
+		if selected, err := f.Selects(cluster.Labels()); err != nil {
+			return nil, err
+		} else if selected {
+			clusters = append(clusters, c.GetKey().GetName())
+		}
+	}
+	if slices.Sort(clusters); len(clusters) == 0 {
+		return nil, fmt.Errorf("%s selects no cluster", api.FleetKey(fleet))
+	}
+	return clusters, nil
+}

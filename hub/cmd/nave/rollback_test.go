@@ -1,0 +1,76 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/spf13/cobra"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
+)
+
+// fleetClient is a hub with a Fleet that selects the clusters a to d.
+type fleetClient struct{ adminv1.AdminServiceClient }
+
+func (fleetClient) Get(context.Context, *adminv1.GetRequest, ...grpc.CallOption) (*adminv1.GetResponse, error) {
+	fleet := `{"apiVersion":"fleet.nave.io/v1alpha1","kind":"Fleet","metadata":{"name":"f"},"spec":{"clusterSelector":{},` +
+		`"template":{"metadata":{"name":"root","namespace":"flux-system"},"spec":{"interval":"10m","prune":true,` +
+		`"path":"./x","sourceRef":{"kind":"GitRepository","name":"hub"}}}}}`
+	return &adminv1.GetResponse{Object: &adminv1.Object{
+		Key: &adminv1.ObjectKey{Kind: "Fleet", Name: "f"}, Json: []byte(fleet)}}, nil
+}
+
+func (fleetClient) List(context.Context, *adminv1.ListRequest, ...grpc.CallOption) (*adminv1.ListResponse, error) {
+	r := &adminv1.ListResponse{}
+	for _, name := range []string{"a", "b", "c", "d"} {
+		r.Objects = append(r.Objects, &adminv1.Object{Key: &adminv1.ObjectKey{Kind: "Cluster", Name: name}, Json: fmt.Appendf(
+			nil, `{"apiVersion":"fleet.nave.io/v1alpha1","kind":"Cluster","metadata":{"name":%q}}`, name)})
+	}
+	return r, nil
+}
+
+// TestEachCluster changes clusters of which b cannot be changed: the others are, and the error names what was not.
+func TestEachCluster(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		code   codes.Code
+		fleet  string
+		asked  string
+		failed string // in the error; empty: there is none
+	}{
+		{"lost", codes.FailedPrecondition, "f", "abcd", "nothing was changed on b"},
+		{"gone", codes.NotFound, "f", "abcd", "nothing was changed on b"},
+		{"moved", codes.Aborted, "f", "abcd", "nothing was changed on b"},
+		{"damaged", codes.DataLoss, "f", "abcd", "nothing was changed on b"},
+		{"already", codes.AlreadyExists, "f", "abcd", ""},
+		{"already_named", codes.AlreadyExists, "", "abcd", "nothing was changed on b"},
+		{"hub_away", codes.Unavailable, "f", "ab", "why; nothing was changed on b, c, d"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			cmd, asked := &cobra.Command{}, ""
+			cmd.SetContext(t.Context())
+			var messages bytes.Buffer
+			cmd.SetErr(&messages)
+			named := []string{"a", "b", "c", "d"}
+			err := eachCluster(cmd, fleetClient{}, named, c.fleet, func(cluster string) error {
+				if asked += cluster; cluster == "b" {
+					return status.Error(c.code, "why")
+				}
+				return nil
+			})
+			text := ""
+			if err != nil {
+				text = err.Error()
+			}
+			if asked != c.asked || text != c.failed || !strings.Contains(messages.String()+text, "why") {
+				t.Errorf("asked %s, error %q, messages %q", asked, text, messages.String())
+			}
+		})
+	}
+}
