@@ -1,0 +1,69 @@
+package helm
+
+import "encoding/json"
+
+// Engine renders the templates of charts. Implementations are safe for concurrent use.
+type Engine interface {
+	// Render returns the texts that the templates of a chart render. Equal inputs give equal outputs, except for values
+	// that a template generates by chance or from the clock. Errors name the template and the line, or the value.
+	Render(in Input) (*Output, error)
+}
+
+// File is a file of a chart. Its name is relative to the folder of the chart, with slashes.
+type File struct {
+	Name string
+	Data []byte
+}
+
+// Input is a chart and all that its templates can see.
+type Input struct {
+	// Files are all files of the chart: Chart.yaml, values.yaml, templates/, charts/ and others.
+	Files []File
+	// Values override the values of the chart. The Engine does not change them.
+	Values       map[string]any
+	Release      Release
+	Capabilities Capabilities
+	Compat       Compat
+	// SkipSchema leaves out the check of the values by the schemas of the chart and its subcharts.
+	SkipSchema bool
+}
+
+// Release is what templates see as .Release.
+type Release struct {
+	Name      string `json:"name"`
+	Namespace string `json:"namespace"`
+	// Upgrade is set if an earlier revision of the release is installed.
+	Upgrade bool `json:"upgrade,omitempty"`
+	// Revision counts from 1.
+	Revision int `json:"revision"`
+}
+
+// Compat is the version of Helm whose results the package gives where versions differ.
+type Compat int
+
+// The versions of Helm. The zero Compat is Helm4.
+const (
+	Helm3 Compat = 3
+	Helm4 Compat = 4
+)
+
+// Output is what the templates of a chart render.
+type Output struct {
+	Chart Chart
+	// Texts are the rendered templates by their path, such as app/charts/db/templates/service.yaml, without the notes.
+	Texts map[string]string
+	// CRDs are the files in crds/ of the chart and of its enabled subcharts, by their path.
+	CRDs  []File
+	Notes string // the rendered templates/NOTES.txt of the chart
+	Asked Asked
+}
+
+// Chart is what others need to know of a chart.
+type Chart struct {
+	Name    string `json:"name"`
+	Version string `json:"version"`
+	// AppVersion is the version of the software in the chart. It may be empty.
+	AppVersion string `json:"appVersion,omitempty"`
+	// Metadata is the content of Chart.yaml without its disabled dependencies, as Helm stores it with a release.
+	Metadata json.RawMessage `json:"metadata"`
+}

@@ -1,0 +1,84 @@
+package helm
+
+import (
+	"fmt"
+	"strings"
+
+	"helm.sh/helm/v3/pkg/strvals"
+	"sigs.k8s.io/yaml"
+)
+
+// ValuesFrom is data of a ConfigMap or a Secret that gives values.
+type ValuesFrom struct {
+	// Origin names the data in messages: "ConfigMap/app, key values.yaml".
+	Origin string `json:"origin"`
+	Data   string `json:"data"`
+	// TargetPath is the path of the one value that the data is, as helm --set writes it. If it is empty, the data is YAML
+	// with values.
+	TargetPath string `json:"targetPath,omitempty"`
+	// Literal keeps the data as it is, as helm --set-literal does. It needs a TargetPath.
+	Literal bool `json:"literal,omitempty"`
+}
+
+// MergeValues returns the values of a release: the data of from in its order, and over it the inline values. Data with
+// a TargetPath is set over the inline values that it meets, as in Flux. MergeValues may change its arguments.
+func MergeValues(from []ValuesFrom, inline map[string]any) (map[string]any, error) {
+	result := map[string]any{}
+	for _, f := range from {
+		if f.TargetPath != "" {
+			result = merge(result, inline)
+			if err := f.set(result); err != nil {
+				return nil, fmt.Errorf("%s: %s: %w", f.Origin, f.TargetPath, err)
+			}
+			continue
+		}
+		values, err := ParseValues([]byte(f.Data))
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", f.Origin, err)
+		}
+		result = merge(result, values)
+	}
+	return merge(result, inline), nil
+}
+
+// ParseValues returns the values in YAML. Numbers are float64, as templates of Helm see them.
+func ParseValues(data []byte) (values map[string]any, err error) {
+	err = yaml.Unmarshal(data, &values)
+	if values == nil {
+		values = map[string]any{}
+	}
+	return values, err
+}
+
+// merge returns a with b merged over it: maps are merged, everything else is replaced. The result shares maps with
+// both. MergeValues relies on that: a value that is set in a map of the inline values stays when they are merged again.
+func merge(a, b map[string]any) map[string]any {
+	out := make(map[string]any, len(a)+len(b))
+	for key, value := range a {
+		out[key] = value
+	}
+	for key, value := range b {
+		below, isMap := out[key].(map[string]any)
+		over, isOver := value.(map[string]any)
+		if isMap && isOver {
+			value = merge(below, over)
+		}
+		out[key] = value
+	}
+	return out
+}
+
+// literal escapes what --set-string gives a meaning in a value.
+var literal = strings.NewReplacer(`\`, `\\`, `,`, `\,`, `[`, `\[`, `]`, `\]`, `{`, `\{`, `}`, `\}`)
+
+// set sets the one value at the TargetPath. A value in quotes is a text.
+func (f ValuesFrom) set(values map[string]any) error {
+	quoted := func(quote string) bool { return strings.HasPrefix(f.Data, quote) && strings.HasSuffix(f.Data, quote) }
+	switch {
+	case f.Literal:
+		return strvals.ParseIntoString(f.TargetPath+"="+literal.Replace(f.Data), values)
+	case quoted(`"`), quoted(`'`):
+		return strvals.ParseIntoString(f.TargetPath+"="+strings.Trim(f.Data, `'"`), values)
+	}
+	return strvals.ParseInto(f.TargetPath+"="+f.Data, values)
+}
