@@ -9,12 +9,12 @@ import (
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 )
 
-// walkBelow walks the clusters again in which a source has no folder, with the objects that the hub has below what is
-// not rendered. So Kustomizations are compared whose own source has a folder.
+// walkBelow walks the clusters again in which a source has no folder or something is suspended, with the objects that
+// the hub has below what is not rendered. So Kustomizations are compared whose own source has a folder.
 func walkBelow(ctx context.Context, client adminv1.AdminServiceClient, v *plan.Preview, all []*plan.Previewed) error {
 	var clusters []string
 	for _, p := range all {
-		if slices.ContainsFunc(p.Problems, isUnmapped) {
+		if slices.ContainsFunc(p.Problems, isUnmapped) || len(p.Holders) > 0 {
 			clusters = append(clusters, p.Cluster)
 		}
 	}
@@ -26,7 +26,7 @@ func walkBelow(ctx context.Context, client adminv1.AdminServiceClient, v *plan.P
 		return err
 	}
 	for i, p := range all {
-		known := knownBelow(p.Problems, released.graphs[p.Cluster])
+		known := knownBelow(p, released.graphs[p.Cluster])
 		if len(known) == 0 {
 			continue
 		}
@@ -37,18 +37,22 @@ func walkBelow(ctx context.Context, client adminv1.AdminServiceClient, v *plan.P
 	return nil
 }
 
-// knownBelow returns the objects of a graph below those whose source has no folder.
-func knownBelow(problems []plan.Problem, graph map[api.Key]plan.Known) (below []plan.Known) {
-	unmapped := map[api.Key]bool{}
-	for _, p := range problems {
-		unmapped[p.Key] = unmapped[p.Key] || isUnmapped(p)
+// knownBelow returns the objects of a graph below those that a walk did not render because they are suspended, or
+// because their source has no folder.
+func knownBelow(walk *plan.Previewed, graph map[api.Key]plan.Known) (below []plan.Known) {
+	kept := map[api.Key]bool{}
+	for key := range walk.Holders {
+		kept[key] = true
+	}
+	for _, p := range walk.Problems {
+		kept[p.Key] = kept[p.Key] || isUnmapped(p)
 	}
 	for _, k := range graph {
 		owner := k.Owner
-		for n := 0; n < maxAbove && !unmapped[owner] && graph[owner].Object != nil; n++ {
+		for n := 0; n < maxAbove && !kept[owner] && graph[owner].Object != nil; n++ {
 			owner = graph[owner].Owner
 		}
-		if unmapped[owner] {
+		if kept[owner] {
 			below = append(below, k)
 		}
 	}

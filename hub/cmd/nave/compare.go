@@ -44,13 +44,14 @@ type change struct {
 	object      string // empty: of the Application itself
 	verb        verb
 	text        string // a unified diff
+	held        string // why it does not reach the clusters; empty: it does
 }
 
 // comparison compares what clusters would run with what was released to them.
 type comparison struct {
 	client adminv1.AdminServiceClient
 	chosen selection
-	hub    *plan.Preview
+	hub    []plan.Problem // of the hub's own objects
 
 	clusters int
 	compared int                 // Applications of the checkout, on all clusters
@@ -72,12 +73,14 @@ type comparison struct {
 type pair struct {
 	name     bundle.ApplicationName
 	old, new manifest.Digest
+	held     string // as of a change
 }
 
 // pairDiff is a pair and where to find the two versions.
 type pairDiff struct {
 	old      publishedApplication
 	new      *plan.PreviewedApplication
+	held     string
 	clusters []string
 
 	released *bundle.Application // the old version; empty: there is none
@@ -85,21 +88,20 @@ type pairDiff struct {
 }
 
 // compare compares all clusters.
-func (c *comparison) compare(ctx context.Context, released *published, all []*plan.Previewed) error {
+func (c *comparison) compare(ctx context.Context, released *published, all []*outlook) error {
 	c.clusters = len(all)
 	c.kept, c.problems, c.unasked = map[string][]string{}, map[string][]string{}, map[string][]string{}
 	c.pairs, c.changes = map[pair]*pairDiff{}, map[change][]string{}
-	for _, p := range c.hub.Problems {
+	for _, p := range c.hub {
 		if isUnmapped(p) {
 			c.unmapped = true
-			text := p.Key.String() + " is not compared, and the hub keeps its objects: " + p.Message
-			c.kept[text] = append(c.kept[text], "the hub")
+			c.keep(p.Key.String()+" is not compared, and the hub keeps its objects: "+p.Message, "the hub")
 		} else {
 			c.problems[p.String()] = append(c.problems[p.String()], "the hub")
 		}
 	}
-	for _, p := range all {
-		c.pairUp(p, released.clusters[p.Cluster])
+	for _, o := range all {
+		c.pairUp(o, released.clusters[o.cluster])
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(8)
@@ -109,7 +111,8 @@ func (c *comparison) compare(ctx context.Context, released *published, all []*pl
 			c.mu.Lock()
 			defer c.mu.Unlock()
 			for _, x := range changes {
-				c.changes[x] = append(c.changes[x], d.clusters...)
+				x.held = d.held
+				c.add(x, d.clusters...)
 				d.files[x.object] = x
 			}
 			return err
@@ -118,39 +121,74 @@ func (c *comparison) compare(ctx context.Context, released *published, all []*pl
 	return group.Wait()
 }
 
-// pairUp finds the versions of the Applications of one cluster that differ.
-func (c *comparison) pairUp(p *plan.Previewed, released map[bundle.ApplicationName]publishedApplication) {
-	if p.Frozen {
-		c.kept["the cluster is suspended"] = append(c.kept["the cluster is suspended"], p.Cluster)
-		return
-	}
-	k := newKeeper(p, released)
-	for i := range p.Applications {
-		a := &p.Applications[i]
-		name := a.Application.Name
-		if !c.chosen.has(name, a.Fleet, k.parent) {
-			continue
-		}
-		c.compared++
-		if released[name].digest != a.Digest {
-			c.pair(pair{name, released[name].digest, a.Digest}, released[name], a, p.Cluster)
+// pairUp finds the versions of the Applications of one cluster that differ: first those that the cluster would run,
+// then those that it would run if nothing held them.
+func (c *comparison) pairUp(o *outlook, released map[bundle.ApplicationName]publishedApplication) {
+	before, effective := released, map[bundle.ApplicationName]publishedApplication(nil)
+	if o.now != o.resumed {
+		k := newKeeper(o.now, released)
+		effective = k.effective(o.now)
+		if len(o.stays) == 0 {
+			s := stage{comparison: c, walk: o.now, before: released, keeper: k,
+				held: func(bundle.ApplicationName, manifest.Digest) string { return "" }}
+			s.pairUp()
+			s.pairGone()
+			s.noteProblems()
+			before = effective
 		}
 	}
-	c.noteProblems(p, k, c.pairGone(p.Cluster, released, k))
+	s := stage{comparison: c, walk: o.resumed, before: before, keeper: newKeeper(o.resumed, before), last: true,
+		held: func(name bundle.ApplicationName, next manifest.Digest) string {
+			reasons := slices.Clone(o.stays)
+			if effective != nil && effective[name].digest != next {
+				reasons = append(reasons, heldBy(o.holderOf(name, released)))
+			}
+			return strings.Join(reasons, "; ")
+		}}
+	s.pairUp()
+	s.noteKept(s.pairGone())
+	s.noteProblems()
 }
 
-// pairGone pairs up the Applications of one cluster that the walk does not have, unless they stay. It returns those
-// that stay because of themselves, with the number of those below them.
-func (c *comparison) pairGone(cluster string, released map[bundle.ApplicationName]publishedApplication,
-	k *keeper) map[bundle.ApplicationName]int {
-	stay := map[bundle.ApplicationName]int{} // the Applications below each one
-	for name, old := range released {
-		if k.compared[name] || !c.chosen.has(name, old.fleet, k.parent) {
+// stage compares what a cluster has with what a walk gives it.
+type stage struct {
+	*comparison
+	walk   *plan.Previewed
+	before map[bundle.ApplicationName]publishedApplication
+	keeper *keeper
+	// held returns why a version of an Application does not reach the cluster; empty: it does.
+	held func(bundle.ApplicationName, manifest.Digest) string
+	last bool // of the stages of the cluster
+}
+
+// pairUp pairs up the Applications that the walk has.
+func (s stage) pairUp() {
+	for i := range s.walk.Applications {
+		a := &s.walk.Applications[i]
+		name := a.Application.Name
+		if !s.chosen.has(name, a.Fleet, s.keeper.parent) {
 			continue
 		}
-		switch at, kept := k.keeps(name, 0); {
+		if s.last {
+			s.compared++
+		}
+		if s.before[name].digest != a.Digest {
+			s.pair(name, a)
+		}
+	}
+}
+
+// pairGone pairs up the Applications that the walk does not have, unless they stay. It returns those that stay because
+// of themselves, with the number of those below them.
+func (s stage) pairGone() map[bundle.ApplicationName]int {
+	stay := map[bundle.ApplicationName]int{} // the Applications below each one
+	for name, old := range s.before {
+		if s.keeper.compared[name] || !s.chosen.has(name, old.fleet, s.keeper.parent) {
+			continue
+		}
+		switch at, kept := s.keeper.keeps(name, 0); {
 		case !kept:
-			c.pair(pair{name: name, old: old.digest}, old, nil, cluster)
+			s.pair(name, nil)
 		case at == name:
 			stay[at] += 0
 		default:
@@ -158,42 +196,65 @@ func (c *comparison) pairGone(cluster string, released map[bundle.ApplicationNam
 		}
 	}
 	for at, below := range stay {
-		if k.reasons[at] == "" {
-			x := change{application: at.String(), verb: left, text: "left in the cluster, because nothing gives it any more " +
-				"and nothing prunes it" + withBelow(below)}
-			c.changes[x] = append(c.changes[x], cluster)
-			continue
+		if s.keeper.reasons[at] == "" {
+			s.add(change{application: at.String(), verb: left, text: "left in the cluster, because nothing gives it any more " +
+				"and nothing prunes it" + withBelow(below), held: s.held(at, manifest.Digest{})}, s.walk.Cluster)
 		}
-		c.unmapped = c.unmapped || k.unmapped[at]
-		text := k.note(at, below)
-		c.kept[text] = append(c.kept[text], cluster)
 	}
 	return stay
 }
 
-// noteProblems notes what one cluster would not render, unless it is noted that it stays.
-func (c *comparison) noteProblems(p *plan.Previewed, k *keeper, stay map[bundle.ApplicationName]int) {
-	for _, problem := range p.Problems {
+// noteKept notes the Applications that stay because they are not compared.
+func (s stage) noteKept(stay map[bundle.ApplicationName]int) {
+	for at, below := range stay {
+		if s.keeper.reasons[at] != "" {
+			s.unmapped = s.unmapped || s.keeper.unmapped[at]
+			s.keep(s.keeper.note(at, below), s.walk.Cluster)
+		}
+	}
+	for _, problem := range s.walk.Problems {
 		name := problem.Key.Application()
-		text := problem.Key.Local() + ": " + problem.Message
 		_, noted := stay[name]
-		switch {
-		case !isUnmapped(problem):
-			c.problems[text] = append(c.problems[text], p.Cluster)
-		case !noted && k.reasons[name] != "" && c.chosen.has(name, k.fleet(problem.Key), k.parent):
-			c.unmapped = true
-			text = k.note(name, 0)
-			c.kept[text] = append(c.kept[text], p.Cluster)
+		if isUnmapped(problem) && !noted && s.keeper.reasons[name] != "" &&
+			s.chosen.has(name, s.keeper.fleet(problem.Key), s.keeper.parent) {
+			s.unmapped = true
+			s.keep(s.keeper.note(name, 0), s.walk.Cluster)
 		}
 	}
 }
 
-func (c *comparison) pair(id pair, old publishedApplication, new *plan.PreviewedApplication, cluster string) {
-	if c.pairs[id] == nil {
-		c.pairs[id] = &pairDiff{old: old, new: new, released: &bundle.Application{}, files: map[string]change{}}
+// noteProblems notes what the cluster would not render.
+func (s stage) noteProblems() {
+	for _, problem := range s.walk.Problems {
+		if !isUnmapped(problem) {
+			text := problem.Key.Local() + ": " + problem.Message
+			s.problems[text] = append(s.problems[text], s.walk.Cluster)
+		}
 	}
-	c.pairs[id].clusters = append(c.pairs[id].clusters, cluster)
 }
+
+// pair pairs up an Application with the version of the walk; nil if the walk has none.
+func (s stage) pair(name bundle.ApplicationName, next *plan.PreviewedApplication) {
+	old := s.before[name]
+	id := pair{name: name, old: old.digest}
+	if next != nil {
+		id.new = next.Digest
+	}
+	id.held = s.held(name, id.new)
+	if s.pairs[id] == nil {
+		s.pairs[id] = &pairDiff{old: old, new: next, held: id.held, released: &bundle.Application{},
+			files: map[string]change{}}
+	}
+	s.pairs[id].clusters = append(s.pairs[id].clusters, s.walk.Cluster)
+}
+
+// add adds a change of a cluster.
+func (c *comparison) add(x change, clusters ...string) {
+	c.changes[x] = append(c.changes[x], clusters...)
+}
+
+// keep notes that something of a cluster is not compared.
+func (c *comparison) keep(note, cluster string) { c.kept[note] = append(c.kept[note], cluster) }
 
 // keeper finds the Applications that a walk does not have and that the hub keeps: they, or one above them, are
 // suspended, were not rendered, or are orphans.
@@ -219,8 +280,8 @@ func newKeeper(p *plan.Previewed, released map[bundle.ApplicationName]publishedA
 	for _, a := range p.Applications {
 		k.compared[a.Application.Name], k.prunes[a.Application.Name] = true, a.Application.Prune
 	}
-	for _, name := range p.Suspended {
-		k.reasons[name] = "suspended"
+	for key := range p.Holders {
+		k.reasons[key.Application()] = "suspended"
 	}
 	for key, n := range p.Nodes {
 		if n.Owner != nil && key.Role() == api.RenderableRole {
@@ -295,7 +356,9 @@ func (c *comparison) diffOf(ctx context.Context, id pair, d *pairDiff) ([]change
 	if d.new != nil {
 		new.app, new.read = d.new.Application, d.new.Object
 	}
-	if !id.old.IsZero() {
+	if d.old.local != nil {
+		old.app, old.read = d.old.local.Application, d.old.local.Object
+	} else if !id.old.IsZero() {
 		data, err := content(ctx, c.client, d.old, nil)
 		if err != nil {
 			return nil, err
@@ -409,7 +472,8 @@ func whole(name string, old, new *edition) change {
 
 func compareChanges(a, b change) int {
 	return cmp.Or(strings.Compare(a.application, b.application), strings.Compare(a.object, b.object),
-		strings.Compare(string(a.verb), string(b.verb)), strings.Compare(a.text, b.text))
+		strings.Compare(string(a.verb), string(b.verb)), strings.Compare(a.text, b.text),
+		strings.Compare(a.held, b.held))
 }
 
 // leaves returns what becomes of an object that is not in the new version.

@@ -47,8 +47,10 @@ released. Print each difference once, with the clusters that it is for.
 
 DIR is the root of the checkout, by default that of the Git work tree around the current folder; with --ref, a commit,
 branch or tag of it. It stands for the same sources as with nave build fleet, but not for a GitRepository if all its Git
-remotes are other repositories. Kustomizations of sources without a folder stay as they are, and those that are
-suspended.
+remotes are other repositories. Kustomizations of sources without a folder stay as they are.
+
+Changes that would not reach a cluster are printed apart, with the reason after "held:": the cluster is pinned (nave
+rollback), or something is suspended.
 
 With --live, the spokes ask their API servers what would change: defaults and webhooks count, and what would be refused
 is said. Secret values do not leave the cluster. A spoke that is away or too old is named.
@@ -162,19 +164,20 @@ func (d *diff) compare(cmd *cobra.Command, dir string, c *comparison) error {
 	if err != nil {
 		return err
 	}
-	clusters, err := c.chosen.in(v, released)
+	resumed, err := v.Resume(ctx)
+	if err != nil {
+		return err
+	}
+	clusters, err := c.chosen.in(resumed, released)
 	if err != nil {
 		return err
 	}
 	clusters = slices.DeleteFunc(clusters, func(name string) bool { return released.unreadable[name] != "" })
-	all, err := previewAll(ctx, v, clusters)
-	if err == nil {
-		err = walkBelow(ctx, c.client, v, all)
-	}
+	all, err := outlooks(ctx, c.client, v, resumed, clusters, released)
 	if err != nil {
 		return err
 	}
-	c.hub, c.unreadable = v, released.unreadable
+	c.hub, c.unreadable = append(v.Problems, resumed.Problems...), released.unreadable
 	if err := c.compare(ctx, released, all); err != nil {
 		return err
 	}
@@ -236,9 +239,9 @@ func (d *diff) preview(cmd *cobra.Command, trees *checkout, released *published)
 	}
 	worker.DenyNetwork() // after git was asked
 	return plan.NewPreview(cmd.Context(), plan.PreviewConfig{
-		Objects: objects, Owned: owned, Suspended: released.suspended, Tree: trees.tree, Bases: trees.bases,
-		Renderer: worker.All(), Salt: cache.Salt(released.epoch), NoCrossNamespaceRefs: d.noCross,
-		LenientSubstitution: !d.strict,
+		Objects: objects, Owned: owned, Suspended: released.suspended, HoldSources: true,
+		Tree: trees.tree, Bases: trees.bases, Renderer: worker.All(), Salt: cache.Salt(released.epoch),
+		NoCrossNamespaceRefs: d.noCross, LenientSubstitution: !d.strict,
 	})
 }
 

@@ -60,7 +60,7 @@ func (c *comparison) askSpokes(ctx context.Context, within time.Duration) error 
 	group.SetLimit(maxAsked)
 	for cluster, pairs := range asked {
 		slices.SortFunc(pairs, func(a, b *pairDiff) int {
-			return a.new.Application.Name.Compare(b.new.Application.Name)
+			return cmp.Or(a.new.Application.Name.Compare(b.new.Application.Name), strings.Compare(a.held, b.held))
 		})
 		group.Go(func() error { return c.askCluster(ctx, cluster, pairs) })
 	}
@@ -71,9 +71,10 @@ func (c *comparison) askSpokes(ctx context.Context, within time.Duration) error 
 func (c *comparison) askCluster(ctx context.Context, cluster string, pairs []*pairDiff) error {
 	for len(pairs) > 0 {
 		count, size, objects := 0, 0, 0
-		for _, d := range pairs[:min(len(pairs), bundle.MaxPreviewApplications)] {
+		for i, d := range pairs[:min(len(pairs), bundle.MaxPreviewApplications)] {
 			size, objects = size+d.size(), objects+1+len(d.lacking())
-			if count > 0 && (size > bundle.MaxPreviewBytes || objects > bundle.MaxPreviewObjects) {
+			again := i > 0 && d.new.Application.Name == pairs[i-1].new.Application.Name // partly held
+			if again || count > 0 && (size > bundle.MaxPreviewBytes || objects > bundle.MaxPreviewObjects) {
 				break
 			}
 			count++
@@ -109,7 +110,7 @@ func (c *comparison) notAsked(reason, cluster, application string) {
 	c.unasked[reason] = append(c.unasked[reason], cluster)
 	for x, clusters := range c.rendered {
 		if x.application == application && slices.Contains(clusters, cluster) {
-			c.changes[x] = append(c.changes[x], cluster)
+			c.add(x, cluster)
 		}
 	}
 }
@@ -186,12 +187,12 @@ func (c *comparison) addLive(cluster string, pairs []*pairDiff, found []*adminv1
 		}
 		for _, o := range a.GetObjects() {
 			x := liveChange(name.String(), o, pairs[at].files)
-			c.changes[x] = append(c.changes[x], cluster)
+			x.held = pairs[at].held
+			c.add(x, cluster)
 		}
 		if a.GetMore() > 0 {
-			x := change{application: name.String(), verb: unlisted, text: fmt.Sprintf("%d more objects change: without --live "+
-				"all are listed", a.GetMore())}
-			c.changes[x] = append(c.changes[x], cluster)
+			c.add(change{application: name.String(), verb: unlisted, held: pairs[at].held, text: fmt.Sprintf("%d more objects "+
+				"change: without --live all are listed", a.GetMore())}, cluster)
 		}
 	}
 }

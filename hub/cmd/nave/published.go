@@ -21,7 +21,8 @@ type published struct {
 	epoch     uint64
 	objects   []*api.Object
 	owned     map[api.Key]api.Key // owners of the objects that no operator gave
-	suspended map[api.Key]bool
+	suspended map[api.Key]bool    // by an operator, of the hub and of clusters
+	pins      map[string]*adminv1.Pin
 	clusters  map[string]map[bundle.ApplicationName]publishedApplication
 	graphs    map[string]map[api.Key]plan.Known // objects of the clusters' graphs
 	// unreadable has the clusters whose release cannot be read, and why.
@@ -34,6 +35,8 @@ type publishedApplication struct {
 	parent bundle.ApplicationName
 	fleet  string
 	digest manifest.Digest
+	// local is set if the hub does not have the Application: it is of the checkout.
+	local *plan.PreviewedApplication
 
 	orphaned       bool // nothing gives it any more, and it stays
 	orphanOnDelete bool // it stays when its parent is deleted
@@ -50,7 +53,7 @@ func askPublished(ctx context.Context, client adminv1.AdminServiceClient, cluste
 	if err != nil {
 		return nil, err
 	}
-	p := &published{owned: map[api.Key]api.Key{}, suspended: map[api.Key]bool{},
+	p := &published{owned: map[api.Key]api.Key{}, suspended: map[api.Key]bool{}, pins: map[string]*adminv1.Pin{},
 		unreadable: map[string]string{}, clusters: map[string]map[bundle.ApplicationName]publishedApplication{},
 		graphs: map[string]map[api.Key]plan.Known{}}
 	for {
@@ -96,6 +99,12 @@ func (p *published) add(part *adminv1.PublishedResponse) error {
 			key: key, parent: keyOf(a.GetParent()).Application(), fleet: a.GetFleet(), digest: digest,
 			orphaned: a.GetOrphaned(), orphanOnDelete: a.GetOrphanOnDelete(), pruneDisabled: a.GetPruneDisabled(),
 		}
+	}
+	if c.GetPin() != nil {
+		p.pins[c.GetCluster()] = c.GetPin()
+	}
+	for _, key := range c.GetSuspended() {
+		p.suspended[keyOf(key)] = true
 	}
 	for _, o := range c.GetObjects() {
 		admitted, err := readmit(&adminv1.Object{Json: o.GetJson()}, api.ClusterGraph)
@@ -165,11 +174,12 @@ func (s selection) in(v *plan.Preview, released *published) ([]string, error) {
 }
 
 // find returns an error if the selected Application is neither in the walks nor in what was released to their clusters.
-func (s selection) find(released *published, all []*plan.Previewed) error {
+func (s selection) find(released *published, all []*outlook) error {
 	if s.application == (bundle.ApplicationName{}) {
 		return nil
 	}
-	for _, p := range all {
+	for _, o := range all {
+		p := o.resumed
 		key := api.ApplicationKey(p.Cluster, s.application)
 		_, was := released.clusters[p.Cluster][s.application]
 		if _, is := p.Nodes[key]; is || was {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/base64"
 	"fmt"
 	"io"
@@ -163,9 +164,10 @@ func unseen(old, new *bundle.Application) string {
 	return "no object and no option changed, but their order, or the variables that the spoke substitutes"
 }
 
-// changeGroup is all changes of the same clusters.
+// changeGroup is all changes of the same clusters that are held for the same reason.
 type changeGroup struct {
 	clusters []string
+	held     string
 	changes  []change
 }
 
@@ -174,9 +176,9 @@ func (c *comparison) groups() (groups []*changeGroup) {
 	byClusters := map[string]*changeGroup{}
 	for x, clusters := range c.changes {
 		clusters = slices.Compact(slices.Sorted(slices.Values(clusters)))
-		id := strings.Join(clusters, "\n")
+		id := strings.Join(clusters, "\n") + "\n\n" + x.held
 		if byClusters[id] == nil {
-			byClusters[id] = &changeGroup{clusters: clusters}
+			byClusters[id] = &changeGroup{clusters: clusters, held: x.held}
 			groups = append(groups, byClusters[id])
 		}
 		byClusters[id].changes = append(byClusters[id].changes, x)
@@ -185,10 +187,8 @@ func (c *comparison) groups() (groups []*changeGroup) {
 		slices.SortFunc(g.changes, compareChanges)
 	}
 	slices.SortFunc(groups, func(a, b *changeGroup) int {
-		if n := len(b.clusters) - len(a.clusters); n != 0 {
-			return n
-		}
-		return slices.Compare(a.clusters, b.clusters)
+		return cmp.Or(len(b.clusters)-len(a.clusters), slices.Compare(a.clusters, b.clusters),
+			strings.Compare(a.held, b.held))
 	})
 	return groups
 }
@@ -206,13 +206,19 @@ func (x change) title() string {
 
 // summary returns how much changes, in one line.
 func (c *comparison) summary() string {
-	counts, clusters := map[verb]int{}, map[string]bool{}
+	counts, clusters, held := map[verb]int{}, map[string]bool{}, map[string]bool{}
+	seen := map[change]bool{}
 	for x, names := range c.changes {
-		counts[x.verb]++
 		for _, name := range names {
 			clusters[name] = true
+			held[name] = held[name] || x.held != ""
+		}
+		if x.held = ""; !seen[x] {
+			seen[x] = true
+			counts[x.verb]++
 		}
 	}
+	maps.DeleteFunc(held, func(_ string, is bool) bool { return !is })
 	if c.nothingCompared() {
 		return "Nothing was compared on " + wording.Count(c.clusters, "cluster") + "."
 	}
@@ -223,8 +229,11 @@ func (c *comparison) summary() string {
 	for _, v := range slices.Sorted(maps.Keys(counts)) {
 		parts = append(parts, fmt.Sprintf("%d %s", counts[v], v))
 	}
-	return fmt.Sprintf("On %d of %s: %s%s.", len(clusters), wording.Count(c.clusters, "cluster"),
-		strings.Join(parts, ", "), c.reservation())
+	text := fmt.Sprintf("On %d of %s: %s", len(clusters), wording.Count(c.clusters, "cluster"), strings.Join(parts, ", "))
+	if len(held) > 0 {
+		text += "; held on " + wording.Count(len(held), "cluster")
+	}
+	return text + c.reservation() + "."
 }
 
 // reservation returns the end of a summary that says that not everything was compared.
@@ -239,6 +248,9 @@ func (c *comparison) reservation() string {
 func (c *comparison) print(out io.Writer) {
 	for _, g := range c.groups() {
 		fmt.Fprintf(out, "# %s: %s\n", wording.Count(len(g.clusters), "cluster"), listed(g.clusters))
+		if g.held != "" {
+			fmt.Fprintf(out, "# held: %s\n", g.held)
+		}
 		for _, x := range g.changes {
 			fmt.Fprintf(out, "## %s\n", x.title())
 			if x.object != "" || x.verb == changed {
@@ -255,6 +267,9 @@ func (c *comparison) printMarkdown(out io.Writer) {
 	fmt.Fprintf(out, "## What changes\n\n%s\n", c.summary())
 	for _, g := range c.groups() {
 		fmt.Fprintf(out, "\n### %s\n\n%s\n", wording.Count(len(g.clusters), "cluster"), markdown(listed(g.clusters)))
+		if g.held != "" {
+			fmt.Fprintf(out, "\n**held:** %s\n", markdown(g.held))
+		}
 		for _, x := range g.changes {
 			if x.text == "" || x.object == "" && x.verb != changed {
 				fmt.Fprintf(out, "\n- %s\n", markdown(x.title()))

@@ -30,7 +30,7 @@ type historyOf struct {
 }
 
 // readHistory reads the rows about the past of a cluster. If there is no such Cluster, the error is NOT_FOUND. Damaged
-// releases are left out; a damaged pin is without its content.
+// releases are left out.
 func readHistory(tx *store.Tx, cluster string) (h historyOf, err error) {
 	if err := requireRow(tx, api.ClusterKey(cluster)); err != nil {
 		return h, err
@@ -43,15 +43,27 @@ func readHistory(tx *store.Tx, cluster string) (h historyOf, err error) {
 		return h, err
 	}
 	slices.Reverse(h.past)
-	pin, pinned, err := store.Pins.Get(tx, cluster)
-	if err != nil && !errors.Is(err, store.ErrDamaged) {
+	if h.pin, err = readPin(tx, cluster); err != nil {
 		return h, err
-	}
-	if pinned || err != nil {
-		h.pin = &pin
 	}
 	h.current, _, err = store.Releases.GetIntact(tx, cluster)
 	return h, err
+}
+
+// readPin reads the pin of a cluster; nil if there is none. A damaged pin is without its content.
+func readPin(tx *store.Tx, cluster string) (*store.Pin, error) {
+	pin, pinned, err := store.Pins.Get(tx, cluster)
+	if err != nil && !errors.Is(err, store.ErrDamaged) || err == nil && !pinned {
+		return nil, err
+	}
+	return &pin, nil
+}
+
+func pinMessage(p *store.Pin) *adminv1.Pin {
+	if p == nil {
+		return nil
+	}
+	return &adminv1.Pin{Sequence: p.Bundle.Sequence, PinnedAt: timestamppb.New(p.PinnedAt), By: p.By}
 }
 
 // isCurrent reports whether the cluster's release has the Applications of a past one.
@@ -106,7 +118,7 @@ func (s *Server) History(ctx context.Context, r *adminv1.HistoryRequest) (*admin
 	if err != nil {
 		return nil, s.fail(err)
 	}
-	response, newest := &adminv1.HistoryResponse{}, slices.IndexFunc(h.past, h.isCurrent)
+	response, newest := &adminv1.HistoryResponse{Pin: pinMessage(h.pin)}, slices.IndexFunc(h.past, h.isCurrent)
 	for i, past := range h.past {
 		p := &adminv1.PastRelease{Sequence: past.Bundle.Sequence, ReleasedAt: timestamppb.New(past.ReleasedAt),
 			Applications: int64(len(past.Applications)), Current: i == newest}
@@ -117,9 +129,6 @@ func (s *Server) History(ctx context.Context, r *adminv1.HistoryRequest) (*admin
 			p.Changes = append(p.Changes[:maxChanges], fmt.Sprintf("and %d more", more))
 		}
 		response.Releases = append(response.Releases, p)
-	}
-	if h.pin != nil {
-		response.Pin = &adminv1.Pin{Sequence: h.pin.Bundle.Sequence, PinnedAt: timestamppb.New(h.pin.PinnedAt), By: h.pin.By}
 	}
 	return response, nil
 }

@@ -104,46 +104,85 @@ func hubObject(r store.Resource) *adminv1.HubObject {
 	return o
 }
 
-// sendCluster sends the release of one cluster. If the cluster does not exist, the error is NOT_FOUND.
+// sendCluster sends the release of one cluster, its pin, and what is suspended in its graph. If the cluster does not
+// exist, the error is NOT_FOUND.
 func (s *Server) sendCluster(ctx context.Context, cluster string, stream adminv1.AdminService_PublishedServer) error {
-	var release store.Release
-	var signed store.SignedBundle
-	var rows map[bundle.ApplicationName]store.Resource
-	unreadable := ""
-	err := s.store.View(ctx, func(tx *store.Tx) error {
-		err := requireRow(tx, api.ClusterKey(cluster))
-		if err != nil {
-			return err
-		}
-		release, _, err = store.Releases.Get(tx, cluster)
-		if unreadable = ""; errors.Is(err, store.ErrDamaged) {
-			unreadable = err.Error()
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		if signed, _, err = store.SignedBundles.GetIntact(tx, cluster); err != nil {
-			return err
-		}
-		rows, err = resourcesOf(tx, cluster, release)
+	var c releasedCluster
+	err := s.store.View(ctx, func(tx *store.Tx) (err error) {
+		c, err = readReleased(tx, cluster)
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	part := &adminv1.PublishedCluster{Cluster: cluster, Sequence: signed.Bundle.Sequence, Unreadable: unreadable}
-	for i, e := range release.Applications {
-		part.Applications = append(part.Applications, publishedApplication(cluster, e, rows[e.Name]))
-		if len(part.Applications) == maxApplications && i < len(release.Applications)-1 {
+	part := &adminv1.PublishedCluster{Cluster: cluster, Sequence: c.sequence, Unreadable: c.unreadable,
+		Pin: pinMessage(c.pin)}
+	for _, key := range c.suspended {
+		part.Suspended = append(part.Suspended, fold.KeyMessage(key))
+	}
+	for i, e := range c.release.Applications {
+		part.Applications = append(part.Applications, publishedApplication(cluster, e, c.rows[e.Name]))
+		if len(part.Applications) == maxApplications && i < len(c.release.Applications)-1 {
 			response := &adminv1.PublishedResponse{Part: &adminv1.PublishedResponse_Cluster{Cluster: part}}
 			if err := stream.Send(response); err != nil {
 				return err
 			}
-			part = &adminv1.PublishedCluster{Cluster: cluster, Sequence: signed.Bundle.Sequence}
+			part = &adminv1.PublishedCluster{Cluster: cluster, Sequence: c.sequence}
 		}
 	}
 	return stream.Send(&adminv1.PublishedResponse{Part: &adminv1.PublishedResponse_Cluster{Cluster: part}})
+}
+
+// releasedCluster has the rows about what was released to a cluster.
+type releasedCluster struct {
+	release    store.Release
+	unreadable string // why the release cannot be read; then there is only the sequence
+	sequence   uint64 // of the bundle
+	pin        *store.Pin
+	rows       map[bundle.ApplicationName]store.Resource // see readGraph
+	suspended  []api.Key
+}
+
+// readReleased reads the rows about what was released to a cluster.
+func readReleased(tx *store.Tx, cluster string) (c releasedCluster, err error) {
+	if err := requireRow(tx, api.ClusterKey(cluster)); err != nil {
+		return c, err
+	}
+	c.release, _, err = store.Releases.Get(tx, cluster)
+	if errors.Is(err, store.ErrDamaged) {
+		return releasedCluster{unreadable: err.Error()}, nil
+	}
+	if err != nil {
+		return c, err
+	}
+	signed, _, err := store.SignedBundles.GetIntact(tx, cluster)
+	if err != nil {
+		return c, err
+	}
+	c.sequence = signed.Bundle.Sequence
+	if c.pin, err = readPin(tx, cluster); err != nil {
+		return c, err
+	}
+	return c, c.readGraph(tx, cluster)
+}
+
+// readGraph reads the rows that the release was rendered from, and those that an operator suspended. Objects that left
+// the graph since the release, and damaged rows, are missing.
+func (c *releasedCluster) readGraph(tx *store.Tx, cluster string) error {
+	c.rows = map[bundle.ApplicationName]store.Resource{}
+	for _, e := range c.release.Applications {
+		c.rows[e.Name] = store.Resource{}
+	}
+	return store.Resources.ScanApart(tx, store.OfCluster(cluster), func(_ string, row store.Resource) error {
+		name := row.Key.Application()
+		if _, released := c.rows[name]; released {
+			c.rows[name] = row
+		}
+		if row.Suspended {
+			c.suspended = append(c.suspended, row.Key)
+		}
+		return nil
+	}, func(string, error) error { return nil })
 }
 
 // sendGraph sends the objects of a cluster's graph, page by page, without those of tenants and damaged ones.
@@ -173,23 +212,6 @@ func (s *Server) sendGraph(ctx context.Context, cluster string, stream adminv1.A
 		}
 	}
 	return nil
-}
-
-// resourcesOf returns the rows that a release was rendered from. Objects that left the graph since the release, and
-// damaged rows, are missing.
-func resourcesOf(tx *store.Tx, cluster string, release store.Release) (map[bundle.ApplicationName]store.Resource,
-	error) {
-	rows := map[bundle.ApplicationName]store.Resource{}
-	for _, e := range release.Applications {
-		row, found, err := store.Resources.Get(tx, api.ApplicationKey(cluster, e.Name).Path())
-		if err != nil && !errors.Is(err, store.ErrDamaged) {
-			return nil, err
-		}
-		if found && err == nil {
-			rows[e.Name] = row
-		}
-	}
-	return rows, nil
 }
 
 func publishedApplication(cluster string, e store.Entry, row store.Resource) *adminv1.PublishedApplication {

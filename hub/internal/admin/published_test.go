@@ -81,6 +81,41 @@ func TestPublished(t *testing.T) {
 	wantCode(t, err, codes.NotFound, "nobody")
 }
 
+// TestPublished_held reads the pin of a cluster, and what operators suspended in its graph.
+func TestPublished_held(t *testing.T) {
+	r := newRig(t)
+	app, _, _ := r.released(maxApplications + 1)
+	must(t, r.store.Update(t.Context(), func(tx *store.Tx) error {
+		for _, key := range []api.Key{app, kustomizationKey("a", "app-1")} {
+			row := store.Resource{Key: key, Suspended: key == app,
+				Object: api.StoredObject(key, []byte(`{"metadata":{"name":"`+key.Name+`"},"spec":{"suspend":true}}`))}
+			if err := store.Resources.Put(tx, key.Path(), row); err != nil {
+				return err
+			}
+		}
+		return store.Pins.Put(tx, "a", store.Pin{Past: store.Past{Bundle: bundle.ID{Epoch: 1, Sequence: 7}}, By: "op"})
+	}))
+	stream, err := r.Published(t.Context(), &adminv1.PublishedRequest{Clusters: []string{"a"}})
+	must(t, err)
+	var pins []*adminv1.Pin
+	var suspended []*adminv1.ObjectKey
+	for {
+		m, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		must(t, err)
+		if pin := m.GetCluster().GetPin(); pin != nil {
+			pins = append(pins, pin)
+		}
+		suspended = append(suspended, m.GetCluster().GetSuspended()...)
+	}
+	if len(pins) != 1 || pins[0].GetSequence() != 7 || pins[0].GetBy() != "op" || len(suspended) != 1 ||
+		fold.KeyOf(suspended[0]) != app {
+		t.Errorf("pins %v, suspended %v", pins, suspended)
+	}
+}
+
 // TestPublished_graphs reads the objects of a graph, but neither those of tenants nor the operators' own.
 func TestPublished_graphs(t *testing.T) {
 	r := newRig(t)

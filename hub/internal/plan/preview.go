@@ -27,8 +27,12 @@ type PreviewConfig struct {
 	Objects []*api.Object
 	// Owned has the owners of the objects that no operator gave. They stay only as long as their owner gives them.
 	Owned map[api.Key]api.Key
-	// Suspended are the objects that an operator suspended, whatever their spec says.
+	// Suspended are the objects that an operator suspended, in the hub and in clusters, whatever their spec says.
 	Suspended map[api.Key]bool
+	// HoldSources keeps what is rendered from a suspended source as it is, as a hub does that has fetched the source.
+	HoldSources bool
+	// Resumed previews what clusters would run if nothing were suspended.
+	Resumed bool
 	// Tree returns the tree of a source. inputs are the trees of api.Source.Inputs, for a source that is composed of
 	// others. A renderable whose source has an error is not rendered.
 	Tree func(ctx context.Context, source *api.Object, inputs func() ([]Tree, error)) (Tree, error)
@@ -57,8 +61,12 @@ type Preview struct {
 	config  PreviewConfig
 	planner *Planner // without a store: only the objects that walks read, and the hub's rows
 	apps    *compiler
-	renders sync.Map // *previewRender by previewKey
+	renders *sync.Map // *previewRender by previewKey
+	// suspends: an object of the hub other than a Cluster is suspended.
+	suspends bool
 
+	// Holders are what keeps objects of the hub as they are; see Previewed.
+	Holders map[api.Key]api.Key
 	// Problems are those of the hub's own objects.
 	Problems []Problem
 }
@@ -75,13 +83,12 @@ func (p Problem) String() string { return p.Key.String() + ": " + p.Message }
 
 // Previewed is what one cluster would run.
 type Previewed struct {
-	Cluster string
-	// Frozen: the Cluster is suspended, and keeps its last bundle.
-	Frozen       bool
+	Cluster      string
 	Applications []PreviewedApplication // sorted by name
 	Problems     []Problem              // sorted
-	// Suspended are the renderables that are suspended: the cluster goes on with their last Application.
-	Suspended []bundle.ApplicationName
+	// Holders are what keeps renderables as they are, so that the cluster goes on with their last Application: they
+	// themselves, their Fleets or their sources are suspended.
+	Holders map[api.Key]api.Key
 	// Nodes are the objects of the graph: sources and renderables.
 	Nodes map[api.Key]graph.Node
 	// Bases are the remote bases that renderables need, sorted by renderable.
@@ -129,7 +136,18 @@ type previewRender struct {
 // NewPreview walks the graph of the hub, which may give more objects of the hub. If two objects have one key, or an
 // object cannot be decoded, NewPreview returns an error.
 func NewPreview(ctx context.Context, c PreviewConfig) (*Preview, error) {
-	v := &Preview{config: c, apps: newCompiler(), planner: &Planner{
+	return newPreview(ctx, c, &sync.Map{})
+}
+
+// Resume returns the Preview of what clusters would run if nothing were suspended. It shares the renders of v.
+func (v *Preview) Resume(ctx context.Context) (*Preview, error) {
+	c := v.config
+	c.Resumed = true
+	return newPreview(ctx, c, v.renders)
+}
+
+func newPreview(ctx context.Context, c PreviewConfig, renders *sync.Map) (*Preview, error) {
+	v := &Preview{config: c, apps: newCompiler(), renders: renders, planner: &Planner{
 		hub: newHub(), objects: lru.New[manifest.Digest, *manifest.Object](objectsSize),
 		strict: c.NoCrossNamespaceRefs, lenient: c.LenientSubstitution,
 	}}
@@ -145,6 +163,7 @@ func NewPreview(ctx context.Context, c PreviewConfig) (*Preview, error) {
 			return nil, err
 		}
 	}
+	v.suspends = v.hubSuspends()
 	return v, v.walkHub(ctx)
 }
 
@@ -152,7 +171,8 @@ func NewPreview(ctx context.Context, c PreviewConfig) (*Preview, error) {
 func (v *Preview) walkHub(ctx context.Context) error {
 	w, hub := newWalked(""), v.planner.hub
 	w.rows = maps.Clone(hub.rows)
-	if err := v.walk(ctx, w); err != nil {
+	var err error
+	if v.Holders, err = v.walk(ctx, w); err != nil {
 		return err
 	}
 	for key, row := range w.rows {
@@ -171,7 +191,7 @@ func (v *Preview) walkHub(ctx context.Context) error {
 			return err
 		}
 	}
-	v.Problems = problemsOf(w)
+	v.Problems, v.suspends = problemsOf(w), v.suspends || v.hubSuspends()
 	return nil
 }
 
@@ -219,18 +239,12 @@ func (v *Preview) Cluster(ctx context.Context, name string, known ...Known) (*Pr
 		key := k.Object.Key.In(name)
 		w.rows[key] = store.Resource{Key: key, Object: k.Object, Owner: &k.Owner, Suspended: k.Suspended}
 	}
-	if err := v.walk(ctx, w); err != nil {
+	holders, err := v.walk(ctx, w)
+	if err != nil {
 		return nil, err
 	}
-	frozen := v.planner.hub.clusters[name].Spec.Suspend
-	found := &Previewed{Cluster: name, Frozen: frozen, Problems: problemsOf(w), Nodes: w.graph.Nodes,
+	found := &Previewed{Cluster: name, Problems: problemsOf(w), Holders: holders, Nodes: w.graph.Nodes,
 		Bases: w.previewedBases()}
-	for key, f := range w.graph.Findings {
-		if f.Suspended {
-			found.Suspended = append(found.Suspended, key.Application())
-		}
-	}
-	slices.SortFunc(found.Suspended, bundle.ApplicationName.Compare)
 	compiled := map[api.Key]compiled{}
 	for _, c := range w.entries {
 		compiled[c.key] = c
@@ -252,22 +266,26 @@ func (v *Preview) Cluster(ctx context.Context, name string, known ...Known) (*Pr
 	return found, nil
 }
 
-// walk walks a graph as Planner.walk does.
-func (v *Preview) walk(ctx context.Context, w *walked) error {
+// walk walks a graph, and returns the Holders.
+func (v *Preview) walk(ctx context.Context, w *walked) (holders map[api.Key]api.Key, err error) {
 	w.renderedBy, w.bases = map[api.Key]*cache.Rendering{}, map[api.Key][]PreviewedBase{}
-	for again := true; again; again = w.compile(v.apps) {
-		in := v.planner.input(ctx, w)
-		in.Render = func(works []graph.Work) []graph.Result {
-			return renderLevel(works, func(work graph.Work) graph.Result { return v.renderOne(ctx, w, work) })
-		}
-		in.Last = nil // what is suspended counts as ready
-		var err error
-		if w.graph, err = graph.Walk(ctx, in); err != nil {
-			return err
+	var in graph.Input
+	sources := map[api.Key]api.Key{} // suspended ones, by renderable
+	err = w.walk(ctx, v.apps, func() graph.Input {
+		in = v.input(ctx, w)
+		in.Render = func(works []graph.Work) []graph.Result { return v.renderAll(ctx, w, works, sources) }
+		return in
+	})
+	if err != nil {
+		return nil, err
+	}
+	holders = map[api.Key]api.Key{}
+	for key, f := range w.graph.Findings {
+		if f.Suspended {
+			holders[key] = holderOf(key, in, w.graph, sources)
 		}
 	}
-	w.attributeFindings()
-	return nil
+	return holders, nil
 }
 
 // renderOne renders one object from the tree of its source.

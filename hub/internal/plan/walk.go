@@ -91,18 +91,26 @@ func (p *Planner) walk(ctx context.Context, cluster string, apps *compiler) (w *
 			return w, w.restorable()
 		}
 	}
-	for again := true; again; again = w.compile(apps) { // each time with more objects held, nearly always once
-		w.graph, err = graph.Walk(ctx, p.input(ctx, w))
-		if err = cmp.Or(err, w.restorable()); err != nil {
-			return nil, err
-		}
+	if err := w.walk(ctx, apps, func() graph.Input { return p.input(ctx, w) }); err != nil {
+		return nil, err
 	}
-	w.attributeFindings()
 	if cluster != "" {
 		w.next = p.nextPlan(ctx, w)
 		w.bundleTooLarge = bundle.FitsBundle(bundleOf(w.next))
 	}
 	return w, nil
+}
+
+// walk walks the graph and compiles its Applications.
+func (w *walked) walk(ctx context.Context, apps *compiler, input func() graph.Input) (err error) {
+	for again := true; again; again = w.compile(apps) { // each time with more objects held, nearly always once
+		w.graph, err = graph.Walk(ctx, input())
+		if err = cmp.Or(err, w.restorable()); err != nil {
+			return err
+		}
+	}
+	w.attributeFindings()
+	return nil
 }
 
 // attributeFindings attributes the findings about roots to the Fleets that give them.

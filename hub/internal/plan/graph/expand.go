@@ -24,9 +24,12 @@ func (p *pass) expand(level []api.Key) {
 	}
 	for i, result := range p.in.Render(works) {
 		p.addBases(works[i].Key, result.Bases)
-		if result.Err != nil {
+		switch {
+		case result.Err != nil && result.Reason == condition.Suspended:
+			p.suspend(works[i].Key)
+		case result.Err != nil:
 			p.keepFailed(works[i].Key, result)
-		} else {
+		default:
 			p.absorb(works[i], result)
 		}
 	}

@@ -22,6 +22,8 @@ type Input struct {
 	// Suspended has the objects that an operator suspended, even if their spec does not suspend them, and the suspended
 	// Fleets.
 	Suspended map[api.Key]bool
+	// Resumed ignores what suspends an object in its spec.
+	Resumed bool
 	// Confirmed are the objects whose removal an operator confirmed; the guard does not hold them.
 	Confirmed map[api.Key]bool
 	// LastCluster has the Fleets that no longer select any cluster.
@@ -120,7 +122,8 @@ type Result struct {
 	// says about them.
 	Bases  []Base
 	Notice string
-	// If Rendered is nil, Err is the cause, and Reason the reason of the condition.
+	// If Rendered is nil, Err is the cause, and Reason the reason of the condition. With the reason Suspended, the last
+	// Application is kept as that of a suspended renderable.
 	Err    error
 	Reason string
 }

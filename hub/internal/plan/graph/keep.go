@@ -22,7 +22,8 @@ func (p *pass) suspend(key api.Key) {
 
 // isSuspended reports whether a renderable is suspended, itself or with the Fleet that it comes from.
 func (p *pass) isSuspended(n Node) bool {
-	return n.Object.Suspended() || api.IsSuspended(n.Key, func(k api.Key) bool { return p.in.Suspended[k] }, p.ownerOf)
+	return !p.in.Resumed && n.Object.Suspended() ||
+		api.IsSuspended(n.Key, func(k api.Key) bool { return p.in.Suspended[k] }, p.ownerOf)
 }
 
 // ownerOf returns the owner of an object. If the object has no owner or was orphaned, ownerOf returns nil.

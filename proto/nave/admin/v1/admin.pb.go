@@ -2735,7 +2735,11 @@ type PublishedCluster struct {
 	// Why the release cannot be read, if it is damaged in the hub's store. Then there are no applications.
 	Unreadable string `protobuf:"bytes,4,opt,name=unreadable,proto3" json:"unreadable,omitempty"`
 	// Of the cluster's graph, with PublishedRequest.graphs.
-	Objects       []*HubObject `protobuf:"bytes,5,rep,name=objects,proto3" json:"objects,omitempty"`
+	Objects []*HubObject `protobuf:"bytes,5,rep,name=objects,proto3" json:"objects,omitempty"`
+	// Of nave rollback. Not set: the cluster is not pinned.
+	Pin *Pin `protobuf:"bytes,6,opt,name=pin,proto3" json:"pin,omitempty"`
+	// The objects of the cluster's graph that an operator suspended, whatever their spec says.
+	Suspended     []*ObjectKey `protobuf:"bytes,7,rep,name=suspended,proto3" json:"suspended,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2801,6 +2805,20 @@ func (x *PublishedCluster) GetUnreadable() string {
 func (x *PublishedCluster) GetObjects() []*HubObject {
 	if x != nil {
 		return x.Objects
+	}
+	return nil
+}
+
+func (x *PublishedCluster) GetPin() *Pin {
+	if x != nil {
+		return x.Pin
+	}
+	return nil
+}
+
+func (x *PublishedCluster) GetSuspended() []*ObjectKey {
+	if x != nil {
+		return x.Suspended
 	}
 	return nil
 }
@@ -3968,7 +3986,7 @@ const file_nave_admin_v1_admin_proto_rawDesc = "" +
 	"\tHubObject\x12\x12\n" +
 	"\x04json\x18\x01 \x01(\fR\x04json\x12.\n" +
 	"\x05owner\x18\x02 \x01(\v2\x18.nave.admin.v1.ObjectKeyR\x05owner\x12\x1c\n" +
-	"\tsuspended\x18\x03 \x01(\bR\tsuspended\"\xe5\x01\n" +
+	"\tsuspended\x18\x03 \x01(\bR\tsuspended\"\xc3\x02\n" +
 	"\x10PublishedCluster\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\tR\acluster\x12\x1a\n" +
 	"\bsequence\x18\x02 \x01(\x04R\bsequence\x12G\n" +
@@ -3976,7 +3994,9 @@ const file_nave_admin_v1_admin_proto_rawDesc = "" +
 	"\n" +
 	"unreadable\x18\x04 \x01(\tR\n" +
 	"unreadable\x122\n" +
-	"\aobjects\x18\x05 \x03(\v2\x18.nave.admin.v1.HubObjectR\aobjects\"\xab\x02\n" +
+	"\aobjects\x18\x05 \x03(\v2\x18.nave.admin.v1.HubObjectR\aobjects\x12$\n" +
+	"\x03pin\x18\x06 \x01(\v2\x12.nave.admin.v1.PinR\x03pin\x126\n" +
+	"\tsuspended\x18\a \x03(\v2\x18.nave.admin.v1.ObjectKeyR\tsuspended\"\xab\x02\n" +
 	"\x14PublishedApplication\x12*\n" +
 	"\x03key\x18\x01 \x01(\v2\x18.nave.admin.v1.ObjectKeyR\x03key\x120\n" +
 	"\x06parent\x18\x02 \x01(\v2\x18.nave.admin.v1.ObjectKeyR\x06parent\x12\x14\n" +
@@ -4196,64 +4216,66 @@ var file_nave_admin_v1_admin_proto_depIdxs = []int32{
 	1,  // 43: nave.admin.v1.HubObject.owner:type_name -> nave.admin.v1.ObjectKey
 	46, // 44: nave.admin.v1.PublishedCluster.applications:type_name -> nave.admin.v1.PublishedApplication
 	44, // 45: nave.admin.v1.PublishedCluster.objects:type_name -> nave.admin.v1.HubObject
-	1,  // 46: nave.admin.v1.PublishedApplication.key:type_name -> nave.admin.v1.ObjectKey
-	1,  // 47: nave.admin.v1.PublishedApplication.parent:type_name -> nave.admin.v1.ObjectKey
-	1,  // 48: nave.admin.v1.PublishedContentRequest.key:type_name -> nave.admin.v1.ObjectKey
-	51, // 49: nave.admin.v1.HistoryResponse.releases:type_name -> nave.admin.v1.PastRelease
-	52, // 50: nave.admin.v1.HistoryResponse.pin:type_name -> nave.admin.v1.Pin
-	62, // 51: nave.admin.v1.PastRelease.released_at:type_name -> google.protobuf.Timestamp
-	62, // 52: nave.admin.v1.Pin.pinned_at:type_name -> google.protobuf.Timestamp
-	59, // 53: nave.admin.v1.PreviewLiveResponse.applications:type_name -> nave.admin.v1.PreviewedApplication
-	1,  // 54: nave.admin.v1.PreviewedApplication.key:type_name -> nave.admin.v1.ObjectKey
-	60, // 55: nave.admin.v1.PreviewedApplication.objects:type_name -> nave.admin.v1.PreviewedObject
-	61, // 56: nave.admin.v1.PreviewedObject.fields:type_name -> nave.admin.v1.PreviewedField
-	3,  // 57: nave.admin.v1.AdminService.Get:input_type -> nave.admin.v1.GetRequest
-	5,  // 58: nave.admin.v1.AdminService.List:input_type -> nave.admin.v1.ListRequest
-	7,  // 59: nave.admin.v1.AdminService.Watch:input_type -> nave.admin.v1.WatchRequest
-	9,  // 60: nave.admin.v1.AdminService.Apply:input_type -> nave.admin.v1.ApplyRequest
-	12, // 61: nave.admin.v1.AdminService.Delete:input_type -> nave.admin.v1.DeleteRequest
-	14, // 62: nave.admin.v1.AdminService.Impact:input_type -> nave.admin.v1.ImpactRequest
-	18, // 63: nave.admin.v1.AdminService.Confirm:input_type -> nave.admin.v1.ConfirmRequest
-	20, // 64: nave.admin.v1.AdminService.Reconcile:input_type -> nave.admin.v1.ReconcileRequest
-	22, // 65: nave.admin.v1.AdminService.Suspend:input_type -> nave.admin.v1.SuspendRequest
-	24, // 66: nave.admin.v1.AdminService.Resume:input_type -> nave.admin.v1.ResumeRequest
-	26, // 67: nave.admin.v1.AdminService.CreateJoinToken:input_type -> nave.admin.v1.CreateJoinTokenRequest
-	28, // 68: nave.admin.v1.AdminService.ListEvents:input_type -> nave.admin.v1.ListEventsRequest
-	31, // 69: nave.admin.v1.AdminService.Tree:input_type -> nave.admin.v1.TreeRequest
-	34, // 70: nave.admin.v1.AdminService.Explain:input_type -> nave.admin.v1.ExplainRequest
-	41, // 71: nave.admin.v1.AdminService.Published:input_type -> nave.admin.v1.PublishedRequest
-	47, // 72: nave.admin.v1.AdminService.PublishedContent:input_type -> nave.admin.v1.PublishedContentRequest
-	57, // 73: nave.admin.v1.AdminService.PreviewLive:input_type -> nave.admin.v1.PreviewLiveRequest
-	49, // 74: nave.admin.v1.AdminService.History:input_type -> nave.admin.v1.HistoryRequest
-	53, // 75: nave.admin.v1.AdminService.Rollback:input_type -> nave.admin.v1.RollbackRequest
-	55, // 76: nave.admin.v1.AdminService.Release:input_type -> nave.admin.v1.ReleaseRequest
-	39, // 77: nave.admin.v1.AdminService.GetVersion:input_type -> nave.admin.v1.GetVersionRequest
-	4,  // 78: nave.admin.v1.AdminService.Get:output_type -> nave.admin.v1.GetResponse
-	6,  // 79: nave.admin.v1.AdminService.List:output_type -> nave.admin.v1.ListResponse
-	8,  // 80: nave.admin.v1.AdminService.Watch:output_type -> nave.admin.v1.WatchResponse
-	10, // 81: nave.admin.v1.AdminService.Apply:output_type -> nave.admin.v1.ApplyResponse
-	13, // 82: nave.admin.v1.AdminService.Delete:output_type -> nave.admin.v1.DeleteResponse
-	15, // 83: nave.admin.v1.AdminService.Impact:output_type -> nave.admin.v1.ImpactResponse
-	19, // 84: nave.admin.v1.AdminService.Confirm:output_type -> nave.admin.v1.ConfirmResponse
-	21, // 85: nave.admin.v1.AdminService.Reconcile:output_type -> nave.admin.v1.ReconcileResponse
-	23, // 86: nave.admin.v1.AdminService.Suspend:output_type -> nave.admin.v1.SuspendResponse
-	25, // 87: nave.admin.v1.AdminService.Resume:output_type -> nave.admin.v1.ResumeResponse
-	27, // 88: nave.admin.v1.AdminService.CreateJoinToken:output_type -> nave.admin.v1.CreateJoinTokenResponse
-	29, // 89: nave.admin.v1.AdminService.ListEvents:output_type -> nave.admin.v1.ListEventsResponse
-	32, // 90: nave.admin.v1.AdminService.Tree:output_type -> nave.admin.v1.TreeResponse
-	35, // 91: nave.admin.v1.AdminService.Explain:output_type -> nave.admin.v1.ExplainResponse
-	42, // 92: nave.admin.v1.AdminService.Published:output_type -> nave.admin.v1.PublishedResponse
-	48, // 93: nave.admin.v1.AdminService.PublishedContent:output_type -> nave.admin.v1.PublishedContentResponse
-	58, // 94: nave.admin.v1.AdminService.PreviewLive:output_type -> nave.admin.v1.PreviewLiveResponse
-	50, // 95: nave.admin.v1.AdminService.History:output_type -> nave.admin.v1.HistoryResponse
-	54, // 96: nave.admin.v1.AdminService.Rollback:output_type -> nave.admin.v1.RollbackResponse
-	56, // 97: nave.admin.v1.AdminService.Release:output_type -> nave.admin.v1.ReleaseResponse
-	40, // 98: nave.admin.v1.AdminService.GetVersion:output_type -> nave.admin.v1.GetVersionResponse
-	78, // [78:99] is the sub-list for method output_type
-	57, // [57:78] is the sub-list for method input_type
-	57, // [57:57] is the sub-list for extension type_name
-	57, // [57:57] is the sub-list for extension extendee
-	0,  // [0:57] is the sub-list for field type_name
+	52, // 46: nave.admin.v1.PublishedCluster.pin:type_name -> nave.admin.v1.Pin
+	1,  // 47: nave.admin.v1.PublishedCluster.suspended:type_name -> nave.admin.v1.ObjectKey
+	1,  // 48: nave.admin.v1.PublishedApplication.key:type_name -> nave.admin.v1.ObjectKey
+	1,  // 49: nave.admin.v1.PublishedApplication.parent:type_name -> nave.admin.v1.ObjectKey
+	1,  // 50: nave.admin.v1.PublishedContentRequest.key:type_name -> nave.admin.v1.ObjectKey
+	51, // 51: nave.admin.v1.HistoryResponse.releases:type_name -> nave.admin.v1.PastRelease
+	52, // 52: nave.admin.v1.HistoryResponse.pin:type_name -> nave.admin.v1.Pin
+	62, // 53: nave.admin.v1.PastRelease.released_at:type_name -> google.protobuf.Timestamp
+	62, // 54: nave.admin.v1.Pin.pinned_at:type_name -> google.protobuf.Timestamp
+	59, // 55: nave.admin.v1.PreviewLiveResponse.applications:type_name -> nave.admin.v1.PreviewedApplication
+	1,  // 56: nave.admin.v1.PreviewedApplication.key:type_name -> nave.admin.v1.ObjectKey
+	60, // 57: nave.admin.v1.PreviewedApplication.objects:type_name -> nave.admin.v1.PreviewedObject
+	61, // 58: nave.admin.v1.PreviewedObject.fields:type_name -> nave.admin.v1.PreviewedField
+	3,  // 59: nave.admin.v1.AdminService.Get:input_type -> nave.admin.v1.GetRequest
+	5,  // 60: nave.admin.v1.AdminService.List:input_type -> nave.admin.v1.ListRequest
+	7,  // 61: nave.admin.v1.AdminService.Watch:input_type -> nave.admin.v1.WatchRequest
+	9,  // 62: nave.admin.v1.AdminService.Apply:input_type -> nave.admin.v1.ApplyRequest
+	12, // 63: nave.admin.v1.AdminService.Delete:input_type -> nave.admin.v1.DeleteRequest
+	14, // 64: nave.admin.v1.AdminService.Impact:input_type -> nave.admin.v1.ImpactRequest
+	18, // 65: nave.admin.v1.AdminService.Confirm:input_type -> nave.admin.v1.ConfirmRequest
+	20, // 66: nave.admin.v1.AdminService.Reconcile:input_type -> nave.admin.v1.ReconcileRequest
+	22, // 67: nave.admin.v1.AdminService.Suspend:input_type -> nave.admin.v1.SuspendRequest
+	24, // 68: nave.admin.v1.AdminService.Resume:input_type -> nave.admin.v1.ResumeRequest
+	26, // 69: nave.admin.v1.AdminService.CreateJoinToken:input_type -> nave.admin.v1.CreateJoinTokenRequest
+	28, // 70: nave.admin.v1.AdminService.ListEvents:input_type -> nave.admin.v1.ListEventsRequest
+	31, // 71: nave.admin.v1.AdminService.Tree:input_type -> nave.admin.v1.TreeRequest
+	34, // 72: nave.admin.v1.AdminService.Explain:input_type -> nave.admin.v1.ExplainRequest
+	41, // 73: nave.admin.v1.AdminService.Published:input_type -> nave.admin.v1.PublishedRequest
+	47, // 74: nave.admin.v1.AdminService.PublishedContent:input_type -> nave.admin.v1.PublishedContentRequest
+	57, // 75: nave.admin.v1.AdminService.PreviewLive:input_type -> nave.admin.v1.PreviewLiveRequest
+	49, // 76: nave.admin.v1.AdminService.History:input_type -> nave.admin.v1.HistoryRequest
+	53, // 77: nave.admin.v1.AdminService.Rollback:input_type -> nave.admin.v1.RollbackRequest
+	55, // 78: nave.admin.v1.AdminService.Release:input_type -> nave.admin.v1.ReleaseRequest
+	39, // 79: nave.admin.v1.AdminService.GetVersion:input_type -> nave.admin.v1.GetVersionRequest
+	4,  // 80: nave.admin.v1.AdminService.Get:output_type -> nave.admin.v1.GetResponse
+	6,  // 81: nave.admin.v1.AdminService.List:output_type -> nave.admin.v1.ListResponse
+	8,  // 82: nave.admin.v1.AdminService.Watch:output_type -> nave.admin.v1.WatchResponse
+	10, // 83: nave.admin.v1.AdminService.Apply:output_type -> nave.admin.v1.ApplyResponse
+	13, // 84: nave.admin.v1.AdminService.Delete:output_type -> nave.admin.v1.DeleteResponse
+	15, // 85: nave.admin.v1.AdminService.Impact:output_type -> nave.admin.v1.ImpactResponse
+	19, // 86: nave.admin.v1.AdminService.Confirm:output_type -> nave.admin.v1.ConfirmResponse
+	21, // 87: nave.admin.v1.AdminService.Reconcile:output_type -> nave.admin.v1.ReconcileResponse
+	23, // 88: nave.admin.v1.AdminService.Suspend:output_type -> nave.admin.v1.SuspendResponse
+	25, // 89: nave.admin.v1.AdminService.Resume:output_type -> nave.admin.v1.ResumeResponse
+	27, // 90: nave.admin.v1.AdminService.CreateJoinToken:output_type -> nave.admin.v1.CreateJoinTokenResponse
+	29, // 91: nave.admin.v1.AdminService.ListEvents:output_type -> nave.admin.v1.ListEventsResponse
+	32, // 92: nave.admin.v1.AdminService.Tree:output_type -> nave.admin.v1.TreeResponse
+	35, // 93: nave.admin.v1.AdminService.Explain:output_type -> nave.admin.v1.ExplainResponse
+	42, // 94: nave.admin.v1.AdminService.Published:output_type -> nave.admin.v1.PublishedResponse
+	48, // 95: nave.admin.v1.AdminService.PublishedContent:output_type -> nave.admin.v1.PublishedContentResponse
+	58, // 96: nave.admin.v1.AdminService.PreviewLive:output_type -> nave.admin.v1.PreviewLiveResponse
+	50, // 97: nave.admin.v1.AdminService.History:output_type -> nave.admin.v1.HistoryResponse
+	54, // 98: nave.admin.v1.AdminService.Rollback:output_type -> nave.admin.v1.RollbackResponse
+	56, // 99: nave.admin.v1.AdminService.Release:output_type -> nave.admin.v1.ReleaseResponse
+	40, // 100: nave.admin.v1.AdminService.GetVersion:output_type -> nave.admin.v1.GetVersionResponse
+	80, // [80:101] is the sub-list for method output_type
+	59, // [59:80] is the sub-list for method input_type
+	59, // [59:59] is the sub-list for extension type_name
+	59, // [59:59] is the sub-list for extension extendee
+	0,  // [0:59] is the sub-list for field type_name
 }
 
 func init() { file_nave_admin_v1_admin_proto_init() }

@@ -1,0 +1,158 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/navefleet/nave/shared/manifest"
+)
+
+// heldHub runs a hub with the clusters of a Fleet. The cluster east is pinned to its first release; the second one has
+// size: medium.
+func heldHub(t *testing.T) (root, config string) {
+	t.Helper()
+	files := diffFiles()
+	delete(files, "app/sealed.yaml")
+	root = tree(t, files)
+	config = hubWith(t, root, fleetFiles["hub/fleet.yaml"]+"---\n"+fleetFiles["hub/clusters.yaml"], 2)
+	app := kustomizationNamed("app")
+	first := map[string]manifest.Digest{}
+	refetch(t, config, func(p *published) bool {
+		for cluster := range p.clusters {
+			first[cluster] = p.clusters[cluster][app].digest
+		}
+		return true
+	})
+	write(t, root, "app/settings.yaml", strings.Replace(files["app/settings.yaml"], "small", "medium", 1))
+	refetch(t, config, func(p *published) bool {
+		return !slices.ContainsFunc([]string{"east", "lab", "west"}, func(cluster string) bool {
+			return p.clusters[cluster][app].digest == first[cluster]
+		})
+	})
+	mustRun(t, "rollback", "east", "--config", config)
+	refetch(t, config, func(p *published) bool { return p.clusters["east"][app].digest == first["east"] })
+	return root, config
+}
+
+// write replaces a file below a folder.
+func write(t *testing.T, root, name, text string) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(root, name), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestDiff_held compares a checkout with clusters that it would not reach.
+func TestDiff_held(t *testing.T) {
+	root, config := heldHub(t)
+	copyTree := func(change func(dir string)) string {
+		dir := t.TempDir()
+		if err := os.CopyFS(dir, os.DirFS(root)); err != nil {
+			t.Fatal(err)
+		}
+		change(dir)
+		return dir
+	}
+	large := copyTree(func(dir string) {
+		write(t, dir, "app/settings.yaml", strings.Replace(diffFiles()["app/settings.yaml"], "small", "large", 1))
+	})
+	both := copyTree(func(dir string) {
+		write(t, dir, "app/settings.yaml", strings.Replace(diffFiles()["app/settings.yaml"], "small", "large", 1))
+		write(t, dir, "clusters/lab/app.yaml", strings.NewReplacer("prune: true", "prune: false", "site: eu", "site: lab").
+			Replace(diffFiles()["clusters/lab/app.yaml"]))
+	})
+	for _, c := range []struct {
+		name    string
+		suspend []string // the arguments of nave suspend
+		dir     string
+		args    []string
+		want    []string
+		without []string
+		code    int // 0: 1
+	}{
+		{"pin", nil, root, []string{"fleet", "all"}, []string{
+			"# 1 cluster: east\n# held: pinned to release 2 until `nave release`\n",
+			"-  size: small\n+  size: medium\n", "On 1 of 3 clusters: 1 changed; held on 1 cluster."}, []string{"lab, west"}, 0},
+		{"pin_and_change", nil, large, []string{"fleet", "all"}, []string{
+			"# 2 clusters: lab, west\n## ", "-  size: medium\n+  size: large\n",
+			"# 1 cluster: east\n# held: pinned to release 2 until `nave release`\n", "-  size: small\n+  size: large\n"}, nil, 0},
+		{"kustomization", []string{"kustomization", "app", "--cluster=west"}, large, []string{"fleet", "all"}, []string{
+			"# 1 cluster: lab\n## ", "# 1 cluster: west\n# held: Kustomization flux-system/app is suspended\n## "}, nil, 0},
+		{"markdown", []string{"kustomization", "app", "--cluster=west"}, large, []string{"cluster", "west", "-o=markdown"},
+			[]string{"**held:** Kustomization flux-system/app is suspended\n"}, nil, 0},
+		{"parent", []string{"kustomization", "flux-system", "--cluster=lab"}, both, []string{"cluster", "lab"}, []string{
+			"# 1 cluster: lab\n## Kustomization flux-system/app: ConfigMap default/settings changed\n",
+			"# 1 cluster: lab\n# held: Kustomization flux-system/flux-system is suspended\n" +
+				"## Kustomization flux-system/app: options changed\n", "-prune: true\n+prune: false\n",
+			"ConfigMap default/site changed\n"}, nil, 0},
+		{"source", []string{"gitrepository", "fleet"}, large, []string{"fleet", "all"}, []string{
+			"# 2 clusters: lab, west\n# held: GitRepository flux-system/fleet is suspended\n## ",
+			"# 1 cluster: east\n# held: pinned to release 2 until `nave release`; GitRepository flux-system/fleet is suspended\n",
+		}, nil, 0},
+		{"fleet", []string{"fleet", "all"}, large, []string{"cluster", "lab"}, []string{
+			"# held: Fleet all is suspended\n## Kustomization flux-system/app"}, nil, 0},
+		{"cluster", []string{"cluster", "lab"}, large, []string{"fleet", "all"}, []string{
+			"# 1 cluster: lab\n# held: the Cluster is suspended\n", "# 1 cluster: west\n## "}, nil, 0},
+		{"live", []string{"kustomization", "app", "--cluster=west"}, large, []string{"cluster", "west", "--live"}, []string{
+			"# 1 cluster: west\n# held: Kustomization flux-system/app is suspended\n## ", "the spoke is not connected"}, nil, 2},
+		{"spec", nil, copyTree(func(dir string) {
+			write(t, dir, "app/settings.yaml", strings.Replace(diffFiles()["app/settings.yaml"], "small", "large", 1))
+			write(t, dir, "clusters/eu/app.yaml",
+				strings.Replace(diffFiles()["clusters/eu/app.yaml"], "prune: true", "prune: true, suspend: true", 1))
+		}), []string{"fleet", "all"}, []string{
+			"# 1 cluster: lab\n## ", "# 1 cluster: west\n# held: Kustomization flux-system/app is suspended\n"}, nil, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Setenv("PATH", searchPath)
+			if c.suspend != nil {
+				mustRun(t, append([]string{"suspend", "--wait=false", "--config", config}, c.suspend...)...)
+				defer mustRun(t, append([]string{"resume", "--wait=false", "--config", config}, c.suspend...)...)
+			}
+			out, code := diffWith(t, config, append(c.args, c.dir)...)
+			for _, want := range c.want {
+				if !strings.Contains(out, want) {
+					t.Errorf("without %q", want)
+				}
+			}
+			for _, text := range c.without {
+				if strings.Contains(out, text) {
+					t.Errorf("with %q", text)
+				}
+			}
+			if code != max(c.code, 1) || strings.Contains(out, "deleted") || t.Failed() {
+				t.Errorf("exit code %d:\n%s", code, out)
+			}
+		})
+	}
+}
+
+// TestDiff_held_hub compares a checkout whose Clusters the hub does not take, because its root is suspended.
+func TestDiff_held_hub(t *testing.T) {
+	t.Setenv("PATH", searchPath)
+	files := diffFiles()
+	source, fleet, _ := strings.Cut(files["hub/fleet.yaml"], "---\n")
+	files["hub/fleet.yaml"] = fleet
+	root := tree(t, files)
+	config := hubWith(t, root, source+hubRoot, 2)
+	mustRun(t, "suspend", "kustomization", "hub", "--wait=false", "--config", config)
+	write(t, root, "hub/clusters.yaml", strings.Replace(files["hub/clusters.yaml"], "{site: eu}", "{site: lab}", 1)+
+		"---\napiVersion: fleet.nave.io/v1alpha1\nkind: Cluster\nmetadata: {name: new, labels: {env: test}}\n"+
+		"spec: {vars: {site: eu}}\n")
+	write(t, root, "app/settings.yaml", strings.Replace(files["app/settings.yaml"], "small", "large", 1))
+	out, code := diffWith(t, config, "fleet", "all", root)
+	for _, want := range []string{
+		"# 3 clusters: east, lab, west\n## Kustomization flux-system/app: ConfigMap default/settings changed\n",
+		"# 1 cluster: east\n# held: Kustomization flux-system/hub is suspended\n## ", "ConfigMap default/lab added",
+		"# 1 cluster: new\n# held: Kustomization flux-system/hub is suspended\n## ",
+	} {
+		if !strings.Contains(out, want) {
+			t.Errorf("without %q", want)
+		}
+	}
+	if code != 1 || t.Failed() {
+		t.Errorf("exit code %d:\n%s", code, out)
+	}
+}
