@@ -77,8 +77,8 @@ const (
 	Selected         = "Selected"
 	NoClusters       = "NoClusters"       // the Fleet selects no cluster
 	TemplateFailed   = "TemplateFailed"   // the Fleet's template does not work for a cluster
-	BundleTooLarge   = "BundleTooLarge"   // the last bundle stays
-	Pinned           = "Pinned"           // the cluster stays at a past release, until an operator releases it
+	BundleTooLarge   = "BundleTooLarge"   // the last bundle stays; also of the Kustomizations that wait
+	Pinned           = "Pinned"           // a past release stays until an operator releases it; also a type of condition
 	BundleRefused    = "BundleRefused"    // no bundle can be made of the plan; also an event
 	BundleHeldBack   = "BundleHeldBack"   // the spoke does not know a feature of the bundle; also an event
 	ReportsLimited   = "ReportsLimited"   // the spoke has more applications than a hub takes reports of

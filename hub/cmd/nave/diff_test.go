@@ -136,8 +136,7 @@ func hubWith(t *testing.T, folder, objects string, count int) (config string) {
 	}
 	ctx, expire := context.WithTimeout(ctx, 30*time.Second)
 	defer expire()
-	stream, err := client.Watch(ctx, &adminv1.WatchRequest{List: &adminv1.ListRequest{Kind: "kustomization",
-		AllClusters: true}, Name: "app"})
+	stream, err := client.Watch(ctx, &adminv1.WatchRequest{List: &adminv1.ListRequest{Kind: "cluster"}}) // has its bundle
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/plan/graph"
 	"github.com/navefleet/nave/hub/internal/store"
+	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/condition"
 	"github.com/navefleet/nave/shared/wording"
 )
@@ -16,10 +17,13 @@ import (
 // conditions writes the conditions of the objects that the walk found, and deletes those of objects that do not exist
 // any more.
 func (c *writer) conditions(w *walked) error {
-	held := w.heldByOwner()
+	held, unreleased := w.heldByOwner(), w.unreleased()
 	for key, f := range w.graph.Findings {
 		if _, there := w.graph.Nodes[key]; key.Cluster != w.cluster || there && key.Role() == api.SourceRole {
 			continue // a Fleet's, written by fleets; a source's, written by fetch
+		}
+		if last, is := unreleased[key]; is && f.Ready && !f.Suspended {
+			f = w.unreleasedFinding(f, last)
 		}
 		err := c.condition(key, store.Condition{
 			ObservedGeneration: w.generation(key), Ready: readyOf(f), Reason: f.Reason, Message: f.Message,
@@ -38,6 +42,34 @@ func (c *writer) conditions(w *walked) error {
 		return err
 	}
 	return c.recordHeld(w)
+}
+
+// unreleased returns the renderables whose Applications differ from those of the last plan, which stays because no
+// bundle holds the next one. The values are the last revisions; empty: there is none.
+func (w *walked) unreleased() map[api.Key]string {
+	if w.bundleTooLarge == nil {
+		return nil
+	}
+	last := map[bundle.ApplicationName]store.Content{}
+	for _, e := range w.last.Applications {
+		last[e.Name] = e.Content
+	}
+	revisions := map[api.Key]string{}
+	for _, c := range w.entries {
+		if was := last[c.entry.Name]; was.Digest != c.entry.Digest || was.Revision != c.entry.Revision {
+			revisions[c.key] = was.Revision
+		}
+	}
+	return revisions
+}
+
+// unreleasedFinding returns the finding about a renderable that is rendered and not released. last is its last
+// revision.
+func (w *walked) unreleasedFinding(f graph.Finding, last string) graph.Finding {
+	f.Message = fmt.Sprintf("What revision %s renders is not released: %s of cluster %s are more than one bundle holds",
+		f.Revision, wording.Count(len(w.entries), "application"), w.cluster)
+	f.Ready, f.Reason, f.Revision = false, condition.BundleTooLarge, last
+	return f
 }
 
 // recordHeld records the event of removals that this walk is the first to hold. The condition of the Cluster is about
@@ -217,13 +249,19 @@ func (c *writer) condition(key api.Key, o store.Condition) error {
 	if err := store.Conditions.Put(c.tx, path, o); err != nil {
 		return err
 	}
-	if o.Reason == condition.RemovalHeld && key.Role() != api.ClusterRole && key.Role() != api.FleetRole {
-		return nil // one event of the Cluster names all of them
+	if isOfCluster(o, old) && key.Role() != api.ClusterRole && key.Role() != api.FleetRole {
+		return nil // one event of the Cluster is about all of them
 	}
 	if e, ok := o.EventAfter(old, key, c.start); ok {
 		return store.Record(c.tx, e)
 	}
 	return nil
+}
+
+// isOfCluster reports whether many objects of a cluster have a condition at once, or end it at once.
+func isOfCluster(o, old store.Condition) bool {
+	return o.Reason == condition.RemovalHeld || o.Reason == condition.BundleTooLarge ||
+		old.Reason == condition.BundleTooLarge && o.Ready == condition.True
 }
 
 func readyOf(f graph.Finding) string {

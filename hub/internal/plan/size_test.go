@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"maps"
 	"strings"
 	"testing"
 
@@ -242,5 +243,47 @@ func TestBundleTooLarge(t *testing.T) {
 	if got := s.plan("c0000").ChangedAt; !got.Equal(held.ChangedAt) {
 		t.Errorf("the plan changed at %s", got)
 	}
+	root := get(s, store.Conditions, rootOfFirst)
+	if root.Ready != "False" || root.Reason != condition.BundleTooLarge || root.Revision != "main@sha1:1" ||
+		!strings.Contains(root.Message, "is not released: 1 application of cluster c0000") {
+		t.Errorf("the Kustomization of the cluster: %s %s at %.40s: %.4000q", root.Ready, root.Reason, root.Revision,
+			root.Message[len(root.Message)-100:])
+	}
+	if o := get(s, store.Conditions, "c0001/Kustomization/flux-system/root"); o.Ready != "True" {
+		t.Errorf("the Kustomization of the other cluster: %s %s", o.Ready, o.Reason)
+	}
 	s.healed("/Cluster//c0000")
+	if root := get(s, store.Conditions, rootOfFirst); root.Ready != "True" || root.Revision != "main@sha1:9" {
+		t.Errorf("the Kustomization afterwards: %s %s", root.Ready, root.Reason)
+	}
+	for _, warned := range s.warnings(pathKey(rootOfFirst)) {
+		if strings.HasPrefix(warned, condition.BundleTooLarge) {
+			t.Errorf("an event of each Kustomization: %.200q", warned)
+		}
+	}
+}
+
+// TestUnreleased finds the renderables of a plan that no bundle holds whose Applications differ from the last plan.
+func TestUnreleased(t *testing.T) {
+	entry := func(name, content, revision string) store.Entry {
+		return store.EntryOf("", bundle.Entry{Name: bundle.ApplicationName{Kind: "Kustomization", Name: name},
+			Digest: manifest.DigestOf([]byte(content)), Revision: revision})
+	}
+	w := newWalked("east")
+	for _, e := range []store.Entry{entry("same", "a", "1"), entry("content", "b", "1"), entry("revision", "a", "2"),
+		entry("new", "a", "2")} {
+		w.entries = append(w.entries, compiled{key: api.ApplicationKey("east", e.Name), entry: e})
+	}
+	w.last.Applications = []store.Entry{entry("same", "a", "1"), entry("content", "a", "1"), entry("revision", "a", "1")}
+	if got := w.unreleased(); len(got) != 0 {
+		t.Errorf("of a bundle that is not too large: %v", got)
+	}
+	w.bundleTooLarge = &bundle.TooLargeError{}
+	got := map[string]string{}
+	for key, revision := range w.unreleased() {
+		got[key.Name] = revision
+	}
+	if want := map[string]string{"content": "1", "revision": "1", "new": ""}; !maps.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
 }

@@ -34,11 +34,7 @@ func (f Facts) clusterVerdict() verdict {
 	case covered.ready != condition.True:
 		return covered
 	}
-	v := runningVerdict(f.Spoke, f.Bundle)
-	if f.Pin != nil && v.message != "" {
-		v.message += ". " + f.pinText()
-	}
-	return v
+	return runningVerdict(f.Spoke, f.Bundle)
 }
 
 // sessionVerdict returns True if a bundle can be made for the cluster and its spoke is connected and accepts bundles.
@@ -112,6 +108,7 @@ func runningVerdict(s *store.Spoke, d *store.SignedBundle) verdict {
 // clusterDetails sets the fields that the spoke reported, and the bundle that the hub wants there.
 func (f Facts) clusterDetails(c *conditions, status fields) {
 	f.setConnected(c)
+	f.setPinned(c)
 	if d := f.Bundle; d != nil {
 		status["bundle"] = bundleOf(d.Bundle)
 		status["bundleExpires"] = wording.Time(d.ExpiresAt)

@@ -96,6 +96,7 @@ func (w *World) explain(f Facts, v verdict) []*adminv1.Explanation {
 	if v.reason == condition.Pinned && f.suspension() == nil { // of an object that waits for the end of the pin
 		return []*adminv1.Explanation{pinned}
 	}
+	v.message = strings.TrimSuffix(v.message, ". "+pinned.Message) // told once
 	return append(w.explainVerdict(f, v), pinned)
 }
 

@@ -116,9 +116,9 @@ func (f Facts) verdict() verdict {
 	}
 	switch f.role() {
 	case api.ClusterRole:
-		return f.withSuspension(f.clusterVerdict())
+		return f.withSuspension(f.withPin(f.clusterVerdict()))
 	case api.FleetRole:
-		return f.withSuspension(f.fleetVerdict())
+		return f.withSuspension(f.withPin(f.fleetVerdict()))
 	case api.RenderableRole:
 		return f.applicationVerdict()
 	}

@@ -3,18 +3,56 @@ package status
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/store"
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/condition"
+	"github.com/navefleet/nave/shared/identity"
 	"github.com/navefleet/nave/shared/wording"
 )
 
 // pinText returns a sentence about the pin of a Cluster.
 func (f Facts) pinText() string {
-	return fmt.Sprintf("Pinned to the applications of bundle %d since %s by %s: changes in Git wait",
-		f.Pin.Bundle.Sequence, wording.Time(f.Pin.PinnedAt), f.Pin.By)
+	return fmt.Sprintf("Pinned to the applications of %s: changes in Git wait", f.pinnedTo())
+}
+
+// pinnedTo returns the bundle of the pin, and since when and by whom the cluster is pinned.
+func (f Facts) pinnedTo() string {
+	text := fmt.Sprintf("bundle %d since %s", f.Pin.Bundle.Sequence, wording.Time(f.Pin.PinnedAt))
+	if f.Pin.By == "" {
+		return text
+	}
+	_, name, ok := strings.Cut(f.Pin.By, "/"+identity.Operator+"/")
+	if !ok {
+		name = f.Pin.By
+	}
+	return text + " by " + name
+}
+
+// withPin adds the pin of a Cluster, or of the clusters of a Fleet, to the message of its verdict.
+func (f Facts) withPin(v verdict) verdict {
+	if f.Pin != nil {
+		v.message = strings.TrimPrefix(v.message+". "+f.pinText(), ". ")
+	}
+	var names []string
+	for _, m := range f.Members {
+		if m.Pin != nil {
+			names = append(names, m.Resource.Key.Name)
+		}
+	}
+	if len(names) > 0 {
+		v.message += "; pinned: " + wording.List(names, len(names), 3)
+	}
+	return v
+}
+
+// setPinned sets the condition Pinned of a pinned Cluster.
+func (f Facts) setPinned(c *conditions) {
+	if f.Pin != nil {
+		c.set(condition.Pinned, condition.True, condition.Pinned, f.pinText(), f.Pin.PinnedAt)
+	}
 }
 
 // pinHas reports whether the pin of the cluster has the application.
@@ -32,14 +70,14 @@ func (f Facts) pinnedVerdict(hub verdict) verdict {
 		if f.pinHas() || v.reason != condition.Progressing {
 			return v
 		}
-		message := fmt.Sprintf("Revision %s is rendered and waits. The cluster is pinned to bundle %d, which is without it; "+
-			"to go on: %s", f.Condition.Revision, f.Pin.Bundle.Sequence, f.releasing())
+		message := fmt.Sprintf("Revision %s is rendered and waits. The cluster is pinned to %s, which is without it; "+
+			"to go on: %s", f.Condition.Revision, f.pinnedTo(), f.releasing())
 		return pending(condition.Pinned, message, f.Pin.PinnedAt)
 	}
 	v := f.spokeVerdict()
 	if f.behind() || f.Entry.Revision != f.Condition.Revision {
-		v.message += fmt.Sprintf(". Revision %s waits: the cluster is pinned to bundle %d; to go on: %s",
-			f.Condition.Revision, f.Pin.Bundle.Sequence, f.releasing())
+		v.message += fmt.Sprintf(". Revision %s waits: the cluster is pinned to %s; to go on: %s",
+			f.Condition.Revision, f.pinnedTo(), f.releasing())
 	}
 	return v
 }

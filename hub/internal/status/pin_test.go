@@ -12,7 +12,8 @@ import (
 
 // TestVerdict_pinned reads the verdicts about an application of a cluster that is pinned while Git moves on.
 func TestVerdict_pinned(t *testing.T) {
-	const waits = ". Revision main@sha1:c waits: the cluster is pinned to bundle 3; to go on: nave release east"
+	const pinned = "pinned to bundle 3 since 2026-01-02T03:06:00Z by eve"
+	const waits = ". Revision main@sha1:c waits: the cluster is " + pinned + "; to go on: nave release east"
 	name := well(nil).Resource.Key.Application()
 	old := store.Content{Name: name, Digest: digest, Revision: "main@sha1:b"}
 	for _, tt := range []struct {
@@ -30,8 +31,8 @@ func TestVerdict_pinned(t *testing.T) {
 		{"going_back", "Unknown Progressing", "The spoke is applying revision main@sha1:b", true,
 			func(f *Facts) { f.Report.Digest, f.Report.Revision = []byte("new"), "main@sha1:c" }},
 		{"released_after_pinned_release", "True ReconciliationSucceeded", "Applied revision: main@sha1:b" + waits, false, nil},
-		{"never_released", "Unknown Pinned", "Revision main@sha1:c is rendered and waits. The cluster is pinned to bundle " +
-			"3, which is without it; to go on: nave release east", false, func(f *Facts) { f.Report = nil }},
+		{"never_released", "Unknown Pinned", "Revision main@sha1:c is rendered and waits. The cluster is " + pinned +
+			", which is without it; to go on: nave release east", false, func(f *Facts) { f.Report = nil }},
 		{"never_released_offline", "Unknown Offline", "The spoke of cluster east has been offline since " +
 			"2026-01-02T03:01:00Z; waiting for it", false, func(f *Facts) { f.Report, f.Spoke.Connected = nil, false }},
 		{"build_fails", "False BuildFailed", "no. The cluster keeps main@sha1:b", true,
@@ -41,7 +42,7 @@ func TestVerdict_pinned(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			f := well(func(f *Facts) {
-				f.Condition.Revision, f.Pin = "main@sha1:c", &store.Pin{PinnedAt: at(6)}
+				f.Condition.Revision, f.Pin = "main@sha1:c", &store.Pin{PinnedAt: at(6), By: "spiffe://nave/operator/eve"}
 				f.Entry = &store.Entry{Content: store.Content{Name: name, Digest: digest, Revision: "main@sha1:c"}}
 				f.Pin.Bundle = bundle.ID{Sequence: 3}
 				if tt.has {
@@ -55,6 +56,37 @@ func TestVerdict_pinned(t *testing.T) {
 				t.Errorf("got %s %s %q\nwant %s %q", v.ready, v.reason, v.message, tt.ready, tt.message)
 			}
 		})
+	}
+}
+
+// TestCluster_pinned reads the verdict and the condition of a pinned cluster that fails, and the verdict of its Fleet.
+func TestCluster_pinned(t *testing.T) {
+	const text = "Pinned to the applications of bundle 3 since 2026-01-02T03:06:00Z by eve: changes in Git wait"
+	cluster := member("east", application("sick", "", func(f *Facts) {
+		f.Report.Ready, f.Report.Reason, f.Report.Message = "False", "HealthCheckFailed", "sick"
+	}))
+	cluster.Pin = &store.Pin{PinnedAt: at(6), By: "spiffe://nave/operator/eve"}
+	cluster.Pin.Bundle = bundle.ID{Sequence: 3}
+	if v := cluster.verdict(); v.ready != "False" || !strings.HasSuffix(v.message, "sick. "+text) {
+		t.Errorf("%s %q", v.ready, v.message)
+	}
+	folded, err := Fold(cluster)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `"type":"Pinned","status":"True","lastTransitionTime":"2026-01-02T03:06:00Z","reason":"Pinned","message":"` +
+		text + `"`
+	if !strings.Contains(string(folded), want) {
+		t.Errorf("%s lacks %s", folded, want)
+	}
+	list := Explain(newWorld(cluster, cluster.Covered[0]), api.ClusterKey("east"))
+	if got := lines(list); strings.Count(got, text) != 1 {
+		t.Errorf("explained:\n%s", got)
+	}
+	fleet := Facts{Resource: store.Resource{Key: api.FleetKey("prod")}, Members: []Facts{cluster, member("west")}}
+	if v := fleet.withPin(verdict{message: "1 of 2 clusters are ready"}); v.message !=
+		"1 of 2 clusters are ready; pinned: east" {
+		t.Errorf("the Fleet: %q", v.message)
 	}
 }
 

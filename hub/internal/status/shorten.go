@@ -16,7 +16,7 @@ func (w *World) shorten(f Facts, e *adminv1.Explanation, listed func(Facts) bool
 		return f.shortenCovered(e, listed)
 	}
 	if e.Reason != condition.DependencyNotReady {
-		return false
+		return e.Reason == condition.BundleTooLarge // the Cluster is listed first
 	}
 	chain, _ := w.chain(f)
 	if len(chain) == 0 {
