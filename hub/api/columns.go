@@ -52,14 +52,14 @@ func fieldOf(path ...string) func(map[string]any) string {
 func revisionOf(object map[string]any) string {
 	for _, path := range [][]string{{"status", "lastAppliedRevision"}, {"status", "artifact", "revision"}} {
 		if s, ok, _ := unstructured.NestedString(object, path...); ok && s != "" {
-			return shortRevision(s)
+			return ShortRevision(s)
 		}
 	}
 	return "-"
 }
 
-// shortRevision turns main@sha1:<40 digits> into main@sha1:<8 digits>.
-func shortRevision(s string) string {
+// ShortRevision turns main@sha1:<40 digits> into main@sha1:<8 digits>.
+func ShortRevision(s string) string {
 	const shown = 8
 	i := strings.LastIndex(s, ":")
 	if i < 0 || len(s)-i-1 <= shown {

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -425,6 +427,10 @@ func TestRollback_fleet(t *testing.T) {
 		}
 	}
 	refetch(t, config, all(false))
+	nave(0, "► Cluster west would be pinned to the applications of bundle", "rollback", "--fleet=all", "--dry-run")
+	nave(0, "Kustomization flux-system/app           changed", "rollback", "west", "--dry-run")
+	nave(1, "has no bundle 99", "history", "west", "--release=99")
+	wantReleased(t, config, "west")
 	nave(0, "► Cluster west pinned to the applications of bundle", "rollback", "--fleet=all")
 	refetch(t, config, all(true))
 	wantHistory(t, config, "east")
@@ -435,6 +441,29 @@ func TestRollback_fleet(t *testing.T) {
 	refetch(t, config, all(true))
 	nave(0, "► Cluster lab goes on with what is in Git", "release", "--fleet=all")
 	refetch(t, config, all(false))
+}
+
+// wantReleased decodes the applications of the newest release of a cluster. One differs from the release before.
+func wantReleased(t *testing.T, config, cluster string) {
+	t.Helper()
+	read := func(args ...string) (past pastReleases) {
+		t.Helper()
+		text := mustRun(t, append(args, "history", cluster, "-o", "json", "--config", config)...)
+		if err := yaml.UnmarshalStrict([]byte(text), &past); err != nil {
+			t.Fatal(err)
+		}
+		return past
+	}
+	all := read()
+	one := read("--release", fmt.Sprint(all.Releases[0].Bundle))
+	changes := map[string]string{}
+	for _, a := range one.Releases[0].Listed {
+		changes[a.Name] = a.Change
+	}
+	want := map[string]string{"app": "changed", "flux-system": "same"}
+	if len(one.Releases) != 1 || !maps.Equal(changes, want) || len(all.Releases[0].Listed) > 0 {
+		t.Errorf("%+v of %+v", one, all)
+	}
 }
 
 // wantHistory decodes the history of a cluster that is pinned to its oldest release.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -27,6 +28,8 @@ type pastRelease struct {
 	Applications int64     `json:"applications"`
 	Current      bool      `json:"current"`
 	Changes      []string  `json:"changes,omitempty"`
+
+	Listed []releasedApplication `json:"listed,omitempty"` // with --release
 }
 
 // pinned is the pin of a cluster.
@@ -38,25 +41,37 @@ type pinned struct {
 
 func newHistoryCommand(s *session) *cobra.Command {
 	var output string
+	var release uint64
 	cmd := &cobra.Command{
 		Use:   "history CLUSTER",
 		Short: "List the last releases of a cluster, which nave rollback takes",
-		Long: `List the last releases of a cluster, which nave rollback takes; the newest first.
+		Long: `List the last releases of a cluster, which nave rollback takes; the newest first. With --release, list the
+applications of one: revision, digest, and what is different from the release before.
 
 With -o json or yaml: cluster; releases, each with bundle, releasedAt, applications (their number), current and changes
-(texts; at most 20, and how many more there are); and if the cluster is pinned, pin with bundle, pinnedAt and by.`,
-		Example: "  nave history prod-1\n  nave history prod-1 -o json | jq '.releases[0].bundle'",
-		Args:    cobra.ExactArgs(1),
+(texts; at most 20, and how many more there are); and if the cluster is pinned, pin with bundle, pinnedAt and by. With
+--release there is only this release, with listed: of each application kind, namespace, name, change (same, changed,
+added, removed; missing if the release before is not kept), revision and digest, and of the release before
+revisionBefore and digestBefore.`,
+		Example: "  nave history prod-1\n  nave history prod-1 --release 41\n" +
+			"  nave history prod-1 -o json | jq '.releases[0].bundle'",
+		Args: cobra.ExactArgs(1),
 		RunE: s.run(func(cmd *cobra.Command, args []string, client adminv1.AdminServiceClient) error {
 			if output != "" && output != "json" && output != "yaml" {
 				return fmt.Errorf("--output %q: want json or yaml", output)
 			}
-			answer, err := client.History(cmd.Context(), &adminv1.HistoryRequest{Cluster: args[0]})
+			answer, err := client.History(cmd.Context(), &adminv1.HistoryRequest{Cluster: args[0], Sequence: release})
 			if err != nil {
 				return err
 			}
 			past := pastOf(args[0], answer)
-			if output == "" {
+			if release != 0 && (len(past.Releases) != 1 || past.Releases[0].Bundle != release) {
+				return errors.New("the hub is too old for --release: upgrade it")
+			}
+			switch {
+			case output == "" && release != 0:
+				return printReleased(cmd.OutOrStdout(), past.Releases[0].Listed, "REVISION", "BEFORE")
+			case output == "":
 				return past.print(cmd.OutOrStdout())
 			}
 			text, err := textIn(output, past)
@@ -65,6 +80,7 @@ With -o json or yaml: cluster; releases, each with bundle, releasedAt, applicati
 		}),
 	}
 	cmd.Flags().StringVarP(&output, "output", "o", "", "json or yaml, in place of a table")
+	cmd.Flags().Uint64Var(&release, "release", 0, "number of a bundle of the list: its applications")
 	return cmd
 }
 
@@ -73,7 +89,8 @@ func pastOf(cluster string, answer *adminv1.HistoryResponse) pastReleases {
 	past := pastReleases{Cluster: cluster, Pin: pinOf(answer.GetPin()), Releases: []pastRelease{}}
 	for _, r := range answer.GetReleases() {
 		past.Releases = append(past.Releases, pastRelease{Bundle: r.GetSequence(), ReleasedAt: r.GetReleasedAt().AsTime(),
-			Applications: r.GetApplications(), Current: r.GetCurrent(), Changes: r.GetChanges()})
+			Applications: r.GetApplications(), Current: r.GetCurrent(), Changes: r.GetChanges(),
+			Listed: releasedOf(r.GetListed())})
 	}
 	return past
 }

@@ -17,6 +17,7 @@ import (
 func newRollbackCommand(s *session) *cobra.Command {
 	var to uint64
 	var fleet string
+	var dryRun bool
 	cmd := &cobra.Command{
 		Use:   "rollback CLUSTER... | --fleet NAME",
 		Short: "Pin clusters to a past release, until they are released",
@@ -27,8 +28,10 @@ the present one; a cluster that is pinned already stays at its pin, and only --t
 A rollback removes nothing from a cluster: applications and objects that the old release does not have stay as they
 are now. Suspensions still take effect. With --fleet, each cluster that the Fleet selects goes to its own release
 before, with all of its applications; clusters that are pinned already stay as they are. If a cluster cannot be pinned,
-the others are, and the exit code is 1. The pin is in the status of the Cluster and in nave explain.`,
-		Example: "  nave history prod-1\n  nave rollback prod-1 --to 41\n  nave release prod-1\n" +
+the others are, and the exit code is 1. With --dry-run nothing is changed: the applications are listed with the revision
+that each would have and the one that it has now. The pin is in the status of the Cluster and in nave explain.`,
+		Example: "  nave history prod-1\n  nave rollback prod-1 --to 41 --dry-run\n  nave rollback prod-1 --to 41\n" +
+			"  nave release prod-1\n" +
 			"  nave rollback --fleet production\n  nave release --fleet production",
 		Args: clustersOrFleet(&fleet),
 		RunE: s.run(func(cmd *cobra.Command, args []string, client adminv1.AdminServiceClient) error {
@@ -36,7 +39,11 @@ the others are, and the exit code is 1. The pin is in the status of the Cluster 
 				return errors.New("--to is the number of a bundle of one cluster: name one cluster, or leave out --to")
 			}
 			return eachCluster(cmd, client, args, fleet, func(cluster string) error {
-				answer, err := client.Rollback(cmd.Context(), &adminv1.RollbackRequest{Cluster: cluster, Sequence: to})
+				request := &adminv1.RollbackRequest{Cluster: cluster, Sequence: to}
+				if dryRun {
+					return previewRollback(cmd, client, request)
+				}
+				answer, err := client.Rollback(cmd.Context(), request)
 				if err == nil {
 					fmt.Fprintf(cmd.OutOrStdout(), "► Cluster %s pinned to the applications of bundle %d; to go on with Git: "+
 						"nave release %s\n", cluster, answer.GetSequence(), cluster)
@@ -46,8 +53,23 @@ the others are, and the exit code is 1. The pin is in the status of the Cluster 
 		}),
 	}
 	cmd.Flags().StringVar(&fleet, "fleet", "", "all clusters that this Fleet selects, in place of names")
+	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "only say what would change by application")
 	cmd.Flags().Uint64Var(&to, "to", 0, "number of the bundle, as in nave history")
 	return cmd
+}
+
+// previewRollback prints what a rollback would change.
+func previewRollback(cmd *cobra.Command, client adminv1.AdminServiceClient, r *adminv1.RollbackRequest) error {
+	answer, err := client.PreviewRollback(cmd.Context(), r)
+	if status.Code(err) == codes.Unimplemented {
+		return errors.New("the hub is too old for --dry-run: upgrade it")
+	}
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(cmd.OutOrStdout(), "► Cluster %s would be pinned to the applications of bundle %d:\n", r.GetCluster(),
+		answer.GetSequence())
+	return printReleased(cmd.OutOrStdout(), releasedOf(answer.GetApplications()), "REVISION", "NOW")
 }
 
 func newReleaseCommand(s *session) *cobra.Command {

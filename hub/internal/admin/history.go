@@ -16,7 +16,6 @@ import (
 	"github.com/navefleet/nave/hub/internal/store"
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 	"github.com/navefleet/nave/shared/bundle"
-	"github.com/navefleet/nave/shared/manifest"
 )
 
 // maxChanges limits the changes that History lists for one release.
@@ -68,11 +67,16 @@ func pinMessage(p *store.Pin) *adminv1.Pin {
 
 // isCurrent reports whether the cluster's release has the Applications of a past one.
 func (h historyOf) isCurrent(past store.Past) bool {
+	return len(changesOf(past.Applications, h.now())) == 0
+}
+
+// now returns the Applications of the cluster's release.
+func (h historyOf) now() []store.Content {
 	now := make([]store.Content, len(h.current.Applications))
 	for i, e := range h.current.Applications {
 		now[i] = e.Content
 	}
-	return len(changesOf(past.Applications, now)) == 0
+	return now
 }
 
 // isPinnedStill reports whether the cluster's release was made for a pin. If there is no pin any more, the next release
@@ -80,29 +84,6 @@ func (h historyOf) isCurrent(past store.Past) bool {
 func (h historyOf) isPinnedStill() bool {
 	apps := h.current.Applications
 	return len(apps) > 0 && !slices.ContainsFunc(apps, func(e store.Entry) bool { return !e.KeepsObjects })
-}
-
-// changesOf returns in words what is different in the Applications, sorted by name.
-func changesOf(before, after []store.Content) (changes []string) {
-	old := map[bundle.ApplicationName]manifest.Digest{}
-	for _, c := range before {
-		old[c.Name] = c.Digest
-	}
-	for _, c := range after {
-		was, had := old[c.Name]
-		delete(old, c.Name)
-		switch {
-		case !had:
-			changes = append(changes, c.Name.String()+" added ("+c.Revision+")")
-		case was != c.Digest:
-			changes = append(changes, c.Name.String()+" changed ("+c.Revision+")")
-		}
-	}
-	for name := range old {
-		changes = append(changes, name.String()+" removed")
-	}
-	slices.Sort(changes)
-	return changes
 }
 
 // History implements adminv1.AdminServiceServer.
@@ -120,15 +101,24 @@ func (s *Server) History(ctx context.Context, r *adminv1.HistoryRequest) (*admin
 	}
 	response, newest := &adminv1.HistoryResponse{Pin: pinMessage(h.pin)}, slices.IndexFunc(h.past, h.isCurrent)
 	for i, past := range h.past {
+		if r.GetSequence() != 0 && r.GetSequence() != past.Bundle.Sequence {
+			continue
+		}
 		p := &adminv1.PastRelease{Sequence: past.Bundle.Sequence, ReleasedAt: timestamppb.New(past.ReleasedAt),
 			Applications: int64(len(past.Applications)), Current: i == newest}
 		if i+1 < len(h.past) {
 			p.Changes = changesOf(h.past[i+1].Applications, past.Applications)
 		}
+		if r.GetSequence() != 0 {
+			p.Listed = listedOf(r.GetCluster(), h.past[i:])
+		}
 		if more := len(p.Changes) - maxChanges; more > 0 {
 			p.Changes = append(p.Changes[:maxChanges], fmt.Sprintf("and %d more", more))
 		}
 		response.Releases = append(response.Releases, p)
+	}
+	if r.GetSequence() != 0 && len(response.Releases) == 0 {
+		return nil, errNoRelease(r.GetCluster(), r.GetSequence())
 	}
 	return response, nil
 }
@@ -140,17 +130,7 @@ func (s *Server) Rollback(ctx context.Context, r *adminv1.RollbackRequest) (*adm
 	if err != nil {
 		return nil, err
 	}
-	var past store.Past
-	err = s.store.View(ctx, func(tx *store.Tx) error {
-		h, err := readHistory(tx, r.GetCluster())
-		if err == nil {
-			past, err = h.choose(r)
-		}
-		return err
-	})
-	if err == nil {
-		err = s.requireBlobs(ctx, past)
-	}
+	_, past, err := s.chooseRelease(ctx, r)
 	if err != nil {
 		return nil, s.fail(err)
 	}
@@ -174,6 +154,21 @@ func (s *Server) Rollback(ctx context.Context, r *adminv1.RollbackRequest) (*adm
 	s.log.Info("operator pinned a cluster", slog.String("cluster", r.GetCluster()),
 		slog.Uint64("sequence", past.Bundle.Sequence), slog.String("peer", who.String()))
 	return &adminv1.RollbackResponse{Sequence: past.Bundle.Sequence}, nil
+}
+
+// chooseRelease returns the release that a request names, and the history that it is from.
+func (s *Server) chooseRelease(ctx context.Context, r *adminv1.RollbackRequest) (h historyOf, past store.Past,
+	err error) {
+	err = s.store.View(ctx, func(tx *store.Tx) (err error) {
+		if h, err = readHistory(tx, r.GetCluster()); err == nil {
+			past, err = h.choose(r)
+		}
+		return err
+	})
+	if err == nil {
+		err = s.requireBlobs(ctx, past)
+	}
+	return h, past, err
 }
 
 // refuseSecond returns ALREADY_EXISTS if a request names no release and the cluster is pinned. The newest release that
@@ -212,8 +207,13 @@ func (h historyOf) choose(r *adminv1.RollbackRequest) (store.Past, error) {
 		return store.Past{}, status.Errorf(codes.FailedPrecondition, "the history of cluster %s has no other release",
 			r.GetCluster())
 	}
-	return store.Past{}, status.Errorf(codes.NotFound, "the history of cluster %s has no bundle %d: nave history %s "+
-		"lists those that are kept", r.GetCluster(), r.GetSequence(), r.GetCluster())
+	return store.Past{}, errNoRelease(r.GetCluster(), r.GetSequence())
+}
+
+// errNoRelease is the error of a release that is not kept.
+func errNoRelease(cluster string, sequence uint64) error {
+	return status.Errorf(codes.NotFound, "the history of cluster %[1]s has no bundle %[2]d: nave history %[1]s lists "+
+		"those that are kept", cluster, sequence)
 }
 
 // requireBlobs returns an error if the store has lost a blob of a past release.

@@ -96,6 +96,63 @@ func TestRollback(t *testing.T) {
 	}
 }
 
+// TestHistory_release lists the applications of one release, and of a rollback before it is done.
+func TestHistory_release(t *testing.T) {
+	r := newRig(t)
+	r.past(2)
+	must(t, r.store.Update(t.Context(), func(tx *store.Tx) error {
+		h, err := readHistory(tx, "a")
+		must(t, err)
+		past := h.past[0]
+		past.Bundle.Sequence = 3
+		added := past.Applications[0]
+		added.Name.Name, added.Revision = "added", "main@sha1:c"
+		past.Applications = append([]store.Content{added}, past.Applications...)
+		must(t, store.History.Put(tx, store.PastKey("a", past.Bundle), past))
+		release := store.Release{}
+		for _, content := range past.Applications {
+			release.Applications = append(release.Applications, store.Entry{Content: content})
+		}
+		return store.Releases.Put(tx, "a", release)
+	}))
+	text := func(list []*adminv1.ReleasedApplication) (all string) {
+		for _, a := range list {
+			all += strings.ToLower(strings.TrimPrefix(a.GetChange().String(), "APPLICATION_CHANGE_")) + " " +
+				a.GetKey().GetName() + " " + a.GetRevisionBefore() + ">" + a.GetRevision() + ";"
+			if (a.GetRevision() == "") != (a.GetDigest() == "") || (a.GetRevisionBefore() == "") != (a.GetDigestBefore() == "") {
+				t.Errorf("%v has a revision or a digest only", a)
+			}
+		}
+		return all
+	}
+	for sequence, want := range map[uint64]string{
+		3: "added added >main@sha1:c;same app main@sha1:b>main@sha1:b;",
+		2: "changed app main@sha1:a>main@sha1:b;",
+		1: "unspecified app >main@sha1:a;",
+	} {
+		answer, err := r.History(t.Context(), &adminv1.HistoryRequest{Cluster: "a", Sequence: sequence})
+		must(t, err)
+		if list := answer.GetReleases(); len(list) != 1 || text(list[0].GetListed()) != want {
+			t.Errorf("release %d: %v, want %s", sequence, list, want)
+		}
+	}
+	_, err := r.History(t.Context(), &adminv1.HistoryRequest{Cluster: "a", Sequence: 9})
+	wantCode(t, err, codes.NotFound, "nave history a")
+	for sequence, want := range map[uint64]string{
+		0: "kept added main@sha1:c>;same app main@sha1:b>main@sha1:b;",
+		1: "kept added main@sha1:c>;changed app main@sha1:b>main@sha1:a;",
+	} {
+		answer, err := r.PreviewRollback(t.Context(), &adminv1.RollbackRequest{Cluster: "a", Sequence: sequence})
+		must(t, err)
+		if got := text(answer.GetApplications()); got != want {
+			t.Errorf("rollback to %d: %s, want %s", sequence, got, want)
+		}
+	}
+	if _, pinned := r.pin(); pinned {
+		t.Error("a preview pinned the cluster")
+	}
+}
+
 // TestRollback_after_release takes a cluster back, releases it, and takes it back again before and after the release is
 // made: the result is the same.
 func TestRollback_after_release(t *testing.T) {

@@ -77,6 +77,67 @@ func (WatchType) EnumDescriptor() ([]byte, []int) {
 	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{0}
 }
 
+// ApplicationChange is what a release changes of an application.
+type ApplicationChange int32
+
+const (
+	// The release before is not known.
+	ApplicationChange_APPLICATION_CHANGE_UNSPECIFIED ApplicationChange = 0
+	ApplicationChange_APPLICATION_CHANGE_SAME        ApplicationChange = 1
+	ApplicationChange_APPLICATION_CHANGE_CHANGED     ApplicationChange = 2
+	ApplicationChange_APPLICATION_CHANGE_ADDED       ApplicationChange = 3
+	ApplicationChange_APPLICATION_CHANGE_REMOVED     ApplicationChange = 4
+	// The later release does not have it, and it stays as it is.
+	ApplicationChange_APPLICATION_CHANGE_KEPT ApplicationChange = 5
+)
+
+// Enum value maps for ApplicationChange.
+var (
+	ApplicationChange_name = map[int32]string{
+		0: "APPLICATION_CHANGE_UNSPECIFIED",
+		1: "APPLICATION_CHANGE_SAME",
+		2: "APPLICATION_CHANGE_CHANGED",
+		3: "APPLICATION_CHANGE_ADDED",
+		4: "APPLICATION_CHANGE_REMOVED",
+		5: "APPLICATION_CHANGE_KEPT",
+	}
+	ApplicationChange_value = map[string]int32{
+		"APPLICATION_CHANGE_UNSPECIFIED": 0,
+		"APPLICATION_CHANGE_SAME":        1,
+		"APPLICATION_CHANGE_CHANGED":     2,
+		"APPLICATION_CHANGE_ADDED":       3,
+		"APPLICATION_CHANGE_REMOVED":     4,
+		"APPLICATION_CHANGE_KEPT":        5,
+	}
+)
+
+func (x ApplicationChange) Enum() *ApplicationChange {
+	p := new(ApplicationChange)
+	*p = x
+	return p
+}
+
+func (x ApplicationChange) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ApplicationChange) Descriptor() protoreflect.EnumDescriptor {
+	return file_nave_admin_v1_admin_proto_enumTypes[1].Descriptor()
+}
+
+func (ApplicationChange) Type() protoreflect.EnumType {
+	return &file_nave_admin_v1_admin_proto_enumTypes[1]
+}
+
+func (x ApplicationChange) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ApplicationChange.Descriptor instead.
+func (ApplicationChange) EnumDescriptor() ([]byte, []int) {
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{1}
+}
+
 // ObjectKey names an object of the hub, or of one cluster's graph.
 type ObjectKey struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -3056,8 +3117,10 @@ func (x *PublishedContentResponse) GetLast() bool {
 }
 
 type HistoryRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Cluster       string                 `protobuf:"bytes,1,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Cluster string                 `protobuf:"bytes,1,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	// PastRelease.sequence: only this release, with its applications. 0: all, without.
+	Sequence      uint64 `protobuf:"varint,2,opt,name=sequence,proto3" json:"sequence,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3097,6 +3160,13 @@ func (x *HistoryRequest) GetCluster() string {
 		return x.Cluster
 	}
 	return ""
+}
+
+func (x *HistoryRequest) GetSequence() uint64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
 }
 
 type HistoryResponse struct {
@@ -3161,7 +3231,9 @@ type PastRelease struct {
 	// The cluster has these applications now.
 	Current bool `protobuf:"varint,4,opt,name=current,proto3" json:"current,omitempty"`
 	// What is different from the release before; empty for the oldest.
-	Changes       []string `protobuf:"bytes,5,rep,name=changes,proto3" json:"changes,omitempty"`
+	Changes []string `protobuf:"bytes,5,rep,name=changes,proto3" json:"changes,omitempty"`
+	// The applications, and those that the release before has besides, sorted. Only with HistoryRequest.sequence.
+	Listed        []*ReleasedApplication `protobuf:"bytes,6,rep,name=listed,proto3" json:"listed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3231,6 +3303,100 @@ func (x *PastRelease) GetChanges() []string {
 	return nil
 }
 
+func (x *PastRelease) GetListed() []*ReleasedApplication {
+	if x != nil {
+		return x.Listed
+	}
+	return nil
+}
+
+// ReleasedApplication is an application in two releases.
+type ReleasedApplication struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Key    *ObjectKey             `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	Change ApplicationChange      `protobuf:"varint,2,opt,name=change,proto3,enum=nave.admin.v1.ApplicationChange" json:"change,omitempty"`
+	// In the later release; empty: it is not in it.
+	Revision string `protobuf:"bytes,3,opt,name=revision,proto3" json:"revision,omitempty"`
+	Digest   string `protobuf:"bytes,4,opt,name=digest,proto3" json:"digest,omitempty"`
+	// In the release before; empty: it is not in it.
+	RevisionBefore string `protobuf:"bytes,5,opt,name=revision_before,json=revisionBefore,proto3" json:"revision_before,omitempty"`
+	DigestBefore   string `protobuf:"bytes,6,opt,name=digest_before,json=digestBefore,proto3" json:"digest_before,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *ReleasedApplication) Reset() {
+	*x = ReleasedApplication{}
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[51]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReleasedApplication) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReleasedApplication) ProtoMessage() {}
+
+func (x *ReleasedApplication) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[51]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReleasedApplication.ProtoReflect.Descriptor instead.
+func (*ReleasedApplication) Descriptor() ([]byte, []int) {
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{51}
+}
+
+func (x *ReleasedApplication) GetKey() *ObjectKey {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *ReleasedApplication) GetChange() ApplicationChange {
+	if x != nil {
+		return x.Change
+	}
+	return ApplicationChange_APPLICATION_CHANGE_UNSPECIFIED
+}
+
+func (x *ReleasedApplication) GetRevision() string {
+	if x != nil {
+		return x.Revision
+	}
+	return ""
+}
+
+func (x *ReleasedApplication) GetDigest() string {
+	if x != nil {
+		return x.Digest
+	}
+	return ""
+}
+
+func (x *ReleasedApplication) GetRevisionBefore() string {
+	if x != nil {
+		return x.RevisionBefore
+	}
+	return ""
+}
+
+func (x *ReleasedApplication) GetDigestBefore() string {
+	if x != nil {
+		return x.DigestBefore
+	}
+	return ""
+}
+
 type Pin struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Sequence      uint64                 `protobuf:"varint,1,opt,name=sequence,proto3" json:"sequence,omitempty"`
@@ -3242,7 +3408,7 @@ type Pin struct {
 
 func (x *Pin) Reset() {
 	*x = Pin{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[51]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3254,7 +3420,7 @@ func (x *Pin) String() string {
 func (*Pin) ProtoMessage() {}
 
 func (x *Pin) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[51]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3267,7 +3433,7 @@ func (x *Pin) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pin.ProtoReflect.Descriptor instead.
 func (*Pin) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{51}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *Pin) GetSequence() uint64 {
@@ -3302,7 +3468,7 @@ type RollbackRequest struct {
 
 func (x *RollbackRequest) Reset() {
 	*x = RollbackRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[52]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3314,7 +3480,7 @@ func (x *RollbackRequest) String() string {
 func (*RollbackRequest) ProtoMessage() {}
 
 func (x *RollbackRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[52]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3327,7 +3493,7 @@ func (x *RollbackRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RollbackRequest.ProtoReflect.Descriptor instead.
 func (*RollbackRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{52}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *RollbackRequest) GetCluster() string {
@@ -3353,7 +3519,7 @@ type RollbackResponse struct {
 
 func (x *RollbackResponse) Reset() {
 	*x = RollbackResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[53]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3365,7 +3531,7 @@ func (x *RollbackResponse) String() string {
 func (*RollbackResponse) ProtoMessage() {}
 
 func (x *RollbackResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[53]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3378,7 +3544,7 @@ func (x *RollbackResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RollbackResponse.ProtoReflect.Descriptor instead.
 func (*RollbackResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{53}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *RollbackResponse) GetSequence() uint64 {
@@ -3386,6 +3552,59 @@ func (x *RollbackResponse) GetSequence() uint64 {
 		return x.Sequence
 	}
 	return 0
+}
+
+type PreviewRollbackResponse struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Sequence uint64                 `protobuf:"varint,1,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	// The applications of the cluster now and after the rollback, sorted.
+	Applications  []*ReleasedApplication `protobuf:"bytes,2,rep,name=applications,proto3" json:"applications,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PreviewRollbackResponse) Reset() {
+	*x = PreviewRollbackResponse{}
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[55]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PreviewRollbackResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PreviewRollbackResponse) ProtoMessage() {}
+
+func (x *PreviewRollbackResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[55]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PreviewRollbackResponse.ProtoReflect.Descriptor instead.
+func (*PreviewRollbackResponse) Descriptor() ([]byte, []int) {
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{55}
+}
+
+func (x *PreviewRollbackResponse) GetSequence() uint64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+func (x *PreviewRollbackResponse) GetApplications() []*ReleasedApplication {
+	if x != nil {
+		return x.Applications
+	}
+	return nil
 }
 
 type ReleaseRequest struct {
@@ -3397,7 +3616,7 @@ type ReleaseRequest struct {
 
 func (x *ReleaseRequest) Reset() {
 	*x = ReleaseRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[54]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3409,7 +3628,7 @@ func (x *ReleaseRequest) String() string {
 func (*ReleaseRequest) ProtoMessage() {}
 
 func (x *ReleaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[54]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3422,7 +3641,7 @@ func (x *ReleaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseRequest.ProtoReflect.Descriptor instead.
 func (*ReleaseRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{54}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *ReleaseRequest) GetCluster() string {
@@ -3440,7 +3659,7 @@ type ReleaseResponse struct {
 
 func (x *ReleaseResponse) Reset() {
 	*x = ReleaseResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[55]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3452,7 +3671,7 @@ func (x *ReleaseResponse) String() string {
 func (*ReleaseResponse) ProtoMessage() {}
 
 func (x *ReleaseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[55]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3465,7 +3684,7 @@ func (x *ReleaseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseResponse.ProtoReflect.Descriptor instead.
 func (*ReleaseResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{55}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{57}
 }
 
 // PreviewLiveRequest is one message of a question. None is over 1 MiB.
@@ -3486,7 +3705,7 @@ type PreviewLiveRequest struct {
 
 func (x *PreviewLiveRequest) Reset() {
 	*x = PreviewLiveRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[56]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3498,7 +3717,7 @@ func (x *PreviewLiveRequest) String() string {
 func (*PreviewLiveRequest) ProtoMessage() {}
 
 func (x *PreviewLiveRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[56]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3511,7 +3730,7 @@ func (x *PreviewLiveRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewLiveRequest.ProtoReflect.Descriptor instead.
 func (*PreviewLiveRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{56}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *PreviewLiveRequest) GetCluster() string {
@@ -3552,7 +3771,7 @@ type PreviewLiveResponse struct {
 
 func (x *PreviewLiveResponse) Reset() {
 	*x = PreviewLiveResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[57]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3564,7 +3783,7 @@ func (x *PreviewLiveResponse) String() string {
 func (*PreviewLiveResponse) ProtoMessage() {}
 
 func (x *PreviewLiveResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[57]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3577,7 +3796,7 @@ func (x *PreviewLiveResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewLiveResponse.ProtoReflect.Descriptor instead.
 func (*PreviewLiveResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{57}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *PreviewLiveResponse) GetApplications() []*PreviewedApplication {
@@ -3603,7 +3822,7 @@ type PreviewedApplication struct {
 
 func (x *PreviewedApplication) Reset() {
 	*x = PreviewedApplication{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[58]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3615,7 +3834,7 @@ func (x *PreviewedApplication) String() string {
 func (*PreviewedApplication) ProtoMessage() {}
 
 func (x *PreviewedApplication) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[58]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3628,7 +3847,7 @@ func (x *PreviewedApplication) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewedApplication.ProtoReflect.Descriptor instead.
 func (*PreviewedApplication) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{58}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *PreviewedApplication) GetKey() *ObjectKey {
@@ -3677,7 +3896,7 @@ type PreviewedObject struct {
 
 func (x *PreviewedObject) Reset() {
 	*x = PreviewedObject{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[59]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3689,7 +3908,7 @@ func (x *PreviewedObject) String() string {
 func (*PreviewedObject) ProtoMessage() {}
 
 func (x *PreviewedObject) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[59]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3702,7 +3921,7 @@ func (x *PreviewedObject) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewedObject.ProtoReflect.Descriptor instead.
 func (*PreviewedObject) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{59}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *PreviewedObject) GetObject() string {
@@ -3755,7 +3974,7 @@ type PreviewedField struct {
 
 func (x *PreviewedField) Reset() {
 	*x = PreviewedField{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[60]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3767,7 +3986,7 @@ func (x *PreviewedField) String() string {
 func (*PreviewedField) ProtoMessage() {}
 
 func (x *PreviewedField) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[60]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3780,7 +3999,7 @@ func (x *PreviewedField) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewedField.ProtoReflect.Descriptor instead.
 func (*PreviewedField) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{60}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *PreviewedField) GetPath() string {
@@ -4013,19 +4232,28 @@ const file_nave_admin_v1_admin_proto_rawDesc = "" +
 	"\x18PublishedContentResponse\x12\x16\n" +
 	"\x06digest\x18\x01 \x01(\tR\x06digest\x12\x12\n" +
 	"\x04data\x18\x02 \x01(\fR\x04data\x12\x12\n" +
-	"\x04last\x18\x03 \x01(\bR\x04last\"*\n" +
+	"\x04last\x18\x03 \x01(\bR\x04last\"F\n" +
 	"\x0eHistoryRequest\x12\x18\n" +
-	"\acluster\x18\x01 \x01(\tR\acluster\"o\n" +
+	"\acluster\x18\x01 \x01(\tR\acluster\x12\x1a\n" +
+	"\bsequence\x18\x02 \x01(\x04R\bsequence\"o\n" +
 	"\x0fHistoryResponse\x126\n" +
 	"\breleases\x18\x01 \x03(\v2\x1a.nave.admin.v1.PastReleaseR\breleases\x12$\n" +
-	"\x03pin\x18\x02 \x01(\v2\x12.nave.admin.v1.PinR\x03pin\"\xbe\x01\n" +
+	"\x03pin\x18\x02 \x01(\v2\x12.nave.admin.v1.PinR\x03pin\"\xfa\x01\n" +
 	"\vPastRelease\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12;\n" +
 	"\vreleased_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"releasedAt\x12\"\n" +
 	"\fapplications\x18\x03 \x01(\x03R\fapplications\x12\x18\n" +
 	"\acurrent\x18\x04 \x01(\bR\acurrent\x12\x18\n" +
-	"\achanges\x18\x05 \x03(\tR\achanges\"j\n" +
+	"\achanges\x18\x05 \x03(\tR\achanges\x12:\n" +
+	"\x06listed\x18\x06 \x03(\v2\".nave.admin.v1.ReleasedApplicationR\x06listed\"\xfd\x01\n" +
+	"\x13ReleasedApplication\x12*\n" +
+	"\x03key\x18\x01 \x01(\v2\x18.nave.admin.v1.ObjectKeyR\x03key\x128\n" +
+	"\x06change\x18\x02 \x01(\x0e2 .nave.admin.v1.ApplicationChangeR\x06change\x12\x1a\n" +
+	"\brevision\x18\x03 \x01(\tR\brevision\x12\x16\n" +
+	"\x06digest\x18\x04 \x01(\tR\x06digest\x12'\n" +
+	"\x0frevision_before\x18\x05 \x01(\tR\x0erevisionBefore\x12#\n" +
+	"\rdigest_before\x18\x06 \x01(\tR\fdigestBefore\"j\n" +
 	"\x03Pin\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\x127\n" +
 	"\tpinned_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\bpinnedAt\x12\x0e\n" +
@@ -4034,7 +4262,10 @@ const file_nave_admin_v1_admin_proto_rawDesc = "" +
 	"\acluster\x18\x01 \x01(\tR\acluster\x12\x1a\n" +
 	"\bsequence\x18\x02 \x01(\x04R\bsequence\".\n" +
 	"\x10RollbackResponse\x12\x1a\n" +
-	"\bsequence\x18\x01 \x01(\x04R\bsequence\"*\n" +
+	"\bsequence\x18\x01 \x01(\x04R\bsequence\"}\n" +
+	"\x17PreviewRollbackResponse\x12\x1a\n" +
+	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12F\n" +
+	"\fapplications\x18\x02 \x03(\v2\".nave.admin.v1.ReleasedApplicationR\fapplications\"*\n" +
 	"\x0eReleaseRequest\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\tR\acluster\"\x11\n" +
 	"\x0fReleaseResponse\"x\n" +
@@ -4064,7 +4295,14 @@ const file_nave_admin_v1_admin_proto_rawDesc = "" +
 	"\x16WATCH_TYPE_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12WATCH_TYPE_CHANGED\x10\x01\x12\x16\n" +
 	"\x12WATCH_TYPE_DELETED\x10\x02\x12\x15\n" +
-	"\x11WATCH_TYPE_SYNCED\x10\x032\xd5\f\n" +
+	"\x11WATCH_TYPE_SYNCED\x10\x03*\xcf\x01\n" +
+	"\x11ApplicationChange\x12\"\n" +
+	"\x1eAPPLICATION_CHANGE_UNSPECIFIED\x10\x00\x12\x1b\n" +
+	"\x17APPLICATION_CHANGE_SAME\x10\x01\x12\x1e\n" +
+	"\x1aAPPLICATION_CHANGE_CHANGED\x10\x02\x12\x1c\n" +
+	"\x18APPLICATION_CHANGE_ADDED\x10\x03\x12\x1e\n" +
+	"\x1aAPPLICATION_CHANGE_REMOVED\x10\x04\x12\x1b\n" +
+	"\x17APPLICATION_CHANGE_KEPT\x10\x052\xb0\r\n" +
 	"\fAdminService\x12<\n" +
 	"\x03Get\x12\x19.nave.admin.v1.GetRequest\x1a\x1a.nave.admin.v1.GetResponse\x12?\n" +
 	"\x04List\x12\x1a.nave.admin.v1.ListRequest\x1a\x1b.nave.admin.v1.ListResponse\x12D\n" +
@@ -4085,7 +4323,8 @@ const file_nave_admin_v1_admin_proto_rawDesc = "" +
 	"\x10PublishedContent\x12&.nave.admin.v1.PublishedContentRequest\x1a'.nave.admin.v1.PublishedContentResponse0\x01\x12V\n" +
 	"\vPreviewLive\x12!.nave.admin.v1.PreviewLiveRequest\x1a\".nave.admin.v1.PreviewLiveResponse(\x01\x12H\n" +
 	"\aHistory\x12\x1d.nave.admin.v1.HistoryRequest\x1a\x1e.nave.admin.v1.HistoryResponse\x12K\n" +
-	"\bRollback\x12\x1e.nave.admin.v1.RollbackRequest\x1a\x1f.nave.admin.v1.RollbackResponse\x12H\n" +
+	"\bRollback\x12\x1e.nave.admin.v1.RollbackRequest\x1a\x1f.nave.admin.v1.RollbackResponse\x12Y\n" +
+	"\x0fPreviewRollback\x12\x1e.nave.admin.v1.RollbackRequest\x1a&.nave.admin.v1.PreviewRollbackResponse\x12H\n" +
 	"\aRelease\x12\x1d.nave.admin.v1.ReleaseRequest\x1a\x1e.nave.admin.v1.ReleaseResponse\x12Q\n" +
 	"\n" +
 	"GetVersion\x12 .nave.admin.v1.GetVersionRequest\x1a!.nave.admin.v1.GetVersionResponseB7Z5github.com/navefleet/nave/proto/nave/admin/v1;adminv1b\x06proto3"
@@ -4102,180 +4341,189 @@ func file_nave_admin_v1_admin_proto_rawDescGZIP() []byte {
 	return file_nave_admin_v1_admin_proto_rawDescData
 }
 
-var file_nave_admin_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_nave_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 61)
+var file_nave_admin_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_nave_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 63)
 var file_nave_admin_v1_admin_proto_goTypes = []any{
 	(WatchType)(0),                   // 0: nave.admin.v1.WatchType
-	(*ObjectKey)(nil),                // 1: nave.admin.v1.ObjectKey
-	(*Object)(nil),                   // 2: nave.admin.v1.Object
-	(*GetRequest)(nil),               // 3: nave.admin.v1.GetRequest
-	(*GetResponse)(nil),              // 4: nave.admin.v1.GetResponse
-	(*ListRequest)(nil),              // 5: nave.admin.v1.ListRequest
-	(*ListResponse)(nil),             // 6: nave.admin.v1.ListResponse
-	(*WatchRequest)(nil),             // 7: nave.admin.v1.WatchRequest
-	(*WatchResponse)(nil),            // 8: nave.admin.v1.WatchResponse
-	(*ApplyRequest)(nil),             // 9: nave.admin.v1.ApplyRequest
-	(*ApplyResponse)(nil),            // 10: nave.admin.v1.ApplyResponse
-	(*AppliedObject)(nil),            // 11: nave.admin.v1.AppliedObject
-	(*DeleteRequest)(nil),            // 12: nave.admin.v1.DeleteRequest
-	(*DeleteResponse)(nil),           // 13: nave.admin.v1.DeleteResponse
-	(*ImpactRequest)(nil),            // 14: nave.admin.v1.ImpactRequest
-	(*ImpactResponse)(nil),           // 15: nave.admin.v1.ImpactResponse
-	(*ClusterImpact)(nil),            // 16: nave.admin.v1.ClusterImpact
-	(*ApplicationImpact)(nil),        // 17: nave.admin.v1.ApplicationImpact
-	(*ConfirmRequest)(nil),           // 18: nave.admin.v1.ConfirmRequest
-	(*ConfirmResponse)(nil),          // 19: nave.admin.v1.ConfirmResponse
-	(*ReconcileRequest)(nil),         // 20: nave.admin.v1.ReconcileRequest
-	(*ReconcileResponse)(nil),        // 21: nave.admin.v1.ReconcileResponse
-	(*SuspendRequest)(nil),           // 22: nave.admin.v1.SuspendRequest
-	(*SuspendResponse)(nil),          // 23: nave.admin.v1.SuspendResponse
-	(*ResumeRequest)(nil),            // 24: nave.admin.v1.ResumeRequest
-	(*ResumeResponse)(nil),           // 25: nave.admin.v1.ResumeResponse
-	(*CreateJoinTokenRequest)(nil),   // 26: nave.admin.v1.CreateJoinTokenRequest
-	(*CreateJoinTokenResponse)(nil),  // 27: nave.admin.v1.CreateJoinTokenResponse
-	(*ListEventsRequest)(nil),        // 28: nave.admin.v1.ListEventsRequest
-	(*ListEventsResponse)(nil),       // 29: nave.admin.v1.ListEventsResponse
-	(*Event)(nil),                    // 30: nave.admin.v1.Event
-	(*TreeRequest)(nil),              // 31: nave.admin.v1.TreeRequest
-	(*TreeResponse)(nil),             // 32: nave.admin.v1.TreeResponse
-	(*TreeNode)(nil),                 // 33: nave.admin.v1.TreeNode
-	(*ExplainRequest)(nil),           // 34: nave.admin.v1.ExplainRequest
-	(*ExplainResponse)(nil),          // 35: nave.admin.v1.ExplainResponse
-	(*Encryption)(nil),               // 36: nave.admin.v1.Encryption
-	(*SealedDocument)(nil),           // 37: nave.admin.v1.SealedDocument
-	(*Explanation)(nil),              // 38: nave.admin.v1.Explanation
-	(*GetVersionRequest)(nil),        // 39: nave.admin.v1.GetVersionRequest
-	(*GetVersionResponse)(nil),       // 40: nave.admin.v1.GetVersionResponse
-	(*PublishedRequest)(nil),         // 41: nave.admin.v1.PublishedRequest
-	(*PublishedResponse)(nil),        // 42: nave.admin.v1.PublishedResponse
-	(*PublishedHub)(nil),             // 43: nave.admin.v1.PublishedHub
-	(*HubObject)(nil),                // 44: nave.admin.v1.HubObject
-	(*PublishedCluster)(nil),         // 45: nave.admin.v1.PublishedCluster
-	(*PublishedApplication)(nil),     // 46: nave.admin.v1.PublishedApplication
-	(*PublishedContentRequest)(nil),  // 47: nave.admin.v1.PublishedContentRequest
-	(*PublishedContentResponse)(nil), // 48: nave.admin.v1.PublishedContentResponse
-	(*HistoryRequest)(nil),           // 49: nave.admin.v1.HistoryRequest
-	(*HistoryResponse)(nil),          // 50: nave.admin.v1.HistoryResponse
-	(*PastRelease)(nil),              // 51: nave.admin.v1.PastRelease
-	(*Pin)(nil),                      // 52: nave.admin.v1.Pin
-	(*RollbackRequest)(nil),          // 53: nave.admin.v1.RollbackRequest
-	(*RollbackResponse)(nil),         // 54: nave.admin.v1.RollbackResponse
-	(*ReleaseRequest)(nil),           // 55: nave.admin.v1.ReleaseRequest
-	(*ReleaseResponse)(nil),          // 56: nave.admin.v1.ReleaseResponse
-	(*PreviewLiveRequest)(nil),       // 57: nave.admin.v1.PreviewLiveRequest
-	(*PreviewLiveResponse)(nil),      // 58: nave.admin.v1.PreviewLiveResponse
-	(*PreviewedApplication)(nil),     // 59: nave.admin.v1.PreviewedApplication
-	(*PreviewedObject)(nil),          // 60: nave.admin.v1.PreviewedObject
-	(*PreviewedField)(nil),           // 61: nave.admin.v1.PreviewedField
-	(*timestamppb.Timestamp)(nil),    // 62: google.protobuf.Timestamp
+	(ApplicationChange)(0),           // 1: nave.admin.v1.ApplicationChange
+	(*ObjectKey)(nil),                // 2: nave.admin.v1.ObjectKey
+	(*Object)(nil),                   // 3: nave.admin.v1.Object
+	(*GetRequest)(nil),               // 4: nave.admin.v1.GetRequest
+	(*GetResponse)(nil),              // 5: nave.admin.v1.GetResponse
+	(*ListRequest)(nil),              // 6: nave.admin.v1.ListRequest
+	(*ListResponse)(nil),             // 7: nave.admin.v1.ListResponse
+	(*WatchRequest)(nil),             // 8: nave.admin.v1.WatchRequest
+	(*WatchResponse)(nil),            // 9: nave.admin.v1.WatchResponse
+	(*ApplyRequest)(nil),             // 10: nave.admin.v1.ApplyRequest
+	(*ApplyResponse)(nil),            // 11: nave.admin.v1.ApplyResponse
+	(*AppliedObject)(nil),            // 12: nave.admin.v1.AppliedObject
+	(*DeleteRequest)(nil),            // 13: nave.admin.v1.DeleteRequest
+	(*DeleteResponse)(nil),           // 14: nave.admin.v1.DeleteResponse
+	(*ImpactRequest)(nil),            // 15: nave.admin.v1.ImpactRequest
+	(*ImpactResponse)(nil),           // 16: nave.admin.v1.ImpactResponse
+	(*ClusterImpact)(nil),            // 17: nave.admin.v1.ClusterImpact
+	(*ApplicationImpact)(nil),        // 18: nave.admin.v1.ApplicationImpact
+	(*ConfirmRequest)(nil),           // 19: nave.admin.v1.ConfirmRequest
+	(*ConfirmResponse)(nil),          // 20: nave.admin.v1.ConfirmResponse
+	(*ReconcileRequest)(nil),         // 21: nave.admin.v1.ReconcileRequest
+	(*ReconcileResponse)(nil),        // 22: nave.admin.v1.ReconcileResponse
+	(*SuspendRequest)(nil),           // 23: nave.admin.v1.SuspendRequest
+	(*SuspendResponse)(nil),          // 24: nave.admin.v1.SuspendResponse
+	(*ResumeRequest)(nil),            // 25: nave.admin.v1.ResumeRequest
+	(*ResumeResponse)(nil),           // 26: nave.admin.v1.ResumeResponse
+	(*CreateJoinTokenRequest)(nil),   // 27: nave.admin.v1.CreateJoinTokenRequest
+	(*CreateJoinTokenResponse)(nil),  // 28: nave.admin.v1.CreateJoinTokenResponse
+	(*ListEventsRequest)(nil),        // 29: nave.admin.v1.ListEventsRequest
+	(*ListEventsResponse)(nil),       // 30: nave.admin.v1.ListEventsResponse
+	(*Event)(nil),                    // 31: nave.admin.v1.Event
+	(*TreeRequest)(nil),              // 32: nave.admin.v1.TreeRequest
+	(*TreeResponse)(nil),             // 33: nave.admin.v1.TreeResponse
+	(*TreeNode)(nil),                 // 34: nave.admin.v1.TreeNode
+	(*ExplainRequest)(nil),           // 35: nave.admin.v1.ExplainRequest
+	(*ExplainResponse)(nil),          // 36: nave.admin.v1.ExplainResponse
+	(*Encryption)(nil),               // 37: nave.admin.v1.Encryption
+	(*SealedDocument)(nil),           // 38: nave.admin.v1.SealedDocument
+	(*Explanation)(nil),              // 39: nave.admin.v1.Explanation
+	(*GetVersionRequest)(nil),        // 40: nave.admin.v1.GetVersionRequest
+	(*GetVersionResponse)(nil),       // 41: nave.admin.v1.GetVersionResponse
+	(*PublishedRequest)(nil),         // 42: nave.admin.v1.PublishedRequest
+	(*PublishedResponse)(nil),        // 43: nave.admin.v1.PublishedResponse
+	(*PublishedHub)(nil),             // 44: nave.admin.v1.PublishedHub
+	(*HubObject)(nil),                // 45: nave.admin.v1.HubObject
+	(*PublishedCluster)(nil),         // 46: nave.admin.v1.PublishedCluster
+	(*PublishedApplication)(nil),     // 47: nave.admin.v1.PublishedApplication
+	(*PublishedContentRequest)(nil),  // 48: nave.admin.v1.PublishedContentRequest
+	(*PublishedContentResponse)(nil), // 49: nave.admin.v1.PublishedContentResponse
+	(*HistoryRequest)(nil),           // 50: nave.admin.v1.HistoryRequest
+	(*HistoryResponse)(nil),          // 51: nave.admin.v1.HistoryResponse
+	(*PastRelease)(nil),              // 52: nave.admin.v1.PastRelease
+	(*ReleasedApplication)(nil),      // 53: nave.admin.v1.ReleasedApplication
+	(*Pin)(nil),                      // 54: nave.admin.v1.Pin
+	(*RollbackRequest)(nil),          // 55: nave.admin.v1.RollbackRequest
+	(*RollbackResponse)(nil),         // 56: nave.admin.v1.RollbackResponse
+	(*PreviewRollbackResponse)(nil),  // 57: nave.admin.v1.PreviewRollbackResponse
+	(*ReleaseRequest)(nil),           // 58: nave.admin.v1.ReleaseRequest
+	(*ReleaseResponse)(nil),          // 59: nave.admin.v1.ReleaseResponse
+	(*PreviewLiveRequest)(nil),       // 60: nave.admin.v1.PreviewLiveRequest
+	(*PreviewLiveResponse)(nil),      // 61: nave.admin.v1.PreviewLiveResponse
+	(*PreviewedApplication)(nil),     // 62: nave.admin.v1.PreviewedApplication
+	(*PreviewedObject)(nil),          // 63: nave.admin.v1.PreviewedObject
+	(*PreviewedField)(nil),           // 64: nave.admin.v1.PreviewedField
+	(*timestamppb.Timestamp)(nil),    // 65: google.protobuf.Timestamp
 }
 var file_nave_admin_v1_admin_proto_depIdxs = []int32{
-	1,  // 0: nave.admin.v1.Object.key:type_name -> nave.admin.v1.ObjectKey
-	1,  // 1: nave.admin.v1.GetRequest.key:type_name -> nave.admin.v1.ObjectKey
-	2,  // 2: nave.admin.v1.GetResponse.object:type_name -> nave.admin.v1.Object
-	2,  // 3: nave.admin.v1.ListResponse.objects:type_name -> nave.admin.v1.Object
-	5,  // 4: nave.admin.v1.WatchRequest.list:type_name -> nave.admin.v1.ListRequest
+	2,  // 0: nave.admin.v1.Object.key:type_name -> nave.admin.v1.ObjectKey
+	2,  // 1: nave.admin.v1.GetRequest.key:type_name -> nave.admin.v1.ObjectKey
+	3,  // 2: nave.admin.v1.GetResponse.object:type_name -> nave.admin.v1.Object
+	3,  // 3: nave.admin.v1.ListResponse.objects:type_name -> nave.admin.v1.Object
+	6,  // 4: nave.admin.v1.WatchRequest.list:type_name -> nave.admin.v1.ListRequest
 	0,  // 5: nave.admin.v1.WatchResponse.type:type_name -> nave.admin.v1.WatchType
-	2,  // 6: nave.admin.v1.WatchResponse.object:type_name -> nave.admin.v1.Object
-	11, // 7: nave.admin.v1.ApplyResponse.objects:type_name -> nave.admin.v1.AppliedObject
-	1,  // 8: nave.admin.v1.AppliedObject.key:type_name -> nave.admin.v1.ObjectKey
-	1,  // 9: nave.admin.v1.DeleteRequest.key:type_name -> nave.admin.v1.ObjectKey
-	1,  // 10: nave.admin.v1.ImpactRequest.delete:type_name -> nave.admin.v1.ObjectKey
-	1,  // 11: nave.admin.v1.ImpactRequest.confirm:type_name -> nave.admin.v1.ObjectKey
-	1,  // 12: nave.admin.v1.ImpactResponse.hub_objects:type_name -> nave.admin.v1.ObjectKey
-	16, // 13: nave.admin.v1.ImpactResponse.clusters:type_name -> nave.admin.v1.ClusterImpact
-	1,  // 14: nave.admin.v1.ImpactResponse.unknown:type_name -> nave.admin.v1.ObjectKey
-	1,  // 15: nave.admin.v1.ImpactResponse.used_by:type_name -> nave.admin.v1.ObjectKey
-	17, // 16: nave.admin.v1.ClusterImpact.applications:type_name -> nave.admin.v1.ApplicationImpact
-	1,  // 17: nave.admin.v1.ApplicationImpact.key:type_name -> nave.admin.v1.ObjectKey
-	1,  // 18: nave.admin.v1.ConfirmRequest.key:type_name -> nave.admin.v1.ObjectKey
-	15, // 19: nave.admin.v1.ConfirmResponse.impact:type_name -> nave.admin.v1.ImpactResponse
-	1,  // 20: nave.admin.v1.ReconcileRequest.key:type_name -> nave.admin.v1.ObjectKey
-	1,  // 21: nave.admin.v1.ReconcileResponse.source:type_name -> nave.admin.v1.ObjectKey
-	1,  // 22: nave.admin.v1.SuspendRequest.key:type_name -> nave.admin.v1.ObjectKey
-	1,  // 23: nave.admin.v1.ResumeRequest.key:type_name -> nave.admin.v1.ObjectKey
-	1,  // 24: nave.admin.v1.ResumeResponse.suspended_with:type_name -> nave.admin.v1.ObjectKey
-	62, // 25: nave.admin.v1.CreateJoinTokenResponse.expires_at:type_name -> google.protobuf.Timestamp
-	1,  // 26: nave.admin.v1.ListEventsRequest.key:type_name -> nave.admin.v1.ObjectKey
-	30, // 27: nave.admin.v1.ListEventsResponse.events:type_name -> nave.admin.v1.Event
-	62, // 28: nave.admin.v1.Event.time:type_name -> google.protobuf.Timestamp
-	1,  // 29: nave.admin.v1.Event.object:type_name -> nave.admin.v1.ObjectKey
-	1,  // 30: nave.admin.v1.TreeRequest.key:type_name -> nave.admin.v1.ObjectKey
-	33, // 31: nave.admin.v1.TreeResponse.root:type_name -> nave.admin.v1.TreeNode
-	33, // 32: nave.admin.v1.TreeNode.children:type_name -> nave.admin.v1.TreeNode
-	1,  // 33: nave.admin.v1.ExplainRequest.key:type_name -> nave.admin.v1.ObjectKey
-	38, // 34: nave.admin.v1.ExplainResponse.explanations:type_name -> nave.admin.v1.Explanation
-	36, // 35: nave.admin.v1.ExplainResponse.encryption:type_name -> nave.admin.v1.Encryption
-	1,  // 36: nave.admin.v1.Encryption.object:type_name -> nave.admin.v1.ObjectKey
-	37, // 37: nave.admin.v1.Encryption.documents:type_name -> nave.admin.v1.SealedDocument
-	1,  // 38: nave.admin.v1.Explanation.object:type_name -> nave.admin.v1.ObjectKey
-	62, // 39: nave.admin.v1.Explanation.since:type_name -> google.protobuf.Timestamp
-	43, // 40: nave.admin.v1.PublishedResponse.hub:type_name -> nave.admin.v1.PublishedHub
-	45, // 41: nave.admin.v1.PublishedResponse.cluster:type_name -> nave.admin.v1.PublishedCluster
-	44, // 42: nave.admin.v1.PublishedHub.objects:type_name -> nave.admin.v1.HubObject
-	1,  // 43: nave.admin.v1.HubObject.owner:type_name -> nave.admin.v1.ObjectKey
-	46, // 44: nave.admin.v1.PublishedCluster.applications:type_name -> nave.admin.v1.PublishedApplication
-	44, // 45: nave.admin.v1.PublishedCluster.objects:type_name -> nave.admin.v1.HubObject
-	52, // 46: nave.admin.v1.PublishedCluster.pin:type_name -> nave.admin.v1.Pin
-	1,  // 47: nave.admin.v1.PublishedCluster.suspended:type_name -> nave.admin.v1.ObjectKey
-	1,  // 48: nave.admin.v1.PublishedApplication.key:type_name -> nave.admin.v1.ObjectKey
-	1,  // 49: nave.admin.v1.PublishedApplication.parent:type_name -> nave.admin.v1.ObjectKey
-	1,  // 50: nave.admin.v1.PublishedContentRequest.key:type_name -> nave.admin.v1.ObjectKey
-	51, // 51: nave.admin.v1.HistoryResponse.releases:type_name -> nave.admin.v1.PastRelease
-	52, // 52: nave.admin.v1.HistoryResponse.pin:type_name -> nave.admin.v1.Pin
-	62, // 53: nave.admin.v1.PastRelease.released_at:type_name -> google.protobuf.Timestamp
-	62, // 54: nave.admin.v1.Pin.pinned_at:type_name -> google.protobuf.Timestamp
-	59, // 55: nave.admin.v1.PreviewLiveResponse.applications:type_name -> nave.admin.v1.PreviewedApplication
-	1,  // 56: nave.admin.v1.PreviewedApplication.key:type_name -> nave.admin.v1.ObjectKey
-	60, // 57: nave.admin.v1.PreviewedApplication.objects:type_name -> nave.admin.v1.PreviewedObject
-	61, // 58: nave.admin.v1.PreviewedObject.fields:type_name -> nave.admin.v1.PreviewedField
-	3,  // 59: nave.admin.v1.AdminService.Get:input_type -> nave.admin.v1.GetRequest
-	5,  // 60: nave.admin.v1.AdminService.List:input_type -> nave.admin.v1.ListRequest
-	7,  // 61: nave.admin.v1.AdminService.Watch:input_type -> nave.admin.v1.WatchRequest
-	9,  // 62: nave.admin.v1.AdminService.Apply:input_type -> nave.admin.v1.ApplyRequest
-	12, // 63: nave.admin.v1.AdminService.Delete:input_type -> nave.admin.v1.DeleteRequest
-	14, // 64: nave.admin.v1.AdminService.Impact:input_type -> nave.admin.v1.ImpactRequest
-	18, // 65: nave.admin.v1.AdminService.Confirm:input_type -> nave.admin.v1.ConfirmRequest
-	20, // 66: nave.admin.v1.AdminService.Reconcile:input_type -> nave.admin.v1.ReconcileRequest
-	22, // 67: nave.admin.v1.AdminService.Suspend:input_type -> nave.admin.v1.SuspendRequest
-	24, // 68: nave.admin.v1.AdminService.Resume:input_type -> nave.admin.v1.ResumeRequest
-	26, // 69: nave.admin.v1.AdminService.CreateJoinToken:input_type -> nave.admin.v1.CreateJoinTokenRequest
-	28, // 70: nave.admin.v1.AdminService.ListEvents:input_type -> nave.admin.v1.ListEventsRequest
-	31, // 71: nave.admin.v1.AdminService.Tree:input_type -> nave.admin.v1.TreeRequest
-	34, // 72: nave.admin.v1.AdminService.Explain:input_type -> nave.admin.v1.ExplainRequest
-	41, // 73: nave.admin.v1.AdminService.Published:input_type -> nave.admin.v1.PublishedRequest
-	47, // 74: nave.admin.v1.AdminService.PublishedContent:input_type -> nave.admin.v1.PublishedContentRequest
-	57, // 75: nave.admin.v1.AdminService.PreviewLive:input_type -> nave.admin.v1.PreviewLiveRequest
-	49, // 76: nave.admin.v1.AdminService.History:input_type -> nave.admin.v1.HistoryRequest
-	53, // 77: nave.admin.v1.AdminService.Rollback:input_type -> nave.admin.v1.RollbackRequest
-	55, // 78: nave.admin.v1.AdminService.Release:input_type -> nave.admin.v1.ReleaseRequest
-	39, // 79: nave.admin.v1.AdminService.GetVersion:input_type -> nave.admin.v1.GetVersionRequest
-	4,  // 80: nave.admin.v1.AdminService.Get:output_type -> nave.admin.v1.GetResponse
-	6,  // 81: nave.admin.v1.AdminService.List:output_type -> nave.admin.v1.ListResponse
-	8,  // 82: nave.admin.v1.AdminService.Watch:output_type -> nave.admin.v1.WatchResponse
-	10, // 83: nave.admin.v1.AdminService.Apply:output_type -> nave.admin.v1.ApplyResponse
-	13, // 84: nave.admin.v1.AdminService.Delete:output_type -> nave.admin.v1.DeleteResponse
-	15, // 85: nave.admin.v1.AdminService.Impact:output_type -> nave.admin.v1.ImpactResponse
-	19, // 86: nave.admin.v1.AdminService.Confirm:output_type -> nave.admin.v1.ConfirmResponse
-	21, // 87: nave.admin.v1.AdminService.Reconcile:output_type -> nave.admin.v1.ReconcileResponse
-	23, // 88: nave.admin.v1.AdminService.Suspend:output_type -> nave.admin.v1.SuspendResponse
-	25, // 89: nave.admin.v1.AdminService.Resume:output_type -> nave.admin.v1.ResumeResponse
-	27, // 90: nave.admin.v1.AdminService.CreateJoinToken:output_type -> nave.admin.v1.CreateJoinTokenResponse
-	29, // 91: nave.admin.v1.AdminService.ListEvents:output_type -> nave.admin.v1.ListEventsResponse
-	32, // 92: nave.admin.v1.AdminService.Tree:output_type -> nave.admin.v1.TreeResponse
-	35, // 93: nave.admin.v1.AdminService.Explain:output_type -> nave.admin.v1.ExplainResponse
-	42, // 94: nave.admin.v1.AdminService.Published:output_type -> nave.admin.v1.PublishedResponse
-	48, // 95: nave.admin.v1.AdminService.PublishedContent:output_type -> nave.admin.v1.PublishedContentResponse
-	58, // 96: nave.admin.v1.AdminService.PreviewLive:output_type -> nave.admin.v1.PreviewLiveResponse
-	50, // 97: nave.admin.v1.AdminService.History:output_type -> nave.admin.v1.HistoryResponse
-	54, // 98: nave.admin.v1.AdminService.Rollback:output_type -> nave.admin.v1.RollbackResponse
-	56, // 99: nave.admin.v1.AdminService.Release:output_type -> nave.admin.v1.ReleaseResponse
-	40, // 100: nave.admin.v1.AdminService.GetVersion:output_type -> nave.admin.v1.GetVersionResponse
-	80, // [80:101] is the sub-list for method output_type
-	59, // [59:80] is the sub-list for method input_type
-	59, // [59:59] is the sub-list for extension type_name
-	59, // [59:59] is the sub-list for extension extendee
-	0,  // [0:59] is the sub-list for field type_name
+	3,  // 6: nave.admin.v1.WatchResponse.object:type_name -> nave.admin.v1.Object
+	12, // 7: nave.admin.v1.ApplyResponse.objects:type_name -> nave.admin.v1.AppliedObject
+	2,  // 8: nave.admin.v1.AppliedObject.key:type_name -> nave.admin.v1.ObjectKey
+	2,  // 9: nave.admin.v1.DeleteRequest.key:type_name -> nave.admin.v1.ObjectKey
+	2,  // 10: nave.admin.v1.ImpactRequest.delete:type_name -> nave.admin.v1.ObjectKey
+	2,  // 11: nave.admin.v1.ImpactRequest.confirm:type_name -> nave.admin.v1.ObjectKey
+	2,  // 12: nave.admin.v1.ImpactResponse.hub_objects:type_name -> nave.admin.v1.ObjectKey
+	17, // 13: nave.admin.v1.ImpactResponse.clusters:type_name -> nave.admin.v1.ClusterImpact
+	2,  // 14: nave.admin.v1.ImpactResponse.unknown:type_name -> nave.admin.v1.ObjectKey
+	2,  // 15: nave.admin.v1.ImpactResponse.used_by:type_name -> nave.admin.v1.ObjectKey
+	18, // 16: nave.admin.v1.ClusterImpact.applications:type_name -> nave.admin.v1.ApplicationImpact
+	2,  // 17: nave.admin.v1.ApplicationImpact.key:type_name -> nave.admin.v1.ObjectKey
+	2,  // 18: nave.admin.v1.ConfirmRequest.key:type_name -> nave.admin.v1.ObjectKey
+	16, // 19: nave.admin.v1.ConfirmResponse.impact:type_name -> nave.admin.v1.ImpactResponse
+	2,  // 20: nave.admin.v1.ReconcileRequest.key:type_name -> nave.admin.v1.ObjectKey
+	2,  // 21: nave.admin.v1.ReconcileResponse.source:type_name -> nave.admin.v1.ObjectKey
+	2,  // 22: nave.admin.v1.SuspendRequest.key:type_name -> nave.admin.v1.ObjectKey
+	2,  // 23: nave.admin.v1.ResumeRequest.key:type_name -> nave.admin.v1.ObjectKey
+	2,  // 24: nave.admin.v1.ResumeResponse.suspended_with:type_name -> nave.admin.v1.ObjectKey
+	65, // 25: nave.admin.v1.CreateJoinTokenResponse.expires_at:type_name -> google.protobuf.Timestamp
+	2,  // 26: nave.admin.v1.ListEventsRequest.key:type_name -> nave.admin.v1.ObjectKey
+	31, // 27: nave.admin.v1.ListEventsResponse.events:type_name -> nave.admin.v1.Event
+	65, // 28: nave.admin.v1.Event.time:type_name -> google.protobuf.Timestamp
+	2,  // 29: nave.admin.v1.Event.object:type_name -> nave.admin.v1.ObjectKey
+	2,  // 30: nave.admin.v1.TreeRequest.key:type_name -> nave.admin.v1.ObjectKey
+	34, // 31: nave.admin.v1.TreeResponse.root:type_name -> nave.admin.v1.TreeNode
+	34, // 32: nave.admin.v1.TreeNode.children:type_name -> nave.admin.v1.TreeNode
+	2,  // 33: nave.admin.v1.ExplainRequest.key:type_name -> nave.admin.v1.ObjectKey
+	39, // 34: nave.admin.v1.ExplainResponse.explanations:type_name -> nave.admin.v1.Explanation
+	37, // 35: nave.admin.v1.ExplainResponse.encryption:type_name -> nave.admin.v1.Encryption
+	2,  // 36: nave.admin.v1.Encryption.object:type_name -> nave.admin.v1.ObjectKey
+	38, // 37: nave.admin.v1.Encryption.documents:type_name -> nave.admin.v1.SealedDocument
+	2,  // 38: nave.admin.v1.Explanation.object:type_name -> nave.admin.v1.ObjectKey
+	65, // 39: nave.admin.v1.Explanation.since:type_name -> google.protobuf.Timestamp
+	44, // 40: nave.admin.v1.PublishedResponse.hub:type_name -> nave.admin.v1.PublishedHub
+	46, // 41: nave.admin.v1.PublishedResponse.cluster:type_name -> nave.admin.v1.PublishedCluster
+	45, // 42: nave.admin.v1.PublishedHub.objects:type_name -> nave.admin.v1.HubObject
+	2,  // 43: nave.admin.v1.HubObject.owner:type_name -> nave.admin.v1.ObjectKey
+	47, // 44: nave.admin.v1.PublishedCluster.applications:type_name -> nave.admin.v1.PublishedApplication
+	45, // 45: nave.admin.v1.PublishedCluster.objects:type_name -> nave.admin.v1.HubObject
+	54, // 46: nave.admin.v1.PublishedCluster.pin:type_name -> nave.admin.v1.Pin
+	2,  // 47: nave.admin.v1.PublishedCluster.suspended:type_name -> nave.admin.v1.ObjectKey
+	2,  // 48: nave.admin.v1.PublishedApplication.key:type_name -> nave.admin.v1.ObjectKey
+	2,  // 49: nave.admin.v1.PublishedApplication.parent:type_name -> nave.admin.v1.ObjectKey
+	2,  // 50: nave.admin.v1.PublishedContentRequest.key:type_name -> nave.admin.v1.ObjectKey
+	52, // 51: nave.admin.v1.HistoryResponse.releases:type_name -> nave.admin.v1.PastRelease
+	54, // 52: nave.admin.v1.HistoryResponse.pin:type_name -> nave.admin.v1.Pin
+	65, // 53: nave.admin.v1.PastRelease.released_at:type_name -> google.protobuf.Timestamp
+	53, // 54: nave.admin.v1.PastRelease.listed:type_name -> nave.admin.v1.ReleasedApplication
+	2,  // 55: nave.admin.v1.ReleasedApplication.key:type_name -> nave.admin.v1.ObjectKey
+	1,  // 56: nave.admin.v1.ReleasedApplication.change:type_name -> nave.admin.v1.ApplicationChange
+	65, // 57: nave.admin.v1.Pin.pinned_at:type_name -> google.protobuf.Timestamp
+	53, // 58: nave.admin.v1.PreviewRollbackResponse.applications:type_name -> nave.admin.v1.ReleasedApplication
+	62, // 59: nave.admin.v1.PreviewLiveResponse.applications:type_name -> nave.admin.v1.PreviewedApplication
+	2,  // 60: nave.admin.v1.PreviewedApplication.key:type_name -> nave.admin.v1.ObjectKey
+	63, // 61: nave.admin.v1.PreviewedApplication.objects:type_name -> nave.admin.v1.PreviewedObject
+	64, // 62: nave.admin.v1.PreviewedObject.fields:type_name -> nave.admin.v1.PreviewedField
+	4,  // 63: nave.admin.v1.AdminService.Get:input_type -> nave.admin.v1.GetRequest
+	6,  // 64: nave.admin.v1.AdminService.List:input_type -> nave.admin.v1.ListRequest
+	8,  // 65: nave.admin.v1.AdminService.Watch:input_type -> nave.admin.v1.WatchRequest
+	10, // 66: nave.admin.v1.AdminService.Apply:input_type -> nave.admin.v1.ApplyRequest
+	13, // 67: nave.admin.v1.AdminService.Delete:input_type -> nave.admin.v1.DeleteRequest
+	15, // 68: nave.admin.v1.AdminService.Impact:input_type -> nave.admin.v1.ImpactRequest
+	19, // 69: nave.admin.v1.AdminService.Confirm:input_type -> nave.admin.v1.ConfirmRequest
+	21, // 70: nave.admin.v1.AdminService.Reconcile:input_type -> nave.admin.v1.ReconcileRequest
+	23, // 71: nave.admin.v1.AdminService.Suspend:input_type -> nave.admin.v1.SuspendRequest
+	25, // 72: nave.admin.v1.AdminService.Resume:input_type -> nave.admin.v1.ResumeRequest
+	27, // 73: nave.admin.v1.AdminService.CreateJoinToken:input_type -> nave.admin.v1.CreateJoinTokenRequest
+	29, // 74: nave.admin.v1.AdminService.ListEvents:input_type -> nave.admin.v1.ListEventsRequest
+	32, // 75: nave.admin.v1.AdminService.Tree:input_type -> nave.admin.v1.TreeRequest
+	35, // 76: nave.admin.v1.AdminService.Explain:input_type -> nave.admin.v1.ExplainRequest
+	42, // 77: nave.admin.v1.AdminService.Published:input_type -> nave.admin.v1.PublishedRequest
+	48, // 78: nave.admin.v1.AdminService.PublishedContent:input_type -> nave.admin.v1.PublishedContentRequest
+	60, // 79: nave.admin.v1.AdminService.PreviewLive:input_type -> nave.admin.v1.PreviewLiveRequest
+	50, // 80: nave.admin.v1.AdminService.History:input_type -> nave.admin.v1.HistoryRequest
+	55, // 81: nave.admin.v1.AdminService.Rollback:input_type -> nave.admin.v1.RollbackRequest
+	55, // 82: nave.admin.v1.AdminService.PreviewRollback:input_type -> nave.admin.v1.RollbackRequest
+	58, // 83: nave.admin.v1.AdminService.Release:input_type -> nave.admin.v1.ReleaseRequest
+	40, // 84: nave.admin.v1.AdminService.GetVersion:input_type -> nave.admin.v1.GetVersionRequest
+	5,  // 85: nave.admin.v1.AdminService.Get:output_type -> nave.admin.v1.GetResponse
+	7,  // 86: nave.admin.v1.AdminService.List:output_type -> nave.admin.v1.ListResponse
+	9,  // 87: nave.admin.v1.AdminService.Watch:output_type -> nave.admin.v1.WatchResponse
+	11, // 88: nave.admin.v1.AdminService.Apply:output_type -> nave.admin.v1.ApplyResponse
+	14, // 89: nave.admin.v1.AdminService.Delete:output_type -> nave.admin.v1.DeleteResponse
+	16, // 90: nave.admin.v1.AdminService.Impact:output_type -> nave.admin.v1.ImpactResponse
+	20, // 91: nave.admin.v1.AdminService.Confirm:output_type -> nave.admin.v1.ConfirmResponse
+	22, // 92: nave.admin.v1.AdminService.Reconcile:output_type -> nave.admin.v1.ReconcileResponse
+	24, // 93: nave.admin.v1.AdminService.Suspend:output_type -> nave.admin.v1.SuspendResponse
+	26, // 94: nave.admin.v1.AdminService.Resume:output_type -> nave.admin.v1.ResumeResponse
+	28, // 95: nave.admin.v1.AdminService.CreateJoinToken:output_type -> nave.admin.v1.CreateJoinTokenResponse
+	30, // 96: nave.admin.v1.AdminService.ListEvents:output_type -> nave.admin.v1.ListEventsResponse
+	33, // 97: nave.admin.v1.AdminService.Tree:output_type -> nave.admin.v1.TreeResponse
+	36, // 98: nave.admin.v1.AdminService.Explain:output_type -> nave.admin.v1.ExplainResponse
+	43, // 99: nave.admin.v1.AdminService.Published:output_type -> nave.admin.v1.PublishedResponse
+	49, // 100: nave.admin.v1.AdminService.PublishedContent:output_type -> nave.admin.v1.PublishedContentResponse
+	61, // 101: nave.admin.v1.AdminService.PreviewLive:output_type -> nave.admin.v1.PreviewLiveResponse
+	51, // 102: nave.admin.v1.AdminService.History:output_type -> nave.admin.v1.HistoryResponse
+	56, // 103: nave.admin.v1.AdminService.Rollback:output_type -> nave.admin.v1.RollbackResponse
+	57, // 104: nave.admin.v1.AdminService.PreviewRollback:output_type -> nave.admin.v1.PreviewRollbackResponse
+	59, // 105: nave.admin.v1.AdminService.Release:output_type -> nave.admin.v1.ReleaseResponse
+	41, // 106: nave.admin.v1.AdminService.GetVersion:output_type -> nave.admin.v1.GetVersionResponse
+	85, // [85:107] is the sub-list for method output_type
+	63, // [63:85] is the sub-list for method input_type
+	63, // [63:63] is the sub-list for extension type_name
+	63, // [63:63] is the sub-list for extension extendee
+	0,  // [0:63] is the sub-list for field type_name
 }
 
 func init() { file_nave_admin_v1_admin_proto_init() }
@@ -4297,8 +4545,8 @@ func file_nave_admin_v1_admin_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_nave_admin_v1_admin_proto_rawDesc), len(file_nave_admin_v1_admin_proto_rawDesc)),
-			NumEnums:      1,
-			NumMessages:   61,
+			NumEnums:      2,
+			NumMessages:   63,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -41,6 +41,7 @@ const (
 	AdminService_PreviewLive_FullMethodName      = "/nave.admin.v1.AdminService/PreviewLive"
 	AdminService_History_FullMethodName          = "/nave.admin.v1.AdminService/History"
 	AdminService_Rollback_FullMethodName         = "/nave.admin.v1.AdminService/Rollback"
+	AdminService_PreviewRollback_FullMethodName  = "/nave.admin.v1.AdminService/PreviewRollback"
 	AdminService_Release_FullMethodName          = "/nave.admin.v1.AdminService/Release"
 	AdminService_GetVersion_FullMethodName       = "/nave.admin.v1.AdminService/GetVersion"
 )
@@ -86,6 +87,8 @@ type AdminServiceClient interface {
 	History(ctx context.Context, in *HistoryRequest, opts ...grpc.CallOption) (*HistoryResponse, error)
 	// Rollback pins a cluster to a release of its history. FAILED_PRECONDITION when the release is the one that the cluster has.
 	Rollback(ctx context.Context, in *RollbackRequest, opts ...grpc.CallOption) (*RollbackResponse, error)
+	// PreviewRollback says what Rollback would do, with the same errors, and changes nothing.
+	PreviewRollback(ctx context.Context, in *RollbackRequest, opts ...grpc.CallOption) (*PreviewRollbackResponse, error)
 	// Release ends the pin of a cluster. FAILED_PRECONDITION when there is none.
 	Release(ctx context.Context, in *ReleaseRequest, opts ...grpc.CallOption) (*ReleaseResponse, error)
 	GetVersion(ctx context.Context, in *GetVersionRequest, opts ...grpc.CallOption) (*GetVersionResponse, error)
@@ -319,6 +322,16 @@ func (c *adminServiceClient) Rollback(ctx context.Context, in *RollbackRequest, 
 	return out, nil
 }
 
+func (c *adminServiceClient) PreviewRollback(ctx context.Context, in *RollbackRequest, opts ...grpc.CallOption) (*PreviewRollbackResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(PreviewRollbackResponse)
+	err := c.cc.Invoke(ctx, AdminService_PreviewRollback_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *adminServiceClient) Release(ctx context.Context, in *ReleaseRequest, opts ...grpc.CallOption) (*ReleaseResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ReleaseResponse)
@@ -380,6 +393,8 @@ type AdminServiceServer interface {
 	History(context.Context, *HistoryRequest) (*HistoryResponse, error)
 	// Rollback pins a cluster to a release of its history. FAILED_PRECONDITION when the release is the one that the cluster has.
 	Rollback(context.Context, *RollbackRequest) (*RollbackResponse, error)
+	// PreviewRollback says what Rollback would do, with the same errors, and changes nothing.
+	PreviewRollback(context.Context, *RollbackRequest) (*PreviewRollbackResponse, error)
 	// Release ends the pin of a cluster. FAILED_PRECONDITION when there is none.
 	Release(context.Context, *ReleaseRequest) (*ReleaseResponse, error)
 	GetVersion(context.Context, *GetVersionRequest) (*GetVersionResponse, error)
@@ -449,6 +464,9 @@ func (UnimplementedAdminServiceServer) History(context.Context, *HistoryRequest)
 }
 func (UnimplementedAdminServiceServer) Rollback(context.Context, *RollbackRequest) (*RollbackResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Rollback not implemented")
+}
+func (UnimplementedAdminServiceServer) PreviewRollback(context.Context, *RollbackRequest) (*PreviewRollbackResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method PreviewRollback not implemented")
 }
 func (UnimplementedAdminServiceServer) Release(context.Context, *ReleaseRequest) (*ReleaseResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Release not implemented")
@@ -787,6 +805,24 @@ func _AdminService_Rollback_Handler(srv interface{}, ctx context.Context, dec fu
 	return interceptor(ctx, in, info, handler)
 }
 
+func _AdminService_PreviewRollback_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RollbackRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).PreviewRollback(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_PreviewRollback_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).PreviewRollback(ctx, req.(*RollbackRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _AdminService_Release_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ReleaseRequest)
 	if err := dec(in); err != nil {
@@ -889,6 +925,10 @@ var AdminService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Rollback",
 			Handler:    _AdminService_Rollback_Handler,
+		},
+		{
+			MethodName: "PreviewRollback",
+			Handler:    _AdminService_PreviewRollback_Handler,
 		},
 		{
 			MethodName: "Release",
