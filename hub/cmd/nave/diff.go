@@ -55,6 +55,11 @@ rollback), or something is suspended.
 With --live, the spokes ask their API servers what would change: defaults and webhooks count, and what would be refused
 is said. Secret values do not leave the cluster. A spoke that is away or too old is named.
 
+With -o json or yaml: clusters (how many were compared); groups, each with clusters, held (if the changes do not reach
+them) and changes; notRendered, notAsked and notCompared, each with clusters and message. A change has application and
+object (group, kind, namespace, name; without object it is about the application), action (added, changed, deleted,
+left, removed, unchanged, recreated, refused, unlisted), and diff or message.
+
 Encrypted values are not shown, and neither are the values of Secrets; where one changed, the diff says so.
 
 The exit code is 0 if there is no difference, 1 if there is one, and 2 after an error, if something could not be
@@ -109,7 +114,7 @@ func (d *diff) command(cmd *cobra.Command, selected func(name string) (selection
 	flags.StringArrayVarP(&d.files, "filename", "f", nil, "file or folder with objects of the hub that take the place of "+
 		"those that the hub has (repeatable)")
 	flags.StringVar(&d.ref, "ref", "", "compare a commit, branch or tag of the Git repository in DIR")
-	flags.StringVarP(&d.output, "output", "o", "diff", "diff, or markdown for a pull request")
+	flags.StringVarP(&d.output, "output", "o", "diff", "diff, markdown for a pull request, json or yaml")
 	flags.BoolVar(&d.strict, "strict-substitute", true, "as the hub does by default; =false: as nave-hub "+
 		"--lenient-substitution")
 	flags.BoolVar(&d.noCross, "no-cross-namespace-refs", false, "as the hub's flag")
@@ -127,8 +132,8 @@ func (d *diff) command(cmd *cobra.Command, selected func(name string) (selection
 
 // run compares and prints. If dir is empty, the checkout is that of the current folder.
 func (d *diff) run(cmd *cobra.Command, dir string, chosen selection) error {
-	if d.output != "diff" && d.output != "markdown" {
-		return fmt.Errorf("--output %q: want diff or markdown", d.output)
+	if !slices.Contains([]string{"diff", "markdown", "json", "yaml"}, d.output) {
+		return fmt.Errorf("--output %q: want diff, markdown, json or yaml", d.output)
 	}
 	client, done, err := d.session.dial()
 	if err != nil {
@@ -139,10 +144,17 @@ func (d *diff) run(cmd *cobra.Command, dir string, chosen selection) error {
 	if err := d.compare(cmd, dir, c); err != nil {
 		return err
 	}
-	if d.output == "markdown" {
-		c.printMarkdown(cmd.OutOrStdout())
-	} else {
+	switch d.output {
+	case "diff":
 		c.print(cmd.OutOrStdout())
+	case "markdown":
+		c.printMarkdown(cmd.OutOrStdout())
+	default:
+		text, err := textIn(d.output, c.report())
+		if err != nil {
+			return err
+		}
+		fmt.Fprintln(cmd.OutOrStdout(), strings.TrimSpace(text))
 	}
 	for _, note := range byClusters(c.kept) {
 		fmt.Fprintln(cmd.ErrOrStderr(), "nave:", note)

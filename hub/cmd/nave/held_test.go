@@ -1,11 +1,14 @@
 package main
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+
+	"sigs.k8s.io/yaml"
 
 	"github.com/navefleet/nave/shared/manifest"
 )
@@ -124,6 +127,56 @@ func TestDiff_held(t *testing.T) {
 			}
 			if code != max(c.code, 1) || strings.Contains(out, "deleted") || t.Failed() {
 				t.Errorf("exit code %d:\n%s", code, out)
+			}
+		})
+	}
+}
+
+// TestDiff_output decodes differences for machines.
+func TestDiff_output(t *testing.T) {
+	root, config := heldHub(t)
+	changed := t.TempDir()
+	if err := os.CopyFS(changed, os.DirFS(root)); err != nil {
+		t.Fatal(err)
+	}
+	write(t, changed, "clusters/lab/app.yaml",
+		strings.Replace(diffFiles()["clusters/lab/app.yaml"], "prune: true", "prune: false", 1))
+	write(t, changed, "clusters/eu/broken.yaml", strings.NewReplacer("name: app,", "name: gone,", "./app", "./gone").
+		Replace(strings.Split(diffFiles()["clusters/eu/app.yaml"], "---")[0]))
+	app := manifest.ID{Kind: "Kustomization", Namespace: "flux-system", Name: "app"}
+	settings := manifest.ID{Kind: "ConfigMap", Namespace: "default", Name: "settings"}
+	for _, format := range []string{"json", "yaml"} {
+		t.Run(format, func(t *testing.T) {
+			t.Setenv("PATH", searchPath)
+			var out, messages bytes.Buffer
+			cmd, end := program(&out, &messages)
+			cmd.SetArgs([]string{"diff", "fleet", "all", changed, "--config", config, "-o", format})
+			code := exitCode(end(cmd.ExecuteContext(t.Context())))
+			var r diffReport
+			if err := yaml.UnmarshalStrict(out.Bytes(), &r); err != nil {
+				t.Fatal(err)
+			}
+			for _, field := range []string{"clusters", "groups", "held", "changes", "application", "object", "kind", "namespace",
+				"name", "action", "diff", "notRendered", "message"} {
+				if !strings.Contains(out.String(), field) {
+					t.Errorf("without the field %s", field)
+				}
+			}
+			if code != 2 || r.Clusters != 3 || len(r.Groups) != 2 || len(r.NotRendered) != 1 {
+				t.Fatalf("exit code %d: %+v", code, r)
+			}
+			east, lab := r.Groups[0], r.Groups[1]
+			if x := east.Changes[0]; east.Clusters[0] != "east" || !strings.HasPrefix(east.Held, "pinned to release 2") ||
+				x.Application != app || *x.Object != settings || x.Action != "changed" || !strings.Contains(x.Diff, "\n+  size: medium") {
+				t.Errorf("of east: %+v", east)
+			}
+			if x := lab.Changes[0]; lab.Clusters[0] != "lab" || lab.Held != "" || x.Application != app || x.Object != nil ||
+				!strings.Contains(x.Diff, "+prune: false") {
+				t.Errorf("of lab: %+v", lab)
+			}
+			if note := r.NotRendered[0]; !slices.Equal(note.Clusters, []string{"east", "west"}) ||
+				!strings.Contains(note.Message, "gone") {
+				t.Errorf("note %+v", note)
 			}
 		})
 	}
