@@ -1,6 +1,8 @@
 package status
 
 import (
+	"cmp"
+
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/store"
 	"github.com/navefleet/nave/shared/condition"
@@ -12,23 +14,22 @@ func lost(key api.Key, cause error) Facts {
 	return Facts{Resource: store.Resource{Key: key, Object: api.StoredObject(key, nil)}, Damaged: cause}
 }
 
-// damage returns the error of a damaged row that the facts about an object need; nil if there is none. Such a row
-// counts as missing.
+// noteDamage notes a damaged row, which counts as missing.
+func (r *Reader) noteDamage(table, key string, err error) {
+	if table == store.Resources.Name() {
+		r.lost[key] = err
+	} else {
+		r.damaged[key] = err
+	}
+}
+
+// damage returns the error of a damaged row about an object or its cluster that was read; nil if there is none.
 func (r *Reader) damage(key api.Key) error {
 	if len(r.damaged) == 0 {
 		return nil
 	}
-	path, cluster := key.Path(), api.ClusterOf(key.Path())
-	for _, d := range []Dependency{
-		{store.Conditions.Name(), path}, {store.Reports.Name(), path}, {store.Spokes.Name(), cluster},
-		{store.Plans.Name(), cluster}, {store.Pins.Name(), cluster}, {store.SignedBundles.Name(), cluster},
-		{store.Refusals.Name(), cluster},
-	} {
-		if err := r.damaged[d]; err != nil {
-			return err
-		}
-	}
-	return nil
+	path := key.Path()
+	return cmp.Or(r.damaged[path], r.damaged[api.ClusterOf(path)])
 }
 
 // damagedVerdict is the verdict about an object with a damaged row: what the other rows say may be better than the

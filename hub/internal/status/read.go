@@ -42,7 +42,8 @@ type Reader struct {
 	clusters       []store.Resource  // nil: not read yet
 	reads          reads             // the dependencies of the facts of the last Read
 	last           api.Key           // of the last Read
-	damaged        map[Dependency]error
+	lost           map[string]error  // damaged rows of Resources, by their key
+	damaged        map[string]error  // by key, a damaged row of the other tables
 	withoutMembers bool
 }
 
@@ -51,7 +52,7 @@ func NewReader(tx *store.Tx) *Reader {
 	return &Reader{
 		tx: tx, spokes: map[string]*store.Spoke{}, plans: map[string]*planned{}, bundles: map[string]*store.SignedBundle{},
 		refusals: map[string]*store.Refusal{}, graphs: map[string]*clusterGraph{}, sources: map[api.Key]Facts{},
-		reads: reads{}, damaged: map[Dependency]error{},
+		reads: reads{}, lost: map[string]error{}, damaged: map[string]error{},
 	}
 }
 
@@ -59,7 +60,7 @@ func NewReader(tx *store.Tx) *Reader {
 func (r *Reader) Read(key api.Key) (Facts, bool, error) {
 	r.reads, r.last = reads{}, key
 	row, err := get(r, store.Resources, key.Path())
-	if cause := r.damaged[Dependency{store.Resources.Name(), key.Path()}]; cause != nil {
+	if cause := r.lost[key.Path()]; cause != nil {
 		return lost(key, cause), true, nil
 	}
 	if err != nil || row == nil {
@@ -78,7 +79,7 @@ func get[T any](r *Reader, table store.Table[T], key string) (*T, error) {
 	r.reads.add(Dependency{table.Name(), key})
 	row, ok, err := table.Get(r.tx, key)
 	if errors.Is(err, store.ErrDamaged) {
-		r.damaged[Dependency{table.Name(), key}] = err
+		r.noteDamage(table.Name(), key, err)
 		return nil, nil
 	}
 	if err != nil || !ok {
@@ -150,7 +151,7 @@ func (r *Reader) ofRows(row store.Resource) (f Facts, err error) {
 	}
 	if report != nil {
 		if f.Report, err = readReport(row.Key, *report); err != nil {
-			r.damaged[Dependency{store.Reports.Name(), row.Key.Path()}] = err
+			r.noteDamage(store.Reports.Name(), row.Key.Path(), err)
 		}
 	}
 	return f, r.with(&f)
