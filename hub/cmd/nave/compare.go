@@ -85,6 +85,10 @@ type pairDiff struct {
 
 	released *bundle.Application // the old version; empty: there is none
 	files    map[string]change   // of the objects of the new version, by object
+	// lacking are the objects and encrypted files of the new version that the hub does not have, and size the number of
+	// bytes that a spoke is asked with. Only --live needs them.
+	lacking []manifest.Digest
+	size    int
 }
 
 // compare compares all clusters.

@@ -50,10 +50,12 @@ func (c *comparison) askSpokes(ctx context.Context, within time.Duration) error 
 	})
 	asked := map[string][]*pairDiff{} // by cluster
 	for _, d := range c.pairs {
+		if d.new == nil {
+			continue
+		}
+		d.findLacking()
 		for _, cluster := range d.clusters {
-			if d.new != nil {
-				asked[cluster] = append(asked[cluster], d)
-			}
+			asked[cluster] = append(asked[cluster], d)
 		}
 	}
 	group, ctx := errgroup.WithContext(ctx)
@@ -72,7 +74,7 @@ func (c *comparison) askCluster(ctx context.Context, cluster string, pairs []*pa
 	for len(pairs) > 0 {
 		count, size, objects := 0, 0, 0
 		for i, d := range pairs[:min(len(pairs), bundle.MaxPreviewApplications)] {
-			size, objects = size+d.size(), objects+1+len(d.lacking())
+			size, objects = size+d.size, objects+1+len(d.lacking)
 			again := i > 0 && d.new.Application.Name == pairs[i-1].new.Application.Name // partly held
 			if again || count > 0 && (size > bundle.MaxPreviewBytes || objects > bundle.MaxPreviewObjects) {
 				break
@@ -115,23 +117,20 @@ func (c *comparison) notAsked(reason, cluster, application string) {
 	}
 }
 
-// lacking returns the digests of the objects and encrypted files that the old version of the Application does not have.
-func (d *pairDiff) lacking() []manifest.Digest {
+// findLacking finds what is sent for a question.
+func (d *pairDiff) findLacking() {
 	had := map[manifest.Digest]bool{}
 	for _, digest := range d.released.Digests() {
 		had[digest] = true
 	}
-	return slices.DeleteFunc(d.new.Application.Digests(), func(digest manifest.Digest) bool { return had[digest] })
-}
-
-// size returns the number of bytes that are sent for a question.
-func (d *pairDiff) size() int {
-	size := len(d.new.Data)
-	for _, digest := range d.lacking() {
+	d.lacking, d.size = nil, len(d.new.Data)
+	for _, digest := range d.new.Application.Digests() {
+		if had[digest] {
+			continue
+		}
 		data, _ := d.new.Object(digest)
-		size += len(data)
+		d.lacking, d.size = append(d.lacking, digest), d.size+len(data)
 	}
-	return size
 }
 
 // askLive asks the spoke of a cluster what Applications would change.
@@ -157,7 +156,7 @@ func askLive(ctx context.Context, c *comparison, cluster string, pairs []*pairDi
 	}
 	for _, d := range pairs {
 		failed := send(d.new.Data, true)
-		for _, digest := range d.lacking() {
+		for _, digest := range d.lacking {
 			data, ok := d.new.Object(digest)
 			if !ok {
 				return nil, fmt.Errorf("%s: %s is missing", d.new.Application.Name, digest)
