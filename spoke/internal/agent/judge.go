@@ -12,12 +12,17 @@ import (
 )
 
 // judgeAll judges all nodes until no condition changes any more, because a condition may depend on that of another
-// node. A circle of dependent conditions is cut after as many rounds as a chain of all nodes takes.
+// node. After the first round the others come first that a condition depends on, so that a chain needs one more round.
+// A circle of dependent conditions is cut after as many rounds as a chain of all nodes takes.
 func (m *model) judgeAll() {
-	m.dependents = m.dependentsOfGone()
+	m.dependents, m.above = m.dependentsOfGone(), map[bundle.ApplicationName]*node{}
+	names := m.names
 	for changed, round := true, 0; changed && round <= len(m.names); round++ {
+		if round == 1 {
+			names = m.dependenciesFirst()
+		}
 		changed = false
-		for _, name := range m.names {
+		for _, name := range names {
 			changed = m.judge(m.nodes[name]) || changed
 		}
 	}

@@ -32,6 +32,8 @@ type model struct {
 	names  []bundle.ApplicationName // keys of nodes, sorted
 	// dependents has, for each application to delete, the applications that were applied depending on it.
 	dependents map[bundle.ApplicationName][]bundle.ApplicationName
+	// above has, for each application that was asked about, the nearest parent with dependencies; see dependentAbove.
+	above map[bundle.ApplicationName]*node
 	// takers has, for each application, those that take objects over from it; see findTakers.
 	takers map[bundle.ApplicationName][]bundle.ApplicationName
 
