@@ -35,7 +35,7 @@ var layers = []layer{
 	{"L4 sources, renderers, store", []string{
 		"hub/internal/store", "hub/internal/image", "hub/internal/rollout", "hub/internal/plan/graph", "=hub/internal/source",
 		"=hub/internal/render",
-		"spoke/internal/inventory", "spoke/internal/health",
+		"spoke/internal/inventory", "spoke/internal/health", "spoke/internal/release",
 	}},
 	{"L4 what renderers stand on", []string{"hub/internal/render/tree", "hub/internal/render/seal"}},
 	{

@@ -4,6 +4,7 @@ package helmtest
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -84,20 +85,27 @@ type Document struct {
 // Template returns the documents of helm template with some arguments. The hooks come last. If helm fails, the error is
 // what helm says.
 func (h Helm) Template(ctx context.Context, args ...string) ([]Document, error) {
+	out, err := h.Run(ctx, "", append([]string{"template"}, args...)...)
+	return documents(out), err
+}
+
+// Run runs helm with some arguments in the cluster of a kubeconfig, or in none, and returns what helm prints. If helm
+// fails, the error is what helm says.
+func (h Helm) Run(ctx context.Context, kubeconfig string, args ...string) (string, error) {
 	home, err := os.MkdirTemp("", "helm")
 	if err != nil {
-		return nil, err
+		return "", err
 	}
 	defer os.RemoveAll(home)
-	cmd := exec.CommandContext(ctx, h.binary, append([]string{"template"}, args...)...)
-	cmd.Env = []string{"HOME=" + home, "KUBECONFIG=" + filepath.Join(home, "none")}
+	cmd := exec.CommandContext(ctx, h.binary, args...)
+	cmd.Env = []string{"HOME=" + home, "KUBECONFIG=" + cmp.Or(kubeconfig, filepath.Join(home, "none"))}
 	var messages bytes.Buffer
 	cmd.Stderr = &messages
 	out, err := cmd.Output()
 	if err != nil {
-		return nil, fmt.Errorf("%w: %s", err, messages.String())
+		return "", fmt.Errorf("%w: %s", err, messages.String())
 	}
-	return documents(string(out)), nil
+	return string(out), nil
 }
 
 // documents splits what helm template prints, in which "---" and the source stand before each document.

@@ -41,7 +41,7 @@ const (
 
 // Error is a failed request. Message may quote the object, so redact it before it leaves the spoke.
 type Error struct {
-	Op      string // apply, get, list, delete, watch, adopt, discover
+	Op      string // apply, create, get, list, delete, watch, adopt, discover
 	Object  string // the object of the request, as manifest.ID prints it
 	Reason  Reason
 	Message string               // the API server's, or the network's, whole

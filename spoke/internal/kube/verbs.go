@@ -55,6 +55,30 @@ func (c *Client) Apply(ctx context.Context, o *manifest.Object, opts ApplyOption
 	return Applied{Live: live, Mapping: r.mapping, Created: code == http.StatusCreated}, wrong("apply", r.object, err)
 }
 
+// Create creates an object. If the object exists, the reason of the error is Exists.
+func (c *Client) Create(ctx context.Context, o *manifest.Object, opts ApplyOptions) (Applied, error) {
+	r, err := c.on(ctx, "create", Identify(o))
+	if err != nil {
+		return Applied{}, err
+	}
+	if r.body, err = manifest.Canonical(o); err != nil {
+		return Applied{}, &Error{Op: "create", Object: r.object, Reason: Invalid, Message: "cannot be written as JSON",
+			err: err}
+	}
+	manager := cmp.Or(opts.FieldManager, FieldManager)
+	r.method, r.contentType, r.accept = http.MethodPost, mediaJSON, accept(opts.Whole)
+	r.path, r.query = r.mapping.collection(o.GetNamespace()), url.Values{"fieldManager": {manager}}
+	if opts.DryRun {
+		r.query.Set("dryRun", "All")
+	}
+	body, _, err := c.do(ctx, r)
+	if err != nil {
+		return Applied{}, err
+	}
+	live, err := readLive(body, r.mapping, manager, opts.Whole)
+	return Applied{Live: live, Mapping: r.mapping, Created: true}, wrong("create", r.object, err)
+}
+
 // Adopt makes our manager the owner of all fields of the managers that the Takeover includes, so that the next apply
 // removes fields that are not desired. If the object changed since live was read, the reason of the error is Conflict.
 func (c *Client) Adopt(ctx context.Context, live Live, t Takeover) error {

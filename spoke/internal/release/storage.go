@@ -1,0 +1,226 @@
+package release
+
+import (
+	"cmp"
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/spoke/internal/kube"
+)
+
+const (
+	secretType = "helm.sh/release.v1"
+	secretKey  = "release"
+	manager    = kube.FieldManager + "-release"
+	// digestAnnotation is the digest of the application that a revision was made of. Commands of helm that write a record
+	// drop it.
+	digestAnnotation = "fleet.nave.io/release-digest"
+)
+
+// systemLabels are the labels that Helm puts on a record.
+var systemLabels = []string{"name", "owner", "status", "version", "createdAt", "modifiedAt"}
+
+// Kubernetes is the part of the API server that a Storage uses.
+type Kubernetes interface {
+	Create(ctx context.Context, o *manifest.Object, opts kube.ApplyOptions) (kube.Applied, error)
+	Apply(ctx context.Context, o *manifest.Object, opts kube.ApplyOptions) (kube.Applied, error)
+	Get(ctx context.Context, id bundle.ObjectIdentity) (*manifest.Object, error)
+	Delete(ctx context.Context, id bundle.ObjectIdentity, opts kube.DeleteOptions) error
+	List(ctx context.Context, m kube.Mapping, s kube.Scope, see func(kube.Live) error) (string, error)
+}
+
+// Storage holds the records of one release, as Helm stores them. Concurrent use is safe: if another program writes
+// meanwhile, the reason of the error is Conflict or Exists.
+type Storage struct {
+	Client    Kubernetes
+	Namespace string // of the Secrets
+	Name      string // of the release
+	Now       func() time.Time
+}
+
+// Revision is what the labels and annotations of a record show.
+type Revision struct {
+	Version         int
+	Status          Status
+	Digest          manifest.Digest // of what the revision was made of; zero if another program wrote the record
+	ResourceVersion string
+}
+
+// History returns the revisions of the release, the oldest first.
+func (s *Storage) History(ctx context.Context) ([]Revision, error) {
+	var all []Revision
+	scope := kube.Scope{Namespace: s.Namespace, Selector: "owner=helm,name=" + s.Name}
+	secrets := kube.Mapping{Version: "v1", Kind: "Secret", Resource: "secrets", Namespaced: true}
+	_, err := s.Client.List(ctx, secrets, scope, func(live kube.Live) error {
+		if r, ok := s.revision(live.ID.Name, live.Labels, live.Annotations); ok {
+			r.ResourceVersion = live.ResourceVersion
+			all = append(all, r)
+		}
+		return nil
+	})
+	slices.SortFunc(all, func(a, b Revision) int { return cmp.Compare(a.Version, b.Version) })
+	return all, err
+}
+
+// revision returns the revision of a Secret; false if the Secret is not named as a record of this release. The name
+// counts more than the label: Helm reads a record by its name.
+func (s *Storage) revision(secret string, labels, annotations map[string]string) (Revision, bool) {
+	number, named := strings.CutPrefix(secret, s.prefix())
+	version, err := strconv.Atoi(number)
+	if !named || err != nil || version < 1 {
+		return Revision{}, false
+	}
+	r := Revision{Version: version, Status: Status(labels["status"])}
+	if !slices.Contains(statuses, r.Status) {
+		r.Status = Unknown
+	}
+	if digest, err := manifest.ParseDigest(annotations[digestAnnotation]); err == nil {
+		r.Digest = digest
+	}
+	return r, true
+}
+
+func (s *Storage) prefix() string { return "sh.helm.release.v1." + s.Name + ".v" }
+
+func (s *Storage) identity(version int) bundle.ObjectIdentity {
+	return bundle.ObjectIdentity{Version: "v1", Kind: "Secret", Namespace: s.Namespace,
+		Name: s.prefix() + strconv.Itoa(version)}
+}
+
+// Read returns a record. If it does not exist, the reason of the error is NotFound.
+func (s *Storage) Read(ctx context.Context, version int) (Record, Revision, error) {
+	o, err := s.Client.Get(ctx, s.identity(version))
+	if err != nil {
+		return Record{}, Revision{}, err
+	}
+	r, err := recordOf(o)
+	if err == nil && (r.Name != s.Name || r.Version != version) {
+		err = fmt.Errorf("%w: it is %s", errMalformed, r)
+	}
+	if err != nil {
+		return Record{}, Revision{}, fmt.Errorf("Secret %s/%s: %w", s.Namespace, s.identity(version).Name, err)
+	}
+	r.Labels = maps.Clone(o.GetLabels())
+	maps.DeleteFunc(r.Labels, func(key, _ string) bool { return slices.Contains(systemLabels, key) })
+	v, _ := s.revision(o.GetName(), o.GetLabels(), o.GetAnnotations())
+	v.Status, v.ResourceVersion = r.Info.Status, o.GetResourceVersion()
+	return r, v, nil
+}
+
+// recordOf reads the record in a Secret.
+func recordOf(o *manifest.Object) (Record, error) {
+	data, _ := o.Object["data"].(map[string]any)
+	encoded, _ := data[secretKey].(string)
+	decoded, err := base64.StdEncoding.DecodeString(encoded)
+	if err != nil || len(decoded) == 0 {
+		return Record{}, fmt.Errorf("%w: no key %s", errMalformed, secretKey)
+	}
+	return DecodeRecord(decoded)
+}
+
+// Create stores a new record, made of what has the digest. If the revision exists, the reason of the error is Exists.
+func (s *Storage) Create(ctx context.Context, r *Record, digest manifest.Digest) (Revision, error) {
+	return s.write(ctx, r, Revision{Digest: digest}, s.Client.Create)
+}
+
+// Update replaces a record. If the record changed since at was read, the reason of the error is Conflict.
+func (s *Storage) Update(ctx context.Context, r *Record, at Revision) (Revision, error) {
+	if at.ResourceVersion == "" {
+		return Revision{}, errors.New("the record that is replaced was not read")
+	}
+	return s.write(ctx, r, at, s.Client.Apply)
+}
+
+func (s *Storage) write(ctx context.Context, r *Record, at Revision,
+	send func(context.Context, *manifest.Object, kube.ApplyOptions) (kube.Applied, error)) (Revision, error) {
+	o, err := s.secret(r, at)
+	if err != nil {
+		return Revision{}, err
+	}
+	written, err := send(ctx, o, kube.ApplyOptions{FieldManager: manager})
+	if err != nil {
+		return Revision{}, bare(err)
+	}
+	return Revision{Version: r.Version, Status: r.Info.Status, Digest: at.Digest,
+		ResourceVersion: written.ResourceVersion}, nil
+}
+
+// bare leaves out what may quote a record.
+func bare(err error) error {
+	if e, ok := errors.AsType[*kube.Error](err); ok {
+		return e.Redacted(func(text string) string { return text }, true)
+	}
+	return err
+}
+
+// secret returns the Secret of a record.
+func (s *Storage) secret(r *Record, at Revision) (*manifest.Object, error) {
+	if r.Name != s.Name {
+		return nil, fmt.Errorf("%s does not belong to release %s", r, s.Name)
+	}
+	data, err := r.Encode()
+	if err != nil {
+		return nil, err
+	}
+	written := "createdAt"
+	if at.ResourceVersion != "" {
+		written = "modifiedAt"
+	}
+	labels := maps.Clone(r.Labels)
+	if labels == nil {
+		labels = map[string]string{}
+	}
+	maps.Copy(labels, map[string]string{"name": r.Name, "owner": "helm", "status": string(r.Info.Status),
+		"version": strconv.Itoa(r.Version), written: strconv.FormatInt(s.Now().Unix(), 10)})
+	o := &manifest.Object{Object: map[string]any{"apiVersion": "v1", "kind": "Secret", "type": secretType,
+		"data": map[string]any{secretKey: base64.StdEncoding.EncodeToString(data)}}}
+	o.SetNamespace(s.Namespace)
+	o.SetName(s.identity(r.Version).Name)
+	o.SetLabels(labels)
+	o.SetResourceVersion(at.ResourceVersion)
+	if !at.Digest.IsZero() {
+		o.SetAnnotations(map[string]string{digestAnnotation: at.Digest.String()})
+	}
+	return o, nil
+}
+
+// Delete deletes a record. A record that does not exist is no error.
+func (s *Storage) Delete(ctx context.Context, version int) error {
+	err := s.Client.Delete(ctx, s.identity(version), kube.DeleteOptions{})
+	if kube.ReasonOf(err) == kube.NotFound {
+		return nil
+	}
+	return err
+}
+
+// Surplus returns the versions that go from a history, the oldest first, so that at most keep remain. The last deployed
+// revision always remains. With keep 0 or less all remain.
+func Surplus(history []Revision, keep int) (versions []int) {
+	if keep <= 0 {
+		return nil
+	}
+	deployed := 0
+	for _, r := range history {
+		if r.Status == Deployed {
+			deployed = max(deployed, r.Version)
+		}
+	}
+	for _, r := range history {
+		if len(history)-len(versions) <= keep {
+			break
+		}
+		if r.Version != deployed {
+			versions = append(versions, r.Version)
+		}
+	}
+	return versions
+}
