@@ -54,7 +54,7 @@ type Hub interface {
 type Cluster interface {
 	Apply(ctx context.Context, s apply.Set) (*apply.ChangeSet, error)
 	Delete(ctx context.Context, r apply.Removal) (*apply.ChangeSet, error)
-	Preview(ctx context.Context, s apply.Set, hides func(manifest.ID) bool) ([]apply.Preview, error)
+	Preview(ctx context.Context, s apply.Set, hides func(manifest.ID) bool) (apply.Previews, error)
 }
 
 // Watcher observes the cluster.

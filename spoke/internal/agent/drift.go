@@ -29,13 +29,14 @@ type drift struct {
 	kind     inventory.DriftKind
 	by       []string
 	changes  []apply.FieldChange
+	more     int // fields that are left out of changes
 	repaired bool
 	at       time.Time // when it was found
 }
 
 func (d drift) equal(o drift) bool {
 	return d.object == o.object && d.kind == o.kind && d.repaired == o.repaired && d.at.Equal(o.at) &&
-		slices.Equal(d.by, o.by) && slices.Equal(d.changes, o.changes)
+		slices.Equal(d.by, o.by) && slices.Equal(d.changes, o.changes) && d.more == o.more
 }
 
 // driftsOf returns the drift that an apply repaired or left.
@@ -45,7 +46,7 @@ func driftsOf(changes *apply.ChangeSet, now time.Time) (all []drift) {
 			continue
 		}
 		all = append(all, drift{object: e.Object.ID(), kind: e.Drift.Kind, by: e.Drift.By, changes: e.Changes,
-			repaired: e.Action != apply.Drifted, at: now})
+			more: e.More, repaired: e.Action != apply.Drifted, at: now})
 	}
 	return all
 }
@@ -117,7 +118,7 @@ func (d drift) String() string {
 	for _, c := range d.changes[:min(len(d.changes), most)] {
 		texts = append(texts, c.String())
 	}
-	return fmt.Sprintf("%s%s: %s", d.object, by, wording.List(texts, len(d.changes), most))
+	return fmt.Sprintf("%s%s: %s", d.object, by, wording.List(texts, len(d.changes)+d.more, most))
 }
 
 // describeRepaired is the end of the message about repairs.
@@ -141,12 +142,8 @@ func describeRepaired(all []drift) string {
 // message returns the drift as reports have it.
 func (d drift) message(known discretion) *spokev1.DriftReport {
 	m := &spokev1.DriftReport{Object: wireObject(d.object), Kind: string(d.kind), Repaired: d.repaired,
-		By: d.by[:min(len(d.by), reporting.MaxChanges)], Time: timestamppb.New(d.at)}
-	for i, c := range d.changes {
-		if i == reporting.MaxChanges {
-			m.More = uint32(len(d.changes) - i)
-			break
-		}
+		By: d.by[:min(len(d.by), reporting.MaxChanges)], Time: timestamppb.New(d.at), More: uint32(d.more)}
+	for _, c := range d.changes {
 		m.Changes = append(m.Changes, &spokev1.FieldChange{Path: c.Path, Old: known.text(c.Old), New: known.text(c.New)})
 	}
 	return m

@@ -184,19 +184,20 @@ func (p *preview) application(ctx context.Context, app *bundle.Application) *spo
 		m.Error = telemetry.Printable(text(err.Error()), reporting.MaxMessage)
 	}
 	size := 0
-	for i, o := range found {
-		object := objectPreview(o, text)
-		if size += proto.Size(object); i == reporting.MaxPreviewObjects || size > reporting.MaxPreview {
-			m.More = uint32(len(found) - i)
+	for i, o := range found.Objects {
+		object := objectPreview(o, text, reporting.MaxPreview-size)
+		if size += proto.Size(object); size > reporting.MaxPreview {
+			found.More += len(found.Objects) - i
 			break
 		}
 		m.Objects = append(m.Objects, object)
 	}
+	m.More = uint32(found.More)
 	return m
 }
 
 // dryRun loads the objects of an application as an apply does.
-func (p *preview) dryRun(ctx context.Context, app *bundle.Application) ([]apply.Preview, error) {
+func (p *preview) dryRun(ctx context.Context, app *bundle.Application) (apply.Previews, error) {
 	l := p.loader(ctx, app)
 	defer l.close()
 	set := apply.Set{
@@ -209,7 +210,7 @@ func (p *preview) dryRun(ctx context.Context, app *bundle.Application) ([]apply.
 		set.Objects, err = l.objects(ctx, before == nil || inputs != before.mark.Inputs)
 	}
 	if err != nil {
-		return nil, err
+		return apply.Previews{}, err
 	}
 	return p.Applier.Preview(ctx, set, func(id manifest.ID) bool { return p.hides(ctx, id) })
 }
@@ -252,18 +253,19 @@ func (p *preview) dependsOnSecrets(ctx context.Context, app *bundle.Application,
 	return depends || err != nil
 }
 
-// objectPreview returns the message about one object. text takes secret values out of a text.
-func objectPreview(o apply.Preview, text func(string) string) *spokev1.ObjectPreview {
-	m := &spokev1.ObjectPreview{Object: o.Object.Message(), Action: string(o.Action)}
+// objectPreview returns the message about one object, with as many fields as fit into a number of bytes. text takes
+// secret values out of a text.
+func objectPreview(o apply.Preview, text func(string) string, room int) *spokev1.ObjectPreview {
+	m := &spokev1.ObjectPreview{Object: o.Object.Message(), Action: string(o.Action), More: uint32(o.More)}
 	if o.Err != nil {
 		m.Message = telemetry.Printable(text(o.Err.Error()), reporting.MaxMessage)
 	}
-	for i, c := range o.Changes {
-		if i == reporting.MaxPreviewFields {
-			m.More = uint32(len(o.Changes) - i)
-			break
-		}
+	for _, c := range o.Changes {
 		m.Fields = append(m.Fields, &spokev1.FieldPreview{Path: c.Path, Before: text(c.Old), After: text(c.New)})
+	}
+	for proto.Size(m) > room && len(m.Fields) > 0 {
+		m.Fields = m.Fields[:len(m.Fields)-1]
+		m.More++
 	}
 	return m
 }

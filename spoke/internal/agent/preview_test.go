@@ -68,24 +68,24 @@ func (h *farHub) answered(t *testing.T) *spokev1.AnswerPreviewRequest {
 }
 
 // Preview shows the data of each object, or that the object is hidden.
-func (c *farCluster) Preview(ctx context.Context, s apply.Set, hides func(manifest.ID) bool) (found []apply.Preview,
+func (c *farCluster) Preview(ctx context.Context, s apply.Set, hides func(manifest.ID) bool) (found apply.Previews,
 	err error) {
 	if c.looking != nil {
 		c.looking <- struct{}{}
 		<-ctx.Done()
-		return nil, context.Cause(ctx)
+		return found, context.Cause(ctx)
 	}
 	for _, d := range s.Objects {
 		loaded, err := d.Load(ctx)
 		if err != nil {
-			return nil, err
+			return found, err
 		}
 		text, _ := manifest.Canonical(loaded.Object)
 		if loaded.Sealed || hides(d.ID()) {
 			text = []byte(reporting.Mask)
 		}
 		loaded.Release()
-		found = append(found, apply.Preview{Object: d.ObjectIdentity, Action: apply.Configured,
+		found.Objects = append(found.Objects, apply.Preview{Object: d.ObjectIdentity, Action: apply.Configured,
 			Changes: []apply.FieldChange{{Path: "/data", New: string(text)}}})
 	}
 	return found, nil
@@ -189,4 +189,20 @@ func TestPreview_busy(t *testing.T) {
 	}
 	close(r.cluster.hold)
 	r.hub.expect(t, "1 received", "1 healthy")
+}
+
+// TestObjectPreview_room leaves out the fields of an object that an answer has no room for.
+func TestObjectPreview_room(t *testing.T) {
+	o := apply.Preview{Action: apply.Configured, More: 3}
+	for range reporting.MaxPreviewFields {
+		o.Changes = append(o.Changes, apply.FieldChange{Path: "/a", Old: strings.Repeat("x", 1000)})
+	}
+	text := func(s string) string { return s }
+	whole, part := objectPreview(o, text, 1<<20), objectPreview(o, text, 10_000)
+	if len(whole.Fields) != len(o.Changes) || whole.More != 3 {
+		t.Errorf("with room: %d fields, %d more", len(whole.Fields), whole.More)
+	}
+	if len(part.Fields) != 9 || len(part.Fields)+int(part.More) != len(o.Changes)+3 {
+		t.Errorf("with little room: %d fields, %d more", len(part.Fields), part.More)
+	}
 }

@@ -20,6 +20,9 @@ const concurrency = 16
 // maxWholes is the most whole live objects that are in memory at the same time to be compared.
 const maxWholes = 4
 
+// maxShown is the most objects of a set whose drifted fields are kept, for the sake of memory. Reports have fewer.
+const maxShown = 100
+
 // Config has the settings and dependencies of an Applier.
 type Config struct {
 	Client *kube.Client

@@ -36,6 +36,7 @@ type Entry struct {
 	Drift inventory.Drift
 	// Changes are the fields that had drifted, by path. No secret value is in them.
 	Changes []FieldChange
+	More    int // fields that had drifted and are left out of Changes
 }
 
 // ChangeSet is the result of an apply or a removal, object by object.

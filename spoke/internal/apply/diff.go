@@ -1,6 +1,7 @@
 package apply
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -40,43 +41,42 @@ func (c FieldChange) String() string {
 
 // difference is a FieldChange whose values may be secret.
 type difference struct {
-	path           string
+	path           string // begins as the path does, and is longer than reporting.MaxWord if it is not the whole path
 	want, have     any
 	wanted, exists bool
 }
 
 // inspect returns the fields of an object that others changed. o is the object as it would be sent.
-func (r *run) inspect(ctx context.Context, o *manifest.Object, mode inventory.Mode) ([]difference, error) {
+func (r *run) inspect(ctx context.Context, o *manifest.Object, mode inventory.Mode) (differences, error) {
 	r.wholes <- struct{}{}
 	defer func() { <-r.wholes }()
 	live, err := r.client.Look(ctx, kube.Identify(o), true)
 	if err != nil {
-		return nil, err
+		return differences{}, err
 	}
 	return compare(o, live, mode.Takeover(r.Application)), nil
 }
 
 // compare returns the fields of desired that live has otherwise and that our manager does not own any more, and the
-// fields that only managers of the Takeover own, by path. The API server takes a field from our manager when somebody
-// changes it, so a value that it only writes in another way is no difference.
-func compare(desired *manifest.Object, live kube.Live, t kube.Takeover) []difference {
+// fields that only managers of the Takeover own. The API server takes a field from our manager when somebody changes
+// it, so a value that it only writes in another way is no difference.
+func compare(desired *manifest.Object, live kube.Live, t kube.Takeover) differences {
 	want := storedForm(desired)
-	d := differ{live: live}
-	d.object("", want, live.Object.Object, live.OwnedFields())
+	d := differ{live: live, differences: differences{most: reporting.MaxChanges}}
+	d.object(want, live.Object.Object, live.OwnedFields())
 	for path, value := range leftovers(want, live.Object, live.FieldsOf(t)) {
-		d.found = append(d.found, difference{path: path, have: value, exists: true})
+		d.add(path, difference{have: value, exists: true})
 	}
-	slices.SortFunc(d.found, func(a, b difference) int { return strings.Compare(a.path, b.path) })
-	return slices.CompactFunc(d.found, func(a, b difference) bool { return a.path == b.path })
+	return d.differences
 }
 
 // leftovers yields the fields of an object that are not wanted, by path, out of those that managers of a Takeover own.
-func leftovers(want map[string]any, o *manifest.Object, owned [][]string) iter.Seq2[string, any] {
-	return func(yield func(string, any) bool) {
-		for _, path := range owned {
+func leftovers(want map[string]any, o *manifest.Object, owned iter.Seq[[]string]) iter.Seq2[[]string, any] {
+	return func(yield func([]string, any) bool) {
+		for path := range owned {
 			value, exists := valueAt(o.Object, path)
 			_, wanted := valueAt(want, path)
-			if exists && !wanted && path[len(path)-1] != manifest.LastAppliedAnnotation && !yield(pointerOf(path), value) {
+			if exists && !wanted && path[len(path)-1] != manifest.LastAppliedAnnotation && !yield(path, value) {
 				return
 			}
 		}
@@ -85,9 +85,9 @@ func leftovers(want map[string]any, o *manifest.Object, owned [][]string) iter.S
 
 // reveal returns differences as texts of at most the length that reports have, without secret values. hide takes secret
 // values out of a text.
-func reveal(found []difference, hide func(string) string) []FieldChange {
-	changes := make([]FieldChange, 0, len(found))
-	for _, d := range found {
+func reveal(found differences, hide func(string) string) []FieldChange {
+	changes := make([]FieldChange, 0, len(found.first))
+	for _, d := range found.first {
 		c := FieldChange{Path: telemetry.Printable(d.path, reporting.MaxWord)}
 		if d.wanted {
 			c.Old = textOf(hidden(d.want, hide), reporting.MaxValue)
@@ -147,6 +147,33 @@ func hidden(value any, hide func(string) string) any {
 	return value
 }
 
+// excerpt copies the beginnings of values.
+type excerpt struct{ left int } // values that may still be copied, each in a list or map counted
+
+// of returns a copy of a value, without what comes after so many values in the value's JSON.
+func (e *excerpt) of(value any) any {
+	e.left--
+	switch v := value.(type) {
+	case map[string]any:
+		out := map[string]any{}
+		for _, key := range slices.Sorted(maps.Keys(v)) {
+			if out[key] = e.of(v[key]); e.left <= 0 {
+				break
+			}
+		}
+		return out
+	case []any:
+		out := []any{}
+		for _, part := range v {
+			if out = append(out, e.of(part)); e.left <= 0 {
+				break
+			}
+		}
+		return out
+	}
+	return value
+}
+
 // storedForm returns the fields of an object as the API server keeps them: the stringData of a Secret is in data.
 func storedForm(o *manifest.Object) map[string]any {
 	text, _ := o.Object["stringData"].(map[string]any)
@@ -165,46 +192,88 @@ func storedForm(o *manifest.Object) map[string]any {
 	return out
 }
 
+// differences are fields that differ. They take little memory, however many fields differ, and however long their paths
+// and values are: an object may have any of these in its thousands. Only single values are as long as they are, because
+// a secret in them can only be found in the whole.
+type differences struct {
+	most  int          // fields that are kept; the others are only counted
+	first []difference // by path
+	count int          // of all fields
+}
+
+// more returns the number of fields that were not kept.
+func (d *differences) more() int { return d.count - len(d.first) }
+
+// add notes a difference at a path.
+func (d *differences) add(path []string, found difference) {
+	d.count++
+	found.path = pointerOf(path)
+	at, _ := slices.BinarySearchFunc(d.first, found.path, func(f difference, path string) int {
+		return cmp.Or(strings.Compare(f.path, path), -1) // after those with the same path
+	})
+	if at == d.most {
+		return
+	}
+	// each value takes a byte or more of the text that is shown
+	want, have := excerpt{reporting.MaxPreviewValue}, excerpt{reporting.MaxPreviewValue}
+	found.want, found.have = want.of(found.want), have.of(found.have)
+	d.first = slices.Insert(d.first, at, found)
+	d.first = d.first[:min(len(d.first), d.most)]
+}
+
 // differ collects differences.
 type differ struct {
-	live  kube.Live
-	found []difference
+	live kube.Live
+	at   []string // the path that is compared now
+	differences
+}
+
+// below compares a part of the values.
+func (d *differ) below(segment string, compare func()) {
+	d.at = append(d.at, segment)
+	compare()
+	d.at = d.at[:len(d.at)-1]
+}
+
+// note notes a difference of values that are wanted.
+func (d *differ) note(want, have any, exists bool) {
+	d.add(d.at, difference{"", want, have, true, exists})
 }
 
 // object compares two maps. owned are our fields of the map, in the format of managedFields.
-func (d *differ) object(path string, want, have, owned map[string]any) {
-	for key, value := range want {
+func (d *differ) object(want, have, owned map[string]any) {
+	for _, key := range slices.Sorted(maps.Keys(want)) {
 		now, is := have[key]
 		field, ours := owned["f:"+key].(map[string]any)
-		d.value(path+"/"+escape(key), value, now, is, field, ours)
+		d.below(key, func() { d.value(want[key], now, is, field, ours) })
 	}
 }
 
 // value compares two values. If we own the field as a whole, nobody changed it.
-func (d *differ) value(path string, want, have any, is bool, owned map[string]any, ours bool) {
-	if ours && len(owned) == 0 && !d.emptied(path, want, have) {
+func (d *differ) value(want, have any, is bool, owned map[string]any, ours bool) {
+	if ours && len(owned) == 0 && !d.emptied(want, have) {
 		return
 	}
 	switch want := want.(type) {
 	case map[string]any:
 		if now, ok := have.(map[string]any); ok {
-			d.object(path, want, now, owned)
+			d.object(want, now, owned)
 			return
 		}
 	case []any:
 		if now, ok := have.([]any); ok {
-			d.list(path, want, now, owned)
+			d.list(want, now, owned)
 			return
 		}
 	}
 	if !is || !reflect.DeepEqual(want, have) {
-		d.add(path, want, have, is)
+		d.note(want, have, is)
 	}
 }
 
 // emptied reports whether others took all parts of a map from us and left us its path. In a custom resource whose
 // definition does not know the map, managedFields has the same for such a map and for one that is ours as a whole.
-func (d *differ) emptied(path string, want, have any) bool {
+func (d *differ) emptied(want, have any) bool {
 	wanted, isMap := want.(map[string]any)
 	now, isNow := have.(map[string]any)
 	if !isMap || !isNow {
@@ -215,28 +284,28 @@ func (d *differ) emptied(path string, want, have any) bool {
 			return true
 		}
 	}
-	return d.live.OthersThan(kube.Takeover{}).OwnBelow(segmentsOf(path))
+	return d.live.OthersThan(kube.Takeover{}).OwnBelow(d.at)
 }
 
 // list compares two lists: element by element if their elements have keys, else as a whole.
-func (d *differ) list(path string, want, have []any, owned map[string]any) {
+func (d *differ) list(want, have []any, owned map[string]any) {
 	keys := kube.KeysOf(owned)
 	places := placesIn(have, keys)
 	for i, element := range want {
 		key := keys.Of(element)
 		if key == "" && nameOf(element) == "" {
 			if !reflect.DeepEqual(want, have) {
-				d.add(path, want, have, true)
+				d.note(want, have, true)
 			}
 			return
 		}
 		fields, ours := owned[key].(map[string]any)
 		at, found := places.of(key, nameOf(element))
 		if !found {
-			d.value(path+"/"+strconv.Itoa(i), element, nil, false, fields, ours && len(fields) == 0)
+			d.below(strconv.Itoa(i), func() { d.value(element, nil, false, fields, ours && len(fields) == 0) })
 			continue
 		}
-		d.value(path+"/"+strconv.Itoa(at), element, have[at], true, fields, ours)
+		d.below(strconv.Itoa(at), func() { d.value(element, have[at], true, fields, ours) })
 	}
 }
 
@@ -269,25 +338,17 @@ func nameOf(element any) string {
 	return name
 }
 
-func (d *differ) add(path string, want, have any, exists bool) {
-	d.found = append(d.found, difference{path, want, have, true, exists})
-}
-
+// pointerOf returns the JSON pointer of a path. Of a long one it returns the beginning, longer than reporting.MaxWord.
 func pointerOf(path []string) string {
+	const enough = 2 * reporting.MaxWord
 	var b strings.Builder
 	for _, segment := range path {
-		b.WriteString("/" + escape(segment))
+		b.WriteString("/" + escape(segment[:min(len(segment), enough)]))
+		if b.Len() > enough {
+			break
+		}
 	}
 	return b.String()
-}
-
-// segmentsOf returns the segments of a JSON pointer.
-func segmentsOf(pointer string) []string {
-	segments := strings.Split(pointer, "/")[1:]
-	for i, s := range segments {
-		segments[i] = strings.NewReplacer("~1", "/", "~0", "~").Replace(s)
-	}
-	return segments
 }
 
 // escape writes a key as a segment of a JSON pointer.

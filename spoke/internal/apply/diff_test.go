@@ -22,7 +22,7 @@ func TestReveal(t *testing.T) {
 	hide := func(s string) string {
 		return strings.ReplaceAll(strings.ReplaceAll(s, "hunter2", "[redacted]"), "42", "[redacted]")
 	}
-	got := reveal(found, hide)
+	got := reveal(differences{first: found}, hide)
 	if got[0].Old != `"[redacted]"` || got[0].New != `{"b":["my [redacted]","[redacted]",null]}` {
 		t.Error(got[0])
 	}
@@ -31,12 +31,12 @@ func TestReveal(t *testing.T) {
 		t.Error(got[1:])
 	}
 	for name, l := range map[string]Loaded{"Secret": {}, "ConfigMap": {Sealed: true}} {
-		hidden := reveal(found, hiderOf(manifest.ID{Kind: name}, l))
+		hidden := reveal(differences{first: found}, hiderOf(manifest.ID{Kind: name}, l))
 		if hidden[0].Old != `"***"` || hidden[0].New != `{"b":["***","***",null]}` || hidden[2].New != `"***"` {
 			t.Error(name, hidden)
 		}
 	}
-	if open := reveal(found, hiderOf(manifest.ID{Kind: "ConfigMap"}, Loaded{})); open[0].Old != `"hunter2"` {
+	if open := reveal(differences{first: found}, hiderOf(manifest.ID{Kind: "ConfigMap"}, Loaded{})); open[0].Old != `"hunter2"` {
 		t.Error(open)
 	}
 }
@@ -61,10 +61,10 @@ func TestDiffer_list(t *testing.T) {
 		{"texts", []any{"a", "b"}, []any{"b"}, nil, "/l"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			d := differ{}
-			d.list("/l", c.want, c.have, c.owned)
+			d := differ{at: []string{"l"}, differences: differences{most: 10}}
+			d.list(c.want, c.have, c.owned)
 			var paths []string
-			for _, found := range d.found {
+			for _, found := range d.first {
 				paths = append(paths, found.path)
 			}
 			if got := strings.Join(paths, " "); got != c.paths {
@@ -87,9 +87,9 @@ func TestDiffer_long(t *testing.T) {
 	}
 	slices.Reverse(have)
 	started := time.Now()
-	d := differ{}
-	d.list("/env", want, have, owned)
-	if took := time.Since(started); took > 5*time.Second || len(d.found) != n {
-		t.Errorf("%d differences in %s", len(d.found), took)
+	d := differ{at: []string{"env"}, differences: differences{most: 10}}
+	d.list(want, have, owned)
+	if took := time.Since(started); took > 5*time.Second || d.count != n || len(d.first) != 10 {
+		t.Errorf("%d differences in %s", d.count, took)
 	}
 }

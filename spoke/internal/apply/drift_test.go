@@ -2,6 +2,7 @@ package apply_test
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -144,6 +145,31 @@ func TestDriftModes_put_back(t *testing.T) {
 	w.must(w.admin.Edit(t.Context(), "ConfigMap", w.namespace, "a", `{"data":{"k":"1"}}`))
 	if found, _ := w.seen(bundle.WarnOfDrift, configMap("a", "1")); len(found) != 0 {
 		t.Error(found)
+	}
+}
+
+// TestDriftModes_many keeps the fields of the first hundred objects, and counts those of the others.
+func TestDriftModes_many(t *testing.T) {
+	w := newWorld(t)
+	text := ""
+	for i := range 103 {
+		text += configMap(fmt.Sprintf("c%03d", i), "1")
+	}
+	w.apply(text)
+	for _, o := range w.set(text).Objects {
+		w.must(w.admin.Edit(t.Context(), "ConfigMap", w.namespace, o.Name, `{"data":{"k":"2"}}`))
+	}
+	for _, mode := range []bundle.DriftMode{bundle.WarnOfDrift, bundle.CorrectDrift} {
+		_, changes := w.seen(mode, text)
+		shown := 0
+		for _, e := range changes.Entries {
+			if shown += len(e.Changes); len(e.Changes)+e.More != 1 {
+				t.Errorf("%s: %s, %d more", e.Object.Name, textsOf(e), e.More)
+			}
+		}
+		if shown != 100 {
+			t.Errorf("%v: fields of %d objects", mode, shown)
+		}
 	}
 }
 

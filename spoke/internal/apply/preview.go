@@ -3,6 +3,7 @@ package apply
 import (
 	"context"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"strconv"
@@ -26,17 +27,38 @@ type Preview struct {
 	// Changes are the fields of a configured object, by path: Old is the value that the cluster has, New the one that it
 	// would have. No secret value is in them.
 	Changes []FieldChange
+	More    int   // fields that are left out of Changes
 	Err     error // redacted: why the object is refused, or why the API server could not check it
+}
+
+// Previews are what an apply would do to the objects of a set. They take little memory: those that the answer has no
+// place for are only counted.
+type Previews struct {
+	Objects []Preview
+	More    int // objects that are left out of Objects
+
+	size int // bytes of the texts of Objects
+}
+
+func (all *Previews) add(p Preview) {
+	if len(all.Objects) == reporting.MaxPreviewObjects || all.size > reporting.MaxPreview {
+		all.More++
+		return
+	}
+	for _, c := range p.Changes {
+		all.size += len(c.Path) + len(c.Old) + len(c.New)
+	}
+	all.Objects = append(all.Objects, p)
 }
 
 // Preview returns what an apply of a set would do to its objects, by dry runs, one at a time. Objects that an apply
 // would not send, or that would not change, are left out. Neither the cluster nor the Index is changed. hides reports
 // whether the live object may hold secret values that the set does not have. Preview returns an error if it could not
 // go on.
-func (a *Applier) Preview(ctx context.Context, s Set, hides func(manifest.ID) bool) (found []Preview, err error) {
+func (a *Applier) Preview(ctx context.Context, s Set, hides func(manifest.ID) bool) (all Previews, err error) {
 	r, err := a.start(s)
 	if err != nil {
-		return nil, fmt.Errorf("preview %s: %w", s.Application, err)
+		return all, fmt.Errorf("preview %s: %w", s.Application, err)
 	}
 	r.dropNamespaces(ctx)
 	for _, d := range r.Objects {
@@ -45,16 +67,16 @@ func (a *Applier) Preview(ctx context.Context, s Set, hides func(manifest.ID) bo
 		}
 		p := r.preview(ctx, d, hides(d.ID()))
 		if ctx.Err() != nil {
-			return nil, context.Cause(ctx)
+			return all, context.Cause(ctx)
 		}
 		if hopeless(p.Err) {
-			return nil, fmt.Errorf("preview %s: %w", s.Application, p.Err)
+			return all, fmt.Errorf("preview %s: %w", s.Application, p.Err)
 		}
 		if p.Action != Unchanged && p.Action != Skipped {
-			found = append(found, p)
+			all.add(p)
 		}
 	}
-	return found, nil
+	return all, nil
 }
 
 // preview finds out what an apply would do to one object.
@@ -74,7 +96,7 @@ func (r *run) preview(ctx context.Context, d Object, hidden bool) Preview {
 	action, found, err := r.dryRun(ctx, loaded.Object, mode, live, err)
 	loaded.release()
 	return Preview{Object: d.ObjectIdentity, Action: action, Changes: revealBoth(found, hiderOf(d.ID(), loaded)),
-		Err: redact(err, loaded.Sealed || isSecret(d.ID()), loaded.Redact)}
+		More: found.more(), Err: redact(err, loaded.Sealed || isSecret(d.ID()), loaded.Redact)}
 }
 
 // holdsUnknown reports whether a live object may have values of a version that nobody remembers: it has fields of our
@@ -89,49 +111,46 @@ func (r *run) holdsUnknown(id manifest.ID, live kube.Live) bool {
 // dryRun returns what place would do, and the fields that would change. live and err are the answer about the live
 // object.
 func (r *run) dryRun(ctx context.Context, o *manifest.Object, mode inventory.Mode, live kube.Live,
-	err error) (Action, []difference, error) {
+	err error) (Action, differences, error) {
 	missing := isMissing(err)
 	switch {
 	case kube.ReasonOf(err) == kube.NoMatch:
-		return Created, nil, err
+		return Created, differences{}, err
 	case err != nil && !missing:
-		return Refused, nil, err
+		return Refused, differences{}, err
 	case !missing && mode == inventory.IfNotPresent:
-		return Unchanged, nil, nil
+		return Unchanged, differences{}, nil
 	}
 	if err := r.share(ctx, o, mode); err != nil {
-		return Refused, nil, err
+		return Refused, differences{}, err
 	}
 	next, err := r.client.Apply(ctx, o, kube.ApplyOptions{Whole: true, DryRun: true})
 	owners := mode.Takeover(r.Application)
 	switch reason := kube.ReasonOf(err); {
 	case missing && (err == nil || isMissing(err)):
-		return Created, nil, err // the Namespace may be missing, too
+		return Created, differences{}, err // the Namespace may be missing, too
 	case reason == kube.Immutable && forced(o, r.Force) && !holdsOthers(o):
-		return Recreated, nil, nil
+		return Recreated, differences{}, nil
 	case reason == kube.Invalid && len(owners.Managers(live)) > 0:
-		return Configured, nil, err // an apply first takes over what conflicts; see clear
+		return Configured, differences{}, err // an apply first takes over what conflicts; see clear
 	case err != nil:
-		return Refused, nil, err
+		return Refused, differences{}, err
 	}
 	found := changesOf(o, live, next.Live, owners)
-	if len(found) == 0 {
-		return Unchanged, nil, nil
+	if found.count == 0 {
+		return Unchanged, found, nil
 	}
 	return Configured, found, nil
 }
 
-// changesOf returns the fields that an apply would change, by path: those that differ in next, the result of a dry run,
-// and those that the dry run keeps, and that an apply removes because it takes them over.
-func changesOf(desired *manifest.Object, live, next kube.Live, t kube.Takeover) []difference {
+// changesOf returns the fields that an apply would change: those that differ in next, the result of a dry run, and
+// those that the dry run keeps, and that an apply removes because it takes them over.
+func changesOf(desired *manifest.Object, live, next kube.Live, t kube.Takeover) differences {
 	found := between(live.Object, next.Object)
 	for path, value := range leftovers(storedForm(desired), next.Object, live.FieldsOf(t)) {
-		found = append(found, difference{path: path, want: value, wanted: true})
+		found.add(path, difference{want: value, wanted: true})
 	}
-	slices.SortStableFunc(found, func(a, b difference) int { return strings.Compare(a.path, b.path) })
-	return slices.CompactFunc(found, func(a, b difference) bool {
-		return a.path == b.path && a.wanted == b.wanted && a.exists == b.exists
-	})
+	return found
 }
 
 // isMissing reports whether the object, its Namespace or its kind does not exist.
@@ -142,7 +161,7 @@ func isMissing(err error) bool {
 
 // between returns the fields in which an object differs from a later version of itself, without its status and the
 // fields that the API server counts in. It takes these fields out of both.
-func between(was, is *manifest.Object) []difference {
+func between(was, is *manifest.Object) differences {
 	for _, o := range []*manifest.Object{was, is} {
 		delete(o.Object, "status")
 		metadata, _ := o.Object["metadata"].(map[string]any)
@@ -150,47 +169,52 @@ func between(was, is *manifest.Object) []difference {
 			delete(metadata, field)
 		}
 	}
-	d := differ{}
-	d.both("", was.Object, is.Object)
-	return d.found
+	d := differ{differences: differences{most: reporting.MaxPreviewFields}}
+	d.maps(was.Object, is.Object)
+	return d.differences
 }
 
 // both collects the differences of two values: want is the first, have the second.
-func (d *differ) both(path string, was, is any) {
+func (d *differ) both(was, is any) {
 	switch was := was.(type) {
 	case map[string]any:
 		if is, ok := is.(map[string]any); ok {
-			d.maps(path, was, is)
+			d.maps(was, is)
 			return
 		}
 	case []any:
-		if is, ok := is.([]any); ok && d.lists(path, was, is) {
+		if is, ok := is.([]any); ok && d.lists(was, is) {
 			return
 		}
 	}
 	if !reflect.DeepEqual(was, is) {
-		d.add(path, was, is, true)
+		d.note(was, is, true)
 	}
 }
 
-func (d *differ) maps(path string, was, is map[string]any) {
-	for key, before := range was {
-		if after, ok := is[key]; ok {
-			d.both(path+"/"+escape(key), before, after)
-		} else {
-			d.add(path+"/"+escape(key), before, nil, false)
-		}
+func (d *differ) maps(was, is map[string]any) {
+	for _, key := range slices.Sorted(maps.Keys(was)) {
+		d.below(key, func() {
+			if after, ok := is[key]; ok {
+				d.both(was[key], after)
+			} else {
+				d.note(was[key], nil, false)
+			}
+		})
 	}
-	for key, after := range is {
+	for _, key := range slices.Sorted(maps.Keys(is)) {
 		if _, ok := was[key]; !ok {
-			d.found = append(d.found, difference{path: path + "/" + escape(key), have: after, exists: true})
+			d.below(key, func() { d.noteNew(is[key]) })
 		}
 	}
 }
+
+// noteNew notes a value that there was not.
+func (d *differ) noteNew(have any) { d.add(d.at, difference{have: have, exists: true}) }
 
 // lists compares the elements of two lists by their names, or by their places if the lists have one length. If there is
 // neither, lists returns false.
-func (d *differ) lists(path string, was, is []any) bool {
+func (d *differ) lists(was, is []any) bool {
 	before, named := placesOf(was)
 	after, alsoNamed := placesOf(is)
 	if !named || !alsoNamed {
@@ -198,20 +222,20 @@ func (d *differ) lists(path string, was, is []any) bool {
 			return false
 		}
 		for i := range was {
-			d.both(path+"/"+strconv.Itoa(i), was[i], is[i])
+			d.below(strconv.Itoa(i), func() { d.both(was[i], is[i]) })
 		}
 		return true
 	}
-	for name, at := range before {
-		if now, ok := after[name]; ok {
-			d.both(path+"/"+strconv.Itoa(now), was[at], is[now])
+	for i, element := range was {
+		if now, ok := after[nameOf(element)]; ok {
+			d.below(strconv.Itoa(now), func() { d.both(element, is[now]) })
 		} else {
-			d.add(path+"/"+strconv.Itoa(at), was[at], nil, false)
+			d.below(strconv.Itoa(i), func() { d.note(element, nil, false) })
 		}
 	}
-	for name, now := range after {
-		if _, ok := before[name]; !ok {
-			d.found = append(d.found, difference{path: path + "/" + strconv.Itoa(now), have: is[now], exists: true})
+	for i, element := range is {
+		if _, ok := before[nameOf(element)]; !ok {
+			d.below(strconv.Itoa(i), func() { d.noteNew(element) })
 		}
 	}
 	return true
@@ -233,9 +257,9 @@ func placesOf(list []any) (map[string]int, bool) {
 
 // revealBoth returns the differences between two versions as texts, without secret values. hide takes secret values out
 // of a text.
-func revealBoth(found []difference, hide func(string) string) []FieldChange {
-	changes := make([]FieldChange, 0, len(found))
-	for _, d := range found {
+func revealBoth(found differences, hide func(string) string) []FieldChange {
+	changes := make([]FieldChange, 0, len(found.first))
+	for _, d := range found.first {
 		was, is := differingLines(hidden(d.want, hide), hidden(d.have, hide))
 		c := FieldChange{Path: telemetry.Printable(d.path, reporting.MaxWord)}
 		if d.wanted {

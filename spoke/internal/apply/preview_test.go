@@ -3,11 +3,13 @@ package apply_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/shared/reporting"
 	"github.com/navefleet/nave/spoke/internal/apply"
 	"github.com/navefleet/nave/spoke/internal/kube"
 )
@@ -87,8 +89,7 @@ func TestPreview(t *testing.T) {
 	was := versions()
 	s := w.set(after)
 	s.Force = true
-	found, err := w.applier.Preview(t.Context(), s, func(id manifest.ID) bool { return id.Name == "was-secret" })
-	w.must(err)
+	found := w.preview(s, func(id manifest.ID) bool { return id.Name == "was-secret" })
 	got := map[string]string{}
 	for _, p := range found {
 		text := string(p.Action)
@@ -132,8 +133,8 @@ func TestPreview(t *testing.T) {
 			t.Errorf("%s is in the index", name)
 		}
 	}
-	if found, err := w.applier.Preview(t.Context(), w.set(before), nobody); err != nil || len(found) != 0 {
-		t.Errorf("of what is applied: %v, error %v", found, err)
+	if found := w.preview(w.set(before), nobody); len(found) != 0 {
+		t.Errorf("of what is applied: %v", found)
 	}
 	w.apply(after[:strings.Index(after, "apiVersion: batch/v1")]) // what was foreseen comes true
 	w.wantData("app", "k", "2")
@@ -170,8 +171,7 @@ func TestPreview_unknown(t *testing.T) {
 			w := newWorld(t)
 			w.apply(text("", "canary"))
 			c.between(w)
-			found, err := w.applier.Preview(t.Context(), w.set(text("", "plain")), nobody)
-			w.must(err)
+			found := w.preview(w.set(text("", "plain")), nobody)
 			got := ""
 			for _, p := range found {
 				for _, c := range p.Changes {
@@ -196,6 +196,39 @@ func TestPreview_stops(t *testing.T) {
 	if found, err := w.applier.Preview(ctx, w.set(before), nobody); !errors.Is(err, reason) {
 		t.Errorf("error %v after %v", err, found)
 	}
+}
+
+// TestPreview_many keeps as many objects as an answer has, and counts the others.
+func TestPreview_many(t *testing.T) {
+	w := newWorld(t)
+	var text strings.Builder
+	for i := range reporting.MaxPreviewObjects + 7 {
+		text.WriteString(configMap(fmt.Sprint("c", i), "x"))
+	}
+	found, err := w.applier.Preview(t.Context(), w.set(text.String()), nobody)
+	if err != nil || len(found.Objects) != reporting.MaxPreviewObjects || found.More != 7 {
+		t.Errorf("%d objects, %d more, error %v", len(found.Objects), found.More, err)
+	}
+	fields := func(value string) string {
+		text := "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a-long, namespace: $NS}\ndata:\n"
+		for i := range reporting.MaxPreviewFields {
+			text += fmt.Sprintf("  k%d: %q\n", i, strings.Repeat(value, 2*reporting.MaxPreviewValue))
+		}
+		return text
+	}
+	w.apply(fields("a"))
+	found, err = w.applier.Preview(t.Context(), w.set(fields("b")+"---\n"+text.String()), nobody)
+	if err != nil || len(found.Objects) != 1 || found.More != reporting.MaxPreviewObjects+7 {
+		t.Errorf("after a long one: %d objects, %d more, error %v", len(found.Objects), found.More, err)
+	}
+}
+
+// preview returns the objects of a preview.
+func (w *world) preview(s apply.Set, hides func(manifest.ID) bool) []apply.Preview {
+	w.t.Helper()
+	found, err := w.applier.Preview(w.t.Context(), s, hides)
+	w.must(err)
+	return found.Objects
 }
 
 func nobody(manifest.ID) bool { return false }

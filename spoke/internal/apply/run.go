@@ -42,6 +42,7 @@ type run struct {
 
 	ignored bundle.IgnoredFields
 	rules   manifest.Digest // of Ignore
+	shown   int             // index of the last object whose drifted fields are kept
 
 	mu      sync.Mutex // guards everything below while objects are sent
 	next    *inventory.Inventory
@@ -109,12 +110,15 @@ func (r *run) applyAll(ctx context.Context) error {
 // An object that is recorded with the same digest and did not drift is not sent either.
 func (r *run) decide() (send, drifted []int) {
 	r.entries = make([]Entry, len(r.Objects))
-	seen := make(map[manifest.ID]bool, len(r.Objects))
+	seen, all := make(map[manifest.ID]bool, len(r.Objects)), 0
 	for i, d := range r.Objects {
 		id := d.ID()
 		r.entries[i] = Entry{Object: d.ObjectIdentity, Action: Unchanged}
 		if r.Drift != bundle.IgnoreDrift {
 			r.entries[i].Drift = r.Index.Drifted(id)
+		}
+		if r.entries[i].Drift.Any() && all < maxShown {
+			all, r.shown = all+1, i
 		}
 		item, known := r.Previous.Items[id]
 		switch {
@@ -256,7 +260,8 @@ func (r *run) sendOne(ctx context.Context, i int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.next.Items[id] = result.item
-	r.entries[i].Action, r.entries[i].Changes = result.action, result.changes
+	r.entries[i].Action = result.action
+	r.show(i, result.changes, result.more)
 }
 
 // lookAt finds out how an object drifted, and leaves it as it is. If its fields are as they should be by now, it did
@@ -271,15 +276,23 @@ func (r *run) lookAt(ctx context.Context, i int) {
 	defer loaded.release()
 	label(loaded.Object, r.Application)
 	mode := modeOf(loaded.Object)
-	var found []difference
+	var found differences
 	if err = r.share(ctx, loaded.Object, mode); err == nil {
 		found, err = r.inspect(ctx, loaded.Object, mode)
 	}
 	loaded.release()
-	e.Changes = reveal(found, hiderOf(e.Object.ID(), loaded))
-	if err == nil && len(found) == 0 && e.Drift.Kind == inventory.Changed {
+	r.show(i, reveal(found, hiderOf(e.Object.ID(), loaded)), found.more())
+	if err == nil && found.count == 0 && e.Drift.Kind == inventory.Changed {
 		e.Action, e.Drift = Unchanged, inventory.Drift{}
 	}
+}
+
+// show notes the fields of an object that drifted.
+func (r *run) show(i int, changes []FieldChange, more int) {
+	if i > r.shown {
+		changes, more = nil, more+len(changes)
+	}
+	r.entries[i].Changes, r.entries[i].More = changes, more
 }
 
 // stopped returns why no more objects should be sent; nil if the run continues.

@@ -19,8 +19,9 @@ type result struct {
 	action Action
 	live   kube.Live // zero: the API server was not asked
 
-	found   []difference // of the object before, if it had drifted
+	found   differences // of the object before, if it had drifted
 	changes []FieldChange
+	more    int // differences that are not in changes
 }
 
 // send brings one object into the cluster. Its errors are redacted and name the object.
@@ -34,7 +35,8 @@ func (r *run) send(ctx context.Context, d Object) (result, error) {
 	label(loaded.Object, r.Application)
 	out, err := r.place(ctx, d, loaded.Object)
 	loaded.release()
-	out.changes, out.found = reveal(out.found, hiderOf(d.ID(), loaded)), nil
+	out.changes, out.more = reveal(out.found, hiderOf(d.ID(), loaded)), out.found.more()
+	out.found = differences{}
 	return out, redact(err, loaded.Sealed || isSecret(d.ID()), loaded.Redact)
 }
 
@@ -108,7 +110,7 @@ func (r *run) patch(ctx context.Context, d Object, o *manifest.Object, item inve
 	if err := r.share(ctx, o, item.Mode); err != nil {
 		return result{}, err
 	}
-	var found []difference
+	var found differences
 	if drift := r.Index.Drifted(d.ID()); drift.Kind == inventory.Changed && r.Drift != bundle.IgnoreDrift {
 		found, _ = r.inspect(ctx, o, item.Mode) // the repair does not depend on it
 	}

@@ -2,6 +2,8 @@ package kube
 
 import (
 	"encoding/json"
+	"iter"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -69,27 +71,33 @@ func (l Live) OwnedFields() map[string]any {
 	return nil
 }
 
-// FieldsOf returns the paths of the single fields that the managers of a Takeover own, below Object.
-func (l Live) FieldsOf(t Takeover) (paths [][]string) {
-	for _, m := range l.managers {
-		if m.Manager != FieldManager && t.includes(l, m) && l.Object != nil {
-			paths = appendPaths(paths, fieldsOf(m), l.Object.Object, nil)
+// FieldsOf yields the paths of the single fields that the managers of a Takeover own, below Object, each once, in an
+// order that does not change. A path is valid until the next one.
+func (l Live) FieldsOf(t Takeover) iter.Seq[[]string] {
+	return func(yield func([]string) bool) {
+		if l.Object == nil {
+			return
 		}
+		fields := map[string]any{}
+		for _, m := range l.managers {
+			if m.Manager != FieldManager && t.includes(l, m) {
+				union(fields, fieldsOf(m))
+			}
+		}
+		eachPath(fields, l.Object.Object, nil, yield)
 	}
-	return paths
 }
 
-// appendPaths appends the paths of the leaves of a field set of a value.
-func appendPaths(paths [][]string, fields map[string]any, value any, at []string) [][]string {
-	for segment, part := range partsOf(fields, value) {
-		path := append(slices.Clone(at), segment)
-		if len(part.below) > 0 {
-			paths = appendPaths(paths, part.below, part.value, path)
-		} else {
-			paths = append(paths, path)
+// eachPath yields the paths of the leaves of a field set of a value. It returns false if yield did.
+func eachPath(fields map[string]any, value any, at []string, yield func([]string) bool) bool {
+	parts := partsOf(fields, value)
+	for _, segment := range slices.Sorted(maps.Keys(parts)) {
+		part, path := parts[segment], append(at, segment)
+		if len(part.below) == 0 && !yield(path) || !eachPath(part.below, part.value, path, yield) {
+			return false
 		}
 	}
-	return paths
+	return true
 }
 
 // part is a part of a value, and the field set below its key.

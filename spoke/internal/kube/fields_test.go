@@ -19,6 +19,8 @@ func TestOwners(t *testing.T) {
 	  {"f:spec":{"f:replicas":{}}}},
 	 {"manager":"kubectl-edit","operation":"Update","apiVersion":"v1","fieldsType":"FieldsV1","fieldsV1":
 	  {"f:spec":{"f:hand":{},"f:whole":{},"f:set":{"v:\"x\"":{}},"f:list":{"k:{\"name\":\"b\"}":{".":{},"f:image":{}}}}}},
+	 {"manager":"kubectl-patch","operation":"Update","apiVersion":"v1","fieldsType":"FieldsV1","fieldsV1":
+	  {"f:spec":{"f:whole":{}}}},
 	 {"manager":"kubelet","operation":"Update","subresource":"status","apiVersion":"v1","fieldsType":"FieldsV1","fieldsV1":
 	  {"f:spec":{"f:reported":{}}}}]},
 	 "spec":{"set":["w","x"],"list":[{"name":"a","image":"1"},{"name":"b","image":"2"}],"whole":{"part":1}}}`
@@ -27,7 +29,7 @@ func TestOwners(t *testing.T) {
 		t.Fatal(err)
 	}
 	var paths []string
-	for _, path := range live.FieldsOf(Takeover{ByHand: true}) {
+	for path := range live.FieldsOf(Takeover{ByHand: true}) {
 		paths = append(paths, strings.Join(path, "/"))
 	}
 	slices.Sort(paths)
@@ -116,8 +118,12 @@ func TestOwners_long(t *testing.T) {
 	if err != nil || len(live.Others) != n+1 {
 		t.Fatal(err, len(live.Others))
 	}
-	if paths := live.FieldsOf(Takeover{ByHand: true}); len(paths) != n {
-		t.Errorf("%d paths", len(paths))
+	paths := 0
+	for range live.FieldsOf(Takeover{ByHand: true}) {
+		paths++
+	}
+	if paths != n {
+		t.Errorf("%d paths", paths)
 	}
 	others := live.OthersThan(Takeover{})
 	for i := range n / 10 {

@@ -110,7 +110,7 @@ func checkLive(t *testing.T, l Live, whole bool) {
 	}
 	l.OwnedFields()
 	others := l.OthersThan(Takeover{})
-	for _, path := range l.FieldsOf(Takeover{ByHand: true}) {
+	for path := range l.FieldsOf(Takeover{ByHand: true}) {
 		if len(path) == 0 || !others.Own(path) && !l.Owned(path) {
 			t.Errorf("nobody owns %q", path)
 		}
