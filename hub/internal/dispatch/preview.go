@@ -16,8 +16,10 @@ import (
 	"github.com/navefleet/nave/shared/wait"
 )
 
-// askAgain is how long after the answer that a spoke is busy it is asked again.
-const askAgain = time.Second
+const (
+	askAgain     = time.Second // after the answer that a spoke is busy
+	withdrawTime = time.Second // to tell a spoke that nobody waits for its answer any more
+)
 
 // Question is a preview for one cluster.
 type Question struct {
@@ -71,6 +73,7 @@ func (x *session) ask(ctx context.Context, q *question, envelope []byte) ([]*spo
 		a, err := x.exchange(ctx, q, message)
 		switch {
 		case err != nil && ctx.Err() != nil:
+			x.withdraw()
 			return nil, late
 		case err != nil:
 			return nil, err
@@ -101,6 +104,17 @@ func (x *session) exchange(ctx context.Context, q *question, message *spokev1.Se
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
+	}
+}
+
+// withdraw tells the spoke that nobody waits for its answer any more. A spoke that cannot be told finds out with the
+// next question, or at the end of the session.
+func (x *session) withdraw() {
+	nothing := &spokev1.SessionResponse{Message: &spokev1.SessionResponse_Preview{Preview: &spokev1.PreviewRequest{}}}
+	select {
+	case x.previews <- nothing:
+	case <-x.ended:
+	case <-time.After(withdrawTime):
 	}
 }
 

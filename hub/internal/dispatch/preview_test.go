@@ -114,6 +114,44 @@ func TestPreview_unanswered(t *testing.T) {
 	wantCode(t, <-ended, codes.Unavailable)
 }
 
+// TestPreview_withdrawn gives up on a question. The spoke is told, and the next question is asked at once.
+func TestPreview_withdrawn(t *testing.T) {
+	r := newRig(t)
+	r.cluster("a", false)
+	client := r.dial(identity.Cluster, "a")
+	c := r.helloWith(client, bundle.ID{}, &spokev1.Hello{Features: []string{"previews"}})
+	c.welcome()
+	object := manifest.DigestOf([]byte("an object"))
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() {
+		_, err := r.server.Preview(ctx, Question{Cluster: "a", Envelope: []byte("envelope"), Features: "previews",
+			Content: map[manifest.Digest][]byte{object: []byte("an object")}})
+		ended <- err
+	}()
+	m, err := c.Recv()
+	if must(t, err); len(m.GetPreview().GetEnvelope()) == 0 {
+		t.Fatalf("asked with %v", m)
+	}
+	cancel()
+	m, err = c.Recv()
+	if must(t, err); m.GetPreview() == nil || len(m.GetPreview().GetEnvelope()) > 0 {
+		t.Fatalf("not withdrawn: %v", m)
+	}
+	wantCode(t, <-ended, codes.DeadlineExceeded)
+	_, err = r.tryFetch(client, object)
+	wantCode(t, err, codes.NotFound)
+	q, next, _ := r.ask("next")
+	m, err = c.Recv()
+	if must(t, err); !bytes.Equal(m.GetPreview().GetEnvelope(), q.Envelope) {
+		t.Fatalf("asked with %v", m)
+	}
+	id := manifest.DigestOf(q.Envelope)
+	_, err = client.AnswerPreview(t.Context(), &spokev1.AnswerPreviewRequest{Preview: id[:]})
+	must(t, err)
+	must(t, <-next)
+}
+
 func TestAnswer_limits(t *testing.T) {
 	name := &bundlev1.ApplicationName{Kind: "Kustomization", Namespace: "flux-system", Name: "app"}
 	object := &bundlev1.ObjectIdentity{Kind: "ConfigMap", Name: "x"}

@@ -130,7 +130,7 @@ type Agent struct {
 	cancels     map[bundle.ApplicationName]context.CancelFunc
 	seen        map[manifest.ID]time.Time // drift that waits for its repair
 	receiving   context.CancelFunc
-	previewing  context.CancelCauseFunc // nil: no preview is running
+	previewing  *running // nil: no preview is running
 	draining    bool
 	sealed      map[bundle.ApplicationName]sealedFiles
 	learned     map[bundle.ApplicationName]time.Time // when sealed files were last opened to redact a text
@@ -242,6 +242,7 @@ func (a *Agent) handle(in input) {
 // drain handles the results of running work, so that they are on disk, and starts no new work.
 func (a *Agent) drain(cancel context.CancelFunc) {
 	a.draining = true
+	a.stopPreview()
 	if a.receiving != nil {
 		a.receiving()
 	}

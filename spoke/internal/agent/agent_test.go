@@ -220,6 +220,7 @@ type farCluster struct {
 	hold    chan struct{}                   // an apply waits for it
 	began   chan struct{}
 	looking chan struct{} // a preview sends to it, and waits until it is ended; nil: it does not wait
+	left    chan struct{} // a preview that was ended sends to it; nil: it does not
 }
 
 func (c *farCluster) Apply(ctx context.Context, s apply.Set) (*apply.ChangeSet, error) {

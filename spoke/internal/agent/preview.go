@@ -30,17 +30,28 @@ var (
 	errPreviewTime = fmt.Errorf("not finished in %s: compare fewer Kustomizations at a time", previewTimeout)
 	// errPreempted ends a preview because an application is to be applied or deleted.
 	errPreempted = errors.New("an application is being applied")
+	// errWithdrawn ends a preview because nobody waits for its answer any more.
+	errWithdrawn = errors.New("nobody waits for the preview any more")
 )
 
 // Questions are the previews that the hub asks for.
 type Questions interface {
-	// Previews has the encoded envelope of the latest one.
+	// Previews has the encoded envelope of the latest one; empty: none is asked for any more.
 	Previews() <-chan []byte
 	AnswerPreview(ctx context.Context, answer *spokev1.AnswerPreviewRequest) error
 }
 
+// running is a running preview.
+type running struct {
+	digest manifest.Digest // of the envelope
+	end    context.CancelCauseFunc
+	next   []byte // envelope of the preview that is asked for instead; empty: none
+}
+
 // previewed is the end of a preview.
-type previewed struct{ answer *spokev1.AnswerPreviewRequest }
+type previewed struct {
+	answer *spokev1.AnswerPreviewRequest // nil: nobody waits for it
+}
 
 func (previewed) advance(*model) []action { return nil }
 
@@ -52,20 +63,27 @@ func (a *Agent) questions() <-chan []byte {
 	return a.Questions.Previews()
 }
 
-// preview begins to answer a preview. While an application is applied or another preview is answered, the answer is
-// that the hub should ask again.
+// preview begins to answer the preview that the hub asks for, and ends any other one. An empty envelope asks for none.
+// While an application is applied, the answer is that the hub should ask again.
 func (a *Agent) preview(envelope []byte) {
-	if a.draining {
+	digest := manifest.DigestOf(envelope)
+	switch {
+	case a.previewing != nil:
+		a.previewing.next = envelope
+		if a.previewing.digest != digest {
+			a.previewing.end(errWithdrawn)
+		}
+		return
+	case a.draining || len(envelope) == 0:
 		return
 	}
-	digest := manifest.DigestOf(envelope)
-	answer := &spokev1.AnswerPreviewRequest{Preview: digest[:], Busy: a.previewing != nil || len(a.cancels) > 0}
+	answer := &spokev1.AnswerPreviewRequest{Preview: digest[:], Busy: len(a.cancels) > 0}
 	if answer.Busy {
 		a.answer(answer)
 		return
 	}
 	ctx, cancel := context.WithCancelCause(a.base)
-	a.previewing = cancel
+	a.previewing = &running{digest: digest, end: cancel}
 	p := &preview{Agent: a, known: a.redactors.clone(), apps: map[bundle.ApplicationName]*node{},
 		inventories: maps.Clone(a.inventories), content: map[manifest.Digest][]byte{}}
 	for name, n := range a.model.nodes {
@@ -73,6 +91,9 @@ func (a *Agent) preview(envelope []byte) {
 	}
 	a.spawn(func() input {
 		p.fill(ctx, envelope, answer)
+		if context.Cause(ctx) == errWithdrawn { //nolint:errorlint // it is the cause itself
+			answer = nil
+		}
 		cancel(nil)
 		return previewed{answer}
 	})
@@ -81,16 +102,21 @@ func (a *Agent) preview(envelope []byte) {
 // stopPreview ends a running preview, because an apply must not wait for it.
 func (a *Agent) stopPreview() {
 	if a.previewing != nil {
-		a.previewing(errPreempted)
+		a.previewing.end(errPreempted)
 	}
 }
 
 // endPreview answers a preview. The next one can begin before the hub has the answer.
 func (a *Agent) endPreview(p previewed) {
+	next := a.previewing.next
 	a.previewing = nil
-	if !a.draining {
+	if a.draining {
+		return
+	}
+	if p.answer != nil {
 		a.answer(p.answer)
 	}
+	a.preview(next)
 }
 
 // answer sends an answer in another goroutine.

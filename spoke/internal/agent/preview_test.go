@@ -73,6 +73,10 @@ func (c *farCluster) Preview(ctx context.Context, s apply.Set, hides func(manife
 	if c.looking != nil {
 		c.looking <- struct{}{}
 		<-ctx.Done()
+		select {
+		case c.left <- struct{}{}:
+		default:
+		}
 		return found, context.Cause(ctx)
 	}
 	for _, d := range s.Objects {
@@ -164,6 +168,40 @@ func TestPreview_untrusted(t *testing.T) {
 	}
 }
 
+// TestPreview_withdrawn ends a preview that nobody waits for any more, and begins the next one at once.
+func TestPreview_withdrawn(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		next bool
+	}{{"another", true}, {"none", false}} {
+		t.Run(c.name, func(t *testing.T) {
+			r := newRig(t)
+			r.cluster.looking, r.cluster.left = make(chan struct{}), make(chan struct{}, 1)
+			r.start(t)
+			app := application("apps", r.hub.object(t, "ConfigMap", "a", nil))
+			first := r.hub.preview(t, self, time.Now().Add(time.Minute), app)
+			r.hub.previews <- first
+			<-r.cluster.looking
+			next := r.hub.preview(t, self, time.Now().Add(2*time.Minute), app)
+			if c.next {
+				r.hub.previews <- next
+				<-r.cluster.looking // it begins while the first is open at the hub
+			} else {
+				r.hub.previews <- nil
+				<-r.cluster.left
+				r.hub.previews <- next
+				<-r.cluster.looking
+			}
+			r.hub.send(r.hub.sign(t, 1, app)) // its apply ends the next
+			digest := manifest.DigestOf(next)
+			if answer := r.hub.answered(t); !answer.Busy || !bytes.Equal(answer.Preview, digest[:]) {
+				t.Errorf("answer: %s", prototext.Format(answer))
+			}
+			r.hub.expect(t, "1 received", "1 healthy")
+		})
+	}
+}
+
 // TestPreview_busy ends a preview when an apply begins, and begins none while one runs.
 func TestPreview_busy(t *testing.T) {
 	r := newRig(t)
@@ -173,9 +211,6 @@ func TestPreview_busy(t *testing.T) {
 	envelope := r.hub.preview(t, self, time.Now().Add(time.Minute), app)
 	r.hub.previews <- envelope
 	<-r.cluster.looking
-	if answer := r.hub.ask(t, envelope); !answer.Busy {
-		t.Errorf("a second preview: %s", prototext.Format(answer))
-	}
 	r.cluster.mu.Lock()
 	r.cluster.hold, r.cluster.began = make(chan struct{}), make(chan struct{})
 	r.cluster.mu.Unlock()

@@ -70,9 +70,10 @@ func (s *Session) nextBeat() time.Duration {
 	return heartbeat*4/5 + time.Duration(s.Jitter()*float64(heartbeat*2/5))
 }
 
-// listen puts offers into the mailbox, and passes previews on, until the stream ends. A preview that comes while
-// another one is not taken yet is dropped; the hub asks for one at a time.
+// listen puts offers into the mailbox, and passes previews on, until the stream ends. Then nobody waits for a preview
+// any more.
 func (s *Session) listen(stream spokev1.SpokeService_SessionClient) error {
+	defer s.ask(nil)
 	for {
 		message, err := stream.Recv()
 		if errors.Is(err, io.EOF) {
@@ -82,10 +83,7 @@ func (s *Session) listen(stream spokev1.SpokeService_SessionClient) error {
 			return err
 		}
 		if p := message.GetPreview(); p != nil {
-			select {
-			case s.previews <- p.GetEnvelope():
-			default:
-			}
+			s.ask(p.GetEnvelope())
 		}
 		if message.GetOffer() == nil {
 			continue // a preview, or of a newer hub
@@ -100,6 +98,16 @@ func (s *Session) listen(stream spokev1.SpokeService_SessionClient) error {
 		s.mu.Unlock()
 		s.offers.Raise()
 	}
+}
+
+// ask passes on which preview the hub asks for, in the place of one that nobody took yet. Only the goroutine of listen
+// calls it.
+func (s *Session) ask(envelope []byte) {
+	select {
+	case <-s.previews:
+	default:
+	}
+	s.previews <- envelope
 }
 
 func readOffer(o *spokev1.Offer) (Offer, error) {

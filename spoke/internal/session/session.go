@@ -163,7 +163,7 @@ func (s *Session) TakeOffer() (Offer, bool) {
 	return o, true
 }
 
-// Previews has the encoded envelope of a preview that the hub asks for.
+// Previews has the encoded envelope of the preview that the hub asks for; empty: it asks for none any more.
 func (s *Session) Previews() <-chan []byte { return s.previews }
 
 // Progress sets the stage of the last verified bundle. It is sent to the hub now, or with the next hello.

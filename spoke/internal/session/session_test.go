@@ -629,6 +629,26 @@ func TestFetch(t *testing.T) {
 	}
 }
 
+// TestPreviews passes on the newest preview, and that nobody waits any more when the session ends.
+func TestPreviews(t *testing.T) {
+	h := newHub(t)
+	s := newSession(h, &drawer{}, nil)
+	run(t, s)
+	next(t, h.hellos, "hello")
+	for _, envelope := range []string{"one", "two", "three"} {
+		h.others <- &spokev1.SessionResponse{Message: &spokev1.SessionResponse_Preview{
+			Preview: &spokev1.PreviewRequest{Envelope: []byte(envelope)},
+		}}
+	}
+	for got := ""; got != "three"; {
+		got = string(next(t, s.Previews(), "preview"))
+	}
+	h.offers <- nil // ends the session
+	if envelope := next(t, s.Previews(), "the end"); len(envelope) > 0 {
+		t.Errorf("after the session: %s", envelope)
+	}
+}
+
 func TestDisconnected(t *testing.T) {
 	s := newSession(newHub(t), &drawer{}, nil)
 	if err := s.Fetch(context.Background(), []manifest.Digest{{}}, nil); !errors.Is(err, ErrDisconnected) {

@@ -1870,10 +1870,10 @@ func (x *Event) GetApplication() *v1.ApplicationName {
 }
 
 // PreviewRequest asks for an AnswerPreview. While it is open, Fetch gives the Applications of the preview and what they
-// list.
+// list. It ends the preview that was asked for before, if that is another one.
 type PreviewRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The bytes of a nave.bundle.v1.Envelope of a nave.bundle.v1.Preview.
+	// The bytes of a nave.bundle.v1.Envelope of a nave.bundle.v1.Preview. Empty: nobody waits for a preview any more.
 	Envelope      []byte `protobuf:"bytes,1,opt,name=envelope,proto3" json:"envelope,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1923,7 +1923,7 @@ type AnswerPreviewRequest struct {
 	Preview []byte `protobuf:"bytes,1,opt,name=preview,proto3" json:"preview,omitempty"`
 	// Nothing was looked at, because of this.
 	Error string `protobuf:"bytes,2,opt,name=error,proto3" json:"error,omitempty"`
-	// An apply or another preview is running: ask again.
+	// An apply is running: ask again.
 	Busy          bool                  `protobuf:"varint,3,opt,name=busy,proto3" json:"busy,omitempty"`
 	Applications  []*ApplicationPreview `protobuf:"bytes,4,rep,name=applications,proto3" json:"applications,omitempty"`
 	unknownFields protoimpl.UnknownFields
