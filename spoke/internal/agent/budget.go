@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/spoke/internal/apply"
 )
 
 // Shares of the memory limit. The rest is for the bundle's applications, the inventories, the watches and the program
@@ -24,8 +25,8 @@ const (
 // The most memory that one byte or one value takes, measured by TestCost.
 const (
 	objectByteCost  = 8   // the blob, the request, the answer
-	objectValueCost = 100 // in the desired object and in the live one
-	objectMapCost   = 400
+	objectValueCost = 120 // in the desired object, until it is applied, and in the live one
+	objectMapCost   = 550
 	fileByteCost    = 4
 	fileValueCost   = 400 // in the parser's tree and in sops's
 	textValueCost   = 500 // more, while a whole file is written as YAML
@@ -43,7 +44,8 @@ const (
 )
 
 // budget is the memory that loads may take at a time. A load that holds memory for objects asks for no more memory, and
-// a load that holds memory for files asks for objects only, so no two loads wait for each other.
+// a load that holds memory for files asks for objects only, so no two loads wait for each other. A preview does ask for
+// more; but there is one at a time, and an apply that begins ends it.
 type budget struct {
 	limit   int64
 	objects pool
@@ -78,6 +80,9 @@ func (e *memoryError) Error() string {
 		e.need/mib+1, e.have/mib, e.limit/mib)
 }
 
+// Is reports whether the error is apply.ErrMemory.
+func (e *memoryError) Is(target error) bool { return target == apply.ErrMemory }
+
 // acquire waits for n bytes of a pool. The caller gives them back with the returned function. If the pool has fewer
 // than n bytes in all, acquire returns a *memoryError.
 func (b *budget) acquire(ctx context.Context, p pool, n int64) (func(), error) {
@@ -90,11 +95,44 @@ func (b *budget) acquire(ctx context.Context, p pool, n int64) (func(), error) {
 	return sync.OnceFunc(func() { p.free.Release(n) }), nil
 }
 
+// holding is memory for objects that is held together.
+type holding struct {
+	budget *budget // what there is beside it
+	held   []func()
+}
+
+// holding returns one that holds no memory yet.
+func (b *budget) holding() *holding {
+	beside := *b
+	return &holding{budget: &beside}
+}
+
+// grow acquires n more bytes. If there are fewer beside the memory that is held, grow returns a *memoryError.
+func (h *holding) grow(ctx context.Context, n int64) error {
+	release, err := h.budget.acquire(ctx, h.budget.objects, n)
+	if err != nil {
+		return err
+	}
+	h.budget.objects.size -= n
+	h.held = append(h.held, release)
+	return nil
+}
+
+// release gives all memory back.
+func (h *holding) release() {
+	for _, release := range h.held {
+		release()
+	}
+}
+
 // objectCost returns the most memory that applying an object takes, in bytes.
 func objectCost(json []byte) int64 {
 	values, maps := bundle.ObjectValues(json)
 	return objectByteCost*int64(len(json)) + objectValueCost*int64(values) + objectMapCost*int64(maps)
 }
+
+// versionCost returns the most memory that one more version of an object takes while it is compared, in bytes.
+func versionCost(json []byte) int64 { return objectCost(json) / 2 }
 
 // openCost returns the most memory that opening a SOPS file takes, in bytes. texts are the formats in which the whole
 // file is used.

@@ -334,6 +334,7 @@ func checkObjectCost(t *testing.T, unit string) {
 			t.Fatal(err)
 		}
 		runtime.KeepAlive(applied)
+		runtime.KeepAlive(loaded.Object) // as an apply keeps it
 		loaded.Release()
 	})
 	if t.Logf("%d KiB used of %d", used>>10, limit>>10); used > limit {

@@ -25,7 +25,7 @@ type loader struct {
 	budget       *budget
 	known        *redactors
 	service      *decrypt.Service // that the application may ask; nil: none
-	compares     bool             // each object is compared with two more versions of itself
+	compares     bool             // each object is compared with other versions of itself, one object at a time
 	placeholders map[sealed.Placeholder]place
 	// expressions are the texts of fields that the objects have as placeholders.
 	expressions map[sealed.Placeholder]string
@@ -90,19 +90,19 @@ func (l *loader) load(ctx context.Context, ref bundle.ObjectReference) (apply.Lo
 	if err != nil {
 		return apply.Loaded{}, err
 	}
-	if l.compares {
-		cost = max(cost, min(2*cost, l.budget.objects.size))
-	}
-	release, err := l.budget.acquire(ctx, l.budget.objects, cost)
-	if err != nil {
+	memory := l.budget.holding()
+	if err := memory.grow(ctx, cost); err != nil {
 		return apply.Loaded{}, err
 	}
 	loaded, err := l.replaced(ctx, ref, data)
 	if err != nil {
-		release()
+		memory.release()
 		return apply.Loaded{}, err
 	}
-	loaded.Release = release
+	loaded.Release = memory.release
+	if l.compares {
+		loaded.Hold = func(json []byte) error { return memory.grow(ctx, versionCost(json)) }
+	}
 	return loaded, nil
 }
 

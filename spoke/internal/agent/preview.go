@@ -1,12 +1,11 @@
 package agent
 
 import (
-	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"maps"
-	"slices"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -85,7 +84,7 @@ func (a *Agent) preview(envelope []byte) {
 	ctx, cancel := context.WithCancelCause(a.base)
 	a.previewing = &running{digest: digest, end: cancel}
 	p := &preview{Agent: a, known: a.redactors.clone(), apps: map[bundle.ApplicationName]*node{},
-		inventories: maps.Clone(a.inventories), content: map[manifest.Digest][]byte{}}
+		inventories: maps.Clone(a.inventories)}
 	for name, n := range a.model.nodes {
 		p.apps[name] = &node{app: n.app, mark: n.mark}
 	}
@@ -134,76 +133,45 @@ type preview struct {
 	known       *redactors
 	apps        map[bundle.ApplicationName]*node // only app and mark are set
 	inventories map[bundle.ApplicationName]*inventory.Inventory
-	content     map[manifest.Digest][]byte // that the disk does not have
 }
 
 // fill fills in an answer.
 func (p *preview) fill(ctx context.Context, envelope []byte, answer *spokev1.AnswerPreviewRequest) {
 	ctx, cancel := context.WithTimeoutCause(ctx, previewTimeout, errPreviewTime)
 	defer cancel()
-	apps, err := p.open(ctx, envelope)
-	for _, app := range apps {
-		if err == nil {
-			answer.Applications = append(answer.Applications, p.application(ctx, app))
-			err = context.Cause(ctx)
-		}
-	}
-	if err != nil {
-		answer.Applications, answer.Busy = nil, errors.Is(context.Cause(ctx), errPreempted)
+	var err error
+	if answer.Applications, err = p.applications(ctx, envelope); err != nil {
+		answer.Busy = errors.Is(context.Cause(ctx), errPreempted)
 		answer.Error = telemetry.Printable(err.Error(), reporting.MaxMessage)
 	}
 }
 
-// open verifies a preview and gets what the disk lacks.
-func (p *preview) open(ctx context.Context, envelope []byte) ([]*bundle.Application, error) {
+// applications verifies a preview and previews its applications.
+func (p *preview) applications(ctx context.Context, envelope []byte) (all []*spokev1.ApplicationPreview, err error) {
 	asked, err := trust.OpenPreview(envelope, trust.Inputs{Keyring: p.Keyring, Cluster: p.Cluster, Now: p.Now()})
 	if err != nil {
 		return nil, err
 	}
-	var digests []manifest.Digest
 	for _, e := range asked.Applications {
-		digests = append(digests, e.Digest)
+		found, err := p.application(ctx, e)
+		if err = cmp.Or(context.Cause(ctx), err); err != nil {
+			return nil, err
+		}
+		all = append(all, found)
 	}
-	if err := p.fetch(ctx, digests); err != nil {
-		return nil, err
-	}
-	apps, err := p.readApplications(asked.Applications, p.content)
-	if err == nil {
-		err = p.fetch(ctx, digestsOf(apps))
-	}
+	return all, nil
+}
+
+// application previews one application. If the application cannot be read, it returns an error.
+func (p *preview) application(ctx context.Context, e bundle.Entry) (*spokev1.ApplicationPreview, error) {
+	r := &rehearsal{preview: p, memory: p.budget.holding(), content: map[manifest.Digest][]byte{}}
+	defer r.memory.release()
+	app, err := r.read(ctx, e)
 	if err != nil {
 		return nil, err
 	}
-	ordered := make([]*bundle.Application, len(asked.Applications))
-	for i, e := range asked.Applications {
-		ordered[i] = apps[e.Name]
-	}
-	return ordered, nil
-}
-
-// fetch gets the blobs that the disk lacks, and keeps them in memory.
-func (p *preview) fetch(ctx context.Context, digests []manifest.Digest) error {
-	slices.SortFunc(digests, func(a, b manifest.Digest) int { return bytes.Compare(a[:], b[:]) })
-	missing, err := p.Store.Missing(slices.Compact(digests))
-	if err != nil || len(missing) == 0 {
-		return err
-	}
-	size := 0
-	return p.Hub.Fetch(ctx, missing, func(d manifest.Digest, announced uint64, frame []byte) error {
-		if announced > bundle.MaxPreviewBytes || size+int(announced) > bundle.MaxPreviewBytes {
-			return fmt.Errorf("the preview needs more than %d bytes of content", bundle.MaxPreviewBytes)
-		}
-		_, data, err := p.Store.Check(d, announced, frame)
-		size += len(data)
-		p.content[d] = data
-		return err
-	})
-}
-
-// application previews one application.
-func (p *preview) application(ctx context.Context, app *bundle.Application) *spokev1.ApplicationPreview {
 	m := &spokev1.ApplicationPreview{Name: app.Name.Message()}
-	found, err := p.dryRun(ctx, app)
+	found, err := r.dryRun(ctx, app)
 	known, _ := p.known.of(filesOf(app))
 	text := func(s string) string { return decrypt.Redact(s, known...) }
 	if err != nil {
@@ -219,64 +187,7 @@ func (p *preview) application(ctx context.Context, app *bundle.Application) *spo
 		m.Objects = append(m.Objects, object)
 	}
 	m.More = uint32(found.More)
-	return m
-}
-
-// dryRun loads the objects of an application as an apply does.
-func (p *preview) dryRun(ctx context.Context, app *bundle.Application) (apply.Previews, error) {
-	l := p.loader(ctx, app)
-	defer l.close()
-	set := apply.Set{
-		Target: apply.Target{Application: app.Name, Previous: p.inventories[app.Name], ServiceAccount: app.ServiceAccount},
-		Force:  app.Force, Ignore: app.Ignore,
-	}
-	inputs, err := l.inputs(ctx)
-	if err == nil {
-		before := p.apps[app.Name]
-		set.Objects, err = l.objects(ctx, before == nil || inputs != before.mark.Inputs)
-	}
-	if err != nil {
-		return apply.Previews{}, err
-	}
-	return p.Applier.Preview(ctx, set, func(id manifest.ID) bool { return p.hides(ctx, id) })
-}
-
-// loader returns a loader that reads the content of the preview, and whose Redactors end with the preview.
-func (p *preview) loader(ctx context.Context, app *bundle.Application) *loader {
-	l := p.newLoader(ctx, app)
-	l.known, l.compares = p.known, true
-	stored := l.blob
-	l.blob = func(d manifest.Digest) ([]byte, error) {
-		if data, ok := p.content[d]; ok {
-			return data, nil
-		}
-		return stored(d)
-	}
-	return l
-}
-
-// hides reports whether an object in the cluster may hold secret values of the application that applied it.
-func (p *preview) hides(ctx context.Context, id manifest.ID) bool {
-	owner, item, owned := p.Index.Application(id)
-	if !owned {
-		return false
-	}
-	if n := p.apps[owner]; n != nil && n.app != nil {
-		for _, ref := range n.app.Objects {
-			if ref.ID() == id && ref.Digest == item.Digest {
-				return holdsSecrets(n.app) && p.dependsOnSecrets(ctx, n.app, ref)
-			}
-		}
-	}
-	return true // an earlier version was applied, of which nothing is known
-}
-
-// dependsOnSecrets reports whether an object may have values of sealed files or of Secrets.
-func (p *preview) dependsOnSecrets(ctx context.Context, app *bundle.Application, ref bundle.ObjectReference) bool {
-	l := p.loader(ctx, app)
-	defer l.close()
-	depends, err := l.depends(ctx, ref)
-	return depends || err != nil
+	return m, nil
 }
 
 // objectPreview returns the message about one object, with as many fields as fit into a number of bytes. text takes

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/ed25519"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -165,6 +166,26 @@ func TestPreview_untrusted(t *testing.T) {
 	r.hub.expect(t, "1 rejected: envelope: not signed by a trusted key")
 	if r.cluster.applies != 0 {
 		t.Error("a preview was applied")
+	}
+}
+
+// TestPreview_tooLarge fetches no more than the limits allow, and answers with the limit.
+func TestPreview_tooLarge(t *testing.T) {
+	r := newRig(t)
+	r.start(t)
+	many, large := application("many"), application("large")
+	for i := range bundle.MaxPreviewObjects {
+		many.Objects = append(many.Objects, r.hub.object(t, "ConfigMap", fmt.Sprint(i), nil))
+	}
+	for i := range bundle.MaxPreviewBytes/(2<<20) + 1 {
+		text := map[string]any{"k": strings.Repeat(fmt.Sprint(i), 2<<20)}
+		large.Objects = append(large.Objects, r.hub.object(t, "ConfigMap", fmt.Sprint(i), map[string]any{"data": text}))
+	}
+	for app, want := range map[*bundle.Application]string{many: "4097 objects of content", large: "8388608 bytes"} {
+		answer := r.hub.ask(t, r.hub.preview(t, self, time.Now().Add(time.Minute), app))
+		if !strings.Contains(answer.Error, want) || answer.Busy || len(answer.Applications) > 0 {
+			t.Errorf("%s: %.300s", app.Name, prototext.Format(answer))
+		}
 	}
 }
 

@@ -3,6 +3,7 @@ package apply
 import (
 	"cmp"
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 
@@ -56,9 +57,15 @@ type Loaded struct {
 	// Redact takes the application's sealed values out of a text; nil if the application has none. Every error about the
 	// object goes through Redact, after Release.
 	Redact func(string) string
+	// Hold acquires memory for one more version of the object until Release, for a Preview; nil: it is not counted. If
+	// there is too little, the error is ErrMemory.
+	Hold kube.Hold
 	// Release is called when the object is not needed any more; nil: no call.
 	Release func()
 }
+
+// ErrMemory is the error of an object that the spoke has too little memory for.
+var ErrMemory = errors.New("too little memory")
 
 func (l *Loaded) release() {
 	if l.Release != nil {

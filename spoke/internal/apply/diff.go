@@ -50,7 +50,7 @@ type difference struct {
 func (r *run) inspect(ctx context.Context, o *manifest.Object, mode inventory.Mode) (differences, error) {
 	r.wholes <- struct{}{}
 	defer func() { <-r.wholes }()
-	live, err := r.client.Look(ctx, kube.Identify(o), true)
+	live, err := r.client.LookWhole(ctx, kube.Identify(o), r.hold)
 	if err != nil {
 		return differences{}, err
 	}
@@ -343,7 +343,7 @@ func pointerOf(path []string) string {
 	const enough = 2 * reporting.MaxWord
 	var b strings.Builder
 	for _, segment := range path {
-		b.WriteString("/" + escape(segment[:min(len(segment), enough)]))
+		b.WriteString("/" + escaping.Replace(segment[:min(len(segment), enough)]))
 		if b.Len() > enough {
 			break
 		}
@@ -351,5 +351,5 @@ func pointerOf(path []string) string {
 	return b.String()
 }
 
-// escape writes a key as a segment of a JSON pointer.
-func escape(key string) string { return strings.NewReplacer("~", "~0", "/", "~1").Replace(key) }
+// escaping writes a key as a segment of a JSON pointer.
+var escaping = strings.NewReplacer("~", "~0", "/", "~1")

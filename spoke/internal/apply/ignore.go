@@ -18,7 +18,7 @@ import (
 func (r *run) leaveIgnored(ctx context.Context, o *manifest.Object, mode inventory.Mode, paths [][]string) error {
 	r.wholes <- struct{}{}
 	defer func() { <-r.wholes }()
-	live, err := r.client.Look(ctx, kube.Identify(o), true)
+	live, err := r.client.LookWhole(ctx, kube.Identify(o), r.hold)
 	switch kube.ReasonOf(err) {
 	case "":
 		leaveFields(o, live, mode.Takeover(r.Application), paths)

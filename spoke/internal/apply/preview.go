@@ -2,6 +2,7 @@ package apply
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"reflect"
@@ -82,6 +83,9 @@ func (a *Applier) Preview(ctx context.Context, s Set, hides func(manifest.ID) bo
 // preview finds out what an apply would do to one object.
 func (r *run) preview(ctx context.Context, d Object, hidden bool) Preview {
 	loaded, err := r.admit(ctx, d)
+	if errors.Is(err, ErrMemory) {
+		return r.uncompared(ctx, d, err)
+	}
 	if err != nil {
 		return Preview{Object: d.ObjectIdentity, Action: Refused, Err: err}
 	}
@@ -91,12 +95,22 @@ func (r *run) preview(ctx context.Context, d Object, hidden bool) Preview {
 	if mode == inventory.Ignore {
 		return Preview{Object: d.ObjectIdentity, Action: Skipped}
 	}
-	live, err := r.client.Look(ctx, d.ObjectIdentity, true)
+	r.hold = loaded.Hold
+	live, err := r.client.LookWhole(ctx, d.ObjectIdentity, r.hold)
 	loaded.Sealed = loaded.Sealed || hidden || r.holdsUnknown(d.ID(), live)
 	action, found, err := r.dryRun(ctx, loaded.Object, mode, live, err)
 	loaded.release()
 	return Preview{Object: d.ObjectIdentity, Action: action, Changes: revealBoth(found, hiderOf(d.ID(), loaded)),
 		More: found.more(), Err: redact(err, loaded.Sealed || isSecret(d.ID()), loaded.Redact)}
+}
+
+// uncompared returns the preview of an object that is too large to be compared.
+func (r *run) uncompared(ctx context.Context, d Object, cause error) Preview {
+	p := Preview{Object: d.ObjectIdentity, Action: Configured, Err: cause}
+	if _, err := r.client.Look(ctx, d.ObjectIdentity, false); isMissing(err) {
+		p.Action = Created
+	}
+	return p
 }
 
 // holdsUnknown reports whether a live object may have values of a version that nobody remembers: it has fields of our
@@ -116,6 +130,8 @@ func (r *run) dryRun(ctx context.Context, o *manifest.Object, mode inventory.Mod
 	switch {
 	case kube.ReasonOf(err) == kube.NoMatch:
 		return Created, differences{}, err
+	case errors.Is(err, ErrMemory):
+		return Configured, differences{}, err
 	case err != nil && !missing:
 		return Refused, differences{}, err
 	case !missing && mode == inventory.IfNotPresent:
@@ -124,11 +140,13 @@ func (r *run) dryRun(ctx context.Context, o *manifest.Object, mode inventory.Mod
 	if err := r.share(ctx, o, mode); err != nil {
 		return Refused, differences{}, err
 	}
-	next, err := r.client.Apply(ctx, o, kube.ApplyOptions{Whole: true, DryRun: true})
+	next, err := r.client.Apply(ctx, o, kube.ApplyOptions{Whole: true, DryRun: true, Hold: r.hold})
 	owners := mode.Takeover(r.Application)
 	switch reason := kube.ReasonOf(err); {
-	case missing && (err == nil || isMissing(err)):
+	case missing && (err == nil || isMissing(err) || errors.Is(err, ErrMemory)):
 		return Created, differences{}, err // the Namespace may be missing, too
+	case errors.Is(err, ErrMemory):
+		return Configured, differences{}, err
 	case reason == kube.Immutable && forced(o, r.Force) && !holdsOthers(o):
 		return Recreated, differences{}, nil
 	case reason == kube.Invalid && len(owners.Managers(live)) > 0:

@@ -43,6 +43,7 @@ type run struct {
 	ignored bundle.IgnoredFields
 	rules   manifest.Digest // of Ignore
 	shown   int             // index of the last object whose drifted fields are kept
+	hold    kube.Hold       // of the object that a Preview looks at; nil: memory is not counted
 
 	mu      sync.Mutex // guards everything below while objects are sent
 	next    *inventory.Inventory

@@ -21,6 +21,18 @@ type ApplyOptions struct {
 	FieldManager string // empty: FieldManager
 	Whole        bool   // return the whole object
 	DryRun       bool   // return what the object would be, and change nothing
+	Hold         Hold   // of the whole object
+}
+
+// Hold acquires memory for an object before the object is read from its JSON. If it returns an error, the object is not
+// read, and the error is that of the call. nil: no memory is acquired.
+type Hold func(json []byte) error
+
+func (h Hold) acquire(json []byte) error {
+	if h == nil {
+		return nil
+	}
+	return h(json)
 }
 
 // Applied is an object as it is after an apply.
@@ -50,6 +62,9 @@ func (c *Client) Apply(ctx context.Context, o *manifest.Object, opts ApplyOption
 	body, code, err := c.do(ctx, r)
 	if err != nil {
 		return Applied{}, err
+	}
+	if err := opts.Hold.acquire(body); err != nil {
+		return Applied{}, wrong("apply", r.object, err)
 	}
 	live, err := readLive(body, r.mapping, manager, opts.Whole)
 	return Applied{Live: live, Mapping: r.mapping, Created: code == http.StatusCreated}, wrong("apply", r.object, err)
@@ -147,9 +162,21 @@ func union(fields, more map[string]any) {
 // Look returns the metadata of an object, and the whole object if whole is true. If the object does not exist, the
 // reason of the error is NotFound.
 func (c *Client) Look(ctx context.Context, id bundle.ObjectIdentity, whole bool) (Live, error) {
+	return c.look(ctx, id, whole, nil)
+}
+
+// LookWhole returns an object as Look does, within the memory of a Hold.
+func (c *Client) LookWhole(ctx context.Context, id bundle.ObjectIdentity, hold Hold) (Live, error) {
+	return c.look(ctx, id, true, hold)
+}
+
+func (c *Client) look(ctx context.Context, id bundle.ObjectIdentity, whole bool, hold Hold) (Live, error) {
 	r, body, err := c.get(ctx, id, accept(whole))
 	if err != nil {
 		return Live{}, err
+	}
+	if err := hold.acquire(body); err != nil {
+		return Live{}, wrong("get", r.object, err)
 	}
 	live, err := readLive(body, r.mapping, FieldManager, whole)
 	return live, wrong("get", r.object, err)
