@@ -183,7 +183,7 @@ func (m *migration) startFlux(ctx context.Context) {
 	encrypted, err := key.Encrypt([]byte(plainSecret))
 	m.must(err)
 	files := map[string]string{
-		"clusters/east/flux-system/gotk-components.yaml": fluxtest.Components,
+		"clusters/east/flux-system/gotk-components.yaml": m.flux.Components,
 		"clusters/east/flux-system/gotk-sync.yaml":       strings.ReplaceAll(syncFile, "REPOSITORY", m.fleet.Repo.URL()),
 		"clusters/east/flux-system/kustomization.yaml": "apiVersion: kustomize.config.k8s.io/v1beta1\n" +
 			"kind: Kustomization\nresources: [gotk-components.yaml, gotk-sync.yaml]\n",

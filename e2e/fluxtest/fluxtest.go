@@ -9,7 +9,6 @@ package fluxtest
 import (
 	"bytes"
 	"context"
-	_ "embed"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -36,14 +35,11 @@ const (
 	finalizer = "finalizers.fluxcd.io"
 )
 
-// Components is a gotk-components.yaml as `flux bootstrap` writes it, with the controllers' Deployments, and with
-// definitions of Flux's kinds that take any fields.
-//
-//go:embed gotk-components.yaml
-var Components string
-
 // Flux is the Flux of one cluster.
 type Flux struct {
+	// Components is a gotk-components.yaml as `flux bootstrap` writes it: the definitions of Flux's kinds, and the
+	// Deployments of its controllers, which do nothing here.
+	Components string
 	// Decrypt returns an object that SOPS encrypted in plain; nil: there are none.
 	Decrypt func(*unstructured.Unstructured) (*unstructured.Unstructured, error)
 
@@ -56,8 +52,12 @@ func New(config *rest.Config) (*Flux, error) {
 	if err := clientscheme.AddToScheme(scheme); err != nil {
 		return nil, err
 	}
+	components, err := components()
+	if err != nil {
+		return nil, err
+	}
 	c, err := client.New(config, client.Options{Scheme: scheme})
-	return &Flux{client: c}, err
+	return &Flux{client: c, Components: components}, err
 }
 
 // Bootstrap applies the folder flux-system below a path of a checkout, as the CLI does.
@@ -255,7 +255,7 @@ func (f *Flux) Suspend(ctx context.Context, namespace string) error {
 // Uninstall removes Flux as `flux uninstall --keep-namespace` does: its controllers, then the finalizers of its
 // objects, then its definitions, and with them its objects.
 func (f *Flux) Uninstall(ctx context.Context) error {
-	components, err := utils.ReadObjects(bytes.NewReader([]byte(Components)))
+	components, err := utils.ReadObjects(bytes.NewReader([]byte(f.Components)))
 	if err != nil {
 		return err
 	}

@@ -21,12 +21,21 @@ const kubernetesVersion = "v1.37.2"
 // first build takes some ten minutes on two cores; Binary writes to progress every half minute. If several processes
 // ask at once, one builds and the others wait.
 func Binary(ctx context.Context, progress io.Writer) (string, error) {
+	return Cached("controlplane", "controlplane", func(module, binary string) error {
+		return build(ctx, module, binary, progress)
+	})
+}
+
+// Cached returns the path of what a module of the checkout, a folder of e2e, gives under a name. If the user's cache
+// does not have it for these sources, fill makes it: from the module's folder, at a path that does not exist. If
+// several processes ask at once, one makes it and the others wait.
+func Cached(module, name string, fill func(module, path string) error) (string, error) {
 	root, err := Root()
 	if err != nil {
 		return "", err
 	}
-	module := filepath.Join(root, "e2e", "controlplane")
-	key, err := sourceKey(module)
+	source := filepath.Join(root, "e2e", module)
+	key, err := sourceKey(source)
 	if err != nil {
 		return "", err
 	}
@@ -34,7 +43,7 @@ func Binary(ctx context.Context, progress io.Writer) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	dir := filepath.Join(cache, "nave", "controlplane", key)
+	dir := filepath.Join(cache, "nave", module, key)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", err
 	}
@@ -43,11 +52,14 @@ func Binary(ctx context.Context, progress io.Writer) (string, error) {
 		return "", err
 	}
 	defer unlock()
-	binary := filepath.Join(dir, "controlplane")
-	if _, err := os.Stat(binary); err == nil {
-		return binary, nil
+	path := filepath.Join(dir, name)
+	if _, err := os.Stat(path); err == nil {
+		return path, nil
 	}
-	return binary, build(ctx, module, binary, progress)
+	if err := errors.Join(os.RemoveAll(path+".new"), fill(source, path+".new")); err != nil {
+		return "", err
+	}
+	return path, os.Rename(path+".new", path)
 }
 
 // Root returns the folder of the checkout: the nearest one upwards that holds e2e/controlplane.
@@ -66,7 +78,7 @@ func Root() (string, error) {
 	}
 }
 
-// sourceKey returns a hash of everything that the binary depends on: its sources, its modules, and the version of Go.
+// sourceKey returns a hash of everything that a module gives: its sources, its modules, and the version of Go.
 func sourceKey(module string) (string, error) {
 	files, err := filepath.Glob(filepath.Join(module, "*.go"))
 	if err != nil {
@@ -105,14 +117,14 @@ func build(ctx context.Context, module, binary string, progress io.Writer) error
 	const version = "k8s.io/component-base/version."
 	ldflags := fmt.Sprintf("-s -w -X %sgitVersion=%s -X %sgitMajor=1 -X %sgitMinor=37", version, kubernetesVersion,
 		version, version)
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", ldflags, "-o", binary+".new", ".")
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", ldflags, "-o", binary, ".")
 	cmd.Dir = module
 	// CGO would put a C compiler among the requirements; -race of the caller must not leak into this build.
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=-mod=readonly", "GOWORK=off")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("build %s: %w\n%s", module, err, out)
 	}
-	return os.Rename(binary+".new", binary)
+	return nil
 }
 
 // tell writes every half minute how long the build has taken, so that nobody thinks that it hangs.
