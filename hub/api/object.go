@@ -189,6 +189,11 @@ func (o *Object) Labels() map[string]string { return o.read().Metadata.Labels }
 // Annotations returns the annotations, which must not be changed.
 func (o *Object) Annotations() map[string]string { return o.read().Metadata.Annotations }
 
+// Marks returns labels and annotations, which must not be changed.
+func (o *Object) Marks() manifest.Marks {
+	return manifest.Marks{Labels: o.Labels(), Annotations: o.Annotations()}
+}
+
 // RequestedAt returns the request to reconcile in the object's annotations. If there is none, RequestedAt returns "".
 func (o *Object) RequestedAt() string { return o.Annotations()[manifest.RequestedAtAnnotation] }
 

@@ -6,12 +6,14 @@ import "strings"
 const (
 	// RequestedAtAnnotation: a new value asks for a reconciliation.
 	RequestedAtAnnotation = "reconcile.fluxcd.io/requestedAt"
+	DecryptAnnotation     = "kustomize.toolkit.fluxcd.io/decrypt" // disabled: encrypted values stay as they are
+
+	// The following count as labels, too; see Marks.
 
 	PruneAnnotation     = "kustomize.toolkit.fluxcd.io/prune"     // disabled: never delete
 	ReconcileAnnotation = "kustomize.toolkit.fluxcd.io/reconcile" // disabled: neither apply nor delete
 	SSAAnnotation       = "kustomize.toolkit.fluxcd.io/ssa"       // Override, Merge, IfNotPresent, Ignore
 	ForceAnnotation     = "kustomize.toolkit.fluxcd.io/force"     // enabled: recreate when an immutable field changes
-	DecryptAnnotation   = "kustomize.toolkit.fluxcd.io/decrypt"   // disabled: encrypted values stay as they are
 )
 
 // LastAppliedAnnotation is the annotation in which kubectl keeps a copy of the object.
@@ -33,16 +35,32 @@ func HasAnnotation(annotations map[string]string, name, value string) bool {
 	return strings.EqualFold(annotations[name], value)
 }
 
-// IsPruneDisabled reports whether annotations forbid to delete an object that left Git.
-func IsPruneDisabled(annotations map[string]string) bool {
-	return HasAnnotation(annotations, PruneAnnotation, "disabled") ||
-		HasAnnotation(annotations, ReconcileAnnotation, "disabled") ||
-		HasAnnotation(annotations, SSAAnnotation, "Ignore")
+// Marks are the labels and annotations of an object. Flux reads most of its own in either.
+type Marks struct{ Labels, Annotations map[string]string }
+
+// MarksOf returns the marks of an object.
+func MarksOf(o *Object) Marks { return Marks{o.GetLabels(), o.GetAnnotations()} }
+
+// Has reports whether a label or an annotation has a value. Case is ignored.
+func (m Marks) Has(name, value string) bool {
+	return strings.EqualFold(m.Labels[name], value) || HasAnnotation(m.Annotations, name, value)
 }
 
-// DiffersInCluster reports whether annotations let the object in the cluster differ from the one in Git: Git does not
-// reach it, or others may add to it.
-func DiffersInCluster(annotations map[string]string) bool {
-	return HasAnnotation(annotations, ReconcileAnnotation, "disabled") ||
-		annotations[SSAAnnotation] != "" && !HasAnnotation(annotations, SSAAnnotation, "Override")
+// IsSkipped reports whether marks keep an object from being applied.
+func (m Marks) IsSkipped() bool {
+	return m.Has(ReconcileAnnotation, Disabled) || m.Has(SSAAnnotation, "Ignore")
+}
+
+// IsPruneDisabled reports whether marks forbid to delete an object that left Git.
+func (m Marks) IsPruneDisabled() bool { return m.Has(PruneAnnotation, Disabled) || m.IsSkipped() }
+
+// DiffersInCluster reports whether marks let the object in the cluster differ from the one in Git: Git does not reach
+// it, or others may add to it.
+func (m Marks) DiffersInCluster() bool {
+	for _, in := range []map[string]string{m.Labels, m.Annotations} {
+		if in[SSAAnnotation] != "" && !HasAnnotation(in, SSAAnnotation, "Override") {
+			return true
+		}
+	}
+	return m.Has(ReconcileAnnotation, Disabled)
 }

@@ -2,42 +2,30 @@ package manifest
 
 import "testing"
 
-func TestIsPruneDisabled(t *testing.T) {
+// TestMarks has each mark as an annotation and as a label.
+func TestMarks(t *testing.T) {
 	for name, c := range map[string]struct {
-		annotations map[string]string
-		want        bool
+		mark, value              string
+		pruned, differs, skipped bool
 	}{
-		"none":      {nil, false},
-		"prune":     {map[string]string{PruneAnnotation: "Disabled"}, true},
-		"reconcile": {map[string]string{ReconcileAnnotation: "disabled"}, true},
-		"ignore":    {map[string]string{SSAAnnotation: "ignore"}, true},
-		"merge":     {map[string]string{SSAAnnotation: "merge"}, false},
-		"enabled":   {map[string]string{PruneAnnotation: "enabled"}, false},
+		"none":            {"", "", true, false, false},
+		"prune":           {PruneAnnotation, "Disabled", false, false, false},
+		"prune_enabled":   {PruneAnnotation, "enabled", true, false, false},
+		"reconcile":       {ReconcileAnnotation, "disabled", false, true, true},
+		"ignore":          {SSAAnnotation, "ignore", false, true, true},
+		"override":        {SSAAnnotation, "override", true, false, false},
+		"merge":           {SSAAnnotation, "merge", true, true, false},
+		"if_not_present":  {SSAAnnotation, "IfNotPresent", true, true, false},
+		"another's_prune": {"example.com/prune", "disabled", true, false, false},
 	} {
-		t.Run(name, func(t *testing.T) {
-			if got := IsPruneDisabled(c.annotations); got != c.want {
-				t.Errorf("got %v", got)
-			}
-		})
-	}
-}
-
-func TestDiffersInCluster(t *testing.T) {
-	for name, c := range map[string]struct {
-		annotations map[string]string
-		want        bool
-	}{
-		"none":           {nil, false},
-		"prune":          {map[string]string{PruneAnnotation: "disabled"}, false},
-		"reconcile":      {map[string]string{ReconcileAnnotation: "disabled"}, true},
-		"override":       {map[string]string{SSAAnnotation: "override"}, false},
-		"merge":          {map[string]string{SSAAnnotation: "Merge"}, true},
-		"if_not_present": {map[string]string{SSAAnnotation: "IfNotPresent"}, true},
-	} {
-		t.Run(name, func(t *testing.T) {
-			if got := DiffersInCluster(c.annotations); got != c.want {
-				t.Errorf("got %v", got)
-			}
-		})
+		for kind, m := range map[string]Marks{
+			"annotation": {Annotations: map[string]string{c.mark: c.value}}, "label": {Labels: map[string]string{c.mark: c.value}},
+		} {
+			t.Run(name+"/"+kind, func(t *testing.T) {
+				if m.IsPruneDisabled() == c.pruned || m.DiffersInCluster() != c.differs || m.IsSkipped() != c.skipped {
+					t.Errorf("prune disabled %t, differs %t, skipped %t", m.IsPruneDisabled(), m.DiffersInCluster(), m.IsSkipped())
+				}
+			})
+		}
 	}
 }

@@ -9,7 +9,6 @@ import (
 	"github.com/navefleet/nave/hub/internal/plan"
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 	"github.com/navefleet/nave/shared/bundle"
-	"github.com/navefleet/nave/shared/manifest"
 )
 
 // outlook is what becomes of one cluster with a checkout.
@@ -153,7 +152,7 @@ func (k *keeper) effective(p *plan.Previewed) map[bundle.ApplicationName]publish
 		n := p.Nodes[a.Key]
 		next := publishedApplication{key: a.Key, fleet: a.Fleet, digest: a.Digest, orphanOnDelete: n.OrphanOnDelete,
 			orphaned:      k.released[a.Application.Name].orphaned,
-			pruneDisabled: manifest.IsPruneDisabled(n.Object.Annotations())}
+			pruneDisabled: n.Object.Marks().IsPruneDisabled()}
 		if owner := n.GivenBy(); owner != nil {
 			next.parent = owner.Application()
 		}

@@ -221,7 +221,7 @@ func publishedApplication(cluster string, e store.Entry, row store.Resource) *ad
 		p.Parent = fold.KeyMessage(*owner)
 	}
 	if row.Object != nil {
-		p.PruneDisabled = manifest.IsPruneDisabled(row.Object.Annotations())
+		p.PruneDisabled = row.Object.Marks().IsPruneDisabled()
 	}
 	return p
 }

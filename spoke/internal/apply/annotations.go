@@ -5,15 +5,15 @@ import (
 	"github.com/navefleet/nave/spoke/internal/inventory"
 )
 
-// modeOf returns the mode in which an object is applied, by its annotations. An unknown value means Override, as in
-// Flux.
+// modeOf returns the mode in which an object is applied, by its labels and annotations. An unknown value means
+// Override, as in Flux.
 func modeOf(o *manifest.Object) inventory.Mode {
-	a := o.GetAnnotations()
-	if manifest.HasAnnotation(a, manifest.ReconcileAnnotation, "disabled") {
+	marks := manifest.MarksOf(o)
+	if marks.IsSkipped() {
 		return inventory.Ignore
 	}
-	for _, m := range []inventory.Mode{inventory.Merge, inventory.IfNotPresent, inventory.Ignore} {
-		if manifest.HasAnnotation(a, manifest.SSAAnnotation, string(m)) {
+	for _, m := range []inventory.Mode{inventory.IfNotPresent, inventory.Merge} {
+		if marks.Has(manifest.SSAAnnotation, string(m)) {
 			return m
 		}
 	}
@@ -22,7 +22,7 @@ func modeOf(o *manifest.Object) inventory.Mode {
 
 // forced reports whether an object must be deleted and made anew if an immutable field changes.
 func forced(o *manifest.Object, set bool) bool {
-	return set || manifest.HasAnnotation(o.GetAnnotations(), manifest.ForceAnnotation, "enabled")
+	return set || manifest.MarksOf(o).Has(manifest.ForceAnnotation, "enabled")
 }
 
 // holdsOthers reports whether the deletion of an object would delete data or other objects. Such an

@@ -115,9 +115,14 @@ func TestAnnotations(t *testing.T) {
 		forced(object("ConfigMap", nil), false) {
 		t.Error("force is not what the annotation says")
 	}
-	if !manifest.IsPruneDisabled(map[string]string{manifest.PruneAnnotation: "disabled"}) ||
-		manifest.IsPruneDisabled(nil) {
-		t.Error("prune is not what the annotation says")
+	labelled := object("ConfigMap", nil)
+	for mark, want := range map[string]inventory.Mode{manifest.SSAAnnotation + "=Merge": inventory.Merge,
+		manifest.ReconcileAnnotation + "=disabled": inventory.Ignore} {
+		name, value, _ := strings.Cut(mark, "=")
+		labelled.SetLabels(map[string]string{name: value, manifest.ForceAnnotation: "enabled"})
+		if got := modeOf(labelled); got != want || !forced(labelled, false) {
+			t.Errorf("label %s: %q", mark, got)
+		}
 	}
 }
 

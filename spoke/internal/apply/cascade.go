@@ -130,8 +130,8 @@ func (r *run) purpose(l kube.Live, desired map[manifest.ID]bool) string {
 		return ""
 	case desired[id]:
 		return "still in Git"
-	case manifest.IsPruneDisabled(l.Annotations):
-		return "its annotations say to keep it"
+	case l.Marks().IsPruneDisabled():
+		return "its labels or annotations say to keep it"
 	case l.Managed.IsZero():
 		return deployer(l)
 	case mark != "" && mark != inventory.LabelOf(r.Application):

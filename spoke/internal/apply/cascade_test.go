@@ -53,7 +53,11 @@ func TestNamespaceInUse(t *testing.T) {
 		"kept": {func(w *world, namespace string) {
 			w.must(w.admin.Edit(w.t.Context(), "ConfigMap", namespace, "a",
 				`{"metadata":{"annotations":{"kustomize.toolkit.fluxcd.io/prune":"disabled"}}}`))
-		}, "annotations say to keep it"},
+		}, "labels or annotations say to keep it"},
+		"kept_by_label": {func(w *world, namespace string) {
+			w.must(w.admin.Edit(w.t.Context(), "ConfigMap", namespace, "a",
+				`{"metadata":{"labels":{"kustomize.toolkit.fluxcd.io/prune":"disabled"}}}`))
+		}, "labels or annotations say to keep it"},
 	} {
 		t.Run(name, func(t *testing.T) { newWorld(t).leaveNamespace(use, inside.Replace(configMap("a", "1"))) })
 	}

@@ -249,6 +249,7 @@ func TestPrune(t *testing.T) {
 	w := newWorld(t)
 	keep := strings.Replace(configMap("keep", "1"), "namespace: $NS",
 		"namespace: $NS, annotations: {kustomize.toolkit.fluxcd.io/prune: disabled}", 1)
+	keep += strings.NewReplacer("annotations", "labels", "keep", "keep-by-label").Replace(keep)
 	w.apply(configMap("stays", "1") + configMap("goes", "1") + configMap("moves", "1") + configMap("replaced", "1") + keep)
 	w.must(w.admin.Delete(t.Context(), "ConfigMap", w.namespace, "replaced"))
 	w.must(w.admin.Apply(t.Context(), []byte("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: replaced, namespace: "+
@@ -258,7 +259,7 @@ func TestPrune(t *testing.T) {
 		return bundle.ApplicationName{Kind: "Kustomization", Namespace: "flux-system", Name: "other"}, id.Name == "moves"
 	}
 	changes := w.try(s)
-	if changes.Count(apply.Deleted) != 1 || changes.Count(apply.Released) != 3 || len(w.inventory.Items) != 1 {
+	if changes.Count(apply.Deleted) != 1 || changes.Count(apply.Released) != 4 || len(w.inventory.Items) != 1 {
 		t.Error(changes)
 	}
 	for name, there := range map[string]bool{"stays": true, "goes": false, "moves": true, "replaced": true, "keep": true} {
@@ -464,6 +465,10 @@ func TestAnnotations_live(t *testing.T) {
 	}
 	if n := w.apply(yaml).Count(apply.Unchanged); n != 4 {
 		t.Errorf("%d unchanged", n)
+	}
+	yaml = strings.ReplaceAll(yaml, "annotations:", "labels:")
+	if n := w.apply(yaml).Count(apply.Unchanged); n != 2 { // those that are not skipped
+		t.Errorf("%d unchanged with labels", n)
 	}
 	if changes := w.apply(""); changes.Count(apply.Deleted) != 1 || w.data("there", "k") != "by hand" {
 		t.Error(changes)

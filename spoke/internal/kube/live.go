@@ -45,6 +45,11 @@ type Live struct {
 	managers []metav1.ManagedFieldsEntry
 }
 
+// Marks returns the labels and annotations.
+func (l Live) Marks() manifest.Marks {
+	return manifest.Marks{Labels: l.Labels, Annotations: l.Annotations}
+}
+
 // readLive returns an object of a known kind, from its JSON or that of its PartialObjectMetadata.
 func readLive(body []byte, m Mapping, fieldManager string, whole bool) (Live, error) {
 	var p metav1.PartialObjectMetadata

@@ -235,7 +235,7 @@ func (p *pass) readGiven(at givenObject) (found givenData) {
 	switch {
 	case err != nil:
 		return givenData{err: err}
-	case manifest.DiffersInCluster(o.GetAnnotations()) && p.in.Cluster != "":
+	case manifest.MarksOf(o).DiffersInCluster() && p.in.Cluster != "":
 		return givenData{live: true}
 	}
 	found.data, found.err = api.DataOf(o)

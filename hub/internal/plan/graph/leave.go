@@ -5,7 +5,6 @@ import (
 	"slices"
 
 	"github.com/navefleet/nave/hub/api"
-	"github.com/navefleet/nave/shared/manifest"
 )
 
 // keepOrphans decides about the objects of the last walk that no owner rendered in this pass. If it can decide about
@@ -133,8 +132,8 @@ func (p *pass) orphansAll(n Node) bool {
 	return err != nil || p.isSuspended(n) || r.Orphans()
 }
 
-// protected reports whether annotations keep an object from being pruned, even if its owner prunes.
-func protected(o *api.Object) bool { return manifest.IsPruneDisabled(o.Annotations()) }
+// protected reports whether labels or annotations keep an object from being pruned, even if its owner prunes.
+func protected(o *api.Object) bool { return o.Marks().IsPruneDisabled() }
 
 // explainOrphans completes the findings about orphans: why they stay, and how an operator removes them.
 func (p *pass) explainOrphans() {

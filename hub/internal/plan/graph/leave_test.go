@@ -15,8 +15,8 @@ import (
 )
 
 // tree maps paths to the names of the Kustomizations that they render. Each Kustomization has the path of its name. A
-// name may have suffixes: "-" does not prune, "!" is annotated not to be pruned, "+" has another timeout. A missing
-// path does not build.
+// name may have suffixes: "-" does not prune, "!" is annotated and "=" labelled not to be pruned, "+" has another
+// timeout. A missing path does not build.
 type tree map[string][]string
 
 func (w tree) render(works []Work) []Result {
@@ -30,7 +30,7 @@ func (w tree) render(works []Work) []Result {
 		r := &Rendered{}
 		for _, name := range names {
 			o := named(name)
-			r.Children = append(r.Children, Child{Key: keyOf("Kustomization", strings.TrimRight(name, "-!+")), Object: o})
+			r.Children = append(r.Children, Child{Key: keyOf("Kustomization", strings.TrimRight(name, "-!=+")), Object: o})
 		}
 		results = append(results, Result{Revision: "r", Rendered: r})
 	}
@@ -38,23 +38,26 @@ func (w tree) render(works []Work) []Result {
 }
 
 func named(name string) *api.Object {
-	prune, annotation, timeout := true, "no", "1m"
-	path := strings.TrimRight(name, "-!+")
+	prune, annotation, label, timeout := true, "no", "no", "1m"
+	path := strings.TrimRight(name, "-!=+")
 	for _, mark := range name[len(path):] {
 		switch mark {
 		case '-':
 			prune = false
 		case '!':
 			annotation = "disabled"
+		case '=':
+			label = "disabled"
 		case '+':
 			timeout = "2m"
 		}
 	}
 	return api.StoredObject(keyOf("Kustomization", path),
 		fmt.Appendf(nil, `{"apiVersion":"kustomize.toolkit.fluxcd.io/v1","kind":"Kustomization",`+
-			`"metadata":{"name":%q,"namespace":"n","annotations":{"kustomize.toolkit.fluxcd.io/prune":%q}},`+
+			`"metadata":{"name":%q,"namespace":"n","annotations":{"kustomize.toolkit.fluxcd.io/prune":%q},`+
+			`"labels":{"kustomize.toolkit.fluxcd.io/prune":%q}},`+
 			`"spec":{"interval":"10m0s","prune":%t,"timeout":%q,"path":"./%s","sourceRef":{"kind":"GitRepository","name":"s"}}}`,
-			path, annotation, prune, timeout, path))
+			path, annotation, label, prune, timeout, path))
 }
 
 // walkTrees walks one tree after the other and returns the last graph: "name of owner", with * for an orphan. The
@@ -69,7 +72,7 @@ func walkTrees(t *testing.T, trees ...tree) string {
 		}
 		fleet := api.Key{Kind: "Fleet", Name: "f"}
 		for _, root := range w[""] {
-			key := keyOf("Kustomization", strings.TrimRight(root, "-!+"))
+			key := keyOf("Kustomization", strings.TrimRight(root, "-!=+"))
 			key.Cluster = "east"
 			in.Roots = append(in.Roots, Root{Key: key, Owner: &fleet, Object: named(root)})
 		}
@@ -106,6 +109,10 @@ func TestOrphans(t *testing.T) {
 		}, "a of root*, b of a, root of f"},
 		"object_annotated": {[]tree{
 			{"": {"root"}, "root": {"a!", "b"}, "a": {}, "b": {}},
+			{"": {"root"}, "root": {}, "a": {}, "b": {}},
+		}, "a of root*, root of f"},
+		"object_labelled": {[]tree{
+			{"": {"root"}, "root": {"a=", "b"}, "a": {}, "b": {}},
 			{"": {"root"}, "root": {}, "a": {}, "b": {}},
 		}, "a of root*, root of f"},
 		"build_fails": {[]tree{

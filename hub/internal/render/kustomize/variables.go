@@ -87,7 +87,7 @@ func ownSources(spec *Spec, objects []*manifest.Object) ([]api.InputData, error)
 	sources, own := slices.Clone(spec.Variables), map[int]*manifest.Object{}
 	for i, source := range sources {
 		o := find(objects, source.ID())
-		if source.Live && o != nil && !manifest.DiffersInCluster(o.GetAnnotations()) {
+		if source.Live && o != nil && !manifest.MarksOf(o).DiffersInCluster() {
 			own[i], sources[i].Live = o, false
 		}
 	}
