@@ -265,6 +265,38 @@ func TestMigrateRemoteBases(t *testing.T) {
 	}
 }
 
+// TestMigrateOperator has a Flux in another namespace that the Flux Operator installed, with its root.
+func TestMigrateOperator(t *testing.T) {
+	m := newMigrateTest(t)
+	m.objects = slices.DeleteFunc(m.objects, func(o *manifest.Object) bool {
+		return o.GetKind() == "HelmRelease" ||
+			o.GetKind() == "HelmRepository"
+	})
+	for _, o := range m.objects {
+		if o.GetKind() == "Deployment" {
+			o.SetNamespace("flux-stage")
+			o.SetLabels(map[string]string{"app.kubernetes.io/part-of": "flux", "app.kubernetes.io/managed-by": "flux-operator"})
+		}
+	}
+	out, err := m.run()
+	if !errors.Is(err, errReported) {
+		t.Fatal(err)
+	}
+	after := 0
+	for _, want := range []string{
+		"To know:", "the Flux Operator manages Flux in the namespace flux-stage", "Suspend Flux\n   kubectl --namespace " +
+			"flux-stage annotate fluxinstance --all --overwrite fluxcd.controlplane.io/reconcile=disabled --kubeconfig=",
+		"flux suspend kustomization --all", "Remove Flux\n   kubectl --namespace flux-stage delete fluxinstance --all " +
+			"--kubeconfig=", "\n   flux uninstall --keep-namespace --silent --namespace flux-stage --kubeconfig=",
+	} {
+		i := strings.Index(out[after:], want)
+		if i < 0 {
+			t.Fatalf("it does not say %q after %q:\n%s", want, out[:after], out[after:])
+		}
+		after += i
+	}
+}
+
 // TestMigrateExport gives what is exported to "nave build", which reads it as the hub does.
 func TestMigrateExport(t *testing.T) {
 	m := newMigrateTest(t)

@@ -274,6 +274,10 @@ func (c *comparison) notices() (all []string) {
 			}
 		}
 	}
+	for _, namespace := range c.operated() {
+		all = append(all, "the Flux Operator manages Flux in the namespace "+namespace+", and would resume and install it "+
+			"again: take its FluxInstance, and the HelmReleases of the operator, out of Git before the spoke is deployed")
+	}
 	for _, k := range c.Flux.kustomizations() {
 		if d := describe(k); d.Suspended {
 			all = append(all, fmt.Sprintf("Kustomization %s/%s is suspended in the cluster. If Git does not suspend it, Nave "+

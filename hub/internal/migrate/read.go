@@ -35,6 +35,7 @@ type Controller struct {
 	Namespace string   `json:"namespace"`
 	Name      string   `json:"name"`
 	Version   string   `json:"version,omitempty"`
+	ManagedBy string   `json:"managedBy,omitempty"` // the tool that installed the controller, if its label says so
 	Args      []string `json:"-"`
 }
 
@@ -102,7 +103,9 @@ func (f *Flux) readControllers(ctx context.Context, cluster API) error {
 		return err
 	}
 	for _, o := range found {
-		c := Controller{Namespace: o.GetNamespace(), Name: o.GetName(), Version: o.GetLabels()["app.kubernetes.io/version"]}
+		labels := o.GetLabels()
+		c := Controller{Namespace: o.GetNamespace(), Name: o.GetName(), Version: labels["app.kubernetes.io/version"],
+			ManagedBy: labels["app.kubernetes.io/managed-by"]}
 		containers, _, _ := unstructured.NestedSlice(o.Object, "spec", "template", "spec", "containers")
 		for _, container := range containers {
 			fields, _ := container.(map[string]any)

@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/navefleet/nave/hub/api"
 )
 
 // hubFile and spokeFile are the files that the commands write and read.
@@ -29,7 +31,7 @@ func (c *comparison) steps(r *Report) []Step {
 	return append(steps,
 		Step{Title: "See what the hub makes of it; nothing changes in the cluster yet", Commands: []string{
 			"nave get kustomizations --cluster " + r.Cluster}},
-		Step{Title: "Suspend Flux", Commands: c.suspending()},
+		Step{Title: "Suspend Flux", Commands: append(c.disabling(), c.suspending()...)},
 		Step{Title: "Deploy the spoke" + withKeys(r), Commands: []string{c.on("kubectl apply -f " + spokeFile)}},
 		Step{Title: "Check until all is well; until here flux resume is the way back", Commands: []string{"nave explain",
 			strings.TrimSpace("nave diff cluster " + r.Cluster + " " + c.Checkout)}},
@@ -65,6 +67,29 @@ func (c *comparison) suspending() (commands []string) {
 	return commands
 }
 
+// fluxOperator is what the Flux Operator writes into the label managed-by of the controllers that it installs.
+const fluxOperator = "flux-operator"
+
+// operated returns the namespaces whose controllers the Flux Operator installed.
+func (c *comparison) operated() (namespaces []string) {
+	for _, controller := range c.Flux.Controllers {
+		if controller.ManagedBy == fluxOperator && !slices.Contains(namespaces, controller.Namespace) {
+			namespaces = append(namespaces, controller.Namespace)
+		}
+	}
+	slices.Sort(namespaces)
+	return namespaces
+}
+
+// disabling returns the commands that keep the Flux Operator from resuming and installing Flux again.
+func (c *comparison) disabling() (commands []string) {
+	for _, namespace := range c.operated() {
+		commands = append(commands, c.on("kubectl --namespace "+namespace+
+			" annotate fluxinstance --all --overwrite fluxcd.controlplane.io/reconcile=disabled"))
+	}
+	return commands
+}
+
 // withKeys returns which Secrets with keys must be in the cluster.
 func withKeys(r *Report) string {
 	var secrets []string
@@ -81,11 +106,15 @@ func withKeys(r *Report) string {
 
 // removing returns the last step. Controllers of kinds that are passed through stay.
 func (c *comparison) removing(r *Report) Step {
+	var commands []string
+	for _, namespace := range c.operated() { // disabled, a FluxInstance leaves everything as it is
+		commands = append(commands, c.on("kubectl --namespace "+namespace+" delete fluxinstance --all"))
+	}
 	if len(r.PassedThrough) == 0 {
-		return Step{Title: "Remove Flux", Commands: []string{c.on("flux uninstall --keep-namespace --silent")}}
+		return Step{Title: "Remove Flux", Commands: append(commands, c.uninstalling()...)}
 	}
 	step := Step{Title: "Remove Flux's kustomize-controller; the other controllers stay for " +
-		strings.Join(slices.Sorted(maps.Keys(r.PassedThrough)), ", ")}
+		strings.Join(slices.Sorted(maps.Keys(r.PassedThrough)), ", "), Commands: commands}
 	for _, controller := range r.Controllers {
 		if controller.Name == kustomizeController {
 			step.Commands = append(step.Commands, c.on(fmt.Sprintf("kubectl --namespace %s delete deployment %s",
@@ -93,4 +122,21 @@ func (c *comparison) removing(r *Report) Step {
 		}
 	}
 	return step
+}
+
+// uninstalling returns a command for each namespace with controllers.
+func (c *comparison) uninstalling() (commands []string) {
+	for _, controller := range c.Flux.Controllers {
+		command := "flux uninstall --keep-namespace --silent"
+		if controller.Namespace != api.FluxRoot {
+			command += " --namespace " + controller.Namespace
+		}
+		if command = c.on(command); !slices.Contains(commands, command) {
+			commands = append(commands, command)
+		}
+	}
+	if len(commands) == 0 {
+		return []string{c.on("flux uninstall --keep-namespace --silent")}
+	}
+	return commands
 }
