@@ -20,7 +20,8 @@ const bucketFailed = "BucketOperationFailed" // a reason, as Flux has it
 
 func init() {
 	Register(Kind{
-		Name: BucketKind, Plural: "buckets", Group: GroupSource, Version: "v1", Older: []string{"v1beta1", "v1beta2"},
+		Name: BucketKind, Plural: "buckets", Group: GroupSource, Version: "v1",
+		Older:      []string{"v1alpha1", "v1beta1", "v1beta2"},
 		Namespaced: true, Words: []string{"source bucket"}, Role: SourceRole,
 		Convert: convertBucket, Default: defaultBucket, Credentials: "accesskey and secretkey",
 		Required: map[string]string{"bucketName": "", "endpoint": "s3.example.com", "interval": ""},
