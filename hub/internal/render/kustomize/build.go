@@ -10,7 +10,6 @@ import (
 
 	"sigs.k8s.io/kustomize/api/types"
 
-	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/render"
 	"github.com/navefleet/nave/hub/internal/render/tree"
 	"github.com/navefleet/nave/shared/manifest"
@@ -38,7 +37,7 @@ func build(ctx context.Context, req render.Request, spec *Spec) (*render.Result,
 	if err != nil {
 		return nil, err
 	}
-	bases := &remotes{mounts: map[api.Remote]string{}, report: req.ReportNeeds}
+	bases := newRemotes(req.ReportNeeds)
 	if err := bases.mount(t, req.Mounts); err != nil {
 		return nil, err
 	}

@@ -48,7 +48,7 @@ type sealedFile struct {
 var _ filesys.FileSystem = (*fileSystem)(nil)
 
 func newFileSystem(t *tree.Tree, salt sealed.Salt) *fileSystem {
-	return &fileSystem{tree: t, salt: salt, remotes: &remotes{}, overlay: map[string][]byte{},
+	return &fileSystem{tree: t, salt: salt, remotes: newRemotes(false), overlay: map[string][]byte{},
 		sealed: map[string]sealedFile{}, uses: map[string]use{}, ciphertext: map[string]bool{}}
 }
 

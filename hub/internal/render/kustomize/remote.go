@@ -31,9 +31,14 @@ var (
 
 // remotes are the remote bases and files of a build.
 type remotes struct {
-	mounts map[api.Remote]string // paths in the tree
-	report bool                  // collect needs instead of failing
-	needs  []render.Need
+	mounts  map[api.Remote]string     // paths in the tree
+	parents map[api.Remote]api.Remote // which base names the Remote first; zero: the tree itself
+	report  bool                      // collect needs instead of failing
+	needs   []render.Need
+}
+
+func newRemotes(report bool) *remotes {
+	return &remotes{mounts: map[api.Remote]string{}, parents: map[api.Remote]api.Remote{}, report: report}
 }
 
 // mount mounts the Remotes of a request.
@@ -57,9 +62,37 @@ func (r *remotes) need(n render.Need) error {
 		return nil
 	}
 	if r.needs = append(r.needs, n); len(r.mounts)+len(r.needs) > render.MaxMounts {
-		return errManyRemotes
+		return r.tooMany(n.Remote)
 	}
 	return nil
+}
+
+// noteParent notes that a Remote is named by a file of what is mounted at a path; "": of the tree itself.
+func (r *remotes) noteParent(named api.Remote, at string) {
+	if _, known := r.parents[named]; known {
+		return
+	}
+	for parent, mounted := range r.mounts {
+		if mounted == at {
+			r.parents[named] = parent
+			return
+		}
+	}
+	r.parents[named] = api.Remote{}
+}
+
+// tooMany returns the error of a build with one Remote too many. It names the bases that lead to this one.
+func (r *remotes) tooMany(last api.Remote) error {
+	const ends = 3 // names at each end of a long chain
+	var chain []string
+	for ; last != (api.Remote{}); last = r.parents[last] {
+		chain = append(chain, last.String())
+	}
+	slices.Reverse(chain)
+	if n := len(chain); n > 2*ends {
+		chain = slices.Replace(chain, ends, n-ends, fmt.Sprintf("%d more", n-2*ends))
+	}
+	return fmt.Errorf("%w; the last, each named by the one before: %s", errManyRemotes, strings.Join(chain, ", "))
 }
 
 // unsafePath matches what mountPath does not keep of an address.
@@ -102,6 +135,9 @@ func (r reference) remoteTarget() (t remoteTarget, ok bool) {
 func (f *fileSystem) findRemote(p string, r reference) error {
 	t, ok := r.remoteTarget()
 	at, mounted := f.remotes.mounts[t.Remote]
+	if ok {
+		f.remotes.noteParent(t.Remote, f.tree.MountOf(p))
+	}
 	if ok && mounted {
 		at = path.Join(at, t.path)
 		if err := f.findAt(at, r); err != nil || !t.File {
