@@ -23,6 +23,9 @@ func (a *Application) Features() FeatureSet {
 	if len(a.Ignore) > 0 {
 		used = append(used, ignore)
 	}
+	if a.Release != nil {
+		used = append(used, helmRelease)
+	}
 	return setOf(used)
 }
 

@@ -85,6 +85,10 @@ type Entry struct {
 	Drift    DriftMode  `json:"drift,omitempty"`
 	// KeepsObjects: objects that a later release had and this one does not have stay, and are not forgotten.
 	KeepsObjects bool `json:"keepsObjects,omitempty"`
+	// ForceRequestedAt and ResetRequestedAt change when an operator asks for one more install or upgrade of a release, or
+	// that its failures are forgotten.
+	ForceRequestedAt string `json:"forceRequestedAt,omitempty"`
+	ResetRequestedAt string `json:"resetRequestedAt,omitempty"`
 }
 
 // Application is the result of rendering one object for one cluster.
@@ -110,6 +114,9 @@ type Application struct {
 	ReadyExpressions []ReadyExpression
 	// Ignore names the fields that are left as they are in the cluster.
 	Ignore []IgnoreRule
+	// Release makes the objects a release of Helm; nil: they are none, and there are no hooks.
+	Release *Release
+	Hooks   []Hook
 }
 
 // ReadyExpression is a CEL expression over two objects: dep, the dependency, and self. Dep and Self are their JSON

@@ -32,7 +32,7 @@ func example() *Bundle {
 		Applications: []Entry{
 			{Name: owner("apps"), Digest: digest("apps"), Revision: "main@sha1:1", Suspended: true, RequestedAt: "now"},
 			{Name: owner("infra"), Digest: digest("infra"), Revision: "main@sha1:1", ConfirmedPrune: digest("held"),
-				Parent: owner("apps"), Drift: IgnoreDrift, KeepsObjects: true},
+				Parent: owner("apps"), Drift: IgnoreDrift, KeepsObjects: true, ForceRequestedAt: "now", ResetRequestedAt: "then"},
 		},
 		Pending: []ApplicationName{owner("late"), owner("later")}, Incomplete: true,
 		Removals: []Removal{{owner("gone"), WaitForTermination, true}, {owner("left"), Orphan, false}},
@@ -80,6 +80,12 @@ func exampleApplication() *Application {
 			Self: []byte("{}")}},
 		Ignore: []IgnoreRule{{Paths: []string{"/spec/replicas"}, Group: "apps", Version: "v1", Kind: "Deployment",
 			Namespace: "prod", Name: "web-.*", LabelSelector: "hpa=yes", AnnotationSelector: "!keep"}},
+		Release: exampleRelease(), Hooks: []Hook{{
+			ObjectReference: ObjectReference{ObjectIdentity{Group: "batch", Version: "v1", Kind: "Job", Namespace: "prod",
+				Name: "migrate"}, digest("job")},
+			Path: "web/templates/job.yaml", Events: []string{PreInstall, PreUpgrade}, Weight: -5,
+			DeletePolicies: []string{HookSucceeded}, OutputLogPolicies: []string{HookFailed},
+		}},
 	}
 }
 
@@ -162,7 +168,8 @@ func TestDigests(t *testing.T) {
 	a := exampleApplication()
 	a.Objects = append(a.Objects, ObjectReference{ObjectIdentity{Version: "v1", Kind: "Namespace", Name: "same"},
 		digest("namespace")})
-	want := []manifest.Digest{digest("namespace"), digest("deployment"), digest("file")}
+	want := []manifest.Digest{digest("namespace"), digest("deployment"), digest("job"), digest("crd"),
+		digest("file")}
 	if got := a.Digests(); !reflect.DeepEqual(got, want) {
 		t.Errorf("%v, want %v", got, want)
 	}

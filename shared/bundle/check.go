@@ -134,7 +134,8 @@ func (a *Application) check() error {
 			return errors.New("health check: kind and name are needed")
 		}
 	}
-	if err := cmp.Or(a.checkHealthExpressions(), a.checkReadyExpressions(), a.checkObjects()); err != nil {
+	if err := cmp.Or(a.checkHealthExpressions(), a.checkReadyExpressions(), a.checkObjects(),
+		a.checkRelease()); err != nil {
 		return err
 	}
 	if err := a.checkSealed(); err != nil {
@@ -176,12 +177,10 @@ func (a *Application) checkReadyExpressions() error {
 func (a *Application) checkObjects() error {
 	seen := make(map[manifest.ID]bool, len(a.Objects))
 	for i, o := range a.Objects {
-		switch {
-		case o.Version == "" || o.Kind == "" || o.Name == "":
-			return fmt.Errorf("objects[%d]: version, kind and name are needed", i)
-		case o.Digest.IsZero():
-			return fmt.Errorf("%s: no digest", o.ID())
-		case seen[o.ID()]:
+		if err := o.check(); err != nil {
+			return fmt.Errorf("objects[%d]: %w", i, err)
+		}
+		if seen[o.ID()] {
 			return fmt.Errorf("%s: listed twice", o.ID())
 		}
 		seen[o.ID()] = true

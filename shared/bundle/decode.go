@@ -71,6 +71,7 @@ func entryOf(m *bundlev1.ApplicationEntry) (e Entry, err error) {
 	e = Entry{
 		Name: NameFrom(m.GetName()), Revision: m.GetRevision(), Suspended: m.GetSuspended(), RequestedAt: m.GetRequestedAt(),
 		Drift: wordOf(driftModes, m.GetDrift()), KeepsObjects: m.GetKeepsObjects(),
+		ForceRequestedAt: m.GetForceRequestedAt(), ResetRequestedAt: m.GetResetRequestedAt(),
 	}
 	if e.Digest, err = manifest.DigestFromBytes(m.GetDigest()); err != nil {
 		return e, err
@@ -109,7 +110,7 @@ func decodeApplication(data []byte) (*Application, error) {
 		HealthExpressions: convert(m.GetHealthExpressions(), healthExpressionsOf),
 		Ignore:            convert(m.GetIgnore(), ignoreRuleOf),
 	}
-	if err := errors.Join(a.decodeDurations(m), a.decodeObjects(m), a.decodeSealed(m)); err != nil {
+	if err := errors.Join(a.decodeDurations(m), a.decodeObjects(m), a.decodeSealed(m), a.decodeRelease(m)); err != nil {
 		return nil, err
 	}
 	return a, a.check()
@@ -129,32 +130,38 @@ func healthExpressionsOf(m *bundlev1.HealthExpressions) HealthExpressions {
 }
 
 func (a *Application) decodeDurations(m *bundlev1.Application) error {
-	for _, d := range []struct {
-		to   *time.Duration
-		from *durationpb.Duration
-	}{{&a.Timeout, m.GetTimeout()}, {&a.Interval, m.GetInterval()}, {&a.RetryInterval, m.GetRetryInterval()}} {
-		if d.from == nil {
-			continue
-		}
-		if err := d.from.CheckValid(); err != nil {
-			return err
-		}
-		if *d.to = d.from.AsDuration(); !proto.Equal(durationpb.New(*d.to), d.from) {
-			return fmt.Errorf("a duration of %d s", d.from.GetSeconds()) // beyond what time.Duration holds: 292 years
-		}
+	return cmp.Or(decodeDuration(&a.Timeout, m.GetTimeout()), decodeDuration(&a.Interval, m.GetInterval()),
+		decodeDuration(&a.RetryInterval, m.GetRetryInterval()))
+}
+
+// decodeDuration sets a duration unless the message has none.
+func decodeDuration(to *time.Duration, m *durationpb.Duration) error {
+	if m == nil {
+		return nil
+	}
+	if err := m.CheckValid(); err != nil {
+		return err
+	}
+	if *to = m.AsDuration(); !proto.Equal(durationpb.New(*to), m) {
+		return fmt.Errorf("a duration of %d s", m.GetSeconds()) // beyond what time.Duration holds: 292 years
 	}
 	return nil
 }
 
 func (a *Application) decodeObjects(m *bundlev1.Application) error {
 	for i, o := range m.GetObjects() {
-		digest, err := manifest.DigestFromBytes(o.GetDigest())
+		reference, err := referenceOf(o)
 		if err != nil {
 			return fmt.Errorf("objects[%d]: %w", i, err)
 		}
-		a.Objects = append(a.Objects, ObjectReference{ObjectIdentity: ObjectFrom(o.GetId()), Digest: digest})
+		a.Objects = append(a.Objects, reference)
 	}
 	return nil
+}
+
+func referenceOf(m *bundlev1.ObjectReference) (ObjectReference, error) {
+	digest, err := manifest.DigestFromBytes(m.GetDigest())
+	return ObjectReference{ObjectIdentity: ObjectFrom(m.GetId()), Digest: digest}, err
 }
 
 func (a *Application) decodeSealed(m *bundlev1.Application) error {

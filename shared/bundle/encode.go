@@ -44,11 +44,19 @@ func (a *Application) Encode() ([]byte, error) {
 	return marshal("application "+a.Name.String(), a.message(), MaxApplicationBytes)
 }
 
-// Digests returns the digests of the objects and sealed files of the application, each once.
+// Digests returns the digests of the objects, hooks, definitions and sealed files of the application, each once.
 func (a *Application) Digests() []manifest.Digest {
 	digests := make([]manifest.Digest, 0, len(a.Objects)+len(a.SealedFiles))
 	for _, o := range a.Objects {
 		digests = append(digests, o.Digest)
+	}
+	for _, h := range a.Hooks {
+		digests = append(digests, h.Digest)
+	}
+	if a.Release != nil {
+		for _, o := range a.Release.CRDs {
+			digests = append(digests, o.Digest)
+		}
 	}
 	for _, f := range a.SealedFiles {
 		digests = append(digests, f.Digest)
@@ -121,7 +129,7 @@ func (e Entry) message() *bundlev1.ApplicationEntry {
 		Features:    e.Features.Names(),
 		Drift:       driftModes[e.Drift],
 
-		KeepsObjects: e.KeepsObjects,
+		KeepsObjects: e.KeepsObjects, ForceRequestedAt: e.ForceRequestedAt, ResetRequestedAt: e.ResetRequestedAt,
 	}
 	if !e.ConfirmedPrune.IsZero() {
 		m.ConfirmedPrune = e.ConfirmedPrune[:]
@@ -156,6 +164,8 @@ func (a *Application) message() *bundlev1.Application {
 		ReadyExpressions:  convert(a.ReadyExpressions, ReadyExpression.message),
 		Ignore:            convert(a.Ignore, IgnoreRule.message),
 		HealthExpressions: convert(a.HealthExpressions, HealthExpressions.message),
+		Hooks:             convert(a.Hooks, Hook.message),
+		Release:           a.Release.message(),
 	}
 	if a.Decryption != (SecretReference{}) {
 		m.Decryption = &bundlev1.DecryptionKeys{Namespace: a.Decryption.Namespace, Name: a.Decryption.Name}

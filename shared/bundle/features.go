@@ -22,6 +22,7 @@ const (
 	ignore            = "ignore"             // Application.Ignore
 	keptObjects       = "kept-objects"       // Entry.KeepsObjects
 	keyService        = "key-service"        // Application.Decryption without the name of a Secret
+	helmRelease       = "helm-release"       // Application.Release and Hooks, requests of an Entry
 	previews          = "previews"           // Preview, which is no part of a bundle
 )
 
@@ -30,7 +31,8 @@ const (
 	Baseline FeatureSet = confirmedPrune + "," + parents + "," + pending + "," + removals
 )
 
-// Known is the features that this program knows. A new feature is added here, never to Baseline.
+// Known is the features that this program knows. A new feature is added here, never to Baseline. The feature
+// helm-release follows when spokes carry releases out.
 var Known = setOf(append(Baseline.Names(), driftMode, handovers, healthExpressions, ignore, keptObjects, keyService,
 	previews, readyExpressions, sealedFiles, substitution))
 
@@ -83,6 +85,9 @@ func (b *Bundle) Features() FeatureSet {
 		}
 		if e.KeepsObjects {
 			used = append(used, keptObjects)
+		}
+		if e.ForceRequestedAt != "" || e.ResetRequestedAt != "" {
+			used = append(used, helmRelease)
 		}
 		if !e.ConfirmedPrune.IsZero() {
 			used = append(used, confirmedPrune)

@@ -126,6 +126,10 @@ func (a *Agent) readApplications(entries []bundle.Entry, fresh map[manifest.Dige
 		if app.Name != e.Name {
 			return nil, fmt.Errorf("%s: %w: its application is that of %s", e.Name, trust.ErrMalformed, app.Name)
 		}
+		if unknown := app.Features().Without(bundle.Known); unknown != "" { // its entry lacks a feature
+			return nil, fmt.Errorf("%s: %w: this spoke does not know bundle feature %s; upgrade the spoke", e.Name,
+				trust.ErrMalformed, unknown)
+		}
 		app.ServiceAccount = cmp.Or(app.ServiceAccount, a.DefaultServiceAccount)
 		apps[e.Name] = app
 	}

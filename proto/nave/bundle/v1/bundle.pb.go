@@ -655,9 +655,13 @@ type ApplicationEntry struct {
 	Drift DriftMode `protobuf:"varint,9,opt,name=drift,proto3,enum=nave.bundle.v1.DriftMode" json:"drift,omitempty"`
 	// Objects that the Application does not have, and that an earlier one of its name had, stay in the cluster and the
 	// inventory, because the cluster is pinned to a past release. Feature "kept-objects".
-	KeepsObjects  bool `protobuf:"varint,10,opt,name=keeps_objects,json=keepsObjects,proto3" json:"keeps_objects,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	KeepsObjects bool `protobuf:"varint,10,opt,name=keeps_objects,json=keepsObjects,proto3" json:"keeps_objects,omitempty"`
+	// Changes when an operator asks for one more install or upgrade of a release. Feature "helm-release" unless it is empty.
+	ForceRequestedAt string `protobuf:"bytes,11,opt,name=force_requested_at,json=forceRequestedAt,proto3" json:"force_requested_at,omitempty"`
+	// Changes when an operator asks that the failures of a release are forgotten. Feature "helm-release" unless it is empty.
+	ResetRequestedAt string `protobuf:"bytes,12,opt,name=reset_requested_at,json=resetRequestedAt,proto3" json:"reset_requested_at,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *ApplicationEntry) Reset() {
@@ -760,6 +764,20 @@ func (x *ApplicationEntry) GetKeepsObjects() bool {
 	return false
 }
 
+func (x *ApplicationEntry) GetForceRequestedAt() string {
+	if x != nil {
+		return x.ForceRequestedAt
+	}
+	return ""
+}
+
+func (x *ApplicationEntry) GetResetRequestedAt() string {
+	if x != nil {
+		return x.ResetRequestedAt
+	}
+	return ""
+}
+
 // ApplicationName names the object that an Application is rendered from.
 type ApplicationName struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -851,7 +869,11 @@ type Application struct {
 	// What says when a dependency is ready, in place of its readiness. Feature ready-expressions.
 	ReadyExpressions []*ReadyExpression `protobuf:"bytes,17,rep,name=ready_expressions,json=readyExpressions,proto3" json:"ready_expressions,omitempty"`
 	// The fields that are left as they are in the cluster. Feature "ignore".
-	Ignore        []*IgnoreRule `protobuf:"bytes,18,rep,name=ignore,proto3" json:"ignore,omitempty"`
+	Ignore []*IgnoreRule `protobuf:"bytes,18,rep,name=ignore,proto3" json:"ignore,omitempty"`
+	// Created at some steps of the release. Feature "helm-release".
+	Hooks []*Hook `protobuf:"bytes,19,rep,name=hooks,proto3" json:"hooks,omitempty"`
+	// The objects are a release of Helm. Feature "helm-release".
+	Release       *Release `protobuf:"bytes,20,opt,name=release,proto3" json:"release,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1012,6 +1034,560 @@ func (x *Application) GetIgnore() []*IgnoreRule {
 	return nil
 }
 
+func (x *Application) GetHooks() []*Hook {
+	if x != nil {
+		return x.Hooks
+	}
+	return nil
+}
+
+func (x *Application) GetRelease() *Release {
+	if x != nil {
+		return x.Release
+	}
+	return nil
+}
+
+// Hook is an object that is created at some steps of a release.
+type Hook struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Object *ObjectReference       `protobuf:"bytes,1,opt,name=object,proto3" json:"object,omitempty"`
+	// The template, for the record of the release.
+	Path string `protobuf:"bytes,2,opt,name=path,proto3" json:"path,omitempty"`
+	// pre-install, post-install, pre-upgrade, post-upgrade, pre-rollback, post-rollback, pre-delete, post-delete, test.
+	Events []string `protobuf:"bytes,3,rep,name=events,proto3" json:"events,omitempty"`
+	// The hooks of one event run in the order of their weights.
+	Weight int32 `protobuf:"varint,4,opt,name=weight,proto3" json:"weight,omitempty"`
+	// before-hook-creation, hook-succeeded, hook-failed. Without any: before-hook-creation.
+	DeletePolicies []string `protobuf:"bytes,5,rep,name=delete_policies,json=deletePolicies,proto3" json:"delete_policies,omitempty"`
+	// hook-succeeded, hook-failed. For the record of the release.
+	OutputLogPolicies []string `protobuf:"bytes,6,rep,name=output_log_policies,json=outputLogPolicies,proto3" json:"output_log_policies,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
+}
+
+func (x *Hook) Reset() {
+	*x = Hook{}
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Hook) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Hook) ProtoMessage() {}
+
+func (x *Hook) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Hook.ProtoReflect.Descriptor instead.
+func (*Hook) Descriptor() ([]byte, []int) {
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *Hook) GetObject() *ObjectReference {
+	if x != nil {
+		return x.Object
+	}
+	return nil
+}
+
+func (x *Hook) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *Hook) GetEvents() []string {
+	if x != nil {
+		return x.Events
+	}
+	return nil
+}
+
+func (x *Hook) GetWeight() int32 {
+	if x != nil {
+		return x.Weight
+	}
+	return 0
+}
+
+func (x *Hook) GetDeletePolicies() []string {
+	if x != nil {
+		return x.DeletePolicies
+	}
+	return nil
+}
+
+func (x *Hook) GetOutputLogPolicies() []string {
+	if x != nil {
+		return x.OutputLogPolicies
+	}
+	return nil
+}
+
+// Release is how the objects of an application are installed, upgraded and uninstalled as a release of Helm.
+type Release struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Name      string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Namespace string                 `protobuf:"bytes,2,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	// Of the records.
+	StorageNamespace string `protobuf:"bytes,3,opt,name=storage_namespace,json=storageNamespace,proto3" json:"storage_namespace,omitempty"`
+	// The JSON of Chart.yaml.
+	Chart []byte `protobuf:"bytes,4,opt,name=chart,proto3" json:"chart,omitempty"`
+	// The JSON of the user's values. It may hold placeholders.
+	Values []byte `protobuf:"bytes,5,opt,name=values,proto3" json:"values,omitempty"`
+	// It may hold placeholders.
+	Notes string `protobuf:"bytes,6,opt,name=notes,proto3" json:"notes,omitempty"`
+	// Of the chart's folders crds. They are in no other list.
+	Crds []*ObjectReference `protobuf:"bytes,7,rep,name=crds,proto3" json:"crds,omitempty"`
+	// How many records are kept; 0: all.
+	MaxHistory      int32 `protobuf:"varint,8,opt,name=max_history,json=maxHistory,proto3" json:"max_history,omitempty"`
+	CreateNamespace bool  `protobuf:"varint,9,opt,name=create_namespace,json=createNamespace,proto3" json:"create_namespace,omitempty"`
+	// Upgrade a release of a chart with another name, in place of uninstalling it first.
+	KeepOtherChart bool           `protobuf:"varint,10,opt,name=keep_other_chart,json=keepOtherChart,proto3" json:"keep_other_chart,omitempty"`
+	Install        *ReleaseAction `protobuf:"bytes,11,opt,name=install,proto3" json:"install,omitempty"`
+	Upgrade        *ReleaseAction `protobuf:"bytes,12,opt,name=upgrade,proto3" json:"upgrade,omitempty"`
+	Rollback       *ReleaseAction `protobuf:"bytes,13,opt,name=rollback,proto3" json:"rollback,omitempty"`
+	Uninstall      *ReleaseAction `protobuf:"bytes,14,opt,name=uninstall,proto3" json:"uninstall,omitempty"`
+	Test           *ReleaseTest   `protobuf:"bytes,15,opt,name=test,proto3" json:"test,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *Release) Reset() {
+	*x = Release{}
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Release) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Release) ProtoMessage() {}
+
+func (x *Release) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Release.ProtoReflect.Descriptor instead.
+func (*Release) Descriptor() ([]byte, []int) {
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *Release) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Release) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *Release) GetStorageNamespace() string {
+	if x != nil {
+		return x.StorageNamespace
+	}
+	return ""
+}
+
+func (x *Release) GetChart() []byte {
+	if x != nil {
+		return x.Chart
+	}
+	return nil
+}
+
+func (x *Release) GetValues() []byte {
+	if x != nil {
+		return x.Values
+	}
+	return nil
+}
+
+func (x *Release) GetNotes() string {
+	if x != nil {
+		return x.Notes
+	}
+	return ""
+}
+
+func (x *Release) GetCrds() []*ObjectReference {
+	if x != nil {
+		return x.Crds
+	}
+	return nil
+}
+
+func (x *Release) GetMaxHistory() int32 {
+	if x != nil {
+		return x.MaxHistory
+	}
+	return 0
+}
+
+func (x *Release) GetCreateNamespace() bool {
+	if x != nil {
+		return x.CreateNamespace
+	}
+	return false
+}
+
+func (x *Release) GetKeepOtherChart() bool {
+	if x != nil {
+		return x.KeepOtherChart
+	}
+	return false
+}
+
+func (x *Release) GetInstall() *ReleaseAction {
+	if x != nil {
+		return x.Install
+	}
+	return nil
+}
+
+func (x *Release) GetUpgrade() *ReleaseAction {
+	if x != nil {
+		return x.Upgrade
+	}
+	return nil
+}
+
+func (x *Release) GetRollback() *ReleaseAction {
+	if x != nil {
+		return x.Rollback
+	}
+	return nil
+}
+
+func (x *Release) GetUninstall() *ReleaseAction {
+	if x != nil {
+		return x.Uninstall
+	}
+	return nil
+}
+
+func (x *Release) GetTest() *ReleaseTest {
+	if x != nil {
+		return x.Test
+	}
+	return nil
+}
+
+// ReleaseAction is the options of one action of a release.
+type ReleaseAction struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Of the whole action.
+	Timeout            *durationpb.Duration `protobuf:"bytes,1,opt,name=timeout,proto3" json:"timeout,omitempty"`
+	DisableHooks       bool                 `protobuf:"varint,2,opt,name=disable_hooks,json=disableHooks,proto3" json:"disable_hooks,omitempty"`
+	DisableWait        bool                 `protobuf:"varint,3,opt,name=disable_wait,json=disableWait,proto3" json:"disable_wait,omitempty"`
+	DisableWaitForJobs bool                 `protobuf:"varint,4,opt,name=disable_wait_for_jobs,json=disableWaitForJobs,proto3" json:"disable_wait_for_jobs,omitempty"`
+	// Of install and upgrade: create, create-replace; empty: skip.
+	Crds string `protobuf:"bytes,5,opt,name=crds,proto3" json:"crds,omitempty"`
+	// Of install and upgrade: objects that belong to another release are an error.
+	KeepOwners bool `protobuf:"varint,6,opt,name=keep_owners,json=keepOwners,proto3" json:"keep_owners,omitempty"`
+	// Of upgrade and rollback: delete and recreate objects whose immutable fields change.
+	Force bool `protobuf:"varint,7,opt,name=force,proto3" json:"force,omitempty"`
+	// Of upgrade and rollback: delete the new objects if the action fails.
+	CleanupOnFail bool `protobuf:"varint,8,opt,name=cleanup_on_fail,json=cleanupOnFail,proto3" json:"cleanup_on_fail,omitempty"`
+	// Of install and upgrade.
+	Remediation *Remediation `protobuf:"bytes,9,opt,name=remediation,proto3" json:"remediation,omitempty"`
+	// Of uninstall.
+	KeepHistory bool `protobuf:"varint,10,opt,name=keep_history,json=keepHistory,proto3" json:"keep_history,omitempty"`
+	// Of uninstall: foreground, orphan; empty: background.
+	Propagation   string `protobuf:"bytes,11,opt,name=propagation,proto3" json:"propagation,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReleaseAction) Reset() {
+	*x = ReleaseAction{}
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReleaseAction) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReleaseAction) ProtoMessage() {}
+
+func (x *ReleaseAction) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReleaseAction.ProtoReflect.Descriptor instead.
+func (*ReleaseAction) Descriptor() ([]byte, []int) {
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *ReleaseAction) GetTimeout() *durationpb.Duration {
+	if x != nil {
+		return x.Timeout
+	}
+	return nil
+}
+
+func (x *ReleaseAction) GetDisableHooks() bool {
+	if x != nil {
+		return x.DisableHooks
+	}
+	return false
+}
+
+func (x *ReleaseAction) GetDisableWait() bool {
+	if x != nil {
+		return x.DisableWait
+	}
+	return false
+}
+
+func (x *ReleaseAction) GetDisableWaitForJobs() bool {
+	if x != nil {
+		return x.DisableWaitForJobs
+	}
+	return false
+}
+
+func (x *ReleaseAction) GetCrds() string {
+	if x != nil {
+		return x.Crds
+	}
+	return ""
+}
+
+func (x *ReleaseAction) GetKeepOwners() bool {
+	if x != nil {
+		return x.KeepOwners
+	}
+	return false
+}
+
+func (x *ReleaseAction) GetForce() bool {
+	if x != nil {
+		return x.Force
+	}
+	return false
+}
+
+func (x *ReleaseAction) GetCleanupOnFail() bool {
+	if x != nil {
+		return x.CleanupOnFail
+	}
+	return false
+}
+
+func (x *ReleaseAction) GetRemediation() *Remediation {
+	if x != nil {
+		return x.Remediation
+	}
+	return nil
+}
+
+func (x *ReleaseAction) GetKeepHistory() bool {
+	if x != nil {
+		return x.KeepHistory
+	}
+	return false
+}
+
+func (x *ReleaseAction) GetPropagation() string {
+	if x != nil {
+		return x.Propagation
+	}
+	return ""
+}
+
+// Remediation is what follows when an install or an upgrade fails.
+type Remediation struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// uninstall, retry; of upgrades also rollback.
+	Strategy string `protobuf:"bytes,1,opt,name=strategy,proto3" json:"strategy,omitempty"`
+	// How often the action is tried again; below 0: without end. Not of retry, which never ends.
+	Retries int32 `protobuf:"varint,2,opt,name=retries,proto3" json:"retries,omitempty"`
+	// Of retry.
+	RetryInterval *durationpb.Duration `protobuf:"bytes,3,opt,name=retry_interval,json=retryInterval,proto3" json:"retry_interval,omitempty"`
+	// Remediate also when no retry is left.
+	RemediateLastFailure bool `protobuf:"varint,4,opt,name=remediate_last_failure,json=remediateLastFailure,proto3" json:"remediate_last_failure,omitempty"`
+	// A release whose tests fail has not failed.
+	IgnoreTestFailures bool `protobuf:"varint,5,opt,name=ignore_test_failures,json=ignoreTestFailures,proto3" json:"ignore_test_failures,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
+}
+
+func (x *Remediation) Reset() {
+	*x = Remediation{}
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Remediation) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Remediation) ProtoMessage() {}
+
+func (x *Remediation) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Remediation.ProtoReflect.Descriptor instead.
+func (*Remediation) Descriptor() ([]byte, []int) {
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *Remediation) GetStrategy() string {
+	if x != nil {
+		return x.Strategy
+	}
+	return ""
+}
+
+func (x *Remediation) GetRetries() int32 {
+	if x != nil {
+		return x.Retries
+	}
+	return 0
+}
+
+func (x *Remediation) GetRetryInterval() *durationpb.Duration {
+	if x != nil {
+		return x.RetryInterval
+	}
+	return nil
+}
+
+func (x *Remediation) GetRemediateLastFailure() bool {
+	if x != nil {
+		return x.RemediateLastFailure
+	}
+	return false
+}
+
+func (x *Remediation) GetIgnoreTestFailures() bool {
+	if x != nil {
+		return x.IgnoreTestFailures
+	}
+	return false
+}
+
+// ReleaseTest is how a release is tested after an install or an upgrade.
+type ReleaseTest struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Enable  bool                   `protobuf:"varint,1,opt,name=enable,proto3" json:"enable,omitempty"`
+	Timeout *durationpb.Duration   `protobuf:"bytes,2,opt,name=timeout,proto3" json:"timeout,omitempty"`
+	// The names of the hooks that run; none: all.
+	Only []string `protobuf:"bytes,3,rep,name=only,proto3" json:"only,omitempty"`
+	// The names of hooks that do not run.
+	Except        []string `protobuf:"bytes,4,rep,name=except,proto3" json:"except,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReleaseTest) Reset() {
+	*x = ReleaseTest{}
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReleaseTest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReleaseTest) ProtoMessage() {}
+
+func (x *ReleaseTest) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReleaseTest.ProtoReflect.Descriptor instead.
+func (*ReleaseTest) Descriptor() ([]byte, []int) {
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *ReleaseTest) GetEnable() bool {
+	if x != nil {
+		return x.Enable
+	}
+	return false
+}
+
+func (x *ReleaseTest) GetTimeout() *durationpb.Duration {
+	if x != nil {
+		return x.Timeout
+	}
+	return nil
+}
+
+func (x *ReleaseTest) GetOnly() []string {
+	if x != nil {
+		return x.Only
+	}
+	return nil
+}
+
+func (x *ReleaseTest) GetExcept() []string {
+	if x != nil {
+		return x.Except
+	}
+	return nil
+}
+
 // IgnoreRule names fields of objects that are left as they are in the cluster. An empty selector selects every object.
 type IgnoreRule struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1032,7 +1608,7 @@ type IgnoreRule struct {
 
 func (x *IgnoreRule) Reset() {
 	*x = IgnoreRule{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[9]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1044,7 +1620,7 @@ func (x *IgnoreRule) String() string {
 func (*IgnoreRule) ProtoMessage() {}
 
 func (x *IgnoreRule) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[9]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1057,7 +1633,7 @@ func (x *IgnoreRule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IgnoreRule.ProtoReflect.Descriptor instead.
 func (*IgnoreRule) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{9}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *IgnoreRule) GetPaths() []string {
@@ -1131,7 +1707,7 @@ type ReadyExpression struct {
 
 func (x *ReadyExpression) Reset() {
 	*x = ReadyExpression{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[10]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1143,7 +1719,7 @@ func (x *ReadyExpression) String() string {
 func (*ReadyExpression) ProtoMessage() {}
 
 func (x *ReadyExpression) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[10]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1156,7 +1732,7 @@ func (x *ReadyExpression) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadyExpression.ProtoReflect.Descriptor instead.
 func (*ReadyExpression) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{10}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ReadyExpression) GetDependency() *ApplicationName {
@@ -1205,7 +1781,7 @@ type HealthExpressions struct {
 
 func (x *HealthExpressions) Reset() {
 	*x = HealthExpressions{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[11]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1217,7 +1793,7 @@ func (x *HealthExpressions) String() string {
 func (*HealthExpressions) ProtoMessage() {}
 
 func (x *HealthExpressions) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[11]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1230,7 +1806,7 @@ func (x *HealthExpressions) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HealthExpressions.ProtoReflect.Descriptor instead.
 func (*HealthExpressions) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{11}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *HealthExpressions) GetGroup() string {
@@ -1282,7 +1858,7 @@ type ObjectIdentity struct {
 
 func (x *ObjectIdentity) Reset() {
 	*x = ObjectIdentity{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[12]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1294,7 +1870,7 @@ func (x *ObjectIdentity) String() string {
 func (*ObjectIdentity) ProtoMessage() {}
 
 func (x *ObjectIdentity) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[12]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1307,7 +1883,7 @@ func (x *ObjectIdentity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectIdentity.ProtoReflect.Descriptor instead.
 func (*ObjectIdentity) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{12}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ObjectIdentity) GetGroup() string {
@@ -1357,7 +1933,7 @@ type ObjectReference struct {
 
 func (x *ObjectReference) Reset() {
 	*x = ObjectReference{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[13]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1369,7 +1945,7 @@ func (x *ObjectReference) String() string {
 func (*ObjectReference) ProtoMessage() {}
 
 func (x *ObjectReference) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[13]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1382,7 +1958,7 @@ func (x *ObjectReference) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectReference.ProtoReflect.Descriptor instead.
 func (*ObjectReference) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{13}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ObjectReference) GetId() *ObjectIdentity {
@@ -1411,7 +1987,7 @@ type DecryptionKeys struct {
 
 func (x *DecryptionKeys) Reset() {
 	*x = DecryptionKeys{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[14]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1423,7 +1999,7 @@ func (x *DecryptionKeys) String() string {
 func (*DecryptionKeys) ProtoMessage() {}
 
 func (x *DecryptionKeys) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[14]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1436,7 +2012,7 @@ func (x *DecryptionKeys) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DecryptionKeys.ProtoReflect.Descriptor instead.
 func (*DecryptionKeys) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{14}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *DecryptionKeys) GetNamespace() string {
@@ -1468,7 +2044,7 @@ type SealedFile struct {
 
 func (x *SealedFile) Reset() {
 	*x = SealedFile{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[15]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1480,7 +2056,7 @@ func (x *SealedFile) String() string {
 func (*SealedFile) ProtoMessage() {}
 
 func (x *SealedFile) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[15]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1493,7 +2069,7 @@ func (x *SealedFile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SealedFile.ProtoReflect.Descriptor instead.
 func (*SealedFile) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{15}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *SealedFile) GetPath() string {
@@ -1543,7 +2119,7 @@ type SealedValue struct {
 
 func (x *SealedValue) Reset() {
 	*x = SealedValue{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[16]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1555,7 +2131,7 @@ func (x *SealedValue) String() string {
 func (*SealedValue) ProtoMessage() {}
 
 func (x *SealedValue) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[16]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1568,7 +2144,7 @@ func (x *SealedValue) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SealedValue.ProtoReflect.Descriptor instead.
 func (*SealedValue) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{16}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *SealedValue) GetPlaceholder() string {
@@ -1623,7 +2199,7 @@ type Substitution struct {
 
 func (x *Substitution) Reset() {
 	*x = Substitution{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[17]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1635,7 +2211,7 @@ func (x *Substitution) String() string {
 func (*Substitution) ProtoMessage() {}
 
 func (x *Substitution) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[17]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1648,7 +2224,7 @@ func (x *Substitution) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Substitution.ProtoReflect.Descriptor instead.
 func (*Substitution) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{17}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Substitution) GetStrict() bool {
@@ -1697,7 +2273,7 @@ type VariableSource struct {
 
 func (x *VariableSource) Reset() {
 	*x = VariableSource{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[18]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1709,7 +2285,7 @@ func (x *VariableSource) String() string {
 func (*VariableSource) ProtoMessage() {}
 
 func (x *VariableSource) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[18]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1722,7 +2298,7 @@ func (x *VariableSource) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VariableSource.ProtoReflect.Descriptor instead.
 func (*VariableSource) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{18}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *VariableSource) GetKind() string {
@@ -1779,7 +2355,7 @@ type Expression struct {
 
 func (x *Expression) Reset() {
 	*x = Expression{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[19]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1791,7 +2367,7 @@ func (x *Expression) String() string {
 func (*Expression) ProtoMessage() {}
 
 func (x *Expression) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[19]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1804,7 +2380,7 @@ func (x *Expression) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Expression.ProtoReflect.Descriptor instead.
 func (*Expression) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{19}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Expression) GetPlaceholder() string {
@@ -1862,7 +2438,7 @@ const file_nave_bundle_v1_bundle_proto_rawDesc = "" +
 	"\aRemoval\x123\n" +
 	"\x04name\x18\x01 \x01(\v2\x1f.nave.bundle.v1.ApplicationNameR\x04name\x12G\n" +
 	"\x0fdeletion_policy\x18\x02 \x01(\x0e2\x1e.nave.bundle.v1.DeletionPolicyR\x0edeletionPolicy\x12\x1c\n" +
-	"\tconfirmed\x18\x03 \x01(\bR\tconfirmed\"\x90\x03\n" +
+	"\tconfirmed\x18\x03 \x01(\bR\tconfirmed\"\xec\x03\n" +
 	"\x10ApplicationEntry\x123\n" +
 	"\x04name\x18\x01 \x01(\v2\x1f.nave.bundle.v1.ApplicationNameR\x04name\x12\x16\n" +
 	"\x06digest\x18\x02 \x01(\fR\x06digest\x12\x1a\n" +
@@ -1874,11 +2450,13 @@ const file_nave_bundle_v1_bundle_proto_rawDesc = "" +
 	"\bfeatures\x18\b \x03(\tR\bfeatures\x12/\n" +
 	"\x05drift\x18\t \x01(\x0e2\x19.nave.bundle.v1.DriftModeR\x05drift\x12#\n" +
 	"\rkeeps_objects\x18\n" +
-	" \x01(\bR\fkeepsObjects\"W\n" +
+	" \x01(\bR\fkeepsObjects\x12,\n" +
+	"\x12force_requested_at\x18\v \x01(\tR\x10forceRequestedAt\x12,\n" +
+	"\x12reset_requested_at\x18\f \x01(\tR\x10resetRequestedAt\"W\n" +
 	"\x0fApplicationName\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x1c\n" +
 	"\tnamespace\x18\x02 \x01(\tR\tnamespace\x12\x12\n" +
-	"\x04name\x18\x03 \x01(\tR\x04name\"\xf7\a\n" +
+	"\x04name\x18\x03 \x01(\tR\x04name\"\xd6\b\n" +
 	"\vApplication\x123\n" +
 	"\x04name\x18\x01 \x01(\v2\x1f.nave.bundle.v1.ApplicationNameR\x04name\x129\n" +
 	"\aobjects\x18\x02 \x03(\v2\x1f.nave.bundle.v1.ObjectReferenceR\aobjects\x12>\n" +
@@ -1901,7 +2479,59 @@ const file_nave_bundle_v1_bundle_proto_rawDesc = "" +
 	"\fsubstitution\x18\x0f \x01(\v2\x1c.nave.bundle.v1.SubstitutionR\fsubstitution\x12P\n" +
 	"\x12health_expressions\x18\x10 \x03(\v2!.nave.bundle.v1.HealthExpressionsR\x11healthExpressions\x12L\n" +
 	"\x11ready_expressions\x18\x11 \x03(\v2\x1f.nave.bundle.v1.ReadyExpressionR\x10readyExpressions\x122\n" +
-	"\x06ignore\x18\x12 \x03(\v2\x1a.nave.bundle.v1.IgnoreRuleR\x06ignore\"\xf0\x01\n" +
+	"\x06ignore\x18\x12 \x03(\v2\x1a.nave.bundle.v1.IgnoreRuleR\x06ignore\x12*\n" +
+	"\x05hooks\x18\x13 \x03(\v2\x14.nave.bundle.v1.HookR\x05hooks\x121\n" +
+	"\arelease\x18\x14 \x01(\v2\x17.nave.bundle.v1.ReleaseR\arelease\"\xdc\x01\n" +
+	"\x04Hook\x127\n" +
+	"\x06object\x18\x01 \x01(\v2\x1f.nave.bundle.v1.ObjectReferenceR\x06object\x12\x12\n" +
+	"\x04path\x18\x02 \x01(\tR\x04path\x12\x16\n" +
+	"\x06events\x18\x03 \x03(\tR\x06events\x12\x16\n" +
+	"\x06weight\x18\x04 \x01(\x05R\x06weight\x12'\n" +
+	"\x0fdelete_policies\x18\x05 \x03(\tR\x0edeletePolicies\x12.\n" +
+	"\x13output_log_policies\x18\x06 \x03(\tR\x11outputLogPolicies\"\xf2\x04\n" +
+	"\aRelease\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1c\n" +
+	"\tnamespace\x18\x02 \x01(\tR\tnamespace\x12+\n" +
+	"\x11storage_namespace\x18\x03 \x01(\tR\x10storageNamespace\x12\x14\n" +
+	"\x05chart\x18\x04 \x01(\fR\x05chart\x12\x16\n" +
+	"\x06values\x18\x05 \x01(\fR\x06values\x12\x14\n" +
+	"\x05notes\x18\x06 \x01(\tR\x05notes\x123\n" +
+	"\x04crds\x18\a \x03(\v2\x1f.nave.bundle.v1.ObjectReferenceR\x04crds\x12\x1f\n" +
+	"\vmax_history\x18\b \x01(\x05R\n" +
+	"maxHistory\x12)\n" +
+	"\x10create_namespace\x18\t \x01(\bR\x0fcreateNamespace\x12(\n" +
+	"\x10keep_other_chart\x18\n" +
+	" \x01(\bR\x0ekeepOtherChart\x127\n" +
+	"\ainstall\x18\v \x01(\v2\x1d.nave.bundle.v1.ReleaseActionR\ainstall\x127\n" +
+	"\aupgrade\x18\f \x01(\v2\x1d.nave.bundle.v1.ReleaseActionR\aupgrade\x129\n" +
+	"\brollback\x18\r \x01(\v2\x1d.nave.bundle.v1.ReleaseActionR\brollback\x12;\n" +
+	"\tuninstall\x18\x0e \x01(\v2\x1d.nave.bundle.v1.ReleaseActionR\tuninstall\x12/\n" +
+	"\x04test\x18\x0f \x01(\v2\x1b.nave.bundle.v1.ReleaseTestR\x04test\"\xb6\x03\n" +
+	"\rReleaseAction\x123\n" +
+	"\atimeout\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\atimeout\x12#\n" +
+	"\rdisable_hooks\x18\x02 \x01(\bR\fdisableHooks\x12!\n" +
+	"\fdisable_wait\x18\x03 \x01(\bR\vdisableWait\x121\n" +
+	"\x15disable_wait_for_jobs\x18\x04 \x01(\bR\x12disableWaitForJobs\x12\x12\n" +
+	"\x04crds\x18\x05 \x01(\tR\x04crds\x12\x1f\n" +
+	"\vkeep_owners\x18\x06 \x01(\bR\n" +
+	"keepOwners\x12\x14\n" +
+	"\x05force\x18\a \x01(\bR\x05force\x12&\n" +
+	"\x0fcleanup_on_fail\x18\b \x01(\bR\rcleanupOnFail\x12=\n" +
+	"\vremediation\x18\t \x01(\v2\x1b.nave.bundle.v1.RemediationR\vremediation\x12!\n" +
+	"\fkeep_history\x18\n" +
+	" \x01(\bR\vkeepHistory\x12 \n" +
+	"\vpropagation\x18\v \x01(\tR\vpropagation\"\xed\x01\n" +
+	"\vRemediation\x12\x1a\n" +
+	"\bstrategy\x18\x01 \x01(\tR\bstrategy\x12\x18\n" +
+	"\aretries\x18\x02 \x01(\x05R\aretries\x12@\n" +
+	"\x0eretry_interval\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\rretryInterval\x124\n" +
+	"\x16remediate_last_failure\x18\x04 \x01(\bR\x14remediateLastFailure\x120\n" +
+	"\x14ignore_test_failures\x18\x05 \x01(\bR\x12ignoreTestFailures\"\x86\x01\n" +
+	"\vReleaseTest\x12\x16\n" +
+	"\x06enable\x18\x01 \x01(\bR\x06enable\x123\n" +
+	"\atimeout\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\atimeout\x12\x12\n" +
+	"\x04only\x18\x03 \x03(\tR\x04only\x12\x16\n" +
+	"\x06except\x18\x04 \x03(\tR\x06except\"\xf0\x01\n" +
 	"\n" +
 	"IgnoreRule\x12\x14\n" +
 	"\x05paths\x18\x01 \x03(\tR\x05paths\x12\x14\n" +
@@ -2005,7 +2635,7 @@ func file_nave_bundle_v1_bundle_proto_rawDescGZIP() []byte {
 }
 
 var file_nave_bundle_v1_bundle_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_nave_bundle_v1_bundle_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
+var file_nave_bundle_v1_bundle_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
 var file_nave_bundle_v1_bundle_proto_goTypes = []any{
 	(DriftMode)(0),                // 0: nave.bundle.v1.DriftMode
 	(DeletionPolicy)(0),           // 1: nave.bundle.v1.DeletionPolicy
@@ -2019,34 +2649,39 @@ var file_nave_bundle_v1_bundle_proto_goTypes = []any{
 	(*ApplicationEntry)(nil),      // 9: nave.bundle.v1.ApplicationEntry
 	(*ApplicationName)(nil),       // 10: nave.bundle.v1.ApplicationName
 	(*Application)(nil),           // 11: nave.bundle.v1.Application
-	(*IgnoreRule)(nil),            // 12: nave.bundle.v1.IgnoreRule
-	(*ReadyExpression)(nil),       // 13: nave.bundle.v1.ReadyExpression
-	(*HealthExpressions)(nil),     // 14: nave.bundle.v1.HealthExpressions
-	(*ObjectIdentity)(nil),        // 15: nave.bundle.v1.ObjectIdentity
-	(*ObjectReference)(nil),       // 16: nave.bundle.v1.ObjectReference
-	(*DecryptionKeys)(nil),        // 17: nave.bundle.v1.DecryptionKeys
-	(*SealedFile)(nil),            // 18: nave.bundle.v1.SealedFile
-	(*SealedValue)(nil),           // 19: nave.bundle.v1.SealedValue
-	(*Substitution)(nil),          // 20: nave.bundle.v1.Substitution
-	(*VariableSource)(nil),        // 21: nave.bundle.v1.VariableSource
-	(*Expression)(nil),            // 22: nave.bundle.v1.Expression
-	nil,                           // 23: nave.bundle.v1.Substitution.InlineEntry
-	nil,                           // 24: nave.bundle.v1.VariableSource.ValuesEntry
-	(*timestamppb.Timestamp)(nil), // 25: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 26: google.protobuf.Duration
+	(*Hook)(nil),                  // 12: nave.bundle.v1.Hook
+	(*Release)(nil),               // 13: nave.bundle.v1.Release
+	(*ReleaseAction)(nil),         // 14: nave.bundle.v1.ReleaseAction
+	(*Remediation)(nil),           // 15: nave.bundle.v1.Remediation
+	(*ReleaseTest)(nil),           // 16: nave.bundle.v1.ReleaseTest
+	(*IgnoreRule)(nil),            // 17: nave.bundle.v1.IgnoreRule
+	(*ReadyExpression)(nil),       // 18: nave.bundle.v1.ReadyExpression
+	(*HealthExpressions)(nil),     // 19: nave.bundle.v1.HealthExpressions
+	(*ObjectIdentity)(nil),        // 20: nave.bundle.v1.ObjectIdentity
+	(*ObjectReference)(nil),       // 21: nave.bundle.v1.ObjectReference
+	(*DecryptionKeys)(nil),        // 22: nave.bundle.v1.DecryptionKeys
+	(*SealedFile)(nil),            // 23: nave.bundle.v1.SealedFile
+	(*SealedValue)(nil),           // 24: nave.bundle.v1.SealedValue
+	(*Substitution)(nil),          // 25: nave.bundle.v1.Substitution
+	(*VariableSource)(nil),        // 26: nave.bundle.v1.VariableSource
+	(*Expression)(nil),            // 27: nave.bundle.v1.Expression
+	nil,                           // 28: nave.bundle.v1.Substitution.InlineEntry
+	nil,                           // 29: nave.bundle.v1.VariableSource.ValuesEntry
+	(*timestamppb.Timestamp)(nil), // 30: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 31: google.protobuf.Duration
 }
 var file_nave_bundle_v1_bundle_proto_depIdxs = []int32{
 	4,  // 0: nave.bundle.v1.Envelope.signatures:type_name -> nave.bundle.v1.Signature
-	25, // 1: nave.bundle.v1.Bundle.issued_at:type_name -> google.protobuf.Timestamp
-	25, // 2: nave.bundle.v1.Bundle.expires_at:type_name -> google.protobuf.Timestamp
+	30, // 1: nave.bundle.v1.Bundle.issued_at:type_name -> google.protobuf.Timestamp
+	30, // 2: nave.bundle.v1.Bundle.expires_at:type_name -> google.protobuf.Timestamp
 	9,  // 3: nave.bundle.v1.Bundle.applications:type_name -> nave.bundle.v1.ApplicationEntry
 	10, // 4: nave.bundle.v1.Bundle.pending:type_name -> nave.bundle.v1.ApplicationName
 	8,  // 5: nave.bundle.v1.Bundle.removals:type_name -> nave.bundle.v1.Removal
 	7,  // 6: nave.bundle.v1.Bundle.handovers:type_name -> nave.bundle.v1.Handover
-	25, // 7: nave.bundle.v1.Preview.issued_at:type_name -> google.protobuf.Timestamp
-	25, // 8: nave.bundle.v1.Preview.expires_at:type_name -> google.protobuf.Timestamp
+	30, // 7: nave.bundle.v1.Preview.issued_at:type_name -> google.protobuf.Timestamp
+	30, // 8: nave.bundle.v1.Preview.expires_at:type_name -> google.protobuf.Timestamp
 	9,  // 9: nave.bundle.v1.Preview.applications:type_name -> nave.bundle.v1.ApplicationEntry
-	15, // 10: nave.bundle.v1.Handover.object:type_name -> nave.bundle.v1.ObjectIdentity
+	20, // 10: nave.bundle.v1.Handover.object:type_name -> nave.bundle.v1.ObjectIdentity
 	10, // 11: nave.bundle.v1.Handover.to:type_name -> nave.bundle.v1.ApplicationName
 	10, // 12: nave.bundle.v1.Removal.name:type_name -> nave.bundle.v1.ApplicationName
 	1,  // 13: nave.bundle.v1.Removal.deletion_policy:type_name -> nave.bundle.v1.DeletionPolicy
@@ -2054,33 +2689,46 @@ var file_nave_bundle_v1_bundle_proto_depIdxs = []int32{
 	10, // 15: nave.bundle.v1.ApplicationEntry.parent:type_name -> nave.bundle.v1.ApplicationName
 	0,  // 16: nave.bundle.v1.ApplicationEntry.drift:type_name -> nave.bundle.v1.DriftMode
 	10, // 17: nave.bundle.v1.Application.name:type_name -> nave.bundle.v1.ApplicationName
-	16, // 18: nave.bundle.v1.Application.objects:type_name -> nave.bundle.v1.ObjectReference
+	21, // 18: nave.bundle.v1.Application.objects:type_name -> nave.bundle.v1.ObjectReference
 	10, // 19: nave.bundle.v1.Application.depends_on:type_name -> nave.bundle.v1.ApplicationName
-	26, // 20: nave.bundle.v1.Application.timeout:type_name -> google.protobuf.Duration
-	26, // 21: nave.bundle.v1.Application.interval:type_name -> google.protobuf.Duration
-	26, // 22: nave.bundle.v1.Application.retry_interval:type_name -> google.protobuf.Duration
-	17, // 23: nave.bundle.v1.Application.decryption:type_name -> nave.bundle.v1.DecryptionKeys
-	18, // 24: nave.bundle.v1.Application.sealed_files:type_name -> nave.bundle.v1.SealedFile
-	15, // 25: nave.bundle.v1.Application.health_checks:type_name -> nave.bundle.v1.ObjectIdentity
+	31, // 20: nave.bundle.v1.Application.timeout:type_name -> google.protobuf.Duration
+	31, // 21: nave.bundle.v1.Application.interval:type_name -> google.protobuf.Duration
+	31, // 22: nave.bundle.v1.Application.retry_interval:type_name -> google.protobuf.Duration
+	22, // 23: nave.bundle.v1.Application.decryption:type_name -> nave.bundle.v1.DecryptionKeys
+	23, // 24: nave.bundle.v1.Application.sealed_files:type_name -> nave.bundle.v1.SealedFile
+	20, // 25: nave.bundle.v1.Application.health_checks:type_name -> nave.bundle.v1.ObjectIdentity
 	1,  // 26: nave.bundle.v1.Application.deletion_policy:type_name -> nave.bundle.v1.DeletionPolicy
-	20, // 27: nave.bundle.v1.Application.substitution:type_name -> nave.bundle.v1.Substitution
-	14, // 28: nave.bundle.v1.Application.health_expressions:type_name -> nave.bundle.v1.HealthExpressions
-	13, // 29: nave.bundle.v1.Application.ready_expressions:type_name -> nave.bundle.v1.ReadyExpression
-	12, // 30: nave.bundle.v1.Application.ignore:type_name -> nave.bundle.v1.IgnoreRule
-	10, // 31: nave.bundle.v1.ReadyExpression.dependency:type_name -> nave.bundle.v1.ApplicationName
-	15, // 32: nave.bundle.v1.ObjectReference.id:type_name -> nave.bundle.v1.ObjectIdentity
-	2,  // 33: nave.bundle.v1.SealedFile.format:type_name -> nave.bundle.v1.SealedFormat
-	19, // 34: nave.bundle.v1.SealedFile.values:type_name -> nave.bundle.v1.SealedValue
-	2,  // 35: nave.bundle.v1.SealedValue.text:type_name -> nave.bundle.v1.SealedFormat
-	21, // 36: nave.bundle.v1.Substitution.sources:type_name -> nave.bundle.v1.VariableSource
-	23, // 37: nave.bundle.v1.Substitution.inline:type_name -> nave.bundle.v1.Substitution.InlineEntry
-	22, // 38: nave.bundle.v1.Substitution.expressions:type_name -> nave.bundle.v1.Expression
-	24, // 39: nave.bundle.v1.VariableSource.values:type_name -> nave.bundle.v1.VariableSource.ValuesEntry
-	40, // [40:40] is the sub-list for method output_type
-	40, // [40:40] is the sub-list for method input_type
-	40, // [40:40] is the sub-list for extension type_name
-	40, // [40:40] is the sub-list for extension extendee
-	0,  // [0:40] is the sub-list for field type_name
+	25, // 27: nave.bundle.v1.Application.substitution:type_name -> nave.bundle.v1.Substitution
+	19, // 28: nave.bundle.v1.Application.health_expressions:type_name -> nave.bundle.v1.HealthExpressions
+	18, // 29: nave.bundle.v1.Application.ready_expressions:type_name -> nave.bundle.v1.ReadyExpression
+	17, // 30: nave.bundle.v1.Application.ignore:type_name -> nave.bundle.v1.IgnoreRule
+	12, // 31: nave.bundle.v1.Application.hooks:type_name -> nave.bundle.v1.Hook
+	13, // 32: nave.bundle.v1.Application.release:type_name -> nave.bundle.v1.Release
+	21, // 33: nave.bundle.v1.Hook.object:type_name -> nave.bundle.v1.ObjectReference
+	21, // 34: nave.bundle.v1.Release.crds:type_name -> nave.bundle.v1.ObjectReference
+	14, // 35: nave.bundle.v1.Release.install:type_name -> nave.bundle.v1.ReleaseAction
+	14, // 36: nave.bundle.v1.Release.upgrade:type_name -> nave.bundle.v1.ReleaseAction
+	14, // 37: nave.bundle.v1.Release.rollback:type_name -> nave.bundle.v1.ReleaseAction
+	14, // 38: nave.bundle.v1.Release.uninstall:type_name -> nave.bundle.v1.ReleaseAction
+	16, // 39: nave.bundle.v1.Release.test:type_name -> nave.bundle.v1.ReleaseTest
+	31, // 40: nave.bundle.v1.ReleaseAction.timeout:type_name -> google.protobuf.Duration
+	15, // 41: nave.bundle.v1.ReleaseAction.remediation:type_name -> nave.bundle.v1.Remediation
+	31, // 42: nave.bundle.v1.Remediation.retry_interval:type_name -> google.protobuf.Duration
+	31, // 43: nave.bundle.v1.ReleaseTest.timeout:type_name -> google.protobuf.Duration
+	10, // 44: nave.bundle.v1.ReadyExpression.dependency:type_name -> nave.bundle.v1.ApplicationName
+	20, // 45: nave.bundle.v1.ObjectReference.id:type_name -> nave.bundle.v1.ObjectIdentity
+	2,  // 46: nave.bundle.v1.SealedFile.format:type_name -> nave.bundle.v1.SealedFormat
+	24, // 47: nave.bundle.v1.SealedFile.values:type_name -> nave.bundle.v1.SealedValue
+	2,  // 48: nave.bundle.v1.SealedValue.text:type_name -> nave.bundle.v1.SealedFormat
+	26, // 49: nave.bundle.v1.Substitution.sources:type_name -> nave.bundle.v1.VariableSource
+	28, // 50: nave.bundle.v1.Substitution.inline:type_name -> nave.bundle.v1.Substitution.InlineEntry
+	27, // 51: nave.bundle.v1.Substitution.expressions:type_name -> nave.bundle.v1.Expression
+	29, // 52: nave.bundle.v1.VariableSource.values:type_name -> nave.bundle.v1.VariableSource.ValuesEntry
+	53, // [53:53] is the sub-list for method output_type
+	53, // [53:53] is the sub-list for method input_type
+	53, // [53:53] is the sub-list for extension type_name
+	53, // [53:53] is the sub-list for extension extendee
+	0,  // [0:53] is the sub-list for field type_name
 }
 
 func init() { file_nave_bundle_v1_bundle_proto_init() }
@@ -2094,7 +2742,7 @@ func file_nave_bundle_v1_bundle_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_nave_bundle_v1_bundle_proto_rawDesc), len(file_nave_bundle_v1_bundle_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   22,
+			NumMessages:   27,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
