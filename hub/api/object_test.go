@@ -125,12 +125,15 @@ func TestFleetAbove(t *testing.T) {
 	fleet, root := api.FleetKey("prod"), api.Key{Cluster: "a", Kind: "Kustomization", Name: "root"}
 	apps, loop := root, root
 	apps.Name, loop.Name = "apps", "loop"
-	owners := map[api.Key]*api.Key{apps: &root, root: &fleet, loop: &loop}
+	into, first, second, third := root, root, root, root
+	into.Name, first.Name, second.Name, third.Name = "into", "first", "second", "third"
+	owners := map[api.Key]*api.Key{apps: &root, root: &fleet, loop: &loop, into: &first, first: &second, second: &third,
+		third: &first}
 	for name, c := range map[string]struct {
 		key  api.Key
 		want bool
 	}{"child": {apps, true}, "root": {root, true}, "operator": {api.Key{Kind: "Kustomization"}, false},
-		"circle": {loop, false}} {
+		"circle": {loop, false}, "circle_of_three": {first, false}, "into_circle": {into, false}} {
 		t.Run(name, func(t *testing.T) {
 			got, ok := api.FleetAbove(c.key, func(k api.Key) *api.Key { return owners[k] })
 			if ok != c.want || ok && got != fleet {

@@ -204,16 +204,17 @@ func IsSuspended(key Key, suspended func(Key) bool, ownerOf func(Key) *Key) bool
 // FleetAbove returns the Fleet that an object comes from, through any number of owners. If there is none, FleetAbove
 // returns false. ownerOf returns the owner of an object, or nil if it has none or its owner does not give it any more.
 func FleetAbove(key Key, ownerOf func(Key) *Key) (Key, bool) {
-	seen := map[Key]bool{}
-	for !seen[key] {
-		seen[key] = true
+	earlier := key // moved up after 1, 2, 4, … owners: a circle comes back to it
+	for n, move := 1, 1; ; n++ {
 		owner := ownerOf(key)
-		if owner == nil {
+		if owner == nil || *owner == earlier {
 			return Key{}, false
 		}
 		if key = *owner; key.Role() == FleetRole {
 			return key, true
 		}
+		if n == move {
+			earlier, move = key, 2*move
+		}
 	}
-	return Key{}, false
 }

@@ -48,12 +48,27 @@ func (p *Planner) reference(ctx context.Context, w *walked, app graph.Applicatio
 		}
 		all = last.Objects
 	}
-	for _, o := range all {
-		if o.ID() == id {
-			return o, nil
-		}
+	if o, has := w.referencesIn(all)[id]; has {
+		return o, nil
 	}
 	return found, fmt.Errorf("%s is not among the objects of %s", id, app.Key.Local())
+}
+
+// referencesIn returns the objects of an Application by name. A walk indexes each list once, since renderables may read
+// many objects of one Application.
+func (w *walked) referencesIn(all []bundle.ObjectReference) map[manifest.ID]bundle.ObjectReference {
+	if len(all) == 0 {
+		return nil
+	}
+	index, known := w.references[&all[0]]
+	if !known {
+		index = make(map[manifest.ID]bundle.ObjectReference, len(all))
+		for _, o := range all {
+			index[o.ID()] = o
+		}
+		w.references[&all[0]] = index
+	}
+	return index
 }
 
 // objectData returns the JSON of an object: from the renders of this walk, which may not be in the store yet, or from

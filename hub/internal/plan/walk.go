@@ -22,16 +22,18 @@ import (
 
 // walked is the result of walking one graph, ready to be written.
 type walked struct {
-	cluster      string
-	gone         bool // its Cluster does not exist any more
-	unread       bool // its Cluster cannot be decoded: all rows stay
-	frozen       bool // its Cluster is suspended: its plan stays, but for suspensions of objects
-	rows         map[api.Key]store.Resource
-	lost         map[api.Key]bool // damaged rows of the graph; true: the object was suspended in the last plan
-	last         store.Plan
-	damaged      bool // a blob of the last plan is missing or damaged
-	graph        *graph.Graph
-	planned      map[manifest.Digest]*bundle.Application // of the last plan, that the walk has read
+	cluster string
+	gone    bool // its Cluster does not exist any more
+	unread  bool // its Cluster cannot be decoded: all rows stay
+	frozen  bool // its Cluster is suspended: its plan stays, but for suspensions of objects
+	rows    map[api.Key]store.Resource
+	lost    map[api.Key]bool // damaged rows of the graph; true: the object was suspended in the last plan
+	last    store.Plan
+	damaged bool // a blob of the last plan is missing or damaged
+	graph   *graph.Graph
+	planned map[manifest.Digest]*bundle.Application // of the last plan, that the walk has read
+	// references are the objects of Applications that the walk has read from, by the first one of each.
+	references   map[*bundle.ObjectReference]map[manifest.ID]bundle.ObjectReference
 	fleets       map[string]error
 	entries      []compiled
 	drift        map[string]string          // drift modes by Fleet, of Kustomizations that name none; "": without a Fleet
@@ -64,6 +66,7 @@ func newWalked(cluster string) *walked {
 		cluster: cluster, renders: map[*cache.Rendering]bool{}, artifacts: map[api.Key]*artifact.Artifact{},
 		written: map[api.Key]*store.Resource{}, tooLarge: map[api.Key]error{},
 		planned: map[manifest.Digest]*bundle.Application{}, lost: map[api.Key]bool{},
+		references: map[*bundle.ObjectReference]map[manifest.ID]bundle.ObjectReference{},
 	}
 }
 

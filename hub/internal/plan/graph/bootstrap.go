@@ -95,7 +95,7 @@ func (p *pass) dealias(n Node) (Node, error) {
 // admission returns the Admission that the Fleet of a renderable sets for its objects. If that Fleet is gone or cannot
 // be read, admission returns the last Admission, so that no object is deleted that the Fleet admitted.
 func (p *pass) admission(key api.Key) api.Admission {
-	fleet, below := api.FleetAbove(key, p.ownerOf)
+	fleet, below := p.fleetAbove(key)
 	now, known := p.in.Admissions[fleet]
 	if last, was := p.in.Previous[key]; was && !(below && known) {
 		return last.Admission

@@ -22,8 +22,44 @@ func (p *pass) suspend(key api.Key) {
 
 // isSuspended reports whether a renderable is suspended, itself or with the Fleet that it comes from.
 func (p *pass) isSuspended(n Node) bool {
-	return !p.in.Resumed && n.Object.Suspended() ||
-		api.IsSuspended(n.Key, func(k api.Key) bool { return p.in.Suspended[k] }, p.ownerOf)
+	fleet, ok := p.fleetAbove(n.Key)
+	return !p.in.Resumed && n.Object.Suspended() || p.in.Suspended[n.Key] || ok && p.in.Suspended[fleet]
+}
+
+// fleetAbove returns the Fleet that an object comes from, as api.FleetAbove does. p.fleets has the results until the
+// owner of one of the objects changes.
+func (p *pass) fleetAbove(key api.Key) (fleet api.Key, ok bool) {
+	var passed []api.Key
+	for at := key; ; {
+		var known bool
+		if fleet, known = p.fleets[at]; known {
+			break
+		}
+		passed, p.fleets[at] = append(passed, at), api.Key{} // a circle ends there
+		owner := p.ownerOf(at)
+		if owner == nil {
+			break
+		}
+		if at = *owner; at.Role() == api.FleetRole {
+			fleet = at
+			break
+		}
+	}
+	for _, at := range passed {
+		p.fleets[at] = fleet
+	}
+	return fleet, fleet != (api.Key{})
+}
+
+// set sets a node of the graph.
+func (p *pass) set(n Node) {
+	if _, known := p.fleets[n.Key]; known {
+		was, is := p.ownerOf(n.Key), n.GivenBy()
+		if was != is && (was == nil || is == nil || *was != *is) {
+			clear(p.fleets)
+		}
+	}
+	p.graph.Nodes[n.Key] = n
 }
 
 // ownerOf returns the owner of an object. If the object has no owner or was orphaned, ownerOf returns nil.
@@ -61,7 +97,7 @@ func (p *pass) keepApplication(key api.Key, suspended bool) {
 }
 
 // keep adds a node of the last graph to this one without expanding it.
-func (p *pass) keep(n Node) { p.graph.Nodes[n.Key] = n }
+func (p *pass) keep(n Node) { p.set(n) }
 
 // refuse notes at an owner, and at the object itself, that the object is not valid. If the object existed before, it
 // stays as it was. If the store can have no row about the object, only the owner's message names it.

@@ -91,6 +91,7 @@ type pass struct {
 	unlisted map[api.Key]int
 
 	fleetRoots     map[api.Key]*api.Object   // roots as Fleets give them
+	fleets         map[api.Key]api.Key       // see fleetAbove; zero: there is none
 	queue          []api.Key                 // renderables to expand
 	waiting        []api.Key                 // renderables whose source a later render may give
 	waitForSources bool                      // false when no render is left that may give one
@@ -139,7 +140,7 @@ func newPass(in Input, known map[api.Key]Node, apps map[api.Key]*Application, u 
 		waitForSources: true, turns: map[api.Key]int{}, elsewhere: map[sightKey]sight{}, assumed: map[sightKey]assumption{},
 		gone: map[api.Key]bool{}, barred: map[api.Key]bool{}, blind: map[api.Key]bool{}, refusers: map[api.Key]api.Key{},
 		lacking: map[api.Key]api.Key{}, released: map[api.Key]bool{}, readings: map[api.Key]reading{},
-		fleetRoots: map[api.Key]*api.Object{},
+		fleetRoots: map[api.Key]*api.Object{}, fleets: map[api.Key]api.Key{},
 	}
 }
 
@@ -193,7 +194,7 @@ func (p *pass) addRoot(r Root) {
 
 // add adds a node to the graph, and a renderable also to the queue.
 func (p *pass) add(n Node) {
-	p.graph.Nodes[n.Key] = n
+	p.set(n)
 	if isRenderable(n.Key) {
 		p.queue = append(p.queue, n.Key)
 	}
