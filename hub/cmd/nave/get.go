@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 	"k8s.io/apimachinery/pkg/util/duration"
 
@@ -77,13 +79,31 @@ func (s *session) get(cmd *cobra.Command, args []string, client adminv1.AdminSer
 		return err
 	}
 	rows, err := decodeRows(objects, name)
+	if err == nil && name != "" && len(rows) == 0 {
+		rows, err = s.heldRow(cmd.Context(), client, kind, name)
+	}
 	if err != nil {
 		return err
 	}
-	if name != "" && len(rows) == 0 {
-		return fmt.Errorf("%s %s not found", kind.Name, name)
-	}
 	return printRows(cmd.OutOrStdout(), cmd.ErrOrStderr(), kind, rows, o.output, name != "")
+}
+
+// heldRow returns the application of a cluster that is in no list, because it left Git, and that its spoke still has.
+func (s *session) heldRow(ctx context.Context, client adminv1.AdminServiceClient, kind api.Kind, name string) ([]row,
+	error) {
+	missing := fmt.Errorf("%s %s not found", kind.Name, name)
+	if s.cluster == "" || kind.Role != api.RenderableRole {
+		return nil, missing
+	}
+	answer, err := client.Get(ctx, &adminv1.GetRequest{Key: &adminv1.ObjectKey{Cluster: s.cluster, Kind: kind.Name,
+		Namespace: s.namespace, Name: name}})
+	if status.Code(err) == codes.NotFound {
+		return nil, missing
+	}
+	if err != nil {
+		return nil, err
+	}
+	return decodeRows([]*adminv1.Object{answer.GetObject()}, name)
 }
 
 // listRequest returns the request for the objects of a kind.

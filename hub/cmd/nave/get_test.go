@@ -2,8 +2,13 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"strings"
 	"testing"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/navefleet/nave/hub/api"
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
@@ -32,6 +37,42 @@ func TestKindOf(t *testing.T) {
 	for _, words := range []string{"", "nonsense", "source"} {
 		if _, _, err := kindOf(strings.Fields(words)); err == nil {
 			t.Errorf("%q names a kind", words)
+		}
+	}
+}
+
+// heldClient is a hub whose lists are empty, and that has one application, which left Git.
+type heldClient struct{ adminv1.AdminServiceClient }
+
+func (heldClient) Get(_ context.Context, r *adminv1.GetRequest, _ ...grpc.CallOption) (*adminv1.GetResponse, error) {
+	if r.GetKey().GetName() != "held" {
+		return nil, status.Error(codes.NotFound, "not found")
+	}
+	return &adminv1.GetResponse{Object: &adminv1.Object{Key: r.GetKey(), Json: []byte(`{}`)}}, nil
+}
+
+// TestHeldRow gets an application by its name that is in no list.
+func TestHeldRow(t *testing.T) {
+	for _, c := range []struct{ cluster, kind, name, want string }{
+		{"east", "ks", "held", "east/held"},
+		{"east", "ks", "other", "Kustomization other not found"},
+		{"", "ks", "held", "Kustomization held not found"},
+		{"east", "source git", "held", "GitRepository held not found"},
+	} {
+		kind, _, err := kindOf(strings.Fields(c.kind))
+		if err != nil {
+			t.Fatal(err)
+		}
+		rows, err := (&session{cluster: c.cluster}).heldRow(t.Context(), heldClient{}, kind, c.name)
+		got := ""
+		if err != nil {
+			got = err.Error()
+		}
+		for _, r := range rows {
+			got += r.key.GetCluster() + "/" + r.key.GetName()
+		}
+		if got != c.want {
+			t.Errorf("%v: %s", c, got)
 		}
 	}
 }

@@ -33,7 +33,7 @@ func (a *agreement) flag(cmd *cobra.Command) {
 func (a *agreement) to(cmd *cobra.Command, client adminv1.AdminServiceClient,
 	change *adminv1.ImpactRequest) (*adminv1.ImpactResponse, error) {
 	impact, err := client.Impact(cmd.Context(), change)
-	if err != nil || takesNothing(impact) {
+	if err != nil || takesNothing(impact, change) {
 		return impact, err
 	}
 	out := cmd.ErrOrStderr()
@@ -97,8 +97,14 @@ func isTerminal(in io.Reader) bool {
 	return err != nil || !os.SameFile(info, null)
 }
 
-func takesNothing(m *adminv1.ImpactResponse) bool {
-	return len(m.GetClusters()) == 0 && len(m.GetHubObjects()) <= 1 && len(m.GetUnknown()) == 0 && len(m.GetUsedBy()) == 0
+// takesNothing reports whether a change removes no object, but for one of the hub that the operator named.
+func takesNothing(m *adminv1.ImpactResponse, change *adminv1.ImpactRequest) bool {
+	named := 1
+	if change.GetConfirm() != nil {
+		named = 0 // what is held has no name in the command
+	}
+	return len(m.GetClusters()) == 0 && len(m.GetHubObjects()) <= named && len(m.GetUnknown()) == 0 &&
+		len(m.GetUsedBy()) == 0
 }
 
 // printImpact prints the removed objects: those of the hub, then the applications of each cluster with their objects.
@@ -153,6 +159,9 @@ func printClusterImpact(out io.Writer, c *adminv1.ClusterImpact) {
 // application goes on without them.
 func fate(a *adminv1.ApplicationImpact) string {
 	objects := wording.Count(int(a.GetObjects()), "object")
+	if a.GetObjects() == 0 {
+		objects = "no objects"
+	}
 	if a.GetUnreadable() {
 		objects = "an unknown number of objects, because the hub cannot read the Application"
 	}

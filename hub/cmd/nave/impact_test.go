@@ -65,19 +65,27 @@ func TestPrintImpact(t *testing.T) {
 	}
 	for name, c := range map[string]struct {
 		impact *adminv1.ImpactResponse
+		change *adminv1.ImpactRequest
 		want   string
 	}{
-		"used": {&adminv1.ImpactResponse{UsedBy: []*adminv1.ObjectKey{key("GitRepository", "fleet"), key("GitRepository", "x")}},
+		"held_fleet": {&adminv1.ImpactResponse{HubObjects: []*adminv1.ObjectKey{{Kind: "Fleet", Name: "all"}}},
+			&adminv1.ImpactRequest{Change: &adminv1.ImpactRequest_Confirm{Confirm: &adminv1.ObjectKey{}}},
+			"This removes:\n  Fleet all\n"},
+		"no_objects": {&adminv1.ImpactResponse{Clusters: []*adminv1.ClusterImpact{{Cluster: "a",
+			Applications: []*adminv1.ApplicationImpact{{Key: key("Kustomization", "app")}}}}}, nil,
+			"This removes:\n  cluster a: 1 application with 0 objects\n    Kustomization apps/app: no objects\n"},
+		"used": {&adminv1.ImpactResponse{UsedBy: []*adminv1.ObjectKey{key("GitRepository", "fleet"), key("GitRepository", "x")}}, nil,
 			"This removes:\n  it is used by: GitRepository apps/fleet, GitRepository apps/x\n"},
 		"unreadable": {&adminv1.ImpactResponse{Clusters: []*adminv1.ClusterImpact{{Cluster: "a",
 			Applications: []*adminv1.ApplicationImpact{{Key: key("Kustomization", "app"), Objects: 2},
-				{Key: key("HelmRelease", "lost"), Unreadable: true}}}}},
+				{Key: key("HelmRelease", "lost"), Unreadable: true}}}}}, nil,
 			"This removes:\n  cluster a: 2 applications with at least 2 objects\n    Kustomization apps/app: 2 objects\n" +
 				"    HelmRelease apps/lost: an unknown number of objects, because the hub cannot read the Application\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var out bytes.Buffer
-			if printImpact(&out, c.impact); out.String() != c.want || takesNothing(c.impact) {
+			if printImpact(&out, c.impact); out.String() != c.want ||
+				takesNothing(c.impact, c.change) {
 				t.Errorf("got\n%s\nwant\n%s", out.String(), c.want)
 			}
 		})

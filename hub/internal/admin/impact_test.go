@@ -282,6 +282,23 @@ func TestConfirm(t *testing.T) {
 	}
 }
 
+// TestGet_held shows an application that left the graph and whose removal the spoke holds.
+func TestGet_held(t *testing.T) {
+	r := newRig(t)
+	r.world()
+	key := &adminv1.ObjectKey{Cluster: "a", Kind: "ks", Namespace: "flux-system", Name: "unknown"}
+	_, err := r.Get(t.Context(), &adminv1.GetRequest{Key: key})
+	wantCode(t, err, codes.NotFound)
+	r.hold()
+	answer, err := r.Get(t.Context(), &adminv1.GetRequest{Key: key})
+	must(t, err)
+	for _, want := range []string{`"name":"unknown"`, `"reason":"RemovalHeld"`, `"kind":"Kustomization"`} {
+		if text := string(answer.GetObject().GetJson()); !strings.Contains(text, want) || strings.Contains(text, "0001-01") {
+			t.Errorf("%s lacks %s", text, want)
+		}
+	}
+}
+
 func TestConfirm_refuses(t *testing.T) {
 	r := newRig(t)
 	r.world()

@@ -95,9 +95,11 @@ func describe(o *manifest.Object, row store.Resource) {
 	set := func(value any, path ...string) { // in an admitted object these fields are maps or missing
 		_ = unstructured.SetNestedField(o.Object, value, path...)
 	}
-	set(row.UID, "metadata", "uid")
-	set(row.Generation, "metadata", "generation")
-	set(wording.Time(row.Created), "metadata", "creationTimestamp")
+	if row.UID != "" { // else only the name of the object is known
+		set(row.UID, "metadata", "uid")
+		set(row.Generation, "metadata", "generation")
+		set(wording.Time(row.Created), "metadata", "creationTimestamp")
+	}
 	if row.RequestedAt != "" {
 		set(row.RequestedAt, "metadata", "annotations", manifest.RequestedAtAnnotation)
 	}

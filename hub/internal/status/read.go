@@ -9,6 +9,7 @@ import (
 	"github.com/navefleet/nave/hub/internal/store"
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/condition"
 	"github.com/navefleet/nave/shared/reporting"
 )
 
@@ -56,18 +57,39 @@ func NewReader(tx *store.Tx) *Reader {
 	}
 }
 
-// Read reads the Facts about one object. If the object does not exist, Read returns false.
+// Read reads the Facts about one object. If the object does not exist, Read returns false, unless the object is an
+// application whose removal a spoke holds.
 func (r *Reader) Read(key api.Key) (Facts, bool, error) {
 	r.reads, r.last = reads{}, key
 	row, err := get(r, store.Resources, key.Path())
 	if cause := r.lost[key.Path()]; cause != nil {
 		return lost(key, cause), true, nil
 	}
-	if err != nil || row == nil {
+	if err != nil {
 		return Facts{}, false, err
+	}
+	if row == nil {
+		return r.heldFacts(key)
 	}
 	f, err := r.facts(*row)
 	return f, err == nil, err
+}
+
+// heldFacts returns the facts about an application that left the graph of its cluster and whose removal is held by the
+// spoke.
+func (r *Reader) heldFacts(key api.Key) (Facts, bool, error) {
+	if key.Role() != api.RenderableRole || key.Cluster == "" {
+		return Facts{}, false, nil
+	}
+	row, err := get(r, store.Reports, key.Path())
+	if err != nil || row == nil {
+		return Facts{}, false, err
+	}
+	report, err := readReport(key, *row)
+	if err != nil || report.Reason != condition.RemovalHeld {
+		return Facts{}, false, nil // it is about to go
+	}
+	return Facts{Resource: store.Resource{Key: key}, Report: report}, true, nil
 }
 
 // Reads returns the dependencies of the facts of the last Read, sorted, even if the object does not exist. The object's

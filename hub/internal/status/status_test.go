@@ -605,7 +605,11 @@ func TestTree(t *testing.T) {
 				Status: "Refused"},
 		}
 	})
-	w := newWorld(root, apps,
+	left := application("left", "", func(f *Facts) {
+		f.Resource.Object, f.Report.Inventory, f.Report.Reason = nil, nil, condition.RemovalHeld
+		f.Report.Ready = "False"
+	})
+	w := newWorld(root, apps, left,
 		Facts{Resource: store.Resource{Key: fleet, Object: api.StoredObject(fleet, []byte(`{"spec":{}}`))},
 			Condition: &store.Condition{Ready: "True"}, Members: []Facts{member("east", root, apps)}},
 		Facts{Resource: store.Resource{Key: cluster, Object: api.StoredObject(cluster, []byte(`{"spec":{}}`))}},
@@ -618,7 +622,8 @@ func TestTree(t *testing.T) {
       Widget.example.com default/w Refused
 `
 	for key, first := range map[api.Key]string{fleet: "Fleet.fleet.nave.io prod True\n",
-		cluster: "Cluster.fleet.nave.io east Unknown\n"} {
+		cluster: "Cluster.fleet.nave.io east Unknown\n  Kustomization.kustomize.toolkit.fluxcd.io flux-system/left on east False\n",
+	} {
 		n, ok := Tree(w, key)
 		if !ok {
 			t.Fatalf("no tree of %s", key)

@@ -28,7 +28,8 @@ func Tree(w *World, key api.Key) (*adminv1.TreeNode, bool) {
 		if owner != nil {
 			t.children[*owner] = append(t.children[*owner], k)
 		}
-		if k.Cluster != "" && (owner == nil || api.IsRoot(owner)) && f.Resource.Object != nil {
+		exists := f.Resource.Object != nil || f.Report != nil // the spoke still has what left the graph
+		if k.Cluster != "" && (owner == nil || api.IsRoot(owner)) && exists {
 			cluster := api.ClusterKey(k.Cluster)
 			t.children[cluster] = append(t.children[cluster], k)
 		}
@@ -39,7 +40,8 @@ func Tree(w *World, key api.Key) (*adminv1.TreeNode, bool) {
 	return t.node(f, key.Cluster, 0), true
 }
 
-// tree is a world by owner. The children of a Cluster are the roots that Fleets give it, and the orphans of its graph.
+// tree is a world by owner. The children of a Cluster are the roots that Fleets give it, the orphans of its graph, and
+// the applications that left its graph and that its spoke still has.
 type tree struct {
 	world    *World
 	children map[api.Key][]api.Key
