@@ -270,6 +270,28 @@ func TestOpen_one_key(t *testing.T) {
 	}
 }
 
+// TestOpen_post_quantum has a key of age's hybrid of X25519 and ML-KEM-768.
+func TestOpen_post_quantum(t *testing.T) {
+	id, err := age.GenerateHybridIdentity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	public := id.Recipient().String()
+	m := sops.Metadata{KeyGroups: []sops.KeyGroup{{ageMaster(t, public, dataKey)}}}
+	secret := map[string][]byte{"a.agekey": []byte(id.String())}
+	if _, err := openString(t, encrypt(t, everything, m), secret); err != nil {
+		t.Error(err)
+	}
+	keys, err := ParseKeys(secret)
+	if names := keys.Fingerprints(); err != nil || len(names) != 1 || !strings.Contains(names[0], "age1pq1") {
+		t.Errorf("the key is %v, %v", names, err)
+	}
+	_, err = openString(t, encrypt(t, everything, m), map[string][]byte{"a.agekey": []byte(first(newAge(t)))})
+	if !errors.Is(err, ErrNoKey) {
+		t.Errorf("with another key: %v", err)
+	}
+}
+
 func first(a, _ string) string { return a }
 
 func TestOpen_quorum(t *testing.T) {
