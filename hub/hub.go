@@ -150,13 +150,16 @@ func (h *Hub) build() error {
 	h.dispatch = dispatch.New(dispatch.Config{
 		Store: h.store, TrustDomain: h.authority.TrustDomain(), Log: c.Log, Metrics: h.registry, Now: c.Now,
 	})
-	h.admin = admin.New(admin.Config{Store: h.store, Vault: h.vault, Ask: h.ask, Log: c.Log, Now: c.Now, Join: admin.Join{
-		TrustDomain: h.authority.TrustDomain(),
-		CAPin:       h.authority.Pin(),
-		Address:     h.advertised(),
-		SigningKeys: signing.MarshalPublicKeys(h.signer.Public()),
-		SpokeImage:  c.SpokeImage,
-	}})
+	h.admin = admin.New(admin.Config{
+		Store: h.store, Vault: h.vault, Ask: h.ask, Schemas: h.dispatch, Log: c.Log, Now: c.Now,
+		Join: admin.Join{
+			TrustDomain: h.authority.TrustDomain(),
+			CAPin:       h.authority.Pin(),
+			Address:     h.advertised(),
+			SigningKeys: signing.MarshalPublicKeys(h.signer.Public()),
+			SpokeImage:  c.SpokeImage,
+		},
+	})
 	h.newServers(registration.New(registration.Config{
 		Store: h.store, Authority: h.authority, TTL: c.CertificateTTL, Log: c.Log, Metrics: h.registry, Now: c.Now,
 	}))

@@ -24,17 +24,20 @@ const (
 	keyService        = "key-service"        // Application.Decryption without the name of a Secret
 	helmRelease       = "helm-release"       // Application.Release and Hooks, requests of an Entry
 	previews          = "previews"           // Preview, which is no part of a bundle
+	schemas           = "schemas"            // Schemas
 )
 
 const (
 	// Baseline is the features of spokes that do not list theirs: the features of 2026-11-26.
 	Baseline FeatureSet = confirmedPrune + "," + parents + "," + pending + "," + removals
+	// Schemas is what a spoke must know to answer questions about the schemas of its API server. No bundle has it.
+	Schemas FeatureSet = schemas
 )
 
 // Known is the features that this program knows. A new feature is added here, never to Baseline. The feature
 // helm-release follows when spokes carry releases out.
 var Known = setOf(append(Baseline.Names(), driftMode, handovers, healthExpressions, ignore, keptObjects, keyService,
-	previews, readyExpressions, sealedFiles, substitution))
+	previews, readyExpressions, schemas, sealedFiles, substitution))
 
 // FeatureSet is a set of features: their sorted names, with commas between them. The zero FeatureSet is empty.
 type FeatureSet string

@@ -31,6 +31,13 @@ const (
 	MaxAnswer         = 800 << 10 // bytes of the whole answer
 )
 
+// The limits of answers about schemas.
+const (
+	MaxSchema         = 16 << 20 // bytes of an OpenAPI v3 document
+	MaxSchemaSent     = 4 << 20  // bytes of it, compressed
+	MaxSchemaVersions = 5000     // that an API server has documents of
+)
+
 // The largest messages, in bytes.
 const (
 	MaxReport       = 450 << 10 // about one application

@@ -29,12 +29,13 @@ import (
 
 // Config has the dependencies of a Server. Store, Vault and Join.TrustDomain must be set.
 type Config struct {
-	Store *store.Store
-	Vault *store.Vault
-	Join  Join
-	Ask   Asker            // nil: no spoke is asked
-	Log   *slog.Logger     // slog.Default()
-	Now   func() time.Time // time.Now
+	Store   *store.Store
+	Vault   *store.Vault
+	Join    Join
+	Ask     Asker            // nil: no spoke is asked
+	Schemas Schemas          // nil: no spoke is asked
+	Log     *slog.Logger     // slog.Default()
+	Now     func() time.Time // time.Now
 }
 
 // Join has the facts about this hub that a join manifest tells a new spoke.
@@ -50,12 +51,13 @@ type Join struct {
 type Server struct {
 	adminv1.UnimplementedAdminServiceServer
 
-	store *store.Store
-	vault *store.Vault
-	join  Join
-	ask   Asker
-	log   *slog.Logger
-	now   func() time.Time
+	store   *store.Store
+	vault   *store.Vault
+	join    Join
+	ask     Asker
+	schemas Schemas
+	log     *slog.Logger
+	now     func() time.Time
 
 	questions *shares       // of the questions that are open
 	silence   time.Duration // maxSilence
@@ -67,7 +69,8 @@ type Server struct {
 
 // New returns a Server.
 func New(c Config) *Server {
-	s := &Server{store: c.Store, vault: c.Vault, join: c.Join, ask: c.Ask, log: c.Log, now: c.Now,
+	s := &Server{store: c.Store, vault: c.Vault, join: c.Join, ask: c.Ask, schemas: c.Schemas, log: c.Log,
+		now:       c.Now,
 		questions: newShares(maxQuestions), silence: maxSilence, watches: newShares(maxWatches),
 		draining: make(chan struct{})}
 	s.log = cmp.Or(s.log, slog.Default())

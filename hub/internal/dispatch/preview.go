@@ -41,26 +41,37 @@ type question struct {
 // Preview asks the spoke of a cluster, and waits for the answer until ctx ends. Previews of one cluster wait for one
 // another. If the spoke is away, the error is UNAVAILABLE; if it does not know a feature, FAILED_PRECONDITION.
 func (s *Server) Preview(ctx context.Context, q Question) ([]*spokev1.ApplicationPreview, error) {
-	x := s.sessions.get(q.Cluster)
-	if x == nil {
-		return nil, status.Error(codes.Unavailable, "the spoke is not connected")
+	x, done, err := s.turn(ctx, q.Cluster, q.Features)
+	if err != nil {
+		return nil, err
 	}
-	if lacks := q.Features.Without(x.features); lacks != "" {
-		return nil, status.Errorf(codes.FailedPrecondition, "the spoke does not know %s: upgrade the spoke", lacks)
-	}
-	select {
-	case x.asking <- struct{}{}:
-		defer func() { <-x.asking }()
-	case <-x.ended:
-		return nil, errGone
-	case <-ctx.Done():
-		return nil, status.Error(codes.DeadlineExceeded, "other previews of the cluster took too long: try again")
-	}
+	defer done()
 	open := &question{content: q.Content, id: manifest.DigestOf(q.Envelope),
 		answers: make(chan *spokev1.AnswerPreviewRequest, 1)}
 	x.question.Store(open)
 	defer x.question.Store(nil)
 	return x.ask(ctx, open, q.Envelope)
+}
+
+// turn returns the session of a cluster whose spoke knows some features, and takes its turn to be asked until done is
+// called.
+func (s *Server) turn(ctx context.Context, cluster string, features bundle.FeatureSet) (x *session, done func(),
+	err error) {
+	x = s.sessions.get(cluster)
+	if x == nil {
+		return nil, nil, status.Error(codes.Unavailable, "the spoke is not connected")
+	}
+	if lacks := features.Without(x.features); lacks != "" {
+		return nil, nil, status.Errorf(codes.FailedPrecondition, "the spoke does not know %s: upgrade the spoke", lacks)
+	}
+	select {
+	case x.asking <- struct{}{}:
+		return x, func() { <-x.asking }, nil
+	case <-x.ended:
+		return nil, nil, errGone
+	case <-ctx.Done():
+		return nil, nil, status.Error(codes.DeadlineExceeded, "other questions to the cluster took too long: try again")
+	}
 }
 
 // ask sends a question again and again until the spoke is not busy.
@@ -70,7 +81,7 @@ func (x *session) ask(ctx context.Context, q *question, envelope []byte) ([]*spo
 	}}
 	late := status.Error(codes.DeadlineExceeded, "the spoke did not answer in time")
 	for {
-		a, err := x.exchange(ctx, q, message)
+		a, err := exchange(ctx, x, q.answers, message)
 		switch {
 		case err != nil && ctx.Err() != nil:
 			x.withdraw()
@@ -90,19 +101,19 @@ func (x *session) ask(ctx context.Context, q *question, envelope []byte) ([]*spo
 }
 
 // exchange sends a question once, and waits for the answer.
-func (x *session) exchange(ctx context.Context, q *question, message *spokev1.SessionResponse) (
-	*spokev1.AnswerPreviewRequest, error) {
-	ask := x.previews
+func exchange[A any](ctx context.Context, x *session, answers <-chan A, message *spokev1.SessionResponse) (answer A,
+	err error) {
+	ask := x.questions
 	for {
 		select {
 		case ask <- message:
 			ask = nil // once
-		case a := <-q.answers:
-			return a, nil
+		case answer = <-answers:
+			return answer, nil
 		case <-x.ended:
-			return nil, errGone
+			return answer, errGone
 		case <-ctx.Done():
-			return nil, ctx.Err()
+			return answer, ctx.Err()
 		}
 	}
 }
@@ -112,7 +123,7 @@ func (x *session) exchange(ctx context.Context, q *question, message *spokev1.Se
 func (x *session) withdraw() {
 	nothing := &spokev1.SessionResponse{Message: &spokev1.SessionResponse_Preview{Preview: &spokev1.PreviewRequest{}}}
 	select {
-	case x.previews <- nothing:
+	case x.questions <- nothing:
 	case <-x.ended:
 	case <-time.After(withdrawTime):
 	}

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/navefleet/nave/hub/internal/lru"
 	"github.com/navefleet/nave/hub/internal/store"
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 	"github.com/navefleet/nave/shared/identity"
@@ -40,7 +41,8 @@ type Server struct {
 	whole     *wholeBlobs
 	changes   *changes
 	quotas    *quotas
-	hellos    chan struct{} // a slot for each hello that is being answered
+	schemas   *lru.Cache[schemaHash, []byte] // of all clusters, compressed
+	hellos    chan struct{}                  // a slot for each hello that is being answered
 
 	drainOnce sync.Once
 	draining  chan struct{}
@@ -67,6 +69,7 @@ func New(c Config) *Server {
 		reachable: newReachableSets(c.Store.Blobs()),
 		whole:     newWholeBlobs(c.Store.Blobs()),
 		quotas:    newQuotas(),
+		schemas:   lru.New[schemaHash, []byte](maxSchemas),
 		hellos:    make(chan struct{}, maxHellos),
 		draining:  make(chan struct{}),
 	}

@@ -232,7 +232,7 @@ func (s *Server) reject(x *session, id bundle.ID, reason, message string) {
 	s.batch.event(s.warning(x.cluster, reason, "%s", message))
 }
 
-// send sends offers and previews until the session ends.
+// send sends offers and questions until the session ends.
 func (s *Server) send(stream spokev1.SpokeService_SessionServer, x *session) error {
 	for {
 		select {
@@ -247,7 +247,7 @@ func (s *Server) send(stream spokev1.SpokeService_SessionServer, x *session) err
 			for _, b := range o.message.GetOffer().GetBlobs() {
 				s.metrics.fetched.Add(float64(len(b.Frame)))
 			}
-		case question := <-x.previews:
+		case question := <-x.questions:
 			if err := stream.Send(question); err != nil {
 				return err
 			}

@@ -18,9 +18,10 @@ type session struct {
 	mailbox  *mailbox
 	seen     atomic.Int64 // when something was last received, Unix nanoseconds
 
-	asking   chan struct{}            // taken while there is a question
-	question atomic.Pointer[question] // nil: none is open
-	previews chan *spokev1.SessionResponse
+	asking    chan struct{}            // taken while there is a question
+	question  atomic.Pointer[question] // nil: no preview is open
+	schemas   atomic.Pointer[schemaQuestion]
+	questions chan *spokev1.SessionResponse
 
 	once  sync.Once
 	ended chan struct{}
@@ -35,7 +36,7 @@ type session struct {
 
 func newSession(c caller, instance string) *session {
 	x := &session{caller: c, instance: instance, features: bundle.Baseline, mailbox: newMailbox(),
-		asking: make(chan struct{}, 1), previews: make(chan *spokev1.SessionResponse), ended: make(chan struct{})}
+		asking: make(chan struct{}, 1), questions: make(chan *spokev1.SessionResponse), ended: make(chan struct{})}
 	x.touch()
 	return x
 }

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/navefleet/nave/shared/reporting"
 )
 
 var box = schema.GroupVersionKind{Group: "example.com", Version: "v1", Kind: "Box"}
@@ -143,7 +145,7 @@ func TestParse_refused(t *testing.T) {
 	for _, c := range []struct{ name, data, want string }{
 		{"swagger", `{"swagger": "2.0", "definitions": {}}`, `openapi is ""`},
 		{"text", `kind: Fleet`, "invalid character"},
-		{"large", `{"openapi": "3.0.0"}` + strings.Repeat(" ", MaxDocument), "the limit is 16777216"},
+		{"large", `{"openapi": "3.0.0"}` + strings.Repeat(" ", reporting.MaxSchema), "the limit is 16777216"},
 		{"deep", `{"openapi": "3.0.0", "x": ` + strings.Repeat(`[`, 20_000), "exceeded max depth"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -13,13 +13,14 @@ import (
 	"sync"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/navefleet/nave/shared/reporting"
 )
 
 // The limits of schemas.
 const (
-	MaxDocument = 16 << 20 // bytes of an OpenAPI v3 document
-	maxNodes    = 100_000  // of one definition
-	maxHops     = 16       // references that lead from one to another
+	maxNodes = 100_000 // of one definition
+	maxHops  = 16      // references that lead from one to another
 )
 
 // reference is what references to definitions begin with.
@@ -36,8 +37,8 @@ type Document struct {
 
 // Parse reads an OpenAPI v3 document. It decodes only the names of kinds; a definition is decoded when it is needed.
 func Parse(data []byte) (*Document, error) {
-	if len(data) > MaxDocument {
-		return nil, fmt.Errorf("read the schemas: %d bytes, the limit is %d", len(data), MaxDocument)
+	if len(data) > reporting.MaxSchema {
+		return nil, fmt.Errorf("read the schemas: %d bytes, the limit is %d", len(data), reporting.MaxSchema)
 	}
 	var file struct {
 		Version    string `json:"openapi"`

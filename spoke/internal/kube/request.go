@@ -32,6 +32,7 @@ type request struct {
 	path        string
 	query       url.Values
 	accept      string
+	encoding    string // of the answer, which the caller decodes; empty: none
 	contentType string
 	body        []byte
 	tag         *string // the ETag of the last answer, which is not sent again if it holds; set to that of this answer
@@ -121,6 +122,9 @@ func (c *Client) build(ctx context.Context, r request) (*http.Request, error) {
 	}
 	req.Header.Set("User-Agent", FieldManager)
 	req.Header.Set("Accept", r.accept)
+	if r.encoding != "" {
+		req.Header.Set("Accept-Encoding", r.encoding)
+	}
 	if r.contentType != "" {
 		req.Header.Set("Content-Type", r.contentType)
 	}

@@ -70,7 +70,7 @@ func (s *Session) nextBeat() time.Duration {
 	return heartbeat*4/5 + time.Duration(s.Jitter()*float64(heartbeat*2/5))
 }
 
-// listen puts offers into the mailbox, and passes previews on, until the stream ends. Then nobody waits for a preview
+// listen puts offers into the mailbox, and passes questions on, until the stream ends. Then nobody waits for a preview
 // any more.
 func (s *Session) listen(stream spokev1.SpokeService_SessionClient) error {
 	defer s.ask(nil)
@@ -85,8 +85,11 @@ func (s *Session) listen(stream spokev1.SpokeService_SessionClient) error {
 		if p := message.GetPreview(); p != nil {
 			s.ask(p.GetEnvelope())
 		}
+		if q := message.GetSchemas(); q != nil {
+			s.askSchemas(q)
+		}
 		if message.GetOffer() == nil {
-			continue // a preview, or of a newer hub
+			continue // a question, or of a newer hub
 		}
 		offer, err := readOffer(message.GetOffer())
 		if err != nil {

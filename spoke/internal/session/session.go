@@ -110,6 +110,7 @@ type Session struct {
 	wake     wait.Signal // something to send
 	offers   wait.Signal // TakeOffer has one
 	previews chan []byte // the envelope of a preview that nobody took yet
+	schemas  chan *spokev1.SchemaRequest
 	client   atomic.Pointer[client]
 	status   atomic.Pointer[string] // the cause of having no session; empty during one
 	refused  bool                   // the hub refused the certificate the last time; of Run's goroutine
@@ -142,7 +143,7 @@ func New(c Config) *Session {
 		c.Now = time.Now
 	}
 	s := &Session{Config: c, instance: rand.Text(), wake: wait.NewSignal(), offers: wait.NewSignal(),
-		previews: make(chan []byte, 1),
+		previews: make(chan []byte, 1), schemas: make(chan *spokev1.SchemaRequest, 1),
 		reported: rate.NewLimiter(reporting.CapabilitiesRate, reporting.CapabilitiesBurst)}
 	s.note("not connected yet")
 	return s

@@ -4023,6 +4023,263 @@ func (x *PreviewedField) GetAfter() string {
 	return ""
 }
 
+type ListSchemasRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Cluster       string                 `protobuf:"bytes,1,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListSchemasRequest) Reset() {
+	*x = ListSchemasRequest{}
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[63]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListSchemasRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListSchemasRequest) ProtoMessage() {}
+
+func (x *ListSchemasRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[63]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListSchemasRequest.ProtoReflect.Descriptor instead.
+func (*ListSchemasRequest) Descriptor() ([]byte, []int) {
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{63}
+}
+
+func (x *ListSchemasRequest) GetCluster() string {
+	if x != nil {
+		return x.Cluster
+	}
+	return ""
+}
+
+type ListSchemasResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Served        []*SchemaVersion       `protobuf:"bytes,1,rep,name=served,proto3" json:"served,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListSchemasResponse) Reset() {
+	*x = ListSchemasResponse{}
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[64]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListSchemasResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListSchemasResponse) ProtoMessage() {}
+
+func (x *ListSchemasResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[64]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListSchemasResponse.ProtoReflect.Descriptor instead.
+func (*ListSchemasResponse) Descriptor() ([]byte, []int) {
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{64}
+}
+
+func (x *ListSchemasResponse) GetServed() []*SchemaVersion {
+	if x != nil {
+		return x.Served
+	}
+	return nil
+}
+
+// SchemaVersion is the OpenAPI v3 document of one version of one API group.
+type SchemaVersion struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Empty: the core group.
+	Group   string `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"`
+	Version string `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
+	// SHA-512 of the document, as the API server says; empty if it says none.
+	Hash          []byte `protobuf:"bytes,3,opt,name=hash,proto3" json:"hash,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SchemaVersion) Reset() {
+	*x = SchemaVersion{}
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[65]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SchemaVersion) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SchemaVersion) ProtoMessage() {}
+
+func (x *SchemaVersion) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[65]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SchemaVersion.ProtoReflect.Descriptor instead.
+func (*SchemaVersion) Descriptor() ([]byte, []int) {
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{65}
+}
+
+func (x *SchemaVersion) GetGroup() string {
+	if x != nil {
+		return x.Group
+	}
+	return ""
+}
+
+func (x *SchemaVersion) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *SchemaVersion) GetHash() []byte {
+	if x != nil {
+		return x.Hash
+	}
+	return nil
+}
+
+type ReadSchemaRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Cluster       string                 `protobuf:"bytes,1,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	Version       *SchemaVersion         `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReadSchemaRequest) Reset() {
+	*x = ReadSchemaRequest{}
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[66]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReadSchemaRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReadSchemaRequest) ProtoMessage() {}
+
+func (x *ReadSchemaRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[66]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReadSchemaRequest.ProtoReflect.Descriptor instead.
+func (*ReadSchemaRequest) Descriptor() ([]byte, []int) {
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{66}
+}
+
+func (x *ReadSchemaRequest) GetCluster() string {
+	if x != nil {
+		return x.Cluster
+	}
+	return ""
+}
+
+func (x *ReadSchemaRequest) GetVersion() *SchemaVersion {
+	if x != nil {
+		return x.Version
+	}
+	return nil
+}
+
+type ReadSchemaResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The document, compressed by gzip: at most 4 MiB, and 16 MiB uncompressed.
+	Data []byte `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	// SHA-512 of the document, computed by the hub.
+	Hash          []byte `protobuf:"bytes,2,opt,name=hash,proto3" json:"hash,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReadSchemaResponse) Reset() {
+	*x = ReadSchemaResponse{}
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[67]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReadSchemaResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReadSchemaResponse) ProtoMessage() {}
+
+func (x *ReadSchemaResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[67]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReadSchemaResponse.ProtoReflect.Descriptor instead.
+func (*ReadSchemaResponse) Descriptor() ([]byte, []int) {
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{67}
+}
+
+func (x *ReadSchemaResponse) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
+func (x *ReadSchemaResponse) GetHash() []byte {
+	if x != nil {
+		return x.Hash
+	}
+	return nil
+}
+
 var File_nave_admin_v1_admin_proto protoreflect.FileDescriptor
 
 const file_nave_admin_v1_admin_proto_rawDesc = "" +
@@ -4290,7 +4547,21 @@ const file_nave_admin_v1_admin_proto_rawDesc = "" +
 	"\x0ePreviewedField\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x16\n" +
 	"\x06before\x18\x02 \x01(\tR\x06before\x12\x14\n" +
-	"\x05after\x18\x03 \x01(\tR\x05after*n\n" +
+	"\x05after\x18\x03 \x01(\tR\x05after\".\n" +
+	"\x12ListSchemasRequest\x12\x18\n" +
+	"\acluster\x18\x01 \x01(\tR\acluster\"K\n" +
+	"\x13ListSchemasResponse\x124\n" +
+	"\x06served\x18\x01 \x03(\v2\x1c.nave.admin.v1.SchemaVersionR\x06served\"S\n" +
+	"\rSchemaVersion\x12\x14\n" +
+	"\x05group\x18\x01 \x01(\tR\x05group\x12\x18\n" +
+	"\aversion\x18\x02 \x01(\tR\aversion\x12\x12\n" +
+	"\x04hash\x18\x03 \x01(\fR\x04hash\"e\n" +
+	"\x11ReadSchemaRequest\x12\x18\n" +
+	"\acluster\x18\x01 \x01(\tR\acluster\x126\n" +
+	"\aversion\x18\x02 \x01(\v2\x1c.nave.admin.v1.SchemaVersionR\aversion\"<\n" +
+	"\x12ReadSchemaResponse\x12\x12\n" +
+	"\x04data\x18\x01 \x01(\fR\x04data\x12\x12\n" +
+	"\x04hash\x18\x02 \x01(\fR\x04hash*n\n" +
 	"\tWatchType\x12\x1a\n" +
 	"\x16WATCH_TYPE_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12WATCH_TYPE_CHANGED\x10\x01\x12\x16\n" +
@@ -4302,7 +4573,7 @@ const file_nave_admin_v1_admin_proto_rawDesc = "" +
 	"\x1aAPPLICATION_CHANGE_CHANGED\x10\x02\x12\x1c\n" +
 	"\x18APPLICATION_CHANGE_ADDED\x10\x03\x12\x1e\n" +
 	"\x1aAPPLICATION_CHANGE_REMOVED\x10\x04\x12\x1b\n" +
-	"\x17APPLICATION_CHANGE_KEPT\x10\x052\xb0\r\n" +
+	"\x17APPLICATION_CHANGE_KEPT\x10\x052\xd9\x0e\n" +
 	"\fAdminService\x12<\n" +
 	"\x03Get\x12\x19.nave.admin.v1.GetRequest\x1a\x1a.nave.admin.v1.GetResponse\x12?\n" +
 	"\x04List\x12\x1a.nave.admin.v1.ListRequest\x1a\x1b.nave.admin.v1.ListResponse\x12D\n" +
@@ -4321,7 +4592,10 @@ const file_nave_admin_v1_admin_proto_rawDesc = "" +
 	"\aExplain\x12\x1d.nave.admin.v1.ExplainRequest\x1a\x1e.nave.admin.v1.ExplainResponse\x12P\n" +
 	"\tPublished\x12\x1f.nave.admin.v1.PublishedRequest\x1a .nave.admin.v1.PublishedResponse0\x01\x12e\n" +
 	"\x10PublishedContent\x12&.nave.admin.v1.PublishedContentRequest\x1a'.nave.admin.v1.PublishedContentResponse0\x01\x12V\n" +
-	"\vPreviewLive\x12!.nave.admin.v1.PreviewLiveRequest\x1a\".nave.admin.v1.PreviewLiveResponse(\x01\x12H\n" +
+	"\vPreviewLive\x12!.nave.admin.v1.PreviewLiveRequest\x1a\".nave.admin.v1.PreviewLiveResponse(\x01\x12T\n" +
+	"\vListSchemas\x12!.nave.admin.v1.ListSchemasRequest\x1a\".nave.admin.v1.ListSchemasResponse\x12Q\n" +
+	"\n" +
+	"ReadSchema\x12 .nave.admin.v1.ReadSchemaRequest\x1a!.nave.admin.v1.ReadSchemaResponse\x12H\n" +
 	"\aHistory\x12\x1d.nave.admin.v1.HistoryRequest\x1a\x1e.nave.admin.v1.HistoryResponse\x12K\n" +
 	"\bRollback\x12\x1e.nave.admin.v1.RollbackRequest\x1a\x1f.nave.admin.v1.RollbackResponse\x12Y\n" +
 	"\x0fPreviewRollback\x12\x1e.nave.admin.v1.RollbackRequest\x1a&.nave.admin.v1.PreviewRollbackResponse\x12H\n" +
@@ -4342,7 +4616,7 @@ func file_nave_admin_v1_admin_proto_rawDescGZIP() []byte {
 }
 
 var file_nave_admin_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_nave_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 63)
+var file_nave_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 68)
 var file_nave_admin_v1_admin_proto_goTypes = []any{
 	(WatchType)(0),                   // 0: nave.admin.v1.WatchType
 	(ApplicationChange)(0),           // 1: nave.admin.v1.ApplicationChange
@@ -4409,7 +4683,12 @@ var file_nave_admin_v1_admin_proto_goTypes = []any{
 	(*PreviewedApplication)(nil),     // 62: nave.admin.v1.PreviewedApplication
 	(*PreviewedObject)(nil),          // 63: nave.admin.v1.PreviewedObject
 	(*PreviewedField)(nil),           // 64: nave.admin.v1.PreviewedField
-	(*timestamppb.Timestamp)(nil),    // 65: google.protobuf.Timestamp
+	(*ListSchemasRequest)(nil),       // 65: nave.admin.v1.ListSchemasRequest
+	(*ListSchemasResponse)(nil),      // 66: nave.admin.v1.ListSchemasResponse
+	(*SchemaVersion)(nil),            // 67: nave.admin.v1.SchemaVersion
+	(*ReadSchemaRequest)(nil),        // 68: nave.admin.v1.ReadSchemaRequest
+	(*ReadSchemaResponse)(nil),       // 69: nave.admin.v1.ReadSchemaResponse
+	(*timestamppb.Timestamp)(nil),    // 70: google.protobuf.Timestamp
 }
 var file_nave_admin_v1_admin_proto_depIdxs = []int32{
 	2,  // 0: nave.admin.v1.Object.key:type_name -> nave.admin.v1.ObjectKey
@@ -4437,10 +4716,10 @@ var file_nave_admin_v1_admin_proto_depIdxs = []int32{
 	2,  // 22: nave.admin.v1.SuspendRequest.key:type_name -> nave.admin.v1.ObjectKey
 	2,  // 23: nave.admin.v1.ResumeRequest.key:type_name -> nave.admin.v1.ObjectKey
 	2,  // 24: nave.admin.v1.ResumeResponse.suspended_with:type_name -> nave.admin.v1.ObjectKey
-	65, // 25: nave.admin.v1.CreateJoinTokenResponse.expires_at:type_name -> google.protobuf.Timestamp
+	70, // 25: nave.admin.v1.CreateJoinTokenResponse.expires_at:type_name -> google.protobuf.Timestamp
 	2,  // 26: nave.admin.v1.ListEventsRequest.key:type_name -> nave.admin.v1.ObjectKey
 	31, // 27: nave.admin.v1.ListEventsResponse.events:type_name -> nave.admin.v1.Event
-	65, // 28: nave.admin.v1.Event.time:type_name -> google.protobuf.Timestamp
+	70, // 28: nave.admin.v1.Event.time:type_name -> google.protobuf.Timestamp
 	2,  // 29: nave.admin.v1.Event.object:type_name -> nave.admin.v1.ObjectKey
 	2,  // 30: nave.admin.v1.TreeRequest.key:type_name -> nave.admin.v1.ObjectKey
 	34, // 31: nave.admin.v1.TreeResponse.root:type_name -> nave.admin.v1.TreeNode
@@ -4451,7 +4730,7 @@ var file_nave_admin_v1_admin_proto_depIdxs = []int32{
 	2,  // 36: nave.admin.v1.Encryption.object:type_name -> nave.admin.v1.ObjectKey
 	38, // 37: nave.admin.v1.Encryption.documents:type_name -> nave.admin.v1.SealedDocument
 	2,  // 38: nave.admin.v1.Explanation.object:type_name -> nave.admin.v1.ObjectKey
-	65, // 39: nave.admin.v1.Explanation.since:type_name -> google.protobuf.Timestamp
+	70, // 39: nave.admin.v1.Explanation.since:type_name -> google.protobuf.Timestamp
 	44, // 40: nave.admin.v1.PublishedResponse.hub:type_name -> nave.admin.v1.PublishedHub
 	46, // 41: nave.admin.v1.PublishedResponse.cluster:type_name -> nave.admin.v1.PublishedCluster
 	45, // 42: nave.admin.v1.PublishedHub.objects:type_name -> nave.admin.v1.HubObject
@@ -4465,65 +4744,71 @@ var file_nave_admin_v1_admin_proto_depIdxs = []int32{
 	2,  // 50: nave.admin.v1.PublishedContentRequest.key:type_name -> nave.admin.v1.ObjectKey
 	52, // 51: nave.admin.v1.HistoryResponse.releases:type_name -> nave.admin.v1.PastRelease
 	54, // 52: nave.admin.v1.HistoryResponse.pin:type_name -> nave.admin.v1.Pin
-	65, // 53: nave.admin.v1.PastRelease.released_at:type_name -> google.protobuf.Timestamp
+	70, // 53: nave.admin.v1.PastRelease.released_at:type_name -> google.protobuf.Timestamp
 	53, // 54: nave.admin.v1.PastRelease.listed:type_name -> nave.admin.v1.ReleasedApplication
 	2,  // 55: nave.admin.v1.ReleasedApplication.key:type_name -> nave.admin.v1.ObjectKey
 	1,  // 56: nave.admin.v1.ReleasedApplication.change:type_name -> nave.admin.v1.ApplicationChange
-	65, // 57: nave.admin.v1.Pin.pinned_at:type_name -> google.protobuf.Timestamp
+	70, // 57: nave.admin.v1.Pin.pinned_at:type_name -> google.protobuf.Timestamp
 	53, // 58: nave.admin.v1.PreviewRollbackResponse.applications:type_name -> nave.admin.v1.ReleasedApplication
 	62, // 59: nave.admin.v1.PreviewLiveResponse.applications:type_name -> nave.admin.v1.PreviewedApplication
 	2,  // 60: nave.admin.v1.PreviewedApplication.key:type_name -> nave.admin.v1.ObjectKey
 	63, // 61: nave.admin.v1.PreviewedApplication.objects:type_name -> nave.admin.v1.PreviewedObject
 	64, // 62: nave.admin.v1.PreviewedObject.fields:type_name -> nave.admin.v1.PreviewedField
-	4,  // 63: nave.admin.v1.AdminService.Get:input_type -> nave.admin.v1.GetRequest
-	6,  // 64: nave.admin.v1.AdminService.List:input_type -> nave.admin.v1.ListRequest
-	8,  // 65: nave.admin.v1.AdminService.Watch:input_type -> nave.admin.v1.WatchRequest
-	10, // 66: nave.admin.v1.AdminService.Apply:input_type -> nave.admin.v1.ApplyRequest
-	13, // 67: nave.admin.v1.AdminService.Delete:input_type -> nave.admin.v1.DeleteRequest
-	15, // 68: nave.admin.v1.AdminService.Impact:input_type -> nave.admin.v1.ImpactRequest
-	19, // 69: nave.admin.v1.AdminService.Confirm:input_type -> nave.admin.v1.ConfirmRequest
-	21, // 70: nave.admin.v1.AdminService.Reconcile:input_type -> nave.admin.v1.ReconcileRequest
-	23, // 71: nave.admin.v1.AdminService.Suspend:input_type -> nave.admin.v1.SuspendRequest
-	25, // 72: nave.admin.v1.AdminService.Resume:input_type -> nave.admin.v1.ResumeRequest
-	27, // 73: nave.admin.v1.AdminService.CreateJoinToken:input_type -> nave.admin.v1.CreateJoinTokenRequest
-	29, // 74: nave.admin.v1.AdminService.ListEvents:input_type -> nave.admin.v1.ListEventsRequest
-	32, // 75: nave.admin.v1.AdminService.Tree:input_type -> nave.admin.v1.TreeRequest
-	35, // 76: nave.admin.v1.AdminService.Explain:input_type -> nave.admin.v1.ExplainRequest
-	42, // 77: nave.admin.v1.AdminService.Published:input_type -> nave.admin.v1.PublishedRequest
-	48, // 78: nave.admin.v1.AdminService.PublishedContent:input_type -> nave.admin.v1.PublishedContentRequest
-	60, // 79: nave.admin.v1.AdminService.PreviewLive:input_type -> nave.admin.v1.PreviewLiveRequest
-	50, // 80: nave.admin.v1.AdminService.History:input_type -> nave.admin.v1.HistoryRequest
-	55, // 81: nave.admin.v1.AdminService.Rollback:input_type -> nave.admin.v1.RollbackRequest
-	55, // 82: nave.admin.v1.AdminService.PreviewRollback:input_type -> nave.admin.v1.RollbackRequest
-	58, // 83: nave.admin.v1.AdminService.Release:input_type -> nave.admin.v1.ReleaseRequest
-	40, // 84: nave.admin.v1.AdminService.GetVersion:input_type -> nave.admin.v1.GetVersionRequest
-	5,  // 85: nave.admin.v1.AdminService.Get:output_type -> nave.admin.v1.GetResponse
-	7,  // 86: nave.admin.v1.AdminService.List:output_type -> nave.admin.v1.ListResponse
-	9,  // 87: nave.admin.v1.AdminService.Watch:output_type -> nave.admin.v1.WatchResponse
-	11, // 88: nave.admin.v1.AdminService.Apply:output_type -> nave.admin.v1.ApplyResponse
-	14, // 89: nave.admin.v1.AdminService.Delete:output_type -> nave.admin.v1.DeleteResponse
-	16, // 90: nave.admin.v1.AdminService.Impact:output_type -> nave.admin.v1.ImpactResponse
-	20, // 91: nave.admin.v1.AdminService.Confirm:output_type -> nave.admin.v1.ConfirmResponse
-	22, // 92: nave.admin.v1.AdminService.Reconcile:output_type -> nave.admin.v1.ReconcileResponse
-	24, // 93: nave.admin.v1.AdminService.Suspend:output_type -> nave.admin.v1.SuspendResponse
-	26, // 94: nave.admin.v1.AdminService.Resume:output_type -> nave.admin.v1.ResumeResponse
-	28, // 95: nave.admin.v1.AdminService.CreateJoinToken:output_type -> nave.admin.v1.CreateJoinTokenResponse
-	30, // 96: nave.admin.v1.AdminService.ListEvents:output_type -> nave.admin.v1.ListEventsResponse
-	33, // 97: nave.admin.v1.AdminService.Tree:output_type -> nave.admin.v1.TreeResponse
-	36, // 98: nave.admin.v1.AdminService.Explain:output_type -> nave.admin.v1.ExplainResponse
-	43, // 99: nave.admin.v1.AdminService.Published:output_type -> nave.admin.v1.PublishedResponse
-	49, // 100: nave.admin.v1.AdminService.PublishedContent:output_type -> nave.admin.v1.PublishedContentResponse
-	61, // 101: nave.admin.v1.AdminService.PreviewLive:output_type -> nave.admin.v1.PreviewLiveResponse
-	51, // 102: nave.admin.v1.AdminService.History:output_type -> nave.admin.v1.HistoryResponse
-	56, // 103: nave.admin.v1.AdminService.Rollback:output_type -> nave.admin.v1.RollbackResponse
-	57, // 104: nave.admin.v1.AdminService.PreviewRollback:output_type -> nave.admin.v1.PreviewRollbackResponse
-	59, // 105: nave.admin.v1.AdminService.Release:output_type -> nave.admin.v1.ReleaseResponse
-	41, // 106: nave.admin.v1.AdminService.GetVersion:output_type -> nave.admin.v1.GetVersionResponse
-	85, // [85:107] is the sub-list for method output_type
-	63, // [63:85] is the sub-list for method input_type
-	63, // [63:63] is the sub-list for extension type_name
-	63, // [63:63] is the sub-list for extension extendee
-	0,  // [0:63] is the sub-list for field type_name
+	67, // 63: nave.admin.v1.ListSchemasResponse.served:type_name -> nave.admin.v1.SchemaVersion
+	67, // 64: nave.admin.v1.ReadSchemaRequest.version:type_name -> nave.admin.v1.SchemaVersion
+	4,  // 65: nave.admin.v1.AdminService.Get:input_type -> nave.admin.v1.GetRequest
+	6,  // 66: nave.admin.v1.AdminService.List:input_type -> nave.admin.v1.ListRequest
+	8,  // 67: nave.admin.v1.AdminService.Watch:input_type -> nave.admin.v1.WatchRequest
+	10, // 68: nave.admin.v1.AdminService.Apply:input_type -> nave.admin.v1.ApplyRequest
+	13, // 69: nave.admin.v1.AdminService.Delete:input_type -> nave.admin.v1.DeleteRequest
+	15, // 70: nave.admin.v1.AdminService.Impact:input_type -> nave.admin.v1.ImpactRequest
+	19, // 71: nave.admin.v1.AdminService.Confirm:input_type -> nave.admin.v1.ConfirmRequest
+	21, // 72: nave.admin.v1.AdminService.Reconcile:input_type -> nave.admin.v1.ReconcileRequest
+	23, // 73: nave.admin.v1.AdminService.Suspend:input_type -> nave.admin.v1.SuspendRequest
+	25, // 74: nave.admin.v1.AdminService.Resume:input_type -> nave.admin.v1.ResumeRequest
+	27, // 75: nave.admin.v1.AdminService.CreateJoinToken:input_type -> nave.admin.v1.CreateJoinTokenRequest
+	29, // 76: nave.admin.v1.AdminService.ListEvents:input_type -> nave.admin.v1.ListEventsRequest
+	32, // 77: nave.admin.v1.AdminService.Tree:input_type -> nave.admin.v1.TreeRequest
+	35, // 78: nave.admin.v1.AdminService.Explain:input_type -> nave.admin.v1.ExplainRequest
+	42, // 79: nave.admin.v1.AdminService.Published:input_type -> nave.admin.v1.PublishedRequest
+	48, // 80: nave.admin.v1.AdminService.PublishedContent:input_type -> nave.admin.v1.PublishedContentRequest
+	60, // 81: nave.admin.v1.AdminService.PreviewLive:input_type -> nave.admin.v1.PreviewLiveRequest
+	65, // 82: nave.admin.v1.AdminService.ListSchemas:input_type -> nave.admin.v1.ListSchemasRequest
+	68, // 83: nave.admin.v1.AdminService.ReadSchema:input_type -> nave.admin.v1.ReadSchemaRequest
+	50, // 84: nave.admin.v1.AdminService.History:input_type -> nave.admin.v1.HistoryRequest
+	55, // 85: nave.admin.v1.AdminService.Rollback:input_type -> nave.admin.v1.RollbackRequest
+	55, // 86: nave.admin.v1.AdminService.PreviewRollback:input_type -> nave.admin.v1.RollbackRequest
+	58, // 87: nave.admin.v1.AdminService.Release:input_type -> nave.admin.v1.ReleaseRequest
+	40, // 88: nave.admin.v1.AdminService.GetVersion:input_type -> nave.admin.v1.GetVersionRequest
+	5,  // 89: nave.admin.v1.AdminService.Get:output_type -> nave.admin.v1.GetResponse
+	7,  // 90: nave.admin.v1.AdminService.List:output_type -> nave.admin.v1.ListResponse
+	9,  // 91: nave.admin.v1.AdminService.Watch:output_type -> nave.admin.v1.WatchResponse
+	11, // 92: nave.admin.v1.AdminService.Apply:output_type -> nave.admin.v1.ApplyResponse
+	14, // 93: nave.admin.v1.AdminService.Delete:output_type -> nave.admin.v1.DeleteResponse
+	16, // 94: nave.admin.v1.AdminService.Impact:output_type -> nave.admin.v1.ImpactResponse
+	20, // 95: nave.admin.v1.AdminService.Confirm:output_type -> nave.admin.v1.ConfirmResponse
+	22, // 96: nave.admin.v1.AdminService.Reconcile:output_type -> nave.admin.v1.ReconcileResponse
+	24, // 97: nave.admin.v1.AdminService.Suspend:output_type -> nave.admin.v1.SuspendResponse
+	26, // 98: nave.admin.v1.AdminService.Resume:output_type -> nave.admin.v1.ResumeResponse
+	28, // 99: nave.admin.v1.AdminService.CreateJoinToken:output_type -> nave.admin.v1.CreateJoinTokenResponse
+	30, // 100: nave.admin.v1.AdminService.ListEvents:output_type -> nave.admin.v1.ListEventsResponse
+	33, // 101: nave.admin.v1.AdminService.Tree:output_type -> nave.admin.v1.TreeResponse
+	36, // 102: nave.admin.v1.AdminService.Explain:output_type -> nave.admin.v1.ExplainResponse
+	43, // 103: nave.admin.v1.AdminService.Published:output_type -> nave.admin.v1.PublishedResponse
+	49, // 104: nave.admin.v1.AdminService.PublishedContent:output_type -> nave.admin.v1.PublishedContentResponse
+	61, // 105: nave.admin.v1.AdminService.PreviewLive:output_type -> nave.admin.v1.PreviewLiveResponse
+	66, // 106: nave.admin.v1.AdminService.ListSchemas:output_type -> nave.admin.v1.ListSchemasResponse
+	69, // 107: nave.admin.v1.AdminService.ReadSchema:output_type -> nave.admin.v1.ReadSchemaResponse
+	51, // 108: nave.admin.v1.AdminService.History:output_type -> nave.admin.v1.HistoryResponse
+	56, // 109: nave.admin.v1.AdminService.Rollback:output_type -> nave.admin.v1.RollbackResponse
+	57, // 110: nave.admin.v1.AdminService.PreviewRollback:output_type -> nave.admin.v1.PreviewRollbackResponse
+	59, // 111: nave.admin.v1.AdminService.Release:output_type -> nave.admin.v1.ReleaseResponse
+	41, // 112: nave.admin.v1.AdminService.GetVersion:output_type -> nave.admin.v1.GetVersionResponse
+	89, // [89:113] is the sub-list for method output_type
+	65, // [65:89] is the sub-list for method input_type
+	65, // [65:65] is the sub-list for extension type_name
+	65, // [65:65] is the sub-list for extension extendee
+	0,  // [0:65] is the sub-list for field type_name
 }
 
 func init() { file_nave_admin_v1_admin_proto_init() }
@@ -4546,7 +4831,7 @@ func file_nave_admin_v1_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_nave_admin_v1_admin_proto_rawDesc), len(file_nave_admin_v1_admin_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   63,
+			NumMessages:   68,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

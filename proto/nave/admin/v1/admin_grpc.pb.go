@@ -39,6 +39,8 @@ const (
 	AdminService_Published_FullMethodName        = "/nave.admin.v1.AdminService/Published"
 	AdminService_PublishedContent_FullMethodName = "/nave.admin.v1.AdminService/PublishedContent"
 	AdminService_PreviewLive_FullMethodName      = "/nave.admin.v1.AdminService/PreviewLive"
+	AdminService_ListSchemas_FullMethodName      = "/nave.admin.v1.AdminService/ListSchemas"
+	AdminService_ReadSchema_FullMethodName       = "/nave.admin.v1.AdminService/ReadSchema"
 	AdminService_History_FullMethodName          = "/nave.admin.v1.AdminService/History"
 	AdminService_Rollback_FullMethodName         = "/nave.admin.v1.AdminService/Rollback"
 	AdminService_PreviewRollback_FullMethodName  = "/nave.admin.v1.AdminService/PreviewRollback"
@@ -83,6 +85,11 @@ type AdminServiceClient interface {
 	// PreviewLive asks the spoke of a cluster what applications would change there, by a server-side dry run. UNAVAILABLE when
 	// the spoke is away, FAILED_PRECONDITION when it is too old.
 	PreviewLive(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[PreviewLiveRequest, PreviewLiveResponse], error)
+	// ListSchemas asks the spoke of a cluster for the versions of API groups that its API server has schemas of. UNAVAILABLE
+	// when the spoke is away, FAILED_PRECONDITION when it is too old.
+	ListSchemas(ctx context.Context, in *ListSchemasRequest, opts ...grpc.CallOption) (*ListSchemasResponse, error)
+	// ReadSchema returns the schemas of one version. The hub asks the spoke, unless it has the document of this hash.
+	ReadSchema(ctx context.Context, in *ReadSchemaRequest, opts ...grpc.CallOption) (*ReadSchemaResponse, error)
 	// History lists the releases of a cluster that are kept, the newest first.
 	History(ctx context.Context, in *HistoryRequest, opts ...grpc.CallOption) (*HistoryResponse, error)
 	// Rollback pins a cluster to a release of its history. FAILED_PRECONDITION when the release is the one that the cluster has.
@@ -302,6 +309,26 @@ func (c *adminServiceClient) PreviewLive(ctx context.Context, opts ...grpc.CallO
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type AdminService_PreviewLiveClient = grpc.ClientStreamingClient[PreviewLiveRequest, PreviewLiveResponse]
 
+func (c *adminServiceClient) ListSchemas(ctx context.Context, in *ListSchemasRequest, opts ...grpc.CallOption) (*ListSchemasResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListSchemasResponse)
+	err := c.cc.Invoke(ctx, AdminService_ListSchemas_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminServiceClient) ReadSchema(ctx context.Context, in *ReadSchemaRequest, opts ...grpc.CallOption) (*ReadSchemaResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ReadSchemaResponse)
+	err := c.cc.Invoke(ctx, AdminService_ReadSchema_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *adminServiceClient) History(ctx context.Context, in *HistoryRequest, opts ...grpc.CallOption) (*HistoryResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(HistoryResponse)
@@ -389,6 +416,11 @@ type AdminServiceServer interface {
 	// PreviewLive asks the spoke of a cluster what applications would change there, by a server-side dry run. UNAVAILABLE when
 	// the spoke is away, FAILED_PRECONDITION when it is too old.
 	PreviewLive(grpc.ClientStreamingServer[PreviewLiveRequest, PreviewLiveResponse]) error
+	// ListSchemas asks the spoke of a cluster for the versions of API groups that its API server has schemas of. UNAVAILABLE
+	// when the spoke is away, FAILED_PRECONDITION when it is too old.
+	ListSchemas(context.Context, *ListSchemasRequest) (*ListSchemasResponse, error)
+	// ReadSchema returns the schemas of one version. The hub asks the spoke, unless it has the document of this hash.
+	ReadSchema(context.Context, *ReadSchemaRequest) (*ReadSchemaResponse, error)
 	// History lists the releases of a cluster that are kept, the newest first.
 	History(context.Context, *HistoryRequest) (*HistoryResponse, error)
 	// Rollback pins a cluster to a release of its history. FAILED_PRECONDITION when the release is the one that the cluster has.
@@ -458,6 +490,12 @@ func (UnimplementedAdminServiceServer) PublishedContent(*PublishedContentRequest
 }
 func (UnimplementedAdminServiceServer) PreviewLive(grpc.ClientStreamingServer[PreviewLiveRequest, PreviewLiveResponse]) error {
 	return status.Error(codes.Unimplemented, "method PreviewLive not implemented")
+}
+func (UnimplementedAdminServiceServer) ListSchemas(context.Context, *ListSchemasRequest) (*ListSchemasResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListSchemas not implemented")
+}
+func (UnimplementedAdminServiceServer) ReadSchema(context.Context, *ReadSchemaRequest) (*ReadSchemaResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ReadSchema not implemented")
 }
 func (UnimplementedAdminServiceServer) History(context.Context, *HistoryRequest) (*HistoryResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method History not implemented")
@@ -769,6 +807,42 @@ func _AdminService_PreviewLive_Handler(srv interface{}, stream grpc.ServerStream
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type AdminService_PreviewLiveServer = grpc.ClientStreamingServer[PreviewLiveRequest, PreviewLiveResponse]
 
+func _AdminService_ListSchemas_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListSchemasRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).ListSchemas(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_ListSchemas_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).ListSchemas(ctx, req.(*ListSchemasRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AdminService_ReadSchema_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ReadSchemaRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).ReadSchema(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_ReadSchema_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).ReadSchema(ctx, req.(*ReadSchemaRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _AdminService_History_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(HistoryRequest)
 	if err := dec(in); err != nil {
@@ -917,6 +991,14 @@ var AdminService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Explain",
 			Handler:    _AdminService_Explain_Handler,
+		},
+		{
+			MethodName: "ListSchemas",
+			Handler:    _AdminService_ListSchemas_Handler,
+		},
+		{
+			MethodName: "ReadSchema",
+			Handler:    _AdminService_ReadSchema_Handler,
 		},
 		{
 			MethodName: "History",

@@ -208,6 +208,7 @@ type SessionResponse struct {
 	//	*SessionResponse_Welcome
 	//	*SessionResponse_Offer
 	//	*SessionResponse_Preview
+	//	*SessionResponse_Schemas
 	Message       isSessionResponse_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -277,6 +278,15 @@ func (x *SessionResponse) GetPreview() *PreviewRequest {
 	return nil
 }
 
+func (x *SessionResponse) GetSchemas() *SchemaRequest {
+	if x != nil {
+		if x, ok := x.Message.(*SessionResponse_Schemas); ok {
+			return x.Schemas
+		}
+	}
+	return nil
+}
+
 type isSessionResponse_Message interface {
 	isSessionResponse_Message()
 }
@@ -295,11 +305,18 @@ type SessionResponse_Preview struct {
 	Preview *PreviewRequest `protobuf:"bytes,3,opt,name=preview,proto3,oneof"`
 }
 
+type SessionResponse_Schemas struct {
+	// Only to a spoke with the feature "schemas".
+	Schemas *SchemaRequest `protobuf:"bytes,4,opt,name=schemas,proto3,oneof"`
+}
+
 func (*SessionResponse_Welcome) isSessionResponse_Message() {}
 
 func (*SessionResponse_Offer) isSessionResponse_Message() {}
 
 func (*SessionResponse_Preview) isSessionResponse_Message() {}
+
+func (*SessionResponse_Schemas) isSessionResponse_Message() {}
 
 // Hello says who calls (beyond the certificate: facts, not authority) and what it last verified.
 type Hello struct {
@@ -2240,6 +2257,233 @@ func (x *FieldPreview) GetAfter() string {
 	return ""
 }
 
+// SchemaRequest asks for one of the OpenAPI v3 documents of the API server, or for the list of them.
+type SchemaRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Names the question.
+	Id []byte `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// The document. None: the list.
+	Version       *SchemaVersion `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SchemaRequest) Reset() {
+	*x = SchemaRequest{}
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SchemaRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SchemaRequest) ProtoMessage() {}
+
+func (x *SchemaRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SchemaRequest.ProtoReflect.Descriptor instead.
+func (*SchemaRequest) Descriptor() ([]byte, []int) {
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *SchemaRequest) GetId() []byte {
+	if x != nil {
+		return x.Id
+	}
+	return nil
+}
+
+func (x *SchemaRequest) GetVersion() *SchemaVersion {
+	if x != nil {
+		return x.Version
+	}
+	return nil
+}
+
+// SchemaVersion is the OpenAPI v3 document of one version of one API group.
+type SchemaVersion struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Empty: the core group.
+	Group   string `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"`
+	Version string `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
+	// SHA-512 of the document, as the API server says; empty if it says none. Not in a SchemaRequest.
+	Hash          []byte `protobuf:"bytes,3,opt,name=hash,proto3" json:"hash,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SchemaVersion) Reset() {
+	*x = SchemaVersion{}
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SchemaVersion) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SchemaVersion) ProtoMessage() {}
+
+func (x *SchemaVersion) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SchemaVersion.ProtoReflect.Descriptor instead.
+func (*SchemaVersion) Descriptor() ([]byte, []int) {
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *SchemaVersion) GetGroup() string {
+	if x != nil {
+		return x.Group
+	}
+	return ""
+}
+
+func (x *SchemaVersion) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *SchemaVersion) GetHash() []byte {
+	if x != nil {
+		return x.Hash
+	}
+	return nil
+}
+
+// AnswerSchemasRequest is one message of an answer. None is over 1 MiB.
+type AnswerSchemasRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The id of the SchemaRequest; in the first message.
+	Id []byte `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// There is no answer, because of this.
+	Error string `protobuf:"bytes,2,opt,name=error,proto3" json:"error,omitempty"`
+	// The list; at most 5,000.
+	Served []*SchemaVersion `protobuf:"bytes,3,rep,name=served,proto3" json:"served,omitempty"`
+	// The next bytes of the document, compressed by gzip: at most 4 MiB in all, and 16 MiB uncompressed.
+	Data          []byte `protobuf:"bytes,4,opt,name=data,proto3" json:"data,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AnswerSchemasRequest) Reset() {
+	*x = AnswerSchemasRequest{}
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AnswerSchemasRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AnswerSchemasRequest) ProtoMessage() {}
+
+func (x *AnswerSchemasRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AnswerSchemasRequest.ProtoReflect.Descriptor instead.
+func (*AnswerSchemasRequest) Descriptor() ([]byte, []int) {
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *AnswerSchemasRequest) GetId() []byte {
+	if x != nil {
+		return x.Id
+	}
+	return nil
+}
+
+func (x *AnswerSchemasRequest) GetError() string {
+	if x != nil {
+		return x.Error
+	}
+	return ""
+}
+
+func (x *AnswerSchemasRequest) GetServed() []*SchemaVersion {
+	if x != nil {
+		return x.Served
+	}
+	return nil
+}
+
+func (x *AnswerSchemasRequest) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
+type AnswerSchemasResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AnswerSchemasResponse) Reset() {
+	*x = AnswerSchemasResponse{}
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AnswerSchemasResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AnswerSchemasResponse) ProtoMessage() {}
+
+func (x *AnswerSchemasResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AnswerSchemasResponse.ProtoReflect.Descriptor instead.
+func (*AnswerSchemasResponse) Descriptor() ([]byte, []int) {
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{31}
+}
+
 var File_nave_spoke_v1_spoke_proto protoreflect.FileDescriptor
 
 const file_nave_spoke_v1_spoke_proto_rawDesc = "" +
@@ -2250,11 +2494,12 @@ const file_nave_spoke_v1_spoke_proto_rawDesc = "" +
 	"\x03ack\x18\x02 \x01(\v2\x12.nave.spoke.v1.AckH\x00R\x03ack\x128\n" +
 	"\theartbeat\x18\x03 \x01(\v2\x18.nave.spoke.v1.HeartbeatH\x00R\theartbeat\x12$\n" +
 	"\fcapabilities\x18\x04 \x01(\fH\x00R\fcapabilitiesB\t\n" +
-	"\amessage\"\xb9\x01\n" +
+	"\amessage\"\xf3\x01\n" +
 	"\x0fSessionResponse\x122\n" +
 	"\awelcome\x18\x01 \x01(\v2\x16.nave.spoke.v1.WelcomeH\x00R\awelcome\x12,\n" +
 	"\x05offer\x18\x02 \x01(\v2\x14.nave.spoke.v1.OfferH\x00R\x05offer\x129\n" +
-	"\apreview\x18\x03 \x01(\v2\x1d.nave.spoke.v1.PreviewRequestH\x00R\apreviewB\t\n" +
+	"\apreview\x18\x03 \x01(\v2\x1d.nave.spoke.v1.PreviewRequestH\x00R\apreview\x128\n" +
+	"\aschemas\x18\x04 \x01(\v2\x1c.nave.spoke.v1.SchemaRequestH\x00R\aschemasB\t\n" +
 	"\amessage\"\xe2\x02\n" +
 	"\x05Hello\x12\x1a\n" +
 	"\bprotocol\x18\x01 \x01(\rR\bprotocol\x12\x18\n" +
@@ -2402,18 +2647,32 @@ const file_nave_spoke_v1_spoke_proto_rawDesc = "" +
 	"\fFieldPreview\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x16\n" +
 	"\x06before\x18\x02 \x01(\tR\x06before\x12\x14\n" +
-	"\x05after\x18\x03 \x01(\tR\x05after*\x83\x01\n" +
+	"\x05after\x18\x03 \x01(\tR\x05after\"W\n" +
+	"\rSchemaRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\fR\x02id\x126\n" +
+	"\aversion\x18\x02 \x01(\v2\x1c.nave.spoke.v1.SchemaVersionR\aversion\"S\n" +
+	"\rSchemaVersion\x12\x14\n" +
+	"\x05group\x18\x01 \x01(\tR\x05group\x12\x18\n" +
+	"\aversion\x18\x02 \x01(\tR\aversion\x12\x12\n" +
+	"\x04hash\x18\x03 \x01(\fR\x04hash\"\x86\x01\n" +
+	"\x14AnswerSchemasRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\fR\x02id\x12\x14\n" +
+	"\x05error\x18\x02 \x01(\tR\x05error\x124\n" +
+	"\x06served\x18\x03 \x03(\v2\x1c.nave.spoke.v1.SchemaVersionR\x06served\x12\x12\n" +
+	"\x04data\x18\x04 \x01(\fR\x04data\"\x17\n" +
+	"\x15AnswerSchemasResponse*\x83\x01\n" +
 	"\bAckStage\x12\x19\n" +
 	"\x15ACK_STAGE_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12ACK_STAGE_RECEIVED\x10\x01\x12\x15\n" +
 	"\x11ACK_STAGE_APPLIED\x10\x02\x12\x15\n" +
 	"\x11ACK_STAGE_HEALTHY\x10\x03\x12\x16\n" +
-	"\x12ACK_STAGE_REJECTED\x10\x042\xc5\x02\n" +
+	"\x12ACK_STAGE_REJECTED\x10\x042\xa3\x03\n" +
 	"\fSpokeService\x12L\n" +
 	"\aSession\x12\x1d.nave.spoke.v1.SessionRequest\x1a\x1e.nave.spoke.v1.SessionResponse(\x010\x01\x12D\n" +
 	"\x05Fetch\x12\x1b.nave.spoke.v1.FetchRequest\x1a\x1c.nave.spoke.v1.FetchResponse0\x01\x12E\n" +
 	"\x06Report\x12\x1c.nave.spoke.v1.ReportRequest\x1a\x1d.nave.spoke.v1.ReportResponse\x12Z\n" +
-	"\rAnswerPreview\x12#.nave.spoke.v1.AnswerPreviewRequest\x1a$.nave.spoke.v1.AnswerPreviewResponseB7Z5github.com/navefleet/nave/proto/nave/spoke/v1;spokev1b\x06proto3"
+	"\rAnswerPreview\x12#.nave.spoke.v1.AnswerPreviewRequest\x1a$.nave.spoke.v1.AnswerPreviewResponse\x12\\\n" +
+	"\rAnswerSchemas\x12#.nave.spoke.v1.AnswerSchemasRequest\x1a$.nave.spoke.v1.AnswerSchemasResponse(\x01B7Z5github.com/navefleet/nave/proto/nave/spoke/v1;spokev1b\x06proto3"
 
 var (
 	file_nave_spoke_v1_spoke_proto_rawDescOnce sync.Once
@@ -2428,7 +2687,7 @@ func file_nave_spoke_v1_spoke_proto_rawDescGZIP() []byte {
 }
 
 var file_nave_spoke_v1_spoke_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_nave_spoke_v1_spoke_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
+var file_nave_spoke_v1_spoke_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
 var file_nave_spoke_v1_spoke_proto_goTypes = []any{
 	(AckStage)(0),                 // 0: nave.spoke.v1.AckStage
 	(*SessionRequest)(nil),        // 1: nave.spoke.v1.SessionRequest
@@ -2459,9 +2718,13 @@ var file_nave_spoke_v1_spoke_proto_goTypes = []any{
 	(*ApplicationPreview)(nil),    // 26: nave.spoke.v1.ApplicationPreview
 	(*ObjectPreview)(nil),         // 27: nave.spoke.v1.ObjectPreview
 	(*FieldPreview)(nil),          // 28: nave.spoke.v1.FieldPreview
-	(*timestamppb.Timestamp)(nil), // 29: google.protobuf.Timestamp
-	(*v1.ApplicationName)(nil),    // 30: nave.bundle.v1.ApplicationName
-	(*v1.ObjectIdentity)(nil),     // 31: nave.bundle.v1.ObjectIdentity
+	(*SchemaRequest)(nil),         // 29: nave.spoke.v1.SchemaRequest
+	(*SchemaVersion)(nil),         // 30: nave.spoke.v1.SchemaVersion
+	(*AnswerSchemasRequest)(nil),  // 31: nave.spoke.v1.AnswerSchemasRequest
+	(*AnswerSchemasResponse)(nil), // 32: nave.spoke.v1.AnswerSchemasResponse
+	(*timestamppb.Timestamp)(nil), // 33: google.protobuf.Timestamp
+	(*v1.ApplicationName)(nil),    // 34: nave.bundle.v1.ApplicationName
+	(*v1.ObjectIdentity)(nil),     // 35: nave.bundle.v1.ObjectIdentity
 }
 var file_nave_spoke_v1_spoke_proto_depIdxs = []int32{
 	3,  // 0: nave.spoke.v1.SessionRequest.hello:type_name -> nave.spoke.v1.Hello
@@ -2470,50 +2733,55 @@ var file_nave_spoke_v1_spoke_proto_depIdxs = []int32{
 	9,  // 3: nave.spoke.v1.SessionResponse.welcome:type_name -> nave.spoke.v1.Welcome
 	10, // 4: nave.spoke.v1.SessionResponse.offer:type_name -> nave.spoke.v1.Offer
 	23, // 5: nave.spoke.v1.SessionResponse.preview:type_name -> nave.spoke.v1.PreviewRequest
-	6,  // 6: nave.spoke.v1.Hello.verified:type_name -> nave.spoke.v1.BundleId
-	0,  // 7: nave.spoke.v1.Hello.stage:type_name -> nave.spoke.v1.AckStage
-	5,  // 8: nave.spoke.v1.Capabilities.group_versions:type_name -> nave.spoke.v1.GroupVersion
-	6,  // 9: nave.spoke.v1.Ack.bundle:type_name -> nave.spoke.v1.BundleId
-	0,  // 10: nave.spoke.v1.Ack.stage:type_name -> nave.spoke.v1.AckStage
-	29, // 11: nave.spoke.v1.Welcome.now:type_name -> google.protobuf.Timestamp
-	6,  // 12: nave.spoke.v1.Offer.bundle:type_name -> nave.spoke.v1.BundleId
-	11, // 13: nave.spoke.v1.Offer.blobs:type_name -> nave.spoke.v1.Blob
-	16, // 14: nave.spoke.v1.ReportRequest.applications:type_name -> nave.spoke.v1.ApplicationReport
-	22, // 15: nave.spoke.v1.ReportRequest.events:type_name -> nave.spoke.v1.Event
-	30, // 16: nave.spoke.v1.ReportRequest.removed:type_name -> nave.bundle.v1.ApplicationName
-	29, // 17: nave.spoke.v1.ApplicationReport.since:type_name -> google.protobuf.Timestamp
-	21, // 18: nave.spoke.v1.ApplicationReport.objects:type_name -> nave.spoke.v1.ObjectReport
-	20, // 19: nave.spoke.v1.ApplicationReport.held_prune:type_name -> nave.spoke.v1.HeldPrune
-	30, // 20: nave.spoke.v1.ApplicationReport.name:type_name -> nave.bundle.v1.ApplicationName
-	31, // 21: nave.spoke.v1.ApplicationReport.inventory:type_name -> nave.bundle.v1.ObjectIdentity
-	18, // 22: nave.spoke.v1.ApplicationReport.drifts:type_name -> nave.spoke.v1.DriftReport
-	17, // 23: nave.spoke.v1.ApplicationReport.keys:type_name -> nave.spoke.v1.KeyNames
-	31, // 24: nave.spoke.v1.DriftReport.object:type_name -> nave.bundle.v1.ObjectIdentity
-	29, // 25: nave.spoke.v1.DriftReport.time:type_name -> google.protobuf.Timestamp
-	19, // 26: nave.spoke.v1.DriftReport.changes:type_name -> nave.spoke.v1.FieldChange
-	31, // 27: nave.spoke.v1.HeldPrune.objects:type_name -> nave.bundle.v1.ObjectIdentity
-	29, // 28: nave.spoke.v1.ObjectReport.since:type_name -> google.protobuf.Timestamp
-	31, // 29: nave.spoke.v1.ObjectReport.object:type_name -> nave.bundle.v1.ObjectIdentity
-	29, // 30: nave.spoke.v1.Event.time:type_name -> google.protobuf.Timestamp
-	30, // 31: nave.spoke.v1.Event.application:type_name -> nave.bundle.v1.ApplicationName
-	26, // 32: nave.spoke.v1.AnswerPreviewRequest.applications:type_name -> nave.spoke.v1.ApplicationPreview
-	30, // 33: nave.spoke.v1.ApplicationPreview.name:type_name -> nave.bundle.v1.ApplicationName
-	27, // 34: nave.spoke.v1.ApplicationPreview.objects:type_name -> nave.spoke.v1.ObjectPreview
-	31, // 35: nave.spoke.v1.ObjectPreview.object:type_name -> nave.bundle.v1.ObjectIdentity
-	28, // 36: nave.spoke.v1.ObjectPreview.fields:type_name -> nave.spoke.v1.FieldPreview
-	1,  // 37: nave.spoke.v1.SpokeService.Session:input_type -> nave.spoke.v1.SessionRequest
-	12, // 38: nave.spoke.v1.SpokeService.Fetch:input_type -> nave.spoke.v1.FetchRequest
-	14, // 39: nave.spoke.v1.SpokeService.Report:input_type -> nave.spoke.v1.ReportRequest
-	24, // 40: nave.spoke.v1.SpokeService.AnswerPreview:input_type -> nave.spoke.v1.AnswerPreviewRequest
-	2,  // 41: nave.spoke.v1.SpokeService.Session:output_type -> nave.spoke.v1.SessionResponse
-	13, // 42: nave.spoke.v1.SpokeService.Fetch:output_type -> nave.spoke.v1.FetchResponse
-	15, // 43: nave.spoke.v1.SpokeService.Report:output_type -> nave.spoke.v1.ReportResponse
-	25, // 44: nave.spoke.v1.SpokeService.AnswerPreview:output_type -> nave.spoke.v1.AnswerPreviewResponse
-	41, // [41:45] is the sub-list for method output_type
-	37, // [37:41] is the sub-list for method input_type
-	37, // [37:37] is the sub-list for extension type_name
-	37, // [37:37] is the sub-list for extension extendee
-	0,  // [0:37] is the sub-list for field type_name
+	29, // 6: nave.spoke.v1.SessionResponse.schemas:type_name -> nave.spoke.v1.SchemaRequest
+	6,  // 7: nave.spoke.v1.Hello.verified:type_name -> nave.spoke.v1.BundleId
+	0,  // 8: nave.spoke.v1.Hello.stage:type_name -> nave.spoke.v1.AckStage
+	5,  // 9: nave.spoke.v1.Capabilities.group_versions:type_name -> nave.spoke.v1.GroupVersion
+	6,  // 10: nave.spoke.v1.Ack.bundle:type_name -> nave.spoke.v1.BundleId
+	0,  // 11: nave.spoke.v1.Ack.stage:type_name -> nave.spoke.v1.AckStage
+	33, // 12: nave.spoke.v1.Welcome.now:type_name -> google.protobuf.Timestamp
+	6,  // 13: nave.spoke.v1.Offer.bundle:type_name -> nave.spoke.v1.BundleId
+	11, // 14: nave.spoke.v1.Offer.blobs:type_name -> nave.spoke.v1.Blob
+	16, // 15: nave.spoke.v1.ReportRequest.applications:type_name -> nave.spoke.v1.ApplicationReport
+	22, // 16: nave.spoke.v1.ReportRequest.events:type_name -> nave.spoke.v1.Event
+	34, // 17: nave.spoke.v1.ReportRequest.removed:type_name -> nave.bundle.v1.ApplicationName
+	33, // 18: nave.spoke.v1.ApplicationReport.since:type_name -> google.protobuf.Timestamp
+	21, // 19: nave.spoke.v1.ApplicationReport.objects:type_name -> nave.spoke.v1.ObjectReport
+	20, // 20: nave.spoke.v1.ApplicationReport.held_prune:type_name -> nave.spoke.v1.HeldPrune
+	34, // 21: nave.spoke.v1.ApplicationReport.name:type_name -> nave.bundle.v1.ApplicationName
+	35, // 22: nave.spoke.v1.ApplicationReport.inventory:type_name -> nave.bundle.v1.ObjectIdentity
+	18, // 23: nave.spoke.v1.ApplicationReport.drifts:type_name -> nave.spoke.v1.DriftReport
+	17, // 24: nave.spoke.v1.ApplicationReport.keys:type_name -> nave.spoke.v1.KeyNames
+	35, // 25: nave.spoke.v1.DriftReport.object:type_name -> nave.bundle.v1.ObjectIdentity
+	33, // 26: nave.spoke.v1.DriftReport.time:type_name -> google.protobuf.Timestamp
+	19, // 27: nave.spoke.v1.DriftReport.changes:type_name -> nave.spoke.v1.FieldChange
+	35, // 28: nave.spoke.v1.HeldPrune.objects:type_name -> nave.bundle.v1.ObjectIdentity
+	33, // 29: nave.spoke.v1.ObjectReport.since:type_name -> google.protobuf.Timestamp
+	35, // 30: nave.spoke.v1.ObjectReport.object:type_name -> nave.bundle.v1.ObjectIdentity
+	33, // 31: nave.spoke.v1.Event.time:type_name -> google.protobuf.Timestamp
+	34, // 32: nave.spoke.v1.Event.application:type_name -> nave.bundle.v1.ApplicationName
+	26, // 33: nave.spoke.v1.AnswerPreviewRequest.applications:type_name -> nave.spoke.v1.ApplicationPreview
+	34, // 34: nave.spoke.v1.ApplicationPreview.name:type_name -> nave.bundle.v1.ApplicationName
+	27, // 35: nave.spoke.v1.ApplicationPreview.objects:type_name -> nave.spoke.v1.ObjectPreview
+	35, // 36: nave.spoke.v1.ObjectPreview.object:type_name -> nave.bundle.v1.ObjectIdentity
+	28, // 37: nave.spoke.v1.ObjectPreview.fields:type_name -> nave.spoke.v1.FieldPreview
+	30, // 38: nave.spoke.v1.SchemaRequest.version:type_name -> nave.spoke.v1.SchemaVersion
+	30, // 39: nave.spoke.v1.AnswerSchemasRequest.served:type_name -> nave.spoke.v1.SchemaVersion
+	1,  // 40: nave.spoke.v1.SpokeService.Session:input_type -> nave.spoke.v1.SessionRequest
+	12, // 41: nave.spoke.v1.SpokeService.Fetch:input_type -> nave.spoke.v1.FetchRequest
+	14, // 42: nave.spoke.v1.SpokeService.Report:input_type -> nave.spoke.v1.ReportRequest
+	24, // 43: nave.spoke.v1.SpokeService.AnswerPreview:input_type -> nave.spoke.v1.AnswerPreviewRequest
+	31, // 44: nave.spoke.v1.SpokeService.AnswerSchemas:input_type -> nave.spoke.v1.AnswerSchemasRequest
+	2,  // 45: nave.spoke.v1.SpokeService.Session:output_type -> nave.spoke.v1.SessionResponse
+	13, // 46: nave.spoke.v1.SpokeService.Fetch:output_type -> nave.spoke.v1.FetchResponse
+	15, // 47: nave.spoke.v1.SpokeService.Report:output_type -> nave.spoke.v1.ReportResponse
+	25, // 48: nave.spoke.v1.SpokeService.AnswerPreview:output_type -> nave.spoke.v1.AnswerPreviewResponse
+	32, // 49: nave.spoke.v1.SpokeService.AnswerSchemas:output_type -> nave.spoke.v1.AnswerSchemasResponse
+	45, // [45:50] is the sub-list for method output_type
+	40, // [40:45] is the sub-list for method input_type
+	40, // [40:40] is the sub-list for extension type_name
+	40, // [40:40] is the sub-list for extension extendee
+	0,  // [0:40] is the sub-list for field type_name
 }
 
 func init() { file_nave_spoke_v1_spoke_proto_init() }
@@ -2531,6 +2799,7 @@ func file_nave_spoke_v1_spoke_proto_init() {
 		(*SessionResponse_Welcome)(nil),
 		(*SessionResponse_Offer)(nil),
 		(*SessionResponse_Preview)(nil),
+		(*SessionResponse_Schemas)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -2538,7 +2807,7 @@ func file_nave_spoke_v1_spoke_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_nave_spoke_v1_spoke_proto_rawDesc), len(file_nave_spoke_v1_spoke_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   28,
+			NumMessages:   32,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

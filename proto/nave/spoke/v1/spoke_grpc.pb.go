@@ -26,6 +26,7 @@ const (
 	SpokeService_Fetch_FullMethodName         = "/nave.spoke.v1.SpokeService/Fetch"
 	SpokeService_Report_FullMethodName        = "/nave.spoke.v1.SpokeService/Report"
 	SpokeService_AnswerPreview_FullMethodName = "/nave.spoke.v1.SpokeService/AnswerPreview"
+	SpokeService_AnswerSchemas_FullMethodName = "/nave.spoke.v1.SpokeService/AnswerSchemas"
 )
 
 // SpokeServiceClient is the client API for SpokeService service.
@@ -44,6 +45,8 @@ type SpokeServiceClient interface {
 	Report(ctx context.Context, in *ReportRequest, opts ...grpc.CallOption) (*ReportResponse, error)
 	// AnswerPreview answers a PreviewRequest. NOT_FOUND when nobody waits for the answer any more.
 	AnswerPreview(ctx context.Context, in *AnswerPreviewRequest, opts ...grpc.CallOption) (*AnswerPreviewResponse, error)
+	// AnswerSchemas answers a SchemaRequest. NOT_FOUND when nobody waits for the answer any more.
+	AnswerSchemas(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[AnswerSchemasRequest, AnswerSchemasResponse], error)
 }
 
 type spokeServiceClient struct {
@@ -106,6 +109,19 @@ func (c *spokeServiceClient) AnswerPreview(ctx context.Context, in *AnswerPrevie
 	return out, nil
 }
 
+func (c *spokeServiceClient) AnswerSchemas(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[AnswerSchemasRequest, AnswerSchemasResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &SpokeService_ServiceDesc.Streams[2], SpokeService_AnswerSchemas_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[AnswerSchemasRequest, AnswerSchemasResponse]{ClientStream: stream}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type SpokeService_AnswerSchemasClient = grpc.ClientStreamingClient[AnswerSchemasRequest, AnswerSchemasResponse]
+
 // SpokeServiceServer is the server API for SpokeService service.
 // All implementations must embed UnimplementedSpokeServiceServer
 // for forward compatibility.
@@ -122,6 +138,8 @@ type SpokeServiceServer interface {
 	Report(context.Context, *ReportRequest) (*ReportResponse, error)
 	// AnswerPreview answers a PreviewRequest. NOT_FOUND when nobody waits for the answer any more.
 	AnswerPreview(context.Context, *AnswerPreviewRequest) (*AnswerPreviewResponse, error)
+	// AnswerSchemas answers a SchemaRequest. NOT_FOUND when nobody waits for the answer any more.
+	AnswerSchemas(grpc.ClientStreamingServer[AnswerSchemasRequest, AnswerSchemasResponse]) error
 	mustEmbedUnimplementedSpokeServiceServer()
 }
 
@@ -143,6 +161,9 @@ func (UnimplementedSpokeServiceServer) Report(context.Context, *ReportRequest) (
 }
 func (UnimplementedSpokeServiceServer) AnswerPreview(context.Context, *AnswerPreviewRequest) (*AnswerPreviewResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method AnswerPreview not implemented")
+}
+func (UnimplementedSpokeServiceServer) AnswerSchemas(grpc.ClientStreamingServer[AnswerSchemasRequest, AnswerSchemasResponse]) error {
+	return status.Error(codes.Unimplemented, "method AnswerSchemas not implemented")
 }
 func (UnimplementedSpokeServiceServer) mustEmbedUnimplementedSpokeServiceServer() {}
 func (UnimplementedSpokeServiceServer) testEmbeddedByValue()                      {}
@@ -219,6 +240,13 @@ func _SpokeService_AnswerPreview_Handler(srv interface{}, ctx context.Context, d
 	return interceptor(ctx, in, info, handler)
 }
 
+func _SpokeService_AnswerSchemas_Handler(srv interface{}, stream grpc.ServerStream) error {
+	return srv.(SpokeServiceServer).AnswerSchemas(&grpc.GenericServerStream[AnswerSchemasRequest, AnswerSchemasResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type SpokeService_AnswerSchemasServer = grpc.ClientStreamingServer[AnswerSchemasRequest, AnswerSchemasResponse]
+
 // SpokeService_ServiceDesc is the grpc.ServiceDesc for SpokeService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -246,6 +274,11 @@ var SpokeService_ServiceDesc = grpc.ServiceDesc{
 			StreamName:    "Fetch",
 			Handler:       _SpokeService_Fetch_Handler,
 			ServerStreams: true,
+		},
+		{
+			StreamName:    "AnswerSchemas",
+			Handler:       _SpokeService_AnswerSchemas_Handler,
+			ClientStreams: true,
 		},
 	},
 	Metadata: "nave/spoke/v1/spoke.proto",
