@@ -87,9 +87,11 @@ func newBuildKustomizationCommand(s *session) *cobra.Command {
 			if err := b.refuse(cmd); err != nil {
 				return err
 			}
-			if b.check, err = b.validateFlags.open(cmd.Context()); err != nil {
+			var done func()
+			if b.check, done, err = b.validateFlags.open(cmd.Context(), s, s.cluster != ""); err != nil {
 				return err
 			}
+			defer done()
 			err = b.run(cmd.Context(), cmd.OutOrStdout())
 			b.check.printNotes(noteTo(cmd))
 			return err
@@ -120,10 +122,13 @@ func (b *kustomizationBuild) addFlags(flags *pflag.FlagSet) {
 
 // refuse refuses flags that have no effect, or not the one that they have in flux.
 func (b *kustomizationBuild) refuse(cmd *cobra.Command) error {
+	schemasOfCluster := b.validate && b.asksClusters(b.session.cluster != "")
 	switch {
 	case !b.inMemory:
 		return errors.New("--in-memory-build=false: nave never writes into --path: leave it out")
-	case b.file == "":
+	case schemasOfCluster && b.session.cluster == "":
+		return errors.New("--schemas cluster: name the cluster with --cluster")
+	case b.file == "" || schemasOfCluster && !b.ignoreNotFound:
 		return nil
 	case b.ignoreNotFound:
 		return errors.New("--ignore-not-found does nothing with --kustomization-file, which says what is built: leave it out")
@@ -169,17 +174,24 @@ func (b *kustomizationBuild) run(ctx context.Context, out io.Writer) error {
 		return fmt.Errorf("%s: %w", object.Key, err)
 	}
 	showTexts(result.Objects, result.Substitution)
-	return b.print(ctx, out, result.Objects)
+	origin := plan.OriginOf(root, result.Reads)
+	var objects []renderedObject
+	for _, o := range result.Objects {
+		objects = append(objects, renderedObject{o, origin})
+	}
+	return b.print(ctx, out, objects)
 }
 
 // print prints objects and validates them.
-func (b *kustomizationBuild) print(ctx context.Context, out io.Writer, objects []*manifest.Object) error {
-	if err := printObjects(out, objects); err != nil {
-		return err
-	}
+func (b *kustomizationBuild) print(ctx context.Context, out io.Writer, objects []renderedObject) error {
 	d := definitions{}
+	var plain []*manifest.Object
 	for _, o := range objects {
-		d.add(o)
+		d.add(o.Object)
+		plain = append(plain, o.Object)
+	}
+	if err := printObjects(out, plain); err != nil {
+		return err
 	}
 	return cmp.Or(b.check.check(ctx, []string{b.session.cluster}, objects, d), b.check.err())
 }

@@ -65,10 +65,11 @@ func newBuildClusterCommand(s *session) *cobra.Command {
   nave build cluster prod-1 . --path clusters/prod-1`,
 		Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			check, err := p.validateFlags.open(cmd.Context())
+			check, done, err := p.validateFlags.open(cmd.Context(), p.session, p.asks())
 			if err != nil {
 				return err
 			}
+			defer done()
 			v, closeTrees, err := p.open(cmd, args[0], args[1], nil)
 			defer closeTrees()
 			if err != nil {
@@ -94,10 +95,11 @@ func newBuildFleetCommand(s *session) *cobra.Command {
 		Example: `  nave build fleet production . -f hub/`,
 		Args:    cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			check, err := p.validateFlags.open(cmd.Context())
+			check, done, err := p.validateFlags.open(cmd.Context(), p.session, p.asks())
 			if err != nil {
 				return err
 			}
+			defer done()
 			v, closeTrees, err := p.open(cmd, "", args[1], nil)
 			defer closeTrees()
 			if err != nil {
@@ -143,9 +145,12 @@ func (p *preview) open(cmd *cobra.Command, cluster, dir string, salt []byte) (*p
 	return v, trees.composer.close, err
 }
 
+// asks reports whether the hub is asked for its objects.
+func (p *preview) asks() bool { return p.path == "" && len(p.files) == 0 }
+
 // objects returns the objects of the hub: from files, made for --path, or from the hub itself.
 func (p *preview) objects(cmd *cobra.Command, cluster string, trees *checkout) ([]*api.Object, error) {
-	if p.path == "" && len(p.files) == 0 {
+	if p.asks() {
 		return p.ask(cmd.Context())
 	}
 	objects, err := readObjects(cmd.InOrStdin(), p.files)
@@ -329,7 +334,7 @@ func printPreviewed(ctx context.Context, out io.Writer, same []*plan.Previewed, 
 		clusters = append(clusters, p.Cluster)
 	}
 	fmt.Fprintf(out, "# %s\n", listed(clusters))
-	var objects []*manifest.Object
+	var objects []renderedObject
 	d := definitions{}
 	for _, a := range same[0].Applications {
 		fmt.Fprintf(out, "# %s: %s\n", a.Application.Name, wording.Count(len(a.Application.Objects), "object"))
@@ -342,7 +347,7 @@ func printPreviewed(ctx context.Context, out io.Writer, same []*plan.Previewed, 
 				return err
 			}
 			if check != nil {
-				objects = append(objects, o)
+				objects = append(objects, renderedObject{o, a.Origin})
 				d.add(o)
 			}
 		}

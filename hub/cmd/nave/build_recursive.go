@@ -82,7 +82,7 @@ func (b *kustomizationBuild) runRecursive(ctx context.Context, out io.Writer, ob
 }
 
 // renderedBy returns all rendered objects, those of a parent in front of those of its children.
-func renderedBy(p *plan.Previewed) (objects []*manifest.Object, err error) {
+func renderedBy(p *plan.Previewed) (objects []renderedObject, err error) {
 	slices.SortStableFunc(p.Applications, func(x, y plan.PreviewedApplication) int {
 		return cmp.Compare(p.Depth(x.Key), p.Depth(y.Key))
 	})
@@ -92,7 +92,7 @@ func renderedBy(p *plan.Previewed) (objects []*manifest.Object, err error) {
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", o.Reference.ID(), err)
 			}
-			objects = append(objects, decoded)
+			objects = append(objects, renderedObject{decoded, a.Origin})
 		}
 	}
 	return objects, nil

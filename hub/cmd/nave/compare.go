@@ -51,6 +51,7 @@ type change struct {
 type comparison struct {
 	client adminv1.AdminServiceClient
 	chosen selection
+	check  *validator     // nil: without --validate
 	hub    []plan.Problem // of the hub's own objects
 
 	clusters int
@@ -503,6 +504,8 @@ func (c *comparison) err() error {
 		return errors.New("not everything could be rendered:\n" + strings.Join(byClusters(c.problems), "\n"))
 	case len(c.unasked) > 0:
 		return errors.New("not every cluster could be asked:\n" + strings.Join(byClusters(c.unasked), "\n"))
+	case c.check.err() != nil:
+		return c.check.err()
 	case len(c.changes) > 0:
 		return errDifferent
 	case c.nothingCompared():

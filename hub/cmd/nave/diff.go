@@ -34,6 +34,7 @@ func newDiffCommand(s *session) *cobra.Command {
 // diff has the flags of "nave diff cluster|fleet|kustomization".
 type diff struct {
 	checkoutFlags
+	validateFlags
 	session         *session
 	files           []string
 	ref, output     string
@@ -55,10 +56,13 @@ rollback), or something is suspended.
 With --live, the spokes ask their API servers what would change: defaults and webhooks count, and what would be refused
 is said. Secret values do not leave the cluster. A spoke that is away or too old is named.
 
+With --validate, the objects that would be added or changed are checked against the schemas of the clusters that they
+go to. If one is not valid, the exit code is 2.
+
 With -o json or yaml: clusters (how many were compared); groups, each with clusters, held (if the changes do not reach
-them) and changes; notRendered, notAsked and notCompared, each with clusters and message. A change has application and
-object (group, kind, namespace, name; without object it is about the application), action (added, changed, deleted,
-left, removed, unchanged, recreated, refused, unlisted), and diff or message.
+them) and changes; notRendered, notAsked, notCompared and notValid, each with clusters and message. A change has
+application and object (group, kind, namespace, name; without object it is about the application), action (added,
+changed, deleted, left, removed, unchanged, recreated, refused, unlisted), and diff or message.
 
 Encrypted values are not shown, and neither are the values of Secrets; where one changed, the diff says so.
 
@@ -111,6 +115,7 @@ func (d *diff) command(cmd *cobra.Command, selected func(name string) (selection
 	cmd.Args = cobra.RangeArgs(1, 2)
 	flags := cmd.Flags()
 	d.checkoutFlags.add(flags)
+	d.validateFlags.add(flags)
 	flags.StringArrayVarP(&d.files, "filename", "f", nil, "file or folder with objects of the hub that take the place of "+
 		"those that the hub has (repeatable)")
 	flags.StringVar(&d.ref, "ref", "", "compare a commit, branch or tag of the Git repository in DIR")
@@ -140,7 +145,12 @@ func (d *diff) run(cmd *cobra.Command, dir string, chosen selection) error {
 		return err
 	}
 	defer done()
-	c := &comparison{client: client, chosen: chosen}
+	check, endCheck, err := d.validateFlags.open(cmd.Context(), d.session, true)
+	if err != nil {
+		return err
+	}
+	defer endCheck()
+	c := &comparison{client: client, chosen: chosen, check: check}
 	if err := d.compare(cmd, dir, c); err != nil {
 		return err
 	}
@@ -159,6 +169,7 @@ func (d *diff) run(cmd *cobra.Command, dir string, chosen selection) error {
 	for _, note := range byClusters(c.kept) {
 		fmt.Fprintln(cmd.ErrOrStderr(), "nave:", note)
 	}
+	c.check.printNotes(noteTo(cmd))
 	return c.err()
 }
 
@@ -191,6 +202,9 @@ func (d *diff) compare(cmd *cobra.Command, dir string, c *comparison) error {
 	}
 	c.hub, c.unreadable = append(v.Problems, resumed.Problems...), released.unreadable
 	if err := c.compare(ctx, released, all); err != nil {
+		return err
+	}
+	if err := c.validate(ctx, all); err != nil {
 		return err
 	}
 	if d.live {

@@ -15,6 +15,7 @@ type diffReport struct {
 	NotRendered []reportNote  `json:"notRendered,omitempty"`
 	NotAsked    []reportNote  `json:"notAsked,omitempty"`
 	NotCompared []reportNote  `json:"notCompared,omitempty"`
+	NotValid    []reportNote  `json:"notValid,omitempty"` // with --validate
 }
 
 // reportGroup has changes of the same clusters.
@@ -47,6 +48,9 @@ var actions = map[verb]string{added: "added", changed: "changed", deleted: "dele
 func (c *comparison) report() diffReport {
 	r := diffReport{Clusters: c.clusters, Groups: []reportGroup{}, NotRendered: notes(c.problems),
 		NotAsked: notes(c.unasked), NotCompared: notes(c.kept)}
+	if c.check != nil {
+		r.NotValid = notes(c.check.wrong)
+	}
 	for _, name := range slices.Sorted(maps.Keys(c.unreadable)) {
 		r.NotCompared = append(r.NotCompared, reportNote{[]string{name}, c.unreadable[name]})
 	}

@@ -280,6 +280,7 @@ func (c *comparison) printMarkdown(out io.Writer) {
 				x.text, fence)
 		}
 	}
+	markdownList(out, "Not valid", c.check.lines())
 	markdownList(out, "Not rendered", byClusters(c.problems))
 	markdownList(out, "Not asked", byClusters(c.unasked))
 	markdownList(out, "Not compared", byClusters(c.kept))

@@ -10,10 +10,12 @@ import (
 	"sync"
 
 	"github.com/spf13/pflag"
+	"golang.org/x/sync/errgroup"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/openapi"
+	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/shared/sealed"
 	"github.com/navefleet/nave/shared/wording"
@@ -34,30 +36,61 @@ func (f *validateFlags) add(flags *pflag.FlagSet) {
 	flags.StringVar(&f.context, "kube-context", "", "with --validate: context of the kubeconfig")
 	flags.StringSliceVar(&f.schemas, "schemas", nil, "with --validate: files, or folders of files, with the schemas, in "+
 		"place of a cluster; written by kubectl get --raw /openapi/v3/apis/apps/v1; builtin: only the kinds of Kubernetes "+
-		"itself")
+		"itself; cluster: those of the clusters that are built, asked for through the hub")
 }
 
-// open returns the validation that the flags ask for; nil without --validate.
-func (f *validateFlags) open(ctx context.Context) (*validator, error) {
+// The values of --schemas that are no files.
+const (
+	fromBuiltIn  = "builtin"
+	fromClusters = "cluster"
+)
+
+// refuse refuses flags that contradict one another.
+func (f *validateFlags) refuse() error {
 	switch {
 	case !f.validate && (f.kubeconfig != "" || f.context != "" || len(f.schemas) > 0):
-		return nil, errors.New("--kubeconfig, --kube-context and --schemas do nothing without --validate")
-	case !f.validate:
-		return nil, nil
+		return errors.New("--kubeconfig, --kube-context and --schemas do nothing without --validate")
 	case len(f.schemas) > 0 && (f.kubeconfig != "" || f.context != ""):
-		return nil, errors.New("--schemas takes the place of a cluster: leave out --kubeconfig and --kube-context")
+		return errors.New("--schemas takes the place of a cluster: leave out --kubeconfig and --kube-context")
+	case len(f.schemas) > 1 && (slices.Contains(f.schemas, fromBuiltIn) || slices.Contains(f.schemas, fromClusters)):
+		return errors.New("--schemas: builtin and cluster stand alone")
 	}
-	s, err := f.schemasOfAll(ctx)
+	return nil
+}
+
+// asksClusters reports whether the schemas are those of the clusters: because of --schemas, or by default if ask is
+// set.
+func (f *validateFlags) asksClusters(ask bool) bool {
+	return slices.Equal(f.schemas, []string{fromClusters}) ||
+		ask && len(f.schemas) == 0 && f.kubeconfig == "" && f.context == ""
+}
+
+// open returns the validator that the flags ask for, and a function that ends its connection; nil without --validate.
+// If ask is set and no flag names the schemas, they are those of the clusters.
+func (f *validateFlags) open(ctx context.Context, s *session, ask bool) (*validator, func(), error) {
+	done := func() {}
+	if err := f.refuse(); err != nil || !f.validate {
+		return nil, done, err
+	}
+	if !f.asksClusters(ask) {
+		all, err := f.schemasOfAll(ctx)
+		return newValidator(func(context.Context, string) (*schemas, error) { return all, nil }), done, err
+	}
+	client, done, err := s.dial()
 	if err != nil {
-		return nil, err
+		return nil, func() {}, fmt.Errorf("the schemas of a cluster are asked for through the hub: %w", err)
 	}
-	return newValidator(func(context.Context, string) (*schemas, error) { return s, nil }), nil
+	if _, err = client.GetVersion(ctx, &adminv1.GetVersionRequest{}); err != nil { // else it may be the spoke's fault
+		done()
+		return nil, func() {}, fmt.Errorf("the schemas of a cluster are asked for through the hub: %w", err)
+	}
+	return newValidator(newClusterSchemas(client).of), done, nil
 }
 
 // schemasOfAll returns the schemas that hold for all clusters.
 func (f *validateFlags) schemasOfAll(ctx context.Context) (*schemas, error) {
 	switch {
-	case slices.Equal(f.schemas, []string{"builtin"}):
+	case slices.Equal(f.schemas, []string{fromBuiltIn}):
 		return builtInSchemas(""), nil
 	case len(f.schemas) > 0:
 		return schemasIn(f.schemas)
@@ -81,12 +114,16 @@ type validator struct {
 	skipped map[string][]string // clusters by a kind that was not checked
 	notes   map[string][]string // clusters by note
 	checked map[string]bool     // clusters
+	files   map[string]manifestFiles
 }
 
 func newValidator(schemasOf func(context.Context, string) (*schemas, error)) *validator {
 	return &validator{schemasOf: schemasOf, wrong: map[string][]string{}, skipped: map[string][]string{},
-		notes: map[string][]string{}, checked: map[string]bool{}}
+		notes: map[string][]string{}, checked: map[string]bool{}, files: map[string]manifestFiles{}}
 }
+
+// definitionKind is the kind of the definitions of custom resources.
+const definitionKind = "CustomResourceDefinition"
 
 // definitions are the schemas of the kinds that CustomResourceDefinitions among the objects give to a cluster; nil for
 // a version that is not served.
@@ -94,7 +131,7 @@ type definitions map[schema.GroupVersionKind]*openapi.Schema
 
 // add adds the kinds of an object, if it is a CustomResourceDefinition.
 func (d definitions) add(o *manifest.Object) {
-	if gvk := o.GroupVersionKind(); gvk.Group == "apiextensions.k8s.io" && gvk.Kind == "CustomResourceDefinition" {
+	if gvk := o.GroupVersionKind(); gvk.Group == "apiextensions.k8s.io" && gvk.Kind == definitionKind {
 		maps.Copy(d, openapi.Defined(o.Object))
 	}
 }
@@ -114,17 +151,25 @@ func (d definitions) versions(kind schema.GroupKind) (served []string, defined b
 }
 
 // check checks objects of clusters that have equal ones. The error is that of reading schemas.
-func (v *validator) check(ctx context.Context, clusters []string, objects []*manifest.Object, d definitions) error {
+func (v *validator) check(ctx context.Context, clusters []string, objects []renderedObject, d definitions) error {
 	if v == nil {
 		return nil
 	}
+	all := make([]*schemas, len(clusters))
+	group, asking := errgroup.WithContext(ctx)
+	group.SetLimit(maxAsked)
+	for i, cluster := range clusters {
+		group.Go(func() (err error) {
+			all[i], err = v.schemasOf(asking, cluster)
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return fmt.Errorf("--validate: %w", err)
+	}
 	same := map[*schemas][]string{}
-	for _, cluster := range clusters {
-		s, err := v.schemasOf(ctx, cluster)
-		if err != nil {
-			return fmt.Errorf("--validate: %w", err)
-		}
-		same[s] = append(same[s], cluster)
+	for i, s := range all {
+		same[s] = append(same[s], clusters[i])
 	}
 	for s, clusters := range same {
 		if err := v.checkBy(ctx, s, clusters, objects, d); err != nil {
@@ -135,7 +180,7 @@ func (v *validator) check(ctx context.Context, clusters []string, objects []*man
 }
 
 // checkBy checks objects against the schemas of some clusters.
-func (v *validator) checkBy(ctx context.Context, s *schemas, clusters []string, objects []*manifest.Object,
+func (v *validator) checkBy(ctx context.Context, s *schemas, clusters []string, objects []renderedObject,
 	d definitions) error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -147,7 +192,7 @@ func (v *validator) checkBy(ctx context.Context, s *schemas, clusters []string, 
 		v.checked[cluster] = true
 	}
 	for _, o := range objects {
-		problems, skipped, err := s.check(ctx, o, d, v.complete)
+		problems, skipped, err := s.check(ctx, o.Object, d, v.complete)
 		switch {
 		case err != nil && ctx.Err() != nil:
 			return err
@@ -157,16 +202,16 @@ func (v *validator) checkBy(ctx context.Context, s *schemas, clusters []string, 
 			v.skipped[skipped] = append(v.skipped[skipped], clusters...)
 		}
 		for _, p := range problems {
-			text := manifest.IDOf(o).String() + ": " + p
+			text := v.describe(o) + ": " + p
 			v.wrong[text] = append(v.wrong[text], clusters...)
 		}
 	}
 	return nil
 }
 
-// isUnknown reports whether a text stands for a value that only the cluster knows. Its type is not known either.
+// isUnknown reports whether a text is, or has in it, a value that only the cluster knows. Its type is not known either.
 func isUnknown(text string) bool {
-	return sealed.Placeholder(text).Valid() || strings.Contains(text, "${")
+	return strings.Contains(text, "${") || len(sealed.Find(text)) > 0
 }
 
 // check returns what is wrong with an object. If there is no schema of its kind, check returns the name of the kind. If
@@ -228,14 +273,22 @@ func (v *validator) on(clusters []string) string {
 	return "on " + listed(clusters) + ": "
 }
 
-// err returns the error that lists what is wrong. If nothing is, err returns nil.
-func (v *validator) err() error {
-	if v == nil || len(v.wrong) == 0 {
+// lines returns what is wrong, one line each.
+func (v *validator) lines() (lines []string) {
+	if v == nil {
 		return nil
 	}
-	var lines []string
 	for _, text := range slices.Sorted(maps.Keys(v.wrong)) {
 		lines = append(lines, v.on(v.wrong[text])+text)
+	}
+	return lines
+}
+
+// err returns the error that lists what is wrong. If nothing is, err returns nil.
+func (v *validator) err() error {
+	lines := v.lines()
+	if len(lines) == 0 {
+		return nil
 	}
 	return errors.New("not valid:\n" + strings.Join(lines, "\n"))
 }

@@ -88,7 +88,7 @@ func TestValidate(t *testing.T) {
 	for _, c := range []struct{ name, old, new, want string }{
 		{"valid", "", "", ""},
 		{"unknown_field", "replicas: 2", "replica: 2",
-			`Deployment.apps default/web: Deployment.spec has the unknown field "replica"`},
+			`app/web.yaml: Deployment.apps default/web: Deployment.spec has the unknown field "replica"`},
 		{"wrong_type", "replicas: 2", "replicas: two", "Deployment.spec.replicas is a string, want integer"},
 		{"missing_field", "        image: web\n        ports: [{containerPort: 80}]",
 			"        image: web\n        ports: [{name: http}]",
@@ -197,10 +197,10 @@ func TestValidator_notes(t *testing.T) {
 	s := builtInSchemas("")
 	s.served = []string{"apis/example.com", "apis/example.com/v1", "apis/more.example.com/v2"}
 	v := newValidator(func(context.Context, string) (*schemas, error) { return s, nil })
-	var objects []*manifest.Object
+	var objects []renderedObject
 	for _, version := range []string{"example.com/v1beta1", "other.example.com/v1"} {
 		o := &manifest.Object{Object: map[string]any{"apiVersion": version, "kind": "Thing"}}
-		objects = append(objects, o)
+		objects = append(objects, renderedObject{Object: o})
 	}
 	err := v.check(t.Context(), []string{""}, objects, nil)
 	const want = "Thing.example.com v1beta1 (the server has v1), Thing.other.example.com v1"

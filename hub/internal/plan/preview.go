@@ -8,6 +8,7 @@ import (
 	"iter"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/navefleet/nave/hub/api"
@@ -102,7 +103,26 @@ type PreviewedApplication struct {
 	Application *bundle.Application
 	Data        []byte // the encoded Application
 	Key         api.Key
+	Origin      Origin
 	rendered    *cache.Rendering
+}
+
+// Origin has the files that a render read.
+type Origin struct {
+	Dir   string   // of the tree
+	Files []string // sorted, below Dir
+}
+
+// OriginOf returns the files of a tree that were read.
+func OriginOf(dir string, reads render.Reads) Origin {
+	o := Origin{Dir: dir}
+	for path, fact := range reads.Facts {
+		if strings.HasPrefix(fact, string(render.Regular)) && fact != string(render.Regular) { // its content was read
+			o.Files = append(o.Files, strings.TrimPrefix(path, "/"))
+		}
+	}
+	slices.Sort(o.Files)
+	return o
 }
 
 // Object returns the JSON of one of the objects, or the bytes of one of the encrypted files.
@@ -129,6 +149,7 @@ type previewKey struct{ renderer, spec, dir, rules string }
 type previewRender struct {
 	once     sync.Once
 	rendered *cache.Rendering
+	origin   Origin
 	bases    []PreviewedBase // without Key and Tenant
 	err      error
 }
@@ -260,7 +281,7 @@ func (v *Preview) Cluster(ctx context.Context, name string, known ...Known) (*Pr
 		}
 		found.Applications = append(found.Applications, PreviewedApplication{
 			Fleet: c.entry.Fleet, Digest: c.entry.Digest, Application: decoded, Data: c.data, Key: app.Key,
-			rendered: w.renderedBy[app.Key],
+			Origin: w.renderedBy[app.Key].origin, rendered: w.renderedBy[app.Key].rendered,
 		})
 	}
 	return found, nil
@@ -268,7 +289,7 @@ func (v *Preview) Cluster(ctx context.Context, name string, known ...Known) (*Pr
 
 // walk walks a graph, and returns the Holders.
 func (v *Preview) walk(ctx context.Context, w *walked) (holders map[api.Key]api.Key, err error) {
-	w.renderedBy, w.bases = map[api.Key]*cache.Rendering{}, map[api.Key][]PreviewedBase{}
+	w.renderedBy, w.bases = map[api.Key]*previewRender{}, map[api.Key][]PreviewedBase{}
 	var in graph.Input
 	sources := map[api.Key]api.Key{} // suspended ones, by renderable
 	err = w.walk(ctx, v.apps, func() graph.Input {
@@ -298,7 +319,7 @@ func (v *Preview) renderOne(ctx context.Context, w *walked, work graph.Work) gra
 	w.noteBases(work, r.bases)
 	if r.err == nil {
 		w.mu.Lock()
-		w.renders[r.rendered], w.renderedBy[work.Key] = true, r.rendered
+		w.renders[r.rendered], w.renderedBy[work.Key] = true, r
 		w.mu.Unlock()
 	}
 	return w.result(work, t.Revision, r.rendered, r.err)
@@ -331,6 +352,9 @@ func (v *Preview) render(ctx context.Context, work graph.Work, t Tree) *previewR
 		})
 		if r.err == nil {
 			r.rendered, r.err = cache.NewRendering(result)
+		}
+		if r.err == nil {
+			r.origin = OriginOf(t.Dir, result.Reads)
 		}
 	})
 	return r

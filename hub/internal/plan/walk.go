@@ -53,7 +53,7 @@ type walked struct {
 	artifacts map[api.Key]*artifact.Artifact
 	passing   bool // a render had a temporary failure
 	// renderedBy has the last render of each renderable, and bases what it needed; only a Preview fills them.
-	renderedBy map[api.Key]*cache.Rendering
+	renderedBy map[api.Key]*previewRender
 	bases      map[api.Key][]PreviewedBase
 
 	// written are the rows that the commit wrote; nil: deleted. They count if committed is set.
