@@ -1,16 +1,23 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"slices"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/plan"
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
+	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/manifest"
 )
 
-// walkBelow walks the clusters again in which a source has no folder or something is suspended, with the objects that
-// the hub has below what is not rendered. So Kustomizations are compared whose own source has a folder.
+// walkBelow walks the clusters again in which a source has no folder or something is suspended, with what the hub has
+// of what is not rendered. So Kustomizations are compared whose own source has a folder, and variables have values that
+// come from what is not rendered.
 func walkBelow(ctx context.Context, client adminv1.AdminServiceClient, v *plan.Preview, all []*plan.Previewed) error {
 	var clusters []string
 	for _, p := range all {
@@ -25,21 +32,29 @@ func walkBelow(ctx context.Context, client adminv1.AdminServiceClient, v *plan.P
 	if err != nil {
 		return err
 	}
+	read := &lastReader{client: client, apps: map[manifest.Digest]*bundle.Application{},
+		objects: map[manifest.Digest][]byte{}}
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(8)
 	for i, p := range all {
-		known := knownBelow(p, released.graphs[p.Cluster])
-		if len(known) == 0 {
+		last := read.lastOf(p, released)
+		if len(last.Known)+len(last.Entries) == 0 {
 			continue
 		}
-		if all[i], err = v.Cluster(ctx, p.Cluster, known...); err != nil {
+		group.Go(func() (err error) {
+			all[i], err = v.Cluster(ctx, p.Cluster, last)
 			return err
-		}
+		})
 	}
-	return nil
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	return read.err
 }
 
-// knownBelow returns the objects of a graph below those that a walk did not render because they are suspended, or
-// because their source has no folder.
-func knownBelow(walk *plan.Previewed, graph map[api.Key]plan.Known) (below []plan.Known) {
+// keptBy returns the objects that a walk did not render because they are suspended, or because their source has no
+// folder.
+func keptBy(walk *plan.Previewed) map[api.Key]bool {
 	kept := map[api.Key]bool{}
 	for key := range walk.Holders {
 		kept[key] = true
@@ -47,6 +62,11 @@ func knownBelow(walk *plan.Previewed, graph map[api.Key]plan.Known) (below []pla
 	for _, p := range walk.Problems {
 		kept[p.Key] = kept[p.Key] || isUnmapped(p)
 	}
+	return kept
+}
+
+// knownBelow returns the objects of a graph below those that are kept.
+func knownBelow(kept map[api.Key]bool, graph map[api.Key]plan.Known) (below []plan.Known) {
 	for _, k := range graph {
 		owner := k.Owner
 		for n := 0; n < maxAbove && !kept[owner] && graph[owner].Object != nil; n++ {
@@ -57,4 +77,91 @@ func knownBelow(walk *plan.Previewed, graph map[api.Key]plan.Known) (below []pla
 		}
 	}
 	return below
+}
+
+// lastReader reads Applications that the hub released, each once.
+type lastReader struct {
+	client adminv1.AdminServiceClient
+
+	mu      sync.Mutex
+	apps    map[manifest.Digest]*bundle.Application
+	objects map[manifest.Digest][]byte
+	err     error // the first one
+}
+
+// lastOf returns what the hub has of what a walk did not render: the objects below it and, if objects of the cluster
+// read variables, the Applications.
+func (r *lastReader) lastOf(walk *plan.Previewed, p *published) plan.Last {
+	kept, apps := keptBy(walk), p.clusters[walk.Cluster]
+	last := plan.Last{Known: knownBelow(kept, p.graphs[walk.Cluster])}
+	if !readsVariables(walk, last.Known) {
+		return last
+	}
+	for _, k := range last.Known {
+		kept[k.Object.Key.In(walk.Cluster)] = true
+	}
+	for _, problem := range walk.Problems {
+		kept[problem.Key] = true
+	}
+	for key := range kept {
+		if a, released := apps[key.Application()]; released {
+			last.Entries = append(last.Entries, bundle.Entry{Name: key.Application(), Digest: a.digest})
+		}
+	}
+	last.Application = func(ctx context.Context, e bundle.Entry) (*bundle.Application, error) {
+		return r.application(ctx, apps[e.Name])
+	}
+	last.Object = func(ctx context.Context, e bundle.Entry, d manifest.Digest) ([]byte, error) {
+		return r.object(ctx, apps[e.Name], d)
+	}
+	return last
+}
+
+// readsVariables reports whether an object of a walk, or a known one, reads variables from others.
+func readsVariables(walk *plan.Previewed, known []plan.Known) bool {
+	reads := func(o *api.Object) bool {
+		r, err := o.Renderable()
+		return err == nil && len(r.Inputs) > 0
+	}
+	for _, n := range walk.Nodes {
+		if reads(n.Object) {
+			return true
+		}
+	}
+	return slices.ContainsFunc(known, func(k plan.Known) bool { return reads(k.Object) })
+}
+
+func (r *lastReader) application(ctx context.Context, a publishedApplication) (*bundle.Application, error) {
+	r.mu.Lock()
+	app := r.apps[a.digest]
+	r.mu.Unlock()
+	if app != nil {
+		return app, nil
+	}
+	found, err := content(ctx, r.client, a, nil)
+	if err == nil {
+		app, err = bundle.DecodeApplication(found[a.digest])
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.err = cmp.Or(r.err, err); err == nil {
+		r.apps[a.digest] = app
+	}
+	return app, err
+}
+
+func (r *lastReader) object(ctx context.Context, a publishedApplication, d manifest.Digest) ([]byte, error) {
+	r.mu.Lock()
+	data := r.objects[d]
+	r.mu.Unlock()
+	if data != nil {
+		return data, nil
+	}
+	found, err := content(ctx, r.client, a, []manifest.Digest{d})
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.err = cmp.Or(r.err, err); err == nil {
+		r.objects[d] = found[d]
+	}
+	return found[d], err
 }

@@ -320,7 +320,7 @@ func previewAll(ctx context.Context, v *plan.Preview, clusters []string) ([]*pla
 	group.SetLimit(8)
 	for i, name := range clusters {
 		group.Go(func() (err error) {
-			all[i], err = v.Cluster(ctx, name)
+			all[i], err = v.Cluster(ctx, name, plan.Last{})
 			return err
 		})
 	}

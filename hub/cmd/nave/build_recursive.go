@@ -70,7 +70,7 @@ func (b *kustomizationBuild) runRecursive(ctx context.Context, out io.Writer, ob
 	if err != nil {
 		return err
 	}
-	p, err := v.Cluster(ctx, localCluster)
+	p, err := v.Cluster(ctx, localCluster, plan.Last{})
 	if err != nil {
 		return err
 	}

@@ -103,13 +103,13 @@ func holderAbove(now, resumed *plan.Preview, key api.Key) *api.Key {
 // heldBy says what is suspended.
 func heldBy(holder *api.Key) string {
 	if holder == nil {
-		return "something above it is suspended"
+		return "something that it depends on is suspended"
 	}
 	return holder.Local() + " is suspended"
 }
 
-// holderOf returns what keeps an Application as it is: its own holder, or that of the nearest object above it. If
-// nothing above it does, that is a holder of the Cluster or of any object of the hub; nil if there is none.
+// holderOf returns what keeps an Application as it is: its own holder, or that of the nearest object above it, or the
+// only holder in the cluster, or that of its Fleet or the Cluster in the hub; nil if there is none.
 func (o *outlook) holderOf(name bundle.ApplicationName,
 	released map[bundle.ApplicationName]publishedApplication) *api.Key {
 	key := api.ApplicationKey(o.cluster, name)
@@ -129,6 +129,11 @@ func (o *outlook) holderOf(name bundle.ApplicationName,
 			break
 		}
 		key = *owner
+	}
+	if len(o.now.Holders) == 1 { // it reads variables from there
+		for _, holder := range o.now.Holders {
+			return &holder
+		}
 	}
 	for _, key := range []api.Key{{Kind: key.Kind, Namespace: key.Namespace, Name: key.Name}, api.ClusterKey(o.cluster)} {
 		if holder := o.holder(key); holder != nil {

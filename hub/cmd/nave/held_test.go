@@ -209,3 +209,34 @@ func TestDiff_held_hub(t *testing.T) {
 		t.Errorf("exit code %d:\n%s", code, out)
 	}
 }
+
+// TestDiff_variables compares a Kustomization that reads variables from one that is not rendered: its source has no
+// folder, or it is suspended.
+func TestDiff_variables(t *testing.T) {
+	files := diffFiles()
+	for _, site := range []string{"eu", "lab"} {
+		name := "clusters/" + site + "/app.yaml"
+		files[name] = strings.Replace(files[name], "path: ./app,",
+			"path: ./app, postBuild: {substituteFrom: [{kind: ConfigMap, name: vars}]},", 1)
+	}
+	files["app/settings.yaml"] = strings.Replace(files["app/settings.yaml"], "small", "'${size}'", 1)
+	files["other/vars.yaml"] = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: vars, namespace: flux-system}\n" +
+		"data: {size: small}\n"
+	root := tree(t, files)
+	config := hubWith(t, root, files["hub/fleet.yaml"]+"---\n"+files["hub/clusters.yaml"]+otherFleet, 3)
+	fleet, other := "--local-sources=GitRepository/flux-system/fleet="+root, "--local-sources=GitRepository/flux-system/other="
+	t.Setenv("PATH", searchPath)
+	out, code := diffWith(t, config, "cluster", "east", root, fleet)
+	if code != 0 || !strings.Contains(out, "No difference on 1 cluster; not everything was compared.") {
+		t.Errorf("without a folder: exit code %d:\n%s", code, out)
+	}
+	changed := tree(t, files)
+	write(t, changed, "other/vars.yaml", strings.Replace(files["other/vars.yaml"], "small", "large", 1))
+	mustRun(t, "suspend", "kustomization", "other-root", "--cluster=east", "--wait=false", "--config", config)
+	t.Setenv("PATH", searchPath)
+	out, code = diffWith(t, config, "cluster", "east", root, fleet, other+changed)
+	if code != 1 || strings.Contains(strings.Split(out, "# held:")[0], "##") ||
+		strings.Count(out, "-  size: small\n+  size: large\n") != 2 {
+		t.Errorf("of a suspended one: exit code %d:\n%s", code, out)
+	}
+}

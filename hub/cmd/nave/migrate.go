@@ -196,7 +196,7 @@ func (m *migration) walk(ctx context.Context, flux *migrate.Flux, trees *checkou
 	if err != nil {
 		return nil, nil, err
 	}
-	walked, err := v.Cluster(ctx, m.name)
+	walked, err := v.Cluster(ctx, m.name, plan.Last{})
 	return walked, v.Problems, err
 }
 

@@ -193,7 +193,7 @@ func (v *Preview) walkHub(ctx context.Context) error {
 	w, hub := newWalked(""), v.planner.hub
 	w.rows = maps.Clone(hub.rows)
 	var err error
-	if v.Holders, err = v.walk(ctx, w); err != nil {
+	if v.Holders, err = v.walk(ctx, w, Last{}); err != nil {
 		return err
 	}
 	for key, row := range w.rows {
@@ -241,26 +241,19 @@ func (v *Preview) Selected(fleet string) (clusters []string, err error) {
 	return clusters, nil
 }
 
-// Known is an object of a cluster's graph that an earlier walk found.
-type Known struct {
-	Object    *api.Object
-	Owner     api.Key
-	Suspended bool // by an operator
-}
-
-// Cluster walks the graph of one cluster. An object below one that cannot be rendered is taken from known. If there is
+// Cluster walks the graph of one cluster. What is not rendered, and objects below it, are taken from last. If there is
 // no such Cluster, Cluster returns an error.
-func (v *Preview) Cluster(ctx context.Context, name string, known ...Known) (*Previewed, error) {
+func (v *Preview) Cluster(ctx context.Context, name string, last Last) (*Previewed, error) {
 	if v.planner.hub.clusters[name] == nil {
 		return nil, fmt.Errorf("there is no %s", api.ClusterKey(name))
 	}
 	w := newWalked(name)
 	w.rows = map[api.Key]store.Resource{}
-	for _, k := range known {
+	for _, k := range last.Known {
 		key := k.Object.Key.In(name)
 		w.rows[key] = store.Resource{Key: key, Object: k.Object, Owner: &k.Owner, Suspended: k.Suspended}
 	}
-	holders, err := v.walk(ctx, w)
+	holders, err := v.walk(ctx, w, last)
 	if err != nil {
 		return nil, err
 	}
@@ -288,12 +281,13 @@ func (v *Preview) Cluster(ctx context.Context, name string, known ...Known) (*Pr
 }
 
 // walk walks a graph, and returns the Holders.
-func (v *Preview) walk(ctx context.Context, w *walked) (holders map[api.Key]api.Key, err error) {
+func (v *Preview) walk(ctx context.Context, w *walked, last Last) (holders map[api.Key]api.Key, err error) {
 	w.renderedBy, w.bases = map[api.Key]*previewRender{}, map[api.Key][]PreviewedBase{}
 	var in graph.Input
 	sources := map[api.Key]api.Key{} // suspended ones, by renderable
 	err = w.walk(ctx, v.apps, func() graph.Input {
 		in = v.input(ctx, w)
+		last.addTo(ctx, &in)
 		in.Render = func(works []graph.Work) []graph.Result { return v.renderAll(ctx, w, works, sources) }
 		return in
 	})
