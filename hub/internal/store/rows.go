@@ -175,9 +175,11 @@ type Content struct {
 
 // Control is the part of an Entry that takes effect at once, whatever content the cluster runs.
 type Control struct {
-	Suspended      bool            `json:"suspended,omitempty"`
-	RequestedAt    string          `json:"requestedAt,omitempty"`
-	ConfirmedPrune manifest.Digest `json:"confirmedPrune,omitzero"`
+	Suspended        bool            `json:"suspended,omitempty"`
+	RequestedAt      string          `json:"requestedAt,omitempty"`
+	ForceRequestedAt string          `json:"forceRequestedAt,omitempty"`
+	ResetRequestedAt string          `json:"resetRequestedAt,omitempty"`
+	ConfirmedPrune   manifest.Digest `json:"confirmedPrune,omitzero"`
 
 	Drift bundle.DriftMode `json:"drift,omitempty"`
 	// KeepsObjects is set while the cluster is pinned: objects that the content does not have stay.
@@ -190,7 +192,7 @@ func EntryOf(fleet string, e bundle.Entry) Entry {
 		Content{Name: e.Name, Fleet: fleet, Digest: e.Digest, Revision: e.Revision, Parent: e.Parent,
 			Features: e.Features},
 		Control{Suspended: e.Suspended, RequestedAt: e.RequestedAt, ConfirmedPrune: e.ConfirmedPrune, Drift: e.Drift,
-			KeepsObjects: e.KeepsObjects},
+			KeepsObjects: e.KeepsObjects, ForceRequestedAt: e.ForceRequestedAt, ResetRequestedAt: e.ResetRequestedAt},
 	}
 }
 
@@ -199,7 +201,8 @@ func (e Entry) Bundle() bundle.Entry {
 	return bundle.Entry{
 		Name: e.Name, Digest: e.Digest, Revision: e.Revision, Parent: e.Parent,
 		Suspended: e.Suspended, RequestedAt: e.RequestedAt, ConfirmedPrune: e.ConfirmedPrune, Features: e.Features,
-		Drift: e.Drift, KeepsObjects: e.KeepsObjects,
+		Drift: e.Drift, KeepsObjects: e.KeepsObjects, ForceRequestedAt: e.ForceRequestedAt,
+		ResetRequestedAt: e.ResetRequestedAt,
 	}
 }
 

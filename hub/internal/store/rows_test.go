@@ -16,7 +16,7 @@ func TestEntry(t *testing.T) {
 		Name: bundle.ApplicationName{Kind: "Kustomization", Namespace: "a", Name: "b"}, Digest: manifest.DigestOf(nil),
 		Revision: "main", Suspended: true, RequestedAt: "now", ConfirmedPrune: manifest.DigestOf([]byte("c")),
 		Parent: bundle.ApplicationName{Kind: "Kustomization", Namespace: "a", Name: "p"}, Features: "hooks",
-		Drift: bundle.WarnOfDrift, KeepsObjects: true,
+		Drift: bundle.WarnOfDrift, KeepsObjects: true, ForceRequestedAt: "force", ResetRequestedAt: "reset",
 	}
 	for i := range reflect.TypeFor[bundle.Entry]().NumField() {
 		if reflect.ValueOf(want).Field(i).IsZero() {
