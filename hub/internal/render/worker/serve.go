@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"runtime/debug"
 
 	"github.com/navefleet/nave/hub/internal/confine"
@@ -14,12 +15,20 @@ import (
 
 // garbage is how much garbage a worker keeps, in percent of the memory in use, before it collects: a build makes much,
 // and all of it is garbage as soon as the build ends. The limit on memory still holds, and an idle worker collects.
-const garbage = 400
+//
+// A worker itself uses so little that it would collect after every third build. The reserve, in bytes, counts as in
+// use, so that a worker keeps at least 80 MiB of garbage. Its pages are never written and cost no memory.
+const (
+	garbage = 400
+	reserve = 16 << 20
+)
 
 // ServeWorker runs a worker process: it answers requests with the renderer until standard input ends. It confines the
 // process first: no network, no environment, no more memory than the pool allows. Then it calls warm, which loads the
 // data that renders share.
 func ServeWorker(stdin io.Reader, stdout io.Writer, renderer render.Renderer, warm func()) error {
+	reserved := make([]byte, reserve)
+	defer runtime.KeepAlive(reserved)
 	prepare := func() {
 		DenyNetwork()
 		os.Clearenv()
