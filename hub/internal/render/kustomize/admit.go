@@ -15,38 +15,39 @@ import (
 )
 
 // admit checks one kustomization file before kustomize acts on it. If the file names a remote path, a chart or a path
-// that does not exist, or cannot be decoded, admit returns an error.
-func (f *fileSystem) admit(p string, data []byte) error {
+// that does not exist, or cannot be decoded, admit returns an error. It returns the decoded file without fields that
+// kustomize has given other names.
+func (f *fileSystem) admit(p string, data []byte) (*types.Kustomization, error) {
 	if err := checkKeys(p, data); err != nil {
-		return err
+		return nil, err
 	}
-	var k types.Kustomization
+	k := &types.Kustomization{}
 	if err := k.Unmarshal(data); err != nil {
-		return fmt.Errorf("%s: %w", tree.Local(p), err)
+		return nil, fmt.Errorf("%s: %w", tree.Local(p), err)
 	}
 	k.FixKustomization()
 	if len(k.OpenAPI) > 0 {
 		f.setsOpenAPI = true
 	}
 	if len(k.HelmCharts) > 0 || k.HelmGlobals != nil {
-		return fmt.Errorf("%s: helmCharts: charts are not inflated in a kustomize build; use a HelmRelease, or commit the "+
-			"rendered chart", tree.Local(p))
+		return nil, fmt.Errorf("%s: helmCharts: charts are not inflated in a kustomize build; use a HelmRelease, or "+
+			"commit the rendered chart", tree.Local(p))
 	}
 	//nolint:staticcheck // repositories still use the old fields, and kustomize still reads them
 	for _, patch := range slices.Concat(k.Patches, k.PatchesJson6902) {
 		if err := checkAliases(p, []byte(patch.Patch)); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	for _, r := range references(&k) {
+	for _, r := range references(k) {
 		if err := f.admitReference(p, r); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	if len(f.remotes.needs) > 0 {
-		return errNeeds
+		return nil, errNeeds
 	}
-	return nil
+	return k, nil
 }
 
 // reference is one path in a kustomization file.

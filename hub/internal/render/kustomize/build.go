@@ -133,15 +133,28 @@ func accumulate(ctx context.Context, fsys *fileSystem, dir string, spec *Spec) (
 	if err := putFile(fsys, k, file); err != nil {
 		return nil, err
 	}
-	resources, err := krustyBuild(ctx, fsys, dir)
-	if err != nil {
-		return nil, explain(fsys, err)
+	if len(k.BuildMetadata) == 0 && len(fsys.remotes.mounts) == 0 {
+		fsys.joins = newJoins(fsys)
+		objects, err := krustyObjects(ctx, fsys, dir)
+		if err == nil && fsys.failed == nil || errors.Is(fsys.failed, errNeeds) || ctx.Err() != nil {
+			return objects, err
+		}
+		*fsys = *fsys.again()
 	}
-	objects, err := toObjects(resources)
+	objects, err := krustyObjects(ctx, fsys, dir)
 	if err != nil {
 		return nil, explain(fsys, err)
 	}
 	return objects, nil
+}
+
+// krustyObjects returns the objects that kustomize itself builds from a directory.
+func krustyObjects(ctx context.Context, fsys *fileSystem, dir string) ([]*manifest.Object, error) {
+	resources, err := krustyBuild(ctx, fsys, dir)
+	if err != nil {
+		return nil, err
+	}
+	return toObjects(resources)
 }
 
 // isConfiguration reports whether an object is a kustomization file under another name. Flux drops it.

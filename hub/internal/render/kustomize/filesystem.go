@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"sigs.k8s.io/kustomize/api/konfig"
+	"sigs.k8s.io/kustomize/api/types"
 	"sigs.k8s.io/kustomize/kyaml/filesys"
 
 	"github.com/navefleet/nave/hub/internal/render"
@@ -36,6 +37,7 @@ type fileSystem struct {
 	// setsOpenAPI: a kustomization file changes kustomize's global OpenAPI schema.
 	setsOpenAPI bool
 	remotes     *remotes
+	joins       *joins // nil: every resource is read as it is listed
 	failed      error
 }
 
@@ -52,6 +54,14 @@ func newFileSystem(t *tree.Tree, salt sealed.Salt) *fileSystem {
 		sealed: map[string]sealedFile{}, uses: map[string]use{}, ciphertext: map[string]bool{}}
 }
 
+// again returns f as it was before the build, for a build without joins.
+func (f *fileSystem) again() *fileSystem {
+	fresh := newFileSystem(f.tree, f.salt)
+	f.remotes.needs = nil
+	fresh.overlay, fresh.remotes, fresh.setsOpenAPI = f.overlay, f.remotes, f.setsOpenAPI
+	return fresh
+}
+
 // fail keeps the first error and returns err.
 func (f *fileSystem) fail(err error) error {
 	if f.failed == nil {
@@ -63,18 +73,22 @@ func (f *fileSystem) fail(err error) error {
 // ReadFile implements filesys.FileSystem.
 func (f *fileSystem) ReadFile(name string) ([]byte, error) {
 	p := tree.Clean(name)
-	data, err := f.content(p)
-	if err != nil {
-		return nil, err
+	if data, ok := f.joins.file(p); ok {
+		return data, nil
 	}
 	if isKustomizationFile(p) {
-		if err := f.admit(p, data); err != nil {
-			return nil, f.fail(err)
+		data, k, err := f.admitted(p)
+		if err != nil {
+			return nil, err
 		}
-		if data, err = f.localize(p, data); err != nil {
+		if data, err = f.joins.join(p, k, data); err != nil {
 			return nil, f.fail(err)
 		}
 		return data, nil
+	}
+	data, err := f.content(p)
+	if err != nil {
+		return nil, err
 	}
 	if err := checkAliases(p, data); err != nil {
 		return nil, f.fail(err)
@@ -83,6 +97,22 @@ func (f *fileSystem) ReadFile(name string) ([]byte, error) {
 		return nil, f.fail(err)
 	}
 	return data, nil
+}
+
+// admitted returns the content of a kustomization file and the decoded file, after admit has checked it.
+func (f *fileSystem) admitted(p string) ([]byte, *types.Kustomization, error) {
+	data, err := f.content(p)
+	if err != nil {
+		return nil, nil, err
+	}
+	k, err := f.admit(p, data)
+	if err != nil {
+		return nil, nil, f.fail(err)
+	}
+	if data, err = f.localize(p, data); err != nil {
+		return nil, nil, f.fail(err)
+	}
+	return data, k, nil
 }
 
 // content returns a file's content. If the file is a SOPS file, content returns it sealed.

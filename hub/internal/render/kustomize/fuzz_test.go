@@ -48,7 +48,7 @@ func FuzzAdmit(f *testing.F) {
 		}
 		defer tr.Close()
 		fsys := newFileSystem(tr, sealed.NewSalt(nil))
-		if fsys.admit("/apps/kustomization.yaml", data) != nil {
+		if _, err := fsys.admit("/apps/kustomization.yaml", data); err != nil {
 			return
 		}
 		var k types.Kustomization

@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 
 	"go.yaml.in/yaml/v3"
 	"sigs.k8s.io/kustomize/api/types"
@@ -82,12 +83,12 @@ func unknownKeys(fields *yaml.Node) (found []keyError) {
 }
 
 // kustomizationKeys returns the keys that a kustomization file may have.
-func kustomizationKeys() (names []string) {
+var kustomizationKeys = sync.OnceValue(func() (names []string) {
 	for f := range fieldsOf(reflect.TypeFor[types.Kustomization]()) {
 		names = append(names, f)
 	}
 	return names
-}
+})
 
 // fieldsOf yields the JSON names of the fields of a struct.
 func fieldsOf(t reflect.Type) func(yield func(string) bool) {

@@ -330,7 +330,7 @@ func fuzzRemote(t *testing.T, root, base string, data []byte) {
 	defer tr.Close()
 	fsys := newFileSystem(tr, sealed.NewSalt(nil))
 	fsys.remotes = newRemotes(true)
-	err = fsys.admit("/apps/kustomization.yaml", data)
+	_, err = fsys.admit("/apps/kustomization.yaml", data)
 	if !errors.Is(err, errNeeds) {
 		return
 	}
