@@ -123,7 +123,8 @@ var bans = []ban{
 	{
 		[]string{"spoke/internal/trust", "hub/internal/status", "hub/internal/rollout", "hub/internal/release",
 			"hub/internal/plan/graph", "shared/health", "shared/manifest", "shared/bundle", "shared/sealed",
-			"shared/substitution", "shared/expression", "spoke/internal/agent.model", "spoke/internal/agent.node"},
+			"shared/substitution", "shared/expression", "spoke/internal/agent.model", "spoke/internal/agent.node",
+			"spoke/internal/release.Situation", "spoke/internal/release.Journal"},
 		slices.Concat(clocks, []string{"net", "net/http", "os", "os/exec", "math/rand", "math/rand/v2", "crypto/rand",
 			"goroutine"}),
 		"these decide purely: no I/O, no clock, no chance, no goroutines. Pass in what they need",

@@ -6,6 +6,8 @@
 //   - Record is one revision: DecodeRecord and Encode.
 //   - Storage holds the records of one release in a cluster. Its history is read from the labels of the Secrets alone.
 //   - Surplus decides which records a limited history gives up.
+//   - Decide is a function of values: of the release as it should be, as it is, and of the journal of what was done. It
+//     returns the next action. Journal.Begin and Journal.End note what an action came to.
 //
 // Records hold plaintext of secrets, as Helm's do. A Record has no text form, and is never reported.
 package release

@@ -166,9 +166,13 @@ func TestHelm_commands(t *testing.T) {
 		s := w.storage("web")
 		first := deployed("web", w.namespace, 1, "hello")
 		at := w.create(s, first)
-		first.Info.Status = release.Superseded
+		first.Info.Status, at.Tests = release.Superseded, release.TestsPassed
 		if _, err := s.Update(t.Context(), &first, at); err != nil {
 			t.Fatal(err)
+		}
+		if all, err := s.History(t.Context()); err != nil || len(all) != 1 || all[0].Tests != release.TestsPassed ||
+			all[0].Digest != at.Digest || !all[0].WrittenAt.Equal(noon) {
+			t.Errorf("%+v, %v", all, err)
 		}
 		w.create(s, deployed("web", w.namespace, 2, "goodbye"))
 		w.applyAsSpoke("goodbye")

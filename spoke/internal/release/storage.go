@@ -24,6 +24,8 @@ const (
 	// digestAnnotation is the digest of the application that a revision was made of. Commands of helm that write a record
 	// drop it.
 	digestAnnotation = "fleet.nave.io/release-digest"
+	// testsAnnotation is how the tests of a revision ended.
+	testsAnnotation = "fleet.nave.io/release-tests"
 )
 
 // systemLabels are the labels that Helm puts on a record.
@@ -52,6 +54,8 @@ type Revision struct {
 	Version         int
 	Status          Status
 	Digest          manifest.Digest // of what the revision was made of; zero if another program wrote the record
+	Tests           TestResult      // as the spoke noted it
+	WrittenAt       time.Time       // zero: unknown
 	ResourceVersion string
 }
 
@@ -82,6 +86,14 @@ func (s *Storage) revision(secret string, labels, annotations map[string]string)
 	r := Revision{Version: version, Status: Status(labels["status"])}
 	if !slices.Contains(statuses, r.Status) {
 		r.Status = Unknown
+	}
+	if tests := TestResult(annotations[testsAnnotation]); tests == TestsPassed || tests == TestsFailed {
+		r.Tests = tests
+	}
+	for _, label := range []string{"modifiedAt", "createdAt"} {
+		if seconds, err := strconv.ParseInt(labels[label], 10, 64); err == nil && r.WrittenAt.IsZero() {
+			r.WrittenAt = time.Unix(seconds, 0)
+		}
 	}
 	if digest, err := manifest.ParseDigest(annotations[digestAnnotation]); err == nil {
 		r.Digest = digest
@@ -150,7 +162,7 @@ func (s *Storage) write(ctx context.Context, r *Record, at Revision,
 	if err != nil {
 		return Revision{}, bare(err)
 	}
-	return Revision{Version: r.Version, Status: r.Info.Status, Digest: at.Digest,
+	return Revision{Version: r.Version, Status: r.Info.Status, Digest: at.Digest, Tests: at.Tests, WrittenAt: s.Now(),
 		ResourceVersion: written.ResourceVersion}, nil
 }
 
@@ -187,8 +199,15 @@ func (s *Storage) secret(r *Record, at Revision) (*manifest.Object, error) {
 	o.SetName(s.identity(r.Version).Name)
 	o.SetLabels(labels)
 	o.SetResourceVersion(at.ResourceVersion)
+	annotations := map[string]string{}
 	if !at.Digest.IsZero() {
-		o.SetAnnotations(map[string]string{digestAnnotation: at.Digest.String()})
+		annotations[digestAnnotation] = at.Digest.String()
+	}
+	if at.Tests != NotTested {
+		annotations[testsAnnotation] = string(at.Tests)
+	}
+	if len(annotations) > 0 {
+		o.SetAnnotations(annotations)
 	}
 	return o, nil
 }

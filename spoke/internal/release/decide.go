@@ -1,0 +1,276 @@
+package release
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/manifest"
+)
+
+// Action is one thing that the spoke does to a release. Actions run one at a time.
+type Action string
+
+// The actions.
+const (
+	NoAction  Action = ""
+	Install   Action = "install"
+	Upgrade   Action = "upgrade"
+	Rollback  Action = "rollback"
+	Uninstall Action = "uninstall"
+	Test      Action = "test"
+	Unlock    Action = "unlock" // mark a pending revision as failed
+)
+
+// State is how a release is, compared with how it should be.
+type State string
+
+// The states.
+const (
+	StateAbsent    State = "Absent"    // no revision, or an uninstalled one
+	StateUnmanaged State = "Unmanaged" // the newest revision is of another program
+	StateOutOfSync State = "OutOfSync" // the newest revision is of something else
+	StatePending   State = "Pending"   // an action began and did not end
+	StateFailed    State = "Failed"    // the newest revision failed, or its tests did
+	StateUntested  State = "Untested"
+	StateInSync    State = "InSync"
+)
+
+// Desired is a release as it should be.
+type Desired struct {
+	*bundle.Release
+	Digest        manifest.Digest // of what a revision is made of; with inputs that the spoke reads
+	HasTests      bool            // there are hooks to test with
+	Forced        string          // the last request for one more install or upgrade; empty: none
+	Reset         string          // the last request to forget failures; empty: none
+	Removed       bool            // the release should be uninstalled
+	RetryInterval time.Duration   // after a failure that nothing else follows
+}
+
+// Situation is a release as it is. If the release moved to another name or namespace, History is that of the old one:
+// Journal.Subject says of which.
+type Situation struct {
+	History     []Revision      // the oldest first
+	Fingerprint manifest.Digest // of the newest revision, if it has no digest
+	Chart       string          // the name of the chart of the newest revision; empty: unknown
+	Tests       TestResult      // of the newest revision
+	Journal     Journal
+}
+
+// TestResult is how the tests of a revision ended.
+type TestResult string
+
+// The results.
+const (
+	NotTested   TestResult = ""
+	TestsPassed TestResult = "passed"
+	TestsFailed TestResult = "failed"
+)
+
+// Decision is what is done next. With NoAction nothing is done before something changes.
+type Decision struct {
+	State  State
+	Action Action
+	// Version is the revision that a Rollback returns to, that Unlock marks, or that a resumed action continues.
+	Version   int
+	Resume    bool      // the action goes on where the journal left it
+	NotBefore time.Time // the action waits until then; zero: it does not wait
+	Stalled   Stall     // not empty: there is no action, although the release is not as it should be
+	Why       string    // the cause, for messages
+}
+
+// Stall is why a release that is not as it should be is left so.
+type Stall string
+
+// The stalls. A change of the release ends each, and so does a request.
+const (
+	RetriesExceeded       Stall = "RetriesExceeded"
+	MissingRollbackTarget Stall = "MissingRollbackTarget"
+)
+
+// Decide returns what is done next.
+func (s Situation) Decide(d Desired, now time.Time) Decision {
+	s.Journal = s.Journal.renewed(d)
+	state, why := s.state(d)
+	n := Decision{State: state, Why: why}
+	switch {
+	case d.Removed:
+		return s.remove(d, n)
+	case s.Journal.moved(d):
+		n.Why = fmt.Sprintf("the release is to be %s, and was %s", identityOf(d.Release), s.Journal.Release)
+		return s.remove(d, n)
+	case state == StatePending:
+		return s.pending(d, n, now)
+	case state != StateAbsent && s.otherChart(d):
+		n.Why = fmt.Sprintf("the chart is to be %s, and was %s", chartName(d.Release), s.Chart)
+		return s.paced(d, n, Uninstall)
+	}
+	switch state {
+	case StateAbsent:
+		return s.attempt(d, n, Install)
+	case StateUnmanaged, StateOutOfSync:
+		return s.attempt(d, n, Upgrade)
+	case StateFailed:
+		return s.failed(d, n)
+	case StateUntested:
+		return s.paced(d, n, Test)
+	}
+	if s.Journal.isForced(d) {
+		n.Action, n.Why = Upgrade, "an upgrade was requested"
+	}
+	return n
+}
+
+// state returns the state of the release, and its cause.
+func (s Situation) state(d Desired) (State, string) {
+	newest, exists := s.newest()
+	switch {
+	case !exists:
+		return StateAbsent, "there is no revision"
+	case newest.Status.IsPending():
+		return StatePending, fmt.Sprintf("revision %d is %s", newest.Version, newest.Status)
+	case newest.Status == Uninstalled:
+		return StateAbsent, fmt.Sprintf("revision %d is uninstalled", newest.Version)
+	case newest.Digest.IsZero():
+		return StateUnmanaged, fmt.Sprintf("revision %d is not of this spoke", newest.Version)
+	case newest.Status == Failed:
+		return StateFailed, fmt.Sprintf("revision %d failed", newest.Version)
+	case newest.Status != Deployed:
+		return StateOutOfSync, fmt.Sprintf("revision %d is %s", newest.Version, newest.Status)
+	case newest.Digest != d.Digest:
+		return StateOutOfSync, fmt.Sprintf("revision %d is of something else", newest.Version)
+	case s.Tests == TestsFailed && d.Test.Enable && s.testsCount(d):
+		return StateFailed, fmt.Sprintf("the tests of revision %d failed", newest.Version)
+	case s.Tests == NotTested && d.Test.Enable && d.HasTests:
+		return StateUntested, fmt.Sprintf("revision %d is not tested", newest.Version)
+	}
+	return StateInSync, ""
+}
+
+// newest returns the newest revision. If another program wrote its record and did not change what the revision is, as
+// helm test does, its digest is that of the journal.
+func (s Situation) newest() (Revision, bool) {
+	if len(s.History) == 0 {
+		return Revision{}, false
+	}
+	newest := s.History[len(s.History)-1]
+	known := s.Journal.Wrote
+	if newest.Digest.IsZero() && newest.Version == known.Version && !known.Fingerprint.IsZero() &&
+		known.Fingerprint == s.Fingerprint {
+		newest.Digest = known.Digest
+	}
+	return newest, true
+}
+
+// testsCount reports whether failed tests are a failure of the release.
+func (s Situation) testsCount(d Desired) bool {
+	policy, _ := s.Journal.remediation(d)
+	return policy != nil && !policy.IgnoreTestFailures
+}
+
+func (s Situation) otherChart(d Desired) bool {
+	return s.Chart != "" && s.Chart != chartName(d.Release) && !d.KeepOtherChart
+}
+
+// remove uninstalls a release, also if there is no revision: its objects may be left.
+func (s Situation) remove(d Desired, n Decision) Decision {
+	if len(s.History) == 0 && s.Journal.Release == (Identity{}) {
+		return n
+	}
+	return s.paced(d, n, Uninstall)
+}
+
+// pending finishes what an action left. What the spoke began goes on until its deadline. What another program began is
+// marked as failed after the time that the action may take.
+func (s Situation) pending(d Desired, n Decision, now time.Time) Decision {
+	newest, _ := s.newest()
+	running := s.Journal.Running
+	if newest.Status == Uninstalling {
+		return s.paced(d, n, Uninstall)
+	}
+	n.Action, n.Version = Unlock, newest.Version
+	switch {
+	case running.Version == newest.Version && running.Action != NoAction:
+		wanted := running.Action == Rollback || running.Digest == d.Digest
+		if wanted && now.Before(running.Deadline) {
+			n.Action, n.Resume = running.Action, true
+			n.Why += "; it goes on"
+		}
+	case newest.Digest.IsZero():
+		n.NotBefore = newest.WrittenAt.Add(max(d.Install.Timeout, d.Upgrade.Timeout, d.Rollback.Timeout))
+		n.Why += " by another program"
+	}
+	return n
+}
+
+// attempt installs or upgrades unless no retry is left.
+func (s Situation) attempt(d Desired, n Decision, a Action) Decision {
+	policy, failures := &d.Install.Remediation, s.Journal.InstallFailures
+	if a == Upgrade {
+		policy, failures = &d.Upgrade.Remediation, s.Journal.UpgradeFailures
+	}
+	if exhausted(policy, failures) && !s.Journal.isForced(d) {
+		n.Stalled, n.Why = RetriesExceeded, fmt.Sprintf("%s; %s failed %d times", n.Why, a, failures)
+		return n
+	}
+	return s.paced(d, n, a)
+}
+
+// failed decides what follows a failed revision.
+func (s Situation) failed(d Desired, n Decision) Decision {
+	policy, failures := s.Journal.remediation(d)
+	switch {
+	case policy == nil || failures == 0 || s.Journal.isForced(d) || policy.Strategy == bundle.RetryInPlace:
+		return s.paced(d, n, Upgrade)
+	case exhausted(policy, failures) && !policy.RemediateLastFailure:
+		n.Stalled, n.Why = RetriesExceeded, fmt.Sprintf("%s; %s failed %d times", n.Why, s.Journal.Attempted, failures)
+		return n
+	case policy.Strategy == bundle.UninstallOnFailure:
+		return s.paced(d, n, Uninstall)
+	}
+	if n.Version = s.rollbackTarget(); n.Version == 0 {
+		n.Stalled, n.Why = MissingRollbackTarget, n.Why+"; there is no earlier revision that was deployed"
+		return n
+	}
+	return s.paced(d, n, Rollback)
+}
+
+// rollbackTarget returns the newest revision before the newest one that was deployed and whose tests did not fail, or
+// 0.
+func (s Situation) rollbackTarget() int {
+	for _, r := range slices.Backward(s.History[:len(s.History)-1]) {
+		if (r.Status == Deployed || r.Status == Superseded) && r.Tests != TestsFailed {
+			return r.Version
+		}
+	}
+	return 0
+}
+
+// paced returns the decision for an action. If the same action failed last, it waits.
+func (s Situation) paced(d Desired, n Decision, a Action) Decision {
+	n.Action = a
+	j := s.Journal
+	if j.Failed == NoAction || kindOf(j.Failed) != kindOf(a) || j.isForced(d) && kindOf(a) == Upgrade {
+		return n
+	}
+	interval := d.RetryInterval
+	if policy, _ := j.remediation(d); policy != nil && policy.Strategy == bundle.RetryInPlace && kindOf(a) == Upgrade {
+		interval = policy.RetryInterval
+	}
+	n.NotBefore = j.FailedAt.Add(interval)
+	return n
+}
+
+// kindOf returns an action for which another one is the next try: an upgrade follows a failed install.
+func kindOf(a Action) Action {
+	if a == Install {
+		return Upgrade
+	}
+	return a
+}
+
+// exhausted reports whether no retry is left.
+func exhausted(p *bundle.Remediation, failures int) bool {
+	return p.Strategy != bundle.RetryInPlace && p.Retries >= 0 && failures > p.Retries
+}

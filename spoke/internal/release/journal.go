@@ -1,0 +1,186 @@
+package release
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/manifest"
+)
+
+// Journal is what the spoke remembers of a release between actions, and between the steps of an action. It is on disk
+// before a step begins. Without a journal a release goes on, too: the record tells enough.
+type Journal struct {
+	Release         Identity        `json:"release,omitzero"`   // that was installed; zero: none
+	Of              manifest.Digest `json:"of,omitzero"`        // of the desired release that the failures belong to
+	Attempted       Action          `json:"attempted,omitzero"` // the last install or upgrade
+	InstallFailures int             `json:"installFailures,omitzero"`
+	UpgradeFailures int             `json:"upgradeFailures,omitzero"`
+	Failed          Action          `json:"failed,omitzero"` // the last action, if it failed
+	FailedAt        time.Time       `json:"failedAt,omitzero"`
+	HandledForce    string          `json:"handledForce,omitzero"`
+	HandledReset    string          `json:"handledReset,omitzero"`
+	Wrote           Written         `json:"wrote,omitzero"`   // the last revision that the spoke wrote
+	Running         Running         `json:"running,omitzero"` // zero: no action runs
+}
+
+// Identity names a release.
+type Identity struct {
+	Name             string `json:"name"`
+	Namespace        string `json:"namespace"`
+	StorageNamespace string `json:"storageNamespace"`
+}
+
+// String returns "namespace/name".
+func (i Identity) String() string { return i.Namespace + "/" + i.Name }
+
+func identityOf(r *bundle.Release) Identity { return Identity{r.Name, r.Namespace, r.StorageNamespace} }
+
+// Written is a revision that the spoke wrote.
+type Written struct {
+	Version     int             `json:"version"`
+	Digest      manifest.Digest `json:"digest"`
+	Fingerprint manifest.Digest `json:"fingerprint"`
+}
+
+// Running is an action that has begun.
+type Running struct {
+	Action   Action          `json:"action"`
+	Version  int             `json:"version"` // the revision that the action makes or changes
+	From     int             `json:"from,omitzero"`
+	Digest   manifest.Digest `json:"digest,omitzero"`
+	Step     int             `json:"step"` // index of the step that may have begun
+	Deadline time.Time       `json:"deadline"`
+	// Interrupted is, of an Unlock, the action of the spoke that did not end.
+	Interrupted Action `json:"interrupted,omitzero"`
+}
+
+// Subject returns the release that a Situation is of: the one that was installed, until it is uninstalled.
+func (j Journal) Subject(d Desired) Identity {
+	if j.Release != (Identity{}) {
+		return j.Release
+	}
+	return identityOf(d.Release)
+}
+
+// Begin returns the journal of a decision that is carried out from now on. version is the revision that the action makes
+// or changes.
+func (j Journal) Begin(d Desired, n Decision, version int, now time.Time) Journal {
+	j = j.renewed(d)
+	if n.Resume {
+		return j
+	}
+	interrupted := j.Running
+	j.Running = Running{Action: n.Action, Version: version, Digest: d.Digest, Deadline: now.Add(timeoutOf(n.Action, d))}
+	switch n.Action {
+	case Install, Upgrade:
+		j.Attempted, j.Release = n.Action, identityOf(d.Release)
+		j.HandledForce = d.Forced
+	case Rollback:
+		j.Running.From = n.Version
+	case Unlock:
+		if interrupted.Version == version && interrupted.Digest == d.Digest {
+			j.Running.Interrupted = interrupted.Action
+		}
+	}
+	return j
+}
+
+// End returns the journal after an action.
+func (j Journal) End(d Desired, succeeded bool, now time.Time) Journal {
+	ended := j.Running
+	j.Running = Running{}
+	switch {
+	case !succeeded:
+		return j.fail(d, ended.Action, now)
+	case ended.Action == Unlock:
+		return j.fail(d, ended.Interrupted, now)
+	}
+	j.Failed, j.FailedAt = NoAction, time.Time{}
+	switch ended.Action {
+	case Uninstall:
+		if j.moved(d) || d.Removed {
+			j = Journal{HandledForce: j.HandledForce, HandledReset: j.HandledReset}
+		}
+		j.Release, j.Wrote = Identity{}, Written{}
+	case Install, Upgrade:
+		if !d.Test.Enable || !d.HasTests {
+			j.InstallFailures, j.UpgradeFailures = 0, 0
+		}
+	case Test:
+		j.InstallFailures, j.UpgradeFailures = 0, 0
+	}
+	return j
+}
+
+// fail counts a failure. Failed tests count as failures of the last install or upgrade.
+func (j Journal) fail(d Desired, a Action, now time.Time) Journal {
+	j.Failed, j.FailedAt = a, now
+	counts := a == Install || a == Upgrade
+	if policy, _ := j.remediation(d); a == Test && policy != nil {
+		counts = !policy.IgnoreTestFailures
+	}
+	switch {
+	case !counts:
+	case j.Attempted == Install:
+		j.InstallFailures++
+	case j.Attempted == Upgrade:
+		j.UpgradeFailures++
+	}
+	return j
+}
+
+// renewed returns the journal without failures that do not count any more: the desired release changed, or an operator
+// asked.
+func (j Journal) renewed(d Desired) Journal {
+	if j.Of == d.Digest && (d.Reset == "" || d.Reset == j.HandledReset) {
+		return j
+	}
+	j.Of, j.HandledReset = d.Digest, d.Reset
+	j.InstallFailures, j.UpgradeFailures = 0, 0
+	j.Failed, j.FailedAt = NoAction, time.Time{}
+	return j
+}
+
+// remediation returns what follows when the last install or upgrade fails, and how often it failed; nil if the spoke
+// did neither.
+func (j Journal) remediation(d Desired) (*bundle.Remediation, int) {
+	switch j.Attempted {
+	case Install:
+		return &d.Install.Remediation, j.InstallFailures
+	case Upgrade:
+		return &d.Upgrade.Remediation, j.UpgradeFailures
+	}
+	return nil, 0
+}
+
+func (j Journal) isForced(d Desired) bool { return d.Forced != "" && d.Forced != j.HandledForce }
+
+// moved reports whether the release was installed under another name or in other namespaces.
+func (j Journal) moved(d Desired) bool {
+	return j.Release != (Identity{}) && j.Release != identityOf(d.Release)
+}
+
+// timeoutOf returns how long an action may take.
+func timeoutOf(a Action, d Desired) time.Duration {
+	switch a {
+	case Install:
+		return d.Install.Timeout
+	case Upgrade:
+		return d.Upgrade.Timeout
+	case Rollback:
+		return d.Rollback.Timeout
+	case Uninstall:
+		return d.Uninstall.Timeout
+	case Test:
+		return d.Test.Timeout
+	}
+	return time.Minute // one record is written
+}
+
+// chartName returns the name of the chart of a valid release.
+func chartName(r *bundle.Release) string {
+	var chart struct{ Name string }
+	_ = json.Unmarshal(r.Chart, &chart)
+	return chart.Name
+}
