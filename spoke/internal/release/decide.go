@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/condition"
 	"github.com/navefleet/nave/shared/manifest"
 )
 
@@ -28,11 +29,11 @@ type State string
 
 // The states.
 const (
-	StateAbsent    State = "Absent"    // no revision, or an uninstalled one
-	StateUnmanaged State = "Unmanaged" // the newest revision is of another program
-	StateOutOfSync State = "OutOfSync" // the newest revision is of something else
-	StatePending   State = "Pending"   // an action began and did not end
-	StateFailed    State = "Failed"    // the newest revision failed, or its tests did
+	StateAbsent    State = "Absent"          // no revision, or an uninstalled one
+	StateUnmanaged State = "Unmanaged"       // the newest revision is of another program
+	StateOutOfSync State = "OutOfSync"       // the newest revision is of something else
+	StatePending   State = condition.Pending // an action began and did not end
+	StateFailed    State = "Failed"          // the newest revision failed, or its tests did
 	StateUntested  State = "Untested"
 	StateInSync    State = "InSync"
 )

@@ -44,8 +44,8 @@ type helmWorld struct {
 	namespace string
 }
 
-// eachHelm runs a test in a namespace of its own for Helm 3 and Helm 4.
-func eachHelm(t *testing.T, test func(*testing.T, *helmWorld)) {
+// newHelmWorld returns a namespace of the cluster, without a helm.
+func newHelmWorld(t *testing.T) *helmWorld {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("needs a real cluster")
@@ -62,15 +62,22 @@ func eachHelm(t *testing.T, test func(*testing.T, *helmWorld)) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	namespace := strings.ToLower(strings.NewReplacer("/", "-", "_", "-").Replace(t.Name()))
+	w := &helmWorld{t: t, cluster: shared.cluster, client: client, namespace: namespace}
+	w.apply("apiVersion: v1\nkind: Namespace\nmetadata: {name: " + namespace + "}\n")
+	return w
+}
+
+// eachHelm runs a test in a namespace of its own for Helm 3 and Helm 4.
+func eachHelm(t *testing.T, test func(*testing.T, *helmWorld)) {
+	t.Helper()
 	for _, major := range []int{3, 4} {
 		t.Run(fmt.Sprintf("helm%d", major), func(t *testing.T) {
-			helm, err := helmtest.New(t.Context(), major)
-			if err != nil {
+			w := newHelmWorld(t)
+			var err error
+			if w.helm, err = helmtest.New(t.Context(), major); err != nil {
 				t.Fatal(err)
 			}
-			namespace := strings.ToLower(strings.NewReplacer("/", "-", "_", "-").Replace(t.Name()))
-			w := &helmWorld{t, shared.cluster, client, helm, namespace}
-			w.apply("apiVersion: v1\nkind: Namespace\nmetadata: {name: " + namespace + "}\n")
 			test(t, w)
 		})
 	}

@@ -63,8 +63,8 @@ func (j Journal) Subject(d Desired) Identity {
 	return identityOf(d.Release)
 }
 
-// Begin returns the journal of a decision that is carried out from now on. version is the revision that the action makes
-// or changes.
+// Begin returns the journal of a decision that is carried out from now on. version is the revision that the action
+// makes or changes.
 func (j Journal) Begin(d Desired, n Decision, version int, now time.Time) Journal {
 	j = j.renewed(d)
 	if n.Resume {
