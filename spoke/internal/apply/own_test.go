@@ -36,6 +36,10 @@ type answer struct {
 }
 
 func (c *scriptedCluster) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if strings.HasPrefix(r.URL.Path, "/apis/"+kube.FluxOwner.Group) { // there is no Flux
+		refuse(w, http.StatusNotFound)
+		return
+	}
 	if r.Method == http.MethodGet {
 		c.looks++
 		c.show(w)

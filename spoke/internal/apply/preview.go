@@ -137,6 +137,9 @@ func (r *run) dryRun(ctx context.Context, o *manifest.Object, mode inventory.Mod
 	case !missing && mode == inventory.IfNotPresent:
 		return Unchanged, differences{}, nil
 	}
+	if !missing && r.isSpared(live) {
+		return Refused, differences{}, fmt.Errorf("%s: %w", manifest.IDOf(o), errSpared)
+	}
 	if err := r.share(ctx, o, mode); err != nil {
 		return Refused, differences{}, err
 	}

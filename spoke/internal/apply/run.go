@@ -45,14 +45,15 @@ type run struct {
 	shown   int             // index of the last object whose drifted fields are kept
 	hold    kube.Hold       // of the object that a Preview looks at; nil: memory is not counted
 
-	mu      sync.Mutex // guards everything below while objects are sent
-	next    *inventory.Inventory
-	unsaved bool
-	entries []Entry
-	defined map[schema.GroupKind]bundle.ObjectIdentity // kinds that a CustomResourceDefinition sent in this run defines
-	refused map[manifest.ID]bool                       // objects that were refused
-	broken  map[schema.GroupKind]bundle.ObjectIdentity // kinds whose CustomResourceDefinition was refused
-	fatal   error                                      // why no more objects are sent
+	mu        sync.Mutex // guards everything below while objects are sent
+	next      *inventory.Inventory
+	unsaved   bool
+	entries   []Entry
+	defined   map[schema.GroupKind]bundle.ObjectIdentity // kinds that a CustomResourceDefinition sent in this run defines
+	refused   map[manifest.ID]bool                       // objects that were refused
+	leftAlone map[manifest.ID]bool                       // objects of Flux that are marked in the cluster alone
+	broken    map[schema.GroupKind]bundle.ObjectIdentity // kinds whose CustomResourceDefinition was refused
+	fatal     error                                      // why no more objects are sent
 }
 
 // start begins a run. If the account cannot be impersonated, start returns an error and a run without entries.
@@ -65,7 +66,8 @@ func (a *Applier) start(s Set) (*run, error) {
 	}
 	r := &run{
 		Applier: a, Set: s, client: a.Client, next: s.Previous.Clone(), refused: map[manifest.ID]bool{},
-		defined: map[schema.GroupKind]bundle.ObjectIdentity{}, broken: map[schema.GroupKind]bundle.ObjectIdentity{},
+		leftAlone: map[manifest.ID]bool{},
+		defined:   map[schema.GroupKind]bundle.ObjectIdentity{}, broken: map[schema.GroupKind]bundle.ObjectIdentity{},
 	}
 	r.next.Application = s.Application
 	var err error
@@ -91,6 +93,9 @@ func (r *run) applyAll(ctx context.Context) error {
 	r.dropNamespaces(ctx)
 	send, drifted := r.decide()
 	r.foresee()
+	if err := r.noteSpared(ctx, send); err != nil {
+		return err
+	}
 	if err := r.mark(send); err != nil {
 		return err
 	}

@@ -42,13 +42,8 @@ func (r *run) send(ctx context.Context, d Object) (result, error) {
 
 // admit loads an object that may be sent. The caller must release it. The errors hold no secret and name the object.
 func (r *run) admit(ctx context.Context, d Object) (Loaded, error) {
-	if err := r.Self.Allows(d.ObjectIdentity); err != nil {
+	if err := r.permits(d.ObjectIdentity); err != nil {
 		return Loaded{}, err
-	}
-	if r.Allow != nil {
-		if err := r.Allow(d.ObjectIdentity); err != nil {
-			return Loaded{}, fmt.Errorf("%s is not allowed here: %w", d.ID(), err)
-		}
 	}
 	if err := r.lacks(d.ObjectIdentity); err != nil {
 		return Loaded{}, err
@@ -65,6 +60,17 @@ func (r *run) admit(ctx context.Context, d Object) (Loaded, error) {
 		return Loaded{}, err
 	}
 	return loaded, nil
+}
+
+// permits returns an error for an object that nothing may apply here.
+func (r *run) permits(id bundle.ObjectIdentity) error {
+	if err := r.Self.Allows(id); err != nil || r.Allow == nil {
+		return err
+	}
+	if err := r.Allow(id); err != nil {
+		return fmt.Errorf("%s is not allowed here: %w", id.ID(), err)
+	}
+	return nil
 }
 
 // fit returns an error for an object that is not the one whose name the bundle signed, because the local policy was
@@ -107,6 +113,9 @@ func (r *run) place(ctx context.Context, d Object, o *manifest.Object) (result, 
 
 // patch applies an object: in one request, unless a field is immutable or fields are to be taken over.
 func (r *run) patch(ctx context.Context, d Object, o *manifest.Object, item inventory.Item) (result, error) {
+	if r.leftAlone[d.ID()] {
+		return result{}, fmt.Errorf("%s: %w", d.ID(), errSpared)
+	}
 	if err := r.share(ctx, o, item.Mode); err != nil {
 		return result{}, err
 	}

@@ -28,8 +28,8 @@ func TestRequests(t *testing.T) {
 		return b.String() + configMap("last", changed)
 	}
 	count := func(apply func()) uint64 { before := w.client.Requests(); apply(); return w.client.Requests() - before }
-	if n := count(func() { w.apply(yaml("1")) }); n != 202 {
-		t.Errorf("%d requests for 201 new objects and one discovery", n)
+	if n := count(func() { w.apply(yaml("1")) }); n != 203 {
+		t.Errorf("%d requests for 201 new objects and two discoveries, of their kind and of Flux", n)
 	}
 	if n := count(func() { w.apply(yaml("1")) }); n != 0 {
 		t.Errorf("%d requests for nothing", n)
@@ -41,7 +41,7 @@ func TestRequests(t *testing.T) {
 	s := w.set(yaml("2"))
 	s.Reapply = true
 	changes := w.try(s)
-	if changes.Count(apply.Unchanged) != 201 || w.client.Requests() != 202+1+201 {
+	if changes.Count(apply.Unchanged) != 201 || w.client.Requests() != 203+1+201 {
 		t.Errorf("sent again: %v after %d requests", changes, w.client.Requests())
 	}
 	w.restart(w.disk())

@@ -1,10 +1,12 @@
 package apply_test
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
 
+	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/spoke/internal/apply"
 	"github.com/navefleet/nave/spoke/internal/kube"
 )
@@ -123,8 +125,8 @@ func TestTakeOverOnce(t *testing.T) {
 	yaml := w.labelled(configMap("a", "1") + configMap("b", "1"))
 	before := w.client.Requests()
 	w.apply(yaml)
-	if n := w.client.Requests() - before; n != 4 {
-		t.Errorf("%d requests, want one each, and two for what is taken over", n)
+	if n := w.client.Requests() - before; n != 5 {
+		t.Errorf("%d requests, want one each, two for what is taken over, and one that finds no Flux", n)
 	}
 	before = w.client.Requests()
 	set := w.set(yaml)
@@ -178,4 +180,70 @@ func TestTakeOverWatched(t *testing.T) {
 	w.watch(func() string { return yaml })
 	w.asFlux("kustomize-controller", both("a"))
 	w.wantData("a", "removed", "none")
+}
+
+// fluxDefinition makes the cluster one that has Flux.
+const (
+	fluxOwner      = "kustomizations.kustomize.toolkit.fluxcd.io"
+	fluxDefinition = `
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: ` + fluxOwner + `}
+spec:
+  group: kustomize.toolkit.fluxcd.io
+  names: {kind: Kustomization, plural: kustomizations}
+  scope: Namespaced
+  versions:
+  - {name: v1, served: true, storage: true, schema: {openAPIV3Schema: {type: object}}}
+`
+)
+
+// TestTakeOverSpared has an object that somebody keeps Flux from, in the cluster alone. It is refused, and not changed,
+// until the mark is gone or in Git. All others are taken over, and once an object is ours, the mark counts in Git only.
+func TestTakeOverSpared(t *testing.T) {
+	admin := newWorld(t).admin
+	t.Cleanup(func() {
+		if err := admin.Delete(context.Background(), "CustomResourceDefinition.apiextensions.k8s.io", "", fluxOwner); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := admin.Apply(t.Context(), []byte(fluxDefinition)); err != nil {
+		t.Fatal(err)
+	}
+	for key, value := range map[string]string{"reconcile": "disabled", "ssa": "Ignore"} {
+		t.Run(key, func(t *testing.T) {
+			w := newWorld(t)
+			edit := func(value string) {
+				w.must(w.admin.Edit(t.Context(), "ConfigMap", w.namespace, "spared",
+					`{"metadata":{"annotations":{"kustomize.toolkit.fluxcd.io/`+key+`":`+value+`}}}`))
+			}
+			w.asFlux("kustomize-controller", configMap("spared", "by Flux")+configMap("other", "by Flux"))
+			edit(`"` + value + `"`)
+			git := w.labelled(configMap("spared", "new") + configMap("other", "new"))
+			changes := w.try(w.set(git))
+			if len(changes.Failed()) != 1 || !strings.Contains(changes.Failed()[0].Err.Error(), "put the mark into Git") ||
+				w.data("spared", "k") != "by Flux" || w.data("other", "k") != "new" {
+				t.Error(changes)
+			}
+			if found, err := w.applier.Preview(t.Context(), w.set(git), func(manifest.ID) bool { return false }); err != nil ||
+				len(found.Objects) != 1 || found.Objects[0].Action != apply.Refused {
+				t.Errorf("preview: %+v, %v", found, err)
+			}
+			marked := strings.Replace(git, "namespace: $NS", "namespace: $NS, annotations: {kustomize.toolkit.fluxcd.io/"+key+": "+
+				value+"}", 1)
+			if changes := w.try(w.set(marked)); len(changes.Failed()) != 0 || w.data("spared", "k") != "by Flux" {
+				t.Error(changes)
+			}
+			edit("null")
+			w.apply(git)
+			if w.data("spared", "k") != "new" {
+				t.Error("it is not applied")
+			}
+			before := w.client.Requests()
+			w.apply(git)
+			if n := w.client.Requests() - before; n != 0 {
+				t.Errorf("%d requests for what is ours", n)
+			}
+		})
+	}
 }

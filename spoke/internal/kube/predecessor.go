@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/navefleet/nave/shared/bundle"
 )
@@ -65,6 +66,18 @@ type mark struct {
 
 func label(key string) mark { return mark{"f:labels", key} }
 
+// FluxOwner is the kind of Flux that applies the objects of Kustomizations.
+var FluxOwner = schema.GroupVersionKind{Group: kustomizeGroup, Version: "v1", Kind: "Kustomization"}
+
+// FluxLabels returns the labels of the objects that Flux applied for a Kustomization of the Application's name; nil if
+// the Application is none.
+func FluxLabels(app bundle.ApplicationName) map[string]string {
+	if app.Kind != FluxOwner.Kind {
+		return nil
+	}
+	return map[string]string{kustomizeGroup + "/name": app.Name, kustomizeGroup + "/namespace": app.Namespace}
+}
+
 // badge is the proof that a manager applied an object for an owner: the manager owns all marks, and so has set the
 // values that the object has now.
 type badge struct {
@@ -74,14 +87,15 @@ type badge struct {
 }
 
 const (
-	fluxApplier  = "kustomize-controller"
-	fluxCLI      = "flux" // it bootstraps a cluster, and puts no marks on objects
-	argoTracking = "argocd.argoproj.io/tracking-id"
-	argoInstance = "app.kubernetes.io/instance"
+	fluxApplier    = "kustomize-controller"
+	fluxCLI        = "flux" // it bootstraps a cluster, and puts no marks on objects
+	kustomizeGroup = "kustomize.toolkit.fluxcd.io"
+	argoTracking   = "argocd.argoproj.io/tracking-id"
+	argoInstance   = "app.kubernetes.io/instance"
 )
 
 var badges = []badge{
-	fluxBadge(fluxApplier, "Kustomization", "kustomize.toolkit.fluxcd.io"),
+	fluxBadge(fluxApplier, FluxOwner.Kind, kustomizeGroup),
 	fluxBadge("helm-controller", "HelmRelease", "helm.toolkit.fluxcd.io"),
 	{"argocd-controller", []mark{{"f:annotations", argoTracking}}, argoTracked},
 	{"argocd-controller", []mark{label(argoInstance)}, func(l Live) owner { return argoOwner(l.Labels[argoInstance]) }},
