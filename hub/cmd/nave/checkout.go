@@ -323,6 +323,12 @@ func (c *checkout) folderOf(source *api.Object, view *api.Source) (string, error
 		pathOf(source.Key))
 }
 
+// hasFolder reports whether a folder stands for a source with a URL.
+func (c *checkout) hasFolder(source *api.Object, url string) bool {
+	_, known := c.local[source.Key]
+	return known || c.main[sameURL(url)]
+}
+
 // treeIn returns a folder without what rules leave out.
 func (c *checkout) treeIn(dir, rules string) (t plan.Tree, err error) {
 	t = plan.Tree{Dir: dir, Revision: c.revision, Rules: rules}

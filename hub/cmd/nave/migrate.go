@@ -150,7 +150,7 @@ func (m *migration) compare(ctx context.Context, flux *migrate.Flux) (*migrate.R
 	_, refused := flux.HubObjects(m.name, false)
 	return migrate.Compare(migrate.Input{
 		Flux: flux, Walk: walk, Whole: whole, Problems: problems, Refused: refused, Folded: folded, Access: m.access(),
-		Checkout:   quoted(m.path),
+		Checkout: quoted(m.path), HasFolder: trees.hasFolder,
 		Recipients: func(path string) []string { return recipientsIn(trees.dir, path) },
 	}), nil
 }

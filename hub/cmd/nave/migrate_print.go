@@ -76,7 +76,7 @@ func printKustomizations(out io.Writer, r *migrate.Report) {
 	_ = w.Flush()
 }
 
-// printBases prints the remote bases, which the hub fetches if its operator wants that.
+// printBases prints the remote bases, which the hub fetches if its operator wants that, and what was not compared.
 func printBases(out io.Writer, r *migrate.Report) {
 	var fetched, unknown []string
 	for _, b := range r.RemoteBases {
@@ -92,6 +92,13 @@ func printBases(out io.Writer, r *migrate.Report) {
 	heading(out, "Remote bases, fetched when nave-hub runs with "+strings.Join(r.BaseFlags(), " ")+":", fetched...)
 	heading(out, "Not compared, because nave does not fetch; give the repositories with --local-bases ADDRESS=DIR:",
 		unknown...)
+	var others []string
+	for _, s := range r.OtherSources {
+		others = append(others, fmt.Sprintf("%s, %s (Kustomization %s)", s.Source, s.URL,
+			strings.Join(s.Kustomizations, ", ")))
+	}
+	heading(out, "Not compared, because it is in another repository; give checkouts with --local-sources SOURCE=DIR:",
+		others...)
 }
 
 // printLeft prints what is not taken over.

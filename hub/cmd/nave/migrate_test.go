@@ -175,9 +175,10 @@ func TestMigrateFindings(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
-		"spec.kubeConfig: Forbidden",                                    // of a root
-		"Kustomization flux-system/broken: ",                            // its path does not exist
-		"no folder stands for GitRepository",                            // another repository
+		"spec.kubeConfig: Forbidden",         // of a root
+		"Kustomization flux-system/broken: ", // its path does not exist
+		"give checkouts with --local-sources SOURCE=DIR:\n  GitRepository/flux-system/elsewhere, " +
+			"https://git.example.com/acme/else (Kustomization flux-system/elsewhere)\n",
 		"Kustomization.kustomize.toolkit.fluxcd.io flux-system/dropped", // its owner gives it no more
 		"1 object of HelmRelease.helm.toolkit.fluxcd.io, for which",
 		"flux-system/deploy-key: identity and known_hosts (SSH); password if the key has one, for spec.secretRef of " +
@@ -194,6 +195,15 @@ func TestMigrateFindings(t *testing.T) {
 		if !strings.Contains(out, want) {
 			t.Errorf("it does not say %q", want)
 		}
+	}
+	if strings.Contains(out, "no folder stands for") {
+		t.Error("another repository is refused")
+	}
+	other := tree(t, map[string]string{"map.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: far, namespace: shop}\n"})
+	given, _ := m.run("--local-sources=GitRepository/flux-system/elsewhere=" + other)
+	if strings.Contains(given, "another repository") ||
+		!regexp.MustCompile(`elsewhere +does not have it +0 +1 +0 +yes`).MatchString(given) {
+		t.Errorf("with a checkout of it:\n%s", given)
 	}
 	if strings.Contains(out, "flux uninstall") || strings.ContainsRune(out, '\x1b') {
 		t.Error("it uninstalls controllers that are needed, or writes to the terminal what a cluster said")

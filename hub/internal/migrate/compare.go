@@ -25,6 +25,8 @@ type Input struct {
 	// Recipients returns the public names of the keys that a file of the checkout is encrypted for.
 	Recipients func(path string) []string
 	Folded     []Folded
+	// HasFolder reports whether a folder stands for a source that is not composed of others.
+	HasFolder func(source *api.Object, url string) bool
 	// Access are the flags that the commands of the report repeat to reach the cluster, for kubectl, flux and nave alike.
 	Access   string
 	Checkout string // as a word of a shell; empty: the working folder
@@ -58,7 +60,7 @@ func Compare(in Input) *Report {
 	slices.SortFunc(r.Kustomizations, func(a, b Kustomization) int {
 		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
 	})
-	r.Refused, r.RemoteBases = c.refused(), c.remoteBases()
+	r.Refused, r.RemoteBases, r.OtherSources = c.refused(), c.remoteBases(), c.otherSources()
 	r.NotInGit, r.PassedThrough = c.others()
 	r.Secrets, r.Keys = c.secrets(), c.keys()
 	r.Notices = c.notices()
@@ -180,12 +182,12 @@ func describe(k *manifest.Object) Kustomization {
 	return out
 }
 
-// refused returns the problems of the hub's objects and of the walk, but for remote bases without a folder.
+// refused returns the problems of the hub's objects and of the walk, but for sources and remote bases without a folder.
 func (c *comparison) refused() []Refusal {
 	all := slices.Clone(c.Refused)
 	for _, p := range slices.Concat(c.Problems, c.Walk.Problems) {
 		r := Refusal{Object: p.Key.Local(), Reason: p.Reason, Message: p.Message}
-		if !slices.Contains(all, r) && !c.lacksBase(p.Key) {
+		if !slices.Contains(all, r) && !c.lacksBase(p.Key) && !c.lacksSource(p) {
 			all = append(all, r)
 		}
 	}

@@ -10,6 +10,8 @@ type Report struct {
 	Refused []Refusal `json:"refused,omitempty"`
 	// RemoteBases are the remote bases of kustomization files, which the hub fetches from hosts that its operator names.
 	RemoteBases []RemoteBase `json:"remoteBases,omitempty"`
+	// OtherSources are the sources in other repositories that no folder stands for, so that nothing was compared.
+	OtherSources []OtherSource `json:"otherSources,omitempty"`
 	// NotInGit are objects of Flux that nothing in Git gives.
 	NotInGit []string `json:"notInGit,omitempty"`
 	// PassedThrough are the objects of kinds that stay with Flux's controllers, by Kind.group.
@@ -64,6 +66,13 @@ type RemoteBase struct {
 	NotCompared bool `json:"notCompared,omitempty"`
 }
 
+// OtherSource is a source in another repository.
+type OtherSource struct {
+	Source         string   `json:"source"` // Kind/namespace/name, as --local-sources takes it
+	URL            string   `json:"url"`
+	Kustomizations []string `json:"kustomizations"` // that were not compared
+}
+
 // Secret is a Secret that the hub needs to fetch a source.
 type Secret struct {
 	Name      string   `json:"name"`
@@ -106,6 +115,9 @@ func (r *Report) OK() bool {
 		if b.NotCompared {
 			return false
 		}
+	}
+	if len(r.OtherSources) > 0 {
+		return false
 	}
 	return len(r.Refused) == 0 && len(r.NotInGit) == 0
 }
