@@ -289,6 +289,9 @@ func build(cmd *cobra.Command, v *plan.Preview, check *validator, clusters []str
 	if check != nil {
 		check.complete = true
 	}
+	if _, err := check.ask(cmd.Context(), clusters); err != nil { // all at the same time
+		return err
+	}
 	var order []string
 	groups := map[string][]*plan.Previewed{}
 	for _, p := range all {

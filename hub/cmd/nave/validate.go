@@ -155,17 +155,9 @@ func (v *validator) check(ctx context.Context, clusters []string, objects []rend
 	if v == nil {
 		return nil
 	}
-	all := make([]*schemas, len(clusters))
-	group, asking := errgroup.WithContext(ctx)
-	group.SetLimit(maxAsked)
-	for i, cluster := range clusters {
-		group.Go(func() (err error) {
-			all[i], err = v.schemasOf(asking, cluster)
-			return err
-		})
-	}
-	if err := group.Wait(); err != nil {
-		return fmt.Errorf("--validate: %w", err)
+	all, err := v.ask(ctx, clusters)
+	if err != nil {
+		return err
 	}
 	same := map[*schemas][]string{}
 	for i, s := range all {
@@ -177,6 +169,26 @@ func (v *validator) check(ctx context.Context, clusters []string, objects []rend
 		}
 	}
 	return nil
+}
+
+// ask returns the schemas of clusters. Those that were asked before are not asked again.
+func (v *validator) ask(ctx context.Context, clusters []string) ([]*schemas, error) {
+	if v == nil {
+		return nil, nil
+	}
+	all := make([]*schemas, len(clusters))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(maxAsked)
+	for i, cluster := range clusters {
+		group.Go(func() (err error) {
+			all[i], err = v.schemasOf(ctx, cluster)
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, fmt.Errorf("--validate: %w", err)
+	}
+	return all, nil
 }
 
 // checkBy checks objects against the schemas of some clusters.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"github.com/navefleet/nave/hub/internal/plan"
@@ -20,6 +21,16 @@ func (c *comparison) validate(ctx context.Context, all []*outlook) error {
 			return err
 		}
 		of[o.cluster] = id
+	}
+	var asked []string
+	for _, d := range c.pairs {
+		if d.new != nil {
+			asked = append(asked, d.clusters...)
+		}
+	}
+	slices.Sort(asked)
+	if _, err := c.check.ask(ctx, slices.Compact(asked)); err != nil { // all at the same time
+		return err
 	}
 	for _, d := range c.pairs {
 		objects, err := d.differing()

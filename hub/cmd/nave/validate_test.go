@@ -134,6 +134,8 @@ func TestValidate_builtin(t *testing.T) {
 		{"unknown_field", "image: web", "imag: web", `Deployment.spec.template.spec.containers[0] has the unknown field "imag"`},
 		{"wrong_type", "replicas: 2", "replicas: two", "Deployment.spec.replicas is a string, want integer"},
 		{"missing_field", "selector: {matchLabels: {app: web}}", "paused: true", `has no field "selector"`},
+		{"enum", "strategy: {", `strategy: {type: Replace, `, `Deployment.spec.strategy.type is "Replace", want one of "Recreate"`},
+		{"empty", "strategy: {", `strategy: {type: "", `, ""},
 		{"variable", "replicas: 2", "replicas: ${replicas}", ""},
 		{"unknown_kind", "kind: Deployment", "kind: Deploymint", "there is no kind Deploymint in apps/v1"},
 		{"unknown_version", "apiVersion: apps/v1", "apiVersion: example.com/v1", ""},

@@ -30,13 +30,13 @@ var errExpensive = errors.New("the schema takes too long to compare with")
 // Fields that are null count as missing, as for an API server. Texts that unknown reports are not checked, because only
 // the cluster knows their values. The error is one of the schema.
 func (s *Schema) Check(kind string, object map[string]any, unknown func(text string) bool) ([]string, error) {
-	c := &checker{document: s.document, unknown: unknown}
+	c := &checker{Schema: s, unknown: unknown}
 	c.check(s.root, object, kind, false)
 	return c.problems, c.err
 }
 
 type checker struct {
-	document *Document
+	*Schema
 	unknown  func(string) bool
 	problems []string
 	steps    int
@@ -156,7 +156,7 @@ func typeOf(value any) string {
 }
 
 func (c *checker) checkEnum(n *node, value any, path string) {
-	if len(n.Enum) == 0 {
+	if len(n.Enum) == 0 || value == "" && c.ofKubernetes {
 		return
 	}
 	var allowed []string

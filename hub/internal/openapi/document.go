@@ -75,7 +75,7 @@ func (d *Document) Schema(kind schema.GroupVersionKind) *Schema {
 	if !ok {
 		return nil
 	}
-	return &Schema{document: d, root: &node{Ref: reference + name}}
+	return &Schema{document: d, root: &node{Ref: reference + name}, ofKubernetes: strings.HasPrefix(name, "io.k8s.api.")}
 }
 
 // definition returns the definition of a name.
@@ -111,6 +111,8 @@ func decode(data []byte) (*node, error) {
 type Schema struct {
 	document *Document // that references lead into
 	root     *node
+	// ofKubernetes: an empty text stands for a missing one, as in Kubernetes' own kinds, also if an enum does not have it.
+	ofKubernetes bool
 }
 
 // node is one schema, or a part of one.
