@@ -168,6 +168,8 @@ func TestValidate_flags(t *testing.T) {
 		{"empty_folder", "--validate --schemas=" + t.TempDir(), "no schema of a kind"},
 		{"not_schemas", "--validate --schemas=" + filepath.Join(root, "hub/fleet.yaml"), "hub/fleet.yaml"},
 		{"no_server", "--validate --kubeconfig=/nowhere", "/nowhere"},
+		{"builtin_and_file", "--validate --schemas=builtin,x", "builtin and cluster stand alone"},
+		{"no_hub", "--validate --schemas=cluster --config=/nowhere", "asked for through the hub: "},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			_, err := run(t, append([]string{"build", "cluster", "lab", root, "--path=clusters/lab"},
@@ -176,6 +178,18 @@ func TestValidate_flags(t *testing.T) {
 				t.Errorf("error %v, want %q", err, c.want)
 			}
 		})
+	}
+}
+
+// TestValidate_no_cluster builds a Kustomization by the schemas of a cluster that no flag names.
+func TestValidate_no_cluster(t *testing.T) {
+	_, err := run(t, "build", "kustomization", "app", "--path=.", "--kustomization-file=x", "--validate", "--schemas=cluster")
+	if err == nil || !strings.Contains(err.Error(), "name the cluster with --cluster") {
+		t.Errorf("error %v", err)
+	}
+	_, err = run(t, "build", "kustomization", "app", "--path=.", "--kustomization-file=x", "--cluster=east")
+	if err == nil || !strings.Contains(err.Error(), "--cluster does nothing here") {
+		t.Errorf("error %v", err)
 	}
 }
 
