@@ -245,3 +245,34 @@ func TestDiff_variables(t *testing.T) {
 		t.Errorf("of a suspended one: exit code %d:\n%s", code, out)
 	}
 }
+
+// TestDiff_held_tenant compares a Kustomization below a suspended one with a service account.
+func TestDiff_held_tenant(t *testing.T) {
+	t.Setenv("PATH", searchPath)
+	files := diffFiles()
+	app, _, _ := strings.Cut(files["clusters/eu/app.yaml"], "---")
+	for _, site := range []string{"eu", "lab"} {
+		files["clusters/"+site+"/team.yaml"] = strings.NewReplacer("name: app,", "name: team,", "path: ./app",
+			"serviceAccountName: team, path: ./team").Replace(app)
+	}
+	files["team/app.yaml"] = strings.NewReplacer("name: app,", "name: team-app,", "./app", "./team-app").Replace(app)
+	files["team-app/map.yaml"] = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: map, namespace: flux-system}\n" +
+		"data: {size: small}\n"
+	root := tree(t, files)
+	config := hubWith(t, root, files["hub/fleet.yaml"]+"---\n"+files["hub/clusters.yaml"], 4)
+	mustRun(t, "suspend", "kustomization", "team", "--cluster=east", "--wait=false", "--config", config)
+	write(t, root, "team-app/map.yaml", strings.Replace(files["team-app/map.yaml"], "small", "large", 1))
+	write(t, root, "team/app.yaml", strings.Replace(files["team/app.yaml"], "prune: true", "prune: false", 1))
+	out, code := diffWith(t, config, "cluster", "east", root)
+	for _, want := range []string{
+		"# 1 cluster: east\n## Kustomization flux-system/team-app: ConfigMap flux-system/map changed\n",
+		"# held: Kustomization flux-system/team is suspended\n## Kustomization flux-system/team-app: options changed\n",
+	} {
+		if !strings.Contains(out, want) {
+			t.Errorf("without %q", want)
+		}
+	}
+	if code != 1 || strings.Count(out, "## ") != 2 || t.Failed() {
+		t.Errorf("exit code %d:\n%s", code, out)
+	}
+}

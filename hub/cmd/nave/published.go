@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -107,16 +108,29 @@ func (p *published) add(part *adminv1.PublishedResponse) error {
 		p.suspended[keyOf(key)] = true
 	}
 	for _, o := range c.GetObjects() {
-		admitted, err := readmit(&adminv1.Object{Json: o.GetJson()}, api.ClusterGraph)
-		if err != nil {
+		if err := p.addKnown(c.GetCluster(), o); err != nil {
 			return err
 		}
-		if p.graphs[c.GetCluster()] == nil {
-			p.graphs[c.GetCluster()] = map[api.Key]plan.Known{}
-		}
-		p.graphs[c.GetCluster()][admitted.Key.In(c.GetCluster())] = plan.Known{Object: admitted, Owner: keyOf(o.GetOwner()),
-			Suspended: o.GetSuspended()}
 	}
+	return nil
+}
+
+// addKnown adds an object of a cluster's graph.
+func (p *published) addKnown(cluster string, o *adminv1.HubObject) error {
+	admitted, err := readmit(&adminv1.Object{Json: o.GetJson()}, api.ClusterGraph)
+	if err != nil {
+		return err
+	}
+	k := plan.Known{Object: admitted, Owner: keyOf(o.GetOwner()), Suspended: o.GetSuspended()}
+	if len(o.GetConfined()) > 0 {
+		if err := json.Unmarshal(o.GetConfined(), &k.Confined); err != nil {
+			return fmt.Errorf("limits of %s of the hub: %w", admitted.Key, err)
+		}
+	}
+	if p.graphs[cluster] == nil {
+		p.graphs[cluster] = map[api.Key]plan.Known{}
+	}
+	p.graphs[cluster][admitted.Key.In(cluster)] = k
 	return nil
 }
 
@@ -126,7 +140,9 @@ func (p *published) addObject(o *adminv1.HubObject) error {
 		return err
 	}
 	p.objects = append(p.objects, admitted)
-	p.suspended[admitted.Key] = o.GetSuspended()
+	if o.GetSuspended() {
+		p.suspended[admitted.Key] = true
+	}
 	if o.GetOwner() != nil {
 		p.owned[admitted.Key] = keyOf(o.GetOwner())
 	}

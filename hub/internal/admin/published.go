@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"slices"
 
@@ -101,6 +102,9 @@ func hubObject(r store.Resource) *adminv1.HubObject {
 	if r.Owner != nil {
 		o.Owner = fold.KeyMessage(*r.Owner)
 	}
+	if r.Confined != nil {
+		o.Confined, _ = json.Marshal(r.Confined) // strings only: there is no error to have
+	}
 	return o
 }
 
@@ -185,7 +189,7 @@ func (c *releasedCluster) readGraph(tx *store.Tx, cluster string) error {
 	}, func(string, error) error { return nil })
 }
 
-// sendGraph sends the objects of a cluster's graph, page by page, without those of tenants and damaged ones.
+// sendGraph sends the objects of a cluster's graph, page by page, without damaged ones.
 func (s *Server) sendGraph(ctx context.Context, cluster string, stream adminv1.AdminService_PublishedServer) error {
 	for after, next, more := "", "", true; more; after, more = next, next != "" {
 		var rows []store.Row[store.Resource]
@@ -198,7 +202,7 @@ func (s *Server) sendGraph(ctx context.Context, cluster string, stream adminv1.A
 		}
 		part, size := &adminv1.PublishedCluster{Cluster: cluster}, 0
 		for i, row := range rows {
-			if row.Value.Object != nil && row.Value.Owner != nil && row.Value.Confined == nil {
+			if row.Value.Object != nil && row.Value.Owner != nil {
 				part.Objects, size = append(part.Objects, hubObject(row.Value)), size+len(row.Value.Object.JSON)
 			}
 			if last := i == len(rows)-1; len(part.Objects) == 0 || size < maxPart && !last {

@@ -116,7 +116,7 @@ func TestPublished_held(t *testing.T) {
 	}
 }
 
-// TestPublished_graphs reads the objects of a graph, but neither those of tenants nor the operators' own.
+// TestPublished_graphs reads the objects of a graph, with the limits of tenants, but not the operators' own.
 func TestPublished_graphs(t *testing.T) {
 	r := newRig(t)
 	r.released(1)
@@ -131,12 +131,12 @@ func TestPublished_graphs(t *testing.T) {
 	for i := range pageRows + 1 {
 		put(fmt.Sprintf("app-%d", i), &owner, nil)
 	}
-	put("tenant", &owner, &api.Confinement{})
+	put("tenant", &owner, &api.Confinement{Account: "team"})
 	put("by-hand", nil, nil)
 	for _, graphs := range []bool{true, false} {
 		stream, err := r.Published(t.Context(), &adminv1.PublishedRequest{Clusters: []string{"a"}, Graphs: graphs})
 		must(t, err)
-		found := map[string]bool{}
+		found, confined := map[string]bool{}, ""
 		for {
 			m, err := stream.Recv()
 			if errors.Is(err, io.EOF) {
@@ -145,11 +145,12 @@ func TestPublished_graphs(t *testing.T) {
 			must(t, err)
 			for _, o := range m.GetCluster().GetObjects() {
 				found[string(o.GetJson())] = fold.KeyOf(o.GetOwner()) == owner
+				confined += string(o.GetConfined())
 			}
 		}
-		if want := (pageRows + 1) * map[bool]int{true: 1}[graphs]; len(found) != want || found[`{"metadata":{"name":"tenant"}}`] ||
-			found[`{"metadata":{"name":"by-hand"}}`] {
-			t.Errorf("with graphs %v: %d objects, want %d", graphs, len(found), want)
+		if want := (pageRows + 2) * map[bool]int{true: 1}[graphs]; len(found) != want ||
+			found[`{"metadata":{"name":"by-hand"}}`] || strings.Contains(confined, `"account":"team"`) != graphs {
+			t.Errorf("with graphs %v: %d objects, want %d; confined: %s", graphs, len(found), want, confined)
 		}
 	}
 }

@@ -251,7 +251,8 @@ func (v *Preview) Cluster(ctx context.Context, name string, last Last) (*Preview
 	w.rows = map[api.Key]store.Resource{}
 	for _, k := range last.Known {
 		key := k.Object.Key.In(name)
-		w.rows[key] = store.Resource{Key: key, Object: k.Object, Owner: &k.Owner, Suspended: k.Suspended}
+		w.rows[key] = store.Resource{Key: key, Object: k.Object, Owner: &k.Owner, Suspended: k.Suspended,
+			Confined: k.Confined}
 	}
 	holders, err := v.walk(ctx, w, last)
 	if err != nil {

@@ -16,6 +16,7 @@ type Known struct {
 	Object    *api.Object
 	Owner     api.Key
 	Suspended bool // by an operator
+	Confined  *api.Confinement
 }
 
 // Last is what the hub has of a cluster, for what a walk does not render. The zero Last is nothing.

@@ -2536,7 +2536,7 @@ type PublishedRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Empty: every cluster that has a release.
 	Clusters []string `protobuf:"bytes,1,rep,name=clusters,proto3" json:"clusters,omitempty"`
-	// Also the objects of the clusters' graphs, but for those of tenants.
+	// Also the objects of the clusters' graphs.
 	Graphs        bool `protobuf:"varint,2,opt,name=graphs,proto3" json:"graphs,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2730,7 +2730,9 @@ type HubObject struct {
 	// What the object comes from; not set: an operator.
 	Owner *ObjectKey `protobuf:"bytes,2,opt,name=owner,proto3" json:"owner,omitempty"`
 	// By an operator, whatever the spec says.
-	Suspended     bool `protobuf:"varint,3,opt,name=suspended,proto3" json:"suspended,omitempty"`
+	Suspended bool `protobuf:"varint,3,opt,name=suspended,proto3" json:"suspended,omitempty"`
+	// The limits of an object below a service account, JSON as in the hub's store. Empty: the object is the operators'.
+	Confined      []byte `protobuf:"bytes,4,opt,name=confined,proto3" json:"confined,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2784,6 +2786,13 @@ func (x *HubObject) GetSuspended() bool {
 		return x.Suspended
 	}
 	return false
+}
+
+func (x *HubObject) GetConfined() []byte {
+	if x != nil {
+		return x.Confined
+	}
+	return nil
 }
 
 type PublishedCluster struct {
@@ -4458,11 +4467,12 @@ const file_nave_admin_v1_admin_proto_rawDesc = "" +
 	"\x04part\"X\n" +
 	"\fPublishedHub\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\x04R\x05epoch\x122\n" +
-	"\aobjects\x18\x02 \x03(\v2\x18.nave.admin.v1.HubObjectR\aobjects\"m\n" +
+	"\aobjects\x18\x02 \x03(\v2\x18.nave.admin.v1.HubObjectR\aobjects\"\x89\x01\n" +
 	"\tHubObject\x12\x12\n" +
 	"\x04json\x18\x01 \x01(\fR\x04json\x12.\n" +
 	"\x05owner\x18\x02 \x01(\v2\x18.nave.admin.v1.ObjectKeyR\x05owner\x12\x1c\n" +
-	"\tsuspended\x18\x03 \x01(\bR\tsuspended\"\xc3\x02\n" +
+	"\tsuspended\x18\x03 \x01(\bR\tsuspended\x12\x1a\n" +
+	"\bconfined\x18\x04 \x01(\fR\bconfined\"\xc3\x02\n" +
 	"\x10PublishedCluster\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\tR\acluster\x12\x1a\n" +
 	"\bsequence\x18\x02 \x01(\x04R\bsequence\x12G\n" +
