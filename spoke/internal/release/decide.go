@@ -57,6 +57,8 @@ type Situation struct {
 	Chart       string          // the name of the chart of the newest revision; empty: unknown
 	Tests       TestResult      // of the newest revision
 	Journal     Journal
+	// FirstDeployed is when the release was first installed; zero: unknown.
+	FirstDeployed time.Time
 }
 
 // TestResult is how the tests of a revision ended.
@@ -97,15 +99,15 @@ func (s Situation) Decide(d Desired, now time.Time) Decision {
 	n := Decision{State: state, Why: why}
 	switch {
 	case d.Removed:
-		return s.remove(d, n)
+		return s.remove(d, n, now)
 	case s.Journal.moved(d):
 		n.Why = fmt.Sprintf("the release is to be %s, and was %s", identityOf(d.Release), s.Journal.Release)
-		return s.remove(d, n)
+		return s.remove(d, n, now)
 	case state == StatePending:
 		return s.pending(d, n, now)
 	case state != StateAbsent && s.otherChart(d):
 		n.Why = fmt.Sprintf("the chart is to be %s, and was %s", chartName(d.Release), s.Chart)
-		return s.paced(d, n, Uninstall)
+		return s.resumed(d, n, Uninstall, now)
 	}
 	switch state {
 	case StateAbsent:
@@ -113,9 +115,9 @@ func (s Situation) Decide(d Desired, now time.Time) Decision {
 	case StateUnmanaged, StateOutOfSync:
 		return s.attempt(d, n, Upgrade)
 	case StateFailed:
-		return s.failed(d, n)
+		return s.failed(d, n, now)
 	case StateUntested:
-		return s.paced(d, n, Test)
+		return s.resumed(d, n, Test, now)
 	}
 	if s.Journal.isForced(d) {
 		n.Action, n.Why = Upgrade, "an upgrade was requested"
@@ -174,12 +176,23 @@ func (s Situation) otherChart(d Desired) bool {
 	return s.Chart != "" && s.Chart != chartName(d.Release) && !d.KeepOtherChart
 }
 
-// remove uninstalls a release, also if there is no revision: its objects may be left.
-func (s Situation) remove(d Desired, n Decision) Decision {
-	if len(s.History) == 0 && s.Journal.Release == (Identity{}) {
+// remove uninstalls a release, also if there is no revision and the spoke installed it: its objects may be left.
+func (s Situation) remove(d Desired, n Decision, now time.Time) Decision {
+	if n.State == StateAbsent && s.Journal.Release == (Identity{}) {
 		return n
 	}
-	return s.paced(d, n, Uninstall)
+	return s.resumed(d, n, Uninstall, now)
+}
+
+// resumed returns the decision for an action on the newest revision, which goes on where it was interrupted.
+func (s Situation) resumed(d Desired, n Decision, a Action, now time.Time) Decision {
+	newest, _ := s.newest()
+	running := s.Journal.Running
+	if running.Action != a || running.Version != newest.Version || !now.Before(running.Deadline) {
+		return s.paced(d, n, a)
+	}
+	n.Action, n.Version, n.Resume = a, newest.Version, true
+	return n
 }
 
 // pending finishes what an action left. What the spoke began goes on until its deadline. What another program began is
@@ -188,7 +201,7 @@ func (s Situation) pending(d Desired, n Decision, now time.Time) Decision {
 	newest, _ := s.newest()
 	running := s.Journal.Running
 	if newest.Status == Uninstalling {
-		return s.paced(d, n, Uninstall)
+		return s.resumed(d, n, Uninstall, now)
 	}
 	n.Action, n.Version = Unlock, newest.Version
 	switch {
@@ -201,6 +214,9 @@ func (s Situation) pending(d Desired, n Decision, now time.Time) Decision {
 	case newest.Digest.IsZero():
 		n.NotBefore = newest.WrittenAt.Add(max(d.Install.Timeout, d.Upgrade.Timeout, d.Rollback.Timeout))
 		n.Why += " by another program"
+	}
+	if again := s.paced(d, n, Unlock); n.Action == Unlock && again.NotBefore.After(n.NotBefore) {
+		return again
 	}
 	return n
 }
@@ -219,7 +235,7 @@ func (s Situation) attempt(d Desired, n Decision, a Action) Decision {
 }
 
 // failed decides what follows a failed revision.
-func (s Situation) failed(d Desired, n Decision) Decision {
+func (s Situation) failed(d Desired, n Decision, now time.Time) Decision {
 	policy, failures := s.Journal.remediation(d)
 	switch {
 	case policy == nil || failures == 0 || s.Journal.isForced(d) || policy.Strategy == bundle.RetryInPlace:
@@ -228,7 +244,7 @@ func (s Situation) failed(d Desired, n Decision) Decision {
 		n.Stalled, n.Why = RetriesExceeded, fmt.Sprintf("%s; %s failed %d times", n.Why, s.Journal.Attempted, failures)
 		return n
 	case policy.Strategy == bundle.UninstallOnFailure:
-		return s.paced(d, n, Uninstall)
+		return s.resumed(d, n, Uninstall, now)
 	}
 	if n.Version = s.rollbackTarget(); n.Version == 0 {
 		n.Stalled, n.Why = MissingRollbackTarget, n.Why+"; there is no earlier revision that was deployed"

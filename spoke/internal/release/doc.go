@@ -8,6 +8,8 @@
 //   - Surplus decides which records a limited history gives up.
 //   - Decide is a function of values: of the release as it should be, as it is, and of the journal of what was done. It
 //     returns the next action. Journal.Begin and Journal.End note what an action came to.
+//   - HookRunner runs hooks.
+//   - Executor carries out one action, step by step. After a kill the next Executor goes on with the step.
 //
 // Records hold plaintext of secrets, as Helm's do. A Record has no text form, and is never reported.
 package release

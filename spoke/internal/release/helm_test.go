@@ -13,6 +13,7 @@ import (
 
 	"github.com/navefleet/nave/e2e/helmtest"
 	"github.com/navefleet/nave/e2e/kubetest"
+	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/spoke/internal/kube"
 	"github.com/navefleet/nave/spoke/internal/release"
@@ -283,6 +284,96 @@ func TestHelm_adopts(t *testing.T) {
 		}
 		if lines := slices.Collect(strings.Lines(w.run("history", "web"))); len(lines) != 2 {
 			t.Error(lines)
+		}
+	})
+}
+
+// helmCluster applies the one object of a release as the spoke does.
+type helmCluster struct {
+	*helmWorld
+	greeting string
+}
+
+func (c helmCluster) Define(context.Context, bundle.CRDPolicy) error { return nil }
+func (c helmCluster) CreateNamespace(context.Context) error          { return nil }
+func (c helmCluster) Discard(context.Context) error                  { return nil }
+func (c helmCluster) Await(context.Context, bool) error              { return nil }
+
+func (c helmCluster) Apply(context.Context, bundle.ReleaseAction) error {
+	c.applyAsSpoke(c.greeting)
+	return nil
+}
+
+func (c helmCluster) Restore(_ context.Context, objects []*manifest.Object, _ bundle.ReleaseAction) error {
+	c.applyAsSpoke(objects[0].Object["data"].(map[string]any)["greeting"].(string))
+	return nil
+}
+
+func (c helmCluster) Remove(ctx context.Context, _ bundle.ReleaseAction) error {
+	return c.cluster.Delete(ctx, "ConfigMap", c.namespace, "web")
+}
+
+// carry carries out the decisions about a release until nothing is left to do, and returns the actions.
+func (w *helmWorld) carry(j *release.Journal, d release.Desired, greeting string) string {
+	w.t.Helper()
+	s := w.storage("web")
+	s.Now = time.Now
+	e := release.Executor{Storage: s, Cluster: helmCluster{w, greeting}, Now: s.Now,
+		Hooks:   &release.HookRunner{Client: w.client, Now: s.Now},
+		Content: func(context.Context) (release.Record, error) { return contentOf(w.namespace, greeting), nil },
+		Save:    func(release.Journal) error { return nil }}
+	d.Namespace, d.StorageNamespace, d.Digest = w.namespace, w.namespace, digestOf(greeting)
+	var done []string
+	for range 10 {
+		found, err := s.Observe(w.t.Context(), *j, d)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		n := found.Decide(d, s.Now())
+		done = append(done, strings.TrimSpace(string(n.State)+" "+string(n.Action)))
+		if n.Action == release.NoAction {
+			break
+		}
+		if *j, err = e.Carry(w.t.Context(), d, found, n); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	return strings.Join(done, ", ")
+}
+
+func (w *helmWorld) expect(what, got, want string) {
+	w.t.Helper()
+	if got != want {
+		w.t.Errorf("%s: %s, want %s", what, got, want)
+	}
+}
+
+// TestHelm_carry has the spoke and an operator with helm work on one release by turns.
+func TestHelm_carry(t *testing.T) {
+	eachHelm(t, func(t *testing.T, w *helmWorld) {
+		s, j, d := w.storage("web"), release.Journal{}, desired()
+		d.MaxHistory = 3
+		w.expect("install", w.carry(&j, d, "one"), "Absent install, InSync")
+		w.shows("status web", "STATUS: deployed", "REVISION: 1")
+		w.expect("upgrade", w.carry(&j, d, "two"), "OutOfSync upgrade, InSync")
+		w.shows("history web", "superseded", "Upgrade complete")
+
+		w.run("test", "web")
+		w.expect("after helm test", w.carry(&j, d, "two"), "InSync")
+		w.run("rollback", "web", "1")
+		w.greeting("one")
+		w.expect("after helm rollback", w.carry(&j, d, "two"), "Unmanaged upgrade, InSync")
+		w.greeting("two")
+		w.expect("history", w.history(s), "2 superseded, 3 superseded, 4 deployed")
+
+		w.run("uninstall", "web", "--keep-history")
+		w.expect("after helm uninstall", w.carry(&j, d, "two"), "Absent install, InSync")
+		w.expect("history", w.history(s), "3 superseded, 4 uninstalled, 5 deployed")
+		d.Removed = true
+		w.expect("removal", w.carry(&j, d, "two"), "InSync uninstall, Absent")
+		w.greeting("")
+		if out := w.run("list", "--short"); strings.Contains(out, "web") {
+			t.Error(out)
 		}
 	})
 }

@@ -12,6 +12,7 @@ import (
 // PlannedHook is a hook that can run.
 type PlannedHook struct {
 	bundle.Hook
+	Index int // of the hook in its record
 	// Load returns the plaintext. The error must hold no secret.
 	Load func(ctx context.Context) (LoadedHook, error)
 }

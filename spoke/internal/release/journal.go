@@ -50,6 +50,7 @@ type Running struct {
 	From     int             `json:"from,omitzero"`
 	Digest   manifest.Digest `json:"digest,omitzero"`
 	Step     int             `json:"step"` // index of the step that may have begun
+	Hook     int             `json:"hook"` // index of the hook of the step that may have begun
 	Deadline time.Time       `json:"deadline"`
 	// Interrupted is, of an Unlock, the action of the spoke that did not end.
 	Interrupted Action `json:"interrupted,omitzero"`

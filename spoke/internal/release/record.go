@@ -219,9 +219,10 @@ func (r *Record) Encode() ([]byte, error) {
 // plainRecord is a Record without methods.
 type plainRecord Record
 
-// Fingerprint is the digest of what the revision is, whatever became of it: without status, times and runs of hooks.
+// Fingerprint is the digest of what the revision is, whatever became of it: without status, times and runs of hooks. Of
+// the chart only its metadata count, because each version of Helm adds fields of its own to charts.
 func (r *Record) Fingerprint() manifest.Digest {
-	content := plainRecord{Name: r.Name, Namespace: r.Namespace, Version: r.Version, Chart: compact(r.Chart),
+	content := plainRecord{Name: r.Name, Namespace: r.Namespace, Version: r.Version, Chart: metadataOf(r.Chart),
 		Config: compact(r.Config), Manifest: r.Manifest}
 	for _, h := range r.Hooks {
 		h.LastRun, h.others = Run{}, nil
@@ -232,6 +233,15 @@ func (r *Record) Fingerprint() manifest.Digest {
 		return manifest.Digest{} // equal to no digest that is compared
 	}
 	return manifest.DigestOf(plain)
+}
+
+// metadataOf returns the metadata of a chart in a record.
+func metadataOf(chart json.RawMessage) json.RawMessage {
+	var c struct{ Metadata json.RawMessage }
+	if json.Unmarshal(chart, &c) != nil {
+		return nil
+	}
+	return compact(c.Metadata)
 }
 
 // compact returns JSON whose keys are sorted, because other programs write the same values in another order. Text that

@@ -27,9 +27,18 @@ const (
 	clearTimeout = 30 * time.Second
 )
 
+// HookCluster is the part of the API server that a HookRunner uses.
+type HookCluster interface {
+	Create(ctx context.Context, o *manifest.Object, opts kube.ApplyOptions) (kube.Applied, error)
+	Look(ctx context.Context, id bundle.ObjectIdentity, whole bool) (kube.Live, error)
+	Delete(ctx context.Context, id bundle.ObjectIdentity, opts kube.DeleteOptions) error
+	Mapping(ctx context.Context, gvk schema.GroupVersionKind) (kube.Mapping, error)
+	Watch(ctx context.Context, m kube.Mapping, s kube.Scope, resourceVersion string) (*kube.Stream, error)
+}
+
 // HookRunner runs hooks. Their output is neither read nor reported.
 type HookRunner struct {
-	Client *kube.Client // with the account of the application
+	Client HookCluster // with the account of the application
 	// Allow is asked before an object is created or deleted: by the cluster's policy, and whether the object belongs to
 	// another application. nil allows everything.
 	Allow func(bundle.ObjectIdentity) error

@@ -1,0 +1,278 @@
+package release
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/shared/telemetry"
+)
+
+// Cluster changes the objects of one release. After a crash a call is repeated, and has to come to the same.
+type Cluster interface {
+	// Define applies the definitions of the chart.
+	Define(ctx context.Context, policy bundle.CRDPolicy) error
+	// CreateNamespace creates the namespace of the release unless it exists.
+	CreateNamespace(ctx context.Context) error
+	// Apply applies the desired objects, and deletes those that left.
+	Apply(ctx context.Context, options bundle.ReleaseAction) error
+	// Restore applies the objects of a record, and deletes those that it does not have.
+	Restore(ctx context.Context, objects []*manifest.Object, options bundle.ReleaseAction) error
+	// Discard deletes the objects that the last Apply or Restore created.
+	Discard(ctx context.Context) error
+	// Await waits until the objects are healthy, and Jobs complete if jobs is true.
+	Await(ctx context.Context, jobs bool) error
+	// Remove deletes the objects, and waits until they are gone unless the options say otherwise.
+	Remove(ctx context.Context, options bundle.ReleaseAction) error
+}
+
+// Executor carries out actions on one release.
+type Executor struct {
+	Storage *Storage
+	Hooks   *HookRunner
+	Cluster Cluster
+	// Content returns the desired release as a record has it: chart, values, manifest, hooks and notes, in plaintext.
+	Content func(ctx context.Context) (Record, error)
+	// Save stores the journal before it returns.
+	Save func(Journal) error
+	Now  func() time.Time
+}
+
+const (
+	closeTimeout   = 30 * time.Second // for the record of an action that failed
+	maxDescription = 1024             // bytes of a cause in a record
+)
+
+// Carry carries out a decision that s led to, and returns the journal afterwards. If the action failed, the error says
+// why, and the journal counts it. If the context ended, or the journal cannot be saved, the action is not over: the
+// next decision resumes it.
+func (e *Executor) Carry(ctx context.Context, d Desired, s Situation, n Decision) (Journal, error) {
+	c := &course{Executor: e, desired: d, situation: s, journal: s.Journal.Begin(d, n, s.versionOf(n), e.Now())}
+	if err := e.Save(c.journal); err != nil {
+		return s.Journal, err
+	}
+	limited, cancel := context.WithDeadline(ctx, c.journal.Running.Deadline)
+	defer cancel()
+	err := c.run(limited)
+	if err != nil {
+		if _, over := errors.AsType[*notOverError](err); over || ctx.Err() != nil {
+			return c.journal, err
+		}
+		closing, cancel := context.WithTimeout(ctx, closeTimeout)
+		defer cancel()
+		err = errors.Join(err, c.fail(closing, err))
+	}
+	c.journal = c.journal.End(d, err == nil, e.Now())
+	return c.journal, errors.Join(err, e.Save(c.journal))
+}
+
+// notOverError is an error that leaves an action to be resumed.
+type notOverError struct{ error }
+
+func (e *notOverError) Unwrap() error { return e.error }
+
+// versionOf returns the revision that a decision makes or changes.
+func (s Situation) versionOf(n Decision) int {
+	newest, _ := s.newest()
+	switch {
+	case n.Resume || n.Action == Unlock:
+		return n.Version
+	case n.Action == Uninstall || n.Action == Test:
+		return newest.Version
+	}
+	return newest.Version + 1
+}
+
+// course is one action on its way.
+type course struct {
+	*Executor
+	desired   Desired
+	situation Situation
+	journal   Journal
+	record    *Record // of the revision that the action makes or changes; nil: not open
+	at        Revision
+}
+
+// step is a part of an action. After a crash it is repeated.
+type step struct {
+	name string
+	do   func(*course, context.Context) error
+}
+
+var (
+	defining  = step{"definitions", (*course).define}
+	naming    = step{"namespace", (*course).createNamespace}
+	opening   = step{"record", (*course).open}
+	applying  = step{"objects", (*course).apply}
+	restoring = step{"objects", (*course).restore}
+	awaiting  = step{"health", (*course).await}
+	removing  = step{"objects", (*course).remove}
+	testing   = step{"tests", (*course).test}
+	deploying = step{"history", (*course).deploy}
+	purging   = step{"history", (*course).purge}
+	unlocking = step{"record", (*course).unlock}
+	reopening = step{"record", (*course).reopen}
+)
+
+func hooks(event string) step {
+	return step{event + " hooks", func(c *course, ctx context.Context) error { return c.runHooks(ctx, event) }}
+}
+
+// steps are those of each action, in order.
+var steps = map[Action][]step{
+	Install: {defining, naming, opening, hooks(bundle.PreInstall), applying, awaiting, hooks(bundle.PostInstall),
+		deploying},
+	Upgrade: {defining, naming, opening, hooks(bundle.PreUpgrade), applying, awaiting, hooks(bundle.PostUpgrade),
+		deploying},
+	Rollback: {opening, hooks(bundle.PreRollback), restoring, awaiting, hooks(bundle.PostRollback), deploying},
+	Uninstall: {reopening, hooks(bundle.PreDelete), removing, hooks(bundle.PostDelete),
+		purging},
+	Test:   {reopening, testing},
+	Unlock: {reopening, unlocking},
+}
+
+// run carries out the steps from the one on that the journal names.
+func (c *course) run(ctx context.Context) error {
+	all := steps[c.journal.Running.Action]
+	if i := slices.IndexFunc(all, step.opens); c.journal.Running.Step > i && i >= 0 {
+		if err := all[i].do(c, ctx); err != nil {
+			return err
+		}
+	}
+	for i := c.journal.Running.Step; i < len(all); i++ {
+		if c.journal.Running.Step != i {
+			c.journal.Running.Step, c.journal.Running.Hook = i, 0
+			if err := c.Save(c.journal); err != nil {
+				return &notOverError{err}
+			}
+		}
+		if err := all[i].do(c, ctx); err != nil {
+			if ctx.Err() != nil {
+				err = fmt.Errorf("%w; the time of the %s is over", err, c.journal.Running.Action)
+			}
+			return fmt.Errorf("%s: %w", all[i].name, err)
+		}
+	}
+	return nil
+}
+
+// opens reports whether a step opens the record that later steps need.
+func (s step) opens() bool { return s.name == opening.name }
+
+func (c *course) options() bundle.ReleaseAction {
+	switch c.journal.Running.Action {
+	case Install:
+		return c.desired.Install
+	case Upgrade:
+		return c.desired.Upgrade
+	case Rollback:
+		return c.desired.Rollback
+	}
+	return c.desired.Uninstall
+}
+
+func (c *course) define(ctx context.Context) error {
+	if policy := c.options().CRDs; policy != bundle.SkipCRDs {
+		return c.Cluster.Define(ctx, policy)
+	}
+	return nil
+}
+
+func (c *course) createNamespace(ctx context.Context) error {
+	if c.desired.CreateNamespace && c.journal.Running.Action == Install {
+		return c.Cluster.CreateNamespace(ctx)
+	}
+	return nil
+}
+
+func (c *course) apply(ctx context.Context) error { return c.Cluster.Apply(ctx, c.options()) }
+
+func (c *course) restore(ctx context.Context) error {
+	objects, err := c.objects(ctx)
+	if err != nil {
+		return err
+	}
+	return c.Cluster.Restore(ctx, objects, c.options())
+}
+
+func (c *course) await(ctx context.Context) error {
+	if o := c.options(); !o.DisableWait {
+		return c.Cluster.Await(ctx, !o.DisableWaitForJobs)
+	}
+	return nil
+}
+
+func (c *course) remove(ctx context.Context) error { return c.Cluster.Remove(ctx, c.options()) }
+
+// fail notes in the record that the action failed, and undoes what the options say.
+func (c *course) fail(ctx context.Context, cause error) error {
+	var discarded error
+	action := c.journal.Running.Action
+	if action == Upgrade || action == Rollback {
+		if c.options().CleanupOnFail {
+			discarded = c.Cluster.Discard(ctx)
+		}
+	}
+	if c.record == nil {
+		return discarded
+	}
+	why := telemetry.Line(cause.Error(), maxDescription)
+	switch action {
+	case Test:
+		c.at.Tests = TestsFailed
+	case Uninstall:
+		c.record.Info.Description = fmt.Sprintf("Uninstall failed: %s", why)
+	default:
+		c.record.Info.Status = Failed
+		c.record.Info.Description = fmt.Sprintf("Release %q failed: %s", c.record.Name, why)
+	}
+	return errors.Join(discarded, c.write(ctx))
+}
+
+// runHooks runs the hooks of an event.
+func (c *course) runHooks(ctx context.Context, event string) error {
+	if c.options().DisableHooks || c.record == nil {
+		return nil
+	}
+	return c.runAll(ctx, event, func(all []PlannedHook) []PlannedHook { return HooksOf(all, event) })
+}
+
+func (c *course) test(ctx context.Context) error {
+	c.at.Tests = NotTested
+	return c.runAll(ctx, bundle.TestHook, func(all []PlannedHook) []PlannedHook { return TestsOf(all, c.desired.Test) })
+}
+
+// runAll runs chosen hooks of the record. The name of the run is that of no other, also if an action on a revision is
+// repeated.
+func (c *course) runAll(ctx context.Context, event string, choose func([]PlannedHook) []PlannedHook) error {
+	all, err := c.plan(ctx)
+	if err != nil {
+		return err
+	}
+	chosen := choose(all)
+	name := fmt.Sprintf("%d %s %d", c.journal.Running.Version, event, c.journal.Running.Deadline.UnixMilli())
+	note := func(i int, run Run) error {
+		if err := c.noteHook(ctx, chosen[i], i, run); err != nil {
+			return &notOverError{err}
+		}
+		return nil
+	}
+	return c.Hooks.Run(ctx, HookRun{Hooks: chosen, Name: name, From: c.journal.Running.Hook, Note: note})
+}
+
+// noteHook notes in the record how a hook ended, and in the journal that it succeeded.
+func (c *course) noteHook(ctx context.Context, h PlannedHook, i int, run Run) error {
+	c.record.Hooks[h.Index].LastRun = run
+	if run.Phase != HookSucceeded {
+		return nil // the record of a failure is written when the action fails
+	}
+	if err := c.write(ctx); err != nil {
+		return err
+	}
+	c.journal.Running.Hook = i + 1
+	return c.Save(c.journal)
+}
