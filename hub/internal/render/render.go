@@ -66,6 +66,8 @@ type Request struct {
 type Result struct {
 	// Objects are in the order in which they are applied, with placeholders in place of sealed values.
 	Objects []*manifest.Object
+	// Canonical has the canonical JSON of some of the Objects, if they were not changed since.
+	Canonical map[*manifest.Object][]byte
 	// Encoded has the canonical JSON of the objects, in place of Objects, if another process has rendered them. They are
 	// not checked.
 	Encoded [][]byte
@@ -87,6 +89,9 @@ func (r *Result) Encode() ([][]byte, error) {
 	encoded := make([][]byte, len(r.Objects))
 	for i, o := range r.Objects {
 		var err error
+		if encoded[i] = r.Canonical[o]; encoded[i] != nil {
+			continue
+		}
 		if encoded[i], err = manifest.Canonical(o); err != nil {
 			return nil, err
 		}

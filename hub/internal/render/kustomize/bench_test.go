@@ -41,7 +41,11 @@ func BenchmarkBuild1000Files(b *testing.B) {
 	for name, dir := range map[string]string{"plain": plain, "namespace": listed, "labels": labelled} {
 		b.Run(name, func(b *testing.B) {
 			for b.Loop() {
-				if _, err := buildTree(b.Context(), dir, spec); err != nil {
+				result, err := buildTree(b.Context(), dir, spec)
+				if err != nil {
+					b.Fatal(err)
+				}
+				if _, err := result.Encode(); err != nil {
 					b.Fatal(err)
 				}
 			}

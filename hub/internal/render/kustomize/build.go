@@ -55,7 +55,7 @@ func buildAt(ctx context.Context, t *tree.Tree, bases *remotes, dir string, spec
 	if err != nil {
 		return nil, err
 	}
-	result := &render.Result{Objects: first.objects}
+	result := &render.Result{Objects: first.objects, Canonical: first.canonical}
 	if len(first.sealed) > 0 {
 		second, err := pass(ctx, t, bases, dir, spec, salt.Second())
 		if err != nil {
@@ -77,6 +77,7 @@ type rendering struct {
 	objects   []*manifest.Object // in kustomize's order
 	sealed    map[string]sealedFile
 	variables *variables
+	canonical map[*manifest.Object][]byte // the canonical JSON of some objects
 }
 
 // pass runs the steps from generating the kustomization file to the finished objects.
@@ -97,17 +98,18 @@ func pass(ctx context.Context, t *tree.Tree, bases *remotes, dir string, spec *S
 	objects = slices.DeleteFunc(objects, isConfiguration)
 	dropNamespaces(objects)
 	found := fsys.encrypted()
-	vars, err := settleAndFinish(objects, spec, found)
+	vars, err := settleAndFinish(objects, spec, found, fsys.memory)
 	if err != nil {
 		return nil, fsys.locate(withLines(fsys, err))
 	}
-	return &rendering{objects, found.files, vars}, nil
+	return &rendering{objects, found.files, vars, fsys.memory.canonical}, nil
 }
 
-// settleAndFinish completes the sealing of the objects, substitutes variables and finishes the objects. It returns the
-// variables.
-func settleAndFinish(objects []*manifest.Object, spec *Spec, e *encrypted) (*variables, error) {
-	if err := e.settle(objects); err != nil {
+// settleAndFinish completes the sealing of the objects, substitutes variables and finishes the objects, but for those
+// in memory. It returns the variables.
+func settleAndFinish(objects []*manifest.Object, spec *Spec, e *encrypted, m *memory) (*variables, error) {
+	rest := m.unfinished(objects)
+	if err := e.settle(rest); err != nil {
 		return nil, err
 	}
 	vars, err := newVariables(spec, objects)
@@ -115,7 +117,13 @@ func settleAndFinish(objects []*manifest.Object, spec *Spec, e *encrypted) (*var
 		return nil, err
 	}
 	vars.salt = e.salt
-	return vars, finish(objects, spec, vars, e)
+	if err := finish(rest, spec, vars, e); err != nil {
+		return nil, err
+	}
+	if err := checkUnique(objects); err != nil {
+		return nil, err
+	}
+	return vars, m.keep()
 }
 
 // accumulate returns the objects that kustomize builds from a directory.
@@ -125,7 +133,7 @@ func accumulate(ctx context.Context, fsys *fileSystem, dir string, spec *Spec) (
 		return nil, err
 	}
 	if isPlain(k) {
-		objects, err := plainBuild(fsys, dir, k)
+		objects, err := plainBuild(fsys, dir, k, spec)
 		if !errors.Is(err, errNotPlain) {
 			return objects, err
 		}
@@ -166,5 +174,5 @@ func isConfiguration(o *manifest.Object) bool {
 func isPlain(k *types.Kustomization) bool {
 	plain := &types.Kustomization{TypeMeta: k.TypeMeta, MetaData: k.MetaData, Resources: k.Resources,
 		Namespace: k.Namespace}
-	return len(k.Resources) > 0 && k.Kind == types.KustomizationKind && reflect.DeepEqual(k, plain)
+	return len(k.Resources) > 0 && (k.Kind == types.KustomizationKind || k.Kind == "") && reflect.DeepEqual(k, plain)
 }

@@ -145,7 +145,7 @@ func bothWays(t *testing.T, archive *txtar.Archive, namespace string) (plain, fu
 	if fsys == nil {
 		return nil, nil, errNotPlain
 	}
-	plain, plainErr := plainBuild(fsys, "/", k)
+	plain, plainErr := plainBuild(fsys, "/", k, &Spec{TargetNamespace: namespace})
 	if errors.Is(plainErr, errNotPlain) || errors.Is(plainErr, render.ErrDuplicate) {
 		// kustomize allows other versions; finish does not
 		return nil, nil, errNotPlain

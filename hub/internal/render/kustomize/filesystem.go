@@ -38,6 +38,7 @@ type fileSystem struct {
 	setsOpenAPI bool
 	remotes     *remotes
 	joins       *joins // nil: every resource is read as it is listed
+	memory      *memory
 	failed      error
 }
 
@@ -51,7 +52,7 @@ var _ filesys.FileSystem = (*fileSystem)(nil)
 
 func newFileSystem(t *tree.Tree, salt sealed.Salt) *fileSystem {
 	return &fileSystem{tree: t, salt: salt, remotes: newRemotes(false), overlay: map[string][]byte{},
-		sealed: map[string]sealedFile{}, uses: map[string]use{}, ciphertext: map[string]bool{}}
+		memory: &memory{}, sealed: map[string]sealedFile{}, uses: map[string]use{}, ciphertext: map[string]bool{}}
 }
 
 // again returns f as it was before the build, for a build without joins.

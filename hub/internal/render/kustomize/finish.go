@@ -23,14 +23,14 @@ const (
 )
 
 // finish changes the output of kustomize in place as Flux does: substitution, common metadata, owner labels. Then
-// finish checks each object.
+// finish checks each object. What an object becomes depends on nothing that finishedKey lacks, if dependsOnContent.
 func finish(objects []*manifest.Object, spec *Spec, vars *variables, e *encrypted) error {
 	for _, o := range objects {
 		if err := finishOne(o, vars, spec, e); err != nil {
 			return &objectError{o, err}
 		}
 	}
-	return checkUnique(objects)
+	return nil
 }
 
 // finishOne finishes one object. The error has all errors of its metadata.

@@ -1,9 +1,11 @@
 package kustomize
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 
 	"sigs.k8s.io/kustomize/api/provider"
@@ -33,34 +35,78 @@ var plainKinds = map[string]bool{
 // plainBuild returns the same objects as kustomize for a list of manifest files. It parses them with kustomize's own
 // parser, and skips the steps of kustomize that would not change them. kustomize compares every resource with every
 // other as it adds them, which makes 1,000 files slow. plainBuild also parses a file once for all builds of the
-// process. If an object needs kustomize itself, plainBuild returns errNotPlain.
-func plainBuild(fsys *fileSystem, dir string, k *types.Kustomization) ([]*manifest.Object, error) {
+// process. If an object needs kustomize itself, plainBuild returns errNotPlain. Objects that an earlier build finished
+// are finished: fsys.memory has them.
+func plainBuild(fsys *fileSystem, dir string, k *types.Kustomization, spec *Spec) ([]*manifest.Object, error) {
 	var all []*manifest.Object
 	factory := provider.NewDefaultDepProvider().GetResourceFactory()
+	m, err := newMemory(spec, k.Namespace)
+	if err != nil {
+		return nil, err
+	}
 	for _, r := range k.Resources {
 		p := tree.Clean(path.Join(dir, r))
 		if isRemote(r) || path.IsAbs(r) || isKustomizationFile(p) || !fsys.is(p, render.Regular) {
 			return nil, errNotPlain
 		}
 		fsys.resources = append(fsys.resources, p)
-		objects, err := parseManifest(fsys, factory, p)
+		objects, err := plainObjects(fsys, m, factory, p, k.Namespace)
 		if err != nil {
 			return nil, err
-		}
-		for _, o := range objects {
-			if !isPlainObject(o, k.Namespace) {
-				return nil, errNotPlain
-			}
-			if k.Namespace != "" {
-				o.SetNamespace(k.Namespace)
-			}
 		}
 		all = append(all, objects...)
 	}
 	if err := checkUnique(all); err != nil {
 		return nil, fsys.locate(err)
 	}
+	fsys.memory = m
 	return all, nil
+}
+
+// plainObjects returns the objects of one file, with a namespace.
+func plainObjects(fsys *fileSystem, m *memory, factory *resource.Factory, p, namespace string) ([]*manifest.Object,
+	error) {
+	data, err := fsys.ReadFile(p)
+	if err != nil {
+		return nil, err
+	}
+	_, isSealed := fsys.sealed[p]
+	if isSealed {
+		objects, err := parseManifest(fsys, factory, p, data)
+		return objects, cmp.Or(err, makePlain(objects, namespace))
+	}
+	content := manifest.DigestOf(data)
+	if objects, ok := m.recall(content); ok {
+		return objects, nil
+	}
+	if objects, ok := parsed.Get(content); ok {
+		objects = copies(objects)
+		return objects, makePlain(objects, namespace)
+	}
+	objects, err := parseManifest(fsys, factory, p, data)
+	if err != nil {
+		return nil, err
+	}
+	if slices.ContainsFunc(objects, func(o *manifest.Object) bool { return !dependsOnContent(o) }) {
+		parsed.Put(content, copies(objects), len(data))
+	} else {
+		m.fresh = append(m.fresh, freshFile{content, objects})
+	}
+	return objects, makePlain(objects, namespace)
+}
+
+// makePlain sets the namespace of objects; empty: it stays. If an object needs kustomize itself, makePlain returns
+// errNotPlain.
+func makePlain(objects []*manifest.Object, namespace string) error {
+	for _, o := range objects {
+		if !isPlainObject(o, namespace) {
+			return errNotPlain
+		}
+		if namespace != "" {
+			o.SetNamespace(namespace)
+		}
+	}
+	return nil
 }
 
 // isPlainObject reports whether kustomize would change no field of an object but its namespace. (It would rename a
@@ -81,26 +127,11 @@ func hasBuildAnnotation(o *manifest.Object) bool {
 	return false
 }
 
-// parseManifest returns the objects of one file, from memory if the same content was parsed before. The caller may
-// change the objects.
-func parseManifest(fsys *fileSystem, factory *resource.Factory, p string) ([]*manifest.Object, error) {
-	data, err := fsys.ReadFile(p)
-	if err != nil {
-		return nil, err
-	}
-	_, isSealed := fsys.sealed[p]
-	digest := manifest.DigestOf(data)
-	if !isSealed {
-		if objects, ok := parsed.Get(digest); ok {
-			return copies(objects), nil
-		}
-	}
+// parseManifest returns the objects of one file with a content.
+func parseManifest(fsys *fileSystem, factory *resource.Factory, p string, data []byte) ([]*manifest.Object, error) {
 	objects, err := parse(factory, data)
 	if err != nil {
 		return nil, explain(fsys, fmt.Errorf("%s: %w", tree.Local(p), err))
-	}
-	if !isSealed {
-		parsed.Put(digest, copies(objects), len(data))
 	}
 	return objects, nil
 }
