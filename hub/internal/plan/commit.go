@@ -5,8 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"runtime"
 	"slices"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/plan/graph"
@@ -140,17 +144,11 @@ func (p *Planner) update(ctx context.Context, start time.Time, fn func(*writer) 
 // putBlobs puts the blobs that the rows of graphs name, before the rows. Equal data of several graphs is put once. Data
 // that the last plan of a graph names is not put, unless there is a Repair because some of it is missing.
 func (p *Planner) putBlobs(ctx context.Context, results []*walked) error {
-	renders, put := map[*cache.Rendering]bool{}, map[manifest.Digest]bool{}
+	if err := p.putRenders(ctx, results); err != nil {
+		return fmt.Errorf("store rendered objects: %w", err)
+	}
+	put := map[manifest.Digest]bool{}
 	for _, w := range results {
-		for r := range w.renders {
-			if renders[r] {
-				continue
-			}
-			if err := r.PutBlobs(ctx, p.store.Blobs()); err != nil {
-				return fmt.Errorf("store rendered objects: %w", err)
-			}
-			renders[r] = true
-		}
 		if w.bundleTooLarge != nil {
 			continue
 		}
@@ -165,6 +163,20 @@ func (p *Planner) putBlobs(ctx context.Context, results []*walked) error {
 		}
 	}
 	return nil
+}
+
+// putRenders puts the blobs of renders, as many renders at a time as there are CPUs: each blob is compressed.
+func (p *Planner) putRenders(ctx context.Context, results []*walked) error {
+	renders := map[*cache.Rendering]bool{}
+	for _, w := range results {
+		maps.Copy(renders, w.renders)
+	}
+	var group errgroup.Group
+	group.SetLimit(runtime.GOMAXPROCS(0))
+	for r := range renders {
+		group.Go(func() error { return r.PutBlobs(ctx, p.store.Blobs()) })
+	}
+	return group.Wait()
 }
 
 // isPlanned reports whether the last plan keeps an Application in the store.
