@@ -20,6 +20,8 @@ type variables struct {
 	strict bool
 	on     bool
 	plain  bool // all values are plain, see excerpt
+	// parts has parts of objects after the substitution, by their canonical JSON before it.
+	parts map[string]*manifest.Object
 
 	// Variables that the hub cannot read (conceal.go):
 	hidden map[string]string // variables with a sealed value, and the object that has the value
@@ -66,8 +68,8 @@ func (v *variables) substitutedParts(o *manifest.Object) (*manifest.Object, bool
 	if !ok {
 		return nil, false
 	}
-	after, err := v.substituted(part)
-	if err != nil {
+	after, ok := v.substitutedOnce(part)
+	if !ok {
 		return nil, false
 	}
 	whole, ok := graft(o.Object, part.Object, after.Object)
@@ -75,6 +77,23 @@ func (v *variables) substitutedParts(o *manifest.Object) (*manifest.Object, bool
 		return nil, false
 	}
 	return &manifest.Object{Object: whole.(map[string]any)}, true
+}
+
+// substitutedOnce is substituted for the parts of an object, which are often those of other objects, too. Equal parts
+// are substituted once. If there is an error, substitutedOnce returns false.
+func (v *variables) substitutedOnce(part *manifest.Object) (*manifest.Object, bool) {
+	key, err := manifest.Canonical(part)
+	if err != nil {
+		return nil, false
+	}
+	after, known := v.parts[string(key)]
+	if !known {
+		if after, err = v.substituted(part); err != nil {
+			return nil, false
+		}
+		v.parts[string(key)] = after
+	}
+	return after.DeepCopy(), true
 }
 
 // substituted returns the object after the substitution.

@@ -25,7 +25,8 @@ func newVariables(spec *Spec, objects []*manifest.Object) (*variables, error) {
 
 // variablesOf returns the variables with the data of their sources.
 func variablesOf(spec *Spec, sources []api.InputData) (*variables, error) {
-	v := &variables{values: map[string]string{}, hidden: map[string]string{}, strict: spec.Strict, sources: sources}
+	v := &variables{values: map[string]string{}, hidden: map[string]string{}, strict: spec.Strict, sources: sources,
+		parts: map[string]*manifest.Object{}}
 	for i, source := range sources {
 		at := fmt.Sprintf("postBuild.substituteFrom[%d]: %s", i, source.Input)
 		if source.Live {
