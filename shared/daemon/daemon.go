@@ -40,10 +40,11 @@ func Command(name, short string, run func(ctx context.Context, log *slog.Logger,
 	return command
 }
 
-// Main executes the command of a daemon and ends the process. SIGTERM and SIGINT end the command's context. If the
-// command fails, its error is written to standard error and the exit code is 1.
+// Main executes the command of a daemon and ends the process. The first SIGTERM or SIGINT ends the command's context, a
+// further one the process. If the command fails, its error is written to standard error and the exit code is 1.
 func Main(command *cobra.Command) {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	context.AfterFunc(ctx, stop)
 	err := command.ExecuteContext(ctx)
 	stop()
 	if err != nil {

@@ -1,11 +1,17 @@
 package daemon
 
 import (
+	"bufio"
 	"bytes"
 	"context"
+	"fmt"
 	"log/slog"
+	"os"
+	"os/exec"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 )
 
 func TestCommand(t *testing.T) {
@@ -39,6 +45,56 @@ func TestCommand(t *testing.T) {
 			}
 			if err != nil || !ran || test.log == "" != (out.Len() == 0) || !strings.Contains(out.String(), test.log) {
 				t.Errorf("ran %t, %v: %s", ran, err, out.String())
+			}
+		})
+	}
+}
+
+// TestMain_signals ends a daemon that does not end by itself: the first signal ends its context, a further one the
+// process.
+func TestMain_signals(t *testing.T) {
+	const variable = "NAVE_TEST_DAEMON"
+	if os.Getenv(variable) != "" {
+		os.Args = os.Args[:1]
+		Main(Command("daemon", "A daemon", func(ctx context.Context, _ *slog.Logger, _ int64) error {
+			fmt.Println("started")
+			<-ctx.Done()
+			fmt.Println("ending")
+			<-time.After(time.Hour)
+			return nil
+		}))
+	}
+	for _, signal := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
+		t.Run(signal.String(), func(t *testing.T) {
+			cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestMain_signals$")
+			cmd.Env = append(os.Environ(), variable+"=1")
+			out, err := cmd.StdoutPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			lines := bufio.NewScanner(out)
+			for lines.Scan() && lines.Text() == "started" {
+				_ = cmd.Process.Signal(signal)
+			}
+			ended := make(chan error, 1)
+			go func() { ended <- cmd.Wait() }()
+			for again, deadline := time.Tick(20*time.Millisecond), time.After(30*time.Second); ended != nil; {
+				select {
+				case <-again:
+					_ = cmd.Process.Signal(signal)
+				case <-ended:
+					ended = nil
+				case <-deadline:
+					_ = cmd.Process.Kill()
+					t.Fatal("the daemon does not end")
+				}
+			}
+			status, _ := cmd.ProcessState.Sys().(syscall.WaitStatus)
+			if !status.Signaled() || status.Signal() != signal {
+				t.Errorf("the daemon ended with %v, want %v", cmd.ProcessState, signal)
 			}
 		})
 	}

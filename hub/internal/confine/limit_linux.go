@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"os/signal"
 	"strconv"
 	"syscall"
 )
@@ -16,6 +17,13 @@ const rlimitData = 2
 func limitMemory(bytes int64) error {
 	limit := syscall.Rlimit{Cur: uint64(bytes), Max: uint64(bytes)}
 	return syscall.Setrlimit(rlimitData, &limit)
+}
+
+// limitFile sets how many bytes each file that this process writes may have. Beyond that a write fails with EFBIG. Pipes
+// have no limit.
+func limitFile(bytes int64) error {
+	signal.Ignore(syscall.SIGXFSZ) // which would end the process
+	return syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: uint64(bytes), Max: uint64(bytes)})
 }
 
 // dieWithParent makes the kernel kill a process when the process of its pool ends.

@@ -7,6 +7,9 @@ import "syscall"
 // limitMemory does nothing: only Linux has the limit. Go's own soft limit still holds.
 func limitMemory(int64) error { return nil }
 
+// limitFile does nothing: limits on files are tested on Linux only.
+func limitFile(int64) error { return nil }
+
 // dieWithParent returns nil: the standard input of Serve ends with the process of the pool.
 func dieWithParent() *syscall.SysProcAttr { return nil }
 

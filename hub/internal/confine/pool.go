@@ -46,6 +46,8 @@ type Config struct {
 	Together int64
 	// Output limits one answer, in bytes.
 	Output int64
+	// File limits each file that a process writes, in bytes (Linux only). Zero: it writes none.
+	File int64
 	// Reasons are the errors for which errors.Is holds across the pipe; if an error is several, the first. Their texts
 	// differ. Service.Reasons must be the same.
 	Reasons []error

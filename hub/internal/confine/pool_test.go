@@ -55,6 +55,18 @@ func echo(request []byte) ([]byte, error) {
 		if what == "memory-and-wait" {
 			_ = syscall.Pause()
 		}
+	case "file":
+		var size int
+		if _, err := fmt.Sscan(n, &size); err != nil {
+			return nil, err
+		}
+		file, err := os.CreateTemp("", "confine-")
+		if err != nil {
+			return nil, err
+		}
+		defer os.Remove(file.Name())
+		_, err = file.Write(make([]byte, size))
+		return request, errors.Join(err, file.Close())
 	case "panic":
 		panic("something broke")
 	}
@@ -327,4 +339,28 @@ func FuzzFrame(f *testing.F) {
 			_, _ = decodeAnswer(content, reasons)
 		}
 	})
+}
+
+// TestFileLimit has processes that write files: one byte more than they may is an error, and ends no process. Answers
+// have a limit of their own.
+func TestFileLimit(t *testing.T) {
+	if dieWithParent() == nil {
+		t.Skip("no limit on files on this system")
+	}
+	for name, limit := range map[string]int64{"none": 0, "some": 1000} {
+		t.Run(name, func(t *testing.T) {
+			p := newPool(t, Config{File: limit}, "echo")
+			p.answers(t, fmt.Sprint("file ", limit))
+			_, err := p.Ask(t.Context(), fmt.Append(nil, "file ", limit+1))
+			if err == nil || !strings.Contains(err.Error(), syscall.EFBIG.Error()) {
+				t.Errorf("error %v", err)
+			}
+			if answer, err := p.Ask(t.Context(), []byte("bytes 100000")); err != nil || len(answer) != 100_000 {
+				t.Errorf("%d bytes, error %v", len(answer), err)
+			}
+			if len(p.idle) != 1 || p.idle[0].served != 3 {
+				t.Error("a process has ended")
+			}
+		})
+	}
 }

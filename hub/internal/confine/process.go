@@ -28,6 +28,7 @@ func start(c *Config) (*process, error) {
 	cmd.Env = append([]string{
 		fmt.Sprintf("%s=%d", memoryVariable, c.Memory),
 		fmt.Sprintf("%s=%d", outputVariable, c.Output),
+		fmt.Sprintf("%s=%d", fileVariable, c.File),
 		"GOTRACEBACK=none",
 	}, c.Env...)
 	cmd.SysProcAttr = dieWithParent()

@@ -15,6 +15,7 @@ import (
 const (
 	memoryVariable = "NAVE_CONFINE_MEMORY"
 	outputVariable = "NAVE_CONFINE_OUTPUT"
+	fileVariable   = "NAVE_CONFINE_FILE"
 )
 
 // hardLimit times the limit is how much the kernel gives a process that grows faster than its pool can watch. The
@@ -35,17 +36,14 @@ type Service struct {
 	Reasons []error
 }
 
-// Serve limits the memory of this process as its pool asks, and answers requests until standard input ends. No other
-// code of the process may use standard output.
+// Serve limits this process as its pool asks, and answers requests until standard input ends. No other code of the
+// process may use standard output.
 func Serve(stdin io.Reader, stdout io.Writer, s Service) error {
 	output, memory := limitOf(outputVariable, math.MaxUint32), limitOf(memoryVariable, 0)
-	if memory > 0 {
-		debug.SetMemoryLimit(memory / 4 * 3) // collect garbage harder before the pool kills the process
-		if err := limitMemory(hardLimit * memory); err != nil {
-			return fmt.Errorf("limit memory: %w", err)
-		}
-	}
 	dieFirst()
+	if err := limit(memory); err != nil {
+		return err
+	}
 	os.Stdout = os.Stderr
 	if s.Prepare != nil {
 		s.Prepare()
@@ -70,6 +68,23 @@ func Serve(stdin io.Reader, stdout io.Writer, s Service) error {
 		}
 		idle.Reset(idleAfter)
 	}
+}
+
+// limit has the kernel limit this process.
+func limit(memory int64) error {
+	if memory > 0 {
+		debug.SetMemoryLimit(memory / 4 * 3) // collect garbage harder before the pool kills the process
+		if err := limitMemory(hardLimit * memory); err != nil {
+			return fmt.Errorf("limit memory: %w", err)
+		}
+	}
+	if os.Getenv(fileVariable) == "" {
+		return nil // there is no pool
+	}
+	if err := limitFile(limitOf(fileVariable, 0)); err != nil {
+		return fmt.Errorf("limit files: %w", err)
+	}
+	return nil
 }
 
 func limitOf(variable string, otherwise int64) int64 {

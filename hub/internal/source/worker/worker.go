@@ -70,6 +70,7 @@ const Command = "fetch-worker"
 const (
 	defaultMemory = 1 << 30 // bytes, of one worker and of all that are at work
 	maxOutput     = 1 << 20 // bytes of one answer: an artifact's name or an error
+	maxFile       = 2 << 30 // bytes of a file that a worker writes: the largest is the content of an OCI layer
 	// grace is how much longer than a fetch's own time a worker may take to say that the time is over.
 	grace = 2 * time.Second
 )
@@ -100,7 +101,7 @@ func New(c Config) (*Pool, error) {
 	processes, err := confine.New(confine.Config{
 		Name: "fetch worker", Hint: "the source has too large files or too many of them",
 		Command: c.Command, Env: environment(), Workers: c.Workers, Memory: c.Memory, Together: c.Memory, Output: maxOutput,
-		Reasons: source.Errors(), Log: c.Log,
+		File: maxFile, Reasons: source.Errors(), Log: c.Log,
 	})
 	if err != nil {
 		return nil, err
