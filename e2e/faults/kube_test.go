@@ -2,6 +2,7 @@ package faults_test
 
 import (
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httputil"
@@ -21,7 +22,8 @@ type kube struct {
 	spoke  *spoke
 	server *http.Server
 	ended  chan error
-	dead   chan error // what came of the kill
+	dead   chan error    // what came of the kill
+	left   chan struct{} // who asked has ended the request at which the kill was
 
 	turn sync.Mutex // held by the request that is counted, so that those after the last are never forwarded
 
@@ -35,7 +37,8 @@ type kube struct {
 type kill struct {
 	method string // none: never
 	nth    int
-	after  bool // the server has carried it out, and the spoke does not hear so; else the server hears nothing of it
+	after  bool         // the server has carried it out, and the spoke does not hear so; else the server hears nothing of it
+	who    func() error // kills somebody else, or nobody; the spoke gets no answer
 }
 
 // interpose puts a kube in front of the spoke's API server. The spoke must not have started yet.
@@ -50,7 +53,8 @@ func (p *spoke) interpose() {
 	must(p.t, err)
 	token, err := redirect(filepath.Join(p.Dir, "kubeconfig"), config.Host, "http://"+listener.Addr().String())
 	must(p.t, err)
-	k := &kube{spoke: p, ended: make(chan error, 1), dead: make(chan error, 1)}
+	k := &kube{spoke: p, ended: make(chan error, 1), dead: make(chan error, 1),
+		left: make(chan struct{}, 1)}
 	k.server = &http.Server{Handler: k.handler(target, token, transport)}
 	go func() { k.ended <- k.server.Serve(listener) }()
 	p.t.Cleanup(func() {
@@ -110,7 +114,13 @@ func (k *kube) handler(target *url.URL, token string, transport http.RoundTrippe
 		k.count++
 		k.mu.Unlock()
 		if k.due(false) {
+			_, _ = io.Copy(io.Discard, r.Body) // without it nobody notices that the connection ends
 			k.carryOut()
+			<-r.Context().Done()
+			select {
+			case k.left <- struct{}{}:
+			default:
+			}
 			panic(http.ErrAbortHandler)
 		}
 		forward.ServeHTTP(w, r)
@@ -133,7 +143,13 @@ func (k *kube) due(after bool) bool {
 
 // carryOut kills the spoke.
 func (k *kube) carryOut() {
-	err := k.spoke.Kill()
+	k.mu.Lock()
+	who := k.kill.who
+	k.mu.Unlock()
+	if who == nil {
+		who = k.spoke.Kill
+	}
+	err := who()
 	k.mu.Lock()
 	k.kill = kill{}
 	k.kills++
@@ -152,6 +168,20 @@ func (k *kube) plan(next kill) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.kill, k.count = next, 0
+	select {
+	case <-k.left: // of the kill before
+	default:
+	}
+}
+
+// awaitEnd waits until the request at which the kill was is ended.
+func (k *kube) awaitEnd() {
+	k.spoke.t.Helper()
+	select {
+	case <-k.left:
+	case <-time.After(patience / 3):
+		k.spoke.t.Fatal("in vain: the spoke ends its request")
+	}
 }
 
 // await waits until the spoke was killed as planned.

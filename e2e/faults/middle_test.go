@@ -27,6 +27,7 @@ var middles = []struct {
 	{"generator", killInGenerator},
 	{"remote_base", killInRemoteBase},
 	{"rollback", killInRollback},
+	{"preview", killInPreview},
 	{"take_over", killInTakeOver},
 	{"handover", killInHandover},
 	{"lookup", killInLookup},

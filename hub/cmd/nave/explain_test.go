@@ -94,9 +94,12 @@ func TestExplain_exit_code(t *testing.T) {
 
 // TestMessage_unreachable gives advice if the connection fails, and leaves other errors of a hub as they are.
 func TestMessage_unreachable(t *testing.T) {
-	for text, advice := range map[string]bool{`connection error: desc = "refused"`: true, "the hub is ending": false} {
+	for text, advice := range map[string]string{
+		`connection error: desc = "refused"`: "see whether it runs", "error reading from server: EOF": "try again: ",
+		`closing transport due to: connection error: desc = "EOF"`: "try again: ", "the hub is ending": "",
+	} {
 		got := message(status.Error(codes.Unavailable, text))
-		if !strings.HasSuffix(got, text) || strings.Contains(got, "see whether it runs") != advice {
+		if !strings.HasSuffix(got, text) || !strings.Contains(got, advice) || (got == text) != (advice == "") {
 			t.Error(got)
 		}
 	}

@@ -87,7 +87,7 @@ func (c *comparison) askCluster(ctx context.Context, cluster string, pairs []*pa
 			c.addLive(cluster, pairs[:count], found)
 		case codes.Unavailable, codes.FailedPrecondition, codes.DeadlineExceeded, codes.Aborted, codes.ResourceExhausted,
 			codes.InvalidArgument:
-			text := status.Convert(err).Message()
+			text := message(err)
 			if status.Code(err) == codes.DeadlineExceeded {
 				text = fmt.Sprintf("the spoke did not answer within %s", c.within)
 			}

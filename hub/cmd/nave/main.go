@@ -7,6 +7,7 @@ import (
 	"errors"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -79,11 +80,21 @@ func message(err error) string {
 	var s interface{ GRPCStatus() *status.Status }
 	if errors.As(err, &s) {
 		text := s.GRPCStatus().Message()
-		if s.GRPCStatus().Code() == codes.Unavailable && strings.HasPrefix(text, "connection error") {
-			text = "the hub cannot be reached: see whether it runs, and whether the address of the context is right (hub in " +
+		if s.GRPCStatus().Code() != codes.Unavailable {
+			return text
+		}
+		if strings.HasPrefix(text, "connection error") {
+			return "the hub cannot be reached: see whether it runs, and whether the address of the context is right (hub in " +
 				"the operator configuration): " + text
+		}
+		if slices.ContainsFunc(connectionEnds, func(start string) bool { return strings.HasPrefix(text, start) }) {
+			return "the connection to the hub ended: see whether the hub runs, and try again: " + text
 		}
 		return text
 	}
 	return err.Error()
 }
+
+// connectionEnds begin gRPC's messages about a connection that ended in the middle of a call.
+var connectionEnds = []string{"error reading from server", "closing transport", "closing connection",
+	"transport is closing", "keepalive ping failed", "the connection is draining", "the stream is rejected"}
