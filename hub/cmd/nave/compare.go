@@ -500,10 +500,9 @@ func (c *comparison) err() error {
 		name := slices.Min(slices.Collect(maps.Keys(c.unreadable)))
 		return fmt.Errorf("not compared with %s, whose releases the hub cannot read: %s: %s",
 			wording.Count(len(c.unreadable), "cluster"), name, c.unreadable[name])
-	case len(c.problems) > 0:
-		return errors.New("not everything could be rendered:\n" + strings.Join(byClusters(c.problems), "\n"))
-	case len(c.unasked) > 0:
-		return errors.New("not every cluster could be asked:\n" + strings.Join(byClusters(c.unasked), "\n"))
+	case len(c.problems)+len(c.unasked) > 0:
+		return errors.Join(failed("not everything could be rendered:", c.problems),
+			failed("not every cluster could be asked:", c.unasked))
 	case c.check.err() != nil:
 		return c.check.err()
 	case len(c.changes) > 0:
@@ -513,6 +512,14 @@ func (c *comparison) err() error {
 			"notes above")
 	}
 	return nil
+}
+
+// failed returns an error with the clusters of each message; nil if there are none.
+func failed(title string, clusters map[string][]string) error {
+	if len(clusters) == 0 {
+		return nil
+	}
+	return errors.New(title + "\n" + strings.Join(byClusters(clusters), "\n"))
 }
 
 // nothingCompared reports whether nothing was compared because no folder stands for the sources.

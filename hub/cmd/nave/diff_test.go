@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -669,5 +670,25 @@ func TestExitCode(t *testing.T) {
 		if got := exitCode(c.err); got != c.want {
 			t.Errorf("%s: %d, want %d", c.name, got, c.want)
 		}
+	}
+}
+
+// TestComparison_err names what could not be rendered and the clusters that could not be asked.
+func TestComparison_err(t *testing.T) {
+	rendered, asked := map[string][]string{"app: broken": {"east"}}, map[string][]string{"the spoke is away": {"west"}}
+	for _, c := range []struct {
+		name string
+		c    *comparison
+		want string
+	}{
+		{"rendered", &comparison{problems: rendered}, "not everything could be rendered:.*app: broken$"},
+		{"asked", &comparison{unasked: asked}, "not every cluster could be asked:.*the spoke is away$"},
+		{"both", &comparison{problems: rendered, unasked: asked}, "app: broken\nnot every.*the spoke is away$"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if err := c.c.err(); err == nil || !regexp.MustCompile("(?s)"+c.want).MatchString(err.Error()) {
+				t.Errorf("error %v, want %s", err, c.want)
+			}
+		})
 	}
 }

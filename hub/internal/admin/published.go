@@ -189,7 +189,8 @@ func (c *releasedCluster) readGraph(tx *store.Tx, cluster string) error {
 	}, func(string, error) error { return nil })
 }
 
-// sendGraph sends the objects of a cluster's graph, page by page, without damaged ones.
+// sendGraph sends the objects of a cluster's graph, page by page, without damaged ones and without those that only the
+// hub makes: a client makes its own.
 func (s *Server) sendGraph(ctx context.Context, cluster string, stream adminv1.AdminService_PublishedServer) error {
 	for after, next, more := "", "", true; more; after, more = next, next != "" {
 		var rows []store.Row[store.Resource]
@@ -202,7 +203,7 @@ func (s *Server) sendGraph(ctx context.Context, cluster string, stream adminv1.A
 		}
 		part, size := &adminv1.PublishedCluster{Cluster: cluster}, 0
 		for i, row := range rows {
-			if row.Value.Object != nil && row.Value.Owner != nil {
+			if row.Value.Object != nil && row.Value.Owner != nil && !row.Value.Key.Derived() {
 				part.Objects, size = append(part.Objects, hubObject(row.Value)), size+len(row.Value.Object.JSON)
 			}
 			if last := i == len(rows)-1; len(part.Objects) == 0 || size < maxPart && !last {

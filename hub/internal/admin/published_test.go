@@ -116,23 +116,27 @@ func TestPublished_held(t *testing.T) {
 	}
 }
 
-// TestPublished_graphs reads the objects of a graph, with the limits of tenants, but not the operators' own.
+// TestPublished_graphs reads the objects of a graph, with the limits of tenants, but neither the operators' own nor
+// those that only the hub makes.
 func TestPublished_graphs(t *testing.T) {
 	r := newRig(t)
 	r.released(1)
 	owner := api.FleetKey("all")
-	put := func(name string, owner *api.Key, confined *api.Confinement) {
-		key := kustomizationKey("a", name)
+	place := func(key api.Key, owner *api.Key, confined *api.Confinement) {
 		must(t, r.store.Update(t.Context(), func(tx *store.Tx) error {
 			return store.Resources.Put(tx, key.Path(), store.Resource{Key: key, Owner: owner, Confined: confined,
-				Object: api.StoredObject(key, []byte(`{"metadata":{"name":"`+name+`"}}`))})
+				Object: api.StoredObject(key, []byte(`{"metadata":{"name":"`+key.Name+`"}}`))})
 		}))
+	}
+	put := func(name string, owner *api.Key, confined *api.Confinement) {
+		place(kustomizationKey("a", name), owner, confined)
 	}
 	for i := range pageRows + 1 {
 		put(fmt.Sprintf("app-%d", i), &owner, nil)
 	}
 	put("tenant", &owner, &api.Confinement{Account: "team"})
 	put("by-hand", nil, nil)
+	place(api.Key{Cluster: "a", Kind: api.RemoteBaseKind, Namespace: "flux-system", Name: "derived"}, &owner, nil)
 	for _, graphs := range []bool{true, false} {
 		stream, err := r.Published(t.Context(), &adminv1.PublishedRequest{Clusters: []string{"a"}, Graphs: graphs})
 		must(t, err)
@@ -149,7 +153,8 @@ func TestPublished_graphs(t *testing.T) {
 			}
 		}
 		if want := (pageRows + 2) * map[bool]int{true: 1}[graphs]; len(found) != want ||
-			found[`{"metadata":{"name":"by-hand"}}`] || strings.Contains(confined, `"account":"team"`) != graphs {
+			found[`{"metadata":{"name":"by-hand"}}`] || found[`{"metadata":{"name":"derived"}}`] ||
+			strings.Contains(confined, `"account":"team"`) != graphs {
 			t.Errorf("with graphs %v: %d objects, want %d; confined: %s", graphs, len(found), want, confined)
 		}
 	}

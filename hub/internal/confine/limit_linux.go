@@ -19,8 +19,8 @@ func limitMemory(bytes int64) error {
 	return syscall.Setrlimit(rlimitData, &limit)
 }
 
-// limitFile sets how many bytes each file that this process writes may have. Beyond that a write fails with EFBIG. Pipes
-// have no limit.
+// limitFile sets how many bytes each file that this process writes may have. Beyond that a write fails with EFBIG. It
+// does not limit pipes.
 func limitFile(bytes int64) error {
 	signal.Ignore(syscall.SIGXFSZ) // which would end the process
 	return syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: uint64(bytes), Max: uint64(bytes)})
