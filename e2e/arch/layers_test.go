@@ -52,6 +52,7 @@ var layers = []layer{
 		"hub/internal/dispatch", "hub/internal/registration", "hub/internal/admin", "hub/internal/webhook",
 		"spoke/internal/apply", "spoke/internal/ledger", "spoke/internal/session", "spoke/internal/report",
 	}},
+	{"L5 the objects of releases", []string{"spoke/internal/release/objects"}},
 	{"L6 the agent, who the spoke is, the web",
 		[]string{"hub/internal/web", "hub/internal/migrate", "spoke/internal/agent", "spoke/internal/membership"}},
 	{"L7 composition roots", []string{"=hub", "=spoke"}},

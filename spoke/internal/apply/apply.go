@@ -93,6 +93,9 @@ type Target struct {
 	Claimed func(manifest.ID) (bundle.ApplicationName, bool)
 	// Redact takes the application's sealed values out of the API server's answer to a deletion; nil: there are none.
 	Redact func(string) string
+	// Spare reports whether a live object stays in the cluster when the application does not have it any more, beyond what
+	// its marks say; nil: none does.
+	Spare func(kube.Live) bool
 	// Save stores the inventory before it returns; nil: not stored. Save must not change the inventory or keep a
 	// reference.
 	Save func(*inventory.Inventory) error

@@ -199,7 +199,7 @@ func (r *run) remove(ctx context.Context, id manifest.ID) (Action, error) {
 // spared reports whether a live object stays: because of its labels or annotations, because it does not prove to be
 // ours, or because every cluster needs it.
 func (r *run) spared(id manifest.ID, item inventory.Item, live kube.Live) bool {
-	return live.Marks().IsPruneDisabled() || !item.Proves(live, r.Application) ||
+	return live.Marks().IsPruneDisabled() || r.Spare != nil && r.Spare(live) || !item.Proves(live, r.Application) ||
 		isNamespace(id) && protected(id.Name)
 }
 

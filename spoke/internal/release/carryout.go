@@ -22,6 +22,8 @@ type Cluster interface {
 	Apply(ctx context.Context, options bundle.ReleaseAction) error
 	// Restore applies the objects of a record, and deletes those that it does not have.
 	Restore(ctx context.Context, objects []*manifest.Object, options bundle.ReleaseAction) error
+	// Prune deletes objects that another program applied for the release, if they still belong to the release.
+	Prune(ctx context.Context, objects []bundle.ObjectIdentity) error
 	// Discard deletes the objects that the last Apply or Restore created.
 	Discard(ctx context.Context) error
 	// Await waits until the objects are healthy, and Jobs complete if jobs is true.
@@ -108,6 +110,7 @@ var (
 	naming    = step{"namespace", (*course).createNamespace}
 	opening   = step{"record", (*course).open}
 	applying  = step{"objects", (*course).apply}
+	clearing  = step{"objects of before", (*course).clear}
 	restoring = step{"objects", (*course).restore}
 	awaiting  = step{"health", (*course).await}
 	removing  = step{"objects", (*course).remove}
@@ -124,10 +127,10 @@ func hooks(event string) step {
 
 // steps are those of each action, in order.
 var steps = map[Action][]step{
-	Install: {defining, naming, opening, hooks(bundle.PreInstall), applying, awaiting, hooks(bundle.PostInstall),
-		deploying},
-	Upgrade: {defining, naming, opening, hooks(bundle.PreUpgrade), applying, awaiting, hooks(bundle.PostUpgrade),
-		deploying},
+	Install: {defining, naming, opening, hooks(bundle.PreInstall), applying, awaiting,
+		hooks(bundle.PostInstall), deploying},
+	Upgrade: {defining, naming, opening, hooks(bundle.PreUpgrade), applying, clearing, awaiting,
+		hooks(bundle.PostUpgrade), deploying},
 	Rollback: {opening, hooks(bundle.PreRollback), restoring, awaiting, hooks(bundle.PostRollback), deploying},
 	Uninstall: {reopening, hooks(bundle.PreDelete), removing, hooks(bundle.PostDelete),
 		purging},
@@ -192,7 +195,7 @@ func (c *course) createNamespace(ctx context.Context) error {
 func (c *course) apply(ctx context.Context) error { return c.Cluster.Apply(ctx, c.options()) }
 
 func (c *course) restore(ctx context.Context) error {
-	objects, err := c.objects(ctx)
+	objects, err := c.objects(ctx, c.record)
 	if err != nil {
 		return err
 	}

@@ -150,6 +150,7 @@ type labCluster struct {
 func (c labCluster) Define(context.Context, bundle.CRDPolicy) error {
 	return c.request(func() error { return nil })
 }
+func (c labCluster) Prune(context.Context, []bundle.ObjectIdentity) error { return nil }
 func (c labCluster) CreateNamespace(context.Context) error {
 	return c.request(func() error { return nil })
 }

@@ -294,10 +294,11 @@ type helmCluster struct {
 	greeting string
 }
 
-func (c helmCluster) Define(context.Context, bundle.CRDPolicy) error { return nil }
-func (c helmCluster) CreateNamespace(context.Context) error          { return nil }
-func (c helmCluster) Discard(context.Context) error                  { return nil }
-func (c helmCluster) Await(context.Context, bool) error              { return nil }
+func (c helmCluster) Define(context.Context, bundle.CRDPolicy) error       { return nil }
+func (c helmCluster) Prune(context.Context, []bundle.ObjectIdentity) error { return nil }
+func (c helmCluster) CreateNamespace(context.Context) error                { return nil }
+func (c helmCluster) Discard(context.Context) error                        { return nil }
+func (c helmCluster) Await(context.Context, bool) error                    { return nil }
 
 func (c helmCluster) Apply(context.Context, bundle.ReleaseAction) error {
 	c.applyAsSpoke(c.greeting)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -285,11 +286,56 @@ func (c *course) unlock(ctx context.Context) error {
 	return c.write(ctx)
 }
 
-// objects returns the objects of the record's manifest.
-func (c *course) objects(ctx context.Context) ([]*manifest.Object, error) {
-	objects, err := manifest.Parse([]byte(c.record.Manifest))
+// clear deletes the objects of the deployed revision of another program that the new revision does not have. What the
+// spoke applied itself is in its inventory, and is deleted by Apply.
+func (c *course) clear(ctx context.Context) error {
+	had := slices.IndexFunc(c.situation.History, func(v Revision) bool {
+		return v.Status == Deployed && v.Digest.IsZero() && v.Version < c.journal.Running.Version
+	})
+	if had < 0 {
+		return nil
+	}
+	before, _, err := c.Storage.Read(ctx, c.situation.History[had].Version)
+	if errors.Is(err, errMalformed) {
+		return nil // nobody knows its objects
+	}
 	if err != nil {
-		return nil, fmt.Errorf("the manifest of %s cannot be read", c.record) // the cause may quote it
+		return err
+	}
+	gone, err := c.gone(ctx, &before)
+	if err != nil || len(gone) == 0 {
+		return err
+	}
+	return c.Cluster.Prune(ctx, gone)
+}
+
+// gone returns the objects of a record that the open record does not have.
+func (c *course) gone(ctx context.Context, before *Record) (gone []bundle.ObjectIdentity, err error) {
+	old, err := c.objects(ctx, before)
+	if err != nil {
+		return nil, err
+	}
+	has, err := c.objects(ctx, c.record)
+	if err != nil {
+		return nil, err
+	}
+	stays := make(map[manifest.ID]bool, len(has))
+	for _, o := range has {
+		stays[manifest.IDOf(o)] = true
+	}
+	for _, o := range old {
+		if !stays[manifest.IDOf(o)] {
+			gone = append(gone, kube.Identify(o))
+		}
+	}
+	return gone, nil
+}
+
+// objects returns the objects of a record's manifest.
+func (c *course) objects(ctx context.Context, r *Record) ([]*manifest.Object, error) {
+	objects, err := manifest.Parse([]byte(r.Manifest))
+	if err != nil {
+		return nil, fmt.Errorf("the manifest of %s cannot be read", r) // the cause may quote it
 	}
 	for _, o := range objects {
 		c.place(ctx, o)

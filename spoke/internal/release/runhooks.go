@@ -238,7 +238,7 @@ func (r *HookRunner) await(ctx context.Context, hook PlannedHook) error {
 		}
 		if err == nil {
 			var done bool
-			if done, progress, err = outcome(live.Object); done {
+			if done, progress, err = Outcome(live.Object); done {
 				return err
 			}
 			err = r.follow(ctx, hook.ObjectIdentity, live.ResourceVersion)
@@ -272,9 +272,9 @@ func (r *HookRunner) follow(ctx context.Context, id bundle.ObjectIdentity, from 
 	}
 }
 
-// outcome returns whether a Job or Pod has completed, how far it is, and the error if it failed. Nothing that a
+// Outcome returns whether a Job or Pod has completed, how far it is, and the error if it failed. Nothing that a
 // container wrote is part of these texts.
-func outcome(o *manifest.Object) (done bool, progress string, err error) {
+func Outcome(o *manifest.Object) (done bool, progress string, err error) {
 	status, _ := o.Object["status"].(map[string]any)
 	if o.GetKind() == "Pod" {
 		phase, _ := status["phase"].(string)

@@ -1,0 +1,235 @@
+// Package objects applies, restores, awaits and removes the objects of releases of Helm.
+//
+// An Objects is the objects of one release in the cluster. It implements release.Cluster with the same Applier that
+// applies all other applications: inventory, label, pruning, policy and protection of the spoke are the same. In
+// addition objects get the marks by which Helm knows its own, and an object whose resource policy is keep stays.
+package objects
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/spoke/internal/apply"
+	"github.com/navefleet/nave/spoke/internal/inventory"
+	"github.com/navefleet/nave/spoke/internal/kube"
+)
+
+// The marks by which Helm knows the objects of a release.
+const (
+	managedByLabel      = "app.kubernetes.io/managed-by"
+	managedBy           = "Helm"
+	nameAnnotation      = "meta.helm.sh/release-name"
+	namespaceAnnotation = "meta.helm.sh/release-namespace"
+	policyAnnotation    = "helm.sh/resource-policy"
+	keep                = "keep"
+)
+
+// Objects is the objects of one release. It is used by one goroutine at a time.
+type Objects struct {
+	Applier *apply.Applier
+	Client  *kube.Client // with the account of the application
+	Release *bundle.Release
+	// Set is the desired objects, and how they are applied. Set.Previous is changed with each call.
+	Set         apply.Set
+	Definitions []apply.Object // of Release.CRDs
+
+	current []apply.Object          // that were applied last
+	created []bundle.ObjectIdentity // by the last apply
+}
+
+// Keeps reports whether an object stays in the cluster when its release does not have it any more.
+func Keeps(live kube.Live) bool { return live.Annotations[policyAnnotation] == keep }
+
+// Apply applies the desired objects, and deletes those that left.
+func (o *Objects) Apply(ctx context.Context, options bundle.ReleaseAction) error {
+	if options.KeepOwners {
+		if err := o.checkOwners(ctx); err != nil {
+			return err
+		}
+	}
+	return o.bring(ctx, o.Set.Objects, options.Force)
+}
+
+// Restore applies the objects of a record, and deletes those that it does not have.
+func (o *Objects) Restore(ctx context.Context, objects []*manifest.Object, options bundle.ReleaseAction) error {
+	restored := make([]apply.Object, 0, len(objects))
+	for _, object := range objects {
+		data, err := manifest.Canonical(object)
+		if err != nil {
+			return fmt.Errorf("%s cannot be written as JSON", manifest.IDOf(object))
+		}
+		reference := bundle.ObjectReference{ObjectIdentity: kube.Identify(object), Digest: manifest.DigestOf(data)}
+		restored = append(restored, apply.Object{ObjectReference: reference,
+			Load: func(context.Context) (apply.Loaded, error) {
+				return apply.Loaded{Object: object.DeepCopy(), Sealed: true}, nil // a record may hold secrets anywhere
+			}})
+	}
+	return o.bring(ctx, restored, options.Force)
+}
+
+// bring makes these the objects of the release.
+func (o *Objects) bring(ctx context.Context, objects []apply.Object, force bool) error {
+	set := o.Set
+	set.Objects, set.Force, set.Prune, set.Spare = make([]apply.Object, 0, len(objects)), force, true, Keeps
+	for _, object := range objects {
+		load := object.Load
+		object.Load = func(ctx context.Context) (apply.Loaded, error) {
+			loaded, err := load(ctx)
+			if err == nil && loaded.Object != nil {
+				o.own(loaded.Object)
+			}
+			return loaded, err
+		}
+		set.Objects = append(set.Objects, object)
+	}
+	changes, err := o.Applier.Apply(ctx, set)
+	o.Set.Previous, o.current, o.created = changes.Inventory, objects, nil
+	for _, e := range changes.Entries {
+		if e.Action == apply.Created {
+			o.created = append(o.created, e.Object)
+		}
+	}
+	if err == nil {
+		err = changes.Err()
+	}
+	return err
+}
+
+// own marks an object as one of the release, as Helm does. The marks are in no record.
+func (o *Objects) own(object *manifest.Object) {
+	labels, annotations := object.GetLabels(), object.GetAnnotations()
+	if labels == nil {
+		labels = map[string]string{}
+	}
+	if annotations == nil {
+		annotations = map[string]string{}
+	}
+	labels[managedByLabel] = managedBy
+	annotations[nameAnnotation], annotations[namespaceAnnotation] = o.Release.Name, o.Release.Namespace
+	object.SetLabels(labels)
+	object.SetAnnotations(annotations)
+}
+
+// checkOwners returns an error if an object exists that does not belong to the release.
+func (o *Objects) checkOwners(ctx context.Context) error {
+	for _, object := range o.Set.Objects {
+		live, err := o.Client.Look(ctx, object.ObjectIdentity, false)
+		if reason := kube.ReasonOf(err); reason == kube.NotFound || reason == kube.NoMatch {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if !o.owns(live) {
+			return fmt.Errorf("%s exists and does not belong to release %s/%s; delete it, or let the release take it over",
+				object.ID(), o.Release.Namespace, o.Release.Name)
+		}
+	}
+	return nil
+}
+
+// Prune deletes objects that Helm or Flux applied for the release. An object stays if it belongs to another release or
+// application by now, or if its marks say so.
+func (o *Objects) Prune(ctx context.Context, ids []bundle.ObjectIdentity) error {
+	var errs []error
+	for _, id := range ids {
+		if err := o.prune(ctx, id); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (o *Objects) prune(ctx context.Context, id bundle.ObjectIdentity) error {
+	if _, _, owned := o.Applier.Index.Application(id.ID()); owned {
+		return nil
+	}
+	live, err := o.Client.Look(ctx, id, false)
+	if reason := kube.ReasonOf(err); reason == kube.NotFound || reason == kube.NoMatch {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if Keeps(live) || live.Marks().IsPruneDisabled() || live.Labels[inventory.Label] != "" || !o.owns(live) {
+		return nil
+	}
+	if err := o.permits(id); err != nil {
+		return err
+	}
+	err = o.Client.Delete(ctx, id, kube.DeleteOptions{UID: live.UID})
+	if kube.ReasonOf(err) == kube.NotFound {
+		return nil
+	}
+	return err
+}
+
+// owns reports whether Helm knows an object as one of the release.
+func (o *Objects) owns(live kube.Live) bool {
+	return live.Annotations[nameAnnotation] == o.Release.Name &&
+		live.Annotations[namespaceAnnotation] == o.Release.Namespace
+}
+
+// Discard deletes the objects that the last Apply or Restore created.
+func (o *Objects) Discard(ctx context.Context) error {
+	if len(o.created) == 0 {
+		return nil
+	}
+	rest := slices.DeleteFunc(slices.Clone(o.current), func(object apply.Object) bool {
+		return slices.Contains(o.created, object.ObjectIdentity)
+	})
+	return o.bring(ctx, rest, false)
+}
+
+// Remove deletes the objects, and waits until they are gone unless the options say otherwise.
+func (o *Objects) Remove(ctx context.Context, options bundle.ReleaseAction) error {
+	if options.Propagation != bundle.Background {
+		return fmt.Errorf("the deletion propagation %s is not supported; use background", options.Propagation)
+	}
+	removal := apply.Removal{Target: o.Set.Target, Policy: bundle.WaitForTermination, Timeout: options.Timeout}
+	if options.DisableWait {
+		removal.Policy = bundle.Delete
+	}
+	if deadline, limited := ctx.Deadline(); limited {
+		removal.Timeout = time.Until(deadline)
+	}
+	removal.Spare = Keeps
+	changes, err := o.Applier.Delete(ctx, removal)
+	o.Set.Previous = changes.Inventory
+	if err == nil {
+		err = changes.Err()
+	}
+	return err
+}
+
+// CreateNamespace creates the namespace of the release unless it exists.
+func (o *Objects) CreateNamespace(ctx context.Context) error {
+	namespace := &manifest.Object{Object: map[string]any{"apiVersion": "v1", "kind": "Namespace",
+		"metadata": map[string]any{"name": o.Release.Namespace}}}
+	if err := o.permits(kube.Identify(namespace)); err != nil {
+		return err
+	}
+	_, err := o.Client.Create(ctx, namespace, kube.ApplyOptions{})
+	if kube.ReasonOf(err) == kube.Exists {
+		return nil
+	}
+	return err
+}
+
+// permits returns an error for an object that nothing may change here.
+func (o *Objects) permits(id bundle.ObjectIdentity) error {
+	err := o.Applier.Self.Allows(id)
+	if err == nil && o.Applier.Allow != nil {
+		if err = o.Applier.Allow(id); err != nil {
+			err = fmt.Errorf("%s is not allowed here: %w", id.ID(), err)
+		}
+	}
+	return err
+}
+
+var errNoContent = errors.New("the bundle has no content for the object")

@@ -1,0 +1,347 @@
+package objects_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/navefleet/nave/e2e/helmtest"
+	"github.com/navefleet/nave/e2e/kubetest"
+	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/spoke/internal/apply"
+	"github.com/navefleet/nave/spoke/internal/health"
+	"github.com/navefleet/nave/spoke/internal/inventory"
+	"github.com/navefleet/nave/spoke/internal/kube"
+	"github.com/navefleet/nave/spoke/internal/release"
+	"github.com/navefleet/nave/spoke/internal/release/objects"
+	"github.com/navefleet/nave/spoke/internal/trust"
+)
+
+var cluster *kubetest.Cluster
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if cluster != nil {
+		if err := cluster.Stop(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+		}
+	}
+	os.Exit(code)
+}
+
+// spoke is what the spoke has of one release.
+type spoke struct {
+	t       *testing.T
+	client  *kube.Client
+	applier *apply.Applier
+	owned   *inventory.Inventory
+	journal release.Journal
+	desired release.Desired
+	allow   func(bundle.ObjectIdentity) error
+}
+
+func newSpoke(t *testing.T) *spoke {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("needs a real cluster")
+	}
+	if cluster == nil {
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Minute) // the first build of the binary included
+		defer cancel()
+		var err error
+		if cluster, err = kubetest.Start(ctx, kubetest.Options{Name: "objects"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	client, err := kube.Connect(cluster.Kubeconfig)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &spoke{t: t, client: client}
+	s.applier = apply.New(apply.Config{Client: client, Index: inventory.NewIndex(), Health: health.NewAssessor(nil),
+		Self:  trust.Self{Namespace: "nave-system"},
+		Allow: func(id bundle.ObjectIdentity) error { return s.allow(id) }})
+	s.allow = func(bundle.ObjectIdentity) error { return nil }
+	namespace := strings.ToLower(strings.ReplaceAll(t.Name(), "_", "-"))
+	action := bundle.ReleaseAction{Timeout: time.Minute}
+	s.desired = release.Desired{RetryInterval: time.Minute, Release: &bundle.Release{Name: "web", Namespace: namespace,
+		StorageNamespace: namespace, Chart: []byte(`{"name":"web","version":"1.0.0","apiVersion":"v2"}`), CreateNamespace: true,
+		Install: action, Upgrade: action, Rollback: action, Uninstall: action}}
+	s.desired.Install.Remediation.Strategy = bundle.UninstallOnFailure
+	s.desired.Upgrade.Remediation.Strategy = bundle.RollbackOnFailure
+	return s
+}
+
+// parse returns the objects of a text in the namespace of the release.
+func (s *spoke) parse(yaml string) (parsed []*manifest.Object, references []apply.Object) {
+	s.t.Helper()
+	parsed, err := manifest.Parse([]byte(strings.ReplaceAll(yaml, "$NS", s.desired.Namespace)))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for _, o := range parsed {
+		data, err := manifest.Canonical(o)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		references = append(references, apply.Object{
+			ObjectReference: bundle.ObjectReference{ObjectIdentity: kube.Identify(o), Digest: manifest.DigestOf(data)},
+			Load:            func(context.Context) (apply.Loaded, error) { return apply.Loaded{Object: o.DeepCopy()}, nil }})
+	}
+	return parsed, references
+}
+
+// run carries out decisions until nothing is left to do, and returns them as "OutOfSync upgrade!, Failed rollback".
+func (s *spoke) run(yaml, definitions string) (string, error) {
+	s.t.Helper()
+	parsed, references := s.parse(yaml)
+	_, crds := s.parse(definitions)
+	s.desired.Digest = manifest.DigestOf([]byte(yaml))
+	storage := &release.Storage{Client: s.client, Namespace: s.desired.StorageNamespace, Name: "web", Now: time.Now}
+	o := &objects.Objects{Applier: s.applier, Client: s.client, Release: s.desired.Release, Definitions: crds,
+		Set: apply.Set{Objects: references, Target: apply.Target{Previous: s.owned,
+			Application: bundle.ApplicationName{Kind: "HelmRelease", Namespace: s.desired.Namespace, Name: "web"}}}}
+	e := release.Executor{Storage: storage, Cluster: o, Hooks: &release.HookRunner{Client: s.client, Now: time.Now},
+		Now: time.Now, Save: func(j release.Journal) error { s.journal = j; return nil },
+		Content: func(context.Context) (release.Record, error) {
+			text, err := release.Manifest(parsed)
+			return release.Record{Name: "web", Namespace: s.desired.Namespace, Manifest: text,
+				Chart: json.RawMessage(`{"metadata":` + string(s.desired.Chart) + `,"templates":[],"files":[]}`)}, err
+		}}
+	var done []string
+	var last error
+	for range 10 {
+		found, err := storage.Observe(s.t.Context(), s.journal, s.desired)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		n := found.Decide(s.desired, time.Now())
+		done = append(done, strings.TrimSpace(fmt.Sprintf("%s %s%s", n.State, n.Action, n.Stalled)))
+		if n.Action == release.NoAction || n.NotBefore.After(time.Now()) {
+			break
+		}
+		_, err = e.Carry(s.t.Context(), s.desired, found, n)
+		s.owned = o.Set.Previous
+		if err != nil {
+			done[len(done)-1] += "!"
+			last = err
+		}
+	}
+	return strings.Join(done, ", "), last
+}
+
+// field returns a field of an object; empty if the object does not exist.
+func (s *spoke) field(kind, name string, path ...string) string {
+	s.t.Helper()
+	o, err := cluster.Get(s.t.Context(), kind, s.desired.Namespace, name)
+	if err != nil {
+		return ""
+	}
+	var value any = o.Object
+	for _, key := range path {
+		fields, _ := value.(map[string]any)
+		value = fields[key]
+	}
+	return fmt.Sprint(value)
+}
+
+func (s *spoke) expect(what, got, want string) {
+	s.t.Helper()
+	if got != want {
+		s.t.Errorf("%s: %q, want %q", what, got, want)
+	}
+}
+
+const (
+	widgets = `apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: widgets.release.example.com}
+spec:
+  group: release.example.com
+  names: {kind: Widget, plural: widgets}
+  scope: Namespaced
+  versions: [{name: v1, served: true, storage: true, schema: {openAPIV3Schema: {type: object}}}]
+`
+	web = `apiVersion: v1
+kind: ConfigMap
+metadata: {name: config, namespace: $NS}
+data: {greeting: one}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: kept, namespace: $NS, annotations: {helm.sh/resource-policy: keep}}
+---
+apiVersion: release.example.com/v1
+kind: Widget
+metadata: {name: widget, namespace: $NS}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web, namespace: $NS}
+spec:
+  selector: {matchLabels: {app: web}}
+  template: {metadata: {labels: {app: web}}, spec: {containers: [{name: web, image: web}]}}
+`
+	unhealthy = `---
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: never, namespace: $NS}
+spec: {accessModes: [ReadWriteOnce], storageClassName: none, resources: {requests: {storage: 1Gi}}}
+`
+)
+
+// TestObjects lives a whole life on a real API server: install with definitions into a new namespace, an upgrade that
+// does not become healthy, its cleanup and rollback, and an uninstall.
+func TestObjects(t *testing.T) {
+	s := newSpoke(t)
+	s.desired.Install.CRDs = bundle.CreateCRDs
+	got, err := s.run(web, widgets)
+	s.expect("install", got, "Absent install, InSync")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.expect("mark", s.field("Deployment.apps", "web", "metadata", "labels", "app.kubernetes.io/managed-by"), "Helm")
+	s.expect("ready", s.field("Deployment.apps", "web", "status", "readyReplicas"), "1")
+
+	s.desired.Upgrade.Timeout, s.desired.Upgrade.CleanupOnFail = 5*time.Second, true
+	s.desired.Upgrade.Remediation.RemediateLastFailure = true
+	second := strings.ReplaceAll(web, "greeting: one", "greeting: two")
+	got, err = s.run(second+unhealthy, widgets)
+	s.expect("upgrade", got, "OutOfSync upgrade!, Failed rollback, OutOfSync RetriesExceeded")
+	if err == nil || !strings.Contains(err.Error(), "health: not healthy in time: PersistentVolumeClaim "+s.desired.Namespace+"/never") {
+		t.Error(err)
+	}
+	s.expect("restored", s.field("ConfigMap", "config", "data", "greeting"), "one")
+	s.expect("cleaned up", s.field("PersistentVolumeClaim", "never", "kind"), "")
+	s.helm("history web", "superseded", "failed", "Rollback to 1")
+	s.helm("get manifest web", "greeting: one")
+
+	got, err = s.run(second, widgets)
+	s.expect("fixed", got, "OutOfSync upgrade, InSync")
+	s.expect("upgraded", s.field("ConfigMap", "config", "data", "greeting"), "two")
+	if err != nil {
+		t.Error(err)
+	}
+
+	s.desired.Removed = true
+	got, err = s.run(second, widgets)
+	s.expect("removal", got, "InSync uninstall, Absent")
+	s.expect("removed", s.field("Deployment.apps", "web", "kind"), "")
+	s.expect("kept", s.field("ConfigMap", "kept", "kind"), "ConfigMap")
+	if err != nil {
+		t.Error(err)
+	}
+	if _, err := cluster.Get(t.Context(), "CustomResourceDefinition.apiextensions.k8s.io", "", "widgets.release.example.com"); err != nil {
+		t.Error("the definition went with the release:", err)
+	}
+}
+
+// TestObjects_adopts takes over a release that helm installed. No Pod restarts; what the release does not have any more
+// goes, unless it is to be kept.
+func TestObjects_adopts(t *testing.T) {
+	s := newSpoke(t)
+	dir := t.TempDir()
+	more := "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: left}\n---\napiVersion: v1\nkind: ConfigMap\n" +
+		"metadata: {name: left-and-kept, annotations: {helm.sh/resource-policy: keep}}\n"
+	plain := regexp.MustCompile(`(?s)apiVersion: release.example.com.*?---\n`).ReplaceAllString(web, "")
+	s.must(os.MkdirAll(filepath.Join(dir, "templates"), 0o755))
+	s.must(os.WriteFile(filepath.Join(dir, "Chart.yaml"), []byte("apiVersion: v2\nname: web\nversion: 1.0.0\n"), 0o644))
+	s.must(os.WriteFile(filepath.Join(dir, "templates", "all.yaml"),
+		[]byte(strings.ReplaceAll(plain, ", namespace: $NS", "")+more), 0o644))
+	s.helm("install web "+dir+" --create-namespace --wait", "STATUS: deployed")
+	deployment := func() string {
+		return s.field("Deployment.apps", "web", "metadata", "generation") + " " + s.field("Deployment.apps", "web", "metadata", "uid")
+	}
+	before := deployment()
+
+	got, err := s.run(plain, "")
+	s.expect("adoption", got, "Unmanaged upgrade, InSync")
+	s.must(err)
+	s.expect("Deployment", deployment(), before)
+	s.expect("left", s.field("ConfigMap", "left", "kind"), "")
+	s.expect("left and kept", s.field("ConfigMap", "left-and-kept", "kind"), "ConfigMap")
+	s.helm("history web", "superseded", "deployed")
+	s.desired.Removed = true
+	got, err = s.run(plain, "")
+	s.expect("removal", got, "InSync uninstall, Absent")
+	s.expect("removed", s.field("Deployment.apps", "web", "kind"), "")
+	s.must(err)
+}
+
+// helm fails unless the real helm prints all of the texts.
+func (s *spoke) helm(args string, texts ...string) {
+	s.t.Helper()
+	helm, err := helmtest.New(s.t.Context(), 3)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	out, err := helm.Run(s.t.Context(), cluster.Kubeconfig, append(strings.Fields(args), "--namespace", s.desired.Namespace)...)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for _, text := range texts {
+		if !strings.Contains(out, text) {
+			s.t.Errorf("helm %s prints:\n%s\nwithout %q", args, out, text)
+		}
+	}
+}
+
+const job = `apiVersion: batch/v1
+kind: Job
+metadata: {name: job, namespace: $NS}
+spec: {suspend: true, template: {spec: {restartPolicy: Never, containers: [{name: a, image: a}]}}}
+`
+
+// TestObjects_errors installs what cannot be installed. The record says why, and nothing else is done.
+func TestObjects_errors(t *testing.T) {
+	tests := map[string]struct {
+		prepare func(*spoke)
+		yaml    string
+		want    string
+	}{
+		"foreign": {func(s *spoke) {
+			s.desired.Install.KeepOwners = true
+			s.must(cluster.Apply(t.Context(), []byte("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: config, namespace: "+
+				s.desired.Namespace+"}\n")))
+		}, web, "config exists and does not belong to release"},
+		"job": {func(s *spoke) { s.desired.Install.Timeout = 2 * time.Second }, job, "/job: 0 Pods are active"},
+		"not_allowed": {func(s *spoke) {
+			s.allow = func(id bundle.ObjectIdentity) error {
+				if id.Kind == "Deployment" {
+					return fmt.Errorf("no workloads")
+				}
+				return nil
+			}
+		}, web, "no workloads"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			s := newSpoke(t)
+			s.desired.Namespace = "errors-" + strings.ReplaceAll(name, "_", "-")
+			s.desired.StorageNamespace = s.desired.Namespace
+			s.must(cluster.Apply(t.Context(), []byte("apiVersion: v1\nkind: Namespace\nmetadata: {name: "+s.desired.Namespace+"}\n")))
+			test.prepare(s)
+			s.desired.Install.CRDs = bundle.ReplaceCRDs
+			got, err := s.run(test.yaml, widgets)
+			s.expect("install", got, "Absent install!, Failed RetriesExceeded")
+			if err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("%v, want %s", err, test.want)
+			}
+			s.helm("history web", "failed")
+		})
+	}
+}
+
+func (s *spoke) must(err error) {
+	s.t.Helper()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+}
