@@ -32,6 +32,7 @@ const buildSalt = "nave build"
 func newBuildCommand(s *session) *cobra.Command {
 	return group("build", "Build what the hub would put into a bundle, without a hub", newBuildKustomizationCommand(s),
 		without(newBuildArtifactCommand(), "cluster", "config", "context"),
+		newBuildChartCommand(s),
 		without(newBuildClusterCommand(s), "cluster", "namespace"),
 		without(newBuildFleetCommand(s), "cluster", "namespace"))
 }

@@ -7,6 +7,7 @@
 //   - tree reads files within the artifact and records the reads
 //   - seal keeps encrypted values from the hub
 //   - kustomize renders Kustomizations
+//   - helm renders charts
 //   - worker renders in confined processes
 //   - cache remembers renders
 package render
@@ -77,6 +78,8 @@ type Result struct {
 	Substitution *bundle.Substitution
 	// Reads are the facts that the render read from the tree. Facts of Mounts are not among them.
 	Reads Reads
+	// Release is what a chart renders beside Objects; nil: the render is not of a chart.
+	Release *Release
 	// Needs are Remotes that are not among the Mounts of the Request. If there are any, there is no other result.
 	Needs []Need
 }

@@ -8,61 +8,24 @@ import (
 	"strings"
 
 	"k8s.io/apimachinery/pkg/util/version"
+
+	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/hub/internal/render"
 )
-
-// Capabilities are what templates see as .Capabilities: the version of a cluster's Kubernetes and the APIs that it
-// serves.
-type Capabilities struct {
-	// KubeVersion is the version that the API server reports, such as v1.37.2.
-	KubeVersion string `json:"kubeVersion"`
-	// APIVersions are group/version and group/version/Kind of all served APIs.
-	APIVersions []string `json:"apiVersions,omitempty"`
-}
-
-// Asked are the facts about the cluster and the release that a render depends on. If no other fact changes, neither
-// does the result.
-type Asked struct {
-	KubeVersion bool `json:"kubeVersion,omitempty"`
-	// APIVersions has the APIs that templates asked for, and whether the cluster serves them.
-	APIVersions map[string]bool `json:"apiVersions,omitempty"`
-	// AllAPIVersions is set if a template may read the whole list of APIs.
-	AllAPIVersions bool `json:"allApiVersions,omitempty"`
-	// Upgrade is set if a template may read .Release.IsInstall or .Release.IsUpgrade; Revision, if it may read
-	// .Release.Revision.
-	Upgrade  bool `json:"upgrade,omitempty"`
-	Revision bool `json:"revision,omitempty"`
-}
-
-// SameFor reports whether a render that asked for these facts of one cluster has the same result for another cluster.
-func (a Asked) SameFor(one, other Capabilities) bool {
-	if a.KubeVersion && one.KubeVersion != other.KubeVersion {
-		return false
-	}
-	served := slices.Sorted(slices.Values(other.APIVersions))
-	if a.AllAPIVersions && !slices.Equal(slices.Sorted(slices.Values(one.APIVersions)), served) {
-		return false
-	}
-	for api, was := range a.APIVersions {
-		if _, is := slices.BinarySearch(served, api); is != was {
-			return false
-		}
-	}
-	return true
-}
 
 // mention is a mention of a value whose fields templates read without calling a function of ours, with the fields.
 var mention = regexp.MustCompile(`(\.Release|\bCapabilities|\bAPIVersions|\bKubeVersion)\b((?:\.\w+)*)`)
 
 // scan notes the facts that a text, a template or a value, may ask for. Questions for one API are noted when they are
 // asked; see apiRecorder.
-func (a *Asked) scan(text string) {
+func scan(text string, a *render.Asked) {
 	for _, m := range mention.FindAllStringSubmatch(text, -1) {
-		a.note(strings.Split(strings.TrimPrefix(m[1], ".")+m[2], "."))
+		note(a, strings.Split(strings.TrimPrefix(m[1], ".")+m[2], "."))
 	}
 }
 
 // note notes a mention: a value and its fields, each a field of the one before.
-func (a *Asked) note(path []string) {
+func note(a *render.Asked, path []string) {
 	field := ""
 	if len(path) > 1 {
 		field = path[1]
@@ -73,7 +36,7 @@ func (a *Asked) note(path []string) {
 			a.KubeVersion, a.AllAPIVersions = true, true
 			return
 		}
-		a.note(path[1:])
+		note(a, path[1:])
 	case "KubeVersion":
 		a.KubeVersion = true
 	case "APIVersions":
@@ -92,7 +55,7 @@ type capabilities struct {
 }
 
 // newCapabilities returns the value of .Capabilities. The texts of the chart must have been scanned for asked.
-func newCapabilities(c Capabilities, compat Compat, helmVersion any, asked *Asked) (*capabilities, error) {
+func newCapabilities(c api.Capabilities, compat Compat, helmVersion any, asked *render.Asked) (*capabilities, error) {
 	kube, err := parseKubeVersion(c.KubeVersion, compat)
 	if err != nil {
 		return nil, err
@@ -148,7 +111,7 @@ func (v apiVersions) Has(api string) bool {
 type apiRecorder func(api string) (served bool, all apiVersions)
 
 // recorderOf returns an apiRecorder of a sorted list.
-func recorderOf(all apiVersions, asked *Asked) apiRecorder {
+func recorderOf(all apiVersions, asked *render.Asked) apiRecorder {
 	return func(api string) (bool, apiVersions) {
 		if api == "" {
 			asked.KubeVersion, asked.AllAPIVersions = true, true

@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"compress/gzip"
+	"context"
 	"errors"
 	"flag"
 	"fmt"
@@ -19,6 +20,8 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/navefleet/nave/e2e/helmtest"
+	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/hub/internal/render"
 	"github.com/navefleet/nave/hub/internal/render/tree"
 	"github.com/navefleet/nave/shared/manifest"
 )
@@ -141,17 +144,18 @@ func (x *example) values(t *testing.T) (files []string) {
 }
 
 // render renders the example as a version of Helm does.
-func (x *example) render(t *testing.T, compat Compat) (*Rendering, error) {
+func (x *example) render(t *testing.T, compat Compat) (*render.Result, error) {
 	t.Helper()
 	in := x.in
 	in.Compat = compat
-	var from []ValuesFrom
+	var from []api.ChartValues
 	for _, file := range x.values(t) {
 		data, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
 		}
-		from = append(from, ValuesFrom{Origin: file, Data: string(data)})
+		text := string(data)
+		from = append(from, api.ChartValues{Data: &text})
 	}
 	var err error
 	if in.Values, err = MergeValues(from, nil); err != nil {
@@ -160,7 +164,8 @@ func (x *example) render(t *testing.T, compat Compat) (*Rendering, error) {
 	if in.Files, err = filesBelow(t, x.dir); err != nil {
 		return nil, err
 	}
-	return RenderChart(V3{}, in)
+	unchanged := func(_ context.Context, all []document) ([]document, error) { return all, nil }
+	return renderChart(t.Context(), V3{}, in, unchanged)
 }
 
 func filesBelow(t *testing.T, dir string) ([]File, error) {
@@ -254,8 +259,8 @@ func (x *example) set(name string, data []byte) {
 	x.archive.Files = append(x.archive.Files, txtar.File{Name: name, Data: data})
 }
 
-// show returns a Rendering as YAML.
-func show(t *testing.T, r *Rendering) []byte {
+// show returns a result as YAML.
+func show(t *testing.T, r *render.Result) []byte {
 	t.Helper()
 	type hook struct {
 		Events, DeletePolicies, OutputLogPolicies []string
@@ -266,15 +271,15 @@ func show(t *testing.T, r *Rendering) []byte {
 		Objects, CRDs []any
 		Hooks         []hook
 		Notes         string
-		Asked         Asked
-	}{Notes: r.Notes, Asked: r.Asked}
+		Asked         render.Asked
+	}{Notes: r.Release.Notes, Asked: r.Release.Asked}
 	for _, o := range r.Objects {
 		out.Objects = append(out.Objects, o.Object)
 	}
-	for _, o := range r.CRDs {
+	for _, o := range r.Release.CRDs {
 		out.CRDs = append(out.CRDs, o.Object)
 	}
-	for _, h := range r.Hooks {
+	for _, h := range r.Release.Hooks {
 		out.Hooks = append(out.Hooks, hook{h.Events, h.DeletePolicies, h.OutputLogPolicies, h.Weight, h.Object.Object})
 	}
 	data, err := yaml.Marshal(out)
@@ -326,11 +331,11 @@ func compareWith(t *testing.T, helm helmtest.Helm, x *example, compat Compat) {
 	}
 	want, wantCRDs := objectsOf(t, documents)
 	got := slices.Clone(r.Objects)
-	for _, h := range r.Hooks {
+	for _, h := range r.Release.Hooks {
 		got = append(got, h.Object)
 	}
 	compare(t, got, want)
-	compare(t, r.CRDs, wantCRDs)
+	compare(t, r.Release.CRDs, wantCRDs)
 }
 
 // objectsOf returns the objects that helm template printed, and the CRDs, which helm prints in any order, by name.

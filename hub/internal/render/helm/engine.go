@@ -1,6 +1,9 @@
 package helm
 
-import "encoding/json"
+import (
+	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/hub/internal/render"
+)
 
 // Engine renders the templates of charts. Implementations are safe for concurrent use.
 type Engine interface {
@@ -22,7 +25,7 @@ type Input struct {
 	// Values override the values of the chart. The Engine does not change them.
 	Values       map[string]any
 	Release      Release
-	Capabilities Capabilities
+	Capabilities api.Capabilities
 	Compat       Compat
 	// SkipSchema leaves out the check of the values by the schemas of the chart and its subcharts.
 	SkipSchema bool
@@ -30,12 +33,11 @@ type Input struct {
 
 // Release is what templates see as .Release.
 type Release struct {
-	Name      string `json:"name"`
-	Namespace string `json:"namespace"`
+	Name      string
+	Namespace string
 	// Upgrade is set if an earlier revision of the release is installed.
-	Upgrade bool `json:"upgrade,omitempty"`
-	// Revision counts from 1.
-	Revision int `json:"revision"`
+	Upgrade  bool
+	Revision int // counts from 1
 }
 
 // Compat is the version of Helm whose results the package gives where versions differ.
@@ -49,21 +51,11 @@ const (
 
 // Output is what the templates of a chart render.
 type Output struct {
-	Chart Chart
+	Chart render.Chart
 	// Texts are the rendered templates by their path, such as app/charts/db/templates/service.yaml, without the notes.
 	Texts map[string]string
 	// CRDs are the files in crds/ of the chart and of its enabled subcharts, by their path.
 	CRDs  []File
 	Notes string // the rendered templates/NOTES.txt of the chart
-	Asked Asked
-}
-
-// Chart is what others need to know of a chart.
-type Chart struct {
-	Name    string `json:"name"`
-	Version string `json:"version"`
-	// AppVersion is the version of the software in the chart. It may be empty.
-	AppVersion string `json:"appVersion,omitempty"`
-	// Metadata is the content of Chart.yaml without its disabled dependencies, as Helm stores it with a release.
-	Metadata json.RawMessage `json:"metadata"`
+	Asked render.Asked
 }

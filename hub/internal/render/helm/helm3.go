@@ -13,6 +13,9 @@ import (
 	"helm.sh/helm/v3/pkg/chart/loader"
 	"helm.sh/helm/v3/pkg/chartutil"
 	"helm.sh/helm/v3/pkg/engine"
+
+	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/hub/internal/render"
 )
 
 // V3 is the Engine of Helm 3.
@@ -77,7 +80,7 @@ func renderLoaded(c *chart.Chart, values chartutil.Values, in Input) (*Output, e
 	for _, crd := range c.CRDObjects() {
 		out.CRDs = append(out.CRDs, File{crd.Filename, crd.File.Data})
 	}
-	out.Chart = Chart{Name: c.Name(), Version: c.Metadata.Version, AppVersion: c.Metadata.AppVersion}
+	out.Chart = render.Chart{Name: c.Name(), Version: c.Metadata.Version, AppVersion: c.Metadata.AppVersion}
 	out.Chart.Metadata, err = json.Marshal(c.Metadata)
 	return out, err
 }
@@ -140,7 +143,7 @@ func checkDependencies(c *chart.Chart) error {
 }
 
 // checkKubeVersion refuses a chart that does not allow the version of Kubernetes.
-func checkKubeVersion(c *chart.Chart, caps *capabilities, asked *Asked) error {
+func checkKubeVersion(c *chart.Chart, caps *capabilities, asked *render.Asked) error {
 	allowed := c.Metadata.KubeVersion
 	if allowed == "" {
 		return nil
@@ -154,17 +157,17 @@ func checkKubeVersion(c *chart.Chart, caps *capabilities, asked *Asked) error {
 }
 
 // scanChart notes what the texts of a chart, of its subcharts and of its values may ask for.
-func scanChart(c *chart.Chart, values map[string]any, asked *Asked) error {
+func scanChart(c *chart.Chart, values map[string]any, asked *render.Asked) error {
 	text, err := json.Marshal(values)
 	if err != nil {
 		return fmt.Errorf("values: %w", err)
 	}
-	asked.scan(string(text))
+	scan(string(text), asked)
 	var each func(c *chart.Chart)
 	each = func(c *chart.Chart) {
 		for _, f := range slices.Concat(c.Templates, c.Files) {
 			if !strings.HasSuffix(f.Name, ".md") {
-				asked.scan(string(f.Data))
+				scan(string(f.Data), asked)
 			}
 		}
 		for _, s := range c.Dependencies() {
@@ -179,6 +182,6 @@ func scanChart(c *chart.Chart, values map[string]any, asked *Asked) error {
 const defaultKubeVersion = "v1.37.2"
 
 // DefaultCapabilities returns the capabilities that helm template assumes without a cluster.
-func DefaultCapabilities() Capabilities {
-	return Capabilities{KubeVersion: defaultKubeVersion, APIVersions: slices.Clone(chartutil.DefaultVersionSet)}
+func DefaultCapabilities() api.Capabilities {
+	return api.Capabilities{KubeVersion: defaultKubeVersion, APIVersions: slices.Clone(chartutil.DefaultVersionSet)}
 }

@@ -6,7 +6,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/hub/internal/render"
 )
 
 // The annotations of hooks.
@@ -28,20 +28,9 @@ var events = map[string]string{
 	"test-success": "test", // of Helm 2
 }
 
-// Hook is an object that Helm creates at events in the life of a release. It is not one of the release's objects.
-type Hook struct {
-	Object *manifest.Object
-	Path   string // of the template
-	Events []string
-	Weight int
-	// DeletePolicies say when the object is deleted. There is at least one.
-	DeletePolicies    []string
-	OutputLogPolicies []string
-}
-
 // separate returns the documents that are no hooks, and the hooks. An object with an unknown event is neither, as in
 // Helm. The order stays.
-func separate(all []document) (documents []document, hooks []Hook, err error) {
+func separate(all []document) (documents []document, hooks []render.Hook, err error) {
 	for _, d := range all {
 		metadata, _ := d.object.Object["metadata"].(map[string]any)
 		annotations, err := textsOf(metadata, "annotations")
@@ -66,8 +55,8 @@ func separate(all []document) (documents []document, hooks []Hook, err error) {
 }
 
 // hookOf returns the hook of an object that names events. If an event is unknown, hookOf returns false.
-func hookOf(d document, named string, annotations map[string]string) (Hook, bool) {
-	h := Hook{Object: d.object, Path: d.path, OutputLogPolicies: words(annotations[outputLogAnnotation])}
+func hookOf(d document, named string, annotations map[string]string) (render.Hook, bool) {
+	h := render.Hook{Object: d.object, Path: d.path, OutputLogPolicies: words(annotations[outputLogAnnotation])}
 	for _, name := range strings.Split(named, ",") {
 		event, known := events[strings.ToLower(strings.TrimSpace(name))]
 		if !known {

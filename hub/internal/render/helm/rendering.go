@@ -1,26 +1,19 @@
 package helm
 
 import (
+	"context"
 	"fmt"
 
+	"github.com/navefleet/nave/hub/internal/render"
 	"github.com/navefleet/nave/shared/manifest"
 )
 
-// Rendering is what a chart renders to.
-type Rendering struct {
-	Chart Chart
-	// Objects are the objects of the release, in the order in which Helm installs them.
-	Objects []*manifest.Object
-	// Hooks are in the same order. At an event they run by weight, and by name within a weight.
-	Hooks []Hook
-	// CRDs are the objects in crds/ of the chart and its subcharts. Helm installs them first, and never changes them.
-	CRDs  []*manifest.Object
-	Notes string
-	Asked Asked
-}
+// postRender changes the documents of all templates. The hooks are among them.
+type postRender func(ctx context.Context, all []document) ([]document, error)
 
-// RenderChart renders a chart with an Engine.
-func RenderChart(e Engine, in Input) (*Rendering, error) {
+// renderChart renders a chart with an Engine. The result has Objects, in the order in which Helm installs them, and
+// Release.
+func renderChart(ctx context.Context, e Engine, in Input, post postRender) (*render.Result, error) {
 	out, err := e.Render(in)
 	if err != nil {
 		return nil, err
@@ -29,18 +22,21 @@ func RenderChart(e Engine, in Input) (*Rendering, error) {
 	if err != nil {
 		return nil, err
 	}
+	if all, err = post(ctx, all); err != nil {
+		return nil, err
+	}
 	documents, hooks, err := separate(all)
 	if err != nil {
 		return nil, err
 	}
 	sortByKind(documents, in.Compat, func(d document) string { return d.object.GetKind() })
-	sortByKind(hooks, in.Compat, func(h Hook) string { return h.Object.GetKind() })
-	r := &Rendering{Chart: out.Chart, Hooks: hooks, Notes: out.Notes, Asked: out.Asked}
-	if r.Objects, err = flatten(documents); err != nil {
+	sortByKind(hooks, in.Compat, func(h render.Hook) string { return h.Object.GetKind() })
+	release := &render.Release{Chart: out.Chart, Hooks: hooks, Notes: out.Notes, Asked: out.Asked}
+	if release.CRDs, err = parseCRDs(out.CRDs, in.Compat); err != nil {
 		return nil, err
 	}
-	r.CRDs, err = parseCRDs(out.CRDs, in.Compat)
-	return r, err
+	objects, err := flatten(documents)
+	return &render.Result{Objects: objects, Release: release}, err
 }
 
 // parseCRDs returns the objects of files in crds/.

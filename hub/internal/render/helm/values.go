@@ -6,35 +6,30 @@ import (
 
 	"helm.sh/helm/v3/pkg/strvals"
 	"sigs.k8s.io/yaml"
-)
 
-// ValuesFrom is data of a ConfigMap or a Secret that gives values.
-type ValuesFrom struct {
-	// Origin names the data in messages: "ConfigMap/app, key values.yaml".
-	Origin string `json:"origin"`
-	Data   string `json:"data"`
-	// TargetPath is the path of the one value that the data is, as helm --set writes it. If it is empty, the data is YAML
-	// with values.
-	TargetPath string `json:"targetPath,omitempty"`
-	// Literal keeps the data as it is, as helm --set-literal does. It needs a TargetPath.
-	Literal bool `json:"literal,omitempty"`
-}
+	"github.com/navefleet/nave/hub/api"
+)
 
 // MergeValues returns the values of a release: the data of from in its order, and over it the inline values. Data with
 // a TargetPath is set over the inline values that it meets, as in Flux. MergeValues may change its arguments.
-func MergeValues(from []ValuesFrom, inline map[string]any) (map[string]any, error) {
+func MergeValues(from []api.ChartValues, inline map[string]any) (map[string]any, error) {
 	result := map[string]any{}
 	for _, f := range from {
-		if f.TargetPath != "" {
+		switch {
+		case f.Data == nil && f.Optional:
+			continue
+		case f.Data == nil:
+			return nil, fmt.Errorf("%s: %s, key %s: %w", f.Field, f.Input, f.Key, api.ErrNoValues)
+		case f.TargetPath != "":
 			result = merge(result, inline)
-			if err := f.set(result); err != nil {
-				return nil, fmt.Errorf("%s: %s: %w", f.Origin, f.TargetPath, err)
+			if err := set(result, f); err != nil {
+				return nil, fmt.Errorf("%s: %s, key %s, for %s: %w", f.Field, f.Input, f.Key, f.TargetPath, err)
 			}
 			continue
 		}
-		values, err := ParseValues([]byte(f.Data))
+		values, err := ParseValues([]byte(*f.Data))
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", f.Origin, err)
+			return nil, fmt.Errorf("%s: %s, key %s: %w", f.Field, f.Input, f.Key, err)
 		}
 		result = merge(result, values)
 	}
@@ -72,13 +67,14 @@ func merge(a, b map[string]any) map[string]any {
 var literal = strings.NewReplacer(`\`, `\\`, `,`, `\,`, `[`, `\[`, `]`, `\]`, `{`, `\{`, `}`, `\}`)
 
 // set sets the one value at the TargetPath. A value in quotes is a text.
-func (f ValuesFrom) set(values map[string]any) error {
-	quoted := func(quote string) bool { return strings.HasPrefix(f.Data, quote) && strings.HasSuffix(f.Data, quote) }
+func set(values map[string]any, f api.ChartValues) error {
+	data := *f.Data
+	quoted := func(quote string) bool { return strings.HasPrefix(data, quote) && strings.HasSuffix(data, quote) }
 	switch {
 	case f.Literal:
-		return strvals.ParseIntoString(f.TargetPath+"="+literal.Replace(f.Data), values)
+		return strvals.ParseIntoString(f.TargetPath+"="+literal.Replace(data), values)
 	case quoted(`"`), quoted(`'`):
-		return strvals.ParseIntoString(f.TargetPath+"="+strings.Trim(f.Data, `'"`), values)
+		return strvals.ParseIntoString(f.TargetPath+"="+strings.Trim(data, `'"`), values)
 	}
-	return strvals.ParseInto(f.TargetPath+"="+f.Data, values)
+	return strvals.ParseInto(f.TargetPath+"="+data, values)
 }

@@ -8,6 +8,7 @@ import (
 	"sigs.k8s.io/kustomize/api/krusty"
 	"sigs.k8s.io/kustomize/api/resource"
 	"sigs.k8s.io/kustomize/api/types"
+	"sigs.k8s.io/kustomize/kyaml/filesys"
 	"sigs.k8s.io/kustomize/kyaml/openapi"
 )
 
@@ -22,9 +23,15 @@ var loadSchema = sync.OnceFunc(func() { openapi.Schema() })
 // Warm loads the data that builds share before the first build.
 func Warm() { loadSchema() }
 
-// krustyBuild runs kustomize over one directory, with the options of Flux: builtin plugins only, no load restrictions
-// within fsys, order as written.
-func krustyBuild(ctx context.Context, fsys *fileSystem, dir string) (resources []*resource.Resource, err error) {
+// krustyBuild runs kustomize over one directory of fsys.
+func krustyBuild(ctx context.Context, fsys *fileSystem, dir string) ([]*resource.Resource, error) {
+	return runKustomize(ctx, fsys, dir, func() bool { return fsys.setsOpenAPI })
+}
+
+// runKustomize runs kustomize over one directory, with the options of Flux: builtin plugins only, no load restrictions
+// within files, order as written. If setsOpenAPI reports that the build set the schema, runKustomize resets it.
+func runKustomize(ctx context.Context, files filesys.FileSystem, dir string, setsOpenAPI func() bool) (
+	resources []*resource.Resource, err error) {
 	select {
 	case turn <- struct{}{}:
 		defer func() { <-turn }()
@@ -33,7 +40,7 @@ func krustyBuild(ctx context.Context, fsys *fileSystem, dir string) (resources [
 	}
 	loadSchema()
 	defer func() {
-		if fsys.setsOpenAPI {
+		if setsOpenAPI() {
 			openapi.ResetOpenAPI()
 			openapi.Schema()
 		}
@@ -46,7 +53,7 @@ func krustyBuild(ctx context.Context, fsys *fileSystem, dir string) (resources [
 		LoadRestrictions: types.LoadRestrictionsNone,
 		PluginConfig:     types.DisabledPluginConfig(),
 	}
-	built, err := krusty.MakeKustomizer(options).Run(fsys, dir)
+	built, err := krusty.MakeKustomizer(options).Run(files, dir)
 	if err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package worker
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -15,8 +16,10 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/confine"
 	"github.com/navefleet/nave/hub/internal/render"
+	"github.com/navefleet/nave/hub/internal/render/helm"
 	"github.com/navefleet/nave/hub/internal/render/kustomize"
 )
 
@@ -227,4 +230,31 @@ func FuzzDecode(f *testing.F) {
 	}
 	f.Add(valid)
 	f.Fuzz(func(_ *testing.T, answer []byte) { _, _ = decode(answer) })
+}
+
+// TestWorkerRelease checks that a worker returns what a chart renders beside objects.
+func TestWorkerRelease(t *testing.T) {
+	root := tree(t, map[string]string{
+		"Chart.yaml": "apiVersion: v2\nname: app\nversion: 1.0.0\n", "templates/NOTES.txt": "notes",
+		"templates/a.yaml": object("a"), "crds/c.yaml": "apiVersion: x/v1\nkind: C\nmetadata: {name: c}\nspec: {i: 3, f: 1.5}\n",
+		"templates/h.yaml": "apiVersion: batch/v1\nkind: Job\nmetadata:\n  name: h\n  annotations: {helm.sh/hook: test}\n" +
+			"spec: {i: 3, big: 9007199254740993}\n",
+	}).Root
+	spec, err := json.Marshal(api.ChartBuild{Name: "a", Namespace: "b", ReleaseName: "a", ReleaseNamespace: "b", Chart: ".",
+		Capabilities: helm.DefaultCapabilities(), Revision: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	req := render.Request{Renderer: helm.Name, Spec: spec, Root: root}
+	want, err := All().Render(t.Context(), req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := newPool(t, Config{Workers: 1}, Command).Render(t.Context(), req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(got.Release, want.Release) || len(got.Release.Hooks) != 1 || len(got.Encoded) != 1 {
+		t.Errorf("worker:\n%+v\nin process:\n%+v", got.Release, want.Release)
+	}
 }

@@ -18,6 +18,8 @@ type header struct {
 	Substitution *bundle.Substitution `json:"substitution,omitempty"`
 	Reads        render.Reads         `json:"reads"`
 	Needs        []render.Need        `json:"needs,omitempty"`
+	// Release has its objects in itself: it has few, and the hub reads each of them.
+	Release *render.Release `json:"release,omitempty"`
 }
 
 var errResponse = errors.New("render worker: malformed response")
@@ -30,6 +32,7 @@ func encode(result *render.Result) ([]byte, error) {
 	}
 	h := header{
 		Sealed: result.Sealed, Substitution: result.Substitution, Reads: result.Reads, Needs: result.Needs,
+		Release: result.Release,
 	}
 	total := 0
 	for _, data := range objects {
@@ -61,7 +64,7 @@ func decode(answer []byte) (*render.Result, error) {
 	}
 	result := &render.Result{
 		Encoded: make([][]byte, len(h.Sizes)), Sealed: h.Sealed, Substitution: h.Substitution, Reads: h.Reads,
-		Needs: h.Needs,
+		Needs: h.Needs, Release: h.Release,
 	}
 	for i, size := range h.Sizes {
 		if size < 0 || size > len(rest) {

@@ -1,0 +1,262 @@
+package api
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+
+	helmv2 "github.com/fluxcd/helm-controller/api/v2"
+	fluxkustomize "github.com/fluxcd/pkg/apis/kustomize"
+	"github.com/fluxcd/pkg/apis/meta"
+	apivalidation "k8s.io/apimachinery/pkg/api/validation"
+	metavalidation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
+	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/navefleet/nave/shared/manifest"
+)
+
+// helmReleaseKind is the kind of HelmReleases. The hub does not carry them out yet; see unsupported.
+const helmReleaseKind = "HelmRelease"
+
+// Capabilities are what the templates of a chart can know of a cluster.
+type Capabilities struct {
+	// KubeVersion is the version that the API server reports, such as v1.37.2.
+	KubeVersion string `json:"kubeVersion"`
+	// APIVersions are group/version and group/version/Kind of all served APIs.
+	APIVersions []string `json:"apiVersions,omitempty"`
+}
+
+// ChartBuild has all that the render of a chart depends on, beside the files of the chart: fields of a HelmRelease, the
+// data that it names, and facts about the cluster and the release.
+type ChartBuild struct {
+	// Name and Namespace are those of the HelmRelease.
+	Name      string `json:"name"`
+	Namespace string `json:"namespace"`
+	// ReleaseName and ReleaseNamespace are those of Helm's release.
+	ReleaseName      string `json:"releaseName"`
+	ReleaseNamespace string `json:"releaseNamespace"`
+	// Chart is the folder of the chart in the artifact. If Unpacked is set, it was an archive, whose .helmignore has been
+	// obeyed.
+	Chart    string `json:"chart"`
+	Unpacked bool   `json:"unpacked,omitempty"`
+	// ValuesFiles take the place of the chart's values.yaml; later ones override earlier ones. Paths begin at the root of
+	// the artifact.
+	ValuesFiles              []string        `json:"valuesFiles,omitempty"`
+	IgnoreMissingValuesFiles bool            `json:"ignoreMissingValuesFiles,omitempty"`
+	Values                   json.RawMessage `json:"values,omitempty"`
+	ValuesFrom               []ChartValues   `json:"valuesFrom,omitempty"`
+	SkipSchema               bool            `json:"skipSchema,omitempty"`
+	// PostRenderers are applied in their order; PostRenderStrategy says what happens to hooks.
+	PostRenderers      []ChartPatches            `json:"postRenderers,omitempty"`
+	PostRenderStrategy helmv2.PostRenderStrategy `json:"postRenderStrategy,omitempty"`
+	CommonLabels       map[string]string         `json:"commonLabels,omitempty"`
+	CommonAnnotations  map[string]string         `json:"commonAnnotations,omitempty"`
+
+	Capabilities Capabilities `json:"capabilities"`
+	// Upgrade is set if an earlier revision of the release is installed. Revision is the one that is rendered, from 1.
+	Upgrade  bool `json:"upgrade,omitempty"`
+	Revision int  `json:"revision"`
+	// Compat is the version of Helm whose results are wanted: 3, or 0 for 4.
+	Compat int `json:"compat,omitempty"`
+}
+
+// ChartValues are values of one key of a ConfigMap or Secret.
+type ChartValues struct {
+	Input
+	Key string `json:"key"`
+	// TargetPath is the path of the one value that the data is, as helm --set writes it. If it is empty, the data is YAML
+	// with values. Literal takes the data as it is, as helm --set-literal does.
+	TargetPath string `json:"targetPath,omitempty"`
+	Literal    bool   `json:"literal,omitempty"`
+	// Data is nil if there is no such object or key.
+	Data *string `json:"data,omitempty"`
+}
+
+// ChartPatches are patches and images of a post-renderer.
+type ChartPatches struct {
+	Patches []fluxkustomize.Patch `json:"patches,omitempty"`
+	Images  []fluxkustomize.Image `json:"images,omitempty"`
+}
+
+// ChartRelease is the part of a HelmRelease that says how its chart is rendered.
+type ChartRelease struct {
+	// Build lacks the chart's folder, the data of ValuesFrom and the facts.
+	Build ChartBuild
+	// InRepository is set if the chart comes from a repository of charts. Its values files are then in the chart.
+	InRepository bool
+	// SkipCRDs is set if the release does not install what the chart has in crds/.
+	SkipCRDs bool
+	// SkipSchema and SkipSchemaOnUpgrade turn off the check of values by the schemas of the chart.
+	SkipSchema, SkipSchemaOnUpgrade bool
+}
+
+// RendersChart reports whether an object is a HelmRelease.
+func RendersChart(o *manifest.Object) bool {
+	kind, known := KindOf(o)
+	return known && kind.Name == helmReleaseKind
+}
+
+// NewChartRelease returns the ChartRelease of a HelmRelease. The error names the object and each field that must
+// change.
+func NewChartRelease(o *manifest.Object) (*ChartRelease, error) {
+	key, kind := KeyOf(o), byName[helmReleaseKind]
+	if !RendersChart(o) {
+		return nil, fmt.Errorf("%s: want a HelmRelease", key)
+	}
+	if v := o.GroupVersionKind().Version; v != kind.Version {
+		return nil, fmt.Errorf("%s: apiVersion %s/%s: want %s/%s", key, kind.Group, v, kind.Group, kind.Version)
+	}
+	hr, errs := decode[helmv2.HelmRelease](o.Object, nil)
+	if len(errs) == 0 {
+		errs = checkHelmRelease(hr)
+	}
+	if err := together(errs); err != nil {
+		return nil, fmt.Errorf("%s: %w", key, err)
+	}
+	return chartReleaseOf(hr), nil
+}
+
+// maxReleaseName is the longest name of a release in bytes, as in Helm.
+const maxReleaseName = 53
+
+// checkHelmRelease checks the fields that a render depends on.
+func checkHelmRelease(hr *helmv2.HelmRelease) field.ErrorList {
+	spec := specPath()
+	errs := optional(hr.Spec.ReleaseName, spec.Child("releaseName"), badReleaseName)
+	errs = append(errs, optional(hr.Spec.TargetNamespace, spec.Child("targetNamespace"), validation.IsDNS1123Label)...)
+	errs = append(errs, optional(hr.Spec.StorageNamespace, spec.Child("storageNamespace"), validation.IsDNS1123Label)...)
+	if (hr.Spec.Chart == nil) == (hr.Spec.ChartRef == nil) {
+		errs = append(errs, field.Invalid(spec, "", "want one of chart and chartRef"))
+	}
+	if c := hr.Spec.Chart; c != nil {
+		for i, f := range c.Spec.ValuesFiles {
+			errs = append(errs, required(f, spec.Child("chart", "spec", "valuesFiles").Index(i), badPath)...)
+		}
+	}
+	for i, ref := range hr.Spec.ValuesFrom {
+		errs = append(errs, checkValuesFrom(ref, spec.Child("valuesFrom").Index(i))...)
+	}
+	errs = append(errs, oneOf(string(hr.Spec.PostRenderStrategy), spec.Child("postRenderStrategy"),
+		string(helmv2.PostRenderStrategyNoHooks), string(helmv2.PostRenderStrategyCombined),
+		string(helmv2.PostRenderStrategySeparate))...)
+	if m := hr.Spec.CommonMetadata; m != nil {
+		at := spec.Child("commonMetadata")
+		errs = append(errs, metavalidation.ValidateLabels(m.Labels, at.Child("labels"))...)
+		errs = append(errs, apivalidation.ValidateAnnotations(m.Annotations, at.Child("annotations"))...)
+	}
+	return errs
+}
+
+func badReleaseName(name string) []string {
+	if len(name) > maxReleaseName {
+		return []string{fmt.Sprintf("at most %d characters", maxReleaseName)}
+	}
+	return validation.IsDNS1123Subdomain(name)
+}
+
+func checkValuesFrom(ref meta.ValuesReference, at *field.Path) field.ErrorList {
+	errs := required(ref.Kind, at.Child("kind"), anything)
+	errs = append(errs, oneOf(ref.Kind, at.Child("kind"), "ConfigMap", "Secret")...)
+	errs = append(errs, required(ref.Name, at.Child("name"), validation.IsDNS1123Subdomain)...)
+	if ref.Literal && ref.TargetPath == "" {
+		errs = append(errs, field.Invalid(at.Child("literal"), true, "needs a targetPath"))
+	}
+	return errs
+}
+
+func chartReleaseOf(hr *helmv2.HelmRelease) *ChartRelease {
+	r := &ChartRelease{Build: ChartBuild{
+		Name: hr.Name, Namespace: hr.Namespace, ReleaseName: shortReleaseName(hr.GetReleaseName()),
+		ReleaseNamespace: hr.GetReleaseNamespace(), PostRenderStrategy: hr.Spec.PostRenderStrategy, Revision: 1,
+	}}
+	b := &r.Build
+	if hr.Spec.Values != nil {
+		b.Values = hr.Spec.Values.Raw
+	}
+	for i, ref := range hr.Spec.ValuesFrom {
+		at := specPath().Child("valuesFrom").Index(i).String()
+		b.ValuesFrom = append(b.ValuesFrom, ChartValues{
+			Input: Input{Field: at, Kind: ref.Kind, Namespace: hr.Namespace, Name: ref.Name, Optional: ref.Optional},
+			Key:   ref.GetValuesKey(), TargetPath: ref.TargetPath, Literal: ref.Literal,
+		})
+	}
+	for _, p := range hr.Spec.PostRenderers {
+		if k := p.Kustomize; k != nil {
+			b.PostRenderers = append(b.PostRenderers, ChartPatches{k.Patches, k.Images})
+		}
+	}
+	if m := hr.Spec.CommonMetadata; m != nil {
+		b.CommonLabels, b.CommonAnnotations = m.Labels, m.Annotations
+	}
+	if c := hr.Spec.Chart; c != nil {
+		b.ValuesFiles, b.IgnoreMissingValuesFiles = c.Spec.ValuesFiles, c.Spec.IgnoreMissingValuesFiles
+		r.InRepository = c.Spec.SourceRef.Kind == "HelmRepository"
+	}
+	if in := hr.Spec.Install; in != nil {
+		r.SkipCRDs, r.SkipSchema = in.SkipCRDs || in.CRDs == helmv2.Skip, in.DisableSchemaValidation
+	}
+	if up := hr.Spec.Upgrade; up != nil {
+		r.SkipSchemaOnUpgrade = up.DisableSchemaValidation
+	}
+	return r
+}
+
+// shortReleaseName returns the name of a release, shortened as Flux shortens it.
+func shortReleaseName(name string) string {
+	if len(name) <= maxReleaseName {
+		return name
+	}
+	const kept, digits = 40, 12
+	sum := sha256.Sum256([]byte(name))
+	return name[:kept] + "-" + hex.EncodeToString(sum[:])[:digits]
+}
+
+// ChartAt returns the build of the chart in a folder of the artifact, for a first install or an upgrade.
+func (r *ChartRelease) ChartAt(folder string, upgrade bool, facts Capabilities) ChartBuild {
+	b := r.Build
+	b.Chart, b.Upgrade, b.Capabilities, b.SkipSchema = folder, upgrade, facts, r.SkipSchema
+	if upgrade {
+		b.SkipSchema = r.SkipSchemaOnUpgrade
+	}
+	b.ValuesFiles = slices.Clone(b.ValuesFiles)
+	for i, f := range b.ValuesFiles {
+		if r.InRepository {
+			b.ValuesFiles[i] = path.Join(folder, f)
+		}
+	}
+	return b
+}
+
+// SetData sets the data of ValuesFrom. The objects are all that there are.
+func (b *ChartBuild) SetData(objects []*manifest.Object) error {
+	b.ValuesFrom = slices.Clone(b.ValuesFrom)
+	for i := range b.ValuesFrom {
+		v := &b.ValuesFrom[i]
+		isIt := func(o *manifest.Object) bool {
+			id := manifest.IDOf(o)
+			id.Namespace = cmp.Or(id.Namespace, v.Namespace)
+			return id == v.ID()
+		}
+		at := slices.IndexFunc(objects, isIt)
+		if at < 0 {
+			continue
+		}
+		data, err := DataOf(objects[at])
+		if err != nil {
+			return err
+		}
+		if text, ok := data[v.Key]; ok {
+			v.Data = &text
+		}
+	}
+	return nil
+}
+
+// ErrNoValues is the error of a ChartValues without data that is not optional.
+var ErrNoValues = errors.New("no such object, or no such key")

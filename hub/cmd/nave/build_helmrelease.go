@@ -1,0 +1,224 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"path"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/hub/internal/render"
+	"github.com/navefleet/nave/hub/internal/render/helm"
+	"github.com/navefleet/nave/hub/internal/render/kustomize"
+	"github.com/navefleet/nave/hub/internal/render/worker"
+	"github.com/navefleet/nave/shared/manifest"
+)
+
+// chartBuild has the flags of "nave build helmrelease".
+type chartBuild struct {
+	validateFlags
+	session         *session
+	check           *validator // nil: without --validate
+	name, namespace string
+	chart, root     string
+	from            []string
+	facts           api.Capabilities
+	upgrade         bool
+	noHooks         bool
+	skipCRDs        bool
+	showNotes       bool
+}
+
+const buildChartLong = `Render the chart of a HelmRelease from local files, and print the objects of the release in
+the order in which Helm installs them: first what the chart has in crds/, last the hooks. No repository, no cluster and
+no hub is asked. (The hub does not carry out HelmReleases yet.)
+
+FILE has the HelmRelease, and perhaps other objects; - is standard input. --chart is the folder of the chart, with its
+dependencies in charts/ (helm dependency build, helm pull --untar). The ConfigMaps and Secrets that spec.valuesFrom
+names are those of FILE and of --values-from.
+
+As in helm template, the cluster is one with the kinds of Kubernetes itself: --kube-version and --api-versions tell of
+another. Objects have the labels of Flux, the common metadata and the patches of the HelmRelease.`
+
+func newBuildChartCommand(s *session) *cobra.Command {
+	b := &chartBuild{session: s, facts: helm.DefaultCapabilities()}
+	var apis []string
+	cmd := &cobra.Command{
+		Use:     "helmrelease FILE --chart DIR",
+		Aliases: []string{"hr", "helmreleases"},
+		Short:   "Render the chart of a HelmRelease from local files",
+		Long:    buildChartLong,
+		Example: `  nave build helmrelease ./apps/podinfo.yaml --chart ./charts/podinfo
+  nave build helmrelease ./apps/podinfo.yaml --chart ./podinfo --values-from ./apps/values --kube-version v1.33.4 \
+    --api-versions monitoring.coreos.com/v1 --validate`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
+			if !b.asksClusters(false) {
+				if err := refuse(cmd, "cluster", "config", "context"); err != nil {
+					return err
+				}
+			}
+			var done func()
+			if b.check, done, err = b.validateFlags.open(cmd.Context(), s, false); err != nil {
+				return err
+			}
+			defer done()
+			b.facts.APIVersions = append(b.facts.APIVersions, apis...)
+			result, err := b.render(cmd.Context(), cmd.InOrStdin(), args[0])
+			if err != nil {
+				return err
+			}
+			return b.print(cmd, result)
+		},
+	}
+	b.addFlags(cmd.Flags())
+	cmd.Flags().StringSliceVarP(&apis, "api-versions", "a", nil, "further APIs of the cluster: group/version or "+
+		"group/version/Kind")
+	_ = cmd.MarkFlagRequired("chart")
+	return cmd
+}
+
+func (b *chartBuild) addFlags(flags *pflag.FlagSet) {
+	b.validateFlags.add(flags)
+	flags.StringVar(&b.chart, "chart", "", "folder of the chart")
+	flags.StringVar(&b.root, "root", "", "folder that spec.chart.spec.valuesFiles begin at, if the chart comes from a "+
+		"source of files; default: the Git work tree that --chart is in")
+	flags.StringVar(&b.name, "name", "", "name of the HelmRelease, when FILE has several")
+	flags.StringVarP(&b.namespace, "namespace", "n", "", "namespace of the HelmRelease, when FILE has several of the name")
+	flags.StringSliceVar(&b.from, "values-from", nil, "files or folders with ConfigMaps and Secrets of spec.valuesFrom")
+	flags.StringVar(&b.facts.KubeVersion, "kube-version", b.facts.KubeVersion, "version of the cluster's Kubernetes")
+	flags.BoolVar(&b.upgrade, "is-upgrade", false, "render for an upgrade; default: for the first install")
+	flags.BoolVar(&b.noHooks, "no-hooks", false, "leave out the hooks")
+	flags.BoolVar(&b.skipCRDs, "skip-crds", false, "leave out what the chart has in crds/; default: if the release "+
+		"does not install it")
+	flags.BoolVar(&b.showNotes, "notes", false, "print the notes of the chart to standard error")
+}
+
+// render renders the chart of the HelmRelease in a file.
+func (b *chartBuild) render(ctx context.Context, stdin io.Reader, file string) (*render.Result, error) {
+	objects, err := b.objects(stdin, file)
+	if err != nil {
+		return nil, err
+	}
+	found, err := b.choose(objects, file)
+	if err != nil {
+		return nil, err
+	}
+	if found.GetNamespace() == "" {
+		found.SetNamespace(api.DefaultNamespace)
+	}
+	release, err := api.NewChartRelease(found)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	b.skipCRDs = b.skipCRDs || release.SkipCRDs
+	root, below, err := b.artifact(release)
+	if err != nil {
+		return nil, err
+	}
+	build := release.ChartAt(below, b.upgrade, b.facts)
+	if err := build.SetData(objects); err != nil {
+		return nil, err
+	}
+	spec, err := json.Marshal(build)
+	if err != nil {
+		return nil, err
+	}
+	worker.DenyNetwork()
+	result, err := helm.Renderer{Patch: kustomize.Patch}.Render(ctx, render.Request{Spec: spec, Root: root})
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", api.KeyOf(found), err)
+	}
+	return result, nil
+}
+
+// objects returns the objects of the file and of --values-from.
+func (b *chartBuild) objects(stdin io.Reader, file string) (all []*manifest.Object, err error) {
+	more, err := manifestsIn(b.from)
+	if err != nil {
+		return nil, fmt.Errorf("--values-from: %w", err)
+	}
+	for _, name := range append([]string{file}, more...) {
+		data, err := readInput(stdin, name)
+		if err != nil {
+			return nil, err
+		}
+		objects, err := manifest.Parse(data)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		all = append(all, objects...)
+	}
+	return all, nil
+}
+
+// choose returns the one HelmRelease with the name and the namespace of the flags.
+func (b *chartBuild) choose(objects []*manifest.Object, file string) (found *manifest.Object, err error) {
+	for _, o := range objects {
+		if !api.RendersChart(o) || b.name != "" && o.GetName() != b.name ||
+			b.namespace != "" && o.GetNamespace() != b.namespace {
+			continue
+		}
+		if found != nil {
+			return nil, fmt.Errorf("%s has more than one such HelmRelease: choose one with --name and --namespace", file)
+		}
+		found = o
+	}
+	if found == nil {
+		return nil, fmt.Errorf("%s has no such HelmRelease", strings.Join(append([]string{file}, b.from...), ", "))
+	}
+	return found, nil
+}
+
+// artifact returns the root of the artifact with the chart, and the folder of the chart below it.
+func (b *chartBuild) artifact(release *api.ChartRelease) (root, below string, err error) {
+	chart, err := realPath(b.chart)
+	if err != nil {
+		return "", "", fmt.Errorf("--chart: %w", err)
+	}
+	root = cmp.Or(b.root, workTree(chart), chart)
+	switch {
+	case release.InRepository && b.root != "":
+		return "", "", errors.New("--root does nothing for a chart of a repository, whose values files are in the chart: " +
+			"leave it out")
+	case release.InRepository:
+		root = path.Dir(chart)
+	}
+	return artifactRoot(chart, root)
+}
+
+// print prints the objects and validates them.
+func (b *chartBuild) print(cmd *cobra.Command, result *render.Result) error {
+	var objects []*manifest.Object
+	if !b.skipCRDs {
+		objects = append(objects, result.Release.CRDs...)
+	}
+	objects = append(objects, result.Objects...)
+	if !b.noHooks {
+		for _, h := range result.Release.Hooks {
+			objects = append(objects, h.Object)
+		}
+	}
+	if b.showNotes {
+		fmt.Fprint(cmd.ErrOrStderr(), result.Release.Notes)
+	}
+	if err := printObjects(cmd.OutOrStdout(), objects); err != nil {
+		return err
+	}
+	d := definitions{}
+	var rendered []renderedObject
+	for _, o := range objects {
+		d.add(o)
+		rendered = append(rendered, renderedObject{Object: o})
+	}
+	err := b.check.check(cmd.Context(), []string{b.session.cluster}, rendered, d)
+	b.check.printNotes(noteTo(cmd))
+	return cmp.Or(err, b.check.err())
+}

@@ -1,0 +1,92 @@
+package main
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/navefleet/nave/shared/manifest"
+)
+
+// chartWorkspace returns the folder of a HelmRelease and its chart.
+func chartWorkspace(t *testing.T) string {
+	t.Helper()
+	return workspace(t, map[string]string{
+		"hr.yaml": "apiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nmetadata: {name: app, namespace: apps}\n" +
+			"spec:\n  interval: 10m\n  targetNamespace: prod\n  values: {size: 3}\n" +
+			"  chart: {spec: {chart: ./charts/app, sourceRef: {kind: GitRepository, name: fleet}, " +
+			"valuesFiles: [charts/app/values.yaml, charts/prod.yaml]}}\n" +
+			"  valuesFrom:\n  - {kind: ConfigMap, name: settings}\n" +
+			"  - {kind: Secret, name: password, valuesKey: p, targetPath: password}\n" +
+			"  postRenderers:\n  - kustomize:\n      patches:\n      - target: {kind: ConfigMap}\n" +
+			"        patch: '[{\"op\": \"add\", \"path\": \"/data/patched\", \"value\": \"yes-it-is\"}]'\n",
+		"values/settings.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: settings, namespace: apps}\n" +
+			"data: {values.yaml: \"color: blue\\nsize: 1\"}\n---\n" +
+			"apiVersion: v1\nkind: Secret\nmetadata: {name: password, namespace: apps}\nstringData: {p: \"'12'\"}\n",
+		"charts/prod.yaml":       "color: red\nfile: prod\n",
+		"charts/app/Chart.yaml":  "apiVersion: v2\nname: app\nversion: 1.0.0\n",
+		"charts/app/values.yaml": "size: 0\n",
+		"charts/app/templates/a.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: \"{{ .Release.Name }}\"}\n" +
+			"data:\n  text: {{ printf \"%v %s %s %s\" .Values.size .Values.color .Values.password .Values.file }}\n" +
+			"  api: {{ .Capabilities.APIVersions.Has \"x.example.com/v1\" | quote }}\n" +
+			"  kube: {{ .Capabilities.KubeVersion.Version }}\n  upgrade: {{ .Release.IsUpgrade | quote }}\n",
+		"charts/app/templates/hook.yaml": "apiVersion: v1\nkind: Pod\nmetadata: {name: hook, annotations: {helm.sh/hook: " +
+			"test}}\n",
+		"charts/app/templates/NOTES.txt": "well done\n",
+		"charts/app/crds/c.yaml": "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\n" +
+			"metadata: {name: cs.example.com}\n",
+	})
+}
+
+func TestBuildHelmRelease(t *testing.T) {
+	root := chartWorkspace(t)
+	out, err := run(t, "build", "helmrelease", filepath.Join(root, "hr.yaml"), "--chart", filepath.Join(root, "charts/app"),
+		"--values-from", filepath.Join(root, "values"), "--kube-version", "v1.33.1", "--api-versions", "x.example.com/v1",
+		"--is-upgrade")
+	if err != nil {
+		t.Fatal(err)
+	}
+	objects, err := manifest.Parse([]byte(out))
+	if err != nil || len(objects) != 3 {
+		t.Fatalf("%v: %s", err, out)
+	}
+	if objects[0].GetKind() != "CustomResourceDefinition" || objects[2].GetKind() != "Pod" {
+		t.Errorf("the order is another:\n%s", out)
+	}
+	config := objects[1]
+	want := map[string]string{"text": "3 blue 12 prod", "api": "true", "kube": "v1.33.1", "upgrade": "true",
+		"patched": "yes-it-is"}
+	data, _ := config.Object["data"].(map[string]any)
+	for key, text := range want {
+		if data[key] != text {
+			t.Errorf("data.%s is %v, want %s", key, data[key], text)
+		}
+	}
+	if config.GetName() != "prod-app" || config.GetLabels()["helm.toolkit.fluxcd.io/namespace"] != "apps" {
+		t.Errorf("metadata:\n%s", out)
+	}
+}
+
+func TestBuildHelmRelease_errors(t *testing.T) {
+	root := chartWorkspace(t)
+	file, chart := filepath.Join(root, "hr.yaml"), filepath.Join(root, "charts/app")
+	for name, c := range map[string]struct {
+		args []string
+		want string
+	}{
+		"no_data":    {[]string{file, "--chart", chart}, "ConfigMap apps/settings, key values.yaml: no such object"},
+		"no_release": {[]string{filepath.Join(root, "values/settings.yaml"), "--chart", chart}, "has no such HelmRelease"},
+		"other_name": {[]string{file, "--chart", chart, "--name", "other"}, "has no such HelmRelease"},
+		"no_chart":   {[]string{file, "--chart", filepath.Join(root, "none")}, "--chart"},
+		"version": {[]string{file, "--chart", chart, "--values-from", filepath.Join(root, "values"), "--kube-version", "new"},
+			`"new": want a version`},
+		"below": {[]string{file, "--chart", chart, "--root", filepath.Join(root, "values")}, "is not below --root"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			out, err := run(t, append([]string{"build", "helmrelease"}, c.args...)...)
+			if err == nil || !strings.Contains(err.Error(), c.want) || out != "" {
+				t.Errorf("%v, printed %q", err, out)
+			}
+		})
+	}
+}

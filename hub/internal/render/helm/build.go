@@ -1,0 +1,189 @@
+package helm
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path"
+
+	"sigs.k8s.io/yaml"
+
+	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/hub/internal/render"
+	"github.com/navefleet/nave/hub/internal/render/tree"
+	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/manifest"
+)
+
+// Name is the name of the Renderer in requests.
+const Name = "helm"
+
+// Renderer renders the charts of HelmReleases. It implements render.Renderer; the Spec of a request is an
+// api.ChartBuild.
+type Renderer struct {
+	Engine Engine // nil: V3
+	// Patch applies patches and images to objects, which keep their order. It is the one of the kustomize renderer.
+	Patch func(ctx context.Context, objects []*manifest.Object, p api.ChartPatches) ([]*manifest.Object, error)
+}
+
+var _ render.Renderer = Renderer{}
+
+// Render implements render.Renderer.
+func (r Renderer) Render(ctx context.Context, req render.Request) (*render.Result, error) {
+	var b api.ChartBuild
+	if err := json.Unmarshal(req.Spec, &b); err != nil {
+		return nil, fmt.Errorf("decode the build of a chart: %w", err)
+	}
+	t, err := tree.Open(ctx, req.Root, req.Exclude)
+	if err != nil {
+		return nil, err
+	}
+	defer t.Close()
+	t.UseIndex(req.Root, req.Artifact)
+	in, err := inputOf(t, &b)
+	if err != nil {
+		return nil, err
+	}
+	result, err := renderChart(ctx, cmp.Or[Engine](r.Engine, V3{}), in, r.postRender(&b))
+	if err != nil {
+		return nil, err
+	}
+	if err := finish(result, &b); err != nil {
+		return nil, err
+	}
+	result.Reads = t.Reads()
+	return result, nil
+}
+
+// inputOf reads the chart of a build and merges its values.
+func inputOf(t *tree.Tree, b *api.ChartBuild) (in Input, err error) {
+	folder, err := t.Locate(b.Chart)
+	if err != nil {
+		return in, err
+	}
+	if in.Files, err = readChart(t, folder, b.Unpacked); err != nil {
+		return in, err
+	}
+	if in.Files, err = replaceValues(t, b, in.Files); err != nil {
+		return in, err
+	}
+	inline := map[string]any{}
+	if b.Values != nil {
+		if err := json.Unmarshal(b.Values, &inline); err != nil {
+			return in, fmt.Errorf("spec.values: want a map: %w", err)
+		}
+	}
+	in.Values, err = MergeValues(b.ValuesFrom, inline)
+	in.Release = Release{b.ReleaseName, b.ReleaseNamespace, b.Upgrade, b.Revision}
+	in.Capabilities, in.Compat, in.SkipSchema = b.Capabilities, Compat(cmp.Or(b.Compat, int(Helm4))), b.SkipSchema
+	return in, err
+}
+
+// valuesFile is the file of a chart with its values.
+const valuesFile = "values.yaml"
+
+// replaceValues returns the files of a chart with the values files of the build in place of values.yaml.
+func replaceValues(t *tree.Tree, b *api.ChartBuild, files []File) ([]File, error) {
+	if len(b.ValuesFiles) == 0 {
+		return files, nil
+	}
+	merged := map[string]any{}
+	for _, name := range b.ValuesFiles {
+		values, err := readValues(t, name)
+		switch {
+		case errors.Is(err, render.ErrNotFound) && b.IgnoreMissingValuesFiles:
+			continue
+		case err != nil:
+			return nil, fmt.Errorf("spec.chart.spec.valuesFiles: %w", err)
+		}
+		merged = merge(merged, values)
+	}
+	data, err := yaml.Marshal(merged)
+	if err != nil {
+		return nil, fmt.Errorf("spec.chart.spec.valuesFiles: %w", err)
+	}
+	replaced := []File{{valuesFile, data}}
+	for _, f := range files {
+		if f.Name != valuesFile {
+			replaced = append(replaced, f)
+		}
+	}
+	return replaced, nil
+}
+
+// readValues returns the values in a file of the artifact. If there is no such file, the error is ErrNotFound.
+func readValues(t *tree.Tree, name string) (map[string]any, error) {
+	p := tree.Clean(name)
+	kind, err := t.Type(p)
+	if err != nil {
+		return nil, err
+	}
+	if kind == render.Absent {
+		return nil, fmt.Errorf("file %s %w%s", path.Clean(name), render.ErrNotFound, t.Suggest(p))
+	}
+	data, err := t.Read(p)
+	if err != nil {
+		return nil, err
+	}
+	values, err := ParseValues(data)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", tree.Local(p), err)
+	}
+	return values, nil
+}
+
+// The labels of Flux on every object of a release.
+const (
+	nameLabel      = "helm.toolkit.fluxcd.io/name"
+	namespaceLabel = "helm.toolkit.fluxcd.io/namespace"
+)
+
+// finish labels the CRDs, and refuses objects that a cluster cannot have.
+func finish(result *render.Result, b *api.ChartBuild) error {
+	for _, o := range result.Release.CRDs {
+		addTexts(o, "labels", originOf(b))
+	}
+	seen := map[manifest.ID]bool{}
+	for _, o := range result.Objects {
+		id := manifest.IDOf(o)
+		id.Namespace = cmp.Or(id.Namespace, b.ReleaseNamespace)
+		if seen[id] {
+			return fmt.Errorf("%s: %w", manifest.IDOf(o), render.ErrDuplicate)
+		}
+		seen[id] = true
+		if o.GetName() == "" {
+			return fmt.Errorf("%s %s: generateName makes another object each time: give it a name: %w", o.GetKind(),
+				o.GetGenerateName(), render.ErrIncomplete)
+		}
+	}
+	return checkSizes(result)
+}
+
+// checkSizes refuses objects that are too large for an API server.
+func checkSizes(result *render.Result) error {
+	check := func(o *manifest.Object) error {
+		data, err := manifest.Canonical(o)
+		if err != nil {
+			return err
+		}
+		if err := bundle.FitsObject(manifest.IDOf(o).String(), data); err != nil {
+			return fmt.Errorf("%w: %w", err, render.ErrLarge)
+		}
+		return nil
+	}
+	for _, list := range [][]*manifest.Object{result.Objects, result.Release.CRDs} {
+		for _, o := range list {
+			if err := check(o); err != nil {
+				return err
+			}
+		}
+	}
+	for _, h := range result.Release.Hooks {
+		if err := check(h.Object); err != nil {
+			return err
+		}
+	}
+	return nil
+}

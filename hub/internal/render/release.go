@@ -1,0 +1,72 @@
+package render
+
+import (
+	"encoding/json"
+	"slices"
+
+	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/shared/manifest"
+)
+
+// Release is what a chart renders beside the objects of the release.
+type Release struct {
+	Chart Chart
+	// Hooks are in the order of their kinds. At an event they run by weight, and by name within a weight.
+	Hooks []Hook
+	// CRDs are the objects in crds/ of the chart and its subcharts. Helm installs them first, and never changes them.
+	CRDs  []*manifest.Object
+	Notes string
+	Asked Asked
+}
+
+// Chart is what others need to know of a chart.
+type Chart struct {
+	Name    string `json:"name"`
+	Version string `json:"version"`
+	// AppVersion is the version of the software in the chart. It may be empty.
+	AppVersion string `json:"appVersion,omitempty"`
+	// Metadata is the content of Chart.yaml without its disabled dependencies, as Helm stores it with a release.
+	Metadata json.RawMessage `json:"metadata"`
+}
+
+// Hook is an object that Helm creates at events in the life of a release. It is not one of the release's objects.
+type Hook struct {
+	Object *manifest.Object
+	Path   string // of the template
+	Events []string
+	Weight int
+	// DeletePolicies say when the object is deleted. There is at least one.
+	DeletePolicies    []string
+	OutputLogPolicies []string
+}
+
+// Asked are the facts about the cluster and the release that a render of a chart depends on. If no other fact changes,
+// neither does the result.
+type Asked struct {
+	KubeVersion bool `json:"kubeVersion,omitempty"`
+	// APIVersions has the APIs that templates asked for, and whether the cluster serves them.
+	APIVersions map[string]bool `json:"apiVersions,omitempty"`
+	// AllAPIVersions is set if a template may read the whole list of APIs.
+	AllAPIVersions bool `json:"allApiVersions,omitempty"`
+	// Upgrade is set if a template may read .Release.IsInstall or .Release.IsUpgrade; Revision, if it may read
+	// .Release.Revision.
+	Upgrade  bool `json:"upgrade,omitempty"`
+	Revision bool `json:"revision,omitempty"`
+}
+
+// SameFor reports whether a render that asked for these facts of one cluster has the same result for another cluster.
+func (a Asked) SameFor(one, other api.Capabilities) bool {
+	if a.KubeVersion && one.KubeVersion != other.KubeVersion {
+		return false
+	}
+	served := slices.Sorted(slices.Values(other.APIVersions))
+	if a.AllAPIVersions && !slices.Equal(slices.Sorted(slices.Values(one.APIVersions)), served) {
+		return false
+	}
+	for name, was := range a.APIVersions {
+		if _, is := slices.BinarySearch(served, name); is != was {
+			return false
+		}
+	}
+	return true
+}
