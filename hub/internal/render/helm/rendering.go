@@ -2,7 +2,9 @@ package helm
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/navefleet/nave/hub/internal/render"
 	"github.com/navefleet/nave/shared/manifest"
@@ -16,7 +18,7 @@ type postRender func(ctx context.Context, all []document) ([]document, error)
 func renderChart(ctx context.Context, e Engine, in Input, post postRender) (*render.Result, error) {
 	out, err := e.Render(in)
 	if err != nil {
-		return nil, err
+		return nil, shorten(err)
 	}
 	all, err := parseTexts(out.Texts, in.Compat)
 	if err != nil {
@@ -39,7 +41,20 @@ func renderChart(ctx context.Context, e Engine, in Input, post postRender) (*ren
 	return &render.Result{Objects: objects, Release: release}, err
 }
 
-// parseCRDs returns the objects of files in crds/.
+// maxError limits the error of an Engine, in bytes. It names each template that calls the one that failed.
+const maxError = 2000
+
+// shorten returns an error whose text has at most about maxError bytes: the begin and the end of a longer one.
+func shorten(err error) error {
+	text := err.Error()
+	if len(text) <= maxError {
+		return err
+	}
+	head, tail := text[:maxError/2], text[len(text)-maxError/2:]
+	return errors.New(strings.ToValidUTF8(head, "") + " … " + strings.ToValidUTF8(tail, ""))
+}
+
+// parseCRDs returns the definitions in files of crds/. Other objects there are left out, as in Flux.
 func parseCRDs(files []File, compat Compat) ([]*manifest.Object, error) {
 	var documents []document
 	for _, f := range files {
@@ -48,7 +63,7 @@ func parseCRDs(files []File, compat Compat) ([]*manifest.Object, error) {
 			if err != nil {
 				return nil, fmt.Errorf("%s: document %d: %w", f.Name, i+1, err)
 			}
-			if o != nil {
+			if o != nil && o.GetKind() == "CustomResourceDefinition" {
 				documents = append(documents, document{f.Name, o})
 			}
 		}

@@ -236,7 +236,7 @@ func FuzzDecode(f *testing.F) {
 func TestWorkerRelease(t *testing.T) {
 	root := tree(t, map[string]string{
 		"Chart.yaml": "apiVersion: v2\nname: app\nversion: 1.0.0\n", "templates/NOTES.txt": "notes",
-		"templates/a.yaml": object("a"), "crds/c.yaml": "apiVersion: x/v1\nkind: C\nmetadata: {name: c}\nspec: {i: 3, f: 1.5}\n",
+		"templates/a.yaml": object("a"), "crds/c.yaml": "apiVersion: x/v1\nkind: CustomResourceDefinition\nmetadata: {name: c}\nspec: {i: 3, f: 1.5}\n",
 		"templates/h.yaml": "apiVersion: batch/v1\nkind: Job\nmetadata:\n  name: h\n  annotations: {helm.sh/hook: test}\n" +
 			"spec: {i: 3, big: 9007199254740993}\n",
 	}).Root

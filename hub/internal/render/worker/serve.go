@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log"
 	"os"
 	"runtime"
 	"runtime/debug"
@@ -32,6 +33,7 @@ func ServeWorker(stdin io.Reader, stdout io.Writer, renderer render.Renderer, wa
 	prepare := func() {
 		DenyNetwork()
 		os.Clearenv()
+		log.SetOutput(io.Discard) // Helm's library writes values into its warnings
 		debug.SetGCPercent(garbage)
 		warm()
 	}

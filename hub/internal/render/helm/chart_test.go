@@ -1,0 +1,73 @@
+package helm
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/navefleet/nave/hub/internal/render/tree"
+)
+
+// TestReadChart_limits checks that files that Helm would not load are refused, also inside of archives.
+func TestReadChart_limits(t *testing.T) {
+	zeros := bytes.Repeat([]byte{0}, maxFileSize+1)
+	part := zeros[:maxFileSize]
+	for name, c := range map[string]struct {
+		files map[string][]byte
+		want  string
+	}{
+		"file":        {map[string][]byte{"big.bin": zeros}, "big.bin"},
+		"ignored":     {map[string][]byte{"big.bin": zeros, ".helmignore": []byte("*.bin\n")}, ""},
+		"in_archive":  {map[string][]byte{"charts/a.tgz/a/big.bin": zeros}, "big.bin"},
+		"all_archive": {map[string][]byte{"charts/a.tgz/a/0": part, "charts/a.tgz/a/1": part}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			x := &example{dir: filepath.Join(t.TempDir(), "chart")}
+			x.write(t, "Chart.yaml", []byte("apiVersion: v2\nname: app\nversion: 1.0.0\n"))
+			for file, data := range c.files {
+				x.write(t, file, data)
+				if strings.HasPrefix(file, "charts/a.tgz/") {
+					x.write(t, "charts/a.tgz/a/Chart.yaml", []byte("apiVersion: v2\nname: a\nversion: 1.0.0\n"))
+				}
+			}
+			x.pack(t)
+			files, err := filesBelow(t, x.dir)
+			if err == nil {
+				_, err = load(files)
+			}
+			if (err != nil) != (c.want != "") || err != nil && !strings.Contains(err.Error(), c.want) {
+				t.Errorf("error %v, want it to name %q", err, c.want)
+			}
+		})
+	}
+}
+
+// TestReadChart_circle checks that symbolic links that make a circle are an error.
+func TestReadChart_circle(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Symlink(".", filepath.Join(dir, "again")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := filesBelow(t, dir); err == nil {
+		t.Error("it has no error")
+	}
+}
+
+// TestReadChart_unpacked checks that .helmignore does not count in what was an archive.
+func TestReadChart_unpacked(t *testing.T) {
+	x := &example{dir: t.TempDir()}
+	x.write(t, ".helmignore", []byte("a.txt\n"))
+	x.write(t, "a.txt", nil)
+	opened, err := tree.Open(t.Context(), x.dir, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer opened.Close()
+	for unpacked, want := range map[bool]int{true: 2, false: 1} {
+		if files, err := readChart(opened, "/", unpacked); err != nil || len(files) != want {
+			t.Errorf("unpacked %t: %d files, %v", unpacked, len(files), err)
+		}
+	}
+}
