@@ -85,7 +85,8 @@ func TestDiff_held(t *testing.T) {
 			"-  size: small\n+  size: medium\n", "On 1 of 3 clusters: 1 changed; held on 1 cluster."}, []string{"lab, west"}, 0},
 		{"pin_and_change", nil, large, []string{"fleet", "all"}, []string{
 			"# 2 clusters: lab, west\n## ", "-  size: medium\n+  size: large\n",
-			"# 1 cluster: east\n# held: pinned to release N until `nave release`\n", "-  size: small\n+  size: large\n"}, nil, 0},
+			"# 1 cluster: east\n# held: pinned to release N until `nave release`\n",
+			"-  size: small\n+  size: large\n"}, nil, 0},
 		{"kustomization", []string{"kustomization", "app", "--cluster=west"}, large, []string{"fleet", "all"}, []string{
 			"# 1 cluster: lab\n## ", "# 1 cluster: west\n# held: Kustomization flux-system/app is suspended\n## "}, nil, 0},
 		{"markdown", []string{"kustomization", "app", "--cluster=west"}, large, []string{"cluster", "west", "-o=markdown"},
@@ -97,7 +98,8 @@ func TestDiff_held(t *testing.T) {
 			"ConfigMap default/site changed\n"}, nil, 0},
 		{"source", []string{"gitrepository", "fleet"}, large, []string{"fleet", "all"}, []string{
 			"# 2 clusters: lab, west\n# held: GitRepository flux-system/fleet is suspended\n## ",
-			"# 1 cluster: east\n# held: pinned to release N until `nave release`; GitRepository flux-system/fleet is suspended\n",
+			"# 1 cluster: east\n# held: pinned to release N until `nave release`; " +
+				"GitRepository flux-system/fleet is suspended\n",
 		}, nil, 0},
 		{"fleet", []string{"fleet", "all"}, large, []string{"cluster", "lab"}, []string{
 			"# held: Fleet all is suspended\n## Kustomization flux-system/app"}, nil, 0},
@@ -172,7 +174,8 @@ func TestDiff_output(t *testing.T) {
 			}
 			east, lab := r.Groups[0], r.Groups[1]
 			if x := east.Changes[0]; east.Clusters[0] != "east" || !strings.HasPrefix(east.Held, "pinned to release ") ||
-				x.Application != app || *x.Object != settings || x.Action != "changed" || !strings.Contains(x.Diff, "\n+  size: medium") {
+				x.Application != app || *x.Object != settings || x.Action != "changed" ||
+				!strings.Contains(x.Diff, "\n+  size: medium") {
 				t.Errorf("of east: %+v", east)
 			}
 			if x := lab.Changes[0]; lab.Clusters[0] != "lab" || lab.Held != "" || x.Application != app || x.Object != nil ||
@@ -229,7 +232,8 @@ func TestDiff_variables(t *testing.T) {
 		"data: {size: small}\n"
 	root := tree(t, files)
 	config := hubWith(t, root, files["hub/fleet.yaml"]+"---\n"+files["hub/clusters.yaml"]+otherFleet, 3)
-	fleet, other := "--local-sources=GitRepository/flux-system/fleet="+root, "--local-sources=GitRepository/flux-system/other="
+	const folder = "--local-sources=GitRepository/flux-system/"
+	fleet, other := folder+"fleet="+root, folder+"other="
 	t.Setenv("PATH", searchPath)
 	out, code := diffWith(t, config, "cluster", "east", root, fleet)
 	if code != 0 || !strings.Contains(out, "No difference on 1 cluster; not everything was compared.") {
