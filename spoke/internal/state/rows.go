@@ -3,6 +3,7 @@ package state
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -60,13 +61,13 @@ func (s *Store) Marks() (map[bundle.ApplicationName]Mark, error) {
 	return marks, err
 }
 
-// Forget deletes the mark and the inventory of an application.
+// Forget deletes the mark, the inventory and the journal of an application.
 func (s *Store) Forget(app bundle.ApplicationName) error {
 	return s.update(func(tx *bolt.Tx) error {
 		if err := tx.Bucket(appliedBucket).Delete(rowKey(app)); err != nil {
 			return err
 		}
-		return tx.Bucket(inventoriesBucket).Delete(rowKey(app))
+		return errors.Join(tx.Bucket(inventoriesBucket).Delete(rowKey(app)), tx.Bucket(journalsBucket).Delete(rowKey(app)))
 	})
 }
 
@@ -77,16 +78,32 @@ func (s *Store) PutInventory(app bundle.ApplicationName, data []byte) error {
 
 // Inventory returns the encoded inventory of an application, or ErrNotFound.
 func (s *Store) Inventory(app bundle.ApplicationName) ([]byte, error) {
+	return s.get(inventoriesBucket, "inventory", app)
+}
+
+// PutJournal stores what the spoke remembers of the release that an application is, as the caller encoded it, and
+// returns when the journal is on disk.
+func (s *Store) PutJournal(app bundle.ApplicationName, data []byte) error {
+	return s.put(journalsBucket, app, data)
+}
+
+// Journal returns the encoded journal of an application, or ErrNotFound.
+func (s *Store) Journal(app bundle.ApplicationName) ([]byte, error) {
+	return s.get(journalsBucket, "journal", app)
+}
+
+// get returns a row. what names the row in errors.
+func (s *Store) get(bucket []byte, what string, app bundle.ApplicationName) ([]byte, error) {
 	var data []byte
 	err := s.view(func(tx *bolt.Tx) error {
-		data = bytes.Clone(tx.Bucket(inventoriesBucket).Get(rowKey(app)))
+		data = bytes.Clone(tx.Bucket(bucket).Get(rowKey(app)))
 		return nil
 	})
 	if err == nil && data == nil {
 		err = ErrNotFound
 	}
 	if err != nil {
-		return nil, fmt.Errorf("inventory of %s: %w", app, err)
+		return nil, fmt.Errorf("%s of %s: %w", what, app, err)
 	}
 	return data, nil
 }

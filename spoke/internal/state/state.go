@@ -59,13 +59,15 @@ var (
 	blobsBucket       = []byte("blobs")
 	appliedBucket     = []byte("applied")
 	inventoriesBucket = []byte("inventories")
+	journalsBucket    = []byte("journals")
 
 	layoutKey    = []byte("layout")
 	idKey        = []byte("id")
 	recipientKey = []byte("recipient")
 	envelopeKey  = []byte("envelope")
 
-	buckets = [][]byte{metaBucket, acceptedBucket, seenBucket, blobsBucket, appliedBucket, inventoriesBucket}
+	buckets = [][]byte{metaBucket, acceptedBucket, seenBucket, blobsBucket, appliedBucket, inventoriesBucket,
+		journalsBucket}
 )
 
 // Store is the spoke's state file. It is safe for concurrent use.

@@ -205,8 +205,14 @@ func TestForget(t *testing.T) {
 	s, _ := newStore(t)
 	other := bundle.ApplicationName{Kind: "Kustomization", Namespace: "flux-system", Name: "apps2"}
 	if err := errors.Join(s.PutInventory(app, []byte("a")), s.PutMark(app, Mark{}), s.PutInventory(other, []byte("b")),
-		s.Forget(app)); err != nil {
+		s.PutJournal(app, []byte("c")), s.PutJournal(other, []byte("d")), s.Forget(app)); err != nil {
 		t.Fatal(err)
+	}
+	if _, err := s.Journal(app); !errors.Is(err, ErrNotFound) {
+		t.Errorf("journal: %v", err)
+	}
+	if data, err := s.Journal(other); err != nil || string(data) != "d" {
+		t.Errorf("journal: %q, %v", data, err)
 	}
 	if _, err := s.Inventory(app); !errors.Is(err, ErrNotFound) {
 		t.Errorf("inventory: %v", err)
@@ -215,6 +221,26 @@ func TestForget(t *testing.T) {
 	err := s.Inventories(func(o bundle.ApplicationName, _ []byte) error { apps = append(apps, o); return nil })
 	if err != nil || len(apps) != 1 || apps[0] != other {
 		t.Errorf("left: %v, %v", apps, err)
+	}
+}
+
+// TestOpen_older opens a file of a spoke that had no journals.
+func TestOpen_older(t *testing.T) {
+	s, path := newStore(t)
+	if err := errors.Join(s.PutInventory(app, []byte("a")), s.update(func(tx *bolt.Tx) error {
+		return tx.DeleteBucket(journalsBucket)
+	}), s.Close()); err != nil {
+		t.Fatal(err)
+	}
+	s, err := Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if data, err := s.Inventory(app); err != nil || string(data) != "a" {
+		t.Errorf("inventory: %q, %v", data, err)
+	}
+	if err := errors.Join(s.PutJournal(app, []byte("b")), s.Close()); err != nil {
+		t.Error(err)
 	}
 }
 
