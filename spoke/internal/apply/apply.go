@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/spoke/internal/health"
@@ -96,6 +98,8 @@ type Target struct {
 	// Spare reports whether a live object stays in the cluster when the application does not have it any more, beyond what
 	// its marks say; nil: none does.
 	Spare func(kube.Live) bool
+	// Propagation is how Kubernetes deletes the dependents of deleted objects; empty: in the background.
+	Propagation metav1.DeletionPropagation
 	// Save stores the inventory before it returns; nil: not stored. Save must not change the inventory or keep a
 	// reference.
 	Save func(*inventory.Inventory) error

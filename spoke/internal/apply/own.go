@@ -67,7 +67,8 @@ func (r *run) deleteSeen(ctx context.Context, id bundle.ObjectIdentity,
 		if err != nil || decided != deleteIt {
 			return decided, live, err
 		}
-		refused = r.client.Delete(ctx, id, kube.DeleteOptions{UID: live.UID, ResourceVersion: live.ResourceVersion})
+		refused = r.client.Delete(ctx, id, kube.DeleteOptions{UID: live.UID,
+			ResourceVersion: live.ResourceVersion, Propagation: r.Propagation})
 		switch {
 		case refused == nil, kube.ReasonOf(refused) == kube.NotFound:
 			return deleteIt, live, nil

@@ -199,21 +199,23 @@ func (c *Client) Get(ctx context.Context, id bundle.ObjectIdentity) (*manifest.O
 	return live.Object, err
 }
 
-// DeleteOptions are the conditions of a deletion.
+// DeleteOptions are the conditions of a deletion, and what becomes of the dependents of the object.
 type DeleteOptions struct {
 	UID             string `json:"uid,omitempty"`             // the object is still this one; empty: any
 	ResourceVersion string `json:"resourceVersion,omitempty"` // the object was not written since; empty: any
+	// Propagation is how Kubernetes deletes the dependents; empty: in the background.
+	Propagation metav1.DeletionPropagation `json:"-"`
 }
 
-// Delete deletes an object; Kubernetes deletes its dependents in the background. Delete returns reason NotFound if the
-// object does not exist, and Conflict if a condition of opts does not hold.
+// Delete deletes an object. Delete returns reason NotFound if the object does not exist, and Conflict if a condition of
+// opts does not hold.
 func (c *Client) Delete(ctx context.Context, id bundle.ObjectIdentity, opts DeleteOptions) error {
 	r, err := c.on(ctx, "delete", id)
 	if err != nil {
 		return err
 	}
 	r.body, err = json.Marshal(map[string]any{"kind": "DeleteOptions", "apiVersion": "v1",
-		"propagationPolicy": metav1.DeletePropagationBackground, "preconditions": opts})
+		"propagationPolicy": cmp.Or(opts.Propagation, metav1.DeletePropagationBackground), "preconditions": opts})
 	if err != nil {
 		return wrong("delete", r.object, err)
 	}

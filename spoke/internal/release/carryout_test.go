@@ -207,29 +207,14 @@ func (l *lab) run(t *testing.T, d release.Desired, content string) release.Decis
 		Content: func(context.Context) (release.Record, error) { return contentOf("shop", content), nil },
 		Save:    func(j release.Journal) error { return l.request(func() error { l.disk = reread(j); return nil }) }}
 	d.Digest = digestOf(content)
-	journal := l.disk
-	for range 20 {
-		s, err := storage.Observe(ctx, journal, d)
-		if ctx.Err() != nil {
-			return release.Decision{}
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		n := s.Decide(d, l.began)
-		if n.Action == release.NoAction || n.NotBefore.After(l.began) {
-			return n
-		}
-		journal, err = e.Carry(ctx, d, s, n)
-		if ctx.Err() != nil {
-			return release.Decision{}
-		}
-		if err != nil && !strings.Contains(err.Error(), "not healthy") {
-			t.Fatal(err)
-		}
+	r, err := e.Run(ctx, d, l.disk)
+	if ctx.Err() != nil {
+		return release.Decision{}
 	}
-	t.Fatal("it does not end")
-	return release.Decision{}
+	if err != nil || len(r.Done) == 10 || r.Failed != nil && !strings.Contains(r.Failed.Error(), "not healthy") {
+		t.Fatal(r, err)
+	}
+	return r.Last
 }
 
 // revisions returns the history as "1 superseded, 2 deployed", with the digest of the last one.

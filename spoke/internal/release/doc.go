@@ -9,7 +9,8 @@
 //   - Decide is a function of values: of the release as it should be, as it is, and of the journal of what was done. It
 //     returns the next action. Journal.Begin and Journal.End note what an action came to.
 //   - HookRunner runs hooks.
-//   - Executor carries out one action, step by step. After a kill the next Executor goes on with the step.
+//   - Executor carries out one action, step by step; Run, one after the other until nothing is left to do now. After a
+//     kill the next Executor goes on with the step.
 //
 // Records hold plaintext of secrets, as Helm's do. A Record has no text form, and is never reported.
 package release

@@ -324,22 +324,12 @@ func (w *helmWorld) carry(j *release.Journal, d release.Desired, greeting string
 		Content: func(context.Context) (release.Record, error) { return contentOf(w.namespace, greeting), nil },
 		Save:    func(release.Journal) error { return nil }}
 	d.Namespace, d.StorageNamespace, d.Digest = w.namespace, w.namespace, digestOf(greeting)
-	var done []string
-	for range 10 {
-		found, err := s.Observe(w.t.Context(), *j, d)
-		if err != nil {
-			w.t.Fatal(err)
-		}
-		n := found.Decide(d, s.Now())
-		done = append(done, strings.TrimSpace(string(n.State)+" "+string(n.Action)))
-		if n.Action == release.NoAction {
-			break
-		}
-		if *j, err = e.Carry(w.t.Context(), d, found, n); err != nil {
-			w.t.Fatal(err)
-		}
+	r, err := e.Run(w.t.Context(), d, *j)
+	if err != nil || r.Failed != nil {
+		w.t.Fatal(err, r.Failed)
 	}
-	return strings.Join(done, ", ")
+	*j = r.Journal
+	return fmt.Sprintf("%v %s", r.Done, r.Last.State)
 }
 
 func (w *helmWorld) expect(what, got, want string) {
@@ -354,24 +344,24 @@ func TestHelm_carry(t *testing.T) {
 	eachHelm(t, func(t *testing.T, w *helmWorld) {
 		s, j, d := w.storage("web"), release.Journal{}, desired()
 		d.MaxHistory = 3
-		w.expect("install", w.carry(&j, d, "one"), "Absent install, InSync")
+		w.expect("install", w.carry(&j, d, "one"), "[install] InSync")
 		w.shows("status web", "STATUS: deployed", "REVISION: 1")
-		w.expect("upgrade", w.carry(&j, d, "two"), "OutOfSync upgrade, InSync")
+		w.expect("upgrade", w.carry(&j, d, "two"), "[upgrade] InSync")
 		w.shows("history web", "superseded", "Upgrade complete")
 
 		w.run("test", "web")
-		w.expect("after helm test", w.carry(&j, d, "two"), "InSync")
+		w.expect("after helm test", w.carry(&j, d, "two"), "[] InSync")
 		w.run("rollback", "web", "1")
 		w.greeting("one")
-		w.expect("after helm rollback", w.carry(&j, d, "two"), "Unmanaged upgrade, InSync")
+		w.expect("after helm rollback", w.carry(&j, d, "two"), "[upgrade] InSync")
 		w.greeting("two")
 		w.expect("history", w.history(s), "2 superseded, 3 superseded, 4 deployed")
 
 		w.run("uninstall", "web", "--keep-history")
-		w.expect("after helm uninstall", w.carry(&j, d, "two"), "Absent install, InSync")
+		w.expect("after helm uninstall", w.carry(&j, d, "two"), "[install] InSync")
 		w.expect("history", w.history(s), "3 superseded, 4 uninstalled, 5 deployed")
 		d.Removed = true
-		w.expect("removal", w.carry(&j, d, "two"), "InSync uninstall, Absent")
+		w.expect("removal", w.carry(&j, d, "two"), "[uninstall] Absent")
 		w.greeting("")
 		if out := w.run("list", "--short"); strings.Contains(out, "web") {
 			t.Error(out)

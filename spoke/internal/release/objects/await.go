@@ -34,26 +34,36 @@ func (o *Objects) Await(ctx context.Context, forJobs bool) error {
 		return sharedhealth.MetadataOnly(id.ID().GroupKind()) || id.ID().GroupKind() == jobs && !forJobs
 	})
 	pauses := wait.Backoff{First: firstPause, Most: mostPause}
-	for {
-		var unready []bundle.ObjectIdentity
-		var why []string
-		for _, id := range waiting {
-			reason, err := o.unready(ctx, id)
-			if err != nil {
-				return err
-			}
-			if reason != "" {
-				unready, why = append(unready, id), append(why, fmt.Sprintf("%s: %s", id.ID(), reason))
-			}
-		}
-		if len(unready) == 0 {
+	for known := []string(nil); ; {
+		unready, why, err := o.unreadyOf(ctx, waiting)
+		switch {
+		case err != nil:
+			return err
+		case len(unready) == 0:
 			return nil
+		case ctx.Err() == nil || known == nil: // otherwise the reason is only that there was no time to ask
+			known = why
 		}
 		waiting = unready
-		if err := pauses.Pause(ctx); err != nil {
-			return fmt.Errorf("not healthy in time: %s", wording.List(why, len(why), mostNamed))
+		if pauses.Pause(ctx) != nil {
+			return fmt.Errorf("not healthy in time: %s", wording.List(known, len(known), mostNamed))
 		}
 	}
+}
+
+// unreadyOf returns the objects that are not ready yet, and why each is not.
+func (o *Objects) unreadyOf(ctx context.Context, ids []bundle.ObjectIdentity) (unready []bundle.ObjectIdentity,
+	why []string, err error) {
+	for _, id := range ids {
+		reason, err := o.unready(ctx, id)
+		if err != nil {
+			return nil, nil, err
+		}
+		if reason != "" {
+			unready, why = append(unready, id), append(why, fmt.Sprintf("%s: %s", id.ID(), reason))
+		}
+	}
+	return unready, why, nil
 }
 
 // awaited returns the objects that were applied last; all of the inventory if this Objects applied none, because the

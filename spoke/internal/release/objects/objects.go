@@ -12,6 +12,8 @@ import (
 	"slices"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/spoke/internal/apply"
@@ -186,11 +188,13 @@ func (o *Objects) Discard(ctx context.Context) error {
 	return o.bring(ctx, rest, false)
 }
 
+var propagations = map[bundle.Propagation]metav1.DeletionPropagation{
+	bundle.Background: metav1.DeletePropagationBackground, bundle.Foreground: metav1.DeletePropagationForeground,
+	bundle.OrphanOwned: metav1.DeletePropagationOrphan,
+}
+
 // Remove deletes the objects, and waits until they are gone unless the options say otherwise.
 func (o *Objects) Remove(ctx context.Context, options bundle.ReleaseAction) error {
-	if options.Propagation != bundle.Background {
-		return fmt.Errorf("the deletion propagation %s is not supported; use background", options.Propagation)
-	}
 	removal := apply.Removal{Target: o.Set.Target, Policy: bundle.WaitForTermination, Timeout: options.Timeout}
 	if options.DisableWait {
 		removal.Policy = bundle.Delete
@@ -198,7 +202,7 @@ func (o *Objects) Remove(ctx context.Context, options bundle.ReleaseAction) erro
 	if deadline, limited := ctx.Deadline(); limited {
 		removal.Timeout = time.Until(deadline)
 	}
-	removal.Spare = Keeps
+	removal.Spare, removal.Propagation = Keeps, propagations[options.Propagation]
 	changes, err := o.Applier.Delete(ctx, removal)
 	o.Set.Previous = changes.Inventory
 	if err == nil {

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/navefleet/nave/e2e/helmtest"
 	"github.com/navefleet/nave/e2e/kubetest"
 	"github.com/navefleet/nave/shared/bundle"
@@ -98,7 +100,7 @@ func (s *spoke) parse(yaml string) (parsed []*manifest.Object, references []appl
 	return parsed, references
 }
 
-// run carries out decisions until nothing is left to do, and returns them as "OutOfSync upgrade!, Failed rollback".
+// run carries out decisions until nothing is left to do, and returns what was done and the state afterwards.
 func (s *spoke) run(yaml, definitions string) (string, error) {
 	s.t.Helper()
 	parsed, references := s.parse(yaml)
@@ -115,26 +117,10 @@ func (s *spoke) run(yaml, definitions string) (string, error) {
 			return release.Record{Name: "web", Namespace: s.desired.Namespace, Manifest: text,
 				Chart: json.RawMessage(`{"metadata":` + string(s.desired.Chart) + `,"templates":[],"files":[]}`)}, err
 		}}
-	var done []string
-	var last error
-	for range 10 {
-		found, err := storage.Observe(s.t.Context(), s.journal, s.desired)
-		if err != nil {
-			s.t.Fatal(err)
-		}
-		n := found.Decide(s.desired, time.Now())
-		done = append(done, strings.TrimSpace(fmt.Sprintf("%s %s%s", n.State, n.Action, n.Stalled)))
-		if n.Action == release.NoAction || n.NotBefore.After(time.Now()) {
-			break
-		}
-		_, err = e.Carry(s.t.Context(), s.desired, found, n)
-		s.owned = o.Set.Previous
-		if err != nil {
-			done[len(done)-1] += "!"
-			last = err
-		}
-	}
-	return strings.Join(done, ", "), last
+	r, err := e.Run(s.t.Context(), s.desired, s.journal)
+	s.must(err)
+	s.owned = o.Set.Previous
+	return strings.TrimSpace(fmt.Sprintf("%v %s %s", r.Done, r.Last.State, r.Last.Stalled)), r.Failed
 }
 
 // field returns a field of an object; empty if the object does not exist.
@@ -203,7 +189,7 @@ func TestObjects(t *testing.T) {
 	s := newSpoke(t)
 	s.desired.Install.CRDs = bundle.CreateCRDs
 	got, err := s.run(web, widgets)
-	s.expect("install", got, "Absent install, InSync")
+	s.expect("install", got, "[install] InSync")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -214,7 +200,7 @@ func TestObjects(t *testing.T) {
 	s.desired.Upgrade.Remediation.RemediateLastFailure = true
 	second := strings.ReplaceAll(web, "greeting: one", "greeting: two")
 	got, err = s.run(second+unhealthy, widgets)
-	s.expect("upgrade", got, "OutOfSync upgrade!, Failed rollback, OutOfSync RetriesExceeded")
+	s.expect("upgrade", got, "[upgrade rollback] OutOfSync RetriesExceeded")
 	if err == nil || !strings.Contains(err.Error(), "health: not healthy in time: PersistentVolumeClaim "+s.desired.Namespace+"/never") {
 		t.Error(err)
 	}
@@ -224,7 +210,7 @@ func TestObjects(t *testing.T) {
 	s.helm("get manifest web", "greeting: one")
 
 	got, err = s.run(second, widgets)
-	s.expect("fixed", got, "OutOfSync upgrade, InSync")
+	s.expect("fixed", got, "[upgrade] InSync")
 	s.expect("upgraded", s.field("ConfigMap", "config", "data", "greeting"), "two")
 	if err != nil {
 		t.Error(err)
@@ -232,7 +218,7 @@ func TestObjects(t *testing.T) {
 
 	s.desired.Removed = true
 	got, err = s.run(second, widgets)
-	s.expect("removal", got, "InSync uninstall, Absent")
+	s.expect("removal", got, "[uninstall] Absent")
 	s.expect("removed", s.field("Deployment.apps", "web", "kind"), "")
 	s.expect("kept", s.field("ConfigMap", "kept", "kind"), "ConfigMap")
 	if err != nil {
@@ -262,17 +248,22 @@ func TestObjects_adopts(t *testing.T) {
 	before := deployment()
 
 	got, err := s.run(plain, "")
-	s.expect("adoption", got, "Unmanaged upgrade, InSync")
+	s.expect("adoption", got, "[upgrade] InSync")
 	s.must(err)
 	s.expect("Deployment", deployment(), before)
 	s.expect("left", s.field("ConfigMap", "left", "kind"), "")
 	s.expect("left and kept", s.field("ConfigMap", "left-and-kept", "kind"), "ConfigMap")
 	s.helm("history web", "superseded", "deployed")
-	s.desired.Removed = true
+	s.desired.Removed, s.desired.Uninstall.Propagation = true, bundle.OrphanOwned
 	got, err = s.run(plain, "")
-	s.expect("removal", got, "InSync uninstall, Absent")
+	s.expect("removal", got, "[uninstall] Absent")
 	s.expect("removed", s.field("Deployment.apps", "web", "kind"), "")
 	s.must(err)
+	sets, err := cluster.Resource("ReplicaSet.apps", s.desired.Namespace)
+	s.must(err)
+	if orphans, err := sets.List(t.Context(), metav1.ListOptions{}); err != nil || len(orphans.Items) != 1 {
+		t.Error("the ReplicaSet did not stay:", err)
+	}
 }
 
 // helm fails unless the real helm prints all of the texts.
@@ -330,7 +321,7 @@ func TestObjects_errors(t *testing.T) {
 			test.prepare(s)
 			s.desired.Install.CRDs = bundle.ReplaceCRDs
 			got, err := s.run(test.yaml, widgets)
-			s.expect("install", got, "Absent install!, Failed RetriesExceeded")
+			s.expect("install", got, "[install] Failed RetriesExceeded")
 			if err == nil || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("%v, want %s", err, test.want)
 			}

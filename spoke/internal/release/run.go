@@ -1,0 +1,44 @@
+package release
+
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+// mostActions is how many actions one Run carries out: more than the longest course without a pause, which is an
+// upgrade, its tests, a rollback, another upgrade and its tests.
+const mostActions = 10
+
+// Result is what a Run came to.
+type Result struct {
+	Journal Journal
+	Last    Decision // nothing is done before its time, or before something changes
+	Done    []Action // what was carried out, in order
+	Failed  error    // why the last action that failed did; nil: none failed
+}
+
+// Run decides and carries out, until nothing is left to do now. The error is one of the spoke and not of the release:
+// the context ended, the API server did not answer, or the journal cannot be saved. Then the next Run goes on.
+func (e *Executor) Run(ctx context.Context, d Desired, j Journal) (Result, error) {
+	r := Result{Journal: j}
+	for {
+		found, err := e.Storage.Observe(ctx, r.Journal, d)
+		if err != nil {
+			return r, fmt.Errorf("read the records of release %s/%s: %w", d.StorageNamespace, d.Name, err)
+		}
+		now := e.Now()
+		r.Journal, r.Last = found.Journal, found.Decide(d, now)
+		if r.Last.Action == NoAction || r.Last.NotBefore.After(now) || len(r.Done) == mostActions {
+			return r, nil
+		}
+		r.Done = append(r.Done, r.Last.Action)
+		if r.Journal, err = e.Carry(ctx, d, found, r.Last); err == nil {
+			continue
+		}
+		if _, over := errors.AsType[*notOverError](err); over || ctx.Err() != nil {
+			return r, err
+		}
+		r.Failed = fmt.Errorf("%s: %w", r.Last.Action, err)
+	}
+}
