@@ -10,6 +10,7 @@ import (
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/shared/telemetry"
+	"github.com/navefleet/nave/spoke/internal/kube"
 )
 
 // Cluster changes the objects of one release. After a crash a call is repeated, and has to come to the same.
@@ -50,26 +51,36 @@ const (
 )
 
 // Carry carries out a decision that s led to, and returns the journal afterwards. If the action failed, the error says
-// why, and the journal counts it. If the context ended, or the journal cannot be saved, the action is not over: the
-// next decision resumes it.
+// why, and the journal counts it. If the context ended, the API server did not answer, or the journal cannot be saved,
+// the action is not over: the next decision resumes it until its deadline.
 func (e *Executor) Carry(ctx context.Context, d Desired, s Situation, n Decision) (Journal, error) {
 	c := &course{Executor: e, desired: d, situation: s, journal: s.Journal.Begin(d, n, s.versionOf(n), e.Now())}
 	if err := e.Save(c.journal); err != nil {
-		return s.Journal, err
+		return s.Journal, &notOverError{err}
 	}
 	limited, cancel := context.WithDeadline(ctx, c.journal.Running.Deadline)
 	defer cancel()
 	err := c.run(limited)
 	if err != nil {
-		if _, over := errors.AsType[*notOverError](err); over || ctx.Err() != nil {
-			return c.journal, err
+		if c.isNotOver(ctx, limited, err) {
+			return c.journal, &notOverError{err}
 		}
 		closing, cancel := context.WithTimeout(ctx, closeTimeout)
 		defer cancel()
 		err = errors.Join(err, c.fail(closing, err))
 	}
 	c.journal = c.journal.End(d, err == nil, e.Now())
-	return c.journal, errors.Join(err, e.Save(c.journal))
+	if unsaved := e.Save(c.journal); unsaved != nil {
+		return c.journal, &notOverError{errors.Join(err, unsaved)}
+	}
+	return c.journal, err
+}
+
+// isNotOver reports whether an error of a step leaves the action to be resumed. limited is the context with the
+// deadline of the action.
+func (c *course) isNotOver(ctx, limited context.Context, err error) bool {
+	_, unsaved := errors.AsType[*notOverError](err)
+	return unsaved || ctx.Err() != nil || limited.Err() == nil && kube.Uncertain(err)
 }
 
 // notOverError is an error that leaves an action to be resumed.

@@ -32,6 +32,7 @@ type lab struct {
 	began  time.Time
 	left   int  // requests until the spoke is killed; below 0: it is not
 	answer bool // the request that kills is carried out
+	outage bool // the request gets no answer, and the spoke is not killed
 	kill   func()
 }
 
@@ -44,7 +45,7 @@ func newLab() *lab {
 
 // request counts a request, and carries it out unless the spoke is dead.
 func (l *lab) request(do func() error) error {
-	if l.left == 0 {
+	if l.left == 0 && !l.outage {
 		return errKilled
 	}
 	if l.left--; l.left != 0 {
@@ -52,6 +53,9 @@ func (l *lab) request(do func() error) error {
 	}
 	if l.answer {
 		_ = do()
+	}
+	if l.outage {
+		return &kube.Error{Reason: kube.Unreachable, Message: "no answer"}
 	}
 	l.kill()
 	return errKilled
@@ -211,6 +215,9 @@ func (l *lab) run(t *testing.T, d release.Desired, content string) release.Decis
 	if ctx.Err() != nil {
 		return release.Decision{}
 	}
+	if kube.ReasonOf(err) == kube.Unreachable { // the spoke tries again
+		r, err = e.Run(ctx, d, r.Journal)
+	}
 	if err != nil || len(r.Done) == 10 || r.Failed != nil && !strings.Contains(r.Failed.Error(), "not healthy") {
 		t.Fatal(r, err)
 	}
@@ -265,7 +272,8 @@ var carryTests = map[string]struct {
 }
 
 // TestCarry plays each life, and then again with a kill at each request: before the request, and after it was carried
-// out and its answer was lost. It ends alike, and no hook runs twice.
+// out and its answer was lost. Then the API server does not answer a request, and the spoke goes on. It ends alike, and
+// no hook runs twice.
 func TestCarry(t *testing.T) {
 	for name, test := range carryTests {
 		t.Run(name, func(t *testing.T) {
@@ -273,10 +281,10 @@ func TestCarry(t *testing.T) {
 				if testing.Short() && at > 0 {
 					at += 3
 				}
-				for _, answer := range []bool{false, true} {
-					killed := false
-					synctest.Test(t, func(t *testing.T) { killed = playLife(t, name, at, answer) })
-					if !killed && at >= 0 {
+				for _, how := range []trouble{{}, {answer: true}, {outage: true}, {answer: true, outage: true}} {
+					happened := false
+					synctest.Test(t, func(t *testing.T) { happened = playLife(t, name, at, how) })
+					if !happened && at >= 0 {
 						if at < 10 {
 							t.Fatalf("only %d requests of %s", at, test.contents)
 						}
@@ -288,8 +296,11 @@ func TestCarry(t *testing.T) {
 	}
 }
 
-// playLife plays a life with one kill, and reports whether the spoke was killed.
-func playLife(t *testing.T, name string, at int, answer bool) bool {
+// trouble is what happens at a request: a kill or an outage, before or after it is carried out.
+type trouble struct{ answer, outage bool }
+
+// playLife plays a life with one trouble, and reports whether it happened.
+func playLife(t *testing.T, name string, at int, how trouble) bool {
 	t.Helper()
 	test := carryTests[name]
 	l := newLab()
@@ -300,17 +311,17 @@ func playLife(t *testing.T, name string, at int, answer bool) bool {
 	if test.change != nil {
 		test.change(&d)
 	}
-	l.broken, l.left, l.answer = test.broken, at+1, answer
+	l.broken, l.left, l.answer, l.outage = test.broken, at+1, how.answer, how.outage
 	if at < 0 {
 		l.left = -1
 	}
 	n := l.run(t, d, last)
-	killed := l.left == 0
+	happened := l.left <= 0 && at >= 0
 	l.left = -1
-	if killed {
+	if happened && !how.outage {
 		n = l.run(t, d, last)
 	}
-	where := fmt.Sprintf("killed at request %d (carried out: %v)", at, answer)
+	where := fmt.Sprintf("at request %d %+v", at, how)
 	if n.State != test.state || n.Stalled != test.stalled {
 		t.Fatalf("%s: %s %s %s, want %s %s", where, n.State, n.Stalled, n.Why, test.state, test.stalled)
 	}
@@ -322,7 +333,7 @@ func playLife(t *testing.T, name string, at int, answer bool) bool {
 			t.Fatalf("%s: hook %s ran %d times", where, hook, l.created["ConfigMap/"+hook])
 		}
 	}
-	return killed
+	return happened
 }
 
 // TestJournal_size keeps a journal small: it is written before each step.

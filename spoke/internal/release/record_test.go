@@ -184,7 +184,8 @@ func TestSurplus(t *testing.T) {
 		keep     int
 		want     string
 	}{
-		"unlimited":     {[]release.Status{s, s, d}, 0, "[]"},
+		"unlimited":     {[]release.Status{s, s, d}, -1, "[]"},
+		"none":          {[]release.Status{s, d, f}, 0, "[1 3]"},
 		"few":           {[]release.Status{s, d}, 2, "[]"},
 		"oldest":        {[]release.Status{s, s, s, d}, 2, "[1 2]"},
 		"deployed_old":  {[]release.Status{d, f, f, f}, 2, "[2 3]"},

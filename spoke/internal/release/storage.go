@@ -222,9 +222,9 @@ func (s *Storage) Delete(ctx context.Context, version int) error {
 }
 
 // Surplus returns the versions that go from a history, the oldest first, so that at most keep remain. The last deployed
-// revision always remains. With keep 0 or less all remain.
+// revision always remains. If keep is below 0, all remain.
 func Surplus(history []Revision, keep int) (versions []int) {
-	if keep <= 0 {
+	if keep < 0 {
 		return nil
 	}
 	deployed := 0
