@@ -363,14 +363,11 @@ func naveCommand(ctx context.Context, s *story, args []string) error {
 	if s.fleet == nil {
 		return errNoHub
 	}
-	out, err := s.fleet.Nave(ctx, s.absolute(args)...)
+	stdout, stderr, err := s.fleet.RunNave(ctx, nil, s.absolute(args)...)
 	s.printed = true
-	s.stdout.WriteString(out)
-	s.said.WriteString(out)
-	if err != nil {
-		s.stderr.WriteString(err.Error())
-		s.said.WriteString(err.Error())
-	}
+	s.stdout.WriteString(stdout)
+	s.stderr.WriteString(stderr)
+	s.said.WriteString(stdout + stderr)
 	return err
 }
 

@@ -91,15 +91,21 @@ func (f *Fleet) Nave(ctx context.Context, args ...string) (string, error) {
 
 // NaveWith is Nave with stdin as standard input.
 func (f *Fleet) NaveWith(ctx context.Context, stdin []byte, args ...string) (string, error) {
+	stdout, _, err := f.RunNave(ctx, stdin, args...)
+	return stdout, err
+}
+
+// RunNave is NaveWith that also returns the standard error of a command that succeeds.
+func (f *Fleet) RunNave(ctx context.Context, stdin []byte, args ...string) (stdout, stderr string, err error) {
 	cmd := exec.CommandContext(ctx, f.Lab.Binary("nave"), args...)
 	cmd.Env = append(os.Environ(), "NAVE_CONFIG="+f.Config())
 	cmd.Stdin = bytes.NewReader(stdin)
-	var stdout, stderr bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	if err := cmd.Run(); err != nil {
-		return stdout.String(), fmt.Errorf("nave %s: %w\n%s", strings.Join(args, " "), err, stderr.String())
+	var out, messages bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &messages
+	if err = cmd.Run(); err != nil {
+		err = fmt.Errorf("nave %s: %w\n%s", strings.Join(args, " "), err, messages.String())
 	}
-	return stdout.String(), nil
+	return out.String(), messages.String(), err
 }
 
 // Join adds a cluster with the CLI, applies the manifest that the CLI prints, and starts the spoke with the manifest's
