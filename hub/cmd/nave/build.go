@@ -260,23 +260,24 @@ func (b *kustomizationBuild) load(ctx context.Context) (*api.Object, error) {
 
 // artifactRoot returns the root of the artifact and the path below it.
 func artifactRoot(dir, root string) (string, string, error) {
-	dir, err := realPath(dir)
+	path, err := realPath(dir)
 	if err != nil {
-		return "", "", err
+		return "", "", fmt.Errorf("--path %s: %w", dir, err)
 	}
 	if root == "" {
-		if root = workTree(dir); root == "" {
-			return "", "", fmt.Errorf("%s is not in a Git work tree: set --root to the root of the artifact", dir)
+		if root = workTree(path); root == "" {
+			return "", "", fmt.Errorf("%s is not in a Git work tree: set --root to the root of the artifact", path)
 		}
 	}
-	if root, err = realPath(root); err != nil {
-		return "", "", err
+	top, err := realPath(root)
+	if err != nil {
+		return "", "", fmt.Errorf("--root %s: %w", root, err)
 	}
-	below, err := filepath.Rel(root, dir)
+	below, err := filepath.Rel(top, path)
 	if err != nil || !filepath.IsLocal(below) {
-		return "", "", fmt.Errorf("--path %s is not below --root %s", dir, root)
+		return "", "", fmt.Errorf("--path %s is not below --root %s", path, top)
 	}
-	return root, filepath.ToSlash(below), nil
+	return top, filepath.ToSlash(below), nil
 }
 
 // realPath returns the absolute path with symbolic links followed.
