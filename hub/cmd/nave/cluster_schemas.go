@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -104,13 +103,9 @@ func (c *clusterSchemas) read(ctx context.Context, cluster string, v *adminv1.Sc
 	if err != nil {
 		return nil, fmt.Errorf("ask cluster %s for its schemas: %w", cluster, err)
 	}
-	data, err := uncompressed(answer.GetData())
+	document, err := parseCompressed(answer.GetData())
 	if err != nil {
 		return nil, fmt.Errorf("read the schemas of cluster %s: %w", cluster, err)
-	}
-	document, err := openapi.Parse(data)
-	if err != nil {
-		return nil, err
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -120,15 +115,15 @@ func (c *clusterSchemas) read(ctx context.Context, cluster string, v *adminv1.Sc
 	return document, nil
 }
 
-// uncompressed returns a document that was compressed by gzip.
-func uncompressed(data []byte) ([]byte, error) {
+// parseCompressed reads a document that was compressed by gzip.
+func parseCompressed(data []byte) (*openapi.Document, error) {
 	z, err := gzip.NewReader(bytes.NewReader(data))
 	if err != nil {
 		return nil, err
 	}
-	plain, err := io.ReadAll(io.LimitReader(z, reporting.MaxSchema+1))
-	if err == nil && len(plain) > reporting.MaxSchema {
-		err = errors.New("the document is too large")
+	plain, err := io.ReadAll(io.LimitReader(z, reporting.MaxSchema+1)) // one byte more: Parse refuses it
+	if err != nil {
+		return nil, err
 	}
-	return plain, err
+	return openapi.Parse(plain)
 }

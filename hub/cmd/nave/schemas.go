@@ -3,6 +3,7 @@ package main
 import (
 	"archive/zip"
 	"bytes"
+	"cmp"
 	"context"
 	_ "embed"
 	"encoding/json"
@@ -126,11 +127,15 @@ func schemasOf(ctx context.Context, kubeconfig, kubecontext string) (*schemas, e
 	}
 	return &schemas{served: slices.Collect(maps.Keys(index.Paths)), ofCluster: true,
 		read: func(ctx context.Context, gv schema.GroupVersion) (*openapi.Document, error) {
-			var document json.RawMessage
-			if _, err := k.get(ctx, "/openapi/v3/"+pathOfVersion(gv), nil, &document); err != nil {
-				return nil, err
+			var data json.RawMessage
+			if found, err := k.get(ctx, "/openapi/v3/"+pathOfVersion(gv), nil, &data); err != nil || !found {
+				return nil, cmp.Or(err, fmt.Errorf("the cluster lists schemas of %s, and does not have them", gv))
 			}
-			return openapi.Parse(document)
+			document, err := openapi.Parse(data)
+			if err != nil {
+				return nil, fmt.Errorf("read the schemas of %s: %w", gv, err)
+			}
+			return document, nil
 		}}, nil
 }
 

@@ -65,7 +65,7 @@ func (f *validateFlags) asksClusters(ask bool) bool {
 		ask && len(f.schemas) == 0 && f.kubeconfig == "" && f.context == ""
 }
 
-// open returns the validator that the flags ask for, and a function that ends its connection; nil without --validate.
+// open returns the validator that the flags ask for, nil without --validate, and a function that ends its connection.
 // If ask is set and no flag names the schemas, they are those of the clusters.
 func (f *validateFlags) open(ctx context.Context, s *session, ask bool) (*validator, func(), error) {
 	done := func() {}
@@ -76,15 +76,16 @@ func (f *validateFlags) open(ctx context.Context, s *session, ask bool) (*valida
 		all, err := f.schemasOfAll(ctx)
 		return newValidator(func(context.Context, string) (*schemas, error) { return all, nil }), done, err
 	}
-	client, done, err := s.dial()
+	client, end, err := s.dial()
+	if err == nil {
+		if _, err = client.GetVersion(ctx, &adminv1.GetVersionRequest{}); err != nil { // later it may be the spoke's fault
+			end()
+		}
+	}
 	if err != nil {
-		return nil, func() {}, fmt.Errorf("the schemas of a cluster are asked for through the hub: %w", err)
+		return nil, done, fmt.Errorf("the schemas of a cluster are asked for through the hub: %w", err)
 	}
-	if _, err = client.GetVersion(ctx, &adminv1.GetVersionRequest{}); err != nil { // else it may be the spoke's fault
-		done()
-		return nil, func() {}, fmt.Errorf("the schemas of a cluster are asked for through the hub: %w", err)
-	}
-	return newValidator(newClusterSchemas(client).of), done, nil
+	return newValidator(newClusterSchemas(client).of), end, nil
 }
 
 // schemasOfAll returns the schemas that hold for all clusters.

@@ -19,6 +19,7 @@ import (
 // The limits of one check.
 const (
 	maxSteps    = 1_000_000 // parts of a schema that are compared with a value
+	patternCost = 20        // steps for each byte of a pattern that is compiled: Unicode classes take 100 µs each
 	maxDepth    = 1_000     // of them inside of one another
 	maxProblems = 20
 	maxShown    = 64 // bytes of a value, or of a text of a schema, in a message
@@ -253,7 +254,11 @@ func (c *checker) checkText(n *node, text, path string) {
 		return
 	}
 	c.steps += len(text)
-	if p, err := pattern.Compile(n.Pattern); err == nil && !p.MatchString(text) {
+	n.compile.Do(func() {
+		c.steps += patternCost * len(n.Pattern)
+		n.expression, _ = pattern.Compile(n.Pattern)
+	})
+	if n.expression != nil && !n.expression.MatchString(text) {
 		c.problem("%s is %s, which does not match the pattern %s", path, quoted(text), quoted(n.Pattern))
 	}
 }

@@ -141,11 +141,23 @@ func TestCheck_hostile(t *testing.T) {
 	}
 }
 
+// TestCheck_patterns checks that many large patterns, which take long to compile, end a check.
+func TestCheck_patterns(t *testing.T) {
+	var patterns []string
+	for i := range 2 * maxSteps / patternCost / 4000 {
+		patterns = append(patterns, fmt.Sprintf(`{"pattern": "%d%s"}`, i, strings.Repeat("a", 4000)))
+	}
+	_, err := check(t, boxes(`{"allOf": [`+strings.Join(patterns, ",")+`]}`), `"x"`)
+	if err == nil || !strings.Contains(err.Error(), "takes too long") {
+		t.Errorf("error %v", err)
+	}
+}
+
 func TestParse_refused(t *testing.T) {
 	for _, c := range []struct{ name, data, want string }{
 		{"swagger", `{"swagger": "2.0", "definitions": {}}`, `openapi is ""`},
 		{"text", `kind: Fleet`, "invalid character"},
-		{"large", `{"openapi": "3.0.0"}` + strings.Repeat(" ", reporting.MaxSchema), "the limit is 16777216"},
+		{"large", `{"openapi": "3.0.0"}` + strings.Repeat(" ", reporting.MaxSchema), "the limit, which is 16777216"},
 		{"deep", `{"openapi": "3.0.0", "x": ` + strings.Repeat(`[`, 20_000), "exceeded max depth"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"iter"
 	"maps"
+	"regexp"
 	"strings"
 	"sync"
 
@@ -35,10 +36,11 @@ type Document struct {
 	decoded map[string]*node
 }
 
-// Parse reads an OpenAPI v3 document. It decodes only the names of kinds; a definition is decoded when it is needed.
+// Parse reads an OpenAPI v3 document. It decodes only the names of kinds; a definition is decoded when it is needed. The
+// error does not say which document it is.
 func Parse(data []byte) (*Document, error) {
 	if len(data) > reporting.MaxSchema {
-		return nil, fmt.Errorf("read the schemas: %d bytes, the limit is %d", len(data), reporting.MaxSchema)
+		return nil, fmt.Errorf("the document has more bytes than the limit, which is %d", reporting.MaxSchema)
 	}
 	var file struct {
 		Version    string `json:"openapi"`
@@ -47,10 +49,10 @@ func Parse(data []byte) (*Document, error) {
 		} `json:"components"`
 	}
 	if err := json.Unmarshal(data, &file); err != nil {
-		return nil, fmt.Errorf("read the schemas: %w", err)
+		return nil, fmt.Errorf("the document is not JSON: %w", err)
 	}
 	if !strings.HasPrefix(file.Version, "3.") {
-		return nil, fmt.Errorf("read the schemas: openapi is %.16q, want 3", file.Version)
+		return nil, fmt.Errorf("the document is not OpenAPI v3: openapi is %.16q", file.Version)
 	}
 	d := &Document{definitions: file.Components.Schemas, kinds: map[schema.GroupVersionKind]string{},
 		decoded: map[string]*node{}}
@@ -143,6 +145,9 @@ type node struct {
 	IntOrString          bool              `json:"x-kubernetes-int-or-string"`
 	PreserveUnknown      bool              `json:"x-kubernetes-preserve-unknown-fields"`
 	Embedded             bool              `json:"x-kubernetes-embedded-resource"`
+
+	compile    sync.Once
+	expression *regexp.Regexp // of Pattern, once it was compiled; nil: Go cannot match it within the limits
 }
 
 // additional is the schema of the fields without a name, or whether they are allowed.
