@@ -33,7 +33,7 @@ func walkBelow(ctx context.Context, client adminv1.AdminServiceClient, v *plan.P
 		return err
 	}
 	read := &lastReader{client: client, apps: map[manifest.Digest]*bundle.Application{},
-		objects: map[manifest.Digest][]byte{}}
+		blobs: map[manifest.Digest][]byte{}}
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(8)
 	for i, p := range all {
@@ -79,14 +79,14 @@ func knownBelow(kept map[api.Key]bool, graph map[api.Key]plan.Known) (below []pl
 	return below
 }
 
-// lastReader reads Applications that the hub released, each once.
+// lastReader reads Applications that the hub released, and their objects, each once.
 type lastReader struct {
 	client adminv1.AdminServiceClient
 
-	mu      sync.Mutex
-	apps    map[manifest.Digest]*bundle.Application
-	objects map[manifest.Digest][]byte
-	err     error // the first one
+	mu    sync.Mutex
+	apps  map[manifest.Digest]*bundle.Application
+	blobs map[manifest.Digest][]byte // objects
+	err   error                      // the first one
 }
 
 // lastOf returns what the hub has of what a walk did not render: the objects below it and, if objects of the cluster
@@ -131,37 +131,38 @@ func readsVariables(walk *plan.Previewed, known []plan.Known) bool {
 	return slices.ContainsFunc(known, func(k plan.Known) bool { return reads(k.Object) })
 }
 
+// application returns a released Application.
 func (r *lastReader) application(ctx context.Context, a publishedApplication) (*bundle.Application, error) {
-	r.mu.Lock()
-	app := r.apps[a.digest]
-	r.mu.Unlock()
-	if app != nil {
-		return app, nil
-	}
-	found, err := content(ctx, r.client, a, nil)
-	if err == nil {
-		app, err = bundle.DecodeApplication(found[a.digest])
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.err = cmp.Or(r.err, err); err == nil {
-		r.apps[a.digest] = app
-	}
-	return app, err
+	return once(r, r.apps, a.digest, func() (*bundle.Application, error) {
+		found, err := content(ctx, r.client, a, nil)
+		if err != nil {
+			return nil, err
+		}
+		return bundle.DecodeApplication(found[a.digest])
+	})
 }
 
+// object returns the JSON of an object of a released Application.
 func (r *lastReader) object(ctx context.Context, a publishedApplication, d manifest.Digest) ([]byte, error) {
+	return once(r, r.blobs, d, func() ([]byte, error) {
+		found, err := content(ctx, r.client, a, []manifest.Digest{d})
+		return found[d], err
+	})
+}
+
+// once returns what known has of a digest. If it has nothing, once reads the value and remembers it.
+func once[T any](r *lastReader, known map[manifest.Digest]T, d manifest.Digest, read func() (T, error)) (T, error) {
 	r.mu.Lock()
-	data := r.objects[d]
+	value, ok := known[d]
 	r.mu.Unlock()
-	if data != nil {
-		return data, nil
+	if ok {
+		return value, nil
 	}
-	found, err := content(ctx, r.client, a, []manifest.Digest{d})
+	value, err := read()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.err = cmp.Or(r.err, err); err == nil {
-		r.objects[d] = found[d]
+		known[d] = value
 	}
-	return found[d], err
+	return value, err
 }

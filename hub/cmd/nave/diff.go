@@ -160,11 +160,9 @@ func (d *diff) run(cmd *cobra.Command, dir string, chosen selection) error {
 	case "markdown":
 		c.printMarkdown(cmd.OutOrStdout())
 	default:
-		text, err := textIn(d.output, c.report())
-		if err != nil {
+		if err := printIn(cmd.OutOrStdout(), d.output, c.report()); err != nil {
 			return err
 		}
-		fmt.Fprintln(cmd.OutOrStdout(), strings.TrimSpace(text))
 	}
 	for _, note := range byClusters(c.kept) {
 		fmt.Fprintln(cmd.ErrOrStderr(), "nave:", note)

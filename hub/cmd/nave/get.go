@@ -202,11 +202,9 @@ func printDocument(out io.Writer, kind api.Kind, rows []row, format string, sing
 	if single {
 		document = rows[0].object
 	}
-	text, err := textIn(format, document)
-	if err != nil {
+	if err := printIn(out, format, document); err != nil {
 		return fmt.Errorf("print %s: %w", kind.Plural, err)
 	}
-	fmt.Fprintln(out, strings.TrimRight(text, "\n"))
 	return nil
 }
 

@@ -74,9 +74,7 @@ revisionBefore and digestBefore.`,
 			case output == "":
 				return past.print(cmd.OutOrStdout())
 			}
-			text, err := textIn(output, past)
-			fmt.Fprintln(cmd.OutOrStdout(), strings.TrimSpace(text))
-			return err
+			return printIn(cmd.OutOrStdout(), output, past)
 		}),
 	}
 	cmd.Flags().StringVarP(&output, "output", "o", "", "json or yaml, in place of a table")

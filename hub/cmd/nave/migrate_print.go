@@ -16,9 +16,7 @@ import (
 // printMigration prints a report in a format; "" is the one for people.
 func printMigration(out io.Writer, r *migrate.Report, format string) error {
 	if format != "" {
-		text, err := textIn(format, r)
-		fmt.Fprintln(out, strings.TrimRight(text, "\n"))
-		return err
+		return printIn(out, format, r)
 	}
 	printKustomizations(out, r)
 	printLeft(out, r)

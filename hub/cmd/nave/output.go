@@ -133,12 +133,17 @@ func yamlText(v any) (string, error) {
 	return escaped(text.String(), yamlEscape), encoder.Close()
 }
 
-// textIn returns a value as a document in a format, json or yaml.
-func textIn(format string, v any) (string, error) {
+// printIn prints a value as a document in a format, json or yaml.
+func printIn(out io.Writer, format string, v any) error {
+	encode := jsonText
 	if format == "yaml" {
-		return yamlText(v)
+		encode = yamlText
 	}
-	return jsonText(v)
+	text, err := encode(v)
+	if err == nil {
+		_, err = fmt.Fprintln(out, strings.TrimSpace(text))
+	}
+	return err
 }
 
 // documents returns objects as YAML documents without unprintable characters, each after a line "---".

@@ -95,11 +95,9 @@ func (p *push) print(out io.Writer, tag name.Tag, digest v1.Hash) error {
 		fmt.Fprintf(out, "pushed %s\n", pushed)
 		return nil
 	}
-	described, err := textIn(p.output, map[string]any{
+	return printIn(out, p.output, map[string]any{
 		"url": "oci://" + pushed, "repository": repository, "tag": tag.TagStr(), "digest": digest.String(),
 	})
-	fmt.Fprintln(out, strings.TrimSpace(described))
-	return err
 }
 
 // image returns an artifact in Flux's format.
