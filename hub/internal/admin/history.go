@@ -79,9 +79,9 @@ func (h historyOf) now() []store.Content {
 	return now
 }
 
-// isPinnedStill reports whether the cluster's release was made for a pin. If there is no pin any more, the next release
-// is not made yet.
-func (h historyOf) isPinnedStill() bool {
+// wasPinned reports whether the cluster's release was made for a pin. If there is no pin any more, the next release is
+// not made yet.
+func (h historyOf) wasPinned() bool {
 	apps := h.current.Applications
 	return len(apps) > 0 && !slices.ContainsFunc(apps, func(e store.Entry) bool { return !e.KeepsObjects })
 }
@@ -190,17 +190,17 @@ func (h historyOf) choose(r *adminv1.RollbackRequest) (store.Past, error) {
 	}
 	for _, past := range h.past {
 		current := h.isCurrent(past)
-		switch {
-		case r.GetSequence() == 0 && current == h.isPinnedStill():
-			return past, nil
-		case r.GetSequence() != past.Bundle.Sequence || r.GetSequence() == 0:
-		case current && h.pin == nil:
-			return past, nil // pins the cluster to what it has
-		case current && h.pin.Bundle == past.Bundle:
-			return past, status.Errorf(codes.AlreadyExists, "cluster %s is pinned to bundle %d already", r.GetCluster(),
-				past.Bundle.Sequence)
-		default:
-			return past, nil
+		switch r.GetSequence() {
+		case 0:
+			if current == h.wasPinned() {
+				return past, nil
+			}
+		case past.Bundle.Sequence:
+			if current && h.pin != nil && h.pin.Bundle == past.Bundle {
+				return past, status.Errorf(codes.AlreadyExists, "cluster %s is pinned to bundle %d already", r.GetCluster(),
+					past.Bundle.Sequence)
+			}
+			return past, nil // also what the cluster has: then the pin keeps it
 		}
 	}
 	if r.GetSequence() == 0 {

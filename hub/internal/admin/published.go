@@ -140,7 +140,7 @@ func (s *Server) sendCluster(ctx context.Context, cluster string, stream adminv1
 // releasedCluster has the rows about what was released to a cluster.
 type releasedCluster struct {
 	release    store.Release
-	unreadable string // why the release cannot be read; then there is only the sequence
+	unreadable string // why the release cannot be read; then nothing else is known
 	sequence   uint64 // of the bundle
 	pin        *store.Pin
 	rows       map[bundle.ApplicationName]store.Resource // see readGraph

@@ -68,7 +68,7 @@ func (s *Server) beginSchemas(ctx context.Context, cluster string) (done func(),
 		return nil, s.fail(err)
 	}
 	if s.questions.wait(ctx, who) != nil {
-		return nil, status.Error(codes.ResourceExhausted, "other previews took too long: try again")
+		return nil, status.Error(codes.ResourceExhausted, "other questions to spokes took too long: try again")
 	}
 	return func() { s.questions.give(who) }, nil
 }

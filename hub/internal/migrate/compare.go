@@ -187,7 +187,8 @@ func (c *comparison) refused() []Refusal {
 	all := slices.Clone(c.Refused)
 	for _, p := range slices.Concat(c.Problems, c.Walk.Problems) {
 		r := Refusal{Object: p.Key.Local(), Reason: p.Reason, Message: p.Message}
-		if !slices.Contains(all, r) && !c.lacksBase(p.Key) && !c.lacksSource(p) {
+		source, _ := c.lackingSource(p)
+		if source == nil && !c.lacksBase(p.Key) && !slices.Contains(all, r) {
 			all = append(all, r)
 		}
 	}

@@ -9,10 +9,11 @@ import (
 	"github.com/navefleet/nave/shared/condition"
 )
 
-// sourceWithout returns the source of a renderable of the walk if no folder stands for it. Otherwise it returns nil.
-func (c *comparison) sourceWithout(key api.Key) (source *api.Object, url string) {
-	n := c.Walk.Nodes[key]
-	if n.Object == nil {
+// lackingSource returns the source of a renderable of the walk if the problem of the renderable is only that no folder
+// stands for the source. Otherwise it returns nil.
+func (c *comparison) lackingSource(p plan.Problem) (source *api.Object, url string) {
+	n := c.Walk.Nodes[p.Key]
+	if n.Object == nil || p.Reason != condition.ArtifactFailed {
 		return nil, ""
 	}
 	named, ok := n.Object.SourceReference()
@@ -30,19 +31,13 @@ func (c *comparison) sourceWithout(key api.Key) (source *api.Object, url string)
 	return found.Object, view.URL
 }
 
-// lacksSource reports whether a problem is only that no folder stands for a source.
-func (c *comparison) lacksSource(p plan.Problem) bool {
-	source, _ := c.sourceWithout(p.Key)
-	return source != nil && p.Reason == condition.ArtifactFailed
-}
-
 // otherSources returns the sources that no folder stands for, sorted.
 func (c *comparison) otherSources() (all []OtherSource) {
 	for _, p := range c.Walk.Problems {
-		if !c.lacksSource(p) {
+		source, url := c.lackingSource(p)
+		if source == nil {
 			continue
 		}
-		source, url := c.sourceWithout(p.Key)
 		name := strings.Join([]string{source.Key.Kind, source.Key.Namespace, source.Key.Name}, "/")
 		at := slices.IndexFunc(all, func(known OtherSource) bool { return known.Source == name })
 		if at < 0 {

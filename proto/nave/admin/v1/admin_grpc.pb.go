@@ -92,11 +92,12 @@ type AdminServiceClient interface {
 	ReadSchema(ctx context.Context, in *ReadSchemaRequest, opts ...grpc.CallOption) (*ReadSchemaResponse, error)
 	// History lists the releases of a cluster that are kept, the newest first.
 	History(ctx context.Context, in *HistoryRequest, opts ...grpc.CallOption) (*HistoryResponse, error)
-	// Rollback pins a cluster to a release of its history. FAILED_PRECONDITION when the release is the one that the cluster has.
+	// Rollback pins a cluster to a release of its history. FAILED_PRECONDITION when the history has no other release,
+	// ALREADY_EXISTS when the cluster is pinned to the release already, or pinned at all and the request names no release.
 	Rollback(ctx context.Context, in *RollbackRequest, opts ...grpc.CallOption) (*RollbackResponse, error)
 	// PreviewRollback says what Rollback would do, with the same errors, and changes nothing.
 	PreviewRollback(ctx context.Context, in *RollbackRequest, opts ...grpc.CallOption) (*PreviewRollbackResponse, error)
-	// Release ends the pin of a cluster. FAILED_PRECONDITION when there is none.
+	// Release ends the pin of a cluster. ALREADY_EXISTS when there is none.
 	Release(ctx context.Context, in *ReleaseRequest, opts ...grpc.CallOption) (*ReleaseResponse, error)
 	GetVersion(ctx context.Context, in *GetVersionRequest, opts ...grpc.CallOption) (*GetVersionResponse, error)
 }
@@ -423,11 +424,12 @@ type AdminServiceServer interface {
 	ReadSchema(context.Context, *ReadSchemaRequest) (*ReadSchemaResponse, error)
 	// History lists the releases of a cluster that are kept, the newest first.
 	History(context.Context, *HistoryRequest) (*HistoryResponse, error)
-	// Rollback pins a cluster to a release of its history. FAILED_PRECONDITION when the release is the one that the cluster has.
+	// Rollback pins a cluster to a release of its history. FAILED_PRECONDITION when the history has no other release,
+	// ALREADY_EXISTS when the cluster is pinned to the release already, or pinned at all and the request names no release.
 	Rollback(context.Context, *RollbackRequest) (*RollbackResponse, error)
 	// PreviewRollback says what Rollback would do, with the same errors, and changes nothing.
 	PreviewRollback(context.Context, *RollbackRequest) (*PreviewRollbackResponse, error)
-	// Release ends the pin of a cluster. FAILED_PRECONDITION when there is none.
+	// Release ends the pin of a cluster. ALREADY_EXISTS when there is none.
 	Release(context.Context, *ReleaseRequest) (*ReleaseResponse, error)
 	GetVersion(context.Context, *GetVersionRequest) (*GetVersionResponse, error)
 	mustEmbedUnimplementedAdminServiceServer()
