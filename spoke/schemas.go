@@ -2,7 +2,7 @@ package spoke
 
 import (
 	"context"
-	"errors"
+	"fmt"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
@@ -64,7 +64,8 @@ type schemaWriter struct {
 func (w *schemaWriter) list(ctx context.Context, client *kube.Client) error {
 	all, err := client.Schemas(ctx)
 	if err == nil && len(all) > reporting.MaxSchemaVersions {
-		err = errors.New("the API server has schemas of too many versions of API groups")
+		err = fmt.Errorf("the API server has schemas of %d versions of API groups, the limit is %d", len(all),
+			reporting.MaxSchemaVersions)
 	}
 	if err != nil {
 		return err

@@ -90,7 +90,7 @@ func (a *Agent) preview(envelope []byte) {
 	}
 	a.spawn(func() input {
 		p.fill(ctx, envelope, answer)
-		if context.Cause(ctx) == errWithdrawn { //nolint:errorlint // it is the cause itself
+		if errors.Is(context.Cause(ctx), errWithdrawn) {
 			answer = nil
 		}
 		cancel(nil)
