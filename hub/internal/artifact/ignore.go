@@ -6,6 +6,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/fluxcd/pkg/sourceignore"
 	"github.com/fluxcd/pkg/sourceignore/gitignore"
@@ -39,20 +40,56 @@ func filter(ctx context.Context, files []File, contents Contents, ignore *string
 // ignoredByDefault returns whether a path is excluded by default. The default patterns name files and folders wherever
 // they are, so each folder needs to be asked about only once.
 func ignoredByDefault() func(string) bool {
-	matcher := sourceignore.NewDefaultMatcher(nil, nil)
 	folders := map[string]bool{".": false, "/": false} // an absolute path is refused later
 	var folderIgnored func(string) bool
 	folderIgnored = func(dir string) bool {
 		known, ok := folders[dir]
 		if !ok {
-			known = folderIgnored(path.Dir(dir)) || matcher.Match([]string{path.Base(dir)}, true)
+			known = folderIgnored(path.Dir(dir)) || defaults.exclude(entryName{path.Base(dir), true})
 			folders[dir] = known
 		}
 		return known
 	}
 	return func(name string) bool {
-		return folderIgnored(path.Dir(name)) || matcher.Match([]string{path.Base(name)}, false)
+		return folderIgnored(path.Dir(name)) || defaults.exclude(entryName{path.Base(name), false})
 	}
+}
+
+// entryName is the name of a file or a folder in the folder above it.
+type entryName struct {
+	name   string
+	folder bool
+}
+
+// exclusions are the default patterns. They remember the names that they were asked about, because a tree has mostly
+// the names of the one before. They are safe for concurrent use.
+type exclusions struct {
+	matcher func() gitignore.Matcher
+	mu      sync.Mutex
+	known   map[entryName]bool
+}
+
+var defaults = exclusions{
+	matcher: sync.OnceValue(func() gitignore.Matcher { return sourceignore.NewDefaultMatcher(nil, nil) }),
+	known:   map[entryName]bool{},
+}
+
+// maxKnown limits the names that exclusions remember.
+const maxKnown = 50_000
+
+// exclude reports whether the default patterns exclude an entry.
+func (x *exclusions) exclude(e entryName) bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	excluded, ok := x.known[e]
+	if !ok {
+		if len(x.known) == maxKnown {
+			clear(x.known)
+		}
+		excluded = x.matcher().Match([]string{e.name}, e.folder)
+		x.known[entryName{strings.Clone(e.name), e.folder}] = excluded // without the text that the name is part of
+	}
+	return excluded
 }
 
 // rules are the lines of .sourceignore files and of spec.ignore.
