@@ -35,6 +35,7 @@ func ServeWorker(stdin io.Reader, stdout io.Writer, renderer render.Renderer, wa
 		os.Clearenv()
 		log.SetOutput(io.Discard) // Helm's library writes values into its warnings
 		debug.SetGCPercent(garbage)
+		runtime.GOMAXPROCS(1) // a render has one goroutine, and while there is much to do, each CPU has a worker
 		warm()
 	}
 	answer := func(data []byte) ([]byte, error) { return answer(renderer, data) }
