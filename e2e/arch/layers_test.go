@@ -59,10 +59,11 @@ var layers = []layer{
 	{"L8 commands", []string{"hub/cmd", "spoke/cmd"}},
 	{
 		"L9 real parts for tests",
-		[]string{"e2e/gittest", "e2e/ocitest", "e2e/kubetest", "e2e/level", "e2e/sopstest", "e2e/s3test", "e2e/helmtest",
+		[]string{"e2e/gittest", "e2e/ocitest", "e2e/kubetest", "e2e/level", "e2e/sopstest", "e2e/s3test",
 			"e2e/faults/proxy"},
 	},
-	{"L9 the harness, Flux, the reference", []string{"e2e/harness", "e2e/fluxtest", "e2e/reference"}},
+	{"L9 the harness, Flux, Helm, the reference",
+		[]string{"e2e/harness", "e2e/fluxtest", "e2e/helmtest", "e2e/reference"}},
 	{"L9 stories, benchmarks, demo, tools", []string{"=e2e", "e2e/arch", "e2e/bench", "e2e/demo", "=e2e/faults",
 		"e2e/kubetest/prepare"}},
 }

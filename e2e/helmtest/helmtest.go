@@ -6,15 +6,13 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
+
+	"github.com/navefleet/nave/e2e/kubetest"
 )
 
 // Helm is a helm command.
@@ -23,57 +21,21 @@ type Helm struct{ binary string }
 // New returns the helm of a major version, 3 or 4, at the version of e2e/helmtest/tools/go.mod. If the cache has none,
 // New builds the command, in a minute or two.
 func New(ctx context.Context, major int) (Helm, error) {
-	module, err := findModule()
-	if err != nil {
-		return Helm{}, err
-	}
-	modules, err := os.ReadFile(filepath.Join(module, "go.mod"))
-	if err != nil {
-		return Helm{}, err
-	}
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		return Helm{}, err
-	}
-	key := sha256.Sum256([]byte(runtime.Version() + runtime.GOARCH + string(modules)))
-	dir := filepath.Join(cache, "nave", "helm", hex.EncodeToString(key[:12]))
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return Helm{}, err
-	}
-	binary := filepath.Join(dir, fmt.Sprintf("helm%d", major))
-	if _, err := os.Stat(binary); err == nil {
-		return Helm{binary}, nil
-	}
-	return Helm{binary}, build(ctx, module, binary, fmt.Sprintf("helm.sh/helm/v%d/cmd/helm", major))
+	binary, err := kubetest.Cached("helmtest/tools", fmt.Sprintf("helm%d", major), func(module, binary string) error {
+		return build(ctx, module, binary, fmt.Sprintf("helm.sh/helm/v%d/cmd/helm", major))
+	})
+	return Helm{binary}, err
 }
 
-// findModule returns the folder of the module with the commands. The working directory is inside of the checkout.
-func findModule() (string, error) {
-	dir, err := os.Getwd()
-	if err != nil {
-		return "", err
-	}
-	for ; ; dir = filepath.Dir(dir) {
-		module := filepath.Join(dir, "e2e", "helmtest", "tools")
-		if _, err := os.Stat(filepath.Join(module, "go.mod")); err == nil {
-			return module, nil
-		}
-		if dir == filepath.Dir(dir) {
-			return "", errors.New("not inside a checkout of nave: no folder upwards has e2e/helmtest/tools")
-		}
-	}
-}
-
-// build builds a command. Processes that build at the same time do not disturb each other.
+// build builds a command.
 func build(ctx context.Context, module, binary, command string) error {
-	made := fmt.Sprintf("%s.%d", binary, os.Getpid())
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", made, command)
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", binary, command)
 	cmd.Dir = module
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=-mod=readonly", "GOWORK=off")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("build %s: %w\n%s", command, err, out)
 	}
-	return os.Rename(made, binary)
+	return nil
 }
 
 // Document is a document that helm template printed.
