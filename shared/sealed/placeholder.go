@@ -158,3 +158,13 @@ func hasPiece(s string) bool {
 	lower := strings.ToLower(s)
 	return strings.Contains(lower, Mark[1:]) || strings.Contains(lower, Mark[:len(Mark)-1])
 }
+
+// Other returns a placeholder that differs from t in every character but the mark. It is for a value whose leaf is not
+// known; Salt.Second is for others.
+func (t Placeholder) Other() Placeholder {
+	text := []byte(t)
+	by := make([]byte, len(text)) // the least move
+	move(text[:1], letters, by)
+	move(text[1+len(Mark):], alphabet, by)
+	return Placeholder(text)
+}

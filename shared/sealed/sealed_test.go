@@ -354,3 +354,16 @@ func FuzzReplaceObject(f *testing.F) {
 		}
 	})
 }
+
+func TestPlaceholderOther(t *testing.T) {
+	p := NewSalt([]byte("key")).Placeholder("ENC[x]", []string{"a"})
+	other := p.Other()
+	if !other.Valid() || other != p.Other() {
+		t.Fatalf("%s, of %s", other, p)
+	}
+	for i := range p {
+		if isMark := i >= 1 && i < 1+len(Mark); (p[i] == other[i]) != isMark {
+			t.Errorf("character %d of %s and %s", i, p, other)
+		}
+	}
+}

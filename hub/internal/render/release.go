@@ -17,6 +17,15 @@ type Release struct {
 	CRDs  []*manifest.Object
 	Notes string
 	Asked Asked
+	// Generated are the fields that differ from render to render, such as passwords. The value in the cluster counts.
+	Generated []Generated
+}
+
+// Generated are the generated fields of one object.
+type Generated struct {
+	ID     manifest.ID `json:"id"`
+	Hook   bool        `json:"hook,omitempty"`
+	Fields []string    `json:"fields"` // JSON pointers
 }
 
 // Chart is what others need to know of a chart.

@@ -46,8 +46,12 @@ func (r Renderer) Render(ctx context.Context, req render.Request) (*render.Resul
 	if err != nil {
 		return nil, err
 	}
-	result, err := renderChart(ctx, cmp.Or[Engine](r.Engine, V3{}), in, r.postRender(&b))
+	engine, post := cmp.Or[Engine](r.Engine, V3{}), r.postRender(&b)
+	result, err := renderChart(ctx, engine, in, post)
 	if err != nil {
+		return nil, err
+	}
+	if err := (settling{engine, in, post, result}).settle(ctx); err != nil {
 		return nil, err
 	}
 	if err := finish(result, &b); err != nil {

@@ -8,6 +8,8 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/hub/internal/render"
+	"github.com/navefleet/nave/shared/sealed"
 )
 
 // MergeValues returns the values of a release: the data of from in its order, and over it the inline values. Data with
@@ -20,6 +22,9 @@ func MergeValues(from []api.ChartValues, inline map[string]any) (map[string]any,
 			continue
 		case f.Data == nil:
 			return nil, fmt.Errorf("%s: %s, key %s: %w", f.Field, f.Input, f.Key, api.ErrNoValues)
+		case f.TargetPath == "" && sealed.Placeholder(strings.TrimSpace(*f.Data)).Valid():
+			return nil, fmt.Errorf("%s: %s, key %s: %w: all values are one encrypted text: put each into a key of its own, "+
+				"and name its targetPath", f.Field, f.Input, f.Key, render.ErrInspected)
 		case f.TargetPath != "":
 			result = merge(result, inline)
 			if err := set(result, f); err != nil {

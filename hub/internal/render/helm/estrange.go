@@ -1,0 +1,96 @@
+package helm
+
+import (
+	"cmp"
+	"slices"
+	"text/template/parse"
+)
+
+// strange are functions whose results two renders can share by chance or within a second, each with a call that takes
+// the same arguments and gives another result.
+var strange = map[string]string{
+	"now":     `(toDate "2006-01-02T15:04:05" "2001-02-03T04:05:06")`,
+	"ago":     "unixEpoch",
+	"randInt": "add 1009",
+	"shuffle": `print "~"`,
+}
+
+// transparent are the functions of strange, and functions that make a hash of a password, with calls that return it.
+var transparent = map[string]string{
+	"now": strange["now"], "ago": strange["ago"], "randInt": strange["randInt"], "shuffle": strange["shuffle"],
+	"bcrypt": `print "~"`, "htpasswd": `print "~"`, "encryptAES": `print "~"`,
+}
+
+// estrange returns a template with other calls in place of some functions. It is for a render whose result is only
+// compared. If the template cannot be parsed, estrange returns it as it is.
+func estrange(text string, others map[string]string) string {
+	t := parse.New("template")
+	t.Mode = parse.SkipFuncCheck
+	trees := map[string]*parse.Tree{}
+	if _, err := t.Parse(text, "", "", trees); err != nil {
+		return text
+	}
+	var calls []*parse.IdentifierNode
+	for _, tree := range trees {
+		calls = appendCalls(calls, tree.Root, others)
+	}
+	slices.SortFunc(calls, func(a, b *parse.IdentifierNode) int { return cmp.Compare(b.Pos, a.Pos) })
+	for _, call := range calls { // from the end, so that positions stay
+		at, end := int(call.Pos), int(call.Pos)+len(call.Ident)
+		if end <= len(text) && text[at:end] == call.Ident {
+			text = text[:at] + others[call.Ident] + text[end:]
+		}
+	}
+	return text
+}
+
+// appendCalls adds the calls of functions in a node and below.
+func appendCalls(calls []*parse.IdentifierNode, n parse.Node, functions map[string]string) []*parse.IdentifierNode {
+	switch n := n.(type) {
+	case *parse.IdentifierNode:
+		if _, ok := functions[n.Ident]; ok {
+			return append(calls, n)
+		}
+		return calls
+	case *parse.ChainNode:
+		return appendCalls(calls, n.Node, functions)
+	}
+	for _, below := range nodesBelow(n) {
+		calls = appendCalls(calls, below, functions)
+	}
+	return calls
+}
+
+// nodesBelow returns the nodes of which a node consists.
+func nodesBelow(n parse.Node) (nodes []parse.Node) {
+	branch := func(b *parse.BranchNode) []parse.Node {
+		nodes := []parse.Node{b.Pipe, b.List}
+		if b.ElseList != nil {
+			nodes = append(nodes, b.ElseList)
+		}
+		return nodes
+	}
+	switch n := n.(type) {
+	case *parse.ListNode:
+		return n.Nodes
+	case *parse.ActionNode:
+		return []parse.Node{n.Pipe}
+	case *parse.PipeNode:
+		for _, c := range n.Cmds {
+			nodes = append(nodes, c)
+		}
+	case *parse.CommandNode:
+		return n.Args
+	case *parse.IfNode:
+		return branch(&n.BranchNode)
+	case *parse.RangeNode:
+		return branch(&n.BranchNode)
+	case *parse.WithNode:
+		return branch(&n.BranchNode)
+	case *parse.TemplateNode:
+		if n.Pipe != nil {
+			return []parse.Node{n.Pipe}
+		}
+	}
+	return nodes
+}

@@ -1,0 +1,179 @@
+package helm
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/hub/internal/render"
+	"github.com/navefleet/nave/shared/sealed"
+)
+
+// password is the placeholder of the sealed value that charts of these tests have as .Values.password.
+var password = string(sealed.NewSalt([]byte("salt")).Placeholder("ENC[x]", []string{"data", "p"}))
+
+// renderWith renders a chart with one more template and the sealed value.
+func renderWith(t *testing.T, template string) (*render.Result, error) {
+	t.Helper()
+	b := newBuild()
+	b.Values = json.RawMessage(`{"n": 1}`)
+	b.ValuesFrom = []api.ChartValues{{Data: &password, TargetPath: "password"}}
+	return render1(t, chartTree(t, map[string]string{
+		"charts/app/templates/a.yaml": "", "charts/app/templates/hook.yaml": "",
+		"charts/app/templates/b.yaml": template,
+	}), b)
+}
+
+func configMap(data string) string {
+	return "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: b}\ndata:\n  x: " + data + "\n"
+}
+
+func base64Of(text string) string { return base64.StdEncoding.EncodeToString([]byte(text)) }
+
+func secret(data string) string {
+	return "apiVersion: v1\nkind: Secret\nmetadata: {name: b}\ndata:\n  x: " + data + "\n"
+}
+
+// TestSealed checks what templates can do with a value that the hub does not know.
+func TestSealed(t *testing.T) {
+	for name, c := range map[string]struct {
+		template string
+		want     string // of data.x; empty: the render is refused
+	}{
+		"plain":       {configMap(`{{ .Values.password }}`), password},
+		"quoted":      {configMap(`{{ .Values.password | quote }}`), password},
+		"inside":      {configMap(`"a:{{ .Values.password }}@b"`), "a:" + password + "@b"},
+		"tpl":         {configMap(`{{ tpl "{{ .Values.password }}" . }}`), password},
+		"yaml":        {configMap(`{{ dict "p" .Values.password | toYaml | quote }}`), "p: " + password},
+		"condition":   {configMap(`{{ if .Values.password }}set{{ end }}`), "set"},
+		"trimmed":     {configMap(`{{ printf " %s\n" .Values.password | trim }}`), password},
+		"encoded":     {secret(`{{ .Values.password | b64enc }}`), base64Of(password)},
+		"in_encoded":  {secret(`{{ printf "p=%s" .Values.password | b64enc }}`), base64Of("p=" + password)},
+		"not_there":   {configMap(`{{ .Values.n | quote }}`), "1"},
+		"b64_in_map":  {configMap(`{{ .Values.password | b64enc }}`), ""},
+		"hash":        {configMap(`{{ .Values.password | sha256sum }}`), ""},
+		"cut":         {configMap(`{{ .Values.password | trunc 5 }}`), ""},
+		"cut_end":     {configMap(`{{ trunc -5 .Values.password }}`), ""},
+		"upper":       {configMap(`{{ .Values.password | upper }}`), ""},
+		"compared":    {configMap(`{{ hasPrefix "` + password[:3] + `" .Values.password | quote }}`), ""},
+		"named":       {strings.Replace(configMap("y"), "name: b", `name: "{{ .Values.password }}"`, 1), ""},
+		"counted":     {"{{ if hasPrefix \"" + password[:3] + "\" .Values.password }}" + configMap("y") + "{{ end }}", ""},
+		"htpasswd":    {secret(`{{ htpasswd "u" .Values.password | b64enc }}`), ""},
+		"bcrypt":      {configMap(`{{ bcrypt .Values.password | quote }}`), ""},
+		"and_chance":  {configMap(`"{{ .Values.password }}-{{ "a" }}"`), password + "-a"},
+		"double_base": {secret(`{{ .Values.password | b64enc | b64enc }}`), ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			result, err := renderWith(t, c.template)
+			if c.want == "" {
+				if !errors.Is(err, render.ErrInspected) {
+					t.Errorf("error %v", err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := result.Objects[0].Object["data"].(map[string]any)["x"]
+			if text := strings.TrimSpace(fmt.Sprint(got)); text != c.want || len(result.Release.Generated) > 0 {
+				t.Errorf("%q, want %q, generated %v", text, c.want, result.Release.Generated)
+			}
+		})
+	}
+}
+
+// TestGenerated checks which fields are found to be generated.
+func TestGenerated(t *testing.T) {
+	hook := "apiVersion: v1\nkind: Pod\nmetadata:\n  name: h-{{ randAlpha 8 | lower }}\n  annotations: {helm.sh/hook: test}\n"
+	for name, c := range map[string]struct {
+		template string
+		want     []string
+		fails    string
+	}{
+		"none":      {configMap("y"), nil, ""},
+		"chance":    {configMap(`{{ randAlphaNum 20 | quote }}`), []string{"/data/x"}, ""},
+		"small":     {configMap(`{{ randInt 0 2 | quote }}`), []string{"/data/x"}, ""},
+		"no_int":    {configMap(`"{{ range until (randInt 3 4) }}{{ end }}{{ randInt 0 99999999 }}"`), []string{"/data/x"}, ""},
+		"shuffle":   {configMap(`{{ shuffle "a" | quote }}`), []string{"/data/x"}, ""},
+		"uuid":      {configMap(`{{ uuidv4 }}`), []string{"/data/x"}, ""},
+		"base64":    {secret(`{{ randAlphaNum 20 | b64enc }}`), []string{"/data/x"}, ""},
+		"now":       {configMap(`{{ now | date "2006" | quote }}`), []string{"/data/x"}, ""},
+		"now_piped": {configMap(`{{ with now }}{{ .Year | quote }}{{ end }}`), []string{"/data/x"}, ""},
+		"ago":       {configMap(`{{ ago now | quote }}`), []string{"/data/x"}, ""},
+		"defined": {`{{ define "t" }}{{ if true }}{{ (now).Unix }}{{ end }}{{ end }}` + configMap(`{{ include "t" . | quote }}`),
+			[]string{"/data/x"}, ""},
+		"word_now":  {configMap(`now` + "\n  y: {{ \"now\" }}"), nil, ""},
+		"a_key":     {configMap(`"a"` + "\n  \"~/y\": {{ randAlpha 9 }}"), []string{"/data/~0~1y"}, ""},
+		"key_of":    {configMap(`"a"` + "\n  k{{ randAlpha 9 }}: y"), []string{"/data"}, ""},
+		"with_lock": {configMap(`{{ .Values.password }}-{{ randAlpha 9 }}`), []string{"/data/x"}, ""},
+		"cert":      {secret(`{{ (genSelfSignedCert "a" nil nil 1).Cert | b64enc }}`), []string{"/data/x"}, ""},
+		"name":      {strings.Replace(configMap("y"), "name: b", "name: b{{ randAlpha 9 | lower }}", 1), nil, "fixed name"},
+		"name_now":  {strings.Replace(configMap("y"), "name: b", `name: b{{ now | date "2006" }}`, 1), nil, "fixed name"},
+		"hook":      {hook, []string{"/metadata/name"}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			result, err := renderWith(t, c.template)
+			if c.fails != "" {
+				if err == nil || !strings.Contains(err.Error(), c.fails) || errors.Is(err, render.ErrInspected) {
+					t.Errorf("error %v", err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for _, g := range result.Release.Generated {
+				got = append(got, g.Fields...)
+			}
+			if !slices.Equal(got, c.want) {
+				t.Errorf("%v, want %v", got, c.want)
+			}
+		})
+	}
+}
+
+// TestEstrange checks that a second template has the same text but for the functions.
+func TestEstrange(t *testing.T) {
+	for text, want := range map[string]string{
+		`a {{ "now" }} now {{- .now }} {{ $now := 1 }}`: `a {{ "now" }} now {{- .now }} {{ $now := 1 }}`,
+		`é{{ now }}{{/* now */}}{{ if (now) }}{{ end }}`: `é{{ ` + strange["now"] + ` }}{{/* now */}}{{ if (` + strange["now"] +
+			`) }}{{ end }}`,
+		`{{ define "x" }}{{ randInt 1 2 }}{{ end }}{{ range list (shuffle "a") }}{{ else }}{{ ago .x }}{{ end }}`: `{{ define ` +
+			`"x" }}{{ add 1009 1 2 }}{{ end }}{{ range list (print "~" "a") }}{{ else }}{{ unixEpoch .x }}{{ end }}`,
+		`{{ broken`: `{{ broken`,
+	} {
+		if got := estrange(text, strange); got != want {
+			t.Errorf("%s\nbecame %s\nwant   %s", text, got, want)
+		}
+	}
+}
+
+func TestDiffering(t *testing.T) {
+	for name, c := range map[string]struct {
+		a, b string
+		want []string
+	}{
+		"equal":   {`{"a": [1, {"b": null}]}`, `{"a": [1, {"b": null}]}`, nil},
+		"deep":    {`{"a": [1, {"b": 1}], "c": 1}`, `{"a": [1, {"b": 2}], "c": 2}`, []string{"/a/1/b", "/c"}},
+		"missing": {`{"a": 1}`, `{"b": 1}`, []string{""}},
+		"length":  {`{"a": [1]}`, `{"a": [1, 2]}`, []string{"/a"}},
+		"type":    {`{"a": {"b": 1}}`, `{"a": [1]}`, []string{"/a"}},
+		"null":    {`{"c": {"a": null}}`, `{"c": {}}`, []string{"/c"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var a, b any
+			decode(t, c.a, &a)
+			decode(t, c.b, &b)
+			if got := differing(a, b, ""); !reflect.DeepEqual(got, c.want) {
+				t.Errorf("%v, want %v", got, c.want)
+			}
+		})
+	}
+}
