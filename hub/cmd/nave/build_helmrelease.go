@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"path"
 	"strings"
 
@@ -70,6 +71,7 @@ func newBuildChartCommand(s *session) *cobra.Command {
 				return err
 			}
 			defer done()
+			defer sendWarnings(cmd.ErrOrStderr())()
 			b.facts.APIVersions = append(b.facts.APIVersions, apis...)
 			result, err := b.render(cmd.Context(), cmd.InOrStdin(), args[0])
 			if err != nil {
@@ -83,6 +85,20 @@ func newBuildChartCommand(s *session) *cobra.Command {
 		"group/version/Kind")
 	_ = cmd.MarkFlagRequired("chart")
 	return cmd
+}
+
+// sendWarnings sends the warnings of Helm's library, which quote the chart, to a writer until the returned function is
+// called.
+func sendWarnings(w io.Writer) func() {
+	before, flags, prefix := log.Writer(), log.Flags(), log.Prefix()
+	log.SetOutput(w)
+	log.SetFlags(0)
+	log.SetPrefix("nave: ")
+	return func() {
+		log.SetOutput(before)
+		log.SetFlags(flags)
+		log.SetPrefix(prefix)
+	}
 }
 
 func (b *chartBuild) addFlags(flags *pflag.FlagSet) {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -64,6 +65,24 @@ func TestBuildHelmRelease(t *testing.T) {
 	}
 	if config.GetName() != "prod-app" || config.GetLabels()["helm.toolkit.fluxcd.io/namespace"] != "apps" {
 		t.Errorf("metadata:\n%s", out)
+	}
+}
+
+// TestBuildHelmRelease_warning checks that what a chart puts into a warning of Helm cannot reach a terminal.
+func TestBuildHelmRelease_warning(t *testing.T) {
+	root := workspace(t, map[string]string{
+		"hr.yaml": "apiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nmetadata: {name: app, namespace: apps}\n" +
+			"spec: {interval: 1m, chartRef: {kind: OCIRepository, name: x}, values: {\"a\\e[2J\": {b: 1}}}\n",
+		"app/Chart.yaml": "apiVersion: v2\nname: app\nversion: 1.0.0\n", "app/values.yaml": "\"a\\e[2J\": text\n",
+	})
+	var out, messages bytes.Buffer
+	cmd, finish := program(&out, &messages)
+	cmd.SetArgs([]string{"build", "helmrelease", filepath.Join(root, "hr.yaml"), "--chart", filepath.Join(root, "app")})
+	if err := finish(cmd.ExecuteContext(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	if text := messages.String(); !strings.HasPrefix(text, "nave: warning: ") || strings.Contains(text, "\x1b") {
+		t.Errorf("printed %q", text)
 	}
 }
 
