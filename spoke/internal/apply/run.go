@@ -52,6 +52,7 @@ type run struct {
 	defined   map[schema.GroupKind]bundle.ObjectIdentity // kinds that a CustomResourceDefinition sent in this run defines
 	refused   map[manifest.ID]bool                       // objects that were refused
 	leftAlone map[manifest.ID]bool                       // objects of Flux that are marked in the cluster alone
+	unlisted  map[schema.GroupKind]bool                  // kinds whose objects of Flux could not be listed
 	broken    map[schema.GroupKind]bundle.ObjectIdentity // kinds whose CustomResourceDefinition was refused
 	fatal     error                                      // why no more objects are sent
 }
@@ -66,8 +67,8 @@ func (a *Applier) start(s Set) (*run, error) {
 	}
 	r := &run{
 		Applier: a, Set: s, client: a.Client, next: s.Previous.Clone(), refused: map[manifest.ID]bool{},
-		leftAlone: map[manifest.ID]bool{},
-		defined:   map[schema.GroupKind]bundle.ObjectIdentity{}, broken: map[schema.GroupKind]bundle.ObjectIdentity{},
+		leftAlone: map[manifest.ID]bool{}, unlisted: map[schema.GroupKind]bool{},
+		defined: map[schema.GroupKind]bundle.ObjectIdentity{}, broken: map[schema.GroupKind]bundle.ObjectIdentity{},
 	}
 	r.next.Application = s.Application
 	var err error

@@ -113,8 +113,8 @@ func (r *run) place(ctx context.Context, d Object, o *manifest.Object) (result, 
 
 // patch applies an object: in one request, unless a field is immutable or fields are to be taken over.
 func (r *run) patch(ctx context.Context, d Object, o *manifest.Object, item inventory.Item) (result, error) {
-	if r.leftAlone[d.ID()] {
-		return result{}, fmt.Errorf("%s: %w", d.ID(), errSpared)
+	if err := r.spares(ctx, d.ObjectIdentity); err != nil {
+		return result{}, err
 	}
 	if err := r.share(ctx, o, item.Mode); err != nil {
 		return result{}, err

@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/spoke/internal/kube"
 )
@@ -34,8 +35,8 @@ func (r *run) noteSpared(ctx context.Context, send []int) error {
 	if owner == nil || len(kinds) == 0 {
 		return nil
 	}
-	if _, err := r.Applier.Client.Mapping(ctx, kube.FluxOwner); err != nil {
-		return lookError(err)
+	if _, err := r.Applier.Client.Mapping(ctx, kube.FluxOwner); isMissing(err) {
+		return nil
 	}
 	selector, errs := labels.SelectorFromSet(owner).String(), make(chan error, len(kinds))
 	each(slices.Collect(maps.Keys(kinds)), func(kind schema.GroupVersionKind) {
@@ -50,7 +51,8 @@ func (r *run) noteSpared(ctx context.Context, send []int) error {
 	return nil
 }
 
-// findSpared notes the objects of one kind. A kind that is not served yet has none.
+// findSpared notes the objects of one kind. A kind that is not served yet has none. If they cannot be listed, the kind
+// is noted. The error is one that every other kind would get.
 func (r *run) findSpared(ctx context.Context, kind schema.GroupVersionKind, selector string) error {
 	m, err := r.Applier.Client.Mapping(ctx, kind)
 	if err == nil {
@@ -63,15 +65,48 @@ func (r *run) findSpared(ctx context.Context, kind schema.GroupVersionKind, sele
 			return nil
 		})
 	}
-	return lookError(err)
+	switch {
+	case hopeless(err):
+		return fmt.Errorf("look for objects that are marked in the cluster: %w", err)
+	case err != nil && !isMissing(err):
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.unlisted[kind.GroupKind()] = true
+	}
+	return nil
 }
 
-// lookError returns the error of looking for marks; nil for a kind that is not served.
-func lookError(err error) error {
-	if reason := kube.ReasonOf(err); err == nil || reason == kube.NoMatch || reason == kube.NotFound {
-		return nil
+// spares returns an error for an object that is marked in the cluster alone. If the marks of the kind could not be
+// listed, the API server is asked for the object; if it does not tell, the object is refused.
+func (r *run) spares(ctx context.Context, id bundle.ObjectIdentity) error {
+	marked := r.leftAlone[id.ID()]
+	if r.unlisted[id.ID().GroupKind()] && r.Previous.Items[id.ID()].UID == "" {
+		live, err := r.Applier.Client.Look(ctx, id, false)
+		switch {
+		case hopeless(err):
+			return err
+		case err != nil && !isMissing(err):
+			return notSeen(err)
+		}
+		marked = err == nil && r.isSpared(live)
 	}
-	return fmt.Errorf("look for objects that are marked in the cluster: %w", err)
+	if marked {
+		return fmt.Errorf("%s: %w", id.ID(), errSpared)
+	}
+	return nil
+}
+
+// notSeen adds to the error of a look that it is why an object is refused, and what to do.
+func notSeen(err error) error {
+	refused, ok := errors.AsType[*kube.Error](err)
+	if !ok {
+		return err
+	}
+	e := *refused
+	e.Message = "it is not applied, because it may be marked in the cluster alone as one that Flux leaves alone, and the " +
+		"API server does not show it: let the API server show objects of this kind (kubectl get), or delete Flux's " +
+		"CustomResourceDefinitions if Flux is gone. The answer was: " + e.Message
+	return &e
 }
 
 // isSpared reports whether a live object that is not ours is marked as not to be applied by Flux, which applied it for
