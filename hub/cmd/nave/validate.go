@@ -247,7 +247,7 @@ func (s *schemas) check(ctx context.Context, o *manifest.Object, d definitions, 
 	_, isOfHub := api.KindOf(o)
 	switch {
 	case found != nil:
-		wrong, err = found.Check(gvk.Kind, o.Object, isUnknown)
+		wrong, err = found.Check(ctx, gvk.Kind, o.Object, isUnknown)
 		return wrong, "", err
 	case isOfHub: // the hub has checked it
 		return nil, "", nil

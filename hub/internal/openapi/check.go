@@ -1,6 +1,7 @@
 package openapi
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,56 +13,74 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"github.com/navefleet/nave/shared/pattern"
 	"github.com/navefleet/nave/shared/wording"
 )
 
 // The limits of one check.
 const (
-	maxSteps    = 1_000_000 // parts of a schema that are compared with a value
-	patternCost = 20        // steps for each byte of a pattern that is compiled: Unicode classes take 100 µs each
+	maxSteps    = 1_000_000 // parts of a schema that are compared with a value, and other work of about the same time
 	maxDepth    = 1_000     // of them inside of one another
 	maxProblems = 20
 	maxShown    = 64 // bytes of a value, or of a text of a schema, in a message
+
+	bytesPerStep = 64 // of texts that are compared, or read once
+	patternCost  = 20 // steps for each byte of a pattern that is compiled: Unicode classes take 100 µs each
 )
 
 var errExpensive = errors.New("the schema takes too long to compare with")
 
 // Check returns the problems of an object, each with the path of its field, in the order of the fields; at most 20.
 // Fields that are null count as missing, as for an API server. Texts that unknown reports are not checked, because only
-// the cluster knows their values. The error is one of the schema.
-func (s *Schema) Check(kind string, object map[string]any, unknown func(text string) bool) ([]string, error) {
-	c := &checker{Schema: s, unknown: unknown}
+// the cluster knows their values. The error is one of the schema, or that of ctx.
+func (s *Schema) Check(ctx context.Context, kind string, object map[string]any, unknown func(text string) bool) ([]string,
+	error) {
+	c := &checker{Schema: s, ctx: ctx, unknown: unknown}
 	c.check(s.root, object, kind, false)
 	return c.problems, c.err
 }
 
 type checker struct {
 	*Schema
+	ctx      context.Context
 	unknown  func(string) bool
 	problems []string
+	found    int // problems, those included that are not kept
+	silent   int // above 0 while problems are counted and not kept
 	steps    int
 	depth    int
 	skipped  int   // texts that only the cluster knows
 	err      error // ends the check
 }
 
+// problem notes a problem. Arguments that are expensive to write are Stringers, because most problems are only counted.
 func (c *checker) problem(format string, args ...any) {
-	if len(c.problems) < maxProblems && c.err == nil {
+	c.found++
+	if c.silent == 0 && len(c.problems) < maxProblems && c.err == nil {
 		c.problems = append(c.problems, fmt.Sprintf(format, args...))
 	}
+}
+
+// spend counts steps. When there were too many, or the context has ended, it ends the check and returns false.
+func (c *checker) spend(steps int) bool {
+	c.steps += steps
+	switch {
+	case c.err != nil:
+	case c.steps > maxSteps || c.depth > maxDepth:
+		c.err = errExpensive
+	case c.ctx.Err() != nil:
+		c.err = context.Cause(c.ctx)
+	}
+	return c.err == nil
 }
 
 // check compares a value with a schema. If partial is set, the schema is one of several for the value, and does not
 // name all fields.
 func (c *checker) check(n *node, value any, path string, partial bool) {
-	if c.steps++; c.err == nil && (c.steps > maxSteps || c.depth > maxDepth) {
-		c.err = errExpensive
-	}
-	if c.err != nil || value == nil {
+	text, isText := value.(string)
+	if !c.spend(1+len(text)/bytesPerStep) || value == nil {
 		return
 	}
-	if text, ok := value.(string); ok && c.unknown(text) {
+	if isText && c.unknown(text) {
 		c.skipped++
 		return
 	}
@@ -69,12 +88,12 @@ func (c *checker) check(n *node, value any, path string, partial bool) {
 	if err != nil {
 		c.err = err
 	}
-	if n == nil {
+	if n == nil || !c.spend(n.prepare()) {
 		return
 	}
 	c.depth++
 	defer func() { c.depth-- }()
-	if want := n.types(); len(want) > 0 && !slices.ContainsFunc(want, func(t string) bool { return is(value, t) }) {
+	if want := n.types; len(want) > 0 && !slices.ContainsFunc(want, func(t string) bool { return is(value, t) }) {
 		c.problem("%s is %s, want %s", path, typeOf(value), strings.Join(want, " or "))
 		return
 	}
@@ -95,36 +114,10 @@ func (c *checker) check(n *node, value any, path string, partial bool) {
 	c.checkCombined(n, value, path)
 }
 
-// types returns the types that a value may have; none: any.
-func (n *node) types() []string {
-	if n.IntOrString || n.Format == "int-or-string" {
-		return []string{"integer", "string"}
-	}
-	if n.Type != "" {
-		return []string{n.Type}
-	}
-	var all []string
-	for _, alternatives := range [][]*node{n.OneOf, n.AnyOf} {
-		for _, a := range alternatives {
-			if a == nil || a.Type == "" {
-				return nil
-			}
-			all = append(all, a.Type)
-		}
-	}
-	slices.Sort(all)
-	return slices.Compact(all)
-}
-
-// is reports whether a value is of a type. A type that JSON does not have is that of any value.
+// is reports whether a value is of a type.
 func is(value any, want string) bool {
-	switch got := kindOf(value); want {
-	case "number":
-		return got == "integer" || got == "number"
-	case "object", "array", "string", "integer", "boolean":
-		return got == want
-	}
-	return true
+	got := kindOf(value)
+	return got == want || want == "number" && got == "integer"
 }
 
 // kindOf returns the type of a value in JSON Schema.
@@ -157,18 +150,13 @@ func typeOf(value any) string {
 }
 
 func (c *checker) checkEnum(n *node, value any, path string) {
-	if len(n.Enum) == 0 || value == "" && c.ofKubernetes {
+	if len(n.enum) == 0 || value == "" && c.ofKubernetes || !c.spend(len(n.enum)+n.enumSize/bytesPerStep) {
 		return
 	}
-	var allowed []string
-	for _, item := range n.Enum {
-		var want any
-		if c.steps++; json.Unmarshal(item, &want) == nil && reflect.DeepEqual(want, numbered(value)) {
-			return
-		}
-		allowed = append(allowed, shown(want))
+	number := numbered(value)
+	if !slices.ContainsFunc(n.enum, func(want any) bool { return reflect.DeepEqual(want, number) }) {
+		c.problem("%s is %s, want one of %s", path, shown{value}, shownList(n.enum))
 	}
-	c.problem("%s is %s, want one of %s", path, shown(value), wording.List(allowed, len(allowed), 10))
 }
 
 // numbered returns a value in the types that decoded JSON has.
@@ -182,16 +170,32 @@ func numbered(value any) any {
 	return value
 }
 
-// shown returns a value for a message.
-func shown(value any) string {
-	if text, ok := value.(string); ok {
+// shown is a value in a message.
+type shown struct{ value any }
+
+// String implements fmt.Stringer.
+func (s shown) String() string {
+	if text, ok := s.value.(string); ok {
 		return quoted(text)
 	}
-	data, err := json.Marshal(value)
+	data, err := json.Marshal(s.value)
 	if err != nil || len(data) > maxShown {
-		return typeOf(value)
+		return typeOf(s.value)
 	}
 	return string(data)
+}
+
+// shownList is a list of values in a message.
+type shownList []any
+
+// String implements fmt.Stringer.
+func (l shownList) String() string {
+	const most = 10
+	var texts []string
+	for _, value := range l[:min(len(l), most)] {
+		texts = append(texts, shown{value}.String())
+	}
+	return wording.List(texts, len(l), most)
 }
 
 func quoted(text string) string {
@@ -203,8 +207,11 @@ func quoted(text string) string {
 
 // checkObject checks the fields of an object. An object without a schema for any field may have all of them.
 func (c *checker) checkObject(n *node, object map[string]any, path string, partial bool) {
+	if !c.spend(len(n.Required) + len(object)) {
+		return
+	}
 	for _, name := range n.Required {
-		if c.steps++; object[name] == nil {
+		if object[name] == nil {
 			c.problem("%s has no field %s, which is required", path, quoted(name))
 		}
 	}
@@ -250,15 +257,7 @@ func (c *checker) checkText(n *node, text, path string) {
 	if n.MinLength != nil || n.MaxLength != nil {
 		c.checkCount(utf8.RuneCountInString(text), n.MinLength, n.MaxLength, path, "character")
 	}
-	if n.Pattern == "" {
-		return
-	}
-	c.steps += len(text)
-	n.compile.Do(func() {
-		c.steps += patternCost * len(n.Pattern)
-		n.expression, _ = pattern.Compile(n.Pattern)
-	})
-	if n.expression != nil && !n.expression.MatchString(text) {
+	if n.matcher != nil && c.spend(len(text)) && !n.matcher.MatchString(text) {
 		c.problem("%s is %s, which does not match the pattern %s", path, quoted(text), quoted(n.Pattern))
 	}
 }
@@ -269,10 +268,10 @@ func (c *checker) checkNumber(n *node, value any, path string) {
 		return
 	}
 	if least := n.Minimum; least != nil && (number < *least || n.ExclusiveMinimum && number == *least) {
-		c.problem("%s is %s, want %s %v", path, shown(value), bound(n.ExclusiveMinimum, "at least", "more than"), *least)
+		c.problem("%s is %s, want %s %v", path, shown{value}, bound(n.ExclusiveMinimum, "at least", "more than"), *least)
 	}
 	if most := n.Maximum; most != nil && (number > *most || n.ExclusiveMaximum && number == *most) {
-		c.problem("%s is %s, want %s %v", path, shown(value), bound(n.ExclusiveMaximum, "at most", "less than"), *most)
+		c.problem("%s is %s, want %s %v", path, shown{value}, bound(n.ExclusiveMaximum, "at most", "less than"), *most)
 	}
 }
 
@@ -305,13 +304,13 @@ func (c *checker) checkCombined(n *node, value any, path string) {
 
 // matching returns how many of the schemas a value fits.
 func (c *checker) matching(schemas []*node, value any, path string) (count int) {
-	found := c.problems
+	c.silent++
+	defer func() { c.silent-- }()
 	for _, n := range schemas {
-		c.problems = nil
-		if c.check(n, value, path, true); len(c.problems) == 0 {
+		before := c.found
+		if c.check(n, value, path, true); c.found == before {
 			count++
 		}
 	}
-	c.problems = found
 	return count
 }

@@ -1,10 +1,13 @@
 package openapi
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
@@ -30,7 +33,7 @@ func check(t *testing.T, document, spec string) ([]string, error) {
 	if err := json.Unmarshal([]byte(spec), &value); err != nil {
 		t.Fatal(err)
 	}
-	return d.Schema(box).Check("Box", map[string]any{"spec": value}, func(text string) bool { return text == "${X}" })
+	return d.Schema(box).Check(t.Context(), "Box", map[string]any{"spec": value}, func(text string) bool { return text == "${X}" })
 }
 
 // TestCheck checks the spec of a Box: the first value of each case is valid, the second is not.
@@ -105,6 +108,66 @@ func TestCheck_references(t *testing.T) {
 	if want := []string{"Box.spec.child.child.leaf is an integer, want string",
 		`Box.spec.child.child has the unknown field "x"`}; err != nil || strings.Join(problems, "|") != strings.Join(want, "|") {
 		t.Errorf("%q, error %v", problems, err)
+	}
+}
+
+// refs returns n references to a definition, in a list.
+func refs(n int, to string) string {
+	return strings.TrimSuffix(strings.Repeat(`{"$ref":"#/components/schemas/`+to+`"},`, n), ",")
+}
+
+// TestCheck_work checks that the work at a part of a schema that a value is compared with many times is done once, or
+// that its size counts. Without that, each case takes minutes.
+func TestCheck_work(t *testing.T) {
+	strings90000 := strings.TrimSuffix(strings.Repeat(`{"type":"string"},`, 90_000), ",")
+	large := `"` + strings.Repeat("x", 100_000) + `"`
+	for _, c := range []struct{ name, parts, definition, value, want string }{
+		{"enum", refs(20_000, "A"), `{"enum":["` + strings.Repeat("x", 4<<20) + `"]}`, `"a"`, "takes too long"},
+		{"types", refs(20_000, "A"), `{"anyOf":[` + strings90000 + `]}`, `1`, "fits none of the 20000 alternatives"},
+		{"alternatives", refs(20_000, "A"), `{"anyOf":[` + strings90000 + `]}`, `"a"`, "takes too long"},
+		{"pattern", refs(90_000, "A"), `{"pattern":"^[a-z](` + strings.Repeat(`(a|b|c|d)?`, 40) + `)x$"}`, `"a"`,
+			"fits none of the 90000 alternatives"},
+		{"patterns", strings.TrimSuffix(strings.Repeat(`{"pattern":"\\pL{9}"},`, 45_000), ","), `{}`, `"a"`, "takes too long"},
+		{"required", refs(90_000, "A"), `{"required":[` + strings.Repeat(`"a",`, 1000) + `"a"]}`, `{"b": 1}`, "takes too long"},
+		{"fields", refs(90_000, "A"), `{"maxProperties":1}`, `{` + manyFields(10_000) + `}`, "takes too long"},
+		{"text", refs(90_000, "A"), `{"maxLength":1}`, large, "takes too long"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			document, err := Parse([]byte(boxes(`{"anyOf":[`+c.parts+`]}`, `"A":`+c.definition)))
+			var value any
+			if err = errors.Join(err, json.Unmarshal([]byte(c.value), &value)); err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			defer cancel()
+			problems, err := document.Schema(box).Check(ctx, "Box", map[string]any{"spec": value},
+				func(string) bool { return false })
+			if got := fmt.Sprintf("%.200q, error %v", problems, err); !strings.Contains(got, c.want) {
+				t.Errorf("%s, want %s", got, c.want)
+			}
+		})
+	}
+}
+
+func manyFields(n int) string {
+	fields := make([]string, n)
+	for i := range fields {
+		fields[i] = fmt.Sprintf(`"f%d":1`, i)
+	}
+	return strings.Join(fields, ",")
+}
+
+// TestCheck_ends checks that a check ends with its context.
+func TestCheck_ends(t *testing.T) {
+	document, err := Parse([]byte(boxes(`{"type":"string"}`)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err = document.Schema(box).Check(ctx, "Box", map[string]any{"spec": 1}, func(string) bool { return false })
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v", err)
 	}
 }
 
@@ -184,12 +247,12 @@ func TestDefined(t *testing.T) {
 	}
 	object := map[string]any{"apiVersion": "example.com/v1", "kind": "Box", "metadata": map[string]any{"name": "x"},
 		"spec": map[string]any{"size": "x", "color": "red"}}
-	problems, err := all[box].Check("Box", object, func(string) bool { return false })
+	problems, err := all[box].Check(t.Context(), "Box", object, func(string) bool { return false })
 	if err != nil || strings.Join(problems, "|") != `Box.spec has the unknown field "color"|Box.spec.size is a string, want integer` {
 		t.Errorf("%q, error %v", problems, err)
 	}
 	anything := all[schema.GroupVersionKind{Group: "example.com", Version: "v3", Kind: "Box"}]
-	if problems, err := anything.Check("Box", object, func(string) bool { return false }); err != nil || len(problems) > 0 {
+	if problems, err := anything.Check(t.Context(), "Box", object, func(string) bool { return false }); err != nil || len(problems) > 0 {
 		t.Errorf("%q, error %v", problems, err)
 	}
 }
@@ -208,7 +271,7 @@ func FuzzCheck(f *testing.F) {
 		}
 		object := map[string]any{"spec": value}
 		for kind := range d.Kinds() {
-			problems, err := d.Schema(kind).Check("Box", object, func(text string) bool { return text == "${X}" })
+			problems, err := d.Schema(kind).Check(t.Context(), "Box", object, func(text string) bool { return text == "${X}" })
 			if len(problems) > maxProblems {
 				t.Errorf("%d problems, error %v", len(problems), err)
 			}

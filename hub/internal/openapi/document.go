@@ -10,11 +10,13 @@ import (
 	"iter"
 	"maps"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"github.com/navefleet/nave/shared/pattern"
 	"github.com/navefleet/nave/shared/reporting"
 )
 
@@ -33,7 +35,13 @@ type Document struct {
 	kinds       map[schema.GroupVersionKind]string // names of definitions
 
 	mu      sync.Mutex
-	decoded map[string]*node
+	decoded map[string]decoded
+}
+
+// decoded is a definition, or why it cannot be read.
+type decoded struct {
+	*node
+	err error
 }
 
 // Parse reads an OpenAPI v3 document. It decodes only the names of kinds; a definition is decoded when it is needed. The
@@ -55,7 +63,7 @@ func Parse(data []byte) (*Document, error) {
 		return nil, fmt.Errorf("the document is not OpenAPI v3: openapi is %.16q", file.Version)
 	}
 	d := &Document{definitions: file.Components.Schemas, kinds: map[schema.GroupVersionKind]string{},
-		decoded: map[string]*node{}}
+		decoded: map[string]decoded{}}
 	for name, definition := range d.definitions {
 		var of struct {
 			Kinds []schema.GroupVersionKind `json:"x-kubernetes-group-version-kind"`
@@ -84,8 +92,8 @@ func (d *Document) Schema(kind schema.GroupVersionKind) *Schema {
 func (d *Document) definition(name string) (*node, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if n := d.decoded[name]; n != nil {
-		return n, nil
+	if known, ok := d.decoded[name]; ok {
+		return known.node, known.err
 	}
 	data, ok := d.definitions[name]
 	if !ok {
@@ -93,10 +101,10 @@ func (d *Document) definition(name string) (*node, error) {
 	}
 	n, err := decode(data)
 	if err != nil {
-		return nil, fmt.Errorf("the schema %.128q cannot be read: %w", name, err)
+		n, err = nil, fmt.Errorf("the schema %.128q cannot be read: %w", name, err)
 	}
-	d.decoded[name] = n
-	return n, nil
+	d.decoded[name] = decoded{n, err}
+	return n, err
 }
 
 // decode decodes a definition. An empty one allows everything.
@@ -146,9 +154,65 @@ type node struct {
 	PreserveUnknown      bool              `json:"x-kubernetes-preserve-unknown-fields"`
 	Embedded             bool              `json:"x-kubernetes-embedded-resource"`
 
-	compile    sync.Once
-	expression *regexp.Regexp // of Pattern, once it was compiled; nil: Go cannot match it within the limits
+	once sync.Once
+	prepared
 }
+
+// prepared is what is computed of a node once, when a value is first compared with it.
+type prepared struct {
+	types    []string // that a value may have; none: any
+	enum     []any
+	enumSize int            // bytes
+	matcher  *regexp.Regexp // of Pattern; nil: none that can be matched
+}
+
+// prepare computes what is computed once, and returns the steps that this took.
+func (n *node) prepare() (steps int) {
+	n.once.Do(func() {
+		n.types = n.listTypes()
+		for _, item := range n.Enum {
+			var value any
+			if json.Unmarshal(item, &value) == nil {
+				n.enum = append(n.enum, value)
+			}
+			n.enumSize += len(item)
+		}
+		n.Enum = nil
+		if n.Pattern != "" {
+			n.matcher, _ = pattern.Compile(n.Pattern)
+			steps += patternCost * len(n.Pattern)
+		}
+		steps += len(n.OneOf) + len(n.AnyOf) + n.enumSize/bytesPerStep
+	})
+	return steps
+}
+
+// listTypes returns the types that a value may have; none: any, also if one is none of JSON.
+func (n *node) listTypes() []string {
+	if n.IntOrString || n.Format == "int-or-string" {
+		return []string{"integer", "string"}
+	}
+	all := []string{n.Type}
+	if n.Type == "" {
+		all = nil
+		for _, alternatives := range [][]*node{n.OneOf, n.AnyOf} {
+			for _, a := range alternatives {
+				if a == nil || a.Type == "" {
+					return nil
+				}
+				all = append(all, a.Type)
+			}
+		}
+	}
+	slices.Sort(all)
+	all = slices.Compact(all)
+	if slices.ContainsFunc(all, func(t string) bool { return !slices.Contains(typesOfJSON, t) }) {
+		return nil
+	}
+	return all
+}
+
+var typesOfJSON = []string{"object", "array", "string", "integer", "number", "boolean"}
 
 // additional is the schema of the fields without a name, or whether they are allowed.
 type additional struct {
