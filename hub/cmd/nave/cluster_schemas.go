@@ -18,18 +18,19 @@ import (
 	"github.com/navefleet/nave/shared/reporting"
 )
 
-// clusterSchemas reads the schemas of clusters through the hub. Clusters with the same documents have the same schemas.
+// clusterSchemas reads the schemas of clusters through the hub. Clusters share a document if it has the hash that both
+// list. A spoke may belong to an attacker, so that a list alone says nothing about what other clusters serve.
 type clusterSchemas struct {
 	client adminv1.AdminServiceClient
 
 	mu        sync.Mutex
 	byCluster map[string]*schemas
-	same      map[string]*schemas          // by their list, or by the reason of a fallback
-	documents map[string]*openapi.Document // by hash
+	fallbacks map[string]*schemas          // by their reason
+	documents map[string]*openapi.Document // by the hash that the hub computed
 }
 
 func newClusterSchemas(client adminv1.AdminServiceClient) *clusterSchemas {
-	return &clusterSchemas{client: client, byCluster: map[string]*schemas{}, same: map[string]*schemas{},
+	return &clusterSchemas{client: client, byCluster: map[string]*schemas{}, fallbacks: map[string]*schemas{},
 		documents: map[string]*openapi.Document{}}
 }
 
@@ -42,22 +43,21 @@ func (c *clusterSchemas) of(ctx context.Context, cluster string) (*schemas, erro
 		return known, nil
 	}
 	answer, err := c.client.ListSchemas(ctx, &adminv1.ListSchemasRequest{Cluster: cluster})
-	id, found := "", (*schemas)(nil)
-	if err == nil {
-		id, found = c.listed(cluster, answer.GetServed())
-	} else if id = unanswered(err); id != "" {
-		found = builtInSchemas(id)
-	}
-	if found == nil {
-		return nil, fmt.Errorf("ask cluster %s for its schemas: %w", cluster, err)
-	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.same[id] == nil {
-		c.same[id] = found
+	if err == nil {
+		c.byCluster[cluster] = c.listed(cluster, answer.GetServed())
+		return c.byCluster[cluster], nil
 	}
-	c.byCluster[cluster] = c.same[id]
-	return c.same[id], nil
+	reason := unanswered(err)
+	if reason == "" {
+		return nil, fmt.Errorf("ask cluster %s for its schemas: %w", cluster, err)
+	}
+	if c.fallbacks[reason] == nil {
+		c.fallbacks[reason] = builtInSchemas(reason)
+	}
+	c.byCluster[cluster] = c.fallbacks[reason]
+	return c.byCluster[cluster], nil
 }
 
 // unanswered returns why a spoke does not give schemas; "" for an error that is not about the spoke.
@@ -71,26 +71,24 @@ func unanswered(err error) string {
 	return ""
 }
 
-// listed returns the schemas that a cluster lists, and an identifier that equal lists share.
-func (c *clusterSchemas) listed(cluster string, list []*adminv1.SchemaVersion) (id string, s *schemas) {
-	s = &schemas{ofCluster: true}
+// listed returns the schemas that a cluster lists.
+func (c *clusterSchemas) listed(cluster string, list []*adminv1.SchemaVersion) *schemas {
+	s := &schemas{ofCluster: true, shares: true}
 	versions := map[schema.GroupVersion]*adminv1.SchemaVersion{}
 	for _, v := range list {
 		gv := schema.GroupVersion{Group: v.GetGroup(), Version: v.GetVersion()}
 		versions[gv] = v
 		s.served = append(s.served, pathOfVersion(gv))
-		id += fmt.Sprintf("%s %x\n", gv, v.GetHash())
-		if len(v.GetHash()) == 0 { // the documents may differ
-			id += cluster + "\n"
-		}
 	}
+	slices.Sort(s.served)
 	s.read = func(ctx context.Context, gv schema.GroupVersion) (*openapi.Document, error) {
 		return c.read(ctx, cluster, versions[gv])
 	}
-	return id, s
+	return s
 }
 
-// read returns the document of a version.
+// read returns the document of a version. A document without the hash that the cluster lists is that of no other
+// cluster.
 func (c *clusterSchemas) read(ctx context.Context, cluster string, v *adminv1.SchemaVersion) (*openapi.Document,
 	error) {
 	c.mu.Lock()

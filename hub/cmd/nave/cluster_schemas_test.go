@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"context"
 	"crypto/sha512"
@@ -21,6 +22,7 @@ import (
 type schemaHub struct {
 	adminv1.AdminServiceClient
 	documents map[string]map[string]string
+	claimed   string // the document whose hash all clusters list; empty: their own
 	errors    map[string]error
 	listed    int
 	read      []string // clusters
@@ -31,7 +33,7 @@ func (h *schemaHub) ListSchemas(_ context.Context, r *adminv1.ListSchemasRequest
 	h.listed++
 	m := &adminv1.ListSchemasResponse{}
 	for version, document := range h.documents[r.GetCluster()] {
-		hash := sha512.Sum512([]byte(document))
+		hash := sha512.Sum512([]byte(cmp.Or(h.claimed, document)))
 		m.Served = append(m.Served, &adminv1.SchemaVersion{Group: "example.com", Version: version, Hash: hash[:]})
 	}
 	return m, h.errors[r.GetCluster()]
@@ -102,5 +104,50 @@ func TestClusterSchemas(t *testing.T) {
 	hub.errors["h"] = status.Error(codes.NotFound, "there is no Cluster h")
 	if err := v.check(t.Context(), []string{"h"}, []renderedObject{{Object: o}}, nil); status.Code(err) != codes.NotFound {
 		t.Errorf("error %v", err)
+	}
+}
+
+// TestClusterSchemas_claimed has a cluster that lists the hash of another one's document, and sends one of its own. The
+// other cluster is judged by its own document, in whatever order they are asked.
+func TestClusterSchemas_claimed(t *testing.T) {
+	for _, order := range []string{"evil honest", "honest evil"} {
+		t.Run(order, func(t *testing.T) {
+			hub := &schemaHub{claimed: boxDocument("size"), documents: map[string]map[string]string{
+				"honest": {"v1": boxDocument("size")}, "evil": {"v1": boxDocument("color")}}}
+			v := newValidator(newClusterSchemas(hub).of)
+			for _, cluster := range strings.Fields(order) { // the fake is not safe for concurrent use
+				if _, err := v.ask(t.Context(), []string{cluster}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			o := &manifest.Object{Object: map[string]any{"apiVersion": "example.com/v1", "kind": "Box", "color": "red",
+				"metadata": map[string]any{"name": "box"}}}
+			if err := v.check(t.Context(), strings.Fields(order), []renderedObject{{Object: o}}, nil); err != nil {
+				t.Fatal(err)
+			}
+			if err := v.err(); err == nil || !strings.Contains(err.Error(), `has the unknown field "color"`) ||
+				strings.Contains(err.Error(), "on evil:") {
+				t.Errorf("error %v, want the unknown field on the cluster honest", err)
+			}
+		})
+	}
+}
+
+// TestDefinitions_of_Kubernetes has a definition of a kind that every API server has: it changes nothing.
+func TestDefinitions_of_Kubernetes(t *testing.T) {
+	d := definitions{}
+	for _, group := range []string{"apps", "networking.k8s.io", "example.com"} {
+		d.add(&manifest.Object{Object: map[string]any{"apiVersion": "apiextensions.k8s.io/v1", "kind": definitionKind,
+			"spec": map[string]any{"group": group, "names": map[string]any{"kind": "Deployment"},
+				"versions": []any{map[string]any{"name": "v1", "served": true}}}}})
+	}
+	if len(d) != 1 {
+		t.Errorf("definitions of %v", d)
+	}
+	o := &manifest.Object{Object: map[string]any{"apiVersion": "apps/v1", "kind": "Deployment",
+		"metadata": map[string]any{"name": "d"}, "spec": map[string]any{"replicsa": "x"}}}
+	wrong, _, err := builtInSchemas("").check(t.Context(), o, d, true)
+	if err != nil || !strings.Contains(strings.Join(wrong, "\n"), `has the unknown field "replicsa"`) {
+		t.Errorf("%q, error %v", wrong, err)
 	}
 }

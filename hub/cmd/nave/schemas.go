@@ -42,7 +42,9 @@ type schemas struct {
 	given map[schema.GroupVersionKind]*openapi.Schema // those of files, which precede what read returns
 	// ofCluster: the server is that of the cluster. A kind that it does not serve cannot be applied.
 	ofCluster bool
-	fallback  string // why these schemas take the place of others; empty: they do not
+	// shares: other schemas may have the same documents, because they were read from the same place.
+	shares   bool
+	fallback string // why these schemas take the place of others; empty: they do not
 
 	mu    sync.Mutex
 	known map[schema.GroupVersion]*openapi.Document
@@ -154,7 +156,15 @@ func (s *schemas) schema(ctx context.Context, gvk schema.GroupVersionKind) (*ope
 	if found := s.given[gvk]; found != nil {
 		return found, nil
 	}
-	gv := gvk.GroupVersion()
+	document, err := s.document(ctx, gvk.GroupVersion())
+	if document == nil || err != nil {
+		return nil, err
+	}
+	return document.Schema(gvk), nil
+}
+
+// document returns the document of a group and version. If the server does not have them, document returns nil.
+func (s *schemas) document(ctx context.Context, gv schema.GroupVersion) (*openapi.Document, error) {
 	if !slices.Contains(s.served, pathOfVersion(gv)) {
 		return nil, nil
 	}
@@ -171,5 +181,21 @@ func (s *schemas) schema(ctx context.Context, gvk schema.GroupVersionKind) (*ope
 		}
 		s.known[gv] = document
 	}
-	return document.Schema(gvk), nil
+	return document, nil
+}
+
+// keyFor returns a key that is equal for schemas that have the same documents of some versions, and serve the same.
+func (s *schemas) keyFor(ctx context.Context, versions []schema.GroupVersion) any {
+	if !s.shares {
+		return s
+	}
+	key := strings.Join(s.served, " ")
+	for _, gv := range versions {
+		document, err := s.document(ctx, gv)
+		if err != nil {
+			return s
+		}
+		key += fmt.Sprintf(" %p", document)
+	}
+	return key
 }

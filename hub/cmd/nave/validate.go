@@ -105,7 +105,7 @@ func (f *validateFlags) schemasOfAll(ctx context.Context) (*schemas, error) {
 
 // validator checks objects against schemas and collects what is wrong with them. A nil validator checks nothing.
 type validator struct {
-	// schemasOf returns the schemas of a cluster. Clusters with equal schemas have the same.
+	// schemasOf returns the schemas of a cluster.
 	schemasOf func(ctx context.Context, cluster string) (*schemas, error)
 	// complete: definitions are among the objects that are checked, unless the cluster has them.
 	complete bool
@@ -130,10 +130,16 @@ const definitionKind = "CustomResourceDefinition"
 // a version that is not served.
 type definitions map[schema.GroupVersionKind]*openapi.Schema
 
-// add adds the kinds of an object, if it is a CustomResourceDefinition.
+// add adds the kinds of an object, if it is a CustomResourceDefinition. No definition changes a kind that every API
+// server has: Kubernetes would not establish it.
 func (d definitions) add(o *manifest.Object) {
-	if gvk := o.GroupVersionKind(); gvk.Group == "apiextensions.k8s.io" && gvk.Kind == definitionKind {
-		maps.Copy(d, openapi.Defined(o.Object))
+	if gvk := o.GroupVersionKind(); gvk.Group != "apiextensions.k8s.io" || gvk.Kind != definitionKind {
+		return
+	}
+	for kind, s := range openapi.Defined(o.Object) {
+		if !isOfKubernetes(kind.Group) {
+			d[kind] = s
+		}
 	}
 }
 
@@ -160,16 +166,32 @@ func (v *validator) check(ctx context.Context, clusters []string, objects []rend
 	if err != nil {
 		return err
 	}
-	same := map[*schemas][]string{}
+	versions, first, same := objectVersions(objects), map[any]*schemas{}, map[any][]string{}
 	for i, s := range all {
-		same[s] = append(same[s], clusters[i])
+		key := s.keyFor(ctx, versions)
+		if first[key] == nil {
+			first[key] = s
+		}
+		same[key] = append(same[key], clusters[i])
 	}
-	for s, clusters := range same {
-		if err := v.checkBy(ctx, s, clusters, objects, d); err != nil {
+	for key, s := range first {
+		if err := v.checkBy(ctx, s, same[key], objects, d); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// objectVersions returns the versions of objects.
+func objectVersions(objects []renderedObject) (versions []schema.GroupVersion) {
+	seen := map[schema.GroupVersion]bool{}
+	for _, o := range objects {
+		if gv := o.GroupVersionKind().GroupVersion(); !seen[gv] {
+			seen[gv] = true
+			versions = append(versions, gv)
+		}
+	}
+	return versions
 }
 
 // ask returns the schemas of clusters. Those that were asked before are not asked again.
