@@ -32,8 +32,8 @@ var errExpensive = errors.New("the schema takes too long to compare with")
 // Check returns the problems of an object, each with the path of its field, in the order of the fields; at most 20.
 // Fields that are null count as missing, as for an API server. Texts that unknown reports are not checked, because only
 // the cluster knows their values. The error is one of the schema, or that of ctx.
-func (s *Schema) Check(ctx context.Context, kind string, object map[string]any, unknown func(text string) bool) ([]string,
-	error) {
+func (s *Schema) Check(ctx context.Context, kind string, object map[string]any,
+	unknown func(text string) bool) ([]string, error) {
 	c := &checker{Schema: s, ctx: ctx, unknown: unknown}
 	c.check(s.root, object, kind, false)
 	return c.problems, c.err

@@ -44,8 +44,8 @@ type decoded struct {
 	err error
 }
 
-// Parse reads an OpenAPI v3 document. It decodes only the names of kinds; a definition is decoded when it is needed. The
-// error does not say which document it is.
+// Parse reads an OpenAPI v3 document. It decodes only the names of kinds; a definition is decoded when it is needed.
+// The error does not say which document it is.
 func Parse(data []byte) (*Document, error) {
 	if len(data) > reporting.MaxSchema {
 		return nil, fmt.Errorf("the document has more bytes than the limit, which is %d", reporting.MaxSchema)

@@ -103,8 +103,8 @@ func notSeen(err error) error {
 		return err
 	}
 	e := *refused
-	e.Message = "it is not applied, because it may be marked in the cluster alone as one that Flux leaves alone, and the " +
-		"API server does not show it: let the API server show objects of this kind (kubectl get), or delete Flux's " +
+	e.Message = "it is not applied, because it may be marked in the cluster alone as one that Flux leaves alone, and " +
+		"the API server does not show it: let the API server show objects of this kind (kubectl get), or delete Flux's " +
 		"CustomResourceDefinitions if Flux is gone. The answer was: " + e.Message
 	return &e
 }
