@@ -25,7 +25,7 @@ const (
 // The most memory that one byte or one value takes, measured by TestCost.
 const (
 	objectByteCost  = 8   // the blob, the request, the answer
-	objectValueCost = 120 // in the desired object, until it is applied, and in the live one
+	objectValueCost = 150 // in the desired object, until it is applied, and in the live one
 	objectMapCost   = 550
 	fileByteCost    = 4
 	fileValueCost   = 400 // in the parser's tree and in sops's
