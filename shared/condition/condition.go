@@ -34,7 +34,7 @@ const (
 	Progressing             = "Progressing"             // expected to pass without an operator
 	ReconciliationSucceeded = "ReconciliationSucceeded" // the cluster runs the revision; also an event of the spoke
 	DependencyNotReady      = "DependencyNotReady"      // a Kustomization of dependsOn is not ready
-	InputNotReady           = "InputNotReady"           // an object that variables come from is not in the cluster
+	InputNotReady           = "InputNotReady"           // a variable, or an object that variables come from, is missing
 	HealthCheckFailed       = "HealthCheckFailed"       // an awaited object is unhealthy
 	BundleRejected          = "BundleRejected"          // the spoke refused a bundle; also an event
 	RemovalHeld             = "RemovalHeld"             // no source lists the objects; their removal needs confirmation

@@ -20,7 +20,7 @@ type Lookup = func(Placeholder) (Value, bool)
 // placeholder in the place of base64 is put in as it is: what was encrypted is the base64 already.
 //
 // A placeholder without a value is an error, and so is a placeholder in the key of a map or in what names the object: a
-// name is no secret, and the hub needs it. Errors name fields and placeholders, never values.
+// name is no secret, and the hub needs it. Errors name fields and placeholders, never values, and not the object.
 func ReplaceObject(o *unstructured.Unstructured, value Lookup) (*unstructured.Unstructured, error) {
 	return FinishObject(o, value, nil)
 }
@@ -43,7 +43,7 @@ func FinishObject(o *unstructured.Unstructured, value Lookup, variables *Variabl
 			fields[name], _, err = r.entry(name, field)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("put sealed values into %s %s: %s%w", o.GetKind(), o.GetName(), name, err)
+			return nil, fmt.Errorf("field %s%w", name, err)
 		}
 	}
 	return &unstructured.Unstructured{Object: fields}, nil

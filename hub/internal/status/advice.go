@@ -109,11 +109,11 @@ var advices = map[string]string{
 	condition.StorageOperationFailed: "Check the free space on the disk of the hub and the permissions of its data folder",
 	// of the spoke
 	condition.DependencyNotReady: "Fix the objects that it depends on first",
-	condition.InputNotReady: "Give the cluster the named ConfigMap or Secret, or set optional: true where the KIND " +
-		"names it",
+	condition.InputNotReady: "Give the cluster the named ConfigMap or Secret with the variable, or set optional: true " +
+		"where the KIND names it. A variable that nothing gives wants a value in postBuild.substitute, or a default",
 	condition.HealthCheckFailed: "Look at the named objects in the cluster",
-	condition.ReconciliationFailed: "Look at the named objects: the cluster's API server refused them. If they are " +
-		"forbidden: see whether the service account of the KIND exists, and what it may do",
+	condition.ReconciliationFailed: "Look at the named objects: the cluster does not take them, and the message has the cause " +
+		"of each. If they are forbidden: see whether the service account of the KIND exists, and what it may do",
 	condition.DecryptionFailed: "If the message names a cause in the file, correct the file with sops. If a key is " +
 		"missing, give the cluster the Secret with the key that the file was encrypted for, or encrypt the file for its " +
 		"key too",

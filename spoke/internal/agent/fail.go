@@ -49,21 +49,26 @@ func guarded(changes *apply.ChangeSet) *apply.GuardError {
 	return guard
 }
 
-// reasonOf returns the special reason that all failed entries share; general if they share none.
+// reasonOf returns the special reason that all failed entries share; general if they share none. If each lacks a value,
+// some of sealed files and some of variables, the reason is that of the files.
 func reasonOf(failed []apply.Entry, general string) string {
-	held, sealed, silent := true, true, true
+	held, silent, unset, incomplete := true, true, true, true
 	for _, e := range failed {
-		var s *sealedError
+		_, isSealed := errors.AsType[*sealedError](e.Err)
+		_, isUnset := errors.AsType[*unsetError](e.Err)
 		held = held && e.Action == apply.Held
-		sealed = sealed && errors.As(e.Err, &s)
 		silent = silent && errors.Is(e.Err, decrypt.ErrService)
+		unset = unset && isUnset
+		incomplete = incomplete && (isSealed || isUnset)
 	}
 	switch {
 	case held:
 		return condition.PruneFailed
 	case silent:
 		return condition.KeyServiceUnavailable
-	case sealed:
+	case unset:
+		return condition.InputNotReady
+	case incomplete:
 		return condition.DecryptionFailed
 	}
 	return general

@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -68,13 +69,20 @@ func TestKeyService(t *testing.T) {
 func TestKeyService_reason(t *testing.T) {
 	entry := func(err error) apply.Entry { return apply.Entry{Err: &sealedError{err}} }
 	absent, missing := entry(decrypt.ErrService), entry(decrypt.ErrNoKey)
-	for want, failed := range map[string][]apply.Entry{
-		condition.KeyServiceUnavailable: {absent, absent},
-		condition.DecryptionFailed:      {absent, missing},
-		condition.ReconciliationFailed:  {absent, {Err: errors.New("refused")}},
+	unset := apply.Entry{Err: fmt.Errorf("Secret x: %w", &unsetError{errors.New("no value")})}
+	for _, c := range []struct {
+		want   string
+		failed []apply.Entry
+	}{
+		{condition.KeyServiceUnavailable, []apply.Entry{absent, absent}},
+		{condition.DecryptionFailed, []apply.Entry{absent, missing}},
+		{condition.ReconciliationFailed, []apply.Entry{absent, {Err: errors.New("refused")}}},
+		{condition.InputNotReady, []apply.Entry{unset, unset}},
+		{condition.DecryptionFailed, []apply.Entry{unset, missing}},
+		{condition.ReconciliationFailed, []apply.Entry{unset, {Err: errors.New("refused")}}},
 	} {
-		if got := reasonOf(failed, condition.ReconciliationFailed); got != want {
-			t.Errorf("reason %s, want %s", got, want)
+		if got := reasonOf(c.failed, condition.ReconciliationFailed); got != c.want {
+			t.Errorf("reason %s, want %s", got, c.want)
 		}
 	}
 	m := newModel("east", func() float64 { return 0 })

@@ -190,7 +190,7 @@ func (l *loader) replaced(ctx context.Context, ref bundle.ObjectReference, data 
 		return apply.Loaded{}, &sealedError{failed}
 	}
 	if err != nil || !holdsSecrets(l.app) {
-		return apply.Loaded{Object: plain}, unset(err)
+		return apply.Loaded{Object: plain}, l.unset(err)
 	}
 	return apply.Loaded{Object: plain, Sealed: holdsSealed, Redact: l.redactor(ctx, plain)}, nil
 }

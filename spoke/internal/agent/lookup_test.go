@@ -81,6 +81,25 @@ func TestLookup(t *testing.T) {
 	}
 }
 
+// TestLookup_unset has no value for a variable, because the optional Secret that gives it is not in the cluster. The
+// message names the Secret, and the object that uses the variable once.
+func TestLookup_unset(t *testing.T) {
+	r := newRig(t)
+	r.start(t)
+	app := lookupApplication(t, r)
+	app.Substitution.Sources[0].Optional = true
+	r.hub.send(r.hub.sign(t, 1, app))
+	eventually(t, "the missing Secret is not named", func() bool {
+		return r.out.holds(`field stringData.url: no value and no default for variable "password" (optional sources of ` +
+			`spec.postBuild.substituteFrom that are not in the cluster: Secret flux-system/made, ConfigMap flux-system/more)`)
+	})
+	if !r.out.holds("InputNotReady") {
+		t.Error("the reason is another one")
+	}
+	r.inputs.put("Secret", "made", "1", map[string]string{"password": canary})
+	eventually(t, "not applied when the Secret appeared", func() bool { return r.cluster.has("db") != nil })
+}
+
 // An API server that quotes a value of a Secret that variables come from.
 func TestLookup_refused(t *testing.T) {
 	r := newRig(t)

@@ -10,6 +10,7 @@ import (
 	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/shared/sealed"
 	"github.com/navefleet/nave/shared/substitution"
+	"github.com/navefleet/nave/shared/wording"
 	"github.com/navefleet/nave/spoke/internal/apply"
 	"github.com/navefleet/nave/spoke/internal/kube"
 )
@@ -79,14 +80,34 @@ func lookUp(s *bundle.Substitution, live []kube.Data, name string) (string, bool
 	return "", false
 }
 
-// unset adds the remedy to the error of a variable without a value.
-func unset(err error) error {
+// unsetError means that an object uses a variable that has no value and no default.
+type unsetError struct{ error }
+
+func (e *unsetError) Unwrap() error { return e.error }
+
+// unset adds the cause and the remedy to the error of a variable without a value.
+func (l *loader) unset(err error) error {
 	missing, ok := errors.AsType[*substitution.UnsetError](err)
 	if !ok {
 		return err
 	}
-	return fmt.Errorf("%w: give the variable in postBuild, or a default as ${%s:-default}; write $${…} for a literal "+
-		"${…}, or annotate the object with %s: disabled", err, missing.Name, manifest.SubstituteKey)
+	return &unsetError{fmt.Errorf("%w%s: give the variable in postBuild, or a default as ${%s:-default}; write $${…} for "+
+		"a literal ${…}, or annotate the object with %s: disabled", err, l.absent(), missing.Name, manifest.SubstituteKey)}
+}
+
+// absent names the optional sources that were looked for in the cluster and that do not exist. The sources were read.
+func (l *loader) absent() string {
+	var names []string
+	for i, source := range l.app.Substitution.Sources {
+		if source.Live && l.live[i].UID == "" {
+			names = append(names, nameOf(source))
+		}
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	return " (optional sources of spec.postBuild.substituteFrom that are not in the cluster: " +
+		wording.List(names, len(names), 5) + ")"
 }
 
 // inputs returns the digest of the substitution and its sources; zero if there is no substitution. The digest covers
