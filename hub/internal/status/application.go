@@ -3,6 +3,7 @@ package status
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 
 	bundlev1 "github.com/navefleet/nave/proto/nave/bundle/v1"
@@ -187,9 +188,15 @@ func (f Facts) applicationDetails(c *conditions, status fields) {
 // its readiness includes.
 func (f Facts) health() (value, reason, message string) {
 	value, reason, message = healthOf(f.Report)
-	if value == condition.True && f.Awaited != nil {
+	if value != condition.True {
+		return value, reason, message
+	}
+	if f.Awaited != nil {
 		v := f.Awaited.waitedFor()
 		return v.ready, v.reason, v.message
+	}
+	if o := f.Condition; o != nil && o.Ready == condition.False && o.Reason == condition.ObjectRefused {
+		return condition.Unknown, o.Reason, message + ", without those that the hub refused: " + o.Message
 	}
 	return value, reason, message
 }
@@ -200,7 +207,7 @@ func awaitsHealth(r *spokev1.ApplicationReport) bool {
 }
 
 // healthOf returns the condition Healthy over the objects of an application, and over those of other applications that
-// its health checks name. The counts of the report are only of the former.
+// its health checks name. The counts of the report are only of the former. It is not True while objects are refused.
 func healthOf(r *spokev1.ApplicationReport) (value, reason, message string) {
 	all := r.Current + r.InProgress + r.Failed
 	switch {
@@ -218,11 +225,19 @@ func healthOf(r *spokev1.ApplicationReport) (value, reason, message string) {
 	if all == 0 && r.Ready == condition.False {
 		return condition.Unknown, r.Reason, "no object was applied"
 	}
+	value, reason, message = condition.True, condition.Succeeded, fmt.Sprintf("%d objects are healthy", all)
 	if all == 1 {
-		return condition.True, condition.Succeeded, "1 object is healthy"
+		message = "1 object is healthy"
 	}
-	return condition.True, condition.Succeeded, fmt.Sprintf("%d objects are healthy", all)
+	if r.Ready == condition.False && slices.Contains(refusals, r.Reason) {
+		return condition.Unknown, r.Reason, message + ", without those that were refused: " + r.Message
+	}
+	return value, reason, message
 }
+
+// refusals are the reasons of an application of which the cluster does not have all objects as they should be.
+var refusals = []string{condition.ReconciliationFailed, condition.DecryptionFailed, condition.KeyServiceUnavailable,
+	condition.InputNotReady}
 
 // worstOf returns the end of a message that names the first unhealthy object. If there is none, worstOf returns "".
 func worstOf(r *spokev1.ApplicationReport) string {

@@ -171,6 +171,18 @@ func TestHealth_awaited(t *testing.T) {
 	}
 }
 
+// TestHealth_hub_refused checks that Healthy is not True while the hub refuses an object of the application.
+func TestHealth_hub_refused(t *testing.T) {
+	f := well(func(f *Facts) {
+		f.Condition.Ready, f.Condition.Reason = condition.False, condition.ObjectRefused
+		f.Condition.Message = "GitRepository x/y: no"
+	})
+	value, reason, message := f.health()
+	if value != condition.Unknown || reason != condition.ObjectRefused || !strings.Contains(message, "x/y: no") {
+		t.Errorf("%s %s %s", value, reason, message)
+	}
+}
+
 // TestExplain_cause_once checks that a cause is told once, before what follows from it.
 func TestExplain_cause_once(t *testing.T) {
 	infra := application("infra", "", func(f *Facts) {

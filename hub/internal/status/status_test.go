@@ -461,6 +461,15 @@ func TestHealth(t *testing.T) {
 			"Unknown Progressing waiting for health: Deployment.apps x/y is NotFound"},
 		"applying": {&spokev1.ApplicationReport{Ready: condition.Unknown, Reason: "Progressing", Current: 3,
 			Digest: digest[:]}, "True Succeeded 3 objects are healthy"},
+		"one_refused": {&spokev1.ApplicationReport{Ready: condition.False, Reason: "ReconciliationFailed", Current: 2,
+			Message: "Deployment.apps x/y: no"},
+			"Unknown ReconciliationFailed 2 objects are healthy, without those that were refused: Deployment.apps x/y: no"},
+		"one_encrypted": {&spokev1.ApplicationReport{Ready: condition.False, Reason: "DecryptionFailed", Current: 1,
+			Message: "no key"}, "Unknown DecryptionFailed 1 object is healthy, without those that were refused: no key"},
+		"dependency": {&spokev1.ApplicationReport{Ready: condition.False, Reason: "DependencyNotReady", Current: 2},
+			"True Succeeded 2 objects are healthy"},
+		"unhealthy_and_refused": {&spokev1.ApplicationReport{Ready: condition.False, Reason: "ReconciliationFailed",
+			Current: 1, Failed: 1}, "False HealthCheckFailed 1 of 2 objects are not healthy"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			value, reason, message := healthOf(c.report)
