@@ -35,6 +35,14 @@ const scheme = "spiffe://"
 // String returns the SPIFFE ID.
 func (id ID) String() string { return scheme + id.TrustDomain + "/" + id.Role + "/" + id.Name }
 
+// NameOf returns the name in the text of an ID, for messages. If the text is no ID, NameOf returns the text.
+func NameOf(text string) string {
+	if id, err := ParseID(text); err == nil {
+		return id.Name
+	}
+	return text
+}
+
 // ParseID returns the ID that a SPIFFE ID names. The role must be known, and the name a DNS-1123 subdomain. Each ID has
 // one spelling: upper case, escapes, ports, queries and trailing slashes or dots are errors.
 func ParseID(s string) (ID, error) {

@@ -90,3 +90,13 @@ func FuzzParseID(f *testing.F) {
 		}
 	})
 }
+
+func TestNameOf(t *testing.T) {
+	for text, want := range map[string]string{
+		"spiffe://nave.example.com/operator/admin": "admin", "admin": "admin", "": "", "spiffe://x": "spiffe://x",
+	} {
+		if got := NameOf(text); got != want {
+			t.Errorf("%q: %q, want %q", text, got, want)
+		}
+	}
+}

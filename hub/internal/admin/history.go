@@ -16,6 +16,7 @@ import (
 	"github.com/navefleet/nave/hub/internal/store"
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/identity"
 )
 
 // maxChanges limits the changes that History lists for one release.
@@ -62,7 +63,7 @@ func pinMessage(p *store.Pin) *adminv1.Pin {
 	if p == nil {
 		return nil
 	}
-	return &adminv1.Pin{Sequence: p.Bundle.Sequence, PinnedAt: timestamppb.New(p.PinnedAt), By: p.By}
+	return &adminv1.Pin{Sequence: p.Bundle.Sequence, PinnedAt: timestamppb.New(p.PinnedAt), By: identity.NameOf(p.By)}
 }
 
 // isCurrent reports whether the cluster's release has the Applications of a past one.

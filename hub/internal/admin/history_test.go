@@ -65,6 +65,11 @@ func TestRollback(t *testing.T) {
 	if answer.GetSequence() != 2 || !pinned || pin.Bundle.Sequence != 2 || !strings.HasSuffix(pin.By, "/operator/admin") {
 		t.Errorf("answer %v, pin %+v", answer, pin)
 	}
+	history, err = r.History(t.Context(), &adminv1.HistoryRequest{Cluster: "a"})
+	must(t, err)
+	if by := history.GetPin().GetBy(); by != "admin" {
+		t.Errorf("pinned by %q", by)
+	}
 	// as package publish does with the pin
 	must(t, r.store.Update(t.Context(), func(tx *store.Tx) error {
 		return store.Releases.Put(tx, "a", store.Release{Applications: []store.Entry{{Content: pin.Applications[0]}}})
@@ -86,7 +91,8 @@ func TestRollback(t *testing.T) {
 	}
 	object, err := r.Get(t.Context(), &adminv1.GetRequest{Key: &adminv1.ObjectKey{Kind: api.ClusterKind, Name: "a"}})
 	must(t, err)
-	if text := string(object.GetObject().GetJson()); !strings.Contains(text, `"pinned":{`) {
+	if text := string(object.GetObject().GetJson()); !strings.Contains(text, `"pinned":{`) ||
+		!strings.Contains(text, `"by":"admin"`) {
 		t.Errorf("the Cluster is %s", text)
 	}
 	_, err = r.AdminServiceClient.Release(t.Context(), &adminv1.ReleaseRequest{Cluster: "a"})

@@ -8,6 +8,7 @@ import (
 	"github.com/navefleet/nave/hub/internal/store"
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/condition"
+	"github.com/navefleet/nave/shared/identity"
 	"github.com/navefleet/nave/shared/reporting"
 	"github.com/navefleet/nave/shared/wording"
 )
@@ -114,7 +115,8 @@ func (f Facts) clusterDetails(c *conditions, status fields) {
 		status["bundleExpires"] = wording.Time(d.ExpiresAt)
 	}
 	if p := f.Pin; p != nil {
-		status["pinned"] = map[string]any{"bundle": bundleOf(p.Bundle), "since": wording.Time(p.PinnedAt), "by": p.By}
+		status["pinned"] = map[string]any{"bundle": bundleOf(p.Bundle), "since": wording.Time(p.PinnedAt),
+			"by": identity.NameOf(p.By)}
 	}
 	s := f.Spoke
 	if s == nil {

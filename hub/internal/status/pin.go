@@ -24,11 +24,7 @@ func (f Facts) pinnedTo() string {
 	if f.Pin.By == "" {
 		return text
 	}
-	_, name, ok := strings.Cut(f.Pin.By, "/"+identity.Operator+"/")
-	if !ok {
-		name = f.Pin.By
-	}
-	return text + " by " + name
+	return text + " by " + identity.NameOf(f.Pin.By)
 }
 
 // withPin adds the pin of a Cluster, or of the clusters of a Fleet, to the message of its verdict.
