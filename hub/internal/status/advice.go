@@ -112,8 +112,8 @@ var advices = map[string]string{
 	condition.InputNotReady: "Give the cluster the named ConfigMap or Secret with the variable, or set optional: true " +
 		"where the KIND names it. A variable that nothing gives wants a value in postBuild.substitute, or a default",
 	condition.HealthCheckFailed: "Look at the named objects in the cluster",
-	condition.ReconciliationFailed: "Look at the named objects: the cluster does not take them, and the message has the cause " +
-		"of each. If they are forbidden: see whether the service account of the KIND exists, and what it may do",
+	condition.ReconciliationFailed: "Look at the named objects: the cluster does not take them, and the message has " +
+		"the cause of each. If they are forbidden: see whether the service account of the KIND exists, and what it may do",
 	condition.DecryptionFailed: "If the message names a cause in the file, correct the file with sops. If a key is " +
 		"missing, give the cluster the Secret with the key that the file was encrypted for, or encrypt the file for its " +
 		"key too",

@@ -91,8 +91,9 @@ func (l *loader) unset(err error) error {
 	if !ok {
 		return err
 	}
-	return &unsetError{fmt.Errorf("%w%s: give the variable in postBuild, or a default as ${%s:-default}; write $${…} for "+
-		"a literal ${…}, or annotate the object with %s: disabled", err, l.absent(), missing.Name, manifest.SubstituteKey)}
+	return &unsetError{fmt.Errorf("%w%s: give the variable in postBuild, or a default as ${%s:-default}; write $${…} "+
+		"for a literal ${…}, or annotate the object with %s: disabled",
+		err, l.absent(), missing.Name, manifest.SubstituteKey)}
 }
 
 // absent names the optional sources that were looked for in the cluster and that do not exist. The sources were read.
