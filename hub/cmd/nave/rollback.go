@@ -74,22 +74,68 @@ func previewRollback(cmd *cobra.Command, client adminv1.AdminServiceClient, r *a
 
 func newReleaseCommand(s *session) *cobra.Command {
 	var fleet string
+	var dryRun bool
+	var agreed agreement
 	cmd := &cobra.Command{
 		Use:   "release CLUSTER... | --fleet NAME",
 		Short: "End the pin of nave rollback: clusters go on with what is in Git",
-		Args:  clustersOrFleet(&fleet),
+		Long: `End the pin of nave rollback: clusters go on with what is in Git.
+
+What Git does not have any more goes with the pin. If that is anything, the command lists it first and asks, or wants
+--yes. With --dry-run nothing is changed: the applications are listed with the revision that each would have and the one
+that it has now.`,
+		Example: "  nave release prod-1 --dry-run\n  nave release prod-1\n  nave release --fleet production --yes",
+		Args:    clustersOrFleet(&fleet),
 		RunE: s.run(func(cmd *cobra.Command, args []string, client adminv1.AdminServiceClient) error {
 			return eachCluster(cmd, client, args, fleet, func(cluster string) error {
-				_, err := client.Release(cmd.Context(), &adminv1.ReleaseRequest{Cluster: cluster})
-				if err == nil {
-					fmt.Fprintf(cmd.OutOrStdout(), "► Cluster %s goes on with what is in Git\n", cluster)
+				if dryRun {
+					return previewRelease(cmd, client, cluster)
 				}
-				return err
+				return release(cmd, client, cluster, agreed)
 			})
 		}),
 	}
 	cmd.Flags().StringVar(&fleet, "fleet", "", "all clusters that this Fleet selects, in place of names")
+	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "only say what would change by application")
+	agreed.flag(cmd)
 	return cmd
+}
+
+// release ends the pin of a cluster if the operator agrees to the objects that go with it.
+func release(cmd *cobra.Command, client adminv1.AdminServiceClient, cluster string, agreed agreement) error {
+	impact, err := agreed.to(cmd, client, &adminv1.ImpactRequest{Change: &adminv1.ImpactRequest_Release{Release: cluster}})
+	if err != nil {
+		return err
+	}
+	_, err = client.Release(cmd.Context(), &adminv1.ReleaseRequest{Cluster: cluster, Digest: agreed.seen(impact)})
+	if err == nil {
+		fmt.Fprintf(cmd.OutOrStdout(), "► Cluster %s goes on with what is in Git\n", cluster)
+	}
+	return err
+}
+
+// previewRelease prints what the end of a pin would change.
+func previewRelease(cmd *cobra.Command, client adminv1.AdminServiceClient, cluster string) error {
+	answer, err := client.PreviewRelease(cmd.Context(), &adminv1.PreviewReleaseRequest{Cluster: cluster})
+	if status.Code(err) == codes.Unimplemented {
+		return errors.New("the hub is too old for --dry-run: upgrade it")
+	}
+	if err != nil {
+		return err
+	}
+	impact, err := client.Impact(cmd.Context(),
+		&adminv1.ImpactRequest{Change: &adminv1.ImpactRequest_Release{Release: cluster}})
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(cmd.OutOrStdout(), "► Cluster %s would go on with what is in Git:\n", cluster)
+	if err := printReleased(cmd.OutOrStdout(), releasedOf(answer.GetApplications()), "REVISION", "NOW"); err != nil {
+		return err
+	}
+	if len(impact.GetClusters()) > 0 {
+		printImpact(cmd.OutOrStdout(), impact)
+	}
+	return nil
 }
 
 // clustersOrFleet checks that either clusters or a Fleet are named.

@@ -74,3 +74,38 @@ func TestEachCluster(t *testing.T) {
 		})
 	}
 }
+
+// releaseClient is a hub whose cluster loses an application with the end of its pin.
+type releaseClient struct {
+	adminv1.AdminServiceClient
+	released bool
+}
+
+func (c *releaseClient) Impact(_ context.Context, r *adminv1.ImpactRequest, _ ...grpc.CallOption) (
+	*adminv1.ImpactResponse, error) {
+	return &adminv1.ImpactResponse{Digest: "d", Clusters: []*adminv1.ClusterImpact{{Cluster: r.GetRelease(),
+		Applications: []*adminv1.ApplicationImpact{{Key: &adminv1.ObjectKey{Kind: "Kustomization", Name: "shop"},
+			Objects: 4}}}}}, nil
+}
+
+func (c *releaseClient) Release(context.Context, *adminv1.ReleaseRequest, ...grpc.CallOption) (
+	*adminv1.ReleaseResponse, error) {
+	c.released = true
+	return &adminv1.ReleaseResponse{}, nil
+}
+
+// TestRelease ends a pin with which an application goes: only if the operator agrees.
+func TestRelease(t *testing.T) {
+	for _, yes := range []bool{false, true} {
+		cmd, client := &cobra.Command{}, &releaseClient{}
+		cmd.SetContext(t.Context())
+		var messages bytes.Buffer
+		cmd.SetErr(&messages)
+		cmd.SetOut(&messages)
+		cmd.SetIn(strings.NewReader(""))
+		err := release(cmd, client, "east", agreement{yes: yes})
+		if client.released != yes || (err == nil) != yes || !strings.Contains(messages.String(), "shop: 4 objects") {
+			t.Errorf("yes %v: released %v, %v, %s", yes, client.released, err, messages.String())
+		}
+	}
+}

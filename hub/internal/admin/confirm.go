@@ -50,6 +50,10 @@ func (s *Server) Confirm(ctx context.Context, r *adminv1.ConfirmRequest) (*admin
 	return response, s.fail(err)
 }
 
+// errOtherImpact is the error of a change that takes away something else than the operator has seen.
+var errOtherImpact = status.Error(codes.FailedPrecondition,
+	"nothing was changed: the impact changed after it was shown; look at it again")
+
 // confirmed records that the operator agrees to an impact. seen is the digest of the impact that the operator has seen;
 // if it differs from the present one, confirmed returns an error. An empty seen agrees to any impact.
 func (s *Server) confirmed(i *impact, seen string) error {
@@ -58,8 +62,7 @@ func (s *Server) confirmed(i *impact, seen string) error {
 		return err
 	}
 	if seen != "" && seen != m.Digest {
-		return status.Error(codes.FailedPrecondition,
-			"nothing was changed: the impact changed after it was shown; look at it again")
+		return errOtherImpact
 	}
 	return i.confirm(m, s.now().UTC())
 }

@@ -241,13 +241,15 @@ func (s *Server) Release(ctx context.Context, r *adminv1.ReleaseRequest) (*admin
 	if err != nil {
 		return nil, err
 	}
-	err = s.update(ctx, func(tx *store.Tx) error {
-		h, err := readHistory(tx, r.GetCluster())
+	err = s.readApplications(ctx, s.update, func(tx *store.Tx, apps *applications) error {
+		i, err := impactOfRelease(tx, apps, r.GetCluster())
 		if err != nil {
 			return err
 		}
-		if h.pin == nil {
-			return status.Errorf(codes.AlreadyExists, "cluster %s is not pinned", r.GetCluster())
+		if r.GetDigest() != "" {
+			if err := i.requireSeen(r.GetDigest()); err != nil {
+				return err
+			}
 		}
 		return store.Pins.Delete(tx, r.GetCluster())
 	})

@@ -243,3 +243,70 @@ func TestRollback_refused(t *testing.T) {
 		t.Error("a refused rollback pinned the cluster")
 	}
 }
+
+// TestRelease_impact ends a pin after which an application and objects of another one go.
+func TestRelease_impact(t *testing.T) {
+	r := newRig(t)
+	r.apply(clusterA)
+	put := func(name string, objects ...string) store.Content {
+		app := &bundle.Application{Name: kustomizationKey("a", name).Application(), Prune: true}
+		for _, o := range objects {
+			id := bundle.ObjectIdentity{Version: "v1", Kind: "ConfigMap", Namespace: "default", Name: o}
+			app.Objects = append(app.Objects, bundle.ObjectReference{ObjectIdentity: id, Digest: manifest.DigestOf([]byte("x"))})
+		}
+		data, err := app.Encode()
+		must(t, err)
+		digest, err := r.store.Blobs().Put(t.Context(), data)
+		must(t, err)
+		return store.Content{Name: app.Name, Digest: digest, Revision: name}
+	}
+	old := []store.Content{put("app", "kept", "left", "moved"), put("shop", "one", "two")}
+	now := []store.Content{put("app", "kept"), put("new", "moved")}
+	write := func(change func(*store.Plan)) {
+		plan, release := store.Plan{}, store.Release{}
+		for i := range now {
+			plan.Applications = append(plan.Applications, store.Entry{Content: now[i]})
+			release.Applications = append(release.Applications, store.Entry{Content: old[i]})
+		}
+		change(&plan)
+		must(t, r.store.Update(t.Context(), func(tx *store.Tx) error {
+			must(t, store.Plans.Put(tx, "a", plan))
+			must(t, store.Releases.Put(tx, "a", release))
+			return store.Pins.Put(tx, "a", store.Pin{Past: store.Past{Applications: old}})
+		}))
+	}
+	for _, c := range []struct {
+		name, want, preview string
+		change              func(*store.Plan)
+	}{
+		{"left", "a/shop 2; a/app 1 pruned ConfigMap default/left", "app CHANGED;new ADDED;shop REMOVED;",
+			func(*store.Plan) {}},
+		{"plan_incomplete", "a/app 1 pruned ConfigMap default/left", "app CHANGED;new ADDED;shop KEPT;",
+			func(p *store.Plan) { p.Incomplete = true }},
+		{"orphaned", "a/app 1 pruned ConfigMap default/left", "app CHANGED;new ADDED;shop KEPT;",
+			func(p *store.Plan) { p.Removals = []bundle.Removal{{Name: old[1].Name, Policy: bundle.Orphan}} }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			write(c.change)
+			m, err := r.Impact(t.Context(), &adminv1.ImpactRequest{Change: &adminv1.ImpactRequest_Release{Release: "a"}})
+			must(t, err)
+			if got := outline(m); got != c.want {
+				t.Errorf("goes: %s, want %s", got, c.want)
+			}
+			answer, err := r.PreviewRelease(t.Context(), &adminv1.PreviewReleaseRequest{Cluster: "a"})
+			must(t, err)
+			got := ""
+			for _, a := range answer.GetApplications() {
+				got += a.GetKey().GetName() + " " + strings.TrimPrefix(a.GetChange().String(), "APPLICATION_CHANGE_") + ";"
+			}
+			if got != c.preview {
+				t.Errorf("preview: %s, want %s", got, c.preview)
+			}
+		})
+	}
+	_, err := r.AdminServiceClient.Release(t.Context(), &adminv1.ReleaseRequest{Cluster: "a", Digest: "other"})
+	wantCode(t, err, codes.FailedPrecondition, "look at it again")
+	if _, pinned := r.pin(); !pinned {
+		t.Error("the pin ended although the operator saw another impact")
+	}
+}

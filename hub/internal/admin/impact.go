@@ -50,8 +50,10 @@ func impactOf(tx *store.Tx, apps *applications, r *adminv1.ImpactRequest) (*impa
 		return impactOfApply(tx, apps, admitted)
 	case *adminv1.ImpactRequest_Confirm:
 		return impactOfConfirm(tx, apps, change.Confirm)
+	case *adminv1.ImpactRequest_Release:
+		return impactOfRelease(tx, apps, change.Release)
 	}
-	return nil, status.Error(codes.InvalidArgument, "the change is missing: set delete, apply or confirm")
+	return nil, status.Error(codes.InvalidArgument, "the change is missing: set delete, apply, confirm or release")
 }
 
 // impact computes the objects that a change removes, from the rows of the store.

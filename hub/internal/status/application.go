@@ -37,6 +37,8 @@ func (f Facts) applicationVerdict() verdict {
 func (f Facts) appliedVerdict() verdict {
 	v := f.hubVerdict()
 	switch {
+	case f.restored() && f.Condition == nil:
+		return f.restoredVerdict()
 	case f.Resource.Object == nil && f.Report != nil: // removed from the graph, still in the cluster
 		return f.spokeVerdict()
 	case f.suspended():

@@ -37,6 +37,9 @@ func (r *Reader) graph(cluster string) (*clusterGraph, error) {
 func (r *Reader) readGraph(cluster string) (*clusterGraph, error) {
 	g := &clusterGraph{facts: map[api.Key]Facts{}, children: map[api.Key][]api.Key{}}
 	err := r.scan(store.OfCluster(cluster), g.facts, r.own)
+	if err == nil {
+		err = r.addRestored(cluster, g.facts)
+	}
 	for key, f := range g.facts {
 		if owner := f.Resource.GivenBy(); owner != nil {
 			g.children[*owner] = append(g.children[*owner], key)
@@ -215,6 +218,9 @@ func (r *Reader) members(f *Facts) error {
 			return err
 		}
 		if err := r.below(f.Resource.Key, g, &member, f.Sources); err != nil {
+			return err
+		}
+		if err := r.addLeft(f.Resource.Key, g, &member); err != nil {
 			return err
 		}
 		f.Members = append(f.Members, member)

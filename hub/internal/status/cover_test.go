@@ -151,9 +151,57 @@ func (w *fleetWorld) ready(key api.Key) (text string) {
 	return text
 }
 
+// pin pins east to a release of its applications and of other, which left Git and which a Fleet gave.
+func (w *fleetWorld) pin(tx *store.Tx, fleet string) error {
+	pin := store.Pin{PinnedAt: at(6), By: "spiffe://nave/operator/eve"}
+	pin.Bundle = bundle.ID{Sequence: 3}
+	for _, key := range []api.Key{appsKey, otherKey, rootKey} {
+		content := store.Content{Name: key.Application(), Fleet: "prod", Digest: digest, Revision: revision}
+		if key == otherKey {
+			content.Fleet = fleet
+		}
+		pin.Applications = append(pin.Applications, content)
+	}
+	return store.Pins.Put(tx, "east", pin)
+}
+
+// TestRead_left reads applications that left Git.
+func TestRead_left(t *testing.T) {
+	for _, tt := range []struct {
+		name, want string
+		change     func(w *fleetWorld, tx *store.Tx) error
+	}{
+		{"going", "not there", func(w *fleetWorld, tx *store.Tx) error {
+			return w.report(tx, otherKey, "True", "ReconciliationSucceeded", "Applied")
+		}},
+		{"removal_held", "False RemovalHeld: held", func(w *fleetWorld, tx *store.Tx) error {
+			return w.report(tx, otherKey, "False", "RemovalHeld", "held")
+		}},
+		{"not_deleted", "False PruneFailed: finalizers", func(w *fleetWorld, tx *store.Tx) error {
+			return w.report(tx, otherKey, "False", "PruneFailed", "finalizers")
+		}},
+		{"pinned", "True ReconciliationSucceeded: Applied. Git does not have it any more: it goes with the end of the pin " +
+			"(nave release east)", func(w *fleetWorld, tx *store.Tx) error {
+			return errors.Join(w.pin(tx, "prod"), w.report(tx, otherKey, "True", "ReconciliationSucceeded", "Applied"))
+		}},
+		{"pinned_unreported", "Unknown Progressing: The spoke is applying revision main@sha1:b",
+			func(w *fleetWorld, tx *store.Tx) error { return w.pin(tx, "prod") }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := newFleetWorld(t)
+			w.update(func(tx *store.Tx) error { return tt.change(w, tx) })
+			if got := w.ready(otherKey); got != tt.want {
+				t.Errorf("got %s, want %s", got, tt.want)
+			}
+		})
+	}
+}
+
 func TestRollUp(t *testing.T) {
 	const allWell = "True ReconciliationSucceeded: 2 of 2 clusters are ready"
 	const runs = "True ReconciliationSucceeded: Runs bundle 4"
+	const pinLeaves = ". Git does not have it any more: it goes with the end of the pin (nave release east)"
+	const pinned = ". Pinned to the applications of bundle 3 since 2026-01-02T03:06:00Z by eve: changes in Git wait"
 	for _, tt := range []struct {
 		name           string
 		change         func(w *fleetWorld, tx *store.Tx) error
@@ -250,8 +298,27 @@ func TestRollUp(t *testing.T) {
 		}, allWell, "False BuildFailed: Kustomization flux-system/other: BuildFailed: bad. The cluster keeps main@sha1:b"},
 		{"left_not_deleted", func(w *fleetWorld, tx *store.Tx) error {
 			return w.report(tx, otherKey, "False", "PruneFailed", "finalizers")
-		},
-			allWell, "False PruneFailed: Kustomization flux-system/other: PruneFailed: finalizers"},
+		}, "False PruneFailed: 1 of 2 clusters are ready; east: Kustomization flux-system/other: PruneFailed: finalizers",
+			"False PruneFailed: Kustomization flux-system/other: PruneFailed: finalizers"},
+		{"left_of_other_fleet", func(w *fleetWorld, tx *store.Tx) error {
+			past := store.Past{Applications: []store.Content{{Name: otherKey.Application(), Fleet: "other"}}}
+			return errors.Join(w.report(tx, otherKey, "False", "PruneFailed", "finalizers"),
+				store.History.Put(tx, store.PastKey("east", bundle.ID{Epoch: 1, Sequence: 2}), past))
+		}, allWell, "False PruneFailed: Kustomization flux-system/other: PruneFailed: finalizers"},
+		{"pinned_and_left", func(w *fleetWorld, tx *store.Tx) error {
+			return errors.Join(w.pin(tx, "prod"), w.report(tx, otherKey, "False", "ReconciliationFailed", "no variable"))
+		}, "False ReconciliationFailed: 1 of 2 clusters are ready; east: Kustomization flux-system/other: " +
+			"ReconciliationFailed: no variable" + pinLeaves + "; pinned: east",
+			"False ReconciliationFailed: Kustomization flux-system/other: ReconciliationFailed: no variable" + pinLeaves +
+				pinned},
+		{"pinned_and_not_back_yet", func(w *fleetWorld, tx *store.Tx) error { return w.pin(tx, "prod") },
+			"Unknown Progressing: 1 of 2 clusters are ready; east: Kustomization flux-system/other: Progressing: The " +
+				"spoke is applying revision main@sha1:b; pinned: east",
+			"Unknown Progressing: Kustomization flux-system/other: Progressing: The spoke is applying revision " +
+				"main@sha1:b" + pinned},
+		{"pinned_and_left_of_other_fleet", func(w *fleetWorld, tx *store.Tx) error { return w.pin(tx, "other") },
+			allWell + "; pinned: east", "Unknown Progressing: Kustomization flux-system/other: Progressing: The spoke is " +
+				"applying revision main@sha1:b" + pinned},
 		{"no_root_yet", func(w *fleetWorld, tx *store.Tx) error {
 			return errors.Join(store.Resources.Delete(tx, rootKey.Path()), store.Resources.Delete(tx, appsKey.Path()),
 				store.Conditions.Delete(tx, rootKey.Path()), store.Conditions.Delete(tx, appsKey.Path()),

@@ -42,7 +42,8 @@ func (f Facts) damagedVerdict() verdict {
 // parse returns the object. If nothing of it can be read, parse returns one with its name.
 func (f Facts) parse() (*manifest.Object, error) {
 	key := f.Resource.Key
-	if o, err := f.Resource.Object.Parse(); err == nil && o.Object != nil || f.Resource.Object == nil && f.Report == nil {
+	nameless := f.Resource.Object == nil && f.Report == nil && !f.restored()
+	if o, err := f.Resource.Object.Parse(); err == nil && o.Object != nil || nameless {
 		return o, err
 	}
 	o := &manifest.Object{}

@@ -28,7 +28,10 @@ func Load(tx *store.Tx, cluster string) (*World, error) {
 			return nil, err
 		}
 	}
-	return w, nil
+	if cluster != "" {
+		return w, r.addRestored(cluster, w.facts)
+	}
+	return w, r.addAllRestored(w.facts)
 }
 
 // Reader reads Facts in one transaction. It reads rows that many Facts share once. It is not safe for concurrent use.
@@ -58,7 +61,7 @@ func NewReader(tx *store.Tx) *Reader {
 }
 
 // Read reads the Facts about one object. If the object does not exist, Read returns false, unless the object is an
-// application whose removal a spoke holds.
+// application that left Git and that its cluster has: because it is pinned, or because the removal is held or fails.
 func (r *Reader) Read(key api.Key) (Facts, bool, error) {
 	r.reads, r.last = reads{}, key
 	row, err := get(r, store.Resources, key.Path())
@@ -75,18 +78,21 @@ func (r *Reader) Read(key api.Key) (Facts, bool, error) {
 	return f, err == nil, err
 }
 
-// heldFacts returns the facts about an application that left the graph of its cluster and whose removal is held by the
-// spoke.
+// heldFacts returns the facts about an application that left the graph of its cluster and that the cluster has: because
+// it is pinned to a release with it, or because the removal is held or fails.
 func (r *Reader) heldFacts(key api.Key) (Facts, bool, error) {
 	if key.Role() != api.RenderableRole || key.Cluster == "" {
 		return Facts{}, false, nil
+	}
+	if f, ok, err := r.readRestored(key); ok || err != nil {
+		return f, ok, err
 	}
 	row, err := get(r, store.Reports, key.Path())
 	if err != nil || row == nil {
 		return Facts{}, false, err
 	}
 	report, err := readReport(key, *row)
-	if err != nil || report.Reason != condition.RemovalHeld {
+	if err != nil || report.Reason != condition.RemovalHeld && report.Reason != condition.PruneFailed {
 		return Facts{}, false, nil // it is about to go
 	}
 	return Facts{Resource: store.Resource{Key: key}, Report: report}, true, nil

@@ -28,7 +28,7 @@ func Tree(w *World, key api.Key) (*adminv1.TreeNode, bool) {
 		if owner != nil {
 			t.children[*owner] = append(t.children[*owner], k)
 		}
-		exists := f.Resource.Object != nil || f.Report != nil // the spoke still has what left the graph
+		exists := f.Resource.Object != nil || f.Report != nil || f.restored() // the spoke still has what left the graph
 		if k.Cluster != "" && (owner == nil || api.IsRoot(owner)) && exists {
 			cluster := api.ClusterKey(k.Cluster)
 			t.children[cluster] = append(t.children[cluster], k)

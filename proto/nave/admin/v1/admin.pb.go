@@ -880,6 +880,7 @@ type ImpactRequest struct {
 	//	*ImpactRequest_Delete
 	//	*ImpactRequest_Apply
 	//	*ImpactRequest_Confirm
+	//	*ImpactRequest_Release
 	Change        isImpactRequest_Change `protobuf_oneof:"change"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -949,6 +950,15 @@ func (x *ImpactRequest) GetConfirm() *ObjectKey {
 	return nil
 }
 
+func (x *ImpactRequest) GetRelease() string {
+	if x != nil {
+		if x, ok := x.Change.(*ImpactRequest_Release); ok {
+			return x.Release
+		}
+	}
+	return ""
+}
+
 type isImpactRequest_Change interface {
 	isImpactRequest_Change()
 }
@@ -967,11 +977,18 @@ type ImpactRequest_Confirm struct {
 	Confirm *ObjectKey `protobuf:"bytes,3,opt,name=confirm,proto3,oneof"`
 }
 
+type ImpactRequest_Release struct {
+	// The cluster whose pin Release would end.
+	Release string `protobuf:"bytes,4,opt,name=release,proto3,oneof"`
+}
+
 func (*ImpactRequest_Delete) isImpactRequest_Change() {}
 
 func (*ImpactRequest_Apply) isImpactRequest_Change() {}
 
 func (*ImpactRequest_Confirm) isImpactRequest_Change() {}
+
+func (*ImpactRequest_Release) isImpactRequest_Change() {}
 
 // ImpactResponse is what a change takes away. All lists are sorted.
 type ImpactResponse struct {
@@ -3617,8 +3634,11 @@ func (x *PreviewRollbackResponse) GetApplications() []*ReleasedApplication {
 }
 
 type ReleaseRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Cluster       string                 `protobuf:"bytes,1,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Cluster string                 `protobuf:"bytes,1,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	// ImpactResponse.digest of what the caller has seen. If the release takes away something else by now, nothing is done. Empty: not
+	// compared.
+	Digest        string `protobuf:"bytes,2,opt,name=digest,proto3" json:"digest,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3660,6 +3680,13 @@ func (x *ReleaseRequest) GetCluster() string {
 	return ""
 }
 
+func (x *ReleaseRequest) GetDigest() string {
+	if x != nil {
+		return x.Digest
+	}
+	return ""
+}
+
 type ReleaseResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -3696,6 +3723,95 @@ func (*ReleaseResponse) Descriptor() ([]byte, []int) {
 	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{57}
 }
 
+type PreviewReleaseRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Cluster       string                 `protobuf:"bytes,1,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PreviewReleaseRequest) Reset() {
+	*x = PreviewReleaseRequest{}
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[58]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PreviewReleaseRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PreviewReleaseRequest) ProtoMessage() {}
+
+func (x *PreviewReleaseRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[58]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PreviewReleaseRequest.ProtoReflect.Descriptor instead.
+func (*PreviewReleaseRequest) Descriptor() ([]byte, []int) {
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{58}
+}
+
+func (x *PreviewReleaseRequest) GetCluster() string {
+	if x != nil {
+		return x.Cluster
+	}
+	return ""
+}
+
+type PreviewReleaseResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The applications of the cluster now and after the release, sorted.
+	Applications  []*ReleasedApplication `protobuf:"bytes,1,rep,name=applications,proto3" json:"applications,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PreviewReleaseResponse) Reset() {
+	*x = PreviewReleaseResponse{}
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[59]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PreviewReleaseResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PreviewReleaseResponse) ProtoMessage() {}
+
+func (x *PreviewReleaseResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[59]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PreviewReleaseResponse.ProtoReflect.Descriptor instead.
+func (*PreviewReleaseResponse) Descriptor() ([]byte, []int) {
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{59}
+}
+
+func (x *PreviewReleaseResponse) GetApplications() []*ReleasedApplication {
+	if x != nil {
+		return x.Applications
+	}
+	return nil
+}
+
 // PreviewLiveRequest is one message of a question. None is over 1 MiB.
 type PreviewLiveRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -3714,7 +3830,7 @@ type PreviewLiveRequest struct {
 
 func (x *PreviewLiveRequest) Reset() {
 	*x = PreviewLiveRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[58]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3726,7 +3842,7 @@ func (x *PreviewLiveRequest) String() string {
 func (*PreviewLiveRequest) ProtoMessage() {}
 
 func (x *PreviewLiveRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[58]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3739,7 +3855,7 @@ func (x *PreviewLiveRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewLiveRequest.ProtoReflect.Descriptor instead.
 func (*PreviewLiveRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{58}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *PreviewLiveRequest) GetCluster() string {
@@ -3780,7 +3896,7 @@ type PreviewLiveResponse struct {
 
 func (x *PreviewLiveResponse) Reset() {
 	*x = PreviewLiveResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[59]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3792,7 +3908,7 @@ func (x *PreviewLiveResponse) String() string {
 func (*PreviewLiveResponse) ProtoMessage() {}
 
 func (x *PreviewLiveResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[59]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3805,7 +3921,7 @@ func (x *PreviewLiveResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewLiveResponse.ProtoReflect.Descriptor instead.
 func (*PreviewLiveResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{59}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *PreviewLiveResponse) GetApplications() []*PreviewedApplication {
@@ -3831,7 +3947,7 @@ type PreviewedApplication struct {
 
 func (x *PreviewedApplication) Reset() {
 	*x = PreviewedApplication{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[60]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3843,7 +3959,7 @@ func (x *PreviewedApplication) String() string {
 func (*PreviewedApplication) ProtoMessage() {}
 
 func (x *PreviewedApplication) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[60]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3856,7 +3972,7 @@ func (x *PreviewedApplication) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewedApplication.ProtoReflect.Descriptor instead.
 func (*PreviewedApplication) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{60}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *PreviewedApplication) GetKey() *ObjectKey {
@@ -3905,7 +4021,7 @@ type PreviewedObject struct {
 
 func (x *PreviewedObject) Reset() {
 	*x = PreviewedObject{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[61]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3917,7 +4033,7 @@ func (x *PreviewedObject) String() string {
 func (*PreviewedObject) ProtoMessage() {}
 
 func (x *PreviewedObject) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[61]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3930,7 +4046,7 @@ func (x *PreviewedObject) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewedObject.ProtoReflect.Descriptor instead.
 func (*PreviewedObject) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{61}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *PreviewedObject) GetObject() string {
@@ -3983,7 +4099,7 @@ type PreviewedField struct {
 
 func (x *PreviewedField) Reset() {
 	*x = PreviewedField{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[62]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3995,7 +4111,7 @@ func (x *PreviewedField) String() string {
 func (*PreviewedField) ProtoMessage() {}
 
 func (x *PreviewedField) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[62]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4008,7 +4124,7 @@ func (x *PreviewedField) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewedField.ProtoReflect.Descriptor instead.
 func (*PreviewedField) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{62}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *PreviewedField) GetPath() string {
@@ -4041,7 +4157,7 @@ type ListSchemasRequest struct {
 
 func (x *ListSchemasRequest) Reset() {
 	*x = ListSchemasRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[63]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4053,7 +4169,7 @@ func (x *ListSchemasRequest) String() string {
 func (*ListSchemasRequest) ProtoMessage() {}
 
 func (x *ListSchemasRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[63]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4066,7 +4182,7 @@ func (x *ListSchemasRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSchemasRequest.ProtoReflect.Descriptor instead.
 func (*ListSchemasRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{63}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *ListSchemasRequest) GetCluster() string {
@@ -4085,7 +4201,7 @@ type ListSchemasResponse struct {
 
 func (x *ListSchemasResponse) Reset() {
 	*x = ListSchemasResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[64]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4097,7 +4213,7 @@ func (x *ListSchemasResponse) String() string {
 func (*ListSchemasResponse) ProtoMessage() {}
 
 func (x *ListSchemasResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[64]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4110,7 +4226,7 @@ func (x *ListSchemasResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSchemasResponse.ProtoReflect.Descriptor instead.
 func (*ListSchemasResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{64}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *ListSchemasResponse) GetServed() []*SchemaVersion {
@@ -4134,7 +4250,7 @@ type SchemaVersion struct {
 
 func (x *SchemaVersion) Reset() {
 	*x = SchemaVersion{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[65]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4146,7 +4262,7 @@ func (x *SchemaVersion) String() string {
 func (*SchemaVersion) ProtoMessage() {}
 
 func (x *SchemaVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[65]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4159,7 +4275,7 @@ func (x *SchemaVersion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SchemaVersion.ProtoReflect.Descriptor instead.
 func (*SchemaVersion) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{65}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *SchemaVersion) GetGroup() string {
@@ -4193,7 +4309,7 @@ type ReadSchemaRequest struct {
 
 func (x *ReadSchemaRequest) Reset() {
 	*x = ReadSchemaRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[66]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4205,7 +4321,7 @@ func (x *ReadSchemaRequest) String() string {
 func (*ReadSchemaRequest) ProtoMessage() {}
 
 func (x *ReadSchemaRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[66]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4218,7 +4334,7 @@ func (x *ReadSchemaRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadSchemaRequest.ProtoReflect.Descriptor instead.
 func (*ReadSchemaRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{66}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *ReadSchemaRequest) GetCluster() string {
@@ -4247,7 +4363,7 @@ type ReadSchemaResponse struct {
 
 func (x *ReadSchemaResponse) Reset() {
 	*x = ReadSchemaResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[67]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4259,7 +4375,7 @@ func (x *ReadSchemaResponse) String() string {
 func (*ReadSchemaResponse) ProtoMessage() {}
 
 func (x *ReadSchemaResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[67]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4272,7 +4388,7 @@ func (x *ReadSchemaResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadSchemaResponse.ProtoReflect.Descriptor instead.
 func (*ReadSchemaResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{67}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *ReadSchemaResponse) GetData() []byte {
@@ -4338,11 +4454,12 @@ const file_nave_admin_v1_admin_proto_rawDesc = "" +
 	"\x03key\x18\x01 \x01(\v2\x18.nave.admin.v1.ObjectKeyR\x03key\x12\x1c\n" +
 	"\tconfirmed\x18\x02 \x01(\bR\tconfirmed\x12\x16\n" +
 	"\x06digest\x18\x03 \x01(\tR\x06digest\"\x10\n" +
-	"\x0eDeleteResponse\"\x9b\x01\n" +
+	"\x0eDeleteResponse\"\xb7\x01\n" +
 	"\rImpactRequest\x122\n" +
 	"\x06delete\x18\x01 \x01(\v2\x18.nave.admin.v1.ObjectKeyH\x00R\x06delete\x12\x16\n" +
 	"\x05apply\x18\x02 \x01(\fH\x00R\x05apply\x124\n" +
-	"\aconfirm\x18\x03 \x01(\v2\x18.nave.admin.v1.ObjectKeyH\x00R\aconfirmB\b\n" +
+	"\aconfirm\x18\x03 \x01(\v2\x18.nave.admin.v1.ObjectKeyH\x00R\aconfirm\x12\x1a\n" +
+	"\arelease\x18\x04 \x01(\tH\x00R\areleaseB\b\n" +
 	"\x06change\"\x84\x02\n" +
 	"\x0eImpactResponse\x129\n" +
 	"\vhub_objects\x18\x01 \x03(\v2\x18.nave.admin.v1.ObjectKeyR\n" +
@@ -4532,10 +4649,15 @@ const file_nave_admin_v1_admin_proto_rawDesc = "" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\"}\n" +
 	"\x17PreviewRollbackResponse\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12F\n" +
-	"\fapplications\x18\x02 \x03(\v2\".nave.admin.v1.ReleasedApplicationR\fapplications\"*\n" +
+	"\fapplications\x18\x02 \x03(\v2\".nave.admin.v1.ReleasedApplicationR\fapplications\"B\n" +
 	"\x0eReleaseRequest\x12\x18\n" +
-	"\acluster\x18\x01 \x01(\tR\acluster\"\x11\n" +
-	"\x0fReleaseResponse\"x\n" +
+	"\acluster\x18\x01 \x01(\tR\acluster\x12\x16\n" +
+	"\x06digest\x18\x02 \x01(\tR\x06digest\"\x11\n" +
+	"\x0fReleaseResponse\"1\n" +
+	"\x15PreviewReleaseRequest\x12\x18\n" +
+	"\acluster\x18\x01 \x01(\tR\acluster\"`\n" +
+	"\x16PreviewReleaseResponse\x12F\n" +
+	"\fapplications\x18\x01 \x03(\v2\".nave.admin.v1.ReleasedApplicationR\fapplications\"x\n" +
 	"\x12PreviewLiveRequest\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\tR\acluster\x12\x12\n" +
 	"\x04data\x18\x02 \x01(\fR\x04data\x12\x12\n" +
@@ -4583,7 +4705,7 @@ const file_nave_admin_v1_admin_proto_rawDesc = "" +
 	"\x1aAPPLICATION_CHANGE_CHANGED\x10\x02\x12\x1c\n" +
 	"\x18APPLICATION_CHANGE_ADDED\x10\x03\x12\x1e\n" +
 	"\x1aAPPLICATION_CHANGE_REMOVED\x10\x04\x12\x1b\n" +
-	"\x17APPLICATION_CHANGE_KEPT\x10\x052\xd9\x0e\n" +
+	"\x17APPLICATION_CHANGE_KEPT\x10\x052\xb8\x0f\n" +
 	"\fAdminService\x12<\n" +
 	"\x03Get\x12\x19.nave.admin.v1.GetRequest\x1a\x1a.nave.admin.v1.GetResponse\x12?\n" +
 	"\x04List\x12\x1a.nave.admin.v1.ListRequest\x1a\x1b.nave.admin.v1.ListResponse\x12D\n" +
@@ -4609,7 +4731,8 @@ const file_nave_admin_v1_admin_proto_rawDesc = "" +
 	"\aHistory\x12\x1d.nave.admin.v1.HistoryRequest\x1a\x1e.nave.admin.v1.HistoryResponse\x12K\n" +
 	"\bRollback\x12\x1e.nave.admin.v1.RollbackRequest\x1a\x1f.nave.admin.v1.RollbackResponse\x12Y\n" +
 	"\x0fPreviewRollback\x12\x1e.nave.admin.v1.RollbackRequest\x1a&.nave.admin.v1.PreviewRollbackResponse\x12H\n" +
-	"\aRelease\x12\x1d.nave.admin.v1.ReleaseRequest\x1a\x1e.nave.admin.v1.ReleaseResponse\x12Q\n" +
+	"\aRelease\x12\x1d.nave.admin.v1.ReleaseRequest\x1a\x1e.nave.admin.v1.ReleaseResponse\x12]\n" +
+	"\x0ePreviewRelease\x12$.nave.admin.v1.PreviewReleaseRequest\x1a%.nave.admin.v1.PreviewReleaseResponse\x12Q\n" +
 	"\n" +
 	"GetVersion\x12 .nave.admin.v1.GetVersionRequest\x1a!.nave.admin.v1.GetVersionResponseB7Z5github.com/navefleet/nave/proto/nave/admin/v1;adminv1b\x06proto3"
 
@@ -4626,7 +4749,7 @@ func file_nave_admin_v1_admin_proto_rawDescGZIP() []byte {
 }
 
 var file_nave_admin_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_nave_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 68)
+var file_nave_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 70)
 var file_nave_admin_v1_admin_proto_goTypes = []any{
 	(WatchType)(0),                   // 0: nave.admin.v1.WatchType
 	(ApplicationChange)(0),           // 1: nave.admin.v1.ApplicationChange
@@ -4688,17 +4811,19 @@ var file_nave_admin_v1_admin_proto_goTypes = []any{
 	(*PreviewRollbackResponse)(nil),  // 57: nave.admin.v1.PreviewRollbackResponse
 	(*ReleaseRequest)(nil),           // 58: nave.admin.v1.ReleaseRequest
 	(*ReleaseResponse)(nil),          // 59: nave.admin.v1.ReleaseResponse
-	(*PreviewLiveRequest)(nil),       // 60: nave.admin.v1.PreviewLiveRequest
-	(*PreviewLiveResponse)(nil),      // 61: nave.admin.v1.PreviewLiveResponse
-	(*PreviewedApplication)(nil),     // 62: nave.admin.v1.PreviewedApplication
-	(*PreviewedObject)(nil),          // 63: nave.admin.v1.PreviewedObject
-	(*PreviewedField)(nil),           // 64: nave.admin.v1.PreviewedField
-	(*ListSchemasRequest)(nil),       // 65: nave.admin.v1.ListSchemasRequest
-	(*ListSchemasResponse)(nil),      // 66: nave.admin.v1.ListSchemasResponse
-	(*SchemaVersion)(nil),            // 67: nave.admin.v1.SchemaVersion
-	(*ReadSchemaRequest)(nil),        // 68: nave.admin.v1.ReadSchemaRequest
-	(*ReadSchemaResponse)(nil),       // 69: nave.admin.v1.ReadSchemaResponse
-	(*timestamppb.Timestamp)(nil),    // 70: google.protobuf.Timestamp
+	(*PreviewReleaseRequest)(nil),    // 60: nave.admin.v1.PreviewReleaseRequest
+	(*PreviewReleaseResponse)(nil),   // 61: nave.admin.v1.PreviewReleaseResponse
+	(*PreviewLiveRequest)(nil),       // 62: nave.admin.v1.PreviewLiveRequest
+	(*PreviewLiveResponse)(nil),      // 63: nave.admin.v1.PreviewLiveResponse
+	(*PreviewedApplication)(nil),     // 64: nave.admin.v1.PreviewedApplication
+	(*PreviewedObject)(nil),          // 65: nave.admin.v1.PreviewedObject
+	(*PreviewedField)(nil),           // 66: nave.admin.v1.PreviewedField
+	(*ListSchemasRequest)(nil),       // 67: nave.admin.v1.ListSchemasRequest
+	(*ListSchemasResponse)(nil),      // 68: nave.admin.v1.ListSchemasResponse
+	(*SchemaVersion)(nil),            // 69: nave.admin.v1.SchemaVersion
+	(*ReadSchemaRequest)(nil),        // 70: nave.admin.v1.ReadSchemaRequest
+	(*ReadSchemaResponse)(nil),       // 71: nave.admin.v1.ReadSchemaResponse
+	(*timestamppb.Timestamp)(nil),    // 72: google.protobuf.Timestamp
 }
 var file_nave_admin_v1_admin_proto_depIdxs = []int32{
 	2,  // 0: nave.admin.v1.Object.key:type_name -> nave.admin.v1.ObjectKey
@@ -4726,10 +4851,10 @@ var file_nave_admin_v1_admin_proto_depIdxs = []int32{
 	2,  // 22: nave.admin.v1.SuspendRequest.key:type_name -> nave.admin.v1.ObjectKey
 	2,  // 23: nave.admin.v1.ResumeRequest.key:type_name -> nave.admin.v1.ObjectKey
 	2,  // 24: nave.admin.v1.ResumeResponse.suspended_with:type_name -> nave.admin.v1.ObjectKey
-	70, // 25: nave.admin.v1.CreateJoinTokenResponse.expires_at:type_name -> google.protobuf.Timestamp
+	72, // 25: nave.admin.v1.CreateJoinTokenResponse.expires_at:type_name -> google.protobuf.Timestamp
 	2,  // 26: nave.admin.v1.ListEventsRequest.key:type_name -> nave.admin.v1.ObjectKey
 	31, // 27: nave.admin.v1.ListEventsResponse.events:type_name -> nave.admin.v1.Event
-	70, // 28: nave.admin.v1.Event.time:type_name -> google.protobuf.Timestamp
+	72, // 28: nave.admin.v1.Event.time:type_name -> google.protobuf.Timestamp
 	2,  // 29: nave.admin.v1.Event.object:type_name -> nave.admin.v1.ObjectKey
 	2,  // 30: nave.admin.v1.TreeRequest.key:type_name -> nave.admin.v1.ObjectKey
 	34, // 31: nave.admin.v1.TreeResponse.root:type_name -> nave.admin.v1.TreeNode
@@ -4740,7 +4865,7 @@ var file_nave_admin_v1_admin_proto_depIdxs = []int32{
 	2,  // 36: nave.admin.v1.Encryption.object:type_name -> nave.admin.v1.ObjectKey
 	38, // 37: nave.admin.v1.Encryption.documents:type_name -> nave.admin.v1.SealedDocument
 	2,  // 38: nave.admin.v1.Explanation.object:type_name -> nave.admin.v1.ObjectKey
-	70, // 39: nave.admin.v1.Explanation.since:type_name -> google.protobuf.Timestamp
+	72, // 39: nave.admin.v1.Explanation.since:type_name -> google.protobuf.Timestamp
 	44, // 40: nave.admin.v1.PublishedResponse.hub:type_name -> nave.admin.v1.PublishedHub
 	46, // 41: nave.admin.v1.PublishedResponse.cluster:type_name -> nave.admin.v1.PublishedCluster
 	45, // 42: nave.admin.v1.PublishedHub.objects:type_name -> nave.admin.v1.HubObject
@@ -4754,71 +4879,74 @@ var file_nave_admin_v1_admin_proto_depIdxs = []int32{
 	2,  // 50: nave.admin.v1.PublishedContentRequest.key:type_name -> nave.admin.v1.ObjectKey
 	52, // 51: nave.admin.v1.HistoryResponse.releases:type_name -> nave.admin.v1.PastRelease
 	54, // 52: nave.admin.v1.HistoryResponse.pin:type_name -> nave.admin.v1.Pin
-	70, // 53: nave.admin.v1.PastRelease.released_at:type_name -> google.protobuf.Timestamp
+	72, // 53: nave.admin.v1.PastRelease.released_at:type_name -> google.protobuf.Timestamp
 	53, // 54: nave.admin.v1.PastRelease.listed:type_name -> nave.admin.v1.ReleasedApplication
 	2,  // 55: nave.admin.v1.ReleasedApplication.key:type_name -> nave.admin.v1.ObjectKey
 	1,  // 56: nave.admin.v1.ReleasedApplication.change:type_name -> nave.admin.v1.ApplicationChange
-	70, // 57: nave.admin.v1.Pin.pinned_at:type_name -> google.protobuf.Timestamp
+	72, // 57: nave.admin.v1.Pin.pinned_at:type_name -> google.protobuf.Timestamp
 	53, // 58: nave.admin.v1.PreviewRollbackResponse.applications:type_name -> nave.admin.v1.ReleasedApplication
-	62, // 59: nave.admin.v1.PreviewLiveResponse.applications:type_name -> nave.admin.v1.PreviewedApplication
-	2,  // 60: nave.admin.v1.PreviewedApplication.key:type_name -> nave.admin.v1.ObjectKey
-	63, // 61: nave.admin.v1.PreviewedApplication.objects:type_name -> nave.admin.v1.PreviewedObject
-	64, // 62: nave.admin.v1.PreviewedObject.fields:type_name -> nave.admin.v1.PreviewedField
-	67, // 63: nave.admin.v1.ListSchemasResponse.served:type_name -> nave.admin.v1.SchemaVersion
-	67, // 64: nave.admin.v1.ReadSchemaRequest.version:type_name -> nave.admin.v1.SchemaVersion
-	4,  // 65: nave.admin.v1.AdminService.Get:input_type -> nave.admin.v1.GetRequest
-	6,  // 66: nave.admin.v1.AdminService.List:input_type -> nave.admin.v1.ListRequest
-	8,  // 67: nave.admin.v1.AdminService.Watch:input_type -> nave.admin.v1.WatchRequest
-	10, // 68: nave.admin.v1.AdminService.Apply:input_type -> nave.admin.v1.ApplyRequest
-	13, // 69: nave.admin.v1.AdminService.Delete:input_type -> nave.admin.v1.DeleteRequest
-	15, // 70: nave.admin.v1.AdminService.Impact:input_type -> nave.admin.v1.ImpactRequest
-	19, // 71: nave.admin.v1.AdminService.Confirm:input_type -> nave.admin.v1.ConfirmRequest
-	21, // 72: nave.admin.v1.AdminService.Reconcile:input_type -> nave.admin.v1.ReconcileRequest
-	23, // 73: nave.admin.v1.AdminService.Suspend:input_type -> nave.admin.v1.SuspendRequest
-	25, // 74: nave.admin.v1.AdminService.Resume:input_type -> nave.admin.v1.ResumeRequest
-	27, // 75: nave.admin.v1.AdminService.CreateJoinToken:input_type -> nave.admin.v1.CreateJoinTokenRequest
-	29, // 76: nave.admin.v1.AdminService.ListEvents:input_type -> nave.admin.v1.ListEventsRequest
-	32, // 77: nave.admin.v1.AdminService.Tree:input_type -> nave.admin.v1.TreeRequest
-	35, // 78: nave.admin.v1.AdminService.Explain:input_type -> nave.admin.v1.ExplainRequest
-	42, // 79: nave.admin.v1.AdminService.Published:input_type -> nave.admin.v1.PublishedRequest
-	48, // 80: nave.admin.v1.AdminService.PublishedContent:input_type -> nave.admin.v1.PublishedContentRequest
-	60, // 81: nave.admin.v1.AdminService.PreviewLive:input_type -> nave.admin.v1.PreviewLiveRequest
-	65, // 82: nave.admin.v1.AdminService.ListSchemas:input_type -> nave.admin.v1.ListSchemasRequest
-	68, // 83: nave.admin.v1.AdminService.ReadSchema:input_type -> nave.admin.v1.ReadSchemaRequest
-	50, // 84: nave.admin.v1.AdminService.History:input_type -> nave.admin.v1.HistoryRequest
-	55, // 85: nave.admin.v1.AdminService.Rollback:input_type -> nave.admin.v1.RollbackRequest
-	55, // 86: nave.admin.v1.AdminService.PreviewRollback:input_type -> nave.admin.v1.RollbackRequest
-	58, // 87: nave.admin.v1.AdminService.Release:input_type -> nave.admin.v1.ReleaseRequest
-	40, // 88: nave.admin.v1.AdminService.GetVersion:input_type -> nave.admin.v1.GetVersionRequest
-	5,  // 89: nave.admin.v1.AdminService.Get:output_type -> nave.admin.v1.GetResponse
-	7,  // 90: nave.admin.v1.AdminService.List:output_type -> nave.admin.v1.ListResponse
-	9,  // 91: nave.admin.v1.AdminService.Watch:output_type -> nave.admin.v1.WatchResponse
-	11, // 92: nave.admin.v1.AdminService.Apply:output_type -> nave.admin.v1.ApplyResponse
-	14, // 93: nave.admin.v1.AdminService.Delete:output_type -> nave.admin.v1.DeleteResponse
-	16, // 94: nave.admin.v1.AdminService.Impact:output_type -> nave.admin.v1.ImpactResponse
-	20, // 95: nave.admin.v1.AdminService.Confirm:output_type -> nave.admin.v1.ConfirmResponse
-	22, // 96: nave.admin.v1.AdminService.Reconcile:output_type -> nave.admin.v1.ReconcileResponse
-	24, // 97: nave.admin.v1.AdminService.Suspend:output_type -> nave.admin.v1.SuspendResponse
-	26, // 98: nave.admin.v1.AdminService.Resume:output_type -> nave.admin.v1.ResumeResponse
-	28, // 99: nave.admin.v1.AdminService.CreateJoinToken:output_type -> nave.admin.v1.CreateJoinTokenResponse
-	30, // 100: nave.admin.v1.AdminService.ListEvents:output_type -> nave.admin.v1.ListEventsResponse
-	33, // 101: nave.admin.v1.AdminService.Tree:output_type -> nave.admin.v1.TreeResponse
-	36, // 102: nave.admin.v1.AdminService.Explain:output_type -> nave.admin.v1.ExplainResponse
-	43, // 103: nave.admin.v1.AdminService.Published:output_type -> nave.admin.v1.PublishedResponse
-	49, // 104: nave.admin.v1.AdminService.PublishedContent:output_type -> nave.admin.v1.PublishedContentResponse
-	61, // 105: nave.admin.v1.AdminService.PreviewLive:output_type -> nave.admin.v1.PreviewLiveResponse
-	66, // 106: nave.admin.v1.AdminService.ListSchemas:output_type -> nave.admin.v1.ListSchemasResponse
-	69, // 107: nave.admin.v1.AdminService.ReadSchema:output_type -> nave.admin.v1.ReadSchemaResponse
-	51, // 108: nave.admin.v1.AdminService.History:output_type -> nave.admin.v1.HistoryResponse
-	56, // 109: nave.admin.v1.AdminService.Rollback:output_type -> nave.admin.v1.RollbackResponse
-	57, // 110: nave.admin.v1.AdminService.PreviewRollback:output_type -> nave.admin.v1.PreviewRollbackResponse
-	59, // 111: nave.admin.v1.AdminService.Release:output_type -> nave.admin.v1.ReleaseResponse
-	41, // 112: nave.admin.v1.AdminService.GetVersion:output_type -> nave.admin.v1.GetVersionResponse
-	89, // [89:113] is the sub-list for method output_type
-	65, // [65:89] is the sub-list for method input_type
-	65, // [65:65] is the sub-list for extension type_name
-	65, // [65:65] is the sub-list for extension extendee
-	0,  // [0:65] is the sub-list for field type_name
+	53, // 59: nave.admin.v1.PreviewReleaseResponse.applications:type_name -> nave.admin.v1.ReleasedApplication
+	64, // 60: nave.admin.v1.PreviewLiveResponse.applications:type_name -> nave.admin.v1.PreviewedApplication
+	2,  // 61: nave.admin.v1.PreviewedApplication.key:type_name -> nave.admin.v1.ObjectKey
+	65, // 62: nave.admin.v1.PreviewedApplication.objects:type_name -> nave.admin.v1.PreviewedObject
+	66, // 63: nave.admin.v1.PreviewedObject.fields:type_name -> nave.admin.v1.PreviewedField
+	69, // 64: nave.admin.v1.ListSchemasResponse.served:type_name -> nave.admin.v1.SchemaVersion
+	69, // 65: nave.admin.v1.ReadSchemaRequest.version:type_name -> nave.admin.v1.SchemaVersion
+	4,  // 66: nave.admin.v1.AdminService.Get:input_type -> nave.admin.v1.GetRequest
+	6,  // 67: nave.admin.v1.AdminService.List:input_type -> nave.admin.v1.ListRequest
+	8,  // 68: nave.admin.v1.AdminService.Watch:input_type -> nave.admin.v1.WatchRequest
+	10, // 69: nave.admin.v1.AdminService.Apply:input_type -> nave.admin.v1.ApplyRequest
+	13, // 70: nave.admin.v1.AdminService.Delete:input_type -> nave.admin.v1.DeleteRequest
+	15, // 71: nave.admin.v1.AdminService.Impact:input_type -> nave.admin.v1.ImpactRequest
+	19, // 72: nave.admin.v1.AdminService.Confirm:input_type -> nave.admin.v1.ConfirmRequest
+	21, // 73: nave.admin.v1.AdminService.Reconcile:input_type -> nave.admin.v1.ReconcileRequest
+	23, // 74: nave.admin.v1.AdminService.Suspend:input_type -> nave.admin.v1.SuspendRequest
+	25, // 75: nave.admin.v1.AdminService.Resume:input_type -> nave.admin.v1.ResumeRequest
+	27, // 76: nave.admin.v1.AdminService.CreateJoinToken:input_type -> nave.admin.v1.CreateJoinTokenRequest
+	29, // 77: nave.admin.v1.AdminService.ListEvents:input_type -> nave.admin.v1.ListEventsRequest
+	32, // 78: nave.admin.v1.AdminService.Tree:input_type -> nave.admin.v1.TreeRequest
+	35, // 79: nave.admin.v1.AdminService.Explain:input_type -> nave.admin.v1.ExplainRequest
+	42, // 80: nave.admin.v1.AdminService.Published:input_type -> nave.admin.v1.PublishedRequest
+	48, // 81: nave.admin.v1.AdminService.PublishedContent:input_type -> nave.admin.v1.PublishedContentRequest
+	62, // 82: nave.admin.v1.AdminService.PreviewLive:input_type -> nave.admin.v1.PreviewLiveRequest
+	67, // 83: nave.admin.v1.AdminService.ListSchemas:input_type -> nave.admin.v1.ListSchemasRequest
+	70, // 84: nave.admin.v1.AdminService.ReadSchema:input_type -> nave.admin.v1.ReadSchemaRequest
+	50, // 85: nave.admin.v1.AdminService.History:input_type -> nave.admin.v1.HistoryRequest
+	55, // 86: nave.admin.v1.AdminService.Rollback:input_type -> nave.admin.v1.RollbackRequest
+	55, // 87: nave.admin.v1.AdminService.PreviewRollback:input_type -> nave.admin.v1.RollbackRequest
+	58, // 88: nave.admin.v1.AdminService.Release:input_type -> nave.admin.v1.ReleaseRequest
+	60, // 89: nave.admin.v1.AdminService.PreviewRelease:input_type -> nave.admin.v1.PreviewReleaseRequest
+	40, // 90: nave.admin.v1.AdminService.GetVersion:input_type -> nave.admin.v1.GetVersionRequest
+	5,  // 91: nave.admin.v1.AdminService.Get:output_type -> nave.admin.v1.GetResponse
+	7,  // 92: nave.admin.v1.AdminService.List:output_type -> nave.admin.v1.ListResponse
+	9,  // 93: nave.admin.v1.AdminService.Watch:output_type -> nave.admin.v1.WatchResponse
+	11, // 94: nave.admin.v1.AdminService.Apply:output_type -> nave.admin.v1.ApplyResponse
+	14, // 95: nave.admin.v1.AdminService.Delete:output_type -> nave.admin.v1.DeleteResponse
+	16, // 96: nave.admin.v1.AdminService.Impact:output_type -> nave.admin.v1.ImpactResponse
+	20, // 97: nave.admin.v1.AdminService.Confirm:output_type -> nave.admin.v1.ConfirmResponse
+	22, // 98: nave.admin.v1.AdminService.Reconcile:output_type -> nave.admin.v1.ReconcileResponse
+	24, // 99: nave.admin.v1.AdminService.Suspend:output_type -> nave.admin.v1.SuspendResponse
+	26, // 100: nave.admin.v1.AdminService.Resume:output_type -> nave.admin.v1.ResumeResponse
+	28, // 101: nave.admin.v1.AdminService.CreateJoinToken:output_type -> nave.admin.v1.CreateJoinTokenResponse
+	30, // 102: nave.admin.v1.AdminService.ListEvents:output_type -> nave.admin.v1.ListEventsResponse
+	33, // 103: nave.admin.v1.AdminService.Tree:output_type -> nave.admin.v1.TreeResponse
+	36, // 104: nave.admin.v1.AdminService.Explain:output_type -> nave.admin.v1.ExplainResponse
+	43, // 105: nave.admin.v1.AdminService.Published:output_type -> nave.admin.v1.PublishedResponse
+	49, // 106: nave.admin.v1.AdminService.PublishedContent:output_type -> nave.admin.v1.PublishedContentResponse
+	63, // 107: nave.admin.v1.AdminService.PreviewLive:output_type -> nave.admin.v1.PreviewLiveResponse
+	68, // 108: nave.admin.v1.AdminService.ListSchemas:output_type -> nave.admin.v1.ListSchemasResponse
+	71, // 109: nave.admin.v1.AdminService.ReadSchema:output_type -> nave.admin.v1.ReadSchemaResponse
+	51, // 110: nave.admin.v1.AdminService.History:output_type -> nave.admin.v1.HistoryResponse
+	56, // 111: nave.admin.v1.AdminService.Rollback:output_type -> nave.admin.v1.RollbackResponse
+	57, // 112: nave.admin.v1.AdminService.PreviewRollback:output_type -> nave.admin.v1.PreviewRollbackResponse
+	59, // 113: nave.admin.v1.AdminService.Release:output_type -> nave.admin.v1.ReleaseResponse
+	61, // 114: nave.admin.v1.AdminService.PreviewRelease:output_type -> nave.admin.v1.PreviewReleaseResponse
+	41, // 115: nave.admin.v1.AdminService.GetVersion:output_type -> nave.admin.v1.GetVersionResponse
+	91, // [91:116] is the sub-list for method output_type
+	66, // [66:91] is the sub-list for method input_type
+	66, // [66:66] is the sub-list for extension type_name
+	66, // [66:66] is the sub-list for extension extendee
+	0,  // [0:66] is the sub-list for field type_name
 }
 
 func init() { file_nave_admin_v1_admin_proto_init() }
@@ -4830,6 +4958,7 @@ func file_nave_admin_v1_admin_proto_init() {
 		(*ImpactRequest_Delete)(nil),
 		(*ImpactRequest_Apply)(nil),
 		(*ImpactRequest_Confirm)(nil),
+		(*ImpactRequest_Release)(nil),
 	}
 	file_nave_admin_v1_admin_proto_msgTypes[41].OneofWrappers = []any{
 		(*PublishedResponse_Hub)(nil),
@@ -4841,7 +4970,7 @@ func file_nave_admin_v1_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_nave_admin_v1_admin_proto_rawDesc), len(file_nave_admin_v1_admin_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   68,
+			NumMessages:   70,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

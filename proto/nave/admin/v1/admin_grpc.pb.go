@@ -45,6 +45,7 @@ const (
 	AdminService_Rollback_FullMethodName         = "/nave.admin.v1.AdminService/Rollback"
 	AdminService_PreviewRollback_FullMethodName  = "/nave.admin.v1.AdminService/PreviewRollback"
 	AdminService_Release_FullMethodName          = "/nave.admin.v1.AdminService/Release"
+	AdminService_PreviewRelease_FullMethodName   = "/nave.admin.v1.AdminService/PreviewRelease"
 	AdminService_GetVersion_FullMethodName       = "/nave.admin.v1.AdminService/GetVersion"
 )
 
@@ -99,6 +100,8 @@ type AdminServiceClient interface {
 	PreviewRollback(ctx context.Context, in *RollbackRequest, opts ...grpc.CallOption) (*PreviewRollbackResponse, error)
 	// Release ends the pin of a cluster. ALREADY_EXISTS when there is none.
 	Release(ctx context.Context, in *ReleaseRequest, opts ...grpc.CallOption) (*ReleaseResponse, error)
+	// PreviewRelease says what Release would change, with the same errors, and changes nothing.
+	PreviewRelease(ctx context.Context, in *PreviewReleaseRequest, opts ...grpc.CallOption) (*PreviewReleaseResponse, error)
 	GetVersion(ctx context.Context, in *GetVersionRequest, opts ...grpc.CallOption) (*GetVersionResponse, error)
 }
 
@@ -370,6 +373,16 @@ func (c *adminServiceClient) Release(ctx context.Context, in *ReleaseRequest, op
 	return out, nil
 }
 
+func (c *adminServiceClient) PreviewRelease(ctx context.Context, in *PreviewReleaseRequest, opts ...grpc.CallOption) (*PreviewReleaseResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(PreviewReleaseResponse)
+	err := c.cc.Invoke(ctx, AdminService_PreviewRelease_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *adminServiceClient) GetVersion(ctx context.Context, in *GetVersionRequest, opts ...grpc.CallOption) (*GetVersionResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(GetVersionResponse)
@@ -431,6 +444,8 @@ type AdminServiceServer interface {
 	PreviewRollback(context.Context, *RollbackRequest) (*PreviewRollbackResponse, error)
 	// Release ends the pin of a cluster. ALREADY_EXISTS when there is none.
 	Release(context.Context, *ReleaseRequest) (*ReleaseResponse, error)
+	// PreviewRelease says what Release would change, with the same errors, and changes nothing.
+	PreviewRelease(context.Context, *PreviewReleaseRequest) (*PreviewReleaseResponse, error)
 	GetVersion(context.Context, *GetVersionRequest) (*GetVersionResponse, error)
 	mustEmbedUnimplementedAdminServiceServer()
 }
@@ -510,6 +525,9 @@ func (UnimplementedAdminServiceServer) PreviewRollback(context.Context, *Rollbac
 }
 func (UnimplementedAdminServiceServer) Release(context.Context, *ReleaseRequest) (*ReleaseResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Release not implemented")
+}
+func (UnimplementedAdminServiceServer) PreviewRelease(context.Context, *PreviewReleaseRequest) (*PreviewReleaseResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method PreviewRelease not implemented")
 }
 func (UnimplementedAdminServiceServer) GetVersion(context.Context, *GetVersionRequest) (*GetVersionResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetVersion not implemented")
@@ -917,6 +935,24 @@ func _AdminService_Release_Handler(srv interface{}, ctx context.Context, dec fun
 	return interceptor(ctx, in, info, handler)
 }
 
+func _AdminService_PreviewRelease_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(PreviewReleaseRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).PreviewRelease(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_PreviewRelease_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).PreviewRelease(ctx, req.(*PreviewReleaseRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _AdminService_GetVersion_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetVersionRequest)
 	if err := dec(in); err != nil {
@@ -1017,6 +1053,10 @@ var AdminService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Release",
 			Handler:    _AdminService_Release_Handler,
+		},
+		{
+			MethodName: "PreviewRelease",
+			Handler:    _AdminService_PreviewRelease_Handler,
 		},
 		{
 			MethodName: "GetVersion",

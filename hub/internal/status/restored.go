@@ -1,0 +1,121 @@
+package status
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/hub/internal/store"
+	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/condition"
+)
+
+// restored reports whether the application left the graph, and the pin of its cluster has it.
+func (f Facts) restored() bool {
+	return f.Resource.Object == nil && f.Entry != nil && f.Pin != nil && f.pinHas()
+}
+
+// restoredVerdict returns the verdict about an application that only the pin of its cluster has.
+func (f Facts) restoredVerdict() verdict {
+	if f.behind() {
+		return f.behindVerdict(verdict{since: f.Pin.PinnedAt})
+	}
+	v := f.spokeVerdict()
+	v.message += fmt.Sprintf(". Git does not have it any more: it goes with the end of the pin (%s)", f.releasing())
+	return v
+}
+
+// readRestored returns the facts about an application that left the graph, if the pin of its cluster has it.
+func (r *Reader) readRestored(key api.Key) (f Facts, ok bool, err error) {
+	p, err := r.plan(key.Cluster)
+	if err != nil || p.pin == nil {
+		return f, false, err
+	}
+	at, has := slices.BinarySearchFunc(p.pin.Applications, key.Application(),
+		func(c store.Content, name bundle.ApplicationName) int { return c.Name.Compare(name) })
+	if !has {
+		return f, false, nil
+	}
+	f, err = r.own(store.Resource{Key: key})
+	f.Entry = &store.Entry{Content: p.pin.Applications[at]}
+	return f, err == nil, err
+}
+
+// addRestored adds the applications of a cluster that only its pin has, also if its spoke has not reported them yet.
+func (r *Reader) addRestored(cluster string, facts map[api.Key]Facts) error {
+	p, err := r.plan(cluster)
+	if err != nil || p.pin == nil {
+		return err
+	}
+	for _, content := range p.pin.Applications {
+		key := api.ApplicationKey(cluster, content.Name)
+		if f, known := facts[key]; known && (f.Resource.Object != nil || f.Condition != nil || f.Damaged != nil) {
+			continue
+		}
+		f, ok, err := r.readRestored(key)
+		if err != nil {
+			return err
+		}
+		if ok {
+			facts[key] = f
+		}
+	}
+	return nil
+}
+
+// addAllRestored is addRestored for every pinned cluster.
+func (r *Reader) addAllRestored(facts map[api.Key]Facts) error {
+	var clusters []string
+	err := store.Pins.Sizes(r.tx, "", func(cluster string, _ int) error {
+		clusters = append(clusters, cluster)
+		return nil
+	})
+	for _, cluster := range clusters {
+		if err == nil {
+			err = r.addRestored(cluster, facts)
+		}
+	}
+	return err
+}
+
+// addLeft adds to a member of a Fleet the applications that left the graph and that the cluster still has, or shall have
+// again. If it is not known which Fleet gave one, every Fleet of the cluster covers it.
+func (r *Reader) addLeft(fleet api.Key, g *clusterGraph, member *Facts) error {
+	for key, f := range g.facts {
+		if f.Resource.Object != nil || f.Report == nil && !f.restored() || f.verdict().ready == condition.True {
+			continue
+		}
+		from, err := r.fleetOf(key)
+		if err != nil {
+			return err
+		}
+		if from == "" || from == fleet.Name {
+			member.Covered = append(member.Covered, f)
+		}
+	}
+	return nil
+}
+
+// fleetOf returns the name of the Fleet that gave an application that left the graph: as the pin of the cluster says,
+// or the newest release that has it. If none of them has it, fleetOf returns "".
+func (r *Reader) fleetOf(key api.Key) (fleet string, err error) {
+	find := func(list []store.Content) {
+		for _, c := range list {
+			if c.Name == key.Application() && c.Fleet != "" {
+				fleet = c.Fleet
+			}
+		}
+	}
+	err = store.History.ScanApart(r.tx, store.OfCluster(key.Cluster), func(_ string, past store.Past) error {
+		find(past.Applications) // the newest comes last
+		return nil
+	}, ignore)
+	p, planErr := r.plan(key.Cluster)
+	if planErr == nil && p.pin != nil {
+		find(p.pin.Applications)
+	}
+	if err == nil {
+		err = planErr
+	}
+	return fleet, err
+}
