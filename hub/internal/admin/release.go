@@ -46,8 +46,8 @@ func readPinEnd(tx *store.Tx, cluster string) (*pinEnd, error) {
 	return e, err
 }
 
-// leaves reports whether an application leaves the cluster with the pin. An application whose objects stay does not; an
-// application that the plan is not sure about stays for now.
+// leaves reports whether an application leaves the cluster with the pin. One whose objects stay does not, and one that
+// the plan is not sure about stays for now.
 func (e *pinEnd) leaves(name bundle.ApplicationName) bool {
 	if _, stays := e.after[name]; stays || slices.Contains(e.plan.Pending, name) {
 		return false
@@ -60,8 +60,8 @@ func (e *pinEnd) leaves(name bundle.ApplicationName) bool {
 	return !e.plan.Incomplete
 }
 
-// impactOfRelease returns the impact of the end of a cluster's pin: the applications that the pin keeps and Git does not
-// have any more, and the objects that left the others meanwhile.
+// impactOfRelease returns the impact of the end of a cluster's pin: the applications that Git does not have any more,
+// and the objects that left the others meanwhile.
 func impactOfRelease(tx *store.Tx, apps *applications, cluster string) (*impact, error) {
 	e, err := readPinEnd(tx, cluster)
 	if err != nil {

@@ -156,11 +156,16 @@ func (p *Publisher) prepare(c *candidate, r *release.Round) (err error) {
 		return nil
 	}
 	signed.ChangedAt = c.release.ChangedAt
-	if c.published && !signed.ChangedAt.After(c.last.ChangedAt) {
-		signed.ChangedAt = r.Now // the envelope is new, but the content did not change now
+	if c.published && !signed.ChangedAt.After(c.last.ChangedAt) || isPinned(before) != (c.pin != nil) {
+		signed.ChangedAt = r.Now // the envelope is new, but the plan did not change now
 	}
 	c.signed = &signed
 	return nil
+}
+
+// isPinned reports whether a release was made for a pin.
+func isPinned(r store.Release) bool {
+	return slices.ContainsFunc(r.Applications, func(e store.Entry) bool { return e.KeepsObjects })
 }
 
 // write writes the prepared candidates in one transaction, but for those whose rows changed since they were read.

@@ -54,6 +54,7 @@ func (f Facts) appliedVerdict() verdict {
 		return f.withAwaited(f.pinnedVerdict(v))
 	case f.Entry.Revision != f.Condition.Revision:
 		v.ready, v.reason = condition.Unknown, condition.Progressing
+		v.since = later(v.since, f.PlannedAt)
 		v.message = fmt.Sprintf("Revision %s is rendered; waiting to be planned. The cluster keeps %s",
 			f.Condition.Revision, f.Entry.Revision)
 		return v
@@ -122,7 +123,7 @@ func (f Facts) behind() bool {
 
 // behindVerdict returns the verdict with the cause for which the spoke has not applied the plan.
 func (f Facts) behindVerdict(hub verdict) verdict {
-	v := verdict{ready: condition.Unknown, reason: condition.Progressing, since: hub.since}
+	v := verdict{ready: condition.Unknown, reason: condition.Progressing, since: f.behindSince(hub)}
 	switch s := f.Spoke; {
 	case f.Refusal != nil:
 		return f.refusedVerdict()
@@ -132,7 +133,7 @@ func (f Facts) behindVerdict(hub verdict) verdict {
 	case s.Rejected != "":
 		v.ready, v.reason, v.message = condition.False, condition.BundleRejected, sentence(s.Rejected)
 	case !s.Connected:
-		v.reason, v.since = condition.Offline, s.Since
+		v.reason = condition.Offline
 		v.message = fmt.Sprintf("The spoke of cluster %s has been offline since %s; waiting for it", f.Resource.Key.Cluster,
 			wording.Time(s.Since))
 	case f.heldBackVerdict().ready != condition.True:

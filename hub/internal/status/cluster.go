@@ -35,7 +35,11 @@ func (f Facts) clusterVerdict() verdict {
 	case covered.ready != condition.True:
 		return covered
 	}
-	return runningVerdict(f.Spoke, f.Bundle)
+	v := runningVerdict(f.Spoke, f.Bundle)
+	if v.ready == condition.True {
+		v.since = f.clusterSince()
+	}
+	return v
 }
 
 // sessionVerdict returns True if a bundle can be made for the cluster and its spoke is connected and accepts bundles.

@@ -1,6 +1,7 @@
 package status
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
@@ -35,6 +36,7 @@ func member(name string, covered ...Facts) Facts {
 type fleetWorld struct {
 	t     *testing.T
 	store *store.Store
+	since int // of the reports; 0: minute 3
 }
 
 var (
@@ -49,7 +51,7 @@ var (
 )
 
 func newFleetWorld(t *testing.T) *fleetWorld {
-	w := &fleetWorld{t, store.OpenMemory(store.Twice)}
+	w := &fleetWorld{t, store.OpenMemory(store.Twice), 0}
 	t.Cleanup(func() { w.store.Close() })
 	w.update(func(tx *store.Tx) error {
 		return errors.Join(
@@ -114,7 +116,7 @@ func (w *fleetWorld) application(tx *store.Tx, key api.Key, owner *api.Key, spec
 func (w *fleetWorld) report(tx *store.Tx, key api.Key, ready, reason, message string) error {
 	value, err := proto.Marshal(&spokev1.ApplicationReport{
 		Digest: digest[:], Revision: revision, AppliedDigest: digest[:], AppliedRevision: revision,
-		Ready: ready, Reason: reason, Message: message, Since: timestamppb.New(at(3)),
+		Ready: ready, Reason: reason, Message: message, Since: timestamppb.New(at(cmp.Or(w.since, 3))),
 	})
 	return errors.Join(err, store.Reports.Put(tx, key.Path(), store.Report{Value: value}))
 }
@@ -183,6 +185,11 @@ func TestRead_left(t *testing.T) {
 		{"pinned", "True ReconciliationSucceeded: Applied. Git does not have it any more: it goes with the end of the pin " +
 			"(nave release east)", func(w *fleetWorld, tx *store.Tx) error {
 			return errors.Join(w.pin(tx, "prod"), w.report(tx, otherKey, "True", "ReconciliationSucceeded", "Applied"))
+		}},
+		{"kept_by_pin", "True ReconciliationSucceeded: Applied. Git does not have it any more: it goes with the end of the " +
+			"pin (nave release east)", func(w *fleetWorld, tx *store.Tx) error {
+			return errors.Join(w.report(tx, otherKey, "True", "ReconciliationSucceeded", "Applied"),
+				store.Pins.Put(tx, "east", store.Pin{}))
 		}},
 		{"pinned_unreported", "Unknown Progressing: The spoke is applying revision main@sha1:b",
 			func(w *fleetWorld, tx *store.Tx) error { return w.pin(tx, "prod") }},

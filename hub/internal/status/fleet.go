@@ -53,7 +53,8 @@ func (f Facts) fleetVerdict() verdict {
 	count := fmt.Sprintf("%d of %d clusters are ready", f.clusterCounts().Ready, len(f.Members))
 	w, unready := worst(list)
 	if unready == 0 {
-		return verdict{ready: condition.True, reason: condition.ReconciliationSucceeded, message: count, since: v.since}
+		return verdict{ready: condition.True, reason: condition.ReconciliationSucceeded, message: count,
+			since: later(v.since, lastSince(list))}
 	}
 	w.verdict.message = count + "; " + w.text
 	return w.verdict
@@ -75,5 +76,6 @@ func (f Facts) memberVerdict() verdict {
 	case len(f.Covered) == 0:
 		return pending(condition.Progressing, "waiting for its root object", hub.since)
 	}
+	covered.since = later(covered.since, hub.since, f.Spoke.Since)
 	return covered
 }

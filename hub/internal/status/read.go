@@ -41,6 +41,7 @@ type Reader struct {
 	plans          map[string]*planned
 	bundles        map[string]*store.SignedBundle
 	refusals       map[string]*store.Refusal
+	histories      map[string][]string // keys, by cluster
 	graphs         map[string]*clusterGraph
 	sources        map[api.Key]Facts // of the hub; zero: there is none
 	clusters       []store.Resource  // nil: not read yet
@@ -55,13 +56,14 @@ type Reader struct {
 func NewReader(tx *store.Tx) *Reader {
 	return &Reader{
 		tx: tx, spokes: map[string]*store.Spoke{}, plans: map[string]*planned{}, bundles: map[string]*store.SignedBundle{},
-		refusals: map[string]*store.Refusal{}, graphs: map[string]*clusterGraph{}, sources: map[api.Key]Facts{},
+		refusals: map[string]*store.Refusal{}, histories: map[string][]string{},
+		graphs: map[string]*clusterGraph{}, sources: map[api.Key]Facts{},
 		reads: reads{}, lost: map[string]error{}, damaged: map[string]error{},
 	}
 }
 
 // Read reads the Facts about one object. If the object does not exist, Read returns false, unless the object is an
-// application that left Git and that its cluster has: because it is pinned, or because the removal is held or fails.
+// application that left Git and that its cluster has: because the cluster is pinned, or the removal is held or fails.
 func (r *Reader) Read(key api.Key) (Facts, bool, error) {
 	r.reads, r.last = reads{}, key
 	row, err := get(r, store.Resources, key.Path())
@@ -180,6 +182,11 @@ func (r *Reader) ofRows(row store.Resource) (f Facts, err error) {
 	if report != nil {
 		if f.Report, err = readReport(row.Key, *report); err != nil {
 			r.noteDamage(store.Reports.Name(), row.Key.Path(), err)
+		}
+	}
+	if f.Report != nil && f.Entry != nil && f.behind() {
+		if f.Superseded, err = r.superseded(cluster, f); err != nil {
+			return f, err
 		}
 	}
 	return f, r.with(&f)

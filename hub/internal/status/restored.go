@@ -10,14 +10,14 @@ import (
 	"github.com/navefleet/nave/shared/condition"
 )
 
-// restored reports whether the application left the graph, and the pin of its cluster has it.
+// restored reports whether the application left the graph, and its cluster is pinned and has it or shall have it again.
 func (f Facts) restored() bool {
-	return f.Resource.Object == nil && f.Entry != nil && f.Pin != nil && f.pinHas()
+	return f.Resource.Object == nil && f.Pin != nil && (f.Report != nil || f.Entry != nil)
 }
 
-// restoredVerdict returns the verdict about an application that only the pin of its cluster has.
+// restoredVerdict returns the verdict about an application that a cluster has only until the end of its pin.
 func (f Facts) restoredVerdict() verdict {
-	if f.behind() {
+	if f.Entry != nil && f.behind() {
 		return f.behindVerdict(verdict{since: f.Pin.PinnedAt})
 	}
 	v := f.spokeVerdict()
@@ -25,7 +25,8 @@ func (f Facts) restoredVerdict() verdict {
 	return v
 }
 
-// readRestored returns the facts about an application that left the graph, if the pin of its cluster has it.
+// readRestored returns the facts about an application that left the graph, if its cluster is pinned and has it or shall
+// have it again.
 func (r *Reader) readRestored(key api.Key) (f Facts, ok bool, err error) {
 	p, err := r.plan(key.Cluster)
 	if err != nil || p.pin == nil {
@@ -33,22 +34,29 @@ func (r *Reader) readRestored(key api.Key) (f Facts, ok bool, err error) {
 	}
 	at, has := slices.BinarySearchFunc(p.pin.Applications, key.Application(),
 		func(c store.Content, name bundle.ApplicationName) int { return c.Name.Compare(name) })
-	if !has {
-		return f, false, nil
-	}
 	f, err = r.own(store.Resource{Key: key})
-	f.Entry = &store.Entry{Content: p.pin.Applications[at]}
-	return f, err == nil, err
+	if f.Entry, f.Superseded = nil, p.pin.PinnedAt; has {
+		f.Entry = &store.Entry{Content: p.pin.Applications[at]}
+	}
+	return f, err == nil && f.restored(), err
 }
 
-// addRestored adds the applications of a cluster that only its pin has, also if its spoke has not reported them yet.
+// addRestored adds the applications that a cluster has, or shall have again, only until the end of its pin.
 func (r *Reader) addRestored(cluster string, facts map[api.Key]Facts) error {
 	p, err := r.plan(cluster)
 	if err != nil || p.pin == nil {
 		return err
 	}
+	keys := map[api.Key]bool{}
 	for _, content := range p.pin.Applications {
-		key := api.ApplicationKey(cluster, content.Name)
+		keys[api.ApplicationKey(cluster, content.Name)] = true
+	}
+	for key, f := range facts {
+		if key.Cluster == cluster && f.Report != nil {
+			keys[key] = true
+		}
+	}
+	for key := range keys {
 		if f, known := facts[key]; known && (f.Resource.Object != nil || f.Condition != nil || f.Damaged != nil) {
 			continue
 		}
@@ -78,7 +86,7 @@ func (r *Reader) addAllRestored(facts map[api.Key]Facts) error {
 	return err
 }
 
-// addLeft adds to a member of a Fleet the applications that left the graph and that the cluster still has, or shall have
+// addLeft adds to a member of a Fleet the applications that left the graph and that the cluster still has or shall have
 // again. If it is not known which Fleet gave one, every Fleet of the cluster covers it.
 func (r *Reader) addLeft(fleet api.Key, g *clusterGraph, member *Facts) error {
 	for key, f := range g.facts {

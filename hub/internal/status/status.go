@@ -24,7 +24,9 @@ type Facts struct {
 	Refusal   *store.Refusal             // of that cluster; nil: a bundle can be made of its plan
 	Pin       *store.Pin                 // of that cluster; nil: it is not pinned
 	PlannedAt time.Time                  // when the plan of that cluster changed last
-	Fetched   *store.Fetched             // of a source; nil: no fetch attempted yet
+	// Superseded is when the content that Report is about was replaced, if it was.
+	Superseded time.Time
+	Fetched    *store.Fetched // of a source; nil: no fetch attempted yet
 	// Awaited is a renderable that the readiness of this one includes and that is not ready; nil: none.
 	Awaited *peer
 	Covered []Facts           // of a Cluster: its graph; of a Fleet's member: the objects that the Fleet leads to there

@@ -91,12 +91,15 @@ func TestVerdict_application(t *testing.T) {
 			"Unknown", "NotRegistered", "The spoke of cluster east has not registered yet; waiting for it", at(2)},
 		{"spoke_offline_and_behind", func(f *Facts) { f.Spoke.Connected, f.Report.Revision = false, "main@sha1:a" },
 			"Unknown", "Offline", "The spoke of cluster east has been offline since " +
-				"2026-01-02T03:01:00Z; waiting for it", at(1)},
+				"2026-01-02T03:01:00Z; waiting for it", at(3)},
 		{"spoke_offline_and_applied", func(f *Facts) { f.Spoke.Connected = false },
 			"True", "ReconciliationSucceeded", "Applied revision: main@sha1:b (the spoke has been offline since " +
 				"2026-01-02T03:01:00Z)", at(3)},
-		{"spoke_behind", func(f *Facts) { f.Report.Digest = []byte("other") },
-			"Unknown", "Progressing", "The spoke is applying revision main@sha1:b", at(2)},
+		{"spoke_behind", func(f *Facts) { f.Report.Digest, f.Superseded = []byte("other"), at(5) },
+			"Unknown", "Progressing", "The spoke is applying revision main@sha1:b", at(5)},
+		{"spoke_behind_again", func(f *Facts) {
+			f.Report.Digest, f.Report.Ready, f.Superseded = []byte("other"), "Unknown", at(5)
+		}, "Unknown", "Progressing", "The spoke is applying revision main@sha1:b", at(3)},
 		{"bundle_rejected", func(f *Facts) { f.Spoke.Rejected, f.Report = "expired", nil },
 			"False", "BundleRejected", "Expired", at(2)},
 		{"bundle_held_back", func(f *Facts) {

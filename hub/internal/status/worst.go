@@ -73,7 +73,7 @@ func (f Facts) coveredVerdict() verdict {
 	}
 	w, unready := worst(list)
 	if unready == 0 {
-		return verdict{ready: condition.True}
+		return verdict{ready: condition.True, since: lastSince(list)}
 	}
 	w.verdict.message = w.text
 	switch {

@@ -8,8 +8,8 @@ import (
 	"github.com/navefleet/nave/shared/condition"
 )
 
-// After returns the Condition that replaces old. If Ready and Reason are the same, Since stays; else Since is at. If c
-// names no revision, the old one stays.
+// After returns the Condition that replaces old. If Ready is the same, Since stays, as Kubernetes' lastTransitionTime
+// does; else Since is at. If c names no revision, the old one stays.
 func (c Condition) After(old Condition, at time.Time) Condition {
 	switch c.Revision {
 	case "", old.Revision:
@@ -18,7 +18,7 @@ func (c Condition) After(old Condition, at time.Time) Condition {
 		c.Earlier = RevisionOrigin{old.Revision, old.Origin}
 	}
 	c.Revision, c.Attempted = cmp.Or(c.Revision, old.Revision), cmp.Or(c.Attempted, old.Attempted)
-	if c.Since = at; c.Ready == old.Ready && c.Reason == old.Reason {
+	if c.Since = at; c.Ready == old.Ready {
 		c.Since = old.Since
 	}
 	return c

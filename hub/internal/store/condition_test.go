@@ -21,7 +21,7 @@ func TestCondition(t *testing.T) {
 		"first_success":  {Condition{}, works, second, ""},
 		"same_failure":   {fails, fails, first, ""},
 		"other_message":  {fails, Condition{Ready: "False", Reason: "BuildFailed", Message: "b"}, first, "Warning b"},
-		"other_reason":   {fails, Condition{Ready: "False", Reason: "Refused", Message: "b"}, second, "Warning b"},
+		"other_reason":   {fails, Condition{Ready: "False", Reason: "Refused", Message: "b"}, first, "Warning b"},
 		"failure":        {works, fails, second, "Warning a"},
 		"end_of_failure": {fails, works, second, "Normal good"},
 		"still_works":    {works, Condition{Ready: "True", Reason: "BuildSucceeded", Message: "better"}, first, ""},

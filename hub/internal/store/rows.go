@@ -102,7 +102,7 @@ type Condition struct {
 	Ready              string    `json:"ready"` // True, False, Unknown
 	Reason             string    `json:"reason"`
 	Message            string    `json:"message"`
-	Since              time.Time `json:"since"`               // of this Ready and Reason
+	Since              time.Time `json:"since"`               // of this Ready
 	Revision           string    `json:"revision,omitempty"`  // the last that succeeded
 	Attempted          string    `json:"attempted,omitempty"` // the last that was tried
 	HandledRequest     string    `json:"handledRequest,omitempty"`

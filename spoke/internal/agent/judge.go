@@ -40,10 +40,10 @@ func (m *model) judge(n *node) (changed bool) {
 	}
 	n.peer = m.awaitedPeer(n)
 	c := n.condition(m.now)
-	c.Since = n.ready.Since
-	if changed = c.Status != n.ready.Status || c.Reason != n.ready.Reason; changed {
+	if c.Since = n.ready.Since; c.Status != n.ready.Status {
 		c.Since = m.now
 	}
+	changed = c.Status != n.ready.Status || c.Reason != n.ready.Reason
 	n.ready = c
 	return changed
 }
