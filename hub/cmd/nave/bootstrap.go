@@ -25,6 +25,9 @@ type root struct {
 	caFile, secret          string
 }
 
+// bootstrapName is the default name of the GitRepository and the Kustomization that nave bootstrap makes.
+const bootstrapName = "hub"
+
 func newBootstrapCommand(s *session) *cobra.Command {
 	var r root
 	var agreed agreement
@@ -56,7 +59,7 @@ func newBootstrapCommand(s *session) *cobra.Command {
 }
 
 func (r *root) addFlags(f *pflag.FlagSet) {
-	f.StringVar(&r.name, "name", "hub", "name of the GitRepository and the Kustomization")
+	f.StringVar(&r.name, "name", bootstrapName, "name of the GitRepository and the Kustomization")
 	f.StringVar(&r.url, "url", "", "repository: https://, http:// or ssh://")
 	f.StringVar(&r.branch, "branch", "main", "branch to follow")
 	f.StringVar(&r.path, "path", "", "folder of the repository that holds the hub's objects; . is the whole repository")

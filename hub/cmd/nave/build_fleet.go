@@ -167,6 +167,7 @@ func (p *preview) objects(cmd *cobra.Command, cluster string, trees *checkout) (
 	if err != nil {
 		return nil, fmt.Errorf("--path: %w", err)
 	}
+	trees.claimBootstrap(objects)
 	made, err := objectsFor(cluster, below, objects)
 	return append(objects, made...), err
 }
@@ -377,19 +378,19 @@ func decodeObject(a plan.PreviewedApplication, d manifest.Digest) (*manifest.Obj
 func problemsError(v *plan.Preview, all []*plan.Previewed) error {
 	var order []string
 	where := map[string][]string{}
-	add := func(p plan.Problem, cluster string) {
-		text := p.Key.Local() + ": " + p.Message
+	add := func(p plan.Problem, cluster, wayOut string) {
+		text := p.Key.Local() + ": " + p.Message + wayOut
 		if where[text] == nil {
 			order = append(order, text)
 		}
 		where[text] = append(where[text], cluster)
 	}
 	for _, p := range v.Problems {
-		add(p, "the hub")
+		add(p, "the hub", "")
 	}
 	for _, previewed := range all {
 		for _, p := range previewed.Problems {
-			add(p, previewed.Cluster)
+			add(p, previewed.Cluster, folderFor(v, previewed, p.Key))
 		}
 	}
 	if len(order) == 0 {
@@ -400,6 +401,20 @@ func problemsError(v *plan.Preview, all []*plan.Previewed) error {
 		lines = append(lines, "on "+listed(where[text])+": "+text)
 	}
 	return errors.New(strings.Join(lines, "\n"))
+}
+
+// folderFor returns the end of a message about a renderable whose source is none of the objects: the flag that gives a
+// folder for the source. About any other object it returns "".
+func folderFor(v *plan.Preview, p *plan.Previewed, key api.Key) string {
+	node, is := p.Nodes[key]
+	if !is || key.Role() != api.RenderableRole {
+		return ""
+	}
+	source, _ := node.Object.SourceReference()
+	if _, given := p.Nodes[source.In(p.Cluster)]; given || source.Name == "" || v.HubHas(source.In("")) {
+		return ""
+	}
+	return fmt.Sprintf("; if a folder has its files, add --local-sources %s=DIR", pathOf(source))
 }
 
 // listed lists names, at most ten of them.

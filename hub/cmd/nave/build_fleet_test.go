@@ -127,6 +127,25 @@ func TestBuildCluster_path(t *testing.T) {
 	}
 }
 
+// TestBuildCluster_path_sources builds a path whose Kustomizations name the source that nave bootstrap makes, for which
+// the checkout stands, and one that nobody gave.
+func TestBuildCluster_path_sources(t *testing.T) {
+	app := func(source string) string {
+		return "apiVersion: kustomize.toolkit.fluxcd.io/v1\nkind: Kustomization\nmetadata: {name: " + source +
+			", namespace: flux-system}\nspec: {interval: 10m, prune: true, path: ./app, sourceRef: {kind: GitRepository, name: " +
+			source + "}}\n"
+	}
+	root := tree(t, map[string]string{
+		"clusters/lab/hub.yaml": app("hub"), "clusters/lab/else.yaml": app("else"),
+		"app/settings.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: settings, namespace: default}\n",
+	})
+	out, err := run(t, "build", "cluster", "s1", root, "--path", "clusters/lab")
+	if want := "--local-sources GitRepository/flux-system/else=DIR"; err == nil || strings.Count(err.Error(), want) != 1 ||
+		strings.Contains(err.Error(), "flux-system/hub") || !strings.Contains(out, "name: settings") {
+		t.Errorf("%v, want %q; printed:\n%s", err, want, out)
+	}
+}
+
 // searchPath is the PATH before a build takes it from this process.
 var searchPath = os.Getenv("PATH")
 

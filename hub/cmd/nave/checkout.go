@@ -214,6 +214,15 @@ func stub(key api.Key) (o *api.Object, err error) {
 // stubURL is the URL of a source of which only the name is known.
 const stubURL = "https://checkout.invalid/checkout"
 
+// claimBootstrap makes the folder stand for the source that nave bootstrap makes, unless another folder or an object is
+// given for it.
+func (c *checkout) claimBootstrap(objects []*api.Object) {
+	key := api.Key{Kind: api.GitRepositoryKind, Namespace: api.DefaultNamespace, Name: bootstrapName}
+	if c.local[key] == "" && !slices.ContainsFunc(objects, func(o *api.Object) bool { return o.Key == key }) {
+		c.local[key] = c.dir
+	}
+}
+
 // claim makes the folder stand for the source that Fleets and renderables of the hub name, if all of them name one URL.
 // If they name several, only the Git remotes decide which of them the folder stands for. Sources that have another
 // folder do not count.

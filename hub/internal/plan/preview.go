@@ -72,6 +72,11 @@ type Preview struct {
 	Problems []Problem
 }
 
+// HubHas reports whether the hub has an object.
+func (v *Preview) HubHas(key api.Key) bool {
+	return slices.ContainsFunc(v.config.Objects, func(o *api.Object) bool { return o.Key == key })
+}
+
 // Problem is the reason why an object is not rendered, or not completely.
 type Problem struct {
 	Key     api.Key
