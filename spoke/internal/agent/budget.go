@@ -39,13 +39,17 @@ const (
 const (
 	// lookCost is the memory to look at an object of unknown size: its bytes, compressed and not.
 	lookCost = 2 * bundle.MaxObjectBytes
+	// uncounted is the memory by which a live object may exceed the desired one before it counts: at most four are
+	// compared at the same time.
+	uncounted = 1 << 20
 	// keepable is the number of bytes up to which an object is kept while it waits for memory. Larger ones are read again.
 	keepable = 64 << 10
 )
 
 // budget is the memory that loads may take at a time. A load that holds memory for objects asks for no more memory, and
-// a load that holds memory for files asks for objects only, so no two loads wait for each other. A preview does ask for
-// more; but there is one at a time, and an apply that begins ends it.
+// a load that holds memory for files asks for objects only, so no two loads wait for each other. A look at drifted
+// fields takes more only if there is more at once. A preview does ask for more; but there is one at a time, and an
+// apply that begins ends it.
 type budget struct {
 	limit   int64
 	objects pool
@@ -115,6 +119,21 @@ func (h *holding) grow(ctx context.Context, n int64) error {
 	}
 	h.budget.objects.size -= n
 	h.held = append(h.held, release)
+	return nil
+}
+
+// stretch acquires n more bytes without waiting, because others that hold memory may do the same. A few bytes are not
+// counted. If there are fewer now, stretch returns a *memoryError.
+func (h *holding) stretch(n int64) error {
+	if n <= uncounted {
+		return nil
+	}
+	p := h.budget.objects
+	if n > p.size || !p.free.TryAcquire(n) {
+		return &memoryError{n, p.size, h.budget.limit}
+	}
+	h.budget.objects.size -= n
+	h.held = append(h.held, sync.OnceFunc(func() { p.free.Release(n) }))
 	return nil
 }
 

@@ -26,6 +26,7 @@ import (
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/shared/sealed"
+	"github.com/navefleet/nave/spoke/internal/apply"
 	"github.com/navefleet/nave/spoke/internal/decrypt"
 	"github.com/navefleet/nave/spoke/internal/kube"
 )
@@ -247,6 +248,38 @@ func TestLoad_grows(t *testing.T) {
 	if _, err := l.load(t.Context(), object(40)); err == nil ||
 		!strings.Contains(err.Error(), "larger than any API server takes") {
 		t.Errorf("error %v", err)
+	}
+}
+
+// TestBudget_live checks that a live object which is far larger than the desired one counts, without waiting, until the
+// object is released.
+func TestBudget_live(t *testing.T) {
+	b, budget := blobs{}, newBudget(32*mib)
+	l := newTestLoader(b, budget, &bundle.Application{})
+	defer l.close()
+	loaded, err := l.load(t.Context(), b.object(t, []byte(`{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"x"}}`)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := func(size int) []byte { return []byte(`"` + strings.Repeat("x", size) + `"`) }
+	if err := loaded.Hold(text(100 << 10)); err != nil {
+		t.Errorf("a little larger: %v", err)
+	}
+	if err := loaded.Hold(text(4 << 20)); !errors.Is(err, apply.ErrMemory) {
+		t.Errorf("larger than all memory: error %v", err)
+	}
+	if err := loaded.Hold(text(1 << 20)); err != nil {
+		t.Errorf("larger: %v", err)
+	}
+	if budget.objects.free.TryAcquire(budget.objects.size - 4*mib) {
+		t.Error("the live object does not count")
+	}
+	if err := loaded.Hold(text(2 << 20)); !errors.Is(err, apply.ErrMemory) {
+		t.Errorf("larger than what is free: error %v", err)
+	}
+	loaded.Release()
+	if !budget.objects.free.TryAcquire(budget.objects.size) {
+		t.Error("memory is not given back")
 	}
 }
 

@@ -100,6 +100,7 @@ func (l *loader) load(ctx context.Context, ref bundle.ObjectReference) (apply.Lo
 		return apply.Loaded{}, err
 	}
 	loaded.Release = memory.release
+	loaded.Hold = func(json []byte) error { return memory.stretch(versionCost(json) - cost/2) }
 	if l.compares {
 		loaded.Hold = func(json []byte) error { return memory.grow(ctx, versionCost(json)) }
 	}

@@ -59,8 +59,8 @@ type Loaded struct {
 	// Redact takes the application's sealed values out of a text; nil if the application has none. Every error about the
 	// object goes through Redact, after Release.
 	Redact func(string) string
-	// Hold acquires memory for one more version of the object until Release, for a Preview; nil: it is not counted. If
-	// there is too little, the error is ErrMemory.
+	// Hold acquires memory for one more version of the object until Release, for a Preview or a look at drifted fields;
+	// nil: it is not counted. If there is too little, the error is ErrMemory.
 	Hold kube.Hold
 	// Release is called when the object is not needed any more; nil: no call.
 	Release func()

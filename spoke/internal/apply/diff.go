@@ -46,11 +46,13 @@ type difference struct {
 	wanted, exists bool
 }
 
-// inspect returns the fields of an object that others changed. o is the object as it would be sent.
-func (r *run) inspect(ctx context.Context, o *manifest.Object, mode inventory.Mode) (differences, error) {
+// inspect returns the fields of an object that others changed, within the memory of a Hold. o is the object as it would
+// be sent.
+func (r *run) inspect(ctx context.Context, o *manifest.Object, mode inventory.Mode, hold kube.Hold) (differences,
+	error) {
 	r.wholes <- struct{}{}
 	defer func() { <-r.wholes }()
-	live, err := r.client.LookWhole(ctx, kube.Identify(o), r.hold)
+	live, err := r.client.LookWhole(ctx, kube.Identify(o), hold)
 	if err != nil {
 		return differences{}, err
 	}

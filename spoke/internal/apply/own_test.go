@@ -395,3 +395,24 @@ func TestImpersonated(t *testing.T) {
 		})
 	}
 }
+
+// TestDrift_memory asks for the memory of the live object before it is compared. If there is too little, the drift is
+// reported without its fields.
+func TestDrift_memory(t *testing.T) {
+	a := (&scriptedCluster{object: ownedBy(testOwner), version: 7}).applier(t)
+	id := bundle.ObjectIdentity{Version: "v1", Kind: "ConfigMap", Namespace: "n", Name: "a"}
+	asked := 0
+	set := setOf(testOwner, id, func() Loaded {
+		o := &manifest.Object{Object: map[string]any{"apiVersion": "v1", "kind": "ConfigMap",
+			"metadata": map[string]any{"namespace": "n", "name": "a"}}}
+		return Loaded{Object: o, Hold: func([]byte) error { asked++; return ErrMemory }}
+	})
+	set.Previous, set.Drift = inventory.New(testOwner), bundle.WarnOfDrift
+	set.Previous.Items[testID] = inventory.Item{Version: "v1", UID: "1", Labelled: true, Digest: set.Objects[0].Digest}
+	a.Index.Replace(set.Previous)
+	a.Index.ObserveMissing(id)
+	changes, err := a.Apply(t.Context(), set)
+	if err != nil || asked != 1 || changes.Entries[0].Action != Drifted || len(changes.Entries[0].Changes) > 0 {
+		t.Errorf("memory asked for %d times: %v, error %v", asked, changes, err)
+	}
+}

@@ -285,7 +285,7 @@ func (r *run) lookAt(ctx context.Context, i int) {
 	mode := modeOf(loaded.Object)
 	var found differences
 	if err = r.share(ctx, loaded.Object, mode); err == nil {
-		found, err = r.inspect(ctx, loaded.Object, mode)
+		found, err = r.inspect(ctx, loaded.Object, mode, loaded.Hold)
 	}
 	loaded.release()
 	r.show(i, reveal(found, hiderOf(e.Object.ID(), loaded)), found.more())

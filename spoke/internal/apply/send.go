@@ -33,7 +33,7 @@ func (r *run) send(ctx context.Context, d Object) (result, error) {
 	defer loaded.release()
 	r.define(loaded.Object)
 	label(loaded.Object, r.Application)
-	out, err := r.place(ctx, d, loaded.Object)
+	out, err := r.place(ctx, d, loaded)
 	loaded.release()
 	out.changes, out.more = reveal(out.found, hiderOf(d.ID(), loaded)), out.found.more()
 	out.found = differences{}
@@ -89,7 +89,8 @@ func fit(o *manifest.Object, id bundle.ObjectIdentity) error {
 }
 
 // place applies an object in the mode that its annotations ask for.
-func (r *run) place(ctx context.Context, d Object, o *manifest.Object) (result, error) {
+func (r *run) place(ctx context.Context, d Object, loaded Loaded) (result, error) {
+	o := loaded.Object
 	mode := modeOf(o)
 	item := inventory.Item{Version: d.Version, Digest: d.Digest, Mode: mode, Expires: expires(o),
 		Rules: r.rules}
@@ -108,11 +109,12 @@ func (r *run) place(ctx context.Context, d Object, o *manifest.Object) (result, 
 			return result{}, err
 		}
 	}
-	return r.patch(ctx, d, o, item)
+	return r.patch(ctx, d, loaded, item)
 }
 
 // patch applies an object: in one request, unless a field is immutable or fields are to be taken over.
-func (r *run) patch(ctx context.Context, d Object, o *manifest.Object, item inventory.Item) (result, error) {
+func (r *run) patch(ctx context.Context, d Object, loaded Loaded, item inventory.Item) (result, error) {
+	o := loaded.Object
 	if err := r.spares(ctx, d.ObjectIdentity); err != nil {
 		return result{}, err
 	}
@@ -121,7 +123,7 @@ func (r *run) patch(ctx context.Context, d Object, o *manifest.Object, item inve
 	}
 	var found differences
 	if drift := r.Index.Drifted(d.ID()); drift.Kind == inventory.Changed && r.Drift != bundle.IgnoreDrift {
-		found, _ = r.inspect(ctx, o, item.Mode) // the repair does not depend on it
+		found, _ = r.inspect(ctx, o, item.Mode, loaded.Hold) // the repair does not depend on it
 	}
 	opts := kube.ApplyOptions{Whole: wholeOf(d)}
 	applied, err := r.client.Apply(ctx, o, opts)
