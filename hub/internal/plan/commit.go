@@ -268,8 +268,8 @@ func (c *writer) write(w *walked) error {
 	if w.cluster == "" {
 		return nil
 	}
-	if err := store.Repairs.Delete(c.tx, w.cluster); err != nil || w.bundleTooLarge != nil {
-		return err
+	if err := store.Repairs.Delete(c.tx, w.cluster); err != nil || w.bundleTooLarge != nil && w.last.ChangedAt.IsZero() {
+		return err // nothing was planned that could stay
 	}
 	if err := c.withdrawn(w); err != nil {
 		return err

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"maps"
+	"slices"
 	"strings"
 	"testing"
 
@@ -42,6 +43,16 @@ func configMap(name string, size int) *manifest.Object {
 	return &manifest.Object{Object: map[string]any{
 		"apiVersion": "v1", "kind": "ConfigMap", "metadata": map[string]any{"name": name, "namespace": "default"},
 		"data": map[string]any{"value": strings.Repeat("x", size)},
+	}}
+}
+
+// kustomization returns a Kustomization of the source that both clusters of pair have.
+func kustomization(name string) *manifest.Object {
+	return &manifest.Object{Object: map[string]any{
+		"apiVersion": "kustomize.toolkit.fluxcd.io/v1", "kind": "Kustomization",
+		"metadata": map[string]any{"name": name, "namespace": "flux-system"},
+		"spec": map[string]any{"interval": "10m", "prune": true, "path": "./root",
+			"sourceRef": map[string]any{"kind": "GitRepository", "name": "fleet"}},
 	}}
 }
 
@@ -188,18 +199,10 @@ func TestApplicationTooLarge(t *testing.T) {
 
 // TestTooLargeKeepsChildren checks that children of an application that is too large stay.
 func TestTooLargeKeepsChildren(t *testing.T) {
-	child := func(name string) *manifest.Object {
-		return &manifest.Object{Object: map[string]any{
-			"apiVersion": "kustomize.toolkit.fluxcd.io/v1", "kind": "Kustomization",
-			"metadata": map[string]any{"name": name, "namespace": "flux-system"},
-			"spec": map[string]any{"interval": "10m", "prune": true, "path": "./root",
-				"sourceRef": map[string]any{"kind": "GitRepository", "name": "fleet"}},
-		}}
-	}
 	s := pair(t)
-	s.swell("main@sha1:2", "two", func(r *render.Result) { r.Objects = []*manifest.Object{child("old")} })
+	s.swell("main@sha1:2", "two", func(r *render.Result) { r.Objects = []*manifest.Object{kustomization("old")} })
 	s.swell("main@sha1:3", "three", func(r *render.Result) {
-		r.Objects = []*manifest.Object{child("new")}
+		r.Objects = []*manifest.Object{kustomization("new")}
 		for i := range 17 {
 			r.Objects = append(r.Objects, configMap(strings.Repeat(string(rune('a'+i)), 1<<20), 1))
 		}
@@ -240,8 +243,9 @@ func TestBundleTooLarge(t *testing.T) {
 	s.play([]string{"plan"})
 	s.firstAlone(held.Applications[0], "/Cluster//c0000", "main@sha1:2", "BundleTooLarge", "1 application",
 		"keeps its last bundle")
-	if got := s.plan("c0000").ChangedAt; !got.Equal(held.ChangedAt) {
-		t.Errorf("the plan changed at %s", got)
+	if got := s.plan("c0000"); got.Applications[0].RequestedAt != "second" ||
+		got.Applications[0].Content != held.Applications[0].Content {
+		t.Errorf("a request does not reach the cluster: %+v", got.Applications[0])
 	}
 	root := get(s, store.Conditions, rootOfFirst)
 	if root.Ready != "False" || root.Reason != condition.BundleTooLarge || root.Revision != "main@sha1:1" ||
@@ -260,6 +264,40 @@ func TestBundleTooLarge(t *testing.T) {
 		if strings.HasPrefix(warned, condition.BundleTooLarge) {
 			t.Errorf("an event of each Kustomization: %.200q", warned)
 		}
+	}
+}
+
+// TestBundleTooLarge_control suspends an application and lets a prune go, while no bundle holds the cluster's next plan.
+func TestBundleTooLarge_control(t *testing.T) {
+	for name, stays := range map[string]bool{"stays_in_git": true, "left_git": false} {
+		t.Run(name, func(t *testing.T) {
+			s := pair(t)
+			s.swell("main@sha1:2", "two", func(r *render.Result) { r.Objects = []*manifest.Object{kustomization("child")} })
+			before := s.plan("c0000")
+			if !stays {
+				s.renderer.Renderer = &swelling{path: "./first", more: func(r *render.Result) { r.Objects = nil }}
+			}
+			s.play([]string{"fetch", "other", "main@sha1:4" + strings.Repeat("x", bundle.MaxBundleBytes), "three"})
+			s.play([]string{"plan"})
+			prune := manifest.DigestOf([]byte("prune"))
+			s.must(s.store.Update(t.Context(), func(tx *store.Tx) error {
+				return store.Confirmations.Put(tx, store.ConfirmationKey("c0000"), store.Confirmation{
+					Prunes: map[string]manifest.Digest{rootOfFirst: prune}})
+			}))
+			s.play([]string{"suspend", "c0000/Kustomization/flux-system/child"})
+			s.play([]string{"plan"})
+			if o := get(s, store.Conditions, "/Cluster//c0000"); o.Reason != condition.BundleTooLarge {
+				t.Fatalf("the Cluster: %s", o.Reason)
+			}
+			want := slices.Clone(before.Applications)
+			if len(want) != 2 || want[0].Name.Name != "child" {
+				t.Fatalf("planned before: %v", want)
+			}
+			want[0].Suspended, want[1].ConfirmedPrune = true, prune
+			if got := s.plan("c0000"); !slices.Equal(got.Applications, want) || len(got.Removals) > 0 {
+				t.Errorf("got  %+v\nwant %+v", got, want)
+			}
+		})
 	}
 }
 

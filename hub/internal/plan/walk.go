@@ -45,7 +45,7 @@ type walked struct {
 	next           store.Plan                      // the result of the walk
 	// tooLarge has the errors of renderables whose Applications no spoke would accept as rendered now; they are held.
 	tooLarge map[api.Key]error
-	// bundleTooLarge is set if no bundle holds all entries; then the last plan stays.
+	// bundleTooLarge is set if no bundle holds all entries; then the content of the last plan stays.
 	bundleTooLarge error
 
 	mu        sync.Mutex // guards the following, which concurrent renders write
@@ -99,7 +99,9 @@ func (p *Planner) walk(ctx context.Context, cluster string, apps *compiler) (w *
 	}
 	if cluster != "" {
 		w.next = p.nextPlan(ctx, w)
-		w.bundleTooLarge = bundle.FitsBundle(bundleOf(w.next))
+		if w.bundleTooLarge = bundle.FitsBundle(bundleOf(w.next)); w.bundleTooLarge != nil {
+			w.next = w.keptPlan(p.hub)
+		}
 	}
 	return w, nil
 }
@@ -288,6 +290,9 @@ func (w *walked) changedAt(start time.Time) time.Time {
 		last[e.Name] = e
 	}
 	first := start
+	if w.bundleTooLarge != nil { // no revision of the entries is planned
+		return first
+	}
 	for _, c := range w.entries {
 		old, was := last[c.entry.Name]
 		a := w.artifacts[c.key]
