@@ -29,10 +29,13 @@ type historyOf struct {
 	current store.Release
 }
 
-// readHistory reads the rows about the past of a cluster. If there is no such Cluster, the error is NOT_FOUND. Damaged
-// releases are left out.
+// readHistory reads the rows about the past of a cluster. If there is no such Cluster, and no pin of one that left Git,
+// the error is NOT_FOUND. Damaged releases are left out.
 func readHistory(tx *store.Tx, cluster string) (h historyOf, err error) {
-	if err := requireRow(tx, api.ClusterKey(cluster)); err != nil {
+	if h.pin, err = readPin(tx, cluster); err != nil {
+		return h, err
+	}
+	if err := requireRow(tx, api.ClusterKey(cluster)); err != nil && (h.pin == nil || status.Code(err) != codes.NotFound) {
 		return h, err
 	}
 	err = store.History.ScanApart(tx, store.OfCluster(cluster), func(_ string, past store.Past) error {
@@ -43,9 +46,6 @@ func readHistory(tx *store.Tx, cluster string) (h historyOf, err error) {
 		return h, err
 	}
 	slices.Reverse(h.past)
-	if h.pin, err = readPin(tx, cluster); err != nil {
-		return h, err
-	}
 	h.current, _, err = store.Releases.GetIntact(tx, cluster)
 	return h, err
 }

@@ -184,6 +184,32 @@ func TestRollback_after_release(t *testing.T) {
 	}
 }
 
+// TestRelease_left ends the pin of a cluster whose Cluster left Git for good.
+func TestRelease_left(t *testing.T) {
+	r := newRig(t)
+	r.past(3)
+	_, err := r.Rollback(t.Context(), &adminv1.RollbackRequest{Cluster: "a"})
+	must(t, err)
+	must(t, r.store.Update(t.Context(), func(tx *store.Tx) error { // as package plan does
+		if err := store.Resources.Delete(tx, api.ClusterKey("a").Path()); err != nil {
+			return err
+		}
+		return store.DeleteGraph(tx, "a")
+	}))
+	h, err := r.History(t.Context(), &adminv1.HistoryRequest{Cluster: "a"})
+	must(t, err)
+	if h.GetPin().GetSequence() != 2 {
+		t.Errorf("history %v", h)
+	}
+	_, err = r.AdminServiceClient.Release(t.Context(), &adminv1.ReleaseRequest{Cluster: "a"})
+	must(t, err)
+	if _, pinned := r.pin(); pinned {
+		t.Error("still pinned")
+	}
+	_, err = r.AdminServiceClient.Release(t.Context(), &adminv1.ReleaseRequest{Cluster: "a"})
+	wantCode(t, err, codes.NotFound, "Cluster a not found")
+}
+
 // publish releases the Applications of a past release to cluster a, as package publish does, and returns the newest
 // release before.
 func (r *rig) publish(control store.Control, past store.Past, sequence uint64) (before store.Past) {

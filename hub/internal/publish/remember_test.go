@@ -2,6 +2,7 @@ package publish
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -72,6 +73,47 @@ func TestHistory(t *testing.T) {
 	}
 }
 
+// TestPin_left takes the Cluster of a pinned cluster out of Git. The application that is newer than the pin stays in the
+// release; it goes with the pin.
+func TestPin_left(t *testing.T) {
+	b := newBench(t)
+	b.plan("east", "old")
+	b.publish()
+	past := b.history("east")[0]
+	past.Applications[0].Name.Name = "older"
+	b.pin("east", &past)
+	b.publish()
+	leave := func() {
+		b.update(func(tx *store.Tx) error { return store.DeleteGraph(tx, "east") })
+		b.must(b.note(t.Context(), []store.Change{{Table: store.Plans.Name(), Key: "east"}}))
+		b.publish()
+	}
+	released := func() (names []string) {
+		b.must(b.Store.View(t.Context(), func(tx *store.Tx) error {
+			r, _, err := store.Releases.Get(tx, "east")
+			names = nil
+			for _, e := range r.Applications {
+				names = append(names, e.Name.Name)
+			}
+			return err
+		}))
+		return names
+	}
+	pinned := released()
+	leave()
+	b.plan("east", "old")
+	b.publish()
+	if got := released(); len(pinned) != 2 || !slices.Equal(got, pinned) {
+		t.Errorf("back in Git: %v, want %v", got, pinned)
+	}
+	leave()
+	b.pin("east", nil)
+	b.publish()
+	if got := released(); len(got) > 0 {
+		t.Errorf("without a pin: %v", got)
+	}
+}
+
 // TestPin pins a cluster to an old release, plans a new one, sweeps, and ends the pin.
 func TestPin(t *testing.T) {
 	b := newBench(t)
@@ -106,6 +148,9 @@ func TestPin(t *testing.T) {
 	b.publish()
 	if d, _ := b.nowReleased("east"); d != old {
 		t.Errorf("back in Git: %s, want %s", d, old)
+	}
+	if h := b.history("east"); len(h) != 1 || h[0].Applications[0].Digest != old {
+		t.Errorf("the history of the cluster that is back: %+v", h)
 	}
 	b.pin("east", nil)
 	b.publish()

@@ -33,7 +33,7 @@ type candidate struct {
 	pin       *store.Pin    // nil: the cluster is not pinned
 	pinRow    string        // of store.Pins, as it is stored
 	applied   bool          // the spoke has applied the last bundle
-	anew      bool          // the Applications of the release are others than before
+	anew      bool          // the Applications of the release are others than before, or it is the first
 	published bool
 	last      store.SignedBundle // zero if it cannot be read
 	unread    error              // the reason if last cannot be read
@@ -139,7 +139,7 @@ func (p *Publisher) prepare(c *candidate, r *release.Round) (err error) {
 	if err != nil {
 		return err
 	}
-	c.anew = !sameApplications(before, c.release)
+	c.anew = !c.published || !sameApplications(before, c.release)
 	b := &bundle.Bundle{
 		Cluster: p.spiffe(c.name), Applications: store.BundleEntries(c.release.Applications),
 		Pending: c.release.Pending, Incomplete: c.release.Incomplete, Removals: c.release.Removals,
@@ -205,8 +205,8 @@ func (c *candidate) moved(tx *store.Tx) (bool, error) {
 	return newest(spoke) != c.seen, err
 }
 
-// writeOne writes the release and the bundle of one cluster, or deletes them if the cluster has no plan any more. It
-// does not write a refused release, because a rollout would rely on it.
+// writeOne writes the release and the bundle of one cluster, or deletes them if the cluster has no plan any more; the
+// release goes with the pin. It does not write a refused release, because a rollout would rely on it.
 func (p *Publisher) writeOne(tx *store.Tx, c *candidate, now time.Time) error {
 	if c.withdrawn {
 		if err := store.Plans.Put(tx, c.name, c.plan); err != nil {
@@ -217,8 +217,11 @@ func (p *Publisher) writeOne(tx *store.Tx, c *candidate, now time.Time) error {
 	case c.refused != "":
 		return c.refuse(tx, now)
 	case !c.planned:
-		return errors.Join(store.Releases.Delete(tx, c.name), store.SignedBundles.Delete(tx, c.name),
-			store.Refusals.Delete(tx, c.name))
+		err := errors.Join(store.SignedBundles.Delete(tx, c.name), store.Refusals.Delete(tx, c.name))
+		if c.pin == nil { // see store.DeleteGraph
+			err = errors.Join(err, store.Releases.Delete(tx, c.name))
+		}
+		return err
 	}
 	err := errors.Join(store.Refusals.Delete(tx, c.name), store.Releases.Put(tx, c.name, c.release))
 	if err == nil && c.signed != nil {

@@ -85,16 +85,25 @@ func CheckNotRevoked(tx *Tx, cluster, registration string, issued time.Time) (ro
 
 // DeleteGraph deletes the rows of a cluster that come from its graph and from its spoke's reports. Its bundle, its pin
 // and the identity of its spoke stay: a Cluster that left Git by mistake and comes back must not have to join again,
-// nor run what an operator took back.
+// nor run what an operator took back. The release of a pinned cluster stays, too: it alone has the applications that
+// are newer than the pin.
 func DeleteGraph(tx *Tx, cluster string) error {
-	return errors.Join(deleteRows(tx, cluster, ofGraph), deleteRows(tx, cluster, ofPlan),
+	pin, err := Pins.Bytes(tx, cluster)
+	if err != nil {
+		return err
+	}
+	kept := ""
+	if pin != nil {
+		kept = Releases.Name()
+	}
+	return errors.Join(deleteRows(tx, cluster, ofGraph, ""), deleteRows(tx, cluster, ofPlan, kept),
 		Confirmations.Delete(tx, ConfirmationKey(cluster)))
 }
 
 // DeleteCluster deletes every row of a cluster but its events and the Cluster itself. With its Spoke and its join
 // tokens the identity goes: the session of the spoke ends, and only a new join token lets a spoke in.
 func DeleteCluster(tx *Tx, cluster string) error {
-	if err := errors.Join(DeleteGraph(tx, cluster), deleteRows(tx, cluster, ofSpoke)); err != nil {
+	if err := errors.Join(deleteRows(tx, cluster, ofSpoke, ""), DeleteGraph(tx, cluster)); err != nil {
 		return err
 	}
 	return JoinTokens.Scan(tx, "", func(key string, t JoinToken) error {
@@ -105,12 +114,12 @@ func DeleteCluster(tx *Tx, cluster string) error {
 	})
 }
 
-// deleteRows deletes the rows of a cluster in all tables of one membership.
-func deleteRows(tx *Tx, cluster string, of membership) error {
+// deleteRows deletes the rows of a cluster in all tables of one membership but the table kept.
+func deleteRows(tx *Tx, cluster string, of membership, kept string) error {
 	for _, t := range tables {
 		var err error
 		switch {
-		case t.of != of:
+		case t.of != of, t.name == kept:
 			continue
 		case of == ofGraph:
 			err = tx.scan(t.name, OfCluster(cluster), func(key string, _ []byte) error { return tx.write(t, key, nil) })

@@ -58,7 +58,12 @@ func deleteGraph(t *testing.T, s *store.Store) {
 		expect(t, "the Cluster stays", ok, true)
 		return err
 	})
-	expect(t, "left", rowsOf(t, s), []string{"pins", "desireds", "spokes", "jointokens"})
+	expect(t, "left", rowsOf(t, s), []string{"releases", "pins", "desireds", "spokes", "jointokens"})
+	putClusters(t, s)
+	update(t, s, func(tx *store.Tx) error {
+		return errors.Join(store.Pins.Delete(tx, "east"), store.DeleteGraph(tx, "east"))
+	})
+	expect(t, "left without a pin", rowsOf(t, s), []string{"desireds", "spokes", "jointokens"})
 }
 
 func deleteCluster(t *testing.T, s *store.Store) {
