@@ -83,16 +83,28 @@ func message(err error) string {
 		if s.GRPCStatus().Code() != codes.Unavailable {
 			return text
 		}
-		if strings.HasPrefix(text, "connection error") {
+		if isUnreached(err) {
 			return "the hub cannot be reached: see whether it runs, and whether the address of the context is right (hub in " +
 				"the operator configuration): " + text
 		}
-		if slices.ContainsFunc(connectionEnds, func(start string) bool { return strings.HasPrefix(text, start) }) {
+		if isCutOff(err) {
 			return "the connection to the hub ended: see whether the hub runs, and try again: " + text
 		}
 		return text
 	}
 	return err.Error()
+}
+
+// isUnreached reports whether an error says that the hub could not be reached.
+func isUnreached(err error) bool {
+	return status.Code(err) == codes.Unavailable && strings.HasPrefix(status.Convert(err).Message(), "connection error")
+}
+
+// isCutOff reports whether an error says that the connection to the hub ended in the middle of a call.
+func isCutOff(err error) bool {
+	text := status.Convert(err).Message()
+	return status.Code(err) == codes.Unavailable &&
+		slices.ContainsFunc(connectionEnds, func(start string) bool { return strings.HasPrefix(text, start) })
 }
 
 // connectionEnds begin gRPC's messages about a connection that ended in the middle of a call.

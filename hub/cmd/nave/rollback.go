@@ -23,7 +23,8 @@ func newRollbackCommand(s *session) *cobra.Command {
 		Short: "Pin clusters to a past release, until they are released",
 		Long: `Pin clusters to a past release: each gets a new bundle with the applications of an old one, and stays there
 whatever changes in Git, until nave release. Without --to, that is the newest release in the history that differs from
-the present one; a cluster that is pinned already stays at its pin, and only --to gives it another.
+the present one and that no rollback has left; a cluster that is pinned already stays at its pin, and only --to gives it
+another.
 
 A rollback removes nothing from a cluster: applications and objects that the old release does not have stay as they
 are now. Suspensions still take effect. With --fleet, each cluster that the Fleet selects goes to its own release
@@ -151,7 +152,7 @@ func clustersOrFleet(fleet *string) cobra.PositionalArgs {
 // eachCluster calls do for each of the clusters, or for those that a Fleet selects. If do fails for a cluster,
 // eachCluster prints the error, goes on with the next, and returns an error that names the clusters that failed. The
 // code ALREADY_EXISTS says that the cluster is as it should be: it is a failure only if the operator named the cluster.
-// If the hub cannot be asked any more, eachCluster names the clusters that are left.
+// If the hub cannot be asked any more, eachCluster names the clusters that are left, and the one that may have changed.
 func eachCluster(cmd *cobra.Command, client adminv1.AdminServiceClient, clusters []string, fleet string,
 	do func(cluster string) error) error {
 	if fleet != "" {
@@ -171,7 +172,7 @@ func eachCluster(cmd *cobra.Command, client adminv1.AdminServiceClient, clusters
 		case code == codes.OK:
 			continue
 		case slices.Contains(ofHub, code):
-			return fmt.Errorf("%s; nothing was changed on %s", message(err), listed(append(failed, clusters[i:]...)))
+			return fmt.Errorf("%s; %s", message(err), unchanged(err, failed, clusters[i:]))
 		case code != codes.AlreadyExists || fleet == "":
 			failed = append(failed, cluster)
 		}
@@ -181,6 +182,20 @@ func eachCluster(cmd *cobra.Command, client adminv1.AdminServiceClient, clusters
 		return fmt.Errorf("nothing was changed on %s", listed(failed))
 	}
 	return nil
+}
+
+// unchanged says on which clusters nothing was changed: those that failed, and those that are left after an error of
+// the hub about the first of them. If the connection ended before the answer, the hub may have changed that one.
+func unchanged(err error, failed, rest []string) string {
+	unknown := slices.Contains([]codes.Code{codes.Canceled, codes.DeadlineExceeded, codes.Unavailable}, status.Code(err))
+	if !unknown || isUnreached(err) {
+		return "nothing was changed on " + listed(append(failed, rest...))
+	}
+	text := fmt.Sprintf("it is not known whether %[1]s was changed: see nave history %[1]s", rest[0])
+	if others := append(failed, rest[1:]...); len(others) > 0 {
+		text += "; nothing was changed on " + listed(others)
+	}
+	return text
 }
 
 // ofHub are the codes of errors that are about the connection, the hub or the operator, and not about a cluster.

@@ -35,6 +35,29 @@ func (fleetClient) List(context.Context, *adminv1.ListRequest, ...grpc.CallOptio
 	return r, nil
 }
 
+// TestUnchanged says what became of clusters after an error of the connection.
+func TestUnchanged(t *testing.T) {
+	for _, c := range []struct {
+		name, text string
+		rest       []string
+		want       string
+	}{
+		{"unreached", "connection error: refused", []string{"b", "c"}, "nothing was changed on a, b, c"},
+		{"ended", "error reading from server: EOF", []string{"b"},
+			"it is not known whether b was changed: see nave history b; nothing was changed on a"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if got := unchanged(status.Error(codes.Unavailable, c.text), []string{"a"}, c.rest); got != c.want {
+				t.Errorf("got %q, want %q", got, c.want)
+			}
+		})
+	}
+	last := unchanged(status.Error(codes.Unavailable, "EOF"), nil, []string{"b"})
+	if want := "it is not known whether b was changed: see nave history b"; last != want {
+		t.Errorf("got %q, want %q", last, want)
+	}
+}
+
 // TestEachCluster changes clusters of which b cannot be changed: the others are, and the error names what was not.
 func TestEachCluster(t *testing.T) {
 	for _, c := range []struct {
@@ -50,7 +73,9 @@ func TestEachCluster(t *testing.T) {
 		{"damaged", codes.DataLoss, "f", "abcd", "nothing was changed on b"},
 		{"already", codes.AlreadyExists, "f", "abcd", ""},
 		{"already_named", codes.AlreadyExists, "", "abcd", "nothing was changed on b"},
-		{"hub_away", codes.Unavailable, "f", "ab", "why; nothing was changed on b, c, d"},
+		{"hub_away", codes.Unavailable, "f", "ab",
+			"why; it is not known whether b was changed: see nave history b; nothing was changed on c, d"},
+		{"refused", codes.Unauthenticated, "f", "ab", "why; nothing was changed on b, c, d"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			cmd, asked := &cobra.Command{}, ""

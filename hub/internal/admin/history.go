@@ -183,7 +183,7 @@ func (h historyOf) refuseSecond(r *adminv1.RollbackRequest) error {
 }
 
 // choose returns the release that a request names. If it names none, that is the newest that differs from the present
-// one. If a pin was deleted and nothing was released since, that is the present one: the newest may be the one that the
+// one, without those that a rollback left: an operator took them back. If a pin was deleted and nothing was released since, that is the present one: the newest may be the one that the
 // operator went back from.
 func (h historyOf) choose(r *adminv1.RollbackRequest) (store.Past, error) {
 	if err := h.refuseSecond(r); err != nil {
@@ -193,7 +193,7 @@ func (h historyOf) choose(r *adminv1.RollbackRequest) (store.Past, error) {
 		current := h.isCurrent(past)
 		switch r.GetSequence() {
 		case 0:
-			if current == h.wasPinned() {
+			if !past.Left && current == h.wasPinned() {
 				return past, nil
 			}
 		case past.Bundle.Sequence:
@@ -205,8 +205,9 @@ func (h historyOf) choose(r *adminv1.RollbackRequest) (store.Past, error) {
 		}
 	}
 	if r.GetSequence() == 0 {
-		return store.Past{}, status.Errorf(codes.FailedPrecondition, "the history of cluster %s has no other release",
-			r.GetCluster())
+		return store.Past{}, status.Errorf(codes.FailedPrecondition, "the history of cluster %[1]s has no other "+
+			"release that no rollback has left; to go to one of those: nave rollback %[1]s --to BUNDLE, as in nave history "+
+			"%[1]s", r.GetCluster())
 	}
 	return store.Past{}, errNoRelease(r.GetCluster(), r.GetSequence())
 }

@@ -184,6 +184,31 @@ func TestRollback_after_release(t *testing.T) {
 	}
 }
 
+// TestRollback_left takes a cluster back, releases it after Git was reverted, and takes it back again: not to the
+// release that the first rollback left.
+func TestRollback_left(t *testing.T) {
+	r := newRig(t)
+	r.past(3)
+	_, err := r.Rollback(t.Context(), &adminv1.RollbackRequest{Cluster: "a"})
+	must(t, err)
+	good, _ := r.pin()
+	left := r.publish(store.Control{KeepsObjects: true}, good.Past, 4)
+	left.Left = true
+	must(t, r.store.Update(t.Context(), func(tx *store.Tx) error { // as package publish does
+		return store.History.Put(tx, store.PastKey("a", left.Bundle), left)
+	}))
+	_, err = r.AdminServiceClient.Release(t.Context(), &adminv1.ReleaseRequest{Cluster: "a"})
+	must(t, err)
+	r.publish(store.Control{}, good.Past, 5)
+	answer, err := r.Rollback(t.Context(), &adminv1.RollbackRequest{Cluster: "a"})
+	must(t, err)
+	if answer.GetSequence() != 1 {
+		t.Errorf("pinned to bundle %d", answer.GetSequence())
+	}
+	_, err = r.Rollback(t.Context(), &adminv1.RollbackRequest{Cluster: "a", Sequence: 3})
+	must(t, err)
+}
+
 // TestRelease_left ends the pin of a cluster whose Cluster left Git for good.
 func TestRelease_left(t *testing.T) {
 	r := newRig(t)

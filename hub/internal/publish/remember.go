@@ -1,6 +1,7 @@
 package publish
 
 import (
+	"errors"
 	"slices"
 	"time"
 
@@ -14,7 +15,8 @@ func sameApplications(a, b store.Release) bool {
 	})
 }
 
-// remember writes the release of a candidate to the history of its cluster, and deletes the oldest over the limit.
+// remember writes the release of a candidate to the history of its cluster, and deletes the oldest over the limit. The
+// release of a pin leaves the one before.
 func remember(tx *store.Tx, c *candidate, now time.Time) error {
 	past := store.Past{Bundle: c.signed.Bundle, ReleasedAt: now}
 	for _, e := range c.release.Applications {
@@ -28,8 +30,24 @@ func remember(tx *store.Tx, c *candidate, now time.Time) error {
 		keys = append(keys, key)
 		return nil
 	})
+	if err == nil && c.pin != nil && len(keys) > 1 {
+		err = leave(tx, keys[len(keys)-2])
+	}
 	for i := 0; err == nil && i < len(keys)-store.HistoryLimit; i++ {
 		err = store.History.Delete(tx, keys[i])
 	}
 	return err
+}
+
+// leave notes that a rollback left a past release.
+func leave(tx *store.Tx, key string) error {
+	past, found, err := store.History.Get(tx, key)
+	if errors.Is(err, store.ErrDamaged) || err == nil && !found {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	past.Left = true
+	return store.History.Put(tx, key, past)
 }

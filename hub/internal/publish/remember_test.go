@@ -124,6 +124,11 @@ func TestPin(t *testing.T) {
 	past := b.history("east")[0]
 	b.pin("east", &past)
 	b.publish()
+	for i, p := range b.history("east") {
+		if p.Left != (i == 1) {
+			t.Errorf("bundle %d: left by a rollback: %v", p.Bundle.Sequence, p.Left)
+		}
+	}
 	old := past.Applications[0].Digest
 	if d, sequence := b.nowReleased("east"); d != old || sequence != 3 {
 		t.Errorf("pinned: %s in bundle %d, want %s in bundle 3", d, sequence, old)

@@ -139,7 +139,8 @@ func (p *Publisher) prepare(c *candidate, r *release.Round) (err error) {
 	if err != nil {
 		return err
 	}
-	c.anew = !c.published || !sameApplications(before, c.release)
+	isFirst := !c.published && len(c.release.Applications) > 0
+	c.anew = isFirst || !sameApplications(before, c.release)
 	b := &bundle.Bundle{
 		Cluster: p.spiffe(c.name), Applications: store.BundleEntries(c.release.Applications),
 		Pending: c.release.Pending, Incomplete: c.release.Incomplete, Removals: c.release.Removals,
