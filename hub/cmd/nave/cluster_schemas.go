@@ -62,6 +62,9 @@ func (c *clusterSchemas) of(ctx context.Context, cluster string) (*schemas, erro
 
 // unanswered returns why a spoke does not give schemas; "" for an error that is not about the spoke.
 func unanswered(err error) string {
+	if isUnreached(err) || isCutOff(err) {
+		return "" // the hub is away, and the spoke was not asked
+	}
 	switch status.Code(err) {
 	case codes.Unimplemented:
 		return "the hub is too old to ask spokes for schemas: upgrade it"

@@ -101,9 +101,15 @@ func TestClusterSchemas(t *testing.T) {
 	if strings.Join(hub.read, "") != "ac" || hub.listed != 7 {
 		t.Errorf("%d lists, documents of %v", hub.listed, hub.read)
 	}
-	hub.errors["h"] = status.Error(codes.NotFound, "there is no Cluster h")
-	if err := v.check(t.Context(), []string{"h"}, []renderedObject{{Object: o}}, nil); status.Code(err) != codes.NotFound {
-		t.Errorf("error %v", err)
+	for cluster, failure := range map[string]error{
+		"h": status.Error(codes.NotFound, "there is no Cluster h"),
+		"i": status.Error(codes.Unavailable, "error reading from server: EOF"),
+		"j": status.Error(codes.Unavailable, "connection error: desc = refused"),
+	} {
+		hub.errors[cluster] = failure
+		if err := v.check(t.Context(), []string{cluster}, []renderedObject{{Object: o}}, nil); !errors.Is(err, failure) {
+			t.Errorf("on %s: error %v", cluster, err)
+		}
 	}
 }
 

@@ -527,6 +527,17 @@ func (c *comparison) nothingCompared() bool {
 	return c.compared == 0 && len(c.changes) == 0 && c.unmapped
 }
 
+// notCompared returns the clusters by the notes about what is not compared, and by why their releases cannot be read.
+func (c *comparison) notCompared() map[string][]string {
+	all := map[string][]string{}
+	maps.Copy(all, c.kept)
+	for name, why := range c.unreadable {
+		text := "not compared, because the hub cannot read the release: " + why
+		all[text] = append(all[text], name)
+	}
+	return all
+}
+
 // byClusters returns a line for each text, with its clusters.
 func byClusters(texts map[string][]string) (lines []string) {
 	for _, text := range slices.Sorted(maps.Keys(texts)) {

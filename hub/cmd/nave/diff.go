@@ -164,7 +164,7 @@ func (d *diff) run(cmd *cobra.Command, dir string, chosen selection) error {
 			return err
 		}
 	}
-	for _, note := range byClusters(c.kept) {
+	for _, note := range byClusters(c.notCompared()) {
 		fmt.Fprintln(cmd.ErrOrStderr(), "nave:", note)
 	}
 	c.check.printNotes(noteTo(cmd))
@@ -193,12 +193,19 @@ func (d *diff) compare(cmd *cobra.Command, dir string, c *comparison) error {
 	if err != nil {
 		return err
 	}
-	clusters = slices.DeleteFunc(clusters, func(name string) bool { return released.unreadable[name] != "" })
+	c.unreadable = map[string]string{}
+	clusters = slices.DeleteFunc(clusters, func(name string) bool {
+		why := released.unreadable[name]
+		if why != "" {
+			c.unreadable[name] = why
+		}
+		return why != ""
+	})
 	all, err := outlooks(ctx, c.client, v, resumed, clusters, released)
 	if err != nil {
 		return err
 	}
-	c.hub, c.unreadable = append(v.Problems, resumed.Problems...), released.unreadable
+	c.hub = append(v.Problems, resumed.Problems...)
 	if err := c.compare(ctx, released, all); err != nil {
 		return err
 	}

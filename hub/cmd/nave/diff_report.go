@@ -47,12 +47,9 @@ var actions = map[verb]string{added: "added", changed: "changed", deleted: "dele
 // report returns the comparison for machines.
 func (c *comparison) report() diffReport {
 	r := diffReport{Clusters: c.clusters, Groups: []reportGroup{}, NotRendered: notes(c.problems),
-		NotAsked: notes(c.unasked), NotCompared: notes(c.kept)}
+		NotAsked: notes(c.unasked), NotCompared: notes(c.notCompared())}
 	if c.check != nil {
 		r.NotValid = notes(c.check.wrong)
-	}
-	for _, name := range slices.Sorted(maps.Keys(c.unreadable)) {
-		r.NotCompared = append(r.NotCompared, reportNote{[]string{name}, c.unreadable[name]})
 	}
 	for _, g := range c.groups() {
 		group := reportGroup{Clusters: g.clusters, Held: g.held}

@@ -674,6 +674,34 @@ func TestExitCode(t *testing.T) {
 	}
 }
 
+// TestComparison_unreadable names the clusters whose releases the hub cannot read in each output.
+func TestComparison_unreadable(t *testing.T) {
+	for name, tt := range map[string]struct {
+		read int
+		want string
+	}{
+		"some": {2, "No difference on 2 clusters; not compared: prod-1."},
+		"all":  {0, "Nothing was compared; not compared: prod-1."},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := &comparison{clusters: tt.read, unreadable: map[string]string{"prod-1": "damaged"}}
+			var text, markdown bytes.Buffer
+			c.print(&text)
+			c.printMarkdown(&markdown)
+			if got := strings.TrimSpace(text.String()); got != tt.want {
+				t.Errorf("got %q, want %q", got, tt.want)
+			}
+			const note = "on prod-1: not compared, because the hub cannot read the release: damaged"
+			if !strings.Contains(markdown.String(), tt.want) || !strings.Contains(markdown.String(), "- "+note) {
+				t.Errorf("markdown %s", markdown.String())
+			}
+			if notes := c.report().NotCompared; len(notes) != 1 || notes[0].Clusters[0] != "prod-1" {
+				t.Errorf("report %v", notes)
+			}
+		})
+	}
+}
+
 // TestComparison_err names what could not be rendered and the clusters that could not be asked.
 func TestComparison_err(t *testing.T) {
 	rendered, asked := map[string][]string{"app: broken": {"east"}}, map[string][]string{"the spoke is away": {"west"}}

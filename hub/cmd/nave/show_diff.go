@@ -220,9 +220,12 @@ func (c *comparison) summary() string {
 	}
 	maps.DeleteFunc(held, func(_ string, is bool) bool { return !is })
 	if c.nothingCompared() {
-		return "Nothing was compared on " + wording.Count(c.clusters, "cluster") + "."
+		return "Nothing was compared on " + wording.Count(c.clusters+len(c.unreadable), "cluster") + "."
 	}
-	if len(counts) == 0 {
+	switch {
+	case c.clusters == 0 && len(c.unreadable) > 0:
+		return "Nothing was compared" + c.reservation() + "."
+	case len(counts) == 0:
 		return "No difference on " + wording.Count(c.clusters, "cluster") + c.reservation() + "."
 	}
 	var parts []string
@@ -237,11 +240,14 @@ func (c *comparison) summary() string {
 }
 
 // reservation returns the end of a summary that says that not everything was compared.
-func (c *comparison) reservation() string {
-	if len(c.problems)+len(c.kept)+len(c.unasked) == 0 {
-		return ""
+func (c *comparison) reservation() (text string) {
+	if len(c.problems)+len(c.kept)+len(c.unasked) > 0 {
+		text = "; not everything was compared"
 	}
-	return "; not everything was compared"
+	if len(c.unreadable) > 0 {
+		text += "; not compared: " + listed(slices.Sorted(maps.Keys(c.unreadable)))
+	}
+	return text
 }
 
 // print prints the changes as unified diffs.
@@ -283,7 +289,7 @@ func (c *comparison) printMarkdown(out io.Writer) {
 	markdownList(out, "Not valid", c.check.lines())
 	markdownList(out, "Not rendered", byClusters(c.problems))
 	markdownList(out, "Not asked", byClusters(c.unasked))
-	markdownList(out, "Not compared", byClusters(c.kept))
+	markdownList(out, "Not compared", byClusters(c.notCompared()))
 }
 
 // markdownList prints lines below a title; nothing if there are none.
