@@ -183,8 +183,8 @@ func (h historyOf) refuseSecond(r *adminv1.RollbackRequest) error {
 }
 
 // choose returns the release that a request names. If it names none, that is the newest that differs from the present
-// one, without those that a rollback left: an operator took them back. If a pin was deleted and nothing was released since, that is the present one: the newest may be the one that the
-// operator went back from.
+// one and that no rollback left: an operator took those back. If a pin was deleted and nothing was released since, that
+// is the present one: the newest may be the one that the operator went back from.
 func (h historyOf) choose(r *adminv1.RollbackRequest) (store.Past, error) {
 	if err := h.refuseSecond(r); err != nil {
 		return store.Past{}, err

@@ -267,7 +267,7 @@ func TestBundleTooLarge(t *testing.T) {
 	}
 }
 
-// TestBundleTooLarge_control suspends an application and lets a prune go, while no bundle holds the cluster's next plan.
+// TestBundleTooLarge_control suspends an application and lets a prune go, while no bundle holds the next plan.
 func TestBundleTooLarge_control(t *testing.T) {
 	for name, stays := range map[string]bool{"stays_in_git": true, "left_git": false} {
 		t.Run(name, func(t *testing.T) {

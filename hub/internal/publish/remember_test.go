@@ -73,8 +73,8 @@ func TestHistory(t *testing.T) {
 	}
 }
 
-// TestPin_left takes the Cluster of a pinned cluster out of Git. The application that is newer than the pin stays in the
-// release; it goes with the pin.
+// TestPin_left takes the Cluster of a pinned cluster out of Git. The application that is newer than the pin stays in
+// the release; it goes with the pin.
 func TestPin_left(t *testing.T) {
 	b := newBench(t)
 	b.plan("east", "old")

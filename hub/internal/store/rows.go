@@ -226,7 +226,7 @@ type Past struct {
 	Bundle       bundle.ID `json:"bundle"` // the first one with these Applications
 	ReleasedAt   time.Time `json:"releasedAt"`
 	Applications []Content `json:"applications"`   // sorted by name
-	Left         bool      `json:"left,omitempty"` // a rollback replaced it: only a rollback that names it goes there again
+	Left         bool      `json:"left,omitempty"` // by a rollback: only one that names it goes there again
 }
 
 // HistoryLimit is how many releases of a cluster are kept.
