@@ -3,7 +3,8 @@ package api
 func init() {
 	// Only the name of the kind Secret is registered: package admin reads the credentials of the hub, and Secrets of a
 	// cluster are payload.
-	Register(Kind{Name: SecretKind, Plural: "secrets", Version: "v1", Namespaced: true, Role: CredentialRole})
+	Register(Kind{Name: SecretKind, Plural: "secrets", Version: "v1", Namespaced: true, Role: CredentialRole,
+		Columns: []Column{nameColumn, {Name: "TYPE", Value: fieldOf("type")}}})
 	for _, k := range unsupported {
 		k.Namespaced = true
 		Register(k)

@@ -77,6 +77,10 @@ func TestArtifact(t *testing.T) {
 	if !strings.Contains(out, `"tag": "v1.0.0"`) || !strings.Contains(out, `"digest": "sha256:`) {
 		t.Errorf("push printed %s", out)
 	}
+	if out := run("push", "artifact", url, "--path", dir, "--source=s", "--revision=r"); !strings.Contains(out,
+		"with the tag latest") {
+		t.Errorf("push without a tag printed %s", out)
+	}
 	run("tag", "artifact", url+":v1.0.0", "--tag=latest", "--tag=v1.1.0")
 	out = run("list", "artifacts", url, "--filter-semver=>=1.0.0")
 	if lines := strings.Split(out, "\n"); len(lines) != 4 || !strings.Contains(lines[1], "v1.1.0 ") ||

@@ -288,7 +288,10 @@ func checkOut(ctx context.Context, dir, ref string) (work string, remove func(),
 	if err := os.Mkdir(work, 0o700); err != nil {
 		return "", remove, err
 	}
-	commit, err := gitIn(ctx, dir, "", "rev-parse", "--verify", "--end-of-options", ref+"^{commit}")
+	commit, err := gitIn(ctx, dir, "", "rev-parse", "--verify", "--quiet", "--end-of-options", ref+"^{commit}")
+	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) && exit.ExitCode() == 1 {
+		err = fmt.Errorf("the repository in %s has no such commit, branch or tag; if it is new, git fetch first", dir)
+	}
 	if err != nil {
 		remove()
 		return "", func() {}, fmt.Errorf("--ref %s: %w", ref, err)

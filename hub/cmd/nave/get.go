@@ -9,6 +9,7 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 	"google.golang.org/grpc/codes"
@@ -46,7 +47,7 @@ func newGetCommand(s *session) *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.BoolVarP(&o.all, "all-namespaces", "A", false, "in all namespaces, of the hub and all clusters")
-	f.StringVarP(&o.output, "output", "o", "", "json, yaml or wide")
+	f.StringVarP(&o.output, "output", "o", "", "json, yaml, wide or name")
 	f.StringVarP(&o.selector, "selector", "l", "", "label selector")
 	f.BoolVarP(&o.watch, "watch", "w", false, "print the present objects, then each change")
 	f.Int64Var(&o.chunk, "chunk-size", chunkSize, "ask the hub for a large list in chunks of so many objects; 0: at once")
@@ -175,12 +176,28 @@ func printRows(out, errOut io.Writer, kind api.Kind, rows []row, format string, 
 			fmt.Fprintf(errOut, "No %s found.%s\n", kind.Plural, unsupportedHint(kind))
 			return nil
 		}
-		return printTable(out, kind, rows, format == "wide", true)
+		return printTable(out, kind, rows, format == "wide")
 	case "json", "yaml":
 		return printDocument(out, kind, rows, format, single && len(rows) == 1)
+	case "name":
+		return printNames(out, rows)
 	default:
-		return fmt.Errorf("unknown output %q: want json, yaml or wide", format)
+		return fmt.Errorf("unknown output %q: want json, yaml, wide or name", format)
 	}
+}
+
+// printNames prints objects as kubectl does with -o name: kind.group/name.
+func printNames(out io.Writer, rows []row) error {
+	for _, r := range rows {
+		name := strings.ToLower(r.key.GetKind())
+		if kind, ok := api.KindByName(name); ok && kind.Group != "" {
+			name += "." + kind.Group
+		}
+		if _, err := fmt.Fprintf(out, "%s/%s\n", name, oneLine(r.key.GetName())); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // unsupportedHint returns a sentence about a kind that the hub does not carry out; "" about any other kind.
@@ -208,15 +225,13 @@ func printDocument(out io.Writer, kind api.Kind, rows []row, format string, sing
 	return nil
 }
 
-func printTable(out io.Writer, kind api.Kind, rows []row, wide, header bool) error {
+func printTable(out io.Writer, kind api.Kind, rows []row, wide bool) error {
 	columns := columnsOf(kind, wide)
 	w := tabwriter.NewWriter(out, 0, 0, 3, ' ', 0)
-	if header {
-		for _, c := range columns {
-			fmt.Fprint(w, c.name, "\t")
-		}
-		fmt.Fprintln(w)
+	for _, c := range columns {
+		fmt.Fprint(w, c.name, "\t")
 	}
+	fmt.Fprintln(w)
 	for _, r := range rows {
 		for _, c := range columns {
 			fmt.Fprint(w, oneLine(c.value(r)), "\t")
@@ -233,7 +248,8 @@ func watch(cmd *cobra.Command, client adminv1.AdminServiceClient, kind api.Kind,
 	if err != nil {
 		return err
 	}
-	for first := true; ; {
+	p := &changePrinter{out: cmd.OutOrStdout(), kind: kind, format: format}
+	for {
 		change, err := stream.Recv()
 		if errors.Is(err, io.EOF) || cmd.Context().Err() != nil {
 			return nil
@@ -241,29 +257,86 @@ func watch(cmd *cobra.Command, client adminv1.AdminServiceClient, kind api.Kind,
 		if err != nil {
 			return err
 		}
-		if change.GetType() == adminv1.WatchType_WATCH_TYPE_SYNCED {
-			continue
-		}
-		rows, err := decodeRows([]*adminv1.Object{change.GetObject()}, "")
-		if err != nil {
+		if err := p.print(change); err != nil {
 			return err
 		}
-		if err := printChange(cmd.OutOrStdout(), kind, rows, change.GetType(), format, first); err != nil {
-			return err
-		}
-		first = false
 	}
 }
 
-func printChange(out io.Writer, kind api.Kind, rows []row, change adminv1.WatchType, format string, first bool) error {
-	if change == adminv1.WatchType_WATCH_TYPE_DELETED {
-		fmt.Fprintf(out, "%s deleted\n", show(rows[0].key))
+// changePrinter prints the objects of a watch. In a table, all rows have the columns of the objects that there were at
+// first, so that later ones are below their headings.
+type changePrinter struct {
+	out    io.Writer
+	kind   api.Kind
+	format string
+	first  []row // until all of them are known
+	synced bool
+	widths []int
+}
+
+func (p *changePrinter) print(change *adminv1.WatchResponse) error {
+	table := p.format == "" || p.format == "wide"
+	if change.GetType() == adminv1.WatchType_WATCH_TYPE_SYNCED {
+		p.synced = true
+		if table && len(p.first) > 0 {
+			return p.printAligned(p.first)
+		}
 		return nil
 	}
-	if format == "json" || format == "yaml" {
-		return printDocument(out, kind, rows, format, true)
+	rows, err := decodeRows([]*adminv1.Object{change.GetObject()}, "")
+	switch {
+	case err != nil:
+		return err
+	case change.GetType() == adminv1.WatchType_WATCH_TYPE_DELETED:
+		fmt.Fprintf(p.out, "%s deleted\n", show(rows[0].key))
+		return nil
+	case p.format == "json" || p.format == "yaml":
+		return printDocument(p.out, p.kind, rows, p.format, true)
+	case p.format == "name":
+		return printNames(p.out, rows)
+	case !table:
+		return fmt.Errorf("unknown output %q: want json, yaml, wide or name", p.format)
+	case !p.synced:
+		p.first = append(p.first, rows...)
+		return nil
 	}
-	return printTable(out, kind, rows, format == "wide", first)
+	return p.printAligned(rows)
+}
+
+// printAligned prints rows, the first time below their headings.
+func (p *changePrinter) printAligned(rows []row) error {
+	columns := columnsOf(p.kind, p.format == "wide")
+	var lines [][]string
+	if p.widths == nil {
+		p.widths = make([]int, len(columns))
+		heads := make([]string, len(columns))
+		for i, c := range columns {
+			heads[i] = c.name
+		}
+		lines = append(lines, heads)
+	}
+	for _, r := range rows {
+		cells := make([]string, len(columns))
+		for i, c := range columns {
+			cells[i] = oneLine(c.value(r))
+		}
+		lines = append(lines, cells)
+	}
+	for _, cells := range lines {
+		for i, cell := range cells {
+			p.widths[i] = max(p.widths[i], utf8.RuneCountInString(cell))
+		}
+	}
+	for _, cells := range lines {
+		line := ""
+		for i, cell := range cells {
+			line += fmt.Sprintf("%-*s   ", p.widths[i], cell)
+		}
+		if _, err := fmt.Fprintln(p.out, strings.TrimRight(line, " ")); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // age returns the time since t in kubectl's format: 5s, 3m20s, 2h, 4d. If t is zero, age returns "-".

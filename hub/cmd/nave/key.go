@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"google.golang.org/grpc/codes"
@@ -27,6 +28,9 @@ func kindOf(args []string) (api.Kind, []string, error) {
 		}
 	}
 	word, name, slash := strings.Cut(args[0], "/")
+	if slices.Contains([]string{"events", "event", "ev"}, word) {
+		return api.Kind{}, nil, errors.New("events are no objects of the hub: nave events lists them")
+	}
 	k, err := api.FindKind(word)
 	if err != nil {
 		return k, nil, err

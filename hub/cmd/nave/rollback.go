@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"google.golang.org/grpc/codes"
@@ -176,7 +177,11 @@ func eachCluster(cmd *cobra.Command, client adminv1.AdminServiceClient, clusters
 		case code != codes.AlreadyExists || fleet == "":
 			failed = append(failed, cluster)
 		}
-		fmt.Fprintf(cmd.ErrOrStderr(), "nave: cluster %s: %s\n", cluster, oneLine(message(err)))
+		text := oneLine(message(err))
+		if !strings.HasPrefix(strings.ToLower(text), "cluster "+cluster+" ") {
+			text = "cluster " + cluster + ": " + text
+		}
+		fmt.Fprintf(cmd.ErrOrStderr(), "nave: %s\n", text)
 	}
 	if len(failed) > 0 {
 		return fmt.Errorf("nothing was changed on %s", listed(failed))

@@ -178,5 +178,13 @@ func ownedElsewhere(row store.Resource, verb string) error {
 	if owner == nil {
 		return nil
 	}
-	return status.Errorf(codes.FailedPrecondition, "%s comes from %s and can only be %s there", row.Key, owner, verb)
+	wayOut := ""
+	if owner.Role() == api.RenderableRole {
+		wayOut = ": change it in Git"
+		if verb == "deleted" {
+			wayOut = ": take it out of Git"
+		}
+	}
+	return status.Errorf(codes.FailedPrecondition, "%s comes from %s and can only be %s there%s", row.Key, owner, verb,
+		wayOut)
 }

@@ -71,8 +71,12 @@ func (c *Client) Mapping(ctx context.Context, gvk schema.GroupVersionKind) (Mapp
 }
 
 func noMatch(gvk schema.GroupVersionKind) *Error {
+	hint := "is its CustomResourceDefinition installed?"
+	if !strings.Contains(gvk.Group, ".") || strings.HasSuffix(gvk.Group, ".k8s.io") {
+		hint = "kubectl api-resources lists the versions that it serves; Kubernetes drops old ones of its own kinds"
+	}
 	return &Error{Op: "discover", Object: gvk.Kind, Reason: NoMatch, Code: http.StatusNotFound, Message: fmt.Sprintf(
-		"the cluster has no kind %s in %s: is its CustomResourceDefinition installed?", gvk.Kind, gvk.GroupVersion())}
+		"the cluster has no kind %s in %s: %s", gvk.Kind, gvk.GroupVersion(), hint)}
 }
 
 // discover asks for all kinds of a group and version. If the group does not exist, it has no kinds, which is no error.
