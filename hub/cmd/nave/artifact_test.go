@@ -78,7 +78,7 @@ func TestArtifact(t *testing.T) {
 		t.Errorf("push printed %s", out)
 	}
 	if out := run("push", "artifact", url, "--path", dir, "--source=s", "--revision=r"); !strings.Contains(out,
-		"with the tag latest") {
+		"org/fleet:latest as ") {
 		t.Errorf("push without a tag printed %s", out)
 	}
 	run("tag", "artifact", url+":v1.0.0", "--tag=latest", "--tag=v1.1.0")

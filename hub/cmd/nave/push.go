@@ -92,7 +92,7 @@ func (p *push) print(out io.Writer, tag name.Tag, digest v1.Hash) error {
 	repository := tag.Repository.String()
 	pushed := fmt.Sprintf("%s@%s", repository, digest)
 	if p.output == "" {
-		fmt.Fprintf(out, "pushed %s with the tag %s\n", pushed, tag.TagStr())
+		fmt.Fprintf(out, "pushed %s:%s as %s\n", repository, tag.TagStr(), pushed)
 		return nil
 	}
 	return printIn(out, p.output, map[string]any{

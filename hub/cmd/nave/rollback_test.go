@@ -134,3 +134,20 @@ func TestRelease(t *testing.T) {
 		}
 	}
 }
+
+// TestEachCluster_named prints an error that names its cluster once.
+func TestEachCluster_named(t *testing.T) {
+	cmd := &cobra.Command{}
+	cmd.SetContext(t.Context())
+	var messages bytes.Buffer
+	cmd.SetErr(&messages)
+	_ = eachCluster(cmd, fleetClient{}, []string{"nix", "east"}, "", func(cluster string) error {
+		if cluster == "nix" {
+			return status.Error(codes.NotFound, "Cluster nix not found")
+		}
+		return status.Error(codes.DataLoss, "the store is damaged")
+	})
+	if want := "nave: Cluster nix not found\nnave: cluster east: the store is damaged\n"; messages.String() != want {
+		t.Errorf("got %q, want %q", messages.String(), want)
+	}
+}

@@ -41,7 +41,8 @@ type Reader struct {
 	plans          map[string]*planned
 	bundles        map[string]*store.SignedBundle
 	refusals       map[string]*store.Refusal
-	histories      map[string][]string // keys, by cluster
+	histories      map[string][]string    // keys, by cluster
+	pasts          map[string]*store.Past // by key
 	graphs         map[string]*clusterGraph
 	sources        map[api.Key]Facts // of the hub; zero: there is none
 	clusters       []store.Resource  // nil: not read yet
@@ -56,7 +57,7 @@ type Reader struct {
 func NewReader(tx *store.Tx) *Reader {
 	return &Reader{
 		tx: tx, spokes: map[string]*store.Spoke{}, plans: map[string]*planned{}, bundles: map[string]*store.SignedBundle{},
-		refusals: map[string]*store.Refusal{}, histories: map[string][]string{},
+		refusals: map[string]*store.Refusal{}, histories: map[string][]string{}, pasts: map[string]*store.Past{},
 		graphs: map[string]*clusterGraph{}, sources: map[api.Key]Facts{},
 		reads: reads{}, lost: map[string]error{}, damaged: map[string]error{},
 	}

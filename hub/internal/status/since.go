@@ -49,7 +49,7 @@ func (r *Reader) superseded(cluster string, f Facts) (at time.Time, err error) {
 	}
 	keys, err := r.releases(cluster)
 	for _, key := range slices.Backward(keys) {
-		past, err := get(r, store.History, key)
+		past, err := cached(r, r.pasts, store.History, key)
 		if err != nil {
 			return at, err
 		}
