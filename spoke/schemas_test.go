@@ -39,7 +39,8 @@ func TestSchemaWriter(t *testing.T) {
 	}
 	failed := errors.New("no connection")
 	w.send = func(*spokev1.AnswerSchemasRequest) error { return failed }
-	if _, err := w.Write([]byte(strings.Repeat("a", schemaChunk))); !errors.Is(err, failed) || !errors.Is(w.failed, failed) {
+	_, err := w.Write([]byte(strings.Repeat("a", schemaChunk)))
+	if !errors.Is(err, failed) || !errors.Is(w.failed, failed) {
 		t.Errorf("error %v", err)
 	}
 }

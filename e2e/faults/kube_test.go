@@ -37,7 +37,7 @@ type kube struct {
 type kill struct {
 	method string // none: never
 	nth    int
-	after  bool         // the server has carried it out, and the spoke does not hear so; else the server hears nothing of it
+	after  bool         // the server has carried it out, and the spoke does not hear so; else the server hears nothing
 	who    func() error // kills somebody else, or nobody; the spoke gets no answer
 }
 

@@ -7,10 +7,10 @@ import (
 	"testing"
 
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
-	kustomizev1beta1 "github.com/fluxcd/kustomize-controller/api/v1beta1"
+	kustomizev1beta1 "github.com/fluxcd/kustomize-controller/api/v1beta1" //nolint:staticcheck // repositories still use it
 	kustomizev1beta2 "github.com/fluxcd/kustomize-controller/api/v1beta2"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
-	sourcev1beta1 "github.com/fluxcd/source-controller/api/v1beta1"
+	sourcev1beta1 "github.com/fluxcd/source-controller/api/v1beta1" //nolint:staticcheck // repositories still use it
 	sourcev1beta2 "github.com/fluxcd/source-controller/api/v1beta2"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -48,7 +48,8 @@ func TestVersions(t *testing.T) {
 					t.Fatal(err)
 				}
 				stored := parse(t, string(o.JSON))
-				if got := stored.GroupVersionKind(); got != (schema.GroupVersionKind{Group: known.Group, Version: "v1", Kind: kind}) {
+				want := schema.GroupVersionKind{Group: known.Group, Version: "v1", Kind: kind}
+				if got := stored.GroupVersionKind(); got != want {
 					t.Errorf("stored as %s", got)
 				}
 			})

@@ -77,7 +77,8 @@ func TestEntryFeatures(t *testing.T) {
 		t.Fatal(err)
 	}
 	again, err := DecodeBundle(data)
-	if err != nil || again.Features().Without(Baseline) != "drift-modes,handovers,helm-release,hooks,kept-objects,lifecycle" {
+	if err != nil ||
+		again.Features().Without(Baseline) != "drift-modes,handovers,helm-release,hooks,kept-objects,lifecycle" {
 		t.Errorf("%v, %v", again, err)
 	}
 	b.Applications[0].Features = "No Name"

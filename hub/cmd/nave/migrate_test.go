@@ -199,7 +199,9 @@ func TestMigrateFindings(t *testing.T) {
 	if strings.Contains(out, "no folder stands for") {
 		t.Error("another repository is refused")
 	}
-	other := tree(t, map[string]string{"map.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: far, namespace: shop}\n"})
+	other := tree(t, map[string]string{
+		"map.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: far, namespace: shop}\n",
+	})
 	given, _ := m.run("--local-sources=GitRepository/flux-system/elsewhere=" + other)
 	if strings.Contains(given, "another repository") ||
 		!regexp.MustCompile(`elsewhere +does not have it +0 +1 +0 +yes`).MatchString(given) {
@@ -234,8 +236,10 @@ func TestMigrateRemoteBases(t *testing.T) {
 		}
 	}
 	base := func(name string) string {
-		return tree(t, map[string]string{"part/kustomization.yaml": "resources: [map.yaml]\n", "part/map.yaml": "apiVersion: " +
-			"v1\nkind: ConfigMap\nmetadata: {name: " + name + ", namespace: shop}\n", "kustomization.yaml": "resources: [part]\n"})
+		return tree(t, map[string]string{
+			"kustomization.yaml": "resources: [part]\n", "part/kustomization.yaml": "resources: [map.yaml]\n",
+			"part/map.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: " + name + ", namespace: shop}\n",
+		})
 	}
 	r := m.report()
 	names := func(r *migrate.Report) (all []string) {

@@ -183,7 +183,8 @@ func TestValidate_flags(t *testing.T) {
 
 // TestValidate_no_cluster builds a Kustomization by the schemas of a cluster that no flag names.
 func TestValidate_no_cluster(t *testing.T) {
-	_, err := run(t, "build", "kustomization", "app", "--path=.", "--kustomization-file=x", "--validate", "--schemas=cluster")
+	_, err := run(t, "build", "kustomization", "app", "--path=.", "--kustomization-file=x", "--validate",
+		"--schemas=cluster")
 	if err == nil || !strings.Contains(err.Error(), "name the cluster with --cluster") {
 		t.Errorf("error %v", err)
 	}

@@ -18,8 +18,13 @@ func TestShares(t *testing.T) {
 			_, ok := s.take(who)
 			return ok
 		}
-		if !take(one) || !take(one) || take(one) || !take(other) || !take(third) || take(other) {
-			t.Fatal("one operator has more than half, or all have more than the limit")
+		for i, c := range []struct {
+			who  identity.ID
+			want bool
+		}{{one, true}, {one, true}, {one, false}, {other, true}, {third, true}, {other, false}} {
+			if take(c.who) != c.want {
+				t.Fatalf("%d: %s: one operator has more than half, or all have more than the limit", i, c.who.Name)
+			}
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()

@@ -95,7 +95,8 @@ func TestRemoteBases_chain(t *testing.T) {
 	s.play([]string{"fetch", "fleet", "main@sha1:2", "two"})
 	s.play([]string{"plan"})
 	c := s.conditionOf("chain")
-	for _, want := range []string{"more than 64 remote bases", "each named by the one before: https://github.com/acme/base-001, " +
+	for _, want := range []string{"more than 64 remote bases", "each named by the one before: " +
+		"https://github.com/acme/base-001, " +
 		"https://github.com/acme/base-002, https://github.com/acme/base-003, 59 more, https://github.com/acme/base-063, " +
 		"https://github.com/acme/base-064, https://github.com/acme/base-065"} {
 		if c.Ready != condition.False || !strings.Contains(c.Message, want) {

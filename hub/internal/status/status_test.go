@@ -634,7 +634,8 @@ func TestTree(t *testing.T) {
       Widget.example.com default/w Refused
 `
 	for key, first := range map[api.Key]string{fleet: "Fleet.fleet.nave.io prod True\n",
-		cluster: "Cluster.fleet.nave.io east Unknown\n  Kustomization.kustomize.toolkit.fluxcd.io flux-system/left on east False\n",
+		cluster: "Cluster.fleet.nave.io east Unknown\n" +
+			"  Kustomization.kustomize.toolkit.fluxcd.io flux-system/left on east False\n",
 	} {
 		n, ok := Tree(w, key)
 		if !ok {

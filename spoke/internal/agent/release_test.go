@@ -17,14 +17,16 @@ func TestReadApplications_unnamed(t *testing.T) {
 	action := bundle.ReleaseAction{Timeout: time.Minute}
 	install, upgrade := action, action
 	install.Remediation.Strategy, upgrade.Remediation.Strategy = bundle.UninstallOnFailure, bundle.RollbackOnFailure
-	app := bundle.Application{Name: name, Release: &bundle.Release{Name: "web", Namespace: "shop", StorageNamespace: "shop",
-		Chart: []byte(`{"name":"web","version":"1.0.0"}`), Install: install, Upgrade: upgrade, Rollback: action, Uninstall: action}}
+	app := bundle.Application{Name: name, Release: &bundle.Release{
+		Name: "web", Namespace: "shop", StorageNamespace: "shop", Chart: []byte(`{"name":"web","version":"1.0.0"}`), Install: install, Upgrade: upgrade, Rollback: action,
+		Uninstall: action}}
 	data, err := app.Encode()
 	if err != nil {
 		t.Fatal(err)
 	}
 	digest := manifest.DigestOf(data)
-	_, err = (&Agent{}).readApplications([]bundle.Entry{{Name: name, Digest: digest}}, map[manifest.Digest][]byte{digest: data})
+	_, err = (&Agent{}).readApplications([]bundle.Entry{{Name: name, Digest: digest}},
+		map[manifest.Digest][]byte{digest: data})
 	if !errors.Is(err, trust.ErrMalformed) || !strings.Contains(err.Error(), "helm-release; upgrade the spoke") {
 		t.Error(err)
 	}

@@ -203,7 +203,8 @@ spec:
 func TestTakeOverSpared(t *testing.T) {
 	admin := newWorld(t).admin
 	t.Cleanup(func() {
-		if err := admin.Delete(context.Background(), "CustomResourceDefinition.apiextensions.k8s.io", "", fluxOwner); err != nil {
+		err := admin.Delete(context.Background(), "CustomResourceDefinition.apiextensions.k8s.io", "", fluxOwner)
+		if err != nil {
 			t.Error(err)
 		}
 	})
@@ -229,8 +230,8 @@ func TestTakeOverSpared(t *testing.T) {
 				len(found.Objects) != 1 || found.Objects[0].Action != apply.Refused {
 				t.Errorf("preview: %+v, %v", found, err)
 			}
-			marked := strings.Replace(git, "namespace: $NS", "namespace: $NS, annotations: {kustomize.toolkit.fluxcd.io/"+key+": "+
-				value+"}", 1)
+			marked := strings.Replace(git, "namespace: $NS", "namespace: $NS, annotations: "+
+				"{kustomize.toolkit.fluxcd.io/"+key+": "+value+"}", 1)
 			if changes := w.try(w.set(marked)); len(changes.Failed()) != 0 || w.data("spared", "k") != "by Flux" {
 				t.Error(changes)
 			}

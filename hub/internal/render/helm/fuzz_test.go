@@ -12,7 +12,9 @@ import (
 
 // FuzzSplit checks that no document is lost or changed but for white space.
 func FuzzSplit(f *testing.F) {
-	for _, text := range []string{"", "a: 1\n---\nb: 2\n", "---\n---  \na: |+\n  x\n\n---b: 1", "a\n --- \nb", "--- # c\r\na\r\n---"} {
+	for _, text := range []string{
+		"", "a: 1\n---\nb: 2\n", "---\n---  \na: |+\n  x\n\n---b: 1", "a\n --- \nb", "--- # c\r\na\r\n---",
+	} {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {

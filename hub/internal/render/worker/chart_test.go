@@ -20,8 +20,8 @@ func chart(t *testing.T, files map[string]string) render.Request {
 	t.Helper()
 	all := map[string]string{"Chart.yaml": "apiVersion: v2\nname: app\nversion: 1.0.0\n"}
 	maps.Copy(all, files)
-	spec, err := json.Marshal(api.ChartBuild{Name: "a", Namespace: "b", ReleaseName: "a", ReleaseNamespace: "b", Chart: ".",
-		Capabilities: helm.DefaultCapabilities(), Revision: 1})
+	spec, err := json.Marshal(api.ChartBuild{Name: "a", Namespace: "b", ReleaseName: "a", ReleaseNamespace: "b",
+		Chart: ".", Capabilities: helm.DefaultCapabilities(), Revision: 1})
 	if err != nil {
 		t.Fatal(err)
 	}

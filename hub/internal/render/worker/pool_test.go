@@ -240,8 +240,8 @@ func TestWorkerRelease(t *testing.T) {
 		"templates/h.yaml": "apiVersion: batch/v1\nkind: Job\nmetadata:\n  name: h\n  annotations: {helm.sh/hook: test}\n" +
 			"spec: {i: 3, big: 9007199254740993}\n",
 	}).Root
-	spec, err := json.Marshal(api.ChartBuild{Name: "a", Namespace: "b", ReleaseName: "a", ReleaseNamespace: "b", Chart: ".",
-		Capabilities: helm.DefaultCapabilities(), Revision: 1})
+	spec, err := json.Marshal(api.ChartBuild{Name: "a", Namespace: "b", ReleaseName: "a", ReleaseNamespace: "b",
+		Chart: ".", Capabilities: helm.DefaultCapabilities(), Revision: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
