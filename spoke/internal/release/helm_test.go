@@ -216,7 +216,8 @@ func (w *helmWorld) sees(s *release.Storage, version int) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	if !v.Digest.IsZero() || v.Status != release.Deployed || len(r.Hooks) != 1 || r.Hooks[0].LastRun.Phase != release.HookSucceeded {
+	if !v.Digest.IsZero() || v.Status != release.Deployed || len(r.Hooks) != 1 ||
+		r.Hooks[0].LastRun.Phase != release.HookSucceeded {
 		w.t.Errorf("%+v %+v", v, r.Hooks)
 	}
 }
@@ -230,8 +231,9 @@ version: 1.2.3
 func TestHelm_adopts(t *testing.T) {
 	eachHelm(t, func(t *testing.T, w *helmWorld) {
 		dir := t.TempDir()
-		files := map[string]string{"Chart.yaml": chart, "values.yaml": "greeting: hello\n", "templates/config.yaml": "apiVersion: " +
-			"v1\nkind: ConfigMap\nmetadata: {name: web}\ndata: {greeting: {{ .Values.greeting }}}\n"}
+		files := map[string]string{"Chart.yaml": chart, "values.yaml": "greeting: hello\n",
+			"templates/config.yaml": "apiVersion: " +
+				"v1\nkind: ConfigMap\nmetadata: {name: web}\ndata: {greeting: {{ .Values.greeting }}}\n"}
 		for name, text := range files {
 			path := filepath.Join(dir, name)
 			if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
@@ -247,7 +249,8 @@ func TestHelm_adopts(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !at.Digest.IsZero() || at.Status != release.Deployed || r.Labels["team"] != "shop" || r.Info.LastDeployed.IsZero() {
+		if !at.Digest.IsZero() || at.Status != release.Deployed || r.Labels["team"] != "shop" ||
+			r.Info.LastDeployed.IsZero() {
 			t.Errorf("%+v %v %+v", at, r.Labels, r.Info)
 		}
 		print := r.Fingerprint()
@@ -274,7 +277,8 @@ func TestHelm_adopts(t *testing.T) {
 		if got := w.history(s); got != "1 superseded, 2 superseded, 3 superseded, 4 deployed" {
 			t.Error(got)
 		}
-		for _, version := range release.Surplus([]release.Revision{{Version: 1}, {Version: 2}, {Version: 3}, {Version: 4}}, 1) {
+		four := []release.Revision{{Version: 1}, {Version: 2}, {Version: 3}, {Version: 4}}
+		for _, version := range release.Surplus(four, 1) {
 			if err := s.Delete(t.Context(), version); err != nil {
 				t.Fatal(err)
 			}

@@ -173,7 +173,8 @@ func TestRunHooks(t *testing.T) {
 	if w.uid(pod) != "" || first == "" || w.uid(job) == "" {
 		t.Error("the policies of the hooks were not kept")
 	}
-	if got, err := w.runHooks(t.Context(), "2 pre-install", 1, pod, config, job); !strings.HasPrefix(got, "b-config Running") || err != nil {
+	got, err := w.runHooks(t.Context(), "2 pre-install", 1, pod, config, job)
+	if !strings.HasPrefix(got, "b-config Running") || err != nil {
 		t.Error(got, err)
 	}
 	if second := w.uid(config); second == "" || second == first {
@@ -221,7 +222,8 @@ func TestRunHooks_resumed(t *testing.T) {
 	if err := w.cluster.EditStatus(t.Context(), "Pod", w.namespace, "slow-pod", `{"status":{"phase":"Succeeded"}}`); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := w.runHooks(t.Context(), "1 pre-install", 0, slow); err != nil || !strings.HasSuffix(got, "slow-pod Succeeded") {
+	got, err = w.runHooks(t.Context(), "1 pre-install", 0, slow)
+	if err != nil || !strings.HasSuffix(got, "slow-pod Succeeded") {
 		t.Error(got, err)
 	}
 	if w.uid(slow) != first {

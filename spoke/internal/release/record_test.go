@@ -92,7 +92,8 @@ func TestRecord(t *testing.T) {
 	if again := encoded(t, got); !reflect.DeepEqual(fieldsOf(t, again), fieldsOf(t, data)) {
 		t.Errorf("encoded again:\n%v\nwant:\n%v", fieldsOf(t, again), fieldsOf(t, data))
 	}
-	if got.Fingerprint() != want.Fingerprint() || got.Info.LastDeployed != noon || got.Hooks[0].LastRun != want.Hooks[0].LastRun {
+	if got.Fingerprint() != want.Fingerprint() || got.Info.LastDeployed != noon ||
+		got.Hooks[0].LastRun != want.Hooks[0].LastRun {
 		t.Errorf("%+v", got.Info)
 	}
 }
@@ -206,7 +207,8 @@ func TestSurplus(t *testing.T) {
 }
 
 func TestManifest(t *testing.T) {
-	objects, err := manifest.Parse([]byte("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {x: 'yes', y: \"a\\nb\"}\n" +
+	objects, err := manifest.Parse([]byte("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n" +
+		"data: {x: 'yes', y: \"a\\nb\"}\n" +
 		"---\napiVersion: v1\nkind: Service\nmetadata: {name: b}\n"))
 	if err != nil {
 		t.Fatal(err)

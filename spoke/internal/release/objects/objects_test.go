@@ -201,7 +201,8 @@ func TestObjects(t *testing.T) {
 	second := strings.ReplaceAll(web, "greeting: one", "greeting: two")
 	got, err = s.run(second+unhealthy, widgets)
 	s.expect("upgrade", got, "[upgrade rollback] OutOfSync RetriesExceeded")
-	if err == nil || !strings.Contains(err.Error(), "health: not healthy in time: PersistentVolumeClaim "+s.desired.Namespace+"/never") {
+	if want := "health: not healthy in time: PersistentVolumeClaim " + s.desired.Namespace + "/never"; err == nil ||
+		!strings.Contains(err.Error(), want) {
 		t.Error(err)
 	}
 	s.expect("restored", s.field("ConfigMap", "config", "data", "greeting"), "one")
@@ -224,7 +225,8 @@ func TestObjects(t *testing.T) {
 	if err != nil {
 		t.Error(err)
 	}
-	if _, err := cluster.Get(t.Context(), "CustomResourceDefinition.apiextensions.k8s.io", "", "widgets.release.example.com"); err != nil {
+	if _, err := cluster.Get(t.Context(), "CustomResourceDefinition.apiextensions.k8s.io", "",
+		"widgets.release.example.com"); err != nil {
 		t.Error("the definition went with the release:", err)
 	}
 }
@@ -243,7 +245,8 @@ func TestObjects_adopts(t *testing.T) {
 		[]byte(strings.ReplaceAll(plain, ", namespace: $NS", "")+more), 0o644))
 	s.helm("install web "+dir+" --create-namespace --wait", "STATUS: deployed")
 	deployment := func() string {
-		return s.field("Deployment.apps", "web", "metadata", "generation") + " " + s.field("Deployment.apps", "web", "metadata", "uid")
+		return s.field("Deployment.apps", "web", "metadata", "generation") + " " +
+			s.field("Deployment.apps", "web", "metadata", "uid")
 	}
 	before := deployment()
 
@@ -273,7 +276,8 @@ func (s *spoke) helm(args string, texts ...string) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	out, err := helm.Run(s.t.Context(), cluster.Kubeconfig, append(strings.Fields(args), "--namespace", s.desired.Namespace)...)
+	out, err := helm.Run(s.t.Context(), cluster.Kubeconfig,
+		append(strings.Fields(args), "--namespace", s.desired.Namespace)...)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -317,7 +321,8 @@ func TestObjects_errors(t *testing.T) {
 			s := newSpoke(t)
 			s.desired.Namespace = "errors-" + strings.ReplaceAll(name, "_", "-")
 			s.desired.StorageNamespace = s.desired.Namespace
-			s.must(cluster.Apply(t.Context(), []byte("apiVersion: v1\nkind: Namespace\nmetadata: {name: "+s.desired.Namespace+"}\n")))
+			s.must(cluster.Apply(t.Context(),
+				[]byte("apiVersion: v1\nkind: Namespace\nmetadata: {name: "+s.desired.Namespace+"}\n")))
 			test.prepare(s)
 			s.desired.Install.CRDs = bundle.ReplaceCRDs
 			got, err := s.run(test.yaml, widgets)
