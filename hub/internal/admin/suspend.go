@@ -49,11 +49,12 @@ func (s *Server) Resume(ctx context.Context, r *adminv1.ResumeRequest) (*adminv1
 		if len(above) > 0 {
 			response.SuspendedWith = fold.KeyMessage(above[0].Key)
 		}
-		if !row.IsSuspended() {
+		ofFleet := fold.IsSuspendedRoot(row, above)
+		if !row.Suspended && (ofFleet || !row.Object.Suspended()) {
 			return false, nil
 		}
 		row.Suspended, row.StopRepair, response.Changed = false, false, true
-		if row.IsSuspended() {
+		if row.IsSuspended() && !ofFleet {
 			return false, status.Errorf(codes.FailedPrecondition, "%s has spec.suspend: true: set it to false in its manifest",
 				row.Key)
 		}

@@ -105,6 +105,28 @@ func TestSuspendedWith(t *testing.T) {
 	}
 }
 
+// TestResume_root resumes the root of a suspended Fleet, which sets spec.suspend in it.
+func TestResume_root(t *testing.T) {
+	r := newRig(t)
+	r.apply(cluster + "---" + source + "---" + fleet)
+	fleetKey := api.Key{Kind: "Fleet", Name: "prod"}
+	rootKey := api.Key{Cluster: "a", Kind: "Kustomization", Namespace: "flux-system", Name: "root"}
+	_, err := r.Suspend(t.Context(), &adminv1.SuspendRequest{Key: fold.KeyMessage(fleetKey)})
+	must(t, err)
+	for _, own := range []bool{false, true} {
+		r.put(store.Resource{Key: rootKey, Owner: &fleetKey, Suspended: own}, `{"spec":{"suspend":true}}`)
+		answer, err := r.Resume(t.Context(), &adminv1.ResumeRequest{Key: fold.KeyMessage(rootKey)})
+		must(t, err)
+		if answer.Changed != own || answer.SuspendedWith.GetName() != "prod" || answer.GetRequestedAt() != "" {
+			t.Errorf("suspended by an operator: %v: answer %v", own, answer)
+		}
+	}
+	_, err = r.Resume(t.Context(), &adminv1.ResumeRequest{Key: fold.KeyMessage(fleetKey)})
+	must(t, err)
+	_, err = r.Resume(t.Context(), &adminv1.ResumeRequest{Key: fold.KeyMessage(rootKey)})
+	wantCode(t, err, codes.FailedPrecondition, "has spec.suspend: true")
+}
+
 func TestSuspend_refused(t *testing.T) {
 	r := newRig(t)
 	r.apply(source + "---" + root)

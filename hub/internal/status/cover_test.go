@@ -508,6 +508,15 @@ func TestSuspended(t *testing.T) {
 			return errors.Join(w.suspend(tx, fleetKey, false), w.inPlan(tx))
 		}, appsKey,
 			"True ReconciliationSucceeded: Applied", "Suspended with Fleet prod " + since, "Fleet/prod"},
+		{"root_of_fleet", func(w *fleetWorld, tx *store.Tx) error { // the Fleet sets spec.suspend in it
+			row, _, err := store.Resources.Get(tx, appsKey.Path())
+			row.Owner, row.Object = &fleetKey, api.StoredObject(appsKey, []byte(`{"apiVersion":`+
+				`"kustomize.toolkit.fluxcd.io/v1","kind":"Kustomization","metadata":{"name":"apps","namespace":"flux-system"},`+
+				`"spec":{"interval":"10m","prune":true,"path":"./x","suspend":true,`+
+				`"sourceRef":{"kind":"GitRepository","name":"fleet"}}}`))
+			return errors.Join(err, w.suspend(tx, fleetKey, false), store.Resources.Put(tx, appsKey.Path(), row), w.inPlan(tx))
+		}, appsKey,
+			"True ReconciliationSucceeded: Applied", "Suspended with Fleet prod " + since, "Fleet/prod"},
 		{"fleet_of_suspended_cluster", func(w *fleetWorld, tx *store.Tx) error { return w.suspend(tx, eastKey, false) },
 			fleetKey,
 			"True ReconciliationSucceeded: 2 of 2 clusters are ready; suspended: east", "", "Cluster/east"},

@@ -147,10 +147,14 @@ func (f Facts) explainSuspension(s *suspension, v verdict) *adminv1.Explanation 
 	if !f.rollsUp() {
 		message = strings.TrimSuffix(s.text(f)+"; "+v.message, "; ")
 	}
-	return &adminv1.Explanation{
+	e := &adminv1.Explanation{
 		Object: KeyMessage(f.Resource.Key), Since: timestamppb.New(s.since), Reason: condition.Suspended, Message: message,
 		Advice: f.advice(condition.Suspended),
 	}
+	if with := s.with; with != (api.Key{}) {
+		e.Advice = fmt.Sprintf("To go on: nave resume %s %s", strings.ToLower(with.Kind), with.Name)
+	}
+	return e
 }
 
 // explained are the reasons whose advice is about each refused object, too.

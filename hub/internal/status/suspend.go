@@ -26,10 +26,10 @@ func (f Facts) suspension() *suspension {
 	switch {
 	case f.Resource.Suspended:
 		s.by = "by an operator"
+	case f.With != nil: // before spec.suspend, which a suspended Fleet sets in its roots
+		return f.With
 	case f.Resource.Object.Suspended():
 		s.by = "by spec.suspend"
-	case f.With != nil:
-		return f.With
 	default:
 		return nil
 	}
@@ -96,10 +96,13 @@ func (f Facts) heard(cluster string, planned bool) (ok bool, why string) {
 
 // with sets the Fleet or Cluster that a renderable object is suspended with, unless the object itself is suspended.
 func (r *Reader) with(f *Facts) error {
-	if f.Entry == nil || !f.Entry.Suspended || f.Resource.IsSuspended() {
+	if f.Entry == nil || !f.Entry.Suspended || f.Resource.Suspended {
 		return nil
 	}
 	above, err := r.SuspendedAbove(f.Resource)
+	if f.Resource.Object.Suspended() && !IsSuspendedRoot(f.Resource, above) {
+		return err
+	}
 	for _, row := range above {
 		if row.Key.Role() == api.FleetRole || (Facts{Resource: row}).stopsRepair() {
 			f.With = &suspension{with: row.Key, by: "with " + row.Key.String(), since: row.SuspendedAt}
@@ -126,6 +129,14 @@ func (r *Reader) SuspendedAbove(row store.Resource) (above []store.Resource, err
 		}
 	}
 	return above, err
+}
+
+// IsSuspendedRoot reports whether an object is the root of a suspended Fleet, which sets spec.suspend in it. above is
+// what SuspendedAbove returns.
+func IsSuspendedRoot(row store.Resource, above []store.Resource) bool {
+	giver := row.GivenBy()
+	return giver != nil && giver.Role() == api.FleetRole &&
+		slices.ContainsFunc(above, func(a store.Resource) bool { return a.Key == *giver })
 }
 
 // Fleet returns the Fleet that an object comes from, through any number of owners. If there is none, or the Fleet does
