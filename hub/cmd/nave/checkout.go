@@ -283,25 +283,26 @@ func hosted(remotes []string) (found []string) {
 	return found
 }
 
-// currentRoot returns the root of the Git work tree that the current folder is in. If there is none, or its remotes are
-// no sources among the objects, currentRoot returns the current folder.
-func currentRoot(objects []*api.Object) string {
+// currentRoot returns the root of the Git work tree that the current folder is in. If its remotes are no sources among
+// the objects, currentRoot returns the current folder; if there is no work tree, an error.
+func currentRoot(objects []*api.Object) (string, error) {
 	current, err := realPath(".")
 	if err != nil {
-		return "."
+		return "", err
 	}
 	root := workTree(current)
 	if root == "" {
-		return "."
+		return "", fmt.Errorf("%s is not in a Git work tree: name the root of the checkout as DIR, such as . for this "+
+			"folder", current)
 	}
 	remotes := hosted(remotes(root))
 	if len(remotes) == 0 || slices.ContainsFunc(objects, func(o *api.Object) bool {
 		view, err := o.Source()
 		return err == nil && slices.Contains(remotes, sameURL(view.URL))
 	}) {
-		return root
+		return root, nil
 	}
-	return "."
+	return ".", nil
 }
 
 // tree returns the folder of a source. That of a source which is made of others is composed, unless a folder is given.

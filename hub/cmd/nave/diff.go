@@ -225,7 +225,10 @@ func (d *diff) compare(cmd *cobra.Command, dir string, c *comparison) error {
 func (d *diff) open(cmd *cobra.Command, dir string, released *published) (*plan.Preview, func(), error) {
 	remove := func() {}
 	if dir == "" {
-		dir = currentRoot(released.objects)
+		var err error
+		if dir, err = currentRoot(released.objects); err != nil {
+			return nil, remove, err
+		}
 	}
 	work := dir
 	if d.ref != "" {

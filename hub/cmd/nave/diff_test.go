@@ -366,6 +366,25 @@ func TestDiff_parent(t *testing.T) {
 	}
 }
 
+// TestCurrentRoot finds the checkout around the current folder.
+func TestCurrentRoot(t *testing.T) {
+	t.Chdir(t.TempDir())
+	if dir, err := currentRoot(nil); err == nil || !strings.Contains(err.Error(), "not in a Git work tree: name the root") {
+		t.Errorf("outside of a work tree: %q, %v", dir, err)
+	}
+	if err := errors.Join(os.Mkdir(".git", 0o700), os.Mkdir("clusters", 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	want, err := realPath(".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir("clusters")
+	if dir, err := currentRoot(nil); dir != want || err != nil {
+		t.Errorf("in a work tree: %q, %v; want %s", dir, err, want)
+	}
+}
+
 // refetch makes a hub fetch its source, and waits until what it released is as it should be.
 func refetch(t *testing.T, config string, holds func(*published) bool) {
 	t.Helper()
