@@ -132,8 +132,8 @@ func TestBuildCluster_path(t *testing.T) {
 func TestBuildCluster_path_sources(t *testing.T) {
 	app := func(source string) string {
 		return "apiVersion: kustomize.toolkit.fluxcd.io/v1\nkind: Kustomization\nmetadata: {name: " + source +
-			", namespace: flux-system}\nspec: {interval: 10m, prune: true, path: ./app, sourceRef: {kind: GitRepository, name: " +
-			source + "}}\n"
+			", namespace: flux-system}\nspec: {interval: 10m, prune: true, path: ./app, " +
+			"sourceRef: {kind: GitRepository, name: " + source + "}}\n"
 	}
 	root := tree(t, map[string]string{
 		"clusters/lab/hub.yaml": app("hub"), "clusters/lab/else.yaml": app("else"),

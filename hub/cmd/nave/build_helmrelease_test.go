@@ -42,8 +42,8 @@ func chartWorkspace(t *testing.T) string {
 func TestBuildHelmRelease(t *testing.T) {
 	root := chartWorkspace(t)
 	out, err := run(t, "build", "helmrelease", filepath.Join(root, "hr.yaml"),
-		"--chart", filepath.Join(root, "charts/app"), "--values-from", filepath.Join(root, "values"), "--kube-version", "v1.33.1", "--api-versions", "x.example.com/v1",
-		"--is-upgrade")
+		"--chart", filepath.Join(root, "charts/app"), "--values-from", filepath.Join(root, "values"),
+		"--kube-version", "v1.33.1", "--api-versions", "x.example.com/v1", "--is-upgrade")
 	if err != nil {
 		t.Fatal(err)
 	}

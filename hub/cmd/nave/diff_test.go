@@ -369,7 +369,8 @@ func TestDiff_parent(t *testing.T) {
 // TestCurrentRoot finds the checkout around the current folder.
 func TestCurrentRoot(t *testing.T) {
 	t.Chdir(t.TempDir())
-	if dir, err := currentRoot(nil); err == nil || !strings.Contains(err.Error(), "not in a Git work tree: name the root") {
+	const outside = "not in a Git work tree: name the root"
+	if dir, err := currentRoot(nil); err == nil || !strings.Contains(err.Error(), outside) {
 		t.Errorf("outside of a work tree: %q, %v", dir, err)
 	}
 	if err := errors.Join(os.Mkdir(".git", 0o700), os.Mkdir("clusters", 0o700)); err != nil {

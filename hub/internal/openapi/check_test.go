@@ -33,7 +33,8 @@ func check(t *testing.T, document, spec string) ([]string, error) {
 	if err := json.Unmarshal([]byte(spec), &value); err != nil {
 		t.Fatal(err)
 	}
-	return d.Schema(box).Check(t.Context(), "Box", map[string]any{"spec": value}, func(text string) bool { return text == "${X}" })
+	isVariable := func(text string) bool { return text == "${X}" }
+	return d.Schema(box).Check(t.Context(), "Box", map[string]any{"spec": value}, isVariable)
 }
 
 // TestCheck checks the spec of a Box: the first value of each case is valid, the second is not.
@@ -252,7 +253,8 @@ func TestDefined(t *testing.T) {
 		t.Errorf("%q, error %v", problems, err)
 	}
 	anything := all[schema.GroupVersionKind{Group: "example.com", Version: "v3", Kind: "Box"}]
-	if problems, err := anything.Check(t.Context(), "Box", object, func(string) bool { return false }); err != nil || len(problems) > 0 {
+	problems, err = anything.Check(t.Context(), "Box", object, func(string) bool { return false })
+	if err != nil || len(problems) > 0 {
 		t.Errorf("%q, error %v", problems, err)
 	}
 }

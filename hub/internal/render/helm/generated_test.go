@@ -90,7 +90,8 @@ func TestSealed(t *testing.T) {
 
 // TestGenerated checks which fields are found to be generated.
 func TestGenerated(t *testing.T) {
-	hook := "apiVersion: v1\nkind: Pod\nmetadata:\n  name: h-{{ randAlpha 8 | lower }}\n  annotations: {helm.sh/hook: test}\n"
+	hook := "apiVersion: v1\nkind: Pod\n" +
+		"metadata:\n  name: h-{{ randAlpha 8 | lower }}\n  annotations: {helm.sh/hook: test}\n"
 	for name, c := range map[string]struct {
 		template string
 		want     []string
