@@ -18,7 +18,8 @@ import (
 // joins replaces the resources that kustomization files list by fewer ones with the same objects in the same order,
 // because kustomize has constant costs for each:
 //
-//   - a base that only lists resources is replaced by what it lists
+//   - a base that only lists resources is replaced by what it lists, unless a kustomization file below it was read
+//     before: kustomize refuses a base with a directory from which the base is reached
 //   - files that stand next to each other are replaced by one file with all their documents
 //
 // A build with joins that fails is repeated without them, so that its error names the files of the tree. A nil joins
@@ -27,6 +28,7 @@ type joins struct {
 	fsys  *fileSystem
 	files map[string][]byte  // joined files, by path
 	lists map[string]*listed // by path of the kustomization file; nil: being read
+	reads map[string]int     // of kustomization files at or below a directory
 	size  int                // bytes of files
 }
 
@@ -40,6 +42,7 @@ const (
 type listed struct {
 	parts []part
 	only  bool // the file has nothing but local resources
+	reads int  // at or below its directory when it was read, if nothing there was read before; or 0
 }
 
 // part is one resource of a kustomization file. If data is set, it is the content of the file at path, which may be
@@ -48,10 +51,11 @@ type part struct {
 	path string
 	name string // in the kustomization file
 	data []byte
+	wide bool // a base below which a kustomization file was read before the base was
 }
 
 func newJoins(fsys *fileSystem) *joins {
-	return &joins{fsys: fsys, files: map[string][]byte{}, lists: map[string]*listed{}}
+	return &joins{fsys: fsys, files: map[string][]byte{}, lists: map[string]*listed{}, reads: map[string]int{}}
 }
 
 // file returns the content of a joined file.
@@ -85,6 +89,10 @@ func (j *joins) join(p string, k *types.Kustomization, data []byte) ([]byte, err
 // list returns the resources of a kustomization file. k is the decoded file.
 func (j *joins) list(p string, k *types.Kustomization) (*listed, error) {
 	j.lists[p] = nil
+	for dir := p; dir != path.Dir(dir); {
+		dir = path.Dir(dir)
+		j.reads[dir]++
+	}
 	l := &listed{only: isPlain(k) && k.Namespace == "" && k.APIVersion == types.KustomizationVersion}
 	for _, name := range k.Resources {
 		if isRemote(name) || path.IsAbs(name) {
@@ -92,6 +100,7 @@ func (j *joins) list(p string, k *types.Kustomization) (*listed, error) {
 			continue
 		}
 		parts, err := j.partsOf(path.Dir(p), name)
+		l.only = l.only && !slices.ContainsFunc(parts, func(a part) bool { return a.wide })
 		if l.parts = append(l.parts, parts...); err == nil && len(l.parts) > maxParts {
 			err = fmt.Errorf("%s: %w: more than %d resources", tree.Local(p), render.ErrLimit, maxParts)
 		}
@@ -108,7 +117,8 @@ func (j *joins) partsOf(dir, name string) ([]part, error) {
 	one := part{path: tree.Clean(path.Join(dir, name)), name: name}
 	if j.fsys.is(one.path, render.Directory) {
 		base, err := j.base(one.path)
-		if err != nil || base == nil || !base.only {
+		one.wide = base != nil && base.reads != j.reads[one.path]
+		if err != nil || base == nil || !base.only || one.wide {
 			return []part{one}, err
 		}
 		parts := slices.Clone(base.parts)
@@ -141,7 +151,12 @@ func (j *joins) base(dir string) (*listed, error) {
 	if err != nil {
 		return nil, err
 	}
-	return j.list(file, k)
+	above := j.reads[dir] > 0
+	l, err := j.list(file, k)
+	if err == nil && !above {
+		l.reads = j.reads[dir]
+	}
+	return l, err
 }
 
 // canJoin reports whether kustomize reads the same objects from a manifest file as from one that also has other

@@ -103,10 +103,13 @@ func TestJoin(t *testing.T) {
 		"field_bases": {"-- kustomization.yaml --\nnamePrefix: x-\nbases: [base]\nresources: [a.yaml]\n", 1},
 		"two_levels":  {"-- kustomization.yaml --\nnamePrefix: x-\nresources: [above]\n", 1},
 		"component":   {"-- kustomization.yaml --\nresources: [a.yaml]\ncomponents: [component]\n", 1},
-		"last_line":   {"-- kustomization.yaml --\nresources: [block.yaml, keep.yaml, a.yaml]\n", 1},
-		"separators":  {"-- kustomization.yaml --\nresources: [dashes.yaml, a.yaml, two.yaml, b.yaml]\n", 1},
-		"empty":       {"-- kustomization.yaml --\nresources: [a.yaml, comment.yaml, b.yaml]\n", 1},
-		"aliases":     {"-- kustomization.yaml --\nresources: [alias.yaml, a.yaml]\n", 0},
+		"below": {"-- kustomization.yaml --\nnamePrefix: x-\nresources: [deep, a.yaml]\n" +
+			"-- deep/kustomization.yaml --\nresources: [dir]\n" +
+			"-- deep/dir/kustomization.yaml --\nresources: [../../b.yaml, ../../c.yaml]\n", 1},
+		"last_line":  {"-- kustomization.yaml --\nresources: [block.yaml, keep.yaml, a.yaml]\n", 1},
+		"separators": {"-- kustomization.yaml --\nresources: [dashes.yaml, a.yaml, two.yaml, b.yaml]\n", 1},
+		"empty":      {"-- kustomization.yaml --\nresources: [a.yaml, comment.yaml, b.yaml]\n", 1},
+		"aliases":    {"-- kustomization.yaml --\nresources: [alias.yaml, a.yaml]\n", 0},
 		"generated": {"-- kustomization.yaml --\nresources: [a.yaml, b.yaml]\n" +
 			"configMapGenerator: [{name: a, behavior: merge, literals: [x=y]}]\n", 1},
 		"link":         {"-- kustomization.yaml --\nnamePrefix: x-\nresources: [link, a.yaml]\n", 1},
@@ -115,7 +118,14 @@ func TestJoin(t *testing.T) {
 		// these fail, and are built again without joins
 		"same_file": {"-- kustomization.yaml --\nresources: [a.yaml, a.yaml]\n", 0},
 		"itself":    {"-- kustomization.yaml --\nresources: [., a.yaml, b.yaml]\n", 0},
-		"missing":   {"-- kustomization.yaml --\nresources: [a.yaml, b.yaml, none.yaml]\n", 0},
+		"around": {"-- kustomization.yaml --\nnamePrefix: x-\nresources: [deep/dir]\n" +
+			"-- deep/dir/kustomization.yaml --\nresources: [.., ../../a.yaml]\n" +
+			"-- deep/kustomization.yaml --\nresources: [../b.yaml]\n", 0},
+		"around_other": {"-- kustomization.yaml --\nnamePrefix: x-\nresources: [deep/dir]\n" +
+			"-- deep/dir/kustomization.yaml --\nnamePrefix: y-\nresources: [../../other]\n" +
+			"-- other/kustomization.yaml --\nnamePrefix: z-\nresources: [../deep, ../a.yaml]\n" +
+			"-- deep/kustomization.yaml --\nresources: [../b.yaml]\n", 0},
+		"missing": {"-- kustomization.yaml --\nresources: [a.yaml, b.yaml, none.yaml]\n", 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			archive := txtar.Parse([]byte(test.files + joinTree))
