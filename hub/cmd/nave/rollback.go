@@ -41,11 +41,10 @@ that each would have and the one that it has now. The pin is in the status of th
 				return errors.New("--to is the number of a bundle of one cluster: name one cluster, or leave out --to")
 			}
 			return eachCluster(cmd, client, args, fleet, func(cluster string) error {
-				request := &adminv1.RollbackRequest{Cluster: cluster, Sequence: to}
 				if dryRun {
-					return previewRollback(cmd, client, request)
+					return previewRollback(cmd, client, &adminv1.PreviewRollbackRequest{Cluster: cluster, Sequence: to})
 				}
-				answer, err := client.Rollback(cmd.Context(), request)
+				answer, err := client.Rollback(cmd.Context(), &adminv1.RollbackRequest{Cluster: cluster, Sequence: to})
 				if err == nil {
 					fmt.Fprintf(cmd.OutOrStdout(), "► Cluster %s pinned to the applications of bundle %d; to go on with Git: "+
 						"nave release %s\n", cluster, answer.GetSequence(), cluster)
@@ -61,7 +60,7 @@ that each would have and the one that it has now. The pin is in the status of th
 }
 
 // previewRollback prints what a rollback would change.
-func previewRollback(cmd *cobra.Command, client adminv1.AdminServiceClient, r *adminv1.RollbackRequest) error {
+func previewRollback(cmd *cobra.Command, client adminv1.AdminServiceClient, r *adminv1.PreviewRollbackRequest) error {
 	answer, err := client.PreviewRollback(cmd.Context(), r)
 	if status.Code(err) == codes.Unimplemented {
 		return errors.New("the hub is too old for --dry-run: upgrade it")

@@ -91,12 +91,12 @@ func listedOf(cluster string, past []store.Past) (listed []*adminv1.ReleasedAppl
 }
 
 // PreviewRollback implements adminv1.AdminServiceServer. Applications that the past release does not have stay.
-func (s *Server) PreviewRollback(ctx context.Context, r *adminv1.RollbackRequest) (*adminv1.PreviewRollbackResponse,
-	error) {
+func (s *Server) PreviewRollback(ctx context.Context, r *adminv1.PreviewRollbackRequest) (
+	*adminv1.PreviewRollbackResponse, error) {
 	if _, err := s.operator(ctx); err != nil {
 		return nil, err
 	}
-	h, past, err := s.chooseRelease(ctx, r)
+	h, past, err := s.chooseRelease(ctx, &adminv1.RollbackRequest{Cluster: r.GetCluster(), Sequence: r.GetSequence()})
 	if err != nil {
 		return nil, s.fail(err)
 	}

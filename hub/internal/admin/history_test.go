@@ -148,7 +148,7 @@ func TestHistory_release(t *testing.T) {
 		0: "kept added main@sha1:c>;same app main@sha1:b>main@sha1:b;",
 		1: "kept added main@sha1:c>;changed app main@sha1:b>main@sha1:a;",
 	} {
-		answer, err := r.PreviewRollback(t.Context(), &adminv1.RollbackRequest{Cluster: "a", Sequence: sequence})
+		answer, err := r.PreviewRollback(t.Context(), &adminv1.PreviewRollbackRequest{Cluster: "a", Sequence: sequence})
 		must(t, err)
 		if got := text(answer.GetApplications()); got != want {
 			t.Errorf("rollback to %d: %s, want %s", sequence, got, want)

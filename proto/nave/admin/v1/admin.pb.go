@@ -3580,6 +3580,59 @@ func (x *RollbackResponse) GetSequence() uint64 {
 	return 0
 }
 
+type PreviewRollbackRequest struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Cluster string                 `protobuf:"bytes,1,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	// As RollbackRequest.sequence.
+	Sequence      uint64 `protobuf:"varint,2,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PreviewRollbackRequest) Reset() {
+	*x = PreviewRollbackRequest{}
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[55]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PreviewRollbackRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PreviewRollbackRequest) ProtoMessage() {}
+
+func (x *PreviewRollbackRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[55]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PreviewRollbackRequest.ProtoReflect.Descriptor instead.
+func (*PreviewRollbackRequest) Descriptor() ([]byte, []int) {
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{55}
+}
+
+func (x *PreviewRollbackRequest) GetCluster() string {
+	if x != nil {
+		return x.Cluster
+	}
+	return ""
+}
+
+func (x *PreviewRollbackRequest) GetSequence() uint64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
 type PreviewRollbackResponse struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	Sequence uint64                 `protobuf:"varint,1,opt,name=sequence,proto3" json:"sequence,omitempty"`
@@ -3591,7 +3644,7 @@ type PreviewRollbackResponse struct {
 
 func (x *PreviewRollbackResponse) Reset() {
 	*x = PreviewRollbackResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[55]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3603,7 +3656,7 @@ func (x *PreviewRollbackResponse) String() string {
 func (*PreviewRollbackResponse) ProtoMessage() {}
 
 func (x *PreviewRollbackResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[55]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3616,7 +3669,7 @@ func (x *PreviewRollbackResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewRollbackResponse.ProtoReflect.Descriptor instead.
 func (*PreviewRollbackResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{55}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *PreviewRollbackResponse) GetSequence() uint64 {
@@ -3636,8 +3689,8 @@ func (x *PreviewRollbackResponse) GetApplications() []*ReleasedApplication {
 type ReleaseRequest struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Cluster string                 `protobuf:"bytes,1,opt,name=cluster,proto3" json:"cluster,omitempty"`
-	// ImpactResponse.digest of what the caller has seen. If the release takes away something else by now, nothing is done. Empty: not
-	// compared.
+	// ImpactResponse.digest of what the caller has seen. If the release takes away something else by now, nothing is
+	// done. Empty: not compared.
 	Digest        string `protobuf:"bytes,2,opt,name=digest,proto3" json:"digest,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3645,7 +3698,7 @@ type ReleaseRequest struct {
 
 func (x *ReleaseRequest) Reset() {
 	*x = ReleaseRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[56]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3657,7 +3710,7 @@ func (x *ReleaseRequest) String() string {
 func (*ReleaseRequest) ProtoMessage() {}
 
 func (x *ReleaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[56]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3670,7 +3723,7 @@ func (x *ReleaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseRequest.ProtoReflect.Descriptor instead.
 func (*ReleaseRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{56}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *ReleaseRequest) GetCluster() string {
@@ -3695,7 +3748,7 @@ type ReleaseResponse struct {
 
 func (x *ReleaseResponse) Reset() {
 	*x = ReleaseResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[57]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3707,7 +3760,7 @@ func (x *ReleaseResponse) String() string {
 func (*ReleaseResponse) ProtoMessage() {}
 
 func (x *ReleaseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[57]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3720,7 +3773,7 @@ func (x *ReleaseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseResponse.ProtoReflect.Descriptor instead.
 func (*ReleaseResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{57}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{58}
 }
 
 type PreviewReleaseRequest struct {
@@ -3732,7 +3785,7 @@ type PreviewReleaseRequest struct {
 
 func (x *PreviewReleaseRequest) Reset() {
 	*x = PreviewReleaseRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[58]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3744,7 +3797,7 @@ func (x *PreviewReleaseRequest) String() string {
 func (*PreviewReleaseRequest) ProtoMessage() {}
 
 func (x *PreviewReleaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[58]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3757,7 +3810,7 @@ func (x *PreviewReleaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewReleaseRequest.ProtoReflect.Descriptor instead.
 func (*PreviewReleaseRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{58}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *PreviewReleaseRequest) GetCluster() string {
@@ -3777,7 +3830,7 @@ type PreviewReleaseResponse struct {
 
 func (x *PreviewReleaseResponse) Reset() {
 	*x = PreviewReleaseResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[59]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3789,7 +3842,7 @@ func (x *PreviewReleaseResponse) String() string {
 func (*PreviewReleaseResponse) ProtoMessage() {}
 
 func (x *PreviewReleaseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[59]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3802,7 +3855,7 @@ func (x *PreviewReleaseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewReleaseResponse.ProtoReflect.Descriptor instead.
 func (*PreviewReleaseResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{59}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *PreviewReleaseResponse) GetApplications() []*ReleasedApplication {
@@ -3830,7 +3883,7 @@ type PreviewLiveRequest struct {
 
 func (x *PreviewLiveRequest) Reset() {
 	*x = PreviewLiveRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[60]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3842,7 +3895,7 @@ func (x *PreviewLiveRequest) String() string {
 func (*PreviewLiveRequest) ProtoMessage() {}
 
 func (x *PreviewLiveRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[60]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3855,7 +3908,7 @@ func (x *PreviewLiveRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewLiveRequest.ProtoReflect.Descriptor instead.
 func (*PreviewLiveRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{60}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *PreviewLiveRequest) GetCluster() string {
@@ -3896,7 +3949,7 @@ type PreviewLiveResponse struct {
 
 func (x *PreviewLiveResponse) Reset() {
 	*x = PreviewLiveResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[61]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3908,7 +3961,7 @@ func (x *PreviewLiveResponse) String() string {
 func (*PreviewLiveResponse) ProtoMessage() {}
 
 func (x *PreviewLiveResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[61]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3921,7 +3974,7 @@ func (x *PreviewLiveResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewLiveResponse.ProtoReflect.Descriptor instead.
 func (*PreviewLiveResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{61}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *PreviewLiveResponse) GetApplications() []*PreviewedApplication {
@@ -3947,7 +4000,7 @@ type PreviewedApplication struct {
 
 func (x *PreviewedApplication) Reset() {
 	*x = PreviewedApplication{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[62]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3959,7 +4012,7 @@ func (x *PreviewedApplication) String() string {
 func (*PreviewedApplication) ProtoMessage() {}
 
 func (x *PreviewedApplication) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[62]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3972,7 +4025,7 @@ func (x *PreviewedApplication) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewedApplication.ProtoReflect.Descriptor instead.
 func (*PreviewedApplication) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{62}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *PreviewedApplication) GetKey() *ObjectKey {
@@ -4021,7 +4074,7 @@ type PreviewedObject struct {
 
 func (x *PreviewedObject) Reset() {
 	*x = PreviewedObject{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[63]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4033,7 +4086,7 @@ func (x *PreviewedObject) String() string {
 func (*PreviewedObject) ProtoMessage() {}
 
 func (x *PreviewedObject) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[63]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4046,7 +4099,7 @@ func (x *PreviewedObject) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewedObject.ProtoReflect.Descriptor instead.
 func (*PreviewedObject) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{63}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *PreviewedObject) GetObject() string {
@@ -4099,7 +4152,7 @@ type PreviewedField struct {
 
 func (x *PreviewedField) Reset() {
 	*x = PreviewedField{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[64]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4111,7 +4164,7 @@ func (x *PreviewedField) String() string {
 func (*PreviewedField) ProtoMessage() {}
 
 func (x *PreviewedField) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[64]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4124,7 +4177,7 @@ func (x *PreviewedField) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewedField.ProtoReflect.Descriptor instead.
 func (*PreviewedField) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{64}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *PreviewedField) GetPath() string {
@@ -4157,7 +4210,7 @@ type ListSchemasRequest struct {
 
 func (x *ListSchemasRequest) Reset() {
 	*x = ListSchemasRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[65]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4169,7 +4222,7 @@ func (x *ListSchemasRequest) String() string {
 func (*ListSchemasRequest) ProtoMessage() {}
 
 func (x *ListSchemasRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[65]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4182,7 +4235,7 @@ func (x *ListSchemasRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSchemasRequest.ProtoReflect.Descriptor instead.
 func (*ListSchemasRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{65}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *ListSchemasRequest) GetCluster() string {
@@ -4201,7 +4254,7 @@ type ListSchemasResponse struct {
 
 func (x *ListSchemasResponse) Reset() {
 	*x = ListSchemasResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[66]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4213,7 +4266,7 @@ func (x *ListSchemasResponse) String() string {
 func (*ListSchemasResponse) ProtoMessage() {}
 
 func (x *ListSchemasResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[66]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4226,7 +4279,7 @@ func (x *ListSchemasResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSchemasResponse.ProtoReflect.Descriptor instead.
 func (*ListSchemasResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{66}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *ListSchemasResponse) GetServed() []*SchemaVersion {
@@ -4250,7 +4303,7 @@ type SchemaVersion struct {
 
 func (x *SchemaVersion) Reset() {
 	*x = SchemaVersion{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[67]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4262,7 +4315,7 @@ func (x *SchemaVersion) String() string {
 func (*SchemaVersion) ProtoMessage() {}
 
 func (x *SchemaVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[67]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4275,7 +4328,7 @@ func (x *SchemaVersion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SchemaVersion.ProtoReflect.Descriptor instead.
 func (*SchemaVersion) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{67}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *SchemaVersion) GetGroup() string {
@@ -4309,7 +4362,7 @@ type ReadSchemaRequest struct {
 
 func (x *ReadSchemaRequest) Reset() {
 	*x = ReadSchemaRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[68]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4321,7 +4374,7 @@ func (x *ReadSchemaRequest) String() string {
 func (*ReadSchemaRequest) ProtoMessage() {}
 
 func (x *ReadSchemaRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[68]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4334,7 +4387,7 @@ func (x *ReadSchemaRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadSchemaRequest.ProtoReflect.Descriptor instead.
 func (*ReadSchemaRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{68}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *ReadSchemaRequest) GetCluster() string {
@@ -4363,7 +4416,7 @@ type ReadSchemaResponse struct {
 
 func (x *ReadSchemaResponse) Reset() {
 	*x = ReadSchemaResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[69]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4375,7 +4428,7 @@ func (x *ReadSchemaResponse) String() string {
 func (*ReadSchemaResponse) ProtoMessage() {}
 
 func (x *ReadSchemaResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[69]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4388,7 +4441,7 @@ func (x *ReadSchemaResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadSchemaResponse.ProtoReflect.Descriptor instead.
 func (*ReadSchemaResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{69}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *ReadSchemaResponse) GetData() []byte {
@@ -4646,7 +4699,10 @@ const file_nave_admin_v1_admin_proto_rawDesc = "" +
 	"\acluster\x18\x01 \x01(\tR\acluster\x12\x1a\n" +
 	"\bsequence\x18\x02 \x01(\x04R\bsequence\".\n" +
 	"\x10RollbackResponse\x12\x1a\n" +
-	"\bsequence\x18\x01 \x01(\x04R\bsequence\"}\n" +
+	"\bsequence\x18\x01 \x01(\x04R\bsequence\"N\n" +
+	"\x16PreviewRollbackRequest\x12\x18\n" +
+	"\acluster\x18\x01 \x01(\tR\acluster\x12\x1a\n" +
+	"\bsequence\x18\x02 \x01(\x04R\bsequence\"}\n" +
 	"\x17PreviewRollbackResponse\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12F\n" +
 	"\fapplications\x18\x02 \x03(\v2\".nave.admin.v1.ReleasedApplicationR\fapplications\"B\n" +
@@ -4705,7 +4761,7 @@ const file_nave_admin_v1_admin_proto_rawDesc = "" +
 	"\x1aAPPLICATION_CHANGE_CHANGED\x10\x02\x12\x1c\n" +
 	"\x18APPLICATION_CHANGE_ADDED\x10\x03\x12\x1e\n" +
 	"\x1aAPPLICATION_CHANGE_REMOVED\x10\x04\x12\x1b\n" +
-	"\x17APPLICATION_CHANGE_KEPT\x10\x052\xb8\x0f\n" +
+	"\x17APPLICATION_CHANGE_KEPT\x10\x052\xbf\x0f\n" +
 	"\fAdminService\x12<\n" +
 	"\x03Get\x12\x19.nave.admin.v1.GetRequest\x1a\x1a.nave.admin.v1.GetResponse\x12?\n" +
 	"\x04List\x12\x1a.nave.admin.v1.ListRequest\x1a\x1b.nave.admin.v1.ListResponse\x12D\n" +
@@ -4729,8 +4785,8 @@ const file_nave_admin_v1_admin_proto_rawDesc = "" +
 	"\n" +
 	"ReadSchema\x12 .nave.admin.v1.ReadSchemaRequest\x1a!.nave.admin.v1.ReadSchemaResponse\x12H\n" +
 	"\aHistory\x12\x1d.nave.admin.v1.HistoryRequest\x1a\x1e.nave.admin.v1.HistoryResponse\x12K\n" +
-	"\bRollback\x12\x1e.nave.admin.v1.RollbackRequest\x1a\x1f.nave.admin.v1.RollbackResponse\x12Y\n" +
-	"\x0fPreviewRollback\x12\x1e.nave.admin.v1.RollbackRequest\x1a&.nave.admin.v1.PreviewRollbackResponse\x12H\n" +
+	"\bRollback\x12\x1e.nave.admin.v1.RollbackRequest\x1a\x1f.nave.admin.v1.RollbackResponse\x12`\n" +
+	"\x0fPreviewRollback\x12%.nave.admin.v1.PreviewRollbackRequest\x1a&.nave.admin.v1.PreviewRollbackResponse\x12H\n" +
 	"\aRelease\x12\x1d.nave.admin.v1.ReleaseRequest\x1a\x1e.nave.admin.v1.ReleaseResponse\x12]\n" +
 	"\x0ePreviewRelease\x12$.nave.admin.v1.PreviewReleaseRequest\x1a%.nave.admin.v1.PreviewReleaseResponse\x12Q\n" +
 	"\n" +
@@ -4749,7 +4805,7 @@ func file_nave_admin_v1_admin_proto_rawDescGZIP() []byte {
 }
 
 var file_nave_admin_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_nave_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 70)
+var file_nave_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 71)
 var file_nave_admin_v1_admin_proto_goTypes = []any{
 	(WatchType)(0),                   // 0: nave.admin.v1.WatchType
 	(ApplicationChange)(0),           // 1: nave.admin.v1.ApplicationChange
@@ -4808,22 +4864,23 @@ var file_nave_admin_v1_admin_proto_goTypes = []any{
 	(*Pin)(nil),                      // 54: nave.admin.v1.Pin
 	(*RollbackRequest)(nil),          // 55: nave.admin.v1.RollbackRequest
 	(*RollbackResponse)(nil),         // 56: nave.admin.v1.RollbackResponse
-	(*PreviewRollbackResponse)(nil),  // 57: nave.admin.v1.PreviewRollbackResponse
-	(*ReleaseRequest)(nil),           // 58: nave.admin.v1.ReleaseRequest
-	(*ReleaseResponse)(nil),          // 59: nave.admin.v1.ReleaseResponse
-	(*PreviewReleaseRequest)(nil),    // 60: nave.admin.v1.PreviewReleaseRequest
-	(*PreviewReleaseResponse)(nil),   // 61: nave.admin.v1.PreviewReleaseResponse
-	(*PreviewLiveRequest)(nil),       // 62: nave.admin.v1.PreviewLiveRequest
-	(*PreviewLiveResponse)(nil),      // 63: nave.admin.v1.PreviewLiveResponse
-	(*PreviewedApplication)(nil),     // 64: nave.admin.v1.PreviewedApplication
-	(*PreviewedObject)(nil),          // 65: nave.admin.v1.PreviewedObject
-	(*PreviewedField)(nil),           // 66: nave.admin.v1.PreviewedField
-	(*ListSchemasRequest)(nil),       // 67: nave.admin.v1.ListSchemasRequest
-	(*ListSchemasResponse)(nil),      // 68: nave.admin.v1.ListSchemasResponse
-	(*SchemaVersion)(nil),            // 69: nave.admin.v1.SchemaVersion
-	(*ReadSchemaRequest)(nil),        // 70: nave.admin.v1.ReadSchemaRequest
-	(*ReadSchemaResponse)(nil),       // 71: nave.admin.v1.ReadSchemaResponse
-	(*timestamppb.Timestamp)(nil),    // 72: google.protobuf.Timestamp
+	(*PreviewRollbackRequest)(nil),   // 57: nave.admin.v1.PreviewRollbackRequest
+	(*PreviewRollbackResponse)(nil),  // 58: nave.admin.v1.PreviewRollbackResponse
+	(*ReleaseRequest)(nil),           // 59: nave.admin.v1.ReleaseRequest
+	(*ReleaseResponse)(nil),          // 60: nave.admin.v1.ReleaseResponse
+	(*PreviewReleaseRequest)(nil),    // 61: nave.admin.v1.PreviewReleaseRequest
+	(*PreviewReleaseResponse)(nil),   // 62: nave.admin.v1.PreviewReleaseResponse
+	(*PreviewLiveRequest)(nil),       // 63: nave.admin.v1.PreviewLiveRequest
+	(*PreviewLiveResponse)(nil),      // 64: nave.admin.v1.PreviewLiveResponse
+	(*PreviewedApplication)(nil),     // 65: nave.admin.v1.PreviewedApplication
+	(*PreviewedObject)(nil),          // 66: nave.admin.v1.PreviewedObject
+	(*PreviewedField)(nil),           // 67: nave.admin.v1.PreviewedField
+	(*ListSchemasRequest)(nil),       // 68: nave.admin.v1.ListSchemasRequest
+	(*ListSchemasResponse)(nil),      // 69: nave.admin.v1.ListSchemasResponse
+	(*SchemaVersion)(nil),            // 70: nave.admin.v1.SchemaVersion
+	(*ReadSchemaRequest)(nil),        // 71: nave.admin.v1.ReadSchemaRequest
+	(*ReadSchemaResponse)(nil),       // 72: nave.admin.v1.ReadSchemaResponse
+	(*timestamppb.Timestamp)(nil),    // 73: google.protobuf.Timestamp
 }
 var file_nave_admin_v1_admin_proto_depIdxs = []int32{
 	2,  // 0: nave.admin.v1.Object.key:type_name -> nave.admin.v1.ObjectKey
@@ -4851,10 +4908,10 @@ var file_nave_admin_v1_admin_proto_depIdxs = []int32{
 	2,  // 22: nave.admin.v1.SuspendRequest.key:type_name -> nave.admin.v1.ObjectKey
 	2,  // 23: nave.admin.v1.ResumeRequest.key:type_name -> nave.admin.v1.ObjectKey
 	2,  // 24: nave.admin.v1.ResumeResponse.suspended_with:type_name -> nave.admin.v1.ObjectKey
-	72, // 25: nave.admin.v1.CreateJoinTokenResponse.expires_at:type_name -> google.protobuf.Timestamp
+	73, // 25: nave.admin.v1.CreateJoinTokenResponse.expires_at:type_name -> google.protobuf.Timestamp
 	2,  // 26: nave.admin.v1.ListEventsRequest.key:type_name -> nave.admin.v1.ObjectKey
 	31, // 27: nave.admin.v1.ListEventsResponse.events:type_name -> nave.admin.v1.Event
-	72, // 28: nave.admin.v1.Event.time:type_name -> google.protobuf.Timestamp
+	73, // 28: nave.admin.v1.Event.time:type_name -> google.protobuf.Timestamp
 	2,  // 29: nave.admin.v1.Event.object:type_name -> nave.admin.v1.ObjectKey
 	2,  // 30: nave.admin.v1.TreeRequest.key:type_name -> nave.admin.v1.ObjectKey
 	34, // 31: nave.admin.v1.TreeResponse.root:type_name -> nave.admin.v1.TreeNode
@@ -4865,7 +4922,7 @@ var file_nave_admin_v1_admin_proto_depIdxs = []int32{
 	2,  // 36: nave.admin.v1.Encryption.object:type_name -> nave.admin.v1.ObjectKey
 	38, // 37: nave.admin.v1.Encryption.documents:type_name -> nave.admin.v1.SealedDocument
 	2,  // 38: nave.admin.v1.Explanation.object:type_name -> nave.admin.v1.ObjectKey
-	72, // 39: nave.admin.v1.Explanation.since:type_name -> google.protobuf.Timestamp
+	73, // 39: nave.admin.v1.Explanation.since:type_name -> google.protobuf.Timestamp
 	44, // 40: nave.admin.v1.PublishedResponse.hub:type_name -> nave.admin.v1.PublishedHub
 	46, // 41: nave.admin.v1.PublishedResponse.cluster:type_name -> nave.admin.v1.PublishedCluster
 	45, // 42: nave.admin.v1.PublishedHub.objects:type_name -> nave.admin.v1.HubObject
@@ -4879,19 +4936,19 @@ var file_nave_admin_v1_admin_proto_depIdxs = []int32{
 	2,  // 50: nave.admin.v1.PublishedContentRequest.key:type_name -> nave.admin.v1.ObjectKey
 	52, // 51: nave.admin.v1.HistoryResponse.releases:type_name -> nave.admin.v1.PastRelease
 	54, // 52: nave.admin.v1.HistoryResponse.pin:type_name -> nave.admin.v1.Pin
-	72, // 53: nave.admin.v1.PastRelease.released_at:type_name -> google.protobuf.Timestamp
+	73, // 53: nave.admin.v1.PastRelease.released_at:type_name -> google.protobuf.Timestamp
 	53, // 54: nave.admin.v1.PastRelease.listed:type_name -> nave.admin.v1.ReleasedApplication
 	2,  // 55: nave.admin.v1.ReleasedApplication.key:type_name -> nave.admin.v1.ObjectKey
 	1,  // 56: nave.admin.v1.ReleasedApplication.change:type_name -> nave.admin.v1.ApplicationChange
-	72, // 57: nave.admin.v1.Pin.pinned_at:type_name -> google.protobuf.Timestamp
+	73, // 57: nave.admin.v1.Pin.pinned_at:type_name -> google.protobuf.Timestamp
 	53, // 58: nave.admin.v1.PreviewRollbackResponse.applications:type_name -> nave.admin.v1.ReleasedApplication
 	53, // 59: nave.admin.v1.PreviewReleaseResponse.applications:type_name -> nave.admin.v1.ReleasedApplication
-	64, // 60: nave.admin.v1.PreviewLiveResponse.applications:type_name -> nave.admin.v1.PreviewedApplication
+	65, // 60: nave.admin.v1.PreviewLiveResponse.applications:type_name -> nave.admin.v1.PreviewedApplication
 	2,  // 61: nave.admin.v1.PreviewedApplication.key:type_name -> nave.admin.v1.ObjectKey
-	65, // 62: nave.admin.v1.PreviewedApplication.objects:type_name -> nave.admin.v1.PreviewedObject
-	66, // 63: nave.admin.v1.PreviewedObject.fields:type_name -> nave.admin.v1.PreviewedField
-	69, // 64: nave.admin.v1.ListSchemasResponse.served:type_name -> nave.admin.v1.SchemaVersion
-	69, // 65: nave.admin.v1.ReadSchemaRequest.version:type_name -> nave.admin.v1.SchemaVersion
+	66, // 62: nave.admin.v1.PreviewedApplication.objects:type_name -> nave.admin.v1.PreviewedObject
+	67, // 63: nave.admin.v1.PreviewedObject.fields:type_name -> nave.admin.v1.PreviewedField
+	70, // 64: nave.admin.v1.ListSchemasResponse.served:type_name -> nave.admin.v1.SchemaVersion
+	70, // 65: nave.admin.v1.ReadSchemaRequest.version:type_name -> nave.admin.v1.SchemaVersion
 	4,  // 66: nave.admin.v1.AdminService.Get:input_type -> nave.admin.v1.GetRequest
 	6,  // 67: nave.admin.v1.AdminService.List:input_type -> nave.admin.v1.ListRequest
 	8,  // 68: nave.admin.v1.AdminService.Watch:input_type -> nave.admin.v1.WatchRequest
@@ -4908,14 +4965,14 @@ var file_nave_admin_v1_admin_proto_depIdxs = []int32{
 	35, // 79: nave.admin.v1.AdminService.Explain:input_type -> nave.admin.v1.ExplainRequest
 	42, // 80: nave.admin.v1.AdminService.Published:input_type -> nave.admin.v1.PublishedRequest
 	48, // 81: nave.admin.v1.AdminService.PublishedContent:input_type -> nave.admin.v1.PublishedContentRequest
-	62, // 82: nave.admin.v1.AdminService.PreviewLive:input_type -> nave.admin.v1.PreviewLiveRequest
-	67, // 83: nave.admin.v1.AdminService.ListSchemas:input_type -> nave.admin.v1.ListSchemasRequest
-	70, // 84: nave.admin.v1.AdminService.ReadSchema:input_type -> nave.admin.v1.ReadSchemaRequest
+	63, // 82: nave.admin.v1.AdminService.PreviewLive:input_type -> nave.admin.v1.PreviewLiveRequest
+	68, // 83: nave.admin.v1.AdminService.ListSchemas:input_type -> nave.admin.v1.ListSchemasRequest
+	71, // 84: nave.admin.v1.AdminService.ReadSchema:input_type -> nave.admin.v1.ReadSchemaRequest
 	50, // 85: nave.admin.v1.AdminService.History:input_type -> nave.admin.v1.HistoryRequest
 	55, // 86: nave.admin.v1.AdminService.Rollback:input_type -> nave.admin.v1.RollbackRequest
-	55, // 87: nave.admin.v1.AdminService.PreviewRollback:input_type -> nave.admin.v1.RollbackRequest
-	58, // 88: nave.admin.v1.AdminService.Release:input_type -> nave.admin.v1.ReleaseRequest
-	60, // 89: nave.admin.v1.AdminService.PreviewRelease:input_type -> nave.admin.v1.PreviewReleaseRequest
+	57, // 87: nave.admin.v1.AdminService.PreviewRollback:input_type -> nave.admin.v1.PreviewRollbackRequest
+	59, // 88: nave.admin.v1.AdminService.Release:input_type -> nave.admin.v1.ReleaseRequest
+	61, // 89: nave.admin.v1.AdminService.PreviewRelease:input_type -> nave.admin.v1.PreviewReleaseRequest
 	40, // 90: nave.admin.v1.AdminService.GetVersion:input_type -> nave.admin.v1.GetVersionRequest
 	5,  // 91: nave.admin.v1.AdminService.Get:output_type -> nave.admin.v1.GetResponse
 	7,  // 92: nave.admin.v1.AdminService.List:output_type -> nave.admin.v1.ListResponse
@@ -4933,14 +4990,14 @@ var file_nave_admin_v1_admin_proto_depIdxs = []int32{
 	36, // 104: nave.admin.v1.AdminService.Explain:output_type -> nave.admin.v1.ExplainResponse
 	43, // 105: nave.admin.v1.AdminService.Published:output_type -> nave.admin.v1.PublishedResponse
 	49, // 106: nave.admin.v1.AdminService.PublishedContent:output_type -> nave.admin.v1.PublishedContentResponse
-	63, // 107: nave.admin.v1.AdminService.PreviewLive:output_type -> nave.admin.v1.PreviewLiveResponse
-	68, // 108: nave.admin.v1.AdminService.ListSchemas:output_type -> nave.admin.v1.ListSchemasResponse
-	71, // 109: nave.admin.v1.AdminService.ReadSchema:output_type -> nave.admin.v1.ReadSchemaResponse
+	64, // 107: nave.admin.v1.AdminService.PreviewLive:output_type -> nave.admin.v1.PreviewLiveResponse
+	69, // 108: nave.admin.v1.AdminService.ListSchemas:output_type -> nave.admin.v1.ListSchemasResponse
+	72, // 109: nave.admin.v1.AdminService.ReadSchema:output_type -> nave.admin.v1.ReadSchemaResponse
 	51, // 110: nave.admin.v1.AdminService.History:output_type -> nave.admin.v1.HistoryResponse
 	56, // 111: nave.admin.v1.AdminService.Rollback:output_type -> nave.admin.v1.RollbackResponse
-	57, // 112: nave.admin.v1.AdminService.PreviewRollback:output_type -> nave.admin.v1.PreviewRollbackResponse
-	59, // 113: nave.admin.v1.AdminService.Release:output_type -> nave.admin.v1.ReleaseResponse
-	61, // 114: nave.admin.v1.AdminService.PreviewRelease:output_type -> nave.admin.v1.PreviewReleaseResponse
+	58, // 112: nave.admin.v1.AdminService.PreviewRollback:output_type -> nave.admin.v1.PreviewRollbackResponse
+	60, // 113: nave.admin.v1.AdminService.Release:output_type -> nave.admin.v1.ReleaseResponse
+	62, // 114: nave.admin.v1.AdminService.PreviewRelease:output_type -> nave.admin.v1.PreviewReleaseResponse
 	41, // 115: nave.admin.v1.AdminService.GetVersion:output_type -> nave.admin.v1.GetVersionResponse
 	91, // [91:116] is the sub-list for method output_type
 	66, // [66:91] is the sub-list for method input_type
@@ -4970,7 +5027,7 @@ func file_nave_admin_v1_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_nave_admin_v1_admin_proto_rawDesc), len(file_nave_admin_v1_admin_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   70,
+			NumMessages:   71,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

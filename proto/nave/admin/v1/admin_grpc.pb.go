@@ -97,7 +97,7 @@ type AdminServiceClient interface {
 	// ALREADY_EXISTS when the cluster is pinned to the release already, or pinned at all and the request names no release.
 	Rollback(ctx context.Context, in *RollbackRequest, opts ...grpc.CallOption) (*RollbackResponse, error)
 	// PreviewRollback says what Rollback would do, with the same errors, and changes nothing.
-	PreviewRollback(ctx context.Context, in *RollbackRequest, opts ...grpc.CallOption) (*PreviewRollbackResponse, error)
+	PreviewRollback(ctx context.Context, in *PreviewRollbackRequest, opts ...grpc.CallOption) (*PreviewRollbackResponse, error)
 	// Release ends the pin of a cluster. ALREADY_EXISTS when there is none.
 	Release(ctx context.Context, in *ReleaseRequest, opts ...grpc.CallOption) (*ReleaseResponse, error)
 	// PreviewRelease says what Release would change, with the same errors, and changes nothing.
@@ -353,7 +353,7 @@ func (c *adminServiceClient) Rollback(ctx context.Context, in *RollbackRequest, 
 	return out, nil
 }
 
-func (c *adminServiceClient) PreviewRollback(ctx context.Context, in *RollbackRequest, opts ...grpc.CallOption) (*PreviewRollbackResponse, error) {
+func (c *adminServiceClient) PreviewRollback(ctx context.Context, in *PreviewRollbackRequest, opts ...grpc.CallOption) (*PreviewRollbackResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(PreviewRollbackResponse)
 	err := c.cc.Invoke(ctx, AdminService_PreviewRollback_FullMethodName, in, out, cOpts...)
@@ -441,7 +441,7 @@ type AdminServiceServer interface {
 	// ALREADY_EXISTS when the cluster is pinned to the release already, or pinned at all and the request names no release.
 	Rollback(context.Context, *RollbackRequest) (*RollbackResponse, error)
 	// PreviewRollback says what Rollback would do, with the same errors, and changes nothing.
-	PreviewRollback(context.Context, *RollbackRequest) (*PreviewRollbackResponse, error)
+	PreviewRollback(context.Context, *PreviewRollbackRequest) (*PreviewRollbackResponse, error)
 	// Release ends the pin of a cluster. ALREADY_EXISTS when there is none.
 	Release(context.Context, *ReleaseRequest) (*ReleaseResponse, error)
 	// PreviewRelease says what Release would change, with the same errors, and changes nothing.
@@ -520,7 +520,7 @@ func (UnimplementedAdminServiceServer) History(context.Context, *HistoryRequest)
 func (UnimplementedAdminServiceServer) Rollback(context.Context, *RollbackRequest) (*RollbackResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Rollback not implemented")
 }
-func (UnimplementedAdminServiceServer) PreviewRollback(context.Context, *RollbackRequest) (*PreviewRollbackResponse, error) {
+func (UnimplementedAdminServiceServer) PreviewRollback(context.Context, *PreviewRollbackRequest) (*PreviewRollbackResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method PreviewRollback not implemented")
 }
 func (UnimplementedAdminServiceServer) Release(context.Context, *ReleaseRequest) (*ReleaseResponse, error) {
@@ -900,7 +900,7 @@ func _AdminService_Rollback_Handler(srv interface{}, ctx context.Context, dec fu
 }
 
 func _AdminService_PreviewRollback_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
-	in := new(RollbackRequest)
+	in := new(PreviewRollbackRequest)
 	if err := dec(in); err != nil {
 		return nil, err
 	}
@@ -912,7 +912,7 @@ func _AdminService_PreviewRollback_Handler(srv interface{}, ctx context.Context,
 		FullMethod: AdminService_PreviewRollback_FullMethodName,
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
-		return srv.(AdminServiceServer).PreviewRollback(ctx, req.(*RollbackRequest))
+		return srv.(AdminServiceServer).PreviewRollback(ctx, req.(*PreviewRollbackRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
