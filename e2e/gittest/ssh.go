@@ -7,6 +7,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -22,6 +23,8 @@ import (
 
 // ErrNoSSHD says that this machine has no sshd (Debian: apt-get install openssh-server).
 var ErrNoSSHD = errors.New("gittest: sshd is not installed (Debian: apt-get install openssh-server)")
+
+var errEnded = errors.New("gittest: sshd ended")
 
 // SSHServer is an OpenSSH sshd on loopback that serves the repositories of a Server, to one key, and nothing but Git.
 type SSHServer struct {
@@ -50,11 +53,16 @@ func (s *Server) StartSSH() (*SSHServer, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &SSHServer{dir: dir, root: s.dir, user: account.Username, log: &lockedBuffer{}, ended: make(chan struct{})}
-	if err := d.start(program); err != nil {
-		return nil, errors.Join(err, os.RemoveAll(dir))
+	for range 3 { // the port that was free may be somebody else's by the time sshd listens
+		d := &SSHServer{dir: dir, root: s.dir, user: account.Username, log: &lockedBuffer{}, ended: make(chan struct{})}
+		if err = d.start(program); err == nil {
+			return d, nil
+		}
+		if !errors.Is(err, errEnded) {
+			break
+		}
 	}
-	return d, nil
+	return nil, errors.Join(err, os.RemoveAll(dir))
 }
 
 // findSSHD looks where PATH of an ordinary user does not.
@@ -152,15 +160,30 @@ func (d *SSHServer) waitUntilUp() error {
 	for {
 		select {
 		case <-d.ended:
-			return fmt.Errorf("gittest: sshd ended: %s", d.log)
+			return fmt.Errorf("%w: %s", errEnded, d.log)
 		case <-deadline:
 			return errors.Join(fmt.Errorf("gittest: sshd does not answer: %s", d.log), d.Close())
 		case <-tick.C:
-			if conn, err := net.Dial("tcp", d.address); err == nil {
-				return conn.Close()
+			if d.answers() {
+				return nil
 			}
 		}
 	}
+}
+
+// answers reports whether an SSH server listens at the address, and not another one that took the port.
+func (d *SSHServer) answers() bool {
+	conn, err := net.Dial("tcp", d.address)
+	if err != nil {
+		return false
+	}
+	defer conn.Close()
+	mark := make([]byte, len("SSH-"))
+	if conn.SetReadDeadline(time.Now().Add(time.Second)) != nil {
+		return false
+	}
+	_, err = io.ReadFull(conn, mark)
+	return err == nil && string(mark) == "SSH-"
 }
 
 // URL returns the address of a repository of the Server.
