@@ -13,7 +13,6 @@ import (
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/render"
 	"github.com/navefleet/nave/hub/internal/render/tree"
-	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/manifest"
 )
 
@@ -167,25 +166,15 @@ func finish(result *render.Result, b *api.ChartBuild) error {
 
 // checkSizes refuses objects that are too large for an API server.
 func checkSizes(result *render.Result) error {
-	check := func(o *manifest.Object) error {
-		data, err := manifest.Canonical(o)
-		if err != nil {
-			return err
-		}
-		if err := bundle.FitsObject(manifest.IDOf(o).String(), data); err != nil {
-			return fmt.Errorf("%w: %w", err, render.ErrLarge)
-		}
-		return nil
-	}
 	for _, list := range [][]*manifest.Object{result.Objects, result.Release.CRDs} {
 		for _, o := range list {
-			if err := check(o); err != nil {
+			if err := render.CheckSize(o); err != nil {
 				return err
 			}
 		}
 	}
 	for _, h := range result.Release.Hooks {
-		if err := check(h.Object); err != nil {
+		if err := render.CheckSize(h.Object); err != nil {
 			return err
 		}
 	}

@@ -45,7 +45,7 @@ func finishOne(o *manifest.Object, vars *variables, spec *Spec, e *encrypted) er
 	if err := e.check(o); err != nil {
 		return fmt.Errorf("%s: %w", manifest.IDOf(o), err)
 	}
-	return checkSize(o)
+	return render.CheckSize(o)
 }
 
 // setMetadata overrides labels and annotations. Common metadata comes last, as in Flux: it may even replace the labels

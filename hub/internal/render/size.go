@@ -1,9 +1,8 @@
-package kustomize
+package render
 
 import (
 	"fmt"
 
-	"github.com/navefleet/nave/hub/internal/render"
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/manifest"
 )
@@ -14,9 +13,10 @@ const expansion = 6
 // atom is the number of bytes that JSON needs around and between values, or for a number, a boolean or null.
 const atom = 8
 
-// checkSize refuses an object that is too large for an API server or a spoke. Most objects are small by a rough
-// estimate, and checkSize does not encode them: so few bytes have no more than bundle.MaxObjectValues values either.
-func checkSize(o *manifest.Object) error {
+// CheckSize refuses an object that is too large for an API server or a spoke. The error is ErrLarge and a
+// *bundle.TooLargeError. Most objects are small by a rough estimate, and CheckSize does not encode them: so few bytes
+// have no more than bundle.MaxObjectValues values either.
+func CheckSize(o *manifest.Object) error {
 	if weightOf(o.Object) <= bundle.MaxObjectBytes/expansion {
 		return nil
 	}
@@ -25,7 +25,7 @@ func checkSize(o *manifest.Object) error {
 		return err
 	}
 	if err := bundle.FitsObject(manifest.IDOf(o).String(), data); err != nil {
-		return fmt.Errorf("%w: %w", err, render.ErrLarge)
+		return fmt.Errorf("%w: %w", err, ErrLarge)
 	}
 	return nil
 }
