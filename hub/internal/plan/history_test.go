@@ -34,6 +34,7 @@ type history struct {
 	log       []string
 }
 
+// historyHub has one cluster, of an environment, and a Fleet that selects the clusters of prod.
 const historyHub = `
 apiVersion: fleet.nave.io/v1alpha1
 kind: Cluster

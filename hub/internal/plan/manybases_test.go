@@ -14,26 +14,6 @@ import (
 	"github.com/navefleet/nave/shared/condition"
 )
 
-const chainHub = `
-apiVersion: fleet.nave.io/v1alpha1
-kind: Cluster
-metadata: {name: east, labels: {env: prod}}
----
-apiVersion: fleet.nave.io/v1alpha1
-kind: Fleet
-metadata: {name: prod}
-spec:
-  clusterSelector: {matchLabels: {env: prod}}
-  template:
-    metadata: {name: root, namespace: flux-system}
-    spec: {interval: 10m, prune: true, path: "./root", sourceRef: {kind: GitRepository, name: fleet}}
----
-apiVersion: source.toolkit.fluxcd.io/v1
-kind: GitRepository
-metadata: {name: fleet, namespace: flux-system}
-spec: {interval: 1m, url: "https://git.example.com/fleet"}
-`
-
 const chainRoot = `
 apiVersion: kustomize.toolkit.fluxcd.io/v1
 kind: Kustomization
@@ -59,7 +39,7 @@ func chainObject(name, value string) []byte {
 // With one more it keeps what it had, its message names the chain, and nothing else notices.
 func TestRemoteBases_chain(t *testing.T) {
 	a := &txtar.Archive{Files: []txtar.File{
-		{Name: "hub.yaml", Data: []byte(chainHub)},
+		{Name: "hub.yaml", Data: fmt.Appendf(nil, historyHub, "prod")},
 		{Name: "one/root/root.yaml", Data: []byte(chainRoot)},
 		{Name: "one/other/own.yaml", Data: chainObject("other", "one")},
 		{Name: "one/chain/kustomization.yaml", Data: chainBase(0)}, {Name: "one/chain/own.yaml", Data: chainObject("a", "1")},
