@@ -12,16 +12,15 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
-	"runtime/debug"
 	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
-	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/navefleet/nave/deploy"
+	"github.com/navefleet/nave/e2e/heap"
 	"github.com/navefleet/nave/e2e/sopstest"
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/manifest"
@@ -409,40 +408,11 @@ func checkFileCost(t *testing.T, text []byte) {
 // collector lags behind, and one peak may count garbage as needed.
 func leastPeak(t *testing.T, limit int64, fn func()) int64 {
 	t.Helper()
-	least := peak(t, fn)
+	least := heap.Peak(fn)
 	for range 4 {
 		if least > limit {
-			least = min(least, peak(t, fn))
+			least = min(least, heap.Peak(fn))
 		}
 	}
 	return least
-}
-
-// peak returns about how many bytes of memory fn needs at the same time.
-func peak(t *testing.T, fn func()) int64 {
-	t.Helper()
-	defer debug.SetGCPercent(debug.SetGCPercent(5))
-	held := func() int64 {
-		var m runtime.MemStats
-		runtime.ReadMemStats(&m)
-		return int64(m.HeapAlloc)
-	}
-	runtime.GC()
-	before, most := held(), int64(0)
-	done, sampled := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(sampled)
-		for {
-			select {
-			case <-done:
-				return
-			case <-time.After(time.Millisecond):
-				most = max(most, held())
-			}
-		}
-	}()
-	fn()
-	close(done)
-	<-sampled
-	return most - before
 }

@@ -3,12 +3,10 @@ package apply_test
 import (
 	"context"
 	"fmt"
-	"runtime"
-	"runtime/debug"
 	"strings"
 	"testing"
-	"time"
 
+	"github.com/navefleet/nave/e2e/heap"
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/reporting"
 )
@@ -50,7 +48,7 @@ func TestLarge_differences(t *testing.T) {
 	const most = 32 << 20
 	t.Run("preview", func(t *testing.T) {
 		w.t = t
-		used := peak(t, func() {
+		used := heap.Peak(func() {
 			found := w.preview(next, nobody)
 			if len(found) != 1 || len(found[0].Changes) != reporting.MaxPreviewFields ||
 				found[0].More != values-reporting.MaxPreviewFields {
@@ -65,7 +63,7 @@ func TestLarge_differences(t *testing.T) {
 		w.t = t
 		w.must(w.admin.Edit(t.Context(), "Thing.large.example.com", w.namespace, "thing", `{"spec":`+
 			strings.ReplaceAll(text, `"V"`, "3")+"}"))
-		used := peak(t, func() {
+		used := heap.Peak(func() {
 			found, _ := w.seen(bundle.WarnOfDrift, things+object("1"))
 			if e := found["Thing"]; len(e.Changes) != reporting.MaxChanges || e.More != values-reporting.MaxChanges {
 				t.Errorf("%d changes, %d more", len(e.Changes), e.More)
@@ -75,33 +73,4 @@ func TestLarge_differences(t *testing.T) {
 			t.Errorf("%d MiB used", used>>20)
 		}
 	})
-}
-
-// peak returns about how many bytes of memory fn needs at the same time.
-func peak(t *testing.T, fn func()) uint64 {
-	t.Helper()
-	defer debug.SetGCPercent(debug.SetGCPercent(5))
-	held := func() uint64 {
-		var m runtime.MemStats
-		runtime.ReadMemStats(&m)
-		return m.HeapAlloc
-	}
-	runtime.GC()
-	before, most := held(), uint64(0)
-	done, sampled := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(sampled)
-		for {
-			select {
-			case <-done:
-				return
-			case <-time.After(time.Millisecond):
-				most = max(most, held())
-			}
-		}
-	}()
-	fn()
-	close(done)
-	<-sampled
-	return most - min(most, before)
 }
