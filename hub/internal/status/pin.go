@@ -2,12 +2,9 @@ package status
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/navefleet/nave/hub/api"
-	"github.com/navefleet/nave/hub/internal/store"
-	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/condition"
 	"github.com/navefleet/nave/shared/identity"
 	"github.com/navefleet/nave/shared/wording"
@@ -53,8 +50,7 @@ func (f Facts) setPinned(c *conditions) {
 
 // pinHas reports whether the pin of the cluster has the application.
 func (f Facts) pinHas() bool {
-	_, has := slices.BinarySearchFunc(f.Pin.Applications, f.Resource.Key.Application(),
-		func(c store.Content, name bundle.ApplicationName) int { return c.Name.Compare(name) })
+	_, has := contentOf(f.Pin.Applications, f.Resource.Key.Application())
 	return has
 }
 

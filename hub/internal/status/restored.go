@@ -32,8 +32,7 @@ func (r *Reader) readRestored(key api.Key) (f Facts, ok bool, err error) {
 	if err != nil || p.pin == nil {
 		return f, false, err
 	}
-	at, has := slices.BinarySearchFunc(p.pin.Applications, key.Application(),
-		func(c store.Content, name bundle.ApplicationName) int { return c.Name.Compare(name) })
+	at, has := contentOf(p.pin.Applications, key.Application())
 	f, err = r.own(store.Resource{Key: key})
 	if f.Entry, f.Superseded = nil, p.pin.PinnedAt; has {
 		f.Entry = &store.Entry{Content: p.pin.Applications[at]}
@@ -106,24 +105,42 @@ func (r *Reader) addLeft(fleet api.Key, g *clusterGraph, member *Facts) error {
 
 // fleetOf returns the name of the Fleet that gave an application that left the graph: as the pin of the cluster says,
 // or the newest release that has it. If none of them has it, fleetOf returns "".
-func (r *Reader) fleetOf(key api.Key) (fleet string, err error) {
-	find := func(list []store.Content) {
-		for _, c := range list {
-			if c.Name == key.Application() && c.Fleet != "" {
-				fleet = c.Fleet
-			}
+func (r *Reader) fleetOf(key api.Key) (string, error) {
+	p, err := r.plan(key.Cluster)
+	if err != nil {
+		return "", err
+	}
+	if p.pin != nil {
+		if fleet := fleetIn(p.pin.Applications, key.Application()); fleet != "" {
+			return fleet, nil
 		}
 	}
-	err = store.History.ScanApart(r.tx, store.OfCluster(key.Cluster), func(_ string, past store.Past) error {
-		find(past.Applications) // the newest comes last
-		return nil
-	}, ignore)
-	p, planErr := r.plan(key.Cluster)
-	if planErr == nil && p.pin != nil {
-		find(p.pin.Applications)
+	keys, err := r.releases(key.Cluster)
+	for _, release := range slices.Backward(keys) {
+		past, err := cached(r, r.pasts, store.History, release)
+		if err != nil {
+			return "", err
+		}
+		if past == nil {
+			continue
+		}
+		if fleet := fleetIn(past.Applications, key.Application()); fleet != "" {
+			return fleet, nil
+		}
 	}
-	if err == nil {
-		err = planErr
+	return "", err
+}
+
+// fleetIn returns the name of the Fleet that an application of a sorted list comes from; "" if the list does not say.
+func fleetIn(list []store.Content, name bundle.ApplicationName) string {
+	if at, has := contentOf(list, name); has {
+		return list[at].Fleet
 	}
-	return fleet, err
+	return ""
+}
+
+// contentOf finds an application in a sorted list.
+func contentOf(list []store.Content, name bundle.ApplicationName) (at int, has bool) {
+	return slices.BinarySearchFunc(list, name,
+		func(c store.Content, name bundle.ApplicationName) int { return c.Name.Compare(name) })
 }

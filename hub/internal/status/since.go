@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/navefleet/nave/hub/internal/store"
-	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/condition"
 )
 
@@ -56,8 +55,7 @@ func (r *Reader) superseded(cluster string, f Facts) (at time.Time, err error) {
 		if past == nil {
 			continue
 		}
-		i, has := slices.BinarySearchFunc(past.Applications, f.Resource.Key.Application(),
-			func(c store.Content, name bundle.ApplicationName) int { return c.Name.Compare(name) })
+		i, has := contentOf(past.Applications, f.Resource.Key.Application())
 		if !has || reports(f, past.Applications[i]) {
 			return at, nil
 		}
