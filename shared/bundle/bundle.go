@@ -85,10 +85,11 @@ type Entry struct {
 	Drift    DriftMode  `json:"drift,omitempty"`
 	// KeepsObjects: objects that a later release had and this one does not have stay, and are not forgotten.
 	KeepsObjects bool `json:"keepsObjects,omitempty"`
-	// ForceRequestedAt and ResetRequestedAt change when an operator asks for one more install or upgrade of a release, or
-	// that its failures are forgotten.
+	// ForceRequestedAt, ResetRequestedAt and TestRequestedAt change when an operator asks for one more install or upgrade
+	// of a release, that its failures are forgotten, or that it is tested.
 	ForceRequestedAt string `json:"forceRequestedAt,omitempty"`
 	ResetRequestedAt string `json:"resetRequestedAt,omitempty"`
+	TestRequestedAt  string `json:"testRequestedAt,omitempty"`
 }
 
 // Application is the result of rendering one object for one cluster.

@@ -89,7 +89,7 @@ func (b *Bundle) Features() FeatureSet {
 		if e.KeepsObjects {
 			used = append(used, keptObjects)
 		}
-		if e.ForceRequestedAt != "" || e.ResetRequestedAt != "" {
+		if e.ForceRequestedAt != "" || e.ResetRequestedAt != "" || e.TestRequestedAt != "" {
 			used = append(used, helmRelease)
 		}
 		if !e.ConfirmedPrune.IsZero() {

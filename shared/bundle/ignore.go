@@ -145,11 +145,16 @@ func pointer(path string) ([]string, error) {
 	case slices.Contains(identifying, strings.TrimSuffix(path, "/")), path == "/":
 		return nil, errors.New("the field identifies the object and cannot be ignored")
 	}
-	segments := strings.Split(path[1:], "/")
+	return segmentsOf(path), nil
+}
+
+// segmentsOf returns the segments of a path that begins with a slash.
+func segmentsOf(path string) []string {
+	segments := strings.Split(strings.TrimPrefix(path, "/"), "/")
 	for i, s := range segments {
 		segments[i] = strings.ReplaceAll(strings.ReplaceAll(s, "~1", "/"), "~0", "~")
 	}
-	return segments, nil
+	return segments
 }
 
 // Of returns the paths of the fields of an object that are left as they are in the cluster.

@@ -33,6 +33,7 @@ type Release struct {
 	Rollback       ReleaseAction
 	Uninstall      ReleaseAction
 	Test           ReleaseTest
+	Generated      []GeneratedFields
 }
 
 // ReleaseAction has the options of one action of a release.
@@ -144,15 +145,16 @@ const (
 )
 
 // ReleaseDigest returns the digest of what a revision of the release is made of: objects, hooks, definitions, chart,
-// values and names. How the release is installed, tested and remediated is no part of the digest. An application
-// without a release has the zero digest.
+// values and names. How the release is installed, tested and remediated is no part of the digest, and neither are the
+// notes, which follow from the rest, and generated fields. An application without a release has the zero digest.
 func (a *Application) ReleaseDigest() (manifest.Digest, error) {
 	if a.Release == nil {
 		return manifest.Digest{}, nil
 	}
 	r := a.Release
-	content := &Application{Objects: a.Objects, Hooks: a.Hooks, Release: &Release{Name: r.Name, Namespace: r.Namespace,
-		StorageNamespace: r.StorageNamespace, Chart: r.Chart, Values: r.Values, Notes: r.Notes, CRDs: r.CRDs}}
+	objects, hooks := a.withoutGenerated()
+	content := &Application{Objects: objects, Hooks: hooks, Release: &Release{Name: r.Name, Namespace: r.Namespace,
+		StorageNamespace: r.StorageNamespace, Chart: r.Chart, Values: r.Values, CRDs: r.CRDs}}
 	data, err := marshal("release "+r.Name, content.message(), MaxApplicationBytes)
 	if err != nil {
 		return manifest.Digest{}, err
@@ -176,7 +178,7 @@ func (a *Application) checkRelease() error {
 			return fmt.Errorf("hooks[%d]: %w", i, err)
 		}
 	}
-	if err := a.Release.check(); err != nil {
+	if err := cmp.Or(a.Release.check(), a.checkGenerated()); err != nil {
 		return fmt.Errorf("release: %w", err)
 	}
 	return nil
@@ -330,6 +332,7 @@ func (r *Release) message() *bundlev1.Release {
 		Uninstall: r.Uninstall.message(), Test: &bundlev1.ReleaseTest{
 			Enable: r.Test.Enable, Timeout: duration(r.Test.Timeout), Only: r.Test.Only, Except: r.Test.Except,
 		},
+		Generated: convert(r.Generated, GeneratedFields.message),
 	}
 }
 
@@ -379,6 +382,13 @@ func releaseOf(m *bundlev1.Release) (*Release, error) {
 			return nil, fmt.Errorf("crds[%d]: %w", i, err)
 		}
 		r.CRDs = append(r.CRDs, crd)
+	}
+	for i, g := range m.GetGenerated() {
+		fields, err := generatedOf(g)
+		if err != nil {
+			return nil, fmt.Errorf("generated[%d]: %w", i, err)
+		}
+		r.Generated = append(r.Generated, fields)
 	}
 	return r, errors.Join(
 		r.Install.decode(m.GetInstall()), r.Upgrade.decode(m.GetUpgrade()), r.Rollback.decode(m.GetRollback()),

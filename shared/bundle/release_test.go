@@ -24,6 +24,9 @@ func exampleRelease() *Release {
 			Kind: "CustomResourceDefinition", Name: "widgets.example.com"}, digest("crd")}},
 		Install: install, Upgrade: upgrade, Rollback: all, Uninstall: all,
 		Test: ReleaseTest{Enable: true, Timeout: time.Second, Only: []string{"a"}, Except: []string{"b"}},
+		Generated: []GeneratedFields{{Hook: true, Fields: []string{"/spec/seed"}, Object: ObjectIdentity{Group: "batch",
+			Version: "v1", Kind: "Job", Namespace: "prod", Name: "migrate"},
+			Digest: digest("without")}},
 	}
 }
 
@@ -59,7 +62,17 @@ func TestRelease_check(t *testing.T) {
 		}, `install: strategy "rollback" is not known`},
 		"remediated_uninstall": {func(a *Application) { a.Release.Uninstall.Remediation.Retries = 1 },
 			"uninstall: it cannot be remediated"},
-		"no_strategy":    {func(a *Application) { a.Release.Upgrade.Remediation = Remediation{} }, `upgrade: strategy ""`},
+		"no_strategy":          {func(a *Application) { a.Release.Upgrade.Remediation = Remediation{} }, `upgrade: strategy ""`},
+		"generated_of_nothing": {func(a *Application) { a.Release.Generated[0].Hook = false }, "no such object"},
+		"generated_twice": {func(a *Application) {
+			a.Release.Generated = append(a.Release.Generated, a.Release.Generated...)
+		}, "generated[1]: Job.batch prod/migrate: the application has no such object, or it is listed twice"},
+		"generated_digest":  {func(a *Application) { a.Release.Generated[0].Digest = [32]byte{} }, "no digest"},
+		"generated_nothing": {func(a *Application) { a.Release.Generated[0].Fields = nil }, "no fields"},
+		"generated_name": {func(a *Application) {
+			a.Release.Generated[0] = GeneratedFields{Object: a.Objects[1].ObjectIdentity, Digest: digest("x"),
+				Fields: []string{"/metadata/name"}}
+		}, "identifies the object"},
 		"retry_interval": {func(a *Application) { a.Release.Install.Remediation.RetryInterval = 0 }, "retry interval"},
 	}
 	for name, test := range tests {
@@ -99,7 +112,7 @@ func TestRelease_feature(t *testing.T) {
 	if a.Features() != helmRelease {
 		t.Error(a.Features())
 	}
-	for _, e := range []Entry{{ForceRequestedAt: "now"}, {ResetRequestedAt: "now"}} {
+	for _, e := range []Entry{{ForceRequestedAt: "now"}, {ResetRequestedAt: "now"}, {TestRequestedAt: "now"}} {
 		if b := (&Bundle{Applications: []Entry{e}}); b.Features() != helmRelease {
 			t.Error(b.Features())
 		}
@@ -123,6 +136,8 @@ func TestReleaseDigest(t *testing.T) {
 		"tests":       func(a *Application) { a.Release.Test = ReleaseTest{} },
 		"interval":    func(a *Application) { a.Interval++ },
 		"dependency":  func(a *Application) { a.DependsOn = nil },
+		"notes":       func(a *Application) { a.Release.Notes = "" },
+		"generated":   func(a *Application) { a.Hooks[0].Digest[0]++ },
 	} {
 		if digestOf(change) != first {
 			t.Error(name, "makes another revision")
@@ -135,6 +150,7 @@ func TestReleaseDigest(t *testing.T) {
 		"chart":  func(a *Application) { a.Release.Chart = []byte(`{"name":"web","version":"1.0.1"}`) },
 		"crds":   func(a *Application) { a.Release.CRDs = nil },
 		"name":   func(a *Application) { a.Release.Name = "other" },
+		"stable": func(a *Application) { a.Release.Generated[0].Digest[0]++ },
 	} {
 		if digestOf(change) == first {
 			t.Error(name, "makes no other revision")

@@ -10,6 +10,8 @@ const (
 	MaxDrifts       = 10   // objects that drifted
 	MaxChanges      = 10   // fields of one of them, and managers that changed it
 	MaxKeys         = 16   // names of keys
+	MaxConditions   = 3    // of a release of Helm
+	MaxRevisions    = 10   // of a release of Helm
 	MaxEvents       = 100  // events of one report
 	MaxApplications = 2000 // applications of one cluster
 )

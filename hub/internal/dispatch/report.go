@@ -171,6 +171,7 @@ func cleanApplication(a *spokev1.ApplicationReport) {
 			keys.Names[i] = clean(keys.Names[i], reporting.MaxWord)
 		}
 	}
+	cleanRelease(a.Release)
 	a.ProtoReflect().SetUnknown(nil)
 }
 
@@ -245,7 +246,7 @@ func checkFields(a *spokev1.ApplicationReport) error {
 	if len(a.Inventory) > reporting.MaxInventory || slices.Contains(a.Inventory, nil) {
 		return fmt.Errorf("%d objects in the inventory: at most %d", len(a.Inventory), reporting.MaxInventory)
 	}
-	return nil
+	return checkRelease(a.GetRelease())
 }
 
 // checkEvents returns the events of a report. An event whose time is not within the last day gets the time now.

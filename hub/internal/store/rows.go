@@ -179,6 +179,7 @@ type Control struct {
 	RequestedAt      string          `json:"requestedAt,omitempty"`
 	ForceRequestedAt string          `json:"forceRequestedAt,omitempty"`
 	ResetRequestedAt string          `json:"resetRequestedAt,omitempty"`
+	TestRequestedAt  string          `json:"testRequestedAt,omitempty"`
 	ConfirmedPrune   manifest.Digest `json:"confirmedPrune,omitzero"`
 
 	Drift bundle.DriftMode `json:"drift,omitempty"`
@@ -192,7 +193,8 @@ func EntryOf(fleet string, e bundle.Entry) Entry {
 		Content{Name: e.Name, Fleet: fleet, Digest: e.Digest, Revision: e.Revision, Parent: e.Parent,
 			Features: e.Features},
 		Control{Suspended: e.Suspended, RequestedAt: e.RequestedAt, ConfirmedPrune: e.ConfirmedPrune, Drift: e.Drift,
-			KeepsObjects: e.KeepsObjects, ForceRequestedAt: e.ForceRequestedAt, ResetRequestedAt: e.ResetRequestedAt},
+			KeepsObjects: e.KeepsObjects, ForceRequestedAt: e.ForceRequestedAt, ResetRequestedAt: e.ResetRequestedAt,
+			TestRequestedAt: e.TestRequestedAt},
 	}
 }
 
@@ -202,7 +204,7 @@ func (e Entry) Bundle() bundle.Entry {
 		Name: e.Name, Digest: e.Digest, Revision: e.Revision, Parent: e.Parent,
 		Suspended: e.Suspended, RequestedAt: e.RequestedAt, ConfirmedPrune: e.ConfirmedPrune, Features: e.Features,
 		Drift: e.Drift, KeepsObjects: e.KeepsObjects, ForceRequestedAt: e.ForceRequestedAt,
-		ResetRequestedAt: e.ResetRequestedAt,
+		ResetRequestedAt: e.ResetRequestedAt, TestRequestedAt: e.TestRequestedAt,
 	}
 }
 

@@ -660,8 +660,10 @@ type ApplicationEntry struct {
 	ForceRequestedAt string `protobuf:"bytes,11,opt,name=force_requested_at,json=forceRequestedAt,proto3" json:"force_requested_at,omitempty"`
 	// Changes when an operator asks that the failures of a release are forgotten. Feature "helm-release" unless it is empty.
 	ResetRequestedAt string `protobuf:"bytes,12,opt,name=reset_requested_at,json=resetRequestedAt,proto3" json:"reset_requested_at,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	// Changes when an operator asks that a release is tested. Feature "helm-release" unless it is empty.
+	TestRequestedAt string `protobuf:"bytes,13,opt,name=test_requested_at,json=testRequestedAt,proto3" json:"test_requested_at,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *ApplicationEntry) Reset() {
@@ -774,6 +776,13 @@ func (x *ApplicationEntry) GetForceRequestedAt() string {
 func (x *ApplicationEntry) GetResetRequestedAt() string {
 	if x != nil {
 		return x.ResetRequestedAt
+	}
+	return ""
+}
+
+func (x *ApplicationEntry) GetTestRequestedAt() string {
+	if x != nil {
+		return x.TestRequestedAt
 	}
 	return ""
 }
@@ -1157,12 +1166,13 @@ type Release struct {
 	MaxHistory      int32 `protobuf:"varint,8,opt,name=max_history,json=maxHistory,proto3" json:"max_history,omitempty"`
 	CreateNamespace bool  `protobuf:"varint,9,opt,name=create_namespace,json=createNamespace,proto3" json:"create_namespace,omitempty"`
 	// Upgrade a release of a chart with another name, in place of uninstalling it first.
-	KeepOtherChart bool           `protobuf:"varint,10,opt,name=keep_other_chart,json=keepOtherChart,proto3" json:"keep_other_chart,omitempty"`
-	Install        *ReleaseAction `protobuf:"bytes,11,opt,name=install,proto3" json:"install,omitempty"`
-	Upgrade        *ReleaseAction `protobuf:"bytes,12,opt,name=upgrade,proto3" json:"upgrade,omitempty"`
-	Rollback       *ReleaseAction `protobuf:"bytes,13,opt,name=rollback,proto3" json:"rollback,omitempty"`
-	Uninstall      *ReleaseAction `protobuf:"bytes,14,opt,name=uninstall,proto3" json:"uninstall,omitempty"`
-	Test           *ReleaseTest   `protobuf:"bytes,15,opt,name=test,proto3" json:"test,omitempty"`
+	KeepOtherChart bool               `protobuf:"varint,10,opt,name=keep_other_chart,json=keepOtherChart,proto3" json:"keep_other_chart,omitempty"`
+	Install        *ReleaseAction     `protobuf:"bytes,11,opt,name=install,proto3" json:"install,omitempty"`
+	Upgrade        *ReleaseAction     `protobuf:"bytes,12,opt,name=upgrade,proto3" json:"upgrade,omitempty"`
+	Rollback       *ReleaseAction     `protobuf:"bytes,13,opt,name=rollback,proto3" json:"rollback,omitempty"`
+	Uninstall      *ReleaseAction     `protobuf:"bytes,14,opt,name=uninstall,proto3" json:"uninstall,omitempty"`
+	Test           *ReleaseTest       `protobuf:"bytes,15,opt,name=test,proto3" json:"test,omitempty"`
+	Generated      []*GeneratedFields `protobuf:"bytes,16,rep,name=generated,proto3" json:"generated,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -1302,6 +1312,86 @@ func (x *Release) GetTest() *ReleaseTest {
 	return nil
 }
 
+func (x *Release) GetGenerated() []*GeneratedFields {
+	if x != nil {
+		return x.Generated
+	}
+	return nil
+}
+
+// GeneratedFields are the fields of one object that differ from render to render, such as passwords. What the cluster has
+// there stays.
+type GeneratedFields struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Object *ObjectIdentity        `protobuf:"bytes,1,opt,name=object,proto3" json:"object,omitempty"`
+	// The object is a hook.
+	Hook bool `protobuf:"varint,2,opt,name=hook,proto3" json:"hook,omitempty"`
+	// JSON pointers.
+	Fields []string `protobuf:"bytes,3,rep,name=fields,proto3" json:"fields,omitempty"`
+	// SHA-256 of the object's canonical JSON with null in the place of each field.
+	Digest        []byte `protobuf:"bytes,4,opt,name=digest,proto3" json:"digest,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GeneratedFields) Reset() {
+	*x = GeneratedFields{}
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GeneratedFields) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GeneratedFields) ProtoMessage() {}
+
+func (x *GeneratedFields) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GeneratedFields.ProtoReflect.Descriptor instead.
+func (*GeneratedFields) Descriptor() ([]byte, []int) {
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *GeneratedFields) GetObject() *ObjectIdentity {
+	if x != nil {
+		return x.Object
+	}
+	return nil
+}
+
+func (x *GeneratedFields) GetHook() bool {
+	if x != nil {
+		return x.Hook
+	}
+	return false
+}
+
+func (x *GeneratedFields) GetFields() []string {
+	if x != nil {
+		return x.Fields
+	}
+	return nil
+}
+
+func (x *GeneratedFields) GetDigest() []byte {
+	if x != nil {
+		return x.Digest
+	}
+	return nil
+}
+
 // ReleaseAction is the options of one action of a release.
 type ReleaseAction struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1330,7 +1420,7 @@ type ReleaseAction struct {
 
 func (x *ReleaseAction) Reset() {
 	*x = ReleaseAction{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[11]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1342,7 +1432,7 @@ func (x *ReleaseAction) String() string {
 func (*ReleaseAction) ProtoMessage() {}
 
 func (x *ReleaseAction) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[11]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1355,7 +1445,7 @@ func (x *ReleaseAction) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseAction.ProtoReflect.Descriptor instead.
 func (*ReleaseAction) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{11}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ReleaseAction) GetTimeout() *durationpb.Duration {
@@ -1454,7 +1544,7 @@ type Remediation struct {
 
 func (x *Remediation) Reset() {
 	*x = Remediation{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[12]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1466,7 +1556,7 @@ func (x *Remediation) String() string {
 func (*Remediation) ProtoMessage() {}
 
 func (x *Remediation) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[12]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1479,7 +1569,7 @@ func (x *Remediation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Remediation.ProtoReflect.Descriptor instead.
 func (*Remediation) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{12}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Remediation) GetStrategy() string {
@@ -1532,7 +1622,7 @@ type ReleaseTest struct {
 
 func (x *ReleaseTest) Reset() {
 	*x = ReleaseTest{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[13]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1544,7 +1634,7 @@ func (x *ReleaseTest) String() string {
 func (*ReleaseTest) ProtoMessage() {}
 
 func (x *ReleaseTest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[13]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1557,7 +1647,7 @@ func (x *ReleaseTest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseTest.ProtoReflect.Descriptor instead.
 func (*ReleaseTest) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{13}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ReleaseTest) GetEnable() bool {
@@ -1608,7 +1698,7 @@ type IgnoreRule struct {
 
 func (x *IgnoreRule) Reset() {
 	*x = IgnoreRule{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[14]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1620,7 +1710,7 @@ func (x *IgnoreRule) String() string {
 func (*IgnoreRule) ProtoMessage() {}
 
 func (x *IgnoreRule) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[14]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1633,7 +1723,7 @@ func (x *IgnoreRule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IgnoreRule.ProtoReflect.Descriptor instead.
 func (*IgnoreRule) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{14}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *IgnoreRule) GetPaths() []string {
@@ -1707,7 +1797,7 @@ type ReadyExpression struct {
 
 func (x *ReadyExpression) Reset() {
 	*x = ReadyExpression{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[15]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1719,7 +1809,7 @@ func (x *ReadyExpression) String() string {
 func (*ReadyExpression) ProtoMessage() {}
 
 func (x *ReadyExpression) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[15]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1732,7 +1822,7 @@ func (x *ReadyExpression) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadyExpression.ProtoReflect.Descriptor instead.
 func (*ReadyExpression) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{15}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ReadyExpression) GetDependency() *ApplicationName {
@@ -1781,7 +1871,7 @@ type HealthExpressions struct {
 
 func (x *HealthExpressions) Reset() {
 	*x = HealthExpressions{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[16]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1793,7 +1883,7 @@ func (x *HealthExpressions) String() string {
 func (*HealthExpressions) ProtoMessage() {}
 
 func (x *HealthExpressions) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[16]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1806,7 +1896,7 @@ func (x *HealthExpressions) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HealthExpressions.ProtoReflect.Descriptor instead.
 func (*HealthExpressions) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{16}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *HealthExpressions) GetGroup() string {
@@ -1858,7 +1948,7 @@ type ObjectIdentity struct {
 
 func (x *ObjectIdentity) Reset() {
 	*x = ObjectIdentity{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[17]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1870,7 +1960,7 @@ func (x *ObjectIdentity) String() string {
 func (*ObjectIdentity) ProtoMessage() {}
 
 func (x *ObjectIdentity) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[17]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1883,7 +1973,7 @@ func (x *ObjectIdentity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectIdentity.ProtoReflect.Descriptor instead.
 func (*ObjectIdentity) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{17}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ObjectIdentity) GetGroup() string {
@@ -1933,7 +2023,7 @@ type ObjectReference struct {
 
 func (x *ObjectReference) Reset() {
 	*x = ObjectReference{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[18]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1945,7 +2035,7 @@ func (x *ObjectReference) String() string {
 func (*ObjectReference) ProtoMessage() {}
 
 func (x *ObjectReference) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[18]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1958,7 +2048,7 @@ func (x *ObjectReference) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectReference.ProtoReflect.Descriptor instead.
 func (*ObjectReference) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{18}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ObjectReference) GetId() *ObjectIdentity {
@@ -1987,7 +2077,7 @@ type DecryptionKeys struct {
 
 func (x *DecryptionKeys) Reset() {
 	*x = DecryptionKeys{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[19]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1999,7 +2089,7 @@ func (x *DecryptionKeys) String() string {
 func (*DecryptionKeys) ProtoMessage() {}
 
 func (x *DecryptionKeys) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[19]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2012,7 +2102,7 @@ func (x *DecryptionKeys) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DecryptionKeys.ProtoReflect.Descriptor instead.
 func (*DecryptionKeys) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{19}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *DecryptionKeys) GetNamespace() string {
@@ -2044,7 +2134,7 @@ type SealedFile struct {
 
 func (x *SealedFile) Reset() {
 	*x = SealedFile{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[20]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2056,7 +2146,7 @@ func (x *SealedFile) String() string {
 func (*SealedFile) ProtoMessage() {}
 
 func (x *SealedFile) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[20]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2069,7 +2159,7 @@ func (x *SealedFile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SealedFile.ProtoReflect.Descriptor instead.
 func (*SealedFile) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{20}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *SealedFile) GetPath() string {
@@ -2119,7 +2209,7 @@ type SealedValue struct {
 
 func (x *SealedValue) Reset() {
 	*x = SealedValue{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[21]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2131,7 +2221,7 @@ func (x *SealedValue) String() string {
 func (*SealedValue) ProtoMessage() {}
 
 func (x *SealedValue) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[21]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2144,7 +2234,7 @@ func (x *SealedValue) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SealedValue.ProtoReflect.Descriptor instead.
 func (*SealedValue) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{21}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *SealedValue) GetPlaceholder() string {
@@ -2199,7 +2289,7 @@ type Substitution struct {
 
 func (x *Substitution) Reset() {
 	*x = Substitution{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[22]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2211,7 +2301,7 @@ func (x *Substitution) String() string {
 func (*Substitution) ProtoMessage() {}
 
 func (x *Substitution) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[22]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2224,7 +2314,7 @@ func (x *Substitution) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Substitution.ProtoReflect.Descriptor instead.
 func (*Substitution) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{22}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Substitution) GetStrict() bool {
@@ -2273,7 +2363,7 @@ type VariableSource struct {
 
 func (x *VariableSource) Reset() {
 	*x = VariableSource{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[23]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2285,7 +2375,7 @@ func (x *VariableSource) String() string {
 func (*VariableSource) ProtoMessage() {}
 
 func (x *VariableSource) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[23]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2298,7 +2388,7 @@ func (x *VariableSource) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VariableSource.ProtoReflect.Descriptor instead.
 func (*VariableSource) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{23}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *VariableSource) GetKind() string {
@@ -2355,7 +2445,7 @@ type Expression struct {
 
 func (x *Expression) Reset() {
 	*x = Expression{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[24]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2367,7 +2457,7 @@ func (x *Expression) String() string {
 func (*Expression) ProtoMessage() {}
 
 func (x *Expression) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[24]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2380,7 +2470,7 @@ func (x *Expression) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Expression.ProtoReflect.Descriptor instead.
 func (*Expression) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{24}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Expression) GetPlaceholder() string {
@@ -2438,7 +2528,7 @@ const file_nave_bundle_v1_bundle_proto_rawDesc = "" +
 	"\aRemoval\x123\n" +
 	"\x04name\x18\x01 \x01(\v2\x1f.nave.bundle.v1.ApplicationNameR\x04name\x12G\n" +
 	"\x0fdeletion_policy\x18\x02 \x01(\x0e2\x1e.nave.bundle.v1.DeletionPolicyR\x0edeletionPolicy\x12\x1c\n" +
-	"\tconfirmed\x18\x03 \x01(\bR\tconfirmed\"\xec\x03\n" +
+	"\tconfirmed\x18\x03 \x01(\bR\tconfirmed\"\x98\x04\n" +
 	"\x10ApplicationEntry\x123\n" +
 	"\x04name\x18\x01 \x01(\v2\x1f.nave.bundle.v1.ApplicationNameR\x04name\x12\x16\n" +
 	"\x06digest\x18\x02 \x01(\fR\x06digest\x12\x1a\n" +
@@ -2452,7 +2542,8 @@ const file_nave_bundle_v1_bundle_proto_rawDesc = "" +
 	"\rkeeps_objects\x18\n" +
 	" \x01(\bR\fkeepsObjects\x12,\n" +
 	"\x12force_requested_at\x18\v \x01(\tR\x10forceRequestedAt\x12,\n" +
-	"\x12reset_requested_at\x18\f \x01(\tR\x10resetRequestedAt\"W\n" +
+	"\x12reset_requested_at\x18\f \x01(\tR\x10resetRequestedAt\x12*\n" +
+	"\x11test_requested_at\x18\r \x01(\tR\x0ftestRequestedAt\"W\n" +
 	"\x0fApplicationName\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x1c\n" +
 	"\tnamespace\x18\x02 \x01(\tR\tnamespace\x12\x12\n" +
@@ -2488,7 +2579,7 @@ const file_nave_bundle_v1_bundle_proto_rawDesc = "" +
 	"\x06events\x18\x03 \x03(\tR\x06events\x12\x16\n" +
 	"\x06weight\x18\x04 \x01(\x05R\x06weight\x12'\n" +
 	"\x0fdelete_policies\x18\x05 \x03(\tR\x0edeletePolicies\x12.\n" +
-	"\x13output_log_policies\x18\x06 \x03(\tR\x11outputLogPolicies\"\xf2\x04\n" +
+	"\x13output_log_policies\x18\x06 \x03(\tR\x11outputLogPolicies\"\xb1\x05\n" +
 	"\aRelease\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1c\n" +
 	"\tnamespace\x18\x02 \x01(\tR\tnamespace\x12+\n" +
@@ -2506,7 +2597,13 @@ const file_nave_bundle_v1_bundle_proto_rawDesc = "" +
 	"\aupgrade\x18\f \x01(\v2\x1d.nave.bundle.v1.ReleaseActionR\aupgrade\x129\n" +
 	"\brollback\x18\r \x01(\v2\x1d.nave.bundle.v1.ReleaseActionR\brollback\x12;\n" +
 	"\tuninstall\x18\x0e \x01(\v2\x1d.nave.bundle.v1.ReleaseActionR\tuninstall\x12/\n" +
-	"\x04test\x18\x0f \x01(\v2\x1b.nave.bundle.v1.ReleaseTestR\x04test\"\xb6\x03\n" +
+	"\x04test\x18\x0f \x01(\v2\x1b.nave.bundle.v1.ReleaseTestR\x04test\x12=\n" +
+	"\tgenerated\x18\x10 \x03(\v2\x1f.nave.bundle.v1.GeneratedFieldsR\tgenerated\"\x8d\x01\n" +
+	"\x0fGeneratedFields\x126\n" +
+	"\x06object\x18\x01 \x01(\v2\x1e.nave.bundle.v1.ObjectIdentityR\x06object\x12\x12\n" +
+	"\x04hook\x18\x02 \x01(\bR\x04hook\x12\x16\n" +
+	"\x06fields\x18\x03 \x03(\tR\x06fields\x12\x16\n" +
+	"\x06digest\x18\x04 \x01(\fR\x06digest\"\xb6\x03\n" +
 	"\rReleaseAction\x123\n" +
 	"\atimeout\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\atimeout\x12#\n" +
 	"\rdisable_hooks\x18\x02 \x01(\bR\fdisableHooks\x12!\n" +
@@ -2635,7 +2732,7 @@ func file_nave_bundle_v1_bundle_proto_rawDescGZIP() []byte {
 }
 
 var file_nave_bundle_v1_bundle_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_nave_bundle_v1_bundle_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
+var file_nave_bundle_v1_bundle_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
 var file_nave_bundle_v1_bundle_proto_goTypes = []any{
 	(DriftMode)(0),                // 0: nave.bundle.v1.DriftMode
 	(DeletionPolicy)(0),           // 1: nave.bundle.v1.DeletionPolicy
@@ -2651,37 +2748,38 @@ var file_nave_bundle_v1_bundle_proto_goTypes = []any{
 	(*Application)(nil),           // 11: nave.bundle.v1.Application
 	(*Hook)(nil),                  // 12: nave.bundle.v1.Hook
 	(*Release)(nil),               // 13: nave.bundle.v1.Release
-	(*ReleaseAction)(nil),         // 14: nave.bundle.v1.ReleaseAction
-	(*Remediation)(nil),           // 15: nave.bundle.v1.Remediation
-	(*ReleaseTest)(nil),           // 16: nave.bundle.v1.ReleaseTest
-	(*IgnoreRule)(nil),            // 17: nave.bundle.v1.IgnoreRule
-	(*ReadyExpression)(nil),       // 18: nave.bundle.v1.ReadyExpression
-	(*HealthExpressions)(nil),     // 19: nave.bundle.v1.HealthExpressions
-	(*ObjectIdentity)(nil),        // 20: nave.bundle.v1.ObjectIdentity
-	(*ObjectReference)(nil),       // 21: nave.bundle.v1.ObjectReference
-	(*DecryptionKeys)(nil),        // 22: nave.bundle.v1.DecryptionKeys
-	(*SealedFile)(nil),            // 23: nave.bundle.v1.SealedFile
-	(*SealedValue)(nil),           // 24: nave.bundle.v1.SealedValue
-	(*Substitution)(nil),          // 25: nave.bundle.v1.Substitution
-	(*VariableSource)(nil),        // 26: nave.bundle.v1.VariableSource
-	(*Expression)(nil),            // 27: nave.bundle.v1.Expression
-	nil,                           // 28: nave.bundle.v1.Substitution.InlineEntry
-	nil,                           // 29: nave.bundle.v1.VariableSource.ValuesEntry
-	(*timestamppb.Timestamp)(nil), // 30: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 31: google.protobuf.Duration
+	(*GeneratedFields)(nil),       // 14: nave.bundle.v1.GeneratedFields
+	(*ReleaseAction)(nil),         // 15: nave.bundle.v1.ReleaseAction
+	(*Remediation)(nil),           // 16: nave.bundle.v1.Remediation
+	(*ReleaseTest)(nil),           // 17: nave.bundle.v1.ReleaseTest
+	(*IgnoreRule)(nil),            // 18: nave.bundle.v1.IgnoreRule
+	(*ReadyExpression)(nil),       // 19: nave.bundle.v1.ReadyExpression
+	(*HealthExpressions)(nil),     // 20: nave.bundle.v1.HealthExpressions
+	(*ObjectIdentity)(nil),        // 21: nave.bundle.v1.ObjectIdentity
+	(*ObjectReference)(nil),       // 22: nave.bundle.v1.ObjectReference
+	(*DecryptionKeys)(nil),        // 23: nave.bundle.v1.DecryptionKeys
+	(*SealedFile)(nil),            // 24: nave.bundle.v1.SealedFile
+	(*SealedValue)(nil),           // 25: nave.bundle.v1.SealedValue
+	(*Substitution)(nil),          // 26: nave.bundle.v1.Substitution
+	(*VariableSource)(nil),        // 27: nave.bundle.v1.VariableSource
+	(*Expression)(nil),            // 28: nave.bundle.v1.Expression
+	nil,                           // 29: nave.bundle.v1.Substitution.InlineEntry
+	nil,                           // 30: nave.bundle.v1.VariableSource.ValuesEntry
+	(*timestamppb.Timestamp)(nil), // 31: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 32: google.protobuf.Duration
 }
 var file_nave_bundle_v1_bundle_proto_depIdxs = []int32{
 	4,  // 0: nave.bundle.v1.Envelope.signatures:type_name -> nave.bundle.v1.Signature
-	30, // 1: nave.bundle.v1.Bundle.issued_at:type_name -> google.protobuf.Timestamp
-	30, // 2: nave.bundle.v1.Bundle.expires_at:type_name -> google.protobuf.Timestamp
+	31, // 1: nave.bundle.v1.Bundle.issued_at:type_name -> google.protobuf.Timestamp
+	31, // 2: nave.bundle.v1.Bundle.expires_at:type_name -> google.protobuf.Timestamp
 	9,  // 3: nave.bundle.v1.Bundle.applications:type_name -> nave.bundle.v1.ApplicationEntry
 	10, // 4: nave.bundle.v1.Bundle.pending:type_name -> nave.bundle.v1.ApplicationName
 	8,  // 5: nave.bundle.v1.Bundle.removals:type_name -> nave.bundle.v1.Removal
 	7,  // 6: nave.bundle.v1.Bundle.handovers:type_name -> nave.bundle.v1.Handover
-	30, // 7: nave.bundle.v1.Preview.issued_at:type_name -> google.protobuf.Timestamp
-	30, // 8: nave.bundle.v1.Preview.expires_at:type_name -> google.protobuf.Timestamp
+	31, // 7: nave.bundle.v1.Preview.issued_at:type_name -> google.protobuf.Timestamp
+	31, // 8: nave.bundle.v1.Preview.expires_at:type_name -> google.protobuf.Timestamp
 	9,  // 9: nave.bundle.v1.Preview.applications:type_name -> nave.bundle.v1.ApplicationEntry
-	20, // 10: nave.bundle.v1.Handover.object:type_name -> nave.bundle.v1.ObjectIdentity
+	21, // 10: nave.bundle.v1.Handover.object:type_name -> nave.bundle.v1.ObjectIdentity
 	10, // 11: nave.bundle.v1.Handover.to:type_name -> nave.bundle.v1.ApplicationName
 	10, // 12: nave.bundle.v1.Removal.name:type_name -> nave.bundle.v1.ApplicationName
 	1,  // 13: nave.bundle.v1.Removal.deletion_policy:type_name -> nave.bundle.v1.DeletionPolicy
@@ -2689,46 +2787,48 @@ var file_nave_bundle_v1_bundle_proto_depIdxs = []int32{
 	10, // 15: nave.bundle.v1.ApplicationEntry.parent:type_name -> nave.bundle.v1.ApplicationName
 	0,  // 16: nave.bundle.v1.ApplicationEntry.drift:type_name -> nave.bundle.v1.DriftMode
 	10, // 17: nave.bundle.v1.Application.name:type_name -> nave.bundle.v1.ApplicationName
-	21, // 18: nave.bundle.v1.Application.objects:type_name -> nave.bundle.v1.ObjectReference
+	22, // 18: nave.bundle.v1.Application.objects:type_name -> nave.bundle.v1.ObjectReference
 	10, // 19: nave.bundle.v1.Application.depends_on:type_name -> nave.bundle.v1.ApplicationName
-	31, // 20: nave.bundle.v1.Application.timeout:type_name -> google.protobuf.Duration
-	31, // 21: nave.bundle.v1.Application.interval:type_name -> google.protobuf.Duration
-	31, // 22: nave.bundle.v1.Application.retry_interval:type_name -> google.protobuf.Duration
-	22, // 23: nave.bundle.v1.Application.decryption:type_name -> nave.bundle.v1.DecryptionKeys
-	23, // 24: nave.bundle.v1.Application.sealed_files:type_name -> nave.bundle.v1.SealedFile
-	20, // 25: nave.bundle.v1.Application.health_checks:type_name -> nave.bundle.v1.ObjectIdentity
+	32, // 20: nave.bundle.v1.Application.timeout:type_name -> google.protobuf.Duration
+	32, // 21: nave.bundle.v1.Application.interval:type_name -> google.protobuf.Duration
+	32, // 22: nave.bundle.v1.Application.retry_interval:type_name -> google.protobuf.Duration
+	23, // 23: nave.bundle.v1.Application.decryption:type_name -> nave.bundle.v1.DecryptionKeys
+	24, // 24: nave.bundle.v1.Application.sealed_files:type_name -> nave.bundle.v1.SealedFile
+	21, // 25: nave.bundle.v1.Application.health_checks:type_name -> nave.bundle.v1.ObjectIdentity
 	1,  // 26: nave.bundle.v1.Application.deletion_policy:type_name -> nave.bundle.v1.DeletionPolicy
-	25, // 27: nave.bundle.v1.Application.substitution:type_name -> nave.bundle.v1.Substitution
-	19, // 28: nave.bundle.v1.Application.health_expressions:type_name -> nave.bundle.v1.HealthExpressions
-	18, // 29: nave.bundle.v1.Application.ready_expressions:type_name -> nave.bundle.v1.ReadyExpression
-	17, // 30: nave.bundle.v1.Application.ignore:type_name -> nave.bundle.v1.IgnoreRule
+	26, // 27: nave.bundle.v1.Application.substitution:type_name -> nave.bundle.v1.Substitution
+	20, // 28: nave.bundle.v1.Application.health_expressions:type_name -> nave.bundle.v1.HealthExpressions
+	19, // 29: nave.bundle.v1.Application.ready_expressions:type_name -> nave.bundle.v1.ReadyExpression
+	18, // 30: nave.bundle.v1.Application.ignore:type_name -> nave.bundle.v1.IgnoreRule
 	12, // 31: nave.bundle.v1.Application.hooks:type_name -> nave.bundle.v1.Hook
 	13, // 32: nave.bundle.v1.Application.release:type_name -> nave.bundle.v1.Release
-	21, // 33: nave.bundle.v1.Hook.object:type_name -> nave.bundle.v1.ObjectReference
-	21, // 34: nave.bundle.v1.Release.crds:type_name -> nave.bundle.v1.ObjectReference
-	14, // 35: nave.bundle.v1.Release.install:type_name -> nave.bundle.v1.ReleaseAction
-	14, // 36: nave.bundle.v1.Release.upgrade:type_name -> nave.bundle.v1.ReleaseAction
-	14, // 37: nave.bundle.v1.Release.rollback:type_name -> nave.bundle.v1.ReleaseAction
-	14, // 38: nave.bundle.v1.Release.uninstall:type_name -> nave.bundle.v1.ReleaseAction
-	16, // 39: nave.bundle.v1.Release.test:type_name -> nave.bundle.v1.ReleaseTest
-	31, // 40: nave.bundle.v1.ReleaseAction.timeout:type_name -> google.protobuf.Duration
-	15, // 41: nave.bundle.v1.ReleaseAction.remediation:type_name -> nave.bundle.v1.Remediation
-	31, // 42: nave.bundle.v1.Remediation.retry_interval:type_name -> google.protobuf.Duration
-	31, // 43: nave.bundle.v1.ReleaseTest.timeout:type_name -> google.protobuf.Duration
-	10, // 44: nave.bundle.v1.ReadyExpression.dependency:type_name -> nave.bundle.v1.ApplicationName
-	20, // 45: nave.bundle.v1.ObjectReference.id:type_name -> nave.bundle.v1.ObjectIdentity
-	2,  // 46: nave.bundle.v1.SealedFile.format:type_name -> nave.bundle.v1.SealedFormat
-	24, // 47: nave.bundle.v1.SealedFile.values:type_name -> nave.bundle.v1.SealedValue
-	2,  // 48: nave.bundle.v1.SealedValue.text:type_name -> nave.bundle.v1.SealedFormat
-	26, // 49: nave.bundle.v1.Substitution.sources:type_name -> nave.bundle.v1.VariableSource
-	28, // 50: nave.bundle.v1.Substitution.inline:type_name -> nave.bundle.v1.Substitution.InlineEntry
-	27, // 51: nave.bundle.v1.Substitution.expressions:type_name -> nave.bundle.v1.Expression
-	29, // 52: nave.bundle.v1.VariableSource.values:type_name -> nave.bundle.v1.VariableSource.ValuesEntry
-	53, // [53:53] is the sub-list for method output_type
-	53, // [53:53] is the sub-list for method input_type
-	53, // [53:53] is the sub-list for extension type_name
-	53, // [53:53] is the sub-list for extension extendee
-	0,  // [0:53] is the sub-list for field type_name
+	22, // 33: nave.bundle.v1.Hook.object:type_name -> nave.bundle.v1.ObjectReference
+	22, // 34: nave.bundle.v1.Release.crds:type_name -> nave.bundle.v1.ObjectReference
+	15, // 35: nave.bundle.v1.Release.install:type_name -> nave.bundle.v1.ReleaseAction
+	15, // 36: nave.bundle.v1.Release.upgrade:type_name -> nave.bundle.v1.ReleaseAction
+	15, // 37: nave.bundle.v1.Release.rollback:type_name -> nave.bundle.v1.ReleaseAction
+	15, // 38: nave.bundle.v1.Release.uninstall:type_name -> nave.bundle.v1.ReleaseAction
+	17, // 39: nave.bundle.v1.Release.test:type_name -> nave.bundle.v1.ReleaseTest
+	14, // 40: nave.bundle.v1.Release.generated:type_name -> nave.bundle.v1.GeneratedFields
+	21, // 41: nave.bundle.v1.GeneratedFields.object:type_name -> nave.bundle.v1.ObjectIdentity
+	32, // 42: nave.bundle.v1.ReleaseAction.timeout:type_name -> google.protobuf.Duration
+	16, // 43: nave.bundle.v1.ReleaseAction.remediation:type_name -> nave.bundle.v1.Remediation
+	32, // 44: nave.bundle.v1.Remediation.retry_interval:type_name -> google.protobuf.Duration
+	32, // 45: nave.bundle.v1.ReleaseTest.timeout:type_name -> google.protobuf.Duration
+	10, // 46: nave.bundle.v1.ReadyExpression.dependency:type_name -> nave.bundle.v1.ApplicationName
+	21, // 47: nave.bundle.v1.ObjectReference.id:type_name -> nave.bundle.v1.ObjectIdentity
+	2,  // 48: nave.bundle.v1.SealedFile.format:type_name -> nave.bundle.v1.SealedFormat
+	25, // 49: nave.bundle.v1.SealedFile.values:type_name -> nave.bundle.v1.SealedValue
+	2,  // 50: nave.bundle.v1.SealedValue.text:type_name -> nave.bundle.v1.SealedFormat
+	27, // 51: nave.bundle.v1.Substitution.sources:type_name -> nave.bundle.v1.VariableSource
+	29, // 52: nave.bundle.v1.Substitution.inline:type_name -> nave.bundle.v1.Substitution.InlineEntry
+	28, // 53: nave.bundle.v1.Substitution.expressions:type_name -> nave.bundle.v1.Expression
+	30, // 54: nave.bundle.v1.VariableSource.values:type_name -> nave.bundle.v1.VariableSource.ValuesEntry
+	55, // [55:55] is the sub-list for method output_type
+	55, // [55:55] is the sub-list for method input_type
+	55, // [55:55] is the sub-list for extension type_name
+	55, // [55:55] is the sub-list for extension extendee
+	0,  // [0:55] is the sub-list for field type_name
 }
 
 func init() { file_nave_bundle_v1_bundle_proto_init() }
@@ -2742,7 +2842,7 @@ func file_nave_bundle_v1_bundle_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_nave_bundle_v1_bundle_proto_rawDesc), len(file_nave_bundle_v1_bundle_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   27,
+			NumMessages:   28,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

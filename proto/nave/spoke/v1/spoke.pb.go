@@ -1212,7 +1212,9 @@ type ApplicationReport struct {
 	// The latest drift, newest first; at most 10 objects.
 	Drifts []*DriftReport `protobuf:"bytes,24,rep,name=drifts,proto3" json:"drifts,omitempty"`
 	// What the spoke decrypts the application with; none: it has not looked yet, or there is nothing to decrypt.
-	Keys          *KeyNames `protobuf:"bytes,25,opt,name=keys,proto3" json:"keys,omitempty"`
+	Keys *KeyNames `protobuf:"bytes,25,opt,name=keys,proto3" json:"keys,omitempty"`
+	// None: the application is no release of Helm, or nothing was done yet.
+	Release       *ReleaseReport `protobuf:"bytes,26,opt,name=release,proto3" json:"release,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1422,6 +1424,335 @@ func (x *ApplicationReport) GetKeys() *KeyNames {
 	return nil
 }
 
+func (x *ApplicationReport) GetRelease() *ReleaseReport {
+	if x != nil {
+		return x.Release
+	}
+	return nil
+}
+
+// ReleaseReport is a release of Helm. No value of a secret is in it.
+type ReleaseReport struct {
+	state            protoimpl.MessageState `protogen:"open.v1"`
+	Name             string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Namespace        string                 `protobuf:"bytes,2,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	StorageNamespace string                 `protobuf:"bytes,3,opt,name=storage_namespace,json=storageNamespace,proto3" json:"storage_namespace,omitempty"`
+	// Released, TestSuccess and Remediated, as Flux has them; those that are not known are left out. At most 3.
+	Conditions []*ReleaseCondition `protobuf:"bytes,4,rep,name=conditions,proto3" json:"conditions,omitempty"`
+	// Newest first; at most 10.
+	History []*RevisionReport `protobuf:"bytes,5,rep,name=history,proto3" json:"history,omitempty"`
+	// What runs now: install, upgrade, rollback, uninstall, test or unlock, with its step. Empty: nothing.
+	Action string `protobuf:"bytes,6,opt,name=action,proto3" json:"action,omitempty"`
+	Step   string `protobuf:"bytes,7,opt,name=step,proto3" json:"step,omitempty"`
+	// Of the action.
+	Deadline *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=deadline,proto3" json:"deadline,omitempty"`
+	// The last of install and upgrade, and how often each failed since the release changed.
+	Attempted       string `protobuf:"bytes,9,opt,name=attempted,proto3" json:"attempted,omitempty"`
+	InstallFailures uint32 `protobuf:"varint,10,opt,name=install_failures,json=installFailures,proto3" json:"install_failures,omitempty"`
+	UpgradeFailures uint32 `protobuf:"varint,11,opt,name=upgrade_failures,json=upgradeFailures,proto3" json:"upgrade_failures,omitempty"`
+	// The requests of the entry that were last carried out.
+	HandledForce  string `protobuf:"bytes,12,opt,name=handled_force,json=handledForce,proto3" json:"handled_force,omitempty"`
+	HandledReset  string `protobuf:"bytes,13,opt,name=handled_reset,json=handledReset,proto3" json:"handled_reset,omitempty"`
+	HandledTest   string `protobuf:"bytes,14,opt,name=handled_test,json=handledTest,proto3" json:"handled_test,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReleaseReport) Reset() {
+	*x = ReleaseReport{}
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReleaseReport) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReleaseReport) ProtoMessage() {}
+
+func (x *ReleaseReport) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReleaseReport.ProtoReflect.Descriptor instead.
+func (*ReleaseReport) Descriptor() ([]byte, []int) {
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *ReleaseReport) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ReleaseReport) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *ReleaseReport) GetStorageNamespace() string {
+	if x != nil {
+		return x.StorageNamespace
+	}
+	return ""
+}
+
+func (x *ReleaseReport) GetConditions() []*ReleaseCondition {
+	if x != nil {
+		return x.Conditions
+	}
+	return nil
+}
+
+func (x *ReleaseReport) GetHistory() []*RevisionReport {
+	if x != nil {
+		return x.History
+	}
+	return nil
+}
+
+func (x *ReleaseReport) GetAction() string {
+	if x != nil {
+		return x.Action
+	}
+	return ""
+}
+
+func (x *ReleaseReport) GetStep() string {
+	if x != nil {
+		return x.Step
+	}
+	return ""
+}
+
+func (x *ReleaseReport) GetDeadline() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Deadline
+	}
+	return nil
+}
+
+func (x *ReleaseReport) GetAttempted() string {
+	if x != nil {
+		return x.Attempted
+	}
+	return ""
+}
+
+func (x *ReleaseReport) GetInstallFailures() uint32 {
+	if x != nil {
+		return x.InstallFailures
+	}
+	return 0
+}
+
+func (x *ReleaseReport) GetUpgradeFailures() uint32 {
+	if x != nil {
+		return x.UpgradeFailures
+	}
+	return 0
+}
+
+func (x *ReleaseReport) GetHandledForce() string {
+	if x != nil {
+		return x.HandledForce
+	}
+	return ""
+}
+
+func (x *ReleaseReport) GetHandledReset() string {
+	if x != nil {
+		return x.HandledReset
+	}
+	return ""
+}
+
+func (x *ReleaseReport) GetHandledTest() string {
+	if x != nil {
+		return x.HandledTest
+	}
+	return ""
+}
+
+// ReleaseCondition is one condition of a release.
+type ReleaseCondition struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Type  string                 `protobuf:"bytes,1,opt,name=type,proto3" json:"type,omitempty"`
+	// True, False, Unknown.
+	Status        string `protobuf:"bytes,2,opt,name=status,proto3" json:"status,omitempty"`
+	Reason        string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	Message       string `protobuf:"bytes,4,opt,name=message,proto3" json:"message,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReleaseCondition) Reset() {
+	*x = ReleaseCondition{}
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReleaseCondition) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReleaseCondition) ProtoMessage() {}
+
+func (x *ReleaseCondition) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReleaseCondition.ProtoReflect.Descriptor instead.
+func (*ReleaseCondition) Descriptor() ([]byte, []int) {
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *ReleaseCondition) GetType() string {
+	if x != nil {
+		return x.Type
+	}
+	return ""
+}
+
+func (x *ReleaseCondition) GetStatus() string {
+	if x != nil {
+		return x.Status
+	}
+	return ""
+}
+
+func (x *ReleaseCondition) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *ReleaseCondition) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
+// RevisionReport is one revision of a release.
+type RevisionReport struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Revision uint32                 `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
+	// As Helm names it: deployed, superseded, failed, and so on.
+	Status string `protobuf:"bytes,2,opt,name=status,proto3" json:"status,omitempty"`
+	// Empty: not known.
+	Chart        string `protobuf:"bytes,3,opt,name=chart,proto3" json:"chart,omitempty"`
+	ChartVersion string `protobuf:"bytes,4,opt,name=chart_version,json=chartVersion,proto3" json:"chart_version,omitempty"`
+	AppVersion   string `protobuf:"bytes,5,opt,name=app_version,json=appVersion,proto3" json:"app_version,omitempty"`
+	// When its record was last written; none: not known.
+	WrittenAt *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=written_at,json=writtenAt,proto3" json:"written_at,omitempty"`
+	// passed, failed; empty: not tested.
+	Tests         string `protobuf:"bytes,7,opt,name=tests,proto3" json:"tests,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RevisionReport) Reset() {
+	*x = RevisionReport{}
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RevisionReport) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RevisionReport) ProtoMessage() {}
+
+func (x *RevisionReport) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RevisionReport.ProtoReflect.Descriptor instead.
+func (*RevisionReport) Descriptor() ([]byte, []int) {
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *RevisionReport) GetRevision() uint32 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+func (x *RevisionReport) GetStatus() string {
+	if x != nil {
+		return x.Status
+	}
+	return ""
+}
+
+func (x *RevisionReport) GetChart() string {
+	if x != nil {
+		return x.Chart
+	}
+	return ""
+}
+
+func (x *RevisionReport) GetChartVersion() string {
+	if x != nil {
+		return x.ChartVersion
+	}
+	return ""
+}
+
+func (x *RevisionReport) GetAppVersion() string {
+	if x != nil {
+		return x.AppVersion
+	}
+	return ""
+}
+
+func (x *RevisionReport) GetWrittenAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.WrittenAt
+	}
+	return nil
+}
+
+func (x *RevisionReport) GetTests() string {
+	if x != nil {
+		return x.Tests
+	}
+	return ""
+}
+
 // KeyNames are public names of keys, never keys.
 type KeyNames struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1435,7 +1766,7 @@ type KeyNames struct {
 
 func (x *KeyNames) Reset() {
 	*x = KeyNames{}
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[16]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1447,7 +1778,7 @@ func (x *KeyNames) String() string {
 func (*KeyNames) ProtoMessage() {}
 
 func (x *KeyNames) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[16]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1460,7 +1791,7 @@ func (x *KeyNames) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeyNames.ProtoReflect.Descriptor instead.
 func (*KeyNames) Descriptor() ([]byte, []int) {
-	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{16}
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *KeyNames) GetNames() []string {
@@ -1498,7 +1829,7 @@ type DriftReport struct {
 
 func (x *DriftReport) Reset() {
 	*x = DriftReport{}
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[17]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1510,7 +1841,7 @@ func (x *DriftReport) String() string {
 func (*DriftReport) ProtoMessage() {}
 
 func (x *DriftReport) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[17]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1523,7 +1854,7 @@ func (x *DriftReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DriftReport.ProtoReflect.Descriptor instead.
 func (*DriftReport) Descriptor() ([]byte, []int) {
-	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{17}
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *DriftReport) GetObject() *v1.ObjectIdentity {
@@ -1590,7 +1921,7 @@ type FieldChange struct {
 
 func (x *FieldChange) Reset() {
 	*x = FieldChange{}
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[18]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1602,7 +1933,7 @@ func (x *FieldChange) String() string {
 func (*FieldChange) ProtoMessage() {}
 
 func (x *FieldChange) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[18]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1615,7 +1946,7 @@ func (x *FieldChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FieldChange.ProtoReflect.Descriptor instead.
 func (*FieldChange) Descriptor() ([]byte, []int) {
-	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{18}
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *FieldChange) GetPath() string {
@@ -1654,7 +1985,7 @@ type HeldPrune struct {
 
 func (x *HeldPrune) Reset() {
 	*x = HeldPrune{}
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[19]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1666,7 +1997,7 @@ func (x *HeldPrune) String() string {
 func (*HeldPrune) ProtoMessage() {}
 
 func (x *HeldPrune) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[19]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1679,7 +2010,7 @@ func (x *HeldPrune) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HeldPrune.ProtoReflect.Descriptor instead.
 func (*HeldPrune) Descriptor() ([]byte, []int) {
-	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{19}
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *HeldPrune) GetDigest() []byte {
@@ -1719,7 +2050,7 @@ type ObjectReport struct {
 
 func (x *ObjectReport) Reset() {
 	*x = ObjectReport{}
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[20]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1731,7 +2062,7 @@ func (x *ObjectReport) String() string {
 func (*ObjectReport) ProtoMessage() {}
 
 func (x *ObjectReport) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[20]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1744,7 +2075,7 @@ func (x *ObjectReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectReport.ProtoReflect.Descriptor instead.
 func (*ObjectReport) Descriptor() ([]byte, []int) {
-	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{20}
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ObjectReport) GetObjectV1() string {
@@ -1802,7 +2133,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[21]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1814,7 +2145,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[21]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1827,7 +2158,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{21}
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Event) GetTime() *timestamppb.Timestamp {
@@ -1898,7 +2229,7 @@ type PreviewRequest struct {
 
 func (x *PreviewRequest) Reset() {
 	*x = PreviewRequest{}
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[22]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1910,7 +2241,7 @@ func (x *PreviewRequest) String() string {
 func (*PreviewRequest) ProtoMessage() {}
 
 func (x *PreviewRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[22]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1923,7 +2254,7 @@ func (x *PreviewRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewRequest.ProtoReflect.Descriptor instead.
 func (*PreviewRequest) Descriptor() ([]byte, []int) {
-	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{22}
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *PreviewRequest) GetEnvelope() []byte {
@@ -1949,7 +2280,7 @@ type AnswerPreviewRequest struct {
 
 func (x *AnswerPreviewRequest) Reset() {
 	*x = AnswerPreviewRequest{}
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[23]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1961,7 +2292,7 @@ func (x *AnswerPreviewRequest) String() string {
 func (*AnswerPreviewRequest) ProtoMessage() {}
 
 func (x *AnswerPreviewRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[23]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1974,7 +2305,7 @@ func (x *AnswerPreviewRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AnswerPreviewRequest.ProtoReflect.Descriptor instead.
 func (*AnswerPreviewRequest) Descriptor() ([]byte, []int) {
-	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{23}
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *AnswerPreviewRequest) GetPreview() []byte {
@@ -2013,7 +2344,7 @@ type AnswerPreviewResponse struct {
 
 func (x *AnswerPreviewResponse) Reset() {
 	*x = AnswerPreviewResponse{}
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[24]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2025,7 +2356,7 @@ func (x *AnswerPreviewResponse) String() string {
 func (*AnswerPreviewResponse) ProtoMessage() {}
 
 func (x *AnswerPreviewResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[24]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2038,7 +2369,7 @@ func (x *AnswerPreviewResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AnswerPreviewResponse.ProtoReflect.Descriptor instead.
 func (*AnswerPreviewResponse) Descriptor() ([]byte, []int) {
-	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{24}
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{27}
 }
 
 // ApplicationPreview is what applying one Application would change, but for what it would delete.
@@ -2057,7 +2388,7 @@ type ApplicationPreview struct {
 
 func (x *ApplicationPreview) Reset() {
 	*x = ApplicationPreview{}
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[25]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2069,7 +2400,7 @@ func (x *ApplicationPreview) String() string {
 func (*ApplicationPreview) ProtoMessage() {}
 
 func (x *ApplicationPreview) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[25]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2082,7 +2413,7 @@ func (x *ApplicationPreview) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplicationPreview.ProtoReflect.Descriptor instead.
 func (*ApplicationPreview) Descriptor() ([]byte, []int) {
-	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{25}
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ApplicationPreview) GetName() *v1.ApplicationName {
@@ -2130,7 +2461,7 @@ type ObjectPreview struct {
 
 func (x *ObjectPreview) Reset() {
 	*x = ObjectPreview{}
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[26]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2142,7 +2473,7 @@ func (x *ObjectPreview) String() string {
 func (*ObjectPreview) ProtoMessage() {}
 
 func (x *ObjectPreview) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[26]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2155,7 +2486,7 @@ func (x *ObjectPreview) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectPreview.ProtoReflect.Descriptor instead.
 func (*ObjectPreview) Descriptor() ([]byte, []int) {
-	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{26}
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ObjectPreview) GetObject() *v1.ObjectIdentity {
@@ -2208,7 +2539,7 @@ type FieldPreview struct {
 
 func (x *FieldPreview) Reset() {
 	*x = FieldPreview{}
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[27]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2220,7 +2551,7 @@ func (x *FieldPreview) String() string {
 func (*FieldPreview) ProtoMessage() {}
 
 func (x *FieldPreview) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[27]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2233,7 +2564,7 @@ func (x *FieldPreview) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FieldPreview.ProtoReflect.Descriptor instead.
 func (*FieldPreview) Descriptor() ([]byte, []int) {
-	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{27}
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *FieldPreview) GetPath() string {
@@ -2270,7 +2601,7 @@ type SchemaRequest struct {
 
 func (x *SchemaRequest) Reset() {
 	*x = SchemaRequest{}
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[28]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2282,7 +2613,7 @@ func (x *SchemaRequest) String() string {
 func (*SchemaRequest) ProtoMessage() {}
 
 func (x *SchemaRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[28]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2295,7 +2626,7 @@ func (x *SchemaRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SchemaRequest.ProtoReflect.Descriptor instead.
 func (*SchemaRequest) Descriptor() ([]byte, []int) {
-	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{28}
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *SchemaRequest) GetId() []byte {
@@ -2326,7 +2657,7 @@ type SchemaVersion struct {
 
 func (x *SchemaVersion) Reset() {
 	*x = SchemaVersion{}
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[29]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2338,7 +2669,7 @@ func (x *SchemaVersion) String() string {
 func (*SchemaVersion) ProtoMessage() {}
 
 func (x *SchemaVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[29]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2351,7 +2682,7 @@ func (x *SchemaVersion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SchemaVersion.ProtoReflect.Descriptor instead.
 func (*SchemaVersion) Descriptor() ([]byte, []int) {
-	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{29}
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *SchemaVersion) GetGroup() string {
@@ -2392,7 +2723,7 @@ type AnswerSchemasRequest struct {
 
 func (x *AnswerSchemasRequest) Reset() {
 	*x = AnswerSchemasRequest{}
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[30]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2404,7 +2735,7 @@ func (x *AnswerSchemasRequest) String() string {
 func (*AnswerSchemasRequest) ProtoMessage() {}
 
 func (x *AnswerSchemasRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[30]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2417,7 +2748,7 @@ func (x *AnswerSchemasRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AnswerSchemasRequest.ProtoReflect.Descriptor instead.
 func (*AnswerSchemasRequest) Descriptor() ([]byte, []int) {
-	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{30}
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *AnswerSchemasRequest) GetId() []byte {
@@ -2456,7 +2787,7 @@ type AnswerSchemasResponse struct {
 
 func (x *AnswerSchemasResponse) Reset() {
 	*x = AnswerSchemasResponse{}
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[31]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2468,7 +2799,7 @@ func (x *AnswerSchemasResponse) String() string {
 func (*AnswerSchemasResponse) ProtoMessage() {}
 
 func (x *AnswerSchemasResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[31]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2481,7 +2812,7 @@ func (x *AnswerSchemasResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AnswerSchemasResponse.ProtoReflect.Descriptor instead.
 func (*AnswerSchemasResponse) Descriptor() ([]byte, []int) {
-	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{31}
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{34}
 }
 
 var File_nave_spoke_v1_spoke_proto protoreflect.FileDescriptor
@@ -2561,7 +2892,7 @@ const file_nave_spoke_v1_spoke_proto_rawDesc = "" +
 	"\n" +
 	"unreported\x18\x06 \x01(\rR\n" +
 	"unreported\"\x10\n" +
-	"\x0eReportResponse\"\xc4\a\n" +
+	"\x0eReportResponse\"\xfc\a\n" +
 	"\x11ApplicationReport\x12\x17\n" +
 	"\akind_v1\x18\x01 \x01(\tR\x06kindV1\x12!\n" +
 	"\fnamespace_v1\x18\x02 \x01(\tR\vnamespaceV1\x12\x17\n" +
@@ -2590,7 +2921,41 @@ const file_nave_spoke_v1_spoke_proto_rawDesc = "" +
 	"\x0ehealthy_digest\x18\x16 \x01(\fR\rhealthyDigest\x12)\n" +
 	"\x10healthy_revision\x18\x17 \x01(\tR\x0fhealthyRevision\x122\n" +
 	"\x06drifts\x18\x18 \x03(\v2\x1a.nave.spoke.v1.DriftReportR\x06drifts\x12+\n" +
-	"\x04keys\x18\x19 \x01(\v2\x17.nave.spoke.v1.KeyNamesR\x04keys\":\n" +
+	"\x04keys\x18\x19 \x01(\v2\x17.nave.spoke.v1.KeyNamesR\x04keys\x126\n" +
+	"\arelease\x18\x1a \x01(\v2\x1c.nave.spoke.v1.ReleaseReportR\arelease\"\xad\x04\n" +
+	"\rReleaseReport\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1c\n" +
+	"\tnamespace\x18\x02 \x01(\tR\tnamespace\x12+\n" +
+	"\x11storage_namespace\x18\x03 \x01(\tR\x10storageNamespace\x12?\n" +
+	"\n" +
+	"conditions\x18\x04 \x03(\v2\x1f.nave.spoke.v1.ReleaseConditionR\n" +
+	"conditions\x127\n" +
+	"\ahistory\x18\x05 \x03(\v2\x1d.nave.spoke.v1.RevisionReportR\ahistory\x12\x16\n" +
+	"\x06action\x18\x06 \x01(\tR\x06action\x12\x12\n" +
+	"\x04step\x18\a \x01(\tR\x04step\x126\n" +
+	"\bdeadline\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\bdeadline\x12\x1c\n" +
+	"\tattempted\x18\t \x01(\tR\tattempted\x12)\n" +
+	"\x10install_failures\x18\n" +
+	" \x01(\rR\x0finstallFailures\x12)\n" +
+	"\x10upgrade_failures\x18\v \x01(\rR\x0fupgradeFailures\x12#\n" +
+	"\rhandled_force\x18\f \x01(\tR\fhandledForce\x12#\n" +
+	"\rhandled_reset\x18\r \x01(\tR\fhandledReset\x12!\n" +
+	"\fhandled_test\x18\x0e \x01(\tR\vhandledTest\"p\n" +
+	"\x10ReleaseCondition\x12\x12\n" +
+	"\x04type\x18\x01 \x01(\tR\x04type\x12\x16\n" +
+	"\x06status\x18\x02 \x01(\tR\x06status\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x18\n" +
+	"\amessage\x18\x04 \x01(\tR\amessage\"\xf1\x01\n" +
+	"\x0eRevisionReport\x12\x1a\n" +
+	"\brevision\x18\x01 \x01(\rR\brevision\x12\x16\n" +
+	"\x06status\x18\x02 \x01(\tR\x06status\x12\x14\n" +
+	"\x05chart\x18\x03 \x01(\tR\x05chart\x12#\n" +
+	"\rchart_version\x18\x04 \x01(\tR\fchartVersion\x12\x1f\n" +
+	"\vapp_version\x18\x05 \x01(\tR\n" +
+	"appVersion\x129\n" +
+	"\n" +
+	"written_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\twrittenAt\x12\x14\n" +
+	"\x05tests\x18\a \x01(\tR\x05tests\":\n" +
 	"\bKeyNames\x12\x14\n" +
 	"\x05names\x18\x01 \x03(\tR\x05names\x12\x18\n" +
 	"\amissing\x18\x02 \x01(\tR\amissing\"\xff\x01\n" +
@@ -2687,7 +3052,7 @@ func file_nave_spoke_v1_spoke_proto_rawDescGZIP() []byte {
 }
 
 var file_nave_spoke_v1_spoke_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_nave_spoke_v1_spoke_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
+var file_nave_spoke_v1_spoke_proto_msgTypes = make([]protoimpl.MessageInfo, 35)
 var file_nave_spoke_v1_spoke_proto_goTypes = []any{
 	(AckStage)(0),                 // 0: nave.spoke.v1.AckStage
 	(*SessionRequest)(nil),        // 1: nave.spoke.v1.SessionRequest
@@ -2706,25 +3071,28 @@ var file_nave_spoke_v1_spoke_proto_goTypes = []any{
 	(*ReportRequest)(nil),         // 14: nave.spoke.v1.ReportRequest
 	(*ReportResponse)(nil),        // 15: nave.spoke.v1.ReportResponse
 	(*ApplicationReport)(nil),     // 16: nave.spoke.v1.ApplicationReport
-	(*KeyNames)(nil),              // 17: nave.spoke.v1.KeyNames
-	(*DriftReport)(nil),           // 18: nave.spoke.v1.DriftReport
-	(*FieldChange)(nil),           // 19: nave.spoke.v1.FieldChange
-	(*HeldPrune)(nil),             // 20: nave.spoke.v1.HeldPrune
-	(*ObjectReport)(nil),          // 21: nave.spoke.v1.ObjectReport
-	(*Event)(nil),                 // 22: nave.spoke.v1.Event
-	(*PreviewRequest)(nil),        // 23: nave.spoke.v1.PreviewRequest
-	(*AnswerPreviewRequest)(nil),  // 24: nave.spoke.v1.AnswerPreviewRequest
-	(*AnswerPreviewResponse)(nil), // 25: nave.spoke.v1.AnswerPreviewResponse
-	(*ApplicationPreview)(nil),    // 26: nave.spoke.v1.ApplicationPreview
-	(*ObjectPreview)(nil),         // 27: nave.spoke.v1.ObjectPreview
-	(*FieldPreview)(nil),          // 28: nave.spoke.v1.FieldPreview
-	(*SchemaRequest)(nil),         // 29: nave.spoke.v1.SchemaRequest
-	(*SchemaVersion)(nil),         // 30: nave.spoke.v1.SchemaVersion
-	(*AnswerSchemasRequest)(nil),  // 31: nave.spoke.v1.AnswerSchemasRequest
-	(*AnswerSchemasResponse)(nil), // 32: nave.spoke.v1.AnswerSchemasResponse
-	(*timestamppb.Timestamp)(nil), // 33: google.protobuf.Timestamp
-	(*v1.ApplicationName)(nil),    // 34: nave.bundle.v1.ApplicationName
-	(*v1.ObjectIdentity)(nil),     // 35: nave.bundle.v1.ObjectIdentity
+	(*ReleaseReport)(nil),         // 17: nave.spoke.v1.ReleaseReport
+	(*ReleaseCondition)(nil),      // 18: nave.spoke.v1.ReleaseCondition
+	(*RevisionReport)(nil),        // 19: nave.spoke.v1.RevisionReport
+	(*KeyNames)(nil),              // 20: nave.spoke.v1.KeyNames
+	(*DriftReport)(nil),           // 21: nave.spoke.v1.DriftReport
+	(*FieldChange)(nil),           // 22: nave.spoke.v1.FieldChange
+	(*HeldPrune)(nil),             // 23: nave.spoke.v1.HeldPrune
+	(*ObjectReport)(nil),          // 24: nave.spoke.v1.ObjectReport
+	(*Event)(nil),                 // 25: nave.spoke.v1.Event
+	(*PreviewRequest)(nil),        // 26: nave.spoke.v1.PreviewRequest
+	(*AnswerPreviewRequest)(nil),  // 27: nave.spoke.v1.AnswerPreviewRequest
+	(*AnswerPreviewResponse)(nil), // 28: nave.spoke.v1.AnswerPreviewResponse
+	(*ApplicationPreview)(nil),    // 29: nave.spoke.v1.ApplicationPreview
+	(*ObjectPreview)(nil),         // 30: nave.spoke.v1.ObjectPreview
+	(*FieldPreview)(nil),          // 31: nave.spoke.v1.FieldPreview
+	(*SchemaRequest)(nil),         // 32: nave.spoke.v1.SchemaRequest
+	(*SchemaVersion)(nil),         // 33: nave.spoke.v1.SchemaVersion
+	(*AnswerSchemasRequest)(nil),  // 34: nave.spoke.v1.AnswerSchemasRequest
+	(*AnswerSchemasResponse)(nil), // 35: nave.spoke.v1.AnswerSchemasResponse
+	(*timestamppb.Timestamp)(nil), // 36: google.protobuf.Timestamp
+	(*v1.ApplicationName)(nil),    // 37: nave.bundle.v1.ApplicationName
+	(*v1.ObjectIdentity)(nil),     // 38: nave.bundle.v1.ObjectIdentity
 }
 var file_nave_spoke_v1_spoke_proto_depIdxs = []int32{
 	3,  // 0: nave.spoke.v1.SessionRequest.hello:type_name -> nave.spoke.v1.Hello
@@ -2732,56 +3100,61 @@ var file_nave_spoke_v1_spoke_proto_depIdxs = []int32{
 	8,  // 2: nave.spoke.v1.SessionRequest.heartbeat:type_name -> nave.spoke.v1.Heartbeat
 	9,  // 3: nave.spoke.v1.SessionResponse.welcome:type_name -> nave.spoke.v1.Welcome
 	10, // 4: nave.spoke.v1.SessionResponse.offer:type_name -> nave.spoke.v1.Offer
-	23, // 5: nave.spoke.v1.SessionResponse.preview:type_name -> nave.spoke.v1.PreviewRequest
-	29, // 6: nave.spoke.v1.SessionResponse.schemas:type_name -> nave.spoke.v1.SchemaRequest
+	26, // 5: nave.spoke.v1.SessionResponse.preview:type_name -> nave.spoke.v1.PreviewRequest
+	32, // 6: nave.spoke.v1.SessionResponse.schemas:type_name -> nave.spoke.v1.SchemaRequest
 	6,  // 7: nave.spoke.v1.Hello.verified:type_name -> nave.spoke.v1.BundleId
 	0,  // 8: nave.spoke.v1.Hello.stage:type_name -> nave.spoke.v1.AckStage
 	5,  // 9: nave.spoke.v1.Capabilities.group_versions:type_name -> nave.spoke.v1.GroupVersion
 	6,  // 10: nave.spoke.v1.Ack.bundle:type_name -> nave.spoke.v1.BundleId
 	0,  // 11: nave.spoke.v1.Ack.stage:type_name -> nave.spoke.v1.AckStage
-	33, // 12: nave.spoke.v1.Welcome.now:type_name -> google.protobuf.Timestamp
+	36, // 12: nave.spoke.v1.Welcome.now:type_name -> google.protobuf.Timestamp
 	6,  // 13: nave.spoke.v1.Offer.bundle:type_name -> nave.spoke.v1.BundleId
 	11, // 14: nave.spoke.v1.Offer.blobs:type_name -> nave.spoke.v1.Blob
 	16, // 15: nave.spoke.v1.ReportRequest.applications:type_name -> nave.spoke.v1.ApplicationReport
-	22, // 16: nave.spoke.v1.ReportRequest.events:type_name -> nave.spoke.v1.Event
-	34, // 17: nave.spoke.v1.ReportRequest.removed:type_name -> nave.bundle.v1.ApplicationName
-	33, // 18: nave.spoke.v1.ApplicationReport.since:type_name -> google.protobuf.Timestamp
-	21, // 19: nave.spoke.v1.ApplicationReport.objects:type_name -> nave.spoke.v1.ObjectReport
-	20, // 20: nave.spoke.v1.ApplicationReport.held_prune:type_name -> nave.spoke.v1.HeldPrune
-	34, // 21: nave.spoke.v1.ApplicationReport.name:type_name -> nave.bundle.v1.ApplicationName
-	35, // 22: nave.spoke.v1.ApplicationReport.inventory:type_name -> nave.bundle.v1.ObjectIdentity
-	18, // 23: nave.spoke.v1.ApplicationReport.drifts:type_name -> nave.spoke.v1.DriftReport
-	17, // 24: nave.spoke.v1.ApplicationReport.keys:type_name -> nave.spoke.v1.KeyNames
-	35, // 25: nave.spoke.v1.DriftReport.object:type_name -> nave.bundle.v1.ObjectIdentity
-	33, // 26: nave.spoke.v1.DriftReport.time:type_name -> google.protobuf.Timestamp
-	19, // 27: nave.spoke.v1.DriftReport.changes:type_name -> nave.spoke.v1.FieldChange
-	35, // 28: nave.spoke.v1.HeldPrune.objects:type_name -> nave.bundle.v1.ObjectIdentity
-	33, // 29: nave.spoke.v1.ObjectReport.since:type_name -> google.protobuf.Timestamp
-	35, // 30: nave.spoke.v1.ObjectReport.object:type_name -> nave.bundle.v1.ObjectIdentity
-	33, // 31: nave.spoke.v1.Event.time:type_name -> google.protobuf.Timestamp
-	34, // 32: nave.spoke.v1.Event.application:type_name -> nave.bundle.v1.ApplicationName
-	26, // 33: nave.spoke.v1.AnswerPreviewRequest.applications:type_name -> nave.spoke.v1.ApplicationPreview
-	34, // 34: nave.spoke.v1.ApplicationPreview.name:type_name -> nave.bundle.v1.ApplicationName
-	27, // 35: nave.spoke.v1.ApplicationPreview.objects:type_name -> nave.spoke.v1.ObjectPreview
-	35, // 36: nave.spoke.v1.ObjectPreview.object:type_name -> nave.bundle.v1.ObjectIdentity
-	28, // 37: nave.spoke.v1.ObjectPreview.fields:type_name -> nave.spoke.v1.FieldPreview
-	30, // 38: nave.spoke.v1.SchemaRequest.version:type_name -> nave.spoke.v1.SchemaVersion
-	30, // 39: nave.spoke.v1.AnswerSchemasRequest.served:type_name -> nave.spoke.v1.SchemaVersion
-	1,  // 40: nave.spoke.v1.SpokeService.Session:input_type -> nave.spoke.v1.SessionRequest
-	12, // 41: nave.spoke.v1.SpokeService.Fetch:input_type -> nave.spoke.v1.FetchRequest
-	14, // 42: nave.spoke.v1.SpokeService.Report:input_type -> nave.spoke.v1.ReportRequest
-	24, // 43: nave.spoke.v1.SpokeService.AnswerPreview:input_type -> nave.spoke.v1.AnswerPreviewRequest
-	31, // 44: nave.spoke.v1.SpokeService.AnswerSchemas:input_type -> nave.spoke.v1.AnswerSchemasRequest
-	2,  // 45: nave.spoke.v1.SpokeService.Session:output_type -> nave.spoke.v1.SessionResponse
-	13, // 46: nave.spoke.v1.SpokeService.Fetch:output_type -> nave.spoke.v1.FetchResponse
-	15, // 47: nave.spoke.v1.SpokeService.Report:output_type -> nave.spoke.v1.ReportResponse
-	25, // 48: nave.spoke.v1.SpokeService.AnswerPreview:output_type -> nave.spoke.v1.AnswerPreviewResponse
-	32, // 49: nave.spoke.v1.SpokeService.AnswerSchemas:output_type -> nave.spoke.v1.AnswerSchemasResponse
-	45, // [45:50] is the sub-list for method output_type
-	40, // [40:45] is the sub-list for method input_type
-	40, // [40:40] is the sub-list for extension type_name
-	40, // [40:40] is the sub-list for extension extendee
-	0,  // [0:40] is the sub-list for field type_name
+	25, // 16: nave.spoke.v1.ReportRequest.events:type_name -> nave.spoke.v1.Event
+	37, // 17: nave.spoke.v1.ReportRequest.removed:type_name -> nave.bundle.v1.ApplicationName
+	36, // 18: nave.spoke.v1.ApplicationReport.since:type_name -> google.protobuf.Timestamp
+	24, // 19: nave.spoke.v1.ApplicationReport.objects:type_name -> nave.spoke.v1.ObjectReport
+	23, // 20: nave.spoke.v1.ApplicationReport.held_prune:type_name -> nave.spoke.v1.HeldPrune
+	37, // 21: nave.spoke.v1.ApplicationReport.name:type_name -> nave.bundle.v1.ApplicationName
+	38, // 22: nave.spoke.v1.ApplicationReport.inventory:type_name -> nave.bundle.v1.ObjectIdentity
+	21, // 23: nave.spoke.v1.ApplicationReport.drifts:type_name -> nave.spoke.v1.DriftReport
+	20, // 24: nave.spoke.v1.ApplicationReport.keys:type_name -> nave.spoke.v1.KeyNames
+	17, // 25: nave.spoke.v1.ApplicationReport.release:type_name -> nave.spoke.v1.ReleaseReport
+	18, // 26: nave.spoke.v1.ReleaseReport.conditions:type_name -> nave.spoke.v1.ReleaseCondition
+	19, // 27: nave.spoke.v1.ReleaseReport.history:type_name -> nave.spoke.v1.RevisionReport
+	36, // 28: nave.spoke.v1.ReleaseReport.deadline:type_name -> google.protobuf.Timestamp
+	36, // 29: nave.spoke.v1.RevisionReport.written_at:type_name -> google.protobuf.Timestamp
+	38, // 30: nave.spoke.v1.DriftReport.object:type_name -> nave.bundle.v1.ObjectIdentity
+	36, // 31: nave.spoke.v1.DriftReport.time:type_name -> google.protobuf.Timestamp
+	22, // 32: nave.spoke.v1.DriftReport.changes:type_name -> nave.spoke.v1.FieldChange
+	38, // 33: nave.spoke.v1.HeldPrune.objects:type_name -> nave.bundle.v1.ObjectIdentity
+	36, // 34: nave.spoke.v1.ObjectReport.since:type_name -> google.protobuf.Timestamp
+	38, // 35: nave.spoke.v1.ObjectReport.object:type_name -> nave.bundle.v1.ObjectIdentity
+	36, // 36: nave.spoke.v1.Event.time:type_name -> google.protobuf.Timestamp
+	37, // 37: nave.spoke.v1.Event.application:type_name -> nave.bundle.v1.ApplicationName
+	29, // 38: nave.spoke.v1.AnswerPreviewRequest.applications:type_name -> nave.spoke.v1.ApplicationPreview
+	37, // 39: nave.spoke.v1.ApplicationPreview.name:type_name -> nave.bundle.v1.ApplicationName
+	30, // 40: nave.spoke.v1.ApplicationPreview.objects:type_name -> nave.spoke.v1.ObjectPreview
+	38, // 41: nave.spoke.v1.ObjectPreview.object:type_name -> nave.bundle.v1.ObjectIdentity
+	31, // 42: nave.spoke.v1.ObjectPreview.fields:type_name -> nave.spoke.v1.FieldPreview
+	33, // 43: nave.spoke.v1.SchemaRequest.version:type_name -> nave.spoke.v1.SchemaVersion
+	33, // 44: nave.spoke.v1.AnswerSchemasRequest.served:type_name -> nave.spoke.v1.SchemaVersion
+	1,  // 45: nave.spoke.v1.SpokeService.Session:input_type -> nave.spoke.v1.SessionRequest
+	12, // 46: nave.spoke.v1.SpokeService.Fetch:input_type -> nave.spoke.v1.FetchRequest
+	14, // 47: nave.spoke.v1.SpokeService.Report:input_type -> nave.spoke.v1.ReportRequest
+	27, // 48: nave.spoke.v1.SpokeService.AnswerPreview:input_type -> nave.spoke.v1.AnswerPreviewRequest
+	34, // 49: nave.spoke.v1.SpokeService.AnswerSchemas:input_type -> nave.spoke.v1.AnswerSchemasRequest
+	2,  // 50: nave.spoke.v1.SpokeService.Session:output_type -> nave.spoke.v1.SessionResponse
+	13, // 51: nave.spoke.v1.SpokeService.Fetch:output_type -> nave.spoke.v1.FetchResponse
+	15, // 52: nave.spoke.v1.SpokeService.Report:output_type -> nave.spoke.v1.ReportResponse
+	28, // 53: nave.spoke.v1.SpokeService.AnswerPreview:output_type -> nave.spoke.v1.AnswerPreviewResponse
+	35, // 54: nave.spoke.v1.SpokeService.AnswerSchemas:output_type -> nave.spoke.v1.AnswerSchemasResponse
+	50, // [50:55] is the sub-list for method output_type
+	45, // [45:50] is the sub-list for method input_type
+	45, // [45:45] is the sub-list for extension type_name
+	45, // [45:45] is the sub-list for extension extendee
+	0,  // [0:45] is the sub-list for field type_name
 }
 
 func init() { file_nave_spoke_v1_spoke_proto_init() }
@@ -2807,7 +3180,7 @@ func file_nave_spoke_v1_spoke_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_nave_spoke_v1_spoke_proto_rawDesc), len(file_nave_spoke_v1_spoke_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   32,
+			NumMessages:   35,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
