@@ -62,6 +62,7 @@ type comparison struct {
 	// unreadable has the clusters that are not compared because their release cannot be read, and why.
 	unreadable map[string]string
 	unasked    map[string][]string // clusters by the reason why their spokes did not answer
+	refusals   map[string][]string // clusters by what they would refuse, and why
 	within     time.Duration       // how long a spoke may take to answer
 	rendered   map[change][]string // the changes of objects that answers of spokes take the place of
 
@@ -96,6 +97,7 @@ type pairDiff struct {
 func (c *comparison) compare(ctx context.Context, released *published, all []*outlook) error {
 	c.clusters = len(all)
 	c.kept, c.problems, c.unasked = map[string][]string{}, map[string][]string{}, map[string][]string{}
+	c.refusals = map[string][]string{}
 	c.pairs, c.changes = map[pair]*pairDiff{}, map[change][]string{}
 	for _, p := range c.hub {
 		if isUnmapped(p) {
@@ -500,11 +502,10 @@ func (c *comparison) err() error {
 		name := slices.Min(slices.Collect(maps.Keys(c.unreadable)))
 		return fmt.Errorf("not compared with %s, whose releases the hub cannot read: %s: %s",
 			wording.Count(len(c.unreadable), "cluster"), name, c.unreadable[name])
-	case len(c.problems)+len(c.unasked) > 0:
+	case len(c.problems)+len(c.unasked)+len(c.refusals) > 0 || c.check.err() != nil:
 		return errors.Join(failed("not everything could be rendered:", c.problems),
-			failed("not every cluster could be asked:", c.unasked))
-	case c.check.err() != nil:
-		return c.check.err()
+			failed("not every cluster could be asked:", c.unasked),
+			failed("not every object would be accepted:", c.refusals), c.check.err())
 	case len(c.changes) > 0:
 		return errDifferent
 	case c.nothingCompared():

@@ -54,7 +54,8 @@ Changes that would not reach a cluster are printed apart, with the reason after 
 rollback), or something is suspended.
 
 With --live, the spokes ask their API servers what would change: defaults and webhooks count, and what would be refused
-is said. Secret values do not leave the cluster. A spoke that is away or too old is named.
+is said. Secret values do not leave the cluster. A spoke that is away or too old is named. If an object would be
+refused, the exit code is 2.
 
 With --validate, the objects that would be added or changed are checked against the schemas of the clusters that they
 go to. If one is not valid, the exit code is 2.
@@ -67,7 +68,7 @@ changed, deleted, left, removed, unchanged, recreated, refused, unlisted), and d
 Encrypted values are not shown, and neither are the values of Secrets; where one changed, the diff says so.
 
 The exit code is 0 if there is no difference, 1 if there is one, and 2 after an error, if something could not be
-rendered, or if nothing was compared because no source has a folder.`
+rendered, if an object would be refused, or if nothing was compared because no source has a folder.`
 
 func newDiffClusterCommand(s *session) *cobra.Command {
 	d := diff{session: s}

@@ -733,6 +733,8 @@ func TestComparison_err(t *testing.T) {
 		{"rendered", &comparison{problems: rendered}, "not everything could be rendered:.*app: broken$"},
 		{"asked", &comparison{unasked: asked}, "not every cluster could be asked:.*the spoke is away$"},
 		{"both", &comparison{problems: rendered, unasked: asked}, "app: broken\nnot every.*the spoke is away$"},
+		{"refused", &comparison{changes: map[change][]string{{verb: refused}: {"east"}}, refusals: rendered},
+			"not every object would be accepted:.*on east: app: broken$"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if err := c.c.err(); err == nil || !regexp.MustCompile("(?s)"+c.want).MatchString(err.Error()) {

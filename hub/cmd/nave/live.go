@@ -188,6 +188,10 @@ func (c *comparison) addLive(cluster string, pairs []*pairDiff, found []*adminv1
 			x := liveChange(name.String(), o, pairs[at].files)
 			x.held = pairs[at].held
 			c.add(x, cluster)
+			if x.verb == refused {
+				text := x.application + ": " + x.object + ": " + cmp.Or(oneLine(o.GetMessage()), "refused")
+				c.refusals[text] = append(c.refusals[text], cluster)
+			}
 		}
 		if a.GetMore() > 0 {
 			c.add(change{application: name.String(), verb: unlisted, held: pairs[at].held, text: fmt.Sprintf("%d more objects "+

@@ -4,7 +4,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/navefleet/nave/hub/internal/plan"
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
+	"github.com/navefleet/nave/shared/bundle"
 )
 
 func TestLiveChange(t *testing.T) {
@@ -48,5 +50,33 @@ func TestLiveChange(t *testing.T) {
 		Fields: field("", `"\u001b[2J"`)}, nil)
 	if strings.Contains(escaped.text, "\x1b") {
 		t.Errorf("control characters in %q", escaped.text)
+	}
+}
+
+// TestAddLive_refused ends a diff with 2 if a cluster would refuse an object, also if the change is held. An object that
+// could not be checked is a difference.
+func TestAddLive_refused(t *testing.T) {
+	key := &adminv1.ObjectKey{Kind: "Kustomization", Namespace: "flux-system", Name: "app"}
+	asked := &plan.PreviewedApplication{Application: &bundle.Application{Name: keyOf(key).Application()}}
+	for _, tt := range []struct {
+		name, action, held string
+		want               int
+	}{
+		{"refused", "refused", "", 2}, {"held", "refused", "pinned", 2}, {"unknown_action", "exploded", "", 2},
+		{"not_checked", "created", "", 1}, {"changed", "configured", "", 1},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c := &comparison{changes: map[change][]string{}, refusals: map[string][]string{}}
+			c.addLive("east", []*pairDiff{{new: asked, held: tt.held}}, []*adminv1.PreviewedApplication{{Key: key,
+				Objects: []*adminv1.PreviewedObject{{Object: "Service a/b", Action: tt.action, Message: "no\nroom"}}}})
+			err := withExit2(c.err())
+			if code := exitCode(err); code != tt.want {
+				t.Errorf("exit code %d, want %d: %v", code, tt.want, err)
+			}
+			const text = "on east: Kustomization flux-system/app: Service a/b: no room"
+			if tt.want == 2 && !strings.Contains(err.Error(), text) {
+				t.Errorf("error %v, want one that says %q", err, text)
+			}
+		})
 	}
 }
