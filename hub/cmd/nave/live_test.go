@@ -53,8 +53,8 @@ func TestLiveChange(t *testing.T) {
 	}
 }
 
-// TestAddLive_refused ends a diff with 2 if a cluster would refuse an object, also if the change is held. An object that
-// could not be checked is a difference.
+// TestAddLive_refused ends a diff with 2 if a cluster would refuse an object, also if the change is held. An object
+// that could not be checked is a difference.
 func TestAddLive_refused(t *testing.T) {
 	key := &adminv1.ObjectKey{Kind: "Kustomization", Namespace: "flux-system", Name: "app"}
 	asked := &plan.PreviewedApplication{Application: &bundle.Application{Name: keyOf(key).Application()}}

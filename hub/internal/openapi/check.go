@@ -103,6 +103,7 @@ func (c *checker) check(n *node, value any, path string, partial bool) {
 		c.checkObject(n, v, path, partial)
 	case []any:
 		c.checkCount(len(v), n.MinItems, n.MaxItems, path, "item")
+		c.checkUnique(n, v, path)
 		for i, item := range v {
 			c.check(n.Items, item, fmt.Sprintf("%s[%d]", path, i), false)
 		}
@@ -205,13 +206,15 @@ func quoted(text string) string {
 	return fmt.Sprintf("%q", text)
 }
 
-// checkObject checks the fields of an object. An object without a schema for any field may have all of them.
+// checkObject checks the fields of an object. An object without a schema for any field may have all of them. A field of
+// a custom resource that has a default is not missing. Kubernetes' own kinds have defaults that are not valid, such as
+// an empty name.
 func (c *checker) checkObject(n *node, object map[string]any, path string, partial bool) {
 	if !c.spend(len(n.Required) + len(object)) {
 		return
 	}
 	for _, name := range n.Required {
-		if object[name] == nil {
+		if object[name] == nil && (c.ofKubernetes || n.defaultOf(name) == nil) {
 			c.problem("%s has no field %s, which is required", path, quoted(name))
 		}
 	}

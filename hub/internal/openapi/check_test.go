@@ -40,6 +40,8 @@ func check(t *testing.T, document, spec string) ([]string, error) {
 // TestCheck checks the spec of a Box: the first value of each case is valid, the second is not.
 func TestCheck(t *testing.T) {
 	const fields = `"type": "object", "properties": {"a": {"type": "string"}, "b": {"type": "integer"}}`
+	const ports = `"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["port", "protocol"],
+		"items": {"properties": {"port": {}, "protocol": {"default": "TCP"}}}`
 	for _, c := range []struct{ name, schema, valid, invalid, want string }{
 		{"type", `{"type": "string"}`, `"x"`, `1`, `Box.spec is an integer, want string`},
 		{"number", `{"type": "number"}`, `1`, `"1"`, `Box.spec is a string, want number`},
@@ -54,6 +56,8 @@ func TestCheck(t *testing.T) {
 			"Box.spec.c is an integer, want string"},
 		{"required", `{` + fields + `, "required": ["a"]}`, `{"a": "x"}`, `{"a": null}`,
 			`Box.spec has no field "a", which is required`},
+		{"required_default", `{"type": "object", "properties": {"a": {"default": "x"}, "b": {}}, "required": ["a", "b"]}`,
+			`{"b": 1}`, `{"a": 1}`, `Box.spec has no field "b"`},
 		{"null", `{` + fields + `}`, `{"a": null}`, "", ""},
 		{"items", `{"type": "array", "items": {"type": "integer"}}`, `[1]`, `[1, "x"]`, "Box.spec[1] is a string"},
 		{"enum", `{"type": "string", "enum": ["a", "b"]}`, `"a"`, `"c"`, `Box.spec is "c", want one of "a", "b"`},
@@ -80,6 +84,16 @@ func TestCheck(t *testing.T) {
 			"what its schema excludes"},
 		{"embedded", `{"type": "object", "x-kubernetes-embedded-resource": true, "properties": {"a": {}}}`,
 			`{"apiVersion": "v1", "kind": "X", "metadata": {}, "a": 1}`, `{"b": 1}`, `unknown field "b"`},
+		{"set", `{"x-kubernetes-list-type": "set"}`, `[1, 2, "1", "${X}", "${X}", null, null]`, `["a", "b", "a"]`,
+			`Box.spec[2] is the same as Box.spec[0]: "a"`},
+		{"set_number", `{"x-kubernetes-list-type": "set"}`, `[1, 1.5]`, `[1, 1.0]`, "Box.spec[1] is the same as Box.spec[0]"},
+		{"map_keys", `{` + ports + `}`, `[{"port": 1}, {"port": 1, "protocol": "UDP"}, {"port": 2}, {"port": "${X}"}, {"port":
+			"${X}"}, {}]`, `[{"port": 2}, {"port": 1}, {"port": 1, "protocol": "TCP"}]`,
+			`Box.spec[2] has the same "port", "protocol" as Box.spec[1]: 1, "TCP"`},
+		{"patch_key", `{"x-kubernetes-patch-strategy": "merge,retainKeys", "x-kubernetes-patch-merge-key": "name"}`,
+			`[{"name": "a"}, {"name": "b"}]`, `[{"name": "a", "b": 1}, {"name": "a"}]`, `the same "name" as Box.spec[0]: "a"`},
+		{"patched_set", `{"x-kubernetes-patch-strategy": "merge"}`, `["a"]`, `["a", "a"]`, `is the same as Box.spec[0]: "a"`},
+		{"atomic_list", `{"x-kubernetes-list-type": "atomic", "x-kubernetes-patch-strategy": "merge"}`, `["a", "a"]`, "", ""},
 		{"control_characters", `{"enum": ["\u001b[2J"]}`, `"\u001b[2J"`, `"x"`, `want one of "\x1b[2J"`},
 	} {
 		t.Run(c.name, func(t *testing.T) {

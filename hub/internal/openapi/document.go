@@ -153,6 +153,8 @@ type node struct {
 	IntOrString          bool              `json:"x-kubernetes-int-or-string"`
 	PreserveUnknown      bool              `json:"x-kubernetes-preserve-unknown-fields"`
 	Embedded             bool              `json:"x-kubernetes-embedded-resource"`
+	Default              json.RawMessage   `json:"default"`
+	listed
 
 	once sync.Once
 	prepared
