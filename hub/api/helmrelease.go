@@ -32,6 +32,21 @@ type Capabilities struct {
 	APIVersions []string `json:"apiVersions,omitempty"`
 }
 
+// ChartFacts are what the templates of a chart can know of a cluster and of the release there.
+type ChartFacts struct {
+	Capabilities Capabilities `json:"capabilities"`
+	// Upgrade is set if an earlier revision of the release is installed.
+	Upgrade bool `json:"upgrade,omitempty"`
+}
+
+// Revision returns the revision that templates see. The hub does not count revisions: an upgrade is always the second.
+func (f ChartFacts) Revision() int {
+	if f.Upgrade {
+		return 2
+	}
+	return 1
+}
+
 // ChartBuild has all that the render of a chart depends on, beside the files of the chart: fields of a HelmRelease, the
 // data that it names, and facts about the cluster and the release.
 type ChartBuild struct {
@@ -41,8 +56,8 @@ type ChartBuild struct {
 	// ReleaseName and ReleaseNamespace are those of Helm's release.
 	ReleaseName      string `json:"releaseName"`
 	ReleaseNamespace string `json:"releaseNamespace"`
-	// Chart is the folder of the chart in the artifact. If Unpacked is set, it was an archive, whose .helmignore has been
-	// obeyed.
+	// Chart is the folder of the chart in the artifact; empty: the artifact is a chart. If Unpacked is set, it was an
+	// archive, whose .helmignore has been obeyed.
 	Chart    string `json:"chart"`
 	Unpacked bool   `json:"unpacked,omitempty"`
 	// ValuesFiles take the place of the chart's values.yaml; later ones override earlier ones. Paths begin at the root of
@@ -52,6 +67,8 @@ type ChartBuild struct {
 	Values                   json.RawMessage `json:"values,omitempty"`
 	ValuesFrom               []ChartValues   `json:"valuesFrom,omitempty"`
 	SkipSchema               bool            `json:"skipSchema,omitempty"`
+	// SkipSchemaOnUpgrade takes the place of SkipSchema if the facts of a request say that the release is installed.
+	SkipSchemaOnUpgrade bool `json:"skipSchemaOnUpgrade,omitempty"`
 	// PostRenderers are applied in their order; PostRenderStrategy says what happens to hooks.
 	PostRenderers      []ChartPatches            `json:"postRenderers,omitempty"`
 	PostRenderStrategy helmv2.PostRenderStrategy `json:"postRenderStrategy,omitempty"`

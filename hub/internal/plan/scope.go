@@ -39,7 +39,9 @@ func (w *walked) scope() *scope {
 		}
 	}
 	for r := range w.renders {
-		s.renders[r.Row()] = true
+		for _, row := range r.Rows() {
+			s.renders[row] = true
+		}
 	}
 	for key, f := range w.graph.Findings {
 		if (f.Reason == condition.Refused || f.Reason == condition.RemovalHeld) && !f.Ready {

@@ -3,6 +3,7 @@ package render
 import (
 	"encoding/json"
 	"slices"
+	"strings"
 
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/shared/manifest"
@@ -16,7 +17,9 @@ type Release struct {
 	// CRDs are the objects in crds/ of the chart and its subcharts. Helm installs them first, and never changes them.
 	CRDs  []*manifest.Object
 	Notes string
-	Asked Asked
+	// Values are those that override the chart's, as JSON.
+	Values json.RawMessage
+	Asked  Asked
 	// Generated are the fields that differ from render to render, such as passwords. The value in the cluster counts.
 	Generated []Generated
 }
@@ -63,19 +66,32 @@ type Asked struct {
 	Revision bool `json:"revision,omitempty"`
 }
 
-// SameFor reports whether a render that asked for these facts of one cluster has the same result for another cluster.
-func (a Asked) SameFor(one, other api.Capabilities) bool {
-	if a.KubeVersion && one.KubeVersion != other.KubeVersion {
-		return false
+// Answers returns the answers to these questions for some facts, with the questions, as text. A render that asked these
+// questions has the same result for all facts with the same text.
+func (a Asked) Answers(f api.ChartFacts) string {
+	served := slices.Sorted(slices.Values(f.Capabilities.APIVersions))
+	answers := struct {
+		Asked       Asked
+		KubeVersion string          `json:",omitempty"`
+		All         manifest.Digest `json:",omitzero"`
+		Upgrade     bool            `json:",omitempty"`
+	}{Asked: a}
+	answers.Asked.APIVersions = make(map[string]bool, len(a.APIVersions))
+	for name := range a.APIVersions {
+		_, answers.Asked.APIVersions[name] = slices.BinarySearch(served, name)
 	}
-	served := slices.Sorted(slices.Values(other.APIVersions))
-	if a.AllAPIVersions && !slices.Equal(slices.Sorted(slices.Values(one.APIVersions)), served) {
-		return false
+	if a.KubeVersion {
+		answers.KubeVersion = f.Capabilities.KubeVersion
 	}
-	for name, was := range a.APIVersions {
-		if _, is := slices.BinarySearch(served, name); is != was {
-			return false
-		}
+	if a.AllAPIVersions {
+		answers.All = manifest.DigestOf([]byte(strings.Join(served, "\n")))
 	}
-	return true
+	answers.Upgrade = f.Upgrade && (a.Upgrade || a.Revision)
+	text, _ := json.Marshal(answers) // texts and booleans alone: this cannot fail
+	return string(text)
+}
+
+// SameQuestions reports whether two renders asked the same questions.
+func (a Asked) SameQuestions(b Asked) bool {
+	return a.Answers(api.ChartFacts{}) == b.Answers(api.ChartFacts{})
 }

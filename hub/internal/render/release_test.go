@@ -6,26 +6,44 @@ import (
 	"github.com/navefleet/nave/hub/api"
 )
 
-func TestAskedSameFor(t *testing.T) {
-	one := api.Capabilities{KubeVersion: "v1.36.0", APIVersions: []string{"v1", "a/v1"}}
-	for name, c := range map[string]struct {
-		asked Asked
-		other api.Capabilities
-		want  bool
+func TestAsked_Answers(t *testing.T) {
+	version := api.Capabilities{KubeVersion: "v1.36.0"}
+	served := api.Capabilities{KubeVersion: "v1.36.0", APIVersions: []string{"v1", "a/v1"}}
+	upgrade := api.ChartFacts{Upgrade: true}
+	tests := map[string]struct {
+		asked      Asked
+		one, other api.ChartFacts
+		same       bool
 	}{
-		"nothing_asked":   {Asked{}, api.Capabilities{}, true},
-		"version":         {Asked{KubeVersion: true}, api.Capabilities{KubeVersion: "v1.37.0"}, false},
-		"equal_version":   {Asked{KubeVersion: true}, api.Capabilities{KubeVersion: "v1.36.0"}, true},
-		"all_in_order":    {Asked{AllAPIVersions: true}, api.Capabilities{APIVersions: []string{"a/v1", "v1"}}, true},
-		"all_with_more":   {Asked{AllAPIVersions: true}, api.Capabilities{APIVersions: []string{"a/v1", "v1", "b"}}, false},
-		"one_still_there": {Asked{APIVersions: map[string]bool{"v1": true}}, api.Capabilities{APIVersions: []string{"v1"}}, true},
-		"one_gone":        {Asked{APIVersions: map[string]bool{"a/v1": true}}, api.Capabilities{}, false},
-		"one_new":         {Asked{APIVersions: map[string]bool{"b/v1": false}}, api.Capabilities{APIVersions: []string{"b/v1"}}, false},
-	} {
+		"nothing":       {Asked{}, api.ChartFacts{Capabilities: served}, upgrade, true},
+		"version":       {Asked{KubeVersion: true}, api.ChartFacts{Capabilities: version}, api.ChartFacts{}, false},
+		"equal_version": {Asked{KubeVersion: true}, api.ChartFacts{Capabilities: version}, api.ChartFacts{Capabilities: served}, true},
+		"all": {Asked{AllAPIVersions: true}, api.ChartFacts{Capabilities: served}, api.ChartFacts{Capabilities: version},
+			false},
+		"all_in_order": {Asked{AllAPIVersions: true}, api.ChartFacts{Capabilities: served},
+			api.ChartFacts{Capabilities: api.Capabilities{APIVersions: []string{"a/v1", "v1"}}}, true},
+		"one": {Asked{APIVersions: map[string]bool{"a/v1": true}}, api.ChartFacts{Capabilities: served},
+			api.ChartFacts{Capabilities: version}, false},
+		"one_still_there": {Asked{APIVersions: map[string]bool{"v1": true}}, api.ChartFacts{Capabilities: served},
+			api.ChartFacts{Capabilities: api.Capabilities{APIVersions: []string{"v1"}}}, true},
+		"upgrade":  {Asked{Upgrade: true}, api.ChartFacts{}, upgrade, false},
+		"revision": {Asked{Revision: true}, api.ChartFacts{}, upgrade, false},
+	}
+	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			if got := c.asked.SameFor(one, c.other); got != c.want {
-				t.Errorf("%v", got)
+			if got := test.asked.Answers(test.one) == test.asked.Answers(test.other); got != test.same {
+				t.Errorf("the same: %v", got)
 			}
 		})
+	}
+}
+
+func TestAsked_SameQuestions(t *testing.T) {
+	one := Asked{APIVersions: map[string]bool{"a/v1": true}}
+	if !one.SameQuestions(Asked{APIVersions: map[string]bool{"a/v1": false}}) {
+		t.Error("other answers are other questions")
+	}
+	if one.SameQuestions(Asked{APIVersions: map[string]bool{"b/v1": true}}) || one.SameQuestions(Asked{KubeVersion: true}) {
+		t.Error("other questions are the same")
 	}
 }

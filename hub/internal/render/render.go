@@ -17,6 +17,7 @@ import (
 	"encoding/json"
 	"fmt"
 
+	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/manifest"
 )
@@ -55,6 +56,9 @@ type Request struct {
 	// nothing but Needs. If ReportNeeds is not set, the render fails.
 	Mounts      []Mount `json:"mounts,omitempty"`
 	ReportNeeds bool    `json:"reportNeeds,omitempty"`
+	// Facts are the facts for the render of a chart, in place of those in Spec. The objects of the result are then for
+	// that cluster: they name their namespaces.
+	Facts *api.ChartFacts `json:"facts,omitempty"`
 	// Salt is the salt of the placeholders of sealed values. The hub never changes it, so that equal files give equal
 	// placeholders.
 	Salt []byte `json:"salt,omitempty"`

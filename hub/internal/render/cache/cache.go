@@ -49,6 +49,7 @@ type Cache struct {
 	salt      []byte
 	slots     chan struct{} // one for each render that may run at a time
 	admitted  *admissions
+	asked     *lru.Cache[string, *questions] // of the specifications of charts, by row; mu guards them
 
 	differences *lru.Cache[[2]manifest.Digest, difference]
 	comparing   sync.Mutex // held while a difference is found, so that it is found once
@@ -58,6 +59,7 @@ type Cache struct {
 	newest  map[string]manifest.Digest // the artifact of the last Rendering of each row
 	anew    map[string]bool            // rows whose next Render does not look in the store, see Mend
 	clock   uint64                     // counts calls of Render, for flight.used
+	turns   map[flightKey]*turn        // of RenderFor
 	weight  int
 }
 
@@ -83,6 +85,8 @@ func New(c Config) *Cache {
 		salt:  Salt(c.Store.Epoch()),
 		slots: make(chan struct{}, max(2, runtime.GOMAXPROCS(0))), flights: map[flightKey]*flight{},
 		newest: map[string]manifest.Digest{}, anew: map[string]bool{},
+		turns:       map[flightKey]*turn{},
+		asked:       lru.New[string, *questions](maxSpecifications),
 		differences: lru.New[[2]manifest.Digest, difference](maxDifferences),
 		admitted:    newAdmissions(),
 	}
@@ -296,6 +300,15 @@ func (c *Cache) answer(ctx context.Context, key flightKey, a *artifact.Artifact,
 		c.metrics.answers.WithLabelValues("store").Inc()
 		return stored, nil
 	}
+	result, err := c.render(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	return newRendering(key, result, c.admitted)
+}
+
+// render renders a request, and counts it.
+func (c *Cache) render(ctx context.Context, req render.Request) (*render.Result, error) {
 	start := time.Now()
 	result, err := c.renderer.Render(ctx, req)
 	c.metrics.renders.Observe(time.Since(start).Seconds())
@@ -307,7 +320,7 @@ func (c *Cache) answer(ctx context.Context, key flightKey, a *artifact.Artifact,
 		return nil, &NeedsError{result.Needs}
 	}
 	c.metrics.answers.WithLabelValues("render").Inc()
-	return newRendering(key, result, c.admitted)
+	return result, nil
 }
 
 // passingError is a failure that does not depend on the tree.

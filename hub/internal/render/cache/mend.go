@@ -57,6 +57,11 @@ func (v *variant) digests() iter.Seq[manifest.Digest] {
 				return
 			}
 		}
+		for _, o := range v.Release.objects() {
+			if !yield(o.Digest) {
+				return
+			}
+		}
 	}
 }
 

@@ -22,6 +22,7 @@ var ErrSwept = errors.New("swept meanwhile")
 // Rendering is one render in memory. It is shared, and safe for concurrent use.
 type Rendering struct {
 	row      string
+	base     string // the row of the specification of a chart, which says what renders asked for; else empty
 	artifact manifest.Digest
 	*content
 
@@ -81,7 +82,7 @@ func newRendering(key flightKey, result *render.Result, known *admissions) (*Ren
 		r.blobs = append(r.blobs, f.Data)
 		r.variant.Sealed = append(r.variant.Sealed, f.SealedFile)
 	}
-	return r, nil
+	return r, r.addRelease(result.Release, known)
 }
 
 func identityOf(o *manifest.Object) bundle.ObjectIdentity {
@@ -108,8 +109,13 @@ func (r *Rendering) readKnown(ctx context.Context, blobs store.Blobs) error {
 	return nil
 }
 
-// Row returns the key of the render in store.Renders.
-func (r *Rendering) Row() string { return r.row }
+// Rows returns the keys of the render in store.Renders.
+func (r *Rendering) Rows() []string {
+	if r.base != "" {
+		return []string{r.row, r.base}
+	}
+	return []string{r.row}
+}
 
 // Object is one rendered object.
 type Object struct {
@@ -191,6 +197,11 @@ func (r *Rendering) Fresh(object manifest.Digest) ([]byte, bool) {
 			return r.blobs[len(r.variant.Objects)+i], true
 		}
 	}
+	for i, o := range r.variant.Release.objects() {
+		if o.Digest == object {
+			return r.blobs[len(r.variant.Objects)+len(r.variant.Sealed)+i], true
+		}
+	}
 	return nil, false
 }
 
@@ -211,6 +222,9 @@ func (r *Rendering) PutBlobs(ctx context.Context, blobs store.Blobs) error {
 func (r *Rendering) Put(tx *store.Tx, now time.Time) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if err := r.putAsked(tx, now); err != nil {
+		return err
+	}
 	if !r.fresh {
 		ok, err := touch(tx, r.row, now)
 		if err == nil && !ok {

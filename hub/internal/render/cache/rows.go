@@ -36,6 +36,7 @@ type variant struct {
 	Sealed   []bundle.SealedFile      `json:"sealed,omitempty"`
 	// Substitution is the part of the substitution that the spoke does.
 	Substitution *bundle.Substitution `json:"substitution,omitempty"`
+	Release      *Release             `json:"release,omitempty"`
 }
 
 // lookup returns the render from the store; nil if the store does not have it, or has it damaged. lookup reads the

@@ -41,6 +41,9 @@ func (r Renderer) Render(ctx context.Context, req render.Request) (*render.Resul
 	}
 	defer t.Close()
 	t.UseIndex(req.Root, req.Artifact)
+	useFacts(&b, req.Facts)
+	differs := b.SkipSchema != b.SkipSchemaOnUpgrade
+	b.SkipSchema = skipsSchema(&b, req.Facts)
 	in, err := inputOf(t, &b)
 	if err != nil {
 		return nil, err
@@ -53,20 +56,23 @@ func (r Renderer) Render(ctx context.Context, req render.Request) (*render.Resul
 	if err := (settling{engine, in, post, result}).settle(ctx); err != nil {
 		return nil, err
 	}
+	if req.Facts != nil {
+		place(result, b.ReleaseNamespace)
+	}
 	if err := finish(result, &b); err != nil {
 		return nil, err
 	}
+	if result.Release.Values, err = json.Marshal(in.Values); err != nil {
+		return nil, fmt.Errorf("encode the values: %w", err)
+	}
+	result.Release.Asked.Upgrade = result.Release.Asked.Upgrade || req.Facts != nil && differs
 	result.Reads = t.Reads()
 	return result, nil
 }
 
 // inputOf reads the chart of a build and merges its values.
 func inputOf(t *tree.Tree, b *api.ChartBuild) (in Input, err error) {
-	folder, err := t.Locate(b.Chart)
-	if err != nil {
-		return in, err
-	}
-	if in.Files, err = readChart(t, folder, b.Unpacked); err != nil {
+	if in.Files, err = filesOf(t, b); err != nil {
 		return in, err
 	}
 	if in.Files, err = replaceValues(t, b, in.Files); err != nil {
