@@ -53,7 +53,7 @@ func (r Renderer) Render(ctx context.Context, req render.Request) (*render.Resul
 	if err != nil {
 		return nil, err
 	}
-	if err := (settling{engine, in, post, result}).settle(ctx); err != nil {
+	if err := (settling{engine, &b, in, post, result}).settle(ctx); err != nil {
 		return nil, err
 	}
 	if req.Facts != nil {

@@ -24,16 +24,12 @@ var transparent = map[string]string{
 // estrange returns a template with other calls in place of some functions. It is for a render whose result is only
 // compared. If the template cannot be parsed, estrange returns it as it is.
 func estrange(text string, others map[string]string) string {
-	t := parse.New("template")
-	t.Mode = parse.SkipFuncCheck
-	trees := map[string]*parse.Tree{}
-	if _, err := t.Parse(text, "", "", trees); err != nil {
-		return text
-	}
 	var calls []*parse.IdentifierNode
-	for _, tree := range trees {
-		calls = appendCalls(calls, tree.Root, others)
-	}
+	eachNode(text, func(n parse.Node) {
+		if call, ok := n.(*parse.IdentifierNode); ok && others[call.Ident] != "" {
+			calls = append(calls, call)
+		}
+	})
 	slices.SortFunc(calls, func(a, b *parse.IdentifierNode) int { return cmp.Compare(b.Pos, a.Pos) })
 	for _, call := range calls { // from the end, so that positions stay
 		at, end := int(call.Pos), int(call.Pos)+len(call.Ident)
@@ -44,21 +40,24 @@ func estrange(text string, others map[string]string) string {
 	return text
 }
 
-// appendCalls adds the calls of functions in a node and below.
-func appendCalls(calls []*parse.IdentifierNode, n parse.Node, functions map[string]string) []*parse.IdentifierNode {
-	switch n := n.(type) {
-	case *parse.IdentifierNode:
-		if _, ok := functions[n.Ident]; ok {
-			return append(calls, n)
+// eachNode calls fn for each node of a template, outer ones first. If the template cannot be parsed, there are none.
+func eachNode(text string, fn func(parse.Node)) {
+	t := parse.New("template")
+	t.Mode = parse.SkipFuncCheck
+	trees := map[string]*parse.Tree{}
+	if _, err := t.Parse(text, "", "", trees); err != nil {
+		return
+	}
+	var walk func(n parse.Node)
+	walk = func(n parse.Node) {
+		fn(n)
+		for _, below := range nodesBelow(n) {
+			walk(below)
 		}
-		return calls
-	case *parse.ChainNode:
-		return appendCalls(calls, n.Node, functions)
 	}
-	for _, below := range nodesBelow(n) {
-		calls = appendCalls(calls, below, functions)
+	for _, tree := range trees {
+		walk(tree.Root)
 	}
-	return calls
 }
 
 // nodesBelow returns the nodes of which a node consists.
@@ -81,6 +80,8 @@ func nodesBelow(n parse.Node) (nodes []parse.Node) {
 		}
 	case *parse.CommandNode:
 		return n.Args
+	case *parse.ChainNode:
+		return []parse.Node{n.Node}
 	case *parse.IfNode:
 		return branch(&n.BranchNode)
 	case *parse.RangeNode:

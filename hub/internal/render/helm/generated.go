@@ -3,14 +3,15 @@ package helm
 import (
 	"context"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/render"
 	"github.com/navefleet/nave/shared/manifest"
-	"github.com/navefleet/nave/shared/sealed"
 )
 
 // generating matches functions that give another result at each render: by chance, from the clock, or in the order of a
@@ -21,6 +22,7 @@ var generating = regexp.MustCompile(
 // settling renders a chart again to find out what its result depends on.
 type settling struct {
 	engine Engine
+	build  *api.ChartBuild
 	in     Input
 	post   postRender
 	first  *render.Result
@@ -32,22 +34,38 @@ type settling struct {
 func (s settling) settle(ctx context.Context) error {
 	placeholders := placeholdersIn(s.in.Values)
 	if err := checkWhole(s.first, placeholders); err != nil {
-		return err
+		return s.explain(ctx, err)
 	}
 	if len(placeholders) == 0 && !isGenerating(s.in.Files) {
 		return nil
 	}
-	second, err := s.again(ctx, placeholders, strange)
+	second, err := s.another(ctx, placeholders)
 	if err != nil {
 		return fmt.Errorf("render again with other placeholders: %w", err)
 	}
-	replaceAll(second, placeholders.back())
 	fields, err := differences(s.first, second)
 	if len(placeholders) > 0 && (err != nil || len(fields) > 0) {
 		return s.attribute(ctx, fields, err)
 	}
 	s.first.Release.Generated = fields
 	return explainGenerated(err)
+}
+
+// another renders the chart with other texts in place of the placeholders, and returns the result with the placeholders
+// again. If a template refuses texts that are like passwords, such as one with capital letters, the texts are other
+// placeholders.
+func (s settling) another(ctx context.Context, placeholders pairs) (*render.Result, error) {
+	probes := placeholders.probes()
+	second, err := s.again(ctx, probes, strange)
+	if err != nil && len(placeholders) > 0 {
+		probes = placeholders
+		second, err = s.again(ctx, probes, strange)
+	}
+	if err != nil {
+		return nil, err
+	}
+	replaceAll(second, probes.back())
+	return second, nil
 }
 
 // again renders the chart with other placeholders and other calls. If the calls make it fail, again leaves them out.
@@ -71,43 +89,89 @@ func (s settling) attribute(ctx context.Context, fields []render.Generated, err 
 	case thirdErr != nil:
 		return explainGenerated(thirdErr)
 	case err != nil:
-		return fmt.Errorf("%w: %w", err, render.ErrInspected)
+		return s.explain(ctx, fmt.Errorf("%w: %w", err, render.ErrInspected))
 	}
-	if err := checkHashes(s.first, third); err != nil {
-		return err
+	if id, placeholder := hashed(s.first, third); placeholder != "" {
+		return s.explainHash(fmt.Errorf("%s: %w", id, render.ErrInspected), placeholder)
 	}
-	for _, g := range fields {
-		if i := slices.IndexFunc(g.Fields, func(f string) bool { return !isIn(generated, g.ID, f) }); i >= 0 {
-			return fmt.Errorf("%s: %s: %w", g.ID, g.Fields[i], render.ErrInspected)
-		}
+	if g, field := s.unexplained(fields, generated); field != "" {
+		return s.explain(ctx, fmt.Errorf("%s: %s: %w", g.ID, field, render.ErrInspected))
 	}
 	s.first.Release.Generated = generated
 	return nil
 }
 
-// checkHashes refuses an object that has a placeholder in the third render only: there a function that makes a hash of
-// a password, with chance in it, returns the password.
-func checkHashes(first, third *render.Result) error {
+// hashed returns a placeholder that an object has in the third render only: there a function that makes a hash of a
+// password, with chance in it, returns the password.
+func hashed(first, third *render.Result) (id manifest.ID, placeholder string) {
 	others := objectsIn(third)
 	for i, o := range objectsIn(first) {
 		whole := placeholdersOf(o)
-		for p := range placeholdersOf(others[i]) {
+		for _, p := range slices.Sorted(maps.Keys(placeholdersOf(others[i]))) {
 			if whole[p] == "" {
-				return fmt.Errorf("%s: %w", manifest.IDOf(o), render.ErrInspected)
+				return manifest.IDOf(o), p
 			}
 		}
 	}
-	return nil
+	return id, ""
 }
 
-// placeholdersOf returns the placeholders in an object.
-func placeholdersOf(o *manifest.Object) pairs {
-	found := pairs{}
-	mapTexts(o.Object, isSecret(o), func(text string) string {
-		found.add(text)
-		return text
-	})
-	return found
+// unexplained returns the first field that is neither generated nor the checksum of a configuration; empty if there is
+// none.
+func (s settling) unexplained(fields, generated []render.Generated) (render.Generated, string) {
+	known := map[string]bool{}
+	key := func(g render.Generated, field string) string { return fmt.Sprint(g.ID, g.Hook, field) }
+	for _, g := range generated {
+		for _, field := range g.Fields {
+			known[key(g, field)] = true
+		}
+	}
+	objects := objectsIn(s.first)
+	for _, g := range fields {
+		for _, field := range g.Fields {
+			if !known[key(g, field)] && !slices.ContainsFunc(objects, func(o *manifest.Object) bool {
+				return manifest.IDOf(o) == g.ID && isChecksum(o, field)
+			}) {
+				return g, field
+			}
+		}
+	}
+	return render.Generated{}, ""
+}
+
+// checksumKey matches the names of annotations that templates give the digest of a configuration, so that Pods start anew
+// when it changes. The digest of a placeholder serves as well: another value has another placeholder.
+var (
+	checksumKey  = regexp.MustCompile(`(?i)/metadata/annotations/[^/]*(checksum|hash|digest|sha)[^/]*$`)
+	checksumText = regexp.MustCompile(`^[0-9a-f]{8,128}$`)
+)
+
+// isChecksum reports whether a field of an object is an annotation with the digest of a configuration.
+func isChecksum(o *manifest.Object, field string) bool {
+	if !checksumKey.MatchString(field) {
+		return false
+	}
+	text, _ := valueAt(o.Object, strings.Split(field[1:], "/")).(string)
+	return checksumText.MatchString(text)
+}
+
+// valueAt returns the value at the parts of a JSON pointer; nil if there is none.
+func valueAt(value any, parts []string) any {
+	for _, part := range parts {
+		switch v := value.(type) {
+		case map[string]any:
+			value = v[pointerUnescape.Replace(part)]
+		case []any:
+			i, err := strconv.Atoi(part)
+			if err != nil || i >= len(v) {
+				return nil
+			}
+			value = v[i]
+		default:
+			return nil
+		}
+	}
+	return value
 }
 
 func explainGenerated(err error) error {
@@ -117,108 +181,11 @@ func explainGenerated(err error) error {
 	return err
 }
 
-func isIn(all []render.Generated, id manifest.ID, field string) bool {
-	return slices.ContainsFunc(all, func(g render.Generated) bool {
-		return g.ID == id && slices.Contains(g.Fields, field)
-	})
-}
-
 // isGenerating reports whether a template may use a function that generates values.
 func isGenerating(files []File) bool {
 	return slices.ContainsFunc(files, func(f File) bool {
 		return !strings.HasSuffix(f.Name, ".md") && (generating.Match(f.Data) || strings.HasSuffix(f.Name, ".tgz"))
 	})
-}
-
-// pairs are placeholders, each with another that stands for it in the second render.
-type pairs map[string]string
-
-// back returns the pairs in the other direction.
-func (p pairs) back() pairs {
-	back := make(pairs, len(p))
-	for from, to := range p {
-		back[to] = from
-	}
-	return back
-}
-
-// replace returns a text with each placeholder replaced by the one of its pair.
-func (p pairs) replace(text string) string {
-	for _, found := range sealed.Find(text) {
-		if to, ok := p[string(found)]; ok {
-			text = strings.ReplaceAll(text, string(found), to)
-		}
-	}
-	return text
-}
-
-// add adds the placeholders in a text.
-func (p pairs) add(text string) {
-	for _, found := range sealed.Find(text) {
-		p[string(found)] = string(found.Other())
-	}
-}
-
-// placeholdersIn returns the placeholders in values.
-func placeholdersIn(values map[string]any) pairs {
-	found := pairs{}
-	mapTexts(values, false, func(text string) string {
-		found.add(text)
-		return text
-	})
-	return found
-}
-
-// otherwise returns an input with other placeholders, and with other calls in its templates.
-func otherwise(in Input, placeholders pairs, calls map[string]string) Input {
-	in.Values = mapTexts(in.Values, false, placeholders.replace).(map[string]any)
-	in.Files = slices.Clone(in.Files)
-	for i, f := range in.Files {
-		if strings.Contains("/"+f.Name, "/templates/") {
-			in.Files[i].Data = []byte(estrange(string(f.Data), calls))
-		}
-	}
-	return in
-}
-
-// replaceAll replaces placeholders in all objects of a result.
-func replaceAll(r *render.Result, p pairs) {
-	if len(p) == 0 {
-		return
-	}
-	for _, o := range objectsIn(r) {
-		o.Object = mapTexts(o.Object, isSecret(o), p.replace).(map[string]any)
-	}
-}
-
-// objectsIn returns the objects and the hooks of a result.
-func objectsIn(r *render.Result) []*manifest.Object {
-	all := slices.Clone(r.Objects)
-	for _, h := range r.Release.Hooks {
-		all = append(all, h.Object)
-	}
-	return all
-}
-
-// checkWhole refuses objects with a part of a placeholder, or with a placeholder that the values do not have.
-func checkWhole(r *render.Result, known pairs) error {
-	for _, o := range objectsIn(r) {
-		if id := manifest.IDOf(o); len(sealed.Find(o.GetAPIVersion()+" "+id.String())) > 0 {
-			return fmt.Errorf("%s: its type, name or namespace: %w", id, render.ErrInspected)
-		}
-		var broken bool
-		mapTexts(o.Object, isSecret(o), func(text string) string {
-			broken = broken || sealed.Partial(text)
-			for _, p := range sealed.Find(text) {
-				broken = broken || known[string(p)] == ""
-			}
-			return text
-		})
-		if broken {
-			return fmt.Errorf("%s: %w", manifest.IDOf(o), render.ErrInspected)
-		}
-	}
-	return nil
 }
 
 // differences returns the fields that differ between two results. If an object of one has another type or name in the
@@ -267,8 +234,11 @@ func differing(a, b any, at string) (fields []string) {
 	return fields
 }
 
-// pointerEscape escapes a key for a JSON pointer.
-var pointerEscape = strings.NewReplacer("~", "~0", "/", "~1")
+// pointerEscape escapes a key for a JSON pointer; pointerUnescape returns the key.
+var (
+	pointerEscape   = strings.NewReplacer("~", "~0", "/", "~1")
+	pointerUnescape = strings.NewReplacer("~1", "/", "~0", "~")
+)
 
 // keysOf returns the keys of two maps, sorted.
 func keysOf(a, b map[string]any) (keys []string) {

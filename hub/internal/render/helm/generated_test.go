@@ -23,7 +23,8 @@ func renderWith(t *testing.T, template string) (*render.Result, error) {
 	t.Helper()
 	b := newBuild()
 	b.Values = json.RawMessage(`{"n": 1}`)
-	b.ValuesFrom = []api.ChartValues{{Data: &password, TargetPath: "password"}}
+	b.ValuesFrom = []api.ChartValues{{Data: &password, TargetPath: "password",
+		Input: api.Input{Kind: "Secret", Namespace: "apps", Name: "db"}}}
 	return render1(t, chartTree(t, map[string]string{
 		"charts/app/templates/a.yaml": "", "charts/app/templates/hook.yaml": "",
 		"charts/app/templates/b.yaml": template,
@@ -61,6 +62,18 @@ func TestSealed(t *testing.T) {
 		"cut":         {configMap(`{{ .Values.password | trunc 5 }}`), ""},
 		"cut_end":     {configMap(`{{ trunc -5 .Values.password }}`), ""},
 		"upper":       {configMap(`{{ .Values.password | upper }}`), ""},
+		"lower":       {configMap(`{{ .Values.password | lower }}`), ""},
+		"cut_if_long": {configMap(`{{ .Values.password | trunc 63 }}`), ""},
+		"in_url":      {configMap(`http://a:{{ .Values.password | urlquery }}@b`), ""},
+		"escaped":     {configMap(`{{ .Values.password | replace "$" "$$" }}`), ""},
+		"refused": {configMap(`{{ if regexMatch "[A-Z]" .Values.password }}{{ fail "no" }}{{ end }}{{ .Values.password }}`),
+			password},
+		"in_checksum": {strings.Replace(configMap("z"), "name: b",
+			`name: b, annotations: {checksum/x: "{{ .Values.password | sha256sum | trunc 16 }}"}`, 1), "z"},
+		"no_checksum": {strings.Replace(configMap("y"), "name: b",
+			`name: b, annotations: {checksum/x: "{{ .Values.password | upper }}"}`, 1), ""},
+		"other_key": {strings.Replace(configMap("y"), "name: b",
+			`name: b, annotations: {x: "{{ .Values.password | sha256sum }}"}`, 1), ""},
 		"compared":    {configMap(`{{ hasPrefix "` + password[:3] + `" .Values.password | quote }}`), ""},
 		"named":       {strings.Replace(configMap("y"), "name: b", `name: "{{ .Values.password }}"`, 1), ""},
 		"counted":     {"{{ if hasPrefix \"" + password[:3] + "\" .Values.password }}" + configMap("y") + "{{ end }}", ""},
@@ -83,6 +96,45 @@ func TestSealed(t *testing.T) {
 			got := result.Objects[0].Object["data"].(map[string]any)["x"]
 			if text := strings.TrimSpace(fmt.Sprint(got)); text != c.want || len(result.Release.Generated) > 0 {
 				t.Errorf("%q, want %q, generated %v", text, c.want, result.Release.Generated)
+			}
+		})
+	}
+}
+
+// TestInspected checks that the error for a template that looks into a sealed value names the place and the value.
+func TestInspected(t *testing.T) {
+	const way = "the value password of Secret apps/db; if it is no secret, leave it unencrypted, or annotate " +
+		"Secret apps/db with fleet.nave.io/reveal: password"
+	named := strings.Replace(configMap("y"), "name: b", `name: "{{ .Values.password }}"`, 1)
+	for name, c := range map[string]struct {
+		template string
+		want     string // the line and the expression; empty: they cannot be found
+	}{
+		"hash":   {configMap(`{{ .Values.password | sha256sum }}`), "line 5, .Values.password: "},
+		"second": {configMap("{{ .Values.password }}\n  y: {{ $.Values.password | lower }}"), "line 6, $.Values.password: "},
+		"with":   {configMap(`{{ with .Values }}{{ .password | lower }}{{ end }}`), "line 5, .password: "},
+		"range": {configMap(`{{ range $k, $v := .Values }}{{ if eq $k "password" }}{{ upper $v }}{{ end }}{{ end }}`),
+			"line 5, $v: "},
+		"include": {"{{ define \"x\" }}{{ . | sha1sum }}{{ end }}\n" + configMap(`{{ include "x" .Values.password }}`),
+			"line 6, .Values.password: "},
+		"map": {"{{ define \"x\" }}\n{{- .p | b64enc }}{{ end }}\n" +
+			configMap(`{{ include "x" (dict "root" $ "p" .Values.password) }}`), "line 7, .Values.password: "},
+		"whole": {configMap(`{{ toYaml .Values | sha256sum }}`), "line 5, .Values: "},
+		"index": {configMap(`{{ index .Values "password" | lower }}`), "line 5, .Values: "},
+		"counted": {"{{ if hasPrefix \"" + password[:3] + "\" $.Values.password }}" + configMap("y") + "{{ end }}",
+			"line 1, $.Values.password: "},
+		"bcrypt": {configMap("\n    {{ bcrypt .Values.password | quote }}"), "line 6, bcrypt: "},
+		"name":   {named, "line 3, .Values.password: "},
+		"tpl":    {configMap(`{{ tpl "{{ .Values.password | lower }}" . }}`), ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := renderWith(t, c.template)
+			place := ": "
+			if c.want != "" {
+				place += "templates/b.yaml, " + c.want
+			}
+			if !errors.Is(err, render.ErrInspected) || !strings.HasSuffix(err.Error(), render.ErrInspected.Error()+place+way) {
+				t.Errorf("%v\nwant it to end with %s%s", err, place, way)
 			}
 		})
 	}

@@ -1,0 +1,124 @@
+package helm
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/navefleet/nave/hub/internal/render"
+	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/shared/sealed"
+)
+
+// pairs are placeholders, each with a text that stands for it in another render.
+type pairs map[string]string
+
+// back returns the pairs in the other direction.
+func (p pairs) back() pairs {
+	back := make(pairs, len(p))
+	for from, to := range p {
+		back[to] = from
+	}
+	return back
+}
+
+// replacer returns a function that replaces each text by the other one of its pair.
+func (p pairs) replacer() func(string) string {
+	var texts []string
+	for _, from := range slices.Sorted(maps.Keys(p)) {
+		texts = append(texts, from, p[from])
+	}
+	return strings.NewReplacer(texts...).Replace
+}
+
+// add adds the placeholders in a text.
+func (p pairs) add(text string) {
+	for _, found := range sealed.Find(text) {
+		p[string(found)] = string(found.Other())
+	}
+}
+
+// probes returns the placeholders with texts that are like passwords: functions such as lower, trunc and urlquery, which
+// keep a placeholder as it is, change them. In YAML they are texts without quotes, and they are no base64.
+func (p pairs) probes() pairs {
+	probes := make(pairs, len(p))
+	for placeholder := range p {
+		body := placeholder[1+len(sealed.Mark):]
+		probes[placeholder] = "N$/+" + strings.ToUpper(body) + "=~" + body + "-" + strings.ToUpper(body)
+	}
+	return probes
+}
+
+// placeholdersIn returns the placeholders in values.
+func placeholdersIn(values map[string]any) pairs {
+	found := pairs{}
+	mapTexts(values, false, func(text string) string {
+		found.add(text)
+		return text
+	})
+	return found
+}
+
+// otherwise returns an input with other placeholders, and with other calls in its templates.
+func otherwise(in Input, placeholders pairs, calls map[string]string) Input {
+	in.Values = mapTexts(in.Values, false, placeholders.replacer()).(map[string]any)
+	in.Files = slices.Clone(in.Files)
+	for i, f := range in.Files {
+		if isTemplate(f) {
+			in.Files[i].Data = []byte(estrange(string(f.Data), calls))
+		}
+	}
+	return in
+}
+
+// replaceAll replaces placeholders in all objects of a result.
+func replaceAll(r *render.Result, p pairs) {
+	if len(p) == 0 {
+		return
+	}
+	replace := p.replacer()
+	for _, o := range objectsIn(r) {
+		o.Object = mapTexts(o.Object, isSecret(o), replace).(map[string]any)
+	}
+}
+
+// objectsIn returns the objects and the hooks of a result.
+func objectsIn(r *render.Result) []*manifest.Object {
+	all := slices.Clone(r.Objects)
+	for _, h := range r.Release.Hooks {
+		all = append(all, h.Object)
+	}
+	return all
+}
+
+// checkWhole refuses objects with a part of a placeholder, or with a placeholder that the values do not have.
+func checkWhole(r *render.Result, known pairs) error {
+	for _, o := range objectsIn(r) {
+		if id := manifest.IDOf(o); len(sealed.Find(o.GetAPIVersion()+" "+id.String())) > 0 {
+			return fmt.Errorf("%s: its type, name or namespace: %w", id, render.ErrInspected)
+		}
+		var broken bool
+		mapTexts(o.Object, isSecret(o), func(text string) string {
+			broken = broken || sealed.Partial(text)
+			for _, p := range sealed.Find(text) {
+				broken = broken || known[string(p)] == ""
+			}
+			return text
+		})
+		if broken {
+			return fmt.Errorf("%s: %w", manifest.IDOf(o), render.ErrInspected)
+		}
+	}
+	return nil
+}
+
+// placeholdersOf returns the placeholders in an object.
+func placeholdersOf(o *manifest.Object) pairs {
+	found := pairs{}
+	mapTexts(o.Object, isSecret(o), func(text string) string {
+		found.add(text)
+		return text
+	})
+	return found
+}
