@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 
 	"sigs.k8s.io/yaml"
 
@@ -162,6 +163,8 @@ func finish(result *render.Result, b *api.ChartBuild) error {
 			return fmt.Errorf("%s: %w", manifest.IDOf(o), render.ErrDuplicate)
 		}
 		seen[id] = true
+	}
+	for _, o := range objectsIn(result) {
 		if o.GetName() == "" {
 			return fmt.Errorf("%s %s: generateName makes another object each time: give it a name: %w", o.GetKind(),
 				o.GetGenerateName(), render.ErrIncomplete)
@@ -172,15 +175,8 @@ func finish(result *render.Result, b *api.ChartBuild) error {
 
 // checkSizes refuses objects that are too large for an API server.
 func checkSizes(result *render.Result) error {
-	for _, list := range [][]*manifest.Object{result.Objects, result.Release.CRDs} {
-		for _, o := range list {
-			if err := render.CheckSize(o); err != nil {
-				return err
-			}
-		}
-	}
-	for _, h := range result.Release.Hooks {
-		if err := render.CheckSize(h.Object); err != nil {
+	for _, o := range slices.Concat(objectsIn(result), result.Release.CRDs) {
+		if err := render.CheckSize(o); err != nil {
 			return err
 		}
 	}

@@ -151,6 +151,8 @@ func TestRender_errors(t *testing.T) {
 		"duplicate": {map[string]string{"charts/app/templates/b.yaml": object}, nil, "more than one object of this name"},
 		"generated": {map[string]string{"charts/app/templates/b.yaml": strings.Replace(object, "name:", "generateName:", 1)},
 			nil, "generateName"},
+		"generated_hook": {map[string]string{"charts/app/templates/hook.yaml": strings.Replace(object, "name: a",
+			`generateName: a, annotations: {helm.sh/hook: test}`, 1)}, nil, "generateName"},
 		"large": {map[string]string{"charts/app/templates/b.yaml": "apiVersion: v1\nkind: Secret\nmetadata: {name: b}\n" +
 			"stringData: {x: {{ repeat 4000000 \"x\" }}}\n"}, nil, "too large"},
 	} {

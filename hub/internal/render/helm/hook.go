@@ -1,12 +1,13 @@
 package helm
 
 import (
-	"cmp"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/navefleet/nave/hub/internal/render"
+	"github.com/navefleet/nave/shared/bundle"
 )
 
 // The annotations of hooks.
@@ -17,15 +18,19 @@ const (
 	outputLogAnnotation    = "helm.sh/hook-output-log-policy"
 )
 
-// defaultDeletePolicy is the delete policy of a hook that names none.
-const defaultDeletePolicy = "before-hook-creation"
+// The policies that hooks may name.
+var (
+	deletePolicies    = []string{bundle.BeforeCreation, bundle.HookSucceeded, bundle.HookFailed}
+	outputLogPolicies = []string{bundle.HookSucceeded, bundle.HookFailed}
+)
 
 // events are the events that hooks may name, with the event that each means.
 var events = map[string]string{
-	"pre-install": "pre-install", "post-install": "post-install", "pre-upgrade": "pre-upgrade",
-	"post-upgrade": "post-upgrade", "pre-rollback": "pre-rollback", "post-rollback": "post-rollback",
-	"pre-delete": "pre-delete", "post-delete": "post-delete", "test": "test",
-	"test-success": "test", // of Helm 2
+	"pre-install": bundle.PreInstall, "post-install": bundle.PostInstall,
+	"pre-upgrade": bundle.PreUpgrade, "post-upgrade": bundle.PostUpgrade,
+	"pre-rollback": bundle.PreRollback, "post-rollback": bundle.PostRollback,
+	"pre-delete": bundle.PreDelete, "post-delete": bundle.PostDelete,
+	"test": bundle.TestHook, "test-success": bundle.TestHook, // of Helm 2
 }
 
 // separate returns the documents that are no hooks, and the hooks. An object with an unknown event is neither, as in
@@ -56,26 +61,40 @@ func separate(all []document) (documents []document, hooks []render.Hook, err er
 
 // hookOf returns the hook of an object that names events. If an event is unknown, hookOf returns false.
 func hookOf(d document, named string, annotations map[string]string) (render.Hook, bool) {
-	h := render.Hook{Object: d.object, Path: d.path, OutputLogPolicies: words(annotations[outputLogAnnotation])}
-	for _, name := range strings.Split(named, ",") {
-		event, known := events[strings.ToLower(strings.TrimSpace(name))]
+	h := render.Hook{Object: d.object, Path: d.path}
+	for _, name := range words(named) {
+		event, known := events[name]
 		if !known {
 			return h, false
 		}
-		h.Events = append(h.Events, event)
+		if !slices.Contains(h.Events, event) {
+			h.Events = append(h.Events, event)
+		}
 	}
 	h.Weight, _ = strconv.Atoi(annotations[hookWeightAnnotation]) // 0 if it is no number, as in Helm
-	h.DeletePolicies = words(cmp.Or(annotations[deletePolicyAnnotation], defaultDeletePolicy))
+	h.DeletePolicies = policiesIn(annotations[deletePolicyAnnotation], deletePolicies)
+	if len(h.DeletePolicies) == 0 {
+		h.DeletePolicies = []string{bundle.BeforeCreation}
+	}
+	h.OutputLogPolicies = policiesIn(annotations[outputLogAnnotation], outputLogPolicies)
 	return h, true
 }
 
-// words returns the parts of a list with commas, in lower case.
-func words(list string) (parts []string) {
-	if list == "" {
-		return nil
+// policiesIn returns the known policies in a list, each once. Helm never carries out others.
+func policiesIn(list string, known []string) (policies []string) {
+	for _, word := range words(list) {
+		if slices.Contains(known, word) && !slices.Contains(policies, word) {
+			policies = append(policies, word)
+		}
 	}
-	for _, part := range strings.Split(list, ",") {
-		parts = append(parts, strings.ToLower(strings.TrimSpace(part)))
+	return policies
+}
+
+// words returns the parts of a list with commas, in lower case.
+func words(list string) []string {
+	parts := strings.Split(list, ",")
+	for i, part := range parts {
+		parts[i] = strings.ToLower(strings.TrimSpace(part))
 	}
 	return parts
 }

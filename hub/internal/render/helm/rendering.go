@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/navefleet/nave/hub/internal/render"
@@ -54,7 +55,8 @@ func shorten(err error) error {
 	return errors.New(strings.ToValidUTF8(head, "") + " … " + strings.ToValidUTF8(tail, ""))
 }
 
-// parseCRDs returns the definitions in files of crds/. Other objects there are left out, as in Flux.
+// parseCRDs returns the definitions in files of crds/. Other objects there are left out, as in Flux. Of definitions of one
+// name, as of a chart and its subchart, Helm creates the first.
 func parseCRDs(files []File, compat Compat) ([]*manifest.Object, error) {
 	var documents []document
 	for _, f := range files {
@@ -68,5 +70,11 @@ func parseCRDs(files []File, compat Compat) ([]*manifest.Object, error) {
 			}
 		}
 	}
-	return flatten(documents)
+	crds, err := flatten(documents)
+	seen := map[string]bool{}
+	return slices.DeleteFunc(crds, func(o *manifest.Object) bool {
+		known := seen[o.GetName()]
+		seen[o.GetName()] = true
+		return known
+	}), err
 }
