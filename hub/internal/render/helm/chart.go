@@ -24,8 +24,9 @@ const (
 // byteOrderMark may begin a text file.
 var byteOrderMark = []byte{0xEF, 0xBB, 0xBF}
 
-// readChart returns the files of the chart in a folder of the tree, without those that .helmignore names. The folder of
-// an archive has everything that it shall have, so .helmignore does not count there.
+// readChart returns the files of the chart in a folder of the tree, without those that .helmignore names, and with the
+// files of packed subcharts. The folder of an archive has everything that it shall have, so .helmignore does not count
+// there.
 func readChart(t *tree.Tree, folder string, unpacked bool) ([]File, error) {
 	r := chartReader{tree: t, root: folder, rules: ignore.Empty()}
 	if !unpacked {
@@ -37,7 +38,7 @@ func readChart(t *tree.Tree, folder string, unpacked bool) ([]File, error) {
 	if err := r.walk(folder, 0); err != nil {
 		return nil, err
 	}
-	return r.files, nil
+	return unpackSubcharts(r.files)
 }
 
 // chartReader reads the files of one chart.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -69,5 +70,37 @@ func TestReadChart_unpacked(t *testing.T) {
 		if files, err := readChart(opened, "/", unpacked); err != nil || len(files) != want {
 			t.Errorf("unpacked %t: %d files, %v", unpacked, len(files), err)
 		}
+	}
+}
+
+// TestReadChart_packed checks that the files of packed subcharts are read, also of those in a packed subchart.
+func TestReadChart_packed(t *testing.T) {
+	x := &example{dir: filepath.Join(t.TempDir(), "chart")}
+	inner := filepath.Join(t.TempDir(), "inner")
+	if err := os.MkdirAll(filepath.Join(inner, "b/templates"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(inner, "b/templates/b.yaml"), []byte("b"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	x.write(t, "charts/a.tgz/a/Chart.yaml", nil)
+	x.write(t, "charts/a.tgz/a/charts/b.tgz", archiveOf(t, inner))
+	x.pack(t)
+	x.write(t, "charts/_c.tgz", []byte("no archive, and ignored"))
+	files, err := filesBelow(t, x.dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, f := range files {
+		names = append(names, f.Name)
+	}
+	want := []string{"charts/_c.tgz", "charts/a.tgz!/Chart.yaml", "charts/a.tgz!/charts/b.tgz!/templates/b.yaml"}
+	if !slices.Equal(names, want) {
+		t.Errorf("%v, want %v", names, want)
+	}
+	x.write(t, "charts/d.tgz", []byte("no archive"))
+	if _, err := filesBelow(t, x.dir); err == nil || !strings.Contains(err.Error(), "charts/d.tgz: ") {
+		t.Errorf("error %v", err)
 	}
 }

@@ -184,7 +184,7 @@ func explainGenerated(err error) error {
 // isGenerating reports whether a template may use a function that generates values.
 func isGenerating(files []File) bool {
 	return slices.ContainsFunc(files, func(f File) bool {
-		return !strings.HasSuffix(f.Name, ".md") && (generating.Match(f.Data) || strings.HasSuffix(f.Name, ".tgz"))
+		return !strings.HasSuffix(f.Name, ".md") && generating.Match(f.Data)
 	})
 }
 

@@ -192,6 +192,21 @@ func TestGenerated(t *testing.T) {
 	}
 }
 
+// TestGenerated_packed checks that fields of a packed subchart are found to be generated.
+func TestGenerated_packed(t *testing.T) {
+	x := &example{dir: t.TempDir()}
+	x.write(t, "sub/Chart.yaml", []byte("apiVersion: v2\nname: sub\nversion: 1.0.0\n"))
+	x.write(t, "sub/templates/a.yaml", []byte(configMap(`{{ now | date "2006" | quote }}`)))
+	root := chartTree(t, map[string]string{"charts/app/charts/sub.tgz": string(archiveOf(t, x.dir))})
+	result, err := render1(t, root, newBuild())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if g := result.Release.Generated; len(g) != 1 || g[0].ID.Name != "b" || !slices.Equal(g[0].Fields, []string{"/data/x"}) {
+		t.Errorf("%v", g)
+	}
+}
+
 // TestEstrange checks that a second template has the same text but for the functions.
 func TestEstrange(t *testing.T) {
 	for text, want := range map[string]string{

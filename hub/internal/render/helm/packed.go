@@ -8,12 +8,16 @@ import (
 	"fmt"
 	"io"
 	"path"
+	"regexp"
 	"strings"
 
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/render"
 	"github.com/navefleet/nave/hub/internal/render/tree"
 )
+
+// maxUnpacked limits a chart with its packed subcharts, in bytes.
+const maxUnpacked = 2 * maxChartSize
 
 // chartFile is the file by which a folder is known as a chart.
 const chartFile = "Chart.yaml"
@@ -43,7 +47,7 @@ func filesOf(t *tree.Tree, b *api.ChartBuild) ([]File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", tree.Local(at), err)
 	}
-	return files, nil
+	return unpackSubcharts(files)
 }
 
 // findChart returns the path of the chart in an artifact that has nothing else: the root, the one folder there that is
@@ -112,6 +116,38 @@ func unpack(data []byte) (files []File, err error) {
 		}
 		files = append(files, f)
 	}
+}
+
+// packedSubchart matches the paths of packed subcharts in a chart.
+var packedSubchart = regexp.MustCompile(`^(charts/[^/._][^/]*/)*charts/[^/._][^/]*\.tgz$`)
+
+// unpackSubcharts returns the files of a chart with those of its packed subcharts in place of the archives: below a
+// folder that is named like the archive, with a mark. Helm ignores the names of such folders.
+func unpackSubcharts(files []File) ([]File, error) {
+	var unpacked []File
+	size := 0
+	for queue := files; len(queue) > 0; {
+		f := queue[0]
+		queue = queue[1:]
+		// Names count, too, because an archive may hold itself.
+		if size += len(f.Name) + len(f.Data); size > maxUnpacked {
+			return nil, fmt.Errorf("%s: %w: the chart and its packed subcharts have more than %d bytes", f.Name,
+				render.ErrLimit, maxUnpacked)
+		}
+		if !packedSubchart.MatchString(f.Name) {
+			unpacked = append(unpacked, f)
+			continue
+		}
+		inside, err := unpack(f.Data)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", f.Name, err)
+		}
+		for i := range inside {
+			inside[i].Name = f.Name + "!/" + inside[i].Name
+		}
+		queue = append(inside, queue...)
+	}
+	return unpacked, nil
 }
 
 func unpackFile(h *tar.Header, content io.Reader) (f File, err error) {
