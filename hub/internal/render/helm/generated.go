@@ -139,8 +139,8 @@ func (s settling) unexplained(fields, generated []render.Generated) (render.Gene
 	return render.Generated{}, ""
 }
 
-// checksumKey matches the names of annotations that templates give the digest of a configuration, so that Pods start anew
-// when it changes. The digest of a placeholder serves as well: another value has another placeholder.
+// checksumKey matches the names of annotations that templates give the digest of a configuration, so that Pods start
+// anew when it changes. The digest of a placeholder serves as well: another value has another placeholder.
 var (
 	checksumKey  = regexp.MustCompile(`(?i)/metadata/annotations/[^/]*(checksum|hash|digest|sha)[^/]*$`)
 	checksumText = regexp.MustCompile(`^[0-9a-f]{8,128}$`)

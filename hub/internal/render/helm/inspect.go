@@ -12,11 +12,11 @@ import (
 	"github.com/navefleet/nave/hub/internal/render"
 )
 
-// revealAnnotation names the values of an object that may be shown to the hub, by their paths in the values of the chart.
+// revealAnnotation names the values of an object that the hub may see, by their paths in the values of the chart.
 const revealAnnotation = "fleet.nave.io/reveal"
 
-// inspection finds out which sealed value a render depends on, and where. It renders the chart with some values changed,
-// and compares the results.
+// inspection finds out which sealed value a render depends on, and where. It renders the chart with some values
+// changed, and compares the results.
 type inspection struct {
 	settling
 	generated []render.Generated

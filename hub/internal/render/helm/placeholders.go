@@ -39,8 +39,8 @@ func (p pairs) add(text string) {
 	}
 }
 
-// probes returns the placeholders with texts that are like passwords: functions such as lower, trunc and urlquery, which
-// keep a placeholder as it is, change them. In YAML they are texts without quotes, and they are no base64.
+// probes returns the placeholders with texts that are like passwords: functions such as lower, trunc and urlquery,
+// which keep a placeholder as it is, change them. In YAML they are texts without quotes, and they are no base64.
 func (p pairs) probes() pairs {
 	probes := make(pairs, len(p))
 	for placeholder := range p {

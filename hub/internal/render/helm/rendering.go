@@ -55,8 +55,8 @@ func shorten(err error) error {
 	return errors.New(strings.ToValidUTF8(head, "") + " … " + strings.ToValidUTF8(tail, ""))
 }
 
-// parseCRDs returns the definitions in files of crds/. Other objects there are left out, as in Flux. Of definitions of one
-// name, as of a chart and its subchart, Helm creates the first.
+// parseCRDs returns the definitions in files of crds/. Other objects there are left out, as in Flux. Of definitions of
+// one name, as of a chart and its subchart, Helm creates the first.
 func parseCRDs(files []File, compat Compat) ([]*manifest.Object, error) {
 	var documents []document
 	for _, f := range files {
