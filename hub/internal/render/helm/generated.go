@@ -34,38 +34,67 @@ type settling struct {
 func (s settling) settle(ctx context.Context) error {
 	placeholders := placeholdersIn(s.in.Values)
 	if err := checkWhole(s.first, placeholders); err != nil {
-		return s.explain(ctx, err)
+		return s.explain(ctx, err, pairs.probes)
 	}
 	if len(placeholders) == 0 && !isGenerating(s.in.Files) {
 		return nil
 	}
-	second, err := s.another(ctx, placeholders)
+	second, probes, err := s.another(ctx, placeholders)
 	if err != nil {
 		return fmt.Errorf("render again with other placeholders: %w", err)
 	}
-	fields, err := differences(s.first, second)
-	if len(placeholders) > 0 && (err != nil || len(fields) > 0) {
-		return s.attribute(ctx, fields, err)
+	fields, err := s.compare(second, probes)
+	if len(placeholders) == 0 {
+		s.first.Release.Generated = fields
+		return explainGenerated(err)
+	}
+	if err != nil || len(fields) > 0 {
+		if fields, err = s.attribute(ctx, fields, err); err != nil {
+			return err
+		}
 	}
 	s.first.Release.Generated = fields
-	return explainGenerated(err)
+	return s.checkNumbers(ctx, placeholders)
 }
 
-// another renders the chart with other texts in place of the placeholders, and returns the result with the placeholders
-// again. If a template refuses texts that are like passwords, such as one with capital letters, the texts are other
-// placeholders.
-func (s settling) another(ctx context.Context, placeholders pairs) (*render.Result, error) {
+// checkNumbers renders the chart with numbers in place of the placeholders. A template that makes a number of a value
+// makes 0 of all others. If a template refuses the numbers, checkNumbers finds nothing.
+func (s settling) checkNumbers(ctx context.Context, placeholders pairs) error {
+	numbers := placeholders.numbers()
+	other, err := s.again(ctx, numbers, strange)
+	if err != nil {
+		return nil
+	}
+	fields, err := s.compare(other, numbers)
+	if err != nil {
+		return s.explain(ctx, fmt.Errorf("%w: %w", err, render.ErrInspected), pairs.numbers)
+	}
+	if g, field := s.unexplained(fields, s.first.Release.Generated); field != "" {
+		return s.explain(ctx, fmt.Errorf("%s: %s: %w", g.ID, field, render.ErrInspected), pairs.numbers)
+	}
+	return nil
+}
+
+// another renders the chart with other texts in place of the placeholders, and returns these pairs, too. If a template
+// refuses texts that are like passwords, such as one with capital letters, the texts are other placeholders.
+func (s settling) another(ctx context.Context, placeholders pairs) (*render.Result, pairs, error) {
 	probes := placeholders.probes()
 	second, err := s.again(ctx, probes, strange)
 	if err != nil && len(placeholders) > 0 {
 		probes = placeholders
 		second, err = s.again(ctx, probes, strange)
 	}
-	if err != nil {
-		return nil, err
+	return second, probes, err
+}
+
+// compare returns the fields in which the first result differs from another one, in which texts stand for placeholders.
+// Quotes around them do not count: toYaml writes a text that is a number with quotes.
+func (s settling) compare(other *render.Result, texts pairs) ([]render.Generated, error) {
+	same := pairs{}
+	for placeholder := range texts {
+		same[placeholder] = placeholder
 	}
-	replaceAll(second, probes.back())
-	return second, nil
+	return differences(replaceAll(s.first, same.unquoted()), replaceAll(other, texts.back().unquoted()))
 }
 
 // again renders the chart with other placeholders and other calls. If the calls make it fail, again leaves them out.
@@ -78,27 +107,26 @@ func (s settling) again(ctx context.Context, placeholders pairs, calls map[strin
 }
 
 // attribute decides whether fields, or an object of which err tells, differ because of the placeholders, or because a
-// template generates them.
-func (s settling) attribute(ctx context.Context, fields []render.Generated, err error) error {
+// template generates them. It returns the fields that a template generates.
+func (s settling) attribute(ctx context.Context, fields []render.Generated, err error) ([]render.Generated, error) {
 	third, thirdErr := s.again(ctx, nil, transparent)
 	if thirdErr != nil {
-		return fmt.Errorf("render again: %w", thirdErr)
+		return nil, fmt.Errorf("render again: %w", thirdErr)
 	}
 	generated, thirdErr := differences(s.first, third)
 	switch {
 	case thirdErr != nil:
-		return explainGenerated(thirdErr)
+		return nil, explainGenerated(thirdErr)
 	case err != nil:
-		return s.explain(ctx, fmt.Errorf("%w: %w", err, render.ErrInspected))
+		return nil, s.explain(ctx, fmt.Errorf("%w: %w", err, render.ErrInspected), pairs.probes)
 	}
 	if id, placeholder := hashed(s.first, third); placeholder != "" {
-		return s.explainHash(fmt.Errorf("%s: %w", id, render.ErrInspected), placeholder)
+		return nil, s.explainHash(fmt.Errorf("%s: %w", id, render.ErrInspected), placeholder)
 	}
 	if g, field := s.unexplained(fields, generated); field != "" {
-		return s.explain(ctx, fmt.Errorf("%s: %s: %w", g.ID, field, render.ErrInspected))
+		return nil, s.explain(ctx, fmt.Errorf("%s: %s: %w", g.ID, field, render.ErrInspected), pairs.probes)
 	}
-	s.first.Release.Generated = generated
-	return nil
+	return generated, nil
 }
 
 // hashed returns a placeholder that an object has in the third render only: there a function that makes a hash of a

@@ -68,6 +68,10 @@ func TestSealed(t *testing.T) {
 		"escaped":     {configMap(`{{ .Values.password | replace "$" "$$" }}`), ""},
 		"refused": {configMap(`{{ if regexMatch "[A-Z]" .Values.password }}{{ fail "no" }}{{ end }}{{ .Values.password }}`),
 			password},
+		"to_number":  {configMap(`{{ .Values.password | int | quote }}`), ""},
+		"any_number": {configMap(`{{ if regexMatch "^[0-9]+$" .Values.password }}1{{ else }}2{{ end }}`), ""},
+		"no_numbers": {configMap(`{{ if regexMatch "^[0-9]+$" .Values.password }}{{ fail "no" }}{{ end }}{{ .Values.password }}`),
+			password},
 		"in_checksum": {strings.Replace(configMap("z"), "name: b",
 			`name: b, annotations: {checksum/x: "{{ .Values.password | sha256sum | trunc 16 }}"}`, 1), "z"},
 		"no_checksum": {strings.Replace(configMap("y"), "name: b",
@@ -125,6 +129,7 @@ func TestInspected(t *testing.T) {
 			"line 1, $.Values.password: "},
 		"bcrypt": {configMap("\n    {{ bcrypt .Values.password | quote }}"), "line 6, bcrypt: "},
 		"name":   {named, "line 3, .Values.password: "},
+		"number": {configMap(`{{ if gt (int .Values.password) 1 }}2{{ else }}1{{ end }}`), "line 5, .Values.password: "},
 		"tpl":    {configMap(`{{ tpl "{{ .Values.password | lower }}" . }}`), ""},
 	} {
 		t.Run(name, func(t *testing.T) {

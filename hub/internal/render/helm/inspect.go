@@ -20,13 +20,14 @@ const revealAnnotation = "fleet.nave.io/reveal"
 type inspection struct {
 	settling
 	generated []render.Generated
+	disguise  func(pairs) pairs // returns the texts that stand for placeholders
 	// naming is set if the value is in the name of an object. Otherwise it does not stay whole.
 	naming bool
 }
 
 // explain adds the value, the place in a template, and the ways out to an ErrInspected. It adds what it can find.
-func (s settling) explain(ctx context.Context, cause error) error {
-	i := inspection{settling: s}
+func (s settling) explain(ctx context.Context, cause error, disguise func(pairs) pairs) error {
+	i := inspection{settling: s, disguise: disguise}
 	if third, err := s.again(ctx, nil, transparent); err == nil {
 		i.generated, _ = differences(s.first, third)
 	}
@@ -102,21 +103,21 @@ func (i inspection) value(ctx context.Context) (placeholder string, found bool) 
 		for _, p := range some {
 			chosen[p] = all[p]
 		}
-		chosen = chosen.probes()
-		return i.changes(ctx, otherwise(i.in, chosen, nil), chosen.back())
+		chosen = i.disguise(chosen)
+		return i.changes(ctx, otherwise(i.in, chosen, nil), chosen)
 	})
 }
 
 // place returns where a template reads the value, for messages; empty if that cannot be found.
 func (i inspection) place(ctx context.Context, placeholder string) string {
-	probe := pairs{placeholder: ""}.probes()
+	probe := i.disguise(pairs{placeholder: ""})
 	found, ok := culprit(references(i.in.Files), func(some []reference) bool {
 		in := i.in
 		in.Files = slices.Clone(in.Files)
 		for _, r := range slices.Backward(some) { // from the end, so that positions stay
 			in.Files[r.file] = r.replaced(in.Files[r.file], placeholder, probe[placeholder])
 		}
-		return i.changes(ctx, in, probe.back())
+		return i.changes(ctx, in, probe)
 	})
 	if !ok {
 		return ""
@@ -130,8 +131,8 @@ func placeOf(f File, at int, text string) string {
 	return fmt.Sprintf("%s, line %d, %s: ", f.Name, line, text)
 }
 
-// changes reports whether another render gives another result.
-func (i inspection) changes(ctx context.Context, in Input, back pairs) bool {
+// changes reports whether another render gives another result. In its input, texts stand for placeholders.
+func (i inspection) changes(ctx context.Context, in Input, texts pairs) bool {
 	other, err := renderChart(ctx, i.engine, in, i.post)
 	if err != nil {
 		return false
@@ -140,8 +141,7 @@ func (i inspection) changes(ctx context.Context, in Input, back pairs) bool {
 		_, err := differences(i.first, other)
 		return err != nil
 	}
-	replaceAll(other, back)
-	fields, err := differences(i.first, other)
+	fields, err := i.compare(other, texts)
 	_, field := i.unexplained(fields, i.generated)
 	return err != nil || field != ""
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/navefleet/nave/hub/internal/render"
@@ -39,6 +40,15 @@ func (p pairs) add(text string) {
 	}
 }
 
+// unquoted returns the pairs with further ones, which also take quotes away from around a text.
+func (p pairs) unquoted() pairs {
+	all := maps.Clone(p)
+	for from, to := range p {
+		all[`"`+from+`"`], all[`'`+from+`'`] = to, to
+	}
+	return all
+}
+
 // probes returns the placeholders with texts that are like passwords: functions such as lower, trunc and urlquery,
 // which keep a placeholder as it is, change them. In YAML they are texts without quotes, and they are no base64.
 func (p pairs) probes() pairs {
@@ -48,6 +58,15 @@ func (p pairs) probes() pairs {
 		probes[placeholder] = "N$/+" + strings.ToUpper(body) + "=~" + body + "-" + strings.ToUpper(body)
 	}
 	return probes
+}
+
+// numbers returns the placeholders with texts that are numbers, and no base64.
+func (p pairs) numbers() pairs {
+	numbers := make(pairs, len(p))
+	for i, placeholder := range slices.Sorted(maps.Keys(p)) {
+		numbers[placeholder] = strconv.Itoa(1_736_152_049 + 7919*i)
+	}
+	return numbers
 }
 
 // placeholdersIn returns the placeholders in values.
@@ -72,15 +91,24 @@ func otherwise(in Input, placeholders pairs, calls map[string]string) Input {
 	return in
 }
 
-// replaceAll replaces placeholders in all objects of a result.
-func replaceAll(r *render.Result, p pairs) {
+// replaceAll returns a result with placeholders replaced in all objects.
+func replaceAll(r *render.Result, p pairs) *render.Result {
 	if len(p) == 0 {
-		return
+		return r
 	}
 	replace := p.replacer()
-	for _, o := range objectsIn(r) {
-		o.Object = mapTexts(o.Object, isSecret(o), replace).(map[string]any)
+	replaced := func(o *manifest.Object) *manifest.Object {
+		return &manifest.Object{Object: mapTexts(o.Object, isSecret(o), replace).(map[string]any)}
 	}
+	out := &render.Result{Release: &render.Release{Hooks: slices.Clone(r.Release.Hooks)}}
+	for _, o := range r.Objects {
+		out.Objects = append(out.Objects, replaced(o))
+	}
+	for i := range out.Release.Hooks {
+		h := &out.Release.Hooks[i]
+		h.Object = replaced(h.Object)
+	}
+	return out
 }
 
 // objectsIn returns the objects and the hooks of a result.

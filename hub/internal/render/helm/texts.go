@@ -2,6 +2,7 @@ package helm
 
 import (
 	"encoding/base64"
+	"strconv"
 
 	"github.com/navefleet/nave/shared/manifest"
 )
@@ -9,8 +10,9 @@ import (
 // isSecret reports whether the values in the data of an object are base64.
 func isSecret(o *manifest.Object) bool { return o.GetAPIVersion() == "v1" && o.GetKind() == "Secret" }
 
-// mapTexts returns a copy of a JSON value with every text, but no key, replaced by fn. If decode is set, the value is a
-// Secret: base64 in its data is decoded for fn, and encoded again if fn changes the text.
+// mapTexts returns a copy of a JSON value with every text, but no key, replaced by fn. A whole number that fn replaces
+// becomes a text. If decode is set, the value is a Secret: base64 in its data is decoded for fn, and encoded again if fn
+// changes the text.
 func mapTexts(v any, decode bool, fn func(string) string) any {
 	switch v := v.(type) {
 	case map[string]any:
@@ -31,6 +33,11 @@ func mapTexts(v any, decode bool, fn func(string) string) any {
 		return out
 	case string:
 		return fn(v)
+	case int64:
+		number := strconv.FormatInt(v, 10)
+		if text := fn(number); text != number {
+			return text
+		}
 	}
 	return v
 }
