@@ -105,6 +105,25 @@ func TestSealed(t *testing.T) {
 	}
 }
 
+// TestSealed_schema checks that a schema does not judge placeholders, and judges other values.
+func TestSealed_schema(t *testing.T) {
+	for schema, valid := range map[string]bool{
+		`{"properties": {"password": {"type": "integer"}}}`:                               true,
+		`{"properties": {"password": {"oneOf": [{"maxLength": 8}, {"type": "object"}]}}}`: true,
+		`{"properties": {"password": {"type": "integer"}, "n": {"type": "string"}}}`:      false,
+		`{"properties": {"n": {"maximum": 0}}}`:                                           false,
+		`{"additionalProperties": false}`:                                                 false,
+	} {
+		b := newBuild()
+		b.Values = json.RawMessage(`{"n": 1}`)
+		b.ValuesFrom = []api.ChartValues{{Data: &password, TargetPath: "password"}}
+		_, err := render1(t, chartTree(t, map[string]string{"charts/app/values.schema.json": schema}), b)
+		if (err == nil) != valid {
+			t.Errorf("%s: %v", schema, err)
+		}
+	}
+}
+
 // TestInspected checks that the error for a template that looks into a sealed value names the place and the value.
 func TestInspected(t *testing.T) {
 	const way = "the value password of Secret apps/db; if it is no secret, leave it unencrypted, or annotate " +

@@ -11,8 +11,8 @@ import (
 func isSecret(o *manifest.Object) bool { return o.GetAPIVersion() == "v1" && o.GetKind() == "Secret" }
 
 // mapTexts returns a copy of a JSON value with every text, but no key, replaced by fn. A whole number that fn replaces
-// becomes a text. If decode is set, the value is a Secret: base64 in its data is decoded for fn, and encoded again if fn
-// changes the text.
+// becomes a text. If decode is set, the value is a Secret: base64 in its data is decoded for fn, and encoded again if
+// fn changes the text.
 func mapTexts(v any, decode bool, fn func(string) string) any {
 	switch v := v.(type) {
 	case map[string]any:
