@@ -17,6 +17,7 @@ import (
 // itself.
 const (
 	objectsPercent = 35 // for objects that are being applied
+	livePercent    = 10 // for fields that objects take over from live ones
 	filesPercent   = 28 // for SOPS files that are being opened, and their plaintext until the run ends
 	// assumedMemory is the limit if none is known.
 	assumedMemory = 1 << 30
@@ -39,20 +40,21 @@ const (
 const (
 	// lookCost is the memory to look at an object of unknown size: its bytes, compressed and not.
 	lookCost = 2 * bundle.MaxObjectBytes
-	// uncounted is the memory by which a live object may exceed the desired one before it counts: at most four are
-	// compared at the same time.
-	uncounted = 1 << 20
+	// uncounted is the memory by which a live object may exceed the desired one before it counts: some 128 objects may be
+	// in memory at the same time.
+	uncounted = 64 << 10
 	// keepable is the number of bytes up to which an object is kept while it waits for memory. Larger ones are read again.
 	keepable = 64 << 10
 )
 
-// budget is the memory that loads may take at a time. A load that holds memory for objects asks for no more memory, and
-// a load that holds memory for files asks for objects only, so no two loads wait for each other. A look at drifted
-// fields takes more only if there is more at once. A preview does ask for more; but there is one at a time, and an
-// apply that begins ends it.
+// budget is the memory that loads may take at a time. A load that holds memory for files asks for objects, and one that
+// holds memory for objects asks for that of a live object, once, so no two loads wait for each other. A look at drifted
+// fields and the answer to an apply take more only if there is more at once. A preview does ask for more; but there is
+// one at a time, and an apply that begins ends it.
 type budget struct {
 	limit   int64
 	objects pool
+	live    pool
 	files   pool
 }
 
@@ -62,7 +64,7 @@ func newBudget(limit int64) *budget {
 		limit = assumedMemory
 	}
 	return &budget{limit: limit, objects: newPool(limit / 100 * objectsPercent),
-		files: newPool(limit / 100 * filesPercent)}
+		live: newPool(limit / 100 * livePercent), files: newPool(limit / 100 * filesPercent)}
 }
 
 // pool is a number of bytes to acquire from.
@@ -135,6 +137,19 @@ func (h *holding) stretch(n int64) error {
 	h.budget.objects.size -= n
 	h.held = append(h.held, sync.OnceFunc(func() { p.free.Release(n) }))
 	return nil
+}
+
+// await waits for n bytes for a live object. A few bytes are not counted. If there are fewer in all, await returns a
+// *memoryError.
+func (h *holding) await(ctx context.Context, n int64) error {
+	if n <= uncounted {
+		return nil
+	}
+	release, err := h.budget.acquire(ctx, h.budget.live, n)
+	if err == nil {
+		h.held = append(h.held, release)
+	}
+	return err
 }
 
 // release gives all memory back.

@@ -282,6 +282,48 @@ func TestBudget_live(t *testing.T) {
 	}
 }
 
+// TestBudget_await waits for the memory of a live object until another one is released, and refuses one that never
+// fits. The memory for objects is not touched.
+func TestBudget_await(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, budget := blobs{}, newBudget(40*mib)
+		l := newTestLoader(b, budget, &bundle.Application{})
+		defer l.close()
+		ref := b.object(t, []byte(`{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"x"}}`))
+		first, err := l.load(t.Context(), ref)
+		second, err2 := l.load(t.Context(), ref)
+		if err = errors.Join(err, err2); err != nil {
+			t.Fatal(err)
+		}
+		text := func(size int) []byte { return []byte(`"` + strings.Repeat("x", size) + `"`) }
+		if err := first.Await(text(2 << 20)); !errors.Is(err, apply.ErrMemory) {
+			t.Errorf("larger than all memory: error %v", err)
+		}
+		if err := first.Await(text(900 << 10)); err != nil {
+			t.Fatal(err)
+		}
+		done := make(chan error, 1)
+		go func() { done <- second.Await(text(900 << 10)) }()
+		synctest.Wait()
+		select {
+		case err := <-done:
+			t.Fatalf("the second has memory beside the first: %v", err)
+		default:
+		}
+		if !budget.objects.free.TryAcquire(budget.objects.size - mib) {
+			t.Error("live objects take memory of others")
+		}
+		first.Release()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		second.Release()
+		if !budget.live.free.TryAcquire(budget.live.size) {
+			t.Error("memory is not given back")
+		}
+	})
+}
+
 // TestCost compares the estimates with the memory that is used. It takes long, because it collects garbage all the
 // time.
 func TestCost(t *testing.T) {

@@ -101,8 +101,10 @@ func (l *loader) load(ctx context.Context, ref bundle.ObjectReference) (apply.Lo
 	}
 	loaded.Release = memory.release
 	loaded.Hold = func(json []byte) error { return memory.stretch(versionCost(json) - cost/2) }
+	loaded.Await = func(json []byte) error { return memory.await(ctx, versionCost(json)-cost/2) }
 	if l.compares {
 		loaded.Hold = func(json []byte) error { return memory.grow(ctx, versionCost(json)) }
+		loaded.Await = loaded.Hold
 	}
 	return loaded, nil
 }

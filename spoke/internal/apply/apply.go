@@ -23,6 +23,9 @@ const concurrency = 16
 // maxWholes is the most whole live objects that are in memory at the same time to be compared.
 const maxWholes = 4
 
+// maxTaken is the most live objects that are in memory at the same time, or wait for memory, to take fields from them.
+const maxTaken = 4
+
 // maxShown is the most objects of a set whose drifted fields are kept, for the sake of memory. Reports have fewer.
 const maxShown = 100
 
@@ -41,13 +44,16 @@ type Config struct {
 // Applier applies and deletes Applications. It is safe for concurrent use by different Applications.
 type Applier struct {
 	Config
-	wholes chan struct{} // taken while a whole live object is compared with the desired one, for the sake of memory
+	// wholes is taken while a whole live object is compared with the desired one, for the sake of memory; nothing waits
+	// for memory meanwhile.
+	wholes chan struct{}
+	taken  chan struct{} // taken while fields of a whole live object are taken over, which may wait for memory
 }
 
 // New returns an Applier.
 func New(c Config) *Applier {
 	c.Log = cmp.Or(c.Log, slog.Default())
-	return &Applier{Config: c, wholes: make(chan struct{}, maxWholes)}
+	return &Applier{Config: c, wholes: make(chan struct{}, maxWholes), taken: make(chan struct{}, maxTaken)}
 }
 
 // Loaded is the plaintext of one object, for as long as the object is being sent.
@@ -59,9 +65,12 @@ type Loaded struct {
 	// Redact takes the application's sealed values out of a text; nil if the application has none. Every error about the
 	// object goes through Redact, after Release.
 	Redact func(string) string
-	// Hold acquires memory for one more version of the object until Release, for a Preview or a look at drifted fields;
-	// nil: it is not counted. If there is too little, the error is ErrMemory.
+	// Hold acquires memory for one more version of the object until Release: for a Preview, for a look at drifted fields
+	// and for the answer to an apply. nil: it is not counted. If there is too little now, the error is ErrMemory.
 	Hold kube.Hold
+	// Await waits for memory for the live object until Release, for the fields that the object takes over from it; nil:
+	// it is not counted. If the spoke has too little at all, the error is ErrMemory.
+	Await kube.Hold
 	// Release is called when the object is not needed any more; nil: no call.
 	Release func()
 }

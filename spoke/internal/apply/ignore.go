@@ -14,11 +14,11 @@ import (
 )
 
 // leaveIgnored makes an object say at some paths what the live object says, so that these fields are not changed. A
-// single value that somebody else owns is left out, so that later changes of it are no drift.
-func (r *run) leaveIgnored(ctx context.Context, o *manifest.Object, mode inventory.Mode, paths [][]string) error {
-	r.wholes <- struct{}{}
-	defer func() { <-r.wholes }()
-	live, err := r.client.LookWhole(ctx, kube.Identify(o), r.hold)
+// single value that somebody else owns is left out, so that later changes of it are no drift. The object may become as
+// large as the live one, whose memory await acquires.
+func (r *run) leaveIgnored(ctx context.Context, o *manifest.Object, mode inventory.Mode, paths [][]string,
+	await kube.Hold) error {
+	live, err := r.lookWithin(ctx, kube.Identify(o), true, await)
 	switch kube.ReasonOf(err) {
 	case "":
 		leaveFields(o, live, mode.Takeover(r.Application), paths)

@@ -140,7 +140,7 @@ func (r *run) dryRun(ctx context.Context, o *manifest.Object, mode inventory.Mod
 	if !missing && r.isSpared(live) {
 		return Refused, differences{}, fmt.Errorf("%s: %w", manifest.IDOf(o), errSpared)
 	}
-	if err := r.share(ctx, o, mode); err != nil {
+	if err := r.share(ctx, o, mode, r.hold); err != nil {
 		return Refused, differences{}, err
 	}
 	next, err := r.client.Apply(ctx, o, kube.ApplyOptions{Whole: true, DryRun: true, Hold: r.hold})

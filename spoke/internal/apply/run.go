@@ -284,7 +284,7 @@ func (r *run) lookAt(ctx context.Context, i int) {
 	label(loaded.Object, r.Application)
 	mode := modeOf(loaded.Object)
 	var found differences
-	if err = r.share(ctx, loaded.Object, mode); err == nil {
+	if err = r.share(ctx, loaded.Object, mode, loaded.Await); err == nil {
 		found, err = r.inspect(ctx, loaded.Object, mode, loaded.Hold)
 	}
 	loaded.release()

@@ -9,6 +9,7 @@ import (
 	"github.com/navefleet/nave/shared/bundle"
 	sharedhealth "github.com/navefleet/nave/shared/health"
 	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/spoke/internal/health"
 	"github.com/navefleet/nave/spoke/internal/inventory"
 	"github.com/navefleet/nave/spoke/internal/kube"
 )
@@ -18,6 +19,7 @@ type result struct {
 	item   inventory.Item
 	action Action
 	live   kube.Live // zero: the API server was not asked
+	health health.Report
 
 	found   differences // of the object before, if it had drifted
 	changes []FieldChange
@@ -34,6 +36,7 @@ func (r *run) send(ctx context.Context, d Object) (result, error) {
 	r.define(loaded.Object)
 	label(loaded.Object, r.Application)
 	out, err := r.place(ctx, d, loaded)
+	out.judge(r.Health, r.Application, d)
 	loaded.release()
 	out.changes, out.more = reveal(out.found, hiderOf(d.ID(), loaded)), out.found.more()
 	out.found = differences{}
@@ -100,7 +103,7 @@ func (r *run) place(ctx context.Context, d Object, loaded Loaded) (result, error
 		item.UID, item.Resource, item.Labelled = before.UID, before.Resource, before.Labelled
 		return result{item: item, action: Skipped}, nil
 	case inventory.IfNotPresent:
-		live, err := r.client.Look(ctx, d.ObjectIdentity, wholeOf(d))
+		live, err := r.lookWithin(ctx, d.ObjectIdentity, wholeOf(d), loaded.Await)
 		if err == nil {
 			r.mapped(ctx, &item, d)
 			return result{item: record(item, live), action: Unchanged, live: live}, nil
@@ -112,20 +115,31 @@ func (r *run) place(ctx context.Context, d Object, loaded Loaded) (result, error
 	return r.patch(ctx, d, loaded, item)
 }
 
+// lookWithin returns the metadata of an object, and the whole object within the memory of await if whole is true.
+func (r *run) lookWithin(ctx context.Context, id bundle.ObjectIdentity, whole bool, await kube.Hold) (kube.Live,
+	error) {
+	if !whole {
+		return r.client.Look(ctx, id, false)
+	}
+	r.taken <- struct{}{}
+	defer func() { <-r.taken }()
+	return r.client.LookWhole(ctx, id, await)
+}
+
 // patch applies an object: in one request, unless a field is immutable or fields are to be taken over.
 func (r *run) patch(ctx context.Context, d Object, loaded Loaded, item inventory.Item) (result, error) {
 	o := loaded.Object
 	if err := r.spares(ctx, d.ObjectIdentity); err != nil {
 		return result{}, err
 	}
-	if err := r.share(ctx, o, item.Mode); err != nil {
+	if err := r.share(ctx, o, item.Mode, loaded.Await); err != nil {
 		return result{}, err
 	}
 	var found differences
 	if drift := r.Index.Drifted(d.ID()); drift.Kind == inventory.Changed && r.Drift != bundle.IgnoreDrift {
 		found, _ = r.inspect(ctx, o, item.Mode, loaded.Hold) // the repair does not depend on it
 	}
-	opts := kube.ApplyOptions{Whole: wholeOf(d)}
+	opts := kube.ApplyOptions{Whole: wholeOf(d), Hold: loaded.Hold}
 	applied, err := r.client.Apply(ctx, o, opts)
 	owners := item.Mode.Takeover(r.Application)
 	if kube.ReasonOf(err) == kube.Invalid && owners != (kube.Takeover{}) {
@@ -262,13 +276,31 @@ func (r *run) mapped(ctx context.Context, item *inventory.Item, d Object) {
 	}
 }
 
-// noteHealth puts the health of an answer into the index, which is faster than the watch.
+// judge fills in the health of an answer, and forgets the whole object. The health of an answer that there was no
+// memory for stays Unknown.
+func (res *result) judge(by *health.Assessor, app bundle.ApplicationName, d Object) {
+	switch {
+	case res.live.UID == "":
+	case res.live.Object != nil || !wholeOf(d):
+		res.health = by.Judge(app, res.live)
+	default:
+		res.health = health.Report{Status: sharedhealth.Unknown,
+			Message: "the answer to the apply was larger than the memory that was free"}
+	}
+	res.live.Object = nil
+}
+
+// noteHealth puts the health of an answer into the index, which is faster than the watch. If the health is unknown, the
+// watch looks at the object.
 func (r *run) noteHealth(id manifest.ID, res result) {
-	if res.live.UID == "" {
+	h := res.health
+	if h.Status == "" {
 		return
 	}
-	report := r.Health.Judge(r.Application, res.live)
-	r.Index.SetHealth(id, res.live.ResourceVersion, report.Status, report.Reason, report.Message, time.Now())
+	r.Index.SetHealth(id, res.live.ResourceVersion, h.Status, h.Reason, h.Message, time.Now())
+	if h.Status == sharedhealth.Unknown {
+		r.Index.Doubt(id)
+	}
 }
 
 // redact takes secret values out of an error before the error leaves this package. With bare, the text of the API

@@ -10,11 +10,12 @@ import (
 	"github.com/navefleet/nave/spoke/internal/kube"
 )
 
-// share removes the fields from an object that another controller or user writes, so that they are not overwritten.
-func (r *run) share(ctx context.Context, o *manifest.Object, mode inventory.Mode) error {
+// share removes the fields from an object that another controller or user writes, so that they are not overwritten, or
+// takes them from the live object, within the memory of await.
+func (r *run) share(ctx context.Context, o *manifest.Object, mode inventory.Mode, await kube.Hold) error {
 	leaveRules(o)
 	if paths := r.ignored.Of(o); len(paths) > 0 {
-		if err := r.leaveIgnored(ctx, o, mode, paths); err != nil {
+		if err := r.leaveIgnored(ctx, o, mode, paths, await); err != nil {
 			return err
 		}
 		label(o, r.Application) // the rules may name the labels, and ours is no field to leave

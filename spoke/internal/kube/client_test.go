@@ -6,6 +6,8 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -179,6 +181,41 @@ func TestMisplaced(t *testing.T) {
 	}
 	if s.requests() != "" {
 		t.Error(s.requests())
+	}
+}
+
+// TestList_large asks for fewer objects at a time if a page is too large, and for the same objects again.
+func TestList_large(t *testing.T) {
+	const objects = 20
+	var limits []string
+	c, _ := scripted(t, func(w http.ResponseWriter, r *http.Request) {
+		limits = append(limits, r.FormValue("limit"))
+		limit, _ := strconv.Atoi(r.FormValue("limit"))
+		from, _ := strconv.Atoi(r.FormValue("continue"))
+		to := min(from+limit, objects)
+		next := fmt.Sprint(to)
+		if to == objects {
+			next = ""
+		}
+		fmt.Fprintf(w, `{"metadata":{"resourceVersion":"7","continue":%q},"items":[`, next)
+		for i := from; i < to; i++ {
+			fmt.Fprintf(w, `{"metadata":{"name":"x-%02d"},"data":{"k":"%s"}},`, i, strings.Repeat("x", 1<<20))
+		}
+		fmt.Fprint(w, `{}]}`)
+	})
+	var seen []string
+	rv, err := c.List(t.Context(), configMaps, Scope{Whole: true, Page: 100}, func(l Live) error {
+		if l.ID.Name != "" {
+			seen = append(seen, l.ID.Name)
+		}
+		return nil
+	})
+	const want = "100 12 1"
+	if got := strings.Join(limits[:3], " "); got != want || rv != "7" || err != nil {
+		t.Errorf("limits %s, want %s; version %q, error %v", got, want, rv, err)
+	}
+	if len(seen) != objects || !slices.IsSorted(seen) {
+		t.Errorf("seen %v", seen)
 	}
 }
 

@@ -2,7 +2,9 @@ package kube
 
 import (
 	"bytes"
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -24,6 +26,9 @@ const (
 	maxRetries = 4        // of a request that the API server was too busy for
 )
 
+// errLarge is the error of an answer that is not read to its end.
+var errLarge = errors.New("answer of more")
+
 // request is one call of the API.
 type request struct {
 	op, object  string  // for errors
@@ -35,7 +40,11 @@ type request struct {
 	encoding    string // of the answer, which the caller decodes; empty: none
 	contentType string
 	body        []byte
-	tag         *string // the ETag of the last answer, which is not sent again if it holds; set to that of this answer
+	most        int // bytes of the answer; 0: maxBody
+	// read reads a successful answer before another request begins, so that few answers are in memory; nil: the caller
+	// reads it.
+	read func(body []byte, code int) error
+	tag  *string // the ETag of the last answer, which is not sent again if it holds; set to that of this answer
 }
 
 // do sends a request and returns the body and the code of a successful answer. After a 429, and after a 503 with
@@ -49,6 +58,9 @@ func (c *Client) do(ctx context.Context, r request) ([]byte, int, error) {
 	}
 	for attempt := 0; ; attempt++ {
 		body, code, pause, err := c.once(ctx, r)
+		if err == nil && r.read != nil {
+			return nil, code, wrong(r.op, r.object, r.read(body, code))
+		}
 		if err == nil || pause == 0 || attempt == maxRetries {
 			return body, code, err
 		}
@@ -67,7 +79,10 @@ func (c *Client) once(ctx context.Context, r request) (body []byte, code int, pa
 		return nil, 0, 0, err
 	}
 	defer resp.Body.Close()
-	body, err = readAll(resp)
+	body, err = readAll(resp, cmp.Or(r.most, maxBody))
+	if r.most > 0 && errors.Is(err, errLarge) {
+		return nil, 0, 0, wrong(r.op, r.object, err)
+	}
 	if err != nil {
 		return nil, 0, 0, unanswered(ctx, r.op, r.object, err)
 	}
@@ -137,14 +152,15 @@ func (c *Client) build(ctx context.Context, r request) (*http.Request, error) {
 	return req, nil
 }
 
-func readAll(resp *http.Response) ([]byte, error) {
+// readAll reads an answer of at most so many bytes. If there are more, the error is errLarge.
+func readAll(resp *http.Response, most int) ([]byte, error) {
 	var b bytes.Buffer
-	if n := resp.ContentLength; n > 0 && n < maxBody {
+	if n := resp.ContentLength; n > 0 && n < int64(most) {
 		b.Grow(int(n) + bytes.MinRead)
 	}
-	n, err := b.ReadFrom(io.LimitReader(resp.Body, maxBody+1))
-	if err == nil && n > maxBody {
-		err = fmt.Errorf("answer of more than %d MiB", maxBody>>20)
+	n, err := b.ReadFrom(io.LimitReader(resp.Body, int64(most)+1))
+	if err == nil && n > int64(most) {
+		err = fmt.Errorf("%w than %d MiB", errLarge, most>>20)
 	}
 	return b.Bytes(), err
 }

@@ -21,7 +21,9 @@ type ApplyOptions struct {
 	FieldManager string // empty: FieldManager
 	Whole        bool   // return the whole object
 	DryRun       bool   // return what the object would be, and change nothing
-	Hold         Hold   // of the whole object
+	// Hold is of the whole object. If there is no memory for it, the answer to a dry run is not read; another one is read
+	// without the whole object.
+	Hold Hold
 }
 
 // Hold acquires memory for an object before the object is read from its JSON. If it returns an error, the object is not
@@ -59,15 +61,18 @@ func (c *Client) Apply(ctx context.Context, o *manifest.Object, opts ApplyOption
 	if opts.DryRun {
 		r.query.Set("dryRun", "All")
 	}
-	body, code, err := c.do(ctx, r)
-	if err != nil {
-		return Applied{}, err
+	applied := Applied{Mapping: r.mapping}
+	r.read = func(body []byte, code int) (err error) {
+		failed := opts.Hold.acquire(body)
+		if failed != nil && opts.DryRun {
+			return failed
+		}
+		applied.Created = code == http.StatusCreated
+		applied.Live, err = readLive(body, r.mapping, manager, opts.Whole && failed == nil)
+		return err
 	}
-	if err := opts.Hold.acquire(body); err != nil {
-		return Applied{}, wrong("apply", r.object, err)
-	}
-	live, err := readLive(body, r.mapping, manager, opts.Whole)
-	return Applied{Live: live, Mapping: r.mapping, Created: code == http.StatusCreated}, wrong("apply", r.object, err)
+	_, _, err = c.do(ctx, r)
+	return applied, err
 }
 
 // Create creates an object. If the object exists, the reason of the error is Exists.

@@ -13,6 +13,9 @@ import (
 	"time"
 )
 
+// maxListed is the most bytes of a page of a List, unless one object alone is larger.
+const maxListed = 8 << 20
+
 // pageSize is the number of objects that List asks for at a time if the scope has no Page.
 const pageSize = 250
 
@@ -41,7 +44,8 @@ func (s Scope) request(op string, m Mapping) request {
 	return r
 }
 
-// List calls see for every object in the scope, page by page, and returns the resourceVersion to watch from.
+// List calls see for every object in the scope, page by page, and returns the resourceVersion to watch from. If a page
+// is larger than maxListed, List goes on with fewer objects at a time.
 func (c *Client) List(ctx context.Context, m Mapping, s Scope, see func(Live) error) (resourceVersion string,
 	err error) {
 	r := s.request("list", m)
@@ -49,9 +53,16 @@ func (c *Client) List(ctx context.Context, m Mapping, s Scope, see func(Live) er
 	if s.Whole {
 		r.accept = mediaJSON
 	}
-	r.query.Set("limit", strconv.Itoa(cmp.Or(s.Page, pageSize)))
-	for {
+	for limit := cmp.Or(s.Page, pageSize); ; {
+		r.query.Set("limit", strconv.Itoa(limit))
+		if r.most = maxListed; limit == 1 {
+			r.most = maxBody
+		}
 		body, _, err := c.do(ctx, r)
+		if errors.Is(err, errLarge) && limit > 1 {
+			limit = max(1, limit/8)
+			continue
+		}
 		if err != nil {
 			return "", err
 		}
@@ -136,7 +147,7 @@ func (c *Client) Watch(ctx context.Context, m Mapping, s Scope, resourceVersion 
 	if resp.StatusCode >= 300 {
 		defer cancel()
 		defer resp.Body.Close()
-		body, _ := readAll(resp) // an answer that breaks off still has its code
+		body, _ := readAll(resp, maxBody) // an answer that breaks off still has its code
 		return nil, c.refused(r, resp.StatusCode, body)
 	}
 	return newStream(ctx, cancel, m, s.Whole, resp.Body), nil
