@@ -13,6 +13,9 @@ const (
 	ArtifactInStorage = "ArtifactInStorage" // of a source: there is an artifact to render from
 	SourceVerified    = "SourceVerified"    // of a source: its signatures were verified
 	Connected         = "Connected"         // of a Cluster: its spoke has a session
+	Released          = "Released"          // of a release of Helm: the desired revision is installed
+	TestSuccess       = "TestSuccess"       // of a release of Helm
+	Remediated        = "Remediated"        // of a release of Helm: a failed revision was rolled back or uninstalled
 	Suspended         = "Suspended"         // Unknown until the suspension is in force everywhere; also a reason
 )
 
@@ -94,6 +97,22 @@ const (
 	ReconciliationFailed = "ReconciliationFailed" // the API server refused objects
 	PruneHeld            = "PruneHeld"            // a prune needs confirmation
 	Pending              = "Pending"              // the bundle does not list the application
+)
+
+// Reasons of releases of Helm that the spoke decides.
+const (
+	InstallSucceeded      = "InstallSucceeded"
+	InstallFailed         = "InstallFailed"
+	UpgradeSucceeded      = "UpgradeSucceeded"
+	UpgradeFailed         = "UpgradeFailed"
+	TestSucceeded         = "TestSucceeded"
+	TestFailed            = "TestFailed"
+	RollbackSucceeded     = "RollbackSucceeded"
+	RollbackFailed        = "RollbackFailed"
+	UninstallSucceeded    = "UninstallSucceeded"
+	UninstallFailed       = "UninstallFailed"
+	RetriesExceeded       = "RetriesExceeded"       // no retry is left
+	MissingRollbackTarget = "MissingRollbackTarget" // no earlier revision was deployed
 )
 
 // Reasons of events that the hub records.

@@ -119,6 +119,17 @@ var advices = map[string]string{
 		"key too",
 	condition.KeyServiceUnavailable: "Look at the key service beside nave-spoke in the cluster: kubectl -n nave-system " +
 		"logs deploy/nave-spoke -c key-service. The spoke asks again by itself",
+	condition.InstallFailed: "Correct the chart or the values; the release is tried again as spec.install says, or at " +
+		"once: nave reconcile --force",
+	condition.UpgradeFailed: "Correct the chart or the values; the release is tried again as spec.upgrade says, or at " +
+		"once: nave reconcile --force",
+	condition.TestFailed: "Look at the Pods of the tests in the cluster: kubectl logs",
+	condition.RetriesExceeded: "Correct the chart or the values, or let the spoke try again: nave reconcile --reset, or " +
+		"--force for one attempt",
+	condition.MissingRollbackTarget: "Correct the chart or the values, or let the spoke try again: nave reconcile --force",
+	condition.RollbackFailed:        "Look at the named objects in the cluster: the rollback is tried again",
+	condition.UninstallFailed: "Look at the named objects and hooks in the cluster: mostly a finalizer or a hook does not " +
+		"end. The uninstall is tried again",
 	condition.PruneHeld:   "Bring the objects back in Git, or let them go: CONFIRM",
 	condition.PruneFailed: "Look at the named objects: the cluster does not let them go",
 }

@@ -35,7 +35,7 @@ type Cluster interface {
 
 // Executor carries out actions on one release.
 type Executor struct {
-	Storage *Storage
+	Storage *Storage // Run sets the names in it
 	Hooks   *HookRunner
 	Cluster Cluster
 	// Content returns the desired release as a record has it: chart, values, manifest, hooks and notes, in plaintext.
@@ -43,6 +43,9 @@ type Executor struct {
 	// Save stores the journal before it returns.
 	Save func(Journal) error
 	Now  func() time.Time
+	// Room waits until there is memory for records and objects, and returns the function that gives the memory back. Steps
+	// that wait for the cluster have none. nil: memory is not counted.
+	Room func(context.Context) (func(), error)
 }
 
 const (
@@ -69,7 +72,7 @@ func (e *Executor) Carry(ctx context.Context, d Desired, s Situation, n Decision
 		defer cancel()
 		err = errors.Join(err, c.fail(closing, err))
 	}
-	c.journal = c.journal.End(d, err == nil, e.Now())
+	c.journal = c.journal.End(d, err, e.Now())
 	if unsaved := e.Save(c.journal); unsaved != nil {
 		return c.journal, &notOverError{errors.Join(err, unsaved)}
 	}
@@ -106,34 +109,36 @@ type course struct {
 	desired   Desired
 	situation Situation
 	journal   Journal
-	record    *Record // of the revision that the action makes or changes; nil: not open
+	record    *Record // of the revision that the action makes or changes; nil: not open, or shelved
+	shelved   bool
 	at        Revision
 }
 
 // step is a part of an action. After a crash it is repeated.
 type step struct {
-	name string
-	do   func(*course, context.Context) error
+	name  string
+	do    func(*course, context.Context) error
+	waits bool // for the cluster, with little in memory
 }
 
 var (
-	defining  = step{"definitions", (*course).define}
-	naming    = step{"namespace", (*course).createNamespace}
-	opening   = step{"record", (*course).open}
-	applying  = step{"objects", (*course).apply}
-	clearing  = step{"objects of before", (*course).clear}
-	restoring = step{"objects", (*course).restore}
-	awaiting  = step{"health", (*course).await}
-	removing  = step{"objects", (*course).remove}
-	testing   = step{"tests", (*course).test}
-	deploying = step{"history", (*course).deploy}
-	purging   = step{"history", (*course).purge}
-	unlocking = step{"record", (*course).unlock}
-	reopening = step{"record", (*course).reopen}
+	defining  = step{"definitions", (*course).define, true}
+	naming    = step{"namespace", (*course).createNamespace, true}
+	opening   = step{"record", (*course).open, false}
+	applying  = step{"objects", (*course).apply, false}
+	clearing  = step{"objects of before", (*course).clear, false}
+	restoring = step{"objects", (*course).restore, false}
+	awaiting  = step{"health", (*course).await, true}
+	removing  = step{"objects", (*course).remove, true}
+	testing   = step{"tests", (*course).test, true}
+	deploying = step{"history", (*course).deploy, false}
+	purging   = step{"history", (*course).purge, false}
+	unlocking = step{"record", (*course).unlock, false}
+	reopening = step{"record", (*course).reopen, false}
 )
 
 func hooks(event string) step {
-	return step{event + " hooks", func(c *course, ctx context.Context) error { return c.runHooks(ctx, event) }}
+	return step{event + " hooks", func(c *course, ctx context.Context) error { return c.runHooks(ctx, event) }, true}
 }
 
 // steps are those of each action, in order.
@@ -153,7 +158,7 @@ var steps = map[Action][]step{
 func (c *course) run(ctx context.Context) error {
 	all := steps[c.journal.Running.Action]
 	if i := slices.IndexFunc(all, step.opens); c.journal.Running.Step > i && i >= 0 {
-		if err := all[i].do(c, ctx); err != nil {
+		if err := c.take(ctx, all[i]); err != nil {
 			return err
 		}
 	}
@@ -164,13 +169,48 @@ func (c *course) run(ctx context.Context) error {
 				return &notOverError{err}
 			}
 		}
-		if err := all[i].do(c, ctx); err != nil {
+		if err := c.take(ctx, all[i]); err != nil {
 			if ctx.Err() != nil {
 				err = fmt.Errorf("%w; the time of the %s is over", err, c.journal.Running.Action)
 			}
 			return fmt.Errorf("%s: %w", all[i].name, err)
 		}
 	}
+	return nil
+}
+
+// take takes one step.
+func (c *course) take(ctx context.Context, s step) error {
+	if !s.waits {
+		done, err := c.room(ctx)
+		if err != nil {
+			return err
+		}
+		defer done()
+	}
+	if err := c.unshelve(ctx); err != nil {
+		return err
+	}
+	return s.do(c, ctx)
+}
+
+// shelve takes the record out of memory until the next step.
+func (c *course) shelve() { c.record, c.shelved = nil, c.record != nil }
+
+// unshelve reads a shelved record again.
+func (c *course) unshelve(ctx context.Context) error {
+	if !c.shelved {
+		return nil
+	}
+	r, at, err := c.Storage.Read(ctx, c.journal.Running.Version)
+	if err != nil {
+		return err
+	}
+	if r.Fingerprint() != c.journal.Wrote.Fingerprint {
+		return fmt.Errorf("another program changed %s meanwhile", r)
+	}
+	at.Digest, at.Tests = c.at.Digest, c.at.Tests // helm test drops them
+	c.record, c.at, c.shelved = &r, at, false
 	return nil
 }
 
@@ -215,6 +255,7 @@ func (c *course) restore(ctx context.Context) error {
 
 func (c *course) await(ctx context.Context) error {
 	if o := c.options(); !o.DisableWait {
+		c.shelve()
 		return c.Cluster.Await(ctx, !o.DisableWaitForJobs)
 	}
 	return nil
@@ -231,8 +272,8 @@ func (c *course) fail(ctx context.Context, cause error) error {
 			discarded = c.Cluster.Discard(ctx)
 		}
 	}
-	if c.record == nil {
-		return discarded
+	if err := c.unshelve(ctx); err != nil || c.record == nil {
+		return errors.Join(discarded, err)
 	}
 	why := telemetry.Line(cause.Error(), maxDescription)
 	switch action {

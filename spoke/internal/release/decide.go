@@ -45,6 +45,7 @@ type Desired struct {
 	HasTests      bool            // there are hooks to test with
 	Forced        string          // the last request for one more install or upgrade; empty: none
 	Reset         string          // the last request to forget failures; empty: none
+	Tested        string          // the last request to test; empty: none
 	Removed       bool            // the release should be uninstalled
 	RetryInterval time.Duration   // after a failure that nothing else follows
 }
@@ -88,8 +89,8 @@ type Stall string
 
 // The stalls. A change of the release ends each, and so does a request.
 const (
-	RetriesExceeded       Stall = "RetriesExceeded"
-	MissingRollbackTarget Stall = "MissingRollbackTarget"
+	RetriesExceeded       Stall = condition.RetriesExceeded
+	MissingRollbackTarget Stall = condition.MissingRollbackTarget
 )
 
 // Decide returns what is done next.
@@ -106,7 +107,7 @@ func (s Situation) Decide(d Desired, now time.Time) Decision {
 	case state == StatePending:
 		return s.pending(d, n, now)
 	case state != StateAbsent && s.otherChart(d):
-		n.Why = fmt.Sprintf("the chart is to be %s, and was %s", chartName(d.Release), s.Chart)
+		n.Why = fmt.Sprintf("the chart is to be %s, and was %s", desiredChart(d.Release).Name, s.Chart)
 		return s.resumed(d, n, Uninstall, now)
 	}
 	switch state {
@@ -119,8 +120,12 @@ func (s Situation) Decide(d Desired, now time.Time) Decision {
 	case StateUntested:
 		return s.resumed(d, n, Test, now)
 	}
-	if s.Journal.isForced(d) {
+	switch {
+	case s.Journal.isForced(d):
 		n.Action, n.Why = Upgrade, "an upgrade was requested"
+	case d.HasTests && d.Tested != "" && d.Tested != s.Journal.HandledTest:
+		n.Why = "tests were requested"
+		return s.resumed(d, n, Test, now)
 	}
 	return n
 }
@@ -173,12 +178,13 @@ func (s Situation) testsCount(d Desired) bool {
 }
 
 func (s Situation) otherChart(d Desired) bool {
-	return s.Chart != "" && s.Chart != chartName(d.Release) && !d.KeepOtherChart
+	return s.Chart != "" && s.Chart != desiredChart(d.Release).Name && !d.KeepOtherChart
 }
 
-// remove uninstalls a release, also if there is no revision and the spoke installed it: its objects may be left.
+// remove uninstalls a release, also if there is no revision and the spoke installed it: its objects may be left. A
+// release that the spoke never changed stays.
 func (s Situation) remove(d Desired, n Decision, now time.Time) Decision {
-	if n.State == StateAbsent && s.Journal.Release == (Identity{}) {
+	if (n.State == StateAbsent || n.State == StateUnmanaged) && s.Journal.Release == (Identity{}) {
 		return n
 	}
 	return s.resumed(d, n, Uninstall, now)

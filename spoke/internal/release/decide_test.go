@@ -2,6 +2,7 @@ package release_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -193,6 +194,21 @@ func TestDecide(t *testing.T) {
 				d.Test.Enable, s.Tests, d.Upgrade.Remediation.IgnoreTestFailures = true, release.TestsFailed, true
 			}, want: "InSync: nothing"},
 
+		"test_requested": {history: history(d), change: func(d *release.Desired, _ *release.Situation) { d.Tested = "now" },
+			want: "InSync: test"},
+		"test_requested_before": {history: history(d), journal: release.Journal{Of: wanted, HandledTest: "now"},
+			change: func(d *release.Desired, _ *release.Situation) { d.Tested = "now" }, want: "InSync: nothing"},
+		"test_requested_of_none": {history: history(d), change: func(d *release.Desired, _ *release.Situation) {
+			d.Tested, d.HasTests = "now", false
+		}, want: "InSync: nothing"},
+		"test_requested_too_early": {history: of(other, history(d)),
+			change: func(d *release.Desired, _ *release.Situation) { d.Tested = "now" }, want: "OutOfSync: upgrade"},
+
+		"removed_unmanaged": {history: of(manifest.Digest{}, history(d)),
+			change: func(d *release.Desired, _ *release.Situation) { d.Removed = true }, want: "Unmanaged: nothing"},
+		"removed_changed_by_helm": {history: of(manifest.Digest{}, history(d)), journal: release.Journal{
+			Release: release.Identity{Name: "web", Namespace: "shop", StorageNamespace: "shop"}},
+			change: func(d *release.Desired, _ *release.Situation) { d.Removed = true }, want: "Unmanaged: uninstall"},
 		"removed": {history: history(d), change: func(d *release.Desired, _ *release.Situation) { d.Removed = true },
 			want: "InSync: uninstall"},
 		"removed_pending": {history: history(release.PendingUpgrade),
@@ -255,7 +271,11 @@ func (w *world) act(outcome string) bool {
 		return true
 	}
 	w.end(n, outcome == "ok")
-	w.Journal = w.Journal.End(w.Desired, outcome == "ok", w.now)
+	var err error
+	if outcome != "ok" {
+		err = errors.New(outcome)
+	}
+	w.Journal = w.Journal.End(w.Desired, err, w.now)
 	return true
 }
 

@@ -68,11 +68,17 @@ func (r *Record) TestResult(t bundle.ReleaseTest) TestResult {
 	return result
 }
 
-// deletedOn reports whether a policy deletes the hook. Definitions are never deleted, because all objects of their
-// kinds would go with them.
+// deletedOn reports whether a policy deletes the hook.
 func deletedOn(h bundle.Hook, policy string) bool {
-	if h.Group == "apiextensions.k8s.io" && h.Kind == "CustomResourceDefinition" {
+	if holdsOthers(h.ObjectIdentity) {
 		return false
 	}
 	return slices.Contains(h.DeletePolicies, policy) || len(h.DeletePolicies) == 0 && policy == bundle.BeforeCreation
+}
+
+// holdsOthers reports whether other objects go with an object: those of a kind with its definition, and those in a
+// Namespace. Hooks of these kinds are never deleted.
+func holdsOthers(id bundle.ObjectIdentity) bool {
+	return id.Group == "apiextensions.k8s.io" && id.Kind == "CustomResourceDefinition" ||
+		id.Group == "" && id.Kind == "Namespace"
 }

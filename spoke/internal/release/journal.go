@@ -1,11 +1,14 @@
 package release
 
 import (
+	"cmp"
 	"encoding/json"
+	"errors"
 	"time"
 
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/shared/telemetry"
 )
 
 // Journal is what the spoke remembers of a release between actions, and between the steps of an action. It is on disk
@@ -20,8 +23,13 @@ type Journal struct {
 	FailedAt        time.Time       `json:"failedAt,omitzero"`
 	HandledForce    string          `json:"handledForce,omitzero"`
 	HandledReset    string          `json:"handledReset,omitzero"`
-	Wrote           Written         `json:"wrote,omitzero"`   // the last revision that the spoke wrote
-	Running         Running         `json:"running,omitzero"` // zero: no action runs
+	HandledTest     string          `json:"handledTest,omitzero"`
+	// Cause is why the last install, upgrade or test failed, and NotRemedied why the rollback or uninstall after it did.
+	Cause       string  `json:"cause,omitzero"`
+	NotRemedied string  `json:"notRemedied,omitzero"`
+	Remedied    Action  `json:"remedied,omitzero"` // the rollback or uninstall that followed and succeeded
+	Wrote       Written `json:"wrote,omitzero"`    // the last revision that the spoke wrote
+	Running     Running `json:"running,omitzero"`  // zero: no action runs
 }
 
 // Identity names a release.
@@ -56,6 +64,15 @@ type Running struct {
 	Interrupted Action `json:"interrupted,omitzero"`
 }
 
+// Step returns the name of the step that runs; empty if no action runs.
+func (j Journal) Step() string {
+	all := steps[j.Running.Action]
+	if i := j.Running.Step; i >= 0 && i < len(all) {
+		return all[i].name
+	}
+	return ""
+}
+
 // Subject returns the release that a Situation is of: the one that was installed, until it is uninstalled.
 func (j Journal) Subject(d Desired) Identity {
 	if j.Release != (Identity{}) {
@@ -76,9 +93,11 @@ func (j Journal) Begin(d Desired, n Decision, version int, now time.Time) Journa
 	switch n.Action {
 	case Install, Upgrade:
 		j.Attempted, j.Release = n.Action, identityOf(d.Release)
-		j.HandledForce = d.Forced
+		j.HandledForce, j.Remedied = d.Forced, NoAction
 	case Rollback:
 		j.Running.From = n.Version
+	case Test:
+		j.HandledTest = d.Tested
 	case Unlock:
 		if interrupted.Version == version && interrupted.Digest == d.Digest {
 			j.Running.Interrupted = interrupted.Action
@@ -87,39 +106,57 @@ func (j Journal) Begin(d Desired, n Decision, version int, now time.Time) Journa
 	return j
 }
 
-// End returns the journal after an action.
-func (j Journal) End(d Desired, succeeded bool, now time.Time) Journal {
+// End returns the journal after an action. err is why the action failed; nil: it succeeded.
+func (j Journal) End(d Desired, err error, now time.Time) Journal {
 	ended := j.Running
 	j.Running = Running{}
 	switch {
-	case !succeeded:
-		return j.fail(d, ended.Action, now)
+	case err != nil:
+		return j.fail(d, ended.Action, err, now)
 	case ended.Action == Unlock:
-		return j.fail(d, ended.Interrupted, now)
+		return j.fail(d, ended.Interrupted, errInterrupted, now)
 	}
-	j.Failed, j.FailedAt = NoAction, time.Time{}
+	j.Failed, j.FailedAt, j.NotRemedied = NoAction, time.Time{}, ""
 	switch ended.Action {
 	case Uninstall:
 		if j.moved(d) || d.Removed {
-			j = Journal{HandledForce: j.HandledForce, HandledReset: j.HandledReset}
+			j = Journal{HandledForce: j.HandledForce, HandledReset: j.HandledReset, HandledTest: j.HandledTest}
 		}
-		j.Release, j.Wrote = Identity{}, Written{}
+		j.Release, j.Wrote, j.Remedied = Identity{}, Written{}, Uninstall
+	case Rollback:
+		j.Remedied = Rollback
 	case Install, Upgrade:
 		if !d.Test.Enable || !d.HasTests {
-			j.InstallFailures, j.UpgradeFailures = 0, 0
+			j = j.forgiven()
 		}
 	case Test:
-		j.InstallFailures, j.UpgradeFailures = 0, 0
+		j = j.forgiven()
 	}
 	return j
 }
 
+// errInterrupted is why an action failed that did not end before its deadline, or before the release changed.
+var errInterrupted = errors.New("it was interrupted")
+
+// forgiven returns the journal without failures.
+func (j Journal) forgiven() Journal {
+	j.InstallFailures, j.UpgradeFailures, j.Cause, j.NotRemedied, j.Remedied = 0, 0, "", "", NoAction
+	return j
+}
+
 // fail counts a failure. Failed tests count as failures of the last install or upgrade.
-func (j Journal) fail(d Desired, a Action, now time.Time) Journal {
+func (j Journal) fail(d Desired, a Action, err error, now time.Time) Journal {
 	j.Failed, j.FailedAt = a, now
+	cause := telemetry.Line(err.Error(), maxDescription)
+	switch a {
+	case Install, Upgrade, Test:
+		j.Cause = cause
+	case Rollback, Uninstall:
+		j.NotRemedied = cause
+	}
 	counts := a == Install || a == Upgrade
 	if policy, _ := j.remediation(d); a == Test && policy != nil {
-		counts = !policy.IgnoreTestFailures
+		counts = d.Test.Enable && !policy.IgnoreTestFailures
 	}
 	switch {
 	case !counts:
@@ -138,9 +175,8 @@ func (j Journal) renewed(d Desired) Journal {
 		return j
 	}
 	j.Of, j.HandledReset = d.Digest, d.Reset
-	j.InstallFailures, j.UpgradeFailures = 0, 0
 	j.Failed, j.FailedAt = NoAction, time.Time{}
-	return j
+	return j.forgiven()
 }
 
 // remediation returns what follows when the last install or upgrade fails, and how often it failed; nil if the spoke
@@ -174,14 +210,13 @@ func timeoutOf(a Action, d Desired) time.Duration {
 	case Uninstall:
 		return d.Uninstall.Timeout
 	case Test:
-		return d.Test.Timeout
+		return cmp.Or(d.Test.Timeout, d.Upgrade.Timeout)
 	}
 	return time.Minute // one record is written
 }
 
-// chartName returns the name of the chart of a valid release.
-func chartName(r *bundle.Release) string {
-	var chart struct{ Name string }
-	_ = json.Unmarshal(r.Chart, &chart)
-	return chart.Name
+// desiredChart returns the chart of a valid release.
+func desiredChart(r *bundle.Release) (c Chart) {
+	_ = json.Unmarshal(r.Chart, &c)
+	return c
 }

@@ -2,7 +2,6 @@ package release
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -40,7 +39,7 @@ func (s *Storage) observe(ctx context.Context, j Journal, t bundle.ReleaseTest) 
 		return found, err
 	}
 	*newest = at
-	found.Fingerprint, found.Chart, found.Tests = record.Fingerprint(), chartOf(record.Chart), record.TestResult(t)
+	found.Fingerprint, found.Chart, found.Tests = record.Fingerprint(), at.Chart.Name, record.TestResult(t)
 	found.FirstDeployed = record.Info.FirstDeployed
 	return found, nil
 }
@@ -63,10 +62,13 @@ func (s Situation) ended(d Desired, now time.Time) Journal {
 	case Unlock:
 		succeeded, failed = newest.Status == Failed, false
 	}
-	if !succeeded && !failed {
-		return s.Journal
+	switch {
+	case succeeded:
+		return s.Journal.End(d, nil, now)
+	case failed:
+		return s.Journal.End(d, errors.New("the spoke ended meanwhile; the record of the revision has the cause"), now)
 	}
-	return s.Journal.End(d, succeeded, now)
+	return s.Journal
 }
 
 // open creates the record of a new revision, or reads it if it was created before a crash.
@@ -116,6 +118,9 @@ func (c *course) begin(r *Record) {
 func (c *course) content(ctx context.Context) (Record, manifest.Digest, error) {
 	if c.journal.Running.Action != Rollback {
 		r, err := c.Content(ctx)
+		if err != nil {
+			err = &notOverError{err} // the release itself was not tried
+		}
 		return r, c.desired.Digest, err
 	}
 	from, at, err := c.Storage.Read(ctx, c.journal.Running.From)
@@ -371,13 +376,4 @@ func (c *course) place(ctx context.Context, o *manifest.Object) {
 	if err == nil && m.Namespaced { // otherwise the request about the object says what is wrong
 		o.SetNamespace(c.record.Namespace)
 	}
-}
-
-// chartOf returns the name of the chart in a record; empty if there is none.
-func chartOf(chart json.RawMessage) string {
-	var c struct {
-		Metadata struct{ Name string }
-	}
-	_ = json.Unmarshal(chart, &c)
-	return c.Metadata.Name
 }

@@ -126,6 +126,8 @@ const (
 	maxRecord = 1 << 20
 	// maxDecoded is how many bytes a record may have before compression.
 	maxDecoded = 16 << 20
+	// MaxContent is how many bytes of manifest, values and hooks the spoke writes into a record.
+	MaxContent = maxDecoded / 2
 )
 
 var gzipMagic = []byte{0x1f, 0x8b, 0x08}

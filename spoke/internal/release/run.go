@@ -13,9 +13,10 @@ const mostActions = 10
 // Result is what a Run came to.
 type Result struct {
 	Journal Journal
-	Last    Decision // nothing is done before its time, or before something changes
-	Done    []Action // what was carried out, in order
-	Failed  error    // why the last action that failed did; nil: none failed
+	Found   Situation // that Last was decided in
+	Last    Decision  // nothing is done before its time, or before something changes
+	Done    []Action  // what was carried out, in order
+	Failed  error     // why the last action that failed did; nil: none failed
 }
 
 // Run decides and carries out, until nothing is left to do now. The error is one of the spoke and not of the release:
@@ -23,17 +24,18 @@ type Result struct {
 func (e *Executor) Run(ctx context.Context, d Desired, j Journal) (Result, error) {
 	r := Result{Journal: j}
 	for {
-		found, err := e.Storage.Observe(ctx, r.Journal, d)
+		at := e.at(r.Journal.Subject(d))
+		found, err := at.observe(ctx, r.Journal, d)
 		if err != nil {
-			return r, fmt.Errorf("read the records of release %s/%s: %w", d.StorageNamespace, d.Name, err)
+			return r, fmt.Errorf("read the records of release %s: %w", r.Journal.Subject(d), err)
 		}
 		now := e.Now()
-		r.Journal, r.Last = found.Journal, found.Decide(d, now)
+		r.Journal, r.Last, r.Found = found.Journal, found.Decide(d, now), found
 		if r.Last.Action == NoAction || r.Last.NotBefore.After(now) || len(r.Done) == mostActions {
 			return r, nil
 		}
 		r.Done = append(r.Done, r.Last.Action)
-		if r.Journal, err = e.Carry(ctx, d, found, r.Last); err == nil {
+		if r.Journal, err = at.Carry(ctx, d, found, r.Last); err == nil {
 			continue
 		}
 		if _, over := errors.AsType[*notOverError](err); over || ctx.Err() != nil {
@@ -41,4 +43,30 @@ func (e *Executor) Run(ctx context.Context, d Desired, j Journal) (Result, error
 		}
 		r.Failed = fmt.Errorf("%s: %w", r.Last.Action, err)
 	}
+}
+
+// at returns the Executor whose Storage has the records of a release.
+func (e *Executor) at(i Identity) *Executor {
+	at, storage := *e, *e.Storage
+	storage.Namespace, storage.Name = i.StorageNamespace, i.Name
+	at.Storage = &storage
+	return &at
+}
+
+// observe returns the situation of the release.
+func (e *Executor) observe(ctx context.Context, j Journal, d Desired) (Situation, error) {
+	done, err := e.room(ctx)
+	if err != nil {
+		return Situation{}, err
+	}
+	defer done()
+	return e.Storage.Observe(ctx, j, d)
+}
+
+// room waits for the memory that records and objects take.
+func (e *Executor) room(ctx context.Context) (func(), error) {
+	if e.Room == nil {
+		return func() {}, nil
+	}
+	return e.Room(ctx)
 }

@@ -139,8 +139,8 @@ func (r *HookRunner) tryCreate(ctx context.Context, hook PlannedHook, run string
 		return true, nil
 	case deletedOn(hook.Hook, bundle.BeforeCreation):
 		return false, r.delete(ctx, hook.ObjectIdentity, live.UID)
-	case hook.Kind == "CustomResourceDefinition":
-		return true, nil // a definition stays
+	case holdsOthers(hook.ObjectIdentity):
+		return true, nil // it stays
 	}
 	return true, fmt.Errorf("it exists already; give the hook the delete policy %s", bundle.BeforeCreation)
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -24,9 +25,31 @@ const (
 	// digestAnnotation is the digest of the application that a revision was made of. Commands of helm that write a record
 	// drop it.
 	digestAnnotation = "fleet.nave.io/release-digest"
+	// chartAnnotation names the chart of a revision, so that the history needs no record but the newest.
+	chartAnnotation = "fleet.nave.io/release-chart"
 	// testsAnnotation is how the tests of a revision ended.
 	testsAnnotation = "fleet.nave.io/release-tests"
 )
+
+// maxChart is how many bytes a chartAnnotation has at most.
+const maxChart = 1 << 10
+
+// Chart names the chart of a revision.
+type Chart struct {
+	Name       string `json:"name"`
+	Version    string `json:"version,omitempty"`
+	AppVersion string `json:"appVersion,omitempty"`
+}
+
+// String returns "name@version".
+func (c Chart) String() string { return c.Name + "@" + c.Version }
+
+// chartOf returns the chart in a record; zero if there is none.
+func chartOf(chart json.RawMessage) Chart {
+	var c struct{ Metadata Chart }
+	_ = json.Unmarshal(chart, &c)
+	return c.Metadata
+}
 
 // systemLabels are the labels that Helm puts on a record.
 var systemLabels = []string{"name", "owner", "status", "version", "createdAt", "modifiedAt"}
@@ -55,6 +78,7 @@ type Revision struct {
 	Status          Status
 	Digest          manifest.Digest // of what the revision was made of; zero if another program wrote the record
 	Tests           TestResult      // as the spoke noted it
+	Chart           Chart           // zero: unknown
 	WrittenAt       time.Time       // zero: unknown
 	ResourceVersion string
 }
@@ -95,6 +119,9 @@ func (s *Storage) revision(secret string, labels, annotations map[string]string)
 			r.WrittenAt = time.Unix(seconds, 0)
 		}
 	}
+	if text := annotations[chartAnnotation]; len(text) > maxChart || json.Unmarshal([]byte(text), &r.Chart) != nil {
+		r.Chart = Chart{}
+	}
 	if digest, err := manifest.ParseDigest(annotations[digestAnnotation]); err == nil {
 		r.Digest = digest
 	}
@@ -124,7 +151,7 @@ func (s *Storage) Read(ctx context.Context, version int) (Record, Revision, erro
 	r.Labels = maps.Clone(o.GetLabels())
 	maps.DeleteFunc(r.Labels, func(key, _ string) bool { return slices.Contains(systemLabels, key) })
 	v, _ := s.revision(o.GetName(), o.GetLabels(), o.GetAnnotations())
-	v.Status, v.ResourceVersion = r.Info.Status, o.GetResourceVersion()
+	v.Status, v.Chart, v.ResourceVersion = r.Info.Status, chartOf(r.Chart), o.GetResourceVersion()
 	return r, v, nil
 }
 
@@ -162,8 +189,8 @@ func (s *Storage) write(ctx context.Context, r *Record, at Revision,
 	if err != nil {
 		return Revision{}, bare(err)
 	}
-	return Revision{Version: r.Version, Status: r.Info.Status, Digest: at.Digest, Tests: at.Tests, WrittenAt: s.Now(),
-		ResourceVersion: written.ResourceVersion}, nil
+	return Revision{Version: r.Version, Status: r.Info.Status, Digest: at.Digest, Tests: at.Tests,
+		Chart: chartOf(r.Chart), WrittenAt: s.Now(), ResourceVersion: written.ResourceVersion}, nil
 }
 
 // bare leaves out what may quote a record.
@@ -200,15 +227,16 @@ func (s *Storage) secret(r *Record, at Revision) (*manifest.Object, error) {
 	o.SetLabels(labels)
 	o.SetResourceVersion(at.ResourceVersion)
 	annotations := map[string]string{}
+	if chart, err := json.Marshal(chartOf(r.Chart)); err == nil && len(chart) <= maxChart {
+		annotations[chartAnnotation] = string(chart)
+	}
 	if !at.Digest.IsZero() {
 		annotations[digestAnnotation] = at.Digest.String()
 	}
 	if at.Tests != NotTested {
 		annotations[testsAnnotation] = string(at.Tests)
 	}
-	if len(annotations) > 0 {
-		o.SetAnnotations(annotations)
-	}
+	o.SetAnnotations(annotations)
 	return o, nil
 }
 
