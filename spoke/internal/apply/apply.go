@@ -93,6 +93,8 @@ type Object struct {
 	Load func(ctx context.Context) (Loaded, error)
 	// Again sends the object although its digest is the same, because the values that are put into it may have changed.
 	Again bool
+	// Generated are the paths of fields whose values in the cluster stay.
+	Generated [][]string
 }
 
 // Target is an Application that is brought into the cluster or out of it.

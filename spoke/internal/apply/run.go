@@ -40,6 +40,8 @@ type run struct {
 	Set                 // Previous is not changed; of a Delete, only the Target is set
 	client *kube.Client // with the account of the Target
 
+	generated map[manifest.ID][][]string // paths of fields, by object
+
 	ignored bundle.IgnoredFields
 	rules   manifest.Digest // of Ignore
 	shown   int             // index of the last object whose drifted fields are kept
@@ -67,10 +69,15 @@ func (a *Applier) start(s Set) (*run, error) {
 	}
 	r := &run{
 		Applier: a, Set: s, client: a.Client, next: s.Previous.Clone(), refused: map[manifest.ID]bool{},
-		leftAlone: map[manifest.ID]bool{}, unlisted: map[schema.GroupKind]bool{},
+		leftAlone: map[manifest.ID]bool{}, unlisted: map[schema.GroupKind]bool{}, generated: map[manifest.ID][][]string{},
 		defined: map[schema.GroupKind]bundle.ObjectIdentity{}, broken: map[schema.GroupKind]bundle.ObjectIdentity{},
 	}
 	r.next.Application = s.Application
+	for _, d := range s.Objects {
+		if len(d.Generated) > 0 {
+			r.generated[d.ID()] = d.Generated
+		}
+	}
 	var err error
 	if r.ignored, err = bundle.ReadIgnoreRules(s.Ignore); err != nil {
 		return r, err

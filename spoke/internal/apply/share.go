@@ -14,6 +14,11 @@ import (
 // takes them from the live object, within the memory of await.
 func (r *run) share(ctx context.Context, o *manifest.Object, mode inventory.Mode, await kube.Hold) error {
 	leaveRules(o)
+	if paths := r.generated[manifest.IDOf(o)]; len(paths) > 0 {
+		if err := r.keepGenerated(ctx, o, paths); err != nil {
+			return err
+		}
+	}
 	if paths := r.ignored.Of(o); len(paths) > 0 {
 		if err := r.leaveIgnored(ctx, o, mode, paths, await); err != nil {
 			return err

@@ -36,12 +36,17 @@ type Objects struct {
 	Applier *apply.Applier
 	Client  *kube.Client // with the account of the application
 	Release *bundle.Release
-	// Set is the desired objects, and how they are applied. Set.Previous is changed with each call.
+	// Set is the desired objects, and how they are applied. Set.Previous is changed with each call. Its modes of drift
+	// are those of Repair.
 	Set         apply.Set
 	Definitions []apply.Object // of Release.CRDs
 
+	// Held is the prune that the Guard held; nil: it held none. It is no failure of the release.
+	Held *apply.GuardError
+
 	current []apply.Object          // that were applied last
 	created []bundle.ObjectIdentity // by the last apply
+	changes []*apply.ChangeSet
 }
 
 // Keeps reports whether an object stays in the cluster when its release does not have it any more.
@@ -77,33 +82,94 @@ func (o *Objects) Restore(ctx context.Context, objects []*manifest.Object, optio
 // bring makes these the objects of the release.
 func (o *Objects) bring(ctx context.Context, objects []apply.Object, force bool) error {
 	set := o.Set
-	set.Objects, set.Force, set.Prune, set.Spare = make([]apply.Object, 0, len(objects)), force, true, Keeps
-	for _, object := range objects {
-		load := object.Load
-		object.Load = func(ctx context.Context) (apply.Loaded, error) {
-			loaded, err := load(ctx)
-			if err == nil && loaded.Object != nil {
-				o.own(loaded.Object)
-			}
-			return loaded, err
-		}
-		set.Objects = append(set.Objects, object)
-	}
+	set.Objects, set.Force, set.Reapply, set.Drift = objects, force, false, bundle.CorrectDrift
+	o.current, o.created = objects, nil
+	return o.send(ctx, set)
+}
+
+// Repair applies the desired objects again if they drifted or were not applied as a whole, as the Set says.
+func (o *Objects) Repair(ctx context.Context) error { return o.send(ctx, o.Set) }
+
+// send applies a set. A prune that was held is no error.
+func (o *Objects) send(ctx context.Context, set apply.Set) error {
+	set.Prune, set.Spare, set.Objects = true, Keeps, Marked(o.Release, set.Objects)
 	changes, err := o.Applier.Apply(ctx, set)
-	o.Set.Previous, o.current, o.created = changes.Inventory, objects, nil
+	o.note(changes)
+	o.Held = nil
 	for _, e := range changes.Entries {
 		if e.Action == apply.Created {
 			o.created = append(o.created, e.Object)
 		}
+		if held, is := errors.AsType[*apply.GuardError](e.Err); is && o.Held == nil {
+			o.Held = held
+		}
 	}
+	if err == nil && !(o.Held != nil && isHeldAlone(changes)) {
+		err = changes.Err()
+	}
+	return err
+}
+
+// isHeldAlone reports whether no object was refused but those of a held prune.
+func isHeldAlone(changes *apply.ChangeSet) bool {
+	return !slices.ContainsFunc(changes.Failed(), func(e apply.Entry) bool {
+		_, held := errors.AsType[*apply.GuardError](e.Err)
+		return !held
+	})
+}
+
+func (o *Objects) note(changes *apply.ChangeSet) {
+	o.Set.Previous = changes.Inventory
+	o.changes = append(o.changes, changes)
+}
+
+// Changes returns what all calls did, with the inventory of the last one; nil if nothing was applied or removed.
+func (o *Objects) Changes() *apply.ChangeSet {
+	if len(o.changes) == 0 {
+		return nil
+	}
+	all := &apply.ChangeSet{Application: o.Set.Application, Inventory: o.Set.Previous}
+	for _, c := range o.changes {
+		all.Entries, all.Duration = append(all.Entries, c.Entries...), all.Duration+c.Duration
+	}
+	return all
+}
+
+// Last returns what the last call did; nil if nothing was applied or removed.
+func (o *Objects) Last() *apply.ChangeSet {
+	if len(o.changes) == 0 {
+		return nil
+	}
+	return o.changes[len(o.changes)-1]
+}
+
+// Delete deletes objects as a Removal says.
+func (o *Objects) Delete(ctx context.Context, m apply.Removal) error {
+	changes, err := o.Applier.Delete(ctx, m)
+	o.note(changes)
 	if err == nil {
 		err = changes.Err()
 	}
 	return err
 }
 
-// own marks an object as one of the release, as Helm does. The marks are in no record.
-func (o *Objects) own(object *manifest.Object) {
+// Marked returns the objects of a release with the marks by which Helm knows its own. The marks are in no record.
+func Marked(r *bundle.Release, objects []apply.Object) []apply.Object {
+	marked := slices.Clone(objects)
+	for i, object := range objects {
+		marked[i].Load = func(ctx context.Context) (apply.Loaded, error) {
+			loaded, err := object.Load(ctx)
+			if err == nil && loaded.Object != nil {
+				own(r, loaded.Object)
+			}
+			return loaded, err
+		}
+	}
+	return marked
+}
+
+// own marks an object as one of the release, as Helm does.
+func own(r *bundle.Release, object *manifest.Object) {
 	labels, annotations := object.GetLabels(), object.GetAnnotations()
 	if labels == nil {
 		labels = map[string]string{}
@@ -112,7 +178,7 @@ func (o *Objects) own(object *manifest.Object) {
 		annotations = map[string]string{}
 	}
 	labels[managedByLabel] = managedBy
-	annotations[nameAnnotation], annotations[namespaceAnnotation] = o.Release.Name, o.Release.Namespace
+	annotations[nameAnnotation], annotations[namespaceAnnotation] = r.Name, r.Namespace
 	object.SetLabels(labels)
 	object.SetAnnotations(annotations)
 }
@@ -203,12 +269,7 @@ func (o *Objects) Remove(ctx context.Context, options bundle.ReleaseAction) erro
 		removal.Timeout = time.Until(deadline)
 	}
 	removal.Spare, removal.Propagation = Keeps, propagations[options.Propagation]
-	changes, err := o.Applier.Delete(ctx, removal)
-	o.Set.Previous = changes.Inventory
-	if err == nil {
-		err = changes.Err()
-	}
-	return err
+	return o.Delete(ctx, removal)
 }
 
 // CreateNamespace creates the namespace of the release unless it exists.
@@ -234,6 +295,22 @@ func (o *Objects) permits(id bundle.ObjectIdentity) error {
 		}
 	}
 	return err
+}
+
+// AllowHook returns an error for a hook that the release must not create or delete: nothing may change the object here,
+// or it belongs to another application.
+func (o *Objects) AllowHook(id bundle.ObjectIdentity) error {
+	if err := o.permits(id); err != nil {
+		return err
+	}
+	owner, _, owned := o.Applier.Index.Application(id.ID())
+	if !owned && o.Set.Claimed != nil {
+		owner, owned = o.Set.Claimed(id.ID())
+	}
+	if owned && owner != o.Set.Application {
+		return fmt.Errorf("%s belongs to %s; give the hook another name", id.ID(), owner)
+	}
+	return nil
 }
 
 var errNoContent = errors.New("the bundle has no content for the object")

@@ -1,0 +1,86 @@
+package apply
+
+import (
+	"context"
+	"strconv"
+
+	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/spoke/internal/kube"
+)
+
+// keepGenerated gives the generated fields of an object the values that the cluster has.
+func (r *run) keepGenerated(ctx context.Context, o *manifest.Object, paths [][]string) error {
+	r.wholes <- struct{}{}
+	defer func() { <-r.wholes }()
+	live, err := r.client.LookWhole(ctx, kube.Identify(o), r.hold)
+	switch kube.ReasonOf(err) {
+	case "":
+		KeepGenerated(o, live.Object, paths)
+	case kube.NotFound, kube.NoMatch:
+	default:
+		return err
+	}
+	return nil
+}
+
+// KeepGenerated gives fields of an object the values that they have in the cluster. Fields that the cluster does not
+// have keep their values. An element of a list is found by its name, if it has one.
+func KeepGenerated(o, live *manifest.Object, paths [][]string) {
+	isSecret := isSecret(manifest.IDOf(o))
+	for _, path := range paths {
+		if isSecret && path[0] == "stringData" {
+			o.Object = storedForm(o)
+			path = append([]string{"data"}, path[1:]...)
+		}
+		if value, is := counterpart(o.Object, live.Object, path); is {
+			setAt(o.Object, path, value)
+		}
+	}
+}
+
+// counterpart returns the value in live that stands where a path leads in desired; false if one of them has none there.
+func counterpart(desired, live any, path []string) (any, bool) {
+	for _, segment := range path {
+		switch d := desired.(type) {
+		case map[string]any:
+			l, _ := live.(map[string]any)
+			var is, was bool
+			if desired, is = d[segment]; is {
+				live, was = l[segment]
+			}
+			if !is || !was {
+				return nil, false
+			}
+		case []any:
+			l, _ := live.([]any)
+			at, err := strconv.Atoi(segment)
+			if err != nil || at < 0 || at >= len(d) {
+				return nil, false
+			}
+			desired = d[at]
+			if live = elementOf(l, desired, at, len(d)); live == nil {
+				return nil, false
+			}
+		default:
+			return nil, false
+		}
+	}
+	return live, true
+}
+
+// elementOf returns the element of a live list that stands for the desired one at an index, out of a number; nil if
+// there is none.
+func elementOf(live []any, desired any, at, of int) any {
+	if fields, is := desired.(map[string]any); is && fields["name"] != nil {
+		for _, element := range live {
+			if other, is := element.(map[string]any); is && other["name"] == fields["name"] {
+				return element
+			}
+		}
+		return nil
+	}
+	if len(live) != of {
+		return nil
+	}
+	return live[at]
+}
