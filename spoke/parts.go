@@ -72,7 +72,8 @@ func (s *Spoke) build(role membership.Role, kept membership.Kept, book *ledger.L
 		Self: trust.Self{Namespace: c.Namespace}, Log: c.Log,
 	})
 	p.agent = agent.New(agent.Config{
-		Cluster: role.ID(), Keyring: rules.Keyring, Store: s.state, Ledger: book, Hub: hub{p.session, p.marker},
+		Releases: &agent.Releases{Applier: applier, Client: s.client},
+		Cluster:  role.ID(), Keyring: rules.Keyring, Store: s.state, Ledger: book, Hub: hub{p.session, p.marker},
 		Applier: applier, Watcher: p.watcher, Index: index, Kubernetes: s.client, Health: assessor,
 		Check: s.checker(assessor), Data: s.data, Inputs: p.inputs, Questions: p.session,
 		KeyService: s.keys, KeyServiceNamespaces: c.KeyServiceNamespaces,

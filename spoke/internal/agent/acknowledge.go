@@ -54,7 +54,8 @@ func (m *model) reportAll() []action {
 	var out []action
 	for _, name := range m.names {
 		n := m.nodes[name]
-		t := tell{n.entry, n.mark, n.shown(), n.health, n.failure.objects, n.failure.held, n.repaired, n.keys, n.drifts}
+		t := tell{n.entry, n.mark, n.shown(), n.health, n.failure.objects, n.failure.held, n.repaired, n.keys, n.drifts,
+			n.release}
 		if t.equal(n.reported) && !n.reportAgain {
 			continue
 		}
@@ -81,7 +82,8 @@ func turn(was Condition, t tell) []action {
 func (t tell) equal(o tell) bool {
 	return t.entry == o.entry && t.ready == o.ready && t.drift == o.drift && t.keys == o.keys &&
 		sameMark(t.mark, o.mark) && slices.Equal(t.refused, o.refused) && heldDigest(t.held) == heldDigest(o.held) &&
-		slices.EqualFunc(t.drifts, o.drifts, drift.equal) && sameSummary(t.health, o.health)
+		slices.EqualFunc(t.drifts, o.drifts, drift.equal) && sameSummary(t.health, o.health) &&
+		t.release.equal(o.release)
 }
 
 // sameMark reports whether two marks have the same applied revision and the same last healthy revision.

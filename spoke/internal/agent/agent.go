@@ -101,6 +101,8 @@ type Config struct {
 	// DefaultServiceAccount is the account of Applications that name none, in the namespace of each Application; empty:
 	// the spoke's own rights.
 	DefaultServiceAccount string
+	// Releases carries out releases of Helm; nil: they fail.
+	Releases *Releases
 	// KeyService is asked for the keys that are not in a cluster's Secrets; nil: there is none. Applications with a
 	// service account may ask it only in KeyServiceNamespaces.
 	KeyService           *decrypt.Service
@@ -128,7 +130,8 @@ type Agent struct {
 	// Only the goroutine of the loop uses the following:
 	inventories map[bundle.ApplicationName]*inventory.Inventory
 	cancels     map[bundle.ApplicationName]context.CancelFunc
-	seen        map[manifest.ID]time.Time // drift that waits for its repair
+	working     map[bundle.ApplicationName]bool // see busy
+	seen        map[manifest.ID]time.Time       // drift that waits for its repair
 	receiving   context.CancelFunc
 	previewing  *running // nil: no preview is running
 	draining    bool
@@ -138,6 +141,8 @@ type Agent struct {
 	budget    *budget
 	redactors *redactors
 	metrics   metrics
+
+	rooms chan struct{} // taken by releases of Helm that have records or objects in memory
 
 	claims atomic.Pointer[map[manifest.ID]claim] // which application of the current bundle has an object
 	// read: blobs are being received; write: they are swept
@@ -157,6 +162,8 @@ func New(c Config) *Agent {
 		Config: c, model: newModel(c.Cluster.Name, c.Jitter), inputs: make(chan input), restored: make(chan struct{}),
 		inventories: map[bundle.ApplicationName]*inventory.Inventory{},
 		cancels:     map[bundle.ApplicationName]context.CancelFunc{},
+		working:     map[bundle.ApplicationName]bool{},
+		rooms:       make(chan struct{}, maxRooms),
 		seen:        map[manifest.ID]time.Time{},
 		sealed:      map[bundle.ApplicationName]sealedFiles{},
 		learned:     map[bundle.ApplicationName]time.Time{},
@@ -226,8 +233,12 @@ func stoppedTimer() *time.Timer {
 
 // handle gives an input to the model and performs the actions that the model returns.
 func (a *Agent) handle(in input) {
-	if p, ok := in.(previewed); ok {
-		a.endPreview(p)
+	switch in := in.(type) {
+	case previewed:
+		a.endPreview(in)
+		return
+	case roomTaken:
+		a.busy(in.name, in.taken)
 		return
 	}
 	if f, ok := in.(finished); ok {
@@ -246,6 +257,7 @@ func (a *Agent) drain(cancel context.CancelFunc) {
 	if a.receiving != nil {
 		a.receiving()
 	}
+	a.interruptReleases()
 	done := make(chan struct{})
 	go func() { a.work.Wait(); close(done) }()
 	deadline := time.NewTimer(drainTimeout)

@@ -161,10 +161,14 @@ func (h *farHub) signEntries(t testing.TB, sequence uint64, entries ...bundle.En
 	if now.IsZero() {
 		now = time.Now()
 	}
-	b := &bundle.Bundle{
+	return h.signBundle(t, &bundle.Bundle{
 		Cluster: self.String(), Epoch: 1, Sequence: sequence, Applications: entries,
 		IssuedAt: now.Add(-time.Minute), ExpiresAt: now.Add(time.Hour),
-	}
+	})
+}
+
+func (h *farHub) signBundle(t testing.TB, b *bundle.Bundle) *session.Offer {
+	t.Helper()
 	payload, err := b.Encode()
 	if err != nil {
 		t.Fatal(err)
@@ -173,7 +177,7 @@ func (h *farHub) signEntries(t testing.TB, sequence uint64, entries ...bundle.En
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &session.Offer{ID: bundle.ID{Epoch: 1, Sequence: sequence, Digest: manifest.DigestOf(payload)},
+	return &session.Offer{ID: bundle.ID{Epoch: 1, Sequence: b.Sequence, Digest: manifest.DigestOf(payload)},
 		Envelope: envelope}
 }
 

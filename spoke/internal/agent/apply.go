@@ -14,12 +14,22 @@ import (
 	"github.com/navefleet/nave/spoke/internal/inventory"
 )
 
+// busy notes whether an application is being applied or deleted, which ends a preview. A release of Helm that waits for
+// the cluster is not.
+func (a *Agent) busy(name bundle.ApplicationName, is bool) {
+	if !is {
+		delete(a.working, name)
+		return
+	}
+	a.working[name] = true
+	a.stopPreview()
+}
+
 // begin runs an apply or a deletion for an application, until it ends or is cancelled.
 func (a *Agent) begin(name bundle.ApplicationName, run func(context.Context) (*apply.ChangeSet, input)) {
 	if a.draining {
 		return
 	}
-	a.stopPreview()
 	ctx, cancel := context.WithCancel(a.base)
 	a.cancels[name] = cancel
 	a.spawn(func() input {
@@ -31,6 +41,11 @@ func (a *Agent) begin(name bundle.ApplicationName, run func(context.Context) (*a
 
 func (act start) perform(a *Agent) {
 	previous := a.owned(act.name)
+	if act.app.Release != nil {
+		a.begin(act.name, func(ctx context.Context) (*apply.ChangeSet, input) { return a.release(ctx, act, previous) })
+		return
+	}
+	a.busy(act.name, true)
 	a.begin(act.name, func(ctx context.Context) (*apply.ChangeSet, input) {
 		changes, inputs, err := a.apply(ctx, act, previous)
 		return changes, a.applyResult(act, changes, inputs, err)
@@ -97,6 +112,11 @@ func (act remove) perform(a *Agent) {
 	if act.mark.Suspended {
 		r.Policy = bundle.Orphan
 	}
+	if act.mark.Release != nil && r.Policy.Resolve(r.Prune) != bundle.Orphan {
+		a.begin(act.name, func(ctx context.Context) (*apply.ChangeSet, input) { return a.uninstall(ctx, act, r) })
+		return
+	}
+	a.busy(act.name, true)
 	a.begin(act.name, func(ctx context.Context) (*apply.ChangeSet, input) {
 		changes, err := a.Applier.Delete(ctx, r)
 		return changes, removed{act.name, act.run, failureOf(changes, err, condition.PruneFailed)}
@@ -124,6 +144,7 @@ func (a *Agent) withHealth(f finished) finished {
 // recordResult records the inventory and the metrics of an apply or a deletion before the model gets the result.
 func (a *Agent) recordResult(f finished) {
 	delete(a.cancels, f.name)
+	a.busy(f.name, false)
 	if f.changes == nil {
 		return
 	}

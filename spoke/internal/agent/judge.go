@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -99,7 +100,7 @@ func (n *node) condition(now time.Time) Condition {
 	case n.blockedBy != bundle.ApplicationName{}:
 		return notReady(condition.DependencyNotReady, "dependency "+n.blockedBy.String()+" "+n.blockedWhy)
 	case !n.isApplied():
-		return unknown(condition.Progressing, "applying revision "+n.entry.Revision)
+		return unknown(condition.Progressing, cmp.Or(n.release.progress(), "applying revision "+n.entry.Revision))
 	}
 	return n.healthCondition(now)
 }

@@ -69,13 +69,19 @@ func (a *Agent) newLoader(ctx context.Context, app *bundle.Application) *loader 
 	return l
 }
 
-// close gives back the memory for the files. No object may be loaded after it.
+// close gives back the memory for the files, and forgets them. If an object is loaded after it, close must be called
+// again.
 func (l *loader) close() {
 	l.reserving.Lock()
 	defer l.reserving.Unlock()
-	if l.reserved != nil {
-		l.reserved()
+	if l.reserved == nil {
+		return
 	}
+	l.mu.Lock()
+	l.keys, l.opened, l.closed = nil, map[int]*decrypt.Plaintext{}, map[int]error{}
+	l.mu.Unlock()
+	l.reserved()
+	l.reserved = nil
 }
 
 // sealedError means that a sealed value of an object cannot be loaded.
@@ -175,13 +181,22 @@ func (l *loader) replaced(ctx context.Context, ref bundle.ObjectReference, data 
 	if err != nil {
 		return apply.Loaded{}, err
 	}
-	var failed error // the cause, which is returned in place of FinishObject's error that a value is missing
-	size, holdsSealed := len(data), false
+	plain, holdsSealed, err := l.finish(ctx, o, len(data))
+	if err != nil || !holdsSecrets(l.app) {
+		return apply.Loaded{Object: plain}, err
+	}
+	return apply.Loaded{Object: plain, Sealed: holdsSealed, Redact: l.redactor(ctx, plain)}, nil
+}
+
+// finish returns an object of a size in bytes with its values, and whether sealed values are among them.
+func (l *loader) finish(ctx context.Context, o *manifest.Object, size int) (plain *manifest.Object, holdsSealed bool,
+	err error) {
 	variables, err := l.variables(ctx, o)
 	if err != nil {
-		return apply.Loaded{}, err
+		return nil, false, err
 	}
-	plain, err := sealed.FinishObject(o, func(t sealed.Placeholder) (sealed.Value, bool) {
+	var failed error // the cause, which is returned in place of FinishObject's error that a value is missing
+	plain, err = sealed.FinishObject(o, func(t sealed.Placeholder) (sealed.Value, bool) {
 		v, err := l.value(ctx, t)
 		if size += v.Size(); err == nil && size > bundle.MaxObjectBytes {
 			err = errors.New("with its sealed values the object is larger than any API server takes")
@@ -190,12 +205,9 @@ func (l *loader) replaced(ctx context.Context, ref bundle.ObjectReference, data 
 		return v, err == nil
 	}, variables)
 	if failed != nil {
-		return apply.Loaded{}, &sealedError{failed}
+		return nil, false, &sealedError{failed}
 	}
-	if err != nil || !holdsSecrets(l.app) {
-		return apply.Loaded{Object: plain}, l.unset(err)
-	}
-	return apply.Loaded{Object: plain, Sealed: holdsSealed, Redact: l.redactor(ctx, plain)}, nil
+	return plain, holdsSealed, l.unset(err)
 }
 
 // value returns the value of a placeholder.

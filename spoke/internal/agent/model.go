@@ -92,9 +92,10 @@ type node struct {
 	repaired    uint64
 	heldDrift   map[manifest.ID]string // drift that is not repaired yet, and why
 	heldSince   time.Time
-	drifts      []drift   // the latest, newest first
-	driftAt     time.Time // when drift that is left is looked at again; zero: there is none
-	keys        keyNames  // as they were last read
+	drifts      []drift        // the latest, newest first
+	driftAt     time.Time      // when drift that is left is looked at again; zero: there is none
+	keys        keyNames       // as they were last read
+	release     *releaseStatus // nil: it is no release of Helm, or nothing was done since the start
 	reported    tell
 	reportAgain bool // the last report left out a message that can be redacted now
 }
@@ -171,6 +172,8 @@ type (
 		repaired int
 		drifts   []drift // that were repaired, or are left
 		health   inventory.Summary
+		release  *releaseStatus // nil: it is no release of Helm, or its state is not known
+		retryAt  time.Time      // after a failure; zero: after a growing pause
 	}
 	// removed is the end of a deletion.
 	removed struct {
@@ -267,6 +270,7 @@ type (
 		drift   uint64            // repaired since the start
 		keys    keyNames
 		drifts  []drift
+		release *releaseStatus
 	}
 	// event records an Event for people.
 	event struct {

@@ -76,7 +76,7 @@ func (a *Agent) preview(envelope []byte) {
 	case a.draining || len(envelope) == 0:
 		return
 	}
-	answer := &spokev1.AnswerPreviewRequest{Preview: digest[:], Busy: len(a.cancels) > 0}
+	answer := &spokev1.AnswerPreviewRequest{Preview: digest[:], Busy: len(a.working) > 0}
 	if answer.Busy {
 		a.answer(answer)
 		return

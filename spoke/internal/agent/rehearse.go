@@ -85,7 +85,7 @@ func (r *rehearsal) dryRun(ctx context.Context, app *bundle.Application) (apply.
 	inputs, err := l.inputs(ctx)
 	if err == nil {
 		before := r.apps[app.Name]
-		set.Objects, err = l.objects(ctx, before == nil || inputs != before.mark.Inputs)
+		set.Objects, err = l.applied(ctx, before == nil || inputs != before.mark.Inputs)
 	}
 	if err != nil {
 		return apply.Previews{}, err

@@ -15,20 +15,27 @@ const (
 )
 
 // startAll starts the nodes that are due, at most maxRunning at a time. Repairs come first, because they wait for no
-// dependency.
+// dependency. Releases of Helm do not count: most of the time they wait for the cluster. They share the Agent's room.
 func (m *model) startAll() []action {
 	running := 0
-	var due []*node
+	var due, releases []*node
 	for _, name := range m.names {
 		n := m.nodes[name]
-		if n.work != idle {
+		switch {
+		case n.work != idle && !n.isRelease():
 			running++
-		} else if m.due(n) {
+		case n.work != idle || !m.due(n):
+		case n.isRelease():
+			releases = append(releases, n)
+		default:
 			due = append(due, n)
 		}
 	}
 	slices.SortStableFunc(due, func(a, b *node) int { return a.urgency() - b.urgency() })
 	var out []action
+	for _, n := range releases {
+		out = append(out, m.start(n))
+	}
 	for _, n := range due[:min(len(due), max(0, maxRunning-running))] {
 		out = append(out, m.start(n))
 	}
@@ -61,6 +68,11 @@ func (m *model) start(n *node) action {
 	kept.OtherAccount = !kept.Digest.IsZero() && n.otherAccount()
 	kept.Prune, kept.DeletionPolicy = n.app.Prune, n.app.DeletionPolicy
 	kept.ServiceAccount, kept.Suspended = n.app.ServiceAccount, false
+	if r := n.app.Release; r != nil {
+		kept.Prune = true
+		kept.Release = &state.Release{Name: r.Name, Namespace: r.Namespace, StorageNamespace: r.StorageNamespace,
+			Uninstall: r.Uninstall}
+	}
 	n.mark = kept
 	return start{
 		name: n.entry.Name, run: n.run, entry: n.entry, app: n.app,

@@ -49,7 +49,7 @@ func (in restored) advance(m *model) []action {
 // restoreNodes makes nodes of the state that the last process left. The bundle sets their standing later.
 func (m *model) restoreNodes() {
 	for name, l := range m.left {
-		n := &node{entry: bundle.Entry{Name: name}, standing: unlisted, mark: l.mark, health: l.health, dirty: l.unclean}
+		n := &node{entry: bundle.Entry{Name: name}, standing: unlisted, mark: l.mark, health: l.health, dirty: l.unclean || l.mark.Release != nil}
 		if l.mark.Withheld {
 			n.standing = withheld
 		}
@@ -163,6 +163,8 @@ func (m *model) update(n *node, e bundle.Entry, app *bundle.Application) []actio
 	}
 	// Drift that was left is to be repaired, or nobody looks any more; objects that were kept are to be pruned.
 	n.dirty = n.dirty || n.entry.Drift != e.Drift || n.entry.KeepsObjects && !e.KeepsObjects
+	n.dirty = n.dirty || n.entry.ForceRequestedAt != e.ForceRequestedAt ||
+		n.entry.ResetRequestedAt != e.ResetRequestedAt || n.entry.TestRequestedAt != e.TestRequestedAt
 	n.entry, n.app, n.standing, n.kept = e, app, listed, Condition{}
 	n.retryAt = time.Time{}
 	n.dirty = n.dirty || !n.isApplied() || n.otherAccount() || n.failure.reason != "" || resumed ||
@@ -217,17 +219,21 @@ func (in applied) advance(m *model) []action {
 	}
 	n.work, n.health = idle, in.health
 	n.repaired += uint64(in.repaired)
+	turns := n.noteRelease(in)
 	if n.stopped {
 		n.stopped, n.dirty = false, true
 		return nil
 	}
-	out := m.driftEvent(in)
+	out := append(turns, m.driftEvent(in)...)
 	if n.keys.missing != "" || n.failure.reason == condition.DecryptionFailed {
 		out = append(out, lookForKeys{in.name}) // they may have come meanwhile
 	}
 	if in.failure.reason != "" {
 		n.mark.HandledRequest = in.request // a failed attempt handles the request, too
 		out = append(out, m.fail(n, in.failure)...)
+		if !in.retryAt.IsZero() {
+			n.retryAt = in.retryAt
+		}
 		if n.moved {
 			n.retryAt = m.now
 		}
@@ -346,7 +352,8 @@ func (ticked) advance(m *model) []action {
 			continue
 		}
 		n.verifyAt = m.now.Add(m.spread(n.interval()))
-		n.dirty = n.dirty || len(n.app.Substitution.Live()) > 0 // a watch may have missed a change
+		// A watch may have missed a change, and nothing watches the records of a release.
+		n.dirty = n.dirty || len(n.app.Substitution.Live()) > 0 || n.isRelease()
 		if n.entry.Drift != bundle.IgnoreDrift {
 			out = append(out, verify{name})
 		}

@@ -38,7 +38,7 @@ func (a *Agent) wireReport(t tell) *spokev1.ApplicationReport {
 		DriftRepaired: t.drift, HandledRequest: t.mark.HandledRequest,
 		Inventory: wireObjects(owned, owned.IDs(), reporting.MaxInventory),
 	}
-	w.Keys = t.keys.wire(d)
+	w.Keys, w.Release = t.keys.wire(d), t.release.wire(d)
 	if !t.mark.Digest.IsZero() {
 		w.AppliedDigest, w.AppliedRevision = t.mark.Digest[:], t.mark.Revision
 	}

@@ -36,7 +36,7 @@ func bareItem(i inventory.Item) inventory.Item {
 func bareMark(m state.Mark) state.Mark {
 	return state.Mark{
 		Suspended: m.Suspended, Prune: m.Prune, DeletionPolicy: m.DeletionPolicy, ServiceAccount: m.ServiceAccount,
-		OtherAccount: m.OtherAccount, DependsOn: m.DependsOn, Withheld: m.Withheld,
+		OtherAccount: m.OtherAccount, DependsOn: m.DependsOn, Withheld: m.Withheld, Release: m.Release,
 	}
 }
 

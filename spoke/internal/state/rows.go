@@ -36,6 +36,16 @@ type Mark struct {
 	HealthyRevision string          `json:"healthyRevision,omitempty"`
 	// Inputs is the digest of what the substitution of variables depended on; zero: nothing was substituted.
 	Inputs manifest.Digest `json:"inputs,omitzero"`
+	// Release is what is needed to uninstall the release of Helm that the application is; nil: it is none.
+	Release *Release `json:"release,omitempty"`
+}
+
+// Release names a release of Helm, and says how it is uninstalled.
+type Release struct {
+	Name             string               `json:"name"`
+	Namespace        string               `json:"namespace"`
+	StorageNamespace string               `json:"storageNamespace"`
+	Uninstall        bundle.ReleaseAction `json:"uninstall"`
 }
 
 // PutMark stores the mark of an application.
