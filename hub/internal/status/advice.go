@@ -128,8 +128,8 @@ var advices = map[string]string{
 		"--force for one attempt",
 	condition.MissingRollbackTarget: "Correct the chart or the values, or let the spoke try again: nave reconcile --force",
 	condition.RollbackFailed:        "Look at the named objects in the cluster: the rollback is tried again",
-	condition.UninstallFailed: "Look at the named objects and hooks in the cluster: mostly a finalizer or a hook does not " +
-		"end. The uninstall is tried again",
+	condition.UninstallFailed: "Look at the named objects and hooks in the cluster: mostly a finalizer or a hook does " +
+		"not end. The uninstall is tried again",
 	condition.PruneHeld:   "Bring the objects back in Git, or let them go: CONFIRM",
 	condition.PruneFailed: "Look at the named objects: the cluster does not let them go",
 }

@@ -49,7 +49,8 @@ func (in restored) advance(m *model) []action {
 // restoreNodes makes nodes of the state that the last process left. The bundle sets their standing later.
 func (m *model) restoreNodes() {
 	for name, l := range m.left {
-		n := &node{entry: bundle.Entry{Name: name}, standing: unlisted, mark: l.mark, health: l.health, dirty: l.unclean || l.mark.Release != nil}
+		n := &node{entry: bundle.Entry{Name: name}, standing: unlisted, mark: l.mark, health: l.health,
+			dirty: l.unclean || l.mark.Release != nil}
 		if l.mark.Withheld {
 			n.standing = withheld
 		}
