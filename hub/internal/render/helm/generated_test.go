@@ -105,6 +105,56 @@ func TestSealed(t *testing.T) {
 	}
 }
 
+// TestSealed_usual renders what most charts do with passwords.
+func TestSealed_usual(t *testing.T) {
+	result, err := renderWith(t, `{{- define "password" -}}
+{{- if .Values.password }}{{ .Values.password }}{{ else }}{{ randAlphaNum 16 }}{{ end }}
+{{- end -}}
+{{- define "render" -}}
+{{- $value := typeIs "string" .value | ternary .value (.value | toYaml) }}
+{{- if contains "{{" (toJson .value) }}{{ tpl $value .context }}{{ else }}{{ $value }}{{ end }}
+{{- end -}}
+apiVersion: v1
+kind: Secret
+metadata: {name: b}
+data:
+  password: {{ include "password" . | b64enc | quote }}
+  url: {{ printf "postgres://u:%s@db:5432" (required "a password" .Values.password) | b64enc }}
+  config.yaml: {{ tpl (toYaml .Values) . | b64enc }}
+stringData:
+  rendered: {{ include "render" (dict "value" .Values.password "context" $) | quote }}
+  lines: |-
+    first
+    {{- .Values.password | nindent 4 }}
+  default: {{ .Values.password | default "x" | trim | quote }}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: b, labels: {app: {{ .Release.Name | trunc 63 | trimSuffix "-" }}}}
+spec:
+  template:
+    metadata:
+      annotations:
+        checksum/secret: {{ include "password" . | sha256sum }}
+        config-hash: {{ .Values | toJson | sha1sum | quote }}
+    spec:
+      containers:
+      - env:
+        {{- range $key, $value := .Values }}
+        - {name: {{ $key | upper }}, value: {{ $value | quote }}}
+        {{- end }}
+        {{- if and .Values.password (not (empty .Values.password)) (ne .Values.password "") }}
+        - {name: SET, value: "true"}
+        {{- end }}
+`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(result.Release.Generated) > 0 {
+		t.Errorf("generated %v", result.Release.Generated)
+	}
+}
+
 // TestSealed_schema checks that a schema does not judge placeholders, and judges other values.
 func TestSealed_schema(t *testing.T) {
 	for schema, valid := range map[string]bool{

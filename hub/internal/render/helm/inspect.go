@@ -217,11 +217,12 @@ func referencesIn(c *parse.CommandNode, file int, text string) (found []referenc
 }
 
 // replaced returns a template that replaces a text by another one wherever it is in what the reference refers to. All
-// that templates see stays as it is: it would lose its methods.
+// that templates see stays as it is: it would lose its methods, and as JSON it may be large.
 func (r reference) replaced(f File, from, to string) File {
 	asJSON := "(list " + r.text + " | toJson)"
-	changed := fmt.Sprintf(`(or (and (contains %q %s) (not (contains "\"Capabilities\":" %s)) `+
-		`(%s | replace %q %q | fromJsonArray | first)) %s)`, from, asJSON, asJSON, asJSON, from, to, r.text)
+	changed := fmt.Sprintf(`(or (and (not (and (kindIs "map" %s) (index %s "Capabilities"))) (contains %q %s) `+
+		`(not (contains "\"Capabilities\":" %s)) (%s | replace %q %q | fromJsonArray | first)) %s)`,
+		r.text, r.text, from, asJSON, asJSON, asJSON, from, to, r.text)
 	text := string(f.Data)
 	return File{f.Name, []byte(text[:r.at] + changed + text[r.at+len(r.text):])}
 }
