@@ -18,8 +18,10 @@ import (
 	"github.com/navefleet/nave/hub/internal/render"
 	"github.com/navefleet/nave/hub/internal/render/helm"
 	"github.com/navefleet/nave/hub/internal/render/kustomize"
+	"github.com/navefleet/nave/hub/internal/render/seal"
 	"github.com/navefleet/nave/hub/internal/render/worker"
 	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/shared/sealed"
 )
 
 // chartBuild has the flags of "nave build helmrelease".
@@ -43,7 +45,8 @@ no hub is asked. (The hub does not carry out HelmReleases yet.)
 
 FILE has the HelmRelease, and perhaps other objects; - is standard input. --chart is the folder of the chart, with its
 dependencies in charts/ (helm dependency build, helm pull --untar). The ConfigMaps and Secrets that spec.valuesFrom
-names are those of FILE and of --values-from.
+names are those of FILE and of --values-from. SOPS files stay encrypted: placeholders stand for their values, as on the
+hub.
 
 As in helm template, the cluster is one with the kinds of Kubernetes itself: --kube-version and --api-versions tell of
 another. Objects have the labels of Flux, the common metadata and the patches of the HelmRelease.`
@@ -155,7 +158,7 @@ func (b *chartBuild) render(ctx context.Context, stdin io.Reader, file string) (
 	return result, nil
 }
 
-// objects returns the objects of the file and of --values-from.
+// objects returns the objects of the file and of --values-from, with placeholders in place of encrypted values.
 func (b *chartBuild) objects(stdin io.Reader, file string) (all []*manifest.Object, err error) {
 	more, err := manifestsIn(b.from)
 	if err != nil {
@@ -165,6 +168,13 @@ func (b *chartBuild) objects(stdin io.Reader, file string) (all []*manifest.Obje
 		data, err := readInput(stdin, name)
 		if err != nil {
 			return nil, err
+		}
+		file, err := seal.Seal(name, data, sealed.NewSalt([]byte(buildSalt)), seal.Fragments)
+		if err != nil {
+			return nil, err
+		}
+		if file != nil {
+			data = file.Text
 		}
 		objects, err := manifest.Parse(data)
 		if err != nil {

@@ -68,6 +68,29 @@ func TestBuildHelmRelease(t *testing.T) {
 	}
 }
 
+// TestBuildHelmRelease_sealed checks that values stay encrypted, and that a template that looks into one is refused.
+func TestBuildHelmRelease_sealed(t *testing.T) {
+	root := chartWorkspace(t)
+	secret := strings.NewReplacer("name: sealed, namespace: default", "name: password, namespace: apps", "password:",
+		"p:").Replace(sealedFile)
+	write(t, root, "values/settings.yaml", secret+"---\napiVersion: v1\nkind: ConfigMap\n"+
+		"metadata: {name: settings, namespace: apps}\ndata: {values.yaml: \"color: blue\"}\n")
+	build := func() (string, error) {
+		return run(t, "build", "helmrelease", filepath.Join(root, "hr.yaml"), "--chart", filepath.Join(root, "charts/app"),
+			"--values-from", filepath.Join(root, "values"))
+	}
+	out, err := build()
+	if err != nil || strings.Contains(out, "ENC[") || !strings.Contains(out, "0sealed0") {
+		t.Fatalf("%v: %s", err, out)
+	}
+	write(t, root, "charts/app/templates/b.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: b}\n"+
+		"data: {x: {{ .Values.password | sha256sum }}}\n")
+	const want = "templates/b.yaml, line 4, .Values.password: the value password of Secret apps/password; "
+	if _, err := build(); err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("error %v, want %s", err, want)
+	}
+}
+
 // TestBuildHelmRelease_warning checks that what a chart puts into a warning of Helm cannot reach a terminal.
 func TestBuildHelmRelease_warning(t *testing.T) {
 	root := workspace(t, map[string]string{
