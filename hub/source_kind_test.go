@@ -63,9 +63,14 @@ func (folderFetcher) Fetch(ctx context.Context, r source.Request) (artifact.Arti
 	if _, err := os.Stat(filepath.Join(f.Spec.Path, "CLOSED")); err == nil {
 		return artifact.Artifact{}, source.Classify(&api.Failure{Reason: folderClosed, Text: f.Spec.Path + " is closed"}, nil)
 	}
-	tree := artifact.Tree{Contents: folderContents(f.Spec.Path)}
+	return putFolder(ctx, r, f.Spec.Path)
+}
+
+// putFolder makes an artifact of a folder.
+func putFolder(ctx context.Context, r source.Request, folder string) (artifact.Artifact, error) {
+	tree := artifact.Tree{Contents: folderContents(folder)}
 	revision := ""
-	err = filepath.WalkDir(f.Spec.Path, func(name string, entry fs.DirEntry, err error) error {
+	err := filepath.WalkDir(folder, func(name string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
 			return err
 		}
@@ -73,7 +78,7 @@ func (folderFetcher) Fetch(ctx context.Context, r source.Request) (artifact.Arti
 		if err != nil {
 			return err
 		}
-		below, err := filepath.Rel(f.Spec.Path, name)
+		below, err := filepath.Rel(folder, name)
 		content := artifact.IdentifyContent(data)
 		tree.Files = append(tree.Files,
 			artifact.File{Path: filepath.ToSlash(below), Mode: artifact.Regular, Content: content})
@@ -87,7 +92,7 @@ func (folderFetcher) Fetch(ctx context.Context, r source.Request) (artifact.Arti
 	if r.Last != nil && r.Last.Revision == tree.Revision {
 		return *r.Last, nil
 	}
-	id := manifest.DigestOf([]byte(f.Spec.Path))
+	id := manifest.DigestOf([]byte(folder))
 	return r.Workspace.Put(ctx, fmt.Sprintf("%x", id[:16]), tree, r.Last)
 }
 

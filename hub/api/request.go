@@ -9,3 +9,12 @@ func Answers(handled, requested string) bool {
 	r, err2 := time.Parse(time.RFC3339Nano, requested)
 	return err == nil && err2 == nil && !h.Before(r)
 }
+
+// LaterRequest returns the later one of an operator's request to reconcile an object and the request in the object's
+// annotations. If they cannot be compared, LaterRequest returns the operator's.
+func LaterRequest(operators, annotation string) string {
+	if operators == "" || Answers(annotation, operators) {
+		return annotation
+	}
+	return operators
+}

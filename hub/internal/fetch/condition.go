@@ -14,24 +14,24 @@ import (
 
 const maxNotice = 1 << 10 // bytes of an artifact's notice that a message has
 
-// write writes a source's row and the Conditions of its members, in one transaction. requests are the requests to
-// reconcile that are answered, by path. The row is written only if the artifact or the error changed.
-func (l *Loop) write(ctx context.Context, s *scheduled, now store.Fetched, requests map[string]string) error {
+// write writes a source's row and the Conditions of its members, in one transaction. The row is written if the artifact
+// or the error changed, or if a request to reconcile is answered: package plan may wait for that.
+func (l *Loop) write(ctx context.Context, s *scheduled, now store.Fetched) error {
 	news := news{Fetched: now, succeeded: cmp.Or(s.view.Succeeded, condition.Succeeded), at: l.Now().UTC()}
 	return l.Store.Update(ctx, func(tx *store.Tx) error {
-		if !sameRow(s.row, now) {
-			if err := store.Sources.Put(tx, s.key, now); err != nil {
-				return err
-			}
-		}
+		changed := !sameRow(s.row, now)
 		byPath := func(a, b *member) int { return cmp.Compare(a.key.Path(), b.key.Path()) } // the hub's own come first
 		for i, m := range slices.SortedFunc(s.active(), byPath) {
-			handled, asked := requests[m.key.Path()]
-			if err := news.write(tx, m, handled, asked, i < maxEvents); err != nil {
+			answers, err := news.write(tx, m, i < maxEvents)
+			if err != nil {
 				return err
 			}
+			changed = changed || answers
 		}
-		return nil
+		if !changed {
+			return nil
+		}
+		return store.Sources.Put(tx, s.key, now)
 	})
 }
 
@@ -47,25 +47,25 @@ type news struct {
 	at        time.Time
 }
 
-// write writes the Condition of one member, and an event if wantEvent. If asked, the request handled was answered.
-func (n news) write(tx *store.Tx, m *member, handled string, asked, wantEvent bool) error {
+// write writes the Condition of one member, and an event if wantEvent. It reports whether the Condition answers a
+// request that it did not answer before.
+func (n news) write(tx *store.Tx, m *member, wantEvent bool) (answers bool, err error) {
 	path := m.key.Path()
 	row, exists, err := store.Resources.Get(tx, path)
 	if err != nil || !exists || row.Generation != m.generation {
-		return err // the loop will learn of the change
+		return false, err // the loop will learn of the change
 	}
 	old, _, err := store.Conditions.Get(tx, path)
 	if err != nil {
-		return err
+		return false, err
 	}
 	next := n.condition(old, m.generation)
-	if asked {
-		next.HandledRequest = handled
-	}
+	next.HandledRequest = cmp.Or(m.answered, old.HandledRequest)
+	answers = next.HandledRequest != old.HandledRequest
 	if err := store.Conditions.Put(tx, path, next); err != nil || !wantEvent {
-		return err
+		return answers, err
 	}
-	return n.record(tx, m, old, next)
+	return answers, n.record(tx, m, old, next)
 }
 
 // condition returns the Condition that replaces an old one.

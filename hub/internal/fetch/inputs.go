@@ -99,7 +99,8 @@ func (l *Loop) report(ctx context.Context) error {
 			if m.suspended || !l.inputs.lost[p.row.Key.Path()] {
 				continue
 			}
-			if err := n.write(tx, m, m.requested, true, true); err != nil {
+			m.answered = m.requested
+			if _, err := n.write(tx, m, true); err != nil {
 				return err
 			}
 		}

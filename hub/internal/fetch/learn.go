@@ -136,7 +136,7 @@ func (l *Loop) learn(ctx context.Context, changes []store.Change) error {
 	}
 	for key := range touched {
 		if s := l.sources[key]; s != nil && s.known() {
-			if err := l.write(ctx, s, s.row, nil); err != nil {
+			if err := l.write(ctx, s, s.row); err != nil {
 				return err
 			}
 		}
@@ -230,6 +230,9 @@ func (l *Loop) assign(path string, p placed) string {
 		s.hurry()
 	}
 	before, now := s.members[path], newMember(&p.row, view)
+	if before != nil {
+		now.answered = before.answered
+	}
 	l.keys[path], s.members[path] = key, now
 	if s.needsFetch(before, now) {
 		s.hurry()

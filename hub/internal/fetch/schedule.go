@@ -1,7 +1,6 @@
 package fetch
 
 import (
-	"cmp"
 	"iter"
 	"math/rand/v2"
 	"slices"
@@ -39,6 +38,7 @@ type member struct {
 	interval   time.Duration
 	timeout    time.Duration
 	requested  string // the last request to reconcile
+	answered   string // the last request that was made before a fetch that ended
 	suspended  bool
 }
 
@@ -48,7 +48,7 @@ func newMember(row *store.Resource, view *api.Source) *member {
 		generation: row.Generation,
 		interval:   view.Interval,
 		timeout:    view.Timeout,
-		requested:  cmp.Or(row.RequestedAt, row.Object.RequestedAt()),
+		requested:  row.Requested(),
 		suspended:  row.IsSuspended(),
 	}
 }

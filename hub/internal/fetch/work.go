@@ -99,7 +99,12 @@ func (l *Loop) finish(ctx context.Context, r result) error {
 	}
 	now := l.rowAfter(r)
 	l.metrics.observe(r, now)
-	err := l.write(ctx, s, now, r.requests)
+	for path, at := range r.requests {
+		if m := s.members[path]; m != nil {
+			m.answered = at
+		}
+	}
+	err := l.write(ctx, s, now)
 	if err == nil {
 		l.logChange(s, now, r.err)
 		s.row, s.made = now, r.composed.made

@@ -104,6 +104,7 @@ func (p *Planner) note(ctx context.Context, changes []store.Change) error {
 }
 
 // noteSource marks the graphs that read the source, if the source has another artifact, or has none and another error.
+// It also marks the graphs that wait for the source to be fetched, whatever the result is.
 func (p *Planner) noteSource(tx *store.Tx, key string) error {
 	now, ok, err := store.Sources.GetIntact(tx, key) // fetch drops a damaged row, and fetches again
 	if err != nil {
@@ -114,11 +115,9 @@ func (p *Planner) noteSource(tx *store.Tx, key string) error {
 	if ok {
 		p.sources[key] = now
 	}
-	if ok == was && sameArtifact(before, now) {
-		return nil
-	}
+	changed := ok != was || !sameArtifact(before, now)
 	for name, s := range p.scopes {
-		if s.sources[key] {
+		if s.awaited[key] || changed && s.sources[key] {
 			p.dirty[name] = true
 		}
 	}

@@ -100,7 +100,7 @@ func (p *Planner) base(w *walked, work graph.Work, need render.Need) (b graph.Ba
 	if interval <= 0 {
 		interval = baseInterval
 	}
-	object, err := api.NewRemoteBase(work.Key.In(""), interval, w.rows[work.Key].RequestedAt, need.Remote)
+	object, err := api.NewRemoteBase(work.Key.In(""), interval, w.requestOf(work.Key, work.RequestedAt), need.Remote)
 	if err != nil {
 		return b, nil, err
 	}

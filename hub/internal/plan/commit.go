@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -100,7 +101,7 @@ func (p *Planner) commitTogether(ctx context.Context, batch []*walked, start tim
 				return err
 			}
 			if moved {
-				continue // its sources changed while it failed: its errors are out of date
+				continue // its sources changed: its errors and answers are out of date
 			}
 			if err := c.write(w); err != nil {
 				return err
@@ -215,9 +216,10 @@ func (p *Planner) forgetAll(results []*walked) {
 	}
 }
 
-// moved reports whether a graph with a failure read an artifact that is not the newest any more.
+// moved reports whether a graph read an artifact that is not the newest any more, and must not be written because it
+// has a failure or answers a request to reconcile: the request may be newer than the artifact.
 func (c *writer) moved(w *walked) (bool, error) {
-	if w.graph == nil || !w.failed() {
+	if w.graph == nil || !w.failed() && !w.answers() {
 		return false, nil
 	}
 	for key := range w.graph.Sources {
@@ -373,8 +375,10 @@ func (w *walked) generation(key api.Key) int64 {
 // requested returns the time of the last request to reconcile an object of the graph: an operator's, else the
 // annotation in Git that Flux's own tools set.
 func (w *walked) requested(key api.Key) string {
-	if at := w.rows[key].RequestedAt; at != "" {
-		return at
-	}
-	return w.graph.Nodes[key].Object.RequestedAt()
+	return w.requestOf(key, w.graph.Nodes[key].Object.RequestedAt())
+}
+
+// requestOf does the same for an object with an annotation.
+func (w *walked) requestOf(key api.Key, annotation string) string {
+	return cmp.Or(w.rows[key].RequestedAt, annotation)
 }

@@ -27,7 +27,7 @@ func (c *writer) conditions(w *walked) error {
 		}
 		err := c.condition(key, store.Condition{
 			ObservedGeneration: w.generation(key), Ready: readyOf(f), Reason: f.Reason, Message: f.Message,
-			Revision: f.Revision, Attempted: f.Attempted, HandledRequest: w.requested(key), Held: held[key],
+			Revision: f.Revision, Attempted: f.Attempted, HandledRequest: w.handled(key), Held: held[key],
 			Origin: w.originOf(key, f.Revision), Notice: f.Notice,
 		})
 		if err != nil {

@@ -41,7 +41,7 @@ func (p *Planner) renderOne(ctx context.Context, w *walked, work graph.Work) gra
 		return graph.Result{Reason: condition.SourceNotReady, Err: fmt.Errorf("%s has not been fetched yet", work.SourceName)}
 	}
 	r, err := p.render(ctx, w, work, a)
-	w.note(work.Key, a, r.Rendering, err)
+	w.note(work.Key, a, r, err)
 	result := w.result(work, a.Revision, r.Rendering, err)
 	result.Bases, result.Notice = r.bases, noticeOf(r.given)
 	return result
@@ -64,16 +64,16 @@ func (w *walked) result(work graph.Work, revision string, r *cache.Rendering, er
 	return graph.Result{Revision: revision, Rendered: renderedIn(admitting{scope, work.Admission}, r)}
 }
 
-// note remembers the artifact and the result of a render.
-func (w *walked) note(key api.Key, a *artifact.Artifact, r *cache.Rendering, err error) {
+// note remembers the artifact, the remote bases and the result of a render.
+func (w *walked) note(key api.Key, a *artifact.Artifact, r basedRender, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.artifacts[key] = a
+	w.artifacts[key], w.needed[key] = a, r.bases
 	if err != nil {
 		w.passing = w.passing || cache.IsPassing(err)
 		return
 	}
-	w.renders[r] = true
+	w.renders[r.Rendering] = true
 }
 
 // reasonOf returns the reason of a condition for a render that failed.

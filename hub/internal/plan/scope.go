@@ -10,6 +10,7 @@ import (
 // scope has the facts about the last walk of a graph by which the planner decides whether a change affects the graph.
 type scope struct {
 	sources    map[string]bool            // keys of the fetches that were read
+	awaited    map[string]bool            // of them, those whose next answer to a request the graph waits for
 	hubSources map[api.Key]bool           // sources that were looked for in the hub
 	fleets     map[string]error           // those that select the cluster, and the errors of their roots
 	rows       map[string]manifest.Digest // the rows of the graph, as the walk left them
@@ -23,7 +24,7 @@ type scope struct {
 // scope returns the facts about a walk that the planner keeps.
 func (w *walked) scope() *scope {
 	s := &scope{
-		sources: w.graph.Sources, hubSources: w.graph.HubSources, fleets: w.fleets,
+		sources: w.graph.Sources, awaited: w.awaited, hubSources: w.graph.HubSources, fleets: w.fleets,
 		rows: map[string]manifest.Digest{}, renders: map[string]bool{}, refused: map[api.Key]bool{},
 		rowless: map[api.Key]bool{}, incomplete: len(w.graph.Blind) > 0,
 	}

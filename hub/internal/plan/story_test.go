@@ -35,6 +35,7 @@ var update = flag.Bool("update", false, "write what the stories came to into the
 //	delete KEY              an operator deletes an object; KEY is a path: cluster/Kind/namespace/name
 //	fetch NAME REVISION DIR the GitRepositories whose URL ends in NAME have this tree now: the files below DIR/
 //	fail NAME MESSAGE       the last attempt to fetch failed
+//	answer NAME             the last fetch of the RemoteBases whose URL ends in NAME answers their requests
 //	suspend KEY, resume KEY, request KEY TOKEN
 //	confirm CLUSTER KEY ... an operator confirms the removal of objects of a cluster's graph; the hub's is -
 //	carryout CLUSTER        the spoke acknowledges to have applied a bundle of the plan
@@ -149,6 +150,8 @@ func (s *story) play(words []string) {
 		s.fetch(args[0], args[1], args[2])
 	case "fail":
 		s.fetched(args[0], func(f *store.Fetched) { f.Error = strings.Join(args[1:], " ") })
+	case "answer":
+		s.answer(args[0])
 	case "suspend":
 		s.change(args[0], func(r *store.Resource) { r.Suspended = true })
 	case "resume":
@@ -311,6 +314,22 @@ func (s *story) fetched(name string, change func(*store.Fetched)) {
 	if !found {
 		s.t.Fatalf("no GitRepository %s", name)
 	}
+}
+
+// answer writes the rows of a fetch that answers requests as the fetcher does.
+func (s *story) answer(name string) {
+	s.t.Helper()
+	s.fetched(name, func(f *store.Fetched) { f.CheckedAt = s.now })
+	s.update(func(tx *store.Tx) error {
+		return store.ResourcesByKind.Scan(tx, api.RemoteBaseKind+"/", func(key string, r store.Resource) error {
+			if source, err := r.Object.Source(); err != nil || path.Base(source.URL) != name {
+				return err
+			}
+			o, _, err := store.Conditions.Get(tx, key)
+			o.HandledRequest = api.LaterRequest(r.RequestedAt, r.Object.RequestedAt())
+			return errors.Join(err, store.Conditions.Put(tx, key, o))
+		})
+	})
 }
 
 func (s *story) round() {

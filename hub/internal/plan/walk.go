@@ -51,10 +51,14 @@ type walked struct {
 	mu        sync.Mutex // guards the following, which concurrent renders write
 	renders   map[*cache.Rendering]bool
 	artifacts map[api.Key]*artifact.Artifact
-	passing   bool // a render had a temporary failure
+	needed    map[api.Key][]graph.Base // the remote bases of each renderable
+	passing   bool                     // a render had a temporary failure
 	// renderedBy has the last render of each renderable, and bases what it needed; only a Preview fills them.
 	renderedBy map[api.Key]*previewRender
 	bases      map[api.Key][]PreviewedBase
+
+	unanswered map[api.Key]string // requests that wait for remote bases: those that were handled before
+	awaited    map[string]bool    // the fetches that they wait for, by key
 
 	// written are the rows that the commit wrote; nil: deleted. They count if committed is set.
 	written   map[api.Key]*store.Resource
@@ -64,7 +68,7 @@ type walked struct {
 func newWalked(cluster string) *walked {
 	return &walked{
 		cluster: cluster, renders: map[*cache.Rendering]bool{}, artifacts: map[api.Key]*artifact.Artifact{},
-		written: map[api.Key]*store.Resource{}, tooLarge: map[api.Key]error{},
+		needed: map[api.Key][]graph.Base{}, written: map[api.Key]*store.Resource{}, tooLarge: map[api.Key]error{},
 		planned: map[manifest.Digest]*bundle.Application{}, lost: map[api.Key]bool{},
 		references: map[*bundle.ObjectReference]map[manifest.ID]bundle.ObjectReference{},
 	}
@@ -95,6 +99,9 @@ func (p *Planner) walk(ctx context.Context, cluster string, apps *compiler) (w *
 		}
 	}
 	if err := w.walk(ctx, apps, func() graph.Input { return p.input(ctx, w) }); err != nil {
+		return nil, err
+	}
+	if err := p.awaitBases(ctx, w); err != nil {
 		return nil, err
 	}
 	if cluster != "" {

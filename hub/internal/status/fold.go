@@ -100,8 +100,8 @@ func describe(o *manifest.Object, row store.Resource) {
 		set(row.Generation, "metadata", "generation")
 		set(wording.Time(row.Created), "metadata", "creationTimestamp")
 	}
-	if row.RequestedAt != "" {
-		set(row.RequestedAt, "metadata", "annotations", manifest.RequestedAtAnnotation)
+	if at := row.Requested(); at != "" {
+		set(at, "metadata", "annotations", manifest.RequestedAtAnnotation)
 	}
 	if row.Suspended {
 		set(true, "spec", "suspend")

@@ -80,6 +80,16 @@ func (r Resource) GivenBy() *api.Key {
 	return r.Owner
 }
 
+// Requested returns the last request to reconcile the object: an operator's, else the one in its annotations. Of an
+// object that only the hub makes, Requested returns the later one, because the hub writes the annotations.
+func (r *Resource) Requested() string {
+	annotation := r.Object.RequestedAt()
+	if r.Key.Derived() {
+		return api.LaterRequest(r.RequestedAt, annotation)
+	}
+	return cmp.Or(r.RequestedAt, annotation)
+}
+
 // IsSuspended reports whether an operator or the spec suspends the object.
 func (r *Resource) IsSuspended() bool {
 	return r.Suspended || r.Object.Suspended()

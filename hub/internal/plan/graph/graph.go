@@ -99,6 +99,8 @@ type Work struct {
 	// SourceName is the name of the source in messages: "GitRepository namespace/name".
 	SourceName string
 	SourceKey  string
+	// RequestedAt is the request to reconcile in the object's annotations.
+	RequestedAt string
 	// Spec is the Renderable's, complete with the data of its Inputs.
 	Spec   json.RawMessage
 	Inputs []api.InputData

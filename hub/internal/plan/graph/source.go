@@ -18,7 +18,8 @@ import (
 //  1. in the hub and in the graph, in the order of api.SourceKeys
 //  2. in the graph, among the objects given with the service account that the renderable runs with
 func (p *pass) resolve(key api.Key, r *api.Renderable) (work Work, wait bool, err error) {
-	work = Work{Key: key, Renderable: r, SourceName: r.Source.String()}
+	work = Work{Key: key, Renderable: r, SourceName: r.Source.String(),
+		RequestedAt: p.graph.Nodes[key].Object.RequestedAt()}
 	if p.in.NoCrossNamespaceRefs && r.Source.Namespace != key.Namespace {
 		return work, false, problem{condition.AccessDenied, fmt.Sprintf("no access to %s from namespace %s: the hub runs "+
 			"with --no-cross-namespace-refs; give the source in the namespace of the %s",
