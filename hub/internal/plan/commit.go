@@ -313,8 +313,8 @@ func (c *writer) resources(w *walked) error {
 		}
 	}
 	for key, old := range w.rows {
-		if _, stays := w.graph.Nodes[key]; stays || old.Owner == nil || w.bundleTooLarge != nil {
-			// the last plan stays, and its objects stay with it
+		if _, stays := w.graph.Nodes[key]; stays || old.Owner == nil || w.bundleTooLarge != nil && !w.leaves(key) {
+			// if the last plan stays, its objects stay with it
 			continue
 		}
 		w.written[key] = nil

@@ -1,11 +1,8 @@
 package plan
 
 import (
-	"slices"
-
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/store"
-	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/condition"
 	"github.com/navefleet/nave/shared/manifest"
 )
@@ -29,31 +26,6 @@ func (p *Planner) freeze(w *walked) {
 	}
 	w.next = w.last
 	w.next.Applications = w.applications()
-}
-
-// keptPlan returns the last plan with the Control that the walk gives its applications: suspensions, requests,
-// confirmed prunes and drift modes reach a cluster whose next plan fits into no bundle. If the last plan does not fit
-// with them, it stays as it is.
-func (w *walked) keptPlan(h *hub) store.Plan {
-	control := map[bundle.ApplicationName]store.Control{}
-	for _, c := range w.entries {
-		control[c.entry.Name] = c.entry.Control
-	}
-	kept := w.last
-	kept.Applications = slices.Clone(w.last.Applications)
-	for i := range kept.Applications {
-		e := &kept.Applications[i]
-		now, here := control[e.Name]
-		if !here {
-			now = e.Control
-			now.Suspended = w.isSuspended(w.keyOf(e.Name), h)
-		}
-		e.Control = now
-	}
-	if bundle.FitsBundle(bundleOf(kept)) != nil {
-		return w.last
-	}
-	return kept
 }
 
 // isSuspended reports whether the row of a renderable, or the Fleet that the renderable comes from, is suspended.

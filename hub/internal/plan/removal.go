@@ -251,7 +251,8 @@ func (c *writer) confirmed(w *walked) error {
 	}
 	for path, at := range w.confirmation.Removals {
 		switch until := at.Add(confirmationTTL); {
-		case !now.Removals[path].Equal(at) || w.bundleTooLarge != nil: // given again meanwhile, or the plan is not written
+		case !now.Removals[path].Equal(at): // given again meanwhile
+		case w.bundleTooLarge != nil && !w.leaves(pathKey(path)): // the next plan, in which it left, is not written
 		case w.isGone(pathKey(path)), w.isBack(pathKey(path)), !c.start.Before(until):
 			delete(now.Removals, path)
 		case w.confirmedUntil.IsZero() || until.Before(w.confirmedUntil):

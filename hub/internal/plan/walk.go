@@ -47,6 +47,8 @@ type walked struct {
 	tooLarge map[api.Key]error
 	// bundleTooLarge is set if no bundle holds all entries; then the content of the last plan stays.
 	bundleTooLarge error
+	// letGo are the applications that leave all the same.
+	letGo map[bundle.ApplicationName]bool
 
 	mu        sync.Mutex // guards the following, which concurrent renders write
 	renders   map[*cache.Rendering]bool
@@ -107,7 +109,7 @@ func (p *Planner) walk(ctx context.Context, cluster string, apps *compiler) (w *
 	if cluster != "" {
 		w.next = p.nextPlan(ctx, w)
 		if w.bundleTooLarge = bundle.FitsBundle(bundleOf(w.next)); w.bundleTooLarge != nil {
-			w.next = w.keptPlan(p.hub)
+			w.next = p.keptPlan(ctx, w)
 		}
 	}
 	return w, nil
