@@ -131,7 +131,7 @@ func readValues(t *tree.Tree, name string) (map[string]any, error) {
 		return nil, err
 	}
 	if kind == render.Absent {
-		return nil, fmt.Errorf("file %s %w%s", path.Clean(name), render.ErrNotFound, t.Suggest(p))
+		return nil, fmt.Errorf("file %s %w%s", path.Clean(name), render.ErrNotFound, t.Suggest(p, render.Regular))
 	}
 	data, err := t.Read(p)
 	if err != nil {

@@ -67,6 +67,14 @@ const (
 	plugin             = inline | directory // all of these
 )
 
+// types returns the types of the files that a field accepts the path of.
+func (a accepted) types() []render.FileType {
+	if a&directory != 0 {
+		return []render.FileType{render.Regular, render.Directory}
+	}
+	return []render.FileType{render.Regular}
+}
+
 // references returns every path in a kustomization file that kustomize would load.
 func references(k *types.Kustomization) (all []reference) {
 	add := func(field string, accepts accepted, paths ...string) {
@@ -174,7 +182,7 @@ func (f *fileSystem) findAt(target string, r reference) error {
 		return err
 	case k == render.Absent:
 		// not ErrNotFound, which is the error of a spec.path that does not exist
-		return fmt.Errorf("%s not found%s", r.path, f.tree.Suggest(target))
+		return fmt.Errorf("%s not found%s", r.path, f.tree.Suggest(target, r.accepts.types()...))
 	case k == render.Special:
 		return fmt.Errorf("%s is neither a file nor a directory", r.path)
 	case k == render.Directory && r.accepts&directory == 0:

@@ -4,17 +4,19 @@ import (
 	"cmp"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/navefleet/nave/hub/internal/render"
 	"github.com/navefleet/nave/shared/wording"
 )
 
-// Suggest returns " (did you mean …?)" with the path that is nearest to a missing one. If none is near, Suggest
-// returns "". Suggest reads the last directory of the path that exists, so the message changes with that directory.
-func (t *Tree) Suggest(p string) string {
+// Suggest returns " (did you mean …?)" with the path of one of the types that is nearest to a missing one. If none is
+// near, Suggest returns "". Suggest reads the last directory of the path that exists, so the message changes with that
+// directory.
+func (t *Tree) Suggest(p string, types ...render.FileType) string {
 	if m, at := t.mounted(p); m != nil {
-		return m.tree.Suggest(at)
+		return m.tree.Suggest(at, types...)
 	}
 	parent, wrong := path.Dir(p), path.Base(p)
 	for parent != "/" {
@@ -27,9 +29,15 @@ func (t *Tree) Suggest(p string) string {
 	if err != nil {
 		return ""
 	}
-	names := make([]string, len(entries))
-	for i, e := range entries {
-		names[i] = e.Name
+	inner := types // of what the wrong name should be
+	if parent != path.Dir(p) {
+		inner = []render.FileType{render.Directory}
+	}
+	var names []string
+	for _, e := range entries {
+		if t.isOf(path.Join(parent, e.Name), e, inner) {
+			names = append(names, e.Name)
+		}
 	}
 	best := nearest(wrong, names)
 	if best == "" {
@@ -37,11 +45,23 @@ func (t *Tree) Suggest(p string) string {
 	}
 	better := path.Join(parent, best)
 	if whole := better + strings.TrimPrefix(p, path.Join(parent, wrong)); whole != better {
-		if k, err := t.Type(whole); err == nil && k == render.Directory {
+		if k, err := t.Type(whole); err == nil && slices.Contains(types, k) {
 			better = whole // only one name of the path is wrong
 		}
 	}
 	return fmt.Sprintf(" (did you mean ./%s?)", Local(better))
+}
+
+// isOf reports whether the entry of a directory has one of the types, at the end of its links.
+func (t *Tree) isOf(p string, e Entry, types []render.FileType) bool {
+	switch {
+	case e.Link:
+		k, err := t.Type(p)
+		return err == nil && slices.Contains(types, k)
+	case e.Dir:
+		return slices.Contains(types, render.Directory)
+	}
+	return slices.Contains(types, render.Regular)
 }
 
 // nearest returns the name that was most likely meant by a wrong one. It compares names without their extensions,

@@ -341,7 +341,7 @@ func (t *Tree) Locate(specPath string) (string, error) {
 	case render.Directory:
 		return t.Resolve(p)
 	case render.Absent:
-		return "", fmt.Errorf("path %s %w%s", specPath, render.ErrNotFound, t.Suggest(p))
+		return "", fmt.Errorf("path %s %w%s", specPath, render.ErrNotFound, t.Suggest(p, render.Directory))
 	}
 	return "", fmt.Errorf("path %s is a file; a directory is needed", specPath)
 }
