@@ -375,9 +375,8 @@ func TestAdmit_source_kinds(t *testing.T) {
 	source := func(ref string) string {
 		return strings.Replace(kustomization(""), "{kind: GitRepository, name: fleet}", ref, 1)
 	}
-	for _, kind := range []string{"HelmRepository"} {
-		refuse(t, source("{kind: "+kind+", name: a}"), api.ClusterGraph, "spec.sourceRef.kind", "not supported yet",
-			"GitRepository")
+	for _, kind := range []string{"HelmRepository", "HelmChart", "RemoteBase", "Fleet"} {
+		refuse(t, source("{kind: "+kind+", name: a}"), api.ClusterGraph, "spec.sourceRef.kind", `"GitRepository"`)
 	}
 	refuse(t, source("{kind: Git, name: a}"), api.ClusterGraph, "spec.sourceRef.kind", "GitRepository")
 	refuse(t, source("{kind: GitRepository}"), api.ClusterGraph, "spec.sourceRef.name")
@@ -486,7 +485,6 @@ func TestAdmit_namespace(t *testing.T) {
 
 func TestKnown(t *testing.T) {
 	for apiVersion, kinds := range map[string][]string{
-		"source.toolkit.fluxcd.io/v1beta2":       {"HelmRepository", "HelmChart"},
 		"helm.toolkit.fluxcd.io/v2beta1":         {"HelmRelease"},
 		"image.toolkit.fluxcd.io/v1":             {"ImageRepository", "ImagePolicy", "ImageUpdateAutomation"},
 		"notification.toolkit.fluxcd.io/v1beta3": {"Alert", "Provider", "Receiver"},

@@ -170,7 +170,7 @@ func (c *generatorCheck) sources(list []GeneratorSource, at *field.Path) {
 		}
 		c.aliases[s.Alias] = true
 		ref := kustomizev1.CrossNamespaceSourceReference{Kind: s.Kind, Name: s.Name, Namespace: s.Namespace}
-		c.errs = append(c.errs, checkSourceRef(ref, at)...)
+		c.errs = append(c.errs, checkSourceRef(ref, at, HelmChartKind)...)
 	}
 }
 

@@ -28,13 +28,14 @@ func TestArtifactGenerator(t *testing.T) {
 	}
 	admit(t, artifact(""), api.Hub)
 	admit(t, artifact(`, revision: "@repo", originRevision: "@repo"`), api.ClusterGraph)
+	admit(t, strings.Replace(artifact(""), "kind: GitRepository", "kind: HelmChart", 1), api.Hub)
 	for text, words := range map[string][]string{
 		generatorHead + oneSource: {"spec.artifacts", "Required"},
 		generatorHead + "  sources: []\n  artifacts: [{name: web, copy: " + oneCopy + "}]\n": {"spec.sources", "1 to 1000"},
 		strings.Replace(artifact(""), "alias: repo", "alias: Repo", 1): {
 			"spec.sources[0].alias", "small letters"},
-		strings.Replace(artifact(""), "kind: GitRepository", "kind: HelmChart", 1): {
-			"spec.sources[0].kind", "not supported yet"},
+		strings.Replace(artifact(""), "kind: GitRepository", "kind: HelmRepository", 1): {
+			"spec.sources[0].kind", `"HelmChart"`},
 		strings.Replace(artifact(""), "kind: GitRepository", "kind: Secret", 1): {
 			"spec.sources[0].kind", "GitRepository"},
 		strings.Replace(artifact(""), "sources: [", "sources: [{alias: repo, kind: GitRepository, name: b}, ", 1): {

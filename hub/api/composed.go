@@ -66,6 +66,8 @@ func (g Given) Bound() bool { return g.Key.Cluster != "" || g.Confined != nil }
 type Fetch struct {
 	Key    string   // equal for sources that share one fetch
 	Inputs []string // the keys of the inputs, in the order of Source.Inputs
+	// Upstream is the source whose server is asked, if that is an input; see Source.Upstream.
+	Upstream *Given `json:"-"`
 }
 
 // ErrLoop is the error for a source that is, through other sources, an input of itself.
@@ -111,6 +113,9 @@ func (r *resolution) fetch(g Given) (Fetch, error) {
 			return Fetch{}, err
 		}
 		f.Inputs = append(f.Inputs, input.Key)
+		if view.Upstream {
+			f.Upstream = &found
+		}
 	}
 	r.above = r.above[:len(r.above)-1]
 	text, _ := json.Marshal(f) // all fields are strings: this cannot fail

@@ -213,7 +213,7 @@ func chartReleaseOf(hr *helmv2.HelmRelease) *ChartRelease {
 	}
 	if c := hr.Spec.Chart; c != nil {
 		b.ValuesFiles, b.IgnoreMissingValuesFiles = c.Spec.ValuesFiles, c.Spec.IgnoreMissingValuesFiles
-		r.InRepository = c.Spec.SourceRef.Kind == "HelmRepository"
+		r.InRepository = c.Spec.SourceRef.Kind == HelmRepositoryKind
 	}
 	if in := hr.Spec.Install; in != nil {
 		r.SkipCRDs, r.SkipSchema = in.SkipCRDs || in.CRDs == helmv2.Skip, in.DisableSchemaValidation

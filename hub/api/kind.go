@@ -36,7 +36,9 @@ type Kind struct {
 	Namespaced bool     // kinds without namespaces are the hub's own: no cluster's graph has them
 	Words      []string // the two-word forms of the flux command line, singular
 	Role       Role
-	Derived    bool // only the hub makes objects of the kind: they cannot be applied, committed or named in references
+	// NoManifests: the artifacts of the source have no manifests, so a Kustomization cannot name it.
+	NoManifests bool
+	Derived     bool // only the hub makes objects of the kind: they cannot be applied, committed or named in references
 
 	// Convert turns an object of an older version into the stored one; nil: only apiVersion differs.
 	Convert func(o *manifest.Object)
@@ -154,10 +156,10 @@ func plural(w string) string {
 	return w
 }
 
-// supportedOf returns the names of the supported kinds of a role.
-func supportedOf(role Role) (names []string) {
+// manifestSources returns the names of the supported kinds of sources with manifests.
+func manifestSources() (names []string) {
 	for _, k := range kinds {
-		if k.Role == role && k.Supported() && !k.Derived {
+		if k.Role == SourceRole && k.Supported() && !k.Derived && !k.NoManifests {
 			names = append(names, k.Name)
 		}
 	}

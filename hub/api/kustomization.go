@@ -63,16 +63,13 @@ func checkKustomization(k *kustomizev1.Kustomization) field.ErrorList {
 	)
 }
 
-// checkSourceRef checks the reference to a source, of any kind with the role of a source.
-func checkSourceRef(ref kustomizev1.CrossNamespaceSourceReference, at *field.Path) field.ErrorList {
+// checkSourceRef checks the reference to a source of manifests, or of another kind.
+func checkSourceRef(ref kustomizev1.CrossNamespaceSourceReference, at *field.Path, others ...string) field.ErrorList {
 	var errs field.ErrorList
-	supported := supportedOf(SourceRole)
+	supported := append(manifestSources(), others...)
 	switch kind := byName[ref.Kind]; {
-	case kind.Role != SourceRole, kind.Derived:
+	case !slices.Contains(supported, ref.Kind):
 		errs = append(errs, field.NotSupported(at.Child("kind"), ref.Kind, supported))
-	case !kind.Supported():
-		errs = append(errs, field.Forbidden(at.Child("kind"),
-			ref.Kind+" is not supported yet: use a "+strings.Join(supported, " or ")))
 	case ref.APIVersion != "" && schema.FromAPIVersionAndKind(ref.APIVersion, "").Group != kind.Group:
 		errs = append(errs, field.Invalid(at.Child("apiVersion"), ref.APIVersion,
 			"want "+kind.Group+"/"+kind.Version+", or nothing"))

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"encoding/json"
 	"net/url"
 	"regexp"
 	"strings"
@@ -233,6 +234,13 @@ func sourceOfOCIRepository(o *sourcev1.OCIRepository) *Source {
 		fieldsOf(s.Secrets), match,
 	}
 	return s
+}
+
+// NewOCIRepository returns an OCIRepository without a name, for a fetcher that pulls a part of another source through
+// the fetcher of OCIRepositories. NewOCIRepository does not check the spec.
+func NewOCIRepository(spec sourcev1.OCIRepositorySpec) (*Object, error) {
+	text, err := json.Marshal(sourcev1.OCIRepository{Spec: spec})
+	return StoredObject(Key{Kind: OCIRepositoryKind}, text), err
 }
 
 // fieldsOf returns the fields that name Secrets.

@@ -17,10 +17,6 @@ const SecretKind = "Secret"
 // unsupported are the kinds of Flux that the hub does not implement yet. A kind that is implemented moves from this
 // list to a file of its own.
 var unsupported = []Kind{
-	{Name: "HelmRepository", Plural: "helmrepositories", Short: "helmrepo", Group: GroupSource, Version: "v1",
-		Words: []string{"source helm"}, Role: SourceRole},
-	{Name: "HelmChart", Plural: "helmcharts", Short: "hc", Group: GroupSource, Version: "v1",
-		Words: []string{"source chart"}, Role: SourceRole},
 	{Name: "HelmRelease", Plural: "helmreleases", Short: "hr", Group: groupHelm, Version: "v2", Role: RenderableRole},
 	{Name: "ImageRepository", Plural: "imagerepositories", Short: "imgrepo", Group: groupImage, Version: "v1",
 		Words: []string{"image repository"}, Role: ImageRole},

@@ -21,10 +21,12 @@ import (
 
 // minimal has the required fields of spec of each supported kind of Flux.
 var minimal = map[string]string{
-	"GitRepository": "interval: 1m\nurl: https://git.example.com/x",
-	"OCIRepository": "interval: 1m\nurl: oci://registry.example.com/x",
-	"Bucket":        "interval: 1m\nendpoint: s3.example.com\nbucketName: x\nsecretRef: {name: x}",
-	"Kustomization": "interval: 1m\nprune: true\nsourceRef: {kind: GitRepository, name: x}",
+	"GitRepository":  "interval: 1m\nurl: https://git.example.com/x",
+	"OCIRepository":  "interval: 1m\nurl: oci://registry.example.com/x",
+	"Bucket":         "interval: 1m\nendpoint: s3.example.com\nbucketName: x\nsecretRef: {name: x}",
+	"HelmRepository": "url: https://charts.example.com",
+	"HelmChart":      "interval: 1m\nchart: x\nsourceRef: {kind: HelmRepository, name: x}",
+	"Kustomization":  "interval: 1m\nprune: true\nsourceRef: {kind: GitRepository, name: x}",
 }
 
 // minimalObject returns an object of an API version with the required fields.
@@ -38,7 +40,8 @@ func minimalObject(t *testing.T, apiVersion, kind string) *manifest.Object {
 func TestVersions(t *testing.T) {
 	for kind, versions := range map[string]string{
 		"GitRepository": "v1 v1beta2 v1beta1 v1alpha1", "OCIRepository": "v1 v1beta2", "Bucket": "v1 v1beta2 v1beta1 v1alpha1",
-		"Kustomization": "v1 v1beta2 v1beta1 v1alpha1",
+		"Kustomization": "v1 v1beta2 v1beta1 v1alpha1", "HelmRepository": "v1 v1beta2 v1beta1 v1alpha1",
+		"HelmChart": "v1 v1beta2 v1beta1 v1alpha1",
 	} {
 		known, _ := api.KindByName(kind)
 		for version := range strings.FieldsSeq(versions) {
@@ -75,6 +78,12 @@ func TestVersions_fields(t *testing.T) {
 		"source.toolkit.fluxcd.io/v1/Bucket":                sourcev1.BucketSpec{},
 		"source.toolkit.fluxcd.io/v1beta2/Bucket":           sourcev1beta2.BucketSpec{},
 		"source.toolkit.fluxcd.io/v1beta1/Bucket":           sourcev1beta1.BucketSpec{},
+		"source.toolkit.fluxcd.io/v1/HelmRepository":        sourcev1.HelmRepositorySpec{},
+		"source.toolkit.fluxcd.io/v1beta2/HelmRepository":   sourcev1beta2.HelmRepositorySpec{},
+		"source.toolkit.fluxcd.io/v1beta1/HelmRepository":   sourcev1beta1.HelmRepositorySpec{},
+		"source.toolkit.fluxcd.io/v1/HelmChart":             sourcev1.HelmChartSpec{},
+		"source.toolkit.fluxcd.io/v1beta2/HelmChart":        sourcev1beta2.HelmChartSpec{},
+		"source.toolkit.fluxcd.io/v1beta1/HelmChart":        sourcev1beta1.HelmChartSpec{},
 		"kustomize.toolkit.fluxcd.io/v1/Kustomization":      kustomizev1.KustomizationSpec{},
 		"kustomize.toolkit.fluxcd.io/v1beta2/Kustomization": kustomizev1beta2.KustomizationSpec{},
 		"kustomize.toolkit.fluxcd.io/v1beta1/Kustomization": kustomizev1beta1.KustomizationSpec{},

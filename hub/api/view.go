@@ -34,6 +34,8 @@ type Source struct {
 	// Identity has all fields of the spec that the fetched artifact depends on, as a value that encodes to JSON. Sources
 	// of one kind with equal Identity, equal Secrets and equal inputs share one fetch.
 	Identity any
+	// Upstream: the server of the only input is asked, with the URL, the Secrets and the provider of that input.
+	Upstream bool
 	// Inputs are the sources whose artifacts the source reads. Composition describes the artifact that it makes from them.
 	Inputs      []SourceInput
 	Composition Composition

@@ -314,6 +314,9 @@ func (c *checkout) tree(ctx context.Context, source *api.Object,
 	case err != nil:
 		return plan.Tree{}, err
 	case known:
+	case view.Upstream:
+		return plan.Tree{}, fmt.Errorf("no folder stands for %s; give one that has the folder of the chart with "+
+			"--local-sources %s=DIR", source.Key, pathOf(source.Key))
 	case len(view.Inputs) > 0:
 		return c.compose(ctx, source, view, inputs)
 	default:

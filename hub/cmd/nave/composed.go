@@ -16,6 +16,7 @@ import (
 	"github.com/navefleet/nave/hub/internal/plan"
 	"github.com/navefleet/nave/hub/internal/source"
 	"github.com/navefleet/nave/hub/internal/source/compose"
+	"github.com/navefleet/nave/hub/internal/source/helm"
 )
 
 // composer makes the trees of sources that are made of others, as the hub does.
@@ -110,6 +111,13 @@ func composeIn(ctx context.Context, w artifact.Workspace, o *api.Object, own *pl
 			return a, err
 		}
 		r.Inputs = append(r.Inputs, a)
+	}
+	view, err := o.Source()
+	switch {
+	case err != nil:
+		return artifact.Artifact{}, err
+	case len(view.Composition.Aliases) == 0: // a chart in another source
+		return helm.Charts{}.Fetch(ctx, r)
 	}
 	return compose.Composer{}.Fetch(ctx, r)
 }

@@ -34,7 +34,7 @@ func (h sourcesHub) List(
 }
 
 func TestGet_sources_all(t *testing.T) {
-	two := sourcesHub{kinds: []string{"OCIRepository", "GitRepository", "HelmRepository", "Kustomization"}}
+	two := sourcesHub{kinds: []string{"OCIRepository", "GitRepository", "HelmRelease", "Kustomization"}}
 	for name, c := range map[string]struct {
 		hub           sourcesHub
 		words         string

@@ -26,6 +26,7 @@ type composed struct {
 type parts struct {
 	artifacts []artifact.Artifact
 	fetch     bool  // the source's own tree is to be fetched, too
+	ask       bool  // the server of the input is to be asked, whether or not the input changed
 	waits     bool  // an input is about to be fetched
 	missing   error // an input has no artifact
 	failed    error // the last fetch of an input failed
@@ -34,7 +35,8 @@ type parts struct {
 // parts collects the artifacts of the inputs of a source.
 func (l *Loop) parts(s *scheduled) parts {
 	now := time.Now()
-	p := parts{fetch: s.view.URL != "" && !s.fetchAt.After(now)}
+	isDue := !s.fetchAt.After(now)
+	p := parts{fetch: s.view.URL != "" && isDue, ask: s.view.Upstream && isDue}
 	for i, key := range s.inputs {
 		in := l.sources[key]
 		switch {
@@ -93,16 +95,26 @@ func (l *Loop) compose(ctx context.Context, req source.Request, p parts, r *resu
 		return
 	}
 	req.Own, req.Inputs = r.composed.own, p.artifacts
-	err := l.composeOf(ctx, req, r)
+	err := l.composeOf(ctx, req, p.ask, r)
 	r.err = cmp.Or(fetched, err, p.failed)
 }
 
-// composeOf makes the artifact of the parts in a request.
-func (l *Loop) composeOf(ctx context.Context, req source.Request, r *result) error {
+// composeOf makes the artifact of the parts in a request. If the parts are those of the last artifact, that is the
+// result, unless ask is set.
+func (l *Loop) composeOf(ctx context.Context, req source.Request, ask bool, r *result) error {
 	made := nameOf(req)
-	if made == r.composed.made && req.Last != nil {
+	if made == r.composed.made && req.Last != nil && !ask {
+		r.composed.only = r.composed.only || r.source.view.Upstream
 		r.artifact = req.Last
 		return nil
+	}
+	if r.source.view.Upstream {
+		r.composed.made = "" // a failure is tried again
+		a, err := l.fetch(ctx, req, r.source)
+		if err == nil {
+			r.artifact, r.composed.made = &a, made
+		}
+		return err
 	}
 	last := req.Last
 	a, err := l.Artifacts.Make(ctx, last,
@@ -144,19 +156,19 @@ func (l *Loop) finishOwn(ctx context.Context, r result) error {
 	if err == nil {
 		s.row = now
 	}
+	s.waiting = true
 	s.schedule(!r.composed.only, err != nil)
 	return err
 }
 
-// wakeReaders has every source composed again that reads the one with this key.
-func (l *Loop) wakeReaders(key string) {
+// wakeReaders has every source composed again that reads the one with this key, if that one changed or is waited for.
+func (l *Loop) wakeReaders(key string, changed bool) {
 	for _, s := range l.sources {
-		if !slices.Contains(s.inputs, key) {
-			continue
-		}
-		if s.running {
+		switch {
+		case !slices.Contains(s.inputs, key):
+		case s.running:
 			s.woken = true
-		} else {
+		case changed || s.waiting:
 			s.next = time.Now()
 		}
 	}

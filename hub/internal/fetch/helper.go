@@ -49,10 +49,10 @@ func ParseHelpers(texts []string) (Helpers, error) {
 // assist returns the credentials of the hub's own cloud identity for a source. Only operators' sources get some: such
 // an identity may read what no tenant may.
 func (l *Loop) assist(ctx context.Context, s *scheduled) (source.Secret, error) {
-	provider := s.view.Provider
+	provider := s.server.view.Provider
 	command := l.Helpers[provider]
 	switch {
-	case s.bound:
+	case s.server.bound:
 		return nil, fmt.Errorf("%w: spec.provider %s would give this source the hub's own cloud identity, which only "+
 			"sources that operators apply to the hub may use; name a Secret in spec.secretRef instead", source.ErrAccess,
 			provider)
@@ -61,7 +61,7 @@ func (l *Loop) assist(ctx context.Context, s *scheduled) (source.Secret, error) 
 			"--git-credential-helper %s=COMMAND, or name a Secret in spec.secretRef and remove spec.provider",
 			source.ErrAuthentication, provider, provider)
 	}
-	found, err := askHelper(ctx, command, s.view.URL)
+	found, err := askHelper(ctx, command, s.server.view.URL)
 	if err != nil && ctx.Err() == nil {
 		err = fmt.Errorf("%w: the credential helper for %s: %w", source.ErrAuthentication, provider, err)
 	}

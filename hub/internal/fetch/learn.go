@@ -177,7 +177,7 @@ func (l *Loop) relearn(ctx context.Context, touched map[string]bool) error {
 // secretChanged fetches every source that uses the Secret.
 func (l *Loop) secretChanged(row string) {
 	for _, s := range l.sources {
-		if slices.ContainsFunc(s.secrets, func(secret secret) bool { return slices.Contains(secret.rows(), row) }) {
+		if slices.ContainsFunc(s.server.secrets, func(secret secret) bool { return slices.Contains(secret.rows(), row) }) {
 			s.hurry()
 		}
 	}
@@ -209,6 +209,10 @@ func (l *Loop) resourceChanged(ctx context.Context, path string, touched map[str
 // the key of the source; empty if there is none.
 func (l *Loop) assign(path string, p placed) string {
 	view, err := p.of.Object.Source()
+	var asked server
+	if err == nil {
+		asked, err = serverOf(p.fetch, view, &p.of)
+	}
 	if err != nil { // admission let it through
 		l.Log.Error("source cannot be read and is not fetched", telemetry.Object(p.of.Key), telemetry.Err(err))
 		return ""
@@ -225,7 +229,7 @@ func (l *Loop) assign(path string, p placed) string {
 	}
 	s := l.sources[key]
 	if s == nil {
-		s = newScheduled(p.fetch, view, &p.of)
+		s = newScheduled(p.fetch, asked, view, &p.of)
 		l.sources[key] = s
 		s.hurry()
 	}

@@ -16,8 +16,7 @@ type scheduled struct {
 	key     string
 	object  *api.Object // of one member; a fetch reads the same of all members
 	view    *api.Source // of object
-	secrets []secret
-	bound   bool               // it is not an operators' own source; see store.Resource.Bound
+	server  server
 	inputs  []string           // the keys of what the artifact is composed of; none: it is fetched as it is
 	members map[string]*member // by path
 	row     store.Fetched      // as in the store; CheckedAt is newer here
@@ -26,9 +25,45 @@ type scheduled struct {
 	fetchAt  time.Time // of the next fetch
 	running  bool
 	again    bool   // fetch at once after the one that is running
-	woken    bool   // an input changed while it was running
+	woken    bool   // an input was fetched while it was running
+	waiting  bool   // for an input that is about to be fetched
 	made     string // what the artifact was composed of; empty: not by this process
 	failures int    // since the last success
+}
+
+// server is who is asked in a fetch, and with what.
+type server struct {
+	view     *api.Source // has the URL and the provider: that of the source, or of its input
+	secrets  []secret
+	bound    bool        // it is not an operators' own source; see store.Resource.Bound
+	upstream *api.Object // the input whose server is asked; nil: the source's own server is
+}
+
+// timeout returns the timeout of the input whose server is asked; zero if there is none.
+func (s server) timeout() time.Duration {
+	if s.upstream == nil {
+		return 0
+	}
+	return s.view.Timeout
+}
+
+// serverOf returns who is asked in a fetch of a source.
+func serverOf(fetch api.Fetch, view *api.Source, row *store.Resource) (server, error) {
+	s := server{view: view, bound: row.Bound()}
+	if up := fetch.Upstream; up != nil {
+		itsView, err := up.Object.Source()
+		if err != nil {
+			return s, err
+		}
+		s = server{view: itsView, bound: up.Bound(), upstream: up.Object}
+		for _, ref := range itsView.Secrets {
+			s.secrets = append(s.secrets, secret{ref, up.Key.Namespace, up.Bound()})
+		}
+	}
+	for _, ref := range view.Secrets {
+		s.secrets = append(s.secrets, secret{ref, row.Key.Namespace, row.Bound()})
+	}
+	return s, nil
 }
 
 // member is one object of a source.
@@ -53,15 +88,11 @@ func newMember(row *store.Resource, view *api.Source) *member {
 	}
 }
 
-func newScheduled(fetch api.Fetch, view *api.Source, row *store.Resource) *scheduled {
-	s := &scheduled{
-		key: fetch.Key, inputs: fetch.Inputs, object: row.Object, view: view, bound: row.Bound(),
+func newScheduled(fetch api.Fetch, server server, view *api.Source, row *store.Resource) *scheduled {
+	return &scheduled{
+		key: fetch.Key, inputs: fetch.Inputs, object: row.Object, view: view, server: server,
 		members: map[string]*member{},
 	}
-	for _, ref := range view.Secrets {
-		s.secrets = append(s.secrets, secret{ref, row.Key.Namespace, row.Bound()})
-	}
-	return s
 }
 
 // known reports whether a fetch of the source has ended: it has an artifact or an error.
@@ -89,9 +120,9 @@ func (s *scheduled) interval() time.Duration {
 	return max(least, leastPause)
 }
 
-// timeout returns the largest timeout of the active members; zero if none has one.
+// timeout returns the largest timeout of the active members, else that of the server; zero if there is none.
 func (s *scheduled) timeout() time.Duration {
-	var most time.Duration
+	most := s.server.timeout()
 	for m := range s.active() {
 		most = max(most, m.timeout)
 	}

@@ -37,20 +37,22 @@ func (s secret) permits(row string, b api.Binding, url string) bool {
 	return len(b.Hosts) == 0 && !s.bound || b.Names(url)
 }
 
-// credentials returns the data of Secrets by the field that names each. A Secret that the source may not use is
-// source.ErrAccess.
-func (l *Loop) credentials(ctx context.Context, url string, secrets []secret) (map[string]source.Secret, error) {
-	opened := map[string]source.Secret{}
+// credentials returns the data of Secrets, and their bindings, by the field that names each. A Secret that the source
+// may not use is source.ErrAccess.
+func (l *Loop) credentials(ctx context.Context, url string, secrets []secret) (map[string]source.Secret,
+	map[string]api.Binding, error) {
+	opened, bindings := map[string]source.Secret{}, map[string]api.Binding{}
 	for _, s := range secrets {
 		name, row, err := l.find(ctx, url, s)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if opened[s.Field], err = l.Vault.Open(name, row.Sealed); err != nil {
-			return nil, fmt.Errorf("%w: Secret %s: %w", source.ErrAuthentication, name, err)
+			return nil, nil, fmt.Errorf("%w: Secret %s: %w", source.ErrAuthentication, name, err)
 		}
+		bindings[s.Field] = row.Binding
 	}
-	return opened, nil
+	return opened, bindings, nil
 }
 
 // find returns the key and the row of the Secret that a source may use.
@@ -100,12 +102,12 @@ func (s secret) refusal(url string, own bool) error {
 // so only the operators' own sources may use one.
 func (l *Loop) pluginCredentials(ctx context.Context, s *scheduled) (source.Secret, error) {
 	switch {
-	case s.bound:
+	case s.server.bound:
 		return nil, fmt.Errorf("%w: spec.provider uses the cloud identity of the hub, which only the hub's own sources may "+
 			"use; apply this source to the hub, or name a Secret in spec.secretRef", source.ErrAccess)
 	case l.Plugins == nil:
 		return nil, fmt.Errorf("%w: spec.provider needs a credential provider plugin, and the hub has none; start it with "+
 			"--credential-provider-config, or name a Secret in spec.secretRef", source.ErrAuthentication)
 	}
-	return l.Plugins(ctx, s.view.URL)
+	return l.Plugins(ctx, s.server.view.URL)
 }

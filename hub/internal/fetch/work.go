@@ -59,9 +59,10 @@ func (l *Loop) fetchOnly(ctx context.Context, req source.Request, r *result) {
 
 // fetch finds the credentials and fetches. The time of a new artifact is by l.Now, whatever clock the fetcher has.
 func (l *Loop) fetch(ctx context.Context, r source.Request, s *scheduled) (a artifact.Artifact, err error) {
-	last, url := r.Last, s.view.URL
-	r.Secrets, err = l.credentials(ctx, url, s.secrets)
-	switch provider := s.view.Provider; {
+	last, url := r.Last, s.server.view.URL
+	r.Upstream = s.server.upstream
+	r.Secrets, r.Bindings, err = l.credentials(ctx, url, s.server.secrets)
+	switch provider := s.server.view.Provider; {
 	case err != nil || provider == "":
 	case provider == api.RegistryPlugin:
 		r.Secrets["spec.secretRef"], err = l.pluginCredentials(ctx, s)
@@ -107,8 +108,9 @@ func (l *Loop) finish(ctx context.Context, r result) error {
 	err := l.write(ctx, s, now)
 	if err == nil {
 		l.logChange(s, now, r.err)
-		s.row, s.made = now, r.composed.made
-		l.wakeReaders(s.key)
+		changed := !sameRow(s.row, now)
+		s.row, s.made, s.waiting = now, r.composed.made, false
+		l.wakeReaders(s.key, changed)
 	}
 	s.schedule(!r.composed.only, r.err != nil || err != nil)
 	return err

@@ -35,7 +35,8 @@ func renderedIn(how admitting, r *cache.Rendering) *graph.Rendered {
 }
 
 // uses reports whether an object extends the graph, and whether it is applied to the cluster. A source that is passed
-// through does both: the hub reads it for its Kustomizations, and a controller in the cluster for its own objects.
+// through does both: the hub reads it for its Kustomizations, and a controller in the cluster for its own objects. One
+// without manifests is for the objects of the controller only.
 func uses(known *manifest.Object, a api.Admission) (extends, applied bool) {
 	switch {
 	case known == nil:
@@ -43,7 +44,8 @@ func uses(known *manifest.Object, a api.Admission) (extends, applied bool) {
 	case !a.PassThrough.Has(known):
 		return true, false
 	}
-	return api.KeyOf(known).Role() == api.SourceRole, true
+	kind, _ := api.KindOf(known)
+	return kind.Role == api.SourceRole && !kind.NoManifests, true
 }
 
 // child admits one object to a graph.

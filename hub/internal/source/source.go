@@ -41,8 +41,12 @@ type Request struct {
 	Hosts []string
 	// Own and Inputs are what the artifact of a source with inputs is composed of: its own tree, nil if it has no server,
 	// and the artifacts of api.Source.Inputs. Without Inputs a request is for the source's own tree.
-	Own       *artifact.Artifact
-	Inputs    []artifact.Artifact
+	Own    *artifact.Artifact
+	Inputs []artifact.Artifact
+	// Upstream is the input whose server is asked, if it is not that of Object; see api.Source.Upstream.
+	Upstream *api.Object
+	// Bindings are those of the Secrets, by field. They count for servers that the URL does not name.
+	Bindings  map[string]api.Binding
 	Workspace artifact.Workspace
 }
 

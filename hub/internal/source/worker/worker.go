@@ -20,6 +20,7 @@ import (
 	"github.com/navefleet/nave/hub/internal/source/compose"
 	"github.com/navefleet/nave/hub/internal/source/file"
 	"github.com/navefleet/nave/hub/internal/source/git"
+	"github.com/navefleet/nave/hub/internal/source/helm"
 	"github.com/navefleet/nave/hub/internal/source/oci"
 )
 
@@ -29,11 +30,20 @@ type Fetchers map[string]source.Fetcher
 // All returns the fetchers of all kinds.
 func All() Fetchers {
 	return Fetchers{
-		api.GitRepositoryKind: source.Limited{Fetcher: git.Fetcher{Tokens: &git.Tokens{}}},
-		api.RemoteBaseKind:    source.Limited{Fetcher: remoteBases{git.Fetcher{}, file.Fetcher{}}},
-		api.OCIRepositoryKind: source.Limited{Fetcher: &oci.Fetcher{}},
-		api.BucketKind:        source.Limited{Fetcher: bucket.Fetcher{}},
+		api.GitRepositoryKind:  source.Limited{Fetcher: git.Fetcher{Tokens: &git.Tokens{}}},
+		api.RemoteBaseKind:     source.Limited{Fetcher: remoteBases{git.Fetcher{}, file.Fetcher{}}},
+		api.OCIRepositoryKind:  source.Limited{Fetcher: &oci.Fetcher{}},
+		api.BucketKind:         source.Limited{Fetcher: bucket.Fetcher{}},
+		api.HelmRepositoryKind: source.Limited{Fetcher: helm.Repositories{}},
+		api.HelmChartKind:      source.Limited{Fetcher: helm.Charts{Registries: &oci.Fetcher{Limits: layersOfCharts()}}},
 	}
+}
+
+// layersOfCharts are the limits of a layer that is the archive of a chart.
+func layersOfCharts() oci.Limits {
+	limits := oci.DefaultLimits
+	limits.Layer = helm.DefaultLimits.Archive
+	return limits
 }
 
 // remoteBases fetches RemoteBases.
@@ -54,7 +64,13 @@ func (f remoteBases) Fetch(ctx context.Context, r source.Request) (artifact.Arti
 // Fetch implements source.Fetcher for all kinds, and composes artifacts.
 func (f Fetchers) Fetch(ctx context.Context, r source.Request) (artifact.Artifact, error) {
 	if len(r.Inputs) > 0 {
-		return source.Limited{Fetcher: compose.Composer{}}.Fetch(ctx, r)
+		view, err := r.Object.Source()
+		if err != nil {
+			return artifact.Artifact{}, fmt.Errorf("%w: %w", source.ErrRequest, err)
+		}
+		if len(view.Composition.Aliases) > 0 {
+			return source.Limited{Fetcher: compose.Composer{}}.Fetch(ctx, r)
+		}
 	}
 	fetcher := f[r.Object.Key.Kind]
 	if fetcher == nil {

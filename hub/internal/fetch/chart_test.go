@@ -1,0 +1,283 @@
+package fetch_test
+
+import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"context"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/hub/internal/artifact"
+	"github.com/navefleet/nave/hub/internal/dial"
+	"github.com/navefleet/nave/hub/internal/fetch"
+	"github.com/navefleet/nave/hub/internal/source/worker"
+	"github.com/navefleet/nave/hub/internal/store"
+	"github.com/navefleet/nave/shared/manifest"
+)
+
+// charts is a repository of charts, a store, and a loop that fetches from it.
+type charts struct {
+	*testing.T
+	store *store.Store
+	vault *store.Vault
+
+	mu    sync.Mutex
+	files map[string][]byte // what the server has, by path
+	asked map[string]int    // requests by path
+	auth  string            // that every request needs
+}
+
+// ServeHTTP implements http.Handler.
+func (c *charts) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.asked[r.URL.Path]++
+	text, ok := c.files[r.URL.Path]
+	_, password, _ := r.BasicAuth()
+	switch {
+	case password != c.auth:
+		http.Error(w, "no", http.StatusUnauthorized)
+	case !ok:
+		http.NotFound(w, r)
+	default:
+		_, _ = w.Write(text)
+	}
+}
+
+// take returns the requests by path since the last call.
+func (c *charts) take() map[string]int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	defer func() { c.asked = map[string]int{} }()
+	return c.asked
+}
+
+// publish sets the versions of the chart app.
+func (c *charts) publish(versions ...string) {
+	c.Helper()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	index := "apiVersion: v1\nentries:\n  app:\n"
+	for _, version := range versions {
+		var b bytes.Buffer
+		z := gzip.NewWriter(&b)
+		archive := tar.NewWriter(z)
+		text := "apiVersion: v2\nname: app\nversion: " + version + "\n"
+		_ = archive.WriteHeader(&tar.Header{Name: "app/Chart.yaml", Mode: 0o644, Size: int64(len(text))})
+		_, _ = archive.Write([]byte(text))
+		_, _ = archive.Close(), z.Close()
+		c.files["/app-"+version+".tgz"] = b.Bytes()
+		index += "  - name: app\n    version: " + version + "\n    urls:\n    - app-" + version + ".tgz\n"
+	}
+	c.files["/index.yaml"] = []byte(index)
+}
+
+func startCharts(t *testing.T) (*charts, *httptest.Server) {
+	t.Helper()
+	rows, err := store.Open(filepath.Join(t.TempDir(), "store.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	vault, err := store.NewVault(filepath.Join(t.TempDir(), "vault.key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &charts{T: t, store: rows, vault: vault, files: map[string][]byte{}, asked: map[string]int{}}
+	server := httptest.NewServer(c)
+	loop := fetch.New(fetch.Config{
+		Store: rows, Vault: vault, Artifacts: artifact.New(t.TempDir()), Fetcher: worker.All(),
+		Log: slog.New(slog.DiscardHandler), Network: dial.Policy{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
+	})
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error)
+	go func() { done <- loop.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		server.Close()
+		if err := rows.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return c, server
+}
+
+// put writes objects of a cluster; requested is a request to reconcile the last one.
+func (c *charts) put(cluster, requested string, objects ...string) {
+	c.Helper()
+	err := c.store.Update(c.Context(), func(tx *store.Tx) error {
+		for i, text := range objects {
+			parsed, err := manifest.Parse([]byte(text))
+			if err != nil {
+				return err
+			}
+			o, err := api.Admit(parsed[0], api.ClusterGraph)
+			if err != nil {
+				return err
+			}
+			row := store.Resource{Key: o.Key.In(cluster), Object: o, Generation: 1}
+			if i == len(objects)-1 {
+				row.RequestedAt = requested
+			}
+			if err := store.Resources.Put(tx, row.Key.Path(), row); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		c.Fatal(err)
+	}
+}
+
+// await waits until the Condition of an object is as wanted.
+func (c *charts) await(key api.Key, wanted func(store.Condition) bool) store.Condition {
+	c.Helper()
+	w := c.store.Watch(c.Context(), store.Conditions.Name())
+	defer w.Close()
+	for {
+		var o store.Condition
+		err := c.store.View(c.Context(), func(tx *store.Tx) (err error) {
+			o, _, err = store.Conditions.Get(tx, key.Path())
+			return err
+		})
+		if err != nil {
+			c.Fatal(err)
+		}
+		if wanted(o) {
+			return o
+		}
+		select {
+		case <-w.C():
+			w.Take()
+		case <-time.After(time.Minute):
+			c.Fatalf("%s is not as wanted within a minute: %+v", key, o)
+		}
+	}
+}
+
+// at reports whether a source is ready at a revision.
+func at(revision string) func(store.Condition) bool {
+	return func(o store.Condition) bool { return o.Ready == "True" && o.Revision == revision }
+}
+
+const (
+	repositoryText = "{apiVersion: source.toolkit.fluxcd.io/v1, kind: HelmRepository, metadata: {name: charts, " +
+		"namespace: apps}, spec: {interval: 1h, url: '%s'}}"
+	chartText = "{apiVersion: source.toolkit.fluxcd.io/v1, kind: HelmChart, metadata: {name: app, namespace: apps}, spec: " +
+		"{interval: 1h, chart: app, sourceRef: {kind: HelmRepository, name: charts}}}"
+)
+
+var (
+	repositoryKey = api.Key{Kind: api.HelmRepositoryKind, Namespace: "apps", Name: "charts"}
+	chartKey      = api.Key{Kind: api.HelmChartKind, Namespace: "apps", Name: "app"}
+)
+
+// TestChart_shared fetches an index and a chart once for three clusters, and a new version when a chart is reconciled.
+func TestChart_shared(t *testing.T) {
+	c, server := startCharts(t)
+	c.publish("1.0.0")
+	clusters := []string{"east", "north", "west"}
+	for _, cluster := range clusters {
+		c.put(cluster, "", fmt.Sprintf(repositoryText, server.URL), chartText)
+	}
+	wait := func(revision string) {
+		t.Helper()
+		for _, cluster := range clusters {
+			c.await(chartKey.In(cluster), at(revision))
+			c.await(repositoryKey.In(cluster), func(o store.Condition) bool { return o.Ready == "True" })
+		}
+	}
+	wait("1.0.0")
+	if o := c.await(chartKey.In("east"), at("1.0.0")); o.Reason != "ChartPullSucceeded" {
+		t.Errorf("got %+v", o)
+	}
+	if got := c.take(); !maps.Equal(got, map[string]int{"/index.yaml": 1, "/app-1.0.0.tgz": 1}) {
+		t.Errorf("asked for %v", got)
+	}
+	c.publish("1.0.0", "1.1.0")
+	c.put("north", "now", chartText)
+	wait("1.1.0")
+	if got := c.take(); !maps.Equal(got, map[string]int{"/index.yaml": 1, "/app-1.1.0.tgz": 1}) {
+		t.Errorf("asked for %v", got)
+	}
+	c.put("west", "again", chartText)
+	c.await(chartKey.In("west"), func(o store.Condition) bool { return o.HandledRequest == "again" })
+	if got := c.take(); !maps.Equal(got, map[string]int{"/index.yaml": 1}) {
+		t.Errorf("asked for %v", got)
+	}
+}
+
+// TestChart_secret logs in with the Secret of the HelmRepository, and tries again when the Secret changes.
+func TestChart_secret(t *testing.T) {
+	c, server := startCharts(t)
+	c.publish("1.0.0")
+	c.auth = "hunter22"
+	put := func(password string) {
+		t.Helper()
+		sealed, err := c.vault.Seal("apps/login", map[string][]byte{"username": []byte("me"), "password": []byte(password)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		row := store.Secret{Sealed: sealed, Binding: api.Binding{
+			Hosts: []string{strings.TrimPrefix(server.URL, "http://")}, Namespaces: []string{"apps"},
+		}}
+		if err := c.store.Update(t.Context(), func(tx *store.Tx) error {
+			return store.Secrets.Put(tx, "apps/login", row)
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put("wrong pass")
+	repository := strings.Replace(fmt.Sprintf(repositoryText, server.URL), "interval:", "secretRef: {name: login}, interval:", 1)
+	c.put("east", "", repository, chartText)
+	refused := func(reason string) func(o store.Condition) bool {
+		return func(o store.Condition) bool { return o.Ready == "False" && o.Reason == reason }
+	}
+	c.await(repositoryKey.In("east"), refused("AuthenticationFailed"))
+	o := c.await(chartKey.In("east"), refused("SourceNotReady"))
+	for _, word := range []string{"spec.sourceRef", "HelmRepository apps/charts", "401"} {
+		if !strings.Contains(o.Message, word) {
+			t.Errorf("%s does not say %q", o.Message, word)
+		}
+	}
+	put("hunter22")
+	c.await(chartKey.In("east"), at("1.0.0"))
+}
+
+// TestChart_broken keeps the last chart when the server fails, and says so.
+func TestChart_broken(t *testing.T) {
+	c, server := startCharts(t)
+	c.publish("1.0.0")
+	c.put("east", "", fmt.Sprintf(repositoryText, server.URL), chartText)
+	c.await(chartKey.In("east"), at("1.0.0"))
+	c.publish("1.0.0", "2.0.0")
+	c.mu.Lock()
+	delete(c.files, "/app-2.0.0.tgz")
+	c.mu.Unlock()
+	c.put("east", "now", chartText)
+	o := c.await(chartKey.In("east"), func(o store.Condition) bool { return o.Ready == "False" })
+	if o.Revision != "1.0.0" || o.Reason != "ChartPullError" || !strings.Contains(o.Message, "404") {
+		t.Errorf("got %+v", o)
+	}
+	c.publish("1.0.0", "2.0.0")
+	c.await(chartKey.In("east"), at("2.0.0")) // tried again without being asked
+	paths := slices.Sorted(maps.Keys(c.take()))
+	if !slices.Contains(paths, "/app-2.0.0.tgz") {
+		t.Errorf("asked for %s", paths)
+	}
+}
