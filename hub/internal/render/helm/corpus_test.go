@@ -37,7 +37,7 @@ var update = flag.Bool("update", false, "write the results of the charts into th
 //	kube VERSION
 //	apis API API …
 //	upgrade
-//	only 3              Helm 4 does something else
+//	only 3, only 4      the other one does something else
 //	only none           both do something else
 //	link PATH TARGET    a symbolic link in the chart
 type example struct {
@@ -95,7 +95,7 @@ func (x *example) configure(t *testing.T, words []string) {
 	case "upgrade":
 		x.in.Release.Upgrade = true
 	case "only":
-		x.only = map[string]Compat{"3": Helm3, "none": -1}[words[1]]
+		x.only = map[string]Compat{"3": Helm3, "4": Helm4, "none": -1}[words[1]]
 	case "link":
 		if err := os.Symlink(words[2], filepath.Join(x.dir, words[1])); err != nil {
 			t.Fatal(err)

@@ -31,20 +31,25 @@ func FuzzSplit(f *testing.F) {
 	})
 }
 
-// FuzzValues compares the values that templates see with those of the real helm of version 3, for the values of a
+// FuzzValues compares the values that templates see with those of the real helm of both versions, for the values of a
 // chart, of its subchart, and of two files.
 func FuzzValues(f *testing.F) {
 	if testing.Short() {
-		f.Skip("builds a helm command")
+		f.Skip("builds two helm commands")
 	}
-	helm, err := helmtest.New(f.Context(), int(Helm3))
-	if err != nil {
-		f.Fatal(err)
+	helms := map[Compat]helmtest.Helm{}
+	for _, compat := range []Compat{Helm3, Helm4} {
+		helm, err := helmtest.New(f.Context(), int(compat))
+		if err != nil {
+			f.Fatal(err)
+		}
+		helms[compat] = helm
 	}
 	for _, seed := range [][4]string{
 		{"", "", "", ""},
 		{"a: 1\nb: {c: 1, d: null}", "x: 1", "b: {c: null}", "a: null\nsub: {x: null, global: {z: 1}}"},
 		{"global: {a: {b: 1}}\nsub: {x: 2}", "x: {y: 1}\nglobal: {a: {c: 1}}", "global: {a: null}", "sub: null"},
+		{"sub: {x: null, m: null}\nm: null", "x: 1\nm: {a: null}\nn: null", "", "sub: {n: 1}\nm: {a: null}"},
 		{"list: [1]\nsub: text", "x: [1]", "list: {a: 1}", "sub: {x: {a: 1}}"},
 		{"n: 1e3\nbig: 12345678901234567890\nt: 2020-01-01", "\"true\": yes", "n: 0o7", "? a\n: b"},
 	} {
@@ -64,6 +69,8 @@ func FuzzValues(f *testing.F) {
 		} {
 			x.write(t, name, []byte(text))
 		}
-		compareWith(t, helm, x, Helm3)
+		for compat, helm := range helms {
+			compareWith(t, helm, x, compat)
+		}
 	})
 }

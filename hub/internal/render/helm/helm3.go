@@ -37,8 +37,14 @@ func (V3) Render(in Input) (out *Output, err error) {
 	if err != nil {
 		return nil, err
 	}
+	if in.Compat != Helm3 {
+		separateAliases(c)
+	}
 	if err := chartutil.ProcessDependenciesWithMerge(c, in.Values); err != nil {
 		return nil, fmt.Errorf("dependencies of chart %s: %w", c.Name(), err)
+	}
+	if in.Compat != Helm3 {
+		dropNulls(c, in.Values)
 	}
 	values, err := chartutil.CoalesceValues(c, in.Values)
 	if err != nil {
