@@ -64,7 +64,11 @@ func renderLoaded(c *chart.Chart, values chartutil.Values, in Input) (*Output, e
 	if err := scanChart(c, values, &out.Asked); err != nil {
 		return nil, err
 	}
-	caps, err := newCapabilities(in.Capabilities, in.Compat, chartutil.DefaultCapabilities.HelmVersion, &out.Asked)
+	helmVersion := chartutil.DefaultCapabilities.HelmVersion
+	if in.Compat != Helm3 {
+		helmVersion.Version = helm4Version
+	}
+	caps, err := newCapabilities(in.Capabilities, in.Compat, helmVersion, &out.Asked)
 	if err != nil {
 		return nil, err
 	}

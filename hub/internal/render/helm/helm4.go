@@ -7,6 +7,9 @@ import (
 	"helm.sh/helm/v3/pkg/chartutil"
 )
 
+// helm4Version is the version of Helm 4 whose results the package gives.
+const helm4Version = "v4.3"
+
 // separateAliases gives each alias of a subchart subcharts of its own, as in Helm 4. In Helm 3 all aliases share them,
 // and what one of them disables is disabled for all.
 func separateAliases(c *chart.Chart) {
