@@ -21,8 +21,8 @@ var transparent = map[string]string{
 	"bcrypt": `print "~"`, "htpasswd": `print "~"`, "encryptAES": `print "~"`,
 }
 
-// estrange returns a template with other calls in place of some functions. It is for a render whose result is only
-// compared. If the template cannot be parsed, estrange returns it as it is.
+// estrange returns a template with other calls in place of some functions. If the template cannot be parsed, estrange
+// returns it as it is.
 func estrange(text string, others map[string]string) string {
 	var calls []*parse.IdentifierNode
 	eachNode(text, func(n parse.Node) {

@@ -38,6 +38,7 @@ func (V3) Render(in Input) (out *Output, err error) {
 		return nil, err
 	}
 	if in.Compat != Helm3 {
+		replaceCalls(c)
 		separateAliases(c)
 	}
 	if err := chartutil.ProcessDependenciesWithMerge(c, in.Values); err != nil {

@@ -1,6 +1,7 @@
 package helm
 
 import (
+	"bytes"
 	"slices"
 
 	"helm.sh/helm/v3/pkg/chart"
@@ -9,6 +10,22 @@ import (
 
 // helm4Version is the version of Helm 4 whose results the package gives.
 const helm4Version = "v4.3"
+
+// helm4Calls are functions of Helm 4 only, with those that do the same for values without errors. The functions of Helm
+// 4 for durations are missing.
+var helm4Calls = map[string]string{"mustToYaml": "toYaml", "mustToToml": "toToml"}
+
+// replaceCalls replaces functions of Helm 4 in the templates of a chart and its subcharts.
+func replaceCalls(c *chart.Chart) {
+	for _, f := range c.Templates {
+		if bytes.Contains(f.Data, []byte("mustTo")) {
+			f.Data = []byte(estrange(string(f.Data), helm4Calls))
+		}
+	}
+	for _, s := range c.Dependencies() {
+		replaceCalls(s)
+	}
+}
 
 // separateAliases gives each alias of a subchart subcharts of its own, as in Helm 4. In Helm 3 all aliases share them,
 // and what one of them disables is disabled for all.
