@@ -2,11 +2,13 @@ package hub_test
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/navefleet/nave/e2e/gittest"
+	"github.com/navefleet/nave/hub/internal/artifact"
 	"github.com/navefleet/nave/hub/internal/store"
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 	"github.com/navefleet/nave/shared/bundle"
@@ -14,9 +16,9 @@ import (
 	"github.com/navefleet/nave/shared/manifest"
 )
 
-// TestUpgrade starts a hub on the rows of sources that hubs wrote until November 2026, while the Git server is down.
-// The artifact stays, no source is reported as missing, and no bundle is signed until an operator requests a
-// reconciliation.
+// TestUpgrade starts a hub on the rows of sources and the artifacts that hubs wrote until November 2026, while the Git
+// server is down. The artifact stays, no source is reported as missing, and no bundle is signed until an operator
+// requests a reconciliation.
 func TestUpgrade(t *testing.T) {
 	server, err := gittest.Start(gittest.Options{})
 	must(t, err)
@@ -37,6 +39,8 @@ func TestUpgrade(t *testing.T) {
 	former := manifest.DigestOf(fmt.Appendf(nil, `{"url":%q,"ref":{"branch":"main"}}`, repository.URL())).String()
 	fetched := changeSource(t, dir, func(tx *store.Tx, key string, row store.Fetched) error {
 		must(t, store.Sources.Delete(tx, key))
+		older := toOlder(t, filepath.Join(dir, "sources"), *row.Artifact)
+		row.Artifact = &older
 		return store.Sources.Put(tx, former, row)
 	})
 
@@ -61,6 +65,28 @@ func TestUpgrade(t *testing.T) {
 	if kept.Artifact == nil || *kept.Artifact != *fetched.Artifact {
 		t.Errorf("the source has %+v, had %+v", kept, fetched)
 	}
+}
+
+// toOlder makes an artifact one of a hub of before: a tree of files and an index.
+func toOlder(t *testing.T, sources string, a artifact.Artifact) artifact.Artifact {
+	t.Helper()
+	s := artifact.New(sources)
+	files, err := artifact.Workspace{Dir: sources}.Files(a)
+	must(t, err)
+	home := filepath.Dir(filepath.Dir(s.Path(a)))
+	digest := artifact.DigestOf(files)
+	tree := filepath.Join(home, strings.TrimPrefix(digest.String(), "sha256:"), "tree")
+	must(t, s.Export(t.Context(), a, tree))
+	var index strings.Builder
+	for _, f := range files {
+		fmt.Fprintf(&index, "%s %d %s\t%s\n", f.Mode, f.Size, f.Content, f.Path)
+	}
+	must(t, os.WriteFile(filepath.Join(tree, "..", "index"), []byte(index.String()), 0o444))
+	for _, kind := range []string{"roots", "folders", "contents"} {
+		must(t, os.RemoveAll(filepath.Join(home, kind)))
+	}
+	a.Dir, a.Digest = strings.TrimPrefix(tree, sources+"/"), digest
+	return a
 }
 
 // changeSource calls change with the only row of a source in a hub's store, and returns the row.

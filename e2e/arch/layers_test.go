@@ -26,10 +26,11 @@ var layers = []layer{
 		"shared/version", "shared/manifest", "shared/signing", "shared/identity", "shared/health", "shared/condition",
 		"shared/sealed", "shared/telemetry", "shared/memory", "shared/reporting", "shared/wait",
 	}},
-	{"L2 bundles, expressions, how daemons start", []string{"shared/bundle", "shared/expression", "shared/daemon"}},
+	{"L2 bundles, expressions, how daemons start, caches", []string{"shared/bundle", "shared/expression", "shared/daemon",
+		"hub/internal/lru"}},
 	{"L3 kinds, artifacts, processes; the spoke's adapters", []string{
 		"hub/api", "hub/operatorconfig", "hub/internal/artifact", "hub/internal/dial", "hub/internal/confine",
-		"hub/internal/lru", "hub/internal/openapi", "hub/internal/pace",
+		"hub/internal/openapi", "hub/internal/pace",
 		"spoke/internal/kube", "spoke/internal/trust", "spoke/internal/decrypt", "spoke/internal/state",
 	}},
 	{"L4 sources, renderers, store", []string{

@@ -2,9 +2,10 @@ package faults_test
 
 import (
 	"context"
+	"crypto/sha1"
+	"encoding/hex"
 	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
 	"path/filepath"
 	"slices"
@@ -148,22 +149,18 @@ func (m *middle) source(name, spec string) string {
 		"\nspec: {interval: 1h, url: %q, ref: {branch: main}%s}\n", name, m.namespace(), m.parts.URL(), spec)
 }
 
-// written waits until a file is among those that the hub is writing as an artifact, and returns when it is.
-func (m *middle) written(file string) {
+// written waits until the hub has written a content into the artifacts of two sources: into that of the parts, and into
+// that which is composed of it.
+func (m *middle) written(content string) {
 	m.t.Helper()
-	found := errors.New("found")
-	eventually(m.t, time.Millisecond, "the hub writes "+file, func(context.Context) error {
-		err := filepath.WalkDir(filepath.Join(m.stand.Dir, "hub", "sources", "tmp"),
-			func(path string, _ fs.DirEntry, _ error) error {
-				if strings.HasSuffix(path, file) {
-					return found
-				}
-				return nil
-			})
-		if errors.Is(err, found) {
-			return nil
+	id := sha1.Sum(fmt.Appendf(nil, "blob %d\x00%s", len(content), content)) // as Git names it
+	pattern := filepath.Join(m.stand.Dir, "hub", "sources", "artifacts", "*", "contents", hex.EncodeToString(id[:]))
+	eventually(m.t, time.Millisecond, "the hub writes "+content, func(context.Context) error {
+		found, err := filepath.Glob(pattern)
+		if err == nil && len(found) < 2 {
+			err = fmt.Errorf("not yet, but into %d", len(found))
 		}
-		return fmt.Errorf("not yet: %w", errors.Join(err, fs.ErrNotExist))
+		return err
 	})
 }
 
@@ -187,7 +184,7 @@ func killInInclude(m *middle) {
 			"fromPath: shared, toPath: included}]"),
 		"include.yaml": m.kustomization("included", "path: ./included, sourceRef: {kind: GitRepository, name: whole}"),
 	})
-	m.composes("included", "/tree/included/bulk/000/0000.txt", "shared/")
+	m.composes("included", "shared/")
 }
 
 // killInGenerator: the hub dies while it writes the artifact of an ArtifactGenerator.
@@ -202,11 +199,11 @@ func killInGenerator(m *middle) {
 		"generated.yaml": m.kustomization("generated", "path: ./all, sourceRef: {kind: ExternalArtifact, name: made}"),
 	})
 	m.refresh()
-	m.composes("generated", "/tree/all/bulk/000/0000.txt", "generated/")
+	m.composes("generated", "generated/")
 }
 
 // composes kills the hub while it writes a file of a composed artifact, after the parts below a folder have changed.
-func (m *middle) composes(of, file, folder string) {
+func (m *middle) composes(of, folder string) {
 	m.t.Helper()
 	before := m.have(of, "one")
 	m.inSync()
@@ -214,7 +211,7 @@ func (m *middle) composes(of, file, folder string) {
 	maps.Copy(files, m.give(folder, of, "two"))
 	m.provide(files)
 	m.refresh()
-	m.written(file)
+	m.written(files[folder+"bulk/000/0000.txt"])
 	m.restartHub()
 	m.stay(of, "two", before)
 }

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"sync"
 
 	"github.com/navefleet/nave/hub/api"
@@ -32,12 +33,6 @@ func (c *composer) close() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.dir != "" {
-		_ = filepath.WalkDir(c.dir, func(path string, e fs.DirEntry, err error) error {
-			if err == nil && e.IsDir() {
-				err = os.Chmod(path, 0o700) // artifacts cannot be written
-			}
-			return err
-		})
 		_ = os.RemoveAll(c.dir)
 	}
 }
@@ -90,7 +85,11 @@ func (c *checkout) compose(ctx context.Context, o *api.Object, view *api.Source,
 	if err != nil {
 		return plan.Tree{}, fmt.Errorf("%s: %w", o.Key, source.ExplainComposition(err))
 	}
-	m.made[id] = plan.Tree{Dir: m.store.Path(a), Revision: c.revision}
+	dir := filepath.Join(m.dir, "made", strconv.Itoa(len(m.made)))
+	if err := m.store.Export(ctx, a, dir); err != nil {
+		return plan.Tree{}, err
+	}
+	m.made[id] = plan.Tree{Dir: dir, Revision: c.revision}
 	return m.made[id], nil
 }
 

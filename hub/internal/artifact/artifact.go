@@ -1,24 +1,30 @@
-// Package artifact keeps what fetchers bring: an Artifact is one immutable tree of files on disk.
+// Package artifact keeps what fetchers bring: an Artifact is one immutable tree of files.
 //
 // The hub's process has a Store. For each fetch the Store gives out a Workspace, which is plain data, so that the fetch
 // can run in a confined process. A fetcher lists the files that it found and puts them through Workspace.Put. Put
 // applies the ignore rules, refuses bad names, leaves out symlinks that lead out of the tree, keeps the limits, and
-// writes the tree under the digest of its index. A file that the last artifact has is a hard link to the same file.
+// writes what the last artifact does not have. A Reader reads an artifact.
+//
+// An artifact is an index over contents. A Folder is a record that names its files by their contents and its folders by
+// their records (see Folder). The digest of an artifact is the SHA-256 of the record of its root. Equal folders are one
+// file, in whatever artifacts they are, so a change costs the folders above what it changed.
 //
 // On disk, below the folder given to New (<id> is a digest of an address and its credentials, so that sources with
 // different credentials share no files):
 //
-//	artifacts/<id>/<digest>/index  one line "mode size content<TAB>path" for each file, sorted by path; its SHA-256 is
-//	                               the artifact's digest
-//	artifacts/<id>/<digest>/tree   the artifact
-//	cache/<id>                     what a fetcher keeps for the next fetch. Its file state is JSON of the fetcher, whose
-//	                               field disk says how many bytes the cache takes
-//	locks/<id>                     locked while a fetch uses the cache; emptied at start
-//	tmp                            what is being written, a folder for each fetch; emptied at start
+//	artifacts/<id>/roots/<digest>    the record of the root of an artifact, which makes it exist
+//	artifacts/<id>/folders/<digest>  the records of all other folders
+//	artifacts/<id>/contents/<id>     the contents of files and the targets of symlinks, by ContentID
+//	cache/<id>                       what a fetcher keeps for the next fetch. Its file state is JSON of the fetcher,
+//	                                 whose field disk says how many bytes the cache takes
+//	locks/<id>                       locked while a fetch uses the cache; emptied at start
+//	locks/<id>.put                   locked while an artifact is put, or what no artifact refers to is removed
+//	tmp                              what is being written, a folder for each fetch; emptied at start
 //
-// Nothing here is synced to disk. A killed process leaves at most something in tmp. Power may fail at any moment, so an
-// artifact that this process did not write is read and compared with its digest before it is used. An artifact that
-// does not match is thrown away and fetched again.
+// Nothing here is synced to disk. A killed process leaves at most something in tmp, or contents and folders that no
+// root refers to. Put never relies on those: it relies on what the last artifact refers to, and writes all else. Power
+// may fail at any moment, so an artifact that this process did not write is read and compared with its digest before it
+// is used. An artifact that does not match is fetched again, and everything that it refers to is written again.
 package artifact
 
 import (
@@ -55,9 +61,11 @@ func StorageError(err error) error {
 type Artifact struct {
 	// Revision names the tree as Flux does: main@sha1:…, v1.2.3@sha1:…, sha1:….
 	Revision string `json:"revision"`
-	// Digest is over the paths, modes and contents of the tree. Equal trees of different revisions have equal digests.
+	// Digest is over the paths, modes and contents of the tree: the SHA-256 of the record of its root. Equal trees of
+	// different revisions have equal digests.
 	Digest manifest.Digest `json:"digest"`
-	// Dir is the tree's path below the folder of its Store, so that the folder may be moved. Store.Path joins them.
+	// Dir is the path of the root's record below the folder of its Store, so that the folder may be moved. Store.Path
+	// joins them.
 	Dir string `json:"dir"`
 	// FetchedAt is when this revision was first seen.
 	FetchedAt time.Time `json:"fetchedAt"`
@@ -105,17 +113,26 @@ func (a *Artifact) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
-// Parts of an artifact's path.
+// Parts of the paths of artifacts.
 const (
 	artifactsDir = "artifacts"
-	treeDir      = "tree"
-	indexName    = "index"
+	rootsDir     = "roots"
+	foldersDir   = "folders"
+	contentsDir  = "contents"
 )
+
+func hexOf(digest manifest.Digest) string { return hex.EncodeToString(digest[:]) }
 
 // dirOf returns the Dir of an artifact.
 func dirOf(id string, digest manifest.Digest) string {
-	return filepath.Join(artifactsDir, id, hex.EncodeToString(digest[:]), treeDir)
+	return filepath.Join(artifactsDir, id, rootsDir, hexOf(digest))
 }
 
-// indexFile returns the path of the index that belongs to a tree.
-func indexFile(tree string) string { return filepath.Join(filepath.Dir(tree), indexName) }
+// idOf returns the id in the Dir of an artifact. Hubs wrote another Dir until November 2026; it has no id.
+func idOf(a Artifact) string {
+	id, _, _ := strings.Cut(strings.TrimPrefix(a.Dir, artifactsDir+"/"), "/")
+	if _, err := hex.DecodeString(id); err != nil || a.Dir != dirOf(id, a.Digest) {
+		return ""
+	}
+	return id
+}

@@ -1,52 +1,89 @@
 package artifact
 
 import (
+	"context"
+	"path"
 	"strings"
 
 	"github.com/navefleet/nave/shared/manifest"
 )
 
 // Difference returns the paths at which an artifact differs from another one of the same source: the files of which
-// content or mode differs, the files that only one of the two has, and the folders above these. Paths are rooted. If
-// the other artifact is not on disk, or one of the two has symlinks, which give files a second path, Difference returns
-// false.
+// content or mode differs, the files and folders that only one of the two has, and the folders that these are in. Paths
+// are rooted. Folders that both artifacts have are not read. If the other artifact is not on disk, or one of the two
+// has symlinks, which give files a second path, Difference returns false.
 func (s *Store) Difference(a Artifact, other manifest.Digest) (paths map[string]bool, ok bool) {
-	id, _, _ := strings.Cut(strings.TrimPrefix(a.Dir, artifactsDir+"/"), "/")
-	before, err := readIndex(s.Path(Artifact{Dir: dirOf(id, other)}), other)
+	before, err := Open(s.Path(Artifact{Dir: dirOf(idOf(a), other)}))
 	if err != nil {
 		return nil, false
 	}
-	now, err := readIndex(s.Path(a), a.Digest)
-	if err != nil {
+	now, err := Open(s.Path(a))
+	if err != nil || now.root.total.Links+before.root.total.Links > 0 {
 		return nil, false
 	}
-	paths = map[string]bool{}
-	for len(before) > 0 || len(now) > 0 {
-		switch {
-		case len(now) == 0 || len(before) > 0 && before[0].Path < now[0].Path:
-			addWithFolders(paths, before[0])
-			ok, before = before[0].Mode != Symlink, before[1:]
-		case len(before) == 0 || now[0].Path < before[0].Path:
-			addWithFolders(paths, now[0])
-			ok, now = now[0].Mode != Symlink, now[1:]
-		default:
-			if before[0].identity() != now[0].identity() {
-				paths["/"+now[0].Path] = true
-			}
-			ok = before[0].Mode != Symlink && now[0].Mode != Symlink
-			before, now = before[1:], now[1:]
-		}
-		if !ok {
-			return nil, false
-		}
-	}
-	return paths, true
+	d := comparison{before, now, map[string]bool{}}
+	err = d.folders("/", before.root, now.root)
+	return d.paths, err == nil
 }
 
-// addWithFolders adds the path of a file and of all folders above it.
-func addWithFolders(paths map[string]bool, f File) {
-	for p := f.Path; p != ""; p = parent(p) {
-		paths["/"+p] = true
+// comparison collects the paths at which two artifacts differ.
+type comparison struct {
+	before, now *Reader
+	paths       map[string]bool
+}
+
+// folders compares two folders at a path.
+func (d comparison) folders(dir string, before, now *Folder) error {
+	x, y := before.Entries, now.Entries
+	for len(x) > 0 || len(y) > 0 {
+		var err error
+		switch {
+		case len(y) == 0 || len(x) > 0 && x[0].Name < y[0].Name:
+			err, x = d.onlyOne(d.before, dir, x[0]), x[1:]
+		case len(x) == 0 || y[0].Name < x[0].Name:
+			err, y = d.onlyOne(d.now, dir, y[0]), y[1:]
+		default:
+			err, x, y = d.entries(dir, x[0], y[0]), x[1:], y[1:]
+		}
+		if err != nil {
+			return err
+		}
 	}
-	paths["/"] = true
+	return nil
+}
+
+// entries compares two entries with the same name.
+func (d comparison) entries(dir string, before, now Entry) error {
+	p := path.Join(dir, now.Name)
+	switch {
+	case before == now:
+		return nil
+	case before.Mode != Directory && now.Mode != Directory:
+		d.paths[p] = true
+		return nil
+	case before.Mode != now.Mode: // a file and a folder
+		if err := d.onlyOne(d.before, dir, before); err != nil {
+			return err
+		}
+		return d.onlyOne(d.now, dir, now)
+	}
+	x, err := d.before.Folder(before)
+	if err != nil {
+		return err
+	}
+	y, err := d.now.Folder(now)
+	if err != nil {
+		return err
+	}
+	return d.folders(p, x, y)
+}
+
+// onlyOne adds an entry that only one of the artifacts has.
+func (d comparison) onlyOne(r *Reader, dir string, e Entry) error {
+	one := &Folder{Entries: []Entry{e}}
+	d.paths[dir] = true
+	return r.walk(context.Background(), one, strings.TrimPrefix(dir, "/"), func(p string, _ Entry) (bool, error) {
+		d.paths["/"+p] = true
+		return true, nil
+	})
 }

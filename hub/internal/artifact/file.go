@@ -32,6 +32,9 @@ const (
 	Symlink    Mode = "120000" // the content is the target
 )
 
+// valid reports whether m is one of the modes.
+func (m Mode) valid() bool { return m == Regular || m == Executable || m == Symlink }
+
 // ContentID identifies the content of a file in hexadecimal digits: 64 are its SHA-256, 40 are Git's SHA-1 of a blob
 // that was checked for a forged collision when it arrived.
 type ContentID string

@@ -2,16 +2,18 @@ package artifact
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 )
 
 // OnDisk is Contents of which some are files on the disk of the Store: Put shares them.
 type OnDisk interface {
 	Contents
-	// Name returns the absolute path of a file whose content and permissions never change; empty: there is none.
+	// Name returns the absolute path of a file with the content, which never changes; empty: there is none.
 	Name(f File) string
 }
 
@@ -26,7 +28,27 @@ func (t Tree) Filter(ctx context.Context) ([]File, error) {
 
 // Files returns what an artifact holds, sorted by path. Errors are ErrStorage.
 func (w Workspace) Files(a Artifact) ([]File, error) {
-	return readIndex(filepath.Join(w.Dir, a.Dir), a.Digest)
+	if idOf(a) == "" {
+		return nil, fmt.Errorf("%w: artifact %q is not in its place", ErrStorage, a.Dir)
+	}
+	r, err := Open(filepath.Join(w.Dir, a.Dir))
+	if err != nil {
+		return nil, err
+	}
+	return r.Files(context.Background())
+}
+
+// Files returns what the artifact holds, sorted by path. Errors are ErrStorage or that of ctx.
+func (r *Reader) Files(ctx context.Context) ([]File, error) {
+	files := make([]File, 0, r.root.total.Files)
+	err := r.walk(ctx, r.root, "", func(p string, e Entry) (bool, error) {
+		if e.Mode != Directory {
+			files = append(files, File{Path: p, Mode: e.Mode, Content: e.Content, Size: e.Bytes})
+		}
+		return true, nil
+	})
+	slices.SortFunc(files, func(a, b File) int { return strings.Compare(a.Path, b.Path) })
+	return files, err
 }
 
 // ReadFile returns the content of a file of an artifact; of a symlink, the target. A content that is not the one that
@@ -35,29 +57,49 @@ func (w Workspace) ReadFile(ctx context.Context, a Artifact, f File, limit int64
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	if f.Size > limit {
-		return nil, fmt.Errorf("%w: %s has more than %s", ErrLimit, f.Path, FormatSize(limit))
-	}
-	name := w.FileName(a, f)
-	var text []byte
-	var err error
-	if f.Mode == Symlink {
-		var target string
-		target, err = os.Readlink(name)
-		text = []byte(target)
-	} else {
-		text, err = os.ReadFile(name)
-	}
-	if err != nil {
-		return nil, StorageError(err)
-	}
-	if !f.Content.identifies(text) {
-		return nil, fmt.Errorf("%w: %s has another content", ErrStorage, name)
-	}
-	return text, nil
+	r := &Reader{home: w.home(a)}
+	return r.Read(Entry{Name: f.Path, Content: f.Content, Totals: Totals{Bytes: f.Size}}, limit)
 }
 
-// FileName returns the absolute path of a file of an artifact.
-func (w Workspace) FileName(a Artifact, f File) string {
-	return filepath.Join(w.Dir, a.Dir, filepath.FromSlash(f.Path))
+// FileName returns the absolute path of the content of a file of an artifact.
+func (w Workspace) FileName(a Artifact, f File) string { return contentFile(w.home(a), f.Content) }
+
+// home returns the folder of the artifacts that have the id of an artifact.
+func (w Workspace) home(a Artifact) string {
+	return filepath.Dir(filepath.Dir(filepath.Join(w.Dir, a.Dir)))
+}
+
+// Export writes an artifact as files below a folder, which may exist. Errors are ErrStorage or that of ctx.
+func (s *Store) Export(ctx context.Context, a Artifact, dir string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return StorageError(err)
+	}
+	r, err := Open(s.Path(a))
+	if err != nil {
+		return err
+	}
+	files, err := r.Files(ctx)
+	if err != nil {
+		return err
+	}
+	isLink := func(f File) bool { return f.Mode == Symlink }
+	links := slices.DeleteFunc(slices.Clone(files), func(f File) bool { return !isLink(f) })
+	for _, f := range append(slices.DeleteFunc(files, isLink), links...) { // nothing is written through a link
+		if err := s.export(ctx, a, f, filepath.Join(dir, filepath.FromSlash(f.Path))); err != nil {
+			return fmt.Errorf("export %s: %w", f.Path, err)
+		}
+	}
+	return nil
+}
+
+func (s *Store) export(ctx context.Context, a Artifact, f File, name string) error {
+	text, err := Workspace{Dir: s.dir}.ReadFile(ctx, a, f, f.Size)
+	if err != nil {
+		return err
+	}
+	err = os.MkdirAll(filepath.Dir(name), 0o755)
+	if f.Mode == Symlink {
+		return StorageError(errors.Join(err, os.Symlink(string(text), name)))
+	}
+	return StorageError(errors.Join(err, os.WriteFile(name, text, f.Mode.Permissions())))
 }

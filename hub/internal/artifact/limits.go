@@ -24,7 +24,6 @@ const (
 	maxTarget = 4095    // bytes of a symlink's target
 	maxIgnore = 1 << 20 // bytes of one .sourceignore
 	maxOrigin = 1 << 10 // bytes of each field of an Origin
-	maxIndex  = 1 << 30 // bytes of an artifact's index
 )
 
 // bounded is the reader of Bound.

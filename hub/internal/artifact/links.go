@@ -16,10 +16,9 @@ const maxLinks = 40
 // links are the symlinks of a tree: their targets by path.
 type links map[string]string
 
-// readLinks reads every symlink. Those that lead out of the tree, directly or by way of others, are not among the
-// links, nor among the files that remain: no archive of Flux has them either. The notice names them.
-func readLinks(ctx context.Context, files []File, contents Contents) (kept []File, found links, notice string,
-	err error) {
+// withoutBadLinks returns the files without the symlinks that lead out of the tree, directly or by way of others: no
+// archive of Flux has them either. The notice names them.
+func withoutBadLinks(ctx context.Context, files []File, contents Contents) (kept []File, notice string, err error) {
 	all := links{}
 	for _, f := range files {
 		if f.Mode != Symlink {
@@ -27,12 +26,11 @@ func readLinks(ctx context.Context, files []File, contents Contents) (kept []Fil
 		}
 		target, err := readTarget(ctx, f, contents)
 		if err != nil {
-			return nil, nil, "", fmt.Errorf("symlink %s: %w", f.Path, err)
+			return nil, "", fmt.Errorf("symlink %s: %w", f.Path, err)
 		}
 		all[f.Path] = target
 	}
 	var refused []string
-	found = links{}
 	for _, f := range files {
 		target, isLink := all[f.Path]
 		if !isLink {
@@ -40,18 +38,18 @@ func readLinks(ctx context.Context, files []File, contents Contents) (kept []Fil
 			continue
 		}
 		if err := ctx.Err(); err != nil {
-			return nil, nil, "", err
+			return nil, "", err
 		}
 		if why := all.escape(f.Path, target); why != "" {
 			refused = append(refused, fmt.Sprintf("%.80q to %.80q, which %s", f.Path, target, why))
 			continue
 		}
-		kept, found[f.Path] = append(kept, f), target
+		kept = append(kept, f)
 	}
 	if len(refused) > 0 {
 		notice = "without " + wording.Count(len(refused), "symlink") + ": " + wording.List(refused, len(refused), 3)
 	}
-	return kept, found, notice, nil
+	return kept, notice, nil
 }
 
 // readTarget returns the target of a symlink; one that is too long is cut off behind what is allowed.

@@ -5,10 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
-	"path"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/navefleet/nave/shared/manifest"
@@ -18,17 +18,22 @@ import (
 type Tree struct {
 	Revision string
 	Files    []File // in any order
+	// Shared are the folders of which the fetcher knows that the same rules make the same of them as in the last
+	// artifact; "" is the root. Of the files in them, Files has the symlinks and ignore files only.
+	Shared   []string
 	Contents Contents
 	Ignore   *string // spec.ignore: .gitignore lines that replace the default exclusions; nil keeps them
 	Limits   Limits  // the zero value means DefaultLimits
 	// NoIgnoreFiles: only the default exclusions count, not Ignore and what .sourceignore files say.
 	NoIgnoreFiles bool
-	// Draft is a draft of the last artifact; nil: there is none.
-	Draft *Draft
 }
 
-// Put writes a tree as an artifact of id, unless it is there already, and returns the artifact. Files that are equal in
-// last, which may be nil, are shared with it. Errors are ErrTree, ErrLimit, ErrStorage, or those of t.Contents and ctx.
+// ErrShared: the last artifact, of which a Tree shares folders, cannot be read. Without Shared the Tree can be put.
+var ErrShared = errors.New("the last artifact cannot be shared")
+
+// Put writes a tree as an artifact of id, unless it is there already, and returns the artifact. What is equal in last,
+// which may be nil, is shared with it: only folders in which something differs are read and written. Errors are ErrTree,
+// ErrLimit, ErrShared, ErrStorage, or those of t.Contents and ctx.
 func (w Workspace) Put(ctx context.Context, id string, t Tree, last *Artifact) (Artifact, error) {
 	if err := checkPaths(t.Files); err != nil {
 		return Artifact{}, err
@@ -37,187 +42,241 @@ func (w Workspace) Put(ctx context.Context, id string, t Tree, last *Artifact) (
 	if err != nil {
 		return Artifact{}, err
 	}
-	if err := checkNames(files); err != nil {
-		return Artifact{}, err
+	a, err := w.put(ctx, id, t, files, last)
+	if errors.Is(err, ErrShared) && len(t.Shared) == 0 {
+		return w.put(ctx, id, t, files, nil)
 	}
-	files, links, notice, err := readLinks(ctx, files, t.Contents)
+	return a, err
+}
+
+// put puts the files of a tree that are not ignored.
+func (w Workspace) put(ctx context.Context, id string, t Tree, files []File, last *Artifact) (Artifact, error) {
+	unlock, err := w.lockPut(ctx, id)
 	if err != nil {
 		return Artifact{}, err
 	}
-	p := w.previous(last, t.Draft)
-	limits := cmp.Or(t.Limits, DefaultLimits)
-	if err := measure(files, t.Contents, p, limits); err != nil {
+	defer unlock()
+	p := &putting{ctx: ctx, home: filepath.Join(w.Dir, artifactsDir, id), tmp: w.Tmp, contents: t.Contents,
+		limits: cmp.Or(t.Limits, DefaultLimits), last: w.openLast(id, last), planned: map[ContentID]bool{}}
+	if err := p.share(t.Shared); err != nil {
 		return Artifact{}, err
 	}
-	index := encodeIndex(files)
-	a := Artifact{Revision: t.Revision, Digest: manifest.DigestOf(index), FetchedAt: time.Now().UTC().Round(0),
-		Notice: notice}
-	a.Dir = dirOf(id, a.Digest)
-	if last != nil && last.Dir == a.Dir {
+	a := Artifact{Revision: t.Revision, FetchedAt: time.Now().UTC().Round(0)}
+	root, notice, err := p.plan(files)
+	if err != nil {
+		return Artifact{}, err
+	}
+	a.Digest, a.Notice = manifest.DigestOf(root), notice
+	if a.Dir = dirOf(id, a.Digest); p.last != nil && last.Dir == a.Dir {
 		return a, nil
 	}
-	return a, w.place(ctx, filepath.Dir(filepath.Join(w.Dir, a.Dir)), a.Digest, func(dir string) error {
-		c := &writer{contents: t.Contents, dir: filepath.Join(dir, treeDir), last: p, limits: limits,
-			made: map[string]bool{".": true}, written: t.Draft.moveTo(dir, files)}
-		return c.checkOut(ctx, files, links, index)
-	})
+	name := filepath.Join(w.Dir, a.Dir)
+	if p.last == nil && Verify(ctx, name, a.Digest) == nil {
+		return a, nil
+	}
+	return a, p.write(name, root)
 }
 
-// previous returns the files of the last artifact.
-func (w Workspace) previous(last *Artifact, draft *Draft) previous {
-	if draft != nil {
-		return draft.previous()
+// openLast opens the last artifact. If there is none of the id, or it cannot be read, nothing is shared.
+func (w Workspace) openLast(id string, last *Artifact) *Reader {
+	if last == nil || idOf(*last) != id {
+		return nil
 	}
-	return w.openPrevious(last)
+	name := filepath.Join(w.Dir, last.Dir)
+	if _, err := os.Lstat(name); err != nil { // what it refers to may be gone, too
+		return nil
+	}
+	r, err := Open(name)
+	if err != nil {
+		return nil
+	}
+	return r
 }
 
-// measure sets the sizes of files and keeps the limits.
-func measure(files []File, contents Contents, last previous, limits Limits) error {
-	if len(files) > limits.Files {
-		return fmt.Errorf("%w: the tree has %d files, the limit is %d; exclude some in .sourceignore", ErrLimit, len(files),
-			limits.Files)
+// putting is one Put.
+type putting struct {
+	ctx      context.Context
+	home     string // the folder of the id
+	tmp      string
+	contents Contents
+	limits   Limits
+	last     *Reader          // whole; nil: there is none
+	shared   map[string]Entry // folders of the last artifact, by path
+	all      bool             // the root is shared
+
+	files   []File             // of which the contents are to be written
+	bytes   int64              // of the files so far
+	planned map[ContentID]bool // contents of files
+	records [][]byte           // of the folders that are to be written
+}
+
+// share looks up folders of the last artifact. Folders that it does not have had nothing in them that was kept.
+func (p *putting) share(dirs []string) error {
+	p.shared = make(map[string]Entry, len(dirs))
+	if len(dirs) > 0 && p.last == nil {
+		return ErrShared
 	}
-	var total int64
-	for i := range files {
-		f := &files[i]
-		if old, ok := last.files[f.identity()]; ok {
-			f.Size = old.Size
-		} else {
-			var err error
-			if f.Size, err = contents.Size(*f); err != nil {
-				return fmt.Errorf("%s: %w", f.Path, err)
-			}
+	for _, dir := range dirs {
+		if dir == "" {
+			p.all = true
+			continue
 		}
-		if f.Size > limits.File {
-			return fmt.Errorf("%w: %s has %s, the limit is %s; exclude it in .sourceignore", ErrLimit, f.Path,
-				FormatSize(f.Size), FormatSize(limits.File))
+		e, ok, err := p.last.Find(dir)
+		if err != nil {
+			return fmt.Errorf("%w: %w", ErrShared, err)
 		}
-		if total += f.Size; total > limits.Total {
-			return fmt.Errorf("%w: the files have together more than %s; exclude some in .sourceignore", ErrLimit,
-				FormatSize(limits.Total))
+		if ok && e.Mode == Directory {
+			p.shared[dir] = e
 		}
 	}
 	return nil
 }
 
-// place lets write make and fill a folder beside all artifacts and then renames it to home. If home has the same
-// artifact, whole, write is not called; a damaged one is thrown away.
-func (w Workspace) place(ctx context.Context, home string, digest manifest.Digest, write func(dir string) error) error {
-	if _, err := os.Lstat(home); err == nil {
-		if Verify(ctx, filepath.Join(home, treeDir), digest) == nil {
-			return nil
-		}
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		if err := w.discard(home); err != nil {
-			return StorageError(err)
+// isShared reports whether a path is in a shared folder.
+func (p *putting) isShared(name string) bool {
+	for dir := parent(name); dir != ""; dir = parent(dir) {
+		if _, ok := p.shared[dir]; ok {
+			return true
 		}
 	}
-	dir := filepath.Join(w.Tmp, "artifact")
-	if err := write(dir); err != nil {
-		return err
-	}
-	if err := os.MkdirAll(filepath.Dir(home), 0o700); err != nil {
-		return StorageError(err)
-	}
-	err := os.Rename(dir, home)
-	if errors.Is(err, os.ErrExist) { // another fetch has just put it
-		return Verify(ctx, filepath.Join(home, treeDir), digest)
-	}
-	return StorageError(err)
+	return p.all
 }
 
-// discard renames a folder into Tmp, so that nobody finds it half removed, and removes it.
-func (w Workspace) discard(dir string) error {
-	doomed, err := moveAway(dir, w.Tmp)
-	return errors.Join(err, os.RemoveAll(doomed))
-}
-
-// moveAway moves a folder, if it is there, below tmp and returns the place.
-func moveAway(dir, tmp string) (string, error) {
-	doomed, err := os.MkdirTemp(tmp, "discard-")
+// plan returns the record of the root, and what the user should know of the tree. It collects what is to be written.
+func (p *putting) plan(files []File) (root []byte, notice string, err error) {
+	if err := checkNames(p.own(files)); err != nil {
+		return nil, "", err
+	}
+	files, notice, err = withoutBadLinks(p.ctx, files, p.contents)
 	if err != nil {
-		return "", err
+		return nil, "", err
 	}
-	if err := os.Rename(dir, filepath.Join(doomed, "it")); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return doomed, err
+	if p.all {
+		return p.last.root.encode(), notice, nil
 	}
-	return doomed, nil
-}
-
-// writer writes the tree of one artifact.
-type writer struct {
-	contents Contents
-	dir      string
-	last     previous
-	made     map[string]bool // folders that exist
-	written  map[string]bool // files that exist
-	limits   Limits
-}
-
-// checkOut writes files and their index. Symlinks come last: nothing is written through one.
-func (w *writer) checkOut(ctx context.Context, files []File, links links, index []byte) error {
-	if err := os.MkdirAll(w.dir, 0o755); err != nil {
-		return StorageError(err)
+	own := p.own(files)
+	if err := p.count(own); err != nil {
+		return nil, "", err
 	}
-	for _, f := range files {
-		if f.Mode == Symlink || w.written[f.Path] {
-			continue
-		}
-		if err := w.write(ctx, f); err != nil {
-			return err
-		}
+	slices.SortFunc(own, func(a, b File) int { return strings.Compare(a.Path, b.Path) })
+	var last *Folder
+	if p.last != nil {
+		last = p.last.root
 	}
-	for from, target := range links {
-		if err := w.link(from, target); err != nil {
-			return err
-		}
-	}
-	return StorageError(os.WriteFile(indexFile(w.dir), index, 0o444))
-}
-
-// write writes one file: as a hard link to the same file of the last artifact, else with its content.
-func (w *writer) write(ctx context.Context, f File) error {
-	if err := w.folder(path.Dir(f.Path)); err != nil {
-		return err
-	}
-	name := filepath.Join(w.dir, filepath.FromSlash(f.Path))
-	if old, ok := w.last.files[f.identity()]; ok {
-		if os.Link(filepath.Join(w.last.dir, filepath.FromSlash(old.Path)), name) == nil {
-			return ctx.Err()
-		}
-	}
-	if onDisk, ok := w.contents.(OnDisk); ok && os.Link(onDisk.Name(f), name) == nil {
-		return ctx.Err()
-	}
-	text, err := w.contents.Read(ctx, f, w.limits.File)
+	f, err := p.folder(own, 0, last)
 	if err != nil {
-		return fmt.Errorf("%s: %w", f.Path, err)
+		return nil, "", err
 	}
-	return StorageError(os.WriteFile(name, text, f.Mode.Permissions()))
+	return f.encode(), notice, nil
 }
 
-// Permissions are those of a file on disk. They keep everyone from writing: a file may be part of many artifacts.
-func (m Mode) Permissions() fs.FileMode {
-	if m == Executable {
-		return 0o555
+// own returns the files that are in no shared folder, and the shared folders.
+func (p *putting) own(files []File) []File {
+	own := slices.DeleteFunc(slices.Clone(files), func(f File) bool { return p.isShared(f.Path) })
+	for dir := range p.shared {
+		own = append(own, File{Path: dir, Mode: Directory})
 	}
-	return 0o444
+	return own
 }
 
-func (w *writer) link(from, target string) error {
-	if err := w.folder(path.Dir(from)); err != nil {
-		return err
+// count keeps the limit on the number of files.
+func (p *putting) count(own []File) error {
+	n := len(own) - len(p.shared)
+	for _, e := range p.shared {
+		n += e.Files
 	}
-	return StorageError(os.Symlink(target, filepath.Join(w.dir, filepath.FromSlash(from))))
+	if n > p.limits.Files {
+		return fmt.Errorf("%w: the tree has %d files, the limit is %d; exclude some in .sourceignore", ErrLimit, n,
+			p.limits.Files)
+	}
+	return nil
 }
 
-// folder makes a folder and those above it, once.
-func (w *writer) folder(dir string) error {
-	if w.made[dir] {
-		return nil
+// folder makes a folder of files and shared folders, which are sorted by path. The first bytes of each path, so many as
+// start says, are those of the folder. last is the folder of the last artifact at this path.
+func (p *putting) folder(own []File, start int, last *Folder) (*Folder, error) {
+	f := &Folder{}
+	for n := 0; len(own) > 0; own = own[n:] {
+		if err := p.ctx.Err(); err != nil {
+			return nil, err
+		}
+		name, _, isBelow := strings.Cut(own[0].Path[start:], "/")
+		old, _ := last.Entry(name)
+		var e Entry
+		var err error
+		switch n = 1; {
+		case isBelow:
+			for n < len(own) && strings.HasPrefix(own[n].Path, own[0].Path[:start+len(name)+1]) {
+				n++
+			}
+			e, err = p.subfolder(own[:n], start+len(name)+1, old)
+		case own[0].Mode == Directory:
+			e = p.shared[own[0].Path]
+			err = p.add(e.Bytes)
+		default:
+			e, err = p.file(own[0], old)
+		}
+		if err != nil {
+			return nil, err
+		}
+		e.Name = name
+		f.Entries, f.total = append(f.Entries, e), f.total.plus(e.Totals)
 	}
-	w.made[dir] = true
-	return StorageError(os.MkdirAll(filepath.Join(w.dir, filepath.FromSlash(dir)), 0o755))
+	slices.SortFunc(f.Entries, func(a, b Entry) int { return strings.Compare(a.Name, b.Name) })
+	return f, nil
+}
+
+// subfolder makes the entry of a folder. If the last artifact does not have the folder, its record is to be written.
+func (p *putting) subfolder(own []File, start int, old Entry) (Entry, error) {
+	var last *Folder
+	if old.Mode == Directory {
+		var err error
+		if last, err = p.last.Folder(old); err != nil {
+			return Entry{}, fmt.Errorf("%w: %w", ErrShared, err)
+		}
+	}
+	f, err := p.folder(own, start, last)
+	if err != nil {
+		return Entry{}, err
+	}
+	record := f.encode()
+	e := Entry{Mode: Directory, Content: ContentID(hexOf(manifest.DigestOf(record))), Totals: f.total}
+	if old.Mode != Directory || e.Content != old.Content {
+		p.records = append(p.records, record)
+	}
+	return e, nil
+}
+
+// file makes the entry of a file. If the last artifact does not have its content at the path, it is to be written.
+func (p *putting) file(f File, old Entry) (Entry, error) {
+	if old.Mode == Directory || old.Content != f.Content {
+		var err error
+		if f.Size, err = p.contents.Size(f); err != nil {
+			return Entry{}, fmt.Errorf("%s: %w", f.Path, err)
+		}
+		if !p.planned[f.Content] {
+			p.planned[f.Content] = true
+			p.files = append(p.files, f)
+		}
+	} else {
+		f.Size = old.Bytes
+	}
+	if f.Size > p.limits.File {
+		return Entry{}, fmt.Errorf("%w: %s has %s, the limit is %s; exclude it in .sourceignore", ErrLimit, f.Path,
+			FormatSize(f.Size), FormatSize(p.limits.File))
+	}
+	e := Entry{Mode: f.Mode, Content: f.Content, Totals: Totals{Bytes: f.Size, Files: 1}}
+	if f.Mode == Symlink {
+		e.Links = 1
+	}
+	return e, p.add(f.Size)
+}
+
+// add keeps the limit on the bytes of all files.
+func (p *putting) add(size int64) error {
+	if p.bytes += size; p.bytes > p.limits.Total {
+		return fmt.Errorf("%w: the files have together more than %s; exclude some in .sourceignore", ErrLimit,
+			FormatSize(p.limits.Total))
+	}
+	return nil
 }

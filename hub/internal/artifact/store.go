@@ -2,7 +2,6 @@ package artifact
 
 import (
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
@@ -26,6 +25,7 @@ type Store struct {
 	mu    sync.Mutex
 	ready bool                    // prepare has succeeded
 	trees map[string]*artifactUse // by Artifact.Dir
+	swept map[string]bool         // ids of which nothing was removed since what no artifact refers to was removed
 }
 
 // artifactUse is what this process knows of an artifact on disk.
@@ -39,10 +39,10 @@ func New(dir string) *Store {
 	if abs, err := filepath.Abs(dir); err == nil {
 		dir = abs
 	}
-	return &Store{MaxCaches: 4 << 30, dir: dir, trees: map[string]*artifactUse{}}
+	return &Store{MaxCaches: 4 << 30, dir: dir, trees: map[string]*artifactUse{}, swept: map[string]bool{}}
 }
 
-// Path returns the absolute path of an artifact's tree.
+// Path returns the absolute path of an artifact, which Open opens.
 func (s *Store) Path(a Artifact) string { return filepath.Join(s.dir, a.Dir) }
 
 func (s *Store) tmp() string { return filepath.Join(s.dir, "tmp") }
@@ -99,8 +99,7 @@ func (s *Store) Make(ctx context.Context, last *Artifact, fetch func(Workspace, 
 	if !utf8.ValidString(a.Revision) || strings.ContainsFunc(a.Revision, unicode.IsControl) {
 		return Artifact{}, fmt.Errorf("%w: its revision %q has a control character", ErrTree, a.Revision)
 	}
-	id, _, _ := strings.Cut(strings.TrimPrefix(a.Dir, artifactsDir+"/"), "/")
-	if _, err := hex.DecodeString(id); err != nil || a.Dir != dirOf(id, a.Digest) || !s.mark(a) {
+	if !s.mark(a) {
 		return Artifact{}, fmt.Errorf("%w: artifact %q is not in its place", ErrStorage, a.Dir)
 	}
 	return a, nil
@@ -116,8 +115,8 @@ func (s *Store) Usable(ctx context.Context, a Artifact) bool {
 }
 
 func (s *Store) exists(a Artifact) bool {
-	_, err := os.Stat(indexFile(s.Path(a)))
-	return err == nil
+	info, err := os.Lstat(s.Path(a))
+	return err == nil && info.Mode().IsRegular() && idOf(a) != ""
 }
 
 // touch starts anew the time after which Sweep removes an artifact, and reports whether it is known to be whole.

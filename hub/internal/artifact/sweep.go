@@ -13,40 +13,58 @@ import (
 // cacheLife is for how long a cache stays that no fetch uses.
 const cacheLife = 7 * 24 * time.Hour
 
-// Sweep removes artifacts whose Dir keep has refused for as long as unused in calls of this process, caches that no
-// fetch has used for a week, and those that are too much for the Store's limit. Errors are ErrStorage or that of ctx.
+// Sweep removes artifacts whose Dir keep has refused for as long as unused in calls of this process, what no artifact
+// refers to, caches that no fetch has used for a week, and those that are too much for the Store's limit. Errors are
+// ErrStorage or that of ctx.
 func (s *Store) Sweep(ctx context.Context, keep func(dir string) bool, unused time.Duration) error {
 	if err := s.prepare(); err != nil {
 		return err
 	}
-	homes, err := filepath.Glob(filepath.Join(s.dir, artifactsDir, "*", "*"))
+	homes, err := filepath.Glob(filepath.Join(s.dir, artifactsDir, "*"))
 	if err != nil {
 		return StorageError(err)
 	}
 	for _, home := range homes {
-		if err := ctx.Err(); err != nil {
-			return err
+		id := filepath.Base(home)
+		roots, err := namesIn(filepath.Join(home, rootsDir))
+		for _, root := range roots {
+			err = errors.Join(err, s.sweepArtifact(id, root, keep, unused))
 		}
-		if err := s.sweepArtifact(home, keep, unused); err != nil {
+		if err != nil {
 			return StorageError(err)
+		}
+		if err := s.collect(ctx, id); err != nil {
+			return err
 		}
 	}
 	return s.sweepCaches(ctx)
 }
 
-// sweepArtifact removes one artifact if it has been unused for long enough. The artifact loses its name under the lock
-// that mark takes, so that no fetch returns it after that.
-func (s *Store) sweepArtifact(home string, keep func(dir string) bool, unused time.Duration) error {
-	dir := filepath.Join(artifactsDir, filepath.Base(filepath.Dir(home)), filepath.Base(home), treeDir)
+// namesIn returns the names of what is in a folder; none if there is no folder.
+func namesIn(dir string) (names []string, err error) {
+	f, err := os.Open(dir)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return f.Readdirnames(-1)
+}
+
+// sweepArtifact removes the root of one artifact if it has been unused for long enough. The root is removed under the
+// lock that mark takes, so that no fetch returns the artifact after that.
+func (s *Store) sweepArtifact(id, root string, keep func(dir string) bool, unused time.Duration) error {
+	dir := filepath.Join(artifactsDir, id, rootsDir, root)
 	kept := keep(dir)
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	if !s.expired(dir, kept, unused) {
-		s.mu.Unlock()
 		return nil
 	}
-	doomed, err := moveAway(home, s.tmp())
-	s.mu.Unlock()
-	return errors.Join(err, os.RemoveAll(doomed))
+	s.swept[id] = false
+	return os.RemoveAll(filepath.Join(s.dir, dir))
 }
 
 // expired reports whether an artifact has been unused for long enough, and if so forgets it. The caller holds the lock.
@@ -126,7 +144,7 @@ func (s *Store) sweepCaches(ctx context.Context) error {
 }
 
 func (s *Store) removeCache(ctx context.Context, id string) error {
-	w := Workspace{Dir: s.dir, Tmp: s.tmp()}
+	w := s.workspace()
 	unlock, err := w.Lock(ctx, id)
 	if err != nil {
 		return err

@@ -84,7 +84,7 @@ func New(c Config) *Loop {
 }
 
 // Recover verifies every artifact on disk and removes damaged ones from the store: a power cut may have damaged what
-// was written last. Call it before anything reads artifacts.
+// was written last. Artifacts of older hubs get today's form. Call it before anything reads artifacts.
 func (l *Loop) Recover(ctx context.Context) error {
 	if err := l.migrate(ctx); err != nil {
 		return err
@@ -104,8 +104,8 @@ func (l *Loop) Recover(ctx context.Context) error {
 		return err
 	}
 	for key, row := range rows {
-		damaged := l.dropDamaged(ctx, &row.Artifact)
-		if damaged = l.dropDamaged(ctx, &row.Own) || damaged; !damaged {
+		changed := l.recover(ctx, &row.Artifact)
+		if changed = l.recover(ctx, &row.Own) || changed; !changed {
 			continue
 		}
 		if err := ctx.Err(); err != nil {
@@ -118,10 +118,17 @@ func (l *Loop) Recover(ctx context.Context) error {
 	return nil
 }
 
-// dropDamaged sets an artifact to nil if it cannot be used, and reports whether it did.
-func (l *Loop) dropDamaged(ctx context.Context, a **artifact.Artifact) bool {
-	if *a == nil || l.Artifacts.Usable(ctx, **a) {
+// recover converts the artifact of an older hub, and sets an artifact to nil if it cannot be used. recover reports
+// whether it changed the artifact.
+func (l *Loop) recover(ctx context.Context, a **artifact.Artifact) bool {
+	if *a == nil {
 		return false
+	}
+	now, err := l.Artifacts.Convert(ctx, **a)
+	if err == nil && l.Artifacts.Usable(ctx, now) {
+		changed := now != **a
+		*a = &now
+		return changed
 	}
 	if ctx.Err() == nil {
 		l.Log.Warn("artifact is damaged or gone and will be fetched again", telemetry.Revision((*a).Revision))

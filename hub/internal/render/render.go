@@ -48,10 +48,9 @@ type Request struct {
 	// that Renderer.
 	Renderer string          `json:"renderer"`
 	Spec     json.RawMessage `json:"spec"`
-	// Root is the artifact's directory. A render reads no file outside of it, and writes no file in it.
+	// Root is the path of an artifact (artifact.Store.Path) or of a directory. A render reads no file outside of it, and
+	// writes no file in it.
 	Root string `json:"root"`
-	// Artifact is the digest of the artifact at Root. If it is zero, the tree is not of an artifact.
-	Artifact manifest.Digest `json:"artifact,omitzero"`
 	// Mounts are the Remotes that the render may read. If ReportNeeds is set and the render needs others, its Result has
 	// nothing but Needs. If ReportNeeds is not set, the render fails.
 	Mounts      []Mount `json:"mounts,omitempty"`

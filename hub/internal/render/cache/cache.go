@@ -132,7 +132,7 @@ func (c *Cache) Render(ctx context.Context, renderer string, spec json.RawMessag
 		}
 	}
 	f.result, f.err = c.answer(ctx, key, a, render.Request{
-		Renderer: renderer, Spec: spec, Root: c.artifacts.Path(*a), Artifact: a.Digest, Salt: c.salt,
+		Renderer: renderer, Spec: spec, Root: c.artifacts.Path(*a), Salt: c.salt,
 		Mounts: c.mounts(bases), ReportNeeds: true,
 	})
 	c.leave(key, f)

@@ -16,7 +16,7 @@ type difference struct {
 }
 
 // sameAsNewest returns the newest render of the row, if it would read the same from this artifact. The artifacts are
-// compared by their indexes, and only the files that differ are read: a commit costs what it changed, and not what the
+// compared by their folders, and only the files that differ are read: a commit costs what it changed, and not what the
 // render read. If there is no such render, sameAsNewest returns nil.
 func (c *Cache) sameAsNewest(key flightKey, a *artifact.Artifact, probe *tree.Probe) *Rendering {
 	newest := c.newestOf(key.row)

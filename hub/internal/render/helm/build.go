@@ -41,7 +41,6 @@ func (r Renderer) Render(ctx context.Context, req render.Request) (*render.Resul
 		return nil, err
 	}
 	defer t.Close()
-	t.UseIndex(req.Root, req.Artifact)
 	useFacts(&b, req.Facts)
 	differs := b.SkipSchema != b.SkipSchemaOnUpgrade
 	b.SkipSchema = skipsSchema(&b, req.Facts)

@@ -32,7 +32,6 @@ func build(ctx context.Context, req render.Request, spec *Spec) (*render.Result,
 		return nil, err
 	}
 	defer t.Close()
-	t.UseIndex(req.Root, req.Artifact)
 	dir, err := t.Locate(spec.Path)
 	if err != nil {
 		return nil, err

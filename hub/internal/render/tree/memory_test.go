@@ -18,9 +18,8 @@ func (s texts) Read(_ context.Context, f artifact.File, _ int64) ([]byte, error)
 	return []byte(s[f.Path]), nil
 }
 
-// TestUseIndex reads a file of an artifact, and then the same content of another artifact, which is taken from memory.
-// With a symlink in the tree, it is read from disk.
-func TestUseIndex(t *testing.T) {
+// TestMemory reads a file of an artifact, and then the same content of another artifact, which is taken from memory.
+func TestMemory(t *testing.T) {
 	store := artifact.New(t.TempDir())
 	open := func(files texts, links ...string) (*Tree, string) {
 		made := artifact.Tree{Revision: "main", Contents: files}
@@ -43,10 +42,9 @@ func TestUseIndex(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = tree.Close() })
-		tree.UseIndex(store.Path(a), a.Digest)
-		return tree, store.Path(a)
+		return tree, filepath.Join(filepath.Dir(filepath.Dir(store.Path(a))), "contents")
 	}
-	const text = "the content of TestUseIndex"
+	const text = "the content of TestMemory"
 	first, _ := open(texts{"a": text})
 	if data, err := first.Read("/a"); err != nil || string(data) != text {
 		t.Fatalf("%q, %v", data, err)
@@ -54,22 +52,25 @@ func TestUseIndex(t *testing.T) {
 	for name, c := range map[string]struct {
 		files texts
 		link  string
+		path  string
 		read  bool
 	}{
-		"in_memory":   {texts{"dir/b": text}, "", true},
-		"new_content": {texts{"dir/b": "other"}, "", false},
-		"with_a_link": {texts{"dir/b": text, "link": "dir"}, "link", false},
+		"in_memory":      {texts{"dir/b": text}, "", "/dir/b", true},
+		"new_content":    {texts{"dir/b": "other"}, "", "/dir/b", false},
+		"beside_a_link":  {texts{"dir/b": text, "link": "dir"}, "link", "/dir/b", true},
+		"through_a_link": {texts{"dir/b": text, "link": "dir"}, "link", "/link/b", true},
+		"new_by_a_link":  {texts{"dir/b": "others", "link": "dir"}, "link", "/link/b", false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			tree, dir := open(c.files, c.link)
-			if err := os.Remove(filepath.Join(dir, "dir/b")); err != nil {
+			tree, contents := open(c.files, c.link)
+			if err := os.Remove(filepath.Join(contents, string(artifact.IdentifyContent([]byte(c.files["dir/b"]))))); err != nil {
 				t.Fatal(err)
 			}
-			data, err := tree.Read("/dir/b")
+			data, err := tree.Read(c.path)
 			if (err == nil) != c.read || c.read && string(data) != text {
 				t.Errorf("%q, %v", data, err)
 			}
-			if c.read && tree.Reads().Facts["/dir/b"] != first.Reads().Facts["/a"] {
+			if c.read && tree.Reads().Facts[c.path] != first.Reads().Facts["/a"] {
 				t.Error("the facts of equal files differ")
 			}
 		})

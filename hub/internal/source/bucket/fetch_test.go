@@ -99,7 +99,10 @@ func (r *rig) fetch(more string, last *artifact.Artifact) (artifact.Artifact, er
 func (r *rig) files(a artifact.Artifact) string {
 	r.Helper()
 	var b strings.Builder
-	root := r.store.Path(a)
+	root := r.TempDir()
+	if err := r.store.Export(r.Context(), a, root); err != nil {
+		r.Fatal(err)
+	}
 	err := filepath.WalkDir(root, func(name string, d os.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err

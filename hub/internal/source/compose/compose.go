@@ -1,7 +1,7 @@
 // Package compose makes artifacts of other artifacts: what a source includes, or what a generator copies together.
 //
 // A composition works on the lists of files that artifacts have. Contents are only read where they change: where YAML
-// is merged or an archive is unpacked. All other files of the result are hard links to those of the inputs.
+// is merged or an archive is unpacked. All other contents of the result are hard links to those of the inputs.
 package compose
 
 import (
@@ -140,7 +140,11 @@ func (b *build) put(view *api.Source) (artifact.Artifact, error) {
 	case b.request.Own != nil:
 		a.Revision = b.request.Own.Revision
 	default:
-		a.Revision = "latest@" + a.Digest.String()
+		files, err := b.request.Workspace.Files(a)
+		if err != nil {
+			return a, err
+		}
+		a.Revision = "latest@" + artifact.DigestOf(files).String()
 	}
 	if last != nil && last.Dir == a.Dir && last.Revision == a.Revision {
 		a.FetchedAt = last.FetchedAt

@@ -95,7 +95,10 @@ func composeObject(t testing.TB, s *artifact.Store, o *api.Object, own, last *ar
 func tree(t testing.TB, s *artifact.Store, a artifact.Artifact) string {
 	t.Helper()
 	var b strings.Builder
-	root := s.Path(a)
+	root := t.TempDir()
+	if err := s.Export(t.Context(), a, root); err != nil {
+		t.Fatal(err)
+	}
 	err := filepath.WalkDir(root, func(name string, d os.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err

@@ -74,11 +74,15 @@ func (r *rig) fetch(path string, last *artifact.Artifact) (artifact.Artifact, er
 // holds compares the only file of an artifact.
 func (r *rig) holds(a artifact.Artifact, want string) {
 	r.Helper()
-	entries, err := os.ReadDir(r.store.Path(a))
+	dir := r.TempDir()
+	if err := r.store.Export(r.Context(), a, dir); err != nil {
+		r.Fatal(err)
+	}
+	entries, err := os.ReadDir(dir)
 	if err != nil || len(entries) != 1 {
 		r.Fatalf("%v, %v", entries, err)
 	}
-	if text, err := os.ReadFile(filepath.Join(r.store.Path(a), api.RemoteFile)); string(text) != want {
+	if text, err := os.ReadFile(filepath.Join(dir, api.RemoteFile)); string(text) != want {
 		r.Errorf("got %q, %v", text, err)
 	}
 }

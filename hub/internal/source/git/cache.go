@@ -32,10 +32,11 @@ type repository struct {
 
 // state is the content of the cache's file state. It is written after the objects that it counts.
 type state struct {
-	Tips  []tip `json:"tips"` // the newest last
-	Loose int   `json:"loose"`
-	Packs int   `json:"packs"`
-	Disk  int64 `json:"disk"` // bytes that all objects take on disk
+	Tips  []tip  `json:"tips"` // the newest last
+	Made  []made `json:"made"` // the newest last
+	Loose int    `json:"loose"`
+	Packs int    `json:"packs"`
+	Disk  int64  `json:"disk"` // bytes that all objects take on disk
 }
 
 // tip is an object that the cache has with everything that it reaches; if shallow, without the parents of commits.
@@ -76,6 +77,7 @@ func (r *repository) close() { r.objects.close() }
 // save writes the state.
 func (r *repository) save() error {
 	r.state.Tips = r.state.Tips[max(0, len(r.state.Tips)-maxTips):]
+	r.state.Made = r.state.Made[max(0, len(r.state.Made)-maxMade):]
 	text, err := json.Marshal(r.state)
 	if err != nil {
 		return artifact.StorageError(err)

@@ -112,8 +112,6 @@ func (f *fetching) update(ctx context.Context, s session, refs *packp.AdvRefs, c
 		return artifact.Artifact{}, err
 	}
 	defer r.close()
-	draft := f.Workspace.NewDraft(ctx, f.Last)
-	defer draft.Stop()
 	if err := r.complete(ctx, s, refs, choice, f.limits, f.Workspace.Tmp); err != nil {
 		return artifact.Artifact{}, err
 	}
@@ -134,26 +132,9 @@ func (f *fetching) update(ctx context.Context, s session, refs *packp.AdvRefs, c
 		again.Verification = verification
 		return again, nil
 	}
-	a, err := f.put(ctx, r, chosen.commit, name, draft)
+	a, err := f.put(ctx, r, chosen.commit, name)
 	a.Verification = verification
 	return a, err
-}
-
-// put makes an artifact of a commit that is in the cache.
-func (f *fetching) put(ctx context.Context, r *repository, id plumbing.Hash, name string,
-	draft *artifact.Draft) (artifact.Artifact, error) {
-	g := newGathering(f, r)
-	defer g.close()
-	if err := g.add(ctx, r, id, place{address: f.url}); err != nil {
-		return artifact.Artifact{}, err
-	}
-	if err := g.sparse.check(g.files); err != nil {
-		return artifact.Artifact{}, err
-	}
-	return f.Workspace.Put(ctx, f.id, artifact.Tree{
-		Revision: name, Files: g.files, Contents: g.contents(), Ignore: f.spec.Ignore, Limits: f.limits.Limits,
-		Draft: draft,
-	}, f.Last)
 }
 
 // openCache opens the cache repository, emptied if it has become too large.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -181,7 +182,10 @@ func (w *world) fails(req request, want error, words ...string) {
 func (f fetcher) files(t *testing.T, a artifact.Artifact) map[string]string {
 	t.Helper()
 	found := map[string]string{}
-	dir := f.artifacts.Path(a)
+	dir := t.TempDir()
+	if err := f.artifacts.Export(t.Context(), a, dir); err != nil {
+		t.Fatal(err)
+	}
 	err := filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
@@ -233,7 +237,9 @@ func TestFetch(t *testing.T) {
 	}
 	w.fetcher.holds(t, a, map[string]string{"app/a.yaml": "a: 1\n", "run.sh": "#!/bin/sh\n", "empty": "",
 		"app/link": "-> ../run.sh"})
-	info, err := os.Stat(filepath.Join(w.fetcher.artifacts.Path(a), "run.sh"))
+	dir := t.TempDir()
+	w.do(w.fetcher.artifacts.Export(t.Context(), a, dir))
+	info, err := os.Stat(filepath.Join(dir, "run.sh"))
 	if err != nil || info.Mode().Perm() != 0o555 {
 		t.Errorf("run.sh has mode %v, %v", info.Mode(), err)
 	}
@@ -268,9 +274,22 @@ func TestFetch_shares(t *testing.T) {
 	}
 }
 
+// find returns a file of an artifact.
+func (w *world) find(a artifact.Artifact, name string) (artifact.File, error) {
+	files, err := artifact.Workspace{Dir: w.dir}.Files(a)
+	for _, f := range files {
+		if f.Path == name {
+			return f, nil
+		}
+	}
+	return artifact.File{}, errors.Join(err, fs.ErrNotExist)
+}
+
 func (w *world) inode(a artifact.Artifact, name string) uint64 {
 	w.Helper()
-	info, err := os.Stat(filepath.Join(w.fetcher.artifacts.Path(a), name))
+	f, err := w.find(a, name)
+	w.do(err)
+	info, err := os.Stat(artifact.Workspace{Dir: w.dir}.FileName(a, f))
 	w.do(err)
 	return info.Sys().(*syscall.Stat_t).Ino
 }
@@ -500,27 +519,31 @@ func TestServer_stalled(t *testing.T) {
 }
 
 func TestArtifact_verified(t *testing.T) {
-	for name, spoil := range map[string]func(dir string) error{
-		"untouched":            func(string) error { return nil },
-		"file_changed":         func(dir string) error { return os.WriteFile(filepath.Join(dir, "a"), []byte("2"), 0) },
-		"file_emptied":         func(dir string) error { return os.Truncate(filepath.Join(dir, "a"), 0) },
-		"file_removed":         func(dir string) error { return os.Remove(filepath.Join(dir, "a")) },
-		"file_added":           func(dir string) error { return os.WriteFile(filepath.Join(dir, "b"), nil, 0o600) },
-		"file_made_executable": func(dir string) error { return os.Chmod(filepath.Join(dir, "a"), 0o755) },
-		"index_cut":            func(dir string) error { return os.Truncate(filepath.Join(dir, "..", "index"), 3) },
-		"index_gone":           func(dir string) error { return os.Remove(filepath.Join(dir, "..", "index")) },
-		"all_gone":             os.RemoveAll,
+	for name, spoil := range map[string]func(file, folder, root string) error{
+		"untouched":            func(_, _, _ string) error { return nil },
+		"file_changed":         func(file, _, _ string) error { return os.WriteFile(file, []byte("2"), 0) },
+		"file_emptied":         func(file, _, _ string) error { return os.Truncate(file, 0) },
+		"file_removed":         func(file, _, _ string) error { return os.Remove(file) },
+		"file_added":           func(file, _, _ string) error { return os.WriteFile(file+"0", nil, 0o600) },
+		"file_made_executable": func(file, _, _ string) error { return os.Chmod(file, 0o755) },
+		"folder_cut":           func(_, folder, _ string) error { return os.Truncate(folder, 3) },
+		"folder_gone":          func(_, folder, _ string) error { return os.Remove(folder) },
+		"root_cut":             func(_, _, root string) error { return os.Truncate(root, 3) },
+		"root_gone":            func(_, _, root string) error { return os.Remove(root) },
+		"all_gone":             func(_, _, root string) error { return os.RemoveAll(filepath.Dir(filepath.Dir(root))) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, gittest.Options{})
-			w.commit(map[string]string{"a": "1"})
+			w.commit(map[string]string{"d/a": "1"})
 			last := w.fetch(w.main(), nil)
-			if err := spoil(w.fetcher.artifacts.Path(last)); err != nil {
-				t.Fatal(err)
-			}
+			f, err := w.find(last, "d/a")
+			w.do(err)
+			folders, err := filepath.Glob(filepath.Join(w.dir, "artifacts", "*", "folders", "*"))
+			w.do(err)
+			w.do(spoil(artifact.Workspace{Dir: w.dir}.FileName(last, f), folders[0], w.fetcher.artifacts.Path(last)))
 			w.fetcher = newFetcher(w.dir)
 			a := w.fetch(w.main(), &last)
-			w.fetcher.holds(t, a, map[string]string{"a": "1"})
+			w.fetcher.holds(t, a, map[string]string{"d/a": "1"})
 			if a.Digest != last.Digest || a.Dir != last.Dir {
 				t.Errorf("got %+v, want %+v", a, last)
 			}
@@ -559,6 +582,9 @@ func TestSweep(t *testing.T) {
 		t.Errorf("the unused artifact is still there: %v", err)
 	}
 	w.fetcher.holds(t, second, map[string]string{"a": "2"})
+	if left, _ := filepath.Glob(filepath.Join(w.dir, "artifacts", "*", "contents", "*")); len(left) != 1 {
+		t.Errorf("the contents are %v", left)
+	}
 	if left, _ := os.ReadDir(filepath.Join(w.dir, "tmp")); len(left) > 0 {
 		t.Errorf("left over: %v", left)
 	}
@@ -634,7 +660,7 @@ func TestCacheLimit(t *testing.T) {
 func TestHalfWritten(t *testing.T) {
 	w := newWorld(t, gittest.Options{})
 	w.commit(map[string]string{"a": "1"})
-	half := filepath.Join(w.dir, "tmp", "artifact-1", "tree")
+	half := filepath.Join(w.dir, "tmp", "fetch-1", "next")
 	w.do(os.MkdirAll(half, 0o700))
 	w.fetch(w.main(), nil)
 	if _, err := os.Stat(half); !errors.Is(err, os.ErrNotExist) {
@@ -656,8 +682,8 @@ func TestFetch_together(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			if text, err := os.ReadFile(filepath.Join(w.fetcher.artifacts.Path(a), "a")); err != nil || string(text) != branch {
-				return fmt.Errorf("%s: read %q, %w", branch, text, err)
+			if text := w.fetcher.files(t, a)["a"]; text != branch {
+				return fmt.Errorf("%s: read %q", branch, text)
 			}
 			return nil
 		})
@@ -679,7 +705,14 @@ func TestStorage(t *testing.T) {
 	w.fails(w.main(), artifact.ErrStorage, filepath.Join(dir, "cache"))
 }
 
+// BenchmarkChange fetches a commit that changes one file of a tree in folders of 20 files.
 func BenchmarkChange(b *testing.B) {
+	for _, n := range []int{1000, 10_000} {
+		b.Run(fmt.Sprint(n, "_files"), func(b *testing.B) { changeOne(b, n) })
+	}
+}
+
+func changeOne(b *testing.B, n int) {
 	server, err := gittest.Start(gittest.Options{})
 	if err != nil {
 		b.Fatal(err)
@@ -690,8 +723,8 @@ func BenchmarkChange(b *testing.B) {
 		b.Fatal(err)
 	}
 	tree := map[string]string{}
-	for i := range 1000 {
-		tree[fmt.Sprintf("apps/app%d/cm%d.yaml", i%50,
+	for i := range n {
+		tree[fmt.Sprintf("apps/app%d/cm%d.yaml", i/20,
 			i)] = fmt.Sprintf("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: cm%d}\ndata: {a: b}\n", i)
 	}
 	if _, err := repo.Commit(tree, "one"); err != nil {
@@ -703,11 +736,9 @@ func BenchmarkChange(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	n := 0
-	for b.Loop() {
+	for i := 0; b.Loop(); i++ {
 		b.StopTimer()
-		n++
-		if _, err := repo.Commit(map[string]string{"apps/app7/cm7.yaml": fmt.Sprint("a: ", n)}, "change"); err != nil {
+		if _, err := repo.Commit(map[string]string{"apps/app0/cm7.yaml": fmt.Sprint("a: ", i)}, "change"); err != nil {
 			b.Fatal(err)
 		}
 		b.StartTimer()

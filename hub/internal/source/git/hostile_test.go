@@ -90,7 +90,7 @@ func TestTree_refused(t *testing.T) {
 func putTree(t *testing.T, r *repository, content []byte) (artifact.Artifact, error) {
 	t.Helper()
 	l := lister{repository: r, limits: DefaultLimits}
-	if err := l.list(t.Context(), r.mustPut(t, plumbing.TreeObject, content), ""); err != nil {
+	if err := l.list(t.Context(), r.mustPut(t, plumbing.TreeObject, content), plumbing.ZeroHash, ""); err != nil {
 		return artifact.Artifact{}, err
 	}
 	return artifact.New(t.TempDir()).Make(t.Context(), nil,
@@ -111,7 +111,7 @@ func TestTree_bomb(t *testing.T) {
 		tree = r.mustPut(t, plumbing.TreeObject, content)
 	}
 	l := lister{repository: r, limits: DefaultLimits}
-	if err := l.list(t.Context(), tree, ""); !errors.Is(err, artifact.ErrLimit) {
+	if err := l.list(t.Context(), tree, plumbing.ZeroHash, ""); !errors.Is(err, artifact.ErrLimit) {
 		t.Errorf("got %v, want ErrLimit", err)
 	}
 	deep := emptyTree
@@ -119,7 +119,7 @@ func TestTree_bomb(t *testing.T) {
 		deep = r.mustPut(t, plumbing.TreeObject, line("40000", "d", deep))
 	}
 	l = lister{repository: r, limits: DefaultLimits}
-	if err := l.list(t.Context(), deep, ""); !errors.Is(err, artifact.ErrLimit) {
+	if err := l.list(t.Context(), deep, plumbing.ZeroHash, ""); !errors.Is(err, artifact.ErrLimit) {
 		t.Errorf("got %v, want ErrLimit", err)
 	}
 }

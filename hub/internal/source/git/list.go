@@ -22,7 +22,9 @@ type lister struct {
 	repository *repository
 	limits     Limits
 	sparse     sparse
+	last       *made // the last artifact, of which folders are shared; nil: none
 	files      []artifact.File
+	shared     []string // folders that are as in the last artifact
 	links      []link
 	entries    int
 }
@@ -35,12 +37,18 @@ type link struct {
 
 // list walks the tree of a commit that stands in a folder of the artifact ("" is its root), in the order of a
 // depth-first walk. What the files are called is judged by package artifact, when those that are ignored are gone.
-func (l *lister) list(ctx context.Context, tree plumbing.Hash, dir string) error {
-	return l.walk(ctx, tree, dir, strings.Count(dir, "/"))
+//
+// A folder with the tree that it had in the last artifact is not walked, but shared. last is the tree that dir had.
+func (l *lister) list(ctx context.Context, tree, last plumbing.Hash, dir string) error {
+	return l.walk(ctx, tree, last, dir, strings.Count(dir, "/"))
 }
 
-func (l *lister) walk(ctx context.Context, tree plumbing.Hash, dir string, depth int) error {
+func (l *lister) walk(ctx context.Context, tree, last plumbing.Hash, dir string, depth int) error {
 	if tree == emptyTree {
+		return nil
+	}
+	if tree == last {
+		l.shared = append(l.shared, dir)
 		return nil
 	}
 	if depth > artifact.MaxDepth {
@@ -54,18 +62,39 @@ func (l *lister) walk(ctx context.Context, tree plumbing.Hash, dir string, depth
 	if err != nil {
 		return fmt.Errorf("folder %q: %w", dir, err)
 	}
+	before := l.foldersOf(ctx, last)
 	if l.entries += len(entries); l.entries > entryShare*l.limits.Files {
 		return fmt.Errorf("%w: the tree has more than %d entries", artifact.ErrLimit, entryShare*l.limits.Files)
 	}
 	for _, e := range entries {
-		if err := l.visit(ctx, e, dir, depth); err != nil {
+		if err := l.visit(ctx, e, before[e.name], dir, depth); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (l *lister) visit(ctx context.Context, e entry, dir string, depth int) error {
+// foldersOf returns the trees of the folders in a tree of the last artifact, by name; none if the cache lost the tree.
+func (l *lister) foldersOf(ctx context.Context, tree plumbing.Hash) map[string]plumbing.Hash {
+	if tree.IsZero() {
+		return nil
+	}
+	content, err := l.repository.read(ctx, plumbing.TreeObject, tree, l.limits.File)
+	if err != nil {
+		return nil
+	}
+	entries, _ := parseTree(content)
+	folders := map[string]plumbing.Hash{}
+	for _, e := range entries {
+		if e.mode == folder {
+			folders[e.name] = e.id
+		}
+	}
+	return folders
+}
+
+// visit lists an entry of a folder. last is the tree of the folder that had its name.
+func (l *lister) visit(ctx context.Context, e entry, last plumbing.Hash, dir string, depth int) error {
 	if !filepath.IsLocal(e.name) || strings.Contains(e.name, "/") || e.name == "." {
 		return fmt.Errorf("%w: folder %q has an entry with the name %.80q", artifact.ErrTree, dir, e.name)
 	}
@@ -76,7 +105,7 @@ func (l *lister) visit(ctx context.Context, e entry, dir string, depth int) erro
 	within := l.sparse.has(full)
 	switch {
 	case e.mode == folder && (within || l.sparse.below(full)):
-		return l.walk(ctx, e.id, full, depth+1)
+		return l.walk(ctx, e.id, last, full, depth+1)
 	case e.mode == submodule && (within || l.sparse.below(full)):
 		l.links = append(l.links, link{full, e.id})
 		return nil
@@ -115,10 +144,13 @@ func (s sparse) below(name string) bool {
 	return slices.ContainsFunc(s, func(dir string) bool { return strings.HasPrefix(dir, name+"/") })
 }
 
-// check returns the error of a folder without files.
-func (s sparse) check(files []artifact.File) error {
+// check returns the error of a folder without files. A shared folder has some, or had none before.
+func (s sparse) check(files []artifact.File, shared []string) error {
 	for _, dir := range s {
-		if !slices.ContainsFunc(files, func(f artifact.File) bool { return sparse{dir}.has(f.Path) }) {
+		only := sparse{dir}
+		hasFile := slices.ContainsFunc(files, func(f artifact.File) bool { return only.has(f.Path) })
+		isShared := func(p string) bool { return p == "" || only.has(p) || only.below(p) }
+		if !hasFile && !slices.ContainsFunc(shared, isShared) {
 			return fmt.Errorf("%w: the repository has no folder %q (spec.sparseCheckout)", source.ErrRequest, dir)
 		}
 	}

@@ -35,8 +35,10 @@ type gathering struct {
 	source     *repository                        // of the commit
 	origins    map[artifact.ContentID]*repository // of the files of submodules
 	opened     map[string]*repository             // submodules, by the name of their cache
+	tree       plumbing.Hash                      // of the commit of source
 	release    []func()
 	submodules int
+	linked     bool // the source wants submodules, and there are some
 }
 
 func newGathering(f *fetching, r *repository) *gathering {
@@ -67,7 +69,11 @@ func (g *gathering) add(ctx context.Context, r *repository, id plumbing.Hash, at
 	}
 	known := len(g.files)
 	g.repository, g.links = r, nil
-	if err := g.list(ctx, c.tree, at.dir); err != nil {
+	last := plumbing.ZeroHash
+	if at.nesting == 0 {
+		g.tree, last = c.tree, g.last.tree()
+	}
+	if err := g.list(ctx, c.tree, last, at.dir); err != nil {
 		return err
 	}
 	if at.nesting > 0 {
@@ -78,6 +84,9 @@ func (g *gathering) add(ctx context.Context, r *repository, id plumbing.Hash, at
 	links := g.links
 	if !g.spec.RecurseSubmodules || len(links) == 0 {
 		return nil
+	}
+	if g.linked = true; g.last != nil {
+		return artifact.ErrShared // what .gitmodules says may have changed
 	}
 	ignored, err := artifact.Tree{Files: g.files, Contents: g.contents(), Ignore: g.spec.Ignore}.FolderFilter(ctx)
 	if err != nil {

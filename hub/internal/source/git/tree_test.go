@@ -3,8 +3,6 @@ package git_test
 import (
 	"crypto/sha256"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -94,7 +92,7 @@ func TestSymlinks(t *testing.T) {
 				}
 			}
 			for link := range c.links {
-				_, err := os.Lstat(filepath.Join(w.fetcher.artifacts.Path(a), link))
+				_, err := w.find(a, link)
 				if left := err != nil; left != (c.word != "" && strings.Contains(link, "link")) {
 					t.Errorf("%s: %v", link, err)
 				}

@@ -108,7 +108,10 @@ func (w *world) must(s spec, named secrets, last *artifact.Artifact) artifact.Ar
 func (w *world) files(a artifact.Artifact) map[string]string {
 	w.Helper()
 	found := map[string]string{}
-	root := w.store.Path(a)
+	root := w.TempDir()
+	if err := w.store.Export(w.Context(), a, root); err != nil {
+		w.Fatal(err)
+	}
 	err := filepath.WalkDir(root, func(path string, entry os.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
 			return err

@@ -28,7 +28,7 @@ func TestSmallPack(t *testing.T) {
 	t.Run("enough_memory", func(t *testing.T) {
 		f := newFetcher(t, Config{Memory: 600 << 20}, Command)
 		a := fetch(t, f, req, nil)
-		if text, err := os.ReadFile(filepath.Join(f.artifacts.Path(a), "a")); string(text) != "hello" {
+		if text, err := readFile(t, f, a, "a"); string(text) != "hello" {
 			t.Errorf("a is %q, %v", text, err)
 		}
 		var disk int64

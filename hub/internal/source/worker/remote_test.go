@@ -77,7 +77,7 @@ func TestRemoteBase_authority(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := os.Stat(filepath.Join(f.artifacts.Path(a), c.content)); err != nil {
+			if _, err := readFile(t, f, a, c.content); err != nil {
 				t.Error(err)
 			}
 		})

@@ -177,7 +177,7 @@ func TestFetch(t *testing.T) {
 	}
 	commit(t, repo, map[string]string{"a": "2"})
 	second := fetch(t, f, mainOf(repo), &first)
-	if text, err := os.ReadFile(filepath.Join(f.artifacts.Path(second), "a")); string(text) != "2" {
+	if text, err := readFile(t, f, second, "a"); string(text) != "2" {
 		t.Errorf("a is %q, %v", text, err)
 	}
 	if left, _ := os.ReadDir(filepath.Join(f.artifacts.Path(artifact.Artifact{}), "tmp")); len(left) > 0 {
@@ -370,4 +370,14 @@ func BenchmarkFetch(b *testing.B) {
 			}
 		})
 	}
+}
+
+// readFile returns the content of a file of an artifact.
+func readFile(t *testing.T, f fetcher, a artifact.Artifact, name string) ([]byte, error) {
+	t.Helper()
+	dir := t.TempDir()
+	if err := f.artifacts.Export(t.Context(), a, dir); err != nil {
+		return nil, err
+	}
+	return os.ReadFile(filepath.Join(dir, name))
 }
