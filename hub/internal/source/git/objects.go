@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"github.com/go-git/go-git/v5/plumbing"
-	"github.com/go-git/go-git/v5/plumbing/format/idxfile"
 
 	"github.com/navefleet/nave/hub/internal/artifact"
 )
@@ -21,10 +20,10 @@ type objects struct {
 	packs []*openPack // nil until one is needed
 }
 
-// openPack is a pack with its file.
+// openPack is a pack with its files.
 type openPack struct {
 	*pack
-	file *os.File
+	file, index *os.File
 }
 
 // recentBytes is how many bytes of objects are kept in memory for each open pack.
@@ -139,35 +138,25 @@ func (o *objects) open() error {
 }
 
 func openPackFile(name string) (*openPack, error) {
-	index, err := readPackIndex(name + ".idx")
+	indexFile, err := os.Open(name + ".idx")
 	if err != nil {
 		return nil, err
+	}
+	index, err := openPackIndex(indexFile)
+	if err != nil {
+		return nil, errors.Join(err, indexFile.Close())
 	}
 	file, err := os.Open(name + ".pack")
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, indexFile.Close())
 	}
-	find := func(id plumbing.Hash) (int64, bool) {
-		offset, err := index.FindOffset(id)
-		return offset, err == nil
-	}
-	return &openPack{newPack(file, find, newRecent(recentBytes)), file}, nil
-}
-
-// readPackIndex reads the whole file first: the decoder asks for a few bytes at a time.
-func readPackIndex(name string) (*idxfile.MemoryIndex, error) {
-	text, err := os.ReadFile(name)
-	if err != nil {
-		return nil, err
-	}
-	index := idxfile.NewMemoryIndex()
-	return index, idxfile.NewDecoder(bytes.NewReader(text)).Decode(index)
+	return &openPack{newPack(file, index.find, newRecent(recentBytes)), file, indexFile}, nil
 }
 
 // close closes the packs; the next use opens them again.
 func (o *objects) close() {
 	for _, p := range o.packs {
-		_ = p.file.Close()
+		_ = errors.Join(p.file.Close(), p.index.Close())
 	}
 	o.packs = nil
 }
