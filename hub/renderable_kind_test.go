@@ -44,8 +44,8 @@ func init() {
 				Inputs: []api.Input{
 					{Field: "spec.headingFrom", Kind: "ConfigMap", Namespace: o.Key.Namespace, Name: n.Spec.HeadingFrom},
 				},
-				SpecWith: func(inputs []api.InputData, _ bool) any {
-					build.Heading = inputs[0].Data["heading"]
+				SpecWith: func(in api.SpecInputs) any {
+					build.Heading = in.Data[0].Data["heading"]
 					return build
 				},
 				Source:   api.Key{Kind: ref.Kind, Namespace: cmp.Or(ref.Namespace, o.Key.Namespace), Name: ref.Name},

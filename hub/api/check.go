@@ -4,6 +4,7 @@ import (
 	"reflect"
 	"regexp"
 	"slices"
+	"strings"
 	"time"
 
 	apivalidation "k8s.io/apimachinery/pkg/api/validation"
@@ -73,9 +74,10 @@ func unknownFields(errs, found field.ErrorList) (unknown field.ErrorList) {
 	return unknown
 }
 
-// specField returns a field of spec. If the field is not set, specField returns nil.
+// specField returns a field of spec, or one below it: "install.timeout". If the field is not set, specField returns
+// nil.
 func specField(o *manifest.Object, name string) any {
-	v, _, _ := unstructured.NestedFieldNoCopy(o.Object, "spec", name)
+	v, _, _ := unstructured.NestedFieldNoCopy(o.Object, append([]string{"spec"}, strings.Split(name, ".")...)...)
 	return v
 }
 

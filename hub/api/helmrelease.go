@@ -63,6 +63,7 @@ type ChartBuild struct {
 	// ValuesFiles take the place of the chart's values.yaml; later ones override earlier ones. Paths begin at the root of
 	// the artifact.
 	ValuesFiles              []string        `json:"valuesFiles,omitempty"`
+	ValuesInChart            bool            `json:"valuesInChart,omitempty"` // the paths begin at the chart's folder
 	IgnoreMissingValuesFiles bool            `json:"ignoreMissingValuesFiles,omitempty"`
 	Values                   json.RawMessage `json:"values,omitempty"`
 	ValuesFrom               []ChartValues   `json:"valuesFrom,omitempty"`
@@ -91,6 +92,8 @@ type ChartValues struct {
 	// with values. Literal takes the data as it is, as helm --set-literal does.
 	TargetPath string `json:"targetPath,omitempty"`
 	Literal    bool   `json:"literal,omitempty"`
+	// Live: no Application of the cluster has the object. Only the cluster knows whether the object exists.
+	Live bool `json:"live,omitempty"`
 	// Data is nil if there is no such object or key.
 	Data *string `json:"data,omitempty"`
 }
@@ -127,11 +130,15 @@ func NewChartRelease(o *manifest.Object) (*ChartRelease, error) {
 		return nil, fmt.Errorf("%s: want a HelmRelease", key)
 	}
 	if v := o.GroupVersionKind().Version; v != kind.Version {
-		return nil, fmt.Errorf("%s: apiVersion %s/%s: want %s/%s", key, kind.Group, v, kind.Group, kind.Version)
+		if !slices.Contains(helmReleaseOlder, v) {
+			return nil, fmt.Errorf("%s: apiVersion %s/%s: want %s/%s", key, kind.Group, v, kind.Group, kind.Version)
+		}
+		o = &manifest.Object{Object: o.DeepCopy().Object}
+		convertHelmRelease(o)
 	}
 	hr, errs := decode[helmv2.HelmRelease](o.Object, nil)
 	if len(errs) == 0 {
-		errs = checkHelmRelease(hr)
+		errs = checkChartBuild(hr)
 	}
 	if err := together(errs); err != nil {
 		return nil, fmt.Errorf("%s: %w", key, err)
@@ -142,8 +149,8 @@ func NewChartRelease(o *manifest.Object) (*ChartRelease, error) {
 // maxReleaseName is the longest name of a release in bytes, as in Helm.
 const maxReleaseName = 53
 
-// checkHelmRelease checks the fields that a render depends on.
-func checkHelmRelease(hr *helmv2.HelmRelease) field.ErrorList {
+// checkChartBuild checks the fields that a render depends on.
+func checkChartBuild(hr *helmv2.HelmRelease) field.ErrorList {
 	spec := specPath()
 	errs := optional(hr.Spec.ReleaseName, spec.Child("releaseName"), badReleaseName)
 	errs = append(errs, optional(hr.Spec.TargetNamespace, spec.Child("targetNamespace"), validation.IsDNS1123Label)...)
@@ -158,6 +165,12 @@ func checkHelmRelease(hr *helmv2.HelmRelease) field.ErrorList {
 	}
 	for i, ref := range hr.Spec.ValuesFrom {
 		errs = append(errs, checkValuesFrom(ref, spec.Child("valuesFrom").Index(i))...)
+	}
+	for i, p := range hr.Spec.PostRenderers {
+		if p.Kustomize != nil {
+			errs = append(errs, checkPatches(p.Kustomize.Patches, p.Kustomize.Images,
+				spec.Child("postRenderers").Index(i).Child("kustomize"))...)
+		}
 	}
 	errs = append(errs, oneOf(string(hr.Spec.PostRenderStrategy), spec.Child("postRenderStrategy"),
 		string(helmv2.PostRenderStrategyNoHooks), string(helmv2.PostRenderStrategyCombined),
@@ -277,3 +290,7 @@ func (b *ChartBuild) SetData(objects []*manifest.Object) error {
 
 // ErrNoValues is the error of a ChartValues without data that is not optional.
 var ErrNoValues = errors.New("no such object, or no such key")
+
+// ErrLiveValues is the error of a ChartValues whose object only the cluster may have.
+var ErrLiveValues = errors.New("no object of Git that is applied to the cluster: values that only the cluster has " +
+	"are not supported yet. Commit the object, a Secret encrypted with SOPS, or set optional: true")

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/shared/sealed"
 )
@@ -36,15 +37,26 @@ type InputData struct {
 	Live bool `json:"live,omitempty"`
 	// Data is the data of the object as text. Values of a Secret from a SOPS file are placeholders.
 	Data map[string]string `json:"data,omitempty"`
+	// Sealed are the SOPS files of the placeholders in Data, and Decryption names the keys for them. They are set for
+	// renderables whose results keep placeholders of their inputs.
+	Sealed     []bundle.SealedFile    `json:"-"`
+	Decryption bundle.SecretReference `json:"-"`
 }
 
-// Complete returns the Spec of the render with the data of the Inputs, which are in the order of r.Inputs. If lenient
-// is set, unset variables are replaced by empty text; else they are errors.
-func (r *Renderable) Complete(inputs []InputData, lenient bool) (json.RawMessage, error) {
-	if r.SpecWith == nil || len(r.Inputs) == 0 && !lenient {
+// SpecInputs are what the Spec of a render is completed with.
+type SpecInputs struct {
+	Source *Object     // that is rendered from
+	Data   []InputData // in the order of Renderable.Inputs
+	// Lenient: unset variables are replaced by empty text; else they are errors.
+	Lenient bool
+}
+
+// Complete returns the complete Spec of the render.
+func (r *Renderable) Complete(in SpecInputs) (json.RawMessage, error) {
+	if r.SpecWith == nil || len(r.Inputs) == 0 && !in.Lenient && !r.SpecNeedsSource {
 		return r.Spec, nil
 	}
-	data, err := json.Marshal(r.SpecWith(inputs, lenient))
+	data, err := json.Marshal(r.SpecWith(in))
 	if err != nil {
 		return nil, fmt.Errorf("encode the build: %w", err)
 	}

@@ -51,7 +51,8 @@ func checkKustomization(k *kustomizev1.Kustomization) field.ErrorList {
 		checkBuild(&k.Spec, spec),
 		checkPostBuild(k.Spec.PostBuild, spec.Child("postBuild")),
 		checkDecryption(k.Spec.Decryption, spec.Child("decryption")),
-		checkDependsOn(k, spec.Child("dependsOn")),
+		checkDependencies(k.Spec.DependsOn, Key{Kind: KustomizationKind, Namespace: k.Namespace, Name: k.Name},
+			spec.Child("dependsOn")),
 		checkHealthChecks(k.Spec.HealthChecks, spec.Child("healthChecks")),
 		checkHealthExpressions(k.Spec.HealthCheckExprs, spec.Child("healthCheckExprs")),
 		oneOf(k.Spec.DeletionPolicy, spec.Child("deletionPolicy"), kustomizev1.DeletionPolicyMirrorPrune,
@@ -87,12 +88,7 @@ func checkBuild(s *kustomizev1.KustomizationSpec, spec *field.Path) field.ErrorL
 	for i, c := range s.Components {
 		errs = append(errs, required(c, spec.Child("components").Index(i), badComponent)...)
 	}
-	for i, p := range s.Patches {
-		errs = append(errs, required(p.Patch, spec.Child("patches").Index(i).Child("patch"), anything)...)
-	}
-	for i, image := range s.Images {
-		errs = append(errs, required(image.Name, spec.Child("images").Index(i).Child("name"), anything)...)
-	}
+	errs = append(errs, checkPatches(s.Patches, s.Images, spec)...)
 	for i, m := range s.BuildMetadata {
 		errs = append(errs, oneOf(string(m), spec.Child("buildMetadata").Index(i),
 			string(kustomizev1.BuildMetadataOriginAnnotations), string(kustomizev1.BuildMetadataTransformerAnnotations))...)
@@ -101,6 +97,17 @@ func checkBuild(s *kustomizev1.KustomizationSpec, spec *field.Path) field.ErrorL
 		at := spec.Child("commonMetadata")
 		errs = append(errs, metavalidation.ValidateLabels(m.Labels, at.Child("labels"))...)
 		errs = append(errs, apivalidation.ValidateAnnotations(m.Annotations, at.Child("annotations"))...)
+	}
+	return errs
+}
+
+// checkPatches checks patches and images.
+func checkPatches(patches []fluxkustomize.Patch, images []fluxkustomize.Image, at *field.Path) (errs field.ErrorList) {
+	for i, p := range patches {
+		errs = append(errs, required(p.Patch, at.Child("patches").Index(i).Child("patch"), anything)...)
+	}
+	for i, image := range images {
+		errs = append(errs, required(image.Name, at.Child("images").Index(i).Child("name"), anything)...)
 	}
 	return errs
 }
@@ -168,12 +175,13 @@ func checkDecryption(d *kustomizev1.Decryption, at *field.Path) field.ErrorList 
 	return errs
 }
 
-func checkDependsOn(k *kustomizev1.Kustomization, at *field.Path) (errs field.ErrorList) {
-	for i, d := range k.Spec.DependsOn {
+// checkDependencies checks spec.dependsOn of an object.
+func checkDependencies(list []meta.DependencyReference, of Key, at *field.Path) (errs field.ErrorList) {
+	for i, d := range list {
 		errs = append(errs, required(d.Name, at.Index(i).Child("name"), validation.IsDNS1123Subdomain)...)
 		errs = append(errs, optional(d.Namespace, at.Index(i).Child("namespace"), validation.IsDNS1123Label)...)
 		errs = append(errs, checkExpression(d.ReadyExpr, at.Index(i).Child("readyExpr"), "dep", "self")...)
-		if d.Name == k.Name && (d.Namespace == "" || d.Namespace == k.Namespace) {
+		if d.Name == of.Name && (d.Namespace == "" || d.Namespace == of.Namespace) {
 			errs = append(errs, field.Invalid(at.Index(i), d.Name, "it would wait for itself: remove it"))
 		}
 	}
@@ -206,7 +214,7 @@ func renderableOfKustomization(k *kustomizev1.Kustomization) *Renderable {
 		Prune: k.Spec.Prune, Wait: k.Spec.Wait, Force: k.Spec.Force,
 		DeletionPolicy: bundle.DeletionPolicy(k.GetDeletionPolicy()), ServiceAccount: k.Spec.ServiceAccountName,
 		Namespaces: namespacesOf(k), Inputs: inputsOf(k),
-		SpecWith:          func(inputs []InputData, lenient bool) any { return build.with(inputs, lenient) },
+		SpecWith:          func(in SpecInputs) any { return build.with(in.Data, in.Lenient) },
 		HealthExpressions: healthExpressionsOf(k.Spec.HealthCheckExprs), Ignore: ignoreRulesOf(k.Spec.Ignore),
 	}
 	if d := k.Spec.Decryption; d != nil {
@@ -215,7 +223,7 @@ func renderableOfKustomization(k *kustomizev1.Kustomization) *Renderable {
 			r.Decryption.Name = d.SecretRef.Name
 		}
 	}
-	r.DependsOn, r.ReadyExpressions = dependenciesOf(k)
+	r.DependsOn, r.ReadyExpressions = dependenciesIn(k.Spec.DependsOn, KustomizationKind, k.Namespace)
 	for _, h := range k.Spec.HealthChecks {
 		gvk := schema.FromAPIVersionAndKind(h.APIVersion, h.Kind)
 		r.HealthChecks = append(r.HealthChecks, bundle.ObjectIdentity{
@@ -225,10 +233,12 @@ func renderableOfKustomization(k *kustomizev1.Kustomization) *Renderable {
 	return r
 }
 
-// dependenciesOf returns the Kustomizations of spec.dependsOn, each once, and their readyExprs.
-func dependenciesOf(k *kustomizev1.Kustomization) (keys []Key, expressions []ReadyExpression) {
-	for _, d := range k.Spec.DependsOn {
-		key := Key{Kind: KustomizationKind, Namespace: cmp.Or(d.Namespace, k.Namespace), Name: d.Name}
+// dependenciesIn returns the objects of spec.dependsOn, which are of the object's own kind, each once, and their
+// readyExprs.
+func dependenciesIn(list []meta.DependencyReference, kind, namespace string) (keys []Key,
+	expressions []ReadyExpression) {
+	for _, d := range list {
+		key := Key{Kind: kind, Namespace: cmp.Or(d.Namespace, namespace), Name: d.Name}
 		if !slices.Contains(keys, key) {
 			keys = append(keys, key)
 		}
@@ -326,6 +336,11 @@ func convertKustomization(o *manifest.Object) {
 	}
 	delete(spec, "validation")
 	modernize(spec)
+	joinPatches(spec)
+}
+
+// joinPatches makes one kind of patches of the three kinds of old versions.
+func joinPatches(spec map[string]any) {
 	merges, mergesFit := asPatches(spec["patchesStrategicMerge"], func(item any) any {
 		return map[string]any{"patch": item}
 	})

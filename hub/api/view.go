@@ -109,9 +109,15 @@ type Renderable struct {
 	Spec     json.RawMessage
 	// Inputs are the objects whose data the render reads beside its source, in the order of the references.
 	Inputs []Input
-	// SpecWith returns Spec with the data of the Inputs, which are in the same order; Complete calls it. If lenient is
-	// set, unset variables are replaced by empty text. SpecWith is nil for a kind that has neither inputs nor variables.
-	SpecWith func(inputs []InputData, lenient bool) any
+	// SpecWith returns the complete Spec; Complete calls it. SpecWith is nil for a kind whose Spec is always complete.
+	// SpecNeedsSource is set if the Spec depends on the object of the source, too.
+	SpecWith        func(SpecInputs) any
+	SpecNeedsSource bool
+	// Makes is a source that the renderable makes itself, and is rendered from; nil: Source exists by itself.
+	Makes *Object
+	// Release is the release of Helm that the rendered objects are, without what its chart renders; nil: they are no
+	// release. The render of a release is given the facts about the cluster.
+	Release *bundle.Release
 
 	Interval      time.Duration
 	RetryInterval time.Duration
@@ -132,6 +138,10 @@ type Renderable struct {
 	HealthChecks     []bundle.ObjectIdentity // further objects that must be healthy before it is ready
 	// HealthExpressions decide the health of objects of custom kinds.
 	HealthExpressions []bundle.HealthExpressions
+	// Drift is the drift mode if neither an annotation nor the Cluster or Fleet names one; empty: correct. If DriftNamed
+	// is set, the object's spec names it, and only the annotation overrides it.
+	Drift      string
+	DriftNamed bool
 	// Ignore names the fields of its objects that are left as they are in the cluster.
 	Ignore []bundle.IgnoreRule
 	// Namespaces are the namespaces that it names beside its own, with the fields that name them.

@@ -32,6 +32,8 @@ const (
 	Baseline FeatureSet = confirmedPrune + "," + parents + "," + pending + "," + removals
 	// Schemas is what a spoke must know to answer questions about the schemas of its API server. No bundle has it.
 	Schemas FeatureSet = schemas
+	// Releases is what a spoke must know to carry out releases of Helm.
+	Releases FeatureSet = helmRelease
 )
 
 // Known is the features that this program knows. A new feature is added here, never to Baseline. The feature

@@ -72,6 +72,7 @@ const (
 	DependencyCycle     = "DependencyCycle"     // dependsOn leads back to the Kustomization
 	SelfRenderEndless   = "SelfRenderEndless"   // the Kustomization renders itself differently each time
 	ApplicationTooLarge = "ApplicationTooLarge" // the last Application stays
+	CapabilitiesUnknown = "CapabilitiesUnknown" // a chart waits for the spoke to report what its API server serves
 )
 
 // Reasons of Clusters and Fleets.
@@ -83,7 +84,7 @@ const (
 	BundleTooLarge   = "BundleTooLarge"   // the last bundle stays; also of the Kustomizations that wait
 	Pinned           = "Pinned"           // a past release stays until an operator releases it; also a type of condition
 	BundleRefused    = "BundleRefused"    // no bundle can be made of the plan; also an event
-	BundleHeldBack   = "BundleHeldBack"   // the spoke does not know a feature of the bundle; also an event
+	BundleHeldBack   = "BundleHeldBack"   // the spoke does not know a feature; also an event, and of HelmReleases
 	ReportsLimited   = "ReportsLimited"   // the spoke has more applications than a hub takes reports of
 	Blocked          = "Blocked"          // by spec.blocked
 	NotRegistered    = "NotRegistered"    // no spoke has registered yet

@@ -86,6 +86,8 @@ func (p *Planner) note(ctx context.Context, changes []store.Change) error {
 			switch {
 			case c.Table == store.Sources.Name():
 				err = p.noteSource(tx, c.Key)
+			case c.Table == store.Spokes.Name():
+				err = p.noteSpoke(tx, c.Key)
 			case c.Table == store.Repairs.Name():
 				err = p.noteRow(tx, store.Repairs.Bytes, c.Key, c.Key)
 			case c.Table == store.Confirmations.Name():

@@ -33,6 +33,7 @@ type compilerKey struct {
 	account  string
 	// dependencies is the digest of the objects that ready expressions evaluate; zero: there are no expressions.
 	dependencies manifest.Digest
+	sealed       manifest.Digest // of the SOPS files of the inputs; zero: there are none
 }
 
 type encoded struct {
@@ -49,7 +50,7 @@ var errSplit = errors.New("split it into several, each with a path of its own")
 
 // encode returns the bytes of the Application and their digest. If no spoke would accept the Application, err is set.
 func (c *compiler) encode(app graph.Application, ready []bundle.ReadyExpression) encoded {
-	key := compilerKey{app.Rendered, app.Object.Digest, app.ServiceAccount, digestOf(ready)}
+	key := compilerKey{app.Rendered, app.Object.Digest, app.ServiceAccount, digestOf(ready), digestOfInputs(app.Inputs)}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if e, ok := c.done[key]; ok {
@@ -58,7 +59,10 @@ func (c *compiler) encode(app graph.Application, ready []bundle.ReadyExpression)
 	var e encoded
 	application := applicationOf(app)
 	application.ReadyExpressions = ready
-	if e.data, e.err = application.Encode(); e.err == nil {
+	if e.err = addInputs(application, app.Inputs); e.err == nil {
+		e.data, e.err = application.Encode()
+	}
+	if e.err == nil {
 		e.digest, e.features = manifest.DigestOf(e.data), application.Features()
 	} else if _, large := errors.AsType[*bundle.TooLargeError](e.err); large {
 		e.err = fmt.Errorf("%w: %w", e.err, errSplit)
@@ -126,6 +130,12 @@ func applicationOf(a graph.Application) *bundle.Application {
 	}
 	for _, d := range r.DependsOn {
 		app.DependsOn = append(app.DependsOn, d.Application())
+	}
+	if rendered := a.Rendered.Release; r.Release != nil && rendered != nil {
+		release := *r.Release
+		release.Chart, release.Values, release.Notes = rendered.Chart, rendered.Values, rendered.Notes
+		release.CRDs, release.Generated = rendered.CRDs, rendered.Generated
+		app.Release, app.Hooks = &release, a.Rendered.Hooks
 	}
 	return app
 }

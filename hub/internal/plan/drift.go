@@ -16,7 +16,7 @@ func (h *hub) driftDefaults(c *api.Cluster) map[string]string {
 	return modes
 }
 
-// driftMode returns the drift mode of a Kustomization, which is nil if its row cannot be read.
+// driftMode returns the drift mode of a renderable, which is nil if its row cannot be read.
 func (w *walked) driftMode(o *api.Object, fleet string) bundle.DriftMode {
 	inherited, known := w.drift[fleet]
 	if !known {
@@ -25,5 +25,12 @@ func (w *walked) driftMode(o *api.Object, fleet string) bundle.DriftMode {
 	if o == nil {
 		return api.DriftModeOf(inherited)
 	}
-	return api.DriftModeOf(o.Annotations()[api.DriftAnnotation], inherited)
+	named, usual := "", ""
+	if r, err := o.Renderable(); err == nil {
+		usual = r.Drift
+		if r.DriftNamed {
+			named = r.Drift
+		}
+	}
+	return api.DriftModeOf(o.Annotations()[api.DriftAnnotation], named, inherited, usual)
 }

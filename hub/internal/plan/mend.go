@@ -28,7 +28,7 @@ func (p *Planner) mendApplications(ctx context.Context, w *walked) error {
 // render renders an object with the remote bases that it needs. If there is a Repair and the store has lost a blob of
 // the render, render renders anew.
 func (p *Planner) render(ctx context.Context, w *walked, work graph.Work, a *artifact.Artifact) (basedRender, error) {
-	r, err := p.withBases(ctx, w, work, a)
+	r, err := p.renderNow(ctx, w, work, a)
 	if err != nil || !w.damaged {
 		return r, err
 	}
@@ -36,5 +36,5 @@ func (p *Planner) render(ctx context.Context, w *walked, work graph.Work, a *art
 	if err != nil || !lost {
 		return r, err
 	}
-	return p.withBases(ctx, w, work, a)
+	return p.renderNow(ctx, w, work, a)
 }

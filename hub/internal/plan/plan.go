@@ -9,6 +9,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/artifact"
 	"github.com/navefleet/nave/hub/internal/loop"
 	"github.com/navefleet/nave/hub/internal/lru"
@@ -51,6 +52,9 @@ type Planner struct {
 	lenient bool                                          // Config.LenientSubstitution
 	guard   graph.Guard
 	bases   RemoteBases
+	// capabilities returns what charts can know of the cluster of a walk; served has those of the store.
+	capabilities func(context.Context, *walked) (api.Capabilities, error)
+	served       *lru.Cache[manifest.Digest, api.Capabilities]
 
 	hub     *hub                     // the hub's own objects
 	sources map[string]store.Fetched // by Source.FetchKey
@@ -67,7 +71,7 @@ func New(c Config) *Planner {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	return &Planner{
+	p := &Planner{
 		store: c.Store, log: c.Log, now: c.Now, metrics: newMetrics(c.Metrics),
 		renders: cache.New(cache.Config{
 			Store: c.Store, Artifacts: c.Artifacts, Renderer: c.Renderer, Metrics: c.Metrics,
@@ -79,7 +83,10 @@ func New(c Config) *Planner {
 		bases:   c.RemoteBases,
 		hub:     newHub(), sources: map[string]store.Fetched{}, scopes: map[string]*scope{},
 		dirty: map[string]bool{}, again: map[string]time.Time{}, fails: map[string]int{},
+		served: lru.New[manifest.Digest, api.Capabilities](maxCapabilities),
 	}
+	p.capabilities = p.readFacts
+	return p
 }
 
 // Times between attempts.
@@ -93,7 +100,7 @@ const (
 
 // watched are the tables that a plan is made of.
 var watched = []string{
-	store.Resources.Name(), store.Sources.Name(), store.Repairs.Name(), store.Confirmations.Name(),
+	store.Resources.Name(), store.Sources.Name(), store.Repairs.Name(), store.Confirmations.Name(), store.Spokes.Name(),
 }
 
 // Run plans until ctx ends or the store is closed.

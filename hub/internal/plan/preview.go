@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"iter"
 	"maps"
@@ -21,6 +22,9 @@ import (
 	"github.com/navefleet/nave/shared/condition"
 	"github.com/navefleet/nave/shared/manifest"
 )
+
+// errNoFacts is the error of a chart if nothing is known of the cluster.
+var errNoFacts = errors.New("what the API server of the cluster serves is not known, and charts may ask for that")
 
 // PreviewConfig configures a Preview.
 type PreviewConfig struct {
@@ -41,7 +45,9 @@ type PreviewConfig struct {
 	// remote base is not rendered.
 	Bases    map[string]string
 	Renderer render.Renderer
-	Salt     []byte // of placeholders; see cache.Salt
+	// Capabilities returns what charts can know of a cluster.
+	Capabilities func(ctx context.Context, cluster string) (api.Capabilities, error)
+	Salt         []byte // of placeholders; see cache.Salt
 
 	NoCrossNamespaceRefs bool
 	LenientSubstitution  bool
@@ -149,7 +155,7 @@ func (p *Previewed) Depth(key api.Key) (n int) {
 	return n
 }
 
-type previewKey struct{ renderer, spec, dir, rules string }
+type previewKey struct{ renderer, spec, dir, rules, facts string }
 
 type previewRender struct {
 	once     sync.Once
@@ -177,6 +183,12 @@ func newPreview(ctx context.Context, c PreviewConfig, renders *sync.Map) (*Previ
 		hub: newHub(), objects: lru.New[manifest.Digest, *manifest.Object](objectsSize),
 		strict: c.NoCrossNamespaceRefs, lenient: c.LenientSubstitution,
 	}}
+	v.planner.capabilities = func(ctx context.Context, w *walked) (api.Capabilities, error) {
+		if c.Capabilities == nil || w.cluster == "" {
+			return api.Capabilities{}, baseError{errNoFacts, condition.CapabilitiesUnknown}
+		}
+		return c.Capabilities(ctx, w.cluster)
+	}
 	for _, o := range c.Objects {
 		if _, twice := v.planner.hub.rows[o.Key]; twice {
 			return nil, fmt.Errorf("%s is given twice", o.Key)
@@ -288,7 +300,7 @@ func (v *Preview) Cluster(ctx context.Context, name string, last Last) (*Preview
 
 // walk walks a graph, and returns the Holders.
 func (v *Preview) walk(ctx context.Context, w *walked, last Last) (holders map[api.Key]api.Key, err error) {
-	w.renderedBy, w.bases = map[api.Key]*previewRender{}, map[api.Key][]PreviewedBase{}
+	w.renderedBy, w.bases, w.published = map[api.Key]*previewRender{}, map[api.Key][]PreviewedBase{}, last
 	var in graph.Input
 	sources := map[api.Key]api.Key{} // suspended ones, by renderable
 	err = w.walk(ctx, v.apps, func() graph.Input {
@@ -315,7 +327,7 @@ func (v *Preview) renderOne(ctx context.Context, w *walked, work graph.Work) gra
 	if err != nil {
 		return graph.Result{Reason: condition.ArtifactFailed, Err: err}
 	}
-	r := v.render(ctx, work, t)
+	r := v.renderNow(ctx, w, work, t)
 	w.noteBases(work, r.bases)
 	if r.err == nil {
 		w.mu.Lock()
@@ -339,16 +351,41 @@ func (v *Preview) tree(ctx context.Context, source api.Given, parts map[api.Key]
 	})
 }
 
-// render renders a specification from a tree, once for all clusters.
-func (v *Preview) render(ctx context.Context, work graph.Work, t Tree) *previewRender {
-	key := previewKey{work.Renderable.Renderer, string(work.Spec), t.Dir, t.Rules}
+// renderNow renders an object. A chart is rendered as on the hub; see renderChart.
+func (v *Preview) renderNow(ctx context.Context, w *walked, work graph.Work, t Tree) *previewRender {
+	if work.Renderable.Release == nil {
+		return v.render(ctx, work, t, nil)
+	}
+	capabilities, err := v.planner.factsOf(ctx, w)
+	if err != nil {
+		return &previewRender{err: err}
+	}
+	first := v.render(ctx, work, t, &api.ChartFacts{Capabilities: capabilities})
+	if first.err != nil {
+		return first
+	}
+	asked := first.rendered.Release().Asked
+	same, installed := w.published.isReleaseOf(ctx, work.Key.Application(), first.rendered)
+	if !asked.Upgrade && !asked.Revision || !installed || same {
+		return first
+	}
+	return v.render(ctx, work, t, &api.ChartFacts{Capabilities: capabilities, Upgrade: true})
+}
+
+// render renders a specification from a tree, once for all clusters with the same facts.
+func (v *Preview) render(ctx context.Context, work graph.Work, t Tree, facts *api.ChartFacts) *previewRender {
+	key := previewKey{renderer: work.Renderable.Renderer, spec: string(work.Spec), dir: t.Dir, rules: t.Rules}
+	if facts != nil {
+		text, _ := json.Marshal(facts) // texts and a boolean: this cannot fail
+		key.facts = manifest.DigestOf(text).String()
+	}
 	found, _ := v.renders.LoadOrStore(key, new(previewRender))
 	r := found.(*previewRender)
 	r.once.Do(func() {
 		var result *render.Result
 		result, r.bases, r.err = renderWithBases(ctx, v.config.Renderer, v.config.Bases, render.Request{
 			Renderer: work.Renderable.Renderer, Spec: json.RawMessage(key.spec), Root: t.Dir, Salt: v.config.Salt,
-			Exclude: t.Exclude,
+			Exclude: t.Exclude, Facts: facts,
 		})
 		if r.err == nil {
 			r.rendered, r.err = cache.NewRendering(result)

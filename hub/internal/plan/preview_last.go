@@ -7,6 +7,7 @@ import (
 
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/plan/graph"
+	"github.com/navefleet/nave/hub/internal/render/cache"
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/manifest"
 )
@@ -48,6 +49,17 @@ func (l Last) addTo(ctx context.Context, in *graph.Input) {
 		}
 		return ids, nil
 	}
+	sealed := in.Sealed
+	in.Sealed = func(app graph.Application) ([]bundle.SealedFile, bundle.SecretReference, error) {
+		if app.Rendered != nil {
+			return sealed(app)
+		}
+		last, err := l.Application(ctx, app.Last)
+		if err != nil {
+			return nil, bundle.SecretReference{}, err
+		}
+		return last.SealedFiles, last.Decryption, nil
+	}
 	rendered := in.Object
 	in.Object = func(app graph.Application, id manifest.ID) (*manifest.Object, error) {
 		if app.Rendered != nil {
@@ -55,6 +67,18 @@ func (l Last) addTo(ctx context.Context, in *graph.Input) {
 		}
 		return l.object(ctx, app.Last, id)
 	}
+}
+
+// isReleaseOf reports whether the Application of a name is of the render of a chart. If there is no such Application,
+// known is false.
+func (l Last) isReleaseOf(ctx context.Context, name bundle.ApplicationName, r *cache.Rendering) (same, known bool) {
+	for _, e := range l.Entries {
+		if e.Name == name {
+			app, err := l.Application(ctx, e)
+			return err == nil && isReleaseOf(app, r), err == nil
+		}
+	}
+	return false, false
 }
 
 // object returns an object of an Entry.

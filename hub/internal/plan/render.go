@@ -40,6 +40,11 @@ func (p *Planner) renderOne(ctx context.Context, w *walked, work graph.Work) gra
 	case a == nil:
 		return graph.Result{Reason: condition.SourceNotReady, Err: fmt.Errorf("%s has not been fetched yet", work.SourceName)}
 	}
+	if work.Renderable.Release != nil {
+		if _, err := p.factsOf(ctx, w); err != nil {
+			return graph.Result{Revision: a.Revision, Reason: reasonOf(err), Err: err}
+		}
+	}
 	r, err := p.render(ctx, w, work, a)
 	w.note(work.Key, a, r, err)
 	result := w.result(work, a.Revision, r.Rendering, err)

@@ -4,6 +4,7 @@ import (
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/plan/graph"
 	"github.com/navefleet/nave/hub/internal/render/cache"
+	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/manifest"
 )
 
@@ -29,6 +30,10 @@ func renderedIn(how admitting, r *cache.Rendering) *graph.Rendered {
 			if applied {
 				g.Payload = append(g.Payload, o.Reference)
 			}
+		}
+		if release := r.Release(); release != nil {
+			g.Hooks, g.Release = release.Hooks, &bundle.Release{Chart: release.Chart.Metadata, Values: release.Values,
+				Notes: release.Notes, CRDs: release.CRDs, Generated: release.Generated}
 		}
 		return g
 	})

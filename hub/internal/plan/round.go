@@ -18,6 +18,9 @@ import (
 // round walks the marked graphs and writes the results. A graph that could not be written stays marked.
 func (p *Planner) round(ctx context.Context) error {
 	start := p.now()
+	if len(p.dirty) == 0 { // a spoke's row changed, and no chart asks for that
+		return p.touch(ctx)
+	}
 	if err := p.hubRound(ctx); err != nil {
 		return err
 	}

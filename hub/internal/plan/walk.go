@@ -50,6 +50,8 @@ type walked struct {
 	// letGo are the applications that leave all the same.
 	letGo map[bundle.ApplicationName]bool
 
+	facts clusterFacts
+
 	mu        sync.Mutex // guards the following, which concurrent renders write
 	renders   map[*cache.Rendering]bool
 	artifacts map[api.Key]*artifact.Artifact
@@ -58,6 +60,7 @@ type walked struct {
 	// renderedBy has the last render of each renderable, and bases what it needed; only a Preview fills them.
 	renderedBy map[api.Key]*previewRender
 	bases      map[api.Key][]PreviewedBase
+	published  Last
 
 	unanswered map[api.Key]string // requests that wait for remote bases: those that were handled before
 	awaited    map[string]bool    // the fetches that they wait for, by key
@@ -187,6 +190,9 @@ func (p *Planner) input(ctx context.Context, w *walked) graph.Input {
 		Contents: func(d manifest.Digest) ([]manifest.ID, error) { return p.contents(ctx, w, d) },
 		Object: func(app graph.Application, id manifest.ID) (*manifest.Object, error) {
 			return p.object(ctx, w, app, id)
+		},
+		Sealed: func(app graph.Application) ([]bundle.SealedFile, bundle.SecretReference, error) {
+			return p.sealedOf(ctx, w, app)
 		},
 		Last: func(key api.Key) (revision, failure string) { return p.last(ctx, key) },
 	}

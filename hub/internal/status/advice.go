@@ -61,6 +61,8 @@ var advices = map[string]string{
 		"a remote base, which only the hub fetches. Until then the cluster keeps what it has",
 	condition.ApplicationTooLarge: "Split the KIND into several, each with a path of its own. Until then " +
 		"the cluster keeps what it has",
+	condition.CapabilitiesUnknown: "Wait for the spoke to connect: nave get clusters shows whether it does. A chart may " +
+		"ask what the API server of the cluster serves",
 	condition.BundleTooLarge: "Let fewer objects of this cluster render more each. Until then the cluster keeps " +
 		"its last bundle",
 	condition.PathNotFound:   "Correct spec.path, or push the files it names. Until then the cluster keeps what it has",

@@ -343,6 +343,11 @@ func (s Spoke) Lacks(b SignedBundle) bundle.FeatureSet {
 	return b.Features.Without(cmp.Or(s.Features, bundle.Baseline))
 }
 
+// CanRelease reports whether the spoke carries out releases of Helm.
+func (s Spoke) CanRelease() bool {
+	return bundle.Releases.Without(cmp.Or(s.Features, bundle.Baseline)) == ""
+}
+
 // Report is the latest report of a spoke about one application. Its key is cluster/Kind/namespace/name. Package
 // dispatch writes it.
 type Report struct {

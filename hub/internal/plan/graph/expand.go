@@ -79,6 +79,10 @@ func (p *pass) work(key api.Key) (work Work, wait bool, err error) {
 	case p.unstable.keeps(n):
 		return work, false, p.unstable.problem()
 	}
+	if r.Makes != nil && !p.makeSource(key, r.Makes) {
+		return work, false, problem{condition.ObjectConflict, fmt.Sprintf("%s, which it makes of its template, belongs to "+
+			"another owner already: give one of the two another name", r.Makes.Key)}
+	}
 	return p.resolve(key, r)
 }
 
@@ -87,7 +91,8 @@ func (p *pass) complete(work *Work) (wait bool, err error) {
 	if work.Inputs, wait, err = p.readInputs(work.Key, work.Renderable); wait || err != nil {
 		return wait, err
 	}
-	work.Spec, err = work.Renderable.Complete(work.Inputs, p.in.LenientSubstitution)
+	work.Spec, err = work.Renderable.Complete(api.SpecInputs{Source: work.Source, Data: work.Inputs,
+		Lenient: p.in.LenientSubstitution})
 	if err != nil {
 		err = problem{condition.BuildFailed, err.Error()}
 	}

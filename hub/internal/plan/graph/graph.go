@@ -44,6 +44,8 @@ type Input struct {
 	Contents func(manifest.Digest) ([]manifest.ID, error)
 	// Object returns an object that an Application has. It is shared, and must not be changed.
 	Object func(Application, manifest.ID) (*manifest.Object, error)
+	// Sealed returns the SOPS files of an Application, and the name of the keys for them.
+	Sealed func(Application) ([]bundle.SealedFile, bundle.SecretReference, error)
 	// Last returns the revision that a suspended renderable was last rendered from (empty: never), and the reason if its
 	// last render failed (empty: it did not). If Last is nil, every suspended renderable counts as ready.
 	Last func(api.Key) (revision, failure string)
@@ -139,6 +141,9 @@ type Rendered struct {
 	LeftOut int
 	// Substitution is the part of the substitution that the spoke does; nil: there is none.
 	Substitution *bundle.Substitution
+	// Release has what a chart renders beside the objects: chart, values, notes and definitions; nil: it is no release.
+	Release *bundle.Release
+	Hooks   []bundle.Hook
 }
 
 // Child is an object that extends the graph.

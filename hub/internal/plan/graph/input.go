@@ -106,6 +106,9 @@ func (p *pass) read(key api.Key, r *api.Renderable, now, last *givers) (all read
 		case pr.reason != "":
 		case app != nil:
 			data.Data, data.Live, pr = p.dataOf(input, app)
+			if pr.reason == "" && r.Release != nil {
+				pr = p.unseal(key, &data, app)
+			}
 		case p.in.Cluster != "":
 			data.Live = true
 		case !input.Optional:

@@ -115,7 +115,8 @@ func (p *pass) below(key, above api.Key) bool {
 // outlive sets OrphanOnDelete of each node, because the spec of its owner is unknown after the owner is deleted.
 func (p *pass) outlive() {
 	for key, n := range p.graph.Nodes {
-		n.OrphanOnDelete = n.Owner != nil && !n.Orphaned && !key.Derived() && (protected(n.Object) || p.orphans(*n.Owner))
+		n.OrphanOnDelete = n.Owner != nil && !n.Orphaned && !key.Derived() && !p.isMade(n) &&
+			(protected(n.Object) || p.orphans(*n.Owner))
 		p.graph.Nodes[key] = n
 	}
 }

@@ -53,7 +53,7 @@ func (c *Cache) RenderFor(ctx context.Context, renderer string, spec json.RawMes
 		return nil, err
 	}
 	defer done()
-	p.request = render.Request{Renderer: renderer, Spec: spec, Root: c.artifacts.Path(*a), Artifact: a.Digest,
+	p.request = render.Request{Renderer: renderer, Spec: spec, Root: c.artifacts.Path(*a),
 		Salt: c.salt, Facts: &facts}
 	return p.answer(ctx)
 }

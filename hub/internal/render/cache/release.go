@@ -2,6 +2,8 @@ package cache
 
 import (
 	"encoding/json"
+	"fmt"
+	"slices"
 
 	"github.com/navefleet/nave/hub/internal/render"
 	"github.com/navefleet/nave/shared/bundle"
@@ -15,6 +17,8 @@ type Release struct {
 	Notes  string                   `json:"notes,omitempty"`
 	Hooks  []bundle.Hook            `json:"hooks,omitempty"`
 	CRDs   []bundle.ObjectReference `json:"crds,omitempty"`
+	// Generated are the fields that differ from render to render.
+	Generated []bundle.GeneratedFields `json:"generated,omitempty"`
 	// Asked are the facts that the result depends on.
 	Asked render.Asked `json:"asked"`
 }
@@ -55,7 +59,31 @@ func (r *Rendering) addRelease(release *render.Release, known *admissions) error
 		out.CRDs = append(out.CRDs, reference)
 	}
 	r.variant.Release = out
+	for _, g := range release.Generated {
+		fields, err := r.generated(g)
+		if err != nil {
+			return err
+		}
+		out.Generated = append(out.Generated, fields)
+	}
 	return nil
+}
+
+// generated returns the generated fields of an object or a hook, with the digest of the object without them.
+func (r *Rendering) generated(g render.Generated) (fields bundle.GeneratedFields, err error) {
+	references, blobs := r.variant.Objects, r.blobs
+	if g.Hook {
+		references, blobs = r.variant.Release.objects(), r.blobs[len(r.variant.Objects)+len(r.variant.Sealed):]
+	}
+	i := slices.IndexFunc(references, func(o bundle.ObjectReference) bool { return o.ID() == g.ID })
+	if i < 0 {
+		return fields, fmt.Errorf("%s has generated fields and is not among the objects of the release", g.ID)
+	}
+	o := &manifest.Object{}
+	if err := json.Unmarshal(blobs[i], &o.Object); err != nil {
+		return fields, fmt.Errorf("parse %s: %w", g.ID, err)
+	}
+	return bundle.NewGeneratedFields(o, references[i].ObjectIdentity, g.Hook, g.Fields)
 }
 
 // addObject adds the blob of an object that is not one of the Rendering's objects.

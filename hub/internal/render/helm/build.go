@@ -98,9 +98,13 @@ func replaceValues(t *tree.Tree, b *api.ChartBuild, files []File) ([]File, error
 	if len(b.ValuesFiles) == 0 {
 		return files, nil
 	}
+	read := func(name string) (map[string]any, error) { return readValues(t, name) }
+	if b.ValuesInChart {
+		read = func(name string) (map[string]any, error) { return valuesIn(files, name) }
+	}
 	merged := map[string]any{}
 	for _, name := range b.ValuesFiles {
-		values, err := readValues(t, name)
+		values, err := read(name)
 		switch {
 		case errors.Is(err, render.ErrNotFound) && b.IgnoreMissingValuesFiles:
 			continue
@@ -120,6 +124,19 @@ func replaceValues(t *tree.Tree, b *api.ChartBuild, files []File) ([]File, error
 		}
 	}
 	return replaced, nil
+}
+
+// valuesIn returns the values in a file of the chart. If there is no such file, the error is ErrNotFound.
+func valuesIn(files []File, name string) (map[string]any, error) {
+	i := slices.IndexFunc(files, func(f File) bool { return f.Name == path.Clean(name) })
+	if i < 0 {
+		return nil, fmt.Errorf("file %s of the chart %w", path.Clean(name), render.ErrNotFound)
+	}
+	values, err := ParseValues(files[i].Data)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", files[i].Name, err)
+	}
+	return values, nil
 }
 
 // readValues returns the values in a file of the artifact. If there is no such file, the error is ErrNotFound.

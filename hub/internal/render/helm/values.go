@@ -20,6 +20,8 @@ func MergeValues(from []api.ChartValues, inline map[string]any) (map[string]any,
 		switch {
 		case f.Data == nil && f.Optional:
 			continue
+		case f.Data == nil && f.Live:
+			return nil, fmt.Errorf("%s: %s: %w", f.Field, f.Input, api.ErrLiveValues)
 		case f.Data == nil:
 			return nil, fmt.Errorf("%s: %s, key %s: %w", f.Field, f.Input, f.Key, api.ErrNoValues)
 		case f.TargetPath == "" && sealed.Placeholder(strings.TrimSpace(*f.Data)).Valid():

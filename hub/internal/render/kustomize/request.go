@@ -31,7 +31,7 @@ func SpecOf(o *api.Object) (s Spec, err error) {
 	for i, input := range r.Inputs {
 		inputs[i] = api.InputData{Input: input, Live: true}
 	}
-	data, err := r.Complete(inputs, false)
+	data, err := r.Complete(api.SpecInputs{Data: inputs})
 	if err != nil {
 		return s, err
 	}
