@@ -76,6 +76,7 @@ func (s *Spoke) build(role membership.Role, kept membership.Kept, book *ledger.L
 		Cluster:  role.ID(), Keyring: rules.Keyring, Store: s.state, Ledger: book, Hub: hub{p.session, p.marker},
 		Applier: applier, Watcher: p.watcher, Index: index, Kubernetes: s.client, Health: assessor,
 		Check: s.checker(assessor), Data: s.data, Inputs: p.inputs, Questions: p.session,
+		Shapes: p.session, ShapeKey: p.secret.ShapeKey,
 		KeyService: s.keys, KeyServiceNamespaces: c.KeyServiceNamespaces,
 		DefaultServiceAccount: c.DefaultServiceAccount, Reporter: p.reporter, Registry: s.registry,
 		Log: c.Log, Now: c.Now, Jitter: rand.Float64, Memory: c.MemoryLimit,

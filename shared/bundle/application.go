@@ -26,6 +26,9 @@ func (a *Application) Features() FeatureSet {
 	if a.Release != nil {
 		used = append(used, helmRelease)
 	}
+	if len(a.ValueSources) > 0 {
+		used = append(used, shapes)
+	}
 	return setOf(used)
 }
 

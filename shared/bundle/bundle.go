@@ -30,6 +30,8 @@ type Bundle struct {
 	// Handovers are the objects that applications which wait are going to have. No other application deletes them. Sorted
 	// by object.
 	Handovers []Handover
+	// Questions are what the hub has to know to render more. Sorted by CompareQuestions, each once.
+	Questions []ShapeQuestion
 }
 
 // Removal is an application that the hub removed.
@@ -118,6 +120,8 @@ type Application struct {
 	// Release makes the objects a release of Helm; nil: they are none, and there are no hooks.
 	Release *Release
 	Hooks   []Hook
+	// ValueSources are the entries of ConfigMaps and Secrets of the cluster that values come from.
+	ValueSources []ValueSource
 }
 
 // ReadyExpression is a CEL expression over two objects: dep, the dependency, and self. Dep and Self are their JSON

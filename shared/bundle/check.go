@@ -27,7 +27,7 @@ func (b *Bundle) check() error {
 	case !b.ExpiresAt.After(b.IssuedAt):
 		return fmt.Errorf("expires at %s, issued at %s", wording.Time(b.ExpiresAt), wording.Time(b.IssuedAt))
 	}
-	return cmp.Or(b.checkLists(), b.checkHandovers())
+	return cmp.Or(b.checkLists(), b.checkHandovers(), b.checkQuestions())
 }
 
 // checkLists returns an error if a list is out of order, or if two lists name one application.
@@ -144,7 +144,7 @@ func (a *Application) check() error {
 	if _, err := ReadIgnoreRules(a.Ignore); err != nil {
 		return fmt.Errorf("ignore: %w", err)
 	}
-	return a.checkSubstitution()
+	return cmp.Or(a.checkSubstitution(), a.checkValueSources())
 }
 
 func (a *Application) checkHealthExpressions() error {

@@ -60,6 +60,9 @@ func decodeBundle(data []byte) (*Bundle, error) {
 		}
 		b.Applications = append(b.Applications, entry)
 	}
+	if b.Questions, err = convertAll("questions", m.GetQuestions(), questionOf); err != nil {
+		return nil, err
+	}
 	return b, b.check()
 }
 
@@ -112,6 +115,10 @@ func decodeApplication(data []byte) (*Application, error) {
 		Ignore:            convert(m.GetIgnore(), ignoreRuleOf),
 	}
 	if err := errors.Join(a.decodeDurations(m), a.decodeObjects(m), a.decodeSealed(m), a.decodeRelease(m)); err != nil {
+		return nil, err
+	}
+	var err error
+	if a.ValueSources, err = convertAll("value sources", m.GetValueSources(), sourceOf); err != nil {
 		return nil, err
 	}
 	return a, a.check()

@@ -25,6 +25,7 @@ func (b *Bundle) Encode() ([]byte, error) {
 	sorted.Removals = slices.SortedFunc(slices.Values(b.Removals),
 		func(a, b Removal) int { return a.Name.Compare(b.Name) })
 	sorted.Handovers = slices.SortedFunc(slices.Values(b.Handovers), CompareHandovers)
+	sorted.Questions = slices.SortedFunc(slices.Values(b.Questions), CompareQuestions)
 	if err := sorted.check(); err != nil {
 		return nil, fmt.Errorf("encode bundle: %w", err)
 	}
@@ -102,6 +103,7 @@ func (b *Bundle) message() *bundlev1.Bundle {
 		Pending:      convert(b.Pending, ApplicationName.Message),
 		Removals:     convert(b.Removals, Removal.message),
 		Handovers:    convert(b.Handovers, Handover.message),
+		Questions:    convert(b.Questions, ShapeQuestion.message),
 	}
 }
 
@@ -167,6 +169,7 @@ func (a *Application) message() *bundlev1.Application {
 		HealthExpressions: convert(a.HealthExpressions, HealthExpressions.message),
 		Hooks:             convert(a.Hooks, Hook.message),
 		Release:           a.Release.message(),
+		ValueSources:      convert(a.ValueSources, ValueSource.message),
 	}
 	if a.Decryption != (SecretReference{}) {
 		m.Decryption = &bundlev1.DecryptionKeys{Namespace: a.Decryption.Namespace, Name: a.Decryption.Name}

@@ -25,6 +25,7 @@ const (
 	helmRelease       = "helm-release"       // Application.Release and Hooks, requests of an Entry
 	previews          = "previews"           // Preview, which is no part of a bundle
 	schemas           = "schemas"            // Schemas
+	shapes            = "shapes"             // Bundle.Questions, Application.ValueSources
 )
 
 const (
@@ -34,12 +35,14 @@ const (
 	Schemas FeatureSet = schemas
 	// Releases is what a spoke must know to carry out releases of Helm.
 	Releases FeatureSet = helmRelease
+	// Shapes is what a spoke must know to answer questions about shapes.
+	Shapes FeatureSet = shapes
 )
 
 // Known is the features that this program knows. A new feature is added here, never to Baseline. The feature
 // helm-release follows when spokes carry releases out.
 var Known = setOf(append(Baseline.Names(), driftMode, handovers, healthExpressions, ignore, keptObjects, keyService,
-	previews, readyExpressions, schemas, sealedFiles, substitution))
+	previews, readyExpressions, schemas, sealedFiles, shapes, substitution))
 
 // FeatureSet is a set of features: their sorted names, with commas between them. The zero FeatureSet is empty.
 type FeatureSet string
@@ -79,6 +82,9 @@ func (b *Bundle) Features() FeatureSet {
 	}
 	if len(b.Handovers) > 0 {
 		used = append(used, handovers)
+	}
+	if len(b.Questions) > 0 {
+		used = append(used, shapes)
 	}
 	for _, e := range b.Applications {
 		used = append(used, e.Features.Names()...)

@@ -75,7 +75,7 @@ func FitsBundle(b *Bundle) error { return fitsBundle(b.message()) }
 
 func fitsBundle(m *bundlev1.Bundle) error {
 	lists := &bundlev1.Bundle{Applications: m.Applications, Pending: m.Pending, Removals: m.Removals,
-		Handovers: m.Handovers}
+		Handovers: m.Handovers, Questions: m.Questions}
 	what := fmt.Sprintf("a bundle of %d applications", len(m.Applications))
 	return fits(what, "bytes", proto.Size(lists), maxEntriesBytes)
 }

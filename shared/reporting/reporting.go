@@ -40,6 +40,12 @@ const (
 	MaxSchemaVersions = 5000     // that an API server has documents of
 )
 
+// The limits of answers about shapes; those of one shape are in package sealed.
+const (
+	MaxShapes       = 100       // answers of one request
+	MaxShapeAnswers = 512 << 10 // bytes of one request
+)
+
 // The largest messages, in bytes.
 const (
 	MaxReport       = 450 << 10 // about one application

@@ -98,6 +98,9 @@ type Config struct {
 	Inputs Inputs // nil: the objects that applications read are not watched
 	// Questions are answered while nothing is applied; nil: there are none.
 	Questions Questions
+	// Shapes takes answers about shapes; nil: nothing is answered. ShapeKey returns the key of the hashes in them.
+	Shapes   Shapes
+	ShapeKey func(ctx context.Context) ([]byte, error)
 	// DefaultServiceAccount is the account of Applications that name none, in the namespace of each Application; empty:
 	// the spoke's own rights.
 	DefaultServiceAccount string
@@ -137,6 +140,7 @@ type Agent struct {
 	draining    bool
 	sealed      map[bundle.ApplicationName]sealedFiles
 	learned     map[bundle.ApplicationName]time.Time // when sealed files were last opened to redact a text
+	shapes      shapes
 
 	budget    *budget
 	redactors *redactors
@@ -189,8 +193,8 @@ func (a *Agent) Run(ctx context.Context) error {
 	base, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	a.base = base
-	a.timer, a.sweep, a.rest = stoppedTimer(), stoppedTimer(), stoppedTimer()
-	for _, timer := range []*time.Timer{a.timer, a.sweep, a.rest} {
+	a.timer, a.sweep, a.rest, a.shapes.retry = stoppedTimer(), stoppedTimer(), stoppedTimer(), stoppedTimer()
+	for _, timer := range []*time.Timer{a.timer, a.sweep, a.rest, a.shapes.retry} {
 		defer timer.Stop()
 	}
 	if err := a.restore(); err != nil {
@@ -214,7 +218,11 @@ func (a *Agent) Run(ctx context.Context) error {
 		case envelope := <-a.questions():
 			a.preview(envelope)
 		case <-a.inputsChanged():
-			a.handle(changed{a.Inputs.Drain()})
+			objects := a.Inputs.Drain()
+			a.shapesChanged(objects)
+			a.handle(changed{objects})
+		case <-a.shapes.retry.C:
+			a.answerShapes()
 		case <-a.timer.C:
 			a.handle(ticked{})
 		case <-a.sweep.C:
@@ -240,6 +248,9 @@ func (a *Agent) handle(in input) {
 	case roomTaken:
 		a.busy(in.name, in.taken)
 		return
+	case shapesAnswered:
+		a.shapesAnswered(in)
+		return
 	}
 	if f, ok := in.(finished); ok {
 		a.recordResult(f)
@@ -258,6 +269,7 @@ func (a *Agent) drain(cancel context.CancelFunc) {
 		a.receiving()
 	}
 	a.interruptReleases()
+	a.stopShapes()
 	done := make(chan struct{})
 	go func() { a.work.Wait(); close(done) }()
 	deadline := time.NewTimer(drainTimeout)

@@ -59,6 +59,7 @@ type farHub struct {
 	fetched int
 	broken  bool // the connection
 	breaks  int  // it breaks once, after so many blobs
+	shapes  []*spokev1.ShapeAnswer
 }
 
 func newFarHub() *farHub {
@@ -343,10 +344,15 @@ func (f *farInputs) data(_ context.Context, account string, id bundle.ObjectIden
 
 // put makes or changes an object.
 func (f *farInputs) put(kind, name, version string, values map[string]string) {
+	f.putIn("flux-system", kind, name, version, "", values)
+}
+
+// putIn makes or changes an object of a namespace, with an annotation about what may be revealed.
+func (f *farInputs) putIn(namespace, kind, name, version, reveal string, values map[string]string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.objects[kind+"/"+name] = kube.Data{UID: "1", ResourceVersion: version, Values: values}
-	f.changed = map[manifest.ID]bool{{Kind: kind, Namespace: "flux-system", Name: name}: true}
+	f.objects[kind+"/"+name] = kube.Data{UID: "1", ResourceVersion: version, Values: values, Reveal: reveal}
+	f.changed = map[manifest.ID]bool{{Kind: kind, Namespace: namespace, Name: name}: true}
 	f.c <- struct{}{}
 }
 
@@ -482,6 +488,8 @@ func (r *rig) start(t *testing.T) (stop func()) {
 		Inputs: r.inputs,
 
 		Questions: r.hub,
+		Shapes:    r.hub,
+		ShapeKey:  func(context.Context) ([]byte, error) { return []byte("key"), nil },
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup

@@ -29,6 +29,9 @@ func failureOf(changes *apply.ChangeSet, err error, reason string) failure {
 	if _, missing := errors.AsType[*missingInput](err); missing {
 		f.reason = condition.InputNotReady
 	}
+	if _, stale := errors.AsType[*staleShape](err); stale {
+		f.reason = condition.InputNotReady
+	}
 	if all := errors.Join(err, found); all != nil {
 		f.message = all.Error()
 	}

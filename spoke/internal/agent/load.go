@@ -44,6 +44,12 @@ type loader struct {
 
 	reading sync.Mutex  // guards the following; held while reading
 	live    []kube.Data // of the substitution's sources; nil: they were not read yet
+	sources []source    // of values, read together with live
+	// sourcesCost is the memory that parsing the sources takes.
+	sourcesCost int64
+
+	// inner are the placeholders of values in sources.
+	inner map[sealed.Placeholder]innerPlace
 }
 
 // place is where the value of a placeholder is.
@@ -59,7 +65,7 @@ func (a *Agent) newLoader(ctx context.Context, app *bundle.Application) *loader 
 		service:      a.keyServiceOf(app),
 		placeholders: map[sealed.Placeholder]place{}, opened: map[int]*decrypt.Plaintext{},
 		closed: map[int]error{}, recipients: map[int]string{},
-		expressions: expressionsOf(app), data: a.readData(app),
+		expressions: expressionsOf(app), data: a.readData(app), inner: innerPlacesOf(app),
 	}
 	for i, file := range app.SealedFiles {
 		for _, v := range file.Values {
@@ -130,6 +136,9 @@ func (l *loader) look(ctx context.Context, ref bundle.ObjectReference) (data []b
 		data = nil
 	}
 	if mayHoldSealed {
+		if err := l.needSources(ctx); err != nil {
+			return nil, 0, err
+		}
 		weight, err := l.reserve(ctx)
 		if err != nil {
 			return nil, 0, &sealedError{err}
@@ -154,7 +163,8 @@ func (l *loader) read(ctx context.Context, d manifest.Digest) ([]byte, error) {
 func (l *loader) mayHoldSealed(id bundle.ObjectIdentity, data []byte) bool {
 	has := func(text string) bool { return bytes.Contains(data, []byte(text)) }
 	encoded := id.Kind == "Secret" && has(`"data"`) || id.Kind == "ConfigMap" && has(`"binaryData"`)
-	return len(l.placeholders) > 0 && (encoded || has(sealed.Mark)) || len(l.expressions) > 0 && has(sealed.Mark)
+	return len(l.placeholders)+len(l.inner) > 0 && (encoded || has(sealed.Mark)) ||
+		len(l.expressions) > 0 && has(sealed.Mark)
 }
 
 // decode returns the object of a blob.
@@ -215,6 +225,9 @@ func (l *loader) value(ctx context.Context, t sealed.Placeholder) (sealed.Value,
 	if text, ok := l.expressions[t]; ok {
 		return sealed.Expression(text), nil
 	}
+	if at, ok := l.inner[t]; ok {
+		return l.innerValue(ctx, at)
+	}
 	at, ok := l.placeholders[t]
 	if !ok {
 		return sealed.Value{}, fmt.Errorf("no sealed file of the application has placeholder %s", t)
@@ -239,7 +252,7 @@ func (l *loader) reserve(ctx context.Context) (weight int64, err error) {
 	if l.reserved != nil {
 		return l.weight, nil
 	}
-	var kept, open int64
+	kept, open := l.sourcesCost, int64(0)
 	for _, file := range l.app.SealedFiles {
 		data, err := l.read(ctx, file.Digest)
 		if err != nil {

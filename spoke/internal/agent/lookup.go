@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -33,15 +34,17 @@ func (a *Agent) readData(app *bundle.Application) func(context.Context, bundle.O
 }
 
 // readLive returns the data of the substitution's sources that only the cluster has, by the index of the source. The
-// sources are read once in a run. If a source that is not optional does not exist, readLive returns a *missingInput.
+// sources, and those of values, are read once in a run. If a source of the substitution that is not optional does not
+// exist, readLive returns a *missingInput.
 func (l *loader) readLive(ctx context.Context) ([]kube.Data, error) {
 	l.reading.Lock()
 	defer l.reading.Unlock()
 	if l.live != nil {
 		return l.live, nil
 	}
-	live := make([]kube.Data, len(l.app.Substitution.Sources))
-	for i, source := range l.app.Substitution.Sources {
+	substitution := cmp.Or(l.app.Substitution, &bundle.Substitution{})
+	live := make([]kube.Data, len(substitution.Sources))
+	for i, source := range substitution.Sources {
 		if !source.Live {
 			continue
 		}
@@ -50,8 +53,12 @@ func (l *loader) readLive(ctx context.Context) ([]kube.Data, error) {
 			return nil, err
 		}
 	}
-	l.known.learnLive(l.app, live)
-	l.live = live
+	sources, err := l.readSources(ctx)
+	if err != nil {
+		return nil, err
+	}
+	l.known.learnLive(l.app, live, sources)
+	l.live, l.sources = live, sources
 	return live, nil
 }
 
@@ -76,11 +83,11 @@ func (l *loader) readSource(ctx context.Context, source bundle.VariableSource) (
 	return d, nil
 }
 
-// liveSecrets returns the Secrets among the sources of an application's variables that only the cluster has.
-func liveSecrets(app *bundle.Application) (secrets []bundle.VariableSource) {
-	for _, source := range app.Substitution.Live() {
-		if source.Kind == "Secret" {
-			secrets = append(secrets, source)
+// liveSecrets returns the Secrets of the cluster that an application reads.
+func liveSecrets(app *bundle.Application) (secrets []bundle.ObjectIdentity) {
+	for _, id := range app.Reads() {
+		if id.Kind == "Secret" {
+			secrets = append(secrets, id)
 		}
 	}
 	return secrets
@@ -99,15 +106,21 @@ type liveValues struct {
 }
 
 // learnLive keeps the Redactor of the values that an application read from Secrets.
-func (r *redactors) learnLive(app *bundle.Application, live []kube.Data) {
+func (r *redactors) learnLive(app *bundle.Application, live []kube.Data, sources []source) {
 	values, version := map[string]string{}, ""
-	for i, source := range app.Substitution.Sources {
+	for i, source := range cmp.Or(app.Substitution, &bundle.Substitution{}).Sources {
 		if !source.Live || source.Kind != "Secret" {
 			continue
 		}
 		version += live[i].UID + "/" + live[i].ResourceVersion + " "
 		for name, value := range live[i].Values {
 			values[fmt.Sprint(i, name)] = value
+		}
+	}
+	for i, source := range sources {
+		if app.ValueSources[i].Question.Kind == "Secret" {
+			version += source.version() + " "
+			source.secrets(func(value string) { values[fmt.Sprint("value ", i, len(values))] = value })
 		}
 	}
 	if version == "" {
@@ -168,8 +181,11 @@ func (a *Agent) followInputs(apps applications) {
 	}
 	var objects []bundle.ObjectIdentity
 	for _, app := range apps {
-		for _, source := range app.Substitution.Live() {
-			objects = append(objects, source.Identity())
+		objects = append(objects, app.Reads()...)
+	}
+	for _, q := range a.shapes.questions {
+		if q.IsLive() {
+			objects = append(objects, q.Identity())
 		}
 	}
 	a.Inputs.Follow(objects)
@@ -184,8 +200,8 @@ func (in changed) advance(m *model) []action {
 		if n.app == nil || n.standing != listed || n.entry.Suspended {
 			continue
 		}
-		for _, source := range n.app.Substitution.Live() {
-			if in.objects[source.Identity().ID()] {
+		for _, read := range n.app.Reads() {
+			if in.objects[read.ID()] {
 				n.dirty, n.moved, n.retryAt = true, n.work == applying, m.now
 			}
 		}

@@ -252,6 +252,7 @@ type (
 		id        bundle.ID
 		apps      applications
 		handovers []bundle.Handover
+		questions []bundle.ShapeQuestion
 	}
 	// ack reports the stage of a bundle to the hub. If err is set, ack reports that the bundle was rejected.
 	ack struct {

@@ -65,6 +65,7 @@ func (act adopt) perform(a *Agent) {
 	claims := claimsOf(act.apps, act.handovers)
 	a.claims.Store(&claims)
 	a.noteSealed(act.apps)
+	a.adoptQuestions(act.questions, act.apps)
 	a.followInputs(act.apps)
 	a.noteHealthExpressions(act.apps)
 	a.lookForKeys(a.model.unknownKeys(act.apps))

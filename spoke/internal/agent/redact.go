@@ -189,6 +189,9 @@ func (l *loader) redactor(ctx context.Context, o *manifest.Object) func(string) 
 
 // learn opens the files whose values are not known, and reads the Secrets that variables come from.
 func (l *loader) learn(ctx context.Context) error {
+	if err := l.needSources(ctx); err != nil {
+		return err
+	}
 	for i, file := range l.app.SealedFiles {
 		if _, known := l.known.of([]manifest.Digest{file.Digest}); known {
 			continue

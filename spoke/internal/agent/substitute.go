@@ -111,11 +111,11 @@ func (l *loader) absent() string {
 		wording.List(names, len(names), 5) + ")"
 }
 
-// inputs returns the digest of the substitution and its sources; zero if there is no substitution. The digest covers
+// inputs returns the digest of the substitution and of all sources; zero if there are none. The digest covers
 // the versions of objects that are read from the cluster, never their values.
 func (l *loader) inputs(ctx context.Context) (manifest.Digest, error) {
 	s := l.app.Substitution
-	if s == nil {
+	if s == nil && len(l.app.ValueSources) == 0 {
 		return manifest.Digest{}, nil
 	}
 	live, err := l.readLive(ctx)
@@ -125,6 +125,12 @@ func (l *loader) inputs(ctx context.Context) (manifest.Digest, error) {
 	var versions []string
 	for _, d := range live {
 		versions = append(versions, d.UID, d.ResourceVersion)
+	}
+	for _, source := range l.sources {
+		if source.err != nil {
+			return manifest.Digest{}, source.err
+		}
+		versions = append(versions, source.version())
 	}
 	data, err := json.Marshal(struct {
 		Substitution *bundle.Substitution

@@ -30,6 +30,8 @@ type Plaintext struct {
 	leaves map[string]any
 	failed map[int]error // why documents did not open
 	texts  map[bundle.Format]text
+	// reveals are the annotations that list values which the hub may see, by document.
+	reveals map[int]string
 }
 
 // text is a whole file, or the reason why it cannot be written.
@@ -131,7 +133,8 @@ func Open(ctx context.Context, file []byte, format bundle.Format, keys *Keys, te
 		return nil, ErrNotEncrypted
 	}
 	keys.left = maxEffort
-	p := &Plaintext{leaves: map[string]any{}, failed: map[int]error{}, texts: map[bundle.Format]text{}}
+	p := &Plaintext{leaves: map[string]any{}, failed: map[int]error{}, texts: map[bundle.Format]text{},
+		reveals: map[int]string{}}
 	var failed error
 	opened, explained := 0, 0
 	for i, g := range groups {
@@ -188,43 +191,46 @@ func groupsOf(docs []document) (groups []group) {
 
 // open decrypts the documents of one group. If it fails, each of them has the error.
 func (p *Plaintext) open(ctx context.Context, g group, keys *Keys, again func() ([]document, error)) error {
-	leaves, err := g.decrypt(ctx, keys, again)
+	leaves, reveals, err := g.decrypt(ctx, keys, again)
 	for _, doc := range g {
 		if err != nil {
 			p.failed[doc.index] = err
 		}
 	}
 	maps.Copy(p.leaves, leaves)
+	maps.Copy(p.reveals, reveals)
 	return err
 }
 
-// decrypt decrypts the documents in place and returns their leaves. again reads the same documents once more.
-func (g group) decrypt(ctx context.Context, keys *Keys, again func() ([]document, error)) (map[string]any, error) {
+// decrypt decrypts the documents in place and returns their leaves, and their annotations about what may be revealed.
+// again reads the same documents once more.
+func (g group) decrypt(ctx context.Context, keys *Keys, again func() ([]document, error)) (leaves map[string]any,
+	reveals map[int]string, err error) {
 	m, err := readMetadata(g[0].metadata)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	rules, err := m.rules()
 	if err == nil {
 		err = g.fitsRules(rules)
 	}
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	key, err := keys.dataKey(ctx, m)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	places := scalars(g)
 	c := &guarded{ctx: ctx, cipher: aes.NewCipher()}
 	mac, err := walk(g, rules, key, c)
 	if err != nil {
-		return nil, explain(ctx, again, rules, c)
+		return nil, nil, explain(ctx, again, rules, c)
 	}
 	if err := checkMAC(m, key, c, mac); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return opened(places), nil
+	return opened(places), g.revealsIn(rules), nil
 }
 
 // walk lets the library decrypt the leaves of the documents in place and returns the MAC over them. The library's

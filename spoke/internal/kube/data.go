@@ -6,12 +6,14 @@ import (
 	"strings"
 
 	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/sealed"
 )
 
 // Data is the data of a ConfigMap or Secret. It may hold secrets.
 type Data struct {
 	UID, ResourceVersion string
 	Values               map[string]string // of a Secret decoded
+	Reveal               string            // the annotation fleet.nave.io/reveal
 }
 
 // String hides the values from fmt.
@@ -50,15 +52,17 @@ func (c *Client) Secret(ctx context.Context, namespace, name string) (map[string
 func readData(body []byte, isSecret bool) (Data, error) {
 	var o struct {
 		Metadata struct {
-			UID             string `json:"uid"`
-			ResourceVersion string `json:"resourceVersion"`
+			UID             string            `json:"uid"`
+			ResourceVersion string            `json:"resourceVersion"`
+			Annotations     map[string]string `json:"annotations"`
 		} `json:"metadata"`
 		Data json.RawMessage `json:"data"`
 	}
 	if err := json.Unmarshal(body, &o); err != nil {
 		return Data{}, err
 	}
-	d := Data{UID: o.Metadata.UID, ResourceVersion: o.Metadata.ResourceVersion, Values: map[string]string{}}
+	d := Data{UID: o.Metadata.UID, ResourceVersion: o.Metadata.ResourceVersion, Values: map[string]string{},
+		Reveal: o.Metadata.Annotations[sealed.RevealAnnotation]}
 	if len(o.Data) == 0 || string(o.Data) == "null" {
 		return d, nil
 	}

@@ -2,6 +2,8 @@ package membership
 
 import (
 	"context"
+	"crypto/rand"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -20,15 +22,17 @@ const SecretName = "nave-spoke-identity"
 const (
 	settingsEntry = "settings.json" // the last Settings that led to a session
 	marksEntry    = "marks.json"    // the Marks
+	shapeEntry    = "shape.key"     // the key of ShapeKey
 )
 
 // The field managers of the entries in SecretName. Each entry is written without the others.
 const (
 	settingsManager = kube.FieldManager + "-settings"
 	marksManager    = kube.FieldManager + "-marks"
+	shapeManager    = kube.FieldManager + "-shapes"
 )
 
-// Secret keeps the identity, the Settings that belong to it, and the Marks in SecretName.
+// Secret keeps the identity, the Settings that belong to it, the Marks and the ShapeKey in SecretName.
 type Secret struct {
 	Client    *kube.Client
 	Namespace string
@@ -56,6 +60,18 @@ func (s Secret) SaveSettings(ctx context.Context, settings Settings) error {
 // SaveMarks replaces the Marks.
 func (s Secret) SaveMarks(ctx context.Context, m Marks) error {
 	return s.saveJSON(ctx, marksManager, marksEntry, m)
+}
+
+// ShapeKey returns the key of the hashes by which the hub learns that a text changed, and nothing about the text. The key
+// is made once, and never leaves the cluster.
+func (s Secret) ShapeKey(ctx context.Context) ([]byte, error) {
+	entries, err := s.Load(ctx)
+	if key := entries[shapeEntry]; err != nil || len(key) == sha256.Size {
+		return key, err
+	}
+	key := make([]byte, sha256.Size)
+	rand.Read(key) // never fails, as its documentation says
+	return key, s.apply(ctx, shapeManager, map[string][]byte{shapeEntry: key})
 }
 
 func (s Secret) saveJSON(ctx context.Context, manager, entry string, value any) error {

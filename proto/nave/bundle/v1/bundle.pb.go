@@ -29,6 +29,62 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// ShapeForm is how a text is read.
+type ShapeForm int32
+
+const (
+	ShapeForm_SHAPE_FORM_UNSPECIFIED ShapeForm = 0
+	// YAML with a map.
+	ShapeForm_SHAPE_FORM_YAML ShapeForm = 1
+	// One value, as helm --set reads it.
+	ShapeForm_SHAPE_FORM_SET ShapeForm = 2
+	// One value, which is text.
+	ShapeForm_SHAPE_FORM_TEXT ShapeForm = 3
+)
+
+// Enum value maps for ShapeForm.
+var (
+	ShapeForm_name = map[int32]string{
+		0: "SHAPE_FORM_UNSPECIFIED",
+		1: "SHAPE_FORM_YAML",
+		2: "SHAPE_FORM_SET",
+		3: "SHAPE_FORM_TEXT",
+	}
+	ShapeForm_value = map[string]int32{
+		"SHAPE_FORM_UNSPECIFIED": 0,
+		"SHAPE_FORM_YAML":        1,
+		"SHAPE_FORM_SET":         2,
+		"SHAPE_FORM_TEXT":        3,
+	}
+)
+
+func (x ShapeForm) Enum() *ShapeForm {
+	p := new(ShapeForm)
+	*p = x
+	return p
+}
+
+func (x ShapeForm) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ShapeForm) Descriptor() protoreflect.EnumDescriptor {
+	return file_nave_bundle_v1_bundle_proto_enumTypes[0].Descriptor()
+}
+
+func (ShapeForm) Type() protoreflect.EnumType {
+	return &file_nave_bundle_v1_bundle_proto_enumTypes[0]
+}
+
+func (x ShapeForm) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ShapeForm.Descriptor instead.
+func (ShapeForm) EnumDescriptor() ([]byte, []int) {
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{0}
+}
+
 // DriftMode is what a spoke does about objects that differ from their last apply.
 type DriftMode int32
 
@@ -66,11 +122,11 @@ func (x DriftMode) String() string {
 }
 
 func (DriftMode) Descriptor() protoreflect.EnumDescriptor {
-	return file_nave_bundle_v1_bundle_proto_enumTypes[0].Descriptor()
+	return file_nave_bundle_v1_bundle_proto_enumTypes[1].Descriptor()
 }
 
 func (DriftMode) Type() protoreflect.EnumType {
-	return &file_nave_bundle_v1_bundle_proto_enumTypes[0]
+	return &file_nave_bundle_v1_bundle_proto_enumTypes[1]
 }
 
 func (x DriftMode) Number() protoreflect.EnumNumber {
@@ -79,7 +135,7 @@ func (x DriftMode) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use DriftMode.Descriptor instead.
 func (DriftMode) EnumDescriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{0}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{1}
 }
 
 // DeletionPolicy is what happens to the objects of an application that leaves the bundle.
@@ -124,11 +180,11 @@ func (x DeletionPolicy) String() string {
 }
 
 func (DeletionPolicy) Descriptor() protoreflect.EnumDescriptor {
-	return file_nave_bundle_v1_bundle_proto_enumTypes[1].Descriptor()
+	return file_nave_bundle_v1_bundle_proto_enumTypes[2].Descriptor()
 }
 
 func (DeletionPolicy) Type() protoreflect.EnumType {
-	return &file_nave_bundle_v1_bundle_proto_enumTypes[1]
+	return &file_nave_bundle_v1_bundle_proto_enumTypes[2]
 }
 
 func (x DeletionPolicy) Number() protoreflect.EnumNumber {
@@ -137,7 +193,7 @@ func (x DeletionPolicy) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use DeletionPolicy.Descriptor instead.
 func (DeletionPolicy) EnumDescriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{1}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{2}
 }
 
 // SealedFormat is the SOPS store that reads a sealed file.
@@ -183,11 +239,11 @@ func (x SealedFormat) String() string {
 }
 
 func (SealedFormat) Descriptor() protoreflect.EnumDescriptor {
-	return file_nave_bundle_v1_bundle_proto_enumTypes[2].Descriptor()
+	return file_nave_bundle_v1_bundle_proto_enumTypes[3].Descriptor()
 }
 
 func (SealedFormat) Type() protoreflect.EnumType {
-	return &file_nave_bundle_v1_bundle_proto_enumTypes[2]
+	return &file_nave_bundle_v1_bundle_proto_enumTypes[3]
 }
 
 func (x SealedFormat) Number() protoreflect.EnumNumber {
@@ -196,7 +252,7 @@ func (x SealedFormat) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use SealedFormat.Descriptor instead.
 func (SealedFormat) EnumDescriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{2}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{3}
 }
 
 // Envelope is a DSSE envelope (https://github.com/secure-systems-lab/dsse): bytes, their type, and signatures over both.
@@ -336,7 +392,9 @@ type Bundle struct {
 	Removals []*Removal `protobuf:"bytes,9,rep,name=removals,proto3" json:"removals,omitempty"`
 	// Objects that an application gave up and that another one, which waits, is going to have: no application deletes them.
 	// Sorted by object, each once. Feature "handovers".
-	Handovers     []*Handover `protobuf:"bytes,10,rep,name=handovers,proto3" json:"handovers,omitempty"`
+	Handovers []*Handover `protobuf:"bytes,10,rep,name=handovers,proto3" json:"handovers,omitempty"`
+	// What the hub has to know to render more. Sorted by id, each once. Feature "shapes".
+	Questions     []*ShapeQuestion `protobuf:"bytes,11,rep,name=questions,proto3" json:"questions,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -441,6 +499,256 @@ func (x *Bundle) GetHandovers() []*Handover {
 	return nil
 }
 
+func (x *Bundle) GetQuestions() []*ShapeQuestion {
+	if x != nil {
+		return x.Questions
+	}
+	return nil
+}
+
+// ShapeQuestion asks for the shape of a text that the hub cannot read: one entry of a ConfigMap or Secret with the values
+// of an application. The answer has the keys and the types of the values, and of the values those that may be revealed.
+type ShapeQuestion struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Names the question in the answer; 32 bytes.
+	Id []byte `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// The application that reads the entry. The object is of its namespace.
+	Reader *ApplicationName `protobuf:"bytes,2,opt,name=reader,proto3" json:"reader,omitempty"`
+	// With which the reader reads the object; empty: the spoke's own.
+	ServiceAccount string `protobuf:"bytes,3,opt,name=service_account,json=serviceAccount,proto3" json:"service_account,omitempty"`
+	// ConfigMap or Secret.
+	Kind string    `protobuf:"bytes,4,opt,name=kind,proto3" json:"kind,omitempty"`
+	Name string    `protobuf:"bytes,5,opt,name=name,proto3" json:"name,omitempty"`
+	Key  string    `protobuf:"bytes,6,opt,name=key,proto3" json:"key,omitempty"`
+	Form ShapeForm `protobuf:"varint,7,opt,name=form,proto3,enum=nave.bundle.v1.ShapeForm" json:"form,omitempty"`
+	// The application of the bundle that has the object, and the digest with which it lists the object: the text is in its
+	// sealed files. None: the object is read from the cluster.
+	Giver  *ApplicationName `protobuf:"bytes,8,opt,name=giver,proto3" json:"giver,omitempty"`
+	Object []byte           `protobuf:"bytes,9,opt,name=object,proto3" json:"object,omitempty"`
+	// The values that may be revealed, if the annotation fleet.nave.io/reveal in the cluster allows it, too: as the annotation
+	// names them, or "*". Booleans, numbers and nulls of a ConfigMap need no annotation.
+	Reveal        []string `protobuf:"bytes,10,rep,name=reveal,proto3" json:"reveal,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ShapeQuestion) Reset() {
+	*x = ShapeQuestion{}
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ShapeQuestion) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ShapeQuestion) ProtoMessage() {}
+
+func (x *ShapeQuestion) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ShapeQuestion.ProtoReflect.Descriptor instead.
+func (*ShapeQuestion) Descriptor() ([]byte, []int) {
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *ShapeQuestion) GetId() []byte {
+	if x != nil {
+		return x.Id
+	}
+	return nil
+}
+
+func (x *ShapeQuestion) GetReader() *ApplicationName {
+	if x != nil {
+		return x.Reader
+	}
+	return nil
+}
+
+func (x *ShapeQuestion) GetServiceAccount() string {
+	if x != nil {
+		return x.ServiceAccount
+	}
+	return ""
+}
+
+func (x *ShapeQuestion) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *ShapeQuestion) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ShapeQuestion) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *ShapeQuestion) GetForm() ShapeForm {
+	if x != nil {
+		return x.Form
+	}
+	return ShapeForm_SHAPE_FORM_UNSPECIFIED
+}
+
+func (x *ShapeQuestion) GetGiver() *ApplicationName {
+	if x != nil {
+		return x.Giver
+	}
+	return nil
+}
+
+func (x *ShapeQuestion) GetObject() []byte {
+	if x != nil {
+		return x.Object
+	}
+	return nil
+}
+
+func (x *ShapeQuestion) GetReveal() []string {
+	if x != nil {
+		return x.Reveal
+	}
+	return nil
+}
+
+// ValueSource is one entry of a ConfigMap or Secret of the cluster, whose values stand in the objects as placeholders.
+type ValueSource struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As it was asked when the shape was not known. The object is read from the cluster, whatever the question says.
+	Question *ShapeQuestion `protobuf:"bytes,1,opt,name=question,proto3" json:"question,omitempty"`
+	// SHA-256 of the shape that the application was rendered with; of nothing, if there was no such object or key.
+	Shape         []byte        `protobuf:"bytes,2,opt,name=shape,proto3" json:"shape,omitempty"`
+	Values        []*InnerValue `protobuf:"bytes,3,rep,name=values,proto3" json:"values,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ValueSource) Reset() {
+	*x = ValueSource{}
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ValueSource) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ValueSource) ProtoMessage() {}
+
+func (x *ValueSource) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ValueSource.ProtoReflect.Descriptor instead.
+func (*ValueSource) Descriptor() ([]byte, []int) {
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *ValueSource) GetQuestion() *ShapeQuestion {
+	if x != nil {
+		return x.Question
+	}
+	return nil
+}
+
+func (x *ValueSource) GetShape() []byte {
+	if x != nil {
+		return x.Shape
+	}
+	return nil
+}
+
+func (x *ValueSource) GetValues() []*InnerValue {
+	if x != nil {
+		return x.Values
+	}
+	return nil
+}
+
+// InnerValue is one value of a ValueSource.
+type InnerValue struct {
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Placeholder string                 `protobuf:"bytes,1,opt,name=placeholder,proto3" json:"placeholder,omitempty"`
+	// Map keys, and list indexes in decimal; none: the text is one value.
+	Path          []string `protobuf:"bytes,2,rep,name=path,proto3" json:"path,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *InnerValue) Reset() {
+	*x = InnerValue{}
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *InnerValue) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*InnerValue) ProtoMessage() {}
+
+func (x *InnerValue) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use InnerValue.ProtoReflect.Descriptor instead.
+func (*InnerValue) Descriptor() ([]byte, []int) {
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *InnerValue) GetPlaceholder() string {
+	if x != nil {
+		return x.Placeholder
+	}
+	return ""
+}
+
+func (x *InnerValue) GetPath() []string {
+	if x != nil {
+		return x.Path
+	}
+	return nil
+}
+
 // Preview asks what a server-side dry run of Applications would change in one cluster. It is the payload of an Envelope
 // with a type of its own, so that nothing of it is ever applied. Feature "previews" of the spoke.
 type Preview struct {
@@ -457,7 +765,7 @@ type Preview struct {
 
 func (x *Preview) Reset() {
 	*x = Preview{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[3]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -469,7 +777,7 @@ func (x *Preview) String() string {
 func (*Preview) ProtoMessage() {}
 
 func (x *Preview) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[3]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -482,7 +790,7 @@ func (x *Preview) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Preview.ProtoReflect.Descriptor instead.
 func (*Preview) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{3}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Preview) GetCluster() string {
@@ -525,7 +833,7 @@ type Handover struct {
 
 func (x *Handover) Reset() {
 	*x = Handover{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[4]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -537,7 +845,7 @@ func (x *Handover) String() string {
 func (*Handover) ProtoMessage() {}
 
 func (x *Handover) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[4]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -550,7 +858,7 @@ func (x *Handover) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Handover.ProtoReflect.Descriptor instead.
 func (*Handover) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{4}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Handover) GetObject() *ObjectIdentity {
@@ -581,7 +889,7 @@ type Removal struct {
 
 func (x *Removal) Reset() {
 	*x = Removal{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[5]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -593,7 +901,7 @@ func (x *Removal) String() string {
 func (*Removal) ProtoMessage() {}
 
 func (x *Removal) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[5]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -606,7 +914,7 @@ func (x *Removal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Removal.ProtoReflect.Descriptor instead.
 func (*Removal) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{5}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Removal) GetName() *ApplicationName {
@@ -668,7 +976,7 @@ type ApplicationEntry struct {
 
 func (x *ApplicationEntry) Reset() {
 	*x = ApplicationEntry{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[6]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -680,7 +988,7 @@ func (x *ApplicationEntry) String() string {
 func (*ApplicationEntry) ProtoMessage() {}
 
 func (x *ApplicationEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[6]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -693,7 +1001,7 @@ func (x *ApplicationEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplicationEntry.ProtoReflect.Descriptor instead.
 func (*ApplicationEntry) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{6}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ApplicationEntry) GetName() *ApplicationName {
@@ -799,7 +1107,7 @@ type ApplicationName struct {
 
 func (x *ApplicationName) Reset() {
 	*x = ApplicationName{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[7]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -811,7 +1119,7 @@ func (x *ApplicationName) String() string {
 func (*ApplicationName) ProtoMessage() {}
 
 func (x *ApplicationName) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[7]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -824,7 +1132,7 @@ func (x *ApplicationName) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplicationName.ProtoReflect.Descriptor instead.
 func (*ApplicationName) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{7}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ApplicationName) GetKind() string {
@@ -882,14 +1190,16 @@ type Application struct {
 	// Created at some steps of the release. Feature "helm-release".
 	Hooks []*Hook `protobuf:"bytes,19,rep,name=hooks,proto3" json:"hooks,omitempty"`
 	// The objects are a release of Helm. Feature "helm-release".
-	Release       *Release `protobuf:"bytes,20,opt,name=release,proto3" json:"release,omitempty"`
+	Release *Release `protobuf:"bytes,20,opt,name=release,proto3" json:"release,omitempty"`
+	// The entries of ConfigMaps and Secrets that values come from. Feature "shapes".
+	ValueSources  []*ValueSource `protobuf:"bytes,21,rep,name=value_sources,json=valueSources,proto3" json:"value_sources,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Application) Reset() {
 	*x = Application{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[8]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -901,7 +1211,7 @@ func (x *Application) String() string {
 func (*Application) ProtoMessage() {}
 
 func (x *Application) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[8]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -914,7 +1224,7 @@ func (x *Application) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Application.ProtoReflect.Descriptor instead.
 func (*Application) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{8}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Application) GetName() *ApplicationName {
@@ -1057,6 +1367,13 @@ func (x *Application) GetRelease() *Release {
 	return nil
 }
 
+func (x *Application) GetValueSources() []*ValueSource {
+	if x != nil {
+		return x.ValueSources
+	}
+	return nil
+}
+
 // Hook is an object that is created at some steps of a release.
 type Hook struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
@@ -1077,7 +1394,7 @@ type Hook struct {
 
 func (x *Hook) Reset() {
 	*x = Hook{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[9]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1089,7 +1406,7 @@ func (x *Hook) String() string {
 func (*Hook) ProtoMessage() {}
 
 func (x *Hook) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[9]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1102,7 +1419,7 @@ func (x *Hook) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Hook.ProtoReflect.Descriptor instead.
 func (*Hook) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{9}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Hook) GetObject() *ObjectReference {
@@ -1179,7 +1496,7 @@ type Release struct {
 
 func (x *Release) Reset() {
 	*x = Release{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[10]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1191,7 +1508,7 @@ func (x *Release) String() string {
 func (*Release) ProtoMessage() {}
 
 func (x *Release) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[10]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1204,7 +1521,7 @@ func (x *Release) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Release.ProtoReflect.Descriptor instead.
 func (*Release) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{10}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Release) GetName() string {
@@ -1336,7 +1653,7 @@ type GeneratedFields struct {
 
 func (x *GeneratedFields) Reset() {
 	*x = GeneratedFields{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[11]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1348,7 +1665,7 @@ func (x *GeneratedFields) String() string {
 func (*GeneratedFields) ProtoMessage() {}
 
 func (x *GeneratedFields) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[11]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1361,7 +1678,7 @@ func (x *GeneratedFields) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GeneratedFields.ProtoReflect.Descriptor instead.
 func (*GeneratedFields) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{11}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *GeneratedFields) GetObject() *ObjectIdentity {
@@ -1420,7 +1737,7 @@ type ReleaseAction struct {
 
 func (x *ReleaseAction) Reset() {
 	*x = ReleaseAction{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[12]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1432,7 +1749,7 @@ func (x *ReleaseAction) String() string {
 func (*ReleaseAction) ProtoMessage() {}
 
 func (x *ReleaseAction) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[12]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1445,7 +1762,7 @@ func (x *ReleaseAction) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseAction.ProtoReflect.Descriptor instead.
 func (*ReleaseAction) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{12}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ReleaseAction) GetTimeout() *durationpb.Duration {
@@ -1544,7 +1861,7 @@ type Remediation struct {
 
 func (x *Remediation) Reset() {
 	*x = Remediation{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[13]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1556,7 +1873,7 @@ func (x *Remediation) String() string {
 func (*Remediation) ProtoMessage() {}
 
 func (x *Remediation) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[13]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1569,7 +1886,7 @@ func (x *Remediation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Remediation.ProtoReflect.Descriptor instead.
 func (*Remediation) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{13}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Remediation) GetStrategy() string {
@@ -1622,7 +1939,7 @@ type ReleaseTest struct {
 
 func (x *ReleaseTest) Reset() {
 	*x = ReleaseTest{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[14]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1634,7 +1951,7 @@ func (x *ReleaseTest) String() string {
 func (*ReleaseTest) ProtoMessage() {}
 
 func (x *ReleaseTest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[14]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1647,7 +1964,7 @@ func (x *ReleaseTest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseTest.ProtoReflect.Descriptor instead.
 func (*ReleaseTest) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{14}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ReleaseTest) GetEnable() bool {
@@ -1698,7 +2015,7 @@ type IgnoreRule struct {
 
 func (x *IgnoreRule) Reset() {
 	*x = IgnoreRule{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[15]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1710,7 +2027,7 @@ func (x *IgnoreRule) String() string {
 func (*IgnoreRule) ProtoMessage() {}
 
 func (x *IgnoreRule) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[15]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1723,7 +2040,7 @@ func (x *IgnoreRule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IgnoreRule.ProtoReflect.Descriptor instead.
 func (*IgnoreRule) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{15}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *IgnoreRule) GetPaths() []string {
@@ -1797,7 +2114,7 @@ type ReadyExpression struct {
 
 func (x *ReadyExpression) Reset() {
 	*x = ReadyExpression{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[16]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1809,7 +2126,7 @@ func (x *ReadyExpression) String() string {
 func (*ReadyExpression) ProtoMessage() {}
 
 func (x *ReadyExpression) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[16]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1822,7 +2139,7 @@ func (x *ReadyExpression) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadyExpression.ProtoReflect.Descriptor instead.
 func (*ReadyExpression) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{16}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ReadyExpression) GetDependency() *ApplicationName {
@@ -1871,7 +2188,7 @@ type HealthExpressions struct {
 
 func (x *HealthExpressions) Reset() {
 	*x = HealthExpressions{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[17]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1883,7 +2200,7 @@ func (x *HealthExpressions) String() string {
 func (*HealthExpressions) ProtoMessage() {}
 
 func (x *HealthExpressions) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[17]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1896,7 +2213,7 @@ func (x *HealthExpressions) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HealthExpressions.ProtoReflect.Descriptor instead.
 func (*HealthExpressions) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{17}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *HealthExpressions) GetGroup() string {
@@ -1948,7 +2265,7 @@ type ObjectIdentity struct {
 
 func (x *ObjectIdentity) Reset() {
 	*x = ObjectIdentity{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[18]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1960,7 +2277,7 @@ func (x *ObjectIdentity) String() string {
 func (*ObjectIdentity) ProtoMessage() {}
 
 func (x *ObjectIdentity) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[18]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1973,7 +2290,7 @@ func (x *ObjectIdentity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectIdentity.ProtoReflect.Descriptor instead.
 func (*ObjectIdentity) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{18}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ObjectIdentity) GetGroup() string {
@@ -2023,7 +2340,7 @@ type ObjectReference struct {
 
 func (x *ObjectReference) Reset() {
 	*x = ObjectReference{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[19]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2035,7 +2352,7 @@ func (x *ObjectReference) String() string {
 func (*ObjectReference) ProtoMessage() {}
 
 func (x *ObjectReference) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[19]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2048,7 +2365,7 @@ func (x *ObjectReference) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectReference.ProtoReflect.Descriptor instead.
 func (*ObjectReference) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{19}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ObjectReference) GetId() *ObjectIdentity {
@@ -2077,7 +2394,7 @@ type DecryptionKeys struct {
 
 func (x *DecryptionKeys) Reset() {
 	*x = DecryptionKeys{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[20]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2089,7 +2406,7 @@ func (x *DecryptionKeys) String() string {
 func (*DecryptionKeys) ProtoMessage() {}
 
 func (x *DecryptionKeys) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[20]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2102,7 +2419,7 @@ func (x *DecryptionKeys) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DecryptionKeys.ProtoReflect.Descriptor instead.
 func (*DecryptionKeys) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{20}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *DecryptionKeys) GetNamespace() string {
@@ -2134,7 +2451,7 @@ type SealedFile struct {
 
 func (x *SealedFile) Reset() {
 	*x = SealedFile{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[21]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2146,7 +2463,7 @@ func (x *SealedFile) String() string {
 func (*SealedFile) ProtoMessage() {}
 
 func (x *SealedFile) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[21]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2159,7 +2476,7 @@ func (x *SealedFile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SealedFile.ProtoReflect.Descriptor instead.
 func (*SealedFile) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{21}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *SealedFile) GetPath() string {
@@ -2209,7 +2526,7 @@ type SealedValue struct {
 
 func (x *SealedValue) Reset() {
 	*x = SealedValue{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[22]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2221,7 +2538,7 @@ func (x *SealedValue) String() string {
 func (*SealedValue) ProtoMessage() {}
 
 func (x *SealedValue) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[22]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2234,7 +2551,7 @@ func (x *SealedValue) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SealedValue.ProtoReflect.Descriptor instead.
 func (*SealedValue) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{22}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *SealedValue) GetPlaceholder() string {
@@ -2289,7 +2606,7 @@ type Substitution struct {
 
 func (x *Substitution) Reset() {
 	*x = Substitution{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[23]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2301,7 +2618,7 @@ func (x *Substitution) String() string {
 func (*Substitution) ProtoMessage() {}
 
 func (x *Substitution) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[23]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2314,7 +2631,7 @@ func (x *Substitution) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Substitution.ProtoReflect.Descriptor instead.
 func (*Substitution) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{23}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Substitution) GetStrict() bool {
@@ -2363,7 +2680,7 @@ type VariableSource struct {
 
 func (x *VariableSource) Reset() {
 	*x = VariableSource{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[24]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2375,7 +2692,7 @@ func (x *VariableSource) String() string {
 func (*VariableSource) ProtoMessage() {}
 
 func (x *VariableSource) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[24]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2388,7 +2705,7 @@ func (x *VariableSource) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VariableSource.ProtoReflect.Descriptor instead.
 func (*VariableSource) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{24}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *VariableSource) GetKind() string {
@@ -2445,7 +2762,7 @@ type Expression struct {
 
 func (x *Expression) Reset() {
 	*x = Expression{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[25]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2457,7 +2774,7 @@ func (x *Expression) String() string {
 func (*Expression) ProtoMessage() {}
 
 func (x *Expression) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[25]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2470,7 +2787,7 @@ func (x *Expression) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Expression.ProtoReflect.Descriptor instead.
 func (*Expression) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{25}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Expression) GetPlaceholder() string {
@@ -2500,7 +2817,7 @@ const file_nave_bundle_v1_bundle_proto_rawDesc = "" +
 	"signatures\"@\n" +
 	"\tSignature\x12\x15\n" +
 	"\x06key_id\x18\x01 \x01(\tR\x05keyId\x12\x1c\n" +
-	"\tsignature\x18\x02 \x01(\fR\tsignature\"\xd6\x03\n" +
+	"\tsignature\x18\x02 \x01(\fR\tsignature\"\x93\x04\n" +
 	"\x06Bundle\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\tR\acluster\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x1a\n" +
@@ -2515,7 +2832,28 @@ const file_nave_bundle_v1_bundle_proto_rawDesc = "" +
 	"incomplete\x123\n" +
 	"\bremovals\x18\t \x03(\v2\x17.nave.bundle.v1.RemovalR\bremovals\x126\n" +
 	"\thandovers\x18\n" +
-	" \x03(\v2\x18.nave.bundle.v1.HandoverR\thandovers\"\xdd\x01\n" +
+	" \x03(\v2\x18.nave.bundle.v1.HandoverR\thandovers\x12;\n" +
+	"\tquestions\x18\v \x03(\v2\x1d.nave.bundle.v1.ShapeQuestionR\tquestions\"\xd1\x02\n" +
+	"\rShapeQuestion\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\fR\x02id\x127\n" +
+	"\x06reader\x18\x02 \x01(\v2\x1f.nave.bundle.v1.ApplicationNameR\x06reader\x12'\n" +
+	"\x0fservice_account\x18\x03 \x01(\tR\x0eserviceAccount\x12\x12\n" +
+	"\x04kind\x18\x04 \x01(\tR\x04kind\x12\x12\n" +
+	"\x04name\x18\x05 \x01(\tR\x04name\x12\x10\n" +
+	"\x03key\x18\x06 \x01(\tR\x03key\x12-\n" +
+	"\x04form\x18\a \x01(\x0e2\x19.nave.bundle.v1.ShapeFormR\x04form\x125\n" +
+	"\x05giver\x18\b \x01(\v2\x1f.nave.bundle.v1.ApplicationNameR\x05giver\x12\x16\n" +
+	"\x06object\x18\t \x01(\fR\x06object\x12\x16\n" +
+	"\x06reveal\x18\n" +
+	" \x03(\tR\x06reveal\"\x92\x01\n" +
+	"\vValueSource\x129\n" +
+	"\bquestion\x18\x01 \x01(\v2\x1d.nave.bundle.v1.ShapeQuestionR\bquestion\x12\x14\n" +
+	"\x05shape\x18\x02 \x01(\fR\x05shape\x122\n" +
+	"\x06values\x18\x03 \x03(\v2\x1a.nave.bundle.v1.InnerValueR\x06values\"B\n" +
+	"\n" +
+	"InnerValue\x12 \n" +
+	"\vplaceholder\x18\x01 \x01(\tR\vplaceholder\x12\x12\n" +
+	"\x04path\x18\x02 \x03(\tR\x04path\"\xdd\x01\n" +
 	"\aPreview\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\tR\acluster\x127\n" +
 	"\tissued_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\bissuedAt\x129\n" +
@@ -2547,7 +2885,7 @@ const file_nave_bundle_v1_bundle_proto_rawDesc = "" +
 	"\x0fApplicationName\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x1c\n" +
 	"\tnamespace\x18\x02 \x01(\tR\tnamespace\x12\x12\n" +
-	"\x04name\x18\x03 \x01(\tR\x04name\"\xd6\b\n" +
+	"\x04name\x18\x03 \x01(\tR\x04name\"\x98\t\n" +
 	"\vApplication\x123\n" +
 	"\x04name\x18\x01 \x01(\v2\x1f.nave.bundle.v1.ApplicationNameR\x04name\x129\n" +
 	"\aobjects\x18\x02 \x03(\v2\x1f.nave.bundle.v1.ObjectReferenceR\aobjects\x12>\n" +
@@ -2572,7 +2910,8 @@ const file_nave_bundle_v1_bundle_proto_rawDesc = "" +
 	"\x11ready_expressions\x18\x11 \x03(\v2\x1f.nave.bundle.v1.ReadyExpressionR\x10readyExpressions\x122\n" +
 	"\x06ignore\x18\x12 \x03(\v2\x1a.nave.bundle.v1.IgnoreRuleR\x06ignore\x12*\n" +
 	"\x05hooks\x18\x13 \x03(\v2\x14.nave.bundle.v1.HookR\x05hooks\x121\n" +
-	"\arelease\x18\x14 \x01(\v2\x17.nave.bundle.v1.ReleaseR\arelease\"\xdc\x01\n" +
+	"\arelease\x18\x14 \x01(\v2\x17.nave.bundle.v1.ReleaseR\arelease\x12@\n" +
+	"\rvalue_sources\x18\x15 \x03(\v2\x1b.nave.bundle.v1.ValueSourceR\fvalueSources\"\xdc\x01\n" +
 	"\x04Hook\x127\n" +
 	"\x06object\x18\x01 \x01(\v2\x1f.nave.bundle.v1.ObjectReferenceR\x06object\x12\x12\n" +
 	"\x04path\x18\x02 \x01(\tR\x04path\x12\x16\n" +
@@ -2700,7 +3039,12 @@ const file_nave_bundle_v1_bundle_proto_rawDesc = "" +
 	"\n" +
 	"Expression\x12 \n" +
 	"\vplaceholder\x18\x01 \x01(\tR\vplaceholder\x12\x12\n" +
-	"\x04text\x18\x02 \x01(\tR\x04text*P\n" +
+	"\x04text\x18\x02 \x01(\tR\x04text*e\n" +
+	"\tShapeForm\x12\x1a\n" +
+	"\x16SHAPE_FORM_UNSPECIFIED\x10\x00\x12\x13\n" +
+	"\x0fSHAPE_FORM_YAML\x10\x01\x12\x12\n" +
+	"\x0eSHAPE_FORM_SET\x10\x02\x12\x13\n" +
+	"\x0fSHAPE_FORM_TEXT\x10\x03*P\n" +
 	"\tDriftMode\x12\x1a\n" +
 	"\x16DRIFT_MODE_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fDRIFT_MODE_WARN\x10\x01\x12\x12\n" +
@@ -2731,104 +3075,115 @@ func file_nave_bundle_v1_bundle_proto_rawDescGZIP() []byte {
 	return file_nave_bundle_v1_bundle_proto_rawDescData
 }
 
-var file_nave_bundle_v1_bundle_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_nave_bundle_v1_bundle_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
+var file_nave_bundle_v1_bundle_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
+var file_nave_bundle_v1_bundle_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
 var file_nave_bundle_v1_bundle_proto_goTypes = []any{
-	(DriftMode)(0),                // 0: nave.bundle.v1.DriftMode
-	(DeletionPolicy)(0),           // 1: nave.bundle.v1.DeletionPolicy
-	(SealedFormat)(0),             // 2: nave.bundle.v1.SealedFormat
-	(*Envelope)(nil),              // 3: nave.bundle.v1.Envelope
-	(*Signature)(nil),             // 4: nave.bundle.v1.Signature
-	(*Bundle)(nil),                // 5: nave.bundle.v1.Bundle
-	(*Preview)(nil),               // 6: nave.bundle.v1.Preview
-	(*Handover)(nil),              // 7: nave.bundle.v1.Handover
-	(*Removal)(nil),               // 8: nave.bundle.v1.Removal
-	(*ApplicationEntry)(nil),      // 9: nave.bundle.v1.ApplicationEntry
-	(*ApplicationName)(nil),       // 10: nave.bundle.v1.ApplicationName
-	(*Application)(nil),           // 11: nave.bundle.v1.Application
-	(*Hook)(nil),                  // 12: nave.bundle.v1.Hook
-	(*Release)(nil),               // 13: nave.bundle.v1.Release
-	(*GeneratedFields)(nil),       // 14: nave.bundle.v1.GeneratedFields
-	(*ReleaseAction)(nil),         // 15: nave.bundle.v1.ReleaseAction
-	(*Remediation)(nil),           // 16: nave.bundle.v1.Remediation
-	(*ReleaseTest)(nil),           // 17: nave.bundle.v1.ReleaseTest
-	(*IgnoreRule)(nil),            // 18: nave.bundle.v1.IgnoreRule
-	(*ReadyExpression)(nil),       // 19: nave.bundle.v1.ReadyExpression
-	(*HealthExpressions)(nil),     // 20: nave.bundle.v1.HealthExpressions
-	(*ObjectIdentity)(nil),        // 21: nave.bundle.v1.ObjectIdentity
-	(*ObjectReference)(nil),       // 22: nave.bundle.v1.ObjectReference
-	(*DecryptionKeys)(nil),        // 23: nave.bundle.v1.DecryptionKeys
-	(*SealedFile)(nil),            // 24: nave.bundle.v1.SealedFile
-	(*SealedValue)(nil),           // 25: nave.bundle.v1.SealedValue
-	(*Substitution)(nil),          // 26: nave.bundle.v1.Substitution
-	(*VariableSource)(nil),        // 27: nave.bundle.v1.VariableSource
-	(*Expression)(nil),            // 28: nave.bundle.v1.Expression
-	nil,                           // 29: nave.bundle.v1.Substitution.InlineEntry
-	nil,                           // 30: nave.bundle.v1.VariableSource.ValuesEntry
-	(*timestamppb.Timestamp)(nil), // 31: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 32: google.protobuf.Duration
+	(ShapeForm)(0),                // 0: nave.bundle.v1.ShapeForm
+	(DriftMode)(0),                // 1: nave.bundle.v1.DriftMode
+	(DeletionPolicy)(0),           // 2: nave.bundle.v1.DeletionPolicy
+	(SealedFormat)(0),             // 3: nave.bundle.v1.SealedFormat
+	(*Envelope)(nil),              // 4: nave.bundle.v1.Envelope
+	(*Signature)(nil),             // 5: nave.bundle.v1.Signature
+	(*Bundle)(nil),                // 6: nave.bundle.v1.Bundle
+	(*ShapeQuestion)(nil),         // 7: nave.bundle.v1.ShapeQuestion
+	(*ValueSource)(nil),           // 8: nave.bundle.v1.ValueSource
+	(*InnerValue)(nil),            // 9: nave.bundle.v1.InnerValue
+	(*Preview)(nil),               // 10: nave.bundle.v1.Preview
+	(*Handover)(nil),              // 11: nave.bundle.v1.Handover
+	(*Removal)(nil),               // 12: nave.bundle.v1.Removal
+	(*ApplicationEntry)(nil),      // 13: nave.bundle.v1.ApplicationEntry
+	(*ApplicationName)(nil),       // 14: nave.bundle.v1.ApplicationName
+	(*Application)(nil),           // 15: nave.bundle.v1.Application
+	(*Hook)(nil),                  // 16: nave.bundle.v1.Hook
+	(*Release)(nil),               // 17: nave.bundle.v1.Release
+	(*GeneratedFields)(nil),       // 18: nave.bundle.v1.GeneratedFields
+	(*ReleaseAction)(nil),         // 19: nave.bundle.v1.ReleaseAction
+	(*Remediation)(nil),           // 20: nave.bundle.v1.Remediation
+	(*ReleaseTest)(nil),           // 21: nave.bundle.v1.ReleaseTest
+	(*IgnoreRule)(nil),            // 22: nave.bundle.v1.IgnoreRule
+	(*ReadyExpression)(nil),       // 23: nave.bundle.v1.ReadyExpression
+	(*HealthExpressions)(nil),     // 24: nave.bundle.v1.HealthExpressions
+	(*ObjectIdentity)(nil),        // 25: nave.bundle.v1.ObjectIdentity
+	(*ObjectReference)(nil),       // 26: nave.bundle.v1.ObjectReference
+	(*DecryptionKeys)(nil),        // 27: nave.bundle.v1.DecryptionKeys
+	(*SealedFile)(nil),            // 28: nave.bundle.v1.SealedFile
+	(*SealedValue)(nil),           // 29: nave.bundle.v1.SealedValue
+	(*Substitution)(nil),          // 30: nave.bundle.v1.Substitution
+	(*VariableSource)(nil),        // 31: nave.bundle.v1.VariableSource
+	(*Expression)(nil),            // 32: nave.bundle.v1.Expression
+	nil,                           // 33: nave.bundle.v1.Substitution.InlineEntry
+	nil,                           // 34: nave.bundle.v1.VariableSource.ValuesEntry
+	(*timestamppb.Timestamp)(nil), // 35: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 36: google.protobuf.Duration
 }
 var file_nave_bundle_v1_bundle_proto_depIdxs = []int32{
-	4,  // 0: nave.bundle.v1.Envelope.signatures:type_name -> nave.bundle.v1.Signature
-	31, // 1: nave.bundle.v1.Bundle.issued_at:type_name -> google.protobuf.Timestamp
-	31, // 2: nave.bundle.v1.Bundle.expires_at:type_name -> google.protobuf.Timestamp
-	9,  // 3: nave.bundle.v1.Bundle.applications:type_name -> nave.bundle.v1.ApplicationEntry
-	10, // 4: nave.bundle.v1.Bundle.pending:type_name -> nave.bundle.v1.ApplicationName
-	8,  // 5: nave.bundle.v1.Bundle.removals:type_name -> nave.bundle.v1.Removal
-	7,  // 6: nave.bundle.v1.Bundle.handovers:type_name -> nave.bundle.v1.Handover
-	31, // 7: nave.bundle.v1.Preview.issued_at:type_name -> google.protobuf.Timestamp
-	31, // 8: nave.bundle.v1.Preview.expires_at:type_name -> google.protobuf.Timestamp
-	9,  // 9: nave.bundle.v1.Preview.applications:type_name -> nave.bundle.v1.ApplicationEntry
-	21, // 10: nave.bundle.v1.Handover.object:type_name -> nave.bundle.v1.ObjectIdentity
-	10, // 11: nave.bundle.v1.Handover.to:type_name -> nave.bundle.v1.ApplicationName
-	10, // 12: nave.bundle.v1.Removal.name:type_name -> nave.bundle.v1.ApplicationName
-	1,  // 13: nave.bundle.v1.Removal.deletion_policy:type_name -> nave.bundle.v1.DeletionPolicy
-	10, // 14: nave.bundle.v1.ApplicationEntry.name:type_name -> nave.bundle.v1.ApplicationName
-	10, // 15: nave.bundle.v1.ApplicationEntry.parent:type_name -> nave.bundle.v1.ApplicationName
-	0,  // 16: nave.bundle.v1.ApplicationEntry.drift:type_name -> nave.bundle.v1.DriftMode
-	10, // 17: nave.bundle.v1.Application.name:type_name -> nave.bundle.v1.ApplicationName
-	22, // 18: nave.bundle.v1.Application.objects:type_name -> nave.bundle.v1.ObjectReference
-	10, // 19: nave.bundle.v1.Application.depends_on:type_name -> nave.bundle.v1.ApplicationName
-	32, // 20: nave.bundle.v1.Application.timeout:type_name -> google.protobuf.Duration
-	32, // 21: nave.bundle.v1.Application.interval:type_name -> google.protobuf.Duration
-	32, // 22: nave.bundle.v1.Application.retry_interval:type_name -> google.protobuf.Duration
-	23, // 23: nave.bundle.v1.Application.decryption:type_name -> nave.bundle.v1.DecryptionKeys
-	24, // 24: nave.bundle.v1.Application.sealed_files:type_name -> nave.bundle.v1.SealedFile
-	21, // 25: nave.bundle.v1.Application.health_checks:type_name -> nave.bundle.v1.ObjectIdentity
-	1,  // 26: nave.bundle.v1.Application.deletion_policy:type_name -> nave.bundle.v1.DeletionPolicy
-	26, // 27: nave.bundle.v1.Application.substitution:type_name -> nave.bundle.v1.Substitution
-	20, // 28: nave.bundle.v1.Application.health_expressions:type_name -> nave.bundle.v1.HealthExpressions
-	19, // 29: nave.bundle.v1.Application.ready_expressions:type_name -> nave.bundle.v1.ReadyExpression
-	18, // 30: nave.bundle.v1.Application.ignore:type_name -> nave.bundle.v1.IgnoreRule
-	12, // 31: nave.bundle.v1.Application.hooks:type_name -> nave.bundle.v1.Hook
-	13, // 32: nave.bundle.v1.Application.release:type_name -> nave.bundle.v1.Release
-	22, // 33: nave.bundle.v1.Hook.object:type_name -> nave.bundle.v1.ObjectReference
-	22, // 34: nave.bundle.v1.Release.crds:type_name -> nave.bundle.v1.ObjectReference
-	15, // 35: nave.bundle.v1.Release.install:type_name -> nave.bundle.v1.ReleaseAction
-	15, // 36: nave.bundle.v1.Release.upgrade:type_name -> nave.bundle.v1.ReleaseAction
-	15, // 37: nave.bundle.v1.Release.rollback:type_name -> nave.bundle.v1.ReleaseAction
-	15, // 38: nave.bundle.v1.Release.uninstall:type_name -> nave.bundle.v1.ReleaseAction
-	17, // 39: nave.bundle.v1.Release.test:type_name -> nave.bundle.v1.ReleaseTest
-	14, // 40: nave.bundle.v1.Release.generated:type_name -> nave.bundle.v1.GeneratedFields
-	21, // 41: nave.bundle.v1.GeneratedFields.object:type_name -> nave.bundle.v1.ObjectIdentity
-	32, // 42: nave.bundle.v1.ReleaseAction.timeout:type_name -> google.protobuf.Duration
-	16, // 43: nave.bundle.v1.ReleaseAction.remediation:type_name -> nave.bundle.v1.Remediation
-	32, // 44: nave.bundle.v1.Remediation.retry_interval:type_name -> google.protobuf.Duration
-	32, // 45: nave.bundle.v1.ReleaseTest.timeout:type_name -> google.protobuf.Duration
-	10, // 46: nave.bundle.v1.ReadyExpression.dependency:type_name -> nave.bundle.v1.ApplicationName
-	21, // 47: nave.bundle.v1.ObjectReference.id:type_name -> nave.bundle.v1.ObjectIdentity
-	2,  // 48: nave.bundle.v1.SealedFile.format:type_name -> nave.bundle.v1.SealedFormat
-	25, // 49: nave.bundle.v1.SealedFile.values:type_name -> nave.bundle.v1.SealedValue
-	2,  // 50: nave.bundle.v1.SealedValue.text:type_name -> nave.bundle.v1.SealedFormat
-	27, // 51: nave.bundle.v1.Substitution.sources:type_name -> nave.bundle.v1.VariableSource
-	29, // 52: nave.bundle.v1.Substitution.inline:type_name -> nave.bundle.v1.Substitution.InlineEntry
-	28, // 53: nave.bundle.v1.Substitution.expressions:type_name -> nave.bundle.v1.Expression
-	30, // 54: nave.bundle.v1.VariableSource.values:type_name -> nave.bundle.v1.VariableSource.ValuesEntry
-	55, // [55:55] is the sub-list for method output_type
-	55, // [55:55] is the sub-list for method input_type
-	55, // [55:55] is the sub-list for extension type_name
-	55, // [55:55] is the sub-list for extension extendee
-	0,  // [0:55] is the sub-list for field type_name
+	5,  // 0: nave.bundle.v1.Envelope.signatures:type_name -> nave.bundle.v1.Signature
+	35, // 1: nave.bundle.v1.Bundle.issued_at:type_name -> google.protobuf.Timestamp
+	35, // 2: nave.bundle.v1.Bundle.expires_at:type_name -> google.protobuf.Timestamp
+	13, // 3: nave.bundle.v1.Bundle.applications:type_name -> nave.bundle.v1.ApplicationEntry
+	14, // 4: nave.bundle.v1.Bundle.pending:type_name -> nave.bundle.v1.ApplicationName
+	12, // 5: nave.bundle.v1.Bundle.removals:type_name -> nave.bundle.v1.Removal
+	11, // 6: nave.bundle.v1.Bundle.handovers:type_name -> nave.bundle.v1.Handover
+	7,  // 7: nave.bundle.v1.Bundle.questions:type_name -> nave.bundle.v1.ShapeQuestion
+	14, // 8: nave.bundle.v1.ShapeQuestion.reader:type_name -> nave.bundle.v1.ApplicationName
+	0,  // 9: nave.bundle.v1.ShapeQuestion.form:type_name -> nave.bundle.v1.ShapeForm
+	14, // 10: nave.bundle.v1.ShapeQuestion.giver:type_name -> nave.bundle.v1.ApplicationName
+	7,  // 11: nave.bundle.v1.ValueSource.question:type_name -> nave.bundle.v1.ShapeQuestion
+	9,  // 12: nave.bundle.v1.ValueSource.values:type_name -> nave.bundle.v1.InnerValue
+	35, // 13: nave.bundle.v1.Preview.issued_at:type_name -> google.protobuf.Timestamp
+	35, // 14: nave.bundle.v1.Preview.expires_at:type_name -> google.protobuf.Timestamp
+	13, // 15: nave.bundle.v1.Preview.applications:type_name -> nave.bundle.v1.ApplicationEntry
+	25, // 16: nave.bundle.v1.Handover.object:type_name -> nave.bundle.v1.ObjectIdentity
+	14, // 17: nave.bundle.v1.Handover.to:type_name -> nave.bundle.v1.ApplicationName
+	14, // 18: nave.bundle.v1.Removal.name:type_name -> nave.bundle.v1.ApplicationName
+	2,  // 19: nave.bundle.v1.Removal.deletion_policy:type_name -> nave.bundle.v1.DeletionPolicy
+	14, // 20: nave.bundle.v1.ApplicationEntry.name:type_name -> nave.bundle.v1.ApplicationName
+	14, // 21: nave.bundle.v1.ApplicationEntry.parent:type_name -> nave.bundle.v1.ApplicationName
+	1,  // 22: nave.bundle.v1.ApplicationEntry.drift:type_name -> nave.bundle.v1.DriftMode
+	14, // 23: nave.bundle.v1.Application.name:type_name -> nave.bundle.v1.ApplicationName
+	26, // 24: nave.bundle.v1.Application.objects:type_name -> nave.bundle.v1.ObjectReference
+	14, // 25: nave.bundle.v1.Application.depends_on:type_name -> nave.bundle.v1.ApplicationName
+	36, // 26: nave.bundle.v1.Application.timeout:type_name -> google.protobuf.Duration
+	36, // 27: nave.bundle.v1.Application.interval:type_name -> google.protobuf.Duration
+	36, // 28: nave.bundle.v1.Application.retry_interval:type_name -> google.protobuf.Duration
+	27, // 29: nave.bundle.v1.Application.decryption:type_name -> nave.bundle.v1.DecryptionKeys
+	28, // 30: nave.bundle.v1.Application.sealed_files:type_name -> nave.bundle.v1.SealedFile
+	25, // 31: nave.bundle.v1.Application.health_checks:type_name -> nave.bundle.v1.ObjectIdentity
+	2,  // 32: nave.bundle.v1.Application.deletion_policy:type_name -> nave.bundle.v1.DeletionPolicy
+	30, // 33: nave.bundle.v1.Application.substitution:type_name -> nave.bundle.v1.Substitution
+	24, // 34: nave.bundle.v1.Application.health_expressions:type_name -> nave.bundle.v1.HealthExpressions
+	23, // 35: nave.bundle.v1.Application.ready_expressions:type_name -> nave.bundle.v1.ReadyExpression
+	22, // 36: nave.bundle.v1.Application.ignore:type_name -> nave.bundle.v1.IgnoreRule
+	16, // 37: nave.bundle.v1.Application.hooks:type_name -> nave.bundle.v1.Hook
+	17, // 38: nave.bundle.v1.Application.release:type_name -> nave.bundle.v1.Release
+	8,  // 39: nave.bundle.v1.Application.value_sources:type_name -> nave.bundle.v1.ValueSource
+	26, // 40: nave.bundle.v1.Hook.object:type_name -> nave.bundle.v1.ObjectReference
+	26, // 41: nave.bundle.v1.Release.crds:type_name -> nave.bundle.v1.ObjectReference
+	19, // 42: nave.bundle.v1.Release.install:type_name -> nave.bundle.v1.ReleaseAction
+	19, // 43: nave.bundle.v1.Release.upgrade:type_name -> nave.bundle.v1.ReleaseAction
+	19, // 44: nave.bundle.v1.Release.rollback:type_name -> nave.bundle.v1.ReleaseAction
+	19, // 45: nave.bundle.v1.Release.uninstall:type_name -> nave.bundle.v1.ReleaseAction
+	21, // 46: nave.bundle.v1.Release.test:type_name -> nave.bundle.v1.ReleaseTest
+	18, // 47: nave.bundle.v1.Release.generated:type_name -> nave.bundle.v1.GeneratedFields
+	25, // 48: nave.bundle.v1.GeneratedFields.object:type_name -> nave.bundle.v1.ObjectIdentity
+	36, // 49: nave.bundle.v1.ReleaseAction.timeout:type_name -> google.protobuf.Duration
+	20, // 50: nave.bundle.v1.ReleaseAction.remediation:type_name -> nave.bundle.v1.Remediation
+	36, // 51: nave.bundle.v1.Remediation.retry_interval:type_name -> google.protobuf.Duration
+	36, // 52: nave.bundle.v1.ReleaseTest.timeout:type_name -> google.protobuf.Duration
+	14, // 53: nave.bundle.v1.ReadyExpression.dependency:type_name -> nave.bundle.v1.ApplicationName
+	25, // 54: nave.bundle.v1.ObjectReference.id:type_name -> nave.bundle.v1.ObjectIdentity
+	3,  // 55: nave.bundle.v1.SealedFile.format:type_name -> nave.bundle.v1.SealedFormat
+	29, // 56: nave.bundle.v1.SealedFile.values:type_name -> nave.bundle.v1.SealedValue
+	3,  // 57: nave.bundle.v1.SealedValue.text:type_name -> nave.bundle.v1.SealedFormat
+	31, // 58: nave.bundle.v1.Substitution.sources:type_name -> nave.bundle.v1.VariableSource
+	33, // 59: nave.bundle.v1.Substitution.inline:type_name -> nave.bundle.v1.Substitution.InlineEntry
+	32, // 60: nave.bundle.v1.Substitution.expressions:type_name -> nave.bundle.v1.Expression
+	34, // 61: nave.bundle.v1.VariableSource.values:type_name -> nave.bundle.v1.VariableSource.ValuesEntry
+	62, // [62:62] is the sub-list for method output_type
+	62, // [62:62] is the sub-list for method input_type
+	62, // [62:62] is the sub-list for extension type_name
+	62, // [62:62] is the sub-list for extension extendee
+	0,  // [0:62] is the sub-list for field type_name
 }
 
 func init() { file_nave_bundle_v1_bundle_proto_init() }
@@ -2841,8 +3196,8 @@ func file_nave_bundle_v1_bundle_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_nave_bundle_v1_bundle_proto_rawDesc), len(file_nave_bundle_v1_bundle_proto_rawDesc)),
-			NumEnums:      3,
-			NumMessages:   28,
+			NumEnums:      4,
+			NumMessages:   31,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

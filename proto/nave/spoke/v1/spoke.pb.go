@@ -2815,6 +2815,162 @@ func (*AnswerSchemasResponse) Descriptor() ([]byte, []int) {
 	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{34}
 }
 
+// AnswerShapesRequest has at most 100 answers, and 512 KiB.
+type AnswerShapesRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Answers       []*ShapeAnswer         `protobuf:"bytes,1,rep,name=answers,proto3" json:"answers,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AnswerShapesRequest) Reset() {
+	*x = AnswerShapesRequest{}
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AnswerShapesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AnswerShapesRequest) ProtoMessage() {}
+
+func (x *AnswerShapesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AnswerShapesRequest.ProtoReflect.Descriptor instead.
+func (*AnswerShapesRequest) Descriptor() ([]byte, []int) {
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *AnswerShapesRequest) GetAnswers() []*ShapeAnswer {
+	if x != nil {
+		return x.Answers
+	}
+	return nil
+}
+
+type AnswerShapesResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AnswerShapesResponse) Reset() {
+	*x = AnswerShapesResponse{}
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AnswerShapesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AnswerShapesResponse) ProtoMessage() {}
+
+func (x *AnswerShapesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AnswerShapesResponse.ProtoReflect.Descriptor instead.
+func (*AnswerShapesResponse) Descriptor() ([]byte, []int) {
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{36}
+}
+
+// ShapeAnswer is the answer to one nave.bundle.v1.ShapeQuestion.
+type ShapeAnswer struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The id of the question.
+	Question []byte `protobuf:"bytes,1,opt,name=question,proto3" json:"question,omitempty"`
+	// JSON: maps, lists and nulls as in the text, and in the place of each other value its type: "str", "int", "float" or
+	// "bool". A value that may be revealed is "=" with its JSON. At most 128 KiB. Empty: there is no such object or key, or
+	// a problem.
+	Shape []byte `protobuf:"bytes,2,opt,name=shape,proto3" json:"shape,omitempty"`
+	// Why the text cannot be read. No value is in it.
+	Problem string `protobuf:"bytes,3,opt,name=problem,proto3" json:"problem,omitempty"`
+	// Changes with the text and tells nothing about it: a keyed hash, whose key never leaves the cluster. 32 bytes.
+	Content       []byte `protobuf:"bytes,4,opt,name=content,proto3" json:"content,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ShapeAnswer) Reset() {
+	*x = ShapeAnswer{}
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ShapeAnswer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ShapeAnswer) ProtoMessage() {}
+
+func (x *ShapeAnswer) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ShapeAnswer.ProtoReflect.Descriptor instead.
+func (*ShapeAnswer) Descriptor() ([]byte, []int) {
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *ShapeAnswer) GetQuestion() []byte {
+	if x != nil {
+		return x.Question
+	}
+	return nil
+}
+
+func (x *ShapeAnswer) GetShape() []byte {
+	if x != nil {
+		return x.Shape
+	}
+	return nil
+}
+
+func (x *ShapeAnswer) GetProblem() string {
+	if x != nil {
+		return x.Problem
+	}
+	return ""
+}
+
+func (x *ShapeAnswer) GetContent() []byte {
+	if x != nil {
+		return x.Content
+	}
+	return nil
+}
+
 var File_nave_spoke_v1_spoke_proto protoreflect.FileDescriptor
 
 const file_nave_spoke_v1_spoke_proto_rawDesc = "" +
@@ -3025,19 +3181,28 @@ const file_nave_spoke_v1_spoke_proto_rawDesc = "" +
 	"\x05error\x18\x02 \x01(\tR\x05error\x124\n" +
 	"\x06served\x18\x03 \x03(\v2\x1c.nave.spoke.v1.SchemaVersionR\x06served\x12\x12\n" +
 	"\x04data\x18\x04 \x01(\fR\x04data\"\x17\n" +
-	"\x15AnswerSchemasResponse*\x83\x01\n" +
+	"\x15AnswerSchemasResponse\"K\n" +
+	"\x13AnswerShapesRequest\x124\n" +
+	"\aanswers\x18\x01 \x03(\v2\x1a.nave.spoke.v1.ShapeAnswerR\aanswers\"\x16\n" +
+	"\x14AnswerShapesResponse\"s\n" +
+	"\vShapeAnswer\x12\x1a\n" +
+	"\bquestion\x18\x01 \x01(\fR\bquestion\x12\x14\n" +
+	"\x05shape\x18\x02 \x01(\fR\x05shape\x12\x18\n" +
+	"\aproblem\x18\x03 \x01(\tR\aproblem\x12\x18\n" +
+	"\acontent\x18\x04 \x01(\fR\acontent*\x83\x01\n" +
 	"\bAckStage\x12\x19\n" +
 	"\x15ACK_STAGE_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12ACK_STAGE_RECEIVED\x10\x01\x12\x15\n" +
 	"\x11ACK_STAGE_APPLIED\x10\x02\x12\x15\n" +
 	"\x11ACK_STAGE_HEALTHY\x10\x03\x12\x16\n" +
-	"\x12ACK_STAGE_REJECTED\x10\x042\xa3\x03\n" +
+	"\x12ACK_STAGE_REJECTED\x10\x042\xfc\x03\n" +
 	"\fSpokeService\x12L\n" +
 	"\aSession\x12\x1d.nave.spoke.v1.SessionRequest\x1a\x1e.nave.spoke.v1.SessionResponse(\x010\x01\x12D\n" +
 	"\x05Fetch\x12\x1b.nave.spoke.v1.FetchRequest\x1a\x1c.nave.spoke.v1.FetchResponse0\x01\x12E\n" +
 	"\x06Report\x12\x1c.nave.spoke.v1.ReportRequest\x1a\x1d.nave.spoke.v1.ReportResponse\x12Z\n" +
 	"\rAnswerPreview\x12#.nave.spoke.v1.AnswerPreviewRequest\x1a$.nave.spoke.v1.AnswerPreviewResponse\x12\\\n" +
-	"\rAnswerSchemas\x12#.nave.spoke.v1.AnswerSchemasRequest\x1a$.nave.spoke.v1.AnswerSchemasResponse(\x01B7Z5github.com/navefleet/nave/proto/nave/spoke/v1;spokev1b\x06proto3"
+	"\rAnswerSchemas\x12#.nave.spoke.v1.AnswerSchemasRequest\x1a$.nave.spoke.v1.AnswerSchemasResponse(\x01\x12W\n" +
+	"\fAnswerShapes\x12\".nave.spoke.v1.AnswerShapesRequest\x1a#.nave.spoke.v1.AnswerShapesResponseB7Z5github.com/navefleet/nave/proto/nave/spoke/v1;spokev1b\x06proto3"
 
 var (
 	file_nave_spoke_v1_spoke_proto_rawDescOnce sync.Once
@@ -3052,7 +3217,7 @@ func file_nave_spoke_v1_spoke_proto_rawDescGZIP() []byte {
 }
 
 var file_nave_spoke_v1_spoke_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_nave_spoke_v1_spoke_proto_msgTypes = make([]protoimpl.MessageInfo, 35)
+var file_nave_spoke_v1_spoke_proto_msgTypes = make([]protoimpl.MessageInfo, 38)
 var file_nave_spoke_v1_spoke_proto_goTypes = []any{
 	(AckStage)(0),                 // 0: nave.spoke.v1.AckStage
 	(*SessionRequest)(nil),        // 1: nave.spoke.v1.SessionRequest
@@ -3090,9 +3255,12 @@ var file_nave_spoke_v1_spoke_proto_goTypes = []any{
 	(*SchemaVersion)(nil),         // 33: nave.spoke.v1.SchemaVersion
 	(*AnswerSchemasRequest)(nil),  // 34: nave.spoke.v1.AnswerSchemasRequest
 	(*AnswerSchemasResponse)(nil), // 35: nave.spoke.v1.AnswerSchemasResponse
-	(*timestamppb.Timestamp)(nil), // 36: google.protobuf.Timestamp
-	(*v1.ApplicationName)(nil),    // 37: nave.bundle.v1.ApplicationName
-	(*v1.ObjectIdentity)(nil),     // 38: nave.bundle.v1.ObjectIdentity
+	(*AnswerShapesRequest)(nil),   // 36: nave.spoke.v1.AnswerShapesRequest
+	(*AnswerShapesResponse)(nil),  // 37: nave.spoke.v1.AnswerShapesResponse
+	(*ShapeAnswer)(nil),           // 38: nave.spoke.v1.ShapeAnswer
+	(*timestamppb.Timestamp)(nil), // 39: google.protobuf.Timestamp
+	(*v1.ApplicationName)(nil),    // 40: nave.bundle.v1.ApplicationName
+	(*v1.ObjectIdentity)(nil),     // 41: nave.bundle.v1.ObjectIdentity
 }
 var file_nave_spoke_v1_spoke_proto_depIdxs = []int32{
 	3,  // 0: nave.spoke.v1.SessionRequest.hello:type_name -> nave.spoke.v1.Hello
@@ -3107,54 +3275,57 @@ var file_nave_spoke_v1_spoke_proto_depIdxs = []int32{
 	5,  // 9: nave.spoke.v1.Capabilities.group_versions:type_name -> nave.spoke.v1.GroupVersion
 	6,  // 10: nave.spoke.v1.Ack.bundle:type_name -> nave.spoke.v1.BundleId
 	0,  // 11: nave.spoke.v1.Ack.stage:type_name -> nave.spoke.v1.AckStage
-	36, // 12: nave.spoke.v1.Welcome.now:type_name -> google.protobuf.Timestamp
+	39, // 12: nave.spoke.v1.Welcome.now:type_name -> google.protobuf.Timestamp
 	6,  // 13: nave.spoke.v1.Offer.bundle:type_name -> nave.spoke.v1.BundleId
 	11, // 14: nave.spoke.v1.Offer.blobs:type_name -> nave.spoke.v1.Blob
 	16, // 15: nave.spoke.v1.ReportRequest.applications:type_name -> nave.spoke.v1.ApplicationReport
 	25, // 16: nave.spoke.v1.ReportRequest.events:type_name -> nave.spoke.v1.Event
-	37, // 17: nave.spoke.v1.ReportRequest.removed:type_name -> nave.bundle.v1.ApplicationName
-	36, // 18: nave.spoke.v1.ApplicationReport.since:type_name -> google.protobuf.Timestamp
+	40, // 17: nave.spoke.v1.ReportRequest.removed:type_name -> nave.bundle.v1.ApplicationName
+	39, // 18: nave.spoke.v1.ApplicationReport.since:type_name -> google.protobuf.Timestamp
 	24, // 19: nave.spoke.v1.ApplicationReport.objects:type_name -> nave.spoke.v1.ObjectReport
 	23, // 20: nave.spoke.v1.ApplicationReport.held_prune:type_name -> nave.spoke.v1.HeldPrune
-	37, // 21: nave.spoke.v1.ApplicationReport.name:type_name -> nave.bundle.v1.ApplicationName
-	38, // 22: nave.spoke.v1.ApplicationReport.inventory:type_name -> nave.bundle.v1.ObjectIdentity
+	40, // 21: nave.spoke.v1.ApplicationReport.name:type_name -> nave.bundle.v1.ApplicationName
+	41, // 22: nave.spoke.v1.ApplicationReport.inventory:type_name -> nave.bundle.v1.ObjectIdentity
 	21, // 23: nave.spoke.v1.ApplicationReport.drifts:type_name -> nave.spoke.v1.DriftReport
 	20, // 24: nave.spoke.v1.ApplicationReport.keys:type_name -> nave.spoke.v1.KeyNames
 	17, // 25: nave.spoke.v1.ApplicationReport.release:type_name -> nave.spoke.v1.ReleaseReport
 	18, // 26: nave.spoke.v1.ReleaseReport.conditions:type_name -> nave.spoke.v1.ReleaseCondition
 	19, // 27: nave.spoke.v1.ReleaseReport.history:type_name -> nave.spoke.v1.RevisionReport
-	36, // 28: nave.spoke.v1.ReleaseReport.deadline:type_name -> google.protobuf.Timestamp
-	36, // 29: nave.spoke.v1.RevisionReport.written_at:type_name -> google.protobuf.Timestamp
-	38, // 30: nave.spoke.v1.DriftReport.object:type_name -> nave.bundle.v1.ObjectIdentity
-	36, // 31: nave.spoke.v1.DriftReport.time:type_name -> google.protobuf.Timestamp
+	39, // 28: nave.spoke.v1.ReleaseReport.deadline:type_name -> google.protobuf.Timestamp
+	39, // 29: nave.spoke.v1.RevisionReport.written_at:type_name -> google.protobuf.Timestamp
+	41, // 30: nave.spoke.v1.DriftReport.object:type_name -> nave.bundle.v1.ObjectIdentity
+	39, // 31: nave.spoke.v1.DriftReport.time:type_name -> google.protobuf.Timestamp
 	22, // 32: nave.spoke.v1.DriftReport.changes:type_name -> nave.spoke.v1.FieldChange
-	38, // 33: nave.spoke.v1.HeldPrune.objects:type_name -> nave.bundle.v1.ObjectIdentity
-	36, // 34: nave.spoke.v1.ObjectReport.since:type_name -> google.protobuf.Timestamp
-	38, // 35: nave.spoke.v1.ObjectReport.object:type_name -> nave.bundle.v1.ObjectIdentity
-	36, // 36: nave.spoke.v1.Event.time:type_name -> google.protobuf.Timestamp
-	37, // 37: nave.spoke.v1.Event.application:type_name -> nave.bundle.v1.ApplicationName
+	41, // 33: nave.spoke.v1.HeldPrune.objects:type_name -> nave.bundle.v1.ObjectIdentity
+	39, // 34: nave.spoke.v1.ObjectReport.since:type_name -> google.protobuf.Timestamp
+	41, // 35: nave.spoke.v1.ObjectReport.object:type_name -> nave.bundle.v1.ObjectIdentity
+	39, // 36: nave.spoke.v1.Event.time:type_name -> google.protobuf.Timestamp
+	40, // 37: nave.spoke.v1.Event.application:type_name -> nave.bundle.v1.ApplicationName
 	29, // 38: nave.spoke.v1.AnswerPreviewRequest.applications:type_name -> nave.spoke.v1.ApplicationPreview
-	37, // 39: nave.spoke.v1.ApplicationPreview.name:type_name -> nave.bundle.v1.ApplicationName
+	40, // 39: nave.spoke.v1.ApplicationPreview.name:type_name -> nave.bundle.v1.ApplicationName
 	30, // 40: nave.spoke.v1.ApplicationPreview.objects:type_name -> nave.spoke.v1.ObjectPreview
-	38, // 41: nave.spoke.v1.ObjectPreview.object:type_name -> nave.bundle.v1.ObjectIdentity
+	41, // 41: nave.spoke.v1.ObjectPreview.object:type_name -> nave.bundle.v1.ObjectIdentity
 	31, // 42: nave.spoke.v1.ObjectPreview.fields:type_name -> nave.spoke.v1.FieldPreview
 	33, // 43: nave.spoke.v1.SchemaRequest.version:type_name -> nave.spoke.v1.SchemaVersion
 	33, // 44: nave.spoke.v1.AnswerSchemasRequest.served:type_name -> nave.spoke.v1.SchemaVersion
-	1,  // 45: nave.spoke.v1.SpokeService.Session:input_type -> nave.spoke.v1.SessionRequest
-	12, // 46: nave.spoke.v1.SpokeService.Fetch:input_type -> nave.spoke.v1.FetchRequest
-	14, // 47: nave.spoke.v1.SpokeService.Report:input_type -> nave.spoke.v1.ReportRequest
-	27, // 48: nave.spoke.v1.SpokeService.AnswerPreview:input_type -> nave.spoke.v1.AnswerPreviewRequest
-	34, // 49: nave.spoke.v1.SpokeService.AnswerSchemas:input_type -> nave.spoke.v1.AnswerSchemasRequest
-	2,  // 50: nave.spoke.v1.SpokeService.Session:output_type -> nave.spoke.v1.SessionResponse
-	13, // 51: nave.spoke.v1.SpokeService.Fetch:output_type -> nave.spoke.v1.FetchResponse
-	15, // 52: nave.spoke.v1.SpokeService.Report:output_type -> nave.spoke.v1.ReportResponse
-	28, // 53: nave.spoke.v1.SpokeService.AnswerPreview:output_type -> nave.spoke.v1.AnswerPreviewResponse
-	35, // 54: nave.spoke.v1.SpokeService.AnswerSchemas:output_type -> nave.spoke.v1.AnswerSchemasResponse
-	50, // [50:55] is the sub-list for method output_type
-	45, // [45:50] is the sub-list for method input_type
-	45, // [45:45] is the sub-list for extension type_name
-	45, // [45:45] is the sub-list for extension extendee
-	0,  // [0:45] is the sub-list for field type_name
+	38, // 45: nave.spoke.v1.AnswerShapesRequest.answers:type_name -> nave.spoke.v1.ShapeAnswer
+	1,  // 46: nave.spoke.v1.SpokeService.Session:input_type -> nave.spoke.v1.SessionRequest
+	12, // 47: nave.spoke.v1.SpokeService.Fetch:input_type -> nave.spoke.v1.FetchRequest
+	14, // 48: nave.spoke.v1.SpokeService.Report:input_type -> nave.spoke.v1.ReportRequest
+	27, // 49: nave.spoke.v1.SpokeService.AnswerPreview:input_type -> nave.spoke.v1.AnswerPreviewRequest
+	34, // 50: nave.spoke.v1.SpokeService.AnswerSchemas:input_type -> nave.spoke.v1.AnswerSchemasRequest
+	36, // 51: nave.spoke.v1.SpokeService.AnswerShapes:input_type -> nave.spoke.v1.AnswerShapesRequest
+	2,  // 52: nave.spoke.v1.SpokeService.Session:output_type -> nave.spoke.v1.SessionResponse
+	13, // 53: nave.spoke.v1.SpokeService.Fetch:output_type -> nave.spoke.v1.FetchResponse
+	15, // 54: nave.spoke.v1.SpokeService.Report:output_type -> nave.spoke.v1.ReportResponse
+	28, // 55: nave.spoke.v1.SpokeService.AnswerPreview:output_type -> nave.spoke.v1.AnswerPreviewResponse
+	35, // 56: nave.spoke.v1.SpokeService.AnswerSchemas:output_type -> nave.spoke.v1.AnswerSchemasResponse
+	37, // 57: nave.spoke.v1.SpokeService.AnswerShapes:output_type -> nave.spoke.v1.AnswerShapesResponse
+	52, // [52:58] is the sub-list for method output_type
+	46, // [46:52] is the sub-list for method input_type
+	46, // [46:46] is the sub-list for extension type_name
+	46, // [46:46] is the sub-list for extension extendee
+	0,  // [0:46] is the sub-list for field type_name
 }
 
 func init() { file_nave_spoke_v1_spoke_proto_init() }
@@ -3180,7 +3351,7 @@ func file_nave_spoke_v1_spoke_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_nave_spoke_v1_spoke_proto_rawDesc), len(file_nave_spoke_v1_spoke_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   35,
+			NumMessages:   38,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -27,6 +27,7 @@ const (
 	SpokeService_Report_FullMethodName        = "/nave.spoke.v1.SpokeService/Report"
 	SpokeService_AnswerPreview_FullMethodName = "/nave.spoke.v1.SpokeService/AnswerPreview"
 	SpokeService_AnswerSchemas_FullMethodName = "/nave.spoke.v1.SpokeService/AnswerSchemas"
+	SpokeService_AnswerShapes_FullMethodName  = "/nave.spoke.v1.SpokeService/AnswerShapes"
 )
 
 // SpokeServiceClient is the client API for SpokeService service.
@@ -47,6 +48,9 @@ type SpokeServiceClient interface {
 	AnswerPreview(ctx context.Context, in *AnswerPreviewRequest, opts ...grpc.CallOption) (*AnswerPreviewResponse, error)
 	// AnswerSchemas answers a SchemaRequest. NOT_FOUND when nobody waits for the answer any more.
 	AnswerSchemas(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[AnswerSchemasRequest, AnswerSchemasResponse], error)
+	// AnswerShapes answers questions of the caller's own signed bundle, and of its applications. Another answer to a question
+	// replaces the one before. Answers to other questions are ignored.
+	AnswerShapes(ctx context.Context, in *AnswerShapesRequest, opts ...grpc.CallOption) (*AnswerShapesResponse, error)
 }
 
 type spokeServiceClient struct {
@@ -122,6 +126,16 @@ func (c *spokeServiceClient) AnswerSchemas(ctx context.Context, opts ...grpc.Cal
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type SpokeService_AnswerSchemasClient = grpc.ClientStreamingClient[AnswerSchemasRequest, AnswerSchemasResponse]
 
+func (c *spokeServiceClient) AnswerShapes(ctx context.Context, in *AnswerShapesRequest, opts ...grpc.CallOption) (*AnswerShapesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(AnswerShapesResponse)
+	err := c.cc.Invoke(ctx, SpokeService_AnswerShapes_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // SpokeServiceServer is the server API for SpokeService service.
 // All implementations must embed UnimplementedSpokeServiceServer
 // for forward compatibility.
@@ -140,6 +154,9 @@ type SpokeServiceServer interface {
 	AnswerPreview(context.Context, *AnswerPreviewRequest) (*AnswerPreviewResponse, error)
 	// AnswerSchemas answers a SchemaRequest. NOT_FOUND when nobody waits for the answer any more.
 	AnswerSchemas(grpc.ClientStreamingServer[AnswerSchemasRequest, AnswerSchemasResponse]) error
+	// AnswerShapes answers questions of the caller's own signed bundle, and of its applications. Another answer to a question
+	// replaces the one before. Answers to other questions are ignored.
+	AnswerShapes(context.Context, *AnswerShapesRequest) (*AnswerShapesResponse, error)
 	mustEmbedUnimplementedSpokeServiceServer()
 }
 
@@ -164,6 +181,9 @@ func (UnimplementedSpokeServiceServer) AnswerPreview(context.Context, *AnswerPre
 }
 func (UnimplementedSpokeServiceServer) AnswerSchemas(grpc.ClientStreamingServer[AnswerSchemasRequest, AnswerSchemasResponse]) error {
 	return status.Error(codes.Unimplemented, "method AnswerSchemas not implemented")
+}
+func (UnimplementedSpokeServiceServer) AnswerShapes(context.Context, *AnswerShapesRequest) (*AnswerShapesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method AnswerShapes not implemented")
 }
 func (UnimplementedSpokeServiceServer) mustEmbedUnimplementedSpokeServiceServer() {}
 func (UnimplementedSpokeServiceServer) testEmbeddedByValue()                      {}
@@ -247,6 +267,24 @@ func _SpokeService_AnswerSchemas_Handler(srv interface{}, stream grpc.ServerStre
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type SpokeService_AnswerSchemasServer = grpc.ClientStreamingServer[AnswerSchemasRequest, AnswerSchemasResponse]
 
+func _SpokeService_AnswerShapes_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(AnswerShapesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SpokeServiceServer).AnswerShapes(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: SpokeService_AnswerShapes_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SpokeServiceServer).AnswerShapes(ctx, req.(*AnswerShapesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // SpokeService_ServiceDesc is the grpc.ServiceDesc for SpokeService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -261,6 +299,10 @@ var SpokeService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "AnswerPreview",
 			Handler:    _SpokeService_AnswerPreview_Handler,
+		},
+		{
+			MethodName: "AnswerShapes",
+			Handler:    _SpokeService_AnswerShapes_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{
