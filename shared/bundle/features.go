@@ -39,10 +39,9 @@ const (
 	Shapes FeatureSet = shapes
 )
 
-// Known is the features that this program knows. A new feature is added here, never to Baseline. The feature
-// helm-release follows when spokes carry releases out.
-var Known = setOf(append(Baseline.Names(), driftMode, handovers, healthExpressions, ignore, keptObjects, keyService,
-	previews, readyExpressions, schemas, sealedFiles, shapes, substitution))
+// Known is the features that this program knows. A new feature is added here, never to Baseline.
+var Known = setOf(append(Baseline.Names(), driftMode, handovers, healthExpressions, helmRelease, ignore, keptObjects,
+	keyService, previews, readyExpressions, schemas, sealedFiles, shapes, substitution))
 
 // FeatureSet is a set of features: their sorted names, with commas between them. The zero FeatureSet is empty.
 type FeatureSet string

@@ -54,6 +54,9 @@ type told struct {
 func (o *told) Report(_ context.Context, r *spokev1.ReportRequest) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if r.Full {
+		clear(o.latest)
+	}
 	for _, a := range r.Applications {
 		o.latest[a.Name.Name] = a
 	}
@@ -100,9 +103,6 @@ func newHelmWorld(t *testing.T) *helmWorld {
 			t.Fatal(err)
 		}
 	}
-	known := bundle.Known
-	bundle.Known = bundle.FeatureSet(strings.Join(slices.Sorted(slices.Values(append(known.Names(), "helm-release"))), ","))
-	t.Cleanup(func() { bundle.Known = known })
 	client, err := kube.Connect(cluster.Kubeconfig)
 	if err != nil {
 		t.Fatal(err)
@@ -124,15 +124,6 @@ func newHelmWorld(t *testing.T) *helmWorld {
 	w.entry = bundle.Entry{Name: w.app.Name, Revision: "1.2.3", Features: "helm-release"}
 	// Helm writes records into a namespace that exists.
 	w.must(cluster.Apply(t.Context(), []byte("apiVersion: v1\nkind: Namespace\nmetadata: {name: "+namespace+"}\n")))
-	go func() { // nobody asks about the acknowledgements
-		for {
-			select {
-			case <-w.hub.acks:
-			case <-t.Context().Done():
-				return
-			}
-		}
-	}()
 	w.start()
 	return w
 }
@@ -204,7 +195,7 @@ func (w *helmWorld) hook(yaml string, policies []string, events ...string) {
 		Events: events, DeletePolicies: policies})
 }
 
-// send sends a bundle with the release as it is now.
+// send sends a bundle with the release as it is now, and waits until the agent has received it.
 func (w *helmWorld) send() {
 	w.t.Helper()
 	w.sequence++
@@ -220,6 +211,16 @@ func (w *helmWorld) send() {
 		b.Applications = []bundle.Entry{w.entry}
 	}
 	w.hub.send(w.hub.signBundle(w.t, b))
+	for received := fmt.Sprintf("%d received", w.sequence); ; {
+		select {
+		case ack := <-w.hub.acks:
+			if ack == received {
+				return
+			}
+		case <-time.After(patience):
+			w.t.Fatalf("the hub does not hear %q", received)
+		}
+	}
 }
 
 // expect waits until the release is reported with this status and reason of Ready.
@@ -402,12 +403,7 @@ func TestRelease_life(t *testing.T) {
 
 	w.gone = true
 	w.send()
-	w.eventually("the removal", func() error {
-		if w.told.of("web") != nil {
-			return fmt.Errorf("%v", w.told.of("web"))
-		}
-		return nil
-	})
+	w.awaitRemoval()
 	w.same("removed", w.field("Deployment.apps", "web", "kind"), "")
 	w.same("pre-delete hook", w.field("ConfigMap", "last", "kind"), "ConfigMap")
 	w.same("record", w.field("Secret", "sh.helm.release.v1.web.v5", "kind"), "")
@@ -418,5 +414,220 @@ func TestRelease_life(t *testing.T) {
 		if !slices.Contains(w.told.events, reason) {
 			t.Errorf("no event %s among %v", reason, w.told.events)
 		}
+	}
+}
+
+// rendered makes a Secret with a password an object of the release, beside a ConfigMap. The password is another one in
+// each render.
+func (w *helmWorld) rendered(password, greeting string) {
+	w.t.Helper()
+	const secret = "---\napiVersion: v1\nkind: Secret\nmetadata: {name: login, namespace: $NS}\nstringData: {user: web, " +
+		"password: PASSWORD}\n"
+	text := strings.ReplaceAll(lifeConfig, "greeting: one", "greeting: "+greeting) +
+		strings.ReplaceAll(secret, "PASSWORD", password)
+	w.render(text)
+	parsed, err := manifest.Parse([]byte(strings.ReplaceAll(text, "$NS", w.app.Name.Namespace)))
+	w.must(err)
+	g, err := bundle.NewGeneratedFields(parsed[1], kube.Identify(parsed[1]), false, []string{"/stringData/password"})
+	w.must(err)
+	w.app.Release.Generated = []bundle.GeneratedFields{g}
+}
+
+// TestRelease_generated renders a release again with another password: nothing changes. An upgrade keeps the password,
+// also in the record.
+func TestRelease_generated(t *testing.T) {
+	w := newHelmWorld(t)
+	w.rendered("first", "one")
+	w.send()
+	w.expect(condition.True, condition.ReconciliationSucceeded)
+	version := func() string { return w.field("Secret", "login", "metadata", "resourceVersion") }
+	before := version()
+
+	w.rendered("second", "one")
+	w.send()
+	r := w.expect(condition.True, condition.ReconciliationSucceeded)
+	w.same("history", historyOf(r), "1 deployed web@1.2.3")
+	w.same("Secret", version(), before)
+
+	w.rendered("third", "two")
+	w.send()
+	r = w.expect(condition.True, condition.ReconciliationSucceeded)
+	w.same("history", historyOf(r), "2 deployed web@1.2.3, 1 superseded web@1.2.3")
+	w.same("password", w.field("Secret", "login", "data", "password"), "Zmlyc3Q=")
+	w.same("upgraded", w.field("ConfigMap", "config", "data", "greeting"), "two")
+	w.helm("get manifest web", "Zmlyc3Q=")
+}
+
+// TestRelease_adopts takes over a release that helm installed, without a restart of a Pod, and uninstalls it when it
+// left Git.
+func TestRelease_adopts(t *testing.T) {
+	w := newHelmWorld(t)
+	dir := t.TempDir()
+	w.must(os.MkdirAll(filepath.Join(dir, "templates"), 0o755))
+	w.must(os.WriteFile(filepath.Join(dir, "Chart.yaml"), []byte("apiVersion: v2\nname: web\nversion: 1.0.0\n"), 0o644))
+	w.must(os.WriteFile(filepath.Join(dir, "templates", "all.yaml"), []byte(strings.ReplaceAll(lifeWeb,
+		", namespace: $NS", "")+"---\n"+strings.ReplaceAll(hookNamed("left"), ", namespace: $NS", "")), 0o644))
+	w.helm("install web "+dir+" --wait", "STATUS: deployed")
+	deployment := func() string {
+		return w.field("Deployment.apps", "web", "metadata", "generation") + " " +
+			w.field("Deployment.apps", "web", "metadata", "uid")
+	}
+	before := deployment()
+
+	w.app.Release.KeepOtherChart = true
+	w.render(lifeWeb)
+	w.send()
+	r := w.expect(condition.True, condition.ReconciliationSucceeded)
+	w.same("history", historyOf(r), "2 deployed web@1.2.3, 1 superseded web@1.0.0")
+	w.same("Deployment", deployment(), before)
+	w.same("left", w.field("ConfigMap", "left", "kind"), "")
+	w.gone = true
+	w.send()
+	w.awaitRemoval()
+	w.same("removed", w.field("Deployment.apps", "web", "kind"), "")
+	w.same("records", w.field("Secret", "sh.helm.release.v1.web.v2", "kind"), "")
+}
+
+// TestRelease_stays takes suspended and orphaned releases out of the bundle, and one that the spoke never changed.
+func TestRelease_stays(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(*helmWorld)
+		record string
+	}{
+		"suspended": {func(w *helmWorld) { w.entry.Suspended = true }, "Secret"},
+		"orphaned":  {func(w *helmWorld) { w.app.DeletionPolicy = bundle.Orphan }, "Secret"},
+		"history":   {func(w *helmWorld) { w.app.Release.Uninstall.KeepHistory = true }, "Secret"},
+		"deleted":   {func(*helmWorld) {}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newHelmWorld(t)
+			w.render(lifeConfig)
+			w.send()
+			w.expect(condition.True, condition.ReconciliationSucceeded)
+			c.change(w)
+			w.send()
+			w.expect(condition.True, condition.ReconciliationSucceeded)
+			w.gone = true
+			w.send()
+			w.awaitRemoval()
+			w.same("record", w.field("Secret", "sh.helm.release.v1.web.v1", "kind"), c.record)
+			stays := "ConfigMap"
+			if name == "history" || name == "deleted" {
+				stays = ""
+			}
+			w.same("object", w.field("ConfigMap", "config", "kind"), stays)
+		})
+	}
+}
+
+func (w *helmWorld) awaitRemoval() {
+	w.t.Helper()
+	w.eventually("the removal", func() error {
+		if r := w.told.of("web"); r != nil {
+			return fmt.Errorf("%v", r)
+		}
+		return nil
+	})
+}
+
+// TestRelease_hooks refuses hooks that are objects of others.
+func TestRelease_hooks(t *testing.T) {
+	w := newHelmWorld(t)
+	w.render(lifeConfig)
+	w.hook("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: own, namespace: nave-system}\n", nil, bundle.PreInstall)
+	w.send()
+	r := w.expect(condition.False, condition.RetriesExceeded)
+	if !strings.Contains(r.Message, "nave-system") {
+		t.Error(r.Message)
+	}
+	w.same("object", w.field("ConfigMap", "config", "kind"), "")
+}
+
+// TestRelease_account uses the rights of a service account for records, hooks and objects alike.
+func TestRelease_account(t *testing.T) {
+	w := newHelmWorld(t)
+	w.app.ServiceAccount = "deployer"
+	w.render(lifeConfig)
+	w.app.Release.CreateNamespace = false
+	w.send()
+	r := w.expect(condition.False, condition.ReconciliationFailed)
+	if !strings.Contains(r.Message, "system:serviceaccount:"+w.app.Name.Namespace+":deployer") {
+		t.Error(r.Message)
+	}
+	w.must(cluster.Apply(t.Context(), []byte(strings.ReplaceAll(`apiVersion: v1
+kind: ServiceAccount
+metadata: {name: deployer, namespace: $NS}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {name: deployer, namespace: $NS}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: admin}
+subjects: [{kind: ServiceAccount, name: deployer, namespace: $NS}]
+`, "$NS", w.app.Name.Namespace))))
+	w.entry.RequestedAt = "now"
+	w.send()
+	r = w.expect(condition.True, condition.ReconciliationSucceeded)
+	w.same("history", historyOf(r), "1 deployed web@1.2.3")
+}
+
+// TestRelease_preempted lets a newer revision end the wait for one that does not become healthy.
+func TestRelease_preempted(t *testing.T) {
+	w := newHelmWorld(t)
+	w.render(lifeConfig + lifeIll)
+	w.send()
+	w.eventually("the wait", func() error {
+		if r := w.told.of("web"); r == nil || r.Release.GetStep() != "health" {
+			return fmt.Errorf("%v", r)
+		}
+		return nil
+	})
+	w.render(lifeConfig)
+	w.send()
+	r := w.expect(condition.True, condition.ReconciliationSucceeded)
+	w.same("history", historyOf(r), "2 deployed web@1.2.3, 1 failed web@1.2.3")
+	w.same("left", w.field("PersistentVolumeClaim", "never", "kind"), "")
+}
+
+// TestRelease_drift leaves drift that nobody asked to correct, and tells of it if it was asked for.
+func TestRelease_drift(t *testing.T) {
+	for name, c := range map[string]struct {
+		mode   bundle.DriftMode
+		want   string
+		reason string
+	}{
+		"disabled": {bundle.IgnoreDrift, "hacked", condition.ReconciliationSucceeded},
+		"warn":     {bundle.WarnOfDrift, "hacked", condition.DriftDetected},
+		"enabled":  {bundle.CorrectDrift, "one", condition.ReconciliationSucceeded},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newHelmWorld(t)
+			w.entry.Drift = c.mode
+			w.render(lifeConfig)
+			w.send()
+			w.expect(condition.True, condition.ReconciliationSucceeded)
+			w.must(cluster.Edit(t.Context(), "ConfigMap", w.app.Name.Namespace, "config", `{"data":{"greeting":"hacked"}}`))
+			w.eventually("the report", func() error {
+				if r := w.told.of("web"); r.Reason != c.reason {
+					return errors.New(r.Reason)
+				}
+				return nil
+			})
+			w.entry.RequestedAt = "now"
+			w.send()
+			w.eventually("the request", func() error {
+				if r := w.told.of("web"); r.HandledRequest != "now" {
+					return errors.New(r.HandledRequest)
+				}
+				return nil
+			})
+			w.same("greeting", w.field("ConfigMap", "config", "data", "greeting"), c.want)
+
+			// an upgrade repairs in any mode
+			w.render(lifeConfig + "---\n" + hookNamed("more"))
+			w.send()
+			r := w.expect(condition.True, condition.ReconciliationSucceeded)
+			w.same("history", historyOf(r), "2 deployed web@1.2.3, 1 superseded web@1.2.3")
+			w.same("upgraded", w.field("ConfigMap", "config", "data", "greeting"), "one")
+		})
 	}
 }

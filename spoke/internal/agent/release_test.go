@@ -13,6 +13,9 @@ import (
 
 // TestReadApplications_unnamed refuses an application that uses a feature which its entry does not name.
 func TestReadApplications_unnamed(t *testing.T) {
+	known := bundle.Known
+	bundle.Known = bundle.Baseline
+	t.Cleanup(func() { bundle.Known = known })
 	name := bundle.ApplicationName{Kind: "HelmRelease", Namespace: "shop", Name: "web"}
 	action := bundle.ReleaseAction{Timeout: time.Minute}
 	install, upgrade := action, action
