@@ -4,12 +4,14 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"strings"
 
 	"github.com/navefleet/nave/hub/api"
 	fold "github.com/navefleet/nave/hub/internal/status"
 	"github.com/navefleet/nave/hub/internal/store"
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/wording"
 )
 
 // compared is an application in two releases. The content of a release that does not have it is zero.
@@ -64,14 +66,23 @@ func changesOf(before, after []store.Content) (changes []string) {
 	for _, c := range compareReleases(before, after) {
 		switch c.change() {
 		case adminv1.ApplicationChange_APPLICATION_CHANGE_ADDED:
-			changes = append(changes, c.name().String()+" added ("+c.after.Revision+")")
+			changes = append(changes, c.name().String()+" added ("+sourcesOf(c.after)+")")
 		case adminv1.ApplicationChange_APPLICATION_CHANGE_CHANGED:
-			changes = append(changes, c.name().String()+" changed ("+c.after.Revision+")")
+			changes = append(changes, c.name().String()+" changed ("+sourcesOf(c.after)+")")
 		case adminv1.ApplicationChange_APPLICATION_CHANGE_REMOVED:
 			changes = append(changes, c.name().String()+" removed")
 		}
 	}
 	return changes
+}
+
+// sourcesOf returns the revision that an application was rendered from, and those of at most three remote bases.
+func sourcesOf(c store.Content) string {
+	if c.Bases == "" {
+		return c.Revision
+	}
+	bases := strings.Split(c.Bases, ", ")
+	return c.Revision + "; remote bases: " + wording.List(bases, len(bases), 3)
 }
 
 // listedOf returns the applications of the first of some past releases, compared with the second.

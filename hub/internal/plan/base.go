@@ -14,6 +14,8 @@ import (
 	"github.com/navefleet/nave/hub/internal/plan/graph"
 	"github.com/navefleet/nave/hub/internal/render"
 	"github.com/navefleet/nave/hub/internal/render/cache"
+	"github.com/navefleet/nave/hub/internal/store"
+	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/condition"
 )
 
@@ -119,15 +121,39 @@ func (p *Planner) base(w *walked, work graph.Work, need render.Need) (b graph.Ba
 	return b, nil, baseError{fmt.Errorf("remote base %s has not been fetched yet", need.Remote), condition.SourceNotReady}
 }
 
-// noticeOf returns the part of a condition's message about remote bases: "; remote bases: address@revision". If there
-// are none, noticeOf returns "".
+// noticeOf returns the part of a condition's message about remote bases. If there are none, noticeOf returns "".
 func noticeOf(bases []cache.Base) string {
 	if len(bases) == 0 {
 		return ""
 	}
+	return "; remote bases: " + namesOf(bases)
+}
+
+// namesOf returns remote bases as store.Content lists them.
+func namesOf(bases []cache.Base) string {
 	names := make([]string, len(bases))
 	for i, b := range bases {
 		names[i] = b.Address() + " at " + b.Artifact.Revision
 	}
-	return "; remote bases: " + strings.Join(names, ", ")
+	return strings.Join(names, ", ")
+}
+
+// recordBases adds the remote bases to the entries of a walk. Bases that moved and changed nothing are no news: the
+// first ones stay.
+func (w *walked) recordBases() {
+	last := map[bundle.ApplicationName]store.Content{}
+	for _, e := range w.last.Applications {
+		if e.Bases != "" {
+			last[e.Name] = e.Content
+		}
+	}
+	for i := range w.entries {
+		e := &w.entries[i].entry
+		switch was, had := last[e.Name]; {
+		case had && was.Digest == e.Digest && was.Revision == e.Revision:
+			e.Bases = was.Bases
+		case w.entries[i].data != nil: // it was rendered
+			e.Bases = w.given[w.entries[i].key]
+		}
+	}
 }

@@ -73,7 +73,7 @@ func (w *walked) result(work graph.Work, revision string, r *cache.Rendering, er
 func (w *walked) note(key api.Key, a *artifact.Artifact, r basedRender, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.artifacts[key], w.needed[key] = a, r.bases
+	w.artifacts[key], w.needed[key], w.given[key] = a, r.bases, namesOf(r.given)
 	if err != nil {
 		w.passing = w.passing || cache.IsPassing(err)
 		return

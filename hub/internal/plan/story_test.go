@@ -478,6 +478,9 @@ func (s *story) dumpEntry(b *strings.Builder, e store.Entry) error {
 	if e.RequestedAt != "" {
 		b.WriteString(", requested " + e.RequestedAt)
 	}
+	if e.Bases != "" {
+		b.WriteString(", with " + e.Bases)
+	}
 	app, err := bundle.DecodeApplication(s.blob(e.Digest))
 	if err != nil {
 		return err

@@ -56,6 +56,7 @@ type walked struct {
 	renders   map[*cache.Rendering]bool
 	artifacts map[api.Key]*artifact.Artifact
 	needed    map[api.Key][]graph.Base // the remote bases of each renderable
+	given     map[api.Key]string       // of them, those that it was rendered with: see store.Content
 	passing   bool                     // a render had a temporary failure
 	// renderedBy has the last render of each renderable, and bases what it needed; only a Preview fills them.
 	renderedBy map[api.Key]*previewRender
@@ -73,7 +74,8 @@ type walked struct {
 func newWalked(cluster string) *walked {
 	return &walked{
 		cluster: cluster, renders: map[*cache.Rendering]bool{}, artifacts: map[api.Key]*artifact.Artifact{},
-		needed: map[api.Key][]graph.Base{}, written: map[api.Key]*store.Resource{}, tooLarge: map[api.Key]error{},
+		needed: map[api.Key][]graph.Base{}, given: map[api.Key]string{},
+		written: map[api.Key]*store.Resource{}, tooLarge: map[api.Key]error{},
 		planned: map[manifest.Digest]*bundle.Application{}, lost: map[api.Key]bool{},
 		references: map[*bundle.ObjectReference]map[manifest.ID]bundle.ObjectReference{},
 	}
@@ -110,6 +112,7 @@ func (p *Planner) walk(ctx context.Context, cluster string, apps *compiler) (w *
 		return nil, err
 	}
 	if cluster != "" {
+		w.recordBases()
 		w.next = p.nextPlan(ctx, w)
 		if w.bundleTooLarge = bundle.FitsBundle(bundleOf(w.next)); w.bundleTooLarge != nil {
 			w.next = p.keptPlan(ctx, w)

@@ -173,6 +173,9 @@ func (f Facts) applicationDetails(c *conditions, status fields) {
 			status.set("lastAppliedOriginRevision", o.Origin)
 		}
 	}
+	if f.Entry != nil && f.Entry.Bases != "" {
+		status["remoteBases"] = strings.Split(f.Entry.Bases, ", ")
+	}
 	if r := f.Report; r != nil {
 		status.set("lastAppliedRevision", r.AppliedRevision)
 		if f.Condition != nil {

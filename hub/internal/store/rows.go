@@ -181,6 +181,8 @@ type Content struct {
 	Revision string                 `json:"revision"`
 	Parent   bundle.ApplicationName `json:"parent,omitzero"`
 	Features bundle.FeatureSet      `json:"features,omitempty"`
+	// Bases are the remote bases that it was rendered with first, each "address at revision", separated by commas.
+	Bases string `json:"bases,omitempty"`
 }
 
 // Control is the part of an Entry that takes effect at once, whatever content the cluster runs.
