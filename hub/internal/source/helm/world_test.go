@@ -194,7 +194,10 @@ func (w *world) chartOf(repo *api.Object, index artifact.Artifact, chart spec, s
 func (w *world) files(a artifact.Artifact) map[string]string {
 	w.Helper()
 	found := map[string]string{}
-	root := w.store.Path(a)
+	root := w.TempDir()
+	if err := w.store.Export(w.Context(), a, root); err != nil {
+		w.Fatal(err)
+	}
 	err := filepath.WalkDir(root, func(path string, entry os.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
 			return err
