@@ -93,15 +93,29 @@ func dropNulls(c *chart.Chart, values map[string]any) {
 		}
 	}
 	c.Values = defaults
+	globals, has := overridden(defaults, values, chartutil.GlobalKey)
+	_, isTable := globals.(map[string]any)
 	for _, s := range c.Dependencies() {
-		below, _ := defaults[s.Name()].(map[string]any)
-		given, _ := values[s.Name()].(map[string]any)
-		all := merge(below, given)
-		if all["global"] == nil {
-			all["global"] = map[string]any{} // those from above
+		value, _ := overridden(defaults, values, s.Name())
+		below, _ := value.(map[string]any)
+		if below = merge(below, nil); below[chartutil.GlobalKey] == nil && (isTable || !has) {
+			below[chartutil.GlobalKey] = map[string]any{} // or those from above
 		}
-		dropNulls(s, all)
+		dropNulls(s, below)
 	}
+}
+
+// overridden returns the value of a key in defaults with values over them. A null deletes a default.
+func overridden(defaults, values map[string]any, key string) (value any, has bool) {
+	value, has = defaults[key]
+	given, isGiven := values[key]
+	switch {
+	case !isGiven:
+		return value, has
+	case given == nil && has:
+		return nil, false
+	}
+	return merge(map[string]any{key: value}, map[string]any{key: given})[key], true
 }
 
 // withoutNulls returns a value without the keys of its maps whose values are null.
