@@ -36,6 +36,7 @@ type HelmChartSpec struct {
 const (
 	InvalidChartReference = "InvalidChartReference"
 	ChartPackageError     = "ChartPackageError"
+	DependencyBuildError  = "DependencyBuildError"
 
 	chartPulled     = "ChartPullSucceeded"
 	chartPackaged   = "ChartPackageSucceeded"
@@ -74,6 +75,12 @@ var chartReasons = []Reason{
 		Name:   ChartPackageError,
 		Means:  "the folder or archive in the source is no chart, or over a limit",
 		Advice: "The message names the file: correct it in the source. Until then the last chart stays in use",
+	},
+	{
+		Name:  DependencyBuildError,
+		Means: "a dependency of the chart is not in its folder charts/ and cannot be fetched",
+		Advice: "The message names the dependency: correct Chart.yaml and Chart.lock, or commit what helm dependency build " +
+			"makes. Until then the last chart stays in use",
 	},
 }
 

@@ -29,6 +29,7 @@ type index struct {
 	charts map[string][]version
 	count  int
 	limits Limits
+	only   string // the chart that is kept; empty: all
 }
 
 // add adds a version. As in Helm, entries without a version do not count.
@@ -38,6 +39,9 @@ func (x *index) add(chart string, v version) error {
 	}
 	if x.count++; x.count > x.limits.Versions {
 		return fmt.Errorf("%w: it has more than %d versions of charts", artifact.ErrLimit, x.limits.Versions)
+	}
+	if x.only != "" && chart != x.only {
+		return nil
 	}
 	x.charts[chart] = append(x.charts[chart], v)
 	return nil
@@ -76,7 +80,7 @@ func chartOf(file string) string {
 // read reads an index.yaml. Memory is needed for one version of a chart at a time, and for what is kept. If the file
 // has a form that cannot be read so, such as one with anchors, a small file is read whole.
 func (f *indexing) read(file io.ReadSeeker) (*index, error) {
-	x := &index{charts: map[string][]version{}, limits: f.limits}
+	x := &index{charts: map[string][]version{}, limits: f.limits, only: f.only}
 	in := bufio.NewReaderSize(file, 64<<10)
 	var err error
 	if begin, _ := in.Peek(1); string(begin) == "{" {
@@ -93,7 +97,7 @@ func (f *indexing) read(file io.ReadSeeker) (*index, error) {
 	if _, err := file.Seek(0, io.SeekStart); err != nil {
 		return nil, artifact.StorageError(err)
 	}
-	whole := &index{charts: map[string][]version{}, limits: f.limits}
+	whole := &index{charts: map[string][]version{}, limits: f.limits, only: f.only}
 	if wholeErr := whole.readWhole(file); wholeErr != nil {
 		return nil, fmt.Errorf("%w: %w", source.ErrProtocol, wholeErr)
 	}

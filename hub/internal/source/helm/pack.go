@@ -25,11 +25,11 @@ func (f *fetching) pack(ctx context.Context) (artifact.Artifact, error) {
 		return artifact.Artifact{}, err
 	}
 	root := path.Clean(strings.TrimLeft(f.spec.Chart, "/"))
-	c := packing{fetching: f, from: map[string]artifact.File{}, own: map[string][]byte{}}
+	c := packing{fetching: f, files: files, from: map[string]artifact.File{}, own: map[string][]byte{}}
 	if i := slices.IndexFunc(files, func(file artifact.File) bool { return file.Path == root }); i >= 0 {
 		err = c.readArchive(ctx, files[i])
 	} else {
-		err = c.readFolder(ctx, root, files)
+		err = c.readFolder(ctx, root)
 	}
 	if err != nil {
 		return artifact.Artifact{}, err
@@ -42,24 +42,31 @@ func (f *fetching) pack(ctx context.Context) (artifact.Artifact, error) {
 	if f.Last != nil && f.Last.Revision == c.meta.Version {
 		return *f.Last, nil
 	}
+	if err := c.addDependencies(ctx); err != nil {
+		return artifact.Artifact{}, err
+	}
 	return c.put(ctx, in)
 }
 
 // packing is a chart whose files come from the artifact of another source.
 type packing struct {
 	*fetching
-	meta metadata
-	from map[string]artifact.File // files of the input by their path in the chart
-	own  map[string][]byte        // files with another content
+	files []artifact.File // of the input
+	root  string          // the folder of the chart in the input; empty: it is an archive
+	depth int             // charts that this one is a dependency of
+	meta  metadata
+	from  map[string]artifact.File // files of the input by their path in the chart
+	own   map[string][]byte        // files with another content, or from elsewhere
 }
 
 // readFolder takes the files of a folder.
-func (c *packing) readFolder(ctx context.Context, root string, files []artifact.File) error {
+func (c *packing) readFolder(ctx context.Context, root string) error {
+	c.root = root
 	prefix := root + "/"
 	if root == "." {
 		prefix = ""
 	}
-	for _, file := range files {
+	for _, file := range c.files {
 		if below, ok := strings.CutPrefix(file.Path, prefix); ok && !isIgnoreFile(below) {
 			c.from[below] = file
 		}

@@ -14,6 +14,7 @@ import (
 	"github.com/navefleet/nave/hub/internal/artifact"
 	"github.com/navefleet/nave/hub/internal/source"
 	"github.com/navefleet/nave/hub/internal/source/helm"
+	"github.com/navefleet/nave/hub/internal/source/oci"
 )
 
 // tree makes an artifact as that of a GitRepository. A text that begins with "-> " is a symlink.
@@ -56,7 +57,7 @@ func (w *world) pack(in artifact.Artifact, chart spec, last *artifact.Artifact) 
 	for name, value := range chart {
 		full[name] = value
 	}
-	return w.run(helm.Charts{Limits: w.limits}, source.Request{
+	return w.run(helm.Charts{Registries: &oci.Fetcher{}, Limits: w.limits}, source.Request{
 		Object: w.object(api.HelmChartKind, full), Inputs: []artifact.Artifact{in},
 	}, last)
 }

@@ -1,6 +1,7 @@
 package helm
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -31,6 +32,15 @@ type reference struct {
 	last     *artifact.Artifact // of the same reference, as pulled; or nil
 }
 
+// name sets the tag of a version, or the range.
+func (ref *reference) name(wanted string) {
+	if _, exact := parse(wanted); exact {
+		ref.tag = tagOf(wanted)
+	} else {
+		ref.versions = cmp.Or(wanted, "*")
+	}
+}
+
 // pulled is the layer of a chart.
 type pulled struct {
 	artifact.Artifact // of the layer
@@ -46,11 +56,7 @@ func (f *fetching) pullFrom(ctx context.Context, repo *sourcev1.HelmRepositorySp
 		return a, fmt.Errorf("%w: spec.url cannot be read", source.ErrRequest)
 	}
 	ref := reference{url: at.JoinPath(f.spec.Chart), insecure: repo.Insecure, verify: f.spec.Verify, last: f.lastPulled()}
-	if _, exact := parse(f.spec.Version); exact {
-		ref.tag = tagOf(f.spec.Version)
-	} else {
-		ref.versions = f.spec.Version
-	}
+	ref.name(f.spec.Version)
 	isLast := f.Last != nil && f.Last.Revision == versionOf(ref.tag)
 	if isLast && ref.verify == nil && f.Last.Verification == (artifact.Verification{}) {
 		return *f.Last, nil

@@ -65,6 +65,7 @@ func static(ctx context.Context, r source.Request) (artifact.Artifact, error) {
 type indexing struct {
 	source.Request
 	limits Limits
+	only   string // the chart whose versions are read; empty: all
 }
 
 // cached is what is kept of an index for the next fetch: the file state of the cache.
