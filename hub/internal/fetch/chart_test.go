@@ -116,29 +116,52 @@ func startCharts(t *testing.T) (*charts, *httptest.Server) {
 	return c, server
 }
 
-// put writes objects of a cluster; requested is a request to reconcile the last one.
-func (c *charts) put(cluster, requested string, objects ...string) {
+// put writes objects of clusters at once; requested is a request to reconcile the last one.
+func (c *charts) put(clusters, requested string, objects ...string) {
 	c.Helper()
 	err := c.store.Update(c.Context(), func(tx *store.Tx) error {
-		for i, text := range objects {
-			parsed, err := manifest.Parse([]byte(text))
-			if err != nil {
-				return err
-			}
-			o, err := api.Admit(parsed[0], api.ClusterGraph)
-			if err != nil {
-				return err
-			}
-			row := store.Resource{Key: o.Key.In(cluster), Object: o, Generation: 1}
-			if i == len(objects)-1 {
-				row.RequestedAt = requested
-			}
-			if err := store.Resources.Put(tx, row.Key.Path(), row); err != nil {
+		for cluster := range strings.FieldsSeq(clusters) {
+			if err := putObjects(tx, cluster, requested, objects); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
+	if err != nil {
+		c.Fatal(err)
+	}
+}
+
+func putObjects(tx *store.Tx, cluster, requested string, objects []string) error {
+	for i, text := range objects {
+		parsed, err := manifest.Parse([]byte(text))
+		if err != nil {
+			return err
+		}
+		o, err := api.Admit(parsed[0], api.ClusterGraph)
+		if err != nil {
+			return err
+		}
+		row := store.Resource{Key: o.Key.In(cluster), Object: o, Generation: 1}
+		if i == len(objects)-1 {
+			row.RequestedAt = requested
+		}
+		if err := store.Resources.Put(tx, row.Key.Path(), row); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// bind gives the hub the Secret login with a password, bound to hosts.
+func (c *charts) bind(password string, hosts ...string) {
+	c.Helper()
+	sealed, err := c.vault.Seal("apps/login", map[string][]byte{"username": []byte("me"), "password": []byte(password)})
+	if err != nil {
+		c.Fatal(err)
+	}
+	row := store.Secret{Sealed: sealed, Binding: api.Binding{Hosts: hosts, Namespaces: []string{"apps"}}}
+	err = c.store.Update(c.Context(), func(tx *store.Tx) error { return store.Secrets.Put(tx, "apps/login", row) })
 	if err != nil {
 		c.Fatal(err)
 	}
@@ -192,9 +215,7 @@ func TestChart_shared(t *testing.T) {
 	c, server := startCharts(t)
 	c.publish("1.0.0")
 	clusters := []string{"east", "north", "west"}
-	for _, cluster := range clusters {
-		c.put(cluster, "", fmt.Sprintf(repositoryText, server.URL), chartText)
-	}
+	c.put(strings.Join(clusters, " "), "", fmt.Sprintf(repositoryText, server.URL), chartText)
 	wait := func(revision string) {
 		t.Helper()
 		for _, cluster := range clusters {
@@ -227,22 +248,8 @@ func TestChart_secret(t *testing.T) {
 	c, server := startCharts(t)
 	c.publish("1.0.0")
 	c.auth = "hunter22"
-	put := func(password string) {
-		t.Helper()
-		sealed, err := c.vault.Seal("apps/login", map[string][]byte{"username": []byte("me"), "password": []byte(password)})
-		if err != nil {
-			t.Fatal(err)
-		}
-		row := store.Secret{Sealed: sealed, Binding: api.Binding{
-			Hosts: []string{strings.TrimPrefix(server.URL, "http://")}, Namespaces: []string{"apps"},
-		}}
-		if err := c.store.Update(t.Context(), func(tx *store.Tx) error {
-			return store.Secrets.Put(tx, "apps/login", row)
-		}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	put("wrong pass")
+	host := strings.TrimPrefix(server.URL, "http://")
+	c.bind("wrong pass", host)
 	repository := strings.Replace(fmt.Sprintf(repositoryText, server.URL), "interval:", "secretRef: {name: login}, interval:", 1)
 	c.put("east", "", repository, chartText)
 	refused := func(reason string) func(o store.Condition) bool {
@@ -255,7 +262,33 @@ func TestChart_secret(t *testing.T) {
 			t.Errorf("%s does not say %q", o.Message, word)
 		}
 	}
-	put("hunter22")
+	c.bind("hunter22", host)
+	c.await(chartKey.In("east"), at("1.0.0"))
+}
+
+// TestChart_passed passes credentials on to another host only if the Secret is bound to that host, too.
+func TestChart_passed(t *testing.T) {
+	c, server := startCharts(t)
+	c.auth = "hunter22"
+	other := httptest.NewServer(c)
+	t.Cleanup(other.Close)
+	c.publish("1.0.0")
+	c.mu.Lock()
+	c.files["/index.yaml"] = bytes.ReplaceAll(c.files["/index.yaml"], []byte("- app-"), []byte("- "+other.URL+"/app-"))
+	c.mu.Unlock()
+	host := func(s *httptest.Server) string { return strings.TrimPrefix(s.URL, "http://") }
+	c.bind("hunter22", host(server))
+	repository := strings.Replace(fmt.Sprintf(repositoryText, server.URL), "interval:",
+		"passCredentials: true, secretRef: {name: login}, interval:", 1)
+	c.put("east", "", repository, chartText)
+	o := c.await(chartKey.In("east"), func(o store.Condition) bool { return o.Ready == "False" && o.Reason == "AccessDenied" })
+	if !strings.Contains(o.Message, host(other)) || strings.Contains(o.Message, "hunter22") {
+		t.Errorf("got %s", o.Message)
+	}
+	if n := c.take()["/app-1.0.0.tgz"]; n > 0 {
+		t.Errorf("the other host was asked %d times", n)
+	}
+	c.bind("hunter22", host(server), host(other))
 	c.await(chartKey.In("east"), at("1.0.0"))
 }
 

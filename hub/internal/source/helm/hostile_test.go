@@ -153,13 +153,11 @@ func TestAddresses(t *testing.T) {
 // TestIndex_hostile ends each bad answer in an error that names it.
 func TestIndex_hostile(t *testing.T) {
 	w := newWorld(t)
-	w.limits = helm.DefaultLimits
-	w.limits.Index = 1 << 20
 	for name, c := range map[string]struct {
 		answer func(out http.ResponseWriter)
 		want   error
 	}{
-		"large": {func(out http.ResponseWriter) { _, _ = out.Write(make([]byte, 2<<20)) }, artifact.ErrLimit},
+		"large": {func(out http.ResponseWriter) { _, _ = out.Write(make([]byte, 60<<20)) }, artifact.ErrLimit},
 		"bomb": {func(out http.ResponseWriter) {
 			out.Header().Set("Content-Encoding", "gzip")
 			z := gzip.NewWriter(out)
