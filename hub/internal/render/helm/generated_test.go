@@ -23,7 +23,7 @@ func renderWith(t *testing.T, template string) (*render.Result, error) {
 	t.Helper()
 	b := newBuild()
 	b.Values = json.RawMessage(`{"n": 1}`)
-	b.ValuesFrom = []api.ChartValues{{Data: &password, TargetPath: "password",
+	b.ValuesFrom = []api.ChartValues{{Data: &password, TargetPath: "password", Key: "p",
 		Input: api.Input{Kind: "Secret", Namespace: "apps", Name: "db"}}}
 	return render1(t, chartTree(t, map[string]string{
 		"charts/app/templates/a.yaml": "", "charts/app/templates/hook.yaml": "",
@@ -105,6 +105,26 @@ func TestSealed(t *testing.T) {
 	}
 }
 
+// TestInspected_value checks how the error names values of other places than a targetPath.
+func TestInspected_value(t *testing.T) {
+	data := "a.b: {l: [x, " + password + "]}"
+	root := chartTree(t, map[string]string{"charts/app/templates/a.yaml": "",
+		"charts/app/templates/b.yaml": configMap(`{{ index .Values "a.b" | toJson | sha256sum }}`)})
+	fromSecret, inline := newBuild(), newBuild()
+	fromSecret.ValuesFrom = []api.ChartValues{{Data: &data, Key: "values.yaml",
+		Input: api.Input{Kind: "Secret", Namespace: "apps", Name: "db"}}}
+	inline.Values = json.RawMessage(`{"a.b": {"l": ["` + password + `"]}}`)
+	for want, b := range map[string]api.ChartBuild{
+		`the value a\.b.l.1 of Secret apps/db; if it is no secret, leave it unencrypted, or annotate the Secret with ` +
+			`fleet.nave.io/reveal: a\.b.l.1`: fromSecret,
+		`the value a\.b.l.0 of HelmRelease flux/hr; if it is no secret, leave it unencrypted`: inline,
+	} {
+		if _, err := render1(t, root, b); err == nil || !strings.HasSuffix(err.Error(), want) {
+			t.Errorf("error %v, want it to end with %s", err, want)
+		}
+	}
+}
+
 // TestSealed_usual renders what most charts do with passwords.
 func TestSealed_usual(t *testing.T) {
 	result, err := renderWith(t, `{{- define "password" -}}
@@ -176,8 +196,8 @@ func TestSealed_schema(t *testing.T) {
 
 // TestInspected checks that the error for a template that looks into a sealed value names the place and the value.
 func TestInspected(t *testing.T) {
-	const way = "the value password of Secret apps/db; if it is no secret, leave it unencrypted, or annotate " +
-		"Secret apps/db with fleet.nave.io/reveal: password"
+	const way = "the value password of Secret apps/db; if it is no secret, leave it unencrypted, or annotate the Secret " +
+		"with fleet.nave.io/reveal: p"
 	named := strings.Replace(configMap("y"), "name: b", `name: "{{ .Values.password }}"`, 1)
 	for name, c := range map[string]struct {
 		template string

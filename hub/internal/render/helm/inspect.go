@@ -10,10 +10,8 @@ import (
 	"text/template/parse"
 
 	"github.com/navefleet/nave/hub/internal/render"
+	"github.com/navefleet/nave/shared/sealed"
 )
-
-// revealAnnotation names the values of an object that the hub may see, by their paths in the values of the chart.
-const revealAnnotation = "fleet.nave.io/reveal"
 
 // inspection finds out which sealed value a render depends on, and where. It renders the chart with some values
 // changed, and compares the results.
@@ -56,43 +54,47 @@ func (s settling) explainHash(cause error, placeholder string) error {
 	return s.describe(cause, placeholder, place)
 }
 
+// describe adds what is known about the value to an error.
 func (s settling) describe(cause error, placeholder, place string) error {
-	holder, value := s.holderOf(placeholder), pathIn(s.in.Values, "", placeholder)
-	return fmt.Errorf("%w: %sthe value %s of %s; if it is no secret, leave it unencrypted, or annotate %s with %s: %s",
-		cause, place, value, holder, holder, revealAnnotation, value)
-}
-
-// holderOf returns the name of the object that a placeholder comes from.
-func (s settling) holderOf(placeholder string) string {
+	path, _ := pathIn(s.in.Values, nil, placeholder)
+	cause = fmt.Errorf("%w: %sthe value %s", cause, place, sealed.RevealOf(path))
 	for _, v := range slices.Backward(s.build.ValuesFrom) {
-		if v.Data != nil && strings.Contains(*v.Data, placeholder) {
-			return v.Input.String()
+		if v.Data == nil || !strings.Contains(*v.Data, placeholder) {
+			continue
 		}
+		if v.TargetPath != "" {
+			path = []string{v.Key}
+		}
+		return fmt.Errorf("%w of %s; if it is no secret, leave it unencrypted, or annotate the %s with %s: %s", cause,
+			v.Input, v.Kind, sealed.RevealAnnotation, sealed.RevealOf(path))
 	}
-	return fmt.Sprintf("HelmRelease %s/%s", s.build.Namespace, s.build.Name)
+	return fmt.Errorf("%w of HelmRelease %s/%s; if it is no secret, leave it unencrypted", cause, s.build.Namespace,
+		s.build.Name)
 }
 
-// pathIn returns the path of a text in values, such as a.b[0]; empty if it is not there.
-func pathIn(value any, at, text string) string {
+// pathIn returns the path of a text in values: keys and indexes.
+func pathIn(value any, at []string, text string) (path []string, found bool) {
+	below := func(value any, key string) bool {
+		path, found = pathIn(value, append(slices.Clip(at), key), text)
+		return found
+	}
 	switch value := value.(type) {
 	case string:
-		if strings.Contains(value, text) {
-			return at
-		}
+		return at, strings.Contains(value, text)
 	case map[string]any:
 		for _, key := range slices.Sorted(maps.Keys(value)) {
-			if found := pathIn(value[key], strings.TrimPrefix(at+"."+key, "."), text); found != "" {
-				return found
+			if below(value[key], key) {
+				return path, true
 			}
 		}
 	case []any:
 		for i, item := range value {
-			if found := pathIn(item, at+"["+strconv.Itoa(i)+"]", text); found != "" {
-				return found
+			if below(item, strconv.Itoa(i)) {
+				return path, true
 			}
 		}
 	}
-	return ""
+	return nil, false
 }
 
 // value returns the placeholder of the value.
