@@ -8,7 +8,8 @@
 //  3. transfer: ask for what the cache repository of this URL and these credentials lacks, one commit deep where the
 //     server can do that; look the pack over within limits (pack, delta) and keep its objects (objects, cache).
 //  4. verify: check the signatures of the commit and of the tag (signature), if the source wants that.
-//  5. list: walk the commit's tree, and those of its submodules (submodules). Package artifact then writes the files.
+//  5. list: walk the commit's tree, and those of its submodules (submodules), except the folders that are as in the
+//     last artifact (shared). Package artifact then writes what the last artifact lacks.
 //
 // Credentials are those of the Secret, a token that a GitHub App gets for its key (githubapp), or what a credential
 // helper of the hub gave.
@@ -19,8 +20,8 @@
 //
 // The cache of a URL and credentials is a folder of artifact.Workspace:
 //
-//	objects  Git objects, by themselves or packed
-//	state    which commits are whole, for the next incremental fetch
+//	objects  Git objects, by themselves or packed, with an index each (index)
+//	state    which commits are whole, for the next incremental fetch, and of which trees artifacts were made
 //
 // Nothing is synced to disk, so every object that leaves the cache is compared with its hash. If one does not match,
 // the cache is thrown away and filled again.
