@@ -40,7 +40,7 @@ func (w Workspace) Files(a Artifact) ([]File, error) {
 
 // Files returns what the artifact holds, sorted by path. Errors are ErrStorage or that of ctx.
 func (r *Reader) Files(ctx context.Context) ([]File, error) {
-	files := make([]File, 0, r.root.total.Files)
+	files := make([]File, 0, min(r.root.total.Files, DefaultLimits.Files))
 	err := r.walk(ctx, r.root, "", func(p string, e Entry) (bool, error) {
 		if e.Mode != Directory {
 			files = append(files, File{Path: p, Mode: e.Mode, Content: e.Content, Size: e.Bytes})

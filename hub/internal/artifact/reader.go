@@ -28,7 +28,7 @@ type Reader struct {
 var folders = lru.New[manifest.Digest, *Folder](maxFolders)
 
 // maxFolders limits the folders that are remembered, in entries.
-const maxFolders = 200_000
+const maxFolders = 100_000
 
 // Open opens the artifact at a path that Store.Path returned. Errors are ErrStorage.
 func Open(path string) (*Reader, error) { return open(path, false) }
