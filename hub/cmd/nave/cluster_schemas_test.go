@@ -152,8 +152,8 @@ func TestDefinitions_of_Kubernetes(t *testing.T) {
 	}
 	o := &manifest.Object{Object: map[string]any{"apiVersion": "apps/v1", "kind": "Deployment",
 		"metadata": map[string]any{"name": "d"}, "spec": map[string]any{"replicsa": "x"}}}
-	wrong, _, err := builtInSchemas("").check(t.Context(), o, d, true)
-	if err != nil || !strings.Contains(strings.Join(wrong, "\n"), `has the unknown field "replicsa"`) {
-		t.Errorf("%q, error %v", wrong, err)
+	found, err := builtInSchemas("").check(t.Context(), o, d, true)
+	if err != nil || !strings.Contains(strings.Join(found.wrong, "\n"), `has the unknown field "replicsa"`) {
+		t.Errorf("%q, error %v", found.wrong, err)
 	}
 }

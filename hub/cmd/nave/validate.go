@@ -30,7 +30,7 @@ type validateFlags struct {
 
 func (f *validateFlags) add(flags *pflag.FlagSet) {
 	flags.BoolVar(&f.validate, "validate", false, "check the objects against the schemas of an API server: unknown "+
-		"fields, missing fields, wrong types and values")
+		"fields, missing fields, wrong types and values, broken rules")
 	flags.StringVar(&f.kubeconfig, "kubeconfig", "", "with --validate: file that names the cluster whose schemas hold; "+
 		"default as kubectl")
 	flags.StringVar(&f.context, "kube-context", "", "with --validate: context of the kubeconfig")
@@ -114,13 +114,15 @@ type validator struct {
 	wrong   map[string][]string // clusters by what is wrong with an object
 	skipped map[string][]string // clusters by a kind that was not checked
 	notes   map[string][]string // clusters by note
+	rules   map[string][]string // clusters by how many rules of which kind were not checked
 	checked map[string]bool     // clusters
 	files   map[string]manifestFiles
 }
 
 func newValidator(schemasOf func(context.Context, string) (*schemas, error)) *validator {
 	return &validator{schemasOf: schemasOf, wrong: map[string][]string{}, skipped: map[string][]string{},
-		notes: map[string][]string{}, checked: map[string]bool{}, files: map[string]manifestFiles{}}
+		notes: map[string][]string{}, rules: map[string][]string{}, checked: map[string]bool{},
+		files: map[string]manifestFiles{}}
 }
 
 // definitionKind is the kind of the definitions of custom resources.
@@ -227,14 +229,18 @@ func (v *validator) checkBy(ctx context.Context, s *schemas, clusters []string, 
 		v.checked[cluster] = true
 	}
 	for _, o := range objects {
-		problems, skipped, err := s.check(ctx, o.Object, d, v.complete)
+		found, err := s.check(ctx, o.Object, d, v.complete)
+		problems := found.wrong
 		switch {
 		case err != nil && ctx.Err() != nil:
 			return err
 		case err != nil:
 			problems = append(problems, "not validated: "+err.Error())
-		case skipped != "":
-			v.skipped[skipped] = append(v.skipped[skipped], clusters...)
+		case found.unserved != "":
+			v.skipped[found.unserved] = append(v.skipped[found.unserved], clusters...)
+		case found.rules > 0:
+			kind := fmt.Sprintf("%d of %s %s", found.rules, o.GroupVersionKind().GroupKind(), o.GroupVersionKind().Version)
+			v.rules[kind] = append(v.rules[kind], clusters...)
 		}
 		for _, p := range problems {
 			text := v.describe(o) + ": " + p
@@ -249,36 +255,45 @@ func isUnknown(text string) bool {
 	return strings.Contains(text, "${") || len(sealed.Find(text)) > 0
 }
 
-// check returns what is wrong with an object. If there is no schema of its kind, check returns the name of the kind. If
-// complete is set, such a kind is wrong in a cluster whose own schemas these are.
-func (s *schemas) check(ctx context.Context, o *manifest.Object, d definitions, complete bool) (wrong []string,
-	skipped string, err error) {
+// findings are what a check of an object found.
+type findings struct {
+	wrong    []string
+	unserved string // the kind, which has no schema; empty: it has one
+	rules    int    // that only the API server can check
+}
+
+// check returns what is wrong with an object. If complete is set, a kind without a schema is wrong in a cluster whose
+// own schemas these are.
+func (s *schemas) check(ctx context.Context, o *manifest.Object, d definitions, complete bool) (f findings, err error) {
 	gvk := o.GroupVersionKind()
 	found, given := d[gvk]
 	versions, defined := d.versions(gvk.GroupKind())
 	switch {
 	case given && found != nil:
 	case defined:
-		return []string{fmt.Sprintf("apiVersion %s is not served; its definition among the objects serves %s",
-			gvk.GroupVersion(), wording.List(versions, len(versions), 10))}, "", nil
+		f.wrong = []string{fmt.Sprintf("apiVersion %s is not served; its definition among the objects serves %s",
+			gvk.GroupVersion(), wording.List(versions, len(versions), 10))}
+		return f, nil
 	default:
 		if found, err = s.schema(ctx, gvk); err != nil {
-			return nil, "", err
+			return f, err
 		}
 	}
 	_, isOfHub := api.KindOf(o)
 	switch {
 	case found != nil:
-		wrong, err = found.Check(ctx, gvk.Kind, o.Object, isUnknown)
-		return wrong, "", err
+		if f.wrong, err = found.Check(ctx, gvk.Kind, o.Object, isUnknown); err == nil && len(f.wrong) == 0 {
+			f.wrong, f.rules, err = found.CheckRules(ctx, gvk.Kind, o.Object, isUnknown)
+		}
 	case isOfHub: // the hub has checked it
-		return nil, "", nil
 	case isOfKubernetes(gvk.Group) || s.has(gvk.GroupVersion()):
-		return []string{s.explainUnserved(gvk)}, "", nil
+		f.wrong = []string{s.explainUnserved(gvk)}
 	case s.ofCluster && complete:
-		return []string{s.explainUndefined(gvk)}, "", nil
+		f.wrong = []string{s.explainUndefined(gvk)}
+	default:
+		f.unserved = s.describeMissing(gvk)
 	}
-	return nil, s.describeMissing(gvk), nil
+	return f, err
 }
 
 // printNotes says which schemas were used if no flag does, and which kinds were not checked.
@@ -289,13 +304,20 @@ func (v *validator) printNotes(print func(line string)) {
 	for _, note := range slices.Sorted(maps.Keys(v.notes)) {
 		print(v.on(v.notes[note]) + note)
 	}
+	v.printKinds(print, "not validated, because there is no schema: ", v.skipped)
+	v.printKinds(print, "not validated, because only the API server can, as nave diff --live asks it, rules "+
+		"(x-kubernetes-validations): ", v.rules)
+}
+
+// printKinds prints what was not checked, with the clusters of each kind.
+func (v *validator) printKinds(print func(line string), title string, clusters map[string][]string) {
 	kinds := map[string][]string{} // by clusters
-	for _, kind := range slices.Sorted(maps.Keys(v.skipped)) {
-		on := v.on(v.skipped[kind])
+	for _, kind := range slices.Sorted(maps.Keys(clusters)) {
+		on := v.on(clusters[kind])
 		kinds[on] = append(kinds[on], kind)
 	}
 	for _, on := range slices.Sorted(maps.Keys(kinds)) {
-		print(on + "not validated, because there is no schema: " + wording.List(kinds[on], len(kinds[on]), 10))
+		print(on + title + wording.List(kinds[on], len(kinds[on]), 10))
 	}
 }
 

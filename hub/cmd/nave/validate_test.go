@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"net/http"
@@ -249,6 +250,9 @@ spec:
             properties:
               size: {type: string, enum: [small, large]}
               color: {type: string, pattern: "^#[0-9a-f]{6}$"}
+            x-kubernetes-validations:
+            - {rule: "self.size != 'large' || !has(self.color)", message: a large box has no color}
+            - {rule: self.size == oldSelf.size}
 `
 
 const validBox = `---
@@ -257,6 +261,18 @@ kind: Box
 metadata: {name: box, namespace: default}
 spec: {size: small, color: "#00ff00"}
 `
+
+// TestValidate_rules says how many rules only the API server can check.
+func TestValidate_rules(t *testing.T) {
+	root := tree(t, map[string]string{"app/box.yaml": boxes + validBox})
+	var out, messages bytes.Buffer
+	cmd, _ := program(&out, &messages)
+	cmd.SetArgs([]string{"build", "cluster", "x", root, "--path=app", "--validate", "--schemas=builtin"})
+	const want = "only the API server can, as nave diff --live asks it, rules (x-kubernetes-validations): 1 of Box.example.com v1"
+	if err := cmd.ExecuteContext(t.Context()); err != nil || !strings.Contains(messages.String(), want) {
+		t.Errorf("error %v, notes %s", err, &messages)
+	}
+}
 
 // TestValidate_definitions checks custom resources against the definition that comes with them, and against a server
 // that does not serve their kind.
@@ -275,6 +291,7 @@ func TestValidate_definitions(t *testing.T) {
 		{"missing_field", boxes + validBox, "size: small, ", "", `Box.spec has no field "size", which is required`},
 		{"enum", boxes + validBox, "size: small", "size: tiny", `Box.spec.size is "tiny", want one of "small", "large"`},
 		{"pattern", boxes + validBox, `"#00ff00"`, "green", `Box.spec.color is "green", which does not match the pattern`},
+		{"rule", boxes + validBox, "size: small", "size: large", "Box.spec breaks a rule of its schema: a large box has no color"},
 		{"other_version", boxes + validBox, "apiVersion: example.com/v1\nkind: Box", "apiVersion: example.com/v2\nkind: Box",
 			"apiVersion example.com/v2 is not served; its definition among the objects serves v1"},
 		{"no_definition", validBox, "", "",

@@ -34,14 +34,14 @@ func Defined(definition map[string]any) map[schema.GroupVersionKind]*Schema {
 			continue
 		}
 		var of struct{ OpenAPIV3Schema json.RawMessage }
-		root := &node{}
+		root, in := &node{}, &rules{}
 		if json.Unmarshal(v.Schema, &of) == nil {
 			if n, err := decode(of.OpenAPIV3Schema); err == nil {
-				root = n
+				root, in.definition = n, of.OpenAPIV3Schema
 			}
 		}
 		root.Embedded = true
-		schemas[kind] = &Schema{root: root}
+		schemas[kind] = &Schema{root: root, rules: in}
 	}
 	return schemas
 }

@@ -36,6 +36,7 @@ type Document struct {
 
 	mu      sync.Mutex
 	decoded map[string]decoded
+	rules   map[string]*rules
 }
 
 // decoded is a definition, or why it cannot be read.
@@ -63,7 +64,7 @@ func Parse(data []byte) (*Document, error) {
 		return nil, fmt.Errorf("the document is not OpenAPI v3: openapi is %.16q", file.Version)
 	}
 	d := &Document{definitions: file.Components.Schemas, kinds: map[schema.GroupVersionKind]string{},
-		decoded: map[string]decoded{}}
+		decoded: map[string]decoded{}, rules: map[string]*rules{}}
 	for name, definition := range d.definitions {
 		var of struct {
 			Kinds []schema.GroupVersionKind `json:"x-kubernetes-group-version-kind"`
@@ -85,7 +86,13 @@ func (d *Document) Schema(kind schema.GroupVersionKind) *Schema {
 	if !ok {
 		return nil
 	}
-	return &Schema{document: d, root: &node{Ref: reference + name}, ofKubernetes: strings.HasPrefix(name, "io.k8s.api.")}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.rules[name] == nil {
+		d.rules[name] = &rules{definition: d.definitions[name]}
+	}
+	return &Schema{document: d, root: &node{Ref: reference + name}, rules: d.rules[name],
+		ofKubernetes: strings.HasPrefix(name, "io.k8s.api.")}
 }
 
 // definition returns the definition of a name.
@@ -121,6 +128,7 @@ func decode(data []byte) (*node, error) {
 type Schema struct {
 	document *Document // that references lead into
 	root     *node
+	rules    *rules
 	// ofKubernetes: an empty text stands for a missing one, as in Kubernetes' own kinds, also if an enum does not have it.
 	ofKubernetes bool
 }
