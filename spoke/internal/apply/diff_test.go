@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/shared/reporting"
 )
@@ -91,5 +92,35 @@ func TestDiffer_long(t *testing.T) {
 	d.list(want, have, owned)
 	if took := time.Since(started); took > 5*time.Second || d.count != n || len(d.first) != 10 {
 		t.Errorf("%d differences in %s", d.count, took)
+	}
+}
+
+// TestPreviews_refused keeps the objects that would be refused, and those first, however many others there are.
+func TestPreviews_refused(t *testing.T) {
+	const most = reporting.MaxPreviewObjects
+	var all Previews
+	for i := range most + 20 {
+		all.add(Preview{Action: Configured, Changes: []FieldChange{{Path: "/x", New: strings.Repeat("x", 1000)}}})
+		if i%50 == 0 {
+			all.add(Preview{Action: Refused, Object: bundle.ObjectIdentity{Name: fmt.Sprint(i)}})
+		}
+	}
+	var names []string
+	for _, p := range all.Objects {
+		if p.Action == Refused {
+			names = append(names, p.Object.Name)
+		}
+	}
+	if got := strings.Join(names, " "); got != "0 50 100" || all.Objects[2].Action != Refused {
+		t.Errorf("refused %s", got)
+	}
+	if len(all.Objects)+all.More != most+23 || len(all.Objects) > most {
+		t.Errorf("%d objects, %d more", len(all.Objects), all.More)
+	}
+	for range 2 * most {
+		all.add(Preview{Action: Refused})
+	}
+	if len(all.Objects) != most || all.More != 2*most+23 || all.size != 0 {
+		t.Errorf("%d objects, %d more, %d bytes", len(all.Objects), all.More, all.size)
 	}
 }

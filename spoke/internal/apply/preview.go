@@ -35,21 +35,47 @@ type Preview struct {
 // Previews are what an apply would do to the objects of a set. They take little memory: those that the answer has no
 // place for are only counted.
 type Previews struct {
-	Objects []Preview
-	More    int // objects that are left out of Objects
+	Objects []Preview // those that would be refused come first
+	More    int       // objects that are left out of Objects, of which some would be refused only if all of Objects are
+	refused int       // the first ones of Objects
 
 	size int // bytes of the texts of Objects
 }
 
 func (all *Previews) add(p Preview) {
+	if p.Action == Refused {
+		all.addRefused(p)
+		return
+	}
 	if len(all.Objects) == reporting.MaxPreviewObjects || all.size > reporting.MaxPreview {
 		all.More++
 		return
 	}
-	for _, c := range p.Changes {
-		all.size += len(c.Path) + len(c.Old) + len(c.New)
-	}
+	all.size += sizeOf(p)
 	all.Objects = append(all.Objects, p)
+}
+
+// addRefused adds an object that would be refused, in the place of another one if there is no place left.
+func (all *Previews) addRefused(p Preview) {
+	if len(all.Objects) == reporting.MaxPreviewObjects {
+		all.More++
+		if all.refused == len(all.Objects) {
+			return
+		}
+		last := len(all.Objects) - 1
+		all.size -= sizeOf(all.Objects[last])
+		all.Objects = all.Objects[:last]
+	}
+	all.Objects = slices.Insert(all.Objects, all.refused, p)
+	all.refused++
+}
+
+// sizeOf returns the number of bytes of the texts of a Preview.
+func sizeOf(p Preview) (size int) {
+	for _, c := range p.Changes {
+		size += len(c.Path) + len(c.Old) + len(c.New)
+	}
+	return size
 }
 
 // Preview returns what an apply of a set would do to its objects, by dry runs, one at a time. Objects that an apply
