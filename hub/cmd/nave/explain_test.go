@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -89,6 +90,14 @@ func TestExplain_exit_code(t *testing.T) {
 				t.Errorf("%v\n%s", err, out.String())
 			}
 		})
+	}
+}
+
+// TestMessage_tooOld says that the hub is too old if it does not know a call.
+func TestMessage_tooOld(t *testing.T) {
+	got := message(fmt.Errorf("history: %w", status.Error(codes.Unimplemented, "no such method")))
+	if got != "the hub is too old for this command: upgrade it: no such method" {
+		t.Error(got)
 	}
 }
 

@@ -80,7 +80,11 @@ func message(err error) string {
 	var s interface{ GRPCStatus() *status.Status }
 	if errors.As(err, &s) {
 		text := s.GRPCStatus().Message()
-		if s.GRPCStatus().Code() != codes.Unavailable {
+		switch s.GRPCStatus().Code() {
+		case codes.Unavailable:
+		case codes.Unimplemented:
+			return "the hub is too old for this command: upgrade it: " + text
+		default:
 			return text
 		}
 		if isUnreached(err) {
