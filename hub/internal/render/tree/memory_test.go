@@ -1,6 +1,7 @@
 package tree
 
 import (
+	"cmp"
 	"context"
 	"os"
 	"path/filepath"
@@ -27,6 +28,9 @@ func TestMemory(t *testing.T) {
 			mode := artifact.Regular
 			if len(links) > 0 && path == links[0] {
 				mode = artifact.Symlink
+			}
+			if path == "run.sh" {
+				mode = artifact.Executable
 			}
 			made.Files = append(made.Files, artifact.File{Path: path, Mode: mode,
 				Content: artifact.IdentifyContent([]byte(text))})
@@ -55,6 +59,7 @@ func TestMemory(t *testing.T) {
 		path  string
 		read  bool
 	}{
+		"executable":     {texts{"run.sh": text}, "", "/run.sh", true},
 		"in_memory":      {texts{"dir/b": text}, "", "/dir/b", true},
 		"new_content":    {texts{"dir/b": "other"}, "", "/dir/b", false},
 		"beside_a_link":  {texts{"dir/b": text, "link": "dir"}, "link", "/dir/b", true},
@@ -63,7 +68,8 @@ func TestMemory(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			tree, contents := open(c.files, c.link)
-			if err := os.Remove(filepath.Join(contents, string(artifact.IdentifyContent([]byte(c.files["dir/b"]))))); err != nil {
+			removed := artifact.IdentifyContent([]byte(cmp.Or(c.files["dir/b"], text)))
+			if err := os.Remove(filepath.Join(contents, string(removed))); err != nil {
 				t.Fatal(err)
 			}
 			data, err := tree.Read(c.path)
