@@ -89,6 +89,11 @@ func CompareQuestions(a, b ShapeQuestion) int {
 	return bytes.Compare(x[:], y[:])
 }
 
+// SameQuestions reports whether two sorted lists of questions are equal.
+func SameQuestions(a, b []ShapeQuestion) bool {
+	return slices.EqualFunc(a, b, func(a, b ShapeQuestion) bool { return a.ID() == b.ID() })
+}
+
 // checkQuestions returns an error unless the questions are complete and sorted, each once.
 func (b *Bundle) checkQuestions() error {
 	if err := fits("the bundle", "questions", len(b.Questions), maxQuestions); err != nil {

@@ -90,14 +90,15 @@ func (w *walked) keyOf(owner bundle.ApplicationName) api.Key {
 func bundleOf(plan store.Plan) *bundle.Bundle {
 	return &bundle.Bundle{
 		Applications: store.BundleEntries(plan.Applications), Pending: plan.Pending, Incomplete: plan.Incomplete,
-		Removals: plan.Removals, Handovers: plan.Handovers,
+		Removals: plan.Removals, Handovers: plan.Handovers, Questions: plan.Questions,
 	}
 }
 
 func samePlan(a, b store.Plan) bool {
 	return slices.Equal(a.Applications, b.Applications) && slices.Equal(a.Pending, b.Pending) &&
 		a.Incomplete == b.Incomplete &&
-		slices.Equal(a.Removals, b.Removals) && slices.Equal(a.Handovers, b.Handovers)
+		slices.Equal(a.Removals, b.Removals) && slices.Equal(a.Handovers, b.Handovers) &&
+		bundle.SameQuestions(a.Questions, b.Questions)
 }
 
 // departures are the values that decide about the applications that left a plan.

@@ -144,7 +144,7 @@ func (p *Publisher) prepare(c *candidate, r *release.Round) (err error) {
 	b := &bundle.Bundle{
 		Cluster: p.spiffe(c.name), Applications: store.BundleEntries(c.release.Applications),
 		Pending: c.release.Pending, Incomplete: c.release.Incomplete, Removals: c.release.Removals,
-		Handovers: c.release.Handovers,
+		Handovers: c.release.Handovers, Questions: c.release.Questions,
 	}
 	if c.published && follows(c.last.Bundle, c.seen) && p.isCurrent(c.last, b, r.Now) {
 		return nil
@@ -306,7 +306,8 @@ func (p *Publisher) isCurrent(last store.SignedBundle, next *bundle.Bundle, now 
 // listsSame reports whether two bundles differ in their number, their time and their cluster only.
 func listsSame(a, b *bundle.Bundle) bool {
 	return slices.Equal(a.Applications, b.Applications) && slices.Equal(a.Pending, b.Pending) &&
-		a.Incomplete == b.Incomplete && slices.Equal(a.Removals, b.Removals) && slices.Equal(a.Handovers, b.Handovers)
+		a.Incomplete == b.Incomplete && slices.Equal(a.Removals, b.Removals) && slices.Equal(a.Handovers, b.Handovers) &&
+		bundle.SameQuestions(a.Questions, b.Questions)
 }
 
 // spiffe returns the SPIFFE ID of a cluster, as it is in certificates and bundles.

@@ -132,7 +132,7 @@ func digestOf(fleet string, entries []store.Entry) manifest.Digest {
 func compose(plan store.Plan, last store.Release, held func(fleet string) bool) store.Release {
 	r := store.Release{
 		Applications: plan.Applications, Pending: plan.Pending, Incomplete: plan.Incomplete, Removals: plan.Removals,
-		Handovers: plan.Handovers, ChangedAt: plan.ChangedAt,
+		Handovers: plan.Handovers, Questions: plan.Questions, ChangedAt: plan.ChangedAt,
 	}
 	if held == nil {
 		return r

@@ -49,6 +49,7 @@
 //	desireds         cluster → JSON SignedBundle
 //	spokes           cluster → JSON Spoke
 //	reports          cluster/Kind/namespace/name → JSON Report
+//	shapes           cluster/digest of the question → JSON Shape  no cluster: shared by all
 //	jointokens       digest of the token → JSON JoinToken
 //	secrets          namespace/name → JSON Secret
 //	events           time-counter → JSON Event          UTC, nanoseconds, fixed width; 16 hexadecimal digits

@@ -161,8 +161,9 @@ type Plan struct {
 	// Undecided are the applications that left while the plan was incomplete. When the plan is complete, those that did
 	// not come back become Removals.
 	Undecided []bundle.Removal `json:"undecided,omitempty"`
-	// Handovers are the bundle's.
-	Handovers []bundle.Handover `json:"handovers,omitempty"`
+	// Handovers and Questions are the bundle's.
+	Handovers []bundle.Handover      `json:"handovers,omitempty"`
+	Questions []bundle.ShapeQuestion `json:"questions,omitempty"`
 	// ChangedAt is when the hub first saw the change that led to this plan; the measure of commit → live begins here.
 	ChangedAt time.Time `json:"changedAt"`
 }
@@ -228,6 +229,7 @@ type Release struct {
 	Incomplete   bool                     `json:"incomplete,omitempty"`
 	Removals     []bundle.Removal         `json:"removals,omitempty"`
 	Handovers    []bundle.Handover        `json:"handovers,omitempty"`
+	Questions    []bundle.ShapeQuestion   `json:"questions,omitempty"`
 	// Restored are the applications of a pin that the plan does not have any more. When the pin ends, they become Removals
 	// until the spoke has applied those.
 	Restored  []bundle.ApplicationName `json:"restored,omitempty"`

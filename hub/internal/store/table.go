@@ -26,6 +26,7 @@ var (
 	SignedBundles = newTable[SignedBundle]("desireds", ofSpoke)
 	Spokes        = newTable[Spoke]("spokes", ofSpoke)
 	Reports       = newTable[Report]("reports", ofGraph)
+	Shapes        = newTable[Shape]("shapes", ofGraph)
 	JoinTokens    = newTable[JoinToken]("jointokens", ofHub)
 	Events        = newTable[Event]("events", ofHub)
 	Secrets       = newTable[Secret]("secrets", ofHub)
