@@ -148,6 +148,8 @@ type Agent struct {
 
 	rooms chan struct{} // taken by releases of Helm that have records or objects in memory
 
+	shapeKey atomic.Pointer[[]byte] // once it was read
+
 	claims atomic.Pointer[map[manifest.ID]claim] // which application of the current bundle has an object
 	// read: blobs are being received; write: they are swept
 	blobs    sync.RWMutex
@@ -247,6 +249,10 @@ func (a *Agent) handle(in input) {
 		return
 	case roomTaken:
 		a.busy(in.name, in.taken)
+		return
+	case shapeDoubted:
+		a.askShape(in.question)
+		a.answerShapes()
 		return
 	case shapesAnswered:
 		a.shapesAnswered(in)

@@ -50,6 +50,11 @@ type loader struct {
 
 	// inner are the placeholders of values in sources.
 	inner map[sealed.Placeholder]innerPlace
+	hash  func(context.Context, *bundle.ShapeQuestion, string) ([]byte, error)
+	// appliedAs returns the digest with which an application applied an object last; zero: it did not.
+	appliedAs func(bundle.ApplicationName, manifest.ID) manifest.Digest
+	// doubt says that an entry has another shape than the one that the application was rendered with.
+	doubt func(bundle.ShapeQuestion)
 }
 
 // place is where the value of a placeholder is.
@@ -65,7 +70,8 @@ func (a *Agent) newLoader(ctx context.Context, app *bundle.Application) *loader 
 		service:      a.keyServiceOf(app),
 		placeholders: map[sealed.Placeholder]place{}, opened: map[int]*decrypt.Plaintext{},
 		closed: map[int]error{}, recipients: map[int]string{},
-		expressions: expressionsOf(app), data: a.readData(app), inner: innerPlacesOf(app),
+		expressions: expressionsOf(app), data: a.readData(app), inner: innerPlacesOf(app), hash: a.hash,
+		appliedAs: a.appliedAs, doubt: a.doubtShape,
 	}
 	for i, file := range app.SealedFiles {
 		for _, v := range file.Values {
@@ -83,6 +89,9 @@ func (l *loader) close() {
 	if l.reserved == nil {
 		return
 	}
+	l.reading.Lock()
+	l.live, l.sources = nil, nil
+	l.reading.Unlock()
 	l.mu.Lock()
 	l.keys, l.opened, l.closed = nil, map[int]*decrypt.Plaintext{}, map[int]error{}
 	l.mu.Unlock()

@@ -73,10 +73,23 @@ func (a *Agent) adoptQuestions(questions []bundle.ShapeQuestion, apps applicatio
 
 // askShape makes a question one that is to be answered.
 func (a *Agent) askShape(q bundle.ShapeQuestion) {
+	if a.shapes.asked == nil {
+		a.shapes.asked = map[manifest.Digest]bundle.ShapeQuestion{}
+	}
 	a.shapes.asked[q.ID()] = q
 	if a.shapes.stop != nil {
 		a.shapes.again[q.ID()] = true
 	}
+}
+
+// shapeDoubted means that an entry has another shape than the one that its application was rendered with.
+type shapeDoubted struct{ question bundle.ShapeQuestion }
+
+func (shapeDoubted) advance(*model) []action { return nil }
+
+// doubtShape makes the loop answer a question anew: what another cluster answered may not hold here.
+func (a *Agent) doubtShape(q bundle.ShapeQuestion) {
+	a.spawn(func() input { return shapeDoubted{q} })
 }
 
 // shapesChanged answers the questions about objects that changed: those of the bundle, and those that its applications
@@ -171,7 +184,6 @@ type shapeReader struct {
 	questions []bundle.ShapeQuestion
 	apps      applications
 	sent      map[manifest.Digest]manifest.Digest
-	key       []byte
 }
 
 // answer answers the questions, in as many requests as they need. An answer that the hub has is not sent again.
@@ -321,19 +333,30 @@ func (r *shapeReader) shape(ctx context.Context, q *bundle.ShapeQuestion, text, 
 }
 
 // hash returns a hash of a text that tells nothing about the text to who has no key.
-func (r *shapeReader) hash(ctx context.Context, q *bundle.ShapeQuestion, text string) ([]byte, error) {
-	if r.key == nil {
-		key, err := r.ShapeKey(ctx)
+func (a *Agent) hash(ctx context.Context, q *bundle.ShapeQuestion, text string) ([]byte, error) {
+	key := a.shapeKey.Load()
+	if key == nil {
+		read, err := a.ShapeKey(ctx)
 		if err != nil {
 			return nil, fmt.Errorf("the key of hashes: %w", err)
 		}
-		r.key = key
+		key = &read
+		a.shapeKey.Store(key)
 	}
 	id := q.ID()
-	mac := hmac.New(sha256.New, r.key)
+	mac := hmac.New(sha256.New, *key)
 	mac.Write(id[:])
 	mac.Write([]byte(text))
 	return mac.Sum(nil), nil
+}
+
+// appliedAs returns the digest with which an application applied an object last; zero: it did not.
+func (a *Agent) appliedAs(app bundle.ApplicationName, id manifest.ID) manifest.Digest {
+	owner, item, ours := a.Index.Application(id)
+	if !ours || owner != app {
+		return manifest.Digest{}
+	}
+	return item.Digest
 }
 
 // reveals returns the annotation that lists what may be revealed of an entry: if sealed values are in the entry, the

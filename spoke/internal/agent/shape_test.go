@@ -233,9 +233,9 @@ func TestShapes_hub(t *testing.T) {
 }
 
 // valuesApplication has an object with values of a Secret, rendered with a shape.
-func valuesApplication(t *testing.T, r *rig, shape string) *bundle.Application {
+func valuesApplication(t *testing.T, r *rig, shape, content string) *bundle.Application {
 	t.Helper()
-	salt := sealed.NewSalt([]byte("salt"))
+	salt := sealed.NewSalt([]byte(content))
 	q := webQuestion("Secret", "values")
 	source := bundle.ValueSource{Question: q}
 	placeholder := func(path ...string) string {
@@ -251,12 +251,12 @@ func valuesApplication(t *testing.T, r *rig, shape string) *bundle.Application {
 	return app
 }
 
-// TestValueSources applies an object with values of a Secret of the cluster: not before the Secret exists, again when it
-// changes, and not while its keys are others than those that the hub rendered with.
+// TestValueSources applies an object with values of a Secret of the cluster: not before the Secret exists, again when the
+// hub rendered it with another value, and not while its keys are others than those that the hub rendered with.
 func TestValueSources(t *testing.T) {
 	r := newRig(t)
 	r.start(t)
-	app := valuesApplication(t, r, `{"auth":{"enabled":"bool","password":"str","user":"str"},"hosts":["str"],"replicas":"int"}`)
+	app := valuesApplication(t, r, `{"auth":{"enabled":"bool","password":"str","user":"str"},"hosts":["str"],"replicas":"int"}`, "")
 	q := app.ValueSources[0].Question
 	r.hub.send(r.hub.sign(t, 1, app))
 	r.hub.expect(t, "1 received")
@@ -284,7 +284,9 @@ func TestValueSources(t *testing.T) {
 	eventually(t, "not applied when the Secret appeared", applied(canary))
 	r.hub.expect(t, "1 healthy")
 	put("2", strings.Replace(webValues, "password: "+canary, "password: new", 1))
-	eventually(t, "not applied when the Secret changed", applied("new"))
+	eventually(t, "the change of a value is not told", func() bool { return r.hub.answer(q) != nil })
+	r.hub.send(r.hub.sign(t, 2, valuesApplication(t, r, string(r.hub.answer(q).Shape), "new")))
+	eventually(t, "not applied when the hub rendered with another value", applied("new"))
 
 	r.out.forget()
 	put("3", webValues+"more: "+canary+"\n")
@@ -293,8 +295,7 @@ func TestValueSources(t *testing.T) {
 	if !applied("new")() {
 		t.Error("the object changed, with keys that the hub did not render with")
 	}
-	next := valuesApplication(t, r, string(r.hub.answer(q).Shape))
-	r.hub.send(r.hub.sign(t, 2, next))
+	r.hub.send(r.hub.sign(t, 3, valuesApplication(t, r, string(r.hub.answer(q).Shape), "more")))
 	eventually(t, "not applied as the hub rendered it anew", applied(canary))
 	if r.hub.holdsAnswer(canary[:12]) || r.out.holds(canary[:12]) {
 		t.Error("a value is told")
@@ -308,9 +309,32 @@ func TestValueSources_refused(t *testing.T) {
 	r.inputs.putIn("shop", "Secret", "values", "1", "", map[string]string{"values.yaml": webValues})
 	r.start(t)
 	r.hub.send(r.hub.sign(t, 1, valuesApplication(t, r,
-		`{"auth":{"enabled":"bool","password":"str","user":"str"},"hosts":["str"],"replicas":"int"}`)))
+		`{"auth":{"enabled":"bool","password":"str","user":"str"},"hosts":["str"],"replicas":"int"}`, "")))
 	r.out.await(t, "no login for [redacted] with [redacted] and [redacted]")
 	if r.out.holds(canary[:12]) {
 		t.Error("a value is told")
 	}
+}
+
+// TestValueSources_given waits until another application has applied the version of the Secret that the hub rendered
+// with, whatever is in the cluster before.
+func TestValueSources_given(t *testing.T) {
+	r := newRig(t)
+	r.inputs.putIn("shop", "Secret", "values", "1", "", map[string]string{"values.yaml": webValues})
+	r.start(t)
+	web := valuesApplication(t, r,
+		`{"auth":{"enabled":"bool","password":"str","user":"str"},"hosts":["str"],"replicas":"int"}`, "")
+	q := &web.ValueSources[0].Question
+	giver := application("apps", r.hub.object(t, "Secret", "values", map[string]any{"type": "old"}))
+	next := r.hub.object(t, "Secret", "values", map[string]any{"type": "new"})
+	q.Giver, q.Object = giver.Name, next.Digest
+	r.hub.send(r.hub.sign(t, 1, web, giver))
+	r.out.await(t, "has changed in Git; waiting for Kustomization flux-system/apps to apply it")
+	if r.cluster.has("web") != nil {
+		t.Error("applied with the old version")
+	}
+	r.hub.send(r.hub.sign(t, 2, web, application("apps", next)))
+	eventually(t, "the next version was not applied", func() bool { return r.cluster.has("values").Object["type"] == "new" })
+	r.inputs.putIn("shop", "Secret", "values", "2", "", map[string]string{"values.yaml": webValues})
+	eventually(t, "not applied after the next version", func() bool { return r.cluster.has("web") != nil })
 }

@@ -24,6 +24,26 @@ type source struct {
 // version changes with the object; empty: there is none.
 func (s source) version() string { return s.data.UID + "/" + s.data.ResourceVersion }
 
+// givenVersions returns hashes of the sources that other applications give. The placeholders of the others change with
+// their texts. If a source cannot be used, givenVersions returns its error.
+func (l *loader) givenVersions(ctx context.Context) (versions []string, err error) {
+	for i, source := range l.sources {
+		q := &l.app.ValueSources[i].Question
+		if source.err != nil {
+			return nil, source.err
+		}
+		if q.IsLive() {
+			continue
+		}
+		hash, err := l.hash(ctx, q, source.text)
+		if err != nil {
+			return nil, err
+		}
+		versions = append(versions, string(hash))
+	}
+	return versions, nil
+}
+
 // secrets calls each with the values in the entry, or with the whole entry if it cannot be read.
 func (s source) secrets(each func(string)) {
 	if !s.values.Texts(each) {
@@ -100,7 +120,13 @@ func (l *loader) readSources(ctx context.Context) ([]source, error) {
 		return nil, err
 	}
 	for i := range sources {
-		sources[i].parse(&l.app.ValueSources[i])
+		of := &l.app.ValueSources[i]
+		sources[i].parse(of)
+		if q := &of.Question; !q.IsLive() && l.appliedAs(q.Giver, q.Identity().ID()) != q.Object {
+			sources[i].err = &staleShape{*q, "has changed in Git"}
+		} else if sources[i].err != nil {
+			l.doubt(*q)
+		}
 	}
 	return sources, nil
 }

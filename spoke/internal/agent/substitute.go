@@ -126,12 +126,11 @@ func (l *loader) inputs(ctx context.Context) (manifest.Digest, error) {
 	for _, d := range live {
 		versions = append(versions, d.UID, d.ResourceVersion)
 	}
-	for _, source := range l.sources {
-		if source.err != nil {
-			return manifest.Digest{}, source.err
-		}
-		versions = append(versions, source.version())
+	given, err := l.givenVersions(ctx)
+	if err != nil {
+		return manifest.Digest{}, err
 	}
+	versions = append(versions, given...)
 	data, err := json.Marshal(struct {
 		Substitution *bundle.Substitution
 		Versions     []string
