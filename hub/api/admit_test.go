@@ -366,8 +366,8 @@ func TestAdmit_misspelt(t *testing.T) {
 
 // TestAdmit_unsupported checks that a kind for another controller of the cluster is not to be deleted.
 func TestAdmit_unsupported(t *testing.T) {
-	refuse(t, `{apiVersion: helm.toolkit.fluxcd.io/v2, kind: HelmRelease, metadata: {name: a, namespace: b}}`,
-		api.ClusterGraph, "add HelmRelease.helm.toolkit.fluxcd.io to spec.passThrough of the Cluster or the Fleet",
+	refuse(t, `{apiVersion: image.toolkit.fluxcd.io/v1, kind: ImagePolicy, metadata: {name: a, namespace: b}}`,
+		api.ClusterGraph, "add ImagePolicy.image.toolkit.fluxcd.io to spec.passThrough of the Cluster or the Fleet",
 		"Deleting it from Git")
 }
 
@@ -485,7 +485,6 @@ func TestAdmit_namespace(t *testing.T) {
 
 func TestKnown(t *testing.T) {
 	for apiVersion, kinds := range map[string][]string{
-		"helm.toolkit.fluxcd.io/v2beta1":         {"HelmRelease"},
 		"image.toolkit.fluxcd.io/v1":             {"ImageRepository", "ImagePolicy", "ImageUpdateAutomation"},
 		"notification.toolkit.fluxcd.io/v1beta3": {"Alert", "Provider", "Receiver"},
 	} {

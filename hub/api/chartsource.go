@@ -16,12 +16,6 @@ import (
 	"github.com/navefleet/nave/shared/manifest"
 )
 
-// The kinds of sources that have charts alone.
-const (
-	helmChartKind      = "HelmChart"
-	helmRepositoryKind = "HelmRepository"
-)
-
 // renderableOfRelease returns the view of a HelmRelease.
 func renderableOfRelease(hr *helmv2.HelmRelease) *Renderable {
 	release := chartReleaseOf(hr)
@@ -72,10 +66,7 @@ func chartKeyOf(hr *helmv2.HelmRelease) Key {
 // none. Neither has one whose values files are outside of the chart's folder: its source is the artifact with both.
 func chartOf(hr *helmv2.HelmRelease) (*Object, error) {
 	template := hr.Spec.Chart
-	if !byName[helmChartKind].Supported() { // the chart is rendered from its folder
-		return nil, nil
-	}
-	if template == nil || template.Spec.SourceRef.Kind != helmRepositoryKind && hasFilesOutside(template.Spec) {
+	if template == nil || template.Spec.SourceRef.Kind != HelmRepositoryKind && hasFilesOutside(template.Spec) {
 		return nil, nil
 	}
 	s := template.Spec
@@ -97,7 +88,7 @@ func chartOf(hr *helmv2.HelmRelease) (*Object, error) {
 	if s.Verify != nil {
 		spec["verify"] = s.Verify
 	}
-	o := &manifest.Object{Object: map[string]any{"apiVersion": GroupSource + "/v1", "kind": helmChartKind, "spec": spec}}
+	o := &manifest.Object{Object: map[string]any{"apiVersion": GroupSource + "/v1", "kind": HelmChartKind, "spec": spec}}
 	o.SetNamespace(cmp.Or(s.SourceRef.Namespace, hr.Namespace))
 	o.SetName(hr.Namespace + "-" + hr.Name)
 	if m := template.ObjectMeta; m != nil {
@@ -144,7 +135,7 @@ func (b ChartBuild) with(in SpecInputs) ChartBuild {
 			v.Data = &text
 		}
 	}
-	if in.Source == nil || in.Source.Key.Kind != helmChartKind {
+	if in.Source == nil || in.Source.Key.Kind != HelmChartKind {
 		b.Unpacked = b.Chart == ""
 		return b
 	}
@@ -154,7 +145,7 @@ func (b ChartBuild) with(in SpecInputs) ChartBuild {
 	}
 	b.Chart, b.ValuesInChart, b.ValuesFiles = "", true, slices.Clone(chart.Spec.ValuesFiles)
 	b.IgnoreMissingValuesFiles = chart.Spec.IgnoreMissingValuesFiles
-	if b.Unpacked = chart.Spec.SourceRef.Kind == helmRepositoryKind; b.Unpacked {
+	if b.Unpacked = chart.Spec.SourceRef.Kind == HelmRepositoryKind; b.Unpacked {
 		return b
 	}
 	for i, file := range b.ValuesFiles {
@@ -162,3 +153,6 @@ func (b ChartBuild) with(in SpecInputs) ChartBuild {
 	}
 	return b
 }
+
+// IsRelease reports whether objects of the kind are releases of Helm.
+func (k Kind) IsRelease() bool { return k.Name == helmReleaseKind }

@@ -14,6 +14,7 @@ import (
 	fluxkustomize "github.com/fluxcd/pkg/apis/kustomize"
 	"github.com/fluxcd/pkg/apis/meta"
 	apivalidation "k8s.io/apimachinery/pkg/api/validation"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	metavalidation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -21,8 +22,34 @@ import (
 	"github.com/navefleet/nave/shared/manifest"
 )
 
-// helmReleaseKind is the kind of HelmReleases. The hub does not carry them out yet; see unsupported.
+// helmReleaseKind is the kind of HelmReleases.
 const helmReleaseKind = "HelmRelease"
+
+func init() {
+	Register(Kind{
+		Name: helmReleaseKind, Plural: "helmreleases", Short: "hr", Group: groupHelm, Version: "v2",
+		Older: helmReleaseOlder, Namespaced: true, Role: RenderableRole, Convert: convertHelmRelease,
+		Required: map[string]string{"interval": ""}, Refused: helmReleaseRefused, Durations: helmReleaseDurations,
+		Check: checked(checkHelmRelease), View: viewed(renderableOfRelease), Columns: releaseColumns(),
+	})
+}
+
+// releaseColumns have the newest revision of the release: the chart and its version, and Helm's number of the revision.
+func releaseColumns() []Column {
+	newest := func(name string) func(map[string]any) string {
+		return func(object map[string]any) string {
+			history, _, _ := unstructured.NestedSlice(object, "status", "history")
+			if len(history) == 0 {
+				return "-"
+			}
+			revision, _ := history[0].(map[string]any)
+			return fieldOf(name)(revision)
+		}
+	}
+	return []Column{nameColumn, {Name: "CHART", Value: newest("chartName")},
+		{Name: "VERSION", Value: newest("chartVersion")}, {Name: "REVISION", Value: newest("version")}, suspendedColumn, readyColumn, messageColumn,
+		{Name: "STATUS", Wide: true, Value: newest("status")}}
+}
 
 // Capabilities are what the templates of a chart can know of a cluster.
 type Capabilities struct {
@@ -97,6 +124,9 @@ type ChartValues struct {
 	// Data is nil if there is no such object or key.
 	Data *string `json:"data,omitempty"`
 }
+
+// IsSecret reports whether the values come from a Secret.
+func (v ChartValues) IsSecret() bool { return v.Kind == SecretKind }
 
 // ChartPatches are patches and images of a post-renderer.
 type ChartPatches struct {

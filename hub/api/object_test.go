@@ -78,8 +78,8 @@ func TestViews(t *testing.T) {
 	if _, err := api.StoredObject(o.Key, json.RawMessage("{")).Source(); err == nil {
 		t.Error("an object that cannot be read has a view")
 	}
-	helm := api.StoredObject(api.Key{Kind: "HelmRelease", Name: "a"}, json.RawMessage("{}"))
-	if _, err := helm.Renderable(); !errors.Is(err, api.ErrUnsupported) {
+	policy := api.StoredObject(api.Key{Kind: "ImagePolicy", Name: "a"}, json.RawMessage("{}"))
+	if _, err := policy.Renderable(); !errors.Is(err, api.ErrUnsupported) {
 		t.Errorf("an unsupported kind: %v", err)
 	}
 }

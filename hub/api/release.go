@@ -45,8 +45,8 @@ func checkHelmRelease(hr *helmv2.HelmRelease) field.ErrorList {
 
 // releaseSources are the kinds that spec.chart may name, and releaseCharts those of spec.chartRef.
 var (
-	releaseSources = []string{helmRepositoryKind, GitRepositoryKind, BucketKind}
-	releaseCharts  = []string{OCIRepositoryKind, helmChartKind, ExternalArtifactKind}
+	releaseSources = []string{HelmRepositoryKind, GitRepositoryKind, BucketKind}
+	releaseCharts  = []string{OCIRepositoryKind, HelmChartKind, ExternalArtifactKind}
 )
 
 // checkChartSource checks where the chart comes from.

@@ -26,6 +26,7 @@ import (
 type preview struct {
 	checkoutFlags
 	validateFlags
+	capabilityFlags
 	session *session
 	files   []string
 	path    string
@@ -36,6 +37,7 @@ type preview struct {
 func (p *preview) add(flags *pflag.FlagSet) {
 	p.checkoutFlags.add(flags)
 	p.validateFlags.add(flags)
+	p.capabilityFlags.add(flags)
 	flags.StringArrayVarP(&p.files, "filename", "f", nil, "file or folder with the objects of the hub: Clusters, Fleets, "+
 		"sources; - is standard input (repeatable). Without it and --path, the hub is asked")
 	flags.StringVar(&p.path, "path", "", "folder of the checkout that is the root of the cluster, if there is no Fleet")
@@ -134,15 +136,32 @@ func (p *preview) open(cmd *cobra.Command, cluster, dir string, salt []byte) (*p
 		return nil, func() {}, err
 	}
 	trees.claim(objects)
+	capabilities, closeHub, err := p.capabilities()
+	if err != nil {
+		return nil, func() {}, err
+	}
 	worker.DenyNetwork() // after git was asked
 	if salt == nil {
 		salt = []byte(buildSalt)
 	}
 	v, err := plan.NewPreview(cmd.Context(), plan.PreviewConfig{
 		Objects: objects, Tree: trees.tree, Bases: trees.bases, Renderer: worker.All(), Salt: salt,
-		NoCrossNamespaceRefs: p.noCross, LenientSubstitution: !p.strict,
+		NoCrossNamespaceRefs: p.noCross, LenientSubstitution: !p.strict, Capabilities: capabilities,
 	})
-	return v, trees.composer.close, err
+	return v, func() { trees.composer.close(); closeHub() }, err
+}
+
+// capabilities returns the function that returns what charts can know of a cluster: from the hub if that is asked.
+func (p *preview) capabilities() (func(context.Context, string) (api.Capabilities, error), func(), error) {
+	if !p.asks() {
+		return p.anyCluster, func() {}, nil
+	}
+	client, done, err := p.session.dial()
+	if err != nil {
+		return nil, func() {}, err
+	}
+	hub := &hubCapabilities{capabilityFlags: p.capabilityFlags, client: client}
+	return hub.of, done, nil
 }
 
 // asks reports whether the hub is asked for its objects.
@@ -341,8 +360,9 @@ func printPreviewed(ctx context.Context, out io.Writer, same []*plan.Previewed, 
 	var objects []renderedObject
 	d := definitions{}
 	for _, a := range same[0].Applications {
-		fmt.Fprintf(out, "# %s: %s\n", a.Application.Name, wording.Count(len(a.Application.Objects), "object"))
-		for _, ref := range a.Application.Objects {
+		references := inOrder(a.Application)
+		fmt.Fprintf(out, "# %s: %s\n", a.Application.Name, wording.Count(len(references), "object"))
+		for _, ref := range references {
 			o, err := decodeObject(a, ref.Digest)
 			if err != nil {
 				return fmt.Errorf("%s: %w", ref.ID(), err)

@@ -41,7 +41,7 @@ type chartBuild struct {
 
 const buildChartLong = `Render the chart of a HelmRelease from local files, and print the objects of the release in
 the order in which Helm installs them: first what the chart has in crds/, last the hooks. No repository, no cluster and
-no hub is asked. (The hub does not carry out HelmReleases yet.)
+no hub is asked.
 
 FILE has the HelmRelease, and perhaps other objects; - is standard input. --chart is the folder of the chart, with its
 dependencies in charts/ (helm dependency build, helm pull --untar). The ConfigMaps and Secrets that spec.valuesFrom

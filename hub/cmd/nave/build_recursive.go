@@ -66,7 +66,8 @@ func (b *kustomizationBuild) runRecursive(ctx context.Context, out io.Writer, ob
 	trees.claim(objects)
 	worker.DenyNetwork()
 	v, err := plan.NewPreview(ctx, plan.PreviewConfig{Objects: objects, Tree: trees.tree, Bases: trees.bases,
-		Renderer: worker.All(), Salt: []byte(buildSalt), LenientSubstitution: !b.strict})
+		Renderer: worker.All(), Salt: []byte(buildSalt), LenientSubstitution: !b.strict,
+		Capabilities: new(capabilityFlags).anyCluster})
 	if err != nil {
 		return err
 	}

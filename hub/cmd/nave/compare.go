@@ -389,13 +389,10 @@ func (c *comparison) diffOf(ctx context.Context, id pair, d *pairDiff) ([]change
 // objects asks the hub for the objects of the old version that the new one has in another form.
 func (c *comparison) objects(ctx context.Context, a publishedApplication, old, new *bundle.Application) (
 	map[manifest.Digest][]byte, error) {
-	next := map[manifest.ID]manifest.Digest{}
-	for _, o := range new.Objects {
-		next[o.ID()] = o.Digest
-	}
+	next := piecesOf(new)
 	var wanted []manifest.Digest
-	for _, o := range old.Objects {
-		if d, ok := next[o.ID()]; ok && d != o.Digest {
+	for name, o := range piecesOf(old) {
+		if is, ok := next[name]; ok && is.same != o.same {
 			wanted = append(wanted, o.Digest)
 		}
 	}
@@ -432,19 +429,13 @@ func (v *edition) object(d manifest.Digest) (*manifest.Object, error) {
 
 // diffVersions returns the changes of an Application, sorted.
 func diffVersions(name string, old, new *edition) (changes []change, err error) {
-	before, after := map[manifest.ID]bundle.ObjectReference{}, map[manifest.ID]bundle.ObjectReference{}
-	for _, o := range old.app.Objects {
-		before[o.ID()] = o
-	}
-	for _, o := range new.app.Objects {
-		after[o.ID()] = o
-	}
+	before, after := piecesOf(old.app), piecesOf(new.app)
 	for id, o := range after {
 		was, ok := before[id]
-		if ok && was.Digest == o.Digest {
+		if ok && was.same == o.same {
 			continue
 		}
-		x := change{application: name, object: id.String(), verb: added}
+		x := change{application: name, object: id, verb: added}
 		if ok {
 			x.verb = changed
 		}
@@ -455,7 +446,7 @@ func diffVersions(name string, old, new *edition) (changes []change, err error) 
 	}
 	for id := range before {
 		if _, ok := after[id]; !ok {
-			changes = append(changes, change{application: name, object: id.String(), verb: old.leaves(new)})
+			changes = append(changes, change{application: name, object: id, verb: old.leaves(new)})
 		}
 	}
 	changes = append(changes, diffOptions(name, old.app, new.app)...)

@@ -272,11 +272,12 @@ func (d *diff) preview(cmd *cobra.Command, trees *checkout, released *published)
 	if err := trees.requireRepository(objects); err != nil {
 		return nil, err
 	}
+	capabilities := &hubCapabilities{client: released.client, ids: released.capabilities}
 	worker.DenyNetwork() // after git was asked
 	return plan.NewPreview(cmd.Context(), plan.PreviewConfig{
 		Objects: objects, Owned: owned, Suspended: released.suspended, HoldSources: true,
 		Tree: trees.tree, Bases: trees.bases, Renderer: worker.All(), Salt: cache.Salt(released.epoch),
-		NoCrossNamespaceRefs: d.noCross, LenientSubstitution: !d.strict,
+		NoCrossNamespaceRefs: d.noCross, LenientSubstitution: !d.strict, Capabilities: capabilities.of,
 	})
 }
 

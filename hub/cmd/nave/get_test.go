@@ -154,7 +154,7 @@ func TestPrintJoinManifest(t *testing.T) {
 
 // TestPrintRows_unsupported says that the hub does not carry out a kind.
 func TestPrintRows_unsupported(t *testing.T) {
-	for word, want := range map[string]bool{"hr": true, "ks": false, "secrets": false, "alerts": true} {
+	for word, want := range map[string]bool{"hr": false, "ks": false, "secrets": false, "alerts": true} {
 		kind, _ := api.KindByName(word)
 		var out, errOut bytes.Buffer
 		if err := printRows(&out, &errOut, kind, nil, "", false); err != nil {

@@ -191,7 +191,7 @@ func (m *migration) walk(ctx context.Context, flux *migrate.Flux, trees *checkou
 	}
 	v, err := plan.NewPreview(ctx, plan.PreviewConfig{
 		Objects: objects, Tree: trees.tree, Bases: trees.bases, Renderer: worker.All(), Salt: []byte(buildSalt),
-		NoCrossNamespaceRefs: m.noCross,
+		NoCrossNamespaceRefs: m.noCross, Capabilities: new(capabilityFlags).anyCluster,
 	})
 	if err != nil {
 		return nil, nil, err

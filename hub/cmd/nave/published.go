@@ -19,6 +19,7 @@ import (
 
 // published is what the hub released, and the objects of the hub.
 type published struct {
+	client    adminv1.AdminServiceClient
 	epoch     uint64
 	objects   []*api.Object
 	owned     map[api.Key]api.Key // owners of the objects that no operator gave
@@ -26,6 +27,8 @@ type published struct {
 	pins      map[string]*adminv1.Pin
 	clusters  map[string]map[bundle.ApplicationName]publishedApplication
 	graphs    map[string]map[api.Key]plan.Known // objects of the clusters' graphs
+	// capabilities identifies what the spoke of each cluster reported about its API server.
+	capabilities map[string]string
 	// unreadable has the clusters whose release cannot be read, and why.
 	unreadable map[string]string
 }
@@ -54,9 +57,9 @@ func askPublished(ctx context.Context, client adminv1.AdminServiceClient, cluste
 	if err != nil {
 		return nil, err
 	}
-	p := &published{owned: map[api.Key]api.Key{}, suspended: map[api.Key]bool{}, pins: map[string]*adminv1.Pin{},
-		unreadable: map[string]string{}, clusters: map[string]map[bundle.ApplicationName]publishedApplication{},
-		graphs: map[string]map[api.Key]plan.Known{}}
+	p := &published{client: client, owned: map[api.Key]api.Key{}, suspended: map[api.Key]bool{},
+		pins: map[string]*adminv1.Pin{}, unreadable: map[string]string{}, clusters: map[string]map[bundle.ApplicationName]publishedApplication{},
+		graphs: map[string]map[api.Key]plan.Known{}, capabilities: map[string]string{}}
 	for {
 		part, err := stream.Recv()
 		if errors.Is(err, io.EOF) {
@@ -100,6 +103,9 @@ func (p *published) add(part *adminv1.PublishedResponse) error {
 			key: key, parent: keyOf(a.GetParent()).Application(), fleet: a.GetFleet(), digest: digest,
 			orphaned: a.GetOrphaned(), orphanOnDelete: a.GetOrphanOnDelete(), pruneDisabled: a.GetPruneDisabled(),
 		}
+	}
+	if id := c.GetCapabilities(); id != "" {
+		p.capabilities[c.GetCluster()] = id
 	}
 	if c.GetPin() != nil {
 		p.pins[c.GetCluster()] = c.GetPin()

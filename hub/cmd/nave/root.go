@@ -46,6 +46,7 @@ func newCommand() *cobra.Command {
 		newGetCommand(&s), newDescribeCommand(&s), newReconcileCommand(&s), newSuspendCommand(&s), newResumeCommand(&s),
 		newTreeCommand(&s), newEventsCommand(&s), newExplainCommand(&s),
 		without(newVersionCommand(&s), "cluster", "namespace"), newBuildCommand(&s), newDiffCommand(&s),
+		newDebugCommand(&s),
 		without(newHistoryCommand(&s), "cluster", "namespace"), without(newRollbackCommand(&s), "cluster", "namespace"),
 		without(newReleaseCommand(&s), "cluster", "namespace"),
 		errorsExit2(without(newMigrateCommand(&s), "cluster", "config", "namespace")),

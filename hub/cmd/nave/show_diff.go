@@ -143,6 +143,9 @@ func optionsOf(a *bundle.Application) string {
 	for _, r := range a.ReadyExpressions {
 		line("readyExpr", r.Dependency.String()+": "+r.Expression)
 	}
+	for _, text := range releaseLines(a.Release) {
+		b.WriteString(text + "\n")
+	}
 	return b.String()
 }
 

@@ -284,7 +284,7 @@ spec: {intervall: 1m, url: "https://git.example.com/fleet.git"}
 		"unknown_field": clusterA + "---" + wrong,
 		"twice":         clusterA + "---" + clusterA,
 		"unknown_kind":  clusterA + "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\n",
-		"unsupported_kind": clusterA + "---\napiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nmetadata: " +
+		"unsupported_kind": clusterA + "---\napiVersion: image.toolkit.fluxcd.io/v1\nkind: ImagePolicy\nmetadata: " +
 			"{name: x}\n",
 		"broken_yaml": clusterA + "---\nkind: [",
 		"empty":       "",

@@ -120,7 +120,7 @@ func (s *Server) sendCluster(ctx context.Context, cluster string, stream adminv1
 		return err
 	}
 	part := &adminv1.PublishedCluster{Cluster: cluster, Sequence: c.sequence, Unreadable: c.unreadable,
-		Pin: pinMessage(c.pin)}
+		Pin: pinMessage(c.pin), Capabilities: c.capabilities}
 	for _, key := range c.suspended {
 		part.Suspended = append(part.Suspended, fold.KeyMessage(key))
 	}
@@ -145,6 +145,8 @@ type releasedCluster struct {
 	pin        *store.Pin
 	rows       map[bundle.ApplicationName]store.Resource // see readGraph
 	suspended  []api.Key
+	// capabilities identifies what the spoke reported about its API server; empty: nothing.
+	capabilities string
 }
 
 // readReleased reads the rows about what was released to a cluster.
@@ -164,6 +166,13 @@ func readReleased(tx *store.Tx, cluster string) (c releasedCluster, err error) {
 		return c, err
 	}
 	c.sequence = signed.Bundle.Sequence
+	spoke, _, err := store.Spokes.GetIntact(tx, cluster)
+	if err != nil {
+		return c, err
+	}
+	if !spoke.Capabilities.IsZero() {
+		c.capabilities = spoke.Capabilities.String()
+	}
 	if c.pin, err = readPin(tx, cluster); err != nil {
 		return c, err
 	}
@@ -261,8 +270,8 @@ func (s *Server) PublishedContent(r *adminv1.PublishedContentRequest,
 func (s *Server) sendObjects(stream adminv1.AdminService_PublishedContentServer, key api.Key, app *bundle.Application,
 	wanted []string) error {
 	has := map[string]manifest.Digest{}
-	for _, o := range app.Objects {
-		has[o.Digest.String()] = o.Digest
+	for _, d := range app.Digests() {
+		has[d.String()] = d
 	}
 	for _, text := range wanted {
 		d, ok := has[text]

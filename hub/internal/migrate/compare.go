@@ -210,7 +210,7 @@ func (c *comparison) others() (notInGit []string, passed map[string][]string) {
 	passed = map[string][]string{}
 	for _, o := range c.Flux.Objects {
 		id := manifest.IDOf(o)
-		if kind, err := api.FindKind(id.Kind); err == nil && !kind.Supported() {
+		if kind, err := api.FindKind(id.Kind); err == nil && !carriedOut(kind) {
 			passed[id.GroupKind().String()] = append(passed[id.GroupKind().String()], id.String())
 		}
 		isMade := len(o.GetOwnerReferences()) > 0 || o.GetLabels()[helmLabel] != "" // by a controller of Flux

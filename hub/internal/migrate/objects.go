@@ -92,7 +92,7 @@ func (f *Flux) sourceOf(k *manifest.Object) *manifest.Object {
 // that these objects name, as Kind.group, sorted.
 func (f *Flux) passed() (kinds []string) {
 	for _, kind := range api.Kinds() {
-		if kind.Supported() {
+		if carriedOut(kind) {
 			continue
 		}
 		objects := f.of(kind.Name)

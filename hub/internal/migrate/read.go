@@ -121,12 +121,16 @@ func (f *Flux) readControllers(ctx context.Context, cluster API) error {
 // kustomizations returns Flux's objects that render others and that the hub can carry out.
 func (f *Flux) kustomizations() (found []*manifest.Object) {
 	for _, kind := range api.Kinds() {
-		if kind.Role == api.RenderableRole && kind.Supported() {
+		if kind.Role == api.RenderableRole && carriedOut(kind) {
 			found = append(found, f.of(kind.Name)...)
 		}
 	}
 	return found
 }
+
+// carriedOut reports whether the hub takes the objects of a kind over at once. Releases of Helm stay with Flux's
+// controller until its kinds are not passed through any more.
+func carriedOut(kind api.Kind) bool { return kind.Supported() && !kind.IsRelease() }
 
 // of returns Flux's objects of a kind.
 func (f *Flux) of(kind string) (found []*manifest.Object) {

@@ -9,17 +9,15 @@ import (
 	"slices"
 	"sync"
 
-	"google.golang.org/protobuf/proto"
-
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/artifact"
 	"github.com/navefleet/nave/hub/internal/plan/graph"
 	"github.com/navefleet/nave/hub/internal/render/cache"
 	"github.com/navefleet/nave/hub/internal/store"
-	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/condition"
 	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/shared/reporting"
 )
 
 // clusterFacts are what charts can know of a cluster, read when the first chart of a walk is rendered.
@@ -74,36 +72,10 @@ func (p *Planner) readFacts(ctx context.Context, w *walked) (facts api.Capabilit
 	if known, ok := p.served.Get(spoke.Capabilities); ok {
 		return known, nil
 	}
-	data, err := p.store.Blobs().Get(ctx, spoke.Capabilities)
-	if err != nil {
-		return facts, fmt.Errorf("read what the API server of cluster %s serves: %w", w.cluster, err)
-	}
-	if facts, err = capabilitiesOf(data); err == nil {
+	if facts, err = store.ReadCapabilities(ctx, p.store.Blobs(), spoke.Capabilities); err == nil {
 		p.served.Put(spoke.Capabilities, facts, 1)
 	}
 	return facts, err
-}
-
-// capabilitiesOf returns the capabilities in a message, as Helm gives them to charts: each version of a group, and each
-// kind of it.
-func capabilitiesOf(data []byte) (c api.Capabilities, err error) {
-	var m spokev1.Capabilities
-	if err := proto.Unmarshal(data, &m); err != nil {
-		return c, fmt.Errorf("decode capabilities: %w", err)
-	}
-	c.KubeVersion = m.KubernetesVersion
-	for _, gv := range m.GroupVersions {
-		name := gv.Version
-		if gv.Group != "" {
-			name = gv.Group + "/" + gv.Version
-		}
-		c.APIVersions = append(c.APIVersions, name)
-		for _, kind := range gv.Kinds {
-			c.APIVersions = append(c.APIVersions, name+"/"+kind)
-		}
-	}
-	slices.Sort(c.APIVersions)
-	return c, nil
 }
 
 // noteSpoke marks a graph with charts if the facts about its cluster changed.
@@ -161,9 +133,12 @@ func (p *Planner) renderChart(ctx context.Context, w *walked, work graph.Work, a
 func (p *Planner) isInstalled(ctx context.Context, key api.Key) (installed bool, err error) {
 	err = p.store.View(ctx, func(tx *store.Tx) error {
 		row, _, err := store.Reports.GetIntact(tx, key.Path())
-		var report spokev1.ApplicationReport
-		installed = err == nil && proto.Unmarshal(row.Value, &report) == nil && len(report.AppliedDigest) > 0
-		return err
+		if err != nil {
+			return err
+		}
+		report, unread := reporting.ReadApplication(row.Value)
+		installed = unread == nil && (len(report.AppliedDigest) > 0 || len(report.GetRelease().GetHistory()) > 0)
+		return nil
 	})
 	return installed, err
 }

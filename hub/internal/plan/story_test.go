@@ -17,12 +17,15 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/txtar"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/artifact"
 	"github.com/navefleet/nave/hub/internal/render"
+	"github.com/navefleet/nave/hub/internal/render/helm"
 	"github.com/navefleet/nave/hub/internal/render/kustomize"
 	"github.com/navefleet/nave/hub/internal/store"
+	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/manifest"
 )
@@ -39,6 +42,9 @@ var update = flag.Bool("update", false, "write what the stories came to into the
 //	suspend KEY, resume KEY, request KEY TOKEN
 //	confirm CLUSTER KEY ... an operator confirms the removal of objects of a cluster's graph; the hub's is -
 //	carryout CLUSTER        the spoke acknowledges to have applied a bundle of the plan
+//	spoke CLUSTER VERSION API ...  the spoke connects, and reports the version of Kubernetes and the served APIs
+//	old CLUSTER             an older spoke connects, which carries out no releases
+//	applied CLUSTER KEY     the spoke reports that it has applied the planned Application of a renderable
 //	wait DURATION           time passes
 //	plan                    one round of the planner
 //	renders N               so many trees were rendered since the last time
@@ -106,7 +112,9 @@ func (c *counting) Render(ctx context.Context, req render.Request) (*render.Resu
 }
 
 // renderers are the renderers of the hub.
-var renderers = render.Renderers{kustomize.Name: kustomize.Renderer{}}
+var renderers = render.Renderers{
+	kustomize.Name: kustomize.Renderer{}, helm.Name: helm.Renderer{Patch: kustomize.Patch},
+}
 
 func newStory(t *testing.T, archive *txtar.Archive) *story {
 	s := &story{t: t, archive: archive, world: world{
@@ -162,6 +170,12 @@ func (s *story) play(words []string) {
 		s.confirm(args[0], args[1:])
 	case "carryout":
 		s.carryOut(args[0])
+	case "spoke":
+		s.connect(args[0], args[1], args[2:], bundle.Releases)
+	case "old":
+		s.connect(args[0], "v1.36.0", nil, bundle.Baseline)
+	case "applied":
+		s.applied(args[0], args[1])
 	case "wait":
 		wait, err := time.ParseDuration(args[0])
 		s.must(err)
@@ -232,6 +246,39 @@ func (s *story) carryOut(cluster string) {
 			store.Spokes.Put(tx, cluster, store.Spoke{Acks: acks}),
 		)
 	})
+}
+
+// connect writes the row that package dispatch writes for a spoke that connects.
+func (s *story) connect(cluster, version string, apis []string, features bundle.FeatureSet) {
+	s.t.Helper()
+	m := &spokev1.Capabilities{KubernetesVersion: version}
+	for _, api := range apis {
+		group, version, _ := strings.Cut(api, "/")
+		m.GroupVersions = append(m.GroupVersions, &spokev1.GroupVersion{Group: group, Version: version})
+	}
+	data, err := proto.Marshal(m)
+	s.must(err)
+	digest, err := s.store.Blobs().Put(s.t.Context(), data)
+	s.must(err)
+	s.update(func(tx *store.Tx) error {
+		return store.Spokes.Put(tx, cluster, store.Spoke{Connected: true, Version: "v1", Capabilities: digest,
+			Features: features})
+	})
+}
+
+// applied writes the report of a spoke that has applied an Application of the plan.
+func (s *story) applied(cluster, path string) {
+	s.t.Helper()
+	for _, e := range s.plan(cluster).Applications {
+		if api.ApplicationKey(cluster, e.Name).Path() != path {
+			continue
+		}
+		data, err := proto.Marshal(&spokev1.ApplicationReport{AppliedDigest: e.Digest[:]})
+		s.must(err)
+		s.update(func(tx *store.Tx) error { return store.Reports.Put(tx, path, store.Report{Value: data}) })
+		return
+	}
+	s.t.Fatalf("%s is not planned", path)
 }
 
 // apply applies operators' objects as the admin service does.
@@ -469,6 +516,9 @@ func (s *story) blob(d manifest.Digest) []byte {
 
 func (s *story) dumpEntry(b *strings.Builder, e store.Entry) error {
 	fmt.Fprintf(b, "  %s at %s", e.Name, e.Revision)
+	if e.Drift != bundle.CorrectDrift && e.Name.Kind == "HelmRelease" {
+		fmt.Fprintf(b, ", drift %s", e.Drift)
+	}
 	if e.Suspended {
 		b.WriteString(", suspended")
 	}
@@ -494,7 +544,22 @@ func (s *story) dumpEntry(b *strings.Builder, e store.Entry) error {
 	for _, d := range app.DependsOn {
 		fmt.Fprintf(b, ", after %s/%s", d.Namespace, d.Name)
 	}
+	if r := app.Release; r != nil {
+		fmt.Fprintf(b, ", release %s/%s of %s", r.Namespace, r.Name, r.Chart)
+	}
 	b.WriteString("\n")
+	if r := app.Release; r != nil {
+		fmt.Fprintf(b, "    values %s\n", evaluatedLater(app, string(r.Values)))
+		for _, o := range r.CRDs {
+			fmt.Fprintf(b, "    definition %s\n", o.ID())
+		}
+		for _, h := range app.Hooks {
+			fmt.Fprintf(b, "    hook %s %v\n", h.ID(), h.Events)
+		}
+	}
+	for _, f := range app.SealedFiles {
+		fmt.Fprintf(b, "    sealed %s: %d values\n", f.Path, len(f.Values))
+	}
 	for _, o := range app.Objects {
 		var content struct {
 			Data json.RawMessage `json:"data"`
@@ -509,6 +574,11 @@ func (s *story) dumpEntry(b *strings.Builder, e store.Entry) error {
 
 // evaluatedLater returns a text with <…> in place of the placeholders that the spoke evaluates.
 func evaluatedLater(app *bundle.Application, text string) string {
+	for _, f := range app.SealedFiles {
+		for _, v := range f.Values {
+			text = strings.ReplaceAll(text, v.Placeholder, fmt.Sprintf("<%s: %s>", f.Path, strings.Join(v.Path, ".")))
+		}
+	}
 	if app.Substitution == nil {
 		return text
 	}

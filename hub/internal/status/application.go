@@ -182,6 +182,7 @@ func (f Facts) applicationDetails(c *conditions, status fields) {
 			status.set("lastAppliedOriginRevision", f.Condition.OriginOf(r.AppliedRevision))
 		}
 		status["inventory"] = map[string]any{"entries": inventoryOf(r.Inventory)}
+		f.releaseDetails(c, status)
 		if drifts := driftDetails(r.Drifts); drifts != nil {
 			status["drift"] = drifts
 		}

@@ -374,7 +374,7 @@ func troubled() *World {
 				at(5)
 		}),
 		Facts{
-			Resource: store.Resource{Key: api.Key{Cluster: "east", Kind: "HelmRelease", Namespace: "flux-system",
+			Resource: store.Resource{Key: api.Key{Cluster: "east", Kind: "ImagePolicy", Namespace: "flux-system",
 				Name: "chart"}},
 			Condition: &store.Condition{Ready: "False", Reason: "Refused", Message: "not supported yet", Since: at(9)},
 		},
@@ -414,7 +414,7 @@ func TestExplain_chain(t *testing.T) {
 		{"whole_fleet", api.Key{}, `Kustomization/infra HealthCheckFailed "1 object is sick"
 Kustomization/infra Failed "Deployment.apps default/web: no image"
 Kustomization/frozen HealthCheckFailed "sick. Suspended by spec.suspend since 2026-01-02T03:05:00Z"
-HelmRelease/chart Refused "not supported yet"
+ImagePolicy/chart Refused "not supported yet"
 Kustomization/apps DependencyNotReady "It waits for Kustomization flux-system/middle, which waits for Kustomization flux-system/infra, ` +
 			`which failed (HealthCheckFailed)" waits for Kustomization flux-system/middle, Kustomization flux-system/infra
 Kustomization/middle DependencyNotReady "It waits for Kustomization flux-system/infra, which failed (HealthCheckFailed)" waits for Kustomization flux-system/infra
@@ -668,7 +668,7 @@ func TestRead(t *testing.T) {
 			store.Resources.Put(tx, key, want.Resource), store.Conditions.Put(tx, key, *want.Condition),
 			store.Spokes.Put(tx, "east", *want.Spoke), store.Plans.Put(tx, "east", plan),
 			store.Reports.Put(tx, key, store.Report{Value: value}),
-			store.Conditions.Put(tx, "east/HelmRelease/flux-system/chart", store.Condition{Ready: "False", Reason: "Refused"}),
+			store.Conditions.Put(tx, "east/ImagePolicy/flux-system/chart", store.Condition{Ready: "False", Reason: "Refused"}),
 		)
 	})
 	if err != nil {

@@ -25,6 +25,9 @@ func (p *pass) unseal(reader api.Key, data *api.InputData, giver *Application) p
 			giver.Key.Local(), reader.Kind)}
 	}
 	files, keys, err := p.in.Sealed(*giver)
+	if err == nil {
+		err = p.checkPlain(data, giver)
+	}
 	if err != nil {
 		return problem{condition.BuildFailed, fmt.Sprintf("%s: %s from %s: %v", data.Field, data.Input,
 			giver.Key.Local(), err)}
@@ -39,6 +42,21 @@ func (p *pass) unseal(reader api.Key, data *api.InputData, giver *Application) p
 		}
 	}
 	return problem{}
+}
+
+// checkPlain refuses a Secret with encrypted base64: its placeholders stand for that, and not for the values.
+func (p *pass) checkPlain(data *api.InputData, giver *Application) error {
+	o, err := p.in.Object(*giver, data.ID())
+	if err != nil || data.Kind != "Secret" {
+		return err
+	}
+	encoded, _ := o.Object["data"].(map[string]any)
+	for _, key := range slices.Sorted(maps.Keys(encoded)) {
+		if text, ok := encoded[key].(string); ok && sealed.Placeholder(text).Valid() && data.Data[key] == text {
+			return fmt.Errorf("data.%s is encrypted base64: write the value into stringData, and encrypt the file again", key)
+		}
+	}
+	return nil
 }
 
 // placeholdersIn returns the placeholders in texts.

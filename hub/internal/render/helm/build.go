@@ -78,16 +78,21 @@ func inputOf(t *tree.Tree, b *api.ChartBuild) (in Input, err error) {
 	if in.Files, err = replaceValues(t, b, in.Files); err != nil {
 		return in, err
 	}
-	inline := map[string]any{}
-	if b.Values != nil {
-		if err := json.Unmarshal(b.Values, &inline); err != nil {
-			return in, fmt.Errorf("spec.values: want a map: %w", err)
-		}
-	}
-	in.Values, err = MergeValues(b.ValuesFrom, inline)
+	in.Values, err = ValuesOf(b)
 	in.Release = Release{b.ReleaseName, b.ReleaseNamespace, b.Upgrade, b.Revision}
 	in.Capabilities, in.Compat, in.SkipSchema = b.Capabilities, Compat(cmp.Or(b.Compat, int(Helm4))), b.SkipSchema
 	return in, err
+}
+
+// ValuesOf returns the merged values of a build, which override those of the chart.
+func ValuesOf(b *api.ChartBuild) (map[string]any, error) {
+	inline := map[string]any{}
+	if b.Values != nil {
+		if err := json.Unmarshal(b.Values, &inline); err != nil {
+			return nil, fmt.Errorf("spec.values: want a map: %w", err)
+		}
+	}
+	return MergeValues(b.ValuesFrom, inline)
 }
 
 // valuesFile is the file of a chart with its values.

@@ -1,6 +1,7 @@
 package helm
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -16,7 +17,8 @@ import (
 // a TargetPath is set over the inline values that it meets, as in Flux. MergeValues may change its arguments.
 func MergeValues(from []api.ChartValues, inline map[string]any) (map[string]any, error) {
 	result := map[string]any{}
-	for _, f := range from {
+	for i, f := range from {
+		f.Field = cmp.Or(f.Field, fmt.Sprintf("spec.valuesFrom[%d]", i))
 		switch {
 		case f.Data == nil && f.Optional:
 			continue

@@ -2826,7 +2826,9 @@ type PublishedCluster struct {
 	// Of nave rollback. Not set: the cluster is not pinned.
 	Pin *Pin `protobuf:"bytes,6,opt,name=pin,proto3" json:"pin,omitempty"`
 	// The objects of the cluster's graph that an operator suspended, whatever their spec says.
-	Suspended     []*ObjectKey `protobuf:"bytes,7,rep,name=suspended,proto3" json:"suspended,omitempty"`
+	Suspended []*ObjectKey `protobuf:"bytes,7,rep,name=suspended,proto3" json:"suspended,omitempty"`
+	// The same for clusters with the same Capabilities; empty: its spoke has not reported yet.
+	Capabilities  string `protobuf:"bytes,8,opt,name=capabilities,proto3" json:"capabilities,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2910,6 +2912,111 @@ func (x *PublishedCluster) GetSuspended() []*ObjectKey {
 	return nil
 }
 
+func (x *PublishedCluster) GetCapabilities() string {
+	if x != nil {
+		return x.Capabilities
+	}
+	return ""
+}
+
+type CapabilitiesRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Cluster       string                 `protobuf:"bytes,1,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CapabilitiesRequest) Reset() {
+	*x = CapabilitiesRequest{}
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[45]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CapabilitiesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CapabilitiesRequest) ProtoMessage() {}
+
+func (x *CapabilitiesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[45]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CapabilitiesRequest.ProtoReflect.Descriptor instead.
+func (*CapabilitiesRequest) Descriptor() ([]byte, []int) {
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{45}
+}
+
+func (x *CapabilitiesRequest) GetCluster() string {
+	if x != nil {
+		return x.Cluster
+	}
+	return ""
+}
+
+type CapabilitiesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Such as v1.37.2.
+	KubernetesVersion string `protobuf:"bytes,1,opt,name=kubernetes_version,json=kubernetesVersion,proto3" json:"kubernetes_version,omitempty"`
+	// group/version and group/version/Kind of all served APIs, sorted.
+	ApiVersions   []string `protobuf:"bytes,2,rep,name=api_versions,json=apiVersions,proto3" json:"api_versions,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CapabilitiesResponse) Reset() {
+	*x = CapabilitiesResponse{}
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[46]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CapabilitiesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CapabilitiesResponse) ProtoMessage() {}
+
+func (x *CapabilitiesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[46]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CapabilitiesResponse.ProtoReflect.Descriptor instead.
+func (*CapabilitiesResponse) Descriptor() ([]byte, []int) {
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{46}
+}
+
+func (x *CapabilitiesResponse) GetKubernetesVersion() string {
+	if x != nil {
+		return x.KubernetesVersion
+	}
+	return ""
+}
+
+func (x *CapabilitiesResponse) GetApiVersions() []string {
+	if x != nil {
+		return x.ApiVersions
+	}
+	return nil
+}
+
 type PublishedApplication struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The object that is rendered to it.
@@ -2933,7 +3040,7 @@ type PublishedApplication struct {
 
 func (x *PublishedApplication) Reset() {
 	*x = PublishedApplication{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[45]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2945,7 +3052,7 @@ func (x *PublishedApplication) String() string {
 func (*PublishedApplication) ProtoMessage() {}
 
 func (x *PublishedApplication) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[45]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2958,7 +3065,7 @@ func (x *PublishedApplication) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishedApplication.ProtoReflect.Descriptor instead.
 func (*PublishedApplication) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{45}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *PublishedApplication) GetKey() *ObjectKey {
@@ -3031,7 +3138,7 @@ type PublishedContentRequest struct {
 
 func (x *PublishedContentRequest) Reset() {
 	*x = PublishedContentRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[46]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3043,7 +3150,7 @@ func (x *PublishedContentRequest) String() string {
 func (*PublishedContentRequest) ProtoMessage() {}
 
 func (x *PublishedContentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[46]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3056,7 +3163,7 @@ func (x *PublishedContentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishedContentRequest.ProtoReflect.Descriptor instead.
 func (*PublishedContentRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{46}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *PublishedContentRequest) GetKey() *ObjectKey {
@@ -3093,7 +3200,7 @@ type PublishedContentResponse struct {
 
 func (x *PublishedContentResponse) Reset() {
 	*x = PublishedContentResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[47]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3105,7 +3212,7 @@ func (x *PublishedContentResponse) String() string {
 func (*PublishedContentResponse) ProtoMessage() {}
 
 func (x *PublishedContentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[47]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3118,7 +3225,7 @@ func (x *PublishedContentResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishedContentResponse.ProtoReflect.Descriptor instead.
 func (*PublishedContentResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{47}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *PublishedContentResponse) GetDigest() string {
@@ -3153,7 +3260,7 @@ type HistoryRequest struct {
 
 func (x *HistoryRequest) Reset() {
 	*x = HistoryRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[48]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3165,7 +3272,7 @@ func (x *HistoryRequest) String() string {
 func (*HistoryRequest) ProtoMessage() {}
 
 func (x *HistoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[48]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3178,7 +3285,7 @@ func (x *HistoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryRequest.ProtoReflect.Descriptor instead.
 func (*HistoryRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{48}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *HistoryRequest) GetCluster() string {
@@ -3206,7 +3313,7 @@ type HistoryResponse struct {
 
 func (x *HistoryResponse) Reset() {
 	*x = HistoryResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[49]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3218,7 +3325,7 @@ func (x *HistoryResponse) String() string {
 func (*HistoryResponse) ProtoMessage() {}
 
 func (x *HistoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[49]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3231,7 +3338,7 @@ func (x *HistoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryResponse.ProtoReflect.Descriptor instead.
 func (*HistoryResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{49}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *HistoryResponse) GetReleases() []*PastRelease {
@@ -3266,7 +3373,7 @@ type PastRelease struct {
 
 func (x *PastRelease) Reset() {
 	*x = PastRelease{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[50]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3278,7 +3385,7 @@ func (x *PastRelease) String() string {
 func (*PastRelease) ProtoMessage() {}
 
 func (x *PastRelease) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[50]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3291,7 +3398,7 @@ func (x *PastRelease) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PastRelease.ProtoReflect.Descriptor instead.
 func (*PastRelease) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{50}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *PastRelease) GetSequence() uint64 {
@@ -3353,7 +3460,7 @@ type ReleasedApplication struct {
 
 func (x *ReleasedApplication) Reset() {
 	*x = ReleasedApplication{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[51]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3365,7 +3472,7 @@ func (x *ReleasedApplication) String() string {
 func (*ReleasedApplication) ProtoMessage() {}
 
 func (x *ReleasedApplication) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[51]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3378,7 +3485,7 @@ func (x *ReleasedApplication) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleasedApplication.ProtoReflect.Descriptor instead.
 func (*ReleasedApplication) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{51}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *ReleasedApplication) GetKey() *ObjectKey {
@@ -3434,7 +3541,7 @@ type Pin struct {
 
 func (x *Pin) Reset() {
 	*x = Pin{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[52]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3446,7 +3553,7 @@ func (x *Pin) String() string {
 func (*Pin) ProtoMessage() {}
 
 func (x *Pin) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[52]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3459,7 +3566,7 @@ func (x *Pin) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pin.ProtoReflect.Descriptor instead.
 func (*Pin) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{52}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *Pin) GetSequence() uint64 {
@@ -3494,7 +3601,7 @@ type RollbackRequest struct {
 
 func (x *RollbackRequest) Reset() {
 	*x = RollbackRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[53]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3506,7 +3613,7 @@ func (x *RollbackRequest) String() string {
 func (*RollbackRequest) ProtoMessage() {}
 
 func (x *RollbackRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[53]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3519,7 +3626,7 @@ func (x *RollbackRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RollbackRequest.ProtoReflect.Descriptor instead.
 func (*RollbackRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{53}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *RollbackRequest) GetCluster() string {
@@ -3545,7 +3652,7 @@ type RollbackResponse struct {
 
 func (x *RollbackResponse) Reset() {
 	*x = RollbackResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[54]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3557,7 +3664,7 @@ func (x *RollbackResponse) String() string {
 func (*RollbackResponse) ProtoMessage() {}
 
 func (x *RollbackResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[54]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3570,7 +3677,7 @@ func (x *RollbackResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RollbackResponse.ProtoReflect.Descriptor instead.
 func (*RollbackResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{54}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *RollbackResponse) GetSequence() uint64 {
@@ -3591,7 +3698,7 @@ type PreviewRollbackRequest struct {
 
 func (x *PreviewRollbackRequest) Reset() {
 	*x = PreviewRollbackRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[55]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3603,7 +3710,7 @@ func (x *PreviewRollbackRequest) String() string {
 func (*PreviewRollbackRequest) ProtoMessage() {}
 
 func (x *PreviewRollbackRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[55]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3616,7 +3723,7 @@ func (x *PreviewRollbackRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewRollbackRequest.ProtoReflect.Descriptor instead.
 func (*PreviewRollbackRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{55}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *PreviewRollbackRequest) GetCluster() string {
@@ -3644,7 +3751,7 @@ type PreviewRollbackResponse struct {
 
 func (x *PreviewRollbackResponse) Reset() {
 	*x = PreviewRollbackResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[56]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3656,7 +3763,7 @@ func (x *PreviewRollbackResponse) String() string {
 func (*PreviewRollbackResponse) ProtoMessage() {}
 
 func (x *PreviewRollbackResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[56]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3669,7 +3776,7 @@ func (x *PreviewRollbackResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewRollbackResponse.ProtoReflect.Descriptor instead.
 func (*PreviewRollbackResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{56}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *PreviewRollbackResponse) GetSequence() uint64 {
@@ -3698,7 +3805,7 @@ type ReleaseRequest struct {
 
 func (x *ReleaseRequest) Reset() {
 	*x = ReleaseRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[57]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3710,7 +3817,7 @@ func (x *ReleaseRequest) String() string {
 func (*ReleaseRequest) ProtoMessage() {}
 
 func (x *ReleaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[57]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3723,7 +3830,7 @@ func (x *ReleaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseRequest.ProtoReflect.Descriptor instead.
 func (*ReleaseRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{57}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *ReleaseRequest) GetCluster() string {
@@ -3748,7 +3855,7 @@ type ReleaseResponse struct {
 
 func (x *ReleaseResponse) Reset() {
 	*x = ReleaseResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[58]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3760,7 +3867,7 @@ func (x *ReleaseResponse) String() string {
 func (*ReleaseResponse) ProtoMessage() {}
 
 func (x *ReleaseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[58]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3773,7 +3880,7 @@ func (x *ReleaseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseResponse.ProtoReflect.Descriptor instead.
 func (*ReleaseResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{58}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{60}
 }
 
 type PreviewReleaseRequest struct {
@@ -3785,7 +3892,7 @@ type PreviewReleaseRequest struct {
 
 func (x *PreviewReleaseRequest) Reset() {
 	*x = PreviewReleaseRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[59]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3797,7 +3904,7 @@ func (x *PreviewReleaseRequest) String() string {
 func (*PreviewReleaseRequest) ProtoMessage() {}
 
 func (x *PreviewReleaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[59]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3810,7 +3917,7 @@ func (x *PreviewReleaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewReleaseRequest.ProtoReflect.Descriptor instead.
 func (*PreviewReleaseRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{59}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *PreviewReleaseRequest) GetCluster() string {
@@ -3830,7 +3937,7 @@ type PreviewReleaseResponse struct {
 
 func (x *PreviewReleaseResponse) Reset() {
 	*x = PreviewReleaseResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[60]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3842,7 +3949,7 @@ func (x *PreviewReleaseResponse) String() string {
 func (*PreviewReleaseResponse) ProtoMessage() {}
 
 func (x *PreviewReleaseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[60]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3855,7 +3962,7 @@ func (x *PreviewReleaseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewReleaseResponse.ProtoReflect.Descriptor instead.
 func (*PreviewReleaseResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{60}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *PreviewReleaseResponse) GetApplications() []*ReleasedApplication {
@@ -3883,7 +3990,7 @@ type PreviewLiveRequest struct {
 
 func (x *PreviewLiveRequest) Reset() {
 	*x = PreviewLiveRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[61]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3895,7 +4002,7 @@ func (x *PreviewLiveRequest) String() string {
 func (*PreviewLiveRequest) ProtoMessage() {}
 
 func (x *PreviewLiveRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[61]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3908,7 +4015,7 @@ func (x *PreviewLiveRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewLiveRequest.ProtoReflect.Descriptor instead.
 func (*PreviewLiveRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{61}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *PreviewLiveRequest) GetCluster() string {
@@ -3949,7 +4056,7 @@ type PreviewLiveResponse struct {
 
 func (x *PreviewLiveResponse) Reset() {
 	*x = PreviewLiveResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[62]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3961,7 +4068,7 @@ func (x *PreviewLiveResponse) String() string {
 func (*PreviewLiveResponse) ProtoMessage() {}
 
 func (x *PreviewLiveResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[62]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3974,7 +4081,7 @@ func (x *PreviewLiveResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewLiveResponse.ProtoReflect.Descriptor instead.
 func (*PreviewLiveResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{62}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *PreviewLiveResponse) GetApplications() []*PreviewedApplication {
@@ -4000,7 +4107,7 @@ type PreviewedApplication struct {
 
 func (x *PreviewedApplication) Reset() {
 	*x = PreviewedApplication{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[63]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4012,7 +4119,7 @@ func (x *PreviewedApplication) String() string {
 func (*PreviewedApplication) ProtoMessage() {}
 
 func (x *PreviewedApplication) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[63]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4025,7 +4132,7 @@ func (x *PreviewedApplication) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewedApplication.ProtoReflect.Descriptor instead.
 func (*PreviewedApplication) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{63}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *PreviewedApplication) GetKey() *ObjectKey {
@@ -4074,7 +4181,7 @@ type PreviewedObject struct {
 
 func (x *PreviewedObject) Reset() {
 	*x = PreviewedObject{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[64]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4086,7 +4193,7 @@ func (x *PreviewedObject) String() string {
 func (*PreviewedObject) ProtoMessage() {}
 
 func (x *PreviewedObject) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[64]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4099,7 +4206,7 @@ func (x *PreviewedObject) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewedObject.ProtoReflect.Descriptor instead.
 func (*PreviewedObject) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{64}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *PreviewedObject) GetObject() string {
@@ -4152,7 +4259,7 @@ type PreviewedField struct {
 
 func (x *PreviewedField) Reset() {
 	*x = PreviewedField{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[65]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4164,7 +4271,7 @@ func (x *PreviewedField) String() string {
 func (*PreviewedField) ProtoMessage() {}
 
 func (x *PreviewedField) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[65]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4177,7 +4284,7 @@ func (x *PreviewedField) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewedField.ProtoReflect.Descriptor instead.
 func (*PreviewedField) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{65}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *PreviewedField) GetPath() string {
@@ -4210,7 +4317,7 @@ type ListSchemasRequest struct {
 
 func (x *ListSchemasRequest) Reset() {
 	*x = ListSchemasRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[66]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4222,7 +4329,7 @@ func (x *ListSchemasRequest) String() string {
 func (*ListSchemasRequest) ProtoMessage() {}
 
 func (x *ListSchemasRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[66]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4235,7 +4342,7 @@ func (x *ListSchemasRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSchemasRequest.ProtoReflect.Descriptor instead.
 func (*ListSchemasRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{66}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *ListSchemasRequest) GetCluster() string {
@@ -4254,7 +4361,7 @@ type ListSchemasResponse struct {
 
 func (x *ListSchemasResponse) Reset() {
 	*x = ListSchemasResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[67]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4266,7 +4373,7 @@ func (x *ListSchemasResponse) String() string {
 func (*ListSchemasResponse) ProtoMessage() {}
 
 func (x *ListSchemasResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[67]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4279,7 +4386,7 @@ func (x *ListSchemasResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSchemasResponse.ProtoReflect.Descriptor instead.
 func (*ListSchemasResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{67}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *ListSchemasResponse) GetServed() []*SchemaVersion {
@@ -4303,7 +4410,7 @@ type SchemaVersion struct {
 
 func (x *SchemaVersion) Reset() {
 	*x = SchemaVersion{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[68]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4315,7 +4422,7 @@ func (x *SchemaVersion) String() string {
 func (*SchemaVersion) ProtoMessage() {}
 
 func (x *SchemaVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[68]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4328,7 +4435,7 @@ func (x *SchemaVersion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SchemaVersion.ProtoReflect.Descriptor instead.
 func (*SchemaVersion) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{68}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *SchemaVersion) GetGroup() string {
@@ -4362,7 +4469,7 @@ type ReadSchemaRequest struct {
 
 func (x *ReadSchemaRequest) Reset() {
 	*x = ReadSchemaRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[69]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4374,7 +4481,7 @@ func (x *ReadSchemaRequest) String() string {
 func (*ReadSchemaRequest) ProtoMessage() {}
 
 func (x *ReadSchemaRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[69]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4387,7 +4494,7 @@ func (x *ReadSchemaRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadSchemaRequest.ProtoReflect.Descriptor instead.
 func (*ReadSchemaRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{69}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *ReadSchemaRequest) GetCluster() string {
@@ -4416,7 +4523,7 @@ type ReadSchemaResponse struct {
 
 func (x *ReadSchemaResponse) Reset() {
 	*x = ReadSchemaResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[70]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4428,7 +4535,7 @@ func (x *ReadSchemaResponse) String() string {
 func (*ReadSchemaResponse) ProtoMessage() {}
 
 func (x *ReadSchemaResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[70]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4441,7 +4548,7 @@ func (x *ReadSchemaResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadSchemaResponse.ProtoReflect.Descriptor instead.
 func (*ReadSchemaResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{70}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *ReadSchemaResponse) GetData() []byte {
@@ -4642,7 +4749,7 @@ const file_nave_admin_v1_admin_proto_rawDesc = "" +
 	"\x04json\x18\x01 \x01(\fR\x04json\x12.\n" +
 	"\x05owner\x18\x02 \x01(\v2\x18.nave.admin.v1.ObjectKeyR\x05owner\x12\x1c\n" +
 	"\tsuspended\x18\x03 \x01(\bR\tsuspended\x12\x1a\n" +
-	"\bconfined\x18\x04 \x01(\fR\bconfined\"\xc3\x02\n" +
+	"\bconfined\x18\x04 \x01(\fR\bconfined\"\xe7\x02\n" +
 	"\x10PublishedCluster\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\tR\acluster\x12\x1a\n" +
 	"\bsequence\x18\x02 \x01(\x04R\bsequence\x12G\n" +
@@ -4652,7 +4759,13 @@ const file_nave_admin_v1_admin_proto_rawDesc = "" +
 	"unreadable\x122\n" +
 	"\aobjects\x18\x05 \x03(\v2\x18.nave.admin.v1.HubObjectR\aobjects\x12$\n" +
 	"\x03pin\x18\x06 \x01(\v2\x12.nave.admin.v1.PinR\x03pin\x126\n" +
-	"\tsuspended\x18\a \x03(\v2\x18.nave.admin.v1.ObjectKeyR\tsuspended\"\xab\x02\n" +
+	"\tsuspended\x18\a \x03(\v2\x18.nave.admin.v1.ObjectKeyR\tsuspended\x12\"\n" +
+	"\fcapabilities\x18\b \x01(\tR\fcapabilities\"/\n" +
+	"\x13CapabilitiesRequest\x12\x18\n" +
+	"\acluster\x18\x01 \x01(\tR\acluster\"h\n" +
+	"\x14CapabilitiesResponse\x12-\n" +
+	"\x12kubernetes_version\x18\x01 \x01(\tR\x11kubernetesVersion\x12!\n" +
+	"\fapi_versions\x18\x02 \x03(\tR\vapiVersions\"\xab\x02\n" +
 	"\x14PublishedApplication\x12*\n" +
 	"\x03key\x18\x01 \x01(\v2\x18.nave.admin.v1.ObjectKeyR\x03key\x120\n" +
 	"\x06parent\x18\x02 \x01(\v2\x18.nave.admin.v1.ObjectKeyR\x06parent\x12\x14\n" +
@@ -4761,7 +4874,7 @@ const file_nave_admin_v1_admin_proto_rawDesc = "" +
 	"\x1aAPPLICATION_CHANGE_CHANGED\x10\x02\x12\x1c\n" +
 	"\x18APPLICATION_CHANGE_ADDED\x10\x03\x12\x1e\n" +
 	"\x1aAPPLICATION_CHANGE_REMOVED\x10\x04\x12\x1b\n" +
-	"\x17APPLICATION_CHANGE_KEPT\x10\x052\xbf\x0f\n" +
+	"\x17APPLICATION_CHANGE_KEPT\x10\x052\x98\x10\n" +
 	"\fAdminService\x12<\n" +
 	"\x03Get\x12\x19.nave.admin.v1.GetRequest\x1a\x1a.nave.admin.v1.GetResponse\x12?\n" +
 	"\x04List\x12\x1a.nave.admin.v1.ListRequest\x1a\x1b.nave.admin.v1.ListResponse\x12D\n" +
@@ -4779,7 +4892,8 @@ const file_nave_admin_v1_admin_proto_rawDesc = "" +
 	"\x04Tree\x12\x1a.nave.admin.v1.TreeRequest\x1a\x1b.nave.admin.v1.TreeResponse\x12H\n" +
 	"\aExplain\x12\x1d.nave.admin.v1.ExplainRequest\x1a\x1e.nave.admin.v1.ExplainResponse\x12P\n" +
 	"\tPublished\x12\x1f.nave.admin.v1.PublishedRequest\x1a .nave.admin.v1.PublishedResponse0\x01\x12e\n" +
-	"\x10PublishedContent\x12&.nave.admin.v1.PublishedContentRequest\x1a'.nave.admin.v1.PublishedContentResponse0\x01\x12V\n" +
+	"\x10PublishedContent\x12&.nave.admin.v1.PublishedContentRequest\x1a'.nave.admin.v1.PublishedContentResponse0\x01\x12W\n" +
+	"\fCapabilities\x12\".nave.admin.v1.CapabilitiesRequest\x1a#.nave.admin.v1.CapabilitiesResponse\x12V\n" +
 	"\vPreviewLive\x12!.nave.admin.v1.PreviewLiveRequest\x1a\".nave.admin.v1.PreviewLiveResponse(\x01\x12T\n" +
 	"\vListSchemas\x12!.nave.admin.v1.ListSchemasRequest\x1a\".nave.admin.v1.ListSchemasResponse\x12Q\n" +
 	"\n" +
@@ -4805,7 +4919,7 @@ func file_nave_admin_v1_admin_proto_rawDescGZIP() []byte {
 }
 
 var file_nave_admin_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_nave_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 71)
+var file_nave_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 73)
 var file_nave_admin_v1_admin_proto_goTypes = []any{
 	(WatchType)(0),                   // 0: nave.admin.v1.WatchType
 	(ApplicationChange)(0),           // 1: nave.admin.v1.ApplicationChange
@@ -4854,33 +4968,35 @@ var file_nave_admin_v1_admin_proto_goTypes = []any{
 	(*PublishedHub)(nil),             // 44: nave.admin.v1.PublishedHub
 	(*HubObject)(nil),                // 45: nave.admin.v1.HubObject
 	(*PublishedCluster)(nil),         // 46: nave.admin.v1.PublishedCluster
-	(*PublishedApplication)(nil),     // 47: nave.admin.v1.PublishedApplication
-	(*PublishedContentRequest)(nil),  // 48: nave.admin.v1.PublishedContentRequest
-	(*PublishedContentResponse)(nil), // 49: nave.admin.v1.PublishedContentResponse
-	(*HistoryRequest)(nil),           // 50: nave.admin.v1.HistoryRequest
-	(*HistoryResponse)(nil),          // 51: nave.admin.v1.HistoryResponse
-	(*PastRelease)(nil),              // 52: nave.admin.v1.PastRelease
-	(*ReleasedApplication)(nil),      // 53: nave.admin.v1.ReleasedApplication
-	(*Pin)(nil),                      // 54: nave.admin.v1.Pin
-	(*RollbackRequest)(nil),          // 55: nave.admin.v1.RollbackRequest
-	(*RollbackResponse)(nil),         // 56: nave.admin.v1.RollbackResponse
-	(*PreviewRollbackRequest)(nil),   // 57: nave.admin.v1.PreviewRollbackRequest
-	(*PreviewRollbackResponse)(nil),  // 58: nave.admin.v1.PreviewRollbackResponse
-	(*ReleaseRequest)(nil),           // 59: nave.admin.v1.ReleaseRequest
-	(*ReleaseResponse)(nil),          // 60: nave.admin.v1.ReleaseResponse
-	(*PreviewReleaseRequest)(nil),    // 61: nave.admin.v1.PreviewReleaseRequest
-	(*PreviewReleaseResponse)(nil),   // 62: nave.admin.v1.PreviewReleaseResponse
-	(*PreviewLiveRequest)(nil),       // 63: nave.admin.v1.PreviewLiveRequest
-	(*PreviewLiveResponse)(nil),      // 64: nave.admin.v1.PreviewLiveResponse
-	(*PreviewedApplication)(nil),     // 65: nave.admin.v1.PreviewedApplication
-	(*PreviewedObject)(nil),          // 66: nave.admin.v1.PreviewedObject
-	(*PreviewedField)(nil),           // 67: nave.admin.v1.PreviewedField
-	(*ListSchemasRequest)(nil),       // 68: nave.admin.v1.ListSchemasRequest
-	(*ListSchemasResponse)(nil),      // 69: nave.admin.v1.ListSchemasResponse
-	(*SchemaVersion)(nil),            // 70: nave.admin.v1.SchemaVersion
-	(*ReadSchemaRequest)(nil),        // 71: nave.admin.v1.ReadSchemaRequest
-	(*ReadSchemaResponse)(nil),       // 72: nave.admin.v1.ReadSchemaResponse
-	(*timestamppb.Timestamp)(nil),    // 73: google.protobuf.Timestamp
+	(*CapabilitiesRequest)(nil),      // 47: nave.admin.v1.CapabilitiesRequest
+	(*CapabilitiesResponse)(nil),     // 48: nave.admin.v1.CapabilitiesResponse
+	(*PublishedApplication)(nil),     // 49: nave.admin.v1.PublishedApplication
+	(*PublishedContentRequest)(nil),  // 50: nave.admin.v1.PublishedContentRequest
+	(*PublishedContentResponse)(nil), // 51: nave.admin.v1.PublishedContentResponse
+	(*HistoryRequest)(nil),           // 52: nave.admin.v1.HistoryRequest
+	(*HistoryResponse)(nil),          // 53: nave.admin.v1.HistoryResponse
+	(*PastRelease)(nil),              // 54: nave.admin.v1.PastRelease
+	(*ReleasedApplication)(nil),      // 55: nave.admin.v1.ReleasedApplication
+	(*Pin)(nil),                      // 56: nave.admin.v1.Pin
+	(*RollbackRequest)(nil),          // 57: nave.admin.v1.RollbackRequest
+	(*RollbackResponse)(nil),         // 58: nave.admin.v1.RollbackResponse
+	(*PreviewRollbackRequest)(nil),   // 59: nave.admin.v1.PreviewRollbackRequest
+	(*PreviewRollbackResponse)(nil),  // 60: nave.admin.v1.PreviewRollbackResponse
+	(*ReleaseRequest)(nil),           // 61: nave.admin.v1.ReleaseRequest
+	(*ReleaseResponse)(nil),          // 62: nave.admin.v1.ReleaseResponse
+	(*PreviewReleaseRequest)(nil),    // 63: nave.admin.v1.PreviewReleaseRequest
+	(*PreviewReleaseResponse)(nil),   // 64: nave.admin.v1.PreviewReleaseResponse
+	(*PreviewLiveRequest)(nil),       // 65: nave.admin.v1.PreviewLiveRequest
+	(*PreviewLiveResponse)(nil),      // 66: nave.admin.v1.PreviewLiveResponse
+	(*PreviewedApplication)(nil),     // 67: nave.admin.v1.PreviewedApplication
+	(*PreviewedObject)(nil),          // 68: nave.admin.v1.PreviewedObject
+	(*PreviewedField)(nil),           // 69: nave.admin.v1.PreviewedField
+	(*ListSchemasRequest)(nil),       // 70: nave.admin.v1.ListSchemasRequest
+	(*ListSchemasResponse)(nil),      // 71: nave.admin.v1.ListSchemasResponse
+	(*SchemaVersion)(nil),            // 72: nave.admin.v1.SchemaVersion
+	(*ReadSchemaRequest)(nil),        // 73: nave.admin.v1.ReadSchemaRequest
+	(*ReadSchemaResponse)(nil),       // 74: nave.admin.v1.ReadSchemaResponse
+	(*timestamppb.Timestamp)(nil),    // 75: google.protobuf.Timestamp
 }
 var file_nave_admin_v1_admin_proto_depIdxs = []int32{
 	2,  // 0: nave.admin.v1.Object.key:type_name -> nave.admin.v1.ObjectKey
@@ -4908,10 +5024,10 @@ var file_nave_admin_v1_admin_proto_depIdxs = []int32{
 	2,  // 22: nave.admin.v1.SuspendRequest.key:type_name -> nave.admin.v1.ObjectKey
 	2,  // 23: nave.admin.v1.ResumeRequest.key:type_name -> nave.admin.v1.ObjectKey
 	2,  // 24: nave.admin.v1.ResumeResponse.suspended_with:type_name -> nave.admin.v1.ObjectKey
-	73, // 25: nave.admin.v1.CreateJoinTokenResponse.expires_at:type_name -> google.protobuf.Timestamp
+	75, // 25: nave.admin.v1.CreateJoinTokenResponse.expires_at:type_name -> google.protobuf.Timestamp
 	2,  // 26: nave.admin.v1.ListEventsRequest.key:type_name -> nave.admin.v1.ObjectKey
 	31, // 27: nave.admin.v1.ListEventsResponse.events:type_name -> nave.admin.v1.Event
-	73, // 28: nave.admin.v1.Event.time:type_name -> google.protobuf.Timestamp
+	75, // 28: nave.admin.v1.Event.time:type_name -> google.protobuf.Timestamp
 	2,  // 29: nave.admin.v1.Event.object:type_name -> nave.admin.v1.ObjectKey
 	2,  // 30: nave.admin.v1.TreeRequest.key:type_name -> nave.admin.v1.ObjectKey
 	34, // 31: nave.admin.v1.TreeResponse.root:type_name -> nave.admin.v1.TreeNode
@@ -4922,33 +5038,33 @@ var file_nave_admin_v1_admin_proto_depIdxs = []int32{
 	2,  // 36: nave.admin.v1.Encryption.object:type_name -> nave.admin.v1.ObjectKey
 	38, // 37: nave.admin.v1.Encryption.documents:type_name -> nave.admin.v1.SealedDocument
 	2,  // 38: nave.admin.v1.Explanation.object:type_name -> nave.admin.v1.ObjectKey
-	73, // 39: nave.admin.v1.Explanation.since:type_name -> google.protobuf.Timestamp
+	75, // 39: nave.admin.v1.Explanation.since:type_name -> google.protobuf.Timestamp
 	44, // 40: nave.admin.v1.PublishedResponse.hub:type_name -> nave.admin.v1.PublishedHub
 	46, // 41: nave.admin.v1.PublishedResponse.cluster:type_name -> nave.admin.v1.PublishedCluster
 	45, // 42: nave.admin.v1.PublishedHub.objects:type_name -> nave.admin.v1.HubObject
 	2,  // 43: nave.admin.v1.HubObject.owner:type_name -> nave.admin.v1.ObjectKey
-	47, // 44: nave.admin.v1.PublishedCluster.applications:type_name -> nave.admin.v1.PublishedApplication
+	49, // 44: nave.admin.v1.PublishedCluster.applications:type_name -> nave.admin.v1.PublishedApplication
 	45, // 45: nave.admin.v1.PublishedCluster.objects:type_name -> nave.admin.v1.HubObject
-	54, // 46: nave.admin.v1.PublishedCluster.pin:type_name -> nave.admin.v1.Pin
+	56, // 46: nave.admin.v1.PublishedCluster.pin:type_name -> nave.admin.v1.Pin
 	2,  // 47: nave.admin.v1.PublishedCluster.suspended:type_name -> nave.admin.v1.ObjectKey
 	2,  // 48: nave.admin.v1.PublishedApplication.key:type_name -> nave.admin.v1.ObjectKey
 	2,  // 49: nave.admin.v1.PublishedApplication.parent:type_name -> nave.admin.v1.ObjectKey
 	2,  // 50: nave.admin.v1.PublishedContentRequest.key:type_name -> nave.admin.v1.ObjectKey
-	52, // 51: nave.admin.v1.HistoryResponse.releases:type_name -> nave.admin.v1.PastRelease
-	54, // 52: nave.admin.v1.HistoryResponse.pin:type_name -> nave.admin.v1.Pin
-	73, // 53: nave.admin.v1.PastRelease.released_at:type_name -> google.protobuf.Timestamp
-	53, // 54: nave.admin.v1.PastRelease.listed:type_name -> nave.admin.v1.ReleasedApplication
+	54, // 51: nave.admin.v1.HistoryResponse.releases:type_name -> nave.admin.v1.PastRelease
+	56, // 52: nave.admin.v1.HistoryResponse.pin:type_name -> nave.admin.v1.Pin
+	75, // 53: nave.admin.v1.PastRelease.released_at:type_name -> google.protobuf.Timestamp
+	55, // 54: nave.admin.v1.PastRelease.listed:type_name -> nave.admin.v1.ReleasedApplication
 	2,  // 55: nave.admin.v1.ReleasedApplication.key:type_name -> nave.admin.v1.ObjectKey
 	1,  // 56: nave.admin.v1.ReleasedApplication.change:type_name -> nave.admin.v1.ApplicationChange
-	73, // 57: nave.admin.v1.Pin.pinned_at:type_name -> google.protobuf.Timestamp
-	53, // 58: nave.admin.v1.PreviewRollbackResponse.applications:type_name -> nave.admin.v1.ReleasedApplication
-	53, // 59: nave.admin.v1.PreviewReleaseResponse.applications:type_name -> nave.admin.v1.ReleasedApplication
-	65, // 60: nave.admin.v1.PreviewLiveResponse.applications:type_name -> nave.admin.v1.PreviewedApplication
+	75, // 57: nave.admin.v1.Pin.pinned_at:type_name -> google.protobuf.Timestamp
+	55, // 58: nave.admin.v1.PreviewRollbackResponse.applications:type_name -> nave.admin.v1.ReleasedApplication
+	55, // 59: nave.admin.v1.PreviewReleaseResponse.applications:type_name -> nave.admin.v1.ReleasedApplication
+	67, // 60: nave.admin.v1.PreviewLiveResponse.applications:type_name -> nave.admin.v1.PreviewedApplication
 	2,  // 61: nave.admin.v1.PreviewedApplication.key:type_name -> nave.admin.v1.ObjectKey
-	66, // 62: nave.admin.v1.PreviewedApplication.objects:type_name -> nave.admin.v1.PreviewedObject
-	67, // 63: nave.admin.v1.PreviewedObject.fields:type_name -> nave.admin.v1.PreviewedField
-	70, // 64: nave.admin.v1.ListSchemasResponse.served:type_name -> nave.admin.v1.SchemaVersion
-	70, // 65: nave.admin.v1.ReadSchemaRequest.version:type_name -> nave.admin.v1.SchemaVersion
+	68, // 62: nave.admin.v1.PreviewedApplication.objects:type_name -> nave.admin.v1.PreviewedObject
+	69, // 63: nave.admin.v1.PreviewedObject.fields:type_name -> nave.admin.v1.PreviewedField
+	72, // 64: nave.admin.v1.ListSchemasResponse.served:type_name -> nave.admin.v1.SchemaVersion
+	72, // 65: nave.admin.v1.ReadSchemaRequest.version:type_name -> nave.admin.v1.SchemaVersion
 	4,  // 66: nave.admin.v1.AdminService.Get:input_type -> nave.admin.v1.GetRequest
 	6,  // 67: nave.admin.v1.AdminService.List:input_type -> nave.admin.v1.ListRequest
 	8,  // 68: nave.admin.v1.AdminService.Watch:input_type -> nave.admin.v1.WatchRequest
@@ -4964,43 +5080,45 @@ var file_nave_admin_v1_admin_proto_depIdxs = []int32{
 	32, // 78: nave.admin.v1.AdminService.Tree:input_type -> nave.admin.v1.TreeRequest
 	35, // 79: nave.admin.v1.AdminService.Explain:input_type -> nave.admin.v1.ExplainRequest
 	42, // 80: nave.admin.v1.AdminService.Published:input_type -> nave.admin.v1.PublishedRequest
-	48, // 81: nave.admin.v1.AdminService.PublishedContent:input_type -> nave.admin.v1.PublishedContentRequest
-	63, // 82: nave.admin.v1.AdminService.PreviewLive:input_type -> nave.admin.v1.PreviewLiveRequest
-	68, // 83: nave.admin.v1.AdminService.ListSchemas:input_type -> nave.admin.v1.ListSchemasRequest
-	71, // 84: nave.admin.v1.AdminService.ReadSchema:input_type -> nave.admin.v1.ReadSchemaRequest
-	50, // 85: nave.admin.v1.AdminService.History:input_type -> nave.admin.v1.HistoryRequest
-	55, // 86: nave.admin.v1.AdminService.Rollback:input_type -> nave.admin.v1.RollbackRequest
-	57, // 87: nave.admin.v1.AdminService.PreviewRollback:input_type -> nave.admin.v1.PreviewRollbackRequest
-	59, // 88: nave.admin.v1.AdminService.Release:input_type -> nave.admin.v1.ReleaseRequest
-	61, // 89: nave.admin.v1.AdminService.PreviewRelease:input_type -> nave.admin.v1.PreviewReleaseRequest
-	40, // 90: nave.admin.v1.AdminService.GetVersion:input_type -> nave.admin.v1.GetVersionRequest
-	5,  // 91: nave.admin.v1.AdminService.Get:output_type -> nave.admin.v1.GetResponse
-	7,  // 92: nave.admin.v1.AdminService.List:output_type -> nave.admin.v1.ListResponse
-	9,  // 93: nave.admin.v1.AdminService.Watch:output_type -> nave.admin.v1.WatchResponse
-	11, // 94: nave.admin.v1.AdminService.Apply:output_type -> nave.admin.v1.ApplyResponse
-	14, // 95: nave.admin.v1.AdminService.Delete:output_type -> nave.admin.v1.DeleteResponse
-	16, // 96: nave.admin.v1.AdminService.Impact:output_type -> nave.admin.v1.ImpactResponse
-	20, // 97: nave.admin.v1.AdminService.Confirm:output_type -> nave.admin.v1.ConfirmResponse
-	22, // 98: nave.admin.v1.AdminService.Reconcile:output_type -> nave.admin.v1.ReconcileResponse
-	24, // 99: nave.admin.v1.AdminService.Suspend:output_type -> nave.admin.v1.SuspendResponse
-	26, // 100: nave.admin.v1.AdminService.Resume:output_type -> nave.admin.v1.ResumeResponse
-	28, // 101: nave.admin.v1.AdminService.CreateJoinToken:output_type -> nave.admin.v1.CreateJoinTokenResponse
-	30, // 102: nave.admin.v1.AdminService.ListEvents:output_type -> nave.admin.v1.ListEventsResponse
-	33, // 103: nave.admin.v1.AdminService.Tree:output_type -> nave.admin.v1.TreeResponse
-	36, // 104: nave.admin.v1.AdminService.Explain:output_type -> nave.admin.v1.ExplainResponse
-	43, // 105: nave.admin.v1.AdminService.Published:output_type -> nave.admin.v1.PublishedResponse
-	49, // 106: nave.admin.v1.AdminService.PublishedContent:output_type -> nave.admin.v1.PublishedContentResponse
-	64, // 107: nave.admin.v1.AdminService.PreviewLive:output_type -> nave.admin.v1.PreviewLiveResponse
-	69, // 108: nave.admin.v1.AdminService.ListSchemas:output_type -> nave.admin.v1.ListSchemasResponse
-	72, // 109: nave.admin.v1.AdminService.ReadSchema:output_type -> nave.admin.v1.ReadSchemaResponse
-	51, // 110: nave.admin.v1.AdminService.History:output_type -> nave.admin.v1.HistoryResponse
-	56, // 111: nave.admin.v1.AdminService.Rollback:output_type -> nave.admin.v1.RollbackResponse
-	58, // 112: nave.admin.v1.AdminService.PreviewRollback:output_type -> nave.admin.v1.PreviewRollbackResponse
-	60, // 113: nave.admin.v1.AdminService.Release:output_type -> nave.admin.v1.ReleaseResponse
-	62, // 114: nave.admin.v1.AdminService.PreviewRelease:output_type -> nave.admin.v1.PreviewReleaseResponse
-	41, // 115: nave.admin.v1.AdminService.GetVersion:output_type -> nave.admin.v1.GetVersionResponse
-	91, // [91:116] is the sub-list for method output_type
-	66, // [66:91] is the sub-list for method input_type
+	50, // 81: nave.admin.v1.AdminService.PublishedContent:input_type -> nave.admin.v1.PublishedContentRequest
+	47, // 82: nave.admin.v1.AdminService.Capabilities:input_type -> nave.admin.v1.CapabilitiesRequest
+	65, // 83: nave.admin.v1.AdminService.PreviewLive:input_type -> nave.admin.v1.PreviewLiveRequest
+	70, // 84: nave.admin.v1.AdminService.ListSchemas:input_type -> nave.admin.v1.ListSchemasRequest
+	73, // 85: nave.admin.v1.AdminService.ReadSchema:input_type -> nave.admin.v1.ReadSchemaRequest
+	52, // 86: nave.admin.v1.AdminService.History:input_type -> nave.admin.v1.HistoryRequest
+	57, // 87: nave.admin.v1.AdminService.Rollback:input_type -> nave.admin.v1.RollbackRequest
+	59, // 88: nave.admin.v1.AdminService.PreviewRollback:input_type -> nave.admin.v1.PreviewRollbackRequest
+	61, // 89: nave.admin.v1.AdminService.Release:input_type -> nave.admin.v1.ReleaseRequest
+	63, // 90: nave.admin.v1.AdminService.PreviewRelease:input_type -> nave.admin.v1.PreviewReleaseRequest
+	40, // 91: nave.admin.v1.AdminService.GetVersion:input_type -> nave.admin.v1.GetVersionRequest
+	5,  // 92: nave.admin.v1.AdminService.Get:output_type -> nave.admin.v1.GetResponse
+	7,  // 93: nave.admin.v1.AdminService.List:output_type -> nave.admin.v1.ListResponse
+	9,  // 94: nave.admin.v1.AdminService.Watch:output_type -> nave.admin.v1.WatchResponse
+	11, // 95: nave.admin.v1.AdminService.Apply:output_type -> nave.admin.v1.ApplyResponse
+	14, // 96: nave.admin.v1.AdminService.Delete:output_type -> nave.admin.v1.DeleteResponse
+	16, // 97: nave.admin.v1.AdminService.Impact:output_type -> nave.admin.v1.ImpactResponse
+	20, // 98: nave.admin.v1.AdminService.Confirm:output_type -> nave.admin.v1.ConfirmResponse
+	22, // 99: nave.admin.v1.AdminService.Reconcile:output_type -> nave.admin.v1.ReconcileResponse
+	24, // 100: nave.admin.v1.AdminService.Suspend:output_type -> nave.admin.v1.SuspendResponse
+	26, // 101: nave.admin.v1.AdminService.Resume:output_type -> nave.admin.v1.ResumeResponse
+	28, // 102: nave.admin.v1.AdminService.CreateJoinToken:output_type -> nave.admin.v1.CreateJoinTokenResponse
+	30, // 103: nave.admin.v1.AdminService.ListEvents:output_type -> nave.admin.v1.ListEventsResponse
+	33, // 104: nave.admin.v1.AdminService.Tree:output_type -> nave.admin.v1.TreeResponse
+	36, // 105: nave.admin.v1.AdminService.Explain:output_type -> nave.admin.v1.ExplainResponse
+	43, // 106: nave.admin.v1.AdminService.Published:output_type -> nave.admin.v1.PublishedResponse
+	51, // 107: nave.admin.v1.AdminService.PublishedContent:output_type -> nave.admin.v1.PublishedContentResponse
+	48, // 108: nave.admin.v1.AdminService.Capabilities:output_type -> nave.admin.v1.CapabilitiesResponse
+	66, // 109: nave.admin.v1.AdminService.PreviewLive:output_type -> nave.admin.v1.PreviewLiveResponse
+	71, // 110: nave.admin.v1.AdminService.ListSchemas:output_type -> nave.admin.v1.ListSchemasResponse
+	74, // 111: nave.admin.v1.AdminService.ReadSchema:output_type -> nave.admin.v1.ReadSchemaResponse
+	53, // 112: nave.admin.v1.AdminService.History:output_type -> nave.admin.v1.HistoryResponse
+	58, // 113: nave.admin.v1.AdminService.Rollback:output_type -> nave.admin.v1.RollbackResponse
+	60, // 114: nave.admin.v1.AdminService.PreviewRollback:output_type -> nave.admin.v1.PreviewRollbackResponse
+	62, // 115: nave.admin.v1.AdminService.Release:output_type -> nave.admin.v1.ReleaseResponse
+	64, // 116: nave.admin.v1.AdminService.PreviewRelease:output_type -> nave.admin.v1.PreviewReleaseResponse
+	41, // 117: nave.admin.v1.AdminService.GetVersion:output_type -> nave.admin.v1.GetVersionResponse
+	92, // [92:118] is the sub-list for method output_type
+	66, // [66:92] is the sub-list for method input_type
 	66, // [66:66] is the sub-list for extension type_name
 	66, // [66:66] is the sub-list for extension extendee
 	0,  // [0:66] is the sub-list for field type_name
@@ -5027,7 +5145,7 @@ func file_nave_admin_v1_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_nave_admin_v1_admin_proto_rawDesc), len(file_nave_admin_v1_admin_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   71,
+			NumMessages:   73,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

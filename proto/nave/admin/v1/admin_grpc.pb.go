@@ -38,6 +38,7 @@ const (
 	AdminService_Explain_FullMethodName          = "/nave.admin.v1.AdminService/Explain"
 	AdminService_Published_FullMethodName        = "/nave.admin.v1.AdminService/Published"
 	AdminService_PublishedContent_FullMethodName = "/nave.admin.v1.AdminService/PublishedContent"
+	AdminService_Capabilities_FullMethodName     = "/nave.admin.v1.AdminService/Capabilities"
 	AdminService_PreviewLive_FullMethodName      = "/nave.admin.v1.AdminService/PreviewLive"
 	AdminService_ListSchemas_FullMethodName      = "/nave.admin.v1.AdminService/ListSchemas"
 	AdminService_ReadSchema_FullMethodName       = "/nave.admin.v1.AdminService/ReadSchema"
@@ -83,6 +84,9 @@ type AdminServiceClient interface {
 	Published(ctx context.Context, in *PublishedRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[PublishedResponse], error)
 	// PublishedContent sends one application that was released to a cluster, or objects of it.
 	PublishedContent(ctx context.Context, in *PublishedContentRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[PublishedContentResponse], error)
+	// Capabilities returns what the spoke of a cluster reported about its API server, which charts may ask for. NOT_FOUND when
+	// there is no such cluster, FAILED_PRECONDITION when its spoke has not reported yet.
+	Capabilities(ctx context.Context, in *CapabilitiesRequest, opts ...grpc.CallOption) (*CapabilitiesResponse, error)
 	// PreviewLive asks the spoke of a cluster what applications would change there, by a server-side dry run. UNAVAILABLE when
 	// the spoke is away, FAILED_PRECONDITION when it is too old.
 	PreviewLive(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[PreviewLiveRequest, PreviewLiveResponse], error)
@@ -300,6 +304,16 @@ func (c *adminServiceClient) PublishedContent(ctx context.Context, in *Published
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type AdminService_PublishedContentClient = grpc.ServerStreamingClient[PublishedContentResponse]
 
+func (c *adminServiceClient) Capabilities(ctx context.Context, in *CapabilitiesRequest, opts ...grpc.CallOption) (*CapabilitiesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CapabilitiesResponse)
+	err := c.cc.Invoke(ctx, AdminService_Capabilities_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *adminServiceClient) PreviewLive(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[PreviewLiveRequest, PreviewLiveResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	stream, err := c.cc.NewStream(ctx, &AdminService_ServiceDesc.Streams[3], AdminService_PreviewLive_FullMethodName, cOpts...)
@@ -427,6 +441,9 @@ type AdminServiceServer interface {
 	Published(*PublishedRequest, grpc.ServerStreamingServer[PublishedResponse]) error
 	// PublishedContent sends one application that was released to a cluster, or objects of it.
 	PublishedContent(*PublishedContentRequest, grpc.ServerStreamingServer[PublishedContentResponse]) error
+	// Capabilities returns what the spoke of a cluster reported about its API server, which charts may ask for. NOT_FOUND when
+	// there is no such cluster, FAILED_PRECONDITION when its spoke has not reported yet.
+	Capabilities(context.Context, *CapabilitiesRequest) (*CapabilitiesResponse, error)
 	// PreviewLive asks the spoke of a cluster what applications would change there, by a server-side dry run. UNAVAILABLE when
 	// the spoke is away, FAILED_PRECONDITION when it is too old.
 	PreviewLive(grpc.ClientStreamingServer[PreviewLiveRequest, PreviewLiveResponse]) error
@@ -504,6 +521,9 @@ func (UnimplementedAdminServiceServer) Published(*PublishedRequest, grpc.ServerS
 }
 func (UnimplementedAdminServiceServer) PublishedContent(*PublishedContentRequest, grpc.ServerStreamingServer[PublishedContentResponse]) error {
 	return status.Error(codes.Unimplemented, "method PublishedContent not implemented")
+}
+func (UnimplementedAdminServiceServer) Capabilities(context.Context, *CapabilitiesRequest) (*CapabilitiesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Capabilities not implemented")
 }
 func (UnimplementedAdminServiceServer) PreviewLive(grpc.ClientStreamingServer[PreviewLiveRequest, PreviewLiveResponse]) error {
 	return status.Error(codes.Unimplemented, "method PreviewLive not implemented")
@@ -820,6 +840,24 @@ func _AdminService_PublishedContent_Handler(srv interface{}, stream grpc.ServerS
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type AdminService_PublishedContentServer = grpc.ServerStreamingServer[PublishedContentResponse]
 
+func _AdminService_Capabilities_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CapabilitiesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).Capabilities(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_Capabilities_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).Capabilities(ctx, req.(*CapabilitiesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _AdminService_PreviewLive_Handler(srv interface{}, stream grpc.ServerStream) error {
 	return srv.(AdminServiceServer).PreviewLive(&grpc.GenericServerStream[PreviewLiveRequest, PreviewLiveResponse]{ServerStream: stream})
 }
@@ -1029,6 +1067,10 @@ var AdminService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Explain",
 			Handler:    _AdminService_Explain_Handler,
+		},
+		{
+			MethodName: "Capabilities",
+			Handler:    _AdminService_Capabilities_Handler,
 		},
 		{
 			MethodName: "ListSchemas",

@@ -1,0 +1,73 @@
+package main
+
+import (
+	"context"
+	"sync"
+
+	"github.com/spf13/pflag"
+
+	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/hub/internal/render/helm"
+	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
+)
+
+// capabilityFlags are the flags that say what charts can know of a cluster.
+type capabilityFlags struct {
+	kubeVersion string
+	apiVersions []string
+}
+
+func (f *capabilityFlags) add(flags *pflag.FlagSet) {
+	flags.StringVar(&f.kubeVersion, "kube-version", "", "version of Kubernetes for charts; default: the cluster's, if "+
+		"the hub is asked")
+	flags.StringSliceVarP(&f.apiVersions, "api-versions", "a", nil, "further APIs of the cluster for charts: "+
+		"group/version or group/version/Kind")
+}
+
+// over returns capabilities with what the flags say.
+func (f *capabilityFlags) over(c api.Capabilities) api.Capabilities {
+	if f.kubeVersion != "" {
+		c.KubeVersion = f.kubeVersion
+	}
+	c.APIVersions = append(c.APIVersions[:len(c.APIVersions):len(c.APIVersions)], f.apiVersions...)
+	return c
+}
+
+// anyCluster returns the capabilities of a cluster with the kinds of Kubernetes itself, as helm template has them.
+func (f *capabilityFlags) anyCluster(context.Context, string) (api.Capabilities, error) {
+	return f.over(helm.DefaultCapabilities()), nil
+}
+
+// hubCapabilities asks the hub for the capabilities of clusters, once for those with equal ones.
+type hubCapabilities struct {
+	capabilityFlags
+	client adminv1.AdminServiceClient
+	// ids has what identifies the capabilities of a cluster, as far as known.
+	ids map[string]string
+
+	mu    sync.Mutex
+	known map[string]api.Capabilities // by id
+}
+
+// of returns the capabilities of a cluster.
+func (h *hubCapabilities) of(ctx context.Context, cluster string) (api.Capabilities, error) {
+	id, identified := h.ids[cluster]
+	if !identified {
+		id = "cluster " + cluster
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if c, ok := h.known[id]; ok {
+		return c, nil
+	}
+	answer, err := h.client.Capabilities(ctx, &adminv1.CapabilitiesRequest{Cluster: cluster})
+	if err != nil {
+		return api.Capabilities{}, err
+	}
+	c := h.over(api.Capabilities{KubeVersion: answer.GetKubernetesVersion(), APIVersions: answer.GetApiVersions()})
+	if h.known == nil {
+		h.known = map[string]api.Capabilities{}
+	}
+	h.known[id] = c
+	return c, nil
+}

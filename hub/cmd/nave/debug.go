@@ -1,0 +1,115 @@
+package main
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/hub/internal/render/helm"
+	"github.com/navefleet/nave/shared/reporting"
+)
+
+const debugValuesLong = `Print the values that a HelmRelease gives to its chart: those of spec.valuesFrom in their
+order, and spec.values over them, merged as the hub merges them. Values of Secrets are printed as ***.
+
+FILE has the HelmRelease, and perhaps other objects; - is standard input. The ConfigMaps and Secrets that
+spec.valuesFrom names are those of FILE and of --values-from. No cluster and no hub is asked.`
+
+func newDebugCommand(s *session) *cobra.Command {
+	return group("debug", "Show what leads to a result", newDebugValuesCommand(s))
+}
+
+func newDebugValuesCommand(s *session) *cobra.Command {
+	b := &chartBuild{session: s}
+	cmd := &cobra.Command{
+		Use:     "values FILE",
+		Short:   "Print the merged values of a HelmRelease, without those of Secrets",
+		Long:    debugValuesLong,
+		Example: "  nave debug values ./apps/podinfo.yaml --values-from ./apps/values",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return b.printValues(cmd.OutOrStdout(), cmd.InOrStdin(), args[0])
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&b.name, "name", "", "name of the HelmRelease, when FILE has several")
+	flags.StringVarP(&b.namespace, "namespace", "n", "", "namespace of the HelmRelease, when FILE has several of the name")
+	flags.StringSliceVar(&b.from, "values-from", nil, "files or folders with ConfigMaps and Secrets of spec.valuesFrom")
+	return without(cmd, "cluster", "config", "context")
+}
+
+// printValues prints the merged values of the HelmRelease in a file.
+func (b *chartBuild) printValues(out io.Writer, stdin io.Reader, file string) error {
+	objects, err := b.objects(stdin, file)
+	if err != nil {
+		return err
+	}
+	found, err := b.choose(objects, file)
+	if err != nil {
+		return err
+	}
+	if found.GetNamespace() == "" {
+		found.SetNamespace(api.DefaultNamespace)
+	}
+	release, err := api.NewChartRelease(found)
+	if err != nil {
+		return fmt.Errorf("%s: %w", file, err)
+	}
+	build := release.Build
+	if err := build.SetData(objects); err != nil {
+		return err
+	}
+	for i := range build.ValuesFrom {
+		if err := mask(&build.ValuesFrom[i]); err != nil {
+			return err
+		}
+	}
+	values, err := helm.ValuesOf(&build)
+	if err != nil {
+		return fmt.Errorf("%s: %w", api.KeyOf(found), err)
+	}
+	text, err := yamlText(values)
+	if err == nil {
+		_, err = io.WriteString(out, text)
+	}
+	return err
+}
+
+// mask replaces the values of a Secret. Names of values, and lists, stay.
+func mask(v *api.ChartValues) error {
+	if !v.IsSecret() || v.Data == nil {
+		return nil
+	}
+	masked := reporting.Mask
+	if v.TargetPath == "" {
+		values, err := helm.ParseValues([]byte(*v.Data))
+		if err != nil {
+			return fmt.Errorf("%s: %s, key %s: no YAML with values", v.Field, v.Input, v.Key) // the error may quote it
+		}
+		if masked, err = yamlText(maskAll(values)); err != nil {
+			return err
+		}
+	} else {
+		v.Literal = true // the mask is text
+	}
+	v.Data = &masked
+	return nil
+}
+
+func maskAll(v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		for key, value := range v {
+			v[key] = maskAll(value)
+		}
+		return v
+	case []any:
+		for i, item := range v {
+			v[i] = maskAll(item)
+		}
+		return v
+	}
+	return reporting.Mask
+}

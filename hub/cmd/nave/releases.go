@@ -1,0 +1,80 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/manifest"
+)
+
+// piece is an object that an Application brings: one of its objects or, of a release of Helm, a hook or a definition.
+type piece struct {
+	bundle.ObjectReference
+	same manifest.Digest // equal for versions that differ in generated fields alone
+}
+
+// piecesOf returns what an Application brings, by name for people.
+func piecesOf(app *bundle.Application) map[string]piece {
+	pieces := map[string]piece{}
+	for _, o := range app.Objects {
+		pieces[o.ID().String()] = piece{o, o.Digest}
+	}
+	if app.Release == nil {
+		return pieces
+	}
+	for _, o := range app.Release.CRDs {
+		pieces["definition "+o.ID().String()] = piece{o, o.Digest}
+	}
+	for _, h := range app.Hooks {
+		pieces["hook "+h.ID().String()] = piece{h.ObjectReference, h.Digest}
+	}
+	for _, g := range app.Release.Generated {
+		name := g.Object.ID().String()
+		if g.Hook {
+			name = "hook " + name
+		}
+		if p, ok := pieces[name]; ok {
+			p.same = g.Digest
+			pieces[name] = p
+		}
+	}
+	return pieces
+}
+
+// inOrder returns the objects that an Application brings: the definitions of a chart, the objects, the hooks.
+func inOrder(app *bundle.Application) (all []bundle.ObjectReference) {
+	if app.Release != nil {
+		all = append(all, app.Release.CRDs...)
+	}
+	all = append(all, app.Objects...)
+	for _, h := range app.Hooks {
+		all = append(all, h.ObjectReference)
+	}
+	return all
+}
+
+// releaseLines returns the options of a release, one a line. Values are not shown, because they may be those of
+// Secrets: the objects show what they do.
+func releaseLines(r *bundle.Release) (lines []string) {
+	if r == nil {
+		return nil
+	}
+	var chart struct{ Name, Version string }
+	_ = json.Unmarshal(r.Chart, &chart) // a chart that cannot be read has no name
+	line := func(field string, value any) { lines = append(lines, fmt.Sprintf("%s: %v", field, value)) }
+	line("release", r.Namespace+"/"+r.Name)
+	line("storageNamespace", r.StorageNamespace)
+	line("chart", chart.Name+" "+chart.Version)
+	line("values", manifest.DigestOf(r.Values))
+	line("maxHistory", r.MaxHistory)
+	line("createNamespace", r.CreateNamespace)
+	for _, a := range []struct {
+		name    string
+		options bundle.ReleaseAction
+	}{{"install", r.Install}, {"upgrade", r.Upgrade}, {"rollback", r.Rollback}, {"uninstall", r.Uninstall}} {
+		line(a.name, fmt.Sprintf("%+v", a.options))
+	}
+	line("test", fmt.Sprintf("%+v", r.Test))
+	return lines
+}

@@ -1,0 +1,51 @@
+package status
+
+import (
+	"github.com/navefleet/nave/shared/wording"
+)
+
+// releaseDetails sets the fields of Flux's HelmReleaseStatus that the spoke reports.
+func (f Facts) releaseDetails(c *conditions, status fields) {
+	r := f.Report.Release
+	if r == nil {
+		return
+	}
+	for _, reported := range r.Conditions {
+		c.set(reported.Type, reported.Status, reported.Reason, reported.Message, f.Report.Since.AsTime())
+	}
+	status.set("storageNamespace", r.StorageNamespace)
+	status.set("lastAttemptedReleaseAction", r.Attempted)
+	status.set("lastHandledForceAt", r.HandledForce)
+	status.set("lastHandledResetAt", r.HandledReset)
+	status.set("lastHandledTestAt", r.HandledTest)
+	for name, n := range map[string]uint32{"installFailures": r.InstallFailures, "upgradeFailures": r.UpgradeFailures,
+		"failures": r.InstallFailures + r.UpgradeFailures} {
+		if n > 0 {
+			status[name] = int64(n)
+		}
+	}
+	if r.Action != "" {
+		running := fields{"action": r.Action}
+		running.set("step", r.Step)
+		if r.Deadline != nil {
+			running["deadline"] = wording.Time(r.Deadline.AsTime())
+		}
+		status["running"] = map[string]any(running)
+	}
+	var history []any
+	for _, revision := range r.History {
+		snapshot := fields{"name": r.Name, "namespace": r.Namespace, "version": int64(revision.Revision)}
+		snapshot.set("status", revision.Status)
+		snapshot.set("chartName", revision.Chart)
+		snapshot.set("chartVersion", revision.ChartVersion)
+		snapshot.set("appVersion", revision.AppVersion)
+		snapshot.set("tests", revision.Tests)
+		if revision.WrittenAt != nil {
+			snapshot["lastDeployed"] = wording.Time(revision.WrittenAt.AsTime())
+		}
+		history = append(history, map[string]any(snapshot))
+	}
+	if history != nil {
+		status["history"] = history
+	}
+}
