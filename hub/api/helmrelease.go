@@ -47,7 +47,8 @@ func releaseColumns() []Column {
 		}
 	}
 	return []Column{nameColumn, {Name: "CHART", Value: newest("chartName")},
-		{Name: "VERSION", Value: newest("chartVersion")}, {Name: "REVISION", Value: newest("version")}, suspendedColumn, readyColumn, messageColumn,
+		{Name: "VERSION", Value: newest("chartVersion")}, {Name: "REVISION", Value: newest("version")}, suspendedColumn,
+		readyColumn, messageColumn,
 		{Name: "STATUS", Wide: true, Value: newest("status")}}
 }
 

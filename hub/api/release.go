@@ -13,6 +13,13 @@ import (
 	"github.com/navefleet/nave/shared/bundle"
 )
 
+// The annotations that ask for one more install or upgrade of a release, and to forget its failures. As in Flux, they
+// count if their value is that of the request to reconcile.
+const (
+	ForceAnnotation = "reconcile.fluxcd.io/forceAt"
+	ResetAnnotation = "reconcile.fluxcd.io/resetAt"
+)
+
 // helmReleaseRefused are the fields that are not implemented, each with the alternative.
 var helmReleaseRefused = map[string]string{
 	"kubeConfig": kustomizationRefused["kubeConfig"],

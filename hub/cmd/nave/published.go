@@ -58,8 +58,9 @@ func askPublished(ctx context.Context, client adminv1.AdminServiceClient, cluste
 		return nil, err
 	}
 	p := &published{client: client, owned: map[api.Key]api.Key{}, suspended: map[api.Key]bool{},
-		pins: map[string]*adminv1.Pin{}, unreadable: map[string]string{}, clusters: map[string]map[bundle.ApplicationName]publishedApplication{},
-		graphs: map[string]map[api.Key]plan.Known{}, capabilities: map[string]string{}}
+		pins: map[string]*adminv1.Pin{}, unreadable: map[string]string{},
+		clusters: map[string]map[bundle.ApplicationName]publishedApplication{},
+		graphs:   map[string]map[api.Key]plan.Known{}, capabilities: map[string]string{}}
 	for {
 		part, err := stream.Recv()
 		if errors.Is(err, io.EOF) {

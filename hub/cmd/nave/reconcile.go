@@ -17,7 +17,7 @@ import (
 )
 
 func newReconcileCommand(s *session) *cobra.Command {
-	var withSource bool
+	var withSource, force, reset bool
 	var w waiting
 	cmd := &cobra.Command{
 		Use:     "reconcile KIND NAME",
@@ -26,7 +26,8 @@ func newReconcileCommand(s *session) *cobra.Command {
 		Args:    cobra.MinimumNArgs(1),
 		RunE: s.runKey(func(cmd *cobra.Command, client adminv1.AdminServiceClient, key *adminv1.ObjectKey) error {
 			ctx := cmd.Context()
-			answer, err := client.Reconcile(ctx, &adminv1.ReconcileRequest{Key: key, WithSource: withSource})
+			answer, err := client.Reconcile(ctx, &adminv1.ReconcileRequest{Key: key, WithSource: withSource, Force: force,
+				ResetFailures: reset})
 			if err != nil {
 				return err
 			}
@@ -34,6 +35,31 @@ func newReconcileCommand(s *session) *cobra.Command {
 		}),
 	}
 	cmd.Flags().BoolVar(&withSource, "with-source", false, "fetch the object's source first")
+	cmd.Flags().BoolVar(&force, "force", false, "of a HelmRelease: install or upgrade once more, although nothing changed")
+	cmd.Flags().BoolVar(&reset, "reset", false, "of a HelmRelease: forget its failures, so that it is tried again")
+	w.addFlags(cmd)
+	return cmd
+}
+
+func newTestCommand(s *session) *cobra.Command {
+	var w waiting
+	cmd := &cobra.Command{
+		Use:     "test NAME",
+		Short:   "Run the tests of a HelmRelease now, and wait for the outcome",
+		Example: "  nave test podinfo -n apps --cluster prod-eu-1",
+		Args:    cobra.ExactArgs(1),
+		RunE: s.run(func(cmd *cobra.Command, args []string, client adminv1.AdminServiceClient) error {
+			key, err := s.key([]string{"helmrelease", args[0]})
+			if err != nil {
+				return err
+			}
+			answer, err := client.Reconcile(cmd.Context(), &adminv1.ReconcileRequest{Key: key, Test: true})
+			if err != nil {
+				return err
+			}
+			return waitHandled(cmd.Context(), cmd.OutOrStdout(), client, key, answer, w.wanted())
+		}),
+	}
 	w.addFlags(cmd)
 	return cmd
 }

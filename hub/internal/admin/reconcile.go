@@ -32,6 +32,9 @@ func (s *Server) Reconcile(ctx context.Context, r *adminv1.ReconcileRequest) (*a
 	}
 	err = s.update(ctx, func(tx *store.Tx) error {
 		row, err := reconcilable(tx, key)
+		if err == nil {
+			err = requestRelease(&row, r, response.RequestedAt)
+		}
 		if err != nil {
 			return err
 		}
@@ -41,6 +44,26 @@ func (s *Server) Reconcile(ctx context.Context, r *adminv1.ReconcileRequest) (*a
 		s.did(who, "reconcile", key)
 	}
 	return response, s.fail(err)
+}
+
+// requestRelease notes the requests to a release of Helm in its row.
+func requestRelease(row *store.Resource, r *adminv1.ReconcileRequest, at string) error {
+	if !r.Force && !r.ResetFailures && !r.Test {
+		return nil
+	}
+	if view, err := row.Object.Renderable(); err != nil || view.Release == nil {
+		return status.Errorf(codes.InvalidArgument, "%s is no release of Helm: only a HelmRelease can be forced, reset and "+
+			"tested", row.Key)
+	}
+	for _, request := range []struct {
+		asked bool
+		at    *string
+	}{{r.Force, &row.Requests.Force}, {r.ResetFailures, &row.Requests.Reset}, {r.Test, &row.Requests.Test}} {
+		if request.asked {
+			*request.at = at
+		}
+	}
+	return nil
 }
 
 // reconcileSource asks for the source of an object, and waits until the source was fetched.

@@ -2,15 +2,18 @@ package admin
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"time"
 
 	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/navefleet/nave/hub/api"
 	fold "github.com/navefleet/nave/hub/internal/status"
 	"github.com/navefleet/nave/hub/internal/store"
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
+	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 )
 
 func TestReconcile_with_source(t *testing.T) {
@@ -139,5 +142,56 @@ func TestReconcile_suspended_source(t *testing.T) {
 				t.Fatal("still waiting")
 			}
 		})
+	}
+}
+
+// TestReconcile_release notes requests to a release of Helm, and refuses them for others.
+func TestReconcile_release(t *testing.T) {
+	r := newRig(t)
+	release := api.Key{Cluster: "a", Kind: "HelmRelease", Namespace: "apps", Name: "web"}
+	r.put(store.Resource{Key: release}, `{"metadata":{"name":"web","namespace":"apps"},
+		"spec":{"interval":"1m","chartRef":{"kind":"OCIRepository","name":"web"}}}`)
+	answer, err := r.Reconcile(t.Context(), &adminv1.ReconcileRequest{Key: fold.KeyMessage(release), Force: true,
+		Test: true})
+	must(t, err)
+	at := answer.RequestedAt
+	if got, _ := r.resource(release); got.RequestedAt != at || got.Requests != (store.ReleaseRequests{Force: at, Test: at}) {
+		t.Errorf("requested %q, %+v, answered %q", got.RequestedAt, got.Requests, at)
+	}
+	_, err = r.Reconcile(t.Context(), &adminv1.ReconcileRequest{Key: fold.KeyMessage(release), ResetFailures: true})
+	must(t, err)
+	if got, _ := r.resource(release); got.Requests.Reset == "" || got.Requests.Force != at {
+		t.Errorf("requested %+v", got.Requests)
+	}
+	r.apply(root + "---" + source)
+	_, err = r.Reconcile(t.Context(), &adminv1.ReconcileRequest{Force: true, Key: fold.KeyMessage(
+		api.Key{Kind: "Kustomization", Namespace: "flux-system", Name: "root"})})
+	wantCode(t, err, codes.InvalidArgument, "is no release of Helm")
+}
+
+// TestCapabilities answers what the spoke of a cluster reported.
+func TestCapabilities(t *testing.T) {
+	r := newRig(t)
+	r.apply(clusterA)
+	ask := func(cluster string) (*adminv1.CapabilitiesResponse, error) {
+		return r.Capabilities(t.Context(), &adminv1.CapabilitiesRequest{Cluster: cluster})
+	}
+	_, err := ask("none")
+	wantCode(t, err, codes.NotFound, "none")
+	_, err = ask("a")
+	wantCode(t, err, codes.FailedPrecondition, "has not reported yet")
+	data, err := proto.Marshal(&spokev1.Capabilities{KubernetesVersion: "v1.36.0", GroupVersions: []*spokev1.GroupVersion{
+		{Version: "v1", Kinds: []string{"Pod"}}, {Group: "apps", Version: "v1", Kinds: []string{"Deployment"}}}})
+	must(t, err)
+	digest, err := r.store.Blobs().Put(t.Context(), data)
+	must(t, err)
+	must(t, r.store.Update(t.Context(), func(tx *store.Tx) error {
+		return store.Spokes.Put(tx, "a", store.Spoke{Capabilities: digest})
+	}))
+	got, err := ask("a")
+	must(t, err)
+	if want := "apps/v1 apps/v1/Deployment v1 v1/Pod"; got.KubernetesVersion != "v1.36.0" ||
+		strings.Join(got.ApiVersions, " ") != want {
+		t.Errorf("%v, want %s", got, want)
 	}
 }

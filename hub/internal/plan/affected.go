@@ -239,6 +239,9 @@ func bytesOfRow(r store.Resource) []byte {
 	b.WriteByte(0)
 	b.WriteString(r.RequestedAt)
 	b.WriteByte(0)
+	if r.Requests != (store.ReleaseRequests{}) {
+		fmt.Fprint(&b, r.Requests)
+	}
 	if r.Suspended {
 		b.WriteByte(1)
 	}

@@ -110,6 +110,7 @@ func (w *walked) compileOne(app graph.Application, apps *compiler) (compiled, er
 	c.entry.Parent = w.graph.Parent(app.Key).Application()
 	if !app.Suspended {
 		c.entry.RequestedAt = w.requested(app.Key)
+		w.addRequests(app.Key, &c.entry.Control)
 	}
 	return c, nil
 }

@@ -72,10 +72,14 @@ func (p *Planner) readFacts(ctx context.Context, w *walked) (facts api.Capabilit
 	if known, ok := p.served.Get(spoke.Capabilities); ok {
 		return known, nil
 	}
-	if facts, err = store.ReadCapabilities(ctx, p.store.Blobs(), spoke.Capabilities); err == nil {
-		p.served.Put(spoke.Capabilities, facts, 1)
+	if facts, err = store.ReadCapabilities(ctx, p.store.Blobs(), spoke.Capabilities); err != nil {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.passing = true
+		return facts, err
 	}
-	return facts, err
+	p.served.Put(spoke.Capabilities, facts, 1)
+	return facts, nil
 }
 
 // noteSpoke marks a graph with charts if the facts about its cluster changed.
@@ -174,6 +178,25 @@ func isReleaseOf(app *bundle.Application, r *cache.Rendering) bool {
 	return slices.Equal(objects, app.Objects) && slices.Equal(hooks, lastHooks) &&
 		slices.Equal(release.CRDs, app.Release.CRDs) && bytes.Equal(release.Chart.Metadata, app.Release.Chart) &&
 		release.Notes == app.Release.Notes
+}
+
+// addRequests adds the requests to a release: an operator's, else those in Git, as Flux's own tools set them. Those in
+// Git count together with a request to reconcile alone.
+func (w *walked) addRequests(key api.Key, c *store.Control) {
+	r, err := w.graph.Nodes[key].Object.Renderable()
+	if err != nil || r.Release == nil {
+		return
+	}
+	operators, annotations := w.rows[key].Requests, w.graph.Nodes[key].Object.Annotations()
+	inGit := func(name string) string {
+		if at := annotations[name]; at == annotations[manifest.RequestedAtAnnotation] {
+			return at
+		}
+		return ""
+	}
+	c.ForceRequestedAt = cmp.Or(operators.Force, inGit(api.ForceAnnotation))
+	c.ResetRequestedAt = cmp.Or(operators.Reset, inGit(api.ResetAnnotation))
+	c.TestRequestedAt = operators.Test
 }
 
 // sealedOf returns the SOPS files of an Application, and the name of the keys for them.

@@ -59,6 +59,6 @@ func (w *walked) scope() *scope {
 // asRead returns a written row with the fields of operators as they were when the walk began. Changes since then
 // concern the next walk.
 func asRead(written, read store.Resource) store.Resource {
-	written.RequestedAt, written.Suspended = read.RequestedAt, read.Suspended
+	written.RequestedAt, written.Suspended, written.Requests = read.RequestedAt, read.Suspended, read.Requests
 	return written
 }

@@ -39,7 +39,7 @@ var update = flag.Bool("update", false, "write what the stories came to into the
 //	fetch NAME REVISION DIR the GitRepositories whose URL ends in NAME have this tree now: the files below DIR/
 //	fail NAME MESSAGE       the last attempt to fetch failed
 //	answer NAME             the last fetch of the RemoteBases whose URL ends in NAME answers their requests
-//	suspend KEY, resume KEY, request KEY TOKEN
+//	suspend KEY, resume KEY, request KEY TOKEN, force KEY TOKEN
 //	confirm CLUSTER KEY ... an operator confirms the removal of objects of a cluster's graph; the hub's is -
 //	carryout CLUSTER        the spoke acknowledges to have applied a bundle of the plan
 //	spoke CLUSTER VERSION API ...  the spoke connects, and reports the version of Kubernetes and the served APIs
@@ -166,6 +166,8 @@ func (s *story) play(words []string) {
 		s.change(args[0], func(r *store.Resource) { r.Suspended = false })
 	case "request":
 		s.change(args[0], func(r *store.Resource) { r.RequestedAt = args[1] })
+	case "force":
+		s.change(args[0], func(r *store.Resource) { r.RequestedAt, r.Requests.Force = args[1], args[1] })
 	case "confirm":
 		s.confirm(args[0], args[1:])
 	case "carryout":
@@ -527,6 +529,9 @@ func (s *story) dumpEntry(b *strings.Builder, e store.Entry) error {
 	}
 	if e.RequestedAt != "" {
 		b.WriteString(", requested " + e.RequestedAt)
+	}
+	if e.ForceRequestedAt != "" {
+		b.WriteString(", forced " + e.ForceRequestedAt)
 	}
 	if e.Bases != "" {
 		b.WriteString(", with " + e.Bases)

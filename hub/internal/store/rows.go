@@ -24,9 +24,11 @@ type Resource struct {
 	Created     time.Time   `json:"created"`
 	Owner       *api.Key    `json:"owner,omitempty"`       // the Kustomization or Fleet it comes from; nil: an operator
 	RequestedAt string      `json:"requestedAt,omitempty"` // the last request to reconcile
-	Suspended   bool        `json:"suspended,omitempty"`   // by an operator, whatever the spec says
-	StopRepair  bool        `json:"stopRepair,omitempty"`  // of a Cluster that an operator suspended: drift stays, too
-	SuspendedAt time.Time   `json:"suspendedAt,omitzero"`  // since when it is suspended, by an operator or by its spec
+	// Requests are the last ones of operators to a release of Helm.
+	Requests    ReleaseRequests `json:"requests,omitzero"`
+	Suspended   bool            `json:"suspended,omitempty"`  // by an operator, whatever the spec says
+	StopRepair  bool            `json:"stopRepair,omitempty"` // of a Cluster that an operator suspended: drift stays, too
+	SuspendedAt time.Time       `json:"suspendedAt,omitzero"` // since when it is suspended, by an operator or by its spec
 	// Orphaned: Owner does not give it any more and does not prune it; operators may delete it. Rows on disk keep the old
 	// name of the field, left.
 	Orphaned bool `json:"left,omitempty"`
@@ -40,6 +42,14 @@ type Resource struct {
 	AliasOf *api.Key `json:"aliasOf,omitempty"`
 	// Admission is what becomes of the objects of a Kustomization, as the Fleet said last that it comes from.
 	Admission api.Admission `json:"admission,omitzero"`
+}
+
+// ReleaseRequests are the times of requests to a release of Helm: to install or upgrade once more, to forget failures,
+// and to run the tests. Empty: there was none.
+type ReleaseRequests struct {
+	Force string `json:"force,omitempty"`
+	Reset string `json:"reset,omitempty"`
+	Test  string `json:"test,omitempty"`
 }
 
 // NewUID returns a random UUID (RFC 9562, version 4), for Resource.UID.

@@ -1315,7 +1315,12 @@ type ReconcileRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Key   *ObjectKey             `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
 	// The object's source first.
-	WithSource    bool `protobuf:"varint,2,opt,name=with_source,json=withSource,proto3" json:"with_source,omitempty"`
+	WithSource bool `protobuf:"varint,2,opt,name=with_source,json=withSource,proto3" json:"with_source,omitempty"`
+	// Of a release of Helm: one more install or upgrade, although nothing changed; forget its failures; run its tests.
+	// INVALID_ARGUMENT for any other object.
+	Force         bool `protobuf:"varint,3,opt,name=force,proto3" json:"force,omitempty"`
+	ResetFailures bool `protobuf:"varint,4,opt,name=reset_failures,json=resetFailures,proto3" json:"reset_failures,omitempty"`
+	Test          bool `protobuf:"varint,5,opt,name=test,proto3" json:"test,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1360,6 +1365,27 @@ func (x *ReconcileRequest) GetKey() *ObjectKey {
 func (x *ReconcileRequest) GetWithSource() bool {
 	if x != nil {
 		return x.WithSource
+	}
+	return false
+}
+
+func (x *ReconcileRequest) GetForce() bool {
+	if x != nil {
+		return x.Force
+	}
+	return false
+}
+
+func (x *ReconcileRequest) GetResetFailures() bool {
+	if x != nil {
+		return x.ResetFailures
+	}
+	return false
+}
+
+func (x *ReconcileRequest) GetTest() bool {
+	if x != nil {
+		return x.Test
 	}
 	return false
 }
@@ -4644,11 +4670,14 @@ const file_nave_admin_v1_admin_proto_rawDesc = "" +
 	"\x03key\x18\x01 \x01(\v2\x18.nave.admin.v1.ObjectKeyR\x03key\x12\x16\n" +
 	"\x06digest\x18\x02 \x01(\tR\x06digest\"H\n" +
 	"\x0fConfirmResponse\x125\n" +
-	"\x06impact\x18\x01 \x01(\v2\x1d.nave.admin.v1.ImpactResponseR\x06impact\"_\n" +
+	"\x06impact\x18\x01 \x01(\v2\x1d.nave.admin.v1.ImpactResponseR\x06impact\"\xb0\x01\n" +
 	"\x10ReconcileRequest\x12*\n" +
 	"\x03key\x18\x01 \x01(\v2\x18.nave.admin.v1.ObjectKeyR\x03key\x12\x1f\n" +
 	"\vwith_source\x18\x02 \x01(\bR\n" +
-	"withSource\"h\n" +
+	"withSource\x12\x14\n" +
+	"\x05force\x18\x03 \x01(\bR\x05force\x12%\n" +
+	"\x0ereset_failures\x18\x04 \x01(\bR\rresetFailures\x12\x12\n" +
+	"\x04test\x18\x05 \x01(\bR\x04test\"h\n" +
 	"\x11ReconcileResponse\x12!\n" +
 	"\frequested_at\x18\x01 \x01(\tR\vrequestedAt\x120\n" +
 	"\x06source\x18\x02 \x01(\v2\x18.nave.admin.v1.ObjectKeyR\x06source\"]\n" +

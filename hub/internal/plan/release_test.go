@@ -1,0 +1,65 @@
+package plan
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/txtar"
+
+	"github.com/navefleet/nave/shared/bundle"
+)
+
+// releases returns a fleet whose clusters all have one HelmRelease, and serve different APIs for which its chart does
+// not ask.
+func releases(t *testing.T, clusters int) *story {
+	archive := fleet(clusters)
+	archive.Files[0].Data = append(archive.Files[0].Data, `---
+apiVersion: source.toolkit.fluxcd.io/v1
+kind: OCIRepository
+metadata: {name: web, namespace: flux-system}
+spec: {interval: 1m, url: "oci://registry.example.com/web"}
+`...)
+	for name, text := range map[string]string{
+		"one/root/release.yaml": "apiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\n" +
+			"metadata: {name: web, namespace: flux-system}\n" +
+			"spec: {interval: 1m, chartRef: {kind: OCIRepository, name: web}}\n",
+		"chart/Chart.yaml": "apiVersion: v2\nname: web\nversion: 1.0.0\n",
+		"chart/templates/a.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n" +
+			"data: {has: '{{ .Capabilities.APIVersions.Has \"asked/v1\" }}', kube: '{{ .Capabilities.KubeVersion.Minor }}'}\n",
+	} {
+		archive.Files = append([]txtar.File{{Name: name, Data: []byte(text)}}, archive.Files...)
+	}
+	s := newStory(t, archive)
+	for _, line := range []string{"apply hub.yaml", "plan", "fetch fleet main@sha1:1 one", "fetch web 1.0.0 chart"} {
+		s.play(strings.Fields(line))
+	}
+	for i := range clusters {
+		s.connect(fmt.Sprintf("c%04d", i), "v1.36.0", []string{fmt.Sprintf("group%d/v1", i)}, bundle.Releases)
+	}
+	return s
+}
+
+// TestEqualReleases checks that a thousand clusters with equal answers cost one render of a chart, and that one whose
+// answer changes costs one more.
+func TestEqualReleases(t *testing.T) {
+	s := releases(t, 1000)
+	start := time.Now()
+	s.round()
+	t.Logf("planned 1,000 clusters with a release in %s", time.Since(start))
+	s.play([]string{"renders", "2"}) // with that of the root
+	first, last := s.plan("c0000"), s.plan("c0999")
+	if len(first.Applications) != 2 || first.Applications[0] != last.Applications[0] {
+		t.Errorf("plans %v and %v, want equal ones with a release", first, last)
+	}
+	s.connect("c0500", "v1.36.0", []string{"asked/v1"}, bundle.Releases)
+	s.round()
+	s.play([]string{"renders", "1"})
+	if changed := s.plan("c0500"); changed.Applications[0].Digest == first.Applications[0].Digest {
+		t.Error("the answer of one cluster changed, and its release did not")
+	}
+	s.connect("c0501", "v1.36.0", []string{"another/v1"}, bundle.Releases)
+	s.round()
+	s.play([]string{"renders", "0"})
+}
