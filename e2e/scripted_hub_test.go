@@ -210,23 +210,9 @@ func (h *scriptedHub) put(b []byte) manifest.Digest {
 // bundle makes a bundle of one Application with these objects.
 func (h *scriptedHub) bundle(sequence uint64, yaml string) *bundle.Bundle {
 	h.tb.Helper()
-	objects, err := manifest.Parse([]byte(yaml))
-	must(h.tb, err)
-	manifest.ApplyOrder(objects)
 	app := &bundle.Application{Name: bundle.ApplicationName{Kind: "Kustomization", Namespace: "flux-system", Name: "app"},
-		Prune: true}
-	for _, o := range objects {
-		o.SetLabels(map[string]string{"kustomize.toolkit.fluxcd.io/name": "app",
-			"kustomize.toolkit.fluxcd.io/namespace": "flux-system"})
-		b, err := manifest.Canonical(o)
-		must(h.tb, err)
-		gvk := o.GroupVersionKind()
-		app.Objects = append(app.Objects, bundle.ObjectReference{
-			ObjectIdentity: bundle.ObjectIdentity{Group: gvk.Group, Version: gvk.Version, Kind: gvk.Kind,
-				Namespace: o.GetNamespace(), Name: o.GetName()},
-			Digest: h.put(b),
-		})
-	}
+		Prune: true, Objects: h.objects(yaml, map[string]string{"kustomize.toolkit.fluxcd.io/name": "app",
+			"kustomize.toolkit.fluxcd.io/namespace": "flux-system"})}
 	encoded, err := app.Encode()
 	must(h.tb, err)
 	now := time.Now()
@@ -235,6 +221,26 @@ func (h *scriptedHub) bundle(sequence uint64, yaml string) *bundle.Bundle {
 		Applications: []bundle.Entry{{Name: app.Name, Digest: h.put(encoded),
 			Revision: fmt.Sprintf("main@sha1:%d", sequence)}},
 	}
+}
+
+// objects keeps the objects of a text, with these labels, for Fetch.
+func (h *scriptedHub) objects(yaml string, labels map[string]string) (all []bundle.ObjectReference) {
+	h.tb.Helper()
+	objects, err := manifest.Parse([]byte(yaml))
+	must(h.tb, err)
+	manifest.ApplyOrder(objects)
+	for _, o := range objects {
+		o.SetLabels(labels)
+		b, err := manifest.Canonical(o)
+		must(h.tb, err)
+		gvk := o.GroupVersionKind()
+		all = append(all, bundle.ObjectReference{
+			ObjectIdentity: bundle.ObjectIdentity{Group: gvk.Group, Version: gvk.Version, Kind: gvk.Kind,
+				Namespace: o.GetNamespace(), Name: o.GetName()},
+			Digest: h.put(b),
+		})
+	}
+	return all
 }
 
 // envelope signs a bundle.

@@ -116,7 +116,7 @@ func desiredRelease(app *bundle.Application, e bundle.Entry, inputs manifest.Dig
 		digest = manifest.DigestOf(append(digest[:], inputs[:]...))
 	}
 	d := release.Desired{Release: app.Release, Digest: digest, Forced: e.ForceRequestedAt, Reset: e.ResetRequestedAt,
-		Tested: e.TestRequestedAt, RetryInterval: (&node{app: app}).retryInterval()}
+		Tested: e.TestRequestedAt, RetryInterval: retryIntervalOf(app)}
 	for _, h := range app.Hooks {
 		for _, event := range h.Events {
 			d.HasTests = d.HasTests || event == bundle.TestHook
@@ -213,7 +213,7 @@ func (c *carrier) outcome(ctx context.Context, r release.Result, err error) (f f
 	f.held = nil
 	f.reason, f.message = explainRelease(r.Found.Conditions(c.desired), r.Last)
 	if r.Last.Stalled != "" {
-		return f, time.Now().Add((&node{app: c.loader.app}).interval())
+		return f, time.Now().Add(intervalOf(c.loader.app))
 	}
 	return f, r.Last.NotBefore
 }

@@ -150,6 +150,9 @@ func (l *loader) values(ctx context.Context) (values json.RawMessage, notes stri
 	if !bytes.Contains(values, []byte(sealed.Mark)) && !strings.Contains(r.Notes, sealed.Mark) {
 		return values, r.Notes, nil
 	}
+	if err := l.needSources(ctx); err != nil {
+		return nil, "", err
+	}
 	if _, err := l.reserve(ctx); err != nil {
 		return nil, "", &sealedError{err}
 	}

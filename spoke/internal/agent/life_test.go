@@ -18,6 +18,7 @@ import (
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/condition"
 	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/shared/sealed"
 	"github.com/navefleet/nave/shared/signing"
 	"github.com/navefleet/nave/spoke/internal/apply"
 	"github.com/navefleet/nave/spoke/internal/health"
@@ -465,8 +466,8 @@ func TestRelease_adopts(t *testing.T) {
 	dir := t.TempDir()
 	w.must(os.MkdirAll(filepath.Join(dir, "templates"), 0o755))
 	w.must(os.WriteFile(filepath.Join(dir, "Chart.yaml"), []byte("apiVersion: v2\nname: web\nversion: 1.0.0\n"), 0o644))
-	w.must(os.WriteFile(filepath.Join(dir, "templates", "all.yaml"), []byte(strings.ReplaceAll(lifeWeb,
-		", namespace: $NS", "")+"---\n"+strings.ReplaceAll(hookNamed("left"), ", namespace: $NS", "")), 0o644))
+	w.must(os.WriteFile(filepath.Join(dir, "templates", "all.yaml"), []byte(strings.NewReplacer(", namespace: $NS", "",
+		"greeting: one", "greeting: zero, more: text").Replace(lifeWeb)+"---\n"+strings.ReplaceAll(hookNamed("left"), ", namespace: $NS", "")), 0o644))
 	w.helm("install web "+dir+" --wait", "STATUS: deployed")
 	deployment := func() string {
 		return w.field("Deployment.apps", "web", "metadata", "generation") + " " +
@@ -481,11 +482,23 @@ func TestRelease_adopts(t *testing.T) {
 	w.same("history", historyOf(r), "2 deployed web@1.2.3, 1 superseded web@1.0.0")
 	w.same("Deployment", deployment(), before)
 	w.same("left", w.field("ConfigMap", "left", "kind"), "")
+	w.same("data", w.field("ConfigMap", "config", "data"), "map[greeting:one]")
+
+	w.helm("rollback web 1")
+	w.entry.RequestedAt = "now"
+	w.send()
+	w.eventually("the upgrade", func() error {
+		if got := historyOf(w.told.of("web")); !strings.HasPrefix(got, "4 deployed web@1.2.3, 3 superseded web@1.0.0") {
+			return errors.New(got)
+		}
+		return nil
+	})
+	w.same("data again", w.field("ConfigMap", "config", "data"), "map[greeting:one]")
 	w.gone = true
 	w.send()
 	w.awaitRemoval()
 	w.same("removed", w.field("Deployment.apps", "web", "kind"), "")
-	w.same("records", w.field("Secret", "sh.helm.release.v1.web.v2", "kind"), "")
+	w.same("records", w.field("Secret", "sh.helm.release.v1.web.v4", "kind"), "")
 }
 
 // TestRelease_stays takes suspended and orphaned releases out of the bundle, and one that the spoke never changed.
@@ -630,4 +643,48 @@ func TestRelease_drift(t *testing.T) {
 			w.same("upgraded", w.field("ConfigMap", "config", "data", "greeting"), "one")
 		})
 	}
+}
+
+// TestRelease_sealed installs a release whose values hold a sealed value. Without the key nothing is attempted. With it
+// helm shows the value, and no report does.
+func TestRelease_sealed(t *testing.T) {
+	w := newHelmWorld(t)
+	token := string(sealed.NewSalt([]byte("salt")).Placeholder("ENC[…]", []string{"stringData", "password"}))
+	w.render(lifeConfig + "---\napiVersion: v1\nkind: Secret\nmetadata: {name: db, namespace: $NS}\nstringData: {url: \"db://" +
+		token + "\"}\n")
+	w.app.Release.Values = []byte(`{"count":12345678901234567890,"db":{"password":"` + token + `"}}`)
+	w.app.Release.Notes = "The password is " + token + "."
+	w.app.Decryption = bundle.SecretReference{Namespace: w.app.Name.Namespace, Name: "sops-age"}
+	w.app.SealedFiles = []bundle.SealedFile{{Path: "db.yaml", Digest: w.hub.put(fixture(t, "secret.sops.yaml")),
+		Format: bundle.YAML, Values: []bundle.SealedValue{{Placeholder: token, Path: []string{"stringData", "password"},
+			Type: "str"}}}}
+	w.send()
+	r := w.expect(condition.False, condition.DecryptionFailed)
+	w.same("records", w.field("Secret", "sh.helm.release.v1.web.v1", "kind"), "")
+	w.same("failures", fmt.Sprint(r.GetRelease().GetInstallFailures()), "0")
+
+	key := strings.ReplaceAll(string(fixture(t, "secret.agekey")), "\n", "\n    ")
+	w.must(cluster.Apply(t.Context(), []byte("apiVersion: v1\nkind: Secret\nmetadata: {name: sops-age, namespace: "+
+		w.app.Name.Namespace+"}\nstringData:\n  identity.agekey: |\n    "+key+"\n")))
+	w.entry.RequestedAt = "now"
+	w.send()
+	r = w.expect(condition.True, condition.ReconciliationSucceeded)
+	w.helm("get values web", "password: "+canary, "count: 12345678901234567890")
+	w.helm("get notes web", "The password is "+canary)
+	w.helm("get manifest web", "db://"+canary)
+	if strings.Contains(r.String(), canary) {
+		t.Error("the value is reported")
+	}
+
+	// The API server quotes what it finds invalid.
+	bad := strings.ReplaceAll(lifeConfig, "name: config", "name: config, labels: {password: \"-"+token+"\"}")
+	w.render(bad)
+	w.send()
+	r = w.expect(condition.False, condition.RetriesExceeded)
+	if strings.Contains(r.String(), canary) || !strings.Contains(r.Message, "metadata.labels") {
+		t.Error(r)
+	}
+	record, err := cluster.Get(t.Context(), "Secret", w.app.Name.Namespace, "sh.helm.release.v1.web.v2")
+	w.must(err)
+	w.same("status", record.GetLabels()["status"], "failed")
 }

@@ -148,7 +148,7 @@ func (m *model) update(n *node, e bundle.Entry, app *bundle.Application) []actio
 	changed := n.entry.Digest != e.Digest || n.standing != listed
 	resumed := n.entry.Suspended && !e.Suspended
 	var out []action
-	if n.work != idle && (changed || e.Suspended) {
+	if n.work != idle && (changed || e.Suspended && !n.isRelease()) { // helm would find an interrupted release locked
 		out = n.stop()
 	}
 	if changed {
@@ -376,18 +376,24 @@ func (m *model) spread(d time.Duration) time.Duration {
 	return d - d/20 + time.Duration(m.jitter()*float64(d/10))
 }
 
-func (n *node) interval() time.Duration {
-	if n.app == nil || n.app.Interval <= 0 {
+func (n *node) interval() time.Duration { return intervalOf(n.app) }
+
+// intervalOf returns the interval of an application, which may be nil.
+func intervalOf(app *bundle.Application) time.Duration {
+	if app == nil || app.Interval <= 0 {
 		return defaultInterval
 	}
-	return n.app.Interval
+	return app.Interval
 }
 
-func (n *node) retryInterval() time.Duration {
-	if n.app != nil && n.app.RetryInterval > 0 {
-		return n.app.RetryInterval
+func (n *node) retryInterval() time.Duration { return retryIntervalOf(n.app) }
+
+// retryIntervalOf returns the retry interval of an application, which may be nil.
+func retryIntervalOf(app *bundle.Application) time.Duration {
+	if app != nil && app.RetryInterval > 0 {
+		return app.RetryInterval
 	}
-	return n.interval()
+	return intervalOf(app)
 }
 
 func (n *node) timeout() time.Duration {

@@ -26,9 +26,8 @@ func (r *run) keepGenerated(ctx context.Context, o *manifest.Object, paths [][]s
 // KeepGenerated gives fields of an object the values that they have in the cluster. Fields that the cluster does not
 // have keep their values. An element of a list is found by its name, if it has one.
 func KeepGenerated(o, live *manifest.Object, paths [][]string) {
-	isSecret := isSecret(manifest.IDOf(o))
 	for _, path := range paths {
-		if isSecret && path[0] == "stringData" {
+		if path[0] == "stringData" && isSecret(manifest.IDOf(o)) {
 			o.Object = storedForm(o)
 			path = append([]string{"data"}, path[1:]...)
 		}

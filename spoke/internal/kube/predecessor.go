@@ -14,7 +14,7 @@ import (
 // Takeover is the choice of managers whose fields Adopt takes over.
 type Takeover struct {
 	ByHand bool // those that own fields by hand: Live.Adoptable
-	// Application is the one whose objects Flux or Argo CD applied before; zero: none.
+	// Application is the one whose objects Flux, Argo CD or Helm applied before; zero: none.
 	Application bundle.ApplicationName
 }
 
@@ -42,7 +42,7 @@ func (t Takeover) includes(l Live, e metav1.ManagedFieldsEntry) bool {
 		slices.ContainsFunc(l.predecessors(e), func(p Predecessor) bool { return p.owner.is(t.Application) })
 }
 
-// Predecessor is a manager that applied the object on behalf of Flux or Argo CD.
+// Predecessor is a manager that applied the object on behalf of Flux, Argo CD or Helm.
 type Predecessor struct {
 	Manager string
 	owner   owner
@@ -53,9 +53,12 @@ type owner struct {
 	kind, namespace, name string
 }
 
+// anyName is the name of an owner whose name is not known.
+const anyName = "*"
+
 // is reports whether the Application is the owner.
 func (o owner) is(app bundle.ApplicationName) bool {
-	return o.name != "" && o.name == app.Name && (o.kind == "" || o.kind == app.Kind) &&
+	return o.name != "" && (o.name == app.Name || o.name == anyName) && (o.kind == "" || o.kind == app.Kind) &&
 		(o.namespace == "" || o.namespace == app.Namespace)
 }
 
@@ -88,6 +91,7 @@ type badge struct {
 
 const (
 	fluxApplier    = "kustomize-controller"
+	helmRelease    = "HelmRelease"
 	fluxCLI        = "flux" // it bootstraps a cluster, and puts no marks on objects
 	kustomizeGroup = "kustomize.toolkit.fluxcd.io"
 	argoTracking   = "argocd.argoproj.io/tracking-id"
@@ -96,7 +100,8 @@ const (
 
 var badges = []badge{
 	fluxBadge(fluxApplier, FluxOwner.Kind, kustomizeGroup),
-	fluxBadge("helm-controller", "HelmRelease", "helm.toolkit.fluxcd.io"),
+	fluxBadge("helm-controller", helmRelease, "helm.toolkit.fluxcd.io"),
+	{"helm", nil, helmOwner},
 	{"argocd-controller", []mark{{"f:annotations", argoTracking}}, argoTracked},
 	{"argocd-controller", []mark{label(argoInstance)}, func(l Live) owner { return argoOwner(l.Labels[argoInstance]) }},
 }
@@ -109,6 +114,15 @@ func fluxBadge(manager, kind, group string) badge {
 		}
 		return owner{kind, l.Labels[namespace], l.Labels[name]}
 	}}
+}
+
+// helmOwner returns the owner of an object of a release. Helm writes no objects of other releases, so what it wrote on
+// an object of a HelmRelease is of the same release, whatever the names are.
+func helmOwner(l Live) owner {
+	if l.Annotations["meta.helm.sh/release-name"] == "" {
+		return owner{}
+	}
+	return owner{kind: helmRelease, name: anyName}
 }
 
 // argoTracked reads an annotation APP:GROUP/KIND:NAMESPACE/NAME. A copy of an object has the annotation of the

@@ -17,6 +17,8 @@ const (
 	ofArgo     = `{"f:metadata":{"f:annotations":{"f:argocd.argoproj.io/tracking-id":{}}},"f:data":{"f:old":{}}}`
 	ofInstance = `{"f:metadata":{"f:labels":{"f:app.kubernetes.io/instance":{}}},"f:data":{"f:old":{}}}`
 	unmarked   = `{"f:data":{"f:old":{}}}`
+
+	releaseAnnotation = `","meta.helm.sh/release-name":"web` // after the value of another one
 )
 
 func managedBy(manager, operation, subresource, fields string) string {
@@ -62,6 +64,9 @@ func TestPredecessors(t *testing.T) {
 		"cli_alone":         {fluxLabels, "", []string{cli}, apps, nil},
 		"finalizer_of_flux": {fluxLabels, "", []string{managedBy("helm-controller", "Update", "", unmarked), flux}, apps, []string{"kustomize-controller"}},
 		"helm":              {helmLabels, "", []string{helm}, chart, []string{"helm-controller"}},
+		"helm_by_hand":      {"", releaseAnnotation, []string{managedBy("helm", "Update", "", unmarked)}, chart, []string{"helm"}},
+		"helm_other_kind":   {"", releaseAnnotation, []string{managedBy("helm", "Update", "", unmarked)}, apps, nil},
+		"helm_no_release":   {"", "", []string{managedBy("helm", "Update", "", unmarked)}, chart, nil},
 		"helm_not_its_kind": {helmLabels, "", []string{helm}, apps, nil},
 		"argo":              {"", "apps:/ConfigMap:n/a", []string{argo}, apps, []string{"argocd-controller"}},
 		"argo_namespaced":   {"", "flux-system_apps:/ConfigMap:n/a", []string{argo}, apps, []string{"argocd-controller"}},
