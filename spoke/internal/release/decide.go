@@ -120,12 +120,21 @@ func (s Situation) Decide(d Desired, now time.Time) Decision {
 	case StateUntested:
 		return s.resumed(d, n, Test, now)
 	}
+	return s.requested(d, n, now)
+}
+
+// requested returns the decision about a release that is as it should be: what an operator asked for. An action that
+// was asked for and began before the spoke was killed begins again, or goes on.
+func (s Situation) requested(d Desired, n Decision, now time.Time) Decision {
+	newest, _ := s.newest()
+	running := s.Journal.Running
 	switch {
-	case s.Journal.isForced(d):
+	case s.Journal.isForced(d), running.Action == Upgrade && running.Version > newest.Version:
 		n.Action, n.Why = Upgrade, "an upgrade was requested"
-	case d.HasTests && d.Tested != "" && d.Tested != s.Journal.HandledTest:
+	case d.HasTests && (d.Tested != "" && d.Tested != s.Journal.HandledTest || running.Action == Test):
 		n.Why = "tests were requested"
-		return s.resumed(d, n, Test, now)
+		n = s.resumed(d, n, Test, now)
+		n.NotBefore = time.Time{}
 	}
 	return n
 }

@@ -198,6 +198,17 @@ func TestDecide(t *testing.T) {
 			want: "InSync: test"},
 		"test_requested_before": {history: history(d), journal: release.Journal{Of: wanted, HandledTest: "now"},
 			change: func(d *release.Desired, _ *release.Situation) { d.Tested = "now" }, want: "InSync: nothing"},
+		"test_requested_after_failure": {history: history(d), journal: release.Journal{Of: wanted, HandledTest: "before",
+			Failed: release.Test, FailedAt: noon}, want: "InSync: test",
+			change: func(d *release.Desired, _ *release.Situation) { d.Tested = "now" }},
+		"test_requested_and_killed": {history: history(d), journal: release.Journal{Of: wanted, HandledTest: "now",
+			Running: release.Running{Action: release.Test, Version: 1, Deadline: noon.Add(time.Minute)}},
+			want:   "InSync: test goes on 1",
+			change: func(d *release.Desired, _ *release.Situation) { d.Tested = "now" }},
+		"forced_and_killed": {history: history(d), journal: release.Journal{Of: wanted, HandledForce: "now",
+			Running: release.Running{Action: release.Upgrade, Version: 2, Deadline: noon.Add(time.Minute)}},
+			want:   "InSync: upgrade",
+			change: func(d *release.Desired, _ *release.Situation) { d.Forced = "now" }},
 		"test_requested_of_none": {history: history(d), change: func(d *release.Desired, _ *release.Situation) {
 			d.Tested, d.HasTests = "now", false
 		}, want: "InSync: nothing"},
