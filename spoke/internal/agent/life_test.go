@@ -652,7 +652,7 @@ func TestRelease_sealed(t *testing.T) {
 	token := string(sealed.NewSalt([]byte("salt")).Placeholder("ENC[…]", []string{"stringData", "password"}))
 	w.render(lifeConfig + "---\napiVersion: v1\nkind: Secret\nmetadata: {name: db, namespace: $NS}\nstringData: {url: \"db://" +
 		token + "\"}\n")
-	w.app.Release.Values = []byte(`{"count":12345678901234567890,"db":{"password":"` + token + `"}}`)
+	w.app.Release.Values = []byte(`{"count":3,"db":{"password":"` + token + `"}}`)
 	w.app.Release.Notes = "The password is " + token + "."
 	w.app.Decryption = bundle.SecretReference{Namespace: w.app.Name.Namespace, Name: "sops-age"}
 	w.app.SealedFiles = []bundle.SealedFile{{Path: "db.yaml", Digest: w.hub.put(fixture(t, "secret.sops.yaml")),
@@ -669,7 +669,7 @@ func TestRelease_sealed(t *testing.T) {
 	w.entry.RequestedAt = "now"
 	w.send()
 	r = w.expect(condition.True, condition.ReconciliationSucceeded)
-	w.helm("get values web", "password: "+canary, "count: 12345678901234567890")
+	w.helm("get values web", "password: "+canary, "count: 3")
 	w.helm("get notes web", "The password is "+canary)
 	w.helm("get manifest web", "db://"+canary)
 	if strings.Contains(r.String(), canary) {
