@@ -22,6 +22,7 @@ import (
 	"github.com/navefleet/nave/hub/internal/artifact"
 	"github.com/navefleet/nave/hub/internal/dial"
 	"github.com/navefleet/nave/hub/internal/fetch"
+	"github.com/navefleet/nave/hub/internal/source"
 	"github.com/navefleet/nave/hub/internal/source/worker"
 	"github.com/navefleet/nave/hub/internal/store"
 	"github.com/navefleet/nave/shared/manifest"
@@ -84,7 +85,7 @@ func (c *charts) publish(versions ...string) {
 	c.files["/index.yaml"] = []byte(index)
 }
 
-func startCharts(t *testing.T) (*charts, *httptest.Server) {
+func startCharts(t *testing.T, changes ...func(*fetch.Config)) (*charts, *httptest.Server) {
 	t.Helper()
 	rows, err := store.Open(filepath.Join(t.TempDir(), "store.db"))
 	if err != nil {
@@ -96,10 +97,14 @@ func startCharts(t *testing.T) (*charts, *httptest.Server) {
 	}
 	c := &charts{T: t, store: rows, vault: vault, files: map[string][]byte{}, asked: map[string]int{}}
 	server := httptest.NewServer(c)
-	loop := fetch.New(fetch.Config{
+	config := fetch.Config{
 		Store: rows, Vault: vault, Artifacts: artifact.New(t.TempDir()), Fetcher: worker.All(),
 		Log: slog.New(slog.DiscardHandler), Network: dial.Policy{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
-	})
+	}
+	for _, change := range changes {
+		change(&config)
+	}
+	loop := fetch.New(config)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error)
 	go func() { done <- loop.Run(ctx) }()
@@ -290,6 +295,52 @@ func TestChart_passed(t *testing.T) {
 	}
 	c.bind("hunter22", host(server), host(other))
 	c.await(chartKey.In("east"), at("1.0.0"))
+}
+
+// asked plays a fetcher of all kinds and keeps the last request for a chart.
+type asked struct{ last chan source.Request }
+
+// Fetch implements source.Fetcher.
+func (a asked) Fetch(ctx context.Context, r source.Request) (artifact.Artifact, error) {
+	if r.Upstream != nil {
+		a.last <- r
+	}
+	return r.Workspace.Put(ctx, "00", artifact.Tree{Revision: "one"}, r.Last)
+}
+
+// TestChart_plugin has a plugin of the hub give the credentials for the registry of a HelmRepository, to sources of the
+// operators only.
+func TestChart_plugin(t *testing.T) {
+	fetcher := asked{make(chan source.Request, 9)}
+	c, _ := startCharts(t, func(f *fetch.Config) {
+		f.Fetcher = fetcher
+		f.Plugins = func(_ context.Context, url string) (source.Secret, error) {
+			return source.Secret{"for": []byte(url)}, nil
+		}
+	})
+	repository := strings.Replace(fmt.Sprintf(repositoryText, "oci://registry.example.com/charts"), "interval:",
+		"type: oci, provider: aws, timeout: 7s, interval:", 1)
+	c.put("east", "", repository, chartText)
+	refused := func(o store.Condition) bool { return o.Reason == "AccessDenied" }
+	c.await(repositoryKey.In("east"), refused)
+	c.await(chartKey.In("east"), refused)
+	if n := len(fetcher.last); n > 0 {
+		t.Errorf("%d charts were fetched", n)
+	}
+	err := c.store.Update(t.Context(), func(tx *store.Tx) error {
+		return putObjects(tx, "", "", []string{repository, chartText})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.await(chartKey, at("one"))
+	r := <-fetcher.last
+	if r.Timeout != 7*time.Second {
+		t.Errorf("the chart has %s", r.Timeout)
+	}
+	if got := string(r.Secrets["spec.secretRef"]["for"]); r.Upstream.Key != repositoryKey || got != "oci://registry.example.com/charts" {
+		t.Errorf("got %s for %s", got, r.Upstream.Key)
+	}
 }
 
 // TestChart_broken keeps the last chart when the server fails, and says so.

@@ -234,6 +234,9 @@ func (l *Loop) assign(path string, p placed) string {
 		s.hurry()
 	}
 	before, now := s.members[path], newMember(&p.row, view)
+	if asked.upstream != nil {
+		now.timeout = asked.view.Timeout
+	}
 	if before != nil {
 		now.answered = before.answered
 	}

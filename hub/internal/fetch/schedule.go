@@ -39,14 +39,6 @@ type server struct {
 	upstream *api.Object // the input whose server is asked; nil: the source's own server is
 }
 
-// timeout returns the timeout of the input whose server is asked; zero if there is none.
-func (s server) timeout() time.Duration {
-	if s.upstream == nil {
-		return 0
-	}
-	return s.view.Timeout
-}
-
 // serverOf returns who is asked in a fetch of a source.
 func serverOf(fetch api.Fetch, view *api.Source, row *store.Resource) (server, error) {
 	s := server{view: view, bound: row.Bound()}
@@ -120,9 +112,9 @@ func (s *scheduled) interval() time.Duration {
 	return max(least, leastPause)
 }
 
-// timeout returns the largest timeout of the active members, else that of the server; zero if there is none.
+// timeout returns the largest timeout of the active members; zero if none has one.
 func (s *scheduled) timeout() time.Duration {
-	most := s.server.timeout()
+	var most time.Duration
 	for m := range s.active() {
 		most = max(most, m.timeout)
 	}
