@@ -73,6 +73,7 @@ func init() {
 	}
 	maps.Copy(commands, moreCommands)
 	maps.Copy(commands, ociCommands)
+	maps.Copy(commands, helmCommands)
 	maps.Copy(commands, keyCommands)
 	maps.Copy(commands, tapCommands)
 }

@@ -95,6 +95,21 @@ func TestDependencies_local(t *testing.T) {
 		"app/charts/lib/values.yaml", "app/charts/other/Chart.yaml", "app/charts/other/a/b/c.yaml")
 }
 
+// TestDependencies_link reads no Chart.lock that is a symlink.
+func TestDependencies_link(t *testing.T) {
+	w := newWorld(t)
+	w.charts("redis 1.0.0", "redis 1.1.0")
+	in := w.tree("1", map[string]string{
+		"app/Chart.yaml": parent("redis 1.x " + w.URL), "app/Chart.lock": "-> other.lock",
+		"app/other.lock": "dependencies: [{name: redis, version: 1.0.0}]\n",
+	})
+	a, err := w.pack(in, spec{"chart": "app"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.expect(a, "app/Chart.lock", "app/Chart.yaml", "app/charts/redis-1.1.0.tgz", "app/other.lock")
+}
+
 // TestDependencies_oci pulls a dependency from a registry.
 func TestDependencies_oci(t *testing.T) {
 	server := startRegistry(t, ocitest.Options{TLS: true})
