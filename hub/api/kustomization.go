@@ -60,6 +60,7 @@ func checkKustomization(k *kustomizev1.Kustomization) field.ErrorList {
 		checkAllowed(k.Annotations, k.Spec.ServiceAccountName),
 		checkIgnore(k.Spec.Ignore, spec.Child("ignore")),
 		checkDriftAnnotation(k.Annotations),
+		checkDependsOnAnnotation(k.Annotations, Key{Kind: KustomizationKind, Namespace: k.Namespace, Name: k.Name}),
 		optional(k.Spec.ServiceAccountName, spec.Child("serviceAccountName"), validation.IsDNS1123Subdomain),
 	)
 }

@@ -152,6 +152,7 @@ func decodeView(o *Object) (any, error) {
 		err = v.identify(o.Key)
 	case *Renderable:
 		v.allow(o.Annotations())
+		v.depend(o.Key, o.Annotations())
 	}
 	return view, err
 }

@@ -46,6 +46,7 @@ func checkHelmRelease(hr *helmv2.HelmRelease) field.ErrorList {
 		checkDriftDetection(hr.Spec.DriftDetection, spec.Child("driftDetection")),
 		checkAllowed(hr.Annotations, hr.Spec.ServiceAccountName),
 		checkDriftAnnotation(hr.Annotations),
+		checkDependsOnAnnotation(hr.Annotations, Key{Kind: helmReleaseKind, Namespace: hr.Namespace, Name: hr.Name}),
 		optional(hr.Spec.ServiceAccountName, spec.Child("serviceAccountName"), validation.IsDNS1123Subdomain),
 	)
 }

@@ -547,7 +547,11 @@ func (s *story) dumpEntry(b *strings.Builder, e store.Entry) error {
 		fmt.Fprintf(b, ", keys in %s/%s", app.Decryption.Namespace, app.Decryption.Name)
 	}
 	for _, d := range app.DependsOn {
-		fmt.Fprintf(b, ", after %s/%s", d.Namespace, d.Name)
+		kind := ""
+		if d.Kind != e.Name.Kind {
+			kind = d.Kind + " "
+		}
+		fmt.Fprintf(b, ", after %s%s/%s", kind, d.Namespace, d.Name)
 	}
 	if r := app.Release; r != nil {
 		fmt.Fprintf(b, ", release %s/%s of %s", r.Namespace, r.Name, r.Chart)
