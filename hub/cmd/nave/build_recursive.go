@@ -16,6 +16,7 @@ import (
 	"github.com/navefleet/nave/hub/internal/plan"
 	"github.com/navefleet/nave/hub/internal/render/worker"
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
+	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/shared/substitution"
 )
@@ -88,15 +89,30 @@ func renderedBy(p *plan.Previewed) (objects []renderedObject, err error) {
 		return cmp.Compare(p.Depth(x.Key), p.Depth(y.Key))
 	})
 	for _, a := range p.Applications {
-		for o := range a.Rendered() {
-			decoded, err := decodeObject(a, o.Reference.Digest)
+		for _, reference := range allOf(a) {
+			decoded, err := decodeObject(a, reference.Digest)
 			if err != nil {
-				return nil, fmt.Errorf("%s: %w", o.Reference.ID(), err)
+				return nil, fmt.Errorf("%s: %w", reference.ID(), err)
 			}
 			objects = append(objects, renderedObject{decoded, a.Origin})
 		}
 	}
 	return objects, nil
+}
+
+// allOf returns all objects of a render, with those that belong to the graph. Of a chart they are between its
+// definitions and its hooks.
+func allOf(a plan.PreviewedApplication) (all []bundle.ObjectReference) {
+	if a.Application.Release != nil {
+		all = append(all, a.Application.Release.CRDs...)
+	}
+	for o := range a.Rendered() {
+		all = append(all, o.Reference)
+	}
+	for _, h := range a.Application.Hooks {
+		all = append(all, h.ObjectReference)
+	}
+	return all
 }
 
 // objectsAround returns a Cluster, and a Fleet that gives it the Kustomization with another path.

@@ -1,0 +1,46 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/manifest"
+)
+
+// TestDiffVersions_release compares releases: hooks and definitions are named, generated values are no change, and no
+// value of the release is shown.
+func TestDiffVersions_release(t *testing.T) {
+	contents := map[manifest.Digest][]byte{}
+	object := func(kind, name, text string) bundle.ObjectReference {
+		data := fmt.Appendf(nil, `{"apiVersion":"v1","kind":%q,"metadata":{"name":%q},"data":{"a":%q}}`, kind, name, text)
+		d := manifest.DigestOf(data)
+		contents[d] = data
+		return bundle.ObjectReference{ObjectIdentity: bundle.ObjectIdentity{Version: "v1", Kind: kind, Name: name}, Digest: d}
+	}
+	version := func(password, hook, values string) *edition {
+		o := object("ConfigMap", "generated", password)
+		return &edition{app: &bundle.Application{Name: bundle.ApplicationName{Kind: "HelmRelease", Name: "web"},
+			Objects: []bundle.ObjectReference{o}, Hooks: []bundle.Hook{{ObjectReference: object("Pod", "before", hook)}},
+			Release: &bundle.Release{Name: "web", Namespace: "shop", Chart: []byte(`{"name":"web","version":"1.0.0"}`),
+				Values: []byte(values), CRDs: []bundle.ObjectReference{object("Definition", "crd", "same")},
+				Generated: []bundle.GeneratedFields{{Object: o.ObjectIdentity, Fields: []string{"/data/a"},
+					Digest: manifest.DigestOf([]byte("without"))}}},
+		}, read: func(d manifest.Digest) ([]byte, bool) { data, ok := contents[d]; return data, ok }}
+	}
+	changes, err := diffVersions("web", version("one", "old", `{"a":"canary"}`), version("two", "new", `{"a":"canary2"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names, texts []string
+	for _, c := range changes {
+		names, texts = append(names, c.object), append(texts, c.text)
+	}
+	if got := strings.Join(names, ","); got != ",hook Pod before" && got != "hook Pod before," {
+		t.Errorf("changes of %q", got)
+	}
+	if all := strings.Join(texts, ""); strings.Contains(all, "canary") || !strings.Contains(all, "+  a: new") {
+		t.Errorf("changes:\n%s", all)
+	}
+}
