@@ -240,6 +240,23 @@ func TestPut_damaged(t *testing.T) {
 	}
 }
 
+// TestPut_failed puts a tree that cannot be written. An artifact with the same contents and folders stays whole.
+func TestPut_failed(t *testing.T) {
+	s, contents := New(t.TempDir()), memory{}
+	same := []File{contents.file("d/a", Regular, "a"), contents.file("d/b", Regular, "b")}
+	first, err := put(t, s, Tree{Contents: contents, Files: same}, nil)
+	must(t, err)
+	more := append(same, contents.file("c", Regular, "c"))
+	_, err = s.Make(t.Context(), nil, func(w Workspace, _ *Artifact) (Artifact, error) {
+		w.Tmp = filepath.Join(w.Tmp, "none") // nothing can be written there
+		return w.Put(t.Context(), "00", Tree{Contents: contents, Files: more}, nil)
+	})
+	if !errors.Is(err, ErrStorage) {
+		t.Errorf("got %v, want %v", err, ErrStorage)
+	}
+	must(t, Verify(t.Context(), s.Path(first), first.Digest))
+}
+
 // TestMake_elsewhere has fetchers that name a folder that is no artifact's.
 func TestMake_elsewhere(t *testing.T) {
 	dir := t.TempDir()

@@ -81,13 +81,17 @@ func (p *putting) create(name string, text []byte) error {
 	return StorageError(errors.Join(err, f.Close())) // another Put may have replaced it: do not remove it
 }
 
-// replace writes a file beside all artifacts, and then moves it to its place.
+// replace writes a file beside all artifacts, and then moves it to its place. If the file cannot be written, what is in
+// its place stays: another artifact may refer to it.
 func (p *putting) replace(name string, text []byte) error {
 	next := filepath.Join(p.tmp, "next")
 	if err := os.RemoveAll(next); err != nil {
 		return StorageError(err)
 	}
-	err := errors.Join(os.WriteFile(next, text, Regular.Permissions()), os.Rename(next, name))
+	if err := os.WriteFile(next, text, Regular.Permissions()); err != nil {
+		return StorageError(err)
+	}
+	err := os.Rename(next, name)
 	if err != nil { // a folder may be in its place
 		err = errors.Join(os.RemoveAll(name), os.Rename(next, name))
 	}
