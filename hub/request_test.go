@@ -107,6 +107,49 @@ spec: {interval: 1h, prune: true, path: ./, sourceRef: {kind: GitRepository, nam
 	}
 }
 
+// TestReconcile_annotation requests reconciliations in Git and by an operator in turn. The last one counts, also after
+// an annotation with a wrong time.
+func TestReconcile_annotation(t *testing.T) {
+	const future = "2099-01-02T03:04:05Z"
+	_, repository := gitServer(t)
+	annotate := func(at string) {
+		commit(t, repository, map[string]string{"root/kustomization.yaml": "resources: [child.yaml]\n", "root/child.yaml": `
+apiVersion: kustomize.toolkit.fluxcd.io/v1
+kind: Kustomization
+metadata: {name: child, namespace: flux-system, annotations: {reconcile.fluxcd.io/requestedAt: "` + at + `"}}
+spec: {interval: 1h, prune: true, path: ./child, sourceRef: {kind: GitRepository, name: fleet}}
+`})
+	}
+	commit(t, repository, map[string]string{"child/kustomization.yaml": "resources: [a.yaml]\n", "child/a.yaml": cluster})
+	annotate("one")
+	r := start(t, t.TempDir())
+	r.apply(`
+apiVersion: source.toolkit.fluxcd.io/v1
+kind: GitRepository
+metadata: {name: fleet, namespace: flux-system}
+spec: {interval: 1h, url: "` + repository.URL() + `", ref: {branch: main}}
+---
+apiVersion: kustomize.toolkit.fluxcd.io/v1
+kind: Kustomization
+metadata: {name: root, namespace: flux-system}
+spec: {interval: 1h, prune: true, path: ./root, sourceRef: {kind: GitRepository, name: fleet}}
+`)
+	isHandled := func(at string) {
+		t.Helper()
+		r.await("Kustomization", "child", `"lastHandledReconcileAt":"`+at+`"`)
+	}
+	isHandled("one")
+	for _, at := range []string{"two", future, "one"} {
+		request, err := r.admin().Reconcile(t.Context(),
+			&adminv1.ReconcileRequest{Key: sourceKey("Kustomization", "child"), WithSource: true})
+		must(t, err)
+		isHandled(request.RequestedAt)
+		annotate(at)
+		r.reconcile(sourceKey("GitRepository", "fleet"))
+		isHandled(at)
+	}
+}
+
 // get returns the JSON of an object of flux-system.
 func (r *rig) get(kind, name string) string {
 	r.t.Helper()

@@ -2,19 +2,18 @@ package api
 
 import "time"
 
-// Answers reports whether the handled request to reconcile is the requested one, or a later one. Both are times in
-// RFC 3339. If one of them is not a time, Answers returns false.
-func Answers(handled, requested string) bool {
-	h, err := time.Parse(time.RFC3339Nano, handled)
-	r, err2 := time.Parse(time.RFC3339Nano, requested)
-	return err == nil && err2 == nil && !h.Before(r)
-}
+// A request to reconcile is any text. It is made by an operator, and is then a time in RFC 3339, or by a new value of
+// the annotation in Git. The last one that was made counts. An annotation may be a time as well, and a wrong one, so a
+// time alone does not tell which of two requests was made first.
 
-// LaterRequest returns the later one of an operator's request to reconcile an object and the request in the object's
-// annotations. If they cannot be compared, LaterRequest returns the operator's.
-func LaterRequest(operators, annotation string) string {
-	if operators == "" || Answers(annotation, operators) {
-		return annotation
+// Answers reports whether an object that handled a request has answered another one, which is wanted. Beside the wanted
+// request, the last request of the object answers it, and so does each one between the two by its time.
+func Answers(handled, wanted, last string) bool {
+	if handled == "" || handled == wanted || handled == last {
+		return handled != ""
 	}
-	return operators
+	h, err := time.Parse(time.RFC3339Nano, handled)
+	w, err2 := time.Parse(time.RFC3339Nano, wanted)
+	l, err3 := time.Parse(time.RFC3339Nano, last)
+	return err == nil && err2 == nil && err3 == nil && !h.Before(w) && !h.After(l)
 }

@@ -2,21 +2,29 @@ package api
 
 import "testing"
 
-// TestLaterRequest compares requests of operators and in annotations.
-func TestLaterRequest(t *testing.T) {
-	const first, second = "2026-01-02T03:04:05Z", "2026-01-02T04:04:05.5+01:00"
-	for name, tt := range map[string]struct{ operators, annotation, want string }{
-		"none":             {"", "", ""},
-		"operators":        {first, "", first},
-		"annotation":       {"", "now", "now"},
-		"later_annotation": {first, second, second},
-		"later_operators":  {second, first, second},
-		"not_a_time":       {first, "now", first},
-		"no_times":         {"one", "two", "one"},
+// TestAnswers compares handled requests with wanted ones.
+func TestAnswers(t *testing.T) {
+	const first, second, third = "2026-01-02T03:04:05Z", "2026-01-02T04:04:05.5+01:00", "2026-01-02T03:04:06Z"
+	const future = "2099-01-01T00:00:00Z"
+	for name, tt := range map[string]struct {
+		handled, wanted, last string
+		want                  bool
+	}{
+		"none":               {"", first, first, false},
+		"none_known":         {"", first, "", false},
+		"wanted":             {first, first, first, true},
+		"earlier":            {first, second, second, false},
+		"last":               {second, first, second, true},
+		"between":            {second, first, third, true},
+		"last_of_annotation": {"now", first, "now", true},
+		"annotation_before":  {"now", first, first, false},
+		"future_before":      {future, first, first, false},
+		"future_is_last":     {future, first, future, true},
+		"wanted_before_last": {first, first, "now", true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got := LaterRequest(tt.operators, tt.annotation); got != tt.want {
-				t.Errorf("got %q, want %q", got, tt.want)
+			if got := Answers(tt.handled, tt.wanted, tt.last); got != tt.want {
+				t.Errorf("got %v, want %v", got, tt.want)
 			}
 		})
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/navefleet/nave/hub/api"
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 	"github.com/navefleet/nave/shared/condition"
+	"github.com/navefleet/nave/shared/manifest"
 )
 
 func newReconcileCommand(s *session) *cobra.Command {
@@ -152,7 +153,8 @@ func handled(object map[string]any, requestedAt string) (done bool, message stri
 		return false, message, errors.New(message)
 	}
 	seen, _, _ := unstructured.NestedString(object, "status", "lastHandledReconcileAt")
-	if requestedAt != "" && !api.Answers(seen, requestedAt) {
+	last, _, _ := unstructured.NestedString(object, "metadata", "annotations", manifest.RequestedAtAnnotation)
+	if requestedAt != "" && !api.Answers(seen, requestedAt, last) {
 		return false, message, nil
 	}
 	switch {

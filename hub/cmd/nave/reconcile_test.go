@@ -1,7 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -55,22 +57,26 @@ func TestHandled(t *testing.T) {
 	const asked = "2026-01-02T03:04:05.1Z"
 	for name, c := range map[string]struct {
 		status  string
+		last    string // request; empty: the one that is asked for
 		done    bool
 		failure string
 	}{
-		"nothing_known":         {`{}`, false, ""},
-		"an_earlier_request":    {`{"lastHandledReconcileAt":"2026-01-02T03:04:05.09Z","conditions":[{"type":"Ready","status":"True","message":"m"}]}`, false, ""},
-		"no_request_yet":        {`{"conditions":[{"type":"Ready","status":"False","message":"m"}]}`, false, ""},
-		"handled_ready":         {`{"lastHandledReconcileAt":"2026-01-02T03:04:05.1Z","conditions":[{"type":"Ready","status":"True","message":"m"}]}`, true, ""},
-		"a_later_one_ready":     {`{"lastHandledReconcileAt":"2026-01-02T03:04:05.11Z","conditions":[{"type":"Ready","status":"True","message":"m"}]}`, true, ""},
-		"handled_still_at_work": {`{"lastHandledReconcileAt":"2026-01-02T03:04:05.1Z","conditions":[{"type":"Ready","status":"Unknown","message":"m"}]}`, false, ""},
-		"handled_failed":        {`{"lastHandledReconcileAt":"2026-01-02T03:04:05.1Z","conditions":[{"type":"Ready","status":"False","message":"path not found"}]}`, false, "path not found"},
-		"drift_is_held":         {`{"lastHandledReconcileAt":"2026-01-02T03:04:05.1Z","conditions":[{"type":"Ready","status":"False","reason":"DriftHeld","message":"soon"}]}`, false, ""},
-		"waits_for_a_pin":       {`{"conditions":[{"type":"Ready","status":"Unknown","reason":"Pinned","message":"pinned: nave release west"}]}`, false, "nave release west"},
-		"nonsense_was_handled":  {`{"lastHandledReconcileAt":"yesterday","conditions":[{"type":"Ready","status":"True","message":"m"}]}`, false, ""},
+		"nothing_known":         {`{}`, "", false, ""},
+		"an_earlier_request":    {`{"lastHandledReconcileAt":"2026-01-02T03:04:05.09Z","conditions":[{"type":"Ready","status":"True","message":"m"}]}`, "", false, ""},
+		"no_request_yet":        {`{"conditions":[{"type":"Ready","status":"False","message":"m"}]}`, "", false, ""},
+		"handled_ready":         {`{"lastHandledReconcileAt":"2026-01-02T03:04:05.1Z","conditions":[{"type":"Ready","status":"True","message":"m"}]}`, "", true, ""},
+		"a_later_one_ready":     {`{"lastHandledReconcileAt":"2026-01-02T03:04:05.11Z","conditions":[{"type":"Ready","status":"True","message":"m"}]}`, "2026-01-02T03:04:06Z", true, ""},
+		"handled_still_at_work": {`{"lastHandledReconcileAt":"2026-01-02T03:04:05.1Z","conditions":[{"type":"Ready","status":"Unknown","message":"m"}]}`, "", false, ""},
+		"handled_failed":        {`{"lastHandledReconcileAt":"2026-01-02T03:04:05.1Z","conditions":[{"type":"Ready","status":"False","message":"path not found"}]}`, "", false, "path not found"},
+		"drift_is_held":         {`{"lastHandledReconcileAt":"2026-01-02T03:04:05.1Z","conditions":[{"type":"Ready","status":"False","reason":"DriftHeld","message":"soon"}]}`, "", false, ""},
+		"waits_for_a_pin":       {`{"conditions":[{"type":"Ready","status":"Unknown","reason":"Pinned","message":"pinned: nave release west"}]}`, "", false, "nave release west"},
+		"nonsense_was_handled":  {`{"lastHandledReconcileAt":"yesterday","conditions":[{"type":"Ready","status":"True","message":"m"}]}`, "", false, ""},
+		"a_later_annotation":    {`{"lastHandledReconcileAt":"now","conditions":[{"type":"Ready","status":"True","message":"m"}]}`, "now", true, ""},
+		"future_annotation":     {`{"lastHandledReconcileAt":"2099-01-01T00:00:00Z","conditions":[{"type":"Ready","status":"True","message":"m"}]}`, "", false, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			object, err := decode(&adminv1.Object{Json: []byte(`{"status":` + c.status + `}`)})
+			object, err := decode(&adminv1.Object{Json: fmt.Appendf(nil,
+				`{"metadata":{"annotations":{"reconcile.fluxcd.io/requestedAt":%q}},"status":%s}`, cmp.Or(c.last, asked), c.status)})
 			if err != nil {
 				t.Fatal(err)
 			}

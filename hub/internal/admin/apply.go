@@ -164,7 +164,7 @@ func (s *Server) applyOne(tx *store.Tx, a admittedObject) (action string, err er
 	if !there || !row.Object.SameSpec(a.object) {
 		row.Generation++
 	}
-	row.Object = a.object
+	row.SetObject(a.object)
 	row.NoteSuspension(s.now().UTC())
 	row.Owner, row.Orphaned, row.OrphanOnDelete, row.Confined = nil, false, false,
 		nil // an orphaned object belongs to the operator now

@@ -102,16 +102,17 @@ func (s *Server) reconcileSource(ctx context.Context, key api.Key, at string) (a
 // or deleted meanwhile, handled returns an error.
 func (s *Server) handled(ctx context.Context, key api.Key, at string) (done bool, err error) {
 	var o store.Condition
+	var row store.Resource
 	err = s.store.View(ctx, func(tx *store.Tx) (err error) {
 		if o, _, err = store.Conditions.Get(tx, key.Path()); err == nil {
-			_, err = reconcilable(tx, key)
+			row, err = reconcilable(tx, key)
 		}
 		return err
 	})
 	if err != nil {
 		return false, s.fail(err)
 	}
-	if !api.Answers(o.HandledRequest, at) {
+	if !api.Answers(o.HandledRequest, at, row.Requested()) {
 		return false, nil
 	}
 	if o.Ready != condition.True {

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -116,7 +117,9 @@ func TestReconcile_suspended_source(t *testing.T) {
 		}, codes.FailedPrecondition},
 		"overtaken_by_a_later_request": {func(tx *store.Tx, row store.Resource) error {
 			later := time.Now().Add(time.Second).UTC().Format(time.RFC3339Nano)
-			return store.Conditions.Put(tx, row.Key.Path(), store.Condition{Ready: "True", HandledRequest: later})
+			row.RequestedAt = later
+			return errors.Join(store.Resources.Put(tx, row.Key.Path(), row),
+				store.Conditions.Put(tx, row.Key.Path(), store.Condition{Ready: "True", HandledRequest: later}))
 		}, codes.OK},
 	} {
 		t.Run(name, func(t *testing.T) {

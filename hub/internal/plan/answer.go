@@ -83,8 +83,7 @@ func (p *Planner) answeredBy(tx *store.Tx, w *walked, owner api.Key, b graph.Bas
 		return false, err // newer than the walk: the next walk has it
 	}
 	o, _, err := store.Conditions.GetIntact(tx, key.Path())
-	asked := api.LaterRequest(row.RequestedAt, b.Object.RequestedAt())
-	return o.HandledRequest == asked || api.Answers(o.HandledRequest, asked), err
+	return o.HandledRequest == w.requestOf(key, b.Object.RequestedAt()), err
 }
 
 // handled returns the last request to reconcile an object that the walk, or one before it, answers.
@@ -99,7 +98,7 @@ func (w *walked) handled(key api.Key) string {
 func (w *walked) answers() bool {
 	if w.cluster == "" {
 		for key, row := range w.rows {
-			if row.RequestedAt != "" && key.Role() == api.RenderableRole {
+			if row.Requested() != "" && key.Role() == api.RenderableRole {
 				return true
 			}
 		}

@@ -357,7 +357,8 @@ func (c *writer) resource(w *walked, node graph.Node) error {
 
 // given returns a row as a walk gives it: with the fields of its node, and those that operators set.
 func given(row store.Resource, node graph.Node) store.Resource {
-	row.Key, row.Owner, row.Object = node.Key, node.Owner, node.Object
+	row.SetObject(node.Object)
+	row.Key, row.Owner = node.Key, node.Owner
 	row.Orphaned, row.OrphanOnDelete, row.Held, row.Confined = node.Orphaned, node.OrphanOnDelete, node.Held, node.Confined
 	row.AliasOf, row.Admission = node.AliasOf, node.Admission
 	return row
@@ -372,13 +373,17 @@ func (w *walked) generation(key api.Key) int64 {
 	return w.rows[key].Generation
 }
 
-// requested returns the time of the last request to reconcile an object of the graph: an operator's, else the
-// annotation in Git that Flux's own tools set.
+// requested returns the last request to reconcile an object of the graph: an operator's, or the annotation in Git that
+// Flux's own tools set.
 func (w *walked) requested(key api.Key) string {
 	return w.requestOf(key, w.graph.Nodes[key].Object.RequestedAt())
 }
 
-// requestOf does the same for an object with an annotation.
+// requestOf does the same for an object with an annotation. One that the row does not have is newer than the row.
 func (w *walked) requestOf(key api.Key, annotation string) string {
-	return cmp.Or(w.rows[key].RequestedAt, annotation)
+	row := w.rows[key]
+	if row.Object != nil && row.Object.RequestedAt() == annotation || annotation == "" {
+		return cmp.Or(row.RequestedAt, annotation)
+	}
+	return annotation
 }

@@ -230,7 +230,7 @@ func (c *writer) hubCondition(key api.Key, o store.Condition) error {
 		return err
 	}
 	row := c.planner.hub.rows[key]
-	o.ObservedGeneration, o.HandledRequest = row.Generation, row.RequestedAt
+	o.ObservedGeneration, o.HandledRequest = row.Generation, row.Requested()
 	return c.condition(key, o)
 }
 

@@ -35,6 +35,6 @@
 //
 // Package fetch writes the Condition of a source. The planner writes it only for a source that was refused and has no
 // earlier version. If there is an earlier version, package fetch goes on with that, and the condition of the object
-// that gives the source names the error. Operators own RequestedAt and Suspended of a Resource; a commit does not
-// change them.
+// that gives the source names the error. Operators own RequestedAt and Suspended of a Resource. A commit
+// does not change them, but a new request in the annotations takes the place of RequestedAt.
 package plan

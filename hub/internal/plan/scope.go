@@ -59,6 +59,8 @@ func (w *walked) scope() *scope {
 // asRead returns a written row with the fields of operators as they were when the walk began. Changes since then
 // concern the next walk.
 func asRead(written, read store.Resource) store.Resource {
-	written.RequestedAt, written.Suspended, written.Requests = read.RequestedAt, read.Suspended, read.Requests
+	suspended, requests := read.Suspended, read.Requests
+	read.SetObject(written.Object)
+	written.RequestedAt, written.Suspended, written.Requests = read.RequestedAt, suspended, requests
 	return written
 }

@@ -375,7 +375,7 @@ func (s *story) answer(name string) {
 				return err
 			}
 			o, _, err := store.Conditions.Get(tx, key)
-			o.HandledRequest = api.LaterRequest(r.RequestedAt, r.Object.RequestedAt())
+			o.HandledRequest = r.Requested()
 			return errors.Join(err, store.Conditions.Put(tx, key, o))
 		})
 	})

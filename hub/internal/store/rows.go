@@ -23,7 +23,7 @@ type Resource struct {
 	Generation  int64       `json:"generation"` // grows when the spec changes
 	Created     time.Time   `json:"created"`
 	Owner       *api.Key    `json:"owner,omitempty"`       // the Kustomization or Fleet it comes from; nil: an operator
-	RequestedAt string      `json:"requestedAt,omitempty"` // the last request to reconcile
+	RequestedAt string      `json:"requestedAt,omitempty"` // an operator's request to reconcile, if later than Object's
 	// Requests are the last ones of operators to a release of Helm.
 	Requests    ReleaseRequests `json:"requests,omitzero"`
 	Suspended   bool            `json:"suspended,omitempty"`  // by an operator, whatever the spec says
@@ -90,15 +90,16 @@ func (r Resource) GivenBy() *api.Key {
 	return r.Owner
 }
 
-// Requested returns the last request to reconcile the object: an operator's, else the one in its annotations. Of an
-// object that only the hub makes, Requested returns the later one, because the hub writes the annotations.
-func (r *Resource) Requested() string {
-	annotation := r.Object.RequestedAt()
-	if r.Key.Derived() {
-		return api.LaterRequest(r.RequestedAt, annotation)
+// SetObject replaces the object. If its annotations have a new request to reconcile, that is the last one.
+func (r *Resource) SetObject(o *api.Object) {
+	if at := o.RequestedAt(); at != "" && r.Object != nil && r.Object.RequestedAt() != at {
+		r.RequestedAt = ""
 	}
-	return cmp.Or(r.RequestedAt, annotation)
+	r.Object = o
 }
+
+// Requested returns the last request to reconcile the object: an operator's, else the one in its annotations.
+func (r *Resource) Requested() string { return cmp.Or(r.RequestedAt, r.Object.RequestedAt()) }
 
 // IsSuspended reports whether an operator or the spec suspends the object.
 func (r *Resource) IsSuspended() bool {
