@@ -114,6 +114,15 @@ func (s *Store) Usable(ctx context.Context, a Artifact) bool {
 	return s.touch(a) || Verify(ctx, s.Path(a), a.Digest) == nil && s.mark(a)
 }
 
+// Doubt lets Usable verify an artifact again, because somebody found it damaged.
+func (s *Store) Doubt(a Artifact) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if use, ok := s.trees[a.Dir]; ok {
+		use.whole = false
+	}
+}
+
 func (s *Store) exists(a Artifact) bool {
 	info, err := os.Lstat(s.Path(a))
 	return err == nil && info.Mode().IsRegular() && idOf(a) != ""

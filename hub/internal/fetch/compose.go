@@ -103,7 +103,14 @@ func (l *Loop) compose(ctx context.Context, req source.Request, p parts, r *resu
 // result, unless ask is set.
 func (l *Loop) composeOf(ctx context.Context, req source.Request, ask bool, r *result) error {
 	made := nameOf(req)
-	if made == r.composed.made && req.Last != nil && !ask {
+	isWhole := req.Last != nil && l.Artifacts.Usable(ctx, *req.Last)
+	if req.Last != nil && !isWhole {
+		l.doubt(req) // contents of the last artifact are hard links to those of its parts
+	}
+	if err := l.requireParts(ctx, req); err != nil {
+		return err
+	}
+	if made == r.composed.made && isWhole && !ask {
 		r.composed.only = r.composed.only || r.source.view.Upstream
 		r.artifact = req.Last
 		return nil
@@ -113,6 +120,8 @@ func (l *Loop) composeOf(ctx context.Context, req source.Request, ask bool, r *r
 		a, err := l.fetch(ctx, req, r.source)
 		if err == nil {
 			r.artifact, r.composed.made = &a, made
+		} else if errors.Is(err, artifact.ErrStorage) {
+			l.doubt(req)
 		}
 		return err
 	}
@@ -123,6 +132,9 @@ func (l *Loop) composeOf(ctx context.Context, req source.Request, ask bool, r *r
 			return l.Fetcher.Fetch(ctx, req)
 		})
 	if err != nil {
+		if errors.Is(err, artifact.ErrStorage) {
+			l.doubt(req)
+		}
 		return source.ExplainComposition(err)
 	}
 	if last == nil || a != *last {
@@ -130,6 +142,32 @@ func (l *Loop) composeOf(ctx context.Context, req source.Request, ask bool, r *r
 	}
 	r.artifact, r.composed.made = &a, made
 	return nil
+}
+
+// doubt has the parts of a composition verified, because one of them may be damaged.
+func (l *Loop) doubt(req source.Request) {
+	for _, a := range partsOf(req) {
+		l.Artifacts.Doubt(a)
+	}
+}
+
+// requireParts returns an error if a part of a composition is damaged. The next fetch of the part mends it.
+func (l *Loop) requireParts(ctx context.Context, req source.Request) error {
+	for _, a := range partsOf(req) {
+		if !l.Artifacts.Usable(ctx, a) {
+			return fmt.Errorf("%w: artifact %s of an input is damaged and will be fetched again", artifact.ErrStorage,
+				a.Revision)
+		}
+	}
+	return nil
+}
+
+// partsOf returns the artifacts that a composition is made of.
+func partsOf(req source.Request) []artifact.Artifact {
+	if req.Own == nil {
+		return req.Inputs
+	}
+	return append([]artifact.Artifact{*req.Own}, req.Inputs...)
 }
 
 // nameOf names the parts of a composition.

@@ -8,6 +8,8 @@ var (
 	ErrLimit    = errors.New("over a limit of the build")
 	ErrRemote   = errors.New("refers to something outside of the artifact")
 	ErrEscape   = errors.New("symbolic link leaves the artifact")
+	// ErrDamaged: the artifact is not what was fetched. This does not depend on what users wrote.
+	ErrDamaged = errors.New("the artifact on the hub's disk is damaged and will be fetched again")
 )
 
 // Errors of objects.
@@ -32,6 +34,6 @@ var (
 // Reasons are the errors that a worker process reports to its parent. If an error is several of these, the first
 // counts.
 var Reasons = []error{
-	ErrSealedLarge, ErrSubstitution, ErrRemote, ErrNotFound, ErrSealedMalformed, ErrLimit, ErrLarge, ErrInspected,
-	ErrIncomplete, ErrSealedFormat, ErrEscape, ErrEncrypted, ErrDuplicate,
+	ErrDamaged, ErrSealedLarge, ErrSubstitution, ErrRemote, ErrNotFound, ErrSealedMalformed, ErrLimit, ErrLarge,
+	ErrInspected, ErrIncomplete, ErrSealedFormat, ErrEscape, ErrEncrypted, ErrDuplicate,
 }

@@ -135,8 +135,20 @@ func (c *Cache) Render(ctx context.Context, renderer string, spec json.RawMessag
 		Renderer: renderer, Spec: spec, Root: c.artifacts.Path(*a), Salt: c.salt,
 		Mounts: c.mounts(bases), ReportNeeds: true,
 	})
+	c.doubt(f.err, a, bases...)
 	c.leave(key, f)
 	return f.result, f.err
+}
+
+// doubt has the artifacts of a render verified by the next fetch if one of them turned out to be damaged.
+func (c *Cache) doubt(err error, a *artifact.Artifact, bases ...Base) {
+	if !errors.Is(err, render.ErrDamaged) {
+		return
+	}
+	c.artifacts.Doubt(*a)
+	for _, b := range bases {
+		c.artifacts.Doubt(*b.Artifact)
+	}
 }
 
 // mounts returns the directories of bases.
@@ -328,11 +340,12 @@ type passingError struct{ error }
 
 func (e passingError) Unwrap() error { return e.error }
 
-// IsPassing reports whether a render may succeed if it is tried again with the same input: the machine was too busy, or
-// the worker died.
+// IsPassing reports whether a render may succeed if it is tried again with the same input: the machine was too busy,
+// the worker died, or an artifact is damaged.
 func IsPassing(err error) bool {
 	_, passes := errors.AsType[passingError](err)
 	_, died := errors.AsType[*confine.DiedError](err)
-	return passes || died || errors.Is(err, confine.ErrTimeout) || errors.Is(err, confine.ErrClosed) ||
-		errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+	return passes || died || errors.Is(err, render.ErrDamaged) || errors.Is(err, confine.ErrTimeout) ||
+		errors.Is(err, confine.ErrClosed) || errors.Is(err, context.Canceled) ||
+		errors.Is(err, context.DeadlineExceeded)
 }

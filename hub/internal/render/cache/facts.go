@@ -120,6 +120,7 @@ func (p *pending) answer(ctx context.Context) (*Rendering, error) {
 		}
 	}
 	result, err := p.render(ctx, p.request)
+	p.doubt(err, p.artifact)
 	if err != nil {
 		return p.finish(p.failedKey(), nil, err)
 	}

@@ -37,12 +37,20 @@ type stored struct {
 func openStored(root string) (*stored, error) {
 	reader, err := artifact.Open(root)
 	if err != nil {
-		return nil, err
+		return nil, damaged(err)
 	}
 	return &stored{reader, map[string]*artifact.Folder{"/": reader.Root()}}, nil
 }
 
 func (s *stored) close() error { return nil }
+
+// damaged returns the error of an artifact that cannot be read as render.ErrDamaged; nil if err is nil.
+func damaged(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%w: %w", render.ErrDamaged, err)
+}
 
 // folder returns the directory at a path without links. If there is none, folder returns nil.
 func (s *stored) folder(p string) (*artifact.Folder, error) {
@@ -57,7 +65,7 @@ func (s *stored) folder(p string) (*artifact.Folder, error) {
 	if err == nil {
 		s.folders[p] = f
 	}
-	return f, err
+	return f, damaged(err)
 }
 
 // entry returns the entry at a path without links, and whether there is one.
@@ -148,7 +156,7 @@ func (s *stored) read(e artifact.Entry) (content, error) {
 	}
 	data, err := s.reader.Read(e, MaxFileSize)
 	if err != nil {
-		return content{}, err
+		return content{}, damaged(err)
 	}
 	c := newContent(data)
 	contents.Put(e.Content, c, overhead+len(data))
