@@ -131,6 +131,7 @@ func (b ChartBuild) with(in SpecInputs) ChartBuild {
 		if v.Live = data.Live; v.Live {
 			continue
 		}
+		v.Asked, v.Tree = data.Source != nil, data.Values
 		if text, ok := data.Data[v.Key]; ok {
 			v.Data = &text
 		}

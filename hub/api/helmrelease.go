@@ -19,6 +19,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
+	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/manifest"
 )
 
@@ -122,6 +123,10 @@ type ChartValues struct {
 	Literal    bool   `json:"literal,omitempty"`
 	// Live: no Application of the cluster has the object. Only the cluster knows whether the object exists.
 	Live bool `json:"live,omitempty"`
+	// If Asked is set, a spoke told the keys of the data. Tree then is the JSON of the values, with placeholders; nil: the
+	// cluster has no such object or key.
+	Asked bool            `json:"asked,omitempty"`
+	Tree  json.RawMessage `json:"tree,omitempty"`
 	// Data is nil if there is no such object or key.
 	Data *string `json:"data,omitempty"`
 }
@@ -243,8 +248,9 @@ func chartReleaseOf(hr *helmv2.HelmRelease) *ChartRelease {
 	for i, ref := range hr.Spec.ValuesFrom {
 		at := specPath().Child("valuesFrom").Index(i).String()
 		b.ValuesFrom = append(b.ValuesFrom, ChartValues{
-			Input: Input{Field: at, Kind: ref.Kind, Namespace: hr.Namespace, Name: ref.Name, Optional: ref.Optional},
-			Key:   ref.GetValuesKey(), TargetPath: ref.TargetPath, Literal: ref.Literal,
+			Input: Input{Field: at, Kind: ref.Kind, Namespace: hr.Namespace, Name: ref.Name, Optional: ref.Optional,
+				Entry: ref.GetValuesKey(), Form: formOf(ref)},
+			Key: ref.GetValuesKey(), TargetPath: ref.TargetPath, Literal: ref.Literal,
 		})
 	}
 	for _, p := range hr.Spec.PostRenderers {
@@ -266,6 +272,17 @@ func chartReleaseOf(hr *helmv2.HelmRelease) *ChartRelease {
 		r.SkipSchemaOnUpgrade = up.DisableSchemaValidation
 	}
 	return r
+}
+
+// formOf returns how the data of a reference is read.
+func formOf(ref meta.ValuesReference) bundle.ShapeForm {
+	switch {
+	case ref.TargetPath == "":
+		return bundle.ShapeYAML
+	case ref.Literal:
+		return bundle.ShapeText
+	}
+	return bundle.ShapeSet
 }
 
 // shortReleaseName returns the name of a release, shortened as Flux shortens it.

@@ -20,6 +20,9 @@ type Input struct {
 	Name      string `json:"name"`
 	// Optional: if the object does not exist, the render continues without it.
 	Optional bool `json:"optional,omitempty"`
+	// If Form is not empty, only the text of one entry is read, in that form.
+	Entry string           `json:"-"`
+	Form  bundle.ShapeForm `json:"-"`
 }
 
 // String returns "Kind namespace/name".
@@ -41,6 +44,11 @@ type InputData struct {
 	// renderables whose results keep placeholders of their inputs.
 	Sealed     []bundle.SealedFile    `json:"-"`
 	Decryption bundle.SecretReference `json:"-"`
+	// Question is what was asked of the cluster, because the hub cannot read the entry. If the answer is known, Values has
+	// the JSON of the values with placeholders, nil if there are none, and Source says what the placeholders stand for.
+	Question *bundle.ShapeQuestion `json:"-"`
+	Values   json.RawMessage       `json:"-"`
+	Source   *bundle.ValueSource   `json:"-"`
 }
 
 // SpecInputs are what the Spec of a render is completed with.

@@ -88,6 +88,8 @@ func (p *Planner) note(ctx context.Context, changes []store.Change) error {
 				err = p.noteSource(tx, c.Key)
 			case c.Table == store.Spokes.Name():
 				err = p.noteSpoke(tx, c.Key)
+			case c.Table == store.Shapes.Name():
+				p.noteShape(c.Key)
 			case c.Table == store.Repairs.Name():
 				err = p.noteRow(tx, store.Repairs.Bytes, c.Key, c.Key)
 			case c.Table == store.Confirmations.Name():

@@ -266,9 +266,15 @@ func (c *writer) write(w *walked) error {
 	if err := c.confirmed(w); err != nil {
 		return err
 	}
+	last := c.planner.scopes[w.cluster]
 	c.scopes[w.cluster] = w.scope()
 	if w.cluster == "" {
 		return nil
+	}
+	if last == nil || len(last.asked) > 0 { // else the cluster has no answers
+		if err := store.ForgetShapes(c.tx, w.cluster, w.graph.Asked); err != nil {
+			return err
+		}
 	}
 	if err := store.Repairs.Delete(c.tx, w.cluster); err != nil || w.bundleTooLarge != nil && w.last.ChangedAt.IsZero() {
 		return err // nothing was planned that could stay

@@ -33,7 +33,7 @@ type compilerKey struct {
 	account  string
 	// dependencies is the digest of the objects that ready expressions evaluate; zero: there are no expressions.
 	dependencies manifest.Digest
-	sealed       manifest.Digest // of the SOPS files of the inputs; zero: there are none
+	inputs       manifest.Digest // see digestOfInputs
 }
 
 type encoded struct {

@@ -52,6 +52,7 @@ type Planner struct {
 	lenient bool                                          // Config.LenientSubstitution
 	guard   graph.Guard
 	bases   RemoteBases
+	salt    []byte // of placeholders
 	// capabilities returns what charts can know of the cluster of a walk; served has those of the store.
 	capabilities func(context.Context, *walked) (api.Capabilities, error)
 	served       *lru.Cache[manifest.Digest, api.Capabilities]
@@ -81,6 +82,7 @@ func New(c Config) *Planner {
 		lenient: c.LenientSubstitution,
 		guard:   c.Guard,
 		bases:   c.RemoteBases,
+		salt:    cache.Salt(c.Store.Epoch()),
 		hub:     newHub(), sources: map[string]store.Fetched{}, scopes: map[string]*scope{},
 		dirty: map[string]bool{}, again: map[string]time.Time{}, fails: map[string]int{},
 		served: lru.New[manifest.Digest, api.Capabilities](maxCapabilities),
@@ -101,6 +103,7 @@ const (
 // watched are the tables that a plan is made of.
 var watched = []string{
 	store.Resources.Name(), store.Sources.Name(), store.Repairs.Name(), store.Confirmations.Name(), store.Spokes.Name(),
+	store.Shapes.Name(),
 }
 
 // Run plans until ctx ends or the store is closed.

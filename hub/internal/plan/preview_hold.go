@@ -14,7 +14,8 @@ import (
 // input returns the Input of a walk without Render.
 func (v *Preview) input(ctx context.Context, w *walked) graph.Input {
 	in := v.planner.input(ctx, w)
-	in.Last = nil // what is suspended counts as ready
+	in.Shape = nil // no store has answers
+	in.Last = nil  // what is suspended counts as ready
 	if in.Resumed = v.config.Resumed; in.Resumed {
 		clear(in.Suspended)
 		return in

@@ -212,14 +212,17 @@ func (p *Planner) sealedOf(ctx context.Context, w *walked, app graph.Application
 	return last.SealedFiles, last.Decryption, nil
 }
 
-// addInputs adds the SOPS files to a release whose placeholders its values have, and the keys for them. The keys must
-// be the same for all files.
+// addInputs adds the SOPS files and the entries of the cluster to a release whose placeholders its values have, and the
+// keys for the files. The keys must be the same for all files.
 func addInputs(app *bundle.Application, inputs []api.InputData) error {
 	if app.Release == nil {
 		return nil
 	}
 	at, seen := map[manifest.Digest]int{}, map[string]bool{}
 	for _, in := range inputs {
+		if in.Source != nil {
+			app.ValueSources = append(app.ValueSources, *in.Source)
+		}
 		if len(in.Sealed) == 0 {
 			continue
 		}
@@ -247,9 +250,12 @@ func addInputs(app *bundle.Application, inputs []api.InputData) error {
 	return nil
 }
 
-// digestOfInputs returns the digest of the SOPS files that addInputs adds; zero if there are none.
+// digestOfInputs returns the digest of what addInputs adds; zero if that is nothing.
 func digestOfInputs(inputs []api.InputData) (d manifest.Digest) {
 	for _, in := range inputs {
+		if in.Source != nil {
+			d = manifest.DigestOf(fmt.Append(d[:], *in.Source))
+		}
 		for _, f := range in.Sealed {
 			d = manifest.DigestOf(fmt.Append(d[:], f, in.Decryption))
 		}

@@ -18,6 +18,7 @@ type scope struct {
 	// hub objects that were refused, or whose removal is held: they keep an earlier version
 	refused    map[api.Key]bool
 	rowless    map[api.Key]bool // objects with a condition and without a row: they were refused
+	asked      map[string]bool  // IDs of questions about shapes
 	spoke      string           // identifies the facts that charts were rendered for; empty: there are no charts
 	incomplete bool             // there may be objects that the walk does not know of
 }
@@ -28,6 +29,7 @@ func (w *walked) scope() *scope {
 		sources: w.graph.Sources, awaited: w.awaited, hubSources: w.graph.HubSources, fleets: w.fleets,
 		rows: map[string]manifest.Digest{}, renders: map[string]bool{}, refused: map[api.Key]bool{},
 		rowless: map[api.Key]bool{}, incomplete: len(w.graph.Blind) > 0, spoke: w.facts.spoke,
+		asked: w.graph.Asked,
 	}
 	if w.cluster != "" {
 		for key, r := range w.rows {

@@ -43,6 +43,7 @@ var update = flag.Bool("update", false, "write what the stories came to into the
 //	confirm CLUSTER KEY ... an operator confirms the removal of objects of a cluster's graph; the hub's is -
 //	carryout CLUSTER        the spoke acknowledges to have applied a bundle of the plan
 //	spoke CLUSTER VERSION API ...  the spoke connects, and reports the version of Kubernetes and the served APIs
+//	shaped CLUSTER READER/NAME SHAPE [CONTENT]  the spoke answers the question of its plan about an object with a shape; none: -
 //	old CLUSTER             an older spoke connects, which carries out no releases
 //	applied CLUSTER KEY     the spoke reports that it has applied the planned Application of a renderable
 //	wait DURATION           time passes
@@ -173,7 +174,9 @@ func (s *story) play(words []string) {
 	case "carryout":
 		s.carryOut(args[0])
 	case "spoke":
-		s.connect(args[0], args[1], args[2:], bundle.Releases)
+		s.connect(args[0], args[1], args[2:], bundle.Known)
+	case "shaped":
+		s.answerShape(args[0], args[1], args[2:])
 	case "old":
 		s.connect(args[0], "v1.36.0", nil, bundle.Baseline)
 	case "applied":
@@ -266,6 +269,33 @@ func (s *story) connect(cluster, version string, apis []string, features bundle.
 		return store.Spokes.Put(tx, cluster, store.Spoke{Connected: true, Version: "v1", Capabilities: digest,
 			Features: features})
 	})
+}
+
+// answerShape writes what package dispatch writes for the answer of a spoke to a question.
+func (s *story) answerShape(cluster, name string, words []string) {
+	s.t.Helper()
+	var questions []bundle.ShapeQuestion
+	plan := s.plan(cluster)
+	questions = append(questions, plan.Questions...)
+	for _, e := range plan.Applications {
+		app, err := store.ReadApplication(s.t.Context(), s.store.Blobs(), e.Digest)
+		s.must(err)
+		for _, source := range app.ValueSources {
+			questions = append(questions, source.Question)
+		}
+	}
+	i := slices.IndexFunc(questions, func(q bundle.ShapeQuestion) bool { return q.Reader.Name+"/"+q.Name == name })
+	if i < 0 {
+		s.t.Fatalf("cluster %s is not asked about %s", cluster, name)
+	}
+	row := store.Shape{By: cluster}
+	if words[0] != "-" {
+		row.Shape = []byte(words[0])
+	}
+	if len(words) > 1 {
+		row.Content = []byte(words[1])
+	}
+	s.update(func(tx *store.Tx) error { return store.PutShape(tx, cluster, questions[i], row) })
 }
 
 // applied writes the report of a spoke that has applied an Application of the plan.
@@ -493,6 +523,9 @@ func dumpLists(b *strings.Builder, p store.Plan) {
 	for _, o := range p.Pending {
 		fmt.Fprintf(b, "  pending %s\n", o)
 	}
+	for _, q := range p.Questions {
+		fmt.Fprintf(b, "  asks %s\n", dumpQuestion(q))
+	}
 	for _, r := range p.Removals {
 		confirmed := ""
 		if r.Confirmed {
@@ -566,6 +599,9 @@ func (s *story) dumpEntry(b *strings.Builder, e store.Entry) error {
 			fmt.Fprintf(b, "    hook %s %v\n", h.ID(), h.Events)
 		}
 	}
+	for _, v := range app.ValueSources {
+		fmt.Fprintf(b, "    values of %s\n", dumpQuestion(v.Question))
+	}
 	for _, f := range app.SealedFiles {
 		fmt.Fprintf(b, "    sealed %s: %d values\n", f.Path, len(f.Values))
 	}
@@ -581,11 +617,29 @@ func (s *story) dumpEntry(b *strings.Builder, e store.Entry) error {
 	return nil
 }
 
+// dumpQuestion returns a question as text.
+func dumpQuestion(q bundle.ShapeQuestion) string {
+	text := q.String() + " as " + string(q.Form)
+	if q.ServiceAccount != "" {
+		text += " with account " + q.ServiceAccount
+	}
+	if !q.IsLive() {
+		text += " of " + q.Giver.String()
+	}
+	return text + ", reveal [" + strings.Join(q.Reveal, " ") + "]"
+}
+
 // evaluatedLater returns a text with <…> in place of the placeholders that the spoke evaluates.
 func evaluatedLater(app *bundle.Application, text string) string {
 	for _, f := range app.SealedFiles {
 		for _, v := range f.Values {
 			text = strings.ReplaceAll(text, v.Placeholder, fmt.Sprintf("<%s: %s>", f.Path, strings.Join(v.Path, ".")))
+		}
+	}
+	for _, source := range app.ValueSources {
+		for _, v := range source.Values {
+			text = strings.ReplaceAll(text, v.Placeholder,
+				fmt.Sprintf("<%s: %s>", source.Question.Name, strings.Join(v.Path, ".")))
 		}
 	}
 	if app.Substitution == nil {

@@ -18,6 +18,7 @@ import (
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/condition"
 	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/shared/sealed"
 )
 
 // walked is the result of walking one graph, ready to be written.
@@ -197,7 +198,9 @@ func (p *Planner) input(ctx context.Context, w *walked) graph.Input {
 		Sealed: func(app graph.Application) ([]bundle.SealedFile, bundle.SecretReference, error) {
 			return p.sealedOf(ctx, w, app)
 		},
-		Last: func(key api.Key) (revision, failure string) { return p.last(ctx, key) },
+		Shape:       func(q bundle.ShapeQuestion) (graph.Shape, bool, error) { return p.shape(ctx, w, q) },
+		Placeholder: sealed.NewSalt(p.salt).Placeholder,
+		Last:        func(key api.Key) (revision, failure string) { return p.last(ctx, key) },
 	}
 	for name, f := range p.hub.fleets {
 		in.Suspended[api.FleetKey(name)] = f.Spec.Suspend

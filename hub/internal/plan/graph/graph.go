@@ -6,6 +6,7 @@ import (
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/shared/sealed"
 )
 
 // Input has the values and functions that a walk depends on. Render, Contents, Object and Last may be expensive. All
@@ -44,6 +45,11 @@ type Input struct {
 	Contents func(manifest.Digest) ([]manifest.ID, error)
 	// Object returns an object that an Application has. It is shared, and must not be changed.
 	Object func(Application, manifest.ID) (*manifest.Object, error)
+	// Shape returns what the cluster answered to a question; false if it did not answer yet. If Shape is nil, nothing can
+	// be asked.
+	Shape func(bundle.ShapeQuestion) (Shape, bool, error)
+	// Placeholder makes a placeholder; see sealed.Salt.
+	Placeholder func(text string, path []string) sealed.Placeholder
 	// Sealed returns the SOPS files of an Application, and the name of the keys for them.
 	Sealed func(Application) ([]bundle.SealedFile, bundle.SecretReference, error)
 	// Last returns the revision that a suspended renderable was last rendered from (empty: never), and the reason if its
@@ -194,6 +200,10 @@ type Graph struct {
 	Sources map[string]bool
 	// HubSources are the sources of the hub that the walk looked for, found or not.
 	HubSources map[api.Key]bool
+	// Questions are what has to be asked of the spoke, sorted. Asked has the IDs of these, and of those whose answers were
+	// used.
+	Questions []bundle.ShapeQuestion
+	Asked     map[string]bool
 	// Pending are the renderables without an Application, because they were never rendered. Sorted.
 	Pending []api.Key
 	// Blind has the limits of the renderables that were not rendered as they are now, each limit once: they may render

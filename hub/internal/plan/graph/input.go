@@ -107,10 +107,13 @@ func (p *pass) read(key api.Key, r *api.Renderable, now, last *givers) (all read
 		case app != nil:
 			data.Data, data.Live, pr = p.dataOf(input, app)
 			if pr.reason == "" && r.Release != nil {
-				pr = p.unseal(key, &data, app)
+				pr = p.readSealed(key, r, &data, app)
 			}
 		case p.in.Cluster != "":
 			data.Live = true
+			if input.Form != "" {
+				pr = p.shape(key, r, &data, nil)
+			}
 		case !input.Optional:
 			pr = problem{condition.BuildFailed, fmt.Sprintf("%s: %s does not exist among the objects of the hub: put it "+
 				"below a root of the hub, or give the variables in postBuild.substitute", input.Field, input)}

@@ -293,6 +293,7 @@ func (p *pass) missed() []sightKey {
 // finish completes the graph with conflicts, findings and Applications.
 func (p *pass) finish() {
 	p.keepOverlapping()
+	p.addQuestions()
 	p.explainHidden()
 	for key, list := range p.problems {
 		p.addProblems(key, list)

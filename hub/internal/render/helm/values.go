@@ -2,6 +2,7 @@ package helm
 
 import (
 	"cmp"
+	"encoding/json"
 	"fmt"
 	"strings"
 
@@ -20,6 +21,12 @@ func MergeValues(from []api.ChartValues, inline map[string]any) (map[string]any,
 	for i, f := range from {
 		f.Field = cmp.Or(f.Field, fmt.Sprintf("spec.valuesFrom[%d]", i))
 		switch {
+		case f.Tree != nil:
+			var err error
+			if result, err = mergeTree(result, inline, f); err != nil {
+				return nil, fmt.Errorf("%s: %s, key %s: %w", f.Field, f.Input, f.Key, err)
+			}
+			continue
 		case f.Data == nil && f.Optional:
 			continue
 		case f.Data == nil && f.Live:
@@ -43,6 +50,24 @@ func MergeValues(from []api.ChartValues, inline map[string]any) (map[string]any,
 		result = merge(result, values)
 	}
 	return merge(result, inline), nil
+}
+
+// mergeTree returns the values with those that a spoke told the keys of.
+func mergeTree(result, inline map[string]any, f api.ChartValues) (map[string]any, error) {
+	if f.TargetPath == "" {
+		values := map[string]any{}
+		err := json.Unmarshal(f.Tree, &values)
+		return merge(result, values), err
+	}
+	var value any
+	if err := json.Unmarshal(f.Tree, &value); err != nil {
+		return nil, err
+	}
+	result = merge(result, inline)
+	if text, isText := value.(string); isText {
+		return result, strvals.ParseIntoString(f.TargetPath+"="+literal.Replace(text), result)
+	}
+	return result, strvals.ParseInto(f.TargetPath+"="+string(f.Tree), result)
 }
 
 // ParseValues returns the values in YAML. Numbers are float64, as templates of Helm see them.
