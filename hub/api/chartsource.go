@@ -131,7 +131,7 @@ func (b ChartBuild) with(in SpecInputs) ChartBuild {
 		if v.Live = data.Live; v.Live {
 			continue
 		}
-		v.Asked, v.Tree = data.Source != nil, data.Values
+		v.Asked, v.Tree, v.Types = data.Source != nil, data.Values, data.Types
 		if text, ok := data.Data[v.Key]; ok {
 			v.Data = &text
 		}

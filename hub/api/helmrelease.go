@@ -127,6 +127,8 @@ type ChartValues struct {
 	// cluster has no such object or key.
 	Asked bool            `json:"asked,omitempty"`
 	Tree  json.RawMessage `json:"tree,omitempty"`
+	// Types are the types of placeholders that stand for booleans and numbers: bool, int, float.
+	Types map[string]string `json:"types,omitempty"`
 	// Data is nil if there is no such object or key.
 	Data *string `json:"data,omitempty"`
 }

@@ -49,6 +49,7 @@ type InputData struct {
 	Question *bundle.ShapeQuestion `json:"-"`
 	Values   json.RawMessage       `json:"-"`
 	Source   *bundle.ValueSource   `json:"-"`
+	Types    map[string]string     `json:"-"` // see ChartValues
 }
 
 // SpecInputs are what the Spec of a render is completed with.

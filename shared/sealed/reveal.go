@@ -2,12 +2,16 @@ package sealed
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 )
 
 // RevealAnnotation is the annotation of a ConfigMap or Secret that lists values which the hub may see.
 const RevealAnnotation = "fleet.nave.io/reveal"
+
+// index matches an index as Helm writes it: hosts[0].
+var index = regexp.MustCompile(`\[([0-9]+)\]`)
 
 // RevealAll stands for all values that the annotation allows.
 const RevealAll = "*"
@@ -18,10 +22,10 @@ const (
 )
 
 // ReadReveals returns the paths that an annotation lists, with commas between them: keys and indexes with dots between
-// them; a backslash makes a dot or a comma part of a key. Empty ones are left out.
+// them (hosts.0 or hosts[0]); a backslash makes a dot or a comma part of a key. Empty ones are left out.
 func ReadReveals(annotation string) (paths []string, err error) {
 	for _, path := range split(annotation, ',') {
-		path = strings.TrimSpace(path)
+		path = index.ReplaceAllString(strings.TrimSpace(path), ".$1")
 		if path == "" {
 			continue
 		}

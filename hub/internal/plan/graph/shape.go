@@ -81,10 +81,14 @@ func (p *pass) fill(data *api.InputData, q bundle.ShapeQuestion, found Shape) pr
 	}
 	data.Source.Shape = manifest.DigestOf(found.Shape)
 	id := q.ID()
+	data.Types = map[string]string{}
 	text := fmt.Sprintf("%s %s %x", id, data.Source.Shape, found.Content)
 	tree, err := found.Shape.Fill(func(l sealed.Leaf) string {
 		placeholder := string(p.in.Placeholder(text, l.Path))
 		data.Source.Values = append(data.Source.Values, bundle.InnerValue{Placeholder: placeholder, Path: l.Path})
+		if l.Type != "str" {
+			data.Types[placeholder] = l.Type
+		}
 		return placeholder
 	})
 	if err == nil {

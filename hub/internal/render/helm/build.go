@@ -49,11 +49,13 @@ func (r Renderer) Render(ctx context.Context, req render.Request) (*render.Resul
 		return nil, err
 	}
 	engine, post := cmp.Or[Engine](r.Engine, V3{}), r.postRender(&b)
+	s := settling{engine: engine, build: &b, in: in, post: post}
 	result, err := renderChart(ctx, engine, in, post)
 	if err != nil {
-		return nil, err
+		return nil, s.needsTypes(ctx, err)
 	}
-	if err := (settling{engine, &b, in, post, result}).settle(ctx); err != nil {
+	s.first = result
+	if err := s.settle(ctx); err != nil {
 		return nil, err
 	}
 	if req.Facts != nil {

@@ -54,6 +54,9 @@ func (s settling) settle(ctx context.Context) error {
 		}
 	}
 	s.first.Release.Generated = fields
+	if err := s.checkTypes(ctx); err != nil {
+		return err
+	}
 	return s.checkNumbers(ctx, placeholders)
 }
 

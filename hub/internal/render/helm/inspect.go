@@ -58,6 +58,10 @@ func (s settling) explainHash(cause error, placeholder string) error {
 func (s settling) describe(cause error, placeholder, place string) error {
 	path, _ := pathIn(s.in.Values, nil, placeholder)
 	cause = fmt.Errorf("%w: %sthe value %s", cause, place, sealed.RevealOf(path))
+	if from, path, ok := s.sourceOf(placeholder); ok {
+		return fmt.Errorf("%w of %s; if it is no secret, annotate the %s with %s: %s", cause, from, from.Kind,
+			sealed.RevealAnnotation, path)
+	}
 	for _, v := range slices.Backward(s.build.ValuesFrom) {
 		if v.Data == nil || !strings.Contains(*v.Data, placeholder) {
 			continue
