@@ -43,7 +43,7 @@ var update = flag.Bool("update", false, "write what the stories came to into the
 //	confirm CLUSTER KEY ... an operator confirms the removal of objects of a cluster's graph; the hub's is -
 //	carryout CLUSTER        the spoke acknowledges to have applied a bundle of the plan
 //	spoke CLUSTER VERSION API ...  the spoke connects, and reports the version of Kubernetes and the served APIs
-//	shaped CLUSTER READER/NAME SHAPE [CONTENT]  the spoke answers the question of its plan about an object with a shape; none: -
+//	shaped CLUSTER READER/NAME SHAPE [CONTENT]  the spoke answers a question about an object with a shape; none: -
 //	old CLUSTER             an older spoke connects, which carries out no releases
 //	applied CLUSTER KEY     the spoke reports that it has applied the planned Application of a renderable
 //	wait DURATION           time passes

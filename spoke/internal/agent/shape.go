@@ -52,8 +52,8 @@ type shapesAnswered struct {
 
 func (shapesAnswered) advance(*model) []action { return nil }
 
-// adoptQuestions makes the questions of a bundle those to be answered, beside those about which its applications changed
-// meanwhile. The hub may have lost earlier answers, because it asks again.
+// adoptQuestions makes the questions of a bundle those to be answered, beside those of its applications that were asked
+// again meanwhile. The hub may have lost earlier answers, because it asks again.
 func (a *Agent) adoptQuestions(questions []bundle.ShapeQuestion, apps applications) {
 	kept := a.shapes.asked
 	a.shapes.questions, a.shapes.asked = questions, map[manifest.Digest]bundle.ShapeQuestion{}

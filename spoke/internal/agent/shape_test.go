@@ -251,8 +251,8 @@ func valuesApplication(t *testing.T, r *rig, shape, content string) *bundle.Appl
 	return app
 }
 
-// TestValueSources applies an object with values of a Secret of the cluster: not before the Secret exists, again when the
-// hub rendered it with another value, and not while its keys are others than those that the hub rendered with.
+// TestValueSources applies an object with values of a Secret of the cluster: not before the Secret exists, again when
+// the hub rendered it with another value, and not while its keys are others than those that the hub rendered with.
 func TestValueSources(t *testing.T) {
 	r := newRig(t)
 	r.start(t)

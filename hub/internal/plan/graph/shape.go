@@ -48,8 +48,8 @@ func (p *pass) shape(key api.Key, r *api.Renderable, data *api.InputData, giver 
 		return problem{condition.BuildFailed, fmt.Sprintf("%s: cluster %s cannot read the values: %s", data.Field,
 			p.in.Cluster, found.Problem)}
 	case len(found.Shape) == 0 && !data.Optional:
-		return problem{condition.InputNotReady, fmt.Sprintf("%s: %s, does not exist in cluster %s; waiting for it to be created",
-			data.Field, &q, p.in.Cluster)}
+		return problem{condition.InputNotReady, fmt.Sprintf("%s: %s, does not exist in cluster %s; waiting for it to be "+
+			"created", data.Field, &q, p.in.Cluster)}
 	}
 	return p.fill(data, q, found)
 }

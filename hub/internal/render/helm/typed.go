@@ -58,7 +58,8 @@ func (s settling) typesIn() map[string]string {
 
 // differsWith renders the chart with probes in place of some placeholders, and returns where the result differs in more
 // than the probes; nil: nowhere, or a template refuses them.
-func (s settling) differsWith(ctx context.Context, some []string, types map[string]string, probes map[string]any) error {
+func (s settling) differsWith(ctx context.Context, some []string, types map[string]string,
+	probes map[string]any) error {
 	values, texts := map[string]any{}, pairs{}
 	for _, p := range some {
 		values[p] = probes[types[p]]
