@@ -47,6 +47,7 @@ type InputData struct {
 	// Question is what was asked of the cluster, because the hub cannot read the entry. If the answer is known, Values has
 	// the JSON of the values with placeholders, nil if there are none, and Source says what the placeholders stand for.
 	Question *bundle.ShapeQuestion `json:"-"`
+	Answered bool                  `json:"-"`
 	Values   json.RawMessage       `json:"-"`
 	Source   *bundle.ValueSource   `json:"-"`
 	Types    map[string]string     `json:"-"` // see ChartValues

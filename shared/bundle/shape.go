@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"slices"
 
+	"google.golang.org/protobuf/proto"
+
 	bundlev1 "github.com/navefleet/nave/proto/nave/bundle/v1"
 	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/shared/sealed"
@@ -78,15 +80,29 @@ type InnerValue struct {
 
 // Limits of questions.
 const (
-	maxQuestions = 500
-	maxSources   = 100
-	maxKey       = 253 // bytes of a key of a ConfigMap or Secret
+	maxQuestions     = 500
+	maxQuestionBytes = 128 << 10 // of all
+	maxSources       = 100
+	maxKey           = 253 // bytes of a key of a ConfigMap or Secret
 )
 
 // CompareQuestions orders questions by their IDs.
 func CompareQuestions(a, b ShapeQuestion) int {
 	x, y := a.ID(), b.ID()
 	return bytes.Compare(x[:], y[:])
+}
+
+// FitQuestions returns the first of the questions, as many as a bundle may have, sorted.
+func FitQuestions(all []ShapeQuestion) (fit []ShapeQuestion) {
+	size := 0
+	for _, q := range all[:min(len(all), maxQuestions)] {
+		if size += proto.Size(q.message()) + 8; size > maxQuestionBytes {
+			break
+		}
+		fit = append(fit, q)
+	}
+	slices.SortFunc(fit, CompareQuestions)
+	return fit
 }
 
 // SameQuestions reports whether two sorted lists of questions are equal.

@@ -1,6 +1,7 @@
 package bundle
 
 import (
+	"fmt"
 	"reflect"
 	"strings"
 	"testing"
@@ -112,5 +113,24 @@ func TestValueSources(t *testing.T) {
 				t.Error("it is accepted")
 			}
 		})
+	}
+}
+
+// TestFitQuestions keeps a bundle within its limits, however many questions there are.
+func TestFitQuestions(t *testing.T) {
+	var all []ShapeQuestion
+	for i := range 3000 {
+		q := givenQuestion()
+		q.Name, q.Reveal = fmt.Sprint("secret-", i), []string{strings.Repeat("r", 500)}
+		all = append(all, q)
+	}
+	fit := FitQuestions(all)
+	b := example()
+	b.Questions = fit
+	if _, err := b.Encode(); err != nil || len(fit) < 100 || FitsBundle(b) != nil {
+		t.Errorf("%d questions, %v", len(fit), err)
+	}
+	if len(FitQuestions(all[:3])) != 3 || FitQuestions(nil) != nil {
+		t.Error("questions are left out")
 	}
 }

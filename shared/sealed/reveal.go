@@ -18,7 +18,8 @@ const RevealAll = "*"
 
 const (
 	maxReveals = 100
-	maxReveal  = 512 // bytes of one path
+	maxReveal  = 512     // bytes of one path
+	maxListed  = 4 << 10 // bytes of all
 )
 
 // ReadReveals returns the paths that an annotation lists, with commas between them: keys and indexes with dots between
@@ -39,7 +40,11 @@ func CheckReveals(paths []string) error {
 	if len(paths) > maxReveals {
 		return fmt.Errorf("%s: more than %d paths", RevealAnnotation, maxReveals)
 	}
+	total := 0
 	for _, path := range paths {
+		if total += len(path); total > maxListed {
+			return fmt.Errorf("%s: paths of more than %d bytes", RevealAnnotation, maxListed)
+		}
 		if path == "" || len(path) > maxReveal {
 			return fmt.Errorf("%s: a path of 1 to %d bytes is wanted", RevealAnnotation, maxReveal)
 		}

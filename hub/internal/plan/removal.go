@@ -32,7 +32,7 @@ func (p *Planner) nextPlan(ctx context.Context, w *walked) store.Plan {
 	next.Removals, next.Undecided = p.departures(ctx, w, next).decide()
 	next.Removals = p.bound(ctx, w.cluster, next.Removals)
 	next.Handovers = p.handovers(ctx, w)
-	next.Questions = w.graph.Questions
+	next.Questions = bundle.FitQuestions(w.graph.Questions)
 	return next
 }
 

@@ -523,8 +523,12 @@ func dumpLists(b *strings.Builder, p store.Plan) {
 	for _, o := range p.Pending {
 		fmt.Fprintf(b, "  pending %s\n", o)
 	}
+	var asked []string
 	for _, q := range p.Questions {
-		fmt.Fprintf(b, "  asks %s\n", dumpQuestion(q))
+		asked = append(asked, dumpQuestion(q))
+	}
+	for _, q := range slices.Sorted(slices.Values(asked)) {
+		fmt.Fprintf(b, "  asks %s\n", q)
 	}
 	for _, r := range p.Removals {
 		confirmed := ""

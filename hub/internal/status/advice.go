@@ -111,7 +111,8 @@ var advices = map[string]string{
 	condition.StorageOperationFailed: "Check the free space on the disk of the hub and the permissions of its data folder",
 	// of the spoke
 	condition.DependencyNotReady: "Fix the objects that it depends on first",
-	condition.InputNotReady: "Give the cluster the named ConfigMap or Secret with the variable, or set optional: true " +
+	condition.InputNotReady: "If the cluster has not told keys yet: see whether it is connected. Else give the cluster " +
+		"the named ConfigMap or Secret, or set optional: true " +
 		"where the KIND names it. A variable that nothing gives wants a value in postBuild.substitute, or a default",
 	condition.HealthCheckFailed: "Look at the named objects in the cluster",
 	condition.ReconciliationFailed: "Look at the named objects: the cluster does not take them, and the message has " +

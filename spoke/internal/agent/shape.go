@@ -24,7 +24,7 @@ import (
 )
 
 const (
-	shapeRetry = 10 * time.Second // before an answer is sent again
+	shapeRetry = 10 * time.Second // before an answer is sent again; doubled with each failure, three times at most
 	shapeAgain = time.Minute      // before a question with a problem is answered again
 )
 
@@ -41,6 +41,7 @@ type shapes struct {
 	stop      context.CancelFunc                       // ends the running answer; nil: none runs
 	again     map[manifest.Digest]bool                 // asked, or asked again, since the running answer began
 	retry     *time.Timer
+	failures  int // in a row
 }
 
 // shapesAnswered is the end of an attempt to answer questions.
@@ -172,10 +173,13 @@ func (a *Agent) shapesAnswered(in shapesAnswered) {
 	case len(moved) > 0:
 		a.answerShapes()
 	case in.failed:
-		a.shapes.retry.Reset(shapeRetry)
+		a.shapes.retry.Reset(shapeRetry << min(a.shapes.failures, 3))
+		a.shapes.failures++
+		return
 	case retry > 0:
 		a.shapes.retry.Reset(retry)
 	}
+	a.shapes.failures = 0
 }
 
 // shapeReader answers questions. Nothing that it decrypts outlives it.

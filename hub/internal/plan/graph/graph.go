@@ -200,8 +200,8 @@ type Graph struct {
 	Sources map[string]bool
 	// HubSources are the sources of the hub that the walk looked for, found or not.
 	HubSources map[api.Key]bool
-	// Questions are what has to be asked of the spoke, sorted. Asked has the IDs of these, and of those whose answers were
-	// used.
+	// Questions are what has to be asked of the spoke; those without an answer come first. Asked has the IDs of these, and
+	// of those whose answers were used.
 	Questions []bundle.ShapeQuestion
 	Asked     map[string]bool
 	// Pending are the renderables without an Application, because they were never rendered. Sorted.

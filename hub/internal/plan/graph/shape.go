@@ -37,7 +37,7 @@ func (p *pass) shape(key api.Key, r *api.Renderable, data *api.InputData, giver 
 			data.Field, &q)}
 	}
 	found, known, err := p.in.Shape(q)
-	data.Question = &q
+	data.Question, data.Answered = &q, known
 	switch {
 	case err != nil:
 		return problem{condition.InputNotReady, fmt.Sprintf("%s: %s: %v", data.Field, &q, err)}
@@ -122,6 +122,7 @@ func (p *pass) readSealed(key api.Key, r *api.Renderable, data *api.InputData, g
 func (p *pass) addQuestions() {
 	p.graph.Asked = map[string]bool{}
 	open := map[manifest.Digest]bool{}
+	var answered []bundle.ShapeQuestion
 	for key, read := range p.readings {
 		app := p.apps[key]
 		for _, data := range read.inputs {
@@ -132,9 +133,15 @@ func (p *pass) addQuestions() {
 			p.graph.Asked[id.String()] = true
 			if (app == nil || app.Rendered == nil) && !open[id] {
 				open[id] = true
-				p.graph.Questions = append(p.graph.Questions, *data.Question)
+				if data.Answered {
+					answered = append(answered, *data.Question)
+				} else {
+					p.graph.Questions = append(p.graph.Questions, *data.Question)
+				}
 			}
 		}
 	}
 	slices.SortFunc(p.graph.Questions, bundle.CompareQuestions)
+	slices.SortFunc(answered, bundle.CompareQuestions)
+	p.graph.Questions = append(p.graph.Questions, answered...)
 }
