@@ -272,7 +272,7 @@ func (c *writer) write(w *walked) error {
 		return nil
 	}
 	if last == nil || len(last.asked) > 0 { // else the cluster has no answers
-		if err := store.ForgetShapes(c.tx, w.cluster, w.graph.Asked); err != nil {
+		if err := store.ForgetShapes(c.tx, w.cluster, w.graph.Asked, c.start); err != nil {
 			return err
 		}
 	}

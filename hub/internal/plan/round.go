@@ -125,6 +125,9 @@ func (p *Planner) touch(ctx context.Context) error {
 	}
 	err := p.renders.Touch(ctx, keys, now)
 	if err == nil {
+		err = p.forgetShapes(ctx, now)
+	}
+	if err == nil {
 		p.touched = now
 	}
 	return err

@@ -3,7 +3,9 @@ package plan
 import (
 	"context"
 	"fmt"
+	"maps"
 	"strings"
+	"time"
 
 	"github.com/navefleet/nave/hub/internal/plan/graph"
 	"github.com/navefleet/nave/hub/internal/store"
@@ -26,6 +28,20 @@ func (p *Planner) shape(ctx context.Context, w *walked, q bundle.ShapeQuestion) 
 			w.cluster, spoke.Version)
 	}
 	return graph.Shape{Shape: s.Shape, Problem: s.Problem, Content: s.Content}, known, err
+}
+
+// shapeKeep is how long an answer that clusters share stays in the store if nobody asks for it any more.
+const shapeKeep = 7 * 24 * time.Hour
+
+// forgetShapes deletes answers that clusters share and that no graph asked for in its last walk.
+func (p *Planner) forgetShapes(ctx context.Context, now time.Time) error {
+	asked := map[string]bool{}
+	for _, s := range p.scopes {
+		maps.Copy(asked, s.asked)
+	}
+	return p.store.Update(ctx, func(tx *store.Tx) error {
+		return store.ForgetShapes(tx, "", asked, now.Add(-shapeKeep))
+	})
 }
 
 // noteShape marks the graphs that an answer to a question concerns.

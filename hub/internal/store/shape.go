@@ -67,13 +67,17 @@ func PutShape(tx *Tx, cluster string, q bundle.ShapeQuestion, s Shape) error {
 	return Shapes.Put(tx, ShapeKey("", q.ID()), s)
 }
 
-// ForgetShapes deletes the answers of a cluster to questions that nobody asks any more.
-func ForgetShapes(tx *Tx, cluster string, asked map[string]bool) error {
+// ForgetShapes deletes the answers of a cluster, or those that clusters share for "", to questions that nobody asks, and
+// which came before a time.
+func ForgetShapes(tx *Tx, cluster string, asked map[string]bool, before time.Time) error {
 	var unasked []string
-	err := Shapes.Sizes(tx, OfCluster(cluster), func(key string, _ int) error {
-		if !asked[key[len(OfCluster(cluster)):]] {
+	err := Shapes.ScanApart(tx, OfCluster(cluster), func(key string, s Shape) error {
+		if !asked[key[len(OfCluster(cluster)):]] && !s.AnsweredAt.After(before) {
 			unasked = append(unasked, key)
 		}
+		return nil
+	}, func(key string, _ error) error {
+		unasked = append(unasked, key)
 		return nil
 	})
 	for _, key := range unasked {
