@@ -131,7 +131,7 @@ func (b ChartBuild) with(in SpecInputs) ChartBuild {
 		if v.Live = data.Live; v.Live {
 			continue
 		}
-		v.Asked, v.Tree, v.Types = data.Source != nil, data.Values, data.Types
+		v.Asked, v.Tree, v.Types, v.Texts = data.Source != nil, data.Values, data.Types, data.Texts
 		if text, ok := data.Data[v.Key]; ok {
 			v.Data = &text
 		}

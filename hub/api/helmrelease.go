@@ -129,6 +129,8 @@ type ChartValues struct {
 	Tree  json.RawMessage `json:"tree,omitempty"`
 	// Types are the types of placeholders that stand for booleans and numbers: bool, int, float.
 	Types map[string]string `json:"types,omitempty"`
+	// Texts are further placeholders for these values, which stand for them as texts.
+	Texts map[string]string `json:"texts,omitempty"`
 	// Data is nil if there is no such object or key.
 	Data *string `json:"data,omitempty"`
 }

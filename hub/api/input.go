@@ -51,6 +51,7 @@ type InputData struct {
 	Values   json.RawMessage       `json:"-"`
 	Source   *bundle.ValueSource   `json:"-"`
 	Types    map[string]string     `json:"-"` // see ChartValues
+	Texts    map[string]string     `json:"-"` // see ChartValues
 }
 
 // SpecInputs are what the Spec of a render is completed with.

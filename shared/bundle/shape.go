@@ -76,6 +76,7 @@ type ValueSource struct {
 type InnerValue struct {
 	Placeholder string
 	Path        []string // map keys, and list indexes in decimal; empty: the text is one value
+	Text        bool     // it is put in as text, whatever its type is
 }
 
 // Limits of questions.
@@ -182,7 +183,7 @@ func (s *ValueSource) check(a *Application) error {
 	case s.Shape.IsZero() && len(s.Values) > 0:
 		return fmt.Errorf("%s: values without a shape", &s.Question)
 	}
-	return fits(s.Question.String(), "values", len(s.Values), sealed.MaxShapeValues)
+	return fits(s.Question.String(), "values", len(s.Values), 2*sealed.MaxShapeValues)
 }
 
 // placeholders returns the placeholders of sealed files and of texts with variables.
@@ -228,7 +229,7 @@ func (s ValueSource) message() *bundlev1.ValueSource {
 		m.Shape = s.Shape[:]
 	}
 	for _, v := range s.Values {
-		m.Values = append(m.Values, &bundlev1.InnerValue{Placeholder: v.Placeholder, Path: v.Path})
+		m.Values = append(m.Values, &bundlev1.InnerValue{Placeholder: v.Placeholder, Path: v.Path, Text: v.Text})
 	}
 	return m
 }
@@ -259,7 +260,7 @@ func sourceOf(m *bundlev1.ValueSource) (s ValueSource, err error) {
 		}
 	}
 	for _, v := range m.GetValues() {
-		s.Values = append(s.Values, InnerValue{v.GetPlaceholder(), v.GetPath()})
+		s.Values = append(s.Values, InnerValue{v.GetPlaceholder(), v.GetPath(), v.GetText()})
 	}
 	return s, nil
 }

@@ -84,7 +84,7 @@ func TestQuestions_refused(t *testing.T) {
 func TestValueSources(t *testing.T) {
 	placeholder := "a" + sealed.Mark + strings.Repeat("b", sealed.Length-len(sealed.Mark)-1)
 	source := ValueSource{Question: liveQuestion(), Shape: manifest.DigestOf([]byte("{}")),
-		Values: []InnerValue{{placeholder, []string{"auth", "password"}}}}
+		Values: []InnerValue{{placeholder, []string{"auth", "password"}, true}}}
 	app := &Application{Name: source.Question.Reader, DeletionPolicy: MirrorPrune, ValueSources: []ValueSource{source}}
 	data, err := app.Encode()
 	if err != nil {

@@ -45,6 +45,9 @@ func Bytes(b []byte) Value { return Value{isBytes, string(b)} }
 // Expression returns the Value of a text that holds references to variables, for FinishObject to evaluate.
 func Expression(text string) Value { return Value{isExpression, text} }
 
+// AsText returns the Value of the text of v.
+func (v Value) AsText() Value { return Text(v.text) }
+
 // Size returns the length of the value as text, in bytes.
 func (v Value) Size() int { return len(v.text) }
 

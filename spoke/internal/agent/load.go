@@ -45,6 +45,8 @@ type loader struct {
 	reading sync.Mutex  // guards the following; held while reading
 	live    []kube.Data // of the substitution's sources; nil: they were not read yet
 	sources []source    // of values, read together with live
+	// versions are those of the sources as they were first read in this run: no run has values of two.
+	versions []string
 	// sourcesCost is the memory that parsing the sources takes.
 	sourcesCost int64
 

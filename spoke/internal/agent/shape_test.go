@@ -243,9 +243,11 @@ func valuesApplication(t *testing.T, r *rig, shape, content string) *bundle.Appl
 		source.Values = append(source.Values, bundle.InnerValue{Placeholder: p, Path: path})
 		return p
 	}
+	quoted := string(salt.Placeholder("quoted", nil))
+	source.Values = []bundle.InnerValue{{Placeholder: quoted, Path: []string{"replicas"}, Text: true}}
 	app := application("web", r.hub.object(t, "ConfigMap", "web", map[string]any{"spec": map[string]any{
 		"url": "db://" + placeholder("auth", "password"), "on": placeholder("auth", "enabled"),
-		"replicas": placeholder("replicas"), "host": placeholder("hosts", "0")}}))
+		"quoted": quoted, "replicas": placeholder("replicas"), "host": placeholder("hosts", "0")}}))
 	source.Shape = manifest.DigestOf([]byte(shape))
 	app.Name, app.ValueSources = q.Reader, []bundle.ValueSource{source}
 	return app
@@ -276,7 +278,7 @@ func TestValueSources(t *testing.T) {
 				return false
 			}
 			spec := o.Object["spec"].(map[string]any)
-			return spec["url"] == "db://"+password && spec["on"] == true && spec["replicas"] == int64(7041) &&
+			return spec["url"] == "db://"+password && spec["on"] == true && spec["replicas"] == int64(7041) && spec["quoted"] == "7041" &&
 				spec["host"] == "x-"+canary
 		}
 	}

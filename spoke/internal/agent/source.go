@@ -55,6 +55,7 @@ func (s source) secrets(each func(string)) {
 type innerPlace struct {
 	source int
 	path   []string
+	text   bool // as text
 }
 
 func innerPlacesOf(app *bundle.Application) map[sealed.Placeholder]innerPlace {
@@ -64,7 +65,7 @@ func innerPlacesOf(app *bundle.Application) map[sealed.Placeholder]innerPlace {
 	places := map[sealed.Placeholder]innerPlace{}
 	for i, s := range app.ValueSources {
 		for _, v := range s.Values {
-			places[sealed.Placeholder(v.Placeholder)] = innerPlace{i, v.Path}
+			places[sealed.Placeholder(v.Placeholder)] = innerPlace{i, v.Path, v.Text}
 		}
 	}
 	return places
@@ -119,8 +120,15 @@ func (l *loader) readSources(ctx context.Context) ([]source, error) {
 	if _, err := l.reserve(ctx); err != nil {
 		return nil, err
 	}
+	first := l.versions == nil
 	for i := range sources {
 		of := &l.app.ValueSources[i]
+		if first {
+			l.versions = append(l.versions, sources[i].version())
+		} else if l.versions[i] != sources[i].version() {
+			sources[i].err = &staleShape{of.Question, "has changed while the application was being applied"}
+			continue
+		}
 		sources[i].parse(of)
 		if q := &of.Question; !q.IsLive() && l.appliedAs(q.Giver, q.Identity().ID()) != q.Object {
 			sources[i].err = &staleShape{*q, "has changed in Git"}
@@ -208,6 +216,9 @@ func (l *loader) innerValue(ctx context.Context, at innerPlace) (sealed.Value, e
 	v, ok := s.values.Find(at.path)
 	if !ok {
 		return v, fmt.Errorf("%s: %w", &l.app.ValueSources[at.source].Question, errNoInnerValue)
+	}
+	if at.text {
+		v = v.AsText()
 	}
 	return v, nil
 }

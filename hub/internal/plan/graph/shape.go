@@ -81,13 +81,15 @@ func (p *pass) fill(data *api.InputData, q bundle.ShapeQuestion, found Shape) pr
 	}
 	data.Source.Shape = manifest.DigestOf(found.Shape)
 	id := q.ID()
-	data.Types = map[string]string{}
+	data.Types, data.Texts = map[string]string{}, map[string]string{}
 	text := fmt.Sprintf("%s %s %x", id, data.Source.Shape, found.Content)
 	tree, err := found.Shape.Fill(func(l sealed.Leaf) string {
 		placeholder := string(p.in.Placeholder(text, l.Path))
 		data.Source.Values = append(data.Source.Values, bundle.InnerValue{Placeholder: placeholder, Path: l.Path})
 		if l.Type != "str" {
-			data.Types[placeholder] = l.Type
+			asText := string(p.in.Placeholder(text+" as text", l.Path))
+			data.Types[placeholder], data.Texts[placeholder] = l.Type, asText
+			data.Source.Values = append(data.Source.Values, bundle.InnerValue{Placeholder: asText, Path: l.Path, Text: true})
 		}
 		return placeholder
 	})

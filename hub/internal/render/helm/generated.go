@@ -57,7 +57,11 @@ func (s settling) settle(ctx context.Context) error {
 	if err := s.checkTypes(ctx); err != nil {
 		return err
 	}
-	return s.checkNumbers(ctx, placeholders)
+	if err := s.checkNumbers(ctx, placeholders); err != nil {
+		return err
+	}
+	s.retype(ctx)
+	return nil
 }
 
 // checkNumbers renders the chart with numbers in place of the placeholders. A template that makes a number of a value

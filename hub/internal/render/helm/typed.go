@@ -42,6 +42,48 @@ func (s settling) checkTypes(ctx context.Context) error {
 	return nil
 }
 
+// retype puts the placeholders of texts in place of those of booleans and numbers, where a template writes the value in
+// quotes. If a template refuses the probes, retype changes nothing.
+func (s settling) retype(ctx context.Context) {
+	types := s.typesIn()
+	if len(types) == 0 {
+		return
+	}
+	other, err := s.withTypes(ctx, slices.Collect(maps.Keys(types)), types, typedProbes[0])
+	if err != nil {
+		return
+	}
+	texts := map[string]string{}
+	for _, v := range s.build.ValuesFrom {
+		maps.Copy(texts, v.Texts)
+	}
+	others := objectsIn(other)
+	for i, o := range objectsIn(s.first) {
+		o.Object = inQuotes(o.Object, others[i].Object, texts).(map[string]any)
+	}
+}
+
+// inQuotes returns a value with texts in place of placeholders, where the other render has a text.
+func inQuotes(v, other any, texts map[string]string) any {
+	switch v := v.(type) {
+	case string:
+		if _, isText := other.(string); isText && texts[v] != "" {
+			return texts[v]
+		}
+	case map[string]any:
+		fields, _ := other.(map[string]any)
+		for key := range v {
+			v[key] = inQuotes(v[key], fields[key], texts)
+		}
+	case []any:
+		items, _ := other.([]any)
+		for i := range min(len(v), len(items)) {
+			v[i] = inQuotes(v[i], items[i], texts)
+		}
+	}
+	return v
+}
+
 // typesIn returns the types of the placeholders that are whole values and stand for a boolean or a number.
 func (s settling) typesIn() map[string]string {
 	types := map[string]string{}
@@ -60,19 +102,13 @@ func (s settling) typesIn() map[string]string {
 // than the probes; nil: nowhere, or a template refuses them.
 func (s settling) differsWith(ctx context.Context, some []string, types map[string]string,
 	probes map[string]any) error {
-	values, texts := map[string]any{}, pairs{}
+	texts := pairs{}
 	for _, p := range some {
-		values[p] = probes[types[p]]
-		texts[p] = textOf(values[p])
+		texts[p] = textOf(probes[types[p]])
 	}
-	in := otherwise(s.in, nil, strange)
-	in.Values = withProbes(s.in.Values, values).(map[string]any)
-	other, err := renderChart(ctx, s.engine, in, s.post)
+	other, err := s.withTypes(ctx, some, types, probes)
 	if err != nil {
-		in.Files = s.in.Files
-		if other, err = renderChart(ctx, s.engine, in, s.post); err != nil {
-			return nil
-		}
+		return nil
 	}
 	first := replaceAll(s.first, texts.unquoted())
 	for _, r := range []*render.Result{first, other} {
@@ -88,6 +124,23 @@ func (s settling) differsWith(ctx context.Context, some []string, types map[stri
 		return fmt.Errorf("%s: %s: %w", g.ID, field, render.ErrInspected)
 	}
 	return nil
+}
+
+// withTypes renders the chart with probes in place of some placeholders.
+func (s settling) withTypes(ctx context.Context, some []string, types map[string]string, probes map[string]any) (
+	*render.Result, error) {
+	values := map[string]any{}
+	for _, p := range some {
+		values[p] = probes[types[p]]
+	}
+	in := otherwise(s.in, nil, strange)
+	in.Values = withProbes(s.in.Values, values).(map[string]any)
+	other, err := renderChart(ctx, s.engine, in, s.post)
+	if err != nil {
+		in.Files = s.in.Files
+		return renderChart(ctx, s.engine, in, s.post)
+	}
+	return other, nil
 }
 
 // withProbes returns values with others in place of placeholders that are whole values.

@@ -17,10 +17,12 @@ func TestTyped(t *testing.T) {
 	salt := sealed.NewSalt([]byte("salt"))
 	on, n, text := string(salt.Placeholder("s", []string{"on"})), string(salt.Placeholder("s", []string{"n"})),
 		string(salt.Placeholder("s", []string{"text"}))
+	asText := string(salt.Placeholder("s as text", []string{"n"}))
 	for name, c := range map[string]struct{ template, want, reveal string }{
 		"written":   {configMap(`"{{ .Values.auth.on }} {{ .Values.n }} {{ .Values.text }}"`), on + " " + n + " " + text, ""},
 		"yaml":      {configMap(`{{ .Values.auth | toYaml | quote }}`), `"on": ` + on, ""},
-		"quoted":    {configMap(`{{ .Values.n | quote }}`), n, ""},
+		"quoted":    {configMap(`{{ .Values.n | quote }}`), asText, ""},
+		"plain":     {configMap(`{{ .Values.n }}`), n, ""},
 		"revealed":  {configMap(`{{ if .Values.open }}yes{{ else }}shut{{ end }}`), "shut", ""},
 		"text":      {configMap(`{{ if .Values.text }}{{ .Values.text }}{{ end }}`), text, ""},
 		"if":        {configMap(`{{ if .Values.auth.on }}yes{{ else }}no{{ end }}`), "", "auth.on"},
@@ -39,7 +41,8 @@ func TestTyped(t *testing.T) {
 			port := string(salt.Placeholder("p", nil))
 			whole, _ := json.Marshal(port)
 			b.ValuesFrom = []api.ChartValues{
-				{Asked: true, Tree: tree, Types: map[string]string{on: "bool", n: "int"}, Key: "values.yaml",
+				{Asked: true, Tree: tree, Types: map[string]string{on: "bool", n: "int"},
+					Texts: map[string]string{n: asText}, Key: "values.yaml",
 					Input: api.Input{Kind: "Secret", Namespace: "apps", Name: "db"}},
 				{Asked: true, Tree: whole, Types: map[string]string{port: "int"}, Key: "port", TargetPath: "port",
 					Input: api.Input{Kind: "Secret", Namespace: "apps", Name: "db"}},

@@ -700,7 +700,9 @@ type InnerValue struct {
 	state       protoimpl.MessageState `protogen:"open.v1"`
 	Placeholder string                 `protobuf:"bytes,1,opt,name=placeholder,proto3" json:"placeholder,omitempty"`
 	// Map keys, and list indexes in decimal; none: the text is one value.
-	Path          []string `protobuf:"bytes,2,rep,name=path,proto3" json:"path,omitempty"`
+	Path []string `protobuf:"bytes,2,rep,name=path,proto3" json:"path,omitempty"`
+	// The value is put in as text, whatever its type is.
+	Text          bool `protobuf:"varint,3,opt,name=text,proto3" json:"text,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -747,6 +749,13 @@ func (x *InnerValue) GetPath() []string {
 		return x.Path
 	}
 	return nil
+}
+
+func (x *InnerValue) GetText() bool {
+	if x != nil {
+		return x.Text
+	}
+	return false
 }
 
 // Preview asks what a server-side dry run of Applications would change in one cluster. It is the payload of an Envelope
@@ -2849,11 +2858,12 @@ const file_nave_bundle_v1_bundle_proto_rawDesc = "" +
 	"\vValueSource\x129\n" +
 	"\bquestion\x18\x01 \x01(\v2\x1d.nave.bundle.v1.ShapeQuestionR\bquestion\x12\x14\n" +
 	"\x05shape\x18\x02 \x01(\fR\x05shape\x122\n" +
-	"\x06values\x18\x03 \x03(\v2\x1a.nave.bundle.v1.InnerValueR\x06values\"B\n" +
+	"\x06values\x18\x03 \x03(\v2\x1a.nave.bundle.v1.InnerValueR\x06values\"V\n" +
 	"\n" +
 	"InnerValue\x12 \n" +
 	"\vplaceholder\x18\x01 \x01(\tR\vplaceholder\x12\x12\n" +
-	"\x04path\x18\x02 \x03(\tR\x04path\"\xdd\x01\n" +
+	"\x04path\x18\x02 \x03(\tR\x04path\x12\x12\n" +
+	"\x04text\x18\x03 \x01(\bR\x04text\"\xdd\x01\n" +
 	"\aPreview\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\tR\acluster\x127\n" +
 	"\tissued_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\bissuedAt\x129\n" +
