@@ -113,10 +113,23 @@ func (p *pass) readSealed(key api.Key, r *api.Renderable, data *api.InputData, g
 		data.Data = map[string]string{data.Entry: text}
 	}
 	isWhole := data.Form == bundle.ShapeYAML && sealed.Placeholder(strings.TrimSpace(text)).Valid()
-	if !isWhole && p.unseal(key, data, giver).reason == "" {
+	if !isWhole && !p.reveals(data, giver) && p.unseal(key, data, giver).reason == "" {
 		return problem{}
 	}
 	return p.shape(key, r, data, giver)
+}
+
+// reveals reports whether an encrypted entry may be revealed as a whole.
+func (p *pass) reveals(data *api.InputData, giver *Application) bool {
+	if len(placeholdersIn(data.Data)) == 0 {
+		return false
+	}
+	o, err := p.in.Object(*giver, data.ID())
+	if err != nil {
+		return false
+	}
+	listed, err := sealed.ReadReveals(o.GetAnnotations()[sealed.RevealAnnotation])
+	return err == nil && sealed.Reveals(listed, []string{data.Entry})
 }
 
 // addQuestions adds the questions of the pass to the graph: Asked has all, Questions those that are not in an
