@@ -67,8 +67,8 @@ func PutShape(tx *Tx, cluster string, q bundle.ShapeQuestion, s Shape) error {
 	return Shapes.Put(tx, ShapeKey("", q.ID()), s)
 }
 
-// ForgetShapes deletes the answers of a cluster, or those that clusters share for "", to questions that nobody asks, and
-// which came before a time.
+// ForgetShapes deletes the answers of a cluster, or those that clusters share for "", to questions that nobody asks, if
+// they came before a time.
 func ForgetShapes(tx *Tx, cluster string, asked map[string]bool, before time.Time) error {
 	var unasked []string
 	err := Shapes.ScanApart(tx, OfCluster(cluster), func(key string, s Shape) error {
