@@ -340,3 +340,23 @@ func TestValueSources_given(t *testing.T) {
 	r.inputs.putIn("shop", "Secret", "values", "2", "", map[string]string{"values.yaml": webValues})
 	eventually(t, "not applied after the next version", func() bool { return r.cluster.has("web") != nil })
 }
+
+// TestValueSources_doubted gets an application that was rendered with the answer of a cluster that lies. The
+// application is not applied, and this cluster answers, too.
+func TestValueSources_doubted(t *testing.T) {
+	r := newRig(t)
+	r.inputs.putIn("shop", "Secret", "values", "1", "", map[string]string{"values.yaml": webValues})
+	r.start(t)
+	web := valuesApplication(t, r, `{"auth":{"enabled":"=true"}}`, "")
+	q := &web.ValueSources[0].Question
+	given := r.hub.object(t, "Secret", "values", map[string]any{"stringData": map[string]any{"values.yaml": webValues}})
+	giver := application("apps", given)
+	q.Giver, q.Object = giver.Name, given.Digest
+	r.hub.send(r.hub.sign(t, 1, web, giver))
+	eventually(t, "no answer of this cluster", func() bool {
+		return strings.Contains(string(r.hub.answer(*q).GetShape()), `"enabled":"bool"`)
+	})
+	if r.cluster.has("web") != nil {
+		t.Error("applied with the shape of another cluster")
+	}
+}

@@ -41,3 +41,13 @@ func TestData(t *testing.T) {
 		})
 	}
 }
+
+func TestData_reveal(t *testing.T) {
+	c, _ := scripted(t, func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprint(w, `{"metadata":{"uid":"u","annotations":{"fleet.nave.io/reveal":"a,b.c"}},"data":{}}`)
+	})
+	d, err := c.Data(t.Context(), bundle.ObjectIdentity{Version: "v1", Kind: "ConfigMap", Namespace: "n", Name: "s"})
+	if err != nil || d.Reveal != "a,b.c" {
+		t.Errorf("got %q, %v", d.Reveal, err)
+	}
+}
