@@ -79,8 +79,8 @@ func (s *stored) entry(p string) (artifact.Entry, bool, error) {
 }
 
 // find returns the path and the entry that a path leads to, following links as the kernel does: ".." is the parent of
-// where the links before it led. If a link leaves the root, the error is ErrEscape. If nothing is there, the entry has no
-// Mode.
+// where the links before it led. If a link leaves the root, the error is ErrEscape. If nothing is there, the entry has
+// no Mode.
 func (s *stored) find(p string) (at string, e artifact.Entry, err error) {
 	at, e = "/", artifact.Entry{Mode: artifact.Directory}
 	for left, links := strings.Split(p, "/"), 0; len(left) > 0; {
