@@ -198,6 +198,15 @@ func (o *Object) Marks() manifest.Marks {
 // RequestedAt returns the request to reconcile in the object's annotations. If there is none, RequestedAt returns "".
 func (o *Object) RequestedAt() string { return o.Annotations()[manifest.RequestedAtAnnotation] }
 
+// RequestedWith returns the request in an annotation of a HelmRelease. It counts together with the same request to
+// reconcile alone, as in Flux. If there is none, RequestedWith returns "".
+func (o *Object) RequestedWith(annotation string) string {
+	if at := o.Annotations()[annotation]; at == o.RequestedAt() {
+		return at
+	}
+	return ""
+}
+
 // Suspended reports whether the object's spec suspends it.
 func (o *Object) Suspended() bool { return o.read().Spec.Suspend }
 

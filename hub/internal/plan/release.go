@@ -180,23 +180,17 @@ func isReleaseOf(app *bundle.Application, r *cache.Rendering) bool {
 		release.Notes == app.Release.Notes
 }
 
-// addRequests adds the requests to a release: an operator's, else those in Git, as Flux's own tools set them. Those in
-// Git count together with a request to reconcile alone.
+// addRequests adds the last requests to a release: an operator's, or those in Git, as Flux's own tools set them.
 func (w *walked) addRequests(key api.Key, c *store.Control) {
 	r, err := w.graph.Nodes[key].Object.Renderable()
 	if err != nil || r.Release == nil {
 		return
 	}
-	operators, annotations := w.rows[key].Requests, w.graph.Nodes[key].Object.Annotations()
-	inGit := func(name string) string {
-		if at := annotations[name]; at == annotations[manifest.RequestedAtAnnotation] {
-			return at
-		}
-		return ""
-	}
-	c.ForceRequestedAt = cmp.Or(operators.Force, inGit(api.ForceAnnotation))
-	c.ResetRequestedAt = cmp.Or(operators.Reset, inGit(api.ResetAnnotation))
-	c.TestRequestedAt = operators.Test
+	row, o := w.rows[key], w.graph.Nodes[key].Object
+	row.SetObject(o)
+	c.ForceRequestedAt = cmp.Or(row.Requests.Force, o.RequestedWith(api.ForceAnnotation))
+	c.ResetRequestedAt = cmp.Or(row.Requests.Reset, o.RequestedWith(api.ResetAnnotation))
+	c.TestRequestedAt = row.Requests.Test
 }
 
 // sealedOf returns the SOPS files of an Application, and the name of the keys for them.

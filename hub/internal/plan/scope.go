@@ -61,8 +61,7 @@ func (w *walked) scope() *scope {
 // asRead returns a written row with the fields of operators as they were when the walk began. Changes since then
 // concern the next walk.
 func asRead(written, read store.Resource) store.Resource {
-	suspended, requests := read.Suspended, read.Requests
 	read.SetObject(written.Object)
-	written.RequestedAt, written.Suspended, written.Requests = read.RequestedAt, suspended, requests
+	written.RequestedAt, written.Suspended, written.Requests = read.RequestedAt, read.Suspended, read.Requests
 	return written
 }

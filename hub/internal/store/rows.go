@@ -24,7 +24,7 @@ type Resource struct {
 	Created     time.Time   `json:"created"`
 	Owner       *api.Key    `json:"owner,omitempty"`       // the Kustomization or Fleet it comes from; nil: an operator
 	RequestedAt string      `json:"requestedAt,omitempty"` // an operator's request to reconcile, if later than Object's
-	// Requests are the last ones of operators to a release of Helm.
+	// Requests are the last ones of operators to a release of Helm, if later than Object's.
 	Requests    ReleaseRequests `json:"requests,omitzero"`
 	Suspended   bool            `json:"suspended,omitempty"`  // by an operator, whatever the spec says
 	StopRepair  bool            `json:"stopRepair,omitempty"` // of a Cluster that an operator suspended: drift stays, too
@@ -90,10 +90,17 @@ func (r Resource) GivenBy() *api.Key {
 	return r.Owner
 }
 
-// SetObject replaces the object. If its annotations have a new request to reconcile, that is the last one.
+// SetObject replaces the object. A new request in its annotations takes the place of an operator's.
 func (r *Resource) SetObject(o *api.Object) {
-	if at := o.RequestedAt(); at != "" && r.Object != nil && r.Object.RequestedAt() != at {
-		r.RequestedAt = ""
+	if was := r.Object; was != nil {
+		replace := func(operators *string, now, was string) {
+			if now != "" && now != was {
+				*operators = ""
+			}
+		}
+		replace(&r.RequestedAt, o.RequestedAt(), was.RequestedAt())
+		replace(&r.Requests.Force, o.RequestedWith(api.ForceAnnotation), was.RequestedWith(api.ForceAnnotation))
+		replace(&r.Requests.Reset, o.RequestedWith(api.ResetAnnotation), was.RequestedWith(api.ResetAnnotation))
 	}
 	r.Object = o
 }
