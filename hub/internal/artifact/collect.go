@@ -54,6 +54,17 @@ func (s *Store) setSwept(id string) {
 	s.swept[id] = true
 }
 
+// noteLeft has the next Sweep look for what a fetch left that failed because of the disk. Nobody knows of which id. If
+// the disk is full, no root is going to be replaced, and without that nothing else would be removed.
+func (s *Store) noteLeft(err error) {
+	if !errors.Is(err, ErrStorage) {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	clear(s.swept)
+}
+
 // referred returns the names of the folders and contents that the artifacts of an id refer to.
 func referred(ctx context.Context, home string) (map[string]map[string]bool, error) {
 	used := map[string]map[string]bool{foldersDir: {}, contentsDir: {}}

@@ -257,6 +257,22 @@ func TestPut_failed(t *testing.T) {
 	must(t, Verify(t.Context(), s.Path(first), first.Digest))
 }
 
+// TestSweep_failed removes what a Put left that could not write its root.
+func TestSweep_failed(t *testing.T) {
+	s, contents := New(t.TempDir()), memory{}
+	first, err := put(t, s, Tree{Contents: contents, Files: []File{contents.file("d/a", Regular, "a")}}, nil)
+	must(t, err)
+	checkOnly(t, s, first)
+	_, err = s.Make(t.Context(), &first, func(w Workspace, last *Artifact) (Artifact, error) {
+		w.Tmp = filepath.Join(w.Tmp, "none") // the root cannot be written
+		return w.Put(t.Context(), "00", Tree{Contents: contents, Files: []File{contents.file("d/b", Regular, "b")}}, last)
+	})
+	if !errors.Is(err, ErrStorage) {
+		t.Errorf("got %v, want %v", err, ErrStorage)
+	}
+	checkOnly(t, s, first)
+}
+
 // TestMake_elsewhere has fetchers that name a folder that is no artifact's.
 func TestMake_elsewhere(t *testing.T) {
 	dir := t.TempDir()

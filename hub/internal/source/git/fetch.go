@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"slices"
+	"syscall"
 	"time"
 
 	"github.com/go-git/go-git/v5/plumbing"
@@ -96,7 +97,7 @@ func (f *fetching) attempt(ctx context.Context, s session) (artifact.Artifact, e
 	}
 	defer unlock()
 	a, err := f.update(ctx, s, refs, choice)
-	if errors.Is(err, errCache) {
+	if errors.Is(err, errCache) || errors.Is(err, syscall.ENOSPC) { // a cut off transfer takes room, and does not count
 		if err := os.RemoveAll(f.Workspace.CacheDir(f.id)); err != nil {
 			return a, artifact.StorageError(err)
 		}

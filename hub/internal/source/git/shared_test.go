@@ -1,11 +1,13 @@
 package git_test
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/navefleet/nave/e2e/gittest"
@@ -114,6 +116,25 @@ func TestFetch_damaged(t *testing.T) {
 	if a.Revision == last.Revision {
 		t.Errorf("got %+v", a)
 	}
+}
+
+// TestFetch_full finds the disk full in the middle of a fetch. The cache gives its room back.
+func TestFetch_full(t *testing.T) {
+	w := newWorld(t, gittest.Options{})
+	w.apply(tree)
+	last := w.fetch(w.main(), nil)
+	caches, err := filepath.Glob(filepath.Join(w.dir, "cache", "*"))
+	w.do(err)
+	w.do(os.Symlink("/dev/full", filepath.Join(caches[0], "state.next")))
+	w.commit(map[string]string{"top.yaml": "2"})
+	_, err = w.fetcher.Fetch(t.Context(), w.main(), &last)
+	if !errors.Is(err, artifact.ErrStorage) || !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("got %v, want a full disk", err)
+	}
+	if left, err := os.ReadDir(caches[0]); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the cache has %d entries: %v", len(left), err)
+	}
+	w.isAsWithoutLast(w.main(), w.fetch(w.main(), &last), "after a full disk")
 }
 
 // TestFetch_reads changes a file at the root after the cache has lost all but the tree of the root. So nothing else is
