@@ -184,7 +184,7 @@ func (w *world) chartOf(repo *api.Object, index artifact.Artifact, chart spec, s
 	for name, value := range chart {
 		full[name] = value
 	}
-	registries := &oci.Fetcher{}
+	registries := &oci.Fetcher{PlusInVersions: true}
 	return w.run(helm.Charts{Registries: registries, Limits: w.limits}, source.Request{
 		Object: w.object(api.HelmChartKind, full), Upstream: repo, Inputs: []artifact.Artifact{index}, Secrets: s,
 	}, last)

@@ -18,6 +18,8 @@ import (
 // Fetcher fetches OCIRepositories. Zero Limits are the DefaultLimits.
 type Fetcher struct {
 	Limits Limits
+	// PlusInVersions: an underscore in a tag stands for the + of a version, which no tag can have, as in tags of charts.
+	PlusInVersions bool
 
 	connections connections
 }
@@ -26,7 +28,7 @@ var _ source.Fetcher = (*Fetcher)(nil)
 
 // Fetch implements source.Fetcher. Its errors name the reference, the cause and the way out.
 func (f *Fetcher) Fetch(ctx context.Context, r source.Request) (artifact.Artifact, error) {
-	g := &fetching{Request: r, limits: cmp.Or(f.Limits, DefaultLimits)}
+	g := &fetching{Request: r, limits: cmp.Or(f.Limits, DefaultLimits), plus: f.PlusInVersions}
 	a, err := g.run(ctx, &f.connections)
 	if err != nil {
 		f.connections.Drop(g.id) // the next fetch logs in again
@@ -44,6 +46,7 @@ type fetching struct {
 	config source.DockerConfig
 	puller *remote.Puller
 	limits Limits
+	plus   bool // see Fetcher.PlusInVersions
 }
 
 // run resolves the reference, verifies its signatures and makes the artifact.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
@@ -52,11 +53,18 @@ func (f *fetching) newest(ctx context.Context) (string, error) {
 		return "", fmt.Errorf("%w: spec.ref.semverFilter matches none of the %d tags", source.ErrReferenceNotFound,
 			len(tags))
 	}
+	underscore := "_" // what an underscore of a tag stands for
+	if f.plus {
+		underscore = "+"
+	}
+	for i, tag := range matching {
+		matching[i] = strings.ReplaceAll(tag, "_", underscore)
+	}
 	newest, err := source.Newest(matching, f.spec.Ref.SemVer)
 	if err != nil {
 		return "", err
 	}
-	return slices.Max(newest), nil
+	return strings.ReplaceAll(slices.Max(newest), underscore, "_"), nil
 }
 
 // tags returns the tags of the repository.

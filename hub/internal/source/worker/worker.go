@@ -35,15 +35,15 @@ func All() Fetchers {
 		api.OCIRepositoryKind:  source.Limited{Fetcher: &oci.Fetcher{}},
 		api.BucketKind:         source.Limited{Fetcher: bucket.Fetcher{}},
 		api.HelmRepositoryKind: source.Limited{Fetcher: helm.Repositories{}},
-		api.HelmChartKind:      source.Limited{Fetcher: helm.Charts{Registries: &oci.Fetcher{Limits: layersOfCharts()}}},
+		api.HelmChartKind:      source.Limited{Fetcher: helm.Charts{Registries: registriesOfCharts()}},
 	}
 }
 
-// layersOfCharts are the limits of a layer that is the archive of a chart.
-func layersOfCharts() oci.Limits {
+// registriesOfCharts returns what pulls the archives of charts, which are layers.
+func registriesOfCharts() source.Fetcher {
 	limits := oci.DefaultLimits
 	limits.Layer = helm.DefaultLimits.Archive
-	return limits
+	return &oci.Fetcher{Limits: limits, PlusInVersions: true}
 }
 
 // remoteBases fetches RemoteBases.
