@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 	"github.com/navefleet/nave/shared/wording"
@@ -33,6 +35,10 @@ func (a *agreement) flag(cmd *cobra.Command) {
 func (a *agreement) to(cmd *cobra.Command, client adminv1.AdminServiceClient,
 	change *adminv1.ImpactRequest) (*adminv1.ImpactResponse, error) {
 	impact, err := client.Impact(cmd.Context(), change)
+	if text := status.Convert(err).Message(); status.Code(err) == codes.InvalidArgument &&
+		strings.HasPrefix(text, "the change is missing") { // a hub takes a kind of change that is newer for none
+		return nil, status.Error(codes.Unimplemented, "it does not know what the change removes")
+	}
 	if err != nil || takesNothing(impact, change) {
 		return impact, err
 	}

@@ -104,10 +104,14 @@ func TestEachCluster(t *testing.T) {
 type releaseClient struct {
 	adminv1.AdminServiceClient
 	released bool
+	old      bool // it does not know what goes with the end of a pin
 }
 
 func (c *releaseClient) Impact(_ context.Context, r *adminv1.ImpactRequest, _ ...grpc.CallOption) (
 	*adminv1.ImpactResponse, error) {
+	if c.old {
+		return nil, status.Error(codes.InvalidArgument, "the change is missing: set delete, apply or confirm")
+	}
 	return &adminv1.ImpactResponse{Digest: "d", Clusters: []*adminv1.ClusterImpact{{Cluster: r.GetRelease(),
 		Applications: []*adminv1.ApplicationImpact{{Key: &adminv1.ObjectKey{Kind: "Kustomization", Name: "shop"},
 			Objects: 4}}}}}, nil
@@ -132,6 +136,16 @@ func TestRelease(t *testing.T) {
 		if client.released != yes || (err == nil) != yes || !strings.Contains(messages.String(), "shop: 4 objects") {
 			t.Errorf("yes %v: released %v, %v, %s", yes, client.released, err, messages.String())
 		}
+	}
+}
+
+// TestRelease_oldHub says that the hub is too old, and releases nothing.
+func TestRelease_oldHub(t *testing.T) {
+	cmd, client := &cobra.Command{}, &releaseClient{old: true}
+	cmd.SetContext(t.Context())
+	err := release(cmd, client, "east", agreement{yes: true})
+	if client.released || err == nil || !strings.Contains(message(err), "the hub is too old for this command") {
+		t.Errorf("released %v, %v", client.released, err)
 	}
 }
 
