@@ -30,6 +30,7 @@ func init() {
 	Register(Kind{
 		Name: helmReleaseKind, Plural: "helmreleases", Short: "hr", Group: groupHelm, Version: "v2",
 		Older: helmReleaseOlder, Namespaced: true, Role: RenderableRole, Convert: convertHelmRelease,
+		Default:  defaultHelmRelease,
 		Required: map[string]string{"interval": ""}, Refused: helmReleaseRefused, Durations: helmReleaseDurations,
 		Check: checked(checkHelmRelease), View: viewed(renderableOfRelease), Columns: releaseColumns(),
 	})

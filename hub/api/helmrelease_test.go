@@ -34,6 +34,7 @@ func TestHelmRelease(t *testing.T) {
 		"chart_outside":   {"chart: {spec: {chart: ../a, sourceRef: {kind: GitRepository, name: a}}}", "leaves the source"},
 		"range":           {strings.Replace(ofRepository, "6.x", "six", 1), "spec.chart.spec: Invalid value: HelmChart flux-system/apps-web"},
 		"chart_ref":       {"chartRef: {kind: GitRepository, name: a}", `"OCIRepository", "HelmChart", "ExternalArtifact"`},
+		"chart_kind":      {strings.Replace(ofGit, "chart: {", "chart: {kind: OCIRepository, ", 1), "name it in spec.chartRef"},
 		"kubeconfig":      {ofGit + "kubeConfig: {secretRef: {name: a}}", "nave cluster add"},
 		"preserve_values": {ofGit + "upgrade: {preserveValues: true}", "spec.upgrade.preserveValues: Forbidden: the values of a release are those in Git"},
 		"release_name":    {ofGit + "releaseName: " + strings.Repeat("a", 54), "at most 53 characters"},
@@ -77,7 +78,7 @@ func viewOfRelease(t *testing.T, text string) *api.Renderable {
 
 // TestHelmRelease_defaults has the defaults of Flux.
 func TestHelmRelease_defaults(t *testing.T) {
-	r := viewOfRelease(t, helmRelease(ofRepository))
+	r := viewOfRelease(t, helmRelease(strings.Replace(ofRepository, "chart: {", "chart: {kind: HelmChart, ", 1)))
 	action := bundle.ReleaseAction{Timeout: 5 * time.Minute}
 	install, upgrade := action, action
 	install.CRDs, install.Remediation = bundle.CreateCRDs, bundle.Remediation{Strategy: bundle.UninstallOnFailure}

@@ -7,10 +7,12 @@ import (
 
 	helmv2 "github.com/fluxcd/helm-controller/api/v2"
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/manifest"
 )
 
 // The annotations that ask for one more install or upgrade of a release, and to forget its failures. As in Flux, they
@@ -23,8 +25,17 @@ const (
 // helmReleaseRefused are the fields that are not implemented, each with the alternative.
 var helmReleaseRefused = map[string]string{
 	"kubeConfig": kustomizationRefused["kubeConfig"],
+	"chart.kind": "only HelmCharts are made of spec.chart: write the OCIRepository itself, and name it in spec.chartRef",
 	"upgrade.preserveValues": "the values of a release are those in Git: remove it, and put the values that are to stay " +
 		"(helm get values) into spec.values",
+}
+
+// defaultHelmRelease takes away spec.chart.kind if it is the default.
+func defaultHelmRelease(o *manifest.Object) {
+	chart, _, _ := unstructured.NestedMap(o.Object, "spec", "chart")
+	if chart["kind"] == HelmChartKind {
+		unstructured.RemoveNestedField(o.Object, "spec", "chart", "kind")
+	}
 }
 
 // helmReleaseDurations are the fields that hold durations.
