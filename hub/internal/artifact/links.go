@@ -47,6 +47,7 @@ func withoutBadLinks(ctx context.Context, files []File, contents Contents) (kept
 		kept = append(kept, f)
 	}
 	if len(refused) > 0 {
+		slices.Sort(refused) // the files may be in any order
 		notice = "without " + wording.Count(len(refused), "symlink") + ": " + wording.List(refused, len(refused), 3)
 	}
 	return kept, notice, nil

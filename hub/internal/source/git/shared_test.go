@@ -52,8 +52,9 @@ func TestFetch_shared(t *testing.T) {
 		"link":                 {changes: []gittest.Change{{Symlinks: map[string]string{"apps/l": "../infra/link/e.yaml"}}, files("a", "1")}},
 		"link_leads_out_now": {changes: []gittest.Change{
 			{Symlinks: map[string]string{"apps/a/l": "../b/up/x"}}, {Symlinks: map[string]string{"apps/b/up": "../../.."}}}},
-		"sparse":        {changes: []gittest.Change{files("apps/a/x.yaml", "2"), files("infra/c.yaml", "2")}, sparse: []string{"apps"}},
-		"sparse_inside": {changes: []gittest.Change{files("apps/a/x.yaml", "2")}, sparse: []string{"apps/b/deep", "infra/d"}},
+		"two_links_lead_out": {changes: []gittest.Change{{Symlinks: map[string]string{"out": "/etc"}}, files("apps/a/x.yaml", "2")}},
+		"sparse":             {changes: []gittest.Change{files("apps/a/x.yaml", "2"), files("infra/c.yaml", "2")}, sparse: []string{"apps"}},
+		"sparse_inside":      {changes: []gittest.Change{files("apps/a/x.yaml", "2")}, sparse: []string{"apps/b/deep", "infra/d"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, gittest.Options{})
