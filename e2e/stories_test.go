@@ -73,9 +73,9 @@ func init() {
 	}
 	maps.Copy(commands, moreCommands)
 	maps.Copy(commands, ociCommands)
-	maps.Copy(commands, helmCommands)
 	maps.Copy(commands, keyCommands)
 	maps.Copy(commands, tapCommands)
+	maps.Copy(commands, helmCommands)
 }
 
 func TestStories(t *testing.T) {

@@ -14,6 +14,8 @@ const (
 	ReconcileAnnotation = "kustomize.toolkit.fluxcd.io/reconcile" // disabled: neither apply nor delete
 	SSAAnnotation       = "kustomize.toolkit.fluxcd.io/ssa"       // Override, Merge, IfNotPresent, Ignore
 	ForceAnnotation     = "kustomize.toolkit.fluxcd.io/force"     // enabled: recreate when an immutable field changes
+	// DriftDetectionAnnotation: disabled: drift of an object of a HelmRelease is left as it is.
+	DriftDetectionAnnotation = "helm.toolkit.fluxcd.io/driftDetection"
 )
 
 // LastAppliedAnnotation is the annotation in which kubectl keeps a copy of the object.
@@ -50,6 +52,9 @@ func (m Marks) Has(name, value string) bool {
 func (m Marks) IsSkipped() bool {
 	return m.Has(ReconcileAnnotation, Disabled) || m.Has(SSAAnnotation, "Ignore")
 }
+
+// IsDriftIgnored reports whether marks keep drift of an object of a HelmRelease from being repaired.
+func (m Marks) IsDriftIgnored() bool { return m.Has(DriftDetectionAnnotation, Disabled) }
 
 // IsPruneDisabled reports whether marks forbid to delete an object that left Git.
 func (m Marks) IsPruneDisabled() bool { return m.Has(PruneAnnotation, Disabled) || m.IsSkipped() }

@@ -37,6 +37,8 @@ func (i Item) Judge(l kube.Live, app bundle.ApplicationName) Drift {
 		return Drift{}
 	case l.UID != i.UID:
 		return Drift{Kind: Replaced, By: l.Others}
+	case kube.IsRelease(app) && l.Marks().IsDriftIgnored():
+		return Drift{}
 	case i.Managed.IsZero() && i.ResourceVersion == "":
 		return Drift{} // restored from the cluster after the loss of the disk, without fields
 	case l.Managed != i.Managed:

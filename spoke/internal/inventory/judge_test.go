@@ -46,6 +46,18 @@ func TestJudge(t *testing.T) {
 	}
 }
 
+// TestJudge_ignored leaves changes of an object of a HelmRelease alone that is marked so; the mark is no other kind's.
+func TestJudge_ignored(t *testing.T) {
+	item := Item{UID: "u", ResourceVersion: "10", Managed: manifest.DigestOf([]byte("ours"))}
+	live := kube.Live{UID: "u", ResourceVersion: "12",
+		Labels: map[string]string{manifest.DriftDetectionAnnotation: "disabled"}}
+	for kind, want := range map[string]DriftKind{"HelmRelease": "", "Kustomization": Changed} {
+		if got := item.Judge(live, bundle.ApplicationName{Kind: kind}); got.Kind != want {
+			t.Errorf("%s: %q, want %q", kind, got.Kind, want)
+		}
+	}
+}
+
 func TestJudgeMissing(t *testing.T) {
 	for _, c := range []struct {
 		name   string

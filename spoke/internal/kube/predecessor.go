@@ -72,6 +72,9 @@ func label(key string) mark { return mark{"f:labels", key} }
 // FluxOwner is the kind of Flux that applies the objects of Kustomizations.
 var FluxOwner = schema.GroupVersionKind{Group: kustomizeGroup, Version: "v1", Kind: "Kustomization"}
 
+// IsRelease reports whether an Application is a release of Helm.
+func IsRelease(app bundle.ApplicationName) bool { return app.Kind == helmRelease }
+
 // FluxLabels returns the labels of the objects that Flux applied for a Kustomization of the Application's name; nil if
 // the Application is none.
 func FluxLabels(app bundle.ApplicationName) map[string]string {
