@@ -17,8 +17,8 @@ import (
 type Cluster interface {
 	// Define applies the definitions of the chart.
 	Define(ctx context.Context, policy bundle.CRDPolicy) error
-	// CreateNamespace creates the namespace of the release unless it exists.
-	CreateNamespace(ctx context.Context) error
+	// CreateNamespace creates a namespace unless it exists.
+	CreateNamespace(ctx context.Context, name string) error
 	// Apply applies the desired objects, and deletes those that left.
 	Apply(ctx context.Context, options bundle.ReleaseAction) error
 	// Restore applies the objects of a record, and deletes those that it does not have.
@@ -238,7 +238,7 @@ func (c *course) define(ctx context.Context) error {
 
 func (c *course) createNamespace(ctx context.Context) error {
 	if c.desired.CreateNamespace && c.journal.Running.Action == Install {
-		return c.Cluster.CreateNamespace(ctx)
+		return c.Cluster.CreateNamespace(ctx, c.desired.Namespace)
 	}
 	return nil
 }

@@ -155,7 +155,7 @@ func (c labCluster) Define(context.Context, bundle.CRDPolicy) error {
 	return c.request(func() error { return nil })
 }
 func (c labCluster) Prune(context.Context, []bundle.ObjectIdentity) error { return nil }
-func (c labCluster) CreateNamespace(context.Context) error {
+func (c labCluster) CreateNamespace(context.Context, string) error {
 	return c.request(func() error { return nil })
 }
 func (c labCluster) Discard(context.Context) error { return c.request(func() error { return nil }) }

@@ -300,7 +300,7 @@ type helmCluster struct {
 
 func (c helmCluster) Define(context.Context, bundle.CRDPolicy) error       { return nil }
 func (c helmCluster) Prune(context.Context, []bundle.ObjectIdentity) error { return nil }
-func (c helmCluster) CreateNamespace(context.Context) error                { return nil }
+func (c helmCluster) CreateNamespace(context.Context, string) error        { return nil }
 func (c helmCluster) Discard(context.Context) error                        { return nil }
 func (c helmCluster) Await(context.Context, bool) error                    { return nil }
 

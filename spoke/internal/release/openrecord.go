@@ -90,7 +90,7 @@ func (c *course) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	at, err := c.Storage.Create(ctx, &r, digest)
+	at, err := c.create(ctx, &r, digest)
 	if kube.ReasonOf(err) == kube.Exists {
 		return c.adopt(ctx, &r)
 	}
@@ -98,6 +98,19 @@ func (c *course) open(ctx context.Context) error {
 		return err
 	}
 	return c.opened(&r, at)
+}
+
+// create creates the record of a new revision, and the namespace of the records if it does not exist. With Flux it
+// always does, because the HelmRelease is in it.
+func (c *course) create(ctx context.Context, r *Record, digest manifest.Digest) (Revision, error) {
+	at, err := c.Storage.Create(ctx, r, digest)
+	if kube.ReasonOf(err) != kube.NotFound {
+		return at, err
+	}
+	if err := c.Cluster.CreateNamespace(ctx, c.Storage.Namespace); err != nil {
+		return at, err
+	}
+	return c.Storage.Create(ctx, r, digest)
 }
 
 // begin makes a record that of the revision that the action makes.

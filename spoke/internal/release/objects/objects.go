@@ -272,10 +272,10 @@ func (o *Objects) Remove(ctx context.Context, options bundle.ReleaseAction) erro
 	return o.Delete(ctx, removal)
 }
 
-// CreateNamespace creates the namespace of the release unless it exists.
-func (o *Objects) CreateNamespace(ctx context.Context) error {
+// CreateNamespace creates a namespace unless it exists.
+func (o *Objects) CreateNamespace(ctx context.Context, name string) error {
 	namespace := &manifest.Object{Object: map[string]any{"apiVersion": "v1", "kind": "Namespace",
-		"metadata": map[string]any{"name": o.Release.Namespace}}}
+		"metadata": map[string]any{"name": name}}}
 	if err := o.permits(kube.Identify(namespace)); err != nil {
 		return err
 	}
