@@ -94,11 +94,11 @@ func (s *Store) Make(ctx context.Context, last *Artifact, fetch func(Workspace, 
 		return Artifact{}, err
 	}
 	a.Origin = Origin{telemetry.Printable(a.Origin.Revision, maxOrigin), telemetry.Printable(a.Origin.Source, maxOrigin)}
-	if last != nil && a.Dir == last.Dir && a.Digest == last.Digest {
-		return a, nil
-	}
 	if !utf8.ValidString(a.Revision) || strings.ContainsFunc(a.Revision, unicode.IsControl) {
 		return Artifact{}, fmt.Errorf("%w: its revision %q has a control character", ErrTree, a.Revision)
+	}
+	if last != nil && a.Dir == last.Dir && a.Digest == last.Digest {
+		return a, nil
 	}
 	if !s.mark(a) {
 		return Artifact{}, fmt.Errorf("%w: artifact %q is not in its place", ErrStorage, a.Dir)

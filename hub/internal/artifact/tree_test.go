@@ -285,9 +285,11 @@ func TestMake_elsewhere(t *testing.T) {
 	forged := func() (Artifact, error) {
 		return Artifact{Revision: "main\x1b[2J", Dir: good.Dir, Digest: good.Digest}, nil
 	}
-	_, err = s.Make(t.Context(), nil, func(Workspace, *Artifact) (Artifact, error) { return forged() })
-	if !errors.Is(err, ErrTree) {
-		t.Errorf("a revision with an escape: %v", err)
+	for _, last := range []*Artifact{nil, &good} {
+		_, err = s.Make(t.Context(), last, func(Workspace, *Artifact) (Artifact, error) { return forged() })
+		if !errors.Is(err, ErrTree) {
+			t.Errorf("a revision with an escape after %v: %v", last, err)
+		}
 	}
 	for name, change := range map[string]func(*Artifact){
 		"absolute":     func(a *Artifact) { a.Dir = "/etc" },
