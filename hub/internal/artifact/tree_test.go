@@ -273,6 +273,17 @@ func TestSweep_failed(t *testing.T) {
 	checkOnly(t, s, first)
 }
 
+// TestReplace_folder writes a file where a folder is.
+func TestReplace_folder(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "name")
+	must(t, os.MkdirAll(filepath.Join(name, "below"), 0o700))
+	p := &putting{tmp: t.TempDir()}
+	must(t, p.replace(name, []byte("a")))
+	if text, err := os.ReadFile(name); string(text) != "a" {
+		t.Errorf("got %q, %v", text, err)
+	}
+}
+
 // TestMake_elsewhere has fetchers that name a folder that is no artifact's.
 func TestMake_elsewhere(t *testing.T) {
 	dir := t.TempDir()

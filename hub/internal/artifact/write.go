@@ -81,8 +81,8 @@ func (p *putting) create(name string, text []byte) error {
 	return StorageError(errors.Join(err, f.Close())) // another Put may have replaced it: do not remove it
 }
 
-// replace writes a file beside all artifacts, and then moves it to its place. If the file cannot be written, what is in
-// its place stays: another artifact may refer to it.
+// replace writes a file beside all artifacts, and then moves it to its place. If the file cannot be written or moved, a
+// file in its place stays: another artifact may refer to it.
 func (p *putting) replace(name string, text []byte) error {
 	next := filepath.Join(p.tmp, "next")
 	if err := os.RemoveAll(next); err != nil {
@@ -92,7 +92,7 @@ func (p *putting) replace(name string, text []byte) error {
 		return StorageError(err)
 	}
 	err := os.Rename(next, name)
-	if err != nil { // a folder may be in its place
+	if errors.Is(err, os.ErrExist) { // a folder is in its place
 		err = errors.Join(os.RemoveAll(name), os.Rename(next, name))
 	}
 	return StorageError(err)
