@@ -347,6 +347,9 @@ func (c *writer) resource(w *walked, node graph.Node) error {
 		return err
 	}
 	row := given(old, node)
+	if old.RequestedAt != w.rows[node.Key].RequestedAt { // during the walk, so after the annotation that the walk found
+		row.RequestedAt = old.RequestedAt
+	}
 	switch {
 	case !was:
 		row.UID, row.Created, row.Generation = store.NewUID(), c.start, 1

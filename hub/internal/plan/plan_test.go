@@ -11,6 +11,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -215,6 +216,40 @@ func TestRequestDuringWalk(t *testing.T) {
 	}
 	if got := s.plan("c0000").Applications[0].RequestedAt; got != "meanwhile" {
 		t.Errorf("the plan says requested %q", got)
+	}
+}
+
+// TestRequestDuringWalk_annotation checks that a request during a walk that finds a new annotation is the last one.
+func TestRequestDuringWalk_annotation(t *testing.T) {
+	archive := fleet(1)
+	for _, tree := range []string{"one", "two"} {
+		archive.Files = append(archive.Files, txtar.File{Name: tree + "/root/child.yaml", Data: []byte(`
+apiVersion: kustomize.toolkit.fluxcd.io/v1
+kind: Kustomization
+metadata: {name: child, namespace: flux-system, annotations: {reconcile.fluxcd.io/requestedAt: ` + tree + `}}
+spec: {interval: 10m, prune: true, path: ./child, sourceRef: {kind: GitRepository, name: fleet}}
+`)}, txtar.File{Name: tree + "/child/app.yaml", Data: archive.Files[1].Data})
+	}
+	s := newStory(t, archive)
+	for _, line := range []string{"apply hub.yaml", "plan", "fetch fleet main@sha1:1 one", "plan"} {
+		s.play(strings.Fields(line))
+	}
+	const child = "c0000/Kustomization/flux-system/child"
+	if got := get(s, store.Conditions, child).HandledRequest; got != "one" {
+		t.Fatalf("handled %q", got)
+	}
+	s.renderer.Renderer = &meddling{meanwhile: sync.OnceFunc(func() {
+		s.change(child, func(r *store.Resource) { r.RequestedAt = "meanwhile" })
+	})}
+	s.play([]string{"fetch", "fleet", "main@sha1:2", "two"})
+	s.round()
+	row, handled := get(s, store.Resources, child), get(s, store.Conditions, child).HandledRequest
+	if row.Requested() != "meanwhile" || handled != "two" {
+		t.Errorf("requested %q, handled %q", row.Requested(), handled)
+	}
+	s.round()
+	if handled = get(s, store.Conditions, child).HandledRequest; handled != "meanwhile" {
+		t.Errorf("then handled %q", handled)
 	}
 }
 
