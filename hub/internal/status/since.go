@@ -78,7 +78,9 @@ func (r *Reader) releases(cluster string) (keys []string, err error) {
 		keys = append(keys, key)
 		return nil
 	})
-	r.histories[cluster] = keys
+	if err == nil {
+		r.histories[cluster] = keys
+	}
 	return keys, err
 }
 
