@@ -155,8 +155,7 @@ func (l *Loop) doubt(req source.Request) {
 func (l *Loop) requireParts(ctx context.Context, req source.Request) error {
 	for _, a := range partsOf(req) {
 		if !l.Artifacts.Usable(ctx, a) {
-			return fmt.Errorf("%w: artifact %s of an input is damaged and will be fetched again", artifact.ErrStorage,
-				a.Revision)
+			return fmt.Errorf("%w: artifact %s is damaged and will be fetched again", artifact.ErrStorage, a.Revision)
 		}
 	}
 	return nil
