@@ -32,8 +32,8 @@ type Tree struct {
 var ErrShared = errors.New("the last artifact cannot be shared")
 
 // Put writes a tree as an artifact of id, unless it is there already, and returns the artifact. What is equal in last,
-// which may be nil, is shared with it: only folders in which something differs are read and written. Errors are ErrTree,
-// ErrLimit, ErrShared, ErrStorage, or those of t.Contents and ctx.
+// which may be nil, is shared with it: only folders in which something differs are read and written. Errors are
+// ErrTree, ErrLimit, ErrShared, ErrStorage, or those of t.Contents and ctx.
 func (w Workspace) Put(ctx context.Context, id string, t Tree, last *Artifact) (Artifact, error) {
 	if err := checkPaths(t.Files); err != nil {
 		return Artifact{}, err

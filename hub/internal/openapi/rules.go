@@ -48,8 +48,8 @@ type rules struct {
 
 // CheckRules returns the rules (x-kubernetes-validations) that an object breaks; at most 20. The object must have
 // passed Check. unchecked is the number of rules of the kind that only the API server can check: those that compare
-// with the object in the cluster, those that this version of nave cannot compile, and all if the object has texts that
-// unknown reports. The error is that of ctx.
+// with the object in the cluster, those that this version of nave cannot compile, and all if there are too many or the
+// object has texts that unknown reports. The error is that of ctx, or of an object that is not JSON.
 func (s *Schema) CheckRules(ctx context.Context, kind string, object map[string]any,
 	unknown func(text string) bool) (broken []string, unchecked int, err error) {
 	r := s.rules

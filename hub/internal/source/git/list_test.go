@@ -8,7 +8,8 @@ import (
 	"github.com/go-git/go-git/v5/plumbing"
 )
 
-// TestList_counted lists a commit that changes one file of 10,000 in 100 folders: only the root and one folder are read.
+// TestList_counted lists a commit that changes one file of 10,000 in 100 folders: only the root and one folder are
+// read.
 func TestList_counted(t *testing.T) {
 	r := repositoryOf(t)
 	commit := func(changed string) plumbing.Hash {
