@@ -62,8 +62,8 @@ func (s Secret) SaveMarks(ctx context.Context, m Marks) error {
 	return s.saveJSON(ctx, marksManager, marksEntry, m)
 }
 
-// ShapeKey returns the key of the hashes by which the hub learns that a text changed, and nothing about the text. The key
-// is made once, and never leaves the cluster.
+// ShapeKey returns the key of the hashes by which the hub learns that a text changed, and nothing about the text. The
+// key is made once, and never leaves the cluster.
 func (s Secret) ShapeKey(ctx context.Context) ([]byte, error) {
 	entries, err := s.Load(ctx)
 	if key := entries[shapeEntry]; err != nil || len(key) == sha256.Size {
