@@ -26,6 +26,8 @@ type Store struct {
 	ready bool                    // prepare has succeeded
 	trees map[string]*artifactUse // by Artifact.Dir
 	swept map[string]bool         // ids of which nothing was removed since what no artifact refers to was removed
+
+	doubts chan Artifact // see Doubts
 }
 
 // artifactUse is what this process knows of an artifact on disk.
@@ -39,7 +41,8 @@ func New(dir string) *Store {
 	if abs, err := filepath.Abs(dir); err == nil {
 		dir = abs
 	}
-	return &Store{MaxCaches: 4 << 30, dir: dir, trees: map[string]*artifactUse{}, swept: map[string]bool{}}
+	return &Store{MaxCaches: 4 << 30, dir: dir, trees: map[string]*artifactUse{}, swept: map[string]bool{},
+		doubts: make(chan Artifact, 16)}
 }
 
 // Path returns the absolute path of an artifact, which Open opens.
@@ -122,7 +125,14 @@ func (s *Store) Doubt(a Artifact) {
 	if use, ok := s.trees[a.Dir]; ok {
 		use.whole = false
 	}
+	select {
+	case s.doubts <- a:
+	default: // it will be found damaged again
+	}
 }
+
+// Doubts gives the artifacts that somebody found damaged.
+func (s *Store) Doubts() <-chan Artifact { return s.doubts }
 
 func (s *Store) exists(a Artifact) bool {
 	info, err := os.Lstat(s.Path(a))

@@ -26,6 +26,7 @@ const (
 
 const (
 	firstRetry  = time.Second      // after a failure; doubles up to the interval
+	mendEvery   = time.Minute      // between fetches of one source because of damage: the disk may be broken
 	leastPause  = time.Second      // between two fetches of one source, whatever its interval
 	sweepEvery  = 10 * time.Minute // between two removals of unused artifacts
 	sweepUnused = 10 * time.Minute // an artifact is removed after so long without use: a render may still read it
@@ -79,7 +80,7 @@ func New(c Config) *Loop {
 		keys:    map[string]string{},
 		inputs:  newInputs(),
 		gone:    leftovers{sources: map[string]bool{}, conditions: map[string]bool{}},
-		results: make(chan func(context.Context) error, Workers+1), // so that no fetch waits to return its result
+		results: make(chan func(context.Context) error, Workers+2), // so that nobody waits to return a result
 	}
 }
 
@@ -144,10 +145,43 @@ func (l *Loop) Run(ctx context.Context) error {
 	defer l.underway.Wait()
 	defer cancel()
 	l.sweepAt = time.Now().Add(sweepEvery)
+	l.underway.Go(func() { l.mend(ctx) })
 	return loop.Loop{
 		Name: "fetch", Store: l.Store, Tables: []string{store.Resources.Name(), store.Secrets.Name()}, Log: l.Log,
 		Load: l.load, Note: l.learn, Work: l.start, Results: l.results,
 	}.Run(ctx)
+}
+
+// mend has the sources of artifacts that somebody found damaged fetched soon. At most one of its functions waits for the
+// loop.
+func (l *Loop) mend(ctx context.Context) {
+	for ctx.Err() == nil {
+		select {
+		case <-ctx.Done():
+		case a := <-l.Artifacts.Doubts():
+			done := make(chan struct{})
+			l.results <- func(context.Context) error {
+				l.mendSources(a)
+				close(done)
+				return nil
+			}
+			select {
+			case <-ctx.Done():
+			case <-done:
+			}
+		}
+	}
+}
+
+// mendSources makes the sources of an artifact due.
+func (l *Loop) mendSources(a artifact.Artifact) {
+	for _, s := range l.sources {
+		for _, its := range []*artifact.Artifact{s.row.Artifact, s.row.Own} {
+			if its != nil && its.Dir == a.Dir {
+				s.mend()
+			}
+		}
+	}
 }
 
 // start starts the fetches that are due, as far as workers are free, and returns the time until the next one.

@@ -24,11 +24,12 @@ type scheduled struct {
 	next     time.Time // of the next fetch or composition, while none is running
 	fetchAt  time.Time // of the next fetch
 	running  bool
-	again    bool   // fetch at once after the one that is running
-	woken    bool   // an input was fetched while it was running
-	waiting  bool   // for an input that is about to be fetched
-	made     string // what the artifact was composed of; empty: not by this process
-	failures int    // since the last success
+	again    bool      // fetch at once after the one that is running
+	woken    bool      // an input was fetched while it was running
+	waiting  bool      // for an input that is about to be fetched
+	made     string    // what the artifact was composed of; empty: not by this process
+	mended   time.Time // the last time that mend made the source due
+	failures int       // since the last success
 }
 
 // server is who is asked in a fetch, and with what.
@@ -136,6 +137,14 @@ func (s *scheduled) unproven() bool { return s.failures > 0 || s.row.Artifact ==
 func (s *scheduled) hurry() {
 	s.next, s.again = time.Now(), s.running
 	s.fetchAt = s.next
+}
+
+// mend makes a source with a damaged artifact due, but at most once in mendEvery.
+func (s *scheduled) mend() {
+	if now := time.Now(); now.Sub(s.mended) >= mendEvery {
+		s.mended = now
+		s.hurry()
+	}
 }
 
 // schedule sets the time of the next fetch after one has ended, or after a composition without a fetch.
