@@ -60,6 +60,11 @@ func (s settling) settle(ctx context.Context) error {
 	if err := s.checkNumbers(ctx, placeholders); err != nil {
 		return err
 	}
+	for _, texts := range []pairs{placeholders.same(), placeholders.numbers()} {
+		if err := s.checkComparisons(ctx, texts); err != nil {
+			return err
+		}
+	}
 	s.retype(ctx)
 	return nil
 }
@@ -97,11 +102,7 @@ func (s settling) another(ctx context.Context, placeholders pairs) (*render.Resu
 // compare returns the fields in which the first result differs from another one, in which texts stand for placeholders.
 // Quotes around them do not count: toYaml writes a text that is a number with quotes.
 func (s settling) compare(other *render.Result, texts pairs) ([]render.Generated, error) {
-	same := pairs{}
-	for placeholder := range texts {
-		same[placeholder] = placeholder
-	}
-	return differences(replaceAll(s.first, same.unquoted()), replaceAll(other, texts.back().unquoted()))
+	return differences(replaceAll(s.first, texts.same().unquoted()), replaceAll(other, texts.back().unquoted()))
 }
 
 // again renders the chart with other placeholders and other calls. If the calls make it fail, again leaves them out.

@@ -60,11 +60,21 @@ func (p pairs) probes() pairs {
 	return probes
 }
 
-// numbers returns the placeholders with texts that are numbers, and no base64.
+// same returns the placeholders with themselves.
+func (p pairs) same() pairs {
+	same := make(pairs, len(p))
+	for placeholder := range p {
+		same[placeholder] = placeholder
+	}
+	return same
+}
+
+// numbers returns the placeholders with texts that are numbers, and no base64. They are small, because a template may
+// count to them.
 func (p pairs) numbers() pairs {
 	numbers := make(pairs, len(p))
 	for i, placeholder := range slices.Sorted(maps.Keys(p)) {
-		numbers[placeholder] = strconv.Itoa(1_736_152_049 + 7919*i)
+		numbers[placeholder] = strconv.Itoa(100_109 + 7*i)
 	}
 	return numbers
 }
