@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"os"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -158,13 +160,14 @@ func (b *chartBuild) render(ctx context.Context, stdin io.Reader, file string) (
 	return result, nil
 }
 
-// objects returns the objects of the file and of --values-from, with placeholders in place of encrypted values.
+// objects returns the objects of the file and of --values-from, with placeholders in place of encrypted values. A file
+// that is named twice counts once.
 func (b *chartBuild) objects(stdin io.Reader, file string) (all []*manifest.Object, err error) {
 	more, err := manifestsIn(b.from)
 	if err != nil {
 		return nil, fmt.Errorf("--values-from: %w", err)
 	}
-	for _, name := range append([]string{file}, more...) {
+	for _, name := range withoutRepeated(append([]string{file}, more...)) {
 		data, err := readInput(stdin, name)
 		if err != nil {
 			return nil, err
@@ -183,6 +186,23 @@ func (b *chartBuild) objects(stdin io.Reader, file string) (all []*manifest.Obje
 		all = append(all, objects...)
 	}
 	return all, nil
+}
+
+// withoutRepeated returns the names without those of a file that an earlier name has.
+func withoutRepeated(names []string) (different []string) {
+	var seen []os.FileInfo
+	for _, name := range names {
+		info, err := os.Stat(name)
+		isSame := func(other os.FileInfo) bool { return os.SameFile(info, other) }
+		if name != "-" && err == nil {
+			if slices.ContainsFunc(seen, isSame) {
+				continue
+			}
+			seen = append(seen, info)
+		}
+		different = append(different, name)
+	}
+	return different
 }
 
 // choose returns the one HelmRelease with the name and the namespace of the flags.

@@ -34,6 +34,10 @@ spec:
 	if out != want {
 		t.Errorf("%s, want %s", out, want)
 	}
+	again, err := run(t, "debug", "values", root+"/hr.yaml", "--values-from", root, "--values-from", root+"/./from")
+	if err != nil || again != want {
+		t.Errorf("with the file among --values-from: %v, %s", err, again)
+	}
 	if _, err := run(t, "debug", "values", root+"/hr.yaml"); err == nil ||
 		!strings.Contains(err.Error(), "spec.valuesFrom[0]: ConfigMap apps/c") {
 		t.Errorf("without the ConfigMap: %v", err)
