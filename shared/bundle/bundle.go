@@ -212,4 +212,7 @@ type SealedValue struct {
 	Type        string   // as SOPS recorded it: str, int, float, bool, bytes
 	// Text is not empty if the value is text as a decrypted file of this format has it: the whole file if Path is empty.
 	Text Format `json:",omitempty"`
+	// Short is set if the value may be a boolean, a null or a small number where texts are read as such. Its length tells.
+	// It is not on the wire: a spoke sees the value.
+	Short bool `json:",omitempty"`
 }

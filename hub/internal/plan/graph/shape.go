@@ -103,7 +103,8 @@ func (p *pass) fill(data *api.InputData, q bundle.ShapeQuestion, found Shape) pr
 }
 
 // readSealed reads the entry of an input from an Application. Encrypted values in it are placeholders of SOPS files. If
-// all values are one encrypted text, or the reader cannot have the files, readSealed asks for the shape of the entry.
+// all values are one encrypted text, if the one value may be no text, or if the reader cannot have the files, readSealed
+// asks for the shape of the entry.
 func (p *pass) readSealed(key api.Key, r *api.Renderable, data *api.InputData, giver *Application) problem {
 	if data.Live {
 		return p.shape(key, r, data, giver)
@@ -112,11 +113,22 @@ func (p *pass) readSealed(key api.Key, r *api.Renderable, data *api.InputData, g
 	if data.Data = nil; exists {
 		data.Data = map[string]string{data.Entry: text}
 	}
-	isWhole := data.Form == bundle.ShapeYAML && sealed.Placeholder(strings.TrimSpace(text)).Valid()
+	isWhole := sealed.Placeholder(strings.TrimSpace(text)).Valid() &&
+		(data.Form == bundle.ShapeYAML || data.Form == bundle.ShapeSet && p.isShort(giver, strings.TrimSpace(text)))
 	if !isWhole && !p.reveals(data, giver) && p.unseal(key, data, giver).reason == "" {
 		return problem{}
 	}
 	return p.shape(key, r, data, giver)
+}
+
+// isShort reports whether a placeholder stands for a value that may be a boolean, a null or a number for helm --set.
+func (p *pass) isShort(giver *Application, placeholder string) bool {
+	files, _, _ := p.in.Sealed(*giver) // unseal reports the error
+	return slices.ContainsFunc(files, func(f bundle.SealedFile) bool {
+		return slices.ContainsFunc(f.Values, func(v bundle.SealedValue) bool {
+			return v.Placeholder == placeholder && v.Short
+		})
+	})
 }
 
 // reveals reports whether an encrypted entry may be revealed as a whole.

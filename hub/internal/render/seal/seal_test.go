@@ -278,3 +278,18 @@ func TestParts(t *testing.T) {
 		}
 	}
 }
+
+// TestSeal_short checks which values may be booleans or small numbers.
+func TestSeal_short(t *testing.T) {
+	for data, want := range map[string]bool{"": true, "ZmFsc2U=": true, "NjU1MzU=": true, "c2l4Ynl0": false, "?": true} {
+		text := "stringData:\n  a: ENC[AES256_GCM,data:" + data + ",iv:aXY=,tag:dGFn,type:str]\n" +
+			"sops:\n  mac: ENC[AES256_GCM,data:bWFj,iv:aXY=,tag:dGFn,type:str]\n"
+		_, file, err := sealFragments("a.yaml", []byte(text), salt)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := file.Values[0].Short; got != want {
+			t.Errorf("%q: %v", data, got)
+		}
+	}
+}

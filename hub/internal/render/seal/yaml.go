@@ -2,6 +2,7 @@ package seal
 
 import (
 	"bytes"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -201,10 +202,18 @@ func (s *yamlSealer) scalar(n *yaml.Node, path []string) error {
 	placeholder := s.salt.Placeholder(n.Value, path)
 	s.Values = append(s.Values, bundle.SealedValue{
 		Placeholder: string(placeholder), Document: s.document, Path: path, Type: kind,
+		Short: isShort(n.Value),
 	})
 	s.Leaves = append(s.Leaves, n.Value)
 	n.Value, n.Tag, n.Style = string(placeholder), strTag, 0
 	return nil
+}
+
+// isShort reports whether an encrypted leaf is not longer than false and the numbers of ports. SOPS keeps the length.
+func isShort(leaf string) bool {
+	data, _, _ := strings.Cut(strings.TrimPrefix(leaf, string(leafMark)+"data:"), ",")
+	text, err := base64.StdEncoding.DecodeString(data)
+	return err != nil || len(text) <= len("false")
 }
 
 func (s *yamlSealer) errorf(n *yaml.Node, path []string, format string, args ...any) error {
