@@ -1,6 +1,7 @@
 package helm
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,7 +28,7 @@ var converting = []string{"int", "int64", "float64", "atoi", "toDecimal", "len",
 
 // comparison is a place in a template that compares.
 type comparison struct {
-	file int
+	file int // -1: a text in the values
 	at   int
 	call string
 	// placeholder is the sealed value that it compares.
@@ -38,7 +39,7 @@ type comparison struct {
 // set, the render fails there, and the error tells the comparison and the match.
 type comparer struct {
 	pattern string
-	active  map[int]bool // nil: all
+	active  map[int]bool
 	ask     bool
 	found   []comparison
 	file    int
@@ -67,7 +68,7 @@ func (s settling) checkComparisons(ctx context.Context, texts pairs) error {
 		for _, n := range some {
 			c.active[n] = true
 		}
-		other, err := renderChart(ctx, s.engine, c.rewrite(otherwise(s.in, texts, strange)), s.post)
+		other, err := renderChart(ctx, s.engine, otherwise(c.rewrite(s.in), texts, strange), s.post)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -76,7 +77,10 @@ func (s settling) checkComparisons(ctx context.Context, texts pairs) error {
 		}
 		if cause := s.inspected(other, texts); cause != nil {
 			at := found[some[0]]
-			place := placeOf(s.in.Files[at.file], at.at, at.call)
+			place := fmt.Sprintf("a template in the values, %s: ", at.call)
+			if at.file >= 0 {
+				place = placeOf(s.in.Files[at.file], at.at, at.call)
+			}
 			return s.describe(cause, back[at.placeholder], place)
 		}
 	}
@@ -108,7 +112,7 @@ func (s settling) comparisons(ctx context.Context, texts pairs, pattern string) 
 		c.active[n] = true
 	}
 	for len(c.active) > 0 {
-		_, err := s.engine.Render(c.rewrite(otherwise(s.in, texts, nil)))
+		_, err := s.engine.Render(otherwise(c.rewrite(s.in), texts, nil))
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
@@ -130,7 +134,7 @@ func (s settling) comparisons(ctx context.Context, texts pairs, pattern string) 
 	return found, nil
 }
 
-// rewrite returns an input with rewritten templates.
+// rewrite returns an input with rewritten templates. Texts in the values may be templates, for tpl.
 func (c *comparer) rewrite(in Input) Input {
 	c.found = nil
 	in.Files = slices.Clone(in.Files)
@@ -140,10 +144,25 @@ func (c *comparer) rewrite(in Input) Input {
 			in.Files[i].Data = []byte(c.template(string(f.Data)))
 		}
 	}
+	c.file = -1
+	texts := map[string]string{}
+	mapTexts(in.Values, false, func(text string) string {
+		if strings.Contains(text, "{{") {
+			texts[text] = text
+		}
+		return text
+	})
+	for _, text := range slices.Sorted(maps.Keys(texts)) {
+		texts[text] = c.template(text)
+	}
+	in.Values = mapTexts(in.Values, false, func(text string) string {
+		return cmp.Or(texts[text], text)
+	}).(map[string]any)
 	return in
 }
 
-// template returns a rewritten template. If it cannot be parsed, or compares nothing, it stays as it is.
+// template returns a rewritten template. If it cannot be parsed, or has no active comparison, it stays as it is: a chart
+// may write it as it is.
 func (c *comparer) template(text string) string {
 	t := parse.New("template")
 	t.Mode = parse.SkipFuncCheck
@@ -159,10 +178,12 @@ func (c *comparer) template(text string) string {
 			fmt.Fprintf(&b, "{{define %q}}%s{{end}}", name, trees[name].Root)
 		}
 	}
-	if len(c.found) == before {
-		return text
+	for n := before; n < len(c.found); n++ {
+		if c.active[n] {
+			return b.String() + t.Root.String()
+		}
 	}
-	return b.String() + t.Root.String()
+	return text
 }
 
 // walk rewrites the pipelines below a node, the inner ones first.
@@ -201,7 +222,7 @@ func (c *comparer) compare(call *parse.IdentifierNode, args []parse.Node) string
 		inner = append(inner, converted(arg)...)
 	}
 	own := strings.Join(texts, " ")
-	if c.active != nil && !c.active[number] {
+	if !c.active[number] {
 		return fmt.Sprintf("(%s %s)", call.Ident, own)
 	}
 	seen := fmt.Sprintf("(list %s %s | toJson | regexFind %q)", own, strings.Join(inner, " "), c.pattern)
