@@ -103,8 +103,8 @@ func (p *pass) fill(data *api.InputData, q bundle.ShapeQuestion, found Shape) pr
 }
 
 // readSealed reads the entry of an input from an Application. Encrypted values in it are placeholders of SOPS files. If
-// all values are one encrypted text, if the one value may be no text, or if the reader cannot have the files, readSealed
-// asks for the shape of the entry.
+// all values are one encrypted text, if the one value may be no text, or if the reader cannot have the files,
+// readSealed asks for the shape of the entry.
 func (p *pass) readSealed(key api.Key, r *api.Renderable, data *api.InputData, giver *Application) problem {
 	if data.Live {
 		return p.shape(key, r, data, giver)

@@ -48,9 +48,8 @@ type comparer struct {
 // checkComparisons returns ErrInspected if the result depends on a comparison with a sealed value. Texts stand for the
 // placeholders. A comparison with an empty text is none, and neither is one that only makes the render fail.
 func (s settling) checkComparisons(ctx context.Context, texts pairs) error {
-	back := texts.back()
-	patterns := make([]string, 0, len(back))
-	for _, text := range slices.Sorted(maps.Keys(back)) {
+	var patterns []string
+	for _, text := range slices.Sorted(maps.Keys(texts.back())) {
 		patterns = append(patterns, regexp.QuoteMeta(text))
 	}
 	pattern := strings.Join(patterns, "|")
@@ -58,33 +57,34 @@ func (s settling) checkComparisons(ctx context.Context, texts pairs) error {
 	if err != nil || len(found) == 0 {
 		return err
 	}
-	numbers := slices.Sorted(maps.Keys(found))
-	tries := [][]int{}
-	for _, n := range numbers {
-		tries = append(tries, []int{n})
-	}
-	for _, some := range append(tries, numbers) { // two may cancel each other, or matter only together
-		c := comparer{pattern: pattern, active: map[int]bool{}}
-		for _, n := range some {
-			c.active[n] = true
-		}
-		other, err := renderChart(ctx, s.engine, otherwise(c.rewrite(s.in), texts, strange), s.post)
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		if err != nil {
-			continue
-		}
-		if cause := s.inspected(other, texts); cause != nil {
-			at := found[some[0]]
-			place := fmt.Sprintf("a template in the values, %s: ", at.call)
-			if at.file >= 0 {
-				place = placeOf(s.in.Files[at.file], at.at, at.call)
-			}
-			return s.describe(cause, back[at.placeholder], place)
+	all := map[int]bool{}
+	for _, n := range slices.Sorted(maps.Keys(found)) {
+		all[n] = true
+		c := comparer{pattern: pattern, active: map[int]bool{n: true}}
+		if err := s.turned(ctx, c, texts, found[n]); err != nil {
+			return err
 		}
 	}
-	return nil
+	last := found[slices.Max(slices.Collect(maps.Keys(found)))]
+	return s.turned(ctx, comparer{pattern: pattern, active: all}, texts, last) // two may matter only together
+}
+
+// turned renders the chart with comparisons turned around, and returns ErrInspected for one of them if the result is
+// another one.
+func (s settling) turned(ctx context.Context, c comparer, texts pairs, at comparison) error {
+	other, err := renderChart(ctx, s.engine, otherwise(c.rewrite(s.in), texts, strange), s.post)
+	if err != nil {
+		return ctx.Err() // nil: the values are checked
+	}
+	cause := s.inspected(other, texts)
+	if cause == nil {
+		return nil
+	}
+	place := fmt.Sprintf("a template in the values, %s: ", at.call)
+	if at.file >= 0 {
+		place = placeOf(s.in.Files[at.file], at.at, at.call)
+	}
+	return s.describe(cause, texts.back()[at.placeholder], place)
 }
 
 // inspected returns ErrInspected if another render, in which texts stand for placeholders, gives another result.
@@ -161,8 +161,8 @@ func (c *comparer) rewrite(in Input) Input {
 	return in
 }
 
-// template returns a rewritten template. If it cannot be parsed, or has no active comparison, it stays as it is: a chart
-// may write it as it is.
+// template returns a rewritten template. If it cannot be parsed, or has no active comparison, it stays as it is: it may
+// be a text that is no template.
 func (c *comparer) template(text string) string {
 	t := parse.New("template")
 	t.Mode = parse.SkipFuncCheck
