@@ -83,7 +83,7 @@ func bootstrap(ctx context.Context, out io.Writer, client adminv1.AdminServiceCl
 	if err != nil {
 		return err
 	}
-	return waitHandled(ctx, out, client, key, asked, true)
+	return waitHandled(ctx, out, client, key, asked, true, handling(asked.GetRequestedAt()))
 }
 
 // scpAddress is the address of a repository in the syntax of scp, as Git takes it: user@host:path.

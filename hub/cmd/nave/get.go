@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -82,6 +83,14 @@ func (s *session) get(cmd *cobra.Command, args []string, client adminv1.AdminSer
 	rows, err := decodeRows(objects, name)
 	if err == nil && name != "" && len(rows) == 0 {
 		rows, err = s.heldRow(cmd.Context(), client, kind, name)
+	}
+	if len(rows) == 0 {
+		if hint := others(cmd.Context(), client, kind, request, name); hint != "" && err != nil {
+			return fmt.Errorf("%w. %s", err, hint)
+		} else if hint != "" && cmp.Or(o.output, "wide") == "wide" {
+			fmt.Fprintf(cmd.ErrOrStderr(), "No %s found here. %s\n", kind.Plural, hint)
+			return nil
+		}
 	}
 	if err != nil {
 		return err

@@ -165,3 +165,56 @@ func TestPrintRows_unsupported(t *testing.T) {
 		}
 	}
 }
+
+// scattered is a hub that has one HelmRelease, in a namespace of a cluster.
+type scattered struct {
+	adminv1.UnimplementedAdminServiceServer
+}
+
+func (scattered) List(_ context.Context, r *adminv1.ListRequest) (*adminv1.ListResponse, error) {
+	if r.Kind != "HelmRelease" || r.Namespace != "" && r.Namespace != "apps" || r.Cluster != "" && r.Cluster != "east" {
+		return &adminv1.ListResponse{}, nil
+	}
+	return &adminv1.ListResponse{Objects: []*adminv1.Object{{Json: []byte(`{}`), Key: &adminv1.ObjectKey{
+		Cluster: "east", Kind: "HelmRelease", Namespace: "apps", Name: "podinfo"}}}}, nil
+}
+
+func (scattered) Get(context.Context, *adminv1.GetRequest) (*adminv1.GetResponse, error) {
+	return nil, status.Error(codes.NotFound, "not found")
+}
+
+func (scattered) Reconcile(context.Context, *adminv1.ReconcileRequest) (*adminv1.ReconcileResponse, error) {
+	return nil, status.Error(codes.NotFound, "not found")
+}
+
+// TestGet_elsewhere names the namespace and the cluster of objects that a list leaves out.
+func TestGet_elsewhere(t *testing.T) {
+	config := "--config=" + serve(t, scattered{})
+	const place = "namespace apps of cluster east: add --namespace apps --cluster east"
+	for _, c := range []struct{ name, args, want string }{
+		{"list", "get helmreleases", "No helmreleases found here. There are some in " + place +
+			", or list all with nave get helmreleases -A"},
+		{"other_cluster", "get helmreleases -A --cluster west", place},
+		{"found", "get helmreleases -n apps", ""},
+		{"name", "get hr podinfo", "HelmRelease podinfo not found. There are some in " + place},
+		{"other_name", "get hr web", "HelmRelease web not found"},
+		{"no_such", "get kustomizations", "No kustomizations found.\n"},
+		{"test", "test podinfo -n apps", "set --cluster to east"},
+		{"test_in_no_namespace", "test podinfo", "HelmRelease flux-system/podinfo does not exist; there is one in " + place},
+		{"test_in_cluster", "test podinfo --cluster east", place},
+		{"test_other", "test web", "not found"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var out, errOut bytes.Buffer
+			root, end := program(&out, &errOut)
+			root.SetArgs(append(strings.Fields(c.args), config))
+			said := errOut.String()
+			if err := end(root.ExecuteContext(t.Context())); err != nil {
+				said = err.Error()
+			}
+			if said += errOut.String(); !strings.Contains(said, c.want) || (said == "") != (c.want == "") {
+				t.Errorf("%q, want %q", said, c.want)
+			}
+		})
+	}
+}

@@ -1,19 +1,14 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
-
 	"github.com/navefleet/nave/hub/api"
 	fold "github.com/navefleet/nave/hub/internal/status"
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
-	"github.com/navefleet/nave/shared/wording"
 )
 
 // kindOf returns the kind in "KIND …", "KIND/NAME" or "source git …", and the arguments after it.
@@ -64,26 +59,3 @@ func show(k *adminv1.ObjectKey) string {
 
 // keyOf returns the key in a message of the hub.
 func keyOf(k *adminv1.ObjectKey) api.Key { return fold.KeyOf(k) }
-
-// elsewhere adds to a "not found" error the clusters whose graphs have the object.
-func elsewhere(ctx context.Context, client adminv1.AdminServiceClient, key *adminv1.ObjectKey, err error) error {
-	if status.Code(err) != codes.NotFound || key.GetCluster() != "" {
-		return err
-	}
-	objects, listErr := list(ctx, client,
-		&adminv1.ListRequest{Kind: key.GetKind(), Namespace: key.GetNamespace(), AllClusters: true}, chunkSize)
-	if listErr != nil {
-		return err
-	}
-	var clusters []string
-	for _, o := range objects {
-		if o.GetKey().GetName() == key.GetName() && o.GetKey().GetCluster() != "" {
-			clusters = append(clusters, o.GetKey().GetCluster())
-		}
-	}
-	if len(clusters) == 0 {
-		return err
-	}
-	return fmt.Errorf("%s does not exist in the hub, but in clusters: set --cluster to %s", show(key),
-		wording.List(clusters, len(clusters), 5))
-}

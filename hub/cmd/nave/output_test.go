@@ -189,7 +189,7 @@ func (h *hostileHub) Watch(_ *adminv1.WatchRequest, stream grpc.ServerStreamingS
 }
 
 // serve starts a hostile hub and returns the file of an operator of it.
-func serve(t *testing.T, h *hostileHub) string {
+func serve(t *testing.T, h adminv1.AdminServiceServer) string {
 	t.Helper()
 	dir := t.TempDir()
 	authority, err := identity.LoadOrCreateAuthority(filepath.Join(dir, "ca"))

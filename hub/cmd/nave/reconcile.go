@@ -32,7 +32,8 @@ func newReconcileCommand(s *session) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return waitHandled(ctx, cmd.OutOrStdout(), client, key, answer, w.wanted())
+			ready := handling(answer.GetRequestedAt())
+			return waitHandled(ctx, cmd.OutOrStdout(), client, key, answer, w.wanted(), ready)
 		}),
 	}
 	cmd.Flags().BoolVar(&withSource, "with-source", false, "fetch the object's source first")
@@ -54,15 +55,59 @@ func newTestCommand(s *session) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			answer, err := client.Reconcile(cmd.Context(), &adminv1.ReconcileRequest{Key: key, Test: true})
+			ctx, cancel := context.WithTimeout(cmd.Context(), s.timeout)
+			defer cancel()
+			answer, err := client.Reconcile(ctx, &adminv1.ReconcileRequest{Key: key, Test: true})
 			if err != nil {
-				return err
+				return elsewhere(ctx, client, key, err)
 			}
-			return waitHandled(cmd.Context(), cmd.OutOrStdout(), client, key, answer, w.wanted())
+			passed := tested(answer.GetRequestedAt())
+			return waitHandled(ctx, cmd.OutOrStdout(), client, key, answer, w.wanted(), passed)
 		}),
 	}
 	w.addFlags(cmd)
 	return cmd
+}
+
+// tested returns a check that the tests which a request asks for have passed. A failed test is an error, also if the
+// release is ready nevertheless.
+func tested(requestedAt string) check {
+	return func(object map[string]any) (bool, string, error) {
+		done, message, err := handled(object, requestedAt)
+		if !done || err != nil {
+			return done, message, err
+		}
+		seen, _, _ := unstructured.NestedString(object, "status", "lastHandledTestAt")
+		last, _, _ := unstructured.NestedString(object, "metadata", "annotations", manifest.RequestedAtAnnotation)
+		_, runs, _ := unstructured.NestedMap(object, "status", "running")
+		if !api.Answers(seen, requestedAt, last) || runs {
+			return false, "the tests have not ended yet", nil
+		}
+		result := testResult(object)
+		message = "the tests " + result
+		if c := api.FindCondition(object, condition.TestSuccess); c != nil {
+			message = fmt.Sprint(c["message"])
+		}
+		switch result {
+		case "passed":
+			return true, message, nil
+		case "":
+			return false, "", errors.New("no test ran: the chart has none, spec.test.filters leaves none, or the first could " +
+				"not begin, which nave events tells")
+		}
+		return false, "", errors.New(message)
+	}
+}
+
+// testResult returns how the tests of the newest revision ended, as its spoke reports it; "" if none ran.
+func testResult(object map[string]any) string {
+	history, _, _ := unstructured.NestedSlice(object, "status", "history")
+	if len(history) == 0 {
+		return ""
+	}
+	newest, _ := history[0].(map[string]any)
+	result, _ := newest["tests"].(string)
+	return result
 }
 
 // waiting has the flags --wait and --no-wait of a command.
@@ -75,19 +120,23 @@ func (w *waiting) addFlags(cmd *cobra.Command) {
 
 func (w *waiting) wanted() bool { return w.wait && !w.no }
 
-// waitHandled waits for the source, if it was requested too, and then for the object.
+// waitHandled waits for the source, if it was requested too, and then until the object is as the check wants it.
 func waitHandled(ctx context.Context, out io.Writer, client adminv1.AdminServiceClient, key *adminv1.ObjectKey,
-	asked *adminv1.ReconcileResponse, wait bool) error {
+	asked *adminv1.ReconcileResponse, wait bool, is check) error {
 	keys := []*adminv1.ObjectKey{key}
 	if asked.GetSource() != nil {
 		keys = []*adminv1.ObjectKey{asked.GetSource(), key}
 	}
 	for _, k := range keys {
+		wanted := is
+		if k != key {
+			wanted = handling(asked.GetRequestedAt())
+		}
 		fmt.Fprintf(out, "► reconciliation of %s requested\n", show(k))
 		if !wait {
 			continue
 		}
-		message, err := waitFor(ctx, client, k, handling(asked.GetRequestedAt()))
+		message, err := waitFor(ctx, client, k, wanted)
 		if err != nil {
 			return err
 		}

@@ -87,3 +87,66 @@ func TestHandled(t *testing.T) {
 		})
 	}
 }
+
+// TestTested lets a failed test fail, although the release is ready, and waits for tests that have not ended.
+func TestTested(t *testing.T) {
+	const asked = "2026-01-02T03:04:05.1Z"
+	for name, c := range map[string]struct {
+		status  string // beside Ready
+		done    bool
+		message string // or error
+	}{
+		"passed": {`"lastHandledTestAt":"` + asked + `","history":[{"tests":"passed"},{"tests":"failed"}]`, true,
+			"the tests passed"},
+		"failed": {`"lastHandledTestAt":"` + asked + `","history":[{"tests":"failed"}],"conditions":[{"type":"Ready",` +
+			`"status":"True"},{"type":"TestSuccess","status":"False","message":"hook Pod a/check: it failed"}]`, false,
+			"hook Pod a/check: it failed"},
+		"without_condition": {`"lastHandledTestAt":"` + asked + `","history":[{"tests":"failed"}]`, false,
+			"the tests failed"},
+		"no_tests": {`"lastHandledTestAt":"` + asked + `","history":[{}]`, false, "no test ran"},
+		"running": {`"lastHandledTestAt":"` + asked + `","history":[{"tests":"failed"}],"running":{"action":"test"}`,
+			false, ""},
+		"an_earlier_request": {`"lastHandledTestAt":"2026-01-02T03:04:05Z","history":[{"tests":"failed"}]`, false, ""},
+		"never":              {`"history":[{"tests":"passed"}]`, false, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			conditions := `"conditions":[{"type":"Ready","status":"True","message":"m"}],`
+			if strings.Contains(c.status, "conditions") {
+				conditions = ""
+			}
+			object, err := decode(&adminv1.Object{Json: fmt.Appendf(nil,
+				`{"status":{"lastHandledReconcileAt":%q,%s%s}}`, asked, conditions, c.status)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			done, message, err := tested(asked)(object)
+			if done != c.done || (err != nil) != (!c.done && c.message != "") ||
+				!strings.Contains(message+fmt.Sprint(err), c.message) {
+				t.Fatalf("done %v, %q, error %v; want %v, %q", done, message, err, c.done, c.message)
+			}
+		})
+	}
+}
+
+// silentHub accepts requests, and its watches end only with their context.
+type silentHub struct {
+	adminv1.UnimplementedAdminServiceServer
+}
+
+func (silentHub) Reconcile(context.Context, *adminv1.ReconcileRequest) (*adminv1.ReconcileResponse, error) {
+	return &adminv1.ReconcileResponse{RequestedAt: "2026-01-02T03:04:05Z"}, nil
+}
+
+func (silentHub) Watch(_ *adminv1.WatchRequest, stream grpc.ServerStreamingServer[adminv1.WatchResponse]) error {
+	<-stream.Context().Done()
+	return nil
+}
+
+// TestTest_timeout ends the wait for tests after --timeout.
+func TestTest_timeout(t *testing.T) {
+	root := newCommand()
+	root.SetArgs([]string{"test", "web", "--timeout=100ms", "--config=" + serve(t, silentHub{})})
+	if err := root.ExecuteContext(t.Context()); err == nil || !strings.Contains(err.Error(), "not finished in time") {
+		t.Errorf("got %v", err)
+	}
+}

@@ -1,0 +1,107 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/navefleet/nave/hub/api"
+	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
+	"github.com/navefleet/nave/shared/wording"
+)
+
+// place is a namespace of a cluster, or of the hub.
+type place struct{ cluster, namespace string }
+
+func (p place) String() string {
+	of := "the hub"
+	if p.cluster != "" {
+		of = "cluster " + oneLine(p.cluster)
+	}
+	if p.namespace == "" {
+		return of
+	}
+	return "namespace " + oneLine(p.namespace) + " of " + of
+}
+
+// flags returns the flags that name the place.
+func (p place) flags() string {
+	var flags []string
+	if p.namespace != "" {
+		flags = append(flags, "--namespace "+oneLine(p.namespace))
+	}
+	if p.cluster != "" {
+		flags = append(flags, "--cluster "+oneLine(p.cluster))
+	}
+	return strings.Join(flags, " ")
+}
+
+// placesOf returns where objects are, each place once.
+func placesOf(objects []*adminv1.Object, name string) (all []place) {
+	for _, o := range objects {
+		p := place{o.GetKey().GetCluster(), o.GetKey().GetNamespace()}
+		if (name == "" || o.GetKey().GetName() == name) && !slices.Contains(all, p) {
+			all = append(all, p)
+		}
+	}
+	return all
+}
+
+// listPlaces returns a list of places, with the flags that name the first of them.
+func listPlaces(all []place) string {
+	names := make([]string, len(all))
+	for i, p := range all {
+		names[i] = p.String()
+	}
+	return wording.List(names, len(names), 5) + ": add " + all[0].flags()
+}
+
+// elsewhere adds to a "not found" error the clusters whose graphs have the object, or the namespaces that have one of
+// its name.
+func elsewhere(ctx context.Context, client adminv1.AdminServiceClient, key *adminv1.ObjectKey, err error) error {
+	if status.Code(err) != codes.NotFound {
+		return err
+	}
+	objects, listErr := list(ctx, client, &adminv1.ListRequest{Kind: key.GetKind(), AllClusters: true}, chunkSize)
+	if listErr != nil {
+		return err
+	}
+	var clusters []string
+	found := placesOf(objects, key.GetName())
+	for _, p := range found {
+		if p.namespace == key.GetNamespace() && p.cluster != "" {
+			clusters = append(clusters, p.cluster)
+		}
+	}
+	switch {
+	case len(clusters) > 0 && key.GetCluster() == "":
+		return fmt.Errorf("%s does not exist in the hub, but in clusters: set --cluster to %s", show(key),
+			wording.List(clusters, len(clusters), 5))
+	case len(found) > 0:
+		return fmt.Errorf("%s does not exist; there is one in %s", show(key), listPlaces(found))
+	}
+	return err
+}
+
+// others returns a sentence about the objects that a list without results leaves out, because it is one of a namespace or
+// a cluster; "" if there are none. If name is not empty, only objects of that name count.
+func others(ctx context.Context, client adminv1.AdminServiceClient, kind api.Kind, r *adminv1.ListRequest,
+	name string) string {
+	if r.GetNamespace() == "" && r.GetCluster() == "" {
+		return ""
+	}
+	all := &adminv1.ListRequest{Kind: r.GetKind(), AllClusters: true, LabelSelector: r.GetLabelSelector()}
+	objects, err := list(ctx, client, all, chunkSize)
+	if err != nil {
+		return "" // the list that was asked for has no results all the same
+	}
+	found := placesOf(objects, name)
+	if len(found) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("There are some in %s, or list all with nave get %s -A", listPlaces(found), kind.Plural)
+}
