@@ -3,6 +3,8 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"reflect"
+	"strings"
 
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/manifest"
@@ -73,8 +75,32 @@ func releaseLines(r *bundle.Release) (lines []string) {
 		name    string
 		options bundle.ReleaseAction
 	}{{"install", r.Install}, {"upgrade", r.Upgrade}, {"rollback", r.Rollback}, {"uninstall", r.Uninstall}} {
-		line(a.name, fmt.Sprintf("%+v", a.options))
+		lines = append(lines, actionLines(a.name, a.options)...)
 	}
-	line("test", fmt.Sprintf("%+v", r.Test))
+	line("test.enable", r.Test.Enable)
+	line("test.timeout", r.Test.Timeout)
+	line("test.filters", strings.Join(r.Test.Only, ", "))
+	line("test.filters.exclude", strings.Join(r.Test.Except, ", "))
+	return lines
+}
+
+// actionLines returns the options of an action that are not Helm's zero values, as fields of a HelmRelease.
+func actionLines(action string, o bundle.ReleaseAction) (lines []string) {
+	for _, f := range []struct {
+		name  string
+		value any
+	}{
+		{"timeout", o.Timeout}, {"disableHooks", o.DisableHooks}, {"disableWait", o.DisableWait},
+		{"disableWaitForJobs", o.DisableWaitForJobs}, {"crds", o.CRDs}, {"disableTakeOwnership", o.KeepOwners},
+		{"force", o.Force}, {"cleanupOnFail", o.CleanupOnFail}, {"keepHistory", o.KeepHistory},
+		{"deletionPropagation", o.Propagation}, {"remediation.strategy", o.Remediation.Strategy},
+		{"remediation.retries", o.Remediation.Retries}, {"strategy.retryInterval", o.Remediation.RetryInterval},
+		{"remediation.remediateLastFailure", o.Remediation.RemediateLastFailure},
+		{"remediation.ignoreTestFailures", o.Remediation.IgnoreTestFailures},
+	} {
+		if !reflect.ValueOf(f.value).IsZero() {
+			lines = append(lines, fmt.Sprintf("%s.%s: %v", action, f.name, f.value))
+		}
+	}
 	return lines
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/manifest"
@@ -42,5 +43,23 @@ func TestDiffVersions_release(t *testing.T) {
 	}
 	if all := strings.Join(texts, ""); strings.Contains(all, "canary") || !strings.Contains(all, "+  a: new") {
 		t.Errorf("changes:\n%s", all)
+	}
+}
+
+// TestReleaseLines prints the options of actions as fields, without those that have Helm's zero values.
+func TestReleaseLines(t *testing.T) {
+	lines := strings.Join(releaseLines(&bundle.Release{
+		Install: bundle.ReleaseAction{Timeout: 5 * time.Minute, DisableWait: true},
+		Upgrade: bundle.ReleaseAction{Remediation: bundle.Remediation{Retries: -1}},
+		Test:    bundle.ReleaseTest{Enable: true, Only: []string{"a", "b"}},
+	}), "\n")
+	for _, want := range []string{"install.timeout: 5m0s", "install.disableWait: true", "upgrade.remediation.retries: -1",
+		"test.enable: true", "test.filters: a, b"} {
+		if !strings.Contains(lines, want+"\n") {
+			t.Errorf("%q is missing:\n%s", want, lines)
+		}
+	}
+	if strings.ContainsAny(lines, "{}") || strings.Contains(lines, "rollback.") {
+		t.Errorf("lines:\n%s", lines)
 	}
 }
