@@ -17,6 +17,9 @@ import (
 // HelmChartKind is the kind of HelmCharts.
 const HelmChartKind = "HelmChart"
 
+// IsMadeByReleases reports whether HelmReleases make objects of the kind.
+func (k Key) IsMadeByReleases() bool { return k.Kind == HelmChartKind }
+
 // HelmChart is Flux's kind. Its verification is that of an OCIRepository, so that it can name a trusted root.
 type HelmChart struct {
 	metav1.TypeMeta   `json:",inline"`
@@ -62,8 +65,8 @@ var chartReasons = []Reason{
 	{
 		Name:  InvalidChartReference,
 		Means: "the repository has no such chart or version, or the source has no chart in this folder",
-		Advice: "The message lists what there is instead: correct spec.chart or spec.version. Until then the last chart " +
-			"stays in use",
+		Advice: "Correct spec.chart or spec.version of the HelmRelease or HelmChart, as the message says. Until then the " +
+			"last chart stays in use",
 	},
 	{
 		Name:  chartPullFailed,

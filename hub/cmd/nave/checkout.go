@@ -169,9 +169,10 @@ func sameURL(address string) string {
 }
 
 // complete adds the sources that a Fleet or --local-sources names and that no object is, such as the source that
-// nave bootstrap makes.
+// nave bootstrap makes. HelmCharts are left to the HelmReleases that make them.
 func (c *checkout) complete(objects []*api.Object) ([]*api.Object, error) {
 	missing := maps.Clone(c.local)
+	maps.DeleteFunc(missing, func(key api.Key, _ string) bool { return key.IsMadeByReleases() })
 	for _, o := range objects {
 		if key, ok := o.SourceReference(); ok {
 			missing[key] = ""
@@ -315,8 +316,8 @@ func (c *checkout) tree(ctx context.Context, source *api.Object,
 		return plan.Tree{}, err
 	case known:
 	case view.Upstream:
-		return plan.Tree{}, fmt.Errorf("no folder stands for %s; give one that has the folder of the chart with "+
-			"--local-sources %s=DIR", source.Key, pathOf(source.Key))
+		return plan.Tree{}, fmt.Errorf("no folder stands for %s; give the folder of the chart, as of helm pull --untar, "+
+			"with --local-sources %s=DIR", source.Key, pathOf(source.Key))
 	case len(view.Inputs) > 0:
 		return c.compose(ctx, source, view, inputs)
 	default:

@@ -84,4 +84,14 @@ spec: {url: "https://charts.example.com"}
 		!strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "web") {
 		t.Errorf("%v, want %q", err, want)
 	}
+
+	const chart = "--local-sources=HelmChart/flux-system/flux-system-other="
+	charts := tree(t, map[string]string{"other/Chart.yaml": "apiVersion: v2\nname: other\nversion: 1.0.0\n",
+		"other/templates/all.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: of-other}\n"})
+	for _, dir := range []string{charts, charts + "/other"} {
+		out, err = run(t, "build", "cluster", "s1", root, "--path", "clusters/lab", chart+dir)
+		if err != nil || !strings.Contains(out, "name: of-other") {
+			t.Errorf("with the chart in %s: %v:\n%s", dir, err, out)
+		}
+	}
 }

@@ -71,6 +71,7 @@ func (c *comparison) askSpokes(ctx context.Context, within time.Duration) error 
 
 // askCluster asks one spoke, in as many questions as the limits of one make necessary.
 func (c *comparison) askCluster(ctx context.Context, cluster string, pairs []*pairDiff) error {
+	pairs = c.requireContent(cluster, pairs)
 	for len(pairs) > 0 {
 		count, size, objects := 0, 0, 0
 		for i, d := range pairs[:min(len(pairs), bundle.MaxPreviewApplications)] {
@@ -104,6 +105,26 @@ func (c *comparison) askCluster(ctx context.Context, cluster string, pairs []*pa
 		pairs = pairs[count:]
 	}
 	return nil
+}
+
+// requireContent returns the pairs whose content can be sent. The spoke is not asked about the others.
+func (c *comparison) requireContent(cluster string, pairs []*pairDiff) (complete []*pairDiff) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, d := range pairs {
+		name := d.new.Application.Name
+		at := slices.IndexFunc(d.lacking, func(digest manifest.Digest) bool {
+			_, ok := d.new.Object(digest)
+			return !ok
+		})
+		if at < 0 {
+			complete = append(complete, d)
+			continue
+		}
+		c.notAsked(fmt.Sprintf("%s: neither the checkout nor the hub has the content of %s", name,
+			nameOf(d.new.Application, d.lacking[at])), cluster, name.String())
+	}
+	return complete
 }
 
 // notAsked notes why the spoke of a cluster did not answer about an Application, and restores the differences of its
@@ -157,10 +178,7 @@ func askLive(ctx context.Context, c *comparison, cluster string, pairs []*pairDi
 	for _, d := range pairs {
 		failed := send(d.new.Data, true)
 		for _, digest := range d.lacking {
-			data, ok := d.new.Object(digest)
-			if !ok {
-				return nil, fmt.Errorf("%s: %s is missing", d.new.Application.Name, digest)
-			}
+			data, _ := d.new.Object(digest) // requireContent found it
 			failed = cmp.Or(failed, send(data, false))
 		}
 		if failed != nil {
@@ -169,6 +187,21 @@ func askLive(ctx context.Context, c *comparison, cluster string, pairs []*pairDi
 	}
 	response, err := stream.CloseAndRecv()
 	return response.GetApplications(), err
+}
+
+// nameOf returns the name of an object or an encrypted file of an Application.
+func nameOf(app *bundle.Application, digest manifest.Digest) string {
+	for _, o := range inOrder(app) {
+		if o.Digest == digest {
+			return o.ID().String()
+		}
+	}
+	for _, f := range app.SealedFiles {
+		if f.Digest == digest {
+			return "the encrypted file " + f.Path
+		}
+	}
+	return digest.String()
 }
 
 // addLive adds the answer of a cluster.

@@ -4,9 +4,12 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/spf13/cobra"
+
 	"github.com/navefleet/nave/hub/internal/plan"
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/manifest"
 )
 
 func TestLiveChange(t *testing.T) {
@@ -78,5 +81,51 @@ func TestAddLive_refused(t *testing.T) {
 				t.Errorf("error %v, want one that says %q", err, text)
 			}
 		})
+	}
+}
+
+// TestPreview_content finds all content that is sent to a spoke. The values of a release may be in an encrypted file of
+// another Kustomization. If some content is not found, the spoke is asked about all else.
+func TestPreview_content(t *testing.T) {
+	root := tree(t, map[string]string{
+		"charts/web/Chart.yaml":         "apiVersion: v2\nname: web\nversion: 1.0.0\n",
+		"charts/web/templates/all.yaml": "apiVersion: v1\nkind: Secret\nmetadata: {name: web}\nstringData: {p: '{{ .Values.p }}'}\n",
+		"lab/sealed.yaml":               strings.Replace(sealedFile, "PASSWORD", "cGFzcw==", 1),
+		"lab/release.yaml": `apiVersion: helm.toolkit.fluxcd.io/v2
+kind: HelmRelease
+metadata: {name: web, namespace: default}
+spec:
+  interval: 10m
+  chart: {spec: {chart: charts/web, sourceRef: {kind: GitRepository, name: hub, namespace: flux-system}}}
+  valuesFrom: [{kind: Secret, name: sealed, valuesKey: password, targetPath: p}]
+`,
+	})
+	cmd := &cobra.Command{}
+	cmd.SetContext(t.Context())
+	v, done, err := (&preview{session: &session{}, path: "lab"}).open(cmd, "east", root, nil)
+	defer done()
+	if err != nil {
+		t.Fatal(err)
+	}
+	found, err := v.Cluster(t.Context(), "east", plan.Last{})
+	if err != nil || len(found.Problems) > 0 || len(found.Applications) != 2 {
+		t.Fatalf("%d applications, problems %v, %v", len(found.Applications), found.Problems, err)
+	}
+	c := &comparison{changes: map[change][]string{}, unasked: map[string][]string{}}
+	var pairs []*pairDiff
+	for i, a := range found.Applications {
+		d := &pairDiff{new: &found.Applications[i], released: &bundle.Application{}}
+		d.findLacking()
+		pairs = append(pairs, d)
+		if a.Application.Release != nil && len(a.Application.SealedFiles) != 1 {
+			t.Errorf("the release has %d encrypted files", len(a.Application.SealedFiles))
+		}
+	}
+	if got := c.requireContent("east", pairs); len(got) != 2 {
+		t.Errorf("content of %d of 2 applications, %v", len(got), c.unasked)
+	}
+	pairs[0].lacking = append(pairs[0].lacking, manifest.DigestOf([]byte("unknown")))
+	if got := c.requireContent("east", pairs); len(got) != 1 || got[0] != pairs[1] || len(c.unasked) != 1 {
+		t.Errorf("content of %d of 2 applications, %v", len(got), c.unasked)
 	}
 }

@@ -116,6 +116,10 @@ type PreviewedApplication struct {
 	Key         api.Key
 	Origin      Origin
 	rendered    *cache.Rendering
+	// inputs are the renders that the encrypted files of a release may come from, and inputOf finds such a file in an
+	// Application that was not rendered.
+	inputs  []*cache.Rendering
+	inputOf func(manifest.Digest) ([]byte, bool)
 }
 
 // Origin has the files that a render read.
@@ -136,8 +140,20 @@ func OriginOf(dir string, reads render.Reads) Origin {
 	return o
 }
 
-// Object returns the JSON of one of the objects, or the bytes of one of the encrypted files.
-func (a PreviewedApplication) Object(d manifest.Digest) ([]byte, bool) { return a.rendered.Fresh(d) }
+// Object returns the JSON of one of the objects, or the bytes of one of the encrypted files. The encrypted files of a
+// release are those of the Applications that have its values.
+func (a PreviewedApplication) Object(d manifest.Digest) ([]byte, bool) {
+	for _, r := range append([]*cache.Rendering{a.rendered}, a.inputs...) {
+		if data, ok := r.Fresh(d); ok {
+			return data, true
+		}
+	}
+	if a.inputOf == nil || !slices.ContainsFunc(a.Application.SealedFiles,
+		func(f bundle.SealedFile) bool { return f.Digest == d }) {
+		return nil, false
+	}
+	return a.inputOf(d)
+}
 
 // Rendered returns all objects of the render, with those that belong to the graph.
 func (a PreviewedApplication) Rendered() iter.Seq[cache.Object] { return a.rendered.Objects() }
@@ -295,7 +311,24 @@ func (v *Preview) Cluster(ctx context.Context, name string, last Last) (*Preview
 			Origin: w.renderedBy[app.Key].origin, rendered: w.renderedBy[app.Key].rendered,
 		})
 	}
+	found.addInputs(ctx, w, last)
 	return found, nil
+}
+
+// addInputs tells releases where their encrypted files are.
+func (p *Previewed) addInputs(ctx context.Context, w *walked, last Last) {
+	var inputs []*cache.Rendering
+	for _, r := range w.renderedBy {
+		if len(r.rendered.Sealed()) > 0 {
+			inputs = append(inputs, r.rendered)
+		}
+	}
+	for i := range p.Applications {
+		if a := &p.Applications[i]; a.Application.Release != nil {
+			a.inputs = inputs
+			a.inputOf = func(d manifest.Digest) ([]byte, bool) { return last.sealed(ctx, d) }
+		}
+	}
 }
 
 // walk walks a graph, and returns the Holders.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/plan/graph"
@@ -99,4 +100,18 @@ func (l Last) object(ctx context.Context, e bundle.Entry, id manifest.ID) (*mani
 		return o, json.Unmarshal(data, &o.Object)
 	}
 	return nil, fmt.Errorf("%s is not among the objects of %s", id, e.Name)
+}
+
+// sealed returns an encrypted file that one of the Entries has.
+func (l Last) sealed(ctx context.Context, d manifest.Digest) ([]byte, bool) {
+	for _, e := range l.Entries {
+		app, err := l.Application(ctx, e)
+		if err != nil || !slices.ContainsFunc(app.SealedFiles, func(f bundle.SealedFile) bool { return f.Digest == d }) {
+			continue
+		}
+		if data, err := l.Object(ctx, e, d); err == nil {
+			return data, true
+		}
+	}
+	return nil, false
 }
