@@ -87,8 +87,8 @@ func elsewhere(ctx context.Context, client adminv1.AdminServiceClient, key *admi
 	return err
 }
 
-// others returns a sentence about the objects that a list without results leaves out, because it is one of a namespace or
-// a cluster; "" if there are none. If name is not empty, only objects of that name count.
+// others returns a sentence about the objects that a list without results leaves out because of its namespace or its
+// cluster; "" if there are none. If name is not empty, only objects of that name count.
 func others(ctx context.Context, client adminv1.AdminServiceClient, kind api.Kind, r *adminv1.ListRequest,
 	name string) string {
 	if r.GetNamespace() == "" && r.GetCluster() == "" {

@@ -88,9 +88,10 @@ func TestAddLive_refused(t *testing.T) {
 // another Kustomization. If some content is not found, the spoke is asked about all else.
 func TestPreview_content(t *testing.T) {
 	root := tree(t, map[string]string{
-		"charts/web/Chart.yaml":         "apiVersion: v2\nname: web\nversion: 1.0.0\n",
-		"charts/web/templates/all.yaml": "apiVersion: v1\nkind: Secret\nmetadata: {name: web}\nstringData: {p: '{{ .Values.p }}'}\n",
-		"lab/sealed.yaml":               strings.Replace(sealedFile, "PASSWORD", "cGFzcw==", 1),
+		"charts/web/Chart.yaml": "apiVersion: v2\nname: web\nversion: 1.0.0\n",
+		"charts/web/templates/all.yaml": "apiVersion: v1\nkind: Secret\nmetadata: {name: web}\n" +
+			"stringData: {p: '{{ .Values.p }}'}\n",
+		"lab/sealed.yaml": strings.Replace(sealedFile, "PASSWORD", "cGFzcw==", 1),
 		"lab/release.yaml": `apiVersion: helm.toolkit.fluxcd.io/v2
 kind: HelmRelease
 metadata: {name: web, namespace: default}
