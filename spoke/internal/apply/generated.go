@@ -1,27 +1,10 @@
 package apply
 
 import (
-	"context"
 	"strconv"
 
 	"github.com/navefleet/nave/shared/manifest"
-	"github.com/navefleet/nave/spoke/internal/kube"
 )
-
-// keepGenerated gives the generated fields of an object the values that the cluster has.
-func (r *run) keepGenerated(ctx context.Context, o *manifest.Object, paths [][]string) error {
-	r.wholes <- struct{}{}
-	defer func() { <-r.wholes }()
-	live, err := r.client.LookWhole(ctx, kube.Identify(o), r.hold)
-	switch kube.ReasonOf(err) {
-	case "":
-		KeepGenerated(o, live.Object, paths)
-	case kube.NotFound, kube.NoMatch:
-	default:
-		return err
-	}
-	return nil
-}
 
 // KeepGenerated gives fields of an object the values that they have in the cluster. Fields that the cluster does not
 // have keep their values. An element of a list is found by its name, if it has one.

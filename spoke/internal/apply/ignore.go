@@ -2,33 +2,17 @@ package apply
 
 import (
 	"cmp"
-	"context"
 	"encoding/json"
 	"slices"
 	"strconv"
 
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/manifest"
-	"github.com/navefleet/nave/spoke/internal/inventory"
 	"github.com/navefleet/nave/spoke/internal/kube"
 )
 
-// leaveIgnored makes an object say at some paths what the live object says, so that these fields are not changed. A
-// single value that somebody else owns is left out, so that later changes of it are no drift. The object may become as
-// large as the live one, whose memory await acquires.
-func (r *run) leaveIgnored(ctx context.Context, o *manifest.Object, mode inventory.Mode, paths [][]string,
-	await kube.Hold) error {
-	live, err := r.lookWithin(ctx, kube.Identify(o), true, await)
-	switch kube.ReasonOf(err) {
-	case "":
-		leaveFields(o, live, mode.Takeover(r.Application), paths)
-	case kube.NotFound:
-	default:
-		return err
-	}
-	return nil
-}
-
+// leaveFields makes an object say at some paths what the live object says, so that these fields are not changed. A
+// single value that somebody else owns is left out, so that later changes of it are no drift.
 func leaveFields(o *manifest.Object, live kube.Live, t kube.Takeover, paths [][]string) {
 	owners := live.OthersThan(t)
 	var elements [][]string // to be removed at last, because the indexes of the others depend on them

@@ -1,6 +1,7 @@
 package apply
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -21,6 +22,7 @@ import (
 // scriptedCluster is an API server with one ConfigMap and the failures of a test.
 type scriptedCluster struct {
 	object  string   // the ConfigMap's metadata as JSON; empty: there is none
+	data    string   // its data as JSON; empty: none
 	version int      // its resourceVersion
 	fail    []answer // to the next requests that write
 	deletes []map[string]string
@@ -78,7 +80,8 @@ func (c *scriptedCluster) show(w http.ResponseWriter) {
 		refuse(w, http.StatusNotFound)
 		return
 	}
-	fmt.Fprintf(w, `{"metadata":{"name":"a","namespace":"n","uid":"u","resourceVersion":"%d",%s}}`, c.version, c.object)
+	fmt.Fprintf(w, `{"metadata":{"name":"a","namespace":"n","uid":"u","resourceVersion":"%d",%s},"data":%s}`, c.version,
+		c.object, cmp.Or(c.data, "null"))
 }
 
 func (c *scriptedCluster) remove(w http.ResponseWriter, body []byte) {

@@ -14,21 +14,35 @@ import (
 // takes them from the live object, within the memory of await.
 func (r *run) share(ctx context.Context, o *manifest.Object, mode inventory.Mode, await kube.Hold) error {
 	leaveRules(o)
-	if paths := r.generated[manifest.IDOf(o)]; len(paths) > 0 {
-		if err := r.keepGenerated(ctx, o, paths); err != nil {
-			return err
-		}
-	}
-	if paths := r.ignored.Of(o); len(paths) > 0 {
-		if err := r.leaveIgnored(ctx, o, mode, paths, await); err != nil {
-			return err
-		}
-		label(o, r.Application) // the rules may name the labels, and ours is no field to leave
+	if err := r.takeFields(ctx, o, mode, await); err != nil {
+		return err
 	}
 	if mode != inventory.Merge {
 		return nil
 	}
 	return r.leaveReplicas(ctx, o)
+}
+
+// takeFields makes an object say in its generated and its ignored fields what the live object says. The object may
+// become as large as the live one. It looks once for both, because an object may wait only once for memory for the live
+// one.
+func (r *run) takeFields(ctx context.Context, o *manifest.Object, mode inventory.Mode, await kube.Hold) error {
+	generated := r.generated[manifest.IDOf(o)]
+	if len(generated) == 0 && len(r.ignored.Of(o)) == 0 {
+		return nil
+	}
+	live, err := r.lookWithin(ctx, kube.Identify(o), true, await)
+	switch kube.ReasonOf(err) {
+	case "":
+	case kube.NotFound, kube.NoMatch:
+		return nil
+	default:
+		return err
+	}
+	KeepGenerated(o, live.Object, generated) // may move fields of a Secret, so the ignored ones are found afterwards
+	leaveFields(o, live, mode.Takeover(r.Application), r.ignored.Of(o))
+	label(o, r.Application) // the rules may name the labels, and ours is no field to leave
+	return nil
 }
 
 // leaveRules removes the rules from an aggregated ClusterRole, because a controller of Kubernetes fills them in.
