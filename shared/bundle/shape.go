@@ -1,7 +1,6 @@
 package bundle
 
 import (
-	"bytes"
 	"cmp"
 	"encoding/json"
 	"errors"
@@ -89,8 +88,7 @@ const (
 
 // CompareQuestions orders questions by their IDs.
 func CompareQuestions(a, b ShapeQuestion) int {
-	x, y := a.ID(), b.ID()
-	return bytes.Compare(x[:], y[:])
+	return a.ID().Compare(b.ID())
 }
 
 // FitQuestions returns the first of the questions, as many as a bundle may have, sorted.

@@ -1,6 +1,7 @@
 package manifest
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -41,6 +42,9 @@ func DigestFromBytes(b []byte) (Digest, error) {
 
 // String returns "sha256:" and 64 hexadecimal digits, the format of OCI.
 func (d Digest) String() string { return digestPrefix + hex.EncodeToString(d[:]) }
+
+// Compare orders digests by their bytes.
+func (d Digest) Compare(other Digest) int { return bytes.Compare(d[:], other[:]) }
 
 // IsZero reports whether d is the zero Digest.
 func (d Digest) IsZero() bool { return d == Digest{} }

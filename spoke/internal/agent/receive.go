@@ -1,7 +1,6 @@
 package agent
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -140,7 +139,7 @@ type collector struct {
 // hub. Unless opened is nil, fetchMissing puts their content into opened.
 func (c *collector) fetchMissing(ctx context.Context, digests []manifest.Digest,
 	opened map[manifest.Digest][]byte) error {
-	slices.SortFunc(digests, func(a, b manifest.Digest) int { return bytes.Compare(a[:], b[:]) })
+	slices.SortFunc(digests, manifest.Digest.Compare)
 	missing, err := c.store.Missing(slices.Compact(digests))
 	if err == nil {
 		missing, err = c.unpack(missing, opened)

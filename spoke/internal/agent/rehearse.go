@@ -1,7 +1,6 @@
 package agent
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"slices"
@@ -52,7 +51,7 @@ func (r *rehearsal) read(ctx context.Context, e bundle.Entry) (*bundle.Applicati
 
 // fetch gets the blobs that the disk lacks, and keeps them in memory.
 func (r *rehearsal) fetch(ctx context.Context, digests []manifest.Digest) error {
-	slices.SortFunc(digests, func(a, b manifest.Digest) int { return bytes.Compare(a[:], b[:]) })
+	slices.SortFunc(digests, manifest.Digest.Compare)
 	missing, err := r.Store.Missing(slices.Compact(digests))
 	if err != nil || len(missing) == 0 {
 		return err

@@ -130,13 +130,13 @@ func (a *Agent) answerShapes() {
 	ctx, cancel := context.WithCancel(a.base)
 	a.shapes.stop, a.shapes.again = cancel, map[manifest.Digest]bool{}
 	r := &shapeReader{Agent: a, apps: applications{}, sent: maps.Clone(a.shapes.sent)}
-	for _, q := range a.shapes.asked {
+	for _, id := range slices.SortedFunc(maps.Keys(a.shapes.asked), manifest.Digest.Compare) {
+		q := a.shapes.asked[id]
 		r.questions = append(r.questions, q)
 		if n := a.model.nodes[q.Giver]; n != nil && n.app != nil {
 			r.apps[q.Giver] = n.app
 		}
 	}
-	slices.SortFunc(r.questions, bundle.CompareQuestions)
 	a.spawn(func() input {
 		defer cancel()
 		return r.answer(ctx)

@@ -69,33 +69,35 @@ func (x *Index) Summarize(app bundle.ApplicationName, most int) Summary {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	sum := Summary{Status: sharedhealth.Current}
+	var unhealthy []*ObjectHealth
 	for _, e := range x.objects {
 		if e.app == app && e.item.Mode != Ignore && !e.item.Kept {
-			sum.add(e.health)
+			sum.count(e.health)
+			if e.health.Status != sharedhealth.Current {
+				unhealthy = append(unhealthy, &e.health)
+			}
 		}
 	}
-	slices.SortFunc(sum.Unhealthy, worstFirst)
-	if len(sum.Unhealthy) > most {
-		sum.Unhealthy = slices.Clone(sum.Unhealthy[:most])
+	slices.SortFunc(unhealthy, worstFirst)
+	for _, o := range unhealthy[:min(most, len(unhealthy))] {
+		sum.Unhealthy = append(sum.Unhealthy, *o)
 	}
 	return sum
 }
 
-func (s *Summary) add(o ObjectHealth) {
+func (s *Summary) count(o ObjectHealth) {
 	s.Status = sharedhealth.Worst(s.Status, o.Status)
 	switch o.Status {
 	case sharedhealth.Current:
 		s.Current++
-		return
 	case sharedhealth.Failed, sharedhealth.NotFound:
 		s.Failed++
 	default:
 		s.InProgress++
 	}
-	s.Unhealthy = append(s.Unhealthy, o)
 }
 
-func worstFirst(a, b ObjectHealth) int {
+func worstFirst(a, b *ObjectHealth) int {
 	return cmp.Or(
 		cmp.Compare(sharedhealth.Severity(b.Status), sharedhealth.Severity(a.Status)),
 		a.Since.Compare(b.Since),

@@ -95,7 +95,7 @@ func (s *Storage) History(ctx context.Context) ([]Revision, error) {
 		}
 		return nil
 	})
-	slices.SortFunc(all, func(a, b Revision) int { return cmp.Compare(a.Version, b.Version) })
+	slices.SortStableFunc(all, func(a, b Revision) int { return cmp.Compare(a.Version, b.Version) })
 	return all, err
 }
 

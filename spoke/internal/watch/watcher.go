@@ -65,8 +65,10 @@ func (w *Watcher) C() <-chan struct{} { return w.news }
 func (w *Watcher) Drain() []Observation {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	out := slices.SortedFunc(maps.Values(w.waiting),
-		func(a, b Observation) int { return manifest.Compare(a.Object.ID(), b.Object.ID()) })
+	out := make([]Observation, 0, len(w.waiting))
+	for _, id := range slices.SortedFunc(maps.Keys(w.waiting), manifest.Compare) {
+		out = append(out, w.waiting[id])
+	}
 	clear(w.waiting)
 	return out
 }
