@@ -47,6 +47,10 @@ type spoke struct {
 	journal release.Journal
 	desired release.Desired
 	allow   func(bundle.ObjectIdentity) error
+
+	guard     apply.Guard
+	confirmed manifest.Digest   // the prune that an operator confirmed
+	held      *apply.GuardError // by the last run
 }
 
 func newSpoke(t *testing.T) *spoke {
@@ -108,7 +112,7 @@ func (s *spoke) run(yaml, definitions string) (string, error) {
 	s.desired.Digest = manifest.DigestOf([]byte(yaml))
 	storage := &release.Storage{Client: s.client, Namespace: s.desired.StorageNamespace, Name: "web", Now: time.Now}
 	o := &objects.Objects{Applier: s.applier, Client: s.client, Release: s.desired.Release, Definitions: crds,
-		Set: apply.Set{Objects: references, Target: apply.Target{Previous: s.owned,
+		Set: apply.Set{Objects: references, Guard: s.guard, Confirmed: s.confirmed, Target: apply.Target{Previous: s.owned,
 			Application: bundle.ApplicationName{Kind: "HelmRelease", Namespace: s.desired.Namespace, Name: "web"}}}}
 	e := release.Executor{Storage: storage, Cluster: o, Hooks: &release.HookRunner{Client: s.client, Now: time.Now},
 		Now: time.Now, Save: func(j release.Journal) error { s.journal = j; return nil },
@@ -119,7 +123,10 @@ func (s *spoke) run(yaml, definitions string) (string, error) {
 		}}
 	r, err := e.Run(s.t.Context(), s.desired, s.journal)
 	s.must(err)
-	s.owned = o.Set.Previous
+	if r.Last.State == release.StateInSync {
+		s.must(o.Repair(s.t.Context())) // as the agent does
+	}
+	s.owned, s.held = o.Set.Previous, o.Held
 	return strings.TrimSpace(fmt.Sprintf("%v %s %s", r.Done, r.Last.State, r.Last.Stalled)), r.Failed
 }
 
@@ -339,5 +346,45 @@ func (s *spoke) must(err error) {
 	s.t.Helper()
 	if err != nil {
 		s.t.Fatal(err)
+	}
+}
+
+// TestObjects_held upgrades to a release that has lost most of its objects. The upgrade succeeds and the objects stay,
+// also at the next run, until an operator confirms exactly this prune.
+func TestObjects_held(t *testing.T) {
+	s := newSpoke(t)
+	s.guard = apply.Guard{Objects: 2, Percent: 50}
+	config := func(name string) string {
+		return "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: " + name + ", namespace: $NS}\n"
+	}
+	rest := config("stays")
+	_, err := s.run(config("first")+config("second")+rest, "")
+	s.must(err)
+	for i, c := range []struct {
+		confirmed bool
+		other     bool // another prune was confirmed
+		done      string
+		first     string // its kind; empty: it was deleted
+	}{
+		{done: "[upgrade] InSync", first: "ConfigMap"},
+		{done: "[] InSync", first: "ConfigMap"},
+		{other: true, done: "[] InSync", first: "ConfigMap"},
+		{confirmed: true, done: "[] InSync"},
+	} {
+		switch {
+		case c.other:
+			s.confirmed = manifest.DigestOf([]byte("another prune"))
+		case c.confirmed:
+			s.confirmed = s.held.Digest
+		}
+		got, err := s.run(rest, "")
+		s.must(err)
+		s.expect(fmt.Sprint("run ", i), got, c.done)
+		s.expect("first", s.field("ConfigMap", "first", "kind"), c.first)
+		s.expect("second", s.field("ConfigMap", "second", "kind"), c.first)
+		s.expect("stays", s.field("ConfigMap", "stays", "kind"), "ConfigMap")
+		if held := s.held != nil; held == c.confirmed || held && len(s.held.Objects) != 2 {
+			t.Fatalf("run %d holds %+v", i, s.held)
+		}
 	}
 }
