@@ -159,7 +159,8 @@ func (c *cluster) start(ctx, processes context.Context) error {
 	c.run(processes, "kube-controller-manager", c.controllerManagerFlags()...)
 	c.run(processes, "kube-scheduler", "--kubeconfig="+c.path("scheduler.kubeconfig"), "--leader-elect=false",
 		"--secure-port=0",
-		"--authentication-kubeconfig="+c.path("scheduler.kubeconfig"), "--authorization-kubeconfig="+c.path("scheduler.kubeconfig"))
+		"--authentication-kubeconfig="+c.path("scheduler.kubeconfig"),
+		"--authorization-kubeconfig="+c.path("scheduler.kubeconfig"))
 	c.run(processes, "kwok", "--kubeconfig="+c.path("kwok.kubeconfig"), "--config="+c.path("stages.yaml"),
 		"--manage-all-nodes=true",
 		"--node-ip=127.0.0.1", "--cidr=10.244.0.0/16", "--node-lease-duration-seconds=40")

@@ -20,7 +20,8 @@ const (
 
 func TestHelmChart(t *testing.T) {
 	s := sourceView(t, helmChart(inRepository+", verify: {secretRef: {name: keys}}"))
-	want := api.SourceInput{Field: "spec.sourceRef", Key: api.Key{Kind: api.HelmRepositoryKind, Namespace: "apps", Name: "charts"}}
+	want := api.SourceInput{Field: "spec.sourceRef",
+		Key: api.Key{Kind: api.HelmRepositoryKind, Namespace: "apps", Name: "charts"}}
 	if !s.Upstream || len(s.Inputs) != 1 || s.Inputs[0] != want || len(s.Secrets) != 1 || s.URL != "" {
 		t.Errorf("got %+v", s)
 	}
@@ -62,7 +63,8 @@ func TestHelmChart_key(t *testing.T) {
 		keys[key] = spec
 	}
 	for _, same := range []string{
-		inRepository + ", valuesFiles: [a.yaml]", inRepository + ", version: '*'", inRepository + ", reconcileStrategy: Revision",
+		inRepository + ", valuesFiles: [a.yaml]", inRepository + ", version: '*'",
+		inRepository + ", reconcileStrategy: Revision",
 		inGit + ", version: 1.x", strings.Replace(inGit, "name: charts", "name: other", 1),
 	} {
 		if key := sourceView(t, helmChart(same)).FetchKey(false); keys[key] == "" {
@@ -86,7 +88,8 @@ func TestHelmChart_upstream(t *testing.T) {
 		return f
 	}
 	one := fetch(helmRepository("url: 'https://a.example.com'"))
-	same := fetch(strings.Replace(helmRepository("url: 'https://a.example.com', interval: 9m"), "name: charts", "name: b", 1))
+	same := fetch(strings.Replace(helmRepository("url: 'https://a.example.com', interval: 9m"),
+		"name: charts", "name: b", 1))
 	other := fetch(helmRepository("url: 'https://a.example.com', passCredentials: true"))
 	if one.Key != same.Key || one.Key == other.Key {
 		t.Errorf("got %s, %s, %s", one.Key, same.Key, other.Key)

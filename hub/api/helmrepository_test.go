@@ -62,7 +62,8 @@ func TestHelmRepository_key(t *testing.T) {
 		}
 		keys[key] = spec
 	}
-	if key := sourceView(t, helmRepository("url: 'https://a.example.com', interval: 3m, timeout: 1s")).FetchKey(false); keys[key] == "" {
+	shared := sourceView(t, helmRepository("url: 'https://a.example.com', interval: 3m, timeout: 1s"))
+	if key := shared.FetchKey(false); keys[key] == "" {
 		t.Error("equal repositories do not share a fetch")
 	}
 }

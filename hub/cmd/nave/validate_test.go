@@ -268,7 +268,8 @@ func TestValidate_rules(t *testing.T) {
 	var out, messages bytes.Buffer
 	cmd, _ := program(&out, &messages)
 	cmd.SetArgs([]string{"build", "cluster", "x", root, "--path=app", "--validate", "--schemas=builtin"})
-	const want = "only the API server can, as nave diff --live asks it, rules (x-kubernetes-validations): 1 of Box.example.com v1"
+	const want = "only the API server can, as nave diff --live asks it, " +
+		"rules (x-kubernetes-validations): 1 of Box.example.com v1"
 	if err := cmd.ExecuteContext(t.Context()); err != nil || !strings.Contains(messages.String(), want) {
 		t.Errorf("error %v, notes %s", err, &messages)
 	}

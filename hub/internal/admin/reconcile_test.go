@@ -158,7 +158,8 @@ func TestReconcile_release(t *testing.T) {
 		Test: true})
 	must(t, err)
 	at := answer.RequestedAt
-	if got, _ := r.resource(release); got.RequestedAt != at || got.Requests != (store.ReleaseRequests{Force: at, Test: at}) {
+	if got, _ := r.resource(release); got.RequestedAt != at ||
+		got.Requests != (store.ReleaseRequests{Force: at, Test: at}) {
 		t.Errorf("requested %q, %+v, answered %q", got.RequestedAt, got.Requests, at)
 	}
 	_, err = r.Reconcile(t.Context(), &adminv1.ReconcileRequest{Key: fold.KeyMessage(release), ResetFailures: true})

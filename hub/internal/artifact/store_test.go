@@ -294,7 +294,8 @@ func TestPut_shared(t *testing.T) {
 	if !errors.Is(err, ErrShared) {
 		t.Errorf("with a damaged last artifact: %v", err)
 	}
-	healed, err := put(t, s, Tree{Files: append(files[:2:2], contents.file("new", Regular, "")), Contents: contents}, &last)
+	healed, err := put(t, s, Tree{Files: append(files[:2:2], contents.file("new", Regular, "")),
+		Contents: contents}, &last)
 	if err != nil || Verify(t.Context(), s.Path(healed), healed.Digest) != nil {
 		t.Errorf("all files, with a damaged last artifact: %v", err)
 	}

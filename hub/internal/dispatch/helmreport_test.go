@@ -22,7 +22,8 @@ func TestReportRelease(t *testing.T) {
 	must(t, err)
 	got, err := reporting.ReadApplication(value)
 	must(t, err)
-	if proto.Size(got) > 8*reporting.MaxWord+reporting.MaxMessage || strings.ContainsFunc(got.String(), unicode.IsControl) {
+	if proto.Size(got) > 8*reporting.MaxWord+reporting.MaxMessage ||
+		strings.ContainsFunc(got.String(), unicode.IsControl) {
 		t.Errorf("%d bytes", proto.Size(got))
 	}
 	for want, change := range map[string]func(*spokev1.ReleaseReport){

@@ -206,8 +206,8 @@ func at(revision string) func(store.Condition) bool {
 const (
 	repositoryText = "{apiVersion: source.toolkit.fluxcd.io/v1, kind: HelmRepository, metadata: {name: charts, " +
 		"namespace: apps}, spec: {interval: 1h, url: '%s'}}"
-	chartText = "{apiVersion: source.toolkit.fluxcd.io/v1, kind: HelmChart, metadata: {name: app, namespace: apps}, spec: " +
-		"{interval: 1h, chart: app, sourceRef: {kind: HelmRepository, name: charts}}}"
+	chartText = "{apiVersion: source.toolkit.fluxcd.io/v1, kind: HelmChart, metadata: {name: app, " +
+		"namespace: apps}, spec: {interval: 1h, chart: app, sourceRef: {kind: HelmRepository, name: charts}}}"
 )
 
 var (
@@ -255,7 +255,8 @@ func TestChart_secret(t *testing.T) {
 	c.auth = "hunter22"
 	host := strings.TrimPrefix(server.URL, "http://")
 	c.bind("wrong pass", host)
-	repository := strings.Replace(fmt.Sprintf(repositoryText, server.URL), "interval:", "secretRef: {name: login}, interval:", 1)
+	repository := strings.Replace(fmt.Sprintf(repositoryText, server.URL), "interval:",
+		"secretRef: {name: login}, interval:", 1)
 	c.put("east", "", repository, chartText)
 	refused := func(reason string) func(o store.Condition) bool {
 		return func(o store.Condition) bool { return o.Ready == "False" && o.Reason == reason }
@@ -286,7 +287,9 @@ func TestChart_passed(t *testing.T) {
 	repository := strings.Replace(fmt.Sprintf(repositoryText, server.URL), "interval:",
 		"passCredentials: true, secretRef: {name: login}, interval:", 1)
 	c.put("east", "", repository, chartText)
-	o := c.await(chartKey.In("east"), func(o store.Condition) bool { return o.Ready == "False" && o.Reason == "AccessDenied" })
+	o := c.await(chartKey.In("east"), func(o store.Condition) bool {
+		return o.Ready == "False" && o.Reason == "AccessDenied"
+	})
 	if !strings.Contains(o.Message, host(other)) || strings.Contains(o.Message, "hunter22") {
 		t.Errorf("got %s", o.Message)
 	}
@@ -338,7 +341,8 @@ func TestChart_plugin(t *testing.T) {
 	if r.Timeout != 7*time.Second {
 		t.Errorf("the chart has %s", r.Timeout)
 	}
-	if got := string(r.Secrets["spec.secretRef"]["for"]); r.Upstream.Key != repositoryKey || got != "oci://registry.example.com/charts" {
+	if got := string(r.Secrets["spec.secretRef"]["for"]); r.Upstream.Key != repositoryKey ||
+		got != "oci://registry.example.com/charts" {
 		t.Errorf("got %s for %s", got, r.Upstream.Key)
 	}
 }

@@ -68,7 +68,8 @@ func TestCheckRules(t *testing.T) {
 		{"control_characters", rule("self.b < 5", `"message": "\u001b[2J"`), `{"b": 1}`, `{"b": 7}`, "schema: \ufffd[2J", 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if broken, unchecked, err := checkRules(t, c.schema, c.valid); err != nil || len(broken) > 0 || unchecked != c.unchecked {
+			if broken, unchecked, err := checkRules(t, c.schema, c.valid); err != nil || len(broken) > 0 ||
+				unchecked != c.unchecked {
 				t.Errorf("%.100s: %q, %d unchecked, error %v", c.valid, broken, unchecked, err)
 			}
 			if c.invalid == "" {

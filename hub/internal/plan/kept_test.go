@@ -86,13 +86,16 @@ func TestBundleTooLarge_confirmed(t *testing.T) {
 			with(tree{"first": {renders("b")}, "b": {configMap("a", 1)}}), []string{"a"}, "a b",
 		},
 		"depended_on": {
-			with(tree{"first": {renders("a"), renders("b", "after a")}}), with(tree{"first": {renders("b")}}), []string{"a"}, "a b",
+			with(tree{"first": {renders("a"), renders("b", "after a")}}),
+			with(tree{"first": {renders("b")}}), []string{"a"}, "a b",
 		},
 		"with_its_dependent": {
-			with(tree{"first": {renders("a"), renders("b", "after a")}}), with(tree{"first": {renders("c")}}), []string{"a", "b"}, "",
+			with(tree{"first": {renders("a"), renders("b", "after a")}}),
+			with(tree{"first": {renders("c")}}), []string{"a", "b"}, "",
 		},
 		"without_its_dependent": {
-			with(tree{"first": {renders("a"), renders("b", "after a")}}), with(tree{"first": {renders("c")}}), []string{"a"}, "a b",
+			with(tree{"first": {renders("a"), renders("b", "after a")}}),
+			with(tree{"first": {renders("c")}}), []string{"a"}, "a b",
 		},
 		"health_checked": {
 			with(tree{"first": {renders("b", "wait")}, "b": {renders("a")}}),
@@ -107,7 +110,8 @@ func TestBundleTooLarge_confirmed(t *testing.T) {
 			[]string{"a"}, "a b c",
 		},
 		"another_moves": {
-			with(tree{"first": {renders("a"), renders("c")}, "a": {renders("b")}}), with(tree{"first": {renders("b"), renders("c")}}),
+			with(tree{"first": {renders("a"), renders("c")}, "a": {renders("b")}}),
+			with(tree{"first": {renders("b"), renders("c")}}),
 			[]string{"a"}, "b c",
 		},
 	} {

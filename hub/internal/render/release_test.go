@@ -43,7 +43,8 @@ func TestAsked_SameQuestions(t *testing.T) {
 	if !one.SameQuestions(Asked{APIVersions: map[string]bool{"a/v1": false}}) {
 		t.Error("other answers are other questions")
 	}
-	if one.SameQuestions(Asked{APIVersions: map[string]bool{"b/v1": true}}) || one.SameQuestions(Asked{KubeVersion: true}) {
+	if one.SameQuestions(Asked{APIVersions: map[string]bool{"b/v1": true}}) ||
+		one.SameQuestions(Asked{KubeVersion: true}) {
 		t.Error("other questions are the same")
 	}
 }

@@ -361,7 +361,8 @@ func TestRelease_life(t *testing.T) {
 	w.expect(condition.Unknown, condition.Progressing)
 	r = w.expect(condition.False, condition.RetriesExceeded)
 	w.same("conditions", conditionsOf(r), "Released=False UpgradeFailed, Remediated=True RollbackSucceeded")
-	w.same("history", historyOf(r), "4 deployed web@1.2.3, 3 failed web@1.2.3, 2 superseded web@1.2.3, 1 superseded web@1.2.3")
+	w.same("history", historyOf(r),
+		"4 deployed web@1.2.3, 3 failed web@1.2.3, 2 superseded web@1.2.3, 1 superseded web@1.2.3")
 	w.same("failures", fmt.Sprint(r.Release.UpgradeFailures), "1")
 	w.same("restored", w.field("ConfigMap", "config", "data", "greeting"), "two")
 	if !strings.Contains(r.Message, "PersistentVolumeClaim "+w.app.Name.Namespace+"/never") {
@@ -467,7 +468,8 @@ func TestRelease_adopts(t *testing.T) {
 	w.must(os.MkdirAll(filepath.Join(dir, "templates"), 0o755))
 	w.must(os.WriteFile(filepath.Join(dir, "Chart.yaml"), []byte("apiVersion: v2\nname: web\nversion: 1.0.0\n"), 0o644))
 	w.must(os.WriteFile(filepath.Join(dir, "templates", "all.yaml"), []byte(strings.NewReplacer(", namespace: $NS", "",
-		"greeting: one", "greeting: zero, more: text").Replace(lifeWeb)+"---\n"+strings.ReplaceAll(hookNamed("left"), ", namespace: $NS", "")), 0o644))
+		"greeting: one", "greeting: zero, more: text").Replace(lifeWeb)+"---\n"+
+		strings.ReplaceAll(hookNamed("left"), ", namespace: $NS", "")), 0o644))
 	w.helm("install web "+dir+" --wait", "STATUS: deployed")
 	deployment := func() string {
 		return w.field("Deployment.apps", "web", "metadata", "generation") + " " +
@@ -650,7 +652,8 @@ func TestRelease_drift(t *testing.T) {
 func TestRelease_sealed(t *testing.T) {
 	w := newHelmWorld(t)
 	token := string(sealed.NewSalt([]byte("salt")).Placeholder("ENC[…]", []string{"stringData", "password"}))
-	w.render(lifeConfig + "---\napiVersion: v1\nkind: Secret\nmetadata: {name: db, namespace: $NS}\nstringData: {url: \"db://" +
+	w.render(lifeConfig + "---\napiVersion: v1\nkind: Secret\n" +
+		"metadata: {name: db, namespace: $NS}\nstringData: {url: \"db://" +
 		token + "\"}\n")
 	w.app.Release.Values = []byte(`{"count":3,"db":{"password":"` + token + `"}}`)
 	w.app.Release.Notes = "The password is " + token + "."

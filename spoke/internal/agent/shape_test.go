@@ -72,7 +72,8 @@ func webQuestion(kind, name string) bundle.ShapeQuestion {
 }
 
 // webValues has a canary as a text, and as parts of a text.
-const webValues = "auth: {enabled: true, user: admin, password: " + canary + "}\nreplicas: 7041\nhosts: [x-" + canary + "]\n"
+const webValues = "auth: {enabled: true, user: admin, password: " + canary +
+	"}\nreplicas: 7041\nhosts: [x-" + canary + "]\n"
 
 func TestShapes(t *testing.T) {
 	r := newRig(t)
@@ -83,7 +84,10 @@ func TestShapes(t *testing.T) {
 	r.inputs.putIn("shop", "ConfigMap", "plain", "1", "auth.password",
 		map[string]string{"values.yaml": strings.ReplaceAll(webValues, canary, "public")})
 	r.hub.send(r.hub.signQuestions(t, 1, []bundle.ShapeQuestion{q, c}))
-	eventually(t, "a missing Secret is not told", func() bool { m := r.hub.answer(q); return m != nil && len(m.Shape) == 0 })
+	eventually(t, "a missing Secret is not told", func() bool {
+		m := r.hub.answer(q)
+		return m != nil && len(m.Shape) == 0
+	})
 	const shape = `{"auth":{"enabled":"bool","password":"str","user":"str"},"hosts":["str"],"replicas":"int"}`
 	told := func(want string) func() bool {
 		return func() bool { return string(r.hub.answer(q).GetShape()) == want }
@@ -104,7 +108,8 @@ func TestShapes(t *testing.T) {
 	if r.hub.holdsAnswer(canary[:12]) || r.hub.holdsAnswer("admin") {
 		t.Error("a value of the Secret is told")
 	}
-	r.inputs.putIn("shop", "Secret", "values", "4", "", map[string]string{"values.yaml": strings.Replace(webValues, "7041", "7042", 1)})
+	r.inputs.putIn("shop", "Secret", "values", "4", "",
+		map[string]string{"values.yaml": strings.Replace(webValues, "7041", "7042", 1)})
 	eventually(t, "the change of a value is not told", func() bool {
 		m := r.hub.answer(q)
 		return string(m.Shape) == shape && string(m.Content) != string(first)
@@ -167,8 +172,9 @@ func TestShapes_given(t *testing.T) {
 	}
 	secret := func(field, text, annotations string) []byte {
 		quoted, _ := json.Marshal(text)
-		file, err := key.EncryptFile("secret.yaml", []byte("apiVersion: v1\nkind: Secret\nmetadata:\n  name: values\n  annotations: {"+
-			annotations+"}\n"+field+":\n  values.yaml: "+string(quoted)+"\n"))
+		file, err := key.EncryptFile("secret.yaml",
+			[]byte("apiVersion: v1\nkind: Secret\nmetadata:\n  name: values\n  annotations: {"+
+				annotations+"}\n"+field+":\n  values.yaml: "+string(quoted)+"\n"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -228,7 +234,8 @@ func TestShapes_hub(t *testing.T) {
 	r.hub.mu.Lock()
 	r.hub.shapes = nil
 	r.hub.mu.Unlock()
-	r.hub.send(r.hub.signQuestions(t, 2, []bundle.ShapeQuestion{q}, application("apps", r.hub.object(t, "ConfigMap", "a", nil))))
+	r.hub.send(r.hub.signQuestions(t, 2, []bundle.ShapeQuestion{q},
+		application("apps", r.hub.object(t, "ConfigMap", "a", nil))))
 	eventually(t, "no answer to the next bundle", func() bool { return r.hub.answer(q) != nil })
 }
 
@@ -278,8 +285,8 @@ func TestValueSources(t *testing.T) {
 				return false
 			}
 			spec := o.Object["spec"].(map[string]any)
-			return spec["url"] == "db://"+password && spec["on"] == true && spec["replicas"] == int64(7041) && spec["quoted"] == "7041" &&
-				spec["host"] == "x-"+canary
+			return spec["url"] == "db://"+password && spec["on"] == true && spec["replicas"] == int64(7041) &&
+				spec["quoted"] == "7041" && spec["host"] == "x-"+canary
 		}
 	}
 	put("1", webValues)
@@ -336,7 +343,9 @@ func TestValueSources_given(t *testing.T) {
 		t.Error("applied with the old version")
 	}
 	r.hub.send(r.hub.sign(t, 2, web, application("apps", next)))
-	eventually(t, "the next version was not applied", func() bool { return r.cluster.has("values").Object["type"] == "new" })
+	eventually(t, "the next version was not applied", func() bool {
+		return r.cluster.has("values").Object["type"] == "new"
+	})
 	r.inputs.putIn("shop", "Secret", "values", "2", "", map[string]string{"values.yaml": webValues})
 	eventually(t, "not applied after the next version", func() bool { return r.cluster.has("web") != nil })
 }

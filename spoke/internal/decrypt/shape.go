@@ -208,7 +208,8 @@ func eachText(v any, each func(string)) {
 func (g group) revealsIn(rules sops.Metadata) map[int]string {
 	lists := map[int]string{}
 	for _, doc := range g {
-		if list := textAt(doc.tree, "metadata", "annotations", sealed.RevealAnnotation); list != "" && !rules.MACOnlyEncrypted {
+		list := textAt(doc.tree, "metadata", "annotations", sealed.RevealAnnotation)
+		if list != "" && !rules.MACOnlyEncrypted {
 			lists[doc.index] = list
 		}
 	}

@@ -64,7 +64,8 @@ func TestValues_Shape_whole(t *testing.T) {
 // FuzzReadValues reads texts as a hostile Secret may hold them. Each leaf of a shape has a value, and no error quotes
 // the text.
 func FuzzReadValues(f *testing.F) {
-	for _, seed := range []string{"a: {b: [1, true, null]}", "a: &x {b: 1}\nc: *x", "on: 0777", "{", "a: .inf", "x: !!binary aGk=",
+	for _, seed := range []string{"a: {b: [1, true, null]}", "a: &x {b: 1}\nc: *x", "on: 0777",
+		"{", "a: .inf", "x: !!binary aGk=",
 		"'1': 2\n\"a.b\": c", "<<: {a: 1}"} {
 		f.Add(seed, byte(0))
 	}

@@ -31,18 +31,22 @@ func TestConditions(t *testing.T) {
 		"forced_once": {history: history(d), journal: release.Journal{Attempted: release.Upgrade},
 			want: "Released=True UpgradeSucceeded: Helm upgrade succeeded for release shop/web.v1 with chart web@2"},
 		"install_failed": {history: history(f), journal: failed(release.Install, nil),
-			want: "Released=False InstallFailed: Helm install failed for release shop/web with chart web@1.0.0: health: it is ill"},
+			want: "Released=False InstallFailed: Helm install failed for release shop/web with chart web@1.0.0: " +
+				"health: it is ill"},
 		"rolled_back": {history: of(other, history(s, f, d)),
 			journal: failed(release.Upgrade, func(j *release.Journal) { j.Failed, j.Remedied = "", release.Rollback }),
-			want: "Released=False UpgradeFailed: Helm upgrade failed for release shop/web with chart web@1.0.0: health: it is ill\n" +
+			want: "Released=False UpgradeFailed: Helm upgrade failed for release shop/web with chart web@1.0.0: " +
+				"health: it is ill\n" +
 				"Remediated=True RollbackSucceeded: Helm rollback succeeded for release shop/web.v3 with chart web@2"},
 		"rollback_failed": {history: of(other, history(s, f, f)),
 			journal: failed(release.Upgrade, func(j *release.Journal) { j.Failed, j.NotRemedied = release.Rollback, "refused" }),
-			want: "Released=False UpgradeFailed: Helm upgrade failed for release shop/web with chart web@1.0.0: health: it is ill\n" +
+			want: "Released=False UpgradeFailed: Helm upgrade failed for release shop/web with chart web@1.0.0: " +
+				"health: it is ill\n" +
 				"Remediated=False RollbackFailed: Helm rollback failed for release shop/web.v3 with chart web@2: refused"},
 		"uninstalled": {
 			journal: failed(release.Install, func(j *release.Journal) { j.Failed, j.Remedied = "", release.Uninstall }),
-			want: "Released=False InstallFailed: Helm install failed for release shop/web with chart web@1.0.0: health: it is ill\n" +
+			want: "Released=False InstallFailed: Helm install failed for release shop/web with chart web@1.0.0: " +
+				"health: it is ill\n" +
 				"Remediated=True UninstallSucceeded: Helm uninstall succeeded for release shop/web"},
 		"tested": {history: history(d), tests: release.TestsPassed,
 			want: "Released=True InstallSucceeded: Helm install succeeded for release shop/web.v1 with chart web@2\n" +

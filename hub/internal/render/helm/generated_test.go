@@ -317,7 +317,8 @@ func TestGenerated_packed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if g := result.Release.Generated; len(g) != 1 || g[0].ID.Name != "b" || !slices.Equal(g[0].Fields, []string{"/data/x"}) {
+	if g := result.Release.Generated; len(g) != 1 || g[0].ID.Name != "b" ||
+		!slices.Equal(g[0].Fields, []string{"/data/x"}) {
 		t.Errorf("%v", g)
 	}
 }

@@ -33,7 +33,10 @@ func TestDependencies_helm(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.charts("redis 1.2.0", "common 2.0.1")
-	files := map[string]string{"app/Chart.yaml": parent("redis 1.x "+w.URL, "common ~2 "+w.URL), "app/Chart.lock": string(lock)}
+	files := map[string]string{
+		"app/Chart.yaml": parent("redis 1.x "+w.URL, "common ~2 "+w.URL),
+		"app/Chart.lock": string(lock),
+	}
 	a, err := w.pack(w.tree("1", files), spec{"chart": "app"}, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -68,7 +71,8 @@ func TestDependencies_vendored(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.expect(a, "app/Chart.yaml", "app/charts/common/Chart.yaml", "app/charts/common/charts/deep/Chart.yaml", "app/charts/r.tgz")
+	w.expect(a, "app/Chart.yaml", "app/charts/common/Chart.yaml", "app/charts/common/charts/deep/Chart.yaml",
+		"app/charts/r.tgz")
 	changed := w.tree("2", map[string]string{"Chart.yaml": parent("redis 1.x https://charts.invalid")})
 	if again, err := w.pack(changed, spec{"chart": "."}, &a); err != nil || again != a {
 		t.Error(again, err)

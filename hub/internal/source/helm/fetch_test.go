@@ -9,7 +9,6 @@ import (
 	"testing"
 
 	"github.com/navefleet/nave/hub/api"
-	"github.com/navefleet/nave/hub/internal/artifact"
 	"github.com/navefleet/nave/hub/internal/source"
 	"github.com/navefleet/nave/shared/manifest"
 )
@@ -98,8 +97,8 @@ func TestChart_versions(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, chart := range []string{"app", "pre"} {
-		for _, version := range []string{"*", "1.x", "~1.2", "^1", "1.2.0", ">=1.0.0-0", ">1.10.0", "<2.0.0-rc.2", "2.0.0-rc.1",
-			">=2.0.0-0 <3", "1.2.1+build.7", "1.2.1", "0.1.x-0", "1.2 - 1.9", "<1.2 || >=1.10"} {
+		for _, version := range []string{"*", "1.x", "~1.2", "^1", "1.2.0", ">=1.0.0-0", ">1.10.0", "<2.0.0-rc.2",
+			"2.0.0-rc.1", ">=2.0.0-0 <3", "1.2.1+build.7", "1.2.1", "0.1.x-0", "1.2 - 1.9", "<1.2 || >=1.10"} {
 			t.Run(chart+"/"+strings.ReplaceAll(version, "/", "_"), func(t *testing.T) {
 				w := w.in(t)
 				a, err := w.chartOf(repo, index, spec{"chart": chart, "version": version}, nil, nil)
@@ -174,11 +173,9 @@ func TestRepository_oci(t *testing.T) {
 func TestChart_unverifiable(t *testing.T) {
 	w := newWorld(t)
 	w.charts("podinfo 1.0.0")
-	_, err := w.fetch(w.repository(nil), spec{"chart": "podinfo", "verify": spec{"secretRef": spec{"name": "keys"}}}, nil, nil)
+	_, err := w.fetch(w.repository(nil), spec{"chart": "podinfo", "verify": spec{"secretRef": spec{"name": "keys"}}},
+		nil, nil)
 	if !errors.Is(err, source.ErrRequest) || !strings.Contains(err.Error(), "type: oci") {
 		t.Error(err)
 	}
 }
-
-// limited reports whether an error is that of a limit.
-func limited(err error) bool { return errors.Is(err, artifact.ErrLimit) }

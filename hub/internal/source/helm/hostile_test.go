@@ -170,7 +170,8 @@ func TestIndex_hostile(t *testing.T) {
 		"busy":      {func(out http.ResponseWriter) { out.WriteHeader(http.StatusTooManyRequests) }, source.ErrUnreachable},
 		"unasked":   {func(out http.ResponseWriter) { out.WriteHeader(http.StatusNotModified) }, source.ErrProtocol},
 		"aliases": {func(out http.ResponseWriter) {
-			fmt.Fprint(out, "a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b]\n"+
+			fmt.Fprint(out, "a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\n"+
+				"c: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b]\n"+
 				"d: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c]\ne: &e [*d,*d,*d,*d,*d,*d,*d,*d,*d]\nf: &f [*e,*e,*e,*e,*e,*e,*e,*e,*e]\n"+
 				"entries:\n  a:\n  - version: 1.0.0\n    urls: *f\n")
 		}, source.ErrProtocol},
@@ -309,13 +310,16 @@ func TestTLS(t *testing.T) {
 		http.FileServer(http.Dir(w.dir)).ServeHTTP(out, r)
 	})
 	server, elsewhere := startTLS(t, serve), startTLS(t, serve)
-	named := secrets{"spec.certSecretRef": {"ca.crt": certificate(server), "tls.crt": certificate(server), "tls.key": key(t, server)}}
+	named := secrets{"spec.certSecretRef": {
+		"ca.crt": certificate(server), "tls.crt": certificate(server), "tls.key": key(t, server),
+	}}
 	fields := spec{"url": server.URL, "certSecretRef": spec{"name": "tls"}}
 	a, err := w.fetch(w.repository(fields), spec{"chart": "podinfo"}, named, nil)
 	if err != nil || a.Revision != "1.0.0" || shown != 2 {
 		t.Fatal(a, err, shown)
 	}
-	if _, err := w.fetch(w.repository(spec{"url": server.URL}), spec{"chart": "podinfo"}, nil, nil); !errors.Is(err, source.ErrUntrusted) {
+	_, err = w.fetch(w.repository(spec{"url": server.URL}), spec{"chart": "podinfo"}, nil, nil)
+	if !errors.Is(err, source.ErrUntrusted) {
 		t.Error("without the authority:", err)
 	}
 	w.helm("repo", "index", w.dir, "--url", elsewhere.URL)

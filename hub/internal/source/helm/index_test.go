@@ -30,7 +30,8 @@ func TestIndex_forms(t *testing.T) {
 			"    maintainers:\n    - name: x\n    name: a\n    urls:\n    - a-1.0.0.tgz\n    version: 1.0.0\n" +
 			"generated: \"2026-01-02T03:04:05Z\"\n",
 		"indented": "---\n# an index\napiVersion: v1\nentries:\n    a:\n\n        - version: 1.0.0\n          urls:\n" +
-			"            - a-1.0.0.tgz\n          digest: abc\n          description: |\n            first\n\n            # second\n" +
+			"            - a-1.0.0.tgz\n          digest: abc\n" +
+			"          description: |\n            first\n\n            # second\n" +
 			"          created: 2026-01-02T03:04:05Z\n",
 		"windows": "apiVersion: v1\r\nentries:\r\n  a:\r\n  - version: 1.0.0\r\n    urls: [a-1.0.0.tgz]\r\n    digest: abc\r\n" +
 			"    created: 2026-01-02T03:04:05Z\r\n",
@@ -97,8 +98,9 @@ func bigIndex(size int) []byte {
 		fmt.Fprintf(&b, "  chart-%d:\n", chart)
 		for minor := range 100 {
 			fmt.Fprintf(&b, "  - annotations:\n      artifacthub.io/changes: |\n%s    apiVersion: v2\n    created: "+
-				"\"2026-01-02T03:04:05Z\"\n    digest: %064d\n    name: chart-%d\n    urls:\n    - https://charts.example.com/chart-%d"+
-				"-1.%d.0.tgz\n    version: 1.%d.0\n", strings.Repeat("        - kind: changed\n          description: something\n", 20),
+				"\"2026-01-02T03:04:05Z\"\n    digest: %064d\n    name: chart-%d\n    urls:\n"+
+				"    - https://charts.example.com/chart-%d-1.%d.0.tgz\n    version: 1.%d.0\n",
+				strings.Repeat("        - kind: changed\n          description: something\n", 20),
 				minor, chart, chart, minor, minor)
 		}
 	}
@@ -124,7 +126,8 @@ func TestIndex_memory(t *testing.T) {
 // FuzzIndex compares what is read as a stream with what is read as a whole.
 func FuzzIndex(f *testing.F) {
 	f.Add([]byte("entries:\n  a:\n  - version: 1.0.0\n    urls: [x]\n  b:\n  - version: 2\n"))
-	f.Add([]byte("entries:\n  a:\n    - version: 1.0.0\n      d: |\n        - version: 3\n\n      x: [\n        1]\n# c\nz: 1\n"))
+	f.Add([]byte("entries:\n  a:\n    - version: 1.0.0\n      d: |\n        - version: 3\n\n" +
+		"      x: [\n        1]\n# c\nz: 1\n"))
 	f.Add([]byte(`{"entries":{"a":[{"version":"1"}]}}`))
 	f.Add([]byte("entries: {a: [{version: 1}]}\n"))
 	f.Fuzz(func(t *testing.T, text []byte) {

@@ -83,7 +83,9 @@ func TestPack(t *testing.T) {
 	if again, err := w.pack(next, spec{"chart": "charts/podinfo"}, &a); err != nil || again != a {
 		t.Error("the version did not change:", again, err)
 	}
-	for path, want := range map[string]string{"charts/podinfo": "1.2.0+abcdef012345", "/charts/podinfo/": "1.2.0+abcdef012345"} {
+	for path, want := range map[string]string{
+		"charts/podinfo": "1.2.0+abcdef012345", "/charts/podinfo/": "1.2.0+abcdef012345",
+	} {
 		b, err := w.pack(next, spec{"chart": path, "reconcileStrategy": "Revision"}, &a)
 		text := w.files(b)["podinfo/Chart.yaml"]
 		if err != nil || b.Revision != want || !strings.Contains(text, "version: "+want) || !strings.Contains(text, `appVersion: "1.0"`) {

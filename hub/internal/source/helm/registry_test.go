@@ -47,7 +47,8 @@ func (w *world) push(server *ocitest.Server, charts ...string) {
 func TestOCI(t *testing.T) {
 	w, server := newWorld(t), startRegistry(t, ocitest.Options{})
 	w.push(server, "podinfo 6.5.0", "podinfo 6.5.1", "podinfo 7.0.0-rc.1", "podinfo 1.0.0+build.1", "podinfo 2.1.0+b")
-	repo := w.object(api.HelmRepositoryKind, spec{"type": "oci", "url": "oci://" + server.Host() + "/charts", "insecure": true})
+	repo := w.object(api.HelmRepositoryKind,
+		spec{"type": "oci", "url": "oci://" + server.Host() + "/charts", "insecure": true})
 	for version, want := range map[string]string{
 		"6.5.0": "6.5.0", "*": "6.5.1", "~6.5": "6.5.1", ">=7-0": "7.0.0-rc.1", "1.0.0+build.1": "1.0.0+build.1", "2.x": "2.1.0+b", "1.0.0": "",
 	} {
@@ -78,7 +79,9 @@ func TestOCI(t *testing.T) {
 			}
 		})
 	}
-	for _, chart := range []spec{{"chart": "other"}, {"chart": "podinfo", "version": "8.x"}, {"chart": "podinfo", "version": "6.5.9"}} {
+	for _, chart := range []spec{
+		{"chart": "other"}, {"chart": "podinfo", "version": "8.x"}, {"chart": "podinfo", "version": "6.5.9"},
+	} {
 		_, err := w.fetch(repo, chart, nil, nil)
 		if own, ok := api.ReasonOf(err); !ok || own.Name != api.InvalidChartReference {
 			t.Errorf("%v: %v", chart, err)
@@ -95,8 +98,8 @@ func TestOCI_login(t *testing.T) {
 	if err := os.WriteFile(ca, server.CA(), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	w.helm("push", filepath.Join(w.dir, "podinfo-6.5.0.tgz"), "oci://"+server.Host()+"/charts", "--ca-file", ca, "--username",
-		"me", "--password", "hunter22")
+	w.helm("push", filepath.Join(w.dir, "podinfo-6.5.0.tgz"), "oci://"+server.Host()+"/charts", "--ca-file", ca,
+		"--username", "me", "--password", "hunter22")
 	for name, c := range map[string]struct {
 		secret source.Secret
 		err    error
@@ -131,7 +134,8 @@ func TestOCI_verify(t *testing.T) {
 	if err := server.Sign("charts/podinfo", digest, digest, key); err != nil {
 		t.Fatal(err)
 	}
-	repo := w.object(api.HelmRepositoryKind, spec{"type": "oci", "url": "oci://" + server.Host() + "/charts", "insecure": true})
+	repo := w.object(api.HelmRepositoryKind,
+		spec{"type": "oci", "url": "oci://" + server.Host() + "/charts", "insecure": true})
 	verify := spec{"secretRef": spec{"name": "keys"}}
 	fetch := func(version string, key *ecdsa.PrivateKey, last *artifact.Artifact) (artifact.Artifact, error) {
 		t.Helper()
@@ -165,7 +169,8 @@ func TestOCI_verify(t *testing.T) {
 // digest returns the digest of a tag.
 func (w *world) digest(server *ocitest.Server, repository, tag string) string {
 	w.Helper()
-	repo := w.object(api.HelmRepositoryKind, spec{"type": "oci", "url": "oci://" + server.Host() + "/charts", "insecure": true})
+	repo := w.object(api.HelmRepositoryKind,
+		spec{"type": "oci", "url": "oci://" + server.Host() + "/charts", "insecure": true})
 	a, err := w.fetch(repo, spec{"chart": "podinfo", "version": tag}, nil, nil)
 	if err != nil {
 		w.Fatal(err)

@@ -154,7 +154,9 @@ type secrets map[string]source.Secret
 func (w *world) run(f source.Fetcher, r source.Request, last *artifact.Artifact) (artifact.Artifact, error) {
 	w.Helper()
 	r.Network, r.Timeout, r.Bindings = w.network, 20*time.Second, w.bindings
-	return w.store.Make(w.Context(), last, func(ws artifact.Workspace, last *artifact.Artifact) (artifact.Artifact, error) {
+	return w.store.Make(w.Context(), last, func(
+		ws artifact.Workspace, last *artifact.Artifact,
+	) (artifact.Artifact, error) {
 		r.Workspace, r.Last = ws, last
 		return source.Limited{Fetcher: f}.Fetch(w.Context(), r)
 	})
