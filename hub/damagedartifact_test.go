@@ -5,7 +5,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-
 )
 
 // TestDamagedArtifact damages the contents of an artifact while the hub runs. What reads them has them fetched again at

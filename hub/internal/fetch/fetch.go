@@ -152,8 +152,8 @@ func (l *Loop) Run(ctx context.Context) error {
 	}.Run(ctx)
 }
 
-// mend has the sources of artifacts that somebody found damaged fetched soon. At most one of its functions waits for the
-// loop.
+// mend has the sources of artifacts that somebody found damaged fetched soon. At most one of its functions waits for
+// the loop.
 func (l *Loop) mend(ctx context.Context) {
 	for ctx.Err() == nil {
 		select {
