@@ -91,7 +91,7 @@ func TestPreview_content(t *testing.T) {
 		"charts/web/Chart.yaml": "apiVersion: v2\nname: web\nversion: 1.0.0\n",
 		"charts/web/templates/all.yaml": "apiVersion: v1\nkind: Secret\nmetadata: {name: web}\n" +
 			"stringData: {p: '{{ .Values.p }}'}\n",
-		"lab/sealed.yaml": strings.Replace(sealedFile, "PASSWORD", "cGFzcw==", 1),
+		"lab/sealed.yaml": strings.Replace(sealedFile, "PASSWORD", "cGFzc3dvcmQ=", 1),
 		"lab/release.yaml": `apiVersion: helm.toolkit.fluxcd.io/v2
 kind: HelmRelease
 metadata: {name: web, namespace: default}
