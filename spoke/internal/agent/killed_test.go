@@ -33,7 +33,7 @@ type killer struct {
 	dead   chan struct{} // closed at the kill
 }
 
-func newKiller(t *testing.T) *killer {
+func newKiller(t *testing.T, cluster *kubetest.Cluster) *killer {
 	t.Helper()
 	config := cluster.Config()
 	transport, err := rest.TransportFor(config)
@@ -97,7 +97,7 @@ func TestRelease_killed(t *testing.T) {
 func live(t *testing.T, at int, answer bool) (kills int) {
 	w := newHelmWorld(t)
 	w.stop()
-	k := newKiller(t)
+	k := newKiller(t, w.cluster)
 	k.left, k.answer = at, answer
 	server := httptest.NewServer(k)
 	t.Cleanup(server.Close)

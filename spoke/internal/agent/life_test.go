@@ -33,14 +33,12 @@ import (
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 )
 
-var cluster *kubetest.Cluster
+var shared = kubetest.Shared{Options: kubetest.Options{Name: "agent"}}
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if cluster != nil {
-		if err := cluster.Stop(); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-		}
+	if err := shared.Stop(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
 	}
 	os.Exit(code)
 }
@@ -79,6 +77,7 @@ func (o *told) of(name string) *spokev1.ApplicationReport {
 // helmWorld is an agent on a real API server, with one release that a test changes.
 type helmWorld struct {
 	t        *testing.T
+	cluster  *kubetest.Cluster
 	hub      *farHub
 	client   *kube.Client
 	told     *told
@@ -96,19 +95,15 @@ func newHelmWorld(t *testing.T) *helmWorld {
 	if testing.Short() {
 		t.Skip("needs a real cluster")
 	}
-	if cluster == nil {
-		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Minute) // the first build of the binary included
-		defer cancel()
-		var err error
-		if cluster, err = kubetest.Start(ctx, kubetest.Options{Name: "agent"}); err != nil {
-			t.Fatal(err)
-		}
+	cluster, err := shared.Get()
+	if err != nil {
+		t.Fatal(err)
 	}
 	client, err := kube.Connect(cluster.Kubeconfig)
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &helmWorld{t: t, hub: newFarHub(), client: client, dir: t.TempDir(),
+	w := &helmWorld{t: t, cluster: cluster, hub: newFarHub(), client: client, dir: t.TempDir(),
 		told: &told{latest: map[string]*spokev1.ApplicationReport{}}}
 	namespace := strings.ToLower(strings.NewReplacer("_", "-", "/", "-").Replace(t.Name()))
 	action := bundle.ReleaseAction{Timeout: time.Minute}
@@ -124,7 +119,7 @@ func newHelmWorld(t *testing.T) *helmWorld {
 	}
 	w.entry = bundle.Entry{Name: w.app.Name, Revision: "1.2.3", Features: "helm-release"}
 	// Helm writes records into a namespace that exists.
-	w.must(cluster.Apply(t.Context(), []byte("apiVersion: v1\nkind: Namespace\nmetadata: {name: "+namespace+"}\n")))
+	w.must(w.cluster.Apply(t.Context(), []byte("apiVersion: v1\nkind: Namespace\nmetadata: {name: "+namespace+"}\n")))
 	w.start()
 	return w
 }
@@ -252,7 +247,7 @@ func (w *helmWorld) eventually(what string, check func() error) {
 // field returns a field of an object; empty if there is none.
 func (w *helmWorld) field(kind, name string, path ...string) string {
 	w.t.Helper()
-	o, err := cluster.Get(w.t.Context(), kind, w.app.Name.Namespace, name)
+	o, err := w.cluster.Get(w.t.Context(), kind, w.app.Name.Namespace, name)
 	if err != nil {
 		return ""
 	}
@@ -276,7 +271,7 @@ func (w *helmWorld) helm(args string, texts ...string) {
 	w.t.Helper()
 	helm, err := helmtest.New(w.t.Context(), 3)
 	w.must(err)
-	out, err := helm.Run(w.t.Context(), cluster.Kubeconfig,
+	out, err := helm.Run(w.t.Context(), w.cluster.Kubeconfig,
 		append(strings.Fields(args), "--namespace", w.app.Name.Namespace)...)
 	w.must(err)
 	for _, text := range texts {
@@ -385,7 +380,7 @@ func TestRelease_life(t *testing.T) {
 		return nil
 	})
 
-	w.must(cluster.Edit(t.Context(), "ConfigMap", w.app.Name.Namespace, "config", `{"data":{"greeting":"hacked"}}`))
+	w.must(w.cluster.Edit(t.Context(), "ConfigMap", w.app.Name.Namespace, "config", `{"data":{"greeting":"hacked"}}`))
 	w.eventually("the repair", func() error {
 		if got := w.field("ConfigMap", "config", "data", "greeting"); got != "four" {
 			return errors.New(got)
@@ -569,7 +564,7 @@ func TestRelease_account(t *testing.T) {
 	if !strings.Contains(r.Message, "system:serviceaccount:"+w.app.Name.Namespace+":deployer") {
 		t.Error(r.Message)
 	}
-	w.must(cluster.Apply(t.Context(), []byte(strings.ReplaceAll(`apiVersion: v1
+	w.must(w.cluster.Apply(t.Context(), []byte(strings.ReplaceAll(`apiVersion: v1
 kind: ServiceAccount
 metadata: {name: deployer, namespace: $NS}
 ---
@@ -620,7 +615,7 @@ func TestRelease_drift(t *testing.T) {
 			w.render(lifeConfig)
 			w.send()
 			w.expect(condition.True, condition.ReconciliationSucceeded)
-			w.must(cluster.Edit(t.Context(), "ConfigMap", w.app.Name.Namespace, "config", `{"data":{"greeting":"hacked"}}`))
+			w.must(w.cluster.Edit(t.Context(), "ConfigMap", w.app.Name.Namespace, "config", `{"data":{"greeting":"hacked"}}`))
 			w.eventually("the report", func() error {
 				if r := w.told.of("web"); r.Reason != c.reason {
 					return errors.New(r.Reason)
@@ -667,7 +662,7 @@ func TestRelease_sealed(t *testing.T) {
 	w.same("failures", fmt.Sprint(r.GetRelease().GetInstallFailures()), "0")
 
 	key := strings.ReplaceAll(string(fixture(t, "secret.agekey")), "\n", "\n    ")
-	w.must(cluster.Apply(t.Context(), []byte("apiVersion: v1\nkind: Secret\nmetadata: {name: sops-age, namespace: "+
+	w.must(w.cluster.Apply(t.Context(), []byte("apiVersion: v1\nkind: Secret\nmetadata: {name: sops-age, namespace: "+
 		w.app.Name.Namespace+"}\nstringData:\n  identity.agekey: |\n    "+key+"\n")))
 	w.entry.RequestedAt = "now"
 	w.send()
@@ -687,7 +682,7 @@ func TestRelease_sealed(t *testing.T) {
 	if strings.Contains(r.String(), canary) || !strings.Contains(r.Message, "metadata.labels") {
 		t.Error(r)
 	}
-	record, err := cluster.Get(t.Context(), "Secret", w.app.Name.Namespace, "sh.helm.release.v1.web.v2")
+	record, err := w.cluster.Get(t.Context(), "Secret", w.app.Name.Namespace, "sh.helm.release.v1.web.v2")
 	w.must(err)
 	w.same("status", record.GetLabels()["status"], "failed")
 }

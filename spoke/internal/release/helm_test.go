@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -20,18 +19,12 @@ import (
 )
 
 // The tests with the real helm share one real cluster.
-var shared struct {
-	once    sync.Once
-	cluster *kubetest.Cluster
-	err     error
-}
+var shared = kubetest.Shared{Options: kubetest.Options{Name: "release"}}
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if shared.cluster != nil {
-		if err := shared.cluster.Stop(); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-		}
+	if err := shared.Stop(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
 	}
 	os.Exit(code)
 }
@@ -51,20 +44,16 @@ func newHelmWorld(t *testing.T) *helmWorld {
 	if testing.Short() {
 		t.Skip("needs a real cluster")
 	}
-	shared.once.Do(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Minute) // the first build of the binary included
-		defer cancel()
-		shared.cluster, shared.err = kubetest.Start(ctx, kubetest.Options{Name: "release"})
-	})
-	if shared.err != nil {
-		t.Fatal(shared.err)
+	cluster, err := shared.Get()
+	if err != nil {
+		t.Fatal(err)
 	}
-	client, err := kube.Connect(shared.cluster.Kubeconfig)
+	client, err := kube.Connect(cluster.Kubeconfig)
 	if err != nil {
 		t.Fatal(err)
 	}
 	namespace := strings.ToLower(strings.NewReplacer("/", "-", "_", "-").Replace(t.Name()))
-	w := &helmWorld{t: t, cluster: shared.cluster, client: client, namespace: namespace}
+	w := &helmWorld{t: t, cluster: cluster, client: client, namespace: namespace}
 	w.apply("apiVersion: v1\nkind: Namespace\nmetadata: {name: " + namespace + "}\n")
 	return w
 }

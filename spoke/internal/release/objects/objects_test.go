@@ -26,14 +26,12 @@ import (
 	"github.com/navefleet/nave/spoke/internal/trust"
 )
 
-var cluster *kubetest.Cluster
+var shared = kubetest.Shared{Options: kubetest.Options{Name: "objects"}}
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if cluster != nil {
-		if err := cluster.Stop(); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-		}
+	if err := shared.Stop(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
 	}
 	os.Exit(code)
 }
@@ -41,6 +39,7 @@ func TestMain(m *testing.M) {
 // spoke is what the spoke has of one release.
 type spoke struct {
 	t       *testing.T
+	cluster *kubetest.Cluster
 	client  *kube.Client
 	applier *apply.Applier
 	owned   *inventory.Inventory
@@ -58,19 +57,15 @@ func newSpoke(t *testing.T) *spoke {
 	if testing.Short() {
 		t.Skip("needs a real cluster")
 	}
-	if cluster == nil {
-		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Minute) // the first build of the binary included
-		defer cancel()
-		var err error
-		if cluster, err = kubetest.Start(ctx, kubetest.Options{Name: "objects"}); err != nil {
-			t.Fatal(err)
-		}
+	cluster, err := shared.Get()
+	if err != nil {
+		t.Fatal(err)
 	}
 	client, err := kube.Connect(cluster.Kubeconfig)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &spoke{t: t, client: client}
+	s := &spoke{t: t, cluster: cluster, client: client}
 	s.applier = apply.New(apply.Config{Client: client, Index: inventory.NewIndex(), Health: health.NewAssessor(nil),
 		Self:  trust.Self{Namespace: "nave-system"},
 		Allow: func(id bundle.ObjectIdentity) error { return s.allow(id) }})
@@ -133,7 +128,7 @@ func (s *spoke) run(yaml, definitions string) (string, error) {
 // field returns a field of an object; empty if the object does not exist.
 func (s *spoke) field(kind, name string, path ...string) string {
 	s.t.Helper()
-	o, err := cluster.Get(s.t.Context(), kind, s.desired.Namespace, name)
+	o, err := s.cluster.Get(s.t.Context(), kind, s.desired.Namespace, name)
 	if err != nil {
 		return ""
 	}
@@ -232,7 +227,7 @@ func TestObjects(t *testing.T) {
 	if err != nil {
 		t.Error(err)
 	}
-	if _, err := cluster.Get(t.Context(), "CustomResourceDefinition.apiextensions.k8s.io", "",
+	if _, err := s.cluster.Get(t.Context(), "CustomResourceDefinition.apiextensions.k8s.io", "",
 		"widgets.release.example.com"); err != nil {
 		t.Error("the definition went with the release:", err)
 	}
@@ -269,7 +264,7 @@ func TestObjects_adopts(t *testing.T) {
 	s.expect("removal", got, "[uninstall] Absent")
 	s.expect("removed", s.field("Deployment.apps", "web", "kind"), "")
 	s.must(err)
-	sets, err := cluster.Resource("ReplicaSet.apps", s.desired.Namespace)
+	sets, err := s.cluster.Resource("ReplicaSet.apps", s.desired.Namespace)
 	s.must(err)
 	if orphans, err := sets.List(t.Context(), metav1.ListOptions{}); err != nil || len(orphans.Items) != 1 {
 		t.Error("the ReplicaSet did not stay:", err)
@@ -283,7 +278,7 @@ func (s *spoke) helm(args string, texts ...string) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	out, err := helm.Run(s.t.Context(), cluster.Kubeconfig,
+	out, err := helm.Run(s.t.Context(), s.cluster.Kubeconfig,
 		append(strings.Fields(args), "--namespace", s.desired.Namespace)...)
 	if err != nil {
 		s.t.Fatal(err)
@@ -310,7 +305,7 @@ func TestObjects_errors(t *testing.T) {
 	}{
 		"foreign": {func(s *spoke) {
 			s.desired.Install.KeepOwners = true
-			s.must(cluster.Apply(t.Context(), []byte("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: config, namespace: "+
+			s.must(s.cluster.Apply(t.Context(), []byte("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: config, namespace: "+
 				s.desired.Namespace+"}\n")))
 		}, web, "config exists and does not belong to release"},
 		"job": {func(s *spoke) { s.desired.Install.Timeout = 2 * time.Second }, job, "/job: 0 Pods are active"},
@@ -328,7 +323,7 @@ func TestObjects_errors(t *testing.T) {
 			s := newSpoke(t)
 			s.desired.Namespace = "errors-" + strings.ReplaceAll(name, "_", "-")
 			s.desired.StorageNamespace = s.desired.Namespace
-			s.must(cluster.Apply(t.Context(),
+			s.must(s.cluster.Apply(t.Context(),
 				[]byte("apiVersion: v1\nkind: Namespace\nmetadata: {name: "+s.desired.Namespace+"}\n")))
 			test.prepare(s)
 			s.desired.Install.CRDs = bundle.ReplaceCRDs
