@@ -137,6 +137,22 @@ func (r *rig) apply(text string) {
 	must(r.t, err)
 }
 
+// applyRoot applies the GitRepository fleet of a repository, and the Kustomization root of a path in it.
+func (r *rig) applyRoot(repository *gittest.Repository, path string) {
+	r.t.Helper()
+	r.apply(`
+apiVersion: source.toolkit.fluxcd.io/v1
+kind: GitRepository
+metadata: {name: fleet, namespace: flux-system}
+spec: {interval: 1h, url: "` + repository.URL() + `", ref: {branch: main}}
+---
+apiVersion: kustomize.toolkit.fluxcd.io/v1
+kind: Kustomization
+metadata: {name: root, namespace: flux-system}
+spec: {interval: 1h, prune: true, path: ` + path + `, sourceRef: {kind: GitRepository, name: fleet}}
+`)
+}
+
 func TestCommit(t *testing.T) {
 	server, err := gittest.Start(gittest.Options{})
 	must(t, err)

@@ -71,17 +71,7 @@ func TestReconcile_remote_base(t *testing.T) {
 		c.Fetchers = map[string]source.Fetcher{api.RemoteBaseKind: base}
 		c.RemoteBaseHosts = []string{"git.example.com"}
 	})
-	r.apply(`
-apiVersion: source.toolkit.fluxcd.io/v1
-kind: GitRepository
-metadata: {name: fleet, namespace: flux-system}
-spec: {interval: 1h, url: "` + repository.URL() + `", ref: {branch: main}}
----
-apiVersion: kustomize.toolkit.fluxcd.io/v1
-kind: Kustomization
-metadata: {name: root, namespace: flux-system}
-spec: {interval: 1h, prune: true, path: ./, sourceRef: {kind: GitRepository, name: fleet}}
-`)
+	r.applyRoot(repository, "./")
 	down := errors.New("the server is down")
 	base.answer(down)
 	r.await("Kustomization", "root", down.Error())
@@ -123,17 +113,7 @@ spec: {interval: 1h, prune: true, path: ./child, sourceRef: {kind: GitRepository
 	commit(t, repository, map[string]string{"child/kustomization.yaml": "resources: [a.yaml]\n", "child/a.yaml": cluster})
 	annotate("one")
 	r := start(t, t.TempDir())
-	r.apply(`
-apiVersion: source.toolkit.fluxcd.io/v1
-kind: GitRepository
-metadata: {name: fleet, namespace: flux-system}
-spec: {interval: 1h, url: "` + repository.URL() + `", ref: {branch: main}}
----
-apiVersion: kustomize.toolkit.fluxcd.io/v1
-kind: Kustomization
-metadata: {name: root, namespace: flux-system}
-spec: {interval: 1h, prune: true, path: ./root, sourceRef: {kind: GitRepository, name: fleet}}
-`)
+	r.applyRoot(repository, "./root")
 	isHandled := func(at string) {
 		t.Helper()
 		r.await("Kustomization", "child", `"lastHandledReconcileAt":"`+at+`"`)

@@ -75,17 +75,7 @@ func TestDeniedByOperator(t *testing.T) {
 		c.RemoteBaseHosts = []string{"127.0.0.3:9", "git.internal.example.com"}
 	})
 	owner := api.Key{Kind: api.KustomizationKind, Namespace: "flux-system", Name: "root"}
-	r.apply(`
-apiVersion: source.toolkit.fluxcd.io/v1
-kind: GitRepository
-metadata: {name: fleet, namespace: flux-system}
-spec: {interval: 1h, url: "` + repository.URL() + `", ref: {branch: main}}
----
-apiVersion: kustomize.toolkit.fluxcd.io/v1
-kind: Kustomization
-metadata: {name: root, namespace: flux-system}
-spec: {interval: 1h, prune: true, path: ./, sourceRef: {kind: GitRepository, name: fleet}}
-`)
+	r.applyRoot(repository, "./")
 	for name, address := range map[string]string{"address": "127.0.0.3:9", "host": "git.internal.example.com"} {
 		r.apply(`
 apiVersion: source.toolkit.fluxcd.io/v1
@@ -134,17 +124,7 @@ func TestRemoteFileRedirect(t *testing.T) {
 	r := start(t, t.TempDir(), func(c *hub.Config) {
 		c.RemoteBaseHosts = []string{strings.TrimPrefix(server.URL, "http://")}
 	})
-	r.apply(`
-apiVersion: source.toolkit.fluxcd.io/v1
-kind: GitRepository
-metadata: {name: fleet, namespace: flux-system}
-spec: {interval: 1h, url: "` + repository.URL() + `", ref: {branch: main}}
----
-apiVersion: kustomize.toolkit.fluxcd.io/v1
-kind: Kustomization
-metadata: {name: root, namespace: flux-system}
-spec: {interval: 1h, prune: true, path: ./, sourceRef: {kind: GitRepository, name: fleet}}
-`)
+	r.applyRoot(repository, "./")
 	owner := api.Key{Kind: api.KustomizationKind, Namespace: "flux-system", Name: "root"}
 	base, err := api.NewRemoteBase(owner, time.Hour, "", api.Remote{URL: server.URL + "/crd.yaml", File: true})
 	must(t, err)
