@@ -365,10 +365,13 @@ func (s Spoke) Lacks(b SignedBundle) bundle.FeatureSet {
 	return b.Features.Without(cmp.Or(s.Features, bundle.Baseline))
 }
 
-// CanRelease reports whether the spoke carries out releases of Helm.
-func (s Spoke) CanRelease() bool {
-	return bundle.Releases.Without(cmp.Or(s.Features, bundle.Baseline)) == ""
+// Knows reports whether the spoke knows features.
+func (s Spoke) Knows(f bundle.FeatureSet) bool {
+	return f.Without(cmp.Or(s.Features, bundle.Baseline)) == ""
 }
+
+// CanRelease reports whether the spoke carries out releases of Helm.
+func (s Spoke) CanRelease() bool { return s.Knows(bundle.Releases) }
 
 // Report is the latest report of a spoke about one application. Its key is cluster/Kind/namespace/name. Package
 // dispatch writes it.

@@ -2,7 +2,6 @@ package store
 
 import (
 	"bytes"
-	"cmp"
 	"time"
 
 	"github.com/navefleet/nave/shared/bundle"
@@ -86,9 +85,4 @@ func ForgetShapes(tx *Tx, cluster string, asked map[string]bool, before time.Tim
 		}
 	}
 	return err
-}
-
-// Knows reports whether the spoke knows features.
-func (s Spoke) Knows(f bundle.FeatureSet) bool {
-	return f.Without(cmp.Or(s.Features, bundle.Baseline)) == ""
 }
