@@ -45,9 +45,11 @@ type InputData struct {
 	Sealed     []bundle.SealedFile    `json:"-"`
 	Decryption bundle.SecretReference `json:"-"`
 	// Question is what was asked of the cluster, because the hub cannot read the entry. If the answer is known, Values has
-	// the JSON of the values with placeholders, nil if there are none, and Source says what the placeholders stand for.
+	// the JSON of the values with placeholders, nil if there are none, and Source says what the placeholders stand for. If
+	// Unasked is set, the spoke cannot be asked now.
 	Question *bundle.ShapeQuestion `json:"-"`
 	Answered bool                  `json:"-"`
+	Unasked  bool                  `json:"-"`
 	Values   json.RawMessage       `json:"-"`
 	Source   *bundle.ValueSource   `json:"-"`
 	Types    map[string]string     `json:"-"` // see ChartValues

@@ -25,7 +25,8 @@ type clusterFacts struct {
 	once  sync.Once
 	spoke string // identifies what was read of the spoke's row; see identifyFacts
 	api.Capabilities
-	err error
+	err     error // why no chart can be rendered; nil: charts can
+	unasked error // why the spoke cannot be asked about shapes; nil: it can
 }
 
 // maxCapabilities is of how many sets of capabilities a Planner remembers the decoded form. Equal clusters share one.
@@ -33,7 +34,7 @@ const maxCapabilities = 1000
 
 // identifyFacts returns a text that changes if the facts in a spoke's row change.
 func identifyFacts(s store.Spoke) string {
-	return fmt.Sprint(s.Capabilities, s.CanRelease())
+	return fmt.Sprint(s.Capabilities, s.CanRelease(), s.Knows(bundle.Shapes))
 }
 
 // factsOf returns the facts about the cluster of a walk. If charts cannot be rendered for the cluster now, the error
@@ -68,6 +69,9 @@ func (p *Planner) readFacts(ctx context.Context, w *walked) (facts api.Capabilit
 	case !spoke.CanRelease():
 		return facts, baseError{fmt.Errorf("spoke %s of cluster %s does not carry out releases of Helm: upgrade the spoke. "+
 			"Everything else is sent to it", spoke.Version, w.cluster), condition.BundleHeldBack}
+	case !spoke.Knows(bundle.Shapes):
+		w.facts.unasked = fmt.Errorf("spoke %s of cluster %s cannot be asked for the keys of values: upgrade the spoke. "+
+			"Everything else is sent to it", spoke.Version, w.cluster)
 	}
 	if known, ok := p.served.Get(spoke.Capabilities); ok {
 		return known, nil

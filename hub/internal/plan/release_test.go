@@ -8,12 +8,13 @@ import (
 
 	"github.com/rogpeppe/go-internal/txtar"
 
+	"github.com/navefleet/nave/hub/internal/store"
 	"github.com/navefleet/nave/shared/bundle"
 )
 
-// releases returns a fleet whose clusters all have one HelmRelease, and serve different APIs for which its chart does
-// not ask.
-func releases(t *testing.T, clusters int) *story {
+// releases returns a fleet whose clusters all have one HelmRelease, perhaps with more fields, and serve different APIs
+// for which its chart does not ask.
+func releases(t *testing.T, clusters int, more ...string) *story {
 	archive := fleet(clusters)
 	archive.Files[0].Data = append(archive.Files[0].Data, `---
 apiVersion: source.toolkit.fluxcd.io/v1
@@ -24,7 +25,7 @@ spec: {interval: 1m, url: "oci://registry.example.com/web"}
 	for name, text := range map[string]string{
 		"one/root/release.yaml": "apiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\n" +
 			"metadata: {name: web, namespace: flux-system}\n" +
-			"spec: {interval: 1m, chartRef: {kind: OCIRepository, name: web}}\n",
+			"spec: {" + strings.Join(append(more, "interval: 1m, chartRef: {kind: OCIRepository, name: web}"), ", ") + "}\n",
 		"chart/Chart.yaml": "apiVersion: v2\nname: web\nversion: 1.0.0\n",
 		"chart/templates/a.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n" +
 			"data: {has: '{{ .Capabilities.APIVersions.Has \"asked/v1\" }}', kube: '{{ .Capabilities.KubeVersion.Minor }}'}\n",
@@ -62,4 +63,30 @@ func TestEqualReleases(t *testing.T) {
 	s.connect("c0501", "v1.36.0", []string{"another/v1"}, bundle.Releases)
 	s.round()
 	s.play([]string{"renders", "0"})
+}
+
+// TestQuestions_older_spoke checks that only a spoke that can answer is asked about shapes, because the bundle would be
+// held back from all others, and that a spoke is asked once it connects or is upgraded.
+func TestQuestions_older_spoke(t *testing.T) {
+	for name, connect := range map[string]func(*story){
+		"no_releases": func(s *story) { s.connect("c0000", "v1.36.0", nil, bundle.Baseline) },
+		"no_shapes":   func(s *story) { s.connect("c0000", "v1.36.0", nil, bundle.Releases) },
+		"never_connected": func(s *story) {
+			s.update(func(tx *store.Tx) error { return store.Spokes.Delete(tx, "c0000") })
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := releases(t, 1, "valuesFrom: [{kind: Secret, name: live}]")
+			connect(s)
+			s.round()
+			if plan := s.plan("c0000"); len(plan.Questions) > 0 || len(plan.Applications) != 1 {
+				t.Errorf("%d questions and %d applications, want the root alone", len(plan.Questions), len(plan.Applications))
+			}
+			s.connect("c0000", "v1.36.0", nil, bundle.Known)
+			s.round()
+			if asked := s.plan("c0000").Questions; len(asked) != 1 || asked[0].Name != "live" {
+				t.Errorf("the spoke that can answer is asked %v, want the shape of Secret live", asked)
+			}
+		})
+	}
 }

@@ -1,8 +1,8 @@
 package plan
 
 import (
+	"cmp"
 	"context"
-	"fmt"
 	"maps"
 	"strings"
 	"time"
@@ -12,21 +12,18 @@ import (
 	"github.com/navefleet/nave/shared/bundle"
 )
 
-// shape returns the answer to a question about a shape for the cluster of a walk.
+// shape returns the answer to a question about a shape for the cluster of a walk. If its spoke cannot be asked now,
+// shape returns an error; when the facts about the spoke change, the graph is walked again.
 func (p *Planner) shape(ctx context.Context, w *walked, q bundle.ShapeQuestion) (found graph.Shape, known bool,
 	err error) {
+	if _, err := p.factsOf(ctx, w); err != nil || w.facts.unasked != nil {
+		return found, false, cmp.Or(err, w.facts.unasked)
+	}
 	var s store.Shape
-	var spoke store.Spoke
 	err = p.store.View(ctx, func(tx *store.Tx) error {
-		if s, known, err = store.ShapeOf(tx, w.cluster, q); err == nil {
-			spoke, _, err = store.Spokes.GetIntact(tx, w.cluster)
-		}
+		s, known, err = store.ShapeOf(tx, w.cluster, q)
 		return err
 	})
-	if err == nil && !spoke.Knows(bundle.Shapes) {
-		err = fmt.Errorf("the spoke of cluster %s, version %s, cannot be asked for the keys of values: upgrade the spoke",
-			w.cluster, spoke.Version)
-	}
 	return graph.Shape{Shape: s.Shape, Problem: s.Problem, Content: s.Content}, known, err
 }
 

@@ -45,8 +45,8 @@ type Input struct {
 	Contents func(manifest.Digest) ([]manifest.ID, error)
 	// Object returns an object that an Application has. It is shared, and must not be changed.
 	Object func(Application, manifest.ID) (*manifest.Object, error)
-	// Shape returns what the cluster answered to a question; false if it did not answer yet. If Shape is nil, nothing can
-	// be asked.
+	// Shape returns what the cluster answered to a question; false if it did not answer yet. If the spoke cannot be asked,
+	// Shape returns an error. If Shape is nil, nothing can be asked.
 	Shape func(bundle.ShapeQuestion) (Shape, bool, error)
 	// Placeholder makes a placeholder; see sealed.Salt.
 	Placeholder func(text string, path []string) sealed.Placeholder

@@ -37,7 +37,7 @@ func (p *pass) shape(key api.Key, r *api.Renderable, data *api.InputData, giver 
 			data.Field, &q)}
 	}
 	found, known, err := p.in.Shape(q)
-	data.Question, data.Answered = &q, known
+	data.Question, data.Answered, data.Unasked = &q, known, err != nil
 	switch {
 	case err != nil:
 		return problem{condition.InputNotReady, fmt.Sprintf("%s: %s: %v", data.Field, &q, err)}
@@ -145,7 +145,7 @@ func (p *pass) reveals(data *api.InputData, giver *Application) bool {
 }
 
 // addQuestions adds the questions of the pass to the graph: Asked has all, Questions those that are not in an
-// Application which was rendered now.
+// Application which was rendered now, and that the spoke can be asked. A bundle with others would be held back.
 func (p *pass) addQuestions() {
 	p.graph.Asked = map[string]bool{}
 	open := map[manifest.Digest]bool{}
@@ -158,7 +158,7 @@ func (p *pass) addQuestions() {
 			}
 			id := data.Question.ID()
 			p.graph.Asked[id.String()] = true
-			if (app == nil || app.Rendered == nil) && !open[id] {
+			if (app == nil || app.Rendered == nil) && !data.Unasked && !open[id] {
 				open[id] = true
 				if data.Answered {
 					answered = append(answered, *data.Question)
