@@ -344,6 +344,6 @@ func (b *ChartBuild) SetData(objects []*manifest.Object) error {
 // ErrNoValues is the error of a ChartValues without data that is not optional.
 var ErrNoValues = errors.New("no such object, or no such key")
 
-// ErrLiveValues is the error of a ChartValues whose object only the cluster may have.
-var ErrLiveValues = errors.New("no object of Git that is applied to the cluster: values that only the cluster has " +
-	"are not supported yet. Commit the object, a Secret encrypted with SOPS, or set optional: true")
+// ErrLiveValues is the error of a ChartValues whose object only the cluster may have, if the cluster was not asked.
+var ErrLiveValues = errors.New("no object of Git that is applied to the cluster, and the cluster was not asked for " +
+	"its own. Commit the object, a Secret encrypted with SOPS, or set optional: true")

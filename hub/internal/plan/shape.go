@@ -27,7 +27,7 @@ func (p *Planner) shape(ctx context.Context, w *walked, q bundle.ShapeQuestion) 
 	return graph.Shape{Shape: s.Shape, Problem: s.Problem, Content: s.Content}, known, err
 }
 
-// shapeKeep is how long an answer that clusters share stays in the store if nobody asks for it any more.
+// shapeKeep is how old an answer that clusters share is at least when it is deleted because nobody asks for it.
 const shapeKeep = 7 * 24 * time.Hour
 
 // forgetShapes deletes answers that clusters share and that no graph asked for in its last walk.

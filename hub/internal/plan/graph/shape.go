@@ -123,7 +123,7 @@ func (p *pass) readSealed(key api.Key, r *api.Renderable, data *api.InputData, g
 
 // isShort reports whether a placeholder stands for a value that may be a boolean, a null or a number for helm --set.
 func (p *pass) isShort(giver *Application, placeholder string) bool {
-	files, _, _ := p.in.Sealed(*giver) // unseal reports the error
+	files, _, _ := p.in.Sealed(*giver) // if they cannot be read, unseal fails, too, and the shape is asked for
 	return slices.ContainsFunc(files, func(f bundle.SealedFile) bool {
 		return slices.ContainsFunc(f.Values, func(v bundle.SealedValue) bool {
 			return v.Placeholder == placeholder && v.Short

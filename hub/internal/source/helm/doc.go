@@ -14,5 +14,5 @@
 //   - any other source: a folder or an archive of its artifact
 //
 // Credentials are those of the HelmRepository. They go to its origin only, unless spec.passCredentials says otherwise
-// and the Secret is bound to the other host.
+// and the Secret is bound to no hosts, or to the other one.
 package helm
