@@ -99,15 +99,9 @@ func chartColumns() []Column {
 // convertHelmChart converts older versions into v1: valuesFile becomes the first of valuesFiles, and accessFrom, which
 // Flux never carried out, is removed.
 func convertHelmChart(o *manifest.Object) {
-	spec, ok := o.Object["spec"].(map[string]any)
-	if !ok {
-		return
-	}
-	delete(spec, "accessFrom")
-	first, ok := spec["valuesFile"]
-	delete(spec, "valuesFile")
-	if more, isList := spec["valuesFiles"].([]any); ok && first != "" && (isList || spec["valuesFiles"] == nil) {
-		spec["valuesFiles"] = append([]any{first}, more...)
+	if spec, ok := o.Object["spec"].(map[string]any); ok {
+		delete(spec, "accessFrom")
+		joinValuesFiles(spec)
 	}
 }
 

@@ -96,10 +96,12 @@ func TestHelmChart_upstream(t *testing.T) {
 	}
 }
 
-// TestHelmChart_valuesFile converts the field of old versions.
+// TestHelmChart_valuesFile converts the field of old versions. One that is no text is refused, not dropped.
 func TestHelmChart_valuesFile(t *testing.T) {
-	text := strings.Replace(helmChart(inGit+", valuesFile: a.yaml, valuesFiles: [b.yaml], accessFrom: {}"), "/v1,",
-		"/v1beta1,", 1)
-	same(t, admit(t, text, api.ClusterGraph), helmChart(inGit+", version: '*', reconcileStrategy: "+
-		"ChartVersion, valuesFiles: [a.yaml, b.yaml]"))
+	old := func(spec string) string { return strings.Replace(helmChart(spec), "/v1,", "/v1beta1,", 1) }
+	defaults := inGit + ", version: '*', reconcileStrategy: ChartVersion"
+	same(t, admit(t, old(inGit+", valuesFile: a.yaml, valuesFiles: [b.yaml], accessFrom: {}"), api.ClusterGraph),
+		helmChart(defaults+", valuesFiles: [a.yaml, b.yaml]"))
+	same(t, admit(t, old(inGit+", valuesFile: ''"), api.ClusterGraph), helmChart(defaults))
+	refuse(t, old(inGit+", valuesFile: [a.yaml]"), api.ClusterGraph, "spec.valuesFile")
 }

@@ -31,13 +31,15 @@ func convertHelmRelease(o *manifest.Object) {
 	}
 }
 
-// joinValuesFiles puts valuesFile in front of valuesFiles.
+// joinValuesFiles puts valuesFile in front of valuesFiles. An empty one is removed.
 func joinValuesFiles(template map[string]any) {
-	first := textOf(template["valuesFile"])
-	files, ok := list(template["valuesFiles"])
-	if first == "" || !ok {
+	first, isText := template["valuesFile"].(string)
+	files, isList := list(template["valuesFiles"])
+	if !isText || !isList {
 		return // a value of another type is refused as an unknown field
 	}
 	delete(template, "valuesFile")
-	template["valuesFiles"] = slices.Concat([]any{first}, files)
+	if first != "" {
+		template["valuesFiles"] = slices.Concat([]any{first}, files)
+	}
 }
