@@ -75,7 +75,7 @@ func (s settling) checkNumbers(ctx context.Context, placeholders pairs) error {
 	numbers := placeholders.numbers()
 	other, err := s.again(ctx, numbers, strange)
 	if err != nil {
-		return nil
+		return ctx.Err() // nil: a template refuses the numbers
 	}
 	fields, err := s.compare(other, numbers)
 	if err != nil {

@@ -28,12 +28,15 @@ var typedProbes = []map[string]any{
 func (s settling) checkTypes(ctx context.Context) error {
 	types := s.typesIn()
 	names := slices.Sorted(maps.Keys(types))
+	if len(names) == 0 {
+		return nil
+	}
 	for _, probes := range typedProbes {
-		changes := func(some []string) bool { return s.differsWith(ctx, some, types, probes) != nil }
-		if len(names) == 0 || !changes(names) {
+		cause := s.differsWith(ctx, names, types, probes)
+		if cause == nil {
 			continue
 		}
-		cause := s.differsWith(ctx, names, types, probes)
+		changes := func(some []string) bool { return s.differsWith(ctx, some, types, probes) != nil }
 		if placeholder, found := culprit(names, changes); found {
 			return s.describe(cause, placeholder, s.placeOfValue(placeholder))
 		}
