@@ -55,6 +55,24 @@ func (r Request) HTTP(u *url.URL) (*http.Client, error) {
 	return &http.Client{Transport: t, CheckRedirect: checkRedirect}, nil
 }
 
+// CheckStatus returns the error of an answer that is not the whole file that was asked for: only 200 OK comes with it.
+// Errors are ErrFileNotFound, ErrAuthentication, ErrUnreachable and ErrProtocol.
+func CheckStatus(answer *http.Response, what string) error {
+	kind := ErrProtocol
+	switch status := answer.StatusCode; {
+	case status == http.StatusOK:
+		return nil
+	case status == http.StatusNotFound || status == http.StatusGone:
+		kind = ErrFileNotFound
+	case status == http.StatusUnauthorized || status == http.StatusForbidden:
+		kind = ErrAuthentication
+	case status == http.StatusTooManyRequests || status >= http.StatusInternalServerError:
+		kind = ErrUnreachable
+	}
+	return fmt.Errorf("%w: %s: the server answers %d %s", kind, what, answer.StatusCode,
+		http.StatusText(answer.StatusCode))
+}
+
 // SecretError returns the error of credentials that cannot be read, which names the key of the Secret.
 func SecretError(err error) error { return secretError("spec.secretRef", err) }
 

@@ -5,6 +5,7 @@ package file
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -67,27 +68,14 @@ func (f Fetcher) download(ctx context.Context, r source.Request, address string)
 		return nil, err
 	}
 	defer answer.Body.Close()
-	if err := checkStatus(answer.StatusCode); err != nil {
+	err = source.CheckStatus(answer, "the file")
+	if errors.Is(err, source.ErrAuthentication) {
+		err = fmt.Errorf("%w; remote files are fetched without credentials: commit a copy of it", err)
+	}
+	if err != nil {
 		return nil, err
 	}
 	return io.ReadAll(artifact.Bound(answer.Body, cmp.Or(f.Limit, defaultLimit), "the file"))
-}
-
-// checkStatus returns the error of an answer that is not the file. Only 200 OK comes with the whole file.
-func checkStatus(status int) error {
-	kind := source.ErrProtocol
-	switch {
-	case status == http.StatusOK:
-		return nil
-	case status == http.StatusNotFound || status == http.StatusGone:
-		kind = source.ErrFileNotFound
-	case status == http.StatusUnauthorized || status == http.StatusForbidden:
-		return fmt.Errorf("%w: the server answers %d %s; remote files are fetched without credentials: commit a copy of it",
-			source.ErrAuthentication, status, http.StatusText(status))
-	case status == http.StatusTooManyRequests || status >= http.StatusInternalServerError:
-		kind = source.ErrUnreachable
-	}
-	return fmt.Errorf("%w: the server answers %d %s", kind, status, http.StatusText(status))
 }
 
 // content is the content of the only file. It implements artifact.Contents.

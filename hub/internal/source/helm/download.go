@@ -107,7 +107,7 @@ func (f *fetching) download(ctx context.Context, repo *sourcev1.HelmRepositorySp
 		return nil, err
 	}
 	defer answer.Body.Close()
-	if err := checkStatus(answer, "the archive"); err != nil {
+	if err := source.CheckStatus(answer, "the archive"); err != nil {
 		if !source.SameOrigin(base, at) && answer.StatusCode == http.StatusUnauthorized {
 			err = fmt.Errorf("%w; the index names another host than spec.url, which gets credentials only with "+
 				"spec.passCredentials of the HelmRepository", err)

@@ -151,7 +151,7 @@ func (f *indexing) download(ctx context.Context, u *url.URL, last cached) (*os.F
 	if isLast && answer.StatusCode == http.StatusNotModified {
 		return nil, last, nil
 	}
-	if err := checkStatus(answer, "index.yaml"); err != nil {
+	if err := source.CheckStatus(answer, "index.yaml"); err != nil {
 		return nil, cached{}, err
 	}
 	file, revision, err := f.save(answer.Body)
@@ -199,21 +199,4 @@ func (c cached) write(name string) error {
 	}
 	return artifact.StorageError(errors.Join(os.MkdirAll(filepath.Dir(name), 0o700), os.WriteFile(name+".next", text,
 		0o600), os.Rename(name+".next", name)))
-}
-
-// checkStatus returns the error of an answer that is not the file that was asked for.
-func checkStatus(answer *http.Response, what string) error {
-	kind := source.ErrProtocol
-	switch status := answer.StatusCode; {
-	case status == http.StatusOK:
-		return nil
-	case status == http.StatusNotFound || status == http.StatusGone:
-		kind = source.ErrFileNotFound
-	case status == http.StatusUnauthorized || status == http.StatusForbidden:
-		kind = source.ErrAuthentication
-	case status == http.StatusTooManyRequests || status >= http.StatusInternalServerError:
-		kind = source.ErrUnreachable
-	}
-	return fmt.Errorf("%w: %s: the server answers %d %s", kind, what, answer.StatusCode,
-		http.StatusText(answer.StatusCode))
 }
