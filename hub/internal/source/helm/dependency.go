@@ -33,7 +33,7 @@ type dependency struct {
 }
 
 // addDependencies adds the dependencies that the chart does not have in its folder charts/. As in Flux, versions are
-// those of Chart.lock, if there is one.
+// those of Chart.lock, if there is one. A chart may need several versions of another one, by aliases.
 func (c *packing) addDependencies(ctx context.Context) error {
 	wanted, err := c.dependencies(ctx)
 	if err != nil || len(wanted) == 0 {
@@ -43,15 +43,16 @@ func (c *packing) addDependencies(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	added := map[dependency]bool{}
 	for _, d := range wanted {
-		if have[d.Name] {
+		if have[d.Name] || added[d] {
 			continue
 		}
 		if err := c.addDependency(ctx, d); err != nil {
 			return &api.Failure{Reason: api.DependencyBuildError, Text: fmt.Sprintf("dependency %s: %v", source.Quote(d.Name),
 				source.Classify(err, noProtocol))}
 		}
-		have[d.Name] = true
+		added[d] = true
 	}
 	return nil
 }
@@ -71,7 +72,11 @@ func (c *packing) dependencies(ctx context.Context) ([]dependency, error) {
 			maxDependencies)
 	}
 	for i, d := range wanted {
-		if at := slices.IndexFunc(locked, func(l dependency) bool { return l.Name == d.Name }); at >= 0 {
+		at := slices.IndexFunc(locked, func(l dependency) bool { return l.Name == d.Name })
+		if i < len(locked) && locked[i].Name == d.Name {
+			at = i // helm keeps the order
+		}
+		if at >= 0 {
 			wanted[i].Version = locked[at].Version
 		}
 		if d.Name != path.Base(d.Name) || artifact.BadName(d.Name) != "" {
@@ -224,6 +229,9 @@ func (c *packing) addLocal(ctx context.Context, d dependency) error {
 	}
 	if err := other.satisfies(d); err != nil {
 		return err
+	}
+	if _, taken := c.from[path.Join("charts", d.Name, metadataFile)]; taken {
+		return fmt.Errorf("%w: another folder of the source is a dependency of the same name", artifact.ErrTree)
 	}
 	if err := other.addDependencies(ctx); err != nil {
 		return err

@@ -55,6 +55,35 @@ func TestDependencies_helm(t *testing.T) {
 	w.expect(a, "app/Chart.yaml", "app/charts/common-2.0.1.tgz", "app/charts/redis-1.2.0.tgz")
 }
 
+// TestDependencies_aliases fetches what the real helm fetches for a chart that needs two versions of another one.
+func TestDependencies_aliases(t *testing.T) {
+	w := newWorld(t)
+	w.charts("redis 1.0.0", "redis 2.0.0")
+	text := strings.Replace(parent("redis 2.x "+w.URL, "redis 1.x "+w.URL), "{name: redis, version: \"1.x\"",
+		"{alias: old, name: redis, version: \"1.x\"", 1)
+	dir := filepath.Join(t.TempDir(), "app")
+	w.write(dir, map[string]string{"Chart.yaml": text})
+	w.helm("dependency", "update", dir)
+	lock, err := os.ReadFile(filepath.Join(dir, "Chart.lock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.charts("redis 1.1.0", "redis 2.1.0")
+	files := map[string]string{"app/Chart.yaml": text, "app/Chart.lock": string(lock)}
+	a, err := w.pack(w.tree("1", files), spec{"chart": "app"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.expect(a, "app/Chart.lock", "app/Chart.yaml", "app/charts/redis-1.0.0.tgz", "app/charts/redis-2.0.0.tgz")
+	_, err = w.pack(w.tree("2", map[string]string{
+		"app/Chart.yaml": parent("lib 1.x file://../one", "lib 2.x file://../two"),
+		"one/Chart.yaml": "name: lib\nversion: 1.0.0\n", "two/Chart.yaml": "name: lib\nversion: 2.0.0\n",
+	}), spec{"chart": "app"}, nil)
+	if err == nil || !strings.Contains(err.Error(), "of the same name") {
+		t.Errorf("two folders with charts of one name: %v", err)
+	}
+}
+
 // TestDependencies_vendored asks no server for what is in charts/, and for nothing while the version stays.
 func TestDependencies_vendored(t *testing.T) {
 	w := newWorld(t)
