@@ -5,12 +5,13 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
-// collect removes the folders and contents of an id that no artifact refers to, if an artifact was removed since the
-// last time, or this process has not looked yet. While an artifact of the id is put, collect does nothing, because the
-// Put may rely on what is about to lose its last artifact. If an artifact is damaged, collect removes nothing: the
-// artifact is put again or expires. Errors are ErrStorage or that of ctx.
+// collect removes the folders and contents of an id that no artifact refers to, if since the last time an artifact was
+// removed or a fetch failed that had begun to write, or if this process has not looked yet. While an artifact of the id
+// is put, collect does nothing, because the Put may rely on what is about to lose its last artifact. If an artifact is
+// damaged, collect removes nothing: the artifact is put again or expires. Errors are ErrStorage or that of ctx.
 func (s *Store) collect(ctx context.Context, id string) error {
 	if s.isSwept(id) {
 		return nil
@@ -54,15 +55,23 @@ func (s *Store) setSwept(id string) {
 	s.swept[id] = true
 }
 
-// noteLeft has the next Sweep look for what a fetch left that failed because of the disk. Nobody knows of which id. If
-// the disk is full, no root is going to be replaced, and without that nothing else would be removed.
-func (s *Store) noteLeft(err error) {
-	if !errors.Is(err, ErrStorage) {
-		return
-	}
+// begunPrefix begins the names of the files in a Workspace's Tmp that say of which ids a Put has begun to write.
+const begunPrefix = "begun-"
+
+// noteLeft has the next Sweep look for what a failed fetch left. No root refers to that. If every fetch of a source
+// fails, such as on a full disk, no root is going to be replaced, and without noteLeft nothing would be removed.
+func (s *Store) noteLeft(tmp string) {
+	names, err := namesIn(tmp)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	clear(s.swept)
+	if err != nil {
+		clear(s.swept)
+	}
+	for _, name := range names {
+		if id, ok := strings.CutPrefix(name, begunPrefix); ok {
+			s.swept[id] = false
+		}
+	}
 }
 
 // referred returns the names of the folders and contents that the artifacts of an id refer to.

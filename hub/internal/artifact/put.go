@@ -74,7 +74,15 @@ func (w Workspace) put(ctx context.Context, id string, t Tree, files []File, las
 	if p.last == nil && Verify(ctx, name, a.Digest) == nil {
 		return a, nil
 	}
+	if err := w.noteBegun(id); err != nil {
+		return Artifact{}, err
+	}
 	return a, p.write(name, root)
+}
+
+// noteBegun notes for Store.Make that a Put of id has begun to write.
+func (w Workspace) noteBegun(id string) error {
+	return StorageError(os.WriteFile(filepath.Join(w.Tmp, begunPrefix+id), nil, 0o600))
 }
 
 // openLast opens the last artifact. If there is none of the id, or it cannot be read, nothing is shared.

@@ -93,7 +93,7 @@ func (s *Store) Make(ctx context.Context, last *Artifact, fetch func(Workspace, 
 	defer os.RemoveAll(tmp)
 	a, err := fetch(Workspace{Dir: s.dir, Tmp: tmp}, last)
 	if err != nil {
-		s.noteLeft(err)
+		s.noteLeft(tmp)
 		return Artifact{}, err
 	}
 	a.Origin = Origin{telemetry.Printable(a.Origin.Revision, maxOrigin), telemetry.Printable(a.Origin.Source, maxOrigin)}

@@ -14,8 +14,8 @@ import (
 const cacheLife = 7 * 24 * time.Hour
 
 // Sweep removes artifacts whose Dir keep has refused for as long as unused in calls of this process, what no artifact
-// refers to, caches that no fetch has used for a week, and those that are too much for the Store's limit. Errors are
-// ErrStorage or that of ctx.
+// refers to, caches that no fetch has used for a week, and those that are too much for the Store's limit. An error
+// of one address does not keep Sweep from the others. Errors are ErrStorage or that of ctx.
 func (s *Store) Sweep(ctx context.Context, keep func(dir string) bool, unused time.Duration) error {
 	if err := s.prepare(); err != nil {
 		return err
@@ -25,19 +25,24 @@ func (s *Store) Sweep(ctx context.Context, keep func(dir string) bool, unused ti
 		return StorageError(err)
 	}
 	for _, home := range homes {
-		id := filepath.Base(home)
-		roots, err := namesIn(filepath.Join(home, rootsDir))
-		for _, root := range roots {
-			err = errors.Join(err, s.sweepArtifact(id, root, keep, unused))
-		}
-		if err != nil {
-			return StorageError(err)
-		}
-		if err := s.collect(ctx, id); err != nil {
-			return err
-		}
+		err = errors.Join(err, s.sweepArtifacts(ctx, filepath.Base(home), keep, unused))
 	}
-	return s.sweepCaches(ctx)
+	return errors.Join(err, s.sweepCaches(ctx))
+}
+
+// sweepArtifacts removes unused artifacts of an id, and what no artifact of the id refers to.
+func (s *Store) sweepArtifacts(ctx context.Context, id string, keep func(dir string) bool, unused time.Duration) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	roots, err := namesIn(filepath.Join(s.dir, artifactsDir, id, rootsDir))
+	for _, root := range roots {
+		err = errors.Join(err, s.sweepArtifact(id, root, keep, unused))
+	}
+	if err != nil {
+		return StorageError(err)
+	}
+	return s.collect(ctx, id)
 }
 
 // namesIn returns the names of what is in a folder; none if there is no folder.

@@ -248,8 +248,8 @@ func TestPut_failed(t *testing.T) {
 	must(t, err)
 	more := append(same, contents.file("c", Regular, "c"))
 	_, err = s.Make(t.Context(), nil, func(w Workspace, _ *Artifact) (Artifact, error) {
-		w.Tmp = filepath.Join(w.Tmp, "none") // nothing can be written there
-		return w.Put(t.Context(), "00", Tree{Contents: contents, Files: more}, nil)
+		lost := during{contents, func() { must(t, os.RemoveAll(w.Tmp)) }} // nothing can be replaced after c is written
+		return w.Put(t.Context(), "00", Tree{Contents: lost, Files: more}, nil)
 	})
 	if !errors.Is(err, ErrStorage) {
 		t.Errorf("got %v, want %v", err, ErrStorage)
@@ -257,20 +257,70 @@ func TestPut_failed(t *testing.T) {
 	must(t, Verify(t.Context(), s.Path(first), first.Digest))
 }
 
-// TestSweep_failed removes what a Put left that could not write its root.
+// TestSweep_failed removes what a Put left that had begun to write when it failed, whatever the cause was.
 func TestSweep_failed(t *testing.T) {
-	s, contents := New(t.TempDir()), memory{}
-	first, err := put(t, s, Tree{Contents: contents, Files: []File{contents.file("d/a", Regular, "a")}}, nil)
-	must(t, err)
-	checkOnly(t, s, first)
-	_, err = s.Make(t.Context(), &first, func(w Workspace, last *Artifact) (Artifact, error) {
-		w.Tmp = filepath.Join(w.Tmp, "none") // the root cannot be written
-		return w.Put(t.Context(), "00", Tree{Contents: contents, Files: []File{contents.file("d/b", Regular, "b")}}, last)
-	})
-	if !errors.Is(err, ErrStorage) {
-		t.Errorf("got %v, want %v", err, ErrStorage)
+	for name, cause := range map[string]error{
+		"disk": ErrStorage, "time": context.DeadlineExceeded, "limit": ErrLimit, "server": errors.New("a lost object"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, contents := New(t.TempDir()), memory{}
+			first, err := put(t, s, Tree{Contents: contents, Files: []File{contents.file("d/a", Regular, "a")}}, nil)
+			must(t, err)
+			checkOnly(t, s, first)
+			files := []File{contents.file("a", Regular, "left"), contents.file("d/b", Regular, "b")}
+			_, err = put(t, s, Tree{Contents: failing{contents, "d/b", cause}, Files: files}, &first)
+			if !errors.Is(err, cause) {
+				t.Errorf("got %v, want %v", err, cause)
+			}
+			if _, err := os.Stat(contentFile(filepath.Join(s.dir, artifactsDir, "00"), files[0].Content)); err != nil {
+				t.Errorf("nothing was left: %v", err)
+			}
+			checkOnly(t, s, first)
+		})
 	}
-	checkOnly(t, s, first)
+}
+
+// failing cannot read the content of one path.
+type failing struct {
+	memory
+	path string
+	err  error
+}
+
+func (f failing) Read(ctx context.Context, file File, limit int64) ([]byte, error) {
+	if file.Path == f.path {
+		return nil, f.err
+	}
+	return f.memory.Read(ctx, file, limit)
+}
+
+// TestPut_misplaced has files in the places of folders. A Put removes them; a sweep of them does not fail the others.
+func TestPut_misplaced(t *testing.T) {
+	for _, place := range []string{"", rootsDir, foldersDir, contentsDir} {
+		t.Run("0"+place, func(t *testing.T) {
+			s, contents := New(t.TempDir()), memory{}
+			tree := Tree{Contents: contents, Files: []File{contents.file("d/a", Regular, "a")}}
+			first, err := put(t, s, tree, nil)
+			must(t, err)
+			name := filepath.Join(s.dir, artifactsDir, "00", place)
+			must(t, os.RemoveAll(name))
+			must(t, os.WriteFile(name, nil, 0o600))
+			after, err := s.Make(t.Context(), nil, func(w Workspace, _ *Artifact) (Artifact, error) {
+				return w.Put(t.Context(), "01", tree, nil)
+			})
+			must(t, err)
+			if err := s.Sweep(t.Context(), func(string) bool { return false }, 0); !errors.Is(err, ErrStorage) {
+				t.Errorf("swept with %v, want %v", err, ErrStorage)
+			}
+			if _, err := os.Stat(s.Path(after)); !errors.Is(err, os.ErrNotExist) {
+				t.Errorf("another artifact is not swept: %v", err)
+			}
+			s.Doubt(first)
+			again, err := put(t, s, tree, &first)
+			must(t, err)
+			checkOnly(t, s, again)
+		})
+	}
 }
 
 // TestReplace_folder writes a file where a folder is.

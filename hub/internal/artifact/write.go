@@ -21,7 +21,7 @@ func (m Mode) Permissions() fs.FileMode {
 // write writes what was planned, and the root last: it makes the artifact exist.
 func (p *putting) write(name string, root []byte) error {
 	for _, kind := range []string{rootsDir, foldersDir, contentsDir} {
-		if err := os.MkdirAll(filepath.Join(p.home, kind), 0o700); err != nil {
+		if err := makeFolder(p.home, kind); err != nil {
 			return StorageError(err)
 		}
 	}
@@ -37,6 +37,20 @@ func (p *putting) write(name string, root []byte) error {
 		}
 	}
 	return p.replace(name, root)
+}
+
+// makeFolder makes a folder in another one. Files in the places of the two are removed.
+func makeFolder(home, kind string) error {
+	dir := filepath.Join(home, kind)
+	if os.MkdirAll(dir, 0o700) == nil {
+		return nil
+	}
+	for _, name := range []string{home, dir} {
+		if info, err := os.Lstat(name); err == nil && !info.IsDir() {
+			_ = os.Remove(name) // else MkdirAll fails
+		}
+	}
+	return os.MkdirAll(dir, 0o700)
 }
 
 // content writes the content of a file: as a hard link if it is on disk somewhere.
