@@ -49,7 +49,7 @@ type tip struct {
 // openRepository opens the cache in dir, or makes an empty one.
 func openRepository(dir string) (*repository, error) {
 	if err := os.MkdirAll(filepath.Join(dir, "objects", "pack"), 0o700); err != nil {
-		return nil, artifact.StorageError(err)
+		return nil, cacheError(artifact.StorageError(err))
 	}
 	now := time.Now()
 	_ = os.Chtimes(dir, now, now) // for artifact.Store.Sweep; a wrong time costs a transfer
@@ -83,7 +83,8 @@ func (r *repository) save() error {
 		return artifact.StorageError(err)
 	}
 	next := stateFile(r.dir) + ".next"
-	return artifact.StorageError(errors.Join(os.WriteFile(next, text, 0o600), os.Rename(next, stateFile(r.dir))))
+	err = errors.Join(os.WriteFile(next, text, 0o600), os.Rename(next, stateFile(r.dir)))
+	return cacheError(artifact.StorageError(err))
 }
 
 // holds reports whether all of a commit's tree is here.
@@ -101,7 +102,7 @@ func (r *repository) read(ctx context.Context, kind plumbing.ObjectType, id plum
 	}
 	have, content, err := r.objects.get(id)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %s %s: %w", errCache, kind, id, err)
+		return nil, cacheError(fmt.Errorf("%s %s: %w", kind, id, err))
 	}
 	if int64(len(content)) > limit {
 		return nil, fmt.Errorf("%w: %s %s has %s, the limit is %s", artifact.ErrLimit, kind, id,
@@ -117,7 +118,7 @@ func (r *repository) read(ctx context.Context, kind plumbing.ObjectType, id plum
 func (r *repository) size(id plumbing.Hash) (int64, error) {
 	n, err := r.objects.size(id)
 	if err != nil {
-		return 0, fmt.Errorf("%w: %s: %w", errCache, id, err)
+		return 0, cacheError(fmt.Errorf("%s: %w", id, err))
 	}
 	return n, nil
 }
@@ -127,7 +128,7 @@ func (r *repository) commitOf(ctx context.Context, id plumbing.Hash) (plumbing.H
 	for range 10 {
 		kind, _, err := r.objects.get(id)
 		if err != nil {
-			return id, fmt.Errorf("%w: %s: %w", errCache, id, err)
+			return id, cacheError(fmt.Errorf("%s: %w", id, err))
 		}
 		switch kind {
 		case plumbing.CommitObject:

@@ -62,7 +62,12 @@ type resolving struct {
 // resolveOutside resolves the deltas on objects that only the cache has, and the deltas on those.
 func (r *resolving) resolveOutside() error {
 	for base, deltas := range r.byHash {
-		if _, here := r.offsets[base]; here || !r.content.hasOutside(base) {
+		if _, here := r.offsets[base]; here {
+			continue
+		}
+		if has, err := r.content.hasOutside(base); err != nil {
+			return err
+		} else if !has {
 			continue
 		}
 		r.thin = true
@@ -131,7 +136,7 @@ func (c *contents) place(i item) error {
 // in memory at a time.
 type pack struct {
 	scanner *packfile.Scanner
-	find    func(plumbing.Hash) (offset int64, ok bool)
+	find    func(plumbing.Hash) (offset int64, err error) // plumbing.ErrObjectNotFound: the pack does not have it
 	recent  recent
 	outside outside
 }
@@ -144,25 +149,30 @@ type outside struct {
 	text    []byte // of id, the object that was read last
 }
 
-func newPack(file io.ReadSeeker, find func(plumbing.Hash) (int64, bool), recent recent) *pack {
+func newPack(file io.ReadSeeker, find func(plumbing.Hash) (int64, error), recent recent) *pack {
 	return &pack{scanner: packfile.NewScanner(file), find: find, recent: recent}
 }
 
 // hasOutside reports whether the cache has an object that deltas of the pack may change.
-func (p *pack) hasOutside(id plumbing.Hash) bool {
-	return p.outside.objects != nil && p.outside.objects.has(id)
+func (p *pack) hasOutside(id plumbing.Hash) (bool, error) {
+	if p.outside.objects == nil {
+		return false, nil
+	}
+	return p.outside.objects.has(id)
 }
 
 // readOutside returns the kind and content of an object outside of the pack.
 func (p *pack) readOutside(id plumbing.Hash) (plumbing.ObjectType, []byte, error) {
-	if !p.hasOutside(id) {
+	if has, err := p.hasOutside(id); err != nil {
+		return 0, nil, err
+	} else if !has {
 		return 0, nil, fmt.Errorf("%w: %s", errNoBase, id)
 	}
 	o := &p.outside
 	if o.text == nil || o.id != id {
 		kind, text, err := o.objects.get(id)
 		if err != nil {
-			return 0, nil, fmt.Errorf("%w: %s: %w", errCache, id, err)
+			return 0, nil, cacheError(fmt.Errorf("%s: %w", id, err))
 		}
 		o.id, o.kind, o.text = id, kind, text
 	}
@@ -210,10 +220,13 @@ func (p *pack) root(offset int64) (kind plumbing.ObjectType, text []byte, deltas
 		}
 		deltas = append(deltas, offset)
 		if offset = h.OffsetReference; h.Type == plumbing.REFDeltaObject {
-			var here bool
-			if offset, here = p.find(h.Reference); !here {
+			offset, err = p.find(h.Reference)
+			if errors.Is(err, plumbing.ErrObjectNotFound) {
 				kind, text, err = p.readOutside(h.Reference)
 				return kind, text, deltas, err
+			}
+			if err != nil {
+				return 0, nil, nil, err
 			}
 		}
 	}

@@ -70,7 +70,8 @@ func (f *fetching) run(ctx context.Context) (artifact.Artifact, error) {
 		}
 		a, err := f.attempt(ctx, s)
 		s.close()
-		if attempt > 0 || !errors.Is(err, errCache) || ctx.Err() != nil {
+		isFull := errors.Is(err, syscall.ENOSPC)
+		if attempt > 0 || !errors.Is(err, errCache) || isFull || ctx.Err() != nil {
 			return a, err
 		}
 	}
@@ -97,7 +98,7 @@ func (f *fetching) attempt(ctx context.Context, s session) (artifact.Artifact, e
 	}
 	defer unlock()
 	a, err := f.update(ctx, s, refs, choice)
-	if errors.Is(err, errCache) || errors.Is(err, syscall.ENOSPC) { // a cut off transfer takes room, and does not count
+	if spoilsCache(err) {
 		if err := os.RemoveAll(f.Workspace.CacheDir(f.id)); err != nil {
 			return a, artifact.StorageError(err)
 		}
@@ -187,10 +188,11 @@ func (r *repository) choose(ctx context.Context, choice choice) (candidate, erro
 func (r *repository) find(ctx context.Context, choice choice) (candidate, error) {
 	c := choice.candidates[0]
 	if !choice.onBranch {
-		if !r.objects.has(c.commit) {
-			return c, fmt.Errorf("%w: no branch and no tag leads to commit %s", source.ErrReferenceNotFound, c.commit)
+		has, err := r.objects.has(c.commit)
+		if err == nil && !has {
+			err = fmt.Errorf("%w: no branch and no tag leads to commit %s", source.ErrReferenceNotFound, c.commit)
 		}
-		return c, nil
+		return c, err
 	}
 	found, err := r.reaches(ctx, c.want, c.commit)
 	if err == nil && !found {

@@ -53,18 +53,19 @@ func openPackIndex(file *os.File) (*packIndex, error) {
 	return x, nil
 }
 
-// find returns the offset of an object in the pack. An index that cannot be read has no objects.
-func (x *packIndex) find(id plumbing.Hash) (offset int64, ok bool) {
+// find returns the offset of an object in the pack. If the pack does not have the object, the error is
+// plumbing.ErrObjectNotFound.
+func (x *packIndex) find(id plumbing.Hash) (offset int64, err error) {
 	part, err := x.part(id[0])
 	if err != nil {
-		return 0, false
+		return 0, err
 	}
 	for n := range len(part.hashes) / hashSize {
 		if bytes.Equal(part.hashes[n*hashSize:][:hashSize], id[:]) {
 			return x.offset(binary.BigEndian.Uint32(part.offsets[4*n:]))
 		}
 	}
-	return 0, false
+	return 0, plumbing.ErrObjectNotFound
 }
 
 // part reads what the index says of the objects with a first byte.
@@ -93,12 +94,12 @@ func (x *packIndex) part(first byte) (*indexPart, error) {
 func (x *packIndex) offsets() int64 { return indexHashes + int64(x.counts[255])*int64(hashSize+4) }
 
 // offset returns an offset as it is. One of more than 31 bits is a place among the offsets of 64 bits at the end.
-func (x *packIndex) offset(short uint32) (int64, bool) {
+func (x *packIndex) offset(short uint32) (int64, error) {
 	if short>>31 == 0 {
-		return int64(short), true
+		return int64(short), nil
 	}
 	var long [8]byte
 	at := x.offsets() + 4*int64(x.counts[255]) + 8*int64(short&(1<<31-1))
 	_, err := x.file.ReadAt(long[:], at)
-	return int64(binary.BigEndian.Uint64(long[:]) & (1<<63 - 1)), err == nil
+	return int64(binary.BigEndian.Uint64(long[:]) & (1<<63 - 1)), err
 }

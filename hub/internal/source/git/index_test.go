@@ -1,6 +1,7 @@
 package git
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -8,6 +9,9 @@ import (
 
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/format/idxfile"
+
+	"github.com/navefleet/nave/hub/internal/artifact"
+	"github.com/navefleet/nave/hub/internal/source"
 )
 
 // TestPackIndex finds the objects of indexes that go-git wrote, one with offsets of 64 bits, and no other.
@@ -44,18 +48,53 @@ func TestPackIndex(t *testing.T) {
 				t.Fatal(err)
 			}
 			for id, offset := range want {
-				if got, ok := x.find(id); !ok || got != offset {
-					t.Errorf("%s is at %d, %t, want %d", id, got, ok, offset)
+				if got, err := x.find(id); err != nil || got != offset {
+					t.Errorf("%s is at %d, %v, want %d", id, got, err, offset)
 				}
 			}
 			for i := range 2000 {
-				if at, ok := x.find(plumbing.ComputeHash(plumbing.TreeObject, fmt.Append(nil, i))); ok {
-					t.Errorf("another object is at %d", at)
+				at, err := x.find(plumbing.ComputeHash(plumbing.TreeObject, fmt.Append(nil, i)))
+				if !errors.Is(err, plumbing.ErrObjectNotFound) {
+					t.Errorf("another object is at %d, %v", at, err)
 				}
 			}
 		})
 	}
 }
+
+// TestPackIndex_unreadable has an index that the disk fails to read. An object in it does not count as one that the
+// repository does not have.
+func TestPackIndex_unreadable(t *testing.T) {
+	r := repositoryOf(t)
+	installIn(t, r, packOf(uint32(fewObjects+1), chainOf(fewObjects, byHash)...), DefaultLimits)
+	id := plumbing.ComputeHash(plumbing.BlobObject, make([]byte, 8))
+	for name, use := range map[string]func() error{
+		"read": func() error { _, err := r.read(t.Context(), plumbing.BlobObject, id, 8); return err },
+		"size": func() error { _, err := r.size(id); return err },
+		"find": func() error {
+			_, err := r.find(t.Context(), choice{candidates: []candidate{{commit: id}}, history: true})
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r.close()
+			if err := use(); err != nil {
+				t.Fatalf("before: %v", err)
+			}
+			r.close()
+			if err := r.objects.open(); err != nil {
+				t.Fatal(err)
+			}
+			r.objects.packs[0].index.Close() // as if it could not be read
+			err := classified(use())
+			if !errors.Is(err, errCache) || !errors.Is(err, artifact.ErrStorage) || errors.Is(err, source.ErrReferenceNotFound) {
+				t.Errorf("got %v, want %v", err, artifact.ErrStorage)
+			}
+		})
+	}
+}
+
+func classified(err error) error { return source.Classify(err, classify) }
 
 // FuzzPackIndex searches an index that was damaged.
 func FuzzPackIndex(f *testing.F) {
@@ -81,7 +120,7 @@ func FuzzPackIndex(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if offset, ok := x.find(plumbing.Hash{first}); ok && offset < 0 {
+		if offset, err := x.find(plumbing.Hash{first}); err == nil && offset < 0 {
 			t.Errorf("found at %d", offset)
 		}
 	})

@@ -41,12 +41,15 @@ func (o *objects) looseName(id plumbing.Hash) string {
 }
 
 // has reports whether the cache has an object.
-func (o *objects) has(id plumbing.Hash) bool {
+func (o *objects) has(id plumbing.Hash) (bool, error) {
 	if _, err := os.Stat(o.looseName(id)); err == nil {
-		return true
+		return true, nil
 	}
 	_, _, err := o.locate(id)
-	return err == nil
+	if errors.Is(err, plumbing.ErrObjectNotFound) {
+		return false, nil
+	}
+	return err == nil, cacheError(err)
 }
 
 // get returns an object's kind and content.
@@ -85,7 +88,7 @@ func (o *objects) add(id plumbing.Hash, kind plumbing.ObjectType, content []byte
 		}
 	}
 	if err != nil {
-		return 0, artifact.StorageError(err)
+		return 0, cacheError(artifact.StorageError(err))
 	}
 	return onDisk(int64(len(text))), nil
 }
@@ -104,14 +107,14 @@ func cutHeader(text []byte) (kind plumbing.ObjectType, content []byte, err error
 	return kind, content, err
 }
 
-// locate finds an object in the packs.
+// locate finds an object in the packs. If no pack has the object, the error is plumbing.ErrObjectNotFound.
 func (o *objects) locate(id plumbing.Hash) (*openPack, int64, error) {
 	if err := o.open(); err != nil {
 		return nil, 0, err
 	}
 	for _, pack := range o.packs {
-		if offset, ok := pack.find(id); ok {
-			return pack, offset, nil
+		if offset, err := pack.find(id); !errors.Is(err, plumbing.ErrObjectNotFound) {
+			return pack, offset, err
 		}
 	}
 	return nil, 0, plumbing.ErrObjectNotFound
@@ -130,6 +133,7 @@ func (o *objects) open() error {
 	for _, name := range names {
 		p, err := openPackFile(strings.TrimSuffix(name, ".pack"))
 		if err != nil {
+			o.close() // so that the next search does not go without this pack
 			return err
 		}
 		o.packs = append(o.packs, p)

@@ -70,10 +70,12 @@ type item struct {
 	size       int64         // of the object, inflated
 }
 
-// find returns the offset of an object whose hash is known.
-func (c *contents) find(id plumbing.Hash) (int64, bool) {
-	offset, ok := c.offsets[id]
-	return offset, ok
+// find returns the offset of an object whose hash is known; otherwise plumbing.ErrObjectNotFound.
+func (c *contents) find(id plumbing.Hash) (int64, error) {
+	if offset, ok := c.offsets[id]; ok {
+		return offset, nil
+	}
+	return 0, plumbing.ErrObjectNotFound
 }
 
 // survey reads a pack once from front to back. It refuses a pack of too large objects before any object is in memory.
@@ -198,7 +200,7 @@ func (r *repository) adopt(c *contents, file *os.File, n int64) error {
 	}
 	name := r.objects.packName(c.checksum)
 	if err := errors.Join(os.WriteFile(name+".idx", index, 0o600), os.Rename(file.Name(), name+".pack")); err != nil {
-		return artifact.StorageError(err)
+		return cacheError(artifact.StorageError(err))
 	}
 	r.objects.close() // the next use opens them again, with this one
 	r.state.Packs++

@@ -82,9 +82,9 @@ func (f *fetching) put(ctx context.Context, r *repository, id plumbing.Hash, nam
 // putSince makes an artifact that shares folders with the last one, unless last is nil. If it cannot share them, the
 // error is artifact.ErrShared.
 func (f *fetching) putSince(ctx context.Context, r *repository, id plumbing.Hash, name string, last *made) (
-	artifact.Artifact, error) {
+	a artifact.Artifact, err error) {
 	g := newGathering(f, r)
-	defer g.close()
+	defer func() { err = g.close(err) }()
 	g.last = last
 	if err := g.add(ctx, r, id, place{address: f.url}); err != nil {
 		return artifact.Artifact{}, err
@@ -96,7 +96,7 @@ func (f *fetching) putSince(ctx context.Context, r *repository, id plumbing.Hash
 	if err := g.sparse.check(g.files, g.shared); err != nil {
 		return artifact.Artifact{}, err
 	}
-	a, err := f.Workspace.Put(ctx, f.id, artifact.Tree{
+	a, err = f.Workspace.Put(ctx, f.id, artifact.Tree{
 		Revision: name, Files: g.files, Shared: g.shared, Contents: g.contents(), Ignore: f.spec.Ignore,
 		Limits: f.limits.Limits,
 	}, f.Last)

@@ -35,6 +35,7 @@ type gathering struct {
 	source     *repository                        // of the commit
 	origins    map[artifact.ContentID]*repository // of the files of submodules
 	opened     map[string]*repository             // submodules, by the name of their cache
+	caches     []string                           // the folders of their caches
 	tree       plumbing.Hash                      // of the commit of source
 	release    []func()
 	submodules int
@@ -48,10 +49,18 @@ func newGathering(f *fetching, r *repository) *gathering {
 	}
 }
 
-func (g *gathering) close() {
+// close closes the caches of submodules. If err is that of a spoiled cache, close removes them all, because err does
+// not say which of them is meant. It returns err, and why a cache could not be removed.
+func (g *gathering) close(err error) error {
+	if spoilsCache(err) {
+		for _, dir := range g.caches {
+			err = errors.Join(err, artifact.StorageError(os.RemoveAll(dir)))
+		}
+	}
 	for _, release := range slices.Backward(g.release) {
 		release()
 	}
+	return err
 }
 
 // place is where a commit stands.
@@ -226,7 +235,7 @@ func (g *gathering) open(ctx context.Context, address *url.URL, commit plumbing.
 		if err != nil {
 			return nil, err
 		}
-		g.release = append(g.release, unlock)
+		g.release, g.caches = append(g.release, unlock), append(g.caches, g.Workspace.CacheDir(sub.id))
 		if r, err = sub.openCache(); err != nil {
 			return nil, err
 		}
@@ -236,11 +245,7 @@ func (g *gathering) open(ctx context.Context, address *url.URL, commit plumbing.
 	if r.holds(commit) {
 		return r, nil
 	}
-	err = sub.bring(ctx, r, commit)
-	if errors.Is(err, errCache) {
-		err = errors.Join(err, artifact.StorageError(os.RemoveAll(r.dir)))
-	}
-	return r, err
+	return r, sub.bring(ctx, r, commit)
 }
 
 // submodule returns the fetch of a submodule's commit. It has the source's credentials only at the source's server.
