@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/hub/internal/artifact"
 	"github.com/navefleet/nave/hub/internal/source"
 	"github.com/navefleet/nave/shared/manifest"
 )
@@ -61,6 +62,41 @@ func TestIndex(t *testing.T) {
 	w.charts("podinfo 7.0.0")
 	if next, err := w.index(repo, nil, &first); err != nil || next.Revision == first.Revision {
 		t.Error("changed:", next, err)
+	}
+}
+
+// TestIndex_misplaced has other things in the places of the cache and of its state. They are removed.
+func TestIndex_misplaced(t *testing.T) {
+	for name, spoil := range map[string]func(cache string) error{
+		"state": func(cache string) error {
+			return errors.Join(os.RemoveAll(cache), os.MkdirAll(filepath.Join(cache, "state", "below"), 0o700))
+		},
+		"cache": func(cache string) error { return errors.Join(os.RemoveAll(cache), os.WriteFile(cache, nil, 0o600)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			index := func(version string) {
+				w.write(w.dir, map[string]string{"index.yaml": "apiVersion: v1\nentries: {a: [{apiVersion: v2, name: a, version: " +
+					version + ", urls: [a.tgz]}]}\n"})
+			}
+			index("1.0.0")
+			repo := w.repository(nil)
+			last, err := w.index(repo, nil, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			caches, err := filepath.Glob(w.store.Path(artifact.Artifact{Dir: "cache/*"}))
+			if err != nil || len(caches) != 1 {
+				t.Fatalf("caches: %v, %v", caches, err)
+			}
+			if err := spoil(caches[0]); err != nil {
+				t.Fatal(err)
+			}
+			index("1.0.1")
+			if next, err := w.index(repo, nil, &last); err != nil || next.Revision == last.Revision {
+				t.Errorf("got %+v, %v", next, err)
+			}
+		})
 	}
 }
 

@@ -191,12 +191,18 @@ func readCached(name string) (c cached) {
 	return c
 }
 
-// write writes what the next fetch needs.
+// write writes what the next fetch needs. If something else is in the place of the cache, write removes it.
 func (c cached) write(name string) error {
 	text, err := json.Marshal(c)
 	if err != nil {
 		return artifact.StorageError(err)
 	}
-	return artifact.StorageError(errors.Join(os.MkdirAll(filepath.Dir(name), 0o700), os.WriteFile(name+".next", text,
-		0o600), os.Rename(name+".next", name)))
+	dir, next := filepath.Dir(name), name+".next"
+	save := func() error {
+		return errors.Join(os.MkdirAll(dir, 0o700), os.WriteFile(next, text, 0o600), os.Rename(next, name))
+	}
+	if save() == nil {
+		return nil
+	}
+	return artifact.StorageError(errors.Join(os.RemoveAll(dir), save()))
 }
