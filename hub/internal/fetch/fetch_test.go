@@ -121,6 +121,7 @@ type hub struct {
 	reads   atomic.Int64 // rows of the store that were read
 	vault   *store.Vault
 	dir     string // of artifacts
+	disk    *artifact.Store
 	remote  *remote
 	now     func() time.Time // of the loop; nil: time.Now
 	stop    func()
@@ -146,8 +147,9 @@ func play(t *testing.T, story func(h *hub)) {
 
 // start starts a loop, as a process does that finds the store of an earlier one.
 func (h *hub) start() {
+	h.disk = artifact.New(h.dir)
 	loop := fetch.New(fetch.Config{
-		Store: h.store, Vault: h.vault, Artifacts: artifact.New(h.dir), Fetcher: h.remote, Plugins: h.plugins,
+		Store: h.store, Vault: h.vault, Artifacts: h.disk, Fetcher: h.remote, Plugins: h.plugins,
 		Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(), Now: h.now,
 	})
 	if err := loop.Recover(h.Context()); err != nil {
