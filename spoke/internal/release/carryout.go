@@ -19,7 +19,7 @@ type Cluster interface {
 	Define(ctx context.Context, policy bundle.CRDPolicy) error
 	// CreateNamespace creates a namespace unless it exists.
 	CreateNamespace(ctx context.Context, name string) error
-	// Apply applies the desired objects, and deletes those that left.
+	// Apply applies the desired objects, and deletes those that left. If an object cannot be read, the error is ErrUnread.
 	Apply(ctx context.Context, options bundle.ReleaseAction) error
 	// Restore applies the objects of a record, and deletes those that it does not have.
 	Restore(ctx context.Context, objects []*manifest.Object, options bundle.ReleaseAction) error
@@ -32,6 +32,10 @@ type Cluster interface {
 	// Remove deletes the objects, and waits until they are gone unless the options say otherwise.
 	Remove(ctx context.Context, options bundle.ReleaseAction) error
 }
+
+// ErrUnread is the error of an object whose content cannot be read now, such as a sealed value without its key. The
+// release has not failed: the action goes on until its deadline.
+var ErrUnread = errors.New("the content cannot be read now")
 
 // Executor carries out actions on one release.
 type Executor struct {
@@ -54,8 +58,8 @@ const (
 )
 
 // Carry carries out a decision that s led to, and returns the journal afterwards. If the action failed, the error says
-// why, and the journal counts it. If the context ended, the API server did not answer, or the journal cannot be saved,
-// the action is not over: the next decision resumes it until its deadline.
+// why, and the journal counts it. If the context ended, the API server did not answer, an object cannot be read, or the
+// journal cannot be saved, the action is not over: the next decision resumes it until its deadline.
 func (e *Executor) Carry(ctx context.Context, d Desired, s Situation, n Decision) (Journal, error) {
 	c := &course{Executor: e, desired: d, situation: s, journal: s.Journal.Begin(d, n, s.versionOf(n), e.Now())}
 	if err := e.Save(c.journal); err != nil {
@@ -83,7 +87,7 @@ func (e *Executor) Carry(ctx context.Context, d Desired, s Situation, n Decision
 // deadline of the action.
 func (c *course) isNotOver(ctx, limited context.Context, err error) bool {
 	_, unsaved := errors.AsType[*notOverError](err)
-	return unsaved || ctx.Err() != nil || limited.Err() == nil && kube.Uncertain(err)
+	return unsaved || ctx.Err() != nil || limited.Err() == nil && (kube.Uncertain(err) || errors.Is(err, ErrUnread))
 }
 
 // notOverError is an error that leaves an action to be resumed.

@@ -27,6 +27,7 @@ type lab struct {
 	version int
 	applied string // what the objects of the release are
 	broken  string // content that does not become healthy
+	unread  error  // why the objects of the release cannot be read; nil: they can
 	disk    release.Journal
 
 	began  time.Time
@@ -160,7 +161,12 @@ func (c labCluster) CreateNamespace(context.Context, string) error {
 }
 func (c labCluster) Discard(context.Context) error { return c.request(func() error { return nil }) }
 
-func (c labCluster) Apply(context.Context, bundle.ReleaseAction) error { return c.bring(c.content) }
+func (c labCluster) Apply(context.Context, bundle.ReleaseAction) error {
+	if c.unread != nil {
+		return c.unread
+	}
+	return c.bring(c.content)
+}
 
 func (c labCluster) Restore(_ context.Context, objects []*manifest.Object, _ bundle.ReleaseAction) error {
 	return c.bring(objects[0].Object["data"].(map[string]any)["greeting"].(string))
@@ -198,18 +204,22 @@ func contentOf(namespace, content string) release.Record {
 	return r
 }
 
+func (l *lab) executor(content string) *release.Executor {
+	clock := func() time.Time { return l.began }
+	storage := &release.Storage{Client: l, Namespace: "shop", Name: "web", Now: clock}
+	return &release.Executor{Storage: storage, Cluster: labCluster{l, content}, Now: clock,
+		Hooks:   &release.HookRunner{Client: l, Now: clock},
+		Content: func(context.Context) (release.Record, error) { return contentOf("shop", content), nil },
+		Save:    func(j release.Journal) error { return l.request(func() error { l.disk = reread(j); return nil }) }}
+}
+
 // run carries out decisions until nothing is left to do or the spoke is killed. It returns the last decision.
 func (l *lab) run(t *testing.T, d release.Desired, content string) release.Decision {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	l.kill = cancel
-	clock := func() time.Time { return l.began }
-	storage := &release.Storage{Client: l, Namespace: "shop", Name: "web", Now: clock}
-	e := release.Executor{Storage: storage, Cluster: labCluster{l, content}, Now: clock,
-		Hooks:   &release.HookRunner{Client: l, Now: clock},
-		Content: func(context.Context) (release.Record, error) { return contentOf("shop", content), nil },
-		Save:    func(j release.Journal) error { return l.request(func() error { l.disk = reread(j); return nil }) }}
+	e := l.executor(content)
 	d.Digest = digestOf(content)
 	r, err := e.Run(ctx, d, l.disk)
 	if ctx.Err() != nil {
@@ -334,6 +344,33 @@ func playLife(t *testing.T, name string, at int, how trouble) bool {
 		}
 	}
 	return happened
+}
+
+// TestCarry_unread cannot read an object in the middle of an upgrade, as without a key. The upgrade is no failure, and
+// goes on once the object can be read.
+func TestCarry_unread(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab()
+		l.run(t, desired(), "one")
+		l.unread = fmt.Errorf("Secret shop/db: %w: no key", release.ErrUnread)
+		d := desired()
+		d.Digest = digestOf("two")
+		r, err := l.executor("two").Run(t.Context(), d, l.disk)
+		if !errors.Is(err, release.ErrUnread) || r.Failed != nil || l.disk.UpgradeFailures > 0 || l.disk.Failed != "" {
+			t.Errorf("error %v, failure %v, journal %+v", err, r.Failed, l.disk)
+		}
+		if got := l.revisions(t); got != "1 deployed, 2 pending-upgrade" {
+			t.Error(got)
+		}
+		l.unread = nil
+		l.run(t, desired(), "two")
+		if got := l.revisions(t); got != "1 superseded, 2 deployed" || l.applied != "two" {
+			t.Errorf("%s of %q", got, l.applied)
+		}
+		if n := l.created["ConfigMap/pre-upgrade-two"]; n != 1 {
+			t.Errorf("the hook ran %d times", n)
+		}
+	})
 }
 
 // TestJournal_size keeps a journal small: it is written before each step.

@@ -19,6 +19,7 @@ import (
 	"github.com/navefleet/nave/spoke/internal/apply"
 	"github.com/navefleet/nave/spoke/internal/inventory"
 	"github.com/navefleet/nave/spoke/internal/kube"
+	"github.com/navefleet/nave/spoke/internal/release"
 )
 
 // The marks by which Helm knows the objects of a release.
@@ -153,16 +154,20 @@ func (o *Objects) Delete(ctx context.Context, m apply.Removal) error {
 	return err
 }
 
-// Marked returns the objects of a release with the marks by which Helm knows its own. The marks are in no record.
+// Marked returns the objects of a release with the marks by which Helm knows its own. The marks are in no record. The
+// error of an object that cannot be loaded is release.ErrUnread.
 func Marked(r *bundle.Release, objects []apply.Object) []apply.Object {
 	marked := slices.Clone(objects)
 	for i, object := range objects {
 		marked[i].Load = func(ctx context.Context) (apply.Loaded, error) {
 			loaded, err := object.Load(ctx)
-			if err == nil && loaded.Object != nil {
+			if err != nil {
+				return loaded, fmt.Errorf("%w: %w", release.ErrUnread, err)
+			}
+			if loaded.Object != nil {
 				own(r, loaded.Object)
 			}
-			return loaded, err
+			return loaded, nil
 		}
 	}
 	return marked
