@@ -18,7 +18,7 @@ import (
 const (
 	objectsPercent = 35 // for objects that are being applied
 	livePercent    = 10 // for fields that objects take over from live ones
-	filesPercent   = 28 // for SOPS files that are being opened, and their plaintext until the run ends
+	filesPercent   = 28 // for SOPS files and values that are being read, and their plaintext until the run ends
 	// assumedMemory is the limit if none is known.
 	assumedMemory = 1 << 30
 )

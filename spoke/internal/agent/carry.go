@@ -175,8 +175,10 @@ type roomTaken struct {
 
 func (roomTaken) advance(*model) []action { return nil }
 
-// room waits for memory, and ends a preview. The returned function gives the memory back, with that of sealed files.
+// room waits for memory, and ends a preview. The returned function gives the memory back, with that of sealed files. The
+// wait holds none, because a release that has a room may wait for the memory of sealed files.
 func (c *carrier) room(ctx context.Context) (func(), error) {
+	c.closeFiles()
 	select {
 	case c.rooms <- struct{}{}:
 	case <-ctx.Done():
@@ -184,12 +186,17 @@ func (c *carrier) room(ctx context.Context) (func(), error) {
 	}
 	c.inform(roomTaken{c.name, true})
 	return func() {
-		if c.loader != nil {
-			c.loader.close()
-		}
+		c.closeFiles()
 		c.inform(roomTaken{c.name, false})
 		<-c.rooms
 	}, nil
+}
+
+// closeFiles gives back the memory of sealed files, which are opened again when they are needed.
+func (c *carrier) closeFiles() {
+	if c.loader != nil {
+		c.loader.close()
+	}
 }
 
 // interruptReleases ends the work on releases. The next process goes on with it.

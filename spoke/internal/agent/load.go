@@ -86,14 +86,14 @@ func (a *Agent) newLoader(ctx context.Context, app *bundle.Application) *loader 
 // close gives back the memory for the files, and forgets them. If an object is loaded after it, close must be called
 // again.
 func (l *loader) close() {
+	l.reading.Lock() // before reserving, as readSources does
+	defer l.reading.Unlock()
 	l.reserving.Lock()
 	defer l.reserving.Unlock()
 	if l.reserved == nil {
 		return
 	}
-	l.reading.Lock()
 	l.live, l.sources = nil, nil
-	l.reading.Unlock()
 	l.mu.Lock()
 	l.keys, l.opened, l.closed = nil, map[int]*decrypt.Plaintext{}, map[int]error{}
 	l.mu.Unlock()
