@@ -247,15 +247,12 @@ func explainRelease(conditions []release.Condition, last release.Decision) (reas
 // repair applies objects again that drifted.
 func (c *carrier) repair(ctx context.Context) failure {
 	done, err := c.room(ctx)
-	if err == nil {
-		defer done()
-		err = c.objects.Repair(ctx)
+	if err != nil {
+		return failureOf(nil, err, condition.ReconciliationFailed)
 	}
-	f := failureOf(c.objects.Last(), err, condition.ReconciliationFailed)
-	if held := c.objects.Held; held != nil && err == nil {
-		f.reason, f.message, f.held = condition.PruneHeld, held.Error(), held
-	}
-	return f
+	defer done()
+	err = c.objects.Repair(ctx)
+	return failureOf(c.objects.Last(), err, condition.ReconciliationFailed)
 }
 
 // loadReason returns the reason for an error of the values of an application, and ReconciliationFailed for others.

@@ -85,13 +85,17 @@ func (o *Objects) bring(ctx context.Context, objects []apply.Object, force bool)
 	set := o.Set
 	set.Objects, set.Force, set.Reapply, set.Drift = objects, force, false, bundle.CorrectDrift
 	o.current, o.created = objects, nil
-	return o.send(ctx, set)
+	if err := o.send(ctx, set); err != nil || isHeldAlone(o.Last()) {
+		return err
+	}
+	return o.Last().Err()
 }
 
-// Repair applies the desired objects again if they drifted or were not applied as a whole, as the Set says.
+// Repair applies the desired objects again if they drifted or were not applied as a whole, as the Set says. The errors
+// of single objects are in Last.
 func (o *Objects) Repair(ctx context.Context) error { return o.send(ctx, o.Set) }
 
-// send applies a set. A prune that was held is no error.
+// send applies a set. The errors of single objects are in Last.
 func (o *Objects) send(ctx context.Context, set apply.Set) error {
 	set.Prune, set.Spare, set.Objects = true, Keeps, Marked(o.Release, set.Objects)
 	changes, err := o.Applier.Apply(ctx, set)
@@ -104,9 +108,6 @@ func (o *Objects) send(ctx context.Context, set apply.Set) error {
 		if held, is := errors.AsType[*apply.GuardError](e.Err); is && o.Held == nil {
 			o.Held = held
 		}
-	}
-	if err == nil && !(o.Held != nil && isHeldAlone(changes)) {
-		err = changes.Err()
 	}
 	return err
 }

@@ -3,6 +3,7 @@ package objects_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -120,6 +121,11 @@ func (s *spoke) run(yaml, definitions string) (string, error) {
 	s.must(err)
 	if r.Last.State == release.StateInSync {
 		s.must(o.Repair(s.t.Context())) // as the agent does
+		for _, e := range o.Last().Failed() {
+			if _, held := errors.AsType[*apply.GuardError](e.Err); !held {
+				s.t.Fatal(e.Err)
+			}
+		}
 	}
 	s.owned, s.held = o.Set.Previous, o.Held
 	return strings.TrimSpace(fmt.Sprintf("%v %s %s", r.Done, r.Last.State, r.Last.Stalled)), r.Failed
