@@ -54,20 +54,26 @@ type shapesAnswered struct {
 func (shapesAnswered) advance(*model) []action { return nil }
 
 // adoptQuestions makes the questions of a bundle those to be answered, beside those of its applications that were asked
-// again meanwhile. The hub may have lost earlier answers, because it asks again.
+// again meanwhile. The hub may have lost earlier answers, because it asks again. Answers to other questions are
+// forgotten.
 func (a *Agent) adoptQuestions(questions []bundle.ShapeQuestion, apps applications) {
-	kept := a.shapes.asked
+	asked, sent := a.shapes.asked, a.shapes.sent
 	a.shapes.questions, a.shapes.asked = questions, map[manifest.Digest]bundle.ShapeQuestion{}
-	for _, q := range questions {
-		delete(a.shapes.sent, q.ID())
-		a.askShape(q)
-	}
+	a.shapes.sent = map[manifest.Digest]manifest.Digest{}
 	for _, app := range apps {
 		for _, s := range app.ValueSources {
-			if _, asked := kept[s.Question.ID()]; asked {
+			id := s.Question.ID()
+			if answer, known := sent[id]; known {
+				a.shapes.sent[id] = answer
+			}
+			if _, again := asked[id]; again {
 				a.askShape(s.Question)
 			}
 		}
+	}
+	for _, q := range questions {
+		delete(a.shapes.sent, q.ID())
+		a.askShape(q)
 	}
 	a.answerShapes()
 }
@@ -152,12 +158,8 @@ func (a *Agent) stopShapes() {
 
 // shapesAnswered notes which questions are answered, and when the others are to be answered.
 func (a *Agent) shapesAnswered(in shapesAnswered) {
-	a.shapes.stop = nil
-	if a.shapes.sent == nil {
-		a.shapes.sent = map[manifest.Digest]manifest.Digest{}
-	}
 	moved := a.shapes.again
-	a.shapes.again = nil
+	a.shapes.stop, a.shapes.again = nil, nil
 	retry := time.Duration(0)
 	for id, digest := range in.sent {
 		a.shapes.sent[id] = digest

@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"strings"
 	"testing"
 
@@ -367,5 +368,22 @@ func TestValueSources_doubted(t *testing.T) {
 	})
 	if r.cluster.has("web") != nil {
 		t.Error("applied with the shape of another cluster")
+	}
+}
+
+// TestAdoptQuestions keeps what the hub was told only as long as an application of the bundle has the question.
+func TestAdoptQuestions(t *testing.T) {
+	kept, asked, gone := webQuestion("Secret", "kept"), webQuestion("Secret", "asked"), webQuestion("Secret", "gone")
+	a := &Agent{}
+	answer := manifest.DigestOf([]byte("answer"))
+	a.shapes.sent = map[manifest.Digest]manifest.Digest{kept.ID(): answer, asked.ID(): answer, gone.ID(): answer}
+	a.shapes.asked = map[manifest.Digest]bundle.ShapeQuestion{gone.ID(): gone}
+	app := &bundle.Application{ValueSources: []bundle.ValueSource{{Question: kept}, {Question: asked}}}
+	a.adoptQuestions([]bundle.ShapeQuestion{asked}, applications{app.Name: app})
+	if want := map[manifest.Digest]manifest.Digest{kept.ID(): answer}; !maps.Equal(a.shapes.sent, want) {
+		t.Errorf("%d answers are remembered", len(a.shapes.sent))
+	}
+	if _, ok := a.shapes.asked[asked.ID()]; !ok || len(a.shapes.asked) != 1 {
+		t.Errorf("%d questions are to be answered", len(a.shapes.asked))
 	}
 }
