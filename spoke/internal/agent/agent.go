@@ -148,7 +148,8 @@ type Agent struct {
 
 	rooms chan struct{} // taken by releases of Helm that have records or objects in memory
 
-	shapeKey atomic.Pointer[[]byte] // once it was read
+	keying   sync.Mutex // guards shapeKey; held while the key is read, or made
+	shapeKey []byte
 
 	claims atomic.Pointer[map[manifest.ID]claim] // which application of the current bundle has an object
 	// read: blobs are being received; write: they are swept

@@ -340,20 +340,28 @@ func (r *shapeReader) shape(ctx context.Context, q *bundle.ShapeQuestion, text, 
 
 // hash returns a hash of a text that tells nothing about the text to who has no key.
 func (a *Agent) hash(ctx context.Context, q *bundle.ShapeQuestion, text string) ([]byte, error) {
-	key := a.shapeKey.Load()
-	if key == nil {
-		read, err := a.ShapeKey(ctx)
-		if err != nil {
-			return nil, fmt.Errorf("the key of hashes: %w", err)
-		}
-		key = &read
-		a.shapeKey.Store(key)
+	key, err := a.hashKey(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("the key of hashes: %w", err)
 	}
 	id := q.ID()
-	mac := hmac.New(sha256.New, *key)
+	mac := hmac.New(sha256.New, key)
 	mac.Write(id[:])
 	mac.Write([]byte(text))
 	return mac.Sum(nil), nil
+}
+
+// hashKey returns the key of the hashes. One caller at a time reads the key, so that no two make a key each.
+func (a *Agent) hashKey(ctx context.Context) (key []byte, err error) {
+	a.keying.Lock()
+	defer a.keying.Unlock()
+	if a.shapeKey == nil {
+		if key, err = a.ShapeKey(ctx); err != nil {
+			return nil, err
+		}
+		a.shapeKey = key
+	}
+	return a.shapeKey, nil
 }
 
 // appliedAs returns the digest with which an application applied an object last; zero: it did not.

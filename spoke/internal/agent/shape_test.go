@@ -4,7 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"maps"
+	"runtime"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/navefleet/nave/e2e/sopstest"
@@ -368,6 +371,34 @@ func TestValueSources_doubted(t *testing.T) {
 	})
 	if r.cluster.has("web") != nil {
 		t.Error("applied with the shape of another cluster")
+	}
+}
+
+// TestHash_key hashes a text for the first time in many runs at the same time. There is one key, and one hash.
+func TestHash_key(t *testing.T) {
+	var made atomic.Int32
+	a := &Agent{Config: Config{ShapeKey: func(context.Context) ([]byte, error) {
+		key := []byte{byte(made.Add(1))}
+		for range 100 {
+			runtime.Gosched() // others come meanwhile
+		}
+		return key, nil
+	}}}
+	q, hashes := webQuestion("Secret", "values"), make([]string, 50)
+	var running sync.WaitGroup
+	for i := range hashes {
+		running.Go(func() {
+			hash, err := a.hash(t.Context(), &q, "text")
+			if hashes[i] = string(hash); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	running.Wait()
+	for _, hash := range hashes {
+		if hash != hashes[0] || made.Load() != 1 {
+			t.Fatalf("%d keys", made.Load())
+		}
 	}
 }
 
