@@ -383,12 +383,9 @@ func releaseOf(m *bundlev1.Release) (*Release, error) {
 		}
 		r.CRDs = append(r.CRDs, crd)
 	}
-	for i, g := range m.GetGenerated() {
-		fields, err := generatedOf(g)
-		if err != nil {
-			return nil, fmt.Errorf("generated[%d]: %w", i, err)
-		}
-		r.Generated = append(r.Generated, fields)
+	var err error
+	if r.Generated, err = convertAll("generated", m.GetGenerated(), generatedOf); err != nil {
+		return nil, err
 	}
 	return r, errors.Join(
 		r.Install.decode(m.GetInstall()), r.Upgrade.decode(m.GetUpgrade()), r.Rollback.decode(m.GetRollback()),
