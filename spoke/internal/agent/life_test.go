@@ -498,7 +498,7 @@ func TestRelease_adopts(t *testing.T) {
 	w.same("records", w.field("Secret", "sh.helm.release.v1.web.v4", "kind"), "")
 }
 
-// TestRelease_stays takes suspended and orphaned releases out of the bundle, and one that the spoke never changed.
+// TestRelease_stays takes releases out of the bundle: suspended and orphaned ones stay.
 func TestRelease_stays(t *testing.T) {
 	for name, c := range map[string]struct {
 		change func(*helmWorld)
