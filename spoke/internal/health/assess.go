@@ -4,42 +4,82 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/fluxcd/cli-utils/pkg/kstatus/status"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/navefleet/nave/shared/bundle"
+	words "github.com/navefleet/nave/shared/condition"
 	"github.com/navefleet/nave/shared/health"
 	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/spoke/internal/kube"
 )
 
 // Report is the health of one object. Message may quote the object's status, and a controller may quote its spec there.
-// Reason is a single identifier, of kstatus or of the controller; it may be empty.
+// Reason is a single identifier, one of kstatus or of the controller; it may be empty.
 type Report struct {
 	Status          health.Status
 	Reason, Message string
 }
 
-// assess returns the health of a whole object: by the rule of its kind if there is one, else by kstatus.
+// assess returns the health of a whole object that is not being deleted: by what is the same for all kinds, then by the
+// rule of its kind if there is one, else by its Ready condition.
 func assess(o *manifest.Object) Report {
-	if rule := ruleOf(o.GroupVersionKind().GroupKind()); rule != nil {
-		return rule(o)
+	if r := assessGeneration(o); r != nil {
+		return *r
 	}
-	return byKstatus(o)
+	conditions, err := conditionsOf(o)
+	if err != nil {
+		return unreadable(err)
+	}
+	for _, c := range conditions {
+		switch {
+		case c.Status != words.True:
+		case c.Type == words.Reconciling:
+			return Report{Status: health.InProgress, Reason: c.Reason, Message: c.Message}
+		case c.Type == words.Stalled:
+			return Report{Status: health.Failed, Reason: c.Reason, Message: c.Message}
+		}
+	}
+	if rule := ruleOf(o.GroupVersionKind().GroupKind()); rule != nil {
+		return rule(o, conditions)
+	}
+	return assessReady(o, conditions)
 }
 
-func byKstatus(o *manifest.Object) Report {
-	r, err := status.Compute(o)
+// assessGeneration returns InProgress if the controller of an object has not seen its generation yet; nil if it has, or
+// if the object lacks one of the two.
+func assessGeneration(o *manifest.Object) *Report {
+	wanted, found, err := unstructured.NestedInt64(o.Object, "metadata", "generation")
+	seen := wanted
+	if err == nil && found {
+		seen, found, err = unstructured.NestedInt64(o.Object, "status", "observedGeneration")
+	}
 	if err != nil {
-		return Report{Status: health.Unknown, Message: fmt.Sprintf("status that cannot be read: %v", err)}
+		r := unreadable(err)
+		return &r
 	}
-	if r.Status == status.CurrentStatus {
-		return Report{Status: health.Current} // without the library's message
+	return when(found && seen != wanted, "LatestGenerationNotObserved",
+		"%s generation is %d, but latest observed generation is %d", o.GetKind(), wanted, seen)
+}
+
+// assessReady judges an object by its Ready condition. Without one it counts as healthy, because many kinds never get
+// one.
+func assessReady(_ *manifest.Object, conditions []condition) Report {
+	for _, c := range conditions {
+		if c.Type != words.Ready {
+			continue
+		}
+		switch c.Status {
+		case words.True:
+			return Report{Status: health.Current}
+		case words.False, words.Unknown:
+			return Report{Status: health.InProgress, Reason: c.Reason, Message: c.Message}
+		}
 	}
-	report := Report{Status: health.Parse(string(r.Status)), Message: r.Message}
-	if len(r.Conditions) > 0 {
-		report.Reason = r.Conditions[0].Reason
-	}
-	return report
+	return Report{Status: health.Current}
+}
+
+func unreadable(err error) Report {
+	return Report{Status: health.Unknown, Message: fmt.Sprintf("status that cannot be read: %v", err)}
 }
 
 // Judge returns the health of an object: of the whole object if live holds it, else by its metadata.

@@ -34,8 +34,10 @@ func TestAssess(t *testing.T) {
 			"{conditions: [{type: Ready, status: 'False', message: later}]}}", health.InProgress},
 		{"custom_stalled", "{apiVersion: example.com/v1, kind: Widget, metadata: {name: a}, status: " +
 			"{conditions: [{type: Stalled, status: 'True', message: stuck}]}}", health.Failed},
-		{"being_deleted", "{apiVersion: example.com/v1, kind: Widget, metadata: {name: a, deletionTimestamp: " +
-			"'2026-01-01T00:00:00Z'}}", health.Terminating},
+		{"conditions_without_fields", "{apiVersion: example.com/v1, kind: Widget, metadata: {name: a}, status: " +
+			"{conditions: [Ready]}}", health.Unknown},
+		{"condition_of_numbers", "{apiVersion: example.com/v1, kind: Widget, metadata: {name: a}, status: " +
+			"{conditions: [{type: Ready, status: 1}]}}", health.Unknown},
 		{"status_of_another_shape", "{apiVersion: apps/v1, kind: Deployment, metadata: {name: a}, status: {conditions: 1}}",
 			health.Unknown},
 	} {

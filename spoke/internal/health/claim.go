@@ -5,7 +5,6 @@ import (
 	"sync"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/navefleet/nave/shared/bundle"
@@ -22,7 +21,7 @@ const waitForFirstConsumer = "WaitForFirstConsumer"
 // depends on the claim's.
 func (a *Assessor) awaitsConsumer(o *manifest.Object) bool {
 	if a == nil || a.bindingMode == nil || o == nil || o.GroupVersionKind().GroupKind() !=
-		(schema.GroupKind{Kind: "PersistentVolumeClaim"}) || text(o, "status", "phase") != string(corev1.ClaimPending) {
+		(schema.GroupKind{Kind: "PersistentVolumeClaim"}) || text(o, "status", "phase") != "Pending" {
 		return false
 	}
 	class := text(o, "spec", "storageClassName")

@@ -1,10 +1,12 @@
 package health
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -14,18 +16,28 @@ import (
 	"github.com/navefleet/nave/shared/manifest"
 )
 
-// rule returns the health of an object that is not being deleted.
-type rule func(*manifest.Object) Report
+// rule returns the health of an object that is not being deleted, and whose generation its controller has seen.
+type rule func(*manifest.Object, []condition) Report
 
-// rules are for the built-in kinds whose status by kstatus is not useful to people. docs/health.md has the reasons.
+// rules are for the kinds of Kubernetes whose health is more than a Ready condition. They say what kstatus says, except
+// where docs/health.md has a reason.
 var rules = map[schema.GroupKind]rule{
-	{Group: "batch", Kind: "Job"}:        assessJob,
-	{Group: "apps", Kind: "DaemonSet"}:   assessDaemonSet,
-	{Group: "apps", Kind: "StatefulSet"}: assessStatefulSet,
-	{Kind: "Pod"}:                        assessPod,
+	{Group: "apps", Kind: "DaemonSet"}:                                assessDaemonSet,
+	{Group: "apps", Kind: "Deployment"}:                               assessDeployment,
+	{Group: "apps", Kind: "ReplicaSet"}:                               assessReplicaSet,
+	{Group: "apps", Kind: "StatefulSet"}:                              assessStatefulSet,
+	{Group: "batch", Kind: "Job"}:                                     assessJob,
+	{Group: "apiextensions.k8s.io", Kind: "CustomResourceDefinition"}: assessDefinition,
+	{Group: "batch", Kind: "CronJob"}:                                 assessExisting,
+	{Group: "policy", Kind: "PodDisruptionBudget"}:                    assessExisting,
+	{Kind: "ConfigMap"}:                                               assessExisting,
+	{Kind: "Secret"}:                                                  assessExisting,
+	{Kind: "PersistentVolumeClaim"}:                                   assessClaim,
+	{Kind: "Pod"}:                                                     assessPod,
+	{Kind: "Service"}:                                                 assessService,
 }
 
-// ruleOf returns the rule of a kind; nil if kstatus judges the kind.
+// ruleOf returns the rule of a kind; nil if it has none.
 func ruleOf(gk schema.GroupKind) rule {
 	if strings.HasSuffix(gk.Group, ".toolkit.fluxcd.io") {
 		return assessFlux
@@ -34,8 +46,8 @@ func ruleOf(gk schema.GroupKind) rule {
 }
 
 // assessJob returns Current for a Job that is complete, while kstatus also returns Current for a running Job.
-func assessJob(o *manifest.Object) Report {
-	for _, c := range conditionsOf(o) {
+func assessJob(o *manifest.Object, conditions []condition) Report {
+	for _, c := range conditions {
 		switch {
 		case c.Status != words.True:
 		case c.Type == "Complete":
@@ -58,71 +70,132 @@ func expired(o *manifest.Object) bool {
 		return false
 	}
 	_, expires, _ := unstructured.NestedFieldNoCopy(o.Object, "spec", "ttlSecondsAfterFinished")
-	return expires && assessJob(o).Status != health.InProgress
+	return expires && assess(o).Status != health.InProgress
 }
 
-// assessDaemonSet judges a DaemonSet with updateStrategy OnDelete by its ready Pods of any revision,
-// because it does not replace them itself.
-func assessDaemonSet(o *manifest.Object) Report {
-	if text(o, "spec", "updateStrategy", "type") == "OnDelete" {
-		o = with(o, number(o, "status", "desiredNumberScheduled"), "status", "updatedNumberScheduled")
-	}
-	return byKstatus(o)
-}
-
-// assessStatefulSet judges a StatefulSet with updateStrategy OnDelete as one whose partition covers all its Pods: they
-// must be ready, with any revision. kstatus calls such a set Current before it has any Pod.
-func assessStatefulSet(o *manifest.Object) Report {
-	if text(o, "spec", "updateStrategy", "type") == "OnDelete" {
-		replicas, set := whole(o, "spec", "replicas")
-		if !set {
-			replicas = 1
-		}
-		o = with(o, map[string]any{"rollingUpdate": map[string]any{"partition": replicas}}, "spec", "updateStrategy")
-	}
-	return byKstatus(o)
-}
-
-// assessPod returns Failed for a Pod that ended with an error. kstatus calls the Pod Current because it ended.
-func assessPod(o *manifest.Object) Report {
-	if text(o, "status", "phase") == "Failed" {
+// assessPod returns Failed for a Pod that ended with an error, while kstatus calls the Pod Current because it ended.
+func assessPod(o *manifest.Object, conditions []condition) Report {
+	switch phase := text(o, "status", "phase"); phase {
+	case "Succeeded":
+		return Report{Status: health.Current}
+	case "Failed":
 		return Report{Status: health.Failed, Reason: text(o, "status", "reason"), Message: text(o, "status", "message")}
+	case "Running":
+		return assessRunning(o, conditions)
+	case "Pending":
+		return assessPending(o, conditions)
+	case "":
+		return Report{Status: health.InProgress, Reason: "PodNotObserved", Message: "Pod phase not available"}
+	default:
+		return unreadable(fmt.Errorf("unknown phase %s", phase))
 	}
-	return byKstatus(o)
+}
+
+// assessRunning returns Failed for a running Pod of which a container ends again and again.
+func assessRunning(o *manifest.Object, conditions []condition) Report {
+	if slices.ContainsFunc(conditions, func(c condition) bool { return c.Type == words.Ready && c.Status == words.True }) {
+		return Report{Status: health.Current}
+	}
+	var looping []string
+	list, _, _ := unstructured.NestedFieldNoCopy(o.Object, "status", "containerStatuses")
+	items, _ := list.([]any)
+	for _, item := range items {
+		container, _ := item.(map[string]any)
+		reason, _, _ := unstructured.NestedString(container, "state", "waiting", "reason")
+		if name, named := container["name"].(string); named && reason == "CrashLoopBackOff" {
+			looping = append(looping, name)
+		}
+	}
+	if len(looping) > 0 {
+		return Report{Status: health.Failed, Reason: "ContainerCrashLooping",
+			Message: "Containers in CrashLoop state: " + strings.Join(looping, ",")}
+	}
+	return Report{Status: health.InProgress, Reason: "PodRunningNotReady", Message: "Pod is running but is not Ready"}
+}
+
+// unschedulableAfter is how old a Pod is when one that fits no node counts as failed.
+const unschedulableAfter = 15 * time.Second
+
+func assessPending(o *manifest.Object, conditions []condition) Report {
+	unschedulable := slices.ContainsFunc(conditions, func(c condition) bool {
+		return c.Type == "PodScheduled" && c.Status == words.False && c.Reason == "Unschedulable"
+	})
+	switch {
+	case !unschedulable:
+		return Report{Status: health.InProgress, Reason: "PodPending", Message: "Pod is in the Pending phase"}
+	case time.Since(o.GetCreationTimestamp().Time) < unschedulableAfter:
+		return Report{Status: health.InProgress, Reason: "PodNotScheduled", Message: "Pod has not been scheduled"}
+	}
+	return Report{Status: health.Failed, Reason: "PodUnschedulable", Message: "Pod could not be scheduled"}
+}
+
+// assessExisting is for kinds that are healthy when they exist.
+func assessExisting(*manifest.Object, []condition) Report { return Report{Status: health.Current} }
+
+func assessClaim(o *manifest.Object, _ []condition) Report {
+	phase := cmp.Or(text(o, "status", "phase"), "unknown")
+	return first(when(phase != "Bound", "NotBound", "PVC is not Bound. phase: %s", phase))
+}
+
+func assessService(o *manifest.Object, _ []condition) Report {
+	unassigned := text(o, "spec", "type") == "LoadBalancer" && text(o, "spec", "clusterIP") == ""
+	return first(when(unassigned, "NoIPAssigned", "ClusterIP not set. Service type: LoadBalancer"))
+}
+
+func assessDefinition(_ *manifest.Object, conditions []condition) Report {
+	for _, c := range conditions {
+		switch {
+		case c.Status == words.False && (c.Type == "NamesAccepted" || c.Type == "Established" && c.Reason != "Installing"):
+			return Report{Status: health.Failed, Reason: c.Reason, Message: c.Message}
+		case c.Status == words.True && c.Type == "Established":
+			return Report{Status: health.Current}
+		}
+	}
+	return Report{Status: health.InProgress, Reason: "Installing", Message: "Install in progress"}
 }
 
 // withoutConditions are Flux's kinds that no controller gives a Ready condition.
 var withoutConditions = []string{"Alert", "Provider"}
 
 // assessFlux waits for the Ready condition that Flux's controllers set, also where it is missing altogether.
-func assessFlux(o *manifest.Object) Report {
-	ready := slices.ContainsFunc(conditionsOf(o), func(c condition) bool { return c.Type == words.Ready })
+func assessFlux(o *manifest.Object, conditions []condition) Report {
+	ready := slices.ContainsFunc(conditions, func(c condition) bool { return c.Type == words.Ready })
 	static := slices.Contains(withoutConditions, o.GetKind()) ||
 		o.GetKind() == "HelmRepository" && text(o, "spec", "type") == "oci"
-	report := byKstatus(o)
-	if report.Status == health.Current && !ready && !static {
+	if !ready && !static {
 		return Report{Status: health.InProgress, Reason: "NotReconciled", Message: "it has no Ready condition yet"}
 	}
-	return report
+	return assessReady(o, conditions)
 }
 
 // condition is one of status.conditions.
 type condition struct{ Type, Status, Reason, Message string }
 
-// conditionsOf returns the conditions of an object that can be read.
-func conditionsOf(o *manifest.Object) (all []condition) {
-	list, _, _ := unstructured.NestedFieldNoCopy(o.Object, "status", "conditions")
-	items, _ := list.([]any)
-	for _, item := range items {
-		m, _ := item.(map[string]any)
+// conditionFields are the fields of a condition in the cluster, in the order of those here.
+var conditionFields = [...]string{"type", "status", "reason", "message"}
+
+// conditionsOf returns the conditions of an object.
+func conditionsOf(o *manifest.Object) (all []condition, err error) {
+	list, _, err := unstructured.NestedFieldNoCopy(o.Object, "status", "conditions")
+	items, isList := list.([]any)
+	if err != nil || list != nil && !isList {
+		return nil, errors.New("status.conditions is not a list")
+	}
+	for i, item := range items {
+		m, isMap := item.(map[string]any)
+		if item != nil && !isMap {
+			return nil, fmt.Errorf("status.conditions[%d] has no fields", i)
+		}
 		var c condition
-		c.Type, _ = m["type"].(string)
-		c.Status, _ = m["status"].(string)
-		c.Reason, _ = m["reason"].(string)
-		c.Message, _ = m["message"].(string)
+		for j, to := range []*string{&c.Type, &c.Status, &c.Reason, &c.Message} {
+			var isText bool
+			if *to, isText = m[conditionFields[j]].(string); !isText && m[conditionFields[j]] != nil {
+				return nil, fmt.Errorf("status.conditions[%d].%s is not a string", i, conditionFields[j])
+			}
+		}
 		all = append(all, c)
 	}
-	return all
+	return all, nil
 }
 
 // text returns a string of an object; empty if there is none.
@@ -141,15 +214,4 @@ func number(o *manifest.Object, path ...string) int64 {
 func whole(o *manifest.Object, path ...string) (n int64, found bool) {
 	n, found, _ = unstructured.NestedInt64(o.Object, path...)
 	return n, found
-}
-
-// with returns an object like o with another value for one field of a section (spec or status).
-func with(o *manifest.Object, value any, section, field string) *manifest.Object {
-	old, _ := o.Object[section].(map[string]any)
-	changed := map[string]any{}
-	maps.Copy(changed, old)
-	changed[field] = value
-	all := maps.Clone(o.Object)
-	all[section] = changed
-	return &manifest.Object{Object: all}
 }
