@@ -8,6 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/navefleet/nave/shared/bundle"
+	words "github.com/navefleet/nave/shared/condition"
 	"github.com/navefleet/nave/shared/health"
 	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/spoke/internal/kube"
@@ -21,7 +22,7 @@ const waitForFirstConsumer = "WaitForFirstConsumer"
 // depends on the claim's.
 func (a *Assessor) awaitsConsumer(o *manifest.Object) bool {
 	if a == nil || a.bindingMode == nil || o == nil || o.GroupVersionKind().GroupKind() !=
-		(schema.GroupKind{Kind: "PersistentVolumeClaim"}) || text(o, "status", "phase") != "Pending" {
+		(schema.GroupKind{Kind: "PersistentVolumeClaim"}) || text(o, "status", "phase") != words.Pending {
 		return false
 	}
 	class := text(o, "spec", "storageClassName")

@@ -76,13 +76,13 @@ func expired(o *manifest.Object) bool {
 // assessPod returns Failed for a Pod that ended with an error, while kstatus calls the Pod Current because it ended.
 func assessPod(o *manifest.Object, conditions []condition) Report {
 	switch phase := text(o, "status", "phase"); phase {
-	case "Succeeded":
+	case words.Succeeded:
 		return Report{Status: health.Current}
 	case "Failed":
 		return Report{Status: health.Failed, Reason: text(o, "status", "reason"), Message: text(o, "status", "message")}
 	case "Running":
 		return assessRunning(o, conditions)
-	case "Pending":
+	case words.Pending:
 		return assessPending(o, conditions)
 	case "":
 		return Report{Status: health.InProgress, Reason: "PodNotObserved", Message: "Pod phase not available"}

@@ -52,10 +52,10 @@ func assessDeployment(o *manifest.Object, conditions []condition) Report {
 	available := false
 	for _, c := range conditions {
 		switch {
-		case c.Type == "Progressing" && c.Reason == "ProgressDeadlineExceeded":
+		case c.Type == words.Progressing && c.Reason == "ProgressDeadlineExceeded":
 			return Report{Status: health.Failed, Reason: c.Reason, Message: "Progress deadline exceeded"}
 		case c.Status != words.True:
-		case c.Type == "Progressing":
+		case c.Type == words.Progressing:
 			progressed = progressed || c.Reason == "NewReplicaSetAvailable"
 		case c.Type == "Available":
 			available = true
@@ -110,8 +110,8 @@ func assessStatefulSet(o *manifest.Object, _ []condition) Report {
 			"Waiting for updated revision to match current"))...)
 }
 
-// assessDaemonSet judges a DaemonSet with updateStrategy OnDelete by its ready Pods of any revision, because it does not
-// replace them itself.
+// assessDaemonSet judges a DaemonSet with updateStrategy OnDelete by its ready Pods of any revision,
+// because it does not replace them itself.
 func assessDaemonSet(o *manifest.Object, _ []condition) Report {
 	_, generated := whole(o, "metadata", "generation")
 	_, seen := whole(o, "status", "observedGeneration")
