@@ -79,6 +79,7 @@ revisionBefore and digestBefore.`,
 	}
 	cmd.Flags().StringVarP(&output, "output", "o", "", "json or yaml, in place of a table")
 	cmd.Flags().Uint64Var(&release, "release", 0, "number of a bundle of the list: its applications")
+	cmd.AddCommand(newHistoryHelmReleaseCommand(s))
 	return cmd
 }
 

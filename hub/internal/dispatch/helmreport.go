@@ -41,6 +41,7 @@ func cleanRelease(r *spokev1.ReleaseReport) {
 	}
 	for _, v := range r.History {
 		v.ProtoReflect().SetUnknown(nil)
+		v.Description = clean(v.Description, reporting.MaxMessage)
 		words = append(words, &v.Status, &v.Chart, &v.ChartVersion, &v.AppVersion, &v.Tests)
 	}
 	for _, word := range words {

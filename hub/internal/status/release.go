@@ -1,8 +1,13 @@
 package status
 
 import (
+	"google.golang.org/protobuf/types/known/timestamppb"
+
 	"github.com/navefleet/nave/shared/wording"
 )
+
+// superseded is the status of a revision that a later one replaced. Its record was written again at that time.
+const superseded = "superseded"
 
 // releaseDetails sets the fields of Flux's HelmReleaseStatus that the spoke reports.
 func (f Facts) releaseDetails(c *conditions, status fields) {
@@ -40,8 +45,16 @@ func (f Facts) releaseDetails(c *conditions, status fields) {
 		snapshot.set("chartVersion", revision.ChartVersion)
 		snapshot.set("appVersion", revision.AppVersion)
 		snapshot.set("tests", revision.Tests)
-		if revision.WrittenAt != nil {
-			snapshot["lastDeployed"] = wording.Time(revision.WrittenAt.AsTime())
+		snapshot.set("description", revision.Description)
+		last := revision.LastDeployed
+		if last == nil && revision.Status != superseded { // of a spoke that reports only when the record was written
+			last = revision.WrittenAt
+		}
+		for name, at := range map[string]*timestamppb.Timestamp{"firstDeployed": revision.FirstDeployed,
+			"lastDeployed": last} {
+			if at != nil {
+				snapshot[name] = wording.Time(at.AsTime())
+			}
 		}
 		history = append(history, map[string]any(snapshot))
 	}

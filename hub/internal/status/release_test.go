@@ -15,6 +15,7 @@ import (
 // TestReleaseDetails has Flux's fields of a HelmRelease, and the columns of lists that are made of them.
 func TestReleaseDetails(t *testing.T) {
 	moment := timestamppb.New(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))
+	first := timestamppb.New(time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC))
 	f := Facts{Report: &spokev1.ApplicationReport{Since: moment, Release: &spokev1.ReleaseReport{
 		Name: "web", Namespace: "shop", StorageNamespace: "apps", Attempted: "upgrade", UpgradeFailures: 2,
 		HandledForce: "then", Action: "rollback", Step: "hooks", Deadline: moment,
@@ -22,6 +23,9 @@ func TestReleaseDetails(t *testing.T) {
 		History: []*spokev1.RevisionReport{
 			{Revision: 3, Status: "failed", Chart: "web", ChartVersion: "2.0.0", AppVersion: "9", WrittenAt: moment},
 			{Revision: 2, Status: "deployed"},
+			{Revision: 1, Status: "superseded", WrittenAt: moment, Description: "Install complete", FirstDeployed: first,
+				LastDeployed: first},
+			{Revision: 1, Status: "superseded", WrittenAt: moment},
 		},
 	}}, Resource: store.Resource{Key: api.Key{Kind: "HelmRelease"}}}
 	c, got := &conditions{}, fields{}
@@ -48,6 +52,21 @@ func TestReleaseDetails(t *testing.T) {
    "namespace": "shop",
    "status": "deployed",
    "version": 2
+  },
+  {
+   "description": "Install complete",
+   "firstDeployed": "2025-01-01T00:00:00Z",
+   "lastDeployed": "2025-01-01T00:00:00Z",
+   "name": "web",
+   "namespace": "shop",
+   "status": "superseded",
+   "version": 1
+  },
+  {
+   "name": "web",
+   "namespace": "shop",
+   "status": "superseded",
+   "version": 1
   }
  ],
  "lastAttemptedReleaseAction": "upgrade",

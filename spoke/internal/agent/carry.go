@@ -55,7 +55,9 @@ func (a *Agent) release(ctx context.Context, act start, previous *inventory.Inve
 		in.failure = failureOf(nil, err, loadReason(err))
 		return nil, in
 	}
-	r, err := c.executor().Run(ctx, c.desired, a.journal(act.name))
+	executor := c.executor()
+	executor.Storage.Known = act.revisions
+	r, err := executor.Run(ctx, c.desired, a.journal(act.name))
 	in.failure, in.retryAt = c.outcome(ctx, r, err)
 	if err == nil {
 		in.release = c.status(r)
@@ -175,8 +177,8 @@ type roomTaken struct {
 
 func (roomTaken) advance(*model) []action { return nil }
 
-// room waits for memory, and ends a preview. The returned function gives the memory back, with that of sealed files. The
-// wait holds none, because a release that has a room may wait for the memory of sealed files.
+// room waits for memory, and ends a preview. The returned function gives the memory back, with that of sealed files.
+// The wait holds none, because a release that has a room may wait for the memory of sealed files.
 func (c *carrier) room(ctx context.Context) (func(), error) {
 	c.closeFiles()
 	select {

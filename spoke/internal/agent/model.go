@@ -8,6 +8,7 @@ import (
 	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/spoke/internal/apply"
 	"github.com/navefleet/nave/spoke/internal/inventory"
+	"github.com/navefleet/nave/spoke/internal/release"
 	"github.com/navefleet/nave/spoke/internal/session"
 	"github.com/navefleet/nave/spoke/internal/state"
 )
@@ -229,6 +230,7 @@ type (
 		// confirmed is the digest of the prune that an operator confirmed.
 		confirmed manifest.Digest
 		remember  state.Mark
+		revisions []release.Revision // of a release of Helm, as they were observed last
 	}
 	// remove deletes an application that left the bundle.
 	remove struct {

@@ -3,6 +3,7 @@ package agent
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -126,10 +127,18 @@ func (s *releaseStatus) wire(d discretion) *spokev1.ReleaseReport {
 	for _, r := range s.history {
 		v := &spokev1.RevisionReport{Revision: uint32(r.Version), Status: string(r.Status), Chart: r.Chart.Name,
 			ChartVersion: r.Chart.Version, AppVersion: r.Chart.AppVersion, Tests: string(r.Tests)}
-		if !r.WrittenAt.IsZero() {
-			v.WrittenAt = timestamppb.New(r.WrittenAt)
-		}
+		v.WrittenAt, v.FirstDeployed, v.LastDeployed = momentOf(r.WrittenAt), momentOf(r.Events.FirstDeployed),
+			momentOf(r.Events.LastDeployed)
+		v.Description = d.text(r.Events.Description)
 		w.History = append(w.History, v)
 	}
 	return w
+}
+
+// momentOf returns the protocol message of a time; nil if the time is zero.
+func momentOf(t time.Time) *timestamppb.Timestamp {
+	if t.IsZero() {
+		return nil
+	}
+	return timestamppb.New(t)
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/health"
+	"github.com/navefleet/nave/spoke/internal/release"
 	"github.com/navefleet/nave/spoke/internal/state"
 )
 
@@ -74,13 +75,17 @@ func (m *model) start(n *node) action {
 			Uninstall: r.Uninstall}
 	}
 	n.mark = kept
+	var revisions []release.Revision
+	if n.release != nil {
+		revisions = n.release.history
+	}
 	return start{
 		name: n.entry.Name, run: n.run, entry: n.entry, app: n.app,
 		// If an operator asked and the digest changed, this run sends the changed objects only, and a second run sends all.
 		// If the account changed, all objects are sent, because the new account may lack rights of the last one.
 		reapply: kept.OtherAccount || n.requested() && (known || n.mark.Digest.IsZero()),
 		asked:   n.requested(), confirmed: n.entry.ConfirmedPrune,
-		remember: kept,
+		remember: kept, revisions: revisions,
 	}
 }
 

@@ -380,3 +380,40 @@ func TestJournal_size(t *testing.T) {
 		t.Errorf("%d bytes, %v", len(text), err)
 	}
 }
+
+// TestObserve_history has what happened to each revision, and when: also of records that another program wrote, which
+// are read once.
+func TestObserve_history(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab()
+		l.run(t, desired(), "one")
+		first := l.began
+		time.Sleep(time.Hour)
+		l.began = time.Now()
+		l.run(t, desired(), "two")
+		storage := &release.Storage{Client: l, Namespace: "shop", Name: "web", Now: time.Now}
+		check := func(what string, requests int) {
+			t.Helper()
+			l.left = 100
+			found, err := storage.Observe(t.Context(), l.disk, desired())
+			if err != nil || len(found.History) != 2 || 100-l.left != requests {
+				t.Fatal(what, found.History, err, 100-l.left)
+			}
+			storage.Known = found.History
+			one, two := found.History[0], found.History[1]
+			if one.Events != (release.Events{FirstDeployed: first.UTC(), LastDeployed: first.UTC(),
+				Description: "Install complete"}) || one.Chart.Name != "web" {
+				t.Errorf("%s: %+v", what, one)
+			}
+			if two.Events != (release.Events{FirstDeployed: first.UTC(), LastDeployed: l.began.UTC(),
+				Description: "Upgrade complete"}) {
+				t.Errorf("%s: %+v", what, two)
+			}
+		}
+		check("of the spoke", 2)
+		l.objects["Secret/sh.helm.release.v1.web.v1"].SetAnnotations(nil)
+		storage.Known = nil
+		check("of helm", 3)
+		check("again", 2)
+	})
+}

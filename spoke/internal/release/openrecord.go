@@ -10,6 +10,7 @@ import (
 
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/shared/reporting"
 	"github.com/navefleet/nave/spoke/internal/kube"
 )
 
@@ -39,9 +40,28 @@ func (s *Storage) observe(ctx context.Context, j Journal, t bundle.ReleaseTest) 
 		return found, err
 	}
 	*newest = at
+	s.complete(ctx, history[max(0, len(history)-reporting.MaxRevisions):len(history)-1])
 	found.Fingerprint, found.Chart, found.Tests = record.Fingerprint(), at.Chart.Name, record.TestResult(t)
 	found.FirstDeployed = record.Info.FirstDeployed
 	return found, nil
+}
+
+// complete reads what only the records of another program tell about revisions. The history shows it and nothing else
+// needs it, so a record that cannot be read is left out.
+func (s *Storage) complete(ctx context.Context, history []Revision) {
+	for i, r := range history {
+		if r.Events != (Events{}) {
+			continue
+		}
+		known := slices.IndexFunc(s.Known, func(k Revision) bool {
+			return k.Version == r.Version && k.ResourceVersion == r.ResourceVersion
+		})
+		if known >= 0 {
+			history[i].Chart, history[i].Events = s.Known[known].Chart, s.Known[known].Events
+		} else if _, read, err := s.Read(ctx, r.Version); err == nil {
+			history[i].Chart, history[i].Events = read.Chart, read.Events
+		}
+	}
 }
 
 // ended returns the journal after an action that ended while the spoke was killed.

@@ -29,6 +29,7 @@ func (e *Executor) Run(ctx context.Context, d Desired, j Journal) (Result, error
 		if err != nil {
 			return r, fmt.Errorf("read the records of release %s: %w", r.Journal.Subject(d), err)
 		}
+		e.Storage.Known = found.History
 		now := e.Now()
 		r.Journal, r.Last, r.Found = found.Journal, found.Decide(d, now), found
 		if r.Last.Action == NoAction || r.Last.NotBefore.After(now) || len(r.Done) == mostActions {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/shared/telemetry"
 	"github.com/navefleet/nave/spoke/internal/kube"
 )
 
@@ -29,10 +30,14 @@ const (
 	chartAnnotation = "fleet.nave.io/release-chart"
 	// testsAnnotation is how the tests of a revision ended.
 	testsAnnotation = "fleet.nave.io/release-tests"
+	// infoAnnotation tells when a revision was deployed and what happened, for the history, too.
+	infoAnnotation = "fleet.nave.io/release-info"
 )
 
-// maxChart is how many bytes a chartAnnotation has at most.
-const maxChart = 1 << 10
+const (
+	maxChart = 1 << 10 // bytes of a chartAnnotation
+	maxInfo  = 4 << 10 // bytes of an infoAnnotation
+)
 
 // Chart names the chart of a revision.
 type Chart struct {
@@ -70,6 +75,8 @@ type Storage struct {
 	Namespace string // of the Secrets
 	Name      string // of the release
 	Now       func() time.Time
+	// Known are revisions that were observed before. What only their records tell is not read again.
+	Known []Revision
 }
 
 // Revision is what the labels and annotations of a record show.
@@ -79,8 +86,22 @@ type Revision struct {
 	Digest          manifest.Digest // of what the revision was made of; zero if another program wrote the record
 	Tests           TestResult      // as the spoke noted it
 	Chart           Chart           // zero: unknown
+	Events          Events          // zero: unknown
 	WrittenAt       time.Time       // zero: unknown
 	ResourceVersion string
+}
+
+// Events is what happened to a revision, and when. Zero times are unknown.
+type Events struct {
+	FirstDeployed time.Time `json:"firstDeployed,omitzero"` // the release
+	LastDeployed  time.Time `json:"lastDeployed,omitzero"`  // the revision
+	Description   string    `json:"description,omitempty"`  // it may quote anything: redact it before it is told
+}
+
+// eventsOf returns what a record tells.
+func eventsOf(i Info) Events {
+	return Events{FirstDeployed: i.FirstDeployed.UTC(), LastDeployed: i.LastDeployed.UTC(),
+		Description: telemetry.Line(i.Description, maxDescription)}
 }
 
 // History returns the revisions of the release, the oldest first.
@@ -122,6 +143,9 @@ func (s *Storage) revision(secret string, labels, annotations map[string]string)
 	if text := annotations[chartAnnotation]; len(text) > maxChart || json.Unmarshal([]byte(text), &r.Chart) != nil {
 		r.Chart = Chart{}
 	}
+	if text := annotations[infoAnnotation]; len(text) > maxInfo || json.Unmarshal([]byte(text), &r.Events) != nil {
+		r.Events = Events{}
+	}
 	if digest, err := manifest.ParseDigest(annotations[digestAnnotation]); err == nil {
 		r.Digest = digest
 	}
@@ -151,7 +175,8 @@ func (s *Storage) Read(ctx context.Context, version int) (Record, Revision, erro
 	r.Labels = maps.Clone(o.GetLabels())
 	maps.DeleteFunc(r.Labels, func(key, _ string) bool { return slices.Contains(systemLabels, key) })
 	v, _ := s.revision(o.GetName(), o.GetLabels(), o.GetAnnotations())
-	v.Status, v.Chart, v.ResourceVersion = r.Info.Status, chartOf(r.Chart), o.GetResourceVersion()
+	v.Status, v.Chart, v.Events, v.ResourceVersion = r.Info.Status, chartOf(r.Chart), eventsOf(r.Info),
+		o.GetResourceVersion()
 	return r, v, nil
 }
 
@@ -190,7 +215,7 @@ func (s *Storage) write(ctx context.Context, r *Record, at Revision,
 		return Revision{}, bare(err)
 	}
 	return Revision{Version: r.Version, Status: r.Info.Status, Digest: at.Digest, Tests: at.Tests,
-		Chart: chartOf(r.Chart), WrittenAt: s.Now(), ResourceVersion: written.ResourceVersion}, nil
+		Chart: chartOf(r.Chart), Events: eventsOf(r.Info), WrittenAt: s.Now(), ResourceVersion: written.ResourceVersion}, nil
 }
 
 // bare leaves out what may quote a record.
@@ -229,6 +254,9 @@ func (s *Storage) secret(r *Record, at Revision) (*manifest.Object, error) {
 	annotations := map[string]string{}
 	if chart, err := json.Marshal(chartOf(r.Chart)); err == nil && len(chart) <= maxChart {
 		annotations[chartAnnotation] = string(chart)
+	}
+	if events, err := json.Marshal(eventsOf(r.Info)); err == nil && len(events) <= maxInfo {
+		annotations[infoAnnotation] = string(events)
 	}
 	if !at.Digest.IsZero() {
 		annotations[digestAnnotation] = at.Digest.String()

@@ -1669,7 +1669,12 @@ type RevisionReport struct {
 	// When its record was last written; none: not known.
 	WrittenAt *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=written_at,json=writtenAt,proto3" json:"written_at,omitempty"`
 	// passed, failed; empty: not tested.
-	Tests         string `protobuf:"bytes,7,opt,name=tests,proto3" json:"tests,omitempty"`
+	Tests string `protobuf:"bytes,7,opt,name=tests,proto3" json:"tests,omitempty"`
+	// When the release was first installed, and when the action began that made this revision; none: not known.
+	FirstDeployed *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=first_deployed,json=firstDeployed,proto3" json:"first_deployed,omitempty"`
+	LastDeployed  *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=last_deployed,json=lastDeployed,proto3" json:"last_deployed,omitempty"`
+	// What happened, as in the record.
+	Description   string `protobuf:"bytes,10,opt,name=description,proto3" json:"description,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1749,6 +1754,27 @@ func (x *RevisionReport) GetWrittenAt() *timestamppb.Timestamp {
 func (x *RevisionReport) GetTests() string {
 	if x != nil {
 		return x.Tests
+	}
+	return ""
+}
+
+func (x *RevisionReport) GetFirstDeployed() *timestamppb.Timestamp {
+	if x != nil {
+		return x.FirstDeployed
+	}
+	return nil
+}
+
+func (x *RevisionReport) GetLastDeployed() *timestamppb.Timestamp {
+	if x != nil {
+		return x.LastDeployed
+	}
+	return nil
+}
+
+func (x *RevisionReport) GetDescription() string {
+	if x != nil {
+		return x.Description
 	}
 	return ""
 }
@@ -3101,7 +3127,7 @@ const file_nave_spoke_v1_spoke_proto_rawDesc = "" +
 	"\x04type\x18\x01 \x01(\tR\x04type\x12\x16\n" +
 	"\x06status\x18\x02 \x01(\tR\x06status\x12\x16\n" +
 	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x18\n" +
-	"\amessage\x18\x04 \x01(\tR\amessage\"\xf1\x01\n" +
+	"\amessage\x18\x04 \x01(\tR\amessage\"\x97\x03\n" +
 	"\x0eRevisionReport\x12\x1a\n" +
 	"\brevision\x18\x01 \x01(\rR\brevision\x12\x16\n" +
 	"\x06status\x18\x02 \x01(\tR\x06status\x12\x14\n" +
@@ -3111,7 +3137,11 @@ const file_nave_spoke_v1_spoke_proto_rawDesc = "" +
 	"appVersion\x129\n" +
 	"\n" +
 	"written_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\twrittenAt\x12\x14\n" +
-	"\x05tests\x18\a \x01(\tR\x05tests\":\n" +
+	"\x05tests\x18\a \x01(\tR\x05tests\x12A\n" +
+	"\x0efirst_deployed\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\rfirstDeployed\x12?\n" +
+	"\rlast_deployed\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\flastDeployed\x12 \n" +
+	"\vdescription\x18\n" +
+	" \x01(\tR\vdescription\":\n" +
 	"\bKeyNames\x12\x14\n" +
 	"\x05names\x18\x01 \x03(\tR\x05names\x12\x18\n" +
 	"\amissing\x18\x02 \x01(\tR\amissing\"\xff\x01\n" +
@@ -3293,39 +3323,41 @@ var file_nave_spoke_v1_spoke_proto_depIdxs = []int32{
 	19, // 27: nave.spoke.v1.ReleaseReport.history:type_name -> nave.spoke.v1.RevisionReport
 	39, // 28: nave.spoke.v1.ReleaseReport.deadline:type_name -> google.protobuf.Timestamp
 	39, // 29: nave.spoke.v1.RevisionReport.written_at:type_name -> google.protobuf.Timestamp
-	41, // 30: nave.spoke.v1.DriftReport.object:type_name -> nave.bundle.v1.ObjectIdentity
-	39, // 31: nave.spoke.v1.DriftReport.time:type_name -> google.protobuf.Timestamp
-	22, // 32: nave.spoke.v1.DriftReport.changes:type_name -> nave.spoke.v1.FieldChange
-	41, // 33: nave.spoke.v1.HeldPrune.objects:type_name -> nave.bundle.v1.ObjectIdentity
-	39, // 34: nave.spoke.v1.ObjectReport.since:type_name -> google.protobuf.Timestamp
-	41, // 35: nave.spoke.v1.ObjectReport.object:type_name -> nave.bundle.v1.ObjectIdentity
-	39, // 36: nave.spoke.v1.Event.time:type_name -> google.protobuf.Timestamp
-	40, // 37: nave.spoke.v1.Event.application:type_name -> nave.bundle.v1.ApplicationName
-	29, // 38: nave.spoke.v1.AnswerPreviewRequest.applications:type_name -> nave.spoke.v1.ApplicationPreview
-	40, // 39: nave.spoke.v1.ApplicationPreview.name:type_name -> nave.bundle.v1.ApplicationName
-	30, // 40: nave.spoke.v1.ApplicationPreview.objects:type_name -> nave.spoke.v1.ObjectPreview
-	41, // 41: nave.spoke.v1.ObjectPreview.object:type_name -> nave.bundle.v1.ObjectIdentity
-	31, // 42: nave.spoke.v1.ObjectPreview.fields:type_name -> nave.spoke.v1.FieldPreview
-	33, // 43: nave.spoke.v1.SchemaRequest.version:type_name -> nave.spoke.v1.SchemaVersion
-	33, // 44: nave.spoke.v1.AnswerSchemasRequest.served:type_name -> nave.spoke.v1.SchemaVersion
-	38, // 45: nave.spoke.v1.AnswerShapesRequest.answers:type_name -> nave.spoke.v1.ShapeAnswer
-	1,  // 46: nave.spoke.v1.SpokeService.Session:input_type -> nave.spoke.v1.SessionRequest
-	12, // 47: nave.spoke.v1.SpokeService.Fetch:input_type -> nave.spoke.v1.FetchRequest
-	14, // 48: nave.spoke.v1.SpokeService.Report:input_type -> nave.spoke.v1.ReportRequest
-	27, // 49: nave.spoke.v1.SpokeService.AnswerPreview:input_type -> nave.spoke.v1.AnswerPreviewRequest
-	34, // 50: nave.spoke.v1.SpokeService.AnswerSchemas:input_type -> nave.spoke.v1.AnswerSchemasRequest
-	36, // 51: nave.spoke.v1.SpokeService.AnswerShapes:input_type -> nave.spoke.v1.AnswerShapesRequest
-	2,  // 52: nave.spoke.v1.SpokeService.Session:output_type -> nave.spoke.v1.SessionResponse
-	13, // 53: nave.spoke.v1.SpokeService.Fetch:output_type -> nave.spoke.v1.FetchResponse
-	15, // 54: nave.spoke.v1.SpokeService.Report:output_type -> nave.spoke.v1.ReportResponse
-	28, // 55: nave.spoke.v1.SpokeService.AnswerPreview:output_type -> nave.spoke.v1.AnswerPreviewResponse
-	35, // 56: nave.spoke.v1.SpokeService.AnswerSchemas:output_type -> nave.spoke.v1.AnswerSchemasResponse
-	37, // 57: nave.spoke.v1.SpokeService.AnswerShapes:output_type -> nave.spoke.v1.AnswerShapesResponse
-	52, // [52:58] is the sub-list for method output_type
-	46, // [46:52] is the sub-list for method input_type
-	46, // [46:46] is the sub-list for extension type_name
-	46, // [46:46] is the sub-list for extension extendee
-	0,  // [0:46] is the sub-list for field type_name
+	39, // 30: nave.spoke.v1.RevisionReport.first_deployed:type_name -> google.protobuf.Timestamp
+	39, // 31: nave.spoke.v1.RevisionReport.last_deployed:type_name -> google.protobuf.Timestamp
+	41, // 32: nave.spoke.v1.DriftReport.object:type_name -> nave.bundle.v1.ObjectIdentity
+	39, // 33: nave.spoke.v1.DriftReport.time:type_name -> google.protobuf.Timestamp
+	22, // 34: nave.spoke.v1.DriftReport.changes:type_name -> nave.spoke.v1.FieldChange
+	41, // 35: nave.spoke.v1.HeldPrune.objects:type_name -> nave.bundle.v1.ObjectIdentity
+	39, // 36: nave.spoke.v1.ObjectReport.since:type_name -> google.protobuf.Timestamp
+	41, // 37: nave.spoke.v1.ObjectReport.object:type_name -> nave.bundle.v1.ObjectIdentity
+	39, // 38: nave.spoke.v1.Event.time:type_name -> google.protobuf.Timestamp
+	40, // 39: nave.spoke.v1.Event.application:type_name -> nave.bundle.v1.ApplicationName
+	29, // 40: nave.spoke.v1.AnswerPreviewRequest.applications:type_name -> nave.spoke.v1.ApplicationPreview
+	40, // 41: nave.spoke.v1.ApplicationPreview.name:type_name -> nave.bundle.v1.ApplicationName
+	30, // 42: nave.spoke.v1.ApplicationPreview.objects:type_name -> nave.spoke.v1.ObjectPreview
+	41, // 43: nave.spoke.v1.ObjectPreview.object:type_name -> nave.bundle.v1.ObjectIdentity
+	31, // 44: nave.spoke.v1.ObjectPreview.fields:type_name -> nave.spoke.v1.FieldPreview
+	33, // 45: nave.spoke.v1.SchemaRequest.version:type_name -> nave.spoke.v1.SchemaVersion
+	33, // 46: nave.spoke.v1.AnswerSchemasRequest.served:type_name -> nave.spoke.v1.SchemaVersion
+	38, // 47: nave.spoke.v1.AnswerShapesRequest.answers:type_name -> nave.spoke.v1.ShapeAnswer
+	1,  // 48: nave.spoke.v1.SpokeService.Session:input_type -> nave.spoke.v1.SessionRequest
+	12, // 49: nave.spoke.v1.SpokeService.Fetch:input_type -> nave.spoke.v1.FetchRequest
+	14, // 50: nave.spoke.v1.SpokeService.Report:input_type -> nave.spoke.v1.ReportRequest
+	27, // 51: nave.spoke.v1.SpokeService.AnswerPreview:input_type -> nave.spoke.v1.AnswerPreviewRequest
+	34, // 52: nave.spoke.v1.SpokeService.AnswerSchemas:input_type -> nave.spoke.v1.AnswerSchemasRequest
+	36, // 53: nave.spoke.v1.SpokeService.AnswerShapes:input_type -> nave.spoke.v1.AnswerShapesRequest
+	2,  // 54: nave.spoke.v1.SpokeService.Session:output_type -> nave.spoke.v1.SessionResponse
+	13, // 55: nave.spoke.v1.SpokeService.Fetch:output_type -> nave.spoke.v1.FetchResponse
+	15, // 56: nave.spoke.v1.SpokeService.Report:output_type -> nave.spoke.v1.ReportResponse
+	28, // 57: nave.spoke.v1.SpokeService.AnswerPreview:output_type -> nave.spoke.v1.AnswerPreviewResponse
+	35, // 58: nave.spoke.v1.SpokeService.AnswerSchemas:output_type -> nave.spoke.v1.AnswerSchemasResponse
+	37, // 59: nave.spoke.v1.SpokeService.AnswerShapes:output_type -> nave.spoke.v1.AnswerShapesResponse
+	54, // [54:60] is the sub-list for method output_type
+	48, // [48:54] is the sub-list for method input_type
+	48, // [48:48] is the sub-list for extension type_name
+	48, // [48:48] is the sub-list for extension extendee
+	0,  // [0:48] is the sub-list for field type_name
 }
 
 func init() { file_nave_spoke_v1_spoke_proto_init() }

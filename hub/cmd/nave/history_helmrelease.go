@@ -1,0 +1,166 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/navefleet/nave/hub/api"
+	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
+	"github.com/navefleet/nave/shared/reporting"
+	"github.com/navefleet/nave/shared/wording"
+)
+
+// pastOfRelease is what nave history helmrelease prints of one cluster as JSON or YAML. Its field names are stable.
+type pastOfRelease struct {
+	Cluster   string         `json:"cluster"`
+	Namespace string         `json:"namespace"`
+	Name      string         `json:"name"`
+	Revisions []pastRevision `json:"revisions"` // the oldest first
+	// Cut: there may be older revisions that the spoke does not report.
+	Cut bool `json:"cut,omitempty"`
+}
+
+// pastRevision is one revision of a release.
+type pastRevision struct {
+	Revision      int64  `json:"revision"`
+	Updated       string `json:"updated,omitempty"`
+	FirstDeployed string `json:"firstDeployed,omitempty"`
+	Status        string `json:"status"`
+	Chart         string `json:"chart,omitempty"`
+	ChartVersion  string `json:"chartVersion,omitempty"`
+	AppVersion    string `json:"appVersion,omitempty"`
+	Tests         string `json:"tests,omitempty"`
+	Description   string `json:"description,omitempty"`
+}
+
+func newHistoryHelmReleaseCommand(s *session) *cobra.Command {
+	var output string
+	cmd := &cobra.Command{
+		Use:     "helmrelease NAME",
+		Aliases: []string{"helmreleases", "hr"},
+		Short:   "List the revisions of a release of Helm, as helm history does",
+		Long: `List the revisions of a release of Helm, as helm history does; the oldest first. Without --cluster those of
+each cluster that has the HelmRelease. A spoke reports the newest 10 revisions.
+
+With -o json or yaml: a list, of each cluster cluster, namespace, name, cut (older revisions may exist) and revisions,
+each with revision, updated, firstDeployed, status, chart, chartVersion, appVersion, tests and description.`,
+		Example: "  nave history helmrelease podinfo -n apps --cluster prod-eu-1\n" +
+			"  nave history helmrelease podinfo -n apps -o json",
+		Args: cobra.ExactArgs(1),
+		// In place of that of nave history, which refuses --cluster and --namespace.
+		PersistentPreRunE: func(*cobra.Command, []string) error { return nil },
+		RunE: s.run(func(cmd *cobra.Command, args []string, client adminv1.AdminServiceClient) error {
+			if output != "" && output != "json" && output != "yaml" {
+				return fmt.Errorf("--output %q: want json or yaml", output)
+			}
+			rows, err := s.helmReleases(cmd, client, args[0])
+			if err != nil {
+				return err
+			}
+			past := make([]pastOfRelease, len(rows))
+			for i, r := range rows {
+				past[i] = pastOfObject(r)
+			}
+			if output != "" {
+				return printIn(cmd.OutOrStdout(), output, past)
+			}
+			return printRevisions(cmd.OutOrStdout(), past)
+		}),
+	}
+	cmd.Flags().StringVarP(&output, "output", "o", "", "json or yaml, in place of a table")
+	return cmd
+}
+
+// helmReleases returns the HelmReleases of a name: that of --cluster, or those of all clusters.
+func (s *session) helmReleases(cmd *cobra.Command, client adminv1.AdminServiceClient, name string) ([]row, error) {
+	kind, err := api.FindKind("helmrelease")
+	if err != nil {
+		return nil, err
+	}
+	request := s.listRequest(kind, getOptions{})
+	objects, err := list(cmd.Context(), client, request, chunkSize)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := decodeRows(objects, name)
+	if err == nil && len(rows) == 0 {
+		rows, err = s.heldRow(cmd.Context(), client, kind, name)
+		if hint := others(cmd.Context(), client, kind, request, name); err != nil && hint != "" {
+			err = fmt.Errorf("%w. %s", err, hint)
+		}
+	}
+	return rows, err
+}
+
+// pastOfObject returns the revisions in the status of a HelmRelease.
+func pastOfObject(r row) pastOfRelease {
+	key := keyOf(r.key)
+	past := pastOfRelease{Cluster: key.Cluster, Namespace: key.Namespace, Name: key.Name, Revisions: []pastRevision{}}
+	history, _, _ := unstructured.NestedSlice(r.object, "status", "history")
+	past.Cut = len(history) == reporting.MaxRevisions
+	for _, entry := range slices.Backward(history) {
+		fields, _ := entry.(map[string]any)
+		text := func(name string) string { value, _ := fields[name].(string); return value }
+		number, _ := fields["version"].(float64) // of JSON
+		past.Revisions = append(past.Revisions, pastRevision{Revision: int64(number), Updated: text("lastDeployed"),
+			FirstDeployed: text("firstDeployed"), Status: text("status"), Chart: text("chartName"),
+			ChartVersion: text("chartVersion"), AppVersion: text("appVersion"), Tests: text("tests"),
+			Description: text("description")})
+	}
+	return past
+}
+
+// printRevisions prints revisions as a table, with the cluster if there is more than one.
+func printRevisions(out io.Writer, all []pastOfRelease) error {
+	w := tabwriter.NewWriter(out, 0, 0, 3, ' ', 0)
+	heading := "REVISION\tUPDATED\tSTATUS\tCHART\tAPP VERSION\tDESCRIPTION\n"
+	if len(all) > 1 {
+		heading = "CLUSTER\t" + heading
+	}
+	fmt.Fprint(w, heading)
+	for _, past := range all {
+		for _, r := range past.Revisions {
+			if len(all) > 1 {
+				fmt.Fprint(w, past.Cluster+"\t")
+			}
+			fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\n", r.Revision, said(r.Updated), said(r.Status), said(r.chart()),
+				said(r.AppVersion), said(oneLine(r.Description)))
+		}
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	for _, past := range all {
+		if note := past.note(); note != "" {
+			fmt.Fprintf(out, "%s: %s\n", past.Cluster, note)
+		}
+	}
+	return nil
+}
+
+// chart returns "name-version", as helm names a chart.
+func (r pastRevision) chart() string {
+	if r.Chart == "" || r.ChartVersion == "" {
+		return r.Chart
+	}
+	return r.Chart + "-" + r.ChartVersion
+}
+
+// note says what the list does not have; empty: it has all revisions.
+func (past pastOfRelease) note() string {
+	switch {
+	case len(past.Revisions) == 0:
+		return "no revision is reported"
+	case past.Cut && past.Revisions[0].Revision > 1:
+		return fmt.Sprintf("%s are reported; there may be older ones: helm history",
+			wording.Count(len(past.Revisions), "revision"))
+	case past.Revisions[0].Revision > 1:
+		return fmt.Sprintf("the records before revision %d are deleted (spec.maxHistory)", past.Revisions[0].Revision)
+	}
+	return ""
+}
