@@ -92,6 +92,8 @@ type Entry struct {
 	ForceRequestedAt string `json:"forceRequestedAt,omitempty"`
 	ResetRequestedAt string `json:"resetRequestedAt,omitempty"`
 	TestRequestedAt  string `json:"testRequestedAt,omitempty"`
+	// PinnedRevision is the revision that a release returns to, and stays at whatever its Application has; 0: none.
+	PinnedRevision uint32 `json:"pinnedRevision,omitempty"`
 }
 
 // Application is the result of rendering one object for one cluster.

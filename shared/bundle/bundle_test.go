@@ -33,7 +33,7 @@ func example() *Bundle {
 			{Name: owner("apps"), Digest: digest("apps"), Revision: "main@sha1:1", Suspended: true, RequestedAt: "now"},
 			{Name: owner("infra"), Digest: digest("infra"), Revision: "main@sha1:1", ConfirmedPrune: digest("held"),
 				Parent: owner("apps"), Drift: IgnoreDrift, KeepsObjects: true, ForceRequestedAt: "now", ResetRequestedAt: "then",
-				TestRequestedAt: "later"},
+				TestRequestedAt: "later", PinnedRevision: 3},
 		},
 		Pending: []ApplicationName{owner("late"), owner("later")}, Incomplete: true,
 		Removals: []Removal{{owner("gone"), WaitForTermination, true}, {owner("left"), Orphan, false}},

@@ -75,7 +75,7 @@ func entryOf(m *bundlev1.ApplicationEntry) (e Entry, err error) {
 		Name: NameFrom(m.GetName()), Revision: m.GetRevision(), Suspended: m.GetSuspended(), RequestedAt: m.GetRequestedAt(),
 		Drift: wordOf(driftModes, m.GetDrift()), KeepsObjects: m.GetKeepsObjects(),
 		ForceRequestedAt: m.GetForceRequestedAt(), ResetRequestedAt: m.GetResetRequestedAt(),
-		TestRequestedAt: m.GetTestRequestedAt(),
+		TestRequestedAt: m.GetTestRequestedAt(), PinnedRevision: m.GetPinnedRevision(),
 	}
 	if e.Digest, err = manifest.DigestFromBytes(m.GetDigest()); err != nil {
 		return e, err

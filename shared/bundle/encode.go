@@ -132,7 +132,7 @@ func (e Entry) message() *bundlev1.ApplicationEntry {
 		Drift:       driftModes[e.Drift],
 
 		KeepsObjects: e.KeepsObjects, ForceRequestedAt: e.ForceRequestedAt, ResetRequestedAt: e.ResetRequestedAt,
-		TestRequestedAt: e.TestRequestedAt,
+		TestRequestedAt: e.TestRequestedAt, PinnedRevision: e.PinnedRevision,
 	}
 	if !e.ConfirmedPrune.IsZero() {
 		m.ConfirmedPrune = e.ConfirmedPrune[:]

@@ -23,6 +23,7 @@ const (
 	keptObjects       = "kept-objects"       // Entry.KeepsObjects
 	keyService        = "key-service"        // Application.Decryption without the name of a Secret
 	helmRelease       = "helm-release"       // Application.Release and Hooks, requests of an Entry
+	pinnedReleases    = "pinned-releases"    // Entry.PinnedRevision
 	previews          = "previews"           // Preview, which is no part of a bundle
 	schemas           = "schemas"            // Schemas
 	shapes            = "shapes"             // Bundle.Questions, Application.ValueSources
@@ -35,13 +36,15 @@ const (
 	Schemas FeatureSet = schemas
 	// Releases is what a spoke must know to carry out releases of Helm.
 	Releases FeatureSet = helmRelease
+	// PinnedReleases is what a spoke must know to roll releases of Helm back and keep them there.
+	PinnedReleases FeatureSet = pinnedReleases
 	// Shapes is what a spoke must know to answer questions about shapes.
 	Shapes FeatureSet = shapes
 )
 
 // Known is the features that this program knows. A new feature is added here, never to Baseline.
 var Known = setOf(append(Baseline.Names(), driftMode, handovers, healthExpressions, helmRelease, ignore, keptObjects,
-	keyService, previews, readyExpressions, schemas, sealedFiles, shapes, substitution))
+	keyService, pinnedReleases, previews, readyExpressions, schemas, sealedFiles, shapes, substitution))
 
 // FeatureSet is a set of features: their sorted names, with commas between them. The zero FeatureSet is empty.
 type FeatureSet string
@@ -98,6 +101,9 @@ func (b *Bundle) Features() FeatureSet {
 		}
 		if e.ForceRequestedAt != "" || e.ResetRequestedAt != "" || e.TestRequestedAt != "" {
 			used = append(used, helmRelease)
+		}
+		if e.PinnedRevision != 0 {
+			used = append(used, pinnedReleases)
 		}
 		if !e.ConfirmedPrune.IsZero() {
 			used = append(used, confirmedPrune)

@@ -78,7 +78,8 @@ func TestEntryFeatures(t *testing.T) {
 	}
 	again, err := DecodeBundle(data)
 	if err != nil ||
-		again.Features().Without(Baseline) != "drift-modes,handovers,helm-release,hooks,kept-objects,lifecycle" {
+		again.Features().Without(Baseline) !=
+			"drift-modes,handovers,helm-release,hooks,kept-objects,lifecycle,pinned-releases" {
 		t.Errorf("%v, %v", again, err)
 	}
 	b.Applications[0].Features = "No Name"

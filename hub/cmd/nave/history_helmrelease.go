@@ -51,9 +51,8 @@ With -o json or yaml: a list, of each cluster cluster, namespace, name, cut (old
 each with revision, updated, firstDeployed, status, chart, chartVersion, appVersion, tests and description.`,
 		Example: "  nave history helmrelease podinfo -n apps --cluster prod-eu-1\n" +
 			"  nave history helmrelease podinfo -n apps -o json",
-		Args: cobra.ExactArgs(1),
-		// In place of that of nave history, which refuses --cluster and --namespace.
-		PersistentPreRunE: func(*cobra.Command, []string) error { return nil },
+		Args:              cobra.ExactArgs(1),
+		PersistentPreRunE: everywhere,
 		RunE: s.run(func(cmd *cobra.Command, args []string, client adminv1.AdminServiceClient) error {
 			if output != "" && output != "json" && output != "yaml" {
 				return fmt.Errorf("--output %q: want json or yaml", output)

@@ -56,6 +56,7 @@ that each would have and the one that it has now. The pin is in the status of th
 	cmd.Flags().StringVar(&fleet, "fleet", "", "all clusters that this Fleet selects, in place of names")
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "only say what would change by application")
 	cmd.Flags().Uint64Var(&to, "to", 0, "number of the bundle, as in nave history")
+	cmd.AddCommand(newRollbackHelmReleaseCommand(s))
 	return cmd
 }
 
@@ -99,6 +100,7 @@ that it has now.`,
 	cmd.Flags().StringVar(&fleet, "fleet", "", "all clusters that this Fleet selects, in place of names")
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "only say what would change by application")
 	agreed.flag(cmd)
+	cmd.AddCommand(newReleaseHelmReleaseCommand(s))
 	return cmd
 }
 

@@ -244,6 +244,9 @@ func bytesOfRow(r store.Resource) []byte {
 	if r.Requests != (store.ReleaseRequests{}) {
 		fmt.Fprint(&b, r.Requests)
 	}
+	if r.Pin != (store.ReleasePin{}) {
+		fmt.Fprint(&b, "pin", r.Pin.Revision)
+	}
 	if r.Suspended {
 		b.WriteByte(1)
 	}

@@ -341,7 +341,7 @@ func (c *writer) resource(w *walked, node graph.Node) error {
 	}
 	old, was, err := store.Resources.Get(c.tx, path)
 	if suspended, lost := w.lost[node.Key]; lost && errors.Is(err, store.ErrDamaged) {
-		old, was, err = store.Resource{Suspended: suspended && !node.Object.Suspended()}, false, nil
+		old, was, err = store.Resource{Suspended: suspended && !node.Object.Suspended(), Pin: w.pinOf(node.Key)}, false, nil
 	}
 	if err != nil || was && old.Owner == nil || !was && node.Orphaned {
 		return err

@@ -107,6 +107,7 @@ func (w *walked) compileOne(app graph.Application, apps *compiler) (compiled, er
 	}
 	c.entry.Drift = w.driftMode(w.graph.Nodes[app.Key].Object, fleet.Name)
 	c.entry.Suspended, c.entry.ConfirmedPrune = app.Suspended, w.confirmation.Prunes[app.Key.Path()]
+	c.entry.PinnedRevision = w.pinOf(app.Key).Revision
 	c.entry.Parent = w.graph.Parent(app.Key).Application()
 	if !app.Suspended {
 		c.entry.RequestedAt = w.requested(app.Key)

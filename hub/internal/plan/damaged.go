@@ -50,3 +50,17 @@ func (w *walked) restorable() error {
 	}
 	return nil
 }
+
+// pinOf returns the pin of a HelmRelease. If its row is damaged, that is the revision of the last plan, and nobody
+// knows any more who pinned it.
+func (w *walked) pinOf(key api.Key) (pin store.ReleasePin) {
+	if _, lost := w.lost[key]; !lost || key.Role() != api.RenderableRole {
+		return w.rows[key].Pin
+	}
+	for _, e := range w.last.Applications {
+		if e.Name == key.Application() && e.PinnedRevision != 0 {
+			pin = store.ReleasePin{Revision: e.PinnedRevision, At: w.last.ChangedAt}
+		}
+	}
+	return pin
+}

@@ -38,7 +38,9 @@ func (w *walked) scope() *scope {
 		for key, r := range w.written {
 			delete(s.rows, key.Path())
 			if r != nil {
-				s.rows[key.Path()] = digestOfRow(asRead(*r, w.rows[key]))
+				read := w.rows[key]
+				read.Pin = w.pinOf(key)
+				s.rows[key.Path()] = digestOfRow(asRead(*r, read))
 			}
 		}
 	}
@@ -63,5 +65,6 @@ func (w *walked) scope() *scope {
 func asRead(written, read store.Resource) store.Resource {
 	read.SetObject(written.Object)
 	written.RequestedAt, written.Suspended, written.Requests = read.RequestedAt, read.Suspended, read.Requests
+	written.Pin = read.Pin
 	return written
 }

@@ -16,7 +16,7 @@ import (
 // applicationVerdict returns the verdict about an application. The message about a ready application ends with the
 // notice of its build. If removals are held, the message counts them: objects that left its tree are still there.
 func (f Facts) applicationVerdict() verdict {
-	v := f.appliedVerdict()
+	v := f.withReleasePin(f.appliedVerdict())
 	if v.ready != condition.True || f.Condition == nil {
 		return v
 	}
@@ -173,6 +173,7 @@ func (f Facts) applicationDetails(c *conditions, status fields) {
 			status.set("lastAppliedOriginRevision", o.Origin)
 		}
 	}
+	f.setReleasePin(c, status)
 	if f.Entry != nil && f.Entry.Bases != "" {
 		status["remoteBases"] = strings.Split(f.Entry.Bases, ", ")
 	}

@@ -88,6 +88,10 @@ func (w *World) covered(key api.Key) map[api.Key]bool {
 // explain returns explanations of an object that is not ready or is suspended, and of a Cluster that is pinned. For any
 // other object it returns none.
 func (w *World) explain(f Facts, v verdict) []*adminv1.Explanation {
+	if pin := f.Resource.Pin; pin.Revision != 0 && v.ready == condition.True && f.suspension() == nil {
+		return []*adminv1.Explanation{{Object: KeyMessage(f.Resource.Key), Since: timestamppb.New(pin.At),
+			Reason: condition.Pinned, Message: f.releasePinText(v), Advice: f.advice(condition.Pinned)}}
+	}
 	if f.Pin == nil || f.role() != api.ClusterRole {
 		return w.explainVerdict(f, v)
 	}

@@ -2,6 +2,7 @@ package status
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/navefleet/nave/hub/api"
@@ -74,14 +75,19 @@ func (f Facts) pinnedVerdict(hub verdict) verdict {
 	return v
 }
 
-// releasing returns the command that ends the pin of the object's cluster, or those of a Fleet.
+// releasing returns the command that ends the pin of the object, of its cluster, or those of a Fleet.
 func (f Facts) releasing() string {
-	switch k := f.Resource.Key; f.role() {
-	case api.ClusterRole:
-		return "nave release " + k.Name
-	case api.FleetRole:
+	k := f.Resource.Key
+	isPinned := func(m Facts) bool { return m.Pin != nil }
+	switch role := f.role(); {
+	case f.Resource.Pin.Revision != 0:
+		return fmt.Sprintf("nave release helmrelease %s -n %s --cluster %s", k.Name, k.Namespace, k.Cluster)
+	case role == api.FleetRole && slices.ContainsFunc(f.Members, isPinned):
 		return "nave release --fleet " + k.Name
-	default:
-		return "nave release " + k.Cluster
+	case f.Pin == nil: // what it covers, or waits for, is pinned
+		return "nave release helmrelease, as the message says"
+	case role == api.ClusterRole:
+		return "nave release " + k.Name
 	}
+	return "nave release " + k.Cluster
 }

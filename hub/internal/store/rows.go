@@ -26,6 +26,7 @@ type Resource struct {
 	RequestedAt string      `json:"requestedAt,omitempty"` // an operator's request to reconcile, if later than Object's
 	// Requests are the last ones of operators to a release of Helm, if later than Object's.
 	Requests    ReleaseRequests `json:"requests,omitzero"`
+	Pin         ReleasePin      `json:"pin,omitzero"`         // of a HelmRelease; zero: it is not pinned
 	Suspended   bool            `json:"suspended,omitempty"`  // by an operator, whatever the spec says
 	StopRepair  bool            `json:"stopRepair,omitempty"` // of a Cluster that an operator suspended: drift stays, too
 	SuspendedAt time.Time       `json:"suspendedAt,omitzero"` // since when it is suspended, by an operator or by its spec
@@ -50,6 +51,13 @@ type ReleaseRequests struct {
 	Force string `json:"force,omitempty"`
 	Reset string `json:"reset,omitempty"`
 	Test  string `json:"test,omitempty"`
+}
+
+// ReleasePin keeps the release of a HelmRelease at one of its revisions, until an operator ends it.
+type ReleasePin struct {
+	Revision uint32    `json:"revision"`
+	At       time.Time `json:"at,omitzero"`
+	By       string    `json:"by,omitempty"` // the operator; empty: not known
 }
 
 // NewUID returns a random UUID (RFC 9562, version 4), for Resource.UID.
@@ -211,6 +219,7 @@ type Control struct {
 	ForceRequestedAt string          `json:"forceRequestedAt,omitempty"`
 	ResetRequestedAt string          `json:"resetRequestedAt,omitempty"`
 	TestRequestedAt  string          `json:"testRequestedAt,omitempty"`
+	PinnedRevision   uint32          `json:"pinnedRevision,omitempty"`
 	ConfirmedPrune   manifest.Digest `json:"confirmedPrune,omitzero"`
 
 	Drift bundle.DriftMode `json:"drift,omitempty"`
@@ -225,7 +234,7 @@ func EntryOf(fleet string, e bundle.Entry) Entry {
 			Features: e.Features},
 		Control{Suspended: e.Suspended, RequestedAt: e.RequestedAt, ConfirmedPrune: e.ConfirmedPrune, Drift: e.Drift,
 			KeepsObjects: e.KeepsObjects, ForceRequestedAt: e.ForceRequestedAt, ResetRequestedAt: e.ResetRequestedAt,
-			TestRequestedAt: e.TestRequestedAt},
+			TestRequestedAt: e.TestRequestedAt, PinnedRevision: e.PinnedRevision},
 	}
 }
 
@@ -235,7 +244,7 @@ func (e Entry) Bundle() bundle.Entry {
 		Name: e.Name, Digest: e.Digest, Revision: e.Revision, Parent: e.Parent,
 		Suspended: e.Suspended, RequestedAt: e.RequestedAt, ConfirmedPrune: e.ConfirmedPrune, Features: e.Features,
 		Drift: e.Drift, KeepsObjects: e.KeepsObjects, ForceRequestedAt: e.ForceRequestedAt,
-		ResetRequestedAt: e.ResetRequestedAt, TestRequestedAt: e.TestRequestedAt,
+		ResetRequestedAt: e.ResetRequestedAt, TestRequestedAt: e.TestRequestedAt, PinnedRevision: e.PinnedRevision,
 	}
 }
 

@@ -17,7 +17,7 @@ func TestEntry(t *testing.T) {
 		Revision: "main", Suspended: true, RequestedAt: "now", ConfirmedPrune: manifest.DigestOf([]byte("c")),
 		Parent: bundle.ApplicationName{Kind: "Kustomization", Namespace: "a", Name: "p"}, Features: "hooks",
 		Drift: bundle.WarnOfDrift, KeepsObjects: true, ForceRequestedAt: "force", ResetRequestedAt: "reset",
-		TestRequestedAt: "test",
+		TestRequestedAt: "test", PinnedRevision: 3,
 	}
 	for i := range reflect.TypeFor[bundle.Entry]().NumField() {
 		if reflect.ValueOf(want).Field(i).IsZero() {

@@ -30,7 +30,7 @@ func (m *model) acknowledge() []action {
 // reached returns the stage that the bundle has reached for this node.
 func (n *node) reached() bundle.Stage {
 	switch {
-	case n.standing == pending, n.standing == unlisted:
+	case n.standing == pending, n.standing == unlisted, n.failure.reason == condition.Pinned && n.standing == listed:
 		return bundle.Applied // there is no work for the node, but it is not as it should be
 	case n.standing != listed, n.failure.reason != "":
 		return bundle.Received
@@ -88,8 +88,9 @@ func (t tell) equal(o tell) bool {
 
 // sameMark reports whether two marks have the same applied revision and the same last healthy revision.
 func sameMark(a, b state.Mark) bool {
-	return a.Digest == b.Digest && a.Revision == b.Revision && a.HandledRequest == b.HandledRequest && a.At == b.At &&
-		a.HealthyDigest == b.HealthyDigest && a.HealthyRevision == b.HealthyRevision
+	return a.Digest == b.Digest && a.Pinned == b.Pinned && a.Revision == b.Revision &&
+		a.HandledRequest == b.HandledRequest && a.At == b.At && a.HealthyDigest == b.HealthyDigest &&
+		a.HealthyRevision == b.HealthyRevision
 }
 
 // heldDigest returns the digest of a held prune. If no prune is held, it returns the zero digest.

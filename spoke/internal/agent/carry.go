@@ -76,8 +76,10 @@ func (c *carrier) prepare(ctx context.Context, act start, previous *inventory.In
 	if err := c.connect(app.ServiceAccount); err != nil {
 		return inputs, err
 	}
-	if inputs, err = c.loader.inputs(ctx); err != nil {
-		return inputs, err
+	pinned := act.entry.PinnedRevision != 0
+	inputs, unread := c.loader.inputs(ctx)
+	if unread != nil && !pinned {
+		return inputs, unread
 	}
 	if c.desired, err = desiredRelease(app, act.entry, inputs); err != nil {
 		return inputs, err
@@ -89,8 +91,14 @@ func (c *carrier) prepare(ctx context.Context, act start, previous *inventory.In
 		Drift:   act.entry.Drift,
 		Reapply: act.reapply && (act.entry.Drift == bundle.CorrectDrift || act.remember.OtherAccount),
 	}
-	if set.Objects, err = c.loader.releaseObjects(ctx, inputs != act.remember.Inputs); err != nil {
-		return inputs, err
+	if unread == nil {
+		set.Objects, unread = c.loader.releaseObjects(ctx, inputs != act.remember.Inputs)
+	}
+	switch {
+	case unread != nil && !pinned:
+		return inputs, unread
+	case unread != nil: // a rollback needs nothing of it
+		c.desired.Digest = manifest.Digest{}
 	}
 	c.objects = &objects.Objects{Applier: c.Releases.Applier, Client: c.client, Release: app.Release, Set: set,
 		Definitions: c.loader.definitions()}
@@ -118,7 +126,7 @@ func desiredRelease(app *bundle.Application, e bundle.Entry, inputs manifest.Dig
 		digest = manifest.DigestOf(append(digest[:], inputs[:]...))
 	}
 	d := release.Desired{Release: app.Release, Digest: digest, Forced: e.ForceRequestedAt, Reset: e.ResetRequestedAt,
-		Tested: e.TestRequestedAt, RetryInterval: retryIntervalOf(app)}
+		Tested: e.TestRequestedAt, Pinned: int(e.PinnedRevision), RetryInterval: retryIntervalOf(app)}
 	for _, h := range app.Hooks {
 		for _, event := range h.Events {
 			d.HasTests = d.HasTests || event == bundle.TestHook
@@ -217,6 +225,8 @@ func (c *carrier) outcome(ctx context.Context, r release.Result, err error) (f f
 		return failureOf(nil, err, loadReason(err)), retryAt
 	case r.Last.State == release.StateInSync && r.Last.Action == release.NoAction:
 		return c.repair(ctx), retryAt
+	case c.desired.Pinned > 0:
+		return c.pinned(r)
 	}
 	f = failureOf(c.objects.Changes(), nil, condition.ReconciliationFailed)
 	f.held = nil

@@ -33,7 +33,7 @@ func (m *model) judgeAll() {
 // condition changed.
 func (m *model) judge(n *node) (changed bool) {
 	n.blockedBy, n.blockedWhy = bundle.ApplicationName{}, ""
-	if n.app != nil && !n.isApplied() {
+	if n.app != nil && !n.isApplied() && n.entry.PinnedRevision == 0 {
 		n.blockedBy, n.blockedWhy = m.blocker(n)
 	}
 	if n.standing == leaving && n.work == idle {
@@ -95,10 +95,16 @@ func (n *node) condition(now time.Time) Condition {
 		return n.ready // a suspended application stays as it was
 	case n.entry.Suspended && !n.isApplied():
 		return unknown(condition.Suspended, "suspended before it was applied")
+	case n.failure.reason == condition.Pinned:
+		return unknown(condition.Pinned, n.failure.message)
 	case n.failure.reason != "":
 		return notReady(n.failure.reason, n.failure.message)
+	case n.entry.PinnedRevision != 0 && !n.isApplied():
+		return n.pinCondition()
 	case n.blockedBy != bundle.ApplicationName{}:
 		return notReady(condition.DependencyNotReady, "dependency "+n.blockedBy.String()+" "+n.blockedWhy)
+	case n.mark.Pinned != 0:
+		return n.pinCondition()
 	case !n.isApplied():
 		return unknown(condition.Progressing, cmp.Or(n.release.progress(), "applying revision "+n.entry.Revision))
 	}

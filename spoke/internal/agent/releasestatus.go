@@ -23,6 +23,7 @@ type releaseStatus struct {
 	history    []release.Revision // the newest first
 	journal    release.Journal
 	acted      bool // the last run did something
+	pinned     int  // the revision that it stays at; 0: it is not pinned, or not there yet
 }
 
 // isRelease reports whether the application is a release of Helm, or was one when it was last applied.
@@ -34,7 +35,7 @@ func (c *carrier) status(r release.Result) *releaseStatus {
 	history := slices.Clone(r.Found.History[max(0, len(r.Found.History)-reporting.MaxRevisions):])
 	slices.Reverse(history)
 	s := &releaseStatus{id: subject, conditions: r.Found.Conditions(c.desired), history: history, journal: r.Journal,
-		acted: len(r.Done) > 0}
+		acted: len(r.Done) > 0, pinned: c.pinnedTo(r)}
 	if len(history) > 0 {
 		history[0].Tests = r.Found.Tests
 	}
@@ -102,7 +103,7 @@ func (s *releaseStatus) equal(o *releaseStatus) bool {
 		return s == o
 	}
 	return s.id == o.id && slices.Equal(s.conditions, o.conditions) && slices.Equal(s.history, o.history) &&
-		s.journal == o.journal
+		s.journal == o.journal && s.pinned == o.pinned
 }
 
 // wire returns the protocol message; nil if nothing is known.
@@ -116,6 +117,7 @@ func (s *releaseStatus) wire(d discretion) *spokev1.ReleaseReport {
 		Attempted: string(j.Attempted), InstallFailures: uint32(j.InstallFailures),
 		UpgradeFailures: uint32(j.UpgradeFailures),
 		HandledForce:    j.HandledForce, HandledReset: j.HandledReset, HandledTest: j.HandledTest,
+		PinnedRevision: uint32(s.pinned),
 	}
 	if j.Running.Action != release.NoAction {
 		w.Action, w.Step, w.Deadline = string(j.Running.Action), j.Step(), timestamppb.New(j.Running.Deadline)

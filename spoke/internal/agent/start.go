@@ -75,6 +75,7 @@ func (m *model) start(n *node) action {
 			Uninstall: r.Uninstall}
 	}
 	n.mark = kept
+	n.notePin()
 	var revisions []release.Revision
 	if n.release != nil {
 		revisions = n.release.history
@@ -85,7 +86,7 @@ func (m *model) start(n *node) action {
 		// If the account changed, all objects are sent, because the new account may lack rights of the last one.
 		reapply: kept.OtherAccount || n.requested() && (known || n.mark.Digest.IsZero()),
 		asked:   n.requested(), confirmed: n.entry.ConfirmedPrune,
-		remember: kept, revisions: revisions,
+		remember: n.mark, revisions: revisions,
 	}
 }
 
@@ -93,7 +94,7 @@ func (m *model) start(n *node) action {
 func (s start) success(now time.Time) state.Mark {
 	mark := s.remember
 	mark.Digest, mark.Revision, mark.At = s.entry.Digest, s.entry.Revision, now
-	mark.OtherAccount = false
+	mark.OtherAccount, mark.Pinned = false, 0
 	if s.reapply || !s.asked {
 		mark.HandledRequest = s.entry.RequestedAt
 	}

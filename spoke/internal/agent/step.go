@@ -148,11 +148,16 @@ func (m *model) update(n *node, e bundle.Entry, app *bundle.Application) []actio
 	changed := n.entry.Digest != e.Digest || n.standing != listed
 	resumed := n.entry.Suspended && !e.Suspended
 	var out []action
-	if n.work != idle && (changed || e.Suspended && !n.isRelease()) { // helm would find an interrupted release locked
+	pinChanged := n.entry.PinnedRevision != e.PinnedRevision
+	if n.work != idle && (changed || pinChanged || // helm would find an interrupted release locked
+		e.Suspended && !n.isRelease()) {
 		out = n.stop()
 	}
+	if pinChanged || changed && n.failure.reason != condition.Pinned { // a change in Git does not end a pin
+		n.failures, n.failure = 0, failure{}
+	}
 	if changed {
-		n.failures, n.failure, n.appliedAt = 0, failure{}, time.Time{}
+		n.appliedAt = time.Time{}
 		n.checks, n.checkText, n.checkAt = "", "", time.Time{}
 	}
 	if n.work == deleting {
@@ -164,7 +169,7 @@ func (m *model) update(n *node, e bundle.Entry, app *bundle.Application) []actio
 	}
 	// Drift that was left is to be repaired, or nobody looks any more; objects that were kept are to be pruned.
 	n.dirty = n.dirty || n.entry.Drift != e.Drift || n.entry.KeepsObjects && !e.KeepsObjects
-	n.dirty = n.dirty || n.entry.ForceRequestedAt != e.ForceRequestedAt ||
+	n.dirty = n.dirty || pinChanged || n.entry.ForceRequestedAt != e.ForceRequestedAt ||
 		n.entry.ResetRequestedAt != e.ResetRequestedAt || n.entry.TestRequestedAt != e.TestRequestedAt
 	n.entry, n.app, n.standing, n.kept = e, app, listed, Condition{}
 	n.retryAt = time.Time{}
@@ -186,8 +191,12 @@ func (n *node) otherAccount() bool {
 	return n.mark.OtherAccount || n.app != nil && n.mark.ServiceAccount != n.app.ServiceAccount
 }
 
-// isApplied reports whether the digest of the entry is applied.
-func (n *node) isApplied() bool { return n.mark.Digest == n.entry.Digest }
+// isApplied reports whether the digest of the entry is applied and, if the entry pins a release, whether that is the
+// revision of the pin.
+func (n *node) isApplied() bool {
+	pin := n.entry.PinnedRevision
+	return n.mark.Digest == n.entry.Digest && n.mark.Pinned == 0 && (pin == 0 || n.release.isPinnedTo(pin))
+}
 
 // current updates the mark if the digest of the entry is applied already: a commit that did not change the application
 // counts as applied too, and the timeout of health begins now unless it began before.
@@ -283,7 +292,8 @@ func (m *model) fail(n *node, f failure) []action {
 	if !news {
 		return nil
 	}
-	return []action{event{name: n.entry.Name, warning: true, reason: f.reason, message: f.message}}
+	warning := f.reason != condition.Pinned // which an operator wants
+	return []action{event{name: n.entry.Name, warning: warning, reason: f.reason, message: f.message}}
 }
 
 func (in removed) advance(m *model) []action {

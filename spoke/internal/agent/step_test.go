@@ -37,6 +37,7 @@ var update = flag.Bool("update", false, "write what the scripts print into them"
 //	offer 3 / refuse 3 bad / retry 3 full / quiet 3 lost
 //	applied a [fail:words] [held:set] [repaired:2] [Current|InProgress|Failed] [left:x|put:x]
 //	                                    where the drift of Thing x is left as it is, or repaired
+//	applied a pinned:3 / synced:3       a release (pin:3) that stays at revision 3, which is perhaps what the bundle has
 //	changed x                           Secret x, which applications with reads:x read
 //	removed a [fail:words] / observed a [drift] [held-drift:words] [health] / checked a health / at 12.5
 func TestStep(t *testing.T) {
@@ -210,6 +211,10 @@ func (s *script) bundle(words []string) (*bundle.Bundle, applications) {
 				e.Revision = value
 			case "drift":
 				e.Drift = bundle.DriftMode(value)
+			case "pin":
+				n, _ := strconv.Atoi(value)
+				e.PinnedRevision = uint32(n)
+				app.Release = &bundle.Release{}
 			}
 		}
 		b.Applications = append(b.Applications, e)
@@ -253,8 +258,10 @@ func (s *script) restore(t *testing.T, words []string) input {
 				digest, needs, _ := strings.Cut(digest, ",needs:")
 				digest, account, _ := strings.Cut(digest, ",as:")
 				digest, held := strings.CutSuffix(digest, ",withheld")
+				digest, pin, _ := strings.Cut(digest, ",pinned:")
 				digest, cut := strings.CutSuffix(digest, "!")
-				mark := state.Mark{Prune: true, ServiceAccount: account, Withheld: held}
+				pinned, _ := strconv.Atoi(pin)
+				mark := state.Mark{Prune: true, ServiceAccount: account, Withheld: held, Pinned: uint32(pinned)}
 				if digest != "?" {
 					mark.Digest, mark.Revision = s.digest(digest), "r-"+digest
 				}
@@ -283,6 +290,8 @@ func (s *script) result(t *testing.T, verb string, words []string) input {
 	repaired, seen := 0, false
 	var held map[manifest.ID]string
 	var drifts []drift
+	var found *releaseStatus
+	var retryAt time.Time
 	sum := inventory.Summary{Status: health.Current, Current: 1}
 	status := health.Current
 	for _, word := range words[1:] {
@@ -292,6 +301,12 @@ func (s *script) result(t *testing.T, verb string, words []string) input {
 			f = failure{reason: condition.ReconciliationFailed, message: value}
 		case "held":
 			f = failure{reason: condition.PruneHeld, message: value, held: &apply.GuardError{Digest: s.digest(value)}}
+		case "pinned", "synced": // a release is at the revision of its pin, and perhaps that is what the bundle has
+			found = &releaseStatus{}
+			found.pinned, _ = strconv.Atoi(value)
+			if key == "pinned" {
+				f, retryAt = failure{reason: condition.Pinned, message: "at revision " + value}, epoch.Add(s.now+600*time.Second)
+			}
 		case "repaired":
 			repaired, _ = strconv.Atoi(value)
 		case "drift":
@@ -311,7 +326,7 @@ func (s *script) result(t *testing.T, verb string, words []string) input {
 	case "applied":
 		st := s.runs[o]
 		return applied{name: o, run: st.run, mark: st.success(epoch.Add(s.now)), request: st.entry.RequestedAt, failure: f,
-			repaired: repaired, drifts: drifts, health: sum}
+			repaired: repaired, drifts: drifts, health: sum, release: found, retryAt: retryAt}
 	case "removed":
 		return removed{name: o, run: n.run, failure: f}
 	case "observed":

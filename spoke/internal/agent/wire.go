@@ -39,7 +39,7 @@ func (a *Agent) wireReport(t tell) *spokev1.ApplicationReport {
 		Inventory: wireObjects(owned, owned.IDs(), reporting.MaxInventory),
 	}
 	w.Keys, w.Release = t.keys.wire(d), t.release.wire(d)
-	if !t.mark.Digest.IsZero() {
+	if !t.mark.Digest.IsZero() && t.mark.Pinned == 0 {
 		w.AppliedDigest, w.AppliedRevision = t.mark.Digest[:], t.mark.Revision
 	}
 	if !t.mark.HealthyDigest.IsZero() {

@@ -279,6 +279,10 @@ var carryTests = map[string]struct {
 		[]string{"one", "one"}, "", release.StateAbsent, "", "1 uninstalled", "", "pre-delete-one post-delete-one"},
 	"max_history": {func(d *release.Desired) { d.MaxHistory = 2 }, []string{"one", "two", "three"}, "", release.StateInSync,
 		"", "2 superseded, 3 deployed", "three", "post-upgrade-three"},
+	"pinned": {func(d *release.Desired) { d.Pinned = 1 }, []string{"one", "two", "two"}, "", release.StatePinned, "",
+		"1 superseded, 2 superseded, 3 deployed", "one", "pre-rollback-one post-rollback-one"},
+	"pinned_at_last": {func(d *release.Desired) { d.Pinned, d.MaxHistory = 1, 1 }, []string{"one", "two", "two"}, "",
+		release.StatePinned, "", "1 superseded, 2 superseded, 3 deployed", "one", "post-rollback-one"},
 }
 
 // TestCarry plays each life, and then again with a kill at each request: before the request, and after it was carried

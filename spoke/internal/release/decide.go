@@ -36,6 +36,7 @@ const (
 	StateFailed    State = "Failed"          // the newest revision failed, or its tests did
 	StateUntested  State = "Untested"
 	StateInSync    State = "InSync"
+	StatePinned    State = condition.Pinned // it stays at a revision, or returns there, whatever is desired
 )
 
 // Desired is a release as it should be.
@@ -47,6 +48,7 @@ type Desired struct {
 	Reset         string          // the last request to forget failures; empty: none
 	Tested        string          // the last request to test; empty: none
 	Removed       bool            // the release should be uninstalled
+	Pinned        int             // the revision that the release returns to and stays at; 0: none
 	RetryInterval time.Duration   // after a failure that nothing else follows
 }
 
@@ -96,6 +98,9 @@ const (
 // Decide returns what is done next.
 func (s Situation) Decide(d Desired, now time.Time) Decision {
 	s.Journal = s.Journal.renewed(d)
+	if d.Pinned > 0 && !d.Removed {
+		return s.pinned(d, now)
+	}
 	state, why := s.state(d)
 	n := Decision{State: state, Why: why}
 	switch {
@@ -128,10 +133,16 @@ func (s Situation) Decide(d Desired, now time.Time) Decision {
 func (s Situation) requested(d Desired, n Decision, now time.Time) Decision {
 	newest, _ := s.newest()
 	running := s.Journal.Running
-	switch {
-	case s.Journal.isForced(d), running.Action == Upgrade && running.Version > newest.Version:
+	if s.Journal.isForced(d) || running.Action == Upgrade && running.Version > newest.Version {
 		n.Action, n.Why = Upgrade, "an upgrade was requested"
-	case d.HasTests && (d.Tested != "" && d.Tested != s.Journal.HandledTest || running.Action == Test):
+		return n
+	}
+	return s.testRequested(d, n, now)
+}
+
+// testRequested returns the decision with the tests that an operator asked for.
+func (s Situation) testRequested(d Desired, n Decision, now time.Time) Decision {
+	if d.HasTests && (d.Tested != "" && d.Tested != s.Journal.HandledTest || s.Journal.Running.Action == Test) {
 		n.Why = "tests were requested"
 		n = s.resumed(d, n, Test, now)
 		n.NotBefore = time.Time{}
@@ -221,8 +232,7 @@ func (s Situation) pending(d Desired, n Decision, now time.Time) Decision {
 	n.Action, n.Version = Unlock, newest.Version
 	switch {
 	case running.Version == newest.Version && running.Action != NoAction:
-		wanted := running.Action == Rollback || running.Digest == d.Digest
-		if wanted && now.Before(running.Deadline) {
+		if s.wantsOn(d, running) && now.Before(running.Deadline) {
 			n.Action, n.Resume = running.Action, true
 			n.Why += "; it goes on"
 		}
@@ -234,6 +244,14 @@ func (s Situation) pending(d Desired, n Decision, now time.Time) Decision {
 		return again
 	}
 	return n
+}
+
+// wantsOn reports whether an action that was interrupted is still wanted.
+func (s Situation) wantsOn(d Desired, running Running) bool {
+	if d.Pinned > 0 {
+		return running.Action == Rollback && running.From == s.pinTarget(d.Pinned)
+	}
+	return running.Action == Rollback || running.Digest == d.Digest
 }
 
 // attempt installs or upgrades unless no retry is left.
@@ -272,7 +290,7 @@ func (s Situation) failed(d Desired, n Decision, now time.Time) Decision {
 // 0.
 func (s Situation) rollbackTarget() int {
 	for _, r := range slices.Backward(s.History[:len(s.History)-1]) {
-		if (r.Status == Deployed || r.Status == Superseded) && r.Tests != TestsFailed {
+		if r.wasDeployed() && r.Tests != TestsFailed {
 			return r.Version
 		}
 	}

@@ -313,7 +313,7 @@ func (w *world) begun(n release.Decision) int {
 	case status != "":
 		r := release.Revision{Version: last + 1, Status: status, Digest: w.Digest, WrittenAt: w.now}
 		if n.Action == release.Rollback {
-			r.Digest = w.History[n.Version-1].Digest
+			r.Digest, r.Events.Description = w.History[n.Version-1].Digest, fmt.Sprintf("Rollback to %d", n.Version)
 		}
 		w.History, w.Tests = append(w.History, r), release.NotTested
 		return last + 1

@@ -15,7 +15,7 @@ import (
 // before a step begins. Without a journal a release goes on, too: the record tells enough.
 type Journal struct {
 	Release         Identity        `json:"release,omitzero"`   // that was installed; zero: none
-	Of              manifest.Digest `json:"of,omitzero"`        // of the desired release that the failures belong to
+	Of              manifest.Digest `json:"of,omitzero"`        // see Desired.subject: what the failures belong to
 	Attempted       Action          `json:"attempted,omitzero"` // the last install or upgrade
 	InstallFailures int             `json:"installFailures,omitzero"`
 	UpgradeFailures int             `json:"upgradeFailures,omitzero"`
@@ -99,7 +99,7 @@ func (j Journal) Begin(d Desired, n Decision, version int, now time.Time) Journa
 	case Test:
 		j.HandledTest = d.Tested
 	case Unlock:
-		if interrupted.Version == version && interrupted.Digest == d.Digest {
+		if interrupted.Version == version && interrupted.Digest == d.Digest && d.Pinned == 0 {
 			j.Running.Interrupted = interrupted.Action
 		}
 	}
@@ -154,9 +154,9 @@ func (j Journal) fail(d Desired, a Action, err error, now time.Time) Journal {
 	case Rollback, Uninstall:
 		j.NotRemedied = cause
 	}
-	counts := a == Install || a == Upgrade
+	counts := a == Install || a == Upgrade // if the release is pinned, there is neither
 	if policy, _ := j.remediation(d); a == Test && policy != nil {
-		counts = d.Test.Enable && !policy.IgnoreTestFailures
+		counts = d.Test.Enable && d.Pinned == 0 && !policy.IgnoreTestFailures
 	}
 	switch {
 	case !counts:
@@ -171,10 +171,10 @@ func (j Journal) fail(d Desired, a Action, err error, now time.Time) Journal {
 // renewed returns the journal without failures that do not count any more: the desired release changed, or an operator
 // asked.
 func (j Journal) renewed(d Desired) Journal {
-	if j.Of == d.Digest && (d.Reset == "" || d.Reset == j.HandledReset) {
+	if j.Of == d.subject() && (d.Reset == "" || d.Reset == j.HandledReset) {
 		return j
 	}
-	j.Of, j.HandledReset = d.Digest, d.Reset
+	j.Of, j.HandledReset = d.subject(), d.Reset
 	j.Failed, j.FailedAt = NoAction, time.Time{}
 	return j.forgiven()
 }

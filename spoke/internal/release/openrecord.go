@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -214,7 +215,7 @@ func pendingOf(r Running) (Status, string) {
 	case Install:
 		return PendingInstall, "Initial install underway"
 	case Rollback:
-		return PendingRollback, fmt.Sprintf("Rollback to %d", r.From)
+		return PendingRollback, rolledBack + strconv.Itoa(r.From)
 	}
 	return PendingUpgrade, "Preparing upgrade"
 }

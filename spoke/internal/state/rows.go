@@ -38,6 +38,9 @@ type Mark struct {
 	Inputs manifest.Digest `json:"inputs,omitzero"`
 	// Release is what is needed to uninstall the release of Helm that the application is; nil: it is none.
 	Release *Release `json:"release,omitempty"`
+	// Pinned is the revision that the release was rolled back to last, so that it may be something else than Digest; 0: it
+	// is what Digest says.
+	Pinned uint32 `json:"pinned,omitempty"`
 }
 
 // Release names a release of Helm, and says how it is uninstalled.

@@ -4591,6 +4591,322 @@ func (x *ReadSchemaResponse) GetHash() []byte {
 	return nil
 }
 
+type PinHelmReleaseRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Key   *ObjectKey             `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	// 0: the newest one before the present one that was deployed.
+	Revision uint32 `protobuf:"varint,2,opt,name=revision,proto3" json:"revision,omitempty"`
+	// Only say what would happen.
+	DryRun        bool `protobuf:"varint,3,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PinHelmReleaseRequest) Reset() {
+	*x = PinHelmReleaseRequest{}
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[73]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PinHelmReleaseRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PinHelmReleaseRequest) ProtoMessage() {}
+
+func (x *PinHelmReleaseRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[73]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PinHelmReleaseRequest.ProtoReflect.Descriptor instead.
+func (*PinHelmReleaseRequest) Descriptor() ([]byte, []int) {
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{73}
+}
+
+func (x *PinHelmReleaseRequest) GetKey() *ObjectKey {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *PinHelmReleaseRequest) GetRevision() uint32 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+func (x *PinHelmReleaseRequest) GetDryRun() bool {
+	if x != nil {
+		return x.DryRun
+	}
+	return false
+}
+
+type PinHelmReleaseResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As status.history has them.
+	Now           *HelmRevision `protobuf:"bytes,1,opt,name=now,proto3" json:"now,omitempty"`
+	To            *HelmRevision `protobuf:"bytes,2,opt,name=to,proto3" json:"to,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PinHelmReleaseResponse) Reset() {
+	*x = PinHelmReleaseResponse{}
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[74]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PinHelmReleaseResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PinHelmReleaseResponse) ProtoMessage() {}
+
+func (x *PinHelmReleaseResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[74]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PinHelmReleaseResponse.ProtoReflect.Descriptor instead.
+func (*PinHelmReleaseResponse) Descriptor() ([]byte, []int) {
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{74}
+}
+
+func (x *PinHelmReleaseResponse) GetNow() *HelmRevision {
+	if x != nil {
+		return x.Now
+	}
+	return nil
+}
+
+func (x *PinHelmReleaseResponse) GetTo() *HelmRevision {
+	if x != nil {
+		return x.To
+	}
+	return nil
+}
+
+type HelmRevision struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Revision uint32                 `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
+	Status   string                 `protobuf:"bytes,2,opt,name=status,proto3" json:"status,omitempty"`
+	// name-version; empty: not known.
+	Chart      string `protobuf:"bytes,3,opt,name=chart,proto3" json:"chart,omitempty"`
+	AppVersion string `protobuf:"bytes,4,opt,name=app_version,json=appVersion,proto3" json:"app_version,omitempty"`
+	// Not set: not known.
+	DeployedAt    *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=deployed_at,json=deployedAt,proto3" json:"deployed_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HelmRevision) Reset() {
+	*x = HelmRevision{}
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[75]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HelmRevision) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HelmRevision) ProtoMessage() {}
+
+func (x *HelmRevision) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[75]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HelmRevision.ProtoReflect.Descriptor instead.
+func (*HelmRevision) Descriptor() ([]byte, []int) {
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{75}
+}
+
+func (x *HelmRevision) GetRevision() uint32 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+func (x *HelmRevision) GetStatus() string {
+	if x != nil {
+		return x.Status
+	}
+	return ""
+}
+
+func (x *HelmRevision) GetChart() string {
+	if x != nil {
+		return x.Chart
+	}
+	return ""
+}
+
+func (x *HelmRevision) GetAppVersion() string {
+	if x != nil {
+		return x.AppVersion
+	}
+	return ""
+}
+
+func (x *HelmRevision) GetDeployedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.DeployedAt
+	}
+	return nil
+}
+
+type UnpinHelmReleaseRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Key           *ObjectKey             `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	DryRun        bool                   `protobuf:"varint,2,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UnpinHelmReleaseRequest) Reset() {
+	*x = UnpinHelmReleaseRequest{}
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[76]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UnpinHelmReleaseRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UnpinHelmReleaseRequest) ProtoMessage() {}
+
+func (x *UnpinHelmReleaseRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[76]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UnpinHelmReleaseRequest.ProtoReflect.Descriptor instead.
+func (*UnpinHelmReleaseRequest) Descriptor() ([]byte, []int) {
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{76}
+}
+
+func (x *UnpinHelmReleaseRequest) GetKey() *ObjectKey {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *UnpinHelmReleaseRequest) GetDryRun() bool {
+	if x != nil {
+		return x.DryRun
+	}
+	return false
+}
+
+type UnpinHelmReleaseResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The revision of the pin, and the newest revision of the release.
+	Revision uint32        `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
+	Now      *HelmRevision `protobuf:"bytes,2,opt,name=now,proto3" json:"now,omitempty"`
+	// The revision of the source that the release goes on with; empty: nothing is planned.
+	SourceRevision string `protobuf:"bytes,3,opt,name=source_revision,json=sourceRevision,proto3" json:"source_revision,omitempty"`
+	// The request that status.lastHandledReconcileAt will show; empty when it is suspended.
+	RequestedAt   string `protobuf:"bytes,4,opt,name=requested_at,json=requestedAt,proto3" json:"requested_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UnpinHelmReleaseResponse) Reset() {
+	*x = UnpinHelmReleaseResponse{}
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[77]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UnpinHelmReleaseResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UnpinHelmReleaseResponse) ProtoMessage() {}
+
+func (x *UnpinHelmReleaseResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[77]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UnpinHelmReleaseResponse.ProtoReflect.Descriptor instead.
+func (*UnpinHelmReleaseResponse) Descriptor() ([]byte, []int) {
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{77}
+}
+
+func (x *UnpinHelmReleaseResponse) GetRevision() uint32 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+func (x *UnpinHelmReleaseResponse) GetNow() *HelmRevision {
+	if x != nil {
+		return x.Now
+	}
+	return nil
+}
+
+func (x *UnpinHelmReleaseResponse) GetSourceRevision() string {
+	if x != nil {
+		return x.SourceRevision
+	}
+	return ""
+}
+
+func (x *UnpinHelmReleaseResponse) GetRequestedAt() string {
+	if x != nil {
+		return x.RequestedAt
+	}
+	return ""
+}
+
 var File_nave_admin_v1_admin_proto protoreflect.FileDescriptor
 
 const file_nave_admin_v1_admin_proto_rawDesc = "" +
@@ -4891,7 +5207,30 @@ const file_nave_admin_v1_admin_proto_rawDesc = "" +
 	"\aversion\x18\x02 \x01(\v2\x1c.nave.admin.v1.SchemaVersionR\aversion\"<\n" +
 	"\x12ReadSchemaResponse\x12\x12\n" +
 	"\x04data\x18\x01 \x01(\fR\x04data\x12\x12\n" +
-	"\x04hash\x18\x02 \x01(\fR\x04hash*n\n" +
+	"\x04hash\x18\x02 \x01(\fR\x04hash\"x\n" +
+	"\x15PinHelmReleaseRequest\x12*\n" +
+	"\x03key\x18\x01 \x01(\v2\x18.nave.admin.v1.ObjectKeyR\x03key\x12\x1a\n" +
+	"\brevision\x18\x02 \x01(\rR\brevision\x12\x17\n" +
+	"\adry_run\x18\x03 \x01(\bR\x06dryRun\"t\n" +
+	"\x16PinHelmReleaseResponse\x12-\n" +
+	"\x03now\x18\x01 \x01(\v2\x1b.nave.admin.v1.HelmRevisionR\x03now\x12+\n" +
+	"\x02to\x18\x02 \x01(\v2\x1b.nave.admin.v1.HelmRevisionR\x02to\"\xb6\x01\n" +
+	"\fHelmRevision\x12\x1a\n" +
+	"\brevision\x18\x01 \x01(\rR\brevision\x12\x16\n" +
+	"\x06status\x18\x02 \x01(\tR\x06status\x12\x14\n" +
+	"\x05chart\x18\x03 \x01(\tR\x05chart\x12\x1f\n" +
+	"\vapp_version\x18\x04 \x01(\tR\n" +
+	"appVersion\x12;\n" +
+	"\vdeployed_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"deployedAt\"^\n" +
+	"\x17UnpinHelmReleaseRequest\x12*\n" +
+	"\x03key\x18\x01 \x01(\v2\x18.nave.admin.v1.ObjectKeyR\x03key\x12\x17\n" +
+	"\adry_run\x18\x02 \x01(\bR\x06dryRun\"\xb1\x01\n" +
+	"\x18UnpinHelmReleaseResponse\x12\x1a\n" +
+	"\brevision\x18\x01 \x01(\rR\brevision\x12-\n" +
+	"\x03now\x18\x02 \x01(\v2\x1b.nave.admin.v1.HelmRevisionR\x03now\x12'\n" +
+	"\x0fsource_revision\x18\x03 \x01(\tR\x0esourceRevision\x12!\n" +
+	"\frequested_at\x18\x04 \x01(\tR\vrequestedAt*n\n" +
 	"\tWatchType\x12\x1a\n" +
 	"\x16WATCH_TYPE_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12WATCH_TYPE_CHANGED\x10\x01\x12\x16\n" +
@@ -4903,7 +5242,7 @@ const file_nave_admin_v1_admin_proto_rawDesc = "" +
 	"\x1aAPPLICATION_CHANGE_CHANGED\x10\x02\x12\x1c\n" +
 	"\x18APPLICATION_CHANGE_ADDED\x10\x03\x12\x1e\n" +
 	"\x1aAPPLICATION_CHANGE_REMOVED\x10\x04\x12\x1b\n" +
-	"\x17APPLICATION_CHANGE_KEPT\x10\x052\x98\x10\n" +
+	"\x17APPLICATION_CHANGE_KEPT\x10\x052\xdc\x11\n" +
 	"\fAdminService\x12<\n" +
 	"\x03Get\x12\x19.nave.admin.v1.GetRequest\x1a\x1a.nave.admin.v1.GetResponse\x12?\n" +
 	"\x04List\x12\x1a.nave.admin.v1.ListRequest\x1a\x1b.nave.admin.v1.ListResponse\x12D\n" +
@@ -4931,7 +5270,9 @@ const file_nave_admin_v1_admin_proto_rawDesc = "" +
 	"\bRollback\x12\x1e.nave.admin.v1.RollbackRequest\x1a\x1f.nave.admin.v1.RollbackResponse\x12`\n" +
 	"\x0fPreviewRollback\x12%.nave.admin.v1.PreviewRollbackRequest\x1a&.nave.admin.v1.PreviewRollbackResponse\x12H\n" +
 	"\aRelease\x12\x1d.nave.admin.v1.ReleaseRequest\x1a\x1e.nave.admin.v1.ReleaseResponse\x12]\n" +
-	"\x0ePreviewRelease\x12$.nave.admin.v1.PreviewReleaseRequest\x1a%.nave.admin.v1.PreviewReleaseResponse\x12Q\n" +
+	"\x0ePreviewRelease\x12$.nave.admin.v1.PreviewReleaseRequest\x1a%.nave.admin.v1.PreviewReleaseResponse\x12]\n" +
+	"\x0ePinHelmRelease\x12$.nave.admin.v1.PinHelmReleaseRequest\x1a%.nave.admin.v1.PinHelmReleaseResponse\x12c\n" +
+	"\x10UnpinHelmRelease\x12&.nave.admin.v1.UnpinHelmReleaseRequest\x1a'.nave.admin.v1.UnpinHelmReleaseResponse\x12Q\n" +
 	"\n" +
 	"GetVersion\x12 .nave.admin.v1.GetVersionRequest\x1a!.nave.admin.v1.GetVersionResponseB7Z5github.com/navefleet/nave/proto/nave/admin/v1;adminv1b\x06proto3"
 
@@ -4948,7 +5289,7 @@ func file_nave_admin_v1_admin_proto_rawDescGZIP() []byte {
 }
 
 var file_nave_admin_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_nave_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 73)
+var file_nave_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 78)
 var file_nave_admin_v1_admin_proto_goTypes = []any{
 	(WatchType)(0),                   // 0: nave.admin.v1.WatchType
 	(ApplicationChange)(0),           // 1: nave.admin.v1.ApplicationChange
@@ -5025,132 +5366,147 @@ var file_nave_admin_v1_admin_proto_goTypes = []any{
 	(*SchemaVersion)(nil),            // 72: nave.admin.v1.SchemaVersion
 	(*ReadSchemaRequest)(nil),        // 73: nave.admin.v1.ReadSchemaRequest
 	(*ReadSchemaResponse)(nil),       // 74: nave.admin.v1.ReadSchemaResponse
-	(*timestamppb.Timestamp)(nil),    // 75: google.protobuf.Timestamp
+	(*PinHelmReleaseRequest)(nil),    // 75: nave.admin.v1.PinHelmReleaseRequest
+	(*PinHelmReleaseResponse)(nil),   // 76: nave.admin.v1.PinHelmReleaseResponse
+	(*HelmRevision)(nil),             // 77: nave.admin.v1.HelmRevision
+	(*UnpinHelmReleaseRequest)(nil),  // 78: nave.admin.v1.UnpinHelmReleaseRequest
+	(*UnpinHelmReleaseResponse)(nil), // 79: nave.admin.v1.UnpinHelmReleaseResponse
+	(*timestamppb.Timestamp)(nil),    // 80: google.protobuf.Timestamp
 }
 var file_nave_admin_v1_admin_proto_depIdxs = []int32{
-	2,  // 0: nave.admin.v1.Object.key:type_name -> nave.admin.v1.ObjectKey
-	2,  // 1: nave.admin.v1.GetRequest.key:type_name -> nave.admin.v1.ObjectKey
-	3,  // 2: nave.admin.v1.GetResponse.object:type_name -> nave.admin.v1.Object
-	3,  // 3: nave.admin.v1.ListResponse.objects:type_name -> nave.admin.v1.Object
-	6,  // 4: nave.admin.v1.WatchRequest.list:type_name -> nave.admin.v1.ListRequest
-	0,  // 5: nave.admin.v1.WatchResponse.type:type_name -> nave.admin.v1.WatchType
-	3,  // 6: nave.admin.v1.WatchResponse.object:type_name -> nave.admin.v1.Object
-	12, // 7: nave.admin.v1.ApplyResponse.objects:type_name -> nave.admin.v1.AppliedObject
-	2,  // 8: nave.admin.v1.AppliedObject.key:type_name -> nave.admin.v1.ObjectKey
-	2,  // 9: nave.admin.v1.DeleteRequest.key:type_name -> nave.admin.v1.ObjectKey
-	2,  // 10: nave.admin.v1.ImpactRequest.delete:type_name -> nave.admin.v1.ObjectKey
-	2,  // 11: nave.admin.v1.ImpactRequest.confirm:type_name -> nave.admin.v1.ObjectKey
-	2,  // 12: nave.admin.v1.ImpactResponse.hub_objects:type_name -> nave.admin.v1.ObjectKey
-	17, // 13: nave.admin.v1.ImpactResponse.clusters:type_name -> nave.admin.v1.ClusterImpact
-	2,  // 14: nave.admin.v1.ImpactResponse.unknown:type_name -> nave.admin.v1.ObjectKey
-	2,  // 15: nave.admin.v1.ImpactResponse.used_by:type_name -> nave.admin.v1.ObjectKey
-	18, // 16: nave.admin.v1.ClusterImpact.applications:type_name -> nave.admin.v1.ApplicationImpact
-	2,  // 17: nave.admin.v1.ApplicationImpact.key:type_name -> nave.admin.v1.ObjectKey
-	2,  // 18: nave.admin.v1.ConfirmRequest.key:type_name -> nave.admin.v1.ObjectKey
-	16, // 19: nave.admin.v1.ConfirmResponse.impact:type_name -> nave.admin.v1.ImpactResponse
-	2,  // 20: nave.admin.v1.ReconcileRequest.key:type_name -> nave.admin.v1.ObjectKey
-	2,  // 21: nave.admin.v1.ReconcileResponse.source:type_name -> nave.admin.v1.ObjectKey
-	2,  // 22: nave.admin.v1.SuspendRequest.key:type_name -> nave.admin.v1.ObjectKey
-	2,  // 23: nave.admin.v1.ResumeRequest.key:type_name -> nave.admin.v1.ObjectKey
-	2,  // 24: nave.admin.v1.ResumeResponse.suspended_with:type_name -> nave.admin.v1.ObjectKey
-	75, // 25: nave.admin.v1.CreateJoinTokenResponse.expires_at:type_name -> google.protobuf.Timestamp
-	2,  // 26: nave.admin.v1.ListEventsRequest.key:type_name -> nave.admin.v1.ObjectKey
-	31, // 27: nave.admin.v1.ListEventsResponse.events:type_name -> nave.admin.v1.Event
-	75, // 28: nave.admin.v1.Event.time:type_name -> google.protobuf.Timestamp
-	2,  // 29: nave.admin.v1.Event.object:type_name -> nave.admin.v1.ObjectKey
-	2,  // 30: nave.admin.v1.TreeRequest.key:type_name -> nave.admin.v1.ObjectKey
-	34, // 31: nave.admin.v1.TreeResponse.root:type_name -> nave.admin.v1.TreeNode
-	34, // 32: nave.admin.v1.TreeNode.children:type_name -> nave.admin.v1.TreeNode
-	2,  // 33: nave.admin.v1.ExplainRequest.key:type_name -> nave.admin.v1.ObjectKey
-	39, // 34: nave.admin.v1.ExplainResponse.explanations:type_name -> nave.admin.v1.Explanation
-	37, // 35: nave.admin.v1.ExplainResponse.encryption:type_name -> nave.admin.v1.Encryption
-	2,  // 36: nave.admin.v1.Encryption.object:type_name -> nave.admin.v1.ObjectKey
-	38, // 37: nave.admin.v1.Encryption.documents:type_name -> nave.admin.v1.SealedDocument
-	2,  // 38: nave.admin.v1.Explanation.object:type_name -> nave.admin.v1.ObjectKey
-	75, // 39: nave.admin.v1.Explanation.since:type_name -> google.protobuf.Timestamp
-	44, // 40: nave.admin.v1.PublishedResponse.hub:type_name -> nave.admin.v1.PublishedHub
-	46, // 41: nave.admin.v1.PublishedResponse.cluster:type_name -> nave.admin.v1.PublishedCluster
-	45, // 42: nave.admin.v1.PublishedHub.objects:type_name -> nave.admin.v1.HubObject
-	2,  // 43: nave.admin.v1.HubObject.owner:type_name -> nave.admin.v1.ObjectKey
-	49, // 44: nave.admin.v1.PublishedCluster.applications:type_name -> nave.admin.v1.PublishedApplication
-	45, // 45: nave.admin.v1.PublishedCluster.objects:type_name -> nave.admin.v1.HubObject
-	56, // 46: nave.admin.v1.PublishedCluster.pin:type_name -> nave.admin.v1.Pin
-	2,  // 47: nave.admin.v1.PublishedCluster.suspended:type_name -> nave.admin.v1.ObjectKey
-	2,  // 48: nave.admin.v1.PublishedApplication.key:type_name -> nave.admin.v1.ObjectKey
-	2,  // 49: nave.admin.v1.PublishedApplication.parent:type_name -> nave.admin.v1.ObjectKey
-	2,  // 50: nave.admin.v1.PublishedContentRequest.key:type_name -> nave.admin.v1.ObjectKey
-	54, // 51: nave.admin.v1.HistoryResponse.releases:type_name -> nave.admin.v1.PastRelease
-	56, // 52: nave.admin.v1.HistoryResponse.pin:type_name -> nave.admin.v1.Pin
-	75, // 53: nave.admin.v1.PastRelease.released_at:type_name -> google.protobuf.Timestamp
-	55, // 54: nave.admin.v1.PastRelease.listed:type_name -> nave.admin.v1.ReleasedApplication
-	2,  // 55: nave.admin.v1.ReleasedApplication.key:type_name -> nave.admin.v1.ObjectKey
-	1,  // 56: nave.admin.v1.ReleasedApplication.change:type_name -> nave.admin.v1.ApplicationChange
-	75, // 57: nave.admin.v1.Pin.pinned_at:type_name -> google.protobuf.Timestamp
-	55, // 58: nave.admin.v1.PreviewRollbackResponse.applications:type_name -> nave.admin.v1.ReleasedApplication
-	55, // 59: nave.admin.v1.PreviewReleaseResponse.applications:type_name -> nave.admin.v1.ReleasedApplication
-	67, // 60: nave.admin.v1.PreviewLiveResponse.applications:type_name -> nave.admin.v1.PreviewedApplication
-	2,  // 61: nave.admin.v1.PreviewedApplication.key:type_name -> nave.admin.v1.ObjectKey
-	68, // 62: nave.admin.v1.PreviewedApplication.objects:type_name -> nave.admin.v1.PreviewedObject
-	69, // 63: nave.admin.v1.PreviewedObject.fields:type_name -> nave.admin.v1.PreviewedField
-	72, // 64: nave.admin.v1.ListSchemasResponse.served:type_name -> nave.admin.v1.SchemaVersion
-	72, // 65: nave.admin.v1.ReadSchemaRequest.version:type_name -> nave.admin.v1.SchemaVersion
-	4,  // 66: nave.admin.v1.AdminService.Get:input_type -> nave.admin.v1.GetRequest
-	6,  // 67: nave.admin.v1.AdminService.List:input_type -> nave.admin.v1.ListRequest
-	8,  // 68: nave.admin.v1.AdminService.Watch:input_type -> nave.admin.v1.WatchRequest
-	10, // 69: nave.admin.v1.AdminService.Apply:input_type -> nave.admin.v1.ApplyRequest
-	13, // 70: nave.admin.v1.AdminService.Delete:input_type -> nave.admin.v1.DeleteRequest
-	15, // 71: nave.admin.v1.AdminService.Impact:input_type -> nave.admin.v1.ImpactRequest
-	19, // 72: nave.admin.v1.AdminService.Confirm:input_type -> nave.admin.v1.ConfirmRequest
-	21, // 73: nave.admin.v1.AdminService.Reconcile:input_type -> nave.admin.v1.ReconcileRequest
-	23, // 74: nave.admin.v1.AdminService.Suspend:input_type -> nave.admin.v1.SuspendRequest
-	25, // 75: nave.admin.v1.AdminService.Resume:input_type -> nave.admin.v1.ResumeRequest
-	27, // 76: nave.admin.v1.AdminService.CreateJoinToken:input_type -> nave.admin.v1.CreateJoinTokenRequest
-	29, // 77: nave.admin.v1.AdminService.ListEvents:input_type -> nave.admin.v1.ListEventsRequest
-	32, // 78: nave.admin.v1.AdminService.Tree:input_type -> nave.admin.v1.TreeRequest
-	35, // 79: nave.admin.v1.AdminService.Explain:input_type -> nave.admin.v1.ExplainRequest
-	42, // 80: nave.admin.v1.AdminService.Published:input_type -> nave.admin.v1.PublishedRequest
-	50, // 81: nave.admin.v1.AdminService.PublishedContent:input_type -> nave.admin.v1.PublishedContentRequest
-	47, // 82: nave.admin.v1.AdminService.Capabilities:input_type -> nave.admin.v1.CapabilitiesRequest
-	65, // 83: nave.admin.v1.AdminService.PreviewLive:input_type -> nave.admin.v1.PreviewLiveRequest
-	70, // 84: nave.admin.v1.AdminService.ListSchemas:input_type -> nave.admin.v1.ListSchemasRequest
-	73, // 85: nave.admin.v1.AdminService.ReadSchema:input_type -> nave.admin.v1.ReadSchemaRequest
-	52, // 86: nave.admin.v1.AdminService.History:input_type -> nave.admin.v1.HistoryRequest
-	57, // 87: nave.admin.v1.AdminService.Rollback:input_type -> nave.admin.v1.RollbackRequest
-	59, // 88: nave.admin.v1.AdminService.PreviewRollback:input_type -> nave.admin.v1.PreviewRollbackRequest
-	61, // 89: nave.admin.v1.AdminService.Release:input_type -> nave.admin.v1.ReleaseRequest
-	63, // 90: nave.admin.v1.AdminService.PreviewRelease:input_type -> nave.admin.v1.PreviewReleaseRequest
-	40, // 91: nave.admin.v1.AdminService.GetVersion:input_type -> nave.admin.v1.GetVersionRequest
-	5,  // 92: nave.admin.v1.AdminService.Get:output_type -> nave.admin.v1.GetResponse
-	7,  // 93: nave.admin.v1.AdminService.List:output_type -> nave.admin.v1.ListResponse
-	9,  // 94: nave.admin.v1.AdminService.Watch:output_type -> nave.admin.v1.WatchResponse
-	11, // 95: nave.admin.v1.AdminService.Apply:output_type -> nave.admin.v1.ApplyResponse
-	14, // 96: nave.admin.v1.AdminService.Delete:output_type -> nave.admin.v1.DeleteResponse
-	16, // 97: nave.admin.v1.AdminService.Impact:output_type -> nave.admin.v1.ImpactResponse
-	20, // 98: nave.admin.v1.AdminService.Confirm:output_type -> nave.admin.v1.ConfirmResponse
-	22, // 99: nave.admin.v1.AdminService.Reconcile:output_type -> nave.admin.v1.ReconcileResponse
-	24, // 100: nave.admin.v1.AdminService.Suspend:output_type -> nave.admin.v1.SuspendResponse
-	26, // 101: nave.admin.v1.AdminService.Resume:output_type -> nave.admin.v1.ResumeResponse
-	28, // 102: nave.admin.v1.AdminService.CreateJoinToken:output_type -> nave.admin.v1.CreateJoinTokenResponse
-	30, // 103: nave.admin.v1.AdminService.ListEvents:output_type -> nave.admin.v1.ListEventsResponse
-	33, // 104: nave.admin.v1.AdminService.Tree:output_type -> nave.admin.v1.TreeResponse
-	36, // 105: nave.admin.v1.AdminService.Explain:output_type -> nave.admin.v1.ExplainResponse
-	43, // 106: nave.admin.v1.AdminService.Published:output_type -> nave.admin.v1.PublishedResponse
-	51, // 107: nave.admin.v1.AdminService.PublishedContent:output_type -> nave.admin.v1.PublishedContentResponse
-	48, // 108: nave.admin.v1.AdminService.Capabilities:output_type -> nave.admin.v1.CapabilitiesResponse
-	66, // 109: nave.admin.v1.AdminService.PreviewLive:output_type -> nave.admin.v1.PreviewLiveResponse
-	71, // 110: nave.admin.v1.AdminService.ListSchemas:output_type -> nave.admin.v1.ListSchemasResponse
-	74, // 111: nave.admin.v1.AdminService.ReadSchema:output_type -> nave.admin.v1.ReadSchemaResponse
-	53, // 112: nave.admin.v1.AdminService.History:output_type -> nave.admin.v1.HistoryResponse
-	58, // 113: nave.admin.v1.AdminService.Rollback:output_type -> nave.admin.v1.RollbackResponse
-	60, // 114: nave.admin.v1.AdminService.PreviewRollback:output_type -> nave.admin.v1.PreviewRollbackResponse
-	62, // 115: nave.admin.v1.AdminService.Release:output_type -> nave.admin.v1.ReleaseResponse
-	64, // 116: nave.admin.v1.AdminService.PreviewRelease:output_type -> nave.admin.v1.PreviewReleaseResponse
-	41, // 117: nave.admin.v1.AdminService.GetVersion:output_type -> nave.admin.v1.GetVersionResponse
-	92, // [92:118] is the sub-list for method output_type
-	66, // [66:92] is the sub-list for method input_type
-	66, // [66:66] is the sub-list for extension type_name
-	66, // [66:66] is the sub-list for extension extendee
-	0,  // [0:66] is the sub-list for field type_name
+	2,   // 0: nave.admin.v1.Object.key:type_name -> nave.admin.v1.ObjectKey
+	2,   // 1: nave.admin.v1.GetRequest.key:type_name -> nave.admin.v1.ObjectKey
+	3,   // 2: nave.admin.v1.GetResponse.object:type_name -> nave.admin.v1.Object
+	3,   // 3: nave.admin.v1.ListResponse.objects:type_name -> nave.admin.v1.Object
+	6,   // 4: nave.admin.v1.WatchRequest.list:type_name -> nave.admin.v1.ListRequest
+	0,   // 5: nave.admin.v1.WatchResponse.type:type_name -> nave.admin.v1.WatchType
+	3,   // 6: nave.admin.v1.WatchResponse.object:type_name -> nave.admin.v1.Object
+	12,  // 7: nave.admin.v1.ApplyResponse.objects:type_name -> nave.admin.v1.AppliedObject
+	2,   // 8: nave.admin.v1.AppliedObject.key:type_name -> nave.admin.v1.ObjectKey
+	2,   // 9: nave.admin.v1.DeleteRequest.key:type_name -> nave.admin.v1.ObjectKey
+	2,   // 10: nave.admin.v1.ImpactRequest.delete:type_name -> nave.admin.v1.ObjectKey
+	2,   // 11: nave.admin.v1.ImpactRequest.confirm:type_name -> nave.admin.v1.ObjectKey
+	2,   // 12: nave.admin.v1.ImpactResponse.hub_objects:type_name -> nave.admin.v1.ObjectKey
+	17,  // 13: nave.admin.v1.ImpactResponse.clusters:type_name -> nave.admin.v1.ClusterImpact
+	2,   // 14: nave.admin.v1.ImpactResponse.unknown:type_name -> nave.admin.v1.ObjectKey
+	2,   // 15: nave.admin.v1.ImpactResponse.used_by:type_name -> nave.admin.v1.ObjectKey
+	18,  // 16: nave.admin.v1.ClusterImpact.applications:type_name -> nave.admin.v1.ApplicationImpact
+	2,   // 17: nave.admin.v1.ApplicationImpact.key:type_name -> nave.admin.v1.ObjectKey
+	2,   // 18: nave.admin.v1.ConfirmRequest.key:type_name -> nave.admin.v1.ObjectKey
+	16,  // 19: nave.admin.v1.ConfirmResponse.impact:type_name -> nave.admin.v1.ImpactResponse
+	2,   // 20: nave.admin.v1.ReconcileRequest.key:type_name -> nave.admin.v1.ObjectKey
+	2,   // 21: nave.admin.v1.ReconcileResponse.source:type_name -> nave.admin.v1.ObjectKey
+	2,   // 22: nave.admin.v1.SuspendRequest.key:type_name -> nave.admin.v1.ObjectKey
+	2,   // 23: nave.admin.v1.ResumeRequest.key:type_name -> nave.admin.v1.ObjectKey
+	2,   // 24: nave.admin.v1.ResumeResponse.suspended_with:type_name -> nave.admin.v1.ObjectKey
+	80,  // 25: nave.admin.v1.CreateJoinTokenResponse.expires_at:type_name -> google.protobuf.Timestamp
+	2,   // 26: nave.admin.v1.ListEventsRequest.key:type_name -> nave.admin.v1.ObjectKey
+	31,  // 27: nave.admin.v1.ListEventsResponse.events:type_name -> nave.admin.v1.Event
+	80,  // 28: nave.admin.v1.Event.time:type_name -> google.protobuf.Timestamp
+	2,   // 29: nave.admin.v1.Event.object:type_name -> nave.admin.v1.ObjectKey
+	2,   // 30: nave.admin.v1.TreeRequest.key:type_name -> nave.admin.v1.ObjectKey
+	34,  // 31: nave.admin.v1.TreeResponse.root:type_name -> nave.admin.v1.TreeNode
+	34,  // 32: nave.admin.v1.TreeNode.children:type_name -> nave.admin.v1.TreeNode
+	2,   // 33: nave.admin.v1.ExplainRequest.key:type_name -> nave.admin.v1.ObjectKey
+	39,  // 34: nave.admin.v1.ExplainResponse.explanations:type_name -> nave.admin.v1.Explanation
+	37,  // 35: nave.admin.v1.ExplainResponse.encryption:type_name -> nave.admin.v1.Encryption
+	2,   // 36: nave.admin.v1.Encryption.object:type_name -> nave.admin.v1.ObjectKey
+	38,  // 37: nave.admin.v1.Encryption.documents:type_name -> nave.admin.v1.SealedDocument
+	2,   // 38: nave.admin.v1.Explanation.object:type_name -> nave.admin.v1.ObjectKey
+	80,  // 39: nave.admin.v1.Explanation.since:type_name -> google.protobuf.Timestamp
+	44,  // 40: nave.admin.v1.PublishedResponse.hub:type_name -> nave.admin.v1.PublishedHub
+	46,  // 41: nave.admin.v1.PublishedResponse.cluster:type_name -> nave.admin.v1.PublishedCluster
+	45,  // 42: nave.admin.v1.PublishedHub.objects:type_name -> nave.admin.v1.HubObject
+	2,   // 43: nave.admin.v1.HubObject.owner:type_name -> nave.admin.v1.ObjectKey
+	49,  // 44: nave.admin.v1.PublishedCluster.applications:type_name -> nave.admin.v1.PublishedApplication
+	45,  // 45: nave.admin.v1.PublishedCluster.objects:type_name -> nave.admin.v1.HubObject
+	56,  // 46: nave.admin.v1.PublishedCluster.pin:type_name -> nave.admin.v1.Pin
+	2,   // 47: nave.admin.v1.PublishedCluster.suspended:type_name -> nave.admin.v1.ObjectKey
+	2,   // 48: nave.admin.v1.PublishedApplication.key:type_name -> nave.admin.v1.ObjectKey
+	2,   // 49: nave.admin.v1.PublishedApplication.parent:type_name -> nave.admin.v1.ObjectKey
+	2,   // 50: nave.admin.v1.PublishedContentRequest.key:type_name -> nave.admin.v1.ObjectKey
+	54,  // 51: nave.admin.v1.HistoryResponse.releases:type_name -> nave.admin.v1.PastRelease
+	56,  // 52: nave.admin.v1.HistoryResponse.pin:type_name -> nave.admin.v1.Pin
+	80,  // 53: nave.admin.v1.PastRelease.released_at:type_name -> google.protobuf.Timestamp
+	55,  // 54: nave.admin.v1.PastRelease.listed:type_name -> nave.admin.v1.ReleasedApplication
+	2,   // 55: nave.admin.v1.ReleasedApplication.key:type_name -> nave.admin.v1.ObjectKey
+	1,   // 56: nave.admin.v1.ReleasedApplication.change:type_name -> nave.admin.v1.ApplicationChange
+	80,  // 57: nave.admin.v1.Pin.pinned_at:type_name -> google.protobuf.Timestamp
+	55,  // 58: nave.admin.v1.PreviewRollbackResponse.applications:type_name -> nave.admin.v1.ReleasedApplication
+	55,  // 59: nave.admin.v1.PreviewReleaseResponse.applications:type_name -> nave.admin.v1.ReleasedApplication
+	67,  // 60: nave.admin.v1.PreviewLiveResponse.applications:type_name -> nave.admin.v1.PreviewedApplication
+	2,   // 61: nave.admin.v1.PreviewedApplication.key:type_name -> nave.admin.v1.ObjectKey
+	68,  // 62: nave.admin.v1.PreviewedApplication.objects:type_name -> nave.admin.v1.PreviewedObject
+	69,  // 63: nave.admin.v1.PreviewedObject.fields:type_name -> nave.admin.v1.PreviewedField
+	72,  // 64: nave.admin.v1.ListSchemasResponse.served:type_name -> nave.admin.v1.SchemaVersion
+	72,  // 65: nave.admin.v1.ReadSchemaRequest.version:type_name -> nave.admin.v1.SchemaVersion
+	2,   // 66: nave.admin.v1.PinHelmReleaseRequest.key:type_name -> nave.admin.v1.ObjectKey
+	77,  // 67: nave.admin.v1.PinHelmReleaseResponse.now:type_name -> nave.admin.v1.HelmRevision
+	77,  // 68: nave.admin.v1.PinHelmReleaseResponse.to:type_name -> nave.admin.v1.HelmRevision
+	80,  // 69: nave.admin.v1.HelmRevision.deployed_at:type_name -> google.protobuf.Timestamp
+	2,   // 70: nave.admin.v1.UnpinHelmReleaseRequest.key:type_name -> nave.admin.v1.ObjectKey
+	77,  // 71: nave.admin.v1.UnpinHelmReleaseResponse.now:type_name -> nave.admin.v1.HelmRevision
+	4,   // 72: nave.admin.v1.AdminService.Get:input_type -> nave.admin.v1.GetRequest
+	6,   // 73: nave.admin.v1.AdminService.List:input_type -> nave.admin.v1.ListRequest
+	8,   // 74: nave.admin.v1.AdminService.Watch:input_type -> nave.admin.v1.WatchRequest
+	10,  // 75: nave.admin.v1.AdminService.Apply:input_type -> nave.admin.v1.ApplyRequest
+	13,  // 76: nave.admin.v1.AdminService.Delete:input_type -> nave.admin.v1.DeleteRequest
+	15,  // 77: nave.admin.v1.AdminService.Impact:input_type -> nave.admin.v1.ImpactRequest
+	19,  // 78: nave.admin.v1.AdminService.Confirm:input_type -> nave.admin.v1.ConfirmRequest
+	21,  // 79: nave.admin.v1.AdminService.Reconcile:input_type -> nave.admin.v1.ReconcileRequest
+	23,  // 80: nave.admin.v1.AdminService.Suspend:input_type -> nave.admin.v1.SuspendRequest
+	25,  // 81: nave.admin.v1.AdminService.Resume:input_type -> nave.admin.v1.ResumeRequest
+	27,  // 82: nave.admin.v1.AdminService.CreateJoinToken:input_type -> nave.admin.v1.CreateJoinTokenRequest
+	29,  // 83: nave.admin.v1.AdminService.ListEvents:input_type -> nave.admin.v1.ListEventsRequest
+	32,  // 84: nave.admin.v1.AdminService.Tree:input_type -> nave.admin.v1.TreeRequest
+	35,  // 85: nave.admin.v1.AdminService.Explain:input_type -> nave.admin.v1.ExplainRequest
+	42,  // 86: nave.admin.v1.AdminService.Published:input_type -> nave.admin.v1.PublishedRequest
+	50,  // 87: nave.admin.v1.AdminService.PublishedContent:input_type -> nave.admin.v1.PublishedContentRequest
+	47,  // 88: nave.admin.v1.AdminService.Capabilities:input_type -> nave.admin.v1.CapabilitiesRequest
+	65,  // 89: nave.admin.v1.AdminService.PreviewLive:input_type -> nave.admin.v1.PreviewLiveRequest
+	70,  // 90: nave.admin.v1.AdminService.ListSchemas:input_type -> nave.admin.v1.ListSchemasRequest
+	73,  // 91: nave.admin.v1.AdminService.ReadSchema:input_type -> nave.admin.v1.ReadSchemaRequest
+	52,  // 92: nave.admin.v1.AdminService.History:input_type -> nave.admin.v1.HistoryRequest
+	57,  // 93: nave.admin.v1.AdminService.Rollback:input_type -> nave.admin.v1.RollbackRequest
+	59,  // 94: nave.admin.v1.AdminService.PreviewRollback:input_type -> nave.admin.v1.PreviewRollbackRequest
+	61,  // 95: nave.admin.v1.AdminService.Release:input_type -> nave.admin.v1.ReleaseRequest
+	63,  // 96: nave.admin.v1.AdminService.PreviewRelease:input_type -> nave.admin.v1.PreviewReleaseRequest
+	75,  // 97: nave.admin.v1.AdminService.PinHelmRelease:input_type -> nave.admin.v1.PinHelmReleaseRequest
+	78,  // 98: nave.admin.v1.AdminService.UnpinHelmRelease:input_type -> nave.admin.v1.UnpinHelmReleaseRequest
+	40,  // 99: nave.admin.v1.AdminService.GetVersion:input_type -> nave.admin.v1.GetVersionRequest
+	5,   // 100: nave.admin.v1.AdminService.Get:output_type -> nave.admin.v1.GetResponse
+	7,   // 101: nave.admin.v1.AdminService.List:output_type -> nave.admin.v1.ListResponse
+	9,   // 102: nave.admin.v1.AdminService.Watch:output_type -> nave.admin.v1.WatchResponse
+	11,  // 103: nave.admin.v1.AdminService.Apply:output_type -> nave.admin.v1.ApplyResponse
+	14,  // 104: nave.admin.v1.AdminService.Delete:output_type -> nave.admin.v1.DeleteResponse
+	16,  // 105: nave.admin.v1.AdminService.Impact:output_type -> nave.admin.v1.ImpactResponse
+	20,  // 106: nave.admin.v1.AdminService.Confirm:output_type -> nave.admin.v1.ConfirmResponse
+	22,  // 107: nave.admin.v1.AdminService.Reconcile:output_type -> nave.admin.v1.ReconcileResponse
+	24,  // 108: nave.admin.v1.AdminService.Suspend:output_type -> nave.admin.v1.SuspendResponse
+	26,  // 109: nave.admin.v1.AdminService.Resume:output_type -> nave.admin.v1.ResumeResponse
+	28,  // 110: nave.admin.v1.AdminService.CreateJoinToken:output_type -> nave.admin.v1.CreateJoinTokenResponse
+	30,  // 111: nave.admin.v1.AdminService.ListEvents:output_type -> nave.admin.v1.ListEventsResponse
+	33,  // 112: nave.admin.v1.AdminService.Tree:output_type -> nave.admin.v1.TreeResponse
+	36,  // 113: nave.admin.v1.AdminService.Explain:output_type -> nave.admin.v1.ExplainResponse
+	43,  // 114: nave.admin.v1.AdminService.Published:output_type -> nave.admin.v1.PublishedResponse
+	51,  // 115: nave.admin.v1.AdminService.PublishedContent:output_type -> nave.admin.v1.PublishedContentResponse
+	48,  // 116: nave.admin.v1.AdminService.Capabilities:output_type -> nave.admin.v1.CapabilitiesResponse
+	66,  // 117: nave.admin.v1.AdminService.PreviewLive:output_type -> nave.admin.v1.PreviewLiveResponse
+	71,  // 118: nave.admin.v1.AdminService.ListSchemas:output_type -> nave.admin.v1.ListSchemasResponse
+	74,  // 119: nave.admin.v1.AdminService.ReadSchema:output_type -> nave.admin.v1.ReadSchemaResponse
+	53,  // 120: nave.admin.v1.AdminService.History:output_type -> nave.admin.v1.HistoryResponse
+	58,  // 121: nave.admin.v1.AdminService.Rollback:output_type -> nave.admin.v1.RollbackResponse
+	60,  // 122: nave.admin.v1.AdminService.PreviewRollback:output_type -> nave.admin.v1.PreviewRollbackResponse
+	62,  // 123: nave.admin.v1.AdminService.Release:output_type -> nave.admin.v1.ReleaseResponse
+	64,  // 124: nave.admin.v1.AdminService.PreviewRelease:output_type -> nave.admin.v1.PreviewReleaseResponse
+	76,  // 125: nave.admin.v1.AdminService.PinHelmRelease:output_type -> nave.admin.v1.PinHelmReleaseResponse
+	79,  // 126: nave.admin.v1.AdminService.UnpinHelmRelease:output_type -> nave.admin.v1.UnpinHelmReleaseResponse
+	41,  // 127: nave.admin.v1.AdminService.GetVersion:output_type -> nave.admin.v1.GetVersionResponse
+	100, // [100:128] is the sub-list for method output_type
+	72,  // [72:100] is the sub-list for method input_type
+	72,  // [72:72] is the sub-list for extension type_name
+	72,  // [72:72] is the sub-list for extension extendee
+	0,   // [0:72] is the sub-list for field type_name
 }
 
 func init() { file_nave_admin_v1_admin_proto_init() }
@@ -5174,7 +5530,7 @@ func file_nave_admin_v1_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_nave_admin_v1_admin_proto_rawDesc), len(file_nave_admin_v1_admin_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   73,
+			NumMessages:   78,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

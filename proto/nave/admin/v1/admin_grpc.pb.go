@@ -47,6 +47,8 @@ const (
 	AdminService_PreviewRollback_FullMethodName  = "/nave.admin.v1.AdminService/PreviewRollback"
 	AdminService_Release_FullMethodName          = "/nave.admin.v1.AdminService/Release"
 	AdminService_PreviewRelease_FullMethodName   = "/nave.admin.v1.AdminService/PreviewRelease"
+	AdminService_PinHelmRelease_FullMethodName   = "/nave.admin.v1.AdminService/PinHelmRelease"
+	AdminService_UnpinHelmRelease_FullMethodName = "/nave.admin.v1.AdminService/UnpinHelmRelease"
 	AdminService_GetVersion_FullMethodName       = "/nave.admin.v1.AdminService/GetVersion"
 )
 
@@ -106,6 +108,12 @@ type AdminServiceClient interface {
 	Release(ctx context.Context, in *ReleaseRequest, opts ...grpc.CallOption) (*ReleaseResponse, error)
 	// PreviewRelease says what Release would change, with the same errors, and changes nothing.
 	PreviewRelease(ctx context.Context, in *PreviewReleaseRequest, opts ...grpc.CallOption) (*PreviewReleaseResponse, error)
+	// PinHelmRelease pins the release of a HelmRelease to one of its revisions: its spoke rolls the release back, and the release
+	// stays there. FAILED_PRECONDITION when that cannot be done, ALREADY_EXISTS when the release is pinned to the revision, or
+	// pinned at all and the request names no revision.
+	PinHelmRelease(ctx context.Context, in *PinHelmReleaseRequest, opts ...grpc.CallOption) (*PinHelmReleaseResponse, error)
+	// UnpinHelmRelease ends the pin of a HelmRelease. ALREADY_EXISTS when there is none.
+	UnpinHelmRelease(ctx context.Context, in *UnpinHelmReleaseRequest, opts ...grpc.CallOption) (*UnpinHelmReleaseResponse, error)
 	GetVersion(ctx context.Context, in *GetVersionRequest, opts ...grpc.CallOption) (*GetVersionResponse, error)
 }
 
@@ -397,6 +405,26 @@ func (c *adminServiceClient) PreviewRelease(ctx context.Context, in *PreviewRele
 	return out, nil
 }
 
+func (c *adminServiceClient) PinHelmRelease(ctx context.Context, in *PinHelmReleaseRequest, opts ...grpc.CallOption) (*PinHelmReleaseResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(PinHelmReleaseResponse)
+	err := c.cc.Invoke(ctx, AdminService_PinHelmRelease_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminServiceClient) UnpinHelmRelease(ctx context.Context, in *UnpinHelmReleaseRequest, opts ...grpc.CallOption) (*UnpinHelmReleaseResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(UnpinHelmReleaseResponse)
+	err := c.cc.Invoke(ctx, AdminService_UnpinHelmRelease_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *adminServiceClient) GetVersion(ctx context.Context, in *GetVersionRequest, opts ...grpc.CallOption) (*GetVersionResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(GetVersionResponse)
@@ -463,6 +491,12 @@ type AdminServiceServer interface {
 	Release(context.Context, *ReleaseRequest) (*ReleaseResponse, error)
 	// PreviewRelease says what Release would change, with the same errors, and changes nothing.
 	PreviewRelease(context.Context, *PreviewReleaseRequest) (*PreviewReleaseResponse, error)
+	// PinHelmRelease pins the release of a HelmRelease to one of its revisions: its spoke rolls the release back, and the release
+	// stays there. FAILED_PRECONDITION when that cannot be done, ALREADY_EXISTS when the release is pinned to the revision, or
+	// pinned at all and the request names no revision.
+	PinHelmRelease(context.Context, *PinHelmReleaseRequest) (*PinHelmReleaseResponse, error)
+	// UnpinHelmRelease ends the pin of a HelmRelease. ALREADY_EXISTS when there is none.
+	UnpinHelmRelease(context.Context, *UnpinHelmReleaseRequest) (*UnpinHelmReleaseResponse, error)
 	GetVersion(context.Context, *GetVersionRequest) (*GetVersionResponse, error)
 	mustEmbedUnimplementedAdminServiceServer()
 }
@@ -548,6 +582,12 @@ func (UnimplementedAdminServiceServer) Release(context.Context, *ReleaseRequest)
 }
 func (UnimplementedAdminServiceServer) PreviewRelease(context.Context, *PreviewReleaseRequest) (*PreviewReleaseResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method PreviewRelease not implemented")
+}
+func (UnimplementedAdminServiceServer) PinHelmRelease(context.Context, *PinHelmReleaseRequest) (*PinHelmReleaseResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method PinHelmRelease not implemented")
+}
+func (UnimplementedAdminServiceServer) UnpinHelmRelease(context.Context, *UnpinHelmReleaseRequest) (*UnpinHelmReleaseResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method UnpinHelmRelease not implemented")
 }
 func (UnimplementedAdminServiceServer) GetVersion(context.Context, *GetVersionRequest) (*GetVersionResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetVersion not implemented")
@@ -991,6 +1031,42 @@ func _AdminService_PreviewRelease_Handler(srv interface{}, ctx context.Context, 
 	return interceptor(ctx, in, info, handler)
 }
 
+func _AdminService_PinHelmRelease_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(PinHelmReleaseRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).PinHelmRelease(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_PinHelmRelease_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).PinHelmRelease(ctx, req.(*PinHelmReleaseRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AdminService_UnpinHelmRelease_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(UnpinHelmReleaseRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).UnpinHelmRelease(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_UnpinHelmRelease_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).UnpinHelmRelease(ctx, req.(*UnpinHelmReleaseRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _AdminService_GetVersion_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetVersionRequest)
 	if err := dec(in); err != nil {
@@ -1099,6 +1175,14 @@ var AdminService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "PreviewRelease",
 			Handler:    _AdminService_PreviewRelease_Handler,
+		},
+		{
+			MethodName: "PinHelmRelease",
+			Handler:    _AdminService_PinHelmRelease_Handler,
+		},
+		{
+			MethodName: "UnpinHelmRelease",
+			Handler:    _AdminService_UnpinHelmRelease_Handler,
 		},
 		{
 			MethodName: "GetVersion",

@@ -979,8 +979,11 @@ type ApplicationEntry struct {
 	ResetRequestedAt string `protobuf:"bytes,12,opt,name=reset_requested_at,json=resetRequestedAt,proto3" json:"reset_requested_at,omitempty"`
 	// Changes when an operator asks that a release is tested. Feature "helm-release" unless it is empty.
 	TestRequestedAt string `protobuf:"bytes,13,opt,name=test_requested_at,json=testRequestedAt,proto3" json:"test_requested_at,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// The revision that a release of Helm returns to, and stays at whatever the Application has; 0: none. Feature
+	// "pinned-releases".
+	PinnedRevision uint32 `protobuf:"varint,14,opt,name=pinned_revision,json=pinnedRevision,proto3" json:"pinned_revision,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *ApplicationEntry) Reset() {
@@ -1102,6 +1105,13 @@ func (x *ApplicationEntry) GetTestRequestedAt() string {
 		return x.TestRequestedAt
 	}
 	return ""
+}
+
+func (x *ApplicationEntry) GetPinnedRevision() uint32 {
+	if x != nil {
+		return x.PinnedRevision
+	}
+	return 0
 }
 
 // ApplicationName names the object that an Application is rendered from.
@@ -2876,7 +2886,7 @@ const file_nave_bundle_v1_bundle_proto_rawDesc = "" +
 	"\aRemoval\x123\n" +
 	"\x04name\x18\x01 \x01(\v2\x1f.nave.bundle.v1.ApplicationNameR\x04name\x12G\n" +
 	"\x0fdeletion_policy\x18\x02 \x01(\x0e2\x1e.nave.bundle.v1.DeletionPolicyR\x0edeletionPolicy\x12\x1c\n" +
-	"\tconfirmed\x18\x03 \x01(\bR\tconfirmed\"\x98\x04\n" +
+	"\tconfirmed\x18\x03 \x01(\bR\tconfirmed\"\xc1\x04\n" +
 	"\x10ApplicationEntry\x123\n" +
 	"\x04name\x18\x01 \x01(\v2\x1f.nave.bundle.v1.ApplicationNameR\x04name\x12\x16\n" +
 	"\x06digest\x18\x02 \x01(\fR\x06digest\x12\x1a\n" +
@@ -2891,7 +2901,8 @@ const file_nave_bundle_v1_bundle_proto_rawDesc = "" +
 	" \x01(\bR\fkeepsObjects\x12,\n" +
 	"\x12force_requested_at\x18\v \x01(\tR\x10forceRequestedAt\x12,\n" +
 	"\x12reset_requested_at\x18\f \x01(\tR\x10resetRequestedAt\x12*\n" +
-	"\x11test_requested_at\x18\r \x01(\tR\x0ftestRequestedAt\"W\n" +
+	"\x11test_requested_at\x18\r \x01(\tR\x0ftestRequestedAt\x12'\n" +
+	"\x0fpinned_revision\x18\x0e \x01(\rR\x0epinnedRevision\"W\n" +
 	"\x0fApplicationName\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x1c\n" +
 	"\tnamespace\x18\x02 \x01(\tR\tnamespace\x12\x12\n" +

@@ -1451,11 +1451,13 @@ type ReleaseReport struct {
 	InstallFailures uint32 `protobuf:"varint,10,opt,name=install_failures,json=installFailures,proto3" json:"install_failures,omitempty"`
 	UpgradeFailures uint32 `protobuf:"varint,11,opt,name=upgrade_failures,json=upgradeFailures,proto3" json:"upgrade_failures,omitempty"`
 	// The requests of the entry that were last carried out.
-	HandledForce  string `protobuf:"bytes,12,opt,name=handled_force,json=handledForce,proto3" json:"handled_force,omitempty"`
-	HandledReset  string `protobuf:"bytes,13,opt,name=handled_reset,json=handledReset,proto3" json:"handled_reset,omitempty"`
-	HandledTest   string `protobuf:"bytes,14,opt,name=handled_test,json=handledTest,proto3" json:"handled_test,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	HandledForce string `protobuf:"bytes,12,opt,name=handled_force,json=handledForce,proto3" json:"handled_force,omitempty"`
+	HandledReset string `protobuf:"bytes,13,opt,name=handled_reset,json=handledReset,proto3" json:"handled_reset,omitempty"`
+	HandledTest  string `protobuf:"bytes,14,opt,name=handled_test,json=handledTest,proto3" json:"handled_test,omitempty"`
+	// The pinned_revision of the entry, once the release is there.
+	PinnedRevision uint32 `protobuf:"varint,15,opt,name=pinned_revision,json=pinnedRevision,proto3" json:"pinned_revision,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *ReleaseReport) Reset() {
@@ -1584,6 +1586,13 @@ func (x *ReleaseReport) GetHandledTest() string {
 		return x.HandledTest
 	}
 	return ""
+}
+
+func (x *ReleaseReport) GetPinnedRevision() uint32 {
+	if x != nil {
+		return x.PinnedRevision
+	}
+	return 0
 }
 
 // ReleaseCondition is one condition of a release.
@@ -3104,7 +3113,7 @@ const file_nave_spoke_v1_spoke_proto_rawDesc = "" +
 	"\x10healthy_revision\x18\x17 \x01(\tR\x0fhealthyRevision\x122\n" +
 	"\x06drifts\x18\x18 \x03(\v2\x1a.nave.spoke.v1.DriftReportR\x06drifts\x12+\n" +
 	"\x04keys\x18\x19 \x01(\v2\x17.nave.spoke.v1.KeyNamesR\x04keys\x126\n" +
-	"\arelease\x18\x1a \x01(\v2\x1c.nave.spoke.v1.ReleaseReportR\arelease\"\xad\x04\n" +
+	"\arelease\x18\x1a \x01(\v2\x1c.nave.spoke.v1.ReleaseReportR\arelease\"\xd6\x04\n" +
 	"\rReleaseReport\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1c\n" +
 	"\tnamespace\x18\x02 \x01(\tR\tnamespace\x12+\n" +
@@ -3122,7 +3131,8 @@ const file_nave_spoke_v1_spoke_proto_rawDesc = "" +
 	"\x10upgrade_failures\x18\v \x01(\rR\x0fupgradeFailures\x12#\n" +
 	"\rhandled_force\x18\f \x01(\tR\fhandledForce\x12#\n" +
 	"\rhandled_reset\x18\r \x01(\tR\fhandledReset\x12!\n" +
-	"\fhandled_test\x18\x0e \x01(\tR\vhandledTest\"p\n" +
+	"\fhandled_test\x18\x0e \x01(\tR\vhandledTest\x12'\n" +
+	"\x0fpinned_revision\x18\x0f \x01(\rR\x0epinnedRevision\"p\n" +
 	"\x10ReleaseCondition\x12\x12\n" +
 	"\x04type\x18\x01 \x01(\tR\x04type\x12\x16\n" +
 	"\x06status\x18\x02 \x01(\tR\x06status\x12\x16\n" +

@@ -1,0 +1,93 @@
+package agent
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
+	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/condition"
+)
+
+// pin gives the release a pin, or ends it, and waits until the spoke reports so.
+func (w *helmWorld) pin(revision uint32) *spokev1.ApplicationReport {
+	w.t.Helper()
+	w.entry.PinnedRevision = revision
+	w.send()
+	w.eventually(fmt.Sprint("the pin to revision ", revision), func() error {
+		if r := w.told.of("web"); r.GetRelease().GetPinnedRevision() != revision || r.GetRelease().GetAction() != "" {
+			return fmt.Errorf("%v", r)
+		}
+		return nil
+	})
+	return w.told.of("web")
+}
+
+func (w *helmWorld) greets(want string) {
+	w.t.Helper()
+	w.eventually("the greeting "+want, func() error {
+		if got := w.field("ConfigMap", "config", "data", "greeting"); got != want {
+			return errors.New(got)
+		}
+		return nil
+	})
+}
+
+// TestRelease_pinned rolls a release back and keeps it there, whatever Git, drift, helm and a restart do.
+func TestRelease_pinned(t *testing.T) {
+	w := newHelmWorld(t)
+	greeting := func(text string) { w.render(strings.ReplaceAll(lifeWeb, "greeting: one", "greeting: "+text)) }
+	for _, text := range []string{"one", "two"} {
+		greeting(text)
+		w.send()
+		w.expect(condition.True, condition.ReconciliationSucceeded)
+	}
+	w.pin(1)
+	r := w.expect(condition.Unknown, condition.Pinned)
+	w.greets("one")
+	w.same("history", historyOf(r), "3 deployed web@1.2.3, 2 superseded web@1.2.3, 1 superseded web@1.2.3")
+	w.same("description", r.Release.History[0].Description, "Rollback to 1")
+	w.same("applied", fmt.Sprint(r.AppliedRevision), "")
+	w.helm("history web", "Rollback to 1")
+
+	greeting("three")
+	w.app.DependsOn = []bundle.ApplicationName{{Kind: "Kustomization", Namespace: w.app.Name.Namespace, Name: "gone"}}
+	w.send()
+	w.expect(condition.Unknown, condition.Pinned)
+	w.must(w.cluster.Edit(t.Context(), "ConfigMap", w.app.Name.Namespace, "config", `{"data":{"greeting":"hacked"}}`))
+	w.entry.RequestedAt = "now"
+	w.send()
+	w.eventually("the request", func() error {
+		if r := w.told.of("web"); r.HandledRequest != "now" || r.Reason != condition.Pinned {
+			return fmt.Errorf("%v", r)
+		}
+		return nil
+	})
+	w.greets("hacked")
+	w.stop()
+	w.helm("rollback web 2")
+	w.start()
+	w.send()
+	w.greets("one")
+	r = w.expect(condition.Unknown, condition.Pinned)
+	w.same("newest", fmt.Sprint(r.Release.History[0].Revision, " ", r.Release.History[0].Description), "5 Rollback to 1")
+
+	w.app.DependsOn = nil
+	w.pin(0)
+	r = w.expect(condition.True, condition.ReconciliationSucceeded)
+	w.greets("three")
+	w.same("conditions", conditionsOf(r), "Released=True UpgradeSucceeded")
+	w.app.Release.Upgrade.Timeout = time.Second
+	w.render(lifeWeb + lifeIll)
+	w.send()
+	w.expect(condition.False, condition.RetriesExceeded)
+	w.pin(6)
+	w.greets("three")
+	w.entry.PinnedRevision = 99
+	w.send()
+	w.expect(condition.False, condition.MissingRollbackTarget)
+	w.greets("three")
+}
