@@ -54,6 +54,14 @@ func (q *ShapeQuestion) ID() manifest.Digest {
 	return manifest.DigestOf(data)
 }
 
+// EntryID returns the digest of what a question asks for, whatever else is in the object: versions of an object that
+// another application gives have equal EntryIDs.
+func (q *ShapeQuestion) EntryID() manifest.Digest {
+	entry := *q
+	entry.Object = manifest.Digest{}
+	return entry.ID()
+}
+
 // Identity returns the identity of the object.
 func (q *ShapeQuestion) Identity() ObjectIdentity {
 	return ObjectIdentity{Version: "v1", Kind: q.Kind, Namespace: q.Reader.Namespace, Name: q.Name}

@@ -338,13 +338,14 @@ func (r *shapeReader) shape(ctx context.Context, q *bundle.ShapeQuestion, text, 
 	return nil
 }
 
-// hash returns a hash of a text that tells nothing about the text to who has no key.
+// hash returns a hash of a text that tells nothing about the text to who has no key. It does not change with other
+// fields of the object.
 func (a *Agent) hash(ctx context.Context, q *bundle.ShapeQuestion, text string) ([]byte, error) {
 	key, err := a.hashKey(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("the key of hashes: %w", err)
 	}
-	id := q.ID()
+	id := q.EntryID()
 	mac := hmac.New(sha256.New, key)
 	mac.Write(id[:])
 	mac.Write([]byte(text))

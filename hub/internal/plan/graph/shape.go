@@ -72,17 +72,21 @@ func (p *pass) askOfGiver(q *bundle.ShapeQuestion, giver *Application) problem {
 	return problem{}
 }
 
-// fill sets the values of an input, with placeholders that depend on the question, on the text and on their paths.
+// fill sets the values of an input, with placeholders that depend on the question, on the text and on their paths. A
+// change of other fields of the object makes no other placeholders, and so no upgrade.
 func (p *pass) fill(data *api.InputData, q bundle.ShapeQuestion, found Shape) problem {
+	given := ""
+	if !q.IsLive() {
+		given = data.Data[data.Entry]
+	}
 	data.Live, data.Data = false, nil
 	data.Source = &bundle.ValueSource{Question: q}
 	if len(found.Shape) == 0 {
 		return problem{}
 	}
 	data.Source.Shape = manifest.DigestOf(found.Shape)
-	id := q.ID()
 	data.Types, data.Texts = map[string]string{}, map[string]string{}
-	text := fmt.Sprintf("%s %s %x", id, data.Source.Shape, found.Content)
+	text := fmt.Sprintf("%s %s %x %s", q.EntryID(), data.Source.Shape, found.Content, given)
 	tree, err := found.Shape.Fill(func(l sealed.Leaf) string {
 		placeholder := string(p.in.Placeholder(text, l.Path))
 		data.Source.Values = append(data.Source.Values, bundle.InnerValue{Placeholder: placeholder, Path: l.Path})

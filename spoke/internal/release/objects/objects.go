@@ -243,9 +243,9 @@ func (o *Objects) prune(ctx context.Context, id bundle.ObjectIdentity) error {
 	return err
 }
 
-// owns reports whether Helm knows an object as one of the release.
+// owns reports whether Helm knows an object as one of the release: all three marks count.
 func (o *Objects) owns(live kube.Live) bool {
-	return live.Annotations[nameAnnotation] == o.Release.Name &&
+	return live.Labels[managedByLabel] == managedBy && live.Annotations[nameAnnotation] == o.Release.Name &&
 		live.Annotations[namespaceAnnotation] == o.Release.Namespace
 }
 

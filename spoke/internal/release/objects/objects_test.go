@@ -314,6 +314,12 @@ func TestObjects_errors(t *testing.T) {
 			s.must(s.cluster.Apply(t.Context(), []byte("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: config, namespace: "+
 				s.desired.Namespace+"}\n")))
 		}, web, "config exists and does not belong to release"},
+		"unmarked": {func(s *spoke) {
+			s.desired.Install.KeepOwners = true
+			s.must(s.cluster.Apply(t.Context(), []byte("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: config, namespace: "+
+				s.desired.Namespace+", annotations: {meta.helm.sh/release-name: web, meta.helm.sh/release-namespace: "+
+				s.desired.Namespace+"}}\n")))
+		}, web, "config exists and does not belong to release"},
 		"job": {func(s *spoke) { s.desired.Install.Timeout = 2 * time.Second }, job, "/job: 0 Pods are active"},
 		"not_allowed": {func(s *spoke) {
 			s.allow = func(id bundle.ObjectIdentity) error {
