@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"testing"
 
 	"github.com/navefleet/nave/e2e/kubetest"
 )
@@ -36,6 +37,23 @@ func build(ctx context.Context, module, binary, command string) error {
 		return fmt.Errorf("build %s: %w\n%s", command, err, out)
 	}
 	return nil
+}
+
+// Module returns the folder of the source of a major version of Helm, 3 or 4.
+func Module(t testing.TB, major int) string {
+	t.Helper()
+	root, err := kubetest.Root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), "go", "list", "-m", "-f", "{{.Dir}}", fmt.Sprintf("helm.sh/helm/v%d", major))
+	cmd.Dir = filepath.Join(root, "e2e", "helmtest", "tools")
+	cmd.Env = append(os.Environ(), "GOFLAGS=-mod=readonly", "GOWORK=off")
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(string(out))
 }
 
 // Document is a document that helm template printed.

@@ -110,8 +110,6 @@ type ChartBuild struct {
 	// Upgrade is set if an earlier revision of the release is installed. Revision is the one that is rendered, from 1.
 	Upgrade  bool `json:"upgrade,omitempty"`
 	Revision int  `json:"revision"`
-	// Compat is the version of Helm whose results are wanted: 3, or 0 for 4.
-	Compat int `json:"compat,omitempty"`
 }
 
 // ChartValues are values of one key of a ConfigMap or Secret.

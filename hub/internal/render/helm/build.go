@@ -52,7 +52,7 @@ func (r Renderer) Render(ctx context.Context, req render.Request) (*render.Resul
 	s := settling{engine: engine, build: &b, in: in, post: post}
 	result, err := renderChart(ctx, engine, in, post)
 	if err != nil {
-		return nil, s.needsTypes(ctx, err)
+		return nil, s.failing(ctx, s.needsTypes(ctx, err))
 	}
 	s.first = result
 	if err := s.settle(ctx); err != nil {
@@ -82,7 +82,7 @@ func inputOf(t *tree.Tree, b *api.ChartBuild) (in Input, err error) {
 	}
 	in.Values, err = ValuesOf(b)
 	in.Release = Release{b.ReleaseName, b.ReleaseNamespace, b.Upgrade, b.Revision}
-	in.Capabilities, in.Compat, in.SkipSchema = b.Capabilities, Compat(cmp.Or(b.Compat, int(Helm4))), b.SkipSchema
+	in.Capabilities, in.Compat, in.SkipSchema = b.Capabilities, Helm4, b.SkipSchema
 	return in, err
 }
 

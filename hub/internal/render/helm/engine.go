@@ -29,6 +29,21 @@ type Input struct {
 	Compat       Compat
 	// SkipSchema leaves out the check of the values by the schemas of the chart and its subcharts.
 	SkipSchema bool
+
+	// texts changes the texts that templates give to tpl; nil: it gets them as they are.
+	texts func(string) string
+	// watch has the functions that rewritten templates call; nil: there are none.
+	watch *watcher
+}
+
+// withTexts returns an input with one more change of texts, after the others.
+func (in Input) withTexts(change func(string) string) Input {
+	before := in.texts
+	in.texts = change
+	if before != nil {
+		in.texts = func(text string) string { return change(before(text)) }
+	}
+	return in
 }
 
 // Release is what templates see as .Release.

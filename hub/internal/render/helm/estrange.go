@@ -2,6 +2,7 @@ package helm
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"text/template/parse"
 )
@@ -24,17 +25,23 @@ var transparent = map[string]string{
 // estrange returns a template with other calls in place of some functions. If the template cannot be parsed, estrange
 // returns it as it is.
 func estrange(text string, others map[string]string) string {
-	var calls []*parse.IdentifierNode
+	calls := map[*parse.IdentifierNode]string{}
 	eachNode(text, func(n parse.Node) {
 		if call, ok := n.(*parse.IdentifierNode); ok && others[call.Ident] != "" {
-			calls = append(calls, call)
+			calls[call] = others[call.Ident]
 		}
 	})
+	return replaceCallsIn(text, calls)
+}
+
+// replaceCallsIn returns a template with other texts in place of the names of some functions.
+func replaceCallsIn(text string, others map[*parse.IdentifierNode]string) string {
+	calls := slices.Collect(maps.Keys(others))
 	slices.SortFunc(calls, func(a, b *parse.IdentifierNode) int { return cmp.Compare(b.Pos, a.Pos) })
 	for _, call := range calls { // from the end, so that positions stay
 		at, end := int(call.Pos), int(call.Pos)+len(call.Ident)
 		if end <= len(text) && text[at:end] == call.Ident {
-			text = text[:at] + others[call.Ident] + text[end:]
+			text = text[:at] + others[call] + text[end:]
 		}
 	}
 	return text
@@ -48,15 +55,16 @@ func eachNode(text string, fn func(parse.Node)) {
 	if _, err := t.Parse(text, "", "", trees); err != nil {
 		return
 	}
-	var walk func(n parse.Node)
-	walk = func(n parse.Node) {
-		fn(n)
-		for _, below := range nodesBelow(n) {
-			walk(below)
-		}
-	}
 	for _, tree := range trees {
-		walk(tree.Root)
+		walkNodes(tree.Root, fn)
+	}
+}
+
+// walkNodes calls fn for a node and for each node below, outer ones first.
+func walkNodes(n parse.Node, fn func(parse.Node)) {
+	fn(n)
+	for _, below := range nodesBelow(n) {
+		walkNodes(below, fn)
 	}
 }
 

@@ -2,6 +2,7 @@ package helm
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"regexp"
@@ -36,7 +37,7 @@ func (s settling) settle(ctx context.Context) error {
 	if err := checkWhole(s.first, placeholders); err != nil {
 		return s.explain(ctx, err, pairs.probes)
 	}
-	if len(placeholders) == 0 && !isGenerating(s.in.Files) {
+	if len(placeholders) == 0 && !isGenerating(s.in) {
 		return nil
 	}
 	second, probes, err := s.another(ctx, placeholders)
@@ -60,10 +61,8 @@ func (s settling) settle(ctx context.Context) error {
 	if err := s.checkNumbers(ctx, placeholders); err != nil {
 		return err
 	}
-	for _, texts := range []pairs{placeholders.same(), placeholders.numbers()} {
-		if err := s.checkComparisons(ctx, texts); err != nil {
-			return err
-		}
+	if err := s.checkCalls(ctx, placeholders); err != nil {
+		return err
 	}
 	s.retype(ctx)
 	return nil
@@ -217,9 +216,10 @@ func explainGenerated(err error) error {
 	return err
 }
 
-// isGenerating reports whether a template may use a function that generates values.
-func isGenerating(files []File) bool {
-	return slices.ContainsFunc(files, func(f File) bool {
+// isGenerating reports whether a template, or a text in the values, may use a function that generates values.
+func isGenerating(in Input) bool {
+	values, _ := json.Marshal(in.Values)
+	return generating.Match(values) || slices.ContainsFunc(in.Files, func(f File) bool {
 		return !strings.HasSuffix(f.Name, ".md") && generating.Match(f.Data)
 	})
 }

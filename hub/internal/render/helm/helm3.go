@@ -38,9 +38,10 @@ func (V3) Render(in Input) (out *Output, err error) {
 		return nil, err
 	}
 	if in.Compat != Helm3 {
-		replaceCalls(c)
+		in = useHelm4Calls(c, in)
 		separateAliases(c)
 	}
+	useTexts(c, in)
 	if err := chartutil.ProcessDependenciesWithMerge(c, in.Values); err != nil {
 		return nil, fmt.Errorf("dependencies of chart %s: %w", c.Name(), err)
 	}
@@ -83,8 +84,9 @@ func renderLoaded(c *chart.Chart, values chartutil.Values, in Input) (*Output, e
 			"IsInstall": !in.Release.Upgrade, "IsUpgrade": in.Release.Upgrade, "Revision": in.Release.Revision,
 		},
 	}
-	if out.Texts, err = (engine.Engine{}).Render(c, visible); err != nil {
-		return nil, err
+	provider := calls{in.texts, in.watch}
+	if out.Texts, err = engine.RenderWithClientProvider(c, visible, provider); err != nil {
+		return nil, nameCalls(err)
 	}
 	out.Notes = out.Texts[path.Join(c.Name(), "templates", notesFile)]
 	maps.DeleteFunc(out.Texts, func(name, _ string) bool { return strings.HasSuffix(name, notesFile) })
@@ -174,18 +176,13 @@ func scanChart(c *chart.Chart, values map[string]any, asked *render.Asked) error
 		return fmt.Errorf("values: %w", err)
 	}
 	scan(string(text), asked)
-	var each func(c *chart.Chart)
-	each = func(c *chart.Chart) {
+	eachChart(c, func(c *chart.Chart) {
 		for _, f := range slices.Concat(c.Templates, c.Files) {
 			if !strings.HasSuffix(f.Name, ".md") {
 				scan(string(f.Data), asked)
 			}
 		}
-		for _, s := range c.Dependencies() {
-			each(s)
-		}
-	}
-	each(c)
+	})
 	return nil
 }
 

@@ -1,8 +1,12 @@
 package helm
 
 import (
-	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"regexp"
 	"slices"
+	"strings"
 
 	"helm.sh/helm/v3/pkg/chart"
 	"helm.sh/helm/v3/pkg/chartutil"
@@ -11,19 +15,79 @@ import (
 // helm4Version is the version of Helm 4 whose results the package gives.
 const helm4Version = "v4.3"
 
-// helm4Calls are functions of Helm 4 only, with those that do the same for values without errors. The functions of Helm
-// 4 for durations are missing.
-var helm4Calls = map[string]string{"mustToYaml": "toYaml", "mustToToml": "toToml"}
+// durationUnits are the functions of Helm 4 that return a duration in a unit.
+var durationUnits = map[string]string{"durationNanoseconds": "ns", "durationMicroseconds": "us",
+	"durationMilliseconds": "ms", "durationSeconds": "s", "durationMinutes": "m", "durationHours": "h",
+	"durationDays": "d", "durationWeeks": "w"}
 
-// replaceCalls replaces functions of Helm 4 in the templates of a chart and its subcharts.
-func replaceCalls(c *chart.Chart) {
-	for _, f := range c.Templates {
-		if bytes.Contains(f.Data, []byte("mustTo")) {
-			f.Data = []byte(estrange(string(f.Data), helm4Calls))
-		}
+// helm4Calls are functions of Helm 4 only, with what does the same.
+var helm4Calls = func() map[string]string {
+	all := map[string]string{"mustToYaml": "MustToYaml", "mustToToml": "MustToToml", "mustToDuration": "MustToDuration",
+		"durationRoundTo": "Multiple true", "durationTruncateTo": "Multiple false"}
+	for name, unit := range durationUnits {
+		all[name] = fmt.Sprintf("Duration %q", unit)
 	}
+	for name := range all {
+		all[name] = callsObject + all[name]
+	}
+	return all
+}()
+
+// nameCalls returns an error that names the functions of Helm 4, and not what takes their places.
+func nameCalls(err error) error {
+	text := err.Error()
+	if !strings.Contains(text, callsObject) {
+		return err
+	}
+	for name, call := range helm4Calls {
+		method, _, _ := strings.Cut(strings.TrimPrefix(call, callsObject), " ")
+		text = strings.ReplaceAll(text, call, name)
+		text = strings.ReplaceAll(text, callsObject+method, name)
+	}
+	return errors.New(text)
+}
+
+// helm4Call matches what may be a call of one of them.
+var helm4Call = regexp.MustCompile(`\b(mustTo(Yaml|Toml|Duration)|duration[A-Z])`)
+
+// useHelm4Calls replaces functions of Helm 4 in the templates of a chart and of its subcharts, and in the texts that
+// tpl gets if a text in the values or in another file may have one.
+func useHelm4Calls(c *chart.Chart, in Input) Input {
+	values, _ := json.Marshal(in.Values)
+	inTexts := helm4Call.Match(values)
+	eachChart(c, func(c *chart.Chart) {
+		for _, f := range c.Templates {
+			if helm4Call.Match(f.Data) {
+				f.Data = []byte(estrange(string(f.Data), helm4Calls))
+			}
+		}
+		for _, f := range c.Raw {
+			inTexts = inTexts || helm4Call.Match(f.Data)
+		}
+	})
+	if !inTexts {
+		return in
+	}
+	return in.withTexts(func(text string) string { return estrange(text, helm4Calls) })
+}
+
+// useTexts lets tpl get changed texts in the templates of a chart and of its subcharts.
+func useTexts(c *chart.Chart, in Input) {
+	if in.texts == nil {
+		return
+	}
+	eachChart(c, func(c *chart.Chart) {
+		for _, f := range c.Templates {
+			f.Data = []byte(hookTexts(string(f.Data)))
+		}
+	})
+}
+
+// eachChart calls fn for a chart and for its subcharts.
+func eachChart(c *chart.Chart, fn func(*chart.Chart)) {
+	fn(c)
 	for _, s := range c.Dependencies() {
-		replaceCalls(s)
+		eachChart(s, fn)
 	}
 }
 

@@ -46,7 +46,7 @@ func (s settling) explainHash(cause error, placeholder string) error {
 		}
 		eachNode(string(f.Data), func(n parse.Node) {
 			call, ok := n.(*parse.IdentifierNode)
-			if ok && place == "" && transparent[call.Ident] != "" && strange[call.Ident] == "" {
+			if ok && place == "" && transparent[call.Ident] != "" && (strange[call.Ident] == "" || call.Ident == "shuffle") {
 				place = placeOf(f, int(call.Pos), call.Ident)
 			}
 		})

@@ -98,6 +98,9 @@ func otherwise(in Input, placeholders pairs, calls map[string]string) Input {
 			in.Files[i].Data = []byte(estrange(string(f.Data), calls))
 		}
 	}
+	if len(calls) > 0 {
+		in = in.withTexts(func(text string) string { return estrange(text, calls) })
+	}
 	return in
 }
 
