@@ -62,12 +62,13 @@ func (c *clusterSchemas) of(ctx context.Context, cluster string) (*schemas, erro
 
 // unanswered returns why a spoke does not give schemas; "" for an error that is not about the spoke.
 func unanswered(err error) string {
-	if isUnreached(err) || isCutOff(err) {
-		return "" // the hub is away, and the spoke was not asked
+	if isUnreached(err) || isCutOff(err) || isOtherServer(err) {
+		return "" // the hub did not answer, and the spoke was not asked
+	}
+	if isTooOld(err) {
+		return errTooOld("schemas of clusters").Error()
 	}
 	switch status.Code(err) {
-	case codes.Unimplemented:
-		return "the hub is too old to ask spokes for schemas: upgrade it"
 	case codes.Unavailable, codes.FailedPrecondition, codes.DeadlineExceeded, codes.Aborted, codes.ResourceExhausted:
 		return status.Convert(err).Message()
 	}

@@ -91,7 +91,7 @@ func TestClusterSchemas(t *testing.T) {
 	const builtin = ": validated by the schemas that nave has of Kubernetes' own kinds"
 	for _, want := range []string{
 		"on e: the spoke is not connected" + builtin, "on f: the spoke does not know schemas: upgrade the spoke" + builtin,
-		"on g: the hub is too old to ask spokes for schemas: upgrade it" + builtin,
+		"on g: the hub is too old for schemas of clusters: upgrade it" + builtin,
 		"on e, f, g: not validated, because there is no schema: Box.example.com v1",
 	} {
 		if !strings.Contains(strings.Join(notes, "\n"), want) {

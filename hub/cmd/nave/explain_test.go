@@ -3,12 +3,7 @@ package main
 import (
 	"bytes"
 	"errors"
-	"fmt"
-	"strings"
 	"testing"
-
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 )
@@ -90,26 +85,5 @@ func TestExplain_exit_code(t *testing.T) {
 				t.Errorf("%v\n%s", err, out.String())
 			}
 		})
-	}
-}
-
-// TestMessage_tooOld says that the hub is too old if it does not know a call.
-func TestMessage_tooOld(t *testing.T) {
-	got := message(fmt.Errorf("history: %w", status.Error(codes.Unimplemented, "no such method")))
-	if got != "the hub is too old for this command: upgrade it: no such method" {
-		t.Error(got)
-	}
-}
-
-// TestMessage_unreachable gives advice if the connection fails, and leaves other errors of a hub as they are.
-func TestMessage_unreachable(t *testing.T) {
-	for text, advice := range map[string]string{
-		`connection error: desc = "refused"`: "see whether it runs", "error reading from server: EOF": "try again: ",
-		`closing transport due to: connection error: desc = "EOF"`: "try again: ", "the hub is ending": "",
-	} {
-		got := message(status.Error(codes.Unavailable, text))
-		if !strings.HasSuffix(got, text) || !strings.Contains(got, advice) || (got == text) != (advice == "") {
-			t.Error(got)
-		}
 	}
 }

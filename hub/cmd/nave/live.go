@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -83,6 +82,9 @@ func (c *comparison) askCluster(ctx context.Context, cluster string, pairs []*pa
 			count++
 		}
 		found, err := askLive(ctx, c, cluster, pairs[:count])
+		if isTooOld(err) {
+			return errTooOld("--live")
+		}
 		switch status.Code(err) {
 		case codes.OK:
 			c.addLive(cluster, pairs[:count], found)
@@ -97,8 +99,6 @@ func (c *comparison) askCluster(ctx context.Context, cluster string, pairs []*pa
 				c.notAsked(text, cluster, d.new.Application.Name.String())
 			}
 			c.mu.Unlock()
-		case codes.Unimplemented:
-			return errors.New("the hub is too old for --live: upgrade it")
 		default:
 			return fmt.Errorf("ask cluster %s: %w", cluster, err)
 		}

@@ -7,13 +7,9 @@ import (
 	"errors"
 	"os"
 	"os/signal"
-	"slices"
-	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 )
 
 func main() {
@@ -74,43 +70,3 @@ func exitCode(err error) int {
 	}
 	return 1
 }
-
-// message returns the text of an error for people. Of a gRPC status it returns only the message.
-func message(err error) string {
-	var s interface{ GRPCStatus() *status.Status }
-	if errors.As(err, &s) {
-		text := s.GRPCStatus().Message()
-		switch s.GRPCStatus().Code() {
-		case codes.Unavailable:
-		case codes.Unimplemented:
-			return "the hub is too old for this command: upgrade it: " + text
-		default:
-			return text
-		}
-		if isUnreached(err) {
-			return "the hub cannot be reached: see whether it runs, and whether the address of the context is right (hub in " +
-				"the operator configuration): " + text
-		}
-		if isCutOff(err) {
-			return "the connection to the hub ended: see whether the hub runs, and try again: " + text
-		}
-		return text
-	}
-	return err.Error()
-}
-
-// isUnreached reports whether an error says that the hub could not be reached.
-func isUnreached(err error) bool {
-	return status.Code(err) == codes.Unavailable && strings.HasPrefix(status.Convert(err).Message(), "connection error")
-}
-
-// isCutOff reports whether an error says that the connection to the hub ended in the middle of a call.
-func isCutOff(err error) bool {
-	text := status.Convert(err).Message()
-	return status.Code(err) == codes.Unavailable &&
-		slices.ContainsFunc(connectionEnds, func(start string) bool { return strings.HasPrefix(text, start) })
-}
-
-// connectionEnds begin gRPC's messages about a connection that ended in the middle of a call.
-var connectionEnds = []string{"error reading from server", "closing transport", "closing connection",
-	"transport is closing", "keepalive ping failed", "the connection is draining", "the stream is rejected"}

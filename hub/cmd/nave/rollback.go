@@ -63,8 +63,8 @@ that each would have and the one that it has now. The pin is in the status of th
 // previewRollback prints what a rollback would change.
 func previewRollback(cmd *cobra.Command, client adminv1.AdminServiceClient, r *adminv1.PreviewRollbackRequest) error {
 	answer, err := client.PreviewRollback(cmd.Context(), r)
-	if status.Code(err) == codes.Unimplemented {
-		return errors.New("the hub is too old for --dry-run: upgrade it")
+	if isTooOld(err) {
+		return errTooOld("--dry-run")
 	}
 	if err != nil {
 		return err
@@ -120,8 +120,8 @@ func release(cmd *cobra.Command, client adminv1.AdminServiceClient, cluster stri
 // previewRelease prints what the end of a pin would change.
 func previewRelease(cmd *cobra.Command, client adminv1.AdminServiceClient, cluster string) error {
 	answer, err := client.PreviewRelease(cmd.Context(), &adminv1.PreviewReleaseRequest{Cluster: cluster})
-	if status.Code(err) == codes.Unimplemented {
-		return errors.New("the hub is too old for --dry-run: upgrade it")
+	if isTooOld(err) {
+		return errTooOld("--dry-run")
 	}
 	if err != nil {
 		return err
@@ -194,7 +194,7 @@ func eachCluster(cmd *cobra.Command, client adminv1.AdminServiceClient, clusters
 // the hub about the first of them. If the connection ended before the answer, the hub may have changed that one.
 func unchanged(err error, failed, rest []string) string {
 	unknown := slices.Contains([]codes.Code{codes.Canceled, codes.DeadlineExceeded, codes.Unavailable}, status.Code(err))
-	if !unknown || isUnreached(err) {
+	if !unknown || isUnreached(err) || isOtherServer(err) {
 		return "nothing was changed on " + listed(append(failed, rest...))
 	}
 	text := fmt.Sprintf("it is not known whether %[1]s was changed: see nave history %[1]s", rest[0])
