@@ -54,15 +54,21 @@ func (s *Server) Confirm(ctx context.Context, r *adminv1.ConfirmRequest) (*admin
 var errOtherImpact = status.Error(codes.FailedPrecondition,
 	"nothing was changed: the impact changed after it was shown; look at it again")
 
-// confirmed records that the operator agrees to an impact. seen is the digest of the impact that the operator has seen;
-// if it differs from the present one, confirmed returns an error. An empty seen agrees to any impact.
-func (s *Server) confirmed(i *impact, seen string) error {
+// requireSeen returns the message of an impact. seen is the digest of the impact that the operator has seen; if it
+// differs from the present one, the error is errOtherImpact. An empty seen agrees to any impact.
+func (i *impact) requireSeen(seen string) (*adminv1.ImpactResponse, error) {
 	m, err := i.message()
+	if err == nil && seen != "" && seen != m.Digest {
+		err = errOtherImpact
+	}
+	return m, err
+}
+
+// confirmed records that the operator agrees to an impact, if the operator has seen it: see requireSeen.
+func (s *Server) confirmed(i *impact, seen string) error {
+	m, err := i.requireSeen(seen)
 	if err != nil {
 		return err
-	}
-	if seen != "" && seen != m.Digest {
-		return errOtherImpact
 	}
 	return i.confirm(m, s.now().UTC())
 }

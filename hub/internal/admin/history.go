@@ -247,10 +247,8 @@ func (s *Server) Release(ctx context.Context, r *adminv1.ReleaseRequest) (*admin
 		if err != nil {
 			return err
 		}
-		if r.GetDigest() != "" {
-			if err := i.requireSeen(r.GetDigest()); err != nil {
-				return err
-			}
+		if _, err := i.requireSeen(r.GetDigest()); err != nil {
+			return err
 		}
 		return store.Pins.Delete(tx, r.GetCluster())
 	})

@@ -145,15 +145,6 @@ func pruneOf(owned map[manifest.ID]bool) heldPrune {
 	return p
 }
 
-// requireSeen returns an error if the impact is another one than the operator has seen.
-func (i *impact) requireSeen(digest string) error {
-	m, err := i.message()
-	if err == nil && m.Digest != digest {
-		err = errOtherImpact
-	}
-	return err
-}
-
 // PreviewRelease implements adminv1.AdminServiceServer.
 func (s *Server) PreviewRelease(ctx context.Context, r *adminv1.PreviewReleaseRequest) (
 	*adminv1.PreviewReleaseResponse, error) {
