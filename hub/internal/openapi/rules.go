@@ -32,6 +32,10 @@ const (
 // rulesKey is the field of a schema that has rules in CEL.
 const rulesKey = "x-kubernetes-validations"
 
+// brokenReason is the reason of all rules that are checked here. Broken ones give errors of the type Forbidden, and no
+// other errors have this type.
+const brokenReason = "FieldValueForbidden"
+
 // transition matches a rule that compares with the object in the cluster.
 var transition = regexp.MustCompile(`\boldSelf\b`)
 
@@ -75,7 +79,7 @@ func (s *Schema) CheckRules(ctx context.Context, kind string, object map[string]
 	unchecked = r.unchecked
 	for _, e := range found {
 		switch {
-		case strings.HasPrefix(e.Detail, "rule comp"): // "rule compile error", "rule compiler initialization error"
+		case isUncompiled(e):
 			unchecked++
 		case len(broken) < maxProblems:
 			broken = append(broken, fmt.Sprintf("%s breaks a rule of its schema: %s",
@@ -83,6 +87,13 @@ func (s *Schema) CheckRules(ctx context.Context, kind string, object map[string]
 		}
 	}
 	return broken, unchecked, nil
+}
+
+// isUncompiled reports whether an error says that a rule could not be compiled, and not that the object breaks it. All
+// rules that are kept have brokenReason, so what a rule says about an object is never mistaken for such an error.
+func isUncompiled(e *field.Error) bool {
+	return e.Type != field.ErrorTypeForbidden && (strings.HasPrefix(e.Detail, "rule compile error: ") ||
+		strings.HasPrefix(e.Detail, "rule compiler initialization error: "))
 }
 
 // compile compiles the rules, unless there are too many.
@@ -169,6 +180,9 @@ func (r *rules) keep(list []any, size *int) (kept []any) {
 		}
 		*size += len(text) + len(message)
 		r.checked++
+		if rule != nil {
+			rule["reason"] = brokenReason
+		}
 		kept = append(kept, item)
 	}
 	return kept
