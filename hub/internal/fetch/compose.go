@@ -117,13 +117,22 @@ func (l *Loop) composeOf(ctx context.Context, req source.Request, ask bool, r *r
 	}
 	if r.source.view.Upstream {
 		r.composed.made = "" // a failure is tried again
-		a, err := l.fetch(ctx, req, r.source)
-		if err == nil {
-			r.artifact, r.composed.made = &a, made
-		} else if errors.Is(err, artifact.ErrStorage) {
+	}
+	a, err := l.makeOf(ctx, req, r.source)
+	if err != nil {
+		if errors.Is(err, artifact.ErrStorage) {
 			l.doubt(req)
 		}
 		return err
+	}
+	r.artifact, r.composed.made = &a, made
+	return nil
+}
+
+// makeOf makes a new artifact of the parts in a request. A source with an upstream server asks that server, too.
+func (l *Loop) makeOf(ctx context.Context, req source.Request, s *scheduled) (artifact.Artifact, error) {
+	if s.view.Upstream {
+		return l.fetch(ctx, req, s)
 	}
 	last := req.Last
 	a, err := l.Artifacts.Make(ctx, last,
@@ -132,16 +141,12 @@ func (l *Loop) composeOf(ctx context.Context, req source.Request, ask bool, r *r
 			return l.Fetcher.Fetch(ctx, req)
 		})
 	if err != nil {
-		if errors.Is(err, artifact.ErrStorage) {
-			l.doubt(req)
-		}
-		return source.ExplainComposition(err)
+		return a, source.ExplainComposition(err)
 	}
-	if last == nil || a != *last {
+	if !last.Equal(&a) {
 		a.FetchedAt = l.Now().Add(-time.Since(a.FetchedAt)).UTC().Round(0)
 	}
-	r.artifact, r.composed.made = &a, made
-	return nil
+	return a, nil
 }
 
 // doubt has the parts of a composition verified, because one of them may be damaged.
