@@ -46,14 +46,27 @@ type Applier struct {
 	Config
 	// wholes is taken while a whole live object is compared with the desired one, for the sake of memory; nothing waits
 	// for memory meanwhile.
-	wholes chan struct{}
-	taken  chan struct{} // taken while fields of a whole live object are taken over, which may wait for memory
+	wholes slots
+	taken  slots // taken while fields of a whole live object are taken over, which may wait for memory
+}
+
+// slots limits how many live objects are in memory at the same time.
+type slots chan struct{}
+
+// take waits for a slot, and returns the function that gives the slot back. Its error is the cause of the end of ctx.
+func (s slots) take(ctx context.Context) (func(), error) {
+	select {
+	case s <- struct{}{}:
+		return func() { <-s }, nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
 }
 
 // New returns an Applier.
 func New(c Config) *Applier {
 	c.Log = cmp.Or(c.Log, slog.Default())
-	return &Applier{Config: c, wholes: make(chan struct{}, maxWholes), taken: make(chan struct{}, maxTaken)}
+	return &Applier{Config: c, wholes: make(slots, maxWholes), taken: make(slots, maxTaken)}
 }
 
 // Loaded is the plaintext of one object, for as long as the object is being sent.

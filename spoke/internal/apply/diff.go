@@ -50,8 +50,11 @@ type difference struct {
 // be sent.
 func (r *run) inspect(ctx context.Context, o *manifest.Object, mode inventory.Mode, hold kube.Hold) (differences,
 	error) {
-	r.wholes <- struct{}{}
-	defer func() { <-r.wholes }()
+	done, err := r.wholes.take(ctx)
+	if err != nil {
+		return differences{}, err
+	}
+	defer done()
 	live, err := r.client.LookWhole(ctx, kube.Identify(o), hold)
 	if err != nil {
 		return differences{}, err

@@ -115,14 +115,20 @@ func (r *run) place(ctx context.Context, d Object, loaded Loaded) (result, error
 	return r.patch(ctx, d, loaded, item)
 }
 
-// lookWithin returns the metadata of an object, and the whole object within the memory of await if whole is true.
+// lookWithin returns the metadata of an object, and the whole object within the memory of await if whole is true. A
+// Preview takes no slot, because its memory is counted in full, and it may wait for that.
 func (r *run) lookWithin(ctx context.Context, id bundle.ObjectIdentity, whole bool, await kube.Hold) (kube.Live,
 	error) {
 	if !whole {
 		return r.client.Look(ctx, id, false)
 	}
-	r.taken <- struct{}{}
-	defer func() { <-r.taken }()
+	if r.hold == nil {
+		done, err := r.taken.take(ctx)
+		if err != nil {
+			return kube.Live{}, err
+		}
+		defer done()
+	}
 	return r.client.LookWhole(ctx, id, await)
 }
 
