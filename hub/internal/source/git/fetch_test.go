@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/navefleet/nave/e2e/gittest"
+	"github.com/navefleet/nave/e2e/treetest"
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/artifact"
 	"github.com/navefleet/nave/hub/internal/dial"
@@ -181,29 +182,11 @@ func (w *world) fails(req request, want error, words ...string) {
 // files reads an artifact: path to content; symlinks as "-> target".
 func (f fetcher) files(t *testing.T, a artifact.Artifact) map[string]string {
 	t.Helper()
-	found := map[string]string{}
 	dir := t.TempDir()
 	if err := f.artifacts.Export(t.Context(), a, dir); err != nil {
 		t.Fatal(err)
 	}
-	err := filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			return err
-		}
-		name, _ := filepath.Rel(dir, path)
-		if d.Type() == os.ModeSymlink {
-			target, err := os.Readlink(path)
-			found[name] = "-> " + target
-			return err
-		}
-		text, err := os.ReadFile(path)
-		found[name] = string(text)
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return found
+	return treetest.Files(t, dir)
 }
 
 func (f fetcher) holds(t *testing.T, a artifact.Artifact, want map[string]string) {

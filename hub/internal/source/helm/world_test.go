@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/navefleet/nave/e2e/helmtest"
+	"github.com/navefleet/nave/e2e/treetest"
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/artifact"
 	"github.com/navefleet/nave/hub/internal/dial"
@@ -195,24 +196,11 @@ func (w *world) chartOf(repo *api.Object, index artifact.Artifact, chart spec, s
 // files returns the files of an artifact with their contents.
 func (w *world) files(a artifact.Artifact) map[string]string {
 	w.Helper()
-	found := map[string]string{}
 	root := w.TempDir()
 	if err := w.store.Export(w.Context(), a, root); err != nil {
 		w.Fatal(err)
 	}
-	err := filepath.WalkDir(root, func(path string, entry os.DirEntry, err error) error {
-		if err != nil || entry.IsDir() {
-			return err
-		}
-		text, err := os.ReadFile(path)
-		name, _ := filepath.Rel(root, path)
-		found[name] = string(text)
-		return err
-	})
-	if err != nil {
-		w.Fatal(err)
-	}
-	return found
+	return treetest.Files(w.T, root)
 }
 
 // expect compares the names of the files of an artifact.
