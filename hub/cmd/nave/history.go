@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -51,8 +50,8 @@ applications of one: revision, digest, and what is different from the release be
 With -o json or yaml: cluster; releases, each with bundle, releasedAt, applications (their number), current and changes
 (texts; at most 20, and how many more there are); and if the cluster is pinned, pin with bundle, pinnedAt and by. With
 --release there is only this release, with listed: of each application kind, namespace, name, change (same, changed,
-added, removed; missing if the release before is not kept), revision and digest, and of the release before
-revisionBefore and digestBefore.`,
+added, removed; missing if the release before is not kept), revision, digest and remoteBases, and of the release before
+revisionBefore, digestBefore and remoteBasesBefore.`,
 		Example: "  nave history prod-1\n  nave history prod-1 --release 41\n" +
 			"  nave history prod-1 -o json | jq '.releases[0].bundle'",
 		Args: cobra.ExactArgs(1),
@@ -66,7 +65,7 @@ revisionBefore and digestBefore.`,
 			}
 			past := pastOf(args[0], answer)
 			if release != 0 && (len(past.Releases) != 1 || past.Releases[0].Bundle != release) {
-				return errors.New("the hub is too old for --release: upgrade it")
+				return errTooOld("--release")
 			}
 			switch {
 			case output == "" && release != 0:

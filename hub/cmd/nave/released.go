@@ -1,8 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/navefleet/nave/hub/api"
@@ -20,6 +22,9 @@ type releasedApplication struct {
 	Digest         string `json:"digest,omitempty"`
 	RevisionBefore string `json:"revisionBefore,omitempty"`
 	DigestBefore   string `json:"digestBefore,omitempty"`
+
+	RemoteBases       []string `json:"remoteBases,omitempty"`
+	RemoteBasesBefore []string `json:"remoteBasesBefore,omitempty"`
 }
 
 // applicationChanges are the words for what a release changes of an application.
@@ -38,6 +43,7 @@ func releasedOf(list []*adminv1.ReleasedApplication) (all []releasedApplication)
 			Kind: a.GetKey().GetKind(), Namespace: a.GetKey().GetNamespace(), Name: a.GetKey().GetName(),
 			Change: applicationChanges[a.GetChange()], Revision: a.GetRevision(), Digest: a.GetDigest(),
 			RevisionBefore: a.GetRevisionBefore(), DigestBefore: a.GetDigestBefore(),
+			RemoteBases: a.GetBases(), RemoteBasesBefore: a.GetBasesBefore(),
 		})
 	}
 	return all
@@ -55,5 +61,24 @@ func printReleased(out io.Writer, list []releasedApplication, after, before stri
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", name, said(a.Change), short(a.Revision), short(a.RevisionBefore),
 			short(a.Digest))
 	}
-	return w.Flush()
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	for _, a := range list {
+		printRemoteBases(out, a, before)
+	}
+	return nil
+}
+
+// printRemoteBases prints the remote bases of an application, and those that it had before if they were others.
+func printRemoteBases(out io.Writer, a releasedApplication, before string) {
+	now, was := oneLine(strings.Join(a.RemoteBases, ", ")), oneLine(strings.Join(a.RemoteBasesBefore, ", "))
+	if now == "" && was == "" {
+		return
+	}
+	name := show(&adminv1.ObjectKey{Kind: a.Kind, Namespace: a.Namespace, Name: a.Name})
+	fmt.Fprintf(out, "Remote bases of %s: %s\n", name, cmp.Or(now, "none"))
+	if was != now && a.RevisionBefore != "" {
+		fmt.Fprintf(out, "    %s: %s\n", strings.ToLower(before), cmp.Or(was, "none"))
+	}
 }

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"slices"
-	"strings"
 
 	"github.com/navefleet/nave/hub/api"
 	fold "github.com/navefleet/nave/hub/internal/status"
@@ -53,10 +52,11 @@ func (c compared) change() adminv1.ApplicationChange {
 func (c compared) message(cluster string) *adminv1.ReleasedApplication {
 	m := &adminv1.ReleasedApplication{Key: fold.KeyMessage(api.ApplicationKey(cluster, c.name())), Change: c.change()}
 	if !c.after.Digest.IsZero() {
-		m.Revision, m.Digest = c.after.Revision, c.after.Digest.String()
+		m.Revision, m.Digest, m.Bases = c.after.Revision, c.after.Digest.String(), c.after.Bases.List()
 	}
 	if !c.before.Digest.IsZero() {
 		m.RevisionBefore, m.DigestBefore = c.before.Revision, c.before.Digest.String()
+		m.BasesBefore = c.before.Bases.List()
 	}
 	return m
 }
@@ -78,10 +78,10 @@ func changesOf(before, after []store.Content) (changes []string) {
 
 // sourcesOf returns the revision that an application was rendered from, and those of at most three remote bases.
 func sourcesOf(c store.Content) string {
-	if c.Bases == "" {
+	bases := c.Bases.List()
+	if len(bases) == 0 {
 		return c.Revision
 	}
-	bases := strings.Split(c.Bases, ", ")
 	return c.Revision + "; remote bases: " + wording.List(bases, len(bases), 3)
 }
 

@@ -126,16 +126,16 @@ func noticeOf(bases []cache.Base) string {
 	if len(bases) == 0 {
 		return ""
 	}
-	return "; remote bases: " + namesOf(bases)
+	return "; remote bases: " + strings.Join(namesOf(bases), ", ")
 }
 
 // namesOf returns remote bases as store.Content lists them.
-func namesOf(bases []cache.Base) string {
+func namesOf(bases []cache.Base) []string {
 	names := make([]string, len(bases))
 	for i, b := range bases {
 		names[i] = b.Address() + " at " + b.Artifact.Revision
 	}
-	return strings.Join(names, ", ")
+	return names
 }
 
 // recordBases adds the remote bases to the entries of a walk. Bases that moved and changed nothing are no news: the
@@ -153,7 +153,7 @@ func (w *walked) recordBases() {
 		case had && was.Digest == e.Digest && was.Revision == e.Revision:
 			e.Bases = was.Bases
 		case w.entries[i].data != nil: // it was rendered
-			e.Bases = w.given[w.entries[i].key]
+			e.Bases = store.NewBaseNames(w.given[w.entries[i].key])
 		}
 	}
 }

@@ -570,8 +570,8 @@ func (s *story) dumpEntry(b *strings.Builder, e store.Entry) error {
 	if e.ForceRequestedAt != "" {
 		b.WriteString(", forced " + e.ForceRequestedAt)
 	}
-	if e.Bases != "" {
-		b.WriteString(", with " + e.Bases)
+	if bases := e.Bases.List(); len(bases) > 0 {
+		b.WriteString(", with " + strings.Join(bases, ", "))
 	}
 	app, err := bundle.DecodeApplication(s.blob(e.Digest))
 	if err != nil {

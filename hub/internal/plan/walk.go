@@ -57,7 +57,7 @@ type walked struct {
 	renders   map[*cache.Rendering]bool
 	artifacts map[api.Key]*artifact.Artifact
 	needed    map[api.Key][]graph.Base // the remote bases of each renderable
-	given     map[api.Key]string       // of them, those that it was rendered with: see store.Content
+	given     map[api.Key][]string     // of them, those that it was rendered with: see store.Content
 	passing   bool                     // a render had a temporary failure
 	// renderedBy has the last render of each renderable, and bases what it needed; only a Preview fills them.
 	renderedBy map[api.Key]*previewRender
@@ -75,7 +75,7 @@ type walked struct {
 func newWalked(cluster string) *walked {
 	return &walked{
 		cluster: cluster, renders: map[*cache.Rendering]bool{}, artifacts: map[api.Key]*artifact.Artifact{},
-		needed: map[api.Key][]graph.Base{}, given: map[api.Key]string{},
+		needed: map[api.Key][]graph.Base{}, given: map[api.Key][]string{},
 		written: map[api.Key]*store.Resource{}, tooLarge: map[api.Key]error{},
 		planned: map[manifest.Digest]*bundle.Application{}, lost: map[api.Key]bool{},
 		references: map[*bundle.ObjectReference]map[manifest.ID]bundle.ObjectReference{},

@@ -175,7 +175,7 @@ func (f Facts) applicationDetails(c *conditions, status fields) {
 	}
 	f.setReleasePin(c, status)
 	if f.Entry != nil && f.Entry.Bases != "" {
-		status["remoteBases"] = strings.Split(f.Entry.Bases, ", ")
+		status["remoteBases"] = f.Entry.Bases.List()
 	}
 	if r := f.Report; r != nil {
 		status.set("lastAppliedRevision", r.AppliedRevision)

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/navefleet/nave/hub/api"
@@ -208,8 +209,39 @@ type Content struct {
 	Revision string                 `json:"revision"`
 	Parent   bundle.ApplicationName `json:"parent,omitzero"`
 	Features bundle.FeatureSet      `json:"features,omitempty"`
-	// Bases are the remote bases that it was rendered with first, each "address at revision", separated by commas.
-	Bases string `json:"bases,omitempty"`
+	// Bases are the remote bases that it was rendered with first, each "address at revision".
+	Bases BaseNames `json:"bases,omitempty"`
+}
+
+// BaseNames are the names of remote bases, one in each line, so that a Content can be compared. In JSON they are a
+// list; rows from before 2026-11-27 have one text instead, in which commas separate the names.
+type BaseNames string
+
+// NewBaseNames returns names, which must not have line breaks.
+func NewBaseNames(names []string) BaseNames { return BaseNames(strings.Join(names, "\n")) }
+
+// List returns the names.
+func (b BaseNames) List() []string {
+	if b == "" {
+		return nil
+	}
+	return strings.Split(string(b), "\n")
+}
+
+// MarshalJSON implements json.Marshaler.
+func (b BaseNames) MarshalJSON() ([]byte, error) { return json.Marshal(b.List()) }
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (b *BaseNames) UnmarshalJSON(data []byte) error {
+	var text string
+	if json.Unmarshal(data, &text) == nil {
+		*b = NewBaseNames(strings.Split(text, ", "))
+		return nil
+	}
+	var names []string
+	err := json.Unmarshal(data, &names)
+	*b = NewBaseNames(names)
+	return err
 }
 
 // Control is the part of an Entry that takes effect at once, whatever content the cluster runs.

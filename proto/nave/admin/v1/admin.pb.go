@@ -3480,8 +3480,11 @@ type ReleasedApplication struct {
 	// In the release before; empty: it is not in it.
 	RevisionBefore string `protobuf:"bytes,5,opt,name=revision_before,json=revisionBefore,proto3" json:"revision_before,omitempty"`
 	DigestBefore   string `protobuf:"bytes,6,opt,name=digest_before,json=digestBefore,proto3" json:"digest_before,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// The remote bases that it was rendered with in the later release and in the one before, each "address at revision".
+	Bases         []string `protobuf:"bytes,7,rep,name=bases,proto3" json:"bases,omitempty"`
+	BasesBefore   []string `protobuf:"bytes,8,rep,name=bases_before,json=basesBefore,proto3" json:"bases_before,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ReleasedApplication) Reset() {
@@ -3554,6 +3557,20 @@ func (x *ReleasedApplication) GetDigestBefore() string {
 		return x.DigestBefore
 	}
 	return ""
+}
+
+func (x *ReleasedApplication) GetBases() []string {
+	if x != nil {
+		return x.Bases
+	}
+	return nil
+}
+
+func (x *ReleasedApplication) GetBasesBefore() []string {
+	if x != nil {
+		return x.BasesBefore
+	}
+	return nil
 }
 
 type Pin struct {
@@ -5141,14 +5158,16 @@ const file_nave_admin_v1_admin_proto_rawDesc = "" +
 	"\fapplications\x18\x03 \x01(\x03R\fapplications\x12\x18\n" +
 	"\acurrent\x18\x04 \x01(\bR\acurrent\x12\x18\n" +
 	"\achanges\x18\x05 \x03(\tR\achanges\x12:\n" +
-	"\x06listed\x18\x06 \x03(\v2\".nave.admin.v1.ReleasedApplicationR\x06listed\"\xfd\x01\n" +
+	"\x06listed\x18\x06 \x03(\v2\".nave.admin.v1.ReleasedApplicationR\x06listed\"\xb6\x02\n" +
 	"\x13ReleasedApplication\x12*\n" +
 	"\x03key\x18\x01 \x01(\v2\x18.nave.admin.v1.ObjectKeyR\x03key\x128\n" +
 	"\x06change\x18\x02 \x01(\x0e2 .nave.admin.v1.ApplicationChangeR\x06change\x12\x1a\n" +
 	"\brevision\x18\x03 \x01(\tR\brevision\x12\x16\n" +
 	"\x06digest\x18\x04 \x01(\tR\x06digest\x12'\n" +
 	"\x0frevision_before\x18\x05 \x01(\tR\x0erevisionBefore\x12#\n" +
-	"\rdigest_before\x18\x06 \x01(\tR\fdigestBefore\"j\n" +
+	"\rdigest_before\x18\x06 \x01(\tR\fdigestBefore\x12\x14\n" +
+	"\x05bases\x18\a \x03(\tR\x05bases\x12!\n" +
+	"\fbases_before\x18\b \x03(\tR\vbasesBefore\"j\n" +
 	"\x03Pin\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\x127\n" +
 	"\tpinned_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\bpinnedAt\x12\x0e\n" +
