@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"google.golang.org/grpc/codes"
@@ -142,7 +143,28 @@ func waitHandled(ctx context.Context, out io.Writer, client adminv1.AdminService
 		}
 		fmt.Fprintf(out, "✔ %s: %s\n", show(k), indent(message))
 	}
-	return nil
+	if !wait || (api.Key{Kind: key.GetKind()}).Role() != api.RenderableRole {
+		return nil
+	}
+	return printStaleBases(ctx, out, client, key)
+}
+
+// printStaleBases prints the remote bases of an object whose last fetch failed. The object is ready with what they had
+// before, as it is with a source whose last fetch failed.
+func printStaleBases(ctx context.Context, out io.Writer, client adminv1.AdminServiceClient,
+	key *adminv1.ObjectKey) error {
+	answer, err := client.Tree(ctx, &adminv1.TreeRequest{Key: key})
+	if status.Code(err) == codes.NotFound {
+		return nil // it was deleted meanwhile
+	}
+	for _, n := range answer.GetRoot().GetChildren() {
+		isBase := strings.HasPrefix(n.GetObject(), api.RemoteBaseKind+".")
+		if isBase && n.GetStatus() == condition.False {
+			fmt.Fprintf(out, "⚠ a remote base could not be fetched, so %s keeps what was fetched before: %s\n", show(key),
+				indent(n.GetMessage()))
+		}
+	}
+	return err
 }
 
 // check reports whether an object has reached the awaited state, with a message. An error ends the wait.

@@ -150,3 +150,43 @@ func TestTest_timeout(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// readyHub answers each request at once. Its Kustomization has two remote bases, of which one could not be fetched.
+type readyHub struct{ silentHub }
+
+func (readyHub) Watch(_ *adminv1.WatchRequest, stream grpc.ServerStreamingServer[adminv1.WatchResponse]) error {
+	return stream.Send(&adminv1.WatchResponse{Type: adminv1.WatchType_WATCH_TYPE_CHANGED, Object: &adminv1.Object{
+		Json: []byte(`{"status":{"lastHandledReconcileAt":"2026-01-02T03:04:05Z","conditions":[{"type":"Ready",` +
+			`"status":"True","message":"applied"}]}}`)}})
+}
+
+func (readyHub) Tree(_ context.Context, r *adminv1.TreeRequest) (*adminv1.TreeResponse, error) {
+	if r.GetKey().GetName() == "deleted" {
+		return nil, status.Error(codes.NotFound, "not found")
+	}
+	return &adminv1.TreeResponse{Root: &adminv1.TreeNode{Status: "True", Children: []*adminv1.TreeNode{
+		{Object: "RemoteBase.fleet.nave.io apps/a", Status: "True", Message: "stored"},
+		{Object: "RemoteBase.fleet.nave.io apps/b", Status: "False", Message: "fetch https://b.example: 404"},
+		{Object: "ConfigMap apps/c", Status: "False", Message: "missing"},
+	}}}, nil
+}
+
+// TestReconcile_staleBase names the remote bases whose last fetch failed. The exit code is that of the Kustomization.
+func TestReconcile_staleBase(t *testing.T) {
+	config := "--config=" + serve(t, readyHub{})
+	const done = "► reconciliation of Kustomization flux-system/%[1]s requested\n✔ Kustomization flux-system/%[1]s: applied\n"
+	for args, want := range map[string]string{
+		"kustomization web": fmt.Sprintf(done, "web") + "⚠ a remote base could not be fetched, so Kustomization " +
+			"flux-system/web keeps what was fetched before: fetch https://b.example: 404\n",
+		"kustomization deleted":       fmt.Sprintf(done, "deleted"),
+		"kustomization web --no-wait": "► reconciliation of Kustomization flux-system/web requested\n",
+	} {
+		var out strings.Builder
+		root := newCommand()
+		root.SetOut(&out)
+		root.SetArgs(append(append([]string{"reconcile"}, strings.Fields(args)...), config))
+		if err := root.ExecuteContext(t.Context()); err != nil || out.String() != want {
+			t.Errorf("%s: %v\n%s", args, err, out.String())
+		}
+	}
+}
