@@ -32,8 +32,7 @@ func walkBelow(ctx context.Context, client adminv1.AdminServiceClient, v *plan.P
 	if err != nil {
 		return err
 	}
-	read := &lastReader{client: client, apps: map[manifest.Digest]*bundle.Application{},
-		blobs: map[manifest.Digest][]byte{}}
+	read := newLastReader(client)
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(8)
 	for i, p := range all {
@@ -87,6 +86,11 @@ type lastReader struct {
 	apps  map[manifest.Digest]*bundle.Application
 	blobs map[manifest.Digest][]byte // objects
 	err   error                      // the first one
+}
+
+func newLastReader(client adminv1.AdminServiceClient) *lastReader {
+	return &lastReader{client: client, apps: map[manifest.Digest]*bundle.Application{},
+		blobs: map[manifest.Digest][]byte{}}
 }
 
 // lastOf returns what the hub has of what a walk did not render: the objects below it and, if objects of the cluster

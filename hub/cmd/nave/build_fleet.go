@@ -15,6 +15,7 @@ import (
 
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/plan"
+	"github.com/navefleet/nave/hub/internal/render/cache"
 	"github.com/navefleet/nave/hub/internal/render/worker"
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 	"github.com/navefleet/nave/shared/manifest"
@@ -136,32 +137,42 @@ func (p *preview) open(cmd *cobra.Command, cluster, dir string, salt []byte) (*p
 		return nil, func() {}, err
 	}
 	trees.claim(objects)
-	capabilities, closeHub, err := p.capabilities()
+	config := plan.PreviewConfig{
+		Objects: objects, Tree: trees.tree, Bases: trees.bases, Renderer: worker.All(), Salt: salt,
+		NoCrossNamespaceRefs: p.noCross, LenientSubstitution: !p.strict,
+	}
+	closeHub, err := p.addFacts(cmd.Context(), &config)
 	if err != nil {
 		return nil, func() {}, err
 	}
 	worker.DenyNetwork() // after git was asked
-	if salt == nil {
-		salt = []byte(buildSalt)
-	}
-	v, err := plan.NewPreview(cmd.Context(), plan.PreviewConfig{
-		Objects: objects, Tree: trees.tree, Bases: trees.bases, Renderer: worker.All(), Salt: salt,
-		NoCrossNamespaceRefs: p.noCross, LenientSubstitution: !p.strict, Capabilities: capabilities,
-	})
+	v, err := plan.NewPreview(cmd.Context(), config)
 	return v, func() { trees.composer.close(); closeHub() }, err
 }
 
-// capabilities returns the function that returns what charts can know of a cluster: from the hub if that is asked.
-func (p *preview) capabilities() (func(context.Context, string) (api.Capabilities, error), func(), error) {
+// addFacts adds what charts can know of a cluster: from the hub if that is asked. The hub knows the keys of a text by
+// the placeholders in it, so its salt is used. done ends the connection.
+func (p *preview) addFacts(ctx context.Context, c *plan.PreviewConfig) (done func(), err error) {
 	if !p.asks() {
-		return p.anyCluster, func() {}, nil
+		c.Capabilities = p.anyCluster
+		if c.Salt == nil {
+			c.Salt = []byte(buildSalt)
+		}
+		return func() {}, nil
 	}
 	client, done, err := p.session.dial()
 	if err != nil {
-		return nil, func() {}, err
+		return nil, err
 	}
-	hub := &hubCapabilities{capabilityFlags: p.capabilityFlags, client: client}
-	return hub.of, done, nil
+	version, err := client.GetVersion(ctx, &adminv1.GetVersionRequest{})
+	if err != nil {
+		done()
+		return nil, err
+	}
+	c.Salt = cache.Salt(version.GetEpoch())
+	c.Capabilities = (&hubCapabilities{capabilityFlags: p.capabilityFlags, client: client}).of
+	c.Shapes = (&hubShapes{client: client}).of
+	return done, nil
 }
 
 // asks reports whether the hub is asked for its objects.

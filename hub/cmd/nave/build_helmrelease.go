@@ -10,6 +10,7 @@ import (
 	"log"
 	"os"
 	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -17,6 +18,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/hub/internal/plan"
 	"github.com/navefleet/nave/hub/internal/render"
 	"github.com/navefleet/nave/hub/internal/render/helm"
 	"github.com/navefleet/nave/hub/internal/render/kustomize"
@@ -46,9 +48,9 @@ the order in which Helm installs them: first what the chart has in crds/, last t
 no hub is asked.
 
 FILE has the HelmRelease, and perhaps other objects; - is standard input. --chart is the folder of the chart, with its
-dependencies in charts/ (helm dependency build, helm pull --untar). The ConfigMaps and Secrets that spec.valuesFrom
-names are those of FILE and of --values-from. SOPS files stay encrypted: placeholders stand for their values, as on the
-hub.
+dependencies in charts/ (helm dependency build), or an archive (helm package, helm pull). The ConfigMaps and Secrets
+that spec.valuesFrom names are those of FILE and of --values-from. SOPS files stay encrypted: placeholders stand for
+their values, as on the hub.
 
 As in helm template, the cluster is one with the kinds of Kubernetes itself: --kube-version and --api-versions tell of
 another. Objects have the labels of Flux, the common metadata and the patches of the HelmRelease.`
@@ -57,7 +59,7 @@ func newBuildChartCommand(s *session) *cobra.Command {
 	b := &chartBuild{session: s, facts: helm.DefaultCapabilities()}
 	var apis []string
 	cmd := &cobra.Command{
-		Use:     "helmrelease FILE --chart DIR",
+		Use:     "helmrelease FILE --chart CHART",
 		Aliases: []string{"hr", "helmreleases"},
 		Short:   "Render the chart of a HelmRelease from local files",
 		Long:    buildChartLong,
@@ -108,7 +110,7 @@ func sendWarnings(w io.Writer) func() {
 
 func (b *chartBuild) addFlags(flags *pflag.FlagSet) {
 	b.validateFlags.add(flags)
-	flags.StringVar(&b.chart, "chart", "", "folder of the chart")
+	flags.StringVar(&b.chart, "chart", "", "folder of the chart, or a .tgz of one")
 	flags.StringVar(&b.root, "root", "", "folder that spec.chart.spec.valuesFiles begin at, if the chart comes from a "+
 		"source of files; default: the Git work tree that --chart is in")
 	flags.StringVar(&b.name, "name", "", "name of the HelmRelease, when FILE has several")
@@ -140,6 +142,11 @@ func (b *chartBuild) render(ctx context.Context, stdin io.Reader, file string) (
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
 	b.skipCRDs = b.skipCRDs || release.SkipCRDs
+	remove, err := b.unpackChart(ctx, release)
+	defer remove()
+	if err != nil {
+		return nil, fmt.Errorf("--chart: %w", err)
+	}
 	root, below, err := b.artifact(release)
 	if err != nil {
 		return nil, err
@@ -223,6 +230,44 @@ func (b *chartBuild) choose(objects []*manifest.Object, file string) (found *man
 	return found, nil
 }
 
+// unpackChart puts the folder of the chart in place of an archive, and returns a function that removes the folder.
+func (b *chartBuild) unpackChart(ctx context.Context, release *api.ChartRelease) (remove func(), err error) {
+	remove = func() {}
+	if scheme, _, isURL := strings.Cut(b.chart, "://"); isURL {
+		return remove, fmt.Errorf("%s: nave fetches no charts over %s: get it with helm pull, and give the file", b.chart,
+			scheme)
+	}
+	info, err := os.Stat(b.chart)
+	if err != nil || info.IsDir() {
+		return remove, err
+	}
+	if !release.InRepository && len(release.Build.ValuesFiles) > 0 {
+		return remove, errors.New("spec.chart.spec.valuesFiles are in the source of the chart: give the folder of the " +
+			"chart in a checkout, not an archive")
+	}
+	file, err := os.Open(b.chart)
+	if err != nil {
+		return remove, err
+	}
+	defer file.Close()
+	dir, err := os.MkdirTemp("", "nave-chart-")
+	if err != nil {
+		return remove, err
+	}
+	remove = func() { _ = os.RemoveAll(dir) }
+	if _, err := unpackArchive(ctx, file, dir); err != nil {
+		return remove, fmt.Errorf("%s is no packed chart, as helm package writes it: %w", b.chart, err)
+	}
+	entries, err := os.ReadDir(dir)
+	if err == nil && (len(entries) != 1 || !entries[0].IsDir()) {
+		err = fmt.Errorf("%s is no packed chart: want one folder in it", b.chart)
+	}
+	if err == nil {
+		b.chart = filepath.Join(dir, entries[0].Name())
+	}
+	return remove, err
+}
+
 // artifact returns the root of the artifact with the chart, and the folder of the chart below it.
 func (b *chartBuild) artifact(release *api.ChartRelease) (root, below string, err error) {
 	chart, err := realPath(b.chart)
@@ -258,11 +303,11 @@ func (b *chartBuild) print(cmd *cobra.Command, result *render.Result) error {
 	if err := printObjects(cmd.OutOrStdout(), objects); err != nil {
 		return err
 	}
-	d := definitions{}
+	d, templates := definitions{}, result.Release.TemplatesByID()
 	var rendered []renderedObject
 	for _, o := range objects {
 		d.add(o)
-		rendered = append(rendered, renderedObject{Object: o})
+		rendered = append(rendered, renderedObject{o, plan.Origin{Templates: templates}})
 	}
 	err := b.check.check(cmd.Context(), []string{b.session.cluster}, rendered, d)
 	b.check.printNotes(noteTo(cmd))

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -68,6 +69,51 @@ func TestBuildHelmRelease(t *testing.T) {
 	}
 }
 
+// TestBuildHelmRelease_archive renders the same from a packed chart.
+func TestBuildHelmRelease_archive(t *testing.T) {
+	root := chartWorkspace(t)
+	folder, packed := t.TempDir(), bytes.Buffer{}
+	if err := os.CopyFS(filepath.Join(folder, "app"), os.DirFS(filepath.Join(root, "charts/app"))); err != nil {
+		t.Fatal(err)
+	}
+	if err := packArchive(&packed, folder, nil); err != nil {
+		t.Fatal(err)
+	}
+	chart := filepath.Join(t.TempDir(), "app-1.0.0.tgz")
+	if err := os.WriteFile(chart, packed.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(root, "hr.yaml")
+	if _, err := run(t, "build", "helmrelease", file, "--chart", chart); err == nil ||
+		!strings.Contains(err.Error(), "valuesFiles are in the source of the chart") {
+		t.Errorf("with values files of the checkout: %v", err)
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text = bytes.Replace(text, []byte("charts/app/values.yaml, charts/prod.yaml"), []byte("values.yaml"), 1)
+	text = bytes.Replace(text, []byte("GitRepository"), []byte("HelmRepository"), 1)
+	if err := os.WriteFile(file, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := run(t, "build", "helmrelease", file, "--chart", file); err == nil ||
+		!strings.Contains(err.Error(), "is no packed chart") {
+		t.Errorf("a file that is no chart: %v", err)
+	}
+	build := func(chart string) string {
+		out, err := run(t, "build", "helmrelease", file, "--chart", chart, "--values-from",
+			filepath.Join(root, "values"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	if got, want := build(chart), build(filepath.Join(root, "charts/app")); got != want {
+		t.Errorf("the archive renders %s, its folder %s", got, want)
+	}
+}
+
 // TestBuildHelmRelease_sealed checks that values stay encrypted, and that a template that looks into one is refused.
 func TestBuildHelmRelease_sealed(t *testing.T) {
 	root := chartWorkspace(t)
@@ -119,7 +165,9 @@ func TestBuildHelmRelease_errors(t *testing.T) {
 		"no_data":    {[]string{file, "--chart", chart}, "ConfigMap apps/settings, key values.yaml: no such object"},
 		"no_release": {[]string{filepath.Join(root, "values/settings.yaml"), "--chart", chart}, "has no such HelmRelease"},
 		"other_name": {[]string{file, "--chart", chart, "--name", "other"}, "has no such HelmRelease"},
-		"no_chart":   {[]string{file, "--chart", filepath.Join(root, "none")}, "--chart"},
+		"remote_chart": {[]string{file, "--chart", "oci://example.com/app"}, "nave fetches no charts over oci: get it with " +
+			"helm pull"},
+		"no_chart": {[]string{file, "--chart", filepath.Join(root, "none")}, "--chart"},
 		"version": {[]string{file, "--chart", chart, "--values-from", filepath.Join(root, "values"), "--kube-version", "new"},
 			`"new": want a version`},
 		"below": {[]string{file, "--chart", chart, "--root", filepath.Join(root, "values")}, "is not below --root"},

@@ -2,9 +2,12 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"sync"
 
 	"github.com/spf13/pflag"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/render/helm"
@@ -19,7 +22,7 @@ type capabilityFlags struct {
 
 func (f *capabilityFlags) add(flags *pflag.FlagSet) {
 	flags.StringVar(&f.kubeVersion, "kube-version", "", "version of Kubernetes for charts; default: the cluster's, if "+
-		"the hub is asked")
+		"the hub is asked; needed for a cluster that has not reported one")
 	flags.StringSliceVarP(&f.apiVersions, "api-versions", "a", nil, "further APIs of the cluster for charts: "+
 		"group/version or group/version/Kind")
 }
@@ -61,10 +64,18 @@ func (h *hubCapabilities) of(ctx context.Context, cluster string) (api.Capabilit
 		return c, nil
 	}
 	answer, err := h.client.Capabilities(ctx, &adminv1.CapabilitiesRequest{Cluster: cluster})
-	if err != nil {
-		return api.Capabilities{}, err
+	c := api.Capabilities{KubeVersion: answer.GetKubernetesVersion(), APIVersions: answer.GetApiVersions()}
+	switch code := status.Code(err); {
+	case code == codes.FailedPrecondition || code == codes.NotFound: // the spoke never connected, or the Cluster is new
+		if h.kubeVersion == "" {
+			return c, fmt.Errorf("%s; or give --kube-version and --api-versions, for a cluster with the kinds of Kubernetes "+
+				"itself", message(err))
+		}
+		c = helm.DefaultCapabilities()
+	case err != nil:
+		return c, err
 	}
-	c := h.over(api.Capabilities{KubeVersion: answer.GetKubernetesVersion(), APIVersions: answer.GetApiVersions()})
+	c = h.over(c)
 	if h.known == nil {
 		h.known = map[string]api.Capabilities{}
 	}

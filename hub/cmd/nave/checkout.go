@@ -325,7 +325,9 @@ func (c *checkout) tree(ctx context.Context, source *api.Object,
 			return plan.Tree{}, err
 		}
 	}
-	return c.treeIn(dir, ignoreOf(source))
+	t, err := c.treeIn(dir, ignoreOf(source))
+	t.Git = view.IsGit
+	return t, err
 }
 
 // folderOf returns the folder that stands for the URL of a source.

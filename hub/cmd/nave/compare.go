@@ -35,7 +35,7 @@ const (
 	deleted verb = "deleted"
 	left    verb = "left in the cluster" // it leaves the bundle and is not pruned
 	same    verb = "unchanged"           // of a note
-	removed verb = "removed"             // of an Application without objects
+	removed verb = "removed"             // of an Application without objects, or a hook
 )
 
 // change is one difference of one object of an Application. Equal changes of several clusters are one.
@@ -84,7 +84,9 @@ type pairDiff struct {
 	new      *plan.PreviewedApplication
 	held     string
 	clusters []string
+	chart    madeChart // of the new version; zero: there is none in the checkout
 
+	kept     string              // why the hub does not make the new version; empty: it does
 	released *bundle.Application // the old version; empty: there is none
 	files    map[string]change   // of the objects of the new version, by object
 	// lacking are the objects and encrypted files of the new version that the hub does not have, and size the number of
@@ -114,6 +116,11 @@ func (c *comparison) compare(ctx context.Context, released *published, all []*ou
 	group.SetLimit(8)
 	for id, d := range c.pairs {
 		group.Go(func() error {
+			kept, err := c.keptChart(ctx, d)
+			if kept != "" || err != nil {
+				d.kept = kept
+				return err
+			}
 			changes, err := c.diffOf(ctx, id, d)
 			c.mu.Lock()
 			defer c.mu.Unlock()
@@ -125,7 +132,16 @@ func (c *comparison) compare(ctx context.Context, released *published, all []*ou
 			return err
 		})
 	}
-	return group.Wait()
+	err := group.Wait()
+	maps.DeleteFunc(c.pairs, func(_ pair, d *pairDiff) bool {
+		for _, cluster := range d.clusters {
+			if d.kept != "" {
+				c.keep(d.kept, cluster)
+			}
+		}
+		return d.kept != ""
+	})
+	return err
 }
 
 // pairUp finds the versions of the Applications of one cluster that differ: first those that the cluster would run,
@@ -251,6 +267,9 @@ func (s stage) pair(name bundle.ApplicationName, next *plan.PreviewedApplication
 	if s.pairs[id] == nil {
 		s.pairs[id] = &pairDiff{old: old, new: next, held: id.held, released: &bundle.Application{},
 			files: map[string]change{}}
+		if next != nil {
+			s.pairs[id].chart = madeChart{next.Source, s.walk.Nodes[next.Source.Key].Object}
+		}
 	}
 	s.pairs[id].clusters = append(s.pairs[id].clusters, s.walk.Cluster)
 }
@@ -446,7 +465,7 @@ func diffVersions(name string, old, new *edition) (changes []change, err error) 
 	}
 	for id := range before {
 		if _, ok := after[id]; !ok {
-			changes = append(changes, change{application: name, object: id, verb: old.leaves(new)})
+			changes = append(changes, change{application: name, object: id, verb: old.becomes(id, new)})
 		}
 	}
 	changes = append(changes, diffOptions(name, old.app, new.app)...)
@@ -472,6 +491,18 @@ func compareChanges(a, b change) int {
 	return cmp.Or(strings.Compare(a.application, b.application), strings.Compare(a.object, b.object),
 		strings.Compare(string(a.verb), string(b.verb)), strings.Compare(a.text, b.text),
 		strings.Compare(a.held, b.held))
+}
+
+// becomes returns what becomes of a piece that is not in the new version. A hook runs no more, and Helm deletes hooks
+// by their own policies alone; it never deletes definitions.
+func (v *edition) becomes(piece string, new *edition) verb {
+	switch {
+	case strings.HasPrefix(piece, hookPrefix):
+		return removed
+	case strings.HasPrefix(piece, definitionPrefix):
+		return left
+	}
+	return v.leaves(new)
 }
 
 // leaves returns what becomes of an object that is not in the new version.

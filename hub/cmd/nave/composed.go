@@ -74,7 +74,7 @@ func (c *checkout) compose(ctx context.Context, o *api.Object, view *api.Source,
 	}
 	id := o.Digest.String()
 	for _, t := range trees {
-		id += "\x00" + t.Dir + "\x00" + t.Rules
+		id += fmt.Sprintf("\x00%s\x00%s\x00%t", t.Dir, t.Rules, t.Git)
 	}
 	if t, done := m.made[id]; done {
 		return t, nil
@@ -89,7 +89,7 @@ func (c *checkout) compose(ctx context.Context, o *api.Object, view *api.Source,
 	if err := m.store.Export(ctx, a, dir); err != nil {
 		return plan.Tree{}, err
 	}
-	m.made[id] = plan.Tree{Dir: dir, Revision: c.revision}
+	m.made[id] = plan.Tree{Dir: dir, Revision: c.revision, Made: a}
 	return m.made[id], nil
 }
 
@@ -140,22 +140,23 @@ func keep(ctx context.Context, w artifact.Workspace, t plan.Tree) (artifact.Arti
 		case e.IsDir() || left || !e.Type().IsRegular() && e.Type() != fs.ModeSymlink:
 			return nil
 		}
-		f, err := localFiles(t.Dir).file(path, e)
+		f, err := localFiles(t.Dir).file(path, e, t.Git)
 		tree.Files = append(tree.Files, f)
 		return err
 	})
 	if err != nil {
 		return artifact.Artifact{}, err
 	}
-	id := sha256.Sum256([]byte(t.Dir + "\x00" + t.Rules))
+	id := sha256.Sum256(fmt.Appendf(nil, "%s\x00%s\x00%t", t.Dir, t.Rules, t.Git))
 	return w.Put(ctx, hex.EncodeToString(id[:16]), tree, nil)
 }
 
 // localFiles is a folder of a checkout. It implements artifact.Contents.
 type localFiles string
 
-// file describes a file or symlink of the folder.
-func (l localFiles) file(path string, e fs.DirEntry) (artifact.File, error) {
+// file describes a file or symlink of the folder. If git is set, its content is identified as that of a GitRepository,
+// so that equal trees have equal digests.
+func (l localFiles) file(path string, e fs.DirEntry, git bool) (artifact.File, error) {
 	f := artifact.File{Path: path, Mode: artifact.Regular}
 	info, err := e.Info()
 	switch {
@@ -167,7 +168,9 @@ func (l localFiles) file(path string, e fs.DirEntry) (artifact.File, error) {
 		f.Mode = artifact.Executable
 	}
 	text, err := l.Read(context.Background(), f, artifact.DefaultLimits.File)
-	f.Content = artifact.IdentifyContent(text)
+	if f.Content = artifact.IdentifyContent(text); git {
+		f.Content = artifact.IdentifyBlob(text)
+	}
 	return f, err
 }
 

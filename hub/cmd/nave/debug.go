@@ -3,19 +3,24 @@ package main
 import (
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/render/helm"
 	"github.com/navefleet/nave/shared/reporting"
+	"github.com/navefleet/nave/shared/sealed"
 )
 
 const debugValuesLong = `Print the values that a HelmRelease gives to its chart: those of spec.valuesFrom in their
 order, and spec.values over them, merged as the hub merges them. Values of Secrets are printed as ***.
 
 FILE has the HelmRelease, and perhaps other objects; - is standard input. The ConfigMaps and Secrets that
-spec.valuesFrom names are those of FILE and of --values-from. No cluster and no hub is asked.`
+spec.valuesFrom names are those of FILE and of --values-from. No cluster and no hub is asked.
+
+If all values of a Secret are one encrypted text, its keys are not known: a note on standard error names it, and the
+values are left out. nave diff, and nave build cluster if it asks the hub, know the keys that clusters told.`
 
 func newDebugCommand(s *session) *cobra.Command {
 	return group("debug", "Show what leads to a result", newDebugValuesCommand(s))
@@ -30,7 +35,7 @@ func newDebugValuesCommand(s *session) *cobra.Command {
 		Example: "  nave debug values ./apps/podinfo.yaml --values-from ./apps/values",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return b.printValues(cmd.OutOrStdout(), cmd.InOrStdin(), args[0])
+			return b.printValues(cmd, args[0])
 		},
 	}
 	flags := cmd.Flags()
@@ -41,8 +46,8 @@ func newDebugValuesCommand(s *session) *cobra.Command {
 }
 
 // printValues prints the merged values of the HelmRelease in a file.
-func (b *chartBuild) printValues(out io.Writer, stdin io.Reader, file string) error {
-	objects, err := b.objects(stdin, file)
+func (b *chartBuild) printValues(cmd *cobra.Command, file string) error {
+	objects, err := b.objects(cmd.InOrStdin(), file)
 	if err != nil {
 		return err
 	}
@@ -62,7 +67,15 @@ func (b *chartBuild) printValues(out io.Writer, stdin io.Reader, file string) er
 		return err
 	}
 	for i := range build.ValuesFrom {
-		if err := mask(&build.ValuesFrom[i]); err != nil {
+		v := &build.ValuesFrom[i]
+		if isOneText(v) {
+			noteTo(cmd)(fmt.Sprintf("%s: the keys of %s, key %s, are not known: all values are one encrypted text, and are "+
+				"left out", v.Field, v.Input, v.Key))
+			none := ""
+			v.Data = &none
+			continue
+		}
+		if err := mask(v); err != nil {
 			return err
 		}
 	}
@@ -72,9 +85,14 @@ func (b *chartBuild) printValues(out io.Writer, stdin io.Reader, file string) er
 	}
 	text, err := yamlText(values)
 	if err == nil {
-		_, err = io.WriteString(out, text)
+		_, err = io.WriteString(cmd.OutOrStdout(), text)
 	}
 	return err
+}
+
+// isOneText reports whether one encrypted text has all values.
+func isOneText(v *api.ChartValues) bool {
+	return v.TargetPath == "" && v.Data != nil && sealed.Placeholder(strings.TrimSpace(*v.Data)).Valid()
 }
 
 // mask replaces the values of a Secret. Names of values, and lists, stay.

@@ -44,6 +44,27 @@ spec:
 	}
 }
 
+// TestDebugValues_one_text says that the keys of an encrypted text are not known, and prints all other values.
+func TestDebugValues_one_text(t *testing.T) {
+	root := tree(t, map[string]string{
+		"hr.yaml": "apiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nmetadata: {name: app, namespace: default}\n" +
+			"spec:\n  interval: 1m\n  chart: {spec: {chart: app, sourceRef: {kind: HelmRepository, name: r}}}\n" +
+			"  valuesFrom: [{kind: Secret, name: sealed, valuesKey: password}]\n  values: {replicas: 2}\n",
+		"sealed.yaml": strings.Replace(sealedFile, "PASSWORD", "cGFzc3dvcmQ=", 1),
+	})
+	cmd, out, errOut := newCommand(), new(strings.Builder), new(strings.Builder)
+	cmd.SetArgs([]string{"debug", "values", root + "/hr.yaml", "--values-from", root + "/sealed.yaml"})
+	cmd.SetOut(out)
+	cmd.SetErr(errOut)
+	if err := cmd.Execute(); err != nil {
+		t.Fatal(err)
+	}
+	if out.String() != "replicas: 2\n" || !strings.Contains(errOut.String(), "spec.valuesFrom[0]: the keys of Secret "+
+		"default/sealed, key password, are not known") {
+		t.Errorf("printed %q and %q", out, errOut)
+	}
+}
+
 // TestBuildCluster_release builds a HelmRelease whose chart is in the checkout.
 func TestBuildCluster_release(t *testing.T) {
 	root := tree(t, map[string]string{

@@ -18,6 +18,7 @@ import (
 	"github.com/navefleet/nave/hub/internal/plan"
 	"github.com/navefleet/nave/hub/internal/render/cache"
 	"github.com/navefleet/nave/hub/internal/render/worker"
+	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/condition"
 )
 
@@ -35,6 +36,7 @@ func newDiffCommand(s *session) *cobra.Command {
 type diff struct {
 	checkoutFlags
 	validateFlags
+	capabilityFlags
 	session         *session
 	files           []string
 	ref, output     string
@@ -62,8 +64,9 @@ go to. If one is not valid, the exit code is 2.
 
 With -o json or yaml: clusters (how many were compared); groups, each with clusters, held (if the changes do not reach
 them) and changes; notRendered, notAsked, notCompared and notValid, each with clusters and message. A change has
-application and object (group, kind, namespace, name; without object it is about the application), action (added,
-changed, deleted, left, removed, unchanged, recreated, refused, unlisted), and diff or message.
+application and object (group, kind, namespace, name; without object it is about the application), part (hook or
+definition, of a chart), action (added, changed, deleted, left, removed, unchanged, recreated, refused, unlisted), and
+diff or message.
 
 Encrypted values are not shown, and neither are the values of Secrets; where one changed, the diff says so.
 
@@ -117,6 +120,7 @@ func (d *diff) command(cmd *cobra.Command, selected func(name string) (selection
 	flags := cmd.Flags()
 	d.checkoutFlags.add(flags)
 	d.validateFlags.add(flags)
+	d.capabilityFlags.add(flags)
 	flags.StringArrayVarP(&d.files, "filename", "f", nil, "file or folder with objects of the hub that take the place of "+
 		"those that the hub has (repeatable)")
 	flags.StringVar(&d.ref, "ref", "", "compare a commit, branch or tag of the Git repository in DIR")
@@ -272,12 +276,22 @@ func (d *diff) preview(cmd *cobra.Command, trees *checkout, released *published)
 	if err := trees.requireRepository(objects); err != nil {
 		return nil, err
 	}
-	capabilities := &hubCapabilities{client: released.client, ids: released.capabilities}
+	capabilities := &hubCapabilities{capabilityFlags: d.capabilityFlags, client: released.client,
+		ids: released.capabilities}
+	shapes, reader := &hubShapes{client: released.client}, newLastReader(released.client)
 	worker.DenyNetwork() // after git was asked
 	return plan.NewPreview(cmd.Context(), plan.PreviewConfig{
 		Objects: objects, Owned: owned, Suspended: released.suspended, HoldSources: true,
 		Tree: trees.tree, Bases: trees.bases, Renderer: worker.All(), Salt: cache.Salt(released.epoch),
 		NoCrossNamespaceRefs: d.noCross, LenientSubstitution: !d.strict, Capabilities: capabilities.of,
+		Shapes: shapes.of, Released: func(ctx context.Context, cluster string, name bundle.ApplicationName) (
+			*bundle.Application, error) {
+			a, ok := released.clusters[cluster][name]
+			if !ok {
+				return nil, nil
+			}
+			return reader.application(ctx, a)
+		},
 	})
 }
 

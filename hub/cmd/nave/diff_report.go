@@ -29,6 +29,7 @@ type reportGroup struct {
 type reportChange struct {
 	Application manifest.ID  `json:"application"`
 	Object      *manifest.ID `json:"object,omitempty"` // missing: the application itself
+	Part        string       `json:"part,omitempty"`   // hook or definition: the object is one of a chart
 	Action      string       `json:"action"`
 	Diff        string       `json:"diff,omitempty"`    // unified
 	Message     string       `json:"message,omitempty"` // of the application itself
@@ -64,7 +65,11 @@ func (c *comparison) report() diffReport {
 func (x change) report() reportChange {
 	r := reportChange{Application: idOf(x.application), Action: actions[x.verb], Diff: x.text}
 	if x.object != "" {
-		id := idOf(x.object)
+		name := x.object
+		if isOfHelm(name) {
+			r.Part, name, _ = strings.Cut(name, " ")
+		}
+		id := idOf(name)
 		r.Object = &id
 	} else if x.verb != changed {
 		r.Diff, r.Message = "", x.text

@@ -40,7 +40,7 @@ func TestHideSecrets(t *testing.T) {
 			was, is := secret(c.was), secret(c.is)
 			hideSecrets(was, is)
 			short := func(o *manifest.Object) string {
-				showSealed(o, files)
+				showSealed(o, &bundle.Application{SealedFiles: files})
 				text := o.Object[c.field].(map[string]any)["key"].(string)
 				for key, placeholder := range map[string]string{"user": user, "host": host} {
 					id := manifest.DigestOf([]byte(placeholder)).String()

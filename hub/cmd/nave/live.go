@@ -41,7 +41,7 @@ const maxPiece = 256 << 10
 func (c *comparison) askSpokes(ctx context.Context, within time.Duration) error {
 	c.within, c.rendered = min(within, liveTime), map[change][]string{}
 	maps.DeleteFunc(c.changes, func(x change, clusters []string) bool {
-		differs := x.object != "" && (x.verb == added || x.verb == changed) || x.verb == same
+		differs := x.object != "" && (x.verb == added || x.verb == changed) && !isOfHelm(x.object) || x.verb == same
 		if differs {
 			c.rendered[x] = clusters
 		}
@@ -66,6 +66,12 @@ func (c *comparison) askSpokes(ctx context.Context, within time.Duration) error 
 		group.Go(func() error { return c.askCluster(ctx, cluster, pairs) })
 	}
 	return group.Wait()
+}
+
+// isOfHelm reports whether a piece is a hook or a definition of a chart, which an apply does not bring: the spoke says
+// nothing about them.
+func isOfHelm(piece string) bool {
+	return strings.HasPrefix(piece, hookPrefix) || strings.HasPrefix(piece, definitionPrefix)
 }
 
 // askCluster asks one spoke, in as many questions as the limits of one make necessary.

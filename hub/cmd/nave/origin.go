@@ -65,6 +65,9 @@ func (f manifestFiles) find(o *manifest.Object) []string {
 
 // describe returns the name of an object behind the files that hold it.
 func (v *validator) describe(o renderedObject) string {
+	if template := o.origin.Templates[manifest.IDOf(o.Object)]; template != "" {
+		return template + ": " + manifest.IDOf(o.Object).String()
+	}
 	id := o.origin.Dir + "\n" + strings.Join(o.origin.Files, "\n")
 	index, ok := v.files[id]
 	if !ok {

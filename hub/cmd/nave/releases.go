@@ -10,6 +10,12 @@ import (
 	"github.com/navefleet/nave/shared/manifest"
 )
 
+// The prefixes of the names of pieces that are no objects of the Application.
+const (
+	definitionPrefix = "definition "
+	hookPrefix       = "hook "
+)
+
 // piece is an object that an Application brings: one of its objects or, of a release of Helm, a hook or a definition.
 type piece struct {
 	bundle.ObjectReference
@@ -26,15 +32,15 @@ func piecesOf(app *bundle.Application) map[string]piece {
 		return pieces
 	}
 	for _, o := range app.Release.CRDs {
-		pieces["definition "+o.ID().String()] = piece{o, o.Digest}
+		pieces[definitionPrefix+o.ID().String()] = piece{o, o.Digest}
 	}
 	for _, h := range app.Hooks {
-		pieces["hook "+h.ID().String()] = piece{h.ObjectReference, h.Digest}
+		pieces[hookPrefix+h.ID().String()] = piece{h.ObjectReference, h.Digest}
 	}
 	for _, g := range app.Release.Generated {
 		name := g.Object.ID().String()
 		if g.Hook {
-			name = "hook " + name
+			name = hookPrefix + name
 		}
 		if p, ok := pieces[name]; ok {
 			p.same = g.Digest

@@ -20,26 +20,30 @@ func TestDiffVersions_release(t *testing.T) {
 		contents[d] = data
 		return bundle.ObjectReference{ObjectIdentity: bundle.ObjectIdentity{Version: "v1", Kind: kind, Name: name}, Digest: d}
 	}
-	version := func(password, hook, values string) *edition {
+	version := func(password, hook, values, leaves string) *edition {
 		o := object("ConfigMap", "generated", password)
 		return &edition{app: &bundle.Application{Name: bundle.ApplicationName{Kind: "HelmRelease", Name: "web"},
-			Objects: []bundle.ObjectReference{o}, Hooks: []bundle.Hook{{ObjectReference: object("Pod", "before", hook)}},
+			Objects: []bundle.ObjectReference{o}, Hooks: []bundle.Hook{{ObjectReference: object("Pod", "before", hook)},
+				{ObjectReference: object("Pod", leaves, "same")}}, Prune: true,
 			Release: &bundle.Release{Name: "web", Namespace: "shop", Chart: []byte(`{"name":"web","version":"1.0.0"}`),
-				Values: []byte(values), CRDs: []bundle.ObjectReference{object("Definition", "crd", "same")},
+				Values: []byte(values), CRDs: []bundle.ObjectReference{object("Definition", leaves, "same")},
 				Generated: []bundle.GeneratedFields{{Object: o.ObjectIdentity, Fields: []string{"/data/a"},
 					Digest: manifest.DigestOf([]byte("without"))}}},
 		}, read: func(d manifest.Digest) ([]byte, bool) { data, ok := contents[d]; return data, ok }}
 	}
-	changes, err := diffVersions("web", version("one", "old", `{"a":"canary"}`), version("two", "new", `{"a":"canary2"}`))
+	changes, err := diffVersions("web", version("one", "old", `{"a":"canary"}`, "left"),
+		version("two", "new", `{"a":"canary2"}`, "came"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	var names, texts []string
 	for _, c := range changes {
-		names, texts = append(names, c.object), append(texts, c.text)
+		names, texts = append(names, c.object+" "+string(c.verb)), append(texts, c.text)
 	}
-	if got := strings.Join(names, ","); got != ",hook Pod before" && got != "hook Pod before," {
-		t.Errorf("changes of %q", got)
+	const want = " changed,definition Definition came added,definition Definition left left in the cluster," +
+		"hook Pod before changed,hook Pod came added,hook Pod left removed"
+	if got := strings.Join(names, ","); got != want {
+		t.Errorf("changes %q, want %q", got, want)
 	}
 	if all := strings.Join(texts, ""); strings.Contains(all, "canary") || !strings.Contains(all, "+  a: new") {
 		t.Errorf("changes:\n%s", all)

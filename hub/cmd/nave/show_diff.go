@@ -18,13 +18,23 @@ import (
 
 // showSealed replaces the placeholders of encrypted values in an object by the file and the key of the value, with a
 // short digest of the encrypted text. In the data of a Secret, base64 around a placeholder is decoded.
-func showSealed(o *manifest.Object, files []bundle.SealedFile) {
+//
+// The same holds for values that only the cluster can read: they are shown with their object, its key and their path.
+func showSealed(o *manifest.Object, app *bundle.Application) {
 	var pairs []string
-	for _, f := range files {
+	add := func(placeholder, what string, path []string) {
+		id := manifest.DigestOf([]byte(placeholder)).String()
+		name := fmt.Sprintf("<%s, %s>", strings.TrimSpace(what+" "+strings.Join(path, ".")), id[len(id)-8:])
+		pairs = append(pairs, placeholder, name)
+	}
+	for _, f := range app.SealedFiles {
 		for _, v := range f.Values {
-			id := manifest.DigestOf([]byte(v.Placeholder)).String()
-			name := fmt.Sprintf("<encrypted: %s %s, %s>", f.Path, strings.Join(v.Path, "."), id[len(id)-8:])
-			pairs = append(pairs, v.Placeholder, name)
+			add(v.Placeholder, "encrypted: "+f.Path, v.Path)
+		}
+	}
+	for _, source := range app.ValueSources {
+		for _, v := range source.Values {
+			add(v.Placeholder, "in the cluster: "+source.Question.String()+":", v.Path)
 		}
 	}
 	if o == nil || len(pairs) == 0 {
@@ -76,8 +86,8 @@ func diffObjects(old, new *edition, before, after manifest.Digest) (string, erro
 		return "", err
 	}
 	hideSecrets(was, is)
-	showSealed(was, old.app.SealedFiles)
-	showSealed(is, new.app.SealedFiles)
+	showSealed(was, old.app)
+	showSealed(is, new.app)
 	return unified(was, is)
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"strings"
 
@@ -88,11 +89,12 @@ func (d *pairDiff) differing() (objects []renderedObject, err error) {
 	if d.new == nil {
 		return nil, nil
 	}
-	for _, ref := range d.new.Application.Objects {
-		if verb := d.files[ref.ID().String()].verb; verb != added && verb != changed {
+	pieces := piecesOf(d.new.Application)
+	for _, name := range slices.Sorted(maps.Keys(pieces)) {
+		if verb := d.files[name].verb; verb != added && verb != changed {
 			continue
 		}
-		o, err := decodeObject(*d.new, ref.Digest)
+		o, err := decodeObject(*d.new, pieces[name].Digest)
 		if err != nil {
 			return nil, err
 		}

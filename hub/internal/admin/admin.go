@@ -150,5 +150,5 @@ func (s *Server) GetVersion(ctx context.Context, _ *adminv1.GetVersionRequest) (
 		return nil, err
 	}
 	build, _ := version.Build()
-	return &adminv1.GetVersionResponse{Version: build, Protocol: version.Protocol}, nil
+	return &adminv1.GetVersionResponse{Version: build, Protocol: version.Protocol, Epoch: s.store.Epoch()}, nil
 }

@@ -45,6 +45,14 @@ func IdentifyContent(content []byte) ContentID {
 	return ContentID(hex.EncodeToString(sum[:]))
 }
 
+// IdentifyBlob returns Git's SHA-1 of a content.
+func IdentifyBlob(content []byte) ContentID {
+	h := sha1.New()
+	fmt.Fprintf(h, "blob %d\x00", len(content))
+	h.Write(content)
+	return ContentID(hex.EncodeToString(h.Sum(nil)))
+}
+
 // valid reports whether id has the form of a ContentID.
 func (id ContentID) valid() bool {
 	isHex := strings.TrimLeft(string(id), "0123456789abcdef") == ""
@@ -56,10 +64,7 @@ func (id ContentID) identifies(content []byte) bool {
 	if len(id) == 2*sha256.Size {
 		return IdentifyContent(content) == id
 	}
-	h := sha1.New()
-	fmt.Fprintf(h, "blob %d\x00", len(content))
-	h.Write(content)
-	return hex.EncodeToString(h.Sum(nil)) == string(id)
+	return IdentifyBlob(content) == id
 }
 
 // Contents gives the contents of files that a fetcher found.

@@ -13,6 +13,7 @@ import (
 	"sync"
 
 	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/hub/internal/artifact"
 	"github.com/navefleet/nave/hub/internal/lru"
 	"github.com/navefleet/nave/hub/internal/plan/graph"
 	"github.com/navefleet/nave/hub/internal/render"
@@ -47,7 +48,12 @@ type PreviewConfig struct {
 	Renderer render.Renderer
 	// Capabilities returns what charts can know of a cluster.
 	Capabilities func(ctx context.Context, cluster string) (api.Capabilities, error)
-	Salt         []byte // of placeholders; see cache.Salt
+	// Released returns the Application that was released to a cluster; nil if there is none. If Released is nil, nothing
+	// was released.
+	Released func(ctx context.Context, cluster string, name bundle.ApplicationName) (*bundle.Application, error)
+	// Shapes returns the answers of a cluster to the questions with some IDs. If it is nil, no hub is asked.
+	Shapes func(ctx context.Context, cluster string, questions []manifest.Digest) (map[manifest.Digest]graph.Shape, error)
+	Salt   []byte // of placeholders; see cache.Salt
 
 	NoCrossNamespaceRefs bool
 	LenientSubstitution  bool
@@ -60,6 +66,9 @@ type Tree struct {
 	// Exclude reports the paths that the source leaves out; nil: none. Rules tells one Exclude of a Dir from another.
 	Exclude func(path string, dir bool) bool
 	Rules   string
+	Git     bool // the tree is of a Git repository
+	// Made is the artifact that was made for a source which is made of others; zero: the source is another one.
+	Made artifact.Artifact
 }
 
 // Preview plans clusters as the Planner does, from objects and trees that the caller has. It has no store: nothing is
@@ -115,6 +124,7 @@ type PreviewedApplication struct {
 	Data        []byte // the encoded Application
 	Key         api.Key
 	Origin      Origin
+	Source      PreviewedSource
 	rendered    *cache.Rendering
 	// inputs are the renders that the encrypted files of a release may come from, and inputOf finds such a file in an
 	// Application that was not rendered.
@@ -122,10 +132,18 @@ type PreviewedApplication struct {
 	inputOf func(manifest.Digest) ([]byte, bool)
 }
 
+// PreviewedSource is the source of a render.
+type PreviewedSource struct {
+	Key  api.Key
+	Made artifact.Artifact // as of a Tree
+}
+
 // Origin has the files that a render read.
 type Origin struct {
 	Dir   string   // of the tree
 	Files []string // sorted, below Dir
+	// Templates are the templates of the objects of a chart, below the folder of the chart's name.
+	Templates map[manifest.ID]string
 }
 
 // OriginOf returns the files of a tree that were read.
@@ -197,7 +215,7 @@ func (v *Preview) Resume(ctx context.Context) (*Preview, error) {
 func newPreview(ctx context.Context, c PreviewConfig, renders *sync.Map) (*Preview, error) {
 	v := &Preview{config: c, apps: newCompiler(), renders: renders, planner: &Planner{
 		hub: newHub(), objects: lru.New[manifest.Digest, *manifest.Object](objectsSize),
-		strict: c.NoCrossNamespaceRefs, lenient: c.LenientSubstitution,
+		strict: c.NoCrossNamespaceRefs, lenient: c.LenientSubstitution, salt: c.Salt,
 	}}
 	v.planner.capabilities = func(ctx context.Context, w *walked) (api.Capabilities, error) {
 		if c.Capabilities == nil || w.cluster == "" {
@@ -308,7 +326,7 @@ func (v *Preview) Cluster(ctx context.Context, name string, last Last) (*Preview
 		}
 		found.Applications = append(found.Applications, PreviewedApplication{
 			Fleet: c.entry.Fleet, Digest: c.entry.Digest, Application: decoded, Data: c.data, Key: app.Key,
-			Origin: w.renderedBy[app.Key].origin, rendered: w.renderedBy[app.Key].rendered,
+			Origin: w.renderedBy[app.Key].origin, Source: w.madeOf[app.Key], rendered: w.renderedBy[app.Key].rendered,
 		})
 	}
 	found.addInputs(ctx, w, last)
@@ -334,6 +352,7 @@ func (p *Previewed) addInputs(ctx context.Context, w *walked, last Last) {
 // walk walks a graph, and returns the Holders.
 func (v *Preview) walk(ctx context.Context, w *walked, last Last) (holders map[api.Key]api.Key, err error) {
 	w.renderedBy, w.bases, w.published = map[api.Key]*previewRender{}, map[api.Key][]PreviewedBase{}, last
+	w.madeOf = map[api.Key]PreviewedSource{}
 	var in graph.Input
 	sources := map[api.Key]api.Key{} // suspended ones, by renderable
 	err = w.walk(ctx, v.apps, func() graph.Input {
@@ -365,6 +384,7 @@ func (v *Preview) renderOne(ctx context.Context, w *walked, work graph.Work) gra
 	if r.err == nil {
 		w.mu.Lock()
 		w.renders[r.rendered], w.renderedBy[work.Key] = true, r
+		w.madeOf[work.Key] = PreviewedSource{work.FoundAt, t.Made}
 		w.mu.Unlock()
 	}
 	return w.result(work, t.Revision, r.rendered, r.err)
@@ -397,12 +417,25 @@ func (v *Preview) renderNow(ctx context.Context, w *walked, work graph.Work, t T
 	if first.err != nil {
 		return first
 	}
-	asked := first.rendered.Release().Asked
-	same, installed := w.published.isReleaseOf(ctx, work.Key.Application(), first.rendered)
-	if !asked.Upgrade && !asked.Revision || !installed || same {
+	if asked := first.rendered.Release().Asked; !asked.Upgrade && !asked.Revision {
+		return first
+	}
+	released, err := v.released(ctx, w, work.Key.Application())
+	if err != nil {
+		return &previewRender{err: err}
+	}
+	if released == nil || isReleaseOf(released, first.rendered) {
 		return first
 	}
 	return v.render(ctx, work, t, &api.ChartFacts{Capabilities: capabilities, Upgrade: true})
+}
+
+// released returns the Application that was released to the cluster of a walk; nil if there is none.
+func (v *Preview) released(ctx context.Context, w *walked, name bundle.ApplicationName) (*bundle.Application, error) {
+	if v.config.Released == nil {
+		return nil, nil
+	}
+	return v.config.Released(ctx, w.cluster, name)
 }
 
 // render renders a specification from a tree, once for all clusters with the same facts.
@@ -425,6 +458,7 @@ func (v *Preview) render(ctx context.Context, work graph.Work, t Tree, facts *ap
 		}
 		if r.err == nil {
 			r.origin = OriginOf(t.Dir, result.Reads)
+			r.origin.Templates = result.Release.TemplatesByID()
 		}
 	})
 	return r

@@ -8,14 +8,15 @@ import (
 
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/plan/graph"
+	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/condition"
 )
 
 // input returns the Input of a walk without Render.
 func (v *Preview) input(ctx context.Context, w *walked) graph.Input {
 	in := v.planner.input(ctx, w)
-	in.Shape = nil // no store has answers
-	in.Last = nil  // what is suspended counts as ready
+	in.Shape = func(q bundle.ShapeQuestion) (graph.Shape, bool, error) { return v.shape(ctx, w, q) }
+	in.Last = nil // what is suspended counts as ready
 	if in.Resumed = v.config.Resumed; in.Resumed {
 		clear(in.Suspended)
 		return in

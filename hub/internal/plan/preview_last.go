@@ -8,7 +8,6 @@ import (
 
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/plan/graph"
-	"github.com/navefleet/nave/hub/internal/render/cache"
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/manifest"
 )
@@ -68,18 +67,6 @@ func (l Last) addTo(ctx context.Context, in *graph.Input) {
 		}
 		return l.object(ctx, app.Last, id)
 	}
-}
-
-// isReleaseOf reports whether the Application of a name is of the render of a chart. If there is no such Application,
-// known is false.
-func (l Last) isReleaseOf(ctx context.Context, name bundle.ApplicationName, r *cache.Rendering) (same, known bool) {
-	for _, e := range l.Entries {
-		if e.Name == name {
-			app, err := l.Application(ctx, e)
-			return err == nil && isReleaseOf(app, r), err == nil
-		}
-	}
-	return false, false
 }
 
 // object returns an object of an Entry.

@@ -61,6 +61,7 @@ type walked struct {
 	passing   bool                     // a render had a temporary failure
 	// renderedBy has the last render of each renderable, and bases what it needed; only a Preview fills them.
 	renderedBy map[api.Key]*previewRender
+	madeOf     map[api.Key]PreviewedSource
 	bases      map[api.Key][]PreviewedBase
 	published  Last
 

@@ -22,6 +22,24 @@ type Release struct {
 	Asked  Asked
 	// Generated are the fields that differ from render to render, such as passwords. The value in the cluster counts.
 	Generated []Generated
+	// Templates has the paths of the templates of objects and CRDs, as helm shows them. It stays in the process that
+	// renders.
+	Templates map[*manifest.Object]string `json:"-"`
+}
+
+// TemplatesByID returns the paths of the templates of all objects and hooks.
+func (r *Release) TemplatesByID() map[manifest.ID]string {
+	if r == nil {
+		return nil
+	}
+	all := map[manifest.ID]string{}
+	for o, path := range r.Templates {
+		all[manifest.IDOf(o)] = path
+	}
+	for _, h := range r.Hooks {
+		all[manifest.IDOf(h.Object)] = h.Path
+	}
+	return all
 }
 
 // Generated are the generated fields of one object.

@@ -33,11 +33,16 @@ func (s Shape) Same(other Shape) bool {
 // ShapeOf returns the answer to a question for a cluster. The cluster's own answer beats the shared one, so that no
 // other cluster can make its applications up.
 func ShapeOf(tx *Tx, cluster string, q bundle.ShapeQuestion) (Shape, bool, error) {
-	s, known, err := Shapes.GetIntact(tx, ShapeKey(cluster, q.ID()))
-	if err != nil || known || q.IsLive() {
+	return ShapeByID(tx, cluster, q.ID())
+}
+
+// ShapeByID returns the answer to the question with an ID. No answer about a live object is shared; see PutShape.
+func ShapeByID(tx *Tx, cluster string, question manifest.Digest) (Shape, bool, error) {
+	s, known, err := Shapes.GetIntact(tx, ShapeKey(cluster, question))
+	if err != nil || known {
 		return s, known, err
 	}
-	return Shapes.GetIntact(tx, ShapeKey("", q.ID()))
+	return Shapes.GetIntact(tx, ShapeKey("", question))
 }
 
 // PutShape writes the answer of a cluster. An answer about what an application of the bundle gives is shared, unless

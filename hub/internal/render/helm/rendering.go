@@ -34,12 +34,28 @@ func renderChart(ctx context.Context, e Engine, in Input, post postRender) (*ren
 	}
 	sortByKind(documents, in.Compat, func(d document) string { return d.object.GetKind() })
 	sortByKind(hooks, in.Compat, func(h render.Hook) string { return h.Object.GetKind() })
-	release := &render.Release{Chart: out.Chart, Hooks: hooks, Notes: out.Notes, Asked: out.Asked}
-	if release.CRDs, err = parseCRDs(out.CRDs, in.Compat); err != nil {
+	release := &render.Release{Chart: out.Chart, Hooks: hooks, Notes: out.Notes, Asked: out.Asked,
+		Templates: map[*manifest.Object]string{}}
+	if release.CRDs, err = parseCRDs(out.CRDs, in.Compat, release.Templates); err != nil {
 		return nil, err
 	}
-	objects, err := flatten(documents)
+	objects, err := flattenAll(documents, release.Templates)
 	return &render.Result{Objects: objects, Release: release}, err
+}
+
+// flattenAll does what flatten does, and notes the path of each object.
+func flattenAll(documents []document, paths map[*manifest.Object]string) (objects []*manifest.Object, err error) {
+	for _, d := range documents {
+		flat, err := flatten([]document{d})
+		if err != nil {
+			return nil, err
+		}
+		for _, o := range flat {
+			paths[o] = d.path
+		}
+		objects = append(objects, flat...)
+	}
+	return objects, nil
 }
 
 // maxError limits the error of an Engine, in bytes. It names each template that calls the one that failed.
@@ -57,7 +73,7 @@ func shorten(err error) error {
 
 // parseCRDs returns the definitions in files of crds/. Other objects there are left out, as in Flux. Of definitions of
 // one name, as of a chart and its subchart, Helm creates the first.
-func parseCRDs(files []File, compat Compat) ([]*manifest.Object, error) {
+func parseCRDs(files []File, compat Compat, paths map[*manifest.Object]string) ([]*manifest.Object, error) {
 	var documents []document
 	for _, f := range files {
 		for i, text := range split(string(f.Data), compat) {
@@ -70,7 +86,7 @@ func parseCRDs(files []File, compat Compat) ([]*manifest.Object, error) {
 			}
 		}
 	}
-	crds, err := flatten(documents)
+	crds, err := flattenAll(documents, paths)
 	seen := map[string]bool{}
 	return slices.DeleteFunc(crds, func(o *manifest.Object) bool {
 		known := seen[o.GetName()]

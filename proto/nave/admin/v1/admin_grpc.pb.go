@@ -39,6 +39,7 @@ const (
 	AdminService_Published_FullMethodName        = "/nave.admin.v1.AdminService/Published"
 	AdminService_PublishedContent_FullMethodName = "/nave.admin.v1.AdminService/PublishedContent"
 	AdminService_Capabilities_FullMethodName     = "/nave.admin.v1.AdminService/Capabilities"
+	AdminService_Shapes_FullMethodName           = "/nave.admin.v1.AdminService/Shapes"
 	AdminService_PreviewLive_FullMethodName      = "/nave.admin.v1.AdminService/PreviewLive"
 	AdminService_ListSchemas_FullMethodName      = "/nave.admin.v1.AdminService/ListSchemas"
 	AdminService_ReadSchema_FullMethodName       = "/nave.admin.v1.AdminService/ReadSchema"
@@ -89,6 +90,9 @@ type AdminServiceClient interface {
 	// Capabilities returns what the spoke of a cluster reported about its API server, which charts may ask for. NOT_FOUND when
 	// there is no such cluster, FAILED_PRECONDITION when its spoke has not reported yet.
 	Capabilities(ctx context.Context, in *CapabilitiesRequest, opts ...grpc.CallOption) (*CapabilitiesResponse, error)
+	// Shapes returns what the spoke of a cluster answered to questions about the keys of values. Answers hold no values but those
+	// that are revealed. NOT_FOUND when there is no such cluster.
+	Shapes(ctx context.Context, in *ShapesRequest, opts ...grpc.CallOption) (*ShapesResponse, error)
 	// PreviewLive asks the spoke of a cluster what applications would change there, by a server-side dry run. UNAVAILABLE when
 	// the spoke is away, FAILED_PRECONDITION when it is too old.
 	PreviewLive(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[PreviewLiveRequest, PreviewLiveResponse], error)
@@ -322,6 +326,16 @@ func (c *adminServiceClient) Capabilities(ctx context.Context, in *CapabilitiesR
 	return out, nil
 }
 
+func (c *adminServiceClient) Shapes(ctx context.Context, in *ShapesRequest, opts ...grpc.CallOption) (*ShapesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ShapesResponse)
+	err := c.cc.Invoke(ctx, AdminService_Shapes_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *adminServiceClient) PreviewLive(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[PreviewLiveRequest, PreviewLiveResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	stream, err := c.cc.NewStream(ctx, &AdminService_ServiceDesc.Streams[3], AdminService_PreviewLive_FullMethodName, cOpts...)
@@ -472,6 +486,9 @@ type AdminServiceServer interface {
 	// Capabilities returns what the spoke of a cluster reported about its API server, which charts may ask for. NOT_FOUND when
 	// there is no such cluster, FAILED_PRECONDITION when its spoke has not reported yet.
 	Capabilities(context.Context, *CapabilitiesRequest) (*CapabilitiesResponse, error)
+	// Shapes returns what the spoke of a cluster answered to questions about the keys of values. Answers hold no values but those
+	// that are revealed. NOT_FOUND when there is no such cluster.
+	Shapes(context.Context, *ShapesRequest) (*ShapesResponse, error)
 	// PreviewLive asks the spoke of a cluster what applications would change there, by a server-side dry run. UNAVAILABLE when
 	// the spoke is away, FAILED_PRECONDITION when it is too old.
 	PreviewLive(grpc.ClientStreamingServer[PreviewLiveRequest, PreviewLiveResponse]) error
@@ -558,6 +575,9 @@ func (UnimplementedAdminServiceServer) PublishedContent(*PublishedContentRequest
 }
 func (UnimplementedAdminServiceServer) Capabilities(context.Context, *CapabilitiesRequest) (*CapabilitiesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Capabilities not implemented")
+}
+func (UnimplementedAdminServiceServer) Shapes(context.Context, *ShapesRequest) (*ShapesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Shapes not implemented")
 }
 func (UnimplementedAdminServiceServer) PreviewLive(grpc.ClientStreamingServer[PreviewLiveRequest, PreviewLiveResponse]) error {
 	return status.Error(codes.Unimplemented, "method PreviewLive not implemented")
@@ -898,6 +918,24 @@ func _AdminService_Capabilities_Handler(srv interface{}, ctx context.Context, de
 	return interceptor(ctx, in, info, handler)
 }
 
+func _AdminService_Shapes_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ShapesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).Shapes(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_Shapes_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).Shapes(ctx, req.(*ShapesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _AdminService_PreviewLive_Handler(srv interface{}, stream grpc.ServerStream) error {
 	return srv.(AdminServiceServer).PreviewLive(&grpc.GenericServerStream[PreviewLiveRequest, PreviewLiveResponse]{ServerStream: stream})
 }
@@ -1147,6 +1185,10 @@ var AdminService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Capabilities",
 			Handler:    _AdminService_Capabilities_Handler,
+		},
+		{
+			MethodName: "Shapes",
+			Handler:    _AdminService_Shapes_Handler,
 		},
 		{
 			MethodName: "ListSchemas",
