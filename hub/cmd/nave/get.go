@@ -39,7 +39,7 @@ func newGetCommand(s *session) *cobra.Command {
 		Use:   "get KIND [NAME]",
 		Short: "List objects of the hub and of the clusters' graphs",
 		Example: "  nave get clusters\n  nave get kustomizations -A\n  nave get sources git -A -o wide\n" +
-			"  nave get sources all -A\n" +
+			"  nave get sources all -A\n  nave get all -A\n" +
 			"  nave get kustomization apps --cluster prod-eu-1 -o yaml",
 		Args: cobra.MinimumNArgs(1),
 		RunE: s.run(func(cmd *cobra.Command, args []string, client adminv1.AdminServiceClient) error {
@@ -48,7 +48,7 @@ func newGetCommand(s *session) *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.BoolVarP(&o.all, "all-namespaces", "A", false, "in all namespaces, of the hub and all clusters")
-	f.StringVarP(&o.output, "output", "o", "", "json, yaml, wide or name")
+	f.StringVarP(&o.output, "output", "o", "", "json, yaml, wide or name (kind.group/name, as with kubectl)")
 	f.StringVarP(&o.selector, "selector", "l", "", "label selector")
 	f.BoolVarP(&o.watch, "watch", "w", false, "print the present objects, then each change")
 	f.Int64Var(&o.chunk, "chunk-size", chunkSize, "ask the hub for a large list in chunks of so many objects; 0: at once")
@@ -60,6 +60,9 @@ func newGetCommand(s *session) *cobra.Command {
 func (s *session) get(cmd *cobra.Command, args []string, client adminv1.AdminServiceClient, o getOptions) error {
 	if isAllSources(args) {
 		return s.getSources(cmd, args[2:], client, o)
+	}
+	if args[0] == "all" {
+		return s.getAll(cmd, args[1:], client, o)
 	}
 	kind, rest, err := kindOf(args)
 	if err != nil {

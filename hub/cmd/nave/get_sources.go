@@ -51,14 +51,5 @@ func (s *session) getSources(cmd *cobra.Command, names []string, client adminv1.
 // sourcesOfAllKinds returns what lists of the sources of all kinds have in place of a kind. As in flux, the name of an
 // object includes the kind: gitrepository/fleet.
 func sourcesOfAllKinds() api.Kind {
-	kind := api.Kind{Plural: "sources", Namespaced: true}
-	for _, c := range api.SourceKinds()[0].Columns {
-		if name := c.Value; c.Name == "NAME" {
-			c.Value = func(object map[string]any) string {
-				return strings.ToLower(fmt.Sprint(object["kind"])) + "/" + name(object)
-			}
-		}
-		kind.Columns = append(kind.Columns, c)
-	}
-	return kind
+	return named(api.Kind{Plural: "sources", Namespaced: true, Columns: api.SourceKinds()[0].Columns})
 }

@@ -46,9 +46,20 @@ func TestGet_sources_all(t *testing.T) {
 		"singular": {sourcesHub{}, "source all", getOptions{}, "No sources found.", ""},
 		"json": {sourcesHub{}, "sources all", getOptions{output: "json"},
 			`{ "apiVersion": "v1", "items": [], "kind": "List" }`, ""},
-		"name":   {two, "sources all fleet", getOptions{}, "", "takes no name, got fleet"},
-		"watch":  {two, "sources all", getOptions{watch: true}, "", "cannot be watched"},
-		"output": {sourcesHub{}, "sources all", getOptions{output: "xml"}, "", "unknown output"},
+		"all": {two, "all", getOptions{}, "CLUSTER NAMESPACE NAME REVISION SUSPENDED READY MESSAGE " +
+			"- flux-system gitrepository/fleet - False Unknown CLUSTER NAMESPACE NAME REVISION SUSPENDED READY MESSAGE " +
+			"- flux-system ocirepository/fleet - False Unknown CLUSTER NAMESPACE NAME CHART VERSION REVISION SUSPENDED READY " +
+			"MESSAGE - flux-system helmrelease/fleet - - - False Unknown CLUSTER NAMESPACE NAME REVISION SUSPENDED READY " +
+			"MESSAGE - flux-system kustomization/fleet - False Unknown", ""},
+		"all_none": {sourcesHub{}, "all", getOptions{}, "No objects found.", ""},
+		"all_names": {two, "all", getOptions{output: "name"}, "gitrepository.source.toolkit.fluxcd.io/fleet " +
+			"ocirepository.source.toolkit.fluxcd.io/fleet helmrelease.helm.toolkit.fluxcd.io/fleet " +
+			"kustomization.kustomize.toolkit.fluxcd.io/fleet", ""},
+		"all_named": {two, "all fleet", getOptions{}, "", "all takes no name, got fleet"},
+		"all_watch": {two, "all", getOptions{watch: true}, "", "all cannot be watched"},
+		"name":      {two, "sources all fleet", getOptions{}, "", "takes no name, got fleet"},
+		"watch":     {two, "sources all", getOptions{watch: true}, "", "cannot be watched"},
+		"output":    {sourcesHub{}, "sources all", getOptions{output: "xml"}, "", "unknown output"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var out bytes.Buffer
