@@ -271,9 +271,18 @@ func (d *differ) value(want, have any, is bool, owned map[string]any, ours bool)
 			return
 		}
 	}
+	if !is && isNothing(want) {
+		return // the API server drops an empty list, so that nobody may have changed it
+	}
 	if !is || !reflect.DeepEqual(want, have) {
 		d.note(want, have, is)
 	}
+}
+
+// isNothing reports whether a value means the same as no value.
+func isNothing(v any) bool {
+	list, isList := v.([]any)
+	return v == nil || isList && len(list) == 0
 }
 
 // emptied reports whether others took all parts of a map from us and left us its path. In a custom resource whose

@@ -75,6 +75,20 @@ func TestDiffer_list(t *testing.T) {
 	}
 }
 
+// TestDiffer_dropped takes an empty list that the API server drops for the same, and no other value.
+func TestDiffer_dropped(t *testing.T) {
+	d := differ{differences: differences{most: 10}}
+	d.object(map[string]any{"list": []any{}, "null": nil, "text": "", "full": []any{"a"},
+		"map": map[string]any{}}, map[string]any{}, nil)
+	var paths []string
+	for _, found := range d.first {
+		paths = append(paths, found.path)
+	}
+	if got, want := strings.Join(paths, " "), "/full /map /text"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
 // TestDiffer_long compares a long list whose elements all have keys.
 func TestDiffer_long(t *testing.T) {
 	const n = 5000
