@@ -94,7 +94,8 @@ var advices = map[string]string{
 	condition.BundleHeldBack: "Upgrade nave-spoke in the cluster to the version of the hub. The cluster keeps what it " +
 		"runs meanwhile",
 	condition.DriftDetected: "Put the fields back, or ask for it: nave reconcile; or let Git say what the cluster has. " +
-		"Drift is left as it is because of the annotation fleet.nave.io/drift, or spec.drift of the Cluster or Fleet",
+		"Drift is left as it is because of spec.driftDetection of a HelmRelease, the annotation fleet.nave.io/drift, or " +
+		"spec.drift of the Cluster or Fleet",
 	condition.DriftHeld: "Stop whoever changes the object, or leave the field to them: take it out of Git, or, for " +
 		"replicas that are scaled, annotate the object kustomize.toolkit.fluxcd.io/ssa: Merge",
 	condition.NoClusters:  "Compare spec.clusterSelector with the labels of the Clusters: nave get clusters -o wide",
@@ -123,14 +124,15 @@ var advices = map[string]string{
 	condition.KeyServiceUnavailable: "Look at the key service beside nave-spoke in the cluster: kubectl -n nave-system " +
 		"logs deploy/nave-spoke -c key-service. The spoke asks again by itself",
 	condition.InstallFailed: "Correct the chart or the values; the release is tried again as spec.install says, or at " +
-		"once: nave reconcile --force",
+		"once: nave reconcile helmrelease NAME --force",
 	condition.UpgradeFailed: "Correct the chart or the values; the release is tried again as spec.upgrade says, or at " +
-		"once: nave reconcile --force",
+		"once: nave reconcile helmrelease NAME --force",
 	condition.TestFailed: "Look at the Pods of the tests in the cluster: kubectl logs",
-	condition.RetriesExceeded: "Correct the chart or the values, or let the spoke try again: nave reconcile --reset, or " +
-		"--force for one attempt",
-	condition.MissingRollbackTarget: "Correct the chart or the values, or let the spoke try again: nave reconcile --force",
-	condition.RollbackFailed:        "Look at the named objects in the cluster: the rollback is tried again",
+	condition.RetriesExceeded: "Correct the chart or the values, or let the spoke try again: nave reconcile helmrelease " +
+		"NAME --reset, or --force for one attempt",
+	condition.MissingRollbackTarget: "Correct the chart or the values, or let the spoke try again: nave " +
+		"reconcile helmrelease NAME --force",
+	condition.RollbackFailed: "Look at the named objects in the cluster: the rollback is tried again",
 	condition.UninstallFailed: "Look at the named objects and hooks in the cluster: mostly a finalizer or a hook does " +
 		"not end. The uninstall is tried again",
 	condition.PruneHeld:   "Bring the objects back in Git, or let them go: CONFIRM",

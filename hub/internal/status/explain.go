@@ -12,6 +12,7 @@ import (
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 	"github.com/navefleet/nave/shared/condition"
+	"github.com/navefleet/nave/shared/reporting"
 )
 
 // Explain returns an explanation for each object that is not ready or is suspended, among the objects that key names
@@ -123,12 +124,19 @@ func (w *World) explainVerdict(f Facts, v verdict) []*adminv1.Explanation {
 		strings.HasPrefix(v.message, f.Report.Message) {
 		e.Advice = awaitAdvice
 	}
-	if f.role() == api.RenderableRole {
+	switch f.role() {
+	case api.RenderableRole:
 		w.addWaits(f, e)
+	case api.SourceRole:
+		w.addInputs(f, e)
 	}
 	list := []*adminv1.Explanation{e}
 	if f.Report != nil {
-		list = append(list, explainDrifts(f)...)
+		drifts := explainDrifts(f)
+		if len(drifts) > 0 && v.reason == f.Report.Reason && len(e.WaitsFor) == 0 && len(drifts) < reporting.MaxDrifts {
+			list = nil // its message has the same objects
+		}
+		list = append(list, drifts...)
 	}
 	if f.Report != nil && f.Entry != nil && !f.behind() && (f.Condition == nil || f.Condition.Ready == condition.True) {
 		for _, o := range f.Report.Objects {
@@ -196,6 +204,27 @@ func (w *World) addWaits(f Facts, e *adminv1.Explanation) {
 		}
 	}
 	w.addChain(f, e)
+}
+
+// addInputs adds the sources that a source reads and that are not ready.
+func (w *World) addInputs(f Facts, e *adminv1.Explanation) {
+	view, err := f.Resource.Object.Source()
+	if err != nil || e.Reason != condition.SourceNotReady {
+		return
+	}
+	for _, in := range view.Inputs {
+		for _, key := range []api.Key{in.Key.In(f.Resource.Key.Cluster), in.Key} {
+			source, ok := w.facts[key]
+			if !ok {
+				continue
+			}
+			if source.verdict().ready != condition.True {
+				e.WaitsFor = append(e.WaitsFor, nameIn(f, source))
+				e.Advice = "Fix the source first: " + command("describe", key) + " shows the error of the last attempt"
+			}
+			break
+		}
+	}
 }
 
 // addChain adds the dependencies that a renderable waits for. If the renderable has a failure of its own, its message
