@@ -57,7 +57,7 @@ func (f *checkoutFlags) add(flags *pflag.FlagSet) {
 func (f *checkoutFlags) open(dir string) (*checkout, error) {
 	c := &checkout{
 		local: map[api.Key]string{}, main: map[string]bool{}, ignore: f.ignore,
-		excludes: map[string]func(string, bool) bool{}, revision: "local",
+		excludes: map[string]func(string, bool) bool{}, revision: plan.LocalRevision,
 	}
 	var err error
 	if c.dir, err = folder(dir); err != nil {

@@ -29,10 +29,11 @@ var errDifferent = errors.New("there are differences, as printed")
 func newDiffCommand(s *session) *cobra.Command {
 	return errorsExit2(group("diff", "Compare what is local with what was published",
 		without(newDiffClusterCommand(s), "cluster", "namespace"), without(newDiffFleetCommand(s), "cluster", "namespace"),
-		newDiffKustomizationCommand(s), without(newDiffArtifactCommand(s), "cluster", "config", "context", "namespace")))
+		newDiffApplicationCommand(s, diffedKustomization), newDiffApplicationCommand(s, diffedRelease),
+		without(newDiffArtifactCommand(s), "cluster", "config", "context", "namespace")))
 }
 
-// diff has the flags of "nave diff cluster|fleet|kustomization".
+// diff has the flags of "nave diff cluster|fleet|kustomization|helmrelease".
 type diff struct {
 	checkoutFlags
 	validateFlags
@@ -93,24 +94,38 @@ func newDiffFleetCommand(s *session) *cobra.Command {
 	}, func(name string) (selection, error) { return selection{fleet: name}, nil })
 }
 
-func newDiffKustomizationCommand(s *session) *cobra.Command {
+// diffedKind is a kind of which "nave diff" compares one object.
+type diffedKind struct {
+	word    string
+	aliases []string
+	example string
+}
+
+var (
+	diffedKustomization = diffedKind{"kustomization", []string{"ks", "kustomizations"}, "apps"}
+	diffedRelease       = diffedKind{"helmrelease", []string{"hr", "helmreleases"}, "podinfo -n apps"}
+)
+
+func newDiffApplicationCommand(s *session, of diffedKind) *cobra.Command {
 	d := diff{session: s}
+	kind, _ := api.KindByName(of.word)
 	cmd := d.command(&cobra.Command{
-		Use:     "kustomization NAME [DIR]",
-		Aliases: []string{"ks", "kustomizations"},
-		Short:   "Compare one Kustomization of a checkout with what was released; exit code 1 if they differ",
-		Long:    fmt.Sprintf(diffLong, "one Kustomization on all clusters, or on --cluster"),
-		Example: "  nave diff kustomization apps --cluster prod-1",
+		Use:     of.word + " NAME [DIR]",
+		Aliases: of.aliases,
+		Short:   "Compare one " + kind.Name + " of a checkout with what was released; exit code 1 if they differ",
+		Long:    fmt.Sprintf(diffLong, "one "+kind.Name+" on all clusters, or on --cluster"),
+		Example: "  nave diff " + of.word + " " + of.example + " --cluster prod-1",
 	}, func(name string) (selection, error) {
-		kind, err := api.FindKind("kustomization")
 		key := api.Key{Kind: kind.Name, Namespace: s.namespace, Name: name}
 		chosen := selection{application: key.Application(), below: d.recursive}
 		if s.cluster != "" {
 			chosen.clusters = []string{s.cluster}
 		}
-		return chosen, err
+		return chosen, nil
 	})
-	cmd.Flags().BoolVarP(&d.recursive, "recursive", "r", false, "also compare the Kustomizations below it")
+	if of.word == diffedKustomization.word {
+		cmd.Flags().BoolVarP(&d.recursive, "recursive", "r", false, "also compare the Kustomizations below it")
+	}
 	return cmd
 }
 

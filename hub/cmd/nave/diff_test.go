@@ -346,7 +346,8 @@ func TestDiff_parent(t *testing.T) {
 		{"no_remote_matches", []string{root}, 2, []string{"Nothing was compared on 1 cluster.", "### Not compared",
 			"Kustomization flux-system/flux-system is not compared, with 1 Application below it: no folder stands for"}},
 		{"root_does_not_build", []string{broken, strings.Replace(fleet, root, broken, 1)}, 2, []string{"### Not rendered",
-			"Kustomization flux-system/flux-system is not compared, with 1 Application below it: build of"}},
+			"Kustomization flux-system/flux-system is not compared, with 1 Application below it: " +
+				"clusters/eu/app.yaml"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Setenv("PATH", searchPath)

@@ -24,7 +24,7 @@ func TestLocalBases(t *testing.T) {
 	given := "--local-bases=https://github.com/acme/platform@v1.2.0=" + base
 
 	out, code := diffWith(t, config, "cluster", "east", root)
-	if code != 0 || !strings.Contains(out, "Kustomization flux-system/app is not compared: build of local: "+missing) ||
+	if code != 0 || !strings.Contains(out, "Kustomization flux-system/app is not compared: "+missing) ||
 		strings.Contains(out, "deleted") {
 		t.Errorf("diff without a folder: exit code %d:\n%s", code, out)
 	}

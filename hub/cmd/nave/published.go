@@ -8,6 +8,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/plan"
@@ -218,8 +219,8 @@ func (s selection) find(released *published, all []*outlook) error {
 	if s.clusters != nil {
 		where = "cluster " + listed(s.clusters)
 	}
-	return fmt.Errorf("%s does not exist: neither the checkout nor the hub gives it to %s; see nave get kustomizations -A",
-		api.ApplicationKey("", s.application), where)
+	return fmt.Errorf("%s does not exist: neither the checkout nor the hub gives it to %s; see nave get %ss -A",
+		api.ApplicationKey("", s.application), where, strings.ToLower(s.application.Kind))
 }
 
 // has reports whether an Application is selected. parentOf returns the parent of an Application; zero: none.

@@ -101,6 +101,8 @@ func TestTested(t *testing.T) {
 		"failed": {`"lastHandledTestAt":"` + asked + `","history":[{"tests":"failed"}],"conditions":[{"type":"Ready",` +
 			`"status":"True"},{"type":"TestSuccess","status":"False","message":"hook Pod a/check: it failed"}]`, false,
 			"hook Pod a/check: it failed"},
+		"drifted": {`"lastHandledTestAt":"` + asked + `","history":[{"tests":"passed"}],"conditions":[{"type":"Ready",` +
+			`"status":"False","reason":"DriftDetected","message":"ConfigMap a/b"}]`, true, "the tests passed"},
 		"without_condition": {`"lastHandledTestAt":"` + asked + `","history":[{"tests":"failed"}]`, false,
 			"the tests failed"},
 		"no_tests": {`"lastHandledTestAt":"` + asked + `","history":[{}]`, false, "no test ran"},

@@ -55,7 +55,7 @@ func (p *Planner) renderOne(ctx context.Context, w *walked, work graph.Work) gra
 // result returns the result of a render, as this graph admits its objects. err is the error of the render.
 func (w *walked) result(work graph.Work, revision string, r *cache.Rendering, err error) graph.Result {
 	if err != nil {
-		err = fmt.Errorf("build of %s: %w", revision, err)
+		err = buildError(work, revision, err)
 	} else {
 		err = w.tooLarge[work.Key]
 	}
@@ -67,6 +67,20 @@ func (w *walked) result(work graph.Work, revision string, r *cache.Rendering, er
 		scope = api.Hub
 	}
 	return graph.Result{Revision: revision, Rendered: renderedIn(admitting{scope, work.Admission}, r)}
+}
+
+// LocalRevision is the revision of a Tree of a checkout.
+const LocalRevision = "local"
+
+// buildError returns the error of a render with the revision that was rendered, which a checkout has none of.
+func buildError(work graph.Work, revision string, err error) error {
+	switch {
+	case revision == LocalRevision:
+		return err
+	case work.Renderable.Release != nil:
+		return fmt.Errorf("render of chart %s: %w", revision, err)
+	}
+	return fmt.Errorf("build of %s: %w", revision, err)
 }
 
 // note remembers the artifact, the remote bases and the result of a render.

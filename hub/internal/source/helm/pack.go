@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/navefleet/nave/hub/internal/artifact"
+	"github.com/navefleet/nave/shared/wording"
 )
 
 // pack makes an artifact of the chart in the artifact of another source: of a folder, or of an archive.
@@ -74,7 +75,7 @@ func (c *packing) readFolder(ctx context.Context, root string) error {
 	file, ok := c.from[metadataFile]
 	switch {
 	case len(c.from) == 0:
-		return invalid("the source has no such folder or archive")
+		return invalid("%s has no such folder or archive%s", c.inputName(), c.charts())
 	case !ok:
 		return invalid("the folder has no %s", metadataFile)
 	}
@@ -84,6 +85,34 @@ func (c *packing) readFolder(ctx context.Context, root string) error {
 	}
 	c.meta, err = readMetadata(text)
 	return err
+}
+
+// inputName returns the name of the source that should have the chart, and its revision.
+func (f *fetching) inputName() string {
+	name := f.spec.SourceRef.Kind + " " + f.spec.SourceRef.Name
+	if revision := f.Inputs[0].Revision; strings.Contains(revision, ":") { // not of a checkout
+		name += " at " + revision
+	}
+	return name
+}
+
+// charts returns where the charts of the input are, without those in charts, for an error.
+func (c *packing) charts() string {
+	var found []string
+	for _, file := range c.files {
+		if dir, name := path.Split(file.Path); name == metadataFile {
+			found = append(found, cmp.Or(strings.TrimSuffix(dir, "/"), "."))
+		}
+	}
+	if len(found) == 0 {
+		return "; no folder in it has a " + metadataFile
+	}
+	slices.Sort(found)
+	found = slices.DeleteFunc(found, func(dir string) bool {
+		above, _, inside := strings.Cut(dir, "/charts/")
+		return inside && slices.Contains(found, above)
+	})
+	return "; it has charts in " + wording.List(found, len(found), listed)
 }
 
 // readArchive takes the files of an archive.

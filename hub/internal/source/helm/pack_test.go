@@ -141,7 +141,7 @@ func TestPack_bad(t *testing.T) {
 		strategy string
 		words    string
 	}{
-		"missing": {"ChartVersion", "no such folder"}, "none": {"ChartVersion", "no Chart.yaml"}, "bad": {"ChartVersion", "Chart.yaml"},
+		"missing": {"ChartVersion", "no such folder or archive; it has charts in bad, "}, "none": {"ChartVersion", "no Chart.yaml"}, "bad": {"ChartVersion", "Chart.yaml"},
 		"up": {"ChartVersion", "folder"}, "odd": {"Revision", "spec.reconcileStrategy"}, "file.tgz": {"ChartVersion", "no tar archive"},
 		"far": {"ChartVersion", "Chart.yaml"},
 	} {
