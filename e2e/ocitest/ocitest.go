@@ -354,8 +354,7 @@ func (s *Server) Tag(repository, tag, from string) error {
 
 // Sign signs a digest of a repository as cosign sign --key does, and stores the signature beside the artifact at.
 func (s *Server) Sign(repository, at, digest string, key crypto.Signer) error {
-	return s.SignPayload(repository, at, fmt.Sprintf(`{"critical":{"identity":{"docker-reference":""},`+
-		`"image":{"docker-manifest-digest":%q},"type":"cosign container image signature"},"optional":null}`, digest), key)
+	return s.SignPayload(repository, at, payloadOf(digest), key)
 }
 
 // SignPayload signs any text and stores the signature beside the artifact at, which is a digest.
@@ -364,15 +363,9 @@ func (s *Server) SignPayload(repository, at, payload string, key crypto.Signer) 
 	if err != nil {
 		return err
 	}
-	image, err := mutate.Append(mutate.MediaType(empty.Image, types.OCIManifestSchema1), mutate.Addendum{
-		Layer:       Layer([]byte(payload), "application/vnd.dev.cosign.simplesigning.v1+json"),
-		Annotations: map[string]string{"dev.cosignproject.cosign/signature": base64.StdEncoding.EncodeToString(signature)},
+	return s.StoreSignature(repository, at, payload, map[string]string{
+		"dev.cosignproject.cosign/signature": base64.StdEncoding.EncodeToString(signature),
 	})
-	if err != nil {
-		return err
-	}
-	_, err = s.Push(repository+":"+strings.Replace(at, ":", "-", 1)+".sig", image)
-	return err
 }
 
 // sign signs a message as cosign does.

@@ -166,6 +166,58 @@ func TestOCI_verify(t *testing.T) {
 	}
 }
 
+// TestOCI_keyless verifies signatures of an identity, and refuses other identities, other Sigstores and what is not
+// signed. What was verified stays.
+func TestOCI_keyless(t *testing.T) {
+	const subject, issuer = "https://git.example/org/charts/.ci/release@refs/heads/main", "https://ci.example"
+	w, server := newWorld(t), startRegistry(t, ocitest.Options{})
+	w.push(server, "podinfo 6.5.0", "podinfo 6.6.0")
+	root := func() (ocitest.Sigstore, secrets) {
+		s, err := ocitest.NewSigstore()
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := s.TrustedRoot("rekor tsa")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s, secrets{"spec.verify.trustedRootSecretRef": {"trusted_root.json": text}}
+	}
+	sigstore, trusted := root()
+	_, foreign := root()
+	err := server.SignAs(sigstore, "charts/podinfo", w.digest(server, "charts/podinfo", "6.5.0"), subject, issuer, "rekor tsa")
+	if err != nil {
+		t.Fatal(err)
+	}
+	repo := w.object(api.HelmRepositoryKind,
+		spec{"type": "oci", "url": "oci://" + server.Host() + "/charts", "insecure": true})
+	fetch := func(version, issuer string, trusted secrets, last *artifact.Artifact) (artifact.Artifact, error) {
+		t.Helper()
+		return w.fetch(repo, spec{"chart": "podinfo", "version": version, "verify": spec{
+			"provider": "cosign", "trustedRootSecretRef": spec{"name": "root"},
+			"matchOIDCIdentity": []any{spec{"issuer": issuer, "subject": "^https://git[.]example/org/"}},
+		}}, trusted, last)
+	}
+	a, err := fetch("6.5.0", "^https://ci[.]example$", trusted, nil)
+	if err != nil || !strings.HasSuffix(a.Verification.Message, "with identity "+subject+" of "+issuer) {
+		t.Fatal(a, err)
+	}
+	if again, err := fetch("6.5.0", "^https://ci[.]example$", trusted, &a); err != nil || again != a {
+		t.Error("again:", again, err)
+	}
+	for name, c := range map[string]struct {
+		version, issuer string
+		trusted         secrets
+	}{
+		"unsigned": {"6.6.0", "^https://ci[.]example$", trusted}, "identity": {"6.5.0", "^https://other", trusted},
+		"sigstore": {"6.5.0", "^https://ci[.]example$", foreign}, "range": {">=6.5.0", "^https://ci[.]example$", trusted},
+	} {
+		if _, err := fetch(c.version, c.issuer, c.trusted, &a); !errors.Is(err, source.ErrVerification) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 // digest returns the digest of a tag.
 func (w *world) digest(server *ocitest.Server, repository, tag string) string {
 	w.Helper()

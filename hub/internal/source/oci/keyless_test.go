@@ -1,10 +1,6 @@
 package oci_test
 
 import (
-	"encoding/base64"
-	"encoding/hex"
-	"encoding/json"
-	"encoding/pem"
 	"fmt"
 	"maps"
 	"strings"
@@ -20,9 +16,7 @@ import (
 	protocommon "github.com/sigstore/protobuf-specs/gen/pb-go/common/v1"
 	protodsse "github.com/sigstore/protobuf-specs/gen/pb-go/dsse"
 	protorekor "github.com/sigstore/protobuf-specs/gen/pb-go/rekor/v1"
-	"github.com/sigstore/sigstore-go/pkg/root"
 	"github.com/sigstore/sigstore-go/pkg/testing/ca"
-	"github.com/sigstore/sigstore-go/pkg/tlog"
 	"google.golang.org/protobuf/encoding/protojson"
 
 	"github.com/navefleet/nave/e2e/ocitest"
@@ -34,12 +28,12 @@ const (
 	issuer = "https://ci.example"
 )
 
-// sigstore is a Sigstore with an authority, a transparency log and a time stamp authority of its own.
-type sigstore struct{ *ca.VirtualSigstore }
+// sigstore is a Sigstore whose failures fail the test.
+type sigstore struct{ ocitest.Sigstore }
 
 func newSigstore(t *testing.T) sigstore {
 	t.Helper()
-	s, err := ca.NewVirtualSigstore()
+	s, err := ocitest.NewSigstore()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,115 +43,27 @@ func newSigstore(t *testing.T) sigstore {
 // trust returns a Secret with a trusted root. The root names the parts of the Sigstore that are listed in with.
 func (s sigstore) trust(t *testing.T, with string) secrets {
 	t.Helper()
-	logs, ctlogs := map[string]*root.TransparencyLog{}, map[string]*root.TransparencyLog{}
-	if strings.Contains(with, "rekor") {
-		logs = named(t, s.RekorLogs())
-	}
-	if strings.Contains(with, "ctlog") {
-		ctlogs = named(t, s.CTLogs())
-	}
-	var stamps []root.TimestampingAuthority
-	if strings.Contains(with, "tsa") {
-		stamps = s.TimestampingAuthorities()
-	}
-	trusted, err := root.NewTrustedRoot(root.TrustedRootMediaType01, s.FulcioCertificateAuthorities(), ctlogs, stamps,
-		logs)
-	if err != nil {
-		t.Fatal(err)
-	}
-	text, err := trusted.MarshalJSON()
+	text, err := s.TrustedRoot(with)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return secrets{"spec.verify.trustedRootSecretRef": source.Secret{"trusted_root.json": text}}
 }
 
-// named sets the identifiers of logs as roots store them.
-func named(t *testing.T, logs map[string]*root.TransparencyLog) map[string]*root.TransparencyLog {
-	for id, log := range logs {
-		raw, err := hex.DecodeString(id)
-		if err != nil {
-			t.Fatal(err)
-		}
-		log.ID, log.SignatureHashFunc = raw, log.HashFunc
-	}
-	return logs
-}
-
 // annotated signs a digest as cosign 2 does, with what the list names: rekor, tsa.
 func (w *world) annotated(s sigstore, digest, with string) {
 	w.Helper()
-	text := payload("cosign container image signature", digest)
-	e, err := s.Sign(signer, issuer, []byte(text))
-	if err != nil {
+	if err := w.SignAs(s.Sigstore, "fleet", digest, signer, issuer, with); err != nil {
 		w.Fatal(err)
 	}
-	content, err := e.SignatureContent()
-	if err != nil {
-		w.Fatal(err)
-	}
-	annotations := map[string]string{
-		"dev.cosignproject.cosign/signature": base64.StdEncoding.EncodeToString(content.Signature()),
-		"dev.sigstore.cosign/certificate":    certificateOf(w, e),
-	}
-	if strings.Contains(with, "rekor") {
-		l := s.logEntry(w, e, "hashedrekord")
-		annotations["dev.sigstore.cosign/bundle"] = fmt.Sprintf(`{"SignedEntryTimestamp":%s,"Payload":{"body":%s,`+
-			`"integratedTime":%d,"logIndex":%d,"logID":%q}}`, inJSON(l.InclusionPromise.SignedEntryTimestamp),
-			inJSON(l.CanonicalizedBody), l.IntegratedTime, l.LogIndex, hex.EncodeToString(l.LogId.KeyId))
-	}
-	if strings.Contains(with, "tsa") {
-		annotations["dev.sigstore.cosign/rfc3161timestamp"] = fmt.Sprintf(`{"SignedRFC3161Timestamp":%s}`,
-			inJSON(stamps(w, e)[0]))
-	}
-	w.storeSignature(digest, text, annotations)
 }
 
 // storeSignature stores a signature as cosign 2 does.
 func (w *world) storeSignature(digest, text string, annotations map[string]string) {
 	w.Helper()
-	image, err := mutate.Append(mutate.MediaType(empty.Image, types.OCIManifestSchema1), mutate.Addendum{
-		Layer:       ocitest.Layer([]byte(text), "application/vnd.dev.cosign.simplesigning.v1+json"),
-		Annotations: annotations,
-	})
-	if err != nil {
+	if err := w.StoreSignature("fleet", digest, text, annotations); err != nil {
 		w.Fatal(err)
 	}
-	if _, err := w.Push("fleet:"+strings.Replace(digest, ":", "-", 1)+".sig", image); err != nil {
-		w.Fatal(err)
-	}
-}
-
-func inJSON(data []byte) string {
-	text, _ := json.Marshal(data)
-	return string(text)
-}
-
-func certificateOf(w *world, e *ca.TestEntity) string {
-	c, err := e.VerificationContent()
-	if err != nil {
-		w.Fatal(err)
-	}
-	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Certificate().Raw}))
-}
-
-// logEntry returns the entry of a signature in the transparency log, with the promise of the log to include it.
-func (s sigstore) logEntry(w *world, e *ca.TestEntity, kind string) *protorekor.TransparencyLogEntry {
-	entries, err := e.TlogEntries()
-	if err != nil {
-		w.Fatal(err)
-	}
-	l := entries[0].TransparencyLogEntry()
-	promise, err := s.RekorSignPayload(tlog.RekorPayload{
-		Body: base64.StdEncoding.EncodeToString(l.CanonicalizedBody), IntegratedTime: l.IntegratedTime,
-		LogIndex: l.LogIndex, LogID: hex.EncodeToString(l.LogId.KeyId),
-	})
-	if err != nil {
-		w.Fatal(err)
-	}
-	l.KindVersion = &protorekor.KindVersion{Kind: kind, Version: "0.0.1"}
-	l.InclusionPromise = &protorekor.InclusionPromise{SignedEntryTimestamp: promise}
-	return l
 }
 
 func stamps(w *world, e *ca.TestEntity) [][]byte {
@@ -185,13 +91,17 @@ func (w *world) bundled(s sigstore, at, digest string) {
 	if err != nil {
 		w.Fatal(err)
 	}
+	entry, err := s.LogEntry(e, "dsse")
+	if err != nil {
+		w.Fatal(err)
+	}
 	text, err := protojson.Marshal(&protobundle.Bundle{
 		MediaType: "application/vnd.dev.sigstore.bundle.v0.3+json",
 		VerificationMaterial: &protobundle.VerificationMaterial{
 			Content: &protobundle.VerificationMaterial_Certificate{
 				Certificate: &protocommon.X509Certificate{RawBytes: cert.Certificate().Raw},
 			},
-			TlogEntries: []*protorekor.TransparencyLogEntry{s.logEntry(w, e, "dsse")},
+			TlogEntries: []*protorekor.TransparencyLogEntry{entry},
 			TimestampVerificationData: &protobundle.TimestampVerificationData{
 				Rfc3161Timestamps: []*protocommon.RFC3161SignedTimestamp{{SignedTimestamp: stamps(w, e)[0]}},
 			},
