@@ -48,8 +48,12 @@ type difference struct {
 
 // inspect returns the fields of an object that others changed, within the memory of a Hold. o is the object as it would
 // be sent.
-func (r *run) inspect(ctx context.Context, o *manifest.Object, mode inventory.Mode, hold kube.Hold) (differences,
-	error) {
+func (r *run) inspect(ctx context.Context, o *manifest.Object, mode inventory.Mode, drift inventory.DriftKind,
+	hold kube.Hold) (differences, error) {
+	takeover := mode.Takeover(r.Application)
+	if drift == inventory.Replaced {
+		takeover = kube.Takeover{} // whoever made the object owns the defaults of the API server, too
+	}
 	done, err := r.wholes.take(ctx)
 	if err != nil {
 		return differences{}, err
@@ -59,7 +63,7 @@ func (r *run) inspect(ctx context.Context, o *manifest.Object, mode inventory.Mo
 	if err != nil {
 		return differences{}, err
 	}
-	return compare(o, live, mode.Takeover(r.Application)), nil
+	return compare(o, live, takeover), nil
 }
 
 // compare returns the fields of desired that live has otherwise and that our manager does not own any more, and the

@@ -6,6 +6,9 @@ import (
 	"strings"
 	"testing"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/spoke/internal/apply"
 	"github.com/navefleet/nave/spoke/internal/inventory"
@@ -119,6 +122,27 @@ func TestDriftModes_missing(t *testing.T) {
 	}
 	if _, changes = w.seen(bundle.WarnOfDrift, configMap("a", "2")); changes.Count(apply.Created) != 1 {
 		t.Error(changes)
+	}
+}
+
+// TestDriftModes_replaced names what differs in an object that somebody made anew, and no default of the API server.
+func TestDriftModes_replaced(t *testing.T) {
+	w := newWorld(t)
+	w.apply(drifting)
+	w.must(w.admin.Delete(t.Context(), "Service", w.namespace, "web"))
+	services, err := w.admin.Resource("Service", w.namespace)
+	w.must(err)
+	_, err = services.Create(t.Context(), &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "v1", "kind": "Service", "metadata": map[string]any{"name": "web"},
+		"spec": map[string]any{"selector": map[string]any{"app": "other"}, "ports": []any{
+			map[string]any{"name": "http", "port": int64(80)}, map[string]any{"name": "https", "port": int64(443)}}},
+	}}, metav1.CreateOptions{FieldManager: "kubectl-create"})
+	w.must(err)
+	found, _ := w.seen(bundle.WarnOfDrift, drifting)
+	text, e := textsOf(found["Service"]), found["Service"]
+	if e.Drift.Kind != inventory.Replaced || !strings.Contains(text, `/spec/selector/app: "web" became "other"`) ||
+		strings.Contains(text, "was added") {
+		t.Errorf("%s: %s", e.Drift.Kind, text)
 	}
 }
 

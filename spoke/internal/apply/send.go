@@ -143,7 +143,7 @@ func (r *run) patch(ctx context.Context, d Object, loaded Loaded, item inventory
 	}
 	var found differences
 	if drift := r.Index.Drifted(d.ID()); drift.Kind == inventory.Changed && r.Drift != bundle.IgnoreDrift {
-		found, _ = r.inspect(ctx, o, item.Mode, loaded.Hold) // the repair does not depend on it
+		found, _ = r.inspect(ctx, o, item.Mode, drift.Kind, loaded.Hold) // the repair does not depend on it
 	}
 	opts := kube.ApplyOptions{Whole: wholeOf(d), Hold: loaded.Hold}
 	applied, err := r.client.Apply(ctx, o, opts)
