@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log"
 	"os"
 	"path"
@@ -238,6 +239,10 @@ func (b *chartBuild) unpackChart(ctx context.Context, release *api.ChartRelease)
 			scheme)
 	}
 	info, err := os.Stat(b.chart)
+	if errors.Is(err, fs.ErrNotExist) {
+		return remove, fmt.Errorf("%s does not exist: give the folder of a chart or a .tgz of one; nave fetches no charts, "+
+			"helm pull does", b.chart)
+	}
 	if err != nil || info.IsDir() {
 		return remove, err
 	}

@@ -167,7 +167,7 @@ func TestBuildHelmRelease_errors(t *testing.T) {
 		"other_name": {[]string{file, "--chart", chart, "--name", "other"}, "has no such HelmRelease"},
 		"remote_chart": {[]string{file, "--chart", "oci://example.com/app"}, "nave fetches no charts over oci: get it with " +
 			"helm pull"},
-		"no_chart": {[]string{file, "--chart", filepath.Join(root, "none")}, "--chart"},
+		"no_chart": {[]string{file, "--chart", filepath.Join(root, "none")}, "none does not exist: give the folder"},
 		"version": {[]string{file, "--chart", chart, "--values-from", filepath.Join(root, "values"), "--kube-version", "new"},
 			`"new": want a version`},
 		"below": {[]string{file, "--chart", chart, "--root", filepath.Join(root, "values")}, "is not below --root"},

@@ -34,8 +34,8 @@ func MergeValues(from []api.ChartValues, inline map[string]any) (map[string]any,
 		case f.Data == nil:
 			return nil, fmt.Errorf("%s: %s, key %s: %w", f.Field, f.Input, f.Key, api.ErrNoValues)
 		case f.TargetPath == "" && sealed.Placeholder(strings.TrimSpace(*f.Data)).Valid():
-			return nil, fmt.Errorf("%s: %s, key %s: %w: all values are one encrypted text: put each into a key of its own, "+
-				"and name its targetPath", f.Field, f.Input, f.Key, render.ErrInspected)
+			return nil, fmt.Errorf("%s: %s, key %s: %w: all values are one encrypted text, whose keys only a cluster can "+
+				"tell: nave diff and nave build cluster ask the hub for them", f.Field, f.Input, f.Key, render.ErrInspected)
 		case f.TargetPath != "":
 			result = merge(result, inline)
 			if err := set(result, f); err != nil {
