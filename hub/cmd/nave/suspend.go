@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -14,7 +15,7 @@ import (
 )
 
 func newSuspendCommand(s *session) *cobra.Command {
-	var stopRepair bool
+	var stopRepair, all bool
 	var w waiting
 	cmd := &cobra.Command{
 		Use:   "suspend KIND NAME",
@@ -24,9 +25,10 @@ func newSuspendCommand(s *session) *cobra.Command {
 An application, such as a Kustomization, is neither applied nor repaired, a source is not fetched. A Fleet is suspended
 with everything that it leads to. A Cluster stays at its present bundle, and its spoke goes on repairing drift, unless
 --stop-repair is given.`,
-		Example: "  nave suspend kustomization apps --cluster prod-eu-1\n  nave suspend cluster prod-eu-1 --stop-repair",
-		Args:    cobra.MinimumNArgs(1),
-		RunE: s.runKey(func(cmd *cobra.Command, client adminv1.AdminServiceClient, key *adminv1.ObjectKey) error {
+		Example: "  nave suspend kustomization apps --cluster prod-eu-1\n" +
+			"  nave suspend helmreleases --all -n apps --cluster prod-eu-1\n  nave suspend cluster prod-eu-1 --stop-repair",
+		Args: cobra.MinimumNArgs(1),
+		RunE: s.runKeys(&all, func(cmd *cobra.Command, client adminv1.AdminServiceClient, key *adminv1.ObjectKey) error {
 			ctx := cmd.Context()
 			answer, err := client.Suspend(ctx, &adminv1.SuspendRequest{Key: key, StopRepair: stopRepair})
 			if err != nil {
@@ -36,6 +38,7 @@ with everything that it leads to. A Cluster stays at its present bundle, and its
 		}),
 	}
 	w.addFlags(cmd)
+	addAll(cmd, &all)
 	cmd.Flags().BoolVar(&stopRepair, "stop-repair", false, "of a Cluster: its spoke does not repair drift either")
 	return cmd
 }
@@ -68,12 +71,13 @@ func inForce(object map[string]any) (done bool, message string, err error) {
 }
 
 func newResumeCommand(s *session) *cobra.Command {
+	var all bool
 	var w waiting
 	cmd := &cobra.Command{
 		Use:   "resume KIND NAME",
 		Short: "End a suspension, and wait for the outcome",
 		Args:  cobra.MinimumNArgs(1),
-		RunE: s.runKey(func(cmd *cobra.Command, client adminv1.AdminServiceClient, key *adminv1.ObjectKey) error {
+		RunE: s.runKeys(&all, func(cmd *cobra.Command, client adminv1.AdminServiceClient, key *adminv1.ObjectKey) error {
 			ctx := cmd.Context()
 			answer, err := client.Resume(ctx, &adminv1.ResumeRequest{Key: key})
 			if err != nil {
@@ -83,7 +87,48 @@ func newResumeCommand(s *session) *cobra.Command {
 		}),
 	}
 	w.addFlags(cmd)
+	addAll(cmd, &all)
 	return cmd
+}
+
+// addAll adds the flag --all.
+func addAll(cmd *cobra.Command, all *bool) {
+	cmd.Flags().BoolVar(all, "all", false, "all objects of KIND in --namespace, of the hub or of --cluster")
+}
+
+// runKeys is runKey for a command that --all carries out for all objects of a kind, one after the other. A failure does
+// not stop the others.
+func (s *session) runKeys(all *bool, do func(*cobra.Command, adminv1.AdminServiceClient,
+	*adminv1.ObjectKey) error) func(*cobra.Command, []string) error {
+	one := s.runKey(do)
+	forAll := s.run(func(cmd *cobra.Command, args []string, client adminv1.AdminServiceClient) error {
+		kind, names, err := kindOf(args)
+		if err != nil {
+			return err
+		}
+		if len(names) > 0 {
+			return fmt.Errorf("--all is for all objects of a kind: leave out --all, or %s", strings.Join(names, " "))
+		}
+		request := s.listRequest(kind, getOptions{})
+		request.AllClusters = false
+		objects, err := list(cmd.Context(), client, request, chunkSize)
+		if err != nil {
+			return err
+		}
+		if len(objects) == 0 {
+			return fmt.Errorf("there are no %s in %s", kind.Plural, place{s.cluster, request.GetNamespace()})
+		}
+		for _, o := range objects {
+			err = errors.Join(err, one(cmd, []string{o.GetKey().GetKind(), o.GetKey().GetName()}))
+		}
+		return err
+	})
+	return func(cmd *cobra.Command, args []string) error {
+		if *all {
+			return forAll(cmd, args)
+		}
+		return one(cmd, args)
+	}
 }
 
 // resumed prints the result of the end of a suspension, and waits until the object is reconciled.

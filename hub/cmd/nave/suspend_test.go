@@ -1,10 +1,65 @@
 package main
 
 import (
+	"context"
+	"io"
+	"strings"
 	"testing"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 )
+
+// namesHub has two HelmReleases in a cluster, and refuses to suspend one of them.
+type namesHub struct {
+	adminv1.UnimplementedAdminServiceServer
+	suspended *[]string
+}
+
+func (h namesHub) List(_ context.Context, r *adminv1.ListRequest) (*adminv1.ListResponse, error) {
+	answer := &adminv1.ListResponse{}
+	for _, name := range []string{"a", "b", "c"} {
+		if r.Cluster == "east" && !r.AllClusters && r.Namespace == "apps" {
+			answer.Objects = append(answer.Objects, &adminv1.Object{Key: &adminv1.ObjectKey{Cluster: "east",
+				Kind: r.Kind, Namespace: "apps", Name: name}, Json: []byte("{}")})
+		}
+	}
+	return answer, nil
+}
+
+func (h namesHub) Suspend(_ context.Context, r *adminv1.SuspendRequest) (*adminv1.SuspendResponse, error) {
+	if r.Key.Name == "b" {
+		return nil, status.Error(codes.FailedPrecondition, "not this one")
+	}
+	*h.suspended = append(*h.suspended, r.Key.Cluster+"/"+r.Key.Kind+"/"+r.Key.Namespace+"/"+r.Key.Name)
+	return &adminv1.SuspendResponse{Changed: true}, nil
+}
+
+// TestSuspend_all suspends all objects of a kind, those after a failure, too.
+func TestSuspend_all(t *testing.T) {
+	var suspended []string
+	config := "--config=" + serve(t, namesHub{suspended: &suspended})
+	suspend := func(args ...string) error {
+		root := newCommand()
+		root.SetOut(io.Discard)
+		root.SetArgs(append([]string{"suspend", "--no-wait", "--cluster=east", config}, args...))
+		return root.ExecuteContext(t.Context())
+	}
+	err := suspend("hr", "--all", "-n=apps")
+	if got, want := strings.Join(suspended, " "), "east/HelmRelease/apps/a east/HelmRelease/apps/c"; got != want ||
+		err == nil || !strings.Contains(err.Error(), "not this one") {
+		t.Errorf("suspended %s, error %v; want %s and the failure of b", got, err, want)
+	}
+	if err := suspend("hr", "--all"); err == nil || !strings.Contains(err.Error(), "there are no helmreleases in "+
+		"namespace flux-system of cluster east") {
+		t.Errorf("none: %v", err)
+	}
+	if err := suspend("hr", "a", "--all"); err == nil || !strings.Contains(err.Error(), "leave out --all, or a") {
+		t.Errorf("with a name: %v", err)
+	}
+}
 
 func TestInForce(t *testing.T) {
 	for _, c := range []struct {
