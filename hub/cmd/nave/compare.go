@@ -19,6 +19,7 @@ import (
 	"github.com/navefleet/nave/hub/internal/plan/graph"
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/condition"
 	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/shared/wording"
 )
@@ -246,10 +247,15 @@ func (s stage) noteKept(stay map[bundle.ApplicationName]int) {
 	}
 }
 
-// noteProblems notes what the cluster would not render.
+// noteProblems notes what the cluster would not render. What waits for something that only the cluster can tell is not
+// compared, because the hub will have it.
 func (s stage) noteProblems() {
 	for _, problem := range s.walk.Problems {
-		if !isUnmapped(problem) {
+		switch {
+		case isUnmapped(problem):
+		case problem.Reason == condition.InputNotReady:
+			s.keep(problem.Key.Local()+" is not compared: "+problem.Message, s.walk.Cluster)
+		default:
 			text := problem.Key.Local() + ": " + problem.Message
 			s.problems[text] = append(s.problems[text], s.walk.Cluster)
 		}

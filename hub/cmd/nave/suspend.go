@@ -118,7 +118,9 @@ func (s *session) runKeys(all *bool, do func(*cobra.Command, adminv1.AdminServic
 		if len(objects) == 0 {
 			return fmt.Errorf("there are no %s in %s", kind.Plural, place{s.cluster, request.GetNamespace()})
 		}
+		ctx := cmd.Context()
 		for _, o := range objects {
+			cmd.SetContext(ctx) // each has its own time
 			err = errors.Join(err, one(cmd, []string{o.GetKey().GetKind(), o.GetKey().GetName()}))
 		}
 		return err
