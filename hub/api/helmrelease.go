@@ -67,14 +67,29 @@ type ChartFacts struct {
 	Capabilities Capabilities `json:"capabilities"`
 	// Upgrade is set if an earlier revision of the release is installed.
 	Upgrade bool `json:"upgrade,omitempty"`
+	// Last is the newest revision of the release; 0: there is none, or it is not known.
+	Last int `json:"last,omitempty"`
 }
 
-// Revision returns the revision that templates see. The hub does not count revisions: an upgrade is always the second.
+// ReleaseState is what a chart that asks was told about its release. The zero ReleaseState is that of the first
+// install.
+type ReleaseState struct {
+	Upgrade bool `json:"upgrade,omitempty"`
+	Last    int  `json:"last,omitempty"`
+}
+
+// Revision returns the revision that templates see: the one after the last.
 func (f ChartFacts) Revision() int {
 	if f.Upgrade {
-		return 2
+		return max(f.Last, 1) + 1
 	}
-	return 1
+	return f.Last + 1
+}
+
+// With returns the facts with another state of the release.
+func (f ChartFacts) With(s ReleaseState) ChartFacts {
+	f.Upgrade, f.Last = s.Upgrade, s.Last
+	return f
 }
 
 // ChartBuild has all that the render of a chart depends on, beside the files of the chart: fields of a HelmRelease, the

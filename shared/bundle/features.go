@@ -25,6 +25,7 @@ const (
 	helmRelease       = "helm-release"       // Application.Release and Hooks, requests of an Entry
 	pinnedReleases    = "pinned-releases"    // Entry.PinnedRevision
 	previews          = "previews"           // Preview, which is no part of a bundle
+	releaseQuestions  = "release-questions"  // ShapeQuestion.Form for releases
 	schemas           = "schemas"            // Schemas
 	shapes            = "shapes"             // Bundle.Questions, Application.ValueSources
 )
@@ -38,13 +39,15 @@ const (
 	Releases FeatureSet = helmRelease
 	// PinnedReleases is what a spoke must know to roll releases of Helm back and keep them there.
 	PinnedReleases FeatureSet = pinnedReleases
+	// ReleaseQuestions is what a spoke must know to answer questions about releases that it did not make.
+	ReleaseQuestions FeatureSet = releaseQuestions
 	// Shapes is what a spoke must know to answer questions about shapes.
 	Shapes FeatureSet = shapes
 )
 
 // Known is the features that this program knows. A new feature is added here, never to Baseline.
 var Known = setOf(append(Baseline.Names(), driftMode, handovers, healthExpressions, helmRelease, ignore, keptObjects,
-	keyService, pinnedReleases, previews, readyExpressions, schemas, sealedFiles, shapes, substitution))
+	keyService, pinnedReleases, previews, readyExpressions, releaseQuestions, schemas, sealedFiles, shapes, substitution))
 
 // FeatureSet is a set of features: their sorted names, with commas between them. The zero FeatureSet is empty.
 type FeatureSet string
@@ -87,6 +90,9 @@ func (b *Bundle) Features() FeatureSet {
 	}
 	if len(b.Questions) > 0 {
 		used = append(used, shapes)
+	}
+	if slices.ContainsFunc(b.Questions, func(q ShapeQuestion) bool { return q.Form == ShapeRelease }) {
+		used = append(used, releaseQuestions)
 	}
 	for _, e := range b.Applications {
 		used = append(used, e.Features.Names()...)

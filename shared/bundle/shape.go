@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 
 	"google.golang.org/protobuf/proto"
 
@@ -38,11 +39,45 @@ const (
 	ShapeYAML ShapeForm = "yaml" // with a map
 	ShapeSet  ShapeForm = "set"  // one value, as helm --set reads it
 	ShapeText ShapeForm = "text" // one value
+	// ShapeRelease is no form of a text: see ReleaseQuestion.
+	ShapeRelease ShapeForm = "release"
 )
 
 var shapeForms = map[ShapeForm]bundlev1.ShapeForm{
 	ShapeYAML: bundlev1.ShapeForm_SHAPE_FORM_YAML, ShapeSet: bundlev1.ShapeForm_SHAPE_FORM_SET,
-	ShapeText: bundlev1.ShapeForm_SHAPE_FORM_TEXT,
+	ShapeText: bundlev1.ShapeForm_SHAPE_FORM_TEXT, ShapeRelease: bundlev1.ShapeForm_SHAPE_FORM_RELEASE,
+}
+
+// ReleaseQuestion asks what the newest revision of a release of Helm is, whoever made it.
+func ReleaseQuestion(reader ApplicationName, account, release, storageNamespace string) ShapeQuestion {
+	return ShapeQuestion{Reader: reader, ServiceAccount: account, Kind: "Secret", Name: release, Key: storageNamespace,
+		Form: ShapeRelease}
+}
+
+// ReleaseAnswer returns the answer to a ReleaseQuestion. For revision 0 it is empty: there is no release.
+func ReleaseAnswer(revision int, status string) sealed.Shape {
+	if revision == 0 {
+		return nil
+	}
+	number, _ := json.Marshal(revision) // a number and a text: there is no error to have
+	word, _ := json.Marshal(status)
+	shape, _ := json.Marshal(map[string]string{"revision": "=" + string(number), "status": "=" + string(word)})
+	return shape
+}
+
+// ReadReleaseAnswer reads a ReleaseAnswer.
+func ReadReleaseAnswer(s sealed.Shape) (revision int, status string, err error) {
+	if len(s) == 0 {
+		return 0, "", nil
+	}
+	tree, err := s.Fill(func(sealed.Leaf) string { return "" })
+	fields, _ := tree.(map[string]any)
+	status, named := fields["status"].(string)
+	revision, err = strconv.Atoi(fmt.Sprint(fields["revision"]))
+	if err != nil || !named || revision < 1 {
+		return 0, "", errors.New("the answer about a release is not understood")
+	}
+	return revision, status, nil
 }
 
 // IsLive reports whether the object is read from the cluster.
@@ -184,6 +219,8 @@ func (a *Application) checkValueSources() error {
 
 func (s *ValueSource) check(a *Application) error {
 	switch {
+	case s.Question.Form == ShapeRelease:
+		return fmt.Errorf("%s: a release has no values", &s.Question)
 	case s.Question.Reader != a.Name || s.Question.ServiceAccount != a.ServiceAccount:
 		return fmt.Errorf("%s: asked for another application", &s.Question)
 	case s.Shape.IsZero() && len(s.Values) > 0:

@@ -101,7 +101,7 @@ func (w *walked) compileOne(app graph.Application, apps *compiler) (compiled, er
 		}
 		c.entry.Content = store.Content{
 			Name: app.Key.Application(), Fleet: fleet.Name, Digest: e.digest, Revision: app.Revision,
-			Features: e.features,
+			Features: e.features, Chart: w.charts[app.Key],
 		}
 		c.data = e.data
 	}

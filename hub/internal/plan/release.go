@@ -17,7 +17,6 @@ import (
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/condition"
 	"github.com/navefleet/nave/shared/manifest"
-	"github.com/navefleet/nave/shared/reporting"
 )
 
 // clusterFacts are what charts can know of a cluster, read when the first chart of a walk is rendered.
@@ -26,6 +25,7 @@ type clusterFacts struct {
 	spoke string // identifies what was read of the spoke's row; see identifyFacts
 	api.Capabilities
 	err     error // why no chart can be rendered; nil: charts can
+	tells   bool  // the spoke can be asked about releases that it did not make
 	unasked error // why the spoke cannot be asked about shapes; nil: it can
 }
 
@@ -34,7 +34,7 @@ const maxCapabilities = 1000
 
 // identifyFacts returns a text that changes if the facts in a spoke's row change.
 func identifyFacts(s store.Spoke) string {
-	return fmt.Sprint(s.Capabilities, s.CanRelease(), s.Knows(bundle.Shapes))
+	return fmt.Sprint(s.Capabilities, s.CanRelease(), s.Knows(bundle.Shapes), s.Knows(bundle.ReleaseQuestions))
 }
 
 // factsOf returns the facts about the cluster of a walk. If charts cannot be rendered for the cluster now, the error
@@ -59,7 +59,7 @@ func (p *Planner) readFacts(ctx context.Context, w *walked) (facts api.Capabilit
 		spoke, _, err = store.Spokes.GetIntact(tx, w.cluster)
 		return err
 	})
-	w.facts.spoke = identifyFacts(spoke)
+	w.facts.spoke, w.facts.tells = identifyFacts(spoke), spoke.Knows(bundle.ReleaseQuestions)
 	switch {
 	case err != nil:
 		return facts, err
@@ -107,48 +107,6 @@ func (p *Planner) renderNow(ctx context.Context, w *walked, work graph.Work, a *
 	}
 	r, err := p.renderChart(ctx, w, work, a)
 	return basedRender{Rendering: r}, err
-}
-
-// renderChart renders a chart for the first install or, if the chart tells installs from upgrades and the release is
-// installed, for an upgrade. As long as the cluster has what the chart renders for the first install, that stays: with
-// Helm, the next change is the first upgrade.
-func (p *Planner) renderChart(ctx context.Context, w *walked, work graph.Work, a *artifact.Artifact) (
-	*cache.Rendering, error) {
-	capabilities, err := p.factsOf(ctx, w)
-	if err != nil {
-		return nil, err
-	}
-	facts := api.ChartFacts{Capabilities: capabilities}
-	first, err := p.renders.RenderFor(ctx, work.Renderable.Renderer, work.Spec, a, facts)
-	if err == nil && !first.Release().Asked.Upgrade && !first.Release().Asked.Revision {
-		return first, nil
-	}
-	isInstalled, ierr := p.isInstalled(ctx, work.Key)
-	if ierr != nil || !isInstalled {
-		return first, cmp.Or(err, ierr)
-	}
-	if err == nil {
-		w.note(work.Key, a, basedRender{Rendering: first}, nil) // so that the store keeps it
-		if p.isPlannedAs(ctx, w, work.Key, first) {
-			return first, nil
-		}
-	}
-	facts.Upgrade = true
-	return p.renders.RenderFor(ctx, work.Renderable.Renderer, work.Spec, a, facts)
-}
-
-// isInstalled reports whether the spoke has applied a release once.
-func (p *Planner) isInstalled(ctx context.Context, key api.Key) (installed bool, err error) {
-	err = p.store.View(ctx, func(tx *store.Tx) error {
-		row, _, err := store.Reports.GetIntact(tx, key.Path())
-		if err != nil {
-			return err
-		}
-		report, unread := reporting.ReadApplication(row.Value)
-		installed = unread == nil && (len(report.AppliedDigest) > 0 || len(report.GetRelease().GetHistory()) > 0)
-		return nil
-	})
-	return installed, err
 }
 
 // isPlannedAs reports whether the Application of the last plan is of a render.

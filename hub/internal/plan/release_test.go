@@ -15,6 +15,12 @@ import (
 // releases returns a fleet whose clusters all have one HelmRelease, perhaps with more fields, and serve different APIs
 // for which its chart does not ask.
 func releases(t *testing.T, clusters int, more ...string) *story {
+	return releasesOf(t, clusters, "has: '{{ .Capabilities.APIVersions.Has \"asked/v1\" }}', kube: "+
+		"'{{ .Capabilities.KubeVersion.Minor }}'", more...)
+}
+
+// releasesOf does the same for a chart whose ConfigMap has some data.
+func releasesOf(t *testing.T, clusters int, data string, more ...string) *story {
 	archive := fleet(clusters)
 	archive.Files[0].Data = append(archive.Files[0].Data, `---
 apiVersion: source.toolkit.fluxcd.io/v1
@@ -28,7 +34,8 @@ spec: {interval: 1m, url: "oci://registry.example.com/web"}
 			"spec: {" + strings.Join(append(more, "interval: 1m, chartRef: {kind: OCIRepository, name: web}"), ", ") + "}\n",
 		"chart/Chart.yaml": "apiVersion: v2\nname: web\nversion: 1.0.0\n",
 		"chart/templates/a.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n" +
-			"data: {has: '{{ .Capabilities.APIVersions.Has \"asked/v1\" }}', kube: '{{ .Capabilities.KubeVersion.Minor }}'}\n",
+			"data: {color: '{{ .Values.color }}', " + data + "}\n",
+		"chart/values.yaml": "color: red\n",
 	} {
 		archive.Files = append([]txtar.File{{Name: name, Data: []byte(text)}}, archive.Files...)
 	}

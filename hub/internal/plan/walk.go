@@ -59,6 +59,10 @@ type walked struct {
 	needed    map[api.Key][]graph.Base // the remote bases of each renderable
 	given     map[api.Key][]string     // of them, those that it was rendered with: see store.Content
 	passing   bool                     // a render had a temporary failure
+	// charts has what charts that ask were told about their releases, and asks the questions about releases, each with
+	// whether it is answered.
+	charts map[api.Key]api.ReleaseState
+	asks   map[manifest.Digest]releaseQuestion
 	// renderedBy has the last render of each renderable, and bases what it needed; only a Preview fills them.
 	renderedBy map[api.Key]*previewRender
 	madeOf     map[api.Key]PreviewedSource
@@ -77,6 +81,7 @@ func newWalked(cluster string) *walked {
 	return &walked{
 		cluster: cluster, renders: map[*cache.Rendering]bool{}, artifacts: map[api.Key]*artifact.Artifact{},
 		needed: map[api.Key][]graph.Base{}, given: map[api.Key][]string{},
+		charts: map[api.Key]api.ReleaseState{}, asks: map[manifest.Digest]releaseQuestion{},
 		written: map[api.Key]*store.Resource{}, tooLarge: map[api.Key]error{},
 		planned: map[manifest.Digest]*bundle.Application{}, lost: map[api.Key]bool{},
 		references: map[*bundle.ObjectReference]map[manifest.ID]bundle.ObjectReference{},
@@ -115,6 +120,7 @@ func (p *Planner) walk(ctx context.Context, cluster string, apps *compiler) (w *
 	}
 	if cluster != "" {
 		w.recordBases()
+		w.addAsks()
 		w.next = p.nextPlan(ctx, w)
 		if w.bundleTooLarge = bundle.FitsBundle(bundleOf(w.next)); w.bundleTooLarge != nil {
 			w.next = p.keptPlan(ctx, w)

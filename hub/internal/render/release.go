@@ -93,6 +93,7 @@ func (a Asked) Answers(f api.ChartFacts) string {
 		KubeVersion string          `json:",omitempty"`
 		All         manifest.Digest `json:",omitzero"`
 		Upgrade     bool            `json:",omitempty"`
+		Revision    int             `json:",omitempty"` // unless Upgrade tells it
 	}{Asked: a}
 	answers.Asked.APIVersions = make(map[string]bool, len(a.APIVersions))
 	for name := range a.APIVersions {
@@ -105,6 +106,10 @@ func (a Asked) Answers(f api.ChartFacts) string {
 		answers.All = manifest.DigestOf([]byte(strings.Join(served, "\n")))
 	}
 	answers.Upgrade = f.Upgrade && (a.Upgrade || a.Revision)
+	first := api.ChartFacts{Upgrade: f.Upgrade}
+	if n := f.Revision(); a.Revision && n != first.Revision() {
+		answers.Revision = n
+	}
 	text, _ := json.Marshal(answers) // texts and booleans alone: this cannot fail
 	return string(text)
 }

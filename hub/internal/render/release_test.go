@@ -28,6 +28,11 @@ func TestAsked_Answers(t *testing.T) {
 			api.ChartFacts{Capabilities: api.Capabilities{APIVersions: []string{"v1"}}}, true},
 		"upgrade":  {Asked{Upgrade: true}, api.ChartFacts{}, upgrade, false},
 		"revision": {Asked{Revision: true}, api.ChartFacts{}, upgrade, false},
+		"later_revision": {Asked{Revision: true}, api.ChartFacts{Upgrade: true, Last: 5}, api.ChartFacts{Upgrade: true, Last: 6},
+			false},
+		"second_revision":     {Asked{Revision: true}, api.ChartFacts{Upgrade: true, Last: 1}, upgrade, true},
+		"installed_again":     {Asked{Revision: true}, api.ChartFacts{Last: 4}, api.ChartFacts{}, false},
+		"upgrade_of_revision": {Asked{Upgrade: true}, api.ChartFacts{Upgrade: true, Last: 5}, upgrade, true},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -209,6 +209,8 @@ type Content struct {
 	Revision string                 `json:"revision"`
 	Parent   bundle.ApplicationName `json:"parent,omitzero"`
 	Features bundle.FeatureSet      `json:"features,omitempty"`
+	// Chart is what its chart was told about the release; zero: the chart does not ask, or was rendered to be installed.
+	Chart api.ReleaseState `json:"chart,omitzero"`
 	// Bases are the remote bases that it was rendered with first, each "address at revision".
 	Bases BaseNames `json:"bases,omitempty"`
 }

@@ -88,6 +88,7 @@ type helmWorld struct {
 	app   *bundle.Application
 	entry bundle.Entry
 	gone  bool // the application left
+	asked []bundle.ShapeQuestion
 }
 
 func newHelmWorld(t *testing.T) *helmWorld {
@@ -141,7 +142,7 @@ func (w *helmWorld) start() {
 	a := New(Config{
 		Cluster: self, Keyring: keyring, Store: store, Hub: w.hub, Applier: applier, Watcher: watcher, Index: index,
 		Ledger: ledger.New(ledger.Config{}), Kubernetes: w.client, Reporter: reporter, Log: log, Health: assessor,
-		Jitter: func() float64 { return 0 }, Questions: w.hub, Releases: &Releases{Applier: applier, Client: w.client},
+		Jitter: func() float64 { return 0 }, Questions: w.hub, Shapes: w.hub, Releases: &Releases{Applier: applier, Client: w.client},
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
@@ -197,7 +198,7 @@ func (w *helmWorld) send() {
 	w.sequence++
 	now := time.Now()
 	b := &bundle.Bundle{Cluster: self.String(), Epoch: 1, Sequence: w.sequence, IssuedAt: now.Add(-time.Minute),
-		ExpiresAt: now.Add(time.Hour)}
+		ExpiresAt: now.Add(time.Hour), Questions: w.asked}
 	if w.gone {
 		b.Removals = []bundle.Removal{{Name: w.app.Name, Policy: bundle.MirrorPrune}}
 	} else {

@@ -3,6 +3,7 @@ package agent
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -90,4 +91,29 @@ func TestRelease_pinned(t *testing.T) {
 	w.send()
 	w.expect(condition.False, condition.MissingRollbackTarget)
 	w.greets("three")
+}
+
+// TestRelease_question tells the newest revision of a release, also of one that is not an application's, and that there
+// is none.
+func TestRelease_question(t *testing.T) {
+	w := newHelmWorld(t)
+	w.render(lifeWeb)
+	w.send()
+	w.expect(condition.True, condition.ReconciliationSucceeded)
+	w.helm("rollback web 1")
+	reader := bundle.ApplicationName{Kind: "HelmRelease", Namespace: w.app.Name.Namespace, Name: "other"}
+	web := bundle.ReleaseQuestion(reader, "", "web", w.app.Release.StorageNamespace)
+	none := bundle.ReleaseQuestion(reader, "", "none", w.app.Release.StorageNamespace)
+	denied := bundle.ReleaseQuestion(reader, "nobody", "web", w.app.Release.StorageNamespace)
+	w.asked = []bundle.ShapeQuestion{web, none, denied}
+	slices.SortFunc(w.asked, bundle.CompareQuestions)
+	w.send()
+	w.eventually("the answers", func() error {
+		a, b, c := w.hub.answer(web), w.hub.answer(none), w.hub.answer(denied)
+		revision, status, err := bundle.ReadReleaseAnswer(a.GetShape())
+		if revision != 2 || status != "deployed" || b == nil || len(b.Shape) > 0 || b.Problem != "" || c.GetProblem() == "" {
+			return fmt.Errorf("%d %s %w, %v, %v", revision, status, err, b, c)
+		}
+		return nil
+	})
 }

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
@@ -19,6 +20,7 @@ import (
 	"github.com/navefleet/nave/shared/telemetry"
 	"github.com/navefleet/nave/spoke/internal/decrypt"
 	"github.com/navefleet/nave/spoke/internal/kube"
+	"github.com/navefleet/nave/spoke/internal/release"
 
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 )
@@ -249,9 +251,12 @@ func (r *shapeReader) one(ctx context.Context, q bundle.ShapeQuestion) (*spokev1
 	id := q.ID()
 	m := &spokev1.ShapeAnswer{Question: id[:]}
 	var err error
-	if q.IsLive() {
+	switch {
+	case q.Form == bundle.ShapeRelease:
+		err = r.release(ctx, &q, m)
+	case q.IsLive():
 		err = r.live(ctx, &q, m)
-	} else {
+	default:
 		err = r.given(ctx, &q, m)
 	}
 	if err == nil {
@@ -262,6 +267,21 @@ func (r *shapeReader) one(ctx context.Context, q bundle.ShapeQuestion) (*spokev1
 	}
 	m.Problem = telemetry.Printable(err.Error(), reporting.MaxMessage)
 	return m, nil
+}
+
+// release answers from the records of a release, whoever wrote them. Their names and labels are enough.
+func (r *shapeReader) release(ctx context.Context, q *bundle.ShapeQuestion, m *spokev1.ShapeAnswer) error {
+	c := &carrier{Agent: r.Agent, name: q.Reader}
+	if err := c.connect(cmp.Or(q.ServiceAccount, r.DefaultServiceAccount)); err != nil {
+		return err
+	}
+	storage := &release.Storage{Client: c.client, Namespace: q.Key, Name: q.Name}
+	history, err := storage.History(ctx)
+	if err == nil && len(history) > 0 {
+		newest := history[len(history)-1]
+		m.Shape = bundle.ReleaseAnswer(newest.Version, string(newest.Status))
+	}
+	return err
 }
 
 // live answers from the object in the cluster.

@@ -119,6 +119,8 @@ type Work struct {
 	// source, in the order of api.Source.Inputs.
 	Parts     map[api.Key][]api.Given
 	Admission api.Admission
+	// ServiceAccount is the one that the object runs with: its own, or that of an object above it.
+	ServiceAccount string
 	// Tenant reports whether the object runs with a service account, its own or that of an object above it.
 	Tenant bool
 }

@@ -34,6 +34,7 @@ func (p *pass) resolve(key api.Key, r *api.Renderable) (work Work, wait bool, er
 	}
 	work.FoundAt, work.Source, work.Admission = found.Key, found.Object, p.admission(key)
 	work.Tenant = p.givesInside(key) != nil
+	work.ServiceAccount = p.graph.Nodes[key].Confined.AccountOf(r)
 	work.SourceKey, work.Parts, err = p.fetchKey(found)
 	switch {
 	case errors.Is(err, errWait):

@@ -40,6 +40,9 @@ const (
 	ShapeForm_SHAPE_FORM_SET ShapeForm = 2
 	// One value, which is text.
 	ShapeForm_SHAPE_FORM_TEXT ShapeForm = 3
+	// No text: the records of a release of Helm. The kind is Secret, the name that of the release, the key the namespace of the
+	// records. The answer has the number and the status of the newest revision, or nothing. Feature "release-questions".
+	ShapeForm_SHAPE_FORM_RELEASE ShapeForm = 4
 )
 
 // Enum value maps for ShapeForm.
@@ -49,12 +52,14 @@ var (
 		1: "SHAPE_FORM_YAML",
 		2: "SHAPE_FORM_SET",
 		3: "SHAPE_FORM_TEXT",
+		4: "SHAPE_FORM_RELEASE",
 	}
 	ShapeForm_value = map[string]int32{
 		"SHAPE_FORM_UNSPECIFIED": 0,
 		"SHAPE_FORM_YAML":        1,
 		"SHAPE_FORM_SET":         2,
 		"SHAPE_FORM_TEXT":        3,
+		"SHAPE_FORM_RELEASE":     4,
 	}
 )
 
@@ -3060,12 +3065,13 @@ const file_nave_bundle_v1_bundle_proto_rawDesc = "" +
 	"\n" +
 	"Expression\x12 \n" +
 	"\vplaceholder\x18\x01 \x01(\tR\vplaceholder\x12\x12\n" +
-	"\x04text\x18\x02 \x01(\tR\x04text*e\n" +
+	"\x04text\x18\x02 \x01(\tR\x04text*}\n" +
 	"\tShapeForm\x12\x1a\n" +
 	"\x16SHAPE_FORM_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fSHAPE_FORM_YAML\x10\x01\x12\x12\n" +
 	"\x0eSHAPE_FORM_SET\x10\x02\x12\x13\n" +
-	"\x0fSHAPE_FORM_TEXT\x10\x03*P\n" +
+	"\x0fSHAPE_FORM_TEXT\x10\x03\x12\x16\n" +
+	"\x12SHAPE_FORM_RELEASE\x10\x04*P\n" +
 	"\tDriftMode\x12\x1a\n" +
 	"\x16DRIFT_MODE_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fDRIFT_MODE_WARN\x10\x01\x12\x12\n" +
