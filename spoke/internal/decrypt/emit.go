@@ -11,7 +11,6 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/getsops/sops/v3"
 	"go.yaml.in/yaml/v3"
 	"gopkg.in/ini.v1"
 
@@ -30,7 +29,7 @@ func emit(docs []document, format bundle.Format) (text []byte, err error) {
 	if format == bundle.YAML {
 		return emitYAML(docs)
 	}
-	var tree sops.TreeBranch
+	var tree treeBranch
 	if len(docs) > 0 {
 		tree = docs[0].tree
 	}
@@ -48,7 +47,7 @@ func emit(docs []document, format bundle.Format) (text []byte, err error) {
 }
 
 // emitBinary returns the value of the key data, which is a whole file.
-func emitBinary(tree sops.TreeBranch) ([]byte, error) {
+func emitBinary(tree treeBranch) ([]byte, error) {
 	for _, item := range tree {
 		if item.Key != "data" {
 			continue
@@ -64,15 +63,15 @@ func emitBinary(tree sops.TreeBranch) ([]byte, error) {
 		"of the Secret with the extension of the file's format (.yaml, .json, .env, .ini)")
 }
 
-func emitDotenv(tree sops.TreeBranch) ([]byte, error) {
+func emitDotenv(tree treeBranch) ([]byte, error) {
 	var out bytes.Buffer
 	for _, item := range tree {
-		if comment, ok := item.Key.(sops.Comment); ok {
+		if comment, ok := item.Key.(treeComment); ok {
 			fmt.Fprintf(&out, "#%s\n", comment.Value)
 			continue
 		}
 		switch item.Value.(type) {
-		case sops.TreeBranch, []any:
+		case treeBranch, []any:
 			return nil, fmt.Errorf("%v: dotenv has no nested values", item.Key)
 		}
 		fmt.Fprintf(&out, "%v=%s\n", item.Key, dotenvText(item.Value))
@@ -98,7 +97,7 @@ func plainText(v any) string {
 	return fmt.Sprint(v)
 }
 
-func emitINI(tree sops.TreeBranch) ([]byte, error) {
+func emitINI(tree treeBranch) ([]byte, error) {
 	file := ini.Empty(ini.LoadOptions{AllowNonUniqueSections: true})
 	file.DeleteSection(ini.DefaultSection)
 	for _, item := range tree {
@@ -106,7 +105,7 @@ func emitINI(tree sops.TreeBranch) ([]byte, error) {
 		if !ok {
 			continue // a comment
 		}
-		branch, ok := item.Value.(sops.TreeBranch)
+		branch, ok := item.Value.(treeBranch)
 		if !ok {
 			return nil, fmt.Errorf("%s: an INI file has only sections at its top level", name)
 		}
@@ -124,10 +123,10 @@ func emitINI(tree sops.TreeBranch) ([]byte, error) {
 }
 
 // fillSection adds the keys of a section. The first comment is the section's; each other one is of the key before.
-func fillSection(section *ini.Section, branch sops.TreeBranch) error {
+func fillSection(section *ini.Section, branch treeBranch) error {
 	var last *ini.Key
 	for i, item := range branch {
-		if comment, ok := item.Key.(sops.Comment); ok {
+		if comment, ok := item.Key.(treeComment); ok {
 			if i == 0 {
 				section.Comment = comment.Value
 			} else if last != nil {
@@ -158,7 +157,7 @@ func emitJSON(v any) ([]byte, error) {
 
 func writeJSON(out *bytes.Buffer, v any) error {
 	switch v := v.(type) {
-	case sops.TreeBranch:
+	case treeBranch:
 		return writeBranch(out, v)
 	case []any:
 		return writeList(out, v)
@@ -175,7 +174,7 @@ func writeList(out *bytes.Buffer, list []any) error {
 	separator := ""
 	out.WriteByte('[')
 	for _, item := range list {
-		if _, isComment := item.(sops.Comment); isComment {
+		if _, isComment := item.(treeComment); isComment {
 			continue
 		}
 		out.WriteString(separator)
@@ -188,7 +187,7 @@ func writeList(out *bytes.Buffer, list []any) error {
 	return nil
 }
 
-func writeBranch(out *bytes.Buffer, branch sops.TreeBranch) error {
+func writeBranch(out *bytes.Buffer, branch treeBranch) error {
 	separator := ""
 	out.WriteByte('{')
 	for _, item := range branch {
@@ -231,7 +230,7 @@ func emitYAML(docs []document) ([]byte, error) {
 
 func yamlNode(v any) *yaml.Node {
 	switch v := v.(type) {
-	case sops.TreeBranch:
+	case treeBranch:
 		return branchNode(v)
 	case []any:
 		return listNode(v)
@@ -286,7 +285,7 @@ func isOldBoolean(text string) bool {
 // pending are comments that wait for the node to which they belong.
 type pending struct{ above, beside []string }
 
-func (p *pending) add(c sops.Comment) {
+func (p *pending) add(c treeComment) {
 	if c.Inline {
 		p.beside = append(p.beside, c.Value)
 	} else {
@@ -306,11 +305,11 @@ func flush(comments *[]string, to *string, separator bool) {
 	*to, *comments = text, nil
 }
 
-func branchNode(branch sops.TreeBranch) *yaml.Node {
+func branchNode(branch treeBranch) *yaml.Node {
 	node := &yaml.Node{Kind: yaml.MappingNode}
 	var p pending
 	for _, item := range branch {
-		if comment, ok := item.Key.(sops.Comment); ok {
+		if comment, ok := item.Key.(treeComment); ok {
 			p.add(comment)
 			continue
 		}
@@ -330,7 +329,7 @@ func listNode(list []any) *yaml.Node {
 	node := &yaml.Node{Kind: yaml.SequenceNode}
 	var p pending
 	for _, v := range list {
-		if comment, ok := v.(sops.Comment); ok {
+		if comment, ok := v.(treeComment); ok {
 			p.add(comment)
 			continue
 		}

@@ -11,9 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/getsops/sops/v3"
-	"github.com/getsops/sops/v3/aes"
-
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/sealed"
 )
@@ -109,7 +106,7 @@ func (p *Plaintext) Redactor() *Redactor {
 		case time.Time:
 			r.add(v.Format(time.RFC3339Nano))
 		default:
-			if text, err := sops.ToBytes(v); err == nil {
+			if text, err := toBytes(v); err == nil {
 				r.add(string(text))
 			}
 		}
@@ -136,19 +133,9 @@ func Open(ctx context.Context, file []byte, format bundle.Format, keys *Keys, te
 	p := &Plaintext{leaves: map[string]any{}, failed: map[int]error{}, texts: map[bundle.Format]text{},
 		reveals: map[int]string{}}
 	var failed error
-	opened, explained := 0, 0
-	for i, g := range groups {
-		again := func() ([]document, error) {
-			if explained++; explained > maxExplained {
-				return nil, errLeaf
-			}
-			docs, err := parse(file, format)
-			if err != nil {
-				return nil, err
-			}
-			return groupsOf(docs)[i], nil
-		}
-		if err := p.open(ctx, g, keys, again); err != nil {
+	opened := 0
+	for _, g := range groups {
+		if err := p.open(ctx, g, keys); err != nil {
 			failed = cmp.Or(failed, err)
 			continue
 		}
@@ -190,8 +177,8 @@ func groupsOf(docs []document) (groups []group) {
 }
 
 // open decrypts the documents of one group. If it fails, each of them has the error.
-func (p *Plaintext) open(ctx context.Context, g group, keys *Keys, again func() ([]document, error)) error {
-	leaves, reveals, err := g.decrypt(ctx, keys, again)
+func (p *Plaintext) open(ctx context.Context, g group, keys *Keys) error {
+	leaves, reveals, err := g.decrypt(ctx, keys)
 	for _, doc := range g {
 		if err != nil {
 			p.failed[doc.index] = err
@@ -203,16 +190,14 @@ func (p *Plaintext) open(ctx context.Context, g group, keys *Keys, again func() 
 }
 
 // decrypt decrypts the documents in place and returns their leaves, and their annotations about what may be revealed.
-// again reads the same documents once more.
-func (g group) decrypt(ctx context.Context, keys *Keys, again func() ([]document, error)) (leaves map[string]any,
-	reveals map[int]string, err error) {
+func (g group) decrypt(ctx context.Context, keys *Keys) (leaves map[string]any, reveals map[int]string, err error) {
 	m, err := readMetadata(g[0].metadata)
 	if err != nil {
 		return nil, nil, err
 	}
-	rules, err := m.rules()
+	r, err := m.rule()
 	if err == nil {
-		err = g.fitsRules(rules)
+		err = r.fits(g)
 	}
 	if err != nil {
 		return nil, nil, err
@@ -222,43 +207,23 @@ func (g group) decrypt(ctx context.Context, keys *Keys, again func() ([]document
 		return nil, nil, err
 	}
 	places := scalars(g)
-	c := &guarded{ctx: ctx, cipher: aes.NewCipher()}
-	mac, err := walk(g, rules, key, c)
+	mac, err := walk(ctx, g, r, key)
 	if err != nil {
-		return nil, nil, explain(ctx, again, rules, c)
-	}
-	if err := checkMAC(m, key, c, mac); err != nil {
 		return nil, nil, err
 	}
-	return opened(places), g.revealsIn(rules), nil
-}
-
-// walk lets the library decrypt the leaves of the documents in place and returns the MAC over them. The library's
-// errors quote values, so walk returns errLeaf in place of any error or panic.
-func walk(docs []document, rules sops.Metadata, key []byte, c sops.Cipher) (mac string, err error) {
-	defer func() {
-		if recover() != nil {
-			mac, err = "", errLeaf
-		}
-	}()
-	tree := sops.Tree{Metadata: rules}
-	for _, doc := range docs {
-		tree.Branches = append(tree.Branches, doc.tree)
+	if err := checkMAC(m, key, mac); err != nil {
+		return nil, nil, err
 	}
-	mac, err = tree.Decrypt(key, c)
-	if err != nil {
-		return "", errLeaf
-	}
-	return mac, nil
+	return opened(places), g.revealsIn(r), nil
 }
 
 // checkMAC compares a MAC with the one in the file, which SOPS encrypts together with the time of the file. The error
 // is ErrMAC.
-func checkMAC(m *metadata, key []byte, c sops.Cipher, got string) error {
+func checkMAC(m *metadata, key []byte, got string) error {
 	if m.MAC == "" {
 		return fmt.Errorf("%w (the file has none)", ErrMAC)
 	}
-	want, err := c.Decrypt(m.MAC, key, m.LastModified)
+	want, err := decryptLeaf(m.MAC, key, m.LastModified)
 	if err != nil {
 		return fmt.Errorf("%w (the MAC does not decrypt)", ErrMAC)
 	}
@@ -272,7 +237,7 @@ func checkMAC(m *metadata, key []byte, c sops.Cipher, got string) error {
 func opened(places []leaf) map[string]any {
 	leaves := map[string]any{}
 	for _, l := range places {
-		if _, isComment := (*l.value).(sops.Comment); !isComment && l.sealed() {
+		if _, isComment := (*l.value).(treeComment); !isComment && l.sealed() {
 			leaves[leafKey(l.document, l.path)] = *l.value
 		}
 	}
