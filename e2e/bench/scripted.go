@@ -133,14 +133,18 @@ func dialScripted(name, address, domain string, pair tls.Certificate, authoritie
 	return s, nil
 }
 
-// hello opens the session and waits for the welcome.
-func (s *scripted) hello(ctx context.Context) (err error) {
+// hello opens the session of a spoke that has no bundle and knows no feature.
+func (s *scripted) hello(ctx context.Context) error {
+	return s.open(ctx, &spokev1.Hello{Protocol: version.Protocol, Version: "bench", KubernetesVersion: "v1.37.2",
+		Verified: &spokev1.BundleId{}})
+}
+
+// open opens the session and waits for the welcome.
+func (s *scripted) open(ctx context.Context, hello *spokev1.Hello) (err error) {
 	if s.stream, err = s.client.Session(ctx); err != nil {
 		return err
 	}
-	err = s.stream.Send(&spokev1.SessionRequest{Message: &spokev1.SessionRequest_Hello{Hello: &spokev1.Hello{
-		Protocol: version.Protocol, Version: "bench", KubernetesVersion: "v1.37.2", Verified: &spokev1.BundleId{},
-	}}})
+	err = s.stream.Send(&spokev1.SessionRequest{Message: &spokev1.SessionRequest_Hello{Hello: hello}})
 	message, recvErr := s.stream.Recv()
 	if recvErr != nil {
 		return recvErr // says why a Send failed, too
