@@ -113,27 +113,32 @@ func (w *walker) branch(in treeBranch, path []string, failed *place) error {
 func (w *walker) list(in []any, path []string, failed *place) error {
 	w.comments = append(w.comments, nil)
 	defer func() { w.comments = w.comments[:len(w.comments)-1] }()
-	n := 0 // elements so far, without comments
 	for i, element := range in {
 		c, plain := element.(treeComment)
 		if plain {
 			w.below(c)
 		}
-		counts := !isComment(element)
 		v, err := w.value(element, path, failed)
 		if err != nil {
-			*failed = append(*failed, strconv.Itoa(n))
+			*failed = append(*failed, strconv.Itoa(withoutComments(in[:i])))
 			return err
 		}
 		in[i] = v
 		if !plain {
 			w.comments[len(w.comments)-1] = nil
 		}
-		if counts {
+	}
+	return nil
+}
+
+// withoutComments returns how many elements of a list are values.
+func withoutComments(list []any) (n int) {
+	for _, element := range list {
+		if !isComment(element) {
 			n++
 		}
 	}
-	return nil
+	return n
 }
 
 // below notes a comment that stands before what comes next.
