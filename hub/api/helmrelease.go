@@ -21,6 +21,7 @@ import (
 
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/shared/sealed"
 )
 
 // helmReleaseKind is the kind of HelmReleases.
@@ -216,6 +217,10 @@ func checkChartBuild(hr *helmv2.HelmRelease) field.ErrorList {
 		for i, f := range c.Spec.ValuesFiles {
 			errs = append(errs, required(f, spec.Child("chart", "spec", "valuesFiles").Index(i), badPath)...)
 		}
+	}
+	if hr.Spec.Values != nil && len(sealed.Find(string(hr.Spec.Values.Raw))) > 0 {
+		errs = append(errs, field.Invalid(spec.Child("values"), "", "an encrypted value: put it into a Secret, encrypted "+
+			"with SOPS, and name the Secret in spec.valuesFrom"))
 	}
 	for i, ref := range hr.Spec.ValuesFrom {
 		errs = append(errs, checkValuesFrom(ref, spec.Child("valuesFrom").Index(i))...)

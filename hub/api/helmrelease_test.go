@@ -57,6 +57,7 @@ func TestHelmRelease(t *testing.T) {
 		"health":          {ofGit + "healthCheckExprs: [{apiVersion: a/v1, kind: A}]", "spec.healthCheckExprs[0].current: Required"},
 		"account":         {ofGit + "serviceAccountName: A", "spec.serviceAccountName"},
 		"values_from":     {ofGit + "valuesFrom: [{kind: Deployment, name: a}]", "spec.valuesFrom[0].kind: Unsupported"},
+		"encrypted":       {ofGit + "values: {a: a0sealed0aaaaaaaaaaaaaaaaaaaaaaaaaa}", "spec.values: Invalid value: \"\": an encrypted"},
 		"literal":         {ofGit + "valuesFrom: [{kind: Secret, name: a, literal: true}]", "needs a targetPath"},
 		"patch":           {ofGit + "postRenderers: [{kustomize: {patches: [{target: {kind: A}}]}}]", "spec.postRenderers[0].kustomize.patches[0].patch: Required"},
 		"unknown_field":   {ofGit + "replicas: 2", "spec.replicas: Forbidden: unknown field"},

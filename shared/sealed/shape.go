@@ -166,7 +166,7 @@ func ScalarOf(v any) (Value, bool) {
 			return Integer(i), true
 		}
 		f, err := v.Float64()
-		return Float(f), err == nil && !math.IsInf(f, 0)
+		return Value{isFloat, string(v)}, err == nil && !math.IsInf(f, 0)
 	}
 	return Value{}, false
 }

@@ -48,6 +48,16 @@ func Expression(text string) Value { return Value{isExpression, text} }
 // AsText returns the Value of the text of v.
 func (v Value) AsText() Value { return Text(v.text) }
 
+// Printed returns the Value of the text that a template of Helm prints for v, which YAML gave: there all numbers are
+// floating-point.
+func (v Value) Printed() Value {
+	f, err := strconv.ParseFloat(v.text, 64)
+	if err != nil || v.kind != isInteger && v.kind != isFloat {
+		return v.AsText()
+	}
+	return Text(fmt.Sprint(f))
+}
+
 // Size returns the length of the value as text, in bytes.
 func (v Value) Size() int { return len(v.text) }
 

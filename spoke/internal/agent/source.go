@@ -217,7 +217,10 @@ func (l *loader) innerValue(ctx context.Context, at innerPlace) (sealed.Value, e
 	if !ok {
 		return v, fmt.Errorf("%s: %w", &l.app.ValueSources[at.source].Question, errNoInnerValue)
 	}
-	if at.text {
+	switch {
+	case at.text && l.app.ValueSources[at.source].Question.Form == bundle.ShapeYAML:
+		v = v.Printed()
+	case at.text:
 		v = v.AsText()
 	}
 	return v, nil

@@ -1,9 +1,13 @@
 package decrypt
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
+	"unicode/utf8"
+
+	"helm.sh/helm/v3/pkg/strvals"
 
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/sealed"
@@ -24,6 +28,37 @@ func TestReadValues_set(t *testing.T) {
 			t.Errorf("%q: %s, want %s", text, s, want)
 		}
 	}
+}
+
+// FuzzReadValues_set compares single values with what the parser of helm --set makes of them, as Flux calls it.
+func FuzzReadValues_set(f *testing.F) {
+	for _, seed := range []string{"", "true", "False", "null", "0", "-0", "00", "007", "+5", "-5", "123456", "1000000",
+		"9223372036854775807", "9223372036854775808", "1e3", "1.5", "0x1F", "1_000", " 1", "1\n", "a=b", "'1'", `"a"`, `"`, `'"`,
+		`"true`, "2020-01-01", "~", "yes", "a b", "a.b", "é", "\xff", `"a'`} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		got, err := ReadValues(text, bundle.ShapeSet)
+		if err != nil {
+			return // lists, maps and escapes
+		}
+		if !utf8.ValidString(text) {
+			return // JSON cannot tell
+		}
+		values, parse, set := map[string]any{}, strvals.ParseInto, text
+		for _, quote := range []string{`"`, "'"} {
+			if strings.HasPrefix(text, quote) && strings.HasSuffix(text, quote) {
+				parse, set = strvals.ParseIntoString, strings.Trim(text, `'"`)
+			}
+		}
+		if err := parse("k="+set, values); err != nil {
+			t.Fatalf("%q: %v", text, err)
+		}
+		want, _ := json.Marshal(values["k"])
+		if mine, _ := json.Marshal(got.tree); string(mine) != string(want) {
+			t.Errorf("%q: %s, want %s", text, mine, want)
+		}
+	})
 }
 
 // TestReadValues_yaml reads values as Helm reads them: YAML 1.1, and a text without a map is an error.

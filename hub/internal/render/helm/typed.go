@@ -1,7 +1,9 @@
 package helm
 
 import (
+	"cmp"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -17,10 +19,37 @@ import (
 // A placeholder is a text, which is true in a condition. So a template that looks at a boolean or a number would see
 // something else than the value, and no other text would show it.
 
-// typedProbes are values of each type that stand for placeholders: those of the second are false in a condition.
-var typedProbes = []map[string]any{
-	{"bool": true, "int": 7041.0, "float": 7041.5},
-	{"bool": false, "int": 0.0, "float": 0.0},
+// typed is the type of a sealed value.
+type typed struct {
+	kind string // bool, int, float
+	set  bool   // as helm --set reads it: an int is no floating-point number
+}
+
+// probe returns a value of the type: the first that is true in a condition, or the second that is not. Templates print a
+// floating-point number of seven digits in another way than toJson.
+func (t typed) probe(second bool) any {
+	switch {
+	case t.kind == "bool":
+		return !second
+	case second && t.set:
+		return int64(0)
+	case second:
+		return 0.0
+	case t.set:
+		return int64(7041007)
+	case t.kind == "float":
+		return 7041007.5
+	}
+	return 7041007.0
+}
+
+// probesOf returns probes of values.
+func probesOf(types map[string]typed, second bool) map[string]any {
+	probes := map[string]any{}
+	for placeholder, t := range types {
+		probes[placeholder] = t.probe(second)
+	}
+	return probes
 }
 
 // checkTypes renders the chart with booleans and numbers in place of the placeholders that stand for such. If the
@@ -31,12 +60,13 @@ func (s settling) checkTypes(ctx context.Context) error {
 	if len(names) == 0 {
 		return nil
 	}
-	for _, probes := range typedProbes {
-		cause := s.differsWith(ctx, names, types, probes)
+	for _, second := range []bool{false, true} {
+		probes := probesOf(types, second)
+		cause := s.differsWith(ctx, names, probes)
 		if cause == nil {
 			continue
 		}
-		changes := func(some []string) bool { return s.differsWith(ctx, some, types, probes) != nil }
+		changes := func(some []string) bool { return s.differsWith(ctx, some, probes) != nil }
 		if placeholder, found := culprit(names, changes); found {
 			return s.describe(cause, placeholder, s.placeOfValue(placeholder))
 		}
@@ -46,54 +76,117 @@ func (s settling) checkTypes(ctx context.Context) error {
 }
 
 // retype puts the placeholders of texts in place of those of booleans and numbers, where a template writes the value in
-// quotes. If a template refuses the probes, retype changes nothing.
+// quotes or prints it. If a template refuses the probes, retype changes nothing.
 func (s settling) retype(ctx context.Context) {
 	types := s.typesIn()
 	if len(types) == 0 {
 		return
 	}
-	other, err := s.withTypes(ctx, slices.Collect(maps.Keys(types)), types, typedProbes[0])
+	r := retyping{texts: map[string]string{}, probes: probesOf(types, false)}
+	other, err := s.withTypes(ctx, slices.Collect(maps.Keys(types)), r.probes)
 	if err != nil {
 		return
 	}
-	texts := map[string]string{}
 	for _, v := range s.build.ValuesFrom {
-		maps.Copy(texts, v.Texts)
+		maps.Copy(r.texts, v.Texts)
 	}
 	others := objectsIn(other)
 	for i, o := range objectsIn(s.first) {
-		o.Object = inQuotes(o.Object, others[i].Object, texts).(map[string]any)
+		o.Object = r.value(o.Object, others[i].Object, isSecret(o)).(map[string]any)
 	}
 }
 
-// inQuotes returns a value with texts in place of placeholders, where the other render has a text.
-func inQuotes(v, other any, texts map[string]string) any {
+// retyping puts placeholders of texts in place of others.
+type retyping struct {
+	texts  map[string]string // by the placeholders of booleans and numbers
+	probes map[string]any
+}
+
+// value returns a value with placeholders of texts, where the other render, with probes, has texts. If decode is set,
+// the value is a Secret.
+func (r retyping) value(v, other any, decode bool) any {
 	switch v := v.(type) {
 	case string:
-		if _, isText := other.(string); isText && texts[v] != "" {
-			return texts[v]
+		if text, isText := other.(string); isText {
+			return r.text(v, text)
 		}
 	case map[string]any:
 		fields, _ := other.(map[string]any)
 		for key := range v {
-			v[key] = inQuotes(v[key], fields[key], texts)
+			data, isMap := v[key].(map[string]any)
+			if decode && key == "data" && isMap {
+				r.decoded(data, fields[key])
+				continue
+			}
+			v[key] = r.value(v[key], fields[key], false)
 		}
 	case []any:
 		items, _ := other.([]any)
 		for i := range min(len(v), len(items)) {
-			v[i] = inQuotes(v[i], items[i], texts)
+			v[i] = r.value(v[i], items[i], false)
 		}
 	}
 	return v
 }
 
+// decoded changes the texts that the data of a Secret encodes.
+func (r retyping) decoded(data map[string]any, other any) {
+	others, _ := other.(map[string]any)
+	for key, value := range data {
+		text, isText := value.(string)
+		encoded, _ := others[key].(string)
+		plain, err := base64.StdEncoding.DecodeString(encoded)
+		if !isText || err != nil {
+			continue
+		}
+		data[key] = inBase64(text, func(text string) string { return r.text(text, string(plain)) })
+	}
+}
+
+// text returns a text with placeholders of texts where the other one has a probe as templates print it. Elsewhere, as
+// in JSON, the placeholder stands for the number as JSON has it, without the quotes that JSON gives placeholders.
+func (r retyping) text(text, other string) string {
+	if r.texts[text] != "" {
+		return r.texts[text]
+	}
+	var b strings.Builder
+	for rest := text; ; {
+		before, found, after, ok := sealed.Cut(rest)
+		if !ok {
+			b.WriteString(before)
+			return b.String()
+		}
+		probe, isTyped := r.probes[string(found)]
+		tail, ok := strings.CutPrefix(other, before)
+		if !ok && isTyped && strings.HasSuffix(before, `"`) && strings.HasPrefix(after, `"`) {
+			before, after = before[:len(before)-1], after[1:]
+			tail, ok = strings.CutPrefix(other, before)
+		}
+		if !ok {
+			return text
+		}
+		placeholder, want := string(found), string(found)
+		if isTyped {
+			want = textOf(probe)
+			if printed := fmt.Sprint(probe); printed != want && strings.HasPrefix(tail, printed) {
+				placeholder, want = cmp.Or(r.texts[placeholder], placeholder), printed
+			}
+		}
+		if other, ok = strings.CutPrefix(tail, want); !ok {
+			return text
+		}
+		b.WriteString(before + placeholder)
+		rest = after
+	}
+}
+
 // typesIn returns the types of the placeholders that are whole values and stand for a boolean or a number.
-func (s settling) typesIn() map[string]string {
-	types := map[string]string{}
+func (s settling) typesIn() map[string]typed {
+	types := map[string]typed{}
 	mapTexts(s.in.Values, false, func(text string) string {
 		for _, v := range s.build.ValuesFrom {
 			if kind := v.Types[text]; kind != "" {
-				types[text] = kind
+				types[text] = typed{kind, v.TargetPath != ""}
 			}
 		}
 		return text
@@ -103,13 +196,13 @@ func (s settling) typesIn() map[string]string {
 
 // differsWith renders the chart with probes in place of some placeholders, and returns where the result differs in more
 // than the probes; nil: nowhere, or a template refuses them.
-func (s settling) differsWith(ctx context.Context, some []string, types map[string]string,
-	probes map[string]any) error {
-	texts := pairs{}
+func (s settling) differsWith(ctx context.Context, some []string, probes map[string]any) error {
+	texts, printed := pairs{}, pairs{}
 	for _, p := range some {
-		texts[p] = textOf(probes[types[p]])
+		texts[p] = textOf(probes[p])
+		printed[fmt.Sprint(probes[p])] = texts[p]
 	}
-	other, err := s.withTypes(ctx, some, types, probes)
+	other, err := s.withTypes(ctx, some, probes)
 	if err != nil {
 		return nil
 	}
@@ -119,7 +212,7 @@ func (s settling) differsWith(ctx context.Context, some []string, types map[stri
 			o.Object = asTexts(o.Object).(map[string]any)
 		}
 	}
-	fields, err := differences(first, other)
+	fields, err := differences(first, replaceAll(other, printed))
 	if err != nil {
 		return fmt.Errorf("%w: %w", err, render.ErrInspected)
 	}
@@ -130,17 +223,17 @@ func (s settling) differsWith(ctx context.Context, some []string, types map[stri
 }
 
 // withTypes renders the chart with probes in place of some placeholders.
-func (s settling) withTypes(ctx context.Context, some []string, types map[string]string, probes map[string]any) (
-	*render.Result, error) {
+func (s settling) withTypes(ctx context.Context, some []string, probes map[string]any) (*render.Result, error) {
 	values := map[string]any{}
 	for _, p := range some {
-		values[p] = probes[types[p]]
+		values[p] = probes[p]
 	}
 	in := otherwise(s.in, nil, strange)
 	in.Values = withProbes(s.in.Values, values).(map[string]any)
 	other, err := renderChart(ctx, s.engine, in, s.post)
 	if err != nil {
-		in.Files = s.in.Files
+		in = s.in
+		in.Values = withProbes(s.in.Values, values).(map[string]any)
 		return renderChart(ctx, s.engine, in, s.post)
 	}
 	return other, nil
@@ -236,7 +329,7 @@ func (s settling) needsTypes(ctx context.Context, cause error) error {
 	renders := func(some []string) bool {
 		values := map[string]any{}
 		for _, p := range some {
-			values[p] = typedProbes[0][types[p]]
+			values[p] = types[p].probe(false)
 		}
 		in := s.in
 		in.Values = withProbes(s.in.Values, values).(map[string]any)

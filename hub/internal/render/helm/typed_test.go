@@ -17,28 +17,35 @@ func TestTyped(t *testing.T) {
 	salt := sealed.NewSalt([]byte("salt"))
 	on, n, text := string(salt.Placeholder("s", []string{"on"})), string(salt.Placeholder("s", []string{"n"})),
 		string(salt.Placeholder("s", []string{"text"}))
+	port := string(salt.Placeholder("p", nil))
 	asText := string(salt.Placeholder("s as text", []string{"n"}))
 	for name, c := range map[string]struct{ template, want, reveal string }{
-		"written":   {configMap(`"{{ .Values.auth.on }} {{ .Values.n }} {{ .Values.text }}"`), on + " " + n + " " + text, ""},
-		"yaml":      {configMap(`{{ .Values.auth | toYaml | quote }}`), `"on": ` + on, ""},
-		"quoted":    {configMap(`{{ .Values.n | quote }}`), asText, ""},
-		"plain":     {configMap(`{{ .Values.n }}`), n, ""},
-		"revealed":  {configMap(`{{ if .Values.open }}yes{{ else }}shut{{ end }}`), "shut", ""},
-		"text":      {configMap(`{{ if .Values.text }}{{ .Values.text }}{{ end }}`), text, ""},
-		"if":        {configMap(`{{ if .Values.auth.on }}yes{{ else }}no{{ end }}`), "", "auth.on"},
-		"not":       {configMap(`{{ not .Values.auth.on | quote }}`), "", "auth.on"},
-		"object":    {`{{ if .Values.auth.on }}` + configMap(`x`) + `{{ end }}`, "", "auth.on"},
-		"ternary":   {configMap(`{{ ternary "a" "b" (eq (toString .Values.auth.on) "true") }}`), "", "auth.on"},
-		"int":       {configMap(`{{ add1 .Values.n | quote }}`), "", "n"},
-		"default":   {configMap(`{{ .Values.n | default 3 | quote }}`), "", "n"},
-		"compared":  {configMap(`{{ if gt .Values.n 3.0 }}many{{ end }}`), "", "n"},
-		"ranged":    {configMap(`{{ range until (int .Values.n) }}x{{ end }}`), "", "n"},
-		"port_zero": {configMap(`{{ with .Values.port }}{{ . | quote }}{{ end }}`), "", "port"},
+		"written":     {configMap(`"{{ .Values.auth.on }} {{ .Values.n }} {{ .Values.text }}"`), on + " " + asText + " " + text, ""},
+		"yaml":        {configMap(`{{ .Values.auth | toYaml | quote }}`), `"on": ` + on, ""},
+		"quoted":      {configMap(`{{ .Values.n | quote }}`), asText, ""},
+		"in_text":     {configMap(`"a-{{ .Values.n }}-{{ .Values.text }}"`), "a-" + asText + "-" + text, ""},
+		"json":        {configMap(`{{ list .Values.n .Values.text | toJson | quote }}`), `[` + n + `,"` + text + `"]`, ""},
+		"both":        {configMap(`{{ printf "%v %s" .Values.n (toJson .Values.n) | quote }}`), asText + " " + n, ""},
+		"in_yaml":     {configMap(`{{ dict "n" .Values.n | toYaml | quote }}`), `"n": ` + n, ""},
+		"base64":      {secret(`{{ .Values.n | toString | b64enc }}`), base64Of(asText), ""},
+		"json_base64": {secret(`{{ list .Values.n | toJson | b64enc }}`), base64Of("[" + n + "]"), ""},
+		"set":         {configMap(`"a-{{ .Values.port }}"`), "a-" + port, ""},
+		"plain":       {configMap(`{{ .Values.n }}`), n, ""},
+		"revealed":    {configMap(`{{ if .Values.open }}yes{{ else }}shut{{ end }}`), "shut", ""},
+		"text":        {configMap(`{{ if .Values.text }}{{ .Values.text }}{{ end }}`), text, ""},
+		"if":          {configMap(`{{ if .Values.auth.on }}yes{{ else }}no{{ end }}`), "", "auth.on"},
+		"not":         {configMap(`{{ not .Values.auth.on | quote }}`), "", "auth.on"},
+		"object":      {`{{ if .Values.auth.on }}` + configMap(`x`) + `{{ end }}`, "", "auth.on"},
+		"ternary":     {configMap(`{{ ternary "a" "b" (eq (toString .Values.auth.on) "true") }}`), "", "auth.on"},
+		"int":         {configMap(`{{ add1 .Values.n | quote }}`), "", "n"},
+		"default":     {configMap(`{{ .Values.n | default 3 | quote }}`), "", "n"},
+		"compared":    {configMap(`{{ if gt .Values.n 3.0 }}many{{ end }}`), "", "n"},
+		"ranged":      {configMap(`{{ range until (int .Values.n) }}x{{ end }}`), "", "n"},
+		"port_zero":   {configMap(`{{ with .Values.port }}{{ . | quote }}{{ end }}`), "", "port"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newBuild()
 			tree, _ := json.Marshal(map[string]any{"auth": map[string]any{"on": on}, "n": n, "text": text, "open": false})
-			port := string(salt.Placeholder("p", nil))
 			whole, _ := json.Marshal(port)
 			b.ValuesFrom = []api.ChartValues{
 				{Asked: true, Tree: tree, Types: map[string]string{on: "bool", n: "int"},
