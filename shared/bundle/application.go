@@ -25,6 +25,9 @@ func (a *Application) Features() FeatureSet {
 	}
 	if a.Release != nil {
 		used = append(used, helmRelease)
+		if len(a.Release.Defaults) > 0 {
+			used = append(used, chartDefaults)
+		}
 	}
 	if len(a.ValueSources) > 0 {
 		used = append(used, shapes)

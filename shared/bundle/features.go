@@ -9,6 +9,7 @@ import (
 // The features of bundles. A feature names a part of a bundle that a spoke must know to carry the bundle out. A hub
 // sends no bundle to a spoke that does not know one of the bundle's features.
 const (
+	chartDefaults     = "chart-defaults"     // Release.Defaults
 	confirmedPrune    = "confirmed-prune"    // Entry.ConfirmedPrune
 	parents           = "parents"            // Entry.Parent
 	pending           = "pending"            // Bundle.Pending and Bundle.Incomplete
@@ -35,6 +36,8 @@ const (
 	Baseline FeatureSet = confirmedPrune + "," + parents + "," + pending + "," + removals
 	// Schemas is what a spoke must know to answer questions about the schemas of its API server. No bundle has it.
 	Schemas FeatureSet = schemas
+	// ChartDefaults is what a spoke must know to write the values of a chart into a record.
+	ChartDefaults FeatureSet = chartDefaults
 	// Releases is what a spoke must know to carry out releases of Helm.
 	Releases FeatureSet = helmRelease
 	// PinnedReleases is what a spoke must know to roll releases of Helm back and keep them there.
@@ -46,8 +49,9 @@ const (
 )
 
 // Known is the features that this program knows. A new feature is added here, never to Baseline.
-var Known = setOf(append(Baseline.Names(), driftMode, handovers, healthExpressions, helmRelease, ignore, keptObjects,
-	keyService, pinnedReleases, previews, readyExpressions, releaseQuestions, schemas, sealedFiles, shapes, substitution))
+var Known = setOf(append(Baseline.Names(), chartDefaults, driftMode, handovers, healthExpressions, helmRelease,
+	ignore, keptObjects, keyService, pinnedReleases, previews, readyExpressions, releaseQuestions, schemas, sealedFiles,
+	shapes, substitution))
 
 // FeatureSet is a set of features: their sorted names, with commas between them. The zero FeatureSet is empty.
 type FeatureSet string

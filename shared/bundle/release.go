@@ -34,6 +34,8 @@ type Release struct {
 	Uninstall      ReleaseAction
 	Test           ReleaseTest
 	Generated      []GeneratedFields
+	// Defaults is the JSON of the values of the chart, for the record alone; empty: the record has none.
+	Defaults []byte
 }
 
 // ReleaseAction has the options of one action of a release.
@@ -139,14 +141,17 @@ const (
 	maxHooks       = 1000
 	maxReleaseName = 53 // Helm's
 	maxValuesBytes = 4 << 20
-	maxChartBytes  = 256 << 10
-	maxNotesBytes  = 1 << 20
-	maxTestNames   = 1000
+	// MaxDefaultsBytes is how large the values of a chart may be for a record, which has 1 MiB when it is compressed.
+	MaxDefaultsBytes = 512 << 10
+	maxChartBytes    = 256 << 10
+	maxNotesBytes    = 1 << 20
+	maxTestNames     = 1000
 )
 
 // ReleaseDigest returns the digest of what a revision of the release is made of: objects, hooks, definitions, chart,
 // values and names. How the release is installed, tested and remediated is no part of the digest, and neither are the
-// notes, which follow from the rest, and generated fields. An application without a release has the zero digest.
+// notes and the values of the chart, which show in the rest, and generated fields. An application without a release has
+// the zero digest.
 func (a *Application) ReleaseDigest() (manifest.Digest, error) {
 	if a.Release == nil {
 		return manifest.Digest{}, nil
@@ -255,6 +260,7 @@ func (r *Release) checkNames() error {
 
 func (r *Release) checkTexts() error {
 	if err := cmp.Or(fits("chart", "bytes", len(r.Chart), maxChartBytes),
+		fits("defaults", "bytes", len(r.Defaults), MaxDefaultsBytes),
 		fits("values", "bytes", len(r.Values), maxValuesBytes), fits("notes", "bytes", len(r.Notes), maxNotesBytes),
 	); err != nil {
 		return err
@@ -266,6 +272,9 @@ func (r *Release) checkTexts() error {
 	var values map[string]json.RawMessage
 	if len(r.Values) > 0 && json.Unmarshal(r.Values, &values) != nil {
 		return errors.New("values: not a map")
+	}
+	if len(r.Defaults) > 0 && json.Unmarshal(r.Defaults, &values) != nil {
+		return errors.New("defaults: not a map")
 	}
 	return nil
 }
@@ -332,7 +341,7 @@ func (r *Release) message() *bundlev1.Release {
 		Uninstall: r.Uninstall.message(), Test: &bundlev1.ReleaseTest{
 			Enable: r.Test.Enable, Timeout: duration(r.Test.Timeout), Only: r.Test.Only, Except: r.Test.Except,
 		},
-		Generated: convert(r.Generated, GeneratedFields.message),
+		Generated: convert(r.Generated, GeneratedFields.message), Defaults: r.Defaults,
 	}
 }
 
@@ -372,7 +381,7 @@ func (a *Application) decodeRelease(m *bundlev1.Application) (err error) {
 func releaseOf(m *bundlev1.Release) (*Release, error) {
 	r := &Release{
 		Name: m.GetName(), Namespace: m.GetNamespace(), StorageNamespace: m.GetStorageNamespace(), Chart: m.GetChart(),
-		Values: m.GetValues(), Notes: m.GetNotes(), MaxHistory: int(m.GetMaxHistory()),
+		Values: m.GetValues(), Defaults: m.GetDefaults(), Notes: m.GetNotes(), MaxHistory: int(m.GetMaxHistory()),
 		CreateNamespace: m.GetCreateNamespace(), KeepOtherChart: m.GetKeepOtherChart(),
 		Test: ReleaseTest{Enable: m.GetTest().GetEnable(), Only: m.GetTest().GetOnly(), Except: m.GetTest().GetExcept()},
 	}

@@ -19,7 +19,7 @@ func exampleRelease() *Release {
 		IgnoreTestFailures: true}
 	return &Release{
 		Name: "web", Namespace: "prod", StorageNamespace: "flux-system", Chart: []byte(`{"name":"web","version":"1.0.0"}`),
-		Values: []byte(`{"replicas":2}`), Notes: "Hello.", MaxHistory: 5, CreateNamespace: true, KeepOtherChart: true,
+		Values: []byte(`{"replicas":2}`), Defaults: []byte(`{"replicas":1}`), Notes: "Hello.", MaxHistory: 5, CreateNamespace: true, KeepOtherChart: true,
 		CRDs: []ObjectReference{{ObjectIdentity{Group: "apiextensions.k8s.io", Version: "v1",
 			Kind: "CustomResourceDefinition", Name: "widgets.example.com"}, digest("crd")}},
 		Install: install, Upgrade: upgrade, Rollback: all, Uninstall: all,
@@ -51,6 +51,7 @@ func TestRelease_check(t *testing.T) {
 		"history":   {func(a *Application) { a.Release.MaxHistory = -1 }, "max history -1"},
 		"chart":     {func(a *Application) { a.Release.Chart = []byte(`{"name":"web"}`) }, "chart: name and version"},
 		"values":    {func(a *Application) { a.Release.Values = []byte(`[]`) }, "values: not a map"},
+		"defaults":  {func(a *Application) { a.Release.Defaults = []byte(`1`) }, "defaults: not a map"},
 		"crd_twice": {func(a *Application) { a.Release.CRDs = append(a.Release.CRDs, a.Release.CRDs...) }, "listed twice"},
 		"timeout":   {func(a *Application) { a.Release.Rollback.Timeout = 0 }, "rollback: a timeout is needed"},
 		"test":      {func(a *Application) { a.Release.Test.Timeout = 0 }, "test: a timeout is needed"},
@@ -109,7 +110,10 @@ func TestRelease_limits(t *testing.T) {
 // TestRelease_feature keeps releases from spokes that do not carry them out.
 func TestRelease_feature(t *testing.T) {
 	a := &Application{Release: exampleRelease()}
-	if a.Features() != helmRelease {
+	if a.Features() != chartDefaults+","+helmRelease {
+		t.Error(a.Features())
+	}
+	if a.Release.Defaults = nil; a.Features() != helmRelease {
 		t.Error(a.Features())
 	}
 	for _, e := range []Entry{{ForceRequestedAt: "now"}, {ResetRequestedAt: "now"}, {TestRequestedAt: "now"}} {

@@ -34,6 +34,7 @@ type compilerKey struct {
 	// dependencies is the digest of the objects that ready expressions evaluate; zero: there are no expressions.
 	dependencies manifest.Digest
 	inputs       manifest.Digest // see digestOfInputs
+	defaults     bool            // with the values of the chart
 }
 
 type encoded struct {
@@ -48,9 +49,11 @@ func newCompiler() *compiler { return &compiler{done: map[compilerKey]encoded{}}
 // errSplit is the advice to the user if an Application is too large.
 var errSplit = errors.New("split it into several, each with a path of its own")
 
-// encode returns the bytes of the Application and their digest. If no spoke would accept the Application, err is set.
-func (c *compiler) encode(app graph.Application, ready []bundle.ReadyExpression) encoded {
-	key := compilerKey{app.Rendered, app.Object.Digest, app.ServiceAccount, digestOf(ready), digestOfInputs(app.Inputs)}
+// encode returns the bytes of the Application and their digest. Without defaults it lacks the values of the chart,
+// because the spoke does not know them. If no spoke would accept the Application, err is set.
+func (c *compiler) encode(app graph.Application, ready []bundle.ReadyExpression, defaults bool) encoded {
+	key := compilerKey{app.Rendered, app.Object.Digest, app.ServiceAccount, digestOf(ready), digestOfInputs(app.Inputs),
+		defaults}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if e, ok := c.done[key]; ok {
@@ -59,6 +62,9 @@ func (c *compiler) encode(app graph.Application, ready []bundle.ReadyExpression)
 	var e encoded
 	application := applicationOf(app)
 	application.ReadyExpressions = ready
+	if r := application.Release; r != nil && (!defaults || len(r.Defaults) > bundle.MaxDefaultsBytes) {
+		r.Defaults = nil
+	}
 	if e.err = addInputs(application, app.Inputs); e.err == nil {
 		e.data, e.err = application.Encode()
 	}
@@ -95,7 +101,7 @@ func (w *walked) compileOne(app graph.Application, apps *compiler) (compiled, er
 	fleet, _ := api.FleetAbove(app.Key, func(k api.Key) *api.Key { return w.graph.Nodes[k].GivenBy() })
 	c := compiled{key: app.Key, entry: store.EntryOf(fleet.Name, app.Last)}
 	if app.Rendered != nil {
-		e := apps.encode(app, w.readyExpressions(app))
+		e := apps.encode(app, w.readyExpressions(app), w.facts.defaults)
 		if e.err != nil {
 			return c, e.err
 		}
@@ -136,7 +142,7 @@ func applicationOf(a graph.Application) *bundle.Application {
 	if rendered := a.Rendered.Release; r.Release != nil && rendered != nil {
 		release := *r.Release
 		release.Chart, release.Values, release.Notes = rendered.Chart, rendered.Values, rendered.Notes
-		release.CRDs, release.Generated = rendered.CRDs, rendered.Generated
+		release.CRDs, release.Generated, release.Defaults = rendered.CRDs, rendered.Generated, rendered.Defaults
 		app.Release, app.Hooks = &release, a.Rendered.Hooks
 	}
 	return app

@@ -24,9 +24,10 @@ type clusterFacts struct {
 	once  sync.Once
 	spoke string // identifies what was read of the spoke's row; see identifyFacts
 	api.Capabilities
-	err     error // why no chart can be rendered; nil: charts can
-	tells   bool  // the spoke can be asked about releases that it did not make
-	unasked error // why the spoke cannot be asked about shapes; nil: it can
+	err      error // why no chart can be rendered; nil: charts can
+	tells    bool  // the spoke can be asked about releases that it did not make
+	defaults bool  // the spoke writes the values of charts into records
+	unasked  error // why the spoke cannot be asked about shapes; nil: it can
 }
 
 // maxCapabilities is of how many sets of capabilities a Planner remembers the decoded form. Equal clusters share one.
@@ -34,7 +35,8 @@ const maxCapabilities = 1000
 
 // identifyFacts returns a text that changes if the facts in a spoke's row change.
 func identifyFacts(s store.Spoke) string {
-	return fmt.Sprint(s.Capabilities, s.CanRelease(), s.Knows(bundle.Shapes), s.Knows(bundle.ReleaseQuestions))
+	return fmt.Sprint(s.Capabilities, s.CanRelease(), s.Knows(bundle.Shapes), s.Knows(bundle.ReleaseQuestions),
+		s.Knows(bundle.ChartDefaults))
 }
 
 // factsOf returns the facts about the cluster of a walk. If charts cannot be rendered for the cluster now, the error
@@ -60,6 +62,7 @@ func (p *Planner) readFacts(ctx context.Context, w *walked) (facts api.Capabilit
 		return err
 	})
 	w.facts.spoke, w.facts.tells = identifyFacts(spoke), spoke.Knows(bundle.ReleaseQuestions)
+	w.facts.defaults = spoke.Knows(bundle.ChartDefaults)
 	switch {
 	case err != nil:
 		return facts, err

@@ -72,6 +72,26 @@ func TestEqualReleases(t *testing.T) {
 	s.play([]string{"renders", "0"})
 }
 
+// TestDefaults_older_spoke checks that only a spoke that writes the values of a chart into a record gets them.
+func TestDefaults_older_spoke(t *testing.T) {
+	s := releases(t, 1)
+	for _, features := range []bundle.FeatureSet{bundle.Releases, bundle.Known, bundle.Releases} {
+		s.connect("c0000", "v1.36.0", nil, features)
+		s.round()
+		app, err := store.ReadApplication(t.Context(), s.store.Blobs(), s.plan("c0000").Applications[0].Digest)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := ""
+		if features == bundle.Known {
+			want = `{"color":"red"}`
+		}
+		if got := string(app.Release.Defaults); got != want {
+			t.Errorf("%s: %s, want %s", features, got, want)
+		}
+	}
+}
+
 // TestQuestions_older_spoke checks that only a spoke that can answer is asked about shapes, because the bundle would be
 // held back from all others, and that a spoke is asked once it connects or is upgraded.
 func TestQuestions_older_spoke(t *testing.T) {

@@ -33,7 +33,7 @@ func renderedIn(how admitting, r *cache.Rendering) *graph.Rendered {
 		}
 		if release := r.Release(); release != nil {
 			g.Hooks, g.Release = release.Hooks, &bundle.Release{Chart: release.Chart.Metadata, Values: release.Values,
-				Notes: release.Notes, CRDs: release.CRDs, Generated: release.Generated}
+				Notes: release.Notes, CRDs: release.CRDs, Generated: release.Generated, Defaults: release.Chart.Defaults}
 		}
 		return g
 	})

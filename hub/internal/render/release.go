@@ -57,6 +57,8 @@ type Chart struct {
 	AppVersion string `json:"appVersion,omitempty"`
 	// Metadata is the content of Chart.yaml without its disabled dependencies, as Helm stores it with a release.
 	Metadata json.RawMessage `json:"metadata"`
+	// Defaults are the values of the chart, with those that it imports, as Helm stores them with a release.
+	Defaults json.RawMessage `json:"defaults,omitempty"`
 }
 
 // Hook is an object that Helm creates at events in the life of a release. It is not one of the release's objects.

@@ -65,7 +65,7 @@ func (c *carrier) content(ctx context.Context) (release.Record, error) {
 	app := c.loader.app
 	r := release.Record{Name: app.Release.Name, Namespace: app.Release.Namespace}
 	var err error
-	if r.Chart, err = recordChart(app.Release.Chart); err != nil {
+	if r.Chart, err = recordChart(app.Release); err != nil {
 		return r, err
 	}
 	if r.Config, r.Info.Notes, err = c.loader.values(ctx); err != nil {
@@ -92,13 +92,17 @@ func (c *carrier) content(ctx context.Context) (release.Record, error) {
 
 // recordChart returns a chart as Helm writes it: without templates and files, which no command needs that has none of
 // its own.
-func recordChart(metadata []byte) (json.RawMessage, error) {
+func recordChart(r *bundle.Release) (json.RawMessage, error) {
+	defaults := r.Defaults
+	if len(defaults) == 0 {
+		defaults = []byte("{}")
+	}
 	return json.Marshal(struct {
 		Metadata  json.RawMessage `json:"metadata"`
 		Templates []string        `json:"templates"`
-		Values    map[string]any  `json:"values"`
+		Values    json.RawMessage `json:"values"`
 		Files     []string        `json:"files"`
-	}{metadata, []string{}, map[string]any{}, []string{}})
+	}{r.Chart, []string{}, defaults, []string{}})
 }
 
 func contentTooLarge(app *bundle.Application, size int) error {

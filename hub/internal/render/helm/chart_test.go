@@ -104,3 +104,24 @@ func TestReadChart_packed(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 }
+
+// TestDefaults checks that the values of a chart for the record are those that Helm stores: with imported values, with
+// those of subcharts that Chart.yaml names, and without those of the release.
+func TestDefaults(t *testing.T) {
+	root := chartTree(t, map[string]string{
+		"charts/app/Chart.yaml": "apiVersion: v2\nname: app\nversion: 1.0.0\n" +
+			"dependencies: [{name: sub, version: 1.0.0, import-values: [data]}]\n",
+		"charts/app/charts/sub/Chart.yaml":  "apiVersion: v2\nname: sub\nversion: 1.0.0\n",
+		"charts/app/charts/sub/values.yaml": "exports: {data: {c: sub, b: sub}}\nempty: null\n",
+	})
+	b := newBuild()
+	b.Values = []byte(`{"a": "release"}`)
+	r, err := render1(t, root, b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = `{"a":"chart","b":"chart","c":"sub","sub":{"empty":null,"exports":{"data":{"b":"sub","c":"sub"}},"global":{}}}`
+	if got := string(r.Release.Chart.Defaults); got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+}

@@ -45,6 +45,10 @@ func (V3) Render(in Input) (out *Output, err error) {
 	if err := chartutil.ProcessDependenciesWithMerge(c, in.Values); err != nil {
 		return nil, fmt.Errorf("dependencies of chart %s: %w", c.Name(), err)
 	}
+	defaults, err := json.Marshal(c.Values)
+	if err != nil {
+		return nil, fmt.Errorf("values of chart %s: %w", c.Name(), err)
+	}
 	if in.Compat != Helm3 {
 		dropNulls(c, in.Values)
 	}
@@ -57,7 +61,10 @@ func (V3) Render(in Input) (out *Output, err error) {
 			return nil, err
 		}
 	}
-	return renderLoaded(c, values, in)
+	if out, err = renderLoaded(c, values, in); err == nil && string(defaults) != "{}" {
+		out.Chart.Defaults = defaults
+	}
+	return out, err
 }
 
 // renderLoaded renders a chart with the values that its templates see.

@@ -25,8 +25,8 @@ type typed struct {
 	set  bool   // as helm --set reads it: an int is no floating-point number
 }
 
-// probe returns a value of the type: the first that is true in a condition, or the second that is not. Templates print a
-// floating-point number of seven digits in another way than toJson.
+// probe returns a value of the type: the first that is true in a condition, or the second that is not. Templates print
+// a floating-point number of seven digits in another way than toJson.
 func (t typed) probe(second bool) any {
 	switch {
 	case t.kind == "bool":

@@ -1514,8 +1514,10 @@ type Release struct {
 	Uninstall      *ReleaseAction     `protobuf:"bytes,14,opt,name=uninstall,proto3" json:"uninstall,omitempty"`
 	Test           *ReleaseTest       `protobuf:"bytes,15,opt,name=test,proto3" json:"test,omitempty"`
 	Generated      []*GeneratedFields `protobuf:"bytes,16,rep,name=generated,proto3" json:"generated,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// The JSON of the values of the chart, for the record; empty: none.
+	Defaults      []byte `protobuf:"bytes,18,opt,name=defaults,proto3" json:"defaults,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Release) Reset() {
@@ -1656,6 +1658,13 @@ func (x *Release) GetTest() *ReleaseTest {
 func (x *Release) GetGenerated() []*GeneratedFields {
 	if x != nil {
 		return x.Generated
+	}
+	return nil
+}
+
+func (x *Release) GetDefaults() []byte {
+	if x != nil {
+		return x.Defaults
 	}
 	return nil
 }
@@ -2944,7 +2953,7 @@ const file_nave_bundle_v1_bundle_proto_rawDesc = "" +
 	"\x06events\x18\x03 \x03(\tR\x06events\x12\x16\n" +
 	"\x06weight\x18\x04 \x01(\x05R\x06weight\x12'\n" +
 	"\x0fdelete_policies\x18\x05 \x03(\tR\x0edeletePolicies\x12.\n" +
-	"\x13output_log_policies\x18\x06 \x03(\tR\x11outputLogPolicies\"\xb1\x05\n" +
+	"\x13output_log_policies\x18\x06 \x03(\tR\x11outputLogPolicies\"\xcd\x05\n" +
 	"\aRelease\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1c\n" +
 	"\tnamespace\x18\x02 \x01(\tR\tnamespace\x12+\n" +
@@ -2963,7 +2972,8 @@ const file_nave_bundle_v1_bundle_proto_rawDesc = "" +
 	"\brollback\x18\r \x01(\v2\x1d.nave.bundle.v1.ReleaseActionR\brollback\x12;\n" +
 	"\tuninstall\x18\x0e \x01(\v2\x1d.nave.bundle.v1.ReleaseActionR\tuninstall\x12/\n" +
 	"\x04test\x18\x0f \x01(\v2\x1b.nave.bundle.v1.ReleaseTestR\x04test\x12=\n" +
-	"\tgenerated\x18\x10 \x03(\v2\x1f.nave.bundle.v1.GeneratedFieldsR\tgenerated\"\x8d\x01\n" +
+	"\tgenerated\x18\x10 \x03(\v2\x1f.nave.bundle.v1.GeneratedFieldsR\tgenerated\x12\x1a\n" +
+	"\bdefaults\x18\x12 \x01(\fR\bdefaults\"\x8d\x01\n" +
 	"\x0fGeneratedFields\x126\n" +
 	"\x06object\x18\x01 \x01(\v2\x1e.nave.bundle.v1.ObjectIdentityR\x06object\x12\x12\n" +
 	"\x04hook\x18\x02 \x01(\bR\x04hook\x12\x16\n" +
