@@ -106,6 +106,37 @@ func (c calls) Multiple(round bool, v, of any) time.Duration {
 	return d.Truncate(multiple)
 }
 
+// Chart returns the map that .Chart is in Helm 4: its keys are the names of the fields in Go.
+func (c calls) Chart(v any) any {
+	of := reflect.ValueOf(v)
+	if of.Kind() != reflect.Struct {
+		return v // it is a map already
+	}
+	fields := fieldsOf(of.FieldByName("Metadata"))
+	fields["IsRoot"] = of.FieldByName("IsRoot").Bool()
+	return fields
+}
+
+// fieldsOf returns the fields of a struct. Structs in its lists become maps, too.
+func fieldsOf(of reflect.Value) map[string]any {
+	of = reflect.Indirect(of)
+	fields := map[string]any{}
+	for field, value := range of.Fields() {
+		if value.Kind() != reflect.Slice {
+			fields[field.Name] = value.Interface()
+			continue
+		}
+		items := make([]any, value.Len())
+		for i := range items {
+			if items[i] = value.Index(i).Interface(); reflect.Indirect(value.Index(i)).Kind() == reflect.Struct {
+				items[i] = fieldsOf(value.Index(i))
+			}
+		}
+		fields[field.Name] = items
+	}
+	return fields
+}
+
 // durationOf returns the duration of a value as Helm 4 does: numbers, and texts that are numbers, are seconds.
 func durationOf(v any) (time.Duration, error) {
 	switch v := v.(type) {

@@ -8,11 +8,12 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
-	"os/exec"
 	"path"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -327,8 +328,13 @@ func isStricter(err error) bool {
 	return errors.Is(err, render.ErrIncomplete) || err != nil && strings.Contains(err.Error(), "want a text")
 }
 
-// compareWith compares an example with a helm command.
-func compareWith(t *testing.T, helm helmtest.Helm, x *example, compat Compat) {
+// templater is a helm command, or a version of an Oracle.
+type templater interface {
+	Template(ctx context.Context, args ...string) ([]helmtest.Document, error)
+}
+
+// compareWith compares an example with helm.
+func compareWith(t *testing.T, helm templater, x *example, compat Compat) {
 	t.Helper()
 	documents, helmErr := helm.Template(t.Context(), x.arguments(t)...)
 	r, err := x.render(t, compat)
@@ -422,43 +428,77 @@ func TestCorpus(t *testing.T) {
 // TestCorpus_helm compares the charts of Helm's own tests with the real helm.
 func TestCorpus_helm(t *testing.T) {
 	if testing.Short() {
-		t.Skip("builds a helm command")
+		t.Skip("builds two versions of Helm")
 	}
-	module, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "helm.sh/helm/v3").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, below := range []string{"cmd/helm/testdata", "pkg"} {
-		compareBelow(t, filepath.Join(strings.TrimSpace(string(module)), below))
+	for _, major := range []int{3, 4} {
+		compareBelow(t, helmtest.Module(t, major))
 	}
 }
 
-// compareBelow compares each chart below a folder, with its own values and with each file in its ci folder.
+// compareBelow compares each chart below a folder, and each chart in an archive, with both versions of Helm, with its
+// own values and with each file in its ci folder.
 func compareBelow(t *testing.T, root string) {
-	helm := newHelm(t, Helm4)
+	oracle, charts := helmtest.NewOracle(t), 0
 	err := filepath.WalkDir(root, func(at string, e os.DirEntry, err error) error {
-		if err != nil || !e.IsDir() {
+		if err != nil {
 			return err
 		}
-		if _, err := os.Stat(filepath.Join(at, "Chart.yaml")); err != nil {
+		dir := at
+		if strings.HasSuffix(at, ".tgz") {
+			dir = unpacked(t, at)
+		}
+		if _, err := os.Stat(filepath.Join(dir, "Chart.yaml")); err != nil {
 			return nil
 		}
-		compareFolder(t, helm, at)
-		return filepath.SkipDir
+		charts++
+		name, _ := filepath.Rel(root, at)
+		for _, compat := range []Compat{Helm3, Helm4} {
+			t.Run(fmt.Sprintf("%s/v%d", name, compat), func(t *testing.T) {
+				compareFolder(t, oracle.Version(int(compat)), dir, compat)
+			})
+		}
+		return nil // there may be a chart in a chart
 	})
+	if err != nil || charts == 0 {
+		t.Fatalf("%d charts: %v", charts, err)
+	}
+	t.Logf("%d charts", charts)
+}
+
+// unpacked returns the folder of the chart in an archive. If the archive is broken, the folder is not whole.
+func unpacked(t *testing.T, archive string) string {
+	dir := t.TempDir()
+	data, err := os.ReadFile(archive)
 	if err != nil {
 		t.Fatal(err)
 	}
+	zipped, err := gzip.NewReader(bytes.NewReader(data))
+	if err != nil {
+		return dir
+	}
+	for files := tar.NewReader(zipped); ; {
+		header, err := files.Next()
+		if err != nil {
+			break
+		}
+		_, name, found := strings.Cut(path.Clean(header.Name), "/")
+		text, err := io.ReadAll(files)
+		if at := filepath.Join(dir, name); found && err == nil && header.Typeflag == tar.TypeReg {
+			_ = os.MkdirAll(filepath.Dir(at), 0o755)
+			_ = os.WriteFile(at, text, 0o600)
+		}
+	}
+	return dir
 }
 
 // compareFolder compares one chart of the corpus for all of its values.
-func compareFolder(t *testing.T, helm helmtest.Helm, dir string) {
+func compareFolder(t *testing.T, helm templater, dir string, compat Compat) {
 	cases, err := filepath.Glob(filepath.Join(dir, "ci", "*.yaml"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, values := range append(cases, "") {
-		t.Run(filepath.Base(dir)+"/"+filepath.Base(values), func(t *testing.T) {
+		t.Run(filepath.Base(values), func(t *testing.T) {
 			x := &example{dir: dir, archive: &txtar.Archive{}}
 			x.in.Release = Release{Name: "demo", Namespace: "prod", Revision: 1}
 			x.in.Capabilities = DefaultCapabilities()
@@ -473,10 +513,37 @@ func compareFolder(t *testing.T, helm helmtest.Helm, dir string) {
 					t.Fatal(err)
 				}
 			}
-			if _, err := x.render(t, Helm4); isStricter(err) {
+			if _, err := x.render(t, compat); isStricter(err) {
 				t.Skip(err)
 			}
-			compareWith(t, helm, x, Helm4)
+			compareWith(t, helm, x, compat)
 		})
+	}
+}
+
+// TestChecklist checks that each chart of testdata is in the table of docs/design/helm.md, and the other way round.
+func TestChecklist(t *testing.T) {
+	text, err := os.ReadFile("../../../../docs/design/helm.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, found := strings.Cut(string(text), "| Rule | Charts, or tests |")
+	table, _, ends := strings.Cut(table, "\n\n")
+	if !found || !ends {
+		t.Fatal("docs/design/helm.md has no table of rules")
+	}
+	files, err := filepath.Glob("testdata/*.txtar")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		if name := strings.TrimSuffix(filepath.Base(file), ".txtar"); !strings.Contains(table, "`"+name+"`") {
+			t.Errorf("%s is in no row", name)
+		}
+	}
+	for _, m := range regexp.MustCompile("`([a-z0-9-]+)`").FindAllStringSubmatch(table, -1) {
+		if !slices.Contains(files, "testdata/"+m[1]+".txtar") && m[1] != "include" && m[1] != "tpl" {
+			t.Errorf("the table names %s, which is no chart", m[1])
+		}
 	}
 }

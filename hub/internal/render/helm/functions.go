@@ -2,6 +2,7 @@ package helm
 
 import (
 	"encoding/json"
+	"fmt"
 	"maps"
 	"slices"
 	"strconv"
@@ -76,6 +77,9 @@ var invocations sync.Map // templates by the name of their function and the numb
 
 // callFunction calls a function as a template does.
 func callFunction(name string, args []any) (any, error) {
+	if !canCall(name) {
+		return nil, fmt.Errorf("function %q is not watched", name)
+	}
 	key := name + " " + strconv.Itoa(len(args))
 	t, known := invocations.Load(key)
 	if !known {

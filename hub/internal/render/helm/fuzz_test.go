@@ -31,20 +31,13 @@ func FuzzSplit(f *testing.F) {
 	})
 }
 
-// FuzzValues compares the values that templates see with those of the real helm of both versions, for the values of a
+// FuzzValues compares the values that templates see with those of both versions of Helm, for the values of a
 // chart, of its subchart, and of two files.
 func FuzzValues(f *testing.F) {
 	if testing.Short() {
-		f.Skip("builds two helm commands")
+		f.Skip("builds two versions of Helm")
 	}
-	helms := map[Compat]helmtest.Helm{}
-	for _, compat := range []Compat{Helm3, Helm4} {
-		helm, err := helmtest.New(f.Context(), int(compat))
-		if err != nil {
-			f.Fatal(err)
-		}
-		helms[compat] = helm
-	}
+	oracle := helmtest.NewOracle(f)
 	for _, seed := range [][4]string{
 		{"", "", "", ""},
 		{"a: 1\nb: {c: 1, d: null}", "x: 1", "b: {c: null}", "a: null\nsub: {x: null, global: {z: 1}}"},
@@ -69,8 +62,8 @@ func FuzzValues(f *testing.F) {
 		} {
 			x.write(t, name, []byte(text))
 		}
-		for compat, helm := range helms {
-			compareWith(t, helm, x, compat)
+		for _, compat := range []Compat{Helm3, Helm4} {
+			compareWith(t, oracle.Version(int(compat)), x, compat)
 		}
 	})
 }

@@ -42,6 +42,9 @@ func (V3) Render(in Input) (out *Output, err error) {
 		separateAliases(c)
 	}
 	useTexts(c, in)
+	if in.Compat != Helm3 {
+		useChartMaps(c)
+	}
 	if err := chartutil.ProcessDependenciesWithMerge(c, in.Values); err != nil {
 		return nil, fmt.Errorf("dependencies of chart %s: %w", c.Name(), err)
 	}

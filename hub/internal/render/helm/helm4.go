@@ -83,6 +83,36 @@ func useTexts(c *chart.Chart, in Input) {
 	})
 }
 
+// chartField are fields of .Chart that print alike in both versions of Helm.
+var chartField = wordSet(`APIVersion Annotations AppVersion Condition Deprecated Description Home Icon IsRoot Keywords
+	KubeVersion Name Sources Tags Type Version`)
+
+// chartMention matches what may read .Chart, with the field.
+var chartMention = regexp.MustCompile(`\.Chart\b(?:\.(\w+))?|"Chart"` +
+	`|\bto(?:Yaml|Json|PrettyJson|RawJson)\w* [.$][ )}]|[.$] *\| *to(?:Yaml|Json)`)
+
+// useChartMaps makes .Chart the map that it is in Helm 4, for the templates of a chart and of its subcharts. If no
+// template can tell, they stay as they are.
+func useChartMaps(c *chart.Chart) {
+	tells := false
+	eachChart(c, func(c *chart.Chart) {
+		for _, f := range c.Raw {
+			for _, m := range chartMention.FindAllSubmatch(f.Data, -1) {
+				tells = tells || !chartField[string(m[1])]
+			}
+		}
+	})
+	if !tells {
+		return
+	}
+	const first = `{{ $_ := set $ "Chart" (` + callsObject + `Chart $.Chart) }}`
+	eachChart(c, func(c *chart.Chart) {
+		for _, f := range c.Templates {
+			f.Data = append([]byte(first), f.Data...)
+		}
+	})
+}
+
 // eachChart calls fn for a chart and for its subcharts.
 func eachChart(c *chart.Chart, fn func(*chart.Chart)) {
 	fn(c)
