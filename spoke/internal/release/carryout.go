@@ -9,7 +9,6 @@ import (
 
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/manifest"
-	"github.com/navefleet/nave/shared/telemetry"
 	"github.com/navefleet/nave/spoke/internal/kube"
 )
 
@@ -175,7 +174,7 @@ func (c *course) run(ctx context.Context) error {
 		}
 		if err := c.take(ctx, all[i]); err != nil {
 			if ctx.Err() != nil {
-				err = fmt.Errorf("%w; the time of the %s is over", err, c.journal.Running.Action)
+				err = fmt.Errorf("%w; the timeout of the %s is over", err, c.journal.Running.Action)
 			}
 			return fmt.Errorf("%s: %w", all[i].name, err)
 		}
@@ -279,7 +278,7 @@ func (c *course) fail(ctx context.Context, cause error) error {
 	if err := c.unshelve(ctx); err != nil || c.record == nil {
 		return errors.Join(discarded, err)
 	}
-	why := telemetry.Line(cause.Error(), maxDescription)
+	why := lineOf(cause)
 	switch action {
 	case Test:
 		c.at.Tests = TestsFailed

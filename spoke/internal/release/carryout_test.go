@@ -179,7 +179,7 @@ func (c labCluster) bring(content string) error {
 func (c labCluster) Await(context.Context, bool) error {
 	return c.request(func() error {
 		if c.applied == c.broken {
-			return errors.New("Deployment shop/web is not healthy")
+			return errors.Join(errors.New("Deployment shop/web is not healthy"), errors.New("nor is Job shop/db"))
 		}
 		return nil
 	})
@@ -373,6 +373,20 @@ func TestCarry_unread(t *testing.T) {
 		}
 		if n := l.created["ConfigMap/pre-upgrade-two"]; n != 1 {
 			t.Errorf("the hook ran %d times", n)
+		}
+	})
+}
+
+// TestCarry_cause tells all errors of a step in one line.
+func TestCarry_cause(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab()
+		l.broken = "one"
+		d := desired()
+		d.Digest = digestOf("one")
+		_, err := l.executor("one").Run(t.Context(), d, l.disk)
+		if want := "health: Deployment shop/web is not healthy; nor is Job shop/db"; l.disk.Cause != want {
+			t.Errorf("error %v, journal %+v", err, l.disk)
 		}
 	})
 }

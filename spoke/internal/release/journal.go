@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"encoding/json"
 	"errors"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/navefleet/nave/shared/bundle"
@@ -144,10 +146,16 @@ func (j Journal) forgiven() Journal {
 	return j
 }
 
+// lineOf returns the text of an error in one line. Joined errors, which have a line each, are separated by semicolons.
+func lineOf(err error) string {
+	lines := slices.DeleteFunc(strings.Split(err.Error(), "\n"), func(s string) bool { return strings.TrimSpace(s) == "" })
+	return telemetry.Line(strings.Join(lines, "; "), maxDescription)
+}
+
 // fail counts a failure. Failed tests count as failures of the last install or upgrade.
 func (j Journal) fail(d Desired, a Action, err error, now time.Time) Journal {
 	j.Failed, j.FailedAt = a, now
-	cause := telemetry.Line(err.Error(), maxDescription)
+	cause := lineOf(err)
 	switch a {
 	case Install, Upgrade, Test:
 		j.Cause = cause

@@ -46,7 +46,7 @@ func (o *Objects) Await(ctx context.Context, forJobs bool) error {
 		}
 		waiting = unready
 		if pauses.Pause(ctx) != nil {
-			return fmt.Errorf("not healthy in time: %s", wording.List(known, len(known), mostNamed))
+			return fmt.Errorf("not healthy: %s", wording.List(known, len(known), mostNamed))
 		}
 	}
 }

@@ -209,7 +209,7 @@ func TestObjects(t *testing.T) {
 	second := strings.ReplaceAll(web, "greeting: one", "greeting: two")
 	got, err = s.run(second+unhealthy, widgets)
 	s.expect("upgrade", got, "[upgrade rollback] OutOfSync RetriesExceeded")
-	if want := "health: not healthy in time: PersistentVolumeClaim " + s.desired.Namespace + "/never"; err == nil ||
+	if want := "health: not healthy: PersistentVolumeClaim " + s.desired.Namespace + "/never"; err == nil ||
 		!strings.Contains(err.Error(), want) {
 		t.Error(err)
 	}
