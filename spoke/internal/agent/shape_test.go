@@ -342,7 +342,7 @@ func TestValueSources_given(t *testing.T) {
 	next := r.hub.object(t, "Secret", "values", map[string]any{"type": "new"})
 	q.Giver, q.Object = giver.Name, next.Digest
 	r.hub.send(r.hub.sign(t, 1, web, giver))
-	r.out.await(t, "has changed in Git; waiting for Kustomization flux-system/apps to apply it")
+	r.out.await(t, "was rendered with; waiting for Kustomization flux-system/apps to apply it, or for the hub")
 	if r.cluster.has("web") != nil {
 		t.Error("applied with the old version")
 	}

@@ -81,7 +81,7 @@ type staleShape struct {
 func (e *staleShape) Error() string {
 	wait := "waiting for the hub to render the application with it"
 	if !e.question.IsLive() {
-		wait = fmt.Sprintf("waiting for %s to apply it", e.question.Giver)
+		wait = fmt.Sprintf("waiting for %s to apply it, or for the hub to render the application anew", e.question.Giver)
 	}
 	return fmt.Sprintf("%s, which values come from (spec.valuesFrom), %s; %s", &e.question, e.now, wait)
 }
@@ -131,7 +131,7 @@ func (l *loader) readSources(ctx context.Context) ([]source, error) {
 		}
 		sources[i].parse(of)
 		if q := &of.Question; !q.IsLive() && l.appliedAs(q.Giver, q.Identity().ID()) != q.Object {
-			sources[i].err = &staleShape{*q, "has changed in Git"}
+			sources[i].err = &staleShape{*q, "is not the version that the application was rendered with"}
 		} else if sources[i].err != nil {
 			l.doubt(*q)
 		}
