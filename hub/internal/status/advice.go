@@ -67,8 +67,8 @@ var advices = map[string]string{
 		"its last bundle",
 	condition.PathNotFound:   "Correct spec.path, or push the files it names. Until then the cluster keeps what it has",
 	condition.ArtifactFailed: "Fix the source first: nave describe shows the error of its last attempt",
-	condition.SourceNotReady: "Create the source, or correct spec.sourceRef; a source that is new is fetched " +
-		"within moments",
+	condition.SourceNotReady: "If the source exists, correct what its own message says; else create it, or correct " +
+		"spec.sourceRef. A source that is new is fetched within moments",
 	condition.SourceUnstable:     "Keep the source out of what is rendered from it, or give one of the two another name",
 	condition.GraphUnstable:      "Let one of the named objects come from an object that the others cannot change",
 	condition.AccessDenied:       "Do what the message says, or let an operator allow it: see docs/tenancy.md",
