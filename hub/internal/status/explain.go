@@ -13,6 +13,7 @@ import (
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 	"github.com/navefleet/nave/shared/condition"
 	"github.com/navefleet/nave/shared/reporting"
+	"github.com/navefleet/nave/shared/wording"
 )
 
 // Explain returns an explanation for each object that is not ready or is suspended, among the objects that key names
@@ -117,8 +118,8 @@ func (w *World) explainVerdict(f Facts, v verdict) []*adminv1.Explanation {
 		v.message += ". " + s.text(f)
 	}
 	e := &adminv1.Explanation{
-		Object: KeyMessage(f.Resource.Key), Since: timestamppb.New(v.since), Reason: v.reason, Message: v.message,
-		Advice: f.advice(v.reason),
+		Object: KeyMessage(f.Resource.Key), Since: timestamppb.New(v.since), Reason: v.reason,
+		Message: v.message + f.basesOf(v), Advice: f.advice(v.reason),
 	}
 	if f.Report != nil && awaitsHealth(f.Report) && v.reason == f.Report.Reason &&
 		strings.HasPrefix(v.message, f.Report.Message) {
@@ -146,6 +147,16 @@ func (w *World) explainVerdict(f Facts, v verdict) []*adminv1.Explanation {
 		}
 	}
 	return list
+}
+
+// basesOf returns the part of a message about a failure in the cluster that names the remote bases, because one of them
+// may have brought what fails. The hub's own messages name them already.
+func (f Facts) basesOf(v verdict) string {
+	if f.Entry == nil || f.Entry.Bases == "" || f.Report == nil || v.reason != f.Report.Reason {
+		return ""
+	}
+	bases := f.Entry.Bases.List()
+	return "; remote bases: " + wording.List(bases, len(bases), 3)
 }
 
 // rollsUp reports whether the verdict about the object covers other objects. Then the verdict names the suspension.

@@ -46,6 +46,36 @@ func TestExplain_own_cause(t *testing.T) {
 	}
 }
 
+// TestExplain_bases names the remote bases of an application that fails in the cluster, and no others.
+func TestExplain_bases(t *testing.T) {
+	for name, c := range map[string]struct {
+		bases  []string
+		change func(*Facts)
+		want   string
+	}{
+		"none":     {nil, fails, "no such field"},
+		"one":      {[]string{"a at v1"}, fails, "no such field; remote bases: a at v1"},
+		"many":     {[]string{"a", "b", "c", "d"}, fails, "no such field; remote bases: a, b, c, and 1 more"},
+		"of_a_hub": {[]string{"a at v1"}, failsAs("BuildFailed", "no such file"), "no such file"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			app := application("apps", "", func(f *Facts) {
+				f.Entry.Bases = store.NewBaseNames(c.bases)
+				c.change(f)
+			})
+			list := Explain(newWorld(app), app.Resource.Key)
+			if len(list) != 1 || list[0].Message != c.want {
+				t.Errorf("got %v, want %q", list, c.want)
+			}
+		})
+	}
+}
+
+// fails gives an application a failure of the spoke.
+func fails(f *Facts) {
+	f.Report.Ready, f.Report.Reason, f.Report.Message = condition.False, "ReconciliationFailed", "no such field"
+}
+
 // TestExplain_circle_advice checks that nobody is told to fix one end of a circle first.
 func TestExplain_circle_advice(t *testing.T) {
 	waits := failsAs("DependencyNotReady", "waits")
