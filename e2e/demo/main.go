@@ -1,6 +1,6 @@
 // Command demo shows Nave at work on this machine: a hub, two real Kubernetes clusters with a spoke each, and a git
-// repository served over HTTP with a small app per cluster. It stays until Ctrl-C. With -once it plays the story of a
-// commit by itself and exits 0 only if every step was seen on the API servers.
+// repository served over HTTP with a small app and a release of Helm per cluster. It stays until Ctrl-C. With -once it
+// plays the story of a commit by itself and exits 0 only if every step was seen on the API servers.
 package main
 
 import (
@@ -102,6 +102,12 @@ Change something and watch it go live on both clusters:
   cd %s
   sed -i 's/welcome/hello/' apps/base/config.yaml && git commit -qam 'say hello' && git push -q
   nave reconcile kustomization app --cluster east --with-source
+
+See a release of Helm, test it, change it (values in clusters/east/greeter.yaml) and see its history:
+
+  nave get helmreleases -A
+  nave test greeter -n app --cluster east
+  nave history helmrelease greeter -n app
 
 Look into the clusters (with kubectl), edit something by hand and see it repaired:
 

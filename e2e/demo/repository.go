@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/navefleet/nave/e2e/kubetest"
@@ -12,7 +13,8 @@ import (
 // plaintext is the secret of the demo: it is in the clusters, and nowhere else.
 const plaintext = "correct-horse-battery-staple"
 
-// files is the repository of the demo: the hub's root, a folder per cluster, an app with an overlay per cluster.
+// files is the repository of the demo: the hub's root, a folder per cluster, an app with an overlay per cluster, and a
+// chart.
 func (d *demo) files() (map[string]string, error) {
 	secret, err := d.key.Encrypt([]byte("apiVersion: v1\nkind: Secret\nmetadata:\n  name: app\n  namespace: " +
 		"app\nstringData:\n  password: " + plaintext + "\n"))
@@ -30,7 +32,9 @@ func (d *demo) files() (map[string]string, error) {
 		"apps/base/extra.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: extra, namespace: app}\ndata: " +
 			"{a: b}\n",
 	}
+	maps.Copy(files, releaseFiles)
 	for i, c := range d.lab.Clusters {
+		files["clusters/"+c.Name+"/greeter.yaml"] = releaseYAML
 		files["clusters/"+c.Name+"/app.yaml"] = fmt.Sprintf(kustomizationYAML, c.Name)
 		files["apps/"+c.Name+"/kustomization.yaml"] = fmt.Sprintf(overlayYAML, i+1)
 	}

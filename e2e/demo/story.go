@@ -23,8 +23,8 @@ func (d *demo) play(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
 	defer cancel()
 	for _, step := range []func(context.Context) error{
-		d.commitIsLive, d.changedLineIsLive, d.secretIsInTheClustersOnly, d.editIsRepaired, d.deletedComesBack,
-		d.removedIsPruned, d.hubStoppedDriftIsRepaired, d.hubBackInSync,
+		d.commitIsLive, d.changedLineIsLive, d.releaseIsTested, d.secretIsInTheClustersOnly, d.editIsRepaired,
+		d.deletedComesBack, d.removedIsPruned, d.hubStoppedDriftIsRepaired, d.hubBackInSync,
 	} {
 		if err := step(ctx); err != nil {
 			return errors.Join(err, d.explain(ctx))
