@@ -108,6 +108,7 @@ See a release of Helm, test it, change it (values in clusters/east/greeter.yaml)
   nave get helmreleases -A
   nave test greeter -n app --cluster east
   nave history helmrelease greeter -n app
+  nave rollback helmrelease greeter -n app --cluster east # once there are two; nave release helmrelease ends it
 
 Look into the clusters (with kubectl), edit something by hand and see it repaired:
 
