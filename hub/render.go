@@ -5,6 +5,7 @@ import (
 	"maps"
 
 	"github.com/navefleet/nave/hub/internal/render"
+	"github.com/navefleet/nave/hub/internal/render/cache"
 	"github.com/navefleet/nave/hub/internal/render/kustomize"
 	"github.com/navefleet/nave/hub/internal/render/worker"
 )
@@ -19,7 +20,9 @@ func ServeRenderWorker(stdin io.Reader, stdout io.Writer) error {
 func (h *Hub) renderer() (render.Renderer, error) {
 	all := worker.All()
 	if len(h.config.RenderWorker) > 0 {
-		pool, err := worker.New(worker.Config{Command: h.config.RenderWorker, Log: h.config.Log})
+		pool, err := worker.New(worker.Config{
+			Command: h.config.RenderWorker, Workers: cache.Concurrent() + cache.SlowRenders, Log: h.config.Log,
+		})
 		if err != nil {
 			return nil, err
 		}

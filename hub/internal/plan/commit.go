@@ -198,6 +198,9 @@ func (p *Planner) markWritten(ctx context.Context, w *walked) {
 		delete(p.fails, w.cluster)
 		delete(p.again, w.cluster)
 	}
+	for _, done := range w.slow {
+		p.awaitRender(ctx, w.cluster, done)
+	}
 	if at, later := p.again[w.cluster]; !w.confirmedUntil.IsZero() && (!later || w.confirmedUntil.Before(at)) {
 		p.again[w.cluster] = w.confirmedUntil
 	}

@@ -64,6 +64,10 @@ type Planner struct {
 	again   map[string]time.Time     // when to walk a graph again that failed, or whose confirmation expires
 	fails   map[string]int           // how often in a row a graph failed
 	touched time.Time                // when the renders in use were last marked as used
+	// slow are the graphs that wait for a slow render, by the channel that is closed at its end, and ended carries the
+	// ends to the loop.
+	slow  map[<-chan struct{}]map[string]bool
+	ended chan func(context.Context) error
 }
 
 // New returns a planner. Run starts it.
@@ -86,6 +90,7 @@ func New(c Config) *Planner {
 		hub:     newHub(), sources: map[string]store.Fetched{}, scopes: map[string]*scope{},
 		dirty: map[string]bool{}, again: map[string]time.Time{}, fails: map[string]int{},
 		served: lru.New[manifest.Digest, api.Capabilities](maxCapabilities),
+		slow:   map[<-chan struct{}]map[string]bool{}, ended: make(chan func(context.Context) error),
 	}
 	p.capabilities = p.readFacts
 	return p
@@ -110,6 +115,7 @@ var watched = []string{
 func (p *Planner) Run(ctx context.Context) error {
 	return loop.Loop{
 		Name: "plan", Store: p.store, Tables: watched, Log: p.log, Load: p.load, Note: p.note, Work: p.work,
+		Results: p.ended,
 	}.Run(ctx)
 }
 
@@ -158,4 +164,30 @@ func (p *Planner) postpone(cluster string, retry time.Duration) {
 	delete(p.dirty, cluster)
 	p.again[cluster] = p.now().Add(retry << min(p.fails[cluster], 5))
 	p.fails[cluster]++
+}
+
+// awaitRender has a graph walked again at the end of a slow render.
+func (p *Planner) awaitRender(ctx context.Context, cluster string, done <-chan struct{}) {
+	if graphs, awaited := p.slow[done]; awaited {
+		graphs[cluster] = true
+		return
+	}
+	p.slow[done] = map[string]bool{cluster: true}
+	wake := func(context.Context) error {
+		for cluster := range p.slow[done] {
+			p.dirty[cluster] = true
+		}
+		delete(p.slow, done)
+		return nil
+	}
+	go func() {
+		select {
+		case <-done:
+		case <-ctx.Done():
+		}
+		select {
+		case p.ended <- wake:
+		case <-ctx.Done():
+		}
+	}()
 }

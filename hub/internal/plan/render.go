@@ -90,6 +90,9 @@ func (w *walked) note(key api.Key, a *artifact.Artifact, r basedRender, err erro
 	w.artifacts[key], w.needed[key], w.given[key] = a, r.bases, namesOf(r.given)
 	if err != nil {
 		w.passing = w.passing || cache.IsPassing(err)
+		if slow, ok := errors.AsType[*cache.SlowError](err); ok {
+			w.slow = append(w.slow, slow.Done)
+		}
 		return
 	}
 	w.renders[r.Rendering] = true
@@ -105,6 +108,9 @@ func reasonOf(err error) string {
 		return condition.PathNotFound
 	case errors.Is(err, errSplit):
 		return condition.ApplicationTooLarge
+	}
+	if slow, ok := errors.AsType[*cache.SlowError](err); ok && slow.Last == nil {
+		return condition.Progressing
 	}
 	if own, ok := api.ReasonOf(err); ok {
 		return own.Name

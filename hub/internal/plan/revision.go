@@ -3,6 +3,7 @@ package plan
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -34,10 +35,14 @@ func (p *Planner) renderChart(ctx context.Context, w *walked, work graph.Work, a
 		return nil, err
 	}
 	facts := api.ChartFacts{Capabilities: capabilities}
+	name := cache.ReleaseName{Key: work.Key.In(""), Source: work.SourceKey}
 	render := func(s api.ReleaseState) (*cache.Rendering, error) {
-		return p.renders.RenderFor(ctx, work.Renderable.Renderer, work.Spec, a, facts.With(s))
+		return p.renders.RenderFor(ctx, name, work.Renderable.Renderer, work.Spec, a, facts.With(s))
 	}
 	first, err := render(api.ReleaseState{})
+	if goesOn(err) {
+		return nil, err
+	}
 	if err == nil && !first.Release().Asked.Upgrade && !first.Release().Asked.Revision {
 		return first, nil
 	}
@@ -51,7 +56,10 @@ func (p *Planner) renderChart(ctx context.Context, w *walked, work graph.Work, a
 	}
 	for _, told := range toldBefore(last) {
 		r, err := render(told)
-		if err != nil {
+		switch {
+		case goesOn(err): // only its result tells whether it is what the cluster has
+			return nil, err
+		case err != nil:
 			continue
 		}
 		w.note(work.Key, a, basedRender{Rendering: r}, nil) // so that the store keeps it
@@ -62,6 +70,12 @@ func (p *Planner) renderChart(ctx context.Context, w *walked, work graph.Work, a
 	}
 	w.tell(work.Key, next)
 	return render(next)
+}
+
+// goesOn reports whether an error is that of a slow render.
+func goesOn(err error) bool {
+	_, slow := errors.AsType[*cache.SlowError](err)
+	return slow
 }
 
 // toldBefore returns what a chart may have been told in its last render. A plan of an older hub does not say that it

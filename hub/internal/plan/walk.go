@@ -59,6 +59,7 @@ type walked struct {
 	needed    map[api.Key][]graph.Base // the remote bases of each renderable
 	given     map[api.Key][]string     // of them, those that it was rendered with: see store.Content
 	passing   bool                     // a render had a temporary failure
+	slow      []<-chan struct{}        // closed at the ends of renders that go on
 	// charts has what charts that ask were told about their releases, and asks the questions about releases, each with
 	// whether it is answered.
 	charts map[api.Key]api.ReleaseState

@@ -48,6 +48,7 @@ type Cache struct {
 	metrics   *metrics
 	salt      []byte
 	slots     chan struct{} // one for each render that may run at a time
+	slow      *slowness
 	admitted  *admissions
 	asked     *lru.Cache[string, *questions] // of the specifications of charts, by row; mu guards them
 
@@ -83,14 +84,18 @@ func New(c Config) *Cache {
 	return &Cache{
 		store: c.Store, artifacts: c.Artifacts, renderer: c.Renderer, metrics: newMetrics(c.Metrics),
 		salt:  Salt(c.Store.Epoch()),
-		slots: make(chan struct{}, max(2, runtime.GOMAXPROCS(0))), flights: map[flightKey]*flight{},
+		slots: make(chan struct{}, Concurrent()), flights: map[flightKey]*flight{},
 		newest: map[string]manifest.Digest{}, anew: map[string]bool{},
 		turns:       map[flightKey]*turn{},
 		asked:       lru.New[string, *questions](maxSpecifications),
 		differences: lru.New[[2]manifest.Digest, difference](maxDifferences),
 		admitted:    newAdmissions(),
+		slow:        newSlowness(),
 	}
 }
+
+// Concurrent returns how many renders run at a time, beside slow ones.
+func Concurrent() int { return max(2, runtime.GOMAXPROCS(0)) }
 
 // Salt returns the salt of the placeholders of a hub whose store has this epoch. With it another process can render
 // the placeholders that the hub renders. The salt is no secret: spokes know the epoch.

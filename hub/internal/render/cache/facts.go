@@ -36,31 +36,23 @@ type turn struct {
 	users int
 }
 
-// RenderFor is Render for a chart, which may ask for facts. Its errors are those of Render.
-func (c *Cache) RenderFor(ctx context.Context, renderer string, spec json.RawMessage, a *artifact.Artifact,
-	facts api.ChartFacts) (*Rendering, error) {
+// RenderFor is Render for the chart of a release, which may ask for facts. Errors are those of Render, and *SlowError.
+func (c *Cache) RenderFor(ctx context.Context, release ReleaseName, renderer string, spec json.RawMessage,
+	a *artifact.Artifact, facts api.ChartFacts) (*Rendering, error) {
 	base, err := c.rowKey(renderer, spec, nil)
 	if err != nil {
 		return nil, err
 	}
-	p := pending{Cache: c, base: base, artifact: a, facts: facts}
-	if f := p.finished(c.askedOf(base)); f != nil {
-		c.metrics.answers.WithLabelValues("memory").Inc()
-		return f.result, f.err
-	}
-	done, err := c.takeTurn(ctx, flightKey{base, a.Digest})
-	if err != nil {
-		return nil, err
-	}
-	defer done()
-	p.request = render.Request{Renderer: renderer, Spec: spec, Root: c.artifacts.Path(*a),
-		Salt: c.salt, Facts: &facts}
-	return p.answer(ctx)
+	p := pending{Cache: c, release: release, base: base, artifact: a, facts: facts,
+		request: render.Request{Renderer: renderer, Spec: spec, Root: c.artifacts.Path(*a), Salt: c.salt, Facts: &facts}}
+	return p.attend(ctx)
 }
 
 // pending is a call of RenderFor.
 type pending struct {
 	*Cache
+	release  ReleaseName
+	pace     *pace
 	base     string
 	artifact *artifact.Artifact
 	facts    api.ChartFacts
@@ -98,6 +90,16 @@ func (p *pending) finished(asked []render.Asked) *flight {
 	return nil
 }
 
+// answerInTurn is answer, after renders of the same specification and artifact that are under way.
+func (p *pending) answerInTurn(ctx context.Context) (*Rendering, error) {
+	done, err := p.takeTurn(ctx, flightKey{p.base, p.artifact.Digest})
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	return p.answer(ctx)
+}
+
 // answer takes the render from memory, from the one of an earlier tree or from the store, or else renders.
 func (p *pending) answer(ctx context.Context) (*Rendering, error) {
 	asked, err := p.readAsked(ctx, p.base)
@@ -108,18 +110,19 @@ func (p *pending) answer(ctx context.Context) (*Rendering, error) {
 		p.metrics.answers.WithLabelValues("memory").Inc()
 		return f.result, f.err
 	}
-	select {
-	case p.slots <- struct{}{}:
-		defer func() { <-p.slots }()
-	case <-ctx.Done():
-		return nil, ctx.Err()
+	limited, leave, err := p.enterSlot(ctx)
+	if err != nil {
+		return nil, err
 	}
+	defer leave()
 	for _, q := range asked {
 		if r, err := p.recall(ctx, p.key(q)); r != nil || err != nil {
 			return r, err
 		}
 	}
-	result, err := p.render(ctx, p.request)
+	start := time.Now()
+	result, err := p.render(limited, p.request)
+	p.slow.note(p.release, p.failedKey(), time.Since(start), err)
 	p.doubt(err, p.artifact)
 	if err != nil {
 		return p.finish(p.failedKey(), nil, err)

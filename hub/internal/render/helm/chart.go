@@ -19,6 +19,7 @@ const (
 	maxFileSize  = 5 << 20   // bytes of one file
 	maxChartSize = 100 << 20 // bytes of all files
 	maxDepth     = 64        // folders inside each other; symbolic links may make circles
+	maxEntries   = 20_000    // files and folders; Helm has no such limit
 )
 
 // byteOrderMark may begin a text file.
@@ -43,11 +44,12 @@ func readChart(t *tree.Tree, folder string, unpacked bool) ([]File, error) {
 
 // chartReader reads the files of one chart.
 type chartReader struct {
-	tree  *tree.Tree
-	root  string
-	rules *ignore.Rules
-	files []File
-	size  int
+	tree    *tree.Tree
+	root    string
+	rules   *ignore.Rules
+	files   []File
+	size    int
+	entries int
 }
 
 func (r *chartReader) readIgnore() error {
@@ -86,6 +88,9 @@ func (r *chartReader) walk(folder string, depth int) error {
 		if kind == render.Absent || r.rules.Ignore(name, entryInfo{e.Name, kind == render.Directory}) {
 			continue
 		}
+		if r.entries++; r.entries > maxEntries {
+			return tooMany(tree.Local(r.root))
+		}
 		if kind == render.Directory {
 			err = r.walk(at, depth+1)
 		} else {
@@ -96,6 +101,12 @@ func (r *chartReader) walk(folder string, depth int) error {
 		}
 	}
 	return nil
+}
+
+// tooMany returns the error of a chart, or an archive in it, with too many entries.
+func tooMany(name string) error {
+	return fmt.Errorf("%s: %w: the chart has more than %d files and folders; symbolic links to folders may multiply them",
+		name, render.ErrLimit, maxEntries)
 }
 
 // read reads one file within the limits.

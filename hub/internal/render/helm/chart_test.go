@@ -2,12 +2,15 @@ package helm
 
 import (
 	"bytes"
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/navefleet/nave/hub/internal/render"
 	"github.com/navefleet/nave/hub/internal/render/tree"
 )
 
@@ -53,6 +56,59 @@ func TestReadChart_circle(t *testing.T) {
 	}
 	if _, err := filesBelow(t, dir); err == nil {
 		t.Error("it has no error")
+	}
+}
+
+// TestReadChart_branches checks that symbolic links that stand for 30^6 folders are an error, and soon.
+func TestReadChart_branches(t *testing.T) {
+	dir := t.TempDir()
+	const levels = 6
+	for i := range levels {
+		level := filepath.Join(dir, fmt.Sprint(i))
+		if err := os.Mkdir(level, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		for link := range 30 {
+			if err := os.Symlink(fmt.Sprintf("../%d", i+1), filepath.Join(level, fmt.Sprint(link))); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := os.Mkdir(filepath.Join(dir, fmt.Sprint(levels)), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := filesBelow(t, dir); !errors.Is(err, render.ErrLimit) || !strings.Contains(err.Error(), "symbolic links") {
+		t.Errorf("error %v", err)
+	}
+}
+
+// TestReadChart_many checks that a chart of very many files is refused, also if they are in one or in many archives.
+func TestReadChart_many(t *testing.T) {
+	const files = 10_001
+	dir := t.TempDir()
+	for i := range files {
+		if err := os.WriteFile(filepath.Join(dir, fmt.Sprint(i)), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	inner := archiveOf(t, dir) // a chart has a folder with a name
+	x := &example{dir: filepath.Join(t.TempDir(), "chart")}
+	x.write(t, "Chart.yaml", nil)
+	x.write(t, "charts/a.tgz", inner)
+	if _, err := filesBelow(t, x.dir); err == nil {
+		t.Error("files beside the folder of a chart have no error")
+	}
+	outer := t.TempDir()
+	if err := os.Rename(dir, filepath.Join(outer, "a")); err != nil {
+		t.Fatal(err)
+	}
+	x.write(t, "charts/a.tgz", archiveOf(t, outer))
+	if got, err := filesBelow(t, x.dir); err != nil || len(got) != files+1 {
+		t.Errorf("one archive: %d files, %v", len(got), err)
+	}
+	x.write(t, "charts/b.tgz", archiveOf(t, outer))
+	if _, err := filesBelow(t, x.dir); !errors.Is(err, render.ErrLimit) {
+		t.Errorf("two archives: %v", err)
 	}
 }
 

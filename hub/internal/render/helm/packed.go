@@ -114,7 +114,9 @@ func unpack(data []byte) (files []File, err error) {
 		if size += len(f.Data) + len(f.Name); size > maxChartSize {
 			return nil, fmt.Errorf("%w: the files of the chart have more than %d bytes", render.ErrLimit, maxChartSize)
 		}
-		files = append(files, f)
+		if files = append(files, f); len(files) > maxEntries {
+			return nil, tooMany(f.Name)
+		}
 	}
 }
 
@@ -127,6 +129,9 @@ func unpackSubcharts(files []File) ([]File, error) {
 	var unpacked []File
 	size := 0
 	for queue := files; len(queue) > 0; {
+		if len(unpacked)+len(queue) > maxEntries {
+			return nil, tooMany(queue[0].Name)
+		}
 		f := queue[0]
 		queue = queue[1:]
 		// Names count, too, because an archive may hold itself.

@@ -49,6 +49,18 @@ var hostileCharts = map[string]map[string]string{
 		"g: &g [*f, *f, *f, *f, *f, *f, *f, *f, *f, *f]\nh: [*g, *g, *g, *g, *g, *g, *g, *g, *g, *g]\n"},
 	"schema": {"values.schema.json": `{"$ref": "#/definitions/a", "definitions": {"a": {"$ref": "#/definitions/b"}, ` +
 		`"b": {"$ref": "#/definitions/a"}}}`},
+	"regex": {"templates/a.yaml": "{{ range until 100000 }}{{ regexFindAll \"(a|aa)+$\" (repeat 1000000 \"a\") -1 | len }}" +
+		"{{ end }}"},
+	"nested_actions": {"templates/a.yaml": strings.Repeat("{{ if 1 }}", 400_000)},
+	"nested_lists":   {"templates/a.yaml": "a: {{ repeat 4000000 \"[\" }}"},
+	"nested_values":  {"values.yaml": "a: " + strings.Repeat("[", 4_000_000)},
+	"large_values":   {"values.yaml": "a: " + strings.Repeat("x", 10<<20)},
+	"values": {"values.yaml": "a: &a [x, x, x, x, x, x, x, x, x, x]\nb: &b [*a, *a, *a, *a, *a, *a, *a, *a, *a, *a]\n" +
+		"c: &c [*b, *b, *b, *b, *b, *b, *b, *b, *b, *b]\nd: &d [*c, *c, *c, *c, *c, *c, *c, *c, *c, *c]\n" +
+		"e: &e [*d, *d, *d, *d, *d, *d, *d, *d, *d, *d]\nf: &f [*e, *e, *e, *e, *e, *e, *e, *e, *e, *e]\n" +
+		"g: [*f, *f, *f, *f, *f, *f, *f, *f, *f, *f]\n"},
+	"grown_values": {"values.yaml": "x: []\n", "templates/a.yaml": "{{ range until 40 }}" +
+		"{{ $_ := set $.Values \"x\" (concat $.Values.x $.Values.x (list 1)) }}{{ end }}"},
 	"keys": {"templates/a.yaml": "{{ genPrivateKey \"rsa\" }}{{ range until 100000 }}{{ genPrivateKey \"rsa\" | len }}" +
 		"{{ end }}"},
 }

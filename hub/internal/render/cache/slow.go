@@ -1,0 +1,297 @@
+package cache
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/hub/internal/confine"
+)
+
+// A chart may render for as long as a worker lets it. So that it keeps nobody waiting, a render that takes longer than
+// patience goes on by itself: the call returns a *SlowError, and the render moves to the slots of slow renders. The
+// next renders of the same release begin there, whatever its cluster, values and chart are, until one of them is fast
+// again. If a namespace has several slow releases, its new ones begin there, too.
+
+// Times of slow charts.
+const (
+	patience  = 5 * time.Second
+	firstRest = 30 * time.Second // after a render that took too long or killed its worker; doubles each time
+	mostRest  = 8 * time.Minute
+)
+
+const (
+	// SlowRenders is how many slow charts are rendered at a time, beside all other renders.
+	SlowRenders = 1
+	// mostSlow is how many releases of a namespace may be slow before its new ones count as slow.
+	mostSlow = 3
+	// maxRemembered limits the releases and the failed renders that are remembered.
+	maxRemembered = 10_000
+)
+
+// ReleaseName identifies a release on all clusters.
+type ReleaseName struct {
+	Key    api.Key // without a cluster
+	Source string  // the key of the fetch of its chart
+}
+
+// SlowError is the error of a render that goes on.
+type SlowError struct {
+	Last error           // of the last attempt of the same render; nil: there was none
+	Done <-chan struct{} // closed at the end of the render; call RenderFor again then
+}
+
+// Error implements error.
+func (e *SlowError) Error() string {
+	if e.Last != nil {
+		return e.Last.Error()
+	}
+	return fmt.Sprintf("the chart is still being rendered: it takes more than %s, or charts before it do; waiting for "+
+		"the result", patience)
+}
+
+// Unwrap returns Last.
+func (e *SlowError) Unwrap() error { return e.Last }
+
+// errLater ends a render for which there is no slot of slow renders.
+var errLater = fmt.Errorf("%w: more than %s, while another chart is as slow; it will be tried again",
+	confine.ErrTimeout, patience)
+
+// slowness knows which releases are slow, and which renders failed so that they have to rest. It is safe for concurrent
+// use.
+type slowness struct {
+	slots chan struct{}
+
+	mu       sync.Mutex
+	releases map[ReleaseName]*pace
+	slowIn   map[string]int // how many releases of a namespace are slow
+	rests    map[flightKey]rest
+	underway map[flightKey]underway
+}
+
+func newSlowness() *slowness {
+	return &slowness{
+		slots: make(chan struct{}, SlowRenders), releases: map[ReleaseName]*pace{}, slowIn: map[string]int{},
+		rests: map[flightKey]rest{}, underway: map[flightKey]underway{},
+	}
+}
+
+// underway is a render that has not ended.
+type underway struct {
+	since time.Time
+	done  chan struct{}
+}
+
+// pace tells whether a release is slow. slowness.mu guards proven.
+type pace struct {
+	namespace string
+	slow      chan struct{} // closed: it is
+	proven    bool          // it was fast once
+}
+
+func (p *pace) isSlow() bool {
+	select {
+	case <-p.slow:
+		return true
+	default:
+		return false
+	}
+}
+
+// rest is a failed render that is not to be repeated at once.
+type rest struct {
+	err      error
+	until    time.Time
+	failures int
+}
+
+// pace returns the pace of a release.
+func (s *slowness) pace(release ReleaseName) *pace {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := s.releases[release]
+	if p == nil {
+		p = &pace{namespace: release.Key.Namespace, slow: make(chan struct{})}
+		if len(s.releases) >= maxRemembered {
+			clear(s.releases)
+			clear(s.slowIn)
+		}
+		s.releases[release] = p
+	}
+	return p
+}
+
+// markSlow notes that a release is slow.
+func (s *slowness) markSlow(p *pace) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !p.isSlow() {
+		close(p.slow)
+		s.slowIn[p.namespace]++
+	}
+}
+
+// isApart reports whether renders of a release need a slot of slow renders.
+func (s *slowness) isApart(p *pace) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return p.isSlow() || !p.proven && s.slowIn[p.namespace] >= mostSlow
+}
+
+// note notes how a render ended. A fast one makes its release fast; one that took too long or killed its worker rests.
+func (s *slowness) note(release ReleaseName, key flightKey, took time.Duration, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, died := errors.AsType[*confine.DiedError](err); died || errors.Is(err, confine.ErrTimeout) {
+		r := s.rests[key]
+		if len(s.rests) >= maxRemembered {
+			clear(s.rests)
+		}
+		s.rests[key] = rest{err, time.Now().Add(min(firstRest<<r.failures, mostRest)), min(r.failures+1, 10)}
+		return
+	}
+	delete(s.rests, key)
+	p := s.releases[release]
+	switch {
+	case p == nil || took >= patience:
+	case p.isSlow():
+		delete(s.releases, release)
+		s.slowIn[p.namespace] = max(0, s.slowIn[p.namespace]-1)
+	default:
+		p.proven = err == nil
+	}
+}
+
+// resting returns the error of the last attempt of a render, and whether it is too early for another one.
+func (s *slowness) resting(key flightKey) (err error, early bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := s.rests[key]
+	return r.err, time.Now().Before(r.until)
+}
+
+// begin notes that a render is under way, or returns the one that is.
+func (s *slowness) begin(key flightKey) (u underway, first bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if u, ok := s.underway[key]; ok {
+		return u, false
+	}
+	u = underway{time.Now(), make(chan struct{})}
+	s.underway[key] = u
+	return u, true
+}
+
+func (s *slowness) end(key flightKey) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	close(s.underway[key].done)
+	delete(s.underway, key)
+}
+
+// attend carries out a call of RenderFor. If the release is or becomes slow, attend returns a *SlowError, and the
+// render goes on.
+func (p *pending) attend(ctx context.Context) (*Rendering, error) {
+	key := p.failedKey()
+	for {
+		if f := p.finished(p.askedOf(p.base)); f != nil {
+			p.metrics.answers.WithLabelValues("memory").Inc()
+			return f.result, f.err
+		}
+		last, early := p.slow.resting(key)
+		if early {
+			p.metrics.answers.WithLabelValues("memory").Inc()
+			return nil, last
+		}
+		p.pace = p.slow.pace(p.release)
+		u, first := p.slow.begin(key)
+		var r *Rendering
+		var err error
+		if first {
+			go func() {
+				defer p.slow.end(key)
+				r, err = p.answerInTurn(ctx)
+			}()
+		}
+		switch {
+		case !p.wait(ctx, u, first):
+			return nil, cmp.Or[error](ctx.Err(), &SlowError{Last: last, Done: u.done})
+		case first:
+			return r, err
+		}
+	}
+}
+
+// wait waits for the end of a render, but only for a short time since its begin, and not for that of a slow release. It
+// reports whether the render has ended. own reports whether the render ends with ctx.
+func (p *pending) wait(ctx context.Context, u underway, own bool) (ended bool) {
+	timer := time.NewTimer(time.Until(u.since.Add(2 * patience))) // for a slot, too
+	defer timer.Stop()
+	select {
+	case <-u.done:
+	case <-p.pace.slow:
+	case <-timer.C:
+	case <-ctx.Done():
+		if own {
+			<-u.done
+		}
+	}
+	select {
+	case <-u.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// enterSlot waits for a slot, and has the render under way moved to a slot of slow renders when it becomes slow. The
+// render uses the context. Call leave at its end.
+func (p *pending) enterSlot(ctx context.Context) (_ context.Context, leave func(), err error) {
+	slots := p.slots
+	for held := false; !held; {
+		if p.slow.isApart(p.pace) {
+			slots = p.slow.slots
+		}
+		select {
+		case slots <- struct{}{}:
+			if held = slots == p.slow.slots || !p.slow.isApart(p.pace); !held {
+				<-slots
+			}
+		case <-ctx.Done():
+			return ctx, nil, ctx.Err()
+		}
+	}
+	if slots == p.slow.slots {
+		return ctx, func() { <-slots }, nil
+	}
+	ctx, end := context.WithCancelCause(ctx)
+	var mu sync.Mutex // guards slots, which the render holds a slot of; nil: none any more
+	timer := time.AfterFunc(patience, func() {
+		p.slow.markSlow(p.pace)
+		mu.Lock()
+		defer mu.Unlock()
+		select {
+		case p.slow.slots <- struct{}{}:
+			if slots != nil {
+				<-slots
+				slots = p.slow.slots
+			} else {
+				<-p.slow.slots
+			}
+		default:
+			end(errLater)
+		}
+	})
+	return ctx, func() {
+		timer.Stop()
+		end(nil)
+		mu.Lock()
+		defer mu.Unlock()
+		<-slots
+		slots = nil
+	}, nil
+}
