@@ -14,6 +14,8 @@ import (
 type SourceInput struct {
 	Field string // the field that names it: spec.include[0]
 	Key   Key    // without a cluster; SourceKeys returns the keys that it may have
+	// Server: the server of the input may be asked for parts, with the URL, the Secrets and the provider of the input.
+	Server bool
 }
 
 // Composition describes how an artifact is made from other artifacts. Without Copies it is the source's own tree.
@@ -68,6 +70,8 @@ type Fetch struct {
 	Inputs []string // the keys of the inputs, in the order of Source.Inputs
 	// Upstream is the source whose server is asked, if that is an input; see Source.Upstream.
 	Upstream *Given `json:"-"`
+	// Servers are the inputs with SourceInput.Server, in their order. They are the last inputs.
+	Servers []Given `json:"-"`
 }
 
 // ErrLoop is the error for a source that is, through other sources, an input of itself.
@@ -115,6 +119,9 @@ func (r *resolution) fetch(g Given) (Fetch, error) {
 		f.Inputs = append(f.Inputs, input.Key)
 		if view.Upstream {
 			f.Upstream = &found
+		}
+		if in.Server {
+			f.Servers = append(f.Servers, found)
 		}
 	}
 	r.above = r.above[:len(r.above)-1]

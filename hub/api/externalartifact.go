@@ -77,7 +77,7 @@ func sourceOfExternalArtifact(e *ExternalArtifact) *Source {
 	s.Composition.Origin = strings.TrimPrefix(c.OriginRevision, "@")
 	for _, from := range c.Sources {
 		key := Key{Kind: from.Kind, Namespace: cmp.Or(from.Namespace, e.Namespace), Name: from.Name}
-		s.Inputs = append(s.Inputs, SourceInput{"source @" + from.Alias, key})
+		s.Inputs = append(s.Inputs, SourceInput{Field: "source @" + from.Alias, Key: key})
 		s.Composition.Aliases = append(s.Composition.Aliases, from.Alias)
 	}
 	for i, copied := range c.Copy {

@@ -147,6 +147,7 @@ func checkHelmChart(c *HelmChart) field.ErrorList {
 	for _, secret := range helmChartSecrets(c) {
 		errs = append(errs, required(secret.Name, field.NewPath(secret.Field, "name"), validation.IsDNS1123Subdomain)...)
 	}
+	errs = append(errs, checkDependencyRepositories(c)...)
 	switch v, at := c.Spec.Verify, spec.Child("verify"); {
 	case v == nil:
 	case ref.Kind != HelmRepositoryKind:
@@ -178,8 +179,10 @@ func checkChartVersion(version string, at *field.Path) field.ErrorList {
 func sourceOfHelmChart(c *HelmChart) *Source {
 	ref := c.Spec.SourceRef
 	s := &Source{
-		Interval:  c.Spec.Interval.Duration,
-		Inputs:    []SourceInput{{"spec.sourceRef", Key{Kind: ref.Kind, Namespace: c.Namespace, Name: ref.Name}}},
+		Interval: c.Spec.Interval.Duration,
+		Inputs: []SourceInput{
+			{Field: "spec.sourceRef", Key: Key{Kind: ref.Kind, Namespace: c.Namespace, Name: ref.Name}},
+		},
 		Succeeded: chartPackaged, Failed: ChartPackageError,
 	}
 	identity := struct {
@@ -194,6 +197,8 @@ func sourceOfHelmChart(c *HelmChart) *Source {
 	if ref.Kind == HelmRepositoryKind {
 		s.Upstream, s.Succeeded, s.Failed = true, chartPulled, chartPullFailed
 		identity.Version, identity.Strategy = cmp.Or(c.Spec.Version, "*"), ""
+	} else {
+		s.Inputs = append(s.Inputs, dependencyRepositories(c)...)
 	}
 	if v := c.Spec.Verify; v != nil {
 		identity.Verify, identity.Match = v.Provider, v.MatchOIDCIdentity

@@ -16,7 +16,9 @@ func (s *Source) include(g *sourcev1.GitRepository) {
 	for i, in := range g.Spec.Include {
 		name := in.GitRepositoryRef.Name
 		at := fmt.Sprintf("spec.include[%d]", i)
-		s.Inputs = append(s.Inputs, SourceInput{at, Key{Kind: GitRepositoryKind, Namespace: g.Namespace, Name: name}})
+		s.Inputs = append(s.Inputs, SourceInput{
+			Field: at, Key: Key{Kind: GitRepositoryKind, Namespace: g.Namespace, Name: name},
+		})
 		alias := fmt.Sprint(i)
 		s.Composition.Aliases = append(s.Composition.Aliases, alias)
 		s.Composition.Copies = append(s.Composition.Copies, Copy{

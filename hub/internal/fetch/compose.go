@@ -110,6 +110,10 @@ func (l *Loop) composeOf(ctx context.Context, req source.Request, ask bool, r *r
 	if err := l.requireParts(ctx, req); err != nil {
 		return err
 	}
+	var err error
+	if req.Servers, err = l.servers(ctx, r.source); err != nil {
+		return source.ExplainComposition(err)
+	}
 	if made == r.composed.made && isWhole && !ask {
 		r.composed.only = r.composed.only || r.source.view.Upstream
 		r.artifact = req.Last
@@ -129,7 +133,8 @@ func (l *Loop) composeOf(ctx context.Context, req source.Request, ask bool, r *r
 	return nil
 }
 
-// makeOf makes a new artifact of the parts in a request. A source with an upstream server asks that server, too.
+// makeOf makes a new artifact of the parts in a request. A source with an upstream server asks that server, too. Errors
+// show nothing of Secrets.
 func (l *Loop) makeOf(ctx context.Context, req source.Request, s *scheduled) (artifact.Artifact, error) {
 	if s.view.Upstream {
 		return l.fetch(ctx, req, s)
@@ -141,6 +146,9 @@ func (l *Loop) makeOf(ctx context.Context, req source.Request, s *scheduled) (ar
 			return l.Fetcher.Fetch(ctx, req)
 		})
 	if err != nil {
+		for _, server := range req.Servers {
+			err = source.Conceal(err, server.Secrets)
+		}
 		return a, source.ExplainComposition(err)
 	}
 	if !last.Equal(&a) {

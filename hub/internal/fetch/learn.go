@@ -3,7 +3,6 @@ package fetch
 import (
 	"context"
 	"log/slog"
-	"slices"
 
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/store"
@@ -177,7 +176,7 @@ func (l *Loop) relearn(ctx context.Context, touched map[string]bool) error {
 // secretChanged fetches every source that uses the Secret.
 func (l *Loop) secretChanged(row string) {
 	for _, s := range l.sources {
-		if slices.ContainsFunc(s.server.secrets, func(secret secret) bool { return slices.Contains(secret.rows(), row) }) {
+		if s.uses(row) {
 			s.hurry()
 		}
 	}
@@ -210,8 +209,12 @@ func (l *Loop) resourceChanged(ctx context.Context, path string, touched map[str
 func (l *Loop) assign(path string, p placed) string {
 	view, err := p.of.Object.Source()
 	var asked server
+	var servers []server
 	if err == nil {
 		asked, err = serverOf(p.fetch, view, &p.of)
+	}
+	if err == nil {
+		servers, err = serversOf(p.fetch)
 	}
 	if err != nil { // admission let it through
 		l.Log.Error("source cannot be read and is not fetched", telemetry.Object(p.of.Key), telemetry.Err(err))
@@ -230,6 +233,7 @@ func (l *Loop) assign(path string, p placed) string {
 	s := l.sources[key]
 	if s == nil {
 		s = newScheduled(p.fetch, asked, view, &p.of)
+		s.servers = servers
 		l.sources[key] = s
 		s.hurry()
 	}

@@ -17,6 +17,7 @@ type scheduled struct {
 	object  *api.Object // of one member; a fetch reads the same of all members
 	view    *api.Source // of object
 	server  server
+	servers []server           // of the last inputs: those that may be asked for parts
 	inputs  []string           // the keys of what the artifact is composed of; none: it is fetched as it is
 	members map[string]*member // by path
 	row     store.Fetched      // as in the store; CheckedAt is newer here
@@ -57,6 +58,29 @@ func serverOf(fetch api.Fetch, view *api.Source, row *store.Resource) (server, e
 		s.secrets = append(s.secrets, secret{ref, row.Key.Namespace, row.Bound()})
 	}
 	return s, nil
+}
+
+// serversOf returns the servers that may be asked for parts in a fetch.
+func serversOf(fetch api.Fetch) (found []server, err error) {
+	for _, in := range fetch.Servers {
+		view, err := in.Object.Source()
+		if err != nil {
+			return nil, err
+		}
+		s := server{view: view, bound: in.Bound(), upstream: in.Object}
+		for _, ref := range view.Secrets {
+			s.secrets = append(s.secrets, secret{ref, in.Key.Namespace, in.Bound()})
+		}
+		found = append(found, s)
+	}
+	return found, nil
+}
+
+// uses reports whether a source uses the Secret of a row.
+func (s *scheduled) uses(row string) bool {
+	return slices.ContainsFunc(append([]server{s.server}, s.servers...), func(by server) bool {
+		return slices.ContainsFunc(by.secrets, func(secret secret) bool { return slices.Contains(secret.rows(), row) })
+	})
 }
 
 // member is one object of a source.

@@ -100,14 +100,30 @@ func (s secret) refusal(url string, own bool) error {
 
 // pluginCredentials returns the credentials that a plugin of the hub gives. A plugin acts with the identity of the hub,
 // so only the operators' own sources may use one.
-func (l *Loop) pluginCredentials(ctx context.Context, s *scheduled) (source.Secret, error) {
+func (l *Loop) pluginCredentials(ctx context.Context, by server) (source.Secret, error) {
 	switch {
-	case s.server.bound:
+	case by.bound:
 		return nil, fmt.Errorf("%w: spec.provider uses the cloud identity of the hub, which only the hub's own sources may "+
 			"use; apply this source to the hub, or name a Secret in spec.secretRef", source.ErrAccess)
 	case l.Plugins == nil:
 		return nil, fmt.Errorf("%w: spec.provider needs a credential provider plugin, and the hub has none; start it with "+
 			"--credential-provider-config, or name a Secret in spec.secretRef", source.ErrAuthentication)
 	}
-	return l.Plugins(ctx, s.server.view.URL)
+	return l.Plugins(ctx, by.view.URL)
+}
+
+// servers returns the servers that a composition may ask for parts, with their credentials.
+func (l *Loop) servers(ctx context.Context, s *scheduled) (found []source.Server, err error) {
+	for _, by := range s.servers {
+		server := source.Server{Object: by.upstream}
+		server.Secrets, server.Bindings, err = l.credentials(ctx, by.view.URL, by.secrets)
+		if err == nil && by.view.Provider == api.RegistryPlugin {
+			server.Secrets["spec.secretRef"], err = l.pluginCredentials(ctx, by)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", by.upstream.Key.Local(), err)
+		}
+		found = append(found, server)
+	}
+	return found, nil
 }

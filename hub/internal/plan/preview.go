@@ -390,10 +390,18 @@ func (v *Preview) renderOne(ctx context.Context, w *walked, work graph.Work) gra
 	return w.result(work, t.Revision, r.rendered, r.err)
 }
 
-// tree returns the tree of a source. parts are Work.Parts, in which no source is a part of itself.
+// tree returns the tree of a source. parts are Work.Parts, in which no source is a part of itself. No server is asked
+// for parts.
 func (v *Preview) tree(ctx context.Context, source api.Given, parts map[api.Key][]api.Given) (Tree, error) {
 	return v.config.Tree(ctx, source.Object, func() (inputs []Tree, err error) {
-		for _, part := range parts[source.Key] {
+		view, err := source.Object.Source()
+		if err != nil {
+			return nil, err
+		}
+		for i, part := range parts[source.Key] {
+			if i < len(view.Inputs) && view.Inputs[i].Server {
+				continue
+			}
 			t, err := v.tree(ctx, part, parts)
 			if err != nil {
 				return nil, err

@@ -45,9 +45,18 @@ type Request struct {
 	Inputs []artifact.Artifact
 	// Upstream is the input whose server is asked, if it is not that of Object; see api.Source.Upstream.
 	Upstream *api.Object
+	// Servers are the last Inputs, whose servers may be asked for parts; see api.SourceInput.
+	Servers []Server
 	// Bindings are those of the Secrets, by field. They count for servers that the URL does not name.
 	Bindings  map[string]api.Binding
 	Workspace artifact.Workspace
+}
+
+// Server is a source whose server may be asked in the fetch of another one, with the source's own credentials.
+type Server struct {
+	Object   *api.Object
+	Secrets  map[string]Secret
+	Bindings map[string]api.Binding
 }
 
 // Limits of the time that a slow server may occupy a worker.

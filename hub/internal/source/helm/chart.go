@@ -45,9 +45,9 @@ type fetching struct {
 
 // run fetches the chart from where its source is.
 func (f *fetching) run(ctx context.Context) (artifact.Artifact, error) {
-	if len(f.Inputs) != 1 {
-		return artifact.Artifact{}, fmt.Errorf("%w: the request has %d artifacts for one source", source.ErrRequest,
-			len(f.Inputs))
+	if len(f.Inputs) != 1+len(f.Servers) {
+		return artifact.Artifact{}, fmt.Errorf("%w: the request has %d artifacts for one source and %d repositories",
+			source.ErrRequest, len(f.Inputs), len(f.Servers))
 	}
 	if f.Upstream == nil {
 		return f.pack(ctx)

@@ -11,7 +11,6 @@ import (
 	"strings"
 
 	"github.com/Masterminds/semver/v3"
-	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	"sigs.k8s.io/yaml"
 
 	"github.com/navefleet/nave/hub/api"
@@ -142,7 +141,11 @@ func (c *packing) vendored(ctx context.Context) (map[string]bool, error) {
 
 // addDependency adds the files of one dependency.
 func (c *packing) addDependency(ctx context.Context, d dependency) error {
-	u, err := url.Parse(d.Repository)
+	at, err := c.repositoryOf(d)
+	if err != nil {
+		return err
+	}
+	u, err := url.Parse(at.spec.URL)
 	switch {
 	case err != nil:
 		return fmt.Errorf("%w: its repository cannot be read", artifact.ErrTree)
@@ -151,15 +154,15 @@ func (c *packing) addDependency(ctx context.Context, d dependency) error {
 	case u.Scheme == "file":
 		return c.addLocal(ctx, d)
 	case u.Scheme != "http" && u.Scheme != "https" && u.Scheme != "oci":
-		return fmt.Errorf("%w: its repository %s is no URL of a repository, registry or folder; aliases are not known here",
-			artifact.ErrTree, source.Quote(source.Redact(d.Repository)))
+		return fmt.Errorf("%w: its repository %s is no URL of a repository, registry or folder", artifact.ErrTree,
+			source.Quote(source.Redact(d.Repository)))
 	case c.registries == nil:
 		return fmt.Errorf("%w: it is not in charts/, and no server is asked for it here: run helm dependency build",
 			source.ErrRequest)
 	}
-	archive, err := c.remote(ctx, d, u)
+	archive, err := c.remote(ctx, d, at, u)
 	if err != nil {
-		return fmt.Errorf("from %s: %w", source.Redact(d.Repository), err)
+		return fmt.Errorf("from %s: %w", source.Redact(at.spec.URL), err)
 	}
 	chart, err := unpack(ctx, bytes.NewReader(archive), c.limits)
 	if err != nil {
@@ -172,20 +175,50 @@ func (c *packing) addDependency(ctx context.Context, d dependency) error {
 	return nil
 }
 
-// remote downloads the archive of a dependency, as anybody may download it: Chart.yaml is no object that Secrets could
-// be bound to.
-func (c *packing) remote(ctx context.Context, d dependency, at *url.URL) ([]byte, error) {
-	r := c.Request
-	r.Secrets, r.Bindings, r.Last, r.Inputs = nil, nil, nil, nil
-	f := fetching{Request: r, registries: c.registries, limits: c.limits}
+// remote downloads the archive of a dependency: with the Secrets of its HelmRepository, or else as anybody may, because
+// Chart.yaml is no object that Secrets could be bound to.
+func (c *packing) remote(ctx context.Context, d dependency, from repository, at *url.URL) ([]byte, error) {
+	f := fetching{Request: c.Request, registries: c.registries, limits: c.limits}
+	f.Last, f.Inputs, f.Servers = nil, nil, nil
+	f.Secrets, f.Bindings = from.server.Secrets, from.server.Bindings
 	if at.Scheme == "oci" {
-		ref := reference{url: at.JoinPath(d.Name)}
-		ref.name(d.Version)
-		layer, err := f.pull(ctx, ref)
-		return layer.archive, err
+		return f.pullDependency(ctx, d, from, at)
 	}
-	i := indexing{Request: r, limits: c.limits, only: d.Name}
-	u, err := indexURL(d.Repository)
+	versions, err := c.versionsOf(ctx, d, from)
+	if err != nil {
+		return nil, from.advise(err)
+	}
+	v, err := choose(versions, cmp.Or(d.Version, "*"))
+	if err != nil {
+		return nil, err
+	}
+	archive, err := f.archive(ctx, &from.spec, v)
+	return archive, from.advise(err)
+}
+
+// pullDependency pulls the archive of a dependency from a registry.
+func (f *fetching) pullDependency(ctx context.Context, d dependency, from repository, at *url.URL) (archive []byte,
+	err error) {
+	ref := reference{url: at.JoinPath(d.Name), insecure: from.spec.Insecure}
+	ref.name(d.Version)
+	if ref.secrets, err = registrySecrets(f.Secrets, at.Host); err != nil {
+		return nil, err
+	}
+	layer, err := f.pull(ctx, ref)
+	return layer.archive, from.advise(err)
+}
+
+// versionsOf returns the versions of a dependency: those in the artifact of its HelmRepository, or in the index of its
+// server.
+func (c *packing) versionsOf(ctx context.Context, d dependency, from repository) ([]version, error) {
+	f := fetching{Request: c.Request, limits: c.limits}
+	if from.known {
+		f.Inputs = []artifact.Artifact{from.index}
+		return f.versions(ctx, d.Name)
+	}
+	f.Secrets, f.Bindings, f.Last, f.Inputs, f.Servers = nil, nil, nil, nil, nil
+	i := indexing{Request: f.Request, limits: c.limits, only: d.Name}
+	u, err := indexURL(from.spec.URL)
 	if err != nil {
 		return nil, err
 	}
@@ -201,11 +234,7 @@ func (c *packing) remote(ctx context.Context, d dependency, at *url.URL) ([]byte
 	if len(x.charts) == 0 {
 		return nil, invalid("the repository has no such chart")
 	}
-	v, err := choose(x.charts[d.Name], cmp.Or(d.Version, "*"))
-	if err != nil {
-		return nil, err
-	}
-	return f.archive(ctx, &sourcev1.HelmRepositorySpec{URL: d.Repository}, v)
+	return x.charts[d.Name], nil
 }
 
 // addLocal adds the chart in another folder of the source, with its own dependencies.

@@ -171,7 +171,8 @@ func TestDependencies_bad(t *testing.T) {
 		words      string
 	}{
 		"no_repository": {"redis 1.x", nil, "no repository"},
-		"alias":         {"redis 1.x @stable", nil, "aliases"},
+		"alias":         {"redis 1.x @stable", nil, "fleet.nave.io/dependency-repositories"},
+		"long_alias":    {"redis 1.x alias:stable", nil, `alias "stable"`},
 		"version":       {"redis 2.x " + w.URL, nil, `"2.x"; the repository has: 1.0.0`},
 		"chart":         {"mysql 2.x " + w.URL, nil, "no such chart"},
 		"denied":        {"redis 1.x http://169.254.169.254/charts", nil, "169.254.169.254"},

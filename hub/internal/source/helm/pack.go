@@ -178,10 +178,18 @@ func (c *packing) put(ctx context.Context, in artifact.Artifact) (artifact.Artif
 			Path: path.Join(c.meta.Name, below), Mode: artifact.Regular, Content: artifact.IdentifyContent(text),
 		})
 	}
-	id := c.CacheID("chart of " + filepath.Dir(filepath.Dir(in.Dir))) // so that it depends on the access to the input
+	id := c.CacheID("chart of " + strings.Join(c.access(), " "))
 	a, err := c.Workspace.Put(ctx, id, tree, c.Last)
 	a.Origin = artifact.Origin{Revision: cmp.Or(in.Origin.Revision, in.Revision), Source: in.Origin.Source}
 	return a, err
+}
+
+// access returns the folders of the inputs, so that the name of the chart's folder depends on the access to them.
+func (c *packing) access() (folders []string) {
+	for _, in := range c.Inputs {
+		folders = append(folders, filepath.Dir(filepath.Dir(in.Dir)))
+	}
+	return folders
 }
 
 var _ artifact.OnDisk = (*packing)(nil)

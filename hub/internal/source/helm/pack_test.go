@@ -58,7 +58,7 @@ func (w *world) pack(in artifact.Artifact, chart spec, last *artifact.Artifact) 
 		full[name] = value
 	}
 	return w.run(helm.Charts{Registries: &oci.Fetcher{}, Limits: w.limits}, source.Request{
-		Object: w.object(api.HelmChartKind, full), Inputs: []artifact.Artifact{in},
+		Object: w.object(api.HelmChartKind, full), Inputs: append([]artifact.Artifact{in}, w.indexes...), Servers: w.servers,
 	}, last)
 }
 

@@ -98,7 +98,7 @@ func (f *fetching) pull(ctx context.Context, ref reference) (p pulled, err error
 	if r.Object, err = ref.object(); err != nil {
 		return p, err
 	}
-	r.Secrets, r.Last, r.Inputs, r.Upstream = ref.secrets, ref.last, nil, nil
+	r.Secrets, r.Last, r.Inputs, r.Upstream, r.Servers = ref.secrets, ref.last, nil, nil, nil
 	p.Artifact, err = f.registries.Fetch(ctx, r)
 	if errors.Is(err, source.ErrReferenceNotFound) || errors.Is(err, source.ErrRepositoryNotFound) {
 		return p, invalid("%v", err)

@@ -34,6 +34,8 @@ type world struct {
 	wrap     func(w http.ResponseWriter, r *http.Request) bool // answers in place of the files
 	limits   helm.Limits
 	bindings map[string]api.Binding
+	servers  []source.Server // that charts of other sources may ask
+	indexes  []artifact.Artifact
 	network  dial.Policy
 }
 
