@@ -99,6 +99,9 @@ func (f *indexing) read(file io.ReadSeeker) (*index, error) {
 	}
 	whole := &index{charts: map[string][]version{}, limits: f.limits, only: f.only}
 	if wholeErr := whole.readWhole(file); wholeErr != nil {
+		if errors.Is(err, errNoEntries) {
+			wholeErr = err // an error of the parser says less about a page of HTML
+		}
 		return nil, fmt.Errorf("%w: %w", source.ErrProtocol, wholeErr)
 	}
 	return whole, nil
