@@ -347,6 +347,30 @@ func TestChart_plugin(t *testing.T) {
 	}
 }
 
+// TestChart_requested asks the registry for each request to reconcile a chart, whose HelmRepository is reconciled
+// first.
+func TestChart_requested(t *testing.T) {
+	fetcher := asked{make(chan source.Request, 9)}
+	c, _ := startCharts(t, func(f *fetch.Config) { f.Fetcher = fetcher })
+	repository := strings.Replace(fmt.Sprintf(repositoryText, "oci://registry.example.com/charts"), "interval:",
+		"type: oci, interval:", 1)
+	c.put("east", "", repository, chartText)
+	c.await(chartKey.In("east"), at("one"))
+	for len(fetcher.last) > 0 {
+		<-fetcher.last
+	}
+	for _, request := range []string{"now", "again"} {
+		c.put("east", request, chartText)
+		c.await(chartKey.In("east"), func(o store.Condition) bool { return o.HandledRequest == request })
+		if len(fetcher.last) == 0 {
+			t.Errorf("the registry was not asked for the request %q", request)
+		}
+		for len(fetcher.last) > 0 {
+			<-fetcher.last
+		}
+	}
+}
+
 // TestChart_broken keeps the last chart when the server fails, and says so.
 func TestChart_broken(t *testing.T) {
 	c, server := startCharts(t)

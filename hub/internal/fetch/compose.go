@@ -207,7 +207,11 @@ func (l *Loop) finishOwn(ctx context.Context, r result) error {
 		s.row = now
 	}
 	s.waiting = true
+	asked := s.fetchAt
 	s.schedule(!r.composed.only, err != nil)
+	if s.view.Upstream {
+		s.fetchAt = asked // the server is still to be asked, once the input is there
+	}
 	return err
 }
 
