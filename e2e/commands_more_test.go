@@ -14,15 +14,16 @@ import (
 
 // moreCommands are further words of stories.
 var moreCommands = map[string]command{
-	"sign":        sign,        // sign REPOSITORY NAME: further commits are signed with a new key; writes NAME.pub
-	"save":        save,        // save CLUSTER KIND [NAMESPACE/]NAME PATH VARIABLE: what is at a JSONPath
-	"certificate": certificate, // certificate CLUSTER VARIABLE: when the spoke's certificate, as kept in its cluster, ends
-	"later":       later,       // later DURATION VARIABLE: the time in that long
-	"past":        past,        // past TIME: it is over
-	"denied":      denied,      // denied CLUSTER FILE: an admission policy refuses what is in the file
-	"status":      editStatus,  // status CLUSTER KIND [NAMESPACE/]NAME MERGE-PATCH: what its controller says of it
-	"kubeconfig":  kubeconfig,  // kubeconfig CLUSTER VARIABLE: the path of an administrator's
-	"scale":       scale,       // scale CLUSTER KIND [NAMESPACE/]NAME REPLICAS: as kubectl scale and autoscalers do
+	"sign":        sign,          // sign REPOSITORY NAME: further commits are signed with a new key; writes NAME.pub
+	"save":        save,          // save CLUSTER KIND [NAMESPACE/]NAME PATH VARIABLE: what is at a JSONPath
+	"certificate": certificate,   // certificate CLUSTER VARIABLE: when the spoke's certificate, as kept in its cluster, ends
+	"later":       later,         // later DURATION VARIABLE: the time in that long
+	"past":        past,          // past TIME: it is over
+	"denied":      denied,        // denied CLUSTER FILE: an admission policy refuses what is in the file
+	"status":      editStatus,    // status CLUSTER KIND [NAMESPACE/]NAME MERGE-PATCH: what its controller says of it
+	"kubeconfig":  kubeconfig,    // kubeconfig CLUSTER VARIABLE: the path of an administrator's
+	"bucket":      bucketCommand, // bucket FOLDER: its files are in the bucket of its name; sets $s3_host
+	"scale":       scale,         // scale CLUSTER KIND [NAMESPACE/]NAME REPLICAS: as kubectl scale and autoscalers do
 }
 
 // save keeps the text at a JSONPath in a variable.

@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
+
+	"github.com/google/go-containerregistry/pkg/v1/remote"
 
 	"github.com/navefleet/nave/e2e/helmtest"
 )
@@ -12,6 +15,8 @@ import (
 var helmCommands = map[string]command{
 	"chart": packageChart, // chart REPOSITORY FOLDER…: packages charts into a folder with an index, by the real helm
 	"helm":  helmCommand,  // helm CLUSTER ARG…: the real helm
+	// pushchart FOLDER NAME VERSION: pushes a chart of the folder to the registry, by the real helm
+	"pushchart": pushChart,
 }
 
 // packageChart packages charts and makes the index of their repository.
@@ -27,6 +32,34 @@ func packageChart(ctx context.Context, s *story, args []string) error {
 		}
 	}
 	_, err = helm.Run(ctx, "", "repo", "index", repository)
+	return err
+}
+
+// pushChart pushes a packaged chart to the registry below the name of its folder.
+func pushChart(ctx context.Context, s *story, args []string) error {
+	if s.registry == nil {
+		return errNoRegistry
+	}
+	if len(args) != 3 {
+		return errors.New("pushchart FOLDER NAME VERSION")
+	}
+	helm, err := helmtest.New(ctx, 3)
+	if err != nil {
+		return err
+	}
+	archive := fmt.Sprintf("%s-%s.tgz", args[1], args[2])
+	_, err = helm.Run(ctx, "", "push", filepath.Join(s.path(args[0]), archive), s.registry.URL(args[0]), "--plain-http")
+	if err != nil {
+		return err
+	}
+	ref, err := s.registry.Reference(fmt.Sprintf("%s/%s:%s", args[0], args[1], args[2]))
+	if err != nil {
+		return err
+	}
+	pushed, err := remote.Head(ref, s.registry.Options()...)
+	if err == nil {
+		s.pushed = pushed.Digest.String()
+	}
 	return err
 }
 

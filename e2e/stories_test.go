@@ -97,6 +97,8 @@ func TestStories(t *testing.T) {
 				return hasSOPS(), nil
 			case "registry":
 				return hasRegistry(), nil
+			case "s3":
+				return hasS3(), nil
 			}
 			return false, fmt.Errorf("unknown condition %s", name)
 		},

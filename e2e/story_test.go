@@ -21,6 +21,7 @@ import (
 	"github.com/navefleet/nave/e2e/harness"
 	"github.com/navefleet/nave/e2e/kubetest"
 	"github.com/navefleet/nave/e2e/ocitest"
+	"github.com/navefleet/nave/e2e/s3test"
 	"github.com/navefleet/nave/e2e/sopstest"
 )
 
@@ -36,6 +37,7 @@ type story struct {
 	repositories map[string]*gittest.Repository
 	disks        map[string]*harness.Disk // by "hub" or the cluster
 	registry     *ocitest.Server          // nil before "ociserver"
+	buckets      *s3test.Server           // nil before "bucket"
 	pushed       string                   // the digest of the last "push"
 	cleanups     []func() error
 
