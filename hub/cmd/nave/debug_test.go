@@ -1,6 +1,8 @@
 package main
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -74,7 +76,9 @@ metadata: {name: web, namespace: flux-system}
 spec:
   interval: 10m
   targetNamespace: shop
-  chart: {spec: {chart: ./charts/web, valuesFiles: [charts/web/prod.yaml], sourceRef: {kind: GitRepository, name: hub}}}
+  chart:
+    metadata: {annotations: {fleet.nave.io/dependency-repositories: charts}}
+    spec: {chart: ./charts/web, valuesFiles: [charts/web/prod.yaml], sourceRef: {kind: GitRepository, name: hub}}
 ---
 apiVersion: helm.toolkit.fluxcd.io/v2
 kind: HelmRelease
@@ -88,8 +92,10 @@ kind: HelmRepository
 metadata: {name: charts, namespace: flux-system}
 spec: {url: "https://charts.example.com"}
 `,
-		"charts/web/Chart.yaml": "apiVersion: v2\nname: web\nversion: 1.0.0\n",
-		"charts/web/prod.yaml":  "color: red\n",
+		"charts/web/Chart.yaml": "apiVersion: v2\nname: web\nversion: 1.0.0\n" +
+			"dependencies: [{name: lib, version: 1.x, repository: '@charts'}]\n",
+		"charts/web/charts/lib/Chart.yaml": "apiVersion: v2\nname: lib\nversion: 1.0.0\n",
+		"charts/web/prod.yaml":             "color: red\n",
 		"charts/web/templates/all.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: web}\n" +
 			"data: {color: {{ .Values.color }}, version: {{ .Capabilities.KubeVersion.Version }}}\n---\n" +
 			"apiVersion: batch/v1\nkind: Job\nmetadata: {name: before, annotations: {helm.sh/hook: pre-install}}\n",
@@ -104,6 +110,18 @@ spec: {url: "https://charts.example.com"}
 	if want := "--local-sources HelmChart/flux-system/flux-system-other=DIR"; err == nil ||
 		!strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "web") {
 		t.Errorf("%v, want %q", err, want)
+	}
+
+	vendored, away := filepath.Join(root, "charts/web/charts"), filepath.Join(root, "away")
+	if err := os.Rename(vendored, away); err != nil {
+		t.Fatal(err)
+	}
+	_, err = run(t, "build", "cluster", "s1", root, "--path", "clusters/lab")
+	if err == nil || !strings.Contains(err.Error(), "run helm dependency build") {
+		t.Errorf("without the dependency: %v", err)
+	}
+	if err := os.Rename(away, vendored); err != nil {
+		t.Fatal(err)
 	}
 
 	const chart = "--local-sources=HelmChart/flux-system/flux-system-other="

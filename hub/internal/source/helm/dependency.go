@@ -141,29 +141,36 @@ func (c *packing) vendored(ctx context.Context) (map[string]bool, error) {
 
 // addDependency adds the files of one dependency.
 func (c *packing) addDependency(ctx context.Context, d dependency) error {
+	switch {
+	case d.Repository == "":
+		return fmt.Errorf("%w: it has no repository, and charts/ has no such chart", artifact.ErrTree)
+	case strings.HasPrefix(d.Repository, "file:"):
+		return c.addLocal(ctx, d)
+	case c.registries == nil:
+		return fmt.Errorf("%w: it is not in charts/, and no server is asked for it here: run helm dependency build",
+			source.ErrRequest)
+	}
 	at, err := c.repositoryOf(d)
 	if err != nil {
 		return err
 	}
 	u, err := url.Parse(at.spec.URL)
-	switch {
-	case err != nil:
+	if err != nil {
 		return fmt.Errorf("%w: its repository cannot be read", artifact.ErrTree)
-	case d.Repository == "":
-		return fmt.Errorf("%w: it has no repository, and charts/ has no such chart", artifact.ErrTree)
-	case u.Scheme == "file":
-		return c.addLocal(ctx, d)
-	case u.Scheme != "http" && u.Scheme != "https" && u.Scheme != "oci":
+	}
+	if u.Scheme != "http" && u.Scheme != "https" && u.Scheme != "oci" {
 		return fmt.Errorf("%w: its repository %s is no URL of a repository, registry or folder", artifact.ErrTree,
 			source.Quote(source.Redact(d.Repository)))
-	case c.registries == nil:
-		return fmt.Errorf("%w: it is not in charts/, and no server is asked for it here: run helm dependency build",
-			source.ErrRequest)
 	}
 	archive, err := c.remote(ctx, d, at, u)
 	if err != nil {
 		return fmt.Errorf("from %s: %w", source.Redact(at.spec.URL), err)
 	}
+	return c.addArchive(ctx, d, archive)
+}
+
+// addArchive adds the archive of a dependency.
+func (c *packing) addArchive(ctx context.Context, d dependency, archive []byte) error {
 	chart, err := unpack(ctx, bytes.NewReader(archive), c.limits)
 	if err != nil {
 		return err
