@@ -254,6 +254,7 @@ func TestWorkerRelease(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	want.Release.Templates = nil // stays in the process that renders
 	if !reflect.DeepEqual(got.Release, want.Release) || len(got.Release.Hooks) != 1 || len(got.Encoded) != 1 {
 		t.Errorf("worker:\n%+v\nin process:\n%+v", got.Release, want.Release)
 	}
