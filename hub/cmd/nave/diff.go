@@ -306,7 +306,7 @@ func (d *diff) preview(cmd *cobra.Command, trees *checkout, released *published)
 				return nil, nil
 			}
 			return reader.application(ctx, a)
-		},
+		}, Newest: newestRevision(released.client),
 	})
 }
 

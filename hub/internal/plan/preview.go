@@ -51,6 +51,8 @@ type PreviewConfig struct {
 	// Released returns the Application that was released to a cluster; nil if there is none. If Released is nil, nothing
 	// was released.
 	Released func(ctx context.Context, cluster string, name bundle.ApplicationName) (*bundle.Application, error)
+	// Newest returns the newest revision of a release, and its status; 0 if that is not known.
+	Newest func(ctx context.Context, cluster string, name bundle.ApplicationName) (revision int, status string, err error)
 	// Shapes returns the answers of a cluster to the questions with some IDs. If it is nil, no hub is asked.
 	Shapes func(ctx context.Context, cluster string, questions []manifest.Digest) (map[manifest.Digest]graph.Shape, error)
 	Salt   []byte // of placeholders; see cache.Salt
@@ -421,21 +423,36 @@ func (v *Preview) renderNow(ctx context.Context, w *walked, work graph.Work, t T
 	if err != nil {
 		return &previewRender{err: err}
 	}
-	first := v.render(ctx, work, t, &api.ChartFacts{Capabilities: capabilities})
-	if first.err != nil {
-		return first
-	}
-	if asked := first.rendered.Release().Asked; !asked.Upgrade && !asked.Revision {
+	facts := api.ChartFacts{Capabilities: capabilities}
+	first := v.render(ctx, work, t, &facts)
+	if first.err == nil && !first.rendered.Release().Asked.Upgrade && !first.rendered.Release().Asked.Revision {
 		return first
 	}
 	released, err := v.released(ctx, w, work.Key.Application())
 	if err != nil {
 		return &previewRender{err: err}
 	}
-	if released == nil || isReleaseOf(released, first.rendered) {
+	if released == nil || first.err == nil && isReleaseOf(released, first.rendered) {
 		return first
 	}
-	return v.render(ctx, work, t, &api.ChartFacts{Capabilities: capabilities, Upgrade: true})
+	return v.renderNext(ctx, w, work, t, facts, released)
+}
+
+// renderNext renders a chart that asks about its release, which exists: as it was released, if that is what the
+// checkout gives, else for the next revision.
+func (v *Preview) renderNext(ctx context.Context, w *walked, work graph.Work, t Tree, facts api.ChartFacts,
+	released *bundle.Application) *previewRender {
+	newest, status, err := v.config.Newest(ctx, w.cluster, work.Key.Application())
+	if err != nil {
+		return &previewRender{err: err}
+	}
+	next := stateAfter(newest, status)
+	last := facts.With(api.ReleaseState{Upgrade: true, Last: max(newest-1, 0)})
+	if r := v.render(ctx, work, t, &last); r.err == nil && isReleaseOf(released, r.rendered) {
+		return r
+	}
+	facts = facts.With(next)
+	return v.render(ctx, work, t, &facts)
 }
 
 // released returns the Application that was released to the cluster of a walk; nil if there is none.
