@@ -31,7 +31,8 @@ var layers = []layer{
 	{"L3 kinds, artifacts, processes; the spoke's adapters", []string{
 		"hub/api", "hub/operatorconfig", "hub/internal/artifact", "hub/internal/dial", "hub/internal/confine",
 		"hub/internal/openapi", "hub/internal/pace",
-		"spoke/internal/kube", "spoke/internal/trust", "spoke/internal/decrypt", "spoke/internal/state",
+		"spoke/internal/kube", "spoke/internal/trust", "spoke/internal/decrypt", "spoke/internal/generate",
+		"spoke/internal/state",
 	}},
 	{"L4 sources, renderers, store", []string{
 		"hub/internal/store", "hub/internal/image", "hub/internal/rollout", "hub/internal/plan/graph", "=hub/internal/source",

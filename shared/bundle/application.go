@@ -29,6 +29,9 @@ func (a *Application) Features() FeatureSet {
 			used = append(used, chartDefaults)
 		}
 	}
+	if a.Release != nil && len(a.Release.Recipes) > 0 {
+		used = append(used, recipes)
+	}
 	if len(a.ValueSources) > 0 {
 		used = append(used, shapes)
 	}

@@ -29,6 +29,7 @@ const (
 	releaseQuestions  = "release-questions"  // ShapeQuestion.Form for releases
 	schemas           = "schemas"            // Schemas
 	shapes            = "shapes"             // Bundle.Questions, Application.ValueSources
+	recipes           = "recipes"            // Release.Recipes, placeholders in base64 of a field caBundle
 )
 
 const (
@@ -46,12 +47,14 @@ const (
 	ReleaseQuestions FeatureSet = releaseQuestions
 	// Shapes is what a spoke must know to answer questions about shapes.
 	Shapes FeatureSet = shapes
+	// Recipes is what a spoke must know to make generated values.
+	Recipes FeatureSet = recipes
 )
 
 // Known is the features that this program knows. A new feature is added here, never to Baseline.
 var Known = setOf(append(Baseline.Names(), chartDefaults, driftMode, handovers, healthExpressions, helmRelease,
-	ignore, keptObjects, keyService, pinnedReleases, previews, readyExpressions, releaseQuestions, schemas, sealedFiles,
-	shapes, substitution))
+	ignore, keptObjects, keyService, pinnedReleases, previews, readyExpressions, recipes, releaseQuestions, schemas,
+	sealedFiles, shapes, substitution))
 
 // FeatureSet is a set of features: their sorted names, with commas between them. The zero FeatureSet is empty.
 type FeatureSet string

@@ -34,6 +34,7 @@ type Release struct {
 	Uninstall      ReleaseAction
 	Test           ReleaseTest
 	Generated      []GeneratedFields
+	Recipes        []Recipe // each needs none but earlier ones
 	// Defaults is the JSON of the values of the chart, for the record alone; empty: the record has none.
 	Defaults []byte
 }
@@ -183,7 +184,7 @@ func (a *Application) checkRelease() error {
 			return fmt.Errorf("hooks[%d]: %w", i, err)
 		}
 	}
-	if err := cmp.Or(a.Release.check(), a.checkGenerated()); err != nil {
+	if err := cmp.Or(a.Release.check(), a.checkGenerated(), a.checkRecipes()); err != nil {
 		return fmt.Errorf("release: %w", err)
 	}
 	return nil
@@ -341,7 +342,8 @@ func (r *Release) message() *bundlev1.Release {
 		Uninstall: r.Uninstall.message(), Test: &bundlev1.ReleaseTest{
 			Enable: r.Test.Enable, Timeout: duration(r.Test.Timeout), Only: r.Test.Only, Except: r.Test.Except,
 		},
-		Generated: convert(r.Generated, GeneratedFields.message), Defaults: r.Defaults,
+		Generated: convert(r.Generated, GeneratedFields.message), Recipes: convert(r.Recipes, Recipe.message),
+		Defaults: r.Defaults,
 	}
 }
 
@@ -394,6 +396,9 @@ func releaseOf(m *bundlev1.Release) (*Release, error) {
 	}
 	var err error
 	if r.Generated, err = convertAll("generated", m.GetGenerated(), generatedOf); err != nil {
+		return nil, err
+	}
+	if r.Recipes, err = convertAll("recipes", m.GetRecipes(), recipeOf); err != nil {
 		return nil, err
 	}
 	return r, errors.Join(

@@ -27,6 +27,11 @@ func exampleRelease() *Release {
 		Generated: []GeneratedFields{{Hook: true, Fields: []string{"/spec/seed"}, Object: ObjectIdentity{Group: "batch",
 			Version: "v1", Kind: "Job", Namespace: "prod", Name: "migrate"},
 			Digest: digest("without")}},
+		Recipes: []Recipe{
+			{Placeholder: "a0sealed0aaaaaaaaaaaaaaaaaaaaaaaaaa", Key: "b0sealed0aaaaaaaaaaaaaaaaaaaaaaaaaa", Function: "genCA",
+				Arguments: []byte(`["ca",365]`)},
+			{Placeholder: "c0sealed0aaaaaaaaaaaaaaaaaaaaaaaaaa", Function: "randAlphaNum", Arguments: []byte(`[16]`)},
+		},
 	}
 }
 
@@ -110,10 +115,11 @@ func TestRelease_limits(t *testing.T) {
 // TestRelease_feature keeps releases from spokes that do not carry them out.
 func TestRelease_feature(t *testing.T) {
 	a := &Application{Release: exampleRelease()}
-	if a.Features() != chartDefaults+","+helmRelease {
+	if a.Features() != chartDefaults+","+helmRelease+","+recipes {
 		t.Error(a.Features())
 	}
-	if a.Release.Defaults = nil; a.Features() != helmRelease {
+	a.Release.Defaults = nil
+	if a.Release.Recipes = nil; a.Features() != helmRelease {
 		t.Error(a.Features())
 	}
 	for _, e := range []Entry{{ForceRequestedAt: "now"}, {ResetRequestedAt: "now"}, {TestRequestedAt: "now"}} {

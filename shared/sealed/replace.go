@@ -16,8 +16,8 @@ type Lookup = func(Placeholder) (Value, bool)
 // not changed; the result shares with it whatever holds no placeholder.
 //
 // A string that is a placeholder, whole, becomes the value with its type; placeholders inside of a longer string become
-// text. Placeholders inside of the base64 of a Secret's data and a ConfigMap's binaryData become bytes there. A whole
-// placeholder in the place of base64 is put in as it is: what was encrypted is the base64 already.
+// text. Placeholders inside of the base64 of a Secret's data, a ConfigMap's binaryData and each field caBundle become
+// bytes there. A whole placeholder in the place of base64 is put in as it is: what was encrypted is the base64 already.
 //
 // A placeholder without a value is an error, and so is a placeholder in the key of a map or in what names the object: a
 // name is no secret, and the hub needs it. Errors name fields and placeholders, never values, and not the object.
@@ -69,6 +69,13 @@ func base64Field(o *unstructured.Unstructured) string {
 	}
 	return ""
 }
+
+// IsBase64 reports whether a field of this name is base64 in any object: the certificates by which an API server knows
+// a webhook.
+func IsBase64(name string) bool { return name == "caBundle" }
+
+// Base64Entries returns the name of the field of an object whose entries are base64; empty if there is none.
+func Base64Entries(o *unstructured.Unstructured) string { return base64Field(o) }
 
 // replacer replaces placeholders by the values of a lookup.
 type replacer struct {
@@ -142,6 +149,10 @@ func (r replacer) fields(fields map[string]any, replace func(string, any) (any, 
 func (r replacer) entry(name string, field any) (any, bool, error) {
 	if next(name, 0) >= 0 {
 		return nil, false, fmt.Errorf(": a sealed value cannot be a key")
+	}
+	if s, ok := field.(string); ok && IsBase64(name) && next(s, 0) < 0 {
+		text, err := r.encoded(s)
+		return text, text != s, err
 	}
 	return r.tree(field)
 }

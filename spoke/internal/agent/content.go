@@ -26,6 +26,9 @@ func (l *loader) releaseObjects(ctx context.Context, other bool) ([]apply.Object
 		if g, is := generated[all[i].ObjectIdentity]; is {
 			all[i].Digest, all[i].Generated = g.Digest, g.Paths()
 		}
+		if err == nil && len(recipesOf(l.app)) > 0 {
+			all[i].Made, err = l.depends(ctx, l.app.Objects[i])
+		}
 	}
 	return all, err
 }
@@ -154,7 +157,7 @@ func (l *loader) values(ctx context.Context) (values json.RawMessage, notes stri
 	if !bytes.Contains(values, []byte(sealed.Mark)) && !strings.Contains(r.Notes, sealed.Mark) {
 		return values, r.Notes, nil
 	}
-	if err := l.needSources(ctx); err != nil {
+	if err := l.needValues(ctx); err != nil {
 		return nil, "", err
 	}
 	if _, err := l.reserve(ctx); err != nil {

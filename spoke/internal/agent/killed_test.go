@@ -137,16 +137,21 @@ func live(t *testing.T, at int, answer bool) (kills int) {
 			return nil
 		})
 	}
-	w.render(lifeConfig)
+	w.entry.Features, w.app.Release.Recipes = "helm-release,recipes", passwordRecipes()
+	w.render(lifeConfig + loginText)
 	w.hook(hookNamed("before"), nil, bundle.PreInstall, bundle.PreUpgrade)
 	w.hook(hookNamed("after"), nil, bundle.PostInstall)
 	w.hook(hookNamed("last"), nil, bundle.PreDelete)
 	w.send()
 	history("1 deployed web@1.2.3")
-	w.render(strings.ReplaceAll(lifeConfig, "greeting: one", "greeting: two"))
+	password := w.password("db-1")
+	w.helm("get manifest web --revision 1", "password: "+password)
+	w.render(strings.ReplaceAll(lifeConfig, "greeting: one", "greeting: two") +
+		strings.ReplaceAll(loginText, "db-1", "db-2"))
 	w.send()
 	history("2 deployed web@1.2.3, 1 superseded web@1.2.3")
 	w.same("upgraded", w.field("ConfigMap", "config", "data", "greeting"), "two")
+	w.same("password", w.password("db-2"), password)
 	w.gone = true
 	w.send()
 	reach("the removal", func() error {

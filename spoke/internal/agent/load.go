@@ -14,6 +14,7 @@ import (
 	"github.com/navefleet/nave/shared/sealed"
 	"github.com/navefleet/nave/spoke/internal/apply"
 	"github.com/navefleet/nave/spoke/internal/decrypt"
+	"github.com/navefleet/nave/spoke/internal/generate"
 	"github.com/navefleet/nave/spoke/internal/kube"
 )
 
@@ -55,6 +56,12 @@ type loader struct {
 	hash  func(context.Context, *bundle.ShapeQuestion, string) ([]byte, error)
 	// appliedAs returns the digest with which an application applied an object last; zero: it did not.
 	appliedAs func(bundle.ApplicationName, manifest.ID) manifest.Digest
+	making    sync.Mutex       // guards the following; held while values are found and made
+	made      *generate.Values // of recipes; nil: they were not needed yet
+	client    func(*bundle.Application) (*kube.Client, error)
+	// mayTake reports whether values of an object in the cluster may be taken.
+	mayTake func(bundle.ObjectIdentity) bool
+
 	// doubt says that an entry has another shape than the one that the application was rendered with.
 	doubt func(bundle.ShapeQuestion)
 }
@@ -73,7 +80,7 @@ func (a *Agent) newLoader(ctx context.Context, app *bundle.Application) *loader 
 		placeholders: map[sealed.Placeholder]place{}, opened: map[int]*decrypt.Plaintext{},
 		closed: map[int]error{}, recipients: map[int]string{},
 		expressions: expressionsOf(app), data: a.readData(app), inner: innerPlacesOf(app), hash: a.hash,
-		appliedAs: a.appliedAs, doubt: a.doubtShape,
+		appliedAs: a.appliedAs, doubt: a.doubtShape, client: a.clientOf, mayTake: a.mayTake,
 	}
 	for i, file := range app.SealedFiles {
 		for _, v := range file.Values {
@@ -147,13 +154,14 @@ func (l *loader) look(ctx context.Context, ref bundle.ObjectReference) (data []b
 		data = nil
 	}
 	if mayHoldSealed {
-		if err := l.needSources(ctx); err != nil {
+		if err := l.needValues(ctx); err != nil {
 			return nil, 0, err
 		}
 		weight, err := l.reserve(ctx)
 		if err != nil {
 			return nil, 0, &sealedError{err}
 		}
+		weight += int64(l.made.Size())
 		cost += objectByteCost * min(weight+l.substitutionSize(), bundle.MaxObjectBytes)
 	}
 	return data, cost, nil
@@ -173,8 +181,10 @@ func (l *loader) read(ctx context.Context, d manifest.Digest) ([]byte, error) {
 // placeholders of sealed values.
 func (l *loader) mayHoldSealed(id bundle.ObjectIdentity, data []byte) bool {
 	has := func(text string) bool { return bytes.Contains(data, []byte(text)) }
-	encoded := id.Kind == "Secret" && has(`"data"`) || id.Kind == "ConfigMap" && has(`"binaryData"`)
-	return len(l.placeholders)+len(l.inner) > 0 && (encoded || has(sealed.Mark)) ||
+	recipes := len(recipesOf(l.app))
+	encoded := id.Kind == "Secret" && has(`"data"`) || id.Kind == "ConfigMap" && has(`"binaryData"`) ||
+		recipes > 0 && has(`"caBundle"`)
+	return len(l.placeholders)+len(l.inner)+recipes > 0 && (encoded || has(sealed.Mark)) ||
 		len(l.expressions) > 0 && has(sealed.Mark)
 }
 
@@ -238,6 +248,9 @@ func (l *loader) value(ctx context.Context, t sealed.Placeholder) (sealed.Value,
 	}
 	if at, ok := l.inner[t]; ok {
 		return l.innerValue(ctx, at)
+	}
+	if v, ok := l.made.Find(t); ok {
+		return v, nil
 	}
 	at, ok := l.placeholders[t]
 	if !ok {

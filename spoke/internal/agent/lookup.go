@@ -95,7 +95,7 @@ func liveSecrets(app *bundle.Application) (secrets []bundle.ObjectIdentity) {
 
 // holdsSecrets reports whether the objects of an application may get secret values.
 func holdsSecrets(app *bundle.Application) bool {
-	return len(app.SealedFiles) > 0 || len(liveSecrets(app)) > 0
+	return len(app.SealedFiles) > 0 || len(liveSecrets(app)) > 0 || len(recipesOf(app)) > 0
 }
 
 // liveValues are the Redactors of the values that an application read from Secrets of the cluster, and of those that it
@@ -147,9 +147,16 @@ func (r *redactors) hasLive(app bundle.ApplicationName) bool {
 	return now != nil && !now.HidesAll()
 }
 
-// ofLive returns the Redactors of all values that were read from Secrets; the caller holds the mutex.
+// ofLive returns the Redactors of all values that were read from Secrets or generated; the caller holds the mutex.
 func (r *redactors) ofLive() (known []*decrypt.Redactor) {
 	for _, values := range r.live {
+		for _, one := range []*decrypt.Redactor{values.now, values.before} {
+			if one != nil && !one.HidesAll() {
+				known = append(known, one)
+			}
+		}
+	}
+	for _, values := range r.generated {
 		for _, one := range []*decrypt.Redactor{values.now, values.before} {
 			if one != nil && !one.HidesAll() {
 				known = append(known, one)
@@ -164,6 +171,7 @@ func (r *redactors) forgetLive(app bundle.ApplicationName) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.live, app)
+	delete(r.generated, app)
 }
 
 // inputsChanged is signalled when objects changed that applications read.

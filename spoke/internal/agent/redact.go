@@ -30,17 +30,21 @@ type redactors struct {
 	size  int // bytes of files
 	// live has the Redactors of the values that each application read from the cluster, now and before.
 	live map[bundle.ApplicationName]liveValues
+	// generated has the Redactors of generated values.
+	generated map[bundle.ApplicationName]generatedRedactors
 }
 
 func newRedactors() *redactors {
-	return &redactors{files: map[manifest.Digest]*decrypt.Redactor{}, live: map[bundle.ApplicationName]liveValues{}}
+	return &redactors{files: map[manifest.Digest]*decrypt.Redactor{}, live: map[bundle.ApplicationName]liveValues{},
+		generated: map[bundle.ApplicationName]generatedRedactors{}}
 }
 
 // clone returns a copy that learns for itself.
 func (r *redactors) clone() *redactors {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return &redactors{files: maps.Clone(r.files), size: r.size, live: maps.Clone(r.live)}
+	return &redactors{files: maps.Clone(r.files), size: r.size, live: maps.Clone(r.live),
+		generated: maps.Clone(r.generated)}
 }
 
 // learn keeps the Redactor of a file. If the Redactor would exceed maxKnown, learn keeps one that hides every text.
@@ -89,6 +93,7 @@ func (r *redactors) keep(files map[manifest.Digest]bool) {
 type sealedFiles struct {
 	now, before []manifest.Digest
 	live        bool // the application reads Secrets of the cluster
+	generated   bool // the application has generated values
 }
 
 // noteSealed notes the sealed files of a bundle's applications. The files of applications that left the bundle stay
@@ -100,7 +105,7 @@ func (a *Agent) noteSealed(apps applications) {
 		if !slices.Equal(files, last.now) {
 			last.before = last.now
 		}
-		a.sealed[name] = sealedFiles{files, last.before, len(liveSecrets(app)) > 0}
+		a.sealed[name] = sealedFiles{files, last.before, len(liveSecrets(app)) > 0, len(recipesOf(app)) > 0}
 	}
 	needed := map[manifest.Digest]bool{}
 	for _, files := range a.sealed {
@@ -130,7 +135,8 @@ type discretion struct {
 func (a *Agent) discretion(name bundle.ApplicationName) discretion {
 	files, listed := a.sealed[name]
 	known, all := a.redactors.of(files.now)
-	return discretion{known, listed && all && (!files.live || a.redactors.hasLive(name))}
+	return discretion{known, listed && all && (!files.live || a.redactors.hasLive(name)) &&
+		(!files.generated || a.redactors.hasGenerated(name))}
 }
 
 // text returns a text without the known values.
@@ -179,6 +185,9 @@ func (l *loader) redactor(ctx context.Context, o *manifest.Object) func(string) 
 		if len(liveSecrets(l.app)) > 0 && !l.known.hasLive(l.app.Name) {
 			return leftOut
 		}
+		if len(recipesOf(l.app)) > 0 && !l.known.hasGenerated(l.app.Name) {
+			return leftOut
+		}
 		known, _ := l.known.of(filesOf(l.app))
 		if o != nil {
 			known = append(known, entries())
@@ -189,7 +198,7 @@ func (l *loader) redactor(ctx context.Context, o *manifest.Object) func(string) 
 
 // learn opens the files whose values are not known, and reads the Secrets that variables come from.
 func (l *loader) learn(ctx context.Context) error {
-	if err := l.needSources(ctx); err != nil {
+	if err := l.needValues(ctx); err != nil {
 		return err
 	}
 	for i, file := range l.app.SealedFiles {

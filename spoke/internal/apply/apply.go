@@ -106,6 +106,8 @@ type Object struct {
 	Load func(ctx context.Context) (Loaded, error)
 	// Again sends the object although its digest is the same, because the values that are put into it may have changed.
 	Again bool
+	// Made is set if the object may have values that the spoke makes. An action on a release may make new ones.
+	Made bool
 	// Generated are the paths of fields whose values in the cluster stay.
 	Generated [][]string
 }

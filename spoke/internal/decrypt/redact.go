@@ -40,6 +40,15 @@ func (r *Redactor) String() string { return "[redactor]" }
 // GoString hides the hashes from fmt.
 func (r *Redactor) GoString() string { return r.String() }
 
+// Equal reports whether two Redactors hide the same values.
+func (r *Redactor) Equal(other *Redactor) bool {
+	same := r.full == other.full && slices.Equal(r.pieces, other.pieces)
+	for n := range r.whole {
+		same = same && slices.Equal(r.whole[n], other.whole[n])
+	}
+	return same
+}
+
 // HideAll returns a Redactor that hides every text as a whole.
 func HideAll() *Redactor { return &Redactor{full: true} }
 

@@ -1514,6 +1514,8 @@ type Release struct {
 	Uninstall      *ReleaseAction     `protobuf:"bytes,14,opt,name=uninstall,proto3" json:"uninstall,omitempty"`
 	Test           *ReleaseTest       `protobuf:"bytes,15,opt,name=test,proto3" json:"test,omitempty"`
 	Generated      []*GeneratedFields `protobuf:"bytes,16,rep,name=generated,proto3" json:"generated,omitempty"`
+	// How the spoke makes values that only the cluster may have. Feature "recipes".
+	Recipes []*Recipe `protobuf:"bytes,17,rep,name=recipes,proto3" json:"recipes,omitempty"`
 	// The JSON of the values of the chart, for the record; empty: none.
 	Defaults      []byte `protobuf:"bytes,18,opt,name=defaults,proto3" json:"defaults,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -1662,9 +1664,89 @@ func (x *Release) GetGenerated() []*GeneratedFields {
 	return nil
 }
 
+func (x *Release) GetRecipes() []*Recipe {
+	if x != nil {
+		return x.Recipes
+	}
+	return nil
+}
+
 func (x *Release) GetDefaults() []byte {
 	if x != nil {
 		return x.Defaults
+	}
+	return nil
+}
+
+// Recipe says how the spoke makes a value, such as a password. What the cluster has in the place of the placeholder stays.
+type Recipe struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Of the value. Of a certificate with its private key: of the certificate.
+	Placeholder string `protobuf:"bytes,1,opt,name=placeholder,proto3" json:"placeholder,omitempty"`
+	// The placeholder of the private key; empty: there is none.
+	Key string `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
+	// As templates of Helm name it.
+	Function string `protobuf:"bytes,3,opt,name=function,proto3" json:"function,omitempty"`
+	// A JSON list. Texts in it may hold placeholders of earlier recipes.
+	Arguments     []byte `protobuf:"bytes,4,opt,name=arguments,proto3" json:"arguments,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Recipe) Reset() {
+	*x = Recipe{}
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Recipe) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Recipe) ProtoMessage() {}
+
+func (x *Recipe) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Recipe.ProtoReflect.Descriptor instead.
+func (*Recipe) Descriptor() ([]byte, []int) {
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *Recipe) GetPlaceholder() string {
+	if x != nil {
+		return x.Placeholder
+	}
+	return ""
+}
+
+func (x *Recipe) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *Recipe) GetFunction() string {
+	if x != nil {
+		return x.Function
+	}
+	return ""
+}
+
+func (x *Recipe) GetArguments() []byte {
+	if x != nil {
+		return x.Arguments
 	}
 	return nil
 }
@@ -1686,7 +1768,7 @@ type GeneratedFields struct {
 
 func (x *GeneratedFields) Reset() {
 	*x = GeneratedFields{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[14]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1698,7 +1780,7 @@ func (x *GeneratedFields) String() string {
 func (*GeneratedFields) ProtoMessage() {}
 
 func (x *GeneratedFields) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[14]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1711,7 +1793,7 @@ func (x *GeneratedFields) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GeneratedFields.ProtoReflect.Descriptor instead.
 func (*GeneratedFields) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{14}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *GeneratedFields) GetObject() *ObjectIdentity {
@@ -1770,7 +1852,7 @@ type ReleaseAction struct {
 
 func (x *ReleaseAction) Reset() {
 	*x = ReleaseAction{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[15]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1782,7 +1864,7 @@ func (x *ReleaseAction) String() string {
 func (*ReleaseAction) ProtoMessage() {}
 
 func (x *ReleaseAction) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[15]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1795,7 +1877,7 @@ func (x *ReleaseAction) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseAction.ProtoReflect.Descriptor instead.
 func (*ReleaseAction) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{15}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ReleaseAction) GetTimeout() *durationpb.Duration {
@@ -1894,7 +1976,7 @@ type Remediation struct {
 
 func (x *Remediation) Reset() {
 	*x = Remediation{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[16]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1906,7 +1988,7 @@ func (x *Remediation) String() string {
 func (*Remediation) ProtoMessage() {}
 
 func (x *Remediation) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[16]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1919,7 +2001,7 @@ func (x *Remediation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Remediation.ProtoReflect.Descriptor instead.
 func (*Remediation) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{16}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Remediation) GetStrategy() string {
@@ -1972,7 +2054,7 @@ type ReleaseTest struct {
 
 func (x *ReleaseTest) Reset() {
 	*x = ReleaseTest{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[17]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1984,7 +2066,7 @@ func (x *ReleaseTest) String() string {
 func (*ReleaseTest) ProtoMessage() {}
 
 func (x *ReleaseTest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[17]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1997,7 +2079,7 @@ func (x *ReleaseTest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseTest.ProtoReflect.Descriptor instead.
 func (*ReleaseTest) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{17}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ReleaseTest) GetEnable() bool {
@@ -2048,7 +2130,7 @@ type IgnoreRule struct {
 
 func (x *IgnoreRule) Reset() {
 	*x = IgnoreRule{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[18]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2060,7 +2142,7 @@ func (x *IgnoreRule) String() string {
 func (*IgnoreRule) ProtoMessage() {}
 
 func (x *IgnoreRule) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[18]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2073,7 +2155,7 @@ func (x *IgnoreRule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IgnoreRule.ProtoReflect.Descriptor instead.
 func (*IgnoreRule) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{18}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *IgnoreRule) GetPaths() []string {
@@ -2147,7 +2229,7 @@ type ReadyExpression struct {
 
 func (x *ReadyExpression) Reset() {
 	*x = ReadyExpression{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[19]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2159,7 +2241,7 @@ func (x *ReadyExpression) String() string {
 func (*ReadyExpression) ProtoMessage() {}
 
 func (x *ReadyExpression) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[19]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2172,7 +2254,7 @@ func (x *ReadyExpression) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadyExpression.ProtoReflect.Descriptor instead.
 func (*ReadyExpression) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{19}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ReadyExpression) GetDependency() *ApplicationName {
@@ -2221,7 +2303,7 @@ type HealthExpressions struct {
 
 func (x *HealthExpressions) Reset() {
 	*x = HealthExpressions{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[20]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2233,7 +2315,7 @@ func (x *HealthExpressions) String() string {
 func (*HealthExpressions) ProtoMessage() {}
 
 func (x *HealthExpressions) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[20]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2246,7 +2328,7 @@ func (x *HealthExpressions) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HealthExpressions.ProtoReflect.Descriptor instead.
 func (*HealthExpressions) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{20}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *HealthExpressions) GetGroup() string {
@@ -2298,7 +2380,7 @@ type ObjectIdentity struct {
 
 func (x *ObjectIdentity) Reset() {
 	*x = ObjectIdentity{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[21]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2310,7 +2392,7 @@ func (x *ObjectIdentity) String() string {
 func (*ObjectIdentity) ProtoMessage() {}
 
 func (x *ObjectIdentity) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[21]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2323,7 +2405,7 @@ func (x *ObjectIdentity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectIdentity.ProtoReflect.Descriptor instead.
 func (*ObjectIdentity) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{21}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ObjectIdentity) GetGroup() string {
@@ -2373,7 +2455,7 @@ type ObjectReference struct {
 
 func (x *ObjectReference) Reset() {
 	*x = ObjectReference{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[22]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2385,7 +2467,7 @@ func (x *ObjectReference) String() string {
 func (*ObjectReference) ProtoMessage() {}
 
 func (x *ObjectReference) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[22]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2398,7 +2480,7 @@ func (x *ObjectReference) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectReference.ProtoReflect.Descriptor instead.
 func (*ObjectReference) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{22}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ObjectReference) GetId() *ObjectIdentity {
@@ -2427,7 +2509,7 @@ type DecryptionKeys struct {
 
 func (x *DecryptionKeys) Reset() {
 	*x = DecryptionKeys{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[23]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2439,7 +2521,7 @@ func (x *DecryptionKeys) String() string {
 func (*DecryptionKeys) ProtoMessage() {}
 
 func (x *DecryptionKeys) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[23]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2452,7 +2534,7 @@ func (x *DecryptionKeys) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DecryptionKeys.ProtoReflect.Descriptor instead.
 func (*DecryptionKeys) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{23}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *DecryptionKeys) GetNamespace() string {
@@ -2484,7 +2566,7 @@ type SealedFile struct {
 
 func (x *SealedFile) Reset() {
 	*x = SealedFile{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[24]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2496,7 +2578,7 @@ func (x *SealedFile) String() string {
 func (*SealedFile) ProtoMessage() {}
 
 func (x *SealedFile) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[24]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2509,7 +2591,7 @@ func (x *SealedFile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SealedFile.ProtoReflect.Descriptor instead.
 func (*SealedFile) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{24}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *SealedFile) GetPath() string {
@@ -2559,7 +2641,7 @@ type SealedValue struct {
 
 func (x *SealedValue) Reset() {
 	*x = SealedValue{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[25]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2571,7 +2653,7 @@ func (x *SealedValue) String() string {
 func (*SealedValue) ProtoMessage() {}
 
 func (x *SealedValue) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[25]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2584,7 +2666,7 @@ func (x *SealedValue) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SealedValue.ProtoReflect.Descriptor instead.
 func (*SealedValue) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{25}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *SealedValue) GetPlaceholder() string {
@@ -2639,7 +2721,7 @@ type Substitution struct {
 
 func (x *Substitution) Reset() {
 	*x = Substitution{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[26]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2651,7 +2733,7 @@ func (x *Substitution) String() string {
 func (*Substitution) ProtoMessage() {}
 
 func (x *Substitution) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[26]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2664,7 +2746,7 @@ func (x *Substitution) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Substitution.ProtoReflect.Descriptor instead.
 func (*Substitution) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{26}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Substitution) GetStrict() bool {
@@ -2713,7 +2795,7 @@ type VariableSource struct {
 
 func (x *VariableSource) Reset() {
 	*x = VariableSource{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[27]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2725,7 +2807,7 @@ func (x *VariableSource) String() string {
 func (*VariableSource) ProtoMessage() {}
 
 func (x *VariableSource) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[27]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2738,7 +2820,7 @@ func (x *VariableSource) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VariableSource.ProtoReflect.Descriptor instead.
 func (*VariableSource) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{27}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *VariableSource) GetKind() string {
@@ -2795,7 +2877,7 @@ type Expression struct {
 
 func (x *Expression) Reset() {
 	*x = Expression{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[28]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2807,7 +2889,7 @@ func (x *Expression) String() string {
 func (*Expression) ProtoMessage() {}
 
 func (x *Expression) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[28]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2820,7 +2902,7 @@ func (x *Expression) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Expression.ProtoReflect.Descriptor instead.
 func (*Expression) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{28}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Expression) GetPlaceholder() string {
@@ -2953,7 +3035,7 @@ const file_nave_bundle_v1_bundle_proto_rawDesc = "" +
 	"\x06events\x18\x03 \x03(\tR\x06events\x12\x16\n" +
 	"\x06weight\x18\x04 \x01(\x05R\x06weight\x12'\n" +
 	"\x0fdelete_policies\x18\x05 \x03(\tR\x0edeletePolicies\x12.\n" +
-	"\x13output_log_policies\x18\x06 \x03(\tR\x11outputLogPolicies\"\xcd\x05\n" +
+	"\x13output_log_policies\x18\x06 \x03(\tR\x11outputLogPolicies\"\xff\x05\n" +
 	"\aRelease\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1c\n" +
 	"\tnamespace\x18\x02 \x01(\tR\tnamespace\x12+\n" +
@@ -2972,8 +3054,14 @@ const file_nave_bundle_v1_bundle_proto_rawDesc = "" +
 	"\brollback\x18\r \x01(\v2\x1d.nave.bundle.v1.ReleaseActionR\brollback\x12;\n" +
 	"\tuninstall\x18\x0e \x01(\v2\x1d.nave.bundle.v1.ReleaseActionR\tuninstall\x12/\n" +
 	"\x04test\x18\x0f \x01(\v2\x1b.nave.bundle.v1.ReleaseTestR\x04test\x12=\n" +
-	"\tgenerated\x18\x10 \x03(\v2\x1f.nave.bundle.v1.GeneratedFieldsR\tgenerated\x12\x1a\n" +
-	"\bdefaults\x18\x12 \x01(\fR\bdefaults\"\x8d\x01\n" +
+	"\tgenerated\x18\x10 \x03(\v2\x1f.nave.bundle.v1.GeneratedFieldsR\tgenerated\x120\n" +
+	"\arecipes\x18\x11 \x03(\v2\x16.nave.bundle.v1.RecipeR\arecipes\x12\x1a\n" +
+	"\bdefaults\x18\x12 \x01(\fR\bdefaults\"v\n" +
+	"\x06Recipe\x12 \n" +
+	"\vplaceholder\x18\x01 \x01(\tR\vplaceholder\x12\x10\n" +
+	"\x03key\x18\x02 \x01(\tR\x03key\x12\x1a\n" +
+	"\bfunction\x18\x03 \x01(\tR\bfunction\x12\x1c\n" +
+	"\targuments\x18\x04 \x01(\fR\targuments\"\x8d\x01\n" +
 	"\x0fGeneratedFields\x126\n" +
 	"\x06object\x18\x01 \x01(\v2\x1e.nave.bundle.v1.ObjectIdentityR\x06object\x12\x12\n" +
 	"\x04hook\x18\x02 \x01(\bR\x04hook\x12\x16\n" +
@@ -3113,7 +3201,7 @@ func file_nave_bundle_v1_bundle_proto_rawDescGZIP() []byte {
 }
 
 var file_nave_bundle_v1_bundle_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_nave_bundle_v1_bundle_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
+var file_nave_bundle_v1_bundle_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
 var file_nave_bundle_v1_bundle_proto_goTypes = []any{
 	(ShapeForm)(0),                // 0: nave.bundle.v1.ShapeForm
 	(DriftMode)(0),                // 1: nave.bundle.v1.DriftMode
@@ -3133,30 +3221,31 @@ var file_nave_bundle_v1_bundle_proto_goTypes = []any{
 	(*Application)(nil),           // 15: nave.bundle.v1.Application
 	(*Hook)(nil),                  // 16: nave.bundle.v1.Hook
 	(*Release)(nil),               // 17: nave.bundle.v1.Release
-	(*GeneratedFields)(nil),       // 18: nave.bundle.v1.GeneratedFields
-	(*ReleaseAction)(nil),         // 19: nave.bundle.v1.ReleaseAction
-	(*Remediation)(nil),           // 20: nave.bundle.v1.Remediation
-	(*ReleaseTest)(nil),           // 21: nave.bundle.v1.ReleaseTest
-	(*IgnoreRule)(nil),            // 22: nave.bundle.v1.IgnoreRule
-	(*ReadyExpression)(nil),       // 23: nave.bundle.v1.ReadyExpression
-	(*HealthExpressions)(nil),     // 24: nave.bundle.v1.HealthExpressions
-	(*ObjectIdentity)(nil),        // 25: nave.bundle.v1.ObjectIdentity
-	(*ObjectReference)(nil),       // 26: nave.bundle.v1.ObjectReference
-	(*DecryptionKeys)(nil),        // 27: nave.bundle.v1.DecryptionKeys
-	(*SealedFile)(nil),            // 28: nave.bundle.v1.SealedFile
-	(*SealedValue)(nil),           // 29: nave.bundle.v1.SealedValue
-	(*Substitution)(nil),          // 30: nave.bundle.v1.Substitution
-	(*VariableSource)(nil),        // 31: nave.bundle.v1.VariableSource
-	(*Expression)(nil),            // 32: nave.bundle.v1.Expression
-	nil,                           // 33: nave.bundle.v1.Substitution.InlineEntry
-	nil,                           // 34: nave.bundle.v1.VariableSource.ValuesEntry
-	(*timestamppb.Timestamp)(nil), // 35: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 36: google.protobuf.Duration
+	(*Recipe)(nil),                // 18: nave.bundle.v1.Recipe
+	(*GeneratedFields)(nil),       // 19: nave.bundle.v1.GeneratedFields
+	(*ReleaseAction)(nil),         // 20: nave.bundle.v1.ReleaseAction
+	(*Remediation)(nil),           // 21: nave.bundle.v1.Remediation
+	(*ReleaseTest)(nil),           // 22: nave.bundle.v1.ReleaseTest
+	(*IgnoreRule)(nil),            // 23: nave.bundle.v1.IgnoreRule
+	(*ReadyExpression)(nil),       // 24: nave.bundle.v1.ReadyExpression
+	(*HealthExpressions)(nil),     // 25: nave.bundle.v1.HealthExpressions
+	(*ObjectIdentity)(nil),        // 26: nave.bundle.v1.ObjectIdentity
+	(*ObjectReference)(nil),       // 27: nave.bundle.v1.ObjectReference
+	(*DecryptionKeys)(nil),        // 28: nave.bundle.v1.DecryptionKeys
+	(*SealedFile)(nil),            // 29: nave.bundle.v1.SealedFile
+	(*SealedValue)(nil),           // 30: nave.bundle.v1.SealedValue
+	(*Substitution)(nil),          // 31: nave.bundle.v1.Substitution
+	(*VariableSource)(nil),        // 32: nave.bundle.v1.VariableSource
+	(*Expression)(nil),            // 33: nave.bundle.v1.Expression
+	nil,                           // 34: nave.bundle.v1.Substitution.InlineEntry
+	nil,                           // 35: nave.bundle.v1.VariableSource.ValuesEntry
+	(*timestamppb.Timestamp)(nil), // 36: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 37: google.protobuf.Duration
 }
 var file_nave_bundle_v1_bundle_proto_depIdxs = []int32{
 	5,  // 0: nave.bundle.v1.Envelope.signatures:type_name -> nave.bundle.v1.Signature
-	35, // 1: nave.bundle.v1.Bundle.issued_at:type_name -> google.protobuf.Timestamp
-	35, // 2: nave.bundle.v1.Bundle.expires_at:type_name -> google.protobuf.Timestamp
+	36, // 1: nave.bundle.v1.Bundle.issued_at:type_name -> google.protobuf.Timestamp
+	36, // 2: nave.bundle.v1.Bundle.expires_at:type_name -> google.protobuf.Timestamp
 	13, // 3: nave.bundle.v1.Bundle.applications:type_name -> nave.bundle.v1.ApplicationEntry
 	14, // 4: nave.bundle.v1.Bundle.pending:type_name -> nave.bundle.v1.ApplicationName
 	12, // 5: nave.bundle.v1.Bundle.removals:type_name -> nave.bundle.v1.Removal
@@ -3167,10 +3256,10 @@ var file_nave_bundle_v1_bundle_proto_depIdxs = []int32{
 	14, // 10: nave.bundle.v1.ShapeQuestion.giver:type_name -> nave.bundle.v1.ApplicationName
 	7,  // 11: nave.bundle.v1.ValueSource.question:type_name -> nave.bundle.v1.ShapeQuestion
 	9,  // 12: nave.bundle.v1.ValueSource.values:type_name -> nave.bundle.v1.InnerValue
-	35, // 13: nave.bundle.v1.Preview.issued_at:type_name -> google.protobuf.Timestamp
-	35, // 14: nave.bundle.v1.Preview.expires_at:type_name -> google.protobuf.Timestamp
+	36, // 13: nave.bundle.v1.Preview.issued_at:type_name -> google.protobuf.Timestamp
+	36, // 14: nave.bundle.v1.Preview.expires_at:type_name -> google.protobuf.Timestamp
 	13, // 15: nave.bundle.v1.Preview.applications:type_name -> nave.bundle.v1.ApplicationEntry
-	25, // 16: nave.bundle.v1.Handover.object:type_name -> nave.bundle.v1.ObjectIdentity
+	26, // 16: nave.bundle.v1.Handover.object:type_name -> nave.bundle.v1.ObjectIdentity
 	14, // 17: nave.bundle.v1.Handover.to:type_name -> nave.bundle.v1.ApplicationName
 	14, // 18: nave.bundle.v1.Removal.name:type_name -> nave.bundle.v1.ApplicationName
 	2,  // 19: nave.bundle.v1.Removal.deletion_policy:type_name -> nave.bundle.v1.DeletionPolicy
@@ -3178,49 +3267,50 @@ var file_nave_bundle_v1_bundle_proto_depIdxs = []int32{
 	14, // 21: nave.bundle.v1.ApplicationEntry.parent:type_name -> nave.bundle.v1.ApplicationName
 	1,  // 22: nave.bundle.v1.ApplicationEntry.drift:type_name -> nave.bundle.v1.DriftMode
 	14, // 23: nave.bundle.v1.Application.name:type_name -> nave.bundle.v1.ApplicationName
-	26, // 24: nave.bundle.v1.Application.objects:type_name -> nave.bundle.v1.ObjectReference
+	27, // 24: nave.bundle.v1.Application.objects:type_name -> nave.bundle.v1.ObjectReference
 	14, // 25: nave.bundle.v1.Application.depends_on:type_name -> nave.bundle.v1.ApplicationName
-	36, // 26: nave.bundle.v1.Application.timeout:type_name -> google.protobuf.Duration
-	36, // 27: nave.bundle.v1.Application.interval:type_name -> google.protobuf.Duration
-	36, // 28: nave.bundle.v1.Application.retry_interval:type_name -> google.protobuf.Duration
-	27, // 29: nave.bundle.v1.Application.decryption:type_name -> nave.bundle.v1.DecryptionKeys
-	28, // 30: nave.bundle.v1.Application.sealed_files:type_name -> nave.bundle.v1.SealedFile
-	25, // 31: nave.bundle.v1.Application.health_checks:type_name -> nave.bundle.v1.ObjectIdentity
+	37, // 26: nave.bundle.v1.Application.timeout:type_name -> google.protobuf.Duration
+	37, // 27: nave.bundle.v1.Application.interval:type_name -> google.protobuf.Duration
+	37, // 28: nave.bundle.v1.Application.retry_interval:type_name -> google.protobuf.Duration
+	28, // 29: nave.bundle.v1.Application.decryption:type_name -> nave.bundle.v1.DecryptionKeys
+	29, // 30: nave.bundle.v1.Application.sealed_files:type_name -> nave.bundle.v1.SealedFile
+	26, // 31: nave.bundle.v1.Application.health_checks:type_name -> nave.bundle.v1.ObjectIdentity
 	2,  // 32: nave.bundle.v1.Application.deletion_policy:type_name -> nave.bundle.v1.DeletionPolicy
-	30, // 33: nave.bundle.v1.Application.substitution:type_name -> nave.bundle.v1.Substitution
-	24, // 34: nave.bundle.v1.Application.health_expressions:type_name -> nave.bundle.v1.HealthExpressions
-	23, // 35: nave.bundle.v1.Application.ready_expressions:type_name -> nave.bundle.v1.ReadyExpression
-	22, // 36: nave.bundle.v1.Application.ignore:type_name -> nave.bundle.v1.IgnoreRule
+	31, // 33: nave.bundle.v1.Application.substitution:type_name -> nave.bundle.v1.Substitution
+	25, // 34: nave.bundle.v1.Application.health_expressions:type_name -> nave.bundle.v1.HealthExpressions
+	24, // 35: nave.bundle.v1.Application.ready_expressions:type_name -> nave.bundle.v1.ReadyExpression
+	23, // 36: nave.bundle.v1.Application.ignore:type_name -> nave.bundle.v1.IgnoreRule
 	16, // 37: nave.bundle.v1.Application.hooks:type_name -> nave.bundle.v1.Hook
 	17, // 38: nave.bundle.v1.Application.release:type_name -> nave.bundle.v1.Release
 	8,  // 39: nave.bundle.v1.Application.value_sources:type_name -> nave.bundle.v1.ValueSource
-	26, // 40: nave.bundle.v1.Hook.object:type_name -> nave.bundle.v1.ObjectReference
-	26, // 41: nave.bundle.v1.Release.crds:type_name -> nave.bundle.v1.ObjectReference
-	19, // 42: nave.bundle.v1.Release.install:type_name -> nave.bundle.v1.ReleaseAction
-	19, // 43: nave.bundle.v1.Release.upgrade:type_name -> nave.bundle.v1.ReleaseAction
-	19, // 44: nave.bundle.v1.Release.rollback:type_name -> nave.bundle.v1.ReleaseAction
-	19, // 45: nave.bundle.v1.Release.uninstall:type_name -> nave.bundle.v1.ReleaseAction
-	21, // 46: nave.bundle.v1.Release.test:type_name -> nave.bundle.v1.ReleaseTest
-	18, // 47: nave.bundle.v1.Release.generated:type_name -> nave.bundle.v1.GeneratedFields
-	25, // 48: nave.bundle.v1.GeneratedFields.object:type_name -> nave.bundle.v1.ObjectIdentity
-	36, // 49: nave.bundle.v1.ReleaseAction.timeout:type_name -> google.protobuf.Duration
-	20, // 50: nave.bundle.v1.ReleaseAction.remediation:type_name -> nave.bundle.v1.Remediation
-	36, // 51: nave.bundle.v1.Remediation.retry_interval:type_name -> google.protobuf.Duration
-	36, // 52: nave.bundle.v1.ReleaseTest.timeout:type_name -> google.protobuf.Duration
-	14, // 53: nave.bundle.v1.ReadyExpression.dependency:type_name -> nave.bundle.v1.ApplicationName
-	25, // 54: nave.bundle.v1.ObjectReference.id:type_name -> nave.bundle.v1.ObjectIdentity
-	3,  // 55: nave.bundle.v1.SealedFile.format:type_name -> nave.bundle.v1.SealedFormat
-	29, // 56: nave.bundle.v1.SealedFile.values:type_name -> nave.bundle.v1.SealedValue
-	3,  // 57: nave.bundle.v1.SealedValue.text:type_name -> nave.bundle.v1.SealedFormat
-	31, // 58: nave.bundle.v1.Substitution.sources:type_name -> nave.bundle.v1.VariableSource
-	33, // 59: nave.bundle.v1.Substitution.inline:type_name -> nave.bundle.v1.Substitution.InlineEntry
-	32, // 60: nave.bundle.v1.Substitution.expressions:type_name -> nave.bundle.v1.Expression
-	34, // 61: nave.bundle.v1.VariableSource.values:type_name -> nave.bundle.v1.VariableSource.ValuesEntry
-	62, // [62:62] is the sub-list for method output_type
-	62, // [62:62] is the sub-list for method input_type
-	62, // [62:62] is the sub-list for extension type_name
-	62, // [62:62] is the sub-list for extension extendee
-	0,  // [0:62] is the sub-list for field type_name
+	27, // 40: nave.bundle.v1.Hook.object:type_name -> nave.bundle.v1.ObjectReference
+	27, // 41: nave.bundle.v1.Release.crds:type_name -> nave.bundle.v1.ObjectReference
+	20, // 42: nave.bundle.v1.Release.install:type_name -> nave.bundle.v1.ReleaseAction
+	20, // 43: nave.bundle.v1.Release.upgrade:type_name -> nave.bundle.v1.ReleaseAction
+	20, // 44: nave.bundle.v1.Release.rollback:type_name -> nave.bundle.v1.ReleaseAction
+	20, // 45: nave.bundle.v1.Release.uninstall:type_name -> nave.bundle.v1.ReleaseAction
+	22, // 46: nave.bundle.v1.Release.test:type_name -> nave.bundle.v1.ReleaseTest
+	19, // 47: nave.bundle.v1.Release.generated:type_name -> nave.bundle.v1.GeneratedFields
+	18, // 48: nave.bundle.v1.Release.recipes:type_name -> nave.bundle.v1.Recipe
+	26, // 49: nave.bundle.v1.GeneratedFields.object:type_name -> nave.bundle.v1.ObjectIdentity
+	37, // 50: nave.bundle.v1.ReleaseAction.timeout:type_name -> google.protobuf.Duration
+	21, // 51: nave.bundle.v1.ReleaseAction.remediation:type_name -> nave.bundle.v1.Remediation
+	37, // 52: nave.bundle.v1.Remediation.retry_interval:type_name -> google.protobuf.Duration
+	37, // 53: nave.bundle.v1.ReleaseTest.timeout:type_name -> google.protobuf.Duration
+	14, // 54: nave.bundle.v1.ReadyExpression.dependency:type_name -> nave.bundle.v1.ApplicationName
+	26, // 55: nave.bundle.v1.ObjectReference.id:type_name -> nave.bundle.v1.ObjectIdentity
+	3,  // 56: nave.bundle.v1.SealedFile.format:type_name -> nave.bundle.v1.SealedFormat
+	30, // 57: nave.bundle.v1.SealedFile.values:type_name -> nave.bundle.v1.SealedValue
+	3,  // 58: nave.bundle.v1.SealedValue.text:type_name -> nave.bundle.v1.SealedFormat
+	32, // 59: nave.bundle.v1.Substitution.sources:type_name -> nave.bundle.v1.VariableSource
+	34, // 60: nave.bundle.v1.Substitution.inline:type_name -> nave.bundle.v1.Substitution.InlineEntry
+	33, // 61: nave.bundle.v1.Substitution.expressions:type_name -> nave.bundle.v1.Expression
+	35, // 62: nave.bundle.v1.VariableSource.values:type_name -> nave.bundle.v1.VariableSource.ValuesEntry
+	63, // [63:63] is the sub-list for method output_type
+	63, // [63:63] is the sub-list for method input_type
+	63, // [63:63] is the sub-list for extension type_name
+	63, // [63:63] is the sub-list for extension extendee
+	0,  // [0:63] is the sub-list for field type_name
 }
 
 func init() { file_nave_bundle_v1_bundle_proto_init() }
@@ -3234,7 +3324,7 @@ func file_nave_bundle_v1_bundle_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_nave_bundle_v1_bundle_proto_rawDesc), len(file_nave_bundle_v1_bundle_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   31,
+			NumMessages:   32,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -83,6 +83,10 @@ func (o *Objects) Restore(ctx context.Context, objects []*manifest.Object, optio
 // bring makes these the objects of the release.
 func (o *Objects) bring(ctx context.Context, objects []apply.Object, force bool) error {
 	set := o.Set
+	objects = slices.Clone(objects)
+	for i := range objects {
+		objects[i].Again = objects[i].Again || objects[i].Made
+	}
 	set.Objects, set.Force, set.Reapply, set.Drift = objects, force, false, bundle.CorrectDrift
 	o.current, o.created = objects, nil
 	if err := o.send(ctx, set); err != nil || isHeldAlone(o.Last()) {

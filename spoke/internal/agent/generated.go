@@ -1,0 +1,224 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/spoke/internal/decrypt"
+	"github.com/navefleet/nave/spoke/internal/generate"
+	"github.com/navefleet/nave/spoke/internal/kube"
+	"github.com/navefleet/nave/spoke/internal/release"
+)
+
+// recipesOf returns the recipes of an application.
+func recipesOf(app *bundle.Application) []bundle.Recipe {
+	if app.Release == nil {
+		return nil
+	}
+	return app.Release.Recipes
+}
+
+// clientOf returns the client with the account of an application.
+func (a *Agent) clientOf(app *bundle.Application) (*kube.Client, error) {
+	if a.Releases == nil {
+		return nil, errNoReleases
+	}
+	if app.ServiceAccount == "" {
+		return a.Releases.Client, nil
+	}
+	return a.Releases.Client.As(app.Name.Namespace, app.ServiceAccount)
+}
+
+// mayTake reports whether a release may take values of an object: not if nothing may change the object here, because a
+// bundle could copy what it must not see.
+func (a *Agent) mayTake(id bundle.ObjectIdentity) bool {
+	applier := a.Releases.Applier
+	return applier.Self.Allows(id) == nil && (applier.Allow == nil || applier.Allow(id) == nil)
+}
+
+// needGenerated finds the values of the recipes, or makes them, once in a run. The record of a revision that is
+// underway has the values that the revision was begun with. Otherwise those of the cluster count, and then those of the
+// newest record. The caller must not hold memory for objects.
+func (l *loader) needGenerated(ctx context.Context) error {
+	if len(recipesOf(l.app)) == 0 {
+		return nil
+	}
+	l.making.Lock()
+	defer l.making.Unlock()
+	if l.made != nil {
+		return nil
+	}
+	values, err := l.generate(ctx)
+	if err != nil {
+		return fmt.Errorf("generated values: %w", err)
+	}
+	l.known.learnGenerated(l.app.Name, values)
+	l.made = values
+	return nil
+}
+
+// needValues reads the sources of values, and finds or makes generated ones. The caller must not hold memory for
+// objects.
+func (l *loader) needValues(ctx context.Context) error {
+	if err := l.needSources(ctx); err != nil {
+		return err
+	}
+	return l.needGenerated(ctx)
+}
+
+// generate returns the values of the recipes.
+func (l *loader) generate(ctx context.Context) (*generate.Values, error) {
+	client, err := l.client(l.app)
+	if err != nil {
+		return nil, err
+	}
+	search := generate.NewSearch(recipesOf(l.app))
+	var with []bundle.ObjectIdentity // objects with generated values
+	for _, ref := range l.generatedReferences() {
+		if !l.mayTake(ref.ObjectIdentity) {
+			continue
+		}
+		has, err := l.addTo(ctx, search, ref)
+		if err != nil {
+			return nil, err
+		}
+		if has {
+			with = append(with, ref.ObjectIdentity)
+		}
+	}
+	records := &recordOf{storage: &release.Storage{Client: client, Namespace: l.app.Release.StorageNamespace,
+		Name: l.app.Release.Name, Now: time.Now}}
+	if err := records.find(ctx); err != nil {
+		return nil, err
+	}
+	if records.underway {
+		if err := records.takeFrom(ctx, search); err != nil {
+			return nil, err
+		}
+	}
+	for _, id := range with {
+		if search.IsComplete() {
+			break
+		}
+		live, err := client.Look(ctx, id, true)
+		switch kube.ReasonOf(err) {
+		case "":
+			search.Take(live.Object)
+		case kube.NotFound, kube.NoMatch:
+		default:
+			return nil, err
+		}
+	}
+	if !search.IsComplete() && !records.underway {
+		if err := records.takeFrom(ctx, search); err != nil {
+			return nil, err
+		}
+	}
+	return search.Values(ctx)
+}
+
+// generatedReferences returns the objects and the hooks of the release.
+func (l *loader) generatedReferences() []bundle.ObjectReference {
+	all := append([]bundle.ObjectReference(nil), l.app.Objects...)
+	for _, h := range l.app.Hooks {
+		all = append(all, h.ObjectReference)
+	}
+	return all
+}
+
+// addTo adds an object to a search, and reports whether the object has generated values.
+func (l *loader) addTo(ctx context.Context, search *generate.Search, ref bundle.ObjectReference) (bool, error) {
+	data, err := l.read(ctx, ref.Digest)
+	if err != nil {
+		return false, err
+	}
+	if !l.mayHoldSealed(ref.ObjectIdentity, data) {
+		return false, nil
+	}
+	memory := l.budget.holding()
+	defer memory.release()
+	if err := memory.grow(ctx, objectCost(data)); err != nil {
+		return false, err
+	}
+	o, err := decode(ref, data)
+	if err != nil {
+		return false, err
+	}
+	return search.Add(o), nil
+}
+
+// recordOf is the newest record of a release.
+type recordOf struct {
+	storage  *release.Storage
+	version  int  // 0: there is none
+	underway bool // an action of the spoke on it has not ended
+}
+
+func (r *recordOf) find(ctx context.Context) error {
+	history, err := r.storage.History(ctx)
+	if err != nil || len(history) == 0 {
+		return err
+	}
+	newest := history[len(history)-1]
+	r.version, r.underway = newest.Version, newest.Status.IsPending() && !newest.Digest.IsZero()
+	return nil
+}
+
+// takeFrom lets a search take the values of the record. One that cannot be read has none.
+func (r *recordOf) takeFrom(ctx context.Context, search *generate.Search) error {
+	if r.version == 0 {
+		return nil
+	}
+	record, _, err := r.storage.Read(ctx, r.version)
+	if err != nil {
+		if reason := kube.ReasonOf(err); reason == "" || reason == kube.NotFound {
+			return nil
+		}
+		return err
+	}
+	texts := []string{record.Manifest}
+	for _, h := range record.Hooks {
+		texts = append(texts, h.Manifest)
+	}
+	for _, text := range texts {
+		objects, err := manifest.Parse([]byte(text))
+		if err != nil {
+			return errors.New("the newest record cannot be read") // the cause may quote it
+		}
+		for _, o := range objects {
+			search.Take(o)
+		}
+	}
+	return nil
+}
+
+// generatedRedactors are the Redactors of generated values: now, and before, which a controller may still quote.
+type generatedRedactors struct{ now, before *decrypt.Redactor }
+
+// learnGenerated keeps the Redactor of the generated values of an application.
+func (r *redactors) learnGenerated(app bundle.ApplicationName, values *generate.Values) {
+	texts := map[string]string{}
+	values.Secrets(func(text string) { texts[fmt.Sprint(len(texts))] = text })
+	fresh := decrypt.ValueRedactor(texts)
+	if fresh.Size() > maxKnown/16 {
+		fresh = decrypt.HideAll()
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	last := r.generated[app]
+	if last.now == nil || !last.now.Equal(fresh) {
+		r.generated[app] = generatedRedactors{fresh, last.now}
+	}
+}
+
+// hasGenerated reports whether the generated values of an application are known, and can be redacted.
+func (r *redactors) hasGenerated(app bundle.ApplicationName) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := r.generated[app].now
+	return now != nil && !now.HidesAll()
+}
