@@ -70,6 +70,8 @@ type ChartFacts struct {
 	Upgrade bool `json:"upgrade,omitempty"`
 	// Last is the newest revision of the release; 0: there is none, or it is not known.
 	Last int `json:"last,omitempty"`
+	// Cluster is the name of the cluster. No template sees it: it keeps renders with generated values apart.
+	Cluster string `json:"cluster,omitempty"`
 }
 
 // ReleaseState is what a chart that asks was told about its release. The zero ReleaseState is that of the first

@@ -378,7 +378,7 @@ func printPreviewed(ctx context.Context, out io.Writer, same []*plan.Previewed, 
 			if err != nil {
 				return fmt.Errorf("%s: %w", ref.ID(), err)
 			}
-			if err := printObjects(out, []*manifest.Object{o}); err != nil {
+			if err := printObjects(out, withGenerated([]*manifest.Object{o}, recipesOf(a.Application))); err != nil {
 				return err
 			}
 			if check != nil {

@@ -305,7 +305,8 @@ func (b *chartBuild) print(cmd *cobra.Command, result *render.Result) error {
 	if b.showNotes {
 		fmt.Fprint(cmd.ErrOrStderr(), result.Release.Notes)
 	}
-	if err := printObjects(cmd.OutOrStdout(), objects); err != nil {
+	shown := withGenerated(objects, renderedRecipes(result.Release))
+	if err := printObjects(cmd.OutOrStdout(), shown); err != nil {
 		return err
 	}
 	d, templates := definitions{}, result.Release.TemplatesByID()

@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"encoding/base64"
 	"fmt"
 	"io"
 	"maps"
@@ -37,21 +36,7 @@ func showSealed(o *manifest.Object, app *bundle.Application) {
 			add(v.Placeholder, "in the cluster: "+source.Question.String()+":", v.Path)
 		}
 	}
-	if o == nil || len(pairs) == 0 {
-		return
-	}
-	names := strings.NewReplacer(pairs...)
-	isSecret := manifest.IDOf(o) == manifest.ID{Kind: "Secret", Namespace: o.GetNamespace(), Name: o.GetName()}
-	mapStrings(o.Object, func(path, text string) string {
-		if isSecret && strings.HasPrefix(path, "data.") {
-			if plain, err := base64.StdEncoding.DecodeString(text); err == nil {
-				if shown := names.Replace(string(plain)); shown != string(plain) {
-					return shown
-				}
-			}
-		}
-		return names.Replace(text)
-	})
+	showNamed(o, append(pairs, generatedNames(recipesOf(app))...))
 }
 
 // mapStrings replaces every string in JSON values.

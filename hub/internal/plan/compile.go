@@ -143,6 +143,7 @@ func applicationOf(a graph.Application) *bundle.Application {
 		release := *r.Release
 		release.Chart, release.Values, release.Notes = rendered.Chart, rendered.Values, rendered.Notes
 		release.CRDs, release.Generated, release.Defaults = rendered.CRDs, rendered.Generated, rendered.Defaults
+		release.Recipes = rendered.Recipes
 		app.Release, app.Hooks = &release, a.Rendered.Hooks
 	}
 	return app

@@ -28,6 +28,7 @@ type clusterFacts struct {
 	tells    bool  // the spoke can be asked about releases that it did not make
 	defaults bool  // the spoke writes the values of charts into records
 	unasked  error // why the spoke cannot be asked about shapes; nil: it can
+	unmade   error // why the spoke makes no generated values; nil: it does
 }
 
 // maxCapabilities is of how many sets of capabilities a Planner remembers the decoded form. Equal clusters share one.
@@ -36,7 +37,7 @@ const maxCapabilities = 1000
 // identifyFacts returns a text that changes if the facts in a spoke's row change.
 func identifyFacts(s store.Spoke) string {
 	return fmt.Sprint(s.Capabilities, s.CanRelease(), s.Knows(bundle.Shapes), s.Knows(bundle.ReleaseQuestions),
-		s.Knows(bundle.ChartDefaults))
+		s.Knows(bundle.ChartDefaults), s.Knows(bundle.Recipes))
 }
 
 // factsOf returns the facts about the cluster of a walk. If charts cannot be rendered for the cluster now, the error
@@ -75,6 +76,11 @@ func (p *Planner) readFacts(ctx context.Context, w *walked) (facts api.Capabilit
 	case !spoke.Knows(bundle.Shapes):
 		w.facts.unasked = fmt.Errorf("spoke %s of cluster %s cannot be asked for the keys of values: upgrade the spoke. "+
 			"Everything else is sent to it", spoke.Version, w.cluster)
+	}
+	if !spoke.Knows(bundle.Recipes) {
+		w.facts.unmade = baseError{fmt.Errorf("the chart generates values, such as passwords, and spoke %s of cluster %s "+
+			"does not make them: upgrade the spoke. Everything else is sent to it", spoke.Version, w.cluster),
+			condition.BundleHeldBack}
 	}
 	if known, ok := p.served.Get(spoke.Capabilities); ok {
 		return known, nil

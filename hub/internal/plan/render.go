@@ -46,6 +46,10 @@ func (p *Planner) renderOne(ctx context.Context, w *walked, work graph.Work) gra
 		}
 	}
 	r, err := p.render(ctx, w, work, a)
+	if err == nil && r.Release() != nil && len(r.Release().Recipes) > 0 && w.facts.unmade != nil {
+		err = w.facts.unmade
+		return graph.Result{Revision: a.Revision, Reason: reasonOf(err), Err: err}
+	}
 	w.note(work.Key, a, r, err)
 	result := w.result(work, a.Revision, r.Rendering, err)
 	result.Bases, result.Notice = r.bases, noticeOf(r.given)

@@ -32,8 +32,10 @@ func renderedIn(how admitting, r *cache.Rendering) *graph.Rendered {
 			}
 		}
 		if release := r.Release(); release != nil {
+			g.HubGenerates = release.Asked.Cluster
 			g.Hooks, g.Release = release.Hooks, &bundle.Release{Chart: release.Chart.Metadata, Values: release.Values,
-				Notes: release.Notes, CRDs: release.CRDs, Generated: release.Generated, Defaults: release.Chart.Defaults}
+				Notes: release.Notes, CRDs: release.CRDs, Generated: release.Generated, Defaults: release.Chart.Defaults,
+				Recipes: release.Recipes}
 		}
 		return g
 	})

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/manifest"
 )
 
@@ -22,6 +23,8 @@ type Release struct {
 	Asked  Asked
 	// Generated are the fields that differ from render to render, such as passwords. The value in the cluster counts.
 	Generated []Generated
+	// Recipes say how the cluster makes the values of placeholders. Each needs none but earlier ones.
+	Recipes []Recipe
 	// Templates has the paths of the templates of objects and CRDs, as helm shows them. It stays in the process that
 	// renders.
 	Templates map[*manifest.Object]string `json:"-"`
@@ -40,6 +43,12 @@ func (r *Release) TemplatesByID() map[manifest.ID]string {
 		all[manifest.IDOf(h.Object)] = h.Path
 	}
 	return all
+}
+
+// Recipe is a bundle.Recipe, and the place of the call in the templates that it is of.
+type Recipe struct {
+	bundle.Recipe
+	Site string
 }
 
 // Generated are the generated fields of one object.
@@ -84,6 +93,8 @@ type Asked struct {
 	// .Release.Revision.
 	Upgrade  bool `json:"upgrade,omitempty"`
 	Revision bool `json:"revision,omitempty"`
+	// Cluster is set if the result has values that the hub generated, which no two clusters may share.
+	Cluster bool `json:"cluster,omitempty"`
 }
 
 // Answers returns the answers to these questions for some facts, with the questions, as text. A render that asked these
@@ -96,6 +107,7 @@ func (a Asked) Answers(f api.ChartFacts) string {
 		All         manifest.Digest `json:",omitzero"`
 		Upgrade     bool            `json:",omitempty"`
 		Revision    int             `json:",omitempty"` // unless Upgrade tells it
+		Cluster     string          `json:",omitempty"`
 	}{Asked: a}
 	answers.Asked.APIVersions = make(map[string]bool, len(a.APIVersions))
 	for name := range a.APIVersions {
@@ -106,6 +118,9 @@ func (a Asked) Answers(f api.ChartFacts) string {
 	}
 	if a.AllAPIVersions {
 		answers.All = manifest.DigestOf([]byte(strings.Join(served, "\n")))
+	}
+	if a.Cluster {
+		answers.Cluster = f.Cluster
 	}
 	answers.Upgrade = f.Upgrade && (a.Upgrade || a.Revision)
 	first := api.ChartFacts{Upgrade: f.Upgrade}

@@ -110,7 +110,7 @@ func (p *pass) absorb(work Work, result Result) {
 	p.bootstrapped = p.bootstrapped || boot != nil
 	p.graph.Findings[key] = Finding{
 		Ready: true, Reason: condition.BuildSucceeded, Revision: result.Revision, Attempted: result.Revision,
-		Message: built(result) + result.Notice, Notice: leftOut(result) + boot.notice(),
+		Message: built(result) + result.Notice, Notice: leftOut(result) + hubGenerates(result) + boot.notice(),
 	}
 	p.apps[key] = &Application{
 		Key: key, Object: object, Renderable: work.Renderable, Rendered: result.Rendered, Revision: result.Revision,
@@ -136,6 +136,15 @@ const ownObject = "its own object in Git: "
 func built(r Result) string {
 	return fmt.Sprintf("Built revision %s (objects for the cluster: %d, for the hub: %d)",
 		r.Revision, len(r.Rendered.Payload), len(r.Rendered.Children))
+}
+
+// hubGenerates returns the notice about values that the hub generates, and so knows. If there are none, hubGenerates
+// returns "".
+func hubGenerates(r Result) string {
+	if !r.Rendered.HubGenerates {
+		return ""
+	}
+	return "; a template looks into a value that it generates, so the hub generates it, for this cluster alone"
 }
 
 // leftOut returns the notice about components of Flux itself that a build left out. If there are none, leftOut returns

@@ -147,6 +147,8 @@ type Rendered struct {
 	Sealed   []bundle.SealedFile
 	// LeftOut is the number of objects that are components of Flux itself and are not applied.
 	LeftOut int
+	// HubGenerates is set if a template looks into a value that it generates, so that the hub generates the value.
+	HubGenerates bool
 	// Substitution is the part of the substitution that the spoke does; nil: there is none.
 	Substitution *bundle.Substitution
 	// Release has what a chart renders beside the objects: chart, values, notes and definitions; nil: it is no release.

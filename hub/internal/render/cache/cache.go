@@ -24,7 +24,7 @@ import (
 
 // format is part of the key of every render. Raise it if the same tree and specification now give another result. Then
 // the old rows are not used any more, and are swept.
-const format = 7
+const format = 8
 
 // Limits of a cache.
 const (

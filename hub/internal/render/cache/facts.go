@@ -66,9 +66,12 @@ func (p *pending) keyOf(answers string) flightKey {
 	return flightKey{manifest.DigestOf([]byte(p.base + "\n" + answers)).String(), p.artifact.Digest}
 }
 
-// failedKey returns the key of a render that failed. Nobody knows what it asked for, so the key has all facts.
+// failedKey returns the key of a render that failed. Nobody knows what it asked for, so the key has all facts but the
+// name of the cluster, on which no failure depends.
 func (p *pending) failedKey() flightKey {
-	text, _ := json.Marshal(p.facts) // texts and a boolean: this cannot fail
+	facts := p.facts
+	facts.Cluster = ""
+	text, _ := json.Marshal(facts) // texts and a boolean: this cannot fail
 	return p.keyOf("failed " + string(text))
 }
 

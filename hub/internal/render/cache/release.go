@@ -19,6 +19,8 @@ type Release struct {
 	CRDs   []bundle.ObjectReference `json:"crds,omitempty"`
 	// Generated are the fields that differ from render to render.
 	Generated []bundle.GeneratedFields `json:"generated,omitempty"`
+	// Recipes say how the cluster makes values that only it may have.
+	Recipes []bundle.Recipe `json:"recipes,omitempty"`
 	// Asked are the facts that the result depends on.
 	Asked render.Asked `json:"asked"`
 }
@@ -65,6 +67,9 @@ func (r *Rendering) addRelease(release *render.Release, known *admissions) error
 			return err
 		}
 		out.Generated = append(out.Generated, fields)
+	}
+	for _, recipe := range release.Recipes {
+		out.Recipes = append(out.Recipes, recipe.Recipe)
 	}
 	return nil
 }

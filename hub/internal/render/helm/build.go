@@ -50,12 +50,8 @@ func (r Renderer) Render(ctx context.Context, req render.Request) (*render.Resul
 	}
 	engine, post := cmp.Or[Engine](r.Engine, V3{}), r.postRender(&b)
 	s := settling{engine: engine, build: &b, in: in, post: post}
-	result, err := renderChart(ctx, engine, in, post)
+	result, err := s.render(ctx)
 	if err != nil {
-		return nil, s.failing(ctx, s.needsTypes(ctx, err))
-	}
-	s.first = result
-	if err := s.settle(ctx); err != nil {
 		return nil, err
 	}
 	if req.Facts != nil {

@@ -33,8 +33,9 @@ const callsName = "calls.nave.io/v1"
 
 // calls has the functions that rewritten templates call.
 type calls struct {
-	texts func(string) string
-	watch *watcher
+	texts  func(string) string
+	watch  *watcher
+	record *recorder // of generated values; nil: no template was rewritten
 }
 
 // Text returns the template that tpl gets in the place of another one.

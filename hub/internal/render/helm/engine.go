@@ -29,6 +29,8 @@ type Input struct {
 	Compat       Compat
 	// SkipSchema leaves out the check of the values by the schemas of the chart and its subcharts.
 	SkipSchema bool
+	// Generation answers the calls of templates that were rewritten to look up generated values; nil: there are none.
+	Generation *Generation
 
 	// texts changes the texts that templates give to tpl; nil: it gets them as they are.
 	texts func(string) string
@@ -73,4 +75,6 @@ type Output struct {
 	CRDs  []File
 	Notes string // the rendered templates/NOTES.txt of the chart
 	Asked render.Asked
+	// Recipes are those of the placeholders that Generation gave.
+	Recipes []render.Recipe
 }

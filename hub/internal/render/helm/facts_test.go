@@ -109,7 +109,7 @@ metadata: {name: s, namespace: own}
 apiVersion: example.com/v1
 kind: Custom
 metadata: {name: c}
-spec: {password: "{{ randAlphaNum 8 }}"}
+spec: {password: "{{ now }}"}
 `})
 	result, err := renderFor(t, root, newBuild(), api.ChartFacts{Capabilities: DefaultCapabilities()})
 	if err != nil {

@@ -34,8 +34,12 @@ type settling struct {
 // returns ErrInspected.
 func (s settling) settle(ctx context.Context) error {
 	placeholders := placeholdersIn(s.in.Values)
+	placeholders.addRecipes(s.first.Release.Recipes)
 	if err := checkWhole(s.first, placeholders); err != nil {
-		return s.explain(ctx, err, pairs.probes)
+		if seen := s.named(err); seen != nil {
+			return seen
+		}
+		return s.explain(ctx, err, s.probes)
 	}
 	if len(placeholders) == 0 && !isGenerating(s.in) {
 		return nil
@@ -89,7 +93,7 @@ func (s settling) checkNumbers(ctx context.Context, placeholders pairs) error {
 // another renders the chart with other texts in place of the placeholders, and returns these pairs, too. If a template
 // refuses texts that are like passwords, such as one with capital letters, the texts are other placeholders.
 func (s settling) another(ctx context.Context, placeholders pairs) (*render.Result, pairs, error) {
-	probes := placeholders.probes()
+	probes := s.probes(placeholders)
 	second, err := s.again(ctx, probes, strange)
 	if err != nil && len(placeholders) > 0 {
 		probes = placeholders
@@ -125,13 +129,13 @@ func (s settling) attribute(ctx context.Context, fields []render.Generated, err 
 	case thirdErr != nil:
 		return nil, explainGenerated(thirdErr)
 	case err != nil:
-		return nil, s.explain(ctx, fmt.Errorf("%w: %w", err, render.ErrInspected), pairs.probes)
+		return nil, s.explain(ctx, fmt.Errorf("%w: %w", err, render.ErrInspected), s.probes)
 	}
 	if id, placeholder := hashed(s.first, third); placeholder != "" {
 		return nil, s.explainHash(fmt.Errorf("%s: %w", id, render.ErrInspected), placeholder)
 	}
 	if g, field := s.unexplained(fields, generated); field != "" {
-		return nil, s.explain(ctx, fmt.Errorf("%s: %s: %w", g.ID, field, render.ErrInspected), pairs.probes)
+		return nil, s.explain(ctx, fmt.Errorf("%s: %s: %w", g.ID, field, render.ErrInspected), s.probes)
 	}
 	return generated, nil
 }

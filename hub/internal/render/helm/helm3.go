@@ -94,9 +94,15 @@ func renderLoaded(c *chart.Chart, values chartutil.Values, in Input) (*Output, e
 			"IsInstall": !in.Release.Upgrade, "IsUpgrade": in.Release.Upgrade, "Revision": in.Release.Revision,
 		},
 	}
-	provider := calls{in.texts, in.watch}
+	provider := calls{texts: in.texts, watch: in.watch}
+	if in.Generation != nil {
+		provider.record = newRecorder(in.Generation)
+	}
 	if out.Texts, err = engine.RenderWithClientProvider(c, visible, provider); err != nil {
 		return nil, nameCalls(err)
+	}
+	if provider.record != nil {
+		out.Recipes = provider.record.recipes
 	}
 	out.Notes = out.Texts[path.Join(c.Name(), "templates", notesFile)]
 	maps.DeleteFunc(out.Texts, func(name, _ string) bool { return strings.HasSuffix(name, notesFile) })

@@ -56,6 +56,9 @@ func (s settling) explainHash(cause error, placeholder string) error {
 
 // describe adds what is known about the value to an error.
 func (s settling) describe(cause error, placeholder, place string) error {
+	if err := s.lookedInto(cause, placeholder); err != nil {
+		return err
+	}
 	path, _ := pathIn(s.in.Values, nil, placeholder)
 	cause = fmt.Errorf("%w: %sthe value %s", cause, place, sealed.RevealOf(path))
 	if from, path, ok := s.sourceOf(placeholder); ok {
@@ -104,6 +107,7 @@ func pathIn(value any, at []string, text string) (path []string, found bool) {
 // value returns the placeholder of the value.
 func (i inspection) value(ctx context.Context) (placeholder string, found bool) {
 	all := placeholdersIn(i.in.Values)
+	all.addRecipes(i.first.Release.Recipes)
 	return culprit(slices.Sorted(maps.Keys(all)), func(some []string) bool {
 		chosen := pairs{}
 		for _, p := range some {

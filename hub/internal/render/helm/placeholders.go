@@ -91,6 +91,10 @@ func placeholdersIn(values map[string]any) pairs {
 
 // otherwise returns an input with other placeholders, and with other calls in its templates.
 func otherwise(in Input, placeholders pairs, calls map[string]string) Input {
+	if in.Generation != nil {
+		in.Generation = &Generation{show: placeholders.replacer(), hide: placeholders.back().replacer(),
+			transparent: calls["bcrypt"] != ""}
+	}
 	in.Values = mapTexts(in.Values, false, placeholders.replacer()).(map[string]any)
 	in.Files = slices.Clone(in.Files)
 	for i, f := range in.Files {
@@ -135,11 +139,13 @@ func objectsIn(r *render.Result) []*manifest.Object {
 
 // checkWhole refuses objects with a part of a placeholder, or with a placeholder that the values do not have.
 func checkWhole(r *render.Result, known pairs) error {
+	recipes := pairs{}
+	recipes.addRecipes(r.Release.Recipes)
 	for _, o := range objectsIn(r) {
 		if id := manifest.IDOf(o); len(sealed.Find(o.GetAPIVersion()+" "+id.String())) > 0 {
 			return fmt.Errorf("%s: its type, name or namespace: %w", id, render.ErrInspected)
 		}
-		var broken bool
+		broken := sealedBundle(o, recipes)
 		mapTexts(o.Object, isSecret(o), func(text string) string {
 			broken = broken || sealed.Partial(text)
 			for _, p := range sealed.Find(text) {

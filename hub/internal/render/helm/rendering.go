@@ -35,7 +35,7 @@ func renderChart(ctx context.Context, e Engine, in Input, post postRender) (*ren
 	sortByKind(documents, in.Compat, func(d document) string { return d.object.GetKind() })
 	sortByKind(hooks, in.Compat, func(h render.Hook) string { return h.Object.GetKind() })
 	release := &render.Release{Chart: out.Chart, Hooks: hooks, Notes: out.Notes, Asked: out.Asked,
-		Templates: map[*manifest.Object]string{}}
+		Recipes: out.Recipes, Templates: map[*manifest.Object]string{}}
 	if release.CRDs, err = parseCRDs(out.CRDs, in.Compat, release.Templates); err != nil {
 		return nil, err
 	}

@@ -5,6 +5,7 @@ import (
 	"strconv"
 
 	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/shared/sealed"
 )
 
 // isSecret reports whether the values in the data of an object are base64.
@@ -12,7 +13,7 @@ func isSecret(o *manifest.Object) bool { return o.GetAPIVersion() == "v1" && o.G
 
 // mapTexts returns a copy of a JSON value with every text, but no key, replaced by fn. A whole number that fn replaces
 // becomes a text. If decode is set, the value is a Secret: base64 in its data is decoded for fn, and encoded again if
-// fn changes the text.
+// fn changes the text. So is base64 in each field caBundle.
 func mapTexts(v any, decode bool, fn func(string) string) any {
 	switch v := v.(type) {
 	case map[string]any:
@@ -20,6 +21,10 @@ func mapTexts(v any, decode bool, fn func(string) string) any {
 		for key, value := range v {
 			if data, ok := value.(map[string]any); ok && decode && key == "data" {
 				out[key] = mapTexts(data, false, func(text string) string { return inBase64(text, fn) })
+				continue
+			}
+			if text, ok := value.(string); ok && sealed.IsBase64(key) {
+				out[key] = inBase64(text, fn)
 				continue
 			}
 			out[key] = mapTexts(value, false, fn)

@@ -29,10 +29,10 @@ func (s settling) checkCalls(ctx context.Context, placeholders pairs) error {
 
 // watch renders the chart, and returns what a watcher saw.
 func (s settling) watch(ctx context.Context, texts pairs) (*watcher, error) {
-	w := newWatcher(texts, nil, true)
+	w := s.newWatcher(texts, nil, true)
 	_, err := s.engine.Render(otherwise(w.rewrite(s.in), texts, nil))
 	if err != nil { // perhaps a template refuses the length
-		w = newWatcher(texts, nil, false)
+		w = s.newWatcher(texts, nil, false)
 		_, _ = s.engine.Render(otherwise(w.rewrite(s.in), texts, nil)) // if a template refuses the texts, what it saw counts
 	}
 	if ctx.Err() == nil && w.opaque != nil {
@@ -62,7 +62,7 @@ func (s settling) turned(ctx context.Context, texts pairs, saw *watcher, places 
 	for _, place := range places {
 		turned[place] = true
 	}
-	w := newWatcher(texts, turned, saw.lengths)
+	w := s.newWatcher(texts, turned, saw.lengths)
 	other, err := renderChart(ctx, s.engine, otherwise(w.rewrite(s.in), texts, strange), s.post)
 	if err != nil {
 		return ctx.Err() // nil: the values are checked

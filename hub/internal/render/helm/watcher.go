@@ -40,6 +40,9 @@ var comparing = wordSet(`eq ne lt le gt ge contains deepEqual has hasPrefix hasS
 var opaque = wordSet(`fromJson fromJsonArray fromToml fromYaml fromYamlArray buildCustomCert genCA genCAWithKey
 	genPrivateKey genSelfSignedCert genSelfSignedCertWithKey genSignedCert genSignedCertWithKey mustToDate shuffle toDate`)
 
+// passing are functions that return a text of letters and digits as it is, unless the text is too long.
+var passing = wordSet(`urlquery html js trunc abbrev nospace`)
+
 func wordSet(words string) map[string]bool {
 	set := map[string]bool{}
 	for word := range strings.FieldsSeq(words) {
@@ -89,9 +92,11 @@ type watcher struct {
 	lengths bool
 	turned  map[string]bool // the places whose results are changed
 	places  map[string]call
-	seen    map[string]call // the places that saw a placeholder
-	opaque  *call           // the first that made something opaque of a placeholder
-	failed  *call           // the last that failed with a placeholder
+	// plain has the texts that stand for generated values of letters and digits.
+	plain  map[string]bool
+	seen   map[string]call // the places that saw a placeholder
+	opaque *call           // the first that made something opaque of a placeholder
+	failed *call           // the last that failed with a placeholder
 }
 
 // lengthFound is what a watcher with lengths returns for the length of a placeholder.
@@ -155,7 +160,7 @@ func (w *watcher) template(text string, file int) string {
 func (w *watcher) call(place, function string, args []any) (any, error) {
 	text := w.textIn(function, looksAt(function, args))
 	result, err := callFunction(function, args)
-	if text == "" {
+	if text == "" || w.plain[text] && passing[function] && result == text {
 		return result, err
 	}
 	c := w.places[place]
