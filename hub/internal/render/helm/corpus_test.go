@@ -356,6 +356,9 @@ func compareWith(t *testing.T, helm templater, x *example, compat Compat) {
 // forgetGenerated removes fields that differ from render to render from a result, and from the objects of helm.
 func forgetGenerated(t *testing.T, x *example, compat Compat, r *render.Result, helm []*manifest.Object) {
 	t.Helper()
+	if files, err := filesBelow(t, x.dir); err == nil && !isGenerating(Input{Files: files}) {
+		return
+	}
 	second, err := x.render(t, compat)
 	if err != nil {
 		t.Fatal(err)

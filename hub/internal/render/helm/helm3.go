@@ -38,6 +38,9 @@ func (V3) Render(in Input) (out *Output, err error) {
 		return nil, err
 	}
 	if in.Compat != Helm3 {
+		if v := c.Metadata.APIVersion; v != chart.APIVersionV1 && v != chart.APIVersionV2 {
+			return nil, fmt.Errorf("Chart.yaml: apiVersion %s: want v1 or v2", v)
+		}
 		in = useHelm4Calls(c, in)
 		separateAliases(c)
 	}
