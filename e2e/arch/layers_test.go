@@ -158,8 +158,6 @@ var linkBans = []linkBan{
 		"the types of all APIs are heavy: the hub has them because Helm's library does"},
 	{[]string{"spoke/cmd/nave-spoke"}, []string{"github.com/go-git", "sigs.k8s.io/kustomize", "helm.sh/helm"},
 		"the spoke fetches and renders nothing"},
-	{[]string{"spoke/cmd/nave-spoke"}, []string{"github.com/getsops/sops/v3/audit", "github.com/getsops/sops/v3/keyservice",
-		"k8s.io/api/core"}, "they bring the SDKs of five clouds and the types of all APIs: the tests compare with them"},
 }
 
 // namesKinds are the packages that may name kinds: they say which fetcher a kind has.

@@ -1,15 +1,14 @@
 package decrypt
 
 import (
-	"crypto/aes"
-	"crypto/cipher"
-	"encoding/base64"
+	"context"
 	"errors"
-	"fmt"
+	"io"
 	"regexp"
-	"strconv"
-	"strings"
-	"time"
+
+	"github.com/getsops/sops/v3"
+	"github.com/getsops/sops/v3/logging"
+	"github.com/sirupsen/logrus"
 )
 
 const keySize = 32 // AES-256
@@ -17,93 +16,53 @@ const keySize = 32 // AES-256
 // errLeaf is the only error about a leaf that does not decrypt.
 var errLeaf = errors.New("the value cannot be decrypted with the data key of the file")
 
-// leafPattern matches an encrypted leaf as SOPS writes it; its groups are data, nonce, tag and the type of the leaf.
-// SOPS ignores what comes after it.
-var leafPattern = regexp.MustCompile(`^ENC\[AES256_GCM,data:(.+),iv:(.+),tag:(.+),type:(.+)\]`)
+// leafPattern matches an encrypted leaf as SOPS writes it; the group is the type of the leaf.
+var leafPattern = regexp.MustCompile(`^ENC\[AES256_GCM,data:.+,iv:.+,tag:.+,type:(.+)\]`)
 
-// leafType returns the type of an encrypted leaf; empty if the text is none.
-func leafType(text string) string {
-	if m := leafPattern.FindStringSubmatch(text); m != nil {
-		return m[4]
+// The library's logs are discarded, because they quote comments.
+func init() {
+	logging.SetLevel(logrus.PanicLevel)
+	for _, logger := range logging.Loggers {
+		logger.SetOutput(io.Discard)
 	}
-	return ""
 }
 
-// decryptLeaf returns the value of an encrypted leaf. The empty text is its own encryption. The error is errLeaf.
-func decryptLeaf(text string, key []byte, additional string) (any, error) {
-	if text == "" {
-		return "", nil
-	}
-	m := leafPattern.FindStringSubmatch(text)
-	if m == nil {
-		return nil, errLeaf
-	}
-	var parts [3][]byte // data, nonce, tag
-	for i := range parts {
-		var err error
-		if parts[i], err = base64.StdEncoding.DecodeString(m[1+i]); err != nil {
-			return nil, errLeaf
+// guarded is the library's cipher without panics and without values in errors. It counts its calls, so that explain can
+// find the leaf where the walk ended.
+type guarded struct {
+	ctx    context.Context
+	cipher sops.Cipher
+	calls  int
+	failed bool // the last call failed
+}
+
+// Encrypt returns errors.ErrUnsupported, because the spoke only decrypts.
+func (g *guarded) Encrypt(any, []byte, string) (string, error) { return "", errors.ErrUnsupported }
+
+// Decrypt returns the value of one leaf. The library's cipher panics on type bytes, so it gets such a leaf as text. The
+// error is errLeaf, or that of the context.
+func (g *guarded) Decrypt(text string, key []byte, additional string) (v any, err error) {
+	g.calls++
+	defer func() {
+		if recover() != nil {
+			err = errLeaf
 		}
+		if g.failed = err != nil; g.failed {
+			v = nil
+		}
+	}()
+	if g.ctx.Err() != nil {
+		return nil, g.ctx.Err()
 	}
-	block, err := aes.NewCipher(key)
-	if err != nil {
+	isBytes := false
+	if m := leafPattern.FindStringSubmatchIndex(text); m != nil && text[m[2]:m[3]] == "bytes" {
+		isBytes, text = true, text[:m[2]]+"str]"
+	}
+	if v, err = g.cipher.Decrypt(text, key, additional); err != nil {
 		return nil, errLeaf
 	}
-	gcm, err := cipher.NewGCMWithNonceSize(block, len(parts[1]))
-	if err != nil {
-		return nil, errLeaf
-	}
-	plain, err := gcm.Open(nil, parts[1], append(parts[0], parts[2]...), []byte(additional))
-	if err != nil {
-		return nil, errLeaf
-	}
-	return typed(plain, m[4])
-}
-
-// typed returns a plaintext as a value of a leaf's type.
-func typed(plain []byte, kind string) (v any, err error) {
-	switch kind {
-	case "str":
-		return string(plain), nil
-	case "bytes":
-		return plain, nil
-	case "comment":
-		return treeComment{Value: string(plain)}, nil
-	case "int":
-		v, err = strconv.Atoi(string(plain))
-	case "float":
-		v, err = strconv.ParseFloat(string(plain), 64)
-	case "bool":
-		v, err = strconv.ParseBool(string(plain))
-	case "time":
-		var t time.Time
-		err = t.UnmarshalText(plain)
-		v = t
-	default:
-		err = errLeaf
-	}
-	if err != nil {
-		return nil, errLeaf // the other errors quote the value
+	if plain, ok := v.(string); ok && isBytes {
+		return []byte(plain), nil
 	}
 	return v, nil
-}
-
-// toBytes returns a value as it counts for the MAC.
-func toBytes(v any) ([]byte, error) {
-	switch v := v.(type) {
-	case string:
-		return []byte(v), nil
-	case []byte:
-		return v, nil
-	case int:
-		return []byte(strconv.Itoa(v)), nil
-	case float64:
-		return strconv.AppendFloat(nil, v, 'f', -1, 64), nil
-	case bool:
-		text := strconv.FormatBool(v)
-		return []byte(strings.ToUpper(text[:1]) + text[1:]), nil // as Python, in which SOPS was written first
-	case time.Time:
-		return v.MarshalText()
-	}
-	return nil, fmt.Errorf("a value of type %T", v)
 }

@@ -1,6 +1,7 @@
 package decrypt
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,9 @@ import (
 	"github.com/ProtonMail/go-crypto/openpgp"
 	"github.com/ProtonMail/go-crypto/openpgp/armor"
 	"github.com/ProtonMail/go-crypto/openpgp/packet"
+	"github.com/getsops/sops/v3"
+
+	"github.com/navefleet/nave/shared/pattern"
 )
 
 // What a file may cost before its data keys are known, because whoever wrote the file chose how many encrypted data
@@ -21,10 +25,12 @@ const (
 	pgpEffort = 16 // of an OpenPGP private key that is tried, and of a question to a key service
 	// enoughBytes is the part of an age file that one unit of effort is for: it has room for one recipient.
 	enoughBytes = 512
-	// maxMatches limits the comparisons of a file with the regular expression of its rule, times its instructions, in
-	// units of instructionsOfMatch.
+	// maxMatches limits the comparisons of a file with the regular expression of its rule, which the library compiles for
+	// each of them, times its instructions, in units of instructionsOfMatch.
 	maxMatches          = 1_000_000
 	instructionsOfMatch = 10
+	// maxExplained limits the walks that find out which leaf of a file does not decrypt: each reads the whole file.
+	maxExplained = 4
 )
 
 var errEffort = fmt.Errorf("%w: it has more or larger encrypted data keys for the keys here than are tried",
@@ -69,12 +75,18 @@ func attemptsPGP(enc string, ring openpgp.EntityList) int {
 	}
 }
 
-// fits returns an error if a walk would compare very many texts with the regular expression of the rule.
-func (r rule) fits(g group) error {
-	if r.pattern == nil {
+// fitsRules returns an error if the library would compare very many texts with the regular expression of the rule.
+func (g group) fitsRules(r sops.Metadata) error {
+	comments := r.UnencryptedCommentRegex + r.EncryptedCommentRegex
+	text := cmp.Or(comments, r.UnencryptedRegex, r.EncryptedRegex)
+	if text == "" {
 		return nil
 	}
-	m := matches{ofComments: r.ofComments, left: maxMatches / (1 + r.size/instructionsOfMatch)}
+	size, err := pattern.Size(text)
+	if err != nil {
+		return fmt.Errorf("%w: the rule: %w", ErrMalformed, err)
+	}
+	m := matches{ofComments: comments != "", left: maxMatches / (1 + size/instructionsOfMatch)}
 	for _, doc := range g {
 		m.value(doc.tree, 0, 0)
 	}
@@ -85,7 +97,7 @@ func (r rule) fits(g group) error {
 	return nil
 }
 
-// matches counts the texts that a walk compares with a regular expression: for each leaf its keys, or the comments
+// matches counts the texts that the library compares with a regular expression: for each leaf its keys, or the comments
 // before it and before what it is in.
 type matches struct {
 	ofComments bool
@@ -94,15 +106,15 @@ type matches struct {
 
 func (m *matches) value(v any, keys, comments int) {
 	switch v := v.(type) {
-	case treeBranch:
+	case sops.TreeBranch:
 		active := comments
 		for _, item := range v {
-			if _, is := item.Key.(treeComment); is {
+			if _, is := item.Key.(sops.Comment); is {
 				active++
 				m.leaf(keys, active)
 				continue
 			}
-			_, is := item.Value.(treeComment)
+			_, is := item.Value.(sops.Comment)
 			if is {
 				active++
 			}
@@ -113,7 +125,7 @@ func (m *matches) value(v any, keys, comments int) {
 	case []any:
 		active := comments
 		for _, element := range v {
-			_, is := element.(treeComment)
+			_, is := element.(sops.Comment)
 			if is {
 				active++
 			}

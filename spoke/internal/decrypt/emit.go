@@ -11,6 +11,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/getsops/sops/v3"
 	"go.yaml.in/yaml/v3"
 	"gopkg.in/ini.v1"
 
@@ -29,7 +30,7 @@ func emit(docs []document, format bundle.Format) (text []byte, err error) {
 	if format == bundle.YAML {
 		return emitYAML(docs)
 	}
-	var tree treeBranch
+	var tree sops.TreeBranch
 	if len(docs) > 0 {
 		tree = docs[0].tree
 	}
@@ -47,7 +48,7 @@ func emit(docs []document, format bundle.Format) (text []byte, err error) {
 }
 
 // emitBinary returns the value of the key data, which is a whole file.
-func emitBinary(tree treeBranch) ([]byte, error) {
+func emitBinary(tree sops.TreeBranch) ([]byte, error) {
 	for _, item := range tree {
 		if item.Key != "data" {
 			continue
@@ -63,15 +64,15 @@ func emitBinary(tree treeBranch) ([]byte, error) {
 		"of the Secret with the extension of the file's format (.yaml, .json, .env, .ini)")
 }
 
-func emitDotenv(tree treeBranch) ([]byte, error) {
+func emitDotenv(tree sops.TreeBranch) ([]byte, error) {
 	var out bytes.Buffer
 	for _, item := range tree {
-		if comment, ok := item.Key.(treeComment); ok {
+		if comment, ok := item.Key.(sops.Comment); ok {
 			fmt.Fprintf(&out, "#%s\n", comment.Value)
 			continue
 		}
 		switch item.Value.(type) {
-		case treeBranch, []any:
+		case sops.TreeBranch, []any:
 			return nil, fmt.Errorf("%v: dotenv has no nested values", item.Key)
 		}
 		fmt.Fprintf(&out, "%v=%s\n", item.Key, dotenvText(item.Value))
@@ -97,7 +98,7 @@ func plainText(v any) string {
 	return fmt.Sprint(v)
 }
 
-func emitINI(tree treeBranch) ([]byte, error) {
+func emitINI(tree sops.TreeBranch) ([]byte, error) {
 	file := ini.Empty(ini.LoadOptions{AllowNonUniqueSections: true})
 	file.DeleteSection(ini.DefaultSection)
 	for _, item := range tree {
@@ -105,7 +106,7 @@ func emitINI(tree treeBranch) ([]byte, error) {
 		if !ok {
 			continue // a comment
 		}
-		branch, ok := item.Value.(treeBranch)
+		branch, ok := item.Value.(sops.TreeBranch)
 		if !ok {
 			return nil, fmt.Errorf("%s: an INI file has only sections at its top level", name)
 		}
@@ -123,10 +124,10 @@ func emitINI(tree treeBranch) ([]byte, error) {
 }
 
 // fillSection adds the keys of a section. The first comment is the section's; each other one is of the key before.
-func fillSection(section *ini.Section, branch treeBranch) error {
+func fillSection(section *ini.Section, branch sops.TreeBranch) error {
 	var last *ini.Key
 	for i, item := range branch {
-		if comment, ok := item.Key.(treeComment); ok {
+		if comment, ok := item.Key.(sops.Comment); ok {
 			if i == 0 {
 				section.Comment = comment.Value
 			} else if last != nil {
@@ -157,7 +158,7 @@ func emitJSON(v any) ([]byte, error) {
 
 func writeJSON(out *bytes.Buffer, v any) error {
 	switch v := v.(type) {
-	case treeBranch:
+	case sops.TreeBranch:
 		return writeBranch(out, v)
 	case []any:
 		return writeList(out, v)
@@ -174,7 +175,7 @@ func writeList(out *bytes.Buffer, list []any) error {
 	separator := ""
 	out.WriteByte('[')
 	for _, item := range list {
-		if _, isComment := item.(treeComment); isComment {
+		if _, isComment := item.(sops.Comment); isComment {
 			continue
 		}
 		out.WriteString(separator)
@@ -187,7 +188,7 @@ func writeList(out *bytes.Buffer, list []any) error {
 	return nil
 }
 
-func writeBranch(out *bytes.Buffer, branch treeBranch) error {
+func writeBranch(out *bytes.Buffer, branch sops.TreeBranch) error {
 	separator := ""
 	out.WriteByte('{')
 	for _, item := range branch {
@@ -230,7 +231,7 @@ func emitYAML(docs []document) ([]byte, error) {
 
 func yamlNode(v any) *yaml.Node {
 	switch v := v.(type) {
-	case treeBranch:
+	case sops.TreeBranch:
 		return branchNode(v)
 	case []any:
 		return listNode(v)
@@ -285,7 +286,7 @@ func isOldBoolean(text string) bool {
 // pending are comments that wait for the node to which they belong.
 type pending struct{ above, beside []string }
 
-func (p *pending) add(c treeComment) {
+func (p *pending) add(c sops.Comment) {
 	if c.Inline {
 		p.beside = append(p.beside, c.Value)
 	} else {
@@ -305,11 +306,11 @@ func flush(comments *[]string, to *string, separator bool) {
 	*to, *comments = text, nil
 }
 
-func branchNode(branch treeBranch) *yaml.Node {
+func branchNode(branch sops.TreeBranch) *yaml.Node {
 	node := &yaml.Node{Kind: yaml.MappingNode}
 	var p pending
 	for _, item := range branch {
-		if comment, ok := item.Key.(treeComment); ok {
+		if comment, ok := item.Key.(sops.Comment); ok {
 			p.add(comment)
 			continue
 		}
@@ -329,7 +330,7 @@ func listNode(list []any) *yaml.Node {
 	node := &yaml.Node{Kind: yaml.SequenceNode}
 	var p pending
 	for _, v := range list {
-		if comment, ok := v.(treeComment); ok {
+		if comment, ok := v.(sops.Comment); ok {
 			p.add(comment)
 			continue
 		}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"strings"
 
+	"github.com/getsops/sops/v3"
 	"go.yaml.in/yaml/v3"
 	"gopkg.in/ini.v1"
 
@@ -43,7 +44,7 @@ func parseJSON(data []byte) ([]document, error) {
 		}
 		return nil, fmt.Errorf("%w: not JSON", ErrMalformed)
 	}
-	tree, ok := v.(treeBranch)
+	tree, ok := v.(sops.TreeBranch)
 	if _, err := decoder.Token(); !ok || !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("%w: not one JSON object", ErrMalformed)
 	}
@@ -99,7 +100,7 @@ func jsonList(decoder *json.Decoder, depth int) (list []any, err error) {
 	return list, err
 }
 
-func jsonBranch(decoder *json.Decoder, depth int) (branch treeBranch, err error) {
+func jsonBranch(decoder *json.Decoder, depth int) (branch sops.TreeBranch, err error) {
 	seen := map[string]bool{}
 	for decoder.More() {
 		token, err := decoder.Token()
@@ -115,7 +116,7 @@ func jsonBranch(decoder *json.Decoder, depth int) (branch treeBranch, err error)
 		if err != nil {
 			return nil, err
 		}
-		branch = append(branch, treeItem{Key: key, Value: v})
+		branch = append(branch, sops.TreeItem{Key: key, Value: v})
 	}
 	_, err = decoder.Token()
 	return branch, err
@@ -147,7 +148,7 @@ func parseDotenv(data []byte) ([]document, error) {
 			continue
 		}
 		if comment, ok := strings.CutPrefix(line, "#"); ok {
-			doc.tree = append(doc.tree, treeItem{Key: treeComment{Value: comment}})
+			doc.tree = append(doc.tree, sops.TreeItem{Key: sops.Comment{Value: comment}})
 			continue
 		}
 		key, value, ok := strings.Cut(line, "=")
@@ -159,7 +160,7 @@ func parseDotenv(data []byte) ([]document, error) {
 			flat.add(name, value)
 			continue
 		}
-		doc.tree = append(doc.tree, treeItem{Key: key, Value: value})
+		doc.tree = append(doc.tree, sops.TreeItem{Key: key, Value: value})
 	}
 	doc.metadata = flat.node()
 	return []document{doc}, nil
@@ -180,7 +181,7 @@ func parseINI(data []byte) (docs []document, err error) {
 	flat := flatMetadata{}
 	for _, section := range file.Sections() {
 		if section.Name() != metadataKey {
-			doc.tree = append(doc.tree, treeItem{Key: section.Name(), Value: sectionOf(section)})
+			doc.tree = append(doc.tree, sops.TreeItem{Key: section.Name(), Value: sectionOf(section)})
 			continue
 		}
 		for _, key := range section.Keys() {
@@ -192,16 +193,16 @@ func parseINI(data []byte) (docs []document, err error) {
 }
 
 // sectionOf returns the items of a section, with its comments where SOPS has them.
-func sectionOf(section *ini.Section) treeBranch {
-	branch := treeBranch{}
+func sectionOf(section *ini.Section) sops.TreeBranch {
+	branch := sops.TreeBranch{}
 	comment := func(text string) {
 		if text != "" {
-			branch = append(branch, treeItem{Key: treeComment{Value: withoutMark(text)}})
+			branch = append(branch, sops.TreeItem{Key: sops.Comment{Value: withoutMark(text)}})
 		}
 	}
 	comment(section.Comment)
 	for _, key := range section.Keys() {
-		branch = append(branch, treeItem{Key: key.Name(), Value: key.Value()})
+		branch = append(branch, sops.TreeItem{Key: key.Name(), Value: key.Value()})
 		comment(key.Comment)
 	}
 	return branch

@@ -3,9 +3,11 @@ package decrypt
 import (
 	"slices"
 	"strconv"
+
+	"github.com/getsops/sops/v3"
 )
 
-// leaf is a scalar of a tree: its place, the value that was read, and where a walk puts the decrypted value.
+// leaf is a scalar of a tree: its place, the value that was read, and where the library puts the decrypted value.
 type leaf struct {
 	document int
 	path     []string // map keys, and list indexes in decimal, comments not counted
@@ -13,13 +15,13 @@ type leaf struct {
 	value    *any
 }
 
-// sealed reports whether a walk decrypted the leaf.
+// sealed reports whether the library decrypted the leaf.
 func (l leaf) sealed() bool {
 	text, isText := l.before.(string)
 	return isText && (text == "" || *l.value != text)
 }
 
-// scalars returns the scalars of the documents, before a walk decrypts them in place.
+// scalars returns the scalars of the documents, before the library decrypts them in place.
 func scalars(docs []document) []leaf {
 	var leaves []leaf
 	for _, doc := range docs {
@@ -40,8 +42,8 @@ func (d document) holdsLeaf() bool {
 // appendScalars appends the scalars of one node to leaves.
 func appendScalars(leaves []leaf, document int, path []string, at *any) []leaf {
 	switch v := (*at).(type) {
-	case nil, treeComment:
-	case treeBranch:
+	case nil, sops.Comment:
+	case sops.TreeBranch:
 		for i := range v {
 			if key, ok := v[i].Key.(string); ok {
 				leaves = appendScalars(leaves, document, append(slices.Clip(path), key), &v[i].Value)
@@ -64,6 +66,7 @@ func appendScalars(leaves []leaf, document int, path []string, at *any) []leaf {
 // isComment reports whether an element of a list is a comment: SOPS writes an encrypted comment as one more element.
 func isComment(v any) bool {
 	text, _ := v.(string)
-	_, plain := v.(treeComment)
-	return plain || leafType(text) == "comment"
+	_, plain := v.(sops.Comment)
+	m := leafPattern.FindStringSubmatch(text)
+	return plain || m != nil && m[1] == "comment"
 }

@@ -3,10 +3,10 @@ package decrypt
 import (
 	"errors"
 	"fmt"
-	"regexp"
 	"strings"
 	"time"
 
+	"github.com/getsops/sops/v3"
 	"go.yaml.in/yaml/v3"
 
 	"github.com/navefleet/nave/shared/pattern"
@@ -154,45 +154,39 @@ func (g keyGroup) needsService() bool {
 	return len(g.Age)+len(g.PGP) == 0 && len(g.recipients()) > 0
 }
 
-// rule returns the rule that selects the encrypted leaves. The error is ErrMalformed if there are several rules, or if
-// a regular expression is none.
-func (m *metadata) rule() (rule, error) {
-	r := rule{macOnlyEncrypted: m.MACOnlyEncrypted}
+// rules returns the rule that selects the encrypted leaves, in the form of the library. The error is ErrMalformed if
+// there are several rules, or if a regular expression is none.
+func (m *metadata) rules() (sops.Metadata, error) {
+	r := sops.Metadata{
+		MACOnlyEncrypted: m.MACOnlyEncrypted, UnencryptedSuffix: m.UnencryptedSuffix, EncryptedSuffix: m.EncryptedSuffix,
+		UnencryptedRegex: m.UnencryptedRegex, EncryptedRegex: m.EncryptedRegex,
+		UnencryptedCommentRegex: m.UnencryptedCommentRegex, EncryptedCommentRegex: m.EncryptedCommentRegex,
+	}
 	var given []string
-	for _, one := range []struct {
-		name, text string
-		is         rule
-	}{
-		{"unencrypted_suffix", m.UnencryptedSuffix, rule{suffix: m.UnencryptedSuffix, inverted: true}},
-		{"encrypted_suffix", m.EncryptedSuffix, rule{suffix: m.EncryptedSuffix}},
-		{"unencrypted_regex", m.UnencryptedRegex, rule{inverted: true}},
-		{"encrypted_regex", m.EncryptedRegex, rule{}},
-		{"unencrypted_comment_regex", m.UnencryptedCommentRegex, rule{inverted: true, ofComments: true}},
-		{"encrypted_comment_regex", m.EncryptedCommentRegex, rule{ofComments: true}},
+	for _, rule := range []struct{ name, text string }{
+		{"unencrypted_suffix", m.UnencryptedSuffix}, {"encrypted_suffix", m.EncryptedSuffix},
+		{"unencrypted_regex", m.UnencryptedRegex}, {"encrypted_regex", m.EncryptedRegex},
+		{"unencrypted_comment_regex", m.UnencryptedCommentRegex}, {"encrypted_comment_regex", m.EncryptedCommentRegex},
 	} {
-		if one.text == "" {
+		if rule.text == "" {
 			continue
 		}
-		given = append(given, "sops."+one.name)
-		r.suffix, r.inverted, r.ofComments = one.is.suffix, one.is.inverted, one.is.ofComments
-		if !strings.HasSuffix(one.name, "_regex") {
+		given = append(given, "sops."+rule.name)
+		if !strings.HasSuffix(rule.name, "_regex") {
 			continue
 		}
-		size, err := pattern.Size(one.text)
+		// The library treats a regular expression that does not compile as one that never matches.
+		_, err := pattern.Size(rule.text)
 		if errors.Is(err, pattern.ErrTooLarge) {
-			return r, fmt.Errorf("%w: sops.%s: %w", ErrMalformed, one.name, err)
-		}
-		if err == nil {
-			r.pattern, err = regexp.Compile(one.text)
+			return r, fmt.Errorf("%w: sops.%s: %w", ErrMalformed, rule.name, err)
 		}
 		if err != nil {
-			return r, fmt.Errorf("%w: sops.%s is no regular expression", ErrMalformed, one.name)
+			return r, fmt.Errorf("%w: sops.%s is no regular expression", ErrMalformed, rule.name)
 		}
-		r.size = size
 	}
 	switch len(given) {
 	case 0:
-		r.suffix, r.inverted = "_unencrypted", true
+		r.UnencryptedSuffix = sops.DefaultUnencryptedSuffix
 	case 1:
 	default:
 		return r, fmt.Errorf("%w: only one of %s may be given", ErrMalformed, strings.Join(given, ", "))

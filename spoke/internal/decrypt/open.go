@@ -11,6 +11,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/getsops/sops/v3"
+	"github.com/getsops/sops/v3/aes"
+
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/sealed"
 )
@@ -106,7 +109,7 @@ func (p *Plaintext) Redactor() *Redactor {
 		case time.Time:
 			r.add(v.Format(time.RFC3339Nano))
 		default:
-			if text, err := toBytes(v); err == nil {
+			if text, err := sops.ToBytes(v); err == nil {
 				r.add(string(text))
 			}
 		}
@@ -133,9 +136,19 @@ func Open(ctx context.Context, file []byte, format bundle.Format, keys *Keys, te
 	p := &Plaintext{leaves: map[string]any{}, failed: map[int]error{}, texts: map[bundle.Format]text{},
 		reveals: map[int]string{}}
 	var failed error
-	opened := 0
-	for _, g := range groups {
-		if err := p.open(ctx, g, keys); err != nil {
+	opened, explained := 0, 0
+	for i, g := range groups {
+		again := func() ([]document, error) {
+			if explained++; explained > maxExplained {
+				return nil, errLeaf
+			}
+			docs, err := parse(file, format)
+			if err != nil {
+				return nil, err
+			}
+			return groupsOf(docs)[i], nil
+		}
+		if err := p.open(ctx, g, keys, again); err != nil {
 			failed = cmp.Or(failed, err)
 			continue
 		}
@@ -177,8 +190,8 @@ func groupsOf(docs []document) (groups []group) {
 }
 
 // open decrypts the documents of one group. If it fails, each of them has the error.
-func (p *Plaintext) open(ctx context.Context, g group, keys *Keys) error {
-	leaves, reveals, err := g.decrypt(ctx, keys)
+func (p *Plaintext) open(ctx context.Context, g group, keys *Keys, again func() ([]document, error)) error {
+	leaves, reveals, err := g.decrypt(ctx, keys, again)
 	for _, doc := range g {
 		if err != nil {
 			p.failed[doc.index] = err
@@ -190,14 +203,16 @@ func (p *Plaintext) open(ctx context.Context, g group, keys *Keys) error {
 }
 
 // decrypt decrypts the documents in place and returns their leaves, and their annotations about what may be revealed.
-func (g group) decrypt(ctx context.Context, keys *Keys) (leaves map[string]any, reveals map[int]string, err error) {
+// again reads the same documents once more.
+func (g group) decrypt(ctx context.Context, keys *Keys, again func() ([]document, error)) (leaves map[string]any,
+	reveals map[int]string, err error) {
 	m, err := readMetadata(g[0].metadata)
 	if err != nil {
 		return nil, nil, err
 	}
-	r, err := m.rule()
+	rules, err := m.rules()
 	if err == nil {
-		err = r.fits(g)
+		err = g.fitsRules(rules)
 	}
 	if err != nil {
 		return nil, nil, err
@@ -207,23 +222,43 @@ func (g group) decrypt(ctx context.Context, keys *Keys) (leaves map[string]any, 
 		return nil, nil, err
 	}
 	places := scalars(g)
-	mac, err := walk(ctx, g, r, key)
+	c := &guarded{ctx: ctx, cipher: aes.NewCipher()}
+	mac, err := walk(g, rules, key, c)
 	if err != nil {
+		return nil, nil, explain(ctx, again, rules, c)
+	}
+	if err := checkMAC(m, key, c, mac); err != nil {
 		return nil, nil, err
 	}
-	if err := checkMAC(m, key, mac); err != nil {
-		return nil, nil, err
+	return opened(places), g.revealsIn(rules), nil
+}
+
+// walk lets the library decrypt the leaves of the documents in place and returns the MAC over them. The library's
+// errors quote values, so walk returns errLeaf in place of any error or panic.
+func walk(docs []document, rules sops.Metadata, key []byte, c sops.Cipher) (mac string, err error) {
+	defer func() {
+		if recover() != nil {
+			mac, err = "", errLeaf
+		}
+	}()
+	tree := sops.Tree{Metadata: rules}
+	for _, doc := range docs {
+		tree.Branches = append(tree.Branches, doc.tree)
 	}
-	return opened(places), g.revealsIn(r), nil
+	mac, err = tree.Decrypt(key, c)
+	if err != nil {
+		return "", errLeaf
+	}
+	return mac, nil
 }
 
 // checkMAC compares a MAC with the one in the file, which SOPS encrypts together with the time of the file. The error
 // is ErrMAC.
-func checkMAC(m *metadata, key []byte, got string) error {
+func checkMAC(m *metadata, key []byte, c sops.Cipher, got string) error {
 	if m.MAC == "" {
 		return fmt.Errorf("%w (the file has none)", ErrMAC)
 	}
-	want, err := decryptLeaf(m.MAC, key, m.LastModified)
+	want, err := c.Decrypt(m.MAC, key, m.LastModified)
 	if err != nil {
 		return fmt.Errorf("%w (the MAC does not decrypt)", ErrMAC)
 	}
@@ -237,7 +272,7 @@ func checkMAC(m *metadata, key []byte, got string) error {
 func opened(places []leaf) map[string]any {
 	leaves := map[string]any{}
 	for _, l := range places {
-		if _, isComment := (*l.value).(treeComment); !isComment && l.sealed() {
+		if _, isComment := (*l.value).(sops.Comment); !isComment && l.sealed() {
 			leaves[leafKey(l.document, l.path)] = *l.value
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/getsops/sops/v3/keyservice"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/codes"
@@ -34,6 +35,7 @@ const (
 type Service struct {
 	address string
 	conn    *grpc.ClientConn
+	client  keyservice.KeyServiceClient
 }
 
 // NewService returns the key service at an address, unix:///PATH. It connects when the first key is asked for, and
@@ -51,7 +53,7 @@ func NewService(address string) (*Service, error) {
 	if err != nil {
 		return nil, fmt.Errorf("key service %q: %w", address, err)
 	}
-	return &Service{address: address, conn: conn}, nil
+	return &Service{address: address, conn: conn, client: keyservice.NewKeyServiceClient(conn)}, nil
 }
 
 // Close closes the connection.
@@ -59,12 +61,12 @@ func (s *Service) Close() error { return s.conn.Close() }
 
 // decrypt returns a part of a data key. If the service does not answer, the error is ErrService. If it refuses, the
 // error is what it said.
-func (s *Service) decrypt(ctx context.Context, key wireKey, enc string) ([]byte, error) {
+func (s *Service) decrypt(ctx context.Context, key *keyservice.Key, enc string) ([]byte, error) {
 	asked, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	answer, err := askDecrypt(asked, s.conn, key, enc)
+	answer, err := s.client.Decrypt(asked, &keyservice.DecryptRequest{Key: key, Ciphertext: []byte(enc)})
 	if err == nil {
-		return answer, nil
+		return answer.Plaintext, nil
 	}
 	said := status.Convert(err)
 	text := telemetry.Line(said.Message(), maxAnswerText)
@@ -118,33 +120,40 @@ func (k *Keys) ask(ctx context.Context, group keyGroup) ([]byte, error) {
 // askable is a key that the key service may have.
 type askable struct {
 	name, enc string
-	key       wireKey
+	key       *keyservice.Key
 }
 
 // askable returns the keys of a group in the order in which they are asked for: those that only a service has first.
 func (g keyGroup) askable() []askable {
 	var all []askable
-	add := func(name, enc string, key wireKey) { all = append(all, askable{name, enc, key}) }
+	add := func(name, enc string, key *keyservice.Key) { all = append(all, askable{name, enc, key}) }
 	for _, k := range g.KMS {
-		add(k.name(), k.Enc, newWireKey(kmsField, k.ARN, k.Role, "", k.Profile).withContext(k.Context))
+		add(k.name(), k.Enc, &keyservice.Key{KeyType: &keyservice.Key_KmsKey{KmsKey: &keyservice.KmsKey{
+			Arn: k.ARN, Role: k.Role, Context: k.Context, AwsProfile: k.Profile}}})
 	}
 	for _, k := range g.GCPKMS {
-		add(k.name(), k.Enc, newWireKey(gcpField, k.ResourceID))
+		add(k.name(), k.Enc, &keyservice.Key{KeyType: &keyservice.Key_GcpKmsKey{GcpKmsKey: &keyservice.GcpKmsKey{
+			ResourceId: k.ResourceID}}})
 	}
 	for _, k := range g.AzureKV {
-		add(k.name(), k.Enc, newWireKey(azureField, k.VaultURL, k.Name, k.Version))
+		add(k.name(), k.Enc, &keyservice.Key{KeyType: &keyservice.Key_AzureKeyvaultKey{
+			AzureKeyvaultKey: &keyservice.AzureKeyVaultKey{VaultUrl: k.VaultURL, Name: k.Name, Version: k.Version}}})
 	}
 	for _, k := range g.Vault {
-		add(k.name(), k.Enc, newWireKey(vaultField, k.Address, k.Engine, k.Key))
+		add(k.name(), k.Enc, &keyservice.Key{KeyType: &keyservice.Key_VaultKey{VaultKey: &keyservice.VaultKey{
+			VaultAddress: k.Address, EnginePath: k.Engine, KeyName: k.Key}}})
 	}
 	for _, k := range g.HuaweiKMS {
-		add(k.name(), k.Enc, newWireKey(huaweiField, k.KeyID))
+		add(k.name(), k.Enc, &keyservice.Key{KeyType: &keyservice.Key_HckmsKey{HckmsKey: &keyservice.HckmsKey{
+			KeyId: k.KeyID}}})
 	}
 	for _, k := range g.Age {
-		add(k.name(), k.Enc, newWireKey(ageField, k.Recipient))
+		add(k.name(), k.Enc, &keyservice.Key{KeyType: &keyservice.Key_AgeKey{AgeKey: &keyservice.AgeKey{
+			Recipient: k.Recipient}}})
 	}
 	for _, k := range g.PGP {
-		add(k.name(), k.Enc, newWireKey(pgpField, k.Fingerprint))
+		add(k.name(), k.Enc, &keyservice.Key{KeyType: &keyservice.Key_PgpKey{PgpKey: &keyservice.PgpKey{
+			Fingerprint: k.Fingerprint}}})
 	}
 	return all
 }

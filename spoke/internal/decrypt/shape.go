@@ -13,6 +13,7 @@ import (
 	"go.yaml.in/yaml/v3"
 	sigsyaml "sigs.k8s.io/yaml"
 
+	"github.com/getsops/sops/v3"
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/shared/sealed"
@@ -204,11 +205,11 @@ func eachText(v any, each func(string)) {
 
 // revealsIn returns what the annotation in the documents of a group lists, by document, once they are decrypted. An
 // annotation that the MAC does not cover lists nothing: who has no key could have added it.
-func (g group) revealsIn(r rule) map[int]string {
+func (g group) revealsIn(rules sops.Metadata) map[int]string {
 	lists := map[int]string{}
 	for _, doc := range g {
 		list := textAt(doc.tree, "metadata", "annotations", sealed.RevealAnnotation)
-		if list != "" && !r.macOnlyEncrypted {
+		if list != "" && !rules.MACOnlyEncrypted {
 			lists[doc.index] = list
 		}
 	}
@@ -218,8 +219,8 @@ func (g group) revealsIn(r rule) map[int]string {
 // textAt returns the text at a path of a tree; "" if there is none.
 func textAt(at any, path ...string) string {
 	for _, key := range path {
-		branch, _ := at.(treeBranch)
-		i := slices.IndexFunc(branch, func(item treeItem) bool { return item.Key == key })
+		branch, _ := at.(sops.TreeBranch)
+		i := slices.IndexFunc(branch, func(item sops.TreeItem) bool { return item.Key == key })
 		if i < 0 {
 			return ""
 		}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/getsops/sops/v3"
 	"go.yaml.in/yaml/v3"
 )
 
@@ -26,7 +27,7 @@ var ErrMalformed = errors.New("malformed SOPS file")
 // document is one document of a file, and the metadata found in it. Files of other formats than YAML are one document.
 type document struct {
 	index    int // in the file
-	tree     treeBranch
+	tree     sops.TreeBranch
 	metadata *yaml.Node
 }
 
@@ -107,23 +108,23 @@ func (r *reading) drop(nodes []*yaml.Node) {
 // branch of their node, unless the parent has taken them.
 type parser struct {
 	*reading
-	out      treeBranch
+	out      sops.TreeBranch
 	metadata *yaml.Node
 }
 
 func (p *parser) comments(inline bool, texts ...string) {
 	for _, line := range commentLines(inline, texts...) {
-		p.out = append(p.out, treeItem{Key: line})
+		p.out = append(p.out, sops.TreeItem{Key: line})
 	}
 }
 
 // commentLines returns comments without their "#". SOPS keeps them in the tree and encrypts them too.
-func commentLines(inline bool, texts ...string) []treeComment {
-	var lines []treeComment
+func commentLines(inline bool, texts ...string) []sops.Comment {
+	var lines []sops.Comment
 	for _, text := range texts {
 		for line := range strings.SplitSeq(text, "\n") {
 			if line != "" {
-				lines = append(lines, treeComment{Value: line[1:], Inline: inline})
+				lines = append(lines, sops.Comment{Value: line[1:], Inline: inline})
 			}
 		}
 	}
@@ -179,7 +180,7 @@ func (p *parser) pair(key, value *yaml.Node, depth int) error {
 	if err != nil {
 		return err
 	}
-	p.out = append(p.out, treeItem{Key: key.Value, Value: v})
+	p.out = append(p.out, sops.TreeItem{Key: key.Value, Value: v})
 	if taken {
 		p.comments(false, value.FootComment)
 	}
