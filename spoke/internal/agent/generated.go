@@ -107,7 +107,7 @@ func (l *loader) generate(ctx context.Context) (*generate.Values, error) {
 		live, err := client.Look(ctx, id, true)
 		switch kube.ReasonOf(err) {
 		case "":
-			search.Take(live.Object)
+			search.Take(id.ID(), live.Object)
 		case kube.NotFound, kube.NoMatch:
 		default:
 			return nil, err
@@ -190,7 +190,7 @@ func (r *recordOf) takeFrom(ctx context.Context, search *generate.Search) error 
 			return errors.New("the newest record cannot be read") // the cause may quote it
 		}
 		for _, o := range objects {
-			search.Take(o)
+			search.Take(manifest.IDOf(o), o)
 		}
 	}
 	return nil

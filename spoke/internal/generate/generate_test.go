@@ -222,7 +222,8 @@ func TestTake(t *testing.T) {
 			if !s.Add(object(t, c.desired)) {
 				t.Fatal("it has no field")
 			}
-			s.Take(object(t, c.live))
+			live := object(t, c.live)
+			s.Take(manifest.IDOf(live), live)
 			got := strings.TrimSpace(s.found[sealed.Placeholder(p)] + " " + s.found[sealed.Placeholder(q)])
 			if got != c.want || s.IsComplete() != (got != "") {
 				t.Errorf("%q, want %q", got, c.want)

@@ -142,10 +142,10 @@ func (s *Search) IsComplete() bool {
 	return true
 }
 
-// Take takes the values that an object has where the added object of the same name has placeholders. What was found
-// before counts more.
-func (s *Search) Take(o *manifest.Object) {
-	for _, f := range s.fields[manifest.IDOf(o)] {
+// Take takes the values that an object has where the added object with an ID has placeholders. What was found before
+// counts more.
+func (s *Search) Take(id manifest.ID, o *manifest.Object) {
+	for _, f := range s.fields[id] {
 		text, ok := f.in(o)
 		if !ok {
 			continue
