@@ -13,7 +13,7 @@ import (
 )
 
 // maxResident is how many bytes a spoke with 20 releases of Helm may have in memory a while after it installed them.
-const maxResident = 37 << 20
+const maxResident = 41 << 20
 
 // release returns an application that is a release of Helm with some 30 objects.
 func (h *scriptedHub) release(name, namespace string) *bundle.Application {

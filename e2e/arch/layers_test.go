@@ -158,6 +158,8 @@ var linkBans = []linkBan{
 		"the types of all APIs are heavy: the hub has them because Helm's library does"},
 	{[]string{"spoke/cmd/nave-spoke"}, []string{"github.com/go-git", "sigs.k8s.io/kustomize", "helm.sh/helm"},
 		"the spoke fetches and renders nothing"},
+	{[]string{"spoke/cmd/nave-spoke"}, []string{"k8s.io/api/core"},
+		"the types of all APIs are heavy, and register themselves at start"},
 }
 
 // namesKinds are the packages that may name kinds: they say which fetcher a kind has.
