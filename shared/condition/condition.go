@@ -113,6 +113,7 @@ const (
 	UninstallSucceeded    = "UninstallSucceeded"
 	UninstallFailed       = "UninstallFailed"
 	RetriesExceeded       = "RetriesExceeded"       // no retry is left
+	ReleaseHeld           = "ReleaseHeld"           // the release is another program's, which an operator has to stop
 	MissingRollbackTarget = "MissingRollbackTarget" // no earlier revision was deployed
 )
 

@@ -28,7 +28,7 @@ func (c *comparison) steps(r *Report) []Step {
 		title := "Let the hub fetch the remote bases: run nave-hub with " + strings.Join(flags, " ")
 		steps = append(steps, Step{Title: title})
 	}
-	return append(steps,
+	steps = append(steps,
 		Step{Title: "See what the hub makes of it; nothing changes in the cluster yet", Commands: []string{
 			"nave get kustomizations --cluster " + r.Cluster}},
 		Step{Title: "Suspend Flux", Commands: append(c.disabling(), c.suspending()...)},
@@ -37,6 +37,7 @@ func (c *comparison) steps(r *Report) []Step {
 			strings.TrimSpace("nave diff cluster " + r.Cluster + " " + c.Checkout)}},
 		c.removing(r),
 	)
+	return append(steps, c.moving(r)...)
 }
 
 // on returns a command with the flags that reach the cluster.
@@ -45,12 +46,7 @@ func (c *comparison) on(command string) string { return strings.TrimSpace(comman
 // giving returns the commands that bring the hub what it needs.
 func (c *comparison) giving(r *Report) []string {
 	commands := []string{c.on("nave migrate flux --name "+r.Cluster) + " --export > " + hubFile}
-	names := map[string]bool{}
-	for _, s := range r.Secrets {
-		get := c.on("kubectl --namespace " + s.Namespace)
-		names[fmt.Sprintf("%s get secret %s -o yaml | nave apply -f -", get, s.Name)] = true
-	}
-	commands = append(commands, slices.Sorted(maps.Keys(names))...)
+	commands = append(commands, c.sending(r.Secrets)...)
 	return append(commands, "nave apply -f "+hubFile,
 		fmt.Sprintf("nave cluster add %s --label %s=%s > %s", r.Cluster, Label, fluxes, spokeFile))
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/hub/internal/plan/graph"
 	"github.com/navefleet/nave/hub/internal/store"
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/condition"
@@ -172,9 +173,12 @@ func (d departures) decide() (removals, undecided []bundle.Removal) {
 }
 
 // policyOf returns the policy for the objects of an application that leaves: its last deletion policy, as Flux's
-// finalizer acts on it. If the application is suspended, policyOf returns Orphan.
+// finalizer acts on it. If the application is suspended, or its object is passed through to a controller in the cluster
+// from now on, policyOf returns Orphan.
 func (p *Planner) policyOf(ctx context.Context, w *walked, e store.Entry) bundle.DeletionPolicy {
-	if w.isSuspended(w.keyOf(e.Name), p.hub) {
+	key := w.keyOf(e.Name)
+	passedOn := func(app graph.Application) bool { return graph.IsPassedOn(key, app) }
+	if w.isSuspended(key, p.hub) || slices.ContainsFunc(w.graph.Applications, passedOn) {
 		return bundle.Orphan
 	}
 	app, err := store.ReadApplication(ctx, p.store.Blobs(), e.Digest)

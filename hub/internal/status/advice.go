@@ -133,6 +133,7 @@ var advices = map[string]string{
 	condition.MissingRollbackTarget: "Correct the chart or the values, or let the spoke try again: nave " +
 		"reconcile helmrelease NAME --force",
 	condition.RollbackFailed: "Look at the named objects in the cluster: the rollback is tried again",
+	condition.ReleaseHeld:    "Let only one program manage the release: the message says how",
 	condition.UninstallFailed: "Look at the named objects and hooks in the cluster: mostly a finalizer or a hook does " +
 		"not end. The uninstall is tried again",
 	condition.PruneHeld:   "Bring the objects back in Git, or let them go: CONFIRM",

@@ -36,7 +36,8 @@ type carrier struct {
 	*Agent
 	name    bundle.ApplicationName
 	run     uint64
-	loader  *loader // nil: the release is removed
+	loader  *loader           // nil: the release is removed
+	guard   *apply.GuardError // of the uninstall for another name or chart; nil: it may be uninstalled
 	client  *kube.Client
 	objects *objects.Objects
 	desired release.Desired
@@ -83,6 +84,9 @@ func (c *carrier) prepare(ctx context.Context, act start, previous *inventory.In
 	}
 	if c.desired, err = desiredRelease(app, act.entry, inputs); err != nil {
 		return inputs, err
+	}
+	if c.guard = apply.DefaultGuard.CheckAll(previous, act.confirmed); c.guard != nil {
+		c.desired.Guarded = c.guard
 	}
 	set := apply.Set{
 		Target: apply.Target{Application: act.name, Previous: previous, ServiceAccount: app.ServiceAccount,
@@ -139,7 +143,7 @@ func (c *carrier) executor() *release.Executor {
 	return &release.Executor{
 		Storage: &release.Storage{Client: c.client, Now: time.Now}, Cluster: c.objects,
 		Hooks:   &release.HookRunner{Client: c.client, Allow: c.objects.AllowHook, Now: time.Now},
-		Content: c.content, Save: c.save, Now: time.Now, Room: c.room,
+		Content: c.content, Save: c.save, Now: time.Now, Room: c.room, Permit: c.yield,
 	}
 }
 
@@ -231,6 +235,9 @@ func (c *carrier) outcome(ctx context.Context, r release.Result, err error) (f f
 	f = failureOf(c.objects.Changes(), nil, condition.ReconciliationFailed)
 	f.held = nil
 	f.reason, f.message = explainRelease(r.Found.Conditions(c.desired), r.Last)
+	if r.Last.Stalled == release.Guarded {
+		f.held = c.guard
+	}
 	if r.Last.Stalled != "" {
 		return f, time.Now().Add(intervalOf(c.loader.app))
 	}
@@ -271,7 +278,10 @@ func (c *carrier) repair(ctx context.Context) failure {
 func loadReason(err error) string {
 	_, sealed := errors.AsType[*sealedError](err)
 	_, unset := errors.AsType[*unsetError](err)
+	_, rival := errors.AsType[*rivalError](err)
 	switch {
+	case rival:
+		return condition.ReleaseHeld
 	case errors.Is(err, decrypt.ErrService):
 		return condition.KeyServiceUnavailable
 	case unset:

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"maps"
 	"slices"
 
 	"github.com/navefleet/nave/shared/bundle"
@@ -21,9 +22,16 @@ func (c claim) counts(from bundle.ApplicationName, account string) bool {
 }
 
 // claimsOf returns who claims each object: the application of a bundle that has it or, if none has it, the one that is
-// going to have it. The hub lists no handover whose claim would not count.
-func claimsOf(apps applications, handovers []bundle.Handover) map[manifest.ID]claim {
+// going to have it. The hub lists no handover whose claim would not count. A HelmRelease of the bundle claims Flux's
+// object of its name, which another application may have given the cluster before: its deletion would uninstall the
+// release.
+func claimsOf(apps applications, handovers []bundle.Handover, awaited []bundle.ApplicationName) map[manifest.ID]claim {
 	claims := map[manifest.ID]claim{}
+	for _, name := range slices.AppendSeq(slices.Clone(awaited), maps.Keys(apps)) {
+		if rival := rivalOf(name); name.Kind == rival.Kind {
+			claims[rival.ID()] = claim{name: name}
+		}
+	}
 	for _, h := range handovers {
 		claims[h.Object] = claim{name: h.To}
 	}

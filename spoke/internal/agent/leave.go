@@ -89,7 +89,7 @@ func (m *model) guard(b *bundle.Bundle, apps applications) error {
 	if len(b.Removals) == 0 {
 		return nil
 	}
-	claimed := claimsOf(apps, b.Handovers)
+	claimed := claimsOf(apps, b.Handovers, b.Pending)
 	owned, gone := 0, 0
 	for name, n := range m.nodes {
 		objects := n.health.Objects()

@@ -253,6 +253,7 @@ type (
 	adopt struct {
 		id        bundle.ID
 		apps      applications
+		pending   []bundle.ApplicationName
 		handovers []bundle.Handover
 		questions []bundle.ShapeQuestion
 	}

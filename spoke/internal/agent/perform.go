@@ -62,7 +62,7 @@ func (act receive) perform(a *Agent) {
 }
 
 func (act adopt) perform(a *Agent) {
-	claims := claimsOf(act.apps, act.handovers)
+	claims := claimsOf(act.apps, act.handovers, act.pending)
 	a.claims.Store(&claims)
 	a.noteSealed(act.apps)
 	a.adoptQuestions(act.questions, act.apps)

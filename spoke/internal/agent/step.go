@@ -21,6 +21,7 @@ const (
 	defaultTimeout  = 5 * time.Minute
 	maxOfferRetry   = time.Minute
 	maxServiceRetry = 30 * time.Second // before the key service is asked again that did not answer
+	maxRivalRetry   = 30 * time.Second // before it is looked again whether Flux manages a release, too
 )
 
 func newModel(cluster string, jitter func() float64) *model {
@@ -101,7 +102,7 @@ func (m *model) rejected(in received) []action {
 func (m *model) adopt(id bundle.ID, b *bundle.Bundle, apps applications) []action {
 	m.restoreNodes()
 	m.bundle, m.stage = id, bundle.Received
-	out := []action{adopt{id, apps, b.Handovers, b.Questions}}
+	out := []action{adopt{id, apps, b.Pending, b.Handovers, b.Questions}}
 	named := map[bundle.ApplicationName]bool{}
 	for _, e := range b.Applications {
 		named[e.Name] = true
@@ -285,8 +286,11 @@ func (m *model) fail(n *node, f failure) []action {
 	n.failures++
 	n.failure, n.dirty = f, true
 	most := n.retryInterval()
-	if f.reason == condition.KeyServiceUnavailable {
+	switch f.reason {
+	case condition.KeyServiceUnavailable:
 		most = min(most, maxServiceRetry)
+	case condition.ReleaseHeld:
+		most = min(most, maxRivalRetry)
 	}
 	n.retryAt = m.now.Add(m.backoff(n.failures, most))
 	if !news {

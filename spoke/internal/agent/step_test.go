@@ -475,7 +475,7 @@ func TestGuard_of_a_handover(t *testing.T) {
 		t.Error(err)
 	}
 	own := bundle.ObjectReference{ObjectIdentity: bundle.ObjectIdentity{Kind: "ConfigMap", Namespace: "n", Name: "0"}}
-	claims := claimsOf(applications{appNamed("c"): {Objects: []bundle.ObjectReference{own}}}, handovers)
+	claims := claimsOf(applications{appNamed("c"): {Objects: []bundle.ObjectReference{own}}}, handovers, nil)
 	if claims[ids[0]].name != appNamed("c") || claims[ids[1]].name != appNamed("b") {
 		t.Errorf("claims of %v", claims)
 	}

@@ -43,6 +43,12 @@ func (g Guard) check(owned *inventory.Inventory, gone []manifest.ID, confirmed m
 	return held
 }
 
+// CheckAll returns a *GuardError if the deletion of all objects of an inventory must be confirmed, and confirmed is not
+// the digest of exactly this deletion.
+func (g Guard) CheckAll(owned *inventory.Inventory, confirmed manifest.Digest) *GuardError {
+	return g.check(owned, owned.IDs(), confirmed)
+}
+
 // countOwned returns the number of objects that a prune is a share of: those that existed when the guard first stopped
 // the prune. A retry finds new objects in the inventory, and they must not let the old ones go.
 func countOwned(v *inventory.Inventory) int { return cmp.Or(v.Guarded, len(v.Items)) }

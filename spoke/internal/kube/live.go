@@ -132,12 +132,13 @@ func appliedBy(m metav1.ManagedFieldsEntry, manager string) bool {
 
 // adoptable reports whether the entry was written by hand, by the rules of Flux's kustomize-controller: by kubectl, or
 // before there were managers. The fields of `kubectl rollout restart` are left alone, because undoing a restart at once
-// would roll the Pods back half-way.
+// would roll the Pods back half-way. The next apply of a suspended object resumes it.
 func adoptable(m metav1.ManagedFieldsEntry) bool {
 	if m.Subresource != "" || m.Manager == "kubectl-rollout" {
 		return false
 	}
-	return m.Manager == "before-first-apply" && m.Operation == "Update" || strings.HasPrefix(m.Manager, "kubectl")
+	return m.Manager == "before-first-apply" && m.Operation == "Update" || strings.HasPrefix(m.Manager, "kubectl") ||
+		m.Manager == suspender
 }
 
 // appendNew appends s to a list of names unless it was seen.

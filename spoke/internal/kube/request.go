@@ -19,6 +19,7 @@ const (
 	mediaJSON      = "application/json"
 	mediaApply     = "application/apply-patch+yaml"
 	mediaJSONPatch = "application/json-patch+json"
+	mediaMerge     = "application/merge-patch+json"
 	mediaMetadata  = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"
 	mediaMetadatas = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
 

@@ -151,6 +151,29 @@ func adopted(live Live, ours string, t Takeover) ([]metav1.ManagedFieldsEntry, e
 	return append(rest, mine), err
 }
 
+// suspender is the field manager of Suspend.
+const suspender = FieldManager + "-suspend"
+
+// Suspend sets spec.suspend of a live object of Flux. Its controller then leaves alone what the object stands for, also
+// if the object is deleted. If the object changed since live was read, the reason of the error is Conflict.
+func (c *Client) Suspend(ctx context.Context, live Live) error {
+	r, err := c.on(ctx, "suspend", live.ID)
+	if err != nil {
+		return err
+	}
+	r.body, err = json.Marshal(map[string]any{
+		"metadata": map[string]any{"uid": live.UID, "resourceVersion": live.ResourceVersion},
+		"spec":     map[string]any{"suspend": true},
+	})
+	if err != nil {
+		return wrong("suspend", r.object, err)
+	}
+	r.method, r.contentType, r.accept = http.MethodPatch, mediaMerge, mediaMetadata
+	r.query = url.Values{"fieldManager": {suspender}}
+	_, _, err = c.do(ctx, r)
+	return err
+}
+
 // union adds the field set more to fields. In the FieldsV1 format that is a deep merge of JSON objects.
 func union(fields, more map[string]any) {
 	for k, v := range more {

@@ -50,6 +50,8 @@ type Desired struct {
 	Removed       bool            // the release should be uninstalled
 	Pinned        int             // the revision that the release returns to and stays at; 0: none
 	RetryInterval time.Duration   // after a failure that nothing else follows
+	// Guarded is why the release is not uninstalled for another name or chart; nil: it may be.
+	Guarded error
 }
 
 // Situation is a release as it is. If the release moved to another name or namespace, History is that of the old one:
@@ -89,10 +91,12 @@ type Decision struct {
 // Stall is why a release that is not as it should be is left so.
 type Stall string
 
-// The stalls. A change of the release ends each, and so does a request.
+// The stalls. A change of the release ends each. A request ends those of failures.
 const (
 	RetriesExceeded       Stall = condition.RetriesExceeded
 	MissingRollbackTarget Stall = condition.MissingRollbackTarget
+	Guarded               Stall = condition.PruneHeld   // the uninstall for another name or chart must be confirmed
+	Foreign               Stall = condition.ReleaseHeld // another program installed the release, of another chart
 )
 
 // Decide returns what is done next.
@@ -108,12 +112,17 @@ func (s Situation) Decide(d Desired, now time.Time) Decision {
 		return s.remove(d, n, now)
 	case s.Journal.moved(d):
 		n.Why = fmt.Sprintf("the release is to be %s, and was %s", identityOf(d.Release), s.Journal.Release)
-		return s.remove(d, n, now)
+		return s.remove(d, n, now).guarded(d, s.Journal)
 	case state == StatePending:
 		return s.pending(d, n, now)
-	case state != StateAbsent && s.otherChart(d):
+	case state == StateUnmanaged && s.otherChart(d) && !s.wasOwn():
+		n.Stalled, n.Why = Foreign, fmt.Sprintf("release %s exists and is of chart %s, not %s: give the HelmRelease another "+
+			"spec.releaseName, uninstall the release with helm, or set spec.upgrade.chartNameChangeStrategy to InPlaceUpdate",
+			identityOf(d.Release), s.Chart, desiredChart(d.Release).Name)
+		return n
+	case state != StateAbsent && state != StateUnmanaged && s.otherChart(d):
 		n.Why = fmt.Sprintf("the chart is to be %s, and was %s", desiredChart(d.Release).Name, s.Chart)
-		return s.resumed(d, n, Uninstall, now)
+		return s.resumed(d, n, Uninstall, now).guarded(d, s.Journal)
 	}
 	switch state {
 	case StateAbsent:
@@ -199,6 +208,20 @@ func (s Situation) testsCount(d Desired) bool {
 
 func (s Situation) otherChart(d Desired) bool {
 	return s.Chart != "" && s.Chart != desiredChart(d.Release).Name && !d.KeepOtherChart
+}
+
+// wasOwn reports whether the spoke made a revision of the release.
+func (s Situation) wasOwn() bool {
+	return s.Journal.Release != (Identity{}) ||
+		slices.ContainsFunc(s.History, func(r Revision) bool { return !r.Digest.IsZero() })
+}
+
+// guarded stalls an uninstall that must be confirmed, unless it has begun.
+func (n Decision) guarded(d Desired, j Journal) Decision {
+	if n.Action != Uninstall || d.Guarded == nil || j.Running.Action == Uninstall {
+		return n
+	}
+	return Decision{State: n.State, Stalled: Guarded, Why: fmt.Sprintf("%s: %s", n.Why, d.Guarded)}
 }
 
 // remove uninstalls a release, also if there is no revision and the spoke installed it: its objects may be left. A

@@ -232,6 +232,29 @@ func TestDecide(t *testing.T) {
 			Namespace: "old", StorageNamespace: "shop"}}, want: "InSync: uninstall"},
 		"other_chart": {history: of(other, history(d)),
 			change: func(_ *release.Desired, s *release.Situation) { s.Chart = "shop" }, want: "OutOfSync: uninstall"},
+		"other_chart_of_helm": {history: of(manifest.Digest{}, history(d)),
+			change: func(_ *release.Desired, s *release.Situation) { s.Chart = "shop" }, want: "Unmanaged: ReleaseHeld"},
+		"other_chart_of_helm_kept": {history: of(manifest.Digest{}, history(d)),
+			change: func(d *release.Desired, s *release.Situation) { s.Chart, d.KeepOtherChart = "shop", true },
+			want:   "Unmanaged: upgrade"},
+		"other_chart_by_hand": {history: of(manifest.Digest{}, history(d)), journal: release.Journal{Of: wanted,
+			Release: release.Identity{Name: "web", Namespace: "shop", StorageNamespace: "shop"}},
+			change: func(_ *release.Desired, s *release.Situation) { s.Chart = "shop" }, want: "Unmanaged: upgrade"},
+		"other_chart_guarded": {history: of(other, history(d)), change: func(d *release.Desired, s *release.Situation) {
+			s.Chart, d.Guarded = "shop", errors.New("too many")
+		}, want: "OutOfSync: PruneHeld"},
+		"moved_guarded": {history: history(d), journal: release.Journal{Of: wanted, Release: release.Identity{Name: "web",
+			Namespace: "old", StorageNamespace: "shop"}},
+			change: func(d *release.Desired, _ *release.Situation) { d.Guarded = errors.New("too many") },
+			want:   "InSync: PruneHeld"},
+		"moved_guarded_begun": {history: history(release.Uninstalling), journal: release.Journal{Of: wanted,
+			Release: release.Identity{Name: "web", Namespace: "old", StorageNamespace: "shop"},
+			Running: release.Running{Action: release.Uninstall, Version: 1, Deadline: noon.Add(time.Minute)}},
+			change: func(d *release.Desired, _ *release.Situation) { d.Guarded = errors.New("too many") },
+			want:   "Pending: uninstall goes on 1"},
+		"removed_guarded": {history: history(d), change: func(d *release.Desired, _ *release.Situation) {
+			d.Removed, d.Guarded = true, errors.New("too many")
+		}, want: "InSync: uninstall"},
 		"other_chart_kept": {history: of(other, history(d)), change: func(d *release.Desired, s *release.Situation) {
 			s.Chart, d.KeepOtherChart = "shop", true
 		}, want: "OutOfSync: upgrade"},

@@ -20,7 +20,8 @@ type Result struct {
 }
 
 // Run decides and carries out, until nothing is left to do now. The error is one of the spoke and not of the release:
-// the context ended, the API server did not answer, or the journal cannot be saved. Then the next Run goes on.
+// the context ended, the API server did not answer, the journal cannot be saved, or Permit refused the action. Then the
+// next Run goes on.
 func (e *Executor) Run(ctx context.Context, d Desired, j Journal) (Result, error) {
 	r := Result{Journal: j}
 	for {
@@ -34,6 +35,11 @@ func (e *Executor) Run(ctx context.Context, d Desired, j Journal) (Result, error
 		r.Journal, r.Last, r.Found = found.Journal, found.Decide(d, now), found
 		if r.Last.Action == NoAction || r.Last.NotBefore.After(now) || len(r.Done) == mostActions {
 			return r, nil
+		}
+		if e.Permit != nil {
+			if err := e.Permit(ctx); err != nil {
+				return r, err
+			}
 		}
 		r.Done = append(r.Done, r.Last.Action)
 		if r.Journal, err = at.Carry(ctx, d, found, r.Last); err == nil {

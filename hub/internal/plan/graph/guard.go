@@ -112,7 +112,7 @@ func (p *pass) decides(key api.Key) bool {
 
 // harmless reports whether the removal of an object leaves all of its objects in the cluster.
 func (p *pass) harmless(key api.Key) bool {
-	return isRenderable(key) && p.orphansAll(p.in.Previous[key])
+	return isRenderable(key) && (p.isPassedOn(key) || p.orphansAll(p.in.Previous[key]))
 }
 
 // tooMany reports whether a change removes more than it may unconfirmed: the hub's last Fleet, a Fleet's last cluster,

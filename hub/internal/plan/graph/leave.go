@@ -5,6 +5,8 @@ import (
 	"slices"
 
 	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/manifest"
 )
 
 // keepOrphans decides about the objects of the last walk that no owner rendered in this pass. If it can decide about
@@ -54,6 +56,9 @@ func (p *pass) stays(key api.Key) (stays, decided bool) {
 	if last.Held && now.Held {
 		return false, true // it had left before; the guard keeps it
 	}
+	if p.isPassedOn(key) {
+		return false, true
+	}
 	owner := *now.Owner
 	if _, here := p.graph.Nodes[owner]; here {
 		_, decided = p.graph.Findings[owner]
@@ -84,6 +89,23 @@ func (p *pass) turnedToPrune(owner api.Key) bool {
 	}
 	r, err := last.Object.Renderable()
 	return err == nil && !r.Prune
+}
+
+// isPassedOn reports whether the owner that gave a renderable gives it to the cluster now, for a controller there.
+func (p *pass) isPassedOn(key api.Key) bool {
+	n := p.in.Previous[key]
+	return n.Owner != nil && p.apps[*n.Owner] != nil && IsPassedOn(key, *p.apps[*n.Owner])
+}
+
+// IsPassedOn reports whether an Application has the object of a renderable: what the renderable stands for goes on
+// without the hub, and is not deleted when the renderable leaves the graph.
+func IsPassedOn(key api.Key, by Application) bool {
+	kind, err := api.FindKind(key.Kind)
+	if err != nil || by.Rendered == nil || !isRenderable(key) {
+		return false
+	}
+	id := manifest.ID{Group: kind.Group, Kind: key.Kind, Namespace: key.Namespace, Name: key.Name}
+	return slices.ContainsFunc(by.Rendered.Payload, func(o bundle.ObjectReference) bool { return o.ID() == id })
 }
 
 // adopt gives an orphan to an owner that gives it now.
