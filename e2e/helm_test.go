@@ -17,6 +17,8 @@ var helmCommands = map[string]command{
 	"helm":  helmCommand,  // helm CLUSTER ARG…: the real helm
 	// pushchart FOLDER NAME VERSION: pushes a chart of the folder to the registry, by the real helm
 	"pushchart": pushChart,
+	// helmcontroller CLUSTER start | acts: Flux's kinds, and what Flux's helm-controller does; what it has done
+	"helmcontroller": helmControllerCommand,
 }
 
 // packageChart packages charts and makes the index of their repository.

@@ -43,9 +43,11 @@ type story struct {
 
 	age, pgp *sopstest.Key
 	keyServices
-	tap        *tap // nil before "tap new"
-	remembered map[string]string
-	said       bytes.Buffer // everything the CLI wrote
+	tap *tap // nil before "tap new"
+	// nil before "helmcontroller"
+	helmController *helmController
+	remembered     map[string]string
+	said           bytes.Buffer // everything the CLI wrote
 
 	stdout, stderr bytes.Buffer // of the line that runs now
 	printed        bool         // by the line that runs now, if only nothing
