@@ -89,6 +89,8 @@ type helmWorld struct {
 	entry bundle.Entry
 	gone  bool // the application left
 	asked []bundle.ShapeQuestion
+	// others are applications besides the release.
+	others []*bundle.Application
 }
 
 func newHelmWorld(t *testing.T) *helmWorld {
@@ -206,6 +208,11 @@ func (w *helmWorld) send() {
 		w.must(err)
 		w.entry.Digest = w.hub.put(data)
 		b.Applications = []bundle.Entry{w.entry}
+	}
+	for _, app := range w.others {
+		data, err := app.Encode()
+		w.must(err)
+		b.Applications = append(b.Applications, bundle.Entry{Name: app.Name, Digest: w.hub.put(data), Revision: "1"})
 	}
 	w.hub.send(w.hub.signBundle(w.t, b))
 	for received := fmt.Sprintf("%d received", w.sequence); ; {

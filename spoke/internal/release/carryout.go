@@ -242,10 +242,16 @@ func (c *course) define(ctx context.Context) error {
 }
 
 func (c *course) createNamespace(ctx context.Context) error {
-	if c.desired.CreateNamespace && c.journal.Running.Action == Install {
+	if c.desired.CreateNamespace && !c.situation.wasDeployed() {
 		return c.Cluster.CreateNamespace(ctx, c.desired.Namespace)
 	}
 	return nil
+}
+
+// wasDeployed reports whether a revision of the release was ever deployed. An upgrade after an install that failed
+// creates the namespace, too: createNamespace may be what mends the release.
+func (s Situation) wasDeployed() bool {
+	return slices.ContainsFunc(s.History, func(r Revision) bool { return r.Status == Deployed || r.Status == Superseded })
 }
 
 func (c *course) apply(ctx context.Context) error { return c.Cluster.Apply(ctx, c.options()) }

@@ -276,7 +276,8 @@ func (o *Objects) Remove(ctx context.Context, options bundle.ReleaseAction) erro
 		removal.Policy = bundle.Delete
 	}
 	if deadline, limited := ctx.Deadline(); limited {
-		removal.Timeout = time.Until(deadline)
+		rest := time.Until(deadline)
+		removal.Timeout = rest - min(time.Second, rest/10) // so that the error names the objects that are not gone
 	}
 	removal.Spare, removal.Propagation = Keeps, propagations[options.Propagation]
 	return o.Delete(ctx, removal)
