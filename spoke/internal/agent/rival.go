@@ -9,10 +9,10 @@ import (
 	"github.com/navefleet/nave/spoke/internal/kube"
 )
 
-// rivalOf returns the object by which Flux's helm-controller manages the release of an application.
+// rivalOf returns the object by which Flux's helm-controller manages the release of an application, without a version.
 func rivalOf(name bundle.ApplicationName) bundle.ObjectIdentity {
-	return bundle.ObjectIdentity{Group: "helm.toolkit.fluxcd.io", Version: "v2", Kind: "HelmRelease",
-		Namespace: name.Namespace, Name: name.Name}
+	return bundle.ObjectIdentity{Group: "helm.toolkit.fluxcd.io", Kind: "HelmRelease", Namespace: name.Namespace,
+		Name: name.Name}
 }
 
 // rivalError means that Flux may change the release, too.
@@ -29,7 +29,7 @@ func (e *rivalError) Error() string {
 // yield returns an error if Flux manages the release, too. If this spoke gave the cluster Flux's object, for the
 // controller there, yield suspends the object: the controller then neither upgrades nor uninstalls the release.
 func (c *carrier) yield(ctx context.Context) error {
-	live, err := c.Releases.Client.Look(ctx, rivalOf(c.name), true)
+	live, err := c.rival(ctx)
 	switch kube.ReasonOf(err) {
 	case kube.NotFound, kube.NoMatch, kube.Forbidden:
 		return nil
@@ -48,4 +48,15 @@ func (c *carrier) yield(ctx context.Context) error {
 		return &rivalError{c.name, fmt.Sprintf("flux suspend helmrelease %s --namespace %s", c.name.Name, c.name.Namespace)}
 	}
 	return c.Releases.Client.Suspend(ctx, live)
+}
+
+// rival returns Flux's object of the same name in the cluster.
+func (c *carrier) rival(ctx context.Context) (kube.Live, error) {
+	id := rivalOf(c.name)
+	served, err := c.Releases.Client.AnyVersion(ctx, id.ID().GroupKind())
+	if err != nil {
+		return kube.Live{}, err
+	}
+	id.Version = served.Version
+	return c.Releases.Client.Look(ctx, id, true)
 }
