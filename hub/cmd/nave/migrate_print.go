@@ -114,6 +114,11 @@ func printLeft(out io.Writer, r *migrate.Report) {
 	}
 	heading(out, "Applied by Flux, and not in Git any more; they stay in the cluster, and nobody prunes them:", left...)
 	heading(out, "Objects of Flux that nothing in Git gives; Nave does not know them:", r.NotInGit...)
+	var later []string
+	for _, p := range r.RefusedReleases {
+		later = append(later, p.Message)
+	}
+	heading(out, "HelmReleases that Nave would refuse; correct them in Git before you move them:", later...)
 	for _, kind := range slices.Sorted(maps.Keys(r.PassedThrough)) {
 		heading(out, fmt.Sprintf("%s of %s, for which Flux's controller stays:",
 			wording.Count(len(r.PassedThrough[kind]), "object"), kind), r.PassedThrough[kind]...)

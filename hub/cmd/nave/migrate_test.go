@@ -181,6 +181,8 @@ func TestMigrateFindings(t *testing.T) {
 			"https://git.example.com/acme/else (Kustomization flux-system/elsewhere)\n",
 		"Kustomization.kustomize.toolkit.fluxcd.io flux-system/dropped", // its owner gives it no more
 		"1 object of HelmRelease.helm.toolkit.fluxcd.io, for which",
+		"HelmReleases that Nave would refuse; correct them in Git before you move them:\n" +
+			"  HelmRelease shop/podinfo: spec: Invalid value: \"\": want one of chart and chartRef",
 		"flux-system/deploy-key: identity and known_hosts (SSH); password if the key has one, for spec.secretRef of " +
 			"GitRepository flux-system/flux-system\n",
 		"flux-system/token: username and password",

@@ -62,6 +62,7 @@ func Compare(in Input) *Report {
 	})
 	r.Refused, r.RemoteBases, r.OtherSources = c.refused(), c.remoteBases(), c.otherSources()
 	r.NotInGit, r.PassedThrough = c.others()
+	r.RefusedReleases = c.Flux.refusedReleases()
 	r.Secrets, r.Keys = c.secrets(), c.keys()
 	r.Notices = c.notices()
 	r.Steps = c.steps(r)

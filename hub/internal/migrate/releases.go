@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/shared/condition"
+	"github.com/navefleet/nave/shared/manifest"
 )
 
 // moving returns the steps that move HelmReleases, once Flux's kustomize-controller is gone; none if there are none.
@@ -74,4 +76,18 @@ func (c *comparison) sending(secrets []Secret) []string {
 		commands[fmt.Sprintf("%s get secret %s -o yaml | nave apply -f -", get, s.Name)] = true
 	}
 	return slices.Sorted(maps.Keys(commands))
+}
+
+// refusedReleases returns the HelmReleases of the cluster with fields that the hub would refuse.
+func (f *Flux) refusedReleases() (refused []Refusal) {
+	for _, o := range f.Objects {
+		kind, known := api.KindOf(o)
+		if !known || !kind.IsRelease() {
+			continue
+		}
+		if _, err := api.Admit(asNew(o), api.ClusterGraph); err != nil {
+			refused = append(refused, Refusal{manifest.IDOf(o).String(), condition.Refused, err.Error()})
+		}
+	}
+	return refused
 }

@@ -16,8 +16,10 @@ type Report struct {
 	NotInGit []string `json:"notInGit,omitempty"`
 	// PassedThrough are the objects of kinds that stay with Flux's controllers, by Kind.group.
 	PassedThrough map[string][]string `json:"passedThrough,omitempty"`
-	Secrets       []Secret            `json:"secrets,omitempty"`
-	Keys          []Key               `json:"decryptionKeys,omitempty"`
+	// RefusedReleases are the HelmReleases that the hub would refuse if they were not passed through.
+	RefusedReleases []Refusal `json:"refusedReleases,omitempty"`
+	Secrets         []Secret  `json:"secrets,omitempty"`
+	Keys            []Key     `json:"decryptionKeys,omitempty"`
 	// Folded are the texts that Flux has with one more line break than Git says.
 	Folded  []Folded `json:"folded,omitempty"`
 	Notices []string `json:"notices,omitempty"`
