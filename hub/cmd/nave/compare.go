@@ -154,7 +154,9 @@ func (c *comparison) pairUp(o *outlook, released map[bundle.ApplicationName]publ
 		effective = k.effective(o.now)
 		if len(o.stays) == 0 {
 			s := stage{comparison: c, walk: o.now, before: released, keeper: k,
-				held: func(bundle.ApplicationName, manifest.Digest) string { return "" }}
+				held: func(name bundle.ApplicationName, next manifest.Digest) string {
+					return strings.Join(pinnedAt(released[name], next), "; ")
+				}}
 			s.pairUp()
 			s.pairGone()
 			s.noteProblems()
@@ -163,7 +165,7 @@ func (c *comparison) pairUp(o *outlook, released map[bundle.ApplicationName]publ
 	}
 	s := stage{comparison: c, walk: o.resumed, before: before, keeper: newKeeper(o.resumed, before), last: true,
 		held: func(name bundle.ApplicationName, next manifest.Digest) string {
-			reasons := slices.Clone(o.stays)
+			reasons := slices.Concat(o.stays, pinnedAt(released[name], next))
 			if effective != nil && effective[name].digest != next {
 				reasons = append(reasons, heldBy(o.holderOf(name, released)))
 			}

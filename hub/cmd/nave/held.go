@@ -9,6 +9,7 @@ import (
 	"github.com/navefleet/nave/hub/internal/plan"
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/manifest"
 )
 
 // outlook is what becomes of one cluster with a checkout.
@@ -68,6 +69,14 @@ func pinText(p *adminv1.Pin) []string {
 		return []string{"pinned until `nave release`"}
 	}
 	return []string{fmt.Sprintf("pinned to release %d until `nave release`", p.GetSequence())}
+}
+
+// pinnedAt says that a release of Helm is pinned to a revision; nil if it is not, or if it is to be removed.
+func pinnedAt(a publishedApplication, next manifest.Digest) []string {
+	if a.pinned == 0 || next.IsZero() {
+		return nil
+	}
+	return []string{fmt.Sprintf("the release is pinned to revision %d until `nave release helmrelease`", a.pinned)}
 }
 
 // freeze adds that the Cluster is suspended, or that the hub does not get to know of it.

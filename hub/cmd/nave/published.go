@@ -40,6 +40,7 @@ type publishedApplication struct {
 	parent bundle.ApplicationName
 	fleet  string
 	digest manifest.Digest
+	pinned uint32 // the revision that a release of Helm stays at; 0: it is not pinned
 	// local is set if the hub does not have the Application: it is of the checkout.
 	local *plan.PreviewedApplication
 
@@ -104,6 +105,7 @@ func (p *published) add(part *adminv1.PublishedResponse) error {
 		p.clusters[key.Cluster][key.Application()] = publishedApplication{
 			key: key, parent: keyOf(a.GetParent()).Application(), fleet: a.GetFleet(), digest: digest,
 			orphaned: a.GetOrphaned(), orphanOnDelete: a.GetOrphanOnDelete(), pruneDisabled: a.GetPruneDisabled(),
+			pinned: a.GetPinnedRevision(),
 		}
 	}
 	if id := c.GetCapabilities(); id != "" {

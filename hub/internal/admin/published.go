@@ -230,7 +230,8 @@ func (s *Server) sendGraph(ctx context.Context, cluster string, stream adminv1.A
 
 func publishedApplication(cluster string, e store.Entry, row store.Resource) *adminv1.PublishedApplication {
 	p := &adminv1.PublishedApplication{Key: fold.KeyMessage(api.ApplicationKey(cluster, e.Name)), Fleet: e.Fleet,
-		Digest: e.Digest.String(), Revision: e.Revision, Orphaned: row.Orphaned, OrphanOnDelete: row.OrphanOnDelete}
+		Digest: e.Digest.String(), Revision: e.Revision, Orphaned: row.Orphaned, OrphanOnDelete: row.OrphanOnDelete,
+		PinnedRevision: e.PinnedRevision}
 	if owner := row.GivenBy(); owner != nil {
 		p.Parent = fold.KeyMessage(*owner)
 	}

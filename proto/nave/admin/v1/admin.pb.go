@@ -3239,8 +3239,10 @@ type PublishedApplication struct {
 	OrphanOnDelete bool `protobuf:"varint,7,opt,name=orphan_on_delete,json=orphanOnDelete,proto3" json:"orphan_on_delete,omitempty"`
 	// The object becomes an orphan when its parent does not give it any more, also if the parent prunes.
 	PruneDisabled bool `protobuf:"varint,8,opt,name=prune_disabled,json=pruneDisabled,proto3" json:"prune_disabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// The revision that the release of Helm is pinned to; 0: none.
+	PinnedRevision uint32 `protobuf:"varint,9,opt,name=pinned_revision,json=pinnedRevision,proto3" json:"pinned_revision,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *PublishedApplication) Reset() {
@@ -3327,6 +3329,13 @@ func (x *PublishedApplication) GetPruneDisabled() bool {
 		return x.PruneDisabled
 	}
 	return false
+}
+
+func (x *PublishedApplication) GetPinnedRevision() uint32 {
+	if x != nil {
+		return x.PinnedRevision
+	}
+	return 0
 }
 
 type PublishedContentRequest struct {
@@ -5318,7 +5327,7 @@ const file_nave_admin_v1_admin_proto_rawDesc = "" +
 	"\bquestion\x18\x01 \x01(\fR\bquestion\x12\x14\n" +
 	"\x05shape\x18\x02 \x01(\fR\x05shape\x12\x18\n" +
 	"\aproblem\x18\x03 \x01(\tR\aproblem\x12\x18\n" +
-	"\acontent\x18\x04 \x01(\fR\acontent\"\xab\x02\n" +
+	"\acontent\x18\x04 \x01(\fR\acontent\"\xd4\x02\n" +
 	"\x14PublishedApplication\x12*\n" +
 	"\x03key\x18\x01 \x01(\v2\x18.nave.admin.v1.ObjectKeyR\x03key\x120\n" +
 	"\x06parent\x18\x02 \x01(\v2\x18.nave.admin.v1.ObjectKeyR\x06parent\x12\x14\n" +
@@ -5327,7 +5336,8 @@ const file_nave_admin_v1_admin_proto_rawDesc = "" +
 	"\brevision\x18\x05 \x01(\tR\brevision\x12\x1a\n" +
 	"\borphaned\x18\x06 \x01(\bR\borphaned\x12(\n" +
 	"\x10orphan_on_delete\x18\a \x01(\bR\x0eorphanOnDelete\x12%\n" +
-	"\x0eprune_disabled\x18\b \x01(\bR\rpruneDisabled\"w\n" +
+	"\x0eprune_disabled\x18\b \x01(\bR\rpruneDisabled\x12'\n" +
+	"\x0fpinned_revision\x18\t \x01(\rR\x0epinnedRevision\"w\n" +
 	"\x17PublishedContentRequest\x12*\n" +
 	"\x03key\x18\x01 \x01(\v2\x18.nave.admin.v1.ObjectKeyR\x03key\x12\x16\n" +
 	"\x06digest\x18\x02 \x01(\tR\x06digest\x12\x18\n" +
