@@ -223,6 +223,7 @@ func newPreview(ctx context.Context, c PreviewConfig, renders *sync.Map) (*Previ
 		if c.Capabilities == nil || w.cluster == "" {
 			return api.Capabilities{}, baseError{errNoFacts, condition.CapabilitiesUnknown}
 		}
+		w.facts.defaults = true // as for a spoke of this version
 		return c.Capabilities(ctx, w.cluster)
 	}
 	for _, o := range c.Objects {
