@@ -11,6 +11,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/navefleet/nave/e2e/fluxtest"
 	"github.com/navefleet/nave/e2e/helmtest"
@@ -128,8 +129,13 @@ func (c *helmController) reconcileAll(ctx context.Context) error {
 }
 
 func (c *helmController) finalize(ctx context.Context, o *unstructured.Unstructured, finalizers string) error {
-	return ignoreMissing(c.cluster.Edit(ctx, fluxReleases, o.GetNamespace(), o.GetName(),
-		fmt.Sprintf(`{"metadata":{"finalizers":%s}}`, finalizers)))
+	r, err := c.cluster.Resource(fluxReleases, o.GetNamespace())
+	if err != nil {
+		return err
+	}
+	patch := fmt.Appendf(nil, `{"metadata":{"finalizers":%s}}`, finalizers)
+	_, err = r.Patch(ctx, o.GetName(), types.MergePatchType, patch, metav1.PatchOptions{FieldManager: "helm-controller"})
+	return ignoreMissing(err)
 }
 
 func (c *helmController) reconcile(ctx context.Context, o *unstructured.Unstructured) error {
@@ -156,7 +162,9 @@ func (c *helmController) reconcile(ctx context.Context, o *unstructured.Unstruct
 		return err
 	}
 	c.done[key] = version
-	return nil
+	return ignoreMissing(c.cluster.EditStatus(ctx, fluxReleases, o.GetNamespace(), o.GetName(), fmt.Sprintf(
+		`{"status":{"observedGeneration":%d,"conditions":[{"type":"Ready","status":"True","reason":"UpgradeSucceeded",`+
+			`"message":"","lastTransitionTime":%q}]}}`, o.GetGeneration(), time.Now().UTC().Format(time.RFC3339))))
 }
 
 // run runs helm for a HelmRelease whose chart is in the checkout. The chart puts the labels of Flux on its objects.
