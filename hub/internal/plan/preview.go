@@ -424,6 +424,9 @@ func (v *Preview) renderNow(ctx context.Context, w *walked, work graph.Work, t T
 	if err != nil {
 		return &previewRender{err: err}
 	}
+	if err := v.noteDefaults(ctx, w, work.Key.Application()); err != nil {
+		return &previewRender{err: err}
+	}
 	facts := api.ChartFacts{Capabilities: capabilities}
 	first := v.render(ctx, work, t, &facts)
 	if first.err == nil && !first.rendered.Release().Asked.Upgrade && !first.rendered.Release().Asked.Revision {
@@ -437,6 +440,25 @@ func (v *Preview) renderNow(ctx context.Context, w *walked, work graph.Work, t T
 		return first
 	}
 	return v.renderNext(ctx, w, work, t, facts, released)
+}
+
+// noteDefaults finds out whether the hub sends the values of charts to the spoke of a walk: whether a release that was
+// released has them.
+func (v *Preview) noteDefaults(ctx context.Context, w *walked, name bundle.ApplicationName) error {
+	w.mu.Lock()
+	known := w.facts.defaults
+	w.mu.Unlock()
+	if known {
+		return nil
+	}
+	released, err := v.released(ctx, w, name)
+	if err != nil || released == nil || released.Release == nil {
+		return err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.facts.defaults = w.facts.defaults || len(released.Release.Defaults) > 0
+	return nil
 }
 
 // renderNext renders a chart that asks about its release, which exists: as it was released, if that is what the
