@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/navefleet/nave/shared/bundle"
@@ -59,6 +60,9 @@ func (a *Agent) release(ctx context.Context, act start, previous *inventory.Inve
 	executor := c.executor()
 	executor.Storage.Known = act.revisions
 	r, err := executor.Run(ctx, c.desired, a.journal(act.name))
+	if slices.Contains(r.Done, release.Rollback) {
+		a.redactors.forgetGenerated(act.name) // the cluster has those of an earlier revision
+	}
 	in.failure, in.retryAt = c.outcome(ctx, r, err)
 	if err == nil {
 		in.release = c.status(r)

@@ -2,7 +2,6 @@ package agent
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -41,7 +40,8 @@ func (a *Agent) mayTake(id bundle.ObjectIdentity) bool {
 }
 
 // needGenerated finds the values of the recipes, or makes them, once in a run. The record of a revision that is
-// underway has the values that the revision was begun with. Otherwise those of the cluster count, and then those of the
+// underway, or failed, has the values that the revision was begun with, such as a new authority of which the cluster may
+// have a part. Otherwise those of the cluster count, and then those of the
 // newest record. The caller must not hold memory for objects.
 func (l *loader) needGenerated(ctx context.Context) error {
 	if len(recipesOf(l.app)) == 0 {
@@ -90,6 +90,7 @@ func (l *loader) generate(ctx context.Context) (*generate.Values, error) {
 			with = append(with, ref.ObjectIdentity)
 		}
 	}
+	search.Add(notes(l.app.Release.Notes))
 	records := &recordOf{storage: &release.Storage{Client: client, Namespace: l.app.Release.StorageNamespace,
 		Name: l.app.Release.Name, Now: time.Now}}
 	if err := records.find(ctx); err != nil {
@@ -119,6 +120,11 @@ func (l *loader) generate(ctx context.Context) (*generate.Values, error) {
 		}
 	}
 	return search.Values(ctx)
+}
+
+// notes returns the notes of a release as an object that a search takes.
+func notes(text string) *manifest.Object {
+	return &manifest.Object{Object: map[string]any{"notes": text}}
 }
 
 // generatedReferences returns the objects and the hooks of the release.
@@ -155,7 +161,7 @@ func (l *loader) addTo(ctx context.Context, search *generate.Search, ref bundle.
 type recordOf struct {
 	storage  *release.Storage
 	version  int  // 0: there is none
-	underway bool // an action of the spoke on it has not ended
+	underway bool // an action of the spoke on it has not ended, or failed
 }
 
 func (r *recordOf) find(ctx context.Context) error {
@@ -164,7 +170,8 @@ func (r *recordOf) find(ctx context.Context) error {
 		return err
 	}
 	newest := history[len(history)-1]
-	r.version, r.underway = newest.Version, newest.Status.IsPending() && !newest.Digest.IsZero()
+	r.version = newest.Version
+	r.underway = (newest.Status.IsPending() || newest.Status == release.Failed) && !newest.Digest.IsZero()
 	return nil
 }
 
@@ -184,13 +191,17 @@ func (r *recordOf) takeFrom(ctx context.Context, search *generate.Search) error 
 	for _, h := range record.Hooks {
 		texts = append(texts, h.Manifest)
 	}
+	taken := notes(record.Info.Notes)
+	search.Take(manifest.IDOf(taken), taken)
 	for _, text := range texts {
-		objects, err := manifest.Parse([]byte(text))
-		if err != nil {
-			return errors.New("the newest record cannot be read") // the cause may quote it
-		}
+		objects, _ := manifest.Parse([]byte(text)) // of another program, if it cannot be read
 		for _, o := range objects {
-			search.Take(manifest.IDOf(o), o)
+			id := manifest.IDOf(o)
+			search.Take(id, o)
+			if id.Namespace == "" { // as templates mostly have it
+				id.Namespace = record.Namespace
+				search.Take(id, o)
+			}
 		}
 	}
 	return nil
@@ -212,6 +223,15 @@ func (r *redactors) learnGenerated(app bundle.ApplicationName, values *generate.
 	last := r.generated[app]
 	if last.now == nil || !last.now.Equal(fresh) {
 		r.generated[app] = generatedRedactors{fresh, last.now}
+	}
+}
+
+// forgetGenerated has the generated values of an application read again before a text that may quote one is reported.
+func (r *redactors) forgetGenerated(app bundle.ApplicationName) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if last := r.generated[app]; last.now != nil {
+		r.generated[app] = generatedRedactors{before: last.now}
 	}
 }
 

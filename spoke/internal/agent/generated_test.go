@@ -21,6 +21,7 @@ const (
 	caKeyPlaceholder    = "c0sealed0bbbbbbbbbbbbbbbbbbbbbbbbbb"
 	certPlaceholder     = "t0sealed0aaaaaaaaaaaaaaaaaaaaaaaaaa"
 	keyPlaceholder      = "t0sealed0bbbbbbbbbbbbbbbbbbbbbbbbbb"
+	ticketPlaceholder   = "n0sealed0aaaaaaaaaaaaaaaaaaaaaaaaaa"
 )
 
 // loginText has a generated password in three objects, and its hash.
@@ -128,8 +129,9 @@ func (w *helmWorld) secretsTold(values ...string) {
 func TestRelease_recipes(t *testing.T) {
 	w := newHelmWorld(t)
 	w.entry.Features = "helm-release,recipes"
-	w.app.Release.Recipes = append(passwordRecipes(), tlsRecipes("a.example.com")...)
-	w.app.Release.Notes = "The password is " + passwordPlaceholder + "."
+	ticket := bundle.Recipe{Placeholder: ticketPlaceholder, Function: "randNumeric", Arguments: []byte(`[6]`)}
+	w.app.Release.Recipes = append(append(passwordRecipes(), ticket), tlsRecipes("a.example.com")...)
+	w.app.Release.Notes = "The password is " + passwordPlaceholder + ". Only the notes have " + ticketPlaceholder + "."
 	w.render(lifeConfig + loginText + tlsText("tls"))
 	w.hook(hookNamed("before")+"data: {password: "+passwordPlaceholder+"}\n", nil, bundle.PreInstall)
 	w.send()
@@ -142,7 +144,7 @@ func TestRelease_recipes(t *testing.T) {
 	hash := w.field("ConfigMap", "connection", "data", "htpasswd")
 	authority := w.verify("tls", "a.example.com")
 	w.helm("get manifest web", "password: "+password, hash, authority)
-	w.helm("get notes web", "The password is "+password+".")
+	w.helm("get notes web", "The password is "+password+". Only the notes have ")
 
 	// Nothing changes when the release is applied again, or when only its options change.
 	version := func() string {
@@ -180,7 +182,7 @@ func TestRelease_recipes(t *testing.T) {
 	w.same("authority after a deletion", w.verify("tls", "a.example.com"), authority)
 
 	// A new certificate of an authority whose key nobody has needs a new authority.
-	w.app.Release.Recipes = append(passwordRecipes(), tlsRecipes("b.example.com")...)
+	w.app.Release.Recipes = append(append(passwordRecipes(), ticket), tlsRecipes("b.example.com")...)
 	w.render(lifeConfig + strings.ReplaceAll(loginText, "db-1", "db-2") + tlsText("tls-b"))
 	w.send()
 	w.expect(condition.True, condition.ReconciliationSucceeded)
@@ -214,7 +216,8 @@ func TestRelease_recipes_own(t *testing.T) {
 	w.entry.Features = "helm-release,recipes"
 	w.app.Release.Recipes = passwordRecipes()
 	w.must(w.cluster.Apply(t.Context(), []byte("apiVersion: v1\nkind: Namespace\nmetadata: {name: nave-system}\n---\n"+
-		"apiVersion: v1\nkind: Secret\nmetadata: {name: own, namespace: nave-system}\nstringData: {password: of-the-spoke}\n")))
+		"apiVersion: v1\nkind: Secret\nmetadata: {name: own, namespace: nave-system}\n"+
+		"stringData: {password: of-the-spoke}\n")))
 	w.render(strings.NewReplacer("name: login, namespace: $NS", "name: own, namespace: nave-system").Replace(loginText))
 	w.send()
 	w.eventually("the ConfigMap", func() error {

@@ -254,7 +254,7 @@ func (l *loader) value(ctx context.Context, t sealed.Placeholder) (sealed.Value,
 	}
 	at, ok := l.placeholders[t]
 	if !ok {
-		return sealed.Value{}, fmt.Errorf("no sealed file of the application has placeholder %s", t)
+		return sealed.Value{}, fmt.Errorf("no sealed file and no recipe of the application has placeholder %s", t)
 	}
 	file := l.app.SealedFiles[at.file]
 	plain, err := l.open(ctx, at.file)

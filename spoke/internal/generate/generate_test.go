@@ -167,6 +167,7 @@ func TestMake_refused(t *testing.T) {
 		"authority": recipe("b", "genSignedCert", `["a",null,null,1,`+pair+`]`),
 		"key":       recipe("b", "genCAWithKey", `["a",1,"`+placeholder("a")+`"]`),
 		"unknown":   recipe("b", "lower", `["`+placeholder("z")+`"]`),
+		"filled":    recipe("b", "lower", `["`+strings.Repeat(placeholder("a"), 1000)+`"]`),
 	} {
 		if _, err := makeValue(r, known); err == nil || strings.Contains(err.Error(), "hidden") {
 			t.Errorf("%s: %v", name, err)
@@ -193,22 +194,30 @@ func TestTake(t *testing.T) {
 		desired, live string
 		want          string // of p, and of q after a space
 	}{
-		"whole":        {config + "data: {x: " + p + "}", config + "data: {x: any text}", "any text"},
-		"string_data":  {secret + "stringData: {x: " + p + "}", secret + "data: {x: " + encode("s") + "}", "s"},
-		"same_form":    {secret + "stringData: {x: " + p + "}", secret + "stringData: {x: s}", "s"},
-		"data":         {secret + "data: {x: " + encode(p) + "}", secret + "data: {x: " + encode("s") + "}", "s"},
-		"in_data":      {secret + "data: {x: " + encode("a"+p+"b") + "}", secret + "data: {x: " + encode("asb") + "}", "s"},
-		"bare_base64":  {secret + "data: {x: " + p + "}", secret + "data: {x: " + encode("s") + "}", encode("s")},
-		"part":         {config + "data: {x: u:" + p + "@h}", config + "data: {x: u:s@h}", "s"},
-		"other_end":    {config + "data: {x: db:u:" + p + "@h}", config + "data: {x: db:u:s@g}", "s"},
-		"other_begin":  {config + "data: {x: u:" + p + "@h}", config + "data: {x: v:s@h}", ""},
-		"no_letters":   {config + "data: {x: u:" + p + "@h}", config + "data: {x: u:$.@h}", ""},
-		"twice":        {config + "data: {x: " + p + ":" + p + "}", config + "data: {x: s:s}", "s"},
-		"not_equal":    {config + "data: {x: " + p + ":" + p + "}", config + "data: {x: s:r}", ""},
-		"two":          {config + "data: {x: " + p + ":" + q + "}", config + "data: {x: s:r}", "s r"},
-		"adjoining":    {config + "data: {x: " + p + q + "}", config + "data: {x: sr}", ""},
+		"whole":       {config + "data: {x: " + p + "}", config + "data: {x: any text}", "any text"},
+		"string_data": {secret + "stringData: {x: " + p + "}", secret + "data: {x: " + encode("s") + "}", "s"},
+		"same_form":   {secret + "stringData: {x: " + p + "}", secret + "stringData: {x: s}", "s"},
+		"data":        {secret + "data: {x: " + encode(p) + "}", secret + "data: {x: " + encode("s") + "}", "s"},
+		"in_data":     {secret + "data: {x: " + encode("a"+p+"b") + "}", secret + "data: {x: " + encode("asb") + "}", "s"},
+		"bare_base64": {secret + "data: {x: " + p + "}", secret + "data: {x: " + encode("s") + "}", encode("s")},
+		"part":        {config + "data: {x: u:" + p + "@h}", config + "data: {x: u:s@h}", "s"},
+		"other_end":   {config + "data: {x: db:u:" + p + "@h}", config + "data: {x: db:u:s@g}", "s"},
+		"other_begin": {config + "data: {x: u:" + p + "@h}", config + "data: {x: v:s@h}", ""},
+		"no_letters":  {config + "data: {x: u:" + p + "@h}", config + "data: {x: u:$.@h}", ""},
+		"twice":       {config + "data: {x: " + p + ":" + p + "}", config + "data: {x: s:s}", "s"},
+		"not_equal":   {config + "data: {x: " + p + ":" + p + "}", config + "data: {x: s:r}", ""},
+		"two":         {config + "data: {x: " + p + ":" + q + "}", config + "data: {x: s:r}", "s r"},
+		"adjoining":   {config + "data: {x: " + p + q + "}", config + "data: {x: sr}", ""},
+		"adjoining_8": {config + "data: {x: " + p + q + "}", config + "data: {x: abcdefghABCDEFGH}", "abcdefgh ABCDEFGH"},
+		"like_lines": {config + "data: {x: \"a:\\n  k: " + p + "\\nb:\\n  k: " + q + "\\nc\"}",
+			config + "data: {x: \"a:\\n  k: s\\nb:\\n  k: r\"}", "s r"},
+		"more_like_lines": {config + "data: {x: \"a:\\n  k: " + p + "\\nb:\\n  k: " + q + "\\nc\"}",
+			config + "data: {x: \"b:\\n  k: r\"}", ""},
+		"like_fixed_line": {config + "data: {x: \"a:\\n  k: fixed\\nb:\\n  k: " + p + "\\nc\"}",
+			config + "data: {x: \"a:\\n  k: fixed\\nb:\\n  k: s\"}", "s"},
 		"line":         {config + "data: {x: \"a\\n  k: " + p + "\\nb\"}", config + "data: {x: \"c\\n  k: s\\nd\\ne\"}", "s"},
 		"element":      {config + "x: [{name: a, v: " + p + "}]", config + "x: [{name: b, v: r}, {name: a, v: s}]", "s"},
+		"odd_name":     {config + "x: [{name: {a: b}, v: " + p + "}]", config + "x: [{name: {a: b}, v: s}]", "s"},
 		"index":        {config + "x: [" + p + "]", config + "x: [s]", "s"},
 		"other_length": {config + "x: [" + p + "]", config + "x: [s, r]", ""},
 		"bundle":       {config + "x: {caBundle: " + encode(p) + "}", config + "x: {caBundle: " + encode("s") + "}", "s"},
@@ -280,8 +289,9 @@ func TestValues_hidden(t *testing.T) {
 		t.Fatal(err)
 	}
 	text := v.texts[sealed.Placeholder(placeholder("p"))]
-	encoded, _ := json.Marshal(v)
-	if said := fmt.Sprintf("%v %+v %#v %s", v, v, v, encoded); strings.Contains(said, text) || len(text) != 64 || v.Size() != 64 {
+	encoded, _ := json.Marshal(any(v))
+	said := fmt.Sprintf("%v %+v %#v %s", v, v, v, encoded)
+	if strings.Contains(said, text) || len(text) != 64 || v.Size() != 64 {
 		t.Error(said)
 	}
 	if _, ok := (*Values)(nil).Find("x"); ok || (*Values)(nil).Size() != 0 {

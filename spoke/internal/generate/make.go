@@ -32,7 +32,13 @@ func makeValue(r bundle.Recipe, known map[sealed.Placeholder]string) ([]string, 
 	return []string{text}, err
 }
 
-var errUnknown = errors.New("an argument is the value of no earlier recipe")
+// maxFilled limits an argument with its values, in bytes.
+const maxFilled = 64 << 10
+
+var (
+	errUnknown = errors.New("an argument is the value of no earlier recipe")
+	errLong    = fmt.Errorf("an argument has more than %d bytes", maxFilled)
+)
 
 // fill puts values into a text.
 func fill(text string, known map[sealed.Placeholder]string) (string, error) {
@@ -46,6 +52,9 @@ func fill(text string, known map[sealed.Placeholder]string) (string, error) {
 		value, ok := known[p]
 		if !ok {
 			return "", errUnknown
+		}
+		if b.Len()+len(value) > maxFilled {
+			return "", errLong
 		}
 		b.WriteString(value)
 		text = after

@@ -1,6 +1,10 @@
 package generate
 
 import (
+	"crypto/sha1" //nolint:gosec // as templates ask for it
+	"crypto/sha256"
+	"crypto/sha512"
+	"encoding/base64"
 	"strings"
 
 	"github.com/navefleet/nave/shared/bundle"
@@ -11,32 +15,71 @@ import (
 const shortestPrefix = 3
 
 // values returns the values that a text of the cluster has where a desired text has placeholders of recipes. If the
-// texts differ in more, the lines are compared, and then what is before a value on its line.
+// texts differ in more, the lines are compared, and then what is before a value on its line. Of lines that are alike,
+// the first has the value of the first, and so on, if both texts have as many of them.
 func (s *Search) values(desired, live string) map[sealed.Placeholder]string {
 	if found := s.match(desired, live); found != nil {
 		return found
 	}
 	found := map[sealed.Placeholder]string{}
-	for line := range strings.SplitSeq(desired, "\n") {
-		if len(sealed.Find(line)) == 0 {
-			continue
-		}
-		for other := range strings.SplitSeq(live, "\n") {
-			values := s.match(line, other)
-			if values == nil {
-				values = s.matchBegin(line, other)
+	wanted, lines := strings.Split(desired, "\n"), strings.Split(live, "\n")
+	for _, match := range []func(desired, live string) map[sealed.Placeholder]string{s.match, s.matchBegin} {
+		for i, line := range wanted {
+			if p, has := firstOf(line); !has || found[p] != "" {
+				continue
 			}
-			for p, value := range values {
-				if found[p] == "" {
-					found[p] = value
+			if other, ok := counterpart(wanted, lines, i, match); ok {
+				for p, value := range match(line, other) {
+					if found[p] == "" {
+						found[p] = value
+					}
 				}
-			}
-			if values != nil {
-				break
 			}
 		}
 	}
 	return found
+}
+
+func firstOf(line string) (sealed.Placeholder, bool) {
+	_, p, _, has := sealed.Cut(line)
+	return p, has
+}
+
+// counterpart returns the live line that stands for the line wanted[i]. There is none if the texts do not have as many
+// lines that match.
+func counterpart(wanted, lines []string, i int, match func(desired, live string) map[sealed.Placeholder]string) (
+	string, bool) {
+	alike, place := 0, 0
+	for j, line := range wanted {
+		if shapeOf(line) == shapeOf(wanted[i]) || match(wanted[i], line) != nil {
+			alike++
+			if j < i {
+				place++
+			}
+		}
+	}
+	var matching []string
+	for _, line := range lines {
+		if match(wanted[i], line) != nil {
+			matching = append(matching, line)
+		}
+	}
+	if len(matching) != alike {
+		return "", false
+	}
+	return matching[place], true
+}
+
+// shapeOf returns a line without its placeholders.
+func shapeOf(line string) string {
+	var b strings.Builder
+	for has := true; has; {
+		var before string
+		before, _, line, has = sealed.Cut(line)
+		b.WriteString(before)
+		b.WriteByte(0)
+	}
+	return b.String()
 }
 
 // match returns the values in a text that is equal otherwise; nil if it is not.
@@ -53,11 +96,13 @@ func (s *Search) match(desired, live string) map[sealed.Placeholder]string {
 		next := p
 		following, p, after, has = sealed.Cut(after)
 		end := len(live) - len(following)
-		if has {
+		switch i, isOurs := s.by[next]; {
+		case has && following != "":
 			end = strings.Index(live, following)
-			if following == "" {
-				return nil // nobody knows where the one ends and the other begins
-			}
+		case has && isOurs: // another value follows at once
+			end = min(lengthOf(s.recipes[i]), len(live))
+		case has:
+			return nil
 		}
 		if end <= 0 || !strings.HasPrefix(live[end:], following) {
 			return nil
@@ -122,6 +167,30 @@ func lettersOf(function string) string {
 		return digits + "abcdef"
 	}
 	return ""
+}
+
+// lengthOf returns the length of the values of a recipe; 0 if they may have any.
+func lengthOf(r bundle.Recipe) int {
+	switch r.Function {
+	case "randAlphaNum", "randAlpha", "randNumeric", "randAscii", "randBytes":
+		args, err := r.Read(func(text string) (string, error) { return text, nil })
+		if err != nil {
+			return 0
+		}
+		if r.Function == "randBytes" {
+			return base64.StdEncoding.EncodedLen(args[0].(int))
+		}
+		return args[0].(int)
+	case "uuidv4":
+		return 36
+	case "sha1sum":
+		return 2 * sha1.Size
+	case "sha256sum":
+		return 2 * sha256.Size
+	case "sha512sum":
+		return 2 * sha512.Size
+	}
+	return 0
 }
 
 // couldBe reports whether a part of a text may be the value of a recipe.

@@ -86,18 +86,18 @@ type field struct {
 type segment struct {
 	key   string
 	index int
-	of    int // elements; 0: the segment is a key
-	name  any // of the element; nil: it has none
+	of    int    // elements; 0: the segment is a key
+	name  string // of the element; empty: it has none
 }
 
 // Add notes which fields of an object have placeholders of recipes, and reports whether there are such.
 func (s *Search) Add(o *manifest.Object) bool {
 	id, entries := manifest.IDOf(o), sealed.Base64Entries(o)
-	s.fields[id] = nil
+	before := len(s.fields[id]) // of a hook or an object with the same name
 	s.add(id, o.Object, nil, func(path []segment) bool {
 		return len(path) == 2 && path[0].key == entries || sealed.IsBase64(path[len(path)-1].key)
 	})
-	return len(s.fields[id]) > 0
+	return len(s.fields[id]) > before
 }
 
 func (s *Search) add(id manifest.ID, value any, path []segment, encoded func([]segment) bool) {
@@ -108,8 +108,7 @@ func (s *Search) add(id manifest.ID, value any, path []segment, encoded func([]s
 		}
 	case []any:
 		for i, item := range value {
-			fields, _ := item.(map[string]any)
-			s.add(id, item, append(slices.Clip(path), segment{index: i, of: len(value), name: fields["name"]}), encoded)
+			s.add(id, item, append(slices.Clip(path), segment{index: i, of: len(value), name: nameOf(item)}), encoded)
 		}
 	case string:
 		f := field{path: path, text: value}
@@ -173,6 +172,13 @@ func (f field) in(o *manifest.Object) (text string, ok bool) {
 	return string(data), err == nil
 }
 
+// nameOf returns the name of an element of a list; empty if it has none.
+func nameOf(item any) string {
+	fields, _ := item.(map[string]any)
+	name, _ := fields["name"].(string)
+	return name
+}
+
 // at returns the value at a path. An element of a list is found by its name if it has one, and otherwise by its index
 // if the list is as long.
 func at(value any, path []segment) (any, bool) {
@@ -187,11 +193,8 @@ func at(value any, path []segment) (any, bool) {
 		}
 		list, _ := value.([]any)
 		i := s.index
-		if s.name != nil {
-			i = slices.IndexFunc(list, func(item any) bool {
-				fields, _ := item.(map[string]any)
-				return fields["name"] == s.name
-			})
+		if s.name != "" {
+			i = slices.IndexFunc(list, func(item any) bool { return nameOf(item) == s.name })
 		} else if len(list) != s.of {
 			return nil, false
 		}
@@ -203,6 +206,9 @@ func at(value any, path []segment) (any, bool) {
 	return value, true
 }
 
+// maxValues limits the values of the recipes of one release, in bytes.
+const maxValues = 1 << 20
+
 // Values returns the values of all recipes that objects need: those that were found, and new ones for those that were
 // not. What depends on a new value is made anew, too, so that certificates fit to the authority that signs them.
 func (s *Search) Values(ctx context.Context) (*Values, error) {
@@ -212,7 +218,7 @@ func (s *Search) Values(ctx context.Context) (*Values, error) {
 		if !makes[i] {
 			for _, p := range r.Placeholders() {
 				if text, ok := s.found[sealed.Placeholder(p)]; ok {
-					v.texts[sealed.Placeholder(p)] = text
+					v.put(p, text)
 				}
 			}
 			continue
@@ -225,13 +231,18 @@ func (s *Search) Values(ctx context.Context) (*Values, error) {
 			return nil, fmt.Errorf("generate a value (recipe %s): %w", strconv.Quote(r.Function), err)
 		}
 		for n, p := range r.Placeholders() {
-			v.texts[sealed.Placeholder(p)] = made[n]
+			v.put(p, made[n])
+		}
+		if v.size > maxValues {
+			return nil, fmt.Errorf("the generated values have more than %d bytes", maxValues)
 		}
 	}
-	for _, text := range v.texts {
-		v.size += len(text)
-	}
 	return v, nil
+}
+
+func (v *Values) put(placeholder, text string) {
+	v.texts[sealed.Placeholder(placeholder)] = text
+	v.size += len(text)
 }
 
 // missing returns the indexes of the recipes that are carried out.
