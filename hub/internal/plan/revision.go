@@ -35,7 +35,7 @@ func (p *Planner) renderChart(ctx context.Context, w *walked, work graph.Work, a
 		return nil, err
 	}
 	facts := api.ChartFacts{Capabilities: capabilities, Cluster: w.cluster}
-	name := cache.ReleaseName{Key: work.Key.In(""), Source: work.SourceKey}
+	name := work.Key.In("")
 	render := func(s api.ReleaseState) (*cache.Rendering, error) {
 		return p.renders.RenderFor(ctx, name, work.Renderable.Renderer, work.Spec, a, facts.With(s))
 	}

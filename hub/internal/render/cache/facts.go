@@ -37,7 +37,7 @@ type turn struct {
 }
 
 // RenderFor is Render for the chart of a release, which may ask for facts. Errors are those of Render, and *SlowError.
-func (c *Cache) RenderFor(ctx context.Context, release ReleaseName, renderer string, spec json.RawMessage,
+func (c *Cache) RenderFor(ctx context.Context, release api.Key, renderer string, spec json.RawMessage,
 	a *artifact.Artifact, facts api.ChartFacts) (*Rendering, error) {
 	base, err := c.rowKey(renderer, spec, nil)
 	if err != nil {
@@ -51,7 +51,7 @@ func (c *Cache) RenderFor(ctx context.Context, release ReleaseName, renderer str
 // pending is a call of RenderFor.
 type pending struct {
 	*Cache
-	release  ReleaseName
+	release  api.Key // without a cluster
 	pace     *pace
 	base     string
 	artifact *artifact.Artifact

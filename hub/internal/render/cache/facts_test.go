@@ -44,7 +44,7 @@ func (s *asking) render(facts api.ChartFacts) *Rendering {
 	s.Helper()
 	spec, err := json.Marshal(api.ChartBuild{Name: "a", Namespace: "b", ReleaseName: "a", ReleaseNamespace: "b"})
 	s.must(err)
-	r, err := s.cache.RenderFor(s.Context(), ReleaseName{}, helm.Name, spec, s.last, facts)
+	r, err := s.cache.RenderFor(s.Context(), api.Key{}, helm.Name, spec, s.last, facts)
 	s.must(err)
 	return r
 }
@@ -168,7 +168,7 @@ func TestRenderFor_failure(t *testing.T) {
 	s := newAsking(t, `{{ if eq .Capabilities.KubeVersion.Minor "36" }}{{ fail "too old" }}{{ end }}`+versioned)
 	spec, _ := json.Marshal(api.ChartBuild{Name: "a", Namespace: "b", ReleaseName: "a", ReleaseNamespace: "b"})
 	for range 2 {
-		if _, err := s.cache.RenderFor(t.Context(), ReleaseName{}, helm.Name, spec, s.last, factsOf("v1.36.0")); err == nil {
+		if _, err := s.cache.RenderFor(t.Context(), api.Key{}, helm.Name, spec, s.last, factsOf("v1.36.0")); err == nil {
 			t.Error("no error")
 		}
 	}

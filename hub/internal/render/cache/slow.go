@@ -33,12 +33,6 @@ const (
 	maxRemembered = 10_000
 )
 
-// ReleaseName identifies a release on all clusters.
-type ReleaseName struct {
-	Key    api.Key // without a cluster
-	Source string  // the key of the fetch of its chart
-}
-
 // SlowError is the error of a render that goes on.
 type SlowError struct {
 	Last error           // of the last attempt of the same render; nil: there was none
@@ -67,7 +61,7 @@ type slowness struct {
 	slots chan struct{}
 
 	mu       sync.Mutex
-	releases map[ReleaseName]*pace
+	releases map[api.Key]*pace
 	slowIn   map[string]int // how many releases of a namespace are slow
 	rests    map[flightKey]rest
 	underway map[flightKey]underway
@@ -75,7 +69,7 @@ type slowness struct {
 
 func newSlowness() *slowness {
 	return &slowness{
-		slots: make(chan struct{}, SlowRenders), releases: map[ReleaseName]*pace{}, slowIn: map[string]int{},
+		slots: make(chan struct{}, SlowRenders), releases: map[api.Key]*pace{}, slowIn: map[string]int{},
 		rests: map[flightKey]rest{}, underway: map[flightKey]underway{},
 	}
 }
@@ -110,12 +104,12 @@ type rest struct {
 }
 
 // pace returns the pace of a release.
-func (s *slowness) pace(release ReleaseName) *pace {
+func (s *slowness) pace(release api.Key) *pace {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	p := s.releases[release]
 	if p == nil {
-		p = &pace{namespace: release.Key.Namespace, slow: make(chan struct{})}
+		p = &pace{namespace: release.Namespace, slow: make(chan struct{})}
 		if len(s.releases) >= maxRemembered {
 			clear(s.releases)
 			clear(s.slowIn)
@@ -143,7 +137,7 @@ func (s *slowness) isApart(p *pace) bool {
 }
 
 // note notes how a render ended. A fast one makes its release fast; one that took too long or killed its worker rests.
-func (s *slowness) note(release ReleaseName, key flightKey, took time.Duration, err error) {
+func (s *slowness) note(release api.Key, key flightKey, took time.Duration, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if _, died := errors.AsType[*confine.DiedError](err); died || errors.Is(err, confine.ErrTimeout) {

@@ -52,12 +52,12 @@ func (s *pacing) render(release string) error {
 }
 
 // named returns a release whose namespace is that before a slash.
-func named(release string) ReleaseName {
+func named(release string) api.Key {
 	namespace, name, found := strings.Cut(release, "/")
 	if !found {
 		namespace, name = "b", release
 	}
-	return ReleaseName{Key: api.Key{Kind: "HelmRelease", Namespace: namespace, Name: name}}
+	return api.Key{Kind: "HelmRelease", Namespace: namespace, Name: name}
 }
 
 func (s *pacing) take(release string, takes time.Duration) {
