@@ -73,8 +73,8 @@ func ReadReleaseAnswer(s sealed.Shape) (revision int, status string, err error) 
 	tree, err := s.Fill(func(sealed.Leaf) string { return "" })
 	fields, _ := tree.(map[string]any)
 	status, named := fields["status"].(string)
-	revision, err = strconv.Atoi(fmt.Sprint(fields["revision"]))
-	if err != nil || !named || revision < 1 {
+	revision, unread := strconv.Atoi(fmt.Sprint(fields["revision"]))
+	if err != nil || unread != nil || !named || revision < 1 {
 		return 0, "", errors.New("the answer about a release is not understood")
 	}
 	return revision, status, nil

@@ -259,8 +259,8 @@ func TestReplaceObject_errors(t *testing.T) {
 
 // TestPrinted prints numbers as templates of Helm do.
 func TestPrinted(t *testing.T) {
-	for text, want := range map[string]string{"7": "7", "999999": "999999", "1000000": "1e+06", "12345678": "1.2345678e+07",
-		"0.00001": "1e-05", "1.5": "1.5", "-3": "-3"} {
+	for text, want := range map[string]string{"7": "7", "999999": "999999", "1000000": "1e+06",
+		"12345678": "1.2345678e+07", "0.00001": "1e-05", "1.5": "1.5", "-3": "-3"} {
 		v, ok := ScalarOf(json.Number(text))
 		if !ok || v.Printed() != Text(want) || v.AsText() != Text(text) {
 			t.Errorf("%s is not printed as %s", text, want)

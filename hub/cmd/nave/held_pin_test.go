@@ -12,7 +12,8 @@ func TestPinnedAt(t *testing.T) {
 	if got := pinnedAt(publishedApplication{pinned: 3}, next); len(got) != 1 {
 		t.Error(got)
 	}
-	if pinnedAt(publishedApplication{}, next) != nil || pinnedAt(publishedApplication{pinned: 3}, manifest.Digest{}) != nil {
+	if pinnedAt(publishedApplication{}, next) != nil ||
+		pinnedAt(publishedApplication{pinned: 3}, manifest.Digest{}) != nil {
 		t.Error("held without a pin, or although the release goes")
 	}
 }

@@ -148,7 +148,8 @@ func TestMigrateKustomizations(t *testing.T) {
 		"apps": {InCluster: true, Rendered: true, TakenOver: []string{
 			"ClusterRole.rbac.authorization.k8s.io system:shop", "ConfigMap shop/moved", "ConfigMap shop/settings",
 		}, Left: []string{"ConfigMap shop/gone"}, Ready: "False"},
-		"other":     {InCluster: true, Rendered: true, New: []string{"ConfigMap shop/brand-new"}, Suspended: true, Ready: "Unknown"},
+		"other": {InCluster: true, Rendered: true, New: []string{"ConfigMap shop/brand-new"}, Suspended: true,
+			Ready: "Unknown"},
 		"broken":    {InCluster: true, Ready: "Unknown"},
 		"elsewhere": {Ready: "Unknown"},
 		"far":       {InCluster: true, Ready: "Unknown"},
@@ -231,7 +232,8 @@ func TestMigrateRemoteBases(t *testing.T) {
 	}
 	for name, text := range map[string]string{
 		"clusters/prod/based.yaml": based("based", "") + "---\n" + based("tenant", "serviceAccountName: shop, "),
-		"based/kustomization.yaml": "resources: ['https://git.example.com/acme/base?ref=v1', 'https://b.example/x//part?ref=v2']\n",
+		"based/kustomization.yaml": "resources: ['https://git.example.com/acme/base?ref=v1', " +
+			"'https://b.example/x//part?ref=v2']\n",
 		"tenant/kustomization.yaml": "resources: ['https://git.example.com/acme/base?ref=v1', " +
 			"'https://files.example/crds.yaml']\n",
 	} {

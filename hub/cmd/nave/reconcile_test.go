@@ -176,7 +176,8 @@ func (readyHub) Tree(_ context.Context, r *adminv1.TreeRequest) (*adminv1.TreeRe
 // TestReconcile_staleBase names the remote bases whose last fetch failed. The exit code is that of the Kustomization.
 func TestReconcile_staleBase(t *testing.T) {
 	config := "--config=" + serve(t, readyHub{})
-	const done = "► reconciliation of Kustomization flux-system/%[1]s requested\n✔ Kustomization flux-system/%[1]s: applied\n"
+	const done = "" +
+		"► reconciliation of Kustomization flux-system/%[1]s requested\n✔ Kustomization flux-system/%[1]s: applied\n"
 	for args, want := range map[string]string{
 		"kustomization web": fmt.Sprintf(done, "web") + "⚠ a remote base could not be fetched, so Kustomization " +
 			"flux-system/web keeps what was fetched before: fetch https://b.example: 404\n",

@@ -62,7 +62,8 @@ func TestPinHelmRelease(t *testing.T) {
 			t.Errorf("pinned %+v, want revision %d", got.Pin, want)
 		}
 	}
-	dry, err := r.PinHelmRelease(t.Context(), &adminv1.PinHelmReleaseRequest{Key: fold.KeyMessage(pinnedKey), DryRun: true})
+	req := &adminv1.PinHelmReleaseRequest{Key: fold.KeyMessage(pinnedKey), DryRun: true}
+	dry, err := r.PinHelmRelease(t.Context(), req)
 	must(t, err)
 	pinnedTo(0)
 	if dry.Now.Revision != 5 || dry.To.Revision != 4 || dry.Now.Chart != "web-3.0.0" {

@@ -43,8 +43,8 @@ func (t oneText) Read(context.Context, artifact.File, int64) ([]byte, error) { r
 const (
 	gitText = "{apiVersion: source.toolkit.fluxcd.io/v1, kind: GitRepository, metadata: {name: git, namespace: %s}, " +
 		"spec: {interval: 1h, url: 'https://git.example.com/x'}}"
-	umbrellaText = "{apiVersion: source.toolkit.fluxcd.io/v1, kind: HelmChart, metadata: {name: umbrella, namespace: %s, " +
-		"annotations: {fleet.nave.io/dependency-repositories: charts}}, " +
+	umbrellaText = "{apiVersion: source.toolkit.fluxcd.io/v1, kind: HelmChart, " +
+		"metadata: {name: umbrella, namespace: %s, annotations: {fleet.nave.io/dependency-repositories: charts}}, " +
 		"spec: {interval: 1h, chart: ., sourceRef: {kind: GitRepository, name: git}}}"
 )
 

@@ -47,7 +47,8 @@ func TestChart_vanished(t *testing.T) {
 			if o.Revision != "1.0.0" || o.Reason != c.reason || !strings.Contains(o.Message, c.words) {
 				t.Errorf("got %+v", o)
 			}
-			if o := c1.await(repositoryKey.In("east"), func(o store.Condition) bool { return o.Ready == c.ready }); o.Revision == "" {
+			isTold := func(o store.Condition) bool { return o.Ready == c.ready }
+			if o := c1.await(repositoryKey.In("east"), isTold); o.Revision == "" {
 				t.Errorf("the index is gone: %+v", o)
 			}
 			c1.mu.Lock()

@@ -21,7 +21,8 @@ func TestReleasePin(t *testing.T) {
 		t.Helper()
 		s.round()
 		row := get(s, store.Resources, key)
-		if got := s.plan("c0000").Applications[0].PinnedRevision; got != want || row.Pin.Revision != want || row.Pin.By != by {
+		got := s.plan("c0000").Applications[0].PinnedRevision
+		if got != want || row.Pin.Revision != want || row.Pin.By != by {
 			t.Errorf("%s: the plan has %d, the row %+v, want %d", when, got, row.Pin, want)
 		}
 	}

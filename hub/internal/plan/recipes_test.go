@@ -50,7 +50,8 @@ func TestRecipes_shared(t *testing.T) {
 	}
 }
 
-// TestRecipes_looked_into checks that no two clusters share a value that the hub generates, and that each keeps its own.
+// TestRecipes_looked_into checks that no two clusters share a value that the hub generates, and that each keeps its
+// own.
 func TestRecipes_looked_into(t *testing.T) {
 	s := releasesOf(t, 2, "sum: '{{ $p := randAlphaNum 9 }}{{ $p | sha256sum }}'")
 	connectAll(s, "c0000", "c0001")

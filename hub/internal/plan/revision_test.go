@@ -125,7 +125,8 @@ func TestRevision(t *testing.T) {
 // TestRevision_adopted renders for an upgrade of what Helm or Flux installed.
 func TestRevision_adopted(t *testing.T) {
 	r := newRevisions(t)
-	if asked := r.plan("c0000").Questions; len(asked) != 1 || asked[0].Form != bundle.ShapeRelease || asked[0].Name != "web" {
+	asked := r.plan("c0000").Questions
+	if len(asked) != 1 || asked[0].Form != bundle.ShapeRelease || asked[0].Name != "web" {
 		t.Fatal(asked)
 	}
 	r.answerShape("c0000", "web/web", []string{string(bundle.ReleaseAnswer(4, "deployed"))})

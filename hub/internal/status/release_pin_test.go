@@ -42,7 +42,8 @@ func TestReleasePin(t *testing.T) {
 				Condition: &store.Condition{Ready: c.hub, Reason: "BuildSucceeded", Revision: "main"},
 				Spoke:     &store.Spoke{RegisteredAt: noon, Connected: true},
 				Report: &spokev1.ApplicationReport{Ready: c.ready, Reason: c.reason, Message: "said", Revision: "main",
-					Digest: make([]byte, 32), Since: timestamppb.New(noon), Release: &spokev1.ReleaseReport{PinnedRevision: c.reported}}}
+					Digest: make([]byte, 32), Since: timestamppb.New(noon),
+					Release: &spokev1.ReleaseReport{PinnedRevision: c.reported}}}
 			if c.hub == condition.False {
 				f.Condition.Reason, f.Condition.Message = condition.BuildFailed, "hub"
 			}

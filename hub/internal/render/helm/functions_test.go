@@ -433,7 +433,8 @@ func checkRefused(t *testing.T, result *render.Result, err error) {
 	switch {
 	case err == nil:
 		t.Errorf("rendered %v", result.Objects[0].Object["data"])
-	case !errors.Is(err, render.ErrInspected), !strings.Contains(err.Error(), place), !strings.HasSuffix(err.Error(), value):
+	case !errors.Is(err, render.ErrInspected), !strings.Contains(err.Error(), place),
+		!strings.HasSuffix(err.Error(), value):
 		t.Errorf("got %v", err)
 	}
 }

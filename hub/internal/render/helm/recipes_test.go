@@ -234,8 +234,8 @@ func besideValues(ours, helm any, decode bool, at string) (found []string) {
 	case map[string]any:
 		other, _ := helm.(map[string]any)
 		for _, key := range keysOf(v, other) {
-			found = append(found, besideValues(v[key], other[key], decode && at == "" && key == "data" || at == "/data" && decode ||
-				sealed.IsBase64(key), at+"/"+key)...)
+			isData := at == "" && key == "data" || at == "/data"
+			found = append(found, besideValues(v[key], other[key], decode && isData || sealed.IsBase64(key), at+"/"+key)...)
 		}
 		return found
 	case string:

@@ -185,7 +185,8 @@ func TestOCI_keyless(t *testing.T) {
 	}
 	sigstore, trusted := root()
 	_, foreign := root()
-	err := server.SignAs(sigstore, "charts/podinfo", w.digest(server, "charts/podinfo", "6.5.0"), subject, issuer, "rekor tsa")
+	digest := w.digest(server, "charts/podinfo", "6.5.0")
+	err := server.SignAs(sigstore, "charts/podinfo", digest, subject, issuer, "rekor tsa")
 	if err != nil {
 		t.Fatal(err)
 	}
