@@ -40,9 +40,9 @@ func (a *Agent) mayTake(id bundle.ObjectIdentity) bool {
 }
 
 // needGenerated finds the values of the recipes, or makes them, once in a run. The record of a revision that is
-// underway, or failed, has the values that the revision was begun with, such as a new authority of which the cluster may
-// have a part. Otherwise those of the cluster count, and then those of the
-// newest record. The caller must not hold memory for objects.
+// underway, or failed, has the values that the revision was begun with, such as a new authority of which the cluster
+// may have a part. Otherwise those of the cluster count, and then those of the newest record. The caller must not hold
+// memory for objects.
 func (l *loader) needGenerated(ctx context.Context) error {
 	if len(recipesOf(l.app)) == 0 {
 		return nil

@@ -144,7 +144,8 @@ func (w *helmWorld) start() {
 	a := New(Config{
 		Cluster: self, Keyring: keyring, Store: store, Hub: w.hub, Applier: applier, Watcher: watcher, Index: index,
 		Ledger: ledger.New(ledger.Config{}), Kubernetes: w.client, Reporter: reporter, Log: log, Health: assessor,
-		Jitter: func() float64 { return 0 }, Questions: w.hub, Shapes: w.hub, Releases: &Releases{Applier: applier, Client: w.client},
+		Jitter: func() float64 { return 0 }, Questions: w.hub, Shapes: w.hub,
+		Releases: &Releases{Applier: applier, Client: w.client},
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
