@@ -189,12 +189,35 @@ func (r *Record) check() error {
 	return nil
 }
 
-// Encode returns the value of the key release of a Secret. If a Secret cannot hold the record, the error is a
-// *bundle.TooLargeError.
+// Encode returns the value of the key release of a Secret. The values of the chart are left out if a Secret cannot hold
+// the record with them. If it cannot hold the record at all, the error is a *bundle.TooLargeError.
 func (r *Record) Encode() ([]byte, error) {
 	if err := r.check(); err != nil {
 		return nil, err
 	}
+	data, err := r.pack()
+	if _, isTooLarge := errors.AsType[*bundle.TooLargeError](err); isTooLarge {
+		if small, ok := r.withoutDefaults(); ok {
+			return small.pack()
+		}
+	}
+	return data, err
+}
+
+// withoutDefaults returns the record with a chart that has no values, which no command needs but helm get values --all.
+func (r *Record) withoutDefaults() (*Record, bool) {
+	var chart map[string]json.RawMessage
+	if json.Unmarshal(r.Chart, &chart) != nil || len(chart["values"]) <= len("{}") {
+		return nil, false
+	}
+	chart["values"] = json.RawMessage("{}")
+	text, err := json.Marshal(chart)
+	small := *r
+	small.Chart = text
+	return &small, err == nil
+}
+
+func (r *Record) pack() ([]byte, error) {
 	plain, err := overlay(r.others, (*plainRecord)(r))
 	if err != nil {
 		return nil, fmt.Errorf("%s cannot be written as JSON", r)

@@ -166,6 +166,28 @@ func TestRecord_tooLarge(t *testing.T) {
 	}
 }
 
+// TestRecord_largeDefaults checks that a record goes without the values of a chart that it has no room for.
+func TestRecord_largeDefaults(t *testing.T) {
+	var noise strings.Builder
+	random := rand.New(rand.NewPCG(1, 2))
+	for noise.Len() < 2<<20 {
+		fmt.Fprintf(&noise, "%x", random.Uint64())
+	}
+	chart, err := json.Marshal(map[string]any{"metadata": map[string]string{"name": "web"},
+		"values": map[string]string{"x": noise.String()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := release.Record{Name: "web", Version: 1, Info: release.Info{Status: release.Deployed}, Chart: chart}
+	read, err := release.DecodeRecord(encoded(t, r))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := string(read.Chart); got != `{"metadata":{"name":"web"},"values":{}}` {
+		t.Errorf("%.200s", got)
+	}
+}
+
 // TestRecord_hidden prints records in all forms of fmt.
 func TestRecord_hidden(t *testing.T) {
 	r := deployed("web", "shop", 1, "s3cret")
