@@ -52,7 +52,11 @@ func (l *loader) needGenerated(ctx context.Context) error {
 	if l.made != nil {
 		return nil
 	}
-	values, err := l.generate(ctx)
+	search, err := l.search(ctx)
+	var values *generate.Values
+	if err == nil {
+		values, err = search.Values(ctx)
+	}
 	if err != nil {
 		return fmt.Errorf("generated values: %w", err)
 	}
@@ -70,29 +74,39 @@ func (l *loader) needValues(ctx context.Context) error {
 	return l.needGenerated(ctx)
 }
 
-// generate returns the values of the recipes.
-func (l *loader) generate(ctx context.Context) (*generate.Values, error) {
+// learnGenerated finds the values of the recipes that there are, so that a text can be redacted. It makes none.
+func (l *loader) learnGenerated(ctx context.Context) error {
+	if len(recipesOf(l.app)) == 0 {
+		return nil
+	}
+	l.making.Lock()
+	defer l.making.Unlock()
+	if l.made != nil {
+		return nil
+	}
+	search, err := l.search(ctx)
+	if err != nil {
+		return fmt.Errorf("generated values: %w", err)
+	}
+	l.known.learnGenerated(l.app.Name, search.Found())
+	return nil
+}
+
+// search finds the values of the recipes.
+func (l *loader) search(ctx context.Context) (*generate.Search, error) {
 	client, err := l.client(l.app)
 	if err != nil {
 		return nil, err
 	}
-	search := generate.NewSearch(recipesOf(l.app))
-	var with []bundle.ObjectIdentity // objects with generated values
-	for _, ref := range l.generatedReferences() {
-		if !l.mayTake(ref.ObjectIdentity) {
-			continue
-		}
-		has, err := l.addTo(ctx, search, ref)
-		if err != nil {
-			return nil, err
-		}
-		if has {
-			with = append(with, ref.ObjectIdentity)
-		}
+	search, sources, err := l.startSearch(ctx)
+	if err != nil {
+		return nil, err
 	}
-	search.Add(notes(l.app.Release.Notes))
-	records := &recordOf{storage: &release.Storage{Client: client, Namespace: l.app.Release.StorageNamespace,
-		Name: l.app.Release.Name, Now: time.Now}}
+	records := &recordOf{mayTake: map[manifest.ID]bool{}, storage: &release.Storage{Client: client,
+		Namespace: l.app.Release.StorageNamespace, Name: l.app.Release.Name, Now: time.Now}}
+	for _, id := range sources {
+		records.mayTake[id.ID()] = true
+	}
 	if err := records.find(ctx); err != nil {
 		return nil, err
 	}
@@ -101,7 +115,7 @@ func (l *loader) generate(ctx context.Context) (*generate.Values, error) {
 			return nil, err
 		}
 	}
-	for _, id := range with {
+	for _, id := range sources {
 		if search.IsComplete() {
 			break
 		}
@@ -115,11 +129,26 @@ func (l *loader) generate(ctx context.Context) (*generate.Values, error) {
 		}
 	}
 	if !search.IsComplete() && !records.underway {
-		if err := records.takeFrom(ctx, search); err != nil {
-			return nil, err
+		return search, records.takeFrom(ctx, search)
+	}
+	return search, nil
+}
+
+// startSearch returns a search for all objects with generated values, and those of them that values may be taken of.
+func (l *loader) startSearch(ctx context.Context) (*generate.Search, []bundle.ObjectIdentity, error) {
+	search := generate.NewSearch(recipesOf(l.app))
+	search.Add(notes(l.app.Release.Notes))
+	var sources []bundle.ObjectIdentity
+	for _, ref := range l.generatedReferences() {
+		has, err := l.addTo(ctx, search, ref)
+		if err != nil {
+			return nil, nil, err
+		}
+		if has && l.mayTake(ref.ObjectIdentity) {
+			sources = append(sources, ref.ObjectIdentity)
 		}
 	}
-	return search.Values(ctx)
+	return search, sources, nil
 }
 
 // notes returns the notes of a release as an object that a search takes.
@@ -159,6 +188,7 @@ func (l *loader) addTo(ctx context.Context, search *generate.Search, ref bundle.
 
 // recordOf is the newest record of a release.
 type recordOf struct {
+	mayTake  map[manifest.ID]bool // objects that values may be taken of
 	storage  *release.Storage
 	version  int  // 0: there is none
 	underway bool // an action of the spoke on it has not ended, or failed
@@ -197,9 +227,10 @@ func (r *recordOf) takeFrom(ctx context.Context, search *generate.Search) error 
 		objects, _ := manifest.Parse([]byte(text)) // of another program, if it cannot be read
 		for _, o := range objects {
 			id := manifest.IDOf(o)
-			search.Take(id, o)
-			if id.Namespace == "" { // as templates mostly have it
+			if id.Namespace == "" && !r.mayTake[id] { // as templates mostly have it
 				id.Namespace = record.Namespace
+			}
+			if r.mayTake[id] {
 				search.Take(id, o)
 			}
 		}

@@ -218,7 +218,10 @@ func TestRelease_recipes_own(t *testing.T) {
 	w.must(w.cluster.Apply(t.Context(), []byte("apiVersion: v1\nkind: Namespace\nmetadata: {name: nave-system}\n---\n"+
 		"apiVersion: v1\nkind: Secret\nmetadata: {name: own, namespace: nave-system}\n"+
 		"stringData: {password: of-the-spoke}\n")))
-	w.render(strings.NewReplacer("name: login, namespace: $NS", "name: own, namespace: nave-system").Replace(loginText))
+	w.app.Release.Recipes = append(w.app.Release.Recipes, bundle.Recipe{Placeholder: ticketPlaceholder,
+		Function: "randNumeric", Arguments: []byte(`[6]`)}) // only the refused Secret has it
+	w.render(strings.NewReplacer("name: login, namespace: $NS", "name: own, namespace: nave-system",
+		"user: web", "user: web, ticket: "+ticketPlaceholder).Replace(loginText))
 	w.send()
 	w.eventually("the ConfigMap", func() error {
 		if w.field("ConfigMap", "connection", "data", "url") == "" {

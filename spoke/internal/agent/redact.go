@@ -198,7 +198,10 @@ func (l *loader) redactor(ctx context.Context, o *manifest.Object) func(string) 
 
 // learn opens the files whose values are not known, and reads the Secrets that variables come from.
 func (l *loader) learn(ctx context.Context) error {
-	if err := l.needValues(ctx); err != nil {
+	if err := l.needSources(ctx); err != nil {
+		return err
+	}
+	if err := l.learnGenerated(ctx); err != nil {
 		return err
 	}
 	for i, file := range l.app.SealedFiles {

@@ -141,6 +141,15 @@ func (s *Search) IsComplete() bool {
 	return true
 }
 
+// Found returns the values that were found.
+func (s *Search) Found() *Values {
+	v := &Values{texts: map[sealed.Placeholder]string{}}
+	for p, text := range s.found {
+		v.put(string(p), text)
+	}
+	return v
+}
+
 // Take takes the values that an object has where the added object with an ID has placeholders. What was found before
 // counts more.
 func (s *Search) Take(id manifest.ID, o *manifest.Object) {
