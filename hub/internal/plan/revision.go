@@ -46,6 +46,9 @@ func (p *Planner) renderChart(ctx context.Context, w *walked, work graph.Work, a
 	if err == nil && !first.Release().Asked.Upgrade && !first.Release().Asked.Revision {
 		return first, nil
 	}
+	if err == nil {
+		w.note(work.Key, a, basedRender{Rendering: first}, nil) // so that the store keeps it
+	}
 	last := w.lastChart(work.Key)
 	next, exists, found := p.nextState(ctx, w, work, last)
 	if found != nil {
@@ -54,6 +57,16 @@ func (p *Planner) renderChart(ctx context.Context, w *walked, work graph.Work, a
 	if !exists {
 		return first, err
 	}
+	if r, err := p.renderAgain(ctx, w, work.Key, a, last, render); r != nil || err != nil {
+		return r, err
+	}
+	w.tell(work.Key, next)
+	return render(next)
+}
+
+// renderAgain renders a chart as it was told last, if the cluster has the result; otherwise nothing.
+func (p *Planner) renderAgain(ctx context.Context, w *walked, key api.Key, a *artifact.Artifact, last api.ReleaseState,
+	render func(api.ReleaseState) (*cache.Rendering, error)) (*cache.Rendering, error) {
 	for _, told := range toldBefore(last) {
 		r, err := render(told)
 		switch {
@@ -62,14 +75,13 @@ func (p *Planner) renderChart(ctx context.Context, w *walked, work graph.Work, a
 		case err != nil:
 			continue
 		}
-		w.note(work.Key, a, basedRender{Rendering: r}, nil) // so that the store keeps it
-		if p.isPlannedAs(ctx, w, work.Key, r) {
-			w.tell(work.Key, told)
+		w.note(key, a, basedRender{Rendering: r}, nil) // so that the store keeps it
+		if p.isPlannedAs(ctx, w, key, r) {
+			w.tell(key, told)
 			return r, nil
 		}
 	}
-	w.tell(work.Key, next)
-	return render(next)
+	return nil, nil
 }
 
 // goesOn reports whether an error is that of a slow render.
