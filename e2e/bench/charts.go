@@ -14,7 +14,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sync/errgroup"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/navefleet/nave/e2e/gittest"
@@ -142,22 +141,9 @@ spec:
 
 // introduce registers all spokes, and lets each tell the hub what it knows.
 func (c *chartStand) introduce(ctx context.Context) error {
-	g, joining := errgroup.WithContext(ctx)
-	g.SetLimit(setupWorkers)
-	for i := range chartClusters {
-		g.Go(func() error {
-			join, err := c.hub.CreateJoinToken(joining, &adminv1.CreateJoinTokenRequest{Cluster: spokeName(i)})
-			if err != nil {
-				return err
-			}
-			s, err := register(joining, spokeName(i), join)
-			if err != nil {
-				return fmt.Errorf("register %s: %w", spokeName(i), err)
-			}
-			return errors.Join(c.tell(joining, s), s.conn.Close())
-		})
-	}
-	return g.Wait()
+	return registerAll(ctx, c.hub, chartClusters, func(ctx context.Context, _ int, s *scripted) error {
+		return errors.Join(c.tell(ctx, s), s.conn.Close())
+	})
 }
 
 // tell opens a session, says which features and APIs there are, and waits until the hub has read it.

@@ -8,8 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/navefleet/nave/e2e/gittest"
 	"github.com/navefleet/nave/e2e/harness"
 	"github.com/navefleet/nave/e2e/kubetest"
@@ -148,22 +146,8 @@ func (f *fan) addClusters(ctx context.Context) error {
 // bundle.
 func (f *fan) join(ctx context.Context) (*crowd, error) {
 	c := newCrowd(ctx, fanoutSpokes)
-	g, joining := errgroup.WithContext(ctx)
-	g.SetLimit(setupWorkers)
-	for i := range fanoutSpokes {
-		g.Go(func() error {
-			join, err := f.hub.CreateJoinToken(joining, &adminv1.CreateJoinTokenRequest{Cluster: spokeName(i)})
-			if err != nil {
-				return err
-			}
-			s, err := register(joining, spokeName(i), join)
-			if err != nil {
-				return fmt.Errorf("register %s: %w", spokeName(i), err)
-			}
-			return c.add(i, s)
-		})
-	}
-	if err := g.Wait(); err != nil {
+	err := registerAll(ctx, f.hub, fanoutSpokes, func(_ context.Context, i int, s *scripted) error { return c.add(i, s) })
+	if err != nil {
 		return nil, errors.Join(err, c.close())
 	}
 	return c, c.await(ctx, "@sha1:")

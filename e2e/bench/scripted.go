@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/klauspost/compress/zstd"
+	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/keepalive"
@@ -63,6 +64,27 @@ func (c countedConn) Write(b []byte) (int, error) {
 	n, err := c.Conn.Write(b)
 	c.sent.Add(int64(n))
 	return n, err
+}
+
+// registerAll registers spokes with tokens of their own, and gives each to then.
+func registerAll(ctx context.Context, hub *operator, spokes int,
+	then func(ctx context.Context, i int, s *scripted) error) error {
+	g, joining := errgroup.WithContext(ctx)
+	g.SetLimit(setupWorkers)
+	for i := range spokes {
+		g.Go(func() error {
+			join, err := hub.CreateJoinToken(joining, &adminv1.CreateJoinTokenRequest{Cluster: spokeName(i)})
+			if err != nil {
+				return err
+			}
+			s, err := register(joining, spokeName(i), join)
+			if err != nil {
+				return fmt.Errorf("register %s: %w", spokeName(i), err)
+			}
+			return then(joining, i, s)
+		})
+	}
+	return g.Wait()
 }
 
 // register trades a join token for a certificate, as a spoke does, and returns a spoke that can dial.
