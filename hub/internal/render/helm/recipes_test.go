@@ -18,6 +18,20 @@ import (
 	"github.com/navefleet/nave/shared/sealed"
 )
 
+// TestRecipes_no_text refuses the hash of what is no text, as Helm does, and does not hash an empty text.
+func TestRecipes_no_text(t *testing.T) {
+	for name, call := range map[string]string{
+		"bcrypt": `bcrypt 5`, "password": `htpasswd "u" 5`, "user": `htpasswd 5 "p"`, "nothing": `bcrypt .Values.none`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			result, err := renderWith(t, secret("{{ "+call+" | b64enc }}"))
+			if err == nil {
+				t.Errorf("got %v", result.Objects)
+			}
+		})
+	}
+}
+
 // describeRecipes returns recipes as text, with the indexes of recipes in the place of placeholders.
 func describeRecipes(recipes []render.Recipe) (all []string) {
 	var names []string

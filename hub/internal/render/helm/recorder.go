@@ -9,7 +9,7 @@ import (
 	"strconv"
 	"strings"
 
-	"golang.org/x/crypto/bcrypt"
+	"github.com/Masterminds/sprig/v3"
 
 	"github.com/navefleet/nave/hub/internal/render"
 	"github.com/navefleet/nave/shared/bundle"
@@ -85,34 +85,37 @@ func marshalArguments(args []any) ([]byte, error) {
 
 // simple returns the result of a call that needs no recipe: an empty text, or a hash of what the hub may know.
 func (r *recorder) simple(function string, shown []any, data []byte) (value string, simple bool) {
-	text := func(i int) string { s, _ := shown[i].(string); return s }
-	switch {
-	case strings.HasPrefix(function, "rand") && len(shown) == 1:
+	if strings.HasPrefix(function, "rand") && len(shown) == 1 {
 		n, isNumber := shown[0].(json.Number)
 		count, err := n.Int64()
 		return "", isNumber && err == nil && count <= 0
-	case function != "bcrypt" && function != "htpasswd" || r.isOf(data):
+	}
+	if function != "bcrypt" && function != "htpasswd" || r.isOf(data) {
 		return "", false
+	}
+	texts := make([]string, len(shown))
+	for i := range shown {
+		var isText bool
+		if texts[i], isText = shown[i].(string); !isText {
+			return "", false // record refuses it, and Helm does
+		}
+	}
+	switch {
 	case r.transparent:
 		return "~" + fmt.Sprint(shown...), true
-	case function == "bcrypt" && len(shown) == 1:
-		return hashed1(text(0)), true
-	case function == "htpasswd" && len(shown) == 2 && strings.Contains(text(0), ":"):
-		return "invalid username: " + text(0), true
-	case function == "htpasswd" && len(shown) == 2:
-		return text(0) + ":" + hashed1(text(1)), true
+	case function == "bcrypt" && len(texts) == 1:
+		return bcrypt(texts[0]), true
+	case function == "htpasswd" && len(texts) == 2:
+		return htpasswd(texts[0], texts[1]), true
 	}
 	return "", false
 }
 
-// hashed1 returns the hash of a password as Helm's function bcrypt does.
-func hashed1(password string) string {
-	hash, err := bcrypt.GenerateFromPassword([]byte(password), bcrypt.DefaultCost)
-	if err != nil {
-		return fmt.Sprintf("failed to encrypt string with bcrypt: %s", err)
-	}
-	return string(hash)
-}
+// Functions of sprig that hash passwords.
+var (
+	bcrypt   = sprig.TxtFuncMap()["bcrypt"].(func(string) string)
+	htpasswd = sprig.TxtFuncMap()["htpasswd"].(func(user, password string) string)
+)
 
 // isOf reports whether arguments hold a placeholder of a recipe.
 func (r *recorder) isOf(data []byte) bool {
