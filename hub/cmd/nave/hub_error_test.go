@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/x509"
 	"fmt"
 	"net/http"
@@ -14,6 +15,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
+	"github.com/navefleet/nave/shared/manifest"
 )
 
 // TestMessage_tooOld says that the hub is too old if it does not know a call.
@@ -49,6 +51,34 @@ func TestMessage_otherServer(t *testing.T) {
 		}
 		if reason := unanswered(err); reason != "" {
 			t.Errorf("%d: the spoke gets the blame: %s", code, reason)
+		}
+	}
+}
+
+// failing is a hub whose calls fail.
+type failing struct {
+	adminv1.AdminServiceClient
+	err error
+}
+
+func (f failing) Shapes(context.Context, *adminv1.ShapesRequest, ...grpc.CallOption) (*adminv1.ShapesResponse, error) {
+	return nil, f.err
+}
+
+// TestShapes_tooOld says that a hub that does not know the call is too old, and does not blame the hub for a proxy.
+func TestShapes_tooOld(t *testing.T) {
+	for text, want := range map[string]string{
+		"unknown method Shapes":                                 "the hub is too old for",
+		"unexpected HTTP status code received from server: 404": "is not a hub, or is a proxy",
+	} {
+		h := hubShapes{client: failing{err: status.Error(codes.Unimplemented, text)}}
+		_, err := h.of(t.Context(), "c", []manifest.Digest{manifest.DigestOf([]byte("a"))})
+		if err == nil || !strings.Contains(message(err), want) {
+			t.Errorf("%s: %v", text, err)
+		}
+		err = pinError(status.Error(codes.Unimplemented, text))
+		if !strings.Contains(message(err), want) {
+			t.Errorf("pin: %s: %v", text, err)
 		}
 	}
 }

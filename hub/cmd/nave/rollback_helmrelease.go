@@ -8,8 +8,6 @@ import (
 	"strconv"
 
 	"github.com/spf13/cobra"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/navefleet/nave/hub/api"
@@ -122,12 +120,16 @@ func (s *session) onRelease(do func(*cobra.Command, []string, adminv1.AdminServi
 		ctx, cancel := context.WithTimeout(cmd.Context(), s.timeout)
 		defer cancel()
 		cmd.SetContext(ctx)
-		err = do(cmd, args, client, key)
-		if status.Code(err) == codes.Unimplemented {
-			return errors.New("the hub is too old to pin releases of Helm: upgrade it")
-		}
-		return elsewhere(ctx, client, key, err)
+		return elsewhere(ctx, client, key, pinError(do(cmd, args, client, key)))
 	})
+}
+
+// pinError returns the error of a call about a pin, which an older hub does not know.
+func pinError(err error) error {
+	if isTooOld(err) {
+		return errTooOld("pins of HelmReleases")
+	}
+	return err
 }
 
 // revisionIn returns the revision in NAME [REVISION]; 0 if there is none.

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"sync"
 
 	"google.golang.org/grpc/codes"
@@ -52,12 +51,10 @@ func (h *hubShapes) ask(ctx context.Context, cluster string, questions []manifes
 		return nil
 	}
 	answer, err := h.client.Shapes(ctx, r)
-	switch status.Code(err) {
-	case codes.OK:
-	case codes.NotFound: // the Cluster is new
-	case codes.Unimplemented:
-		return errors.New("the hub is too old: upgrade it")
-	default:
+	switch {
+	case isTooOld(err):
+		return errTooOld("the keys that clusters told")
+	case err != nil && status.Code(err) != codes.NotFound: // NotFound: the Cluster is new
 		return err
 	}
 	return h.add(cluster, r.Questions, answer.GetShapes())
