@@ -245,47 +245,75 @@ func (p *pending) wait(ctx context.Context, u underway, own bool) (ended bool) {
 // enterSlot waits for a slot, and has the render under way moved to a slot of slow renders when it becomes slow. The
 // render uses the context. Call leave at its end.
 func (p *pending) enterSlot(ctx context.Context) (_ context.Context, leave func(), err error) {
-	slots := p.slots
-	for held := false; !held; {
-		if p.slow.isApart(p.pace) {
-			slots = p.slow.slots
-		}
-		select {
-		case slots <- struct{}{}:
-			if held = slots == p.slow.slots || !p.slow.isApart(p.pace); !held {
-				<-slots
-			}
-		case <-ctx.Done():
-			return ctx, nil, ctx.Err()
-		}
+	slots, err := p.waitForSlot(ctx)
+	if err != nil {
+		return ctx, nil, err
 	}
 	if slots == p.slow.slots {
 		return ctx, func() { <-slots }, nil
 	}
 	ctx, end := context.WithCancelCause(ctx)
-	var mu sync.Mutex // guards slots, which the render holds a slot of; nil: none any more
+	held := &heldSlot{slots: slots}
 	timer := time.AfterFunc(patience, func() {
 		p.slow.markSlow(p.pace)
-		mu.Lock()
-		defer mu.Unlock()
-		select {
-		case p.slow.slots <- struct{}{}:
-			if slots != nil {
-				<-slots
-				slots = p.slow.slots
-			} else {
-				<-p.slow.slots
-			}
-		default:
+		if !held.moveTo(p.slow.slots) {
 			end(errLater)
 		}
 	})
 	return ctx, func() {
 		timer.Stop()
 		end(nil)
-		mu.Lock()
-		defer mu.Unlock()
-		<-slots
-		slots = nil
+		held.leave()
 	}, nil
+}
+
+// waitForSlot waits for a slot, and returns the slots that it is one of. A release that becomes slow meanwhile gets one
+// of slow renders.
+func (p *pending) waitForSlot(ctx context.Context) (chan struct{}, error) {
+	for {
+		slots := p.slots
+		if p.slow.isApart(p.pace) {
+			slots = p.slow.slots
+		}
+		select {
+		case slots <- struct{}{}:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+		if slots == p.slow.slots || !p.slow.isApart(p.pace) {
+			return slots, nil
+		}
+		<-slots
+	}
+}
+
+// heldSlot is the slot of a render, which may move to other slots. It is safe for concurrent use.
+type heldSlot struct {
+	mu    sync.Mutex
+	slots chan struct{} // nil: the render has left
+}
+
+// moveTo takes one of other slots in place of the present one. If none is free, moveTo returns false.
+func (h *heldSlot) moveTo(others chan struct{}) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.slots == nil {
+		return true
+	}
+	select {
+	case others <- struct{}{}:
+		<-h.slots
+		h.slots = others
+		return true
+	default:
+		return false
+	}
+}
+
+// leave frees the slot.
+func (h *heldSlot) leave() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	<-h.slots
+	h.slots = nil
 }
