@@ -82,9 +82,9 @@ type underway struct {
 
 // pace tells whether a release is slow. slowness.mu guards proven.
 type pace struct {
-	namespace string
-	slow      chan struct{} // closed: it is
-	proven    bool          // it was fast once
+	release api.Key
+	slow    chan struct{} // closed: it is
+	proven  bool          // it was fast once
 }
 
 func (p *pace) isSlow() bool {
@@ -109,7 +109,7 @@ func (s *slowness) pace(release api.Key) *pace {
 	defer s.mu.Unlock()
 	p := s.releases[release]
 	if p == nil {
-		p = &pace{namespace: release.Namespace, slow: make(chan struct{})}
+		p = &pace{release: release, slow: make(chan struct{})}
 		if len(s.releases) >= maxRemembered {
 			clear(s.releases)
 			clear(s.slowIn)
@@ -119,13 +119,16 @@ func (s *slowness) pace(release api.Key) *pace {
 	return p
 }
 
-// markSlow notes that a release is slow.
+// markSlow notes that a release is slow. If the release was forgotten meanwhile, its namespace does not count it.
 func (s *slowness) markSlow(p *pace) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !p.isSlow() {
-		close(p.slow)
-		s.slowIn[p.namespace]++
+	if p.isSlow() {
+		return
+	}
+	close(p.slow)
+	if s.releases[p.release] == p {
+		s.slowIn[p.release.Namespace]++
 	}
 }
 
@@ -133,7 +136,7 @@ func (s *slowness) markSlow(p *pace) {
 func (s *slowness) isApart(p *pace) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return p.isSlow() || !p.proven && s.slowIn[p.namespace] >= mostSlow
+	return p.isSlow() || !p.proven && s.slowIn[p.release.Namespace] >= mostSlow
 }
 
 // note notes how a render ended. A fast one makes its release fast; one that took too long or killed its worker rests.
@@ -154,7 +157,9 @@ func (s *slowness) note(release api.Key, key flightKey, took time.Duration, err 
 	case p == nil || took >= patience:
 	case p.isSlow():
 		delete(s.releases, release)
-		s.slowIn[p.namespace] = max(0, s.slowIn[p.namespace]-1)
+		if s.slowIn[release.Namespace]--; s.slowIn[release.Namespace] == 0 {
+			delete(s.slowIn, release.Namespace)
+		}
 	default:
 		p.proven = err == nil
 	}

@@ -179,6 +179,24 @@ func TestRenderFor_namespace(t *testing.T) {
 	})
 }
 
+// TestSlowness_forgotten counts no release as slow that was forgotten because there are too many.
+func TestSlowness_forgotten(t *testing.T) {
+	s := newSlowness()
+	old := s.pace(named("bad/old"))
+	for i := range maxRemembered {
+		s.pace(named(fmt.Sprint("other/", i)))
+	}
+	s.markSlow(old)
+	if len(s.slowIn) > 0 {
+		t.Errorf("slow: %v", s.slowIn)
+	}
+	s.markSlow(s.pace(named("bad/old")))
+	s.note(named("bad/old"), flightKey{}, 0, nil)
+	if len(s.slowIn) > 0 {
+		t.Errorf("still slow: %v", s.slowIn)
+	}
+}
+
 // commitNext makes an artifact of another version of the chart.
 func (s *pacing) commitNext(version string) {
 	s.files["Chart.yaml"] = "apiVersion: v2\nname: app\nversion: " + version + "\n"
