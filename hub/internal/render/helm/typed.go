@@ -222,21 +222,24 @@ func (s settling) differsWith(ctx context.Context, some []string, probes map[str
 	return nil
 }
 
-// withTypes renders the chart with probes in place of some placeholders.
+// withTypes renders the chart with probes in place of some placeholders: as otherwise, unless a template refuses that.
 func (s settling) withTypes(ctx context.Context, some []string, probes map[string]any) (*render.Result, error) {
+	other, err := s.renderTyped(ctx, otherwise(s.in, nil, strange), some, probes)
+	if err != nil {
+		return s.renderTyped(ctx, s.in, some, probes)
+	}
+	return other, nil
+}
+
+// renderTyped renders an input with probes in place of some placeholders.
+func (s settling) renderTyped(ctx context.Context, in Input, some []string, probes map[string]any) (*render.Result,
+	error) {
 	values := map[string]any{}
 	for _, p := range some {
 		values[p] = probes[p]
 	}
-	in := otherwise(s.in, nil, strange)
 	in.Values = withProbes(s.in.Values, values).(map[string]any)
-	other, err := renderChart(ctx, s.engine, in, s.post)
-	if err != nil {
-		in = s.in
-		in.Values = withProbes(s.in.Values, values).(map[string]any)
-		return renderChart(ctx, s.engine, in, s.post)
-	}
-	return other, nil
+	return renderChart(ctx, s.engine, in, s.post)
 }
 
 // withProbes returns values with others in place of placeholders that are whole values.
@@ -326,14 +329,9 @@ func (s settling) sourceOf(placeholder string) (from api.Input, path string, ok 
 func (s settling) needsTypes(ctx context.Context, cause error) error {
 	types := s.typesIn()
 	names := slices.Sorted(maps.Keys(types))
+	probes := probesOf(types, false)
 	renders := func(some []string) bool {
-		values := map[string]any{}
-		for _, p := range some {
-			values[p] = types[p].probe(false)
-		}
-		in := s.in
-		in.Values = withProbes(s.in.Values, values).(map[string]any)
-		_, err := renderChart(ctx, s.engine, in, s.post)
+		_, err := s.renderTyped(ctx, s.in, some, probes)
 		return err == nil
 	}
 	if len(names) == 0 || !renders(names) {

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"hash/fnv"
-	"maps"
 	"reflect"
 	"regexp"
 	"slices"
@@ -117,7 +116,7 @@ func newWatcher(texts pairs, turned map[string]bool, lengths bool) *watcher {
 // compile makes found match the keys of stands, longer ones first.
 func (w *watcher) compile() {
 	var all []string
-	for text := range maps.Keys(w.stands) {
+	for text := range w.stands {
 		all = append(all, regexp.QuoteMeta(text))
 	}
 	slices.SortFunc(all, func(a, b string) int { return len(b) - len(a) })
