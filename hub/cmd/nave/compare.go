@@ -134,15 +134,21 @@ func (c *comparison) compare(ctx context.Context, released *published, all []*ou
 		})
 	}
 	err := group.Wait()
-	maps.DeleteFunc(c.pairs, func(_ pair, d *pairDiff) bool {
-		for _, cluster := range d.clusters {
-			if d.kept != "" {
-				c.keep(d.kept, cluster)
-			}
-		}
-		return d.kept != ""
-	})
+	c.dropKept()
 	return err
+}
+
+// dropKept drops the pairs whose new version the hub does not make, and notes why.
+func (c *comparison) dropKept() {
+	maps.DeleteFunc(c.pairs, func(_ pair, d *pairDiff) bool {
+		if d.kept == "" {
+			return false
+		}
+		for _, cluster := range d.clusters {
+			c.keep(d.kept, cluster)
+		}
+		return true
+	})
 }
 
 // pairUp finds the versions of the Applications of one cluster that differ: first those that the cluster would run,

@@ -3,6 +3,7 @@ package status
 import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 	"github.com/navefleet/nave/shared/wording"
 )
 
@@ -39,26 +40,31 @@ func (f Facts) releaseDetails(c *conditions, status fields) {
 	}
 	var history []any
 	for _, revision := range r.History {
-		snapshot := fields{"name": r.Name, "namespace": r.Namespace, "version": int64(revision.Revision)}
-		snapshot.set("status", revision.Status)
-		snapshot.set("chartName", revision.Chart)
-		snapshot.set("chartVersion", revision.ChartVersion)
-		snapshot.set("appVersion", revision.AppVersion)
-		snapshot.set("tests", revision.Tests)
-		snapshot.set("description", revision.Description)
-		last := revision.LastDeployed
-		if last == nil && revision.Status != superseded { // of a spoke that reports only when the record was written
-			last = revision.WrittenAt
-		}
-		for name, at := range map[string]*timestamppb.Timestamp{"firstDeployed": revision.FirstDeployed,
-			"lastDeployed": last} {
-			if at != nil {
-				snapshot[name] = wording.Time(at.AsTime())
-			}
-		}
-		history = append(history, map[string]any(snapshot))
+		history = append(history, snapshotOf(r, revision))
 	}
 	if history != nil {
 		status["history"] = history
 	}
+}
+
+// snapshotOf returns the entry of a revision in Flux's status.history.
+func snapshotOf(r *spokev1.ReleaseReport, revision *spokev1.RevisionReport) map[string]any {
+	snapshot := fields{"name": r.Name, "namespace": r.Namespace, "version": int64(revision.Revision)}
+	snapshot.set("status", revision.Status)
+	snapshot.set("chartName", revision.Chart)
+	snapshot.set("chartVersion", revision.ChartVersion)
+	snapshot.set("appVersion", revision.AppVersion)
+	snapshot.set("tests", revision.Tests)
+	snapshot.set("description", revision.Description)
+	last := revision.LastDeployed
+	if last == nil && revision.Status != superseded { // of a spoke that reports only when the record was written
+		last = revision.WrittenAt
+	}
+	for name, at := range map[string]*timestamppb.Timestamp{"firstDeployed": revision.FirstDeployed,
+		"lastDeployed": last} {
+		if at != nil {
+			snapshot[name] = wording.Time(at.AsTime())
+		}
+	}
+	return snapshot
 }
