@@ -121,9 +121,11 @@ func TestPinHelmRelease_refused(t *testing.T) {
 		"no_earlier": {func(r *rig) {
 			r.report(&spokev1.ReleaseReport{History: []*spokev1.RevisionReport{{Revision: 1, Status: "deployed"}}})
 		}, 0, "no earlier revision that was deployed"},
-		"old_spoke": {func(r *rig) { r.knows(bundle.Baseline) }, 4, "spoke v1 of cluster a cannot keep a release at a revision"},
+		"old_spoke": {func(r *rig) { r.knows(bundle.Baseline) }, 4,
+			"spoke v1 of cluster a cannot keep a release at a revision"},
 		"suspended": {func(r *rig) {
-			r.put(store.Resource{Key: pinnedKey, Suspended: true}, `{"metadata":{"name":"web","namespace":"apps"},"spec":{"interval":"1m","chartRef":{"kind":"OCIRepository","name":"web"}}}`)
+			r.put(store.Resource{Key: pinnedKey, Suspended: true}, `{"metadata":{"name":"web","namespace":"apps"},`+
+				`"spec":{"interval":"1m","chartRef":{"kind":"OCIRepository","name":"web"}}}`)
 		}, 4, "is suspended: resume it first"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -71,7 +71,8 @@ func TestRecipes(t *testing.T) {
 			[]string{"randAlphaNum[20]"}, false},
 		"each_call": {configMap(`{{ range list 1 2 }}{{ randAlphaNum 20 }}{{ end }}`),
 			[]string{"randAlphaNum[20]", "randAlphaNum[20]"}, false},
-		"included": {`{{ define "p" }}{{ randAlphaNum 20 }}{{ end }}` + configMap(`"{{ include "p" . }}-{{ include "p" . }}"`),
+		"included": {`{{ define "p" }}{{ randAlphaNum 20 }}{{ end }}` +
+			configMap(`"{{ include "p" . }}-{{ include "p" . }}"`),
 			[]string{"randAlphaNum[20]", "randAlphaNum[20]"}, false},
 		"guarded": {configMap(`{{ $s := lookup "v1" "Secret" "a" "b" }}{{ if $s }}x{{ else }}{{ randAlpha 9 }}{{ end }}`),
 			[]string{"randAlpha[9]"}, false},
@@ -80,7 +81,8 @@ func TestRecipes(t *testing.T) {
 		"unused": {configMap(`{{ $p := randAlpha 9 }}{{ if $p }}x{{ end }}`), nil, false},
 		"empty":  {configMap(`{{ randAlpha 0 | quote }}`), nil, false},
 		"lower":  {configMap(`{{ randAlphaNum 9 | lower | quote }}`), []string{"randAlphaNum[9]", `lower["<0>"]`}, false},
-		"cut":    {configMap(`{{ (randAlphaNum 99 | sha256sum | trunc 16) }}`), []string{"randAlphaNum[99]", `sha256sum["<0>"]`, `trunc[16,"<1>"]`}, false},
+		"cut": {configMap(`{{ (randAlphaNum 99 | sha256sum | trunc 16) }}`),
+			[]string{"randAlphaNum[99]", `sha256sum["<0>"]`, `trunc[16,"<1>"]`}, false},
 		"url":    {configMap(`{{ randAlphaNum 9 | urlquery }}`), []string{"randAlphaNum[9]"}, false},
 		"sealed": {configMap(`{{ .Values.password }}-{{ randAlpha 9 }}`), []string{"randAlpha[9]"}, false},
 		"htpasswd": {secret(`{{ $p := randAlpha 9 }}{{ printf "%s %s" $p (htpasswd "u" $p) | b64enc }}`),
@@ -90,18 +92,20 @@ func TestRecipes(t *testing.T) {
 		"certificate": {`{{- $ca := genCA "ca" 365 }}{{ $c := genSignedCert "a" nil (list "a.b") 365 $ca }}` +
 			secret(`{{ $c.Key | b64enc }}`) + "  y: {{ $c.Cert | b64enc }}\n---\n" + webhook,
 			[]string{`genCA["ca",365]`, `genSignedCert["a",null,["a.b"],365,{"Cert":"<0>","Key":"<0 key>"}]`}, false},
-		"with_key": {secret(`{{ (genSelfSignedCertWithKey "a" (list "1.2.3.4") nil 1 (genPrivateKey "ecdsa")).Cert | b64enc }}`),
+		"with_key": {secret(`{{ (genSelfSignedCertWithKey "a" (list "1.2.3.4") nil 1 ` +
+			`(genPrivateKey "ecdsa")).Cert | b64enc }}`),
 			[]string{`genPrivateKey["ecdsa"]`, `genSelfSignedCertWithKey["a",["1.2.3.4"],null,1,"<0>"]`}, false},
 		"indented": {configMap("|-\n" + `{{ (genCA "a" 1).Cert | indent 4 }}`), []string{`genCA["a",1]`}, false},
 		"checksum": {strings.Replace(secret(`{{ randAlpha 9 | b64enc }}`), "name: b",
 			`name: b, annotations: {checksum/x: "{{ randAlpha 9 | toJson | sha256sum }}"}`, 1), []string{"randAlpha[9]"}, false},
 		"looked_into": {configMap(`{{ $p := randAlpha 9 }}{{ $p | sha256sum }}`), nil, true},
-		"other_stays": {configMap(`{{ $p := randAlpha 9 }}{{ $p | sha256sum }}-{{ randAlpha 9 }}`), []string{"randAlpha[9]"}, true},
-		"compared":    {configMap(`{{ $p := randAlpha 9 }}{{ if regexMatch "^[0-9]" $p }}1{{ else }}2{{ end }}`), nil, true},
-		"measured":    {configMap(`{{ $p := randAlpha 9 }}{{ len $p | quote }}`), nil, true},
-		"wrong_key":   {configMap(`{{ genPrivateKey "none" | quote }}`), nil, true},
-		"hook":        {hook, nil, false},
-		"tpl":         {configMap(`{{ tpl "{{ randAlpha 9 }}" . }}`), []string{"randAlpha[9]"}, false},
+		"other_stays": {configMap(`{{ $p := randAlpha 9 }}{{ $p | sha256sum }}-{{ randAlpha 9 }}`),
+			[]string{"randAlpha[9]"}, true},
+		"compared":  {configMap(`{{ $p := randAlpha 9 }}{{ if regexMatch "^[0-9]" $p }}1{{ else }}2{{ end }}`), nil, true},
+		"measured":  {configMap(`{{ $p := randAlpha 9 }}{{ len $p | quote }}`), nil, true},
+		"wrong_key": {configMap(`{{ genPrivateKey "none" | quote }}`), nil, true},
+		"hook":      {hook, nil, false},
+		"tpl":       {configMap(`{{ tpl "{{ randAlpha 9 }}" . }}`), []string{"randAlpha[9]"}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			result, err := renderWith(t, c.template)
