@@ -86,43 +86,73 @@ func shapeOf(line string) string {
 func (s *Search) match(desired, live string) map[sealed.Placeholder]string {
 	found := map[sealed.Placeholder]string{}
 	before, p, after, has := sealed.Cut(desired)
-	if !has {
+	live, ok := strings.CutPrefix(live, before)
+	if !has || !ok {
 		return nil
 	}
 	isWhole := before == "" && after == ""
-	live, ok := strings.CutPrefix(live, before)
-	for ok && has {
-		var following string
+	for has {
 		next := p
-		following, p, after, has = sealed.Cut(after)
-		end := len(live) - len(following)
-		switch i, isOurs := s.by[next]; {
-		case has && following != "":
-			end = strings.Index(live, following)
-		case has && isOurs: // another value follows at once
-			end = min(lengthOf(s.recipes[i]), len(live))
-		case has:
-			return nil
-		}
-		if end <= 0 || !strings.HasPrefix(live[end:], following) {
+		before, p, after, has = sealed.Cut(after)
+		end := s.endOf(next, found[next], live, before, has)
+		if end <= 0 || !strings.HasPrefix(live[end:], before) {
 			return nil
 		}
 		value := live[:end]
-		live = live[end+len(following):]
+		live = live[end+len(before):]
 		i, isOurs := s.by[next]
 		switch {
 		case !isOurs: // a sealed value
-		case found[next] != "" && found[next] != value, !isWhole && !couldBe(s.recipes[i], value):
+		case found[next] != "" && found[next] != value, !isWhole && !s.couldBe(i, value):
 			return nil
 		default:
 			found[next] = value
 		}
 	}
-	if !ok {
-		return nil
-	}
 	return found
 }
+
+// endOf returns the length of the value of a placeholder at the begin of a text, of which following comes behind the
+// value, and then another value if there are more; 0 or less if there is no such value. A value that the text has had
+// before has the same length again; one that looks as if its recipe made it is taken whole, also if it has the
+// characters that follow.
+func (s *Search) endOf(p sealed.Placeholder, before, text, following string, more bool) int {
+	ends := []int{len(before)}
+	if i, isOurs := s.by[p]; isOurs && before == "" {
+		ends = s.madeEnds(i, text)
+	}
+	for _, end := range ends {
+		if end > 0 && end <= len(text) && strings.HasPrefix(text[end:], following) &&
+			(more || end+len(following) == len(text)) {
+			return end
+		}
+	}
+	switch {
+	case !more:
+		return len(text) - len(following)
+	case following != "":
+		return strings.Index(text, following)
+	}
+	return 0
+}
+
+// madeEnds returns the lengths that the value of a recipe at the begin of a text may have if it was made by the recipe.
+func (s *Search) madeEnds(i int, text string) []int {
+	if isKey(s.recipes[i].Function) {
+		end := strings.Index(text, "\n-----END ")
+		if end < 0 {
+			return nil
+		}
+		end += len("\n-----END ")
+		label := strings.Index(text[end:], "-----")
+		end += label + len("-----")
+		return []int{end + 1, end} // with the line break, or without it if the chart left it out
+	}
+	return []int{s.lengths[i]}
+}
+
+// isKey reports whether a function makes keys or certificates.
+func isKey(function string) bool { return strings.HasPrefix(function, "gen") }
 
 // matchBegin returns the value on a line that begins alike; nil if there is none.
 func (s *Search) matchBegin(desired, live string) map[sealed.Placeholder]string {
@@ -137,7 +167,7 @@ func (s *Search) matchBegin(desired, live string) map[sealed.Placeholder]string 
 	if end < 0 {
 		end = len(rest)
 	}
-	if letters == "" || !couldBe(s.recipes[i], rest[:end]) {
+	if letters == "" || !s.couldBe(i, rest[:end]) {
 		return nil
 	}
 	return map[sealed.Placeholder]string{p: rest[:end]}
@@ -169,20 +199,55 @@ func lettersOf(function string) string {
 	return ""
 }
 
-// lengthOf returns the length of the values of a recipe; 0 if they may have any.
-func lengthOf(r bundle.Recipe) int {
-	switch r.Function {
-	case "randAlphaNum", "randAlpha", "randNumeric", "randAscii", "randBytes":
-		args, err := r.Read(func(text string) (string, error) { return text, nil })
-		if err != nil {
-			return 0
+// bcryptLength is the length of a hash of bcrypt.
+const bcryptLength = 60
+
+// lengthsOf returns the lengths of the values of recipes; 0 of one that may have any.
+func lengthsOf(recipes []bundle.Recipe, by map[sealed.Placeholder]int) []int {
+	lengths := make([]int, len(recipes))
+	ofText := func(text string) (length int) {
+		for has := true; has; {
+			var before string
+			var p sealed.Placeholder
+			before, p, text, has = sealed.Cut(text)
+			i, known := by[p]
+			if has && (!known || lengths[i] == 0) {
+				return 0
+			}
+			if length += len(before); has {
+				length += lengths[i]
+			}
 		}
-		if r.Function == "randBytes" {
-			return base64.StdEncoding.EncodedLen(args[0].(int))
+		return length
+	}
+	for i, r := range recipes {
+		if args, err := r.Read(func(text string) (string, error) { return text, nil }); err == nil {
+			lengths[i] = lengthOf(r.Function, args, ofText)
 		}
+	}
+	return lengths
+}
+
+// lengthOf returns the length of the values of a function; 0 if they may have any.
+func lengthOf(function string, args []any, ofText func(string) int) int {
+	switch function {
+	case "randAlphaNum", "randAlpha", "randNumeric", "randAscii":
 		return args[0].(int)
+	case "randBytes":
+		return base64.StdEncoding.EncodedLen(args[0].(int))
 	case "uuidv4":
 		return 36
+	case "bcrypt":
+		return bcryptLength
+	case "htpasswd":
+		if user := ofText(args[0].(string)); user > 0 {
+			return user + len(":") + bcryptLength
+		}
+	case "lower", "upper":
+		return ofText(args[0].(string))
+	case "trunc":
+		n := args[0].(int)
+		return min(max(n, -n), ofText(args[1].(string)))
 	case "sha1sum":
 		return 2 * sha1.Size
 	case "sha256sum":
@@ -194,7 +259,8 @@ func lengthOf(r bundle.Recipe) int {
 }
 
 // couldBe reports whether a part of a text may be the value of a recipe.
-func couldBe(r bundle.Recipe, value string) bool {
+func (s *Search) couldBe(i int, value string) bool {
+	r := s.recipes[i]
 	letters := lettersOf(r.Function)
 	switch {
 	case value == "":
@@ -207,10 +273,10 @@ func couldBe(r bundle.Recipe, value string) bool {
 		return strings.HasPrefix(value, "$2") && !strings.ContainsAny(value, " \n\"'")
 	case r.Function == "htpasswd":
 		return strings.Contains(value, ":$2") && !strings.ContainsAny(value, " \n\"'")
-	case strings.HasPrefix(r.Function, "gen"):
+	case isKey(r.Function):
 		return strings.HasPrefix(value, "-----BEGIN ") && strings.Contains(value, "-----END ") &&
 			strings.Count(value, "-----BEGIN ") == 1
-	case r.Function == "randAscii":
+	case r.Function == "randAscii", len(value) == s.lengths[i]:
 		return true
 	}
 	return !strings.ContainsAny(value, " \n")

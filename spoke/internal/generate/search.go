@@ -61,6 +61,7 @@ type Search struct {
 	fields  map[manifest.ID][]field    // that have placeholders of recipes
 	used    map[sealed.Placeholder]bool
 	found   map[sealed.Placeholder]string
+	lengths []int // of the values of the recipes; 0: any
 }
 
 // NewSearch returns a Search for the values of recipes, which are valid.
@@ -72,6 +73,7 @@ func NewSearch(recipes []bundle.Recipe) *Search {
 			s.by[sealed.Placeholder(p)] = i
 		}
 	}
+	s.lengths = lengthsOf(recipes, s.by)
 	return s
 }
 
@@ -85,9 +87,46 @@ type field struct {
 // segment is a step of a path: the key of a map, or an element of a list.
 type segment struct {
 	key   string
-	index int
+	index int    // of the element; if it has a name, among those of this name
 	of    int    // elements; 0: the segment is a key
-	name  string // of the element; empty: it has none
+	name  string // of the element; empty: it has none, or a generated one
+}
+
+// elementsOf returns the segments of the elements of a list.
+func elementsOf(list []any) []segment {
+	segments, named := make([]segment, len(list)), map[string]int{}
+	for i, item := range list {
+		segments[i] = segment{index: i, of: len(list), name: nameOf(item)}
+		if name := segments[i].name; len(sealed.Find(name)) > 0 {
+			segments[i].name = ""
+		} else if name != "" {
+			segments[i].index = named[name]
+			named[name]++
+		}
+	}
+	return segments
+}
+
+// in returns the element that the segment stands for: by its name if it has one, and otherwise by its index if the list
+// is as long.
+func (s segment) in(list []any) (any, bool) {
+	if s.name == "" {
+		if len(list) != s.of {
+			return nil, false
+		}
+		return list[s.index], true
+	}
+	at := 0
+	for _, item := range list {
+		if nameOf(item) != s.name {
+			continue
+		}
+		if at == s.index {
+			return item, true
+		}
+		at++
+	}
+	return nil, false
 }
 
 // Add notes which fields of an object have placeholders of recipes, and reports whether there are such.
@@ -107,8 +146,8 @@ func (s *Search) add(id manifest.ID, value any, path []segment, encoded func([]s
 			s.add(id, value[key], append(slices.Clip(path), segment{key: key}), encoded)
 		}
 	case []any:
-		for i, item := range value {
-			s.add(id, item, append(slices.Clip(path), segment{index: i, of: len(value), name: nameOf(item)}), encoded)
+		for i, element := range elementsOf(value) {
+			s.add(id, value[i], append(slices.Clip(path), element), encoded)
 		}
 	case string:
 		f := field{path: path, text: value}
@@ -188,29 +227,19 @@ func nameOf(item any) string {
 	return name
 }
 
-// at returns the value at a path. An element of a list is found by its name if it has one, and otherwise by its index
-// if the list is as long.
-func at(value any, path []segment) (any, bool) {
+// at returns the value at a path.
+func at(value any, path []segment) (_ any, has bool) {
 	for _, s := range path {
 		if s.of == 0 {
 			fields, _ := value.(map[string]any)
-			var has bool
-			if value, has = fields[s.key]; !has {
-				return nil, false
-			}
-			continue
+			value, has = fields[s.key]
+		} else {
+			list, _ := value.([]any)
+			value, has = s.in(list)
 		}
-		list, _ := value.([]any)
-		i := s.index
-		if s.name != "" {
-			i = slices.IndexFunc(list, func(item any) bool { return nameOf(item) == s.name })
-		} else if len(list) != s.of {
+		if !has {
 			return nil, false
 		}
-		if i < 0 || i >= len(list) {
-			return nil, false
-		}
-		value = list[i]
 	}
 	return value, true
 }
