@@ -18,8 +18,9 @@ import (
 
 // Values are the values of recipes. Printing, logging and encoding Values give a fixed text.
 type Values struct {
-	texts map[sealed.Placeholder]string
-	size  int
+	texts  map[sealed.Placeholder]string
+	unused []string // of the cluster, that do not fit any more
+	size   int
 }
 
 // Find returns the value of a placeholder, and whether there is one. Values may be nil.
@@ -33,7 +34,7 @@ func (v *Values) Find(p sealed.Placeholder) (sealed.Value, bool) {
 
 // Secrets calls each with each value that is a secret, in any order. A certificate is none.
 func (v *Values) Secrets(each func(string)) {
-	for _, text := range v.texts {
+	for _, text := range slices.AppendSeq(slices.Clone(v.unused), maps.Values(v.texts)) {
 		if !strings.HasPrefix(text, "-----BEGIN CERTIFICATE-----") {
 			each(text)
 		}
@@ -61,13 +62,16 @@ type Search struct {
 	fields  map[manifest.ID][]field    // that have placeholders of recipes
 	used    map[sealed.Placeholder]bool
 	found   map[sealed.Placeholder]string
-	lengths []int // of the values of the recipes; 0: any
+	held    map[sealed.Placeholder]bool // found in an object, and not only in the notes of a record
+	unused  []string                    // values that do not fit any more
+	lengths []int                       // of the values of the recipes; 0: any
 }
 
 // NewSearch returns a Search for the values of recipes, which are valid.
 func NewSearch(recipes []bundle.Recipe) *Search {
 	s := &Search{recipes: recipes, by: map[sealed.Placeholder]int{}, fields: map[manifest.ID][]field{},
-		used: map[sealed.Placeholder]bool{}, found: map[sealed.Placeholder]string{}}
+		used: map[sealed.Placeholder]bool{}, found: map[sealed.Placeholder]string{},
+		held: map[sealed.Placeholder]bool{}}
 	for i, r := range recipes {
 		for _, p := range r.Placeholders() {
 			s.by[sealed.Placeholder(p)] = i
@@ -199,7 +203,7 @@ func (s *Search) Take(id manifest.ID, o *manifest.Object) {
 		}
 		for p, value := range s.values(f.text, text) {
 			if _, found := s.found[p]; !found && value != "" {
-				s.found[p] = value
+				s.found[p], s.held[p] = value, id != manifest.ID{}
 			}
 		}
 	}
@@ -248,10 +252,13 @@ func at(value any, path []segment) (_ any, has bool) {
 const maxValues = 1 << 20
 
 // Values returns the values of all recipes that objects need: those that were found, and new ones for those that were
-// not. What depends on a new value is made anew, too, so that certificates fit to the authority that signs them.
+// not, or that do not fit any more. What depends on a new value is made anew, too, so that certificates fit to the authority that signs them.
 func (s *Search) Values(ctx context.Context) (*Values, error) {
+	if err := s.dropUnfit(ctx); err != nil {
+		return nil, err
+	}
 	makes := s.missing()
-	v := &Values{texts: map[sealed.Placeholder]string{}}
+	v := &Values{texts: map[sealed.Placeholder]string{}, unused: s.unused}
 	for i, r := range s.recipes {
 		if !makes[i] {
 			for _, p := range r.Placeholders() {
