@@ -93,6 +93,32 @@ func TestRelease_pinned(t *testing.T) {
 	w.greets("three")
 }
 
+// TestRelease_pinned_deleted stays at the revision of a pin whose record is deleted, and returns there once.
+func TestRelease_pinned_deleted(t *testing.T) {
+	w := newHelmWorld(t)
+	for _, text := range []string{"one", "two"} {
+		w.render(strings.ReplaceAll(lifeConfig, "greeting: one", "greeting: "+text))
+		w.send()
+		w.expect(condition.True, condition.ReconciliationSucceeded)
+	}
+	w.pin(1)
+	w.must(w.cluster.Delete(t.Context(), "Secret", w.app.Name.Namespace, "sh.helm.release.v1.web.v1"))
+	w.helm("rollback web 2")
+	for _, request := range []string{"a", "b"} {
+		w.entry.RequestedAt = request
+		w.send()
+		w.eventually("the request", func() error {
+			if r := w.told.of("web"); r.HandledRequest != request || r.Reason != condition.Pinned {
+				return fmt.Errorf("%v", r)
+			}
+			return nil
+		})
+	}
+	w.greets("one")
+	newest := w.told.of("web").Release.History[0]
+	w.same("newest", fmt.Sprint(newest.Revision, " ", newest.Description), "5 Rollback to 1")
+}
+
 // TestRelease_question tells the newest revision of a release, also of one that is not an application's, and that there
 // is none.
 func TestRelease_question(t *testing.T) {

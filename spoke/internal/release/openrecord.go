@@ -1,6 +1,7 @@
 package release
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -142,7 +143,7 @@ func (c *course) begin(r *Record) {
 	if r.Info.FirstDeployed.IsZero() {
 		r.Info.FirstDeployed = now
 	}
-	r.Info.Status, r.Info.Description = pendingOf(c.journal.Running)
+	r.Info.Status, r.Info.Description = pendingOf(c.journal.Running, c.desired.Pinned)
 	for i := range r.Hooks {
 		r.Hooks[i].LastRun = Run{}
 	}
@@ -210,12 +211,14 @@ func (c *course) makeRoom(ctx context.Context) error {
 	return nil
 }
 
-func pendingOf(r Running) (Status, string) {
+// pendingOf returns the status and the description of a revision that an action makes. A rollback to a pin names the
+// revision of the pin, also if it is made of a later rollback to that revision, because the revision itself is deleted.
+func pendingOf(r Running, pinned int) (Status, string) {
 	switch r.Action {
 	case Install:
 		return PendingInstall, "Initial install underway"
 	case Rollback:
-		return PendingRollback, rolledBack + strconv.Itoa(r.From)
+		return PendingRollback, rolledBack + strconv.Itoa(cmp.Or(pinned, r.From))
 	}
 	return PendingUpgrade, "Preparing upgrade"
 }
