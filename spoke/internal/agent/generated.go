@@ -41,8 +41,8 @@ func (a *Agent) mayTake(id bundle.ObjectIdentity) bool {
 
 // needGenerated finds the values of the recipes, or makes them, once in a run. The record of a revision that is
 // underway, or failed, has the values that the revision was begun with, such as a new authority of which the cluster
-// may have a part. Otherwise those of the cluster count, and then those of the newest record. The caller must not hold
-// memory for objects.
+// may have a part. Otherwise those of the cluster count, and then those of the records, the newest first: a release that
+// was rolled back to a revision without a value gets the same one again. The caller must not hold memory for objects.
 func (l *loader) needGenerated(ctx context.Context) error {
 	if len(recipesOf(l.app)) == 0 {
 		return nil
@@ -102,7 +102,7 @@ func (l *loader) search(ctx context.Context) (*generate.Search, error) {
 	if err != nil {
 		return nil, err
 	}
-	records := &recordOf{mayTake: map[manifest.ID]bool{}, storage: &release.Storage{Client: client,
+	records := &recordsOf{mayTake: map[manifest.ID]bool{}, storage: &release.Storage{Client: client,
 		Namespace: l.app.Release.StorageNamespace, Name: l.app.Release.Name, Now: time.Now}}
 	for _, id := range sources {
 		records.mayTake[id.ID()] = true
@@ -111,7 +111,7 @@ func (l *loader) search(ctx context.Context) (*generate.Search, error) {
 		return nil, err
 	}
 	if records.underway {
-		if err := records.takeFrom(ctx, search); err != nil {
+		if err := records.takeNext(ctx, search); err != nil {
 			return nil, err
 		}
 	}
@@ -128,8 +128,10 @@ func (l *loader) search(ctx context.Context) (*generate.Search, error) {
 			return nil, err
 		}
 	}
-	if !search.IsComplete() && !records.underway {
-		return search, records.takeFrom(ctx, search)
+	for !search.IsComplete() && len(records.versions) > 0 {
+		if err := records.takeNext(ctx, search); err != nil {
+			return nil, err
+		}
 	}
 	return search, nil
 }
@@ -186,31 +188,35 @@ func (l *loader) addTo(ctx context.Context, search *generate.Search, ref bundle.
 	return search.Add(o), nil
 }
 
-// recordOf is the newest record of a release.
-type recordOf struct {
+// recordsOf are the records of a release.
+type recordsOf struct {
 	mayTake  map[manifest.ID]bool // objects that values may be taken of
 	storage  *release.Storage
-	version  int  // 0: there is none
-	underway bool // an action of the spoke on it has not ended, or failed
+	versions []int // not read yet, the newest last
+	underway bool  // an action of the spoke on the newest one has not ended, or failed
 }
 
-func (r *recordOf) find(ctx context.Context) error {
+// maxRecords is how many records of a release are searched for values.
+const maxRecords = 10
+
+func (r *recordsOf) find(ctx context.Context) error {
 	history, err := r.storage.History(ctx)
 	if err != nil || len(history) == 0 {
 		return err
 	}
+	for _, revision := range history[max(0, len(history)-maxRecords):] {
+		r.versions = append(r.versions, revision.Version)
+	}
 	newest := history[len(history)-1]
-	r.version = newest.Version
 	r.underway = (newest.Status.IsPending() || newest.Status == release.Failed) && !newest.Digest.IsZero()
 	return nil
 }
 
-// takeFrom lets a search take the values of the record. One that cannot be read has none.
-func (r *recordOf) takeFrom(ctx context.Context, search *generate.Search) error {
-	if r.version == 0 {
-		return nil
-	}
-	record, _, err := r.storage.Read(ctx, r.version)
+// takeNext lets a search take the values of the newest record that was not read yet. One that cannot be read has none.
+func (r *recordsOf) takeNext(ctx context.Context, search *generate.Search) error {
+	last := len(r.versions) - 1
+	record, _, err := r.storage.Read(ctx, r.versions[last])
+	r.versions = r.versions[:last]
 	if err != nil {
 		if reason := kube.ReasonOf(err); reason == "" || reason == kube.NotFound {
 			return nil

@@ -233,3 +233,39 @@ func TestRelease_recipes_own(t *testing.T) {
 		t.Error(url)
 	}
 }
+
+// TestRelease_recipes_returned keeps a password that a rollback took out of the cluster, and one in a text with
+// certificates that no other object has.
+func TestRelease_recipes_returned(t *testing.T) {
+	w := newHelmWorld(t)
+	w.entry.Features = "helm-release,recipes,pinned-releases"
+	w.render(lifeConfig)
+	w.send()
+	w.expect(condition.True, condition.ReconciliationSucceeded)
+	w.app.Release.Recipes = append(passwordRecipes(), tlsRecipes("a.example.com")...)
+	w.render(lifeConfig + loginText + `---
+apiVersion: v1
+kind: Secret
+metadata: {name: pem, namespace: $NS}
+stringData: {all.pem: "` + keyPlaceholder + certPlaceholder + caPlaceholder + `"}
+`)
+	w.send()
+	w.expect(condition.True, condition.ReconciliationSucceeded)
+	password, pem := w.password("db-1"), w.decoded("pem", "all.pem")
+	version := w.field("Secret", "pem", "metadata", "resourceVersion")
+	w.entry.ForceRequestedAt = "now"
+	w.send()
+	w.eventually("the upgrade", func() error {
+		if got := historyOf(w.told.of("web")); !strings.HasPrefix(got, "3 deployed") {
+			return errors.New(got)
+		}
+		return nil
+	})
+	w.same("version after an upgrade", w.field("Secret", "pem", "metadata", "resourceVersion"), version)
+	w.pin(1)
+	w.same("rolled back", w.field("Secret", "login", "kind"), "")
+	w.pin(0)
+	w.expect(condition.True, condition.ReconciliationSucceeded)
+	w.same("password", w.password("db-1"), password)
+	w.same("certificates", w.decoded("pem", "all.pem"), pem)
+}
