@@ -19,16 +19,17 @@ import (
 	"github.com/navefleet/nave/shared/telemetry"
 )
 
-// Limits of one connection. Spokes ping every 30 s, so that the hub pings only those that are silent. A cluster that
-// does not finish its calls makes the hub keep one message in each stream of each connection: 64 MiB.
+// Limits of one connection. Spokes send a heartbeat every 20 s, so that the hub pings only those that are silent: after
+// at most 40 s without an answer the connection ends. A cluster that does not finish its calls makes the hub keep one
+// message in each stream of each connection: 64 MiB.
 const (
 	maxMessage        = 1 << 20
 	maxHeaders        = 16 << 10
 	maxStreams        = 16
 	handshakeTimeout  = 10 * time.Second
 	minPing           = 20 * time.Second
-	serverPing        = time.Minute
-	serverPingTimeout = 20 * time.Second
+	serverPing        = 25 * time.Second
+	serverPingTimeout = 15 * time.Second
 	readBuffer        = 4 << 10
 	writeBuffer       = 32 << 10
 

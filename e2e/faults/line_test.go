@@ -4,7 +4,9 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/base64"
+	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -24,6 +26,8 @@ var lineFaults = map[string]fault{
 	"narrow":          {play: narrow},
 	"black-hole":      {play: blackHole},
 	"half-open":       {play: halfOpen},
+	"unreachable":     {play: unreachable},
+	"frozen":          {play: frozen},
 	"reset-mid-chunk": {play: resetMidChunk},
 	"outage":          {play: outage},
 
@@ -150,6 +154,41 @@ func halfOpen(p *spoke) {
 	if p.proxy.Opened() == opened {
 		p.t.Error("it arrived over a line on which nothing passes")
 	}
+}
+
+// noticed is within which time the hub tells that a spoke does not answer.
+const noticed = 45 * time.Second
+
+// unreachable: nothing passes any more, and nobody hears of it. The hub tells it in time, and since when.
+func unreachable(p *spoke) {
+	p.proxy.Set(proxy.Faults{Refuse: true})
+	p.proxy.Vanish()
+	p.offline()
+}
+
+// frozen: the spoke runs and does not answer. The hub tells it in time; the spoke comes back by itself.
+func frozen(p *spoke) {
+	must(p.t, p.Freeze())
+	defer func() { must(p.t, p.Thaw()) }()
+	p.offline()
+	out, err := p.stand.Nave(p.t.Context(), "reconcile", "cluster", p.name)
+	if err == nil || !strings.Contains(err.Error()+out, "offline") {
+		p.t.Errorf("nave reconcile ended with %v: %s", err, out)
+	}
+}
+
+// offline waits until the hub says that the spoke is not connected, and when it was last heard from.
+func (p *spoke) offline() {
+	p.t.Helper()
+	began := time.Now()
+	eventuallyIn(p.t, noticed, often, "the cluster is offline", func(ctx context.Context) error {
+		text, err := p.stand.Nave(ctx, "describe", "cluster", p.name)
+		if err == nil && !strings.Contains(text, "last heard from at") {
+			err = errors.New(text)
+		}
+		return err
+	})
+	p.t.Logf("noticed after %s", time.Since(began))
 }
 
 // resetMidChunk: the connection is reset three times in the middle of a blob. The commit arrives over the fourth.

@@ -98,6 +98,21 @@ func (p *Process) Stop() error {
 // Kill ends the daemon as kill -9 does.
 func (p *Process) Kill() error { return p.end(syscall.SIGKILL) }
 
+// Freeze stops the daemon where it is, as kill -STOP does: its connections stay, and nobody answers on them.
+func (p *Process) Freeze() error { return p.signal(syscall.SIGSTOP) }
+
+// Thaw lets a frozen daemon go on.
+func (p *Process) Thaw() error { return p.signal(syscall.SIGCONT) }
+
+func (p *Process) signal(s syscall.Signal) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.cmd == nil {
+		return fmt.Errorf("%s does not run", p.Name)
+	}
+	return p.cmd.Process.Signal(s)
+}
+
 func (p *Process) end(signal syscall.Signal) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()

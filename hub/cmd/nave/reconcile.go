@@ -140,6 +140,9 @@ func waitHandled(ctx context.Context, out io.Writer, client adminv1.AdminService
 		if !wait {
 			continue
 		}
+		if err := requireSpoke(ctx, client, k); err != nil {
+			return err
+		}
 		message, err := waitFor(ctx, client, k, wanted)
 		if err != nil {
 			return err
@@ -216,6 +219,11 @@ func waitFor(ctx context.Context, client adminv1.AdminServiceClient, key *adminv
 	}
 }
 
+func roleOf(object map[string]any) api.Role {
+	kind, _ := object["kind"].(string)
+	return api.Key{Kind: kind}.Role()
+}
+
 // handled reports whether an object has handled the request and is ready. A final failure is the error.
 func handled(object map[string]any, requestedAt string) (done bool, message string, err error) {
 	ready := api.FindCondition(object, condition.Ready)
@@ -236,6 +244,8 @@ func handled(object map[string]any, requestedAt string) (done bool, message stri
 		return true, message, nil
 	case ready["status"] == condition.False && ready["reason"] != condition.DriftHeld: // the next repair is due soon
 		return false, message, errors.New(message)
+	case ready["reason"] == condition.Offline && roleOf(object) == api.FleetRole:
+		return false, message, errors.New(message + ". A spoke that connects again carries the request out")
 	default:
 		return false, message, nil
 	}

@@ -54,6 +54,11 @@ func suspendedNow(ctx context.Context, out io.Writer, client adminv1.AdminServic
 	if !wait {
 		return nil
 	}
+	if needsSpoke := spokeOf(key) == key.GetCluster(); needsSpoke { // the hub alone suspends a Cluster
+		if err := requireSpoke(ctx, client, key); err != nil {
+			return err
+		}
+	}
 	if _, err := waitFor(ctx, client, key, inForce); err != nil {
 		return err
 	}
@@ -146,6 +151,9 @@ func resumed(ctx context.Context, out io.Writer, client adminv1.AdminServiceClie
 	fmt.Fprintln(out, line)
 	if answer.GetRequestedAt() == "" || !wait {
 		return nil
+	}
+	if err := requireSpoke(ctx, client, key); err != nil {
+		return err
 	}
 	message, err := waitFor(ctx, client, key, handling(answer.GetRequestedAt()))
 	if err != nil {

@@ -66,7 +66,7 @@ func TestDeltaMerge(t *testing.T) {
 		"received": func(d *spokeDelta) { d.ack(bundle.Received, id(2)) },
 		"healthy":  func(d *spokeDelta) { d.ack(bundle.Healthy, id(2)) },
 		"late_ack": func(d *spokeDelta) { d.ack(bundle.Received, id(1)) },
-		"goodbye":  func(d *spokeDelta) { d.connect(false, time.Now()) },
+		"goodbye":  func(d *spokeDelta) { d.disconnect(time.Now(), time.Time{}) },
 		"rejected": func(d *spokeDelta) { why := "why"; d.rejected = &why },
 	}
 	show := func(row store.Spoke) string {

@@ -28,13 +28,13 @@ import (
 	"github.com/navefleet/nave/shared/reporting"
 )
 
-// countLines counts what is logged.
+// countLines counts the warnings that are logged.
 type countLines struct {
 	slog.Handler
 	n *atomic.Int64
 }
 
-func (countLines) Enabled(context.Context, slog.Level) bool { return true }
+func (countLines) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelWarn }
 
 func (c countLines) Handle(context.Context, slog.Record) error {
 	c.n.Add(1)
@@ -61,13 +61,14 @@ func (r *rig) attack(cluster string, do func(client spokev1.SpokeServiceClient))
 	must(r.t, before.Return(20*time.Second))
 }
 
-// eventsOf counts the events about the Cluster of that name.
+// eventsOf counts the events about the Cluster of that name, without those that tell that its spoke came and went.
 func (r *rig) eventsOf(cluster string) (n int) {
 	r.t.Helper()
 	must(r.t, r.store.View(r.t.Context(), func(tx *store.Tx) error {
 		n = 0
 		return store.Events.Scan(tx, "", func(_ string, e store.Event) error {
-			if e.Object == api.ClusterKey(cluster) {
+			presence := e.Reason == condition.Online || e.Reason == condition.Offline
+			if e.Object == api.ClusterKey(cluster) && !presence {
 				n++
 			}
 			return nil

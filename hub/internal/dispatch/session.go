@@ -108,16 +108,19 @@ func (s *Server) open(stream spokev1.SpokeService_SessionServer, x *session, hel
 	}
 	s.takeOver(x) // before the store is read: from here on the watcher finds the session
 	if err := s.greet(stream, x, hello, verified); err != nil {
+		x.end(err)
 		s.close(x)
 		return err
 	}
+	x.welcome = true
+	s.arrived(x, hello)
 	return nil
 }
 
 // takeOver makes x the session of its cluster.
 func (s *Server) takeOver(x *session) {
 	old, now := s.sessions.add(x), time.Now()
-	if old == nil {
+	if x.replaces = old != nil; !x.replaces {
 		return
 	}
 	old.end(status.Error(codes.Aborted, "a newer session of this cluster took over"))
@@ -302,12 +305,11 @@ func (s *Server) handle(ctx context.Context, x *session, m *spokev1.SessionReque
 	return invalid("neither ack, heartbeat nor capabilities")
 }
 
-// close ends and removes the session. If no newer session took its place, the cluster's row says that the spoke is not
-// connected.
+// close ends and removes the session. If no newer session took its place, the spoke is not connected any more.
 func (s *Server) close(x *session) {
 	x.end(nil)
 	if s.sessions.remove(x) {
-		s.batch.edit(x.cluster, func(d *spokeDelta) { d.connect(false, s.Now()) })
+		s.left(x)
 	}
 }
 

@@ -17,6 +17,8 @@ type session struct {
 	features bundle.FeatureSet // of bundles, that the spoke knows; set before the session is open
 	mailbox  *mailbox
 	seen     atomic.Int64 // when something was last received, Unix nanoseconds
+	replaces bool         // another session of the cluster; set before the session is open
+	welcome  bool         // it has begun; of the handler goroutine
 
 	asking    chan struct{}            // taken while there is a question
 	question  atomic.Pointer[question] // nil: no preview is open

@@ -17,6 +17,7 @@ import (
 type spokeDelta struct {
 	connected *bool
 	at        time.Time // of connected
+	heard     time.Time // the last message of the session that ended; zero while connected
 	greeting  *greeting
 	acks      map[bundle.Stage]bundle.ID // after greeting
 	rejected  *string                    // after greeting; "" takes an older rejection back
@@ -32,13 +33,21 @@ type greeting struct {
 	features            bundle.FeatureSet
 }
 
-func (d *spokeDelta) connect(connected bool, now time.Time) {
-	d.connected, d.at = &connected, now.UTC()
+// connect notes that a session begins.
+func (d *spokeDelta) connect(now time.Time) {
+	connected := true
+	d.connected, d.at, d.heard = &connected, now.UTC(), time.Time{}
+}
+
+// disconnect notes that a session ended, whose last message came at heard.
+func (d *spokeDelta) disconnect(now, heard time.Time) {
+	connected := false
+	d.connected, d.at, d.heard = &connected, now.UTC(), heard.UTC()
 }
 
 // hello replaces all earlier acks and rejections, because a hello names the bundle that the spoke has.
 func (d *spokeDelta) hello(h *spokev1.Hello, verified bundle.ID, now time.Time) {
-	d.connect(true, now)
+	d.connect(now)
 	features, _ := bundle.ReadFeatures(h.Features) // the session looked at them
 	d.greeting = &greeting{
 		version:    clean(h.Version, reporting.MaxFact),
@@ -78,7 +87,7 @@ func (d *spokeDelta) merge(newer *spokeDelta) {
 		return
 	}
 	if newer.connected != nil {
-		d.connected, d.at = newer.connected, newer.at
+		d.connected, d.at, d.heard = newer.connected, newer.at, newer.heard
 	}
 	if newer.rejected != nil {
 		d.rejected = newer.rejected
@@ -107,7 +116,7 @@ func (d *spokeDelta) write(tx *store.Tx, cluster string) error {
 // apply changes a row.
 func (d *spokeDelta) apply(row *store.Spoke) {
 	if d.connected != nil && (row.Connected != *d.connected || row.Since.IsZero()) {
-		row.Connected, row.Since = *d.connected, d.at
+		row.Connected, row.Since, row.Heard = *d.connected, d.at, d.heard
 	}
 	acks := maps.Clone(row.Acks)
 	if acks == nil {

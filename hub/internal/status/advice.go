@@ -84,8 +84,8 @@ var advices = map[string]string{
 		"there",
 	condition.JoinTokenRefused: "Make a new join manifest with nave cluster add, and apply it to the cluster. The " +
 		"cluster keeps repairing what it has meanwhile",
-	condition.Offline: "Look at the nave-spoke Pod in the cluster and at its connection to the hub. The cluster keeps " +
-		"repairing what it has meanwhile",
+	condition.Offline: "Look at the nave-spoke Pod in the cluster and at its connection to the hub. How the cluster is " +
+		"since then is not known; a spoke that runs goes on repairing what it has",
 	condition.BundleRejected: "Compare the clock, the trust domain and the signing key of the spoke with the hub's",
 	condition.BundleRefused: "If the message names a limit, let fewer objects of this cluster render more each. If it " +
 		"names a damaged row, restore the hub's store from a backup: see docs/operations.md. Until then the cluster keeps " +

@@ -10,7 +10,6 @@ import (
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/condition"
-	"github.com/navefleet/nave/shared/wording"
 )
 
 // applicationVerdict returns the verdict about an application. The message about a ready application ends with the
@@ -135,7 +134,7 @@ func (f Facts) behindVerdict(hub verdict) verdict {
 	case !s.Connected:
 		v.reason = condition.Offline
 		v.message = fmt.Sprintf("The spoke of cluster %s has been offline since %s; waiting for it", f.Resource.Key.Cluster,
-			wording.Time(s.Since))
+			offlineSince(s))
 	case f.heldBackVerdict().ready != condition.True:
 		return f.heldBackVerdict()
 	case f.Report == nil && s.Unreported > 0:
@@ -159,7 +158,7 @@ func (f Facts) spokeVerdict() verdict {
 		v.reason = condition.Progressing
 	}
 	if f.Spoke != nil && !f.Spoke.Connected {
-		v.message = strings.TrimSpace(v.message + " (the spoke has been offline since " + wording.Time(f.Spoke.Since) + ")")
+		v.message = strings.TrimSpace(v.message + " (the spoke has been offline since " + offlineSince(f.Spoke) + ")")
 	}
 	return v
 }

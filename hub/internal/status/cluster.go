@@ -57,7 +57,7 @@ func (f Facts) sessionVerdict() verdict {
 	case !registered(s):
 		return pending(condition.NotRegistered, "The spoke has not registered yet", f.Resource.Created)
 	case !s.Connected:
-		return pending(condition.Offline, "The spoke has been offline since "+wording.Time(s.Since), s.Since)
+		return pending(condition.Offline, "The spoke has been offline since "+offlineSince(s), s.Since)
 	}
 	return f.heldBackVerdict()
 }
@@ -73,6 +73,14 @@ func (f Facts) unreportedVerdict() verdict {
 	return verdict{ready: condition.Unknown, reason: condition.ReportsLimited, since: f.Spoke.Since,
 		message: fmt.Sprintf("How %s of the cluster are is unknown: a hub takes reports about %d of a cluster",
 			wording.Count(f.Spoke.Unreported, "application"), reporting.MaxApplications)}
+}
+
+// offlineSince returns since when a spoke has no session, and, if that is known, when the hub last heard from it.
+func offlineSince(s *store.Spoke) string {
+	if s.Heard.IsZero() {
+		return wording.Time(s.Since)
+	}
+	return wording.Time(s.Since) + ", last heard from at " + wording.Time(s.Heard)
 }
 
 // heldBackVerdict returns True unless the newest bundle has a feature that the connected spoke does not know.
@@ -154,7 +162,8 @@ func (f Facts) setConnected(c *conditions) {
 	case s.Connected:
 		c.set(condition.Connected, condition.True, condition.Online, "The spoke is connected", s.Since)
 	default:
-		c.set(condition.Connected, condition.False, condition.Offline, "The spoke is offline", s.Since)
+		c.set(condition.Connected, condition.False, condition.Offline, "The spoke has been offline since "+offlineSince(s),
+			s.Since)
 	}
 }
 

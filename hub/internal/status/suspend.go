@@ -89,7 +89,7 @@ func (f Facts) heard(cluster string, planned bool) (ok bool, why string) {
 		return true, ""
 	case !f.Spoke.Connected:
 		return false, fmt.Sprintf("the spoke of cluster %s has not received it: it has been offline since %s", cluster,
-			wording.Time(f.Spoke.Since))
+			offlineSince(f.Spoke))
 	}
 	return false, fmt.Sprintf("the spoke of cluster %s has not received it yet", cluster)
 }

@@ -380,7 +380,8 @@ type Spoke struct {
 	Registration      string                     `json:"registration,omitempty"` // its name; see Counts
 	CertificateExpiry time.Time                  `json:"certificateExpiry"`
 	Connected         bool                       `json:"connected"`
-	Since             time.Time                  `json:"since"` // of Connected
+	Since             time.Time                  `json:"since"`          // of Connected
+	Heard             time.Time                  `json:"heard,omitzero"` // if not connected: the last message, if known
 	Version           string                     `json:"version,omitempty"`
 	KubernetesVersion string                     `json:"kubernetesVersion,omitempty"`
 	Acks              map[bundle.Stage]bundle.ID `json:"acks,omitempty"` // newest of each

@@ -64,7 +64,7 @@ func (s *Session) renew(ctx context.Context, hub *client, next *time.Timer) {
 	}()
 }
 
-// nextBeat returns the time until the next heartbeat: a minute, give or take a fifth, so that spokes do not beat
+// nextBeat returns the time until the next heartbeat: heartbeat, give or take a fifth, so that spokes do not beat
 // together.
 func (s *Session) nextBeat() time.Duration {
 	return heartbeat*4/5 + time.Duration(s.Jitter()*float64(heartbeat*2/5))

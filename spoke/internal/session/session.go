@@ -49,7 +49,7 @@ import (
 const (
 	keepaliveTime    = 30 * time.Second
 	keepaliveTimeout = 10 * time.Second
-	heartbeat        = 60 * time.Second
+	heartbeat        = 20 * time.Second
 	welcomeTimeout   = 30 * time.Second
 	maxMessage       = 1 << 20
 	clockWarning     = 2 * time.Minute

@@ -1,0 +1,69 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"google.golang.org/grpc"
+
+	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
+	"github.com/navefleet/nave/shared/wording"
+)
+
+// absentSpoke answers for a cluster whose spoke disconnected at a time and comes back at another; zero: never.
+type absentSpoke struct {
+	adminv1.AdminServiceClient
+	left, back time.Time
+}
+
+func (c absentSpoke) Get(context.Context, *adminv1.GetRequest, ...grpc.CallOption) (*adminv1.GetResponse, error) {
+	reason := "Offline"
+	if !c.back.IsZero() && time.Now().After(c.back) {
+		reason = "Online"
+	}
+	return &adminv1.GetResponse{Object: &adminv1.Object{Json: fmt.Appendf(nil, `{"status":{"conditions":[{"type":`+
+		`"Connected","reason":%q,"message":"last heard from at noon","lastTransitionTime":%q}]}}`, reason,
+		wording.Time(c.left))}}, nil
+}
+
+// TestRequireSpoke: a request that only an offline spoke can carry out fails at once, and says since when. A spoke that
+// just disconnected is waited for; what the hub does alone is not.
+func TestRequireSpoke(t *testing.T) {
+	app := &adminv1.ObjectKey{Cluster: "east", Kind: "Kustomization", Namespace: "flux-system", Name: "app"}
+	for name, c := range map[string]struct {
+		key   *adminv1.ObjectKey
+		left  time.Duration // ago
+		back  time.Duration // from now; 0: never
+		takes time.Duration
+		fails bool
+	}{
+		"long_offline":  {app, time.Hour, 0, 0, true},
+		"cluster":       {&adminv1.ObjectKey{Kind: "Cluster", Name: "east"}, time.Hour, 0, 0, true},
+		"source":        {&adminv1.ObjectKey{Cluster: "east", Kind: "GitRepository", Name: "app"}, time.Hour, 0, 0, false},
+		"just_left":     {app, 0, 0, reconnects + reconnectLook, true},
+		"reconnects":    {app, 0, 3 * time.Second, 3*time.Second + reconnectLook, false},
+		"clock_is_back": {app, -time.Hour, 0, reconnects + reconnectLook, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				began := time.Now()
+				client := absentSpoke{left: began.Add(-c.left)}
+				if c.back > 0 {
+					client.back = began.Add(c.back)
+				}
+				err := requireSpoke(t.Context(), client, c.key)
+				if took := time.Since(began); took > c.takes || took < c.takes-reconnectLook {
+					t.Errorf("took %s, want %s", took, c.takes)
+				}
+				if (err != nil) != c.fails || err != nil && !strings.Contains(err.Error(),
+					"waits: cluster east is offline: last heard from at noon. The request is kept") {
+					t.Errorf("got %v", err)
+				}
+			})
+		})
+	}
+}
