@@ -65,6 +65,7 @@ type guard struct {
 	trustDomain string
 	log         *slog.Logger
 	requests    *prometheus.CounterVec
+	saw         func(identity.Caller) // is told who may call
 }
 
 func newRequests(r prometheus.Registerer) *prometheus.CounterVec {
@@ -133,6 +134,7 @@ func (g *guard) authorize(ctx context.Context, method string) (context.Context, 
 	case ours && r == certified,
 		ours && r == clusters && id.Role == identity.Cluster,
 		ours && r == operators && id.Role == identity.Operator:
+		g.saw(caller)
 		return identity.WithCaller(ctx, caller), nil
 	}
 	return nil, status.Errorf(codes.PermissionDenied, "%s may not call this method of the hub", id)

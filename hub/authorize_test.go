@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
@@ -21,7 +22,6 @@ import (
 
 	registrationv1 "github.com/navefleet/nave/proto/nave/registration/v1"
 	"github.com/navefleet/nave/shared/identity"
-	"github.com/navefleet/nave/shared/telemetry"
 )
 
 func must(t *testing.T, err error) {
@@ -224,7 +224,7 @@ func FuzzRuleOf(f *testing.F) {
 }
 
 func TestPanic(t *testing.T) {
-	g := &guard{trustDomain: "x", log: slog.New(slog.DiscardHandler), requests: newRequests(telemetry.NewRegistry())}
+	g := &guard{trustDomain: "x", log: slog.New(slog.DiscardHandler), requests: newRequests(prometheus.NewRegistry())}
 	info := &grpc.UnaryServerInfo{FullMethod: registrationv1.RegistrationService_Register_FullMethodName}
 	_, err := g.unary(t.Context(), nil, info, func(context.Context, any) (any, error) { panic("boom") })
 	if status.Code(err) != codes.Internal || strings.Contains(err.Error(), "boom") {

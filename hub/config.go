@@ -14,6 +14,7 @@ import (
 	"github.com/navefleet/nave/hub/internal/registration"
 	"github.com/navefleet/nave/hub/internal/render"
 	fetchworker "github.com/navefleet/nave/hub/internal/source/worker"
+	"github.com/navefleet/nave/hub/internal/statemetrics"
 	"github.com/navefleet/nave/hub/operatorconfig"
 )
 
@@ -25,6 +26,8 @@ type Config struct {
 	HTTPListen string   // /metrics, /healthz, /readyz; 0.0.0.0:7480
 	Advertise  []string // host:port where spokes and operators reach this hub; the first goes into join manifests
 	SpokeImage string   // the container image in join manifests
+
+	MetricsResources int // how many objects of clusters' graphs have series of their own in /metrics; 5000
 
 	BundleTTL      time.Duration // how long a bundle is valid without a hub; 720h
 	CertificateTTL time.Duration // of spokes' certificates, renewed at half-life; 90 days
@@ -85,6 +88,8 @@ const (
 
 	DefaultBundleTTL      = publish.DefaultTTL
 	DefaultCertificateTTL = registration.DefaultTTL
+
+	DefaultMetricsResources = statemetrics.DefaultLimit
 )
 
 // DefaultGuard is the default of Config.Guard.

@@ -42,6 +42,7 @@ import (
 	"github.com/navefleet/nave/hub/internal/source"
 	"github.com/navefleet/nave/hub/internal/source/plugin"
 	fetchworker "github.com/navefleet/nave/hub/internal/source/worker"
+	"github.com/navefleet/nave/hub/internal/statemetrics"
 	"github.com/navefleet/nave/hub/internal/store"
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 	"github.com/navefleet/nave/shared/bundle"
@@ -49,6 +50,7 @@ import (
 	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/shared/signing"
 	"github.com/navefleet/nave/shared/telemetry"
+	"github.com/navefleet/nave/shared/version"
 )
 
 // Hub is one hub. Make it with New.
@@ -67,6 +69,7 @@ type Hub struct {
 	publish  *publish.Publisher
 	dispatch *dispatch.Server
 	admin    *admin.Server
+	states   *statemetrics.Collector
 
 	listener, httpListener net.Listener
 	passed                 *passed      // from grpc to strangers
@@ -84,7 +87,7 @@ func New(ctx context.Context, c Config) (h *Hub, err error) {
 	if c, err = c.withDefaults(); err != nil {
 		return nil, fmt.Errorf("start hub: %w", err)
 	}
-	h = &Hub{config: c, registry: telemetry.NewRegistry(), credential: &identity.Credential{}}
+	h = &Hub{config: c, registry: telemetry.NewRegistry(version.Build()), credential: &identity.Credential{}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(fmt.Errorf("start hub: %w", err), h.close())
@@ -159,6 +162,9 @@ func (h *Hub) build() error {
 			SigningKeys: signing.MarshalPublicKeys(h.signer.Public()),
 			SpokeImage:  c.SpokeImage,
 		},
+	})
+	h.states = statemetrics.New(statemetrics.Config{
+		Store: h.store, Limit: c.MetricsResources, Log: c.Log, Metrics: h.registry, Now: c.Now,
 	})
 	h.newServers(registration.New(registration.Config{
 		Store: h.store, Authority: h.authority, TTL: c.CertificateTTL, Log: c.Log, Metrics: h.registry, Now: c.Now,

@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/identity"
 	"github.com/navefleet/nave/shared/telemetry"
 	"github.com/navefleet/nave/shared/version"
 	"github.com/navefleet/nave/shared/wait"
@@ -38,12 +39,13 @@ type parts struct {
 	agent        *agent.Agent
 	ledger       *ledger.Ledger
 
-	log       *slog.Logger
-	secret    membership.Secret
-	role      membership.Role
-	enrolment *session.Session     // with the hub that the spoke moves to; nil: it does not move
-	connected wait.Signal          // raised when a session begins
-	unkept    *membership.Settings // to be stored after a session began; nil: already stored
+	log        *slog.Logger
+	secret     membership.Secret
+	role       membership.Role
+	enrolment  *session.Session     // with the hub that the spoke moves to; nil: it does not move
+	credential *identity.Credential // that the session shows
+	connected  wait.Signal          // raised when a session begins
+	unkept     *membership.Settings // to be stored after a session began; nil: already stored
 }
 
 // build makes the parts of a spoke in a role.
@@ -54,6 +56,7 @@ func (s *Spoke) build(role membership.Role, kept membership.Kept, book *ledger.L
 	if err != nil {
 		return nil, fmt.Errorf("settings of %s: %w", role.ID(), err)
 	}
+	metrics := prometheus.WrapRegistererWith(prometheus.Labels{"cluster": role.ID().Name}, s.registry)
 	p := &parts{log: c.Log, secret: s.secret(), role: role, ledger: book, connected: wait.NewSignal(),
 		capabilities: newCapabilities(s.client)}
 	if role.Keeps(kept) {
@@ -78,10 +81,10 @@ func (s *Spoke) build(role membership.Role, kept membership.Kept, book *ledger.L
 		Check: s.checker(assessor), Data: s.data, Inputs: p.inputs, Questions: p.session,
 		Shapes: p.session, ShapeKey: p.secret.ShapeKey,
 		KeyService: s.keys, KeyServiceNamespaces: c.KeyServiceNamespaces,
-		DefaultServiceAccount: c.DefaultServiceAccount, Reporter: p.reporter, Registry: s.registry,
+		DefaultServiceAccount: c.DefaultServiceAccount, Reporter: p.reporter, Registry: metrics,
 		Log: c.Log, Now: c.Now, Jitter: rand.Float64, Memory: c.MemoryLimit,
 	})
-	s.registry.MustRegister(p.gauge())
+	metrics.MustRegister(p.gauges()...)
 	seen, err := s.state.Seen(role.ID().String())
 	if err == nil && seen != (bundle.ID{}) {
 		p.marker.Progress(seen, bundle.NoStage) // until the agent knows the stage
@@ -98,17 +101,21 @@ type hub struct {
 // Progress calls Progress of the marker.
 func (h hub) Progress(id bundle.ID, stage bundle.Stage) { h.marker.Progress(id, stage) }
 
-// gauge is 1 while there is a session.
-func (p *parts) gauge() prometheus.Collector {
-	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Namespace: telemetry.Namespace, Subsystem: "spoke", Name: "connected",
-		Help: "1 while there is a session with the hub.",
+// gauges are metrics about the session and the identity.
+func (p *parts) gauges() []prometheus.Collector {
+	connected := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "nave_spoke_connected", Help: "1 while there is a session with the hub.",
 	}, func() float64 {
 		if p.session.Status() == "" {
 			return 1
 		}
 		return 0
 	})
+	expires := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "nave_spoke_certificate_expiration_timestamp_seconds",
+		Help: "When the spoke's certificate expires; 0: there is none.",
+	}, func() float64 { return float64(max(0, p.credential.NotAfter().Unix())) })
+	return []prometheus.Collector{connected, expires}
 }
 
 // session returns a session with a hub. If p is nil, the session is for registration only.
@@ -122,6 +129,7 @@ func (s *Spoke) session(in membership.Settings, p *parts, token func() (string, 
 		Log: s.config.Log, Now: s.config.Now, Jitter: rand.Float64,
 	}
 	if p != nil {
+		p.credential = own.Credential()
 		c.OnConnected, c.Kubernetes = p.onConnected, p.capabilities.version
 	}
 	return session.New(c)

@@ -30,6 +30,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/navefleet/nave/shared/telemetry"
+	"github.com/navefleet/nave/shared/version"
 	"github.com/navefleet/nave/spoke/internal/decrypt"
 	"github.com/navefleet/nave/spoke/internal/kube"
 	"github.com/navefleet/nave/spoke/internal/membership"
@@ -117,7 +118,7 @@ func New(c Config) (*Spoke, error) {
 
 // open is New with given settings.
 func open(c Config, given membership.Settings) (s *Spoke, err error) {
-	s = &Spoke{config: c, given: given, registry: telemetry.NewRegistry()}
+	s = &Spoke{config: c, given: given, registry: telemetry.NewRegistry(version.Build())}
 	s.waitsFor("not read yet")
 	s.refused.Store(new(string))
 	defer func() {

@@ -478,8 +478,12 @@ func TestSpoke(t *testing.T) {
 	until(t, admin, "ConfigMap", "b", "k", "-")
 	until(t, admin, "Secret", "db", "password", "-")
 	metrics := get(t, s, "/metrics")
-	for _, want := range []string{"nave_spoke_bundle_sequence 3", "nave_spoke_bundle_stage 3",
-		"nave_spoke_drift_repaired_total 2", "nave_spoke_connected 1"} {
+	for _, want := range []string{`nave_spoke_bundle_sequence{cluster="prod"} 3`,
+		`nave_spoke_bundle_stage{cluster="prod"} 3`, `nave_spoke_drift_repaired_total{cluster="prod"} 2`,
+		`nave_spoke_connected{cluster="prod"} 1`, `nave_spoke_application_ready{cluster="prod",kind="Kustomization",`,
+		`nave_spoke_bundle_verified_timestamp_seconds{cluster="prod"} 1.`,
+		`nave_spoke_bundle_expiration_timestamp_seconds{cluster="prod"} 1.`,
+		`nave_spoke_certificate_expiration_timestamp_seconds{cluster="prod"} 1.`, `nave_build_info{goversion="go`} {
 		if !strings.Contains(metrics, want) {
 			t.Errorf("no %q in the metrics", want)
 		}

@@ -74,8 +74,7 @@ func metricsBelow(dir string) (names []string, err error) {
 	return names, err
 }
 
-// metricName returns the full name in a literal such as prometheus.CounterOpts{Name: …}. A name that does not begin
-// with nave_ is one of the spoke, which puts the beginning in front of it.
+// metricName returns the name in a literal such as prometheus.CounterOpts{Name: …}.
 func metricName(n ast.Node) string {
 	literal, ok := n.(*ast.CompositeLit)
 	if !ok {
@@ -93,11 +92,7 @@ func metricName(n ast.Node) string {
 		if key, ok := field.Key.(*ast.Ident); !ok || key.Name != "Name" {
 			continue
 		}
-		name := firstString(field.Value)
-		if !strings.HasPrefix(name, "nave_") {
-			name = "nave_spoke_" + name
-		}
-		return name
+		return firstString(field.Value)
 	}
 	return ""
 }

@@ -21,6 +21,8 @@ type Caller struct {
 	Registration string
 	// IssuedAt is the second in which the certificate was issued, by the clock of the issuer.
 	IssuedAt time.Time
+	// ExpiresAt is the end of the certificate.
+	ExpiresAt time.Time
 }
 
 // callerKey is the key of a Caller in the context of a call.
@@ -57,5 +59,6 @@ func Peer(ctx context.Context) (Caller, error) {
 		return Caller{}, fmt.Errorf("%w: %w", ErrNoPeer, err)
 	}
 	leaf := info.State.VerifiedChains[0][0]
-	return Caller{ID: id, Registration: leaf.Subject.SerialNumber, IssuedAt: IssuedAt(leaf)}, nil
+	return Caller{ID: id, Registration: leaf.Subject.SerialNumber, IssuedAt: IssuedAt(leaf),
+		ExpiresAt: leaf.NotAfter}, nil
 }

@@ -2,19 +2,22 @@ package telemetry
 
 import (
 	"net/http"
+	"runtime"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// Namespace is the first word of every metric's name.
-const Namespace = "nave"
-
-// NewRegistry returns a registry that already has the metrics of the Go runtime and of the process.
-func NewRegistry() *prometheus.Registry {
+// NewRegistry returns a registry that already has the metrics of the Go runtime, of the process and of the build.
+func NewRegistry(version, revision string) *prometheus.Registry {
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(
+	build := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "nave_build_info", Help: "Always 1; the labels are the build of the program.",
+		ConstLabels: prometheus.Labels{"version": version, "goversion": runtime.Version(), "revision": revision},
+	})
+	build.Set(1)
+	registry.MustRegister(build,
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)

@@ -70,7 +70,7 @@ func TestNewLogger(t *testing.T) {
 
 func TestHandler(t *testing.T) {
 	var notReady error
-	server := httptest.NewServer(Handler(NewRegistry(), func() error { return notReady }))
+	server := httptest.NewServer(Handler(NewRegistry("v1.2.3", "abc"), func() error { return notReady }))
 	defer server.Close()
 	get := func(path string) (string, error) {
 		response, err := http.Get(server.URL + path)
@@ -94,7 +94,8 @@ func TestHandler(t *testing.T) {
 	expect("/readyz", "503 store is opening")
 	expect("/other", "404")
 	if metrics, err := get("/metrics"); err != nil || !strings.Contains(metrics, "go_goroutines") ||
-		!strings.Contains(metrics, "process_resident_memory_bytes") {
+		!strings.Contains(metrics, "process_resident_memory_bytes") ||
+		!strings.Contains(metrics, `revision="abc",version="v1.2.3"} 1`) {
 		t.Errorf("/metrics: %.80q, %v", metrics, err)
 	}
 }

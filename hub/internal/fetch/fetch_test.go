@@ -126,6 +126,7 @@ type hub struct {
 	now     func() time.Time // of the loop; nil: time.Now
 	stop    func()
 	plugins func(context.Context, string) (source.Secret, error)
+	metrics *prometheus.Registry // of the loop
 }
 
 // play runs a story in fake time.
@@ -147,10 +148,10 @@ func play(t *testing.T, story func(h *hub)) {
 
 // start starts a loop, as a process does that finds the store of an earlier one.
 func (h *hub) start() {
-	h.disk = artifact.New(h.dir)
+	h.disk, h.metrics = artifact.New(h.dir), prometheus.NewRegistry()
 	loop := fetch.New(fetch.Config{
 		Store: h.store, Vault: h.vault, Artifacts: h.disk, Fetcher: h.remote, Plugins: h.plugins,
-		Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(), Now: h.now,
+		Log: slog.New(slog.DiscardHandler), Metrics: h.metrics, Now: h.now,
 	})
 	if err := loop.Recover(h.Context()); err != nil {
 		h.Fatal(err)

@@ -25,6 +25,9 @@ func (l *Loop) load(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	for _, s := range l.sources {
+		l.metrics.sources.note(s)
+	}
 	if err := l.report(ctx); err != nil {
 		return err
 	}
@@ -245,6 +248,7 @@ func (l *Loop) assign(path string, p placed) string {
 		now.answered = before.answered
 	}
 	l.keys[path], s.members[path] = key, now
+	l.metrics.sources.joined(s, path)
 	if s.needsFetch(before, now) {
 		s.hurry()
 		l.hurryInputs(s, before, now)
@@ -294,6 +298,7 @@ func (l *Loop) leave(path string) {
 	delete(l.keys, path)
 	s := l.sources[key]
 	delete(s.members, path)
+	l.metrics.sources.place(s)
 	if len(s.members) == 0 {
 		delete(l.sources, key)
 		l.gone.sources[key] = true

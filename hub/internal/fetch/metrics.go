@@ -10,12 +10,17 @@ import (
 type metrics struct {
 	seconds  *prometheus.HistogramVec
 	failures *prometheus.CounterVec
+	sources  *sourceMetrics
 }
 
 // newMetrics registers the metrics of the loop; r may be nil.
 func newMetrics(r prometheus.Registerer) metrics {
-	f := promauto.With(r)
+	f, sources := promauto.With(r), &sourceMetrics{series: map[string]*sourceSeries{}}
+	if r != nil {
+		r.MustRegister(sources)
+	}
 	return metrics{
+		sources: sources,
 		seconds: f.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "nave_source_fetch_seconds", Help: "How long one fetch of a source took, by whether it brought something new.",
 			Buckets: prometheus.ExponentialBuckets(0.005, 2, 14),

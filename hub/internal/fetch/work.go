@@ -113,6 +113,7 @@ func (l *Loop) finish(ctx context.Context, r result) error {
 		l.wakeReaders(s.key, changed)
 	}
 	s.schedule(!r.composed.only, r.err != nil || err != nil)
+	l.metrics.sources.note(s)
 	return err
 }
 

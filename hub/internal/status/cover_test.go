@@ -145,6 +145,7 @@ func (w *fleetWorld) ready(key api.Key) (text string) {
 		if !ok {
 			text = "not there"
 		}
+		w.compareSummary(tx, f, ok)
 		return err
 	})
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/hub/internal/artifact"
 	"github.com/navefleet/nave/hub/internal/store"
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/wording"
@@ -194,8 +195,8 @@ func (r *Reader) waiting(f *Facts) error {
 		if err != nil {
 			return err
 		}
-		if newest != "" && newest != object.Entry.Revision {
-			f.Waiting = append(f.Waiting, newest+" of "+source.String())
+		if newest != nil && newest.Revision != object.Entry.Revision {
+			f.Waiting = append(f.Waiting, newest.Revision+" of "+source.String())
 		}
 	}
 	slices.Sort(f.Waiting)
@@ -203,18 +204,18 @@ func (r *Reader) waiting(f *Facts) error {
 	return nil
 }
 
-// newest returns the last fetched revision of the source of a renderable object, and the key of the source. If there is
-// no such revision, newest returns "".
-func (r *Reader) newest(f Facts) (revision string, source api.Key, err error) {
+// newest returns the last artifact of the source of a renderable object, and the key of the source. If there is no such
+// artifact, newest returns nil.
+func (r *Reader) newest(f Facts) (a *artifact.Artifact, source api.Key, err error) {
 	row, err := r.Source(f.Resource)
 	if err != nil || row == nil {
-		return "", api.Key{}, err
+		return nil, api.Key{}, err
 	}
 	s := Facts{Resource: *row}
-	if err := r.fetched(&s); err != nil || s.Fetched == nil || s.Fetched.Artifact == nil {
-		return "", row.Key, err
+	if err := r.fetched(&s); err != nil || s.Fetched == nil {
+		return nil, row.Key, err
 	}
-	return s.Fetched.Artifact.Revision, row.Key, nil
+	return s.Fetched.Artifact, row.Key, nil
 }
 
 // suspendedMembers returns the names of the suspended clusters of a Fleet. If there are none, it returns "".

@@ -1,6 +1,8 @@
 package agent
 
 import (
+	"time"
+
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
 
@@ -13,6 +15,8 @@ import (
 type metrics struct {
 	sequence prometheus.Gauge
 	stage    prometheus.Gauge
+	verified prometheus.Gauge
+	expires  prometheus.Gauge
 	ready    *prometheus.GaugeVec
 	applies  *prometheus.CounterVec
 	seconds  prometheus.Histogram
@@ -29,6 +33,10 @@ func newMetrics(r prometheus.Registerer) metrics {
 			Help: "Sequence of the accepted bundle."}),
 		stage: f.NewGauge(prometheus.GaugeOpts{Name: "nave_spoke_bundle_stage",
 			Help: "Stage of the accepted bundle: 1 received, 2 applied, 3 healthy."}),
+		verified: f.NewGauge(prometheus.GaugeOpts{Name: "nave_spoke_bundle_verified_timestamp_seconds",
+			Help: "When the accepted bundle was verified: when it came, or when the spoke started with it."}),
+		expires: f.NewGauge(prometheus.GaugeOpts{Name: "nave_spoke_bundle_expiration_timestamp_seconds",
+			Help: "When the accepted bundle expires; 0: there is none."}),
 		ready: f.NewGaugeVec(prometheus.GaugeOpts{Name: "nave_spoke_application_ready",
 			Help: "1 ready, 0 not, -1 not known yet."}, []string{"kind", "namespace", "name"}),
 		applies: f.NewCounterVec(prometheus.CounterOpts{Name: "nave_spoke_objects_applied_total",
@@ -42,6 +50,13 @@ func newMetrics(r prometheus.Registerer) metrics {
 		repair: f.NewHistogram(prometheus.HistogramOpts{Name: "nave_spoke_drift_repair_seconds",
 			Help: "From drift seen to repaired.", Buckets: prometheus.ExponentialBuckets(0.005, 2, 14)}),
 	}
+}
+
+// adopted notes the bundle that was verified now.
+func (m metrics) adopted(b adopt, now time.Time) {
+	m.sequence.Set(float64(b.id.Sequence))
+	m.verified.Set(float64(now.Unix()))
+	m.expires.Set(float64(b.expires.Unix()))
 }
 
 func (m metrics) count(c *apply.ChangeSet) {

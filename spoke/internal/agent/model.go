@@ -256,6 +256,7 @@ type (
 		pending   []bundle.ApplicationName
 		handovers []bundle.Handover
 		questions []bundle.ShapeQuestion
+		expires   time.Time
 	}
 	// ack reports the stage of a bundle to the hub. If err is set, ack reports that the bundle was rejected.
 	ack struct {

@@ -70,7 +70,7 @@ func (act adopt) perform(a *Agent) {
 	a.noteHealthExpressions(act.apps)
 	a.lookForKeys(a.model.unknownKeys(act.apps))
 	a.sweep.Reset(sweepDelay)
-	a.metrics.sequence.Set(float64(act.id.Sequence))
+	a.metrics.adopted(act, a.Now())
 	a.Log.Info("bundle accepted", telemetry.Sequence(act.id.Sequence), telemetry.Digest(act.id.Digest),
 		telemetry.Count(len(act.apps)))
 }
