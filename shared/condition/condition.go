@@ -122,6 +122,8 @@ const (
 	Registered          = "Registered"
 	RegistrationRefused = "RegistrationRefused"
 	RemovalConfirmed    = "RemovalConfirmed"
+	Adopted             = "Adopted"            // a Cluster of operators comes from Git now
+	TakenOver           = "TakenOver"          // a Cluster that left Git is the operators' now
 	BundleUnread        = "BundleUnread"       // the hub could not read the last bundle and signed another
 	CertificateRevoked  = "CertificateRevoked" // a spoke calls with a revoked certificate
 	DuplicateSpoke      = "DuplicateSpoke"     // two spokes call as one cluster

@@ -20,8 +20,9 @@ import (
 )
 
 func newClusterCommand(s *session) *cobra.Command {
-	return group("cluster", "Add, list and remove clusters",
-		newClusterAddCommand(s), newClusterListCommand(s), newClusterRemoveCommand(s))
+	return group("cluster", "Add, list, change and remove clusters",
+		newClusterAddCommand(s), newClusterGetCommand(s), newClusterLabelCommand(s), newClusterListCommand(s),
+		newClusterRemoveCommand(s), newClusterRotateCommand(s), newClusterSetCommand(s))
 }
 
 // newCluster holds the flags of "cluster add".
@@ -30,6 +31,7 @@ type newCluster struct {
 	ttl          time.Duration
 	hub, image   string
 	replaces     string
+	adopt        bool
 }
 
 func newClusterAddCommand(s *session) *cobra.Command {
@@ -41,10 +43,15 @@ func newClusterAddCommand(s *session) *cobra.Command {
 			"works once. If the cluster exists, only a new token is made;\n" +
 			"what you changed in the manifest before (such as --policy) must be changed again.\n" +
 			"A spoke that is another cluster already refuses the manifest and changes nothing, unless --replace names that " +
-			"cluster.",
+			"cluster.\n\nA Cluster that Git gives later under the same name belongs to Git from then on, and its spoke stays " +
+			"joined.\nIf such a Cluster leaves Git, --adopt takes it over as it is: its spoke stays joined, and no token is " +
+			"made.",
 		Example: "  nave cluster add prod-eu-1 --label env=prod | kubectl --context prod-eu-1 apply -f -",
 		Args:    cobra.ExactArgs(1),
 		RunE: s.run(func(cmd *cobra.Command, args []string, client adminv1.AdminServiceClient) error {
+			if n.adopt {
+				return adoptCluster(cmd, client, args[0])
+			}
 			return addCluster(cmd, client, args[0], n)
 		}),
 	}
@@ -56,7 +63,35 @@ func newClusterAddCommand(s *session) *cobra.Command {
 	f.StringVar(&n.replaces, "replace", "", "the cluster that the spoke belongs to now: it takes the new name in place "+
 		"of this one")
 	f.StringVar(&n.image, "image", "", "container image of the spoke (default: as the hub says)")
+	f.BoolVar(&n.adopt, "adopt", false, "take over a Cluster that left Git, as it is, without a new join token")
+	for _, other := range []string{"label", "var", "token-ttl", "hub", "replace", "image"} {
+		cmd.MarkFlagsMutuallyExclusive("adopt", other)
+	}
 	return cmd
+}
+
+// adoptCluster makes a Cluster that left Git an object of the operators.
+func adoptCluster(cmd *cobra.Command, client adminv1.AdminServiceClient, name string) error {
+	clusters, err := chosenClusters(cmd.Context(), client, []string{name}, "")
+	if err != nil {
+		return err
+	}
+	manifest, err := documents(clusters...)
+	if err != nil {
+		return err
+	}
+	answer, err := client.Apply(cmd.Context(), &adminv1.ApplyRequest{Manifest: []byte(manifest)})
+	if err != nil {
+		return err
+	}
+	for _, o := range answer.GetObjects() {
+		if o.GetAction() == "unchanged" {
+			fmt.Fprintf(cmd.OutOrStdout(), "► cluster %s was the operators' already: nothing changed\n", oneLine(name))
+			return nil
+		}
+	}
+	fmt.Fprintf(cmd.OutOrStdout(), "✔ cluster %s is the operators' now; its spoke stays joined\n", oneLine(name))
+	return nil
 }
 
 // addCluster registers a cluster if there is none of that name, and prints the manifest of its spoke.
@@ -72,8 +107,8 @@ func addCluster(cmd *cobra.Command, client adminv1.AdminServiceClient, name stri
 	case !known:
 		err = createCluster(ctx, client, name, n)
 	case err == nil && (len(n.labels) > 0 || len(n.vars) > 0):
-		err = fmt.Errorf("cluster %s exists: change its labels and variables where it is defined (in Git, or nave apply), "+
-			"or call without --label and --var for a new join token", name)
+		err = fmt.Errorf("cluster %[1]s exists: change its labels and variables where it is defined (in Git, or with nave "+
+			"cluster label %[1]s and nave cluster set %[1]s), or call without --label and --var for a new join token", name)
 	case err == nil:
 		fmt.Fprintf(cmd.ErrOrStderr(), "cluster %s exists: this is a new join token for it. The manifest is as Nave ships "+
 			"it: what you changed in it (--policy, --default-service-account, resources …) is not in it, so change it "+
@@ -109,6 +144,8 @@ func createCluster(ctx context.Context, client adminv1.AdminServiceClient, name 
 // imageName is the pattern of image names that may be written into a manifest.
 var imageName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:/@-]*$`)
 
+const spokeNamespace = "nave-system" // as deploy/spoke has it
+
 const defaultImage = "ghcr.io/navefleet/nave-spoke:latest" // as deploy/spoke/deployment.yaml has it
 
 // printJoinManifest prints the manifests of the spoke, with the settings and the token that it needs to reach and to
@@ -123,12 +160,10 @@ func printJoinManifest(out io.Writer, name string, join *adminv1.CreateJoinToken
 		"ca-pin": join.GetCaPin(), "signing-keys.pem": join.GetSigningKeys(),
 		"replaces": n.replaces, // even if empty, to remove an earlier value
 	}
-	const namespace = "nave-system"
 	rest, err := documents(
 		map[string]any{"apiVersion": "v1", "kind": "ConfigMap", "data": settings,
-			"metadata": map[string]any{"name": "nave-spoke", "namespace": namespace}},
-		map[string]any{"apiVersion": "v1", "kind": api.SecretKind, "stringData": map[string]any{"token": join.GetToken()},
-			"metadata": map[string]any{"name": "nave-join", "namespace": namespace}})
+			"metadata": map[string]any{"name": "nave-spoke", "namespace": spokeNamespace}},
+		tokenSecret(join.GetToken()))
 	if err != nil {
 		return err
 	}

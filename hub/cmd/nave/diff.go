@@ -276,9 +276,10 @@ func (d *diff) preview(cmd *cobra.Command, trees *checkout, released *published)
 		return nil, err
 	}
 	objects := slices.Clone(given)
-	owned := maps.Clone(released.owned)
+	owned, unapplied := maps.Clone(released.owned), map[api.Key]bool{}
 	for _, o := range released.objects {
 		if slices.ContainsFunc(given, func(g *api.Object) bool { return g.Key == o.Key }) {
+			_, unapplied[o.Key] = owned[o.Key]
 			delete(owned, o.Key)
 		} else {
 			objects = append(objects, o)
@@ -296,7 +297,7 @@ func (d *diff) preview(cmd *cobra.Command, trees *checkout, released *published)
 	shapes, reader := &hubShapes{client: released.client}, newLastReader(released.client)
 	worker.DenyNetwork() // after git was asked
 	return plan.NewPreview(cmd.Context(), plan.PreviewConfig{
-		Objects: objects, Owned: owned, Suspended: released.suspended, HoldSources: true,
+		Objects: objects, Owned: owned, Unapplied: unapplied, Suspended: released.suspended, HoldSources: true,
 		Tree: trees.tree, Bases: trees.bases, Renderer: worker.All(), Salt: cache.Salt(released.epoch),
 		NoCrossNamespaceRefs: d.noCross, LenientSubstitution: !d.strict, Capabilities: capabilities.of,
 		Shapes: shapes.of, Released: func(ctx context.Context, cluster string, name bundle.ApplicationName) (

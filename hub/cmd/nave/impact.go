@@ -42,24 +42,31 @@ func (a *agreement) to(cmd *cobra.Command, client adminv1.AdminServiceClient,
 	if err != nil || takesNothing(impact, change) {
 		return impact, err
 	}
-	out := cmd.ErrOrStderr()
-	printImpact(out, impact)
+	printImpact(cmd.ErrOrStderr(), impact)
+	if err := a.ask(cmd, "the removals"); err != nil {
+		return nil, err
+	}
+	return impact, nil
+}
+
+// ask returns nil if the operator agrees, by --yes or by an answer. what is what to agree to.
+func (a *agreement) ask(cmd *cobra.Command, what string) error {
 	if a.yes {
-		return impact, nil
+		return nil
 	}
 	if !isTerminal(cmd.InOrStdin()) {
-		return nil, errors.New("nothing was changed: add --yes to agree to the removals")
+		return fmt.Errorf("nothing was changed: add --yes to agree to %s", what)
 	}
-	fmt.Fprint(out, "Go on? [y/N] ")
+	fmt.Fprint(cmd.ErrOrStderr(), "Go on? [y/N] ")
 	answer, err := bufio.NewReader(cmd.InOrStdin()).ReadString('\n')
 	if err != nil && answer == "" {
-		return nil, errors.New("nothing was changed: no answer; add --yes to agree without being asked")
+		return errors.New("nothing was changed: no answer; add --yes to agree without being asked")
 	}
 	switch strings.ToLower(strings.TrimSpace(answer)) {
 	case "y", "yes":
-		return impact, nil
+		return nil
 	}
-	return nil, errors.New("nothing was changed")
+	return errors.New("nothing was changed")
 }
 
 // seen returns the digest of the impact that the operator has seen. With --yes it returns "", which agrees to the

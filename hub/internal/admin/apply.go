@@ -12,6 +12,7 @@ import (
 	fold "github.com/navefleet/nave/hub/internal/status"
 	"github.com/navefleet/nave/hub/internal/store"
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
+	"github.com/navefleet/nave/shared/condition"
 	"github.com/navefleet/nave/shared/manifest"
 )
 
@@ -33,11 +34,18 @@ func (s *Server) Apply(ctx context.Context, r *adminv1.ApplyRequest) (*adminv1.A
 		return nil, err
 	}
 	admitted, err := admit(r.Manifest)
+	var replaced []admittedObject
+	if err == nil && len(r.Replaces) > 0 {
+		replaced, err = admit(r.Replaces)
+	}
 	if err != nil {
 		return nil, err
 	}
 	var applied []*adminv1.AppliedObject
 	err = s.readApplications(ctx, s.update, func(tx *store.Tx, apps *applications) (err error) {
+		if err := requireUnchanged(tx, replaced); err != nil {
+			return err
+		}
 		if r.Confirmed {
 			if err := s.confirmApply(tx, apps, admitted, r.Digest); err != nil {
 				return err
@@ -70,6 +78,21 @@ func (s *Server) confirmApply(tx *store.Tx, apps *applications, admitted []admit
 		return err
 	}
 	return s.confirmed(i, digest)
+}
+
+// requireUnchanged returns ABORTED unless the store has each of the objects as it is given.
+func requireUnchanged(tx *store.Tx, objects []admittedObject) error {
+	for _, a := range objects {
+		row, there, err := store.Resources.Get(tx, a.key.Path())
+		if err != nil {
+			return err
+		}
+		if !there || !row.Object.Equal(a.object) {
+			return status.Errorf(codes.Aborted, "nothing was changed: %s was changed by somebody else meanwhile; run the "+
+				"command again", a.key)
+		}
+	}
+	return nil
 }
 
 // applyAll writes objects, and returns the action on each.
@@ -150,10 +173,11 @@ func (s *Server) applyOne(tx *store.Tx, a admittedObject) (action string, err er
 	if err != nil {
 		return "", err
 	}
-	if err := ownedElsewhere(row, "changed"); err != nil {
+	if err := requireOperators(tx, row, "changed"); err != nil {
 		return "", err
 	}
-	if there && !row.Orphaned && row.Object.Equal(a.object) {
+	left := row.Orphaned || row.Held // by its owner
+	if there && !left && row.Object.Equal(a.object) {
 		return actionUnchanged, nil
 	}
 	action = actionConfigured
@@ -166,25 +190,21 @@ func (s *Server) applyOne(tx *store.Tx, a admittedObject) (action string, err er
 	}
 	row.SetObject(a.object)
 	row.NoteSuspension(s.now().UTC())
-	row.Owner, row.Orphaned, row.OrphanOnDelete, row.Confined = nil, false, false,
-		nil // an orphaned object belongs to the operator now
+	if there && left && a.key.Role() == api.ClusterRole {
+		if err := s.recordTakeover(tx, row); err != nil {
+			return "", err
+		}
+	}
+	row.Owner, row.Orphaned, row.OrphanOnDelete, row.Held, row.Confined = nil, false, false, false,
+		nil // an object that its owner left belongs to the operator now
 	return action, store.Resources.Put(tx, path, row)
 }
 
-// ownedElsewhere returns an error if the object has an owner, so that operators must not change it. Orphaned objects
-// belong to the operators.
-func ownedElsewhere(row store.Resource, verb string) error {
-	owner := row.GivenBy()
-	if owner == nil {
-		return nil
-	}
-	wayOut := ""
-	if owner.Role() == api.RenderableRole {
-		wayOut = ": change it in Git"
-		if verb == "deleted" {
-			wayOut = ": take it out of Git"
-		}
-	}
-	return status.Errorf(codes.FailedPrecondition, "%s comes from %s and can only be %s there%s", row.Key, owner, verb,
-		wayOut)
+// recordTakeover records that a Cluster that left Git belongs to the operators from now on.
+func (s *Server) recordTakeover(tx *store.Tx, row store.Resource) error {
+	return store.Record(tx, store.Event{
+		Time: s.now().UTC(), Object: row.Key, Type: condition.Normal, Reason: condition.TakenOver,
+		Message: fmt.Sprintf("It came from %s, which no longer gives it, and is the operators' from now on; its spoke stays "+
+			"joined", row.Owner.Local()),
+	})
 }

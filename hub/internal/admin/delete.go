@@ -46,7 +46,7 @@ func remove(tx *store.Tx, key api.Key) error {
 	if err != nil {
 		return err
 	}
-	if err := ownedElsewhere(row, "deleted"); err != nil {
+	if err := requireOperators(tx, row, "deleted"); err != nil {
 		return err
 	}
 	if key.Role() == api.ClusterRole {

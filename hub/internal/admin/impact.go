@@ -127,7 +127,7 @@ func impactOfDelete(tx *store.Tx, apps *applications, key api.Key) (*impact, err
 		return nil, err
 	}
 	if row, there := i.rows[key]; there {
-		if err := ownedElsewhere(row, "deleted"); err != nil {
+		if err := requireOperators(tx, row, "deleted"); err != nil {
 			return nil, err
 		}
 		i.remove(key)
@@ -216,7 +216,7 @@ func impactOfApply(tx *store.Tx, apps *applications, admitted []admittedObject) 
 		if !there || a.secret != nil || row.Object.Equal(a.object) {
 			continue
 		}
-		if err := ownedElsewhere(row, "changed"); err != nil {
+		if err := requireOperators(i.tx, row, "changed"); err != nil {
 			return nil, err
 		}
 		after := row

@@ -43,6 +43,11 @@ func (s *Server) CreateJoinToken(ctx context.Context,
 		if err := joinable(tx, key); err != nil {
 			return err
 		}
+		if r.EndCertificate {
+			if err := store.EndRegistration(tx, r.Cluster); err != nil {
+				return err
+			}
+		}
 		if err := sweepTokens(tx, now.Add(-keepTokens)); err != nil {
 			return err
 		}
@@ -52,6 +57,9 @@ func (s *Server) CreateJoinToken(ctx context.Context,
 		return nil, s.fail(err)
 	}
 	s.did(who, "create join token", key)
+	if r.EndCertificate {
+		s.did(who, "end certificate", key)
+	}
 	return &adminv1.CreateJoinTokenResponse{
 		Token: token, ExpiresAt: timestamppb.New(row.ExpiresAt),
 		CaPin: s.join.CAPin, HubAddress: s.join.Address, SigningKeys: s.join.SigningKeys,

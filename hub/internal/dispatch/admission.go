@@ -45,6 +45,9 @@ func admitted(tx *store.Tx, c caller) error {
 	case errors.Is(err, store.ErrUnregistered):
 		return revokedError{status.Errorf(codes.PermissionDenied, "cluster %[1]s has not registered since it was added: "+
 			"register its spoke with the manifest that `nave cluster add %[1]s` prints", c.cluster)}
+	case errors.Is(err, store.ErrRevoked) && row.Registration == store.Ended:
+		return revokedError{status.Errorf(codes.PermissionDenied, "an operator ended the certificate of cluster %[1]s: "+
+			"apply what `nave cluster rotate %[1]s` printed, or get a new manifest with `nave cluster add %[1]s`", c.cluster)}
 	case errors.Is(err, store.ErrRevoked):
 		return revokedError{status.Errorf(codes.PermissionDenied,
 			"the certificate, issued at %s, is no longer accepted, because cluster %s registered again at %s; "+

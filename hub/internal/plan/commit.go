@@ -17,6 +17,7 @@ import (
 	"github.com/navefleet/nave/hub/internal/plan/graph"
 	"github.com/navefleet/nave/hub/internal/render/cache"
 	"github.com/navefleet/nave/hub/internal/store"
+	"github.com/navefleet/nave/shared/condition"
 	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/shared/telemetry"
 )
@@ -335,8 +336,8 @@ func (c *writer) resources(w *walked) error {
 }
 
 // resource writes one node. The fields of operators are taken from the row as it is now. If an operator applied the
-// object during the walk, the row stays theirs, and the next walk finds the conflict. If an operator deleted an
-// orphaned object during the walk, it does not come back.
+// object during the walk, the row stays theirs, and the next walk finds the conflict or adopts the object. If an
+// operator deleted an orphaned or a held object during the walk, it does not come back.
 func (c *writer) resource(w *walked, node graph.Node) error {
 	path := node.Key.Path()
 	if row, known := w.rows[node.Key]; known && sameRow(row, given(row, node)) {
@@ -346,7 +347,8 @@ func (c *writer) resource(w *walked, node graph.Node) error {
 	if suspended, lost := w.lost[node.Key]; lost && errors.Is(err, store.ErrDamaged) {
 		old, was, err = store.Resource{Suspended: suspended && !node.Object.Suspended(), Pin: w.pinOf(node.Key)}, false, nil
 	}
-	if err != nil || was && old.Owner == nil || !was && node.Orphaned {
+	adopted := was && old.Owner == nil && w.adopts(node.Key, old)
+	if err != nil || was && old.Owner == nil && !adopted || !was && (node.Orphaned || node.Held) {
 		return err
 	}
 	row := given(old, node)
@@ -364,7 +366,28 @@ func (c *writer) resource(w *walked, node graph.Node) error {
 	}
 	row.NoteSuspension(c.start)
 	w.written[node.Key] = &row
+	if adopted {
+		if err := c.recordAdoption(node); err != nil {
+			return err
+		}
+	}
 	return store.Resources.Put(c.tx, path, row)
+}
+
+// adopts reports whether the walk found an object of operators as it is now, so that the object may get the owner that
+// the walk found for it.
+func (w *walked) adopts(key api.Key, now store.Resource) bool {
+	read, known := w.rows[key]
+	return known && read.Owner == nil && read.Object.Equal(now.Object)
+}
+
+// recordAdoption records that a Cluster of operators comes from Git from now on.
+func (c *writer) recordAdoption(node graph.Node) error {
+	return store.Record(c.tx, store.Event{
+		Time: c.start, Object: node.Key, Type: condition.Normal, Reason: condition.Adopted,
+		Message: fmt.Sprintf("An operator added it, and it comes from %s from now on; its spoke stays joined, and its "+
+			"history and its pin stay", node.Owner.Local()),
+	})
 }
 
 // given returns a row as a walk gives it: with the fields of its node, and those that operators set.

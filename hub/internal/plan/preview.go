@@ -33,6 +33,8 @@ type PreviewConfig struct {
 	Objects []*api.Object
 	// Owned has the owners of the objects that no operator gave. They stay only as long as their owner gives them.
 	Owned map[api.Key]api.Key
+	// Unapplied are operators' objects that the hub would refuse, because their owners give them.
+	Unapplied map[api.Key]bool
 	// Suspended are the objects that an operator suspended, in the hub and in clusters, whatever their spec says.
 	Suspended map[api.Key]bool
 	// HoldSources keeps what is rendered from a suspended source as it is, as a hub does that has fetched the source.

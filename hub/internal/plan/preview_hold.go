@@ -16,7 +16,8 @@ import (
 func (v *Preview) input(ctx context.Context, w *walked) graph.Input {
 	in := v.planner.input(ctx, w)
 	in.Shape = func(q bundle.ShapeQuestion) (graph.Shape, bool, error) { return v.shape(ctx, w, q) }
-	in.Last = nil // what is suspended counts as ready
+	in.Joined, in.Unapplied = nil, v.config.Unapplied // the removal of a Cluster is not held: nobody can confirm it
+	in.Last = nil                                     // what is suspended counts as ready
 	if in.Resumed = v.config.Resumed; in.Resumed {
 		clear(in.Suspended)
 		return in

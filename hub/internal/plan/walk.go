@@ -208,6 +208,7 @@ func (p *Planner) input(ctx context.Context, w *walked) graph.Input {
 		},
 		Shape:       func(q bundle.ShapeQuestion) (graph.Shape, bool, error) { return p.shape(ctx, w, q) },
 		Placeholder: sealed.NewSalt(p.salt).Placeholder,
+		Joined:      func(cluster string) bool { return p.joined(ctx, cluster) },
 		Last:        func(key api.Key) (revision, failure string) { return p.last(ctx, key) },
 	}
 	for name, f := range p.hub.fleets {
@@ -275,6 +276,16 @@ func (p *Planner) planned(ctx context.Context, w *walked, d manifest.Digest) (*b
 		w.planned[d] = app
 	}
 	return app, err
+}
+
+// joined reports whether the spoke of a cluster has registered. If nobody knows, it has.
+func (p *Planner) joined(ctx context.Context, cluster string) (joined bool) {
+	err := p.store.View(ctx, func(tx *store.Tx) error {
+		row, _, err := store.Spokes.Get(tx, cluster)
+		joined = row.HasRegistered()
+		return err
+	})
+	return joined || err != nil
 }
 
 // last returns the revision that a renderable was rendered from last, and the reason if its last rendering failed.

@@ -73,8 +73,8 @@ func (s *Server) refuseRenewal(cluster string, err error) error {
 	message := "cluster %s is blocked or not registered with this hub"
 	switch {
 	case errors.Is(err, store.ErrRevoked):
-		message = "the certificate of cluster %s is from before it registered last and is not valid any more; to let this " +
-			"spoke in, get a new manifest with `nave cluster add %[1]s`"
+		message = "the certificate of cluster %s is from before it registered last, or an operator ended it, and is not " +
+			"valid any more; to let this spoke in, get a new manifest with `nave cluster add %[1]s`"
 	case !isDenied(err):
 		return s.storeError("renew a certificate", cluster, err)
 	}

@@ -94,9 +94,7 @@ func (f Facts) heldBackVerdict() verdict {
 }
 
 // registered reports whether the spoke has ever registered.
-func registered(s *store.Spoke) bool {
-	return s != nil && (s.Connected || !s.Since.IsZero() || !s.RegisteredAt.IsZero())
-}
+func registered(s *store.Spoke) bool { return s != nil && s.HasRegistered() }
 
 // sentence returns a text of another package with a capital first letter.
 func sentence(s string) string { return strings.ToUpper(s[:1]) + s[1:] }

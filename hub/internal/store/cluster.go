@@ -15,8 +15,8 @@ var (
 	// ErrUnregistered: an operator removed the cluster and added it again, and its spoke has not joined since. A cluster
 	// that left Git and came back still has its registration.
 	ErrUnregistered = errors.New("the cluster has not registered since it was added")
-	// ErrRevoked: the certificate is of another registration than the cluster's last.
-	ErrRevoked = errors.New("the certificate is from before its cluster registered last")
+	// ErrRevoked: the certificate is of another registration than the cluster's last, or an operator ended it.
+	ErrRevoked = errors.New("the certificate is from before its cluster registered last, or an operator ended it")
 )
 
 // OfCluster returns the prefix of the paths of a cluster's objects, by which Resources, Conditions and Reports are
@@ -81,6 +81,19 @@ func CheckNotRevoked(tx *Tx, cluster, registration string, issued time.Time) (ro
 		return row, ErrRevoked
 	}
 	return row, nil
+}
+
+// Ended is the name of no registration: certificates of a cluster whose row has it are not valid.
+const Ended = "ended"
+
+// EndRegistration makes the certificates of a cluster invalid, until its spoke registers with a join token.
+func EndRegistration(tx *Tx, cluster string) error {
+	row, there, err := Spokes.Get(tx, cluster)
+	if err != nil || !there {
+		return err
+	}
+	row.Registration = Ended
+	return Spokes.Put(tx, cluster, row)
 }
 
 // DeleteGraph deletes the rows of a cluster that come from its graph and from its spoke's reports. Its bundle, its pin

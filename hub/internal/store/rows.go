@@ -394,6 +394,11 @@ type Spoke struct {
 	Refused string `json:"refused,omitempty"`
 }
 
+// HasRegistered reports whether the spoke has ever registered since an operator added the cluster.
+func (s Spoke) HasRegistered() bool {
+	return s.Connected || !s.Since.IsZero() || !s.RegisteredAt.IsZero()
+}
+
 // Counts reports whether a certificate of a registration, issued at a time, is valid for this cluster. The registration
 // must be the cluster's. If the row names no registration, an older hub wrote it; then the certificate must have been
 // issued at RegisteredAt or later.

@@ -32,6 +32,10 @@
 // too gets a finding, and everything else that it renders goes on. A renderable that renders itself updates itself, and
 // is rendered again as it is now.
 //
+// A Cluster that an operator added becomes the object of the renderable of the hub that gives it: Git adopts it with
+// its spoke, its plan and its pin. If a Cluster whose spoke has registered leaves Git, its removal is held, and an
+// operator can take it over.
+//
 // # Service accounts
 //
 // Objects of a renderable with a service account run with that account and stay in its namespace (confine.go). Such an

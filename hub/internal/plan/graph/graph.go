@@ -27,6 +27,10 @@ type Input struct {
 	Resumed bool
 	// Confirmed are the objects whose removal an operator confirmed; the guard does not hold them.
 	Confirmed map[api.Key]bool
+	// Joined reports whether the spoke of a Cluster has registered: the guard holds such a Cluster. Nil: none has.
+	Joined func(cluster string) bool
+	// Unapplied are roots of operators that no hub has, because their owners give them there: no owner adopts them.
+	Unapplied map[api.Key]bool
 	// LastCluster has the Fleets that no longer select any cluster.
 	LastCluster map[string]bool
 	// NoCrossNamespaceRefs refuses sources of another namespace.

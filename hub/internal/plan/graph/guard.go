@@ -44,7 +44,7 @@ func (p *pass) guard() bool {
 		return false
 	}
 	p.guarded = true
-	held := p.heldRemovals()
+	held := append(p.heldRemovals(), p.heldClusters()...)
 	for _, key := range held {
 		n := p.in.Previous[key]
 		n.Held = true
@@ -52,7 +52,10 @@ func (p *pass) guard() bool {
 		if isRenderable(key) {
 			p.keepApplication(key, false)
 		}
-		if p.decides(key) {
+		switch {
+		case p.isJoined(key):
+			p.graph.Findings[key] = Finding{Reason: condition.RemovalHeld, Message: holdCluster(key.Name)}
+		case p.decides(key):
 			p.graph.Findings[key] = Finding{Reason: condition.RemovalHeld, Message: p.holdMessage()}
 		}
 	}
@@ -62,6 +65,12 @@ func (p *pass) guard() bool {
 func (p *pass) holdMessage() string {
 	return "no longer in Git; its removal is held, because it came with more than one change may remove unconfirmed. " +
 		"It stays as it was. Bring it back in Git, or run: " + p.confirmation()
+}
+
+// holdCluster returns the message about a Cluster that left Git while its spoke is registered.
+func holdCluster(name string) string {
+	return fmt.Sprintf("no longer in Git; its spoke has registered, so its removal is held and it stays as it was. Bring "+
+		"it back in Git, or take it over: nave cluster add %[1]s --adopt, or remove it: nave cluster remove %[1]s", name)
 }
 
 // confirmation returns the command that confirms the held removals of the graph.
@@ -108,6 +117,22 @@ func (p *pass) decides(key api.Key) bool {
 		return key.Role() == api.FleetRole
 	}
 	return isRenderable(key)
+}
+
+// heldClusters returns the Clusters that left unconfirmed although their spokes have registered.
+func (p *pass) heldClusters() (held []api.Key) {
+	for key := range p.gone {
+		if p.isJoined(key) && !p.in.Confirmed[key] {
+			held = append(held, key)
+		}
+	}
+	return held
+}
+
+// isJoined reports whether an object is a Cluster whose spoke has registered. Its removal is always held, because the
+// hub would refuse the spoke from then on.
+func (p *pass) isJoined(key api.Key) bool {
+	return key.Role() == api.ClusterRole && p.in.Joined != nil && p.in.Joined(key.Name)
 }
 
 // harmless reports whether the removal of an object leaves all of its objects in the cluster.

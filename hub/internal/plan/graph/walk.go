@@ -224,6 +224,8 @@ func (p *pass) assign(c claim) {
 		switch {
 		case p.outranks(owner, n):
 			p.displace(n, c)
+		case p.adoptsCluster(owner, n):
+			p.adoptCluster(n, c)
 		case n.Orphaned && !p.below(owner, key) && p.inherits(owner, n):
 			p.adopt(n, c)
 		default:
@@ -236,6 +238,31 @@ func (p *pass) assign(c claim) {
 		return
 	}
 	p.add(p.owned(key, c))
+}
+
+// adoptsCluster reports whether an owner without limits gives a Cluster that an operator added.
+func (p *pass) adoptsCluster(owner api.Key, n Node) bool {
+	return n.Owner == nil && n.Key.Role() == api.ClusterRole && !p.in.Unapplied[n.Key] && p.givesInside(owner) == nil
+}
+
+// adoptCluster gives a Cluster that an operator added to the owner that gives it from now on. A Cluster that the
+// operator blocked stays the operator's until Git blocks it, too.
+func (p *pass) adoptCluster(n Node, c claim) {
+	switch {
+	case c.child.Err != nil:
+		p.problem(c.owner, condition.ObjectRefused, c.child.Err.Error())
+	case blocks(n.Object) && !blocks(c.child.Object):
+		p.problem(c.owner, condition.ObjectConflict, n.Key.String()+" is blocked by an operator, and stays the operator's: "+
+			"set spec.blocked: true in Git, too, or unblock it there")
+	default:
+		p.set(p.owned(n.Key, c))
+	}
+}
+
+// blocks reports whether a Cluster is blocked.
+func blocks(o *api.Object) bool {
+	c, err := o.Cluster()
+	return err == nil && c.Spec.Blocked
 }
 
 // local returns the key in this graph.

@@ -614,7 +614,9 @@ type ApplyRequest struct {
 	// What Impact says of this change is meant: no guard holds it. What Impact cannot know is guarded all the same.
 	Confirmed bool `protobuf:"varint,3,opt,name=confirmed,proto3" json:"confirmed,omitempty"`
 	// ImpactResponse.digest, as in DeleteRequest.
-	Digest        string `protobuf:"bytes,4,opt,name=digest,proto3" json:"digest,omitempty"`
+	Digest string `protobuf:"bytes,4,opt,name=digest,proto3" json:"digest,omitempty"`
+	// The objects that manifest was made from. If one of them is another by now, nothing is done: ABORTED. Empty: not compared.
+	Replaces      []byte `protobuf:"bytes,5,opt,name=replaces,proto3" json:"replaces,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -675,6 +677,13 @@ func (x *ApplyRequest) GetDigest() string {
 		return x.Digest
 	}
 	return ""
+}
+
+func (x *ApplyRequest) GetReplaces() []byte {
+	if x != nil {
+		return x.Replaces
+	}
+	return nil
 }
 
 type ApplyResponse struct {
@@ -1652,9 +1661,11 @@ type CreateJoinTokenRequest struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Cluster string                 `protobuf:"bytes,1,opt,name=cluster,proto3" json:"cluster,omitempty"`
 	// How long it can be used; 0: one hour.
-	TtlSeconds    int64 `protobuf:"varint,2,opt,name=ttl_seconds,json=ttlSeconds,proto3" json:"ttl_seconds,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	TtlSeconds int64 `protobuf:"varint,2,opt,name=ttl_seconds,json=ttlSeconds,proto3" json:"ttl_seconds,omitempty"`
+	// The present certificate of the spoke ends now: the spoke is refused until it uses the token.
+	EndCertificate bool `protobuf:"varint,3,opt,name=end_certificate,json=endCertificate,proto3" json:"end_certificate,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *CreateJoinTokenRequest) Reset() {
@@ -1699,6 +1710,13 @@ func (x *CreateJoinTokenRequest) GetTtlSeconds() int64 {
 		return x.TtlSeconds
 	}
 	return 0
+}
+
+func (x *CreateJoinTokenRequest) GetEndCertificate() bool {
+	if x != nil {
+		return x.EndCertificate
+	}
+	return false
 }
 
 // CreateJoinTokenResponse is what a spoke must be given.
@@ -5146,12 +5164,13 @@ const file_nave_admin_v1_admin_proto_rawDesc = "" +
 	"\x04name\x18\x02 \x01(\tR\x04name\"l\n" +
 	"\rWatchResponse\x12,\n" +
 	"\x04type\x18\x01 \x01(\x0e2\x18.nave.admin.v1.WatchTypeR\x04type\x12-\n" +
-	"\x06object\x18\x02 \x01(\v2\x15.nave.admin.v1.ObjectR\x06object\"y\n" +
+	"\x06object\x18\x02 \x01(\v2\x15.nave.admin.v1.ObjectR\x06object\"\x95\x01\n" +
 	"\fApplyRequest\x12\x1a\n" +
 	"\bmanifest\x18\x01 \x01(\fR\bmanifest\x12\x17\n" +
 	"\adry_run\x18\x02 \x01(\bR\x06dryRun\x12\x1c\n" +
 	"\tconfirmed\x18\x03 \x01(\bR\tconfirmed\x12\x16\n" +
-	"\x06digest\x18\x04 \x01(\tR\x06digest\"G\n" +
+	"\x06digest\x18\x04 \x01(\tR\x06digest\x12\x1a\n" +
+	"\breplaces\x18\x05 \x01(\fR\breplaces\"G\n" +
 	"\rApplyResponse\x126\n" +
 	"\aobjects\x18\x01 \x03(\v2\x1c.nave.admin.v1.AppliedObjectR\aobjects\"S\n" +
 	"\rAppliedObject\x12*\n" +
@@ -5213,11 +5232,12 @@ const file_nave_admin_v1_admin_proto_rawDesc = "" +
 	"\x0eResumeResponse\x12\x18\n" +
 	"\achanged\x18\x01 \x01(\bR\achanged\x12!\n" +
 	"\frequested_at\x18\x02 \x01(\tR\vrequestedAt\x12?\n" +
-	"\x0esuspended_with\x18\x03 \x01(\v2\x18.nave.admin.v1.ObjectKeyR\rsuspendedWith\"S\n" +
+	"\x0esuspended_with\x18\x03 \x01(\v2\x18.nave.admin.v1.ObjectKeyR\rsuspendedWith\"|\n" +
 	"\x16CreateJoinTokenRequest\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\tR\acluster\x12\x1f\n" +
 	"\vttl_seconds\x18\x02 \x01(\x03R\n" +
-	"ttlSeconds\"\x89\x02\n" +
+	"ttlSeconds\x12'\n" +
+	"\x0fend_certificate\x18\x03 \x01(\bR\x0eendCertificate\"\x89\x02\n" +
 	"\x17CreateJoinTokenResponse\x12\x14\n" +
 	"\x05token\x18\x01 \x01(\tR\x05token\x129\n" +
 	"\n" +

@@ -1,0 +1,92 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/navefleet/nave/hub/api"
+	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
+)
+
+func newClusterGetCommand(s *session) *cobra.Command {
+	var o getOptions
+	cmd := &cobra.Command{
+		Use:   "get [NAME]",
+		Short: "List the clusters, or print them as files for Git",
+		Long: `List the clusters, as nave get clusters does.
+
+With -o yaml or -o json it prints what to put into Git: labels, annotations and spec, without the status. When the tree
+of the hub has the file, the Cluster belongs to Git; its spoke stays joined, and nothing is applied anew.`,
+		Example: "  nave cluster get\n  nave cluster get prod-eu-1 -o yaml > hub/clusters/prod-eu-1.yaml",
+		Args:    cobra.MaximumNArgs(1),
+		RunE: s.run(func(cmd *cobra.Command, args []string, client adminv1.AdminServiceClient) error {
+			if o.output != "yaml" && o.output != "json" {
+				return s.get(cmd, append([]string{"clusters"}, args...), client, o)
+			}
+			clusters, err := chosenClusters(cmd.Context(), client, args, o.selector)
+			if err != nil {
+				return err
+			}
+			if o.output == "yaml" {
+				text, err := documents(clusters...)
+				fmt.Fprint(cmd.OutOrStdout(), text)
+				return err
+			}
+			for _, c := range clusters {
+				if err := printIn(cmd.OutOrStdout(), o.output, c); err != nil {
+					return err
+				}
+			}
+			return nil
+		}),
+	}
+	cmd.Flags().StringVarP(&o.output, "output", "o", "", "json or yaml (for Git), wide or name")
+	cmd.Flags().StringVarP(&o.selector, "selector", "l", "", "label selector")
+	return cmd
+}
+
+// chosenClusters returns clusters as an operator would write them: those of the names, or if there are none, those that
+// a label selector selects.
+func chosenClusters(ctx context.Context, client adminv1.AdminServiceClient, names []string, selector string) (
+	chosen []map[string]any, err error) {
+	var objects []*adminv1.Object
+	for _, name := range names {
+		answer, err := client.Get(ctx, &adminv1.GetRequest{Key: &adminv1.ObjectKey{Kind: api.ClusterKind, Name: name}})
+		if err != nil {
+			return nil, err
+		}
+		objects = append(objects, answer.GetObject())
+	}
+	if len(names) == 0 {
+		objects, err = list(ctx, client, &adminv1.ListRequest{Kind: api.ClusterKind, LabelSelector: selector}, chunkSize)
+		if err != nil {
+			return nil, err
+		}
+	}
+	for _, o := range objects {
+		object, err := decode(o)
+		if err != nil {
+			return nil, err
+		}
+		chosen = append(chosen, asWritten(object))
+	}
+	return chosen, nil
+}
+
+// asWritten returns an object of the hub without what the hub added.
+func asWritten(object map[string]any) map[string]any {
+	metadata, _ := object["metadata"].(map[string]any)
+	written := map[string]any{}
+	for _, field := range []string{"name", "labels", "annotations"} {
+		if value, has := metadata[field]; has {
+			written[field] = value
+		}
+	}
+	o := map[string]any{"apiVersion": object["apiVersion"], "kind": object["kind"], "metadata": written}
+	if spec, has := object["spec"]; has {
+		o["spec"] = spec
+	}
+	return o
+}

@@ -1,0 +1,132 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"strings"
+	"testing"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
+)
+
+// clustersHub has two clusters, and notes what is applied.
+type clustersHub struct {
+	adminv1.UnimplementedAdminServiceServer
+	applied *[]*adminv1.ApplyRequest
+	impact  *adminv1.ImpactResponse
+}
+
+func clusterNamed(name string) *adminv1.Object {
+	return &adminv1.Object{Key: &adminv1.ObjectKey{Kind: "Cluster", Name: name}, Json: []byte(
+		`{"apiVersion":"fleet.nave.io/v1alpha1","kind":"Cluster","metadata":{"name":"` + name +
+			`","uid":"1","labels":{"env":"prod"}},"spec":{"vars":{"zone":"a"}},"status":{"version":"v1"}}`)}
+}
+
+func (h clustersHub) List(context.Context, *adminv1.ListRequest) (*adminv1.ListResponse, error) {
+	return &adminv1.ListResponse{Objects: []*adminv1.Object{clusterNamed("east"), clusterNamed("west")}}, nil
+}
+
+func (h clustersHub) Get(_ context.Context, r *adminv1.GetRequest) (*adminv1.GetResponse, error) {
+	if r.Key.Name != "east" && r.Key.Name != "west" {
+		return nil, status.Errorf(codes.NotFound, "Cluster %s not found", r.Key.Name)
+	}
+	return &adminv1.GetResponse{Object: clusterNamed(r.Key.Name)}, nil
+}
+
+func (h clustersHub) Impact(context.Context, *adminv1.ImpactRequest) (*adminv1.ImpactResponse, error) {
+	return h.impact, nil
+}
+
+func (h clustersHub) Apply(_ context.Context, r *adminv1.ApplyRequest) (*adminv1.ApplyResponse, error) {
+	*h.applied = append(*h.applied, r)
+	return &adminv1.ApplyResponse{}, nil
+}
+
+// runCluster runs nave cluster with a hub, and returns its output.
+func runCluster(t *testing.T, h clustersHub, args ...string) (string, error) {
+	t.Helper()
+	var out, errOut strings.Builder
+	root := newCommand()
+	root.SetOut(&out)
+	root.SetErr(&errOut)
+	root.SetIn(strings.NewReader(""))
+	root.SetArgs(slices.Concat([]string{"cluster", "--config=" + serve(t, h)}, args))
+	err := root.ExecuteContext(t.Context())
+	return out.String() + errOut.String(), err
+}
+
+// TestClusterChange reads what cluster label and cluster set send to the hub, and what they refuse.
+func TestClusterChange(t *testing.T) {
+	loss := &adminv1.ImpactResponse{Digest: "seen", Clusters: []*adminv1.ClusterImpact{{Cluster: "east"}}}
+	for _, c := range []struct {
+		name, line string
+		impact     *adminv1.ImpactResponse
+		want       string // in what is applied, in the output or in the error
+		applies    int
+	}{
+		{"sets", "label east tier=gold", nil, `labels: env: prod tier: gold name: east`, 1},
+		{"removes", "label east env-", nil, "metadata: labels: {} name: east", 1},
+		{"same", "label east env=prod", nil, "cluster/east not labeled", 0},
+		{"overwrites", "label east env=test --overwrite", nil, "labels: env: test", 1},
+		{"needs_overwrite", "label east env=test", nil, "cluster east: label env is prod already: add --overwrite", 0},
+		{"several", "label east west tier=gold", nil, "labels: env: prod tier: gold name: west", 1},
+		{"all", "label --all tier=gold", nil, "labels: env: prod tier: gold name: west", 1},
+		{"unknown", "label north tier=gold", nil, "Cluster north not found", 0},
+		{"no_cluster", "label tier=gold", nil, "which clusters?", 0},
+		{"names_and_all", "label east --all tier=gold", nil, "which clusters?", 0},
+		{"no_label", "label east", nil, "which labels?", 0},
+		{"both", "label east tier=gold tier-", nil, "tier cannot be set and removed at once", 0},
+		{"list", "label east --list", nil, "env=prod", 0},
+		{"list_changes", "label east --list tier=gold", nil, "--list changes nothing", 0},
+		{"impact", "label east env-", loss, "nothing was changed: add --yes", 0},
+		{"impact_agreed", "label east env- -y", loss, "name: east", 1},
+		{"impact_dry", "label east env- --dry-run", loss, "cluster/east labeled (dry run)", 1},
+		{"vars", "set east --var zone=b --var domain=x=y", nil, "vars: domain: x=y zone: b", 1},
+		{"removes_var", "set east --var zone-", nil, "spec: vars: {}", 1},
+		{"no_var", "set east", nil, "which variables?", 0},
+		{"for_git", "get east -o yaml", nil, "labels: env: prod name: east spec: vars: zone: a", 0},
+		{"adopts", "add east --adopt", nil, "cluster east is the operators' now", 1},
+		{"adopts_alone", "add east --adopt --label a=b", nil, "[adopt label]", 0},
+		{"rotate_asks", "rotate east", nil, "nothing was changed: add --yes to agree to that", 0},
+		{"rotate_unknown", "rotate north -y", nil, "not found", 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var applied []*adminv1.ApplyRequest
+			h := clustersHub{applied: &applied, impact: c.impact}
+			if h.impact == nil {
+				h.impact = &adminv1.ImpactResponse{}
+			}
+			seen, err := runCluster(t, h, strings.Fields(c.line)...)
+			if err != nil {
+				seen += err.Error()
+			}
+			for _, r := range applied {
+				seen += string(r.Manifest)
+			}
+			if len(applied) != c.applies || !strings.Contains(strings.Join(strings.Fields(seen), " "), c.want) {
+				t.Errorf("%d applied, want %d; %q lacks %q", len(applied), c.applies, seen, c.want)
+			}
+			if strings.Contains(seen, "uid") || strings.Contains(seen, "status") {
+				t.Errorf("what the hub added is in %q", seen)
+			}
+		})
+	}
+}
+
+// TestClusterChange_replaces sends with a change what it was made from.
+func TestClusterChange_replaces(t *testing.T) {
+	var applied []*adminv1.ApplyRequest
+	h := clustersHub{applied: &applied, impact: &adminv1.ImpactResponse{}}
+	_, err := runCluster(t, h, "label", "east", "tier=gold")
+	if err != nil || len(applied) != 1 {
+		t.Fatalf("applied %v, error %v", applied, err)
+	}
+	written, err := json.Marshal(string(applied[0].Replaces))
+	if err != nil || !strings.Contains(string(written), "env: prod") || strings.Contains(string(written), "gold") {
+		t.Errorf("replaces %s", written)
+	}
+}
