@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -67,6 +68,18 @@ func (s slots) take(ctx context.Context) (func(), error) {
 func New(c Config) *Applier {
 	c.Log = cmp.Or(c.Log, slog.Default())
 	return &Applier{Config: c, wholes: make(slots, maxWholes), taken: make(slots, maxTaken)}
+}
+
+// Permits returns an error for an object that nothing may change here: it is the spoke's own (trust.ErrSelf), or the
+// local policy forbids it.
+func (a *Applier) Permits(id bundle.ObjectIdentity) error {
+	if err := a.Self.Allows(id); err != nil || a.Allow == nil {
+		return err
+	}
+	if err := a.Allow(id); err != nil {
+		return fmt.Errorf("%s is not allowed here: %w", id.ID(), err)
+	}
+	return nil
 }
 
 // Loaded is the plaintext of one object, for as long as the object is being sent.

@@ -169,6 +169,12 @@ func (r *run) dryRun(ctx context.Context, o *manifest.Object, mode inventory.Mod
 	if err := r.share(ctx, o, mode, r.hold); err != nil {
 		return Refused, differences{}, err
 	}
+	return r.try(ctx, o, mode, live, missing)
+}
+
+// try sends the dry run.
+func (r *run) try(ctx context.Context, o *manifest.Object, mode inventory.Mode, live kube.Live, missing bool) (Action,
+	differences, error) {
 	next, err := r.client.Apply(ctx, o, kube.ApplyOptions{Whole: true, DryRun: true, Hold: r.hold})
 	owners := mode.Takeover(r.Application)
 	switch reason := kube.ReasonOf(err); {

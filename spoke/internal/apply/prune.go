@@ -168,13 +168,11 @@ func (r *run) deleteOne(ctx context.Context, id manifest.ID) {
 // remove deletes an object if the local policy and the live object allow it.
 func (r *run) remove(ctx context.Context, id manifest.ID) (Action, error) {
 	o, item := r.Previous.Identity(id), r.Previous.Items[id]
-	if r.Self.Allows(o) != nil {
+	switch err := r.Permits(o); {
+	case errors.Is(err, trust.ErrSelf):
 		return Released, nil
-	}
-	if r.Allow != nil {
-		if err := r.Allow(o); err != nil {
-			return Held, fmt.Errorf("%s is not allowed to be deleted here: %w", id, err)
-		}
+	case err != nil:
+		return Held, fmt.Errorf("not deleted: %w", err)
 	}
 	if item.Mode == inventory.Ignore {
 		return Released, nil

@@ -45,7 +45,7 @@ func (r *run) send(ctx context.Context, d Object) (result, error) {
 
 // admit loads an object that may be sent. The caller must release it. The errors hold no secret and name the object.
 func (r *run) admit(ctx context.Context, d Object) (Loaded, error) {
-	if err := r.permits(d.ObjectIdentity); err != nil {
+	if err := r.Permits(d.ObjectIdentity); err != nil {
 		return Loaded{}, err
 	}
 	if err := r.lacks(d.ObjectIdentity); err != nil {
@@ -63,17 +63,6 @@ func (r *run) admit(ctx context.Context, d Object) (Loaded, error) {
 		return Loaded{}, err
 	}
 	return loaded, nil
-}
-
-// permits returns an error for an object that nothing may apply here.
-func (r *run) permits(id bundle.ObjectIdentity) error {
-	if err := r.Self.Allows(id); err != nil || r.Allow == nil {
-		return err
-	}
-	if err := r.Allow(id); err != nil {
-		return fmt.Errorf("%s is not allowed here: %w", id.ID(), err)
-	}
-	return nil
 }
 
 // fit returns an error for an object that is not the one whose name the bundle signed, because the local policy was
@@ -145,33 +134,39 @@ func (r *run) patch(ctx context.Context, d Object, loaded Loaded, item inventory
 	if drift := r.Index.Drifted(d.ID()); drift.Kind == inventory.Changed && r.Drift != bundle.IgnoreDrift {
 		found, _ = r.inspect(ctx, o, item.Mode, drift.Kind, loaded.Hold) // the repair does not depend on it
 	}
-	opts := kube.ApplyOptions{Whole: wholeOf(d), Hold: loaded.Hold}
+	applied, err := r.request(ctx, o, kube.ApplyOptions{Whole: wholeOf(d), Hold: loaded.Hold},
+		item.Mode.Takeover(r.Application))
+	if err != nil {
+		return result{}, err
+	}
+	item.Resource = applied.Mapping.Resource
+	out := result{item: record(item, applied.Live), action: Configured, live: applied.Live, found: found}
+	switch {
+	case applied.Created:
+		out.action = Created
+	case r.same(d, out.item):
+		out.action = Unchanged
+	}
+	return out, nil
+}
+
+// request sends the request of a patch, and those that follow. Created is that of the first one.
+func (r *run) request(ctx context.Context, o *manifest.Object, opts kube.ApplyOptions,
+	owners kube.Takeover) (kube.Applied, error) {
 	applied, err := r.client.Apply(ctx, o, opts)
-	owners := item.Mode.Takeover(r.Application)
 	if kube.ReasonOf(err) == kube.Invalid && owners != (kube.Takeover{}) {
 		applied, err = r.clear(ctx, o, opts, owners, err)
 	}
 	if kube.ReasonOf(err) == kube.Immutable && forced(o, r.Force) {
 		applied, err = r.force(ctx, o, opts, err)
 	}
-	if err != nil {
-		return result{}, err
+	if err != nil || len(owners.Managers(applied.Live)) == 0 {
+		return applied, err
 	}
 	created := applied.Created
-	if len(owners.Managers(applied.Live)) > 0 {
-		if applied, err = r.takeOver(ctx, o, opts, owners, applied); err != nil {
-			return result{}, err
-		}
-	}
-	item.Resource = applied.Mapping.Resource
-	out := result{item: record(item, applied.Live), action: Configured, live: applied.Live, found: found}
-	switch {
-	case created:
-		out.action = Created
-	case r.same(d, out.item):
-		out.action = Unchanged
-	}
-	return out, nil
+	applied, err = r.takeOver(ctx, o, opts, owners, applied)
+	applied.Created = created
+	return applied, err
 }
 
 // clear applies again after an object was found invalid because of fields that are to be taken over, such as a second

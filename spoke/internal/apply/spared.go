@@ -27,7 +27,7 @@ func (r *run) noteSpared(ctx context.Context, send []int) error {
 	kinds := map[schema.GroupVersionKind]bool{}
 	for _, i := range send {
 		d := r.Objects[i]
-		if r.Previous.Items[d.ID()].UID == "" && r.permits(d.ObjectIdentity) == nil {
+		if r.Previous.Items[d.ID()].UID == "" && r.Permits(d.ObjectIdentity) == nil {
 			kinds[d.ID().GroupKind().WithVersion(d.Version)] = true
 		}
 	}

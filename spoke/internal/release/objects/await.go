@@ -121,7 +121,7 @@ func (o *Objects) Define(ctx context.Context, policy bundle.CRDPolicy) error {
 }
 
 func (o *Objects) define(ctx context.Context, d apply.Object, policy bundle.CRDPolicy) error {
-	if err := o.permits(d.ObjectIdentity); err != nil {
+	if err := o.Applier.Permits(d.ObjectIdentity); err != nil {
 		return err
 	}
 	loaded, err := d.Load(ctx)
