@@ -9,3 +9,8 @@ const (
 
 // Mask stands for a value that must not leave the cluster.
 const Mask = "***"
+
+// Redacted stands for a value in a text that must not leave the cluster.
+const Redacted = redactedPrefix + "]"
+
+const redactedPrefix = "[redacted"

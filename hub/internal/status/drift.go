@@ -8,6 +8,7 @@ import (
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 	"github.com/navefleet/nave/shared/condition"
+	"github.com/navefleet/nave/shared/reporting"
 	"github.com/navefleet/nave/shared/wording"
 )
 
@@ -52,14 +53,7 @@ func describeDrift(d *spokev1.DriftReport) string {
 	}
 	var fields []string
 	for _, c := range d.Changes {
-		switch {
-		case c.Old == "":
-			fields = append(fields, fmt.Sprintf("%s was added: %s", c.Path, c.New))
-		case c.New == "":
-			fields = append(fields, fmt.Sprintf("%s was removed: %s", c.Path, c.Old))
-		default:
-			fields = append(fields, fmt.Sprintf("%s: %s became %s", c.Path, c.Old, c.New))
-		}
+		fields = append(fields, reporting.DescribeChange(c.Path, c.Old, c.New))
 	}
 	return text + ": " + wording.List(fields, len(fields)+int(d.More), len(fields))
 }

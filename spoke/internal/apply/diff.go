@@ -29,15 +29,7 @@ type FieldChange struct {
 }
 
 // String describes the change in a line.
-func (c FieldChange) String() string {
-	switch {
-	case c.Old == "":
-		return fmt.Sprintf("%s was added: %s", c.Path, c.New)
-	case c.New == "":
-		return fmt.Sprintf("%s was removed: %s", c.Path, c.Old)
-	}
-	return fmt.Sprintf("%s: %s became %s", c.Path, c.Old, c.New)
-}
+func (c FieldChange) String() string { return reporting.DescribeChange(c.Path, c.Old, c.New) }
 
 // difference is a FieldChange whose values may be secret.
 type difference struct {

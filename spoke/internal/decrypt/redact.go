@@ -9,10 +9,11 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/shared/reporting"
 )
 
 const (
-	redacted = "[redacted]"
+	redacted = reporting.Redacted
 	// tooMuchHidden replaces a whole text if there are too many values to hide.
 	tooMuchHidden = "[redacted: the application holds too many sealed values to tell them from other text]"
 	// shortest is the length, in bytes, of the shortest value that is hidden; shorter ones are too common.
