@@ -11,6 +11,7 @@ import (
 
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/spoke/internal/apply"
+	"github.com/navefleet/nave/spoke/internal/release"
 )
 
 // Shares of the memory limit. The rest is for the bundle's applications, the inventories, the watches and the program
@@ -38,6 +39,10 @@ const (
 )
 
 const (
+	// recordCost is the memory to read a record of a release, measured by TestCost: what is unpacked, twice in parts.
+	recordCost = 8 * release.MaxContent
+	// documentCost is the most memory that one document of a record may take to be read.
+	documentCost = recordCost / 2
 	// lookCost is the memory to look at an object of unknown size: its bytes, compressed and not.
 	lookCost = 2 * bundle.MaxObjectBytes
 	// uncounted is the memory by which a live object may exceed the desired one before it counts: some 128 objects may be
@@ -66,6 +71,9 @@ func newBudget(limit int64) *budget {
 	return &budget{limit: limit, objects: newPool(limit / 100 * objectsPercent),
 		live: newPool(limit / 100 * livePercent), files: newPool(limit / 100 * filesPercent)}
 }
+
+// look returns the memory to look at an object of unknown size.
+func (b *budget) look() int64 { return min(lookCost, b.objects.size) }
 
 // pool is a number of bytes to acquire from.
 type pool struct {

@@ -138,12 +138,11 @@ func (c *carrier) text(ctx context.Context, ref bundle.ObjectReference, generate
 	}
 	defer loaded.Release()
 	if len(generated) > 0 {
-		live, err := c.client.Look(ctx, ref.ObjectIdentity, true)
-		switch kube.ReasonOf(err) {
-		case "":
+		live, err := c.client.LookWhole(ctx, ref.ObjectIdentity, loaded.Await)
+		switch reason := kube.ReasonOf(err); {
+		case err == nil:
 			apply.KeepGenerated(loaded.Object, live.Object, generated)
-		case kube.NotFound, kube.NoMatch:
-		default:
+		case reason != kube.NotFound && reason != kube.NoMatch:
 			return "", err
 		}
 	}

@@ -34,35 +34,17 @@ func (a *Agent) clientOf(app *bundle.Application) (*kube.Client, error) {
 
 // mayTake reports whether a release may take values of an object: not if nothing may change the object here, because a
 // bundle could copy what it must not see.
-func (a *Agent) mayTake(id bundle.ObjectIdentity) bool {
-	applier := a.Releases.Applier
-	return applier.Self.Allows(id) == nil && (applier.Allow == nil || applier.Allow(id) == nil)
-}
+func (a *Agent) mayTake(id bundle.ObjectIdentity) bool { return a.Releases.Applier.Permits(id) == nil }
 
-// needGenerated finds the values of the recipes, or makes them, once in a run. The record of a revision that is
-// underway, or failed, has the values that the revision was begun with, such as a new authority of which the cluster
-// may have a part. Otherwise those of the cluster count, and then those of the records, the newest first: a release that
-// was rolled back to a revision without a value gets the same one again. The caller must not hold memory for objects.
+// needGenerated finds the values of the recipes, or makes them, once in a run. The caller must not hold memory for
+// objects.
 func (l *loader) needGenerated(ctx context.Context) error {
-	if len(recipesOf(l.app)) == 0 {
-		return nil
-	}
-	l.making.Lock()
-	defer l.making.Unlock()
-	if l.made != nil {
-		return nil
-	}
-	search, err := l.search(ctx)
-	var values *generate.Values
-	if err == nil {
-		values, err = search.Values(ctx)
-	}
-	if err != nil {
-		return fmt.Errorf("generated values: %w", err)
-	}
-	l.known.learnGenerated(l.app.Name, values)
-	l.made = values
-	return nil
+	return l.findGenerated(ctx, func(search *generate.Search) (values *generate.Values, err error) {
+		if values, err = search.Values(ctx); err == nil {
+			l.made = values
+		}
+		return values, err
+	})
 }
 
 // needValues reads the sources of values, and finds or makes generated ones. The caller must not hold memory for
@@ -74,8 +56,15 @@ func (l *loader) needValues(ctx context.Context) error {
 	return l.needGenerated(ctx)
 }
 
-// learnGenerated finds the values of the recipes that there are, so that a text can be redacted. It makes none.
+// learnGenerated finds the values of the recipes that there are, so that a text can be redacted. It makes none. The
+// caller must not hold memory for objects.
 func (l *loader) learnGenerated(ctx context.Context) error {
+	return l.findGenerated(ctx, func(search *generate.Search) (*generate.Values, error) { return search.Found(), nil })
+}
+
+// findGenerated searches for the values of the recipes, unless they were made in this run. From now on the values that
+// choose returns are redacted.
+func (l *loader) findGenerated(ctx context.Context, choose func(*generate.Search) (*generate.Values, error)) error {
 	if len(recipesOf(l.app)) == 0 {
 		return nil
 	}
@@ -85,14 +74,21 @@ func (l *loader) learnGenerated(ctx context.Context) error {
 		return nil
 	}
 	search, err := l.search(ctx)
+	var values *generate.Values
+	if err == nil {
+		values, err = choose(search)
+	}
 	if err != nil {
 		return fmt.Errorf("generated values: %w", err)
 	}
-	l.known.learnGenerated(l.app.Name, search.Found())
+	l.known.learnGenerated(l.app.Name, values)
 	return nil
 }
 
-// search finds the values of the recipes.
+// search finds the values of the recipes. The record of a revision that is underway, or failed, has the values that the
+// revision was begun with, such as a new authority of which the cluster may have a part. Otherwise those of the cluster
+// count, and then those of the records, the newest first: a release that was rolled back to a revision without a value
+// gets the same one again.
 func (l *loader) search(ctx context.Context) (*generate.Search, error) {
 	client, err := l.client(l.app)
 	if err != nil {
@@ -102,7 +98,7 @@ func (l *loader) search(ctx context.Context) (*generate.Search, error) {
 	if err != nil {
 		return nil, err
 	}
-	records := &recordsOf{mayTake: map[manifest.ID]bool{}, storage: &release.Storage{Client: client,
+	records := &recordsOf{budget: l.budget, mayTake: map[manifest.ID]bool{}, storage: &release.Storage{Client: client,
 		Namespace: l.app.Release.StorageNamespace, Name: l.app.Release.Name, Now: time.Now}}
 	for _, id := range sources {
 		records.mayTake[id.ID()] = true
@@ -116,15 +112,7 @@ func (l *loader) search(ctx context.Context) (*generate.Search, error) {
 		}
 	}
 	for _, id := range sources {
-		if search.IsComplete() {
-			break
-		}
-		live, err := client.Look(ctx, id, true)
-		switch kube.ReasonOf(err) {
-		case "":
-			search.Take(id.ID(), live.Object)
-		case kube.NotFound, kube.NoMatch:
-		default:
+		if err := l.takeLive(ctx, client, search, id); err != nil {
 			return nil, err
 		}
 	}
@@ -134,6 +122,30 @@ func (l *loader) search(ctx context.Context) (*generate.Search, error) {
 		}
 	}
 	return search, nil
+}
+
+// takeLive lets a search that is not complete take the values of an object in the cluster, within the memory for live
+// objects.
+func (l *loader) takeLive(ctx context.Context, client *kube.Client, search *generate.Search,
+	id bundle.ObjectIdentity) error {
+	if search.IsComplete() {
+		return nil
+	}
+	memory := l.budget.holding()
+	defer memory.release()
+	if err := memory.grow(ctx, l.budget.look()); err != nil {
+		return err
+	}
+	live, err := client.LookWhole(ctx, id, func(json []byte) error {
+		return memory.await(ctx, versionCost(json)-l.budget.look())
+	})
+	if reason := kube.ReasonOf(err); reason == kube.NotFound || reason == kube.NoMatch {
+		return nil
+	}
+	if err == nil {
+		search.Take(id.ID(), live.Object)
+	}
+	return err
 }
 
 // startSearch returns a search for all objects with generated values, and those of them that values may be taken of.
@@ -186,62 +198,6 @@ func (l *loader) addTo(ctx context.Context, search *generate.Search, ref bundle.
 		return false, err
 	}
 	return search.Add(o), nil
-}
-
-// recordsOf are the records of a release.
-type recordsOf struct {
-	mayTake  map[manifest.ID]bool // objects that values may be taken of
-	storage  *release.Storage
-	versions []int // not read yet, the newest last
-	underway bool  // an action of the spoke on the newest one has not ended, or failed
-}
-
-// maxRecords is how many records of a release are searched for values.
-const maxRecords = 10
-
-func (r *recordsOf) find(ctx context.Context) error {
-	history, err := r.storage.History(ctx)
-	if err != nil || len(history) == 0 {
-		return err
-	}
-	for _, revision := range history[max(0, len(history)-maxRecords):] {
-		r.versions = append(r.versions, revision.Version)
-	}
-	newest := history[len(history)-1]
-	r.underway = (newest.Status.IsPending() || newest.Status == release.Failed) && !newest.Digest.IsZero()
-	return nil
-}
-
-// takeNext lets a search take the values of the newest record that was not read yet. One that cannot be read has none.
-func (r *recordsOf) takeNext(ctx context.Context, search *generate.Search) error {
-	last := len(r.versions) - 1
-	record, _, err := r.storage.Read(ctx, r.versions[last])
-	r.versions = r.versions[:last]
-	if err != nil {
-		if reason := kube.ReasonOf(err); reason == "" || reason == kube.NotFound {
-			return nil
-		}
-		return err
-	}
-	texts := []string{record.Manifest}
-	for _, h := range record.Hooks {
-		texts = append(texts, h.Manifest)
-	}
-	taken := notes(record.Info.Notes)
-	search.Take(manifest.IDOf(taken), taken)
-	for _, text := range texts {
-		objects, _ := manifest.Parse([]byte(text)) // of another program, if it cannot be read
-		for _, o := range objects {
-			id := manifest.IDOf(o)
-			if id.Namespace == "" && !r.mayTake[id] { // as templates mostly have it
-				id.Namespace = record.Namespace
-			}
-			if r.mayTake[id] {
-				search.Take(id, o)
-			}
-		}
-	}
-	return nil
 }
 
 // generatedRedactors are the Redactors of generated values: now, and before, which a controller may still quote.

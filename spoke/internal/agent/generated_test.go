@@ -269,3 +269,24 @@ stringData: {all.pem: "` + keyPlaceholder + certPlaceholder + caPlaceholder + `"
 	w.same("password", w.password("db-1"), password)
 	w.same("certificates", w.decoded("pem", "all.pem"), pem)
 }
+
+// TestRelease_recipes_half_edited keeps the certificate and the key of the record if somebody edited one of them, so
+// that both fit each other.
+func TestRelease_recipes_half_edited(t *testing.T) {
+	w := newHelmWorld(t)
+	w.entry.Features = "helm-release,recipes"
+	w.entry.Drift = bundle.IgnoreDrift
+	w.app.Release.Recipes = tlsRecipes("a.example.com")
+	w.render(tlsText("tls"))
+	w.send()
+	w.expect(condition.True, condition.ReconciliationSucceeded)
+	authority, key := w.verify("tls", "a.example.com"), w.decoded("tls", "tls.key")
+	edited := base64.StdEncoding.EncodeToString([]byte(strings.Replace(key, "M", "N", 1)))
+	w.must(w.cluster.Edit(t.Context(), "Secret", w.app.Name.Namespace, "tls", `{"data":{"tls.key":"`+edited+`"}}`))
+	w.render(lifeConfig + tlsText("tls"))
+	w.send()
+	r := w.expect(condition.True, condition.ReconciliationSucceeded)
+	w.same("history", historyOf(r), "2 deployed web@1.2.3, 1 superseded web@1.2.3")
+	w.same("authority", w.verify("tls", "a.example.com"), authority)
+	w.same("key", w.decoded("tls", "tls.key"), key)
+}

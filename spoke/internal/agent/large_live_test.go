@@ -13,7 +13,9 @@ import (
 
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/health"
+	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/spoke/internal/apply"
+	"github.com/navefleet/nave/spoke/internal/generate"
 	"github.com/navefleet/nave/spoke/internal/inventory"
 )
 
@@ -123,5 +125,40 @@ func TestApply_too_large_live(t *testing.T) {
 	id := all[0].Entries[0].Object.ID()
 	if h := a.Index.Health(id); h.Status != health.Unknown || len(a.Index.TakeDoubts()) != 1 {
 		t.Errorf("health %+v", h)
+	}
+}
+
+// TestTakeLive looks for a generated value in a large live object within the memory for live objects, and refuses one
+// that never fits.
+func TestTakeLive(t *testing.T) {
+	for name, c := range map[string]struct {
+		items int
+		want  string // of the error
+	}{"small": {10, ""}, "large": {40_000, ""}, "too_large": {300_000, "raise its memory limit"}} {
+		t.Run(name, func(t *testing.T) {
+			server := httptest.NewServer(grown{value: `{"items":[` + strings.Repeat(`{"n":0},`, c.items) +
+				`0],"password":"of-before"}`})
+			defer server.Close()
+			b := newBudget(deployedMemory(t))
+			l := newTestLoader(blobs{}, b, &bundle.Application{})
+			id := bundle.ObjectIdentity{Group: "example.com", Version: "v1", Kind: "X", Namespace: "y", Name: "x-1"}
+			search := generate.NewSearch(passwordRecipes())
+			objects, err := manifest.Parse([]byte("apiVersion: example.com/v1\nkind: X\nmetadata: {name: x-1, " +
+				"namespace: \"y\"}\nspec: {grown: {password: " + passwordPlaceholder + "}}"))
+			if err != nil || !search.Add(objects[0]) {
+				t.Fatal(err)
+			}
+			err = l.takeLive(t.Context(), connect(t, server.URL), search, id)
+			if c.want == "" && (err != nil || !search.IsComplete()) {
+				t.Error("not found:", err)
+			} else if c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+				t.Error(err)
+			}
+			for _, p := range []pool{b.objects, b.live} {
+				if !p.free.TryAcquire(p.size) {
+					t.Error("memory is held afterwards")
+				}
+			}
+		})
 	}
 }

@@ -169,7 +169,7 @@ func (l *loader) look(ctx context.Context, ref bundle.ObjectReference) (data []b
 
 // read waits for the memory to look at a blob of unknown size, and returns the blob.
 func (l *loader) read(ctx context.Context, d manifest.Digest) ([]byte, error) {
-	done, err := l.budget.acquire(ctx, l.budget.objects, min(lookCost, l.budget.objects.size))
+	done, err := l.budget.acquire(ctx, l.budget.objects, l.budget.look())
 	if err != nil {
 		return nil, err
 	}

@@ -101,21 +101,13 @@ func (l *loader) readSources(ctx context.Context) ([]source, error) {
 	if len(l.app.ValueSources) == 0 {
 		return nil, nil
 	}
-	sources, read := make([]source, len(l.app.ValueSources)), map[bundle.ObjectIdentity]kube.Data{}
+	sources, err := l.readTexts(ctx)
+	if err != nil {
+		return nil, err
+	}
 	l.sourcesCost = 0
-	for i := range sources {
-		q := &l.app.ValueSources[i].Question
-		data, known := read[q.Identity()]
-		if !known {
-			var err error
-			if data, err = l.data(ctx, q.Identity()); err != nil && kube.ReasonOf(err) != kube.NotFound {
-				return nil, fmt.Errorf("values (spec.valuesFrom): %w", err)
-			}
-			read[q.Identity()] = data
-		}
-		sources[i].data = data
-		sources[i].text, sources[i].exists = data.Values[q.Key]
-		l.sourcesCost += valuesCost(sources[i].text)
+	for _, s := range sources {
+		l.sourcesCost += valuesCost(s.text)
 	}
 	if _, err := l.reserve(ctx); err != nil {
 		return nil, err
@@ -135,6 +127,25 @@ func (l *loader) readSources(ctx context.Context) ([]source, error) {
 		} else if sources[i].err != nil {
 			l.doubt(*q)
 		}
+	}
+	return sources, nil
+}
+
+// readTexts reads the sources of values, each object once, and does not parse them.
+func (l *loader) readTexts(ctx context.Context) ([]source, error) {
+	sources, read := make([]source, len(l.app.ValueSources)), map[bundle.ObjectIdentity]kube.Data{}
+	for i := range sources {
+		q := &l.app.ValueSources[i].Question
+		data, known := read[q.Identity()]
+		if !known {
+			var err error
+			if data, err = l.data(ctx, q.Identity()); err != nil && kube.ReasonOf(err) != kube.NotFound {
+				return nil, fmt.Errorf("values (spec.valuesFrom): %w", err)
+			}
+			read[q.Identity()] = data
+		}
+		sources[i].data = data
+		sources[i].text, sources[i].exists = data.Values[q.Key]
 	}
 	return sources, nil
 }

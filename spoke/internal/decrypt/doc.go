@@ -1,5 +1,6 @@
-// Package decrypt opens SOPS files with keys that never leave the cluster. It is the only package of Nave in which a
-// workload's secret becomes plaintext, and the only importer of sops.
+// Package decrypt opens SOPS files with keys that never leave the cluster. It is the only package of Nave in which an
+// encrypted value becomes plaintext, and the only importer of sops. Values that a chart generates are made in package
+// generate.
 //
 // The walk over a tree, the rules that select the encrypted leaves, the cipher and the MAC are sops's own. This package
 // adds three things: it reads and writes the formats of SOPS, because sops/stores links the SDK of every cloud; it

@@ -110,9 +110,18 @@ func derive(function string, args []any) (string, error) {
 	return "", fmt.Errorf("function %.64q is not known", function)
 }
 
+const (
+	digits    = "0123456789"
+	lowercase = "abcdefghijklmnopqrstuvwxyz"
+	uppercase = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+	hexDigits = digits + "abcdef"
+)
+
+// alphabets are the characters of which the values of a function are. The values of other functions may have any.
 var alphabets = map[string]string{
 	"randAlphaNum": lowercase + uppercase + digits, "randAlpha": lowercase + uppercase, "randNumeric": digits,
-	"randAscii": ascii(),
+	"randAscii": ascii(), "randBytes": lowercase + uppercase + digits + "+/=", "uuidv4": hexDigits + "-",
+	"sha1sum": hexDigits, "sha256sum": hexDigits, "sha512sum": hexDigits,
 }
 
 // ascii returns the printable characters and the space.

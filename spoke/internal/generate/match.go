@@ -14,14 +14,21 @@ import (
 // shortestPrefix is how many characters before a value find it, if the rest of its line is another one.
 const shortestPrefix = 3
 
+// maxCompared limits how many lines are compared with lines, so that a text cannot keep the spoke busy.
+const maxCompared = 1 << 20
+
 // values returns the values that a text of the cluster has where a desired text has placeholders of recipes. If the
 // texts differ in more, the lines are compared, and then what is before a value on its line. Of lines that are alike,
-// the first has the value of the first, and so on, if both texts have as many of them.
+// the first has the value of the first, and so on, if both texts have as many of them. Texts of very many lines are not
+// compared by lines.
 func (s *Search) values(desired, live string) map[sealed.Placeholder]string {
 	if found := s.match(desired, live); found != nil {
 		return found
 	}
 	found := map[sealed.Placeholder]string{}
+	if strings.Count(desired, sealed.Mark)*(strings.Count(desired, "\n")+strings.Count(live, "\n")) > maxCompared {
+		return found
+	}
 	wanted, lines := strings.Split(desired, "\n"), strings.Split(live, "\n")
 	for _, match := range []func(desired, live string) map[sealed.Placeholder]string{s.match, s.matchBegin} {
 		for i, line := range wanted {
@@ -173,30 +180,13 @@ func (s *Search) matchBegin(desired, live string) map[sealed.Placeholder]string 
 	return map[sealed.Placeholder]string{p: rest[:end]}
 }
 
-const (
-	digits    = "0123456789"
-	lowercase = "abcdefghijklmnopqrstuvwxyz"
-	uppercase = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-	base64Set = lowercase + uppercase + digits + "+/="
-)
-
-// lettersOf returns the characters of which the values of a function are; empty if they may have any.
+// lettersOf returns the characters of which the values of a function are, if the end of a value can be told by them;
+// otherwise it returns an empty text.
 func lettersOf(function string) string {
-	switch function {
-	case "randAlphaNum":
-		return lowercase + uppercase + digits
-	case "randAlpha":
-		return lowercase + uppercase
-	case "randNumeric":
-		return digits
-	case "randBytes":
-		return base64Set
-	case "uuidv4":
-		return digits + "abcdef-"
-	case "sha1sum", "sha256sum", "sha512sum":
-		return digits + "abcdef"
+	if function == "randAscii" {
+		return "" // quotes and spaces are among them
 	}
-	return ""
+	return alphabets[function]
 }
 
 // bcryptLength is the length of a hash of bcrypt.

@@ -62,16 +62,17 @@ type Search struct {
 	fields  map[manifest.ID][]field    // that have placeholders of recipes
 	used    map[sealed.Placeholder]bool
 	found   map[sealed.Placeholder]string
-	held    map[sealed.Placeholder]bool // found in an object, and not only in the notes of a record
-	unused  []string                    // values that do not fit any more
-	lengths []int                       // of the values of the recipes; 0: any
+	held    map[sealed.Placeholder]bool     // found in an object, and not only in the notes of a record
+	unused  []string                        // values that do not fit any more
+	halves  map[sealed.Placeholder][]string // certificates and keys that the cluster has, see take
+	lengths []int                           // of the values of the recipes; 0: any
 }
 
 // NewSearch returns a Search for the values of recipes, which are valid.
 func NewSearch(recipes []bundle.Recipe) *Search {
 	s := &Search{recipes: recipes, by: map[sealed.Placeholder]int{}, fields: map[manifest.ID][]field{},
 		used: map[sealed.Placeholder]bool{}, found: map[sealed.Placeholder]string{},
-		held: map[sealed.Placeholder]bool{}}
+		held: map[sealed.Placeholder]bool{}, halves: map[sealed.Placeholder][]string{}}
 	for i, r := range recipes {
 		for _, p := range r.Placeholders() {
 			s.by[sealed.Placeholder(p)] = i
@@ -186,11 +187,17 @@ func (s *Search) IsComplete() bool {
 
 // Found returns the values that were found.
 func (s *Search) Found() *Values {
-	v := &Values{texts: map[sealed.Placeholder]string{}}
+	v := s.noValues()
 	for p, text := range s.found {
 		v.put(string(p), text)
 	}
 	return v
+}
+
+// noValues returns Values without the value of a placeholder.
+func (s *Search) noValues() *Values {
+	unused := slices.Concat(append(slices.Collect(maps.Values(s.halves)), s.unused)...)
+	return &Values{texts: map[sealed.Placeholder]string{}, unused: unused}
 }
 
 // Take takes the values that an object has where the added object with an ID has placeholders. What was found before
@@ -202,8 +209,8 @@ func (s *Search) Take(id manifest.ID, o *manifest.Object) {
 			continue
 		}
 		for p, value := range s.values(f.text, text) {
-			if _, found := s.found[p]; !found && value != "" {
-				s.found[p], s.held[p] = value, id != manifest.ID{}
+			if value != "" {
+				s.take(p, value, id != manifest.ID{})
 			}
 		}
 	}
@@ -252,13 +259,13 @@ func at(value any, path []segment) (_ any, has bool) {
 const maxValues = 1 << 20
 
 // Values returns the values of all recipes that objects need: those that were found, and new ones for those that were
-// not, or that do not fit any more. What depends on a new value is made anew, too, so that certificates fit to the authority that signs them.
+// not, or that do not fit any more. What depends on a new value is made anew, too, so that certificates fit to the
+// authority that signs them. A certificate and its key are made together.
 func (s *Search) Values(ctx context.Context) (*Values, error) {
 	if err := s.dropUnfit(ctx); err != nil {
 		return nil, err
 	}
-	makes := s.missing()
-	v := &Values{texts: map[sealed.Placeholder]string{}, unused: s.unused}
+	makes, v := s.missing(), s.noValues()
 	for i, r := range s.recipes {
 		if !makes[i] {
 			for _, p := range r.Placeholders() {
