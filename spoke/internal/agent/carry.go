@@ -92,13 +92,7 @@ func (c *carrier) prepare(ctx context.Context, act start, previous *inventory.In
 	if c.guard = apply.DefaultGuard.CheckAll(previous, act.confirmed); c.guard != nil {
 		c.desired.Guarded = c.guard
 	}
-	set := apply.Set{
-		Target: apply.Target{Application: act.name, Previous: previous, ServiceAccount: app.ServiceAccount,
-			Claimed: c.claimedFrom(act.name, app.ServiceAccount), Redact: c.loader.redactor(ctx, nil), Save: c.saveInventory},
-		Keep: act.entry.KeepsObjects, Guard: apply.DefaultGuard, Confirmed: act.confirmed, Ignore: app.Ignore,
-		Drift:   act.entry.Drift,
-		Reapply: act.reapply && (act.entry.Drift == bundle.CorrectDrift || act.remember.OtherAccount),
-	}
+	set := c.setOf(ctx, act, previous)
 	if unread == nil {
 		set.Objects, unread = c.loader.releaseObjects(ctx, inputs != act.remember.Inputs)
 	}
@@ -111,6 +105,18 @@ func (c *carrier) prepare(ctx context.Context, act start, previous *inventory.In
 	c.objects = &objects.Objects{Applier: c.Releases.Applier, Client: c.client, Release: app.Release, Set: set,
 		Definitions: c.loader.definitions()}
 	return inputs, nil
+}
+
+// setOf returns how the objects of a release are applied, without the objects.
+func (c *carrier) setOf(ctx context.Context, act start, previous *inventory.Inventory) apply.Set {
+	app := act.app
+	return apply.Set{
+		Target: apply.Target{Application: act.name, Previous: previous, ServiceAccount: app.ServiceAccount,
+			Claimed: c.claimedFrom(act.name, app.ServiceAccount), Redact: c.loader.redactor(ctx, nil), Save: c.saveInventory},
+		Keep: act.entry.KeepsObjects, Guard: apply.DefaultGuard, Confirmed: act.confirmed, Ignore: app.Ignore,
+		Drift:   act.entry.Drift,
+		Reapply: act.reapply && (act.entry.Drift == bundle.CorrectDrift || act.remember.OtherAccount),
+	}
 }
 
 // connect sets the client with the rights of a service account.
@@ -234,6 +240,9 @@ func (c *carrier) outcome(ctx context.Context, r release.Result, err error) (f f
 	case r.Last.State == release.StateInSync && r.Last.Action == release.NoAction:
 		return c.repair(ctx), retryAt
 	case c.desired.Pinned > 0:
+		if f := c.repairPinned(ctx, r); f.reason != "" {
+			return f, retryAt
+		}
 		return c.pinned(r)
 	}
 	f = failureOf(c.objects.Changes(), nil, condition.ReconciliationFailed)

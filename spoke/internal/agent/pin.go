@@ -2,6 +2,7 @@ package agent
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"time"
 
@@ -9,8 +10,27 @@ import (
 	"github.com/navefleet/nave/spoke/internal/release"
 )
 
-// pinned returns what keeps a release from what is desired: its pin, or why it cannot return to the revision. Nothing
-// repairs its objects, because what is desired is something else.
+// repairPinned applies objects again that drifted from the revision that a release is pinned to.
+func (c *carrier) repairPinned(ctx context.Context, r release.Result) failure {
+	if r.Last.State != release.StatePinned || r.Last.Action != release.NoAction || r.Last.Stalled != "" ||
+		!c.objects.NeedsRepair() {
+		return failure{}
+	}
+	done, err := c.room(ctx)
+	if err != nil {
+		return failureOf(nil, err, condition.ReconciliationFailed)
+	}
+	defer done()
+	newest := r.Found.History[len(r.Found.History)-1]
+	recorded, err := c.executor().Objects(ctx, r.Journal.Subject(c.desired), newest.Version)
+	if err != nil {
+		return failureOf(nil, err, condition.ReconciliationFailed)
+	}
+	err = c.objects.RepairAs(ctx, recorded)
+	return failureOf(c.objects.Last(), err, condition.ReconciliationFailed)
+}
+
+// pinned returns what keeps a release from what is desired: its pin, or why it cannot return to the revision.
 func (c *carrier) pinned(r release.Result) (f failure, retryAt time.Time) {
 	f = failureOf(c.objects.Changes(), nil, condition.Pinned)
 	f.held = nil

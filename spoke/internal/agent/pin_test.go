@@ -37,7 +37,8 @@ func (w *helmWorld) greets(want string) {
 	})
 }
 
-// TestRelease_pinned rolls a release back and keeps it there, whatever Git, drift, helm and a restart do.
+// TestRelease_pinned rolls a release back and keeps it there, whatever Git, drift, helm and a restart do. Drift is
+// repaired as the release says, to what the revision has.
 func TestRelease_pinned(t *testing.T) {
 	w := newHelmWorld(t)
 	greeting := func(text string) { w.render(strings.ReplaceAll(lifeWeb, "greeting: one", "greeting: "+text)) }
@@ -58,16 +59,7 @@ func TestRelease_pinned(t *testing.T) {
 	w.app.DependsOn = []bundle.ApplicationName{{Kind: "Kustomization", Namespace: w.app.Name.Namespace, Name: "gone"}}
 	w.send()
 	w.expect(condition.Unknown, condition.Pinned)
-	w.must(w.cluster.Edit(t.Context(), "ConfigMap", w.app.Name.Namespace, "config", `{"data":{"greeting":"hacked"}}`))
-	w.entry.RequestedAt = "now"
-	w.send()
-	w.eventually("the request", func() error {
-		if r := w.told.of("web"); r.HandledRequest != "now" || r.Reason != condition.Pinned {
-			return fmt.Errorf("%v", r)
-		}
-		return nil
-	})
-	w.greets("hacked")
+	w.hackPinned()
 	w.stop()
 	w.helm("rollback web 2")
 	w.start()
@@ -91,6 +83,35 @@ func TestRelease_pinned(t *testing.T) {
 	w.send()
 	w.expect(condition.False, condition.MissingRollbackTarget)
 	w.greets("three")
+}
+
+// hackPinned edits an object of a pinned release, in each mode of drift. The last one ignores it.
+func (w *helmWorld) hackPinned() {
+	w.t.Helper()
+	for i, c := range []struct {
+		mode bundle.DriftMode
+		want string
+	}{{bundle.CorrectDrift, "one"}, {bundle.WarnOfDrift, "hacked"}, {bundle.CorrectDrift, "one"},
+		{bundle.IgnoreDrift, "hacked"}} {
+		w.entry.Drift = c.mode
+		w.send()
+		w.must(w.cluster.Edit(w.t.Context(), "ConfigMap", w.app.Name.Namespace, "config", `{"data":{"greeting":"hacked"}}`))
+		if c.mode == bundle.CorrectDrift {
+			w.greets(c.want) // without a request
+		}
+		w.entry.RequestedAt = fmt.Sprint("request ", i)
+		w.send()
+		w.eventually("the request", func() error {
+			r := w.told.of("web")
+			left := slices.ContainsFunc(r.GetDrifts(), func(d *spokev1.DriftReport) bool { return !d.Repaired })
+			if r.HandledRequest != w.entry.RequestedAt || r.Reason != condition.Pinned || left != (c.mode == bundle.WarnOfDrift) {
+				return fmt.Errorf("%v", r)
+			}
+			return nil
+		})
+		w.greets(c.want)
+		w.same("newest", fmt.Sprint(w.told.of("web").Release.History[0].Revision), "3")
+	}
 }
 
 // TestRelease_pinned_deleted stays at the revision of a pin whose record is deleted, and returns there once.

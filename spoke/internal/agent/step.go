@@ -239,13 +239,16 @@ func (in applied) advance(m *model) []action {
 	if n.keys.missing != "" || n.failure.reason == condition.DecryptionFailed {
 		out = append(out, lookForKeys{in.name}) // they may have come meanwhile
 	}
+	if in.failure.reason == condition.Pinned {
+		out = append(out, m.noteDrifts(n, in.drifts)...)
+	}
 	if in.failure.reason != "" {
 		n.mark.HandledRequest = in.request // a failed attempt handles the request, too
 		out = append(out, m.fail(n, in.failure)...)
 		if !in.retryAt.IsZero() {
 			n.retryAt = in.retryAt
 		}
-		if n.moved {
+		if n.moved || n.requested() { // meanwhile
 			n.retryAt = m.now
 		}
 		return out
@@ -329,6 +332,9 @@ func (in observed) advance(m *model) []action {
 	n.holdDrift(in.held, m.now)
 	if in.drift && n.entry.Drift != bundle.IgnoreDrift && !n.entry.Suspended && n.standing == listed {
 		n.dirty = true
+		if n.failure.reason == condition.Pinned {
+			n.retryAt, n.moved = m.now, n.moved || n.work == applying // the next run is no attempt after a failure
+		}
 	}
 	return nil
 }

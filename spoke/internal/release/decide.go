@@ -124,7 +124,12 @@ func (s Situation) Decide(d Desired, now time.Time) Decision {
 		n.Why = fmt.Sprintf("the chart is to be %s, and was %s", desiredChart(d.Release).Name, s.Chart)
 		return s.resumed(d, n, Uninstall, now).guarded(d, s.Journal)
 	}
-	switch state {
+	return s.next(d, n, now)
+}
+
+// next returns the decision about a release that stays what it is: its state tells what follows.
+func (s Situation) next(d Desired, n Decision, now time.Time) Decision {
+	switch n.State {
 	case StateAbsent:
 		return s.attempt(d, n, Install)
 	case StateUnmanaged, StateOutOfSync:

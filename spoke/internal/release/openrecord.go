@@ -373,14 +373,24 @@ func (c *course) gone(ctx context.Context, before *Record) (gone []bundle.Object
 	return gone, nil
 }
 
+// Objects returns the objects of a revision, as its record has them.
+func (e *Executor) Objects(ctx context.Context, of Identity, version int) ([]*manifest.Object, error) {
+	at := e.at(of)
+	r, _, err := at.Storage.Read(ctx, version)
+	if err != nil {
+		return nil, err
+	}
+	return at.objects(ctx, &r)
+}
+
 // objects returns the objects of a record's manifest.
-func (c *course) objects(ctx context.Context, r *Record) ([]*manifest.Object, error) {
+func (e *Executor) objects(ctx context.Context, r *Record) ([]*manifest.Object, error) {
 	objects, err := manifest.Parse([]byte(r.Manifest))
 	if err != nil {
 		return nil, fmt.Errorf("the manifest of %s cannot be read", r) // the cause may quote it
 	}
 	for _, o := range objects {
-		c.place(ctx, o)
+		e.place(ctx, o, r.Namespace)
 	}
 	return objects, nil
 }
@@ -394,7 +404,7 @@ func (c *course) plan(ctx context.Context) ([]PlannedHook, error) {
 			return nil, fmt.Errorf("%s of %s cannot be read", h, c.record) // the cause may quote it
 		}
 		o := objects[0]
-		c.place(ctx, o)
+		c.place(ctx, o, c.record.Namespace)
 		p := PlannedHook{Index: i, Hook: bundle.Hook{Path: h.Path, Events: h.Events, Weight: h.Weight,
 			DeletePolicies: h.DeletePolicies}}
 		p.ObjectIdentity = kube.Identify(o)
@@ -404,13 +414,14 @@ func (c *course) plan(ctx context.Context) ([]PlannedHook, error) {
 	return planned, nil
 }
 
-// place gives an object of a record the namespace that Helm gives it. The spoke writes it into the record.
-func (c *course) place(ctx context.Context, o *manifest.Object) {
+// place gives an object of a record the namespace that Helm gives it: that of the release. The spoke writes it into the
+// record.
+func (e *Executor) place(ctx context.Context, o *manifest.Object, namespace string) {
 	if o.GetNamespace() != "" {
 		return
 	}
-	m, err := c.Hooks.Client.Mapping(ctx, o.GroupVersionKind())
+	m, err := e.Hooks.Client.Mapping(ctx, o.GroupVersionKind())
 	if err == nil && m.Namespaced { // otherwise the request about the object says what is wrong
-		o.SetNamespace(c.record.Namespace)
+		o.SetNamespace(namespace)
 	}
 }

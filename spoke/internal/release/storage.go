@@ -251,6 +251,12 @@ func (s *Storage) secret(r *Record, at Revision) (*manifest.Object, error) {
 	o.SetName(s.identity(r.Version).Name)
 	o.SetLabels(labels)
 	o.SetResourceVersion(at.ResourceVersion)
+	o.SetAnnotations(annotationsOf(r, at))
+	return o, nil
+}
+
+// annotationsOf returns what the history tells of a record without reading the record.
+func annotationsOf(r *Record, at Revision) map[string]string {
 	annotations := map[string]string{}
 	if chart, err := json.Marshal(chartOf(r.Chart)); err == nil && len(chart) <= maxChart {
 		annotations[chartAnnotation] = string(chart)
@@ -264,8 +270,7 @@ func (s *Storage) secret(r *Record, at Revision) (*manifest.Object, error) {
 	if at.Tests != NotTested {
 		annotations[testsAnnotation] = string(at.Tests)
 	}
-	o.SetAnnotations(annotations)
-	return o, nil
+	return annotations
 }
 
 // Delete deletes a record. A record that does not exist is no error.

@@ -65,11 +65,20 @@ func (o *Objects) Apply(ctx context.Context, options bundle.ReleaseAction) error
 
 // Restore applies the objects of a record, and deletes those that it does not have.
 func (o *Objects) Restore(ctx context.Context, objects []*manifest.Object, options bundle.ReleaseAction) error {
+	restored, err := ofRecord(objects)
+	if err != nil {
+		return err
+	}
+	return o.bring(ctx, restored, options.Force)
+}
+
+// ofRecord returns objects of a record as they are applied.
+func ofRecord(objects []*manifest.Object) ([]apply.Object, error) {
 	restored := make([]apply.Object, 0, len(objects))
 	for _, object := range objects {
 		data, err := manifest.Canonical(object)
 		if err != nil {
-			return fmt.Errorf("%s cannot be written as JSON", manifest.IDOf(object))
+			return nil, fmt.Errorf("%s cannot be written as JSON", manifest.IDOf(object))
 		}
 		reference := bundle.ObjectReference{ObjectIdentity: kube.Identify(object), Digest: manifest.DigestOf(data)}
 		restored = append(restored, apply.Object{ObjectReference: reference,
@@ -77,7 +86,7 @@ func (o *Objects) Restore(ctx context.Context, objects []*manifest.Object, optio
 				return apply.Loaded{Object: object.DeepCopy(), Sealed: true}, nil // a record may hold secrets anywhere
 			}})
 	}
-	return o.bring(ctx, restored, options.Force)
+	return restored, nil
 }
 
 // bring makes these the objects of the release.
@@ -98,6 +107,31 @@ func (o *Objects) bring(ctx context.Context, objects []apply.Object, force bool)
 // Repair applies the desired objects again if they drifted or were not applied as a whole, as the Set says. The errors
 // of single objects are in Last.
 func (o *Objects) Repair(ctx context.Context) error { return o.send(ctx, o.Set) }
+
+// RepairAs does as Repair does, with the objects of the record that the cluster has.
+func (o *Objects) RepairAs(ctx context.Context, objects []*manifest.Object) error {
+	set := o.Set
+	var err error
+	if set.Objects, err = ofRecord(objects); err != nil {
+		return err
+	}
+	for i, object := range set.Objects {
+		if item := o.Set.Previous.Items[object.ID()]; !item.Digest.IsZero() {
+			set.Objects[i].Digest = item.Digest // with placeholders it is another one
+		}
+	}
+	return o.send(ctx, set)
+}
+
+// NeedsRepair reports whether an object drifted, or all are to be applied again, and the Set does not ignore that.
+func (o *Objects) NeedsRepair() bool {
+	if o.Set.Drift == bundle.IgnoreDrift || o.Set.Previous == nil {
+		return false
+	}
+	return o.Set.Reapply || slices.ContainsFunc(o.Set.Previous.IDs(), func(id manifest.ID) bool {
+		return o.Applier.Index.Drifted(id).Any()
+	})
+}
 
 // send applies a set. The errors of single objects are in Last.
 func (o *Objects) send(ctx context.Context, set apply.Set) error {
@@ -237,7 +271,7 @@ func (o *Objects) prune(ctx context.Context, id bundle.ObjectIdentity) error {
 	if Keeps(live) || live.Marks().IsPruneDisabled() || live.Labels[inventory.Label] != "" || !o.owns(live) {
 		return nil
 	}
-	if err := o.permits(id); err != nil {
+	if err := o.Applier.Permits(id); err != nil {
 		return err
 	}
 	err = o.Client.Delete(ctx, id, kube.DeleteOptions{UID: live.UID})
@@ -287,7 +321,7 @@ func (o *Objects) Remove(ctx context.Context, options bundle.ReleaseAction) erro
 func (o *Objects) CreateNamespace(ctx context.Context, name string) error {
 	namespace := &manifest.Object{Object: map[string]any{"apiVersion": "v1", "kind": "Namespace",
 		"metadata": map[string]any{"name": name}}}
-	if err := o.permits(kube.Identify(namespace)); err != nil {
+	if err := o.Applier.Permits(kube.Identify(namespace)); err != nil {
 		return err
 	}
 	_, err := o.Client.Create(ctx, namespace, kube.ApplyOptions{})
@@ -297,21 +331,10 @@ func (o *Objects) CreateNamespace(ctx context.Context, name string) error {
 	return err
 }
 
-// permits returns an error for an object that nothing may change here.
-func (o *Objects) permits(id bundle.ObjectIdentity) error {
-	err := o.Applier.Self.Allows(id)
-	if err == nil && o.Applier.Allow != nil {
-		if err = o.Applier.Allow(id); err != nil {
-			err = fmt.Errorf("%s is not allowed here: %w", id.ID(), err)
-		}
-	}
-	return err
-}
-
 // AllowHook returns an error for a hook that the release must not create or delete: nothing may change the object here,
 // or it belongs to another application.
 func (o *Objects) AllowHook(id bundle.ObjectIdentity) error {
-	if err := o.permits(id); err != nil {
+	if err := o.Applier.Permits(id); err != nil {
 		return err
 	}
 	owner, _, owned := o.Applier.Index.Application(id.ID())
