@@ -1,15 +1,22 @@
 package apply
 
 import (
+	"encoding/json"
 	"strconv"
+	"strings"
 
 	"github.com/navefleet/nave/shared/manifest"
 )
 
 // KeepGenerated gives fields of an object the values that they have in the cluster. Fields that the cluster does not
-// have keep their values. An element of a list is found by its name, if it has one.
+// have keep their values, and so do those that have another form there (see manifest.FormAnnotation). An element of a
+// list is found by its name, if it has one.
 func KeepGenerated(o, live *manifest.Object, paths [][]string) {
+	forms, before := formsOf(o), formsOf(live)
 	for _, path := range paths {
+		if field := pointerTo(path); forms[field] != before[field] && forms[field] != "" {
+			continue
+		}
 		if path[0] == "stringData" && isSecret(manifest.IDOf(o)) {
 			o.Object = storedForm(o)
 			path = append([]string{"data"}, path[1:]...)
@@ -18,6 +25,21 @@ func KeepGenerated(o, live *manifest.Object, paths [][]string) {
 			setAt(o.Object, path, value)
 		}
 	}
+}
+
+// formsOf returns the forms of the generated fields of an object, by JSON pointer. A text that cannot be read has none.
+func formsOf(o *manifest.Object) (forms map[string]string) {
+	_ = json.Unmarshal([]byte(o.GetAnnotations()[manifest.FormAnnotation]), &forms)
+	return forms
+}
+
+// pointerTo returns the JSON pointer of a path.
+func pointerTo(path []string) string {
+	var b strings.Builder
+	for _, key := range path {
+		b.WriteString("/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(key))
+	}
+	return b.String()
 }
 
 // counterpart returns the value in live that stands where a path leads in desired; false if one of them has none there.

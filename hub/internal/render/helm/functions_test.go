@@ -18,6 +18,7 @@ import (
 	"github.com/navefleet/nave/e2e/helmtest"
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/render"
+	"github.com/navefleet/nave/shared/manifest"
 )
 
 // secrets are values that the sealed value of these tests may have.
@@ -387,6 +388,19 @@ func TestFunctions_complete(t *testing.T) {
 	}
 }
 
+// withoutForms takes the digests away that addForms gives to objects.
+func withoutForms(results ...*render.Result) {
+	for _, r := range results {
+		for _, o := range objectsIn(r) {
+			annotations := o.GetAnnotations()
+			if delete(annotations, manifest.FormAnnotation); len(annotations) == 0 {
+				annotations = nil
+			}
+			o.SetAnnotations(annotations)
+		}
+	}
+}
+
 // TestFunctions gives a sealed value to each function. Either the result is that of Helm after the spoke has put the
 // value in, or the render is refused, with template, line, value and annotation.
 func TestFunctions(t *testing.T) {
@@ -412,6 +426,7 @@ func TestFunctions(t *testing.T) {
 					continue // Helm refuses the value
 				}
 				put := replaceAll(result, pairs{password: value})
+				withoutForms(want, put) // the value is a part of the text around a generated one
 				if fields, err := differences(want, put); err != nil || len(fields) > 0 {
 					differs = append(differs, kind)
 					if !slices.Contains(row.differs, kind) {

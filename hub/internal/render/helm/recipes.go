@@ -302,7 +302,7 @@ func (s settling) render(ctx context.Context) (*render.Result, error) {
 		if err == nil {
 			keepUsedRecipes(result)
 			result.Release.Asked.Cluster = sites.secret
-			return result, nil
+			return result, s.addForms(ctx, in, result)
 		}
 		if ctx.Err() != nil || s.in.Generation == nil {
 			return nil, err

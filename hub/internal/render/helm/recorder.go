@@ -25,6 +25,7 @@ type Generation struct {
 	hide func(string) string // undoes show
 	// transparent gives the password in place of its hash with chance in it.
 	transparent bool
+	steady      string // what each call gives; empty: a placeholder
 }
 
 // recorder answers the calls of one render that generate.
@@ -52,6 +53,12 @@ func (c calls) Generate(site, function string, args ...any) (any, error) {
 
 // answer returns the result of a call: a text, or a map with Cert and Key.
 func (r *recorder) answer(site, function string, args []any) (any, error) {
+	switch {
+	case r.steady != "" && bundle.IsPair(function):
+		return map[string]any{"Cert": r.steady, "Key": r.steady}, nil
+	case r.steady != "":
+		return r.steady, nil
+	}
 	encoded, err := marshalArguments(args)
 	if err != nil {
 		return nil, errNoRecipe
