@@ -26,7 +26,7 @@ func (c *carrier) repairPinned(ctx context.Context, r release.Result) failure {
 	if err != nil {
 		return failureOf(nil, err, condition.ReconciliationFailed)
 	}
-	err = c.objects.RepairAs(ctx, recorded)
+	err = c.objects.RepairAs(ctx, r.Journal.Subject(c.desired), recorded)
 	return failureOf(c.objects.Last(), err, condition.ReconciliationFailed)
 }
 

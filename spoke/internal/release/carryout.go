@@ -20,8 +20,8 @@ type Cluster interface {
 	CreateNamespace(ctx context.Context, name string) error
 	// Apply applies the desired objects, and deletes those that left. If an object cannot be read, the error is ErrUnread.
 	Apply(ctx context.Context, options bundle.ReleaseAction) error
-	// Restore applies the objects of a record, and deletes those that it does not have.
-	Restore(ctx context.Context, objects []*manifest.Object, options bundle.ReleaseAction) error
+	// Restore applies the objects of a record of a release, and deletes those that it does not have.
+	Restore(ctx context.Context, of Identity, objects []*manifest.Object, options bundle.ReleaseAction) error
 	// Prune deletes objects that another program applied for the release, if they still belong to the release.
 	Prune(ctx context.Context, objects []bundle.ObjectIdentity) error
 	// Discard deletes the objects that the last Apply or Restore created.
@@ -261,7 +261,7 @@ func (c *course) restore(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return c.Cluster.Restore(ctx, objects, c.options())
+	return c.Cluster.Restore(ctx, c.journal.Subject(c.desired), objects, c.options())
 }
 
 func (c *course) await(ctx context.Context) error {

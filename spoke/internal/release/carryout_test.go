@@ -168,7 +168,8 @@ func (c labCluster) Apply(context.Context, bundle.ReleaseAction) error {
 	return c.bring(c.content)
 }
 
-func (c labCluster) Restore(_ context.Context, objects []*manifest.Object, _ bundle.ReleaseAction) error {
+func (c labCluster) Restore(_ context.Context, _ release.Identity, objects []*manifest.Object,
+	_ bundle.ReleaseAction) error {
 	return c.bring(objects[0].Object["data"].(map[string]any)["greeting"].(string))
 }
 

@@ -298,7 +298,8 @@ func (c helmCluster) Apply(context.Context, bundle.ReleaseAction) error {
 	return nil
 }
 
-func (c helmCluster) Restore(_ context.Context, objects []*manifest.Object, _ bundle.ReleaseAction) error {
+func (c helmCluster) Restore(_ context.Context, _ release.Identity, objects []*manifest.Object,
+	_ bundle.ReleaseAction) error {
 	c.applyAsSpoke(objects[0].Object["data"].(map[string]any)["greeting"].(string))
 	return nil
 }

@@ -45,6 +45,7 @@ type Objects struct {
 	// Held is the prune that the Guard held; nil: it held none. It is no failure of the release.
 	Held *apply.GuardError
 
+	of      *bundle.Release         // that current belongs to
 	current []apply.Object          // that were applied last
 	created []bundle.ObjectIdentity // by the last apply
 	changes []*apply.ChangeSet
@@ -60,16 +61,23 @@ func (o *Objects) Apply(ctx context.Context, options bundle.ReleaseAction) error
 			return err
 		}
 	}
-	return o.bring(ctx, o.Set.Objects, options.Force)
+	return o.bring(ctx, o.Release, o.Set.Objects, options.Force)
 }
 
-// Restore applies the objects of a record, and deletes those that it does not have.
-func (o *Objects) Restore(ctx context.Context, objects []*manifest.Object, options bundle.ReleaseAction) error {
+// Restore applies the objects of a record, and deletes those that it does not have. Of a release that is to get another
+// name, the record has the old one.
+func (o *Objects) Restore(ctx context.Context, of release.Identity, objects []*manifest.Object,
+	options bundle.ReleaseAction) error {
 	restored, err := ofRecord(objects)
 	if err != nil {
 		return err
 	}
-	return o.bring(ctx, restored, options.Force)
+	return o.bring(ctx, named(of), restored, options.Force)
+}
+
+// named returns a release of which only the names are known.
+func named(of release.Identity) *bundle.Release {
+	return &bundle.Release{Name: of.Name, Namespace: of.Namespace}
 }
 
 // ofRecord returns objects of a record as they are applied.
@@ -89,16 +97,16 @@ func ofRecord(objects []*manifest.Object) ([]apply.Object, error) {
 	return restored, nil
 }
 
-// bring makes these the objects of the release.
-func (o *Objects) bring(ctx context.Context, objects []apply.Object, force bool) error {
+// bring makes these the objects of a release.
+func (o *Objects) bring(ctx context.Context, r *bundle.Release, objects []apply.Object, force bool) error {
 	set := o.Set
 	objects = slices.Clone(objects)
 	for i := range objects {
 		objects[i].Again = objects[i].Again || objects[i].Made
 	}
 	set.Objects, set.Force, set.Reapply, set.Drift = objects, force, false, bundle.CorrectDrift
-	o.current, o.created = objects, nil
-	if err := o.send(ctx, set); err != nil || isHeldAlone(o.Last()) {
+	o.of, o.current, o.created = r, objects, nil
+	if err := o.send(ctx, r, set); err != nil || isHeldAlone(o.Last()) {
 		return err
 	}
 	return o.Last().Err()
@@ -106,10 +114,10 @@ func (o *Objects) bring(ctx context.Context, objects []apply.Object, force bool)
 
 // Repair applies the desired objects again if they drifted or were not applied as a whole, as the Set says. The errors
 // of single objects are in Last.
-func (o *Objects) Repair(ctx context.Context) error { return o.send(ctx, o.Set) }
+func (o *Objects) Repair(ctx context.Context) error { return o.send(ctx, o.Release, o.Set) }
 
 // RepairAs does as Repair does, with the objects of the record that the cluster has.
-func (o *Objects) RepairAs(ctx context.Context, objects []*manifest.Object) error {
+func (o *Objects) RepairAs(ctx context.Context, of release.Identity, objects []*manifest.Object) error {
 	set := o.Set
 	var err error
 	if set.Objects, err = ofRecord(objects); err != nil {
@@ -120,7 +128,7 @@ func (o *Objects) RepairAs(ctx context.Context, objects []*manifest.Object) erro
 			set.Objects[i].Digest = item.Digest // with placeholders it is another one
 		}
 	}
-	return o.send(ctx, set)
+	return o.send(ctx, named(of), set)
 }
 
 // NeedsRepair reports whether an object drifted, or all are to be applied again, and the Set does not ignore that.
@@ -133,9 +141,9 @@ func (o *Objects) NeedsRepair() bool {
 	})
 }
 
-// send applies a set. The errors of single objects are in Last.
-func (o *Objects) send(ctx context.Context, set apply.Set) error {
-	set.Prune, set.Spare, set.Objects = true, Keeps, Marked(o.Release, set.Objects)
+// send applies a set of objects of a release. The errors of single objects are in Last.
+func (o *Objects) send(ctx context.Context, r *bundle.Release, set apply.Set) error {
+	set.Prune, set.Spare, set.Objects = true, Keeps, Marked(r, set.Objects)
 	changes, err := o.Applier.Apply(ctx, set)
 	o.note(changes)
 	o.Held = nil
@@ -295,7 +303,7 @@ func (o *Objects) Discard(ctx context.Context) error {
 	rest := slices.DeleteFunc(slices.Clone(o.current), func(object apply.Object) bool {
 		return slices.Contains(o.created, object.ObjectIdentity)
 	})
-	return o.bring(ctx, rest, false)
+	return o.bring(ctx, o.of, rest, false)
 }
 
 var propagations = map[bundle.Propagation]metav1.DeletionPropagation{
