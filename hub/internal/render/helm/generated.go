@@ -84,10 +84,10 @@ func (s settling) checkNumbers(ctx context.Context, placeholders pairs) error {
 	if err != nil {
 		return s.explain(ctx, fmt.Errorf("%w: %w", err, render.ErrInspected), pairs.numbers)
 	}
-	if g, field := s.unexplained(fields, s.first.Release.Generated); field != "" {
+	if g, field := s.unexplainedStill(ctx, fields); field != "" {
 		return s.explain(ctx, fmt.Errorf("%s: %s: %w", g.ID, field, render.ErrInspected), pairs.numbers)
 	}
-	return nil
+	return s.checkNumeric(other)
 }
 
 // another renders the chart with other texts in place of the placeholders, and returns these pairs, too. If a template
@@ -134,10 +134,60 @@ func (s settling) attribute(ctx context.Context, fields []render.Generated, err 
 	if id, placeholder := hashed(s.first, third); placeholder != "" {
 		return nil, s.explainHash(fmt.Errorf("%s: %w", id, render.ErrInspected), placeholder)
 	}
-	if g, field := s.unexplained(fields, generated); field != "" {
+	generated, g, field := s.explained(ctx, fields, generated)
+	if field != "" {
 		return nil, s.explain(ctx, fmt.Errorf("%s: %s: %w", g.ID, field, render.ErrInspected), s.probes)
 	}
 	return generated, nil
+}
+
+// maxChances is how many renders tell that a field is generated: a digit by chance is the same in one of ten.
+const maxChances = 12
+
+// explained does what unexplained does, and renders again as long as a field is unexplained: two renders can make the
+// same value by chance. It returns the fields that a template generates, with those that it found.
+func (s settling) explained(ctx context.Context, fields, generated []render.Generated) ([]render.Generated,
+	render.Generated, string) {
+	for range maxChances {
+		g, field := s.unexplained(fields, generated)
+		if field == "" || !isGenerating(s.in) {
+			return generated, g, field
+		}
+		other, err := s.again(ctx, nil, transparent)
+		if err != nil {
+			return generated, g, field
+		}
+		more, err := differences(s.first, other)
+		if err != nil {
+			return generated, g, field
+		}
+		generated = joinGenerated(generated, more)
+	}
+	g, field := s.unexplained(fields, generated)
+	return generated, g, field
+}
+
+// unexplainedStill does what explained does with the generated fields of the first result, and adds those that it found.
+func (s settling) unexplainedStill(ctx context.Context, fields []render.Generated) (render.Generated, string) {
+	generated, g, field := s.explained(ctx, fields, s.first.Release.Generated)
+	s.first.Release.Generated = generated
+	return g, field
+}
+
+// joinGenerated returns the fields of two lists, each once.
+func joinGenerated(all, more []render.Generated) []render.Generated {
+	all = slices.Clone(all)
+	for _, g := range more {
+		i := slices.IndexFunc(all, func(other render.Generated) bool { return other.ID == g.ID && other.Hook == g.Hook })
+		if i < 0 {
+			all = append(all, g)
+			continue
+		}
+		joined := slices.Concat(all[i].Fields, g.Fields)
+		slices.Sort(joined)
+		all[i].Fields = slices.Compact(joined)
+	}
+	return all
 }
 
 // hashed returns a placeholder that an object has in the third render only: there a function that makes a hash of a

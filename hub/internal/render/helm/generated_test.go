@@ -255,6 +255,20 @@ func TestInspected(t *testing.T) {
 	}
 }
 
+// TestGenerated_chance renders a chart with a sealed value whose generated value is the same in some renders.
+func TestGenerated_chance(t *testing.T) {
+	for range 20 {
+		result, err := renderWith(t, configMap(`"{{ .Values.password }}"`)+
+			`  y: "{{ randNumeric 4 | trunc 1 | int }}"`)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(result.Release.Recipes) > 0 {
+			t.Fatal(result.Release.Recipes)
+		}
+	}
+}
+
 // TestGenerated checks which fields are found to be generated.
 func TestGenerated(t *testing.T) {
 	hook := "apiVersion: v1\nkind: Pod\n" +

@@ -208,6 +208,43 @@ func (s settling) named(cause error) error {
 	return nil
 }
 
+// checkNumeric returns an error if a field is a number that randNumeric makes: a placeholder stands for a text. The other
+// result has numbers in place of the placeholders.
+func (s settling) checkNumeric(other *render.Result) error {
+	others := objectsIn(other)
+	for i, o := range objectsIn(s.first) {
+		for _, p := range numbersIn(o.Object, others[i].Object) {
+			if recipe, ok := recipeOf(s.first, p); ok && recipe.Function == "randNumeric" {
+				return s.lookedInto(fmt.Errorf("%s: a number is generated: %w", manifest.IDOf(o), render.ErrInspected), p)
+			}
+		}
+	}
+	return nil
+}
+
+// numbersIn returns the placeholders in texts in the place of which another value has numbers.
+func numbersIn(value, other any) (found []string) {
+	switch v := value.(type) {
+	case map[string]any:
+		others, _ := other.(map[string]any)
+		for key, below := range v {
+			found = append(found, numbersIn(below, others[key])...)
+		}
+	case []any:
+		others, _ := other.([]any)
+		for i := 0; i < min(len(v), len(others)); i++ {
+			found = append(found, numbersIn(v[i], others[i])...)
+		}
+	case string:
+		if _, isNumber := other.(int64); isNumber {
+			for _, p := range sealed.Find(v) {
+				found = append(found, string(p))
+			}
+		}
+	}
+	return found
+}
+
 // addRecipes adds the placeholders of recipes.
 func (p pairs) addRecipes(recipes []render.Recipe) {
 	for _, r := range recipes {

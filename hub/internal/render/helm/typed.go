@@ -216,7 +216,7 @@ func (s settling) differsWith(ctx context.Context, some []string, probes map[str
 	if err != nil {
 		return fmt.Errorf("%w: %w", err, render.ErrInspected)
 	}
-	if g, field := s.unexplained(fields, s.first.Release.Generated); field != "" {
+	if g, field := s.unexplainedStill(ctx, fields); field != "" {
 		return fmt.Errorf("%s: %s: %w", g.ID, field, render.ErrInspected)
 	}
 	return nil

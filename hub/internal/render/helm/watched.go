@@ -67,7 +67,7 @@ func (s settling) turned(ctx context.Context, texts pairs, saw *watcher, places 
 	if err != nil {
 		return ctx.Err() // nil: the values are checked
 	}
-	if cause := s.inspected(other, texts); cause != nil {
+	if cause := s.inspected(ctx, other, texts); cause != nil {
 		return s.describeCall(cause, texts, saw.seen[places[0]])
 	}
 	return nil
@@ -83,12 +83,12 @@ func (s settling) describeCall(cause error, texts pairs, c call) error {
 }
 
 // inspected returns ErrInspected if another render, in which texts stand for placeholders, gives another result.
-func (s settling) inspected(other *render.Result, texts pairs) error {
+func (s settling) inspected(ctx context.Context, other *render.Result, texts pairs) error {
 	fields, err := s.compare(other, texts)
 	if err != nil {
 		return fmt.Errorf("%w: %w", err, render.ErrInspected)
 	}
-	if g, field := s.unexplained(fields, s.first.Release.Generated); field != "" {
+	if g, field := s.unexplainedStill(ctx, fields); field != "" {
 		return fmt.Errorf("%s: %s: %w", g.ID, field, render.ErrInspected)
 	}
 	return nil
