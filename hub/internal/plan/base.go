@@ -55,6 +55,14 @@ type baseError struct {
 	reason string
 }
 
+// Unwrap returns the error.
+func (e baseError) Unwrap() error { return e.error }
+
+// notYet returns the error of something that is tried, or asked for, the first time.
+func notYet(reason, format string, args ...any) error {
+	return baseError{&graph.NotYet{Err: fmt.Errorf(format, args...)}, reason}
+}
+
 // baseInterval is how often remote bases are fetched if the renderable has no interval.
 const baseInterval = 10 * time.Minute
 
@@ -118,7 +126,7 @@ func (p *Planner) base(w *walked, work graph.Work, need render.Need) (b graph.Ba
 		return b, nil, baseError{fmt.Errorf("remote base %s has not been fetched: %s", need.Remote, fetched.Error),
 			condition.ArtifactFailed}
 	}
-	return b, nil, baseError{fmt.Errorf("remote base %s has not been fetched yet", need.Remote), condition.SourceNotReady}
+	return b, nil, notYet(condition.SourceNotReady, "remote base %s has not been fetched yet", need.Remote)
 }
 
 // noticeOf returns the part of a condition's message about remote bases. If there are none, noticeOf returns "".

@@ -28,7 +28,7 @@ func (c *writer) conditions(w *walked) error {
 		err := c.condition(key, store.Condition{
 			ObservedGeneration: w.generation(key), Ready: readyOf(f), Reason: f.Reason, Message: f.Message,
 			Revision: f.Revision, Attempted: f.Attempted, HandledRequest: w.handled(key), Held: held[key],
-			Origin: w.originOf(key, f.Revision), Notice: f.Notice,
+			Origin: w.originOf(key, f.Revision), Notice: f.Notice, NotYet: f.NotYet,
 		})
 		if err != nil {
 			return err
@@ -131,7 +131,7 @@ func (w *walked) originOf(key api.Key, revision string) string {
 
 // condition returns the condition of the Cluster. Of several failures the one that stops most comes first.
 func (w *walked) condition() store.Condition {
-	failed, reason := w.failures()
+	failed, waiting, reason := w.failures()
 	held := w.held()
 	switch {
 	case w.bundleTooLarge != nil:
@@ -147,6 +147,9 @@ func (w *walked) condition() store.Condition {
 		return store.Condition{Ready: condition.False, Reason: reason, Message: message}
 	case len(held) > 0:
 		return store.Condition{Ready: condition.False, Reason: condition.RemovalHeld, Message: w.heldBack(held)}
+	case len(waiting) > 0:
+		return store.Condition{Ready: condition.False, Reason: condition.Progressing, NotYet: true,
+			Message: "Waiting: " + wording.List(waiting, len(waiting), 3)}
 	case len(w.fleets) == 0:
 		return store.Condition{Ready: condition.True, Reason: condition.Planned,
 			Message: "No Fleet selects this cluster: compare the Fleets' clusterSelector with its labels"}
@@ -167,20 +170,28 @@ func (w *walked) heldBack(held []string) string {
 }
 
 // failures returns the objects of the graph that failed and the errors of Fleets on this cluster, each in order, and
-// the reason for all of them.
-func (w *walked) failures() (failed []string, reason string) {
+// the reason for all of them. Objects that only wait are among those that failed if any did; else they are waiting.
+func (w *walked) failures() (failed, waiting []string, reason string) {
 	for key, f := range w.graph.Findings {
-		if !f.Ready && !f.Suspended && f.Reason != condition.RemovalHeld && key.Role() != api.FleetRole {
+		switch {
+		case f.Ready || f.Suspended || f.Reason == condition.RemovalHeld || key.Role() == api.FleetRole:
+		case f.NotYet:
+			waiting = append(waiting, key.Local())
+		default:
 			failed, reason = append(failed, key.Local()), condition.BuildFailed
 		}
 	}
+	if len(failed) > 0 {
+		failed, waiting = append(failed, waiting...), nil
+	}
 	slices.Sort(failed)
+	slices.Sort(waiting)
 	for _, name := range slices.Sorted(maps.Keys(w.fleets)) {
 		if err := w.fleets[name]; err != nil {
 			failed, reason = append(failed, err.Error()), cmp.Or(reason, reasonOfFleet(err))
 		}
 	}
-	return failed, reason
+	return failed, waiting, reason
 }
 
 // fleets writes the conditions of the Fleets: how many clusters each selects, and on which it fails.

@@ -68,8 +68,8 @@ func (p *Planner) readFacts(ctx context.Context, w *walked) (facts api.Capabilit
 	case err != nil:
 		return facts, err
 	case spoke.Capabilities.IsZero():
-		return facts, baseError{fmt.Errorf("the spoke of cluster %s has not reported yet what its API server serves, which "+
-			"charts may ask for; waiting for it", w.cluster), condition.CapabilitiesUnknown}
+		return facts, notYet(condition.CapabilitiesUnknown, "the spoke of cluster %s has not reported yet what its API "+
+			"server serves, which charts may ask for; waiting for it", w.cluster)
 	case !spoke.CanRelease():
 		return facts, baseError{fmt.Errorf("spoke %s of cluster %s does not carry out releases of Helm: upgrade the spoke. "+
 			"Everything else is sent to it", spoke.Version, w.cluster), condition.BundleHeldBack}

@@ -21,6 +21,18 @@ func releases(t *testing.T, clusters int, more ...string) *story {
 
 // releasesOf does the same for a chart whose ConfigMap has some data.
 func releasesOf(t *testing.T, clusters int, data string, more ...string) *story {
+	s := newStory(t, releaseFiles(clusters, data, more...))
+	for _, line := range []string{"apply hub.yaml", "plan", "fetch fleet main@sha1:1 one", "fetch web 1.0.0 chart"} {
+		s.play(strings.Fields(line))
+	}
+	for i := range clusters {
+		s.connect(fmt.Sprintf("c%04d", i), "v1.36.0", []string{fmt.Sprintf("group%d/v1", i)}, bundle.Releases)
+	}
+	return s
+}
+
+// releaseFiles are the files of a Fleet of clusters with a release each, whose chart has data in a ConfigMap.
+func releaseFiles(clusters int, data string, more ...string) *txtar.Archive {
 	archive := fleet(clusters)
 	archive.Files[0].Data = append(archive.Files[0].Data, `---
 apiVersion: source.toolkit.fluxcd.io/v1
@@ -39,14 +51,7 @@ spec: {interval: 1m, url: "oci://registry.example.com/web"}
 	} {
 		archive.Files = append([]txtar.File{{Name: name, Data: []byte(text)}}, archive.Files...)
 	}
-	s := newStory(t, archive)
-	for _, line := range []string{"apply hub.yaml", "plan", "fetch fleet main@sha1:1 one", "fetch web 1.0.0 chart"} {
-		s.play(strings.Fields(line))
-	}
-	for i := range clusters {
-		s.connect(fmt.Sprintf("c%04d", i), "v1.36.0", []string{fmt.Sprintf("group%d/v1", i)}, bundle.Releases)
-	}
-	return s
+	return archive
 }
 
 // TestEqualReleases checks that a thousand clusters with equal answers cost one render of a chart, and that one whose

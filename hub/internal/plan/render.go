@@ -38,7 +38,8 @@ func (p *Planner) renderOne(ctx context.Context, w *walked, work graph.Work) gra
 		return graph.Result{Reason: condition.ArtifactFailed,
 			Err: fmt.Errorf("%s has not been fetched: %s", work.SourceName, fetched.Error)}
 	case a == nil:
-		return graph.Result{Reason: condition.SourceNotReady, Err: fmt.Errorf("%s has not been fetched yet", work.SourceName)}
+		return graph.Result{Reason: condition.SourceNotReady,
+			Err: &graph.NotYet{Err: fmt.Errorf("%s has not been fetched yet", work.SourceName)}}
 	}
 	if work.Renderable.Release != nil {
 		if _, err := p.factsOf(ctx, w); err != nil {

@@ -163,8 +163,8 @@ func (p *Planner) askRelease(ctx context.Context, w *walked, work graph.Work) (n
 	case err != nil:
 		return next, false, baseError{err, condition.InputNotReady}
 	case !known:
-		return next, false, baseError{fmt.Errorf("the chart asks whether release %s/%s exists; waiting for cluster %s to "+
-			"tell; its next bundle asks", r.Namespace, r.Name, w.cluster), condition.InputNotReady}
+		return next, false, notYet(condition.InputNotReady, "the chart asks whether release %s/%s exists; waiting for "+
+			"cluster %s to tell; its next bundle asks", r.Namespace, r.Name, w.cluster)
 	case answer.Problem != "":
 		return next, false, baseError{fmt.Errorf("cluster %s cannot read the records of release %s/%s: %s", w.cluster,
 			r.Namespace, r.Name, answer.Problem), condition.InputNotReady}

@@ -20,7 +20,7 @@ func (f Facts) clusterVerdict() verdict {
 	switch {
 	case own.ready == condition.False:
 		return own
-	case hub.ready == condition.False && hub.reason != condition.BuildFailed: // objects that do not build are covered
+	case hub.ready == condition.False && !isAboutObjects(hub):
 		return hub
 	case covered.ready == condition.False:
 		return covered
@@ -40,6 +40,12 @@ func (f Facts) clusterVerdict() verdict {
 		v.since = f.clusterSince()
 	}
 	return v
+}
+
+// isAboutObjects reports whether the hub's Condition of a Cluster is about objects that are not built, or not yet. They
+// are covered, each with its own reason.
+func isAboutObjects(hub verdict) bool {
+	return hub.reason == condition.BuildFailed || hub.reason == condition.Progressing
 }
 
 // sessionVerdict returns True if a bundle can be made for the cluster and its spoke is connected and accepts bundles.

@@ -304,6 +304,12 @@ func TestRollUp(t *testing.T) {
 				w.outcome(tx, otherKey, "BuildFailed", "bad"),
 				w.outcome(tx, eastKey, "BuildFailed", "Failed: other"))
 		}, allWell, "False BuildFailed: Kustomization flux-system/other: BuildFailed: bad. The cluster keeps main@sha1:b"},
+		{"object_of_other_fleet_waits", func(w *fleetWorld, tx *store.Tx) error {
+			return errors.Join(w.application(tx, otherKey, &api.Key{Kind: "Fleet", Name: "other"}, ""),
+				w.outcome(tx, otherKey, "SourceNotReady", "not fetched yet"),
+				w.outcome(tx, eastKey, "Progressing", "Waiting: other"))
+		}, allWell, "False SourceNotReady: Kustomization flux-system/other: SourceNotReady: not fetched yet. The cluster " +
+			"keeps main@sha1:b"},
 		{"left_not_deleted", func(w *fleetWorld, tx *store.Tx) error {
 			return w.report(tx, otherKey, "False", "PruneFailed", "finalizers")
 		}, "False PruneFailed: 1 of 2 clusters are ready; east: Kustomization flux-system/other: PruneFailed: finalizers",

@@ -66,8 +66,7 @@ func (f Facts) memberVerdict() verdict {
 	switch {
 	case own.ready == condition.False:
 		return own
-	case hub.ready == condition.False &&
-		hub.reason != condition.BuildFailed: // those that fail are covered, if they are this Fleet's
+	case hub.ready == condition.False && !isAboutObjects(hub): // objects are covered, if they are this Fleet's
 		return hub
 	case covered.ready == condition.False:
 		return covered

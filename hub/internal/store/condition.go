@@ -37,12 +37,14 @@ func (c Condition) OriginOf(revision string) string {
 }
 
 // EventAfter returns the event to record when c replaces old: a Warning if c is a new failure or has another message, a
-// Normal event if a failure has ended. Any other change has no event; then EventAfter returns false.
+// Normal event if c only waits, or if a failure has ended. Any other change has no event; then EventAfter returns false.
 func (c Condition) EventAfter(old Condition, key api.Key, at time.Time) (Event, bool) {
 	e := Event{Time: at, Object: key, Type: condition.Normal, Reason: c.Reason, Message: c.Message}
 	switch {
-	case c.Ready == condition.False && (old.Ready != c.Ready || old.Message != c.Message):
-		e.Type = condition.Warning
+	case c.Ready == condition.False && (old.Ready != c.Ready || old.Message != c.Message || old.NotYet && !c.NotYet):
+		if !c.NotYet {
+			e.Type = condition.Warning
+		}
 		return e, true
 	case c.Ready == condition.True && old.Ready == condition.False:
 		return e, true

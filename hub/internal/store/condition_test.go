@@ -12,6 +12,7 @@ func TestCondition(t *testing.T) {
 	fails := Condition{Ready: "False", Reason: "BuildFailed", Message: "a", Since: first, Revision: "main@1",
 		Attempted: "main@2"}
 	works := Condition{Ready: "True", Reason: "BuildSucceeded", Message: "good", Since: first, Revision: "main@1"}
+	waits := Condition{Ready: "False", Reason: "SourceNotReady", Message: "a", Since: first, NotYet: true}
 	for name, tt := range map[string]struct {
 		old, now Condition
 		since    time.Time
@@ -19,6 +20,10 @@ func TestCondition(t *testing.T) {
 	}{
 		"first_failure":  {Condition{}, fails, second, "Warning a"},
 		"first_success":  {Condition{}, works, second, ""},
+		"first_waits":    {Condition{}, waits, second, "Normal a"},
+		"still_waits":    {waits, waits, first, ""},
+		"wait_fails":     {waits, fails, first, "Warning a"},
+		"end_of_wait":    {waits, works, second, "Normal good"},
 		"same_failure":   {fails, fails, first, ""},
 		"other_message":  {fails, Condition{Ready: "False", Reason: "BuildFailed", Message: "b"}, first, "Warning b"},
 		"other_reason":   {fails, Condition{Ready: "False", Reason: "Refused", Message: "b"}, first, "Warning b"},

@@ -144,6 +144,8 @@ type Condition struct {
 	Attempted          string    `json:"attempted,omitempty"` // the last that was tried
 	HandledRequest     string    `json:"handledRequest,omitempty"`
 	Frozen             bool      `json:"frozen,omitempty"` // of a suspended Cluster: its plan stays as it is
+	// NotYet: the object is not ready because it waits for a first attempt, a first answer or a dependency.
+	NotYet bool `json:"notYet,omitempty"`
 	// Notice is what the operator should know although the object is ready. It begins with "; ", for the end of a message.
 	Notice string `json:"notice,omitempty"`
 	// Held counts the objects that a Kustomization gave and whose removal is held.

@@ -50,7 +50,7 @@ type Input struct {
 	// Object returns an object that an Application has. It is shared, and must not be changed.
 	Object func(Application, manifest.ID) (*manifest.Object, error)
 	// Shape returns what the cluster answered to a question; false if it did not answer yet. If the spoke cannot be asked,
-	// Shape returns an error. If Shape is nil, nothing can be asked.
+	// Shape returns an error, and a CallError if a call failed. If Shape is nil, nothing can be asked.
 	Shape func(bundle.ShapeQuestion) (Shape, bool, error)
 	// Placeholder makes a placeholder; see sealed.Salt.
 	Placeholder func(text string, path []string) sealed.Placeholder
@@ -194,6 +194,8 @@ type Finding struct {
 	Notice    string
 	Revision  string // the rendered one; empty if it was not rendered
 	Attempted string
+	// NotYet: the object is not ready, and only waits for something that is expected to pass without an operator.
+	NotYet bool
 	// Suspended: the earlier condition of the object stays.
 	Suspended bool
 }

@@ -1,6 +1,7 @@
 package graph
 
 import (
+	"errors"
 	"slices"
 
 	"github.com/navefleet/nave/hub/api"
@@ -9,9 +10,28 @@ import (
 
 // keepFailed keeps the last Application and objects of a renderable that cannot be rendered now, and notes the reason.
 func (p *pass) keepFailed(key api.Key, result Result) {
-	p.graph.Findings[key] = Finding{Reason: result.Reason, Message: result.Err.Error(), Attempted: result.Revision}
+	p.graph.Findings[key] = Finding{Reason: result.Reason, Message: result.Err.Error(), Attempted: result.Revision,
+		NotYet: p.isNotYet(key, result)}
 	p.blind[key] = true
 	p.keepLast(key, false)
+}
+
+// NotYet is the error of a renderable that waits for something that is tried, or asked for, the first time. It is no
+// failure: it is expected to pass without an operator.
+type NotYet struct{ Err error }
+
+// Error returns the text of the error.
+func (e *NotYet) Error() string { return e.Err.Error() }
+
+// Unwrap returns the error.
+func (e *NotYet) Unwrap() error { return e.Err }
+
+// isNotYet reports whether a renderable that cannot be rendered now only waits. One that waits for a dependency does,
+// also if the dependency failed: the failure is that of the dependency.
+func (p *pass) isNotYet(key api.Key, result Result) bool {
+	_, notYet := errors.AsType[*NotYet](result.Err)
+	return notYet || p.unanswered[key] == result.Err.Error() || result.Reason == condition.DependencyNotReady ||
+		result.Reason == condition.Progressing
 }
 
 // suspend keeps the last Application and objects of a suspended renderable.

@@ -1,7 +1,9 @@
 package graph
 
 import (
+	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -18,6 +20,24 @@ type Shape struct {
 	Shape   sealed.Shape // empty: there is no such text, or a problem
 	Problem string
 	Content []byte // changes with a text that only the cluster has
+}
+
+// CallError is the error of Input.Shape if a call failed, so that nobody knows whether the cluster answered. All other
+// errors say that the spoke cannot be asked, or not yet.
+type CallError struct{ Err error }
+
+// Error returns the text of the error of the call.
+func (e *CallError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the error of the call.
+func (e *CallError) Unwrap() error { return e.Err }
+
+// reasonOfAsking returns the reason of a problem for an error of Input.Shape.
+func reasonOfAsking(err error) string {
+	if _, failed := errors.AsType[*CallError](err); failed {
+		return condition.BuildFailed
+	}
+	return condition.InputNotReady
 }
 
 // shape finds the shape of an entry whose values the hub cannot read: only the cluster has the object, or one encrypted
@@ -40,10 +60,12 @@ func (p *pass) shape(key api.Key, r *api.Renderable, data *api.InputData, giver 
 	data.Question, data.Answered, data.Unasked = &q, known, err != nil
 	switch {
 	case err != nil:
-		return problem{condition.InputNotReady, fmt.Sprintf("%s: %s: %v", data.Field, &q, err)}
+		return problem{reasonOfAsking(err), fmt.Sprintf("%s: %s: %v", data.Field, &q, err)}
 	case !known:
-		return problem{condition.InputNotReady, fmt.Sprintf("%s: waiting for cluster %s to tell the keys, not the values, "+
+		waits := problem{condition.InputNotReady, fmt.Sprintf("%s: waiting for cluster %s to tell the keys, not the values, "+
 			"of %s; its next bundle asks", data.Field, p.in.Cluster, &q)}
+		p.unanswered[key] = cmp.Or(p.unanswered[key], waits.message)
+		return waits
 	case found.Problem != "":
 		return problem{condition.BuildFailed, fmt.Sprintf("%s: cluster %s cannot read the values: %s", data.Field,
 			p.in.Cluster, found.Problem)}
