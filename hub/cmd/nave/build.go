@@ -234,19 +234,9 @@ func (b *kustomizationBuild) load(ctx context.Context) (*api.Object, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", b.file, err)
 	}
-	var found *manifest.Object
-	for _, o := range objects {
-		isIn := b.namespace == "" || o.GetNamespace() == b.namespace
-		if kind, ok := api.KindOf(o); !ok || kind.Name != b.kind.Name || o.GetName() != b.name || !isIn {
-			continue
-		}
-		if found != nil {
-			return nil, fmt.Errorf("%s has more than one %s %s: choose one with --namespace", b.file, b.kind.Name, b.name)
-		}
-		found = o
-	}
-	if found == nil {
-		return nil, fmt.Errorf("%s has no %s %s (group %s)", b.file, b.kind.Name, b.name, b.kind.Group)
+	found, err := b.choose(objects)
+	if err != nil {
+		return nil, err
 	}
 	if found.GetNamespace() == "" {
 		found.SetNamespace(api.DefaultNamespace)
@@ -256,6 +246,30 @@ func (b *kustomizationBuild) load(ctx context.Context) (*api.Object, error) {
 		return nil, fmt.Errorf("%s: %w", b.file, err)
 	}
 	return admitted, nil
+}
+
+// choose returns the one Kustomization with the name and the namespace of the flags.
+func (b *kustomizationBuild) choose(objects []*manifest.Object) (*manifest.Object, error) {
+	var all, found []*manifest.Object
+	for _, o := range objects {
+		if kind, ok := api.KindOf(o); !ok || kind.Name != b.kind.Name {
+			continue
+		}
+		all = append(all, o)
+		if o.GetName() == b.name && (b.namespace == "" || namespaceOf(o) == b.namespace) {
+			found = append(found, o)
+		}
+	}
+	what := fmt.Sprintf("%s %s", b.kind.Name, b.name)
+	switch {
+	case len(found) == 1:
+		return found[0], nil
+	case len(found) > 1:
+		return nil, fmt.Errorf("%s has more than one %s: %s; choose one with --namespace", b.file, what, listObjects(found))
+	case len(all) > 0:
+		return nil, fmt.Errorf("%s has no %s (group %s), but %s", b.file, what, b.kind.Group, listObjects(all))
+	}
+	return nil, fmt.Errorf("%s has no %s (group %s)", b.file, what, b.kind.Group)
 }
 
 // artifactRoot returns the root of the artifact and the path below it.

@@ -214,21 +214,41 @@ func withoutRepeated(names []string) (different []string) {
 }
 
 // choose returns the one HelmRelease with the name and the namespace of the flags.
-func (b *chartBuild) choose(objects []*manifest.Object, file string) (found *manifest.Object, err error) {
+func (b *chartBuild) choose(objects []*manifest.Object, file string) (*manifest.Object, error) {
+	var all, found []*manifest.Object
 	for _, o := range objects {
-		if !api.RendersChart(o) || b.name != "" && o.GetName() != b.name ||
-			b.namespace != "" && o.GetNamespace() != b.namespace {
+		if !api.RendersChart(o) {
 			continue
 		}
-		if found != nil {
-			return nil, fmt.Errorf("%s has more than one such HelmRelease: choose one with --name and --namespace", file)
+		all = append(all, o)
+		if (b.name == "" || o.GetName() == b.name) && (b.namespace == "" || namespaceOf(o) == b.namespace) {
+			found = append(found, o)
 		}
-		found = o
 	}
-	if found == nil {
-		return nil, fmt.Errorf("%s has no such HelmRelease", strings.Join(append([]string{file}, b.from...), ", "))
+	files := strings.Join(append([]string{file}, b.from...), ", ")
+	switch {
+	case len(found) == 1:
+		return found[0], nil
+	case len(found) > 1:
+		return nil, fmt.Errorf("%s has %d such HelmReleases: %s; choose one with --name, or with --name and --namespace",
+			files, len(found), listObjects(found))
+	case len(all) > 0:
+		return nil, fmt.Errorf("%s has no such HelmRelease, but %s; choose one with --name and --namespace", files,
+			listObjects(all))
 	}
-	return found, nil
+	return nil, fmt.Errorf("%s has no such HelmRelease: it has none", files)
+}
+
+// namespaceOf returns the namespace of an object of a file: that of the hub if the file names none.
+func namespaceOf(o *manifest.Object) string { return cmp.Or(o.GetNamespace(), api.DefaultNamespace) }
+
+// listObjects lists objects of a file, each as "namespace/name".
+func listObjects(objects []*manifest.Object) string {
+	names := make([]string, len(objects))
+	for i, o := range objects {
+		names[i] = oneLine(namespaceOf(o) + "/" + o.GetName())
+	}
+	return strings.Join(names, ", ")
 }
 
 // unpackChart puts the folder of the chart in place of an archive, and returns a function that removes the folder.

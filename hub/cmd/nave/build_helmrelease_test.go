@@ -158,6 +158,11 @@ func TestBuildHelmRelease_warning(t *testing.T) {
 func TestBuildHelmRelease_errors(t *testing.T) {
 	root := chartWorkspace(t)
 	file, chart := filepath.Join(root, "hr.yaml"), filepath.Join(root, "charts/app")
+	several, text := filepath.Join(root, "several.yaml"), ""
+	for _, of := range []string{"name: app, namespace: apps", "name: b", "name: app, namespace: prod"} {
+		text += "apiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nmetadata: {" + of + "}\n---\n"
+	}
+	write(t, root, "several.yaml", text)
 	for name, c := range map[string]struct {
 		args []string
 		want string
@@ -165,6 +170,11 @@ func TestBuildHelmRelease_errors(t *testing.T) {
 		"no_data":    {[]string{file, "--chart", chart}, "ConfigMap apps/settings, key values.yaml: no such object"},
 		"no_release": {[]string{filepath.Join(root, "values/settings.yaml"), "--chart", chart}, "has no such HelmRelease"},
 		"other_name": {[]string{file, "--chart", chart, "--name", "other"}, "has no such HelmRelease"},
+		"several": {[]string{several, "--chart", chart}, "has 3 such HelmReleases: apps/app, flux-system/b, prod/app; " +
+			"choose one with --name, or with --name and --namespace"},
+		"several_of_name": {[]string{several, "--chart", chart, "--name", "app"}, "has 2 such HelmReleases: apps/app, prod/app"},
+		"other_of_several": {[]string{several, "--chart", chart, "-n", "x"}, "has no such HelmRelease, but apps/app, " +
+			"flux-system/b, prod/app; choose one"},
 		"remote_chart": {[]string{file, "--chart", "oci://example.com/app"}, "nave fetches no charts over oci: get it with " +
 			"helm pull"},
 		"no_chart": {[]string{file, "--chart", filepath.Join(root, "none")}, "none does not exist: give the folder"},

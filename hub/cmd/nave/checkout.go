@@ -316,7 +316,7 @@ func (c *checkout) tree(ctx context.Context, source *api.Object,
 		return plan.Tree{}, err
 	case known:
 	case view.Upstream:
-		return plan.Tree{}, fmt.Errorf("no folder stands for %s; give the folder of the chart, as of helm pull --untar, "+
+		return plan.Tree{}, noFolder("no folder stands for %s; give the folder of the chart, as of helm pull --untar, "+
 			"with --local-sources %s=DIR", source.Key, pathOf(source.Key))
 	case len(view.Inputs) > 0:
 		return c.compose(ctx, source, view, inputs)
@@ -335,8 +335,13 @@ func (c *checkout) folderOf(source *api.Object, view *api.Source) (string, error
 	if c.main[sameURL(view.URL)] {
 		return c.dir, nil
 	}
-	return "", fmt.Errorf("no folder stands for %s (%s); give one with --local-sources %s=DIR", source.Key, view.URL,
+	return "", noFolder("no folder stands for %s (%s); give one with --local-sources %s=DIR", source.Key, view.URL,
 		pathOf(source.Key))
+}
+
+// noFolder returns the error of a source that no folder stands for.
+func noFolder(format string, args ...any) error {
+	return &plan.NoFolder{Err: fmt.Errorf(format, args...)}
 }
 
 // hasFolder reports whether a folder stands for a source with a URL.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -83,7 +84,7 @@ func (c *checkout) compose(ctx context.Context, o *api.Object, view *api.Source,
 		return composeIn(ctx, w, o, own, trees)
 	})
 	if err != nil {
-		return plan.Tree{}, fmt.Errorf("%s: %w", o.Key, source.ExplainComposition(err))
+		return plan.Tree{}, compositionError(o.Key, err)
 	}
 	dir := filepath.Join(m.dir, "made", strconv.Itoa(len(m.made)))
 	if err := m.store.Export(ctx, a, dir); err != nil {
@@ -91,6 +92,16 @@ func (c *checkout) compose(ctx context.Context, o *api.Object, view *api.Source,
 	}
 	m.made[id] = plan.Tree{Dir: dir, Revision: c.revision, Made: a}
 	return m.made[id], nil
+}
+
+// compositionError returns the error of a source that is made of others. A dependency that no folder has is no failure:
+// the hub fetches it.
+func compositionError(key api.Key, err error) error {
+	explained := fmt.Errorf("%s: %w", key, source.ExplainComposition(err))
+	if errors.Is(err, helm.ErrNotVendored) {
+		return &plan.NoFolder{Err: explained}
+	}
+	return explained
 }
 
 // composeIn composes an artifact in a workspace.

@@ -23,14 +23,15 @@ If all values of a Secret are one encrypted text, its keys are not known: a note
 values are left out. nave diff, and nave build cluster if it asks the hub, know the keys that clusters told.`
 
 func newDebugCommand(s *session) *cobra.Command {
-	return group("debug", "Show what leads to a result", newDebugValuesCommand(s))
+	return group("debug", "Show what leads to a result", newDebugValuesCommand(s),
+		newDebugObjectCommand(s, debuggedRelease), newDebugObjectCommand(s, debuggedKustomization))
 }
 
 func newDebugValuesCommand(s *session) *cobra.Command {
 	b := &chartBuild{session: s}
 	cmd := &cobra.Command{
 		Use:     "values FILE",
-		Short:   "Print the merged values of a HelmRelease, without those of Secrets",
+		Short:   "Print the merged values of a HelmRelease in a file, without those of Secrets",
 		Long:    debugValuesLong,
 		Example: "  nave debug values ./apps/podinfo.yaml --values-from ./apps/values",
 		Args:    cobra.ExactArgs(1),
@@ -66,6 +67,11 @@ func (b *chartBuild) printValues(cmd *cobra.Command, file string) error {
 	if err := build.SetData(objects); err != nil {
 		return err
 	}
+	return printMerged(cmd, api.KeyOf(found), &build)
+}
+
+// printMerged prints the values of a build, whose data are set, without those of Secrets.
+func printMerged(cmd *cobra.Command, key api.Key, build *api.ChartBuild) error {
 	for i := range build.ValuesFrom {
 		v := &build.ValuesFrom[i]
 		if isOneText(v) {
@@ -79,10 +85,16 @@ func (b *chartBuild) printValues(cmd *cobra.Command, file string) error {
 			return err
 		}
 	}
-	values, err := helm.ValuesOf(&build)
+	values, err := helm.ValuesOf(build)
 	if err != nil {
-		return fmt.Errorf("%s: %w", api.KeyOf(found), err)
+		return fmt.Errorf("%s: %w", key, err)
 	}
+	mapStrings(values, func(_, text string) string {
+		if len(sealed.Find(text)) > 0 {
+			return reporting.Mask
+		}
+		return text
+	})
 	text, err := yamlText(values)
 	if err == nil {
 		_, err = io.WriteString(cmd.OutOrStdout(), text)

@@ -112,33 +112,3 @@ func ageOfTime(t *timestamppb.Timestamp) string {
 	}
 	return age(t.AsTime())
 }
-
-func newEventsCommand(s *session) *cobra.Command {
-	var limit int32
-	cmd := &cobra.Command{
-		Use:   "events [KIND NAME]",
-		Short: "List events, oldest first: of the hub and all clusters, of --cluster, or of one object",
-		RunE: s.run(func(cmd *cobra.Command, args []string, client adminv1.AdminServiceClient) error {
-			request := &adminv1.ListEventsRequest{Cluster: s.cluster, AllClusters: s.cluster == "", Limit: limit}
-			if len(args) == 0 {
-				if err := refuse(cmd, "namespace"); err != nil {
-					return err
-				}
-			} else {
-				key, err := s.key(args)
-				if err != nil {
-					return err
-				}
-				request.Key = key
-			}
-			answer, err := client.ListEvents(cmd.Context(), request)
-			if err != nil {
-				return elsewhere(cmd.Context(), client, request.GetKey(), err)
-			}
-			printEvents(cmd.OutOrStdout(), answer.GetEvents(), "", true)
-			return nil
-		}),
-	}
-	cmd.Flags().Int32Var(&limit, "limit", 0, "at most this many (default 500)")
-	return cmd
-}

@@ -308,6 +308,9 @@ func (d *diff) preview(cmd *cobra.Command, trees *checkout, released *published)
 			}
 			return reader.application(ctx, a)
 		}, Newest: newestRevision(released.client),
+		Told: func(cluster string, name bundle.ApplicationName) *api.ReleaseState {
+			return released.clusters[cluster][name].told
+		},
 	})
 }
 

@@ -33,8 +33,8 @@ func TestRefused(t *testing.T) {
 	for name, c := range map[string]struct{ args, says string }{
 		"apply_cluster":       {"apply --cluster=a -f x", "--cluster does nothing here"},
 		"add_namespace":       {"cluster add a -n x", "--namespace does nothing here"},
-		"events_namespace":    {"events -n x", "--namespace does nothing here"},
-		"events_all":          {"events -A", "unknown shorthand flag: 'A'"},
+		"events_namespaces":   {"events -A -n x", "-A and --namespace exclude each other"},
+		"events_all_of_one":   {"events kustomization a -A", "-A does nothing for one object"},
 		"confirm_hub_cluster": {"confirm hub --cluster=a", "--cluster does nothing here"},
 		"build_unknown":       {"build foo", `unknown command "foo" for "nave build"`},
 		"cluster_unknown":     {"cluster foo", `unknown command "foo" for "nave cluster"`},

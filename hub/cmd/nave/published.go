@@ -41,6 +41,8 @@ type publishedApplication struct {
 	fleet  string
 	digest manifest.Digest
 	pinned uint32 // the revision that a release of Helm stays at; 0: it is not pinned
+	// told is what its chart was told about the release; nil: the hub is too old to say so.
+	told *api.ReleaseState
 	// local is set if the hub does not have the Application: it is of the checkout.
 	local *plan.PreviewedApplication
 
@@ -105,7 +107,7 @@ func (p *published) add(part *adminv1.PublishedResponse) error {
 		p.clusters[key.Cluster][key.Application()] = publishedApplication{
 			key: key, parent: keyOf(a.GetParent()).Application(), fleet: a.GetFleet(), digest: digest,
 			orphaned: a.GetOrphaned(), orphanOnDelete: a.GetOrphanOnDelete(), pruneDisabled: a.GetPruneDisabled(),
-			pinned: a.GetPinnedRevision(),
+			pinned: a.GetPinnedRevision(), told: toldOf(a.GetTold()),
 		}
 	}
 	if id := c.GetCapabilities(); id != "" {
@@ -123,6 +125,14 @@ func (p *published) add(part *adminv1.PublishedResponse) error {
 		}
 	}
 	return nil
+}
+
+// toldOf returns what a chart was told about its release; nil if the hub does not say so.
+func toldOf(m *adminv1.ToldRelease) *api.ReleaseState {
+	if m == nil {
+		return nil
+	}
+	return &api.ReleaseState{Upgrade: m.GetUpgrade(), Last: int(m.GetLast())}
 }
 
 // addKnown adds an object of a cluster's graph.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"sync"
 
 	"google.golang.org/grpc/codes"
@@ -55,7 +56,7 @@ func (h *hubShapes) ask(ctx context.Context, cluster string, questions []manifes
 	case isTooOld(err):
 		return errTooOld("the keys that clusters told")
 	case err != nil && status.Code(err) != codes.NotFound: // NotFound: the Cluster is new
-		return err
+		return errors.New(message(err))
 	}
 	return h.add(cluster, r.Questions, answer.GetShapes())
 }

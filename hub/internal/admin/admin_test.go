@@ -539,10 +539,12 @@ func TestListEvents(t *testing.T) {
 		count   int
 		last    string
 	}{
-		"all":     {&adminv1.ListEventsRequest{AllClusters: true}, 30, "9"},
-		"cluster": {&adminv1.ListEventsRequest{Cluster: "a"}, 20, "9"},
-		"hub":     {&adminv1.ListEventsRequest{}, 20, "9"},
-		"limited": {&adminv1.ListEventsRequest{AllClusters: true, Limit: 4}, 4, "9"},
+		"all":              {&adminv1.ListEventsRequest{AllClusters: true}, 30, "9"},
+		"cluster":          {&adminv1.ListEventsRequest{Cluster: "a"}, 20, "9"},
+		"hub":              {&adminv1.ListEventsRequest{}, 20, "9"},
+		"limited":          {&adminv1.ListEventsRequest{AllClusters: true, Limit: 4}, 4, "9"},
+		"namespace":        {&adminv1.ListEventsRequest{AllClusters: true, Namespace: "apps", Limit: 4}, 4, "9"},
+		"namespace_of_hub": {&adminv1.ListEventsRequest{Namespace: "apps"}, 0, ""},
 		"object": {&adminv1.ListEventsRequest{Key: &adminv1.ObjectKey{Cluster: "a", Kind: "ks", Namespace: "apps",
 			Name: "web"}}, 10, "9"},
 		"payload": {&adminv1.ListEventsRequest{Key: &adminv1.ObjectKey{Cluster: "a", Kind: "Pod", Namespace: "apps",

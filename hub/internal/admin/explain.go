@@ -29,13 +29,16 @@ func (s *Server) ListEvents(ctx context.Context, r *adminv1.ListEventsRequest) (
 	if err != nil {
 		return nil, err
 	}
-	if r.Limit < 0 {
+	switch {
+	case r.Limit < 0:
 		return nil, negativeLimit(int64(r.Limit))
+	case r.Key != nil && r.Namespace != "":
+		return nil, status.Error(codes.InvalidArgument, "a namespace chooses among objects, and the request names one")
 	}
 	limit := min(int(cmp.Or(r.Limit, defaultEvents)), maxEvents)
 	var events []*adminv1.Event
 	err = s.store.View(ctx, func(tx *store.Tx) error {
-		newest, err := set.Newest(tx, limit)
+		newest, err := set.NewestIn(tx, r.Namespace, limit)
 		events = make([]*adminv1.Event, len(newest))
 		for i, e := range newest {
 			events[i] = &adminv1.Event{Time: timestamppb.New(e.Time), Object: fold.KeyMessage(e.Object), Type: e.Type,

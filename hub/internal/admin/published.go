@@ -231,7 +231,7 @@ func (s *Server) sendGraph(ctx context.Context, cluster string, stream adminv1.A
 func publishedApplication(cluster string, e store.Entry, row store.Resource) *adminv1.PublishedApplication {
 	p := &adminv1.PublishedApplication{Key: fold.KeyMessage(api.ApplicationKey(cluster, e.Name)), Fleet: e.Fleet,
 		Digest: e.Digest.String(), Revision: e.Revision, Orphaned: row.Orphaned, OrphanOnDelete: row.OrphanOnDelete,
-		PinnedRevision: e.PinnedRevision}
+		PinnedRevision: e.PinnedRevision, Told: &adminv1.ToldRelease{Upgrade: e.Chart.Upgrade, Last: int64(e.Chart.Last)}}
 	if owner := row.GivenBy(); owner != nil {
 		p.Parent = fold.KeyMessage(*owner)
 	}

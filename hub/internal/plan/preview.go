@@ -42,7 +42,8 @@ type PreviewConfig struct {
 	// Resumed previews what clusters would run if nothing were suspended.
 	Resumed bool
 	// Tree returns the tree of a source. inputs are the trees of api.Source.Inputs, for a source that is composed of
-	// others. A renderable whose source has an error is not rendered.
+	// others. A renderable whose source has an error is not rendered. The error is a NoFolder if the caller has no files
+	// of the source.
 	Tree func(ctx context.Context, source *api.Object, inputs func() ([]Tree, error)) (Tree, error)
 	// Bases are the folders of remote bases that are repositories, by api.Remote.String. A renderable that needs another
 	// remote base is not rendered.
@@ -55,6 +56,8 @@ type PreviewConfig struct {
 	Released func(ctx context.Context, cluster string, name bundle.ApplicationName) (*bundle.Application, error)
 	// Newest returns the newest revision of a release, and its status; 0 if that is not known.
 	Newest func(ctx context.Context, cluster string, name bundle.ApplicationName) (revision int, status string, err error)
+	// Told returns what the chart of a released Application was told about its release; nil if that is not known.
+	Told func(cluster string, name bundle.ApplicationName) *api.ReleaseState
 	// Shapes returns the answers of a cluster to the questions with some IDs. If it is nil, no hub is asked.
 	Shapes func(ctx context.Context, cluster string, questions []manifest.Digest) (map[manifest.Digest]graph.Shape, error)
 	Salt   []byte // of placeholders; see cache.Salt
@@ -73,6 +76,24 @@ type Tree struct {
 	Git     bool // the tree is of a Git repository
 	// Made is the artifact that was made for a source which is made of others; zero: the source is another one.
 	Made artifact.Artifact
+}
+
+// NoFolder is the error of a source, or of a part of one, that no folder stands for. It is no failure: a hub has the
+// files.
+type NoFolder struct{ Err error }
+
+// Error returns the text of the error.
+func (e *NoFolder) Error() string { return e.Err.Error() }
+
+// Unwrap returns the error.
+func (e *NoFolder) Unwrap() error { return e.Err }
+
+// reasonOfTree returns the reason of a condition for an error of PreviewConfig.Tree.
+func reasonOfTree(err error) string {
+	if _, ok := errors.AsType[*NoFolder](err); ok {
+		return condition.ArtifactFailed
+	}
+	return reasonOf(err)
 }
 
 // Preview plans clusters as the Planner does, from objects and trees that the caller has. It has no store: nothing is
@@ -382,7 +403,7 @@ func (v *Preview) walk(ctx context.Context, w *walked, last Last) (holders map[a
 func (v *Preview) renderOne(ctx context.Context, w *walked, work graph.Work) graph.Result {
 	t, err := v.tree(ctx, api.Given{Key: work.FoundAt, Object: work.Source}, work.Parts)
 	if err != nil {
-		return graph.Result{Reason: condition.ArtifactFailed, Err: err}
+		return graph.Result{Reason: reasonOfTree(err), Err: err}
 	}
 	r := v.renderNow(ctx, w, work, t)
 	w.noteBases(work, r.bases)
@@ -471,12 +492,17 @@ func (v *Preview) renderNext(ctx context.Context, w *walked, work graph.Work, t 
 	if err != nil {
 		return &previewRender{err: err}
 	}
-	next := stateAfter(newest, status)
-	last := facts.With(api.ReleaseState{Upgrade: true, Last: max(newest-1, 0)})
-	if r := v.render(ctx, work, t, &last); r.err == nil && isReleaseOf(released, r.rendered) {
-		return r
+	last := []api.ReleaseState{{Upgrade: true, Last: max(newest-1, 0)}} // right unless attempts failed
+	if told := v.config.Told(w.cluster, work.Key.Application()); told != nil {
+		last = toldBefore(*told)
 	}
-	facts = facts.With(next)
+	for _, told := range last {
+		was := facts.With(told)
+		if r := v.render(ctx, work, t, &was); r.err == nil && isReleaseOf(released, r.rendered) {
+			return r
+		}
+	}
+	facts = facts.With(stateAfter(newest, status))
 	return v.render(ctx, work, t, &facts)
 }
 

@@ -26,14 +26,14 @@ func (v *Preview) shape(ctx context.Context, w *walked, q bundle.ShapeQuestion) 
 	ids := []manifest.Digest{q.ID()}
 	app, err := v.released(ctx, w, q.Reader)
 	if err != nil {
-		return graph.Shape{}, false, err
+		return graph.Shape{}, false, &graph.CallError{Err: fmt.Errorf("ask the hub for the released version: %w", err)}
 	}
 	if released, ok := questionIn(app, q); ok {
 		ids = append(ids, released.ID())
 	}
 	known, err := v.config.Shapes(ctx, w.cluster, ids)
 	if err != nil {
-		return graph.Shape{}, false, fmt.Errorf("ask the hub for the keys: %w", err)
+		return graph.Shape{}, false, &graph.CallError{Err: fmt.Errorf("ask the hub for the keys: %w", err)}
 	}
 	for _, id := range ids {
 		if found, ok := known[id]; ok {

@@ -2,6 +2,7 @@ package store
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/navefleet/nave/hub/api"
 )
@@ -27,11 +28,15 @@ func EventsOfCluster(cluster string) EventSet {
 
 // Newest returns the newest events of the set, at most limit, in the order of their times, without damaged ones. It
 // reads no other rows.
-func (s EventSet) Newest(tx *Tx, limit int) ([]Event, error) {
+func (s EventSet) Newest(tx *Tx, limit int) ([]Event, error) { return s.NewestIn(tx, "", limit) }
+
+// NewestIn returns the newest events about objects of a namespace, as Newest does; of any for "".
+func (s EventSet) NewestIn(tx *Tx, namespace string, limit int) ([]Event, error) {
 	keys, err := s.list(tx)
 	if err != nil {
 		return nil, err
 	}
+	keys = slices.DeleteFunc(keys, func(at string) bool { return namespace != "" && namespaceOf(at) != namespace })
 	for i, at := range keys {
 		keys[i] = eventKey(at)
 	}
@@ -48,6 +53,13 @@ func (s EventSet) Newest(tx *Tx, limit int) ([]Event, error) {
 		}
 	}
 	return events, nil
+}
+
+// namespaceOf returns the namespace of the object that an index key names; "" if it has none.
+func namespaceOf(at string) string {
+	path, _, _ := strings.Cut(at, "\x00")
+	key, _ := api.ParseKey(path)
+	return key.Namespace
 }
 
 // list returns the index keys of the set. It decodes no rows.

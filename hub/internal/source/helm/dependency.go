@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"path"
@@ -23,6 +24,10 @@ const (
 	maxDependencies = 64 // of one chart
 	maxNested       = 8  // charts in other folders of the source that depend on each other
 )
+
+// ErrNotVendored is the error of a dependency that has to be fetched if Charts has no Registries: it fetches nothing.
+var ErrNotVendored = fmt.Errorf("%w: it is not in charts/, and no server is asked for it here: run helm dependency build",
+	source.ErrRequest)
 
 // dependency is a chart that another one needs in its folder charts/.
 type dependency struct {
@@ -47,7 +52,11 @@ func (c *packing) addDependencies(ctx context.Context) error {
 		if have[d.Name] || added[d] {
 			continue
 		}
-		if err := c.addDependency(ctx, d); err != nil {
+		err := c.addDependency(ctx, d)
+		if errors.Is(err, ErrNotVendored) {
+			return fmt.Errorf("dependency %s: %w", source.Quote(d.Name), err)
+		}
+		if err != nil {
 			return &api.Failure{Reason: api.DependencyBuildError, Text: fmt.Sprintf("dependency %s: %v", source.Quote(d.Name),
 				source.Classify(err, noProtocol))}
 		}
@@ -147,8 +156,7 @@ func (c *packing) addDependency(ctx context.Context, d dependency) error {
 	case strings.HasPrefix(d.Repository, "file:"):
 		return c.addLocal(ctx, d)
 	case c.registries == nil:
-		return fmt.Errorf("%w: it is not in charts/, and no server is asked for it here: run helm dependency build",
-			source.ErrRequest)
+		return ErrNotVendored
 	}
 	at, err := c.repositoryOf(d)
 	if err != nil {

@@ -1824,7 +1824,9 @@ type ListEventsRequest struct {
 	// Only of this object, when set.
 	Key *ObjectKey `protobuf:"bytes,3,opt,name=key,proto3" json:"key,omitempty"`
 	// At most this many, newest last; 0: 500.
-	Limit         int32 `protobuf:"varint,4,opt,name=limit,proto3" json:"limit,omitempty"`
+	Limit int32 `protobuf:"varint,4,opt,name=limit,proto3" json:"limit,omitempty"`
+	// Only of objects of this namespace; empty: of all. Not with key. An older hub ignores it.
+	Namespace     string `protobuf:"bytes,5,opt,name=namespace,proto3" json:"namespace,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1885,6 +1887,13 @@ func (x *ListEventsRequest) GetLimit() int32 {
 		return x.Limit
 	}
 	return 0
+}
+
+func (x *ListEventsRequest) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
 }
 
 type ListEventsResponse struct {
@@ -3259,8 +3268,10 @@ type PublishedApplication struct {
 	PruneDisabled bool `protobuf:"varint,8,opt,name=prune_disabled,json=pruneDisabled,proto3" json:"prune_disabled,omitempty"`
 	// The revision that the release of Helm is pinned to; 0: none.
 	PinnedRevision uint32 `protobuf:"varint,9,opt,name=pinned_revision,json=pinnedRevision,proto3" json:"pinned_revision,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// What a chart was told about its release. Not set: the hub is older.
+	Told          *ToldRelease `protobuf:"bytes,10,opt,name=told,proto3" json:"told,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *PublishedApplication) Reset() {
@@ -3356,6 +3367,68 @@ func (x *PublishedApplication) GetPinnedRevision() uint32 {
 	return 0
 }
 
+func (x *PublishedApplication) GetTold() *ToldRelease {
+	if x != nil {
+		return x.Told
+	}
+	return nil
+}
+
+// ToldRelease is what a chart that asks was told about its release. All fields are zero if the chart does not ask, or was
+// rendered for the first install.
+type ToldRelease struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Upgrade bool                   `protobuf:"varint,1,opt,name=upgrade,proto3" json:"upgrade,omitempty"`
+	// The newest revision before.
+	Last          int64 `protobuf:"varint,2,opt,name=last,proto3" json:"last,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ToldRelease) Reset() {
+	*x = ToldRelease{}
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[51]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ToldRelease) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ToldRelease) ProtoMessage() {}
+
+func (x *ToldRelease) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[51]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ToldRelease.ProtoReflect.Descriptor instead.
+func (*ToldRelease) Descriptor() ([]byte, []int) {
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{51}
+}
+
+func (x *ToldRelease) GetUpgrade() bool {
+	if x != nil {
+		return x.Upgrade
+	}
+	return false
+}
+
+func (x *ToldRelease) GetLast() int64 {
+	if x != nil {
+		return x.Last
+	}
+	return 0
+}
+
 type PublishedContentRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// One of PublishedCluster.applications.
@@ -3370,7 +3443,7 @@ type PublishedContentRequest struct {
 
 func (x *PublishedContentRequest) Reset() {
 	*x = PublishedContentRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[51]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3382,7 +3455,7 @@ func (x *PublishedContentRequest) String() string {
 func (*PublishedContentRequest) ProtoMessage() {}
 
 func (x *PublishedContentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[51]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3395,7 +3468,7 @@ func (x *PublishedContentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishedContentRequest.ProtoReflect.Descriptor instead.
 func (*PublishedContentRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{51}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *PublishedContentRequest) GetKey() *ObjectKey {
@@ -3432,7 +3505,7 @@ type PublishedContentResponse struct {
 
 func (x *PublishedContentResponse) Reset() {
 	*x = PublishedContentResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[52]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3444,7 +3517,7 @@ func (x *PublishedContentResponse) String() string {
 func (*PublishedContentResponse) ProtoMessage() {}
 
 func (x *PublishedContentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[52]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3457,7 +3530,7 @@ func (x *PublishedContentResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishedContentResponse.ProtoReflect.Descriptor instead.
 func (*PublishedContentResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{52}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *PublishedContentResponse) GetDigest() string {
@@ -3492,7 +3565,7 @@ type HistoryRequest struct {
 
 func (x *HistoryRequest) Reset() {
 	*x = HistoryRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[53]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3504,7 +3577,7 @@ func (x *HistoryRequest) String() string {
 func (*HistoryRequest) ProtoMessage() {}
 
 func (x *HistoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[53]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3517,7 +3590,7 @@ func (x *HistoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryRequest.ProtoReflect.Descriptor instead.
 func (*HistoryRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{53}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *HistoryRequest) GetCluster() string {
@@ -3545,7 +3618,7 @@ type HistoryResponse struct {
 
 func (x *HistoryResponse) Reset() {
 	*x = HistoryResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[54]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3557,7 +3630,7 @@ func (x *HistoryResponse) String() string {
 func (*HistoryResponse) ProtoMessage() {}
 
 func (x *HistoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[54]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3570,7 +3643,7 @@ func (x *HistoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryResponse.ProtoReflect.Descriptor instead.
 func (*HistoryResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{54}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *HistoryResponse) GetReleases() []*PastRelease {
@@ -3605,7 +3678,7 @@ type PastRelease struct {
 
 func (x *PastRelease) Reset() {
 	*x = PastRelease{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[55]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3617,7 +3690,7 @@ func (x *PastRelease) String() string {
 func (*PastRelease) ProtoMessage() {}
 
 func (x *PastRelease) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[55]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3630,7 +3703,7 @@ func (x *PastRelease) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PastRelease.ProtoReflect.Descriptor instead.
 func (*PastRelease) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{55}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *PastRelease) GetSequence() uint64 {
@@ -3695,7 +3768,7 @@ type ReleasedApplication struct {
 
 func (x *ReleasedApplication) Reset() {
 	*x = ReleasedApplication{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[56]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3707,7 +3780,7 @@ func (x *ReleasedApplication) String() string {
 func (*ReleasedApplication) ProtoMessage() {}
 
 func (x *ReleasedApplication) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[56]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3720,7 +3793,7 @@ func (x *ReleasedApplication) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleasedApplication.ProtoReflect.Descriptor instead.
 func (*ReleasedApplication) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{56}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *ReleasedApplication) GetKey() *ObjectKey {
@@ -3790,7 +3863,7 @@ type Pin struct {
 
 func (x *Pin) Reset() {
 	*x = Pin{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[57]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3802,7 +3875,7 @@ func (x *Pin) String() string {
 func (*Pin) ProtoMessage() {}
 
 func (x *Pin) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[57]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3815,7 +3888,7 @@ func (x *Pin) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pin.ProtoReflect.Descriptor instead.
 func (*Pin) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{57}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *Pin) GetSequence() uint64 {
@@ -3850,7 +3923,7 @@ type RollbackRequest struct {
 
 func (x *RollbackRequest) Reset() {
 	*x = RollbackRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[58]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3862,7 +3935,7 @@ func (x *RollbackRequest) String() string {
 func (*RollbackRequest) ProtoMessage() {}
 
 func (x *RollbackRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[58]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3875,7 +3948,7 @@ func (x *RollbackRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RollbackRequest.ProtoReflect.Descriptor instead.
 func (*RollbackRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{58}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *RollbackRequest) GetCluster() string {
@@ -3901,7 +3974,7 @@ type RollbackResponse struct {
 
 func (x *RollbackResponse) Reset() {
 	*x = RollbackResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[59]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3913,7 +3986,7 @@ func (x *RollbackResponse) String() string {
 func (*RollbackResponse) ProtoMessage() {}
 
 func (x *RollbackResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[59]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3926,7 +3999,7 @@ func (x *RollbackResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RollbackResponse.ProtoReflect.Descriptor instead.
 func (*RollbackResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{59}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *RollbackResponse) GetSequence() uint64 {
@@ -3947,7 +4020,7 @@ type PreviewRollbackRequest struct {
 
 func (x *PreviewRollbackRequest) Reset() {
 	*x = PreviewRollbackRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[60]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3959,7 +4032,7 @@ func (x *PreviewRollbackRequest) String() string {
 func (*PreviewRollbackRequest) ProtoMessage() {}
 
 func (x *PreviewRollbackRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[60]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3972,7 +4045,7 @@ func (x *PreviewRollbackRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewRollbackRequest.ProtoReflect.Descriptor instead.
 func (*PreviewRollbackRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{60}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *PreviewRollbackRequest) GetCluster() string {
@@ -4000,7 +4073,7 @@ type PreviewRollbackResponse struct {
 
 func (x *PreviewRollbackResponse) Reset() {
 	*x = PreviewRollbackResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[61]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4012,7 +4085,7 @@ func (x *PreviewRollbackResponse) String() string {
 func (*PreviewRollbackResponse) ProtoMessage() {}
 
 func (x *PreviewRollbackResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[61]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4025,7 +4098,7 @@ func (x *PreviewRollbackResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewRollbackResponse.ProtoReflect.Descriptor instead.
 func (*PreviewRollbackResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{61}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *PreviewRollbackResponse) GetSequence() uint64 {
@@ -4054,7 +4127,7 @@ type ReleaseRequest struct {
 
 func (x *ReleaseRequest) Reset() {
 	*x = ReleaseRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[62]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4066,7 +4139,7 @@ func (x *ReleaseRequest) String() string {
 func (*ReleaseRequest) ProtoMessage() {}
 
 func (x *ReleaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[62]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4079,7 +4152,7 @@ func (x *ReleaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseRequest.ProtoReflect.Descriptor instead.
 func (*ReleaseRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{62}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *ReleaseRequest) GetCluster() string {
@@ -4104,7 +4177,7 @@ type ReleaseResponse struct {
 
 func (x *ReleaseResponse) Reset() {
 	*x = ReleaseResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[63]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4116,7 +4189,7 @@ func (x *ReleaseResponse) String() string {
 func (*ReleaseResponse) ProtoMessage() {}
 
 func (x *ReleaseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[63]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4129,7 +4202,7 @@ func (x *ReleaseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseResponse.ProtoReflect.Descriptor instead.
 func (*ReleaseResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{63}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{64}
 }
 
 type PreviewReleaseRequest struct {
@@ -4141,7 +4214,7 @@ type PreviewReleaseRequest struct {
 
 func (x *PreviewReleaseRequest) Reset() {
 	*x = PreviewReleaseRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[64]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4153,7 +4226,7 @@ func (x *PreviewReleaseRequest) String() string {
 func (*PreviewReleaseRequest) ProtoMessage() {}
 
 func (x *PreviewReleaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[64]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4166,7 +4239,7 @@ func (x *PreviewReleaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewReleaseRequest.ProtoReflect.Descriptor instead.
 func (*PreviewReleaseRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{64}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *PreviewReleaseRequest) GetCluster() string {
@@ -4186,7 +4259,7 @@ type PreviewReleaseResponse struct {
 
 func (x *PreviewReleaseResponse) Reset() {
 	*x = PreviewReleaseResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[65]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4198,7 +4271,7 @@ func (x *PreviewReleaseResponse) String() string {
 func (*PreviewReleaseResponse) ProtoMessage() {}
 
 func (x *PreviewReleaseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[65]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4211,7 +4284,7 @@ func (x *PreviewReleaseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewReleaseResponse.ProtoReflect.Descriptor instead.
 func (*PreviewReleaseResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{65}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *PreviewReleaseResponse) GetApplications() []*ReleasedApplication {
@@ -4239,7 +4312,7 @@ type PreviewLiveRequest struct {
 
 func (x *PreviewLiveRequest) Reset() {
 	*x = PreviewLiveRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[66]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4251,7 +4324,7 @@ func (x *PreviewLiveRequest) String() string {
 func (*PreviewLiveRequest) ProtoMessage() {}
 
 func (x *PreviewLiveRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[66]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4264,7 +4337,7 @@ func (x *PreviewLiveRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewLiveRequest.ProtoReflect.Descriptor instead.
 func (*PreviewLiveRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{66}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *PreviewLiveRequest) GetCluster() string {
@@ -4305,7 +4378,7 @@ type PreviewLiveResponse struct {
 
 func (x *PreviewLiveResponse) Reset() {
 	*x = PreviewLiveResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[67]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4317,7 +4390,7 @@ func (x *PreviewLiveResponse) String() string {
 func (*PreviewLiveResponse) ProtoMessage() {}
 
 func (x *PreviewLiveResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[67]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4330,7 +4403,7 @@ func (x *PreviewLiveResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewLiveResponse.ProtoReflect.Descriptor instead.
 func (*PreviewLiveResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{67}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *PreviewLiveResponse) GetApplications() []*PreviewedApplication {
@@ -4356,7 +4429,7 @@ type PreviewedApplication struct {
 
 func (x *PreviewedApplication) Reset() {
 	*x = PreviewedApplication{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[68]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4368,7 +4441,7 @@ func (x *PreviewedApplication) String() string {
 func (*PreviewedApplication) ProtoMessage() {}
 
 func (x *PreviewedApplication) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[68]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4381,7 +4454,7 @@ func (x *PreviewedApplication) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewedApplication.ProtoReflect.Descriptor instead.
 func (*PreviewedApplication) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{68}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *PreviewedApplication) GetKey() *ObjectKey {
@@ -4430,7 +4503,7 @@ type PreviewedObject struct {
 
 func (x *PreviewedObject) Reset() {
 	*x = PreviewedObject{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[69]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4442,7 +4515,7 @@ func (x *PreviewedObject) String() string {
 func (*PreviewedObject) ProtoMessage() {}
 
 func (x *PreviewedObject) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[69]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4455,7 +4528,7 @@ func (x *PreviewedObject) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewedObject.ProtoReflect.Descriptor instead.
 func (*PreviewedObject) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{69}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *PreviewedObject) GetObject() string {
@@ -4508,7 +4581,7 @@ type PreviewedField struct {
 
 func (x *PreviewedField) Reset() {
 	*x = PreviewedField{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[70]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4520,7 +4593,7 @@ func (x *PreviewedField) String() string {
 func (*PreviewedField) ProtoMessage() {}
 
 func (x *PreviewedField) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[70]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4533,7 +4606,7 @@ func (x *PreviewedField) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewedField.ProtoReflect.Descriptor instead.
 func (*PreviewedField) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{70}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *PreviewedField) GetPath() string {
@@ -4566,7 +4639,7 @@ type ListSchemasRequest struct {
 
 func (x *ListSchemasRequest) Reset() {
 	*x = ListSchemasRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[71]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4578,7 +4651,7 @@ func (x *ListSchemasRequest) String() string {
 func (*ListSchemasRequest) ProtoMessage() {}
 
 func (x *ListSchemasRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[71]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4591,7 +4664,7 @@ func (x *ListSchemasRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSchemasRequest.ProtoReflect.Descriptor instead.
 func (*ListSchemasRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{71}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *ListSchemasRequest) GetCluster() string {
@@ -4610,7 +4683,7 @@ type ListSchemasResponse struct {
 
 func (x *ListSchemasResponse) Reset() {
 	*x = ListSchemasResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[72]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4622,7 +4695,7 @@ func (x *ListSchemasResponse) String() string {
 func (*ListSchemasResponse) ProtoMessage() {}
 
 func (x *ListSchemasResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[72]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4635,7 +4708,7 @@ func (x *ListSchemasResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSchemasResponse.ProtoReflect.Descriptor instead.
 func (*ListSchemasResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{72}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *ListSchemasResponse) GetServed() []*SchemaVersion {
@@ -4659,7 +4732,7 @@ type SchemaVersion struct {
 
 func (x *SchemaVersion) Reset() {
 	*x = SchemaVersion{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[73]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4671,7 +4744,7 @@ func (x *SchemaVersion) String() string {
 func (*SchemaVersion) ProtoMessage() {}
 
 func (x *SchemaVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[73]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4684,7 +4757,7 @@ func (x *SchemaVersion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SchemaVersion.ProtoReflect.Descriptor instead.
 func (*SchemaVersion) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{73}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *SchemaVersion) GetGroup() string {
@@ -4718,7 +4791,7 @@ type ReadSchemaRequest struct {
 
 func (x *ReadSchemaRequest) Reset() {
 	*x = ReadSchemaRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[74]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4730,7 +4803,7 @@ func (x *ReadSchemaRequest) String() string {
 func (*ReadSchemaRequest) ProtoMessage() {}
 
 func (x *ReadSchemaRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[74]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4743,7 +4816,7 @@ func (x *ReadSchemaRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadSchemaRequest.ProtoReflect.Descriptor instead.
 func (*ReadSchemaRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{74}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *ReadSchemaRequest) GetCluster() string {
@@ -4772,7 +4845,7 @@ type ReadSchemaResponse struct {
 
 func (x *ReadSchemaResponse) Reset() {
 	*x = ReadSchemaResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[75]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4784,7 +4857,7 @@ func (x *ReadSchemaResponse) String() string {
 func (*ReadSchemaResponse) ProtoMessage() {}
 
 func (x *ReadSchemaResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[75]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4797,7 +4870,7 @@ func (x *ReadSchemaResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadSchemaResponse.ProtoReflect.Descriptor instead.
 func (*ReadSchemaResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{75}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *ReadSchemaResponse) GetData() []byte {
@@ -4827,7 +4900,7 @@ type PinHelmReleaseRequest struct {
 
 func (x *PinHelmReleaseRequest) Reset() {
 	*x = PinHelmReleaseRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[76]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4839,7 +4912,7 @@ func (x *PinHelmReleaseRequest) String() string {
 func (*PinHelmReleaseRequest) ProtoMessage() {}
 
 func (x *PinHelmReleaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[76]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4852,7 +4925,7 @@ func (x *PinHelmReleaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PinHelmReleaseRequest.ProtoReflect.Descriptor instead.
 func (*PinHelmReleaseRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{76}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *PinHelmReleaseRequest) GetKey() *ObjectKey {
@@ -4887,7 +4960,7 @@ type PinHelmReleaseResponse struct {
 
 func (x *PinHelmReleaseResponse) Reset() {
 	*x = PinHelmReleaseResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[77]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4899,7 +4972,7 @@ func (x *PinHelmReleaseResponse) String() string {
 func (*PinHelmReleaseResponse) ProtoMessage() {}
 
 func (x *PinHelmReleaseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[77]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4912,7 +4985,7 @@ func (x *PinHelmReleaseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PinHelmReleaseResponse.ProtoReflect.Descriptor instead.
 func (*PinHelmReleaseResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{77}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *PinHelmReleaseResponse) GetNow() *HelmRevision {
@@ -4944,7 +5017,7 @@ type HelmRevision struct {
 
 func (x *HelmRevision) Reset() {
 	*x = HelmRevision{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[78]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4956,7 +5029,7 @@ func (x *HelmRevision) String() string {
 func (*HelmRevision) ProtoMessage() {}
 
 func (x *HelmRevision) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[78]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4969,7 +5042,7 @@ func (x *HelmRevision) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HelmRevision.ProtoReflect.Descriptor instead.
 func (*HelmRevision) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{78}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *HelmRevision) GetRevision() uint32 {
@@ -5017,7 +5090,7 @@ type UnpinHelmReleaseRequest struct {
 
 func (x *UnpinHelmReleaseRequest) Reset() {
 	*x = UnpinHelmReleaseRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[79]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5029,7 +5102,7 @@ func (x *UnpinHelmReleaseRequest) String() string {
 func (*UnpinHelmReleaseRequest) ProtoMessage() {}
 
 func (x *UnpinHelmReleaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[79]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5042,7 +5115,7 @@ func (x *UnpinHelmReleaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnpinHelmReleaseRequest.ProtoReflect.Descriptor instead.
 func (*UnpinHelmReleaseRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{79}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *UnpinHelmReleaseRequest) GetKey() *ObjectKey {
@@ -5074,7 +5147,7 @@ type UnpinHelmReleaseResponse struct {
 
 func (x *UnpinHelmReleaseResponse) Reset() {
 	*x = UnpinHelmReleaseResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[80]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5086,7 +5159,7 @@ func (x *UnpinHelmReleaseResponse) String() string {
 func (*UnpinHelmReleaseResponse) ProtoMessage() {}
 
 func (x *UnpinHelmReleaseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[80]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5099,7 +5172,7 @@ func (x *UnpinHelmReleaseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnpinHelmReleaseResponse.ProtoReflect.Descriptor instead.
 func (*UnpinHelmReleaseResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{80}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *UnpinHelmReleaseResponse) GetRevision() uint32 {
@@ -5248,12 +5321,13 @@ const file_nave_admin_v1_admin_proto_rawDesc = "" +
 	"\fsigning_keys\x18\x05 \x01(\tR\vsigningKeys\x12!\n" +
 	"\ftrust_domain\x18\x06 \x01(\tR\vtrustDomain\x12\x1f\n" +
 	"\vspoke_image\x18\a \x01(\tR\n" +
-	"spokeImage\"\x92\x01\n" +
+	"spokeImage\"\xb0\x01\n" +
 	"\x11ListEventsRequest\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\tR\acluster\x12!\n" +
 	"\fall_clusters\x18\x02 \x01(\bR\vallClusters\x12*\n" +
 	"\x03key\x18\x03 \x01(\v2\x18.nave.admin.v1.ObjectKeyR\x03key\x12\x14\n" +
-	"\x05limit\x18\x04 \x01(\x05R\x05limit\"B\n" +
+	"\x05limit\x18\x04 \x01(\x05R\x05limit\x12\x1c\n" +
+	"\tnamespace\x18\x05 \x01(\tR\tnamespace\"B\n" +
 	"\x12ListEventsResponse\x12,\n" +
 	"\x06events\x18\x01 \x03(\v2\x14.nave.admin.v1.EventR\x06events\"\xaf\x01\n" +
 	"\x05Event\x12.\n" +
@@ -5347,7 +5421,7 @@ const file_nave_admin_v1_admin_proto_rawDesc = "" +
 	"\bquestion\x18\x01 \x01(\fR\bquestion\x12\x14\n" +
 	"\x05shape\x18\x02 \x01(\fR\x05shape\x12\x18\n" +
 	"\aproblem\x18\x03 \x01(\tR\aproblem\x12\x18\n" +
-	"\acontent\x18\x04 \x01(\fR\acontent\"\xd4\x02\n" +
+	"\acontent\x18\x04 \x01(\fR\acontent\"\x84\x03\n" +
 	"\x14PublishedApplication\x12*\n" +
 	"\x03key\x18\x01 \x01(\v2\x18.nave.admin.v1.ObjectKeyR\x03key\x120\n" +
 	"\x06parent\x18\x02 \x01(\v2\x18.nave.admin.v1.ObjectKeyR\x06parent\x12\x14\n" +
@@ -5357,7 +5431,12 @@ const file_nave_admin_v1_admin_proto_rawDesc = "" +
 	"\borphaned\x18\x06 \x01(\bR\borphaned\x12(\n" +
 	"\x10orphan_on_delete\x18\a \x01(\bR\x0eorphanOnDelete\x12%\n" +
 	"\x0eprune_disabled\x18\b \x01(\bR\rpruneDisabled\x12'\n" +
-	"\x0fpinned_revision\x18\t \x01(\rR\x0epinnedRevision\"w\n" +
+	"\x0fpinned_revision\x18\t \x01(\rR\x0epinnedRevision\x12.\n" +
+	"\x04told\x18\n" +
+	" \x01(\v2\x1a.nave.admin.v1.ToldReleaseR\x04told\";\n" +
+	"\vToldRelease\x12\x18\n" +
+	"\aupgrade\x18\x01 \x01(\bR\aupgrade\x12\x12\n" +
+	"\x04last\x18\x02 \x01(\x03R\x04last\"w\n" +
 	"\x17PublishedContentRequest\x12*\n" +
 	"\x03key\x18\x01 \x01(\v2\x18.nave.admin.v1.ObjectKeyR\x03key\x12\x16\n" +
 	"\x06digest\x18\x02 \x01(\tR\x06digest\x12\x18\n" +
@@ -5530,7 +5609,7 @@ func file_nave_admin_v1_admin_proto_rawDescGZIP() []byte {
 }
 
 var file_nave_admin_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_nave_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 81)
+var file_nave_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 82)
 var file_nave_admin_v1_admin_proto_goTypes = []any{
 	(WatchType)(0),                   // 0: nave.admin.v1.WatchType
 	(ApplicationChange)(0),           // 1: nave.admin.v1.ApplicationChange
@@ -5585,37 +5664,38 @@ var file_nave_admin_v1_admin_proto_goTypes = []any{
 	(*ShapesResponse)(nil),           // 50: nave.admin.v1.ShapesResponse
 	(*KnownShape)(nil),               // 51: nave.admin.v1.KnownShape
 	(*PublishedApplication)(nil),     // 52: nave.admin.v1.PublishedApplication
-	(*PublishedContentRequest)(nil),  // 53: nave.admin.v1.PublishedContentRequest
-	(*PublishedContentResponse)(nil), // 54: nave.admin.v1.PublishedContentResponse
-	(*HistoryRequest)(nil),           // 55: nave.admin.v1.HistoryRequest
-	(*HistoryResponse)(nil),          // 56: nave.admin.v1.HistoryResponse
-	(*PastRelease)(nil),              // 57: nave.admin.v1.PastRelease
-	(*ReleasedApplication)(nil),      // 58: nave.admin.v1.ReleasedApplication
-	(*Pin)(nil),                      // 59: nave.admin.v1.Pin
-	(*RollbackRequest)(nil),          // 60: nave.admin.v1.RollbackRequest
-	(*RollbackResponse)(nil),         // 61: nave.admin.v1.RollbackResponse
-	(*PreviewRollbackRequest)(nil),   // 62: nave.admin.v1.PreviewRollbackRequest
-	(*PreviewRollbackResponse)(nil),  // 63: nave.admin.v1.PreviewRollbackResponse
-	(*ReleaseRequest)(nil),           // 64: nave.admin.v1.ReleaseRequest
-	(*ReleaseResponse)(nil),          // 65: nave.admin.v1.ReleaseResponse
-	(*PreviewReleaseRequest)(nil),    // 66: nave.admin.v1.PreviewReleaseRequest
-	(*PreviewReleaseResponse)(nil),   // 67: nave.admin.v1.PreviewReleaseResponse
-	(*PreviewLiveRequest)(nil),       // 68: nave.admin.v1.PreviewLiveRequest
-	(*PreviewLiveResponse)(nil),      // 69: nave.admin.v1.PreviewLiveResponse
-	(*PreviewedApplication)(nil),     // 70: nave.admin.v1.PreviewedApplication
-	(*PreviewedObject)(nil),          // 71: nave.admin.v1.PreviewedObject
-	(*PreviewedField)(nil),           // 72: nave.admin.v1.PreviewedField
-	(*ListSchemasRequest)(nil),       // 73: nave.admin.v1.ListSchemasRequest
-	(*ListSchemasResponse)(nil),      // 74: nave.admin.v1.ListSchemasResponse
-	(*SchemaVersion)(nil),            // 75: nave.admin.v1.SchemaVersion
-	(*ReadSchemaRequest)(nil),        // 76: nave.admin.v1.ReadSchemaRequest
-	(*ReadSchemaResponse)(nil),       // 77: nave.admin.v1.ReadSchemaResponse
-	(*PinHelmReleaseRequest)(nil),    // 78: nave.admin.v1.PinHelmReleaseRequest
-	(*PinHelmReleaseResponse)(nil),   // 79: nave.admin.v1.PinHelmReleaseResponse
-	(*HelmRevision)(nil),             // 80: nave.admin.v1.HelmRevision
-	(*UnpinHelmReleaseRequest)(nil),  // 81: nave.admin.v1.UnpinHelmReleaseRequest
-	(*UnpinHelmReleaseResponse)(nil), // 82: nave.admin.v1.UnpinHelmReleaseResponse
-	(*timestamppb.Timestamp)(nil),    // 83: google.protobuf.Timestamp
+	(*ToldRelease)(nil),              // 53: nave.admin.v1.ToldRelease
+	(*PublishedContentRequest)(nil),  // 54: nave.admin.v1.PublishedContentRequest
+	(*PublishedContentResponse)(nil), // 55: nave.admin.v1.PublishedContentResponse
+	(*HistoryRequest)(nil),           // 56: nave.admin.v1.HistoryRequest
+	(*HistoryResponse)(nil),          // 57: nave.admin.v1.HistoryResponse
+	(*PastRelease)(nil),              // 58: nave.admin.v1.PastRelease
+	(*ReleasedApplication)(nil),      // 59: nave.admin.v1.ReleasedApplication
+	(*Pin)(nil),                      // 60: nave.admin.v1.Pin
+	(*RollbackRequest)(nil),          // 61: nave.admin.v1.RollbackRequest
+	(*RollbackResponse)(nil),         // 62: nave.admin.v1.RollbackResponse
+	(*PreviewRollbackRequest)(nil),   // 63: nave.admin.v1.PreviewRollbackRequest
+	(*PreviewRollbackResponse)(nil),  // 64: nave.admin.v1.PreviewRollbackResponse
+	(*ReleaseRequest)(nil),           // 65: nave.admin.v1.ReleaseRequest
+	(*ReleaseResponse)(nil),          // 66: nave.admin.v1.ReleaseResponse
+	(*PreviewReleaseRequest)(nil),    // 67: nave.admin.v1.PreviewReleaseRequest
+	(*PreviewReleaseResponse)(nil),   // 68: nave.admin.v1.PreviewReleaseResponse
+	(*PreviewLiveRequest)(nil),       // 69: nave.admin.v1.PreviewLiveRequest
+	(*PreviewLiveResponse)(nil),      // 70: nave.admin.v1.PreviewLiveResponse
+	(*PreviewedApplication)(nil),     // 71: nave.admin.v1.PreviewedApplication
+	(*PreviewedObject)(nil),          // 72: nave.admin.v1.PreviewedObject
+	(*PreviewedField)(nil),           // 73: nave.admin.v1.PreviewedField
+	(*ListSchemasRequest)(nil),       // 74: nave.admin.v1.ListSchemasRequest
+	(*ListSchemasResponse)(nil),      // 75: nave.admin.v1.ListSchemasResponse
+	(*SchemaVersion)(nil),            // 76: nave.admin.v1.SchemaVersion
+	(*ReadSchemaRequest)(nil),        // 77: nave.admin.v1.ReadSchemaRequest
+	(*ReadSchemaResponse)(nil),       // 78: nave.admin.v1.ReadSchemaResponse
+	(*PinHelmReleaseRequest)(nil),    // 79: nave.admin.v1.PinHelmReleaseRequest
+	(*PinHelmReleaseResponse)(nil),   // 80: nave.admin.v1.PinHelmReleaseResponse
+	(*HelmRevision)(nil),             // 81: nave.admin.v1.HelmRevision
+	(*UnpinHelmReleaseRequest)(nil),  // 82: nave.admin.v1.UnpinHelmReleaseRequest
+	(*UnpinHelmReleaseResponse)(nil), // 83: nave.admin.v1.UnpinHelmReleaseResponse
+	(*timestamppb.Timestamp)(nil),    // 84: google.protobuf.Timestamp
 }
 var file_nave_admin_v1_admin_proto_depIdxs = []int32{
 	2,   // 0: nave.admin.v1.Object.key:type_name -> nave.admin.v1.ObjectKey
@@ -5643,10 +5723,10 @@ var file_nave_admin_v1_admin_proto_depIdxs = []int32{
 	2,   // 22: nave.admin.v1.SuspendRequest.key:type_name -> nave.admin.v1.ObjectKey
 	2,   // 23: nave.admin.v1.ResumeRequest.key:type_name -> nave.admin.v1.ObjectKey
 	2,   // 24: nave.admin.v1.ResumeResponse.suspended_with:type_name -> nave.admin.v1.ObjectKey
-	83,  // 25: nave.admin.v1.CreateJoinTokenResponse.expires_at:type_name -> google.protobuf.Timestamp
+	84,  // 25: nave.admin.v1.CreateJoinTokenResponse.expires_at:type_name -> google.protobuf.Timestamp
 	2,   // 26: nave.admin.v1.ListEventsRequest.key:type_name -> nave.admin.v1.ObjectKey
 	31,  // 27: nave.admin.v1.ListEventsResponse.events:type_name -> nave.admin.v1.Event
-	83,  // 28: nave.admin.v1.Event.time:type_name -> google.protobuf.Timestamp
+	84,  // 28: nave.admin.v1.Event.time:type_name -> google.protobuf.Timestamp
 	2,   // 29: nave.admin.v1.Event.object:type_name -> nave.admin.v1.ObjectKey
 	2,   // 30: nave.admin.v1.TreeRequest.key:type_name -> nave.admin.v1.ObjectKey
 	34,  // 31: nave.admin.v1.TreeResponse.root:type_name -> nave.admin.v1.TreeNode
@@ -5657,103 +5737,104 @@ var file_nave_admin_v1_admin_proto_depIdxs = []int32{
 	2,   // 36: nave.admin.v1.Encryption.object:type_name -> nave.admin.v1.ObjectKey
 	38,  // 37: nave.admin.v1.Encryption.documents:type_name -> nave.admin.v1.SealedDocument
 	2,   // 38: nave.admin.v1.Explanation.object:type_name -> nave.admin.v1.ObjectKey
-	83,  // 39: nave.admin.v1.Explanation.since:type_name -> google.protobuf.Timestamp
+	84,  // 39: nave.admin.v1.Explanation.since:type_name -> google.protobuf.Timestamp
 	44,  // 40: nave.admin.v1.PublishedResponse.hub:type_name -> nave.admin.v1.PublishedHub
 	46,  // 41: nave.admin.v1.PublishedResponse.cluster:type_name -> nave.admin.v1.PublishedCluster
 	45,  // 42: nave.admin.v1.PublishedHub.objects:type_name -> nave.admin.v1.HubObject
 	2,   // 43: nave.admin.v1.HubObject.owner:type_name -> nave.admin.v1.ObjectKey
 	52,  // 44: nave.admin.v1.PublishedCluster.applications:type_name -> nave.admin.v1.PublishedApplication
 	45,  // 45: nave.admin.v1.PublishedCluster.objects:type_name -> nave.admin.v1.HubObject
-	59,  // 46: nave.admin.v1.PublishedCluster.pin:type_name -> nave.admin.v1.Pin
+	60,  // 46: nave.admin.v1.PublishedCluster.pin:type_name -> nave.admin.v1.Pin
 	2,   // 47: nave.admin.v1.PublishedCluster.suspended:type_name -> nave.admin.v1.ObjectKey
 	51,  // 48: nave.admin.v1.ShapesResponse.shapes:type_name -> nave.admin.v1.KnownShape
 	2,   // 49: nave.admin.v1.PublishedApplication.key:type_name -> nave.admin.v1.ObjectKey
 	2,   // 50: nave.admin.v1.PublishedApplication.parent:type_name -> nave.admin.v1.ObjectKey
-	2,   // 51: nave.admin.v1.PublishedContentRequest.key:type_name -> nave.admin.v1.ObjectKey
-	57,  // 52: nave.admin.v1.HistoryResponse.releases:type_name -> nave.admin.v1.PastRelease
-	59,  // 53: nave.admin.v1.HistoryResponse.pin:type_name -> nave.admin.v1.Pin
-	83,  // 54: nave.admin.v1.PastRelease.released_at:type_name -> google.protobuf.Timestamp
-	58,  // 55: nave.admin.v1.PastRelease.listed:type_name -> nave.admin.v1.ReleasedApplication
-	2,   // 56: nave.admin.v1.ReleasedApplication.key:type_name -> nave.admin.v1.ObjectKey
-	1,   // 57: nave.admin.v1.ReleasedApplication.change:type_name -> nave.admin.v1.ApplicationChange
-	83,  // 58: nave.admin.v1.Pin.pinned_at:type_name -> google.protobuf.Timestamp
-	58,  // 59: nave.admin.v1.PreviewRollbackResponse.applications:type_name -> nave.admin.v1.ReleasedApplication
-	58,  // 60: nave.admin.v1.PreviewReleaseResponse.applications:type_name -> nave.admin.v1.ReleasedApplication
-	70,  // 61: nave.admin.v1.PreviewLiveResponse.applications:type_name -> nave.admin.v1.PreviewedApplication
-	2,   // 62: nave.admin.v1.PreviewedApplication.key:type_name -> nave.admin.v1.ObjectKey
-	71,  // 63: nave.admin.v1.PreviewedApplication.objects:type_name -> nave.admin.v1.PreviewedObject
-	72,  // 64: nave.admin.v1.PreviewedObject.fields:type_name -> nave.admin.v1.PreviewedField
-	75,  // 65: nave.admin.v1.ListSchemasResponse.served:type_name -> nave.admin.v1.SchemaVersion
-	75,  // 66: nave.admin.v1.ReadSchemaRequest.version:type_name -> nave.admin.v1.SchemaVersion
-	2,   // 67: nave.admin.v1.PinHelmReleaseRequest.key:type_name -> nave.admin.v1.ObjectKey
-	80,  // 68: nave.admin.v1.PinHelmReleaseResponse.now:type_name -> nave.admin.v1.HelmRevision
-	80,  // 69: nave.admin.v1.PinHelmReleaseResponse.to:type_name -> nave.admin.v1.HelmRevision
-	83,  // 70: nave.admin.v1.HelmRevision.deployed_at:type_name -> google.protobuf.Timestamp
-	2,   // 71: nave.admin.v1.UnpinHelmReleaseRequest.key:type_name -> nave.admin.v1.ObjectKey
-	80,  // 72: nave.admin.v1.UnpinHelmReleaseResponse.now:type_name -> nave.admin.v1.HelmRevision
-	4,   // 73: nave.admin.v1.AdminService.Get:input_type -> nave.admin.v1.GetRequest
-	6,   // 74: nave.admin.v1.AdminService.List:input_type -> nave.admin.v1.ListRequest
-	8,   // 75: nave.admin.v1.AdminService.Watch:input_type -> nave.admin.v1.WatchRequest
-	10,  // 76: nave.admin.v1.AdminService.Apply:input_type -> nave.admin.v1.ApplyRequest
-	13,  // 77: nave.admin.v1.AdminService.Delete:input_type -> nave.admin.v1.DeleteRequest
-	15,  // 78: nave.admin.v1.AdminService.Impact:input_type -> nave.admin.v1.ImpactRequest
-	19,  // 79: nave.admin.v1.AdminService.Confirm:input_type -> nave.admin.v1.ConfirmRequest
-	21,  // 80: nave.admin.v1.AdminService.Reconcile:input_type -> nave.admin.v1.ReconcileRequest
-	23,  // 81: nave.admin.v1.AdminService.Suspend:input_type -> nave.admin.v1.SuspendRequest
-	25,  // 82: nave.admin.v1.AdminService.Resume:input_type -> nave.admin.v1.ResumeRequest
-	27,  // 83: nave.admin.v1.AdminService.CreateJoinToken:input_type -> nave.admin.v1.CreateJoinTokenRequest
-	29,  // 84: nave.admin.v1.AdminService.ListEvents:input_type -> nave.admin.v1.ListEventsRequest
-	32,  // 85: nave.admin.v1.AdminService.Tree:input_type -> nave.admin.v1.TreeRequest
-	35,  // 86: nave.admin.v1.AdminService.Explain:input_type -> nave.admin.v1.ExplainRequest
-	42,  // 87: nave.admin.v1.AdminService.Published:input_type -> nave.admin.v1.PublishedRequest
-	53,  // 88: nave.admin.v1.AdminService.PublishedContent:input_type -> nave.admin.v1.PublishedContentRequest
-	47,  // 89: nave.admin.v1.AdminService.Capabilities:input_type -> nave.admin.v1.CapabilitiesRequest
-	49,  // 90: nave.admin.v1.AdminService.Shapes:input_type -> nave.admin.v1.ShapesRequest
-	68,  // 91: nave.admin.v1.AdminService.PreviewLive:input_type -> nave.admin.v1.PreviewLiveRequest
-	73,  // 92: nave.admin.v1.AdminService.ListSchemas:input_type -> nave.admin.v1.ListSchemasRequest
-	76,  // 93: nave.admin.v1.AdminService.ReadSchema:input_type -> nave.admin.v1.ReadSchemaRequest
-	55,  // 94: nave.admin.v1.AdminService.History:input_type -> nave.admin.v1.HistoryRequest
-	60,  // 95: nave.admin.v1.AdminService.Rollback:input_type -> nave.admin.v1.RollbackRequest
-	62,  // 96: nave.admin.v1.AdminService.PreviewRollback:input_type -> nave.admin.v1.PreviewRollbackRequest
-	64,  // 97: nave.admin.v1.AdminService.Release:input_type -> nave.admin.v1.ReleaseRequest
-	66,  // 98: nave.admin.v1.AdminService.PreviewRelease:input_type -> nave.admin.v1.PreviewReleaseRequest
-	78,  // 99: nave.admin.v1.AdminService.PinHelmRelease:input_type -> nave.admin.v1.PinHelmReleaseRequest
-	81,  // 100: nave.admin.v1.AdminService.UnpinHelmRelease:input_type -> nave.admin.v1.UnpinHelmReleaseRequest
-	40,  // 101: nave.admin.v1.AdminService.GetVersion:input_type -> nave.admin.v1.GetVersionRequest
-	5,   // 102: nave.admin.v1.AdminService.Get:output_type -> nave.admin.v1.GetResponse
-	7,   // 103: nave.admin.v1.AdminService.List:output_type -> nave.admin.v1.ListResponse
-	9,   // 104: nave.admin.v1.AdminService.Watch:output_type -> nave.admin.v1.WatchResponse
-	11,  // 105: nave.admin.v1.AdminService.Apply:output_type -> nave.admin.v1.ApplyResponse
-	14,  // 106: nave.admin.v1.AdminService.Delete:output_type -> nave.admin.v1.DeleteResponse
-	16,  // 107: nave.admin.v1.AdminService.Impact:output_type -> nave.admin.v1.ImpactResponse
-	20,  // 108: nave.admin.v1.AdminService.Confirm:output_type -> nave.admin.v1.ConfirmResponse
-	22,  // 109: nave.admin.v1.AdminService.Reconcile:output_type -> nave.admin.v1.ReconcileResponse
-	24,  // 110: nave.admin.v1.AdminService.Suspend:output_type -> nave.admin.v1.SuspendResponse
-	26,  // 111: nave.admin.v1.AdminService.Resume:output_type -> nave.admin.v1.ResumeResponse
-	28,  // 112: nave.admin.v1.AdminService.CreateJoinToken:output_type -> nave.admin.v1.CreateJoinTokenResponse
-	30,  // 113: nave.admin.v1.AdminService.ListEvents:output_type -> nave.admin.v1.ListEventsResponse
-	33,  // 114: nave.admin.v1.AdminService.Tree:output_type -> nave.admin.v1.TreeResponse
-	36,  // 115: nave.admin.v1.AdminService.Explain:output_type -> nave.admin.v1.ExplainResponse
-	43,  // 116: nave.admin.v1.AdminService.Published:output_type -> nave.admin.v1.PublishedResponse
-	54,  // 117: nave.admin.v1.AdminService.PublishedContent:output_type -> nave.admin.v1.PublishedContentResponse
-	48,  // 118: nave.admin.v1.AdminService.Capabilities:output_type -> nave.admin.v1.CapabilitiesResponse
-	50,  // 119: nave.admin.v1.AdminService.Shapes:output_type -> nave.admin.v1.ShapesResponse
-	69,  // 120: nave.admin.v1.AdminService.PreviewLive:output_type -> nave.admin.v1.PreviewLiveResponse
-	74,  // 121: nave.admin.v1.AdminService.ListSchemas:output_type -> nave.admin.v1.ListSchemasResponse
-	77,  // 122: nave.admin.v1.AdminService.ReadSchema:output_type -> nave.admin.v1.ReadSchemaResponse
-	56,  // 123: nave.admin.v1.AdminService.History:output_type -> nave.admin.v1.HistoryResponse
-	61,  // 124: nave.admin.v1.AdminService.Rollback:output_type -> nave.admin.v1.RollbackResponse
-	63,  // 125: nave.admin.v1.AdminService.PreviewRollback:output_type -> nave.admin.v1.PreviewRollbackResponse
-	65,  // 126: nave.admin.v1.AdminService.Release:output_type -> nave.admin.v1.ReleaseResponse
-	67,  // 127: nave.admin.v1.AdminService.PreviewRelease:output_type -> nave.admin.v1.PreviewReleaseResponse
-	79,  // 128: nave.admin.v1.AdminService.PinHelmRelease:output_type -> nave.admin.v1.PinHelmReleaseResponse
-	82,  // 129: nave.admin.v1.AdminService.UnpinHelmRelease:output_type -> nave.admin.v1.UnpinHelmReleaseResponse
-	41,  // 130: nave.admin.v1.AdminService.GetVersion:output_type -> nave.admin.v1.GetVersionResponse
-	102, // [102:131] is the sub-list for method output_type
-	73,  // [73:102] is the sub-list for method input_type
-	73,  // [73:73] is the sub-list for extension type_name
-	73,  // [73:73] is the sub-list for extension extendee
-	0,   // [0:73] is the sub-list for field type_name
+	53,  // 51: nave.admin.v1.PublishedApplication.told:type_name -> nave.admin.v1.ToldRelease
+	2,   // 52: nave.admin.v1.PublishedContentRequest.key:type_name -> nave.admin.v1.ObjectKey
+	58,  // 53: nave.admin.v1.HistoryResponse.releases:type_name -> nave.admin.v1.PastRelease
+	60,  // 54: nave.admin.v1.HistoryResponse.pin:type_name -> nave.admin.v1.Pin
+	84,  // 55: nave.admin.v1.PastRelease.released_at:type_name -> google.protobuf.Timestamp
+	59,  // 56: nave.admin.v1.PastRelease.listed:type_name -> nave.admin.v1.ReleasedApplication
+	2,   // 57: nave.admin.v1.ReleasedApplication.key:type_name -> nave.admin.v1.ObjectKey
+	1,   // 58: nave.admin.v1.ReleasedApplication.change:type_name -> nave.admin.v1.ApplicationChange
+	84,  // 59: nave.admin.v1.Pin.pinned_at:type_name -> google.protobuf.Timestamp
+	59,  // 60: nave.admin.v1.PreviewRollbackResponse.applications:type_name -> nave.admin.v1.ReleasedApplication
+	59,  // 61: nave.admin.v1.PreviewReleaseResponse.applications:type_name -> nave.admin.v1.ReleasedApplication
+	71,  // 62: nave.admin.v1.PreviewLiveResponse.applications:type_name -> nave.admin.v1.PreviewedApplication
+	2,   // 63: nave.admin.v1.PreviewedApplication.key:type_name -> nave.admin.v1.ObjectKey
+	72,  // 64: nave.admin.v1.PreviewedApplication.objects:type_name -> nave.admin.v1.PreviewedObject
+	73,  // 65: nave.admin.v1.PreviewedObject.fields:type_name -> nave.admin.v1.PreviewedField
+	76,  // 66: nave.admin.v1.ListSchemasResponse.served:type_name -> nave.admin.v1.SchemaVersion
+	76,  // 67: nave.admin.v1.ReadSchemaRequest.version:type_name -> nave.admin.v1.SchemaVersion
+	2,   // 68: nave.admin.v1.PinHelmReleaseRequest.key:type_name -> nave.admin.v1.ObjectKey
+	81,  // 69: nave.admin.v1.PinHelmReleaseResponse.now:type_name -> nave.admin.v1.HelmRevision
+	81,  // 70: nave.admin.v1.PinHelmReleaseResponse.to:type_name -> nave.admin.v1.HelmRevision
+	84,  // 71: nave.admin.v1.HelmRevision.deployed_at:type_name -> google.protobuf.Timestamp
+	2,   // 72: nave.admin.v1.UnpinHelmReleaseRequest.key:type_name -> nave.admin.v1.ObjectKey
+	81,  // 73: nave.admin.v1.UnpinHelmReleaseResponse.now:type_name -> nave.admin.v1.HelmRevision
+	4,   // 74: nave.admin.v1.AdminService.Get:input_type -> nave.admin.v1.GetRequest
+	6,   // 75: nave.admin.v1.AdminService.List:input_type -> nave.admin.v1.ListRequest
+	8,   // 76: nave.admin.v1.AdminService.Watch:input_type -> nave.admin.v1.WatchRequest
+	10,  // 77: nave.admin.v1.AdminService.Apply:input_type -> nave.admin.v1.ApplyRequest
+	13,  // 78: nave.admin.v1.AdminService.Delete:input_type -> nave.admin.v1.DeleteRequest
+	15,  // 79: nave.admin.v1.AdminService.Impact:input_type -> nave.admin.v1.ImpactRequest
+	19,  // 80: nave.admin.v1.AdminService.Confirm:input_type -> nave.admin.v1.ConfirmRequest
+	21,  // 81: nave.admin.v1.AdminService.Reconcile:input_type -> nave.admin.v1.ReconcileRequest
+	23,  // 82: nave.admin.v1.AdminService.Suspend:input_type -> nave.admin.v1.SuspendRequest
+	25,  // 83: nave.admin.v1.AdminService.Resume:input_type -> nave.admin.v1.ResumeRequest
+	27,  // 84: nave.admin.v1.AdminService.CreateJoinToken:input_type -> nave.admin.v1.CreateJoinTokenRequest
+	29,  // 85: nave.admin.v1.AdminService.ListEvents:input_type -> nave.admin.v1.ListEventsRequest
+	32,  // 86: nave.admin.v1.AdminService.Tree:input_type -> nave.admin.v1.TreeRequest
+	35,  // 87: nave.admin.v1.AdminService.Explain:input_type -> nave.admin.v1.ExplainRequest
+	42,  // 88: nave.admin.v1.AdminService.Published:input_type -> nave.admin.v1.PublishedRequest
+	54,  // 89: nave.admin.v1.AdminService.PublishedContent:input_type -> nave.admin.v1.PublishedContentRequest
+	47,  // 90: nave.admin.v1.AdminService.Capabilities:input_type -> nave.admin.v1.CapabilitiesRequest
+	49,  // 91: nave.admin.v1.AdminService.Shapes:input_type -> nave.admin.v1.ShapesRequest
+	69,  // 92: nave.admin.v1.AdminService.PreviewLive:input_type -> nave.admin.v1.PreviewLiveRequest
+	74,  // 93: nave.admin.v1.AdminService.ListSchemas:input_type -> nave.admin.v1.ListSchemasRequest
+	77,  // 94: nave.admin.v1.AdminService.ReadSchema:input_type -> nave.admin.v1.ReadSchemaRequest
+	56,  // 95: nave.admin.v1.AdminService.History:input_type -> nave.admin.v1.HistoryRequest
+	61,  // 96: nave.admin.v1.AdminService.Rollback:input_type -> nave.admin.v1.RollbackRequest
+	63,  // 97: nave.admin.v1.AdminService.PreviewRollback:input_type -> nave.admin.v1.PreviewRollbackRequest
+	65,  // 98: nave.admin.v1.AdminService.Release:input_type -> nave.admin.v1.ReleaseRequest
+	67,  // 99: nave.admin.v1.AdminService.PreviewRelease:input_type -> nave.admin.v1.PreviewReleaseRequest
+	79,  // 100: nave.admin.v1.AdminService.PinHelmRelease:input_type -> nave.admin.v1.PinHelmReleaseRequest
+	82,  // 101: nave.admin.v1.AdminService.UnpinHelmRelease:input_type -> nave.admin.v1.UnpinHelmReleaseRequest
+	40,  // 102: nave.admin.v1.AdminService.GetVersion:input_type -> nave.admin.v1.GetVersionRequest
+	5,   // 103: nave.admin.v1.AdminService.Get:output_type -> nave.admin.v1.GetResponse
+	7,   // 104: nave.admin.v1.AdminService.List:output_type -> nave.admin.v1.ListResponse
+	9,   // 105: nave.admin.v1.AdminService.Watch:output_type -> nave.admin.v1.WatchResponse
+	11,  // 106: nave.admin.v1.AdminService.Apply:output_type -> nave.admin.v1.ApplyResponse
+	14,  // 107: nave.admin.v1.AdminService.Delete:output_type -> nave.admin.v1.DeleteResponse
+	16,  // 108: nave.admin.v1.AdminService.Impact:output_type -> nave.admin.v1.ImpactResponse
+	20,  // 109: nave.admin.v1.AdminService.Confirm:output_type -> nave.admin.v1.ConfirmResponse
+	22,  // 110: nave.admin.v1.AdminService.Reconcile:output_type -> nave.admin.v1.ReconcileResponse
+	24,  // 111: nave.admin.v1.AdminService.Suspend:output_type -> nave.admin.v1.SuspendResponse
+	26,  // 112: nave.admin.v1.AdminService.Resume:output_type -> nave.admin.v1.ResumeResponse
+	28,  // 113: nave.admin.v1.AdminService.CreateJoinToken:output_type -> nave.admin.v1.CreateJoinTokenResponse
+	30,  // 114: nave.admin.v1.AdminService.ListEvents:output_type -> nave.admin.v1.ListEventsResponse
+	33,  // 115: nave.admin.v1.AdminService.Tree:output_type -> nave.admin.v1.TreeResponse
+	36,  // 116: nave.admin.v1.AdminService.Explain:output_type -> nave.admin.v1.ExplainResponse
+	43,  // 117: nave.admin.v1.AdminService.Published:output_type -> nave.admin.v1.PublishedResponse
+	55,  // 118: nave.admin.v1.AdminService.PublishedContent:output_type -> nave.admin.v1.PublishedContentResponse
+	48,  // 119: nave.admin.v1.AdminService.Capabilities:output_type -> nave.admin.v1.CapabilitiesResponse
+	50,  // 120: nave.admin.v1.AdminService.Shapes:output_type -> nave.admin.v1.ShapesResponse
+	70,  // 121: nave.admin.v1.AdminService.PreviewLive:output_type -> nave.admin.v1.PreviewLiveResponse
+	75,  // 122: nave.admin.v1.AdminService.ListSchemas:output_type -> nave.admin.v1.ListSchemasResponse
+	78,  // 123: nave.admin.v1.AdminService.ReadSchema:output_type -> nave.admin.v1.ReadSchemaResponse
+	57,  // 124: nave.admin.v1.AdminService.History:output_type -> nave.admin.v1.HistoryResponse
+	62,  // 125: nave.admin.v1.AdminService.Rollback:output_type -> nave.admin.v1.RollbackResponse
+	64,  // 126: nave.admin.v1.AdminService.PreviewRollback:output_type -> nave.admin.v1.PreviewRollbackResponse
+	66,  // 127: nave.admin.v1.AdminService.Release:output_type -> nave.admin.v1.ReleaseResponse
+	68,  // 128: nave.admin.v1.AdminService.PreviewRelease:output_type -> nave.admin.v1.PreviewReleaseResponse
+	80,  // 129: nave.admin.v1.AdminService.PinHelmRelease:output_type -> nave.admin.v1.PinHelmReleaseResponse
+	83,  // 130: nave.admin.v1.AdminService.UnpinHelmRelease:output_type -> nave.admin.v1.UnpinHelmReleaseResponse
+	41,  // 131: nave.admin.v1.AdminService.GetVersion:output_type -> nave.admin.v1.GetVersionResponse
+	103, // [103:132] is the sub-list for method output_type
+	74,  // [74:103] is the sub-list for method input_type
+	74,  // [74:74] is the sub-list for extension type_name
+	74,  // [74:74] is the sub-list for extension extendee
+	0,   // [0:74] is the sub-list for field type_name
 }
 
 func init() { file_nave_admin_v1_admin_proto_init() }
@@ -5777,7 +5858,7 @@ func file_nave_admin_v1_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_nave_admin_v1_admin_proto_rawDesc), len(file_nave_admin_v1_admin_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   81,
+			NumMessages:   82,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
