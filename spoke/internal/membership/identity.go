@@ -21,6 +21,9 @@ const (
 	certEntry      = "tls.crt" // the chain, leaf first, PEM
 	authorityEntry = "ca.crt"  // the hub's authorities, PEM
 
+	// The key of a registration that the hub has not answered yet, while another identity is in use.
+	nextKeyEntry = "next.key"
+
 	// The key and chain before the last renewal. They are used if the renewal was made while a clock was ahead.
 	previousKeyEntry  = "previous.key"
 	previousCertEntry = "previous.crt"
@@ -91,10 +94,10 @@ func (i *Identity) Establish(ctx context.Context, dial func(*tls.Config) (*grpc.
 		return nil
 	}
 	if len(entries[certEntry]) == 0 {
-		return i.register(ctx, dial, entries)
+		return i.register(ctx, dial, entries, keyEntry)
 	}
 	i.Log.Warn("the stored identity cannot be used, registering again", telemetry.Err(unusable))
-	if err := i.register(ctx, dial, entries); err != nil {
+	if err := i.register(ctx, dial, entries, keyEntry); err != nil {
 		return fmt.Errorf("the stored identity: %w; a new registration: %w", unusable, err)
 	}
 	return nil

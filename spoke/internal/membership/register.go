@@ -27,32 +27,33 @@ func (i *Identity) NewToken(refused bool) bool {
 	return err == nil && (refused || i.shown != "") && token != i.shown
 }
 
-// rejoin registers with a new join token after the hub refused the certificate: an operator may have removed the
-// cluster and added it again. The present identity stays in use until the hub has issued another one.
+// rejoin registers with a new join token after the hub refused the certificate: an operator may have ended it, or
+// removed the cluster and added it again. The key is a new one, because the present one may have leaked. The present
+// identity stays in use until the hub has issued another one.
 func (i *Identity) rejoin(ctx context.Context, dial func(*tls.Config) (*grpc.ClientConn, error)) {
 	if !i.NewToken(true) {
 		return
 	}
 	entries, err := i.Keeper.Load(ctx)
 	if err == nil {
-		err = i.register(ctx, dial, entries)
+		err = i.register(ctx, dial, entries, nextKeyEntry)
 	}
 	if err != nil {
 		i.Log.Warn("the hub refused the certificate, and registering with the join token failed", telemetry.Err(err))
 	}
 }
 
-// register sends the join token and gets a certificate. The key is stored first, so that the same request can be
-// repeated if the answer is lost.
+// register sends the join token and gets a certificate for the key in an entry. A missing key is made and stored first,
+// so that the same request can be repeated if the answer is lost.
 func (i *Identity) register(ctx context.Context, dial func(*tls.Config) (*grpc.ClientConn, error),
-	entries map[string][]byte) error {
+	entries map[string][]byte, entry string) error {
 	token, err := i.token()
 	if err != nil {
 		return err
 	}
-	key, err := identity.ParseKey(entries[keyEntry])
+	key, err := identity.ParseKey(entries[entry])
 	if err != nil {
-		if key, err = i.newKey(ctx); err != nil {
+		if key, err = i.newKey(ctx, entries, entry); err != nil {
 			return err
 		}
 	}
@@ -90,8 +91,9 @@ func (i *Identity) token() (string, error) {
 	return token, nil
 }
 
-// newKey makes and stores a private key.
-func (i *Identity) newKey(ctx context.Context) (crypto.Signer, error) {
+// newKey makes a private key and stores it in an entry. If that is the next key, the entries of the present identity
+// stay.
+func (i *Identity) newKey(ctx context.Context, entries map[string][]byte, entry string) (crypto.Signer, error) {
 	key, err := identity.NewKey()
 	if err != nil {
 		return nil, err
@@ -100,7 +102,13 @@ func (i *Identity) newKey(ctx context.Context) (crypto.Signer, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := i.Keeper.Save(ctx, map[string][]byte{keyEntry: text}); err != nil {
+	kept := map[string][]byte{entry: text}
+	for _, name := range []string{keyEntry, certEntry, authorityEntry, previousKeyEntry, previousCertEntry} {
+		if value, has := entries[name]; has && entry == nextKeyEntry {
+			kept[name] = value
+		}
+	}
+	if err := i.Keeper.Save(ctx, kept); err != nil {
 		return nil, fmt.Errorf("keep the private key: %w", err)
 	}
 	return key, nil
