@@ -130,7 +130,7 @@ func (s *Spoke) session(in membership.Settings, p *parts, token func() (string, 
 	}
 	if p != nil {
 		p.credential = own.Credential()
-		c.OnConnected, c.Kubernetes = p.onConnected, p.capabilities.version
+		c.OnConnected, c.Kubernetes, c.Image = p.onConnected, p.capabilities.version, s.ownImage()
 	}
 	return session.New(c)
 }

@@ -28,6 +28,7 @@ func init() {
 			{Name: "KUBERNETES", Value: fieldOf("status", "kubernetesVersion")}, messageColumn,
 			{Name: "LABELS", Wide: true, Value: labelsOf},
 			{Name: "CERTIFICATE EXPIRES", Wide: true, Value: fieldOf("status", "certificateExpires")},
+			{Name: "IMAGE", Wide: true, Value: fieldOf("status", "image")},
 		},
 	})
 }

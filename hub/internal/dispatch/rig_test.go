@@ -279,6 +279,7 @@ func (r *rig) helloWith(client spokev1.SpokeServiceClient, verified bundle.ID, h
 	stream, err := client.Session(ctx)
 	must(r.t, err)
 	hello.Protocol, hello.Version, hello.KubernetesVersion = version.Protocol, "v1.0.0", "v1.37.2"
+	hello.Image = "r/spoke:v1"
 	if verified != (bundle.ID{}) {
 		hello.Verified = verified.Message()
 	}

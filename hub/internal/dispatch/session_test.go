@@ -46,7 +46,7 @@ func TestSession(t *testing.T) {
 		c.ack(row.Bundle, stage, "")
 	}
 	r.awaitSpoke("a", "healthy ack", func(s store.Spoke) bool {
-		return s.Connected && s.Version == "v1.0.0" && s.KubernetesVersion == "v1.37.2" &&
+		return s.Connected && s.Version == "v1.0.0" && s.KubernetesVersion == "v1.37.2" && s.Image == "r/spoke:v1" &&
 			s.Acks[bundle.Received] == row.Bundle && s.Acks[bundle.Applied] == row.Bundle && s.Acks[bundle.Healthy] == row.Bundle
 	})
 	if n := testutil.CollectAndCount(r.server.metrics.commitToLive); n != 1 {

@@ -28,6 +28,7 @@ type spokeDelta struct {
 // greeting is a hello: facts about the spoke, and the bundle that it has.
 type greeting struct {
 	version, kubernetes string
+	image               string
 	verified            bundle.ID
 	stages              []bundle.Stage
 	features            bundle.FeatureSet
@@ -52,6 +53,7 @@ func (d *spokeDelta) hello(h *spokev1.Hello, verified bundle.ID, now time.Time) 
 	d.greeting = &greeting{
 		version:    clean(h.Version, reporting.MaxFact),
 		kubernetes: clean(h.KubernetesVersion, reporting.MaxFact),
+		image:      clean(h.Image, reporting.MaxWord),
 		verified:   verified,
 		stages:     stagesUpTo(h.Stage, verified),
 		features:   features,
@@ -124,6 +126,7 @@ func (d *spokeDelta) apply(row *store.Spoke) {
 	}
 	if g := d.greeting; g != nil {
 		row.Version, row.KubernetesVersion, row.Features, row.Refused = g.version, g.kubernetes, g.features, ""
+		row.Image = g.image
 		// the spoke lost its state
 		maps.DeleteFunc(acks, func(_ bundle.Stage, id bundle.ID) bool { return id.Newer(g.verified) })
 		for _, stage := range g.stages {

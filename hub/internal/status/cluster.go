@@ -146,6 +146,7 @@ func (f Facts) clusterDetails(c *conditions, status fields) {
 	}
 	status.set("version", s.Version)
 	status.set("kubernetesVersion", s.KubernetesVersion)
+	status.set("image", s.Image)
 	status.set("rejected", s.Rejected)
 	acks := map[string]any{}
 	for stage, id := range s.Acks {

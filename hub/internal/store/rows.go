@@ -386,7 +386,8 @@ type Spoke struct {
 	Heard             time.Time                  `json:"heard,omitzero"` // if not connected: the last message, if known
 	Version           string                     `json:"version,omitempty"`
 	KubernetesVersion string                     `json:"kubernetesVersion,omitempty"`
-	Acks              map[bundle.Stage]bundle.ID `json:"acks,omitempty"` // newest of each
+	Image             string                     `json:"image,omitempty"` // that it runs; empty: none is known
+	Acks              map[bundle.Stage]bundle.ID `json:"acks,omitempty"`  // newest of each
 	Rejected          string                     `json:"rejected,omitempty"`
 	Capabilities      manifest.Digest            `json:"capabilities,omitzero"` // a blob: nave.spoke.v1.Capabilities
 	Features          bundle.FeatureSet          `json:"features,omitempty"`    // that it knows; empty: bundle.Baseline

@@ -82,10 +82,11 @@ type Config struct {
 	Identity    Identity
 	Kubernetes  func(ctx context.Context) string
 	Version     string
-	OnConnected func(bool)       // after each welcome, and each loss
-	Log         *slog.Logger     // nil: slog.Default
-	Now         func() time.Time // the clock that certificates are checked with, which may be set; nil: time.Now
-	Jitter      func() float64   // in [0,1)
+	Image       func(ctx context.Context) string // that the spoke runs; nil: it runs none
+	OnConnected func(bool)                       // after each welcome, and each loss
+	Log         *slog.Logger                     // nil: slog.Default
+	Now         func() time.Time                 // that certificates are checked with, which may be set; nil: time.Now
+	Jitter      func() float64                   // in [0,1)
 }
 
 // Offer is the newest bundle that the hub has for this cluster.
@@ -317,13 +318,17 @@ func (s *Session) greet(ctx context.Context, hub *client) error {
 // hello returns the first message, and notes in hub the state that the message tells.
 func (s *Session) hello(ctx context.Context, hub *client) *spokev1.Hello {
 	kubernetes := s.Kubernetes(ctx)
+	image := ""
+	if s.Image != nil {
+		image = s.Image(ctx)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	hub.sent, hub.has = s.progress, s.served.digest
 	return &spokev1.Hello{
 		Protocol: version.OldestProtocol, NewestProtocol: version.Protocol, Features: bundle.Known.Names(),
 		Version: s.Version, KubernetesVersion: kubernetes, Verified: hub.sent.id.Message(), Stage: hub.sent.stage.Message(),
-		Instance: s.instance, CapabilitiesDigest: s.served.wireDigest(),
+		Instance: s.instance, CapabilitiesDigest: s.served.wireDigest(), Image: image,
 	}
 }
 

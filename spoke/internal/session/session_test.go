@@ -278,7 +278,8 @@ func newSession(h *hub, d *drawer, change func(*settings)) *Session {
 	none := func() float64 { return 0 }
 	s := settings{
 		Config{Hub: h.address, Cluster: h.cluster, Version: "v1", Jitter: none,
-			OnConnected: func(bool) {}, Kubernetes: func(context.Context) string { return "v1.37.2" }},
+			OnConnected: func(bool) {}, Kubernetes: func(context.Context) string { return "v1.37.2" },
+			Image: func(context.Context) string { return "r/spoke:v1" }},
 		membership.IdentityConfig{Cluster: h.cluster, JoinToken: token("token"), CAPin: h.authority.Pin(), Keeper: d,
 			Jitter: none},
 	}
@@ -327,7 +328,7 @@ func TestJoin(t *testing.T) {
 	stop := run(t, newSession(h, d, nil))
 	hello := next(t, h.hellos, "hello")
 	if hello.GetProtocol() != 1 || hello.GetVersion() != "v1" || hello.GetKubernetesVersion() != "v1.37.2" ||
-		len(hello.GetVerified().GetDigest()) != 0 {
+		hello.GetImage() != "r/spoke:v1" || len(hello.GetVerified().GetDigest()) != 0 {
 		t.Errorf("hello: %v", hello)
 	}
 	stop()

@@ -339,8 +339,11 @@ type Hello struct {
 	CapabilitiesDigest []byte `protobuf:"bytes,8,opt,name=capabilities_digest,json=capabilitiesDigest,proto3" json:"capabilities_digest,omitempty"`
 	// The newest protocol that this spoke speaks; 0: the same as protocol.
 	NewestProtocol uint32 `protobuf:"varint,9,opt,name=newest_protocol,json=newestProtocol,proto3" json:"newest_protocol,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// The image that the spoke runs, as its Pod names it, with the digest that the kubelet found. Empty: the spoke runs in no Pod,
+	// or does not know.
+	Image         string `protobuf:"bytes,10,opt,name=image,proto3" json:"image,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Hello) Reset() {
@@ -434,6 +437,13 @@ func (x *Hello) GetNewestProtocol() uint32 {
 		return x.NewestProtocol
 	}
 	return 0
+}
+
+func (x *Hello) GetImage() string {
+	if x != nil {
+		return x.Image
+	}
+	return ""
 }
 
 // Capabilities is what the API server of a cluster serves. At most 60 KiB; no value of an object is in it.
@@ -3022,7 +3032,7 @@ const file_nave_spoke_v1_spoke_proto_rawDesc = "" +
 	"\x05offer\x18\x02 \x01(\v2\x14.nave.spoke.v1.OfferH\x00R\x05offer\x129\n" +
 	"\apreview\x18\x03 \x01(\v2\x1d.nave.spoke.v1.PreviewRequestH\x00R\apreview\x128\n" +
 	"\aschemas\x18\x04 \x01(\v2\x1c.nave.spoke.v1.SchemaRequestH\x00R\aschemasB\t\n" +
-	"\amessage\"\xe2\x02\n" +
+	"\amessage\"\xf8\x02\n" +
 	"\x05Hello\x12\x1a\n" +
 	"\bprotocol\x18\x01 \x01(\rR\bprotocol\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12-\n" +
@@ -3032,7 +3042,9 @@ const file_nave_spoke_v1_spoke_proto_rawDesc = "" +
 	"\binstance\x18\x06 \x01(\tR\binstance\x12\x1a\n" +
 	"\bfeatures\x18\a \x03(\tR\bfeatures\x12/\n" +
 	"\x13capabilities_digest\x18\b \x01(\fR\x12capabilitiesDigest\x12'\n" +
-	"\x0fnewest_protocol\x18\t \x01(\rR\x0enewestProtocol\"\xa1\x01\n" +
+	"\x0fnewest_protocol\x18\t \x01(\rR\x0enewestProtocol\x12\x14\n" +
+	"\x05image\x18\n" +
+	" \x01(\tR\x05image\"\xa1\x01\n" +
 	"\fCapabilities\x12-\n" +
 	"\x12kubernetes_version\x18\x01 \x01(\tR\x11kubernetesVersion\x12B\n" +
 	"\x0egroup_versions\x18\x02 \x03(\v2\x1b.nave.spoke.v1.GroupVersionR\rgroupVersions\x12\x1e\n" +
