@@ -58,6 +58,7 @@ generate-check: ## fail if generated code is not what make generate gives
 tidy-check: ## fail if go.mod or go.sum is not tidy
 	$(GO) mod tidy -diff
 	cd e2e/controlplane && $(GO) mod tidy -diff
+	cd e2e/kubetest/kubectl && $(GO) mod tidy -diff
 	cd e2e/fluxtest/tools && $(GO) mod tidy -diff
 	cd e2e/helmtest/tools && $(GO) mod tidy -diff
 	cd e2e/helmtest/oracle && $(GO) mod tidy -diff

@@ -5,6 +5,8 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"time"
@@ -32,6 +34,7 @@ type newCluster struct {
 	hub, image   string
 	replaces     string
 	adopt        bool
+	outputDir    string
 }
 
 func newClusterAddCommand(s *session) *cobra.Command {
@@ -63,8 +66,11 @@ func newClusterAddCommand(s *session) *cobra.Command {
 	f.StringVar(&n.replaces, "replace", "", "the cluster that the spoke belongs to now: it takes the new name in place "+
 		"of this one")
 	f.StringVar(&n.image, "image", "", "container image of the spoke (default: as the hub says)")
+	f.StringVar(&n.outputDir, "output-dir", "", "for a spoke that runs as a process of its own: write its settings and "+
+		"its join token into this folder (DIR/config, DIR/token), and print no manifest")
+	cmd.MarkFlagsMutuallyExclusive("output-dir", "image")
 	f.BoolVar(&n.adopt, "adopt", false, "take over a Cluster that left Git, as it is, without a new join token")
-	for _, other := range []string{"label", "var", "token-ttl", "hub", "replace", "image"} {
+	for _, other := range []string{"label", "var", "token-ttl", "hub", "replace", "image", "output-dir"} {
 		cmd.MarkFlagsMutuallyExclusive("adopt", other)
 	}
 	return cmd
@@ -109,7 +115,7 @@ func addCluster(cmd *cobra.Command, client adminv1.AdminServiceClient, name stri
 	case err == nil && (len(n.labels) > 0 || len(n.vars) > 0):
 		err = fmt.Errorf("cluster %[1]s exists: change its labels and variables where it is defined (in Git, or with nave "+
 			"cluster label %[1]s and nave cluster set %[1]s), or call without --label and --var for a new join token", name)
-	case err == nil:
+	case err == nil && n.outputDir == "":
 		fmt.Fprintf(cmd.ErrOrStderr(), "cluster %s exists: this is a new join token for it. The manifest is as Nave ships "+
 			"it: what you changed in it (--policy, --default-service-account, resources …) is not in it, so change it "+
 			"again before you apply it\n", oneLine(name))
@@ -122,7 +128,35 @@ func addCluster(cmd *cobra.Command, client adminv1.AdminServiceClient, name stri
 	if err != nil {
 		return err
 	}
-	return printJoinManifest(cmd.OutOrStdout(), name, join, n)
+	settings := joinSettings(name, join, n)
+	if n.outputDir != "" {
+		return writeJoinSettings(n.outputDir, settings, join.GetToken())
+	}
+	return printJoinManifest(cmd.OutOrStdout(), settings, join.GetToken(), cmp.Or(n.image, join.GetSpokeImage()))
+}
+
+// joinSettings returns what a spoke needs to reach and to trust this hub, by the names of its settings.
+func joinSettings(name string, join *adminv1.CreateJoinTokenResponse, n newCluster) map[string]string {
+	return map[string]string{
+		"hub": cmp.Or(n.hub, join.GetHubAddress()), "cluster": name, "trust-domain": join.GetTrustDomain(),
+		"ca-pin": join.GetCaPin(), "signing-keys.pem": join.GetSigningKeys(),
+		"replaces": n.replaces, // even if empty, to remove an earlier value
+	}
+}
+
+// writeJoinSettings writes the settings of a spoke that is a process of its own into dir/config, for its flag
+// --config-dir, and the token into dir/token, for --join-token-file.
+func writeJoinSettings(dir string, settings map[string]string, token string) error {
+	config := filepath.Join(dir, "config")
+	if err := os.MkdirAll(config, 0o700); err != nil {
+		return err
+	}
+	for name, value := range settings {
+		if err := os.WriteFile(filepath.Join(config, name), []byte(value), 0o600); err != nil {
+			return err
+		}
+	}
+	return os.WriteFile(filepath.Join(dir, "token"), []byte(token), 0o600)
 }
 
 func createCluster(ctx context.Context, client adminv1.AdminServiceClient, name string, n newCluster) error {
@@ -148,22 +182,16 @@ const spokeNamespace = "nave-system" // as deploy/spoke has it
 
 const defaultImage = "ghcr.io/navefleet/nave-spoke:latest" // as deploy/spoke/deployment.yaml has it
 
-// printJoinManifest prints the manifests of the spoke, with the settings and the token that it needs to reach and to
-// trust this hub.
-func printJoinManifest(out io.Writer, name string, join *adminv1.CreateJoinTokenResponse, n newCluster) error {
-	base, err := spokeManifest(cmp.Or(n.image, join.GetSpokeImage()))
+// printJoinManifest prints the manifests of the spoke, with its settings and its join token.
+func printJoinManifest(out io.Writer, settings map[string]string, token, image string) error {
+	base, err := spokeManifest(image)
 	if err != nil {
 		return err
-	}
-	settings := map[string]any{
-		"hub": cmp.Or(n.hub, join.GetHubAddress()), "cluster": name, "trust-domain": join.GetTrustDomain(),
-		"ca-pin": join.GetCaPin(), "signing-keys.pem": join.GetSigningKeys(),
-		"replaces": n.replaces, // even if empty, to remove an earlier value
 	}
 	rest, err := documents(
 		map[string]any{"apiVersion": "v1", "kind": "ConfigMap", "data": settings,
 			"metadata": map[string]any{"name": "nave-spoke", "namespace": spokeNamespace}},
-		tokenSecret(join.GetToken()))
+		tokenSecret(token))
 	if err != nil {
 		return err
 	}

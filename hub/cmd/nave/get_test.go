@@ -120,8 +120,8 @@ func TestPrintJoinManifest(t *testing.T) {
 			"KEY-----\nx\n-----END PUBLIC KEY-----\n", TrustDomain: "nave-1",
 	}
 	var out bytes.Buffer
-	if err := printJoinManifest(&out, "east", join,
-		newCluster{hub: join.HubAddress, image: "registry.example.com/spoke:1"}); err != nil {
+	settings := joinSettings("east", join, newCluster{})
+	if err := printJoinManifest(&out, settings, join.GetToken(), "registry.example.com/spoke:1"); err != nil {
 		t.Fatal(err)
 	}
 	objects, err := manifest.Parse(out.Bytes())

@@ -1,0 +1,183 @@
+package e2e_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+
+	"github.com/navefleet/nave/e2e/gittest"
+	"github.com/navefleet/nave/e2e/kubetest"
+)
+
+// The commands of the quick start do what it says, from two empty clusters, in one shell.
+func TestQuickStart(t *testing.T) {
+	said := runDocument(t, "docs/quick-start.md")
+	for _, want := range []string{"hello from west", "welcome from east"} {
+		if !strings.Contains(said, want) {
+			t.Errorf("nothing printed %q", want)
+		}
+	}
+}
+
+// runDocument runs the sh blocks of a document in one shell that ends with the first command that fails. A line that
+// begins with "!" must fail. The clusters east and west, the Git server and the ports are the test's own. runDocument
+// returns what the commands printed.
+func runDocument(t *testing.T, document string) string {
+	t.Helper()
+	needsLab(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
+	defer cancel()
+	root, err := kubetest.Root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(filepath.Join(root, document))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newShell(ctx, t)
+	return s.run(ctx, t, s.adapt(t, script(string(text))))
+}
+
+var block = regexp.MustCompile("(?ms)^ *```sh\n(.*?)^ *```")
+
+// script returns the commands of a document.
+func script(document string) string {
+	var lines strings.Builder
+	for _, b := range block.FindAllStringSubmatch(document, -1) {
+		for line := range strings.Lines(b[1]) {
+			if failing, ok := strings.CutPrefix(line, "! "); ok {
+				failing = strings.TrimSpace(failing)
+				line = "if " + failing + "; then echo 'this must fail:' " + "\"" + failing + "\"; exit 1; fi\n"
+			}
+			lines.WriteString(line)
+		}
+	}
+	return lines.String()
+}
+
+// shell is a person's machine: a home, tools, two contexts of kubectl, and a Git server with an empty repository.
+type shell struct {
+	home, bin, url string
+	ports          map[string]string // of the documents, to free ones
+}
+
+func newShell(ctx context.Context, t *testing.T) *shell {
+	t.Helper()
+	s := &shell{home: t.TempDir(), bin: filepath.Join(t.TempDir(), "bin"), ports: map[string]string{}}
+	if err := os.CopyFS(s.bin, os.DirFS(filepath.Join(lab.Dir, "bin"))); err != nil {
+		t.Fatal(err)
+	}
+	kubectl, err := kubetest.Kubectl(ctx)
+	if err := errors.Join(err, os.Symlink(kubectl, filepath.Join(s.bin, "kubectl"))); err != nil {
+		t.Fatal(err)
+	}
+	s.startClusters(ctx, t)
+	server, err := gittest.Start(gittest.Options{Push: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { server.Close() })
+	repository, err := server.NewRepository("fleet")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.url = repository.URL()
+	for _, port := range []string{"7443", "7480", "7481", "7482"} {
+		s.ports[port] = freePort(t)
+	}
+	return s
+}
+
+// startClusters starts two empty clusters, and writes the contexts of both into the file that kubectl reads.
+func (s *shell) startClusters(ctx context.Context, t *testing.T) {
+	t.Helper()
+	all := clientcmdapi.NewConfig()
+	for _, name := range []string{"east", "west"} {
+		c, err := kubetest.Start(ctx, kubetest.Options{Name: name})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Stop() })
+		one, err := clientcmd.LoadFromFile(c.Kubeconfig)
+		if err != nil {
+			t.Fatal(err)
+		}
+		current := one.Contexts[one.CurrentContext]
+		all.Clusters[name], all.AuthInfos[name] = one.Clusters[current.Cluster], one.AuthInfos[current.AuthInfo]
+		all.Contexts[name] = &clientcmdapi.Context{Cluster: name, AuthInfo: name}
+	}
+	if err := clientcmd.WriteToFile(*all, filepath.Join(s.home, ".kube", "config")); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func freePort(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	_, port, err := net.SplitHostPort(l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return port
+}
+
+// adapt puts what is the test's own in place of what a document names.
+func (s *shell) adapt(t *testing.T, commands string) string {
+	t.Helper()
+	for _, name := range []string{"https://git.example.com/fleet", "make build\n", "nave-hub --data-dir hub "} {
+		if !strings.Contains(commands, name) {
+			t.Fatalf("the document lacks %q", name)
+		}
+	}
+	return strings.NewReplacer(
+		"https://git.example.com/fleet", s.url,
+		"make build\n", "", "$PWD/bin", s.bin,
+		"nave-hub --data-dir hub ", "nave-hub --data-dir hub --allow-source-address=127.0.0.0/8 "+
+			"--listen 127.0.0.1:"+s.ports["7443"]+" --http-listen 127.0.0.1:"+s.ports["7480"]+" ",
+		":7443", ":"+s.ports["7443"], ":7480", ":"+s.ports["7480"], ":7481", ":"+s.ports["7481"],
+		":7482", ":"+s.ports["7482"],
+	).Replace(commands)
+}
+
+// run runs commands in bash, and ends everything that they started.
+func (s *shell) run(ctx context.Context, t *testing.T, commands string) string {
+	t.Helper()
+	cmd := exec.Command("bash", "-eux", "-o", "pipefail", "-c", commands)
+	cmd.Dir = s.home
+	cmd.Env = []string{"HOME=" + s.home, "PATH=" + s.bin + ":" + os.Getenv("PATH"), "GIT_CONFIG_NOSYSTEM=1",
+		"GIT_AUTHOR_NAME=an operator", "GIT_AUTHOR_EMAIL=operator@example.com", "GIT_COMMITTER_NAME=an operator",
+		"GIT_COMMITTER_EMAIL=operator@example.com"}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	cmd.WaitDelay = 5 * time.Second
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	end := func() { syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	stop := context.AfterFunc(ctx, end)
+	err := cmd.Wait()
+	stop()
+	end()
+	if err != nil {
+		t.Fatalf("%v\n%s", errors.Join(err, ctx.Err()), out.String())
+	}
+	return out.String()
+}
