@@ -27,7 +27,8 @@ type Config struct {
 	Advertise  []string // host:port where spokes and operators reach this hub; the first goes into join manifests
 	SpokeImage string   // the container image in join manifests
 
-	MetricsResources int // how many objects of clusters' graphs have series of their own in /metrics; 5000
+	Profiles         bool // serve Go's profiles at /debug/pprof/, too
+	MetricsResources int  // how many objects of clusters' graphs have series of their own in /metrics; 5000
 
 	BundleTTL      time.Duration // how long a bundle is valid without a hub; 720h
 	CertificateTTL time.Duration // of spokes' certificates, renewed at half-life; 90 days

@@ -70,7 +70,7 @@ func (h *Hub) newServers(registration registrationv1.RegistrationServiceServer) 
 	registrationv1.RegisterRegistrationServiceServer(h.strangers, registration)
 
 	h.http = &http.Server{
-		Handler:        telemetry.Handler(h.registry, h.ready),
+		Handler:        telemetry.Handler(h.registry, h.ready, h.config.Profiles),
 		ReadTimeout:    5 * time.Second,
 		WriteTimeout:   30 * time.Second,
 		IdleTimeout:    time.Minute,

@@ -52,6 +52,7 @@ type Config struct {
 	Kubeconfig         string        // empty: the account of the Pod this runs in
 	Namespace          string        // where the spoke runs and keeps its identity; nave-system
 	HTTPListen         string        // /metrics, /healthz, /readyz; 0.0.0.0:7481
+	Profiles           bool          // serve Go's profiles at /debug/pprof/, too
 	Look               time.Duration // between two polls of the settings' files; 2 s
 	// DefaultServiceAccount is used for Applications that name no service account, in the namespace of each. Empty: such
 	// Applications have the spoke's own rights.
@@ -144,7 +145,7 @@ func open(c Config, given membership.Settings) (s *Spoke, err error) {
 	if s.listener, err = net.Listen("tcp", c.HTTPListen); err != nil {
 		return s, err
 	}
-	s.http = &http.Server{Handler: telemetry.Handler(s.registry, s.ready), ReadHeaderTimeout: 10 * time.Second}
+	s.http = &http.Server{Handler: telemetry.Handler(s.registry, s.ready, c.Profiles), ReadHeaderTimeout: 10 * time.Second}
 	return s, nil
 }
 

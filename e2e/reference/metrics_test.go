@@ -22,14 +22,7 @@ func TestMetrics(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var defined []string
-	for _, dir := range []string{"hub", "spoke", "shared"} {
-		found, err := metricsBelow(filepath.Join(checkout, dir))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defined = append(defined, found...)
-	}
+	defined := definedMetrics(t)
 	text, err := os.ReadFile(filepath.Join(checkout, "docs", "metrics.md"))
 	if err != nil {
 		t.Fatal(err)
@@ -51,6 +44,23 @@ func TestMetrics(t *testing.T) {
 			t.Errorf("docs/metrics.md has %s, which nothing defines", name)
 		}
 	}
+}
+
+// definedMetrics returns the names of the metrics that the hub and the spoke define.
+func definedMetrics(t *testing.T) (defined []string) {
+	t.Helper()
+	checkout, err := kubetest.Root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range []string{"hub", "spoke", "shared"} {
+		found, err := metricsBelow(filepath.Join(checkout, dir))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defined = append(defined, found...)
+	}
+	return defined
 }
 
 // metricsBelow returns the names in all prometheus.…Opts of the production code of a folder.

@@ -2,6 +2,7 @@ package telemetry
 
 import (
 	"net/http"
+	"net/http/pprof"
 	"runtime"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -24,15 +25,22 @@ func NewRegistry(version, revision string) *prometheus.Registry {
 	return registry
 }
 
-// Handler serves /metrics from the registry, /healthz (200 as long as the process answers) and /readyz (200, or 503
-// with the error that ready returns).
-func Handler(registry *prometheus.Registry, ready func() error) http.Handler {
+// Handler serves /metrics from the registry, /healthz (200 as long as the process answers), /readyz (200, or 503 with
+// the error that ready returns) and, if profiles is set, Go's profiles at /debug/pprof/.
+func Handler(registry *prometheus.Registry, ready func() error, profiles bool) http.Handler {
 	mux := http.NewServeMux()
 	// A compressor keeps 0.8 MiB for a page of some kilobytes.
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry,
 		promhttp.HandlerOpts{Registry: registry, DisableCompression: true}))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { answer(w, nil) })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { answer(w, ready()) })
+	if profiles {
+		mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+		mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
+		mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+		mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
+		mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	}
 	return mux
 }
 

@@ -70,7 +70,7 @@ func TestNewLogger(t *testing.T) {
 
 func TestHandler(t *testing.T) {
 	var notReady error
-	server := httptest.NewServer(Handler(NewRegistry("v1.2.3", "abc"), func() error { return notReady }))
+	server := httptest.NewServer(Handler(NewRegistry("v1.2.3", "abc"), func() error { return notReady }, false))
 	defer server.Close()
 	get := func(path string) (string, error) {
 		response, err := http.Get(server.URL + path)
@@ -93,9 +93,25 @@ func TestHandler(t *testing.T) {
 	expect("/healthz", "200 ok")
 	expect("/readyz", "503 store is opening")
 	expect("/other", "404")
+	expect("/debug/pprof/", "404")
 	if metrics, err := get("/metrics"); err != nil || !strings.Contains(metrics, "go_goroutines") ||
 		!strings.Contains(metrics, "process_resident_memory_bytes") ||
 		!strings.Contains(metrics, `revision="abc",version="v1.2.3"} 1`) {
 		t.Errorf("/metrics: %.80q, %v", metrics, err)
+	}
+}
+
+func TestHandler_profiles(t *testing.T) {
+	server := httptest.NewServer(Handler(NewRegistry("", ""), func() error { return nil }, true))
+	defer server.Close()
+	for _, path := range []string{"", "heap", "cmdline", "goroutine?debug=1"} {
+		response, err := http.Get(server.URL + "/debug/pprof/" + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = response.Body.Close()
+		if response.StatusCode != http.StatusOK {
+			t.Errorf("%s: %s", path, response.Status)
+		}
 	}
 }

@@ -47,6 +47,7 @@ func addServerFlags(f *pflag.FlagSet, c *hub.Config) {
 	f.StringVar(&c.SourceDir, "source-dir", "", "folder for caches and artifacts of sources (default <data-dir>/sources)")
 	f.StringVar(&c.Listen, "listen", hub.DefaultListen, "address for spokes and operators: gRPC with mutual TLS")
 	f.StringVar(&c.HTTPListen, "http-listen", hub.DefaultHTTPListen, "address for /metrics, /healthz and /readyz")
+	f.BoolVar(&c.Profiles, "pprof", false, "serve Go's profiles at /debug/pprof/ of --http-listen, to whoever reaches it")
 	f.IntVar(&c.MetricsResources, "metrics-resources", hub.DefaultMetricsResources, "how many objects of the graphs of "+
 		"clusters have series of their own in /metrics; if there are more, they are counted only")
 	f.StringArrayVar(&c.Advertise, "advertise", nil,

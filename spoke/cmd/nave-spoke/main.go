@@ -51,6 +51,7 @@ func newCommand() *cobra.Command {
 	f.StringVar(&c.Kubeconfig, "kubeconfig", "", "kubeconfig file (default: the account of the Pod)")
 	f.StringVar(&c.Namespace, "namespace", spoke.DefaultNamespace, "namespace of the spoke, where its identity is kept")
 	f.StringVar(&c.HTTPListen, "http-listen", spoke.DefaultHTTPListen, "address for /metrics, /healthz and /readyz")
+	f.BoolVar(&c.Profiles, "pprof", false, "serve Go's profiles at /debug/pprof/ of --http-listen, to whoever reaches it")
 	f.StringVar(&c.DefaultServiceAccount, "default-service-account", "", "service account of applications that name "+
 		"none, in the namespace of each application (default: the spoke's own rights)")
 	f.StringVar(&c.KeyService, "key-service", "", "unix:///PATH of a SOPS key service (sops keyservice), which is asked "+
