@@ -29,6 +29,7 @@ const (
 	releaseQuestions  = "release-questions"  // ShapeQuestion.Form for releases
 	schemas           = "schemas"            // Schemas
 	shapes            = "shapes"             // Bundle.Questions, Application.ValueSources
+	takeovers         = "takeovers"          // Handovers that are takeovers
 	recipes           = "recipes"            // Release.Recipes, placeholders in base64 of a field caBundle
 )
 
@@ -54,7 +55,7 @@ const (
 // Known is the features that this program knows. A new feature is added here, never to Baseline.
 var Known = setOf(append(Baseline.Names(), chartDefaults, driftMode, handovers, healthExpressions, helmRelease,
 	ignore, keptObjects, keyService, pinnedReleases, previews, readyExpressions, recipes, releaseQuestions, schemas,
-	sealedFiles, shapes, substitution))
+	sealedFiles, shapes, substitution, takeovers))
 
 // FeatureSet is a set of features: their sorted names, with commas between them. The zero FeatureSet is empty.
 type FeatureSet string
@@ -94,6 +95,9 @@ func (b *Bundle) Features() FeatureSet {
 	}
 	if len(b.Handovers) > 0 {
 		used = append(used, handovers)
+	}
+	if slices.ContainsFunc(b.Handovers, Handover.IsTakeover) {
+		used = append(used, takeovers)
 	}
 	if len(b.Questions) > 0 {
 		used = append(used, shapes)

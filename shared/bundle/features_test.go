@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/navefleet/nave/shared/manifest"
 )
 
 func TestFeatures(t *testing.T) {
@@ -16,9 +18,13 @@ func TestFeatures(t *testing.T) {
 		"incomplete": {func(b *Bundle) { b.Incomplete = true }, "pending"},
 		"removals":   {func(b *Bundle) { b.Removals = []Removal{{}} }, "removals"},
 		"drift":      {func(b *Bundle) { b.Applications[0].Drift = WarnOfDrift }, "drift-modes"},
-		"handovers":  {func(b *Bundle) { b.Handovers = []Handover{{}} }, "handovers"},
-		"parent":     {func(b *Bundle) { b.Applications[1].Parent.Name = "root" }, "parents"},
-		"prune":      {func(b *Bundle) { b.Applications[0].ConfirmedPrune[0] = 1 }, "confirmed-prune"},
+		"handovers":  {func(b *Bundle) { b.Handovers = []Handover{{Object: manifest.ID{Kind: "ConfigMap"}}} }, "handovers"},
+		"takeovers": {func(b *Bundle) {
+			b.Handovers = []Handover{{Object: manifest.ID{Group: "helm.toolkit.fluxcd.io", Kind: "HelmRelease", Namespace: "a", Name: "b"},
+				To: ApplicationName{Kind: "HelmRelease", Namespace: "a", Name: "b"}}}
+		}, "handovers,takeovers"},
+		"parent": {func(b *Bundle) { b.Applications[1].Parent.Name = "root" }, "parents"},
+		"prune":  {func(b *Bundle) { b.Applications[0].ConfirmedPrune[0] = 1 }, "confirmed-prune"},
 		"of_applications": {func(b *Bundle) {
 			b.Applications[0].Features, b.Applications[1].Features = "hooks,lifecycle", "hooks"
 		}, "hooks,lifecycle"},

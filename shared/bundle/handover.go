@@ -16,6 +16,13 @@ type Handover struct {
 // CompareHandovers orders handovers by their objects.
 func CompareHandovers(a, b Handover) int { return manifest.Compare(a.Object, b.Object) }
 
+// IsTakeover reports whether the new owner carries out what the object stands for, and is not going to have the object:
+// a controller in the cluster acted on it before. Whoever deletes the object before the new owner has taken over undoes
+// what the controller did.
+func (h Handover) IsTakeover() bool {
+	return h.Object.Kind == h.To.Kind && h.Object.Namespace == h.To.Namespace && h.Object.Name == h.To.Name
+}
+
 func (h Handover) message() *bundlev1.Handover {
 	o := h.Object
 	return &bundlev1.Handover{To: h.To.Message(), Object: &bundlev1.ObjectIdentity{

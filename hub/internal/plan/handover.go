@@ -2,6 +2,7 @@ package plan
 
 import (
 	"context"
+	"maps"
 	"slices"
 
 	"github.com/navefleet/nave/hub/internal/plan/graph"
@@ -9,11 +10,21 @@ import (
 	"github.com/navefleet/nave/shared/manifest"
 )
 
-// handovers returns the objects that an Application of the last plan had, that none has now, and that a kept renderable
-// is going to have. A handover stays in the plan until the new owner has the object or is not going to have it.
-func (p *Planner) handovers(ctx context.Context, w *walked) (all []bundle.Handover) {
+// handovers returns the objects that Applications of the last plan had and that are not to be deleted although none has
+// them now, because another renderable is going to have the object or stands for it. A handover stays in the plan until
+// the new owner has the object or is not going to have it.
+func (p *Planner) handovers(ctx context.Context, w *walked) []bundle.Handover {
+	all := map[manifest.ID]bundle.Handover{}
+	p.addTakeovers(ctx, w, all)
+	p.addExpected(ctx, w, all)
+	return slices.SortedFunc(maps.Values(all), bundle.CompareHandovers)
+}
+
+// addExpected adds the objects to handovers that an Application of the last plan had, that none has now, and that a kept
+// renderable is going to have.
+func (p *Planner) addExpected(ctx context.Context, w *walked, handovers map[manifest.ID]bundle.Handover) {
 	if len(w.graph.Expected) == 0 {
-		return nil
+		return
 	}
 	given := map[manifest.ID]bool{}
 	for _, app := range w.graph.Applications {
@@ -36,11 +47,9 @@ func (p *Planner) handovers(ctx context.Context, w *walked) (all []bundle.Handov
 	for id, e := range w.graph.Expected {
 		h := bundle.Handover{Object: id, To: e.By.Application()}
 		if !given[id] && (last[id] == h || had[id] != nil && mayTakeOver(had[id], e)) {
-			all = append(all, h)
+			handovers[id] = h
 		}
 	}
-	slices.SortFunc(all, bundle.CompareHandovers)
-	return all
 }
 
 // mayTakeOver reports whether a renderable may keep the objects of an Application from being deleted. One with a

@@ -194,12 +194,8 @@ func carriedOut(tx *store.Tx, cluster string, plan store.Plan) (map[bundle.Appli
 	if len(plan.Removals) == 0 {
 		return nil, nil
 	}
-	signed, published, err := store.SignedBundles.GetIntact(tx, cluster)
-	if err != nil || !published {
-		return nil, err
-	}
-	spoke, _, err := store.Spokes.GetIntact(tx, cluster)
-	if err != nil || spoke.Acks[bundle.Applied] != signed.Bundle {
+	signed, applied, err := newestApplied(tx, cluster)
+	if err != nil || !applied {
 		return nil, err
 	}
 	done := map[bundle.ApplicationName]bool{}
@@ -207,6 +203,16 @@ func carriedOut(tx *store.Tx, cluster string, plan store.Plan) (map[bundle.Appli
 		done[r.Name] = true
 	}
 	return done, nil
+}
+
+// newestApplied returns the newest bundle of a cluster, and whether the spoke acknowledged it as applied.
+func newestApplied(tx *store.Tx, cluster string) (signed store.SignedBundle, applied bool, err error) {
+	signed, published, err := store.SignedBundles.GetIntact(tx, cluster)
+	if err != nil || !published {
+		return signed, false, err
+	}
+	spoke, _, err := store.Spokes.GetIntact(tx, cluster)
+	return signed, err == nil && spoke.Acks[bundle.Applied] == signed.Bundle, err
 }
 
 // confirmedKeys returns the objects whose removal an operator confirmed.

@@ -248,6 +248,7 @@ func (s *story) carryOut(cluster string) {
 		acks := map[bundle.Stage]bundle.ID{bundle.Applied: id}
 		return errors.Join(
 			store.SignedBundles.Put(tx, cluster, store.SignedBundle{Bundle: id, Removals: plan.Removals}),
+			store.Releases.Put(tx, cluster, store.Release{Handovers: plan.Handovers}),
 			store.Spokes.Put(tx, cluster, store.Spoke{Acks: acks}),
 		)
 	})

@@ -43,6 +43,7 @@ type walked struct {
 	// when the first valid confirmation of a removal expires; zero: there is none
 	confirmedUntil time.Time
 	carriedOut     map[bundle.ApplicationName]bool // removals of the last plan that the spoke acknowledged
+	takenOver      map[bundle.Handover]bool        // handovers of the last plan that the spoke carried out
 	next           store.Plan                      // the result of the walk
 	// tooLarge has the errors of renderables whose Applications no spoke would accept as rendered now; they are held.
 	tooLarge map[api.Key]error
@@ -184,6 +185,9 @@ func (p *Planner) read(ctx context.Context, w *walked) error {
 			return err
 		}
 		if w.carriedOut, err = carriedOut(tx, w.cluster, w.last); err != nil {
+			return err
+		}
+		if w.takenOver, err = takenOver(tx, w.cluster, w.last); err != nil {
 			return err
 		}
 		return p.readRows(tx, w)

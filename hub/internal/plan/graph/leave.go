@@ -97,15 +97,21 @@ func (p *pass) isPassedOn(key api.Key) bool {
 	return n.Owner != nil && p.apps[*n.Owner] != nil && IsPassedOn(key, *p.apps[*n.Owner])
 }
 
+// ObjectOf returns the object in a cluster that a controller there acts on in place of the hub, and whether the key is
+// of a renderable.
+func ObjectOf(key api.Key) (manifest.ID, bool) {
+	if !isRenderable(key) {
+		return manifest.ID{}, false
+	}
+	kind, is := api.KindByName(key.Kind)
+	return manifest.ID{Group: kind.Group, Kind: key.Kind, Namespace: key.Namespace, Name: key.Name}, is
+}
+
 // IsPassedOn reports whether an Application has the object of a renderable: what the renderable stands for goes on
 // without the hub, and is not deleted when the renderable leaves the graph.
 func IsPassedOn(key api.Key, by Application) bool {
-	kind, err := api.FindKind(key.Kind)
-	if err != nil || by.Rendered == nil || !isRenderable(key) {
-		return false
-	}
-	id := manifest.ID{Group: kind.Group, Kind: key.Kind, Namespace: key.Namespace, Name: key.Name}
-	return slices.ContainsFunc(by.Rendered.Payload, func(o bundle.ObjectReference) bool { return o.ID() == id })
+	id, is := ObjectOf(key)
+	return is && by.Rendered != nil && slices.ContainsFunc(by.Rendered.Payload, func(o bundle.ObjectReference) bool { return o.ID() == id })
 }
 
 // adopt gives an orphan to an owner that gives it now.
