@@ -144,6 +144,9 @@ func (h *Hub) isUseless(path string) bool {
 // folder. Access to this folder is access to the whole hub, so that IssueOperator needs no permission. The hub may be
 // running. The name is a DNS label or subdomain; address is the host:port of the hub.
 func IssueOperator(dataDir, name, address string, ttl time.Duration) (*operatorconfig.Config, error) {
+	if err := identity.CheckAddress(address); err != nil {
+		return nil, fmt.Errorf("the hub's %w", err)
+	}
 	dir := filepath.Join(dataDir, authorityDir)
 	missing, err := missingFiles(dir)
 	if err != nil {

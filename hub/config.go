@@ -15,7 +15,7 @@ import (
 	"github.com/navefleet/nave/hub/internal/render"
 	fetchworker "github.com/navefleet/nave/hub/internal/source/worker"
 	"github.com/navefleet/nave/hub/internal/statemetrics"
-	"github.com/navefleet/nave/hub/operatorconfig"
+	"github.com/navefleet/nave/shared/identity"
 )
 
 // Config configures a hub. The zero value of a field means its default.
@@ -110,8 +110,8 @@ func (c Config) withDefaults() (Config, error) {
 		return c, err
 	}
 	for _, address := range c.Advertise {
-		if err := operatorconfig.CheckAddress(address); err != nil {
-			return c, fmt.Errorf("advertise: %w", err)
+		if err := identity.CheckAddress(address); err != nil {
+			return c, fmt.Errorf("--advertise: %w", err)
 		}
 	}
 	if c.DataDir == "" {

@@ -582,6 +582,8 @@ func TestConfig_missing(t *testing.T) {
 	}{
 		"no_hub":          {func(c *spoke.Config) { c.Hub = "" }, "no hub"},
 		"hub_no_port":     {func(c *spoke.Config) { c.Hub = "hub" }, "host:port"},
+		"hub_url":         {func(c *spoke.Config) { c.Hub = "https://hub:7443" }, "host:port"},
+		"pin":             {func(c *spoke.Config) { c.CAPin = "sha256:ab" }, "ca-pin"},
 		"no_cluster":      {func(c *spoke.Config) { c.Cluster = "" }, "no cluster"},
 		"bad_name":        {func(c *spoke.Config) { c.Cluster = "Prod/EU" }, "Prod/EU"},
 		"no_signing_keys": {func(*spoke.Config) {}, "signing keys"},

@@ -17,8 +17,8 @@ import (
 
 	"github.com/navefleet/nave/deploy"
 	"github.com/navefleet/nave/hub/api"
-	"github.com/navefleet/nave/hub/operatorconfig"
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
+	"github.com/navefleet/nave/shared/identity"
 )
 
 func newClusterCommand(s *session) *cobra.Command {
@@ -104,7 +104,7 @@ func adoptCluster(cmd *cobra.Command, client adminv1.AdminServiceClient, name st
 func addCluster(cmd *cobra.Command, client adminv1.AdminServiceClient, name string, n newCluster) error {
 	ctx := cmd.Context()
 	if n.hub != "" {
-		if err := operatorconfig.CheckAddress(n.hub); err != nil {
+		if err := identity.CheckAddress(n.hub); err != nil {
 			return fmt.Errorf("--hub: %w", err)
 		}
 	}

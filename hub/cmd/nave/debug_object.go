@@ -39,7 +39,7 @@ var (
 		print: printReleaseValues}
 	debuggedKustomization = debuggedKind{word: "kustomization", aliases: []string{"ks", "kustomizations"},
 		shows: "show-vars", what: "its variables",
-		from: "NAME=VALUE; those of spec.postBuild.substituteFrom, and spec.postBuild.substitute over them",
+		from:    "NAME=VALUE; those of spec.postBuild.substituteFrom, and spec.postBuild.substitute over them",
 		example: "  nave debug kustomization apps --cluster prod-1 --show-vars", print: printVariables}
 )
 

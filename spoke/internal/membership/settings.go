@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -93,8 +92,13 @@ func (s Settings) Check() (r Rules, err error) {
 			return r, fmt.Errorf("no %s given", required[0])
 		}
 	}
-	if _, _, err := net.SplitHostPort(s.Hub); err != nil {
-		return r, fmt.Errorf("hub %q: want host:port: %w", s.Hub, err)
+	if err := identity.CheckAddress(s.Hub); err != nil {
+		return r, fmt.Errorf("hub: %w", err)
+	}
+	if s.CAPin != "" {
+		if err := identity.CheckPin(s.CAPin); err != nil {
+			return r, fmt.Errorf("ca-pin: %w", err)
+		}
 	}
 	if _, err := identity.ParseID(s.ID().String()); err != nil {
 		return r, err
