@@ -9,8 +9,8 @@ import (
 	"github.com/navefleet/nave/shared/sealed"
 )
 
-// TestStable finds each value again in what the values were put into, whatever is around them. A value that is not found
-// would be another one each time.
+// TestStable finds each value again in what the values were put into, whatever is around them. A value that is not
+// found would be another one each time.
 func TestStable(t *testing.T) {
 	word := recipe("a", "randAlphaNum", `[12]`)
 	ca := recipe("c", "genCA", `["ca",1]`)

@@ -16,11 +16,11 @@ import (
 
 // A generated field keeps the value that it has in the cluster. If the field is a text with more in it than a time or a
 // random number, a change of the rest must reach the cluster all the same. So the object has the digest of the rest as
-// an annotation, and the spoke replaces the field if the digest is another one. A field with a password or a certificate
-// stays, because other fields may have the same one.
+// an annotation, and the spoke replaces the field if the digest is another one. A field with a password or a
+// certificate stays, because other fields may have the same one.
 
-// steadyCalls are functions that give another result at each render, with calls that take the same arguments and always give
-// the same.
+// steadyCalls are functions that give another result at each render, with calls that take the same arguments and always
+// give the same.
 var steadyCalls = map[string]string{"keys": callsObject + "Keys", "values": callsObject + "Values"}
 
 func init() { maps.Copy(steadyCalls, transparent) }
@@ -43,8 +43,8 @@ func (c calls) Values(of map[string]any) []any {
 	return all
 }
 
-// addForms gives the objects with generated fields the digests of what is around times and random numbers. If a template
-// refuses what stands for generated values, there are no digests.
+// addForms gives the objects with generated fields the digests of what is around times and random numbers. If a
+// template refuses what stands for generated values, there are no digests.
 func (s settling) addForms(ctx context.Context, in Input, r *render.Result) error {
 	if len(r.Release.Generated) == 0 {
 		return nil

@@ -167,7 +167,8 @@ func (s settling) explained(ctx context.Context, fields, generated []render.Gene
 	return generated, g, field
 }
 
-// unexplainedStill does what explained does with the generated fields of the first result, and adds those that it found.
+// unexplainedStill does what explained does with the generated fields of the first result, and adds those that it
+// found.
 func (s settling) unexplainedStill(ctx context.Context, fields []render.Generated) (render.Generated, string) {
 	generated, g, field := s.explained(ctx, fields, s.first.Release.Generated)
 	s.first.Release.Generated = generated

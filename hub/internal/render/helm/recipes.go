@@ -208,8 +208,8 @@ func (s settling) named(cause error) error {
 	return nil
 }
 
-// checkNumeric returns an error if a field is a number that randNumeric makes: a placeholder stands for a text. The other
-// result has numbers in place of the placeholders.
+// checkNumeric returns an error if a field is a number that randNumeric makes: a placeholder stands for a text. The
+// other result has numbers in place of the placeholders.
 func (s settling) checkNumeric(other *render.Result) error {
 	others := objectsIn(other)
 	for i, o := range objectsIn(s.first) {
