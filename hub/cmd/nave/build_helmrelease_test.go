@@ -172,7 +172,8 @@ func TestBuildHelmRelease_errors(t *testing.T) {
 		"other_name": {[]string{file, "--chart", chart, "--name", "other"}, "has no such HelmRelease"},
 		"several": {[]string{several, "--chart", chart}, "has 3 such HelmReleases: apps/app, flux-system/b, prod/app; " +
 			"choose one with --name, or with --name and --namespace"},
-		"several_of_name": {[]string{several, "--chart", chart, "--name", "app"}, "has 2 such HelmReleases: apps/app, prod/app"},
+		"several_of_name": {[]string{several, "--chart", chart, "--name", "app"},
+			"has 2 such HelmReleases: apps/app, prod/app"},
 		"other_of_several": {[]string{several, "--chart", chart, "-n", "x"}, "has no such HelmRelease, but apps/app, " +
 			"flux-system/b, prod/app; choose one"},
 		"remote_chart": {[]string{file, "--chart", "oci://example.com/app"}, "nave fetches no charts over oci: get it with " +

@@ -41,7 +41,12 @@ func (h emptyHub) Shapes(context.Context, *adminv1.ShapesRequest) (*adminv1.Shap
 // TestDiff_failed ends with 2 and says why if a call of the hub fails, or if a chart of the checkout is none. What only
 // waits for the answer of a cluster is not compared.
 func TestDiff_failed(t *testing.T) {
-	const chart, reads = "apiVersion: v2\nname: web\nversion: 1.0.0\n", "  valuesFrom: [{kind: Secret, name: only-there}]\n"
+	const (
+		chart = "apiVersion: v2\nname: web\nversion: 1.0.0\n"
+		reads = "  valuesFrom: [{kind: Secret, name: only-there}]\n"
+		needs = chart + "dependencies: [{name: a, version: 1.x, repository: 'https://x.example.com'}]\n"
+		lacks = chart + "dependencies: [{name: a, version: 1.x, repository: 'file://../a'}]\n"
+	)
 	for name, c := range map[string]struct {
 		chart string
 		spec  string
@@ -49,12 +54,13 @@ func TestDiff_failed(t *testing.T) {
 		code  int
 		want  string
 	}{
-		"shapes": {chart, reads, status.Error(codes.Internal, "the disk is full"), 2, "ask the hub for the keys: the disk is full"},
+		"shapes": {chart, reads, status.Error(codes.Internal, "the disk is full"), 2,
+			"ask the hub for the keys: the disk is full"},
 		"old_hub": {chart, reads, status.Error(codes.Unimplemented, "unknown method"), 2, "the hub is too old for the keys " +
 			"that clusters told: upgrade it"},
 		"not_answered":  {chart, reads, nil, 1, "HelmRelease flux-system/web is not compared: spec.valuesFrom[0]"},
-		"not_vendored":  {chart + "dependencies: [{name: a, version: 1.x, repository: 'https://x.example.com'}]\n", "", nil, 1, "run helm dependency build"},
-		"no_dependency": {chart + "dependencies: [{name: a, version: 1.x, repository: 'file://../a'}]\n", "", nil, 2, "not everything could be rendered"},
+		"not_vendored":  {needs, "", nil, 1, "run helm dependency build"},
+		"no_dependency": {lacks, "", nil, 2, "not everything could be rendered"},
 		"broken_chart":  {"a: [", "", nil, 2, "not everything could be rendered"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -14,7 +14,8 @@ import (
 
 // TestPreview_told renders a chart that prints its revision as it was released, whatever became of later attempts.
 func TestPreview_told(t *testing.T) {
-	root := tree(t, map[string]string{"hub/fleet.yaml": fleetFiles["hub/fleet.yaml"], "hub/clusters.yaml": fleetFiles["hub/clusters.yaml"],
+	root := tree(t, map[string]string{
+		"hub/fleet.yaml": fleetFiles["hub/fleet.yaml"], "hub/clusters.yaml": fleetFiles["hub/clusters.yaml"],
 		"clusters/lab/hr.yaml": "apiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\n" +
 			"metadata: {name: web, namespace: flux-system}\nspec:\n  interval: 1m\n" +
 			"  chart: {spec: {chart: ./chart, sourceRef: {kind: GitRepository, name: fleet}}}\n",
@@ -22,7 +23,8 @@ func TestPreview_told(t *testing.T) {
 		"chart/templates/a.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n" +
 			"data: {color: {{ .Values.color }}, rev: '{{ .Release.Revision }}'}\n",
 	})
-	preview := func(released *bundle.Application, newest int, status string, told *api.ReleaseState) plan.PreviewedApplication {
+	preview := func(released *bundle.Application, newest int, status string,
+		told *api.ReleaseState) plan.PreviewedApplication {
 		t.Helper()
 		p := previewOf(t, root, plan.PreviewConfig{
 			Released: func(_ context.Context, _ string, name bundle.ApplicationName) (*bundle.Application, error) {
@@ -46,10 +48,11 @@ func TestPreview_told(t *testing.T) {
 	if second.Digest == first.Digest {
 		t.Fatal("the change of the chart is no change of the release")
 	}
-	if again := preview(second.Application, 4, "failed", &api.ReleaseState{Upgrade: true, Last: 1}); again.Digest != second.Digest {
+	again := preview(second.Application, 4, "failed", &api.ReleaseState{Upgrade: true, Last: 1})
+	if again.Digest != second.Digest {
 		t.Error("after failed attempts, what was released differs from what would be")
 	}
-	if again := preview(second.Application, 2, "deployed", nil); again.Digest != second.Digest {
+	if again = preview(second.Application, 2, "deployed", nil); again.Digest != second.Digest {
 		t.Error("with an older hub, what was released differs from what would be")
 	}
 }

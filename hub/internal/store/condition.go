@@ -36,8 +36,9 @@ func (c Condition) OriginOf(revision string) string {
 	return ""
 }
 
-// EventAfter returns the event to record when c replaces old: a Warning if c is a new failure or has another message, a
-// Normal event if c only waits, or if a failure has ended. Any other change has no event; then EventAfter returns false.
+// EventAfter returns the event to record when c replaces old: a Warning if c is a new failure or has another message,
+// and a Normal event if c only waits, or if a failure has ended. Any other change has no event; then EventAfter returns
+// false.
 func (c Condition) EventAfter(old Condition, key api.Key, at time.Time) (Event, bool) {
 	e := Event{Time: at, Object: key, Type: condition.Normal, Reason: c.Reason, Message: c.Message}
 	switch {

@@ -26,8 +26,8 @@ const (
 )
 
 // ErrNotVendored is the error of a dependency that has to be fetched if Charts has no Registries: it fetches nothing.
-var ErrNotVendored = fmt.Errorf("%w: it is not in charts/, and no server is asked for it here: run helm dependency build",
-	source.ErrRequest)
+var ErrNotVendored = fmt.Errorf("%w: it is not in charts/, and no server is asked for it here: run helm dependency "+
+	"build", source.ErrRequest)
 
 // dependency is a chart that another one needs in its folder charts/.
 type dependency struct {
