@@ -60,6 +60,16 @@ func TestRemove_held(t *testing.T) {
 	}
 }
 
+// TestConfirm_held_cluster names the ways out if the removal of the Cluster itself is held, and nothing in its graph.
+func TestConfirm_held_cluster(t *testing.T) {
+	r := newRig(t)
+	owner := api.Key{Kind: "Kustomization", Namespace: "flux-system", Name: "hub"}
+	r.put(store.Resource{Key: api.ClusterKey("east"), Owner: &owner, Held: true},
+		`{"apiVersion":"fleet.nave.io/v1alpha1","kind":"Cluster","metadata":{"name":"east"}}`)
+	_, err := r.Confirm(t.Context(), &adminv1.ConfirmRequest{Key: &adminv1.ObjectKey{Kind: "clusters", Name: "east"}})
+	wantCode(t, err, codes.FailedPrecondition, "nave cluster remove east", "nave confirm hub")
+}
+
 // TestApply_replaces changes an object only if it is as the caller has seen it.
 func TestApply_replaces(t *testing.T) {
 	r := newRig(t)

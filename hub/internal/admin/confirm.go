@@ -37,7 +37,7 @@ func (s *Server) Confirm(ctx context.Context, r *adminv1.ConfirmRequest) (*admin
 		}
 		switch {
 		case len(i.gone) == 0 && len(i.prunes) == 0:
-			return status.Error(codes.FailedPrecondition, "nothing was confirmed: no removal is held")
+			return nothingHeld(tx, r.Key)
 		case response.Impact.Digest != r.Digest:
 			return status.Error(codes.FailedPrecondition,
 				"nothing was confirmed: the held removals changed after they were shown; look at them again")
@@ -48,6 +48,23 @@ func (s *Server) Confirm(ctx context.Context, r *adminv1.ConfirmRequest) (*admin
 		s.did(who, "confirmed", fold.KeyOf(r.Key))
 	}
 	return response, s.fail(err)
+}
+
+// nothingHeld returns the error for a confirmation of what is not held. If the removal of the Cluster itself is held,
+// the error says so: it is the hub that holds it.
+func nothingHeld(tx *store.Tx, p *adminv1.ObjectKey) error {
+	key := fold.KeyOf(p)
+	if kind, err := api.FindKind(key.Kind); err == nil && kind.Role == api.ClusterRole {
+		row, _, err := store.Resources.Get(tx, api.ClusterKey(key.Name).Path())
+		if err != nil {
+			return err
+		}
+		if row.Held {
+			return status.Errorf(codes.FailedPrecondition, "nothing was confirmed: no removal is held in the cluster. That of "+
+				"Cluster %[1]s itself is: nave cluster remove %[1]s, nave cluster add %[1]s --adopt, or nave confirm hub", key.Name)
+		}
+	}
+	return status.Error(codes.FailedPrecondition, "nothing was confirmed: no removal is held")
 }
 
 // errOtherImpact is the error of a change that takes away something else than the operator has seen.
