@@ -29,7 +29,7 @@ func (p *Process) Get(ctx context.Context, path string) (string, error) {
 }
 
 // Metric returns the sum of all series of a metric of the daemon, 0 if there are none. The name may end with labels, as
-// the exposition format writes them.
+// the exposition format writes them; a series may have others, too.
 func (p *Process) Metric(ctx context.Context, name string) (float64, error) {
 	text, err := p.Get(ctx, "/metrics")
 	if err != nil {
@@ -39,9 +39,10 @@ func (p *Process) Metric(ctx context.Context, name string) (float64, error) {
 }
 
 func sumMetric(text, name string) (sum float64, err error) {
+	name, labels, _ := strings.Cut(strings.TrimSuffix(name, "}"), "{")
 	for line := range strings.Lines(text) {
 		rest, found := strings.CutPrefix(strings.TrimSpace(line), name)
-		if !found || rest == "" || rest[0] != ' ' && rest[0] != '{' {
+		if !found || rest == "" || rest[0] != ' ' && rest[0] != '{' || !strings.Contains(rest, labels) {
 			continue
 		}
 		v, err := strconv.ParseFloat(rest[strings.LastIndexByte(rest, ' ')+1:], 64)

@@ -22,8 +22,14 @@ import (
 // DefaultLimit is the default of Config.Limit.
 const DefaultLimit = 5000
 
-// patience is how long a scrape waits for new summaries before it serves the last ones.
-const patience = 3 * time.Second
+const (
+	patience = 3 * time.Second // how long a scrape waits for new summaries before it serves the last ones
+	// The loop rests after a refresh for rest times as long as the refresh took, so that frequent scrapes of a busy fleet
+	// do not take the processor from it. A scrape meanwhile serves the last summaries, unless the rest is nearly over.
+	rest      = 10
+	longest   = 15 * time.Second // that the loop rests
+	nearlyEnd = 200 * time.Millisecond
+)
 
 // Config configures a Collector.
 type Config struct {
@@ -43,6 +49,8 @@ type Collector struct {
 	pending []chan struct{} // of the scrapes that wait; of the loop
 	stale   stale           // of the loop
 	groups  groups          // of the loop
+	rests   time.Time       // of the loop: until when it rests
+	rest    time.Duration   // how many times as long as a refresh
 
 	mu      sync.Mutex // guards state, which only the loop changes
 	state   *state
@@ -57,7 +65,7 @@ func New(c Config) *Collector {
 		c.Now = time.Now
 	}
 	s := &Collector{Config: c, asked: make(chan func(context.Context) error), groups: groups{},
-		stale: newStale(), state: newState(c.Limit)}
+		stale: newStale(), state: newState(c.Limit), rest: rest}
 	if c.Metrics != nil {
 		c.Metrics.MustRegister(s)
 	}
@@ -85,12 +93,19 @@ func (c *Collector) note(_ context.Context, changes []store.Change) error {
 	return nil
 }
 
-// work refreshes the summaries if a scrape waits for them.
+// work refreshes the summaries if a scrape waits for them, unless the loop rests.
 func (c *Collector) work(ctx context.Context) (time.Duration, error) {
-	if len(c.pending) > 0 {
+	began := time.Now()
+	left := c.rests.Sub(began)
+	switch {
+	case len(c.pending) == 0, left > nearlyEnd:
+	case left > 0:
+		return left, nil
+	default:
 		if err := c.refresh(ctx); err != nil {
 			return 0, err
 		}
+		c.rests = time.Now().Add(min(c.rest*time.Since(began), longest))
 	}
 	for _, done := range c.pending {
 		close(done)

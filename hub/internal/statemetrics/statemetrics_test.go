@@ -25,9 +25,10 @@ import (
 // fleet is a store with clusters of Fleet prod, each with two Kustomizations, and its metrics.
 type fleet struct {
 	*testing.T
-	store    *store.Store
-	registry *prometheus.Registry
-	reads    atomic.Int64
+	store     *store.Store
+	registry  *prometheus.Registry
+	reads     atomic.Int64
+	collector *Collector
 }
 
 var (
@@ -61,6 +62,8 @@ func newFleet(t *testing.T, clusters, limit int) *fleet {
 	}
 	c := New(Config{Store: f.store, Limit: limit, Log: slog.New(slog.DiscardHandler), Metrics: f.registry,
 		Now: func() time.Time { return now }})
+	c.rest = 0
+	f.collector = c
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- c.Run(ctx) }()
@@ -341,5 +344,24 @@ func TestScrape_reads(t *testing.T) {
 				t.Errorf("a scrape after one report reads %d rows", n)
 			}
 		})
+	}
+}
+
+// TestRest: scrapes that follow each other closely do not compute all the time, and are answered at once.
+func TestRest(t *testing.T) {
+	f := newFleet(t, 1, 0)
+	f.scrape()
+	done := make(chan struct{})
+	f.collector.asked <- func(context.Context) error { // in the loop, which owns the field
+		f.collector.rests = time.Now().Add(time.Hour)
+		close(done)
+		return nil
+	}
+	<-done
+	f.update(func(tx *store.Tx) error { return putCluster(tx, "more") })
+	f.reads.Store(0)
+	began := time.Now()
+	if n := f.scrape()["nave_clusters{}"]; n != 1 || f.reads.Load() != 0 || time.Since(began) > patience/2 {
+		t.Errorf("%v clusters after %v, %d reads", n, time.Since(began), f.reads.Load())
 	}
 }
