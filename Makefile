@@ -62,6 +62,7 @@ tidy-check: ## fail if go.mod or go.sum is not tidy
 	cd e2e/fluxtest/tools && $(GO) mod tidy -diff
 	cd e2e/helmtest/tools && $(GO) mod tidy -diff
 	cd e2e/helmtest/oracle && $(GO) mod tidy -diff
+	cd e2e/monitoring && $(GO) mod tidy -diff
 
 bench: controlplane ## measure: name value unit lines, and bench.json (BENCH=name: only what starts with this name)
 	$(GO) run ./e2e/bench $(if $(BENCH),-only $(BENCH)) -json bench.json
