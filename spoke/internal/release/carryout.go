@@ -294,9 +294,20 @@ func (c *course) fail(ctx context.Context, cause error) error {
 		c.record.Info.Description = fmt.Sprintf("Uninstall failed: %s", why)
 	default:
 		c.record.Info.Status = Failed
-		c.record.Info.Description = fmt.Sprintf("Release %q failed: %s", c.record.Name, why)
+		c.record.Info.Description = fmt.Sprintf("%s %q failed: %s", failing(action), c.record.Name, why)
 	}
 	return errors.Join(discarded, c.write(ctx))
+}
+
+// failing returns the word that a description of Helm begins with if an action failed.
+func failing(action Action) string {
+	switch action {
+	case Upgrade:
+		return "Upgrade"
+	case Rollback:
+		return "Rollback"
+	}
+	return "Release"
 }
 
 // runHooks runs the hooks of an event.

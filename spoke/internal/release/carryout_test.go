@@ -392,6 +392,30 @@ func TestCarry_cause(t *testing.T) {
 	})
 }
 
+// TestCarry_description describes a failed revision as helm does.
+func TestCarry_description(t *testing.T) {
+	for content, want := range map[string]string{"one": `Release "web" failed: health: `, "two": `Upgrade "web" failed: ` +
+		"health: "} {
+		synctest.Test(t, func(t *testing.T) {
+			l := newLab()
+			l.broken = content
+			for _, next := range []string{"one", "two"} {
+				d := desired()
+				d.Digest = digestOf(next)
+				_, _ = l.executor(next).Run(t.Context(), d, l.disk)
+				if next == content {
+					break
+				}
+			}
+			storage := &release.Storage{Client: l, Namespace: "shop", Name: "web", Now: time.Now}
+			all, err := storage.History(t.Context())
+			if err != nil || len(all) == 0 || !strings.HasPrefix(all[len(all)-1].Events.Description, want) {
+				t.Errorf("%s: %+v, %v, want %s", content, all, err, want)
+			}
+		})
+	}
+}
+
 // TestJournal_size keeps a journal small: it is written before each step.
 func TestJournal_size(t *testing.T) {
 	text, err := json.Marshal(failedOnce(release.Upgrade))
