@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"path"
 	"slices"
 
@@ -341,16 +342,7 @@ func (b *ChartBuild) SetData(objects []*manifest.Object) error {
 	b.ValuesFrom = slices.Clone(b.ValuesFrom)
 	for i := range b.ValuesFrom {
 		v := &b.ValuesFrom[i]
-		isIt := func(o *manifest.Object) bool {
-			id := manifest.IDOf(o)
-			id.Namespace = cmp.Or(id.Namespace, v.Namespace)
-			return id == v.ID()
-		}
-		at := slices.IndexFunc(objects, isIt)
-		if at < 0 {
-			continue
-		}
-		data, err := DataOf(objects[at])
+		data, err := v.dataIn(objects)
 		if err != nil {
 			return err
 		}
@@ -361,8 +353,33 @@ func (b *ChartBuild) SetData(objects []*manifest.Object) error {
 	return nil
 }
 
+// KeysIn returns the keys of the object with the values, sorted. If it is not among the objects, KeysIn returns nil.
+func (v *ChartValues) KeysIn(objects []*manifest.Object) ([]string, error) {
+	data, err := v.dataIn(objects)
+	if data == nil {
+		return nil, err
+	}
+	return append([]string{}, slices.Sorted(maps.Keys(data))...), nil
+}
+
+// dataIn returns the data of the object with the values; nil if it is not among the objects.
+func (v *ChartValues) dataIn(objects []*manifest.Object) (map[string]string, error) {
+	at := slices.IndexFunc(objects, func(o *manifest.Object) bool {
+		id := manifest.IDOf(o)
+		id.Namespace = cmp.Or(id.Namespace, v.Namespace)
+		return id == v.ID()
+	})
+	if at < 0 {
+		return nil, nil
+	}
+	return DataOf(objects[at])
+}
+
 // ErrNoValues is the error of a ChartValues without data that is not optional.
 var ErrNoValues = errors.New("no such object, or no such key")
+
+// UnreadValues says in a message that a cluster was asked for the keys of values and cannot read them.
+const UnreadValues = "cannot read the values"
 
 // ErrLiveValues is the error of a ChartValues whose object only the cluster may have, if the cluster was not asked.
 var ErrLiveValues = errors.New("no object of Git that is applied to the cluster, and the cluster was not asked for " +

@@ -12,20 +12,28 @@ import (
 
 // A request to reconcile a renderable also asks for its remote bases. A walk that uses bases from before the request
 // does not answer it: neither the condition nor the plan has the new request, until each base was fetched since. Then
-// package fetch writes the row of the source, even if the fetch brought nothing new, and the graph is walked again.
+// package fetch writes the row of the source, even if the fetch brought nothing new, and the graph is walked again. The
+// same holds while a release waits for an answer of its cluster: the answer is a reason to walk the graph again.
 
-// awaitBases finds the requests that the walk does not answer, and takes them out of the entries.
-func (p *Planner) awaitBases(ctx context.Context, w *walked) error {
-	asked := w.askedBases()
-	if len(asked) == 0 {
+// awaitAnswers finds the requests that the walk does not answer, and takes them out of the entries.
+func (p *Planner) awaitAnswers(ctx context.Context, w *walked) error {
+	bases, waiting := w.askedBases(), w.askedWaiting()
+	if len(bases) == 0 && len(waiting) == 0 {
 		return nil
 	}
 	err := p.store.View(ctx, func(tx *store.Tx) error {
 		w.unanswered, w.awaited = map[api.Key]string{}, map[string]bool{}
-		for _, key := range asked {
+		for _, key := range bases {
 			if err := p.awaitBasesOf(tx, w, key); err != nil {
 				return err
 			}
+		}
+		for _, key := range waiting {
+			o, _, err := store.Conditions.GetIntact(tx, key.Path())
+			if err != nil {
+				return err
+			}
+			w.unanswered[key] = o.HandledRequest
 		}
 		return nil
 	})
@@ -46,6 +54,18 @@ func (w *walked) askedBases() (keys []api.Key) {
 	for key, bases := range w.needed {
 		if n := w.graph.Nodes[key]; len(bases) > 0 && n.Object != nil && w.requested(key) != "" {
 			keys = append(keys, key)
+		}
+	}
+	return keys
+}
+
+// askedWaiting returns the renderables of the graph that have a request and wait for an answer of the cluster.
+func (w *walked) askedWaiting() (keys []api.Key) {
+	for _, waiting := range []map[api.Key]bool{w.graph.Waiting, w.waiting} {
+		for key, waits := range waiting {
+			if waits && w.requested(key) != "" {
+				keys = append(keys, key)
+			}
 		}
 	}
 	return keys

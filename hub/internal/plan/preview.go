@@ -125,7 +125,10 @@ type Problem struct {
 }
 
 // String returns "object: message".
-func (p Problem) String() string { return p.Key.String() + ": " + p.Message }
+func (p Problem) String() string { return p.Key.String() + ": " + p.Cause() }
+
+// Cause returns the message without the name of the object, which some messages begin with.
+func (p Problem) Cause() string { return strings.TrimPrefix(p.Message, p.Key.Local()+": ") }
 
 // Previewed is what one cluster would run.
 type Previewed struct {

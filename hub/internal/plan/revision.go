@@ -158,6 +158,7 @@ func (p *Planner) askRelease(ctx context.Context, w *walked, work graph.Work) (n
 	answer, known, err := p.shape(ctx, w, q)
 	w.mu.Lock()
 	w.asks[q.ID()] = releaseQuestion{q, known}
+	w.waiting[work.Key] = err == nil && !known
 	w.mu.Unlock()
 	switch {
 	case err != nil:

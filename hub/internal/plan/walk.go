@@ -63,16 +63,18 @@ type walked struct {
 	slow      []<-chan struct{}        // closed at the ends of renders that go on
 	// charts has what charts that ask were told about their releases, and asks the questions about releases, each with
 	// whether it is answered.
-	charts map[api.Key]api.ReleaseState
-	asks   map[manifest.Digest]releaseQuestion
+	charts  map[api.Key]api.ReleaseState
+	asks    map[manifest.Digest]releaseQuestion
+	waiting map[api.Key]bool // the readers of those without an answer
 	// renderedBy has the last render of each renderable, and bases what it needed; only a Preview fills them.
 	renderedBy map[api.Key]*previewRender
 	madeOf     map[api.Key]PreviewedSource
 	bases      map[api.Key][]PreviewedBase
 	published  Last
 
-	unanswered map[api.Key]string // requests that wait for remote bases: those that were handled before
-	awaited    map[string]bool    // the fetches that they wait for, by key
+	// unanswered has, for each request that waits for remote bases or for the cluster, the one that was handled before.
+	unanswered map[api.Key]string
+	awaited    map[string]bool // the fetches that they wait for, by key
 
 	// written are the rows that the commit wrote; nil: deleted. They count if committed is set.
 	written   map[api.Key]*store.Resource
@@ -83,7 +85,7 @@ func newWalked(cluster string) *walked {
 	return &walked{
 		cluster: cluster, renders: map[*cache.Rendering]bool{}, artifacts: map[api.Key]*artifact.Artifact{},
 		needed: map[api.Key][]graph.Base{}, given: map[api.Key][]string{},
-		charts: map[api.Key]api.ReleaseState{}, asks: map[manifest.Digest]releaseQuestion{},
+		charts: map[api.Key]api.ReleaseState{}, asks: map[manifest.Digest]releaseQuestion{}, waiting: map[api.Key]bool{},
 		written: map[api.Key]*store.Resource{}, tooLarge: map[api.Key]error{},
 		planned: map[manifest.Digest]*bundle.Application{}, lost: map[api.Key]bool{},
 		references: map[*bundle.ObjectReference]map[manifest.ID]bundle.ObjectReference{},
@@ -117,7 +119,7 @@ func (p *Planner) walk(ctx context.Context, cluster string, apps *compiler) (w *
 	if err := w.walk(ctx, apps, func() graph.Input { return p.input(ctx, w) }); err != nil {
 		return nil, err
 	}
-	if err := p.awaitBases(ctx, w); err != nil {
+	if err := p.awaitAnswers(ctx, w); err != nil {
 		return nil, err
 	}
 	if cluster != "" {

@@ -22,8 +22,26 @@ func (f Facts) advice(reason string) string {
 	if reason == condition.DecryptionFailed && f.lacksDecryption() {
 		text = decryptionAdvice
 	}
-	words := strings.NewReplacer("KIND", kind, "CONFIRM", f.confirmation(), "RELEASE", f.releasing())
+	if reason == condition.BuildFailed && f.Condition != nil &&
+		strings.Contains(f.Condition.Message, api.UnreadValues) {
+		text = unreadAdvice
+	}
+	words := strings.NewReplacer("KIND", kind, "CONFIRM", f.confirmation(), "RELEASE", f.releasing(), "NAME", f.name())
 	return words.Replace(text)
+}
+
+// unreadAdvice is the advice about values that the hub asks the cluster for, and that the cluster cannot read.
+const unreadAdvice = "Correct the object that the message names, in Git or in the cluster; if a key is missing, give it " +
+	"to the cluster. The chart is rendered when the cluster can read the values. Until then the cluster keeps what it has"
+
+// name returns the name of a source or a release in a command that the advice has, with its flags. For a Cluster or
+// Fleet the message names the object.
+func (f Facts) name() string {
+	view, err := f.Resource.Object.Renderable()
+	if f.role() != api.SourceRole && (err != nil || view.Release == nil) {
+		return "NAME"
+	}
+	return f.Resource.Key.Name + flagsOf(f.Resource.Key)
 }
 
 // decryptionAdvice is the advice about an application with encrypted files and without spec.decryption.

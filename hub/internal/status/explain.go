@@ -362,14 +362,18 @@ func nameIn(f, other Facts) string {
 
 // command returns a command of nave about an object, as an operator types it.
 func command(verb string, k api.Key) string {
-	words := []string{"nave", verb, strings.ToLower(k.Kind), k.Name}
+	return strings.Join([]string{"nave", verb, strings.ToLower(k.Kind), k.Name}, " ") + flagsOf(k)
+}
+
+// flagsOf returns the flags of a command about an object, each with a space before.
+func flagsOf(k api.Key) (flags string) {
 	if k.Namespace != "" && k.Namespace != api.DefaultNamespace {
-		words = append(words, "-n", k.Namespace)
+		flags += " -n " + k.Namespace
 	}
 	if k.Cluster != "" {
-		words = append(words, "--cluster", k.Cluster)
+		flags += " --cluster " + k.Cluster
 	}
-	return strings.Join(words, " ")
+	return flags
 }
 
 // KeyMessage returns a key as a message of the API for operators.

@@ -265,6 +265,35 @@ func TestAdvice_decryption(t *testing.T) {
 	}
 }
 
+// TestAdvice_name checks that a command in an advice names the object, or the message does.
+func TestAdvice_name(t *testing.T) {
+	key := api.Key{Cluster: "east", Kind: "HelmRelease", Namespace: "apps", Name: "web"}
+	release := Facts{Resource: store.Resource{Key: key, Object: api.StoredObject(key, []byte(
+		`{"apiVersion":"helm.toolkit.fluxcd.io/v2","kind":"HelmRelease","metadata":{"name":"web","namespace":"apps"},
+		"spec":{"interval":"10m0s","chartRef":{"kind":"OCIRepository","name":"web"}}}`))}}
+	source := Facts{Resource: store.Resource{Key: api.Key{Kind: "GitRepository", Namespace: "flux-system", Name: "fleet"}}}
+	cluster := Facts{Resource: store.Resource{Key: api.ClusterKey("east")}}
+	for want, got := range map[string]string{
+		"nave reconcile helmrelease web -n apps --cluster east --reset": release.advice(condition.RetriesExceeded),
+		"nave reconcile source git fleet tries at once":                 source.advice("GitOperationFailed"),
+		"nave reconcile helmrelease NAME --reset":                       cluster.advice(condition.RetriesExceeded),
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}
+
+// TestAdvice_unread_values checks the advice about values that only the cluster can read.
+func TestAdvice_unread_values(t *testing.T) {
+	f := well(func(f *Facts) {
+		f.Condition.Message = "spec.valuesFrom[0]: cluster east cannot read the values: ConfigMap apps/a: the text is not YAML"
+	})
+	if got := f.advice(condition.BuildFailed); !strings.Contains(got, "in Git or in the cluster") {
+		t.Error(got)
+	}
+}
+
 // TestAdvice_remote_base checks the advice about what only the hub fetches.
 func TestAdvice_remote_base(t *testing.T) {
 	for reason, want := range map[string]string{

@@ -211,9 +211,10 @@ type Graph struct {
 	// HubSources are the sources of the hub that the walk looked for, found or not.
 	HubSources map[api.Key]bool
 	// Questions are what has to be asked of the spoke; those without an answer come first. Asked has the IDs of these, and
-	// of those whose answers were used.
+	// of those whose answers were used. Waiting has the renderables that wait for an answer.
 	Questions []bundle.ShapeQuestion
 	Asked     map[string]bool
+	Waiting   map[api.Key]bool
 	// Pending are the renderables without an Application, because they were never rendered. Sorted.
 	Pending []api.Key
 	// Blind has the limits of the renderables that were not rendered as they are now, each limit once: they may render

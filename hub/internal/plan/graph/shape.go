@@ -67,8 +67,8 @@ func (p *pass) shape(key api.Key, r *api.Renderable, data *api.InputData, giver 
 		p.unanswered[key] = cmp.Or(p.unanswered[key], waits.message)
 		return waits
 	case found.Problem != "":
-		return problem{condition.BuildFailed, fmt.Sprintf("%s: cluster %s cannot read the values: %s", data.Field,
-			p.in.Cluster, found.Problem)}
+		return problem{condition.BuildFailed, fmt.Sprintf("%s: cluster %s %s: %s", data.Field, p.in.Cluster,
+			api.UnreadValues, found.Problem)}
 	case len(found.Shape) == 0 && !data.Optional:
 		return problem{condition.InputNotReady, fmt.Sprintf("%s: %s, does not exist in cluster %s; waiting for it to be "+
 			"created", data.Field, &q, p.in.Cluster)}
@@ -171,9 +171,10 @@ func (p *pass) reveals(data *api.InputData, giver *Application) bool {
 }
 
 // addQuestions adds the questions of the pass to the graph: Asked has all, Questions those that are not in an
-// Application which was rendered now, and that the spoke can be asked. A bundle with others would be held back.
+// Application which was rendered now, and that the spoke can be asked. A bundle with others would be held back. Waiting
+// has the readers of those without an answer.
 func (p *pass) addQuestions() {
-	p.graph.Asked = map[string]bool{}
+	p.graph.Asked, p.graph.Waiting = map[string]bool{}, map[api.Key]bool{}
 	open := map[manifest.Digest]bool{}
 	var answered []bundle.ShapeQuestion
 	for key, read := range p.readings {
@@ -192,6 +193,7 @@ func (p *pass) addQuestions() {
 					p.graph.Questions = append(p.graph.Questions, *data.Question)
 				}
 			}
+			p.graph.Waiting[key] = p.graph.Waiting[key] || !data.Answered && !data.Unasked
 		}
 	}
 	slices.SortFunc(p.graph.Questions, bundle.CompareQuestions)
