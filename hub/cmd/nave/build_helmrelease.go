@@ -27,6 +27,7 @@ import (
 	"github.com/navefleet/nave/hub/internal/render/worker"
 	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/shared/sealed"
+	"github.com/navefleet/nave/shared/wording"
 )
 
 // chartBuild has the flags of "nave build helmrelease".
@@ -153,8 +154,8 @@ func (b *chartBuild) render(ctx context.Context, stdin io.Reader, file string) (
 		return nil, err
 	}
 	build := release.ChartAt(below, b.upgrade, b.facts)
-	if err := build.SetData(objects); err != nil {
-		return nil, err
+	if err := setData(&build, objects); err != nil {
+		return nil, fmt.Errorf("%s: %w", api.KeyOf(found), err)
 	}
 	spec, err := json.Marshal(build)
 	if err != nil {
@@ -194,6 +195,30 @@ func (b *chartBuild) objects(stdin io.Reader, file string) (all []*manifest.Obje
 		all = append(all, objects...)
 	}
 	return all, nil
+}
+
+// setData sets the data of values that the objects have. If data is missing that is not optional, setData returns an
+// error.
+func setData(build *api.ChartBuild, objects []*manifest.Object) error {
+	if err := build.SetData(objects); err != nil {
+		return err
+	}
+	for _, v := range build.ValuesFrom {
+		if v.Data != nil || v.Optional {
+			continue
+		}
+		keys, err := v.KeysIn(objects)
+		switch {
+		case err != nil:
+			return err
+		case keys == nil:
+			return fmt.Errorf("%s: %s, key %s: no such object in the files: name a file that has it with --values-from",
+				v.Field, v.Input, v.Key)
+		}
+		return fmt.Errorf("%s: %s, key %s: no such key in the object, which has: %s", v.Field, v.Input, v.Key,
+			wording.List(keys, len(keys), 5))
+	}
+	return nil
 }
 
 // withoutRepeated returns the names without those of a file that an earlier name has.

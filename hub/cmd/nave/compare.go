@@ -58,6 +58,7 @@ type comparison struct {
 	clusters int
 	compared int                 // Applications of the checkout, on all clusters
 	unmapped bool                // no folder stands for the source of an Application
+	waiting  bool                // the selected Application waits for something that only the cluster can tell
 	kept     map[string][]string // clusters by the note about an Application that is not compared
 	problems map[string][]string // clusters by problem
 	// unreadable has the clusters that are not compared because their release cannot be read, and why.
@@ -259,12 +260,15 @@ func (s stage) noteKept(stay map[bundle.ApplicationName]int) {
 // compared, because the hub will have it.
 func (s stage) noteProblems() {
 	for _, problem := range s.walk.Problems {
+		name := problem.Key.Application()
 		switch {
 		case isUnmapped(problem):
+		case problem.Reason == condition.InputNotReady && !s.chosen.isAbout(name, s.keeper):
 		case problem.Reason == condition.InputNotReady:
-			s.keep(problem.Key.Local()+" is not compared: "+problem.Message, s.walk.Cluster)
+			s.waiting = s.waiting || name == s.chosen.application
+			s.keep(problem.Key.Local()+" is not compared: "+problem.Cause(), s.walk.Cluster)
 		default:
-			text := problem.Key.Local() + ": " + problem.Message
+			text := problem.Key.Local() + ": " + problem.Cause()
 			s.problems[text] = append(s.problems[text], s.walk.Cluster)
 		}
 	}
@@ -333,7 +337,7 @@ func newKeeper(p *plan.Previewed, released map[bundle.ApplicationName]publishedA
 	}
 	for _, problem := range p.Problems {
 		if name := problem.Key.Application(); !k.unmapped[name] || !k.unmapped[k.planned[name]] { // else its parent is named
-			k.reasons[name] = problem.Message
+			k.reasons[name] = problem.Cause()
 		}
 	}
 	return k
@@ -345,6 +349,21 @@ func (k *keeper) parent(name bundle.ApplicationName) bundle.ApplicationName {
 		return parent
 	}
 	return k.released[name].parent
+}
+
+// gives reports whether an Application gives others, or gave some that were released.
+func (k *keeper) gives(name bundle.ApplicationName) bool {
+	for _, parent := range k.planned {
+		if parent == name {
+			return true
+		}
+	}
+	for _, old := range k.released {
+		if old.parent == name {
+			return true
+		}
+	}
+	return false
 }
 
 // fleet returns the name of the Fleet that an object of the walk comes from.
@@ -544,6 +563,8 @@ func (c *comparison) err() error {
 			failed("not every object would be accepted:", c.refusals), c.check.err())
 	case len(c.changes) > 0:
 		return errDifferent
+	case c.nothingCompared() && c.waiting:
+		return errors.New("nothing was compared: the cluster has not told yet what the values need; see the notes above")
 	case c.nothingCompared():
 		return errors.New("nothing was compared: no folder stands for the sources, or for their remote bases; see the " +
 			"notes above")
@@ -559,9 +580,10 @@ func failed(title string, clusters map[string][]string) error {
 	return errors.New(title + "\n" + strings.Join(byClusters(clusters), "\n"))
 }
 
-// nothingCompared reports whether nothing was compared because no folder stands for the sources.
+// nothingCompared reports whether nothing was compared because no folder stands for the sources, or because the one
+// selected Application waits for the cluster.
 func (c *comparison) nothingCompared() bool {
-	return c.compared == 0 && len(c.changes) == 0 && c.unmapped
+	return c.compared == 0 && len(c.changes) == 0 && (c.unmapped || c.waiting)
 }
 
 // notCompared returns the clusters by the notes about what is not compared, and by why their releases cannot be read.

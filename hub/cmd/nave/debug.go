@@ -64,8 +64,8 @@ func (b *chartBuild) printValues(cmd *cobra.Command, file string) error {
 		return fmt.Errorf("%s: %w", file, err)
 	}
 	build := release.Build
-	if err := build.SetData(objects); err != nil {
-		return err
+	if err := setData(&build, objects); err != nil {
+		return fmt.Errorf("%s: %w", api.KeyOf(found), err)
 	}
 	return printMerged(cmd, api.KeyOf(found), &build)
 }

@@ -96,12 +96,16 @@ func printEvents(out io.Writer, events []*adminv1.Event, margin string, named bo
 	if len(events) == 0 {
 		fmt.Fprintln(out, margin+"none")
 	}
+	width := 0
+	for _, e := range events {
+		width = max(width, len(oneLine(e.GetReason())))
+	}
 	for _, e := range events {
 		object := ""
 		if named {
 			object = show(e.GetObject()) + ": "
 		}
-		fmt.Fprintf(out, "%s%-5s %-8s %-22s %s%s\n", margin, ageOfTime(e.GetTime()), oneLine(e.GetType()),
+		fmt.Fprintf(out, "%s%-5s %-8s %-*s %s%s\n", margin, ageOfTime(e.GetTime()), oneLine(e.GetType()), width,
 			oneLine(e.GetReason()), object, oneLine(e.GetMessage()))
 	}
 }

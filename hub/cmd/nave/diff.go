@@ -46,8 +46,8 @@ type diff struct {
 	recursive       bool // of a Kustomization: also what is below it
 }
 
-const diffLong = `Render what a checkout, or a commit of it, gives to %s, and compare the result with what the hub last
-released. Print each difference once, with the clusters that it is for.
+const diffLong = `Render what a checkout, or a commit of it, gives to %s, and compare the
+result with what the hub last released. Print each difference once, with the clusters that it is for.
 
 DIR is the root of the checkout, by default that of the Git work tree around the current folder; with --ref, a commit,
 branch or tag of it. It stands for the same sources as with nave build fleet, but not for a GitRepository if all its Git
@@ -72,7 +72,8 @@ diff or message.
 Encrypted values are not shown, and neither are the values of Secrets; where one changed, the diff says so.
 
 The exit code is 0 if there is no difference, 1 if there is one, and 2 after an error, if something could not be
-rendered, if an object would be refused, or if nothing was compared because no source has a folder.`
+rendered, if an object would be refused, or if nothing was compared, because no source has a folder, or because
+the cluster has not told yet which keys the values of the one release have.`
 
 func newDiffClusterCommand(s *session) *cobra.Command {
 	d := diff{session: s}

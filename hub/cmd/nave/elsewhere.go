@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/spf13/cobra"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -61,7 +62,7 @@ func listPlaces(all []place) string {
 }
 
 // elsewhere adds to a "not found" error the clusters whose graphs have the object, or the namespaces that have one of
-// its name.
+// its name, or else the name that was probably meant.
 func elsewhere(ctx context.Context, client adminv1.AdminServiceClient, key *adminv1.ObjectKey, err error) error {
 	if status.Code(err) != codes.NotFound {
 		return err
@@ -83,15 +84,45 @@ func elsewhere(ctx context.Context, client adminv1.AdminServiceClient, key *admi
 			wording.List(clusters, len(clusters), 5))
 	case len(found) > 0:
 		return fmt.Errorf("%s does not exist; there is one in %s", show(key), listPlaces(found))
+	case strings.HasSuffix(message(err), " not found"):
+		return fmt.Errorf("%s not found. %s", show(key), nearest(objects, key))
 	}
 	return err
 }
 
-// others returns a sentence about the objects that a list without results leaves out because of its namespace or its
-// cluster; "" if there are none. If name is not empty, only objects of that name count.
+// nearest returns sentences about an object that does not exist: the name that was probably meant, and where to look.
+func nearest(objects []*adminv1.Object, key *adminv1.ObjectKey) string {
+	names := make([]string, len(objects))
+	for i, o := range objects {
+		names[i] = o.GetKey().GetName()
+	}
+	text := ""
+	if name := wording.Nearest(key.GetName(), names); name != "" {
+		text = fmt.Sprintf("Did you mean %s? ", oneLine(name))
+	}
+	kind, _ := api.KindByName(key.GetKind())
+	if !kind.Namespaced {
+		return text + "nave get " + kind.Plural + " lists all"
+	}
+	return text + "nave get " + kind.Plural + " -A lists all, and nave explain says what of Git is refused"
+}
+
+// orRelease is elsewhere for a command about a Cluster that has a subcommand about a release of Helm.
+func orRelease(cmd *cobra.Command, client adminv1.AdminServiceClient, cluster string, err error) error {
+	key := &adminv1.ObjectKey{Kind: api.ClusterKind, Name: cluster}
+	if err == nil || message(err) != show(key)+" not found" { // of a bundle, for example
+		return err
+	}
+	err = elsewhere(cmd.Context(), client, key, err)
+	return fmt.Errorf("%s. Of a release of Helm: %s helmrelease %s", message(err), cmd.CommandPath(), oneLine(cluster))
+}
+
+// others returns sentences about the objects that a list without results leaves out because of its namespace or its
+// cluster; "" if there are none. If name is not empty, only objects of that name count, and if there are none, others
+// names the one that was probably meant.
 func others(ctx context.Context, client adminv1.AdminServiceClient, kind api.Kind, r *adminv1.ListRequest,
 	name string) string {
-	if r.GetNamespace() == "" && r.GetCluster() == "" {
+	if name == "" && r.GetNamespace() == "" && r.GetCluster() == "" {
 		return ""
 	}
 	all := &adminv1.ListRequest{Kind: r.GetKind(), AllClusters: true, LabelSelector: r.GetLabelSelector()}
@@ -100,8 +131,11 @@ func others(ctx context.Context, client adminv1.AdminServiceClient, kind api.Kin
 		return "" // the list that was asked for has no results all the same
 	}
 	found := placesOf(objects, name)
-	if len(found) == 0 {
+	switch {
+	case len(found) == 0 && name == "":
 		return ""
+	case len(found) == 0:
+		return nearest(objects, &adminv1.ObjectKey{Kind: r.GetKind(), Name: name})
 	}
 	return fmt.Sprintf("There are some in %s, or list all with nave get %s -A", listPlaces(found), kind.Plural)
 }

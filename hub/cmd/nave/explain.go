@@ -93,8 +93,11 @@ func printExplanations(out io.Writer, explanations []*adminv1.Explanation) error
 		if len(e.GetWaitsFor()) > 0 {
 			fmt.Fprintf(out, "    waits for: %s\n", oneLine(strings.Join(e.GetWaitsFor(), " → ")))
 		}
-		if e.GetAdvice() != "" {
-			fmt.Fprintf(out, "    → %s\n", indent(e.GetAdvice()))
+		if advice := e.GetAdvice(); advice != "" {
+			if len(same) > 1 {
+				advice = anyCluster(e)
+			}
+			fmt.Fprintf(out, "    → %s\n", indent(advice))
 		}
 	}
 	if wrong {
@@ -110,7 +113,7 @@ func byCause(explanations []*adminv1.Explanation) (groups [][]*adminv1.Explanati
 	for _, e := range explanations {
 		o := e.GetObject()
 		cause := fmt.Sprintf("%q", append([]string{o.GetKind(), o.GetNamespace(), o.GetName(), e.GetReason(),
-			e.GetMessage(), e.GetAdvice()}, e.GetWaitsFor()...))
+			e.GetMessage(), anyCluster(e)}, e.GetWaitsFor()...))
 		i, known := index[cause]
 		if !known || o.GetCluster() == "" {
 			i = len(groups)
@@ -120,6 +123,20 @@ func byCause(explanations []*adminv1.Explanation) (groups [][]*adminv1.Explanati
 		groups[i] = append(groups[i], e)
 	}
 	return groups
+}
+
+// anyCluster returns the advice of an explanation with CLUSTER in place of the cluster in its commands.
+func anyCluster(e *adminv1.Explanation) string {
+	if e.GetObject().GetCluster() == "" {
+		return e.GetAdvice()
+	}
+	words := strings.Split(e.GetAdvice(), " ")
+	for i := 1; i < len(words); i++ {
+		if words[i-1] == "--cluster" && words[i] == e.GetObject().GetCluster() {
+			words[i] = "CLUSTER"
+		}
+	}
+	return strings.Join(words, " ")
 }
 
 // showAll returns the name of the object of a group of byCause, with its clusters.

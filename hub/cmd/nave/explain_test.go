@@ -75,6 +75,12 @@ func TestExplain_exit_code(t *testing.T) {
 		{"two_clusters", []*adminv1.Explanation{missingKey("east"), wrong, missingKey("west")}, true,
 			"✗ Kustomization flux-system/infra on east, west, for -: DecryptionFailed\n    no key\n" +
 				"✗ Fleet prod, for -: PathNotFound\n    no such path\n    → Push it\n"},
+		{"command_for_two_clusters", []*adminv1.Explanation{failedChart("east"), failedChart("west")}, true,
+			"✗ HelmRelease apps/web on east, west, for -: SourceNotReady\n    → Run: nave describe helmchart web " +
+				"--cluster CLUSTER to see\n"},
+		{"command_for_one_cluster", []*adminv1.Explanation{failedChart("east")}, true,
+			"✗ HelmRelease apps/web on east, for -: SourceNotReady\n    → Run: nave describe helmchart web --cluster east " +
+				"to see\n"},
 		{"suspended_and_wrong", []*adminv1.Explanation{wrong, paused}, true,
 			"✗ Fleet prod, for -: PathNotFound\n    no such path\n    → Push it\n‖ Cluster east, for -: Suspended\n    " +
 				"Suspended by an operator\n"},
@@ -86,4 +92,10 @@ func TestExplain_exit_code(t *testing.T) {
 			}
 		})
 	}
+}
+
+// failedChart explains a release whose chart failed. The advice has a command for its cluster.
+func failedChart(cluster string) *adminv1.Explanation {
+	return &adminv1.Explanation{Object: &adminv1.ObjectKey{Cluster: cluster, Kind: "HelmRelease", Namespace: "apps",
+		Name: "web"}, Reason: "SourceNotReady", Advice: "Run: nave describe helmchart web --cluster " + cluster + " to see"}
 }

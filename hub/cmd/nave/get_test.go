@@ -183,8 +183,16 @@ func (scattered) Get(context.Context, *adminv1.GetRequest) (*adminv1.GetResponse
 	return nil, status.Error(codes.NotFound, "not found")
 }
 
-func (scattered) Reconcile(context.Context, *adminv1.ReconcileRequest) (*adminv1.ReconcileResponse, error) {
-	return nil, status.Error(codes.NotFound, "not found")
+func (scattered) Reconcile(_ context.Context, r *adminv1.ReconcileRequest) (*adminv1.ReconcileResponse, error) {
+	return nil, status.Errorf(codes.NotFound, "%s not found", show(r.GetKey()))
+}
+
+func (scattered) History(_ context.Context, r *adminv1.HistoryRequest) (*adminv1.HistoryResponse, error) {
+	return nil, status.Errorf(codes.NotFound, "Cluster %s not found", r.GetCluster())
+}
+
+func (scattered) Rollback(_ context.Context, r *adminv1.RollbackRequest) (*adminv1.RollbackResponse, error) {
+	return nil, status.Errorf(codes.NotFound, "Cluster %s not found", r.GetCluster())
 }
 
 // TestGet_elsewhere names the namespace and the cluster of objects that a list leaves out.
@@ -198,11 +206,18 @@ func TestGet_elsewhere(t *testing.T) {
 		{"found", "get helmreleases -n apps", ""},
 		{"name", "get hr podinfo", "HelmRelease podinfo not found. There are some in " + place},
 		{"other_name", "get hr web", "HelmRelease web not found"},
+		{"near_name", "get hr pdinfo -n apps", "HelmRelease pdinfo not found. Did you mean podinfo? nave get helmreleases -A"},
+		{"near_name_everywhere", "get hr pdinfo -A", "Did you mean podinfo?"},
 		{"no_such", "get kustomizations", "No kustomizations found.\n"},
 		{"test", "test podinfo -n apps", "set --cluster to east"},
 		{"test_in_no_namespace", "test podinfo", "HelmRelease flux-system/podinfo does not exist; there is one in " + place},
 		{"test_in_cluster", "test podinfo --cluster east", place},
 		{"test_other", "test web", "not found"},
+		{"test_near", "test pdinfo -n apps --cluster east", "HelmRelease apps/pdinfo on east not found. Did you mean podinfo? " +
+			"nave get helmreleases -A lists all, and nave explain says what of Git is refused"},
+		{"history", "history podinfo", "Cluster podinfo not found. nave get clusters lists all. Of a release of Helm: nave " +
+			"history helmrelease podinfo"},
+		{"rollback", "rollback podinfo", "Of a release of Helm: nave rollback helmrelease podinfo"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var out, errOut bytes.Buffer

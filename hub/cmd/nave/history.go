@@ -61,7 +61,7 @@ revisionBefore, digestBefore and remoteBasesBefore.`,
 			}
 			answer, err := client.History(cmd.Context(), &adminv1.HistoryRequest{Cluster: args[0], Sequence: release})
 			if err != nil {
-				return err
+				return orRelease(cmd, client, args[0], err)
 			}
 			past := pastOf(args[0], answer)
 			if release != 0 && (len(past.Releases) != 1 || past.Releases[0].Bundle != release) {

@@ -235,6 +235,11 @@ func (s selection) find(released *published, all []*outlook) error {
 		api.ApplicationKey("", s.application), where, strings.ToLower(s.application.Kind))
 }
 
+// isAbout reports whether an Application is selected, or one below it may be.
+func (s selection) isAbout(name bundle.ApplicationName, k *keeper) bool {
+	return s.application == (bundle.ApplicationName{}) || s.application == name || s.below || k.gives(name)
+}
+
 // has reports whether an Application is selected. parentOf returns the parent of an Application; zero: none.
 func (s selection) has(name bundle.ApplicationName, fleet string,
 	parentOf func(bundle.ApplicationName) bundle.ApplicationName) bool {

@@ -164,7 +164,7 @@ func eachCluster(cmd *cobra.Command, client adminv1.AdminServiceClient, clusters
 		}
 	}
 	if len(clusters) == 1 && fleet == "" {
-		return do(clusters[0])
+		return orRelease(cmd, client, clusters[0], do(clusters[0]))
 	}
 	var failed []string
 	for i, cluster := range clusters {
