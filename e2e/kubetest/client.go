@@ -175,11 +175,14 @@ func (c *client) ServiceAccountKubeconfig(ctx context.Context, namespace, name, 
 	return os.WriteFile(path, b, 0o600)
 }
 
+// tokenLife is how long a token is valid, in seconds. No kubelet renews it, and a demo may stay for days.
+const tokenLife = int64(30 * 24 * 3600)
+
 func (c *client) token(ctx context.Context, namespace, name string) (string, error) {
 	r := c.dynamic.Resource(schema.GroupVersionResource{Version: "v1", Resource: "serviceaccounts"}).Namespace(namespace)
 	request := &unstructured.Unstructured{Object: map[string]any{
 		"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest",
-		"metadata": map[string]any{"name": name}, "spec": map[string]any{"expirationSeconds": int64(3600)},
+		"metadata": map[string]any{"name": name}, "spec": map[string]any{"expirationSeconds": tokenLife},
 	}}
 	answer, err := r.Create(ctx, request, metav1.CreateOptions{}, "token")
 	if err != nil {
