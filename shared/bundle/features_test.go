@@ -20,7 +20,7 @@ func TestFeatures(t *testing.T) {
 		"drift":      {func(b *Bundle) { b.Applications[0].Drift = WarnOfDrift }, "drift-modes"},
 		"handovers":  {func(b *Bundle) { b.Handovers = []Handover{{Object: manifest.ID{Kind: "ConfigMap"}}} }, "handovers"},
 		"takeovers": {func(b *Bundle) {
-			b.Handovers = []Handover{{Object: manifest.ID{Group: "helm.toolkit.fluxcd.io", Kind: "HelmRelease", Namespace: "a", Name: "b"},
+			b.Handovers = []Handover{{Object: manifest.ID{Group: "x", Kind: "HelmRelease", Namespace: "a", Name: "b"},
 				To: ApplicationName{Kind: "HelmRelease", Namespace: "a", Name: "b"}}}
 		}, "handovers,takeovers"},
 		"parent": {func(b *Bundle) { b.Applications[1].Parent.Name = "root" }, "parents"},

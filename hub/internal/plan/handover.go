@@ -20,8 +20,8 @@ func (p *Planner) handovers(ctx context.Context, w *walked) []bundle.Handover {
 	return slices.SortedFunc(maps.Values(all), bundle.CompareHandovers)
 }
 
-// addExpected adds the objects to handovers that an Application of the last plan had, that none has now, and that a kept
-// renderable is going to have.
+// addExpected adds the objects to handovers that an Application of the last plan had, that none has now, and that a
+// kept renderable is going to have.
 func (p *Planner) addExpected(ctx context.Context, w *walked, handovers map[manifest.ID]bundle.Handover) {
 	if len(w.graph.Expected) == 0 {
 		return

@@ -12,8 +12,8 @@ import (
 
 // addTakeovers adds the objects to handovers that the last plan gave the cluster for a controller there, and whose
 // releases the spoke carries out from now on (spec.passThrough). A spoke from before takeovers would delete such an
-// object, and the controller would uninstall the release: it must not get the bundle. A takeover stays in the plan until
-// the spoke has applied it.
+// object, and the controller would uninstall the release: it must not get the bundle. A takeover stays in the plan
+// until the spoke has applied it.
 func (p *Planner) addTakeovers(ctx context.Context, w *walked, handovers map[manifest.ID]bundle.Handover) {
 	for _, h := range w.last.Handovers {
 		if _, here := w.graph.Nodes[w.keyOf(h.To)]; h.IsTakeover() && here && !w.takenOver[h] {

@@ -49,7 +49,8 @@ func passwordSearch(t *testing.T) *generate.Search {
 
 func recordOfManifest(t *testing.T, text string) []byte {
 	t.Helper()
-	r := release.Record{Name: "web", Namespace: "shop", Version: 1, Manifest: text, Info: release.Info{Status: release.Deployed}}
+	r := release.Record{Name: "web", Namespace: "shop", Version: 1, Manifest: text,
+		Info: release.Info{Status: release.Deployed}}
 	data, err := r.Encode()
 	if err != nil {
 		t.Fatal(err)
@@ -57,7 +58,7 @@ func recordOfManifest(t *testing.T, text string) []byte {
 	return data
 }
 
-const passwordDocument = "\n---\n# Source: web/templates/a.yaml\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n" +
+const passwordDocument = "\n---\n# Source: web/a.yaml\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n" +
 	"data: {password: of-the-record}"
 
 // TestRecordsOf_take takes a value of one document, whatever the others are, and none of a record that cannot be read.

@@ -104,7 +104,8 @@ func (w *helmWorld) hackPinned() {
 		w.eventually("the request", func() error {
 			r := w.told.of("web")
 			left := slices.ContainsFunc(r.GetDrifts(), func(d *spokev1.DriftReport) bool { return !d.Repaired })
-			if r.HandledRequest != w.entry.RequestedAt || r.Reason != condition.Pinned || left != (c.mode == bundle.WarnOfDrift) {
+			if r.HandledRequest != w.entry.RequestedAt || r.Reason != condition.Pinned ||
+				left != (c.mode == bundle.WarnOfDrift) {
 				return fmt.Errorf("%v", r)
 			}
 			return nil

@@ -111,7 +111,8 @@ func ObjectOf(key api.Key) (manifest.ID, bool) {
 // without the hub, and is not deleted when the renderable leaves the graph.
 func IsPassedOn(key api.Key, by Application) bool {
 	id, is := ObjectOf(key)
-	return is && by.Rendered != nil && slices.ContainsFunc(by.Rendered.Payload, func(o bundle.ObjectReference) bool { return o.ID() == id })
+	has := func(o bundle.ObjectReference) bool { return o.ID() == id }
+	return is && by.Rendered != nil && slices.ContainsFunc(by.Rendered.Payload, has)
 }
 
 // adopt gives an orphan to an owner that gives it now.
