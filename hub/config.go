@@ -15,6 +15,7 @@ import (
 	"github.com/navefleet/nave/hub/internal/render"
 	fetchworker "github.com/navefleet/nave/hub/internal/source/worker"
 	"github.com/navefleet/nave/hub/internal/statemetrics"
+	"github.com/navefleet/nave/hub/internal/trace"
 	"github.com/navefleet/nave/shared/identity"
 )
 
@@ -29,6 +30,8 @@ type Config struct {
 
 	Profiles         bool // serve Go's profiles at /debug/pprof/, too
 	MetricsResources int  // how many objects of clusters' graphs have series of their own in /metrics; 5000
+
+	Trace trace.Config // URL, Headers and Service of the receiver of traces; without a URL there are none
 
 	BundleTTL      time.Duration // how long a bundle is valid without a hub; 720h
 	CertificateTTL time.Duration // of spokes' certificates, renewed at half-life; 90 days

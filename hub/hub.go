@@ -44,6 +44,7 @@ import (
 	fetchworker "github.com/navefleet/nave/hub/internal/source/worker"
 	"github.com/navefleet/nave/hub/internal/statemetrics"
 	"github.com/navefleet/nave/hub/internal/store"
+	"github.com/navefleet/nave/hub/internal/trace"
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/identity"
@@ -70,6 +71,7 @@ type Hub struct {
 	dispatch *dispatch.Server
 	admin    *admin.Server
 	states   *statemetrics.Collector
+	trace    *trace.Tracer // nil: nobody takes traces
 
 	listener, httpListener net.Listener
 	passed                 *passed      // from grpc to strangers
@@ -135,23 +137,27 @@ func (h *Hub) build() error {
 	if err := errors.Join(err, err2, err3, err4, err5); err != nil {
 		return err
 	}
+	if c.Trace.URL != "" {
+		h.trace = h.tracer()
+	}
 	artifacts := artifact.New(c.SourceDir)
 	h.fetch = fetch.New(fetch.Config{
 		Store: h.store, Vault: h.vault, Artifacts: artifacts, Fetcher: fetcher, Network: network, Plugins: plugins,
-		RemoteBaseHosts: c.RemoteBaseHosts, Helpers: helpers, Log: c.Log, Metrics: h.registry, Now: c.Now,
+		RemoteBaseHosts: c.RemoteBaseHosts, Helpers: helpers, Log: c.Log, Metrics: h.registry, Trace: h.trace, Now: c.Now,
 	})
 	h.plan = plan.New(plan.Config{
 		Store: h.store, Artifacts: artifacts, Renderer: renderer,
 		NoCrossNamespaceRefs: c.NoCrossNamespaceRefs, LenientSubstitution: c.LenientSubstitution, Guard: c.Guard,
 		RemoteBases: c.remoteBases(),
-		Log:         c.Log, Metrics: h.registry, Now: c.Now,
+		Log:         c.Log, Metrics: h.registry, Trace: h.trace, Now: c.Now,
 	})
 	h.publish = publish.New(publish.Config{
 		Store: h.store, Signer: h.signer, TrustDomain: h.authority.TrustDomain(), TTL: c.BundleTTL,
-		Log: c.Log, Metrics: h.registry, Now: c.Now,
+		Log: c.Log, Metrics: h.registry, Trace: h.trace, Now: c.Now,
 	})
 	h.dispatch = dispatch.New(dispatch.Config{
-		Store: h.store, TrustDomain: h.authority.TrustDomain(), Log: c.Log, Metrics: h.registry, Now: c.Now,
+		Store: h.store, TrustDomain: h.authority.TrustDomain(), Log: c.Log, Metrics: h.registry, Trace: h.trace,
+		Now: c.Now,
 	})
 	h.admin = admin.New(admin.Config{
 		Store: h.store, Vault: h.vault, Ask: h.ask, Schemas: h.dispatch, Log: c.Log, Now: c.Now,
@@ -170,6 +176,14 @@ func (h *Hub) build() error {
 		Store: h.store, Authority: h.authority, TTL: c.CertificateTTL, Log: c.Log, Metrics: h.registry, Now: c.Now,
 	}))
 	return nil
+}
+
+// tracer returns the exporter of traces.
+func (h *Hub) tracer() *trace.Tracer {
+	c := h.config.Trace
+	c.Version, _ = version.Build()
+	c.Epoch, c.Log, c.Metrics = h.store.Epoch(), h.config.Log, h.registry
+	return trace.New(c)
 }
 
 // ask signs a preview, and asks the spoke of a cluster. It is an admin.Asker.

@@ -42,6 +42,9 @@ func (h *Hub) Run(ctx context.Context) (err error) {
 	g.Go(func() error { return h.states.Run(parts) })
 	g.Go(func() error { return h.keepCertificate(parts) })
 	g.Go(func() error { memory.Trim(parts); return nil })
+	if h.trace != nil {
+		g.Go(func() error { h.trace.Run(parts); return nil })
+	}
 	g.Go(func() error { return serveGRPC(h.grpc, h.listener) })
 	g.Go(func() error { return serveGRPC(h.strangers, h.passed) })
 	g.Go(h.serveHTTP)

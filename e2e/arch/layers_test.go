@@ -30,7 +30,7 @@ var layers = []layer{
 		"hub/internal/lru"}},
 	{"L3 kinds, artifacts, processes; the spoke's adapters", []string{
 		"hub/api", "hub/operatorconfig", "hub/internal/artifact", "hub/internal/dial", "hub/internal/confine",
-		"hub/internal/openapi", "hub/internal/pace",
+		"hub/internal/openapi", "hub/internal/pace", "hub/internal/trace",
 		"spoke/internal/kube", "spoke/internal/trust", "spoke/internal/decrypt", "spoke/internal/generate",
 		"spoke/internal/state",
 	}},

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -17,20 +18,31 @@ import (
 	"github.com/navefleet/nave/hub"
 	"github.com/navefleet/nave/hub/internal/render/worker"
 	fetchworker "github.com/navefleet/nave/hub/internal/source/worker"
+	"github.com/navefleet/nave/hub/internal/trace"
 	"github.com/navefleet/nave/shared/daemon"
+	"github.com/navefleet/nave/shared/telemetry"
 )
 
 func main() { daemon.Main(newCommand()) }
 
 func newCommand() *cobra.Command {
 	var c hub.Config
+	var otlp string
 	command := daemon.Command("nave-hub",
 		"The hub of a fleet: renders, signs and distributes what every cluster should run",
 		func(ctx context.Context, log *slog.Logger, _ int64) error {
 			c.Log = log
+			var err error
+			if c.Trace, err = trace.FromEnvironment(otlp, os.Getenv); errors.Is(err, trace.ErrProtocol) {
+				log.Warn("no traces are exported", telemetry.Err(err)) // the variable may be meant for other programs
+			} else if err != nil {
+				return err
+			}
 			return run(ctx, c)
 		})
 	addServerFlags(command.Flags(), &c)
+	command.Flags().StringVar(&otlp, "tracing-endpoint", "", "where to export traces, by OTLP over HTTP, such as "+
+		"http://collector:4318 (default $OTEL_EXPORTER_OTLP_ENDPOINT; without both, none are exported)")
 	addSourceFlags(command.Flags(), &c)
 	addPlanFlags(command.Flags(), &c)
 	command.AddCommand(

@@ -51,6 +51,7 @@ func (s *Server) ack(x *session, a *spokev1.Ack) error {
 	if !x.rejected.Newer(id) { // a word about an older bundle does not take it back
 		s.batch.reject(x.cluster, "")
 	}
+	s.trace(x, newest, id, stage)
 	if stage == bundle.Applied && newest != nil && id == newest.id {
 		s.observe(x, newest.changedAt)
 	}

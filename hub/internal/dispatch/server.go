@@ -15,6 +15,7 @@ import (
 
 	"github.com/navefleet/nave/hub/internal/lru"
 	"github.com/navefleet/nave/hub/internal/store"
+	"github.com/navefleet/nave/hub/internal/trace"
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 	"github.com/navefleet/nave/shared/identity"
 	"github.com/navefleet/nave/shared/telemetry"
@@ -26,6 +27,7 @@ type Config struct {
 	TrustDomain string                // callers must be clusters of this domain
 	Log         *slog.Logger          // slog.Default()
 	Metrics     prometheus.Registerer // nil: none are exposed
+	Trace       *trace.Tracer         // nil: none
 	Now         func() time.Time      // nil: time.Now
 }
 

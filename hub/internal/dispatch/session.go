@@ -244,6 +244,7 @@ func (s *Server) send(stream spokev1.SpokeService_SessionServer, x *session) err
 			if o == nil {
 				continue
 			}
+			x.sent.Store(s.Now().UnixNano())
 			if err := stream.Send(o.message); err != nil {
 				return err
 			}

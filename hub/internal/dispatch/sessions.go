@@ -29,7 +29,10 @@ type session struct {
 	ended chan struct{}
 	err   error // why; read after ended
 
+	sent atomic.Int64 // when the newest offer was sent, Unix nanoseconds; 0: none was
+
 	// What follows belongs to the receiving goroutine.
+	traced    traced    // the bundle whose acks were last traced
 	known     bundle.ID // the newest bundle that the spoke said it verified
 	observed  time.Time // the change whose commit → live was last observed
 	rejected  bundle.ID // the bundle whose rejection was last recorded

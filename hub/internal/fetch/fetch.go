@@ -14,6 +14,7 @@ import (
 	"github.com/navefleet/nave/hub/internal/loop"
 	"github.com/navefleet/nave/hub/internal/source"
 	"github.com/navefleet/nave/hub/internal/store"
+	"github.com/navefleet/nave/hub/internal/trace"
 	"github.com/navefleet/nave/shared/telemetry"
 )
 
@@ -47,6 +48,7 @@ type Config struct {
 	Helpers Helpers               // know credentials for Git and spec.provider
 	Log     *slog.Logger          // nil: slog.Default
 	Metrics prometheus.Registerer // nil: none
+	Trace   *trace.Tracer         // nil: none
 	Now     func() time.Time      // nil: time.Now
 }
 

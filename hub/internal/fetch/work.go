@@ -10,6 +10,7 @@ import (
 	"github.com/navefleet/nave/hub/internal/artifact"
 	"github.com/navefleet/nave/hub/internal/source"
 	"github.com/navefleet/nave/hub/internal/store"
+	"github.com/navefleet/nave/hub/internal/trace"
 	"github.com/navefleet/nave/shared/condition"
 	"github.com/navefleet/nave/shared/telemetry"
 )
@@ -100,6 +101,7 @@ func (l *Loop) finish(ctx context.Context, r result) error {
 	}
 	now := l.rowAfter(r)
 	l.metrics.observe(r, now)
+	l.traceFetch(r, now)
 	for path, at := range r.requests {
 		if m := s.members[path]; m != nil {
 			m.answered = at
@@ -115,6 +117,16 @@ func (l *Loop) finish(ctx context.Context, r result) error {
 	s.schedule(!r.composed.only, r.err != nil || err != nil)
 	l.metrics.sources.note(s)
 	return err
+}
+
+// traceFetch exports the span of a fetch that brought something new. Plans are named after the moment of its artifact.
+func (l *Loop) traceFetch(r result, now store.Fetched) {
+	if r.err != nil || r.source.row.Artifact.Equal(now.Artifact) {
+		return
+	}
+	at := now.Artifact.FetchedAt
+	l.Trace.Add(trace.Span{Change: at, Name: "fetch", Start: at.Add(-r.took), End: at, Attributes: []trace.Attribute{
+		{Key: "nave.source", Value: r.source.object.Key.String()}, {Key: "nave.revision", Value: now.Artifact.Revision}}})
 }
 
 // rowAfter returns the row of a source after a result.

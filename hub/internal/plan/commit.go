@@ -17,6 +17,7 @@ import (
 	"github.com/navefleet/nave/hub/internal/plan/graph"
 	"github.com/navefleet/nave/hub/internal/render/cache"
 	"github.com/navefleet/nave/hub/internal/store"
+	"github.com/navefleet/nave/hub/internal/trace"
 	"github.com/navefleet/nave/shared/condition"
 	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/shared/telemetry"
@@ -120,6 +121,8 @@ func (p *Planner) commitTogether(ctx context.Context, batch []*walked, start tim
 	p.renders.Stored(c.renders)
 	for _, w := range c.written {
 		p.markWritten(ctx, w)
+		p.trace.Add(trace.Span{Change: w.change, Name: "plan", Start: start, End: p.now(),
+			Attributes: []trace.Attribute{trace.Cluster(w.cluster)}})
 	}
 	return nil
 }
@@ -286,7 +289,11 @@ func (c *writer) write(w *walked) error {
 	if err := c.withdrawn(w); err != nil {
 		return err
 	}
-	return store.Plans.Put(c.tx, w.cluster, w.plan(c.start))
+	plan := w.plan(c.start)
+	if w.change = plan.ChangedAt; w.change.Equal(w.last.ChangedAt) {
+		w.change = time.Time{}
+	}
+	return store.Plans.Put(c.tx, w.cluster, plan)
 }
 
 // rendered writes the renders of a walk that no other walk of the transaction has written.

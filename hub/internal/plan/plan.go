@@ -17,6 +17,7 @@ import (
 	"github.com/navefleet/nave/hub/internal/render"
 	"github.com/navefleet/nave/hub/internal/render/cache"
 	"github.com/navefleet/nave/hub/internal/store"
+	"github.com/navefleet/nave/hub/internal/trace"
 	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/shared/telemetry"
 )
@@ -37,6 +38,7 @@ type Config struct {
 
 	Log     *slog.Logger          // nil: slog.Default
 	Metrics prometheus.Registerer // nil: none
+	Trace   *trace.Tracer         // nil: none
 	Now     func() time.Time      // nil: time.Now
 }
 
@@ -45,6 +47,7 @@ type Planner struct {
 	store   *store.Store
 	log     *slog.Logger
 	now     func() time.Time
+	trace   *trace.Tracer
 	metrics *metrics
 	renders *cache.Cache
 	objects *lru.Cache[manifest.Digest, *manifest.Object] // that renderables read
@@ -77,7 +80,7 @@ func New(c Config) *Planner {
 		c.Now = time.Now
 	}
 	p := &Planner{
-		store: c.Store, log: c.Log, now: c.Now, metrics: newMetrics(c.Metrics),
+		store: c.Store, log: c.Log, now: c.Now, metrics: newMetrics(c.Metrics), trace: c.Trace,
 		renders: cache.New(cache.Config{
 			Store: c.Store, Artifacts: c.Artifacts, Renderer: c.Renderer, Metrics: c.Metrics,
 		}),

@@ -30,7 +30,8 @@ type walked struct {
 	rows    map[api.Key]store.Resource
 	lost    map[api.Key]bool // damaged rows of the graph; true: the object was suspended in the last plan
 	last    store.Plan
-	damaged bool // a blob of the last plan is missing or damaged
+	change  time.Time // ChangedAt of the plan that was written; zero: it is the last one
+	damaged bool      // a blob of the last plan is missing or damaged
 	graph   *graph.Graph
 	planned map[manifest.Digest]*bundle.Application // of the last plan, that the walk has read
 	// references are the objects of Applications that the walk has read from, by the first one of each.

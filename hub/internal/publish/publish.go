@@ -34,6 +34,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -42,6 +43,7 @@ import (
 	"github.com/navefleet/nave/hub/internal/release"
 	"github.com/navefleet/nave/hub/internal/rollout"
 	"github.com/navefleet/nave/hub/internal/store"
+	"github.com/navefleet/nave/hub/internal/trace"
 	"github.com/navefleet/nave/shared/signing"
 	"github.com/navefleet/nave/shared/telemetry"
 )
@@ -69,6 +71,7 @@ type Config struct {
 	TTL         time.Duration         // of a bundle; 0: DefaultTTL
 	Log         *slog.Logger          // nil: slog.Default
 	Metrics     prometheus.Registerer // nil: none
+	Trace       *trace.Tracer         // nil: none
 	Now         func() time.Time      // nil: time.Now
 }
 
@@ -214,6 +217,7 @@ func (p *Publisher) report(ctx context.Context, written []*candidate, start time
 		switch {
 		case c.signed != nil:
 			signed++
+			p.traceBundle(c, start)
 		case !c.planned && c.published:
 			removed++
 		}
@@ -223,6 +227,16 @@ func (p *Publisher) report(ctx context.Context, written []*candidate, start time
 		p.metrics.rounds.Observe(p.Now().Sub(start).Seconds())
 		p.Log.InfoContext(ctx, "published bundles", slog.Int("signed", signed), slog.Int("removed", removed))
 	}
+}
+
+// traceBundle exports the span of a bundle that was signed because the Applications of its release changed.
+func (p *Publisher) traceBundle(c *candidate, start time.Time) {
+	if !c.anew {
+		return
+	}
+	p.Trace.Add(trace.Span{Change: c.signed.ChangedAt, Name: "publish", Start: start, End: p.Now(),
+		Attributes: []trace.Attribute{trace.Cluster(c.name),
+			{Key: "nave.sequence", Value: strconv.FormatUint(c.signed.Bundle.Sequence, 10)}}})
 }
 
 // listen unmarks the clusters whose spoke reported only bundles that the hub knows. Spokes report often, so listen

@@ -1,0 +1,190 @@
+// Package trace exports what became of changes as OpenTelemetry traces, one for each change: OTLP over HTTP in JSON.
+//
+// A change is named by the moment when the hub first saw it, which plans and bundles carry. The trace ID is derived from
+// that moment, so that the loops of the hub need no context of each other, and neither does a spoke: the spans of what a
+// spoke does are made of the times of its acks.
+package trace
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/navefleet/nave/hub/internal/lru"
+	"github.com/navefleet/nave/shared/telemetry"
+)
+
+const (
+	maxWaiting  = 4096             // spans that wait to be sent
+	maxOfChange = 400              // spans of one change, some 100 clusters
+	maxChanges  = 256              // of which the number of spans is known
+	maxBatch    = 512              // spans of one request
+	sendEvery   = 2 * time.Second  // so that spans gather
+	sendTimeout = 10 * time.Second // of one request
+)
+
+// Config configures a Tracer.
+type Config struct {
+	URL     string            // of the receiver, such as http://collector:4318/v1/traces
+	Headers map[string]string // of each request
+	Service string            // service.name
+	Version string            // service.version
+	Epoch   uint64            // of the store: hubs do not share traces
+	Log     *slog.Logger
+	Metrics prometheus.Registerer // nil: none
+}
+
+// Tracer exports spans. A nil Tracer drops them.
+type Tracer struct {
+	Config
+	client  http.Client
+	waiting chan record
+	spans   *prometheus.CounterVec
+
+	mu      sync.Mutex
+	changes *lru.Cache[int64, *int] // by the moment: how many spans it has
+}
+
+// Span is a part of what became of a change.
+type Span struct {
+	Change     time.Time // when the hub first saw it
+	Name       string
+	Start, End time.Time
+	Attributes []Attribute
+	Error      string // empty: it succeeded
+}
+
+// Attribute describes a span.
+type Attribute struct{ Key, Value string }
+
+// Cluster is the cluster that a span is about.
+func Cluster(name string) Attribute { return Attribute{"nave.cluster", name} }
+
+// New returns a Tracer that sends nothing until Run.
+func New(c Config) *Tracer {
+	c.Log = cmp.Or(c.Log, slog.Default())
+	t := &Tracer{
+		Config: c, client: http.Client{Timeout: sendTimeout}, waiting: make(chan record, maxWaiting),
+		changes: lru.New[int64, *int](maxChanges),
+		spans: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "nave_trace_spans_total", Help: "Spans by what became of them: sent, failed, dropped.",
+		}, []string{"result"}),
+	}
+	if c.Metrics != nil {
+		c.Metrics.MustRegister(t.spans)
+	}
+	return t
+}
+
+// record is a span with its place in the trace.
+type record struct {
+	Span
+	trace, id, parent string
+}
+
+// Add exports a span, and before the first span of a change its root. It never waits: if too many spans wait, or the
+// change has too many, the span is dropped.
+func (t *Tracer) Add(s Span) {
+	if t == nil || s.Change.IsZero() {
+		return
+	}
+	trace, root := t.name(s.Change)
+	switch n := t.count(s.Change); {
+	case n > maxOfChange:
+		t.spans.WithLabelValues("dropped").Inc()
+		return
+	case n == 1:
+		start := s.Change
+		if s.Start.Before(start) {
+			start = s.Start
+		}
+		t.put(record{Span{Change: s.Change, Name: "change", Start: start, End: s.End}, trace, root, ""})
+	}
+	var id [8]byte
+	rand.Read(id[:]) // never fails, as its documentation says
+	t.put(record{s, trace, hex.EncodeToString(id[:]), root})
+}
+
+func (t *Tracer) put(r record) {
+	select {
+	case t.waiting <- r:
+	default:
+		t.spans.WithLabelValues("dropped").Inc()
+	}
+}
+
+// count counts one more span of a change.
+func (t *Tracer) count(change time.Time) int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	n, ok := t.changes.Get(change.UnixNano())
+	if !ok {
+		n = new(int)
+		t.changes.Put(change.UnixNano(), n, 1)
+	}
+	*n++
+	return *n
+}
+
+// name returns the trace ID of a change and the ID of its root span.
+func (t *Tracer) name(change time.Time) (trace, root string) {
+	var text [16]byte
+	binary.BigEndian.PutUint64(text[:8], t.Epoch)
+	binary.BigEndian.PutUint64(text[8:], uint64(change.UnixNano()))
+	sum := sha256.Sum256(text[:])
+	return hex.EncodeToString(sum[:16]), hex.EncodeToString(sum[16:24])
+}
+
+// Run sends spans until ctx ends, and then those that wait, once.
+func (t *Tracer) Run(ctx context.Context) {
+	for ticks := time.NewTicker(sendEvery); ; {
+		select {
+		case <-ctx.Done():
+			ticks.Stop()
+			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+			defer cancel()
+			t.send(last)
+			return
+		case <-ticks.C:
+			t.send(ctx)
+		}
+	}
+}
+
+// send sends the spans that wait.
+func (t *Tracer) send(ctx context.Context) {
+	for {
+		batch := t.take()
+		if len(batch) == 0 {
+			return
+		}
+		result := "sent"
+		if err := t.post(ctx, batch); err != nil {
+			result = "failed"
+			t.Log.WarnContext(ctx, "spans were not exported", telemetry.Count(len(batch)), telemetry.Err(err))
+		}
+		t.spans.WithLabelValues(result).Add(float64(len(batch)))
+	}
+}
+
+// take returns some of the spans that wait.
+func (t *Tracer) take() (batch []record) {
+	for len(batch) < maxBatch {
+		select {
+		case r := <-t.waiting:
+			batch = append(batch, r)
+		default:
+			return batch
+		}
+	}
+	return batch
+}
