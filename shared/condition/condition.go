@@ -124,6 +124,7 @@ const (
 	RemovalConfirmed    = "RemovalConfirmed"
 	Adopted             = "Adopted"            // a Cluster of operators comes from Git now
 	TakenOver           = "TakenOver"          // a Cluster that left Git is the operators' now
+	Resumed             = "Resumed"            // by an operator; Suspended is the other event
 	BundleUnread        = "BundleUnread"       // the hub could not read the last bundle and signed another
 	CertificateRevoked  = "CertificateRevoked" // a spoke calls with a revoked certificate
 	DuplicateSpoke      = "DuplicateSpoke"     // two spokes call as one cluster

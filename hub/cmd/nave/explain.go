@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/navefleet/nave/hub/api"
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
@@ -21,7 +23,7 @@ func newExplainCommand(s *session) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "explain [KIND NAME]",
 		Short: "Say why objects are not ready, since when, and what they wait for, and which are suspended; exit with 1 " +
-			"if any is not ready",
+			"if any is not ready, and with 4 if the named object does not exist",
 		Args: func(_ *cobra.Command, args []string) error {
 			if all && len(args) > 0 {
 				return errors.New("--all-namespaces is for all objects: leave out KIND NAME, or give --namespace instead")
@@ -41,7 +43,7 @@ func newExplainCommand(s *session) *cobra.Command {
 			}
 			answer, err := client.Explain(cmd.Context(), &adminv1.ExplainRequest{Key: key})
 			if err != nil {
-				return elsewhere(cmd.Context(), client, key, err)
+				return notFoundExit(elsewhere(cmd.Context(), client, key, err), err)
 			}
 			if len(args) == 0 && s.cluster == "" && len(answer.GetExplanations()) == 0 {
 				none, err := lacksClusters(cmd.Context(), client)
@@ -53,12 +55,32 @@ func newExplainCommand(s *session) *cobra.Command {
 				}
 			}
 			err = printExplanations(cmd.OutOrStdout(), answer.GetExplanations())
+			printClusters(cmd.OutOrStdout(), key, answer.GetClusters())
 			printEncryption(cmd.OutOrStdout(), answer.GetEncryption())
 			return err
 		}),
 	}
 	cmd.Flags().BoolVarP(&all, "all-namespaces", "A", false, "in all namespaces, the default; without KIND NAME only")
 	return cmd
+}
+
+// notFound is the exit code if the named object does not exist.
+const notFound = 4
+
+// notFoundExit returns an error with the exit code notFound if the hub found nothing.
+func notFoundExit(err, answer error) error {
+	if status.Code(answer) != codes.NotFound {
+		return err
+	}
+	return exitError{err, notFound}
+}
+
+// printClusters prints which clusters have the object that was named without a cluster.
+func printClusters(out io.Writer, key *adminv1.ObjectKey, clusters []string) {
+	if len(clusters) == 0 {
+		return
+	}
+	fmt.Fprintf(out, "%s is on %s; --cluster names one\n", show(key), oneLine(wording.List(clusters, len(clusters), 5)))
 }
 
 // lacksClusters reports whether the hub has no clusters.
@@ -150,7 +172,11 @@ func showAll(group []*adminv1.Explanation) string {
 		return show(first)
 	}
 	local := &adminv1.ObjectKey{Kind: first.GetKind(), Namespace: first.GetNamespace(), Name: first.GetName()}
-	return show(local) + " on " + oneLine(wording.List(clusters, len(clusters), 5))
+	text := show(local) + " on " + oneLine(wording.List(clusters, len(clusters), 5))
+	if of := int(group[0].GetClusters()); of >= len(clusters) { // 0: of an older hub
+		text += fmt.Sprintf(": %d of %s", len(clusters), wording.Count(of, "cluster"))
+	}
+	return text
 }
 
 // printEncryption prints for whom documents are encrypted, and which keys the spoke has.

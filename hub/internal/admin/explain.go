@@ -149,7 +149,11 @@ func (s *Server) Explain(ctx context.Context, r *adminv1.ExplainRequest) (*admin
 	if err != nil {
 		return nil, s.fail(err)
 	}
-	return &adminv1.ExplainResponse{Explanations: fold.Explain(world, key), Encryption: encryption}, nil
+	response := &adminv1.ExplainResponse{Explanations: fold.Explain(world, key), Encryption: encryption}
+	if key.Name != "" && key.Cluster == "" {
+		response.Clusters = world.Clusters(key)
+	}
+	return response, nil
 }
 
 // load returns the World of a cluster. If the cluster does not exist, load returns NOT_FOUND. With cluster "" it
@@ -159,7 +163,7 @@ func (s *Server) load(ctx context.Context, cluster string) (world *fold.World, e
 		return nil, err
 	}
 	err = s.store.View(ctx, func(tx *store.Tx) (err error) {
-		world, err = fold.Load(tx, cluster)
+		world, err = fold.Load(tx, cluster, s.now())
 		return err
 	})
 	return world, s.fail(err)

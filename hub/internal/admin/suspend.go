@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -11,12 +12,14 @@ import (
 	fold "github.com/navefleet/nave/hub/internal/status"
 	"github.com/navefleet/nave/hub/internal/store"
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
+	"github.com/navefleet/nave/shared/condition"
+	"github.com/navefleet/nave/shared/identity"
 )
 
 // Suspend implements adminv1.AdminServiceServer. The suspension is independent of spec.suspend in Git.
 func (s *Server) Suspend(ctx context.Context, r *adminv1.SuspendRequest) (*adminv1.SuspendResponse, error) {
 	response := &adminv1.SuspendResponse{}
-	err := s.suspension(ctx, r.Key, "suspend", func(tx *store.Tx, row store.Resource) (changed bool, err error) {
+	err := s.suspension(ctx, r.Key, "suspend", func(tx *store.Tx, who string, row store.Resource) (changed bool, err error) {
 		if r.StopRepair && row.Key.Role() != api.ClusterRole {
 			return false, status.Errorf(codes.InvalidArgument,
 				"--stop-repair is for Clusters: the drift of other suspended objects stays anyway; suspend %s "+
@@ -29,9 +32,10 @@ func (s *Server) Suspend(ctx context.Context, r *adminv1.SuspendRequest) (*admin
 		if row.Suspended && row.StopRepair == r.StopRepair {
 			return false, nil
 		}
-		row.Suspended, row.StopRepair, response.Changed = true, r.StopRepair, true
+		row.Suspended, row.StopRepair, row.SuspendedBy, response.Changed = true, r.StopRepair, who, true
 		row.NoteSuspension(s.now().UTC())
-		return true, store.Resources.Put(tx, row.Key.Path(), row)
+		err = s.record(tx, row.Key, condition.Suspended, "suspended by "+identity.NameOf(who))
+		return true, errors.Join(err, store.Resources.Put(tx, row.Key.Path(), row))
 	})
 	return response, err
 }
@@ -40,7 +44,7 @@ func (s *Server) Suspend(ctx context.Context, r *adminv1.SuspendRequest) (*admin
 // says that the object stays suspended.
 func (s *Server) Resume(ctx context.Context, r *adminv1.ResumeRequest) (*adminv1.ResumeResponse, error) {
 	var response *adminv1.ResumeResponse
-	err := s.suspension(ctx, r.Key, "resume", func(tx *store.Tx, row store.Resource) (changed bool, err error) {
+	err := s.suspension(ctx, r.Key, "resume", func(tx *store.Tx, who string, row store.Resource) (changed bool, err error) {
 		response = &adminv1.ResumeResponse{}
 		above, err := fold.NewReader(tx).SuspendedAbove(row)
 		if err != nil {
@@ -53,7 +57,7 @@ func (s *Server) Resume(ctx context.Context, r *adminv1.ResumeRequest) (*adminv1
 		if !row.Suspended && (ofFleet || !row.Object.Suspended()) {
 			return false, nil
 		}
-		row.Suspended, row.StopRepair, response.Changed = false, false, true
+		row.Suspended, row.StopRepair, row.SuspendedBy, response.Changed = false, false, "", true
 		if row.IsSuspended() && !ofFleet {
 			return false, status.Errorf(codes.FailedPrecondition, "%s has spec.suspend: true: set it to false in its manifest",
 				row.Key)
@@ -63,14 +67,15 @@ func (s *Server) Resume(ctx context.Context, r *adminv1.ResumeRequest) (*adminv1
 		if len(above) == 0 {
 			response.RequestedAt = row.RequestedAt
 		}
-		return true, store.Resources.Put(tx, row.Key.Path(), row)
+		err = s.record(tx, row.Key, condition.Resumed, "resumed by "+identity.NameOf(who))
+		return true, errors.Join(err, store.Resources.Put(tx, row.Key.Path(), row))
 	})
 	return response, err
 }
 
 // suspension changes the row of an object that can be suspended, and logs it if that changed something.
 func (s *Server) suspension(ctx context.Context, p *adminv1.ObjectKey, verb string,
-	change func(*store.Tx, store.Resource) (bool, error)) error {
+	change func(*store.Tx, string, store.Resource) (bool, error)) error {
 	who, key, err := s.subject(ctx, p)
 	if err != nil {
 		return err
@@ -83,7 +88,7 @@ func (s *Server) suspension(ctx context.Context, p *adminv1.ObjectKey, verb stri
 	err = s.update(ctx, func(tx *store.Tx) error {
 		row, err := resource(tx, key)
 		if err == nil {
-			changed, err = change(tx, row)
+			changed, err = change(tx, who.String(), row)
 		}
 		return err
 	})
@@ -91,4 +96,10 @@ func (s *Server) suspension(ctx context.Context, p *adminv1.ObjectKey, verb stri
 		s.did(who, verb, key)
 	}
 	return s.fail(err)
+}
+
+// record keeps the event of what an operator did to an object.
+func (s *Server) record(tx *store.Tx, key api.Key, reason, message string) error {
+	return store.Record(tx, store.Event{Time: s.now().UTC(), Object: key, Type: condition.Normal, Reason: reason,
+		Message: message})
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -591,7 +592,7 @@ func (w *fleetWorld) explained() string {
 	var names []string
 	err := w.store.View(w.t.Context(), func(tx *store.Tx) error {
 		names = nil
-		world, err := Load(tx, "")
+		world, err := Load(tx, "", time.Time{})
 		for _, e := range Explain(world, api.Key{}) {
 			if e.Reason == condition.Suspended {
 				names = append(names, e.Object.Kind+"/"+e.Object.Name)

@@ -45,6 +45,11 @@ func Explain(w *World, key api.Key) []*adminv1.Explanation {
 			all = append(all, e)
 		}
 	}
+	for _, e := range w.explainOffline(key, covered) {
+		rank[e] = 2
+		all = append(all, e)
+	}
+	w.count(all)
 	slices.SortFunc(all, func(a, b *adminv1.Explanation) int {
 		return cmp.Or(cmp.Compare(rank[a], rank[b]), a.Since.AsTime().Compare(b.Since.AsTime()),
 			KeyOf(a.Object).Compare(KeyOf(b.Object)), cmp.Compare(a.Message, b.Message))
@@ -119,10 +124,10 @@ func (w *World) explainVerdict(f Facts, v verdict) []*adminv1.Explanation {
 	}
 	e := &adminv1.Explanation{
 		Object: KeyMessage(f.Resource.Key), Since: timestamppb.New(v.since), Reason: v.reason,
-		Message: v.message + f.basesOf(v), Advice: f.advice(v.reason),
+		Message: v.message + f.basesOf(v), Advice: w.adviceOf(f, v),
 	}
 	if f.Report != nil && awaitsHealth(f.Report) && v.reason == f.Report.Reason &&
-		strings.HasPrefix(v.message, f.Report.Message) {
+		strings.HasPrefix(v.message, f.Report.Message) && f.Report.Failed == 0 {
 		e.Advice = awaitAdvice
 	}
 	switch f.role() {

@@ -14,9 +14,10 @@ import (
 )
 
 // Load reads the world of one cluster and of the hub. If cluster is "", Load reads all clusters. In a world of one
-// cluster the Fleets are without their members.
-func Load(tx *store.Tx, cluster string) (*World, error) {
+// cluster the Fleets are without their members. At the time now, Explain tells what is overdue.
+func Load(tx *store.Tx, cluster string, now time.Time) (*World, error) {
 	w := newWorld()
+	w.now = now
 	r := NewReader(tx)
 	r.withoutMembers = cluster != ""
 	prefixes := []string{store.OfCluster(""), store.OfCluster(cluster)}
@@ -45,11 +46,12 @@ type Reader struct {
 	pasts          map[string]*store.Past // by key
 	graphs         map[string]*clusterGraph
 	sources        map[api.Key]Facts // of the hub; zero: there is none
-	clusters       []store.Resource  // nil: not read yet
-	reads          reads             // the dependencies of the facts of the last Read
-	last           api.Key           // of the last Read
-	lost           map[string]error  // damaged rows of Resources, by their key
-	damaged        map[string]error  // by key, a damaged row of the other tables
+	events         map[api.Key][]store.Event
+	clusters       []store.Resource // nil: not read yet
+	reads          reads            // the dependencies of the facts of the last Read
+	last           api.Key          // of the last Read
+	lost           map[string]error // damaged rows of Resources, by their key
+	damaged        map[string]error // by key, a damaged row of the other tables
 	withoutMembers bool
 }
 
@@ -58,7 +60,7 @@ func NewReader(tx *store.Tx) *Reader {
 	return &Reader{
 		tx: tx, spokes: map[string]*store.Spoke{}, plans: map[string]*planned{}, bundles: map[string]*store.SignedBundle{},
 		refusals: map[string]*store.Refusal{}, histories: map[string][]string{}, pasts: map[string]*store.Past{},
-		graphs: map[string]*clusterGraph{}, sources: map[api.Key]Facts{},
+		graphs: map[string]*clusterGraph{}, sources: map[api.Key]Facts{}, events: map[api.Key][]store.Event{},
 		reads: reads{}, lost: map[string]error{}, damaged: map[string]error{},
 	}
 }

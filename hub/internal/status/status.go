@@ -66,7 +66,10 @@ func acked(s *store.Spoke, d *store.SignedBundle, stage bundle.Stage) bool {
 }
 
 // World has the facts about the hub's own objects and those of some clusters.
-type World struct{ facts map[api.Key]Facts }
+type World struct {
+	facts map[api.Key]Facts
+	now   time.Time // for explanations; zero: nothing is overdue
+}
 
 // newWorld returns the world of these facts.
 func newWorld(facts ...Facts) *World {

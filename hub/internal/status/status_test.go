@@ -683,7 +683,7 @@ func TestRead(t *testing.T) {
 			t.Errorf("read %+v, want %+v", got, want)
 		}
 		for cluster, n := range map[string]int{"": 2, "east": 2, "west": 0} {
-			w, err := Load(tx, cluster)
+			w, err := Load(tx, cluster, time.Time{})
 			if err != nil {
 				return err
 			}

@@ -11,6 +11,7 @@ import (
 	"github.com/navefleet/nave/hub/internal/artifact"
 	"github.com/navefleet/nave/hub/internal/store"
 	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/identity"
 	"github.com/navefleet/nave/shared/wording"
 )
 
@@ -26,7 +27,7 @@ func (f Facts) suspension() *suspension {
 	s := &suspension{since: cmp.Or(f.Resource.SuspendedAt, f.Resource.Created)} // an older hub noted no time
 	switch {
 	case f.Resource.Suspended:
-		s.by = "by an operator"
+		s.by = "by " + cmp.Or(identity.NameOf(f.Resource.SuspendedBy), "an operator")
 	case f.With != nil: // before spec.suspend, which a suspended Fleet sets in its roots
 		return f.With
 	case f.Resource.Object.Suspended():
@@ -196,7 +197,11 @@ func (r *Reader) waiting(f *Facts) error {
 			return err
 		}
 		if newest != nil && newest.Revision != object.Entry.Revision {
-			f.Waiting = append(f.Waiting, newest.Revision+" of "+source.String())
+			n, err := r.artifactsSince(source, f.suspension().since)
+			if err != nil {
+				return err
+			}
+			f.Waiting = append(f.Waiting, newest.Revision+" of "+source.String()+behindBy(n))
 		}
 	}
 	slices.Sort(f.Waiting)

@@ -27,10 +27,11 @@ type Resource struct {
 	RequestedAt string      `json:"requestedAt,omitempty"` // an operator's request to reconcile, if later than Object's
 	// Requests are the last ones of operators to a release of Helm, if later than Object's.
 	Requests    ReleaseRequests `json:"requests,omitzero"`
-	Pin         ReleasePin      `json:"pin,omitzero"`         // of a HelmRelease; zero: it is not pinned
-	Suspended   bool            `json:"suspended,omitempty"`  // by an operator, whatever the spec says
-	StopRepair  bool            `json:"stopRepair,omitempty"` // of a Cluster that an operator suspended: drift stays, too
-	SuspendedAt time.Time       `json:"suspendedAt,omitzero"` // since when it is suspended, by an operator or by its spec
+	Pin         ReleasePin      `json:"pin,omitzero"`          // of a HelmRelease; zero: it is not pinned
+	Suspended   bool            `json:"suspended,omitempty"`   // by an operator, whatever the spec says
+	StopRepair  bool            `json:"stopRepair,omitempty"`  // of a Cluster that an operator suspended: drift stays, too
+	SuspendedAt time.Time       `json:"suspendedAt,omitzero"`  // since when it is suspended, by an operator or by its spec
+	SuspendedBy string          `json:"suspendedBy,omitempty"` // the operator's identity, if Suspended; empty: not known
 	// Orphaned: Owner does not give it any more and does not prune it; operators may delete it. Rows on disk keep the old
 	// name of the field, left.
 	Orphaned bool `json:"left,omitempty"`

@@ -2224,7 +2224,9 @@ type ExplainResponse struct {
 	state        protoimpl.MessageState `protogen:"open.v1"`
 	Explanations []*Explanation         `protobuf:"bytes,1,rep,name=explanations,proto3" json:"explanations,omitempty"`
 	// Of the one application that the request names, if it has encrypted documents.
-	Encryption    *Encryption `protobuf:"bytes,2,opt,name=encryption,proto3" json:"encryption,omitempty"`
+	Encryption *Encryption `protobuf:"bytes,2,opt,name=encryption,proto3" json:"encryption,omitempty"`
+	// The clusters that have the object that the request names, if it names no cluster. In order.
+	Clusters      []string `protobuf:"bytes,3,rep,name=clusters,proto3" json:"clusters,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2269,6 +2271,13 @@ func (x *ExplainResponse) GetExplanations() []*Explanation {
 func (x *ExplainResponse) GetEncryption() *Encryption {
 	if x != nil {
 		return x.Encryption
+	}
+	return nil
+}
+
+func (x *ExplainResponse) GetClusters() []string {
+	if x != nil {
+		return x.Clusters
 	}
 	return nil
 }
@@ -2437,7 +2446,9 @@ type Explanation struct {
 	// What it waits for, outermost first: kind namespace/name.
 	WaitsFor []string `protobuf:"bytes,5,rep,name=waits_for,json=waitsFor,proto3" json:"waits_for,omitempty"`
 	// What to do about it.
-	Advice        string `protobuf:"bytes,6,opt,name=advice,proto3" json:"advice,omitempty"`
+	Advice string `protobuf:"bytes,6,opt,name=advice,proto3" json:"advice,omitempty"`
+	// How many clusters have an object of this kind, namespace and name; 0: the object is not of a cluster.
+	Clusters      uint32 `protobuf:"varint,7,opt,name=clusters,proto3" json:"clusters,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2512,6 +2523,13 @@ func (x *Explanation) GetAdvice() string {
 		return x.Advice
 	}
 	return ""
+}
+
+func (x *Explanation) GetClusters() uint32 {
+	if x != nil {
+		return x.Clusters
+	}
+	return 0
 }
 
 type GetVersionRequest struct {
@@ -5346,12 +5364,13 @@ const file_nave_admin_v1_admin_proto_rawDesc = "" +
 	"\amessage\x18\x03 \x01(\tR\amessage\x123\n" +
 	"\bchildren\x18\x04 \x03(\v2\x17.nave.admin.v1.TreeNodeR\bchildren\"<\n" +
 	"\x0eExplainRequest\x12*\n" +
-	"\x03key\x18\x01 \x01(\v2\x18.nave.admin.v1.ObjectKeyR\x03key\"\x8c\x01\n" +
+	"\x03key\x18\x01 \x01(\v2\x18.nave.admin.v1.ObjectKeyR\x03key\"\xa8\x01\n" +
 	"\x0fExplainResponse\x12>\n" +
 	"\fexplanations\x18\x01 \x03(\v2\x1a.nave.admin.v1.ExplanationR\fexplanations\x129\n" +
 	"\n" +
 	"encryption\x18\x02 \x01(\v2\x19.nave.admin.v1.EncryptionR\n" +
-	"encryption\"\xef\x01\n" +
+	"encryption\x12\x1a\n" +
+	"\bclusters\x18\x03 \x03(\tR\bclusters\"\xef\x01\n" +
 	"\n" +
 	"Encryption\x120\n" +
 	"\x06object\x18\x01 \x01(\v2\x18.nave.admin.v1.ObjectKeyR\x06object\x12;\n" +
@@ -5367,14 +5386,15 @@ const file_nave_admin_v1_admin_proto_rawDesc = "" +
 	"\bdocument\x18\x02 \x01(\rR\bdocument\x12\x1e\n" +
 	"\n" +
 	"recipients\x18\x03 \x03(\tR\n" +
-	"recipients\"\xd8\x01\n" +
+	"recipients\"\xf4\x01\n" +
 	"\vExplanation\x120\n" +
 	"\x06object\x18\x01 \x01(\v2\x18.nave.admin.v1.ObjectKeyR\x06object\x120\n" +
 	"\x05since\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12\x16\n" +
 	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x18\n" +
 	"\amessage\x18\x04 \x01(\tR\amessage\x12\x1b\n" +
 	"\twaits_for\x18\x05 \x03(\tR\bwaitsFor\x12\x16\n" +
-	"\x06advice\x18\x06 \x01(\tR\x06advice\"\x13\n" +
+	"\x06advice\x18\x06 \x01(\tR\x06advice\x12\x1a\n" +
+	"\bclusters\x18\a \x01(\rR\bclusters\"\x13\n" +
 	"\x11GetVersionRequest\"`\n" +
 	"\x12GetVersionResponse\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x1a\n" +

@@ -1,0 +1,80 @@
+package status
+
+import (
+	"slices"
+	"time"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/navefleet/nave/hub/api"
+	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
+	"github.com/navefleet/nave/shared/condition"
+)
+
+// explainOffline explains the Clusters that are offline and have applications that key names: what is known about such
+// an application is as old as the last report. Clusters that are named or covered themselves are not among them.
+func (w *World) explainOffline(key api.Key, covered map[api.Key]bool) (list []*adminv1.Explanation) {
+	told := map[api.Key]bool{}
+	for _, f := range w.facts {
+		cluster := api.ClusterKey(f.Resource.Key.Cluster)
+		c, ok := w.facts[cluster]
+		if f.role() != api.RenderableRole || !f.named(key) || !ok || told[cluster] || covered[cluster] || c.named(key) {
+			continue
+		}
+		if v := c.sessionVerdict(); v.reason == condition.Offline {
+			told[cluster] = true
+			list = append(list, &adminv1.Explanation{Object: KeyMessage(cluster), Since: timestamppb.New(v.since),
+				Reason: v.reason, Message: v.message, Advice: c.advice(v.reason)})
+		}
+	}
+	return list
+}
+
+// Clusters returns the clusters that have an object that key names, in order.
+func (w *World) Clusters(key api.Key) (names []string) {
+	for _, f := range w.facts {
+		if f.Resource.Key.Cluster != "" && f.named(key) {
+			names = append(names, f.Resource.Key.Cluster)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// count notes in each explanation how many clusters have an object of the same name.
+func (w *World) count(all []*adminv1.Explanation) {
+	clusters := map[api.Key]uint32{}
+	for _, f := range w.facts {
+		if k := f.Resource.Key; k.Cluster != "" {
+			clusters[k.In("")]++
+		}
+	}
+	for _, e := range all {
+		if k := KeyOf(e.Object); k.Cluster != "" {
+			e.Clusters = clusters[k.In("")]
+		}
+	}
+}
+
+// defaultDeadline is how long an object without a timeout may be in progress.
+const defaultDeadline = 5 * time.Minute
+
+// overdueAdvice is the advice about an object that is in progress for longer than its timeout.
+const overdueAdvice = "It takes longer than its timeout: look at the named objects in the cluster, at nave events, and " +
+	"at the logs of nave-spoke there"
+
+// adviceOf returns the advice about a verdict. An object that has failed objects below it, or is in progress for longer
+// than its timeout, is not expected to become ready by itself.
+func (w *World) adviceOf(f Facts, v verdict) string {
+	if v.reason != condition.Progressing {
+		return f.advice(v.reason)
+	}
+	deadline := max(f.renderable().Timeout, defaultDeadline)
+	switch {
+	case f.Report.GetFailed() > 0 && !f.behind():
+		return f.advice(condition.HealthCheckFailed)
+	case !w.now.IsZero() && w.now.Sub(v.since) > deadline:
+		return overdueAdvice
+	}
+	return f.advice(v.reason)
+}
