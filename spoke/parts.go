@@ -43,6 +43,7 @@ type parts struct {
 	secret     membership.Secret
 	role       membership.Role
 	enrolment  *session.Session     // with the hub that the spoke moves to; nil: it does not move
+	hasSeen    bool                 // it verified a bundle before it started
 	credential *identity.Credential // that the session shows
 	connected  wait.Signal          // raised when a session begins
 	unkept     *membership.Settings // to be stored after a session began; nil: already stored
@@ -86,7 +87,7 @@ func (s *Spoke) build(role membership.Role, kept membership.Kept, book *ledger.L
 	})
 	metrics.MustRegister(p.gauges()...)
 	seen, err := s.state.Seen(role.ID().String())
-	if err == nil && seen != (bundle.ID{}) {
+	if p.hasSeen = seen != (bundle.ID{}); err == nil && p.hasSeen {
 		p.marker.Progress(seen, bundle.NoStage) // until the agent knows the stage
 	}
 	return p, err
@@ -133,6 +134,11 @@ func (s *Spoke) session(in membership.Settings, p *parts, token func() (string, 
 		c.OnConnected, c.Kubernetes, c.Image = p.onConnected, p.capabilities.version, s.ownImage()
 	}
 	return session.New(c)
+}
+
+// registered reports whether the hub has ever given the spoke a certificate, which may have expired since.
+func (p *parts) registered() bool {
+	return p.hasSeen || p.credential.Certificate() != nil
 }
 
 func (p *parts) onConnected(yes bool) {

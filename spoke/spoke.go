@@ -205,7 +205,11 @@ func (s *Spoke) logIf(what string, err error) {
 // waitsFor notes the cause of the delay until the spoke has its parts.
 func (s *Spoke) waitsFor(what string) { s.awaits.Store(&what) }
 
-// ready returns nil if the spoke works. A spoke without a hub is ready, because it repairs drift.
+// probeTimeout limits how long the API server may take to answer for the spoke to be ready.
+const probeTimeout = 3 * time.Second
+
+// ready returns nil if the spoke has registered once, works, and its API server answers. A spoke that cannot reach the
+// hub is ready, because it repairs drift.
 func (s *Spoke) ready() error {
 	p := s.parts.Load()
 	if p == nil {
@@ -223,7 +227,18 @@ func (s *Spoke) ready() error {
 		return fmt.Errorf("%s is to become %s at %s: %s", p.role.ID(), p.role.Next.ID(), p.role.Next.Hub,
 			p.enrolment.Status())
 	}
-	return p.role.Confused
+	if p.role.Confused != nil {
+		return p.role.Confused
+	}
+	if !p.registered() {
+		return fmt.Errorf("not registered with the hub: %s", p.session.Status())
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), probeTimeout)
+	defer cancel()
+	if err := s.client.Answers(ctx); err != nil {
+		return fmt.Errorf("the API server does not answer: %w", err)
+	}
+	return nil
 }
 
 // HTTPAddr returns the address that serves /metrics, /healthz and /readyz.

@@ -21,10 +21,10 @@ func (p *Process) Get(ctx context.Context, path string) (string, error) {
 		return "", err
 	}
 	defer answer.Body.Close()
-	if answer.StatusCode != http.StatusOK {
-		return "", fmt.Errorf("%s%s: %s", p.HTTP, path, answer.Status)
-	}
 	text, err := io.ReadAll(answer.Body)
+	if answer.StatusCode != http.StatusOK {
+		return "", fmt.Errorf("%s%s: %s: %s", p.HTTP, path, answer.Status, text)
+	}
 	return string(text), err
 }
 

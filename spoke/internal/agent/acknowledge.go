@@ -60,20 +60,26 @@ func (m *model) reportAll() []action {
 			continue
 		}
 		n.reportAgain = false
-		out = append(append(out, t), turn(n.reported.ready, t)...)
+		out = append(append(out, t), n.turn(t)...)
 		n.reported = t
 	}
 	return out
 }
 
-// turn returns the event if health turned bad, or good again.
-func turn(was Condition, t tell) []action {
+// turn returns the event if health turned bad or good, also for the first time after an apply.
+func (n *node) turn(t tell) []action {
+	was, first := n.reported.ready, n.unsung && t.ready.Status == condition.True
+	if first {
+		n.unsung = false
+	}
 	switch reason := t.ready.Reason; {
 	case reason == was.Reason:
 	case reason == condition.RemovalHeld, reason == condition.HealthCheckFailed:
 		return []action{event{name: t.entry.Name, warning: true, reason: reason, message: t.ready.Message}}
 	case was.Reason == condition.HealthCheckFailed && t.ready.Status == condition.True:
 		return []action{event{name: t.entry.Name, reason: condition.HealthCheckSucceeded, message: "healthy again"}}
+	case first:
+		return []action{event{name: t.entry.Name, reason: reason, message: "healthy at revision " + t.mark.Revision}}
 	}
 	return nil
 }

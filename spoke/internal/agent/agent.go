@@ -140,6 +140,7 @@ type Agent struct {
 	draining    bool
 	sealed      map[bundle.ApplicationName]sealedFiles
 	learned     map[bundle.ApplicationName]time.Time // when sealed files were last opened to redact a text
+	failing     map[bundle.ApplicationName]string    // what was last logged about those that are not ready
 	shapes      shapes
 
 	budget    *budget
@@ -174,6 +175,7 @@ func New(c Config) *Agent {
 		seen:        map[manifest.ID]time.Time{},
 		sealed:      map[bundle.ApplicationName]sealedFiles{},
 		learned:     map[bundle.ApplicationName]time.Time{},
+		failing:     map[bundle.ApplicationName]string{},
 		budget:      newBudget(c.Memory), redactors: newRedactors(), metrics: newMetrics(c.Registry),
 	}
 	a.model.owned = func(name bundle.ApplicationName) []manifest.ID {

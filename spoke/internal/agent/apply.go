@@ -2,7 +2,9 @@ package agent
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/navefleet/nave/shared/bundle"
@@ -10,6 +12,7 @@ import (
 	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/shared/reporting"
 	"github.com/navefleet/nave/shared/telemetry"
+	"github.com/navefleet/nave/shared/wording"
 	"github.com/navefleet/nave/spoke/internal/apply"
 	"github.com/navefleet/nave/spoke/internal/inventory"
 )
@@ -86,9 +89,29 @@ func (a *Agent) applyResult(act start, changes *apply.ChangeSet, inputs manifest
 	in.mark.Inputs = inputs
 	if changes != nil {
 		in.repaired = len(repaired(changes))
+		in.changed = describeChanges(changes)
 		in.drifts = driftsOf(changes, time.Now())
 	}
 	return in
+}
+
+// describeChanges counts the objects that an apply created, configured and deleted, and names the first of each. If it
+// changed nothing, describeChanges returns "".
+func describeChanges(changes *apply.ChangeSet) string {
+	const most = 3
+	var parts []string
+	for _, action := range []apply.Action{apply.Created, apply.Configured, apply.Deleted} {
+		var names []string
+		for _, e := range changes.Entries {
+			if e.Action == action {
+				names = append(names, e.Object.ID().String())
+			}
+		}
+		if len(names) > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s (%s)", len(names), action, wording.List(names, len(names), most)))
+		}
+	}
+	return strings.Join(parts, ", ")
 }
 
 // repaired lists the objects whose drift is gone.

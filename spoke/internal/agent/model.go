@@ -90,6 +90,7 @@ type node struct {
 	blockedWhy  string                 // why the dependency is not ready
 	peer        bundle.ApplicationName // the application among its health checks that is not ready; zero: none
 	ready       Condition
+	unsung      bool // an event is to tell that it became ready
 	repaired    uint64
 	heldDrift   map[manifest.ID]string // drift that is not repaired yet, and why
 	heldSince   time.Time
@@ -171,6 +172,7 @@ type (
 		request  string     // the operator's request that was tried
 		failure  failure
 		repaired int
+		changed  string  // the objects that changed, for an event; empty: none
 		drifts   []drift // that were repaired, or are left
 		health   inventory.Summary
 		release  *releaseStatus // nil: it is no release of Helm, or its state is not known

@@ -111,6 +111,7 @@ func (act forget) perform(a *Agent) {
 	delete(a.inventories, name)
 	delete(a.sealed, name)
 	delete(a.learned, name)
+	delete(a.failing, name)
 	a.redactors.forgetLive(name)
 	a.Index.Remove(name)
 	a.Reporter.Remove(name)

@@ -243,6 +243,9 @@ func (in applied) advance(m *model) []action {
 		out = append(out, m.noteDrifts(n, in.drifts)...)
 	}
 	if in.failure.reason != "" {
+		if in.changed != "" && in.repaired == 0 {
+			out = append(out, event{name: in.name, reason: condition.Progressing, message: in.changed})
+		}
 		n.mark.HandledRequest = in.request // a failed attempt handles the request, too
 		out = append(out, m.fail(n, in.failure)...)
 		if !in.retryAt.IsZero() {
@@ -265,14 +268,29 @@ func (m *model) succeed(n *node, in applied) []action {
 	n.mark, n.unsaved = in.mark, true
 	if news {
 		n.appliedAt = time.Time{}
-		out = append(out, event{name: in.name, reason: condition.ReconciliationSucceeded, message: "Applied revision: " +
-			in.mark.Revision})
 	}
 	n.current(m.now)
+	if news || in.changed != "" && in.repaired == 0 {
+		out = append(out, n.appliedEvent(in.changed, m.now))
+	}
 	n.verifyAt = m.now.Add(m.spread(n.interval()))
 	n.checkAt = m.now
 	n.dirty = n.dirty || !n.isApplied() || n.requested()
 	return out
+}
+
+// appliedEvent returns the event that a revision was applied, with the objects that changed. If the application waits
+// for health, that is not its success yet: another event follows when it is ready.
+func (n *node) appliedEvent(changed string, now time.Time) event {
+	e := event{name: n.entry.Name, reason: condition.ReconciliationSucceeded,
+		message: "Applied revision: " + n.mark.Revision}
+	if changed != "" {
+		e.message += ": " + changed
+	}
+	if n.unsung = n.condition(now).Status != condition.True; n.unsung {
+		e.reason = condition.Progressing
+	}
+	return e
 }
 
 func (m *model) driftEvent(in applied) []action {

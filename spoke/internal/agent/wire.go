@@ -1,13 +1,16 @@
 package agent
 
 import (
+	"errors"
 	"slices"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/condition"
 	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/shared/reporting"
+	"github.com/navefleet/nave/shared/telemetry"
 	"github.com/navefleet/nave/spoke/internal/inventory"
 
 	bundlev1 "github.com/navefleet/nave/proto/nave/bundle/v1"
@@ -18,13 +21,45 @@ import (
 // learn the values.
 func (t tell) perform(a *Agent) {
 	name := t.entry.Name
-	a.Reporter.Update(name, a.wireReport(t))
+	w := a.wireReport(t)
+	a.Reporter.Update(name, w)
+	a.logFailure(name, w)
 	a.metrics.ready.WithLabelValues(labels(name)...).Set(readiness(t.ready.Status))
 	quotes := func(o inventory.ObjectHealth) bool { return o.Message != "" }
 	if !a.discretion(name).all && slices.ContainsFunc(t.health.Unhealthy, quotes) {
 		a.startLearning(name)
 	}
 }
+
+// logFailure logs that an application is not ready, and its refused objects, if its report says something else than the
+// last time. A wait for a dependency is no failure of its own.
+func (a *Agent) logFailure(name bundle.ApplicationName, w *spokev1.ApplicationReport) {
+	if w.Ready != condition.False || w.Reason == condition.DependencyNotReady {
+		delete(a.failing, name)
+		return
+	}
+	failing := w.Reason + ": " + w.Message
+	if a.failing[name] == failing {
+		return
+	}
+	a.failing[name] = failing
+	refused := 0
+	for _, o := range w.Objects {
+		if o.Status != condition.Refused {
+			continue
+		}
+		if refused++; refused > maxLogged {
+			break
+		}
+		a.Log.Warn("object not applied", telemetry.Application(name), telemetry.Object(bundle.ObjectFrom(o.Object).ID()),
+			telemetry.Err(errors.New(o.Message)))
+	}
+	a.Log.Warn("application not ready", telemetry.Application(name), telemetry.Reason(w.Reason),
+		telemetry.Err(errors.New(w.Message)))
+}
+
+// maxLogged is how many refused objects of an application are logged, each in a line.
+const maxLogged = 10
 
 // wireReport returns the protocol message of a report, without the values of sealed files.
 func (a *Agent) wireReport(t tell) *spokev1.ApplicationReport {
