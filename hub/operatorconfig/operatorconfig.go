@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"sigs.k8s.io/yaml"
 
@@ -124,6 +125,15 @@ func (c *Config) Save(path string) error {
 		return fmt.Errorf("write operator configuration: %w", err)
 	}
 	return nil
+}
+
+// Validity returns from when to when the operator's certificate is valid.
+func (x *Context) Validity() (from, to time.Time, err error) {
+	chain, err := identity.ParseCertificates(x.ClientCertificateData)
+	if err != nil {
+		return from, to, fmt.Errorf("context %q: client-certificate-data: %w", x.Name, err)
+	}
+	return chain[0].NotBefore, chain[0].NotAfter, nil
 }
 
 // TLS returns the configuration of a client that reaches the hub as this operator. The certificate of the server must

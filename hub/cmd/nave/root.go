@@ -21,6 +21,8 @@ type session struct {
 	namespace string
 	cluster   string
 	timeout   time.Duration
+	warning   string // about the operator's certificate; empty: there is none
+	warned    bool   // the warning was printed
 }
 
 // maxMessage limits an answer of the hub, in bytes. The largest is a list of all objects of a large fleet.
@@ -123,12 +125,21 @@ func (s *session) dial() (adminv1.AdminServiceClient, func(), error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("context %s of %s: %w", x.Name, path, err)
 	}
+	s.warning = certificateWarning(x, time.Now())
 	conn, err := grpc.NewClient("passthrough:///"+x.Hub, grpc.WithTransportCredentials(credentials.NewTLS(tls)),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage)), grpc.WithUnaryInterceptor(s.limit))
 	if err != nil {
 		return nil, nil, fmt.Errorf("connect to hub %s: %w", x.Hub, err)
 	}
 	return adminv1.NewAdminServiceClient(conn), func() { conn.Close() }, nil
+}
+
+// warn prints the warning about the operator's certificate once.
+func (s *session) warn(cmd *cobra.Command) {
+	if s.warning != "" && !s.warned {
+		fmt.Fprintln(cmd.ErrOrStderr(), s.warning)
+		s.warned = true
+	}
 }
 
 // contextsOf returns the part of a message that lists the contexts.
@@ -160,6 +171,7 @@ func (s *session) run(do func(*cobra.Command, []string, adminv1.AdminServiceClie
 			return err
 		}
 		defer done()
+		s.warn(cmd)
 		return do(cmd, args, client)
 	}
 }

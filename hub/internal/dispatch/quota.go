@@ -18,16 +18,18 @@ const (
 	maxFetches = 4 // at the same moment
 	maxReports = 4 // at the same moment
 
-	helloRate   = 0.5 // per second
-	helloBurst  = 30
-	messageRate = 64 // per second, of one session after hello
-	messages    = 256
-	eventRate   = 1 // per second, in reports
-	eventBurst  = 200
-	servedRate  = 2 * reporting.CapabilitiesRate // messages of capabilities per second
-	servedBurst = 2 * reporting.CapabilitiesBurst
-	reportRate  = 1 << 20 // bytes per second
-	reportBurst = 32 << 20
+	helloRate    = 0.5 // per second
+	helloBurst   = 30
+	messageRate  = 64 // per second, of one session after hello
+	messages     = 256
+	eventRate    = 1 // per second, in reports
+	eventBurst   = 200
+	failureRate  = 1 // per second, in the log
+	failureBurst = 20
+	servedRate   = 2 * reporting.CapabilitiesRate // messages of capabilities per second
+	servedBurst  = 2 * reporting.CapabilitiesBurst
+	reportRate   = 1 << 20 // bytes per second
+	reportBurst  = 32 << 20
 
 	// Two agents with one identity end each other's sessions again and again; one that restarts does so once.
 	takeoverBurst  = 3
@@ -47,6 +49,7 @@ type quotas struct {
 	hellos, events, bytes *pace.Paces // bytes of reports
 	takeovers             *pace.Paces // of sessions by sessions of another instance
 	served                *pace.Paces // messages with capabilities
+	failures              *pace.Paces // lines in the log about applications that are not ready
 	warnings, revoked     *pace.Paces // by cluster and reason
 
 	mu      sync.Mutex
@@ -57,8 +60,8 @@ type quotas struct {
 func newQuotas() *quotas {
 	return &quotas{
 		hellos: pace.New(helloRate, helloBurst), takeovers: pace.New(rate.Every(takeoverWindow/takeoverBurst), takeoverBurst),
-		events: pace.New(eventRate, eventBurst),
-		bytes:  pace.New(reportRate, reportBurst), served: pace.New(servedRate, servedBurst),
+		events: pace.New(eventRate, eventBurst), failures: pace.New(failureRate, failureBurst),
+		bytes: pace.New(reportRate, reportBurst), served: pace.New(servedRate, servedBurst),
 		warnings: pace.New(rate.Every(warningInterval), warningBurst), revoked: pace.New(rate.Every(revokedInterval), 1),
 		fetches: map[string]int{}, reports: map[string]int{},
 	}

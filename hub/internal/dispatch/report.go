@@ -54,6 +54,7 @@ func (s *Server) Report(ctx context.Context, r *spokev1.ReportRequest) (*spokev1
 	if err != nil {
 		return nil, refusal(err)
 	}
+	s.logFailed(cluster, report.failed)
 	return &spokev1.ReportResponse{}, nil
 }
 
@@ -65,6 +66,13 @@ type checkedReport struct {
 	events     []store.Event
 	unreported int // applications that the spoke reports nothing about
 	size       int // bytes
+	failed     []failedApplication
+}
+
+// failedApplication is an application that is not ready, and was ready before or for another reason not.
+type failedApplication struct {
+	key             string
+	reason, message string
 }
 
 var kindPattern = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9]{0,62}$`)
@@ -288,12 +296,16 @@ func (c *checkedReport) changes(tx *store.Tx, cluster string) (bool, error) {
 		return false, err
 	}
 	differ, grows := len(c.events) > 0 || spoke.Unreported != c.unreported, false
+	c.failed = nil
 	for key, row := range c.rows {
 		old, ok, err := store.Reports.Get(tx, key)
 		if err != nil {
 			return false, err
 		}
-		differ = differ || !ok || !bytes.Equal(old.Value, row.Value)
+		if changed := !ok || !bytes.Equal(old.Value, row.Value); changed {
+			differ = true
+			c.noteFailure(key, old, row)
+		}
 		grows = grows || !ok || len(row.Value) > len(old.Value)
 	}
 	gone, err := c.gone(tx, cluster)

@@ -126,6 +126,16 @@ func (s *scheduled) active() iter.Seq[*member] {
 	}
 }
 
+// first returns the first of the members, by which logs name the source.
+func (s *scheduled) first() (first api.Key) {
+	for _, m := range s.members {
+		if first.Name == "" || m.key.Path() < first.Path() {
+			first = m.key
+		}
+	}
+	return first
+}
+
 // interval returns the smallest interval of the active members.
 func (s *scheduled) interval() time.Duration {
 	var least time.Duration

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"log/slog"
 	"time"
 
 	"github.com/navefleet/nave/hub/api"
@@ -147,14 +148,15 @@ func (l *Loop) rowAfter(r result) store.Fetched {
 
 // logChange logs what is new about a source.
 func (l *Loop) logChange(s *scheduled, now store.Fetched, err error) {
-	address := telemetry.Address(source.Redact(s.view.URL))
+	object, address := telemetry.Object(s.first()), telemetry.Address(source.Redact(s.view.URL))
 	if s.view.URL == "" {
-		address = telemetry.Object(s.object.Key)
+		address = slog.Attr{}
 	}
 	switch {
 	case now.Error != "" && now.Error != s.row.Error:
-		l.Log.Warn("fetch failed", address, telemetry.Reason(now.Reason), telemetry.Err(err))
+		l.Log.Warn("fetch failed", object, address, telemetry.Reason(now.Reason), telemetry.Err(err))
 	case now.Error == "" && !s.row.Artifact.Equal(now.Artifact):
-		l.Log.Info("new artifact", address, telemetry.Revision(now.Artifact.Revision), telemetry.Digest(now.Artifact.Digest))
+		l.Log.Info("new artifact", object, address, telemetry.Revision(now.Artifact.Revision),
+			telemetry.Digest(now.Artifact.Digest))
 	}
 }

@@ -38,6 +38,7 @@ type writer struct {
 	scopes  map[string]*scope         // that the transaction changes; nil: to be deleted
 	renders map[*cache.Rendering]bool // put in this transaction: a thousand equal clusters share one
 	written []*walked
+	failed  []store.Event // warnings that the transaction records
 }
 
 // commit writes the results of walks: the blobs first, then the rows of some graphs in each transaction. A graph that
@@ -143,7 +144,23 @@ func (p *Planner) update(ctx context.Context, start time.Time, fn func(*writer) 
 			delete(p.scopes, cluster)
 		}
 	}
+	p.logFailed(ctx, c.failed)
 	return c, nil
+}
+
+// maxFailedLines limits how many failures of one transaction are logged, each in a line: one mistake may be in all
+// clusters.
+const maxFailedLines = 20
+
+// logFailed logs failures that objects did not have before, or that changed.
+func (p *Planner) logFailed(ctx context.Context, failed []store.Event) {
+	for _, e := range failed[:min(len(failed), maxFailedLines)] {
+		p.log.WarnContext(ctx, "object failed", telemetry.Object(e.Object), telemetry.Reason(e.Reason),
+			slog.String("err", e.Message))
+	}
+	if more := len(failed) - maxFailedLines; more > 0 {
+		p.log.WarnContext(ctx, "more objects failed", telemetry.Count(more))
+	}
 }
 
 // putBlobs puts the blobs that the rows of graphs name, before the rows. Equal data of several graphs is put once. Data

@@ -263,10 +263,14 @@ func (c *writer) condition(key api.Key, o store.Condition) error {
 	if isOfCluster(o, old) && key.Role() != api.ClusterRole && key.Role() != api.FleetRole {
 		return nil // one event of the Cluster is about all of them
 	}
-	if e, ok := o.EventAfter(old, key, c.start); ok {
-		return store.Record(c.tx, e)
+	e, ok := o.EventAfter(old, key, c.start)
+	if !ok {
+		return nil
 	}
-	return nil
+	if e.Type == condition.Warning {
+		c.failed = append(c.failed, e)
+	}
+	return store.Record(c.tx, e)
 }
 
 // isOfCluster reports whether many objects of a cluster have a condition at once, or end it at once.
