@@ -126,6 +126,7 @@ const (
 	TakenOver           = "TakenOver"          // a Cluster that left Git is the operators' now
 	Resumed             = "Resumed"            // by an operator; Suspended is the other event
 	BundleUnread        = "BundleUnread"       // the hub could not read the last bundle and signed another
+	CertificateEnds     = "CertificateEnds"    // the certificate of a spoke ends soon and was not renewed
 	CertificateRevoked  = "CertificateRevoked" // a spoke calls with a revoked certificate
 	DuplicateSpoke      = "DuplicateSpoke"     // two spokes call as one cluster
 	HubBehind           = "HubBehind"          // the spoke has a newer bundle than the hub

@@ -91,6 +91,7 @@ func (s *Server) Run(ctx context.Context) error {
 	g.Go(func() error { return s.watch(ctx) })
 	g.Go(func() error { return s.batch.run(ctx) })
 	g.Go(func() error { return s.sweep(ctx) })
+	g.Go(func() error { return s.watchCertificates(ctx) })
 	if err := g.Wait(); err != nil {
 		return fmt.Errorf("dispatch: %w", err)
 	}

@@ -88,6 +88,6 @@ func (s *Server) note(tx *store.Tx, cluster string, c *registrationv1.Certificat
 		return err
 	}
 	change(&row)
-	row.CertificateExpiry = c.ExpiresAt.AsTime()
+	row.CertificateExpiry, row.CertificateIssued, row.Expiring = c.ExpiresAt.AsTime(), s.now().UTC(), false
 	return store.Spokes.Put(tx, cluster, row)
 }

@@ -36,6 +36,7 @@ func (f Facts) clusterVerdict() verdict {
 		return covered
 	}
 	v := runningVerdict(f.Spoke, f.Bundle)
+	v.message += certificateNotice(f.Spoke)
 	if v.ready == condition.True {
 		v.since = f.clusterSince()
 	}
@@ -63,7 +64,7 @@ func (f Facts) sessionVerdict() verdict {
 	case !registered(s):
 		return pending(condition.NotRegistered, "The spoke has not registered yet", f.Resource.Created)
 	case !s.Connected:
-		return pending(condition.Offline, "The spoke has been offline since "+offlineSince(s), s.Since)
+		return pending(condition.Offline, "The spoke has been offline since "+offlineSince(s)+certificateNotice(s), s.Since)
 	}
 	return f.heldBackVerdict()
 }
@@ -87,6 +88,14 @@ func offlineSince(s *store.Spoke) string {
 		return wording.Time(s.Since)
 	}
 	return wording.Time(s.Since) + ", last heard from at " + wording.Time(s.Heard)
+}
+
+// certificateNotice returns the end of a message about a spoke whose certificate ends soon; "" for any other.
+func certificateNotice(s *store.Spoke) string {
+	if !s.Expiring {
+		return ""
+	}
+	return "; its certificate ends at " + wording.Time(s.CertificateExpiry) + " and was not renewed"
 }
 
 // heldBackVerdict returns True unless the newest bundle has a feature that the connected spoke does not know.
@@ -165,10 +174,10 @@ func (f Facts) setConnected(c *conditions) {
 		c.set(condition.Connected, condition.False, condition.NotRegistered, "The spoke has not registered yet",
 			f.Resource.Created)
 	case s.Connected:
-		c.set(condition.Connected, condition.True, condition.Online, "The spoke is connected", s.Since)
+		c.set(condition.Connected, condition.True, condition.Online, "The spoke is connected"+certificateNotice(s), s.Since)
 	default:
-		c.set(condition.Connected, condition.False, condition.Offline, "The spoke has been offline since "+offlineSince(s),
-			s.Since)
+		c.set(condition.Connected, condition.False, condition.Offline,
+			"The spoke has been offline since "+offlineSince(s)+certificateNotice(s), s.Since)
 	}
 }
 

@@ -6,9 +6,11 @@ import (
 	"time"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
+	"k8s.io/apimachinery/pkg/api/meta"
 
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/store"
+	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/condition"
 )
 
@@ -113,5 +115,26 @@ func TestSuspended_by(t *testing.T) {
 	}
 	if behindBy(1) != "" || behindBy(maxCounted) != ", 100 or more revisions ahead," {
 		t.Errorf("one: %q, many: %q", behindBy(1), behindBy(maxCounted))
+	}
+}
+
+// TestCertificateNotice: a Cluster that is well tells that its spoke does not renew its certificate.
+func TestCertificateNotice(t *testing.T) {
+	const notice = "; its certificate ends at 2026-01-02T03:59:00Z and was not renewed"
+	cluster := member("east", well(nil))
+	cluster.Bundle = &store.SignedBundle{Bundle: bundle.ID{Sequence: 1}}
+	cluster.Spoke = &store.Spoke{Connected: true, Since: at(1), RegisteredAt: at(1),
+		Acks: map[bundle.Stage]bundle.ID{bundle.Healthy: cluster.Bundle.Bundle}}
+	if v := cluster.verdict(); strings.Contains(v.message, "certificate") {
+		t.Error(v.message)
+	}
+	spoke := *cluster.Spoke
+	spoke.Expiring, spoke.CertificateExpiry = true, at(59)
+	cluster.Spoke = &spoke
+	v := cluster.verdict()
+	connected := meta.FindStatusCondition(fold(t, cluster).Status.Conditions, condition.Connected)
+	if v.ready != condition.True || !strings.HasSuffix(v.message, notice) ||
+		!strings.HasSuffix(connected.Message, notice) {
+		t.Errorf("%+v, connected: %+v", v, connected)
 	}
 }

@@ -379,9 +379,12 @@ type Refusal struct {
 // Spoke is what the hub knows about the agent of one cluster. Its key is the name of the cluster. Packages registration
 // and dispatch write it.
 type Spoke struct {
-	RegisteredAt      time.Time                  `json:"registeredAt"`           // by a join token
-	Registration      string                     `json:"registration,omitempty"` // its name; see Counts
-	CertificateExpiry time.Time                  `json:"certificateExpiry"`
+	RegisteredAt      time.Time `json:"registeredAt"`           // by a join token
+	Registration      string    `json:"registration,omitempty"` // its name; see Counts
+	CertificateExpiry time.Time `json:"certificateExpiry"`
+	CertificateIssued time.Time `json:"certificateIssued,omitzero"` // zero: by an older hub
+	// Expiring is set if the certificate ends soon and was not renewed; see CertificateEnds.
+	Expiring          bool                       `json:"expiring,omitempty"`
 	Connected         bool                       `json:"connected"`
 	Since             time.Time                  `json:"since"`          // of Connected
 	Heard             time.Time                  `json:"heard,omitzero"` // if not connected: the last message, if known
@@ -411,6 +414,19 @@ func (s Spoke) Counts(registration string, issued time.Time) bool {
 		return s.Registration == registration
 	}
 	return !issued.Before(s.RegisteredAt.Truncate(time.Second))
+}
+
+// expiryNotice is how long before its end a certificate without a known beginning counts as ending.
+const expiryNotice = 30 * 24 * time.Hour
+
+// CertificateEnds reports whether the certificate of the spoke should have been renewed long ago, which a spoke does at
+// half of its life: less than a third of its life is left.
+func (s Spoke) CertificateEnds(now time.Time) bool {
+	notice := expiryNotice
+	if !s.CertificateIssued.IsZero() {
+		notice = s.CertificateExpiry.Sub(s.CertificateIssued) / 3
+	}
+	return !s.CertificateExpiry.IsZero() && now.After(s.CertificateExpiry.Add(-notice))
 }
 
 // Lacks returns the features that a bundle uses and that the spoke does not know. Such a bundle is held back.
