@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// TestReady: a spoke is ready when it has registered and its API server answers. A hub outage does not change that, also
-// over a restart.
+// TestReady: a spoke is ready when it has registered and its API server answers. A hub outage does not change that,
+// also over a restart.
 func TestReady(t *testing.T) {
 	h, r := newHub(t), newRig(t)
 	h.tokens["wrong token"] = refused

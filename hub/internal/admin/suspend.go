@@ -19,7 +19,7 @@ import (
 // Suspend implements adminv1.AdminServiceServer. The suspension is independent of spec.suspend in Git.
 func (s *Server) Suspend(ctx context.Context, r *adminv1.SuspendRequest) (*adminv1.SuspendResponse, error) {
 	response := &adminv1.SuspendResponse{}
-	err := s.suspension(ctx, r.Key, "suspend", func(tx *store.Tx, who string, row store.Resource) (changed bool, err error) {
+	err := s.suspension(ctx, r.Key, "suspend", func(tx *store.Tx, who string, row store.Resource) (done bool, err error) {
 		if r.StopRepair && row.Key.Role() != api.ClusterRole {
 			return false, status.Errorf(codes.InvalidArgument,
 				"--stop-repair is for Clusters: the drift of other suspended objects stays anyway; suspend %s "+
@@ -44,7 +44,7 @@ func (s *Server) Suspend(ctx context.Context, r *adminv1.SuspendRequest) (*admin
 // says that the object stays suspended.
 func (s *Server) Resume(ctx context.Context, r *adminv1.ResumeRequest) (*adminv1.ResumeResponse, error) {
 	var response *adminv1.ResumeResponse
-	err := s.suspension(ctx, r.Key, "resume", func(tx *store.Tx, who string, row store.Resource) (changed bool, err error) {
+	err := s.suspension(ctx, r.Key, "resume", func(tx *store.Tx, who string, row store.Resource) (done bool, err error) {
 		response = &adminv1.ResumeResponse{}
 		above, err := fold.NewReader(tx).SuspendedAbove(row)
 		if err != nil {

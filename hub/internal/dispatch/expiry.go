@@ -70,6 +70,6 @@ func (s *Server) noteEnd(tx *store.Tx, cluster string, end time.Time) error {
 		return err
 	}
 	return store.Record(tx, s.warning(cluster, condition.CertificateEnds,
-		"the certificate of the spoke ends at %s and was not renewed: the log of nave-spoke says why. After that it needs a "+
-			"new manifest: nave cluster add %s", wording.Time(end), cluster))
+		"the certificate of the spoke ends at %s and was not renewed: the log of nave-spoke says why. After that it needs "+
+			"a new manifest: nave cluster add %s", wording.Time(end), cluster))
 }

@@ -50,11 +50,16 @@ func Explain(w *World, key api.Key) []*adminv1.Explanation {
 		all = append(all, e)
 	}
 	w.count(all)
+	sortByRank(all, rank)
+	return all
+}
+
+// sortByRank sorts explanations by their rank, and those of one rank by their age.
+func sortByRank(all []*adminv1.Explanation, rank map[*adminv1.Explanation]int) {
 	slices.SortFunc(all, func(a, b *adminv1.Explanation) int {
 		return cmp.Or(cmp.Compare(rank[a], rank[b]), a.Since.AsTime().Compare(b.Since.AsTime()),
 			KeyOf(a.Object).Compare(KeyOf(b.Object)), cmp.Compare(a.Message, b.Message))
 	})
-	return all
 }
 
 // Names reports whether the world has an object that key names.
