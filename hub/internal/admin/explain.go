@@ -163,8 +163,11 @@ func (s *Server) load(ctx context.Context, cluster string) (world *fold.World, e
 		return nil, err
 	}
 	err = s.store.View(ctx, func(tx *store.Tx) (err error) {
-		world, err = fold.Load(tx, cluster, s.now())
+		world, err = fold.Load(tx, cluster)
 		return err
 	})
-	return world, s.fail(err)
+	if err != nil {
+		return nil, s.fail(err)
+	}
+	return world.At(s.now()), nil
 }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/store"
@@ -55,7 +54,7 @@ func TestConfinedSource(t *testing.T) {
 		if source, _, err := reader.sourceOf(g, g.facts[otherKey]); err != nil || source.Resource.Key != sourceKey {
 			t.Errorf("the Cluster covers %v, %v", source.Resource.Key, err)
 		}
-		world, err := Load(tx, "east", time.Time{})
+		world, err := Load(tx, "east")
 		if err != nil {
 			return err
 		}

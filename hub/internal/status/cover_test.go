@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -592,7 +591,7 @@ func (w *fleetWorld) explained() string {
 	var names []string
 	err := w.store.View(w.t.Context(), func(tx *store.Tx) error {
 		names = nil
-		world, err := Load(tx, "", time.Time{})
+		world, err := Load(tx, "")
 		for _, e := range Explain(world, api.Key{}) {
 			if e.Reason == condition.Suspended {
 				names = append(names, e.Object.Kind+"/"+e.Object.Name)

@@ -14,10 +14,9 @@ import (
 )
 
 // Load reads the world of one cluster and of the hub. If cluster is "", Load reads all clusters. In a world of one
-// cluster the Fleets are without their members. At the time now, Explain tells what is overdue.
-func Load(tx *store.Tx, cluster string, now time.Time) (*World, error) {
+// cluster the Fleets are without their members.
+func Load(tx *store.Tx, cluster string) (*World, error) {
 	w := newWorld()
-	w.now = now
 	r := NewReader(tx)
 	r.withoutMembers = cluster != ""
 	prefixes := []string{store.OfCluster(""), store.OfCluster(cluster)}

@@ -71,6 +71,12 @@ type World struct {
 	now   time.Time // for explanations; zero: nothing is overdue
 }
 
+// At returns the world at a time, at which Explain tells what is overdue.
+func (w *World) At(now time.Time) *World {
+	w.now = now
+	return w
+}
+
 // newWorld returns the world of these facts.
 func newWorld(facts ...Facts) *World {
 	w := &World{facts: map[api.Key]Facts{}}

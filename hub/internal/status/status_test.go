@@ -683,7 +683,7 @@ func TestRead(t *testing.T) {
 			t.Errorf("read %+v, want %+v", got, want)
 		}
 		for cluster, n := range map[string]int{"": 2, "east": 2, "west": 0} {
-			w, err := Load(tx, cluster, time.Time{})
+			w, err := Load(tx, cluster)
 			if err != nil {
 				return err
 			}
