@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -167,6 +168,7 @@ func showAll(group []*adminv1.Explanation) string {
 	for _, e := range group {
 		clusters = append(clusters, e.GetObject().GetCluster())
 	}
+	slices.Sort(clusters)
 	first := group[0].GetObject()
 	if len(clusters) == 1 {
 		return show(first)

@@ -50,10 +50,14 @@ func TestExplain_all_namespaces(t *testing.T) {
 	}
 }
 
-// missingKey returns the explanation of a Kustomization without its key.
-func missingKey(cluster string) *adminv1.Explanation {
-	return &adminv1.Explanation{Reason: "DecryptionFailed", Message: "no key", Object: &adminv1.ObjectKey{
+// missingKey returns the explanation of a Kustomization without its key, which so many clusters have.
+func missingKey(cluster string, of ...uint32) *adminv1.Explanation {
+	e := &adminv1.Explanation{Reason: "DecryptionFailed", Message: "no key", Object: &adminv1.ObjectKey{
 		Cluster: cluster, Kind: "Kustomization", Namespace: "flux-system", Name: "infra"}}
+	if len(of) > 0 {
+		e.Clusters = of[0]
+	}
+	return e
 }
 
 func TestExplain_exit_code(t *testing.T) {
@@ -72,7 +76,7 @@ func TestExplain_exit_code(t *testing.T) {
 			"✗ Fleet prod, for -: PathNotFound\n    no such path\n    → Push it\n"},
 		{"suspended", []*adminv1.Explanation{paused}, false,
 			"‖ Cluster east, for -: Suspended\n    Suspended by an operator\n✔ everything else is as it should be\n"},
-		{"two_clusters", []*adminv1.Explanation{missingKey("east"), wrong, missingKey("west")}, true,
+		{"two_clusters", []*adminv1.Explanation{missingKey("west"), wrong, missingKey("east")}, true,
 			"✗ Kustomization flux-system/infra on east, west, for -: DecryptionFailed\n    no key\n" +
 				"✗ Fleet prod, for -: PathNotFound\n    no such path\n    → Push it\n"},
 		{"command_for_two_clusters", []*adminv1.Explanation{failedChart("east"), failedChart("west")}, true,
@@ -81,6 +85,8 @@ func TestExplain_exit_code(t *testing.T) {
 		{"command_for_one_cluster", []*adminv1.Explanation{failedChart("east")}, true,
 			"✗ HelmRelease apps/web on east, for -: SourceNotReady\n    → Run: nave describe helmchart web --cluster east " +
 				"to see\n"},
+		{"of_all_clusters", []*adminv1.Explanation{missingKey("west", 20), missingKey("east", 20)}, true,
+			"✗ Kustomization flux-system/infra on east, west: 2 of 20 clusters, for -: DecryptionFailed\n    no key\n"},
 		{"suspended_and_wrong", []*adminv1.Explanation{wrong, paused}, true,
 			"✗ Fleet prod, for -: PathNotFound\n    no such path\n    → Push it\n‖ Cluster east, for -: Suspended\n    " +
 				"Suspended by an operator\n"},
