@@ -67,3 +67,17 @@ func TestRequireSpoke(t *testing.T) {
 		})
 	}
 }
+
+// TestHandled_offline_fleet ends the wait for a Fleet with a cluster that is offline; that of anything else goes on.
+func TestHandled_offline_fleet(t *testing.T) {
+	for kind, ends := range map[string]bool{"Fleet": true, "GitRepository": false} {
+		object, err := decode(&adminv1.Object{Json: fmt.Appendf(nil, `{"kind":%q,"status":{"conditions":[{"type":"Ready",`+
+			`"status":"Unknown","reason":"Offline","message":"1 of 2 clusters are ready"}]}}`, kind)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := handled(object, ""); (err != nil) != ends {
+			t.Errorf("%s: %v", kind, err)
+		}
+	}
+}
