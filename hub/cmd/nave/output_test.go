@@ -245,6 +245,8 @@ var commandsOfTest = map[string][]string{
 		"kustomizations", "-w", "-o", "json"},
 	"describe": {"describe", "kustomization", "a"}, "tree": {"tree", "kustomization",
 		"a"}, "events": {"events"}, "explain": {"explain"},
+	"debug_status": {"debug", "helmrelease", "a", "--show-status"}, "debug_values": {"debug", "hr", "a", "--show-values",
+		"--cluster=a"}, "debug_vars": {"debug", "kustomization", "a", "--show-vars", "--cluster=a"},
 	"version": {"version"}, "reconcile": {"reconcile", "kustomization", "a",
 		"--with-source"}, "reconcile_no_wait": {"reconcile", "kustomization", "a", "--no-wait"},
 	"delete": {"delete", "fleet", "a", "--yes"}, "suspend": {"suspend", "kustomization", "a"}, "confirm": {"confirm",
