@@ -23,7 +23,8 @@ type expirations struct {
 
 var expiration = prometheus.GaugeOpts{
 	Name: "nave_certificate_expiration_timestamp_seconds",
-	Help: "When a certificate expires: the hub's own, that of its authority, or of an operator who called since the start.",
+	Help: "When a certificate expires: the hub's own, that of its authority, or of an operator who called since the " +
+		"start.",
 }
 
 var expirationDesc = prometheus.NewDesc(expiration.Name, expiration.Help, []string{"certificate", "name"}, nil)

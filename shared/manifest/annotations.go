@@ -70,6 +70,6 @@ func (m Marks) DiffersInCluster() bool {
 	return m.Has(ReconcileAnnotation, Disabled)
 }
 
-// FormAnnotation has, for generated fields of an object by their JSON pointers, the digests of the texts around times and
-// random numbers, as JSON. What the cluster has in such a field stays as long as the digest does.
+// FormAnnotation has, for generated fields of an object by their JSON pointers, the digests of the texts around times
+// and random numbers, as JSON. What the cluster has in such a field stays as long as the digest does.
 const FormAnnotation = "fleet.nave.io/generated-forms"

@@ -32,8 +32,8 @@ REVISION, that is the newest one before the present one that was deployed; a rel
 it is, and only a REVISION gives it another pin.
 
 Meanwhile changes in Git wait, drift is repaired to what the revision has, if spec.driftDetection says so, and the
-HelmRelease is not ready (Pinned) unless the revision is what is in Git. If somebody changes the release with helm, it is
-rolled back again. If the HelmRelease leaves Git, the release is uninstalled. With --dry-run nothing is changed.`,
+HelmRelease is not ready (Pinned) unless the revision is what is in Git. If somebody changes the release with helm, it
+is rolled back again. If the HelmRelease leaves Git, the release is uninstalled. With --dry-run nothing is changed.`,
 		Example: "  nave history helmrelease podinfo -n apps --cluster prod-eu-1\n" +
 			"  nave rollback helmrelease podinfo -n apps --cluster prod-eu-1 --dry-run\n" +
 			"  nave rollback helmrelease podinfo 3 -n apps --cluster prod-eu-1\n" +

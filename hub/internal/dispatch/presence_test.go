@@ -32,13 +32,15 @@ func TestPresence(t *testing.T) {
 	r.cluster("a", false)
 	client := r.dial(identity.Cluster, "a")
 	r.open(client, bundle.ID{}, 0)
-	if e := r.awaitEvent(condition.Online); e.Type != condition.Normal || !strings.Contains(e.Message, " connected from ") {
+	e := r.awaitEvent(condition.Online)
+	if e.Type != condition.Normal || !strings.Contains(e.Message, " connected from ") {
 		t.Errorf("event is %+v", e)
 	}
 	second := r.open(client, bundle.ID{}, 0)
 	must(t, second.CloseSend())
-	e := r.awaitEvent(condition.Offline)
-	if e.Type != condition.Warning || !strings.HasPrefix(e.Message, "the spoke ended the session; the spoke was last heard") {
+	e = r.awaitEvent(condition.Offline)
+	if e.Type != condition.Warning ||
+		!strings.HasPrefix(e.Message, "the spoke ended the session; the spoke was last heard") {
 		t.Errorf("event is %+v", e)
 	}
 	if n := r.events(condition.Online); n != 1 {

@@ -17,7 +17,9 @@ type traced struct {
 }
 
 // spanOf is, by stage, the name of the span that ends with its ack.
-var spanOf = map[bundle.Stage]string{bundle.Received: "offer", bundle.Applied: "apply", bundle.Healthy: "become healthy"}
+var spanOf = map[bundle.Stage]string{
+	bundle.Received: "offer", bundle.Applied: "apply", bundle.Healthy: "become healthy",
+}
 
 // trace exports what a spoke did between two acks of the newest offer. It skips bundles that were only signed anew, and
 // changes from before the spoke registered.

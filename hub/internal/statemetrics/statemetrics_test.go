@@ -212,8 +212,9 @@ func TestSeries_go(t *testing.T) {
 	f.scrape()
 	f.update(func(tx *store.Tx) error {
 		key := api.ClusterKey("c00001").Path()
-		return errors.Join(store.DeleteCluster(tx, "c00001"), store.Resources.Delete(tx, key), store.Conditions.Delete(tx, key),
-			store.Resources.Delete(tx, sourceKey.Path()), store.Conditions.Delete(tx, sourceKey.Path()))
+		return errors.Join(store.DeleteCluster(tx, "c00001"), store.Resources.Delete(tx, key),
+			store.Conditions.Delete(tx, key), store.Resources.Delete(tx, sourceKey.Path()),
+			store.Conditions.Delete(tx, sourceKey.Path()))
 	})
 	got := f.scrape()
 	for name := range got {
@@ -263,7 +264,8 @@ func TestLimit(t *testing.T) {
 	})
 	f.update(func(tx *store.Tx) error {
 		key := api.ClusterKey("c00002").Path()
-		return errors.Join(store.DeleteCluster(tx, "c00002"), store.Resources.Delete(tx, key), store.Conditions.Delete(tx, key))
+		return errors.Join(store.DeleteCluster(tx, "c00002"), store.Resources.Delete(tx, key),
+			store.Conditions.Delete(tx, key))
 	})
 	f.scrape() // finds out that there is room
 	f.expect(map[string]float64{app: 1, "nave_unlisted_resources{}": 0})

@@ -31,8 +31,9 @@ func (f Facts) advice(reason string) string {
 }
 
 // unreadAdvice is the advice about values that the hub asks the cluster for, and that the cluster cannot read.
-const unreadAdvice = "Correct the object that the message names, in Git or in the cluster; if a key is missing, give it " +
-	"to the cluster. The chart is rendered when the cluster can read the values. Until then the cluster keeps what it has"
+const unreadAdvice = "Correct the object that the message names, in Git or in the cluster; if a key is missing, give " +
+	"it to the cluster. The chart is rendered when the cluster can read the values. Until then the cluster keeps what " +
+	"it has"
 
 // name returns the name of a source or a release in a command that the advice has, with its flags. For a Cluster or
 // Fleet the message names the object.

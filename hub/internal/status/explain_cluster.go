@@ -60,8 +60,8 @@ func (w *World) count(all []*adminv1.Explanation) {
 const defaultDeadline = 5 * time.Minute
 
 // overdueAdvice is the advice about an object that is in progress for longer than its timeout.
-const overdueAdvice = "It takes longer than its timeout: look at the named objects in the cluster, at nave events, and " +
-	"at the logs of nave-spoke there"
+const overdueAdvice = "It takes longer than its timeout: look at the named objects in the cluster, at nave events, " +
+	"and at the logs of nave-spoke there"
 
 // adviceOf returns the advice about a verdict. An object that has failed objects below it, or is in progress for longer
 // than its timeout, is not expected to become ready by itself.

@@ -14,8 +14,8 @@ const (
 )
 
 // ErrProtocol: the environment asks for a protocol that the hub does not speak.
-var ErrProtocol = errors.New("traces are exported by OTLP over HTTP only: set OTEL_EXPORTER_OTLP_PROTOCOL=http/json and " +
-	"the receiver's HTTP port, usually 4318, or give --tracing-endpoint")
+var ErrProtocol = errors.New("traces are exported by OTLP over HTTP only: set OTEL_EXPORTER_OTLP_PROTOCOL=http/json " +
+	"and the receiver's HTTP port, usually 4318, or give --tracing-endpoint")
 
 // FromEnvironment returns the Config that the standard variables of OpenTelemetry and the flag --tracing-endpoint ask
 // for. The flag comes first, and is an endpoint of all signals. If none of them names an endpoint, the URL is empty.

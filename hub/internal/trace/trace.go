@@ -1,8 +1,8 @@
 // Package trace exports what became of changes as OpenTelemetry traces, one for each change: OTLP over HTTP in JSON.
 //
-// A change is named by the moment when the hub first saw it, which plans and bundles carry. The trace ID is derived from
-// that moment, so that the loops of the hub need no context of each other, and neither does a spoke: the spans of what a
-// spoke does are made of the times of its acks.
+// A change is named by the moment when the hub first saw it, which plans and bundles carry. The trace ID is derived
+// from that moment, so that the loops of the hub need no context of each other, and neither does a spoke: the spans of
+// what a spoke does are made of the times of its acks.
 package trace
 
 import (
