@@ -97,7 +97,11 @@ func (i *Identity) Establish(ctx context.Context, dial func(*tls.Config) (*grpc.
 		return i.register(ctx, dial, entries, keyEntry)
 	}
 	i.Log.Warn("the stored identity cannot be used, registering again", telemetry.Err(unusable))
-	if err := i.register(ctx, dial, entries, keyEntry); err != nil {
+	entry := keyEntry
+	if len(entries[nextKeyEntry]) > 0 {
+		entry = nextKeyEntry // the hub may have seen the token with this key, and takes it with no other one
+	}
+	if err := i.register(ctx, dial, entries, entry); err != nil {
 		return fmt.Errorf("the stored identity: %w; a new registration: %w", unusable, err)
 	}
 	return nil

@@ -133,6 +133,32 @@ func TestRejoin(t *testing.T) {
 	}
 }
 
+// TestRejoin_expired uses the next key after a lost answer also if the spoke starts again when the certificate in use
+// has expired. The hub takes the token with no other key.
+func TestRejoin_expired(t *testing.T) {
+	authority, err := identity.LoadOrCreateAuthority(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := identity.ID{TrustDomain: authority.TrustDomain(), Role: identity.Cluster, Name: "prod"}
+	hub := &registrar{authority: authority, id: id, lose: true}
+	dial := hub.serve(t)
+	c := IdentityConfig{Cluster: id, Keeper: issue(t, authority, id),
+		JoinToken: func() (string, error) { return "token", nil }, Log: slog.New(slog.DiscardHandler)}
+	i := NewIdentity(c)
+	for _, refused := range []bool{false, true} {
+		if err := i.Establish(t.Context(), dial, refused); err != nil {
+			t.Fatal(err)
+		}
+	}
+	hub.lose = false
+	c.Now = func() time.Time { return time.Now().Add(2 * time.Hour) }
+	_ = NewIdentity(c).Establish(t.Context(), dial, false) // what the hub issues has expired by the clock of the spoke
+	if len(hub.keys) != 2 || !bytes.Equal(hub.keys[0], hub.keys[1]) {
+		t.Errorf("the hub saw %d requests, which differ", len(hub.keys))
+	}
+}
+
 // registrar is a hub that registers one cluster.
 type registrar struct {
 	registrationv1.UnimplementedRegistrationServiceServer
