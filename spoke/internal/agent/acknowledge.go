@@ -68,9 +68,9 @@ func (m *model) reportAll() []action {
 
 // turn returns the event if health turned bad or good, also for the first time after an apply.
 func (n *node) turn(t tell) []action {
-	was, first := n.reported.ready, n.unsung && t.ready.Status == condition.True
+	was, first := n.reported.ready, n.readyEventDue && t.ready.Status == condition.True
 	if first {
-		n.unsung = false
+		n.readyEventDue = false
 	}
 	switch reason := t.ready.Reason; {
 	case reason == was.Reason:

@@ -207,35 +207,41 @@ func (a *Agent) Run(ctx context.Context) error {
 	}
 	a.rest.Reset(restDelay)
 	close(a.restored)
-	for {
-		select {
-		case <-ctx.Done():
-			a.drain(cancel)
-			return nil
-		case in := <-a.inputs:
-			a.handle(in)
-		case <-a.Hub.Offers():
-			if o, ok := a.Hub.TakeOffer(); ok {
-				a.handle(offered{o})
-			}
-		case <-a.Watcher.C():
-			a.observe()
-		case envelope := <-a.questions():
-			a.preview(envelope)
-		case <-a.inputsChanged():
-			objects := a.Inputs.Drain()
-			a.shapesChanged(objects)
-			a.handle(changed{objects})
-		case <-a.shapes.retry.C:
-			a.answerShapes()
-		case <-a.timer.C:
-			a.handle(ticked{})
-		case <-a.sweep.C:
-			a.sweepBlobs()
-		case <-a.rest.C:
-			debug.FreeOSMemory()
-		}
+	for a.next(ctx) {
 	}
+	a.drain(cancel)
+	return nil
+}
+
+// next waits for an input and handles it. If the context ends, next returns false.
+func (a *Agent) next(ctx context.Context) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case in := <-a.inputs:
+		a.handle(in)
+	case <-a.Hub.Offers():
+		if o, ok := a.Hub.TakeOffer(); ok {
+			a.handle(offered{o})
+		}
+	case <-a.Watcher.C():
+		a.observe()
+	case envelope := <-a.questions():
+		a.preview(envelope)
+	case <-a.inputsChanged():
+		objects := a.Inputs.Drain()
+		a.shapesChanged(objects)
+		a.handle(changed{objects})
+	case <-a.shapes.retry.C:
+		a.answerShapes()
+	case <-a.timer.C:
+		a.handle(ticked{})
+	case <-a.sweep.C:
+		a.sweepBlobs()
+	case <-a.rest.C:
+		debug.FreeOSMemory()
+	}
+	return true
 }
 
 func stoppedTimer() *time.Timer {

@@ -86,20 +86,20 @@ type node struct {
 	checkAt   time.Time
 	checking  bool
 
-	blockedBy   bundle.ApplicationName // the dependency to wait for, or the dependent to be deleted first; zero: none
-	blockedWhy  string                 // why the dependency is not ready
-	peer        bundle.ApplicationName // the application among its health checks that is not ready; zero: none
-	ready       Condition
-	unsung      bool // an event is to tell that it became ready
-	repaired    uint64
-	heldDrift   map[manifest.ID]string // drift that is not repaired yet, and why
-	heldSince   time.Time
-	drifts      []drift        // the latest, newest first
-	driftAt     time.Time      // when drift that is left is looked at again; zero: there is none
-	keys        keyNames       // as they were last read
-	release     *releaseStatus // nil: it is no release of Helm, or nothing was done since the start
-	reported    tell
-	reportAgain bool // the last report left out a message that can be redacted now
+	blockedBy     bundle.ApplicationName // the dependency to wait for, or the dependent to be deleted first; zero: none
+	blockedWhy    string                 // why the dependency is not ready
+	peer          bundle.ApplicationName // the application among its health checks that is not ready; zero: none
+	ready         Condition
+	readyEventDue bool // an event is to tell that it became ready
+	repaired      uint64
+	heldDrift     map[manifest.ID]string // drift that is not repaired yet, and why
+	heldSince     time.Time
+	drifts        []drift        // the latest, newest first
+	driftAt       time.Time      // when drift that is left is looked at again; zero: there is none
+	keys          keyNames       // as they were last read
+	release       *releaseStatus // nil: it is no release of Helm, or nothing was done since the start
+	reported      tell
+	reportAgain   bool // the last report left out a message that can be redacted now
 }
 
 // standing is the list of the bundle that an application is in.

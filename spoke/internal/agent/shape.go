@@ -197,22 +197,7 @@ type shapeReader struct {
 // answer answers the questions, in as many requests as they need. An answer that the hub has is not sent again.
 func (r *shapeReader) answer(ctx context.Context) (in shapesAnswered) {
 	in = shapesAnswered{sent: map[manifest.Digest]manifest.Digest{}, problems: map[manifest.Digest]bool{}}
-	request, size, waiting := &spokev1.AnswerShapesRequest{}, 0, map[manifest.Digest]manifest.Digest{}
-	send := func() {
-		if len(request.Answers) == 0 {
-			return
-		}
-		if err := r.Shapes.AnswerShapes(ctx, request); err != nil {
-			r.Log.Info("questions about shapes were not answered", telemetry.Err(err))
-			in.failed = true
-		} else {
-			for id, digest := range waiting {
-				in.sent[id] = digest
-			}
-		}
-		request, size = &spokev1.AnswerShapesRequest{}, 0
-		clear(waiting)
-	}
+	batch := answerBatch{digests: map[manifest.Digest]manifest.Digest{}}
 	for _, q := range r.questions {
 		m, err := r.one(ctx, q)
 		if err != nil {
@@ -226,16 +211,45 @@ func (r *shapeReader) answer(ctx context.Context) (in shapesAnswered) {
 			in.sent[id] = digest
 			continue
 		}
-		if n := proto.Size(m); size+n > reporting.MaxShapeAnswers/2 || len(request.Answers) == reporting.MaxShapes {
-			send()
-			size = n
-		} else {
-			size += n
+		if !batch.fits(m) {
+			r.send(ctx, &batch, &in)
 		}
-		request.Answers, waiting[id] = append(request.Answers, m), digest
+		batch.add(id, m, digest)
 	}
-	send()
+	r.send(ctx, &batch, &in)
 	return in
+}
+
+// answerBatch is the answers of one request.
+type answerBatch struct {
+	answers []*spokev1.ShapeAnswer
+	size    int
+	digests map[manifest.Digest]manifest.Digest // of the answers, by question
+}
+
+// fits reports whether one more answer fits in the request.
+func (b *answerBatch) fits(m *spokev1.ShapeAnswer) bool {
+	return b.size+proto.Size(m) <= reporting.MaxShapeAnswers/2 && len(b.answers) < reporting.MaxShapes
+}
+
+func (b *answerBatch) add(question manifest.Digest, m *spokev1.ShapeAnswer, digest manifest.Digest) {
+	b.answers, b.digests[question] = append(b.answers, m), digest
+	b.size += proto.Size(m)
+}
+
+// send sends a batch, notes the answers that the hub has then, and empties the batch.
+func (r *shapeReader) send(ctx context.Context, b *answerBatch, in *shapesAnswered) {
+	if len(b.answers) == 0 {
+		return
+	}
+	if err := r.Shapes.AnswerShapes(ctx, &spokev1.AnswerShapesRequest{Answers: b.answers}); err != nil {
+		r.Log.Info("questions about shapes were not answered", telemetry.Err(err))
+		in.failed = true
+	} else {
+		maps.Copy(in.sent, b.digests)
+	}
+	b.answers, b.size = nil, 0
+	clear(b.digests)
 }
 
 func answerDigest(m *spokev1.ShapeAnswer) manifest.Digest {

@@ -147,9 +147,8 @@ func (m *model) divideChecks(n *node) {
 // update sets the entry of a node in a new bundle. A run for an older digest is cancelled.
 func (m *model) update(n *node, e bundle.Entry, app *bundle.Application) []action {
 	changed := n.entry.Digest != e.Digest || n.standing != listed
-	resumed := n.entry.Suspended && !e.Suspended
-	var out []action
 	pinChanged := n.entry.PinnedRevision != e.PinnedRevision
+	var out []action
 	if n.work != idle && (changed || pinChanged || // helm would find an interrupted release locked
 		e.Suspended && !n.isRelease()) {
 		out = n.stop()
@@ -164,18 +163,13 @@ func (m *model) update(n *node, e bundle.Entry, app *bundle.Application) []actio
 	if n.work == deleting {
 		n.mark.Digest = manifest.Digest{} // some of its objects are gone already
 	}
-	n.dirty = n.dirty || n.kept.Status != "" // it was not repaired meanwhile
+	n.dirty = n.dirty || n.becomesDirty(e)
 	if n.app == nil || changed {
 		n.readyExpressions = readReadyExpressions(app)
 	}
-	// Drift that was left is to be repaired, or nobody looks any more; objects that were kept are to be pruned.
-	n.dirty = n.dirty || n.entry.Drift != e.Drift || n.entry.KeepsObjects && !e.KeepsObjects
-	n.dirty = n.dirty || pinChanged || n.entry.ForceRequestedAt != e.ForceRequestedAt ||
-		n.entry.ResetRequestedAt != e.ResetRequestedAt || n.entry.TestRequestedAt != e.TestRequestedAt
 	n.entry, n.app, n.standing, n.kept = e, app, listed, Condition{}
 	n.retryAt = time.Time{}
-	n.dirty = n.dirty || !n.isApplied() || n.otherAccount() || n.failure.reason != "" || resumed ||
-		n.requested()
+	n.dirty = n.dirty || !n.isApplied() || n.otherAccount() || n.failure.reason != "" || n.requested()
 	n.current(m.now)
 	if n.verifyAt.IsZero() {
 		n.verifyAt = m.now.Add(m.spread(n.interval()))
@@ -185,6 +179,17 @@ func (m *model) update(n *node, e bundle.Entry, app *bundle.Application) []actio
 		n.mark.Suspended, n.mark.Withheld, n.unsaved = e.Suspended, false, true
 	}
 	return out
+}
+
+// becomesDirty reports whether a new entry with the same digest needs a run: the application was not repaired meanwhile,
+// drift that was left is to be repaired or nobody looks any more, objects that were kept are to be pruned, or an
+// operator asks for a run.
+func (n *node) becomesDirty(e bundle.Entry) bool {
+	was := n.entry
+	return n.kept.Status != "" || was.Suspended && !e.Suspended || was.Drift != e.Drift ||
+		was.KeepsObjects && !e.KeepsObjects || was.PinnedRevision != e.PinnedRevision ||
+		was.ForceRequestedAt != e.ForceRequestedAt || was.ResetRequestedAt != e.ResetRequestedAt ||
+		was.TestRequestedAt != e.TestRequestedAt
 }
 
 // otherAccount reports whether some of the applied objects were sent with another service account.
@@ -287,7 +292,7 @@ func (n *node) appliedEvent(changed string, now time.Time) event {
 	if changed != "" {
 		e.message += ": " + changed
 	}
-	if n.unsung = n.condition(now).Status != condition.True; n.unsung {
+	if n.readyEventDue = n.condition(now).Status != condition.True; n.readyEventDue {
 		e.reason = condition.Progressing
 	}
 	return e
