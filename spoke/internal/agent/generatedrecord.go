@@ -5,7 +5,6 @@ import (
 	"errors"
 	"strings"
 
-	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/spoke/internal/generate"
 	"github.com/navefleet/nave/spoke/internal/kube"
@@ -66,10 +65,9 @@ func (r *recordsOf) takeNext(ctx context.Context, search *generate.Search) error
 // takeText lets a search take the values of objects in YAML, one document after the other. A document is left out if it
 // cannot be read, because another program wrote it, or if it is too large for an object of a bundle.
 func (r *recordsOf) takeText(search *generate.Search, namespace, text string) {
-	const mark = "\n---"
-	for document := range strings.SplitSeq("\n"+text, mark) {
+	for document := range strings.SplitSeq("\n"+text, "\n---") {
 		data := []byte(document)
-		if fileByteCost*len(data)+fileValueCost*bundle.SealedFileValues(data) > documentCost {
+		if openCost(data) > documentCost {
 			continue
 		}
 		objects, _ := manifest.Parse(data)

@@ -37,7 +37,7 @@ func formsOf(o *manifest.Object) (forms map[string]string) {
 func pointerTo(path []string) string {
 	var b strings.Builder
 	for _, key := range path {
-		b.WriteString("/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(key))
+		b.WriteString("/" + escaping.Replace(key))
 	}
 	return b.String()
 }

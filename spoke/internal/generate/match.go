@@ -146,13 +146,13 @@ func (s *Search) endOf(p sealed.Placeholder, before, text, following string, mor
 // madeEnds returns the lengths that the value of a recipe at the begin of a text may have if it was made by the recipe.
 func (s *Search) madeEnds(i int, text string) []int {
 	if isKey(s.recipes[i].Function) {
-		end := strings.Index(text, "\n-----END ")
-		if end < 0 {
+		const mark = "\n-----END "
+		before, label, _ := strings.Cut(text, mark)
+		label, _, ended := strings.Cut(label, "-----")
+		if !ended {
 			return nil
 		}
-		end += len("\n-----END ")
-		label := strings.Index(text[end:], "-----")
-		end += label + len("-----")
+		end := len(before) + len(mark) + len(label) + len("-----")
 		return []int{end + 1, end} // with the line break, or without it if the chart left it out
 	}
 	return []int{s.lengths[i]}
@@ -170,14 +170,11 @@ func (s *Search) matchBegin(desired, live string) map[sealed.Placeholder]string 
 	}
 	letters := lettersOf(s.recipes[i].Function)
 	rest := live[len(before):]
-	end := strings.IndexFunc(rest, func(c rune) bool { return !strings.ContainsRune(letters, c) })
-	if end < 0 {
-		end = len(rest)
-	}
-	if letters == "" || !s.couldBe(i, rest[:end]) {
+	value := rest[:len(rest)-len(strings.TrimLeft(rest, letters))]
+	if letters == "" || !s.couldBe(i, value) {
 		return nil
 	}
-	return map[sealed.Placeholder]string{p: rest[:end]}
+	return map[sealed.Placeholder]string{p: value}
 }
 
 // lettersOf returns the characters of which the values of a function are, if the end of a value can be told by them;
@@ -256,9 +253,7 @@ func (s *Search) couldBe(i int, value string) bool {
 	case value == "":
 		return false
 	case letters != "":
-		return strings.Trim(value, letters) == "" && strings.IndexFunc(value, func(c rune) bool {
-			return !strings.ContainsRune(letters, c)
-		}) < 0
+		return strings.TrimLeft(value, letters) == ""
 	case r.Function == "bcrypt":
 		return strings.HasPrefix(value, "$2") && !strings.ContainsAny(value, " \n\"'")
 	case r.Function == "htpasswd":
