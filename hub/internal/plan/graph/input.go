@@ -1,7 +1,6 @@
 package graph
 
 import (
-	"cmp"
 	"fmt"
 	"reflect"
 	"slices"
@@ -16,7 +15,8 @@ import (
 type reading struct {
 	inputs  []api.InputData // in the order of the references
 	missing []manifest.ID   // objects that no Application of this pass has
-	err     problem         // zero: none
+	err     problem         // of the first input that has one; zero: none
+	waits   bool            // err is that the cluster has not answered yet
 }
 
 // givers are the ConfigMaps and Secrets of the Applications of one pass.
@@ -118,7 +118,9 @@ func (p *pass) read(key api.Key, r *api.Renderable, now, last *givers) (all read
 			pr = problem{condition.BuildFailed, fmt.Sprintf("%s: %s does not exist among the objects of the hub: put it "+
 				"below a root of the hub, or give the variables in postBuild.substitute", input.Field, input)}
 		}
-		all.err.reason, all.err.message = cmp.Or(all.err.reason, pr.reason), cmp.Or(all.err.message, pr.message)
+		if all.err == (problem{}) {
+			all.err, all.waits = pr, waitsForAnswer(&data)
+		}
 		all.inputs = append(all.inputs, data)
 	}
 	return all
@@ -276,7 +278,10 @@ func (p *pass) readInputs(key api.Key, r *api.Renderable) (inputs []api.InputDat
 	}
 	found.missing = nil
 	p.readings[key] = found
-	if found.err.reason != "" {
+	switch {
+	case found.waits:
+		return nil, false, &NotYet{found.err}
+	case found.err.reason != "":
 		return nil, false, found.err
 	}
 	return found.inputs, false, nil

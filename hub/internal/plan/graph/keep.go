@@ -11,7 +11,7 @@ import (
 // keepFailed keeps the last Application and objects of a renderable that cannot be rendered now, and notes the reason.
 func (p *pass) keepFailed(key api.Key, result Result) {
 	p.graph.Findings[key] = Finding{Reason: result.Reason, Message: result.Err.Error(), Attempted: result.Revision,
-		NotYet: p.isNotYet(key, result)}
+		NotYet: isNotYet(result)}
 	p.blind[key] = true
 	p.keepLast(key, false)
 }
@@ -28,10 +28,9 @@ func (e *NotYet) Unwrap() error { return e.Err }
 
 // isNotYet reports whether a renderable that cannot be rendered now only waits. One that waits for a dependency does,
 // also if the dependency failed: the failure is that of the dependency.
-func (p *pass) isNotYet(key api.Key, result Result) bool {
+func isNotYet(result Result) bool {
 	_, notYet := errors.AsType[*NotYet](result.Err)
-	return notYet || p.unanswered[key] == result.Err.Error() || result.Reason == condition.DependencyNotReady ||
-		result.Reason == condition.Progressing
+	return notYet || result.Reason == condition.DependencyNotReady || result.Reason == condition.Progressing
 }
 
 // suspend keeps the last Application and objects of a suspended renderable.

@@ -1,7 +1,6 @@
 package graph
 
 import (
-	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -62,10 +61,8 @@ func (p *pass) shape(key api.Key, r *api.Renderable, data *api.InputData, giver 
 	case err != nil:
 		return problem{reasonOfAsking(err), fmt.Sprintf("%s: %s: %v", data.Field, &q, err)}
 	case !known:
-		waits := problem{condition.InputNotReady, fmt.Sprintf("%s: waiting for cluster %s to tell the keys, not the values, "+
+		return problem{condition.InputNotReady, fmt.Sprintf("%s: waiting for cluster %s to tell the keys, not the values, "+
 			"of %s; its next bundle asks", data.Field, p.in.Cluster, &q)}
-		p.unanswered[key] = cmp.Or(p.unanswered[key], waits.message)
-		return waits
 	case found.Problem != "":
 		return problem{condition.BuildFailed, fmt.Sprintf("%s: cluster %s %s: %s", data.Field, p.in.Cluster,
 			api.UnreadValues, found.Problem)}
@@ -74,6 +71,12 @@ func (p *pass) shape(key api.Key, r *api.Renderable, data *api.InputData, giver 
 			"created", data.Field, &q, p.in.Cluster)}
 	}
 	return p.fill(data, q, found)
+}
+
+// waitsForAnswer reports whether the spoke was asked, or is going to be asked, for the keys of an input and has not
+// answered.
+func waitsForAnswer(data *api.InputData) bool {
+	return data.Question != nil && !data.Answered && !data.Unasked
 }
 
 // askOfGiver completes a question about an object that an Application of the cluster gives.
@@ -193,7 +196,7 @@ func (p *pass) addQuestions() {
 					p.graph.Questions = append(p.graph.Questions, *data.Question)
 				}
 			}
-			p.graph.Waiting[key] = p.graph.Waiting[key] || !data.Answered && !data.Unasked
+			p.graph.Waiting[key] = p.graph.Waiting[key] || waitsForAnswer(&data)
 		}
 	}
 	slices.SortFunc(p.graph.Questions, bundle.CompareQuestions)

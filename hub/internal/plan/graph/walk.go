@@ -111,7 +111,6 @@ type pass struct {
 	replaced       []api.Key           // renderables that were expanded as an earlier version
 	blind          map[api.Key]bool    // renderables whose present children are not known
 	refusers       map[api.Key]api.Key // owners of refused objects
-	unanswered     map[api.Key]string  // the first message of a reader that waits for an answer of the spoke
 	guarded        bool                // whether the guard has checked the objects that left
 	bootstrapped   bool                // whether a root has a bootstrapped tree
 }
@@ -136,8 +135,7 @@ func newPass(in Input, known map[api.Key]Node, apps map[api.Key]*Application, u 
 			Nodes: map[api.Key]Node{}, Findings: map[api.Key]Finding{},
 			Sources: map[string]bool{}, HubSources: map[api.Key]bool{}, Expected: maps.Clone(in.expected),
 		},
-		apps: map[api.Key]*Application{}, unanswered: map[api.Key]string{},
-		problems: map[api.Key][]problem{}, unlisted: map[api.Key]int{},
+		apps: map[api.Key]*Application{}, problems: map[api.Key][]problem{}, unlisted: map[api.Key]int{},
 		readData:       map[givenObject]givenData{},
 		waitForSources: true, turns: map[api.Key]int{}, elsewhere: map[sightKey]sight{}, assumed: map[sightKey]assumption{},
 		gone: map[api.Key]bool{}, barred: map[api.Key]bool{}, blind: map[api.Key]bool{}, refusers: map[api.Key]api.Key{},
