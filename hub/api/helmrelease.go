@@ -378,9 +378,6 @@ func (v *ChartValues) dataIn(objects []*manifest.Object) (map[string]string, err
 // ErrNoValues is the error of a ChartValues without data that is not optional.
 var ErrNoValues = errors.New("no such object, or no such key")
 
-// UnreadValues says in a message that a cluster was asked for the keys of values and cannot read them.
-const UnreadValues = "cannot read the values"
-
 // ErrLiveValues is the error of a ChartValues whose object only the cluster may have, if the cluster was not asked.
 var ErrLiveValues = errors.New("no object of Git that is applied to the cluster, and the cluster was not asked for " +
 	"its own. Commit the object, a Secret encrypted with SOPS, or set optional: true")

@@ -59,6 +59,7 @@ const (
 const (
 	BuildSucceeded      = "BuildSucceeded"
 	BuildFailed         = "BuildFailed"
+	InputUnreadable     = "InputUnreadable" // the cluster was asked for the keys of values and cannot read them
 	PathNotFound        = "PathNotFound"
 	ArtifactFailed      = "ArtifactFailed"      // the source was never fetched, and the last attempt failed
 	SourceNotReady      = "SourceNotReady"      // the source does not exist, or was not fetched yet

@@ -65,3 +65,24 @@ func TestNotYet_fails(t *testing.T) {
 		}
 	}
 }
+
+// TestUnreadableValues gives values that the cluster cannot read a reason of their own, and a Warning.
+func TestUnreadableValues(t *testing.T) {
+	s := newStory(t, releaseFiles(1, "", "valuesFrom: [{kind: Secret, name: own}]"))
+	for _, line := range []string{"apply hub.yaml", "plan", "fetch fleet main@sha1:1 one", "fetch web 1.0.0 chart",
+		"spoke c0000 v1.36.0", "plan"} {
+		s.play(strings.Fields(line))
+	}
+	questions := s.plan("c0000").Questions
+	if len(questions) != 1 {
+		t.Fatalf("the cluster is asked %v, want one question", questions)
+	}
+	s.update(func(tx *store.Tx) error {
+		return store.PutShape(tx, "c0000", questions[0], store.Shape{By: "c0000", Problem: "the text is not YAML"})
+	})
+	s.round()
+	all := strings.Join(s.events(), "\n")
+	if !strings.Contains(all, "HelmRelease flux-system/web on c0000: Warning "+condition.InputUnreadable) {
+		t.Error(all)
+	}
+}

@@ -22,18 +22,9 @@ func (f Facts) advice(reason string) string {
 	if reason == condition.DecryptionFailed && f.lacksDecryption() {
 		text = decryptionAdvice
 	}
-	if reason == condition.BuildFailed && f.Condition != nil &&
-		strings.Contains(f.Condition.Message, api.UnreadValues) {
-		text = unreadAdvice
-	}
 	words := strings.NewReplacer("KIND", kind, "CONFIRM", f.confirmation(), "RELEASE", f.releasing(), "NAME", f.name())
 	return words.Replace(text)
 }
-
-// unreadAdvice is the advice about values that the hub asks the cluster for, and that the cluster cannot read.
-const unreadAdvice = "Correct the object that the message names, in Git or in the cluster; if a key is missing, give " +
-	"it to the cluster. The chart is rendered when the cluster can read the values. Until then the cluster keeps what " +
-	"it has"
 
 // name returns the name of a source or a release in a command that the advice has, with its flags. For a Cluster or
 // Fleet the message names the object.
@@ -78,6 +69,9 @@ var advices = map[string]string{
 	// of the hub
 	condition.BuildFailed: "Correct the files in Git; nave build shows the same error without a push, unless it is in " +
 		"a remote base, which only the hub fetches. Until then the cluster keeps what it has",
+	condition.InputUnreadable: "Correct the object that the message names, in Git or in the cluster; if a key is " +
+		"missing, give it to the cluster. The chart is rendered when the cluster can read the values. Until then the " +
+		"cluster keeps what it has",
 	condition.ApplicationTooLarge: "Split the KIND into several, each with a path of its own. Until then " +
 		"the cluster keeps what it has",
 	condition.CapabilitiesUnknown: "Wait for the spoke to connect: nave get clusters shows whether it does. A chart may " +

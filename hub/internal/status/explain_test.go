@@ -286,11 +286,7 @@ func TestAdvice_name(t *testing.T) {
 
 // TestAdvice_unread_values checks the advice about values that only the cluster can read.
 func TestAdvice_unread_values(t *testing.T) {
-	f := well(func(f *Facts) {
-		f.Condition.Message = "spec.valuesFrom[0]: cluster east cannot read the values: ConfigMap apps/a: the text is " +
-			"not YAML"
-	})
-	if got := f.advice(condition.BuildFailed); !strings.Contains(got, "in Git or in the cluster") {
+	if got := well(nil).advice(condition.InputUnreadable); !strings.Contains(got, "in Git or in the cluster") {
 		t.Error(got)
 	}
 }

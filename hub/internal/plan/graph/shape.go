@@ -64,8 +64,8 @@ func (p *pass) shape(key api.Key, r *api.Renderable, data *api.InputData, giver 
 		return problem{condition.InputNotReady, fmt.Sprintf("%s: waiting for cluster %s to tell the keys, not the values, "+
 			"of %s; its next bundle asks", data.Field, p.in.Cluster, &q)}
 	case found.Problem != "":
-		return problem{condition.BuildFailed, fmt.Sprintf("%s: cluster %s %s: %s", data.Field, p.in.Cluster,
-			api.UnreadValues, found.Problem)}
+		return problem{condition.InputUnreadable, fmt.Sprintf("%s: cluster %s cannot read the values: %s", data.Field,
+			p.in.Cluster, found.Problem)}
 	case len(found.Shape) == 0 && !data.Optional:
 		return problem{condition.InputNotReady, fmt.Sprintf("%s: %s, does not exist in cluster %s; waiting for it to be "+
 			"created", data.Field, &q, p.in.Cluster)}
