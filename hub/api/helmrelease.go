@@ -153,9 +153,6 @@ type ChartValues struct {
 	Data *string `json:"data,omitempty"`
 }
 
-// IsSecret reports whether the values come from a Secret.
-func (v ChartValues) IsSecret() bool { return v.Kind == SecretKind }
-
 // ChartPatches are patches and images of a post-renderer.
 type ChartPatches struct {
 	Patches []fluxkustomize.Patch `json:"patches,omitempty"`

@@ -33,6 +33,9 @@ func (i Input) ID() manifest.ID {
 	return manifest.ID{Kind: i.Kind, Namespace: i.Namespace, Name: i.Name}
 }
 
+// IsSecret reports whether no value may be shown.
+func (i Input) IsSecret() bool { return i.Kind == SecretKind }
+
 // InputData is an Input and the data of its object.
 type InputData struct {
 	Input

@@ -250,16 +250,10 @@ func (b *kustomizationBuild) load(ctx context.Context) (*api.Object, error) {
 
 // choose returns the one Kustomization with the name and the namespace of the flags.
 func (b *kustomizationBuild) choose(objects []*manifest.Object) (*manifest.Object, error) {
-	var all, found []*manifest.Object
-	for _, o := range objects {
-		if kind, ok := api.KindOf(o); !ok || kind.Name != b.kind.Name {
-			continue
-		}
-		all = append(all, o)
-		if o.GetName() == b.name && (b.namespace == "" || namespaceOf(o) == b.namespace) {
-			found = append(found, o)
-		}
-	}
+	all, found := withName(objects, b.name, b.namespace, func(o *manifest.Object) bool {
+		kind, ok := api.KindOf(o)
+		return ok && kind.Name == b.kind.Name
+	})
 	what := fmt.Sprintf("%s %s", b.kind.Name, b.name)
 	switch {
 	case len(found) == 1:

@@ -240,16 +240,7 @@ func withoutRepeated(names []string) (different []string) {
 
 // choose returns the one HelmRelease with the name and the namespace of the flags.
 func (b *chartBuild) choose(objects []*manifest.Object, file string) (*manifest.Object, error) {
-	var all, found []*manifest.Object
-	for _, o := range objects {
-		if !api.RendersChart(o) {
-			continue
-		}
-		all = append(all, o)
-		if (b.name == "" || o.GetName() == b.name) && (b.namespace == "" || namespaceOf(o) == b.namespace) {
-			found = append(found, o)
-		}
-	}
+	all, found := withName(objects, b.name, b.namespace, api.RendersChart)
 	files := strings.Join(append([]string{file}, b.from...), ", ")
 	switch {
 	case len(found) == 1:
@@ -262,6 +253,21 @@ func (b *chartBuild) choose(objects []*manifest.Object, file string) (*manifest.
 			listObjects(all))
 	}
 	return nil, fmt.Errorf("%s has no such HelmRelease: it has none", files)
+}
+
+// withName returns the objects for which is returns true, and those of them with a name and a namespace; "" for any.
+func withName(objects []*manifest.Object, name, namespace string, is func(*manifest.Object) bool) (
+	all, found []*manifest.Object) {
+	for _, o := range objects {
+		if !is(o) {
+			continue
+		}
+		all = append(all, o)
+		if (name == "" || o.GetName() == name) && (namespace == "" || namespaceOf(o) == namespace) {
+			found = append(found, o)
+		}
+	}
+	return all, found
 }
 
 // namespaceOf returns the namespace of an object of a file: that of the hub if the file names none.

@@ -203,17 +203,11 @@ func printVariables(cmd *cobra.Command, o *api.Object, read []*manifest.Object) 
 			return fmt.Errorf("%s: %w", in.Field, err)
 		}
 	}
-	var ks struct {
-		Spec struct {
-			PostBuild struct {
-				Substitute map[string]string `json:"substitute"`
-			} `json:"postBuild"`
-		} `json:"spec"`
-	}
-	if err := json.Unmarshal(o.JSON, &ks); err != nil {
+	var build api.Build
+	if err := json.Unmarshal(view.Spec, &build); err != nil {
 		return err
 	}
-	maps.Copy(all, ks.Spec.PostBuild.Substitute)
+	maps.Copy(all, build.Substitute)
 	return writeVariables(cmd.OutOrStdout(), all)
 }
 
@@ -225,7 +219,7 @@ func addVariables(all map[string]string, in api.Input, read []*manifest.Object) 
 	}
 	data, err := api.DataOf(read[at])
 	for name, value := range data {
-		if all[name] = value; in.Kind == "Secret" {
+		if all[name] = value; in.IsSecret() {
 			all[name] = reporting.Mask
 		}
 	}

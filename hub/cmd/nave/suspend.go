@@ -54,7 +54,7 @@ func suspendedNow(ctx context.Context, out io.Writer, client adminv1.AdminServic
 	if !wait {
 		return nil
 	}
-	if needsSpoke := spokeOf(key) == key.GetCluster(); needsSpoke { // the hub alone suspends a Cluster
+	if (api.Key{Kind: key.GetKind()}).Role() != api.ClusterRole { // the hub alone suspends a Cluster
 		if err := requireSpoke(ctx, client, key); err != nil {
 			return err
 		}

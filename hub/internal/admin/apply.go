@@ -202,9 +202,6 @@ func (s *Server) applyOne(tx *store.Tx, a admittedObject) (action string, err er
 
 // recordTakeover records that a Cluster that left Git belongs to the operators from now on.
 func (s *Server) recordTakeover(tx *store.Tx, row store.Resource) error {
-	return store.Record(tx, store.Event{
-		Time: s.now().UTC(), Object: row.Key, Type: condition.Normal, Reason: condition.TakenOver,
-		Message: fmt.Sprintf("It came from %s, which no longer gives it, and is the operators' from now on; its spoke stays "+
-			"joined", row.Owner.Local()),
-	})
+	return s.record(tx, row.Key, condition.TakenOver, fmt.Sprintf("It came from %s, which no longer gives it, and is the "+
+		"operators' from now on; its spoke stays joined", row.Owner.Local()))
 }
