@@ -135,6 +135,9 @@ func TestMonitoring_pods(t *testing.T) {
 		if err := yaml.Unmarshal(text, &monitor); err != nil {
 			t.Fatalf("%s: %v", path, err)
 		}
+		if len(monitor.Spec.Selector.MatchLabels) == 0 || len(monitor.Spec.PodMetricsEndpoints) == 0 {
+			t.Errorf("%s selects all Pods, or scrapes nothing", path)
+		}
 		_, pods := monitoring(t, "..", side, file)
 		for key, value := range monitor.Spec.Selector.MatchLabels {
 			if !strings.Contains(string(pods), "      labels: {"+key+": "+value+"}") {
