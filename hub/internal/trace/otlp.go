@@ -4,10 +4,13 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/navefleet/nave/shared/telemetry"
@@ -62,7 +65,10 @@ const (
 	codeError    = 2
 )
 
-const maxAnswer = 512 // bytes of an answer that a message quotes
+const (
+	maxAnswer = 4 << 10 // bytes of an answer that are read
+	maxQuoted = 512     // bytes of an answer that a message quotes
+)
 
 // encode returns the body of a request.
 func (t *Tracer) encode(batch []record) ([]byte, error) {
@@ -89,15 +95,16 @@ func keyValues(attributes []Attribute) (list []keyValue) {
 	return list
 }
 
-// post sends one request.
-func (t *Tracer) post(ctx context.Context, batch []record) error {
+// post sends one request, and returns how many of its spans the receiver did not take. Its error has no URL, which may
+// have a token, and post follows no redirection: the headers are for the receiver alone.
+func (t *Tracer) post(ctx context.Context, batch []record) (failed int, err error) {
 	body, err := t.encode(batch)
 	if err != nil {
-		return err
+		return len(batch), err
 	}
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, t.URL, bytes.NewReader(body))
 	if err != nil {
-		return err
+		return len(batch), withoutURL(err)
 	}
 	r.Header.Set("Content-Type", "application/json")
 	for name, value := range t.Headers {
@@ -105,12 +112,41 @@ func (t *Tracer) post(ctx context.Context, batch []record) error {
 	}
 	answer, err := t.client.Do(r)
 	if err != nil {
-		return err
+		return len(batch), withoutURL(err)
 	}
 	defer answer.Body.Close()
+	text, _ := io.ReadAll(io.LimitReader(answer.Body, maxAnswer)) // what could be read is enough
 	if answer.StatusCode/100 != 2 {
-		text, _ := io.ReadAll(io.LimitReader(answer.Body, maxAnswer)) // what could be read is enough
-		return fmt.Errorf("the receiver of traces answers %s: %s", answer.Status, telemetry.Line(string(text), maxAnswer))
+		return len(batch), fmt.Errorf("the receiver of traces answers %s: %s", answer.Status,
+			telemetry.Line(string(text), maxQuoted))
 	}
-	return nil
+	return rejected(text, len(batch))
+}
+
+func withoutURL(err error) error {
+	if of := (*url.Error)(nil); errors.As(err, &of) {
+		return fmt.Errorf("the receiver of traces does not answer: %w", of.Err)
+	}
+	return err
+}
+
+// rejected returns how many spans of a batch a successful answer says were rejected. An answer that cannot be read
+// rejects none, as that of a receiver that answers in another form.
+func rejected(answer []byte, batch int) (int, error) {
+	var body struct {
+		PartialSuccess struct {
+			RejectedSpans json.RawMessage `json:"rejectedSpans"` // "3" or 3
+			ErrorMessage  string          `json:"errorMessage"`
+		} `json:"partialSuccess"`
+	}
+	if json.Unmarshal(answer, &body) != nil {
+		return 0, nil
+	}
+	n, err := strconv.Atoi(strings.Trim(string(body.PartialSuccess.RejectedSpans), `"`))
+	if err != nil || n <= 0 {
+		return 0, nil
+	}
+	n = min(n, batch)
+	return n, fmt.Errorf("the receiver of traces rejected %d of %d spans: %s", n, batch,
+		telemetry.Line(body.PartialSuccess.ErrorMessage, maxQuoted))
 }

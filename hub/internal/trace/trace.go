@@ -30,6 +30,7 @@ const (
 	maxBatch    = 512              // spans of one request
 	sendEvery   = 2 * time.Second  // so that spans gather
 	sendTimeout = 10 * time.Second // of one request
+	warnEvery   = 10 * time.Minute // while the receiver takes no spans
 )
 
 // Config configures a Tracer.
@@ -49,6 +50,7 @@ type Tracer struct {
 	client  http.Client
 	waiting chan record
 	spans   *prometheus.CounterVec
+	warned  time.Time // of Run: when the log told last that spans are not taken; zero: they are
 
 	mu      sync.Mutex
 	changes *lru.Cache[int64, *int] // by the moment: how many spans it has
@@ -73,7 +75,7 @@ func Cluster(name string) Attribute { return Attribute{"nave.cluster", name} }
 func New(c Config) *Tracer {
 	c.Log = cmp.Or(c.Log, slog.Default())
 	t := &Tracer{
-		Config: c, client: http.Client{Timeout: sendTimeout}, waiting: make(chan record, maxWaiting),
+		Config: c, client: http.Client{Timeout: sendTimeout, CheckRedirect: stay}, waiting: make(chan record, maxWaiting),
 		changes: lru.New[int64, *int](maxChanges),
 		spans: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "nave_trace_spans_total", Help: "Spans by what became of them: sent, failed, dropped.",
@@ -84,6 +86,9 @@ func New(c Config) *Tracer {
 	}
 	return t
 }
+
+// stay makes a redirection an answer.
+func stay(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
 // record is a span with its place in the trace.
 type record struct {
@@ -160,19 +165,34 @@ func (t *Tracer) Run(ctx context.Context) {
 	}
 }
 
-// send sends the spans that wait.
+// send sends the spans that wait. If the receiver takes none of a request, the others wait for the next time, so that a
+// receiver that hangs is asked once.
 func (t *Tracer) send(ctx context.Context) {
 	for {
 		batch := t.take()
 		if len(batch) == 0 {
 			return
 		}
-		result := "sent"
-		if err := t.post(ctx, batch); err != nil {
-			result = "failed"
-			t.Log.WarnContext(ctx, "spans were not exported", telemetry.Count(len(batch)), telemetry.Err(err))
+		failed, err := t.post(ctx, batch)
+		t.spans.WithLabelValues("failed").Add(float64(failed))
+		t.spans.WithLabelValues("sent").Add(float64(len(batch) - failed))
+		t.note(ctx, failed, err)
+		if failed == len(batch) {
+			return
 		}
-		t.spans.WithLabelValues(result).Add(float64(len(batch)))
+	}
+}
+
+// note logs that spans were not taken, once until a whole request is, but again every warnEvery.
+func (t *Tracer) note(ctx context.Context, failed int, err error) {
+	switch {
+	case err == nil && t.warned.IsZero():
+	case err == nil:
+		t.Log.InfoContext(ctx, "spans are exported again")
+		t.warned = time.Time{}
+	case t.warned.IsZero() || time.Since(t.warned) >= warnEvery:
+		t.Log.WarnContext(ctx, "spans were not exported", telemetry.Count(failed), telemetry.Err(err))
+		t.warned = time.Now()
 	}
 }
 

@@ -13,6 +13,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
 )
 
 // receiver takes the spans of OTLP requests.
@@ -21,11 +23,13 @@ type receiver struct {
 	spans   []span
 	headers http.Header
 	status  int
+	answer  string
+	asked   int
 	url     string
 }
 
 func newReceiver(t *testing.T) *receiver {
-	r := &receiver{status: http.StatusOK}
+	r := &receiver{status: http.StatusOK, answer: "{}"}
 	server := httptest.NewServer(r)
 	t.Cleanup(server.Close)
 	r.url = server.URL + tracesPath
@@ -40,14 +44,14 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, got *http.Request) {
 		w.WriteHeader(http.StatusBadRequest)
 		return
 	}
-	r.headers = got.Header
+	r.headers, r.asked = got.Header, r.asked+1
 	for _, of := range body.ResourceSpans {
 		for _, scope := range of.ScopeSpans {
 			r.spans = append(r.spans, scope.Spans...)
 		}
 	}
 	w.WriteHeader(r.status)
-	_, _ = io.WriteString(w, "{}")
+	_, _ = io.WriteString(w, r.answer)
 }
 
 // flush runs a tracer until it has sent all spans.
@@ -127,6 +131,80 @@ func TestRun_refused(t *testing.T) {
 	if !strings.Contains(log.String(), "403 Forbidden") || len(tracer.waiting) > 0 {
 		t.Errorf("the log is %s", log.String())
 	}
+}
+
+// TestRun_outage: a receiver that takes nothing is asked once each time, and the log tells of it once, and of its end.
+func TestRun_outage(t *testing.T) {
+	var log strings.Builder
+	r := newReceiver(t)
+	r.status = http.StatusInternalServerError
+	tracer := New(Config{URL: r.url, Log: slog.New(slog.NewTextHandler(&log, nil))})
+	for i := range maxWaiting {
+		tracer.Add(Span{Change: at(i), Name: "apply", Start: at(0), End: at(1)})
+	}
+	for range 3 {
+		flush(tracer)
+	}
+	if n := strings.Count(log.String(), "level=WARN"); r.asked != 3 || n != 1 {
+		t.Errorf("%d requests, %d warnings: %s", r.asked, n, log.String())
+	}
+	r.status = http.StatusOK
+	flush(tracer)
+	if len(tracer.waiting) > 0 || strings.Count(log.String(), "exported again") != 1 {
+		t.Errorf("%d spans wait, the log is %s", len(tracer.waiting), log.String())
+	}
+}
+
+// TestRun_partial: spans that a receiver rejects in a successful answer are not sent.
+func TestRun_partial(t *testing.T) {
+	for name, tt := range map[string]struct {
+		answer string
+		failed float64
+		log    string
+	}{
+		"none":   {`{"partialSuccess":{"rejectedSpans":"0"}}`, 0, ""},
+		"text":   {`{"partialSuccess":{"rejectedSpans":"1","errorMessage":"too old"}}`, 1, "rejected 1 of 2 spans: too old"},
+		"number": {`{"partialSuccess":{"rejectedSpans":2}}`, 2, "rejected 2 of 2 spans"},
+		"lies":   {`{"partialSuccess":{"rejectedSpans":"99"}}`, 2, "rejected 2 of 2 spans"},
+		"minus":  {`{"partialSuccess":{"rejectedSpans":"-1"}}`, 0, ""},
+		"other":  {`<html>`, 0, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var log strings.Builder
+			r := newReceiver(t)
+			r.answer = tt.answer
+			tracer := New(Config{URL: r.url, Log: slog.New(slog.NewTextHandler(&log, nil))})
+			tracer.Add(Span{Change: change, Name: "fetch", Start: at(0), End: at(1)})
+			flush(tracer)
+			failed := testutil.ToFloat64(tracer.spans.WithLabelValues("failed"))
+			sent := testutil.ToFloat64(tracer.spans.WithLabelValues("sent"))
+			if failed != tt.failed || failed+sent != 2 || !strings.Contains(log.String(), tt.log) {
+				t.Errorf("%v failed, %v sent, the log is %s", failed, sent, log.String())
+			}
+		})
+	}
+}
+
+// TestRun_secrets: a receiver cannot send the headers elsewhere, and the log has no token of the URL.
+func TestRun_secrets(t *testing.T) {
+	var log strings.Builder
+	other := newReceiver(t)
+	away := httptest.NewServer(http.RedirectHandler(other.url, http.StatusTemporaryRedirect))
+	headers := map[string]string{"Api-Key": "secret"}
+	tracer := New(Config{URL: away.URL + "?token=secret", Headers: headers,
+		Log: slog.New(slog.NewTextHandler(&log, nil))})
+	try := func(want string) {
+		t.Helper()
+		tracer.warned = time.Time{}
+		tracer.Add(Span{Change: change, Name: "fetch", Start: at(0), End: at(1)})
+		flush(tracer)
+		if other.asked > 0 || !strings.Contains(log.String(), want) || strings.Contains(log.String(), "secret") {
+			t.Errorf("the other receiver has %v, the log is %s", other.headers, log.String())
+		}
+	}
+	try("307 Temporary Redirect")
+	away.Close()
+	try("does not answer: dial tcp")
 }
 
 func TestFromEnvironment(t *testing.T) {
