@@ -84,7 +84,7 @@ func elsewhere(ctx context.Context, client adminv1.AdminServiceClient, key *admi
 			wording.List(clusters, len(clusters), 5))
 	case len(found) > 0:
 		return fmt.Errorf("%s does not exist; there is one in %s", show(key), listPlaces(found))
-	case strings.HasSuffix(message(err), " not found"):
+	case missingObject(err) != nil:
 		return fmt.Errorf("%s not found. %s", show(key), nearest(objects, key))
 	}
 	return err
@@ -110,8 +110,8 @@ func nearest(objects []*adminv1.Object, key *adminv1.ObjectKey) string {
 // orRelease is elsewhere for a command about a Cluster that has a subcommand about a release of Helm.
 func orRelease(cmd *cobra.Command, client adminv1.AdminServiceClient, cluster string, err error) error {
 	key := &adminv1.ObjectKey{Kind: api.ClusterKind, Name: cluster}
-	if err == nil || message(err) != show(key)+" not found" { // of a bundle, for example
-		return err
+	if missing := missingObject(err); missing.GetKind() != key.Kind || missing.GetName() != key.Name {
+		return err // about a bundle, for example
 	}
 	err = elsewhere(cmd.Context(), client, key, err)
 	return fmt.Errorf("%s. Of a release of Helm: %s helmrelease %s", message(err), cmd.CommandPath(), oneLine(cluster))

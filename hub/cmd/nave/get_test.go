@@ -166,6 +166,15 @@ func TestPrintRows_unsupported(t *testing.T) {
 	}
 }
 
+// notFoundError returns the hub's error about an object that does not exist.
+func notFoundError(key *adminv1.ObjectKey) error {
+	s, err := status.Newf(codes.NotFound, "%s not found", show(key)).WithDetails(key)
+	if err != nil {
+		return err
+	}
+	return s.Err()
+}
+
 // scattered is a hub that has one HelmRelease, in a namespace of a cluster.
 type scattered struct {
 	adminv1.UnimplementedAdminServiceServer
@@ -184,15 +193,15 @@ func (scattered) Get(context.Context, *adminv1.GetRequest) (*adminv1.GetResponse
 }
 
 func (scattered) Reconcile(_ context.Context, r *adminv1.ReconcileRequest) (*adminv1.ReconcileResponse, error) {
-	return nil, status.Errorf(codes.NotFound, "%s not found", show(r.GetKey()))
+	return nil, notFoundError(r.GetKey())
 }
 
 func (scattered) History(_ context.Context, r *adminv1.HistoryRequest) (*adminv1.HistoryResponse, error) {
-	return nil, status.Errorf(codes.NotFound, "Cluster %s not found", r.GetCluster())
+	return nil, notFoundError(&adminv1.ObjectKey{Kind: api.ClusterKind, Name: r.GetCluster()})
 }
 
 func (scattered) Rollback(_ context.Context, r *adminv1.RollbackRequest) (*adminv1.RollbackResponse, error) {
-	return nil, status.Errorf(codes.NotFound, "Cluster %s not found", r.GetCluster())
+	return nil, notFoundError(&adminv1.ObjectKey{Kind: api.ClusterKind, Name: r.GetCluster()})
 }
 
 // TestGet_elsewhere names the namespace and the cluster of objects that a list leaves out.

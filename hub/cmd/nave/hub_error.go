@@ -8,6 +8,8 @@ import (
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 )
 
 // statusOf returns the status of a call that failed, without the texts around it; nil if err is not the error of a
@@ -23,6 +25,17 @@ func statusOf(err error) *status.Status {
 // isTooOld reports whether the hub answered that it does not know a call.
 func isTooOld(err error) bool {
 	return statusOf(err).Code() == codes.Unimplemented && !isOtherServer(err)
+}
+
+// missingObject returns the key of the object that the hub does not have. For an error about something else, and for
+// that of an older hub, missingObject returns nil.
+func missingObject(err error) *adminv1.ObjectKey {
+	for _, detail := range statusOf(err).Details() {
+		if key, ok := detail.(*adminv1.ObjectKey); ok {
+			return key
+		}
+	}
+	return nil
 }
 
 // errTooOld is the error of a hub that does not know what a command needs.

@@ -740,6 +740,11 @@ func TestGet_missing(t *testing.T) {
 	} {
 		_, err := r.Get(t.Context(), &adminv1.GetRequest{Key: c.key})
 		wantCode(t, err, c.code, c.word)
+		details := status.Convert(err).Details()
+		named := len(details) == 1 && details[0].(*adminv1.ObjectKey).GetName() == "none"
+		if named != (c.code == codes.NotFound) {
+			t.Errorf("the details of %v are %v, want the key of a missing object and no other", err, details)
+		}
 	}
 	_, err := r.Tree(t.Context(), &adminv1.TreeRequest{Key: &adminv1.ObjectKey{Kind: "cluster", Name: "none"}})
 	wantCode(t, err, codes.NotFound)

@@ -7,6 +7,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/navefleet/nave/hub/api"
+	fold "github.com/navefleet/nave/hub/internal/status"
 	"github.com/navefleet/nave/hub/internal/store"
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 )
@@ -88,4 +89,11 @@ func negativeLimit(limit int64) error {
 	return status.Errorf(codes.InvalidArgument, "limit %d: want 0 or more", limit)
 }
 
-func notFound(k api.Key) error { return status.Errorf(codes.NotFound, "%s not found", k) }
+// notFound returns the error about an object that does not exist, with its key as a detail.
+func notFound(k api.Key) error {
+	s := status.Newf(codes.NotFound, "%s not found", k)
+	if detailed, err := s.WithDetails(fold.KeyMessage(k)); err == nil { // nil: the message can be encoded
+		s = detailed
+	}
+	return s.Err()
+}
