@@ -41,6 +41,9 @@ for that.`,
 			if err != nil {
 				return err
 			}
+			if !join.GetCertificateEnded() {
+				return fmt.Errorf("the certificate of cluster %s did not end: %w", args[0], errTooOld("this command"))
+			}
 			return printToken(cmd.OutOrStdout(), join.GetToken())
 		}),
 	}

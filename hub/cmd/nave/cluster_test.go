@@ -37,6 +37,12 @@ func (h clustersHub) Get(_ context.Context, r *adminv1.GetRequest) (*adminv1.Get
 	return &adminv1.GetResponse{Object: clusterNamed(r.Key.Name)}, nil
 }
 
+// CreateJoinToken answers as a hub that cannot end certificates.
+func (h clustersHub) CreateJoinToken(context.Context, *adminv1.CreateJoinTokenRequest) (
+	*adminv1.CreateJoinTokenResponse, error) {
+	return &adminv1.CreateJoinTokenResponse{Token: "secret"}, nil
+}
+
 func (h clustersHub) Impact(context.Context, *adminv1.ImpactRequest) (*adminv1.ImpactResponse, error) {
 	return h.impact, nil
 }
@@ -92,6 +98,7 @@ func TestClusterChange(t *testing.T) {
 		{"adopts", "add east --adopt", nil, "cluster east is the operators' now", 1},
 		{"adopts_alone", "add east --adopt --label a=b", nil, "[adopt label]", 0},
 		{"rotate_asks", "rotate east", nil, "nothing was changed: add --yes to agree to that", 0},
+		{"rotate_old_hub", "rotate east -y", nil, "cluster east did not end: the hub is too old", 0},
 		{"rotate_unknown", "rotate north -y", nil, "not found", 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {

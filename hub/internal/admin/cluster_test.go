@@ -99,10 +99,10 @@ func TestJoinToken_ends_certificate(t *testing.T) {
 		}) == nil
 	}
 	for _, end := range []bool{false, true} {
-		_, err := r.CreateJoinToken(t.Context(), &adminv1.CreateJoinTokenRequest{Cluster: "east", EndCertificate: end})
+		answer, err := r.CreateJoinToken(t.Context(), &adminv1.CreateJoinTokenRequest{Cluster: "east", EndCertificate: end})
 		must(t, err)
-		if valid() == end {
-			t.Errorf("a token with end_certificate %t: the certificate is valid: %t", end, valid())
+		if valid() == end || answer.GetCertificateEnded() != end {
+			t.Errorf("a token with end_certificate %t: the certificate is valid: %t; answered %v", end, valid(), answer)
 		}
 	}
 }

@@ -64,6 +64,7 @@ func (s *Server) CreateJoinToken(ctx context.Context,
 		Token: token, ExpiresAt: timestamppb.New(row.ExpiresAt),
 		CaPin: s.join.CAPin, HubAddress: s.join.Address, SigningKeys: s.join.SigningKeys,
 		TrustDomain: s.join.TrustDomain, SpokeImage: s.join.SpokeImage,
+		CertificateEnded: r.EndCertificate,
 	}, nil
 }
 

@@ -138,7 +138,8 @@ func (ApplicationChange) EnumDescriptor() ([]byte, []int) {
 	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{1}
 }
 
-// ObjectKey names an object of the hub, or of one cluster's graph.
+// ObjectKey names an object of the hub, or of one cluster's graph. It is the detail of NOT_FOUND if it is that object which
+// does not exist.
 type ObjectKey struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Empty: the hub's own.
@@ -1733,9 +1734,11 @@ type CreateJoinTokenResponse struct {
 	// The SPIFFE trust domain of this hub.
 	TrustDomain string `protobuf:"bytes,6,opt,name=trust_domain,json=trustDomain,proto3" json:"trust_domain,omitempty"`
 	// The container image of the matching spoke.
-	SpokeImage    string `protobuf:"bytes,7,opt,name=spoke_image,json=spokeImage,proto3" json:"spoke_image,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	SpokeImage string `protobuf:"bytes,7,opt,name=spoke_image,json=spokeImage,proto3" json:"spoke_image,omitempty"`
+	// The certificate ended, as CreateJoinTokenRequest.end_certificate wants. An older hub ignores that, and does not set this.
+	CertificateEnded bool `protobuf:"varint,8,opt,name=certificate_ended,json=certificateEnded,proto3" json:"certificate_ended,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *CreateJoinTokenResponse) Reset() {
@@ -1815,6 +1818,13 @@ func (x *CreateJoinTokenResponse) GetSpokeImage() string {
 		return x.SpokeImage
 	}
 	return ""
+}
+
+func (x *CreateJoinTokenResponse) GetCertificateEnded() bool {
+	if x != nil {
+		return x.CertificateEnded
+	}
+	return false
 }
 
 type ListEventsRequest struct {
@@ -5328,7 +5338,7 @@ const file_nave_admin_v1_admin_proto_rawDesc = "" +
 	"\acluster\x18\x01 \x01(\tR\acluster\x12\x1f\n" +
 	"\vttl_seconds\x18\x02 \x01(\x03R\n" +
 	"ttlSeconds\x12'\n" +
-	"\x0fend_certificate\x18\x03 \x01(\bR\x0eendCertificate\"\x89\x02\n" +
+	"\x0fend_certificate\x18\x03 \x01(\bR\x0eendCertificate\"\xb6\x02\n" +
 	"\x17CreateJoinTokenResponse\x12\x14\n" +
 	"\x05token\x18\x01 \x01(\tR\x05token\x129\n" +
 	"\n" +
@@ -5339,7 +5349,8 @@ const file_nave_admin_v1_admin_proto_rawDesc = "" +
 	"\fsigning_keys\x18\x05 \x01(\tR\vsigningKeys\x12!\n" +
 	"\ftrust_domain\x18\x06 \x01(\tR\vtrustDomain\x12\x1f\n" +
 	"\vspoke_image\x18\a \x01(\tR\n" +
-	"spokeImage\"\xb0\x01\n" +
+	"spokeImage\x12+\n" +
+	"\x11certificate_ended\x18\b \x01(\bR\x10certificateEnded\"\xb0\x01\n" +
 	"\x11ListEventsRequest\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\tR\acluster\x12!\n" +
 	"\fall_clusters\x18\x02 \x01(\bR\vallClusters\x12*\n" +
