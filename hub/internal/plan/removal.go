@@ -110,6 +110,7 @@ type departures struct {
 	mayReturn  func(bundle.ApplicationName) bool // a renderable that was not rendered may give it
 	confirmed  map[bundle.ApplicationName]bool   // by an operator
 	carriedOut map[bundle.ApplicationName]bool   // acknowledged by the spoke
+	passedOn   func(bundle.ApplicationName) bool // a controller in the cluster goes on with it
 	policy     func(store.Entry) bundle.DeletionPolicy
 }
 
@@ -117,8 +118,8 @@ func (p *Planner) departures(ctx context.Context, w *walked, next store.Plan) de
 	d := departures{
 		last: w.last, here: map[bundle.ApplicationName]bool{}, confirmed: map[bundle.ApplicationName]bool{},
 		mayReturn:  func(o bundle.ApplicationName) bool { return p.hubIncomplete() || w.graph.MayGive(w.keyOf(o)) },
-		carriedOut: w.carriedOut,
-		policy:     func(e store.Entry) bundle.DeletionPolicy { return p.policyOf(ctx, w, e) },
+		carriedOut: w.carriedOut, passedOn: w.passedOn,
+		policy: func(e store.Entry) bundle.DeletionPolicy { return p.policyOf(ctx, w, e) },
 	}
 	for _, e := range next.Applications {
 		d.here[e.Name] = true
@@ -135,8 +136,9 @@ func (p *Planner) departures(ctx context.Context, w *walked, next store.Plan) de
 }
 
 // decide returns the removals of the next plan, sorted, and the applications that left and may come back when the plan
-// is complete. A removal stays in the plan until the spoke has carried it out or the application exists again. If an
-// operator confirmed a removal that the hub does not know, decide adds it, because the spoke knows it.
+// is complete. A removal stays in the plan until the spoke has carried it out or the application exists again. From when
+// a controller in the cluster goes on with the application, the removal deletes nothing. If an operator confirmed a
+// removal that the hub does not know, decide adds it, because the spoke knows it.
 func (d departures) decide() (removals, undecided []bundle.Removal) {
 	all := map[bundle.ApplicationName]bundle.Removal{}
 	decided := map[bundle.ApplicationName]bool{}
@@ -161,24 +163,25 @@ func (d departures) decide() (removals, undecided []bundle.Removal) {
 		all[owner], decided[owner] = r, true
 	}
 	for _, owner := range slices.SortedFunc(maps.Keys(all), bundle.ApplicationName.Compare) {
+		r := all[owner]
+		if d.passedOn(owner) {
+			r.Policy = bundle.Orphan
+		}
 		switch {
 		case d.here[owner], decided[owner] && d.carriedOut[owner]:
 		case decided[owner] || !d.mayReturn(owner):
-			removals = append(removals, all[owner])
+			removals = append(removals, r)
 		default:
-			undecided = append(undecided, all[owner])
+			undecided = append(undecided, r)
 		}
 	}
 	return removals, undecided
 }
 
 // policyOf returns the policy for the objects of an application that leaves: its last deletion policy, as Flux's
-// finalizer acts on it. If the application is suspended, or its object is passed through to a controller in the cluster
-// from now on, policyOf returns Orphan.
+// finalizer acts on it. If the application is suspended, policyOf returns Orphan.
 func (p *Planner) policyOf(ctx context.Context, w *walked, e store.Entry) bundle.DeletionPolicy {
-	key := w.keyOf(e.Name)
-	passedOn := func(app graph.Application) bool { return graph.IsPassedOn(key, app) }
-	if w.isSuspended(key, p.hub) || slices.ContainsFunc(w.graph.Applications, passedOn) {
+	if w.isSuspended(w.keyOf(e.Name), p.hub) {
 		return bundle.Orphan
 	}
 	app, err := store.ReadApplication(ctx, p.store.Blobs(), e.Digest)
@@ -186,6 +189,13 @@ func (p *Planner) policyOf(ctx context.Context, w *walked, e store.Entry) bundle
 		return bundle.MirrorPrune // the spoke remembers the policy that it applied
 	}
 	return app.PolicyOnRemoval()
+}
+
+// passedOn reports whether the object of a renderable is passed through to a controller in the cluster now.
+func (w *walked) passedOn(name bundle.ApplicationName) bool {
+	return slices.ContainsFunc(w.graph.Applications, func(app graph.Application) bool {
+		return graph.IsPassedOn(w.keyOf(name), app)
+	})
 }
 
 // carriedOut returns the removals of a plan that the spoke has carried out. It has if it acknowledged the newest bundle

@@ -507,7 +507,14 @@ func TestRelease_adopts(t *testing.T) {
 	w.same("records", w.field("Secret", "sh.helm.release.v1.web.v4", "kind"), "")
 }
 
-// TestRelease_stays takes releases out of the bundle: suspended and orphaned ones stay.
+// lifeFlux is the object by which Flux's helm-controller has the release.
+const lifeFlux = `apiVersion: helm.toolkit.fluxcd.io/v2
+kind: HelmRelease
+metadata: {name: web, namespace: $NS}
+`
+
+// TestRelease_stays takes releases out of the bundle: suspended and orphaned ones stay, and those that the bundle gives
+// to Flux.
 func TestRelease_stays(t *testing.T) {
 	for name, c := range map[string]struct {
 		change func(*helmWorld)
@@ -517,6 +524,10 @@ func TestRelease_stays(t *testing.T) {
 		"orphaned":  {func(w *helmWorld) { w.app.DeletionPolicy = bundle.Orphan }, "Secret"},
 		"history":   {func(w *helmWorld) { w.app.Release.Uninstall.KeepHistory = true }, "Secret"},
 		"deleted":   {func(*helmWorld) {}, ""},
+		"passed_on": {func(w *helmWorld) {
+			w.others = []*bundle.Application{{Name: bundle.ApplicationName{Kind: "Kustomization", Namespace: "flux-system",
+				Name: "root"}, Objects: w.references(lifeFlux)}}
+		}, "Secret"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newHelmWorld(t)

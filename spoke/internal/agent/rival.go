@@ -3,8 +3,10 @@ package agent
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/spoke/internal/inventory"
 	"github.com/navefleet/nave/spoke/internal/kube"
 )
@@ -13,6 +15,24 @@ import (
 func rivalOf(name bundle.ApplicationName) bundle.ObjectIdentity {
 	return bundle.ObjectIdentity{Group: "helm.toolkit.fluxcd.io", Kind: "HelmRelease", Namespace: name.Namespace,
 		Name: name.Name}
+}
+
+// passOn returns the removals of a bundle. One of a release for which another application has Flux's object deletes
+// nothing: the controller in the cluster goes on with the release, whatever the hub knew when it decided on the removal.
+func passOn(b *bundle.Bundle, apps applications) []bundle.Removal {
+	passed := map[manifest.ID]bool{}
+	for _, app := range apps {
+		for _, o := range app.Objects {
+			passed[o.ID()] = true
+		}
+	}
+	removals := slices.Clone(b.Removals)
+	for i, r := range removals {
+		if rival := rivalOf(r.Name); r.Name.Kind == rival.Kind && passed[rival.ID()] {
+			removals[i].Policy = bundle.Orphan
+		}
+	}
+	return removals
 }
 
 // rivalError means that Flux may change the release, too.

@@ -114,10 +114,11 @@ func (m *model) adopt(id bundle.ID, b *bundle.Bundle, apps applications) []actio
 		out = append(out, m.update(n, e, apps[e.Name])...)
 	}
 	m.sort()
-	guard := m.guard(b, apps)
+	left := &bundle.Bundle{Removals: passOn(b, apps), Handovers: b.Handovers, Pending: b.Pending, Incomplete: b.Incomplete}
+	guard := m.guard(left, apps)
 	for _, name := range m.names {
 		if !named[name] {
-			out = append(out, m.displace(m.nodes[name], b, guard)...)
+			out = append(out, m.displace(m.nodes[name], left, guard)...)
 		}
 	}
 	for _, n := range m.nodes {

@@ -50,14 +50,14 @@ func (p *pass) stays(key api.Key) (stays, decided bool) {
 	if !was || now.Owner == nil {
 		now = last
 	}
+	if p.isPassedOn(key) {
+		return false, true
+	}
 	if last.Orphaned && now.Orphaned {
 		return true, true
 	}
 	if last.Held && now.Held {
 		return false, true // it had left before; the guard keeps it
-	}
-	if p.isPassedOn(key) {
-		return false, true
 	}
 	owner := *now.Owner
 	if _, here := p.graph.Nodes[owner]; here {
