@@ -78,6 +78,19 @@ func TestRelease_rival(t *testing.T) {
 	r = w.expect(condition.True, condition.ReconciliationSucceeded)
 	w.same("history", historyOf(r), "3 deployed web@1.2.3, 2 superseded web@1.2.3, 1 superseded web@1.0.0")
 	w.same("suspended", w.field("HelmRelease.helm.toolkit.fluxcd.io", "web", "spec", "suspend"), "true")
+
+	// The release is as it should be, but Flux's object is resumed: it would not stay so.
+	w.must(w.cluster.Edit(t.Context(), "HelmRelease.helm.toolkit.fluxcd.io", w.app.Name.Namespace, "web",
+		`{"spec":{"suspend":null}}`))
+	w.entry.RequestedAt = "now"
+	w.send()
+	w.eventually("the suspension", func() error {
+		if got := w.field("HelmRelease.helm.toolkit.fluxcd.io", "web", "spec", "suspend"); got != "true" {
+			return fmt.Errorf("it is %q", got)
+		}
+		return nil
+	})
+	w.same("record", w.field("Secret", "sh.helm.release.v1.web.v4", "kind"), "")
 	w.must(w.cluster.Edit(t.Context(), "HelmRelease.helm.toolkit.fluxcd.io", w.app.Name.Namespace, "web",
 		`{"metadata":{"finalizers":null}}`))
 }

@@ -46,7 +46,7 @@ type Executor struct {
 	// Save stores the journal before it returns.
 	Save func(Journal) error
 	Now  func() time.Time
-	// Permit returns an error if no action may begin now; nil: it may.
+	// Permit makes the spoke the only one that changes the release, and returns an error if it is not; nil: it is.
 	Permit func(context.Context) error
 	// Room waits until there is memory for records and objects, and returns the function that gives the memory back. Steps
 	// that wait for the cluster have none. nil: memory is not counted.

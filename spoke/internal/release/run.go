@@ -20,8 +20,8 @@ type Result struct {
 }
 
 // Run decides and carries out, until nothing is left to do now. The error is one of the spoke and not of the release:
-// the context ended, the API server did not answer, the journal cannot be saved, or Permit refused the action. Then the
-// next Run goes on.
+// the context ended, the API server did not answer, the journal cannot be saved, or Permit returned it. Then the next Run
+// goes on.
 func (e *Executor) Run(ctx context.Context, d Desired, j Journal) (Result, error) {
 	r := Result{Journal: j}
 	for {
@@ -34,12 +34,10 @@ func (e *Executor) Run(ctx context.Context, d Desired, j Journal) (Result, error
 		now := e.Now()
 		r.Journal, r.Last, r.Found = found.Journal, found.Decide(d, now), found
 		if r.Last.Action == NoAction || r.Last.NotBefore.After(now) || len(r.Done) == mostActions {
-			return r, nil
+			return r, e.mayStay(ctx, d, r)
 		}
-		if e.Permit != nil {
-			if err := e.Permit(ctx); err != nil {
-				return r, err
-			}
+		if err := e.permit(ctx); err != nil {
+			return r, err
 		}
 		r.Done = append(r.Done, r.Last.Action)
 		if r.Journal, err = at.Carry(ctx, d, found, r.Last); err == nil {
@@ -50,6 +48,23 @@ func (e *Executor) Run(ctx context.Context, d Desired, j Journal) (Result, error
 		}
 		r.Failed = fmt.Errorf("%s: %w", r.Last.Action, err)
 	}
+}
+
+// permit returns the error of Permit.
+func (e *Executor) permit(ctx context.Context) error {
+	if e.Permit == nil {
+		return nil
+	}
+	return e.Permit(ctx)
+}
+
+// mayStay returns the error of Permit for a release that is as it should be: another controller that may change it would
+// not leave it so. An action of the same Run was permitted just now.
+func (e *Executor) mayStay(ctx context.Context, d Desired, r Result) error {
+	if d.Removed || r.Last.Action != NoAction || r.Last.Stalled != "" || len(r.Done) > 0 {
+		return nil
+	}
+	return e.permit(ctx)
 }
 
 // at returns the Executor whose Storage has the records of a release.
