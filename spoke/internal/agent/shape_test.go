@@ -348,7 +348,8 @@ func TestValueSources_given(t *testing.T) {
 	}
 	r.hub.send(r.hub.sign(t, 2, web, application("apps", next)))
 	eventually(t, "the next version was not applied", func() bool {
-		return r.cluster.has("values").Object["type"] == "new"
+		values := r.cluster.has("values")
+		return values != nil && values.Object["type"] == "new"
 	})
 	r.inputs.putIn("shop", "Secret", "values", "2", "", map[string]string{"values.yaml": webValues})
 	eventually(t, "not applied after the next version", func() bool { return r.cluster.has("web") != nil })
