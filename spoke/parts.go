@@ -71,13 +71,26 @@ func (s *Spoke) build(role membership.Role, kept membership.Kept, book *ledger.L
 	p.reporter = report.New(p.session, c.Log)
 	p.watcher = watch.New(watch.Config{Client: s.client, Index: index, Health: assessor, Log: c.Log})
 	p.inputs = watch.NewInputs(watch.Config{Client: s.client, Index: index, Log: c.Log})
+	p.agent = s.newAgent(p, rules, index, assessor, metrics)
+	metrics.MustRegister(p.gauges()...)
+	seen, err := s.state.Seen(role.ID().String())
+	if p.hasSeen = seen != (bundle.ID{}); err == nil && p.hasSeen {
+		p.marker.Progress(seen, bundle.NoStage) // until the agent knows the stage
+	}
+	return p, err
+}
+
+// newAgent returns the agent, with the other parts that it needs.
+func (s *Spoke) newAgent(p *parts, rules membership.Rules, index *inventory.Index, assessor *health.Assessor,
+	metrics prometheus.Registerer) *agent.Agent {
+	c := s.config
 	applier := apply.New(apply.Config{
 		Client: s.client, Index: index, Health: assessor, Allow: rules.Policy.Allows,
 		Self: trust.Self{Namespace: c.Namespace}, Log: c.Log,
 	})
-	p.agent = agent.New(agent.Config{
+	return agent.New(agent.Config{
 		Releases: &agent.Releases{Applier: applier, Client: s.client},
-		Cluster:  role.ID(), Keyring: rules.Keyring, Store: s.state, Ledger: book, Hub: hub{p.session, p.marker},
+		Cluster:  p.role.ID(), Keyring: rules.Keyring, Store: s.state, Ledger: p.ledger, Hub: hub{p.session, p.marker},
 		Applier: applier, Watcher: p.watcher, Index: index, Kubernetes: s.client, Health: assessor,
 		Check: s.checker(assessor), Data: s.data, Inputs: p.inputs, Questions: p.session,
 		Shapes: p.session, ShapeKey: p.secret.ShapeKey,
@@ -85,12 +98,6 @@ func (s *Spoke) build(role membership.Role, kept membership.Kept, book *ledger.L
 		DefaultServiceAccount: c.DefaultServiceAccount, Reporter: p.reporter, Registry: metrics,
 		Log: c.Log, Now: c.Now, Jitter: rand.Float64, Memory: c.MemoryLimit,
 	})
-	metrics.MustRegister(p.gauges()...)
-	seen, err := s.state.Seen(role.ID().String())
-	if p.hasSeen = seen != (bundle.ID{}); err == nil && p.hasSeen {
-		p.marker.Progress(seen, bundle.NoStage) // until the agent knows the stage
-	}
-	return p, err
 }
 
 // hub is the session, except that acknowledgements wait for the high-water mark.

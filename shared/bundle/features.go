@@ -106,27 +106,33 @@ func (b *Bundle) Features() FeatureSet {
 		used = append(used, releaseQuestions)
 	}
 	for _, e := range b.Applications {
-		used = append(used, e.Features.Names()...)
-		if e.Parent != (ApplicationName{}) {
-			used = append(used, parents)
-		}
-		if e.Drift != CorrectDrift {
-			used = append(used, driftMode)
-		}
-		if e.KeepsObjects {
-			used = append(used, keptObjects)
-		}
-		if e.ForceRequestedAt != "" || e.ResetRequestedAt != "" || e.TestRequestedAt != "" {
-			used = append(used, helmRelease)
-		}
-		if e.PinnedRevision != 0 {
-			used = append(used, pinnedReleases)
-		}
-		if !e.ConfirmedPrune.IsZero() {
-			used = append(used, confirmedPrune)
-		}
+		used = append(used, e.features()...)
 	}
 	return setOf(used)
+}
+
+// features returns the features that the entry and its application use.
+func (e Entry) features() []string {
+	used := e.Features.Names()
+	if e.Parent != (ApplicationName{}) {
+		used = append(used, parents)
+	}
+	if e.Drift != CorrectDrift {
+		used = append(used, driftMode)
+	}
+	if e.KeepsObjects {
+		used = append(used, keptObjects)
+	}
+	if e.ForceRequestedAt != "" || e.ResetRequestedAt != "" || e.TestRequestedAt != "" {
+		used = append(used, helmRelease)
+	}
+	if e.PinnedRevision != 0 {
+		used = append(used, pinnedReleases)
+	}
+	if !e.ConfirmedPrune.IsZero() {
+		used = append(used, confirmedPrune)
+	}
+	return used
 }
 
 const (
