@@ -72,7 +72,7 @@ type node struct {
 	run     uint64 // number of the latest run, so that results of earlier ones are recognised
 	stopped bool   // the run was cancelled, and its result has not come yet
 	dirty   bool   // to be applied or deleted
-	moved   bool   // an object that it reads changed while it was applied
+	moved   bool   // an object that it reads, or one of a pinned release, changed while it was applied
 
 	failures int
 	retryAt  time.Time

@@ -95,16 +95,25 @@ func newCertificate(function string, args []any) (*x509.Certificate, error) {
 
 // readAuthority returns a certificate that signs others, and its key.
 func readAuthority(c bundle.Certificate) (*x509.Certificate, crypto.Signer, error) {
-	block, _ := pem.Decode([]byte(c.Cert))
-	if block == nil {
-		return nil, nil, errCertificate
-	}
-	parsed, err := x509.ParseCertificate(block.Bytes)
-	if err != nil {
+	parsed := certificateIn(c.Cert)
+	if parsed == nil {
 		return nil, nil, errCertificate
 	}
 	key, err := readKey(c.Key)
 	return parsed, key, err
+}
+
+// certificateIn returns the first certificate in a PEM text, which may be indented; nil if there is none.
+func certificateIn(text string) *x509.Certificate {
+	block, _ := pem.Decode([]byte(outdent(text)))
+	if block == nil {
+		return nil
+	}
+	c, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		return nil
+	}
+	return c
 }
 
 // makeKey returns a private key in PEM.
@@ -161,9 +170,9 @@ func encodeKey(key crypto.Signer) (string, error) {
 	return encodePEM("PRIVATE KEY", der), err
 }
 
-// readKey returns the private key in a PEM text.
+// readKey returns the private key in a PEM text, which may be indented.
 func readKey(text string) (crypto.Signer, error) {
-	block, _ := pem.Decode([]byte(text))
+	block, _ := pem.Decode([]byte(outdent(text)))
 	if block == nil {
 		return nil, errKey
 	}

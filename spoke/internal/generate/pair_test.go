@@ -2,6 +2,7 @@ package generate
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"strings"
 	"testing"
 
@@ -99,5 +100,27 @@ func TestTake_many_lines(t *testing.T) {
 	line := "key: " + placeholder("p") + "\n"
 	if found := s.values(strings.Repeat(line, 20_000), strings.Repeat("key: other\n", 20_001)); len(found) > 0 {
 		t.Error("found", len(found))
+	}
+}
+
+// TestValues_indented signs a new certificate with an authority that the cluster has in an indented text.
+func TestValues_indented(t *testing.T) {
+	ca := recipe("a", "genCA", `["ca",1]`)
+	web := recipe("c", "genSignedCert", `["web",null,["a.b"],1,{"Cert":"`+ca.Placeholder+`","Key":"`+ca.Key+`"}]`)
+	s := NewSearch([]bundle.Recipe{ca, web})
+	s.Add(secretOf(t, web.Placeholder, web.Key))
+	for i, value := range made(t, ca, nil) {
+		s.found[sealed.Placeholder(ca.Placeholders()[i])] = strings.ReplaceAll(value, "\n", "\n    ")
+	}
+	v, err := s.Values(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	certOf := func(r bundle.Recipe) *x509.Certificate {
+		return certificateIn(v.texts[sealed.Placeholder(r.Placeholder)])
+	}
+	authority, cert := certOf(ca), certOf(web)
+	if cert == nil || authority == nil || cert.CheckSignatureFrom(authority) != nil {
+		t.Error("the authority did not sign the certificate")
 	}
 }

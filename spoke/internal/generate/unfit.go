@@ -2,8 +2,6 @@ package generate
 
 import (
 	"context"
-	"crypto/x509"
-	"encoding/pem"
 	"net"
 	"slices"
 	"strings"
@@ -119,17 +117,4 @@ func hasNames(args []any, value string) bool {
 		}
 	}
 	return true
-}
-
-// certificateIn returns the first certificate in a PEM text; nil if there is none.
-func certificateIn(text string) *x509.Certificate {
-	block, _ := pem.Decode([]byte(text))
-	if block == nil {
-		return nil
-	}
-	c, err := x509.ParseCertificate(block.Bytes)
-	if err != nil {
-		return nil
-	}
-	return c
 }

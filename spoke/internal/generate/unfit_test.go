@@ -72,6 +72,7 @@ func TestUnfit(t *testing.T) {
 		"no_certificate":   {recipe: signed(`null`, `["e.f"]`), value: "-----BEGIN X-----\n", want: true},
 		"own":              {recipe: own(`["a.b"]`), want: true},
 		"own_another_name": {recipe: own(`["e.f"]`)},
+		"own_indented":     {recipe: own(`["e.f"]`), value: strings.ReplaceAll(at(before, own(`["a.b"]`)), "\n", "\n    ")},
 		"own_of_an_empty":  {recipe: own(`[""]`), value: made(t, own(`[""]`), before)[0], want: true},
 	} {
 		t.Run(name, func(t *testing.T) {
