@@ -416,6 +416,30 @@ func TestCarry_description(t *testing.T) {
 	}
 }
 
+// TestRun_lost remembers the name of a release whose journal was lost, so that another name is a move: the release of
+// the old name is to be uninstalled first, and its pin stays.
+func TestRun_lost(t *testing.T) {
+	for name, c := range map[string]struct {
+		pinned int
+		want   release.Stall
+	}{"free": {0, release.Guarded}, "pinned": {1, ""}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l, d := newLab(), desired()
+				l.run(t, d, "one")
+				l.disk, d.Pinned = release.Journal{}, c.pinned
+				l.run(t, d, "one")
+				moved := *d.Release
+				moved.Name = "other"
+				d.Release, d.Guarded = &moved, errors.New("it must be confirmed")
+				if last := l.run(t, d, "one"); last.Stalled != c.want {
+					t.Errorf("%+v, want %q", last, c.want)
+				}
+			})
+		})
+	}
+}
+
 // TestJournal_size keeps a journal small: it is written before each step.
 func TestJournal_size(t *testing.T) {
 	text, err := json.Marshal(failedOnce(release.Upgrade))

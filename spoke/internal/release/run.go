@@ -31,6 +31,12 @@ func (e *Executor) Run(ctx context.Context, d Desired, j Journal) (Result, error
 			return r, fmt.Errorf("read the records of release %s: %w", r.Journal.Subject(d), err)
 		}
 		e.Storage.Known = found.History
+		if j := found.identified(d); j != found.Journal {
+			if err := e.Save(j); err != nil {
+				return r, fmt.Errorf("remember release %s: %w", identityOf(d.Release), err)
+			}
+			found.Journal = j
+		}
 		now := e.Now()
 		r.Journal, r.Last, r.Found = found.Journal, found.Decide(d, now), found
 		if r.Last.Action == NoAction || r.Last.NotBefore.After(now) || len(r.Done) == mostActions {
@@ -48,6 +54,17 @@ func (e *Executor) Run(ctx context.Context, d Desired, j Journal) (Result, error
 		}
 		r.Failed = fmt.Errorf("%s: %w", r.Last.Action, err)
 	}
+}
+
+// identified returns the journal with the name of the release, which a lost journal does not have. The records say that
+// the spoke made the release. Without the name it would stay when the release gets another one.
+func (s Situation) identified(d Desired) Journal {
+	j := s.Journal
+	newest, exists := s.newest()
+	if j.Release == (Identity{}) && exists && !newest.Digest.IsZero() && newest.Status != Uninstalled {
+		j.Release = identityOf(d.Release)
+	}
+	return j
 }
 
 // permit returns the error of Permit.
