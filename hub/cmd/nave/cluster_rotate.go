@@ -21,9 +21,9 @@ func newClusterRotateCommand(s *session) *cobra.Command {
 join token.
 
 Until the Secret is applied in the cluster, the hub refuses the spoke; what runs there stays, and the spoke goes on
-repairing it. The spoke takes the token up without a restart and gets a certificate of a new registration. Labels,
-variables, plan and history stay. Certificates are renewed by themselves at half of their life; rotate is not needed
-for that.`,
+repairing it. The spoke takes the token up without a restart and gets a certificate of a new registration. Join tokens
+of the cluster that were made before and not used end, too. Labels, variables, plan and history stay. Certificates are
+renewed by themselves at half of their life; rotate is not needed for that.`,
 		Example: "  nave cluster rotate prod-eu-1 --yes | kubectl --context prod-eu-1 apply -f -",
 		Args:    cobra.ExactArgs(1),
 		RunE: s.run(func(cmd *cobra.Command, args []string, client adminv1.AdminServiceClient) error {

@@ -85,7 +85,8 @@ func TestApply_replaces(t *testing.T) {
 	}
 }
 
-// TestJoinToken_ends_certificate ends the registration of the spoke with the token that replaces it.
+// TestJoinToken_ends_certificate ends the registration of the spoke with the token that replaces it, and the tokens that
+// nobody used yet: they may have leaked with the certificate, or be those of a rotation before.
 func TestJoinToken_ends_certificate(t *testing.T) {
 	r := newRig(t)
 	r.apply(east("one"))
@@ -98,11 +99,22 @@ func TestJoinToken_ends_certificate(t *testing.T) {
 			return err
 		}) == nil
 	}
-	for _, end := range []bool{false, true} {
+	var tokens []string
+	for i, end := range []bool{false, true, true} {
 		answer, err := r.CreateJoinToken(t.Context(), &adminv1.CreateJoinTokenRequest{Cluster: "east", EndCertificate: end})
 		must(t, err)
 		if valid() == end || answer.GetCertificateEnded() != end {
 			t.Errorf("a token with end_certificate %t: the certificate is valid: %t; answered %v", end, valid(), answer)
 		}
+		tokens = append(tokens, answer.Token)
+		must(t, r.store.View(t.Context(), func(tx *store.Tx) error {
+			for n, token := range tokens {
+				_, there, err := store.JoinTokens.Get(tx, store.TokenKey(token))
+				if err != nil || there != (n == i) {
+					t.Errorf("after token %d: token %d is there: %t, %v", i, n, there, err)
+				}
+			}
+			return nil
+		}))
 	}
 }

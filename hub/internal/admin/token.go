@@ -48,7 +48,8 @@ func (s *Server) CreateJoinToken(ctx context.Context,
 				return err
 			}
 		}
-		if err := sweepTokens(tx, now.Add(-keepTokens)); err != nil {
+		old := func(t store.JoinToken) bool { return t.ExpiresAt.Before(now.Add(-keepTokens)) }
+		if err := store.DeleteTokens(tx, old); err != nil {
 			return err
 		}
 		return store.JoinTokens.Put(tx, store.TokenKey(token), row)
@@ -89,14 +90,4 @@ func joinable(tx *store.Tx, key api.Key) error {
 		return status.Errorf(codes.FailedPrecondition, "%s is blocked: unset its spec.blocked first", key)
 	}
 	return err
-}
-
-// sweepTokens deletes tokens that expired before then, and damaged ones, which let nobody in.
-func sweepTokens(tx *store.Tx, then time.Time) error {
-	return store.JoinTokens.ScanApart(tx, "", func(key string, t store.JoinToken) error {
-		if !t.ExpiresAt.Before(then) {
-			return nil
-		}
-		return store.JoinTokens.Delete(tx, key)
-	}, func(key string, _ error) error { return store.JoinTokens.Delete(tx, key) })
 }

@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/navefleet/nave/hub/internal/store"
@@ -33,15 +34,9 @@ func (s *Server) watchCertificates(ctx context.Context) error {
 func (s *Server) noteExpiring(ctx context.Context) error {
 	var found map[string]time.Time // ends of certificates, by cluster
 	now := s.Now()
-	err := s.Store.Update(ctx, func(tx *store.Tx) error {
+	err := s.Store.Update(ctx, func(tx *store.Tx) (err error) {
 		tx.NamesNoBlobs()
-		found = map[string]time.Time{}
-		err := store.Spokes.ScanApart(tx, "", func(cluster string, row store.Spoke) error {
-			if !row.Expiring && row.CertificateEnds(now) {
-				found[cluster] = row.CertificateExpiry
-			}
-			return nil
-		}, func(string, error) error { return nil })
+		found, err = expiring(tx, now)
 		for cluster, end := range found {
 			if err == nil {
 				err = s.noteEnd(tx, cluster, end)
@@ -57,6 +52,27 @@ func (s *Server) noteExpiring(ctx context.Context) error {
 			telemetry.Reason(wording.Time(end)))
 	}
 	return nil
+}
+
+// expiring returns the ends of the certificates that end soon and were not noted yet, by cluster. It leaves out those
+// that operators do not accept any more.
+func expiring(tx *store.Tx, now time.Time) (map[string]time.Time, error) {
+	found := map[string]time.Time{}
+	err := store.Spokes.ScanApart(tx, "", func(cluster string, row store.Spoke) error {
+		if row.Expiring || row.Registration == store.Ended || !row.CertificateEnds(now) {
+			return nil
+		}
+		err := store.RequireActiveCluster(tx, cluster)
+		switch {
+		case errors.Is(err, store.ErrBlocked), errors.Is(err, store.ErrNoCluster):
+		case err == nil, errors.Is(err, store.ErrDamaged):
+			found[cluster] = row.CertificateExpiry
+		default:
+			return err
+		}
+		return nil
+	}, func(string, error) error { return nil })
+	return found, err
 }
 
 // noteEnd writes and records that the certificate of a spoke ends soon.

@@ -43,3 +43,24 @@ func TestCertificateEnds(t *testing.T) {
 	must(t, s.noteExpiring(t.Context()))
 	r.awaitSpoke("a", "renewed", func(row store.Spoke) bool { return !row.Expiring })
 }
+
+// TestCertificateEnds_refused does not warn of a certificate that an operator does not accept any more.
+func TestCertificateEnds_refused(t *testing.T) {
+	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	r := &rig{t: t, store: store.OpenMemory(store.Twice)}
+	s := New(Config{Store: r.store, Now: func() time.Time { return now }})
+	r.cluster("blocked", true)
+	r.cluster("ended", false)
+	for name, registration := range map[string]string{"blocked": "first", "ended": store.Ended} {
+		r.spoke(name, func(row *store.Spoke) { row.CertificateExpiry, row.Registration = now, registration })
+	}
+	must(t, s.noteExpiring(t.Context()))
+	if n := r.events(condition.CertificateEnds); n != 0 {
+		t.Errorf("%d events", n)
+	}
+	r.cluster("blocked", false)
+	must(t, s.noteExpiring(t.Context()))
+	if n := r.events(condition.CertificateEnds); n != 1 {
+		t.Errorf("%d events after the end of the block, want 1", n)
+	}
+}

@@ -86,8 +86,13 @@ func CheckNotRevoked(tx *Tx, cluster, registration string, issued time.Time) (ro
 // Ended is the name of no registration: certificates of a cluster whose row has it are not valid.
 const Ended = "ended"
 
-// EndRegistration makes the certificates of a cluster invalid, until its spoke registers with a join token.
+// EndRegistration makes the certificates of a cluster invalid, until its spoke registers with a join token from after
+// this: the unused ones of before are deleted, since they may have leaked, too.
 func EndRegistration(tx *Tx, cluster string) error {
+	err := DeleteTokens(tx, func(t JoinToken) bool { return t.Cluster == cluster && t.UsedAt.IsZero() })
+	if err != nil {
+		return err
+	}
 	row, there, err := Spokes.Get(tx, cluster)
 	if err != nil || !there {
 		return err
@@ -119,12 +124,17 @@ func DeleteCluster(tx *Tx, cluster string) error {
 	if err := errors.Join(deleteRows(tx, cluster, ofSpoke, ""), DeleteGraph(tx, cluster)); err != nil {
 		return err
 	}
-	return JoinTokens.Scan(tx, "", func(key string, t JoinToken) error {
-		if t.Cluster != cluster {
+	return DeleteTokens(tx, func(t JoinToken) bool { return t.Cluster == cluster })
+}
+
+// DeleteTokens deletes some join tokens, and damaged ones, which let nobody in.
+func DeleteTokens(tx *Tx, which func(JoinToken) bool) error {
+	return JoinTokens.ScanApart(tx, "", func(key string, t JoinToken) error {
+		if !which(t) {
 			return nil
 		}
 		return JoinTokens.Delete(tx, key)
-	})
+	}, func(key string, _ error) error { return JoinTokens.Delete(tx, key) })
 }
 
 // deleteRows deletes the rows of a cluster in all tables of one membership but the table kept.
