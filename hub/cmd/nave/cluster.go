@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -18,6 +19,7 @@ import (
 	"github.com/navefleet/nave/deploy"
 	"github.com/navefleet/nave/hub/api"
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
+	"github.com/navefleet/nave/shared/durable"
 	"github.com/navefleet/nave/shared/identity"
 )
 
@@ -86,7 +88,8 @@ func adoptCluster(cmd *cobra.Command, client adminv1.AdminServiceClient, name st
 	if err != nil {
 		return err
 	}
-	answer, err := client.Apply(cmd.Context(), &adminv1.ApplyRequest{Manifest: []byte(manifest)})
+	seen := []byte(manifest)
+	answer, err := client.Apply(cmd.Context(), &adminv1.ApplyRequest{Manifest: seen, Replaces: seen})
 	if err != nil {
 		return err
 	}
@@ -103,10 +106,8 @@ func adoptCluster(cmd *cobra.Command, client adminv1.AdminServiceClient, name st
 // addCluster registers a cluster if there is none of that name, and prints the manifest of its spoke.
 func addCluster(cmd *cobra.Command, client adminv1.AdminServiceClient, name string, n newCluster) error {
 	ctx := cmd.Context()
-	if n.hub != "" {
-		if err := identity.CheckAddress(n.hub); err != nil {
-			return fmt.Errorf("--hub: %w", err)
-		}
+	if err := n.check(); err != nil {
+		return err
 	}
 	_, err := client.Get(ctx, &adminv1.GetRequest{Key: &adminv1.ObjectKey{Kind: api.ClusterKind, Name: name}})
 	switch known := status.Code(err) != codes.NotFound; {
@@ -135,6 +136,21 @@ func addCluster(cmd *cobra.Command, client adminv1.AdminServiceClient, name stri
 	return printJoinManifest(cmd.OutOrStdout(), settings, join.GetToken(), cmp.Or(n.image, join.GetSpokeImage()))
 }
 
+// check returns an error about the flags before the hub makes a token that nobody would get.
+func (n newCluster) check() error {
+	if n.hub != "" {
+		if err := identity.CheckAddress(n.hub); err != nil {
+			return fmt.Errorf("--hub: %w", err)
+		}
+	}
+	if n.outputDir != "" {
+		if err := checkOutputDir(n.outputDir); err != nil {
+			return fmt.Errorf("--output-dir: %w; the hub was not asked for a token", err)
+		}
+	}
+	return nil
+}
+
 // joinSettings returns what a spoke needs to reach and to trust this hub, by the names of its settings.
 func joinSettings(name string, join *adminv1.CreateJoinTokenResponse, n newCluster) map[string]string {
 	return map[string]string{
@@ -145,18 +161,32 @@ func joinSettings(name string, join *adminv1.CreateJoinTokenResponse, n newClust
 }
 
 // writeJoinSettings writes the settings of a spoke that is a process of its own into dir/config, for its flag
-// --config-dir, and the token into dir/token, for --join-token-file.
+// --config-dir, and then the token into dir/token, for --join-token-file. Nobody else may read them, even if they
+// replace files that others could read.
 func writeJoinSettings(dir string, settings map[string]string, token string) error {
-	config := filepath.Join(dir, "config")
-	if err := os.MkdirAll(config, 0o700); err != nil {
-		return err
-	}
 	for name, value := range settings {
-		if err := os.WriteFile(filepath.Join(config, name), []byte(value), 0o600); err != nil {
+		if err := durable.WriteFile(filepath.Join(dir, "config", name), []byte(value), 0o600); err != nil {
 			return err
 		}
 	}
-	return os.WriteFile(filepath.Join(dir, "token"), []byte(token), 0o600)
+	return durable.WriteFile(filepath.Join(dir, "token"), []byte(token), 0o600)
+}
+
+// checkOutputDir returns an error if writeJoinSettings could not write into dir. It makes the folders that are missing.
+func checkOutputDir(dir string) error {
+	for _, folder := range []string{dir, filepath.Join(dir, "config")} {
+		if err := os.MkdirAll(folder, 0o700); err != nil {
+			return err
+		}
+		f, err := os.CreateTemp(folder, ".nave.*")
+		if err == nil {
+			err = errors.Join(f.Close(), os.Remove(f.Name()))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func createCluster(ctx context.Context, client adminv1.AdminServiceClient, name string, n newCluster) error {

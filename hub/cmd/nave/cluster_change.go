@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -53,7 +52,7 @@ func (c *clusterChange) choose(ctx context.Context, client adminv1.AdminServiceC
 // apply edits the chosen clusters and writes all of them, or none if one of them cannot be changed. verb is printed of
 // those that were changed.
 func (c *clusterChange) apply(cmd *cobra.Command, client adminv1.AdminServiceClient, names []string, verb string,
-	edit func(cluster map[string]any) error) error {
+	edit func(cluster map[string]any) (changed bool, err error)) error {
 	chosen, err := c.choose(cmd.Context(), client, names)
 	if err != nil {
 		return err
@@ -117,19 +116,16 @@ func (c *clusterChange) write(cmd *cobra.Command, client adminv1.AdminServiceCli
 }
 
 // edited returns a cluster after an edit, and whether the edit changed it.
-func edited(cluster map[string]any, edit func(map[string]any) error) (now map[string]any, changed bool, err error) {
-	before, err := json.Marshal(cluster)
+func edited(cluster map[string]any, edit func(map[string]any) (bool, error)) (now map[string]any, changed bool,
+	err error) {
+	text, err := json.Marshal(cluster)
 	if err == nil {
-		err = json.Unmarshal(before, &now)
+		err = json.Unmarshal(text, &now)
 	}
-	if err != nil {
-		return nil, false, err
+	if err == nil {
+		changed, err = edit(now)
 	}
-	if err := edit(now); err != nil {
-		return nil, false, err
-	}
-	after, err := json.Marshal(now)
-	return now, !bytes.Equal(before, after), err
+	return now, changed, err
 }
 
 func clusterName(cluster map[string]any) string {
@@ -159,7 +155,7 @@ func readAssignments(words []string) (a assignments, err error) {
 		switch gone, removes := strings.CutSuffix(word, "-"); {
 		case sets && name != "":
 			a.set[name] = value
-		case removes && gone != "":
+		case removes && !sets && gone != "":
 			a.remove = append(a.remove, gone)
 		default:
 			return a, fmt.Errorf("%q: want name=value, or name- to remove it", word)
@@ -178,18 +174,26 @@ func isAssignment(word string) bool {
 	return strings.Contains(word, "=") || strings.HasSuffix(word, "-")
 }
 
-// to changes a map. If a value would be replaced and overwrite is not set, the error names it.
-func (a assignments) to(values map[string]any, overwrite bool) error {
+// to changes a map, and reports whether it did. If a value would be replaced and overwrite is not set, the error names
+// it.
+func (a assignments) to(values map[string]any, overwrite bool) (changed bool, err error) {
 	for _, name := range slices.Sorted(maps.Keys(a.set)) {
-		if old, has := values[name]; has && old != a.set[name] && !overwrite {
-			return fmt.Errorf("%s is %v already: add --overwrite to replace it", name, old)
+		old, has := values[name]
+		switch {
+		case has && old == a.set[name]:
+			continue
+		case has && !overwrite:
+			return false, fmt.Errorf("%s is %v already: add --overwrite to replace it", name, old)
 		}
-		values[name] = a.set[name]
+		values[name], changed = a.set[name], true
 	}
 	for _, name := range a.remove {
-		delete(values, name)
+		if _, has := values[name]; has {
+			delete(values, name)
+			changed = true
+		}
 	}
-	return nil
+	return changed, nil
 }
 
 func newClusterLabelCommand(s *session) *cobra.Command {
@@ -219,11 +223,12 @@ are changed, or none. A Cluster in Git is changed there.`,
 			if err != nil {
 				return err
 			}
-			return c.apply(cmd, client, args[:at], "labeled", func(cluster map[string]any) error {
-				if err := labels.to(fieldMap(fieldMap(cluster, "metadata"), "labels"), overwrite); err != nil {
-					return fmt.Errorf("cluster %s: label %w", clusterName(cluster), err)
+			return c.apply(cmd, client, args[:at], "labeled", func(cluster map[string]any) (bool, error) {
+				changed, err := labels.to(fieldMap(fieldMap(cluster, "metadata"), "labels"), overwrite)
+				if err != nil {
+					err = fmt.Errorf("cluster %s: label %w", clusterName(cluster), err)
 				}
-				return nil
+				return changed, err
 			})
 		}),
 	}
@@ -273,7 +278,7 @@ are changed, or none. A Cluster in Git is changed there.`,
 			if err != nil {
 				return err
 			}
-			return c.apply(cmd, client, args, "changed", func(cluster map[string]any) error {
+			return c.apply(cmd, client, args, "changed", func(cluster map[string]any) (bool, error) {
 				return values.to(fieldMap(fieldMap(cluster, "spec"), "vars"), true)
 			})
 		}),

@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -18,7 +20,12 @@ type clustersHub struct {
 	adminv1.UnimplementedAdminServiceServer
 	applied *[]*adminv1.ApplyRequest
 	impact  *adminv1.ImpactResponse
+	tokens  *int // that were made
 }
+
+// bare is a Cluster without labels and variables.
+var bare = &adminv1.Object{Key: &adminv1.ObjectKey{Kind: "Cluster", Name: "bare"},
+	Json: []byte(`{"apiVersion":"fleet.nave.io/v1alpha1","kind":"Cluster","metadata":{"name":"bare"}}`)}
 
 func clusterNamed(name string) *adminv1.Object {
 	return &adminv1.Object{Key: &adminv1.ObjectKey{Kind: "Cluster", Name: name}, Json: []byte(
@@ -31,6 +38,9 @@ func (h clustersHub) List(context.Context, *adminv1.ListRequest) (*adminv1.ListR
 }
 
 func (h clustersHub) Get(_ context.Context, r *adminv1.GetRequest) (*adminv1.GetResponse, error) {
+	if r.Key.Name == "bare" {
+		return &adminv1.GetResponse{Object: bare}, nil
+	}
 	if r.Key.Name != "east" && r.Key.Name != "west" {
 		return nil, status.Errorf(codes.NotFound, "Cluster %s not found", r.Key.Name)
 	}
@@ -40,6 +50,9 @@ func (h clustersHub) Get(_ context.Context, r *adminv1.GetRequest) (*adminv1.Get
 // CreateJoinToken answers as a hub that cannot end certificates.
 func (h clustersHub) CreateJoinToken(context.Context, *adminv1.CreateJoinTokenRequest) (
 	*adminv1.CreateJoinTokenResponse, error) {
+	if h.tokens != nil {
+		*h.tokens++
+	}
 	return &adminv1.CreateJoinTokenResponse{Token: "secret"}, nil
 }
 
@@ -77,6 +90,11 @@ func TestClusterChange(t *testing.T) {
 		{"sets", "label east tier=gold", nil, `labels: env: prod tier: gold name: east`, 1},
 		{"removes", "label east env-", nil, "metadata: labels: {} name: east", 1},
 		{"same", "label east env=prod", nil, "cluster/east not labeled", 0},
+		{"removes_none", "label east canary-", nil, "cluster/east not labeled", 0},
+		{"removes_of_none", "label bare canary-", nil, "cluster/bare not labeled", 0},
+		{"sets_first", "label bare tier=gold", nil, "labels: tier: gold name: bare", 1},
+		{"no_key", "label east =gold-", nil, `"=gold-": want name=value`, 0},
+		{"removes_var_of_none", "set bare --var zone-", nil, "cluster/bare not changed", 0},
 		{"overwrites", "label east env=test --overwrite", nil, "labels: env: test", 1},
 		{"needs_overwrite", "label east env=test", nil, "cluster east: label env is prod already: add --overwrite", 0},
 		{"several", "label east west tier=gold", nil, "labels: env: prod tier: gold name: west", 1},
@@ -128,12 +146,37 @@ func TestClusterChange(t *testing.T) {
 func TestClusterChange_replaces(t *testing.T) {
 	var applied []*adminv1.ApplyRequest
 	h := clustersHub{applied: &applied, impact: &adminv1.ImpactResponse{}}
-	_, err := runCluster(t, h, "label", "east", "tier=gold")
-	if err != nil || len(applied) != 1 {
-		t.Fatalf("applied %v, error %v", applied, err)
+	for i, line := range []string{"label east tier=gold", "add east --adopt"} {
+		_, err := runCluster(t, h, strings.Fields(line)...)
+		if err != nil || len(applied) != i+1 {
+			t.Fatalf("%s: applied %v, error %v", line, applied, err)
+		}
+		written, err := json.Marshal(string(applied[i].Replaces))
+		if err != nil || !strings.Contains(string(written), "env: prod") || strings.Contains(string(written), "gold") {
+			t.Errorf("%s replaces %s", line, written)
+		}
 	}
-	written, err := json.Marshal(string(applied[0].Replaces))
-	if err != nil || !strings.Contains(string(written), "env: prod") || strings.Contains(string(written), "gold") {
-		t.Errorf("replaces %s", written)
+}
+
+// TestClusterAdd_output_dir keeps the token from others, also in a file that they could read, and makes none that
+// cannot be written.
+func TestClusterAdd_output_dir(t *testing.T) {
+	dir, tokens := t.TempDir(), 0
+	h := clustersHub{tokens: &tokens}
+	token := filepath.Join(dir, "token")
+	if err := os.WriteFile(token, []byte("old"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := runCluster(t, h, "add", "east", "--output-dir", dir); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(token)
+	info, statErr := os.Stat(token)
+	if err != nil || statErr != nil || string(text) != "secret" || info.Mode().Perm() != 0o600 {
+		t.Errorf("the token is %q, %v, %v", text, info.Mode(), err)
+	}
+	_, err = runCluster(t, h, "add", "east", "--output-dir", filepath.Join(token, "below"))
+	if err == nil || !strings.Contains(err.Error(), "--output-dir: ") || tokens != 1 {
+		t.Errorf("%d tokens, error %v", tokens, err)
 	}
 }
