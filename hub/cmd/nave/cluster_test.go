@@ -142,6 +142,16 @@ func TestClusterChange(t *testing.T) {
 	}
 }
 
+// TestClusterChange_large names the way out if the hub would not read a change of so many clusters.
+func TestClusterChange_large(t *testing.T) {
+	var applied []*adminv1.ApplyRequest
+	h := clustersHub{applied: &applied, impact: &adminv1.ImpactResponse{}}
+	_, err := runCluster(t, h, "label", "east", "tier="+strings.Repeat("x", maxRequest))
+	if err == nil || !strings.Contains(err.Error(), "choose fewer objects") || len(applied) > 0 {
+		t.Errorf("%d applied, error %.200v", len(applied), err)
+	}
+}
+
 // TestClusterChange_replaces sends with a change what it was made from.
 func TestClusterChange_replaces(t *testing.T) {
 	var applied []*adminv1.ApplyRequest

@@ -8,7 +8,10 @@ import (
 
 	"github.com/spf13/cobra"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/navefleet/nave/hub/operatorconfig"
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
@@ -27,6 +30,9 @@ type session struct {
 
 // maxMessage limits an answer of the hub, in bytes. The largest is a list of all objects of a large fleet.
 const maxMessage = 256 << 20
+
+// maxRequest is how large a request the hub reads, in bytes.
+const maxRequest = 1 << 20
 
 func newCommand() *cobra.Command {
 	var s session
@@ -154,9 +160,13 @@ func contextsOf(c *operatorconfig.Config) string {
 	return "name one with --context: " + strings.Join(names, ", ")
 }
 
-// limit ends a call after --timeout.
+// limit ends a call after --timeout, and refuses a request that the hub would not read.
 func (s *session) limit(ctx context.Context, method string, request, answer any, conn *grpc.ClientConn,
 	call grpc.UnaryInvoker, options ...grpc.CallOption) error {
+	if m, is := request.(proto.Message); is && proto.Size(m) > maxRequest {
+		return status.Errorf(codes.InvalidArgument, "the hub reads at most %d KiB at once, and this is %d KiB: choose fewer "+
+			"objects", maxRequest>>10, proto.Size(m)>>10)
+	}
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
 	return call(ctx, method, request, answer, conn, options...)
