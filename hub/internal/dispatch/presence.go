@@ -30,7 +30,7 @@ func (s *Server) arrived(x *session, hello *spokev1.Hello) {
 // left writes that a spoke is not connected any more, and logs and records it, unless the hub itself is stopping.
 func (s *Server) left(x *session) {
 	now := s.Now()
-	heard := now.Add(-time.Since(time.Unix(0, x.seen.Load())))
+	heard := now.Add(-x.silence())
 	s.batch.edit(x.cluster, func(d *spokeDelta) { d.disconnect(now, heard) })
 	if s.isDraining() || !x.welcome && !x.replaces || !s.quotas.warn(x.cluster, condition.Offline, time.Now()) {
 		return

@@ -127,8 +127,8 @@ func (s *Server) sweep(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case now := <-tick.C:
-			for _, x := range s.sessions.silentSince(now.Add(-silenceTimeout)) {
+		case <-tick.C:
+			for _, x := range s.sessions.silentFor(silenceTimeout) {
 				x.end(status.Error(codes.Unavailable, "no heartbeat for too long"))
 			}
 		}

@@ -16,7 +16,7 @@ type session struct {
 	instance string            // of the spoke, as it says; empty for an older one
 	features bundle.FeatureSet // of bundles, that the spoke knows; set before the session is open
 	mailbox  *mailbox
-	seen     atomic.Int64 // when something was last received, Unix nanoseconds
+	seen     atomic.Int64 // when something was last received, nanoseconds since began
 	replaces bool         // another session of the cluster; set before the session is open
 	welcome  bool         // it has begun; of the handler goroutine
 
@@ -54,7 +54,13 @@ func (x *session) end(err error) {
 	})
 }
 
-func (x *session) touch() { x.seen.Store(time.Now().UnixNano()) }
+// began is when the process did: a duration since then is right, whatever is done to the clock.
+var began = time.Now()
+
+func (x *session) touch() { x.seen.Store(int64(time.Since(began))) }
+
+// silence is for how long nothing was received.
+func (x *session) silence() time.Duration { return time.Since(began) - time.Duration(x.seen.Load()) }
 
 // sessions are the live sessions, one for each cluster.
 type sessions struct{ byCluster sync.Map } // of *session
@@ -83,7 +89,7 @@ func (s *sessions) all() (list []*session) {
 	return list
 }
 
-// silentSince returns the sessions that said nothing since then.
-func (s *sessions) silentSince(then time.Time) []*session {
-	return slices.DeleteFunc(s.all(), func(x *session) bool { return x.seen.Load() >= then.UnixNano() })
+// silentFor returns the sessions that said nothing for longer than d.
+func (s *sessions) silentFor(d time.Duration) []*session {
+	return slices.DeleteFunc(s.all(), func(x *session) bool { return x.silence() <= d })
 }
