@@ -56,20 +56,20 @@ func (w *World) count(all []*adminv1.Explanation) {
 	}
 }
 
-// defaultDeadline is how long an object without a timeout may be in progress.
-const defaultDeadline = 5 * time.Minute
+// leastDeadline is how long any object may be in progress, also one with a shorter timeout, or with none, as a Cluster.
+const leastDeadline = 5 * time.Minute
 
-// overdueAdvice is the advice about an object that is in progress for longer than its timeout.
-const overdueAdvice = "It takes longer than its timeout: look at the named objects in the cluster, at nave events, " +
+// overdueAdvice is the advice about an object that is in progress for longer than its timeout and leastDeadline.
+const overdueAdvice = "It takes longer than it should: look at the named objects in the cluster, at nave events, " +
 	"and at the logs of nave-spoke there"
 
-// adviceOf returns the advice about a verdict. An object that has failed objects below it, or is in progress for longer
-// than its timeout, is not expected to become ready by itself.
+// adviceOf returns the advice about a verdict. An object that has failed objects below it, or is in progress for too
+// long, is not expected to become ready by itself.
 func (w *World) adviceOf(f Facts, v verdict) string {
 	if v.reason != condition.Progressing {
 		return f.advice(v.reason)
 	}
-	deadline := max(f.renderable().Timeout, defaultDeadline)
+	deadline := max(f.renderable().Timeout, leastDeadline)
 	switch {
 	case f.Report.GetFailed() > 0 && !f.behind():
 		return f.advice(condition.HealthCheckFailed)

@@ -72,6 +72,7 @@ func TestExplain_progressing(t *testing.T) {
 		"overdue":        {"", applies, 2 * time.Hour, overdueAdvice},
 		"within_timeout": {`,"timeout":"10m"`, applies, 6 * time.Minute, advices[condition.Progressing]},
 		"over_timeout":   {`,"timeout":"10m"`, applies, 11 * time.Minute, overdueAdvice},
+		"short_timeout":  {`,"timeout":"30s"`, applies, time.Minute, advices[condition.Progressing]},
 		"no_time":        {"", applies, -time.Hour, advices[condition.Progressing]},
 	} {
 		t.Run(name, func(t *testing.T) {

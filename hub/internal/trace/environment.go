@@ -20,7 +20,7 @@ var ErrProtocol = errors.New("traces are exported by OTLP over HTTP only: set OT
 // FromEnvironment returns the Config that the standard variables of OpenTelemetry and the flag --tracing-endpoint ask
 // for. The flag comes first, and is an endpoint of all signals. If none of them names an endpoint, the URL is empty.
 func FromEnvironment(flag string, getenv func(string) string) (c Config, err error) {
-	if getenv("OTEL_SDK_DISABLED") == "true" || getenv("OTEL_TRACES_EXPORTER") == "none" {
+	if strings.EqualFold(getenv("OTEL_SDK_DISABLED"), "true") || getenv("OTEL_TRACES_EXPORTER") == "none" {
 		return c, nil
 	}
 	base := cmp.Or(flag, getenv("OTEL_EXPORTER_OTLP_ENDPOINT"))

@@ -220,6 +220,7 @@ func TestFromEnvironment(t *testing.T) {
 		"flag_first":    {"http://c:4318", map[string]string{own: "http://d/x"}, "http://c:4318/v1/traces", ""},
 		"all_signals":   {"", map[string]string{base: "https://c"}, "https://c/v1/traces", ""},
 		"traces":        {"", map[string]string{base: "https://c", own: "https://d/x"}, "https://d/x", ""},
+		"disabled_TRUE": {"http://c:4318", map[string]string{"OTEL_SDK_DISABLED": "TRUE"}, "", ""},
 		"disabled":      {"http://c:4318", map[string]string{"OTEL_SDK_DISABLED": "true"}, "", ""},
 		"no_exporter":   {"", map[string]string{base: "https://c", "OTEL_TRACES_EXPORTER": "none"}, "", ""},
 		"grpc":          {"", map[string]string{base: "http://c:4317", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, "", "over HTTP only"},
