@@ -32,7 +32,7 @@ func (s *Server) left(x *session) {
 	now := s.Now()
 	heard := now.Add(-x.silence())
 	s.batch.edit(x.cluster, func(d *spokeDelta) { d.disconnect(now, heard) })
-	if s.isDraining() || !x.welcome && !x.replaces || !s.quotas.warn(x.cluster, condition.Offline, time.Now()) {
+	if s.isDraining() || !x.welcomed && !x.replaces || !s.quotas.warn(x.cluster, condition.Offline, time.Now()) {
 		return
 	}
 	why := endOf(x.err)

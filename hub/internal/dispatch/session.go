@@ -112,7 +112,7 @@ func (s *Server) open(stream spokev1.SpokeService_SessionServer, x *session, hel
 		s.close(x)
 		return err
 	}
-	x.welcome = true
+	x.welcomed = true
 	s.arrived(x, hello)
 	return nil
 }

@@ -18,7 +18,7 @@ type session struct {
 	mailbox  *mailbox
 	seen     atomic.Int64 // when something was last received, nanoseconds since began
 	replaces bool         // another session of the cluster; set before the session is open
-	welcome  bool         // it has begun; of the handler goroutine
+	welcomed bool         // the spoke was greeted; of the handler goroutine
 
 	asking    chan struct{}            // taken while there is a question
 	question  atomic.Pointer[question] // nil: no preview is open

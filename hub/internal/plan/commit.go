@@ -156,7 +156,7 @@ const maxFailedLines = 20
 func (p *Planner) logFailed(ctx context.Context, failed []store.Event) {
 	for _, e := range failed[:min(len(failed), maxFailedLines)] {
 		p.log.WarnContext(ctx, "object failed", telemetry.Object(e.Object), telemetry.Reason(e.Reason),
-			slog.String("err", e.Message))
+			telemetry.Err(errors.New(e.Message)))
 	}
 	if more := len(failed) - maxFailedLines; more > 0 {
 		p.log.WarnContext(ctx, "more objects failed", telemetry.Count(more))
