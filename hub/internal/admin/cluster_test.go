@@ -85,8 +85,8 @@ func TestApply_replaces(t *testing.T) {
 	}
 }
 
-// TestJoinToken_ends_certificate ends the registration of the spoke with the token that replaces it, and the tokens that
-// nobody used yet: they may have leaked with the certificate, or be those of a rotation before.
+// TestJoinToken_ends_certificate ends the registration of the spoke with the token that replaces it, and the tokens
+// that nobody used yet: they may have leaked with the certificate, or be those of a rotation before.
 func TestJoinToken_ends_certificate(t *testing.T) {
 	r := newRig(t)
 	r.apply(east("one"))

@@ -136,9 +136,9 @@ func (p *Planner) departures(ctx context.Context, w *walked, next store.Plan) de
 }
 
 // decide returns the removals of the next plan, sorted, and the applications that left and may come back when the plan
-// is complete. A removal stays in the plan until the spoke has carried it out or the application exists again. From when
-// a controller in the cluster goes on with the application, the removal deletes nothing. If an operator confirmed a
-// removal that the hub does not know, decide adds it, because the spoke knows it.
+// is complete. A removal stays in the plan until the spoke has carried it out or the application exists again. From
+// when a controller in the cluster goes on with the application, the removal deletes nothing. If an operator confirmed
+// a removal that the hub does not know, decide adds it, because the spoke knows it.
 func (d departures) decide() (removals, undecided []bundle.Removal) {
 	all := map[bundle.ApplicationName]bundle.Removal{}
 	decided := map[bundle.ApplicationName]bool{}

@@ -18,7 +18,8 @@ func rivalOf(name bundle.ApplicationName) bundle.ObjectIdentity {
 }
 
 // passOn returns the removals of a bundle. One of a release for which another application has Flux's object deletes
-// nothing: the controller in the cluster goes on with the release, whatever the hub knew when it decided on the removal.
+// nothing: the controller in the cluster goes on with the release, whatever the hub knew when it decided on the
+// removal.
 func passOn(b *bundle.Bundle, apps applications) []bundle.Removal {
 	passed := map[manifest.ID]bool{}
 	for _, app := range apps {

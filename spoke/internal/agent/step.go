@@ -182,9 +182,9 @@ func (m *model) update(n *node, e bundle.Entry, app *bundle.Application) []actio
 	return out
 }
 
-// becomesDirty reports whether a new entry with the same digest needs a run: the application was not repaired meanwhile,
-// drift that was left is to be repaired or nobody looks any more, objects that were kept are to be pruned, or an
-// operator asks for a run.
+// becomesDirty reports whether a new entry with the same digest needs a run: the application was not repaired
+// meanwhile, drift that was left is to be repaired or nobody looks any more, objects that were kept are to be pruned,
+// or an operator asks for a run.
 func (n *node) becomesDirty(e bundle.Entry) bool {
 	was := n.entry
 	return n.kept.Status != "" || was.Suspended && !e.Suspended || was.Drift != e.Drift ||

@@ -20,8 +20,8 @@ type Result struct {
 }
 
 // Run decides and carries out, until nothing is left to do now. The error is one of the spoke and not of the release:
-// the context ended, the API server did not answer, the journal cannot be saved, or Permit returned it. Then the next Run
-// goes on.
+// the context ended, the API server did not answer, the journal cannot be saved, or Permit returned it. Then the next
+// Run goes on.
 func (e *Executor) Run(ctx context.Context, d Desired, j Journal) (Result, error) {
 	r := Result{Journal: j}
 	for {
@@ -75,8 +75,8 @@ func (e *Executor) permit(ctx context.Context) error {
 	return e.Permit(ctx)
 }
 
-// mayStay returns the error of Permit for a release that is as it should be: another controller that may change it would
-// not leave it so. An action of the same Run was permitted just now.
+// mayStay returns the error of Permit for a release that is as it should be: another controller that may change it
+// would not leave it so. An action of the same Run was permitted just now.
 func (e *Executor) mayStay(ctx context.Context, d Desired, r Result) error {
 	if d.Removed || r.Last.Action != NoAction || r.Last.Stalled != "" || len(r.Done) > 0 {
 		return nil
