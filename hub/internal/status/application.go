@@ -139,6 +139,8 @@ func (f Facts) behindVerdict(hub verdict) verdict {
 		return f.heldBackVerdict()
 	case f.Report == nil && s.Unreported > 0:
 		return f.unreportedVerdict()
+	case f.Bundle != nil && (f.Bundle.ChangedAt.Before(f.PlannedAt) || !acked(s, f.Bundle, bundle.Received)):
+		v.message = "The hub is sending revision " + f.Entry.Revision
 	default:
 		v.message = "The spoke is applying revision " + f.Entry.Revision
 	}

@@ -100,6 +100,18 @@ func TestVerdict_application(t *testing.T) {
 		{"spoke_behind_again", func(f *Facts) {
 			f.Report.Digest, f.Report.Ready, f.Superseded = []byte("other"), "Unknown", at(5)
 		}, "Unknown", "Progressing", "The spoke is applying revision main@sha1:b", at(3)},
+		{"spoke_not_reached", func(f *Facts) {
+			f.Report.Revision, f.Bundle = "main@sha1:a", &store.SignedBundle{Bundle: bundle.ID{Sequence: 7}}
+		}, "Unknown", "Progressing", "The hub is sending revision main@sha1:b", at(3)},
+		{"not_signed_yet", func(f *Facts) {
+			f.Report.Revision, f.PlannedAt = "main@sha1:a", at(3)
+			f.Bundle = &store.SignedBundle{Bundle: bundle.ID{Sequence: 7}, ChangedAt: at(2)}
+			f.Spoke.Acks = map[bundle.Stage]bundle.ID{bundle.Received: f.Bundle.Bundle}
+		}, "Unknown", "Progressing", "The hub is sending revision main@sha1:b", at(3)},
+		{"spoke_received", func(f *Facts) {
+			f.Report.Revision, f.Bundle = "main@sha1:a", &store.SignedBundle{Bundle: bundle.ID{Sequence: 7}}
+			f.Spoke.Acks = map[bundle.Stage]bundle.ID{bundle.Received: f.Bundle.Bundle}
+		}, "Unknown", "Progressing", "The spoke is applying revision main@sha1:b", at(3)},
 		{"bundle_rejected", func(f *Facts) { f.Spoke.Rejected, f.Report = "expired", nil },
 			"False", "BundleRejected", "Expired", at(2)},
 		{"bundle_held_back", func(f *Facts) {
