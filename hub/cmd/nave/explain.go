@@ -24,7 +24,7 @@ func newExplainCommand(s *session) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "explain [KIND NAME]",
 		Short: "Say why objects are not ready, since when, and what they wait for, and which are suspended; exit with 1 " +
-			"if any is not ready, and with 4 if the named object does not exist",
+			"if any is not ready, and with 4 if the named object or cluster does not exist or the namespace has none",
 		Args: func(_ *cobra.Command, args []string) error {
 			if all && len(args) > 0 {
 				return errors.New("--all-namespaces is for all objects: leave out KIND NAME, or give --namespace instead")

@@ -638,6 +638,27 @@ func TestUnknownObject(t *testing.T) {
 	}
 }
 
+// TestExplain_namespace asks for the explanations of namespaces: one without objects is no all-clear.
+func TestExplain_namespace(t *testing.T) {
+	r := newRig(t)
+	r.apply(clusterA + "---" + source + "---" + root)
+	r.put(store.Resource{Key: api.Key{Cluster: "a", Kind: "Kustomization", Namespace: "apps", Name: "web"}},
+		`{"apiVersion":"kustomize.toolkit.fluxcd.io/v1","kind":"Kustomization","metadata":{"name":"web","namespace":"apps"},"spec":{}}`)
+	for _, c := range []struct {
+		cluster, namespace string
+		want               codes.Code
+	}{
+		{"", "apps", codes.OK}, {"a", "apps", codes.OK}, {"", "flux-system", codes.OK},
+		{"", "wrong", codes.NotFound}, {"a", "flux-system", codes.NotFound},
+	} {
+		_, err := r.Explain(t.Context(), &adminv1.ExplainRequest{
+			Key: &adminv1.ObjectKey{Cluster: c.cluster, Namespace: c.namespace}})
+		if status.Code(err) != c.want {
+			t.Errorf("namespace %s of cluster %q: %v, want %s", c.namespace, c.cluster, err, c.want)
+		}
+	}
+}
+
 func TestList(t *testing.T) {
 	r := newRig(t)
 	r.apply(clusterA + "---" + source + "---" + root)

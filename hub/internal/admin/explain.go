@@ -145,6 +145,10 @@ func (s *Server) Explain(ctx context.Context, r *adminv1.ExplainRequest) (*admin
 			return nil, err
 		}
 	}
+	if key.Name == "" && key.Namespace != "" && !world.Names(key) {
+		return nil, status.Errorf(codes.NotFound, "namespace %q has no objects that Nave knows: nave get all -A lists those "+
+			"of all namespaces", key.Namespace)
+	}
 	encryption, err := s.encryption(ctx, key)
 	if err != nil {
 		return nil, s.fail(err)
