@@ -91,7 +91,8 @@ func TestJoinToken_ends_certificate(t *testing.T) {
 	r := newRig(t)
 	r.apply(east("one"))
 	must(t, r.store.Update(t.Context(), func(tx *store.Tx) error {
-		return store.Spokes.Put(tx, "east", store.Spoke{Registration: "first", RegisteredAt: time.Now()})
+		return store.Spokes.Put(tx, "east", store.Spoke{Registration: "first", RegisteredAt: time.Now(),
+			CertificateIssued: time.Now(), CertificateExpiry: time.Now().Add(time.Hour)})
 	}))
 	valid := func() bool {
 		return r.store.View(t.Context(), func(tx *store.Tx) error {
@@ -115,6 +116,13 @@ func TestJoinToken_ends_certificate(t *testing.T) {
 				}
 			}
 			return nil
+		}))
+		must(t, r.store.View(t.Context(), func(tx *store.Tx) error {
+			row, _, err := store.Spokes.Get(tx, "east")
+			if row.CertificateExpiry.IsZero() != end {
+				t.Errorf("a token with end_certificate %t: the certificate ends at %s", end, row.CertificateExpiry)
+			}
+			return err
 		}))
 	}
 }

@@ -36,7 +36,7 @@ func (f Facts) clusterVerdict() verdict {
 		return covered
 	}
 	v := runningVerdict(f.Spoke, f.Bundle)
-	v.message += certificateNotice(f.Spoke)
+	v.message += f.certificateNotice()
 	if v.ready == condition.True {
 		v.since = f.clusterSince()
 	}
@@ -64,7 +64,7 @@ func (f Facts) sessionVerdict() verdict {
 	case !registered(s):
 		return pending(condition.NotRegistered, "The spoke has not registered yet", f.Resource.Created)
 	case !s.Connected:
-		return pending(condition.Offline, "The spoke has been offline since "+offlineSince(s)+certificateNotice(s), s.Since)
+		return pending(condition.Offline, "The spoke has been offline since "+offlineSince(s)+f.certificateNotice(), s.Since)
 	}
 	return f.heldBackVerdict()
 }
@@ -90,12 +90,17 @@ func offlineSince(s *store.Spoke) string {
 	return wording.Time(s.Since) + ", last heard from at " + wording.Time(s.Heard)
 }
 
-// certificateNotice returns the end of a message about a spoke whose certificate ends soon; "" for any other.
-func certificateNotice(s *store.Spoke) string {
-	if !s.Expiring {
-		return ""
+// certificateNotice returns the end of a message about a registered spoke whose certificate ends soon, or was ended by
+// an operator; "" for any other.
+func (f Facts) certificateNotice() string {
+	switch s := f.Spoke; {
+	case s.Registration == store.Ended:
+		return fmt.Sprintf("; it is refused, because an operator ended its certificate: apply what nave cluster rotate "+
+			"%[1]s printed, or get a new manifest with nave cluster add %[1]s", f.Resource.Key.Name)
+	case s.Expiring:
+		return "; its certificate ends at " + wording.Time(s.CertificateExpiry) + " and was not renewed"
 	}
-	return "; its certificate ends at " + wording.Time(s.CertificateExpiry) + " and was not renewed"
+	return ""
 }
 
 // heldBackVerdict returns True unless the newest bundle has a feature that the connected spoke does not know.
@@ -174,10 +179,10 @@ func (f Facts) setConnected(c *conditions) {
 		c.set(condition.Connected, condition.False, condition.NotRegistered, "The spoke has not registered yet",
 			f.Resource.Created)
 	case s.Connected:
-		c.set(condition.Connected, condition.True, condition.Online, "The spoke is connected"+certificateNotice(s), s.Since)
+		c.set(condition.Connected, condition.True, condition.Online, "The spoke is connected"+f.certificateNotice(), s.Since)
 	default:
 		c.set(condition.Connected, condition.False, condition.Offline,
-			"The spoke has been offline since "+offlineSince(s)+certificateNotice(s), s.Since)
+			"The spoke has been offline since "+offlineSince(s)+f.certificateNotice(), s.Since)
 	}
 }
 

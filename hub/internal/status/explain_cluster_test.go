@@ -139,3 +139,17 @@ func TestCertificateNotice(t *testing.T) {
 		t.Errorf("%+v, connected: %+v", v, connected)
 	}
 }
+
+// TestCertificateNotice_ended: of a spoke whose certificate an operator ended, the status says what lets it in again.
+func TestCertificateNotice_ended(t *testing.T) {
+	const notice = "; it is refused, because an operator ended its certificate: apply what nave cluster rotate east " +
+		"printed, or get a new manifest with nave cluster add east"
+	cluster := member("east", well(nil))
+	cluster.Spoke = &store.Spoke{Since: at(1), RegisteredAt: at(1), Registration: store.Ended}
+	v := cluster.verdict()
+	connected := meta.FindStatusCondition(fold(t, cluster).Status.Conditions, condition.Connected)
+	if v.reason != condition.Offline || !strings.HasSuffix(v.message, notice) ||
+		!strings.HasSuffix(connected.Message, notice) {
+		t.Errorf("%+v, connected: %+v", v, connected)
+	}
+}

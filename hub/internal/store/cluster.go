@@ -87,7 +87,7 @@ func CheckNotRevoked(tx *Tx, cluster, registration string, issued time.Time) (ro
 const Ended = "ended"
 
 // EndRegistration makes the certificates of a cluster invalid, until its spoke registers with a join token from after
-// this: the unused ones of before are deleted, since they may have leaked, too.
+// this: the unused ones of before are deleted, since they may have leaked, too. Nothing expires meanwhile.
 func EndRegistration(tx *Tx, cluster string) error {
 	err := DeleteTokens(tx, func(t JoinToken) bool { return t.Cluster == cluster && t.UsedAt.IsZero() })
 	if err != nil {
@@ -97,7 +97,7 @@ func EndRegistration(tx *Tx, cluster string) error {
 	if err != nil || !there {
 		return err
 	}
-	row.Registration = Ended
+	row.Registration, row.CertificateExpiry, row.CertificateIssued, row.Expiring = Ended, time.Time{}, time.Time{}, false
 	return Spokes.Put(tx, cluster, row)
 }
 
