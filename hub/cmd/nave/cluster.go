@@ -84,6 +84,7 @@ func adoptCluster(cmd *cobra.Command, client adminv1.AdminServiceClient, name st
 	if err != nil {
 		return err
 	}
+	leaveOwner(clusters)
 	manifest, err := documents(clusters...)
 	if err != nil {
 		return err

@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/hub/internal/render/kustomize"
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 )
 
@@ -17,8 +18,9 @@ func newClusterGetCommand(s *session) *cobra.Command {
 		Short: "List the clusters, or print them as files for Git",
 		Long: `List the clusters, as nave get clusters does.
 
-With -o yaml or -o json it prints what to put into Git: labels, annotations and spec, without the status. When the tree
-of the hub has the file, the Cluster belongs to Git; its spoke stays joined, and nothing is applied anew.`,
+With -o yaml or -o json it prints what to put into Git: labels, annotations and spec, without the status and without
+the labels of the Kustomization that gave the Cluster. When the tree of the hub has the file, the Cluster belongs to
+Git; its spoke stays joined, and nothing is applied anew.`,
 		Example: "  nave cluster get\n  nave cluster get prod-eu-1 -o yaml > hub/clusters/prod-eu-1.yaml",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: s.run(func(cmd *cobra.Command, args []string, client adminv1.AdminServiceClient) error {
@@ -29,6 +31,7 @@ of the hub has the file, the Cluster belongs to Git; its spoke stays joined, and
 			if err != nil {
 				return err
 			}
+			leaveOwner(clusters)
 			if o.output == "yaml" {
 				text, err := documents(clusters...)
 				fmt.Fprint(cmd.OutOrStdout(), text)
@@ -53,9 +56,10 @@ func chosenClusters(ctx context.Context, client adminv1.AdminServiceClient, name
 	chosen []map[string]any, err error) {
 	var objects []*adminv1.Object
 	for _, name := range names {
-		answer, err := client.Get(ctx, &adminv1.GetRequest{Key: &adminv1.ObjectKey{Kind: api.ClusterKind, Name: name}})
+		key := &adminv1.ObjectKey{Kind: api.ClusterKind, Name: name}
+		answer, err := client.Get(ctx, &adminv1.GetRequest{Key: key})
 		if err != nil {
-			return nil, err
+			return nil, elsewhere(ctx, client, key, err)
 		}
 		objects = append(objects, answer.GetObject())
 	}
@@ -73,6 +77,19 @@ func chosenClusters(ctx context.Context, client adminv1.AdminServiceClient, name
 		chosen = append(chosen, asWritten(object))
 	}
 	return chosen, nil
+}
+
+// leaveOwner takes away the labels of clusters that name the Kustomization which gave them: in Git each gets those of
+// the next one, and a Cluster of the operators has none.
+func leaveOwner(clusters []map[string]any) {
+	for _, c := range clusters {
+		labels := fieldMap(fieldMap(c, "metadata"), "labels")
+		delete(labels, kustomize.NameLabel)
+		delete(labels, kustomize.NamespaceLabel)
+		if len(labels) == 0 {
+			delete(fieldMap(c, "metadata"), "labels")
+		}
+	}
 }
 
 // asWritten returns an object of the hub without what the hub added.

@@ -29,7 +29,7 @@ renewed by themselves at half of their life; rotate is not needed for that.`,
 		RunE: s.run(func(cmd *cobra.Command, args []string, client adminv1.AdminServiceClient) error {
 			key := &adminv1.ObjectKey{Kind: api.ClusterKind, Name: args[0]}
 			if _, err := client.Get(cmd.Context(), &adminv1.GetRequest{Key: key}); err != nil {
-				return err
+				return elsewhere(cmd.Context(), client, key, err)
 			}
 			fmt.Fprintf(cmd.ErrOrStderr(), "This ends the certificate of cluster %s: its spoke is refused until the Secret "+
 				"that is printed is applied there. What runs there stays.\n", oneLine(args[0]))

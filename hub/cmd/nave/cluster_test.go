@@ -9,9 +9,6 @@ import (
 	"strings"
 	"testing"
 
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
-
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 )
 
@@ -38,11 +35,16 @@ func (h clustersHub) List(context.Context, *adminv1.ListRequest) (*adminv1.ListR
 }
 
 func (h clustersHub) Get(_ context.Context, r *adminv1.GetRequest) (*adminv1.GetResponse, error) {
-	if r.Key.Name == "bare" {
+	switch r.Key.Name {
+	case "east", "west":
+	case "bare":
 		return &adminv1.GetResponse{Object: bare}, nil
-	}
-	if r.Key.Name != "east" && r.Key.Name != "west" {
-		return nil, status.Errorf(codes.NotFound, "Cluster %s not found", r.Key.Name)
+	case "given": // by a Kustomization
+		return &adminv1.GetResponse{Object: &adminv1.Object{Key: r.Key, Json: []byte(
+			`{"apiVersion":"fleet.nave.io/v1alpha1","kind":"Cluster","metadata":{"name":"given","labels":{"env":"prod",` +
+				`"kustomize.toolkit.fluxcd.io/name":"hub","kustomize.toolkit.fluxcd.io/namespace":"flux-system"}}}`)}}, nil
+	default:
+		return nil, notFoundError(r.Key)
 	}
 	return &adminv1.GetResponse{Object: clusterNamed(r.Key.Name)}, nil
 }
@@ -113,6 +115,10 @@ func TestClusterChange(t *testing.T) {
 		{"removes_var", "set east --var zone-", nil, "spec: vars: {}", 1},
 		{"no_var", "set east", nil, "which variables?", 0},
 		{"for_git", "get east -o yaml", nil, "labels: env: prod name: east spec: vars: zone: a", 0},
+		{"for_git_given", "get given -o yaml", nil, "metadata: labels: env: prod name: given", 0},
+		{"adopts_given", "add given --adopt", nil, "metadata: labels: env: prod name: given", 1},
+		{"unknown_near", "label eats tier=gold", nil, "Cluster eats not found. Did you mean east?", 0},
+		{"rotate_near", "rotate eats -y", nil, "Cluster eats not found. Did you mean east?", 0},
 		{"adopts", "add east --adopt", nil, "cluster east is the operators' now", 1},
 		{"adopts_alone", "add east --adopt --label a=b", nil, "[adopt label]", 0},
 		{"rotate_asks", "rotate east", nil, "nothing was changed: add --yes to agree to that", 0},
