@@ -84,7 +84,11 @@ var cases = map[string]struct {
 		nave_resource_ready{kind="Kustomization",namespace="n",name="slow",cluster="east"} -1x60
 		nave_resource_ready{kind="Cluster",name="east",cluster="east"} 0x60`, []string{"apps"}},
 	"NaveResourceProgressing": {"2h", `nave_resource_ready{kind="Kustomization",namespace="n",name="apps",cluster="east"} 0x200
-		nave_resource_ready{kind="Kustomization",namespace="n",name="slow",cluster="east"} -1x200`, []string{"slow"}},
+		nave_resource_ready{kind="Kustomization",namespace="n",name="slow",cluster="east"} -1x200
+		nave_resource_ready{kind="Kustomization",namespace="n",name="unheard",cluster="away"} -1x200
+		nave_resource_ready{kind="Kustomization",namespace="n",name="hub",cluster=""} -1x200
+		nave_cluster_connected{cluster="east"} 1x200
+		nave_cluster_connected{cluster="away"} 0x200`, []string{"hub", "slow"}},
 	"NaveSourceFailing": {"20m", `nave_source_consecutive_failures{kind="GitRepository",name="a"} 5x60
 		nave_source_consecutive_failures{kind="GitRepository",name="b"} 1x60`, []string{"a"}},
 	"NaveSourceStale": {"2h", `nave_source_last_success_timestamp_seconds{kind="GitRepository",name="a"} 60x200
