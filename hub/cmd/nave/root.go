@@ -52,7 +52,7 @@ func newCommand() *cobra.Command {
 		without(newBootstrapCommand(&s), "cluster"), without(newClusterCommand(&s), "cluster", "namespace"),
 		without(newApplyCommand(&s), "cluster", "namespace"), newDeleteCommand(&s), newConfirmCommand(&s),
 		newGetCommand(&s), newDescribeCommand(&s), newReconcileCommand(&s), newSuspendCommand(&s), newResumeCommand(&s),
-		newTestCommand(&s),
+		newTestCommand(&s), newWaitCommand(&s),
 		newTreeCommand(&s), newEventsCommand(&s), newExplainCommand(&s),
 		without(newVersionCommand(&s), "cluster", "namespace"), newBuildCommand(&s), newDiffCommand(&s),
 		newDebugCommand(&s),

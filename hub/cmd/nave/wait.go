@@ -1,0 +1,194 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
+)
+
+// waitOptions has the flags of "nave wait".
+type waitOptions struct {
+	goal          string
+	selector      string
+	all, anywhere bool
+}
+
+func newWaitCommand(s *session) *cobra.Command {
+	var o waitOptions
+	cmd := &cobra.Command{
+		Use:   "wait KIND/NAME... | KIND NAME... | KIND --all | KIND -l SELECTOR",
+		Short: "Wait until objects are ready, or as --for says",
+		Long: `Wait until objects are ready, or as --for says, at most --timeout; 0 looks once, and a negative time waits for a week.
+
+--for is one of:
+  ready                        the object is ready, in its newest version; a stalled one ends the wait at once
+  condition=TYPE[=STATUS]      the condition has the status, True if none is given
+  jsonpath='{.PATH}'[=VALUE]   the path leads to the value, or to any if none is given
+  create                       the object exists
+  delete                       the object is gone; of a Kustomization or HelmRelease of a cluster, the spoke has told,
+                               too, that nothing of it is left
+
+It ends with 0 when all are, with 1 when one failed or the time is over, and with 4 when one does not exist.`,
+		Example: "  nave wait kustomization/apps helmrelease/podinfo --cluster prod-eu-1\n" +
+			"  nave wait cluster prod-eu-1 --for=condition=Connected\n" +
+			"  nave wait kustomizations --all -A --timeout=10m\n" +
+			"  nave wait gitrepository/fleet --for=jsonpath='{.status.artifact.revision}'=main@sha1:4f0c…\n" +
+			"  nave wait fleet/old --for=delete",
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			goal, err := parseGoal(o.goal)
+			if err != nil {
+				return err
+			}
+			targets, err := s.targets(args, o)
+			if err != nil {
+				return err
+			}
+			limit := s.timeLimit()
+			return s.run(func(cmd *cobra.Command, _ []string, client adminv1.AdminServiceClient) error {
+				ctx, cancel := context.WithTimeout(cmd.Context(), cmp.Or(limit, s.timeout))
+				defer cancel()
+				w := &waiter{client: client, goal: goal, once: limit == 0, out: cmd.OutOrStdout(), progress: cmd.ErrOrStderr()}
+				return w.all(ctx, targets)
+			})(cmd, args)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.goal, "for", "ready", "what to wait for: ready, delete, create, condition=TYPE[=STATUS] or "+
+		"jsonpath='{.PATH}'[=VALUE]")
+	f.StringVarP(&o.selector, "selector", "l", "", "wait for the objects of KIND that this label selector selects")
+	f.BoolVar(&o.all, "all", false, "wait for all objects of KIND that nave get lists")
+	f.BoolVarP(&o.anywhere, "all-namespaces", "A", false, "with --all or -l: in all namespaces")
+	return cmd
+}
+
+// Limits of the time of a wait.
+const (
+	longestWait = 7 * 24 * time.Hour // as in kubectl, for a negative --timeout
+	oneLook     = time.Minute        // for the answers of the hub with --timeout=0
+)
+
+// timeLimit returns how long --timeout lets a wait last; 0 if it looks once. A call to the hub gets a time of its own
+// where --timeout is none.
+func (s *session) timeLimit() time.Duration {
+	limit := s.timeout
+	switch {
+	case limit < 0:
+		limit, s.timeout = longestWait, oneLook
+	case limit == 0:
+		s.timeout = oneLook
+	}
+	return limit
+}
+
+// targets returns the watches of the objects that the arguments and flags name: one for each name, or one for a
+// selection.
+func (s *session) targets(args []string, o waitOptions) (targets []*target, err error) {
+	selects := o.all || o.selector != ""
+	keys, named := []string{args[0]}, strings.Contains(args[0], "/")
+	kind, names, err := kindOf(args)
+	switch {
+	case err != nil:
+		return nil, err
+	case selects && len(names) > 0:
+		return nil, fmt.Errorf("--all and --selector choose among all objects of a kind: leave them out, or %s",
+			strings.Join(names, " "))
+	case selects:
+		request := s.listRequest(kind, getOptions{all: o.anywhere, selector: o.selector})
+		return []*target{{request: &adminv1.WatchRequest{List: request}}}, nil
+	case o.anywhere:
+		return nil, errors.New("-A does nothing for named objects: leave it out, or give --all or --selector")
+	case len(names) == 0:
+		return nil, fmt.Errorf("name the %s to wait for, or give --all or --selector", kind.Plural)
+	case named:
+		keys = args
+	default:
+		keys = nil
+		for _, name := range names {
+			keys = append(keys, kind.Name+"/"+name)
+		}
+	}
+	for _, arg := range keys {
+		if !strings.Contains(arg, "/") {
+			return nil, fmt.Errorf("%s: want KIND/NAME, as the arguments before", arg)
+		}
+		key, err := s.key([]string{arg})
+		if err != nil {
+			return nil, err
+		}
+		targets = append(targets, &target{key: key, request: &adminv1.WatchRequest{Name: key.GetName(),
+			List: &adminv1.ListRequest{Kind: key.GetKind(), Namespace: key.GetNamespace(), Cluster: key.GetCluster()}}})
+	}
+	return targets, nil
+}
+
+// maxWaits is how many objects are watched at a time: of the watches of one operator that a hub serves, a quarter.
+const maxWaits = 32
+
+// waiter waits for the objects of several targets.
+type waiter struct {
+	client        adminv1.AdminServiceClient
+	goal          goal
+	once          bool // look once
+	mu            sync.Mutex
+	out, progress io.Writer
+}
+
+// all waits for all targets. The first failure ends the wait; when the time is over, all that are not as wanted are
+// named.
+func (w *waiter) all(ctx context.Context, targets []*target) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	errs := make([]error, len(targets))
+	var running sync.WaitGroup
+	slots := make(chan struct{}, maxWaits)
+	for i, t := range targets {
+		running.Go(func() {
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			t.waiter = w
+			if errs[i] = t.follow(ctx); errs[i] != nil && !w.once {
+				cancel()
+			}
+		})
+	}
+	running.Wait()
+	return joined(errs)
+}
+
+// errEnded is the error of a wait that ended because another one failed.
+var errEnded = errors.New("the wait was ended")
+
+// joined returns all errors as one, with the exit code of the first.
+func joined(errs []error) (first error) {
+	var texts []string
+	for _, err := range errs {
+		if err == nil || errors.Is(err, errEnded) {
+			continue
+		}
+		if first == nil {
+			first = err
+		}
+		texts = append(texts, message(err))
+	}
+	if len(texts) < 2 {
+		return first
+	}
+	return exitError{errors.New(strings.Join(texts, "\n")), exitCode(first)}
+}
+
+// print prints a line, one at a time.
+func (w *waiter) print(to io.Writer, format string, args ...any) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	fmt.Fprintf(to, format, args...)
+}
