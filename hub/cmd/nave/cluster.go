@@ -257,7 +257,7 @@ func newClusterListCommand(s *session) *cobra.Command {
 			return s.get(cmd, []string{"clusters"}, client, o)
 		}),
 	}
-	cmd.Flags().StringVarP(&o.output, "output", "o", "wide", "json, yaml or wide")
+	o.add(cmd)
 	cmd.Flags().StringVarP(&o.selector, "selector", "l", "", "label selector")
 	return cmd
 }

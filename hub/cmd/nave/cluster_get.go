@@ -24,7 +24,7 @@ Git; its spoke stays joined, and nothing is applied anew.`,
 		Example: "  nave cluster get\n  nave cluster get prod-eu-1 -o yaml > hub/clusters/prod-eu-1.yaml",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: s.run(func(cmd *cobra.Command, args []string, client adminv1.AdminServiceClient) error {
-			if o.output != "yaml" && o.output != "json" {
+			if o.format != "yaml" && o.format != "json" {
 				return s.get(cmd, append([]string{"clusters"}, args...), client, o)
 			}
 			clusters, err := chosenClusters(cmd.Context(), client, args, o.selector)
@@ -32,20 +32,20 @@ Git; its spoke stays joined, and nothing is applied anew.`,
 				return err
 			}
 			leaveOwner(clusters)
-			if o.output == "yaml" {
+			if o.format == "yaml" {
 				text, err := documents(clusters...)
 				fmt.Fprint(cmd.OutOrStdout(), text)
 				return err
 			}
 			for _, c := range clusters {
-				if err := printIn(cmd.OutOrStdout(), o.output, c); err != nil {
+				if err := printIn(cmd.OutOrStdout(), o.format, c); err != nil {
 					return err
 				}
 			}
 			return nil
 		}),
 	}
-	cmd.Flags().StringVarP(&o.output, "output", "o", "", "json or yaml (for Git), wide or name")
+	o.add(cmd)
 	cmd.Flags().StringVarP(&o.selector, "selector", "l", "", "label selector")
 	return cmd
 }

@@ -1,30 +1,27 @@
 package main
 
 import (
-	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"strings"
-	"text/tabwriter"
 	"time"
-	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 	"k8s.io/apimachinery/pkg/util/duration"
+	kjson "sigs.k8s.io/json"
 
 	"github.com/navefleet/nave/hub/api"
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 )
 
 type getOptions struct {
+	outputFlags
 	all      bool
-	output   string
 	selector string
 	watch    bool
 	chunk    int64
@@ -48,7 +45,7 @@ func newGetCommand(s *session) *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.BoolVarP(&o.all, "all-namespaces", "A", false, "in all namespaces, of the hub and all clusters")
-	f.StringVarP(&o.output, "output", "o", "", "json, yaml, wide or name (kind.group/name, as with kubectl)")
+	o.add(cmd)
 	f.StringVarP(&o.selector, "selector", "l", "", "label selector")
 	f.BoolVarP(&o.watch, "watch", "w", false, "print the present objects, then each change")
 	f.Int64Var(&o.chunk, "chunk-size", chunkSize, "ask the hub for a large list in chunks of so many objects; 0: at once")
@@ -58,11 +55,14 @@ func newGetCommand(s *session) *cobra.Command {
 // get prints a list of objects, or one object. Without --cluster it lists the objects of the hub and of all clusters,
 // because users of "get kustomizations" expect those of the fleet.
 func (s *session) get(cmd *cobra.Command, args []string, client adminv1.AdminServiceClient, o getOptions) error {
-	if isAllSources(args) {
-		return s.getSources(cmd, args[2:], client, o)
-	}
-	if args[0] == "all" {
-		return s.getAll(cmd, args[1:], client, o)
+	p, err := o.printer(cmd)
+	switch {
+	case err != nil:
+		return err
+	case isAllSources(args):
+		return s.getSources(cmd, args[2:], client, o, p)
+	case args[0] == "all":
+		return s.getAll(cmd, args[1:], client, o, p)
 	}
 	kind, rest, err := kindOf(args)
 	if err != nil {
@@ -71,14 +71,16 @@ func (s *session) get(cmd *cobra.Command, args []string, client adminv1.AdminSer
 	if len(rest) > 1 {
 		return fmt.Errorf("want at most one name, got %s", strings.Join(rest, " "))
 	}
-	request := s.listRequest(kind, o)
-	var name string
-	if len(rest) == 1 {
-		name = rest[0]
-	}
+	request, name := s.listRequest(kind, o), strings.Join(rest, "")
 	if o.watch {
-		return watch(cmd, client, kind, &adminv1.WatchRequest{List: request, Name: name}, o.output)
+		return watch(cmd, client, kind, &adminv1.WatchRequest{List: request, Name: name}, p)
 	}
+	return s.getKind(cmd, client, o, p, kind, request, name)
+}
+
+// getKind prints the objects of a kind, or the one of a name.
+func (s *session) getKind(cmd *cobra.Command, client adminv1.AdminServiceClient, o getOptions, p *printer, kind api.Kind,
+	request *adminv1.ListRequest, name string) error {
 	objects, err := list(cmd.Context(), client, request, o.chunk)
 	if err != nil {
 		return err
@@ -90,7 +92,7 @@ func (s *session) get(cmd *cobra.Command, args []string, client adminv1.AdminSer
 	if len(rows) == 0 {
 		if hint := others(cmd.Context(), client, kind, request, name); hint != "" && err != nil {
 			return fmt.Errorf("%w. %s", err, hint)
-		} else if hint != "" && cmp.Or(o.output, "wide") == "wide" {
+		} else if hint != "" && o.isForPeople() {
 			fmt.Fprintf(cmd.ErrOrStderr(), "No %s found here. %s\n", kind.Plural, hint)
 			return nil
 		}
@@ -98,7 +100,7 @@ func (s *session) get(cmd *cobra.Command, args []string, client adminv1.AdminSer
 	if err != nil {
 		return err
 	}
-	return printRows(cmd.OutOrStdout(), cmd.ErrOrStderr(), kind, rows, o.output, name != "")
+	return printRows(p, cmd.ErrOrStderr(), kind, rows, name != "")
 }
 
 // heldRow returns the application of a cluster that is in no list, because it left Git, and that its spoke still has.
@@ -158,6 +160,8 @@ type row struct {
 	object map[string]any
 }
 
+// decodeRows returns the objects of a name, or all if it is empty. status.cluster of each names the cluster whose graph
+// has it.
 func decodeRows(objects []*adminv1.Object, name string) ([]row, error) {
 	var rows []row
 	for _, o := range objects {
@@ -168,6 +172,9 @@ func decodeRows(objects []*adminv1.Object, name string) ([]row, error) {
 		if err != nil {
 			return nil, err
 		}
+		if cluster := o.GetKey().GetCluster(); cluster != "" {
+			fieldMap(object, "status")["cluster"] = cluster
+		}
 		rows = append(rows, row{o.GetKey(), object})
 	}
 	return rows, nil
@@ -175,92 +182,70 @@ func decodeRows(objects []*adminv1.Object, name string) ([]row, error) {
 
 // decode returns an object of the hub as JSON values.
 func decode(o *adminv1.Object) (object map[string]any, err error) {
-	if err := json.Unmarshal(o.GetJson(), &object); err != nil {
+	if err := kjson.UnmarshalCaseSensitivePreserveInts(o.GetJson(), &object); err != nil {
 		return nil, fmt.Errorf("read %s: %w", show(o.GetKey()), err)
 	}
 	return object, nil
 }
 
-func printRows(out, errOut io.Writer, kind api.Kind, rows []row, format string, single bool) error {
-	switch format {
-	case "", "wide":
-		if len(rows) == 0 {
-			fmt.Fprintf(errOut, "No %s found.%s\n", kind.Plural, unsupportedHint(kind))
-			return nil
-		}
-		return printTable(out, kind, rows, format == "wide")
-	case "json", "yaml":
-		return printDocument(out, kind, rows, format, single && len(rows) == 1)
-	case "name":
-		return printNames(out, rows)
-	default:
-		return fmt.Errorf("unknown output %q: want json, yaml, wide or name", format)
+// printRows prints objects. single: they are the one object that was asked for.
+func printRows(p *printer, errOut io.Writer, kind api.Kind, rows []row, single bool) error {
+	if len(rows) == 0 && p.isForPeople() {
+		fmt.Fprintf(errOut, "No %s found.%s\n", kind.Plural, unsupportedHint(kind))
+		return nil
 	}
+	l := printoutOf(kind, rows, p.isWide())
+	if single && len(rows) == 1 {
+		l.value = rows[0].object
+	}
+	return p.print(l)
 }
 
-// printNames prints objects as kubectl does with -o name: kind.group/name.
-func printNames(out io.Writer, rows []row) error {
-	for _, r := range rows {
-		name := strings.ToLower(r.key.GetKind())
-		if kind, ok := api.KindByName(name); ok && kind.Group != "" {
-			name += "." + kind.Group
-		}
-		if _, err := fmt.Fprintf(out, "%s/%s\n", name, oneLine(r.key.GetName())); err != nil {
-			return err
-		}
+// printoutOf returns the printout of objects: a List of them, as kubectl prints it.
+func printoutOf(kind api.Kind, rows []row, wide bool) printout {
+	l := printout{items: make([]any, len(rows)), names: make([]string, len(rows))}
+	columns := columnsOf(kind, wide)
+	for _, c := range columns {
+		l.table.headings = append(l.table.headings, c.name)
 	}
-	return nil
+	for i, r := range rows {
+		l.items[i], l.names[i] = r.object, resourceName(r.key)
+		cells := make([]string, len(columns))
+		for j, c := range columns {
+			cells[j] = c.value(r)
+		}
+		l.table.rows = append(l.table.rows, cells)
+	}
+	l.value = map[string]any{"apiVersion": "v1", "kind": "List", "items": l.items}
+	return l
 }
 
-// unsupportedHint returns a sentence about a kind that the hub does not carry out; "" about any other kind.
+// resourceName returns the name of an object as kubectl prints it with -o name: kind.group/name.
+func resourceName(key *adminv1.ObjectKey) string {
+	name := strings.ToLower(key.GetKind())
+	if kind, ok := api.KindByName(name); ok && kind.Group != "" {
+		name += "." + kind.Group
+	}
+	return name + "/" + key.GetName()
+}
+
+// unsupportedHint returns a sentence about a kind that the hub does not carry out; "" about any other, or several.
 func unsupportedHint(kind api.Kind) string {
-	if kind.Supported() {
+	if kind.Supported() || kind.Name == "" {
 		return ""
 	}
 	return " The hub does not carry out objects of this kind yet: nave explain lists those that it refused; with " +
 		"passThrough they are left to a controller in the cluster. See docs/kinds.md"
 }
 
-// printDocument prints one object, or a List of them as kubectl does.
-func printDocument(out io.Writer, kind api.Kind, rows []row, format string, single bool) error {
-	items := make([]any, 0, len(rows))
-	for _, r := range rows {
-		items = append(items, r.object)
-	}
-	var document any = map[string]any{"apiVersion": "v1", "kind": "List", "items": items}
-	if single {
-		document = rows[0].object
-	}
-	if err := printIn(out, format, document); err != nil {
-		return fmt.Errorf("print %s: %w", kind.Plural, err)
-	}
-	return nil
-}
-
-func printTable(out io.Writer, kind api.Kind, rows []row, wide bool) error {
-	columns := columnsOf(kind, wide)
-	w := tabwriter.NewWriter(out, 0, 0, 3, ' ', 0)
-	for _, c := range columns {
-		fmt.Fprint(w, c.name, "\t")
-	}
-	fmt.Fprintln(w)
-	for _, r := range rows {
-		for _, c := range columns {
-			fmt.Fprint(w, oneLine(c.value(r)), "\t")
-		}
-		fmt.Fprintln(w)
-	}
-	return w.Flush()
-}
-
 // watch prints the present objects, then each change, until it is interrupted.
 func watch(cmd *cobra.Command, client adminv1.AdminServiceClient, kind api.Kind, request *adminv1.WatchRequest,
-	format string) error {
+	p *printer) error {
 	stream, err := client.Watch(cmd.Context(), request)
 	if err != nil {
 		return err
 	}
-	p := &changePrinter{out: cmd.OutOrStdout(), kind: kind, format: format}
+	w := &changePrinter{printer: p, kind: kind}
 	for {
 		change, err := stream.Recv()
 		if errors.Is(err, io.EOF) || cmd.Context().Err() != nil {
@@ -269,7 +254,7 @@ func watch(cmd *cobra.Command, client adminv1.AdminServiceClient, kind api.Kind,
 		if err != nil {
 			return err
 		}
-		if err := p.print(change); err != nil {
+		if err := w.printChange(change); err != nil {
 			return err
 		}
 	}
@@ -278,20 +263,17 @@ func watch(cmd *cobra.Command, client adminv1.AdminServiceClient, kind api.Kind,
 // changePrinter prints the objects of a watch. In a table, all rows have the columns of the objects that there were at
 // first, so that later ones are below their headings.
 type changePrinter struct {
-	out    io.Writer
+	*printer
 	kind   api.Kind
-	format string
 	first  []row // until all of them are known
 	synced bool
-	widths []int
 }
 
-func (p *changePrinter) print(change *adminv1.WatchResponse) error {
-	table := p.format == "" || p.format == "wide"
+func (w *changePrinter) printChange(change *adminv1.WatchResponse) error {
 	if change.GetType() == adminv1.WatchType_WATCH_TYPE_SYNCED {
-		p.synced = true
-		if table && len(p.first) > 0 {
-			return p.printAligned(p.first)
+		w.synced = true
+		if len(w.first) > 0 {
+			return w.print(printoutOf(w.kind, w.first, w.isWide()))
 		}
 		return nil
 	}
@@ -300,55 +282,15 @@ func (p *changePrinter) print(change *adminv1.WatchResponse) error {
 	case err != nil:
 		return err
 	case change.GetType() == adminv1.WatchType_WATCH_TYPE_DELETED:
-		fmt.Fprintf(p.out, "%s deleted\n", show(rows[0].key))
+		fmt.Fprintf(w.out, "%s deleted\n", show(rows[0].key))
 		return nil
-	case p.format == "json" || p.format == "yaml":
-		return printDocument(p.out, p.kind, rows, p.format, true)
-	case p.format == "name":
-		return printNames(p.out, rows)
-	case !table:
-		return fmt.Errorf("unknown output %q: want json, yaml, wide or name", p.format)
-	case !p.synced:
-		p.first = append(p.first, rows...)
+	case w.isForPeople() && !w.synced:
+		w.first = append(w.first, rows...)
 		return nil
 	}
-	return p.printAligned(rows)
-}
-
-// printAligned prints rows, the first time below their headings.
-func (p *changePrinter) printAligned(rows []row) error {
-	columns := columnsOf(p.kind, p.format == "wide")
-	var lines [][]string
-	if p.widths == nil {
-		p.widths = make([]int, len(columns))
-		heads := make([]string, len(columns))
-		for i, c := range columns {
-			heads[i] = c.name
-		}
-		lines = append(lines, heads)
-	}
-	for _, r := range rows {
-		cells := make([]string, len(columns))
-		for i, c := range columns {
-			cells[i] = oneLine(c.value(r))
-		}
-		lines = append(lines, cells)
-	}
-	for _, cells := range lines {
-		for i, cell := range cells {
-			p.widths[i] = max(p.widths[i], utf8.RuneCountInString(cell))
-		}
-	}
-	for _, cells := range lines {
-		line := ""
-		for i, cell := range cells {
-			line += fmt.Sprintf("%-*s   ", p.widths[i], cell)
-		}
-		if _, err := fmt.Fprintln(p.out, strings.TrimRight(line, " ")); err != nil {
-			return err
-		}
-	}
-	return nil
+	l := printoutOf(w.kind, rows, w.isWide())
+	l.value = rows[0].object
+	return w.print(l)
 }
 
 // age returns the time since t in kubectl's format: 5s, 3m20s, 2h, 4d. If t is zero, age returns "-".

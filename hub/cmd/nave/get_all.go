@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"strings"
@@ -14,14 +13,14 @@ import (
 
 // getAll prints what flux calls all: the sources, and the objects that are rendered from them, in a table for each kind
 // that has objects. names are the arguments after "all"; there may be none.
-func (s *session) getAll(cmd *cobra.Command, names []string, client adminv1.AdminServiceClient, o getOptions) error {
+func (s *session) getAll(cmd *cobra.Command, names []string, client adminv1.AdminServiceClient, o getOptions,
+	p *printer) error {
 	if len(names) > 0 {
 		return fmt.Errorf("all takes no name, got %s: name one kind, such as helmrelease", strings.Join(names, " "))
 	}
 	if o.watch {
 		return errors.New("all cannot be watched: name one kind, such as helmreleases")
 	}
-	out, isTable := cmd.OutOrStdout(), cmp.Or(o.output, "wide") == "wide"
 	var all []row
 	for _, kind := range kindsOfAll() {
 		objects, err := list(cmd.Context(), client, s.listRequest(kind, o), o.chunk)
@@ -32,23 +31,18 @@ func (s *session) getAll(cmd *cobra.Command, names []string, client adminv1.Admi
 		if err != nil {
 			return err
 		}
-		if isTable && len(rows) > 0 {
-			if len(all) > 0 {
-				fmt.Fprintln(out)
-			}
-			if err := printTable(out, named(kind), rows, o.output == "wide"); err != nil {
-				return err
-			}
+		if all = append(all, rows...); !o.isTable() || len(rows) == 0 {
+			continue
 		}
-		all = append(all, rows...)
+		p.endTable()
+		if err := p.print(printoutOf(named(kind), rows, o.isWide())); err != nil {
+			return err
+		}
 	}
-	if isTable && len(all) == 0 {
-		fmt.Fprintln(cmd.ErrOrStderr(), "No objects found.")
-	}
-	if isTable {
+	if o.isTable() && len(all) > 0 {
 		return nil
 	}
-	return printRows(out, cmd.ErrOrStderr(), api.Kind{Plural: "objects"}, all, o.output, false)
+	return printRows(p, cmd.ErrOrStderr(), api.Kind{Plural: "objects"}, all, false)
 }
 
 // kindsOfAll returns the kinds of sources, and those of what is rendered from them.

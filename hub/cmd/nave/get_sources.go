@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -21,7 +20,7 @@ func isAllSources(args []string) bool {
 // getSources prints the sources of all kinds that the hub carries out in one list. names are the arguments after
 // "sources all"; there may be none.
 func (s *session) getSources(cmd *cobra.Command, names []string, client adminv1.AdminServiceClient,
-	o getOptions) error {
+	o getOptions, p *printer) error {
 	if len(names) > 0 {
 		return fmt.Errorf("sources all takes no name, got %s: name one kind, such as sources git",
 			strings.Join(names, " "))
@@ -41,11 +40,7 @@ func (s *session) getSources(cmd *cobra.Command, names []string, client adminv1.
 		}
 		rows = append(rows, decoded...)
 	}
-	if len(rows) == 0 && cmp.Or(o.output, "wide") == "wide" {
-		fmt.Fprintln(cmd.ErrOrStderr(), "No sources found.")
-		return nil
-	}
-	return printRows(cmd.OutOrStdout(), cmd.ErrOrStderr(), sourcesOfAllKinds(), rows, o.output, false)
+	return printRows(p, cmd.ErrOrStderr(), sourcesOfAllKinds(), rows, false)
 }
 
 // sourcesOfAllKinds returns what lists of the sources of all kinds have in place of a kind. As in flux, the name of an

@@ -44,7 +44,7 @@ func TestGet_sources_all(t *testing.T) {
 		"table": {two, "sources all", getOptions{}, "CLUSTER NAMESPACE NAME REVISION SUSPENDED READY MESSAGE " +
 			"- flux-system gitrepository/fleet - False Unknown - flux-system ocirepository/fleet - False Unknown", ""},
 		"singular": {sourcesHub{}, "source all", getOptions{}, "No sources found.", ""},
-		"json": {sourcesHub{}, "sources all", getOptions{output: "json"},
+		"json": {sourcesHub{}, "sources all", getOptions{outputFlags: outputFlags{format: "json"}},
 			`{ "apiVersion": "v1", "items": [], "kind": "List" }`, ""},
 		"all": {two, "all", getOptions{}, "CLUSTER NAMESPACE NAME REVISION SUSPENDED READY MESSAGE " +
 			"- flux-system gitrepository/fleet - False Unknown CLUSTER NAMESPACE NAME REVISION SUSPENDED READY MESSAGE " +
@@ -52,14 +52,14 @@ func TestGet_sources_all(t *testing.T) {
 			"MESSAGE - flux-system helmrelease/fleet - - - False Unknown CLUSTER NAMESPACE NAME REVISION SUSPENDED READY " +
 			"MESSAGE - flux-system kustomization/fleet - False Unknown", ""},
 		"all_none": {sourcesHub{}, "all", getOptions{}, "No objects found.", ""},
-		"all_names": {two, "all", getOptions{output: "name"}, "gitrepository.source.toolkit.fluxcd.io/fleet " +
+		"all_names": {two, "all", getOptions{outputFlags: outputFlags{format: "name"}}, "gitrepository.source.toolkit.fluxcd.io/fleet " +
 			"ocirepository.source.toolkit.fluxcd.io/fleet helmrelease.helm.toolkit.fluxcd.io/fleet " +
 			"kustomization.kustomize.toolkit.fluxcd.io/fleet", ""},
 		"all_named": {two, "all fleet", getOptions{}, "", "all takes no name, got fleet"},
 		"all_watch": {two, "all", getOptions{watch: true}, "", "all cannot be watched"},
 		"name":      {two, "sources all fleet", getOptions{}, "", "takes no name, got fleet"},
 		"watch":     {two, "sources all", getOptions{watch: true}, "", "cannot be watched"},
-		"output":    {sourcesHub{}, "sources all", getOptions{output: "xml"}, "", "unknown output"},
+		"output":    {sourcesHub{}, "sources all", getOptions{outputFlags: outputFlags{format: "xml"}}, "", "unknown output"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var out bytes.Buffer

@@ -26,10 +26,10 @@ func TestWatch_aligned(t *testing.T) {
 		t.Fatal(err)
 	}
 	var out bytes.Buffer
-	p := &changePrinter{out: &out, kind: kind}
+	p := &changePrinter{printer: &printer{out: &out}, kind: kind}
 	for _, change := range []*adminv1.WatchResponse{changeOf("a", "True"), changeOf("a-long-name", "True"),
 		{Type: adminv1.WatchType_WATCH_TYPE_SYNCED}, changeOf("a", "Unknown")} {
-		if err := p.print(change); err != nil {
+		if err := p.printChange(change); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -52,7 +52,7 @@ func TestGet_name(t *testing.T) {
 		t.Fatal(err)
 	}
 	var out bytes.Buffer
-	if err := printRows(&out, &out, api.Kind{}, rows, "name", false); err != nil ||
+	if err := printRows(&printer{out: &out, outputFlags: outputFlags{format: "name"}}, &out, api.Kind{}, rows, false); err != nil ||
 		out.String() != "kustomization.kustomize.toolkit.fluxcd.io/app\n" {
 		t.Errorf("%v, printed %q", err, out.String())
 	}

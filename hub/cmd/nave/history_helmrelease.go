@@ -105,8 +105,8 @@ func pastOfObject(r row) pastOfRelease {
 	for _, entry := range slices.Backward(history) {
 		fields, _ := entry.(map[string]any)
 		text := func(name string) string { value, _ := fields[name].(string); return value }
-		number, _ := fields["version"].(float64) // of JSON
-		past.Revisions = append(past.Revisions, pastRevision{Revision: int64(number), Updated: text("lastDeployed"),
+		number, _ := fields["version"].(int64)
+		past.Revisions = append(past.Revisions, pastRevision{Revision: number, Updated: text("lastDeployed"),
 			FirstDeployed: text("firstDeployed"), Status: text("status"), Chart: text("chartName"),
 			ChartVersion: text("chartVersion"), AppVersion: text("appVersion"), Tests: text("tests"),
 			Description: text("description")})

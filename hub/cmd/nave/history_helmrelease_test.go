@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"encoding/json"
 	"strings"
 	"testing"
 
@@ -12,11 +11,12 @@ import (
 // releaseRow returns a HelmRelease of a cluster whose revisions are of JSON.
 func releaseRow(t *testing.T, cluster, history string) row {
 	t.Helper()
-	var object map[string]any
-	if err := json.Unmarshal([]byte(`{"status":{"history":[`+history+`]}}`), &object); err != nil {
+	rows, err := decodeRows([]*adminv1.Object{{Json: []byte(`{"status":{"history":[` + history + `]}}`),
+		Key: &adminv1.ObjectKey{Cluster: cluster, Kind: "HelmRelease", Namespace: "apps", Name: "web"}}}, "")
+	if err != nil {
 		t.Fatal(err)
 	}
-	return row{&adminv1.ObjectKey{Cluster: cluster, Kind: "HelmRelease", Namespace: "apps", Name: "web"}, object}
+	return rows[0]
 }
 
 // TestPrintRevisions prints the revisions of clusters as helm history does.

@@ -34,7 +34,7 @@ func newestRevision(client adminv1.AdminServiceClient) func(context.Context, str
 			return 0, "", nil
 		}
 		newest, _ := history[0].(map[string]any)
-		revision, _ := newest["version"].(float64)
+		revision, _ := newest["version"].(int64)
 		word, _ := newest["status"].(string)
 		return int(revision), word, nil
 	}

@@ -6,12 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 	yamlnode "go.yaml.in/yaml/v3"
+	"golang.org/x/term"
 	"sigs.k8s.io/yaml"
 
 	"github.com/navefleet/nave/shared/telemetry"
@@ -23,7 +25,7 @@ import (
 // cluster reaches the terminal unescaped.
 func program(out, errOut io.Writer) (*cobra.Command, func(error) error) {
 	root := newCommand()
-	stdout, stderr := &visible{out: out}, &visible{out: errOut}
+	stdout, stderr := newVisible(out), newVisible(errOut)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	return root, func(err error) error {
@@ -40,9 +42,22 @@ func program(out, errOut io.Writer) (*cobra.Command, func(error) error) {
 // visible is a writer that replaces control, direction and invisible characters by escapes, such as \u202e. Line breaks
 // and tabs stay. It keeps the first error, so that callers need not check each write.
 type visible struct {
-	out    io.Writer
-	rest   []byte // the beginning of a character
-	failed error
+	out     io.Writer
+	rest    []byte // the beginning of a character
+	failed  error
+	columns func() int // the width of the terminal; nil: it is no terminal
+}
+
+// newVisible returns a visible writer, which knows whether it writes to a terminal.
+func newVisible(out io.Writer) *visible {
+	v := &visible{out: out}
+	if f, ok := out.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		v.columns = func() int {
+			columns, _, _ := term.GetSize(int(f.Fd())) // 0: nobody knows
+			return columns
+		}
+	}
+	return v
 }
 
 // Write implements io.Writer.

@@ -1,0 +1,102 @@
+package main
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
+)
+
+// sameName is a hub that has one Kustomization of its own, and one of the same name on a cluster.
+type sameName struct {
+	adminv1.UnimplementedAdminServiceServer
+}
+
+func (sameName) List(_ context.Context, r *adminv1.ListRequest) (*adminv1.ListResponse, error) {
+	answer := &adminv1.ListResponse{}
+	for _, cluster := range []string{"", "east"} {
+		if r.Kind != "Kustomization" || !r.AllClusters && r.Cluster != cluster {
+			continue
+		}
+		answer.Objects = append(answer.Objects, &adminv1.Object{
+			Key: &adminv1.ObjectKey{Cluster: cluster, Kind: r.Kind, Namespace: "flux-system", Name: "app"},
+			Json: []byte(`{"apiVersion":"kustomize.toolkit.fluxcd.io/v1","kind":"Kustomization","metadata":{"name":"app",` +
+				`"labels":{"a.b/c":"d"},"generation":12345678},"spec":{"prune":true,"list":[{"a":1},{"a":2}]}}`)})
+	}
+	return answer, nil
+}
+
+// TestPrint prints lists in each format as kubectl does, each object with its cluster.
+func TestPrint(t *testing.T) {
+	config := serve(t, sameName{})
+	for _, c := range []struct{ name, args, want string }{
+		{"name", "get ks -o name",
+			"kustomization.kustomize.toolkit.fluxcd.io/app\nkustomization.kustomize.toolkit.fluxcd.io/app\n"},
+		{"jsonpath_list", "get ks -o jsonpath={.items[*].metadata.generation}", "12345678 12345678"},
+		{"jsonpath_one", "get ks app --cluster east -o jsonpath={.status.cluster}", "east"},
+		{"jsonpath_range", `get ks -o jsonpath={range|.items[*]}{.status.cluster}{"/"}{.metadata.name}{"\n"}{end}`,
+			"/app\neast/app\n"},
+		{"jsonpath_bare", "get ks app --cluster east -o jsonpath=.metadata.name", "app"},
+		{"jsonpath_dots", `get ks app --cluster east -o jsonpath={.metadata.labels.a\.b/c}`, "d"},
+		{"jsonpath_missing", "get ks app --cluster east -o jsonpath={.spec.none}", ""},
+		{"columns", "get ks -o custom-columns=CLUSTER:.status.cluster,NAME:metadata.name,A:{.spec.list[*].a}",
+			"CLUSTER   NAME   A\n<none>    app    1,2\neast      app    1,2\n"},
+		{"columns_bare", "get ks --no-headers -o custom-columns=N:.metadata.generation", "12345678\n12345678\n"},
+		{"table", "get ks --no-headers", "-      flux-system   app   -"},
+		{"columns_none", "get hr -A -o custom-columns=N:.metadata.name", "No helmreleases found.\n"},
+		{"json_none", "get hr -A -o json", `"items": []`},
+		{"unknown", "get ks -o xml", `unknown output "xml": want json, yaml, name, wide, jsonpath=TEMPLATE or custom-`},
+		{"wrong_path", "get ks -o jsonpath={.a", `JSONPath "{.a": unclosed action`},
+		{"no_path", "get ks -o jsonpath=", `JSONPath "": it is empty`},
+		{"wrong_column", "get ks -o custom-columns=NAME", `"NAME" is no column: want HEADING:PATH`},
+		{"no_headers", "get ks -o json --no-headers", "--no-headers does nothing with -o json"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			args := strings.Fields(c.args)
+			for i := range args {
+				args[i] = strings.ReplaceAll(args[i], "|", " ")
+			}
+			out, errOut := nave(t, config, args...)
+			if !strings.HasPrefix(strings.TrimPrefix(out+errOut, "nave: "), c.want) &&
+				!strings.Contains(out+errOut, c.want) || (c.want == "" && out+errOut != "") {
+				t.Errorf("printed\n%s%s\nwant\n%s", out, errOut, c.want)
+			}
+		})
+	}
+}
+
+// TestTable ends the last column where the line of a terminal ends, and no line with blanks.
+func TestTable(t *testing.T) {
+	rows := [][]string{{"a", "True", "one two three four five"}, {"much-longer", "", ""}, {"b", "False", "six"}}
+	for _, c := range []struct {
+		name    string
+		columns int
+		wide    bool
+		want    string
+	}{
+		{"pipe", 0, false, "NAME          READY   MESSAGE\na             True    one two three four five\nmuch-longer\n" +
+			"b             False   six\n"},
+		{"terminal", 32, false, "NAME          READY   MESSAGE\na             True    one two t…\nmuch-longer\n" +
+			"b             False   six\n"},
+		{"narrow", 10, false, "NAME          READY   MESSAGE\na             True    one tw…\nmuch-longer\n" +
+			"b             False   six\n"},
+		{"wide", 32, true, "NAME          READY   MESSAGE\na             True    one two three four five\nmuch-longer\n" +
+			"b             False   six\n"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var text strings.Builder
+			out := &visible{out: &text, columns: func() int { return c.columns }}
+			p := &printer{out: out}
+			if c.wide {
+				p.format = "wide"
+			}
+			if err := p.print(printout{table: table{[]string{"NAME", "READY", "MESSAGE"}, rows}}); err != nil {
+				t.Fatal(err)
+			}
+			if text.String() != c.want {
+				t.Errorf("printed\n%s\nwant\n%s", text.String(), c.want)
+			}
+		})
+	}
+}
