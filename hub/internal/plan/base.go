@@ -78,7 +78,8 @@ type basedRender struct {
 func (p *Planner) withBases(ctx context.Context, w *walked, work graph.Work, a *artifact.Artifact) (r basedRender,
 	err error) {
 	for {
-		r.Rendering, err = p.renders.Render(ctx, work.Renderable.Renderer, work.Spec, a, r.given...)
+		r.Rendering, err = p.renders.Render(ctx, work.Key.In(""), work.Renderable.Renderer, work.Spec, a,
+			r.given...)
 		needs, ok := errors.AsType[*cache.NeedsError](err)
 		if !ok {
 			return r, err

@@ -159,7 +159,7 @@ func TestVariantsTogether(t *testing.T) {
 	render := func(i int) *cache.Rendering {
 		root := t.TempDir()
 		plantConfigMap(t, root, 0, fmt.Sprint("tree ", i))
-		r, err := s.planner.renders.Render(t.Context(), kustomize.Name, spec,
+		r, err := s.planner.renders.Render(t.Context(), api.Key{}, kustomize.Name, spec,
 			&artifact.Artifact{Dir: root, Digest: manifest.DigestOf(fmt.Append(nil, i))})
 		s.must(err)
 		return r
@@ -204,7 +204,7 @@ func BenchmarkCommitAmongThousand(b *testing.B) {
 	for n := 0; b.Loop(); n++ {
 		plantConfigMap(b, root, n*7%1000, fmt.Sprint("commit ", n))
 		a := &artifact.Artifact{Dir: root, Digest: manifest.DigestOf(fmt.Append(nil, n))}
-		r, err := p.renders.Render(b.Context(), kustomize.Name, spec, a)
+		r, err := p.renders.Render(b.Context(), api.Key{}, kustomize.Name, spec, a)
 		if err != nil {
 			b.Fatal(err)
 		}

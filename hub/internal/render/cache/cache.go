@@ -17,7 +17,6 @@ import (
 	"github.com/navefleet/nave/hub/internal/confine"
 	"github.com/navefleet/nave/hub/internal/lru"
 	"github.com/navefleet/nave/hub/internal/render"
-	"github.com/navefleet/nave/hub/internal/render/tree"
 	"github.com/navefleet/nave/hub/internal/store"
 	"github.com/navefleet/nave/shared/manifest"
 )
@@ -116,33 +115,20 @@ type NeedsError struct{ Needs []render.Need }
 // Error implements error.
 func (e *NeedsError) Error() string { return e.Needs[0].Refusal }
 
-// Render returns the render of a specification in the artifact, with the bases of Remotes beside it. If the render
-// needs other Remotes, the error is a NeedsError. If IsPassing is true for the error, the next call tries again. Any
-// other error is final for these artifacts.
-func (c *Cache) Render(ctx context.Context, renderer string, spec json.RawMessage, a *artifact.Artifact,
-	bases ...Base) (*Rendering, error) {
+// Render returns the render of a specification in the artifact, with the bases of Remotes beside it. The renderable is
+// without a cluster. If the render needs other Remotes, the error is a NeedsError; if it goes on, a *SlowError. If
+// IsPassing is true for the error, the next call tries again. Any other error is final for these artifacts.
+func (c *Cache) Render(ctx context.Context, renderable api.Key, renderer string, spec json.RawMessage,
+	a *artifact.Artifact, bases ...Base) (*Rendering, error) {
 	row, err := c.rowKey(renderer, spec, bases)
 	if err != nil {
 		return nil, err
 	}
-	key := flightKey{row, a.Digest}
-	f, first := c.enter(key)
-	if !first {
-		select {
-		case <-f.done:
-			c.metrics.answers.WithLabelValues("memory").Inc()
-			return f.result, f.err
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
-	}
-	f.result, f.err = c.answer(ctx, key, a, render.Request{
+	p := pending{Cache: c, renderable: renderable, base: row, artifact: a, bases: bases, request: render.Request{
 		Renderer: renderer, Spec: spec, Root: c.artifacts.Path(*a), Salt: c.salt,
 		Mounts: c.mounts(bases), ReportNeeds: true,
-	})
-	c.doubt(f.err, a, bases...)
-	c.leave(key, f)
-	return f.result, f.err
+	}}
+	return p.attend(ctx)
 }
 
 // doubt has the artifacts of a render verified by the next fetch if one of them turned out to be damaged.
@@ -292,36 +278,6 @@ func (c *Cache) drop(key flightKey, f *flight) {
 		delete(c.newest, key.row)
 	}
 	c.weight -= f.weight()
-}
-
-// answer takes the render from the one of an earlier tree, or reads it from the store, or else renders.
-func (c *Cache) answer(ctx context.Context, key flightKey, a *artifact.Artifact, req render.Request) (*Rendering,
-	error) {
-	select {
-	case c.slots <- struct{}{}:
-		defer func() { <-c.slots }()
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-	probe := tree.NewProbe(req.Root)
-	defer probe.Close()
-	if same := c.sameAsNewest(key, a, probe); same != nil {
-		c.metrics.answers.WithLabelValues("memory").Inc()
-		return same, nil
-	}
-	stored, err := c.lookup(ctx, key, probe)
-	if err != nil {
-		return nil, passingError{err}
-	}
-	if stored != nil {
-		c.metrics.answers.WithLabelValues("store").Inc()
-		return stored, nil
-	}
-	result, err := c.render(ctx, req)
-	if err != nil {
-		return nil, err
-	}
-	return newRendering(key, result, c.admitted)
 }
 
 // render renders a request, and counts it.

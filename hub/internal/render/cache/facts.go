@@ -30,7 +30,8 @@ type questions struct {
 	Asked []render.Asked `json:"asked"` // the newest first
 }
 
-// turn lets renders of one specification in one artifact run one after the other: the first one may answer the others.
+// turn lets renders of one chart's specification in one artifact run one after the other: the first one may answer the
+// others.
 type turn struct {
 	free  chan struct{} // holds a value while nobody has the turn
 	users int
@@ -43,24 +44,30 @@ func (c *Cache) RenderFor(ctx context.Context, release api.Key, renderer string,
 	if err != nil {
 		return nil, err
 	}
-	p := pending{Cache: c, release: release, base: base, artifact: a, facts: facts,
+	p := pending{Cache: c, renderable: release, base: base, artifact: a, facts: &facts,
 		request: render.Request{Renderer: renderer, Spec: spec, Root: c.artifacts.Path(*a), Salt: c.salt, Facts: &facts}}
 	return p.attend(ctx)
 }
 
-// pending is a call of RenderFor.
+// pending is a call of Render or RenderFor.
 type pending struct {
 	*Cache
-	release  api.Key // without a cluster
-	pace     *pace
-	base     string
-	artifact *artifact.Artifact
-	facts    api.ChartFacts
-	request  render.Request
+	renderable api.Key // without a cluster
+	pace       *pace
+	base       string
+	artifact   *artifact.Artifact
+	bases      []Base
+	facts      *api.ChartFacts // of RenderFor; nil: the render asks for nothing
+	request    render.Request
 }
 
 // key returns the key of a render that asked these questions.
-func (p *pending) key(asked render.Asked) flightKey { return p.keyOf(asked.Answers(p.facts)) }
+func (p *pending) key(asked render.Asked) flightKey {
+	if p.facts == nil {
+		return flightKey{p.base, p.artifact.Digest}
+	}
+	return p.keyOf(asked.Answers(*p.facts))
+}
 
 func (p *pending) keyOf(answers string) flightKey {
 	return flightKey{manifest.DigestOf([]byte(p.base + "\n" + answers)).String(), p.artifact.Digest}
@@ -69,7 +76,10 @@ func (p *pending) keyOf(answers string) flightKey {
 // failedKey returns the key of a render that failed. Nobody knows what it asked for, so the key has all facts but the
 // name of the cluster, on which no failure depends.
 func (p *pending) failedKey() flightKey {
-	facts := p.facts
+	if p.facts == nil {
+		return p.key(render.Asked{})
+	}
+	facts := *p.facts
 	facts.Cluster = ""
 	text, _ := json.Marshal(facts) // texts and a boolean: this cannot fail
 	return p.keyOf("failed " + string(text))
@@ -93,53 +103,96 @@ func (p *pending) finished(asked []render.Asked) *flight {
 	return nil
 }
 
-// answerInTurn is answer, after renders of the same specification and artifact that are under way.
-func (p *pending) answerInTurn(ctx context.Context) (*Rendering, error) {
+// answer takes the render from memory, from the one of an earlier tree or from the store, or else calls looked and
+// renders.
+func (p *pending) answer(ctx context.Context, looked func()) (*Rendering, error) {
+	asked, err := p.askedBefore(ctx)
+	if err != nil {
+		return nil, passingError{err}
+	}
+	if r, err := p.recallAny(ctx, asked); r != nil || err != nil {
+		return r, err
+	}
+	looked()
+	if p.facts == nil {
+		return p.renderNow(ctx, asked)
+	}
 	done, err := p.takeTurn(ctx, flightKey{p.base, p.artifact.Digest})
 	if err != nil {
 		return nil, err
 	}
 	defer done()
-	return p.answer(ctx)
-}
-
-// answer takes the render from memory, from the one of an earlier tree or from the store, or else renders.
-func (p *pending) answer(ctx context.Context) (*Rendering, error) {
-	asked, err := p.readAsked(ctx, p.base)
-	if err != nil {
-		return nil, passingError{err}
-	}
-	if f := p.finished(asked); f != nil {
+	asked = p.askedOf(p.base)
+	if f := p.finished(asked); f != nil { // the last one in turn gave this answer, too
 		p.metrics.answers.WithLabelValues("memory").Inc()
 		return f.result, f.err
 	}
+	return p.renderNow(ctx, asked)
+}
+
+// renderNow renders, in a slot.
+func (p *pending) renderNow(ctx context.Context, asked []render.Asked) (*Rendering, error) {
 	limited, leave, err := p.enterSlot(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer leave()
+	start := time.Now()
+	result, err := p.render(limited, p.request)
+	p.slow.note(p.renderable, p.failedKey(), time.Since(start), err)
+	p.doubt(err, p.artifact, p.bases...)
+	if err != nil {
+		return p.finish(p.failedKey(), nil, err)
+	}
+	return p.take(asked, result)
+}
+
+// take remembers the result of a render.
+func (p *pending) take(asked []render.Asked, result *render.Result) (*Rendering, error) {
+	key := p.failedKey()
+	if p.facts != nil {
+		if result.Release == nil {
+			result.Release = &render.Release{}
+		}
+		key = p.key(result.Release.Asked)
+	}
+	r, err := newRendering(key, result, p.admitted)
+	if err != nil {
+		return p.finish(p.failedKey(), nil, err)
+	}
+	if p.facts != nil {
+		p.remember(p.base, withAsked(asked, result.Release.Asked))
+	}
+	return p.finish(key, r, nil)
+}
+
+// askedBefore returns what earlier renders of the specification asked for: nothing, unless it is of a chart.
+func (p *pending) askedBefore(ctx context.Context) ([]render.Asked, error) {
+	if p.facts == nil {
+		return []render.Asked{{}}, nil
+	}
+	return p.readAsked(ctx, p.base)
+}
+
+// recallAny returns the render with the answers to any of the questions from memory, or else as recall does. It waits
+// for one of the slots, but not for those of slow renders: it renders nothing.
+func (p *pending) recallAny(ctx context.Context, asked []render.Asked) (*Rendering, error) {
+	if f := p.finished(asked); f != nil {
+		p.metrics.answers.WithLabelValues("memory").Inc()
+		return f.result, f.err
+	}
+	select {
+	case p.slots <- struct{}{}:
+		defer func() { <-p.slots }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 	for _, q := range asked {
 		if r, err := p.recall(ctx, p.key(q)); r != nil || err != nil {
 			return r, err
 		}
 	}
-	start := time.Now()
-	result, err := p.render(limited, p.request)
-	p.slow.note(p.release, p.failedKey(), time.Since(start), err)
-	p.doubt(err, p.artifact)
-	if err != nil {
-		return p.finish(p.failedKey(), nil, err)
-	}
-	if result.Release == nil {
-		result.Release = &render.Release{}
-	}
-	key := p.key(result.Release.Asked)
-	r, err := newRendering(key, result, p.admitted)
-	if err != nil {
-		return p.finish(p.failedKey(), nil, err)
-	}
-	p.remember(p.base, withAsked(asked, result.Release.Asked))
-	return p.finish(key, r, nil)
+	return nil, nil
 }
 
 // recall returns the render of a key from an earlier tree or from the store; nil if there is none.
@@ -163,7 +216,7 @@ func (p *pending) recall(ctx context.Context, key flightKey) (*Rendering, error)
 
 // finish remembers a render, or its failure.
 func (p *pending) finish(key flightKey, r *Rendering, err error) (*Rendering, error) {
-	if r != nil {
+	if r != nil && p.facts != nil {
 		r.base = p.base
 	}
 	f, _ := p.enter(key)

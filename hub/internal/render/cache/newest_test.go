@@ -74,7 +74,7 @@ func (s *source) commit() {
 // render renders a path of the newest artifact, and writes the result as the planner does.
 func (s *source) render(path string) (*Rendering, error) {
 	s.Helper()
-	r, err := s.cache.Render(s.Context(), kustomize.Name, s.spec(path), s.last)
+	r, err := s.cache.Render(s.Context(), api.Key{Name: path}, kustomize.Name, s.spec(path), s.last)
 	if err != nil {
 		return nil, err
 	}

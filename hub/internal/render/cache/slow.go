@@ -12,12 +12,12 @@ import (
 	"github.com/navefleet/nave/hub/internal/confine"
 )
 
-// A chart may render for as long as a worker lets it. So that it keeps nobody waiting, a render that takes longer than
+// A render may take as long as a worker lets it. So that it keeps nobody waiting, a render that takes longer than
 // patience goes on by itself: the call returns a *SlowError, and the render moves to the slots of slow renders. The
-// next renders of the same release begin there, whatever its cluster, values and chart are, until one of them is fast
-// again. If a namespace has several slow releases, its new ones begin there, too.
+// next renders of the same renderable begin there, whatever its cluster, specification and tree are, until one of them
+// is fast again. If a namespace has several slow renderables, its new ones begin there, too.
 
-// Times of slow charts.
+// Times of slow renders.
 const (
 	patience  = 5 * time.Second
 	firstRest = 30 * time.Second // after a render that took too long or killed its worker; doubles each time
@@ -25,18 +25,18 @@ const (
 )
 
 const (
-	// SlowRenders is how many slow charts are rendered at a time, beside all other renders.
+	// SlowRenders is how many slow renders run at a time, beside all others.
 	SlowRenders = 1
-	// mostSlow is how many releases of a namespace may be slow before its new ones count as slow.
+	// mostSlow is how many renderables of a namespace may be slow before its new ones count as slow.
 	mostSlow = 3
-	// maxRemembered limits the releases and the failed renders that are remembered.
+	// maxRemembered limits the renderables and the failed renders that are remembered.
 	maxRemembered = 10_000
 )
 
 // SlowError is the error of a render that goes on.
 type SlowError struct {
 	Last error           // of the last attempt of the same render; nil: there was none
-	Done <-chan struct{} // closed at the end of the render; call RenderFor again then
+	Done <-chan struct{} // closed at the end of the render; call again then
 }
 
 // Error implements error.
@@ -44,47 +44,50 @@ func (e *SlowError) Error() string {
 	if e.Last != nil {
 		return e.Last.Error()
 	}
-	return fmt.Sprintf("the chart is still being rendered: it takes more than %s, or charts before it do; waiting for "+
-		"the result", patience)
+	return fmt.Sprintf("it is still being rendered: this takes more than %s, or renders before it do; waiting for the "+
+		"result", patience)
 }
 
 // Unwrap returns Last.
 func (e *SlowError) Unwrap() error { return e.Last }
 
 // errLater ends a render for which there is no slot of slow renders.
-var errLater = fmt.Errorf("%w: more than %s, while another chart is as slow; it will be tried again",
+var errLater = fmt.Errorf("%w: more than %s, while another render is as slow; it will be tried again",
 	confine.ErrTimeout, patience)
 
-// slowness knows which releases are slow, and which renders failed so that they have to rest. It is safe for concurrent
-// use.
+// slowness knows which renderables are slow, and which renders failed so that they have to rest. It is safe for
+// concurrent use.
 type slowness struct {
 	slots chan struct{}
 
 	mu       sync.Mutex
-	releases map[api.Key]*pace
-	slowIn   map[string]int // how many releases of a namespace are slow
+	paces    map[api.Key]*pace // by renderable
+	slowIn   map[string]int    // how many renderables of a namespace are slow
 	rests    map[flightKey]rest
-	underway map[flightKey]underway
+	underway map[flightKey]*underway
 }
 
 func newSlowness() *slowness {
 	return &slowness{
-		slots: make(chan struct{}, SlowRenders), releases: map[api.Key]*pace{}, slowIn: map[string]int{},
-		rests: map[flightKey]rest{}, underway: map[flightKey]underway{},
+		slots: make(chan struct{}, SlowRenders), paces: map[api.Key]*pace{}, slowIn: map[string]int{},
+		rests: map[flightKey]rest{}, underway: map[flightKey]*underway{},
 	}
 }
 
 // underway is a render that has not ended.
 type underway struct {
-	since time.Time
-	done  chan struct{}
+	since  time.Time
+	looked chan struct{} // closed when neither memory nor the store has the result
+	done   chan struct{}
+	result *Rendering // set before done is closed, like err
+	err    error
 }
 
-// pace tells whether a release is slow. slowness.mu guards proven.
+// pace tells whether a renderable is slow. slowness.mu guards proven.
 type pace struct {
-	release api.Key
-	slow    chan struct{} // closed: it is
-	proven  bool          // it was fast once
+	renderable api.Key
+	slow       chan struct{} // closed: it is
+	proven     bool          // it was fast once
 }
 
 func (p *pace) isSlow() bool {
@@ -103,23 +106,23 @@ type rest struct {
 	failures int
 }
 
-// pace returns the pace of a release.
-func (s *slowness) pace(release api.Key) *pace {
+// pace returns the pace of a renderable.
+func (s *slowness) pace(renderable api.Key) *pace {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	p := s.releases[release]
+	p := s.paces[renderable]
 	if p == nil {
-		p = &pace{release: release, slow: make(chan struct{})}
-		if len(s.releases) >= maxRemembered {
-			clear(s.releases)
+		p = &pace{renderable: renderable, slow: make(chan struct{})}
+		if len(s.paces) >= maxRemembered {
+			clear(s.paces)
 			clear(s.slowIn)
 		}
-		s.releases[release] = p
+		s.paces[renderable] = p
 	}
 	return p
 }
 
-// markSlow notes that a release is slow. If the release was forgotten meanwhile, its namespace does not count it.
+// markSlow notes that a renderable is slow. If it was forgotten meanwhile, its namespace does not count it.
 func (s *slowness) markSlow(p *pace) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -127,20 +130,21 @@ func (s *slowness) markSlow(p *pace) {
 		return
 	}
 	close(p.slow)
-	if s.releases[p.release] == p {
-		s.slowIn[p.release.Namespace]++
+	if s.paces[p.renderable] == p {
+		s.slowIn[p.renderable.Namespace]++
 	}
 }
 
-// isApart reports whether renders of a release need a slot of slow renders.
+// isApart reports whether renders of a renderable need a slot of slow renders.
 func (s *slowness) isApart(p *pace) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return p.isSlow() || !p.proven && s.slowIn[p.release.Namespace] >= mostSlow
+	return p.isSlow() || !p.proven && s.slowIn[p.renderable.Namespace] >= mostSlow
 }
 
-// note notes how a render ended. A fast one makes its release fast; one that took too long or killed its worker rests.
-func (s *slowness) note(release api.Key, key flightKey, took time.Duration, err error) {
+// note notes how a render ended. A fast one makes its renderable fast; one that took too long or killed its worker
+// rests.
+func (s *slowness) note(renderable api.Key, key flightKey, took time.Duration, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if _, died := errors.AsType[*confine.DiedError](err); died || errors.Is(err, confine.ErrTimeout) {
@@ -152,13 +156,13 @@ func (s *slowness) note(release api.Key, key flightKey, took time.Duration, err 
 		return
 	}
 	delete(s.rests, key)
-	p := s.releases[release]
+	p := s.paces[renderable]
 	switch {
 	case p == nil || took >= patience:
 	case p.isSlow():
-		delete(s.releases, release)
-		if s.slowIn[release.Namespace]--; s.slowIn[release.Namespace] == 0 {
-			delete(s.slowIn, release.Namespace)
+		delete(s.paces, renderable)
+		if s.slowIn[renderable.Namespace]--; s.slowIn[renderable.Namespace] == 0 {
+			delete(s.slowIn, renderable.Namespace)
 		}
 	default:
 		p.proven = err == nil
@@ -174,13 +178,13 @@ func (s *slowness) resting(key flightKey) (err error, early bool) {
 }
 
 // begin notes that a render is under way, or returns the one that is.
-func (s *slowness) begin(key flightKey) (u underway, first bool) {
+func (s *slowness) begin(key flightKey) (u *underway, first bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if u, ok := s.underway[key]; ok {
 		return u, false
 	}
-	u = underway{time.Now(), make(chan struct{})}
+	u = &underway{since: time.Now(), looked: make(chan struct{}), done: make(chan struct{})}
 	s.underway[key] = u
 	return u, true
 }
@@ -192,8 +196,8 @@ func (s *slowness) end(key flightKey) {
 	delete(s.underway, key)
 }
 
-// attend carries out a call of RenderFor. If the release is or becomes slow, attend returns a *SlowError, and the
-// render goes on.
+// attend carries out a call of Render or RenderFor. If the renderable is or becomes slow, attend returns a *SlowError,
+// and the render goes on.
 func (p *pending) attend(ctx context.Context) (*Rendering, error) {
 	key := p.failedKey()
 	for {
@@ -206,38 +210,42 @@ func (p *pending) attend(ctx context.Context) (*Rendering, error) {
 			p.metrics.answers.WithLabelValues("memory").Inc()
 			return nil, last
 		}
-		p.pace = p.slow.pace(p.release)
+		p.pace = p.slow.pace(p.renderable)
 		u, first := p.slow.begin(key)
-		var r *Rendering
-		var err error
 		if first {
 			go func() {
 				defer p.slow.end(key)
-				r, err = p.answerInTurn(ctx)
+				u.result, u.err = p.answer(ctx, sync.OnceFunc(func() { close(u.looked) }))
 			}()
 		}
 		switch {
 		case !p.wait(ctx, u, first):
 			return nil, cmp.Or[error](ctx.Err(), &SlowError{Last: last, Done: u.done})
 		case first:
-			return r, err
+			return u.result, u.err
+		case u.err != nil: // which does not depend on the cluster
+			return nil, u.err
 		}
 	}
 }
 
-// wait waits for the end of a render, but only for a short time since its begin, and not for that of a slow release. It
-// reports whether the render has ended. own reports whether the render ends with ctx.
-func (p *pending) wait(ctx context.Context, u underway, own bool) (ended bool) {
-	timer := time.NewTimer(time.Until(u.since.Add(2 * patience))) // for a slot, too
-	defer timer.Stop()
+// wait waits for the end of a render, but only for a short time since its begin, and not for that of a slow renderable.
+// It reports whether the render has ended. own reports whether the render ends with ctx.
+func (p *pending) wait(ctx context.Context, u *underway, own bool) (ended bool) {
+	limited, cancel := context.WithDeadline(ctx, u.since.Add(2*patience)) // for a slot, too
+	defer cancel()
+	select {
+	case <-u.looked: // what the store has is found at once, however slow the renderable is
+	case <-u.done:
+	case <-limited.Done():
+	}
 	select {
 	case <-u.done:
 	case <-p.pace.slow:
-	case <-timer.C:
-	case <-ctx.Done():
-		if own {
-			<-u.done
-		}
+	case <-limited.Done():
+	}
+	if own && ctx.Err() != nil {
+		<-u.done
 	}
 	select {
 	case <-u.done:
@@ -272,8 +280,8 @@ func (p *pending) enterSlot(ctx context.Context) (_ context.Context, leave func(
 	}, nil
 }
 
-// waitForSlot waits for a slot, and returns the slots that it is one of. A release that becomes slow meanwhile gets one
-// of slow renders.
+// waitForSlot waits for a slot, and returns the slots that it is one of. A renderable that becomes slow meanwhile gets
+// one of slow renders.
 func (p *pending) waitForSlot(ctx context.Context) (chan struct{}, error) {
 	for {
 		slots := p.slots

@@ -136,6 +136,67 @@ func TestRenderFor_slow(t *testing.T) {
 	})
 }
 
+// slowBuilds builds a kustomization of the path "bad" for an hour, and others at once.
+type slowBuilds struct{ *source }
+
+// Render implements render.Renderer.
+func (s slowBuilds) Render(ctx context.Context, req render.Request) (*render.Result, error) {
+	if strings.Contains(string(req.Spec), `"bad"`) {
+		select {
+		case <-time.After(time.Minute):
+			return nil, confine.ErrTimeout
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+	return s.source.Render(ctx, req)
+}
+
+// TestRender_slow has a kustomization whose build never ends. It holds up nobody for longer than patience, and the next
+// attempts hold up nobody at all; a build of the store needs no slot of slow ones.
+func TestRender_slow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSource(t, map[string]string{"good/one.yaml": configMap("one", "1"), "bad/one.yaml": configMap("one", "1")})
+		s.commit()
+		_, err := s.render("bad")
+		s.must(err)
+		s.cache = New(Config{Store: s.store, Artifacts: s.artifacts, Renderer: slowBuilds{s}})
+		s.files["bad/two.yaml"] = configMap("two", "2")
+		s.commit()
+		begin := time.Now()
+		_, err = s.render("bad")
+		slow, ok := errors.AsType[*SlowError](err)
+		if took := time.Since(begin); !ok || took > patience {
+			t.Fatalf("got %v after %s", err, took)
+		}
+		if _, err := s.render("good"); err != nil || time.Since(begin) > patience {
+			t.Errorf("a good build: %v after %s", err, time.Since(begin))
+		}
+		if _, err := s.render("bad"); !errors.As(err, &slow) || time.Since(begin) > patience {
+			t.Errorf("again: %v after %s", err, time.Since(begin))
+		}
+		delete(s.files, "bad/two.yaml")
+		s.files["good/one.yaml"] = configMap("one", "2")
+		s.commit()
+		if _, err := s.render("bad"); err != nil || time.Since(begin) > patience {
+			t.Errorf("what the store has: %v after %s", err, time.Since(begin))
+		}
+		<-slow.Done
+		s.files["bad/two.yaml"] = configMap("two", "2")
+		delete(s.files, "good/one.yaml")
+		s.files["good/two.yaml"] = configMap("one", "2")
+		s.commit()
+		begin = time.Now()
+		if _, err := s.render("bad"); !errors.As(err, &slow) || time.Since(begin) > 0 {
+			t.Errorf("the next commit: %v after %s", err, time.Since(begin))
+		}
+		<-slow.Done
+		if _, err := s.render("bad"); !errors.Is(err, confine.ErrTimeout) {
+			t.Errorf("right after its failure: %v", err)
+		}
+	})
+}
+
 // TestRenderFor_namespace has a namespace with many charts that never end. The charts of others wait for a few of them.
 func TestRenderFor_namespace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
