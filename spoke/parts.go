@@ -25,6 +25,7 @@ import (
 	"github.com/navefleet/nave/spoke/internal/report"
 	"github.com/navefleet/nave/spoke/internal/session"
 	"github.com/navefleet/nave/spoke/internal/trust"
+	"github.com/navefleet/nave/spoke/internal/upgrade"
 	"github.com/navefleet/nave/spoke/internal/watch"
 )
 
@@ -38,6 +39,7 @@ type parts struct {
 	inputs       *watch.Inputs
 	agent        *agent.Agent
 	ledger       *ledger.Ledger
+	upgrader     *upgrade.Upgrader
 
 	log        *slog.Logger
 	secret     membership.Secret
@@ -63,6 +65,10 @@ func (s *Spoke) build(role membership.Role, kept membership.Kept, book *ledger.L
 	if role.Keeps(kept) {
 		p.unkept = &role.Settings
 	}
+	p.upgrader = upgrade.New(upgrade.Config{
+		Client: s.client, Namespace: c.Namespace, Pod: s.config.Pod, Refused: rules.Policy.AllowsUpgrade(), Log: c.Log,
+		Report: func(image, failure string) { p.reporter.Upgrade(image, failure) },
+	})
 	p.session = s.session(role.Settings, p, s.joinToken(role))
 	if role.Moves() {
 		p.enrolment = s.session(role.Next, nil, s.readToken)
@@ -95,6 +101,7 @@ func (s *Spoke) newAgent(p *parts, rules membership.Rules, index *inventory.Inde
 		Check: s.checker(assessor), Data: s.data, Inputs: p.inputs, Questions: p.session,
 		Shapes: p.session, ShapeKey: p.secret.ShapeKey,
 		KeyService: s.keys, KeyServiceNamespaces: c.KeyServiceNamespaces,
+		WantImage:             p.upgrader.Want,
 		DefaultServiceAccount: c.DefaultServiceAccount, Reporter: p.reporter, Registry: metrics,
 		Log: c.Log, Now: c.Now, Jitter: rand.Float64, Memory: c.MemoryLimit,
 	})
@@ -138,7 +145,7 @@ func (s *Spoke) session(in membership.Settings, p *parts, token func() (string, 
 	}
 	if p != nil {
 		p.credential = own.Credential()
-		c.OnConnected, c.Kubernetes, c.Image = p.onConnected, p.capabilities.version, s.ownImage()
+		c.OnConnected, c.Kubernetes, c.Image = p.onConnected, p.capabilities.version, p.upgrader.Image
 	}
 	return session.New(c)
 }

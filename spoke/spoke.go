@@ -51,6 +51,7 @@ type Config struct {
 	StateDir           string        // created with mode 0700 if missing. Required
 	Kubeconfig         string        // empty: the account of the Pod this runs in
 	Namespace          string        // where the spoke runs and keeps its identity; nave-system
+	Pod                string        // that this process runs in; without a Kubeconfig: the name of the host
 	HTTPListen         string        // /metrics, /healthz, /readyz; 0.0.0.0:7481
 	Profiles           bool          // serve Go's profiles at /debug/pprof/, too
 	Look               time.Duration // between two polls of the settings' files; 2 s
@@ -159,6 +160,9 @@ func (c Config) withDefaults() (Config, error) {
 		}
 	}
 	c.Namespace = cmp.Or(c.Namespace, DefaultNamespace)
+	if c.Pod == "" && c.Kubeconfig == "" {
+		c.Pod, _ = os.Hostname() // that of the Pod, unless the Pod uses the network of its node
+	}
 	c.HTTPListen = cmp.Or(c.HTTPListen, DefaultHTTPListen)
 	c.Look = cmp.Or(max(c.Look, 0), DefaultLook)
 	c.Log = cmp.Or(c.Log, slog.Default())

@@ -54,6 +54,7 @@ var layers = []layer{
 		"hub/internal/dispatch", "hub/internal/registration", "hub/internal/admin", "hub/internal/webhook",
 		"hub/internal/statemetrics",
 		"spoke/internal/apply", "spoke/internal/ledger", "spoke/internal/session", "spoke/internal/report",
+		"spoke/internal/upgrade",
 	}},
 	{"L5 the objects of releases", []string{"spoke/internal/release/objects"}},
 	{"L6 the agent, who the spoke is, the web",

@@ -32,6 +32,8 @@ type Bundle struct {
 	Handovers []Handover
 	// Questions are what the hub has to know to render more. Sorted by CompareQuestions, each once.
 	Questions []ShapeQuestion
+	// SpokeImage is the image that the spoke itself should run, while the hub upgrades it; empty: it stays as it is.
+	SpokeImage string
 }
 
 // Removal is an application that the hub removed.

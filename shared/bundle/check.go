@@ -27,6 +27,11 @@ func (b *Bundle) check() error {
 	case !b.ExpiresAt.After(b.IssuedAt):
 		return fmt.Errorf("expires at %s, issued at %s", wording.Time(b.ExpiresAt), wording.Time(b.IssuedAt))
 	}
+	if b.SpokeImage != "" {
+		if err := CheckImage(b.SpokeImage); err != nil {
+			return fmt.Errorf("spoke image %.300q: %w", b.SpokeImage, err)
+		}
+	}
 	return cmp.Or(b.checkLists(), b.checkHandovers(), b.checkQuestions())
 }
 

@@ -52,6 +52,7 @@ func decodeBundle(data []byte) (*Bundle, error) {
 		Cluster: m.GetCluster(), Epoch: m.GetEpoch(), Sequence: m.GetSequence(), IssuedAt: issued, ExpiresAt: expires,
 		Incomplete: m.GetIncomplete(), Pending: convert(m.GetPending(), NameFrom),
 		Removals: convert(m.GetRemovals(), removalOf), Handovers: convert(m.GetHandovers(), handoverOf),
+		SpokeImage: m.GetSpokeImage(),
 	}
 	for i, e := range m.GetApplications() {
 		entry, err := entryOf(e)

@@ -104,6 +104,7 @@ func (b *Bundle) message() *bundlev1.Bundle {
 		Removals:     convert(b.Removals, Removal.message),
 		Handovers:    convert(b.Handovers, Handover.message),
 		Questions:    convert(b.Questions, ShapeQuestion.message),
+		SpokeImage:   b.SpokeImage,
 	}
 }
 

@@ -30,6 +30,7 @@ const (
 	schemas           = "schemas"            // Schemas
 	shapes            = "shapes"             // Bundle.Questions, Application.ValueSources
 	takeovers         = "takeovers"          // Handovers that are takeovers
+	spokeImage        = "spoke-image"        // Bundle.SpokeImage
 	recipes           = "recipes"            // Release.Recipes, placeholders in base64 of a field caBundle
 )
 
@@ -48,6 +49,8 @@ const (
 	ReleaseQuestions FeatureSet = releaseQuestions
 	// Shapes is what a spoke must know to answer questions about shapes.
 	Shapes FeatureSet = shapes
+	// SpokeImages is what a spoke must know to upgrade itself.
+	SpokeImages FeatureSet = spokeImage
 	// Recipes is what a spoke must know to make generated values.
 	Recipes FeatureSet = recipes
 )
@@ -55,7 +58,7 @@ const (
 // Known is the features that this program knows. A new feature is added here, never to Baseline.
 var Known = setOf(append(Baseline.Names(), chartDefaults, driftMode, handovers, healthExpressions, helmRelease,
 	ignore, keptObjects, keyService, pinnedReleases, previews, readyExpressions, recipes, releaseQuestions, schemas,
-	sealedFiles, shapes, substitution, takeovers))
+	sealedFiles, shapes, spokeImage, substitution, takeovers))
 
 // FeatureSet is a set of features: their sorted names, with commas between them. The zero FeatureSet is empty.
 type FeatureSet string
@@ -104,6 +107,9 @@ func (b *Bundle) Features() FeatureSet {
 	}
 	if slices.ContainsFunc(b.Questions, func(q ShapeQuestion) bool { return q.Form == ShapeRelease }) {
 		used = append(used, releaseQuestions)
+	}
+	if b.SpokeImage != "" {
+		used = append(used, spokeImage)
 	}
 	for _, e := range b.Applications {
 		used = append(used, e.features()...)

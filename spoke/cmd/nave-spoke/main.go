@@ -50,6 +50,8 @@ func newCommand() *cobra.Command {
 	f.StringVar(&c.StateDir, "state-dir", "/var/lib/nave", "folder for the last verified bundle and the spoke's state")
 	f.StringVar(&c.Kubeconfig, "kubeconfig", "", "kubeconfig file (default: the account of the Pod)")
 	f.StringVar(&c.Namespace, "namespace", spoke.DefaultNamespace, "namespace of the spoke, where its identity is kept")
+	f.StringVar(&c.Pod, "pod", "", "name of the Pod that this process runs in, whose image the hub may upgrade (default: "+
+		"the name of the host, unless --kubeconfig is given)")
 	f.StringVar(&c.HTTPListen, "http-listen", spoke.DefaultHTTPListen, "address for /metrics, /healthz and /readyz")
 	f.BoolVar(&c.Profiles, "pprof", false, "serve Go's profiles at /debug/pprof/ of --http-listen, to whoever reaches it")
 	f.StringVar(&c.DefaultServiceAccount, "default-service-account", "", "service account of applications that name "+

@@ -111,6 +111,8 @@ type Config struct {
 	KeyService           *decrypt.Service
 	KeyServiceNamespaces []string
 
+	WantImage func(image string) // gets the image that the bundle names for the spoke, or ""; nil: the spoke stays as it is
+
 	Reporter *report.Reporter
 	Registry prometheus.Registerer // of the metrics; nil: they are not registered
 	Log      *slog.Logger          // nil: slog.Default

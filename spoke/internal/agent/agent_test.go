@@ -436,6 +436,8 @@ type rig struct {
 	disk    int // bytes; 0: no limit
 	keys    []ed25519.PublicKey
 	now     func() time.Time // nil: time.Now
+
+	wantImage func(string) // nil: nobody gets the image of bundles
 }
 
 func newRig(t *testing.T) *rig {
@@ -481,6 +483,7 @@ func (r *rig) start(t *testing.T) (stop func()) {
 		Log:        log,
 		Now:        r.now,
 		Jitter:     func() float64 { return 0 },
+		WantImage:  r.wantImage,
 		Check: func(context.Context, bundle.ApplicationName, string, bundle.ObjectIdentity) (health.Report, error) {
 			return health.Report{}, nil
 		},

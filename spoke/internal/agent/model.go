@@ -258,6 +258,7 @@ type (
 		pending   []bundle.ApplicationName
 		handovers []bundle.Handover
 		questions []bundle.ShapeQuestion
+		image     string // of the spoke
 		expires   time.Time
 	}
 	// ack reports the stage of a bundle to the hub. If err is set, ack reports that the bundle was rejected.

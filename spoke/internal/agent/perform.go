@@ -69,6 +69,9 @@ func (act adopt) perform(a *Agent) {
 	a.followInputs(act.apps)
 	a.noteHealthExpressions(act.apps)
 	a.lookForKeys(a.model.unknownKeys(act.apps))
+	if a.WantImage != nil {
+		a.WantImage(act.image)
+	}
 	a.sweep.Reset(sweepDelay)
 	a.metrics.adopted(act, a.Now())
 	a.Log.Info("bundle accepted", telemetry.Sequence(act.id.Sequence), telemetry.Digest(act.id.Digest),

@@ -102,7 +102,7 @@ func (m *model) rejected(in received) []action {
 func (m *model) adopt(id bundle.ID, b *bundle.Bundle, apps applications) []action {
 	m.restoreNodes()
 	m.bundle, m.stage = id, bundle.Received
-	out := []action{adopt{id, apps, b.Pending, b.Handovers, b.Questions, b.ExpiresAt}}
+	out := []action{adopt{id, apps, b.Pending, b.Handovers, b.Questions, b.SpokeImage, b.ExpiresAt}}
 	named := map[bundle.ApplicationName]bool{}
 	for _, e := range b.Applications {
 		named[e.Name] = true

@@ -52,6 +52,8 @@ type Reporter struct {
 	changed   map[bundle.ApplicationName]bool // to be sent, or removed
 	events    []*spokev1.Event
 	said      int // how many are not reported, as it was sent last
+	upgrade   *spokev1.SpokeUpgrade
+	upgraded  bool // upgrade changed and is not sent
 }
 
 // New returns a Reporter that sends nothing before Run. A nil log means slog.Default.
@@ -126,6 +128,15 @@ func (r *Reporter) Event(e *spokev1.Event) {
 	r.wake.Raise()
 }
 
+// Upgrade replaces the report about the image that the bundle names for the spoke. Without an image there is none.
+func (r *Reporter) Upgrade(image, failure string) {
+	r.mu.Lock()
+	r.upgrade = &spokev1.SpokeUpgrade{Image: image, Failure: telemetry.Printable(failure, reporting.MaxMessage)}
+	r.upgraded = true
+	r.mu.Unlock()
+	r.wake.Raise()
+}
+
 // Connected starts or ends a session of the Reporter. A new session gets a full report.
 func (r *Reporter) Connected(yes bool) {
 	r.mu.Lock()
@@ -159,7 +170,7 @@ func (r *Reporter) send(ctx context.Context) error {
 	}
 	all := r.collect()
 	news := proto.Size(all) > 0 && (all.Full || len(all.Applications)+len(all.Removed)+len(all.Events) > 0 ||
-		int(all.Unreported) != r.said)
+		all.Upgrade != nil || int(all.Unreported) != r.said)
 	r.mu.Unlock()
 	if !news {
 		return nil
@@ -181,6 +192,9 @@ func (r *Reporter) send(ctx context.Context) error {
 func (r *Reporter) collect() *spokev1.ReportRequest {
 	all := &spokev1.ReportRequest{
 		Full: r.full, Events: r.events, Unreported: uint32(len(r.latest) - len(r.reported)),
+	}
+	if r.full || r.upgraded {
+		all.Upgrade, r.upgraded = r.upgrade, false
 	}
 	if r.full {
 		clear(r.changed)
@@ -217,6 +231,7 @@ func (r *Reporter) giveBack(unsent []*spokev1.ReportRequest) {
 			r.changed[bundle.NameFrom(name)] = true
 		}
 		r.full = r.connected && (r.full || request.Full)
+		r.upgraded = r.upgraded || request.Upgrade != nil
 		r.keepEvents(append(request.Events, r.events...))
 	}
 }
@@ -226,13 +241,15 @@ func (r *Reporter) keepEvents(events []*spokev1.Event) {
 	r.events = slices.Delete(events, 0, max(0, len(events)-reporting.MaxEvents))
 }
 
-// split divides a message into messages within the limits of the wire. Only the first one is full and has the events.
+// split divides a message into messages within the limits of the wire. Only the first one is full and has the
+// events and the upgrade.
 // Removals come first, so that the hub frees their room before it counts the reports that follow.
 func split(all *spokev1.ReportRequest) []*spokev1.ReportRequest {
 	if proto.Size(all) == 0 {
 		return nil
 	}
-	current := &spokev1.ReportRequest{Full: all.Full, Events: all.Events, Unreported: all.Unreported}
+	current := &spokev1.ReportRequest{Full: all.Full, Events: all.Events, Unreported: all.Unreported,
+		Upgrade: all.Upgrade}
 	requests := []*spokev1.ReportRequest{current}
 	size, names := proto.Size(current), 0
 	room := func(m proto.Message) { // for m in current

@@ -51,6 +51,9 @@ func (w *wire) take() string {
 		for _, name := range r.GetRemoved() {
 			words = append(words, "-"+name.GetKind()+"/"+name.GetNamespace()+"/"+name.GetName())
 		}
+		if u := r.GetUpgrade(); u != nil {
+			words = append(words, "image "+u.GetImage()+":"+u.GetFailure())
+		}
 		for _, e := range r.GetEvents() {
 			words = append(words, "!"+e.GetReason())
 		}
@@ -130,6 +133,40 @@ func TestFull(t *testing.T) {
 		r.Connected(true)
 		step()
 		if got, want := w.take(), "full a=1"; got != want {
+			t.Errorf("after a reconnect %q, want %q", got, want)
+		}
+	})
+}
+
+// TestUpgrade sends how far the spoke has come with another image when that changes, and to each new session.
+func TestUpgrade(t *testing.T) {
+	within(t, func(r *Reporter, w *wire, step func()) {
+		r.Connected(true)
+		step()
+		w.take()
+		r.Upgrade("v2", "")
+		r.Upgrade("v2", "not pulled")
+		step()
+		if got, want := w.take(), "image v2:not pulled"; got != want {
+			t.Errorf("sent %q, want %q", got, want)
+		}
+		r.Update(appNamed("a"), app("a", "1"))
+		step()
+		if got, want := w.take(), "a=1"; got != want {
+			t.Errorf("sent %q, want %q", got, want)
+		}
+		w.fail = 1
+		r.Upgrade("", "")
+		step()
+		if got, want := w.take(), "image :"; got != want {
+			t.Errorf("after a failure %q, want %q", got, want)
+		}
+		r.Upgrade("v3", "")
+		step()
+		w.take()
+		r.Connected(true)
+		step()
+		if got, want := w.take(), "full a=1 image v3:"; got != want {
 			t.Errorf("after a reconnect %q, want %q", got, want)
 		}
 	})

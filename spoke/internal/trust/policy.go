@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -30,6 +31,9 @@ type Policy struct {
 	// Protected are objects that may not be touched: kind.group/namespace/name with path.Match patterns, the
 	// namespace empty for cluster-scoped ones.
 	Protected []string `json:"protected,omitempty"`
+	// Upgrades lets bundles change the image of the spoke itself, which could then be one that ignores the policy. Unset:
+	// false, if the policy has any other rule.
+	Upgrades *bool `json:"upgrades,omitempty"`
 }
 
 // ParsePolicy reads a policy file: YAML with the fields of Policy. An unknown field is an error, because it would be a
@@ -72,6 +76,15 @@ func (p Policy) Allows(o bundle.ObjectIdentity) error {
 		return refuse(id, ErrPolicy, "its namespace is not among the allowed ones")
 	}
 	return nil
+}
+
+// AllowsUpgrade returns nil, or ErrPolicy if bundles may not change the image of the spoke itself.
+func (p Policy) AllowsUpgrade() error {
+	if reflect.DeepEqual(p, Policy{}) || p.Upgrades != nil && *p.Upgrades {
+		return nil
+	}
+	return fmt.Errorf("another image of the spoke: %w: upgrade the spoke in its cluster, or set upgrades: true in the policy",
+		ErrPolicy)
 }
 
 func kindName(id manifest.ID) string {

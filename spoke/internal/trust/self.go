@@ -20,7 +20,7 @@ const crdSuffix = ".fleet.nave.io"
 var ErrSelf = errors.New("it belongs to the spoke itself, which no bundle changes")
 
 // Self protects the spoke's own objects. No bundle applies, adopts or deletes an object that Self refuses, with or
-// without a policy file. So a bundle cannot upgrade the spoke; whoever installs the spoke upgrades it.
+// without a policy file. A bundle upgrades the spoke by Bundle.SpokeImage, and by no Application.
 type Self struct {
 	Namespace string // where the spoke runs; empty: nothing is refused
 }

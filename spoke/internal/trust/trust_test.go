@@ -201,6 +201,22 @@ func TestPolicy(t *testing.T) {
 	}
 }
 
+// TestPolicy_upgrades lets a bundle change the image of the spoke, unless a policy limits bundles and does not allow it.
+func TestPolicy_upgrades(t *testing.T) {
+	for text, allowed := range map[string]bool{
+		"": true, "{}": true, "upgrades: true": true, "upgrades: false": false, "namespaces: [a]": false,
+		"{namespaces: [a], upgrades: true}": true, "{namespaces: [a], upgrades: false}": false,
+	} {
+		p, err := ParsePolicy([]byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := p.AllowsUpgrade(); (err == nil) != allowed || err != nil && !errors.Is(err, ErrPolicy) {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}
+
 func TestParsePolicy(t *testing.T) {
 	for _, text := range []string{"namespace: [a]", "namespaces: ['[']", "namespaces: ['']", "protected: [Secret]", "- a",
 		"clusterScoped: maybe"} {

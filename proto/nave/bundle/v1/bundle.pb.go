@@ -399,7 +399,10 @@ type Bundle struct {
 	// Sorted by object, each once. Feature "handovers".
 	Handovers []*Handover `protobuf:"bytes,10,rep,name=handovers,proto3" json:"handovers,omitempty"`
 	// What the hub has to know to render more. Sorted by id, each once. Feature "shapes".
-	Questions     []*ShapeQuestion `protobuf:"bytes,11,rep,name=questions,proto3" json:"questions,omitempty"`
+	Questions []*ShapeQuestion `protobuf:"bytes,11,rep,name=questions,proto3" json:"questions,omitempty"`
+	// The image that the spoke itself should run, while the hub upgrades it; empty: the spoke stays as it is. Feature
+	// "spoke-image".
+	SpokeImage    string `protobuf:"bytes,12,opt,name=spoke_image,json=spokeImage,proto3" json:"spoke_image,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -509,6 +512,13 @@ func (x *Bundle) GetQuestions() []*ShapeQuestion {
 		return x.Questions
 	}
 	return nil
+}
+
+func (x *Bundle) GetSpokeImage() string {
+	if x != nil {
+		return x.SpokeImage
+	}
+	return ""
 }
 
 // ShapeQuestion asks for the shape of a text that the hub cannot read: one entry of a ConfigMap or Secret with the values
@@ -2932,7 +2942,7 @@ const file_nave_bundle_v1_bundle_proto_rawDesc = "" +
 	"signatures\"@\n" +
 	"\tSignature\x12\x15\n" +
 	"\x06key_id\x18\x01 \x01(\tR\x05keyId\x12\x1c\n" +
-	"\tsignature\x18\x02 \x01(\fR\tsignature\"\x93\x04\n" +
+	"\tsignature\x18\x02 \x01(\fR\tsignature\"\xb4\x04\n" +
 	"\x06Bundle\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\tR\acluster\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x1a\n" +
@@ -2948,7 +2958,9 @@ const file_nave_bundle_v1_bundle_proto_rawDesc = "" +
 	"\bremovals\x18\t \x03(\v2\x17.nave.bundle.v1.RemovalR\bremovals\x126\n" +
 	"\thandovers\x18\n" +
 	" \x03(\v2\x18.nave.bundle.v1.HandoverR\thandovers\x12;\n" +
-	"\tquestions\x18\v \x03(\v2\x1d.nave.bundle.v1.ShapeQuestionR\tquestions\"\xd1\x02\n" +
+	"\tquestions\x18\v \x03(\v2\x1d.nave.bundle.v1.ShapeQuestionR\tquestions\x12\x1f\n" +
+	"\vspoke_image\x18\f \x01(\tR\n" +
+	"spokeImage\"\xd1\x02\n" +
 	"\rShapeQuestion\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x127\n" +
 	"\x06reader\x18\x02 \x01(\v2\x1f.nave.bundle.v1.ApplicationNameR\x06reader\x12'\n" +

@@ -1068,7 +1068,9 @@ type ReportRequest struct {
 	// The applications whose objects are gone.
 	Removed []*v1.ApplicationName `protobuf:"bytes,5,rep,name=removed,proto3" json:"removed,omitempty"`
 	// How many applications the spoke reports nothing about, because it has more than a hub takes reports of.
-	Unreported    uint32 `protobuf:"varint,6,opt,name=unreported,proto3" json:"unreported,omitempty"`
+	Unreported uint32 `protobuf:"varint,6,opt,name=unreported,proto3" json:"unreported,omitempty"`
+	// None: the bundle names no image of the spoke. Only for a bundle with the feature "spoke-image".
+	Upgrade       *SpokeUpgrade `protobuf:"bytes,7,opt,name=upgrade,proto3" json:"upgrade,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1145,6 +1147,68 @@ func (x *ReportRequest) GetUnreported() uint32 {
 	return 0
 }
 
+func (x *ReportRequest) GetUpgrade() *SpokeUpgrade {
+	if x != nil {
+		return x.Upgrade
+	}
+	return nil
+}
+
+// SpokeUpgrade is how far a spoke has come with the image that its bundle names for it.
+type SpokeUpgrade struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The image that the bundle names.
+	Image string `protobuf:"bytes,1,opt,name=image,proto3" json:"image,omitempty"`
+	// Why the spoke does not take the image; empty: the spoke tries it, or has begun to take it.
+	Failure       string `protobuf:"bytes,2,opt,name=failure,proto3" json:"failure,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SpokeUpgrade) Reset() {
+	*x = SpokeUpgrade{}
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SpokeUpgrade) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SpokeUpgrade) ProtoMessage() {}
+
+func (x *SpokeUpgrade) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SpokeUpgrade.ProtoReflect.Descriptor instead.
+func (*SpokeUpgrade) Descriptor() ([]byte, []int) {
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *SpokeUpgrade) GetImage() string {
+	if x != nil {
+		return x.Image
+	}
+	return ""
+}
+
+func (x *SpokeUpgrade) GetFailure() string {
+	if x != nil {
+		return x.Failure
+	}
+	return ""
+}
+
 type ReportResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -1153,7 +1217,7 @@ type ReportResponse struct {
 
 func (x *ReportResponse) Reset() {
 	*x = ReportResponse{}
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[14]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1165,7 +1229,7 @@ func (x *ReportResponse) String() string {
 func (*ReportResponse) ProtoMessage() {}
 
 func (x *ReportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[14]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1178,7 +1242,7 @@ func (x *ReportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportResponse.ProtoReflect.Descriptor instead.
 func (*ReportResponse) Descriptor() ([]byte, []int) {
-	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{14}
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{15}
 }
 
 // ApplicationReport is the latest truth about one application. No value of a secret is in it.
@@ -1231,7 +1295,7 @@ type ApplicationReport struct {
 
 func (x *ApplicationReport) Reset() {
 	*x = ApplicationReport{}
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[15]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1243,7 +1307,7 @@ func (x *ApplicationReport) String() string {
 func (*ApplicationReport) ProtoMessage() {}
 
 func (x *ApplicationReport) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[15]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1256,7 +1320,7 @@ func (x *ApplicationReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplicationReport.ProtoReflect.Descriptor instead.
 func (*ApplicationReport) Descriptor() ([]byte, []int) {
-	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{15}
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ApplicationReport) GetKindV1() string {
@@ -1472,7 +1536,7 @@ type ReleaseReport struct {
 
 func (x *ReleaseReport) Reset() {
 	*x = ReleaseReport{}
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[16]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1484,7 +1548,7 @@ func (x *ReleaseReport) String() string {
 func (*ReleaseReport) ProtoMessage() {}
 
 func (x *ReleaseReport) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[16]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1497,7 +1561,7 @@ func (x *ReleaseReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseReport.ProtoReflect.Descriptor instead.
 func (*ReleaseReport) Descriptor() ([]byte, []int) {
-	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{16}
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ReleaseReport) GetName() string {
@@ -1619,7 +1683,7 @@ type ReleaseCondition struct {
 
 func (x *ReleaseCondition) Reset() {
 	*x = ReleaseCondition{}
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[17]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1631,7 +1695,7 @@ func (x *ReleaseCondition) String() string {
 func (*ReleaseCondition) ProtoMessage() {}
 
 func (x *ReleaseCondition) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[17]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1644,7 +1708,7 @@ func (x *ReleaseCondition) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseCondition.ProtoReflect.Descriptor instead.
 func (*ReleaseCondition) Descriptor() ([]byte, []int) {
-	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{17}
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ReleaseCondition) GetType() string {
@@ -1700,7 +1764,7 @@ type RevisionReport struct {
 
 func (x *RevisionReport) Reset() {
 	*x = RevisionReport{}
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[18]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1712,7 +1776,7 @@ func (x *RevisionReport) String() string {
 func (*RevisionReport) ProtoMessage() {}
 
 func (x *RevisionReport) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[18]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1725,7 +1789,7 @@ func (x *RevisionReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevisionReport.ProtoReflect.Descriptor instead.
 func (*RevisionReport) Descriptor() ([]byte, []int) {
-	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{18}
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *RevisionReport) GetRevision() uint32 {
@@ -1811,7 +1875,7 @@ type KeyNames struct {
 
 func (x *KeyNames) Reset() {
 	*x = KeyNames{}
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[19]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1823,7 +1887,7 @@ func (x *KeyNames) String() string {
 func (*KeyNames) ProtoMessage() {}
 
 func (x *KeyNames) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[19]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1836,7 +1900,7 @@ func (x *KeyNames) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeyNames.ProtoReflect.Descriptor instead.
 func (*KeyNames) Descriptor() ([]byte, []int) {
-	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{19}
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *KeyNames) GetNames() []string {
@@ -1874,7 +1938,7 @@ type DriftReport struct {
 
 func (x *DriftReport) Reset() {
 	*x = DriftReport{}
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[20]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1886,7 +1950,7 @@ func (x *DriftReport) String() string {
 func (*DriftReport) ProtoMessage() {}
 
 func (x *DriftReport) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[20]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1899,7 +1963,7 @@ func (x *DriftReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DriftReport.ProtoReflect.Descriptor instead.
 func (*DriftReport) Descriptor() ([]byte, []int) {
-	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{20}
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *DriftReport) GetObject() *v1.ObjectIdentity {
@@ -1966,7 +2030,7 @@ type FieldChange struct {
 
 func (x *FieldChange) Reset() {
 	*x = FieldChange{}
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[21]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1978,7 +2042,7 @@ func (x *FieldChange) String() string {
 func (*FieldChange) ProtoMessage() {}
 
 func (x *FieldChange) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[21]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1991,7 +2055,7 @@ func (x *FieldChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FieldChange.ProtoReflect.Descriptor instead.
 func (*FieldChange) Descriptor() ([]byte, []int) {
-	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{21}
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *FieldChange) GetPath() string {
@@ -2030,7 +2094,7 @@ type HeldPrune struct {
 
 func (x *HeldPrune) Reset() {
 	*x = HeldPrune{}
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[22]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2042,7 +2106,7 @@ func (x *HeldPrune) String() string {
 func (*HeldPrune) ProtoMessage() {}
 
 func (x *HeldPrune) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[22]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2055,7 +2119,7 @@ func (x *HeldPrune) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HeldPrune.ProtoReflect.Descriptor instead.
 func (*HeldPrune) Descriptor() ([]byte, []int) {
-	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{22}
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *HeldPrune) GetDigest() []byte {
@@ -2095,7 +2159,7 @@ type ObjectReport struct {
 
 func (x *ObjectReport) Reset() {
 	*x = ObjectReport{}
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[23]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2107,7 +2171,7 @@ func (x *ObjectReport) String() string {
 func (*ObjectReport) ProtoMessage() {}
 
 func (x *ObjectReport) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[23]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2120,7 +2184,7 @@ func (x *ObjectReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectReport.ProtoReflect.Descriptor instead.
 func (*ObjectReport) Descriptor() ([]byte, []int) {
-	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{23}
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ObjectReport) GetObjectV1() string {
@@ -2178,7 +2242,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[24]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2190,7 +2254,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[24]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2203,7 +2267,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{24}
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Event) GetTime() *timestamppb.Timestamp {
@@ -2274,7 +2338,7 @@ type PreviewRequest struct {
 
 func (x *PreviewRequest) Reset() {
 	*x = PreviewRequest{}
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[25]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2286,7 +2350,7 @@ func (x *PreviewRequest) String() string {
 func (*PreviewRequest) ProtoMessage() {}
 
 func (x *PreviewRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[25]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2299,7 +2363,7 @@ func (x *PreviewRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewRequest.ProtoReflect.Descriptor instead.
 func (*PreviewRequest) Descriptor() ([]byte, []int) {
-	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{25}
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *PreviewRequest) GetEnvelope() []byte {
@@ -2325,7 +2389,7 @@ type AnswerPreviewRequest struct {
 
 func (x *AnswerPreviewRequest) Reset() {
 	*x = AnswerPreviewRequest{}
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[26]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2337,7 +2401,7 @@ func (x *AnswerPreviewRequest) String() string {
 func (*AnswerPreviewRequest) ProtoMessage() {}
 
 func (x *AnswerPreviewRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[26]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2350,7 +2414,7 @@ func (x *AnswerPreviewRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AnswerPreviewRequest.ProtoReflect.Descriptor instead.
 func (*AnswerPreviewRequest) Descriptor() ([]byte, []int) {
-	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{26}
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *AnswerPreviewRequest) GetPreview() []byte {
@@ -2389,7 +2453,7 @@ type AnswerPreviewResponse struct {
 
 func (x *AnswerPreviewResponse) Reset() {
 	*x = AnswerPreviewResponse{}
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[27]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2401,7 +2465,7 @@ func (x *AnswerPreviewResponse) String() string {
 func (*AnswerPreviewResponse) ProtoMessage() {}
 
 func (x *AnswerPreviewResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[27]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2414,7 +2478,7 @@ func (x *AnswerPreviewResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AnswerPreviewResponse.ProtoReflect.Descriptor instead.
 func (*AnswerPreviewResponse) Descriptor() ([]byte, []int) {
-	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{27}
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{28}
 }
 
 // ApplicationPreview is what applying one Application would change, but for what it would delete.
@@ -2433,7 +2497,7 @@ type ApplicationPreview struct {
 
 func (x *ApplicationPreview) Reset() {
 	*x = ApplicationPreview{}
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[28]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2445,7 +2509,7 @@ func (x *ApplicationPreview) String() string {
 func (*ApplicationPreview) ProtoMessage() {}
 
 func (x *ApplicationPreview) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[28]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2458,7 +2522,7 @@ func (x *ApplicationPreview) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplicationPreview.ProtoReflect.Descriptor instead.
 func (*ApplicationPreview) Descriptor() ([]byte, []int) {
-	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{28}
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ApplicationPreview) GetName() *v1.ApplicationName {
@@ -2506,7 +2570,7 @@ type ObjectPreview struct {
 
 func (x *ObjectPreview) Reset() {
 	*x = ObjectPreview{}
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[29]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2518,7 +2582,7 @@ func (x *ObjectPreview) String() string {
 func (*ObjectPreview) ProtoMessage() {}
 
 func (x *ObjectPreview) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[29]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2531,7 +2595,7 @@ func (x *ObjectPreview) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectPreview.ProtoReflect.Descriptor instead.
 func (*ObjectPreview) Descriptor() ([]byte, []int) {
-	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{29}
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ObjectPreview) GetObject() *v1.ObjectIdentity {
@@ -2584,7 +2648,7 @@ type FieldPreview struct {
 
 func (x *FieldPreview) Reset() {
 	*x = FieldPreview{}
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[30]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2596,7 +2660,7 @@ func (x *FieldPreview) String() string {
 func (*FieldPreview) ProtoMessage() {}
 
 func (x *FieldPreview) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[30]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2609,7 +2673,7 @@ func (x *FieldPreview) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FieldPreview.ProtoReflect.Descriptor instead.
 func (*FieldPreview) Descriptor() ([]byte, []int) {
-	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{30}
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *FieldPreview) GetPath() string {
@@ -2646,7 +2710,7 @@ type SchemaRequest struct {
 
 func (x *SchemaRequest) Reset() {
 	*x = SchemaRequest{}
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[31]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2658,7 +2722,7 @@ func (x *SchemaRequest) String() string {
 func (*SchemaRequest) ProtoMessage() {}
 
 func (x *SchemaRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[31]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2671,7 +2735,7 @@ func (x *SchemaRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SchemaRequest.ProtoReflect.Descriptor instead.
 func (*SchemaRequest) Descriptor() ([]byte, []int) {
-	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{31}
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *SchemaRequest) GetId() []byte {
@@ -2702,7 +2766,7 @@ type SchemaVersion struct {
 
 func (x *SchemaVersion) Reset() {
 	*x = SchemaVersion{}
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[32]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2714,7 +2778,7 @@ func (x *SchemaVersion) String() string {
 func (*SchemaVersion) ProtoMessage() {}
 
 func (x *SchemaVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[32]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2727,7 +2791,7 @@ func (x *SchemaVersion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SchemaVersion.ProtoReflect.Descriptor instead.
 func (*SchemaVersion) Descriptor() ([]byte, []int) {
-	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{32}
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *SchemaVersion) GetGroup() string {
@@ -2768,7 +2832,7 @@ type AnswerSchemasRequest struct {
 
 func (x *AnswerSchemasRequest) Reset() {
 	*x = AnswerSchemasRequest{}
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[33]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2780,7 +2844,7 @@ func (x *AnswerSchemasRequest) String() string {
 func (*AnswerSchemasRequest) ProtoMessage() {}
 
 func (x *AnswerSchemasRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[33]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2793,7 +2857,7 @@ func (x *AnswerSchemasRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AnswerSchemasRequest.ProtoReflect.Descriptor instead.
 func (*AnswerSchemasRequest) Descriptor() ([]byte, []int) {
-	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{33}
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *AnswerSchemasRequest) GetId() []byte {
@@ -2832,7 +2896,7 @@ type AnswerSchemasResponse struct {
 
 func (x *AnswerSchemasResponse) Reset() {
 	*x = AnswerSchemasResponse{}
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[34]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2844,7 +2908,7 @@ func (x *AnswerSchemasResponse) String() string {
 func (*AnswerSchemasResponse) ProtoMessage() {}
 
 func (x *AnswerSchemasResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[34]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2857,7 +2921,7 @@ func (x *AnswerSchemasResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AnswerSchemasResponse.ProtoReflect.Descriptor instead.
 func (*AnswerSchemasResponse) Descriptor() ([]byte, []int) {
-	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{34}
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{35}
 }
 
 // AnswerShapesRequest has at most 100 answers, and 512 KiB.
@@ -2870,7 +2934,7 @@ type AnswerShapesRequest struct {
 
 func (x *AnswerShapesRequest) Reset() {
 	*x = AnswerShapesRequest{}
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[35]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2882,7 +2946,7 @@ func (x *AnswerShapesRequest) String() string {
 func (*AnswerShapesRequest) ProtoMessage() {}
 
 func (x *AnswerShapesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[35]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2895,7 +2959,7 @@ func (x *AnswerShapesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AnswerShapesRequest.ProtoReflect.Descriptor instead.
 func (*AnswerShapesRequest) Descriptor() ([]byte, []int) {
-	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{35}
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *AnswerShapesRequest) GetAnswers() []*ShapeAnswer {
@@ -2913,7 +2977,7 @@ type AnswerShapesResponse struct {
 
 func (x *AnswerShapesResponse) Reset() {
 	*x = AnswerShapesResponse{}
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[36]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2925,7 +2989,7 @@ func (x *AnswerShapesResponse) String() string {
 func (*AnswerShapesResponse) ProtoMessage() {}
 
 func (x *AnswerShapesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[36]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2938,7 +3002,7 @@ func (x *AnswerShapesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AnswerShapesResponse.ProtoReflect.Descriptor instead.
 func (*AnswerShapesResponse) Descriptor() ([]byte, []int) {
-	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{36}
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{37}
 }
 
 // ShapeAnswer is the answer to one nave.bundle.v1.ShapeQuestion.
@@ -2960,7 +3024,7 @@ type ShapeAnswer struct {
 
 func (x *ShapeAnswer) Reset() {
 	*x = ShapeAnswer{}
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[37]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2972,7 +3036,7 @@ func (x *ShapeAnswer) String() string {
 func (*ShapeAnswer) ProtoMessage() {}
 
 func (x *ShapeAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[37]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2985,7 +3049,7 @@ func (x *ShapeAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShapeAnswer.ProtoReflect.Descriptor instead.
 func (*ShapeAnswer) Descriptor() ([]byte, []int) {
-	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{37}
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ShapeAnswer) GetQuestion() []byte {
@@ -3084,7 +3148,7 @@ const file_nave_spoke_v1_spoke_proto_rawDesc = "" +
 	"\x06digest\x18\x01 \x01(\fR\x06digest\x12\x12\n" +
 	"\x04size\x18\x02 \x01(\x04R\x04size\x12\x12\n" +
 	"\x04data\x18\x03 \x01(\fR\x04data\x12\x12\n" +
-	"\x04last\x18\x04 \x01(\bR\x04last\"\x91\x02\n" +
+	"\x04last\x18\x04 \x01(\bR\x04last\"\xc8\x02\n" +
 	"\rReportRequest\x12\x12\n" +
 	"\x04full\x18\x01 \x01(\bR\x04full\x12D\n" +
 	"\fapplications\x18\x02 \x03(\v2 .nave.spoke.v1.ApplicationReportR\fapplications\x12\x1d\n" +
@@ -3094,7 +3158,11 @@ const file_nave_spoke_v1_spoke_proto_rawDesc = "" +
 	"\aremoved\x18\x05 \x03(\v2\x1f.nave.bundle.v1.ApplicationNameR\aremoved\x12\x1e\n" +
 	"\n" +
 	"unreported\x18\x06 \x01(\rR\n" +
-	"unreported\"\x10\n" +
+	"unreported\x125\n" +
+	"\aupgrade\x18\a \x01(\v2\x1b.nave.spoke.v1.SpokeUpgradeR\aupgrade\">\n" +
+	"\fSpokeUpgrade\x12\x14\n" +
+	"\x05image\x18\x01 \x01(\tR\x05image\x12\x18\n" +
+	"\afailure\x18\x02 \x01(\tR\afailure\"\x10\n" +
 	"\x0eReportResponse\"\xfc\a\n" +
 	"\x11ApplicationReport\x12\x17\n" +
 	"\akind_v1\x18\x01 \x01(\tR\x06kindV1\x12!\n" +
@@ -3269,7 +3337,7 @@ func file_nave_spoke_v1_spoke_proto_rawDescGZIP() []byte {
 }
 
 var file_nave_spoke_v1_spoke_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_nave_spoke_v1_spoke_proto_msgTypes = make([]protoimpl.MessageInfo, 38)
+var file_nave_spoke_v1_spoke_proto_msgTypes = make([]protoimpl.MessageInfo, 39)
 var file_nave_spoke_v1_spoke_proto_goTypes = []any{
 	(AckStage)(0),                 // 0: nave.spoke.v1.AckStage
 	(*SessionRequest)(nil),        // 1: nave.spoke.v1.SessionRequest
@@ -3286,33 +3354,34 @@ var file_nave_spoke_v1_spoke_proto_goTypes = []any{
 	(*FetchRequest)(nil),          // 12: nave.spoke.v1.FetchRequest
 	(*FetchResponse)(nil),         // 13: nave.spoke.v1.FetchResponse
 	(*ReportRequest)(nil),         // 14: nave.spoke.v1.ReportRequest
-	(*ReportResponse)(nil),        // 15: nave.spoke.v1.ReportResponse
-	(*ApplicationReport)(nil),     // 16: nave.spoke.v1.ApplicationReport
-	(*ReleaseReport)(nil),         // 17: nave.spoke.v1.ReleaseReport
-	(*ReleaseCondition)(nil),      // 18: nave.spoke.v1.ReleaseCondition
-	(*RevisionReport)(nil),        // 19: nave.spoke.v1.RevisionReport
-	(*KeyNames)(nil),              // 20: nave.spoke.v1.KeyNames
-	(*DriftReport)(nil),           // 21: nave.spoke.v1.DriftReport
-	(*FieldChange)(nil),           // 22: nave.spoke.v1.FieldChange
-	(*HeldPrune)(nil),             // 23: nave.spoke.v1.HeldPrune
-	(*ObjectReport)(nil),          // 24: nave.spoke.v1.ObjectReport
-	(*Event)(nil),                 // 25: nave.spoke.v1.Event
-	(*PreviewRequest)(nil),        // 26: nave.spoke.v1.PreviewRequest
-	(*AnswerPreviewRequest)(nil),  // 27: nave.spoke.v1.AnswerPreviewRequest
-	(*AnswerPreviewResponse)(nil), // 28: nave.spoke.v1.AnswerPreviewResponse
-	(*ApplicationPreview)(nil),    // 29: nave.spoke.v1.ApplicationPreview
-	(*ObjectPreview)(nil),         // 30: nave.spoke.v1.ObjectPreview
-	(*FieldPreview)(nil),          // 31: nave.spoke.v1.FieldPreview
-	(*SchemaRequest)(nil),         // 32: nave.spoke.v1.SchemaRequest
-	(*SchemaVersion)(nil),         // 33: nave.spoke.v1.SchemaVersion
-	(*AnswerSchemasRequest)(nil),  // 34: nave.spoke.v1.AnswerSchemasRequest
-	(*AnswerSchemasResponse)(nil), // 35: nave.spoke.v1.AnswerSchemasResponse
-	(*AnswerShapesRequest)(nil),   // 36: nave.spoke.v1.AnswerShapesRequest
-	(*AnswerShapesResponse)(nil),  // 37: nave.spoke.v1.AnswerShapesResponse
-	(*ShapeAnswer)(nil),           // 38: nave.spoke.v1.ShapeAnswer
-	(*timestamppb.Timestamp)(nil), // 39: google.protobuf.Timestamp
-	(*v1.ApplicationName)(nil),    // 40: nave.bundle.v1.ApplicationName
-	(*v1.ObjectIdentity)(nil),     // 41: nave.bundle.v1.ObjectIdentity
+	(*SpokeUpgrade)(nil),          // 15: nave.spoke.v1.SpokeUpgrade
+	(*ReportResponse)(nil),        // 16: nave.spoke.v1.ReportResponse
+	(*ApplicationReport)(nil),     // 17: nave.spoke.v1.ApplicationReport
+	(*ReleaseReport)(nil),         // 18: nave.spoke.v1.ReleaseReport
+	(*ReleaseCondition)(nil),      // 19: nave.spoke.v1.ReleaseCondition
+	(*RevisionReport)(nil),        // 20: nave.spoke.v1.RevisionReport
+	(*KeyNames)(nil),              // 21: nave.spoke.v1.KeyNames
+	(*DriftReport)(nil),           // 22: nave.spoke.v1.DriftReport
+	(*FieldChange)(nil),           // 23: nave.spoke.v1.FieldChange
+	(*HeldPrune)(nil),             // 24: nave.spoke.v1.HeldPrune
+	(*ObjectReport)(nil),          // 25: nave.spoke.v1.ObjectReport
+	(*Event)(nil),                 // 26: nave.spoke.v1.Event
+	(*PreviewRequest)(nil),        // 27: nave.spoke.v1.PreviewRequest
+	(*AnswerPreviewRequest)(nil),  // 28: nave.spoke.v1.AnswerPreviewRequest
+	(*AnswerPreviewResponse)(nil), // 29: nave.spoke.v1.AnswerPreviewResponse
+	(*ApplicationPreview)(nil),    // 30: nave.spoke.v1.ApplicationPreview
+	(*ObjectPreview)(nil),         // 31: nave.spoke.v1.ObjectPreview
+	(*FieldPreview)(nil),          // 32: nave.spoke.v1.FieldPreview
+	(*SchemaRequest)(nil),         // 33: nave.spoke.v1.SchemaRequest
+	(*SchemaVersion)(nil),         // 34: nave.spoke.v1.SchemaVersion
+	(*AnswerSchemasRequest)(nil),  // 35: nave.spoke.v1.AnswerSchemasRequest
+	(*AnswerSchemasResponse)(nil), // 36: nave.spoke.v1.AnswerSchemasResponse
+	(*AnswerShapesRequest)(nil),   // 37: nave.spoke.v1.AnswerShapesRequest
+	(*AnswerShapesResponse)(nil),  // 38: nave.spoke.v1.AnswerShapesResponse
+	(*ShapeAnswer)(nil),           // 39: nave.spoke.v1.ShapeAnswer
+	(*timestamppb.Timestamp)(nil), // 40: google.protobuf.Timestamp
+	(*v1.ApplicationName)(nil),    // 41: nave.bundle.v1.ApplicationName
+	(*v1.ObjectIdentity)(nil),     // 42: nave.bundle.v1.ObjectIdentity
 }
 var file_nave_spoke_v1_spoke_proto_depIdxs = []int32{
 	3,  // 0: nave.spoke.v1.SessionRequest.hello:type_name -> nave.spoke.v1.Hello
@@ -3320,66 +3389,67 @@ var file_nave_spoke_v1_spoke_proto_depIdxs = []int32{
 	8,  // 2: nave.spoke.v1.SessionRequest.heartbeat:type_name -> nave.spoke.v1.Heartbeat
 	9,  // 3: nave.spoke.v1.SessionResponse.welcome:type_name -> nave.spoke.v1.Welcome
 	10, // 4: nave.spoke.v1.SessionResponse.offer:type_name -> nave.spoke.v1.Offer
-	26, // 5: nave.spoke.v1.SessionResponse.preview:type_name -> nave.spoke.v1.PreviewRequest
-	32, // 6: nave.spoke.v1.SessionResponse.schemas:type_name -> nave.spoke.v1.SchemaRequest
+	27, // 5: nave.spoke.v1.SessionResponse.preview:type_name -> nave.spoke.v1.PreviewRequest
+	33, // 6: nave.spoke.v1.SessionResponse.schemas:type_name -> nave.spoke.v1.SchemaRequest
 	6,  // 7: nave.spoke.v1.Hello.verified:type_name -> nave.spoke.v1.BundleId
 	0,  // 8: nave.spoke.v1.Hello.stage:type_name -> nave.spoke.v1.AckStage
 	5,  // 9: nave.spoke.v1.Capabilities.group_versions:type_name -> nave.spoke.v1.GroupVersion
 	6,  // 10: nave.spoke.v1.Ack.bundle:type_name -> nave.spoke.v1.BundleId
 	0,  // 11: nave.spoke.v1.Ack.stage:type_name -> nave.spoke.v1.AckStage
-	39, // 12: nave.spoke.v1.Welcome.now:type_name -> google.protobuf.Timestamp
+	40, // 12: nave.spoke.v1.Welcome.now:type_name -> google.protobuf.Timestamp
 	6,  // 13: nave.spoke.v1.Offer.bundle:type_name -> nave.spoke.v1.BundleId
 	11, // 14: nave.spoke.v1.Offer.blobs:type_name -> nave.spoke.v1.Blob
-	16, // 15: nave.spoke.v1.ReportRequest.applications:type_name -> nave.spoke.v1.ApplicationReport
-	25, // 16: nave.spoke.v1.ReportRequest.events:type_name -> nave.spoke.v1.Event
-	40, // 17: nave.spoke.v1.ReportRequest.removed:type_name -> nave.bundle.v1.ApplicationName
-	39, // 18: nave.spoke.v1.ApplicationReport.since:type_name -> google.protobuf.Timestamp
-	24, // 19: nave.spoke.v1.ApplicationReport.objects:type_name -> nave.spoke.v1.ObjectReport
-	23, // 20: nave.spoke.v1.ApplicationReport.held_prune:type_name -> nave.spoke.v1.HeldPrune
-	40, // 21: nave.spoke.v1.ApplicationReport.name:type_name -> nave.bundle.v1.ApplicationName
-	41, // 22: nave.spoke.v1.ApplicationReport.inventory:type_name -> nave.bundle.v1.ObjectIdentity
-	21, // 23: nave.spoke.v1.ApplicationReport.drifts:type_name -> nave.spoke.v1.DriftReport
-	20, // 24: nave.spoke.v1.ApplicationReport.keys:type_name -> nave.spoke.v1.KeyNames
-	17, // 25: nave.spoke.v1.ApplicationReport.release:type_name -> nave.spoke.v1.ReleaseReport
-	18, // 26: nave.spoke.v1.ReleaseReport.conditions:type_name -> nave.spoke.v1.ReleaseCondition
-	19, // 27: nave.spoke.v1.ReleaseReport.history:type_name -> nave.spoke.v1.RevisionReport
-	39, // 28: nave.spoke.v1.ReleaseReport.deadline:type_name -> google.protobuf.Timestamp
-	39, // 29: nave.spoke.v1.RevisionReport.written_at:type_name -> google.protobuf.Timestamp
-	39, // 30: nave.spoke.v1.RevisionReport.first_deployed:type_name -> google.protobuf.Timestamp
-	39, // 31: nave.spoke.v1.RevisionReport.last_deployed:type_name -> google.protobuf.Timestamp
-	41, // 32: nave.spoke.v1.DriftReport.object:type_name -> nave.bundle.v1.ObjectIdentity
-	39, // 33: nave.spoke.v1.DriftReport.time:type_name -> google.protobuf.Timestamp
-	22, // 34: nave.spoke.v1.DriftReport.changes:type_name -> nave.spoke.v1.FieldChange
-	41, // 35: nave.spoke.v1.HeldPrune.objects:type_name -> nave.bundle.v1.ObjectIdentity
-	39, // 36: nave.spoke.v1.ObjectReport.since:type_name -> google.protobuf.Timestamp
-	41, // 37: nave.spoke.v1.ObjectReport.object:type_name -> nave.bundle.v1.ObjectIdentity
-	39, // 38: nave.spoke.v1.Event.time:type_name -> google.protobuf.Timestamp
-	40, // 39: nave.spoke.v1.Event.application:type_name -> nave.bundle.v1.ApplicationName
-	29, // 40: nave.spoke.v1.AnswerPreviewRequest.applications:type_name -> nave.spoke.v1.ApplicationPreview
-	40, // 41: nave.spoke.v1.ApplicationPreview.name:type_name -> nave.bundle.v1.ApplicationName
-	30, // 42: nave.spoke.v1.ApplicationPreview.objects:type_name -> nave.spoke.v1.ObjectPreview
-	41, // 43: nave.spoke.v1.ObjectPreview.object:type_name -> nave.bundle.v1.ObjectIdentity
-	31, // 44: nave.spoke.v1.ObjectPreview.fields:type_name -> nave.spoke.v1.FieldPreview
-	33, // 45: nave.spoke.v1.SchemaRequest.version:type_name -> nave.spoke.v1.SchemaVersion
-	33, // 46: nave.spoke.v1.AnswerSchemasRequest.served:type_name -> nave.spoke.v1.SchemaVersion
-	38, // 47: nave.spoke.v1.AnswerShapesRequest.answers:type_name -> nave.spoke.v1.ShapeAnswer
-	1,  // 48: nave.spoke.v1.SpokeService.Session:input_type -> nave.spoke.v1.SessionRequest
-	12, // 49: nave.spoke.v1.SpokeService.Fetch:input_type -> nave.spoke.v1.FetchRequest
-	14, // 50: nave.spoke.v1.SpokeService.Report:input_type -> nave.spoke.v1.ReportRequest
-	27, // 51: nave.spoke.v1.SpokeService.AnswerPreview:input_type -> nave.spoke.v1.AnswerPreviewRequest
-	34, // 52: nave.spoke.v1.SpokeService.AnswerSchemas:input_type -> nave.spoke.v1.AnswerSchemasRequest
-	36, // 53: nave.spoke.v1.SpokeService.AnswerShapes:input_type -> nave.spoke.v1.AnswerShapesRequest
-	2,  // 54: nave.spoke.v1.SpokeService.Session:output_type -> nave.spoke.v1.SessionResponse
-	13, // 55: nave.spoke.v1.SpokeService.Fetch:output_type -> nave.spoke.v1.FetchResponse
-	15, // 56: nave.spoke.v1.SpokeService.Report:output_type -> nave.spoke.v1.ReportResponse
-	28, // 57: nave.spoke.v1.SpokeService.AnswerPreview:output_type -> nave.spoke.v1.AnswerPreviewResponse
-	35, // 58: nave.spoke.v1.SpokeService.AnswerSchemas:output_type -> nave.spoke.v1.AnswerSchemasResponse
-	37, // 59: nave.spoke.v1.SpokeService.AnswerShapes:output_type -> nave.spoke.v1.AnswerShapesResponse
-	54, // [54:60] is the sub-list for method output_type
-	48, // [48:54] is the sub-list for method input_type
-	48, // [48:48] is the sub-list for extension type_name
-	48, // [48:48] is the sub-list for extension extendee
-	0,  // [0:48] is the sub-list for field type_name
+	17, // 15: nave.spoke.v1.ReportRequest.applications:type_name -> nave.spoke.v1.ApplicationReport
+	26, // 16: nave.spoke.v1.ReportRequest.events:type_name -> nave.spoke.v1.Event
+	41, // 17: nave.spoke.v1.ReportRequest.removed:type_name -> nave.bundle.v1.ApplicationName
+	15, // 18: nave.spoke.v1.ReportRequest.upgrade:type_name -> nave.spoke.v1.SpokeUpgrade
+	40, // 19: nave.spoke.v1.ApplicationReport.since:type_name -> google.protobuf.Timestamp
+	25, // 20: nave.spoke.v1.ApplicationReport.objects:type_name -> nave.spoke.v1.ObjectReport
+	24, // 21: nave.spoke.v1.ApplicationReport.held_prune:type_name -> nave.spoke.v1.HeldPrune
+	41, // 22: nave.spoke.v1.ApplicationReport.name:type_name -> nave.bundle.v1.ApplicationName
+	42, // 23: nave.spoke.v1.ApplicationReport.inventory:type_name -> nave.bundle.v1.ObjectIdentity
+	22, // 24: nave.spoke.v1.ApplicationReport.drifts:type_name -> nave.spoke.v1.DriftReport
+	21, // 25: nave.spoke.v1.ApplicationReport.keys:type_name -> nave.spoke.v1.KeyNames
+	18, // 26: nave.spoke.v1.ApplicationReport.release:type_name -> nave.spoke.v1.ReleaseReport
+	19, // 27: nave.spoke.v1.ReleaseReport.conditions:type_name -> nave.spoke.v1.ReleaseCondition
+	20, // 28: nave.spoke.v1.ReleaseReport.history:type_name -> nave.spoke.v1.RevisionReport
+	40, // 29: nave.spoke.v1.ReleaseReport.deadline:type_name -> google.protobuf.Timestamp
+	40, // 30: nave.spoke.v1.RevisionReport.written_at:type_name -> google.protobuf.Timestamp
+	40, // 31: nave.spoke.v1.RevisionReport.first_deployed:type_name -> google.protobuf.Timestamp
+	40, // 32: nave.spoke.v1.RevisionReport.last_deployed:type_name -> google.protobuf.Timestamp
+	42, // 33: nave.spoke.v1.DriftReport.object:type_name -> nave.bundle.v1.ObjectIdentity
+	40, // 34: nave.spoke.v1.DriftReport.time:type_name -> google.protobuf.Timestamp
+	23, // 35: nave.spoke.v1.DriftReport.changes:type_name -> nave.spoke.v1.FieldChange
+	42, // 36: nave.spoke.v1.HeldPrune.objects:type_name -> nave.bundle.v1.ObjectIdentity
+	40, // 37: nave.spoke.v1.ObjectReport.since:type_name -> google.protobuf.Timestamp
+	42, // 38: nave.spoke.v1.ObjectReport.object:type_name -> nave.bundle.v1.ObjectIdentity
+	40, // 39: nave.spoke.v1.Event.time:type_name -> google.protobuf.Timestamp
+	41, // 40: nave.spoke.v1.Event.application:type_name -> nave.bundle.v1.ApplicationName
+	30, // 41: nave.spoke.v1.AnswerPreviewRequest.applications:type_name -> nave.spoke.v1.ApplicationPreview
+	41, // 42: nave.spoke.v1.ApplicationPreview.name:type_name -> nave.bundle.v1.ApplicationName
+	31, // 43: nave.spoke.v1.ApplicationPreview.objects:type_name -> nave.spoke.v1.ObjectPreview
+	42, // 44: nave.spoke.v1.ObjectPreview.object:type_name -> nave.bundle.v1.ObjectIdentity
+	32, // 45: nave.spoke.v1.ObjectPreview.fields:type_name -> nave.spoke.v1.FieldPreview
+	34, // 46: nave.spoke.v1.SchemaRequest.version:type_name -> nave.spoke.v1.SchemaVersion
+	34, // 47: nave.spoke.v1.AnswerSchemasRequest.served:type_name -> nave.spoke.v1.SchemaVersion
+	39, // 48: nave.spoke.v1.AnswerShapesRequest.answers:type_name -> nave.spoke.v1.ShapeAnswer
+	1,  // 49: nave.spoke.v1.SpokeService.Session:input_type -> nave.spoke.v1.SessionRequest
+	12, // 50: nave.spoke.v1.SpokeService.Fetch:input_type -> nave.spoke.v1.FetchRequest
+	14, // 51: nave.spoke.v1.SpokeService.Report:input_type -> nave.spoke.v1.ReportRequest
+	28, // 52: nave.spoke.v1.SpokeService.AnswerPreview:input_type -> nave.spoke.v1.AnswerPreviewRequest
+	35, // 53: nave.spoke.v1.SpokeService.AnswerSchemas:input_type -> nave.spoke.v1.AnswerSchemasRequest
+	37, // 54: nave.spoke.v1.SpokeService.AnswerShapes:input_type -> nave.spoke.v1.AnswerShapesRequest
+	2,  // 55: nave.spoke.v1.SpokeService.Session:output_type -> nave.spoke.v1.SessionResponse
+	13, // 56: nave.spoke.v1.SpokeService.Fetch:output_type -> nave.spoke.v1.FetchResponse
+	16, // 57: nave.spoke.v1.SpokeService.Report:output_type -> nave.spoke.v1.ReportResponse
+	29, // 58: nave.spoke.v1.SpokeService.AnswerPreview:output_type -> nave.spoke.v1.AnswerPreviewResponse
+	36, // 59: nave.spoke.v1.SpokeService.AnswerSchemas:output_type -> nave.spoke.v1.AnswerSchemasResponse
+	38, // 60: nave.spoke.v1.SpokeService.AnswerShapes:output_type -> nave.spoke.v1.AnswerShapesResponse
+	55, // [55:61] is the sub-list for method output_type
+	49, // [49:55] is the sub-list for method input_type
+	49, // [49:49] is the sub-list for extension type_name
+	49, // [49:49] is the sub-list for extension extendee
+	0,  // [0:49] is the sub-list for field type_name
 }
 
 func init() { file_nave_spoke_v1_spoke_proto_init() }
@@ -3405,7 +3475,7 @@ func file_nave_spoke_v1_spoke_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_nave_spoke_v1_spoke_proto_rawDesc), len(file_nave_spoke_v1_spoke_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   38,
+			NumMessages:   39,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
