@@ -51,7 +51,7 @@ func describe(cmd *cobra.Command, client adminv1.AdminServiceClient, key *adminv
 		return err
 	}
 	fmt.Fprintln(out, "Events:")
-	printEvents(out, events.GetEvents(), "  ", false)
+	printEvents(out, events.GetEvents())
 	return nil
 }
 
@@ -92,21 +92,18 @@ func printSection(out io.Writer, title string, v any) error {
 	return err
 }
 
-func printEvents(out io.Writer, events []*adminv1.Event, margin string, named bool) {
+// printEvents prints the events of one object.
+func printEvents(out io.Writer, events []*adminv1.Event) {
 	if len(events) == 0 {
-		fmt.Fprintln(out, margin+"none")
+		fmt.Fprintln(out, "  none")
 	}
 	width := 0
 	for _, e := range events {
 		width = max(width, len(oneLine(e.GetReason())))
 	}
 	for _, e := range events {
-		object := ""
-		if named {
-			object = show(e.GetObject()) + ": "
-		}
-		fmt.Fprintf(out, "%s%-5s %-8s %-*s %s%s\n", margin, ageOfTime(e.GetTime()), oneLine(e.GetType()), width,
-			oneLine(e.GetReason()), object, oneLine(e.GetMessage()))
+		fmt.Fprintf(out, "  %-5s %-8s %-*s %s\n", ageOfTime(e.GetTime()), oneLine(e.GetType()), width,
+			oneLine(e.GetReason()), oneLine(e.GetMessage()))
 	}
 }
 

@@ -14,7 +14,7 @@ func TestPrintEvents_columns(t *testing.T) {
 	printEvents(&out, []*adminv1.Event{
 		{Type: "Normal", Reason: "ReconciliationSucceeded", Message: "message"},
 		{Type: "Warning", Reason: "Pinned", Message: "message"},
-	}, "  ", false)
+	})
 	lines := strings.Split(out.String(), "\n")
 	if a, b := strings.Index(lines[0], "message"), strings.Index(lines[1], "message"); a != b || a < 0 {
 		t.Errorf("the messages are in columns %d and %d:\n%s", a, b, out.String())

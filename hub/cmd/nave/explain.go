@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,6 +22,7 @@ import (
 
 func newExplainCommand(s *session) *cobra.Command {
 	var all bool
+	var o outputFlags
 	cmd := &cobra.Command{
 		Use: "explain [KIND NAME]",
 		Short: "Say why objects are not ready, since when, and what they wait for, and which are suspended; exit with 1 " +
@@ -32,12 +34,15 @@ func newExplainCommand(s *session) *cobra.Command {
 			return nil
 		},
 		RunE: s.run(func(cmd *cobra.Command, args []string, client adminv1.AdminServiceClient) error {
+			p, err := o.printer(cmd)
+			if err != nil {
+				return err
+			}
 			key := &adminv1.ObjectKey{Cluster: s.cluster}
 			if cmd.Flags().Changed("namespace") && !all {
 				key.Namespace = s.namespace
 			}
 			if len(args) > 0 {
-				var err error
 				if key, err = s.key(args); err != nil {
 					return err
 				}
@@ -46,7 +51,7 @@ func newExplainCommand(s *session) *cobra.Command {
 			if err != nil {
 				return notFoundExit(elsewhere(cmd.Context(), client, key, err), err)
 			}
-			if len(args) == 0 && s.cluster == "" && len(answer.GetExplanations()) == 0 {
+			if len(args) == 0 && s.cluster == "" && len(answer.GetExplanations()) == 0 && o.isTable() {
 				none, err := lacksClusters(cmd.Context(), client)
 				if none {
 					fmt.Fprintln(cmd.OutOrStdout(), noClusters)
@@ -55,14 +60,58 @@ func newExplainCommand(s *session) *cobra.Command {
 					return err
 				}
 			}
-			err = printExplanations(cmd.OutOrStdout(), answer.GetExplanations())
-			printClusters(cmd.OutOrStdout(), key, answer.GetClusters())
-			printEncryption(cmd.OutOrStdout(), answer.GetEncryption())
-			return err
+			return explain(p, key, answer)
 		}),
 	}
+	o.add(cmd)
 	cmd.Flags().BoolVarP(&all, "all-namespaces", "A", false, "in all namespaces, the default; without KIND NAME only")
 	return cmd
+}
+
+// explain prints an answer of the hub. If any object is not ready, it returns errReported.
+func explain(p *printer, key *adminv1.ObjectKey, answer *adminv1.ExplainResponse) error {
+	l := printout{items: []any{}, names: []string{}}
+	var found error
+	for _, e := range answer.GetExplanations() {
+		if !isWanted(e) {
+			found = errReported
+		}
+		l.items = append(l.items, explanationOf(e))
+		l.names = append(l.names, resourceName(e.GetObject()))
+	}
+	l.value = listOf(l.items)
+	l.text = func(out io.Writer) error {
+		err := printExplanations(out, answer.GetExplanations())
+		printClusters(out, key, answer.GetClusters())
+		printEncryption(out, answer.GetEncryption())
+		return err
+	}
+	return cmp.Or(p.print(l), found)
+}
+
+// explanation is what nave explain prints as JSON or YAML about one object. Its field names are stable.
+type explanation struct {
+	objectRef
+	Since    string   `json:"since,omitempty"`
+	Wanted   bool     `json:"wanted"` // by an operator: suspended or pinned
+	Reason   string   `json:"reason"`
+	Message  string   `json:"message"`
+	WaitsFor []string `json:"waitsFor,omitempty"`
+	Advice   string   `json:"advice,omitempty"`
+}
+
+func explanationOf(e *adminv1.Explanation) explanation {
+	x := explanation{objectRef: refOf(e.GetObject()), Wanted: isWanted(e), Reason: e.GetReason(), Message: e.GetMessage(),
+		WaitsFor: e.GetWaitsFor(), Advice: e.GetAdvice()}
+	if e.GetSince() != nil {
+		x.Since = wording.Time(e.GetSince().AsTime())
+	}
+	return x
+}
+
+// isWanted reports whether an operator wants an object to be as it is.
+func isWanted(e *adminv1.Explanation) bool {
+	return e.GetReason() == condition.Suspended || e.GetReason() == condition.Pinned
 }
 
 // notFound is the exit code if the named object does not exist.
@@ -103,8 +152,7 @@ func printExplanations(out io.Writer, explanations []*adminv1.Explanation) error
 	wrong := false
 	for _, same := range byCause(explanations) {
 		e := same[0]
-		sign := "✗"
-		wanted := e.GetReason() == condition.Suspended || e.GetReason() == condition.Pinned // by an operator
+		sign, wanted := "✗", isWanted(e)
 		if wanted {
 			sign = "‖"
 		}
@@ -204,41 +252,6 @@ func printEncryption(out io.Writer, e *adminv1.Encryption) {
 		fmt.Fprintf(out, "The spoke has no key: %s\n", indent(e.GetKeysMissing()))
 	default:
 		fmt.Fprintf(out, "The spoke has %s\n", oneLine(strings.Join(e.GetKeys(), ", ")))
-	}
-}
-
-func newTreeCommand(s *session) *cobra.Command {
-	return &cobra.Command{
-		Use:   "tree KIND NAME",
-		Short: "Show what an object leads to, down to the objects in the cluster",
-		Args:  cobra.MinimumNArgs(1),
-		RunE: s.runKey(func(cmd *cobra.Command, client adminv1.AdminServiceClient, key *adminv1.ObjectKey) error {
-			answer, err := client.Tree(cmd.Context(), &adminv1.TreeRequest{Key: key})
-			if err != nil {
-				return err
-			}
-			printNode(cmd.OutOrStdout(), answer.GetRoot(), "", "")
-			return nil
-		}),
-	}
-}
-
-// printNode draws a node. Its line begins with lead, and the lines of its children begin with below.
-func printNode(out io.Writer, n *adminv1.TreeNode, lead, below string) {
-	line := lead + oneLine(n.GetObject())
-	if n.GetStatus() != "" {
-		line += "  " + oneLine(n.GetStatus())
-	}
-	if n.GetMessage() != "" {
-		line += "  " + oneLine(n.GetMessage())
-	}
-	fmt.Fprintln(out, line)
-	for i, child := range n.GetChildren() {
-		if i == len(n.GetChildren())-1 {
-			printNode(out, child, below+"└── ", below+"    ")
-		} else {
-			printNode(out, child, below+"├── ", below+"│   ")
-		}
 	}
 }
 

@@ -216,8 +216,13 @@ func printoutOf(kind api.Kind, rows []row, wide bool) printout {
 		}
 		l.table.rows = append(l.table.rows, cells)
 	}
-	l.value = map[string]any{"apiVersion": "v1", "kind": "List", "items": l.items}
+	l.value = listOf(l.items)
 	return l
+}
+
+// listOf returns a List of objects, as kubectl prints it.
+func listOf(items []any) map[string]any {
+	return map[string]any{"apiVersion": "v1", "kind": "List", "items": items}
 }
 
 // resourceName returns the name of an object as kubectl prints it with -o name: kind.group/name.

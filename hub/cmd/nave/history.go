@@ -2,9 +2,7 @@ package main
 
 import (
 	"fmt"
-	"io"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -39,7 +37,7 @@ type pinned struct {
 }
 
 func newHistoryCommand(s *session) *cobra.Command {
-	var output string
+	var o outputFlags
 	var release uint64
 	cmd := &cobra.Command{
 		Use:   "history CLUSTER",
@@ -56,8 +54,9 @@ revisionBefore, digestBefore and remoteBasesBefore.`,
 			"  nave history prod-1 -o json | jq '.releases[0].bundle'",
 		Args: cobra.ExactArgs(1),
 		RunE: s.run(func(cmd *cobra.Command, args []string, client adminv1.AdminServiceClient) error {
-			if output != "" && output != "json" && output != "yaml" {
-				return fmt.Errorf("--output %q: want json or yaml", output)
+			p, err := o.printer(cmd)
+			if err != nil {
+				return err
 			}
 			answer, err := client.History(cmd.Context(), &adminv1.HistoryRequest{Cluster: args[0], Sequence: release})
 			if err != nil {
@@ -67,16 +66,15 @@ revisionBefore, digestBefore and remoteBasesBefore.`,
 			if release != 0 && (len(past.Releases) != 1 || past.Releases[0].Bundle != release) {
 				return errTooOld("--release")
 			}
-			switch {
-			case output == "" && release != 0:
-				return printReleased(cmd.OutOrStdout(), past.Releases[0].Listed, "REVISION", "BEFORE")
-			case output == "":
-				return past.print(cmd.OutOrStdout())
+			l := past.printout()
+			if release != 0 {
+				l = printoutOfReleased(past.Cluster, past.Releases[0].Listed, "REVISION", "BEFORE")
+				l.value = past
 			}
-			return printIn(cmd.OutOrStdout(), output, past)
+			return p.print(l)
 		}),
 	}
-	cmd.Flags().StringVarP(&output, "output", "o", "", "json or yaml, in place of a table")
+	o.add(cmd)
 	cmd.Flags().Uint64Var(&release, "release", 0, "number of a bundle of the list: its applications")
 	cmd.AddCommand(newHistoryHelmReleaseCommand(s))
 	return cmd
@@ -101,24 +99,28 @@ func pinOf(p *adminv1.Pin) *pinned {
 	return &pinned{Bundle: p.GetSequence(), PinnedAt: p.GetPinnedAt().AsTime(), By: p.GetBy()}
 }
 
-// print prints the releases as a table.
-func (past pastReleases) print(out io.Writer) error {
-	w := tabwriter.NewWriter(out, 0, 0, 3, ' ', 0)
-	fmt.Fprintln(w, "BUNDLE\tRELEASED\tAPPLICATIONS\tCURRENT\tCHANGES")
+// printout returns the releases, the lines of custom-columns each with the cluster.
+func (past pastReleases) printout() printout {
+	l := printout{value: past, items: []any{},
+		table: table{headings: []string{"BUNDLE", "RELEASED", "APPLICATIONS", "CURRENT", "CHANGES"}}}
 	for _, r := range past.Releases {
+		l.items = append(l.items, releaseOfCluster{past.Cluster, r})
 		current := ""
 		if r.Current {
 			current = "yes"
 		}
-		fmt.Fprintf(w, "%d\t%s\t%d\t%s\t%s\n", r.Bundle, wording.Time(r.ReleasedAt), r.Applications, current,
-			oneLine(said(strings.Join(r.Changes, ", "))))
-	}
-	if err := w.Flush(); err != nil {
-		return err
+		l.table.rows = append(l.table.rows, []string{fmt.Sprint(r.Bundle), wording.Time(r.ReleasedAt),
+			fmt.Sprint(r.Applications), current, said(strings.Join(r.Changes, ", "))})
 	}
 	if p := past.Pin; p != nil {
-		fmt.Fprintf(out, "pinned to bundle %d since %s by %s; to end the pin: nave release %s\n", p.Bundle,
-			wording.Time(p.PinnedAt), oneLine(p.By), past.Cluster)
+		l.notes = []string{fmt.Sprintf("pinned to bundle %d since %s by %s; to end the pin: nave release %s", p.Bundle,
+			wording.Time(p.PinnedAt), oneLine(p.By), past.Cluster)}
 	}
-	return nil
+	return l
+}
+
+// releaseOfCluster is a release with the name of its cluster.
+type releaseOfCluster struct {
+	Cluster string `json:"cluster"`
+	pastRelease
 }

@@ -2,9 +2,7 @@ package main
 
 import (
 	"fmt"
-	"io"
 	"slices"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -39,7 +37,7 @@ type pastRevision struct {
 }
 
 func newHistoryHelmReleaseCommand(s *session) *cobra.Command {
-	var output string
+	var o outputFlags
 	cmd := &cobra.Command{
 		Use:     "helmrelease NAME",
 		Aliases: []string{"helmreleases", "hr"},
@@ -54,8 +52,9 @@ each with revision, updated, firstDeployed, status, chart, chartVersion, appVers
 		Args:              cobra.ExactArgs(1),
 		PersistentPreRunE: everywhere,
 		RunE: s.run(func(cmd *cobra.Command, args []string, client adminv1.AdminServiceClient) error {
-			if output != "" && output != "json" && output != "yaml" {
-				return fmt.Errorf("--output %q: want json or yaml", output)
+			p, err := o.printer(cmd)
+			if err != nil {
+				return err
 			}
 			rows, err := s.helmReleases(cmd, client, args[0])
 			if err != nil {
@@ -65,13 +64,10 @@ each with revision, updated, firstDeployed, status, chart, chartVersion, appVers
 			for i, r := range rows {
 				past[i] = pastOfObject(r)
 			}
-			if output != "" {
-				return printIn(cmd.OutOrStdout(), output, past)
-			}
-			return printRevisions(cmd.OutOrStdout(), past)
+			return p.print(printoutOfRevisions(past))
 		}),
 	}
-	cmd.Flags().StringVarP(&output, "output", "o", "", "json or yaml, in place of a table")
+	o.add(cmd)
 	return cmd
 }
 
@@ -114,32 +110,36 @@ func pastOfObject(r row) pastOfRelease {
 	return past
 }
 
-// printRevisions prints revisions as a table, with the cluster if there is more than one.
-func printRevisions(out io.Writer, all []pastOfRelease) error {
-	w := tabwriter.NewWriter(out, 0, 0, 3, ' ', 0)
-	heading := "REVISION\tUPDATED\tSTATUS\tCHART\tAPP VERSION\tDESCRIPTION\n"
+// printoutOfRevisions returns revisions, in the table with the cluster if there is more than one.
+func printoutOfRevisions(all []pastOfRelease) printout {
+	l := printout{value: all, items: []any{},
+		table: table{headings: []string{"REVISION", "UPDATED", "STATUS", "CHART", "APP VERSION", "DESCRIPTION"}}}
 	if len(all) > 1 {
-		heading = "CLUSTER\t" + heading
+		l.table.headings = append([]string{"CLUSTER"}, l.table.headings...)
 	}
-	fmt.Fprint(w, heading)
 	for _, past := range all {
 		for _, r := range past.Revisions {
+			l.items = append(l.items, revisionOfRelease{past.Cluster, past.Namespace, past.Name, r})
+			row := []string{fmt.Sprint(r.Revision), said(r.Updated), said(r.Status), said(r.chart()), said(r.AppVersion),
+				said(r.Description)}
 			if len(all) > 1 {
-				fmt.Fprint(w, past.Cluster+"\t")
+				row = append([]string{past.Cluster}, row...)
 			}
-			fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\n", r.Revision, said(r.Updated), said(r.Status), said(r.chart()),
-				said(r.AppVersion), said(oneLine(r.Description)))
+			l.table.rows = append(l.table.rows, row)
 		}
-	}
-	if err := w.Flush(); err != nil {
-		return err
-	}
-	for _, past := range all {
 		if note := past.note(); note != "" {
-			fmt.Fprintf(out, "%s: %s\n", past.Cluster, note)
+			l.notes = append(l.notes, past.Cluster+": "+note)
 		}
 	}
-	return nil
+	return l
+}
+
+// revisionOfRelease is a revision with the name of its release.
+type revisionOfRelease struct {
+	Cluster   string `json:"cluster"`
+	Namespace string `json:"namespace"`
+	Name      string `json:"name"`
+	pastRevision
 }
 
 // chart returns "name-version", as helm names a chart.

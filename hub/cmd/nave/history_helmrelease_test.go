@@ -45,7 +45,7 @@ func TestPrintRevisions(t *testing.T) {
 				past = append(past, pastOfObject(r))
 			}
 			var out bytes.Buffer
-			if err := printRevisions(&out, past); err != nil {
+			if err := (&printer{out: &out}).print(printoutOfRevisions(past)); err != nil {
 				t.Fatal(err)
 			}
 			rest := out.String()

@@ -51,6 +51,8 @@ type printout struct {
 	items []any    // the lines of custom-columns; nil: one, of the value
 	names []string // the lines of -o name
 	table table
+	notes []string                  // the lines below the table
+	text  func(out io.Writer) error // prints what is for people, in place of a table
 }
 
 // table is a list for people.
@@ -89,17 +91,18 @@ func (o outputFlags) printer(cmd *cobra.Command) (*printer, error) {
 // print prints a printout.
 func (p *printer) print(l printout) error {
 	switch {
+	case p.isTable() && l.text != nil && p.noHeaders:
+		return errors.New("--no-headers does nothing here without -o custom-columns=…: leave it out")
+	case p.isTable() && l.text != nil:
+		return l.text(p.out)
 	case p.isTable():
-		return p.printRows(l.table.headings, l.table.rows, !p.isWide())
+		err := p.printRows(l.table.headings, l.table.rows, !p.isWide())
+		for _, note := range l.notes {
+			fmt.Fprintln(p.out, note)
+		}
+		return err
 	case p.path != nil:
-		value, err := jsonValues(l.value)
-		if err == nil {
-			err = p.path.Execute(p.out, value)
-		}
-		if err != nil {
-			return fmt.Errorf("-o %s: %w", p.format, err)
-		}
-		return nil
+		return p.printPath(l.value)
 	case p.columns != nil:
 		return p.printColumns(l)
 	case p.format == "name":
@@ -112,6 +115,18 @@ func (p *printer) print(l printout) error {
 		return nil
 	}
 	return printIn(p.out, p.format, l.value)
+}
+
+// printPath prints a value by the template of jsonpath.
+func (p *printer) printPath(value any) error {
+	value, err := jsonValues(value)
+	if err == nil {
+		err = p.path.Execute(p.out, value)
+	}
+	if err != nil {
+		return fmt.Errorf("-o %s: %w", p.format, err)
+	}
+	return nil
 }
 
 // printRows prints rows, the first time below their headings.

@@ -100,3 +100,70 @@ func TestTable(t *testing.T) {
 		})
 	}
 }
+
+// readHub is a hub with an answer to each verb that reads.
+type readHub struct{ sameName }
+
+// eastApp is the key of a Kustomization on a cluster.
+var eastApp = &adminv1.ObjectKey{Cluster: "east", Kind: "Kustomization", Namespace: "flux-system", Name: "app"}
+
+func (readHub) ListEvents(context.Context, *adminv1.ListEventsRequest) (*adminv1.ListEventsResponse, error) {
+	return &adminv1.ListEventsResponse{Events: []*adminv1.Event{{Object: eastApp, Type: "Warning", Reason: "BuildFailed",
+		Message: "no file"}}}, nil
+}
+
+func (readHub) Explain(context.Context, *adminv1.ExplainRequest) (*adminv1.ExplainResponse, error) {
+	return &adminv1.ExplainResponse{Explanations: []*adminv1.Explanation{{Object: eastApp, Reason: "BuildFailed",
+		Message: "no file", Advice: "Push it"}}}, nil
+}
+
+func (readHub) Tree(context.Context, *adminv1.TreeRequest) (*adminv1.TreeResponse, error) {
+	return &adminv1.TreeResponse{Root: &adminv1.TreeNode{Object: "Cluster.fleet.nave.io east", Status: "False",
+		Children: []*adminv1.TreeNode{{Object: "Kustomization.kustomize.toolkit.fluxcd.io flux-system/app on east",
+			Children: []*adminv1.TreeNode{{Object: "Namespace shop", Status: "Current"}}}}}}, nil
+}
+
+func (readHub) History(_ context.Context, r *adminv1.HistoryRequest) (*adminv1.HistoryResponse, error) {
+	return &adminv1.HistoryResponse{Releases: []*adminv1.PastRelease{{Sequence: 7, Listed: []*adminv1.ReleasedApplication{
+		{Key: eastApp, Revision: "main@sha1:0123456789abcdef"}}}}}, nil
+}
+
+// TestPrint_verbs prints what each verb reads in each format.
+func TestPrint_verbs(t *testing.T) {
+	config := serve(t, readHub{})
+	const app = "kustomization.kustomize.toolkit.fluxcd.io/app"
+	const clusters = "custom-columns=A:.cluster,B:.kind,C:.name,D:.reason"
+	for _, c := range []struct{ name, args, want string }{
+		{"events", "events",
+			"CLUSTER   NAMESPACE     LAST SEEN   TYPE      REASON        OBJECT              MESSAGE\n" +
+				"east      flux-system   -           Warning   BuildFailed   kustomization/app   no file\n"},
+		{"events_headless", "events --no-headers",
+			"east   flux-system   -   Warning   BuildFailed   kustomization/app   no file\n"},
+		{"events_path", "events -o jsonpath={.items[*].cluster}{.items[*].involvedObject.name}", "eastapp"},
+		{"events_json", "events -o json", `"involvedObject"`},
+		{"events_name", "events -o name", "-o name: these are no objects with names"},
+		{"explain_columns", "explain -o " + clusters, "A      B               C     D\n" +
+			"east   Kustomization   app   BuildFailed\n"},
+		{"explain_name", "explain -o name", app + "\n"},
+		{"explain_path", "explain -o jsonpath={.items[0].advice}", "Push it"},
+		{"explain_headless", "explain --no-headers", "--no-headers does nothing here"},
+		{"tree_columns", "tree cluster east --no-headers -o " + clusters, "<none>   Cluster         east   <none>\n" +
+			"east     Kustomization   app    <none>\neast     Namespace       shop   <none>\n"},
+		{"tree_name", "tree cluster east -o name", "cluster.fleet.nave.io/east\n" + app + "\nnamespace/shop\n"},
+		{"tree_path", "tree cluster east -o jsonpath={.children[0].children[0].name}", "shop"},
+		{"tree", "tree cluster east", "Cluster.fleet.nave.io east  False\n└── Kust"},
+		{"history_columns", "history east -o custom-columns=A:.cluster,B:.bundle", "A      B\neast   7\n"},
+		{"history_path", "history east -o jsonpath={.releases[*].bundle}", "7"},
+		{"history_headless", "history east --no-headers", "7   1970-01-01T00:00:00Z   0      -\n"},
+		{"history_release", "history east --release 7 -o name", app + "\n"},
+		{"history_unknown", "history east -o xml", `unknown output "xml": want json`},
+		{"revisions_unknown", "history helmrelease web -o xml", `unknown output "xml": want json`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			out, errOut := nave(t, config, strings.Fields(c.args)...)
+			if !strings.Contains(out+errOut, c.want) {
+				t.Errorf("printed\n%s%s\nwant\n%s", out, errOut, c.want)
+			}
+		})
+	}
+}

@@ -3,9 +3,7 @@ package main
 import (
 	"cmp"
 	"fmt"
-	"io"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/navefleet/nave/hub/api"
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
@@ -52,33 +50,37 @@ func releasedOf(list []*adminv1.ReleasedApplication) (all []releasedApplication)
 // short returns a revision or a digest for a table.
 func short(s string) string { return oneLine(said(api.ShortRevision(s))) }
 
-// printReleased prints the applications of a release as a table. after and before are the headings of the revisions.
-func printReleased(out io.Writer, list []releasedApplication, after, before string) error {
-	w := tabwriter.NewWriter(out, 0, 0, 3, ' ', 0)
-	fmt.Fprintf(w, "APPLICATION\tCHANGE\t%s\t%s\tDIGEST\n", after, before)
+// printoutOfReleased returns the applications of a release. after and before are the headings of the revisions.
+func printoutOfReleased(cluster string, list []releasedApplication, after, before string) printout {
+	l := printout{value: list, items: []any{}, names: []string{},
+		table: table{headings: []string{"APPLICATION", "CHANGE", after, before, "DIGEST"}}}
 	for _, a := range list {
-		name := show(&adminv1.ObjectKey{Kind: a.Kind, Namespace: a.Namespace, Name: a.Name})
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", name, said(a.Change), short(a.Revision), short(a.RevisionBefore),
-			short(a.Digest))
+		key := &adminv1.ObjectKey{Kind: a.Kind, Namespace: a.Namespace, Name: a.Name}
+		l.items = append(l.items, applicationOfCluster{cluster, a})
+		l.names = append(l.names, resourceName(key))
+		l.table.rows = append(l.table.rows, []string{show(key), said(a.Change), short(a.Revision), short(a.RevisionBefore),
+			short(a.Digest)})
+		l.notes = append(l.notes, remoteBases(show(key), a, before)...)
 	}
-	if err := w.Flush(); err != nil {
-		return err
-	}
-	for _, a := range list {
-		printRemoteBases(out, a, before)
-	}
-	return nil
+	return l
 }
 
-// printRemoteBases prints the remote bases of an application, and those that it had before if they were others.
-func printRemoteBases(out io.Writer, a releasedApplication, before string) {
+// applicationOfCluster is an application of a release with the name of its cluster.
+type applicationOfCluster struct {
+	Cluster string `json:"cluster"`
+	releasedApplication
+}
+
+// remoteBases returns the lines about the remote bases of an application, and those that it had before if they were
+// others.
+func remoteBases(name string, a releasedApplication, before string) []string {
 	now, was := oneLine(strings.Join(a.RemoteBases, ", ")), oneLine(strings.Join(a.RemoteBasesBefore, ", "))
 	if now == "" && was == "" {
-		return
+		return nil
 	}
-	name := show(&adminv1.ObjectKey{Kind: a.Kind, Namespace: a.Namespace, Name: a.Name})
-	fmt.Fprintf(out, "Remote bases of %s: %s\n", name, cmp.Or(now, "none"))
+	lines := []string{fmt.Sprintf("Remote bases of %s: %s", name, cmp.Or(now, "none"))}
 	if was != now && a.RevisionBefore != "" {
-		fmt.Fprintf(out, "    %s: %s\n", strings.ToLower(before), cmp.Or(was, "none"))
+		lines = append(lines, fmt.Sprintf("    %s: %s", strings.ToLower(before), cmp.Or(was, "none")))
 	}
+	return lines
 }

@@ -19,7 +19,7 @@ func TestPrintReleased(t *testing.T) {
 	added.Bases, added.RevisionBefore = []string{"b at v2"}, ""
 	var out strings.Builder
 	list := releasedOf([]*adminv1.ReleasedApplication{moved, same, plain, added})
-	if err := printReleased(&out, list, "REVISION", "BEFORE"); err != nil {
+	if err := (&printer{out: &out}).print(printoutOfReleased("east", list, "REVISION", "BEFORE")); err != nil {
 		t.Fatal(err)
 	}
 	_, bases, _ := strings.Cut(out.String(), "Remote bases of")

@@ -71,7 +71,8 @@ func previewRollback(cmd *cobra.Command, client adminv1.AdminServiceClient, r *a
 	}
 	fmt.Fprintf(cmd.OutOrStdout(), "► Cluster %s would be pinned to the applications of bundle %d:\n", r.GetCluster(),
 		answer.GetSequence())
-	return printReleased(cmd.OutOrStdout(), releasedOf(answer.GetApplications()), "REVISION", "NOW")
+	return (&printer{out: cmd.OutOrStdout()}).print(printoutOfReleased(r.GetCluster(),
+		releasedOf(answer.GetApplications()), "REVISION", "NOW"))
 }
 
 func newReleaseCommand(s *session) *cobra.Command {
@@ -132,7 +133,9 @@ func previewRelease(cmd *cobra.Command, client adminv1.AdminServiceClient, clust
 		return err
 	}
 	fmt.Fprintf(cmd.OutOrStdout(), "► Cluster %s would go on with what is in Git:\n", cluster)
-	if err := printReleased(cmd.OutOrStdout(), releasedOf(answer.GetApplications()), "REVISION", "NOW"); err != nil {
+	err = (&printer{out: cmd.OutOrStdout()}).print(printoutOfReleased(cluster, releasedOf(answer.GetApplications()),
+		"REVISION", "NOW"))
+	if err != nil {
 		return err
 	}
 	if len(impact.GetClusters()) > 0 {
