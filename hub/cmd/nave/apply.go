@@ -13,15 +13,17 @@ import (
 )
 
 func newApplyCommand(s *session) *cobra.Command {
-	var files []string
+	var from manifests
 	var dryRun bool
 	var agreed agreement
 	cmd := &cobra.Command{
-		Use:   "apply -f FILE",
+		Use:   "apply -f FILE | -k DIR",
 		Short: "Create or change objects of the hub: clusters, fleets, sources, kustomizations, secrets",
-		Args:  cobra.NoArgs,
+		Example: "  nave apply -f fleet.yaml\n  nave apply -f clusters -R\n  nave apply -k overlays/prod\n" +
+			"  kustomize build hub | nave apply -f -",
+		Args: cobra.NoArgs,
 		RunE: s.run(func(cmd *cobra.Command, _ []string, client adminv1.AdminServiceClient) error {
-			manifest, err := readFiles(cmd.InOrStdin(), files)
+			manifest, err := from.read(cmd)
 			if err != nil {
 				return err
 			}
@@ -34,10 +36,10 @@ func newApplyCommand(s *session) *cobra.Command {
 			return apply(cmd.Context(), cmd.OutOrStdout(), client, request)
 		}),
 	}
-	cmd.Flags().StringArrayVarP(&files, "filename", "f", nil, "file to apply; - is standard input (repeatable)")
+	from.flags(cmd, "apply")
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "print the result without changing anything")
 	agreed.flag(cmd)
-	_ = cmd.MarkFlagRequired("filename")
+	cmd.MarkFlagsOneRequired("filename", "kustomize")
 	return cmd
 }
 
@@ -69,26 +71,4 @@ func apply(ctx context.Context, out io.Writer, client adminv1.AdminServiceClient
 			oneLine(o.GetAction()), suffix)
 	}
 	return nil
-}
-
-func newDeleteCommand(s *session) *cobra.Command {
-	var agreed agreement
-	cmd := &cobra.Command{
-		Use:   "delete KIND NAME",
-		Short: "Delete an object of the hub and the objects that came from it",
-		Args:  cobra.MinimumNArgs(1),
-		RunE: s.run(func(cmd *cobra.Command, args []string, client adminv1.AdminServiceClient) error {
-			key, err := s.key(args)
-			if err != nil {
-				return err
-			}
-			if err := agreed.toDelete(cmd, client, key); err != nil {
-				return elsewhere(cmd.Context(), client, key, err)
-			}
-			fmt.Fprintf(cmd.OutOrStdout(), "%s deleted\n", show(key))
-			return nil
-		}),
-	}
-	agreed.flag(cmd)
-	return cmd
 }

@@ -242,7 +242,7 @@ func clusterAndFleet(cluster, fleet string, template map[string]any) (made []*ap
 
 // readObjects reads files, and the YAML and JSON files of folders, and admits the objects that belong to the hub.
 func readObjects(stdin io.Reader, files []string) (objects []*api.Object, err error) {
-	all, err := manifestsIn(files)
+	all, err := manifestsIn(files, true)
 	if err != nil {
 		return nil, err
 	}

@@ -172,7 +172,7 @@ func (b *chartBuild) render(ctx context.Context, stdin io.Reader, file string) (
 // objects returns the objects of the file and of --values-from, with placeholders in place of encrypted values. A file
 // that is named twice counts once.
 func (b *chartBuild) objects(stdin io.Reader, file string) (all []*manifest.Object, err error) {
-	more, err := manifestsIn(b.from)
+	more, err := manifestsIn(b.from, true)
 	if err != nil {
 		return nil, fmt.Errorf("--values-from: %w", err)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -88,6 +89,18 @@ func (a *agreement) toDelete(cmd *cobra.Command, client adminv1.AdminServiceClie
 	return err
 }
 
+// toDeleteAll deletes objects of the hub at once if the operator agrees to the objects that are removed with them.
+func (a *agreement) toDeleteAll(cmd *cobra.Command, client adminv1.AdminServiceClient,
+	keys []*adminv1.ObjectKey) error {
+	all := &adminv1.ObjectKeys{Keys: keys}
+	impact, err := a.to(cmd, client, &adminv1.ImpactRequest{Change: &adminv1.ImpactRequest_DeleteAll{DeleteAll: all}})
+	if err != nil {
+		return err
+	}
+	_, err = client.Delete(cmd.Context(), &adminv1.DeleteRequest{Keys: keys, Confirmed: true, Digest: a.seen(impact)})
+	return err
+}
+
 // toApply returns the request to apply a manifest if the operator agrees to the objects that it removes.
 func (a *agreement) toApply(cmd *cobra.Command, client adminv1.AdminServiceClient,
 	manifest []byte) (*adminv1.ApplyRequest, error) {
@@ -110,14 +123,16 @@ func isTerminal(in io.Reader) bool {
 	return err != nil || !os.SameFile(info, null)
 }
 
-// takesNothing reports whether a change removes no object, but for one of the hub that the operator named.
+// takesNothing reports whether a change removes no object, but for those of the hub that the operator named.
 func takesNothing(m *adminv1.ImpactResponse, change *adminv1.ImpactRequest) bool {
-	named := 1
-	if change.GetConfirm() != nil {
-		named = 0 // what is held has no name in the command
+	named := change.GetDeleteAll().GetKeys()
+	if key := change.GetDelete(); key != nil {
+		named = []*adminv1.ObjectKey{key}
 	}
-	return len(m.GetClusters()) == 0 && len(m.GetHubObjects()) <= named && len(m.GetUnknown()) == 0 &&
-		len(m.GetUsedBy()) == 0
+	more := slices.ContainsFunc(m.GetHubObjects(), func(gone *adminv1.ObjectKey) bool {
+		return !slices.ContainsFunc(named, func(key *adminv1.ObjectKey) bool { return keyOf(key) == keyOf(gone) })
+	})
+	return !more && len(m.GetClusters()) == 0 && len(m.GetUnknown()) == 0 && len(m.GetUsedBy()) == 0
 }
 
 // printImpact prints the removed objects: those of the hub, then the applications of each cluster with their objects.

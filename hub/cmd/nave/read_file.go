@@ -36,16 +36,21 @@ func readInput(stdin io.Reader, name string) ([]byte, error) {
 	return io.ReadAll(artifact.Bound(file, maxInput, name))
 }
 
-// manifestsIn returns files, with the YAML and JSON files of a folder in its place. A folder may be somebody else's: if
-// one of its files is no regular file, or is a symlink that leads out of it, manifestsIn returns an error.
-func manifestsIn(files []string) (all []string, err error) {
+// manifestsIn returns files, with the YAML and JSON files of a folder in its place. If recursive is set, those of the
+// folders below it are among them. A folder may be somebody else's: if one of its files is no regular file, or is a
+// symlink that leads out of it, manifestsIn returns an error.
+func manifestsIn(files []string, recursive bool) (all []string, err error) {
 	for _, file := range files {
 		info, err := os.Stat(file)
 		if file == "-" || err != nil || !info.IsDir() {
 			all = append(all, file)
 			continue
 		}
-		err = filepath.WalkDir(file+string(filepath.Separator), func(path string, entry fs.DirEntry, err error) error {
+		dir := file + string(filepath.Separator)
+		err = filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+			if err == nil && entry.IsDir() && !recursive && path != dir {
+				return fs.SkipDir
+			}
 			isManifest := slices.Contains([]string{".yaml", ".yml", ".json"}, filepath.Ext(path))
 			if err != nil || entry.IsDir() || !isManifest || isKustomizationFile(path) {
 				return err

@@ -36,7 +36,7 @@ func TestManifestsIn_hostile(t *testing.T) {
 				t.Fatal(err)
 			}
 			for _, path := range []string{dir, linkTo(t, dir)} {
-				found, err := manifestsIn([]string{path})
+				found, err := manifestsIn([]string{path}, true)
 				if c.err == "" && (err != nil || !slices.Contains(found, filepath.Join(path, "a.yaml"))) ||
 					c.err != "" && (err == nil || !strings.Contains(err.Error(), c.err)) {
 					t.Errorf("%v, %v; want %q", found, err, c.err)

@@ -3,22 +3,33 @@ package admin
 import (
 	"cmp"
 	"context"
+	"slices"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/store"
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 )
 
-// Delete implements adminv1.AdminServiceServer. The objects that were rendered from the object leave the hub with it.
+// maxDeleted is how many objects one request deletes.
+const maxDeleted = 1_000
+
+// Delete implements adminv1.AdminServiceServer. The objects that were rendered from an object leave the hub with it.
 // The workloads of a deleted cluster keep running.
 func (s *Server) Delete(ctx context.Context, r *adminv1.DeleteRequest) (*adminv1.DeleteResponse, error) {
-	who, key, err := s.subject(ctx, r.Key)
+	who, err := s.operator(ctx)
+	if err != nil {
+		return nil, err
+	}
+	keys, err := deletedKeys(r)
 	if err != nil {
 		return nil, err
 	}
 	err = s.readApplications(ctx, s.update, func(tx *store.Tx, apps *applications) error {
 		if r.Confirmed {
-			i, err := impactOfDelete(tx, apps, key)
+			i, err := impactOfDelete(tx, apps, keys...)
 			if err != nil {
 				return err
 			}
@@ -26,12 +37,49 @@ func (s *Server) Delete(ctx context.Context, r *adminv1.DeleteRequest) (*adminv1
 				return err
 			}
 		}
-		return remove(tx, key)
+		for _, key := range keys {
+			if err := remove(tx, key); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 	if err == nil {
-		s.did(who, "deleted", key)
+		for _, key := range keys {
+			s.did(who, "deleted", key)
+		}
 	}
 	return &adminv1.DeleteResponse{}, s.fail(err)
+}
+
+// deletedKeys returns the keys of a request, each once.
+func deletedKeys(r *adminv1.DeleteRequest) ([]api.Key, error) {
+	if len(r.GetKeys()) == 0 {
+		key, err := readKey(r.GetKey())
+		return []api.Key{key}, err
+	}
+	if r.GetKey() != nil {
+		return nil, status.Error(codes.InvalidArgument, "both key and keys are set: set one of them")
+	}
+	return readKeys(r.GetKeys())
+}
+
+// readKeys returns the keys of objects, each once.
+func readKeys(all []*adminv1.ObjectKey) (keys []api.Key, err error) {
+	if len(all) > maxDeleted {
+		return nil, status.Errorf(codes.InvalidArgument, "%d objects: at most %d are deleted at once: choose fewer",
+			len(all), maxDeleted)
+	}
+	for _, m := range all {
+		key, err := readKey(m)
+		if err != nil {
+			return nil, err
+		}
+		if !slices.Contains(keys, key) {
+			keys = append(keys, key)
+		}
+	}
+	return keys, nil
 }
 
 func remove(tx *store.Tx, key api.Key) error {

@@ -42,6 +42,12 @@ func impactOf(tx *store.Tx, apps *applications, r *adminv1.ImpactRequest) (*impa
 			return nil, err
 		}
 		return impactOfDelete(tx, apps, key)
+	case *adminv1.ImpactRequest_DeleteAll:
+		keys, err := readKeys(change.DeleteAll.GetKeys())
+		if err != nil {
+			return nil, err
+		}
+		return impactOfDelete(tx, apps, keys...)
 	case *adminv1.ImpactRequest_Apply:
 		admitted, err := admit(change.Apply)
 		if err != nil {
@@ -53,7 +59,8 @@ func impactOf(tx *store.Tx, apps *applications, r *adminv1.ImpactRequest) (*impa
 	case *adminv1.ImpactRequest_Release:
 		return impactOfRelease(tx, apps, change.Release)
 	}
-	return nil, status.Error(codes.InvalidArgument, "the change is missing: set delete, apply, confirm or release")
+	return nil, status.Error(codes.InvalidArgument, "the change is missing: set delete, delete_all, apply, confirm "+
+		"or release")
 }
 
 // impact computes the objects that a change removes, from the rows of the store.
@@ -121,18 +128,25 @@ func (i *impact) doubt() {
 	}
 }
 
-func impactOfDelete(tx *store.Tx, apps *applications, key api.Key) (*impact, error) {
+func impactOfDelete(tx *store.Tx, apps *applications, keys ...api.Key) (*impact, error) {
 	i, err := newImpact(tx, apps, "")
 	if err != nil {
 		return nil, err
 	}
-	if row, there := i.rows[key]; there {
-		if err := requireOperators(tx, row, "deleted"); err != nil {
+	for _, key := range keys {
+		if row, there := i.rows[key]; there {
+			if err := requireOperators(tx, row, "deleted"); err != nil {
+				return nil, err
+			}
+			i.remove(key)
+		}
+	}
+	for _, key := range keys { // after all removals: what goes along uses nothing
+		if err := i.findUsers(key); err != nil {
 			return nil, err
 		}
-		i.remove(key)
 	}
-	return i, i.findUsers(key)
+	return i, nil
 }
 
 // findUsers notes the objects that need a source or a Secret of the hub.

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -104,6 +105,9 @@ func TestImpact(t *testing.T) {
 		return &adminv1.ImpactRequest{Change: &adminv1.ImpactRequest_Delete{Delete: &adminv1.ObjectKey{Kind: kind,
 			Name: name}}}
 	}
+	removeAll := func(keys ...*adminv1.ObjectKey) *adminv1.ImpactRequest {
+		return &adminv1.ImpactRequest{Change: &adminv1.ImpactRequest_DeleteAll{DeleteAll: &adminv1.ObjectKeys{Keys: keys}}}
+	}
 	apply := func(object fmt.Stringer) *adminv1.ImpactRequest {
 		return &adminv1.ImpactRequest{Change: &adminv1.ImpactRequest_Apply{Apply: []byte(object.String())}}
 	}
@@ -127,8 +131,12 @@ func TestImpact(t *testing.T) {
 		"another_path":       {apply(fleetYAML{path: "others"}), ""},
 		"another_repository": {apply(sourceYAML{url: "https://git.example.com/other.git"}), "unknown fleet"},
 		"missing":            {remove("fleet", "none"), ""},
-		"new":                {apply(clusterYAML{name: "c"}), ""},
-		"childless_root":     {apply(rootYAML{path: "./other"}), ""},
+		"fleet_with_its_source": {removeAll(&adminv1.ObjectKey{Kind: "gitrepository", Name: "fleet"},
+			&adminv1.ObjectKey{Kind: "fleet", Name: "prod"}, &adminv1.ObjectKey{Kind: "fleet", Name: "prod"}),
+			"Fleet prod; GitRepository fleet; a/app 3; a/kept 4 orphaned; a/root 1; b/root 2; used by Kustomization " +
+				"flux-system/root"},
+		"new":            {apply(clusterYAML{name: "c"}), ""},
+		"childless_root": {apply(rootYAML{path: "./other"}), ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t)
@@ -167,6 +175,40 @@ func TestDelete(t *testing.T) {
 			if app != confirmed || b != confirmed || outlives {
 				t.Errorf("app %t, root of b %t, outlives %t", app, b, outlives)
 			}
+		})
+	}
+}
+
+// TestDelete_all deletes several objects at once, or none of them.
+func TestDelete_all(t *testing.T) {
+	fleet := &adminv1.ObjectKey{Kind: "fleet", Name: "prod"}
+	source := &adminv1.ObjectKey{Kind: "gitrepository", Name: "fleet"}
+	for name, c := range map[string]struct {
+		request *adminv1.DeleteRequest
+		code    codes.Code
+		says    string
+	}{
+		"both": {&adminv1.DeleteRequest{Keys: []*adminv1.ObjectKey{source, fleet, source}}, codes.OK, ""},
+		"one_missing": {&adminv1.DeleteRequest{Keys: []*adminv1.ObjectKey{fleet, {Kind: "fleet", Name: "none"}}},
+			codes.NotFound, "Fleet none not found"},
+		"two_ways": {&adminv1.DeleteRequest{Key: fleet, Keys: []*adminv1.ObjectKey{source}}, codes.InvalidArgument,
+			"both key and keys"},
+		"too_many": {&adminv1.DeleteRequest{Keys: slices.Repeat([]*adminv1.ObjectKey{fleet}, maxDeleted+1)},
+			codes.InvalidArgument, "choose fewer"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t)
+			r.world()
+			c.request.Confirmed = true
+			_, err := r.Delete(t.Context(), c.request)
+			if _, there := r.resource(api.Key{Kind: api.FleetKind, Name: "prod"}); there != (c.code != codes.OK) {
+				t.Errorf("the Fleet exists: %t", there)
+			}
+			if c.code == codes.OK {
+				must(t, err)
+				return
+			}
+			wantCode(t, err, c.code, c.says)
 		})
 	}
 }

@@ -228,6 +228,9 @@ func (f *fileSystem) Walk(name string, _ filepath.WalkFunc) error {
 // kustomizationNames are the names that a kustomization file may have, in the order of precedence.
 var kustomizationNames = sync.OnceValue(konfig.RecognizedKustomizationFileNames)
 
+// FileNames returns the names that a file for kustomize may have.
+func FileNames() []string { return kustomizationNames() }
+
 func isKustomizationFile(p string) bool {
 	return slices.Contains(kustomizationNames(), path.Base(p))
 }

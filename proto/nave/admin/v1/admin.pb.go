@@ -791,7 +791,9 @@ type DeleteRequest struct {
 	Confirmed bool `protobuf:"varint,2,opt,name=confirmed,proto3" json:"confirmed,omitempty"`
 	// ImpactResponse.digest of what the caller has seen. If the deletion takes away something else by now, nothing is done. Empty: not
 	// compared.
-	Digest        string `protobuf:"bytes,3,opt,name=digest,proto3" json:"digest,omitempty"`
+	Digest string `protobuf:"bytes,3,opt,name=digest,proto3" json:"digest,omitempty"`
+	// In place of key: several objects of the hub. All of them are deleted at once, or none. At most 1,000.
+	Keys          []*ObjectKey `protobuf:"bytes,4,rep,name=keys,proto3" json:"keys,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -847,6 +849,13 @@ func (x *DeleteRequest) GetDigest() string {
 	return ""
 }
 
+func (x *DeleteRequest) GetKeys() []*ObjectKey {
+	if x != nil {
+		return x.Keys
+	}
+	return nil
+}
+
 type DeleteResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -883,6 +892,50 @@ func (*DeleteResponse) Descriptor() ([]byte, []int) {
 	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{12}
 }
 
+type ObjectKeys struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Keys          []*ObjectKey           `protobuf:"bytes,1,rep,name=keys,proto3" json:"keys,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ObjectKeys) Reset() {
+	*x = ObjectKeys{}
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ObjectKeys) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ObjectKeys) ProtoMessage() {}
+
+func (x *ObjectKeys) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ObjectKeys.ProtoReflect.Descriptor instead.
+func (*ObjectKeys) Descriptor() ([]byte, []int) {
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *ObjectKeys) GetKeys() []*ObjectKey {
+	if x != nil {
+		return x.Keys
+	}
+	return nil
+}
+
 type ImpactRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Types that are valid to be assigned to Change:
@@ -891,6 +944,7 @@ type ImpactRequest struct {
 	//	*ImpactRequest_Apply
 	//	*ImpactRequest_Confirm
 	//	*ImpactRequest_Release
+	//	*ImpactRequest_DeleteAll
 	Change        isImpactRequest_Change `protobuf_oneof:"change"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -898,7 +952,7 @@ type ImpactRequest struct {
 
 func (x *ImpactRequest) Reset() {
 	*x = ImpactRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[13]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -910,7 +964,7 @@ func (x *ImpactRequest) String() string {
 func (*ImpactRequest) ProtoMessage() {}
 
 func (x *ImpactRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[13]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -923,7 +977,7 @@ func (x *ImpactRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImpactRequest.ProtoReflect.Descriptor instead.
 func (*ImpactRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{13}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ImpactRequest) GetChange() isImpactRequest_Change {
@@ -969,6 +1023,15 @@ func (x *ImpactRequest) GetRelease() string {
 	return ""
 }
 
+func (x *ImpactRequest) GetDeleteAll() *ObjectKeys {
+	if x != nil {
+		if x, ok := x.Change.(*ImpactRequest_DeleteAll); ok {
+			return x.DeleteAll
+		}
+	}
+	return nil
+}
+
 type isImpactRequest_Change interface {
 	isImpactRequest_Change()
 }
@@ -992,6 +1055,11 @@ type ImpactRequest_Release struct {
 	Release string `protobuf:"bytes,4,opt,name=release,proto3,oneof"`
 }
 
+type ImpactRequest_DeleteAll struct {
+	// DeleteRequest.keys.
+	DeleteAll *ObjectKeys `protobuf:"bytes,5,opt,name=delete_all,json=deleteAll,proto3,oneof"`
+}
+
 func (*ImpactRequest_Delete) isImpactRequest_Change() {}
 
 func (*ImpactRequest_Apply) isImpactRequest_Change() {}
@@ -999,6 +1067,8 @@ func (*ImpactRequest_Apply) isImpactRequest_Change() {}
 func (*ImpactRequest_Confirm) isImpactRequest_Change() {}
 
 func (*ImpactRequest_Release) isImpactRequest_Change() {}
+
+func (*ImpactRequest_DeleteAll) isImpactRequest_Change() {}
 
 // ImpactResponse is what a change takes away. All lists are sorted.
 type ImpactResponse struct {
@@ -1019,7 +1089,7 @@ type ImpactResponse struct {
 
 func (x *ImpactResponse) Reset() {
 	*x = ImpactResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[14]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1031,7 +1101,7 @@ func (x *ImpactResponse) String() string {
 func (*ImpactResponse) ProtoMessage() {}
 
 func (x *ImpactResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[14]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1044,7 +1114,7 @@ func (x *ImpactResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImpactResponse.ProtoReflect.Descriptor instead.
 func (*ImpactResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{14}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ImpactResponse) GetHubObjects() []*ObjectKey {
@@ -1094,7 +1164,7 @@ type ClusterImpact struct {
 
 func (x *ClusterImpact) Reset() {
 	*x = ClusterImpact{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[15]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1106,7 +1176,7 @@ func (x *ClusterImpact) String() string {
 func (*ClusterImpact) ProtoMessage() {}
 
 func (x *ClusterImpact) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[15]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1119,7 +1189,7 @@ func (x *ClusterImpact) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterImpact.ProtoReflect.Descriptor instead.
 func (*ClusterImpact) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{15}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ClusterImpact) GetCluster() string {
@@ -1160,7 +1230,7 @@ type ApplicationImpact struct {
 
 func (x *ApplicationImpact) Reset() {
 	*x = ApplicationImpact{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[16]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1172,7 +1242,7 @@ func (x *ApplicationImpact) String() string {
 func (*ApplicationImpact) ProtoMessage() {}
 
 func (x *ApplicationImpact) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[16]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1185,7 +1255,7 @@ func (x *ApplicationImpact) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplicationImpact.ProtoReflect.Descriptor instead.
 func (*ApplicationImpact) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{16}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ApplicationImpact) GetKey() *ObjectKey {
@@ -1235,7 +1305,7 @@ type ConfirmRequest struct {
 
 func (x *ConfirmRequest) Reset() {
 	*x = ConfirmRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[17]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1247,7 +1317,7 @@ func (x *ConfirmRequest) String() string {
 func (*ConfirmRequest) ProtoMessage() {}
 
 func (x *ConfirmRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[17]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1260,7 +1330,7 @@ func (x *ConfirmRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfirmRequest.ProtoReflect.Descriptor instead.
 func (*ConfirmRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{17}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ConfirmRequest) GetKey() *ObjectKey {
@@ -1286,7 +1356,7 @@ type ConfirmResponse struct {
 
 func (x *ConfirmResponse) Reset() {
 	*x = ConfirmResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[18]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1298,7 +1368,7 @@ func (x *ConfirmResponse) String() string {
 func (*ConfirmResponse) ProtoMessage() {}
 
 func (x *ConfirmResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[18]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1311,7 +1381,7 @@ func (x *ConfirmResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfirmResponse.ProtoReflect.Descriptor instead.
 func (*ConfirmResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{18}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ConfirmResponse) GetImpact() *ImpactResponse {
@@ -1337,7 +1407,7 @@ type ReconcileRequest struct {
 
 func (x *ReconcileRequest) Reset() {
 	*x = ReconcileRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[19]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1349,7 +1419,7 @@ func (x *ReconcileRequest) String() string {
 func (*ReconcileRequest) ProtoMessage() {}
 
 func (x *ReconcileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[19]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1362,7 +1432,7 @@ func (x *ReconcileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReconcileRequest.ProtoReflect.Descriptor instead.
 func (*ReconcileRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{19}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ReconcileRequest) GetKey() *ObjectKey {
@@ -1411,7 +1481,7 @@ type ReconcileResponse struct {
 
 func (x *ReconcileResponse) Reset() {
 	*x = ReconcileResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[20]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1423,7 +1493,7 @@ func (x *ReconcileResponse) String() string {
 func (*ReconcileResponse) ProtoMessage() {}
 
 func (x *ReconcileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[20]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1436,7 +1506,7 @@ func (x *ReconcileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReconcileResponse.ProtoReflect.Descriptor instead.
 func (*ReconcileResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{20}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ReconcileResponse) GetRequestedAt() string {
@@ -1464,7 +1534,7 @@ type SuspendRequest struct {
 
 func (x *SuspendRequest) Reset() {
 	*x = SuspendRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[21]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1476,7 +1546,7 @@ func (x *SuspendRequest) String() string {
 func (*SuspendRequest) ProtoMessage() {}
 
 func (x *SuspendRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[21]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1489,7 +1559,7 @@ func (x *SuspendRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SuspendRequest.ProtoReflect.Descriptor instead.
 func (*SuspendRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{21}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *SuspendRequest) GetKey() *ObjectKey {
@@ -1516,7 +1586,7 @@ type SuspendResponse struct {
 
 func (x *SuspendResponse) Reset() {
 	*x = SuspendResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[22]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1528,7 +1598,7 @@ func (x *SuspendResponse) String() string {
 func (*SuspendResponse) ProtoMessage() {}
 
 func (x *SuspendResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[22]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1541,7 +1611,7 @@ func (x *SuspendResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SuspendResponse.ProtoReflect.Descriptor instead.
 func (*SuspendResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{22}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *SuspendResponse) GetChanged() bool {
@@ -1560,7 +1630,7 @@ type ResumeRequest struct {
 
 func (x *ResumeRequest) Reset() {
 	*x = ResumeRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[23]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1572,7 +1642,7 @@ func (x *ResumeRequest) String() string {
 func (*ResumeRequest) ProtoMessage() {}
 
 func (x *ResumeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[23]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1585,7 +1655,7 @@ func (x *ResumeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeRequest.ProtoReflect.Descriptor instead.
 func (*ResumeRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{23}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ResumeRequest) GetKey() *ObjectKey {
@@ -1609,7 +1679,7 @@ type ResumeResponse struct {
 
 func (x *ResumeResponse) Reset() {
 	*x = ResumeResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[24]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1621,7 +1691,7 @@ func (x *ResumeResponse) String() string {
 func (*ResumeResponse) ProtoMessage() {}
 
 func (x *ResumeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[24]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1634,7 +1704,7 @@ func (x *ResumeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeResponse.ProtoReflect.Descriptor instead.
 func (*ResumeResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{24}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ResumeResponse) GetChanged() bool {
@@ -1671,7 +1741,7 @@ type CreateJoinTokenRequest struct {
 
 func (x *CreateJoinTokenRequest) Reset() {
 	*x = CreateJoinTokenRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[25]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1683,7 +1753,7 @@ func (x *CreateJoinTokenRequest) String() string {
 func (*CreateJoinTokenRequest) ProtoMessage() {}
 
 func (x *CreateJoinTokenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[25]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1696,7 +1766,7 @@ func (x *CreateJoinTokenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateJoinTokenRequest.ProtoReflect.Descriptor instead.
 func (*CreateJoinTokenRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{25}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *CreateJoinTokenRequest) GetCluster() string {
@@ -1743,7 +1813,7 @@ type CreateJoinTokenResponse struct {
 
 func (x *CreateJoinTokenResponse) Reset() {
 	*x = CreateJoinTokenResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[26]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1755,7 +1825,7 @@ func (x *CreateJoinTokenResponse) String() string {
 func (*CreateJoinTokenResponse) ProtoMessage() {}
 
 func (x *CreateJoinTokenResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[26]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1768,7 +1838,7 @@ func (x *CreateJoinTokenResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateJoinTokenResponse.ProtoReflect.Descriptor instead.
 func (*CreateJoinTokenResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{26}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *CreateJoinTokenResponse) GetToken() string {
@@ -1843,7 +1913,7 @@ type ListEventsRequest struct {
 
 func (x *ListEventsRequest) Reset() {
 	*x = ListEventsRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[27]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1855,7 +1925,7 @@ func (x *ListEventsRequest) String() string {
 func (*ListEventsRequest) ProtoMessage() {}
 
 func (x *ListEventsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[27]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1868,7 +1938,7 @@ func (x *ListEventsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEventsRequest.ProtoReflect.Descriptor instead.
 func (*ListEventsRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{27}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ListEventsRequest) GetCluster() string {
@@ -1915,7 +1985,7 @@ type ListEventsResponse struct {
 
 func (x *ListEventsResponse) Reset() {
 	*x = ListEventsResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[28]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1927,7 +1997,7 @@ func (x *ListEventsResponse) String() string {
 func (*ListEventsResponse) ProtoMessage() {}
 
 func (x *ListEventsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[28]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1940,7 +2010,7 @@ func (x *ListEventsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEventsResponse.ProtoReflect.Descriptor instead.
 func (*ListEventsResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{28}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ListEventsResponse) GetEvents() []*Event {
@@ -1964,7 +2034,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[29]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1976,7 +2046,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[29]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1989,7 +2059,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{29}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Event) GetTime() *timestamppb.Timestamp {
@@ -2036,7 +2106,7 @@ type TreeRequest struct {
 
 func (x *TreeRequest) Reset() {
 	*x = TreeRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[30]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2048,7 +2118,7 @@ func (x *TreeRequest) String() string {
 func (*TreeRequest) ProtoMessage() {}
 
 func (x *TreeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[30]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2061,7 +2131,7 @@ func (x *TreeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TreeRequest.ProtoReflect.Descriptor instead.
 func (*TreeRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{30}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *TreeRequest) GetKey() *ObjectKey {
@@ -2080,7 +2150,7 @@ type TreeResponse struct {
 
 func (x *TreeResponse) Reset() {
 	*x = TreeResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[31]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2092,7 +2162,7 @@ func (x *TreeResponse) String() string {
 func (*TreeResponse) ProtoMessage() {}
 
 func (x *TreeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[31]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2105,7 +2175,7 @@ func (x *TreeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TreeResponse.ProtoReflect.Descriptor instead.
 func (*TreeResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{31}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *TreeResponse) GetRoot() *TreeNode {
@@ -2129,7 +2199,7 @@ type TreeNode struct {
 
 func (x *TreeNode) Reset() {
 	*x = TreeNode{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[32]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2141,7 +2211,7 @@ func (x *TreeNode) String() string {
 func (*TreeNode) ProtoMessage() {}
 
 func (x *TreeNode) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[32]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2154,7 +2224,7 @@ func (x *TreeNode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TreeNode.ProtoReflect.Descriptor instead.
 func (*TreeNode) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{32}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *TreeNode) GetObject() string {
@@ -2195,7 +2265,7 @@ type ExplainRequest struct {
 
 func (x *ExplainRequest) Reset() {
 	*x = ExplainRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[33]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2207,7 +2277,7 @@ func (x *ExplainRequest) String() string {
 func (*ExplainRequest) ProtoMessage() {}
 
 func (x *ExplainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[33]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2220,7 +2290,7 @@ func (x *ExplainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainRequest.ProtoReflect.Descriptor instead.
 func (*ExplainRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{33}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ExplainRequest) GetKey() *ObjectKey {
@@ -2243,7 +2313,7 @@ type ExplainResponse struct {
 
 func (x *ExplainResponse) Reset() {
 	*x = ExplainResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[34]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2255,7 +2325,7 @@ func (x *ExplainResponse) String() string {
 func (*ExplainResponse) ProtoMessage() {}
 
 func (x *ExplainResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[34]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2268,7 +2338,7 @@ func (x *ExplainResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainResponse.ProtoReflect.Descriptor instead.
 func (*ExplainResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{34}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ExplainResponse) GetExplanations() []*Explanation {
@@ -2312,7 +2382,7 @@ type Encryption struct {
 
 func (x *Encryption) Reset() {
 	*x = Encryption{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[35]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2324,7 +2394,7 @@ func (x *Encryption) String() string {
 func (*Encryption) ProtoMessage() {}
 
 func (x *Encryption) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[35]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2337,7 +2407,7 @@ func (x *Encryption) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Encryption.ProtoReflect.Descriptor instead.
 func (*Encryption) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{35}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Encryption) GetObject() *ObjectKey {
@@ -2396,7 +2466,7 @@ type SealedDocument struct {
 
 func (x *SealedDocument) Reset() {
 	*x = SealedDocument{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[36]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2408,7 +2478,7 @@ func (x *SealedDocument) String() string {
 func (*SealedDocument) ProtoMessage() {}
 
 func (x *SealedDocument) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[36]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2421,7 +2491,7 @@ func (x *SealedDocument) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SealedDocument.ProtoReflect.Descriptor instead.
 func (*SealedDocument) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{36}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *SealedDocument) GetPath() string {
@@ -2465,7 +2535,7 @@ type Explanation struct {
 
 func (x *Explanation) Reset() {
 	*x = Explanation{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[37]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2477,7 +2547,7 @@ func (x *Explanation) String() string {
 func (*Explanation) ProtoMessage() {}
 
 func (x *Explanation) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[37]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2490,7 +2560,7 @@ func (x *Explanation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Explanation.ProtoReflect.Descriptor instead.
 func (*Explanation) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{37}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *Explanation) GetObject() *ObjectKey {
@@ -2550,7 +2620,7 @@ type GetVersionRequest struct {
 
 func (x *GetVersionRequest) Reset() {
 	*x = GetVersionRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[38]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2562,7 +2632,7 @@ func (x *GetVersionRequest) String() string {
 func (*GetVersionRequest) ProtoMessage() {}
 
 func (x *GetVersionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[38]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2575,7 +2645,7 @@ func (x *GetVersionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetVersionRequest.ProtoReflect.Descriptor instead.
 func (*GetVersionRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{38}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{39}
 }
 
 type GetVersionResponse struct {
@@ -2590,7 +2660,7 @@ type GetVersionResponse struct {
 
 func (x *GetVersionResponse) Reset() {
 	*x = GetVersionResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[39]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2602,7 +2672,7 @@ func (x *GetVersionResponse) String() string {
 func (*GetVersionResponse) ProtoMessage() {}
 
 func (x *GetVersionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[39]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2615,7 +2685,7 @@ func (x *GetVersionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetVersionResponse.ProtoReflect.Descriptor instead.
 func (*GetVersionResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{39}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *GetVersionResponse) GetVersion() string {
@@ -2651,7 +2721,7 @@ type PublishedRequest struct {
 
 func (x *PublishedRequest) Reset() {
 	*x = PublishedRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[40]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2663,7 +2733,7 @@ func (x *PublishedRequest) String() string {
 func (*PublishedRequest) ProtoMessage() {}
 
 func (x *PublishedRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[40]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2676,7 +2746,7 @@ func (x *PublishedRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishedRequest.ProtoReflect.Descriptor instead.
 func (*PublishedRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{40}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *PublishedRequest) GetClusters() []string {
@@ -2708,7 +2778,7 @@ type PublishedResponse struct {
 
 func (x *PublishedResponse) Reset() {
 	*x = PublishedResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[41]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2720,7 +2790,7 @@ func (x *PublishedResponse) String() string {
 func (*PublishedResponse) ProtoMessage() {}
 
 func (x *PublishedResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[41]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2733,7 +2803,7 @@ func (x *PublishedResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishedResponse.ProtoReflect.Descriptor instead.
 func (*PublishedResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{41}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *PublishedResponse) GetPart() isPublishedResponse_Part {
@@ -2788,7 +2858,7 @@ type PublishedHub struct {
 
 func (x *PublishedHub) Reset() {
 	*x = PublishedHub{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[42]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2800,7 +2870,7 @@ func (x *PublishedHub) String() string {
 func (*PublishedHub) ProtoMessage() {}
 
 func (x *PublishedHub) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[42]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2813,7 +2883,7 @@ func (x *PublishedHub) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishedHub.ProtoReflect.Descriptor instead.
 func (*PublishedHub) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{42}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *PublishedHub) GetEpoch() uint64 {
@@ -2846,7 +2916,7 @@ type HubObject struct {
 
 func (x *HubObject) Reset() {
 	*x = HubObject{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[43]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2858,7 +2928,7 @@ func (x *HubObject) String() string {
 func (*HubObject) ProtoMessage() {}
 
 func (x *HubObject) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[43]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2871,7 +2941,7 @@ func (x *HubObject) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HubObject.ProtoReflect.Descriptor instead.
 func (*HubObject) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{43}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *HubObject) GetJson() []byte {
@@ -2925,7 +2995,7 @@ type PublishedCluster struct {
 
 func (x *PublishedCluster) Reset() {
 	*x = PublishedCluster{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[44]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2937,7 +3007,7 @@ func (x *PublishedCluster) String() string {
 func (*PublishedCluster) ProtoMessage() {}
 
 func (x *PublishedCluster) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[44]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2950,7 +3020,7 @@ func (x *PublishedCluster) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishedCluster.ProtoReflect.Descriptor instead.
 func (*PublishedCluster) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{44}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *PublishedCluster) GetCluster() string {
@@ -3018,7 +3088,7 @@ type CapabilitiesRequest struct {
 
 func (x *CapabilitiesRequest) Reset() {
 	*x = CapabilitiesRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[45]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3030,7 +3100,7 @@ func (x *CapabilitiesRequest) String() string {
 func (*CapabilitiesRequest) ProtoMessage() {}
 
 func (x *CapabilitiesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[45]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3043,7 +3113,7 @@ func (x *CapabilitiesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CapabilitiesRequest.ProtoReflect.Descriptor instead.
 func (*CapabilitiesRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{45}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *CapabilitiesRequest) GetCluster() string {
@@ -3065,7 +3135,7 @@ type CapabilitiesResponse struct {
 
 func (x *CapabilitiesResponse) Reset() {
 	*x = CapabilitiesResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[46]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3077,7 +3147,7 @@ func (x *CapabilitiesResponse) String() string {
 func (*CapabilitiesResponse) ProtoMessage() {}
 
 func (x *CapabilitiesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[46]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3090,7 +3160,7 @@ func (x *CapabilitiesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CapabilitiesResponse.ProtoReflect.Descriptor instead.
 func (*CapabilitiesResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{46}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *CapabilitiesResponse) GetKubernetesVersion() string {
@@ -3118,7 +3188,7 @@ type ShapesRequest struct {
 
 func (x *ShapesRequest) Reset() {
 	*x = ShapesRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[47]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3130,7 +3200,7 @@ func (x *ShapesRequest) String() string {
 func (*ShapesRequest) ProtoMessage() {}
 
 func (x *ShapesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[47]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3143,7 +3213,7 @@ func (x *ShapesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShapesRequest.ProtoReflect.Descriptor instead.
 func (*ShapesRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{47}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *ShapesRequest) GetCluster() string {
@@ -3170,7 +3240,7 @@ type ShapesResponse struct {
 
 func (x *ShapesResponse) Reset() {
 	*x = ShapesResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[48]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3182,7 +3252,7 @@ func (x *ShapesResponse) String() string {
 func (*ShapesResponse) ProtoMessage() {}
 
 func (x *ShapesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[48]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3195,7 +3265,7 @@ func (x *ShapesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShapesResponse.ProtoReflect.Descriptor instead.
 func (*ShapesResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{48}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *ShapesResponse) GetShapes() []*KnownShape {
@@ -3221,7 +3291,7 @@ type KnownShape struct {
 
 func (x *KnownShape) Reset() {
 	*x = KnownShape{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[49]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3233,7 +3303,7 @@ func (x *KnownShape) String() string {
 func (*KnownShape) ProtoMessage() {}
 
 func (x *KnownShape) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[49]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3246,7 +3316,7 @@ func (x *KnownShape) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KnownShape.ProtoReflect.Descriptor instead.
 func (*KnownShape) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{49}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *KnownShape) GetQuestion() []byte {
@@ -3304,7 +3374,7 @@ type PublishedApplication struct {
 
 func (x *PublishedApplication) Reset() {
 	*x = PublishedApplication{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[50]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3316,7 +3386,7 @@ func (x *PublishedApplication) String() string {
 func (*PublishedApplication) ProtoMessage() {}
 
 func (x *PublishedApplication) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[50]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3329,7 +3399,7 @@ func (x *PublishedApplication) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishedApplication.ProtoReflect.Descriptor instead.
 func (*PublishedApplication) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{50}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *PublishedApplication) GetKey() *ObjectKey {
@@ -3415,7 +3485,7 @@ type ToldRelease struct {
 
 func (x *ToldRelease) Reset() {
 	*x = ToldRelease{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[51]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3427,7 +3497,7 @@ func (x *ToldRelease) String() string {
 func (*ToldRelease) ProtoMessage() {}
 
 func (x *ToldRelease) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[51]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3440,7 +3510,7 @@ func (x *ToldRelease) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ToldRelease.ProtoReflect.Descriptor instead.
 func (*ToldRelease) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{51}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *ToldRelease) GetUpgrade() bool {
@@ -3471,7 +3541,7 @@ type PublishedContentRequest struct {
 
 func (x *PublishedContentRequest) Reset() {
 	*x = PublishedContentRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[52]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3483,7 +3553,7 @@ func (x *PublishedContentRequest) String() string {
 func (*PublishedContentRequest) ProtoMessage() {}
 
 func (x *PublishedContentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[52]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3496,7 +3566,7 @@ func (x *PublishedContentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishedContentRequest.ProtoReflect.Descriptor instead.
 func (*PublishedContentRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{52}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *PublishedContentRequest) GetKey() *ObjectKey {
@@ -3533,7 +3603,7 @@ type PublishedContentResponse struct {
 
 func (x *PublishedContentResponse) Reset() {
 	*x = PublishedContentResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[53]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3545,7 +3615,7 @@ func (x *PublishedContentResponse) String() string {
 func (*PublishedContentResponse) ProtoMessage() {}
 
 func (x *PublishedContentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[53]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3558,7 +3628,7 @@ func (x *PublishedContentResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishedContentResponse.ProtoReflect.Descriptor instead.
 func (*PublishedContentResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{53}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *PublishedContentResponse) GetDigest() string {
@@ -3593,7 +3663,7 @@ type HistoryRequest struct {
 
 func (x *HistoryRequest) Reset() {
 	*x = HistoryRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[54]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3605,7 +3675,7 @@ func (x *HistoryRequest) String() string {
 func (*HistoryRequest) ProtoMessage() {}
 
 func (x *HistoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[54]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3618,7 +3688,7 @@ func (x *HistoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryRequest.ProtoReflect.Descriptor instead.
 func (*HistoryRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{54}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *HistoryRequest) GetCluster() string {
@@ -3646,7 +3716,7 @@ type HistoryResponse struct {
 
 func (x *HistoryResponse) Reset() {
 	*x = HistoryResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[55]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3658,7 +3728,7 @@ func (x *HistoryResponse) String() string {
 func (*HistoryResponse) ProtoMessage() {}
 
 func (x *HistoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[55]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3671,7 +3741,7 @@ func (x *HistoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryResponse.ProtoReflect.Descriptor instead.
 func (*HistoryResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{55}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *HistoryResponse) GetReleases() []*PastRelease {
@@ -3706,7 +3776,7 @@ type PastRelease struct {
 
 func (x *PastRelease) Reset() {
 	*x = PastRelease{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[56]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3718,7 +3788,7 @@ func (x *PastRelease) String() string {
 func (*PastRelease) ProtoMessage() {}
 
 func (x *PastRelease) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[56]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3731,7 +3801,7 @@ func (x *PastRelease) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PastRelease.ProtoReflect.Descriptor instead.
 func (*PastRelease) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{56}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *PastRelease) GetSequence() uint64 {
@@ -3796,7 +3866,7 @@ type ReleasedApplication struct {
 
 func (x *ReleasedApplication) Reset() {
 	*x = ReleasedApplication{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[57]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3808,7 +3878,7 @@ func (x *ReleasedApplication) String() string {
 func (*ReleasedApplication) ProtoMessage() {}
 
 func (x *ReleasedApplication) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[57]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3821,7 +3891,7 @@ func (x *ReleasedApplication) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleasedApplication.ProtoReflect.Descriptor instead.
 func (*ReleasedApplication) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{57}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *ReleasedApplication) GetKey() *ObjectKey {
@@ -3891,7 +3961,7 @@ type Pin struct {
 
 func (x *Pin) Reset() {
 	*x = Pin{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[58]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3903,7 +3973,7 @@ func (x *Pin) String() string {
 func (*Pin) ProtoMessage() {}
 
 func (x *Pin) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[58]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3916,7 +3986,7 @@ func (x *Pin) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pin.ProtoReflect.Descriptor instead.
 func (*Pin) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{58}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *Pin) GetSequence() uint64 {
@@ -3951,7 +4021,7 @@ type RollbackRequest struct {
 
 func (x *RollbackRequest) Reset() {
 	*x = RollbackRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[59]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3963,7 +4033,7 @@ func (x *RollbackRequest) String() string {
 func (*RollbackRequest) ProtoMessage() {}
 
 func (x *RollbackRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[59]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3976,7 +4046,7 @@ func (x *RollbackRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RollbackRequest.ProtoReflect.Descriptor instead.
 func (*RollbackRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{59}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *RollbackRequest) GetCluster() string {
@@ -4002,7 +4072,7 @@ type RollbackResponse struct {
 
 func (x *RollbackResponse) Reset() {
 	*x = RollbackResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[60]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4014,7 +4084,7 @@ func (x *RollbackResponse) String() string {
 func (*RollbackResponse) ProtoMessage() {}
 
 func (x *RollbackResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[60]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4027,7 +4097,7 @@ func (x *RollbackResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RollbackResponse.ProtoReflect.Descriptor instead.
 func (*RollbackResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{60}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *RollbackResponse) GetSequence() uint64 {
@@ -4048,7 +4118,7 @@ type PreviewRollbackRequest struct {
 
 func (x *PreviewRollbackRequest) Reset() {
 	*x = PreviewRollbackRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[61]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4060,7 +4130,7 @@ func (x *PreviewRollbackRequest) String() string {
 func (*PreviewRollbackRequest) ProtoMessage() {}
 
 func (x *PreviewRollbackRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[61]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4073,7 +4143,7 @@ func (x *PreviewRollbackRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewRollbackRequest.ProtoReflect.Descriptor instead.
 func (*PreviewRollbackRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{61}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *PreviewRollbackRequest) GetCluster() string {
@@ -4101,7 +4171,7 @@ type PreviewRollbackResponse struct {
 
 func (x *PreviewRollbackResponse) Reset() {
 	*x = PreviewRollbackResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[62]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4113,7 +4183,7 @@ func (x *PreviewRollbackResponse) String() string {
 func (*PreviewRollbackResponse) ProtoMessage() {}
 
 func (x *PreviewRollbackResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[62]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4126,7 +4196,7 @@ func (x *PreviewRollbackResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewRollbackResponse.ProtoReflect.Descriptor instead.
 func (*PreviewRollbackResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{62}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *PreviewRollbackResponse) GetSequence() uint64 {
@@ -4155,7 +4225,7 @@ type ReleaseRequest struct {
 
 func (x *ReleaseRequest) Reset() {
 	*x = ReleaseRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[63]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4167,7 +4237,7 @@ func (x *ReleaseRequest) String() string {
 func (*ReleaseRequest) ProtoMessage() {}
 
 func (x *ReleaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[63]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4180,7 +4250,7 @@ func (x *ReleaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseRequest.ProtoReflect.Descriptor instead.
 func (*ReleaseRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{63}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *ReleaseRequest) GetCluster() string {
@@ -4205,7 +4275,7 @@ type ReleaseResponse struct {
 
 func (x *ReleaseResponse) Reset() {
 	*x = ReleaseResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[64]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4217,7 +4287,7 @@ func (x *ReleaseResponse) String() string {
 func (*ReleaseResponse) ProtoMessage() {}
 
 func (x *ReleaseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[64]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4230,7 +4300,7 @@ func (x *ReleaseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseResponse.ProtoReflect.Descriptor instead.
 func (*ReleaseResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{64}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{65}
 }
 
 type PreviewReleaseRequest struct {
@@ -4242,7 +4312,7 @@ type PreviewReleaseRequest struct {
 
 func (x *PreviewReleaseRequest) Reset() {
 	*x = PreviewReleaseRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[65]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4254,7 +4324,7 @@ func (x *PreviewReleaseRequest) String() string {
 func (*PreviewReleaseRequest) ProtoMessage() {}
 
 func (x *PreviewReleaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[65]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4267,7 +4337,7 @@ func (x *PreviewReleaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewReleaseRequest.ProtoReflect.Descriptor instead.
 func (*PreviewReleaseRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{65}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *PreviewReleaseRequest) GetCluster() string {
@@ -4287,7 +4357,7 @@ type PreviewReleaseResponse struct {
 
 func (x *PreviewReleaseResponse) Reset() {
 	*x = PreviewReleaseResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[66]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4299,7 +4369,7 @@ func (x *PreviewReleaseResponse) String() string {
 func (*PreviewReleaseResponse) ProtoMessage() {}
 
 func (x *PreviewReleaseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[66]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4312,7 +4382,7 @@ func (x *PreviewReleaseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewReleaseResponse.ProtoReflect.Descriptor instead.
 func (*PreviewReleaseResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{66}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *PreviewReleaseResponse) GetApplications() []*ReleasedApplication {
@@ -4340,7 +4410,7 @@ type PreviewLiveRequest struct {
 
 func (x *PreviewLiveRequest) Reset() {
 	*x = PreviewLiveRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[67]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4352,7 +4422,7 @@ func (x *PreviewLiveRequest) String() string {
 func (*PreviewLiveRequest) ProtoMessage() {}
 
 func (x *PreviewLiveRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[67]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4365,7 +4435,7 @@ func (x *PreviewLiveRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewLiveRequest.ProtoReflect.Descriptor instead.
 func (*PreviewLiveRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{67}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *PreviewLiveRequest) GetCluster() string {
@@ -4406,7 +4476,7 @@ type PreviewLiveResponse struct {
 
 func (x *PreviewLiveResponse) Reset() {
 	*x = PreviewLiveResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[68]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4418,7 +4488,7 @@ func (x *PreviewLiveResponse) String() string {
 func (*PreviewLiveResponse) ProtoMessage() {}
 
 func (x *PreviewLiveResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[68]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4431,7 +4501,7 @@ func (x *PreviewLiveResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewLiveResponse.ProtoReflect.Descriptor instead.
 func (*PreviewLiveResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{68}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *PreviewLiveResponse) GetApplications() []*PreviewedApplication {
@@ -4457,7 +4527,7 @@ type PreviewedApplication struct {
 
 func (x *PreviewedApplication) Reset() {
 	*x = PreviewedApplication{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[69]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4469,7 +4539,7 @@ func (x *PreviewedApplication) String() string {
 func (*PreviewedApplication) ProtoMessage() {}
 
 func (x *PreviewedApplication) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[69]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4482,7 +4552,7 @@ func (x *PreviewedApplication) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewedApplication.ProtoReflect.Descriptor instead.
 func (*PreviewedApplication) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{69}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *PreviewedApplication) GetKey() *ObjectKey {
@@ -4531,7 +4601,7 @@ type PreviewedObject struct {
 
 func (x *PreviewedObject) Reset() {
 	*x = PreviewedObject{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[70]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4543,7 +4613,7 @@ func (x *PreviewedObject) String() string {
 func (*PreviewedObject) ProtoMessage() {}
 
 func (x *PreviewedObject) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[70]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4556,7 +4626,7 @@ func (x *PreviewedObject) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewedObject.ProtoReflect.Descriptor instead.
 func (*PreviewedObject) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{70}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *PreviewedObject) GetObject() string {
@@ -4609,7 +4679,7 @@ type PreviewedField struct {
 
 func (x *PreviewedField) Reset() {
 	*x = PreviewedField{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[71]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4621,7 +4691,7 @@ func (x *PreviewedField) String() string {
 func (*PreviewedField) ProtoMessage() {}
 
 func (x *PreviewedField) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[71]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4634,7 +4704,7 @@ func (x *PreviewedField) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewedField.ProtoReflect.Descriptor instead.
 func (*PreviewedField) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{71}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *PreviewedField) GetPath() string {
@@ -4667,7 +4737,7 @@ type ListSchemasRequest struct {
 
 func (x *ListSchemasRequest) Reset() {
 	*x = ListSchemasRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[72]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4679,7 +4749,7 @@ func (x *ListSchemasRequest) String() string {
 func (*ListSchemasRequest) ProtoMessage() {}
 
 func (x *ListSchemasRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[72]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4692,7 +4762,7 @@ func (x *ListSchemasRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSchemasRequest.ProtoReflect.Descriptor instead.
 func (*ListSchemasRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{72}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *ListSchemasRequest) GetCluster() string {
@@ -4711,7 +4781,7 @@ type ListSchemasResponse struct {
 
 func (x *ListSchemasResponse) Reset() {
 	*x = ListSchemasResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[73]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4723,7 +4793,7 @@ func (x *ListSchemasResponse) String() string {
 func (*ListSchemasResponse) ProtoMessage() {}
 
 func (x *ListSchemasResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[73]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4736,7 +4806,7 @@ func (x *ListSchemasResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSchemasResponse.ProtoReflect.Descriptor instead.
 func (*ListSchemasResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{73}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *ListSchemasResponse) GetServed() []*SchemaVersion {
@@ -4760,7 +4830,7 @@ type SchemaVersion struct {
 
 func (x *SchemaVersion) Reset() {
 	*x = SchemaVersion{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[74]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4772,7 +4842,7 @@ func (x *SchemaVersion) String() string {
 func (*SchemaVersion) ProtoMessage() {}
 
 func (x *SchemaVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[74]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4785,7 +4855,7 @@ func (x *SchemaVersion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SchemaVersion.ProtoReflect.Descriptor instead.
 func (*SchemaVersion) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{74}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *SchemaVersion) GetGroup() string {
@@ -4819,7 +4889,7 @@ type ReadSchemaRequest struct {
 
 func (x *ReadSchemaRequest) Reset() {
 	*x = ReadSchemaRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[75]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4831,7 +4901,7 @@ func (x *ReadSchemaRequest) String() string {
 func (*ReadSchemaRequest) ProtoMessage() {}
 
 func (x *ReadSchemaRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[75]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4844,7 +4914,7 @@ func (x *ReadSchemaRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadSchemaRequest.ProtoReflect.Descriptor instead.
 func (*ReadSchemaRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{75}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *ReadSchemaRequest) GetCluster() string {
@@ -4873,7 +4943,7 @@ type ReadSchemaResponse struct {
 
 func (x *ReadSchemaResponse) Reset() {
 	*x = ReadSchemaResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[76]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4885,7 +4955,7 @@ func (x *ReadSchemaResponse) String() string {
 func (*ReadSchemaResponse) ProtoMessage() {}
 
 func (x *ReadSchemaResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[76]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4898,7 +4968,7 @@ func (x *ReadSchemaResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadSchemaResponse.ProtoReflect.Descriptor instead.
 func (*ReadSchemaResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{76}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *ReadSchemaResponse) GetData() []byte {
@@ -4928,7 +4998,7 @@ type PinHelmReleaseRequest struct {
 
 func (x *PinHelmReleaseRequest) Reset() {
 	*x = PinHelmReleaseRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[77]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4940,7 +5010,7 @@ func (x *PinHelmReleaseRequest) String() string {
 func (*PinHelmReleaseRequest) ProtoMessage() {}
 
 func (x *PinHelmReleaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[77]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4953,7 +5023,7 @@ func (x *PinHelmReleaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PinHelmReleaseRequest.ProtoReflect.Descriptor instead.
 func (*PinHelmReleaseRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{77}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *PinHelmReleaseRequest) GetKey() *ObjectKey {
@@ -4988,7 +5058,7 @@ type PinHelmReleaseResponse struct {
 
 func (x *PinHelmReleaseResponse) Reset() {
 	*x = PinHelmReleaseResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[78]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5000,7 +5070,7 @@ func (x *PinHelmReleaseResponse) String() string {
 func (*PinHelmReleaseResponse) ProtoMessage() {}
 
 func (x *PinHelmReleaseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[78]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5013,7 +5083,7 @@ func (x *PinHelmReleaseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PinHelmReleaseResponse.ProtoReflect.Descriptor instead.
 func (*PinHelmReleaseResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{78}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *PinHelmReleaseResponse) GetNow() *HelmRevision {
@@ -5045,7 +5115,7 @@ type HelmRevision struct {
 
 func (x *HelmRevision) Reset() {
 	*x = HelmRevision{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[79]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5057,7 +5127,7 @@ func (x *HelmRevision) String() string {
 func (*HelmRevision) ProtoMessage() {}
 
 func (x *HelmRevision) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[79]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5070,7 +5140,7 @@ func (x *HelmRevision) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HelmRevision.ProtoReflect.Descriptor instead.
 func (*HelmRevision) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{79}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *HelmRevision) GetRevision() uint32 {
@@ -5118,7 +5188,7 @@ type UnpinHelmReleaseRequest struct {
 
 func (x *UnpinHelmReleaseRequest) Reset() {
 	*x = UnpinHelmReleaseRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[80]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5130,7 +5200,7 @@ func (x *UnpinHelmReleaseRequest) String() string {
 func (*UnpinHelmReleaseRequest) ProtoMessage() {}
 
 func (x *UnpinHelmReleaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[80]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5143,7 +5213,7 @@ func (x *UnpinHelmReleaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnpinHelmReleaseRequest.ProtoReflect.Descriptor instead.
 func (*UnpinHelmReleaseRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{80}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *UnpinHelmReleaseRequest) GetKey() *ObjectKey {
@@ -5175,7 +5245,7 @@ type UnpinHelmReleaseResponse struct {
 
 func (x *UnpinHelmReleaseResponse) Reset() {
 	*x = UnpinHelmReleaseResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[81]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5187,7 +5257,7 @@ func (x *UnpinHelmReleaseResponse) String() string {
 func (*UnpinHelmReleaseResponse) ProtoMessage() {}
 
 func (x *UnpinHelmReleaseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[81]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5200,7 +5270,7 @@ func (x *UnpinHelmReleaseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnpinHelmReleaseResponse.ProtoReflect.Descriptor instead.
 func (*UnpinHelmReleaseResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{81}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{82}
 }
 
 func (x *UnpinHelmReleaseResponse) GetRevision() uint32 {
@@ -5276,17 +5346,23 @@ const file_nave_admin_v1_admin_proto_rawDesc = "" +
 	"\aobjects\x18\x01 \x03(\v2\x1c.nave.admin.v1.AppliedObjectR\aobjects\"S\n" +
 	"\rAppliedObject\x12*\n" +
 	"\x03key\x18\x01 \x01(\v2\x18.nave.admin.v1.ObjectKeyR\x03key\x12\x16\n" +
-	"\x06action\x18\x02 \x01(\tR\x06action\"q\n" +
+	"\x06action\x18\x02 \x01(\tR\x06action\"\x9f\x01\n" +
 	"\rDeleteRequest\x12*\n" +
 	"\x03key\x18\x01 \x01(\v2\x18.nave.admin.v1.ObjectKeyR\x03key\x12\x1c\n" +
 	"\tconfirmed\x18\x02 \x01(\bR\tconfirmed\x12\x16\n" +
-	"\x06digest\x18\x03 \x01(\tR\x06digest\"\x10\n" +
-	"\x0eDeleteResponse\"\xb7\x01\n" +
+	"\x06digest\x18\x03 \x01(\tR\x06digest\x12,\n" +
+	"\x04keys\x18\x04 \x03(\v2\x18.nave.admin.v1.ObjectKeyR\x04keys\"\x10\n" +
+	"\x0eDeleteResponse\":\n" +
+	"\n" +
+	"ObjectKeys\x12,\n" +
+	"\x04keys\x18\x01 \x03(\v2\x18.nave.admin.v1.ObjectKeyR\x04keys\"\xf3\x01\n" +
 	"\rImpactRequest\x122\n" +
 	"\x06delete\x18\x01 \x01(\v2\x18.nave.admin.v1.ObjectKeyH\x00R\x06delete\x12\x16\n" +
 	"\x05apply\x18\x02 \x01(\fH\x00R\x05apply\x124\n" +
 	"\aconfirm\x18\x03 \x01(\v2\x18.nave.admin.v1.ObjectKeyH\x00R\aconfirm\x12\x1a\n" +
-	"\arelease\x18\x04 \x01(\tH\x00R\areleaseB\b\n" +
+	"\arelease\x18\x04 \x01(\tH\x00R\arelease\x12:\n" +
+	"\n" +
+	"delete_all\x18\x05 \x01(\v2\x19.nave.admin.v1.ObjectKeysH\x00R\tdeleteAllB\b\n" +
 	"\x06change\"\x84\x02\n" +
 	"\x0eImpactResponse\x129\n" +
 	"\vhub_objects\x18\x01 \x03(\v2\x18.nave.admin.v1.ObjectKeyR\n" +
@@ -5640,7 +5716,7 @@ func file_nave_admin_v1_admin_proto_rawDescGZIP() []byte {
 }
 
 var file_nave_admin_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_nave_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 82)
+var file_nave_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 83)
 var file_nave_admin_v1_admin_proto_goTypes = []any{
 	(WatchType)(0),                   // 0: nave.admin.v1.WatchType
 	(ApplicationChange)(0),           // 1: nave.admin.v1.ApplicationChange
@@ -5657,76 +5733,77 @@ var file_nave_admin_v1_admin_proto_goTypes = []any{
 	(*AppliedObject)(nil),            // 12: nave.admin.v1.AppliedObject
 	(*DeleteRequest)(nil),            // 13: nave.admin.v1.DeleteRequest
 	(*DeleteResponse)(nil),           // 14: nave.admin.v1.DeleteResponse
-	(*ImpactRequest)(nil),            // 15: nave.admin.v1.ImpactRequest
-	(*ImpactResponse)(nil),           // 16: nave.admin.v1.ImpactResponse
-	(*ClusterImpact)(nil),            // 17: nave.admin.v1.ClusterImpact
-	(*ApplicationImpact)(nil),        // 18: nave.admin.v1.ApplicationImpact
-	(*ConfirmRequest)(nil),           // 19: nave.admin.v1.ConfirmRequest
-	(*ConfirmResponse)(nil),          // 20: nave.admin.v1.ConfirmResponse
-	(*ReconcileRequest)(nil),         // 21: nave.admin.v1.ReconcileRequest
-	(*ReconcileResponse)(nil),        // 22: nave.admin.v1.ReconcileResponse
-	(*SuspendRequest)(nil),           // 23: nave.admin.v1.SuspendRequest
-	(*SuspendResponse)(nil),          // 24: nave.admin.v1.SuspendResponse
-	(*ResumeRequest)(nil),            // 25: nave.admin.v1.ResumeRequest
-	(*ResumeResponse)(nil),           // 26: nave.admin.v1.ResumeResponse
-	(*CreateJoinTokenRequest)(nil),   // 27: nave.admin.v1.CreateJoinTokenRequest
-	(*CreateJoinTokenResponse)(nil),  // 28: nave.admin.v1.CreateJoinTokenResponse
-	(*ListEventsRequest)(nil),        // 29: nave.admin.v1.ListEventsRequest
-	(*ListEventsResponse)(nil),       // 30: nave.admin.v1.ListEventsResponse
-	(*Event)(nil),                    // 31: nave.admin.v1.Event
-	(*TreeRequest)(nil),              // 32: nave.admin.v1.TreeRequest
-	(*TreeResponse)(nil),             // 33: nave.admin.v1.TreeResponse
-	(*TreeNode)(nil),                 // 34: nave.admin.v1.TreeNode
-	(*ExplainRequest)(nil),           // 35: nave.admin.v1.ExplainRequest
-	(*ExplainResponse)(nil),          // 36: nave.admin.v1.ExplainResponse
-	(*Encryption)(nil),               // 37: nave.admin.v1.Encryption
-	(*SealedDocument)(nil),           // 38: nave.admin.v1.SealedDocument
-	(*Explanation)(nil),              // 39: nave.admin.v1.Explanation
-	(*GetVersionRequest)(nil),        // 40: nave.admin.v1.GetVersionRequest
-	(*GetVersionResponse)(nil),       // 41: nave.admin.v1.GetVersionResponse
-	(*PublishedRequest)(nil),         // 42: nave.admin.v1.PublishedRequest
-	(*PublishedResponse)(nil),        // 43: nave.admin.v1.PublishedResponse
-	(*PublishedHub)(nil),             // 44: nave.admin.v1.PublishedHub
-	(*HubObject)(nil),                // 45: nave.admin.v1.HubObject
-	(*PublishedCluster)(nil),         // 46: nave.admin.v1.PublishedCluster
-	(*CapabilitiesRequest)(nil),      // 47: nave.admin.v1.CapabilitiesRequest
-	(*CapabilitiesResponse)(nil),     // 48: nave.admin.v1.CapabilitiesResponse
-	(*ShapesRequest)(nil),            // 49: nave.admin.v1.ShapesRequest
-	(*ShapesResponse)(nil),           // 50: nave.admin.v1.ShapesResponse
-	(*KnownShape)(nil),               // 51: nave.admin.v1.KnownShape
-	(*PublishedApplication)(nil),     // 52: nave.admin.v1.PublishedApplication
-	(*ToldRelease)(nil),              // 53: nave.admin.v1.ToldRelease
-	(*PublishedContentRequest)(nil),  // 54: nave.admin.v1.PublishedContentRequest
-	(*PublishedContentResponse)(nil), // 55: nave.admin.v1.PublishedContentResponse
-	(*HistoryRequest)(nil),           // 56: nave.admin.v1.HistoryRequest
-	(*HistoryResponse)(nil),          // 57: nave.admin.v1.HistoryResponse
-	(*PastRelease)(nil),              // 58: nave.admin.v1.PastRelease
-	(*ReleasedApplication)(nil),      // 59: nave.admin.v1.ReleasedApplication
-	(*Pin)(nil),                      // 60: nave.admin.v1.Pin
-	(*RollbackRequest)(nil),          // 61: nave.admin.v1.RollbackRequest
-	(*RollbackResponse)(nil),         // 62: nave.admin.v1.RollbackResponse
-	(*PreviewRollbackRequest)(nil),   // 63: nave.admin.v1.PreviewRollbackRequest
-	(*PreviewRollbackResponse)(nil),  // 64: nave.admin.v1.PreviewRollbackResponse
-	(*ReleaseRequest)(nil),           // 65: nave.admin.v1.ReleaseRequest
-	(*ReleaseResponse)(nil),          // 66: nave.admin.v1.ReleaseResponse
-	(*PreviewReleaseRequest)(nil),    // 67: nave.admin.v1.PreviewReleaseRequest
-	(*PreviewReleaseResponse)(nil),   // 68: nave.admin.v1.PreviewReleaseResponse
-	(*PreviewLiveRequest)(nil),       // 69: nave.admin.v1.PreviewLiveRequest
-	(*PreviewLiveResponse)(nil),      // 70: nave.admin.v1.PreviewLiveResponse
-	(*PreviewedApplication)(nil),     // 71: nave.admin.v1.PreviewedApplication
-	(*PreviewedObject)(nil),          // 72: nave.admin.v1.PreviewedObject
-	(*PreviewedField)(nil),           // 73: nave.admin.v1.PreviewedField
-	(*ListSchemasRequest)(nil),       // 74: nave.admin.v1.ListSchemasRequest
-	(*ListSchemasResponse)(nil),      // 75: nave.admin.v1.ListSchemasResponse
-	(*SchemaVersion)(nil),            // 76: nave.admin.v1.SchemaVersion
-	(*ReadSchemaRequest)(nil),        // 77: nave.admin.v1.ReadSchemaRequest
-	(*ReadSchemaResponse)(nil),       // 78: nave.admin.v1.ReadSchemaResponse
-	(*PinHelmReleaseRequest)(nil),    // 79: nave.admin.v1.PinHelmReleaseRequest
-	(*PinHelmReleaseResponse)(nil),   // 80: nave.admin.v1.PinHelmReleaseResponse
-	(*HelmRevision)(nil),             // 81: nave.admin.v1.HelmRevision
-	(*UnpinHelmReleaseRequest)(nil),  // 82: nave.admin.v1.UnpinHelmReleaseRequest
-	(*UnpinHelmReleaseResponse)(nil), // 83: nave.admin.v1.UnpinHelmReleaseResponse
-	(*timestamppb.Timestamp)(nil),    // 84: google.protobuf.Timestamp
+	(*ObjectKeys)(nil),               // 15: nave.admin.v1.ObjectKeys
+	(*ImpactRequest)(nil),            // 16: nave.admin.v1.ImpactRequest
+	(*ImpactResponse)(nil),           // 17: nave.admin.v1.ImpactResponse
+	(*ClusterImpact)(nil),            // 18: nave.admin.v1.ClusterImpact
+	(*ApplicationImpact)(nil),        // 19: nave.admin.v1.ApplicationImpact
+	(*ConfirmRequest)(nil),           // 20: nave.admin.v1.ConfirmRequest
+	(*ConfirmResponse)(nil),          // 21: nave.admin.v1.ConfirmResponse
+	(*ReconcileRequest)(nil),         // 22: nave.admin.v1.ReconcileRequest
+	(*ReconcileResponse)(nil),        // 23: nave.admin.v1.ReconcileResponse
+	(*SuspendRequest)(nil),           // 24: nave.admin.v1.SuspendRequest
+	(*SuspendResponse)(nil),          // 25: nave.admin.v1.SuspendResponse
+	(*ResumeRequest)(nil),            // 26: nave.admin.v1.ResumeRequest
+	(*ResumeResponse)(nil),           // 27: nave.admin.v1.ResumeResponse
+	(*CreateJoinTokenRequest)(nil),   // 28: nave.admin.v1.CreateJoinTokenRequest
+	(*CreateJoinTokenResponse)(nil),  // 29: nave.admin.v1.CreateJoinTokenResponse
+	(*ListEventsRequest)(nil),        // 30: nave.admin.v1.ListEventsRequest
+	(*ListEventsResponse)(nil),       // 31: nave.admin.v1.ListEventsResponse
+	(*Event)(nil),                    // 32: nave.admin.v1.Event
+	(*TreeRequest)(nil),              // 33: nave.admin.v1.TreeRequest
+	(*TreeResponse)(nil),             // 34: nave.admin.v1.TreeResponse
+	(*TreeNode)(nil),                 // 35: nave.admin.v1.TreeNode
+	(*ExplainRequest)(nil),           // 36: nave.admin.v1.ExplainRequest
+	(*ExplainResponse)(nil),          // 37: nave.admin.v1.ExplainResponse
+	(*Encryption)(nil),               // 38: nave.admin.v1.Encryption
+	(*SealedDocument)(nil),           // 39: nave.admin.v1.SealedDocument
+	(*Explanation)(nil),              // 40: nave.admin.v1.Explanation
+	(*GetVersionRequest)(nil),        // 41: nave.admin.v1.GetVersionRequest
+	(*GetVersionResponse)(nil),       // 42: nave.admin.v1.GetVersionResponse
+	(*PublishedRequest)(nil),         // 43: nave.admin.v1.PublishedRequest
+	(*PublishedResponse)(nil),        // 44: nave.admin.v1.PublishedResponse
+	(*PublishedHub)(nil),             // 45: nave.admin.v1.PublishedHub
+	(*HubObject)(nil),                // 46: nave.admin.v1.HubObject
+	(*PublishedCluster)(nil),         // 47: nave.admin.v1.PublishedCluster
+	(*CapabilitiesRequest)(nil),      // 48: nave.admin.v1.CapabilitiesRequest
+	(*CapabilitiesResponse)(nil),     // 49: nave.admin.v1.CapabilitiesResponse
+	(*ShapesRequest)(nil),            // 50: nave.admin.v1.ShapesRequest
+	(*ShapesResponse)(nil),           // 51: nave.admin.v1.ShapesResponse
+	(*KnownShape)(nil),               // 52: nave.admin.v1.KnownShape
+	(*PublishedApplication)(nil),     // 53: nave.admin.v1.PublishedApplication
+	(*ToldRelease)(nil),              // 54: nave.admin.v1.ToldRelease
+	(*PublishedContentRequest)(nil),  // 55: nave.admin.v1.PublishedContentRequest
+	(*PublishedContentResponse)(nil), // 56: nave.admin.v1.PublishedContentResponse
+	(*HistoryRequest)(nil),           // 57: nave.admin.v1.HistoryRequest
+	(*HistoryResponse)(nil),          // 58: nave.admin.v1.HistoryResponse
+	(*PastRelease)(nil),              // 59: nave.admin.v1.PastRelease
+	(*ReleasedApplication)(nil),      // 60: nave.admin.v1.ReleasedApplication
+	(*Pin)(nil),                      // 61: nave.admin.v1.Pin
+	(*RollbackRequest)(nil),          // 62: nave.admin.v1.RollbackRequest
+	(*RollbackResponse)(nil),         // 63: nave.admin.v1.RollbackResponse
+	(*PreviewRollbackRequest)(nil),   // 64: nave.admin.v1.PreviewRollbackRequest
+	(*PreviewRollbackResponse)(nil),  // 65: nave.admin.v1.PreviewRollbackResponse
+	(*ReleaseRequest)(nil),           // 66: nave.admin.v1.ReleaseRequest
+	(*ReleaseResponse)(nil),          // 67: nave.admin.v1.ReleaseResponse
+	(*PreviewReleaseRequest)(nil),    // 68: nave.admin.v1.PreviewReleaseRequest
+	(*PreviewReleaseResponse)(nil),   // 69: nave.admin.v1.PreviewReleaseResponse
+	(*PreviewLiveRequest)(nil),       // 70: nave.admin.v1.PreviewLiveRequest
+	(*PreviewLiveResponse)(nil),      // 71: nave.admin.v1.PreviewLiveResponse
+	(*PreviewedApplication)(nil),     // 72: nave.admin.v1.PreviewedApplication
+	(*PreviewedObject)(nil),          // 73: nave.admin.v1.PreviewedObject
+	(*PreviewedField)(nil),           // 74: nave.admin.v1.PreviewedField
+	(*ListSchemasRequest)(nil),       // 75: nave.admin.v1.ListSchemasRequest
+	(*ListSchemasResponse)(nil),      // 76: nave.admin.v1.ListSchemasResponse
+	(*SchemaVersion)(nil),            // 77: nave.admin.v1.SchemaVersion
+	(*ReadSchemaRequest)(nil),        // 78: nave.admin.v1.ReadSchemaRequest
+	(*ReadSchemaResponse)(nil),       // 79: nave.admin.v1.ReadSchemaResponse
+	(*PinHelmReleaseRequest)(nil),    // 80: nave.admin.v1.PinHelmReleaseRequest
+	(*PinHelmReleaseResponse)(nil),   // 81: nave.admin.v1.PinHelmReleaseResponse
+	(*HelmRevision)(nil),             // 82: nave.admin.v1.HelmRevision
+	(*UnpinHelmReleaseRequest)(nil),  // 83: nave.admin.v1.UnpinHelmReleaseRequest
+	(*UnpinHelmReleaseResponse)(nil), // 84: nave.admin.v1.UnpinHelmReleaseResponse
+	(*timestamppb.Timestamp)(nil),    // 85: google.protobuf.Timestamp
 }
 var file_nave_admin_v1_admin_proto_depIdxs = []int32{
 	2,   // 0: nave.admin.v1.Object.key:type_name -> nave.admin.v1.ObjectKey
@@ -5739,133 +5816,136 @@ var file_nave_admin_v1_admin_proto_depIdxs = []int32{
 	12,  // 7: nave.admin.v1.ApplyResponse.objects:type_name -> nave.admin.v1.AppliedObject
 	2,   // 8: nave.admin.v1.AppliedObject.key:type_name -> nave.admin.v1.ObjectKey
 	2,   // 9: nave.admin.v1.DeleteRequest.key:type_name -> nave.admin.v1.ObjectKey
-	2,   // 10: nave.admin.v1.ImpactRequest.delete:type_name -> nave.admin.v1.ObjectKey
-	2,   // 11: nave.admin.v1.ImpactRequest.confirm:type_name -> nave.admin.v1.ObjectKey
-	2,   // 12: nave.admin.v1.ImpactResponse.hub_objects:type_name -> nave.admin.v1.ObjectKey
-	17,  // 13: nave.admin.v1.ImpactResponse.clusters:type_name -> nave.admin.v1.ClusterImpact
-	2,   // 14: nave.admin.v1.ImpactResponse.unknown:type_name -> nave.admin.v1.ObjectKey
-	2,   // 15: nave.admin.v1.ImpactResponse.used_by:type_name -> nave.admin.v1.ObjectKey
-	18,  // 16: nave.admin.v1.ClusterImpact.applications:type_name -> nave.admin.v1.ApplicationImpact
-	2,   // 17: nave.admin.v1.ApplicationImpact.key:type_name -> nave.admin.v1.ObjectKey
-	2,   // 18: nave.admin.v1.ConfirmRequest.key:type_name -> nave.admin.v1.ObjectKey
-	16,  // 19: nave.admin.v1.ConfirmResponse.impact:type_name -> nave.admin.v1.ImpactResponse
-	2,   // 20: nave.admin.v1.ReconcileRequest.key:type_name -> nave.admin.v1.ObjectKey
-	2,   // 21: nave.admin.v1.ReconcileResponse.source:type_name -> nave.admin.v1.ObjectKey
-	2,   // 22: nave.admin.v1.SuspendRequest.key:type_name -> nave.admin.v1.ObjectKey
-	2,   // 23: nave.admin.v1.ResumeRequest.key:type_name -> nave.admin.v1.ObjectKey
-	2,   // 24: nave.admin.v1.ResumeResponse.suspended_with:type_name -> nave.admin.v1.ObjectKey
-	84,  // 25: nave.admin.v1.CreateJoinTokenResponse.expires_at:type_name -> google.protobuf.Timestamp
-	2,   // 26: nave.admin.v1.ListEventsRequest.key:type_name -> nave.admin.v1.ObjectKey
-	31,  // 27: nave.admin.v1.ListEventsResponse.events:type_name -> nave.admin.v1.Event
-	84,  // 28: nave.admin.v1.Event.time:type_name -> google.protobuf.Timestamp
-	2,   // 29: nave.admin.v1.Event.object:type_name -> nave.admin.v1.ObjectKey
-	2,   // 30: nave.admin.v1.TreeRequest.key:type_name -> nave.admin.v1.ObjectKey
-	34,  // 31: nave.admin.v1.TreeResponse.root:type_name -> nave.admin.v1.TreeNode
-	34,  // 32: nave.admin.v1.TreeNode.children:type_name -> nave.admin.v1.TreeNode
-	2,   // 33: nave.admin.v1.ExplainRequest.key:type_name -> nave.admin.v1.ObjectKey
-	39,  // 34: nave.admin.v1.ExplainResponse.explanations:type_name -> nave.admin.v1.Explanation
-	37,  // 35: nave.admin.v1.ExplainResponse.encryption:type_name -> nave.admin.v1.Encryption
-	2,   // 36: nave.admin.v1.Encryption.object:type_name -> nave.admin.v1.ObjectKey
-	38,  // 37: nave.admin.v1.Encryption.documents:type_name -> nave.admin.v1.SealedDocument
-	2,   // 38: nave.admin.v1.Explanation.object:type_name -> nave.admin.v1.ObjectKey
-	84,  // 39: nave.admin.v1.Explanation.since:type_name -> google.protobuf.Timestamp
-	44,  // 40: nave.admin.v1.PublishedResponse.hub:type_name -> nave.admin.v1.PublishedHub
-	46,  // 41: nave.admin.v1.PublishedResponse.cluster:type_name -> nave.admin.v1.PublishedCluster
-	45,  // 42: nave.admin.v1.PublishedHub.objects:type_name -> nave.admin.v1.HubObject
-	2,   // 43: nave.admin.v1.HubObject.owner:type_name -> nave.admin.v1.ObjectKey
-	52,  // 44: nave.admin.v1.PublishedCluster.applications:type_name -> nave.admin.v1.PublishedApplication
-	45,  // 45: nave.admin.v1.PublishedCluster.objects:type_name -> nave.admin.v1.HubObject
-	60,  // 46: nave.admin.v1.PublishedCluster.pin:type_name -> nave.admin.v1.Pin
-	2,   // 47: nave.admin.v1.PublishedCluster.suspended:type_name -> nave.admin.v1.ObjectKey
-	51,  // 48: nave.admin.v1.ShapesResponse.shapes:type_name -> nave.admin.v1.KnownShape
-	2,   // 49: nave.admin.v1.PublishedApplication.key:type_name -> nave.admin.v1.ObjectKey
-	2,   // 50: nave.admin.v1.PublishedApplication.parent:type_name -> nave.admin.v1.ObjectKey
-	53,  // 51: nave.admin.v1.PublishedApplication.told:type_name -> nave.admin.v1.ToldRelease
-	2,   // 52: nave.admin.v1.PublishedContentRequest.key:type_name -> nave.admin.v1.ObjectKey
-	58,  // 53: nave.admin.v1.HistoryResponse.releases:type_name -> nave.admin.v1.PastRelease
-	60,  // 54: nave.admin.v1.HistoryResponse.pin:type_name -> nave.admin.v1.Pin
-	84,  // 55: nave.admin.v1.PastRelease.released_at:type_name -> google.protobuf.Timestamp
-	59,  // 56: nave.admin.v1.PastRelease.listed:type_name -> nave.admin.v1.ReleasedApplication
-	2,   // 57: nave.admin.v1.ReleasedApplication.key:type_name -> nave.admin.v1.ObjectKey
-	1,   // 58: nave.admin.v1.ReleasedApplication.change:type_name -> nave.admin.v1.ApplicationChange
-	84,  // 59: nave.admin.v1.Pin.pinned_at:type_name -> google.protobuf.Timestamp
-	59,  // 60: nave.admin.v1.PreviewRollbackResponse.applications:type_name -> nave.admin.v1.ReleasedApplication
-	59,  // 61: nave.admin.v1.PreviewReleaseResponse.applications:type_name -> nave.admin.v1.ReleasedApplication
-	71,  // 62: nave.admin.v1.PreviewLiveResponse.applications:type_name -> nave.admin.v1.PreviewedApplication
-	2,   // 63: nave.admin.v1.PreviewedApplication.key:type_name -> nave.admin.v1.ObjectKey
-	72,  // 64: nave.admin.v1.PreviewedApplication.objects:type_name -> nave.admin.v1.PreviewedObject
-	73,  // 65: nave.admin.v1.PreviewedObject.fields:type_name -> nave.admin.v1.PreviewedField
-	76,  // 66: nave.admin.v1.ListSchemasResponse.served:type_name -> nave.admin.v1.SchemaVersion
-	76,  // 67: nave.admin.v1.ReadSchemaRequest.version:type_name -> nave.admin.v1.SchemaVersion
-	2,   // 68: nave.admin.v1.PinHelmReleaseRequest.key:type_name -> nave.admin.v1.ObjectKey
-	81,  // 69: nave.admin.v1.PinHelmReleaseResponse.now:type_name -> nave.admin.v1.HelmRevision
-	81,  // 70: nave.admin.v1.PinHelmReleaseResponse.to:type_name -> nave.admin.v1.HelmRevision
-	84,  // 71: nave.admin.v1.HelmRevision.deployed_at:type_name -> google.protobuf.Timestamp
-	2,   // 72: nave.admin.v1.UnpinHelmReleaseRequest.key:type_name -> nave.admin.v1.ObjectKey
-	81,  // 73: nave.admin.v1.UnpinHelmReleaseResponse.now:type_name -> nave.admin.v1.HelmRevision
-	4,   // 74: nave.admin.v1.AdminService.Get:input_type -> nave.admin.v1.GetRequest
-	6,   // 75: nave.admin.v1.AdminService.List:input_type -> nave.admin.v1.ListRequest
-	8,   // 76: nave.admin.v1.AdminService.Watch:input_type -> nave.admin.v1.WatchRequest
-	10,  // 77: nave.admin.v1.AdminService.Apply:input_type -> nave.admin.v1.ApplyRequest
-	13,  // 78: nave.admin.v1.AdminService.Delete:input_type -> nave.admin.v1.DeleteRequest
-	15,  // 79: nave.admin.v1.AdminService.Impact:input_type -> nave.admin.v1.ImpactRequest
-	19,  // 80: nave.admin.v1.AdminService.Confirm:input_type -> nave.admin.v1.ConfirmRequest
-	21,  // 81: nave.admin.v1.AdminService.Reconcile:input_type -> nave.admin.v1.ReconcileRequest
-	23,  // 82: nave.admin.v1.AdminService.Suspend:input_type -> nave.admin.v1.SuspendRequest
-	25,  // 83: nave.admin.v1.AdminService.Resume:input_type -> nave.admin.v1.ResumeRequest
-	27,  // 84: nave.admin.v1.AdminService.CreateJoinToken:input_type -> nave.admin.v1.CreateJoinTokenRequest
-	29,  // 85: nave.admin.v1.AdminService.ListEvents:input_type -> nave.admin.v1.ListEventsRequest
-	32,  // 86: nave.admin.v1.AdminService.Tree:input_type -> nave.admin.v1.TreeRequest
-	35,  // 87: nave.admin.v1.AdminService.Explain:input_type -> nave.admin.v1.ExplainRequest
-	42,  // 88: nave.admin.v1.AdminService.Published:input_type -> nave.admin.v1.PublishedRequest
-	54,  // 89: nave.admin.v1.AdminService.PublishedContent:input_type -> nave.admin.v1.PublishedContentRequest
-	47,  // 90: nave.admin.v1.AdminService.Capabilities:input_type -> nave.admin.v1.CapabilitiesRequest
-	49,  // 91: nave.admin.v1.AdminService.Shapes:input_type -> nave.admin.v1.ShapesRequest
-	69,  // 92: nave.admin.v1.AdminService.PreviewLive:input_type -> nave.admin.v1.PreviewLiveRequest
-	74,  // 93: nave.admin.v1.AdminService.ListSchemas:input_type -> nave.admin.v1.ListSchemasRequest
-	77,  // 94: nave.admin.v1.AdminService.ReadSchema:input_type -> nave.admin.v1.ReadSchemaRequest
-	56,  // 95: nave.admin.v1.AdminService.History:input_type -> nave.admin.v1.HistoryRequest
-	61,  // 96: nave.admin.v1.AdminService.Rollback:input_type -> nave.admin.v1.RollbackRequest
-	63,  // 97: nave.admin.v1.AdminService.PreviewRollback:input_type -> nave.admin.v1.PreviewRollbackRequest
-	65,  // 98: nave.admin.v1.AdminService.Release:input_type -> nave.admin.v1.ReleaseRequest
-	67,  // 99: nave.admin.v1.AdminService.PreviewRelease:input_type -> nave.admin.v1.PreviewReleaseRequest
-	79,  // 100: nave.admin.v1.AdminService.PinHelmRelease:input_type -> nave.admin.v1.PinHelmReleaseRequest
-	82,  // 101: nave.admin.v1.AdminService.UnpinHelmRelease:input_type -> nave.admin.v1.UnpinHelmReleaseRequest
-	40,  // 102: nave.admin.v1.AdminService.GetVersion:input_type -> nave.admin.v1.GetVersionRequest
-	5,   // 103: nave.admin.v1.AdminService.Get:output_type -> nave.admin.v1.GetResponse
-	7,   // 104: nave.admin.v1.AdminService.List:output_type -> nave.admin.v1.ListResponse
-	9,   // 105: nave.admin.v1.AdminService.Watch:output_type -> nave.admin.v1.WatchResponse
-	11,  // 106: nave.admin.v1.AdminService.Apply:output_type -> nave.admin.v1.ApplyResponse
-	14,  // 107: nave.admin.v1.AdminService.Delete:output_type -> nave.admin.v1.DeleteResponse
-	16,  // 108: nave.admin.v1.AdminService.Impact:output_type -> nave.admin.v1.ImpactResponse
-	20,  // 109: nave.admin.v1.AdminService.Confirm:output_type -> nave.admin.v1.ConfirmResponse
-	22,  // 110: nave.admin.v1.AdminService.Reconcile:output_type -> nave.admin.v1.ReconcileResponse
-	24,  // 111: nave.admin.v1.AdminService.Suspend:output_type -> nave.admin.v1.SuspendResponse
-	26,  // 112: nave.admin.v1.AdminService.Resume:output_type -> nave.admin.v1.ResumeResponse
-	28,  // 113: nave.admin.v1.AdminService.CreateJoinToken:output_type -> nave.admin.v1.CreateJoinTokenResponse
-	30,  // 114: nave.admin.v1.AdminService.ListEvents:output_type -> nave.admin.v1.ListEventsResponse
-	33,  // 115: nave.admin.v1.AdminService.Tree:output_type -> nave.admin.v1.TreeResponse
-	36,  // 116: nave.admin.v1.AdminService.Explain:output_type -> nave.admin.v1.ExplainResponse
-	43,  // 117: nave.admin.v1.AdminService.Published:output_type -> nave.admin.v1.PublishedResponse
-	55,  // 118: nave.admin.v1.AdminService.PublishedContent:output_type -> nave.admin.v1.PublishedContentResponse
-	48,  // 119: nave.admin.v1.AdminService.Capabilities:output_type -> nave.admin.v1.CapabilitiesResponse
-	50,  // 120: nave.admin.v1.AdminService.Shapes:output_type -> nave.admin.v1.ShapesResponse
-	70,  // 121: nave.admin.v1.AdminService.PreviewLive:output_type -> nave.admin.v1.PreviewLiveResponse
-	75,  // 122: nave.admin.v1.AdminService.ListSchemas:output_type -> nave.admin.v1.ListSchemasResponse
-	78,  // 123: nave.admin.v1.AdminService.ReadSchema:output_type -> nave.admin.v1.ReadSchemaResponse
-	57,  // 124: nave.admin.v1.AdminService.History:output_type -> nave.admin.v1.HistoryResponse
-	62,  // 125: nave.admin.v1.AdminService.Rollback:output_type -> nave.admin.v1.RollbackResponse
-	64,  // 126: nave.admin.v1.AdminService.PreviewRollback:output_type -> nave.admin.v1.PreviewRollbackResponse
-	66,  // 127: nave.admin.v1.AdminService.Release:output_type -> nave.admin.v1.ReleaseResponse
-	68,  // 128: nave.admin.v1.AdminService.PreviewRelease:output_type -> nave.admin.v1.PreviewReleaseResponse
-	80,  // 129: nave.admin.v1.AdminService.PinHelmRelease:output_type -> nave.admin.v1.PinHelmReleaseResponse
-	83,  // 130: nave.admin.v1.AdminService.UnpinHelmRelease:output_type -> nave.admin.v1.UnpinHelmReleaseResponse
-	41,  // 131: nave.admin.v1.AdminService.GetVersion:output_type -> nave.admin.v1.GetVersionResponse
-	103, // [103:132] is the sub-list for method output_type
-	74,  // [74:103] is the sub-list for method input_type
-	74,  // [74:74] is the sub-list for extension type_name
-	74,  // [74:74] is the sub-list for extension extendee
-	0,   // [0:74] is the sub-list for field type_name
+	2,   // 10: nave.admin.v1.DeleteRequest.keys:type_name -> nave.admin.v1.ObjectKey
+	2,   // 11: nave.admin.v1.ObjectKeys.keys:type_name -> nave.admin.v1.ObjectKey
+	2,   // 12: nave.admin.v1.ImpactRequest.delete:type_name -> nave.admin.v1.ObjectKey
+	2,   // 13: nave.admin.v1.ImpactRequest.confirm:type_name -> nave.admin.v1.ObjectKey
+	15,  // 14: nave.admin.v1.ImpactRequest.delete_all:type_name -> nave.admin.v1.ObjectKeys
+	2,   // 15: nave.admin.v1.ImpactResponse.hub_objects:type_name -> nave.admin.v1.ObjectKey
+	18,  // 16: nave.admin.v1.ImpactResponse.clusters:type_name -> nave.admin.v1.ClusterImpact
+	2,   // 17: nave.admin.v1.ImpactResponse.unknown:type_name -> nave.admin.v1.ObjectKey
+	2,   // 18: nave.admin.v1.ImpactResponse.used_by:type_name -> nave.admin.v1.ObjectKey
+	19,  // 19: nave.admin.v1.ClusterImpact.applications:type_name -> nave.admin.v1.ApplicationImpact
+	2,   // 20: nave.admin.v1.ApplicationImpact.key:type_name -> nave.admin.v1.ObjectKey
+	2,   // 21: nave.admin.v1.ConfirmRequest.key:type_name -> nave.admin.v1.ObjectKey
+	17,  // 22: nave.admin.v1.ConfirmResponse.impact:type_name -> nave.admin.v1.ImpactResponse
+	2,   // 23: nave.admin.v1.ReconcileRequest.key:type_name -> nave.admin.v1.ObjectKey
+	2,   // 24: nave.admin.v1.ReconcileResponse.source:type_name -> nave.admin.v1.ObjectKey
+	2,   // 25: nave.admin.v1.SuspendRequest.key:type_name -> nave.admin.v1.ObjectKey
+	2,   // 26: nave.admin.v1.ResumeRequest.key:type_name -> nave.admin.v1.ObjectKey
+	2,   // 27: nave.admin.v1.ResumeResponse.suspended_with:type_name -> nave.admin.v1.ObjectKey
+	85,  // 28: nave.admin.v1.CreateJoinTokenResponse.expires_at:type_name -> google.protobuf.Timestamp
+	2,   // 29: nave.admin.v1.ListEventsRequest.key:type_name -> nave.admin.v1.ObjectKey
+	32,  // 30: nave.admin.v1.ListEventsResponse.events:type_name -> nave.admin.v1.Event
+	85,  // 31: nave.admin.v1.Event.time:type_name -> google.protobuf.Timestamp
+	2,   // 32: nave.admin.v1.Event.object:type_name -> nave.admin.v1.ObjectKey
+	2,   // 33: nave.admin.v1.TreeRequest.key:type_name -> nave.admin.v1.ObjectKey
+	35,  // 34: nave.admin.v1.TreeResponse.root:type_name -> nave.admin.v1.TreeNode
+	35,  // 35: nave.admin.v1.TreeNode.children:type_name -> nave.admin.v1.TreeNode
+	2,   // 36: nave.admin.v1.ExplainRequest.key:type_name -> nave.admin.v1.ObjectKey
+	40,  // 37: nave.admin.v1.ExplainResponse.explanations:type_name -> nave.admin.v1.Explanation
+	38,  // 38: nave.admin.v1.ExplainResponse.encryption:type_name -> nave.admin.v1.Encryption
+	2,   // 39: nave.admin.v1.Encryption.object:type_name -> nave.admin.v1.ObjectKey
+	39,  // 40: nave.admin.v1.Encryption.documents:type_name -> nave.admin.v1.SealedDocument
+	2,   // 41: nave.admin.v1.Explanation.object:type_name -> nave.admin.v1.ObjectKey
+	85,  // 42: nave.admin.v1.Explanation.since:type_name -> google.protobuf.Timestamp
+	45,  // 43: nave.admin.v1.PublishedResponse.hub:type_name -> nave.admin.v1.PublishedHub
+	47,  // 44: nave.admin.v1.PublishedResponse.cluster:type_name -> nave.admin.v1.PublishedCluster
+	46,  // 45: nave.admin.v1.PublishedHub.objects:type_name -> nave.admin.v1.HubObject
+	2,   // 46: nave.admin.v1.HubObject.owner:type_name -> nave.admin.v1.ObjectKey
+	53,  // 47: nave.admin.v1.PublishedCluster.applications:type_name -> nave.admin.v1.PublishedApplication
+	46,  // 48: nave.admin.v1.PublishedCluster.objects:type_name -> nave.admin.v1.HubObject
+	61,  // 49: nave.admin.v1.PublishedCluster.pin:type_name -> nave.admin.v1.Pin
+	2,   // 50: nave.admin.v1.PublishedCluster.suspended:type_name -> nave.admin.v1.ObjectKey
+	52,  // 51: nave.admin.v1.ShapesResponse.shapes:type_name -> nave.admin.v1.KnownShape
+	2,   // 52: nave.admin.v1.PublishedApplication.key:type_name -> nave.admin.v1.ObjectKey
+	2,   // 53: nave.admin.v1.PublishedApplication.parent:type_name -> nave.admin.v1.ObjectKey
+	54,  // 54: nave.admin.v1.PublishedApplication.told:type_name -> nave.admin.v1.ToldRelease
+	2,   // 55: nave.admin.v1.PublishedContentRequest.key:type_name -> nave.admin.v1.ObjectKey
+	59,  // 56: nave.admin.v1.HistoryResponse.releases:type_name -> nave.admin.v1.PastRelease
+	61,  // 57: nave.admin.v1.HistoryResponse.pin:type_name -> nave.admin.v1.Pin
+	85,  // 58: nave.admin.v1.PastRelease.released_at:type_name -> google.protobuf.Timestamp
+	60,  // 59: nave.admin.v1.PastRelease.listed:type_name -> nave.admin.v1.ReleasedApplication
+	2,   // 60: nave.admin.v1.ReleasedApplication.key:type_name -> nave.admin.v1.ObjectKey
+	1,   // 61: nave.admin.v1.ReleasedApplication.change:type_name -> nave.admin.v1.ApplicationChange
+	85,  // 62: nave.admin.v1.Pin.pinned_at:type_name -> google.protobuf.Timestamp
+	60,  // 63: nave.admin.v1.PreviewRollbackResponse.applications:type_name -> nave.admin.v1.ReleasedApplication
+	60,  // 64: nave.admin.v1.PreviewReleaseResponse.applications:type_name -> nave.admin.v1.ReleasedApplication
+	72,  // 65: nave.admin.v1.PreviewLiveResponse.applications:type_name -> nave.admin.v1.PreviewedApplication
+	2,   // 66: nave.admin.v1.PreviewedApplication.key:type_name -> nave.admin.v1.ObjectKey
+	73,  // 67: nave.admin.v1.PreviewedApplication.objects:type_name -> nave.admin.v1.PreviewedObject
+	74,  // 68: nave.admin.v1.PreviewedObject.fields:type_name -> nave.admin.v1.PreviewedField
+	77,  // 69: nave.admin.v1.ListSchemasResponse.served:type_name -> nave.admin.v1.SchemaVersion
+	77,  // 70: nave.admin.v1.ReadSchemaRequest.version:type_name -> nave.admin.v1.SchemaVersion
+	2,   // 71: nave.admin.v1.PinHelmReleaseRequest.key:type_name -> nave.admin.v1.ObjectKey
+	82,  // 72: nave.admin.v1.PinHelmReleaseResponse.now:type_name -> nave.admin.v1.HelmRevision
+	82,  // 73: nave.admin.v1.PinHelmReleaseResponse.to:type_name -> nave.admin.v1.HelmRevision
+	85,  // 74: nave.admin.v1.HelmRevision.deployed_at:type_name -> google.protobuf.Timestamp
+	2,   // 75: nave.admin.v1.UnpinHelmReleaseRequest.key:type_name -> nave.admin.v1.ObjectKey
+	82,  // 76: nave.admin.v1.UnpinHelmReleaseResponse.now:type_name -> nave.admin.v1.HelmRevision
+	4,   // 77: nave.admin.v1.AdminService.Get:input_type -> nave.admin.v1.GetRequest
+	6,   // 78: nave.admin.v1.AdminService.List:input_type -> nave.admin.v1.ListRequest
+	8,   // 79: nave.admin.v1.AdminService.Watch:input_type -> nave.admin.v1.WatchRequest
+	10,  // 80: nave.admin.v1.AdminService.Apply:input_type -> nave.admin.v1.ApplyRequest
+	13,  // 81: nave.admin.v1.AdminService.Delete:input_type -> nave.admin.v1.DeleteRequest
+	16,  // 82: nave.admin.v1.AdminService.Impact:input_type -> nave.admin.v1.ImpactRequest
+	20,  // 83: nave.admin.v1.AdminService.Confirm:input_type -> nave.admin.v1.ConfirmRequest
+	22,  // 84: nave.admin.v1.AdminService.Reconcile:input_type -> nave.admin.v1.ReconcileRequest
+	24,  // 85: nave.admin.v1.AdminService.Suspend:input_type -> nave.admin.v1.SuspendRequest
+	26,  // 86: nave.admin.v1.AdminService.Resume:input_type -> nave.admin.v1.ResumeRequest
+	28,  // 87: nave.admin.v1.AdminService.CreateJoinToken:input_type -> nave.admin.v1.CreateJoinTokenRequest
+	30,  // 88: nave.admin.v1.AdminService.ListEvents:input_type -> nave.admin.v1.ListEventsRequest
+	33,  // 89: nave.admin.v1.AdminService.Tree:input_type -> nave.admin.v1.TreeRequest
+	36,  // 90: nave.admin.v1.AdminService.Explain:input_type -> nave.admin.v1.ExplainRequest
+	43,  // 91: nave.admin.v1.AdminService.Published:input_type -> nave.admin.v1.PublishedRequest
+	55,  // 92: nave.admin.v1.AdminService.PublishedContent:input_type -> nave.admin.v1.PublishedContentRequest
+	48,  // 93: nave.admin.v1.AdminService.Capabilities:input_type -> nave.admin.v1.CapabilitiesRequest
+	50,  // 94: nave.admin.v1.AdminService.Shapes:input_type -> nave.admin.v1.ShapesRequest
+	70,  // 95: nave.admin.v1.AdminService.PreviewLive:input_type -> nave.admin.v1.PreviewLiveRequest
+	75,  // 96: nave.admin.v1.AdminService.ListSchemas:input_type -> nave.admin.v1.ListSchemasRequest
+	78,  // 97: nave.admin.v1.AdminService.ReadSchema:input_type -> nave.admin.v1.ReadSchemaRequest
+	57,  // 98: nave.admin.v1.AdminService.History:input_type -> nave.admin.v1.HistoryRequest
+	62,  // 99: nave.admin.v1.AdminService.Rollback:input_type -> nave.admin.v1.RollbackRequest
+	64,  // 100: nave.admin.v1.AdminService.PreviewRollback:input_type -> nave.admin.v1.PreviewRollbackRequest
+	66,  // 101: nave.admin.v1.AdminService.Release:input_type -> nave.admin.v1.ReleaseRequest
+	68,  // 102: nave.admin.v1.AdminService.PreviewRelease:input_type -> nave.admin.v1.PreviewReleaseRequest
+	80,  // 103: nave.admin.v1.AdminService.PinHelmRelease:input_type -> nave.admin.v1.PinHelmReleaseRequest
+	83,  // 104: nave.admin.v1.AdminService.UnpinHelmRelease:input_type -> nave.admin.v1.UnpinHelmReleaseRequest
+	41,  // 105: nave.admin.v1.AdminService.GetVersion:input_type -> nave.admin.v1.GetVersionRequest
+	5,   // 106: nave.admin.v1.AdminService.Get:output_type -> nave.admin.v1.GetResponse
+	7,   // 107: nave.admin.v1.AdminService.List:output_type -> nave.admin.v1.ListResponse
+	9,   // 108: nave.admin.v1.AdminService.Watch:output_type -> nave.admin.v1.WatchResponse
+	11,  // 109: nave.admin.v1.AdminService.Apply:output_type -> nave.admin.v1.ApplyResponse
+	14,  // 110: nave.admin.v1.AdminService.Delete:output_type -> nave.admin.v1.DeleteResponse
+	17,  // 111: nave.admin.v1.AdminService.Impact:output_type -> nave.admin.v1.ImpactResponse
+	21,  // 112: nave.admin.v1.AdminService.Confirm:output_type -> nave.admin.v1.ConfirmResponse
+	23,  // 113: nave.admin.v1.AdminService.Reconcile:output_type -> nave.admin.v1.ReconcileResponse
+	25,  // 114: nave.admin.v1.AdminService.Suspend:output_type -> nave.admin.v1.SuspendResponse
+	27,  // 115: nave.admin.v1.AdminService.Resume:output_type -> nave.admin.v1.ResumeResponse
+	29,  // 116: nave.admin.v1.AdminService.CreateJoinToken:output_type -> nave.admin.v1.CreateJoinTokenResponse
+	31,  // 117: nave.admin.v1.AdminService.ListEvents:output_type -> nave.admin.v1.ListEventsResponse
+	34,  // 118: nave.admin.v1.AdminService.Tree:output_type -> nave.admin.v1.TreeResponse
+	37,  // 119: nave.admin.v1.AdminService.Explain:output_type -> nave.admin.v1.ExplainResponse
+	44,  // 120: nave.admin.v1.AdminService.Published:output_type -> nave.admin.v1.PublishedResponse
+	56,  // 121: nave.admin.v1.AdminService.PublishedContent:output_type -> nave.admin.v1.PublishedContentResponse
+	49,  // 122: nave.admin.v1.AdminService.Capabilities:output_type -> nave.admin.v1.CapabilitiesResponse
+	51,  // 123: nave.admin.v1.AdminService.Shapes:output_type -> nave.admin.v1.ShapesResponse
+	71,  // 124: nave.admin.v1.AdminService.PreviewLive:output_type -> nave.admin.v1.PreviewLiveResponse
+	76,  // 125: nave.admin.v1.AdminService.ListSchemas:output_type -> nave.admin.v1.ListSchemasResponse
+	79,  // 126: nave.admin.v1.AdminService.ReadSchema:output_type -> nave.admin.v1.ReadSchemaResponse
+	58,  // 127: nave.admin.v1.AdminService.History:output_type -> nave.admin.v1.HistoryResponse
+	63,  // 128: nave.admin.v1.AdminService.Rollback:output_type -> nave.admin.v1.RollbackResponse
+	65,  // 129: nave.admin.v1.AdminService.PreviewRollback:output_type -> nave.admin.v1.PreviewRollbackResponse
+	67,  // 130: nave.admin.v1.AdminService.Release:output_type -> nave.admin.v1.ReleaseResponse
+	69,  // 131: nave.admin.v1.AdminService.PreviewRelease:output_type -> nave.admin.v1.PreviewReleaseResponse
+	81,  // 132: nave.admin.v1.AdminService.PinHelmRelease:output_type -> nave.admin.v1.PinHelmReleaseResponse
+	84,  // 133: nave.admin.v1.AdminService.UnpinHelmRelease:output_type -> nave.admin.v1.UnpinHelmReleaseResponse
+	42,  // 134: nave.admin.v1.AdminService.GetVersion:output_type -> nave.admin.v1.GetVersionResponse
+	106, // [106:135] is the sub-list for method output_type
+	77,  // [77:106] is the sub-list for method input_type
+	77,  // [77:77] is the sub-list for extension type_name
+	77,  // [77:77] is the sub-list for extension extendee
+	0,   // [0:77] is the sub-list for field type_name
 }
 
 func init() { file_nave_admin_v1_admin_proto_init() }
@@ -5873,13 +5953,14 @@ func file_nave_admin_v1_admin_proto_init() {
 	if File_nave_admin_v1_admin_proto != nil {
 		return
 	}
-	file_nave_admin_v1_admin_proto_msgTypes[13].OneofWrappers = []any{
+	file_nave_admin_v1_admin_proto_msgTypes[14].OneofWrappers = []any{
 		(*ImpactRequest_Delete)(nil),
 		(*ImpactRequest_Apply)(nil),
 		(*ImpactRequest_Confirm)(nil),
 		(*ImpactRequest_Release)(nil),
+		(*ImpactRequest_DeleteAll)(nil),
 	}
-	file_nave_admin_v1_admin_proto_msgTypes[41].OneofWrappers = []any{
+	file_nave_admin_v1_admin_proto_msgTypes[42].OneofWrappers = []any{
 		(*PublishedResponse_Hub)(nil),
 		(*PublishedResponse_Cluster)(nil),
 	}
@@ -5889,7 +5970,7 @@ func file_nave_admin_v1_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_nave_admin_v1_admin_proto_rawDesc), len(file_nave_admin_v1_admin_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   82,
+			NumMessages:   83,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
