@@ -153,6 +153,10 @@ func TestAddresses(t *testing.T) {
 // TestIndex_hostile ends each bad answer in an error that names it.
 func TestIndex_hostile(t *testing.T) {
 	w := newWorld(t)
+	var bomb bytes.Buffer // packed before the time limit of a fetch begins
+	z := gzip.NewWriter(&bomb)
+	_, _ = z.Write(make([]byte, 64<<20))
+	_ = z.Close()
 	for name, c := range map[string]struct {
 		answer func(out http.ResponseWriter)
 		want   error
@@ -160,9 +164,7 @@ func TestIndex_hostile(t *testing.T) {
 		"large": {func(out http.ResponseWriter) { _, _ = out.Write(make([]byte, 60<<20)) }, artifact.ErrLimit},
 		"bomb": {func(out http.ResponseWriter) {
 			out.Header().Set("Content-Encoding", "gzip")
-			z := gzip.NewWriter(out)
-			_, _ = z.Write(make([]byte, 64<<20))
-			_ = z.Close()
+			_, _ = out.Write(bomb.Bytes())
 		}, artifact.ErrLimit},
 		"html":      {func(out http.ResponseWriter) { fmt.Fprint(out, "<html>sign in</html>") }, source.ErrProtocol},
 		"empty":     {func(http.ResponseWriter) {}, source.ErrProtocol},
