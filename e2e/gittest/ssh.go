@@ -148,6 +148,7 @@ func (d *SSHServer) config() string {
 		"AuthorizedKeysFile " + d.path("authorized_keys"), "AuthenticationMethods publickey", "PermitRootLogin " +
 			"prohibit-password",
 		"StrictModes no", "UsePAM no", "DisableForwarding yes", "PermitTTY no", "LogLevel VERBOSE",
+		"MaxStartups 1000", // by default sshd drops some connections from the tenth on
 		`ForceCommand git-shell -c "$SSH_ORIGINAL_COMMAND"`, "",
 	}, "\n")
 }
@@ -213,6 +214,9 @@ func (d *SSHServer) Identity(passphrase string) ([]byte, error) {
 	}
 	return pem.EncodeToMemory(block), nil
 }
+
+// Log returns what sshd said.
+func (d *SSHServer) Log() string { return d.log.String() }
 
 // Close ends sshd and removes its files.
 func (d *SSHServer) Close() error {

@@ -26,7 +26,12 @@ func startSSH(t *testing.T, w *world) *gittest.SSHServer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = d.Close() })
+	t.Cleanup(func() {
+		_ = d.Close()
+		if t.Failed() {
+			t.Log(d.Log())
+		}
+	})
 	return d
 }
 
