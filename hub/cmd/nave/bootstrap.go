@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"regexp"
 	"time"
 
@@ -49,7 +48,7 @@ func newBootstrapCommand(s *session) *cobra.Command {
 			}
 			ctx, cancel := context.WithTimeout(cmd.Context(), s.timeout)
 			defer cancel()
-			return bootstrap(ctx, cmd.OutOrStdout(), client, s.namespace, r.name, request)
+			return bootstrap(ctx, newProgress(cmd), client, s.namespace, r.name, request)
 		}),
 	}
 	r.addFlags(cmd.Flags())
@@ -72,9 +71,9 @@ func (r *root) addFlags(f *pflag.FlagSet) {
 	f.StringVar(&r.secret, "secret-ref", "", "use the credentials of this Secret of the hub")
 }
 
-func bootstrap(ctx context.Context, out io.Writer, client adminv1.AdminServiceClient, namespace, name string,
+func bootstrap(ctx context.Context, p *progress, client adminv1.AdminServiceClient, namespace, name string,
 	request *adminv1.ApplyRequest) error {
-	if err := apply(ctx, out, client, request); err != nil {
+	if err := apply(ctx, p.out, client, request); err != nil {
 		return err
 	}
 	// The present conditions of the objects may be old: of a time without an artifact, or with a wrong password.
@@ -83,7 +82,7 @@ func bootstrap(ctx context.Context, out io.Writer, client adminv1.AdminServiceCl
 	if err != nil {
 		return err
 	}
-	return waitHandled(ctx, out, client, key, asked, true, handling(asked.GetRequestedAt()))
+	return waitHandled(ctx, p, client, key, asked, true, handling(asked.GetRequestedAt()))
 }
 
 // scpAddress is the address of a repository in the syntax of scp, as Git takes it: user@host:path.

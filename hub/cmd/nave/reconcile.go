@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -34,7 +34,7 @@ func newReconcileCommand(s *session) *cobra.Command {
 				return err
 			}
 			ready := handling(answer.GetRequestedAt())
-			return waitHandled(ctx, cmd.OutOrStdout(), client, key, answer, w.wanted(), ready)
+			return waitHandled(ctx, newProgress(cmd), client, key, answer, w.wanted(), ready)
 		}),
 	}
 	cmd.Flags().BoolVar(&withSource, "with-source", false, "fetch the object's source first")
@@ -63,7 +63,7 @@ func newTestCommand(s *session) *cobra.Command {
 				return elsewhere(ctx, client, key, err)
 			}
 			passed := tested(answer.GetRequestedAt())
-			return waitHandled(ctx, cmd.OutOrStdout(), client, key, answer, w.wanted(), passed)
+			return waitHandled(ctx, newProgress(cmd), client, key, answer, w.wanted(), passed)
 		}),
 	}
 	w.addFlags(cmd)
@@ -125,7 +125,7 @@ func (w *waiting) addFlags(cmd *cobra.Command) {
 func (w *waiting) wanted() bool { return w.wait && !w.no }
 
 // waitHandled waits for the source, if it was requested too, and then until the object is as the check wants it.
-func waitHandled(ctx context.Context, out io.Writer, client adminv1.AdminServiceClient, key *adminv1.ObjectKey,
+func waitHandled(ctx context.Context, p *progress, client adminv1.AdminServiceClient, key *adminv1.ObjectKey,
 	asked *adminv1.ReconcileResponse, wait bool, is check) error {
 	keys := []*adminv1.ObjectKey{key}
 	if asked.GetSource() != nil {
@@ -136,28 +136,28 @@ func waitHandled(ctx context.Context, out io.Writer, client adminv1.AdminService
 		if k != key {
 			wanted = handling(asked.GetRequestedAt())
 		}
-		fmt.Fprintf(out, "► reconciliation of %s requested\n", show(k))
+		p.printf("► reconciliation of %s requested\n", show(k))
 		if !wait {
 			continue
 		}
 		if err := requireSpoke(ctx, client, k); err != nil {
 			return err
 		}
-		message, err := waitFor(ctx, client, k, wanted)
+		message, err := waitFor(ctx, p, client, k, wanted)
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(out, "✔ %s: %s\n", show(k), indent(message))
+		p.printf("✔ %s: %s\n", show(k), indent(message))
 	}
 	if !wait || (api.Key{Kind: key.GetKind()}).Role() != api.RenderableRole {
 		return nil
 	}
-	return printStaleBases(ctx, out, client, key)
+	return printStaleBases(ctx, p, client, key)
 }
 
 // printStaleBases prints the remote bases of an object whose last fetch failed. The object is ready with what they had
 // before, as it is with a source whose last fetch failed.
-func printStaleBases(ctx context.Context, out io.Writer, client adminv1.AdminServiceClient,
+func printStaleBases(ctx context.Context, p *progress, client adminv1.AdminServiceClient,
 	key *adminv1.ObjectKey) error {
 	answer, err := client.Tree(ctx, &adminv1.TreeRequest{Key: key})
 	if status.Code(err) == codes.NotFound {
@@ -166,7 +166,7 @@ func printStaleBases(ctx context.Context, out io.Writer, client adminv1.AdminSer
 	for _, n := range answer.GetRoot().GetChildren() {
 		isBase := strings.HasPrefix(n.GetObject(), api.RemoteBaseKind+".")
 		if isBase && n.GetStatus() == condition.False {
-			fmt.Fprintf(out, "⚠ a remote base could not be fetched, so %s keeps what was fetched before: %s\n", show(key),
+			p.printf("⚠ a remote base could not be fetched, so %s keeps what was fetched before: %s\n", show(key),
 				indent(n.GetMessage()))
 		}
 	}
@@ -181,8 +181,9 @@ func handling(requestedAt string) check {
 	return func(object map[string]any) (bool, string, error) { return handled(object, requestedAt) }
 }
 
-// waitFor watches an object until the check is done, and returns the last message of the check.
-func waitFor(ctx context.Context, client adminv1.AdminServiceClient, key *adminv1.ObjectKey, is check) (string, error) {
+// waitFor watches an object until the check is done, shows how far it is, and returns the last message of the check.
+func waitFor(ctx context.Context, p *progress, client adminv1.AdminServiceClient, key *adminv1.ObjectKey,
+	is check) (string, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	stream, err := client.Watch(ctx, &adminv1.WatchRequest{
@@ -192,31 +193,62 @@ func waitFor(ctx context.Context, client adminv1.AdminServiceClient, key *adminv
 	if err != nil {
 		return "", err
 	}
-	last := "the hub has not sent the object yet"
+	defer p.end(show(key))
+	last, exists := "the hub has not sent the object yet", false
 	for {
 		change, err := stream.Recv()
 		if err != nil {
-			if code := status.Code(err); ctx.Err() != nil || code == codes.DeadlineExceeded || code == codes.Canceled {
-				return "", fmt.Errorf("%s: not finished in time: %s", show(key), last)
-			}
-			return "", err
+			return "", waitEnded(ctx, key, last, err)
 		}
-		if change.GetType() != adminv1.WatchType_WATCH_TYPE_CHANGED {
+		switch kind := change.GetType(); {
+		case kind == adminv1.WatchType_WATCH_TYPE_DELETED, kind == adminv1.WatchType_WATCH_TYPE_SYNCED && !exists:
+			if err := requireObject(ctx, client, key); err != nil {
+				return "", err
+			}
+			continue
+		case kind != adminv1.WatchType_WATCH_TYPE_CHANGED:
 			continue
 		}
-		object, err := decode(change.GetObject())
-		if err != nil {
-			return "", err
-		}
-		done, message, err := is(object)
+		done, message, err := checked(change.GetObject(), is)
 		if err != nil {
 			return "", fmt.Errorf("%s: %w", show(key), err)
 		}
 		if done {
 			return message, nil
 		}
-		last = message
+		last, exists = message, true
+		p.show(show(key), message)
 	}
+}
+
+// requireObject returns an error if an object that no list has does not exist. An application that left Git is in no
+// list while its spoke still has it.
+func requireObject(ctx context.Context, client adminv1.AdminServiceClient, key *adminv1.ObjectKey) error {
+	_, err := client.Get(ctx, &adminv1.GetRequest{Key: key})
+	if status.Code(err) == codes.NotFound {
+		return exitError{fmt.Errorf("%s does not exist any more: nothing is awaited", show(key)), notFound}
+	}
+	return err
+}
+
+// waitEnded returns the error of a wait whose watch ended: with the last message, if the time is over.
+func waitEnded(ctx context.Context, key *adminv1.ObjectKey, last string, err error) error {
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return fmt.Errorf("%s: the wait was interrupted: %s", show(key), last)
+	}
+	if code := status.Code(err); ctx.Err() != nil || code == codes.DeadlineExceeded || code == codes.Canceled {
+		return fmt.Errorf("%s: not finished in time: %s", show(key), last)
+	}
+	return err
+}
+
+// checked decodes an object and checks whether it has reached the awaited state.
+func checked(o *adminv1.Object, is check) (done bool, message string, err error) {
+	object, err := decode(o)
+	if err != nil {
+		return false, "", err
+	}
+	return is(object)
 }
 
 func roleOf(object map[string]any) api.Role {
@@ -231,13 +263,13 @@ func handled(object map[string]any, requestedAt string) (done bool, message stri
 		return false, "it has no Ready condition yet", nil
 	}
 	message = fmt.Sprint(ready["message"])
-	if ready["reason"] == condition.Pinned { // only nave release ends the wait
+	if slices.Contains(unending, fmt.Sprint(ready["reason"])) {
 		return false, message, errors.New(message)
 	}
 	seen, _, _ := unstructured.NestedString(object, "status", "lastHandledReconcileAt")
 	last, _, _ := unstructured.NestedString(object, "metadata", "annotations", manifest.RequestedAtAnnotation)
 	if requestedAt != "" && !api.Answers(seen, requestedAt, last) {
-		return false, message, nil
+		return false, "the request has not been handled yet; before it: " + message, nil
 	}
 	switch {
 	case ready["status"] == condition.True:
@@ -247,6 +279,18 @@ func handled(object map[string]any, requestedAt string) (done bool, message stri
 	case ready["reason"] == condition.Offline && roleOf(object) == api.FleetRole:
 		return false, message, errors.New(message + ". A spoke that connects again carries the request out")
 	default:
-		return false, message, nil
+		return false, countHealthy(object) + message, nil
 	}
+}
+
+// unending are the reasons that no wait ends: an operator has to, or the hub learns no more of the object.
+var unending = []string{condition.Pinned, condition.ReportsLimited}
+
+// countHealthy returns the beginning of a message: how many objects of an application are healthy, if not all are.
+func countHealthy(object map[string]any) string {
+	healthy, total := intField(object, "status", "objects", "healthy"), intField(object, "status", "objects", "total")
+	if healthy == total {
+		return ""
+	}
+	return fmt.Sprintf("%d/%d healthy, ", healthy, total)
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"io"
 	"strings"
 	"testing"
 
@@ -46,7 +47,7 @@ func TestWaitFor_ended(t *testing.T) {
 	key := &adminv1.ObjectKey{Kind: "Cluster", Name: "west"}
 	for code, want := range map[codes.Code]string{codes.DeadlineExceeded: "Cluster west: not finished in time: at work",
 		codes.Canceled: "Cluster west: not finished in time: at work", codes.Unavailable: "RST_STREAM"} {
-		_, err := waitFor(t.Context(), endingClient{code: code}, key, handling(""))
+		_, err := waitFor(t.Context(), &progress{lines: io.Discard}, endingClient{code: code}, key, handling(""))
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v, want %q", code, err, want)
 		}
@@ -70,6 +71,7 @@ func TestHandled(t *testing.T) {
 		"handled_failed":        {`{"lastHandledReconcileAt":"2026-01-02T03:04:05.1Z","conditions":[{"type":"Ready","status":"False","message":"path not found"}]}`, "", false, "path not found"},
 		"drift_is_held":         {`{"lastHandledReconcileAt":"2026-01-02T03:04:05.1Z","conditions":[{"type":"Ready","status":"False","reason":"DriftHeld","message":"soon"}]}`, "", false, ""},
 		"waits_for_a_pin":       {`{"conditions":[{"type":"Ready","status":"Unknown","reason":"Pinned","message":"pinned: nave release west"}]}`, "", false, "nave release west"},
+		"nobody_will_know":      {`{"conditions":[{"type":"Ready","status":"Unknown","reason":"ReportsLimited","message":"a hub takes reports about 9"}]}`, "", false, "reports about 9"},
 		"nonsense_was_handled":  {`{"lastHandledReconcileAt":"yesterday","conditions":[{"type":"Ready","status":"True","message":"m"}]}`, "", false, ""},
 		"a_later_annotation":    {`{"lastHandledReconcileAt":"now","conditions":[{"type":"Ready","status":"True","message":"m"}]}`, "now", true, ""},
 		"future_annotation":     {`{"lastHandledReconcileAt":"2099-01-01T00:00:00Z","conditions":[{"type":"Ready","status":"True","message":"m"}]}`, "", false, ""},
@@ -137,6 +139,10 @@ type silentHub struct {
 
 func (silentHub) Reconcile(context.Context, *adminv1.ReconcileRequest) (*adminv1.ReconcileResponse, error) {
 	return &adminv1.ReconcileResponse{RequestedAt: "2026-01-02T03:04:05Z"}, nil
+}
+
+func (silentHub) Resume(context.Context, *adminv1.ResumeRequest) (*adminv1.ResumeResponse, error) {
+	return &adminv1.ResumeResponse{Changed: true, RequestedAt: "2026-01-02T03:04:05Z"}, nil
 }
 
 func (silentHub) Watch(_ *adminv1.WatchRequest, stream grpc.ServerStreamingServer[adminv1.WatchResponse]) error {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"strconv"
 
 	"github.com/spf13/cobra"
@@ -59,7 +58,7 @@ is rolled back again. If the HelmRelease leaves Git, the release is uninstalled.
 			}
 			fmt.Fprintf(out, "► %s goes from %s back to %s, and stays there until nave release helmrelease %s\n", show(key),
 				revisionText(answer.GetNow()), revisionText(answer.GetTo()), key.GetName())
-			return waitUnless(cmd.Context(), out, client, key, w, isPinned)
+			return waitUnless(cmd.Context(), newProgress(cmd), client, key, w, isPinned)
 		}),
 	}
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "only say from which revision to which it would go")
@@ -96,7 +95,7 @@ func newReleaseHelmReleaseCommand(s *session) *cobra.Command {
 				fmt.Fprintln(out, "it is suspended: nothing happens before nave resume")
 				return nil
 			default:
-				return waitUnless(cmd.Context(), out, client, key, w, handling(at))
+				return waitUnless(cmd.Context(), newProgress(cmd), client, key, w, handling(at))
 			}
 		}),
 	}
@@ -157,14 +156,14 @@ func revisionText(r *adminv1.HelmRevision) string {
 }
 
 // waitUnless waits until an object is as the check wants it, unless the operator does not want to wait.
-func waitUnless(ctx context.Context, out io.Writer, client adminv1.AdminServiceClient, key *adminv1.ObjectKey,
+func waitUnless(ctx context.Context, p *progress, client adminv1.AdminServiceClient, key *adminv1.ObjectKey,
 	w waiting, is check) error {
 	if !w.wanted() {
 		return nil
 	}
-	message, err := waitFor(ctx, client, key, is)
+	message, err := waitFor(ctx, p, client, key, is)
 	if err == nil {
-		fmt.Fprintf(out, "✔ %s: %s\n", show(key), indent(message))
+		p.printf("✔ %s: %s\n", show(key), indent(message))
 	}
 	return err
 }

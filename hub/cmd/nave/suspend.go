@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -34,7 +33,7 @@ with everything that it leads to. A Cluster stays at its present bundle, and its
 			if err != nil {
 				return err
 			}
-			return suspendedNow(ctx, cmd.OutOrStdout(), client, key, answer, w.wanted())
+			return suspendedNow(ctx, newProgress(cmd), client, key, answer, w.wanted())
 		}),
 	}
 	w.addFlags(cmd)
@@ -44,13 +43,13 @@ with everything that it leads to. A Cluster stays at its present bundle, and its
 }
 
 // suspendedNow prints the result of a suspension, and waits until the suspension is in force.
-func suspendedNow(ctx context.Context, out io.Writer, client adminv1.AdminServiceClient, key *adminv1.ObjectKey,
+func suspendedNow(ctx context.Context, p *progress, client adminv1.AdminServiceClient, key *adminv1.ObjectKey,
 	answer *adminv1.SuspendResponse, wait bool) error {
 	if !answer.GetChanged() {
-		fmt.Fprintf(out, "► %s was suspended already: nothing changed\n", show(key))
+		p.printf("► %s was suspended already: nothing changed\n", show(key))
 		return nil
 	}
-	fmt.Fprintf(out, "► suspension of %s requested\n", show(key))
+	p.printf("► suspension of %s requested\n", show(key))
 	if !wait {
 		return nil
 	}
@@ -59,10 +58,10 @@ func suspendedNow(ctx context.Context, out io.Writer, client adminv1.AdminServic
 			return err
 		}
 	}
-	if _, err := waitFor(ctx, client, key, inForce); err != nil {
+	if _, err := waitFor(ctx, p, client, key, inForce); err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "✔ %s suspended\n", show(key))
+	p.printf("✔ %s suspended\n", show(key))
 	return nil
 }
 
@@ -88,7 +87,7 @@ func newResumeCommand(s *session) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return resumed(ctx, cmd.OutOrStdout(), client, key, answer, w.wanted())
+			return resumed(ctx, newProgress(cmd), client, key, answer, w.wanted())
 		}),
 	}
 	w.addFlags(cmd)
@@ -139,7 +138,7 @@ func (s *session) runKeys(all *bool, do func(*cobra.Command, adminv1.AdminServic
 }
 
 // resumed prints the result of the end of a suspension, and waits until the object is reconciled.
-func resumed(ctx context.Context, out io.Writer, client adminv1.AdminServiceClient, key *adminv1.ObjectKey,
+func resumed(ctx context.Context, p *progress, client adminv1.AdminServiceClient, key *adminv1.ObjectKey,
 	answer *adminv1.ResumeResponse, wait bool) error {
 	line := fmt.Sprintf("► %s was not suspended: nothing changed", show(key))
 	if answer.GetChanged() {
@@ -148,17 +147,17 @@ func resumed(ctx context.Context, out io.Writer, client adminv1.AdminServiceClie
 	if with := answer.GetSuspendedWith(); with != nil {
 		line += fmt.Sprintf("; %s keeps it suspended: resume that, too", show(with))
 	}
-	fmt.Fprintln(out, line)
+	p.printf("%s\n", line)
 	if answer.GetRequestedAt() == "" || !wait {
 		return nil
 	}
 	if err := requireSpoke(ctx, client, key); err != nil {
 		return err
 	}
-	message, err := waitFor(ctx, client, key, handling(answer.GetRequestedAt()))
+	message, err := waitFor(ctx, p, client, key, handling(answer.GetRequestedAt()))
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "✔ %s: %s\n", show(key), indent(message))
+	p.printf("✔ %s: %s\n", show(key), indent(message))
 	return nil
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 	"sync"
 	"time"
@@ -57,7 +56,7 @@ It ends with 0 when all are, with 1 when one failed or the time is over, and wit
 			return s.run(func(cmd *cobra.Command, _ []string, client adminv1.AdminServiceClient) error {
 				ctx, cancel := context.WithTimeout(cmd.Context(), cmp.Or(limit, s.timeout))
 				defer cancel()
-				w := &waiter{client: client, goal: goal, once: limit == 0, out: cmd.OutOrStdout(), progress: cmd.ErrOrStderr()}
+				w := &waiter{client: client, goal: goal, once: limit == 0, progress: newProgress(cmd)}
 				return w.all(ctx, targets)
 			})(cmd, args)
 		},
@@ -136,11 +135,10 @@ const maxWaits = 32
 
 // waiter waits for the objects of several targets.
 type waiter struct {
-	client        adminv1.AdminServiceClient
-	goal          goal
-	once          bool // look once
-	mu            sync.Mutex
-	out, progress io.Writer
+	*progress
+	client adminv1.AdminServiceClient
+	goal   goal
+	once   bool // look once
 }
 
 // all waits for all targets. The first failure ends the wait; when the time is over, all that are not as wanted are
@@ -184,11 +182,4 @@ func joined(errs []error) (first error) {
 		return first
 	}
 	return exitError{errors.New(strings.Join(texts, "\n")), exitCode(first)}
-}
-
-// print prints a line, one at a time.
-func (w *waiter) print(to io.Writer, format string, args ...any) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	fmt.Fprintf(to, format, args...)
 }

@@ -138,7 +138,6 @@ func fieldText(o map[string]any, name string) string {
 
 // intField returns a number of a decoded object; 0 if there is none.
 func intField(o map[string]any, path ...string) int64 {
-	v, _, _ := unstructured.NestedFieldNoCopy(o, path...)
-	n, _ := v.(float64) // as encoding/json decodes
-	return int64(n)
+	n, _, _ := unstructured.NestedInt64(o, path...)
+	return n
 }

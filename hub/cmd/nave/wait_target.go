@@ -42,7 +42,7 @@ func (t *target) follow(ctx context.Context) error {
 		case err != nil && (ctx.Err() != nil || status.Code(err) == codes.DeadlineExceeded):
 			return t.unmet(ctx)
 		case t.pending != nil && (status.Code(err) == codes.Unavailable || errors.Is(err, io.EOF)):
-			t.print(t.progress, "► the hub went away, waiting for it: %s\n", oneLine(message(err)))
+			t.show("the hub", "it went away, waiting for it: "+message(err))
 		case status.Code(err) == codes.NotFound: // the cluster
 			return exitError{err, notFound}
 		default:
@@ -80,6 +80,7 @@ func (t *target) watch(ctx context.Context) error {
 		switch change.GetType() {
 		case adminv1.WatchType_WATCH_TYPE_SYNCED:
 			synced = true
+			t.end("the hub")
 		case adminv1.WatchType_WATCH_TYPE_DELETED:
 			delete(t.seen, key)
 		case adminv1.WatchType_WATCH_TYPE_CHANGED:
@@ -108,10 +109,11 @@ func (t *target) look(ctx context.Context) (done bool, err error) {
 		case err != nil:
 			return false, err
 		case done:
-			t.print(t.out, "✔ %s: %s\n", oneLine(key.String()), indent(cmp.Or(message, "condition met")))
+			t.end(key.String())
+			t.printf("✔ %s: %s\n", oneLine(key.String()), indent(cmp.Or(message, "condition met")))
 			delete(t.pending, key)
 		case message != p.last:
-			t.print(t.progress, "► %s: %s\n", oneLine(key.String()), indent(message))
+			t.show(key.String(), message)
 			p.last = message
 		}
 	}
@@ -182,7 +184,7 @@ func (t *target) unlisted(ctx context.Context, key api.Key) (object map[string]a
 			message = fieldText(ready, "message")
 		}
 		if message != last {
-			t.print(t.progress, "► %s: %s\n", oneLine(key.String()), indent(message))
+			t.show(key.String(), message)
 			t.pending[key].last, last = message, message
 		}
 		if err := wait.For(ctx, lookAgain); err != nil {

@@ -155,7 +155,7 @@ func TestWait_hubRestarts(t *testing.T) {
 	watches := 0
 	out, code := exitOf(t.Context(), serve(t, leavingHub{watches: &watches}), "wait", "kustomizations", "--all",
 		"--timeout=20s")
-	if code != 0 || watches != 2 || !strings.Contains(out, "the hub went away, waiting for it: the hub is stopping") {
+	if code != 0 || watches != 2 || !strings.Contains(out, "the hub: it went away, waiting for it: the hub is stopping") {
 		t.Errorf("exit code %d after %d watches:\n%s", code, watches, out)
 	}
 }
@@ -188,7 +188,7 @@ func TestWait_deletedInCluster(t *testing.T) {
 	explained := 0
 	config := serve(t, lingeringHub{explained: &explained})
 	out, code := exitOf(t.Context(), config, "wait", "kustomization/app", "--cluster=east", "--for=delete", "--timeout=20s")
-	if code != 0 || explained != 3 || !strings.Contains(out, "► Kustomization flux-system/app on east: it left the hub, "+
+	if code != 0 || explained != 3 || !strings.Contains(out, "◎ Kustomization flux-system/app on east: it left the hub, "+
 		"and its spoke has not told yet that nothing of it is left\n✔ ") {
 		t.Errorf("exit code %d after %d answers:\n%s", code, explained, out)
 	}
@@ -196,5 +196,19 @@ func TestWait_deletedInCluster(t *testing.T) {
 	if out, code = exitOf(t.Context(), config, "wait", "kustomization/app", "--cluster=east", "--for=delete",
 		"--timeout=0"); code != 1 || !strings.Contains(out, "still waits for its deletion: it still exists") {
 		t.Errorf("exit code %d:\n%s", code, out)
+	}
+}
+
+// TestConditionGoal_generation does not take the condition of an older version of the object for that of the newest.
+func TestConditionGoal_generation(t *testing.T) {
+	for observed, want := range map[string]bool{"1": false, "2": true} {
+		object, err := decode(&adminv1.Object{Json: []byte(`{"metadata":{"generation":2},"status":{"conditions":[` +
+			`{"type":"Ready","status":"True","observedGeneration":` + observed + `}]}}`)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if done, _, err := conditionGoal("Ready", "True").is(object); err != nil || done != want {
+			t.Errorf("generation %s: done %v, error %v", observed, done, err)
+		}
 	}
 }

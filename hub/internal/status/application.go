@@ -188,9 +188,18 @@ func (f Facts) applicationDetails(c *conditions, status fields) {
 		if drifts := driftDetails(r.Drifts); drifts != nil {
 			status["drift"] = drifts
 		}
+		if total := r.Current + r.InProgress + r.Failed; total > 0 {
+			status["objects"] = objectCounts{Total: total, Healthy: r.Current}
+		}
 		value, reason, message := f.health()
 		c.set(condition.Healthy, value, reason, message, r.Since.AsTime())
 	}
+}
+
+// objectCounts counts the objects of an application by their health.
+type objectCounts struct {
+	Total   uint32 `json:"total"`
+	Healthy uint32 `json:"healthy"`
 }
 
 // health returns the condition Healthy of an application that was reported: over its own objects, and over those that

@@ -65,6 +65,14 @@ func application(name, spec string, change func(*Facts)) Facts {
 	return f
 }
 
+// TestFold_objects counts the healthy ones of all objects, of those that fail, too.
+func TestFold_objects(t *testing.T) {
+	o := fold(t, well(func(f *Facts) { f.Report.InProgress, f.Report.Failed = 3, 4 }))
+	if o.Status.Objects != (objectCounts{Total: 9, Healthy: 2}) {
+		t.Errorf("objects %+v", o.Status.Objects)
+	}
+}
+
 func TestVerdict_application(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
@@ -176,6 +184,7 @@ type object struct {
 		LastAppliedRevision   string
 		LastAttemptedRevision string
 		Inventory             struct{ Entries []inventoryEntry }
+		Objects               objectCounts
 		Artifact              map[string]string
 		Clusters              map[string]int
 		Acks                  map[string]any
@@ -224,6 +233,9 @@ func TestFold(t *testing.T) {
 	}
 	if !slices.Equal(o.Status.Inventory.Entries, want) {
 		t.Errorf("inventory %v, want %v", o.Status.Inventory.Entries, want)
+	}
+	if o.Status.Objects != (objectCounts{Total: 2, Healthy: 2}) {
+		t.Errorf("objects %+v", o.Status.Objects)
 	}
 	if got := show(o); got != "Ready=True/ReconciliationSucceeded Healthy=True/Succeeded Suspended=Unknown/Progressing" {
 		t.Error(got)
