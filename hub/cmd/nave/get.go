@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -282,13 +283,16 @@ func (w *changePrinter) printChange(change *adminv1.WatchResponse) error {
 		}
 		return nil
 	}
+	if change.GetType() == adminv1.WatchType_WATCH_TYPE_DELETED { // only the key is sent
+		key := keyOf(change.GetObject().GetKey())
+		w.first = slices.DeleteFunc(w.first, func(r row) bool { return keyOf(r.key) == key })
+		fmt.Fprintf(w.out, "%s deleted\n", oneLine(key.String()))
+		return nil
+	}
 	rows, err := decodeRows([]*adminv1.Object{change.GetObject()}, "")
 	switch {
 	case err != nil:
 		return err
-	case change.GetType() == adminv1.WatchType_WATCH_TYPE_DELETED:
-		fmt.Fprintf(w.out, "%s deleted\n", show(rows[0].key))
-		return nil
 	case w.isForPeople() && !w.synced:
 		w.first = append(w.first, rows...)
 		return nil

@@ -45,6 +45,30 @@ func TestWatch_aligned(t *testing.T) {
 	}
 }
 
+// TestWatch_deleted tells that an object is gone, of which the hub sends only the key, and goes on.
+func TestWatch_deleted(t *testing.T) {
+	gone := func(name string) *adminv1.WatchResponse {
+		return &adminv1.WatchResponse{Type: adminv1.WatchType_WATCH_TYPE_DELETED,
+			Object: &adminv1.Object{Key: changeOf(name, "").GetObject().GetKey()}}
+	}
+	var out bytes.Buffer
+	p := &changePrinter{printer: &printer{out: &out, outputFlags: outputFlags{format: "name"}}}
+	for _, format := range []string{"", "name"} {
+		p.format = format
+		for _, change := range []*adminv1.WatchResponse{changeOf("a", "True"), gone("a"),
+			{Type: adminv1.WatchType_WATCH_TYPE_SYNCED}, gone("b")} {
+			if err := p.printChange(change); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	const name = "Kustomization flux-system/"
+	if want := name + "a on east deleted\n" + name + "b on east deleted\nkustomization.kustomize.toolkit.fluxcd.io/a\n" +
+		name + "a on east deleted\n" + name + "b on east deleted\n"; out.String() != want {
+		t.Errorf("printed\n%swant\n%s", out.String(), want)
+	}
+}
+
 // TestGet_name prints an object as kubectl does with -o name.
 func TestGet_name(t *testing.T) {
 	rows, err := decodeRows([]*adminv1.Object{changeOf("app", "True").GetObject()}, "")
