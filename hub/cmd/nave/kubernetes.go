@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -22,14 +24,16 @@ const (
 	pageSize  = 500       // objects
 )
 
-// kubernetes reads a cluster. It sends GET requests only.
+// kubernetes reads a cluster. It changes nothing there.
 type kubernetes struct {
-	base *url.URL
-	http *http.Client
+	base  *url.URL
+	http  *http.Client
+	needs string // what an account needs that is refused, for messages
 }
 
-// connectKubernetes returns a reader of the cluster that a kubeconfig names, as kubectl chooses it.
-func connectKubernetes(kubeconfig, kubecontext string) (*kubernetes, error) {
+// connectKubernetes returns a reader of the cluster that a kubeconfig names, as kubectl chooses it. needs says what an
+// account needs, for messages; it may be empty.
+func connectKubernetes(kubeconfig, kubecontext, needs string) (*kubernetes, error) {
 	rules := clientcmd.NewDefaultClientConfigLoadingRules()
 	rules.ExplicitPath = kubeconfig
 	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules,
@@ -46,7 +50,7 @@ func connectKubernetes(kubeconfig, kubecontext string) (*kubernetes, error) {
 	if err != nil {
 		return nil, fmt.Errorf("TLS to the cluster %s: %w", base, err)
 	}
-	return &kubernetes{base: base, http: client}, nil
+	return &kubernetes{base: base, http: client, needs: needs}, nil
 }
 
 // Versions implements migrate.API.
@@ -97,15 +101,36 @@ func (k *kubernetes) List(ctx context.Context, group, version, resource, selecto
 
 // get reads a path of the API. If the cluster does not serve it, get returns false.
 func (k *kubernetes) get(ctx context.Context, path string, query url.Values, into any) (found bool, err error) {
+	return k.send(ctx, http.MethodGet, path, query, nil, into)
+}
+
+// review creates an object that the API server only answers, and stores nowhere.
+func (k *kubernetes) review(ctx context.Context, path string, object, into any) error {
+	body, err := json.Marshal(object)
+	if err != nil {
+		return err
+	}
+	found, err := k.send(ctx, http.MethodPost, path, nil, body, into)
+	if err == nil && !found {
+		err = fmt.Errorf("the cluster does not serve %s", path)
+	}
+	return err
+}
+
+func (k *kubernetes) send(ctx context.Context, method, path string, query url.Values, content []byte, into any) (
+	found bool, err error) {
 	u := *k.base
 	u.Path = strings.TrimRight(u.Path, "/") + path
 	u.RawQuery = query.Encode()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
+	request, err := http.NewRequestWithContext(ctx, method, u.String(), bytes.NewReader(content))
 	if err != nil {
 		return false, err
 	}
 	request.Header.Set("Accept", "application/json")
 	request.Header.Set("User-Agent", "nave")
+	if content != nil {
+		request.Header.Set("Content-Type", "application/json")
+	}
 	answer, err := k.http.Do(request)
 	if err != nil {
 		return false, fmt.Errorf("ask the cluster: %w", err)
@@ -117,8 +142,8 @@ func (k *kubernetes) get(ctx context.Context, path string, query url.Values, int
 		return false, fmt.Errorf("read %s of the cluster: %w", path, err)
 	case answer.StatusCode == http.StatusNotFound:
 		return false, nil
-	case answer.StatusCode != http.StatusOK:
-		return false, fmt.Errorf("read %s of the cluster: %w", path, refusal(answer.Status, body))
+	case answer.StatusCode/100 != 2:
+		return false, fmt.Errorf("read %s of the cluster: %w", path, k.refusal(answer.Status, body))
 	}
 	if err := json.Unmarshal(body, into); err != nil {
 		return false, fmt.Errorf("read %s of the cluster: %w", path, err)
@@ -127,11 +152,13 @@ func (k *kubernetes) get(ctx context.Context, path string, query url.Values, int
 }
 
 // refusal returns the message of an answer of the API that is an error.
-func refusal(code string, body []byte) error {
+func (k *kubernetes) refusal(code string, body []byte) error {
 	var status metav1.Status
 	if json.Unmarshal(body, &status) != nil || status.Message == "" {
 		return fmt.Errorf("HTTP %s", code)
 	}
-	return fmt.Errorf("%s (the account needs get and list of Flux's kinds and of Deployments, in all namespaces)",
-		status.Message)
+	if k.needs == "" {
+		return errors.New(status.Message)
+	}
+	return fmt.Errorf("%s (the account needs %s)", status.Message, k.needs)
 }

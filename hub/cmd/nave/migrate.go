@@ -85,7 +85,8 @@ func (m *migration) run(ctx context.Context, out, errOut io.Writer) error {
 	if m.export && m.output != "" {
 		return errors.New("--export prints YAML of objects: leave out --output")
 	}
-	cluster, err := connectKubernetes(m.kubeconfig, m.kubecontext)
+	cluster, err := connectKubernetes(m.kubeconfig, m.kubecontext, "get and list of Flux's kinds and of Deployments, in "+
+		"all namespaces")
 	if err != nil {
 		return err
 	}

@@ -24,8 +24,9 @@ type session struct {
 	namespace string
 	cluster   string
 	timeout   time.Duration
-	warning   string // about the operator's certificate; empty: there is none
-	warned    bool   // the warning was printed
+	operator  *operatorconfig.Context // that dial chose
+	warning   string                  // about the operator's certificate; empty: there is none
+	warned    bool                    // the warning was printed
 }
 
 // maxMessage limits an answer of the hub, in bytes. The largest is a list of all objects of a large fleet.
@@ -53,6 +54,7 @@ func newCommand() *cobra.Command {
 		without(newApplyCommand(&s), "cluster", "namespace"), newDeleteCommand(&s), newConfirmCommand(&s),
 		newGetCommand(&s), newDescribeCommand(&s), newReconcileCommand(&s), newSuspendCommand(&s), newResumeCommand(&s),
 		newTestCommand(&s), newWaitCommand(&s),
+		without(newCheckCommand(&s), "cluster", "namespace"),
 		newTreeCommand(&s), newEventsCommand(&s), newExplainCommand(&s),
 		without(newVersionCommand(&s), "cluster", "namespace"), newBuildCommand(&s), newDiffCommand(&s),
 		newDebugCommand(&s),
@@ -131,7 +133,7 @@ func (s *session) dial() (adminv1.AdminServiceClient, func(), error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("context %s of %s: %w", x.Name, path, err)
 	}
-	s.warning = certificateWarning(x, time.Now())
+	s.operator, s.warning = x, certificateWarning(x, time.Now())
 	conn, err := grpc.NewClient("passthrough:///"+x.Hub, grpc.WithTransportCredentials(credentials.NewTLS(tls)),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage)), grpc.WithUnaryInterceptor(s.limit))
 	if err != nil {

@@ -113,7 +113,7 @@ func schemasIn(paths []string) (*schemas, error) {
 
 // schemasOf returns the schemas of the cluster that a kubeconfig names.
 func schemasOf(ctx context.Context, kubeconfig, kubecontext string) (*schemas, error) {
-	k, err := connectKubernetes(kubeconfig, kubecontext)
+	k, err := connectKubernetes(kubeconfig, kubecontext, "")
 	if err != nil {
 		return nil, fmt.Errorf("--validate: %w", err)
 	}

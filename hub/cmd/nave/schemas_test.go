@@ -29,7 +29,7 @@ func TestSchemas(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	k, err := connectKubernetes(cluster.Kubeconfig, "")
+	k, err := connectKubernetes(cluster.Kubeconfig, "", "")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,12 +21,8 @@ type waitOptions struct {
 	all, anywhere bool
 }
 
-func newWaitCommand(s *session) *cobra.Command {
-	var o waitOptions
-	cmd := &cobra.Command{
-		Use:   "wait KIND/NAME... | KIND NAME... | KIND --all | KIND -l SELECTOR",
-		Short: "Wait until objects are ready, or as --for says",
-		Long: `Wait until objects are ready, or as --for says, at most --timeout; 0 looks once, and a negative time waits for a week.
+const waitText = `Wait until objects are ready, or as --for says, at most --timeout. With --timeout=0 look once; with a negative one wait
+for a week.
 
 --for is one of:
   ready                        the object is ready, in its newest version; a stalled one ends the wait at once
@@ -36,7 +32,14 @@ func newWaitCommand(s *session) *cobra.Command {
   delete                       the object is gone; of a Kustomization or HelmRelease of a cluster, the spoke has told,
                                too, that nothing of it is left
 
-It ends with 0 when all are, with 1 when one failed or the time is over, and with 4 when one does not exist.`,
+It ends with 0 when all are, with 1 when one failed or the time is over, and with 4 when one does not exist.`
+
+func newWaitCommand(s *session) *cobra.Command {
+	var o waitOptions
+	cmd := &cobra.Command{
+		Use:   "wait KIND/NAME... | KIND NAME... | KIND --all | KIND -l SELECTOR",
+		Short: "Wait until objects are ready, or as --for says",
+		Long:  waitText,
 		Example: "  nave wait kustomization/apps helmrelease/podinfo --cluster prod-eu-1\n" +
 			"  nave wait cluster prod-eu-1 --for=condition=Connected\n" +
 			"  nave wait kustomizations --all -A --timeout=10m\n" +
@@ -93,7 +96,6 @@ func (s *session) timeLimit() time.Duration {
 // selection.
 func (s *session) targets(args []string, o waitOptions) (targets []*target, err error) {
 	selects := o.all || o.selector != ""
-	keys, named := []string{args[0]}, strings.Contains(args[0], "/")
 	kind, names, err := kindOf(args)
 	switch {
 	case err != nil:
@@ -108,15 +110,14 @@ func (s *session) targets(args []string, o waitOptions) (targets []*target, err 
 		return nil, errors.New("-A does nothing for named objects: leave it out, or give --all or --selector")
 	case len(names) == 0:
 		return nil, fmt.Errorf("name the %s to wait for, or give --all or --selector", kind.Plural)
-	case named:
-		keys = args
-	default:
-		keys = nil
-		for _, name := range names {
-			keys = append(keys, kind.Name+"/"+name)
-		}
 	}
-	for _, arg := range keys {
+	if !strings.Contains(args[0], "/") {
+		for i, name := range names {
+			names[i] = kind.Name + "/" + name
+		}
+		args = names
+	}
+	for _, arg := range args {
 		if !strings.Contains(arg, "/") {
 			return nil, fmt.Errorf("%s: want KIND/NAME, as the arguments before", arg)
 		}

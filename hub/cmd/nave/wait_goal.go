@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/client-go/util/jsonpath"
 
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/shared/condition"
@@ -41,8 +40,8 @@ func parseGoal(text string) (goal, error) {
 	case "jsonpath":
 		return jsonpathGoal(rest)
 	}
-	return goal{}, fmt.Errorf("--for=%s: want ready, delete, create, condition=TYPE[=STATUS] or jsonpath='{.PATH}'[=VALUE]",
-		text)
+	return goal{}, fmt.Errorf("--for=%s: want ready, delete, create, condition=TYPE[=STATUS] or "+
+		"jsonpath='{.PATH}'[=VALUE]", text)
 }
 
 func needNothing(text, rest string) error {
@@ -89,12 +88,9 @@ func jsonpathGoal(text string) (goal, error) {
 	if want = strings.Trim(want, `'"`); path == "" || wants && want == "" {
 		return goal{}, fmt.Errorf("--for=jsonpath=%s: want jsonpath='{.PATH}' or jsonpath='{.PATH}'=VALUE", text)
 	}
-	if !strings.HasPrefix(path, "{") {
-		path = "{." + strings.TrimPrefix(path, ".") + "}"
-	}
-	parsed := jsonpath.New("for").AllowMissingKeys(true)
-	if err := parsed.Parse(path); err != nil {
-		return goal{}, fmt.Errorf("--for=jsonpath=%s: %w", text, err)
+	parsed, err := parsePath(path)
+	if err != nil {
+		return goal{}, fmt.Errorf("--for: %w", err)
 	}
 	return goal{name: text, is: func(object map[string]any) (bool, string, error) {
 		var out bytes.Buffer

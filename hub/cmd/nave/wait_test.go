@@ -22,12 +22,14 @@ func waitHub(t *testing.T) (config string) {
 apiVersion: kustomize.toolkit.fluxcd.io/v1
 kind: Kustomization
 metadata: {name: circle, namespace: flux-system}
-spec: {interval: 10m, path: ./app, prune: true, sourceRef: {kind: GitRepository, name: fleet}, dependsOn: [{name: ring}]}
+spec:
+  {interval: 10m, path: ./app, prune: true, sourceRef: {kind: GitRepository, name: fleet}, dependsOn: [{name: ring}]}
 ---
 apiVersion: kustomize.toolkit.fluxcd.io/v1
 kind: Kustomization
 metadata: {name: ring, namespace: flux-system}
-spec: {interval: 10m, path: ./app, prune: true, sourceRef: {kind: GitRepository, name: fleet}, dependsOn: [{name: circle}]}
+spec:
+  {interval: 10m, path: ./app, prune: true, sourceRef: {kind: GitRepository, name: fleet}, dependsOn: [{name: circle}]}
 `, 2)
 }
 
@@ -54,12 +56,14 @@ func TestWait(t *testing.T) {
 		{"several_kinds", "gitrepository/fleet cluster/east --for=jsonpath={.metadata.name} --timeout=5s", 0,
 			"✔ Cluster east: {.metadata.name} is east"},
 		{"all", "clusters --all --for=condition=Connected=False", 0, "✔ Cluster lab"},
-		{"all_namespaces", "kustomizations --all -A --for=jsonpath={.spec.prune}=true", 0, "✔ Kustomization flux-system/app on"},
+		{"all_namespaces", "kustomizations --all -A --for=jsonpath={.spec.prune}=true", 0,
+			"✔ Kustomization flux-system/app on"},
 		{"selector", "clusters -l env=test --for=jsonpath='{.kind}'=Cluster", 0, "✔ Cluster west"},
 		{"condition_of_another_status", "cluster/east --for=condition=Connected --timeout=300ms", 1,
 			"Cluster east: timed out waiting for Connected=True: The spoke has not registered yet"},
 		{"timeout_names_all", "clusters --all --timeout=300ms", 1,
-			"nave: Cluster east: timed out waiting for Ready=True: The spoke has not registered yet\n      Cluster lab: timed out"},
+			"nave: Cluster east: timed out waiting for Ready=True: The spoke has not registered yet\n" +
+				"      Cluster lab: timed out"},
 		{"look_once", "cluster/east --timeout=0", 1, "nave: Cluster east: still waits for Ready=True: The spoke has not"},
 		{"stalled", "kustomization/circle cluster/east --timeout=1m", 1,
 			"Kustomization flux-system/circle: it will not become ready before it is changed"},
@@ -187,14 +191,15 @@ func (h lingeringHub) Explain(context.Context, *adminv1.ExplainRequest) (*adminv
 func TestWait_deletedInCluster(t *testing.T) {
 	explained := 0
 	config := serve(t, lingeringHub{explained: &explained})
-	out, code := exitOf(t.Context(), config, "wait", "kustomization/app", "--cluster=east", "--for=delete", "--timeout=20s")
+	args := []string{"wait", "kustomization/app", "--cluster=east", "--for=delete"}
+	out, code := exitOf(t.Context(), config, append(args, "--timeout=20s")...)
 	if code != 0 || explained != 3 || !strings.Contains(out, "◎ Kustomization flux-system/app on east: it left the hub, "+
 		"and its spoke has not told yet that nothing of it is left\n✔ ") {
 		t.Errorf("exit code %d after %d answers:\n%s", code, explained, out)
 	}
 	explained = 0
-	if out, code = exitOf(t.Context(), config, "wait", "kustomization/app", "--cluster=east", "--for=delete",
-		"--timeout=0"); code != 1 || !strings.Contains(out, "still waits for its deletion: it still exists") {
+	if out, code = exitOf(t.Context(), config, append(args, "--timeout=0")...); code != 1 ||
+		!strings.Contains(out, "still waits for its deletion: it still exists") {
 		t.Errorf("exit code %d:\n%s", code, out)
 	}
 }

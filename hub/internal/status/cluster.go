@@ -158,6 +158,9 @@ func (f Facts) clusterDetails(c *conditions, status fields) {
 	if !s.CertificateExpiry.IsZero() {
 		status["certificateExpires"] = wording.Time(s.CertificateExpiry)
 	}
+	if s.Expiring {
+		status["certificateExpiring"] = true
+	}
 	status.set("version", s.Version)
 	status.set("kubernetesVersion", s.KubernetesVersion)
 	status.set("image", s.Image)
