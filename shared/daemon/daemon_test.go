@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/navefleet/nave/shared/version"
 )
 
 func TestCommand(t *testing.T) {
@@ -47,6 +49,19 @@ func TestCommand(t *testing.T) {
 				t.Errorf("ran %t, %v: %s", ran, err, out.String())
 			}
 		})
+	}
+}
+
+func TestCommand_version(t *testing.T) {
+	var out bytes.Buffer
+	c := Command("daemon", "A daemon", func(context.Context, *slog.Logger, int64) error {
+		t.Error("the daemon runs")
+		return nil
+	})
+	c.SetArgs([]string{"--version"})
+	c.SetOut(&out)
+	if err := c.ExecuteContext(t.Context()); err != nil || out.String() != "daemon version "+version.String()+"\n" {
+		t.Errorf("%v: %q", err, out.String())
 	}
 }
 

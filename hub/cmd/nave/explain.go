@@ -16,7 +16,6 @@ import (
 	"github.com/navefleet/nave/hub/api"
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 	"github.com/navefleet/nave/shared/condition"
-	"github.com/navefleet/nave/shared/version"
 	"github.com/navefleet/nave/shared/wording"
 )
 
@@ -253,29 +252,4 @@ func printEncryption(out io.Writer, e *adminv1.Encryption) {
 	default:
 		fmt.Fprintf(out, "The spoke has %s\n", oneLine(strings.Join(e.GetKeys(), ", ")))
 	}
-}
-
-func newVersionCommand(s *session) *cobra.Command {
-	var client bool
-	cmd := &cobra.Command{
-		Use:   "version",
-		Short: "Show the versions of this program and of the hub",
-		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			fmt.Fprintf(cmd.OutOrStdout(), "nave: %s\n", version.String())
-			if client {
-				return nil
-			}
-			return s.run(func(cmd *cobra.Command, _ []string, hub adminv1.AdminServiceClient) error {
-				answer, err := hub.GetVersion(cmd.Context(), &adminv1.GetVersionRequest{})
-				if err != nil {
-					return err
-				}
-				fmt.Fprintf(cmd.OutOrStdout(), "hub:  %s (protocol %d)\n", oneLine(answer.GetVersion()), answer.GetProtocol())
-				return nil
-			})(cmd, args)
-		},
-	}
-	cmd.Flags().BoolVar(&client, "client", false, "only of this program")
-	return cmd
 }

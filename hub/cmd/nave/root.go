@@ -15,6 +15,7 @@ import (
 
 	"github.com/navefleet/nave/hub/operatorconfig"
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
+	"github.com/navefleet/nave/shared/version"
 )
 
 // session has the flags of all commands, and connects to the hub that they name.
@@ -40,6 +41,7 @@ func newCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:           "nave",
 		Short:         "Operate a fleet of Kubernetes clusters from one hub",
+		Version:       version.String(),
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}

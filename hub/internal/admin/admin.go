@@ -24,7 +24,6 @@ import (
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 	"github.com/navefleet/nave/shared/identity"
 	"github.com/navefleet/nave/shared/telemetry"
-	"github.com/navefleet/nave/shared/version"
 )
 
 // Config has the dependencies of a Server. Store, Vault and Join.TrustDomain must be set.
@@ -142,13 +141,4 @@ func (s *Server) fail(err error) error {
 		return status.Errorf(codes.DataLoss, "%v; an object of the hub can also be applied again: nave apply", err)
 	}
 	return status.Errorf(codes.Internal, "the hub failed: %v", err)
-}
-
-// GetVersion implements adminv1.AdminServiceServer.
-func (s *Server) GetVersion(ctx context.Context, _ *adminv1.GetVersionRequest) (*adminv1.GetVersionResponse, error) {
-	if _, err := s.operator(ctx); err != nil {
-		return nil, err
-	}
-	build, _ := version.Build()
-	return &adminv1.GetVersionResponse{Version: build, Protocol: version.Protocol, Epoch: s.store.Epoch()}, nil
 }
