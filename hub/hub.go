@@ -45,6 +45,7 @@ import (
 	"github.com/navefleet/nave/hub/internal/statemetrics"
 	"github.com/navefleet/nave/hub/internal/store"
 	"github.com/navefleet/nave/hub/internal/trace"
+	"github.com/navefleet/nave/hub/internal/upgrade"
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/identity"
@@ -67,6 +68,7 @@ type Hub struct {
 
 	fetch    *fetch.Loop
 	plan     *plan.Planner
+	upgrade  *upgrade.Loop
 	publish  *publish.Publisher
 	dispatch *dispatch.Server
 	admin    *admin.Server
@@ -151,6 +153,7 @@ func (h *Hub) build() error {
 		RemoteBases: c.remoteBases(),
 		Log:         c.Log, Metrics: h.registry, Trace: h.trace, Now: c.Now,
 	})
+	h.upgrade = upgrade.New(upgrade.Config{Store: h.store, Log: c.Log, Now: c.Now})
 	h.publish = publish.New(publish.Config{
 		Store: h.store, Signer: h.signer, TrustDomain: h.authority.TrustDomain(), TTL: c.BundleTTL,
 		Log: c.Log, Metrics: h.registry, Trace: h.trace, Now: c.Now,

@@ -37,6 +37,7 @@ func (h *Hub) Run(ctx context.Context) (err error) {
 		g.Go(func() error { return h.fetch.Run(parts) })
 		return h.plan.Run(parts)
 	})
+	g.Go(func() error { return h.upgrade.Run(parts) })
 	g.Go(func() error { return h.publish.Run(parts) })
 	g.Go(func() error { return h.dispatch.Run(parts) })
 	g.Go(func() error { return h.states.Run(parts) })

@@ -52,7 +52,7 @@ var layers = []layer{
 	{"L5 the loops and the servers", []string{
 		"hub/internal/fetch", "hub/internal/plan", "hub/internal/publish", "hub/internal/automation", "hub/internal/notify",
 		"hub/internal/dispatch", "hub/internal/registration", "hub/internal/admin", "hub/internal/webhook",
-		"hub/internal/statemetrics",
+		"hub/internal/statemetrics", "hub/internal/upgrade",
 		"spoke/internal/apply", "spoke/internal/ledger", "spoke/internal/session", "spoke/internal/report",
 		"spoke/internal/upgrade",
 	}},

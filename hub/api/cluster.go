@@ -29,6 +29,7 @@ func init() {
 			{Name: "LABELS", Wide: true, Value: labelsOf},
 			{Name: "CERTIFICATE EXPIRES", Wide: true, Value: fieldOf("status", "certificateExpires")},
 			{Name: "IMAGE", Wide: true, Value: fieldOf("status", "image")},
+			{Name: "UPGRADE", Wide: true, Value: fieldOf("status", "upgrade", "reason")},
 		},
 	})
 }
@@ -54,6 +55,9 @@ type ClusterSpec struct {
 	Drift string `json:"drift,omitempty"`
 	// PassThrough lists kinds of Flux as Kind.group. Their objects are applied to the cluster, for the controllers there.
 	PassThrough []string `json:"passThrough,omitempty"`
+	// Spoke is what the cluster's spoke runs, whatever its Fleets say. Its maxConcurrent counts for the Clusters that name
+	// the same image; the smallest one does.
+	Spoke SpokeSpec `json:"spoke,omitzero"`
 }
 
 // checkCluster checks a Cluster. Its name is part of certificates and paths, so it is one DNS label.
@@ -65,6 +69,7 @@ func checkCluster(c *Cluster) field.ErrorList {
 	}
 	errs = append(errs, checkDrift(c.Spec.Drift, specPath().Child("drift"))...)
 	errs = append(errs, checkPassThrough(c.Spec.PassThrough, specPath().Child("passThrough"))...)
+	errs = append(errs, checkSpoke(c.Spec.Spoke, specPath().Child("spoke"))...)
 	vars := specPath().Child("vars")
 	if _, ok := c.Spec.Vars[ClusterNameVariable]; ok {
 		errs = append(errs, field.Forbidden(vars.Key(ClusterNameVariable),

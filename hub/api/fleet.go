@@ -27,6 +27,8 @@ func init() {
 			{Name: "UPDATED", Value: fieldOf("status", "clusters", "updated")},
 			{Name: "HEALTHY", Value: fieldOf("status", "clusters", "ready")},
 			suspendedColumn, messageColumn,
+			{Name: "SPOKE IMAGE", Wide: true, Value: fieldOf("spec", "spoke", "image")},
+			{Name: "SPOKES UPGRADED", Wide: true, Value: fieldOf("status", "spokes", "upgraded")},
 		},
 	})
 }
@@ -53,6 +55,8 @@ type FleetSpec struct {
 	KeepFluxComponents bool `json:"keepFluxComponents,omitempty"`
 	// PassThrough lists kinds of Flux as Kind.group. Their objects are applied to the clusters, for the controllers there.
 	PassThrough []string `json:"passThrough,omitempty"`
+	// Spoke is what the spokes of the clusters run, unless their Cluster says it.
+	Spoke SpokeSpec `json:"spoke,omitzero"`
 }
 
 // Template is a Kustomization whose variables are not replaced yet.
@@ -72,6 +76,7 @@ func checkFleet(f *Fleet) (errs field.ErrorList) {
 		errs = append(errs, field.Invalid(specPath().Child("template"), field.OmitValueType{}, err.Error()))
 	}
 	errs = append(errs, checkDrift(f.Spec.Drift, specPath().Child("drift"))...)
+	errs = append(errs, checkSpoke(f.Spec.Spoke, specPath().Child("spoke"))...)
 	return append(errs, checkPassThrough(f.Spec.PassThrough, specPath().Child("passThrough"))...)
 }
 

@@ -34,7 +34,8 @@ const (
 const (
 	// maxCluster is how many bytes a cluster's SPIFFE ID has at most.
 	maxCluster = 2048
-	// maxEntriesBytes is of the entries of a bundle; the cluster, the image, the numbers and the times fit into what they leave.
+	// maxEntriesBytes is of the entries of a bundle; the cluster, the image, the numbers and the times fit into what they
+	// leave.
 	maxEntriesBytes = MaxBundleBytes - maxCluster - MaxImageBytes - 256
 )
 

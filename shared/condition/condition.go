@@ -88,6 +88,15 @@ const (
 	BundleHeldBack   = "BundleHeldBack"   // the spoke does not know a feature; also an event, and of HelmReleases
 	ReportsLimited   = "ReportsLimited"   // the spoke has more applications than a hub takes reports of
 	Blocked          = "Blocked"          // by spec.blocked
+
+	// Of the image that spec.spoke names.
+	SpokeUpgradePending = "SpokeUpgradePending" // the spoke gets it later
+	SpokeUpgrading      = "SpokeUpgrading"      // also an event
+	SpokeUpgraded       = "SpokeUpgraded"       // also an event
+	SpokeUpgradeFailed  = "SpokeUpgradeFailed"  // also an event
+	SpokeNotUpgradable  = "SpokeNotUpgradable"  // the hub cannot upgrade this spoke; also an event
+	SpokeImageConflict  = "SpokeImageConflict"  // Fleets name different ones; also an event
+
 	NotRegistered    = "NotRegistered"    // no spoke has registered yet
 	JoinTokenRefused = "JoinTokenRefused" // the spoke cannot register
 	Offline          = "Offline"          // the spoke has no session

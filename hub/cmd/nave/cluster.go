@@ -26,7 +26,8 @@ import (
 func newClusterCommand(s *session) *cobra.Command {
 	return group("cluster", "Add, list, change and remove clusters",
 		newClusterAddCommand(s), newClusterGetCommand(s), newClusterLabelCommand(s), newClusterListCommand(s),
-		newClusterRemoveCommand(s), newClusterRotateCommand(s), newClusterSetCommand(s))
+		newClusterRemoveCommand(s), newClusterRotateCommand(s), newClusterSetCommand(s),
+		newClusterUpgradeCommand(s))
 }
 
 // newCluster holds the flags of "cluster add".

@@ -114,6 +114,14 @@ func TestClusterChange(t *testing.T) {
 		{"vars", "set east --var zone=b --var domain=x=y", nil, "vars: domain: x=y zone: b", 1},
 		{"removes_var", "set east --var zone-", nil, "spec: vars: {}", 1},
 		{"no_var", "set east", nil, "which variables?", 0},
+		{"upgrades", "upgrade east --image r/s:v2", nil, "spec: spoke: image: r/s:v2 vars: zone: a", 1},
+		{"upgrades_several", "upgrade --all --image r/s:v2 --max-concurrent 3", nil, "image: r/s:v2 maxConcurrent: 3", 1},
+		{"upgrades_a_share", "upgrade east --image r/s:v2 --max-concurrent 10%", nil, "maxConcurrent: 10%", 1},
+		{"upgrade_dry", "upgrade east --image r/s:v2 --dry-run", nil, "cluster/east changed (dry run)", 1},
+		{"upgrade_without_image", "upgrade east", nil, "which image?", 0},
+		{"upgrade_without_cluster", "upgrade --image r/s:v2", nil, "which clusters?", 0},
+		{"upgrade_stops_none", "upgrade east --stop", nil, "cluster/east not changed", 0},
+		{"upgrade_or_stop", "upgrade east --stop --image r/s:v2", nil, "[stop image]", 0},
 		{"for_git", "get east -o yaml", nil, "labels: env: prod name: east spec: vars: zone: a", 0},
 		{"for_git_given", "get given -o yaml", nil, "metadata: labels: env: prod name: given", 0},
 		{"adopts_given", "add given --adopt", nil, "metadata: labels: env: prod name: given", 1},
@@ -145,6 +153,29 @@ func TestClusterChange(t *testing.T) {
 				t.Errorf("what the hub added is in %q", seen)
 			}
 		})
+	}
+}
+
+// TestSetSpoke changes only the spec of a Cluster that names another image or number.
+func TestSetSpoke(t *testing.T) {
+	spec := map[string]any{}
+	for i, step := range []struct {
+		image, maxConcurrent string
+		want                 bool
+	}{
+		{"r/s:v2", "", true}, {"r/s:v2", "", false}, {"r/s:v2", "2", true}, {"r/s:v2", "2", false}, {"r/s:v2", "5%", true},
+		{"r/s:v3", "5%", true}, {"", "", true}, {"", "", false},
+	} {
+		text, err := json.Marshal(spec) // as the hub answers
+		if err == nil {
+			err = json.Unmarshal(text, &spec)
+		}
+		if got := setSpoke(spec, step.image, step.maxConcurrent); got != step.want || err != nil {
+			t.Errorf("step %d: changed %t: %v, %v", i, got, spec, err)
+		}
+	}
+	if len(spec) > 0 {
+		t.Errorf("left %v", spec)
 	}
 }
 

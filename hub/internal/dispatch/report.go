@@ -21,6 +21,7 @@ import (
 	"github.com/navefleet/nave/hub/internal/store"
 	bundlev1 "github.com/navefleet/nave/proto/nave/bundle/v1"
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
+	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/condition"
 	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/shared/reporting"
@@ -64,8 +65,9 @@ type checkedReport struct {
 	rows       map[string]store.Report
 	removed    []string // keys
 	events     []store.Event
-	unreported int // applications that the spoke reports nothing about
-	size       int // bytes
+	unreported int                  // applications that the spoke reports nothing about
+	upgrade    *store.UpgradeReport // nil: the last one stays
+	size       int                  // bytes
 	failed     []failedApplication
 }
 
@@ -112,6 +114,10 @@ func checkReport(cluster string, r *spokev1.ReportRequest, now time.Time) (*chec
 	c := &checkedReport{
 		full: r.Full, rows: make(map[string]store.Report, len(r.Applications)), unreported: int(r.Unreported),
 		size: proto.Size(r),
+	}
+	if u := r.Upgrade; u != nil || r.Full {
+		c.upgrade = &store.UpgradeReport{Image: clean(u.GetImage(), bundle.MaxImageBytes), At: now,
+			Failure: clean(u.GetFailure(), reporting.MaxMessage)}
 	}
 	for _, a := range r.Applications {
 		key, value, err := checkApplication(cluster, a)
@@ -295,7 +301,7 @@ func (c *checkedReport) changes(tx *store.Tx, cluster string) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	differ, grows := len(c.events) > 0 || spoke.Unreported != c.unreported, false
+	differ, grows := len(c.events) > 0 || c.tells(spoke), false
 	c.failed = nil
 	for key, row := range c.rows {
 		old, ok, err := store.Reports.Get(tx, key)
@@ -372,7 +378,7 @@ func (c *checkedReport) gone(tx *store.Tx, cluster string) ([]string, error) {
 
 // write stores the rows that changed and the events, and deletes the rows that are gone.
 func (c *checkedReport) write(tx *store.Tx, cluster string) error {
-	if err := c.count(tx, cluster); err != nil {
+	if err := c.tell(tx, cluster); err != nil {
 		return err
 	}
 	gone, err := c.gone(tx, cluster)
@@ -404,12 +410,21 @@ func (c *checkedReport) write(tx *store.Tx, cluster string) error {
 	return nil
 }
 
-// count writes how many applications of a registered cluster are not reported.
-func (c *checkedReport) count(tx *store.Tx, cluster string) error {
+// tells reports whether the report says something new about the spoke itself.
+func (c *checkedReport) tells(row store.Spoke) bool {
+	return row.Unreported != c.unreported || c.upgrade != nil &&
+		(c.upgrade.Image != row.Upgrade.Image || c.upgrade.Failure != row.Upgrade.Failure)
+}
+
+// tell writes what the report says about the spoke of a registered cluster.
+func (c *checkedReport) tell(tx *store.Tx, cluster string) error {
 	row, _, err := store.Spokes.Get(tx, cluster)
-	if err != nil || row.RegisteredAt.IsZero() || row.Unreported == c.unreported {
+	if err != nil || row.RegisteredAt.IsZero() || !c.tells(row) {
 		return err
 	}
 	row.Unreported = c.unreported
+	if c.upgrade != nil {
+		row.Upgrade = *c.upgrade
+	}
 	return store.Spokes.Put(tx, cluster, row)
 }

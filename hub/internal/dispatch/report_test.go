@@ -260,6 +260,25 @@ func TestReportQuota(t *testing.T) {
 			return err
 		}))
 	}
+	for _, c := range []struct {
+		request *spokev1.ReportRequest
+		want    string
+	}{
+		{&spokev1.ReportRequest{Upgrade: &spokev1.SpokeUpgrade{Image: "r/s:v2"}}, "r/s:v2 "},
+		{&spokev1.ReportRequest{Upgrade: &spokev1.SpokeUpgrade{Image: "r/s:v2", Failure: "no\x1btag"}}, "r/s:v2 no\uFFFDtag"},
+		{&spokev1.ReportRequest{Unreported: 1}, "r/s:v2 no\uFFFDtag"},
+		{&spokev1.ReportRequest{Full: true}, " "},
+	} {
+		_, err = client.Report(t.Context(), c.request)
+		must(t, err)
+		must(t, r.store.View(t.Context(), func(tx *store.Tx) error {
+			row, _, err := store.Spokes.Get(tx, "a")
+			if got := row.Upgrade.Image + " " + row.Upgrade.Failure; got != c.want {
+				t.Errorf("the upgrade is %q, want %q", got, c.want)
+			}
+			return err
+		}))
+	}
 	q, now := newQuotas(), time.Now()
 	if n := q.events.Take("a", 10*eventBurst, now); n != eventBurst {
 		t.Fatalf("%d events at once", n)

@@ -8,6 +8,7 @@
 // A bundle is signed anew if
 //
 //   - the Applications of the release differ from those of the last bundle
+//   - the bundle is to name another image for the spoke, or none any more (store.Upgrade)
 //   - half of its time to live is over
 //   - it was issued in the future, because the hub's clock was ahead
 //   - the key changed
@@ -123,7 +124,7 @@ func (p *Publisher) Run(ctx context.Context) (err error) {
 	p.swept = p.Now()
 	return loop.Loop{
 		Name: "publish", Store: p.Store, Log: p.Log,
-		Tables: []string{store.Plans.Name(), store.Spokes.Name(), store.Pins.Name()},
+		Tables: []string{store.Plans.Name(), store.Spokes.Name(), store.Pins.Name(), store.Upgrades.Name()},
 		Note:   p.note, Work: p.work,
 	}.Run(ctx)
 }

@@ -32,6 +32,7 @@ type candidate struct {
 	release   store.Release // the last one, and then the next
 	pin       *store.Pin    // nil: the cluster is not pinned
 	pinRow    string        // of store.Pins, as it is stored
+	image     string        // that the bundle names for the spoke
 	applied   bool          // the spoke has applied the last bundle
 	anew      bool          // the Applications of the release are others than before, or it is the first
 	published bool
@@ -72,6 +73,9 @@ func (c *candidate) read(tx *store.Tx) (err error) {
 	if err := c.readPin(tx); err != nil {
 		return err
 	}
+	if c.image, err = offeredImage(tx, c.name); err != nil {
+		return err
+	}
 	c.last, c.published, err = store.SignedBundles.Get(tx, c.name)
 	if errors.Is(err, store.ErrDamaged) {
 		c.last, c.published, c.unread = store.SignedBundle{}, true, err
@@ -104,6 +108,13 @@ func (c *candidate) readPin(tx *store.Tx) error {
 	pin, _, err := store.Pins.Get(tx, c.name)
 	c.pin = &pin
 	return err
+}
+
+// offeredImage returns the image that the bundle of a cluster names for its spoke. The package upgrade replaces a
+// damaged row.
+func offeredImage(tx *store.Tx, cluster string) (string, error) {
+	row, _, err := store.Upgrades.GetIntact(tx, cluster)
+	return row.Offered(), err
 }
 
 // members returns the clusters of a Fleet. It reads the rows of all clusters, and leaves out a cluster whose rows
@@ -144,7 +155,7 @@ func (p *Publisher) prepare(c *candidate, r *release.Round) (err error) {
 	b := &bundle.Bundle{
 		Cluster: p.spiffe(c.name), Applications: store.BundleEntries(c.release.Applications),
 		Pending: c.release.Pending, Incomplete: c.release.Incomplete, Removals: c.release.Removals,
-		Handovers: c.release.Handovers, Questions: c.release.Questions,
+		Handovers: c.release.Handovers, Questions: c.release.Questions, SpokeImage: c.image,
 	}
 	if c.published && follows(c.last.Bundle, c.seen) && p.isCurrent(c.last, b, r.Now) {
 		return nil
@@ -200,6 +211,9 @@ func (c *candidate) moved(tx *store.Tx) (bool, error) {
 		return string(row) != c.row, err
 	}
 	if pin, err := store.Pins.Bytes(tx, c.name); err != nil || string(pin) != c.pinRow {
+		return true, err
+	}
+	if image, err := offeredImage(tx, c.name); err != nil || image != c.image {
 		return true, err
 	}
 	spoke, _, err := store.Spokes.Get(tx, c.name)
@@ -307,7 +321,7 @@ func (p *Publisher) isCurrent(last store.SignedBundle, next *bundle.Bundle, now 
 func listsSame(a, b *bundle.Bundle) bool {
 	return slices.Equal(a.Applications, b.Applications) && slices.Equal(a.Pending, b.Pending) &&
 		a.Incomplete == b.Incomplete && slices.Equal(a.Removals, b.Removals) && slices.Equal(a.Handovers, b.Handovers) &&
-		bundle.SameQuestions(a.Questions, b.Questions)
+		bundle.SameQuestions(a.Questions, b.Questions) && a.SpokeImage == b.SpokeImage
 }
 
 // spiffe returns the SPIFFE ID of a cluster, as it is in certificates and bundles.

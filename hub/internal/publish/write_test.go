@@ -21,7 +21,12 @@ func TestMovedMeanwhile(t *testing.T) {
 	}{
 		"plan":         {func(b *bench) { b.plan("east", "three") }, 2},
 		"plan_deleted": {func(b *bench) { b.update(func(tx *store.Tx) error { return store.Plans.Delete(tx, "east") }) }, 0},
-		"spoke":        {func(b *bench) { b.acked("east", bundle.ID{Epoch: b.Store.Epoch(), Sequence: 7}) }, 8},
+		"image": {func(b *bench) {
+			b.update(func(tx *store.Tx) error {
+				return store.Upgrades.Put(tx, "east", store.Upgrade{Image: "r/s:v2", UpgradeProgress: store.UpgradeProgress{Began: b.now}})
+			})
+		}, 2},
+		"spoke": {func(b *bench) { b.acked("east", bundle.ID{Epoch: b.Store.Epoch(), Sequence: 7}) }, 8},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t)

@@ -106,6 +106,16 @@ var advices = map[string]string{
 	condition.ReportsLimited: "Let fewer objects of this cluster render more each. What the cluster runs is not affected",
 	condition.BundleHeldBack: "Upgrade nave-spoke in the cluster to the version of the hub. The cluster keeps what it " +
 		"runs meanwhile",
+	condition.SpokeUpgradePending: "No action is needed: it is upgraded when it is connected and has its turn. If " +
+		"another cluster has failed, correct that one first; if the cluster is suspended or pinned, resume or release it",
+	condition.SpokeUpgrading: "No action is needed: the spoke tries the image, restarts with it, and applies everything " +
+		"once; the next clusters follow when it is done",
+	condition.SpokeUpgradeFailed: "Set another image, or mend what the message says: the spoke tries again every ten " +
+		"minutes while it is connected. No other cluster begins until then. To pass this cluster over, let its own " +
+		"spec.spoke.image name what it runs. If it is offline, look at the Pod of nave-spoke there",
+	condition.SpokeNotUpgradable: "Upgrade nave-spoke in the cluster as it was installed: nave cluster add prints the " +
+		"manifest; or let spec.spoke.image of the Cluster name what it runs",
+	condition.SpokeImageConflict: "Do what the message says. The spoke stays as it is meanwhile",
 	condition.DriftDetected: "Put the fields back, or ask for it: nave reconcile; or let Git say what the cluster has. " +
 		"Drift is left as it is because of spec.driftDetection of a HelmRelease, the annotation fleet.nave.io/drift, or " +
 		"spec.drift of the Cluster or Fleet",

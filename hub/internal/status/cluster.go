@@ -14,9 +14,10 @@ import (
 )
 
 // clusterVerdict returns True if the cluster runs the newest bundle and all covered objects are ready. Otherwise it
-// returns the worst of the verdicts about the session, the hub's Condition and the covered objects.
+// returns the worst of the verdicts about the session, the hub's Condition, the covered objects and the image of the
+// spoke.
 func (f Facts) clusterVerdict() verdict {
-	own, hub, covered := f.sessionVerdict(), f.hubVerdict(), f.coveredVerdict()
+	own, hub, covered, upgrade := f.sessionVerdict(), f.hubVerdict(), f.coveredVerdict(), f.upgradeVerdict()
 	switch {
 	case own.ready == condition.False:
 		return own
@@ -26,6 +27,8 @@ func (f Facts) clusterVerdict() verdict {
 		return covered
 	case hub.ready == condition.False:
 		return hub
+	case upgrade.ready == condition.False:
+		return upgrade
 	case own.ready != condition.True:
 		return own
 	case hub.ready != condition.True || f.Bundle == nil:
@@ -34,6 +37,8 @@ func (f Facts) clusterVerdict() verdict {
 		return f.unreportedVerdict()
 	case covered.ready != condition.True:
 		return covered
+	case upgrade.ready != condition.True:
+		return upgrade
 	}
 	v := runningVerdict(f.Spoke, f.Bundle)
 	v.message += f.certificateNotice()
@@ -140,6 +145,7 @@ func runningVerdict(s *store.Spoke, d *store.SignedBundle) verdict {
 func (f Facts) clusterDetails(c *conditions, status fields) {
 	f.setConnected(c)
 	f.setPinned(c)
+	f.setUpgrade(status)
 	if d := f.Bundle; d != nil {
 		status["bundle"] = bundleOf(d.Bundle)
 		status["bundleExpires"] = wording.Time(d.ExpiresAt)

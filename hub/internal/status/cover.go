@@ -131,8 +131,9 @@ func (r *Reader) cover(f *Facts) error {
 }
 
 // below adds a Fleet's roots, the objects that they give, and the sources that these are rendered from: objects of the
-// graph to member.Covered, sources of the hub to sources.
+// graph to member.Covered, sources of the hub to sources. It keeps the upgrade of the member that the Fleet wants.
 func (r *Reader) below(fleet api.Key, g *clusterGraph, member *Facts, sources map[api.Key]Facts) error {
+	member.keepUpgradeOf(fleet)
 	seen := map[api.Key]bool{}
 	for queue := g.children[fleet]; len(queue) > 0; queue = queue[1:] {
 		key := queue[0]

@@ -205,6 +205,12 @@ func TestRead_left(t *testing.T) {
 	}
 }
 
+// upgrades writes how far the spoke of east has come with the image of a Fleet.
+func upgrades(tx *store.Tx, fleet, reason, message string) error {
+	return store.Upgrades.Put(tx, "east", store.Upgrade{Image: "r/s:v2", Fleets: []string{fleet}, Since: at(6),
+		UpgradeProgress: store.UpgradeProgress{Reason: reason, Message: message}})
+}
+
 func TestRollUp(t *testing.T) {
 	const allWell = "True ReconciliationSucceeded: 2 of 2 clusters are ready"
 	const runs = "True ReconciliationSucceeded: Runs bundle 4"
@@ -245,6 +251,22 @@ func TestRollUp(t *testing.T) {
 		}, "False ReconciliationFailed: 1 of 2 clusters are ready; east: Kustomization flux-system/apps: " +
 			"ReconciliationFailed: no (and 1 more is not ready)",
 			"False ReconciliationFailed: Kustomization flux-system/apps: ReconciliationFailed: no (and 1 more is not ready)"},
+		{"spoke_upgrading", func(_ *fleetWorld, tx *store.Tx) error {
+			return upgrades(tx, "prod", "SpokeUpgrading", "the spoke tries the image")
+		}, "Unknown SpokeUpgrading: 1 of 2 clusters are ready; east: The spoke is upgraded to r/s:v2: the " +
+			"spoke tries the image",
+			"Unknown SpokeUpgrading: The spoke is upgraded to r/s:v2: the spoke tries the image"},
+		{"spoke_upgraded", func(_ *fleetWorld, tx *store.Tx) error { return upgrades(tx, "prod", "SpokeUpgraded", "") },
+			allWell, runs},
+		{"spoke_not_upgraded", func(w *fleetWorld, tx *store.Tx) error {
+			return errors.Join(upgrades(tx, "prod", "SpokeUpgradeFailed", "ImagePullBackOff: no such tag"),
+				w.report(tx, appsKey, "Unknown", "Progressing", "applies"))
+		}, "False SpokeUpgradeFailed: 1 of 2 clusters are ready; east: The spoke was not upgraded to r/s:v2: " +
+			"ImagePullBackOff: no such tag",
+			"False SpokeUpgradeFailed: The spoke was not upgraded to r/s:v2: ImagePullBackOff: no such tag"},
+		{"spoke_of_another_fleet", func(_ *fleetWorld, tx *store.Tx) error {
+			return upgrades(tx, "test", "SpokeUpgradeFailed", "no")
+		}, allWell, "False SpokeUpgradeFailed: The spoke was not upgraded to r/s:v2: no"},
 		{"progressing", func(w *fleetWorld, tx *store.Tx) error {
 			return w.report(tx, appsKey, "Unknown", "Progressing", "waits for health")
 		}, "Unknown Progressing: 1 of 2 clusters are ready; east: Kustomization flux-system/apps: Progressing: waits for " +

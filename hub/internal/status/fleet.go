@@ -62,7 +62,7 @@ func (f Facts) fleetVerdict() verdict {
 
 // memberVerdict returns the verdict about a cluster with only the objects that a Fleet leads to there.
 func (f Facts) memberVerdict() verdict {
-	own, hub, covered := f.sessionVerdict(), f.hubVerdict(), f.coveredVerdict()
+	own, hub, covered, upgrade := f.sessionVerdict(), f.hubVerdict(), f.coveredVerdict(), f.upgradeVerdict()
 	switch {
 	case own.ready == condition.False:
 		return own
@@ -70,10 +70,14 @@ func (f Facts) memberVerdict() verdict {
 		return hub
 	case covered.ready == condition.False:
 		return covered
+	case upgrade.ready == condition.False:
+		return upgrade
 	case own.ready != condition.True:
 		return own
 	case len(f.Covered) == 0:
 		return pending(condition.Progressing, "waiting for its root object", hub.since)
+	case covered.ready == condition.True && upgrade.ready != condition.True:
+		return upgrade
 	}
 	covered.since = later(covered.since, hub.since, f.Spoke.Since)
 	return covered

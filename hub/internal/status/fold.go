@@ -134,6 +134,7 @@ func (f Facts) details(c *conditions, status fields) {
 		f.clusterDetails(c, status)
 	case api.FleetRole:
 		status["clusters"] = f.clusterCounts()
+		f.setUpgrades(status)
 	case api.RenderableRole:
 		f.applicationDetails(c, status)
 	case api.SourceRole:

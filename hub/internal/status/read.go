@@ -168,6 +168,11 @@ func (r *Reader) ofRows(row store.Resource) (f Facts, err error) {
 	if f.Refusal, err = cached(r, r.refusals, store.Refusals, cluster); err != nil {
 		return f, err
 	}
+	if role == api.ClusterRole {
+		if f.Upgrade, err = get(r, store.Upgrades, cluster); err != nil {
+			return f, err
+		}
+	}
 	p, err := r.plan(cluster)
 	if err != nil {
 		return f, err

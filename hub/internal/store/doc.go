@@ -44,6 +44,7 @@
 //	refusals         cluster → JSON Refusal
 //	history          cluster/epoch-sequence → JSON Past  in decimal, 20 digits each
 //	pins             cluster → JSON Pin
+//	upgrades         cluster → JSON Upgrade
 //	confirmations    ConfirmationKey → JSON Confirmation
 //	repairs          cluster → JSON Repair
 //	desireds         cluster → JSON SignedBundle

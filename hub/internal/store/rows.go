@@ -11,6 +11,7 @@ import (
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/artifact"
 	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/condition"
 	"github.com/navefleet/nave/shared/manifest"
 )
 
@@ -325,6 +326,34 @@ type Pin struct {
 	By       string    `json:"by"` // the operator
 }
 
+// Upgrade is the image that the spoke of a cluster should run, and how far it has come. Its key is the name of the
+// cluster. Package upgrade writes it.
+type Upgrade struct {
+	Image  string   `json:"image,omitempty"`  // empty: Fleets name different ones
+	Fleets []string `json:"fleets,omitempty"` // that name it, sorted; none: the Cluster does
+	UpgradeProgress
+	Since time.Time `json:"since"` // of Reason
+}
+
+// UpgradeProgress has the fields of rollout.Upgrade.
+type UpgradeProgress struct {
+	Reason     string    `json:"reason"`
+	Message    string    `json:"message,omitempty"`
+	Began      time.Time `json:"began,omitzero"`
+	WasHealthy bool      `json:"wasHealthy,omitempty"`
+	Arrived    bool      `json:"arrived,omitempty"`
+	At         bundle.ID `json:"at,omitzero"`
+}
+
+// Offered returns the image that the bundle of the cluster names: from the beginning of an upgrade until the spoke
+// reports that it runs it. At any other time, Offered returns "".
+func (u Upgrade) Offered() string {
+	if u.Began.IsZero() || u.Arrived || u.Reason == condition.SpokeUpgraded {
+		return ""
+	}
+	return u.Image
+}
+
 // BundleEntries returns entries as a bundle lists them.
 func BundleEntries(entries []Entry) []bundle.Entry {
 	listed := make([]bundle.Entry, len(entries))
@@ -399,6 +428,15 @@ type Spoke struct {
 	Unreported int `json:"unreported,omitempty"`
 	// Refused says why its last join token was not accepted, until the spoke opens a session.
 	Refused string `json:"refused,omitempty"`
+	// Upgrade is what the spoke reported about the image that its bundle names for it; zero: nothing.
+	Upgrade UpgradeReport `json:"upgrade,omitzero"`
+}
+
+// UpgradeReport is the last report of a spoke about the image that its bundle names for it.
+type UpgradeReport struct {
+	Image   string    `json:"image"`
+	Failure string    `json:"failure,omitempty"` // why the spoke does not run it; empty: it tries
+	At      time.Time `json:"at"`
 }
 
 // HasRegistered reports whether the spoke has ever registered since an operator added the cluster.

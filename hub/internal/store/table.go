@@ -23,6 +23,7 @@ var (
 	Pins          = newTable[Pin]("pins", ofSpoke)
 	Confirmations = newTable[Confirmation]("confirmations", ofHub)
 	Repairs       = newTable[Repair]("repairs", ofPlan)
+	Upgrades      = newTable[Upgrade]("upgrades", ofPlan)
 	SignedBundles = newTable[SignedBundle]("desireds", ofSpoke)
 	Spokes        = newTable[Spoke]("spokes", ofSpoke)
 	Reports       = newTable[Report]("reports", ofGraph)

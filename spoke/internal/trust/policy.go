@@ -83,8 +83,8 @@ func (p Policy) AllowsUpgrade() error {
 	if reflect.DeepEqual(p, Policy{}) || p.Upgrades != nil && *p.Upgrades {
 		return nil
 	}
-	return fmt.Errorf("another image of the spoke: %w: upgrade the spoke in its cluster, or set upgrades: true in the policy",
-		ErrPolicy)
+	return fmt.Errorf("another image of the spoke: %w: upgrade the spoke in its cluster, or set upgrades: true in "+
+		"the policy", ErrPolicy)
 }
 
 func kindName(id manifest.ID) string {

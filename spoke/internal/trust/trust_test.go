@@ -201,7 +201,7 @@ func TestPolicy(t *testing.T) {
 	}
 }
 
-// TestPolicy_upgrades lets a bundle change the image of the spoke, unless a policy limits bundles and does not allow it.
+// TestPolicy_upgrades lets a bundle change the image of the spoke, unless a policy limits bundles without allowing it.
 func TestPolicy_upgrades(t *testing.T) {
 	for text, allowed := range map[string]bool{
 		"": true, "{}": true, "upgrades: true": true, "upgrades: false": false, "namespaces: [a]": false,

@@ -74,7 +74,7 @@ func ignoreMissing(err error) error {
 }
 
 // trialPod returns the Pod that tries an image: on the node of the spoke's own Pod, with its security settings and its
-// pull secrets, and without its rights and volumes. It gets the flags of the spoke, so that an image which does not know
+// pull secrets, and without its rights and volumes. It gets the flags of the spoke, so that an image that does not know
 // one of them fails, and only prints its version.
 func trialPod(own *manifest.Object, image string) *manifest.Object {
 	spec := map[string]any{

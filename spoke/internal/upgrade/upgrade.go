@@ -47,8 +47,8 @@ type Config struct {
 	Namespace string // where the spoke runs
 	Pod       string // the Pod that this process runs in; empty: none
 	Refused   error  // why the owner of the cluster allows no upgrade; nil: upgrades are allowed
-	// Report tells the hub about the upgrade to an image. failure is empty while the upgrade is under way. Without an image
-	// there is no upgrade.
+	// Report tells the hub about the upgrade to an image. failure is empty while the upgrade is under way. Without an
+	// image there is no upgrade.
 	Report func(image, failure string)
 	Log    *slog.Logger
 }

@@ -1,0 +1,54 @@
+package api
+
+import (
+	"strconv"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/navefleet/nave/shared/bundle"
+)
+
+// SpokeSpec says which image the spokes of clusters run.
+type SpokeSpec struct {
+	// Image is named by its digest, or by a tag other than latest. Empty: spokes stay as they are installed.
+	Image string `json:"image,omitempty"`
+	// MaxConcurrent is how many spokes are upgraded at a time: a number, or a share of them, rounded down. At least one
+	// is; absent: one. The first one goes alone.
+	MaxConcurrent *intstr.IntOrString `json:"maxConcurrent,omitempty"`
+}
+
+// Concurrent returns how many of the spokes are upgraded at a time.
+func (s SpokeSpec) Concurrent(spokes int) int {
+	if s.MaxConcurrent == nil {
+		return 1
+	}
+	n, err := intstr.GetScaledValueFromIntOrPercent(s.MaxConcurrent, spokes, false)
+	if err != nil {
+		return 1
+	}
+	return max(n, 1)
+}
+
+// checkSpoke checks a SpokeSpec.
+func checkSpoke(s SpokeSpec, at *field.Path) (errs field.ErrorList) {
+	if s.Image != "" {
+		if err := bundle.CheckImage(s.Image); err != nil {
+			errs = append(errs, field.Invalid(at.Child("image"), s.Image, err.Error()))
+		}
+	}
+	if s.MaxConcurrent == nil {
+		return errs
+	}
+	at = at.Child("maxConcurrent")
+	if s.Image == "" {
+		errs = append(errs, field.Forbidden(at, "it goes with an image only: set that, or remove it"))
+	}
+	number, isShare := strings.CutSuffix(s.MaxConcurrent.String(), "%")
+	n, err := strconv.Atoi(number)
+	if err != nil || n < 1 || isShare && n > 100 || isShare != (s.MaxConcurrent.Type == intstr.String) {
+		errs = append(errs, field.Invalid(at, s.MaxConcurrent.String(), "want a number from 1, or a share from 1% to 100%"))
+	}
+	return errs
+}

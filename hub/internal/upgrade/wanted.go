@@ -1,0 +1,156 @@
+package upgrade
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/hub/internal/store"
+	"github.com/navefleet/nave/shared/wording"
+)
+
+// wanted is what the Clusters and Fleets want.
+type wanted struct {
+	clusters map[string]cluster
+	fleets   map[string]fleet // those with an image
+}
+
+type cluster struct {
+	labels    map[string]string
+	spoke     api.SpokeSpec
+	suspended bool
+}
+
+type fleet struct {
+	view      *api.Fleet
+	suspended bool
+}
+
+// image is the image that is wanted for the spoke of one cluster.
+type image struct {
+	name      string
+	fleets    []string // that want it, sorted; none: the Cluster does
+	groups    []string
+	suspended string // what suspends the upgrade; empty: nothing
+	conflict  string // the reason why it is not clear which image is wanted; empty: it is
+}
+
+// load reads all Clusters and Fleets.
+func (l *Loop) load(ctx context.Context) error {
+	l.wants = wanted{clusters: map[string]cluster{}, fleets: map[string]fleet{}}
+	l.images, l.dirty = nil, true
+	return l.Store.View(ctx, func(tx *store.Tx) error {
+		for _, prefix := range []string{api.ClusterKey("").Path(), api.FleetKey("").Path()} {
+			err := store.Resources.ScanApart(tx, prefix, func(_ string, row store.Resource) error {
+				l.wants.set(row.Key, row)
+				return nil
+			}, func(string, error) error { return nil }) // nobody knows what a damaged row wants
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// read reads one Cluster or Fleet again.
+func (l *Loop) read(ctx context.Context, key api.Key) error {
+	l.images = nil
+	return l.Store.View(ctx, func(tx *store.Tx) error {
+		row, _, err := store.Resources.Get(tx, key.Path())
+		if err == nil || errors.Is(err, store.ErrDamaged) {
+			l.wants.set(key, row)
+			err = nil
+		}
+		return err
+	})
+}
+
+// set replaces what one Cluster or Fleet wants, or removes it if the row does not have it.
+func (w wanted) set(key api.Key, row store.Resource) {
+	switch key.Role() {
+	case api.ClusterRole:
+		delete(w.clusters, key.Name)
+		if c, err := row.Object.Cluster(); err == nil {
+			w.clusters[key.Name] = cluster{labels: c.Labels, spoke: c.Spec.Spoke, suspended: row.IsSuspended()}
+		}
+	case api.FleetRole:
+		delete(w.fleets, key.Name)
+		if f, err := row.Object.Fleet(); err == nil && f.Spec.Spoke.Image != "" {
+			w.fleets[key.Name] = fleet{f, row.IsSuspended()}
+		}
+	}
+}
+
+// resolve returns the wanted image of each cluster that has one, and how many clusters of each group are upgraded at a
+// time.
+func (w wanted) resolve() (images map[string]image, limits map[string]int, err error) {
+	images, limits = map[string]image{}, map[string]int{}
+	members := map[string]int{}
+	for name, c := range w.clusters {
+		i, err := w.imageOf(c)
+		if err != nil {
+			return nil, nil, err
+		}
+		if i.name == "" && i.conflict == "" {
+			continue
+		}
+		images[name] = i
+		for _, group := range i.groups {
+			members[group]++
+		}
+	}
+	for name, i := range images {
+		for _, group := range i.groups {
+			spec := w.clusters[name].spoke
+			if len(i.fleets) > 0 {
+				spec = w.fleets[group].view.Spec.Spoke
+			}
+			n := spec.Concurrent(members[group])
+			if limit, ok := limits[group]; ok {
+				n = min(n, limit)
+			}
+			limits[group] = n
+		}
+	}
+	return images, limits, nil
+}
+
+// imageOf returns the image that is wanted for the spoke of a cluster: that of the Cluster, or else that of its Fleets.
+// The Clusters that name one image themselves are a group.
+func (w wanted) imageOf(c cluster) (image, error) {
+	i := image{name: c.spoke.Image}
+	if c.suspended {
+		i.suspended = "the cluster is suspended"
+	}
+	if i.name != "" {
+		i.groups = []string{"image " + i.name} // no name of a Fleet
+		return i, nil
+	}
+	for _, name := range slices.Sorted(maps.Keys(w.fleets)) {
+		f := w.fleets[name]
+		selects, err := f.view.Selects(c.labels)
+		if err != nil {
+			return i, err
+		}
+		if !selects {
+			continue
+		}
+		if other := f.view.Spec.Spoke.Image; i.name != "" && other != i.name || i.conflict != "" {
+			i.conflict = "%s want different images for its spoke: let one of them select the cluster, or set spec.spoke.image " +
+				"of the Cluster"
+		} else if i.name = other; f.suspended && i.suspended == "" {
+			i.suspended = "Fleet " + name + " is suspended"
+		}
+		i.fleets = append(i.fleets, name)
+	}
+	i.groups = i.fleets
+	if i.conflict != "" {
+		i.conflict = fmt.Sprintf(i.conflict, "Fleets "+wording.List(i.fleets, len(i.fleets), 3))
+		i.name = ""
+	}
+	return i, nil
+}
