@@ -85,13 +85,17 @@ func adoptCluster(cmd *cobra.Command, client adminv1.AdminServiceClient, name st
 	if err != nil {
 		return err
 	}
+	seen, err := documents(clusters...)
+	if err != nil {
+		return err
+	}
 	leaveOwner(clusters)
 	manifest, err := documents(clusters...)
 	if err != nil {
 		return err
 	}
-	seen := []byte(manifest)
-	answer, err := client.Apply(cmd.Context(), &adminv1.ApplyRequest{Manifest: seen, Replaces: seen})
+	request := &adminv1.ApplyRequest{Manifest: []byte(manifest), Replaces: []byte(seen)}
+	answer, err := client.Apply(cmd.Context(), request)
 	if err != nil {
 		return err
 	}
