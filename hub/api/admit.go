@@ -45,12 +45,12 @@ type Metadata struct {
 }
 
 // Admit returns o in the form that is stored: in the current version, with defaults, without status, each field
-// checked. Admit does not change o. The error names the object and each field that must change. If the hub does not
-// implement the kind yet, the error wraps ErrUnsupported.
+// checked. Admit does not change o. The error names the object and each field that must change; Faults divides it. If
+// the hub does not implement the kind yet, the error wraps ErrUnsupported.
 func Admit(o *manifest.Object, scope Scope) (*Object, error) {
 	admitted, err := admit(o, scope)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", KeyOf(o), err)
+		return nil, &admitError{KeyOf(o), err}
 	}
 	return newObject(admitted)
 }
@@ -69,13 +69,11 @@ func admit(o *manifest.Object, scope Scope) (*manifest.Object, error) {
 	}
 	c.SetAPIVersion(kind.Group + "/" + kind.Version)
 	delete(c.Object, "status")
-	if err := together(reduceMetadata(c, kind, scope)); err != nil {
-		return nil, err
-	}
+	errs := reduceMetadata(c, kind, scope)
 	if kind.Default != nil {
 		kind.Default(c)
 	}
-	return c, together(kind.Check(c, kind.checkFields(c)))
+	return c, together(append(errs, besides(kind.Check(c, kind.checkFields(c)), errs)...))
 }
 
 // together returns one error for all errors, or nil if there are none. The text is always the same for the same object,
@@ -155,34 +153,47 @@ func (m Metadata) tree() map[string]any {
 }
 
 // decode turns JSON values into a T. Fields that T does not have, and values of another type, are errors with the path
-// of the field.
-func decode[T any](values any, path *field.Path) (*T, field.ErrorList) {
-	data, err := json.Marshal(values)
-	if err != nil {
-		return nil, field.ErrorList{field.InternalError(path, err)}
+// of the field; the T is without them. If an error does not name its field, decode returns no T.
+func decode[T any](values any, path *field.Path) (into *T, errs field.ErrorList) {
+	for {
+		data, err := json.Marshal(values)
+		if err != nil {
+			return nil, append(errs, field.InternalError(path, err))
+		}
+		into := new(T)
+		strict, err := kjson.UnmarshalStrict(data, into)
+		for _, e := range strict {
+			errs = append(errs, strictError(e, path, reflect.TypeFor[T]()))
+		}
+		if err == nil {
+			return into, errs
+		}
+		errs = append(errs, decodeErrors(err, values, path)...)
+		var mismatch *json.UnmarshalTypeError
+		if !errors.As(err, &mismatch) {
+			return nil, errs
+		}
+		var ok bool
+		if values, ok = withoutField(values, mismatch.Field); !ok {
+			return nil, errs
+		}
 	}
-	into := new(T)
-	strict, err := kjson.UnmarshalStrict(data, into)
-	if err != nil {
-		return nil, decodeErrors(err, values, path)
-	}
-	var errs field.ErrorList
-	for _, e := range strict {
-		errs = append(errs, strictError(e, path))
-	}
-	return into, errs
 }
 
-// unknownField is the detail of the error about a field that the type does not have.
-const unknownField = "unknown field: check its spelling and its indentation"
+// unknownField begins the detail of the error about a field that the type does not have.
+const unknownField = "unknown field: "
 
 // strictError returns an error that names the field that the type does not have.
-func strictError(err error, path *field.Path) *field.Error {
+func strictError(err error, path *field.Path, in reflect.Type) *field.Error {
 	var at kjson.FieldError
+	meant := ""
 	if errors.As(err, &at) {
-		path = child(path, at.FieldPath())
+		path, meant = child(path, at.FieldPath()), nearestField(in, at.FieldPath())
 	}
-	return field.Forbidden(path, unknownField)
+	if meant != "" {
+		return field.Forbidden(path, unknownField+"did you mean "+meant+"?")
+	}
+	return field.Forbidden(path, unknownField+"check its spelling and its indentation")
 }
 
 // decodeErrors returns an error for the field with a value of the wrong type. If the field is a map of strings,

@@ -10,6 +10,7 @@ import (
 	apivalidation "k8s.io/apimachinery/pkg/api/validation"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	metavalidation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
@@ -48,30 +49,52 @@ func (k Kind) checkFields(o *manifest.Object) (errs field.ErrorList) {
 	return errs
 }
 
-// checked returns a Check that decodes the object strictly as a T, the Go type of its kind, and then calls check. If
-// errors were found before, it only adds unknown fields: a required field may be missing because it is misspelt.
+// checked returns a Check that decodes the object strictly as a T, the Go type of its kind, and then calls check. It
+// decodes without the fields that are wrong, so that it finds all errors at once.
 func checked[T any](check func(*T) field.ErrorList) func(*manifest.Object, field.ErrorList) field.ErrorList {
 	return func(o *manifest.Object, found field.ErrorList) field.ErrorList {
-		decoded, errs := decode[T](o.Object, nil)
-		switch {
-		case len(found) > 0:
-			return append(found, unknownFields(errs, found)...)
-		case len(errs) > 0:
-			return errs
+		values := any(o.Object)
+		for _, e := range found {
+			values, _ = withoutField(values, e.Field)
 		}
-		return check(decoded)
+		decoded, errs := decode[T](values, nil)
+		found = append(found, besides(errs, found)...)
+		if decoded == nil {
+			return found
+		}
+		return append(found, besides(check(decoded), found)...)
 	}
 }
 
-// unknownFields returns the errors about unknown fields, but for fields with an error of their own among those found.
-func unknownFields(errs, found field.ErrorList) (unknown field.ErrorList) {
+// besides returns the errors about fields that have no error among those found, and whose outer and inner fields have
+// none.
+func besides(errs, found field.ErrorList) (rest field.ErrorList) {
 	for _, e := range errs {
-		known := slices.ContainsFunc(found, func(f *field.Error) bool { return f.Field == e.Field })
-		if e.Detail == unknownField && !known {
-			unknown = append(unknown, e)
+		overlaps := func(f *field.Error) bool { return isWithin(e.Field, f.Field) || isWithin(f.Field, e.Field) }
+		if !slices.ContainsFunc(found, overlaps) {
+			rest = append(rest, e)
 		}
 	}
-	return unknown
+	return rest
+}
+
+// isWithin reports whether a field is another one, or in it.
+func isWithin(inner, outer string) bool {
+	rest, ok := strings.CutPrefix(inner, outer)
+	return ok && (rest == "" || rest[0] == '.' || rest[0] == '[')
+}
+
+// withoutField returns a copy of JSON values without a field. If they do not have the field, or it is in a list,
+// withoutField returns false.
+func withoutField(values any, name string) (any, bool) {
+	object, ok := values.(map[string]any)
+	path := strings.Split(name, ".")
+	if _, has, err := unstructured.NestedFieldNoCopy(object, path...); !ok || !has || err != nil {
+		return values, false
+	}
+	object = runtime.DeepCopyJSON(object)
+	unstructured.RemoveNestedField(object, path...)
+	return object, true
 }
 
 // specField returns a field of spec, or one below it: "install.timeout". If the field is not set, specField returns

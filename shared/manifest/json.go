@@ -10,7 +10,7 @@ import (
 
 // parseJSON returns the JSON value in data. If data is not JSON, parseJSON returns no document and no error: data may
 // be YAML, whose parser has the better message.
-func parseJSON(data []byte) ([]document, error) {
+func parseJSON(data []byte) ([]document, *ParseError) {
 	if trimmed := bytes.TrimLeft(data, " \t\r\n"); len(trimmed) == 0 || trimmed[0] != '{' || !utf8.Valid(data) {
 		return nil, nil
 	}

@@ -3,8 +3,10 @@ package manifest
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 
+	"go.yaml.in/yaml/v3"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
@@ -24,87 +26,149 @@ type ParseError struct {
 }
 
 // Error returns "document 2, line 17: …".
-func (e *ParseError) Error() string {
-	switch {
-	case e.Document == 0:
-		return e.Err.Error()
-	case e.Line == 0:
-		return fmt.Sprintf("document %d: %v", e.Document, e.Err)
-	}
-	return fmt.Sprintf("document %d, line %d: %v", e.Document, e.Line, e.Err)
-}
+func (e *ParseError) Error() string { return e.In("") }
 
 // Unwrap returns the cause.
 func (e *ParseError) Unwrap() error { return e.Err }
+
+// In returns the text of the error for a file: "FILE:17: …", or "FILE:17 (document 2): …" behind the first document.
+func (e *ParseError) In(file string) string {
+	return At(file, e.Document, e.Line) + ": " + e.Err.Error()
+}
+
+// At returns a place for messages: "FILE:17", or "FILE:17 (document 2)" behind the first document. Without a file At
+// returns "document 2, line 17".
+func At(file string, document, line int) string {
+	place := file
+	switch {
+	case file == "" && line == 0:
+		return fmt.Sprintf("document %d", document)
+	case file == "":
+		return fmt.Sprintf("document %d, line %d", document, line)
+	case line > 0:
+		place = fmt.Sprintf("%s:%d", file, line)
+	}
+	if document > 1 {
+		place += fmt.Sprintf(" (document %d)", document)
+	}
+	return place
+}
 
 // Parse returns the Kubernetes objects in YAML (any number of documents) or in one JSON value. Scalars have the meaning
 // that kubectl and Flux give them (YAML 1.1: a plain yes is true); whole numbers become int64, others float64. The
 // items of a List replace the List; documents without content are left out. Every error is a *ParseError: of syntax,
 // duplicate keys, tags without a JSON value, objects without apiVersion, kind or name, and exceeded limits.
 func Parse(data []byte) ([]*Object, error) {
-	if len(data) > MaxBytes {
-		return nil, &ParseError{Err: fmt.Errorf("%d bytes of manifests: more than %d", len(data), MaxBytes)}
-	}
-	documents, err := parseJSON(data)
-	if documents == nil && err == nil {
-		documents, err = parseYAML(data)
-	}
-	if err != nil {
-		return nil, err
+	r := reader{}
+	r.read(data)
+	if len(r.faults) > 0 {
+		return nil, r.faults[0]
 	}
 	var objects []*Object
-	for _, d := range documents {
-		if objects, err = appendObjects(objects, d.value, 0); err != nil {
-			return nil, &ParseError{Document: d.number, Line: d.line, Err: err}
-		}
+	for _, o := range r.objects {
+		objects = append(objects, o.Object)
 	}
 	return objects, nil
 }
+
+// ParseAll returns the objects that Parse would return, with their places, and the errors of all documents. After an
+// error of syntax it goes on with the next line "---".
+func ParseAll(data []byte) ([]Located, []*ParseError) {
+	r := reader{all: true}
+	r.read(data)
+	return r.objects, r.faults
+}
+
+// reader reads a stream.
+type reader struct {
+	all     bool // go on after an error, and keep the places of objects
+	objects []Located
+	faults  []*ParseError
+}
+
+func (r *reader) read(data []byte) {
+	if len(data) > MaxBytes {
+		r.fail(&ParseError{Err: fmt.Errorf("%d bytes of manifests: more than %d", len(data), MaxBytes)})
+		return
+	}
+	documents, err := parseJSON(data)
+	if documents == nil && err == nil {
+		documents = r.parseYAML(data)
+	}
+	if err != nil {
+		r.fail(err)
+	}
+	for _, d := range documents {
+		if r.stops() {
+			return
+		}
+		r.add(d, d.value, d.node, 0, "")
+	}
+}
+
+// fail notes an error.
+func (r *reader) fail(err *ParseError) { r.faults = append(r.faults, err) }
+
+// stops reports whether the first error ends the reading, and there is one.
+func (r *reader) stops() bool { return !r.all && len(r.faults) > 0 }
 
 // document is one value of a stream; it is not null.
 type document struct {
 	number, line int
 	value        any
+	node         *yaml.Node // nil: not kept
+	offset       int        // lines in front of those that node counts
 }
 
-// appendObjects adds the object that a value holds, or the items of a List. The value is inside of as many Lists as
-// lists says.
-func appendObjects(objects []*Object, value any, lists int) ([]*Object, error) {
+// add adds the object that a value holds, or the items of a List. The value is inside of as many Lists as lists says;
+// within names it there.
+func (r *reader) add(d document, value any, node *yaml.Node, lists int, within string) {
+	o := Located{Document: d.number, node: node, line: d.line, offset: d.offset}
+	refuse := func(err error) {
+		r.fail(&ParseError{Document: d.number, Line: o.Line(""), Err: fmt.Errorf("%s%w", within, err)})
+	}
 	fields, ok := value.(map[string]any)
 	if !ok {
-		return nil, fmt.Errorf("a Kubernetes object is a map, this is %s", describe(value))
+		refuse(fmt.Errorf("a Kubernetes object is a map, this is %s", describe(value)))
+		return
 	}
-	o := &Object{Object: fields}
-	if err := checkType(o); err != nil {
-		return nil, err
+	o.Object = &Object{Object: fields}
+	if err := checkType(o.Object); err != nil {
+		refuse(err)
+		return
 	}
 	if items, ok := fields["items"].([]any); ok && strings.HasSuffix(o.GetKind(), "List") {
-		return appendItems(objects, o, items, lists)
+		if lists > 1 {
+			refuse(errors.New("a List in a List in a List"))
+			return
+		}
+		r.addItems(d, o, items, lists, within)
+		return
 	}
-	if err := checkMetadata(o); err != nil {
-		return nil, err
+	err := checkMetadata(o.Object)
+	if err == nil && len(r.objects) == MaxDocuments {
+		err = fmt.Errorf("more than %d objects", MaxDocuments)
 	}
-	if len(objects) == MaxDocuments {
-		return nil, fmt.Errorf("more than %d objects", MaxDocuments)
+	if err != nil {
+		refuse(err)
+		return
 	}
-	return append(objects, o), nil
+	r.objects = append(r.objects, o)
 }
 
-// appendItems adds the items of a List. Items of a typed list (ConfigMapList) may lack apiVersion and kind.
-func appendItems(objects []*Object, list *Object, items []any, lists int) (_ []*Object, err error) {
-	if lists > 1 {
-		return nil, errors.New("a List in a List in a List")
-	}
+// addItems adds the items of a List. Items of a typed list (ConfigMapList) may lack apiVersion and kind.
+func (r *reader) addItems(d document, list Located, items []any, lists int, within string) {
 	for i, item := range items {
+		if r.stops() {
+			return
+		}
 		if fields, ok := item.(map[string]any); ok && list.GetKind() != "List" && fields["kind"] == nil {
 			fields["apiVersion"] = list.GetAPIVersion()
 			fields["kind"] = strings.TrimSuffix(list.GetKind(), "List")
 		}
-		if objects, err = appendObjects(objects, item, lists+1); err != nil {
-			return nil, fmt.Errorf("items[%d]: %w", i, err)
-		}
+		r.add(d, item, childOf(childOf(list.node, "items"), strconv.Itoa(i)), lists+1,
+			fmt.Sprintf("%sitems[%d]: ", within, i))
 	}
-	return objects, nil
 }
 
 // checkType returns an error unless apiVersion and kind follow their grammar.

@@ -16,31 +16,90 @@ import (
 )
 
 // parseYAML reads a stream of YAML documents.
-func parseYAML(data []byte) ([]document, error) {
+func (r *reader) parseYAML(data []byte) []document {
+	documents, failed := r.parseDocuments(data)
+	if failed == nil {
+		return documents
+	}
+	if !r.all {
+		r.fail(failed)
+		return nil
+	}
+	r.faults = nil
+	return r.parseEach(data)
+}
+
+// parseDocuments reads a stream of YAML documents up to an error of its syntax, which it returns.
+func (r *reader) parseDocuments(data []byte) (documents []document, failed *ParseError) {
 	decoder := yaml.NewDecoder(bytes.NewReader(data))
-	var documents []document
-	for number := 1; ; number++ {
+	for number := 1; !r.stops(); number++ {
 		node, err := nextNode(decoder)
 		if errors.Is(err, io.EOF) {
-			return documents, nil
+			break
 		}
 		if err == nil && number > MaxDocuments {
-			return nil, &ParseError{Err: fmt.Errorf("more than %d documents", MaxDocuments)}
+			r.fail(&ParseError{Err: fmt.Errorf("more than %d documents", MaxDocuments)})
+			break
 		}
 		if err != nil {
-			return nil, syntaxError(number, err, 1+bytes.Count(bytes.TrimSuffix(data, []byte("\n")), []byte("\n")))
+			return documents, syntaxError(number, err, 1+bytes.Count(bytes.TrimSuffix(data, []byte("\n")), []byte("\n")))
 		}
-		value, err := (&composer{}).document(node)
-		if err != nil {
-			if at := (*ParseError)(nil); errors.As(err, &at) {
-				at.Document = number
-			}
-			return nil, err
-		}
-		if value != nil {
-			documents = append(documents, document{number: number, line: contentLine(node), value: value})
+		value, fault := (&composer{}).document(node)
+		if at := (*ParseError)(nil); errors.As(fault, &at) {
+			at.Document = number
+			r.fail(at)
+		} else if value != nil {
+			documents = append(documents, r.documentOf(number, node, value))
 		}
 	}
+	return documents, nil
+}
+
+// documentOf returns the document of a node.
+func (r *reader) documentOf(number int, node *yaml.Node, value any) document {
+	d := document{number: number, line: contentLine(node), value: value}
+	if r.all {
+		d.node = node.Content[0]
+	}
+	return d
+}
+
+// parseEach reads the documents of a stream one by one, so that an error in one does not hide the others.
+func (r *reader) parseEach(data []byte) (documents []document) {
+	number, offset := 0, 0
+	for _, part := range bytes.SplitAfter(data, []byte("\n---")) {
+		text, _ := bytes.CutSuffix(part, []byte("---"))
+		if number > 0 || !isBlank(text) {
+			number++
+		}
+		before := len(r.faults)
+		found, failed := r.parseDocuments(text)
+		if failed != nil {
+			r.fail(failed)
+		}
+		for _, d := range found {
+			d.number, d.line, d.offset = number, d.line+offset, offset
+			documents = append(documents, d)
+		}
+		for _, fault := range r.faults[before:] {
+			fault.Document = number
+			if fault.Line > 0 {
+				fault.Line += offset
+			}
+		}
+		offset += bytes.Count(part, []byte("\n"))
+	}
+	return documents
+}
+
+// isBlank reports whether a text has nothing but comments and directives, and so is no document.
+func isBlank(text []byte) bool {
+	for line := range bytes.Lines(text) {
+		if line = bytes.TrimSpace(line); len(line) > 0 && line[0] != '#' && line[0] != '%' {
+			return false
+		}
+	}
+	return true
 }
 
 // nextNode reads one document. The YAML module panics on some malformed streams ("internal error … please report").

@@ -1,14 +1,15 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/navefleet/nave/hub/api"
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 )
 
@@ -23,15 +24,20 @@ func newApplyCommand(s *session) *cobra.Command {
 			"  kustomize build hub | nave apply -f -",
 		Args: cobra.NoArgs,
 		RunE: s.run(func(cmd *cobra.Command, _ []string, client adminv1.AdminServiceClient) error {
-			manifest, err := from.read(cmd)
+			files, err := from.read(cmd)
 			if err != nil {
 				return err
 			}
-			request := &adminv1.ApplyRequest{Manifest: manifest, DryRun: dryRun}
-			if !dryRun {
-				if request, err = agreed.toApply(cmd, client, manifest); err != nil {
-					return err
-				}
+			request := &adminv1.ApplyRequest{DryRun: true}
+			request.Manifest, request.Files = joinFiles(files)
+			if dryRun {
+				return apply(cmd.Context(), cmd.OutOrStdout(), client, request)
+			}
+			if _, err := client.Apply(cmd.Context(), request); err != nil { // before the operator agrees to what it removes
+				return err
+			}
+			if request, err = agreed.toApply(cmd, client, request.GetManifest()); err != nil {
+				return err
 			}
 			return apply(cmd.Context(), cmd.OutOrStdout(), client, request)
 		}),
@@ -43,17 +49,26 @@ func newApplyCommand(s *session) *cobra.Command {
 	return cmd
 }
 
-// readFiles joins files into one manifest of several documents.
-func readFiles(stdin io.Reader, files []string) ([]byte, error) {
-	var documents [][]byte
-	for _, file := range files {
-		b, err := readInput(stdin, file)
+// readFiles reads files of manifests.
+func readFiles(stdin io.Reader, names []string) (files []api.File, err error) {
+	for _, name := range names {
+		data, err := readInput(stdin, name)
 		if err != nil {
-			return nil, fmt.Errorf("read %s: %w", file, err)
+			return nil, fmt.Errorf("read %s: %w", name, err)
 		}
-		documents = append(documents, b)
+		files = append(files, api.File{Name: name, Data: data})
 	}
-	return bytes.Join(documents, []byte("\n---\n")), nil
+	return files, nil
+}
+
+// joinFiles joins files into one manifest of several documents.
+func joinFiles(files []api.File) (manifest []byte, parts []*adminv1.ManifestFile) {
+	for _, f := range files {
+		data := slices.Concat(f.Data, []byte("\n---\n"))
+		manifest = append(manifest, data...)
+		parts = append(parts, &adminv1.ManifestFile{Name: f.Name, Size: uint64(len(data))})
+	}
+	return manifest, parts
 }
 
 // apply sends a manifest, and prints the answer. The operator must have agreed to the objects that it removes.

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/fluxcd/pkg/sourceignore"
@@ -230,9 +231,12 @@ func (b *kustomizationBuild) load(ctx context.Context) (*api.Object, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the Kustomization: %w", err)
 	}
-	objects, err := manifest.Parse(data)
+	objects, wrong := manifest.ParseAll(data)
+	for _, w := range wrong {
+		err = errors.Join(err, errors.New(w.In(b.file)))
+	}
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", b.file, err)
+		return nil, err
 	}
 	found, err := b.choose(objects)
 	if err != nil {
@@ -241,15 +245,19 @@ func (b *kustomizationBuild) load(ctx context.Context) (*api.Object, error) {
 	if found.GetNamespace() == "" {
 		found.SetNamespace(api.DefaultNamespace)
 	}
-	admitted, err := api.Admit(found, api.ClusterGraph)
+	admitted, err := api.Admit(found.Object, api.ClusterGraph)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", b.file, err)
+		return nil, errors.New(strings.Join(api.PlaceOf(b.file, found, err).Faults(err), "\n"))
 	}
 	return admitted, nil
 }
 
 // choose returns the one Kustomization with the name and the namespace of the flags.
-func (b *kustomizationBuild) choose(objects []*manifest.Object) (*manifest.Object, error) {
+func (b *kustomizationBuild) choose(located []manifest.Located) (*manifest.Located, error) {
+	objects := make([]*manifest.Object, len(located))
+	for i, o := range located {
+		objects[i] = o.Object
+	}
 	all, found := withName(objects, b.name, b.namespace, func(o *manifest.Object) bool {
 		kind, ok := api.KindOf(o)
 		return ok && kind.Name == b.kind.Name
@@ -257,7 +265,7 @@ func (b *kustomizationBuild) choose(objects []*manifest.Object) (*manifest.Objec
 	what := fmt.Sprintf("%s %s", b.kind.Name, b.name)
 	switch {
 	case len(found) == 1:
-		return found[0], nil
+		return &located[slices.Index(objects, found[0])], nil
 	case len(found) > 1:
 		return nil, fmt.Errorf("%s has more than one %s: %s; choose one with --namespace", b.file, what, listObjects(found))
 	case len(all) > 0:

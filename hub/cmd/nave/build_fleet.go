@@ -240,33 +240,28 @@ func clusterAndFleet(cluster, fleet string, template map[string]any) (made []*ap
 	return made, nil
 }
 
-// readObjects reads files, and the YAML and JSON files of folders, and admits the objects that belong to the hub.
+// readObjects reads files, and the YAML and JSON files of folders, and admits the objects that belong to the hub. The
+// error lists all faults of all files.
 func readObjects(stdin io.Reader, files []string) (objects []*api.Object, err error) {
-	all, err := manifestsIn(files, true)
+	names, err := manifestsIn(files, true)
 	if err != nil {
 		return nil, err
 	}
-	for _, file := range all {
-		data, err := readFiles(stdin, []string{file})
-		if err != nil {
-			return nil, err
-		}
-		found, err := manifest.Parse(data)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", file, err)
-		}
-		for _, o := range found {
-			if !api.Known(o) {
-				continue // a Secret of a source, or an object of a cluster
-			}
-			admitted, err := api.Admit(o, api.Hub)
-			if err != nil {
-				return nil, fmt.Errorf("%s: %w", file, err)
-			}
-			objects = append(objects, admitted)
-		}
+	all, err := readFiles(stdin, names)
+	if err != nil {
+		return nil, err
 	}
-	return objects, nil
+	return objects, api.AdmitAll(all, func(o *manifest.Object) (api.Key, error) {
+		if !api.Known(o) {
+			return api.Key{}, nil // a Secret of a source, or an object of a cluster
+		}
+		admitted, err := api.Admit(o, api.Hub)
+		if err != nil {
+			return api.Key{}, err
+		}
+		objects = append(objects, admitted)
+		return admitted.Key, nil
+	})
 }
 
 // ask returns the Clusters, Fleets and sources of the hub.

@@ -73,11 +73,11 @@ func (d *deletion) one(cmd *cobra.Command, client adminv1.AdminServiceClient, ke
 
 // ofManifests deletes the objects of files. Those that do not exist are an error after the others were deleted.
 func (d *deletion) ofManifests(cmd *cobra.Command, client adminv1.AdminServiceClient) error {
-	data, err := d.read(cmd)
+	files, err := d.read(cmd)
 	if err != nil {
 		return err
 	}
-	named, err := keysOf(data)
+	named, err := keysOf(files)
 	if err != nil {
 		return err
 	}
@@ -108,31 +108,24 @@ func (d *deletion) ofManifests(cmd *cobra.Command, client adminv1.AdminServiceCl
 	return nil
 }
 
-// keysOf returns the keys of the objects of a manifest. Of an object, only its kind and its name count. The error names
-// all objects that are none of the hub's.
-func keysOf(data []byte) (keys []*adminv1.ObjectKey, err error) {
-	objects, err := manifest.Parse(data)
-	if err != nil {
-		return nil, err
-	}
-	var wrong []error
-	for _, o := range objects {
+// keysOf returns the keys of the objects of files. Of an object, only its kind and its name count. The error names all
+// objects that are none of the hub's.
+func keysOf(files []api.File) (keys []*adminv1.ObjectKey, err error) {
+	err = api.AdmitAll(files, func(o *manifest.Object) (api.Key, error) {
 		kind, ok := api.KindOf(o)
-		if !ok || o.GetName() == "" {
+		if !ok {
 			_, err := api.Admit(o, api.Hub)
-			wrong = append(wrong, err)
-			continue
+			return api.Key{}, err
 		}
 		key := &adminv1.ObjectKey{Kind: kind.Name, Name: o.GetName()}
 		if kind.Namespaced {
-			if key.Namespace = o.GetNamespace(); key.Namespace == "" {
-				key.Namespace = api.DefaultNamespace
-			}
+			key.Namespace = namespaceOf(o)
 		}
 		keys = append(keys, key)
+		return api.Key{}, nil
+	})
+	if err == nil && len(keys) == 0 {
+		err = errors.New("the manifest has no objects")
 	}
-	if len(objects) == 0 {
-		wrong = append(wrong, errors.New("the manifest has no objects"))
-	}
-	return keys, errors.Join(wrong...)
+	return keys, err
 }

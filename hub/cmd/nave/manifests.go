@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/render"
 	"github.com/navefleet/nave/hub/internal/render/kustomize"
 	"github.com/navefleet/nave/hub/internal/render/worker"
@@ -35,10 +36,11 @@ func (m *manifests) flags(cmd *cobra.Command, verb string) {
 	cmd.MarkFlagsMutuallyExclusive("kustomize", "recursive")
 }
 
-// read returns the objects as one manifest of several documents.
-func (m *manifests) read(cmd *cobra.Command) ([]byte, error) {
+// read returns the files, or what kustomize builds.
+func (m *manifests) read(cmd *cobra.Command) ([]api.File, error) {
 	if cmd.Flags().Changed("kustomize") {
-		return kustomized(cmd.Context(), m.folder)
+		data, err := kustomized(cmd.Context(), m.folder)
+		return []api.File{{Data: data}}, err
 	}
 	var all []string
 	for _, file := range m.files {

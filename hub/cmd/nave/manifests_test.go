@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/navefleet/nave/hub/api"
 	fold "github.com/navefleet/nave/hub/internal/status"
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 	"github.com/navefleet/nave/shared/manifest"
@@ -153,8 +154,8 @@ func TestApply_kustomize(t *testing.T) {
 }
 
 func TestKeysOf(t *testing.T) {
-	keys, err := keysOf([]byte("apiVersion: source.toolkit.fluxcd.io/v1\nkind: GitRepository\nmetadata: {name: a}\n" +
-		"spec: {nonsense: true}\n"))
+	keys, err := keysOf([]api.File{{Data: []byte("apiVersion: source.toolkit.fluxcd.io/v1\nkind: GitRepository\n" +
+		"metadata: {name: a}\nspec: {nonsense: true}\n")}})
 	if err != nil || !slices.Equal([]string{fold.KeyOf(keys[0]).String()}, []string{"GitRepository flux-system/a"}) {
 		t.Errorf("%v, %v: an object that is refused can still be deleted", keys, err)
 	}

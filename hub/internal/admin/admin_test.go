@@ -311,6 +311,20 @@ spec: {intervall: 1m, url: "https://git.example.com/fleet.git"}
 	}
 }
 
+// TestApply_files checks that errors name the places of faults in the files that a manifest was made of.
+func TestApply_files(t *testing.T) {
+	r := newRig(t)
+	first := "apiVersion: v1\nkind: [\n---\n" + clusterA + "\n---\n"
+	second := "# second\n" + strings.Replace(clusterA, "kind: Cluster", "kind: Clutser", 1) + "\n---\n"
+	_, err := r.Apply(t.Context(), &adminv1.ApplyRequest{Manifest: []byte(first + second + clusterA), DryRun: true,
+		Files: []*adminv1.ManifestFile{{Name: "a.yaml", Size: uint64(len(first))}, {Name: "b.yaml", Size: uint64(len(second))}}})
+	wantCode(t, err, codes.InvalidArgument, "a.yaml:2: did not find expected node content\n")
+	wantCode(t, err, codes.InvalidArgument, "\nb.yaml:")
+	wantCode(t, err, codes.InvalidArgument, "\ndocument 1, line ")
+	_, err = r.Apply(t.Context(), &adminv1.ApplyRequest{Files: []*adminv1.ManifestFile{{Size: 1 << 63}}})
+	wantCode(t, err, codes.InvalidArgument, "the manifest has no objects")
+}
+
 func TestApply_dry_run(t *testing.T) {
 	r := newRig(t)
 	answer, err := r.Apply(t.Context(), &adminv1.ApplyRequest{Manifest: []byte(clusterA), DryRun: true})

@@ -33,10 +33,10 @@ func (s *Server) Apply(ctx context.Context, r *adminv1.ApplyRequest) (*adminv1.A
 	if err != nil {
 		return nil, err
 	}
-	admitted, err := admit(r.Manifest)
+	admitted, err := admit(filesOf(r)...)
 	var replaced []admittedObject
 	if err == nil && len(r.Replaces) > 0 {
-		replaced, err = admit(r.Replaces)
+		replaced, err = admit(api.File{Data: r.Replaces})
 	}
 	if err != nil {
 		return nil, err
@@ -114,32 +114,29 @@ type admittedObject struct {
 	secret *credential // of a credential
 }
 
-// admit parses a manifest and admits its objects. If objects are refused, the error lists all causes.
-func admit(data []byte) ([]admittedObject, error) {
-	objects, err := manifest.Parse(data)
+// filesOf returns the files of a request, and what of its manifest belongs to none.
+func filesOf(r *adminv1.ApplyRequest) (files []api.File) {
+	rest := r.Manifest
+	for _, f := range r.Files {
+		n := min(f.GetSize(), uint64(len(rest)))
+		files = append(files, api.File{Name: f.GetName(), Data: rest[:n]})
+		rest = rest[n:]
+	}
+	return append(files, api.File{Data: rest})
+}
+
+// admit parses manifests and admits their objects. If objects are refused, the error lists all causes.
+func admit(files ...api.File) (admitted []admittedObject, err error) {
+	err = api.AdmitAll(files, func(o *manifest.Object) (api.Key, error) {
+		a, err := admitOne(o)
+		admitted = append(admitted, a)
+		return a.key, err
+	})
+	if err == nil && len(admitted) == 0 {
+		err = errors.New("the manifest has no objects")
+	}
 	if err != nil {
 		return nil, status.Error(codes.InvalidArgument, err.Error())
-	}
-	if len(objects) == 0 {
-		return nil, status.Error(codes.InvalidArgument, "the manifest has no objects")
-	}
-	var admitted []admittedObject
-	var wrong []error
-	seen := map[api.Key]bool{}
-	for _, o := range objects {
-		a, err := admitOne(o)
-		if err == nil && seen[a.key] {
-			err = fmt.Errorf("%s is in the manifest twice: remove one of the two", a.key)
-		}
-		if err != nil {
-			wrong = append(wrong, err)
-			continue
-		}
-		seen[a.key] = true
-		admitted = append(admitted, a)
-	}
-	if len(wrong) > 0 {
-		return nil, status.Error(codes.InvalidArgument, errors.Join(wrong...).Error())
 	}
 	return admitted, nil
 }

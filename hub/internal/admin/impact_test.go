@@ -416,7 +416,7 @@ func BenchmarkImpact(b *testing.B) {
 	defer s.Close()
 	prod := api.Key{Kind: api.FleetKind, Name: "prod"}
 	row := func(key api.Key, text string) store.Resource {
-		admitted, err := admit([]byte(text))
+		admitted, err := admit(api.File{Data: []byte(text)})
 		must(b, err)
 		return store.Resource{Key: key, Object: admitted[0].object}
 	}
@@ -433,7 +433,7 @@ func BenchmarkImpact(b *testing.B) {
 		}
 		return store.Resources.Put(tx, prod.Path(), row(prod, fleet))
 	}))
-	admitted, err := admit([]byte(fleetYAML{env: "test"}.String()))
+	admitted, err := admit(api.File{Data: []byte(fleetYAML{env: "test"}.String())})
 	must(b, err)
 	for b.Loop() {
 		must(b, s.View(b.Context(), func(tx *store.Tx) error {

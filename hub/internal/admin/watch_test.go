@@ -47,7 +47,7 @@ func newCrowd(t *testing.T) *crowd {
 		identity.Caller{ID: identity.ID{TrustDomain: "nave-test", Role: identity.Operator, Name: "eve"}})
 	c.update(func(tx *store.Tx) error {
 		prod := api.Key{Kind: "Fleet", Name: "prod"}
-		admitted, err := admit([]byte(fleet + "---" + source))
+		admitted, err := admit(api.File{Data: []byte(fleet + "---" + source)})
 		if err != nil {
 			return err
 		}

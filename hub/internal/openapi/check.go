@@ -232,9 +232,22 @@ func (c *checker) checkObject(n *node, object map[string]any, path string, parti
 		case n.AdditionalProperties != nil && n.AdditionalProperties.schema != nil:
 			c.check(n.AdditionalProperties.schema, value, fieldOf(path, name), false)
 		case !open:
-			c.problem("%s has the unknown field %s", path, quoted(name))
+			c.problem("%s has the unknown field %s%s", path, quoted(name), c.suggestion(n, name))
 		}
 	}
+}
+
+// suggestion returns "; did you mean NAME?" with the field that was most likely meant by an unknown one; "": none is
+// near.
+func (c *checker) suggestion(n *node, name string) string {
+	if len(name) > maxShown || !c.spend(len(n.Properties)*len(name)) {
+		return ""
+	}
+	meant := wording.Nearest(name, slices.Sorted(maps.Keys(n.Properties)))
+	if meant == "" {
+		return ""
+	}
+	return "; did you mean " + meant + "?"
 }
 
 // fieldOf returns the path of a field.

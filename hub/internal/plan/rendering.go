@@ -25,7 +25,7 @@ func renderedIn(how admitting, r *cache.Rendering) *graph.Rendered {
 			}
 			extends, applied := uses(o.Known, how.admission)
 			if extends {
-				g.Children = append(g.Children, child(o.Known, how.scope))
+				g.Children = append(g.Children, child(o, how.scope))
 			}
 			if applied {
 				g.Payload = append(g.Payload, o.Reference)
@@ -56,10 +56,10 @@ func uses(known *manifest.Object, a api.Admission) (extends, applied bool) {
 }
 
 // child admits one object to a graph.
-func child(o *manifest.Object, scope api.Scope) graph.Child {
-	admitted, err := api.Admit(o, scope)
+func child(o cache.Object, scope api.Scope) graph.Child {
+	admitted, err := api.Admit(o.Known, scope)
 	if err != nil {
-		return graph.Child{Key: api.KeyOf(o), Err: err}
+		return graph.Child{Key: api.KeyOf(o.Known), Err: o.Place.Explain(err)}
 	}
 	return graph.Child{Key: admitted.Key, Object: admitted}
 }

@@ -75,6 +75,8 @@ type Result struct {
 	// Encoded has the canonical JSON of the objects, in place of Objects, if another process has rendered them. They are
 	// not checked.
 	Encoded [][]byte
+	// Places are those of objects that a graph may refuse, by the number of the object.
+	Places map[int]*api.Place
 	// Sealed are the encrypted files whose placeholders occur in Objects, by path.
 	Sealed []SealedFile
 	// Substitution is the part of the substitution that the spoke does; nil: there is none.

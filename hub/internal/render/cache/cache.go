@@ -23,7 +23,7 @@ import (
 
 // format is part of the key of every render. Raise it if the same tree and specification now give another result. Then
 // the old rows are not used any more, and are swept.
-const format = 8
+const format = 9
 
 // Limits of a cache.
 const (

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/render"
 	"github.com/navefleet/nave/hub/internal/store"
 	"github.com/navefleet/nave/shared/bundle"
@@ -55,7 +56,8 @@ func NewRendering(result *render.Result) (*Rendering, error) {
 // all clusters.
 func newRendering(key flightKey, result *render.Result, known *admissions) (*Rendering, error) {
 	r := &Rendering{row: key.row, artifact: key.artifact, content: &content{}, fresh: true}
-	r.variant = variant{Artifact: key.artifact, Reads: result.Reads, Substitution: result.Substitution}
+	r.variant = variant{Artifact: key.artifact, Reads: result.Reads, Substitution: result.Substitution,
+		Places: result.Places}
 	encoded, err := result.Encode()
 	if err != nil {
 		return nil, err
@@ -122,6 +124,7 @@ type Object struct {
 	Reference bundle.ObjectReference
 	Known     *manifest.Object // an object that extends the graph (api.Known), which must not be changed; else nil
 	Flux      bool             // a component of Flux itself (api.IsFluxComponent)
+	Place     *api.Place       // if a graph may refuse the object; nil: not known
 }
 
 // Objects returns the rendered objects in the order in which they are applied.
@@ -129,7 +132,7 @@ func (r *Rendering) Objects() iter.Seq[Object] {
 	return func(yield func(Object) bool) {
 		known, flux := 0, 0 // next of variant.Graph and variant.Flux, which are in ascending order
 		for i, reference := range r.variant.Objects {
-			o := Object{Reference: reference}
+			o := Object{Reference: reference, Place: r.variant.Places[i]}
 			if known < len(r.variant.Graph) && r.variant.Graph[known] == i {
 				o.Known = r.known[known]
 				known++

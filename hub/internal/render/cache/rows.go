@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/render"
 	"github.com/navefleet/nave/hub/internal/render/tree"
 	"github.com/navefleet/nave/hub/internal/store"
@@ -33,7 +34,9 @@ type variant struct {
 	Objects  []bundle.ObjectReference `json:"objects"` // as rendered, in apply order
 	Graph    []int                    `json:"graph,omitempty"`
 	Flux     []int                    `json:"flux,omitempty"` // components of Flux itself
-	Sealed   []bundle.SealedFile      `json:"sealed,omitempty"`
+	// Places are those of objects that a graph may refuse.
+	Places map[int]*api.Place  `json:"places,omitempty"`
+	Sealed []bundle.SealedFile `json:"sealed,omitempty"`
 	// Substitution is the part of the substitution that the spoke does.
 	Substitution *bundle.Substitution `json:"substitution,omitempty"`
 	Release      *Release             `json:"release,omitempty"`

@@ -10,6 +10,7 @@ import (
 
 	"sigs.k8s.io/kustomize/api/types"
 
+	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/render"
 	"github.com/navefleet/nave/hub/internal/render/tree"
 	"github.com/navefleet/nave/shared/manifest"
@@ -67,6 +68,7 @@ func buildAt(ctx context.Context, t *tree.Tree, bases *remotes, dir string, spec
 	}
 	result.Substitution = first.variables.remainder(first.objects, result.Sealed)
 	manifest.ApplyOrder(result.Objects)
+	result.Places = first.placesIn(result.Objects)
 	result.Reads = t.Reads()
 	return result, nil
 }
@@ -76,7 +78,22 @@ type rendering struct {
 	objects   []*manifest.Object // in kustomize's order
 	sealed    map[string]sealedFile
 	variables *variables
-	canonical map[*manifest.Object][]byte // the canonical JSON of some objects
+	canonical map[*manifest.Object][]byte     // the canonical JSON of some objects
+	places    map[*manifest.Object]*api.Place // of objects that a graph may refuse
+}
+
+// placesIn returns the places by the number of the object in a list.
+func (r *rendering) placesIn(objects []*manifest.Object) map[int]*api.Place {
+	if len(r.places) == 0 {
+		return nil
+	}
+	byNumber := map[int]*api.Place{}
+	for i, o := range objects {
+		if place := r.places[o]; place != nil {
+			byNumber[i] = place
+		}
+	}
+	return byNumber
 }
 
 // pass runs the steps from generating the kustomization file to the finished objects.
@@ -101,7 +118,7 @@ func pass(ctx context.Context, t *tree.Tree, bases *remotes, dir string, spec *S
 	if err != nil {
 		return nil, fsys.locate(withLines(fsys, err))
 	}
-	return &rendering{objects, found.files, vars, fsys.memory.canonical}, nil
+	return &rendering{objects, found.files, vars, fsys.memory.canonical, fsys.placesOf(objects)}, nil
 }
 
 // settleAndFinish completes the sealing of the objects, substitutes variables and finishes the objects, but for those

@@ -10,21 +10,24 @@ import (
 	"github.com/navefleet/nave/shared/manifest"
 )
 
-// explain returns the error of a failed build. If kustomize could not read a manifest, the error has its file and line.
+// explain returns the error of a failed build. If kustomize could not read manifests, the error has all their files and
+// lines.
 // If all manifests are good, explain returns err with the name of the built file or directory. kustomize's own message
 // has neither, and is about directories and remote repositories.
 func explain(fsys *fileSystem, err error) error {
 	if fsys.failed != nil {
 		return fsys.failed
 	}
+	var unread []error
 	for _, p := range fsys.resources {
 		data, rerr := fsys.content(p)
 		if rerr != nil {
 			return rerr
 		}
-		if cause := examine(p, data); cause != nil {
-			return cause
-		}
+		unread = append(unread, examine(p, data))
+	}
+	if causes := errors.Join(unread...); causes != nil {
+		return causes
 	}
 	if cause := duplicate(fsys, err); cause != nil {
 		return cause
@@ -43,14 +46,12 @@ func (f *fileSystem) built() string {
 	return ""
 }
 
-// examine returns the error of one manifest file, with its line. If the file is good, examine returns nil.
+// examine returns the errors of one manifest file, with their lines. If the file is good, examine returns nil.
 func examine(p string, data []byte) error {
-	_, err := manifest.Parse(data)
-	if err == nil {
-		return nil
+	_, faults := manifest.ParseAll(data)
+	var all []error
+	for _, f := range faults {
+		all = append(all, errors.New(f.In(tree.Local(p))))
 	}
-	if at, ok := errors.AsType[*manifest.ParseError](err); ok && at.Line > 0 {
-		return fmt.Errorf("%s:%d: %w", tree.Local(p), at.Line, at.Err)
-	}
-	return fmt.Errorf("%s: %w", tree.Local(p), err)
+	return errors.Join(all...)
 }

@@ -50,6 +50,8 @@ func plainBuild(fsys *fileSystem, dir string, k *types.Kustomization, spec *Spec
 			return nil, errNotPlain
 		}
 		fsys.resources = append(fsys.resources, p)
+	}
+	for _, p := range fsys.resources[len(fsys.resources)-len(k.Resources):] {
 		objects, err := plainObjects(fsys, m, factory, p, k.Namespace)
 		if err != nil {
 			return nil, err

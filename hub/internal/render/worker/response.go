@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/render"
 	"github.com/navefleet/nave/shared/bundle"
 )
@@ -14,6 +15,7 @@ import (
 // after the other, so that the hub need not parse those that it knows.
 type header struct {
 	Sizes        []int                `json:"sizes,omitempty"` // bytes of each object
+	Places       map[int]*api.Place   `json:"places,omitempty"`
 	Sealed       []render.SealedFile  `json:"sealed,omitempty"`
 	Substitution *bundle.Substitution `json:"substitution,omitempty"`
 	Reads        render.Reads         `json:"reads"`
@@ -32,7 +34,7 @@ func encode(result *render.Result) ([]byte, error) {
 	}
 	h := header{
 		Sealed: result.Sealed, Substitution: result.Substitution, Reads: result.Reads, Needs: result.Needs,
-		Release: result.Release,
+		Release: result.Release, Places: result.Places,
 	}
 	total := 0
 	for _, data := range objects {
@@ -64,7 +66,7 @@ func decode(answer []byte) (*render.Result, error) {
 	}
 	result := &render.Result{
 		Encoded: make([][]byte, len(h.Sizes)), Sealed: h.Sealed, Substitution: h.Substitution, Reads: h.Reads,
-		Needs: h.Needs, Release: h.Release,
+		Needs: h.Needs, Release: h.Release, Places: h.Places,
 	}
 	for i, size := range h.Sizes {
 		if size < 0 || size > len(rest) {

@@ -1,0 +1,54 @@
+package api
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/navefleet/nave/shared/manifest"
+)
+
+// TestAdmitAll checks that an error names the faults of all fields, documents and files, each with its place.
+func TestAdmitAll(t *testing.T) {
+	files := []File{
+		{"a.yaml", []byte("apiVersion: fleet.nave.io/v1alpha1\nkind: Cluster\nmetadata: {name: a}\n---\n" +
+			"apiVersion: kustomize.toolkit.fluxcd.io/v1\nkind: Kustomization\nmetadata:\n  name: b\n  labels: {a b: c}\n" +
+			"spec:\n  interval: 10\n  prune: maybe\n  path: [a]\n  wait: 3\n  timeout: soon\n  intervall: 1m\n" +
+			"  sourceRef: {kind: Git, name: a, nmespace: y}\n")},
+		{"b.yaml", []byte("kind: X\n---\na: [\n---\napiVersion: fleet.nave.io/v1alpha1\nkind: Cluster\n" +
+			"metadata: {name: a}\nspec:\n  vars: {x: 1, z: true}\n")},
+		{"c.yaml", []byte("apiVersion: fleet.nave.io/v1alpha1\nkind: Cluster\nmetadata: {name: a}\n")},
+	}
+	err := AdmitAll(files, func(o *manifest.Object) (Key, error) {
+		admitted, err := Admit(o, Hub)
+		if err != nil {
+			return Key{}, err
+		}
+		return admitted.Key, nil
+	})
+	const b = "Kustomization b: "
+	want := []string{
+		"a.yaml:9 (document 2): " + b + "metadata.labels: Invalid",
+		"a.yaml:16 (document 2): " + b + "spec.intervall: Forbidden: unknown field: did you mean interval?",
+		"a.yaml:11 (document 2): " + b + "spec.interval: Invalid",
+		"a.yaml:13 (document 2): " + b + "spec.path: Invalid",
+		"a.yaml:12 (document 2): " + b + "spec.prune: Invalid",
+		"a.yaml:17 (document 2): " + b + "spec.sourceRef.nmespace: Forbidden: unknown field: did you mean namespace?",
+		"a.yaml:17 (document 2): " + b + "spec.sourceRef.kind: Unsupported",
+		"a.yaml:15 (document 2): " + b + "spec.timeout: Invalid",
+		"a.yaml:14 (document 2): " + b + "spec.wait: Invalid",
+		"b.yaml:1: apiVersion is missing",
+		"b.yaml:3 (document 2): did not find expected node content",
+		"b.yaml:9 (document 3): Cluster a: spec.vars[x]: Invalid",
+		"b.yaml:9 (document 3): Cluster a: spec.vars[z]: Invalid",
+		"c.yaml:1: Cluster a is given twice, also at a.yaml:1: remove one of the two",
+	}
+	got := strings.Split(err.Error(), "\n")
+	for _, line := range want {
+		if !strings.Contains(err.Error(), line) {
+			t.Errorf("no line %s", line)
+		}
+	}
+	if len(got) != len(want) {
+		t.Errorf("%d lines, want %d:\n%v", len(got), len(want), err)
+	}
+}
