@@ -250,7 +250,7 @@ var commandsOfTest = map[string][]string{
 		"--cluster=a"}, "debug_vars": {"debug", "kustomization", "a", "--show-vars", "--cluster=a"},
 	"version": {"version"}, "reconcile": {"reconcile", "kustomization", "a",
 		"--with-source"}, "reconcile_no_wait": {"reconcile", "kustomization", "a", "--no-wait"},
-	"check": {"check"}, "check_yaml": {"check", "-o=yaml"}, "wait": {"wait", "kustomizations", "--all", "--timeout=1s"}, "wait_deleted": {"wait", "kustomization/a", "--for=delete"},
+	"trace": {"trace", "kustomization/a", "--cluster=a"}, "check": {"check"}, "check_yaml": {"check", "-o=yaml"}, "wait": {"wait", "kustomizations", "--all", "--timeout=1s"}, "wait_deleted": {"wait", "kustomization/a", "--for=delete"},
 	"delete": {"delete", "fleet", "a", "--yes"}, "suspend": {"suspend", "kustomization", "a"}, "confirm": {"confirm",
 		"hub", "--yes"},
 	"cluster_add": {"cluster", "add", "a"}, "cluster_add_image": {"cluster", "add", "a",

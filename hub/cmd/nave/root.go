@@ -56,7 +56,7 @@ func newCommand() *cobra.Command {
 		without(newApplyCommand(&s), "cluster", "namespace"), newDeleteCommand(&s), newConfirmCommand(&s),
 		newGetCommand(&s), newDescribeCommand(&s), newReconcileCommand(&s), newSuspendCommand(&s), newResumeCommand(&s),
 		newTestCommand(&s), newWaitCommand(&s),
-		without(newCheckCommand(&s), "cluster", "namespace"),
+		without(newCheckCommand(&s), "cluster", "namespace"), newTraceCommand(&s),
 		newTreeCommand(&s), newEventsCommand(&s), newExplainCommand(&s),
 		without(newVersionCommand(&s), "cluster", "namespace"), newBuildCommand(&s), newDiffCommand(&s),
 		newDebugCommand(&s),

@@ -75,6 +75,8 @@ type Artifact struct {
 	Verification Verification `json:"verification,omitzero"`
 	// Origin is where the content was made, as the publisher of the artifact says.
 	Origin Origin `json:"origin,omitzero"`
+	// Commit is the commit of Git that the tree is of; zero: it is of none, or was fetched before the hub kept commits.
+	Commit Commit `json:"commit,omitzero"`
 }
 
 // Equal reports whether two artifacts are the same, or both are nil.
@@ -99,6 +101,13 @@ const (
 type Origin struct {
 	Revision string `json:"revision,omitempty"`
 	Source   string `json:"source,omitempty"`
+}
+
+// Commit says who made a commit, when, and why. Its texts are one line each, and short.
+type Commit struct {
+	Author  string    `json:"author,omitempty"` // name <address>
+	Time    time.Time `json:"time,omitzero"`    // when it was committed
+	Subject string    `json:"subject,omitempty"`
 }
 
 // UnmarshalJSON also reads the absolute Dir that hubs wrote until November 2026.

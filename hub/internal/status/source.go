@@ -23,10 +23,7 @@ func (f Facts) sourceDetails(c *conditions, status fields) {
 	described := fields{
 		"revision": a.Revision, "digest": a.Digest.String(), "lastUpdateTime": wording.Time(a.FetchedAt),
 	}
-	if a.Origin != (artifact.Origin{}) {
-		metadata := fields{}
-		metadata.set(artifact.RevisionAnnotation, a.Origin.Revision)
-		metadata.set(artifact.SourceAnnotation, a.Origin.Source)
+	if metadata := metadataOf(a); len(metadata) > 0 {
 		described["metadata"] = map[string]any(metadata)
 	}
 	status["artifact"] = map[string]any(described)
@@ -38,6 +35,19 @@ func (f Facts) sourceDetails(c *conditions, status fields) {
 			c.set(condition.SourceVerified, condition.True, condition.Succeeded, v.Message, a.FetchedAt)
 		}
 	}
+}
+
+// metadataOf returns what is known about the making of an artifact.
+func metadataOf(a *artifact.Artifact) fields {
+	metadata := fields{}
+	metadata.set(artifact.RevisionAnnotation, a.Origin.Revision)
+	metadata.set(artifact.SourceAnnotation, a.Origin.Source)
+	metadata.set("commit.author", a.Commit.Author)
+	metadata.set("commit.subject", a.Commit.Subject)
+	if !a.Commit.Time.IsZero() {
+		metadata.set("commit.time", wording.Time(a.Commit.Time))
+	}
+	return metadata
 }
 
 // isUnverified reports whether a reason says that the signatures of a source were not accepted. The source keeps its

@@ -129,7 +129,7 @@ func (b *build) put(view *api.Source) (artifact.Artifact, error) {
 		return a, err
 	}
 	if own := b.request.Own; own != nil {
-		a.Notice, a.Verification = own.Notice, own.Verification
+		a.Notice, a.Verification, a.Commit = own.Notice, own.Verification, own.Commit
 	}
 	if origin := b.inputs[view.Composition.Origin]; origin != nil {
 		a.Origin = originOf(origin.artifact)

@@ -135,7 +135,11 @@ func (f *fetching) update(ctx context.Context, s session, refs *packp.AdvRefs, c
 		return again, nil
 	}
 	a, err := f.put(ctx, r, chosen.commit, name)
-	a.Verification = verification
+	if err != nil {
+		return a, err
+	}
+	made, err := r.commit(ctx, chosen.commit)
+	a.Verification, a.Commit = verification, made.about()
 	return a, err
 }
 

@@ -461,6 +461,29 @@ func TestCommit_headers(t *testing.T) {
 	}
 }
 
+// TestCommit_texts keeps short texts of one line about a commit, whatever it says.
+func TestCommit_texts(t *testing.T) {
+	head := "tree " + strings.Repeat("1", 40) + "\n"
+	const signed = "\ncommitter c <c> 1767323045 +0200\ngpgsig -----BEGIN\n \n forged\n"
+	long := strings.Repeat("é", 200)
+	for _, c := range []struct{ name, content, author, subject string }{
+		{"plain", "author Ada L <ada@example.com> 1 +0" + signed + "\nBegin\n\nAll of it\n",
+			"Ada L <ada@example.com>", "Begin"},
+		{"no_message", "author a <a> 1 +0" + signed, "a <a>", ""},
+		{"no_address", "author nobody" + signed + "\n\n\nAfter empty lines", "", "After empty lines"},
+		{"other_bytes", "author \xff\x1b <a> 1 +0" + signed + "\na\tb\r\xfe\n", "\ufffd\x1b <a>", "a b \ufffd"},
+		{"long", "author a <a> 1 +0" + signed + "\n" + long, "a <a>", strings.Repeat("é", 126) + "…"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			made, err := parseCommit([]byte(head + c.content))
+			got := made.about()
+			if err != nil || got.Author != c.author || got.Subject != c.subject || got.Time.Unix() != 1767323045 {
+				t.Errorf("%+v, %v", got, err)
+			}
+		})
+	}
+}
+
 func FuzzParseTree(f *testing.F) {
 	f.Add(line("100644", "a", emptyTree))
 	f.Add(append(line("40000", "a", emptyTree), line("120000", "b", emptyTree)...))

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/go-git/go-git/v5/plumbing"
@@ -20,6 +21,25 @@ type commit struct {
 	tree      plumbing.Hash
 	parents   []plumbing.Hash
 	committed time.Time
+	author    string // the name and the address of the signature
+	subject   string // the first line of the message
+}
+
+// maxCommitText limits the bytes of a text about a commit.
+const maxCommitText = 256
+
+// about returns what an artifact keeps of the commit.
+func (c commit) about() artifact.Commit {
+	return artifact.Commit{Author: c.author, Time: c.committed.UTC(), Subject: c.subject}
+}
+
+// commitText returns a text on one line, cut where it is too long.
+func commitText(text []byte) string {
+	line := strings.Join(strings.Fields(strings.ToValidUTF8(string(text), "\ufffd")), " ")
+	if len(line) <= maxCommitText {
+		return line
+	}
+	return strings.ToValidUTF8(line[:maxCommitText-len("…")], "") + "…"
 }
 
 // parseCommit parses a commit object: the headers "tree", "parent"…, "author", "committer", in that order. Only the
@@ -45,6 +65,11 @@ func parseCommit(content []byte) (commit, error) {
 		return c, fmt.Errorf("%w: a commit without an author or a committer", source.ErrProtocol)
 	}
 	c.committed = signatureTime(committer)
+	who, _ := bytes.CutPrefix(author, []byte("author "))
+	c.author = commitText(who[:bytes.LastIndexByte(who, '>')+1])
+	_, text, _ := bytes.Cut(content, []byte("\n\n")) // no header has an empty line
+	subject, _, _ := bytes.Cut(bytes.TrimLeft(text, "\n"), []byte("\n"))
+	c.subject = commitText(subject)
 	return c, nil
 }
 

@@ -1,0 +1,129 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
+	"github.com/navefleet/nave/shared/manifest"
+)
+
+// TestTrace traces objects of the graph of a cluster, which a hub knows without a spoke.
+func TestTrace(t *testing.T) {
+	config := waitHub(t)
+	for _, c := range []struct {
+		name, args string
+		code       int
+		want       []string
+	}{
+		{"application", "ks/app", 0, []string{"Object:         Kustomization.kustomize.toolkit.fluxcd.io/app\n",
+			"---\nKustomization:  flux-system\nNamespace:      flux-system\nCluster:        east\n" +
+				"Path:           ./clusters/eu\n",
+			"---\nGitRepository:  fleet\nNamespace:      flux-system\nURL:            https://git.example.com/org/fleet\n",
+			"---\nGiven by:       Fleet all\n"}},
+		{"root", "kustomization flux-system", 0, []string{"---\nFleet:          all\nStatus:         Ready "}},
+		{"unmanaged", "deployment/web -n apps", 4, []string{"nothing that the hub knows manages deployment apps/web"}},
+		{"other_namespace", "kustomization/app -n apps", 4, []string{
+			"there is one in namespace flux-system: set --namespace"}},
+		{"other_group", "kustomization.example.com/app", 4, []string{"nothing that the hub knows"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			out, code := exitOf(t.Context(), config, append([]string{"trace", "--cluster=east"}, strings.Fields(c.args)...)...)
+			for _, want := range c.want {
+				if !strings.Contains(out, want) {
+					t.Errorf("without %q", want)
+				}
+			}
+			if code != c.code || t.Failed() {
+				t.Errorf("exit code %d, want %d:\n%s", code, c.code, out)
+			}
+		})
+	}
+	if out, code := exitOf(t.Context(), config, "trace", "ks/app", "--cluster=eats"); code != 4 {
+		t.Errorf("exit code %d of a cluster that does not exist:\n%s", code, out)
+	}
+	for _, args := range []string{"ks", "ks/", "/app", "ks/app web", "ks/app"} {
+		if out, code := exitOf(t.Context(), config, append([]string{"trace"}, strings.Fields(args)...)...); code == 0 {
+			t.Errorf("%s:\n%s", args, out)
+		}
+	}
+}
+
+// tracedHub has a cluster with a release of Helm.
+type tracedHub struct {
+	adminv1.UnimplementedAdminServiceServer
+}
+
+func (tracedHub) Tree(context.Context, *adminv1.TreeRequest) (*adminv1.TreeResponse, error) {
+	node := func(name string, below ...*adminv1.TreeNode) *adminv1.TreeNode {
+		return &adminv1.TreeNode{Object: name, Status: "Current", Children: below}
+	}
+	release := node("HelmRelease.helm.toolkit.fluxcd.io apps/podinfo", node("Deployment.apps apps/podinfo"),
+		node("ClusterRole.rbac.authorization.k8s.io system:podinfo"), node("Ingress.networking.k8s.io apps/podinfo"),
+		node("Ingress.example.com apps/podinfo"))
+	root := node("Kustomization.kustomize.toolkit.fluxcd.io flux-system/root on east", release)
+	return &adminv1.TreeResponse{Root: node("Cluster.fleet.nave.io east", root)}, nil
+}
+
+func (tracedHub) Get(_ context.Context, r *adminv1.GetRequest) (*adminv1.GetResponse, error) {
+	text := map[string]string{
+		"HelmRelease on east": `{"spec":{"chart":{"spec":{"chart":"podinfo","version":"6.x","sourceRef":{"kind":` +
+			`"HelmRepository","name":"podinfo"}}}},"status":{"lastAttemptedRevision":"6.1.4","conditions":[{"type":"Ready",` +
+			`"status":"True","message":"upgraded"}]}}`,
+		"Kustomization on east": `{"spec":{"path":"./apps","sourceRef":{"kind":"GitRepository","name":"fleet"}}}`,
+		"HelmChart on east": `{"spec":{"chart":"podinfo","version":"6.x","sourceRef":{"kind":"HelmRepository",` +
+			`"name":"podinfo"}}}`,
+		"HelmRepository on east": `{"spec":{"url":"https://charts.example.com"},"status":{"artifact":{"revision":` +
+			`"sha256:1"}}}`,
+		"GitRepository": `{"spec":{"url":"https://git.example.com","ref":{"branch":"main"}},"status":{"artifact":{` +
+			`"revision":"main@sha1:1","metadata":{"commit.author":"Ada <ada@example.com>","commit.subject":"Begin",` +
+			`"commit.time":"2026-01-02T03:04:05Z"}}}}`,
+	}[r.GetKey().GetKind()+map[bool]string{true: " on east"}[r.GetKey().GetCluster() != ""]]
+	if text == "" {
+		return nil, status.Error(codes.NotFound, "not found")
+	}
+	return &adminv1.GetResponse{Object: &adminv1.Object{Key: r.GetKey(), Json: []byte(text)}}, nil
+}
+
+func (tracedHub) Published(_ *adminv1.PublishedRequest,
+	stream grpc.ServerStreamingServer[adminv1.PublishedResponse]) error {
+	digest := manifest.DigestOf(nil).String()
+	root := &adminv1.PublishedApplication{Digest: digest, Fleet: "prod", Key: &adminv1.ObjectKey{Cluster: "east",
+		Kind: "Kustomization", Namespace: "flux-system", Name: "root"}}
+	return stream.Send(&adminv1.PublishedResponse{Part: &adminv1.PublishedResponse_Cluster{
+		Cluster: &adminv1.PublishedCluster{Cluster: "east", Applications: []*adminv1.PublishedApplication{root}}}})
+}
+
+// TestTrace_payload traces an object of any kind, by any word for its kind, to the chart and its repository.
+func TestTrace_payload(t *testing.T) {
+	config := serve(t, tracedHub{})
+	for _, args := range []string{"deployment/podinfo", "deploy podinfo", "Deployments.apps/podinfo",
+		"clusterroles/system:podinfo", "ingresses.networking.k8s.io/podinfo"} {
+		out, code := exitOf(t.Context(), config, append([]string{"trace", "--cluster=east", "-n=apps", "-o=json"},
+			strings.Fields(args)...)...)
+		var found traced
+		if err := json.Unmarshal([]byte(out), &found); err != nil || code != 0 {
+			t.Fatalf("%s: exit code %d, %v\n%s", args, code, err, out)
+		}
+		repository := found.Sources[len(found.Sources)-1]
+		if found.Object.Status != "Current" || found.GivenBy.Chart != "podinfo 6.x" || found.GivenBy.Revision != "6.1.4" ||
+			repository.URL != "https://charts.example.com" || len(found.Parents) != 2 || found.Parents[1].Name != "prod" {
+			t.Errorf("%s: %+v", args, found)
+		}
+	}
+	out, code := exitOf(t.Context(), config, "trace", "--cluster=east", "-n=apps", "ing/podinfo")
+	if code != 4 || !strings.Contains(out, "name its kind as ingress.example.com, ingress.networking.k8s.io") {
+		t.Errorf("exit code %d:\n%s", code, out)
+	}
+	out, _ = exitOf(t.Context(), config, "trace", "--cluster=east", "hr/podinfo", "-n=apps")
+	if !strings.Contains(out, "Reference:      branch main\nRevision:       main@sha1:1\n"+
+		"Author:         Ada <ada@example.com>\nCommitted:      2026-01-02T03:04:05Z\nSubject:        Begin\n") {
+		t.Errorf("without the commit:\n%s", out)
+	}
+}
