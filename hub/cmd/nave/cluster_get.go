@@ -79,10 +79,10 @@ func chosenClusters(ctx context.Context, client adminv1.AdminServiceClient, name
 	return chosen, nil
 }
 
-// leaveOwner takes away the labels of clusters that name the Kustomization which gave them: in Git each gets those of
-// the next one, and a Cluster of the operators has none.
-func leaveOwner(clusters []map[string]any) {
-	for _, c := range clusters {
+// leaveOwner takes away the labels of objects that name the Kustomization which gave them: in Git each gets those of the
+// next one, and an object of the operators has none.
+func leaveOwner(objects []map[string]any) {
+	for _, c := range objects {
 		labels := fieldMap(fieldMap(c, "metadata"), "labels")
 		delete(labels, kustomize.NameLabel)
 		delete(labels, kustomize.NamespaceLabel)
@@ -96,7 +96,7 @@ func leaveOwner(clusters []map[string]any) {
 func asWritten(object map[string]any) map[string]any {
 	metadata, _ := object["metadata"].(map[string]any)
 	written := map[string]any{}
-	for _, field := range []string{"name", "labels", "annotations"} {
+	for _, field := range []string{"namespace", "name", "labels", "annotations"} {
 		if value, has := metadata[field]; has {
 			written[field] = value
 		}
