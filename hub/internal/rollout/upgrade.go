@@ -1,6 +1,7 @@
 package rollout
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -127,7 +128,8 @@ func (s Spoke) assess(now time.Time) Upgrade {
 		}
 	case s.Connected:
 		was.Reason = condition.SpokeUpgradeFailed
-		was.Message = fmt.Sprintf("the spoke still runs %s after %s", s.Runs, UpgradeDeadline)
+		was.Message = fmt.Sprintf("the spoke still runs %s after %s", cmp.Or(s.Runs, "an image that it cannot tell"),
+			UpgradeDeadline)
 	default:
 		was.Reason = condition.SpokeUpgradeFailed
 		was.Message = fmt.Sprintf("the spoke is offline since it got the image, for more than %s", UpgradeDeadline)

@@ -136,6 +136,7 @@ func TestUpgrades_progress(t *testing.T) {
 		{"restarts", begun, func(s *Spoke) { s.Connected = false }, "u", "offline since it got the image"},
 		{"reports_a_failure", begun, func(s *Spoke) { s.Failure = "ImagePullBackOff" }, "f", "ImagePullBackOff"},
 		{"never_changes", late, func(*Spoke) {}, "f", "still runs r/s:v1 after 10m"},
+		{"image_unknown", late, func(s *Spoke) { s.Runs = "" }, "f", "still runs an image that it cannot tell"},
 		{"never_comes_back", late, func(s *Spoke) { s.Connected = false }, "f", "offline since it got the image, for more"},
 		{"tries_again_after_a_failure", failed, func(*Spoke) {}, "f", "ImagePullBackOff"},
 		{"arrives", begun, func(s *Spoke) { s.Runs = "r/s:v2" }, "u", "has not applied every application since"},

@@ -19,11 +19,9 @@ import (
 )
 
 // decide decides about all spokes that should run an image, and writes what changed.
-func (l *Loop) decide(ctx context.Context) (err error) {
+func (l *Loop) decide(ctx context.Context) error {
 	if l.images == nil {
-		if l.images, l.limits, err = l.wants.resolve(); err != nil {
-			return err
-		}
+		l.images, l.limits = l.wants.resolve()
 	}
 	spokes, rows, err := l.readAll(ctx)
 	if err != nil {
@@ -98,7 +96,7 @@ func (l *Loop) spoke(tx *store.Tx, name string, row store.Upgrade) (rollout.Spok
 	switch {
 	case !known.Knows(bundle.SpokeImages):
 		s.Unable = fmt.Sprintf("spoke %s cannot upgrade itself yet", known.Version)
-	case known.Image == "":
+	case known.Image == "" && s.Was.Began.IsZero(): // later it may be that the Pod could not be read
 		s.Unable = "the spoke runs in no Pod, or cannot read it"
 	}
 	return s, nil

@@ -169,6 +169,8 @@ func TestFleet(t *testing.T) {
 	w.expect("")
 	w.fleet("prod", "prod", `"image":"r/s:v2","maxConcurrent":2`, nil)
 	w.expect("a Upgrading r/s:v2, b UpgradePending, c UpgradePending, d UpgradePending")
+	w.spoke("a", func(s *store.Spoke) { s.Image = "" }) // it came back, and could not read its Pod
+	w.expect("a Upgrading r/s:v2, b UpgradePending, c UpgradePending, d UpgradePending")
 	w.becomes("a", "r/s:v2")
 	w.expect("a Upgraded, b Upgrading r/s:v2, c Upgrading r/s:v2, d UpgradePending")
 	w.now = w.now.Add(time.Minute)

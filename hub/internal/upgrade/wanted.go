@@ -87,14 +87,11 @@ func (w wanted) set(key api.Key, row store.Resource) {
 
 // resolve returns the wanted image of each cluster that has one, and how many clusters of each group are upgraded at a
 // time.
-func (w wanted) resolve() (images map[string]image, limits map[string]int, err error) {
+func (w wanted) resolve() (images map[string]image, limits map[string]int) {
 	images, limits = map[string]image{}, map[string]int{}
 	members := map[string]int{}
 	for name, c := range w.clusters {
-		i, err := w.imageOf(c)
-		if err != nil {
-			return nil, nil, err
-		}
+		i := w.imageOf(c)
 		if i.name == "" && i.conflict == "" {
 			continue
 		}
@@ -116,28 +113,24 @@ func (w wanted) resolve() (images map[string]image, limits map[string]int, err e
 			limits[group] = n
 		}
 	}
-	return images, limits, nil
+	return images, limits
 }
 
 // imageOf returns the image that is wanted for the spoke of a cluster: that of the Cluster, or else that of its Fleets.
 // The Clusters that name one image themselves are a group.
-func (w wanted) imageOf(c cluster) (image, error) {
+func (w wanted) imageOf(c cluster) image {
 	i := image{name: c.spoke.Image}
 	if c.suspended {
 		i.suspended = "the cluster is suspended"
 	}
 	if i.name != "" {
 		i.groups = []string{"image " + i.name} // no name of a Fleet
-		return i, nil
+		return i
 	}
 	for _, name := range slices.Sorted(maps.Keys(w.fleets)) {
 		f := w.fleets[name]
-		selects, err := f.view.Selects(c.labels)
-		if err != nil {
-			return i, err
-		}
-		if !selects {
-			continue
+		if selects, err := f.view.Selects(c.labels); err != nil || !selects {
+			continue // the Fleet's Condition has the error
 		}
 		if other := f.view.Spec.Spoke.Image; i.name != "" && other != i.name || i.conflict != "" {
 			i.conflict = "%s want different images for its spoke: let one of them select the cluster, or set spec.spoke.image " +
@@ -152,5 +145,5 @@ func (w wanted) imageOf(c cluster) (image, error) {
 		i.conflict = fmt.Sprintf(i.conflict, "Fleets "+wording.List(i.fleets, len(i.fleets), 3))
 		i.name = ""
 	}
-	return i, nil
+	return i
 }

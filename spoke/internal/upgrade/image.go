@@ -7,6 +7,8 @@ import (
 
 	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/shared/telemetry"
+	"github.com/navefleet/nave/shared/wait"
+	"github.com/navefleet/nave/spoke/internal/kube"
 )
 
 // imageTimeout limits how long a hello waits for the spoke's own Pod.
@@ -24,6 +26,9 @@ func (u *Upgrader) Image(ctx context.Context) string {
 	ctx, cancel := context.WithTimeout(ctx, imageTimeout)
 	defer cancel()
 	live, err := u.Client.Look(ctx, u.pod(u.Pod), true)
+	for err != nil && kube.Retryable(err) && wait.For(ctx, pollEvery) == nil {
+		live, err = u.Client.Look(ctx, u.pod(u.Pod), true)
+	}
 	if err != nil {
 		u.Log.Debug("the spoke's own Pod cannot be read", telemetry.Err(err))
 		return ""

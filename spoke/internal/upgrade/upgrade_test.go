@@ -61,11 +61,15 @@ type cluster struct {
 	tries   []string         // images
 	applied []*manifest.Object
 	refuses error // of Create
+	unready int   // how many calls of Look fail
 }
 
 func (c *cluster) Look(_ context.Context, id bundle.ObjectIdentity, _ bool) (kube.Live, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.unready--; c.unready >= 0 {
+		return kube.Live{}, &kube.Error{Op: "get", Reason: kube.Unavailable, Message: "starting"}
+	}
 	o := map[string]*manifest.Object{name: c.deployment, "nave-spoke-1": c.pod, trialName: c.tried}[id.Name]
 	if o == nil {
 		return kube.Live{}, missing
@@ -183,6 +187,19 @@ func TestUpgrade(t *testing.T) {
 				t.Errorf("reported %s, want %q", last, c.failure)
 			}
 		})
+	}
+}
+
+// TestImage tells the image of the spoke's own Pod, also if the API server does not answer at first.
+func TestImage(t *testing.T) {
+	in := &cluster{pod: object(t, ownPod), unready: 1}
+	u, _ := newUpgrader(in)
+	if got := u.Image(t.Context()); got != "r/s:v1" {
+		t.Errorf("image %q", got)
+	}
+	in.pod = nil
+	if got := u.Image(t.Context()); got != "" {
+		t.Errorf("image %q of no Pod", got)
 	}
 }
 
