@@ -4,20 +4,26 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/navefleet/nave/hub/api"
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
+	"github.com/navefleet/nave/shared/condition"
 	"github.com/navefleet/nave/shared/wording"
 )
 
 // eventsFlags has the flags of "nave events".
 type eventsFlags struct {
 	outputFlags
-	limit int32
-	all   bool
+	limit      int32
+	all, watch bool
+	object     string // KIND/NAME
+	types      []string
+	since      time.Duration
 }
 
 func newEventsCommand(s *session) *cobra.Command {
@@ -26,7 +32,7 @@ func newEventsCommand(s *session) *cobra.Command {
 		Use:   "events [KIND NAME]",
 		Short: "List events, oldest first: of the hub and all clusters, of --cluster, of --namespace, or of one object",
 		Example: "  nave events\n  nave events -n apps --cluster prod-1\n" +
-			"  nave events kustomization app -n apps --cluster prod-1",
+			"  nave events --for kustomization/app -n apps --cluster prod-1\n  nave events -w --types=Warning --since=1h",
 		RunE: s.run(func(cmd *cobra.Command, args []string, client adminv1.AdminServiceClient) error {
 			p, err := f.printer(cmd)
 			if err != nil {
@@ -36,41 +42,82 @@ func newEventsCommand(s *session) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			answer, err := client.ListEvents(cmd.Context(), request)
-			if err != nil {
-				return elsewhere(cmd.Context(), client, request.GetKey(), err)
+			w := &eventWatch{client: client, request: request, printer: p}
+			if f.watch {
+				w.progress = newProgress(cmd)
+				return w.follow(cmd.Context())
 			}
-			events := inNamespace(answer.GetEvents(), request.GetNamespace())
-			if len(events) == 0 && f.isForPeople() {
-				fmt.Fprintln(cmd.ErrOrStderr(), "No events found.")
-				return nil
-			}
-			return p.print(printoutOfEvents(events))
+			return w.list(cmd.Context(), cmd.ErrOrStderr())
 		}),
 	}
 	f.add(cmd)
-	cmd.Flags().Int32Var(&f.limit, "limit", 0, "at most this many (default 500)")
+	cmd.Flags().Int32Var(&f.limit, "limit", 0, "at most this many, the newest (default 500)")
 	cmd.Flags().BoolVarP(&f.all, "all-namespaces", "A", false, "events of all namespaces, which is the default")
+	cmd.Flags().BoolVarP(&f.watch, "watch", "w", false, "print the present events, then each new one")
+	cmd.Flags().StringVar(&f.object, "for", "", "only of one object, KIND/NAME, as KIND NAME")
+	cmd.Flags().StringSliceVar(&f.types, "types", nil, "only of these types: Normal, Warning")
+	cmd.Flags().DurationVar(&f.since, "since", 0, "only of the last time, such as 30m or 1h")
 	return cmd
 }
 
 // eventsRequest returns the request for the events that arguments and flags name.
-func (s *session) eventsRequest(cmd *cobra.Command, args []string, f eventsFlags) (*adminv1.ListEventsRequest, error) {
-	r := &adminv1.ListEventsRequest{Cluster: s.cluster, AllClusters: s.cluster == "", Limit: f.limit}
+func (s *session) eventsRequest(cmd *cobra.Command, args []string, f eventsFlags) (r *adminv1.ListEventsRequest,
+	err error) {
+	r = &adminv1.ListEventsRequest{Cluster: s.cluster, AllClusters: s.cluster == "", Limit: f.limit}
+	if r.Types, err = eventTypes(f.types); err != nil {
+		return nil, err
+	}
+	if f.since > 0 {
+		r.Since = timestamppb.New(time.Now().Add(-f.since))
+	}
 	named := cmd.Flags().Changed("namespace")
-	switch {
+	switch hasObject := len(args) > 0 || f.object != ""; {
+	case f.since < 0:
+		return nil, fmt.Errorf("--since=%s: want a time that is over, such as 1h", f.since)
 	case f.all && named:
 		return nil, errors.New("-A and --namespace exclude each other: leave out one")
-	case f.all && len(args) > 0:
+	case f.all && hasObject:
 		return nil, errors.New("-A does nothing for one object: leave it out")
-	case len(args) > 0:
-		key, err := s.key(args)
-		r.Key = key
+	case len(args) > 0 && f.object != "":
+		return nil, fmt.Errorf("--for names the object already: leave out --for, or %s", strings.Join(args, " "))
+	case f.object != "":
+		r.Key, err = s.eventsObject(f.object)
+		return r, err
+	case hasObject:
+		r.Key, err = s.key(args)
 		return r, err
 	case named:
 		r.Namespace = s.namespace
 	}
 	return r, nil
+}
+
+// eventsObject returns the key of the object of --for. An object of a cluster may be of a kind that the hub does not
+// have.
+func (s *session) eventsObject(text string) (*adminv1.ObjectKey, error) {
+	kind, name, ok := strings.Cut(text, "/")
+	if !ok || kind == "" || name == "" {
+		return nil, fmt.Errorf("--for=%s: want KIND/NAME", text)
+	}
+	if _, known := api.KindByName(kind); known || s.cluster == "" {
+		return s.key([]string{text})
+	}
+	return &adminv1.ObjectKey{Cluster: s.cluster, Kind: kind, Namespace: s.namespace, Name: name}, nil
+}
+
+// eventTypes returns the types of --types as they are written in events.
+func eventTypes(words []string) (types []string, err error) {
+	for _, word := range words {
+		switch {
+		case strings.EqualFold(word, condition.Normal):
+			types = append(types, condition.Normal)
+		case strings.EqualFold(word, condition.Warning):
+			types = append(types, condition.Warning)
+		default:
+			return nil, fmt.Errorf("--types=%s: want Normal, Warning or both", word)
+		}
+	}
+	return types, nil
 }
 
 // printedEvent is an event as it is printed as JSON or YAML, with the fields of an Event of Kubernetes. Its field names
@@ -115,11 +162,4 @@ func printoutOfEvents(events []*adminv1.Event) printout {
 	}
 	return printout{value: listOf(items), items: items, table: table{
 		[]string{"CLUSTER", "NAMESPACE", "LAST SEEN", "TYPE", "REASON", "OBJECT", "MESSAGE"}, rows}}
-}
-
-// inNamespace returns the events of a namespace, which an older hub does not choose; all for "".
-func inNamespace(events []*adminv1.Event, namespace string) []*adminv1.Event {
-	return slices.DeleteFunc(events, func(e *adminv1.Event) bool {
-		return namespace != "" && e.GetObject().GetNamespace() != namespace
-	})
 }

@@ -22,6 +22,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/navefleet/nave/hub/api"
 	fold "github.com/navefleet/nave/hub/internal/status"
@@ -569,6 +570,49 @@ func TestListEvents(t *testing.T) {
 			must(t, err)
 			if len(answer.Events) != c.count || c.count > 0 && answer.Events[c.count-1].Message != c.last {
 				t.Fatalf("%d events: %v", len(answer.Events), answer.Events)
+			}
+		})
+	}
+}
+
+// TestListEvents_chosen chooses events by type, by time, and by what was seen before, whatever their times.
+func TestListEvents_chosen(t *testing.T) {
+	r := newRig(t)
+	r.apply(clusterA)
+	key := api.Key{Kind: "Cluster", Name: "a"}
+	must(t, r.store.Update(t.Context(), func(tx *store.Tx) error {
+		for i, e := range []store.Event{{Type: "Normal"}, {Type: "Warning"}, {Type: "Normal"}, {Type: "Warning"}} {
+			e.Object, e.Time, e.Message = key, time.Unix(int64(100-10*i), 0), fmt.Sprint(i) // the later, the older
+			if err := store.Record(tx, e); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+	for name, c := range map[string]struct {
+		request *adminv1.ListEventsRequest
+		want    string
+	}{
+		"all":           {&adminv1.ListEventsRequest{}, "3210"},
+		"warnings":      {&adminv1.ListEventsRequest{Types: []string{"Warning"}}, "31"},
+		"newest_normal": {&adminv1.ListEventsRequest{Types: []string{"Normal"}, Limit: 1}, "0"},
+		"both_types":    {&adminv1.ListEventsRequest{Types: []string{"Warning", "Normal"}}, "3210"},
+		"since":         {&adminv1.ListEventsRequest{Since: timestamppb.New(time.Unix(80, 0))}, "210"},
+		"after":         {&adminv1.ListEventsRequest{After: 2}, "32"},
+		"after_all":     {&adminv1.ListEventsRequest{After: 4}, ""},
+		"together": {&adminv1.ListEventsRequest{After: 1, Types: []string{"Normal"},
+			Since: timestamppb.New(time.Unix(75, 0))}, "2"},
+		"after_of_no_object": {&adminv1.ListEventsRequest{After: 1, Key: &adminv1.ObjectKey{Kind: "cluster", Name: "b"}}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			answer, err := r.ListEvents(t.Context(), c.request)
+			must(t, err)
+			got := ""
+			for _, e := range answer.Events {
+				got += e.Message
+			}
+			if got != c.want || answer.Last != 4 {
+				t.Errorf("events %q, the last is %d; want %q and 4", got, answer.Last, c.want)
 			}
 		})
 	}

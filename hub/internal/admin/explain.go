@@ -35,26 +35,37 @@ func (s *Server) ListEvents(ctx context.Context, r *adminv1.ListEventsRequest) (
 	case r.Key != nil && r.Namespace != "":
 		return nil, status.Error(codes.InvalidArgument, "a namespace chooses among objects, and the request names one")
 	}
-	limit := min(int(cmp.Or(r.Limit, defaultEvents)), maxEvents)
-	var events []*adminv1.Event
+	var response *adminv1.ListEventsResponse
 	err = s.store.View(ctx, func(tx *store.Tx) error {
-		newest, err := set.NewestIn(tx, r.Namespace, limit)
-		events = make([]*adminv1.Event, len(newest))
-		for i, e := range newest {
-			events[i] = &adminv1.Event{Time: timestamppb.New(e.Time), Object: fold.KeyMessage(e.Object), Type: e.Type,
-				Reason: e.Reason, Message: e.Message}
+		response = &adminv1.ListEventsResponse{}
+		newest, err := set.Find(tx, filterOf(r), min(int(cmp.Or(r.Limit, defaultEvents)), maxEvents))
+		for _, e := range newest {
+			response.Events = append(response.Events, &adminv1.Event{Time: timestamppb.New(e.Time),
+				Object: fold.KeyMessage(e.Object), Type: e.Type, Reason: e.Reason, Message: e.Message})
+		}
+		if err == nil {
+			response.Last, err = store.LastEvent(tx)
 		}
 		return err
 	})
 	if err != nil {
 		return nil, s.fail(err)
 	}
-	if len(events) == 0 {
+	if len(response.Events) == 0 && r.After == 0 {
 		if err := s.requireSubject(ctx, r); err != nil {
 			return nil, err
 		}
 	}
-	return &adminv1.ListEventsResponse{Events: events}, nil
+	return response, nil
+}
+
+// filterOf returns which events of its set a request asks for.
+func filterOf(r *adminv1.ListEventsRequest) store.EventFilter {
+	f := store.EventFilter{Namespace: r.Namespace, Types: r.Types, After: r.After}
+	if r.Since != nil {
+		f.Since = r.Since.AsTime()
+	}
+	return f
 }
 
 // requireSubject returns NOT_FOUND if a request for events names a cluster or an object that does not exist. The hub

@@ -66,6 +66,12 @@ func indexPrefix(object api.Key) string { return object.Path() + "\x00" }
 // eventKey returns the key of the event that an index key names.
 func eventKey(at string) string { return at[strings.LastIndexByte(at, 0)+1:] }
 
+// numberOf returns the number of the event with a key: how many events were recorded up to it.
+func numberOf(key string) uint64 {
+	n, _ := strconv.ParseUint(key[strings.LastIndexByte(key, '-')+1:], 16, 64)
+	return n
+}
+
 // trimEvents deletes the oldest events of the object, then of its cluster, then of the clusters that have the most,
 // until the limits hold.
 func trimEvents(tx *Tx, object api.Key, count *eventCount) error {
@@ -173,8 +179,7 @@ func countEvents(t engineTx, list []string) error {
 	}
 	count.Kept = len(list)
 	for _, at := range list {
-		n, _ := strconv.ParseUint(at[strings.LastIndexByte(at, '-')+1:], 16, 64)
-		count.Ever = max(count.Ever, n)
+		count.Ever = max(count.Ever, numberOf(at))
 	}
 	value, err := encode(count)
 	if err != nil {

@@ -3,6 +3,7 @@ package store
 import (
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/navefleet/nave/hub/api"
 )
@@ -26,33 +27,57 @@ func EventsOfCluster(cluster string) EventSet {
 	return set
 }
 
+// EventFilter chooses among the events of a set. Zero fields choose all.
+type EventFilter struct {
+	Namespace string    // of the objects
+	Types     []string  // Normal or Warning
+	Since     time.Time // the time of the first
+	After     uint64    // the number of the last that was seen: only those that were recorded after it
+}
+
 // Newest returns the newest events of the set, at most limit, in the order of their times, without damaged ones. It
 // reads no other rows.
-func (s EventSet) Newest(tx *Tx, limit int) ([]Event, error) { return s.NewestIn(tx, "", limit) }
+func (s EventSet) Newest(tx *Tx, limit int) ([]Event, error) { return s.Find(tx, EventFilter{}, limit) }
 
-// NewestIn returns the newest events about objects of a namespace, as Newest does; of any for "".
-func (s EventSet) NewestIn(tx *Tx, namespace string, limit int) ([]Event, error) {
+// Find returns the newest events that the filter chooses, as Newest does.
+func (s EventSet) Find(tx *Tx, f EventFilter, limit int) (events []Event, err error) {
 	keys, err := s.list(tx)
 	if err != nil {
 		return nil, err
 	}
-	keys = slices.DeleteFunc(keys, func(at string) bool { return namespace != "" && namespaceOf(at) != namespace })
+	keys = slices.DeleteFunc(keys, f.leavesOut)
 	for i, at := range keys {
 		keys[i] = eventKey(at)
 	}
 	slices.Sort(keys)
-	keys = keys[max(0, len(keys)-limit):]
-	events := make([]Event, 0, len(keys))
-	for _, key := range keys {
+	for _, key := range slices.Backward(keys) {
+		if len(events) == limit {
+			break
+		}
 		event, ok, err := Events.GetIntact(tx, key)
 		if err != nil {
 			return nil, err
 		}
-		if ok {
+		if ok && (len(f.Types) == 0 || slices.Contains(f.Types, event.Type)) {
 			events = append(events, event)
 		}
 	}
+	slices.Reverse(events)
 	return events, nil
+}
+
+// leavesOut reports whether the index key of an event says that the filter does not choose it.
+func (f EventFilter) leavesOut(at string) bool {
+	key := eventKey(at)
+	return f.Namespace != "" && namespaceOf(at) != f.Namespace ||
+		!f.Since.IsZero() && key < f.Since.UTC().Format(eventTime) ||
+		f.After > 0 && numberOf(key) <= f.After
+}
+
+// LastEvent returns the number of the last event that was recorded. Later events have higher numbers.
+func LastEvent(tx *Tx) (uint64, error) {
+	count, _, err := eventCounters.GetIntact(tx, eventCountKey)
+	return count.Ever, err
 }
 
 // namespaceOf returns the namespace of the object that an index key names; "" if it has none.

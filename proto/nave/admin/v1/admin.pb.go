@@ -1969,7 +1969,13 @@ type ListEventsRequest struct {
 	// At most this many, newest last; 0: 500.
 	Limit int32 `protobuf:"varint,4,opt,name=limit,proto3" json:"limit,omitempty"`
 	// Only of objects of this namespace; empty: of all. Not with key. An older hub ignores it.
-	Namespace     string `protobuf:"bytes,5,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	Namespace string `protobuf:"bytes,5,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	// Only of these types, Normal or Warning; empty: of both. An older hub ignores it.
+	Types []string `protobuf:"bytes,6,rep,name=types,proto3" json:"types,omitempty"`
+	// Only from this time on. An older hub ignores it.
+	Since *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=since,proto3" json:"since,omitempty"`
+	// Only those that the hub recorded after the one of this number; 0: all. Whether the object exists is not asked then.
+	After         uint64 `protobuf:"varint,8,opt,name=after,proto3" json:"after,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2039,9 +2045,32 @@ func (x *ListEventsRequest) GetNamespace() string {
 	return ""
 }
 
+func (x *ListEventsRequest) GetTypes() []string {
+	if x != nil {
+		return x.Types
+	}
+	return nil
+}
+
+func (x *ListEventsRequest) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *ListEventsRequest) GetAfter() uint64 {
+	if x != nil {
+		return x.After
+	}
+	return 0
+}
+
 type ListEventsResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Events        []*Event               `protobuf:"bytes,1,rep,name=events,proto3" json:"events,omitempty"`
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Events []*Event               `protobuf:"bytes,1,rep,name=events,proto3" json:"events,omitempty"`
+	// The number of the last event that the hub recorded, of any object. An older hub does not set it.
+	Last          uint64 `protobuf:"varint,2,opt,name=last,proto3" json:"last,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2081,6 +2110,13 @@ func (x *ListEventsResponse) GetEvents() []*Event {
 		return x.Events
 	}
 	return nil
+}
+
+func (x *ListEventsResponse) GetLast() uint64 {
+	if x != nil {
+		return x.Last
+	}
+	return 0
 }
 
 type Event struct {
@@ -5574,15 +5610,19 @@ const file_nave_admin_v1_admin_proto_rawDesc = "" +
 	"\ftrust_domain\x18\x06 \x01(\tR\vtrustDomain\x12\x1f\n" +
 	"\vspoke_image\x18\a \x01(\tR\n" +
 	"spokeImage\x12+\n" +
-	"\x11certificate_ended\x18\b \x01(\bR\x10certificateEnded\"\xb0\x01\n" +
+	"\x11certificate_ended\x18\b \x01(\bR\x10certificateEnded\"\x8e\x02\n" +
 	"\x11ListEventsRequest\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\tR\acluster\x12!\n" +
 	"\fall_clusters\x18\x02 \x01(\bR\vallClusters\x12*\n" +
 	"\x03key\x18\x03 \x01(\v2\x18.nave.admin.v1.ObjectKeyR\x03key\x12\x14\n" +
 	"\x05limit\x18\x04 \x01(\x05R\x05limit\x12\x1c\n" +
-	"\tnamespace\x18\x05 \x01(\tR\tnamespace\"B\n" +
+	"\tnamespace\x18\x05 \x01(\tR\tnamespace\x12\x14\n" +
+	"\x05types\x18\x06 \x03(\tR\x05types\x120\n" +
+	"\x05since\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12\x14\n" +
+	"\x05after\x18\b \x01(\x04R\x05after\"V\n" +
 	"\x12ListEventsResponse\x12,\n" +
-	"\x06events\x18\x01 \x03(\v2\x14.nave.admin.v1.EventR\x06events\"\xaf\x01\n" +
+	"\x06events\x18\x01 \x03(\v2\x14.nave.admin.v1.EventR\x06events\x12\x12\n" +
+	"\x04last\x18\x02 \x01(\x04R\x04last\"\xaf\x01\n" +
 	"\x05Event\x12.\n" +
 	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x120\n" +
 	"\x06object\x18\x02 \x01(\v2\x18.nave.admin.v1.ObjectKeyR\x06object\x12\x12\n" +
@@ -5993,117 +6033,118 @@ var file_nave_admin_v1_admin_proto_depIdxs = []int32{
 	2,   // 28: nave.admin.v1.ResumeResponse.suspended_with:type_name -> nave.admin.v1.ObjectKey
 	87,  // 29: nave.admin.v1.CreateJoinTokenResponse.expires_at:type_name -> google.protobuf.Timestamp
 	2,   // 30: nave.admin.v1.ListEventsRequest.key:type_name -> nave.admin.v1.ObjectKey
-	33,  // 31: nave.admin.v1.ListEventsResponse.events:type_name -> nave.admin.v1.Event
-	87,  // 32: nave.admin.v1.Event.time:type_name -> google.protobuf.Timestamp
-	2,   // 33: nave.admin.v1.Event.object:type_name -> nave.admin.v1.ObjectKey
-	2,   // 34: nave.admin.v1.TreeRequest.key:type_name -> nave.admin.v1.ObjectKey
-	36,  // 35: nave.admin.v1.TreeResponse.root:type_name -> nave.admin.v1.TreeNode
-	36,  // 36: nave.admin.v1.TreeNode.children:type_name -> nave.admin.v1.TreeNode
-	2,   // 37: nave.admin.v1.ExplainRequest.key:type_name -> nave.admin.v1.ObjectKey
-	41,  // 38: nave.admin.v1.ExplainResponse.explanations:type_name -> nave.admin.v1.Explanation
-	39,  // 39: nave.admin.v1.ExplainResponse.encryption:type_name -> nave.admin.v1.Encryption
-	2,   // 40: nave.admin.v1.Encryption.object:type_name -> nave.admin.v1.ObjectKey
-	40,  // 41: nave.admin.v1.Encryption.documents:type_name -> nave.admin.v1.SealedDocument
-	2,   // 42: nave.admin.v1.Explanation.object:type_name -> nave.admin.v1.ObjectKey
-	87,  // 43: nave.admin.v1.Explanation.since:type_name -> google.protobuf.Timestamp
-	44,  // 44: nave.admin.v1.GetVersionResponse.spokes:type_name -> nave.admin.v1.SpokeVersion
-	47,  // 45: nave.admin.v1.PublishedResponse.hub:type_name -> nave.admin.v1.PublishedHub
-	49,  // 46: nave.admin.v1.PublishedResponse.cluster:type_name -> nave.admin.v1.PublishedCluster
-	48,  // 47: nave.admin.v1.PublishedHub.objects:type_name -> nave.admin.v1.HubObject
-	2,   // 48: nave.admin.v1.HubObject.owner:type_name -> nave.admin.v1.ObjectKey
-	55,  // 49: nave.admin.v1.PublishedCluster.applications:type_name -> nave.admin.v1.PublishedApplication
-	48,  // 50: nave.admin.v1.PublishedCluster.objects:type_name -> nave.admin.v1.HubObject
-	63,  // 51: nave.admin.v1.PublishedCluster.pin:type_name -> nave.admin.v1.Pin
-	2,   // 52: nave.admin.v1.PublishedCluster.suspended:type_name -> nave.admin.v1.ObjectKey
-	54,  // 53: nave.admin.v1.ShapesResponse.shapes:type_name -> nave.admin.v1.KnownShape
-	2,   // 54: nave.admin.v1.PublishedApplication.key:type_name -> nave.admin.v1.ObjectKey
-	2,   // 55: nave.admin.v1.PublishedApplication.parent:type_name -> nave.admin.v1.ObjectKey
-	56,  // 56: nave.admin.v1.PublishedApplication.told:type_name -> nave.admin.v1.ToldRelease
-	2,   // 57: nave.admin.v1.PublishedContentRequest.key:type_name -> nave.admin.v1.ObjectKey
-	61,  // 58: nave.admin.v1.HistoryResponse.releases:type_name -> nave.admin.v1.PastRelease
-	63,  // 59: nave.admin.v1.HistoryResponse.pin:type_name -> nave.admin.v1.Pin
-	87,  // 60: nave.admin.v1.PastRelease.released_at:type_name -> google.protobuf.Timestamp
-	62,  // 61: nave.admin.v1.PastRelease.listed:type_name -> nave.admin.v1.ReleasedApplication
-	2,   // 62: nave.admin.v1.ReleasedApplication.key:type_name -> nave.admin.v1.ObjectKey
-	1,   // 63: nave.admin.v1.ReleasedApplication.change:type_name -> nave.admin.v1.ApplicationChange
-	87,  // 64: nave.admin.v1.Pin.pinned_at:type_name -> google.protobuf.Timestamp
-	62,  // 65: nave.admin.v1.PreviewRollbackResponse.applications:type_name -> nave.admin.v1.ReleasedApplication
-	62,  // 66: nave.admin.v1.PreviewReleaseResponse.applications:type_name -> nave.admin.v1.ReleasedApplication
-	74,  // 67: nave.admin.v1.PreviewLiveResponse.applications:type_name -> nave.admin.v1.PreviewedApplication
-	2,   // 68: nave.admin.v1.PreviewedApplication.key:type_name -> nave.admin.v1.ObjectKey
-	75,  // 69: nave.admin.v1.PreviewedApplication.objects:type_name -> nave.admin.v1.PreviewedObject
-	76,  // 70: nave.admin.v1.PreviewedObject.fields:type_name -> nave.admin.v1.PreviewedField
-	79,  // 71: nave.admin.v1.ListSchemasResponse.served:type_name -> nave.admin.v1.SchemaVersion
-	79,  // 72: nave.admin.v1.ReadSchemaRequest.version:type_name -> nave.admin.v1.SchemaVersion
-	2,   // 73: nave.admin.v1.PinHelmReleaseRequest.key:type_name -> nave.admin.v1.ObjectKey
-	84,  // 74: nave.admin.v1.PinHelmReleaseResponse.now:type_name -> nave.admin.v1.HelmRevision
-	84,  // 75: nave.admin.v1.PinHelmReleaseResponse.to:type_name -> nave.admin.v1.HelmRevision
-	87,  // 76: nave.admin.v1.HelmRevision.deployed_at:type_name -> google.protobuf.Timestamp
-	2,   // 77: nave.admin.v1.UnpinHelmReleaseRequest.key:type_name -> nave.admin.v1.ObjectKey
-	84,  // 78: nave.admin.v1.UnpinHelmReleaseResponse.now:type_name -> nave.admin.v1.HelmRevision
-	4,   // 79: nave.admin.v1.AdminService.Get:input_type -> nave.admin.v1.GetRequest
-	6,   // 80: nave.admin.v1.AdminService.List:input_type -> nave.admin.v1.ListRequest
-	8,   // 81: nave.admin.v1.AdminService.Watch:input_type -> nave.admin.v1.WatchRequest
-	10,  // 82: nave.admin.v1.AdminService.Apply:input_type -> nave.admin.v1.ApplyRequest
-	14,  // 83: nave.admin.v1.AdminService.Delete:input_type -> nave.admin.v1.DeleteRequest
-	17,  // 84: nave.admin.v1.AdminService.Impact:input_type -> nave.admin.v1.ImpactRequest
-	21,  // 85: nave.admin.v1.AdminService.Confirm:input_type -> nave.admin.v1.ConfirmRequest
-	23,  // 86: nave.admin.v1.AdminService.Reconcile:input_type -> nave.admin.v1.ReconcileRequest
-	25,  // 87: nave.admin.v1.AdminService.Suspend:input_type -> nave.admin.v1.SuspendRequest
-	27,  // 88: nave.admin.v1.AdminService.Resume:input_type -> nave.admin.v1.ResumeRequest
-	29,  // 89: nave.admin.v1.AdminService.CreateJoinToken:input_type -> nave.admin.v1.CreateJoinTokenRequest
-	31,  // 90: nave.admin.v1.AdminService.ListEvents:input_type -> nave.admin.v1.ListEventsRequest
-	34,  // 91: nave.admin.v1.AdminService.Tree:input_type -> nave.admin.v1.TreeRequest
-	37,  // 92: nave.admin.v1.AdminService.Explain:input_type -> nave.admin.v1.ExplainRequest
-	45,  // 93: nave.admin.v1.AdminService.Published:input_type -> nave.admin.v1.PublishedRequest
-	57,  // 94: nave.admin.v1.AdminService.PublishedContent:input_type -> nave.admin.v1.PublishedContentRequest
-	50,  // 95: nave.admin.v1.AdminService.Capabilities:input_type -> nave.admin.v1.CapabilitiesRequest
-	52,  // 96: nave.admin.v1.AdminService.Shapes:input_type -> nave.admin.v1.ShapesRequest
-	72,  // 97: nave.admin.v1.AdminService.PreviewLive:input_type -> nave.admin.v1.PreviewLiveRequest
-	77,  // 98: nave.admin.v1.AdminService.ListSchemas:input_type -> nave.admin.v1.ListSchemasRequest
-	80,  // 99: nave.admin.v1.AdminService.ReadSchema:input_type -> nave.admin.v1.ReadSchemaRequest
-	59,  // 100: nave.admin.v1.AdminService.History:input_type -> nave.admin.v1.HistoryRequest
-	64,  // 101: nave.admin.v1.AdminService.Rollback:input_type -> nave.admin.v1.RollbackRequest
-	66,  // 102: nave.admin.v1.AdminService.PreviewRollback:input_type -> nave.admin.v1.PreviewRollbackRequest
-	68,  // 103: nave.admin.v1.AdminService.Release:input_type -> nave.admin.v1.ReleaseRequest
-	70,  // 104: nave.admin.v1.AdminService.PreviewRelease:input_type -> nave.admin.v1.PreviewReleaseRequest
-	82,  // 105: nave.admin.v1.AdminService.PinHelmRelease:input_type -> nave.admin.v1.PinHelmReleaseRequest
-	85,  // 106: nave.admin.v1.AdminService.UnpinHelmRelease:input_type -> nave.admin.v1.UnpinHelmReleaseRequest
-	42,  // 107: nave.admin.v1.AdminService.GetVersion:input_type -> nave.admin.v1.GetVersionRequest
-	5,   // 108: nave.admin.v1.AdminService.Get:output_type -> nave.admin.v1.GetResponse
-	7,   // 109: nave.admin.v1.AdminService.List:output_type -> nave.admin.v1.ListResponse
-	9,   // 110: nave.admin.v1.AdminService.Watch:output_type -> nave.admin.v1.WatchResponse
-	12,  // 111: nave.admin.v1.AdminService.Apply:output_type -> nave.admin.v1.ApplyResponse
-	15,  // 112: nave.admin.v1.AdminService.Delete:output_type -> nave.admin.v1.DeleteResponse
-	18,  // 113: nave.admin.v1.AdminService.Impact:output_type -> nave.admin.v1.ImpactResponse
-	22,  // 114: nave.admin.v1.AdminService.Confirm:output_type -> nave.admin.v1.ConfirmResponse
-	24,  // 115: nave.admin.v1.AdminService.Reconcile:output_type -> nave.admin.v1.ReconcileResponse
-	26,  // 116: nave.admin.v1.AdminService.Suspend:output_type -> nave.admin.v1.SuspendResponse
-	28,  // 117: nave.admin.v1.AdminService.Resume:output_type -> nave.admin.v1.ResumeResponse
-	30,  // 118: nave.admin.v1.AdminService.CreateJoinToken:output_type -> nave.admin.v1.CreateJoinTokenResponse
-	32,  // 119: nave.admin.v1.AdminService.ListEvents:output_type -> nave.admin.v1.ListEventsResponse
-	35,  // 120: nave.admin.v1.AdminService.Tree:output_type -> nave.admin.v1.TreeResponse
-	38,  // 121: nave.admin.v1.AdminService.Explain:output_type -> nave.admin.v1.ExplainResponse
-	46,  // 122: nave.admin.v1.AdminService.Published:output_type -> nave.admin.v1.PublishedResponse
-	58,  // 123: nave.admin.v1.AdminService.PublishedContent:output_type -> nave.admin.v1.PublishedContentResponse
-	51,  // 124: nave.admin.v1.AdminService.Capabilities:output_type -> nave.admin.v1.CapabilitiesResponse
-	53,  // 125: nave.admin.v1.AdminService.Shapes:output_type -> nave.admin.v1.ShapesResponse
-	73,  // 126: nave.admin.v1.AdminService.PreviewLive:output_type -> nave.admin.v1.PreviewLiveResponse
-	78,  // 127: nave.admin.v1.AdminService.ListSchemas:output_type -> nave.admin.v1.ListSchemasResponse
-	81,  // 128: nave.admin.v1.AdminService.ReadSchema:output_type -> nave.admin.v1.ReadSchemaResponse
-	60,  // 129: nave.admin.v1.AdminService.History:output_type -> nave.admin.v1.HistoryResponse
-	65,  // 130: nave.admin.v1.AdminService.Rollback:output_type -> nave.admin.v1.RollbackResponse
-	67,  // 131: nave.admin.v1.AdminService.PreviewRollback:output_type -> nave.admin.v1.PreviewRollbackResponse
-	69,  // 132: nave.admin.v1.AdminService.Release:output_type -> nave.admin.v1.ReleaseResponse
-	71,  // 133: nave.admin.v1.AdminService.PreviewRelease:output_type -> nave.admin.v1.PreviewReleaseResponse
-	83,  // 134: nave.admin.v1.AdminService.PinHelmRelease:output_type -> nave.admin.v1.PinHelmReleaseResponse
-	86,  // 135: nave.admin.v1.AdminService.UnpinHelmRelease:output_type -> nave.admin.v1.UnpinHelmReleaseResponse
-	43,  // 136: nave.admin.v1.AdminService.GetVersion:output_type -> nave.admin.v1.GetVersionResponse
-	108, // [108:137] is the sub-list for method output_type
-	79,  // [79:108] is the sub-list for method input_type
-	79,  // [79:79] is the sub-list for extension type_name
-	79,  // [79:79] is the sub-list for extension extendee
-	0,   // [0:79] is the sub-list for field type_name
+	87,  // 31: nave.admin.v1.ListEventsRequest.since:type_name -> google.protobuf.Timestamp
+	33,  // 32: nave.admin.v1.ListEventsResponse.events:type_name -> nave.admin.v1.Event
+	87,  // 33: nave.admin.v1.Event.time:type_name -> google.protobuf.Timestamp
+	2,   // 34: nave.admin.v1.Event.object:type_name -> nave.admin.v1.ObjectKey
+	2,   // 35: nave.admin.v1.TreeRequest.key:type_name -> nave.admin.v1.ObjectKey
+	36,  // 36: nave.admin.v1.TreeResponse.root:type_name -> nave.admin.v1.TreeNode
+	36,  // 37: nave.admin.v1.TreeNode.children:type_name -> nave.admin.v1.TreeNode
+	2,   // 38: nave.admin.v1.ExplainRequest.key:type_name -> nave.admin.v1.ObjectKey
+	41,  // 39: nave.admin.v1.ExplainResponse.explanations:type_name -> nave.admin.v1.Explanation
+	39,  // 40: nave.admin.v1.ExplainResponse.encryption:type_name -> nave.admin.v1.Encryption
+	2,   // 41: nave.admin.v1.Encryption.object:type_name -> nave.admin.v1.ObjectKey
+	40,  // 42: nave.admin.v1.Encryption.documents:type_name -> nave.admin.v1.SealedDocument
+	2,   // 43: nave.admin.v1.Explanation.object:type_name -> nave.admin.v1.ObjectKey
+	87,  // 44: nave.admin.v1.Explanation.since:type_name -> google.protobuf.Timestamp
+	44,  // 45: nave.admin.v1.GetVersionResponse.spokes:type_name -> nave.admin.v1.SpokeVersion
+	47,  // 46: nave.admin.v1.PublishedResponse.hub:type_name -> nave.admin.v1.PublishedHub
+	49,  // 47: nave.admin.v1.PublishedResponse.cluster:type_name -> nave.admin.v1.PublishedCluster
+	48,  // 48: nave.admin.v1.PublishedHub.objects:type_name -> nave.admin.v1.HubObject
+	2,   // 49: nave.admin.v1.HubObject.owner:type_name -> nave.admin.v1.ObjectKey
+	55,  // 50: nave.admin.v1.PublishedCluster.applications:type_name -> nave.admin.v1.PublishedApplication
+	48,  // 51: nave.admin.v1.PublishedCluster.objects:type_name -> nave.admin.v1.HubObject
+	63,  // 52: nave.admin.v1.PublishedCluster.pin:type_name -> nave.admin.v1.Pin
+	2,   // 53: nave.admin.v1.PublishedCluster.suspended:type_name -> nave.admin.v1.ObjectKey
+	54,  // 54: nave.admin.v1.ShapesResponse.shapes:type_name -> nave.admin.v1.KnownShape
+	2,   // 55: nave.admin.v1.PublishedApplication.key:type_name -> nave.admin.v1.ObjectKey
+	2,   // 56: nave.admin.v1.PublishedApplication.parent:type_name -> nave.admin.v1.ObjectKey
+	56,  // 57: nave.admin.v1.PublishedApplication.told:type_name -> nave.admin.v1.ToldRelease
+	2,   // 58: nave.admin.v1.PublishedContentRequest.key:type_name -> nave.admin.v1.ObjectKey
+	61,  // 59: nave.admin.v1.HistoryResponse.releases:type_name -> nave.admin.v1.PastRelease
+	63,  // 60: nave.admin.v1.HistoryResponse.pin:type_name -> nave.admin.v1.Pin
+	87,  // 61: nave.admin.v1.PastRelease.released_at:type_name -> google.protobuf.Timestamp
+	62,  // 62: nave.admin.v1.PastRelease.listed:type_name -> nave.admin.v1.ReleasedApplication
+	2,   // 63: nave.admin.v1.ReleasedApplication.key:type_name -> nave.admin.v1.ObjectKey
+	1,   // 64: nave.admin.v1.ReleasedApplication.change:type_name -> nave.admin.v1.ApplicationChange
+	87,  // 65: nave.admin.v1.Pin.pinned_at:type_name -> google.protobuf.Timestamp
+	62,  // 66: nave.admin.v1.PreviewRollbackResponse.applications:type_name -> nave.admin.v1.ReleasedApplication
+	62,  // 67: nave.admin.v1.PreviewReleaseResponse.applications:type_name -> nave.admin.v1.ReleasedApplication
+	74,  // 68: nave.admin.v1.PreviewLiveResponse.applications:type_name -> nave.admin.v1.PreviewedApplication
+	2,   // 69: nave.admin.v1.PreviewedApplication.key:type_name -> nave.admin.v1.ObjectKey
+	75,  // 70: nave.admin.v1.PreviewedApplication.objects:type_name -> nave.admin.v1.PreviewedObject
+	76,  // 71: nave.admin.v1.PreviewedObject.fields:type_name -> nave.admin.v1.PreviewedField
+	79,  // 72: nave.admin.v1.ListSchemasResponse.served:type_name -> nave.admin.v1.SchemaVersion
+	79,  // 73: nave.admin.v1.ReadSchemaRequest.version:type_name -> nave.admin.v1.SchemaVersion
+	2,   // 74: nave.admin.v1.PinHelmReleaseRequest.key:type_name -> nave.admin.v1.ObjectKey
+	84,  // 75: nave.admin.v1.PinHelmReleaseResponse.now:type_name -> nave.admin.v1.HelmRevision
+	84,  // 76: nave.admin.v1.PinHelmReleaseResponse.to:type_name -> nave.admin.v1.HelmRevision
+	87,  // 77: nave.admin.v1.HelmRevision.deployed_at:type_name -> google.protobuf.Timestamp
+	2,   // 78: nave.admin.v1.UnpinHelmReleaseRequest.key:type_name -> nave.admin.v1.ObjectKey
+	84,  // 79: nave.admin.v1.UnpinHelmReleaseResponse.now:type_name -> nave.admin.v1.HelmRevision
+	4,   // 80: nave.admin.v1.AdminService.Get:input_type -> nave.admin.v1.GetRequest
+	6,   // 81: nave.admin.v1.AdminService.List:input_type -> nave.admin.v1.ListRequest
+	8,   // 82: nave.admin.v1.AdminService.Watch:input_type -> nave.admin.v1.WatchRequest
+	10,  // 83: nave.admin.v1.AdminService.Apply:input_type -> nave.admin.v1.ApplyRequest
+	14,  // 84: nave.admin.v1.AdminService.Delete:input_type -> nave.admin.v1.DeleteRequest
+	17,  // 85: nave.admin.v1.AdminService.Impact:input_type -> nave.admin.v1.ImpactRequest
+	21,  // 86: nave.admin.v1.AdminService.Confirm:input_type -> nave.admin.v1.ConfirmRequest
+	23,  // 87: nave.admin.v1.AdminService.Reconcile:input_type -> nave.admin.v1.ReconcileRequest
+	25,  // 88: nave.admin.v1.AdminService.Suspend:input_type -> nave.admin.v1.SuspendRequest
+	27,  // 89: nave.admin.v1.AdminService.Resume:input_type -> nave.admin.v1.ResumeRequest
+	29,  // 90: nave.admin.v1.AdminService.CreateJoinToken:input_type -> nave.admin.v1.CreateJoinTokenRequest
+	31,  // 91: nave.admin.v1.AdminService.ListEvents:input_type -> nave.admin.v1.ListEventsRequest
+	34,  // 92: nave.admin.v1.AdminService.Tree:input_type -> nave.admin.v1.TreeRequest
+	37,  // 93: nave.admin.v1.AdminService.Explain:input_type -> nave.admin.v1.ExplainRequest
+	45,  // 94: nave.admin.v1.AdminService.Published:input_type -> nave.admin.v1.PublishedRequest
+	57,  // 95: nave.admin.v1.AdminService.PublishedContent:input_type -> nave.admin.v1.PublishedContentRequest
+	50,  // 96: nave.admin.v1.AdminService.Capabilities:input_type -> nave.admin.v1.CapabilitiesRequest
+	52,  // 97: nave.admin.v1.AdminService.Shapes:input_type -> nave.admin.v1.ShapesRequest
+	72,  // 98: nave.admin.v1.AdminService.PreviewLive:input_type -> nave.admin.v1.PreviewLiveRequest
+	77,  // 99: nave.admin.v1.AdminService.ListSchemas:input_type -> nave.admin.v1.ListSchemasRequest
+	80,  // 100: nave.admin.v1.AdminService.ReadSchema:input_type -> nave.admin.v1.ReadSchemaRequest
+	59,  // 101: nave.admin.v1.AdminService.History:input_type -> nave.admin.v1.HistoryRequest
+	64,  // 102: nave.admin.v1.AdminService.Rollback:input_type -> nave.admin.v1.RollbackRequest
+	66,  // 103: nave.admin.v1.AdminService.PreviewRollback:input_type -> nave.admin.v1.PreviewRollbackRequest
+	68,  // 104: nave.admin.v1.AdminService.Release:input_type -> nave.admin.v1.ReleaseRequest
+	70,  // 105: nave.admin.v1.AdminService.PreviewRelease:input_type -> nave.admin.v1.PreviewReleaseRequest
+	82,  // 106: nave.admin.v1.AdminService.PinHelmRelease:input_type -> nave.admin.v1.PinHelmReleaseRequest
+	85,  // 107: nave.admin.v1.AdminService.UnpinHelmRelease:input_type -> nave.admin.v1.UnpinHelmReleaseRequest
+	42,  // 108: nave.admin.v1.AdminService.GetVersion:input_type -> nave.admin.v1.GetVersionRequest
+	5,   // 109: nave.admin.v1.AdminService.Get:output_type -> nave.admin.v1.GetResponse
+	7,   // 110: nave.admin.v1.AdminService.List:output_type -> nave.admin.v1.ListResponse
+	9,   // 111: nave.admin.v1.AdminService.Watch:output_type -> nave.admin.v1.WatchResponse
+	12,  // 112: nave.admin.v1.AdminService.Apply:output_type -> nave.admin.v1.ApplyResponse
+	15,  // 113: nave.admin.v1.AdminService.Delete:output_type -> nave.admin.v1.DeleteResponse
+	18,  // 114: nave.admin.v1.AdminService.Impact:output_type -> nave.admin.v1.ImpactResponse
+	22,  // 115: nave.admin.v1.AdminService.Confirm:output_type -> nave.admin.v1.ConfirmResponse
+	24,  // 116: nave.admin.v1.AdminService.Reconcile:output_type -> nave.admin.v1.ReconcileResponse
+	26,  // 117: nave.admin.v1.AdminService.Suspend:output_type -> nave.admin.v1.SuspendResponse
+	28,  // 118: nave.admin.v1.AdminService.Resume:output_type -> nave.admin.v1.ResumeResponse
+	30,  // 119: nave.admin.v1.AdminService.CreateJoinToken:output_type -> nave.admin.v1.CreateJoinTokenResponse
+	32,  // 120: nave.admin.v1.AdminService.ListEvents:output_type -> nave.admin.v1.ListEventsResponse
+	35,  // 121: nave.admin.v1.AdminService.Tree:output_type -> nave.admin.v1.TreeResponse
+	38,  // 122: nave.admin.v1.AdminService.Explain:output_type -> nave.admin.v1.ExplainResponse
+	46,  // 123: nave.admin.v1.AdminService.Published:output_type -> nave.admin.v1.PublishedResponse
+	58,  // 124: nave.admin.v1.AdminService.PublishedContent:output_type -> nave.admin.v1.PublishedContentResponse
+	51,  // 125: nave.admin.v1.AdminService.Capabilities:output_type -> nave.admin.v1.CapabilitiesResponse
+	53,  // 126: nave.admin.v1.AdminService.Shapes:output_type -> nave.admin.v1.ShapesResponse
+	73,  // 127: nave.admin.v1.AdminService.PreviewLive:output_type -> nave.admin.v1.PreviewLiveResponse
+	78,  // 128: nave.admin.v1.AdminService.ListSchemas:output_type -> nave.admin.v1.ListSchemasResponse
+	81,  // 129: nave.admin.v1.AdminService.ReadSchema:output_type -> nave.admin.v1.ReadSchemaResponse
+	60,  // 130: nave.admin.v1.AdminService.History:output_type -> nave.admin.v1.HistoryResponse
+	65,  // 131: nave.admin.v1.AdminService.Rollback:output_type -> nave.admin.v1.RollbackResponse
+	67,  // 132: nave.admin.v1.AdminService.PreviewRollback:output_type -> nave.admin.v1.PreviewRollbackResponse
+	69,  // 133: nave.admin.v1.AdminService.Release:output_type -> nave.admin.v1.ReleaseResponse
+	71,  // 134: nave.admin.v1.AdminService.PreviewRelease:output_type -> nave.admin.v1.PreviewReleaseResponse
+	83,  // 135: nave.admin.v1.AdminService.PinHelmRelease:output_type -> nave.admin.v1.PinHelmReleaseResponse
+	86,  // 136: nave.admin.v1.AdminService.UnpinHelmRelease:output_type -> nave.admin.v1.UnpinHelmReleaseResponse
+	43,  // 137: nave.admin.v1.AdminService.GetVersion:output_type -> nave.admin.v1.GetVersionResponse
+	109, // [109:138] is the sub-list for method output_type
+	80,  // [80:109] is the sub-list for method input_type
+	80,  // [80:80] is the sub-list for extension type_name
+	80,  // [80:80] is the sub-list for extension extendee
+	0,   // [0:80] is the sub-list for field type_name
 }
 
 func init() { file_nave_admin_v1_admin_proto_init() }

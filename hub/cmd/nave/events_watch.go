@@ -1,0 +1,111 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
+	"github.com/navefleet/nave/shared/wait"
+)
+
+// How often a watch of events asks the hub, and for how many events: all that a hub keeps.
+const (
+	eventsPause = time.Second
+	eventsChunk = 10_000
+)
+
+// eventWatch asks for the events of a request, and then for those that the hub recorded after them.
+type eventWatch struct {
+	*printer
+	*progress
+	client  adminv1.AdminServiceClient
+	request *adminv1.ListEventsRequest
+}
+
+// list prints the present events.
+func (w *eventWatch) list(ctx context.Context, messages io.Writer) error {
+	events, err := w.next(ctx)
+	if err != nil {
+		return elsewhere(ctx, w.client, w.request.GetKey(), err)
+	}
+	if len(events) == 0 && w.isForPeople() {
+		fmt.Fprintln(messages, "No events found.")
+		return nil
+	}
+	return w.print(printoutOfEvents(events))
+}
+
+// follow prints the present events, then each new one, until the context ends. If the hub goes away, follow waits for
+// it, and misses no event: the hub numbers them.
+func (w *eventWatch) follow(ctx context.Context) error {
+	again := wait.Backoff{First: eventsPause, Most: 10 * time.Second, Spread: 0.5}
+	for began := false; ; began = true {
+		events, err := w.next(ctx)
+		for began && slices.Contains([]codes.Code{codes.Unavailable, codes.DeadlineExceeded}, status.Code(err)) {
+			w.show("the hub", "it went away, waiting for it: "+message(err))
+			if again.Pause(ctx) != nil {
+				return nil
+			}
+			events, err = w.next(ctx)
+		}
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err != nil:
+			return elsewhere(ctx, w.client, w.request.GetKey(), err)
+		}
+		again.Reset()
+		w.end("the hub")
+		if err := w.printEvents(events); err != nil {
+			return err
+		}
+		w.request.Limit = eventsChunk
+		if wait.For(ctx, eventsPause) != nil {
+			return nil
+		}
+	}
+}
+
+// next returns the events after those that it returned before.
+func (w *eventWatch) next(ctx context.Context) ([]*adminv1.Event, error) {
+	answer, err := w.client.ListEvents(ctx, w.request)
+	if err != nil {
+		return nil, err
+	}
+	if w.progress != nil && answer.GetLast() == 0 && len(answer.GetEvents()) > 0 {
+		return nil, errTooOld("nave events --watch")
+	}
+	w.request.After = answer.GetLast() // lower than before if the hub was restored
+	return slices.DeleteFunc(answer.GetEvents(), w.leavesOut), nil
+}
+
+// leavesOut reports whether the request does not choose an event, which an older hub does not see.
+func (w *eventWatch) leavesOut(e *adminv1.Event) bool {
+	r := w.request
+	return r.GetNamespace() != "" && e.GetObject().GetNamespace() != r.GetNamespace() ||
+		len(r.GetTypes()) > 0 && !slices.Contains(r.GetTypes(), e.GetType()) ||
+		r.GetSince() != nil && e.GetTime().AsTime().Before(r.GetSince().AsTime())
+}
+
+// printEvents prints new events: for machines each as a document, or a line, of its own.
+func (w *eventWatch) printEvents(events []*adminv1.Event) error {
+	if len(events) == 0 {
+		return nil
+	}
+	l := printoutOfEvents(events)
+	if w.isForPeople() {
+		return w.print(l)
+	}
+	for _, item := range l.items {
+		if err := w.print(printout{value: item}); err != nil {
+			return err
+		}
+	}
+	return nil
+}

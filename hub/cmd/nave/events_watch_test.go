@@ -1,0 +1,97 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
+)
+
+// countingHub records an event before each answer, fails the second, and ends the watch after the fifth.
+type countingHub struct {
+	adminv1.UnimplementedAdminServiceServer
+	asked *[]*adminv1.ListEventsRequest
+	end   context.CancelFunc
+	older bool
+}
+
+func (h countingHub) ListEvents(_ context.Context, r *adminv1.ListEventsRequest) (*adminv1.ListEventsResponse, error) {
+	*h.asked = append(*h.asked, r)
+	n := uint64(len(*h.asked))
+	answer := &adminv1.ListEventsResponse{Last: n}
+	for i := r.GetAfter() + 1; i <= n; i++ {
+		answer.Events = append(answer.Events, &adminv1.Event{Type: []string{"Normal", "Warning"}[i%2],
+			Message: fmt.Sprintf("number %d", i), Object: &adminv1.ObjectKey{Kind: "Fleet", Name: "all"}})
+	}
+	switch {
+	case h.older:
+		answer.Last = 0
+	case n == 2:
+		return nil, status.Error(codes.Unavailable, "the hub is stopping")
+	case n == 5:
+		h.end()
+	}
+	return answer, nil
+}
+
+// TestEvents_watch prints each event once, also those that the hub recorded while it was away.
+func TestEvents_watch(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	var asked []*adminv1.ListEventsRequest
+	out, code := exitOf(ctx, serve(t, countingHub{asked: &asked, end: cancel}), "events", "-w", "--types=warning,normal")
+	for i := 1; i <= 4; i++ {
+		if strings.Count(out, fmt.Sprintf("number %d", i)) != 1 {
+			t.Errorf("event %d is not printed once", i)
+		}
+	}
+	if code != 0 || !strings.Contains(out, "the hub: it went away, waiting for it: the hub is stopping") ||
+		strings.Count(out, "LAST SEEN") != 1 || t.Failed() {
+		t.Errorf("exit code %d:\n%s", code, out)
+	}
+	out, code = exitOf(t.Context(), serve(t, countingHub{asked: &asked, older: true}), "events", "-w")
+	if code != 1 || !strings.Contains(out, "too old for nave events --watch") {
+		t.Errorf("exit code %d:\n%s", code, out)
+	}
+}
+
+// TestEvents_chosen asks the hub for what the flags choose, and leaves out what an older one sends all the same.
+func TestEvents_chosen(t *testing.T) {
+	for _, c := range []struct{ args, object, types, want string }{
+		{"--types=Warning", "///", "[Warning]", "number 1"},
+		{"--types normal --since=1h", "///", "[Normal]", "No events found.\n"},
+		{"--for fleet/all", "/Fleet//all", "[]", "number 1"},
+		{"--for Pod/web -n apps --cluster=east", "east/Pod/apps/web", "[]", "number 1"},
+	} {
+		var asked []*adminv1.ListEventsRequest
+		out, code := exitOf(t.Context(), serve(t, countingHub{asked: &asked}), append([]string{"events"},
+			strings.Fields(c.args)...)...)
+		if len(asked) != 1 || code != 0 || !strings.Contains(out, c.want) {
+			t.Errorf("%s: exit code %d after %d requests:\n%s", c.args, code, len(asked), out)
+			continue
+		}
+		key := asked[0].GetKey()
+		object := strings.Join([]string{key.GetCluster(), key.GetKind(), key.GetNamespace(), key.GetName()}, "/")
+		since := asked[0].GetSince() != nil
+		if object != c.object || fmt.Sprint(asked[0].GetTypes()) != c.types || since != strings.Contains(c.args, "since") {
+			t.Errorf("%s: asked for %v", c.args, asked[0])
+		}
+	}
+	for args, want := range map[string]string{
+		"--types=Error": "want Normal, Warning or both", "--since=-1h": "want a time that is over",
+		"--for=all":                 "want KIND/NAME",
+		"fleet all --for=fleet/all": "leave out --for, or fleet all", "-A --for=fleet/all": "-A does nothing for one object",
+		"--for=pod/web": "pod",
+	} {
+		out, code := exitOf(t.Context(), serve(t, countingHub{}), append([]string{"events"}, strings.Fields(args)...)...)
+		if code == 0 || !strings.Contains(out, want) {
+			t.Errorf("%s: exit code %d, want %q:\n%s", args, code, want, out)
+		}
+	}
+}
