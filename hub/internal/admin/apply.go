@@ -87,6 +87,9 @@ func requireUnchanged(tx *store.Tx, objects []admittedObject) error {
 		if err != nil {
 			return err
 		}
+		if a, err = a.withoutDecisions(row); err != nil {
+			return err
+		}
 		if !there || !row.Object.Equal(a.object) {
 			return status.Errorf(codes.Aborted, "nothing was changed: %s was changed by somebody else meanwhile; run the "+
 				"command again", a.key)
@@ -110,7 +113,7 @@ func (s *Server) applyAll(tx *store.Tx, admitted []admittedObject) (applied []*a
 // admittedObject is an object that may be written: a resource, or a credential.
 type admittedObject struct {
 	key    api.Key
-	object *api.Object // of a resource
+	object *api.Object // of a resource; nil: it is of the graph of a cluster
 	secret *credential // of a credential
 }
 
@@ -142,6 +145,9 @@ func admit(files ...api.File) (admitted []admittedObject, err error) {
 }
 
 func admitOne(o *manifest.Object) (admittedObject, error) {
+	if cluster := graphOf(o); cluster != "" {
+		return admittedObject{key: api.KeyOf(o).In(cluster)}, nil
+	}
 	if manifest.IsEncrypted(o) {
 		return admittedObject{}, fmt.Errorf("%s is encrypted with SOPS: the hub has no keys; decrypt it first, or leave it "+
 			"in Git for a cluster", manifest.IDOf(o))
@@ -162,15 +168,11 @@ func (s *Server) applyOne(tx *store.Tx, a admittedObject) (action string, err er
 	if a.secret != nil {
 		return s.applySecret(tx, a.key, a.secret)
 	}
-	path := a.key.Path()
-	row, there, err := store.Resources.Get(tx, path)
-	if errors.Is(err, store.ErrDamaged) {
-		row, there, err = store.Resource{}, false, nil
+	row, there, err := operatorsRow(tx, a.key)
+	if err == nil {
+		a, err = a.withoutDecisions(row)
 	}
 	if err != nil {
-		return "", err
-	}
-	if err := requireOperators(tx, row, "changed"); err != nil {
 		return "", err
 	}
 	left := row.Orphaned || row.Held // by its owner
@@ -194,7 +196,22 @@ func (s *Server) applyOne(tx *store.Tx, a admittedObject) (action string, err er
 	}
 	row.Owner, row.Orphaned, row.OrphanOnDelete, row.Held, row.Confined = nil, false, false, false,
 		nil // an object that its owner left belongs to the operator now
-	return action, store.Resources.Put(tx, path, row)
+	return action, store.Resources.Put(tx, a.key.Path(), row)
+}
+
+// operatorsRow returns the row of an object, unless it is changed elsewhere. A damaged row counts as missing.
+func operatorsRow(tx *store.Tx, key api.Key) (row store.Resource, there bool, err error) {
+	if key.Cluster != "" {
+		return row, false, refuseGraph(tx, key)
+	}
+	row, there, err = store.Resources.Get(tx, key.Path())
+	if errors.Is(err, store.ErrDamaged) {
+		return store.Resource{}, false, nil
+	}
+	if err == nil {
+		err = requireOperators(tx, row, "changed")
+	}
+	return row, there, err
 }
 
 // recordTakeover records that a Cluster that left Git belongs to the operators from now on.

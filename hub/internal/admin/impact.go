@@ -226,8 +226,17 @@ func impactOfApply(tx *store.Tx, apps *applications, admitted []admittedObject) 
 		return nil, err
 	}
 	for _, a := range admitted {
+		if a.key.Cluster != "" {
+			return nil, refuseGraph(tx, a.key)
+		}
 		row, there := i.rows[a.key]
-		if !there || a.secret != nil || row.Object.Equal(a.object) {
+		if !there || a.secret != nil {
+			continue
+		}
+		if a, err = a.withoutDecisions(row); err != nil {
+			return nil, err
+		}
+		if row.Object.Equal(a.object) {
 			continue
 		}
 		if err := requireOperators(i.tx, row, "changed"); err != nil {

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/navefleet/nave/hub/api"
@@ -25,6 +27,8 @@ type credential struct {
 	data    map[string][]byte
 	kind    string
 	binding api.Binding
+	// shown: it is a credential as the hub shows it, without data. Only the names of its keys are known.
+	shown string
 }
 
 // maxSecret is the largest credential, in bytes of data; Kubernetes' limit.
@@ -73,6 +77,9 @@ func readCredential(o *manifest.Object) (*credential, error) {
 	for k, v := range s.StringData {
 		c.data[k] = []byte(v)
 	}
+	if c.shown = o.GetAnnotations()[keysAnnotation]; c.shown != "" && len(c.data) == 0 {
+		return c, nil
+	}
 	size := 0
 	for _, v := range c.data {
 		size += len(v)
@@ -93,6 +100,10 @@ func (s *Server) applySecret(tx *store.Tx, key api.Key, c *credential) (action s
 	if there && row.Type == c.kind && row.Binding.Equal(c.binding) && s.sealsSame(name, row, c) {
 		return actionUnchanged, nil
 	}
+	if len(c.data) == 0 {
+		same := there && row.Type == c.kind && row.Binding.Equal(c.binding) && strings.Join(row.Keys, ",") == c.shown
+		return actionUnchanged, requireData(key, same)
+	}
 	action = actionConfigured
 	if !there {
 		action, row.Created = actionCreated, s.now().UTC()
@@ -102,6 +113,15 @@ func (s *Server) applySecret(tx *store.Tx, key api.Key, c *credential) (action s
 	}
 	row.Type, row.Keys, row.Binding = c.kind, slices.Sorted(maps.Keys(c.data)), c.binding
 	return action, store.Secrets.Put(tx, name, row)
+}
+
+// requireData returns an error about a credential without data, unless the hub has the same.
+func requireData(key api.Key, same bool) error {
+	if same {
+		return nil
+	}
+	return status.Errorf(codes.InvalidArgument, "%s has no data, because nave get never prints it: apply the Secret from "+
+		"where it was written", key)
 }
 
 // sealsSame reports whether the row has the same data. A row that cannot be opened counts as different.

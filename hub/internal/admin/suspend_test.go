@@ -45,7 +45,7 @@ func TestSuspend_cluster(t *testing.T) {
 			t.Errorf("no %s in %s", want, got.Object.Json)
 		}
 	}
-	if actions := r.apply(string(got.Object.Json)); actions[0] != "Cluster/a configured" { // what is shown can be applied
+	if actions := r.apply(string(got.Object.Json)); actions[0] != "Cluster/a unchanged" { // what is shown can be applied
 		t.Errorf("applied: %v", actions)
 	}
 	r.apply(cluster)
