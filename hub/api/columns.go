@@ -2,6 +2,7 @@ package api
 
 import (
 	"fmt"
+	"maps"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -18,11 +19,14 @@ type Column struct {
 	Value func(object map[string]any) string
 }
 
+// MessageColumn is the heading of the column that is printed last, whatever its place in the columns of a kind.
+const MessageColumn = "MESSAGE"
+
 // The columns that several kinds have.
 var (
 	nameColumn      = Column{Name: "NAME", Value: fieldOf("metadata", "name")}
 	readyColumn     = Column{Name: "READY", Value: conditionOf(condition.Ready, "status")}
-	messageColumn   = Column{Name: "MESSAGE", Value: conditionOf(condition.Ready, "message")}
+	messageColumn   = Column{Name: MessageColumn, Value: conditionOf(condition.Ready, "message")}
 	suspendedColumn = Column{Name: "SUSPENDED", Value: suspendedOf}
 )
 
@@ -83,8 +87,16 @@ func sourceOf(object map[string]any) string {
 	return name + ":" + path
 }
 
+// labelsOf returns the labels of an object that users set. Those of Flux and Nave only say who applied the object.
 func labelsOf(object map[string]any) string {
 	m, _, _ := unstructured.NestedStringMap(object, "metadata", "labels")
+	maps.DeleteFunc(m, func(name, _ string) bool {
+		prefix, _, _ := strings.Cut(name, "/")
+		return strings.HasSuffix(prefix, ".toolkit.fluxcd.io") || prefix == GroupFleet
+	})
+	if len(m) == 0 {
+		return "-"
+	}
 	return labels.Set(m).String()
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"slices"
 
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/shared/manifest"
@@ -13,21 +14,23 @@ type column struct {
 	value func(row) string
 }
 
-// columnsOf returns the columns of the list of a kind: cluster and namespace, then the columns of the kind. If wide is
-// set, they include the wide ones.
+// columnsOf returns the columns of the list of a kind, as kubectl has them: cluster and namespace, the columns of the
+// kind, the age, the message. If wide is set, they include the wide ones.
 func columnsOf(kind api.Kind, wide bool) (columns []column) {
 	if kind.Namespaced {
 		columns = []column{{"CLUSTER", clusterOf}, {"NAMESPACE", func(r row) string { return r.key.GetNamespace() }}}
 	}
+	var last []column
 	for _, c := range kind.Columns {
-		if wide || !c.Wide {
-			columns = append(columns, column{c.Name, func(r row) string { return c.Value(r.object) }})
+		column := column{c.Name, func(r row) string { return c.Value(r.object) }}
+		switch {
+		case c.Name == api.MessageColumn:
+			last = append(last, column)
+		case wide || !c.Wide:
+			columns = append(columns, column)
 		}
 	}
-	if wide {
-		columns = append(columns, column{"AGE", ageOf})
-	}
-	return columns
+	return slices.Concat(columns, []column{{"AGE", ageOf}}, last)
 }
 
 func clusterOf(r row) string {

@@ -79,7 +79,7 @@ func printConditions(out io.Writer, object map[string]any) {
 			since = age(t)
 		}
 		fmt.Fprintf(out, "  %-17v %-8v %-5s %v: %v\n", word(c["type"]), word(c["status"]), since, word(c["reason"]),
-			indent(fmt.Sprint(c["message"])))
+			briefly(indent(fmt.Sprint(c["message"]))))
 	}
 }
 
@@ -103,7 +103,7 @@ func printEvents(out io.Writer, events []*adminv1.Event) {
 	}
 	for _, e := range events {
 		fmt.Fprintf(out, "  %-5s %-8s %-*s %s\n", ageOfTime(e.GetTime()), oneLine(e.GetType()), width,
-			oneLine(e.GetReason()), oneLine(e.GetMessage()))
+			oneLine(e.GetReason()), briefly(oneLine(e.GetMessage())))
 	}
 }
 

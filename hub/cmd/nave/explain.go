@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/navefleet/nave/hub/api"
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
@@ -37,20 +38,15 @@ func newExplainCommand(s *session) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			key := &adminv1.ObjectKey{Cluster: s.cluster}
-			if cmd.Flags().Changed("namespace") && !all {
-				key.Namespace = s.namespace
-			}
-			if len(args) > 0 {
-				if key, err = s.key(args); err != nil {
-					return err
-				}
+			key, err := s.explainedKey(cmd, args, all)
+			if err != nil {
+				return err
 			}
 			answer, err := client.Explain(cmd.Context(), &adminv1.ExplainRequest{Key: key})
 			if err != nil {
 				return notFoundExit(elsewhere(cmd.Context(), client, key, err), err)
 			}
-			if len(args) == 0 && s.cluster == "" && len(answer.GetExplanations()) == 0 && o.isTable() {
+			if proto.Equal(key, &adminv1.ObjectKey{}) && len(answer.GetExplanations()) == 0 && o.isTable() {
 				none, err := lacksClusters(cmd.Context(), client)
 				if none {
 					fmt.Fprintln(cmd.OutOrStdout(), noClusters)
@@ -65,6 +61,18 @@ func newExplainCommand(s *session) *cobra.Command {
 	o.add(cmd)
 	cmd.Flags().BoolVarP(&all, "all-namespaces", "A", false, "in all namespaces, the default; without KIND NAME only")
 	return cmd
+}
+
+// explainedKey returns the key of what is explained: an object, a cluster, a namespace, or, empty, all.
+func (s *session) explainedKey(cmd *cobra.Command, args []string, all bool) (*adminv1.ObjectKey, error) {
+	if len(args) > 0 {
+		return s.key(args)
+	}
+	key := &adminv1.ObjectKey{Cluster: s.cluster}
+	if cmd.Flags().Changed("namespace") && !all {
+		key.Namespace = s.namespace
+	}
+	return key, nil
 }
 
 // explain prints an answer of the hub. If any object is not ready, it returns errReported.
@@ -158,7 +166,7 @@ func printExplanations(out io.Writer, explanations []*adminv1.Explanation) error
 		wrong = wrong || !wanted
 		fmt.Fprintf(out, "%s %s, for %s: %s\n", sign, showAll(same), ageOfTime(e.GetSince()), oneLine(e.GetReason()))
 		if e.GetMessage() != "" {
-			fmt.Fprintf(out, "    %s\n", indent(e.GetMessage()))
+			fmt.Fprintf(out, "    %s\n", briefly(indent(e.GetMessage())))
 		}
 		if len(e.GetWaitsFor()) > 0 {
 			fmt.Fprintf(out, "    waits for: %s\n", oneLine(strings.Join(e.GetWaitsFor(), " → ")))

@@ -251,6 +251,7 @@ func watch(cmd *cobra.Command, client adminv1.AdminServiceClient, kind api.Kind,
 	if err != nil {
 		return err
 	}
+	p.stable = true
 	w := &changePrinter{printer: p, kind: kind}
 	for {
 		change, err := stream.Recv()

@@ -41,16 +41,16 @@ func TestGet_sources_all(t *testing.T) {
 		o             getOptions
 		want, message string
 	}{
-		"table": {two, "sources all", getOptions{}, "CLUSTER NAMESPACE NAME REVISION SUSPENDED READY MESSAGE " +
-			"- flux-system gitrepository/fleet - False Unknown - flux-system ocirepository/fleet - False Unknown", ""},
+		"table": {two, "sources all", getOptions{}, "CLUSTER NAMESPACE NAME REVISION SUSPENDED READY AGE MESSAGE " +
+			"- flux-system gitrepository/fleet - False Unknown - - flux-system ocirepository/fleet - False Unknown -", ""},
 		"singular": {sourcesHub{}, "source all", getOptions{}, "No sources found.", ""},
 		"json": {sourcesHub{}, "sources all", getOptions{outputFlags: outputFlags{format: "json"}},
 			`{ "apiVersion": "v1", "items": [], "kind": "List" }`, ""},
-		"all": {two, "all", getOptions{}, "CLUSTER NAMESPACE NAME REVISION SUSPENDED READY MESSAGE " +
-			"- flux-system gitrepository/fleet - False Unknown CLUSTER NAMESPACE NAME REVISION SUSPENDED READY MESSAGE " +
-			"- flux-system ocirepository/fleet - False Unknown CLUSTER NAMESPACE NAME CHART VERSION REVISION SUSPENDED READY " +
-			"MESSAGE - flux-system helmrelease/fleet - - - False Unknown CLUSTER NAMESPACE NAME REVISION SUSPENDED READY " +
-			"MESSAGE - flux-system kustomization/fleet - False Unknown", ""},
+		"all": {two, "all", getOptions{}, "CLUSTER NAMESPACE NAME REVISION SUSPENDED READY AGE MESSAGE " +
+			"- flux-system gitrepository/fleet - False Unknown - CLUSTER NAMESPACE NAME REVISION SUSPENDED READY AGE MESSAGE " +
+			"- flux-system ocirepository/fleet - False Unknown - CLUSTER NAMESPACE NAME CHART VERSION REVISION SUSPENDED READY AGE " +
+			"MESSAGE - flux-system helmrelease/fleet - - - False Unknown - CLUSTER NAMESPACE NAME REVISION SUSPENDED READY AGE " +
+			"MESSAGE - flux-system kustomization/fleet - False Unknown -", ""},
 		"all_none": {sourcesHub{}, "all", getOptions{}, "No objects found.", ""},
 		"all_names": {two, "all", getOptions{outputFlags: outputFlags{format: "name"}}, "gitrepository.source.toolkit.fluxcd.io/fleet " +
 			"ocirepository.source.toolkit.fluxcd.io/fleet helmrelease.helm.toolkit.fluxcd.io/fleet " +

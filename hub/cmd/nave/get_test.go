@@ -98,9 +98,9 @@ func TestPrintRows(t *testing.T) {
 		got = append(got, strings.Join(strings.Fields(line), " "))
 	}
 	want := []string{
-		"CLUSTER NAMESPACE NAME REVISION SUSPENDED READY MESSAGE",
-		"east flux-system apps main@sha1:01234567 True False first second",
-		"- flux-system hub - False Unknown",
+		"CLUSTER NAMESPACE NAME REVISION SUSPENDED READY AGE MESSAGE",
+		"east flux-system apps main@sha1:01234567 True False - first second",
+		"- flux-system hub - False Unknown -",
 	}
 	if strings.Join(got, "\n") != strings.Join(want, "\n") {
 		t.Fatalf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))

@@ -9,7 +9,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/Masterminds/semver/v3"
 	"github.com/google/go-containerregistry/pkg/name"
@@ -22,6 +21,7 @@ import (
 // listing has the flags of "nave list artifacts".
 type listing struct {
 	registryFlags
+	outputFlags
 	versions, pattern string
 }
 
@@ -33,17 +33,24 @@ func newListArtifactsCommand(s *session) *cobra.Command {
 		Short:   "List the tags of a repository, with digest, source and revision",
 		Example: `  nave list artifacts oci://ghcr.io/org/fleet --filter-semver='>=1.0.0'`,
 		Args:    cobra.ExactArgs(1),
-		RunE: s.limited(func(ctx context.Context, out io.Writer, args []string) error {
-			return l.run(ctx, out, args[0])
-		}),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			p, err := l.printer(cmd)
+			if err != nil {
+				return err
+			}
+			return s.limited(func(ctx context.Context, _ io.Writer, args []string) error {
+				return l.run(ctx, p, args[0])
+			})(cmd, args)
+		},
 	}
-	l.add(cmd.Flags())
+	l.registryFlags.add(cmd.Flags())
+	l.outputFlags.add(cmd)
 	cmd.Flags().StringVar(&l.versions, "filter-semver", "", "only tags that are versions in this range")
 	cmd.Flags().StringVar(&l.pattern, "filter-regex", "", "only tags that match this regular expression")
 	return cmd
 }
 
-func (l *listing) run(ctx context.Context, out io.Writer, address string) error {
+func (l *listing) run(ctx context.Context, p *printer, address string) error {
 	repository, err := name.NewRepository(strings.TrimPrefix(address, "oci://"), l.names()...)
 	if err != nil || !strings.HasPrefix(address, "oci://") {
 		return errors.Join(fmt.Errorf("%q is not the address of a repository: want oci://host/path", address), err)
@@ -59,17 +66,29 @@ func (l *listing) run(ctx context.Context, out io.Writer, address string) error 
 	if tags, err = l.filter(tags); err != nil {
 		return err
 	}
-	w := tabwriter.NewWriter(out, 0, 0, 3, ' ', 0)
-	fmt.Fprintln(w, "ARTIFACT\tDIGEST\tSOURCE\tREVISION")
+	all := printout{items: []any{}, names: []string{},
+		table: table{headings: []string{"ARTIFACT", "DIGEST", "SOURCE", "REVISION"}}}
 	for _, tag := range tags {
 		d, err := remote.Get(repository.Tag(tag), options...)
 		if err != nil {
 			return fmt.Errorf("list %s:%s: %w", address, tag, err)
 		}
-		fmt.Fprintf(w, "%s:%s\t%s\t%s\t%s\n", repository, said(tag), d.Digest,
-			said(d.Annotations[artifact.SourceAnnotation]), said(d.Annotations[artifact.RevisionAnnotation]))
+		source, revision := d.Annotations[artifact.SourceAnnotation], d.Annotations[artifact.RevisionAnnotation]
+		named := fmt.Sprintf("%s:%s", repository, tag)
+		all.items = append(all.items, listedArtifact{named, d.Digest.String(), source, revision})
+		all.names = append(all.names, named)
+		all.table.rows = append(all.table.rows, []string{said(named), d.Digest.String(), said(source), said(revision)})
 	}
-	return w.Flush()
+	all.value = all.items
+	return p.print(all)
+}
+
+// listedArtifact is an artifact as it is printed as JSON or YAML. Its field names are stable.
+type listedArtifact struct {
+	Artifact string `json:"artifact"`
+	Digest   string `json:"digest"`
+	Source   string `json:"source,omitempty"`
+	Revision string `json:"revision,omitempty"`
 }
 
 // filter returns the tags that match the flags: versions with the newest first, others by name.

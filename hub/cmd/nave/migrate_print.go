@@ -7,7 +7,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/navefleet/nave/hub/internal/migrate"
 	"github.com/navefleet/nave/shared/wording"
@@ -54,8 +53,7 @@ func printKustomizations(out io.Writer, r *migrate.Report) {
 		names = append(names, strings.TrimSpace(c.Name+" "+c.Version))
 	}
 	fmt.Fprintf(out, "Cluster %s, with %s.\n\n", r.Cluster, cmp.Or(listed(names), "no Deployment of Flux"))
-	w := tabwriter.NewWriter(out, 0, 0, 3, ' ', 0)
-	fmt.Fprintln(w, "NAMESPACE\tKUSTOMIZATION\tFLUX\tTAKEN OVER\tNEW\tLEFT\tRENDERED")
+	var rows [][]string
 	for _, k := range r.Kustomizations {
 		state := "Ready=" + k.Ready
 		switch {
@@ -68,10 +66,11 @@ func printKustomizations(out io.Writer, r *migrate.Report) {
 		if !k.Rendered {
 			rendered = "no"
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%d\t%d\t%s\n", k.Namespace, k.Name, state, len(k.TakenOver), len(k.New), len(k.Left),
-			rendered)
+		rows = append(rows, []string{k.Namespace, k.Name, state, fmt.Sprint(len(k.TakenOver)), fmt.Sprint(len(k.New)),
+			fmt.Sprint(len(k.Left)), rendered})
 	}
-	_ = w.Flush()
+	headings := []string{"NAMESPACE", "KUSTOMIZATION", "FLUX", "TAKEN OVER", "NEW", "LEFT", "RENDERED"}
+	_ = newTableWriter(out, headings, true, false).print(rows)
 }
 
 // printBases prints the remote bases, which the hub fetches if its operator wants that, and what was not compared.

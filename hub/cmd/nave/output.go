@@ -6,14 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 	yamlnode "go.yaml.in/yaml/v3"
-	"golang.org/x/term"
 	"sigs.k8s.io/yaml"
 
 	"github.com/navefleet/nave/shared/telemetry"
@@ -36,50 +34,6 @@ func program(out, errOut io.Writer) (*cobra.Command, func(error) error) {
 		}
 		stderr.flush()
 		return err
-	}
-}
-
-// visible is a writer that replaces control, direction and invisible characters by escapes, such as \u202e. Line breaks
-// and tabs stay. It keeps the first error, so that callers need not check each write.
-type visible struct {
-	out     io.Writer
-	rest    []byte // the beginning of a character
-	failed  error
-	columns func() int // the width of the terminal; nil: it is no terminal
-}
-
-// newVisible returns a visible writer, which knows whether it writes to a terminal.
-func newVisible(out io.Writer) *visible {
-	v := &visible{out: out}
-	if f, ok := out.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-		v.columns = func() int {
-			columns, _, _ := term.GetSize(int(f.Fd())) // 0: nobody knows
-			return columns
-		}
-	}
-	return v
-}
-
-// Write implements io.Writer.
-func (v *visible) Write(p []byte) (int, error) {
-	text := append(v.rest, p...)
-	end := len(text)
-	for i := max(0, end-utf8.UTFMax); i < end; i++ {
-		if utf8.RuneStart(text[i]) && !utf8.FullRune(text[i:]) {
-			end = i
-		}
-	}
-	v.rest = append([]byte(nil), text[end:]...)
-	_, err := io.WriteString(v.out, escaped(string(text[:end]), yamlEscape))
-	v.failed = cmp.Or(v.failed, err)
-	return len(p), err
-}
-
-// flush writes U+FFFD for an incomplete character at the end of the output.
-func (v *visible) flush() {
-	if len(v.rest) > 0 {
-		v.rest = nil
-		_, _ = io.WriteString(v.out, string(utf8.RuneError))
 	}
 }
 

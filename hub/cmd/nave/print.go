@@ -68,6 +68,7 @@ type printer struct {
 	path    *jsonpath.JSONPath // of jsonpath
 	columns []customColumn     // of custom-columns
 	lines   *tableWriter       // of the present table
+	stable  bool               // the table is of a watch
 }
 
 // printer returns the printer of a command, or an error if it does not know the format.
@@ -96,7 +97,7 @@ func (p *printer) print(l printout) error {
 	case p.isTable() && l.text != nil:
 		return l.text(p.out)
 	case p.isTable():
-		err := p.printRows(l.table.headings, l.table.rows, !p.isWide())
+		err := p.printRows(l.table, !p.isWide())
 		for _, note := range l.notes {
 			fmt.Fprintln(p.out, note)
 		}
@@ -129,15 +130,16 @@ func (p *printer) printPath(value any) error {
 	return nil
 }
 
-// printRows prints rows, the first time below their headings.
-func (p *printer) printRows(headings []string, rows [][]string, cut bool) error {
+// printRows prints the rows of a table, the first time below their headings. brief: they are for a look, with short
+// revisions and messages that fit a terminal.
+func (p *printer) printRows(t table, brief bool) error {
 	if p.lines == nil {
-		p.lines = newTableWriter(p.out, headings, cut)
-		if !p.noHeaders {
-			rows = append([][]string{headings}, rows...)
+		p.lines = newTableWriter(p.out, t.headings, brief, p.noHeaders)
+		if p.stable {
+			p.lines.reserve()
 		}
 	}
-	return p.lines.print(rows)
+	return p.lines.print(t.rows)
 }
 
 // endTable ends the present table, so that another one can follow after an empty line.
@@ -212,7 +214,7 @@ func (p *printer) printColumns(l printout) error {
 			rows[i] = append(rows[i], cell)
 		}
 	}
-	return p.printRows(headings, rows, false)
+	return p.printRows(table{headings, rows}, false)
 }
 
 // cell returns the values of a column, as kubectl prints them.

@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 
+	"github.com/navefleet/nave/hub/api"
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 )
 
@@ -98,6 +100,95 @@ func TestTable(t *testing.T) {
 				t.Errorf("printed\n%s\nwant\n%s", text.String(), c.want)
 			}
 		})
+	}
+}
+
+// TestTable_kinds lists an object of each kind: which columns come first and last, short revisions, no labels of Flux and
+// Nave, no blanks at the ends of lines.
+func TestTable_kinds(t *testing.T) {
+	commit := strings.Repeat("0123456789", 4)
+	for _, kind := range api.Kinds() {
+		for _, wide := range []bool{false, true} {
+			rows, err := decodeRows([]*adminv1.Object{{Key: &adminv1.ObjectKey{Cluster: "east", Kind: kind.Name,
+				Namespace: "apps", Name: "app"}, Json: []byte(`{"metadata":{"name":"app","labels":{"env":"prod",` +
+				`"kustomize.toolkit.fluxcd.io/name":"hub","fleet.nave.io/application":"x"}},"status":{` +
+				`"artifact":{"revision":"main@sha1:` + commit + `"},"conditions":[{"type":"Ready","status":"True",` +
+				`"message":"Applied revision: main@sha1:` + commit + `"}]}}`)}}, "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			var out strings.Builder
+			p := &printer{out: &out}
+			if wide {
+				p.format = "wide"
+			}
+			if err := printRows(p, &out, kind, rows, false); err != nil {
+				t.Fatal(err)
+			}
+			text := out.String()
+			first, last := "NAME ", "   AGE   MESSAGE\n"
+			if kind.Namespaced {
+				first = "CLUSTER   NAMESPACE   NAME "
+			}
+			if kind.Role == api.CredentialRole {
+				last = "   AGE\n"
+			}
+			heading, _, _ := strings.Cut(text, "\n")
+			if !strings.HasPrefix(text, first) || !strings.HasSuffix(heading+"\n", last) || strings.Contains(text, " \n") {
+				t.Errorf("%s:\n%s", kind.Name, text)
+			}
+			if !wide && strings.Contains(text, commit) || strings.Contains(text, "toolkit") ||
+				strings.Contains(text, "fleet.nave.io") {
+				t.Errorf("%s has what is not for people:\n%s", kind.Name, text)
+			}
+		}
+	}
+}
+
+// TestTable_watch keeps the columns of a watch below their headings while cells change.
+func TestTable_watch(t *testing.T) {
+	var out strings.Builder
+	p := &printer{out: &out, stable: true}
+	headings := []string{"NAME", "REVISION", "READY", "AGE", "MESSAGE"}
+	for _, row := range [][]string{{"app", "-", "True", "9s", "a"}, {"app", "main@sha1:01234567", "Unknown", "59m59s", "b"}} {
+		if err := p.print(printout{table: table{headings, [][]string{row}}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	lines := strings.Split(out.String(), "\n")
+	if at := strings.Index(lines[0], "MESSAGE"); strings.Index(lines[1], "   a") != at-3 ||
+		strings.Index(lines[2], "   b") != at-3 || len(lines) != 4 {
+		t.Errorf("printed\n%s", out.String())
+	}
+}
+
+// TestColours colours cells and signs on a terminal that wants it, and no text of others.
+func TestColours(t *testing.T) {
+	for _, c := range []struct {
+		noColor, term string
+		want          bool
+	}{{"", "xterm", true}, {"1", "xterm", false}, {"", "dumb", false}, {"", "", false}} {
+		if got := wantsColours(c.noColor, c.term); got != c.want {
+			t.Errorf("%+v: %v", c, got)
+		}
+	}
+	for colours, want := range map[bool]string{
+		true: "READY     MESSAGE\n\x1b[32mTrue\x1b[0m      \\u001b[31mTrue\n\x1b[31mFalse\x1b[0m     x\n" +
+			"\x1b[33mUnknown\x1b[0m   x\n\x1b[32m✔\x1b[0m well ✗ ✔\n\x1b[31m✗\x1b[0m ill\n",
+		false: "READY     MESSAGE\nTrue      \\u001b[31mTrue\nFalse     x\nUnknown   x\n✔ well ✗ ✔\n✗ ill\n",
+	} {
+		var text strings.Builder
+		out := &visible{out: &text, colours: colours}
+		p := &printer{out: out}
+		rows := [][]string{{"True", "\x1b[31mTrue"}, {"False", "x"}, {"Unknown", "x"}}
+		if err := p.print(printout{table: table{[]string{"READY", "MESSAGE"}, rows}}); err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprint(out, "✔ well ✗ ")
+		fmt.Fprint(out, "✔\n✗ ill\n")
+		if text.String() != want {
+			t.Errorf("printed\n%q\nwant\n%q", text.String(), want)
+		}
 	}
 }
 

@@ -116,6 +116,7 @@ func onTerminal(t *testing.T, do func(terminal *os.File)) string {
 // TestProgress_terminal replaces the line on a terminal, cuts it to the width, and erases it before a result.
 func TestProgress_terminal(t *testing.T) {
 	t.Setenv("TERM", "xterm")
+	t.Setenv("NO_COLOR", "1")
 	config := serve(t, changingHub{changes: []*adminv1.WatchResponse{applying(3, "Unknown", strings.Repeat("x", 60)),
 		applying(4, "Unknown", "y\x1b[2J"), applying(5, "True", "Applied")}})
 	got := onTerminal(t, func(terminal *os.File) {
@@ -136,6 +137,7 @@ func TestProgress_terminal(t *testing.T) {
 // TestProgress_dumb prints lines on a terminal that cannot move its cursor.
 func TestProgress_dumb(t *testing.T) {
 	t.Setenv("TERM", "dumb")
+	t.Setenv("NO_COLOR", "1")
 	got := onTerminal(t, func(terminal *os.File) {
 		root, _ := program(io.Discard, terminal)
 		newProgress(root).show("a", "b")
@@ -148,6 +150,7 @@ func TestProgress_dumb(t *testing.T) {
 // TestProgress_several shows what changed last, the number of the others, and results above.
 func TestProgress_several(t *testing.T) {
 	t.Setenv("TERM", "xterm")
+	t.Setenv("NO_COLOR", "1")
 	got := onTerminal(t, func(terminal *os.File) {
 		root, _ := program(terminal, terminal)
 		p := newProgress(root)

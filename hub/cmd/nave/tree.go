@@ -81,7 +81,7 @@ func printNode(out io.Writer, n *adminv1.TreeNode, lead, below string) {
 		line += "  " + oneLine(n.GetStatus())
 	}
 	if n.GetMessage() != "" {
-		line += "  " + oneLine(n.GetMessage())
+		line += "  " + briefly(oneLine(n.GetMessage()))
 	}
 	fmt.Fprintln(out, line)
 	for i, child := range n.GetChildren() {

@@ -226,39 +226,41 @@ func impactOfApply(tx *store.Tx, apps *applications, admitted []admittedObject) 
 		return nil, err
 	}
 	for _, a := range admitted {
-		if a.key.Cluster != "" {
-			return nil, refuseGraph(tx, a.key)
-		}
-		row, there := i.rows[a.key]
-		if !there || a.secret != nil {
-			continue
-		}
-		if a, err = a.withoutDecisions(row); err != nil {
-			return nil, err
-		}
-		if row.Object.Equal(a.object) {
-			continue
-		}
-		if err := requireOperators(i.tx, row, "changed"); err != nil {
-			return nil, err
-		}
-		after := row
-		after.Object = a.object
-		switch a.key.Role() {
-		case api.ClusterRole:
-			err = i.clusterChanges(after)
-		case api.FleetRole:
-			err = i.fleetChanges(after)
-		default:
-			if !row.Object.SameSpec(a.object) && i.leadsTo(a.key) {
-				i.unknown[a.key] = true
-			}
-		}
-		if err != nil {
+		if err := i.change(a); err != nil {
 			return nil, err
 		}
 	}
 	return i, nil
+}
+
+// change adds the impact of one changed object.
+func (i *impact) change(a admittedObject) error {
+	if a.key.Cluster != "" {
+		return refuseGraph(i.tx, a.key)
+	}
+	row, there := i.rows[a.key]
+	if !there || a.secret != nil {
+		return nil
+	}
+	a, err := a.withoutDecisions(row)
+	if err != nil || row.Object.Equal(a.object) {
+		return err
+	}
+	if err := requireOperators(i.tx, row, "changed"); err != nil {
+		return err
+	}
+	after := row
+	after.Object = a.object
+	switch a.key.Role() {
+	case api.ClusterRole:
+		return i.clusterChanges(after)
+	case api.FleetRole:
+		return i.fleetChanges(after)
+	}
+	if !row.Object.SameSpec(a.object) && i.leadsTo(a.key) {
+		i.unknown[a.key] = true
+	}
+	return nil
 }
 
 // leadsTo reports whether other objects depend on the content of an object: the children of a renderable object, or the
