@@ -193,7 +193,7 @@ func TestClusterChange_large(t *testing.T) {
 func TestClusterChange_replaces(t *testing.T) {
 	var applied []*adminv1.ApplyRequest
 	h := clustersHub{applied: &applied, impact: &adminv1.ImpactResponse{}}
-	for i, line := range []string{"label east tier=gold", "add east --adopt"} {
+	for i, line := range []string{"label east tier=gold", "add east --adopt", "add given --adopt"} {
 		_, err := runCluster(t, h, strings.Fields(line)...)
 		if err != nil || len(applied) != i+1 {
 			t.Fatalf("%s: applied %v, error %v", line, applied, err)
@@ -201,6 +201,9 @@ func TestClusterChange_replaces(t *testing.T) {
 		written, err := json.Marshal(string(applied[i].Replaces))
 		if err != nil || !strings.Contains(string(written), "env: prod") || strings.Contains(string(written), "gold") {
 			t.Errorf("%s replaces %s", line, written)
+		}
+		if owned := strings.Contains(string(written), "toolkit.fluxcd.io/name: hub"); owned != strings.Contains(line, "given") {
+			t.Errorf("%s replaces %s, whose owner is known: %v", line, written, owned)
 		}
 	}
 }
