@@ -76,6 +76,7 @@ func init() {
 	maps.Copy(commands, keyCommands)
 	maps.Copy(commands, tapCommands)
 	maps.Copy(commands, helmCommands)
+	maps.Copy(commands, kubeletCommands)
 }
 
 func TestStories(t *testing.T) {

@@ -68,6 +68,9 @@ func Upgrades(spokes []Spoke, limits map[string]int, now time.Time) []Upgrade {
 		room := true
 		for _, name := range s.Groups {
 			room = room && groups[name].hasRoom()
+			if groups[name].failed > 0 {
+				all[i].Message = "another cluster was not upgraded, and comes first"
+			}
 		}
 		if !room {
 			continue

@@ -110,6 +110,11 @@ func TestUpgrades_groups(t *testing.T) {
 	if got = lettersOf(Upgrades(spokes, map[string]int{"one": 2, "two": 1}, start)); got != "dwUfw" {
 		t.Errorf("after a failure in one Fleet: %s", got)
 	}
+	for i, want := range map[int]string{1: "another cluster was not upgraded", 4: "another cluster was not upgraded"} {
+		if got := Upgrades(spokes, map[string]int{"one": 2, "two": 1}, start)[i].Message; !strings.HasPrefix(got, want) {
+			t.Errorf("%s waits because %s", spokes[i].Cluster, got)
+		}
+	}
 }
 
 // TestUpgrades_progress follows one spoke from the offer until it is done or has failed.

@@ -35,6 +35,25 @@ func TestExplain_offline(t *testing.T) {
 	}
 }
 
+// TestExplain_upgrade tells the cause of a failed upgrade once: at the cluster, and not again at its Fleet.
+func TestExplain_upgrade(t *testing.T) {
+	w := newFleetWorld(t)
+	w.update(func(tx *store.Tx) error {
+		return upgrades(tx, "prod", condition.SpokeUpgradeFailed, "ImagePullBackOff")
+	})
+	var got string
+	err := w.store.View(t.Context(), func(tx *store.Tx) error {
+		world, err := Load(tx, "")
+		got = lines(Explain(world, fleetKey))
+		return err
+	})
+	want := `Cluster/east SpokeUpgradeFailed "The spoke was not upgraded to r/s:v2: ImagePullBackOff"` + "\n" +
+		`Fleet/prod SpokeUpgradeFailed "1 of 2 clusters are ready; east: SpokeUpgradeFailed"` + "\n"
+	if got != want || err != nil {
+		t.Errorf("got\n%swant\n%s%v", got, want, err)
+	}
+}
+
 // TestExplain_clusters counts the clusters that have an object of the same name.
 func TestExplain_clusters(t *testing.T) {
 	failing := application("apps", "", failsAs("BuildFailed", "no such file"))

@@ -40,12 +40,24 @@ func (f Facts) shortenCovered(e *adminv1.Explanation, listed func(Facts) bool) (
 		quoted := object.finding("").text
 		if before, after, ok := strings.Cut(e.Message, quoted); ok {
 			e.Message = before + ": " + v.reason + after
-			e.Advice = "Fix the named object, which is listed too"
+			e.Advice = fixNamed
+			return true
+		}
+	}
+	for _, m := range f.Members { // what is wrong with the cluster itself
+		v := m.memberVerdict()
+		before, after, ok := strings.Cut(e.Message, m.Resource.Key.Name+": "+v.message)
+		if ok && v.message != "" && v.ready == condition.False && listed(m) {
+			e.Message = before + m.Resource.Key.Name + ": " + v.reason + after
+			e.Advice = fixNamed
 			return true
 		}
 	}
 	return false
 }
+
+// fixNamed is the advice about a Cluster or Fleet whose cause has an explanation of its own.
+const fixNamed = "Fix the named object, which is listed too"
 
 // below returns the objects that the verdict about a Cluster or Fleet covers.
 func (f Facts) below() []Facts {
