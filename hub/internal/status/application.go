@@ -150,7 +150,8 @@ func (f Facts) behindVerdict(hub verdict) verdict {
 // spokeVerdict returns the verdict of the spoke's last report.
 func (f Facts) spokeVerdict() verdict {
 	r := f.Report
-	v := verdict{ready: r.Ready, reason: r.Reason, message: r.Message, since: r.Since.AsTime()}
+	v := verdict{ready: r.Ready, reason: r.Reason, message: r.Message, since: r.Since.AsTime(),
+		stalled: r.Ready == condition.False && stalls[r.Reason]}
 	switch v.ready {
 	case condition.True, condition.False:
 	default:

@@ -158,10 +158,10 @@ func (f Facts) hubVerdict() verdict {
 	}
 }
 
-// stalls are the reasons that only a change of the object ends.
+// stalls are the reasons that only a change of the object or an operator ends.
 var stalls = map[string]bool{
 	condition.Refused: true, condition.DependencyCycle: true, condition.SelfRenderEndless: true,
-	condition.TemplateFailed: true,
+	condition.TemplateFailed: true, condition.RetriesExceeded: true, condition.MissingRollbackTarget: true,
 }
 
 // handled returns the last request to reconcile that was handled. For an application it is in the report of the spoke.

@@ -275,6 +275,8 @@ func TestConditions(t *testing.T) {
 				f.Report = "False", "Refused", nil
 		}),
 			"Ready=False/Refused Stalled=True/Refused"},
+		{"release_without_retries", well(func(f *Facts) { f.Report.Ready, f.Report.Reason = "False", "RetriesExceeded" }),
+			"Ready=False/RetriesExceeded Healthy=True/Succeeded Stalled=True/RetriesExceeded"},
 		{"progressing", well(func(f *Facts) {
 			f.Report.Ready, f.Report.Reason, f.Report.InProgress = "Unknown",
 				"Progressing", 1
