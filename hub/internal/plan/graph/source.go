@@ -136,9 +136,11 @@ func (p *pass) hubSource(key api.Key) Node {
 	return Node{Key: key, Object: p.in.HubSource(key)}
 }
 
+// places returns where a source was looked for. It does not name the cluster, so that the same cause has the same words
+// on each cluster.
 func (p *pass) places() string {
 	if p.in.Cluster == "" {
 		return ""
 	}
-	return " among the objects of cluster " + p.in.Cluster + " or of the hub"
+	return " among the objects of the cluster or of the hub"
 }
