@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -36,7 +37,8 @@ func (c *checkup) clusters(ctx context.Context, client adminv1.AdminServiceClien
 			absent = append(absent, fmt.Sprintf("%s (%s)", name, fieldText(connected, "message")))
 		}
 		status, _, _ := unstructured.NestedMap(r.object, "status")
-		if v := fieldText(status, "version"); v != "" && v != hub {
+		// A spoke sends its commit and its Go, too: "v1.2.3 (commit, go1.26)".
+		if v, _, _ := strings.Cut(fieldText(status, "version"), " "); v != "" && v != hub {
 			other = append(other, name+" "+v)
 		}
 		ends, err := time.Parse(time.RFC3339, fieldText(status, "certificateExpires"))

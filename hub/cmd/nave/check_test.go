@@ -74,7 +74,7 @@ func explained(reason string, minutes int) *adminv1.Explanation {
 
 // TestCheck_findings ends with 1 if anything is wrong, and with 0 if there are warnings only.
 func TestCheck_findings(t *testing.T) {
-	const online = `"conditions":[{"type":"Connected","status":"True"}],"version":"v2"`
+	const online = `"conditions":[{"type":"Connected","status":"True"}],"version":"v2 (0123abc, go1.26.8)"`
 	build, _ := version.Build()
 	for _, c := range []struct {
 		name string
