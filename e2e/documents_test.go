@@ -23,7 +23,7 @@ import (
 
 // The commands of the quick start do what it says, from two empty clusters, in one shell.
 func TestQuickStart(t *testing.T) {
-	said := runDocument(t, "docs/quick-start.md")
+	said := runDocument(t, readDocument(t, "docs/quick-start.md"))
 	for _, want := range []string{"hello from west", "welcome from east"} {
 		if !strings.Contains(said, want) {
 			t.Errorf("nothing printed %q", want)
@@ -31,38 +31,53 @@ func TestQuickStart(t *testing.T) {
 	}
 }
 
-// runDocument runs the sh blocks of a document in one shell that ends with the first command that fails. A line that
-// begins with "!" must fail. The clusters east and west, the Git server and the ports are the test's own. runDocument
-// returns what the commands printed.
-func runDocument(t *testing.T, document string) string {
+// The commands of the tour break the fleet of the quick start in many ways and mend it. Each command that covers what is
+// broken exits with the code that the tour names; every other command exits with 0.
+func TestTour(t *testing.T) {
+	quickStart, _, found := strings.Cut(readDocument(t, "docs/quick-start.md"), "\n## Into the clusters")
+	if !found {
+		t.Fatal("the quick start has no section on clusters: where does it end?")
+	}
+	runDocument(t, quickStart+readDocument(t, "docs/tour.md"))
+}
+
+func readDocument(t *testing.T, name string) string {
 	t.Helper()
-	needsLab(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
-	defer cancel()
 	root, err := kubetest.Root()
 	if err != nil {
 		t.Fatal(err)
 	}
-	text, err := os.ReadFile(filepath.Join(root, document))
+	text, err := os.ReadFile(filepath.Join(root, name))
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := newShell(ctx, t)
-	return s.run(ctx, t, s.adapt(t, script(string(text))))
+	return string(text)
 }
 
-var block = regexp.MustCompile("(?ms)^ *```sh\n(.*?)^ *```")
+// runDocument runs the sh blocks of a document in one shell that ends with the first command whose exit code is not the
+// one that the document names. The clusters east and west, the Git server and the ports are the test's own. runDocument
+// returns what the commands printed.
+func runDocument(t *testing.T, text string) string {
+	t.Helper()
+	needsLab(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
+	defer cancel()
+	s := newShell(ctx, t)
+	return s.run(ctx, t, s.adapt(t, script(text)))
+}
 
-// script returns the commands of a document.
+var (
+	block = regexp.MustCompile("(?ms)^ *```sh\n(.*?)^ *```")
+	exits = regexp.MustCompile(`^(.*\S) +# exits (\d+)\n$`)
+)
+
+// script returns the commands of a document. A command with the comment "# exits N" must exit with N.
 func script(document string) string {
 	var lines strings.Builder
 	for _, b := range block.FindAllStringSubmatch(document, -1) {
 		for line := range strings.Lines(b[1]) {
-			if failing, ok := strings.CutPrefix(line, "! "); ok {
-				failing = strings.TrimSpace(failing)
-				line = "if " + failing + "; then echo 'this must fail:' " + "\"" + failing + "\"; exit 1; fi\n"
-			}
-			lines.WriteString(line)
+			lines.WriteString(exits.ReplaceAllString(line,
+				"code=0; $1 || code=$$?; [ $$code = $2 ] || { echo \"exits $$code, not $2\"; exit 1; }\n"))
 		}
 	}
 	return lines.String()
