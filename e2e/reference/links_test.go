@@ -1,7 +1,6 @@
 package reference
 
 import (
-	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -90,20 +89,4 @@ func slug(text string) string {
 		}
 		return -1
 	}, text)
-}
-
-// below returns the files of a folder whose names end so, without hidden folders.
-func below(dir, suffix string) (paths []string, err error) {
-	err = filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
-		switch {
-		case err != nil:
-			return err
-		case e.IsDir() && strings.HasPrefix(e.Name(), ".") && path != dir && e.Name() != ".github":
-			return filepath.SkipDir
-		case !e.IsDir() && strings.HasSuffix(path, suffix):
-			paths = append(paths, path)
-		}
-		return nil
-	})
-	return paths, err
 }

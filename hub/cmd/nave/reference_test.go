@@ -14,3 +14,9 @@ func TestReference(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+func TestDocumentedCommands(t *testing.T) {
+	if err := reference.CheckCommands(newCommand); err != nil {
+		t.Fatal(err)
+	}
+}
