@@ -55,9 +55,13 @@ import (
 	"github.com/navefleet/nave/shared/version"
 )
 
+// maxRecords is how many bytes of memory the newest records of the log may need.
+const maxRecords = 2 << 20
+
 // Hub is one hub. Make it with New.
 type Hub struct {
 	config     Config
+	records    *telemetry.Records // the newest of the log
 	store      *store.Store
 	authority  *identity.Authority
 	signer     *signing.Signer
@@ -91,7 +95,9 @@ func New(ctx context.Context, c Config) (h *Hub, err error) {
 	if c, err = c.withDefaults(); err != nil {
 		return nil, fmt.Errorf("start hub: %w", err)
 	}
-	h = &Hub{config: c, registry: telemetry.NewRegistry(version.Build()), credential: &identity.Credential{}}
+	var records *telemetry.Records
+	c.Log, records = telemetry.Keep(c.Log, maxRecords)
+	h = &Hub{config: c, records: records, registry: telemetry.NewRegistry(version.Build()), credential: &identity.Credential{}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(fmt.Errorf("start hub: %w", err), h.close())
@@ -163,7 +169,8 @@ func (h *Hub) build() error {
 		Now: c.Now,
 	})
 	h.admin = admin.New(admin.Config{
-		Store: h.store, Vault: h.vault, Ask: h.ask, Schemas: h.dispatch, Log: c.Log, Now: c.Now,
+		Store: h.store, Vault: h.vault, Ask: h.ask, Schemas: h.dispatch, Logs: h.dispatch,
+		Records: h.records, Log: c.Log, Now: c.Now,
 		Join: admin.Join{
 			TrustDomain: h.authority.TrustDomain(),
 			CAPin:       h.authority.Pin(),

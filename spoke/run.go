@@ -77,7 +77,7 @@ func (s *Spoke) start(g *errgroup.Group, ctx context.Context, p *parts) {
 	g.Go(func() error { return s.awaitDamage(ctx) })
 	for _, run := range []func(context.Context){
 		p.watcher.Run, p.inputs.Run, p.reporter.Run, p.marker.Run, p.ledger.Run, p.runSession, p.runSurvey, p.keepSettings,
-		s.answerSchemas(p), p.upgrader.Run,
+		s.answerSchemas(p), s.answerLogs(p), p.upgrader.Run,
 	} {
 		g.Go(func() error { run(ctx); return nil })
 	}

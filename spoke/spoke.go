@@ -64,6 +64,8 @@ type Config struct {
 	MemoryLimit          int64            // of this process, in bytes; 0 or math.MaxInt64: none is known
 	Log                  *slog.Logger     // nil: slog.Default
 	Now                  func() time.Time // the machine's clock, which may be set at any moment; nil: time.Now
+
+	records *telemetry.Records // the newest of Log; set by New
 }
 
 // Spoke is one spoke. Make it with New.
@@ -115,6 +117,7 @@ func New(c Config) (*Spoke, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start spoke: %w", err)
 	}
+	c.Log, c.records = telemetry.Keep(c.Log, maxRecords)
 	return open(c, given)
 }
 

@@ -33,6 +33,8 @@ type Config struct {
 	Join    Join
 	Ask     Asker            // nil: no spoke is asked
 	Schemas Schemas          // nil: no spoke is asked
+	Logs    Logs             // nil: no spoke is asked
+	Records Records          // of the hub's log; nil: none are kept
 	Log     *slog.Logger     // slog.Default()
 	Now     func() time.Time // time.Now
 }
@@ -55,6 +57,8 @@ type Server struct {
 	join    Join
 	ask     Asker
 	schemas Schemas
+	logs    Logs
+	records Records
 	log     *slog.Logger
 	now     func() time.Time
 
@@ -64,13 +68,14 @@ type Server struct {
 	draining  chan struct{}
 	computed  atomic.Int64 // objects that watches computed
 	watches   *shares      // of the watches that are served
+	readers   *shares      // of the logs that are read
 }
 
 // New returns a Server.
 func New(c Config) *Server {
-	s := &Server{store: c.Store, vault: c.Vault, join: c.Join, ask: c.Ask, schemas: c.Schemas, log: c.Log,
+	s := &Server{store: c.Store, vault: c.Vault, join: c.Join, ask: c.Ask, schemas: c.Schemas, logs: c.Logs, records: c.Records, log: c.Log,
 		now:       c.Now,
-		questions: newShares(maxQuestions), silence: maxSilence, watches: newShares(maxWatches),
+		questions: newShares(maxQuestions), silence: maxSilence, watches: newShares(maxWatches), readers: newShares(maxReaders),
 		draining: make(chan struct{})}
 	s.log = cmp.Or(s.log, slog.Default())
 	if s.now == nil {

@@ -57,12 +57,8 @@ func (s *Server) Preview(ctx context.Context, q Question) ([]*spokev1.Applicatio
 // called.
 func (s *Server) turn(ctx context.Context, cluster string, features bundle.FeatureSet) (x *session, done func(),
 	err error) {
-	x = s.sessions.get(cluster)
-	if x == nil {
-		return nil, nil, status.Error(codes.Unavailable, "the spoke is not connected")
-	}
-	if lacks := features.Without(x.features); lacks != "" {
-		return nil, nil, status.Errorf(codes.FailedPrecondition, "the spoke does not know %s: upgrade the spoke", lacks)
+	if x, err = s.connected(cluster, features); err != nil {
+		return nil, nil, err
 	}
 	select {
 	case x.asking <- struct{}{}:
@@ -72,6 +68,18 @@ func (s *Server) turn(ctx context.Context, cluster string, features bundle.Featu
 	case <-ctx.Done():
 		return nil, nil, status.Error(codes.DeadlineExceeded, "other questions to the cluster took too long: try again")
 	}
+}
+
+// connected returns the session of a cluster whose spoke knows some features.
+func (s *Server) connected(cluster string, features bundle.FeatureSet) (*session, error) {
+	x := s.sessions.get(cluster)
+	if x == nil {
+		return nil, status.Error(codes.Unavailable, "the spoke is not connected")
+	}
+	if lacks := features.Without(x.features); lacks != "" {
+		return nil, status.Errorf(codes.FailedPrecondition, "the spoke does not know %s: upgrade the spoke", lacks)
+	}
+	return x, nil
 }
 
 // ask sends a question again and again until the spoke is not busy.

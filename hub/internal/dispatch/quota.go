@@ -17,6 +17,7 @@ import (
 const (
 	maxFetches = 4 // at the same moment
 	maxReports = 4 // at the same moment
+	maxReaders = 4 // of the log, at the same moment
 
 	helloRate    = 0.5 // per second
 	helloBurst   = 30
@@ -30,6 +31,8 @@ const (
 	servedBurst  = 2 * reporting.CapabilitiesBurst
 	reportRate   = 1 << 20 // bytes per second
 	reportBurst  = 32 << 20
+	logRate      = 512 << 10 // bytes per second, of one answer with a log
+	logBurst     = 1 << 20
 
 	// Two agents with one identity end each other's sessions again and again; one that restarts does so once.
 	takeoverBurst  = 3
@@ -55,6 +58,7 @@ type quotas struct {
 	mu      sync.Mutex
 	fetches map[string]int // under way, by cluster
 	reports map[string]int
+	logs    map[string]int
 }
 
 func newQuotas() *quotas {
@@ -63,7 +67,7 @@ func newQuotas() *quotas {
 		events: pace.New(eventRate, eventBurst), failures: pace.New(failureRate, failureBurst),
 		bytes: pace.New(reportRate, reportBurst), served: pace.New(servedRate, servedBurst),
 		warnings: pace.New(rate.Every(warningInterval), warningBurst), revoked: pace.New(rate.Every(revokedInterval), 1),
-		fetches: map[string]int{}, reports: map[string]int{},
+		fetches: map[string]int{}, reports: map[string]int{}, logs: map[string]int{},
 	}
 }
 

@@ -24,6 +24,7 @@ type session struct {
 	question  atomic.Pointer[question] // nil: no preview is open
 	schemas   atomic.Pointer[schemaQuestion]
 	questions chan *spokev1.SessionResponse
+	readers   logReaders
 
 	once  sync.Once
 	ended chan struct{}

@@ -88,6 +88,9 @@ func (s *Session) listen(stream spokev1.SpokeService_SessionClient) error {
 		if q := message.GetSchemas(); q != nil {
 			s.askSchemas(q)
 		}
+		if q := message.GetLogs(); q != nil {
+			s.askLogs(q)
+		}
 		if message.GetOffer() == nil {
 			continue // a question, or of a newer hub
 		}

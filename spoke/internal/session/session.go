@@ -112,6 +112,7 @@ type Session struct {
 	offers   wait.Signal // TakeOffer has one
 	previews chan []byte // the envelope of a preview that nobody took yet
 	schemas  chan *spokev1.SchemaRequest
+	logs     chan *spokev1.LogRequest
 	client   atomic.Pointer[client]
 	status   atomic.Pointer[string] // the cause of having no session; empty during one
 	refused  bool                   // the hub refused the certificate the last time; of Run's goroutine
@@ -145,6 +146,7 @@ func New(c Config) *Session {
 	}
 	s := &Session{Config: c, instance: rand.Text(), wake: wait.NewSignal(), offers: wait.NewSignal(),
 		previews: make(chan []byte, 1), schemas: make(chan *spokev1.SchemaRequest, 1),
+		logs:     make(chan *spokev1.LogRequest, MaxLogReaders),
 		reported: rate.NewLimiter(reporting.CapabilitiesRate, reporting.CapabilitiesBurst)}
 	s.note("not connected yet")
 	return s

@@ -43,6 +43,7 @@ const (
 	AdminService_PreviewLive_FullMethodName      = "/nave.admin.v1.AdminService/PreviewLive"
 	AdminService_ListSchemas_FullMethodName      = "/nave.admin.v1.AdminService/ListSchemas"
 	AdminService_ReadSchema_FullMethodName       = "/nave.admin.v1.AdminService/ReadSchema"
+	AdminService_Logs_FullMethodName             = "/nave.admin.v1.AdminService/Logs"
 	AdminService_History_FullMethodName          = "/nave.admin.v1.AdminService/History"
 	AdminService_Rollback_FullMethodName         = "/nave.admin.v1.AdminService/Rollback"
 	AdminService_PreviewRollback_FullMethodName  = "/nave.admin.v1.AdminService/PreviewRollback"
@@ -101,6 +102,9 @@ type AdminServiceClient interface {
 	ListSchemas(ctx context.Context, in *ListSchemasRequest, opts ...grpc.CallOption) (*ListSchemasResponse, error)
 	// ReadSchema returns the schemas of one version. The hub asks the spoke, unless it has the document of this hash.
 	ReadSchema(ctx context.Context, in *ReadSchemaRequest, opts ...grpc.CallOption) (*ReadSchemaResponse, error)
+	// Logs sends the newest records of the log of the hub, or of the spoke of a cluster. UNAVAILABLE when the spoke is away,
+	// FAILED_PRECONDITION when it is too old.
+	Logs(ctx context.Context, in *LogsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[LogsResponse], error)
 	// History lists the releases of a cluster that are kept, the newest first.
 	History(ctx context.Context, in *HistoryRequest, opts ...grpc.CallOption) (*HistoryResponse, error)
 	// Rollback pins a cluster to a release of its history. FAILED_PRECONDITION when the history has no other release,
@@ -369,6 +373,25 @@ func (c *adminServiceClient) ReadSchema(ctx context.Context, in *ReadSchemaReque
 	return out, nil
 }
 
+func (c *adminServiceClient) Logs(ctx context.Context, in *LogsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[LogsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &AdminService_ServiceDesc.Streams[4], AdminService_Logs_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[LogsRequest, LogsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AdminService_LogsClient = grpc.ServerStreamingClient[LogsResponse]
+
 func (c *adminServiceClient) History(ctx context.Context, in *HistoryRequest, opts ...grpc.CallOption) (*HistoryResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(HistoryResponse)
@@ -497,6 +520,9 @@ type AdminServiceServer interface {
 	ListSchemas(context.Context, *ListSchemasRequest) (*ListSchemasResponse, error)
 	// ReadSchema returns the schemas of one version. The hub asks the spoke, unless it has the document of this hash.
 	ReadSchema(context.Context, *ReadSchemaRequest) (*ReadSchemaResponse, error)
+	// Logs sends the newest records of the log of the hub, or of the spoke of a cluster. UNAVAILABLE when the spoke is away,
+	// FAILED_PRECONDITION when it is too old.
+	Logs(*LogsRequest, grpc.ServerStreamingServer[LogsResponse]) error
 	// History lists the releases of a cluster that are kept, the newest first.
 	History(context.Context, *HistoryRequest) (*HistoryResponse, error)
 	// Rollback pins a cluster to a release of its history. FAILED_PRECONDITION when the history has no other release,
@@ -587,6 +613,9 @@ func (UnimplementedAdminServiceServer) ListSchemas(context.Context, *ListSchemas
 }
 func (UnimplementedAdminServiceServer) ReadSchema(context.Context, *ReadSchemaRequest) (*ReadSchemaResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ReadSchema not implemented")
+}
+func (UnimplementedAdminServiceServer) Logs(*LogsRequest, grpc.ServerStreamingServer[LogsResponse]) error {
+	return status.Error(codes.Unimplemented, "method Logs not implemented")
 }
 func (UnimplementedAdminServiceServer) History(context.Context, *HistoryRequest) (*HistoryResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method History not implemented")
@@ -979,6 +1008,17 @@ func _AdminService_ReadSchema_Handler(srv interface{}, ctx context.Context, dec 
 	return interceptor(ctx, in, info, handler)
 }
 
+func _AdminService_Logs_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(LogsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(AdminServiceServer).Logs(m, &grpc.GenericServerStream[LogsRequest, LogsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AdminService_LogsServer = grpc.ServerStreamingServer[LogsResponse]
+
 func _AdminService_History_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(HistoryRequest)
 	if err := dec(in); err != nil {
@@ -1251,6 +1291,11 @@ var AdminService_ServiceDesc = grpc.ServiceDesc{
 			StreamName:    "PreviewLive",
 			Handler:       _AdminService_PreviewLive_Handler,
 			ClientStreams: true,
+		},
+		{
+			StreamName:    "Logs",
+			Handler:       _AdminService_Logs_Handler,
+			ServerStreams: true,
 		},
 	},
 	Metadata: "nave/admin/v1/admin.proto",

@@ -13,6 +13,7 @@ import (
 	v1 "github.com/navefleet/nave/proto/nave/bundle/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	durationpb "google.golang.org/protobuf/types/known/durationpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -209,6 +210,7 @@ type SessionResponse struct {
 	//	*SessionResponse_Offer
 	//	*SessionResponse_Preview
 	//	*SessionResponse_Schemas
+	//	*SessionResponse_Logs
 	Message       isSessionResponse_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -287,6 +289,15 @@ func (x *SessionResponse) GetSchemas() *SchemaRequest {
 	return nil
 }
 
+func (x *SessionResponse) GetLogs() *LogRequest {
+	if x != nil {
+		if x, ok := x.Message.(*SessionResponse_Logs); ok {
+			return x.Logs
+		}
+	}
+	return nil
+}
+
 type isSessionResponse_Message interface {
 	isSessionResponse_Message()
 }
@@ -310,6 +321,11 @@ type SessionResponse_Schemas struct {
 	Schemas *SchemaRequest `protobuf:"bytes,4,opt,name=schemas,proto3,oneof"`
 }
 
+type SessionResponse_Logs struct {
+	// Only to a spoke with the feature "logs".
+	Logs *LogRequest `protobuf:"bytes,5,opt,name=logs,proto3,oneof"`
+}
+
 func (*SessionResponse_Welcome) isSessionResponse_Message() {}
 
 func (*SessionResponse_Offer) isSessionResponse_Message() {}
@@ -317,6 +333,8 @@ func (*SessionResponse_Offer) isSessionResponse_Message() {}
 func (*SessionResponse_Preview) isSessionResponse_Message() {}
 
 func (*SessionResponse_Schemas) isSessionResponse_Message() {}
+
+func (*SessionResponse_Logs) isSessionResponse_Message() {}
 
 // Hello says who calls (beyond the certificate: facts, not authority) and what it last verified.
 type Hello struct {
@@ -2924,6 +2942,335 @@ func (*AnswerSchemasResponse) Descriptor() ([]byte, []int) {
 	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{35}
 }
 
+// LogRequest asks for the newest records of the spoke's log.
+type LogRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Names the question.
+	Id []byte `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// At least; as Go's log/slog has levels.
+	Level int32 `protobuf:"varint,2,opt,name=level,proto3" json:"level,omitempty"`
+	// The records of this long before now; none: all that the spoke keeps.
+	Since *durationpb.Duration `protobuf:"bytes,3,opt,name=since,proto3" json:"since,omitempty"`
+	// The newest ones alone; none: all.
+	Tail *uint32 `protobuf:"varint,4,opt,name=tail,proto3,oneof" json:"tail,omitempty"`
+	// Go on with those that come.
+	Follow bool `protobuf:"varint,5,opt,name=follow,proto3" json:"follow,omitempty"`
+	// Only records about this object; empty: about any. The kind may have its group after a point.
+	Kind          string `protobuf:"bytes,6,opt,name=kind,proto3" json:"kind,omitempty"`
+	Namespace     string `protobuf:"bytes,7,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	Name          string `protobuf:"bytes,8,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LogRequest) Reset() {
+	*x = LogRequest{}
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LogRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LogRequest) ProtoMessage() {}
+
+func (x *LogRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LogRequest.ProtoReflect.Descriptor instead.
+func (*LogRequest) Descriptor() ([]byte, []int) {
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *LogRequest) GetId() []byte {
+	if x != nil {
+		return x.Id
+	}
+	return nil
+}
+
+func (x *LogRequest) GetLevel() int32 {
+	if x != nil {
+		return x.Level
+	}
+	return 0
+}
+
+func (x *LogRequest) GetSince() *durationpb.Duration {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *LogRequest) GetTail() uint32 {
+	if x != nil && x.Tail != nil {
+		return *x.Tail
+	}
+	return 0
+}
+
+func (x *LogRequest) GetFollow() bool {
+	if x != nil {
+		return x.Follow
+	}
+	return false
+}
+
+func (x *LogRequest) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *LogRequest) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *LogRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+// AnswerLogsRequest is one message of an answer, of at most 64 KiB.
+type AnswerLogsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The id of the LogRequest; in the first message, which is sent at once.
+	Id []byte `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// The oldest first.
+	Records []*LogRecord `protobuf:"bytes,2,rep,name=records,proto3" json:"records,omitempty"`
+	// How many records are missing before these, because they came faster than they could be sent.
+	Lost          uint64 `protobuf:"varint,3,opt,name=lost,proto3" json:"lost,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AnswerLogsRequest) Reset() {
+	*x = AnswerLogsRequest{}
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AnswerLogsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AnswerLogsRequest) ProtoMessage() {}
+
+func (x *AnswerLogsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AnswerLogsRequest.ProtoReflect.Descriptor instead.
+func (*AnswerLogsRequest) Descriptor() ([]byte, []int) {
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *AnswerLogsRequest) GetId() []byte {
+	if x != nil {
+		return x.Id
+	}
+	return nil
+}
+
+func (x *AnswerLogsRequest) GetRecords() []*LogRecord {
+	if x != nil {
+		return x.Records
+	}
+	return nil
+}
+
+func (x *AnswerLogsRequest) GetLost() uint64 {
+	if x != nil {
+		return x.Lost
+	}
+	return 0
+}
+
+type AnswerLogsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AnswerLogsResponse) Reset() {
+	*x = AnswerLogsResponse{}
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AnswerLogsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AnswerLogsResponse) ProtoMessage() {}
+
+func (x *AnswerLogsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AnswerLogsResponse.ProtoReflect.Descriptor instead.
+func (*AnswerLogsResponse) Descriptor() ([]byte, []int) {
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{38}
+}
+
+// LogRecord is one line of a log, with the texts that the log has.
+type LogRecord struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Time    *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=time,proto3" json:"time,omitempty"`
+	Level   int32                  `protobuf:"varint,2,opt,name=level,proto3" json:"level,omitempty"`
+	Message string                 `protobuf:"bytes,3,opt,name=message,proto3" json:"message,omitempty"`
+	// At most 16.
+	Attributes    []*LogAttribute `protobuf:"bytes,4,rep,name=attributes,proto3" json:"attributes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LogRecord) Reset() {
+	*x = LogRecord{}
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LogRecord) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LogRecord) ProtoMessage() {}
+
+func (x *LogRecord) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LogRecord.ProtoReflect.Descriptor instead.
+func (*LogRecord) Descriptor() ([]byte, []int) {
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *LogRecord) GetTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Time
+	}
+	return nil
+}
+
+func (x *LogRecord) GetLevel() int32 {
+	if x != nil {
+		return x.Level
+	}
+	return 0
+}
+
+func (x *LogRecord) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
+func (x *LogRecord) GetAttributes() []*LogAttribute {
+	if x != nil {
+		return x.Attributes
+	}
+	return nil
+}
+
+type LogAttribute struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Key           string                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	Value         string                 `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LogAttribute) Reset() {
+	*x = LogAttribute{}
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LogAttribute) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LogAttribute) ProtoMessage() {}
+
+func (x *LogAttribute) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LogAttribute.ProtoReflect.Descriptor instead.
+func (*LogAttribute) Descriptor() ([]byte, []int) {
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *LogAttribute) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *LogAttribute) GetValue() string {
+	if x != nil {
+		return x.Value
+	}
+	return ""
+}
+
 // AnswerShapesRequest has at most 100 answers, and 512 KiB.
 type AnswerShapesRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2934,7 +3281,7 @@ type AnswerShapesRequest struct {
 
 func (x *AnswerShapesRequest) Reset() {
 	*x = AnswerShapesRequest{}
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[36]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2946,7 +3293,7 @@ func (x *AnswerShapesRequest) String() string {
 func (*AnswerShapesRequest) ProtoMessage() {}
 
 func (x *AnswerShapesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[36]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2959,7 +3306,7 @@ func (x *AnswerShapesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AnswerShapesRequest.ProtoReflect.Descriptor instead.
 func (*AnswerShapesRequest) Descriptor() ([]byte, []int) {
-	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{36}
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *AnswerShapesRequest) GetAnswers() []*ShapeAnswer {
@@ -2977,7 +3324,7 @@ type AnswerShapesResponse struct {
 
 func (x *AnswerShapesResponse) Reset() {
 	*x = AnswerShapesResponse{}
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[37]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2989,7 +3336,7 @@ func (x *AnswerShapesResponse) String() string {
 func (*AnswerShapesResponse) ProtoMessage() {}
 
 func (x *AnswerShapesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[37]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3002,7 +3349,7 @@ func (x *AnswerShapesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AnswerShapesResponse.ProtoReflect.Descriptor instead.
 func (*AnswerShapesResponse) Descriptor() ([]byte, []int) {
-	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{37}
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{42}
 }
 
 // ShapeAnswer is the answer to one nave.bundle.v1.ShapeQuestion.
@@ -3024,7 +3371,7 @@ type ShapeAnswer struct {
 
 func (x *ShapeAnswer) Reset() {
 	*x = ShapeAnswer{}
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[38]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3036,7 +3383,7 @@ func (x *ShapeAnswer) String() string {
 func (*ShapeAnswer) ProtoMessage() {}
 
 func (x *ShapeAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[38]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3049,7 +3396,7 @@ func (x *ShapeAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShapeAnswer.ProtoReflect.Descriptor instead.
 func (*ShapeAnswer) Descriptor() ([]byte, []int) {
-	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{38}
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *ShapeAnswer) GetQuestion() []byte {
@@ -3084,18 +3431,19 @@ var File_nave_spoke_v1_spoke_proto protoreflect.FileDescriptor
 
 const file_nave_spoke_v1_spoke_proto_rawDesc = "" +
 	"\n" +
-	"\x19nave/spoke/v1/spoke.proto\x12\rnave.spoke.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bnave/bundle/v1/bundle.proto\"\xd1\x01\n" +
+	"\x19nave/spoke/v1/spoke.proto\x12\rnave.spoke.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bnave/bundle/v1/bundle.proto\"\xd1\x01\n" +
 	"\x0eSessionRequest\x12,\n" +
 	"\x05hello\x18\x01 \x01(\v2\x14.nave.spoke.v1.HelloH\x00R\x05hello\x12&\n" +
 	"\x03ack\x18\x02 \x01(\v2\x12.nave.spoke.v1.AckH\x00R\x03ack\x128\n" +
 	"\theartbeat\x18\x03 \x01(\v2\x18.nave.spoke.v1.HeartbeatH\x00R\theartbeat\x12$\n" +
 	"\fcapabilities\x18\x04 \x01(\fH\x00R\fcapabilitiesB\t\n" +
-	"\amessage\"\xf3\x01\n" +
+	"\amessage\"\xa4\x02\n" +
 	"\x0fSessionResponse\x122\n" +
 	"\awelcome\x18\x01 \x01(\v2\x16.nave.spoke.v1.WelcomeH\x00R\awelcome\x12,\n" +
 	"\x05offer\x18\x02 \x01(\v2\x14.nave.spoke.v1.OfferH\x00R\x05offer\x129\n" +
 	"\apreview\x18\x03 \x01(\v2\x1d.nave.spoke.v1.PreviewRequestH\x00R\apreview\x128\n" +
-	"\aschemas\x18\x04 \x01(\v2\x1c.nave.spoke.v1.SchemaRequestH\x00R\aschemasB\t\n" +
+	"\aschemas\x18\x04 \x01(\v2\x1c.nave.spoke.v1.SchemaRequestH\x00R\aschemas\x12/\n" +
+	"\x04logs\x18\x05 \x01(\v2\x19.nave.spoke.v1.LogRequestH\x00R\x04logsB\t\n" +
 	"\amessage\"\xf8\x02\n" +
 	"\x05Hello\x12\x1a\n" +
 	"\bprotocol\x18\x01 \x01(\rR\bprotocol\x12\x18\n" +
@@ -3301,7 +3649,33 @@ const file_nave_spoke_v1_spoke_proto_rawDesc = "" +
 	"\x05error\x18\x02 \x01(\tR\x05error\x124\n" +
 	"\x06served\x18\x03 \x03(\v2\x1c.nave.spoke.v1.SchemaVersionR\x06served\x12\x12\n" +
 	"\x04data\x18\x04 \x01(\fR\x04data\"\x17\n" +
-	"\x15AnswerSchemasResponse\"K\n" +
+	"\x15AnswerSchemasResponse\"\xe3\x01\n" +
+	"\n" +
+	"LogRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\fR\x02id\x12\x14\n" +
+	"\x05level\x18\x02 \x01(\x05R\x05level\x12/\n" +
+	"\x05since\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x05since\x12\x17\n" +
+	"\x04tail\x18\x04 \x01(\rH\x00R\x04tail\x88\x01\x01\x12\x16\n" +
+	"\x06follow\x18\x05 \x01(\bR\x06follow\x12\x12\n" +
+	"\x04kind\x18\x06 \x01(\tR\x04kind\x12\x1c\n" +
+	"\tnamespace\x18\a \x01(\tR\tnamespace\x12\x12\n" +
+	"\x04name\x18\b \x01(\tR\x04nameB\a\n" +
+	"\x05_tail\"k\n" +
+	"\x11AnswerLogsRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\fR\x02id\x122\n" +
+	"\arecords\x18\x02 \x03(\v2\x18.nave.spoke.v1.LogRecordR\arecords\x12\x12\n" +
+	"\x04lost\x18\x03 \x01(\x04R\x04lost\"\x14\n" +
+	"\x12AnswerLogsResponse\"\xa8\x01\n" +
+	"\tLogRecord\x12.\n" +
+	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x14\n" +
+	"\x05level\x18\x02 \x01(\x05R\x05level\x12\x18\n" +
+	"\amessage\x18\x03 \x01(\tR\amessage\x12;\n" +
+	"\n" +
+	"attributes\x18\x04 \x03(\v2\x1b.nave.spoke.v1.LogAttributeR\n" +
+	"attributes\"6\n" +
+	"\fLogAttribute\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value\"K\n" +
 	"\x13AnswerShapesRequest\x124\n" +
 	"\aanswers\x18\x01 \x03(\v2\x1a.nave.spoke.v1.ShapeAnswerR\aanswers\"\x16\n" +
 	"\x14AnswerShapesResponse\"s\n" +
@@ -3315,13 +3689,15 @@ const file_nave_spoke_v1_spoke_proto_rawDesc = "" +
 	"\x12ACK_STAGE_RECEIVED\x10\x01\x12\x15\n" +
 	"\x11ACK_STAGE_APPLIED\x10\x02\x12\x15\n" +
 	"\x11ACK_STAGE_HEALTHY\x10\x03\x12\x16\n" +
-	"\x12ACK_STAGE_REJECTED\x10\x042\xfc\x03\n" +
+	"\x12ACK_STAGE_REJECTED\x10\x042\xd1\x04\n" +
 	"\fSpokeService\x12L\n" +
 	"\aSession\x12\x1d.nave.spoke.v1.SessionRequest\x1a\x1e.nave.spoke.v1.SessionResponse(\x010\x01\x12D\n" +
 	"\x05Fetch\x12\x1b.nave.spoke.v1.FetchRequest\x1a\x1c.nave.spoke.v1.FetchResponse0\x01\x12E\n" +
 	"\x06Report\x12\x1c.nave.spoke.v1.ReportRequest\x1a\x1d.nave.spoke.v1.ReportResponse\x12Z\n" +
 	"\rAnswerPreview\x12#.nave.spoke.v1.AnswerPreviewRequest\x1a$.nave.spoke.v1.AnswerPreviewResponse\x12\\\n" +
-	"\rAnswerSchemas\x12#.nave.spoke.v1.AnswerSchemasRequest\x1a$.nave.spoke.v1.AnswerSchemasResponse(\x01\x12W\n" +
+	"\rAnswerSchemas\x12#.nave.spoke.v1.AnswerSchemasRequest\x1a$.nave.spoke.v1.AnswerSchemasResponse(\x01\x12S\n" +
+	"\n" +
+	"AnswerLogs\x12 .nave.spoke.v1.AnswerLogsRequest\x1a!.nave.spoke.v1.AnswerLogsResponse(\x01\x12W\n" +
 	"\fAnswerShapes\x12\".nave.spoke.v1.AnswerShapesRequest\x1a#.nave.spoke.v1.AnswerShapesResponseB7Z5github.com/navefleet/nave/proto/nave/spoke/v1;spokev1b\x06proto3"
 
 var (
@@ -3337,7 +3713,7 @@ func file_nave_spoke_v1_spoke_proto_rawDescGZIP() []byte {
 }
 
 var file_nave_spoke_v1_spoke_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_nave_spoke_v1_spoke_proto_msgTypes = make([]protoimpl.MessageInfo, 39)
+var file_nave_spoke_v1_spoke_proto_msgTypes = make([]protoimpl.MessageInfo, 44)
 var file_nave_spoke_v1_spoke_proto_goTypes = []any{
 	(AckStage)(0),                 // 0: nave.spoke.v1.AckStage
 	(*SessionRequest)(nil),        // 1: nave.spoke.v1.SessionRequest
@@ -3376,12 +3752,18 @@ var file_nave_spoke_v1_spoke_proto_goTypes = []any{
 	(*SchemaVersion)(nil),         // 34: nave.spoke.v1.SchemaVersion
 	(*AnswerSchemasRequest)(nil),  // 35: nave.spoke.v1.AnswerSchemasRequest
 	(*AnswerSchemasResponse)(nil), // 36: nave.spoke.v1.AnswerSchemasResponse
-	(*AnswerShapesRequest)(nil),   // 37: nave.spoke.v1.AnswerShapesRequest
-	(*AnswerShapesResponse)(nil),  // 38: nave.spoke.v1.AnswerShapesResponse
-	(*ShapeAnswer)(nil),           // 39: nave.spoke.v1.ShapeAnswer
-	(*timestamppb.Timestamp)(nil), // 40: google.protobuf.Timestamp
-	(*v1.ApplicationName)(nil),    // 41: nave.bundle.v1.ApplicationName
-	(*v1.ObjectIdentity)(nil),     // 42: nave.bundle.v1.ObjectIdentity
+	(*LogRequest)(nil),            // 37: nave.spoke.v1.LogRequest
+	(*AnswerLogsRequest)(nil),     // 38: nave.spoke.v1.AnswerLogsRequest
+	(*AnswerLogsResponse)(nil),    // 39: nave.spoke.v1.AnswerLogsResponse
+	(*LogRecord)(nil),             // 40: nave.spoke.v1.LogRecord
+	(*LogAttribute)(nil),          // 41: nave.spoke.v1.LogAttribute
+	(*AnswerShapesRequest)(nil),   // 42: nave.spoke.v1.AnswerShapesRequest
+	(*AnswerShapesResponse)(nil),  // 43: nave.spoke.v1.AnswerShapesResponse
+	(*ShapeAnswer)(nil),           // 44: nave.spoke.v1.ShapeAnswer
+	(*timestamppb.Timestamp)(nil), // 45: google.protobuf.Timestamp
+	(*v1.ApplicationName)(nil),    // 46: nave.bundle.v1.ApplicationName
+	(*v1.ObjectIdentity)(nil),     // 47: nave.bundle.v1.ObjectIdentity
+	(*durationpb.Duration)(nil),   // 48: google.protobuf.Duration
 }
 var file_nave_spoke_v1_spoke_proto_depIdxs = []int32{
 	3,  // 0: nave.spoke.v1.SessionRequest.hello:type_name -> nave.spoke.v1.Hello
@@ -3391,65 +3773,72 @@ var file_nave_spoke_v1_spoke_proto_depIdxs = []int32{
 	10, // 4: nave.spoke.v1.SessionResponse.offer:type_name -> nave.spoke.v1.Offer
 	27, // 5: nave.spoke.v1.SessionResponse.preview:type_name -> nave.spoke.v1.PreviewRequest
 	33, // 6: nave.spoke.v1.SessionResponse.schemas:type_name -> nave.spoke.v1.SchemaRequest
-	6,  // 7: nave.spoke.v1.Hello.verified:type_name -> nave.spoke.v1.BundleId
-	0,  // 8: nave.spoke.v1.Hello.stage:type_name -> nave.spoke.v1.AckStage
-	5,  // 9: nave.spoke.v1.Capabilities.group_versions:type_name -> nave.spoke.v1.GroupVersion
-	6,  // 10: nave.spoke.v1.Ack.bundle:type_name -> nave.spoke.v1.BundleId
-	0,  // 11: nave.spoke.v1.Ack.stage:type_name -> nave.spoke.v1.AckStage
-	40, // 12: nave.spoke.v1.Welcome.now:type_name -> google.protobuf.Timestamp
-	6,  // 13: nave.spoke.v1.Offer.bundle:type_name -> nave.spoke.v1.BundleId
-	11, // 14: nave.spoke.v1.Offer.blobs:type_name -> nave.spoke.v1.Blob
-	17, // 15: nave.spoke.v1.ReportRequest.applications:type_name -> nave.spoke.v1.ApplicationReport
-	26, // 16: nave.spoke.v1.ReportRequest.events:type_name -> nave.spoke.v1.Event
-	41, // 17: nave.spoke.v1.ReportRequest.removed:type_name -> nave.bundle.v1.ApplicationName
-	15, // 18: nave.spoke.v1.ReportRequest.upgrade:type_name -> nave.spoke.v1.SpokeUpgrade
-	40, // 19: nave.spoke.v1.ApplicationReport.since:type_name -> google.protobuf.Timestamp
-	25, // 20: nave.spoke.v1.ApplicationReport.objects:type_name -> nave.spoke.v1.ObjectReport
-	24, // 21: nave.spoke.v1.ApplicationReport.held_prune:type_name -> nave.spoke.v1.HeldPrune
-	41, // 22: nave.spoke.v1.ApplicationReport.name:type_name -> nave.bundle.v1.ApplicationName
-	42, // 23: nave.spoke.v1.ApplicationReport.inventory:type_name -> nave.bundle.v1.ObjectIdentity
-	22, // 24: nave.spoke.v1.ApplicationReport.drifts:type_name -> nave.spoke.v1.DriftReport
-	21, // 25: nave.spoke.v1.ApplicationReport.keys:type_name -> nave.spoke.v1.KeyNames
-	18, // 26: nave.spoke.v1.ApplicationReport.release:type_name -> nave.spoke.v1.ReleaseReport
-	19, // 27: nave.spoke.v1.ReleaseReport.conditions:type_name -> nave.spoke.v1.ReleaseCondition
-	20, // 28: nave.spoke.v1.ReleaseReport.history:type_name -> nave.spoke.v1.RevisionReport
-	40, // 29: nave.spoke.v1.ReleaseReport.deadline:type_name -> google.protobuf.Timestamp
-	40, // 30: nave.spoke.v1.RevisionReport.written_at:type_name -> google.protobuf.Timestamp
-	40, // 31: nave.spoke.v1.RevisionReport.first_deployed:type_name -> google.protobuf.Timestamp
-	40, // 32: nave.spoke.v1.RevisionReport.last_deployed:type_name -> google.protobuf.Timestamp
-	42, // 33: nave.spoke.v1.DriftReport.object:type_name -> nave.bundle.v1.ObjectIdentity
-	40, // 34: nave.spoke.v1.DriftReport.time:type_name -> google.protobuf.Timestamp
-	23, // 35: nave.spoke.v1.DriftReport.changes:type_name -> nave.spoke.v1.FieldChange
-	42, // 36: nave.spoke.v1.HeldPrune.objects:type_name -> nave.bundle.v1.ObjectIdentity
-	40, // 37: nave.spoke.v1.ObjectReport.since:type_name -> google.protobuf.Timestamp
-	42, // 38: nave.spoke.v1.ObjectReport.object:type_name -> nave.bundle.v1.ObjectIdentity
-	40, // 39: nave.spoke.v1.Event.time:type_name -> google.protobuf.Timestamp
-	41, // 40: nave.spoke.v1.Event.application:type_name -> nave.bundle.v1.ApplicationName
-	30, // 41: nave.spoke.v1.AnswerPreviewRequest.applications:type_name -> nave.spoke.v1.ApplicationPreview
-	41, // 42: nave.spoke.v1.ApplicationPreview.name:type_name -> nave.bundle.v1.ApplicationName
-	31, // 43: nave.spoke.v1.ApplicationPreview.objects:type_name -> nave.spoke.v1.ObjectPreview
-	42, // 44: nave.spoke.v1.ObjectPreview.object:type_name -> nave.bundle.v1.ObjectIdentity
-	32, // 45: nave.spoke.v1.ObjectPreview.fields:type_name -> nave.spoke.v1.FieldPreview
-	34, // 46: nave.spoke.v1.SchemaRequest.version:type_name -> nave.spoke.v1.SchemaVersion
-	34, // 47: nave.spoke.v1.AnswerSchemasRequest.served:type_name -> nave.spoke.v1.SchemaVersion
-	39, // 48: nave.spoke.v1.AnswerShapesRequest.answers:type_name -> nave.spoke.v1.ShapeAnswer
-	1,  // 49: nave.spoke.v1.SpokeService.Session:input_type -> nave.spoke.v1.SessionRequest
-	12, // 50: nave.spoke.v1.SpokeService.Fetch:input_type -> nave.spoke.v1.FetchRequest
-	14, // 51: nave.spoke.v1.SpokeService.Report:input_type -> nave.spoke.v1.ReportRequest
-	28, // 52: nave.spoke.v1.SpokeService.AnswerPreview:input_type -> nave.spoke.v1.AnswerPreviewRequest
-	35, // 53: nave.spoke.v1.SpokeService.AnswerSchemas:input_type -> nave.spoke.v1.AnswerSchemasRequest
-	37, // 54: nave.spoke.v1.SpokeService.AnswerShapes:input_type -> nave.spoke.v1.AnswerShapesRequest
-	2,  // 55: nave.spoke.v1.SpokeService.Session:output_type -> nave.spoke.v1.SessionResponse
-	13, // 56: nave.spoke.v1.SpokeService.Fetch:output_type -> nave.spoke.v1.FetchResponse
-	16, // 57: nave.spoke.v1.SpokeService.Report:output_type -> nave.spoke.v1.ReportResponse
-	29, // 58: nave.spoke.v1.SpokeService.AnswerPreview:output_type -> nave.spoke.v1.AnswerPreviewResponse
-	36, // 59: nave.spoke.v1.SpokeService.AnswerSchemas:output_type -> nave.spoke.v1.AnswerSchemasResponse
-	38, // 60: nave.spoke.v1.SpokeService.AnswerShapes:output_type -> nave.spoke.v1.AnswerShapesResponse
-	55, // [55:61] is the sub-list for method output_type
-	49, // [49:55] is the sub-list for method input_type
-	49, // [49:49] is the sub-list for extension type_name
-	49, // [49:49] is the sub-list for extension extendee
-	0,  // [0:49] is the sub-list for field type_name
+	37, // 7: nave.spoke.v1.SessionResponse.logs:type_name -> nave.spoke.v1.LogRequest
+	6,  // 8: nave.spoke.v1.Hello.verified:type_name -> nave.spoke.v1.BundleId
+	0,  // 9: nave.spoke.v1.Hello.stage:type_name -> nave.spoke.v1.AckStage
+	5,  // 10: nave.spoke.v1.Capabilities.group_versions:type_name -> nave.spoke.v1.GroupVersion
+	6,  // 11: nave.spoke.v1.Ack.bundle:type_name -> nave.spoke.v1.BundleId
+	0,  // 12: nave.spoke.v1.Ack.stage:type_name -> nave.spoke.v1.AckStage
+	45, // 13: nave.spoke.v1.Welcome.now:type_name -> google.protobuf.Timestamp
+	6,  // 14: nave.spoke.v1.Offer.bundle:type_name -> nave.spoke.v1.BundleId
+	11, // 15: nave.spoke.v1.Offer.blobs:type_name -> nave.spoke.v1.Blob
+	17, // 16: nave.spoke.v1.ReportRequest.applications:type_name -> nave.spoke.v1.ApplicationReport
+	26, // 17: nave.spoke.v1.ReportRequest.events:type_name -> nave.spoke.v1.Event
+	46, // 18: nave.spoke.v1.ReportRequest.removed:type_name -> nave.bundle.v1.ApplicationName
+	15, // 19: nave.spoke.v1.ReportRequest.upgrade:type_name -> nave.spoke.v1.SpokeUpgrade
+	45, // 20: nave.spoke.v1.ApplicationReport.since:type_name -> google.protobuf.Timestamp
+	25, // 21: nave.spoke.v1.ApplicationReport.objects:type_name -> nave.spoke.v1.ObjectReport
+	24, // 22: nave.spoke.v1.ApplicationReport.held_prune:type_name -> nave.spoke.v1.HeldPrune
+	46, // 23: nave.spoke.v1.ApplicationReport.name:type_name -> nave.bundle.v1.ApplicationName
+	47, // 24: nave.spoke.v1.ApplicationReport.inventory:type_name -> nave.bundle.v1.ObjectIdentity
+	22, // 25: nave.spoke.v1.ApplicationReport.drifts:type_name -> nave.spoke.v1.DriftReport
+	21, // 26: nave.spoke.v1.ApplicationReport.keys:type_name -> nave.spoke.v1.KeyNames
+	18, // 27: nave.spoke.v1.ApplicationReport.release:type_name -> nave.spoke.v1.ReleaseReport
+	19, // 28: nave.spoke.v1.ReleaseReport.conditions:type_name -> nave.spoke.v1.ReleaseCondition
+	20, // 29: nave.spoke.v1.ReleaseReport.history:type_name -> nave.spoke.v1.RevisionReport
+	45, // 30: nave.spoke.v1.ReleaseReport.deadline:type_name -> google.protobuf.Timestamp
+	45, // 31: nave.spoke.v1.RevisionReport.written_at:type_name -> google.protobuf.Timestamp
+	45, // 32: nave.spoke.v1.RevisionReport.first_deployed:type_name -> google.protobuf.Timestamp
+	45, // 33: nave.spoke.v1.RevisionReport.last_deployed:type_name -> google.protobuf.Timestamp
+	47, // 34: nave.spoke.v1.DriftReport.object:type_name -> nave.bundle.v1.ObjectIdentity
+	45, // 35: nave.spoke.v1.DriftReport.time:type_name -> google.protobuf.Timestamp
+	23, // 36: nave.spoke.v1.DriftReport.changes:type_name -> nave.spoke.v1.FieldChange
+	47, // 37: nave.spoke.v1.HeldPrune.objects:type_name -> nave.bundle.v1.ObjectIdentity
+	45, // 38: nave.spoke.v1.ObjectReport.since:type_name -> google.protobuf.Timestamp
+	47, // 39: nave.spoke.v1.ObjectReport.object:type_name -> nave.bundle.v1.ObjectIdentity
+	45, // 40: nave.spoke.v1.Event.time:type_name -> google.protobuf.Timestamp
+	46, // 41: nave.spoke.v1.Event.application:type_name -> nave.bundle.v1.ApplicationName
+	30, // 42: nave.spoke.v1.AnswerPreviewRequest.applications:type_name -> nave.spoke.v1.ApplicationPreview
+	46, // 43: nave.spoke.v1.ApplicationPreview.name:type_name -> nave.bundle.v1.ApplicationName
+	31, // 44: nave.spoke.v1.ApplicationPreview.objects:type_name -> nave.spoke.v1.ObjectPreview
+	47, // 45: nave.spoke.v1.ObjectPreview.object:type_name -> nave.bundle.v1.ObjectIdentity
+	32, // 46: nave.spoke.v1.ObjectPreview.fields:type_name -> nave.spoke.v1.FieldPreview
+	34, // 47: nave.spoke.v1.SchemaRequest.version:type_name -> nave.spoke.v1.SchemaVersion
+	34, // 48: nave.spoke.v1.AnswerSchemasRequest.served:type_name -> nave.spoke.v1.SchemaVersion
+	48, // 49: nave.spoke.v1.LogRequest.since:type_name -> google.protobuf.Duration
+	40, // 50: nave.spoke.v1.AnswerLogsRequest.records:type_name -> nave.spoke.v1.LogRecord
+	45, // 51: nave.spoke.v1.LogRecord.time:type_name -> google.protobuf.Timestamp
+	41, // 52: nave.spoke.v1.LogRecord.attributes:type_name -> nave.spoke.v1.LogAttribute
+	44, // 53: nave.spoke.v1.AnswerShapesRequest.answers:type_name -> nave.spoke.v1.ShapeAnswer
+	1,  // 54: nave.spoke.v1.SpokeService.Session:input_type -> nave.spoke.v1.SessionRequest
+	12, // 55: nave.spoke.v1.SpokeService.Fetch:input_type -> nave.spoke.v1.FetchRequest
+	14, // 56: nave.spoke.v1.SpokeService.Report:input_type -> nave.spoke.v1.ReportRequest
+	28, // 57: nave.spoke.v1.SpokeService.AnswerPreview:input_type -> nave.spoke.v1.AnswerPreviewRequest
+	35, // 58: nave.spoke.v1.SpokeService.AnswerSchemas:input_type -> nave.spoke.v1.AnswerSchemasRequest
+	38, // 59: nave.spoke.v1.SpokeService.AnswerLogs:input_type -> nave.spoke.v1.AnswerLogsRequest
+	42, // 60: nave.spoke.v1.SpokeService.AnswerShapes:input_type -> nave.spoke.v1.AnswerShapesRequest
+	2,  // 61: nave.spoke.v1.SpokeService.Session:output_type -> nave.spoke.v1.SessionResponse
+	13, // 62: nave.spoke.v1.SpokeService.Fetch:output_type -> nave.spoke.v1.FetchResponse
+	16, // 63: nave.spoke.v1.SpokeService.Report:output_type -> nave.spoke.v1.ReportResponse
+	29, // 64: nave.spoke.v1.SpokeService.AnswerPreview:output_type -> nave.spoke.v1.AnswerPreviewResponse
+	36, // 65: nave.spoke.v1.SpokeService.AnswerSchemas:output_type -> nave.spoke.v1.AnswerSchemasResponse
+	39, // 66: nave.spoke.v1.SpokeService.AnswerLogs:output_type -> nave.spoke.v1.AnswerLogsResponse
+	43, // 67: nave.spoke.v1.SpokeService.AnswerShapes:output_type -> nave.spoke.v1.AnswerShapesResponse
+	61, // [61:68] is the sub-list for method output_type
+	54, // [54:61] is the sub-list for method input_type
+	54, // [54:54] is the sub-list for extension type_name
+	54, // [54:54] is the sub-list for extension extendee
+	0,  // [0:54] is the sub-list for field type_name
 }
 
 func init() { file_nave_spoke_v1_spoke_proto_init() }
@@ -3468,14 +3857,16 @@ func file_nave_spoke_v1_spoke_proto_init() {
 		(*SessionResponse_Offer)(nil),
 		(*SessionResponse_Preview)(nil),
 		(*SessionResponse_Schemas)(nil),
+		(*SessionResponse_Logs)(nil),
 	}
+	file_nave_spoke_v1_spoke_proto_msgTypes[36].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_nave_spoke_v1_spoke_proto_rawDesc), len(file_nave_spoke_v1_spoke_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   39,
+			NumMessages:   44,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

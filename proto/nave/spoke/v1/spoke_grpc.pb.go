@@ -27,6 +27,7 @@ const (
 	SpokeService_Report_FullMethodName        = "/nave.spoke.v1.SpokeService/Report"
 	SpokeService_AnswerPreview_FullMethodName = "/nave.spoke.v1.SpokeService/AnswerPreview"
 	SpokeService_AnswerSchemas_FullMethodName = "/nave.spoke.v1.SpokeService/AnswerSchemas"
+	SpokeService_AnswerLogs_FullMethodName    = "/nave.spoke.v1.SpokeService/AnswerLogs"
 	SpokeService_AnswerShapes_FullMethodName  = "/nave.spoke.v1.SpokeService/AnswerShapes"
 )
 
@@ -48,6 +49,8 @@ type SpokeServiceClient interface {
 	AnswerPreview(ctx context.Context, in *AnswerPreviewRequest, opts ...grpc.CallOption) (*AnswerPreviewResponse, error)
 	// AnswerSchemas answers a SchemaRequest. NOT_FOUND when nobody waits for the answer any more.
 	AnswerSchemas(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[AnswerSchemasRequest, AnswerSchemasResponse], error)
+	// AnswerLogs answers a LogRequest. The hub ends the call when nobody reads any more. NOT_FOUND when nobody does at first.
+	AnswerLogs(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[AnswerLogsRequest, AnswerLogsResponse], error)
 	// AnswerShapes answers questions of the caller's own signed bundle, and of its applications. Another answer to a question
 	// replaces the one before. Answers to other questions are ignored.
 	AnswerShapes(ctx context.Context, in *AnswerShapesRequest, opts ...grpc.CallOption) (*AnswerShapesResponse, error)
@@ -126,6 +129,19 @@ func (c *spokeServiceClient) AnswerSchemas(ctx context.Context, opts ...grpc.Cal
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type SpokeService_AnswerSchemasClient = grpc.ClientStreamingClient[AnswerSchemasRequest, AnswerSchemasResponse]
 
+func (c *spokeServiceClient) AnswerLogs(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[AnswerLogsRequest, AnswerLogsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &SpokeService_ServiceDesc.Streams[3], SpokeService_AnswerLogs_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[AnswerLogsRequest, AnswerLogsResponse]{ClientStream: stream}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type SpokeService_AnswerLogsClient = grpc.ClientStreamingClient[AnswerLogsRequest, AnswerLogsResponse]
+
 func (c *spokeServiceClient) AnswerShapes(ctx context.Context, in *AnswerShapesRequest, opts ...grpc.CallOption) (*AnswerShapesResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(AnswerShapesResponse)
@@ -154,6 +170,8 @@ type SpokeServiceServer interface {
 	AnswerPreview(context.Context, *AnswerPreviewRequest) (*AnswerPreviewResponse, error)
 	// AnswerSchemas answers a SchemaRequest. NOT_FOUND when nobody waits for the answer any more.
 	AnswerSchemas(grpc.ClientStreamingServer[AnswerSchemasRequest, AnswerSchemasResponse]) error
+	// AnswerLogs answers a LogRequest. The hub ends the call when nobody reads any more. NOT_FOUND when nobody does at first.
+	AnswerLogs(grpc.ClientStreamingServer[AnswerLogsRequest, AnswerLogsResponse]) error
 	// AnswerShapes answers questions of the caller's own signed bundle, and of its applications. Another answer to a question
 	// replaces the one before. Answers to other questions are ignored.
 	AnswerShapes(context.Context, *AnswerShapesRequest) (*AnswerShapesResponse, error)
@@ -181,6 +199,9 @@ func (UnimplementedSpokeServiceServer) AnswerPreview(context.Context, *AnswerPre
 }
 func (UnimplementedSpokeServiceServer) AnswerSchemas(grpc.ClientStreamingServer[AnswerSchemasRequest, AnswerSchemasResponse]) error {
 	return status.Error(codes.Unimplemented, "method AnswerSchemas not implemented")
+}
+func (UnimplementedSpokeServiceServer) AnswerLogs(grpc.ClientStreamingServer[AnswerLogsRequest, AnswerLogsResponse]) error {
+	return status.Error(codes.Unimplemented, "method AnswerLogs not implemented")
 }
 func (UnimplementedSpokeServiceServer) AnswerShapes(context.Context, *AnswerShapesRequest) (*AnswerShapesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method AnswerShapes not implemented")
@@ -267,6 +288,13 @@ func _SpokeService_AnswerSchemas_Handler(srv interface{}, stream grpc.ServerStre
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type SpokeService_AnswerSchemasServer = grpc.ClientStreamingServer[AnswerSchemasRequest, AnswerSchemasResponse]
 
+func _SpokeService_AnswerLogs_Handler(srv interface{}, stream grpc.ServerStream) error {
+	return srv.(SpokeServiceServer).AnswerLogs(&grpc.GenericServerStream[AnswerLogsRequest, AnswerLogsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type SpokeService_AnswerLogsServer = grpc.ClientStreamingServer[AnswerLogsRequest, AnswerLogsResponse]
+
 func _SpokeService_AnswerShapes_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(AnswerShapesRequest)
 	if err := dec(in); err != nil {
@@ -320,6 +348,11 @@ var SpokeService_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "AnswerSchemas",
 			Handler:       _SpokeService_AnswerSchemas_Handler,
+			ClientStreams: true,
+		},
+		{
+			StreamName:    "AnswerLogs",
+			Handler:       _SpokeService_AnswerLogs_Handler,
 			ClientStreams: true,
 		},
 	},
