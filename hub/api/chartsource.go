@@ -132,9 +132,7 @@ func (b ChartBuild) with(in SpecInputs) ChartBuild {
 			continue
 		}
 		v.Asked, v.Tree, v.Types, v.Texts = data.Source != nil, data.Values, data.Types, data.Texts
-		if text, ok := data.Data[v.Key]; ok {
-			v.Data = &text
-		}
+		v.set(data.Data)
 	}
 	if in.Source == nil || in.Source.Key.Kind != HelmChartKind {
 		b.Unpacked = b.Chart == ""

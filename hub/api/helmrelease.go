@@ -10,6 +10,7 @@ import (
 	"maps"
 	"path"
 	"slices"
+	"strings"
 
 	helmv2 "github.com/fluxcd/helm-controller/api/v2"
 	fluxkustomize "github.com/fluxcd/pkg/apis/kustomize"
@@ -151,6 +152,29 @@ type ChartValues struct {
 	Texts map[string]string `json:"texts,omitempty"`
 	// Data is nil if there is no such object or key.
 	Data *string `json:"data,omitempty"`
+	// Keys are those that the object has instead of a missing key, the first few.
+	Keys []string `json:"keys,omitempty"`
+}
+
+// maxKeys limits ChartValues.Keys.
+const maxKeys = 10
+
+// set sets the data of the key, of all data of the object.
+func (v *ChartValues) set(data map[string]string) {
+	if text, ok := data[v.Key]; ok {
+		v.Data = &text
+	} else if !v.Optional && v.Tree == nil {
+		keys := slices.Sorted(maps.Keys(data))
+		v.Keys = keys[:min(len(keys), maxKeys)]
+	}
+}
+
+// Missing returns the error of values without data that are not optional.
+func (v *ChartValues) Missing() error {
+	if len(v.Keys) == 0 {
+		return errors.New("no such object, or no such key")
+	}
+	return fmt.Errorf("no such key; the object has %s", strings.Join(v.Keys, ", "))
 }
 
 // ChartPatches are patches and images of a post-renderer.
@@ -343,9 +367,7 @@ func (b *ChartBuild) SetData(objects []*manifest.Object) error {
 		if err != nil {
 			return err
 		}
-		if text, ok := data[v.Key]; ok {
-			v.Data = &text
-		}
+		v.set(data)
 	}
 	return nil
 }
@@ -371,9 +393,6 @@ func (v *ChartValues) dataIn(objects []*manifest.Object) (map[string]string, err
 	}
 	return DataOf(objects[at])
 }
-
-// ErrNoValues is the error of a ChartValues without data that is not optional.
-var ErrNoValues = errors.New("no such object, or no such key")
 
 // ErrLiveValues is the error of a ChartValues whose object only the cluster may have, if the cluster was not asked.
 var ErrLiveValues = errors.New("no object of Git that is applied to the cluster, and the cluster was not asked for " +

@@ -208,17 +208,13 @@ func showTexts(objects []*manifest.Object, s *bundle.Substitution) {
 	if s == nil {
 		return
 	}
-	texts := map[string]string{}
+	var texts []string
 	for _, e := range s.Expressions {
-		texts[e.Placeholder] = e.Text
+		texts = append(texts, e.Placeholder, e.Text)
 	}
+	shown := strings.NewReplacer(texts...)
 	for _, o := range objects {
-		mapStrings(o.Object, func(_, text string) string {
-			if shown, ok := texts[text]; ok {
-				return shown
-			}
-			return text
-		})
+		mapStrings(o.Object, func(_, text string) string { return shown.Replace(text) })
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/manifest"
 )
 
@@ -148,5 +149,15 @@ func TestBuild_wrong_file(t *testing.T) {
 		filepath.Join(root, "clusters/prod/apps.yaml")); err == nil ||
 		!strings.Contains(err.Error(), "--root") {
 		t.Errorf("error %v", err)
+	}
+}
+
+// TestShowTexts shows variables as they are written, also inside of longer texts.
+func TestShowTexts(t *testing.T) {
+	o := &manifest.Object{Object: map[string]any{"host": "navexabc.example.com", "whole": "navexabc"}}
+	showTexts([]*manifest.Object{o}, &bundle.Substitution{Expressions: []bundle.Expression{
+		{Placeholder: "navexabc", Text: "${domain}"}}})
+	if o.Object["host"] != "${domain}.example.com" || o.Object["whole"] != "${domain}" {
+		t.Errorf("got %v", o.Object)
 	}
 }

@@ -8,14 +8,23 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 )
 
+// endsWithin is how long a command may take to end after a signal. A build does not end by itself in the middle of the
+// work of a library.
+const endsWithin = 3 * time.Second
+
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	context.AfterFunc(ctx, func() {
+		stop() // a second signal ends the process at once
+		time.Sleep(endsWithin)
+		os.Exit(1)
+	})
 	root, end := program(os.Stdout, os.Stderr)
 	if err := end(root.ExecuteContext(ctx)); err != nil {
 		stop()

@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/spf13/cobra"
 	"google.golang.org/grpc"
 
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
@@ -80,4 +81,18 @@ func TestHandled_offline_fleet(t *testing.T) {
 			t.Errorf("%s: %v", kind, err)
 		}
 	}
+}
+
+// TestSuspendedNow_offline says at once that an offline spoke does not stop its repairs yet. The suspension of a Cluster
+// alone is the hub's.
+func TestSuspendedNow_offline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began, key := time.Now(), &adminv1.ObjectKey{Kind: "Cluster", Name: "east"}
+		client := absentSpoke{left: began.Add(-time.Hour)}
+		p := newProgress(&cobra.Command{})
+		err := suspendedNow(t.Context(), p, client, key, &adminv1.SuspendResponse{Changed: true}, true, true)
+		if err == nil || !strings.Contains(err.Error(), "cluster east is offline") || time.Since(began) > 0 {
+			t.Errorf("after %s: %v", time.Since(began), err)
+		}
+	})
 }

@@ -33,7 +33,7 @@ with everything that it leads to. A Cluster stays at its present bundle, and its
 			if err != nil {
 				return err
 			}
-			return suspendedNow(ctx, newProgress(cmd), client, key, answer, w.wanted())
+			return suspendedNow(ctx, newProgress(cmd), client, key, answer, stopRepair, w.wanted())
 		}),
 	}
 	w.addFlags(cmd)
@@ -44,7 +44,7 @@ with everything that it leads to. A Cluster stays at its present bundle, and its
 
 // suspendedNow prints the result of a suspension, and waits until the suspension is in force.
 func suspendedNow(ctx context.Context, p *progress, client adminv1.AdminServiceClient, key *adminv1.ObjectKey,
-	answer *adminv1.SuspendResponse, wait bool) error {
+	answer *adminv1.SuspendResponse, stopRepair, wait bool) error {
 	if !answer.GetChanged() {
 		p.printf("► %s was suspended already: nothing changed\n", show(key))
 		return nil
@@ -53,7 +53,7 @@ func suspendedNow(ctx context.Context, p *progress, client adminv1.AdminServiceC
 	if !wait {
 		return nil
 	}
-	if (api.Key{Kind: key.GetKind()}).Role() != api.ClusterRole { // the hub alone suspends a Cluster
+	if stopRepair || (api.Key{Kind: key.GetKind()}).Role() != api.ClusterRole { // the hub alone suspends a Cluster
 		if err := requireSpoke(ctx, client, key); err != nil {
 			return err
 		}

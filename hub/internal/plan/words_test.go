@@ -78,3 +78,19 @@ func TestSameWords(t *testing.T) {
 		})
 	}
 }
+
+// TestMissingSource checks that the message about a missing source names the one in another namespace.
+func TestMissingSource(t *testing.T) {
+	files := fleet(1)
+	files.Files = append(files.Files, txtar.File{Name: "one/root/web.yaml", Data: []byte(
+		strings.ReplaceAll(kustomizationHead+kustomizationSpec, "flux-system", "web"))})
+	s := newStory(t, files)
+	for _, line := range []string{"apply hub.yaml", "plan", "fetch fleet main@sha1:1 one", "plan"} {
+		s.play(strings.Fields(line))
+	}
+	const want = "source not found: there is no GitRepository web/fleet among the objects of the cluster or of the hub; " +
+		"GitRepository flux-system/fleet exists: if it is meant, name its namespace in the reference"
+	if c := get(s, store.Conditions, "c0000/Kustomization/web/bad"); c.Message != want {
+		t.Errorf("got %s\nwant %s", c.Message, want)
+	}
+}

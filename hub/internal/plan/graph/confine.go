@@ -2,6 +2,7 @@ package graph
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/shared/condition"
@@ -135,15 +136,48 @@ func (p *pass) kept(n Node) Node {
 }
 
 // explainHidden completes the findings about renderables without a source. If the graph has a source of that name, but
-// only for other renderables, the message names the source and its account.
+// only for other renderables, the message names the source and its account. If a source of that name is in another
+// namespace, the message names it.
 func (p *pass) explainHidden() {
 	for key, source := range p.lacking {
 		n, there := p.graph.Nodes[source]
-		if f := p.graph.Findings[key]; there && n.Confined != nil && f.Reason == condition.SourceNotReady {
+		f := p.graph.Findings[key]
+		switch {
+		case f.Reason != condition.SourceNotReady:
+		case !there:
+			if meant, ok := p.namesake(key, source); ok {
+				f.Message += fmt.Sprintf("; %s exists: if it is meant, name its namespace in the reference", meant)
+			}
+		case n.Confined != nil:
 			f.Message = fmt.Sprintf("%s comes from %s, whose objects run with service account %q, and is for those alone: "+
 				"give the source where this %s is given, or set its spec.serviceAccountName to %q",
 				source.Local(), n.Owner.Local(), n.Confined.Account, key.Kind, n.Confined.Account)
-			p.graph.Findings[key] = f
+		}
+		p.graph.Findings[key] = f
+	}
+}
+
+// namesake returns the source of the kind and the name of a missing one that a renderable could use in another
+// namespace. Of several, namesake returns that of the hub's namespace, or else the first.
+func (p *pass) namesake(key, missing api.Key) (api.Key, bool) {
+	if p.in.NoCrossNamespaceRefs {
+		return api.Key{}, false
+	}
+	in := func(namespace string) api.Key {
+		return api.Key{Kind: missing.Kind, Namespace: namespace, Name: missing.Name}
+	}
+	var names []string
+	for other := range p.graph.Nodes {
+		if other.In("") == in(other.Namespace) {
+			names = append(names, other.Namespace)
 		}
 	}
+	slices.Sort(names)
+	for _, namespace := range append([]string{api.DefaultNamespace}, names...) {
+		found, wait, err := p.look(in(namespace), given(p.graph.Nodes[key]))
+		if namespace != missing.Namespace && err == nil && !wait && found.Object != nil {
+			return in(namespace), true
+		}
+	}
+	return api.Key{}, false
 }

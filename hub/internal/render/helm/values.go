@@ -32,7 +32,7 @@ func MergeValues(from []api.ChartValues, inline map[string]any) (map[string]any,
 		case f.Data == nil && f.Live:
 			return nil, fmt.Errorf("%s: %s: %w", f.Field, f.Input, api.ErrLiveValues)
 		case f.Data == nil:
-			return nil, fmt.Errorf("%s: %s, key %s: %w", f.Field, f.Input, f.Key, api.ErrNoValues)
+			return nil, fmt.Errorf("%s: %s, key %s: %w", f.Field, f.Input, f.Key, f.Missing())
 		case f.TargetPath == "" && sealed.Placeholder(strings.TrimSpace(*f.Data)).Valid():
 			return nil, fmt.Errorf("%s: %s, key %s: %w: all values are one encrypted text, whose keys only a cluster can "+
 				"tell: nave diff and nave build cluster ask the hub for them", f.Field, f.Input, f.Key, render.ErrInspected)

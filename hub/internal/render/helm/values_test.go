@@ -77,10 +77,11 @@ func TestMergeValues_errors(t *testing.T) {
 		from api.ChartValues
 		want string
 	}{
-		"no_map":  {api.ChartValues{Input: ref, Key: "k", Data: &list}, "spec.valuesFrom[0]: Secret ns/b, key k: "},
-		"no_yaml": {api.ChartValues{Input: ref, Key: "k", Data: &broken}, "spec.valuesFrom[0]: Secret ns/b, key k: "},
-		"missing": {api.ChartValues{Input: ref, Key: "k"}, "spec.valuesFrom[0]: Secret ns/b, key k: no such object"},
-		"path":    {api.ChartValues{Input: ref, Key: "k", Data: &one, TargetPath: "a[x]"}, "key k, for a[x]: "},
+		"no_map":      {api.ChartValues{Input: ref, Key: "k", Data: &list}, "spec.valuesFrom[0]: Secret ns/b, key k: "},
+		"no_yaml":     {api.ChartValues{Input: ref, Key: "k", Data: &broken}, "spec.valuesFrom[0]: Secret ns/b, key k: "},
+		"missing":     {api.ChartValues{Input: ref, Key: "k"}, "spec.valuesFrom[0]: Secret ns/b, key k: no such object"},
+		"missing_key": {api.ChartValues{Input: ref, Key: "k", Keys: []string{"a", "b"}}, "no such key; the object has a, b"},
+		"path":        {api.ChartValues{Input: ref, Key: "k", Data: &one, TargetPath: "a[x]"}, "key k, for a[x]: "},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := MergeValues([]api.ChartValues{c.from}, nil)
