@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"regexp"
 	"time"
@@ -91,11 +90,11 @@ var scpAddress = regexp.MustCompile(`^([^/@:\s]+@[^/:\s]+):([^/\s]\S*)$`)
 // manifest returns the objects of the root as one manifest.
 func (r root) manifest(namespace string) ([]byte, error) {
 	if r.path == "" {
-		return nil, errors.New("--path is missing: name the folder of the repository that holds the hub's objects, such as " +
+		return nil, usageError("--path is missing: name the folder of the repository that holds the hub's objects, such as " +
 			"--path hub; --path . takes the whole repository")
 	}
 	if m := scpAddress.FindStringSubmatch(r.url); m != nil {
-		return nil, fmt.Errorf("--url %s is not a URL: write ssh://%s/%s", r.url, m[1], m[2])
+		return nil, usageError("--url %s is not a URL: write ssh://%s/%s", r.url, m[1], m[2])
 	}
 	credentials, err := r.credentials()
 	if err != nil {
@@ -156,7 +155,7 @@ func (r root) credentials() (map[string]any, error) {
 		data[key] = string(b)
 	}
 	if r.secret != "" && len(data) > 0 {
-		return nil, errors.New("give either --secret-ref or files with credentials")
+		return nil, usageError("give either --secret-ref or files with credentials")
 	}
 	return data, nil
 }

@@ -32,7 +32,7 @@ const buildSalt = "nave build"
 // newBuildCommand returns "nave build". A hub is asked only for objects that no file gives.
 func newBuildCommand(s *session) *cobra.Command {
 	return group("build", "Build what the hub would put into a bundle, without a hub", newBuildKustomizationCommand(s),
-		without(newBuildArtifactCommand(), "cluster", "config", "context"),
+		without(newBuildArtifactCommand(), globalFlags...),
 		newBuildChartCommand(s),
 		without(newBuildClusterCommand(s), "cluster", "namespace"),
 		without(newBuildFleetCommand(s), "cluster", "namespace"))
@@ -127,15 +127,15 @@ func (b *kustomizationBuild) refuse(cmd *cobra.Command) error {
 	schemasOfCluster := b.validate && b.asksClusters(b.session.cluster != "")
 	switch {
 	case !b.inMemory:
-		return errors.New("--in-memory-build=false: nave never writes into --path: leave it out")
+		return usageError("--in-memory-build=false: nave never writes into --path: leave it out")
 	case schemasOfCluster && b.session.cluster == "":
-		return errors.New("--schemas cluster: name the cluster with --cluster")
+		return usageError("--schemas cluster: name the cluster with --cluster")
 	case b.file == "" || schemasOfCluster && !b.ignoreNotFound:
 		return nil
 	case b.ignoreNotFound:
-		return errors.New("--ignore-not-found does nothing with --kustomization-file, which says what is built: leave it out")
+		return usageError("--ignore-not-found does nothing with --kustomization-file, which says what is built: leave it out")
 	}
-	return refuse(cmd, "cluster", "config", "context")
+	return refuse(cmd, "cluster", "config", "context", "timeout")
 }
 
 // run builds the Kustomization and prints its objects.
@@ -287,7 +287,7 @@ func artifactRoot(dir, root string) (string, string, error) {
 	}
 	below, err := filepath.Rel(top, path)
 	if err != nil || !filepath.IsLocal(below) {
-		return "", "", fmt.Errorf("--path %s is not below --root %s", path, top)
+		return "", "", usageError("--path %s is not below --root %s", path, top)
 	}
 	return top, filepath.ToSlash(below), nil
 }

@@ -188,10 +188,10 @@ func (p *preview) objects(cmd *cobra.Command, cluster string, trees *checkout) (
 		return objects, err
 	}
 	if cluster == "" {
-		return nil, errors.New("--path is the root of one cluster: use it with nave build cluster")
+		return nil, usageError("--path is the root of one cluster: use it with nave build cluster")
 	}
 	if slices.ContainsFunc(objects, func(o *api.Object) bool { return o.Key.Role() == api.FleetRole }) {
-		return nil, errors.New("--path takes the place of a Fleet: leave out --path, or the Fleets in --filename")
+		return nil, usageError("--path takes the place of a Fleet: leave out --path, or the Fleets in --filename")
 	}
 	below, err := trees.below(p.path)
 	if err != nil {

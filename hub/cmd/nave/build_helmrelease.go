@@ -71,7 +71,7 @@ func newBuildChartCommand(s *session) *cobra.Command {
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			if !b.asksClusters(false) {
-				if err := refuse(cmd, "cluster", "config", "context"); err != nil {
+				if err := refuse(cmd, "cluster", "config", "context", "timeout"); err != nil {
 					return err
 				}
 			}
@@ -333,7 +333,7 @@ func (b *chartBuild) artifact(release *api.ChartRelease) (root, below string, er
 	root = cmp.Or(b.root, workTree(chart), chart)
 	switch {
 	case release.InRepository && b.root != "":
-		return "", "", errors.New("--root does nothing for a chart of a repository, whose values files are in the chart: " +
+		return "", "", usageError("--root does nothing for a chart of a repository, whose values files are in the chart: " +
 			"leave it out")
 	case release.InRepository:
 		root = path.Dir(chart)

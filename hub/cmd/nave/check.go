@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"time"
 
@@ -45,7 +44,7 @@ func newCheckCommand(s *session) *cobra.Command {
 			case o.pre:
 				c.cluster(cmd.Context(), o)
 			case o.kubeconfig != "" || o.kubecontext != "":
-				return errors.New("--kubeconfig and --kube-context go with --pre: add --pre, or leave them out")
+				return usageError("--kubeconfig and --kube-context go with --pre: add --pre, or leave them out")
 			default:
 				c.fleet(cmd, s)
 			}

@@ -75,11 +75,11 @@ func (f *checkoutFlags) open(dir string) (*checkout, error) {
 		name, dir, ok := strings.Cut(pair, "=")
 		parts := strings.Split(name, "/")
 		if !ok || len(parts) != 3 {
-			return nil, fmt.Errorf("--local-sources %q: want Kind/namespace/name=DIR", pair)
+			return nil, usageError("--local-sources %q: want Kind/namespace/name=DIR", pair)
 		}
 		kind, err := api.FindKind(parts[0])
 		if err != nil {
-			return nil, fmt.Errorf("--local-sources %q: %w", pair, err)
+			return nil, usageError("--local-sources %q: %w", pair, err)
 		}
 		key := api.Key{Kind: kind.Name, Namespace: parts[1], Name: parts[2]}
 		if c.local[key], err = folder(dir); err != nil {
@@ -95,7 +95,7 @@ func (f *checkoutFlags) localBases() (bases map[string]string, err error) {
 	for _, pair := range f.bases {
 		name, dir, ok := strings.Cut(pair, "=")
 		if !ok {
-			return nil, fmt.Errorf("--local-bases %q: want URL@REF=DIR", pair)
+			return nil, usageError("--local-bases %q: want URL@REF=DIR", pair)
 		}
 		if bases[name], err = folder(dir); err != nil {
 			return nil, fmt.Errorf("--local-bases %s: %w", name, err)

@@ -146,12 +146,12 @@ func addCluster(cmd *cobra.Command, client adminv1.AdminServiceClient, name stri
 func (n newCluster) check() error {
 	if n.hub != "" {
 		if err := identity.CheckAddress(n.hub); err != nil {
-			return fmt.Errorf("--hub: %w", err)
+			return usageError("--hub: %w", err)
 		}
 	}
 	if n.outputDir != "" {
 		if err := checkOutputDir(n.outputDir); err != nil {
-			return fmt.Errorf("--output-dir: %w; the hub was not asked for a token", err)
+			return usageError("--output-dir: %w; the hub was not asked for a token", err)
 		}
 	}
 	return nil
@@ -238,7 +238,7 @@ func printJoinManifest(out io.Writer, settings map[string]string, token, image s
 // spokeManifest returns the manifests of deploy/spoke with an image. If image is "", they keep the default image.
 func spokeManifest(image string) (string, error) {
 	if image != "" && !imageName.MatchString(image) {
-		return "", fmt.Errorf("%q is not the name of an image: set --image to the image of the spoke", image)
+		return "", usageError("%q is not the name of an image: set --image to the image of the spoke", image)
 	}
 	var all strings.Builder
 	for _, file := range []string{"namespace.yaml", "rbac.yaml", "deployment.yaml"} {
@@ -280,8 +280,9 @@ func newClusterRemoveCommand(s *session) *cobra.Command {
 			"the namespace nave-system and the ClusterRole and the ClusterRoleBinding nave-spoke in the cluster.",
 		Args: cobra.ExactArgs(1),
 		RunE: s.run(func(cmd *cobra.Command, args []string, client adminv1.AdminServiceClient) error {
-			if err := agreed.toDelete(cmd, client, &adminv1.ObjectKey{Kind: api.ClusterKind, Name: args[0]}); err != nil {
-				return err
+			key := &adminv1.ObjectKey{Kind: api.ClusterKind, Name: args[0]}
+			if err := agreed.toDelete(cmd, client, key); err != nil {
+				return elsewhere(cmd.Context(), client, key, err)
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "✔ cluster %s removed\n", args[0])
 			return nil

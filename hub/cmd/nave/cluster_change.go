@@ -40,7 +40,7 @@ func (c *clusterChange) choose(ctx context.Context, client adminv1.AdminServiceC
 		}
 	}
 	if ways != 1 {
-		return nil, errors.New("which clusters? give names, --selector or --all, one of the three")
+		return nil, usageError("which clusters? give names, --selector or --all, one of the three")
 	}
 	chosen, err := chosenClusters(ctx, client, names, c.selector)
 	if err == nil && len(chosen) == 0 {
@@ -158,12 +158,12 @@ func readAssignments(words []string) (a assignments, err error) {
 		case removes && !sets && gone != "":
 			a.remove = append(a.remove, gone)
 		default:
-			return a, fmt.Errorf("%q: want name=value, or name- to remove it", word)
+			return a, usageError("%q: want name=value, or name- to remove it", word)
 		}
 	}
 	for _, name := range a.remove {
 		if _, both := a.set[name]; both {
-			return a, fmt.Errorf("%s cannot be set and removed at once", name)
+			return a, usageError("%s cannot be set and removed at once", name)
 		}
 	}
 	return a, nil
@@ -212,13 +212,13 @@ are changed, or none. A Cluster in Git is changed there.`,
 			at := slices.IndexFunc(append(args, "-"), isAssignment)
 			if list {
 				if at < len(args) {
-					return errors.New("--list changes nothing: leave it out, or the labels")
+					return usageError("--list changes nothing: leave it out, or the labels")
 				}
 				return c.listLabels(cmd, client, args)
 			}
 			labels, err := readAssignments(args[at:])
 			if err == nil && at == len(args) {
-				err = errors.New("which labels? give key=value to set one, key- to remove one, or --list")
+				err = usageError("which labels? give key=value to set one, key- to remove one, or --list")
 			}
 			if err != nil {
 				return err
@@ -273,7 +273,7 @@ are changed, or none. A Cluster in Git is changed there.`,
 		RunE: s.run(func(cmd *cobra.Command, args []string, client adminv1.AdminServiceClient) error {
 			values, err := readAssignments(vars)
 			if err == nil && len(vars) == 0 {
-				err = errors.New("which variables? give --var name=value to set one, --var name- to remove one")
+				err = usageError("which variables? give --var name=value to set one, --var name- to remove one")
 			}
 			if err != nil {
 				return err

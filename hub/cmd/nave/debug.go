@@ -43,7 +43,7 @@ func newDebugValuesCommand(s *session) *cobra.Command {
 	flags.StringVar(&b.name, "name", "", "name of the HelmRelease, when FILE has several")
 	flags.StringVarP(&b.namespace, "namespace", "n", "", "namespace of the HelmRelease, when FILE has several of the name")
 	flags.StringSliceVar(&b.from, "values-from", nil, "files or folders with ConfigMaps and Secrets of spec.valuesFrom")
-	return without(cmd, "cluster", "config", "context")
+	return without(cmd, "cluster", "config", "context", "timeout")
 }
 
 // printValues prints the merged values of the HelmRelease in a file.

@@ -61,7 +61,7 @@ func newDebugObjectCommand(s *session, of debuggedKind) *cobra.Command {
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if computed && s.cluster == "" {
-				return fmt.Errorf("name the cluster with --cluster: --%s differs from one to another", of.shows)
+				return usageError("name the cluster with --cluster: --%s differs from one to another", of.shows)
 			}
 			show := showStatus
 			if computed {

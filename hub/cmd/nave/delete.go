@@ -50,11 +50,11 @@ func (d *deletion) check(cmd *cobra.Command, args []string) error {
 	byFile := cmd.Flags().Changed("filename") || cmd.Flags().Changed("kustomize")
 	switch {
 	case byFile && len(args) > 0:
-		return errors.New("objects are named both by files and by KIND NAME: choose one of them")
+		return usageError("objects are named both by files and by KIND NAME: choose one of them")
 	case byFile:
 		return refuse(cmd, "cluster", "namespace") // files say where their objects are
 	case len(args) == 0:
-		return errors.New("the kind and the name are missing, or files with -f or -k")
+		return usageError("the kind and the name are missing, or files with -f or -k")
 	}
 	return refuse(cmd, "recursive")
 }
@@ -91,7 +91,7 @@ func (d *deletion) ofManifests(cmd *cobra.Command, client adminv1.AdminServiceCl
 		case missingObject(err) == nil:
 			return err
 		case !d.ignoreMissing:
-			missing = append(missing, fmt.Errorf("%s not found", show(key)))
+			missing = append(missing, exitError{fmt.Errorf("%s not found", show(key)), notFound})
 		}
 	}
 	if len(keys) > 0 {

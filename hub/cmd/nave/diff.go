@@ -159,7 +159,7 @@ func (d *diff) command(cmd *cobra.Command, selected func(name string) (selection
 // run compares and prints. If dir is empty, the checkout is that of the current folder.
 func (d *diff) run(cmd *cobra.Command, dir string, chosen selection) error {
 	if !slices.Contains([]string{"diff", "markdown", "json", "yaml"}, d.output) {
-		return fmt.Errorf("--output %q: want diff, markdown, json or yaml", d.output)
+		return usageError("--output %q: want diff, markdown, json or yaml", d.output)
 	}
 	client, done, err := d.session.dial()
 	if err != nil {

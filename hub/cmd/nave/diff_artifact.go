@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -28,7 +27,7 @@ func newDiffArtifactCommand(s *session) *cobra.Command {
 	}
 	cmd.RunE = s.limited(func(ctx context.Context, out io.Writer, args []string) error {
 		if path == "" {
-			return errors.New("--path is required")
+			return usageError("--path is required")
 		}
 		var archive bytes.Buffer
 		if err := packPath(&archive, path, ignore, cmd.InOrStdin()); err != nil {

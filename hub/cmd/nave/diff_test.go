@@ -427,10 +427,10 @@ func TestRollback_fleet(t *testing.T) {
 		}
 	}
 	nave(1, "nothing was changed on east, lab, west", "rollback", "--fleet=all")
-	nave(1, "name either clusters or a Fleet", "rollback")
-	nave(1, "name either clusters or a Fleet", "release", "east", "--fleet=all")
-	nave(1, "Fleet nobody", "rollback", "--fleet=nobody")
-	nave(1, "--to is the number of a bundle of one cluster", "rollback", "--fleet=all", "--to=1")
+	nave(2, "name either clusters or a Fleet", "rollback")
+	nave(2, "name either clusters or a Fleet", "release", "east", "--fleet=all")
+	nave(4, "Fleet nobody", "rollback", "--fleet=nobody")
+	nave(2, "--to is the number of a bundle of one cluster", "rollback", "--fleet=all", "--to=1")
 
 	digestOf := func(p *published, cluster string) string {
 		return p.clusters[cluster][kustomizationNamed("app")].digest.String()
@@ -451,7 +451,7 @@ func TestRollback_fleet(t *testing.T) {
 	refetch(t, config, all(false))
 	nave(0, "► Cluster west would be pinned to the applications of bundle", "rollback", "--fleet=all", "--dry-run")
 	nave(0, "Kustomization flux-system/app           changed", "rollback", "west", "--dry-run")
-	nave(1, "has no bundle 99", "history", "west", "--release=99")
+	nave(4, "has no bundle 99", "history", "west", "--release=99")
 	wantReleased(t, config, "west")
 	nave(0, "► Cluster west pinned to the applications of bundle", "rollback", "--fleet=all")
 	refetch(t, config, all(true))

@@ -80,14 +80,30 @@ func elsewhere(ctx context.Context, client adminv1.AdminServiceClient, key *admi
 	}
 	switch {
 	case len(clusters) > 0 && key.GetCluster() == "":
-		return fmt.Errorf("%s does not exist in the hub, but in clusters: set --cluster to %s", show(key),
+		err = fmt.Errorf("%s does not exist in the hub, but in clusters: set --cluster to %s", show(key),
 			wording.List(clusters, len(clusters), 5))
 	case len(found) > 0:
-		return fmt.Errorf("%s does not exist; there is one in %s", show(key), listPlaces(found))
+		err = fmt.Errorf("%s does not exist; there is one in %s", show(key), listPlaces(found))
 	case missingObject(err) != nil:
-		return fmt.Errorf("%s not found. %s", show(key), nearest(objects, key))
+		err = fmt.Errorf("%s not found. %s", show(key), nearest(objects, key))
 	}
-	return err
+	return exitError{err, notFound}
+}
+
+// missingCluster returns a "not found" error about --cluster if that cluster does not exist; else err.
+func (s *session) missingCluster(ctx context.Context, client adminv1.AdminServiceClient, err error) error {
+	if s.cluster == "" || exitCode(err) != notFound {
+		return err
+	}
+	key := &adminv1.ObjectKey{Kind: api.ClusterKind, Name: s.cluster}
+	if _, getErr := client.Get(ctx, &adminv1.GetRequest{Key: key}); status.Code(getErr) != codes.NotFound {
+		return err
+	}
+	clusters, listErr := list(ctx, client, &adminv1.ListRequest{Kind: key.GetKind()}, chunkSize)
+	if listErr != nil {
+		return err
+	}
+	return exitError{fmt.Errorf("cluster %q does not exist. %s", oneLine(s.cluster), nearest(clusters, key)), notFound}
 }
 
 // nearest returns sentences about an object that does not exist: the name that was probably meant, and where to look.
@@ -114,7 +130,8 @@ func orRelease(cmd *cobra.Command, client adminv1.AdminServiceClient, cluster st
 		return err // about a bundle, for example
 	}
 	err = elsewhere(cmd.Context(), client, key, err)
-	return fmt.Errorf("%s. Of a release of Helm: %s helmrelease %s", message(err), cmd.CommandPath(), oneLine(cluster))
+	return exitError{fmt.Errorf("%s. Of a release of Helm: %s helmrelease %s", message(err), cmd.CommandPath(),
+		oneLine(cluster)), notFound}
 }
 
 // others returns sentences about the objects that a list without results leaves out because of its namespace or its

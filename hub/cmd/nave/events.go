@@ -2,8 +2,6 @@ package main
 
 import (
 	"cmp"
-	"errors"
-	"fmt"
 	"strings"
 	"time"
 
@@ -52,7 +50,7 @@ func newEventsCommand(s *session) *cobra.Command {
 	}
 	f.add(cmd)
 	cmd.Flags().Int32Var(&f.limit, "limit", 0, "at most this many, the newest (default 500)")
-	cmd.Flags().BoolVarP(&f.all, "all-namespaces", "A", false, "events of all namespaces, which is the default")
+	addAllNamespaces(cmd, &f.all, ", the default")
 	cmd.Flags().BoolVarP(&f.watch, "watch", "w", false, "print the present events, then each new one")
 	cmd.Flags().StringVar(&f.object, "for", "", "only of one object, KIND/NAME, as KIND NAME")
 	cmd.Flags().StringSliceVar(&f.types, "types", nil, "only of these types: Normal, Warning")
@@ -73,13 +71,11 @@ func (s *session) eventsRequest(cmd *cobra.Command, args []string, f eventsFlags
 	named := cmd.Flags().Changed("namespace")
 	switch hasObject := len(args) > 0 || f.object != ""; {
 	case f.since < 0:
-		return nil, fmt.Errorf("--since=%s: want a time that is over, such as 1h", f.since)
-	case f.all && named:
-		return nil, errors.New("-A and --namespace exclude each other: leave out one")
+		return nil, usageError("--since=%s: want a time that is over, such as 1h", f.since)
 	case f.all && hasObject:
-		return nil, errors.New("-A does nothing for one object: leave it out")
+		return nil, usageError("-A does nothing for one object: leave it out")
 	case len(args) > 0 && f.object != "":
-		return nil, fmt.Errorf("--for names the object already: leave out --for, or %s", strings.Join(args, " "))
+		return nil, usageError("--for names the object already: leave out --for, or %s", strings.Join(args, " "))
 	case f.object != "":
 		r.Key, err = s.eventsObject(f.object)
 		return r, err
@@ -97,7 +93,7 @@ func (s *session) eventsRequest(cmd *cobra.Command, args []string, f eventsFlags
 func (s *session) eventsObject(text string) (*adminv1.ObjectKey, error) {
 	kind, name, ok := strings.Cut(text, "/")
 	if !ok || kind == "" || name == "" {
-		return nil, fmt.Errorf("--for=%s: want KIND/NAME", text)
+		return nil, usageError("--for=%s: want KIND/NAME", text)
 	}
 	if _, known := api.KindByName(kind); known || s.cluster == "" {
 		return s.key([]string{text})
@@ -114,7 +110,7 @@ func eventTypes(words []string) (types []string, err error) {
 		case strings.EqualFold(word, condition.Warning):
 			types = append(types, condition.Warning)
 		default:
-			return nil, fmt.Errorf("--types=%s: want Normal, Warning or both", word)
+			return nil, usageError("--types=%s: want Normal, Warning or both", word)
 		}
 	}
 	return types, nil

@@ -10,8 +10,6 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/navefleet/nave/hub/api"
@@ -29,7 +27,7 @@ func newExplainCommand(s *session) *cobra.Command {
 			"if any is not ready, and with 4 if the named object or cluster does not exist or the namespace has none",
 		Args: func(_ *cobra.Command, args []string) error {
 			if all && len(args) > 0 {
-				return errors.New("--all-namespaces is for all objects: leave out KIND NAME, or give --namespace instead")
+				return errors.New("-A does nothing for one object: leave it out, or KIND NAME")
 			}
 			return nil
 		},
@@ -44,7 +42,7 @@ func newExplainCommand(s *session) *cobra.Command {
 			}
 			answer, err := client.Explain(cmd.Context(), &adminv1.ExplainRequest{Key: key})
 			if err != nil {
-				return notFoundExit(elsewhere(cmd.Context(), client, key, err), err)
+				return elsewhere(cmd.Context(), client, key, err)
 			}
 			if proto.Equal(key, &adminv1.ObjectKey{}) && len(answer.GetExplanations()) == 0 && o.isTable() {
 				none, err := lacksClusters(cmd.Context(), client)
@@ -59,7 +57,7 @@ func newExplainCommand(s *session) *cobra.Command {
 		}),
 	}
 	o.add(cmd)
-	cmd.Flags().BoolVarP(&all, "all-namespaces", "A", false, "in all namespaces, the default; without KIND NAME only")
+	addAllNamespaces(cmd, &all, ", the default; without KIND NAME only")
 	return cmd
 }
 
@@ -123,14 +121,6 @@ func isWanted(e *adminv1.Explanation) bool {
 
 // notFound is the exit code if the named object does not exist.
 const notFound = 4
-
-// notFoundExit returns an error with the exit code notFound if the hub found nothing.
-func notFoundExit(err, answer error) error {
-	if status.Code(answer) != codes.NotFound {
-		return err
-	}
-	return exitError{err, notFound}
-}
 
 // printClusters prints which clusters have the object that was named without a cluster.
 func printClusters(out io.Writer, key *adminv1.ObjectKey, clusters []string) {

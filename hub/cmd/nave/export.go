@@ -56,7 +56,7 @@ type export struct {
 func (e *export) run(ctx context.Context, s *session, args []string) (err error) {
 	switch kind, names, kindErr := kindOf(args); {
 	case args[0] == "all" && len(args) > 1:
-		return fmt.Errorf("all takes no name, got %s: name one kind, such as fleet", strings.Join(args[1:], " "))
+		return usageError("all takes no name, got %s: name one kind, such as fleet", strings.Join(args[1:], " "))
 	case args[0] == "all":
 		for _, kind := range api.Kinds() {
 			if kind.Supported() && !kind.Derived {
@@ -65,10 +65,12 @@ func (e *export) run(ctx context.Context, s *session, args []string) (err error)
 		}
 	case kindErr != nil:
 		return kindErr
+	case s.checkScope(kind) != nil:
+		return s.checkScope(kind)
 	case kind.Derived:
-		return fmt.Errorf("the hub makes objects of kind %s by itself: export what they are made from", kind.Name)
+		return usageError("the hub makes objects of kind %s by itself: export what they are made from", kind.Name)
 	case len(names) > 1:
-		return fmt.Errorf("want at most one name, got %s", strings.Join(names, " "))
+		return usageError("want at most one name, got %s", strings.Join(names, " "))
 	case len(names) == 1:
 		err = e.named(ctx, s, args)
 	default:
@@ -103,7 +105,7 @@ func (e *export) named(ctx context.Context, s *session, args []string) error {
 	}
 	answer, err := e.client.Get(ctx, &adminv1.GetRequest{Key: key})
 	if err != nil {
-		return notFoundExit(elsewhere(ctx, e.client, key, err), err)
+		return elsewhere(ctx, e.client, key, err)
 	}
 	if fromGit, err := e.print(ctx, answer.GetObject(), true); err != nil || !fromGit {
 		return err

@@ -79,8 +79,8 @@ spec: {interval: 10m, path: ./hub, prune: true, sourceRef: {kind: GitRepository,
 		{"fleet all", 0, "Fleet all comes from Git: change it there\n"},
 		{"ks -n apps", 0, "No objects found.\n"},
 		{"fleet al", 4, "Did you mean all?"},
-		{"all x", 1, "all takes no name"},
-		{"remotebases", 1, "export what they are made from"},
+		{"all x", 2, "all takes no name"},
+		{"remotebases", 2, "export what they are made from"},
 	} {
 		out, code := exitOf(t.Context(), config, append([]string{"export"}, strings.Fields(c.args)...)...)
 		if code != c.code || !strings.Contains(out, c.want) {

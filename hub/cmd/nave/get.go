@@ -45,7 +45,7 @@ func newGetCommand(s *session) *cobra.Command {
 		}),
 	}
 	f := cmd.Flags()
-	f.BoolVarP(&o.all, "all-namespaces", "A", false, "in all namespaces, of the hub and all clusters")
+	addAllNamespaces(cmd, &o.all, "")
 	o.add(cmd)
 	f.StringVarP(&o.selector, "selector", "l", "", "label selector")
 	f.BoolVarP(&o.watch, "watch", "w", false, "print the present objects, then each change")
@@ -61,7 +61,7 @@ func (s *session) get(cmd *cobra.Command, args []string, client adminv1.AdminSer
 	case err != nil:
 		return err
 	case isAllSources(args):
-		return s.getSources(cmd, args[2:], client, o, p)
+		return s.getSources(cmd, args[min(2, len(args)):], client, o, p)
 	case args[0] == "all":
 		return s.getAll(cmd, args[1:], client, o, p)
 	}
@@ -70,7 +70,10 @@ func (s *session) get(cmd *cobra.Command, args []string, client adminv1.AdminSer
 		return err
 	}
 	if len(rest) > 1 {
-		return fmt.Errorf("want at most one name, got %s", strings.Join(rest, " "))
+		return usageError("want at most one name, got %s", strings.Join(rest, " "))
+	}
+	if err := s.checkScope(kind); err != nil {
+		return err
 	}
 	request, name := s.listRequest(kind, o), strings.Join(rest, "")
 	if o.watch {
@@ -107,7 +110,7 @@ func (s *session) getKind(cmd *cobra.Command, client adminv1.AdminServiceClient,
 // heldRow returns the application of a cluster that is in no list, because it left Git, and that its spoke still has.
 func (s *session) heldRow(ctx context.Context, client adminv1.AdminServiceClient, kind api.Kind, name string) ([]row,
 	error) {
-	missing := fmt.Errorf("%s %s not found", kind.Name, name)
+	missing := exitError{fmt.Errorf("%s %s not found", kind.Name, name), notFound}
 	if s.cluster == "" || kind.Role != api.RenderableRole {
 		return nil, missing
 	}

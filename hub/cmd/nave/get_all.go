@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 
@@ -16,10 +15,10 @@ import (
 func (s *session) getAll(cmd *cobra.Command, names []string, client adminv1.AdminServiceClient, o getOptions,
 	p *printer) error {
 	if len(names) > 0 {
-		return fmt.Errorf("all takes no name, got %s: name one kind, such as helmrelease", strings.Join(names, " "))
+		return usageError("all takes no name, got %s: name one kind, such as helmrelease", strings.Join(names, " "))
 	}
 	if o.watch {
-		return errors.New("all cannot be watched: name one kind, such as helmreleases")
+		return usageError("all cannot be watched: name one kind, such as helmreleases")
 	}
 	var all []row
 	for _, kind := range kindsOfAll() {

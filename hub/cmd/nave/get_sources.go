@@ -1,8 +1,6 @@
 package main
 
 import (
-	"errors"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -12,9 +10,10 @@ import (
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 )
 
-// isAllSources reports whether args begin with flux's words for the sources of all kinds: "sources all".
+// isAllSources reports whether args begin with flux's words for the sources of all kinds, "sources all", or are
+// "sources" alone.
 func isAllSources(args []string) bool {
-	return len(args) > 1 && slices.Contains([]string{"source", "sources"}, args[0]) && args[1] == "all"
+	return slices.Contains([]string{"source", "sources"}, args[0]) && (len(args) == 1 || args[1] == "all")
 }
 
 // getSources prints the sources of all kinds that the hub carries out in one list. names are the arguments after
@@ -22,11 +21,11 @@ func isAllSources(args []string) bool {
 func (s *session) getSources(cmd *cobra.Command, names []string, client adminv1.AdminServiceClient,
 	o getOptions, p *printer) error {
 	if len(names) > 0 {
-		return fmt.Errorf("sources all takes no name, got %s: name one kind, such as sources git",
+		return usageError("sources all takes no name, got %s: name one kind, such as sources git",
 			strings.Join(names, " "))
 	}
 	if o.watch {
-		return errors.New("sources all cannot be watched: name one kind, such as sources git")
+		return usageError("sources all cannot be watched: name one kind, such as sources git")
 	}
 	var rows []row
 	for _, kind := range api.SourceKinds() {

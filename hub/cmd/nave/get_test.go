@@ -181,7 +181,10 @@ func (scattered) List(_ context.Context, r *adminv1.ListRequest) (*adminv1.ListR
 		Cluster: "east", Kind: "HelmRelease", Namespace: "apps", Name: "podinfo"}}}}, nil
 }
 
-func (scattered) Get(context.Context, *adminv1.GetRequest) (*adminv1.GetResponse, error) {
+func (scattered) Get(_ context.Context, r *adminv1.GetRequest) (*adminv1.GetResponse, error) {
+	if r.GetKey().GetKind() == "Cluster" {
+		return &adminv1.GetResponse{}, nil
+	}
 	return nil, status.Error(codes.NotFound, "not found")
 }
 

@@ -49,8 +49,8 @@ With -o json or yaml: a list, of each cluster cluster, namespace, name, cut (old
 each with revision, updated, firstDeployed, status, chart, chartVersion, appVersion, tests and description.`,
 		Example: "  nave history helmrelease podinfo -n apps --cluster prod-eu-1\n" +
 			"  nave history helmrelease podinfo -n apps -o json",
-		Args:              cobra.ExactArgs(1),
-		PersistentPreRunE: everywhere,
+		Args:        cobra.ExactArgs(1),
+		Annotations: everywhere,
 		RunE: s.run(func(cmd *cobra.Command, args []string, client adminv1.AdminServiceClient) error {
 			p, err := o.printer(cmd)
 			if err != nil {

@@ -56,7 +56,7 @@ func (a *agreement) ask(cmd *cobra.Command, what string) error {
 		return nil
 	}
 	if !isTerminal(cmd.InOrStdin()) {
-		return fmt.Errorf("nothing was changed: add --yes to agree to %s", what)
+		return usageError("nothing was changed: add --yes to agree to %s", what)
 	}
 	fmt.Fprint(cmd.ErrOrStderr(), "Go on? [y/N] ")
 	answer, err := bufio.NewReader(cmd.InOrStdin()).ReadString('\n')

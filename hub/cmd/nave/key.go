@@ -1,8 +1,6 @@
 package main
 
 import (
-	"errors"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -15,7 +13,7 @@ import (
 func kindOf(args []string) (api.Kind, []string, error) {
 	if len(args) == 0 {
 		return api.Kind{}, nil,
-			errors.New("the kind is missing: give one, such as kustomizations, gitrepositories, clusters or fleets")
+			usageError("the kind is missing: give one, such as kustomizations, gitrepositories, clusters or fleets")
 	}
 	if len(args) > 1 {
 		if k, ok := api.KindByName(args[0] + " " + args[1]); ok {
@@ -24,11 +22,11 @@ func kindOf(args []string) (api.Kind, []string, error) {
 	}
 	word, name, slash := strings.Cut(args[0], "/")
 	if slices.Contains([]string{"events", "event", "ev"}, word) {
-		return api.Kind{}, nil, errors.New("events are no objects of the hub: nave events lists them")
+		return api.Kind{}, nil, usageError("events are no objects of the hub: nave events lists them")
 	}
 	k, err := api.FindKind(word)
 	if err != nil {
-		return k, nil, err
+		return k, nil, withExit2(err)
 	}
 	if slash {
 		return k, append([]string{name}, args[1:]...), nil
@@ -43,13 +41,29 @@ func (s *session) key(args []string) (*adminv1.ObjectKey, error) {
 		return nil, err
 	}
 	if len(rest) != 1 || rest[0] == "" {
-		return nil, fmt.Errorf("want the name of exactly one %s", kind.Name)
+		return nil, usageError("want the name of exactly one %s", kind.Name)
+	}
+	if err := s.checkScope(kind); err != nil {
+		return nil, err
 	}
 	key := &adminv1.ObjectKey{Cluster: s.cluster, Kind: kind.Name, Name: rest[0]}
 	if kind.Namespaced {
 		key.Namespace = s.namespace
 	}
 	return key, nil
+}
+
+// checkScope returns an error about --cluster or --namespace if the objects of a kind have none.
+func (s *session) checkScope(kind api.Kind) error {
+	switch {
+	case kind.Namespaced:
+		return nil
+	case s.cluster != "":
+		return usageError("--cluster does nothing for %s, which are objects of the hub: leave it out", kind.Plural)
+	case s.namespaceGiven:
+		return usageError("--namespace does nothing for %s, which have no namespace: leave it out", kind.Plural)
+	}
+	return nil
 }
 
 // show returns a key in the format of messages.

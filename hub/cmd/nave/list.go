@@ -53,7 +53,7 @@ func newListArtifactsCommand(s *session) *cobra.Command {
 func (l *listing) run(ctx context.Context, p *printer, address string) error {
 	repository, err := name.NewRepository(strings.TrimPrefix(address, "oci://"), l.names()...)
 	if err != nil || !strings.HasPrefix(address, "oci://") {
-		return errors.Join(fmt.Errorf("%q is not the address of a repository: want oci://host/path", address), err)
+		return errors.Join(usageError("%q is not the address of a repository: want oci://host/path", address), err)
 	}
 	options, err := l.options(ctx)
 	if err != nil {

@@ -5,12 +5,14 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/signal"
 	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
+	"google.golang.org/grpc/codes"
 )
 
 // endsWithin is how long a command may take to end after a signal. A build does not end by itself in the middle of the
@@ -44,17 +46,11 @@ type exitError struct {
 // Unwrap returns the error.
 func (e exitError) Unwrap() error { return e.error }
 
-// errorsExit2 makes each error of a command and its subcommands, also about flags and arguments, end with exit code 2.
-// Exit code 1 stays for what the command finds: errDifferent and errReported.
+// errorsExit2 makes each error of a command and its subcommands end with exit code 2. Exit code 1 stays for what the
+// command finds: errDifferent and errReported.
 func errorsExit2(cmd *cobra.Command) *cobra.Command {
-	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return withExit2(err) })
-	for _, run := range []*func(*cobra.Command, []string) error{&cmd.PersistentPreRunE, &cmd.RunE} {
-		if do := *run; do != nil {
-			*run = func(cmd *cobra.Command, args []string) error { return withExit2(do(cmd, args)) }
-		}
-	}
-	if check := cmd.Args; check != nil {
-		cmd.Args = func(cmd *cobra.Command, args []string) error { return withExit2(check(cmd, args)) }
+	if run := cmd.RunE; run != nil {
+		cmd.RunE = func(cmd *cobra.Command, args []string) error { return withExit2(run(cmd, args)) }
 	}
 	for _, below := range cmd.Commands() {
 		errorsExit2(below)
@@ -62,6 +58,10 @@ func errorsExit2(cmd *cobra.Command) *cobra.Command {
 	return cmd
 }
 
+// usageError returns an error about a wrong command line.
+func usageError(format string, args ...any) error { return withExit2(fmt.Errorf(format, args...)) }
+
+// withExit2 makes an error that of a wrong command line.
 func withExit2(err error) error {
 	if err == nil || errors.Is(err, errDifferent) || errors.Is(err, errReported) {
 		return err
@@ -69,13 +69,16 @@ func withExit2(err error) error {
 	return exitError{err, 2}
 }
 
-// exitCode returns the exit code of the program.
+// exitCode returns the exit code of the program: 1 for an error without a code of its own.
 func exitCode(err error) int {
 	if err == nil {
 		return 0
 	}
 	if e, ok := errors.AsType[exitError](err); ok {
 		return e.code
+	}
+	if statusOf(err).Code() == codes.NotFound {
+		return notFound
 	}
 	return 1
 }

@@ -95,7 +95,7 @@ func requireKustomization(dir string) error {
 	if info, err := os.Stat(dir); err != nil {
 		return err
 	} else if !info.IsDir() {
-		return fmt.Errorf("%s is a file: name the folder of a kustomization.yaml with -k, or a manifest with -f", dir)
+		return usageError("%s is a file: name the folder of a kustomization.yaml with -k, or a manifest with -f", dir)
 	}
 	for _, name := range kustomize.FileNames() {
 		if _, err := os.Stat(filepath.Join(dir, name)); err == nil {

@@ -80,10 +80,10 @@ func newMigrateFluxCommand(s *session) *cobra.Command {
 
 func (m *migration) run(ctx context.Context, out, errOut io.Writer) error {
 	if m.output != "" && m.output != "json" && m.output != "yaml" {
-		return fmt.Errorf("--output %q: want json or yaml", m.output)
+		return usageError("--output %q: want json or yaml", m.output)
 	}
 	if m.export && m.output != "" {
-		return errors.New("--export prints YAML of objects: leave out --output")
+		return usageError("--export prints YAML of objects: leave out --output")
 	}
 	cluster, err := connectKubernetes(m.kubeconfig, m.kubecontext, "get and list of Flux's kinds and of Deployments, in "+
 		"all namespaces")

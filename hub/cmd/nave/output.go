@@ -26,7 +26,12 @@ func program(out, errOut io.Writer) (*cobra.Command, func(error) error) {
 	stdout, stderr := newVisible(out), newVisible(errOut)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
+	runs := false
+	eachRun(root, func() { runs = true })
 	return root, func(err error) error {
+		if !runs {
+			err = withExit2(err) // of the command line
+		}
 		stdout.flush()
 		err = cmp.Or(err, stdout.failed)
 		if err != nil && !errors.Is(err, errReported) && !errors.Is(err, errDifferent) {
@@ -34,6 +39,19 @@ func program(out, errOut io.Writer) (*cobra.Command, func(error) error) {
 		}
 		stderr.flush()
 		return err
+	}
+}
+
+// eachRun calls a function before a command runs.
+func eachRun(cmd *cobra.Command, begin func()) {
+	if run := cmd.RunE; run != nil {
+		cmd.RunE = func(cmd *cobra.Command, args []string) error {
+			begin()
+			return run(cmd, args)
+		}
+	}
+	for _, below := range cmd.Commands() {
+		eachRun(below, begin)
 	}
 }
 

@@ -86,7 +86,7 @@ func (o outputFlags) printer(cmd *cobra.Command) (*printer, error) {
 	if err == nil && o.noHeaders && !o.isForPeople() {
 		err = fmt.Errorf("--no-headers does nothing with -o %s: leave it out", o.format)
 	}
-	return p, err
+	return p, withExit2(err)
 }
 
 // print prints a printout.

@@ -41,8 +41,8 @@ func (changingHub) Get(context.Context, *adminv1.GetRequest) (*adminv1.GetRespon
 // applying is a change of a Kustomization: how many of its 5 objects are healthy, and its condition Ready.
 func applying(healthy int, ready, message string) *adminv1.WatchResponse {
 	text, _ := json.Marshal(message) // a string always works
-	return &adminv1.WatchResponse{Type: adminv1.WatchType_WATCH_TYPE_CHANGED, Object: &adminv1.Object{Json: fmt.Appendf(nil,
-		`{"status":{"lastHandledReconcileAt":"2026-01-02T03:04:05Z","objects":{"total":5,"healthy":%d},"conditions":[`+
+	return &adminv1.WatchResponse{Type: adminv1.WatchType_WATCH_TYPE_CHANGED, Object: &adminv1.Object{
+		Json: fmt.Appendf(nil, `{"status":{"lastHandledReconcileAt":"2026-01-02T03:04:05Z","objects":{"total":5,"healthy":%d},"conditions":[`+
 			`{"type":"Ready","status":%q,"message":%s}]}}`, healthy, ready, text)}}
 }
 
@@ -175,7 +175,8 @@ func TestWaitFor_gone(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			root, _ := program(io.Discard, io.Discard)
-			root.SetArgs([]string{"reconcile", "ks", "apps", "--timeout=1m", "--config=" + serve(t, changingHub{changes: changes})})
+			config := serve(t, changingHub{changes: changes})
+			root.SetArgs([]string{"reconcile", "ks", "apps", "--timeout=1m", "--config=" + config})
 			err := root.ExecuteContext(t.Context())
 			if exitCode(err) != notFound || !strings.Contains(fmt.Sprint(err), "apps does not exist any more") {
 				t.Errorf("got %v, exit code %d", err, exitCode(err))

@@ -67,7 +67,7 @@ func (p *push) run(ctx context.Context, out io.Writer, address string, archive [
 		return err
 	}
 	if p.output != "" && p.output != "json" && p.output != "yaml" {
-		return fmt.Errorf("--output=%s is unknown: want json or yaml", p.output)
+		return usageError("--output=%s is unknown: want json or yaml", p.output)
 	}
 	image, err := p.image(archive)
 	if err != nil {
@@ -113,7 +113,7 @@ func (p *push) image(archive []byte) (v1.Image, error) {
 	for _, a := range p.annotations {
 		key, value, ok := strings.Cut(a, "=")
 		if !ok || key == "" {
-			return nil, fmt.Errorf("--annotations=%s: want KEY=VALUE", a)
+			return nil, usageError("--annotations=%s: want KEY=VALUE", a)
 		}
 		annotations[key] = value
 	}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"strings"
 
 	"github.com/google/go-containerregistry/pkg/authn"
@@ -39,7 +38,7 @@ func (r *registryFlags) add(flags *pflag.FlagSet) {
 // options returns the options of package remote.
 func (r *registryFlags) options(ctx context.Context) ([]remote.Option, error) {
 	if r.provider != "generic" {
-		return nil, fmt.Errorf("--provider=%s is not supported: log in with the docker credential helper of the cloud, "+
+		return nil, usageError("--provider=%s is not supported: log in with the docker credential helper of the cloud, "+
 			"which ~/.docker/config.json names", r.provider)
 	}
 	options := []remote.Option{remote.WithContext(ctx), remote.WithUserAgent("nave")}
@@ -67,11 +66,11 @@ func (r *registryFlags) names() []name.Option {
 func (r *registryFlags) reference(address string) (name.Reference, error) {
 	rest, ok := strings.CutPrefix(address, "oci://")
 	if !ok {
-		return nil, fmt.Errorf("%q is not the address of an artifact: want oci://host/path:tag", address)
+		return nil, usageError("%q is not the address of an artifact: want oci://host/path:tag", address)
 	}
 	ref, err := name.ParseReference(rest, r.names()...)
 	if err != nil {
-		return nil, fmt.Errorf("%q is not the address of an artifact: %w", address, err)
+		return nil, usageError("%q is not the address of an artifact: %w", address, err)
 	}
 	return ref, nil
 }
@@ -84,7 +83,7 @@ func (r *registryFlags) tag(address string) (name.Tag, error) {
 	}
 	tag, ok := ref.(name.Tag)
 	if !ok {
-		return tag, fmt.Errorf("%q has a digest: want oci://host/path:tag", address)
+		return tag, usageError("%q has a digest: want oci://host/path:tag", address)
 	}
 	return tag, nil
 }

@@ -38,7 +38,7 @@ that each would have and the one that it has now. The pin is in the status of th
 		Args: clustersOrFleet(&fleet),
 		RunE: s.run(func(cmd *cobra.Command, args []string, client adminv1.AdminServiceClient) error {
 			if (len(args) > 1 || fleet != "") && to != 0 {
-				return errors.New("--to is the number of a bundle of one cluster: name one cluster, or leave out --to")
+				return usageError("--to is the number of a bundle of one cluster: name one cluster, or leave out --to")
 			}
 			return eachCluster(cmd, client, args, fleet, func(cluster string) error {
 				if dryRun {
@@ -214,9 +214,10 @@ var ofHub = []codes.Code{codes.Canceled, codes.DeadlineExceeded, codes.Permissio
 // selectedBy returns the names of the clusters that a Fleet selects, sorted. If it selects none, selectedBy returns an
 // error.
 func selectedBy(ctx context.Context, client adminv1.AdminServiceClient, fleet string) (clusters []string, err error) {
-	answer, err := client.Get(ctx, &adminv1.GetRequest{Key: &adminv1.ObjectKey{Kind: api.FleetKind, Name: fleet}})
+	key := &adminv1.ObjectKey{Kind: api.FleetKind, Name: fleet}
+	answer, err := client.Get(ctx, &adminv1.GetRequest{Key: key})
 	if err != nil {
-		return nil, err
+		return nil, elsewhere(ctx, client, key, err)
 	}
 	o, err := readmit(answer.GetObject(), api.Hub)
 	if err != nil {

@@ -15,8 +15,8 @@ import (
 	"github.com/navefleet/nave/shared/wording"
 )
 
-// everywhere takes the place of the check of a command above, which refuses --cluster and --namespace.
-func everywhere(*cobra.Command, []string) error { return nil }
+// everywhere is the annotation of a command that takes all global flags, also those that the command above refuses.
+var everywhere = map[string]string{unusedFlags: ""}
 
 func newRollbackHelmReleaseCommand(s *session) *cobra.Command {
 	var w waiting
@@ -37,8 +37,8 @@ is rolled back again. If the HelmRelease leaves Git, the release is uninstalled.
 			"  nave rollback helmrelease podinfo -n apps --cluster prod-eu-1 --dry-run\n" +
 			"  nave rollback helmrelease podinfo 3 -n apps --cluster prod-eu-1\n" +
 			"  nave release helmrelease podinfo -n apps --cluster prod-eu-1",
-		Args:              cobra.RangeArgs(1, 2),
-		PersistentPreRunE: everywhere,
+		Args:        cobra.RangeArgs(1, 2),
+		Annotations: everywhere,
 		RunE: s.onRelease(func(cmd *cobra.Command, args []string, client adminv1.AdminServiceClient,
 			key *adminv1.ObjectKey) error {
 			revision, err := revisionIn(args)
@@ -70,12 +70,12 @@ func newReleaseHelmReleaseCommand(s *session) *cobra.Command {
 	var w waiting
 	var dryRun bool
 	cmd := &cobra.Command{
-		Use:               "helmrelease NAME",
-		Aliases:           []string{"helmreleases", "hr"},
-		Short:             "End the pin of nave rollback helmrelease: the release goes on with what is in Git",
-		Example:           "  nave release helmrelease podinfo -n apps --cluster prod-eu-1",
-		Args:              cobra.ExactArgs(1),
-		PersistentPreRunE: everywhere,
+		Use:         "helmrelease NAME",
+		Aliases:     []string{"helmreleases", "hr"},
+		Short:       "End the pin of nave rollback helmrelease: the release goes on with what is in Git",
+		Example:     "  nave release helmrelease podinfo -n apps --cluster prod-eu-1",
+		Args:        cobra.ExactArgs(1),
+		Annotations: everywhere,
 		RunE: s.onRelease(func(cmd *cobra.Command, _ []string, client adminv1.AdminServiceClient,
 			key *adminv1.ObjectKey) error {
 			answer, err := client.UnpinHelmRelease(cmd.Context(), &adminv1.UnpinHelmReleaseRequest{Key: key, DryRun: dryRun})
@@ -114,7 +114,7 @@ func (s *session) onRelease(do func(*cobra.Command, []string, adminv1.AdminServi
 			return err
 		}
 		if s.cluster == "" {
-			return errors.New("name the cluster with --cluster: a release has its own revisions in each")
+			return usageError("name the cluster with --cluster: a release has its own revisions in each")
 		}
 		ctx, cancel := context.WithTimeout(cmd.Context(), s.timeout)
 		defer cancel()
@@ -138,7 +138,7 @@ func revisionIn(args []string) (uint32, error) {
 	}
 	n, err := strconv.ParseUint(args[1], 10, 32)
 	if err != nil || n == 0 {
-		return 0, fmt.Errorf("%q is no revision: want a number of nave history helmrelease", args[1])
+		return 0, usageError("%q is no revision: want a number of nave history helmrelease", args[1])
 	}
 	return uint32(n), nil
 }

@@ -28,6 +28,8 @@ type session struct {
 	operator  *operatorconfig.Context // that dial chose
 	warning   string                  // about the operator's certificate; empty: there is none
 	warned    bool                    // the warning was printed
+
+	namespaceGiven bool // by a flag
 }
 
 // maxMessage limits an answer of the hub, in bytes. The largest is a list of all objects of a large fleet.
@@ -36,20 +38,38 @@ const maxMessage = 256 << 20
 // maxRequest is how large a request the hub reads, in bytes.
 const maxRequest = 1 << 20
 
+const rootLong = `Operate a fleet of Kubernetes clusters from one hub.
+
+Exit codes:
+
+- 0: done, and what was asked about is as it should be
+- 1: it failed, or what was asked about or awaited is not ready
+- 2: the command line is wrong, and nothing was done
+- 4: an object or a cluster that the command line names does not exist
+
+nave diff and nave migrate end as diff does: with 0 if nothing is different, 1 if something is, and 2 if they failed.`
+
 func newCommand() *cobra.Command {
 	var s session
 	root := &cobra.Command{
 		Use:           "nave",
 		Short:         "Operate a fleet of Kubernetes clusters from one hub",
 		Version:       version.String(),
+		Long:          rootLong,
 		SilenceUsage:  true,
 		SilenceErrors: true,
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			s.namespaceGiven = cmd.Flags().Changed("namespace")
+			return checkFlags(cmd)
+		},
 	}
+	root.SetFlagErrorFunc(withUsage)
 	f := root.PersistentFlags()
 	f.StringVar(&s.config, "config", "", "operator configuration (default $NAVE_CONFIG or ~/.config/nave/config)")
 	f.StringVar(&s.context, "context", "", "context of the configuration to use")
 	f.StringVarP(&s.namespace, "namespace", "n", "flux-system", "namespace of the object")
-	f.StringVar(&s.cluster, "cluster", "", "cluster whose graph holds the object (default: the hub's own objects)")
+	f.StringVar(&s.cluster, "cluster", "", "cluster whose graph holds the object (default: the hub's own "+
+		"objects; of lists: those of the hub and of all clusters)")
 	f.DurationVar(&s.timeout, "timeout", 2*time.Minute, "how long to wait for an answer of the hub, and for an outcome")
 	root.AddCommand(
 		without(newBootstrapCommand(&s), "cluster"), without(newClusterCommand(&s), "cluster", "namespace"),
@@ -63,7 +83,7 @@ func newCommand() *cobra.Command {
 		newDebugCommand(&s),
 		without(newHistoryCommand(&s), "cluster", "namespace"), without(newRollbackCommand(&s), "cluster", "namespace"),
 		without(newReleaseCommand(&s), "cluster", "namespace"),
-		errorsExit2(without(newMigrateCommand(&s), "cluster", "config", "namespace")),
+		errorsExit2(without(newMigrateCommand(&s), "cluster", "config", "namespace", "timeout")),
 	)
 	root.AddCommand(artifactCommands(&s)...)
 	for _, command := range root.Commands() {
@@ -82,37 +102,6 @@ func group(name, short string, below ...*cobra.Command) *cobra.Command {
 	}
 	cmd.AddCommand(below...)
 	return cmd
-}
-
-// without makes a command and its subcommands refuse global flags that have no effect there.
-func without(cmd *cobra.Command, flags ...string) *cobra.Command {
-	cmd.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error { return refuse(cmd, flags...) }
-	return cmd
-}
-
-// refuse returns an error if one of the flags is given, which have no effect for the command.
-func refuse(cmd *cobra.Command, flags ...string) error {
-	for _, name := range flags {
-		if cmd.Flags().Changed(name) {
-			return fmt.Errorf("--%s does nothing here: leave it out; usage: %s", name, cmd.UseLine())
-		}
-	}
-	return nil
-}
-
-// helpWithArgs adds the usage of a command to its error about wrong arguments, and does the same for its subcommands.
-func helpWithArgs(c *cobra.Command) {
-	if check := c.Args; check != nil {
-		c.Args = func(cmd *cobra.Command, args []string) error {
-			if err := check(cmd, args); err != nil {
-				return fmt.Errorf("%w; usage: %s", err, cmd.UseLine())
-			}
-			return nil
-		}
-	}
-	for _, below := range c.Commands() {
-		helpWithArgs(below)
-	}
 }
 
 // dial connects to the hub of the chosen context.
@@ -187,7 +176,7 @@ func (s *session) run(do func(*cobra.Command, []string, adminv1.AdminServiceClie
 		}
 		defer done()
 		s.warn(cmd)
-		return do(cmd, args, client)
+		return s.missingCluster(cmd.Context(), client, do(cmd, args, client))
 	}
 }
 

@@ -111,7 +111,10 @@ func (s *session) runKeys(all *bool, do func(*cobra.Command, adminv1.AdminServic
 			return err
 		}
 		if len(names) > 0 {
-			return fmt.Errorf("--all is for all objects of a kind: leave out --all, or %s", strings.Join(names, " "))
+			return usageError("--all is for all objects of a kind: leave out --all, or %s", strings.Join(names, " "))
+		}
+		if err := s.checkScope(kind); err != nil {
+			return err
 		}
 		request := s.listRequest(kind, getOptions{})
 		request.AllClusters = false
@@ -120,7 +123,8 @@ func (s *session) runKeys(all *bool, do func(*cobra.Command, adminv1.AdminServic
 			return err
 		}
 		if len(objects) == 0 {
-			return fmt.Errorf("there are no %s in %s", kind.Plural, place{s.cluster, request.GetNamespace()})
+			in := place{s.cluster, request.GetNamespace()}
+			return exitError{fmt.Errorf("there are no %s in %s", kind.Plural, in), notFound}
 		}
 		ctx := cmd.Context()
 		for _, o := range objects {

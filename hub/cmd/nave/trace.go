@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -61,9 +60,9 @@ func (s *session) tracedObject(args []string) (id manifest.ID, err error) {
 	kind, name, slash := strings.Cut(args[0], "/")
 	switch {
 	case slash == (len(args) == 2) || kind == "" || slash && name == "":
-		return id, errors.New("want one object, as KIND/NAME")
+		return id, usageError("want one object, as KIND/NAME")
 	case s.cluster == "":
-		return id, errors.New("--cluster is missing: name the cluster that has the object")
+		return id, usageError("--cluster is missing: name the cluster that has the object")
 	case !slash:
 		name = args[1]
 	}

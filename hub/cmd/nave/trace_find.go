@@ -37,7 +37,7 @@ type located struct {
 func (t *tracing) trace(ctx context.Context, want manifest.ID) (*traced, error) {
 	answer, err := t.client.Tree(ctx, &adminv1.TreeRequest{Key: fold.KeyMessage(api.ClusterKey(t.cluster))})
 	if err != nil {
-		return nil, notFoundExit(err, err)
+		return nil, err
 	}
 	var all []located
 	for _, root := range answer.GetRoot().GetChildren() {

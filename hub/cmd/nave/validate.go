@@ -49,11 +49,11 @@ const (
 func (f *validateFlags) refuse() error {
 	switch {
 	case !f.validate && (f.kubeconfig != "" || f.context != "" || len(f.schemas) > 0):
-		return errors.New("--kubeconfig, --kube-context and --schemas do nothing without --validate")
+		return usageError("--kubeconfig, --kube-context and --schemas do nothing without --validate")
 	case len(f.schemas) > 0 && (f.kubeconfig != "" || f.context != ""):
-		return errors.New("--schemas takes the place of a cluster: leave out --kubeconfig and --kube-context")
+		return usageError("--schemas takes the place of a cluster: leave out --kubeconfig and --kube-context")
 	case len(f.schemas) > 1 && (slices.Contains(f.schemas, fromBuiltIn) || slices.Contains(f.schemas, fromClusters)):
-		return errors.New("--schemas: builtin and cluster stand alone")
+		return usageError("--schemas: builtin and cluster stand alone")
 	}
 	return nil
 }

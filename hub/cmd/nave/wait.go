@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 	"sync"
 	"time"
@@ -69,7 +68,7 @@ func newWaitCommand(s *session) *cobra.Command {
 		"jsonpath='{.PATH}'[=VALUE]")
 	f.StringVarP(&o.selector, "selector", "l", "", "wait for the objects of KIND that this label selector selects")
 	f.BoolVar(&o.all, "all", false, "wait for all objects of KIND that nave get lists")
-	f.BoolVarP(&o.anywhere, "all-namespaces", "A", false, "with --all or -l: in all namespaces")
+	addAllNamespaces(cmd, &o.anywhere, "; with --all or -l only")
 	return cmd
 }
 
@@ -100,16 +99,18 @@ func (s *session) targets(args []string, o waitOptions) (targets []*target, err 
 	switch {
 	case err != nil:
 		return nil, err
+	case s.checkScope(kind) != nil:
+		return nil, s.checkScope(kind)
 	case selects && len(names) > 0:
-		return nil, fmt.Errorf("--all and --selector choose among all objects of a kind: leave them out, or %s",
+		return nil, usageError("--all and --selector choose among all objects of a kind: leave them out, or %s",
 			strings.Join(names, " "))
 	case selects:
 		request := s.listRequest(kind, getOptions{all: o.anywhere, selector: o.selector})
 		return []*target{{request: &adminv1.WatchRequest{List: request}}}, nil
 	case o.anywhere:
-		return nil, errors.New("-A does nothing for named objects: leave it out, or give --all or --selector")
+		return nil, usageError("-A does nothing for named objects: leave it out, or give --all or --selector")
 	case len(names) == 0:
-		return nil, fmt.Errorf("name the %s to wait for, or give --all or --selector", kind.Plural)
+		return nil, usageError("name the %s to wait for, or give --all or --selector", kind.Plural)
 	}
 	if !strings.Contains(args[0], "/") {
 		for i, name := range names {
@@ -119,7 +120,7 @@ func (s *session) targets(args []string, o waitOptions) (targets []*target, err 
 	}
 	for _, arg := range args {
 		if !strings.Contains(arg, "/") {
-			return nil, fmt.Errorf("%s: want KIND/NAME, as the arguments before", arg)
+			return nil, usageError("%s: want KIND/NAME, as the arguments before", arg)
 		}
 		key, err := s.key([]string{arg})
 		if err != nil {

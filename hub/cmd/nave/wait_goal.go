@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"cmp"
-	"errors"
 	"fmt"
 	"strings"
 
@@ -34,13 +33,13 @@ func parseGoal(text string) (goal, error) {
 	case "condition":
 		name, value, _ := strings.Cut(rest, "=")
 		if name == "" {
-			return goal{}, errors.New("--for=condition needs the type of a condition, such as --for=condition=Healthy")
+			return goal{}, usageError("--for=condition needs the type of a condition, such as --for=condition=Healthy")
 		}
 		return conditionGoal(name, cmp.Or(value, condition.True)), nil
 	case "jsonpath":
 		return jsonpathGoal(rest)
 	}
-	return goal{}, fmt.Errorf("--for=%s: want ready, delete, create, condition=TYPE[=STATUS] or "+
+	return goal{}, usageError("--for=%s: want ready, delete, create, condition=TYPE[=STATUS] or "+
 		"jsonpath='{.PATH}'[=VALUE]", text)
 }
 
@@ -48,7 +47,7 @@ func needNothing(text, rest string) error {
 	if rest == "" {
 		return nil
 	}
-	return fmt.Errorf("--for=%s: want nothing after the first word", text)
+	return usageError("--for=%s: want nothing after the first word", text)
 }
 
 // conditionGoal waits until a condition has a status. A stalled object will not become ready, which is an error.
@@ -86,7 +85,7 @@ func conditionOf(object map[string]any, name string) map[string]any {
 func jsonpathGoal(text string) (goal, error) {
 	path, want, wants := cutPath(text)
 	if want = strings.Trim(want, `'"`); path == "" || wants && want == "" {
-		return goal{}, fmt.Errorf("--for=jsonpath=%s: want jsonpath='{.PATH}' or jsonpath='{.PATH}'=VALUE", text)
+		return goal{}, usageError("--for=jsonpath=%s: want jsonpath='{.PATH}' or jsonpath='{.PATH}'=VALUE", text)
 	}
 	parsed, err := parsePath(path)
 	if err != nil {

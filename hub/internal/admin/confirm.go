@@ -54,6 +54,11 @@ func (s *Server) Confirm(ctx context.Context, r *adminv1.ConfirmRequest) (*admin
 // the error says so: it is the hub that holds it.
 func nothingHeld(tx *store.Tx, p *adminv1.ObjectKey) error {
 	key := fold.KeyOf(p)
+	if key.Cluster != "" {
+		if err := requireClusterRow(tx, key.Cluster); err != nil {
+			return err
+		}
+	}
 	if kind, err := api.FindKind(key.Kind); err == nil && kind.Role == api.ClusterRole {
 		row, _, err := store.Resources.Get(tx, api.ClusterKey(key.Name).Path())
 		if err != nil {

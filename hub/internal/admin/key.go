@@ -54,13 +54,15 @@ func (s *Server) requireCluster(ctx context.Context, cluster string) error {
 	if cluster == "" {
 		return nil
 	}
-	return s.fail(s.store.View(ctx, func(tx *store.Tx) error {
-		there, err := store.ClusterExists(tx, cluster)
-		if err == nil && !there {
-			err = status.Errorf(codes.NotFound, "cluster %q does not exist: nave cluster list shows all clusters", cluster)
-		}
-		return err
-	}))
+	return s.fail(s.store.View(ctx, func(tx *store.Tx) error { return requireClusterRow(tx, cluster) }))
+}
+
+func requireClusterRow(tx *store.Tx, cluster string) error {
+	there, err := store.ClusterExists(tx, cluster)
+	if err == nil && !there {
+		err = status.Errorf(codes.NotFound, "cluster %q does not exist: nave cluster list shows all clusters", cluster)
+	}
+	return err
 }
 
 // requireObject returns NOT_FOUND if the store has no object, no Condition and no report with this key. The hub keeps a
