@@ -131,7 +131,7 @@ func (c *checkup) fleet(cmd *cobra.Command, s *session) {
 	c.certificate(s, time.Now())
 	hub, err := client.GetVersion(ctx, &adminv1.GetVersionRequest{})
 	if err != nil {
-		c.note("hub", checkFailed, fmt.Sprintf("hub %s: %s", s.operator.Hub, message(err)))
+		c.note("hub", checkFailed, message(err))
 		return
 	}
 	c.note("hub", checkOK, fmt.Sprintf("nave-hub %s at %s serves", hub.GetVersion(), s.operator.Hub))

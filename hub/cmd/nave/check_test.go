@@ -133,7 +133,7 @@ func TestCheck_unreached(t *testing.T) {
 		t.Fatal(err)
 	}
 	for config, want := range map[string]string{
-		closed: "✗ hub 127.0.0.1:1: the hub cannot be reached", filepath.Join(t.TempDir(), "none"): "✗ ",
+		closed: "✗ hub 127.0.0.1:1 of context nave cannot be reached", filepath.Join(t.TempDir(), "none"): "✗ ",
 	} {
 		out, code := exitOf(t.Context(), config, "check", "--timeout=5s")
 		if code != 1 || !strings.Contains(out, want) || strings.Contains(out, "checking the clusters") {

@@ -1,14 +1,17 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/navefleet/nave/hub/operatorconfig"
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 )
 
@@ -68,13 +71,74 @@ func isCutOff(err error) bool {
 var connectionEnds = []string{"error reading from server", "closing transport", "closing connection",
 	"transport is closing", "keepalive ping failed", "the connection is draining", "the stream is rejected"}
 
+// hubError is the error of a call that got no answer of a hub. It names the hub.
+type hubError struct {
+	error
+	hub *operatorconfig.Context
+}
+
+// Unwrap returns the error of the call.
+func (e hubError) Unwrap() error { return e.error }
+
+// named adds the name of the hub to the error of a call that got no answer of a hub.
+func (s *session) named(err error) error {
+	if isUnreached(err) || isCutOff(err) || isOtherServer(err) || statusOf(err).Code() == codes.DeadlineExceeded {
+		return hubError{err, s.operator}
+	}
+	return err
+}
+
+// nameStream is named for a stream.
+func (s *session) nameStream(ctx context.Context, d *grpc.StreamDesc, conn *grpc.ClientConn, method string,
+	open grpc.Streamer, options ...grpc.CallOption) (grpc.ClientStream, error) {
+	stream, err := open(ctx, d, conn, method, options...)
+	if err != nil {
+		return nil, s.named(err)
+	}
+	return namedStream{stream, s}, nil
+}
+
+// namedStream is a stream whose errors name the hub.
+type namedStream struct {
+	grpc.ClientStream
+	session *session
+}
+
+// RecvMsg implements grpc.ClientStream.
+func (n namedStream) RecvMsg(m any) error { return n.session.named(n.ClientStream.RecvMsg(m)) }
+
+// causes are the advice about connections that could not be made, by a part of the message of gRPC or TLS. %s is the
+// hub.
+var causes = []struct{ part, advice string }{
+	{"own certificate: ", "%s cannot be reached: "}, // the rest has the advice
+	{"remote error: tls: ", "%s refuses the certificate of the operator: if the hub was set up anew, or the certificate " +
+		"is over by the clock of the hub, make another with nave-hub operator-config: "},
+	{"verify the hub: ", "the server at the address of %s is not the hub of the context: see whether the address is right; " +
+		"if the hub was set up anew, make another context with nave-hub operator-config: "},
+	{"does not look like a TLS handshake", "the server at the address of %s does not speak TLS, so it is not a hub: correct " +
+		"the address (hub in the operator configuration): "},
+	{"no such host", "the host of %s does not exist: correct the address (hub in the operator configuration): "},
+	{"", "%s cannot be reached: see whether it runs, and whether the address of the context is right (hub in the operator " +
+		"configuration): "},
+}
+
+// unreached returns the text about a connection that could not be made.
+func unreached(hub, text string) string {
+	i := slices.IndexFunc(causes, func(c struct{ part, advice string }) bool { return strings.Contains(text, c.part) })
+	return fmt.Sprintf(causes[i].advice, hub) + text
+}
+
 // message returns the text of an error for people. Of a gRPC status it returns only the message.
 func message(err error) string {
 	s := statusOf(err)
 	if s == nil {
 		return err.Error()
 	}
-	text := s.Message()
+	text, hub := s.Message(), "the hub"
+	called, isNamed := errors.AsType[hubError](err)
+	if isNamed {
+		hub = fmt.Sprintf("hub %s of context %s", oneLine(called.hub.Hub), oneLine(called.hub.Name))
+	}
 	switch {
 	case isOtherServer(err):
 		return "the server at the address of the context (hub in the operator configuration) is not a hub, or is a proxy " +
@@ -82,10 +146,12 @@ func message(err error) string {
 	case isTooOld(err):
 		return errTooOld("this command").Error() + ": " + text
 	case isUnreached(err):
-		return "the hub cannot be reached: see whether it runs, and whether the address of the context is right (hub in " +
-			"the operator configuration): " + text
+		return unreached(hub, text)
 	case isCutOff(err):
-		return "the connection to the hub ended: see whether the hub runs, and try again: " + text
+		return "the connection to " + hub + " ended: see whether the hub runs, and try again: " + text
+	case isNamed: // the time is over
+		return hub + " did not answer in time: see whether it runs, and whether the address is right, or give it longer with " +
+			"--timeout: " + text
 	}
 	return text
 }

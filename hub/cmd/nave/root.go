@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/status"
@@ -34,6 +35,9 @@ type session struct {
 
 // maxMessage limits an answer of the hub, in bytes. The largest is a list of all objects of a large fleet.
 const maxMessage = 256 << 20
+
+// connectTimeout limits an attempt to connect to the hub, if --timeout is longer.
+const connectTimeout = 20 * time.Second
 
 // maxRequest is how large a request the hub reads, in bytes.
 const maxRequest = 1 << 20
@@ -106,6 +110,9 @@ func group(name, short string, below ...*cobra.Command) *cobra.Command {
 
 // dial connects to the hub of the chosen context.
 func (s *session) dial() (adminv1.AdminServiceClient, func(), error) {
+	if s.timeout <= 0 {
+		return nil, nil, usageError("--timeout=%s: want more than nothing, such as 30s", s.timeout)
+	}
 	path := s.config
 	if path == "" {
 		var err error
@@ -119,7 +126,11 @@ func (s *session) dial() (adminv1.AdminServiceClient, func(), error) {
 	}
 	x, err := config.Context(s.context)
 	if err != nil {
-		return nil, nil, fmt.Errorf("%s: %w; %s", path, err, contextsOf(config))
+		err = fmt.Errorf("%s: %w; %s", path, err, contextsOf(config))
+		if s.context != "" {
+			err = withExit2(err)
+		}
+		return nil, nil, err
 	}
 	tls, err := x.TLS()
 	if err != nil {
@@ -127,7 +138,9 @@ func (s *session) dial() (adminv1.AdminServiceClient, func(), error) {
 	}
 	s.operator, s.warning = x, certificateWarning(x, time.Now())
 	conn, err := grpc.NewClient("passthrough:///"+x.Hub, grpc.WithTransportCredentials(credentials.NewTLS(tls)),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage)), grpc.WithUnaryInterceptor(s.limit))
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage)), grpc.WithUnaryInterceptor(s.limit),
+		grpc.WithStreamInterceptor(s.nameStream), grpc.WithConnectParams(grpc.ConnectParams{Backoff: backoff.DefaultConfig,
+			MinConnectTimeout: min(connectTimeout, s.timeout)}))
 	if err != nil {
 		return nil, nil, fmt.Errorf("connect to hub %s: %w", x.Hub, err)
 	}
@@ -163,7 +176,7 @@ func (s *session) limit(ctx context.Context, method string, request, answer any,
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
-	return call(ctx, method, request, answer, conn, options...)
+	return s.named(call(ctx, method, request, answer, conn, options...))
 }
 
 // run wraps a command that needs the hub.
