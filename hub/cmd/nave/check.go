@@ -18,8 +18,9 @@ type checkOptions struct {
 	outputFlags
 }
 
-const checkText = `Check that this program and the hub fit together, how long the operator's certificate is valid, that all
-clusters are connected, with spokes of the hub's version and valid certificates, and that nothing has failed or is held.
+const checkText = `Check that this program and the hub fit together, how long the operator's certificate is valid, that
+all clusters are connected, with spokes of the hub's version and valid certificates, and that nothing has failed or is
+held.
 
 With --pre check whether a cluster can get a spoke: the version of its API server, and what the account of the
 kubeconfig may do there. The hub is not asked. nave cluster add then prints what to apply.

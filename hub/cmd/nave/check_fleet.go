@@ -103,8 +103,10 @@ const longProgress = 5 * time.Minute
 
 // stateOf returns the state of an object that is not as it should be; "absent" for a Cluster that is not connected.
 func stateOf(e *adminv1.Explanation, now time.Time) string {
-	switch reason := e.GetReason(); {
-	case keyOf(e.GetObject()).Role() == api.ClusterRole && (reason == condition.Offline || reason == condition.NotRegistered):
+	reason := e.GetReason()
+	isAbsent := reason == condition.Offline || reason == condition.NotRegistered
+	switch {
+	case isAbsent && keyOf(e.GetObject()).Role() == api.ClusterRole:
 		return "absent"
 	case slices.Contains(heldReasons, reason):
 		return "held"

@@ -144,7 +144,8 @@ var shortNames = map[string]string{
 	"cj": "cronjob", "cm": "configmap", "crd": "customresourcedefinition", "crds": "customresourcedefinition",
 	"deploy": "deployment", "ds": "daemonset", "ep": "endpoints", "hpa": "horizontalpodautoscaler", "ing": "ingress",
 	"limits": "limitrange", "netpol": "networkpolicy", "ns": "namespace", "pc": "priorityclass",
-	"pdb": "poddisruptionbudget", "po": "pod", "pv": "persistentvolume", "pvc": "persistentvolumeclaim", "quota": "resourcequota", "rs": "replicaset",
+	"pdb": "poddisruptionbudget", "po": "pod", "pv": "persistentvolume", "pvc": "persistentvolumeclaim",
+	"quota": "resourcequota", "rs": "replicaset",
 	"sa": "serviceaccount", "sc": "storageclass", "sts": "statefulset", "svc": "service",
 }
 

@@ -20,8 +20,8 @@ type waitOptions struct {
 	all, anywhere bool
 }
 
-const waitText = `Wait until objects are ready, or as --for says, at most --timeout. With --timeout=0 look once; with a negative one wait
-for a week.
+const waitText = `Wait until objects are ready, or as --for says, at most --timeout. With --timeout=0 look once; with a
+negative one wait for a week.
 
 --for is one of:
   ready                        the object is ready, in its newest version; a stalled one ends the wait at once
