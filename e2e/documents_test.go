@@ -31,8 +31,8 @@ func TestQuickStart(t *testing.T) {
 	}
 }
 
-// The commands of the tour break the fleet of the quick start in many ways and mend it. Each command that covers what is
-// broken exits with the code that the tour names; every other command exits with 0.
+// The commands of the tour break the fleet of the quick start in many ways and mend it. Each command that covers what
+// is broken exits with the code that the tour names; every other command exits with 0.
 func TestTour(t *testing.T) {
 	quickStart, _, found := strings.Cut(readDocument(t, "docs/quick-start.md"), "\n## Into the clusters")
 	if !found {

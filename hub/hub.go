@@ -97,7 +97,8 @@ func New(ctx context.Context, c Config) (h *Hub, err error) {
 	}
 	var records *telemetry.Records
 	c.Log, records = telemetry.Keep(c.Log, maxRecords)
-	h = &Hub{config: c, records: records, registry: telemetry.NewRegistry(version.Build()), credential: &identity.Credential{}}
+	h = &Hub{config: c, records: records, registry: telemetry.NewRegistry(version.Build()),
+		credential: &identity.Credential{}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(fmt.Errorf("start hub: %w", err), h.close())

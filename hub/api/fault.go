@@ -47,7 +47,7 @@ func faultsOf(err error) (all []fault) {
 		return []fault{{text: err.Error()}}
 	}
 	list := []error{of.err}
-	if several, ok := of.err.(utilerrors.Aggregate); ok {
+	if several, ok := errors.AsType[utilerrors.Aggregate](of.err); ok {
 		list = several.Errors()
 	}
 	for _, err := range list {

@@ -78,16 +78,16 @@ const (
 
 // Reasons of Clusters and Fleets.
 const (
-	Planned          = "Planned"
-	Selected         = "Selected"
-	NoClusters       = "NoClusters"       // the Fleet selects no cluster
-	TemplateFailed   = "TemplateFailed"   // the Fleet's template does not work for a cluster
-	BundleTooLarge   = "BundleTooLarge"   // the last bundle stays; also of the Kustomizations that wait
-	Pinned           = "Pinned"           // a past release stays until an operator releases it; also a type of condition
-	BundleRefused    = "BundleRefused"    // no bundle can be made of the plan; also an event
-	BundleHeldBack   = "BundleHeldBack"   // the spoke does not know a feature; also an event, and of HelmReleases
-	ReportsLimited   = "ReportsLimited"   // the spoke has more applications than a hub takes reports of
-	Blocked          = "Blocked"          // by spec.blocked
+	Planned        = "Planned"
+	Selected       = "Selected"
+	NoClusters     = "NoClusters"     // the Fleet selects no cluster
+	TemplateFailed = "TemplateFailed" // the Fleet's template does not work for a cluster
+	BundleTooLarge = "BundleTooLarge" // the last bundle stays; also of the Kustomizations that wait
+	Pinned         = "Pinned"         // a past release stays until an operator releases it; also a type of condition
+	BundleRefused  = "BundleRefused"  // no bundle can be made of the plan; also an event
+	BundleHeldBack = "BundleHeldBack" // the spoke does not know a feature; also an event, and of HelmReleases
+	ReportsLimited = "ReportsLimited" // the spoke has more applications than a hub takes reports of
+	Blocked        = "Blocked"        // by spec.blocked
 
 	// Of the image that spec.spoke names.
 	SpokeUpgradePending = "SpokeUpgradePending" // the spoke gets it later

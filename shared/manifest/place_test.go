@@ -57,8 +57,8 @@ func TestParseAll(t *testing.T) {
 func TestLine(t *testing.T) {
 	objects, _ := ParseAll([]byte(configMap + "---\napiVersion: v1\nkind: X\nmetadata:\n  name: x\n  labels: &l\n" +
 		"    a.b/c: d\nspec:\n  list:\n  - name: one\n  - name: two\n    depth: 1\n  same: *l\n"))
-	for field, want := range map[string]int{"": 6, "metadata.labels[a.b/c]": 11, "spec.list[1].depth": 16, "spec.list[1]": 15,
-		"spec.list[2]": 13, "spec.missing": 12, "spec.same[a.b/c]": 11, "spec.list[0].name.x": 14} {
+	for field, want := range map[string]int{"": 6, "metadata.labels[a.b/c]": 11, "spec.list[1].depth": 16,
+		"spec.list[1]": 15, "spec.list[2]": 13, "spec.missing": 12, "spec.same[a.b/c]": 11, "spec.list[0].name.x": 14} {
 		if got := objects[1].Line(field); got != want {
 			t.Errorf("%q is in line %d, want %d", field, got, want)
 		}

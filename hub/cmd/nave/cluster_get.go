@@ -79,8 +79,8 @@ func chosenClusters(ctx context.Context, client adminv1.AdminServiceClient, name
 	return chosen, nil
 }
 
-// leaveOwner takes away the labels of objects that name the Kustomization which gave them: in Git each gets those of the
-// next one, and an object of the operators has none.
+// leaveOwner takes away the labels of objects that name the Kustomization which gave them: in Git each gets those of
+// the next one, and an object of the operators has none.
 func leaveOwner(objects []map[string]any) {
 	for _, c := range objects {
 		labels := fieldMap(fieldMap(c, "metadata"), "labels")

@@ -202,7 +202,8 @@ func TestClusterChange_replaces(t *testing.T) {
 		if err != nil || !strings.Contains(string(written), "env: prod") || strings.Contains(string(written), "gold") {
 			t.Errorf("%s replaces %s", line, written)
 		}
-		if owned := strings.Contains(string(written), "toolkit.fluxcd.io/name: hub"); owned != strings.Contains(line, "given") {
+		owned := strings.Contains(string(written), "toolkit.fluxcd.io/name: hub")
+		if owned != strings.Contains(line, "given") {
 			t.Errorf("%s replaces %s, whose owner is known: %v", line, written, owned)
 		}
 	}

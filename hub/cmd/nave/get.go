@@ -83,8 +83,8 @@ func (s *session) get(cmd *cobra.Command, args []string, client adminv1.AdminSer
 }
 
 // getKind prints the objects of a kind, or the one of a name.
-func (s *session) getKind(cmd *cobra.Command, client adminv1.AdminServiceClient, o getOptions, p *printer, kind api.Kind,
-	request *adminv1.ListRequest, name string) error {
+func (s *session) getKind(cmd *cobra.Command, client adminv1.AdminServiceClient, o getOptions, p *printer,
+	kind api.Kind, request *adminv1.ListRequest, name string) error {
 	objects, err := list(cmd.Context(), client, request, o.chunk)
 	if err != nil {
 		return err

@@ -47,10 +47,13 @@ func TestGet_sources_all(t *testing.T) {
 		"json": {sourcesHub{}, "sources all", getOptions{outputFlags: outputFlags{format: "json"}},
 			`{ "apiVersion": "v1", "items": [], "kind": "List" }`, ""},
 		"all": {two, "all", getOptions{}, "CLUSTER NAMESPACE NAME REVISION SUSPENDED READY AGE MESSAGE " +
-			"- flux-system gitrepository/fleet - False Unknown - CLUSTER NAMESPACE NAME REVISION SUSPENDED READY AGE MESSAGE " +
-			"- flux-system ocirepository/fleet - False Unknown - CLUSTER NAMESPACE NAME CHART VERSION REVISION SUSPENDED READY AGE " +
-			"MESSAGE - flux-system helmrelease/fleet - - - False Unknown - CLUSTER NAMESPACE NAME REVISION SUSPENDED READY AGE " +
-			"MESSAGE - flux-system kustomization/fleet - False Unknown -", ""},
+			"- flux-system gitrepository/fleet - False Unknown - " +
+			"CLUSTER NAMESPACE NAME REVISION SUSPENDED READY AGE MESSAGE " +
+			"- flux-system ocirepository/fleet - False Unknown - " +
+			"CLUSTER NAMESPACE NAME CHART VERSION REVISION SUSPENDED READY AGE MESSAGE " +
+			"- flux-system helmrelease/fleet - - - False Unknown - " +
+			"CLUSTER NAMESPACE NAME REVISION SUSPENDED READY AGE MESSAGE " +
+			"- flux-system kustomization/fleet - False Unknown -", ""},
 		"all_none": {sourcesHub{}, "all", getOptions{}, "No objects found.", ""},
 		"all_names": {two, "all", getOptions{outputFlags: outputFlags{format: "name"}}, "gitrepository.source.toolkit.fluxcd.io/fleet " +
 			"ocirepository.source.toolkit.fluxcd.io/fleet helmrelease.helm.toolkit.fluxcd.io/fleet " +

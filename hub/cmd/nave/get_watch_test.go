@@ -76,7 +76,8 @@ func TestGet_name(t *testing.T) {
 		t.Fatal(err)
 	}
 	var out bytes.Buffer
-	if err := printRows(&printer{out: &out, outputFlags: outputFlags{format: "name"}}, &out, api.Kind{}, rows, false); err != nil ||
+	p := &printer{out: &out, outputFlags: outputFlags{format: "name"}}
+	if err := printRows(p, &out, api.Kind{}, rows, false); err != nil ||
 		out.String() != "kustomization.kustomize.toolkit.fluxcd.io/app\n" {
 		t.Errorf("%v, printed %q", err, out.String())
 	}

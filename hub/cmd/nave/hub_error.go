@@ -113,13 +113,13 @@ var causes = []struct{ part, advice string }{
 	{"own certificate: ", "%s cannot be reached: "}, // the rest has the advice
 	{"remote error: tls: ", "%s refuses the certificate of the operator: if the hub was set up anew, or the certificate " +
 		"is over by the clock of the hub, make another with nave-hub operator-config: "},
-	{"verify the hub: ", "the server at the address of %s is not the hub of the context: see whether the address is right; " +
-		"if the hub was set up anew, make another context with nave-hub operator-config: "},
-	{"does not look like a TLS handshake", "the server at the address of %s does not speak TLS, so it is not a hub: correct " +
-		"the address (hub in the operator configuration): "},
+	{"verify the hub: ", "the server at the address of %s is not the hub of the context: see whether the address is " +
+		"right; if the hub was set up anew, make another context with nave-hub operator-config: "},
+	{"does not look like a TLS handshake", "the server at the address of %s does not speak TLS, so it is not a hub: " +
+		"correct the address (hub in the operator configuration): "},
 	{"no such host", "the host of %s does not exist: correct the address (hub in the operator configuration): "},
-	{"", "%s cannot be reached: see whether it runs, and whether the address of the context is right (hub in the operator " +
-		"configuration): "},
+	{"", "%s cannot be reached: see whether it runs, and whether the address of the context is right (hub in the " +
+		"operator configuration): "},
 }
 
 // unreached returns the text about a connection that could not be made.
@@ -150,8 +150,8 @@ func message(err error) string {
 	case isCutOff(err):
 		return "the connection to " + hub + " ended: see whether the hub runs, and try again: " + text
 	case isNamed: // the time is over
-		return hub + " did not answer in time: see whether it runs, and whether the address is right, or give it longer with " +
-			"--timeout: " + text
+		return hub + " did not answer in time: see whether it runs, and whether the address is right, or give it longer " +
+			"with --timeout: " + text
 	}
 	return text
 }

@@ -83,8 +83,8 @@ func TestHandled_offline_fleet(t *testing.T) {
 	}
 }
 
-// TestSuspendedNow_offline says at once that an offline spoke does not stop its repairs yet. The suspension of a Cluster
-// alone is the hub's.
+// TestSuspendedNow_offline says at once that an offline spoke does not stop its repairs yet. The suspension of a
+// Cluster alone is the hub's.
 func TestSuspendedNow_offline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		began, key := time.Now(), &adminv1.ObjectKey{Kind: "Cluster", Name: "east"}

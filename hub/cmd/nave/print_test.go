@@ -103,8 +103,8 @@ func TestTable(t *testing.T) {
 	}
 }
 
-// TestTable_kinds lists an object of each kind: which columns come first and last, short revisions, no labels of Flux and
-// Nave, no blanks at the ends of lines.
+// TestTable_kinds lists an object of each kind: which columns come first and last, short revisions, no labels of Flux
+// and Nave, no blanks at the ends of lines.
 func TestTable_kinds(t *testing.T) {
 	commit := strings.Repeat("0123456789", 4)
 	for _, kind := range api.Kinds() {
@@ -150,7 +150,9 @@ func TestTable_watch(t *testing.T) {
 	var out strings.Builder
 	p := &printer{out: &out, stable: true}
 	headings := []string{"NAME", "REVISION", "READY", "AGE", "MESSAGE"}
-	for _, row := range [][]string{{"app", "-", "True", "9s", "a"}, {"app", "main@sha1:01234567", "Unknown", "59m59s", "b"}} {
+	for _, row := range [][]string{
+		{"app", "-", "True", "9s", "a"}, {"app", "main@sha1:01234567", "Unknown", "59m59s", "b"},
+	} {
 		if err := p.print(printout{table: table{headings, [][]string{row}}}); err != nil {
 			t.Fatal(err)
 		}

@@ -73,10 +73,9 @@ type Server struct {
 
 // New returns a Server.
 func New(c Config) *Server {
-	s := &Server{store: c.Store, vault: c.Vault, join: c.Join, ask: c.Ask, schemas: c.Schemas, logs: c.Logs, records: c.Records, log: c.Log,
-		now:       c.Now,
-		questions: newShares(maxQuestions), silence: maxSilence, watches: newShares(maxWatches), readers: newShares(maxReaders),
-		draining: make(chan struct{})}
+	s := &Server{store: c.Store, vault: c.Vault, join: c.Join, ask: c.Ask, schemas: c.Schemas, logs: c.Logs,
+		records: c.Records, log: c.Log, now: c.Now, silence: maxSilence, questions: newShares(maxQuestions),
+		watches: newShares(maxWatches), readers: newShares(maxReaders), draining: make(chan struct{})}
 	s.log = cmp.Or(s.log, slog.Default())
 	if s.now == nil {
 		s.now = time.Now

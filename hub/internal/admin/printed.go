@@ -12,8 +12,8 @@ import (
 	"github.com/navefleet/nave/shared/manifest"
 )
 
-// What "nave get -o yaml" prints can be applied again. This file takes away what the hub added to an object, and refuses
-// the objects that are changed elsewhere.
+// What "nave get -o yaml" prints can be applied again. This file takes away what the hub added to an object, and
+// refuses the objects that are changed elsewhere.
 
 // graphOf returns the cluster whose graph had an object when it was printed; "" for an object of the hub.
 func graphOf(o *manifest.Object) string {

@@ -44,8 +44,8 @@ func (r *rig) printed(key api.Key) (document string) {
 	return string(text)
 }
 
-// TestApply_printed applies an object of each kind as it is printed: it stays as it is, also if an operator suspended it
-// or asked for its reconciliation.
+// TestApply_printed applies an object of each kind as it is printed: it stays as it is, also if an operator suspended
+// it or asked for its reconciliation.
 func TestApply_printed(t *testing.T) {
 	for _, kind := range api.Kinds() {
 		if !kind.Supported() || kind.Derived || kind.Name == "ExternalArtifact" { // which nobody applies

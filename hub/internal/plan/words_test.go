@@ -15,16 +15,18 @@ import (
 const kustomizationHead = "apiVersion: kustomize.toolkit.fluxcd.io/v1\nkind: Kustomization\nmetadata:\n  name: bad\n" +
 	"  namespace: flux-system\nspec:\n"
 
-const kustomizationSpec = "  interval: 10m\n  prune: true\n  path: ./app\n  sourceRef: {kind: GitRepository, name: fleet}\n"
+const kustomizationSpec = "  interval: 10m\n  prune: true\n  path: ./app\n" +
+	"  sourceRef: {kind: GitRepository, name: fleet}\n"
 
-// TestSameWords puts faults into Git, and checks that the status of the Kustomization that reads them has each line that
-// the commands print about the file.
+// TestSameWords puts faults into Git, and checks that the status of the Kustomization that reads them has each line
+// that the commands print about the file.
 func TestSameWords(t *testing.T) {
 	for name, c := range map[string]struct{ file, line string }{
 		"unknown_field": {kustomizationHead + kustomizationSpec + "  intervall: 5m\n",
 			"root/bad.yaml:11: Kustomization flux-system/bad: spec.intervall: Forbidden: unknown field: did you mean interval?"},
 		"nested_unknown_field": {kustomizationHead + kustomizationSpec + "  dependsOn:\n  - name: a\n  - nam: b\n",
-			"root/bad.yaml:13: Kustomization flux-system/bad: spec.dependsOn[1].nam: Forbidden: unknown field: did you mean name?"},
+			"root/bad.yaml:13: Kustomization flux-system/bad: spec.dependsOn[1].nam: Forbidden: unknown field: did you mean " +
+				"name?"},
 		"two_faults": {kustomizationHead + "  interval: 10\n  prune: true\n  path: ./app\n  sourceRf: {}\n",
 			"root/bad.yaml:10: Kustomization flux-system/bad: spec.sourceRf: Forbidden: unknown field: did you mean sourceRef?"},
 		"all_at_once": {strings.Replace(kustomizationHead, "spec:", "  labels: {a b: c}\nspec:", 1) +
@@ -42,7 +44,8 @@ func TestSameWords(t *testing.T) {
 		"unsupported_kind": {"apiVersion: image.toolkit.fluxcd.io/v1\nkind: ImagePolicy\nmetadata: {name: bad, namespace: x}\n",
 			"root/bad.yaml:1: ImagePolicy x/bad: kind ImagePolicy"},
 		"second_document": {"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\n---\n" + kustomizationHead +
-			kustomizationSpec + "  intervall: 5m\n", "root/bad.yaml:15 (document 2): Kustomization flux-system/bad: spec.interv"},
+			kustomizationSpec + "  intervall: 5m\n",
+			"root/bad.yaml:15 (document 2): Kustomization flux-system/bad: spec.interv"},
 		"syntax":         {"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c\n", "root/bad.yaml:3: did not find expected"},
 		"two_syntax":     {"a: [\n---\nb: {\n", "root/bad.yaml:3 (document 2): "},
 		"no_name":        {"apiVersion: v1\nkind: ConfigMap\nmetadata: {}\n", "root/bad.yaml:1: ConfigMap: metadata.name is missing"},

@@ -23,7 +23,8 @@ func TestMovedMeanwhile(t *testing.T) {
 		"plan_deleted": {func(b *bench) { b.update(func(tx *store.Tx) error { return store.Plans.Delete(tx, "east") }) }, 0},
 		"image": {func(b *bench) {
 			b.update(func(tx *store.Tx) error {
-				return store.Upgrades.Put(tx, "east", store.Upgrade{Image: "r/s:v2", UpgradeProgress: store.UpgradeProgress{Began: b.now}})
+				began := store.UpgradeProgress{Began: b.now}
+				return store.Upgrades.Put(tx, "east", store.Upgrade{Image: "r/s:v2", UpgradeProgress: began})
 			})
 		}, 2},
 		"spoke": {func(b *bench) { b.acked("east", bundle.ID{Epoch: b.Store.Epoch(), Sequence: 7}) }, 8},

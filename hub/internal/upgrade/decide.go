@@ -38,8 +38,8 @@ func (l *Loop) decide(ctx context.Context) error {
 	return l.write(ctx, rows, next, spokes)
 }
 
-// readAll reads the spokes that should run an image, sorted by name, and all rows of upgrades. If no image is wanted and
-// no row is left, readAll reads one empty table.
+// readAll reads the spokes that should run an image, sorted by name, and all rows of upgrades. If no image is wanted
+// and no row is left, readAll reads one empty table.
 func (l *Loop) readAll(ctx context.Context) (spokes []rollout.Spoke, rows map[string]store.Upgrade, err error) {
 	err = l.Store.View(ctx, func(tx *store.Tx) error {
 		spokes, rows = nil, map[string]store.Upgrade{}

@@ -111,7 +111,8 @@ type Config struct {
 	KeyService           *decrypt.Service
 	KeyServiceNamespaces []string
 
-	WantImage func(image string) // gets the image that the bundle names for the spoke, or ""; nil: the spoke stays as it is
+	// WantImage gets the image that the bundle names for the spoke, or "". nil: the spoke stays as it is.
+	WantImage func(image string)
 
 	Reporter *report.Reporter
 	Registry prometheus.Registerer // of the metrics; nil: they are not registered

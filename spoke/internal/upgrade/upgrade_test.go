@@ -135,10 +135,12 @@ func TestUpgrade(t *testing.T) {
 		{name: "works", image: "r/s:v2", trial: works, tries: true, upgrades: true},
 		{name: "runs_already", image: "r/s:v1", trial: works, done: true},
 		{name: "not_pulled", image: "r/s:v2", tries: true,
-			trial:   "status: {phase: Pending, containerStatuses: [{name: spoke, state: {waiting: {reason: ImagePullBackOff, message: no such tag}}}]}",
+			trial: "status: {phase: Pending, containerStatuses: [{name: spoke, state: {waiting: " +
+				"{reason: ImagePullBackOff, message: no such tag}}}]}",
 			failure: "the image does not run: ImagePullBackOff: no such tag"},
 		{name: "ends", image: "r/s:v2", tries: true,
-			trial:   "status: {phase: Failed, containerStatuses: [{name: spoke, state: {terminated: {exitCode: 2, reason: Error, message: unknown flag}}}]}",
+			trial: "status: {phase: Failed, containerStatuses: [{name: spoke, state: {terminated: " +
+				"{exitCode: 2, reason: Error, message: unknown flag}}}]}",
 			failure: "the image does not work: it ended with code 2: Error: unknown flag"},
 		{name: "evicted", image: "r/s:v2", tries: true, trial: "status: {phase: Failed, reason: OutOfmemory, message: full}",
 			failure: "the image does not work: OutOfmemory: full"},
