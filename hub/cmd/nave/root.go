@@ -93,6 +93,7 @@ func newCommand() *cobra.Command {
 	for _, command := range root.Commands() {
 		helpWithArgs(command)
 	}
+	completeAll(&s, root)
 	return root
 }
 
