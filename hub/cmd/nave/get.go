@@ -255,7 +255,7 @@ func watch(cmd *cobra.Command, client adminv1.AdminServiceClient, kind api.Kind,
 		return err
 	}
 	p.stable = true
-	w := &changePrinter{printer: p, kind: kind}
+	w := &changePrinter{printer: p, errOut: cmd.ErrOrStderr(), kind: kind}
 	for {
 		change, err := stream.Recv()
 		if errors.Is(err, io.EOF) || cmd.Context().Err() != nil {
@@ -274,6 +274,7 @@ func watch(cmd *cobra.Command, client adminv1.AdminServiceClient, kind api.Kind,
 // first, so that later ones are below their headings.
 type changePrinter struct {
 	*printer
+	errOut io.Writer
 	kind   api.Kind
 	first  []row // until all of them are known
 	synced bool
@@ -290,7 +291,11 @@ func (w *changePrinter) printChange(change *adminv1.WatchResponse) error {
 	if change.GetType() == adminv1.WatchType_WATCH_TYPE_DELETED { // only the key is sent
 		key := keyOf(change.GetObject().GetKey())
 		w.first = slices.DeleteFunc(w.first, func(r row) bool { return keyOf(r.key) == key })
-		fmt.Fprintf(w.out, "%s deleted\n", oneLine(key.String()))
+		out := w.out
+		if !w.isForPeople() && w.format != "name" { // a program reads objects only
+			out = w.errOut
+		}
+		fmt.Fprintf(out, "%s deleted\n", oneLine(key.String()))
 		return nil
 	}
 	rows, err := decodeRows([]*adminv1.Object{change.GetObject()}, "")

@@ -69,6 +69,14 @@ func TestWatch_deleted(t *testing.T) {
 	}
 }
 
+// TestWatch_deleted_json keeps what is no object out of what a program reads.
+func TestWatch_deleted_json(t *testing.T) {
+	out, errOut := nave(t, serve(t, &hostileHub{}), "get", "kustomizations", "-w", "-o", "jsonpath={.apiVersion}")
+	if out != "v1" || !strings.Contains(errOut, " deleted") {
+		t.Errorf("printed %q and %q", out, errOut)
+	}
+}
+
 // TestGet_name prints an object as kubectl does with -o name.
 func TestGet_name(t *testing.T) {
 	rows, err := decodeRows([]*adminv1.Object{changeOf("app", "True").GetObject()}, "")

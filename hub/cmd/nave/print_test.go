@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/spf13/cobra"
+
 	"github.com/navefleet/nave/hub/api"
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 )
@@ -219,6 +221,30 @@ func (readHub) Tree(context.Context, *adminv1.TreeRequest) (*adminv1.TreeRespons
 func (readHub) History(_ context.Context, r *adminv1.HistoryRequest) (*adminv1.HistoryResponse, error) {
 	return &adminv1.HistoryResponse{Releases: []*adminv1.PastRelease{{Sequence: 7, Listed: []*adminv1.ReleasedApplication{
 		{Key: eastApp, Revision: "main@sha1:0123456789abcdef"}}}}}, nil
+}
+
+// TestPrint_flags gives each command that reads the formats of kubectl. Other commands have no -o, or one of their own.
+func TestPrint_flags(t *testing.T) {
+	reads := map[string]bool{}
+	for _, name := range []string{"get", "cluster get", "cluster list", "events", "tree", "explain", "history",
+		"history helmrelease", "version", "check", "stats", "trace", "list artifacts"} {
+		reads["nave "+name] = true
+	}
+	others := map[string]bool{"nave diff cluster": true, "nave diff fleet": true, "nave diff helmrelease": true,
+		"nave diff kustomization": true, "nave migrate flux": true, "nave push artifact": true, "nave pull artifact": true,
+		"nave build artifact": true, "nave logs": true}
+	var visit func(*cobra.Command)
+	visit = func(cmd *cobra.Command) {
+		path, output := cmd.CommandPath(), cmd.Flags().Lookup("output")
+		if has := output != nil && output.Usage == formats+", as with kubectl"; has != reads[path] ||
+			has != (cmd.Flags().Lookup("no-headers") != nil) || !has && output != nil && !others[path] {
+			t.Errorf("%s: it has the formats of kubectl: %v", path, has)
+		}
+		for _, below := range cmd.Commands() {
+			visit(below)
+		}
+	}
+	visit(newCommand())
 }
 
 // TestPrint_verbs prints what each verb reads in each format.

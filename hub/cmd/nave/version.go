@@ -39,31 +39,31 @@ type spokeVersion struct {
 
 func newVersionCommand(s *session) *cobra.Command {
 	var client bool
-	var output string
+	var o outputFlags
 	cmd := &cobra.Command{
 		Use:   "version",
 		Short: "Show the versions of this program, of the hub, and of the spokes",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if output != "" && output != "json" && output != "yaml" {
-				return fmt.Errorf("unknown output %q: want json or yaml", output)
+			p, err := o.printer(cmd)
+			if err != nil {
+				return err
 			}
 			v := versions{Client: clientVersion{Go: runtime.Version()}}
 			v.Client.Version, v.Client.Commit = version.Build()
-			var err error
 			if !client {
 				err = s.run(func(cmd *cobra.Command, _ []string, hub adminv1.AdminServiceClient) error {
 					return v.ask(cmd, hub)
 				})(cmd, args)
 			}
-			if printErr := v.print(cmd.OutOrStdout(), output); printErr != nil {
+			if printErr := p.print(printout{value: v, text: v.print}); printErr != nil {
 				return printErr
 			}
 			return err // what is known was printed, as kubectl does
 		},
 	}
 	cmd.Flags().BoolVar(&client, "client", false, "only of this program")
-	cmd.Flags().StringVarP(&output, "output", "o", "", "json or yaml, in place of lines")
+	o.add(cmd)
 	return cmd
 }
 
@@ -80,11 +80,8 @@ func (v *versions) ask(cmd *cobra.Command, hub adminv1.AdminServiceClient) error
 	return nil
 }
 
-// print prints the versions in a format, or as lines.
-func (v *versions) print(out io.Writer, format string) error {
-	if format != "" {
-		return printIn(out, format, v)
-	}
+// print prints the versions as lines.
+func (v *versions) print(out io.Writer) error {
 	fmt.Fprintf(out, "nave: %s\n", version.String())
 	if v.Hub != nil {
 		fmt.Fprintf(out, "hub:  %s (protocol %d)\n", oneLine(v.Hub.Version), v.Hub.Protocol)

@@ -40,7 +40,8 @@ func TestVersion(t *testing.T) {
 			"        v1.0.0 on 3 clusters, 2 of them not connected\n        v1.1.0 on 1 cluster\n", "", false},
 		"client": {"version --client", own, "", true},
 		"fails":  {"version", own, "nave: the hub failed", true},
-		"format": {"version -o wide", "", "want json or yaml", false},
+		"format": {"version -o xml", "", `unknown output "xml": want json, yaml`, false},
+		"path":   {"version -o jsonpath={.spokes[1].clusters}", "3", "", false},
 		"flag":   {"--version", "nave version " + version.String() + "\n", "", true},
 	} {
 		t.Run(name, func(t *testing.T) {
