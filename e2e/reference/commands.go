@@ -49,7 +49,9 @@ func CheckCommands(newRoot func() *cobra.Command) error {
 		}
 		for _, c := range commandsOf(string(text), newRoot().Name()) {
 			found++
-			if err := c.check(newRoot()); err != nil {
+			root := newRoot()
+			root.InitDefaultCompletionCmd()
+			if err := c.check(root); err != nil {
 				problems = append(problems, fmt.Errorf("%s: %s: %w", name, strings.Join(c.words, " "), err))
 			}
 		}
