@@ -51,6 +51,7 @@ func TestKeep(t *testing.T) {
 	}
 	log, kept := Keep(log, 1<<20)
 	log.Debug("left out")
+	//nolint:sloglint // each way to give an attribute
 	log.With(slog.String("own", "1")).WithGroup("g").With("inner", secret{"hidden"}).Info("hello", "password",
 		secret{"hidden"}, slog.Group("h", "d", time.Second), slog.Attr{}, "m", marshaled{"hidden"},
 		"t", time.Unix(0, 0).UTC())
@@ -127,7 +128,7 @@ func TestRecords_memory(t *testing.T) {
 	for i := range 100_000 {
 		log.Info("applied", Cluster(fmt.Sprint("cluster-", i)), Revision(strings.Repeat("r", i%300)), Count(i))
 	}
-	log.Error(strings.Repeat("x", 8<<20), "a", strings.Repeat("y", 8<<20))
+	log.Error(strings.Repeat("x", 8<<20), "a", strings.Repeat("y", 8<<20)) //nolint:sloglint // the length counts
 	if used := int(heap()) - int(before); used > limit*5/4 || kept.size > limit || len(kept.kept) < 1000 {
 		t.Errorf("%d records need %d bytes, counted as %d; the limit is %d", len(kept.kept), used, kept.size, limit)
 	}

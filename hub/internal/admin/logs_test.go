@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -83,7 +84,7 @@ func TestLogs(t *testing.T) {
 				wantCode(t, err, c.code, c.says)
 			} else if must(t, err); lineOf(m) != c.line || m.GetLost() != 2 {
 				t.Errorf("got %q, want %q", lineOf(m), c.line)
-			} else if _, err := stream.Recv(); err != io.EOF {
+			} else if _, err := stream.Recv(); !errors.Is(err, io.EOF) {
 				t.Errorf("then %v", err)
 			}
 			close(l.asked)

@@ -207,7 +207,7 @@ func TestLogs_slow(t *testing.T) {
 	start := time.Now()
 	const lines = 20_000 // of some 200 bytes: far more than what is on its way
 	for i := range lines {
-		log.Info(strings.Repeat("x", 200), telemetry.Count(i))
+		log.Info(strings.Repeat("x", 200), telemetry.Count(i)) //nolint:sloglint // the length counts
 		if i%1000 == 0 {
 			must(t, c.Send(&spokev1.SessionRequest{Message: &spokev1.SessionRequest_Heartbeat{}}))
 		}
