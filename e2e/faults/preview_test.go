@@ -25,7 +25,7 @@ func killInPreview(m *middle) {
 		want   string // of what the client says
 	}{
 		{"spoke", nil, m.Start, "60s", "on middle: the spoke lost its connection: try again"},
-		{"hub", m.stand.Hub.Kill, m.stand.Hub.Start, "60s", "the connection to the hub ended"},
+		{"hub", m.stand.Hub.Kill, m.stand.Hub.Start, "60s", "of context nave ended: see whether the hub runs"},
 		{"patience", nobody, nil, "2s", "on middle: the spoke did not answer within 2s"},
 		{"client", nil, nil, "60s", "killed"},
 	} {
