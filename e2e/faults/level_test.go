@@ -16,6 +16,9 @@ const (
 	moreMemory     = 48 << 20 // bytes; Go gives freed memory back only by and by
 )
 
+// passing are goroutines that come and go in a daemon that has settled, such as those of a request.
+const passing = 3
+
 // level is how much of the machine a daemon holds.
 type level struct{ goroutines, memory float64 }
 
@@ -34,7 +37,7 @@ func levelOf(ctx context.Context, p *harness.Process) (level, error) {
 	return level{goroutines, memory}, err
 }
 
-// settled returns a daemon's level when its goroutines did not change for a second.
+// settled returns a daemon's lowest level when it had no fewer goroutines, and not many more, for a second.
 func settled(t *testing.T, p *harness.Process) (last level) {
 	t.Helper()
 	since := time.Now()
@@ -43,10 +46,10 @@ func settled(t *testing.T, p *harness.Process) (last level) {
 		if err != nil {
 			return err
 		}
-		if now.goroutines != last.goroutines {
-			since = time.Now()
+		if now.goroutines < last.goroutines || now.goroutines > last.goroutines+passing {
+			last, since = now, time.Now()
 		}
-		if last = now; time.Since(since) < time.Second {
+		if time.Since(since) < time.Second {
 			return fmt.Errorf("%s", now)
 		}
 		return nil
