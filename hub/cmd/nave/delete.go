@@ -103,7 +103,7 @@ func (d *deletion) ofManifests(cmd *cobra.Command, client adminv1.AdminServiceCl
 		fmt.Fprintf(cmd.OutOrStdout(), "%s deleted\n", show(key))
 	}
 	if len(missing) > 0 {
-		return exitError{errors.Join(missing...), 4}
+		return exitError{joined(missing), notFound}
 	}
 	return nil
 }

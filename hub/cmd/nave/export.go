@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -58,11 +57,7 @@ func (e *export) run(ctx context.Context, s *session, args []string) (err error)
 	case args[0] == "all" && len(args) > 1:
 		return usageError("all takes no name, got %s: name one kind, such as fleet", strings.Join(args[1:], " "))
 	case args[0] == "all":
-		for _, kind := range api.Kinds() {
-			if kind.Supported() && !kind.Derived {
-				err = errors.Join(err, e.kind(ctx, kind))
-			}
-		}
+		err = e.all(ctx)
 	case kindErr != nil:
 		return kindErr
 	case s.checkScope(kind) != nil:
@@ -80,6 +75,17 @@ func (e *export) run(ctx context.Context, s *session, args []string) (err error)
 		e.tell()
 	}
 	return err
+}
+
+// all prints the objects of all kinds. A failure does not stop the others.
+func (e *export) all(ctx context.Context) error {
+	var errs []error
+	for _, kind := range api.Kinds() {
+		if kind.Supported() && !kind.Derived {
+			errs = append(errs, e.kind(ctx, kind))
+		}
+	}
+	return joined(errs)
 }
 
 // tell says what the output does not have.

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -67,6 +69,27 @@ func withExit2(err error) error {
 		return err
 	}
 	return exitError{err, 2}
+}
+
+// joined returns all errors as one, with each text once and the exit code of the first. Unlike errors.Join, it keeps the
+// texts of all calls that failed: message returns that of the first status.
+func joined(errs []error) (first error) {
+	var texts []string
+	for _, err := range errs {
+		if err == nil {
+			continue
+		}
+		if first == nil {
+			first = err
+		}
+		if text := message(err); !slices.Contains(texts, text) {
+			texts = append(texts, text)
+		}
+	}
+	if len(texts) < 2 {
+		return first
+	}
+	return exitError{errors.New(strings.Join(texts, "\n")), exitCode(first)}
 }
 
 // exitCode returns the exit code of the program: 1 for an error without a code of its own.

@@ -194,17 +194,27 @@ func (s *session) run(do func(*cobra.Command, []string, adminv1.AdminServiceClie
 	}
 }
 
-// runKey is run for a command about one object. The context ends after --timeout.
-func (s *session) runKey(do func(*cobra.Command, adminv1.AdminServiceClient,
-	*adminv1.ObjectKey) error) func(*cobra.Command, []string) error {
+// keyCommand does what a command does for one object.
+type keyCommand func(*cobra.Command, adminv1.AdminServiceClient, *adminv1.ObjectKey) error
+
+// runKey is run for a command about one object.
+func (s *session) runKey(do keyCommand) func(*cobra.Command, []string) error {
 	return s.run(func(cmd *cobra.Command, args []string, client adminv1.AdminServiceClient) error {
 		key, err := s.key(args)
 		if err != nil {
 			return err
 		}
-		ctx, cancel := context.WithTimeout(cmd.Context(), s.timeout)
-		defer cancel()
-		cmd.SetContext(ctx)
-		return elsewhere(ctx, client, key, do(cmd, client, key))
+		return s.onKey(cmd, client, key, do)
 	})
+}
+
+// onKey carries out a command for one object. Its context ends after --timeout.
+func (s *session) onKey(cmd *cobra.Command, client adminv1.AdminServiceClient, key *adminv1.ObjectKey,
+	do keyCommand) error {
+	all := cmd.Context()
+	ctx, cancel := context.WithTimeout(all, s.timeout)
+	defer cancel()
+	cmd.SetContext(ctx)
+	defer cmd.SetContext(all)
+	return elsewhere(ctx, client, key, do(cmd, client, key))
 }

@@ -100,45 +100,51 @@ func addAll(cmd *cobra.Command, all *bool) {
 	cmd.Flags().BoolVar(all, "all", false, "all objects of KIND in --namespace, of the hub or of --cluster")
 }
 
-// runKeys is runKey for a command that --all carries out for all objects of a kind, one after the other. A failure does
-// not stop the others.
-func (s *session) runKeys(all *bool, do func(*cobra.Command, adminv1.AdminServiceClient,
-	*adminv1.ObjectKey) error) func(*cobra.Command, []string) error {
+// runKeys is runKey for a command that --all carries out for all objects of a kind.
+func (s *session) runKeys(all *bool, do keyCommand) func(*cobra.Command, []string) error {
 	one := s.runKey(do)
-	forAll := s.run(func(cmd *cobra.Command, args []string, client adminv1.AdminServiceClient) error {
-		kind, names, err := kindOf(args)
-		if err != nil {
-			return err
-		}
-		if len(names) > 0 {
-			return usageError("--all is for all objects of a kind: leave out --all, or %s", strings.Join(names, " "))
-		}
-		if err := s.checkScope(kind); err != nil {
-			return err
-		}
-		request := s.listRequest(kind, getOptions{})
-		request.AllClusters = false
-		objects, err := list(cmd.Context(), client, request, chunkSize)
-		if err != nil {
-			return err
-		}
-		if len(objects) == 0 {
-			in := place{s.cluster, request.GetNamespace()}
-			return exitError{fmt.Errorf("there are no %s in %s", kind.Plural, in), notFound}
-		}
-		ctx := cmd.Context()
-		for _, o := range objects {
-			cmd.SetContext(ctx) // each has its own time
-			err = errors.Join(err, one(cmd, []string{o.GetKey().GetKind(), o.GetKey().GetName()}))
-		}
-		return err
+	each := s.run(func(cmd *cobra.Command, args []string, client adminv1.AdminServiceClient) error {
+		return s.forAll(cmd, args, client, do)
 	})
 	return func(cmd *cobra.Command, args []string) error {
 		if *all {
-			return forAll(cmd, args)
+			return each(cmd, args)
 		}
 		return one(cmd, args)
 	}
+}
+
+// forAll carries out a command for all objects of the kind that args name, one after the other. A failure does not stop
+// the others.
+func (s *session) forAll(cmd *cobra.Command, args []string, client adminv1.AdminServiceClient, do keyCommand) error {
+	kind, names, err := kindOf(args)
+	if err != nil {
+		return err
+	}
+	if len(names) > 0 {
+		return usageError("--all is for all objects of a kind: leave out --all, or %s", strings.Join(names, " "))
+	}
+	if err := s.checkScope(kind); err != nil {
+		return err
+	}
+	request := s.listRequest(kind, getOptions{})
+	request.AllClusters = false
+	objects, err := list(cmd.Context(), client, request, chunkSize)
+	if err != nil {
+		return err
+	}
+	if len(objects) == 0 {
+		in := place{s.cluster, request.GetNamespace()}
+		return exitError{fmt.Errorf("there are no %s in %s", kind.Plural, in), notFound}
+	}
+	var errs []error
+	for _, o := range objects {
+		errs = append(errs, s.onKey(cmd, client, o.GetKey(), do))
+		if cmd.Context().Err() != nil {
+			break
+		}
+	}
+	return joined(errs)
 }
 
 // resumed prints the result of the end of a suspension, and waits until the object is reconciled.

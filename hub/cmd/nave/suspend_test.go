@@ -12,7 +12,7 @@ import (
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 )
 
-// namesHub has two HelmReleases in a cluster, and refuses to suspend one of them.
+// namesHub has four HelmReleases in a cluster, and refuses to suspend two of them.
 type namesHub struct {
 	adminv1.UnimplementedAdminServiceServer
 	suspended *[]string
@@ -20,7 +20,7 @@ type namesHub struct {
 
 func (h namesHub) List(_ context.Context, r *adminv1.ListRequest) (*adminv1.ListResponse, error) {
 	answer := &adminv1.ListResponse{}
-	for _, name := range []string{"a", "b", "c"} {
+	for _, name := range []string{"a", "b", "c", "d"} {
 		if r.Cluster == "east" && !r.AllClusters && r.Namespace == "apps" {
 			answer.Objects = append(answer.Objects, &adminv1.Object{Key: &adminv1.ObjectKey{Cluster: "east",
 				Kind: r.Kind, Namespace: "apps", Name: name}, Json: []byte("{}")})
@@ -30,14 +30,14 @@ func (h namesHub) List(_ context.Context, r *adminv1.ListRequest) (*adminv1.List
 }
 
 func (h namesHub) Suspend(_ context.Context, r *adminv1.SuspendRequest) (*adminv1.SuspendResponse, error) {
-	if r.Key.Name == "b" {
-		return nil, status.Error(codes.FailedPrecondition, "not this one")
+	if r.Key.Name == "b" || r.Key.Name == "d" {
+		return nil, status.Error(codes.FailedPrecondition, "not this one: "+r.Key.Name)
 	}
 	*h.suspended = append(*h.suspended, r.Key.Cluster+"/"+r.Key.Kind+"/"+r.Key.Namespace+"/"+r.Key.Name)
 	return &adminv1.SuspendResponse{Changed: true}, nil
 }
 
-// TestSuspend_all suspends all objects of a kind, those after a failure, too.
+// TestSuspend_all suspends all objects of a kind, those after a failure, too, and names each failure.
 func TestSuspend_all(t *testing.T) {
 	var suspended []string
 	config := "--config=" + serve(t, namesHub{suspended: &suspended})
@@ -49,8 +49,8 @@ func TestSuspend_all(t *testing.T) {
 	}
 	err := suspend("hr", "--all", "-n=apps")
 	if got, want := strings.Join(suspended, " "), "east/HelmRelease/apps/a east/HelmRelease/apps/c"; got != want ||
-		err == nil || !strings.Contains(err.Error(), "not this one") {
-		t.Errorf("suspended %s, error %v; want %s and the failure of b", got, err, want)
+		err == nil || message(err) != "not this one: b\nnot this one: d" {
+		t.Errorf("suspended %s, error %v; want %s and the failures of b and d", got, err, want)
 	}
 	if err := suspend("hr", "--all"); err == nil || !strings.Contains(err.Error(), "there are no helmreleases in "+
 		"namespace flux-system of cluster east") {

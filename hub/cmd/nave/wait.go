@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -162,26 +163,8 @@ func (w *waiter) all(ctx context.Context, targets []*target) error {
 		})
 	}
 	running.Wait()
-	return joined(errs)
+	return joined(slices.DeleteFunc(errs, func(err error) bool { return errors.Is(err, errEnded) }))
 }
 
 // errEnded is the error of a wait that ended because another one failed.
 var errEnded = errors.New("the wait was ended")
-
-// joined returns all errors as one, with the exit code of the first.
-func joined(errs []error) (first error) {
-	var texts []string
-	for _, err := range errs {
-		if err == nil || errors.Is(err, errEnded) {
-			continue
-		}
-		if first == nil {
-			first = err
-		}
-		texts = append(texts, message(err))
-	}
-	if len(texts) < 2 {
-		return first
-	}
-	return exitError{errors.New(strings.Join(texts, "\n")), exitCode(first)}
-}
