@@ -110,7 +110,7 @@ func stateOf(e *adminv1.Explanation, now time.Time) string {
 		return "absent"
 	case slices.Contains(heldReasons, reason):
 		return "held"
-	case reason == condition.Suspended || reason == condition.Pinned:
+	case isWanted(e):
 		return "paused"
 	case reason == condition.Progressing && now.Sub(e.GetSince().AsTime()) > longProgress:
 		return "late"

@@ -86,10 +86,10 @@ func explain(p *printer, key *adminv1.ObjectKey, answer *adminv1.ExplainResponse
 	}
 	l.value = listOf(l.items)
 	l.text = func(out io.Writer) error {
-		err := printExplanations(out, answer.GetExplanations())
+		printExplanations(out, answer.GetExplanations(), found == nil)
 		printClusters(out, key, answer.GetClusters())
 		printEncryption(out, answer.GetEncryption())
-		return err
+		return nil
 	}
 	return cmp.Or(p.print(l), found)
 }
@@ -140,39 +140,39 @@ func lacksClusters(ctx context.Context, client adminv1.AdminServiceClient) (bool
 const noClusters = "no failures, but the hub has no clusters: register one with nave cluster add, and connect the " +
 	"hub to Git with nave bootstrap"
 
-// printExplanations prints the explanations. If any object is not ready, printExplanations returns errReported.
-func printExplanations(out io.Writer, explanations []*adminv1.Explanation) error {
+// printExplanations prints the explanations. allWanted: an operator wants all of those objects to be as they are.
+func printExplanations(out io.Writer, explanations []*adminv1.Explanation, allWanted bool) {
 	if len(explanations) == 0 {
 		fmt.Fprintln(out, "✔ everything is as it should be")
-		return nil
+		return
 	}
-	wrong := false
 	for _, same := range byCause(explanations) {
-		e := same[0]
-		sign, wanted := "✗", isWanted(e)
-		if wanted {
-			sign = "‖"
-		}
-		wrong = wrong || !wanted
-		fmt.Fprintf(out, "%s %s, for %s: %s\n", sign, showAll(same), ageOfTime(e.GetSince()), oneLine(e.GetReason()))
-		if e.GetMessage() != "" {
-			fmt.Fprintf(out, "    %s\n", briefly(indent(e.GetMessage())))
-		}
-		if len(e.GetWaitsFor()) > 0 {
-			fmt.Fprintf(out, "    waits for: %s\n", oneLine(strings.Join(e.GetWaitsFor(), " → ")))
-		}
-		if advice := e.GetAdvice(); advice != "" {
-			if len(same) > 1 {
-				advice = anyCluster(e)
-			}
-			fmt.Fprintf(out, "    → %s\n", indent(advice))
-		}
+		printExplanation(out, same)
 	}
-	if wrong {
-		return errReported
+	if allWanted {
+		fmt.Fprintln(out, "✔ everything else is as it should be")
 	}
-	fmt.Fprintln(out, "✔ everything else is as it should be")
-	return nil
+}
+
+// printExplanation prints a group of byCause.
+func printExplanation(out io.Writer, same []*adminv1.Explanation) {
+	e, sign := same[0], "✗"
+	if isWanted(e) {
+		sign = "‖"
+	}
+	fmt.Fprintf(out, "%s %s, for %s: %s\n", sign, showAll(same), ageOfTime(e.GetSince()), oneLine(e.GetReason()))
+	if e.GetMessage() != "" {
+		fmt.Fprintf(out, "    %s\n", briefly(indent(e.GetMessage())))
+	}
+	if len(e.GetWaitsFor()) > 0 {
+		fmt.Fprintf(out, "    waits for: %s\n", oneLine(strings.Join(e.GetWaitsFor(), " → ")))
+	}
+	if advice := e.GetAdvice(); advice != "" {
+		if len(same) > 1 {
+			advice = anyCluster(e)
+		}
+		fmt.Fprintf(out, "    → %s\n", indent(advice))
+	}
 }
 
 // byCause groups explanations that differ only in the cluster and the time. A group is where its first member was.

@@ -93,7 +93,8 @@ func TestExplain_exit_code(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var out bytes.Buffer
-			if err := printExplanations(&out, c.list); errors.Is(err, errReported) != c.reported || out.String() != c.want {
+			err := explain(&printer{out: &out}, nil, &adminv1.ExplainResponse{Explanations: c.list})
+			if errors.Is(err, errReported) != c.reported || out.String() != c.want {
 				t.Errorf("%v\n%s", err, out.String())
 			}
 		})
