@@ -42,6 +42,8 @@ func newCheckCommand(s *session) *cobra.Command {
 			}
 			c := &checkup{printer: p}
 			switch {
+			case p.isTable() && o.noHeaders:
+				return errNoTable
 			case o.pre:
 				c.cluster(cmd.Context(), o)
 			case o.kubeconfig != "" || o.kubecontext != "":

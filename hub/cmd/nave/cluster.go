@@ -263,7 +263,7 @@ func newClusterListCommand(s *session) *cobra.Command {
 		}),
 	}
 	o.add(cmd)
-	cmd.Flags().StringVarP(&o.selector, "selector", "l", "", "label selector")
+	addSelector(cmd, &o.selector, "label selector")
 	return cmd
 }
 

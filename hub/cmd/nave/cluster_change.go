@@ -18,13 +18,13 @@ import (
 // clusterChange is a change of some clusters that operators added.
 type clusterChange struct {
 	agreed      agreement
-	selector    string
+	selector    selector
 	all, dryRun bool
 }
 
 func (c *clusterChange) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
-	f.StringVarP(&c.selector, "selector", "l", "", "label selector: change the clusters that it selects")
+	addSelector(cmd, &c.selector, "label selector: change the clusters that it selects")
 	f.BoolVar(&c.all, "all", false, "change all clusters")
 	f.BoolVar(&c.dryRun, "dry-run", false, "print what would change and what that would remove")
 	c.agreed.flag(cmd)

@@ -46,13 +46,13 @@ Git; its spoke stays joined, and nothing is applied anew.`,
 		}),
 	}
 	o.add(cmd)
-	cmd.Flags().StringVarP(&o.selector, "selector", "l", "", "label selector")
+	addSelector(cmd, &o.selector, "label selector")
 	return cmd
 }
 
 // chosenClusters returns clusters as an operator would write them: those of the names, or if there are none, those that
 // a label selector selects.
-func chosenClusters(ctx context.Context, client adminv1.AdminServiceClient, names []string, selector string) (
+func chosenClusters(ctx context.Context, client adminv1.AdminServiceClient, names []string, by selector) (
 	chosen []map[string]any, err error) {
 	var objects []*adminv1.Object
 	for _, name := range names {
@@ -64,7 +64,7 @@ func chosenClusters(ctx context.Context, client adminv1.AdminServiceClient, name
 		objects = append(objects, answer.GetObject())
 	}
 	if len(names) == 0 {
-		objects, err = list(ctx, client, &adminv1.ListRequest{Kind: api.ClusterKind, LabelSelector: selector}, chunkSize)
+		objects, err = list(ctx, client, &adminv1.ListRequest{Kind: api.ClusterKind, LabelSelector: string(by)}, chunkSize)
 		if err != nil {
 			return nil, err
 		}

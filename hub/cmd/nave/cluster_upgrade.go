@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"reflect"
 	"strconv"
 
@@ -28,7 +27,7 @@ the Clusters.`,
 			"  nave cluster upgrade --all --image ghcr.io/navefleet/nave-spoke@sha256:… --max-concurrent 10%",
 		RunE: s.run(func(cmd *cobra.Command, args []string, client adminv1.AdminServiceClient) error {
 			if (image != "") == stop {
-				return errors.New("which image? give --image, or --stop to leave the spokes as they are")
+				return usageError("which image? give --image, or --stop to leave the spokes as they are")
 			}
 			return c.apply(cmd, client, args, "changed", func(cluster map[string]any) (bool, error) {
 				return setSpoke(fieldMap(cluster, "spec"), image, maxConcurrent), nil

@@ -91,9 +91,9 @@ func (s *session) eventsRequest(cmd *cobra.Command, args []string, f eventsFlags
 // eventsObject returns the key of the object of --for. An object of a cluster may be of a kind that the hub does not
 // have.
 func (s *session) eventsObject(text string) (*adminv1.ObjectKey, error) {
-	kind, name, ok := strings.Cut(text, "/")
-	if !ok || kind == "" || name == "" {
-		return nil, usageError("--for=%s: want KIND/NAME", text)
+	kind, name, err := kindAndName(text)
+	if err != nil {
+		return nil, err
 	}
 	if _, known := api.KindByName(kind); known || s.cluster == "" {
 		return s.key([]string{text})

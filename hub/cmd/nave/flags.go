@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+	"k8s.io/apimachinery/pkg/labels"
 )
 
 // globalFlags are the flags of the root command.
@@ -56,6 +57,27 @@ func addAllNamespaces(cmd *cobra.Command, all *bool, more string) {
 	cmd.Flags().BoolVarP(all, allNamespaces, "A", false,
 		"in all namespaces of the hub and of all clusters, or of --cluster"+more)
 }
+
+// selector is the value of the flag --selector. A wrong one is an error of the command line, so the hub is not asked.
+type selector string
+
+// addSelector adds the flag --selector.
+func addSelector(cmd *cobra.Command, to *selector, usage string) {
+	cmd.Flags().VarP(to, "selector", "l", usage)
+}
+
+// Set implements pflag.Value.
+func (s *selector) Set(text string) error {
+	_, err := labels.Parse(text)
+	*s = selector(text)
+	return err
+}
+
+// String implements pflag.Value.
+func (s *selector) String() string { return string(*s) }
+
+// Type implements pflag.Value.
+func (s *selector) Type() string { return "string" }
 
 // refuse returns an error if one of the flags is given, which have no effect for the command.
 func refuse(cmd *cobra.Command, flags ...string) error {

@@ -99,6 +99,9 @@ func TestFlags_exit_code(t *testing.T) {
 		"get ks --timeout=soon":                "invalid argument",
 		"cluster add a --adopt --label=a=b":    "none of the others can be",
 		"delete -f a.yaml --cluster=a":         "--cluster does nothing here",
+		"get ks -l a=b=c":                      "--selector",
+		"wait ks -l !!":                        "--selector",
+		"cluster set -l a,,b --var=a=b":        "--selector",
 	} {
 		if out, code := exitOf(t.Context(), "none", strings.Fields(args)...); code != 2 || !strings.Contains(out, want) {
 			t.Errorf("nave %s: exit code %d, want 2 and %q: %s", args, code, want, out)
@@ -138,6 +141,18 @@ func TestFlags_kind(t *testing.T) {
 		"cluster remove east":                 "add --yes",
 		"get all a":                           "all takes no name",
 		"get sources a":                       "unknown kind",
+		"logs --level=loud":                   "want debug, info, warn or error",
+		"logs --since=-1m":                    "--since -1m0s",
+		"logs -o yaml":                        `unknown output "yaml"`,
+		"logs --for=kustomization":            "want KIND/NAME",
+		"events --for=kustomization":          "want KIND/NAME",
+		"version -o name":                     "no objects with names",
+		"version --no-headers":                "--no-headers does nothing here",
+		"tree fleet all --no-headers":         "--no-headers does nothing here",
+		"check --no-headers":                  "--no-headers does nothing here",
+		"cluster upgrade --all":               "which image?",
+		"wait ks --all --for=jsonpath={.a[}":  "--for: ",
+		"delete ks":                           "want the name of exactly one",
 	} {
 		if out, code := exitOf(t.Context(), config, strings.Fields(args)...); code != 2 || !strings.Contains(out, want) {
 			t.Errorf("nave %s: exit code %d, want 2 and %q: %s", args, code, want, out)

@@ -23,7 +23,7 @@ import (
 type getOptions struct {
 	outputFlags
 	all      bool
-	selector string
+	selector selector
 	watch    bool
 	chunk    int64
 }
@@ -47,7 +47,7 @@ func newGetCommand(s *session) *cobra.Command {
 	f := cmd.Flags()
 	addAllNamespaces(cmd, &o.all, "")
 	o.add(cmd)
-	f.StringVarP(&o.selector, "selector", "l", "", "label selector")
+	addSelector(cmd, &o.selector, "label selector")
 	f.BoolVarP(&o.watch, "watch", "w", false, "print the present objects, then each change")
 	f.Int64Var(&o.chunk, "chunk-size", chunkSize, "ask the hub for a large list in chunks of so many objects; 0: at once")
 	return cmd
@@ -128,7 +128,7 @@ func (s *session) heldRow(ctx context.Context, client adminv1.AdminServiceClient
 // listRequest returns the request for the objects of a kind.
 func (s *session) listRequest(kind api.Kind, o getOptions) *adminv1.ListRequest {
 	request := &adminv1.ListRequest{Kind: kind.Name, Cluster: s.cluster, AllClusters: s.cluster == "",
-		LabelSelector: o.selector}
+		LabelSelector: string(o.selector)}
 	if kind.Namespaced && !o.all {
 		request.Namespace = s.namespace
 	}

@@ -53,6 +53,16 @@ func (s *session) key(args []string) (*adminv1.ObjectKey, error) {
 	return key, nil
 }
 
+// kindAndName returns the parts of KIND/NAME, the value of a flag --for. The kind may be one that the hub does not
+// have.
+func kindAndName(value string) (kind, name string, err error) {
+	kind, name, ok := strings.Cut(value, "/")
+	if !ok || kind == "" || name == "" {
+		return "", "", usageError("--for=%s: want KIND/NAME, such as kustomization/apps", value)
+	}
+	return kind, name, nil
+}
+
 // checkScope returns an error about --cluster or --namespace if the objects of a kind have none.
 func (s *session) checkScope(kind api.Kind) error {
 	switch {

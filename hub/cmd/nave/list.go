@@ -95,7 +95,7 @@ type listedArtifact struct {
 func (l *listing) filter(tags []string) ([]string, error) {
 	pattern, err := regexp.Compile(l.pattern)
 	if err != nil {
-		return nil, fmt.Errorf("--filter-regex: %w", err)
+		return nil, usageError("--filter-regex: %w", err)
 	}
 	slices.Sort(tags)
 	tags = slices.DeleteFunc(tags, func(tag string) bool { return !pattern.MatchString(tag) })
@@ -104,7 +104,7 @@ func (l *listing) filter(tags []string) ([]string, error) {
 	}
 	constraint, err := semver.NewConstraint(l.versions)
 	if err != nil {
-		return nil, fmt.Errorf("--filter-semver: %w", err)
+		return nil, usageError("--filter-semver: %w", err)
 	}
 	versions := map[string]*semver.Version{}
 	for _, tag := range tags {

@@ -75,14 +75,14 @@ func (s *session) logsRequest(cmd *cobra.Command, args []string, f logsFlags) (*
 	}
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(f.level)); err != nil {
-		return nil, fmt.Errorf("--level %q: want debug, info, warn or error", f.level)
+		return nil, usageError("--level %q: want debug, info, warn or error", f.level)
 	}
 	r.Level = int32(level)
 	switch {
 	case f.output != "" && f.output != "json":
-		return nil, fmt.Errorf("unknown output %q: want json", f.output)
+		return nil, usageError("unknown output %q: want json", f.output)
 	case f.since < 0:
-		return nil, fmt.Errorf("--since %s: want a duration of 0 or more, such as 5m", f.since)
+		return nil, usageError("--since %s: want a duration of 0 or more, such as 5m", f.since)
 	case f.since > 0:
 		r.Since = durationpb.New(f.since)
 	}
@@ -97,9 +97,9 @@ func (s *session) logsAbout(cmd *cobra.Command, r *adminv1.LogsRequest, about st
 	if !cmd.Flags().Changed("for") {
 		return refuse(cmd, "namespace")
 	}
-	kind, name, ok := strings.Cut(about, "/")
-	if !ok || kind == "" || name == "" {
-		return fmt.Errorf("--for %q: want KIND/NAME, such as kustomization/apps", about)
+	kind, name, err := kindAndName(about)
+	if err != nil {
+		return err
 	}
 	if k, ok := api.KindByName(kind); ok {
 		kind = k.Name

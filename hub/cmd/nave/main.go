@@ -71,8 +71,8 @@ func withExit2(err error) error {
 	return exitError{err, 2}
 }
 
-// joined returns all errors as one, with each text once and the exit code of the first. Unlike errors.Join, it keeps the
-// texts of all calls that failed: message returns that of the first status.
+// joined returns all errors as one, with each text once and the exit code of the first. Unlike errors.Join, it keeps
+// the texts of all calls that failed: message returns that of the first status.
 func joined(errs []error) (first error) {
 	var texts []string
 	for _, err := range errs {

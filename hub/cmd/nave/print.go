@@ -93,7 +93,7 @@ func (o outputFlags) printer(cmd *cobra.Command) (*printer, error) {
 func (p *printer) print(l printout) error {
 	switch {
 	case p.isTable() && l.text != nil && p.noHeaders:
-		return errors.New("--no-headers does nothing here without -o custom-columns=…: leave it out")
+		return errNoTable
 	case p.isTable() && l.text != nil:
 		return l.text(p.out)
 	case p.isTable():
@@ -108,7 +108,7 @@ func (p *printer) print(l printout) error {
 		return p.printColumns(l)
 	case p.format == "name":
 		if l.names == nil {
-			return errors.New("-o name: these are no objects with names; want json, yaml, jsonpath=… or custom-columns=…")
+			return usageError("-o name: these are no objects with names; want json, yaml, jsonpath=… or custom-columns=…")
 		}
 		for _, name := range l.names {
 			fmt.Fprintln(p.out, oneLine(name))
@@ -117,6 +117,9 @@ func (p *printer) print(l printout) error {
 	}
 	return printIn(p.out, p.format, l.value)
 }
+
+// errNoTable is the error of a command that prints no table unless it is told to.
+var errNoTable = usageError("--no-headers does nothing here without -o custom-columns=…: leave it out")
 
 // printPath prints a value by the template of jsonpath.
 func (p *printer) printPath(value any) error {

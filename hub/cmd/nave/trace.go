@@ -40,14 +40,10 @@ func newTraceCommand(s *session) *cobra.Command {
 			return s.run(func(cmd *cobra.Command, _ []string, client adminv1.AdminServiceClient) error {
 				t := &tracing{client: client, cluster: s.cluster}
 				found, err := t.trace(cmd.Context(), want)
-				switch {
-				case err != nil:
+				if err != nil {
 					return err
-				case !p.isTable():
-					return p.print(printout{value: found})
 				}
-				printTraced(cmd.OutOrStdout(), found)
-				return nil
+				return p.print(printout{value: found, text: found.print})
 			})(cmd, args)
 		},
 	}
@@ -98,8 +94,8 @@ type traceStep struct {
 	Message    string `json:"message,omitempty"`
 }
 
-// printTraced prints an object and what it comes from, as flux trace does.
-func printTraced(out io.Writer, t *traced) {
+// print prints an object and what it comes from, as flux trace does.
+func (t *traced) print(out io.Writer) error {
 	printStep(out, t.Object, "Object")
 	for _, step := range append([]traceStep{t.GivenBy}, t.Sources...) {
 		fmt.Fprintln(out, "---")
@@ -114,6 +110,7 @@ func printTraced(out io.Writer, t *traced) {
 		fmt.Fprintln(out, "---")
 		fmt.Fprintf(out, "%-15s %s\n", "Given by:", strings.Join(parents, ", of "))
 	}
+	return nil
 }
 
 // printStep prints the fields that a step has.

@@ -47,7 +47,7 @@ func (t *tracing) trace(ctx context.Context, want manifest.ID) (*traced, error) 
 	if err != nil {
 		return nil, exitError{fmt.Errorf("cluster %s: %w", t.cluster, err), notFound}
 	}
-	result := &traced{Object: t.step(found.id)}
+	result := &traced{Object: t.step(found.id), Sources: []traceStep{}, Parents: []traceStep{}}
 	result.Object.Status, result.Object.Message = found.node.GetStatus(), found.node.GetMessage()
 	if len(found.above) == 0 {
 		return result, t.traceRoot(ctx, found.id, result)
@@ -172,14 +172,15 @@ func (t *tracing) step(id manifest.ID) traceStep {
 // hub first.
 func (t *tracing) application(ctx context.Context, id manifest.ID, isRoot bool) (app traceStep, sources []traceStep,
 	err error) {
+	sources = []traceStep{} // in JSON a list, even if it is empty
 	key := api.Key{Cluster: t.cluster, Kind: id.Kind, Namespace: id.Namespace, Name: id.Name}
 	object, err := t.get(ctx, key)
 	if object == nil || err != nil {
-		return described(key, object), nil, err
+		return described(key, object), sources, err
 	}
 	data, err := json.Marshal(object)
 	if err != nil {
-		return t.step(id), nil, err
+		return t.step(id), sources, err
 	}
 	var owner *api.Key
 	if fleet := api.FleetKey(""); isRoot {

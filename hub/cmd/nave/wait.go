@@ -17,7 +17,7 @@ import (
 // waitOptions has the flags of "nave wait".
 type waitOptions struct {
 	goal          string
-	selector      string
+	selector      selector
 	all, anywhere bool
 }
 
@@ -67,7 +67,7 @@ func newWaitCommand(s *session) *cobra.Command {
 	f := cmd.Flags()
 	f.StringVar(&o.goal, "for", "ready", "what to wait for: ready, delete, create, condition=TYPE[=STATUS] or "+
 		"jsonpath='{.PATH}'[=VALUE]")
-	f.StringVarP(&o.selector, "selector", "l", "", "wait for the objects of KIND that this label selector selects")
+	addSelector(cmd, &o.selector, "wait for the objects of KIND that this label selector selects")
 	f.BoolVar(&o.all, "all", false, "wait for all objects of KIND that nave get lists")
 	addAllNamespaces(cmd, &o.anywhere, "; with --all or -l only")
 	return cmd

@@ -89,7 +89,7 @@ func jsonpathGoal(text string) (goal, error) {
 	}
 	parsed, err := parsePath(path)
 	if err != nil {
-		return goal{}, fmt.Errorf("--for: %w", err)
+		return goal{}, usageError("--for: %w", err)
 	}
 	return goal{name: text, is: func(object map[string]any) (bool, string, error) {
 		var out bytes.Buffer
