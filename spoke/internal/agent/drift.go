@@ -104,7 +104,8 @@ func (n *node) holdLeft(d drift) {
 	n.heldDrift[d.object] = d.String()
 }
 
-// String describes the drift in a line.
+// String describes the drift in a line: the object, its field managers and its fields, without their values. Events,
+// conditions and logs have it; they go further than the status, which has the values.
 func (d drift) String() string {
 	by := ""
 	if len(d.by) > 0 {

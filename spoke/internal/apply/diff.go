@@ -28,8 +28,16 @@ type FieldChange struct {
 	Old, New string
 }
 
-// String describes the change in a line.
-func (c FieldChange) String() string { return reporting.DescribeChange(c.Path, c.Old, c.New) }
+// String describes the change without the values, which only who asks for them gets.
+func (c FieldChange) String() string {
+	switch {
+	case c.Old == "":
+		return c.Path + " was added"
+	case c.New == "":
+		return c.Path + " was removed"
+	}
+	return c.Path
+}
 
 // difference is a FieldChange whose values may be secret.
 type difference struct {

@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/reporting"
 	"github.com/navefleet/nave/spoke/internal/apply"
 	"github.com/navefleet/nave/spoke/internal/inventory"
 	"github.com/navefleet/nave/spoke/internal/kube"
@@ -63,7 +64,7 @@ func (w *world) seen(mode bundle.DriftMode, yaml string) (map[string]apply.Entry
 func textsOf(e apply.Entry) string {
 	var texts []string
 	for _, c := range e.Changes {
-		texts = append(texts, c.String())
+		texts = append(texts, reporting.DescribeChange(c.Path, c.Old, c.New))
 	}
 	return strings.Join(texts, "; ")
 }

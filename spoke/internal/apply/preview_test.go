@@ -236,7 +236,7 @@ func nobody(manifest.ID) bool { return false }
 func textsOfAll(found []apply.Preview) (texts []string) {
 	for _, p := range found {
 		for _, c := range p.Changes {
-			texts = append(texts, c.String())
+			texts = append(texts, reporting.DescribeChange(c.Path, c.Old, c.New))
 		}
 	}
 	return texts
