@@ -20,8 +20,13 @@ const (
 	reconnectLook = 500 * time.Millisecond
 )
 
-// requireSpoke returns an error if only the spoke of a cluster can carry a request out, and that spoke has been offline
-// for longer than it takes to reconnect.
+// offlineError says that a request waits for a spoke that is offline.
+type offlineError struct{ message string }
+
+func (e *offlineError) Error() string { return e.message }
+
+// requireSpoke returns an offlineError if only the spoke of a cluster can carry a request out, and that spoke has been
+// offline for longer than it takes to reconnect.
 func requireSpoke(ctx context.Context, client adminv1.AdminServiceClient, key *adminv1.ObjectKey) error {
 	cluster := spokeOf(key)
 	if cluster == "" {
@@ -33,8 +38,8 @@ func requireSpoke(ctx context.Context, client adminv1.AdminServiceClient, key *a
 		case err != nil || message == "":
 			return err
 		case time.Since(since) > reconnects || time.Since(began) > reconnects:
-			return fmt.Errorf("%s waits: cluster %s is offline: %s. The request is kept; a spoke that connects again carries "+
-				"it out", show(key), cluster, message)
+			return &offlineError{fmt.Sprintf("%s waits: cluster %s is offline: %s. The request is kept; a spoke that connects "+
+				"again carries it out", show(key), cluster, message)}
 		}
 		if err := wait.For(ctx, reconnectLook); err != nil {
 			return err

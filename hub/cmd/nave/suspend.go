@@ -54,7 +54,11 @@ func suspendedNow(ctx context.Context, p *progress, client adminv1.AdminServiceC
 		return nil
 	}
 	if stopRepair || (api.Key{Kind: key.GetKind()}).Role() != api.ClusterRole { // the hub alone suspends a Cluster
-		if err := requireSpoke(ctx, client, key); err != nil {
+		err := requireSpoke(ctx, client, key)
+		if _, offline := errors.AsType[*offlineError](err); offline {
+			return fmt.Errorf("%w. Until then the spoke may go on repairing drift", err)
+		}
+		if err != nil {
 			return err
 		}
 	}
