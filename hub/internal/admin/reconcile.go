@@ -35,6 +35,9 @@ func (s *Server) Reconcile(ctx context.Context, r *adminv1.ReconcileRequest) (*a
 		if err == nil {
 			err = requestRelease(&row, r, response.RequestedAt)
 		}
+		if err == nil && r.Test {
+			err = requireInstalled(tx, key)
+		}
 		if err != nil {
 			return err
 		}
@@ -64,6 +67,19 @@ func requestRelease(row *store.Resource, r *adminv1.ReconcileRequest, at string)
 		}
 	}
 	return nil
+}
+
+// requireInstalled returns an error if the spoke of a release has reported no installed revision that could be tested.
+func requireInstalled(tx *store.Tx, key api.Key) error {
+	history, err := revisionsOf(tx, key)
+	if err != nil && status.Code(err) != codes.FailedPrecondition {
+		return err
+	}
+	if len(history) > 0 && history[0].GetStatus() != "uninstalled" {
+		return nil
+	}
+	return status.Errorf(codes.FailedPrecondition, "%s is not installed, so that no test can run: wait for its installation "+
+		"(nave wait), or find out why it is not installed (nave explain), and test it then", key)
 }
 
 // reconcileSource asks for the source of an object, and waits until the source was fetched.

@@ -150,10 +150,8 @@ func TestReconcile_suspended_source(t *testing.T) {
 
 // TestReconcile_release notes requests to a release of Helm, and refuses them for others.
 func TestReconcile_release(t *testing.T) {
-	r := newRig(t)
-	release := api.Key{Cluster: "a", Kind: "HelmRelease", Namespace: "apps", Name: "web"}
-	r.put(store.Resource{Key: release}, `{"metadata":{"name":"web","namespace":"apps"},
-		"spec":{"interval":"1m","chartRef":{"kind":"OCIRepository","name":"web"}}}`)
+	r := newPinRig(t)
+	release := pinnedKey
 	answer, err := r.Reconcile(t.Context(), &adminv1.ReconcileRequest{Key: fold.KeyMessage(release), Force: true,
 		Test: true})
 	must(t, err)
@@ -168,9 +166,46 @@ func TestReconcile_release(t *testing.T) {
 		t.Errorf("requested %+v", got.Requests)
 	}
 	r.apply(root + "---" + source)
+	_, err = r.Reconcile(t.Context(), &adminv1.ReconcileRequest{Test: true, Key: fold.KeyMessage(
+		api.Key{Kind: "Kustomization", Namespace: "flux-system", Name: "root"})})
+	wantCode(t, err, codes.InvalidArgument, "is no release of Helm")
 	_, err = r.Reconcile(t.Context(), &adminv1.ReconcileRequest{Force: true, Key: fold.KeyMessage(
 		api.Key{Kind: "Kustomization", Namespace: "flux-system", Name: "root"})})
 	wantCode(t, err, codes.InvalidArgument, "is no release of Helm")
+}
+
+// TestReconcile_test_not_installed refuses at once to test a release that no spoke has installed, says what to do, and
+// notes no request. A release that is not as it should be is tested.
+func TestReconcile_test_not_installed(t *testing.T) {
+	r := newPinRig(t)
+	for name, c := range map[string]struct {
+		release *spokev1.ReleaseReport
+		refused bool
+	}{
+		"never":       {&spokev1.ReleaseReport{}, true},
+		"no_release":  {nil, true},
+		"uninstalled": {&spokev1.ReleaseReport{History: []*spokev1.RevisionReport{{Revision: 2, Status: "uninstalled"}}}, true},
+		"installing": {&spokev1.ReleaseReport{History: []*spokev1.RevisionReport{{Revision: 1,
+			Status: "pending-install"}}}, false},
+		"failed": {&spokev1.ReleaseReport{History: []*spokev1.RevisionReport{{Revision: 1, Status: "failed"}}}, false},
+	} {
+		r.report(c.release)
+		before, _ := r.resource(pinnedKey)
+		_, err := r.Reconcile(t.Context(), &adminv1.ReconcileRequest{Key: fold.KeyMessage(pinnedKey), Test: true})
+		if !c.refused {
+			must(t, err)
+			continue
+		}
+		wantCode(t, err, codes.FailedPrecondition, "HelmRelease apps/web on a is not installed")
+		if after, _ := r.resource(pinnedKey); after.Requests != before.Requests || after.RequestedAt != before.RequestedAt {
+			t.Errorf("%s: requested %+v", name, after.Requests)
+		}
+	}
+	must(t, r.store.Update(t.Context(), func(tx *store.Tx) error { // its cluster has reported nothing of it
+		return store.Reports.Delete(tx, pinnedKey.Path())
+	}))
+	_, err := r.Reconcile(t.Context(), &adminv1.ReconcileRequest{Key: fold.KeyMessage(pinnedKey), Test: true})
+	wantCode(t, err, codes.FailedPrecondition, "nave explain")
 }
 
 // TestCapabilities answers what the spoke of a cluster reported.
