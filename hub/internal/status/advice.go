@@ -138,7 +138,7 @@ var advices = map[string]string{
 	condition.InputNotReady: "If the cluster has not told keys yet: see whether it is connected. Else give the cluster " +
 		"the named ConfigMap or Secret, or set optional: true " +
 		"where the KIND names it. A variable that nothing gives wants a value in postBuild.substitute, or a default",
-	condition.HealthCheckFailed: "Look at the named objects in the cluster",
+	condition.HealthCheckFailed: "Look at the named objects and their events in the cluster: kubectl describe",
 	condition.ReconciliationFailed: "Look at the named objects: the cluster does not take them, and the message has " +
 		"the cause of each. If they are forbidden: see whether the service account of the KIND exists, and what it may do",
 	condition.DecryptionFailed: "If the message names a cause in the file, correct the file with sops. If a key is " +

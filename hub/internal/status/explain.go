@@ -21,6 +21,7 @@ import (
 // objects last, the oldest first. An empty kind, name or namespace names all; an empty cluster, the whole fleet.
 func Explain(w *World, key api.Key) []*adminv1.Explanation {
 	var all []*adminv1.Explanation
+	repeats := map[*adminv1.Explanation]api.Key{}
 	rank := map[*adminv1.Explanation]int{}
 	covered := w.covered(key)
 	for _, f := range w.facts {
@@ -34,14 +35,10 @@ func Explain(w *World, key api.Key) []*adminv1.Explanation {
 		listed := func(c Facts) bool { return c.named(key) || covered[c.Resource.Key] }
 		for _, e := range w.explain(f, v) {
 			derived := w.shorten(f, e, listed)
-			switch {
-			case e.Reason == condition.Suspended, e.Reason == condition.Pinned:
-				rank[e] = 3
-			case v.ready != condition.False:
-				rank[e] = 2
-			case derived:
-				rank[e] = 1
+			if cause, ok := f.repeated(e, listed); ok && key != f.Resource.Key {
+				repeats[e] = cause
 			}
+			rank[e] = rankOf(e, v, derived)
 			all = append(all, e)
 		}
 	}
@@ -49,9 +46,28 @@ func Explain(w *World, key api.Key) []*adminv1.Explanation {
 		rank[e] = 2
 		all = append(all, e)
 	}
+	all = dropRepeated(all, repeats)
 	w.count(all)
 	sortByRank(all, rank)
 	return all
+}
+
+// rankOf returns the rank of an explanation: causes, failures that follow from others, waits, what operators want.
+func rankOf(e *adminv1.Explanation, v verdict, derived bool) int {
+	switch {
+	case isWanted(e):
+		return 3
+	case v.ready != condition.False:
+		return 2
+	case derived:
+		return 1
+	}
+	return 0
+}
+
+// isWanted reports whether an operator wants the object to be as it is.
+func isWanted(e *adminv1.Explanation) bool {
+	return e.Reason == condition.Suspended || e.Reason == condition.Pinned
 }
 
 // sortByRank sorts explanations by their rank, and those of one rank by their age.
@@ -131,10 +147,6 @@ func (w *World) explainVerdict(f Facts, v verdict) []*adminv1.Explanation {
 		Object: KeyMessage(f.Resource.Key), Since: timestamppb.New(v.since), Reason: v.reason,
 		Message: v.message + f.basesOf(v), Advice: w.adviceOf(f, v),
 	}
-	if f.Report != nil && awaitsHealth(f.Report) && v.reason == f.Report.Reason &&
-		strings.HasPrefix(v.message, f.Report.Message) && f.Report.Failed == 0 {
-		e.Advice = awaitAdvice
-	}
 	switch f.role() {
 	case api.RenderableRole:
 		w.addWaits(f, e)
@@ -151,12 +163,26 @@ func (w *World) explainVerdict(f Facts, v verdict) []*adminv1.Explanation {
 	}
 	if f.Report != nil && f.Entry != nil && !f.behind() && (f.Condition == nil || f.Condition.Ready == condition.True) {
 		for _, o := range f.Report.Objects {
-			if each := explainObject(f, o); o.Status != condition.Refused || !strings.Contains(e.Message, each.Message) {
+			if each := explainObject(f, o); !mergeObject(e, o, each) {
 				list = append(list, each)
 			}
 		}
 	}
 	return list
+}
+
+// mergeObject reports whether an explanation of an application has that of an object of it, too: if its message has the
+// same text, or if the application waits, or waited in vain, for the health of its objects. Then mergeObject adds the
+// text about the object as a line of its own, if the message does not have it.
+func mergeObject(e *adminv1.Explanation, o *spokev1.ObjectReport, each *adminv1.Explanation) bool {
+	switch {
+	case strings.Contains(e.Message, each.Message):
+	case o.Status != condition.Refused && (e.Reason == condition.HealthCheckFailed || e.Reason == condition.Progressing):
+		e.Message += "\n" + each.Message
+	default:
+		return false
+	}
+	return true
 }
 
 // basesOf returns the part of a message about a failure in the cluster that names the remote bases, because one of them

@@ -2,6 +2,7 @@ package status
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -75,6 +76,20 @@ func (w *World) adviceOf(f Facts, v verdict) string {
 		return f.advice(condition.HealthCheckFailed)
 	case !w.now.IsZero() && w.now.Sub(v.since) > deadline:
 		return overdueAdvice
+	case f.Report == nil || !awaitsHealth(f.Report) || !strings.HasPrefix(v.message, f.Report.Message):
+		return f.advice(v.reason)
 	}
-	return f.advice(v.reason)
+	if peer, ok := w.facts[f.awaitedPeer()]; ok && peer.verdict().ready == condition.False {
+		return "Fix " + nameIn(f, peer) + " first"
+	}
+	return awaitAdvice
+}
+
+// awaitedPeer returns the application that the spoke names as the one whose readiness this application waits for.
+func (f Facts) awaitedPeer() api.Key {
+	text, _ := strings.CutPrefix(f.Report.Message, "waiting for health: ")
+	local, _ := strings.CutSuffix(text, " is not ready")
+	kind, name, _ := strings.Cut(local, " ")
+	namespace, name, _ := strings.Cut(name, "/")
+	return api.Key{Cluster: f.Resource.Key.Cluster, Kind: kind, Namespace: namespace, Name: name}
 }

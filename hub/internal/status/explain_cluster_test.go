@@ -88,6 +88,7 @@ func TestExplain_progressing(t *testing.T) {
 		"starts":         {"", applies, time.Minute, advices[condition.Progressing]},
 		"awaits":         {"", func(*Facts) {}, time.Minute, awaitAdvice},
 		"failed_object":  {"", func(f *Facts) { f.Report.Failed = 1 }, time.Minute, advices[condition.HealthCheckFailed]},
+		"awaits_overdue": {"", func(*Facts) {}, 2 * time.Hour, overdueAdvice},
 		"overdue":        {"", applies, 2 * time.Hour, overdueAdvice},
 		"within_timeout": {`,"timeout":"10m"`, applies, 6 * time.Minute, advices[condition.Progressing]},
 		"over_timeout":   {`,"timeout":"10m"`, applies, 11 * time.Minute, overdueAdvice},

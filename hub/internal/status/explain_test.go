@@ -10,6 +10,7 @@ import (
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/store"
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
+	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/condition"
 )
 
@@ -213,7 +214,8 @@ func TestHealth_hub_refused(t *testing.T) {
 	}
 }
 
-// TestExplain_cause_once checks that a cause is told once, before what follows from it.
+// TestExplain_cause_once checks that a cause is told once, before what follows from it. Its Cluster is listed only if
+// it is named.
 func TestExplain_cause_once(t *testing.T) {
 	infra := application("infra", "", func(f *Facts) {
 		f.Report.Ready, f.Report.Reason = condition.False, "DecryptionFailed"
@@ -229,10 +231,92 @@ func TestExplain_cause_once(t *testing.T) {
 	want := `Kustomization/infra DecryptionFailed "Deployment.apps default/web: no key"
 Kustomization/apps DependencyNotReady "It waits for Kustomization flux-system/infra, which failed (DecryptionFailed)" ` +
 		`waits for Kustomization flux-system/infra
-Cluster/east DecryptionFailed "Kustomization flux-system/infra: DecryptionFailed (and 1 more is not ready)"
 `
-	if got := lines(Explain(w, api.Key{})); got != want {
-		t.Errorf("got\n%swant\n%s", got, want)
+	const cluster = `Cluster/east DecryptionFailed "Kustomization flux-system/infra: DecryptionFailed (and 1 more is not ready)"
+`
+	for key, want := range map[api.Key]string{{}: want, {Cluster: "east"}: want, api.ClusterKey("east"): want + cluster} {
+		if got := lines(Explain(w, key)); got != want {
+			t.Errorf("%v: got\n%swant\n%s", key, got, want)
+		}
+	}
+}
+
+// TestExplain_repeated leaves out a Cluster only if the object that it quotes is listed as no operator wants it to be.
+func TestExplain_repeated(t *testing.T) {
+	starting := func(f *Facts) { f.Report.Ready, f.Report.Reason, f.Report.Message = "Unknown", "Progressing", "starts" }
+	suspended := func(f *Facts) { f.Resource.Suspended, f.Resource.SuspendedAt = true, at(1) }
+	for name, c := range map[string]struct {
+		app, cluster func(*Facts)
+		want         bool
+	}{
+		"failed":            {fails, func(*Facts) {}, false},
+		"in_progress":       {starting, func(*Facts) {}, false},
+		"suspended_object":  {func(f *Facts) { starting(f); suspended(f) }, func(*Facts) {}, true},
+		"suspended_cluster": {fails, suspended, true},
+		"other_cause": {fails, func(f *Facts) {
+			f.Refusal = &store.Refusal{Message: "no bundle can be made", Since: at(4)}
+		}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			app := application("apps", "", c.app)
+			cluster := member("east", app)
+			cluster.Bundle = &store.SignedBundle{Bundle: bundle.ID{Sequence: 1}}
+			cluster.Spoke = &store.Spoke{Connected: true, Acks: map[bundle.Stage]bundle.ID{}}
+			c.cluster(&cluster)
+			got := lines(Explain(newWorld(app, cluster), api.Key{}))
+			if strings.Contains(got, "Cluster/east") != c.want || !strings.Contains(got, "Kustomization/apps") {
+				t.Errorf("want the Cluster listed: %t, got\n%s", c.want, got)
+			}
+		})
+	}
+}
+
+// TestExplain_unhealthy tells of an unhealthy object in the explanation of the application that waits for it.
+func TestExplain_unhealthy(t *testing.T) {
+	const text = "Deployment.apps default/web is InProgress (LessUpdated)"
+	for name, c := range map[string]struct {
+		ready, reason, message, status, said string
+		want                                 string
+	}{
+		"waits": {"Unknown", "Progressing", "waiting for health: " + text, "InProgress", "Updated: 1/2",
+			`Kustomization/apps Progressing "waiting for health: ` + text + `\nDeployment.apps default/web: Updated: 1/2"`},
+		"failed": {"False", "HealthCheckFailed", "not healthy after 5m0s: " + text, "InProgress", "Updated: 1/2",
+			`Kustomization/apps HealthCheckFailed "not healthy after 5m0s: ` + text +
+				`\nDeployment.apps default/web: Updated: 1/2"`},
+		"no_text": {"False", "HealthCheckFailed", "not healthy after 5m0s: " + text, "InProgress", "",
+			`Kustomization/apps HealthCheckFailed "not healthy after 5m0s: ` + text + `"`},
+		"other_failure": {"False", "DecryptionFailed", "no key", "InProgress", "Updated: 1/2",
+			"Kustomization/apps DecryptionFailed \"no key\"\n" +
+				`Kustomization/apps InProgress "Deployment.apps default/web: Updated: 1/2"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			app := application("apps", "", func(f *Facts) {
+				f.Report.Ready, f.Report.Reason, f.Report.Message = c.ready, c.reason, c.message
+				f.Report.AppliedDigest, f.Report.Since = f.Report.Digest, timestamppb.New(at(1))
+				f.Report.Objects = []*spokev1.ObjectReport{{Object: deploymentWeb, Status: c.status, Message: c.said,
+					Since: timestamppb.New(at(2))}}
+			})
+			if got := strings.TrimSpace(lines(Explain(newWorld(app), api.Key{}))); got != c.want {
+				t.Errorf("got\n%s\nwant\n%s", got, c.want)
+			}
+		})
+	}
+}
+
+// TestExplain_awaits_failed advises no waiting for an application that has failed.
+func TestExplain_awaits_failed(t *testing.T) {
+	parent := application("root", `,"wait":true`, func(f *Facts) {
+		f.Report.Ready, f.Report.Reason, f.Report.AppliedDigest = condition.Unknown, condition.Progressing, f.Report.Digest
+		f.Report.Message = "waiting for health: Kustomization flux-system/apps is not ready"
+	})
+	for want, change := range map[string]func(*Facts){
+		"Fix Kustomization flux-system/apps first": fails,
+		awaitAdvice: nil,
+	} {
+		w := newWorld(application("apps", "", change), parent)
+		if list := Explain(w, parent.Resource.Key); len(list) != 1 || list[0].Advice != want {
+			t.Errorf("got %v, want the advice %q", list, want)
+		}
 	}
 }
 

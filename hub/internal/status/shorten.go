@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/navefleet/nave/hub/api"
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 	"github.com/navefleet/nave/shared/condition"
 )
@@ -54,6 +55,52 @@ func (f Facts) shortenCovered(e *adminv1.Explanation, listed func(Facts) bool) (
 		}
 	}
 	return false
+}
+
+// repeated returns the listed object whose verdict the explanation of a Cluster or Fleet repeats. If the explanation
+// tells anything else, such as a suspension, repeated returns false.
+func (f Facts) repeated(e *adminv1.Explanation, listed func(Facts) bool) (cause api.Key, ok bool) {
+	if !f.rollsUp() || f.suspension() != nil {
+		return api.Key{}, false
+	}
+	for _, object := range append(f.below(), f.Members...) {
+		v, name := object.verdictBelow(), nameBelow(object)
+		if v.ready != condition.True && v.reason == e.Reason && listed(object) && strings.Contains(e.Message, name+": ") {
+			return object.Resource.Key, true
+		}
+	}
+	return api.Key{}, false
+}
+
+// dropRepeated returns the explanations without those that repeat another one, which tells a failure or a wait.
+func dropRepeated(all []*adminv1.Explanation, repeats map[*adminv1.Explanation]api.Key) []*adminv1.Explanation {
+	causes := map[api.Key]bool{}
+	for _, e := range all {
+		_, isRepeat := repeats[e]
+		if !isRepeat && !isWanted(e) {
+			causes[KeyOf(e.Object)] = true
+		}
+	}
+	return slices.DeleteFunc(all, func(e *adminv1.Explanation) bool {
+		cause, ok := repeats[e]
+		return ok && causes[cause]
+	})
+}
+
+// verdictBelow returns the verdict about an object as a Cluster or Fleet covers it.
+func (f Facts) verdictBelow() verdict {
+	if f.role() == api.ClusterRole {
+		return f.memberVerdict()
+	}
+	return f.verdict()
+}
+
+// nameBelow returns the name of an object as the message of a Cluster or Fleet has it.
+func nameBelow(f Facts) string {
+	if f.role() == api.ClusterRole {
+		return f.Resource.Key.Name
+	}
+	return f.Resource.Key.Local()
 }
 
 // fixNamed is the advice about a Cluster or Fleet whose cause has an explanation of its own.

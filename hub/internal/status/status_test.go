@@ -437,8 +437,7 @@ func TestExplain_chain(t *testing.T) {
 			`Kustomization/paused Suspended "Suspended by an operator since 2026-01-02T03:05:00Z; Applied revision: main@sha1:b"
 `},
 		{"other_cluster", api.Key{Cluster: "west"}, ""},
-		{"whole_fleet", api.Key{}, `Kustomization/infra HealthCheckFailed "1 object is sick"
-Kustomization/infra Failed "Deployment.apps default/web: no image"
+		{"whole_fleet", api.Key{}, `Kustomization/infra HealthCheckFailed "1 object is sick\nDeployment.apps default/web: no image"
 Kustomization/frozen HealthCheckFailed "sick. Suspended by spec.suspend since 2026-01-02T03:05:00Z"
 ImagePolicy/chart Refused "not supported yet"
 Kustomization/apps DependencyNotReady "It waits for Kustomization flux-system/middle, which waits for Kustomization flux-system/infra, ` +
