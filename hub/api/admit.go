@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	utilerrors "k8s.io/apimachinery/pkg/util/errors"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	kjson "sigs.k8s.io/json"
 
@@ -76,13 +77,18 @@ func admit(o *manifest.Object, scope Scope) (*manifest.Object, error) {
 	return c, together(append(errs, besides(kind.Check(c, kind.checkFields(c)), errs)...))
 }
 
-// together returns one error for all errors, or nil if there are none. The text is always the same for the same object,
-// because an error with a changing text would look like a new error to everyone who watches the object.
+// together returns one error for the first maxFaults errors, or nil if there are none. The text is always the same for
+// the same object, because an error with a changing text would look like a new error to everyone who watches the object.
 func together(errs field.ErrorList) error {
 	slices.SortFunc(errs, func(a, b *field.Error) int {
 		return cmp.Or(cmp.Compare(a.Field, b.Field), cmp.Compare(a.Detail, b.Detail))
 	})
-	return errs.ToAggregate()
+	more := len(errs) - maxFaults
+	if more <= 0 {
+		return errs.ToAggregate()
+	}
+	first := errs[:maxFaults].ToAggregate().Errors()
+	return utilerrors.NewAggregate(append(first, fmt.Errorf("and %d more", more)))
 }
 
 // admissible returns the kind of o. If objects of that kind may not be in the scope, admissible returns an error.

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -50,5 +51,25 @@ func TestAdmitAll(t *testing.T) {
 	}
 	if len(got) != len(want) {
 		t.Errorf("%d lines, want %d:\n%v", len(got), len(want), err)
+	}
+}
+
+// TestAdmit_many_faults names a limited number of faults, whatever an object has.
+func TestAdmit_many_faults(t *testing.T) {
+	var labels strings.Builder
+	for i := range 5000 {
+		fmt.Fprintf(&labels, "_%d_: x, ", i)
+	}
+	objects, err := manifest.Parse([]byte("apiVersion: kustomize.toolkit.fluxcd.io/v1\nkind: Kustomization\n" +
+		"metadata: {name: a, labels: {" + labels.String() + "}}\nspec: {interval: 1m}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = Admit(objects[0], Hub)
+	if err == nil || !strings.Contains(err.Error(), "and 49") || len(err.Error()) > 64<<10 {
+		t.Errorf("%.200v… has %d bytes", err, len(fmt.Sprint(err)))
+	}
+	if texts := (&Place{File: "a.yaml"}).Faults(err); len(texts) != maxFaults+1 {
+		t.Errorf("%d faults with their places", len(texts))
 	}
 }
