@@ -167,33 +167,16 @@ func (s *Server) AnswerLogs(stream spokev1.SpokeService_AnswerLogsServer) error 
 
 // readerOf receives the first message of an answer, gives it to the reader that waits for it, and returns the reader.
 func (s *Server) readerOf(stream spokev1.SpokeService_AnswerLogsServer, cluster string) (*logReader, error) {
-	type first struct {
-		message *spokev1.AnswerLogsRequest
-		err     error
+	m, err := receiveFirst(s, stream.Recv, logPatience, "no message of the answer came in time")
+	if err != nil {
+		return nil, err
 	}
-	received := make(chan first, 1)
-	go func() {
-		m, err := stream.Recv() // ends with the stream when nobody waits any more
-		received <- first{m, err}
-	}()
-	late := time.NewTimer(logPatience)
-	defer late.Stop()
-	select {
-	case f := <-received:
-		if f.err != nil {
-			return nil, f.err
+	if x := s.sessions.get(cluster); x != nil {
+		if reader := x.readers.get(string(m.GetId())); reader != nil {
+			return reader, reader.pass(stream.Context(), m)
 		}
-		if x := s.sessions.get(cluster); x != nil {
-			if reader := x.readers.get(string(f.message.GetId())); reader != nil {
-				return reader, reader.pass(stream.Context(), f.message)
-			}
-		}
-		return nil, errNobodyReads
-	case <-late.C:
-		return nil, status.Error(codes.DeadlineExceeded, "no message of the answer came in time")
-	case <-s.draining:
-		return nil, errStopping
 	}
+	return nil, errNobodyReads
 }
 
 var errNobodyReads = status.Error(codes.NotFound, "nobody reads this log")

@@ -53,27 +53,30 @@ func (s *Server) Session(stream spokev1.SpokeService_SessionServer) error {
 
 // receiveHello waits for the first message.
 func (s *Server) receiveHello(stream spokev1.SpokeService_SessionServer) (*spokev1.Hello, error) {
-	type first struct {
-		message *spokev1.SessionRequest
-		err     error
+	m, err := receiveFirst(s, stream.Recv, helloTimeout, "no hello")
+	if err != nil {
+		return nil, err
 	}
-	received := make(chan first, 1)
+	return checkHello(m)
+}
+
+// receiveFirst returns the first message of a stream, which receive receives. If none comes in time, the error says
+// late; if the hub is stopping, the error is errStopping.
+func receiveFirst[M any](s *Server, receive func() (M, error), limit time.Duration, late string) (m M, err error) {
+	received := make(chan func() (M, error), 1)
 	go func() {
-		m, err := stream.Recv() // ends with the stream when nobody waits any more
-		received <- first{m, err}
+		m, err := receive() // ends with the stream when nobody waits any more
+		received <- func() (M, error) { return m, err }
 	}()
-	timeout := time.NewTimer(helloTimeout)
+	timeout := time.NewTimer(limit)
 	defer timeout.Stop()
 	select {
-	case f := <-received:
-		if f.err != nil {
-			return nil, f.err
-		}
-		return checkHello(f.message)
+	case result := <-received:
+		return result()
 	case <-timeout.C:
-		return nil, status.Error(codes.DeadlineExceeded, "no hello")
+		return m, status.Error(codes.DeadlineExceeded, late)
 	case <-s.draining:
-		return nil, errStopping
+		return m, errStopping
 	}
 }
 
