@@ -78,7 +78,8 @@ func admit(o *manifest.Object, scope Scope) (*manifest.Object, error) {
 }
 
 // together returns one error for the first maxFaults errors, or nil if there are none. The text is always the same for
-// the same object, because an error with a changing text would look like a new error to everyone who watches the object.
+// the same object, because an error with a changing text would look like a new error to everyone who watches the
+// object.
 func together(errs field.ErrorList) error {
 	slices.SortFunc(errs, func(a, b *field.Error) int {
 		return cmp.Or(cmp.Compare(a.Field, b.Field), cmp.Compare(a.Detail, b.Detail))

@@ -119,8 +119,8 @@ type File struct {
 	Data []byte
 }
 
-// maxFaults limits the faults that an error of Admit or of AdmitAll lists: who writes an object chooses how many it has,
-// and its error is stored and compared.
+// maxFaults limits the faults that an error of Admit or of AdmitAll lists: who writes an object chooses how many it
+// has, and its error is stored and compared.
 const maxFaults = 100
 
 // AdmitAll calls admit with each object of files. The error has one line for each fault of all files, with its place:
