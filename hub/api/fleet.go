@@ -99,9 +99,18 @@ func (f *Fleet) sourceReference() (Key, bool) {
 // Selects reports whether the Fleet selects a Cluster with these labels. If the selector is invalid, Selects returns an
 // error.
 func (f *Fleet) Selects(cluster map[string]string) (bool, error) {
-	selector, err := metav1.LabelSelectorAsSelector(&f.Spec.ClusterSelector)
+	selector, err := f.Selector()
 	if err != nil {
-		return false, fmt.Errorf("%s: spec.clusterSelector: %w", f.key(), err)
+		return false, err
 	}
 	return selector.Matches(labels.Set(cluster)), nil
+}
+
+// Selector returns the selector of the Fleet, for many clusters.
+func (f *Fleet) Selector() (labels.Selector, error) {
+	selector, err := metav1.LabelSelectorAsSelector(&f.Spec.ClusterSelector)
+	if err != nil {
+		return nil, fmt.Errorf("%s: spec.clusterSelector: %w", f.key(), err)
+	}
+	return selector, nil
 }

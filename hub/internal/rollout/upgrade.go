@@ -10,7 +10,7 @@ import (
 )
 
 // UpgradeDeadline is how long a spoke may take to come back with another image, and then until its cluster is as ready
-// as before.
+// as before. Time in which no hub ran does not count: nobody could get the image, or say how far it is.
 const UpgradeDeadline = 10 * time.Minute
 
 // Spoke is a cluster whose spoke should run an image.
@@ -47,13 +47,14 @@ type Upgrade struct {
 }
 
 // Upgrades decides how each spoke goes on, in the order of spokes, which are sorted by name. limits has the number of
-// clusters that each group upgrades at a time. A spoke begins if all of its groups have room for it. A group has no
-// room while one of its upgrades has failed, and room for one while none of its spokes runs the image.
-func Upgrades(spokes []Spoke, limits map[string]int, now time.Time) []Upgrade {
+// clusters that each group upgrades at a time; the hub runs since up. A spoke begins if all of its groups have room for
+// it. A group has no room while one of its upgrades has failed, and room for one while none of its spokes runs the
+// image.
+func Upgrades(spokes []Spoke, limits map[string]int, up, now time.Time) []Upgrade {
 	all := make([]Upgrade, len(spokes))
 	groups := map[string]*group{}
 	for i, s := range spokes {
-		all[i] = s.assess(now)
+		all[i] = s.assess(up, now)
 		for _, name := range s.Groups {
 			if groups[name] == nil {
 				groups[name] = &group{limit: limits[name]}
@@ -107,8 +108,16 @@ func (g *group) hasRoom() bool {
 	return g.failed == 0 && g.underWay < limit
 }
 
+// isLate reports whether the deadline of something that began has passed.
+func isLate(began, up, now time.Time) bool {
+	if up.After(began) {
+		began = up
+	}
+	return now.Sub(began) >= UpgradeDeadline
+}
+
 // assess returns how far a spoke has come, without beginning anything.
-func (s Spoke) assess(now time.Time) Upgrade {
+func (s Spoke) assess(up, now time.Time) Upgrade {
 	was, runs := s.Was, bundle.IsImage(s.Runs, s.Image)
 	switch {
 	case s.Conflict != "":
@@ -118,16 +127,16 @@ func (s Spoke) assess(now time.Time) Upgrade {
 	case was.Reason == condition.SpokeUpgraded || was.Began.IsZero() || was.Arrived && !runs && s.Runs != "":
 		return s.unbegun(runs)
 	case runs:
-		return s.arrived(now)
+		return s.arrived(up, now)
 	case s.Connected && s.Unable != "":
 		return Upgrade{Reason: condition.SpokeNotUpgradable, Message: s.Unable}
 	case s.Failure != "":
 		was.Reason, was.Message = condition.SpokeUpgradeFailed, s.Failure
 	case was.Reason == condition.SpokeUpgradeFailed:
-	case now.Sub(was.Began) < UpgradeDeadline:
+	case !isLate(was.Began, up, now):
 		was.Reason, was.Message = condition.SpokeUpgrading, "the spoke tries the image"
 		if !s.Connected {
-			was.Message = "the spoke is offline since it got the image"
+			was.Message = "the spoke went offline after its upgrade began"
 		}
 	case s.Connected:
 		was.Reason = condition.SpokeUpgradeFailed
@@ -135,7 +144,7 @@ func (s Spoke) assess(now time.Time) Upgrade {
 			UpgradeDeadline)
 	default:
 		was.Reason = condition.SpokeUpgradeFailed
-		was.Message = fmt.Sprintf("the spoke is offline since it got the image, for more than %s", UpgradeDeadline)
+		was.Message = fmt.Sprintf("the spoke went offline after its upgrade began, and is not back after %s", UpgradeDeadline)
 	}
 	return was
 }
@@ -154,7 +163,7 @@ func (s Spoke) unbegun(runs bool) Upgrade {
 }
 
 // arrived returns the state of a spoke that runs the image since its upgrade began.
-func (s Spoke) arrived(now time.Time) Upgrade {
+func (s Spoke) arrived(up, now time.Time) Upgrade {
 	u := s.Was
 	if !u.Arrived {
 		u.Arrived, u.At, u.Began = true, s.Received, now
@@ -171,7 +180,7 @@ func (s Spoke) arrived(now time.Time) Upgrade {
 		return u
 	}
 	u.Reason = condition.SpokeUpgrading
-	if now.Sub(u.Began) >= UpgradeDeadline {
+	if isLate(u.Began, up, now) {
 		u.Reason = condition.SpokeUpgradeFailed
 		u.Message += fmt.Sprintf(", for more than %s", UpgradeDeadline)
 	}

@@ -74,7 +74,7 @@ func TestUpgrades(t *testing.T) {
 			for i := range len(c.now) {
 				spokes = append(spokes, spokeIn(c.now[i], fmt.Sprintf("c%02d", i), "fleet"))
 			}
-			if got := lettersOf(Upgrades(spokes, map[string]int{"fleet": c.limit}, start)); got != c.got {
+			if got := lettersOf(Upgrades(spokes, map[string]int{"fleet": c.limit}, time.Time{}, start)); got != c.got {
 				t.Errorf("%s becomes %s, want %s", c.now, got, c.got)
 			}
 		})
@@ -102,16 +102,17 @@ func lettersOf(all []Upgrade) string {
 func TestUpgrades_groups(t *testing.T) {
 	spokes := []Spoke{spokeIn('d', "a", "one", "two"), spokeIn('w', "b", "one", "two"), spokeIn('w', "c", "two"),
 		spokeIn('w', "d", "one"), spokeIn('w', "e", "one")}
-	got := lettersOf(Upgrades(spokes, map[string]int{"one": 2, "two": 1}, start))
+	got := lettersOf(Upgrades(spokes, map[string]int{"one": 2, "two": 1}, time.Time{}, start))
 	if got != "dUwUw" {
 		t.Errorf("got %s", got)
 	}
 	spokes[3] = spokeIn('f', "d", "one")
-	if got = lettersOf(Upgrades(spokes, map[string]int{"one": 2, "two": 1}, start)); got != "dwUfw" {
+	if got = lettersOf(Upgrades(spokes, map[string]int{"one": 2, "two": 1}, time.Time{}, start)); got != "dwUfw" {
 		t.Errorf("after a failure in one Fleet: %s", got)
 	}
 	for i, want := range map[int]string{1: "another cluster was not upgraded", 4: "another cluster was not upgraded"} {
-		if got := Upgrades(spokes, map[string]int{"one": 2, "two": 1}, start)[i].Message; !strings.HasPrefix(got, want) {
+		all := Upgrades(spokes, map[string]int{"one": 2, "two": 1}, time.Time{}, start)
+		if got := all[i].Message; !strings.HasPrefix(got, want) {
 			t.Errorf("%s waits because %s", spokes[i].Cluster, got)
 		}
 	}
@@ -138,11 +139,11 @@ func TestUpgrades_progress(t *testing.T) {
 		message string
 	}{
 		{"tries", begun, func(*Spoke) {}, "u", "tries the image"},
-		{"restarts", begun, func(s *Spoke) { s.Connected = false }, "u", "offline since it got the image"},
+		{"restarts", begun, func(s *Spoke) { s.Connected = false }, "u", "went offline after its upgrade began"},
 		{"reports_a_failure", begun, func(s *Spoke) { s.Failure = "ImagePullBackOff" }, "f", "ImagePullBackOff"},
 		{"never_changes", late, func(*Spoke) {}, "f", "still runs r/s:v1 after 10m"},
 		{"image_unknown", late, func(s *Spoke) { s.Runs = "" }, "f", "still runs an image that it cannot tell"},
-		{"never_comes_back", late, func(s *Spoke) { s.Connected = false }, "f", "offline since it got the image, for more"},
+		{"never_comes_back", late, func(s *Spoke) { s.Connected = false }, "f", "is not back after 10m"},
 		{"tries_again_after_a_failure", failed, func(*Spoke) {}, "f", "ImagePullBackOff"},
 		{"arrives", begun, func(s *Spoke) { s.Runs = "r/s:v2" }, "u", "has not applied every application since"},
 		{"arrives_after_a_failure", failed, func(s *Spoke) { s.Runs = "r/s:v2" }, "u", "has not applied"},
@@ -164,13 +165,38 @@ func TestUpgrades_progress(t *testing.T) {
 			s := spokeIn('w', "a", "fleet")
 			s.Was = c.was
 			c.change(&s)
-			u := Upgrades([]Spoke{s}, nil, start)[0]
+			u := Upgrades([]Spoke{s}, nil, time.Time{}, start)[0]
 			got := lettersOf([]Upgrade{u})
 			if c.want != "U" {
 				got = strings.ToLower(got)
 			}
 			if got != c.want || !strings.Contains(u.Message, c.message) || (c.message == "") != (u.Message == "") {
 				t.Errorf("%s: %q, want %s: %q", got, u.Message, c.want, c.message)
+			}
+		})
+	}
+}
+
+// TestUpgrades_hub_was_down gives the spokes their whole time again after nobody could get the image from the hub.
+func TestUpgrades_hub_was_down(t *testing.T) {
+	long := start.Add(-time.Hour)
+	for name, change := range map[string]func(*Spoke){
+		"not_back":           func(s *Spoke) { s.Connected = false },
+		"got_it_just_now":    func(*Spoke) {},
+		"arrived_before":     func(s *Spoke) { s.Runs, s.Was.Arrived, s.Was.At = "r/s:v2", true, numbered(5) },
+		"arrived_and_absent": func(s *Spoke) { s.Runs, s.Was.Arrived, s.Connected = "r/s:v2", true, false },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := spokeIn('w', "a", "fleet")
+			s.Was = Upgrade{Reason: condition.SpokeUpgrading, Began: long, WasHealthy: true}
+			change(&s)
+			for up, want := range map[time.Time]string{
+				start.Add(time.Second - UpgradeDeadline): condition.SpokeUpgrading,
+				start.Add(-UpgradeDeadline):              condition.SpokeUpgradeFailed,
+			} {
+				if got := Upgrades([]Spoke{s}, nil, up, start)[0]; got.Reason != want {
+					t.Errorf("%s after the hub came back: %s: %s", start.Sub(up), got.Reason, got.Message)
+				}
 			}
 		})
 	}
@@ -183,7 +209,7 @@ func TestUpgrades_lost_state(t *testing.T) {
 	var got []string
 	for _, id := range []bundle.ID{{}, {}, numbered(5)} {
 		s.Received, s.Applied, s.Healthy = id, id, id
-		s.Was = Upgrades([]Spoke{s}, nil, start)[0]
+		s.Was = Upgrades([]Spoke{s}, nil, time.Time{}, start)[0]
 		got = append(got, s.Was.Reason)
 	}
 	want := []string{condition.SpokeUpgrading, condition.SpokeUpgrading, condition.SpokeUpgraded}

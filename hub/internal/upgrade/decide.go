@@ -30,7 +30,7 @@ func (l *Loop) decide(ctx context.Context) error {
 	now := l.Now().UTC().Round(0)
 	next := map[string]store.Upgrade{}
 	l.busy = false
-	for i, u := range rollout.Upgrades(spokes, l.limits, now) {
+	for i, u := range rollout.Upgrades(spokes, l.limits, l.up, now) {
 		name := spokes[i].Cluster
 		next[name] = l.row(name, rows[name], u, now)
 		l.busy = l.busy || u.Reason == condition.SpokeUpgrading
@@ -73,8 +73,9 @@ func (l *Loop) spoke(tx *store.Tx, name string, row store.Upgrade) (rollout.Spok
 	if row.Image == want.name {
 		s.Was = rollout.Upgrade(row.UpgradeProgress)
 	}
-	_, pinned, err := store.Pins.GetIntact(tx, name)
-	if err != nil {
+	_, pinned, err := store.Pins.Get(tx, name)
+	unread := errors.Is(err, store.ErrDamaged)
+	if err != nil && !unread {
 		return s, err
 	}
 	known, _, err := store.Spokes.GetIntact(tx, name)
@@ -88,6 +89,8 @@ func (l *Loop) spoke(tx *store.Tx, name string, row store.Upgrade) (rollout.Spok
 	}
 	switch {
 	case s.Waits != "":
+	case unread:
+		s.Waits = "its pin cannot be read, so that it gets no bundle"
 	case pinned:
 		s.Waits = "the cluster is pinned"
 	case !known.Connected:

@@ -28,6 +28,7 @@ type Config struct {
 // Loop decides which spokes are upgraded. Its fields belong to the goroutine of Run.
 type Loop struct {
 	Config
+	up     time.Time // when it was made
 	wants  wanted
 	images map[string]image // that wants leads to, by cluster; nil: not known
 	limits map[string]int
@@ -42,7 +43,7 @@ func New(c Config) *Loop {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	return &Loop{Config: c}
+	return &Loop{Config: c, up: c.Now()}
 }
 
 // Run decides until ctx ends or the store is closed.

@@ -3,10 +3,13 @@ package upgrade
 import (
 	"fmt"
 	"log/slog"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"go.etcd.io/bbolt"
 
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/store"
@@ -18,15 +21,48 @@ import (
 type world struct {
 	*testing.T
 	*Loop
-	now time.Time
+	now  time.Time
+	path string // of the store
 }
 
 func newWorld(t *testing.T) *world {
 	w := &world{T: t, now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}
-	s := store.OpenMemory(store.Twice)
-	t.Cleanup(func() { s.Close() })
-	w.Loop = New(Config{Store: s, Log: slog.New(slog.DiscardHandler), Now: func() time.Time { return w.now }})
+	w.path = filepath.Join(t.TempDir(), "hub.db")
+	w.Loop = New(Config{Log: slog.New(slog.DiscardHandler), Now: func() time.Time { return w.now }})
+	w.open()
+	t.Cleanup(func() { w.Store.Close() })
 	return w
+}
+
+func (w *world) open() {
+	w.Helper()
+	s, err := store.Open(w.path, store.Twice)
+	if err != nil {
+		w.Fatal(err)
+	}
+	w.Store = s
+}
+
+// damage makes a row of a table unreadable.
+func (w *world) damage(table, key string) {
+	w.Helper()
+	w.Store.Close()
+	db, err := bbolt.Open(w.path, 0o600, nil)
+	if err != nil {
+		w.Fatal(err)
+	}
+	defer w.open()
+	defer db.Close()
+	err = db.Update(func(tx *bbolt.Tx) error {
+		rows, err := tx.CreateBucketIfNotExists([]byte(table))
+		if err != nil {
+			return err
+		}
+		return rows.Put([]byte(key), []byte("{rubbish"))
+	})
+	if err != nil {
+		w.Fatal(err)
+	}
 }
 
 func (w *world) update(fn func(*store.Tx) error) {
@@ -218,6 +254,8 @@ func TestWaits(t *testing.T) {
 		"pinned": {func(w *world) {
 			w.update(func(tx *store.Tx) error { return store.Pins.Put(tx, "a", store.Pin{By: "eve"}) })
 		}, condition.SpokeUpgradePending, "the cluster is pinned"},
+		"unreadable_pin": {func(w *world) { w.damage(store.Pins.Name(), "a") },
+			condition.SpokeUpgradePending, "its pin cannot be read"},
 		"too_old": {func(w *world) { w.spoke("a", func(s *store.Spoke) { s.Features = bundle.Baseline }) },
 			condition.SpokeNotUpgradable, "spoke v0.9 cannot upgrade itself yet"},
 		"no_pod": {func(w *world) { w.spoke("a", func(s *store.Spoke) { s.Image = "" }) },

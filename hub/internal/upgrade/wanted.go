@@ -1,11 +1,14 @@
 package upgrade
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"maps"
 	"slices"
+
+	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/store"
@@ -25,7 +28,8 @@ type cluster struct {
 }
 
 type fleet struct {
-	view      *api.Fleet
+	spoke     api.SpokeSpec
+	selector  labels.Selector
 	suspended bool
 }
 
@@ -79,8 +83,12 @@ func (w wanted) set(key api.Key, row store.Resource) {
 		}
 	case api.FleetRole:
 		delete(w.fleets, key.Name)
-		if f, err := row.Object.Fleet(); err == nil && f.Spec.Spoke.Image != "" {
-			w.fleets[key.Name] = fleet{f, row.IsSuspended()}
+		f, err := row.Object.Fleet()
+		if err != nil || f.Spec.Spoke.Image == "" {
+			return
+		}
+		if selector, err := f.Selector(); err == nil { // otherwise the Fleet's Condition has the error
+			w.fleets[key.Name] = fleet{f.Spec.Spoke, selector, row.IsSuspended()}
 		}
 	}
 }
@@ -89,9 +97,9 @@ func (w wanted) set(key api.Key, row store.Resource) {
 // time.
 func (w wanted) resolve() (images map[string]image, limits map[string]int) {
 	images, limits = map[string]image{}, map[string]int{}
-	members := map[string]int{}
+	members, fleets := map[string]int{}, slices.Sorted(maps.Keys(w.fleets))
 	for name, c := range w.clusters {
-		i := w.imageOf(c)
+		i := w.imageOf(c, fleets)
 		if i.name == "" && i.conflict == "" {
 			continue
 		}
@@ -104,7 +112,7 @@ func (w wanted) resolve() (images map[string]image, limits map[string]int) {
 		for _, group := range i.groups {
 			spec := w.clusters[name].spoke
 			if len(i.fleets) > 0 {
-				spec = w.fleets[group].view.Spec.Spoke
+				spec = w.fleets[group].spoke
 			}
 			n := spec.Concurrent(members[group])
 			if limit, ok := limits[group]; ok {
@@ -116,9 +124,9 @@ func (w wanted) resolve() (images map[string]image, limits map[string]int) {
 	return images, limits
 }
 
-// imageOf returns the image that is wanted for the spoke of a cluster: that of the Cluster, or else that of its Fleets.
-// The Clusters that name one image themselves are a group.
-func (w wanted) imageOf(c cluster) image {
+// imageOf returns the image that is wanted for the spoke of a cluster: that of the Cluster, or else that of its Fleets,
+// of which fleets has the sorted names. The Clusters that name one image themselves are a group.
+func (w wanted) imageOf(c cluster, fleets []string) image {
 	i := image{name: c.spoke.Image}
 	if c.suspended {
 		i.suspended = "the cluster is suspended"
@@ -127,23 +135,24 @@ func (w wanted) imageOf(c cluster) image {
 		i.groups = []string{"image " + i.name} // no name of a Fleet
 		return i
 	}
-	for _, name := range slices.Sorted(maps.Keys(w.fleets)) {
+	same := true
+	for _, name := range fleets {
 		f := w.fleets[name]
-		if selects, err := f.view.Selects(c.labels); err != nil || !selects {
-			continue // the Fleet's Condition has the error
+		if !f.selector.Matches(labels.Set(c.labels)) {
+			continue
 		}
-		if other := f.view.Spec.Spoke.Image; i.name != "" && other != i.name || i.conflict != "" {
-			i.conflict = "%s want different images for its spoke: let one of them select the cluster, or set spec.spoke.image " +
-				"of the Cluster"
-		} else if i.name = other; f.suspended && i.suspended == "" {
+		if f.suspended && i.suspended == "" {
 			i.suspended = "Fleet " + name + " is suspended"
 		}
+		i.name = cmp.Or(i.name, f.spoke.Image)
+		same = same && i.name == f.spoke.Image
 		i.fleets = append(i.fleets, name)
 	}
 	i.groups = i.fleets
-	if i.conflict != "" {
-		i.conflict = fmt.Sprintf(i.conflict, "Fleets "+wording.List(i.fleets, len(i.fleets), 3))
+	if !same {
 		i.name = ""
+		i.conflict = fmt.Sprintf("Fleets %s want different images for its spoke: let one of them select the cluster, or set "+
+			"spec.spoke.image of the Cluster", wording.List(i.fleets, len(i.fleets), 3))
 	}
 	return i
 }
