@@ -83,23 +83,12 @@ func (t *tracing) traceRoot(ctx context.Context, root manifest.ID, result *trace
 
 // locate adds a node and those below it.
 func (t *tracing) locate(all []located, node *adminv1.TreeNode, above []manifest.ID) []located {
-	id := parseID(strings.TrimSuffix(node.GetObject(), " on "+t.cluster))
+	id, _ := objectOf(node, t.cluster)
 	all = append(all, located{id, node, above})
 	for _, child := range node.GetChildren() {
 		all = t.locate(all, child, append(slices.Clip(above), id))
 	}
 	return all
-}
-
-// parseID reads "Kind.group namespace/name".
-func parseID(text string) (id manifest.ID) {
-	kind, rest, _ := strings.Cut(text, " ")
-	id.Kind, id.Group, _ = strings.Cut(kind, ".")
-	id.Name = rest
-	if namespace, name, namespaced := strings.Cut(rest, "/"); namespaced {
-		id.Namespace, id.Name = namespace, name
-	}
-	return id
 }
 
 // choose returns the object that want names.

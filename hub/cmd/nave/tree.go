@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
+	"github.com/navefleet/nave/shared/manifest"
 )
 
 func newTreeCommand(s *session) *cobra.Command {
@@ -57,21 +58,30 @@ func printoutOfTree(root *adminv1.TreeNode, cluster string) printout {
 
 // addNode adds a node to a printout and returns it. cluster is that of its parent.
 func (l *printout) addNode(n *adminv1.TreeNode, cluster string) *treeNode {
-	words := append(strings.Fields(n.GetObject()), "", "", "", "") // kind.group [namespace/]name [on cluster]
-	node := &treeNode{Cluster: cluster, Name: words[1], Status: n.GetStatus(), Message: n.GetMessage()}
-	node.Kind, node.Group, _ = strings.Cut(words[0], ".")
-	if namespace, name, ok := strings.Cut(words[1], "/"); ok {
-		node.Namespace, node.Name = namespace, name
-	}
-	if words[2] == "on" {
-		node.Cluster = words[3]
-	}
+	id, cluster := objectOf(n, cluster)
+	node := &treeNode{Cluster: cluster, Kind: id.Kind, Group: id.Group, Namespace: id.Namespace, Name: id.Name,
+		Status: n.GetStatus(), Message: n.GetMessage()}
 	l.items = append(l.items, *node)
-	l.names = append(l.names, strings.ToLower(words[0])+"/"+node.Name)
+	l.names = append(l.names, strings.ToLower(id.GroupKind().String())+"/"+node.Name)
 	for _, child := range n.GetChildren() {
 		node.Children = append(node.Children, l.addNode(child, node.Cluster))
 	}
 	return node
+}
+
+// objectOf returns the object of a node and its cluster. The hub names it "Kind.group namespace/name on cluster", with
+// the cluster only if it is another one than that of its parent, which is within.
+func objectOf(n *adminv1.TreeNode, within string) (id manifest.ID, cluster string) {
+	kind, name, _ := strings.Cut(n.GetObject(), " ")
+	if i := strings.LastIndex(name, " on "); i >= 0 {
+		name, within = name[:i], name[i+len(" on "):]
+	}
+	id.Kind, id.Group, _ = strings.Cut(kind, ".")
+	id.Name = name
+	if namespace, name, namespaced := strings.Cut(name, "/"); namespaced {
+		id.Namespace, id.Name = namespace, name
+	}
+	return id, within
 }
 
 // printNode draws a node. Its line begins with lead, and the lines of its children begin with below.
