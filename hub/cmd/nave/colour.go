@@ -24,7 +24,10 @@ func (c ink) on(text string) string { return string(c) + text + plain }
 var signs = map[rune]ink{'✔': green, '✗': red, '‖': yellow, '⚠': yellow}
 
 // wantsColours reports whether the environment allows colours on a terminal: see https://no-color.org.
-func wantsColours(noColor, term string) bool { return noColor == "" && term != "" && term != "dumb" }
+func wantsColours(noColor, term string) bool { return noColor == "" && knowsEscapes(term) }
+
+// knowsEscapes reports whether a terminal with this value of TERM carries out escape sequences.
+func knowsEscapes(term string) bool { return term != "" && term != "dumb" }
 
 // inkOf returns the colour of a cell: whether something is well is seen at a glance.
 func inkOf(heading, cell string) ink {

@@ -48,7 +48,7 @@ func (w *eventWatch) follow(ctx context.Context) error {
 	for began := false; ; began = true {
 		events, err := w.next(ctx)
 		for began && slices.Contains([]codes.Code{codes.Unavailable, codes.DeadlineExceeded}, status.Code(err)) {
-			w.show("the hub", "it went away, waiting for it: "+message(err))
+			w.showHubGone(err)
 			if again.Pause(ctx) != nil {
 				return nil
 			}
@@ -61,7 +61,7 @@ func (w *eventWatch) follow(ctx context.Context) error {
 			return elsewhere(ctx, w.client, w.request.GetKey(), err)
 		}
 		again.Reset()
-		w.end("the hub")
+		w.endHubGone()
 		if err := w.printEvents(events); err != nil {
 			return err
 		}

@@ -28,7 +28,7 @@ type awaited struct{ name, text string }
 
 func newProgress(cmd *cobra.Command) *progress {
 	p := &progress{out: cmd.OutOrStdout(), lines: cmd.ErrOrStderr()}
-	if v, is := p.lines.(*visible); is && v.columns != nil && !slices.Contains([]string{"", "dumb"}, os.Getenv("TERM")) {
+	if v, is := p.lines.(*visible); is && v.columns != nil && knowsEscapes(os.Getenv("TERM")) {
 		p.terminal = v
 	}
 	return p
@@ -58,6 +58,14 @@ func (p *progress) show(name, text string) {
 	}
 	p.draw()
 }
+
+// showHubGone prints that the command waits for a hub that went away, until endHubGone.
+func (p *progress) showHubGone(err error) {
+	p.show("the hub", "it went away, waiting for it: "+message(err))
+}
+
+// endHubGone ends showHubGone: the hub is there.
+func (p *progress) endHubGone() { p.end("the hub") }
 
 // end takes something away that the command does not wait for any more.
 func (p *progress) end(name string) {

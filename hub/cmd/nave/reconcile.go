@@ -143,11 +143,9 @@ func waitHandled(ctx context.Context, p *progress, client adminv1.AdminServiceCl
 		if err := requireSpoke(ctx, client, k); err != nil {
 			return err
 		}
-		message, err := waitFor(ctx, p, client, k, wanted)
-		if err != nil {
+		if err := awaitOutcome(ctx, p, client, k, wanted); err != nil {
 			return err
 		}
-		p.printf("✔ %s: %s\n", show(k), indent(message))
 	}
 	if !wait || (api.Key{Kind: key.GetKind()}).Role() != api.RenderableRole {
 		return nil
@@ -179,6 +177,16 @@ type check func(object map[string]any) (done bool, message string, err error)
 // handling returns a check that an object has handled a request and is ready.
 func handling(requestedAt string) check {
 	return func(object map[string]any) (bool, string, error) { return handled(object, requestedAt) }
+}
+
+// awaitOutcome waits until an object is as the check wants it, and prints the message of the check.
+func awaitOutcome(ctx context.Context, p *progress, client adminv1.AdminServiceClient, key *adminv1.ObjectKey,
+	is check) error {
+	message, err := waitFor(ctx, p, client, key, is)
+	if err == nil {
+		p.printf("✔ %s: %s\n", show(key), indent(message))
+	}
+	return err
 }
 
 // waitFor watches an object until the check is done, shows how far it is, and returns the last message of the check.

@@ -161,11 +161,7 @@ func waitUnless(ctx context.Context, p *progress, client adminv1.AdminServiceCli
 	if !w.wanted() {
 		return nil
 	}
-	message, err := waitFor(ctx, p, client, key, is)
-	if err == nil {
-		p.printf("✔ %s: %s\n", show(key), indent(message))
-	}
-	return err
+	return awaitOutcome(ctx, p, client, key, is)
 }
 
 // isPinned is a check that a release is at the revision of its pin. A failure of the rollback is an error, although it

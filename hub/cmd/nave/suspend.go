@@ -168,10 +168,5 @@ func resumed(ctx context.Context, p *progress, client adminv1.AdminServiceClient
 	if err := requireSpoke(ctx, client, key); err != nil {
 		return err
 	}
-	message, err := waitFor(ctx, p, client, key, handling(answer.GetRequestedAt()))
-	if err != nil {
-		return err
-	}
-	p.printf("✔ %s: %s\n", show(key), indent(message))
-	return nil
+	return awaitOutcome(ctx, p, client, key, handling(answer.GetRequestedAt()))
 }

@@ -46,23 +46,7 @@ func newWaitCommand(s *session) *cobra.Command {
 			"  nave wait gitrepository/fleet --for=jsonpath='{.status.artifact.revision}'=main@sha1:4f0c…\n" +
 			"  nave wait fleet/old --for=delete",
 		Args: cobra.MinimumNArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			goal, err := parseGoal(o.goal)
-			if err != nil {
-				return err
-			}
-			targets, err := s.targets(args, o)
-			if err != nil {
-				return err
-			}
-			limit := s.timeLimit()
-			return s.run(func(cmd *cobra.Command, _ []string, client adminv1.AdminServiceClient) error {
-				ctx, cancel := context.WithTimeout(cmd.Context(), cmp.Or(limit, s.timeout))
-				defer cancel()
-				w := &waiter{client: client, goal: goal, once: limit == 0, progress: newProgress(cmd)}
-				return w.all(ctx, targets)
-			})(cmd, args)
-		},
+		RunE: func(cmd *cobra.Command, args []string) error { return s.wait(cmd, args, o) },
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.goal, "for", "ready", "what to wait for: ready, delete, create, condition=TYPE[=STATUS] or "+
@@ -71,6 +55,25 @@ func newWaitCommand(s *session) *cobra.Command {
 	f.BoolVar(&o.all, "all", false, "wait for all objects of KIND that nave get lists")
 	addAllNamespaces(cmd, &o.anywhere, "; with --all or -l only")
 	return cmd
+}
+
+// wait reads what to wait for before it connects to the hub, and waits.
+func (s *session) wait(cmd *cobra.Command, args []string, o waitOptions) error {
+	goal, err := parseGoal(o.goal)
+	if err != nil {
+		return err
+	}
+	targets, err := s.targets(args, o)
+	if err != nil {
+		return err
+	}
+	limit := s.timeLimit()
+	return s.run(func(cmd *cobra.Command, _ []string, client adminv1.AdminServiceClient) error {
+		ctx, cancel := context.WithTimeout(cmd.Context(), cmp.Or(limit, s.timeout))
+		defer cancel()
+		w := &waiter{client: client, goal: goal, once: limit == 0, progress: newProgress(cmd)}
+		return w.all(ctx, targets)
+	})(cmd, args)
 }
 
 // Limits of the time of a wait.

@@ -42,7 +42,7 @@ func (t *target) follow(ctx context.Context) error {
 		case err != nil && (ctx.Err() != nil || status.Code(err) == codes.DeadlineExceeded):
 			return t.unmet(ctx)
 		case t.pending != nil && (status.Code(err) == codes.Unavailable || errors.Is(err, io.EOF)):
-			t.show("the hub", "it went away, waiting for it: "+message(err))
+			t.showHubGone(err)
 		case status.Code(err) == codes.NotFound: // the cluster
 			return exitError{err, notFound}
 		default:
@@ -80,7 +80,7 @@ func (t *target) watch(ctx context.Context) error {
 		switch change.GetType() {
 		case adminv1.WatchType_WATCH_TYPE_SYNCED:
 			synced = true
-			t.end("the hub")
+			t.endHubGone()
 		case adminv1.WatchType_WATCH_TYPE_DELETED:
 			delete(t.seen, key)
 		case adminv1.WatchType_WATCH_TYPE_CHANGED:
