@@ -10,7 +10,6 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/navefleet/nave/hub/api"
-	"github.com/navefleet/nave/hub/operatorconfig"
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 	"github.com/navefleet/nave/shared/condition"
 )
@@ -205,12 +204,8 @@ func (s *session) askObjects(ctx context.Context, part func(*adminv1.ObjectKey) 
 
 // contexts completes the contexts of the operator configuration.
 func (s *session) contexts(_ *cobra.Command, _ []string, begun string) ([]string, cobra.ShellCompDirective) {
-	path := s.config
-	if path == "" {
-		path, _ = operatorconfig.DefaultPath()
-	}
 	var names []string
-	if config, err := operatorconfig.Load(path); err == nil {
+	if _, config, err := s.loadConfig(); err == nil {
 		for _, x := range config.Contexts {
 			names = append(names, x.Name)
 		}

@@ -51,7 +51,10 @@ Exit codes:
 - 2: the command line is wrong, and nothing was done
 - 4: an object or a cluster that the command line names does not exist
 
-nave diff and nave migrate end as diff does: with 0 if nothing is different, 1 if something is, and 2 if they failed.`
+nave diff and nave migrate end as diff does: with 0 if nothing is different, 1 if something is, and 2 if they failed.
+
+nave completion bash, zsh, fish or powershell prints a script with which the shell completes commands, flags, and the
+names of objects of the hub; nave completion bash --help says where the script belongs.`
 
 func newCommand() *cobra.Command {
 	var s session
@@ -109,19 +112,23 @@ func group(name, short string, below ...*cobra.Command) *cobra.Command {
 	return cmd
 }
 
+// loadConfig reads the operator configuration that the flags name.
+func (s *session) loadConfig() (path string, config *operatorconfig.Config, err error) {
+	if path = s.config; path == "" {
+		if path, err = operatorconfig.DefaultPath(); err != nil {
+			return "", nil, err
+		}
+	}
+	config, err = operatorconfig.Load(path)
+	return path, config, err
+}
+
 // dial connects to the hub of the chosen context.
 func (s *session) dial() (adminv1.AdminServiceClient, func(), error) {
 	if s.timeout <= 0 {
 		return nil, nil, usageError("--timeout=%s: want more than nothing, such as 30s", s.timeout)
 	}
-	path := s.config
-	if path == "" {
-		var err error
-		if path, err = operatorconfig.DefaultPath(); err != nil {
-			return nil, nil, err
-		}
-	}
-	config, err := operatorconfig.Load(path)
+	path, config, err := s.loadConfig()
 	if err != nil {
 		return nil, nil, err
 	}
