@@ -17,11 +17,7 @@ import (
 
 // clusters checks the connections, the versions and the certificates of all spokes.
 func (c *checkup) clusters(ctx context.Context, client adminv1.AdminServiceClient, hub string, now time.Time) error {
-	objects, err := list(ctx, client, &adminv1.ListRequest{Kind: api.ClusterKind}, chunkSize)
-	if err != nil {
-		return err
-	}
-	rows, err := decodeRows(objects, "")
+	rows, err := listRows(ctx, client, &adminv1.ListRequest{Kind: api.ClusterKind}, chunkSize, "")
 	if err != nil {
 		return err
 	}

@@ -40,25 +40,30 @@ func newExplainCommand(s *session) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			answer, err := client.Explain(cmd.Context(), &adminv1.ExplainRequest{Key: key})
-			if err != nil {
-				return elsewhere(cmd.Context(), client, key, err)
-			}
-			if proto.Equal(key, &adminv1.ObjectKey{}) && len(answer.GetExplanations()) == 0 && o.isTable() {
-				none, err := lacksClusters(cmd.Context(), client)
-				if none {
-					fmt.Fprintln(cmd.OutOrStdout(), noClusters)
-				}
-				if none || err != nil {
-					return err
-				}
-			}
-			return explain(p, key, answer)
+			return askExplain(cmd.Context(), client, p, key)
 		}),
 	}
 	o.add(cmd)
 	addAllNamespaces(cmd, &all, ", the default; without KIND NAME only")
 	return cmd
+}
+
+// askExplain asks the hub about a key, and prints the answer.
+func askExplain(ctx context.Context, client adminv1.AdminServiceClient, p *printer, key *adminv1.ObjectKey) error {
+	answer, err := client.Explain(ctx, &adminv1.ExplainRequest{Key: key})
+	if err != nil {
+		return elsewhere(ctx, client, key, err)
+	}
+	if proto.Equal(key, &adminv1.ObjectKey{}) && len(answer.GetExplanations()) == 0 && p.isTable() {
+		none, err := lacksClusters(ctx, client)
+		if none {
+			fmt.Fprintln(p.out, noClusters)
+		}
+		if none || err != nil {
+			return err
+		}
+	}
+	return explain(p, key, answer)
 }
 
 // explainedKey returns the key of what is explained: an object, a cluster, a namespace, or, empty, all.

@@ -85,12 +85,11 @@ func (s *session) get(cmd *cobra.Command, args []string, client adminv1.AdminSer
 // getKind prints the objects of a kind, or the one of a name.
 func (s *session) getKind(cmd *cobra.Command, client adminv1.AdminServiceClient, o getOptions, p *printer,
 	kind api.Kind, request *adminv1.ListRequest, name string) error {
-	objects, err := list(cmd.Context(), client, request, o.chunk)
+	rows, err := listRows(cmd.Context(), client, request, o.chunk, name)
 	if err != nil {
 		return err
 	}
-	rows, err := decodeRows(objects, name)
-	if err == nil && name != "" && len(rows) == 0 {
+	if name != "" && len(rows) == 0 {
 		rows, err = s.heldRow(cmd.Context(), client, kind, name)
 	}
 	if len(rows) == 0 {
@@ -162,6 +161,16 @@ func list(ctx context.Context, client adminv1.AdminServiceClient, request *admin
 type row struct {
 	key    *adminv1.ObjectKey
 	object map[string]any
+}
+
+// listRows returns the objects of a list, of a name or all if it is empty.
+func listRows(ctx context.Context, client adminv1.AdminServiceClient, request *adminv1.ListRequest, chunk int64,
+	name string) ([]row, error) {
+	objects, err := list(ctx, client, request, chunk)
+	if err != nil {
+		return nil, err
+	}
+	return decodeRows(objects, name)
 }
 
 // decodeRows returns the objects of a name, or all if it is empty. status.cluster of each names the cluster whose graph

@@ -22,11 +22,7 @@ func (s *session) getAll(cmd *cobra.Command, names []string, client adminv1.Admi
 	}
 	var all []row
 	for _, kind := range kindsOfAll() {
-		objects, err := list(cmd.Context(), client, s.listRequest(kind, o), o.chunk)
-		if err != nil {
-			return err
-		}
-		rows, err := decodeRows(objects, "")
+		rows, err := listRows(cmd.Context(), client, s.listRequest(kind, o), o.chunk, "")
 		if err != nil {
 			return err
 		}

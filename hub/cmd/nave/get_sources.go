@@ -29,15 +29,11 @@ func (s *session) getSources(cmd *cobra.Command, names []string, client adminv1.
 	}
 	var rows []row
 	for _, kind := range api.SourceKinds() {
-		objects, err := list(cmd.Context(), client, s.listRequest(kind, o), o.chunk)
+		found, err := listRows(cmd.Context(), client, s.listRequest(kind, o), o.chunk, "")
 		if err != nil {
 			return err
 		}
-		decoded, err := decodeRows(objects, "")
-		if err != nil {
-			return err
-		}
-		rows = append(rows, decoded...)
+		rows = append(rows, found...)
 	}
 	return printRows(p, cmd.ErrOrStderr(), sourcesOfAllKinds(), rows, false)
 }

@@ -78,11 +78,7 @@ func (s *session) helmReleases(cmd *cobra.Command, client adminv1.AdminServiceCl
 		return nil, err
 	}
 	request := s.listRequest(kind, getOptions{})
-	objects, err := list(cmd.Context(), client, request, chunkSize)
-	if err != nil {
-		return nil, err
-	}
-	rows, err := decodeRows(objects, name)
+	rows, err := listRows(cmd.Context(), client, request, chunkSize, name)
 	if err == nil && len(rows) == 0 {
 		rows, err = s.heldRow(cmd.Context(), client, kind, name)
 		if hint := others(cmd.Context(), client, kind, request, name); err != nil && hint != "" {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"path/filepath"
 
@@ -113,12 +112,9 @@ func plainDocuments(objects []*manifest.Object) ([]byte, error) {
 	}
 	values := make([]map[string]any, len(objects))
 	for i, o := range objects {
-		labels := maps.Clone(o.GetLabels())
-		delete(labels, kustomize.NameLabel)
-		delete(labels, kustomize.NamespaceLabel)
-		o.SetLabels(labels)
 		values[i] = o.Object
 	}
+	leaveOwner(values)
 	text, err := documents(values...)
 	return []byte(text), err
 }

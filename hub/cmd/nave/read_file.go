@@ -15,6 +15,7 @@ import (
 	"github.com/fluxcd/pkg/sourceignore/gitignore"
 
 	"github.com/navefleet/nave/hub/internal/artifact"
+	"github.com/navefleet/nave/hub/internal/render/kustomize"
 )
 
 // Limits of the files that nave reads, in bytes.
@@ -66,7 +67,7 @@ func manifestsIn(files []string, recursive bool) (all []string, err error) {
 }
 
 func isKustomizationFile(path string) bool {
-	return slices.Contains([]string{"kustomization.yaml", "kustomization.yml"}, filepath.Base(path))
+	return slices.Contains(kustomize.FileNames(), filepath.Base(path))
 }
 
 // checkBelow checks that a path is a regular file in a folder, with symlinks followed.
