@@ -78,8 +78,8 @@ func requireInstalled(tx *store.Tx, key api.Key) error {
 	if len(history) > 0 && history[0].GetStatus() != "uninstalled" {
 		return nil
 	}
-	return status.Errorf(codes.FailedPrecondition, "%s is not installed, so that no test can run: wait for its installation "+
-		"(nave wait), or find out why it is not installed (nave explain), and test it then", key)
+	return status.Errorf(codes.FailedPrecondition, "%s is not installed, so that no test can run: wait for its "+
+		"installation (nave wait), or find out why it is not installed (nave explain), and test it then", key)
 }
 
 // reconcileSource asks for the source of an object, and waits until the source was fetched.

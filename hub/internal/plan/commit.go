@@ -390,12 +390,30 @@ func (c *writer) resource(w *walked, node graph.Node) error {
 	}
 	row.NoteSuspension(c.start)
 	w.written[node.Key] = &row
-	if adopted {
-		if err := c.recordAdoption(node); err != nil {
-			return err
-		}
+	if was && old.Object.Suspended() != row.Object.Suspended() {
+		err = c.recordSuspension(w, row)
 	}
-	return store.Resources.Put(c.tx, path, row)
+	if adopted {
+		err = errors.Join(err, c.recordAdoption(node))
+	}
+	return errors.Join(err, store.Resources.Put(c.tx, path, row))
+}
+
+// recordSuspension records that spec.suspend of an object changed in Git, with the revision.
+func (c *writer) recordSuspension(w *walked, row store.Resource) error {
+	from := row.Owner.Local()
+	if revision := w.graph.Findings[*row.Owner].Revision; revision != "" {
+		from = revision + " of " + from
+	}
+	e := store.Event{Time: c.start, Object: row.Key, Type: condition.Normal, Reason: condition.Resumed,
+		Message: "resumed in Git: " + from}
+	switch {
+	case row.Object.Suspended():
+		e.Reason, e.Message = condition.Suspended, "suspended in Git: "+from
+	case row.Suspended:
+		e.Message += "; an operator keeps it suspended"
+	}
+	return store.Record(c.tx, e)
 }
 
 // adopts reports whether the walk found an object of operators as it is now, so that the object may get the owner that
