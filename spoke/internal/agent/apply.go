@@ -98,9 +98,18 @@ func (a *Agent) applyResult(act start, changes *apply.ChangeSet, inputs manifest
 // describeChanges counts the objects that an apply created, configured and deleted, and names the first of each. If it
 // changed nothing, describeChanges returns "".
 func describeChanges(changes *apply.ChangeSet) string {
+	return describeObjects(changes, apply.Created, apply.Configured, apply.Deleted)
+}
+
+// describeObjects counts the objects of a ChangeSet by actions, and names the first of each. If there are none, or no
+// ChangeSet, describeObjects returns "".
+func describeObjects(changes *apply.ChangeSet, actions ...apply.Action) string {
 	const most = 3
+	if changes == nil {
+		return ""
+	}
 	var parts []string
-	for _, action := range []apply.Action{apply.Created, apply.Configured, apply.Deleted} {
+	for _, action := range actions {
 		var names []string
 		for _, e := range changes.Entries {
 			if e.Action == action {
@@ -142,7 +151,8 @@ func (act remove) perform(a *Agent) {
 	a.busy(act.name, true)
 	a.begin(act.name, func(ctx context.Context) (*apply.ChangeSet, input) {
 		changes, err := a.Applier.Delete(ctx, r)
-		return changes, removed{act.name, act.run, failureOf(changes, err, condition.PruneFailed)}
+		return changes, removed{name: act.name, run: act.run, failure: failureOf(changes, err, condition.PruneFailed),
+			deleted: describeObjects(changes, apply.Deleted)}
 	})
 }
 

@@ -59,7 +59,8 @@ func (a *Agent) release(ctx context.Context, act start, previous *inventory.Inve
 	}
 	executor := c.executor()
 	executor.Storage.Known = act.revisions
-	r, err := executor.Run(ctx, c.desired, a.journal(act.name))
+	journal := a.journal(act.name)
+	r, err := executor.Run(ctx, c.desired, journal)
 	if slices.Contains(r.Done, release.Rollback) {
 		a.redactors.forgetGenerated(act.name) // the cluster has those of an earlier revision
 	}
@@ -68,6 +69,9 @@ func (a *Agent) release(ctx context.Context, act start, previous *inventory.Inve
 		in.release = c.status(r)
 	}
 	changes := c.objects.Changes()
+	if slices.Contains(r.Done, release.Uninstall) && r.Journal.Failed != release.Uninstall {
+		in.uninstalled = describeUninstall(journal.Subject(c.desired), changes)
+	}
 	if changes != nil {
 		in.repaired, in.drifts = len(repaired(changes)), driftsOf(changes, time.Now())
 	}
@@ -334,7 +338,21 @@ func (a *Agent) uninstall(ctx context.Context, act remove, m apply.Removal) (*ap
 		err = c.clear(ctx, m)
 	}
 	in.failure = failureOf(nil, err, condition.UninstallFailed)
-	return c.objects.Changes(), in
+	changes := c.objects.Changes()
+	if slices.Contains(result.Done, release.Uninstall) {
+		in.uninstalled = describeUninstall(j.Subject(c.desired), changes)
+	}
+	in.deleted = describeObjects(changes, apply.Deleted)
+	return changes, in
+}
+
+// describeUninstall describes that a release was uninstalled, with the objects that were deleted.
+func describeUninstall(i release.Identity, changes *apply.ChangeSet) string {
+	text := "Helm uninstall succeeded for release " + i.String()
+	if deleted := describeObjects(changes, apply.Deleted); deleted != "" {
+		text += ": " + deleted
+	}
+	return text
 }
 
 // clear deletes what an uninstall has left of the inventory, such as after the records were lost.

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -48,6 +49,7 @@ type told struct {
 	mu     sync.Mutex
 	latest map[string]*spokev1.ApplicationReport
 	events []string
+	texts  []string // "reason: message" of each event
 }
 
 func (o *told) Report(_ context.Context, r *spokev1.ReportRequest) error {
@@ -64,6 +66,7 @@ func (o *told) Report(_ context.Context, r *spokev1.ReportRequest) error {
 	}
 	for _, e := range r.Events {
 		o.events = append(o.events, e.Reason)
+		o.texts = append(o.texts, e.Reason+": "+e.Message)
 	}
 	return nil
 }
@@ -416,10 +419,15 @@ func TestRelease_life(t *testing.T) {
 	w.told.mu.Lock()
 	defer w.told.mu.Unlock()
 	for _, reason := range []string{condition.InstallSucceeded, condition.UpgradeSucceeded, condition.RetriesExceeded,
-		condition.RollbackSucceeded, condition.TestSucceeded, condition.DriftRepaired, condition.Deleted} {
+		condition.RollbackSucceeded, condition.TestSucceeded, condition.DriftRepaired, condition.Deleted,
+		condition.UninstallSucceeded} {
 		if !slices.Contains(w.told.events, reason) {
 			t.Errorf("no event %s among %v", reason, w.told.events)
 		}
+	}
+	uninstalled := regexp.MustCompile(`^UninstallSucceeded: Helm uninstall succeeded for release \S+/web: \d+ deleted \(`)
+	if !slices.ContainsFunc(w.told.texts, uninstalled.MatchString) {
+		t.Errorf("no count of what was uninstalled among %q", w.told.texts)
 	}
 }
 

@@ -176,13 +176,18 @@ type (
 		drifts   []drift // that were repaired, or are left
 		health   inventory.Summary
 		release  *releaseStatus // nil: it is no release of Helm, or its state is not known
-		retryAt  time.Time      // after a failure; zero: after a growing pause
+		// the event about a release that was uninstalled, such as before another one took its place; empty: none was
+		uninstalled string
+		retryAt     time.Time // after a failure; zero: after a growing pause
 	}
 	// removed is the end of a deletion.
 	removed struct {
 		name    bundle.ApplicationName
 		run     uint64
 		failure failure
+		deleted string // the objects that were deleted, for events; empty: none
+		// the release that was uninstalled; empty: none was
+		uninstalled string
 	}
 	// observed is an observation of an application's objects by the watches.
 	observed struct {

@@ -54,7 +54,13 @@ func (n *node) noteRelease(in applied) (out []action) {
 	if n.release = in.release; !in.release.acted {
 		return nil
 	}
+	if in.uninstalled != "" {
+		out = append(out, event{name: n.entry.Name, reason: condition.UninstallSucceeded, message: in.uninstalled})
+	}
 	for _, c := range in.release.conditions {
+		if in.uninstalled != "" && c.Reason == condition.UninstallSucceeded {
+			continue // it has the event
+		}
 		if c.Reason == in.failure.reason || before != nil && slices.Contains(before.conditions, c) {
 			continue // a failure has its own event
 		}

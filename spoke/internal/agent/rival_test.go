@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -143,4 +144,12 @@ func TestRelease_renamed(t *testing.T) {
 	w.same("history", historyOf(r), "1 deployed web@1.2.3")
 	w.same("old record", w.field("Secret", "sh.helm.release.v1.web.v1", "kind"), "")
 	w.same("new record", w.field("Secret", "sh.helm.release.v1.renamed.v1", "metadata", "labels", "status"), "deployed")
+	w.told.mu.Lock()
+	defer w.told.mu.Unlock()
+	if !slices.ContainsFunc(w.told.texts, func(s string) bool {
+		return strings.HasPrefix(s, "UninstallSucceeded: Helm uninstall succeeded for release ") &&
+			strings.Contains(s, "/web: ") && strings.Contains(s, " deleted (")
+	}) {
+		t.Errorf("no event of the uninstall among %q", w.told.texts)
+	}
 }

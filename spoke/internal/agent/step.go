@@ -343,7 +343,19 @@ func (in removed) advance(m *model) []action {
 	}
 	delete(m.nodes, in.name)
 	m.sort()
-	return []action{forget{in.name}, event{name: in.name, reason: condition.Deleted, message: "removed from the bundle"}}
+	return append([]action{forget{in.name}}, in.events()...)
+}
+
+// events returns the events about a deletion that succeeded.
+func (in removed) events() []action {
+	deleted := event{name: in.name, reason: condition.Deleted, message: "removed from the bundle"}
+	if in.uninstalled != "" {
+		return []action{event{name: in.name, reason: condition.UninstallSucceeded, message: in.uninstalled}, deleted}
+	}
+	if in.deleted != "" {
+		deleted.message += ": " + in.deleted
+	}
+	return []action{deleted}
 }
 
 func (in observed) advance(m *model) []action {
