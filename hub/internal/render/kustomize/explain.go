@@ -10,10 +10,12 @@ import (
 	"github.com/navefleet/nave/shared/manifest"
 )
 
+// maxFaults limits the faults of manifests that an error lists: it is stored and compared.
+const maxFaults = 100
+
 // explain returns the error of a failed build. If kustomize could not read manifests, the error has all their files and
-// lines.
-// If all manifests are good, explain returns err with the name of the built file or directory. kustomize's own message
-// has neither, and is about directories and remote repositories.
+// lines. If all manifests are good, explain returns err with the name of the built file or directory. kustomize's own
+// message has neither, and is about directories and remote repositories.
 func explain(fsys *fileSystem, err error) error {
 	if fsys.failed != nil {
 		return fsys.failed
@@ -24,7 +26,10 @@ func explain(fsys *fileSystem, err error) error {
 		if rerr != nil {
 			return rerr
 		}
-		unread = append(unread, examine(p, data))
+		unread = append(unread, examine(p, data)...)
+	}
+	if more := len(unread) - maxFaults; more > 0 {
+		unread = append(unread[:maxFaults], fmt.Errorf("and %d more", more))
 	}
 	if causes := errors.Join(unread...); causes != nil {
 		return causes
@@ -46,12 +51,11 @@ func (f *fileSystem) built() string {
 	return ""
 }
 
-// examine returns the errors of one manifest file, with their lines. If the file is good, examine returns nil.
-func examine(p string, data []byte) error {
+// examine returns the errors of one manifest file, with their lines.
+func examine(p string, data []byte) (all []error) {
 	_, faults := manifest.ParseAll(data)
-	var all []error
 	for _, f := range faults {
 		all = append(all, errors.New(f.In(tree.Local(p))))
 	}
-	return errors.Join(all...)
+	return all
 }

@@ -47,6 +47,18 @@ func TestDocuments(t *testing.T) {
 	}
 }
 
+// TestFaults names a limited number of the faults of all manifests.
+func TestFaults(t *testing.T) {
+	root := t.TempDir()
+	for _, name := range []string{"a.yaml", "b.yaml"} {
+		plant(t, root, name, []byte(strings.Repeat("---\nkind: X\n", 1000)))
+	}
+	_, err := buildTree(t.Context(), root, Spec{Name: "a", Namespace: "b"})
+	if err == nil || strings.Count(err.Error(), "\n") != maxFaults || !strings.HasSuffix(err.Error(), "and 1900 more") {
+		t.Errorf("error of %d lines: %.200v", strings.Count(fmt.Sprint(err), "\n")+1, err)
+	}
+}
+
 // fields are the fields of kustomization files that name files, with a %q for the name.
 var fields = map[string]string{
 	"resources": "resources: [%q]", "bases": "bases: [%q]", "components": "components: [%q]", "crds": "crds: [%q]",
