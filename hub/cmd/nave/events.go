@@ -70,6 +70,8 @@ func (s *session) eventsRequest(cmd *cobra.Command, args []string, f eventsFlags
 	}
 	named := cmd.Flags().Changed("namespace")
 	switch hasObject := len(args) > 0 || f.object != ""; {
+	case f.limit < 0:
+		return nil, usageError("--limit=%d: want 0 or more", f.limit)
 	case f.since < 0:
 		return nil, usageError("--since=%s: want a time that is over, such as 1h", f.since)
 	case f.all && hasObject:

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"strings"
 	"testing"
 
@@ -282,6 +283,23 @@ func TestPrint_verbs(t *testing.T) {
 			out, errOut := nave(t, config, strings.Fields(c.args)...)
 			if !strings.Contains(out+errOut, c.want) {
 				t.Errorf("printed\n%s%s\nwant\n%s", out, errOut, c.want)
+			}
+		})
+	}
+}
+
+// TestUsage_values ends with 2 if the value of a flag is wrong, or a flag is missing.
+func TestUsage_values(t *testing.T) {
+	config := serve(t, readHub{})
+	for name, line := range map[string]string{
+		"negative_limit": "events --limit -1", "negative_since": "events --since -1h", "no_names": "events -o name",
+		"headless": "explain --no-headers", "no_image": "cluster upgrade east",
+	} {
+		t.Run(name, func(t *testing.T) {
+			cmd, end := program(io.Discard, io.Discard)
+			cmd.SetArgs(append(strings.Fields(line), "--config", config))
+			if err := end(cmd.ExecuteContext(t.Context())); exitCode(err) != 2 {
+				t.Errorf("exit code %d: %v", exitCode(err), err)
 			}
 		})
 	}

@@ -30,8 +30,9 @@ another.
 A rollback removes nothing from a cluster: applications and objects that the old release does not have stay as they
 are now. Suspensions still take effect. With --fleet, each cluster that the Fleet selects goes to its own release
 before, with all of its applications; clusters that are pinned already stay as they are. If a cluster cannot be pinned,
-the others are, and the exit code is 1. With --dry-run nothing is changed: the applications are listed with the revision
-that each would have and the one that it has now. The pin is in the status of the Cluster and in nave explain.`,
+the others are, and the exit code is 1. If a named cluster does not exist, none is pinned. With
+--dry-run nothing is changed: the applications are listed with the revision that each would have and the one that it has
+now. The pin is in the status of the Cluster and in nave explain.`,
 		Example: "  nave history prod-1\n  nave rollback prod-1 --to 41 --dry-run\n  nave rollback prod-1 --to 41\n" +
 			"  nave release prod-1\n" +
 			"  nave rollback --fleet production\n  nave release --fleet production",
@@ -155,19 +156,18 @@ func clustersOrFleet(fleet *string) cobra.PositionalArgs {
 }
 
 // eachCluster calls do for each of the clusters, or for those that a Fleet selects. If do fails for a cluster,
-// eachCluster prints the error, goes on with the next, and returns an error that names the clusters that failed. The
-// code ALREADY_EXISTS says that the cluster is as it should be: it is a failure only if the operator named the cluster.
+// eachCluster prints the error, goes on with the next, and returns an error that names the clusters that failed. If one
+// of several named clusters does not exist, eachCluster calls do for none. The code ALREADY_EXISTS says that the cluster
+// is as it should be: it is a failure only if the operator named the cluster.
 // If the hub cannot be asked any more, eachCluster names the clusters that are left, and the one that may have changed.
 func eachCluster(cmd *cobra.Command, client adminv1.AdminServiceClient, clusters []string, fleet string,
 	do func(cluster string) error) error {
-	if fleet != "" {
-		var err error
-		if clusters, err = selectedBy(cmd.Context(), client, fleet); err != nil {
-			return err
-		}
-	}
 	if len(clusters) == 1 && fleet == "" {
 		return orRelease(cmd, client, clusters[0], do(clusters[0]))
+	}
+	clusters, err := existing(cmd.Context(), client, clusters, fleet)
+	if err != nil {
+		return err
 	}
 	var failed []string
 	for i, cluster := range clusters {
@@ -191,6 +191,22 @@ func eachCluster(cmd *cobra.Command, client adminv1.AdminServiceClient, clusters
 		return fmt.Errorf("nothing was changed on %s", listed(failed))
 	}
 	return nil
+}
+
+// existing returns the named clusters, or those that a Fleet selects. If a named one does not exist, existing returns
+// an error: its name is a typing error, and who makes one may not want the others changed alone.
+func existing(ctx context.Context, client adminv1.AdminServiceClient, names []string, fleet string) ([]string, error) {
+	if fleet != "" {
+		return selectedBy(ctx, client, fleet)
+	}
+	for _, name := range names {
+		key := &adminv1.ObjectKey{Kind: api.ClusterKind, Name: name}
+		if _, err := client.Get(ctx, &adminv1.GetRequest{Key: key}); status.Code(err) == codes.NotFound {
+			text := message(elsewhere(ctx, client, key, err))
+			return nil, exitError{fmt.Errorf("nothing was changed on %s: %s", listed(names), text), notFound}
+		}
+	}
+	return names, nil
 }
 
 // unchanged says on which clusters nothing was changed: those that failed, and those that are left after an error of

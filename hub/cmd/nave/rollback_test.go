@@ -165,3 +165,28 @@ func TestEachCluster_named(t *testing.T) {
 		t.Errorf("got %q, want %q", messages.String(), want)
 	}
 }
+
+// withoutCluster is a hub without the cluster eats.
+type withoutCluster struct{ fleetClient }
+
+func (h withoutCluster) Get(ctx context.Context, r *adminv1.GetRequest, _ ...grpc.CallOption) (
+	*adminv1.GetResponse, error) {
+	if r.GetKey().GetName() == "eats" {
+		return nil, status.Error(codes.NotFound, "Cluster eats not found")
+	}
+	return h.fleetClient.Get(ctx, r)
+}
+
+// TestEachCluster_unknown changes no cluster if one of those that are named does not exist.
+func TestEachCluster_unknown(t *testing.T) {
+	cmd := &cobra.Command{}
+	cmd.SetContext(t.Context())
+	err := eachCluster(cmd, withoutCluster{}, []string{"a", "eats"}, "", func(cluster string) error {
+		t.Errorf("%s was changed", cluster)
+		return nil
+	})
+	const want = "nothing was changed on a, eats: Cluster eats not found"
+	if exitCode(err) != notFound || !strings.HasPrefix(message(err), want) {
+		t.Errorf("exit code %d, %q", exitCode(err), message(err))
+	}
+}
