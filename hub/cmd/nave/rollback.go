@@ -156,10 +156,10 @@ func clustersOrFleet(fleet *string) cobra.PositionalArgs {
 }
 
 // eachCluster calls do for each of the clusters, or for those that a Fleet selects. If do fails for a cluster,
-// eachCluster prints the error, goes on with the next, and returns an error that names the clusters that failed. If one
-// of several named clusters does not exist, eachCluster calls do for none. The code ALREADY_EXISTS says that the cluster
-// is as it should be: it is a failure only if the operator named the cluster.
-// If the hub cannot be asked any more, eachCluster names the clusters that are left, and the one that may have changed.
+// eachCluster prints the error, goes on with the next, and returns an error that names the clusters that failed. If
+// one of several named clusters does not exist, eachCluster calls do for none. The code ALREADY_EXISTS says that the
+// cluster is as it should be: it is a failure only if the operator named the cluster. If the hub cannot be asked any
+// more, eachCluster names the clusters that are left, and the one that may have changed.
 func eachCluster(cmd *cobra.Command, client adminv1.AdminServiceClient, clusters []string, fleet string,
 	do func(cluster string) error) error {
 	if len(clusters) == 1 && fleet == "" {
