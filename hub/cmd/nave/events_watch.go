@@ -47,7 +47,7 @@ func (w *eventWatch) follow(ctx context.Context) error {
 	again := wait.Backoff{First: eventsPause, Most: 10 * time.Second, Spread: 0.5}
 	for began := false; ; began = true {
 		events, err := w.next(ctx)
-		for began && slices.Contains([]codes.Code{codes.Unavailable, codes.DeadlineExceeded}, status.Code(err)) {
+		for began && (isAway(err) || status.Code(err) == codes.DeadlineExceeded) {
 			w.showHubGone(err)
 			if again.Pause(ctx) != nil {
 				return nil

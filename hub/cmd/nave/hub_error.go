@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 
@@ -70,6 +71,20 @@ func isCutOff(err error) bool {
 // connectionEnds begin gRPC's messages about a connection that ended in the middle of a call.
 var connectionEnds = []string{"error reading from server", "closing transport", "closing connection",
 	"transport is closing", "keepalive ping failed", "the connection is draining", "the stream is rejected"}
+
+// isAway reports whether a watch or a call ended because the hub went away, and may go on when it is back. A hub that
+// refuses the certificate of the operator, or that is another one, will do so again.
+func isAway(err error) bool {
+	if errors.Is(err, io.EOF) {
+		return true
+	}
+	text := statusOf(err).Message()
+	return statusOf(err).Code() == codes.Unavailable && !(isUnreached(err) &&
+		slices.ContainsFunc(lasting, func(part string) bool { return strings.Contains(text, part) }))
+}
+
+// lasting are parts of messages about connections that fail again.
+var lasting = []string{"own certificate: ", "remote error: tls: ", "verify the hub: "}
 
 // hubError is the error of a call that got no answer of a hub. It names the hub.
 type hubError struct {

@@ -67,10 +67,14 @@ func (p *progress) showHubGone(err error) {
 // endHubGone ends showHubGone: the hub is there.
 func (p *progress) endHubGone() { p.end("the hub") }
 
-// end takes something away that the command does not wait for any more.
+// end takes something away that the command does not wait for any more. If the command did not wait for it, nothing
+// changes.
 func (p *progress) end(name string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if !slices.ContainsFunc(p.waits, func(a awaited) bool { return a.name == oneLine(name) }) {
+		return
+	}
 	p.clear()
 	p.forget(oneLine(name))
 	p.draw()

@@ -7,6 +7,7 @@ import (
 	"io"
 	"strings"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -46,8 +47,13 @@ func (c endingClient) Watch(context.Context, *adminv1.WatchRequest, ...grpc.Call
 func TestWaitFor_ended(t *testing.T) {
 	key := &adminv1.ObjectKey{Kind: "Cluster", Name: "west"}
 	for code, want := range map[codes.Code]string{codes.DeadlineExceeded: "Cluster west: not finished in time: at work",
-		codes.Canceled: "Cluster west: not finished in time: at work", codes.Unavailable: "RST_STREAM"} {
-		_, err := waitFor(t.Context(), &progress{lines: io.Discard}, endingClient{code: code}, key, handling(""))
+		codes.Canceled: "Cluster west: not finished in time: at work",
+		codes.Unavailable: "Cluster west: not finished in time: at work; the hub went away meanwhile: stream terminated by " +
+			"RST_STREAM",
+		codes.Internal: "RST_STREAM"} {
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		_, err := waitFor(ctx, &progress{lines: io.Discard}, endingClient{code: code}, key, handling(""))
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v, want %q", code, err, want)
 		}
@@ -129,6 +135,52 @@ func TestTested(t *testing.T) {
 				t.Fatalf("done %v, %q, error %v; want %v, %q", done, message, err, c.done, c.message)
 			}
 		})
+	}
+}
+
+// returningHub accepts requests, and its first watch ends because the hub stops. In the next one the object is ready.
+type returningHub struct {
+	silentHub
+	watches *int
+}
+
+func (h returningHub) Watch(_ *adminv1.WatchRequest, stream grpc.ServerStreamingServer[adminv1.WatchResponse]) error {
+	if *h.watches++; *h.watches == 1 {
+		return status.Error(codes.Unavailable, "the hub is stopping")
+	}
+	return readyHub{}.Watch(nil, stream)
+}
+
+func (h returningHub) Tree(ctx context.Context, r *adminv1.TreeRequest) (*adminv1.TreeResponse, error) {
+	return readyHub{}.Tree(ctx, r)
+}
+
+// TestReconcile_hubRestarts goes on when the hub comes back: it has stored the request.
+func TestReconcile_hubRestarts(t *testing.T) {
+	for _, verb := range []string{"reconcile", "resume"} {
+		watches := 0
+		out, code := exitOf(t.Context(), serve(t, returningHub{watches: &watches}), verb, "gitrepository", "web",
+			"--timeout=20s")
+		if code != 0 || watches != 2 || !strings.Contains(out, "the hub: it went away, waiting for it: the hub is stopping\n"+
+			"✔ GitRepository flux-system/web: applied\n") {
+			t.Errorf("%s: exit code %d after %d watches:\n%s", verb, code, watches, out)
+		}
+	}
+}
+
+// TestIsAway tells a hub that may come back from one that will refuse the operator again.
+func TestIsAway(t *testing.T) {
+	for text, want := range map[string]bool{"the hub is stopping": true, "error reading from server: EOF": true,
+		"connection error: desc = connection refused":                          true,
+		"connection error: desc = remote error: tls: expired certificate":      false,
+		"connection error: desc = own certificate: it ended yesterday":         false,
+		"connection error: desc = verify the hub: signed by another authority": false} {
+		if got := isAway(status.Error(codes.Unavailable, text)); got != want {
+			t.Errorf("%s: away %v, want %v", text, got, want)
+		}
+	}
+	if isAway(nil) || isAway(status.Error(codes.NotFound, "not found")) || !isAway(io.EOF) {
+		t.Error("only an end of the stream and an unavailable hub are away")
 	}
 }
 

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"slices"
 	"time"
@@ -41,7 +40,7 @@ func (t *target) follow(ctx context.Context) error {
 		switch {
 		case err != nil && (ctx.Err() != nil || status.Code(err) == codes.DeadlineExceeded):
 			return t.unmet(ctx)
-		case t.pending != nil && (status.Code(err) == codes.Unavailable || errors.Is(err, io.EOF)):
+		case t.pending != nil && isAway(err):
 			t.showHubGone(err)
 		case status.Code(err) == codes.NotFound: // the cluster
 			return exitError{err, notFound}
