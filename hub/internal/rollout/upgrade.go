@@ -108,9 +108,10 @@ func (g *group) hasRoom() bool {
 	return g.failed == 0 && g.underWay < limit
 }
 
-// isLate reports whether the deadline of something that began has passed.
+// isLate reports whether the deadline of something that began has passed. A hub that runs since what is the future now
+// had its clock set back.
 func isLate(began, up, now time.Time) bool {
-	if up.After(began) {
+	if up.After(began) && !up.After(now) {
 		began = up
 	}
 	return now.Sub(began) >= UpgradeDeadline
@@ -118,6 +119,9 @@ func isLate(began, up, now time.Time) bool {
 
 // assess returns how far a spoke has come, without beginning anything.
 func (s Spoke) assess(up, now time.Time) Upgrade {
+	if s.Was.Began.After(now) { // the clock was set back: no deadline may last longer for that
+		s.Was.Began = now
+	}
 	was, runs := s.Was, bundle.IsImage(s.Runs, s.Image)
 	switch {
 	case s.Conflict != "":

@@ -202,6 +202,26 @@ func TestUpgrades_hub_was_down(t *testing.T) {
 	}
 }
 
+// TestUpgrades_clock_set_back ends an upgrade at its deadline, although it began in what is the future now.
+func TestUpgrades_clock_set_back(t *testing.T) {
+	future := start.AddDate(1, 0, 0)
+	for _, arrived := range []bool{false, true} {
+		s := spokeIn('w', "a", "fleet")
+		s.Was = Upgrade{Reason: condition.SpokeUpgrading, Began: future, WasHealthy: true, Arrived: arrived, At: numbered(5)}
+		if arrived {
+			s.Runs = s.Image
+		}
+		var got string
+		for _, later := range []time.Duration{0, UpgradeDeadline - 1, UpgradeDeadline} {
+			s.Was = Upgrades([]Spoke{s}, nil, future, start.Add(later))[0]
+			got += strings.ToLower(lettersOf([]Upgrade{s.Was}))
+		}
+		if got != "uuf" {
+			t.Errorf("arrived %v: %s", arrived, got)
+		}
+	}
+}
+
 // TestUpgrades_lost_state counts the first bundle that a spoke without its old disk applies.
 func TestUpgrades_lost_state(t *testing.T) {
 	s := spokeIn('u', "a", "fleet")
