@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -42,7 +43,10 @@ func (m *manifests) read(cmd *cobra.Command) ([]api.File, error) {
 		return []api.File{{Data: data}}, err
 	}
 	var all []string
-	for _, file := range m.files {
+	for i, file := range m.files {
+		if file == "-" && slices.Contains(m.files[:i], file) {
+			return nil, usageError("-f - is given twice: standard input can be read once")
+		}
 		found, err := manifestsIn([]string{file}, m.recursive)
 		if err != nil {
 			return nil, err

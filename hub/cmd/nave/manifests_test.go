@@ -124,6 +124,17 @@ func TestDelete_manifests(t *testing.T) {
 	}
 }
 
+// TestApply_stdinTwice refuses to read standard input twice: the second time it would be empty.
+func TestApply_stdinTwice(t *testing.T) {
+	config := serve(t, silentHub{})
+	for _, verb := range []string{"apply", "delete"} {
+		out, code := exitOf(t.Context(), config, verb, "-f", "-", "-f", "-")
+		if code != 2 || !strings.Contains(out, "-f - is given twice") {
+			t.Errorf("%s: exit code %d:\n%s", verb, code, out)
+		}
+	}
+}
+
 // TestApply_kustomize applies what kustomize builds, with no mark of a Kustomization.
 func TestApply_kustomize(t *testing.T) {
 	root := manifestsOfTest(t)
