@@ -123,6 +123,9 @@ type File struct {
 // has, and its error is stored and compared.
 const maxFaults = 100
 
+// maxFault limits the bytes of one fault in the error of AdmitAll, which travels in a header.
+const maxFault = 1 << 10
+
 // AdmitAll calls admit with each object of files. The error has one line for each fault of all files, with its place:
 // manifests that cannot be parsed, objects that admit refuses, and keys that it returns twice. Objects for which it
 // returns the zero Key may be given more than once.
@@ -155,7 +158,19 @@ func AdmitAll(files []File, admit func(*manifest.Object) (Key, error)) error {
 	if len(faults) == 0 {
 		return nil
 	}
+	for i, text := range faults {
+		faults[i] = withoutMiddle(text)
+	}
 	return errors.New(strings.Join(faults, "\n"))
+}
+
+// withoutMiddle returns a text of at most some maxFault bytes. The place of a fault is at the beginning of its text,
+// the reason at the end, and between them the wrong value, which may have any length.
+func withoutMiddle(text string) string {
+	if len(text) <= maxFault {
+		return text
+	}
+	return strings.ToValidUTF8(text[:maxFault/2], "") + "…" + strings.ToValidUTF8(text[len(text)-maxFault/2:], "")
 }
 
 // maxFieldName limits the names of unknown fields for which a near one is searched.

@@ -73,3 +73,25 @@ func TestAdmit_many_faults(t *testing.T) {
 		t.Errorf("%d faults with their places", len(texts))
 	}
 }
+
+// TestAdmitAll_long limits the error, however long the wrong values are: place and reason of each fault stay.
+func TestAdmitAll_long(t *testing.T) {
+	var files []File
+	text := "apiVersion: fleet.nave.io/v1alpha1\nkind: Cluster\nmetadata: {name: a}\nspec: {spoke: {image: \"" +
+		strings.Repeat("é ", 10_000) + "\"}}\n"
+	for range 2 * maxFaults {
+		files = append(files, File{"a.yaml", []byte(text)})
+	}
+	err := AdmitAll(files, func(o *manifest.Object) (Key, error) {
+		_, err := Admit(o, Hub)
+		return Key{}, err
+	})
+	lines := strings.Split(err.Error(), "\n")
+	if len(lines) != maxFaults+1 || len(err.Error()) > maxFaults*(maxFault+10) {
+		t.Errorf("%d lines, %d bytes", len(lines), len(err.Error()))
+	}
+	if line := lines[0]; !strings.HasPrefix(line, "a.yaml:4: Cluster a: spec.spoke.image: Invalid value: \"é é") ||
+		!strings.HasSuffix(line, "30000 bytes: at most 256") {
+		t.Errorf("got %s", line)
+	}
+}
