@@ -26,8 +26,7 @@ func main() {
 	defer stop()
 	context.AfterFunc(ctx, func() {
 		stop() // a second signal ends the process at once
-		time.Sleep(endsWithin)
-		os.Exit(1)
+		time.AfterFunc(endsWithin, func() { os.Exit(1) })
 	})
 	root, end := program(os.Stdout, os.Stderr)
 	if err := end(root.ExecuteContext(ctx)); err != nil {
