@@ -18,6 +18,7 @@ import (
 	"github.com/navefleet/nave/hub/internal/render/cache"
 	"github.com/navefleet/nave/hub/internal/render/worker"
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
+	"github.com/navefleet/nave/shared/condition"
 	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/shared/substitution"
 	"github.com/navefleet/nave/shared/wording"
@@ -412,11 +413,15 @@ func problemsError(v *plan.Preview, all []*plan.Previewed) error {
 		where[text] = append(where[text], cluster)
 	}
 	for _, p := range v.Problems {
-		add(p, "the hub", "")
+		if !isListed(p, v.Problems) {
+			add(p, "the hub", "")
+		}
 	}
 	for _, previewed := range all {
 		for _, p := range previewed.Problems {
-			add(p, previewed.Cluster, folderFor(v, previewed, p.Key))
+			if !isListed(p, previewed.Problems) {
+				add(p, previewed.Cluster, folderFor(v, previewed, p.Key))
+			}
 		}
 	}
 	if len(order) == 0 {
@@ -427,6 +432,13 @@ func problemsError(v *plan.Preview, all []*plan.Previewed) error {
 		lines = append(lines, "on "+listed(where[text])+": "+text)
 	}
 	return errors.New(strings.Join(lines, "\n"))
+}
+
+// isListed reports whether a problem about a refused object is in the message about the object that gives it.
+func isListed(p plan.Problem, all []plan.Problem) bool {
+	return p.Reason == condition.Refused && slices.ContainsFunc(all, func(giver plan.Problem) bool {
+		return giver.Reason == condition.ObjectRefused && giver.Key != p.Key && strings.Contains(giver.Message, p.Message)
+	})
 }
 
 // folderFor returns the end of a message about a renderable whose source is none of the objects: the flag that gives a

@@ -146,6 +146,18 @@ func TestBuildCluster_path_sources(t *testing.T) {
 	}
 }
 
+// TestBuildCluster_kind_of_the_hub wants the place of a Fleet that a cluster cannot have, once.
+func TestBuildCluster_kind_of_the_hub(t *testing.T) {
+	root := tree(t, map[string]string{"clusters/lab/all.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: lab}\n" +
+		"---\napiVersion: fleet.nave.io/v1alpha1\nkind: Fleet\nmetadata: {name: all}\n"})
+	_, err := run(t, "build", "cluster", "lab", root, "--path", "clusters/lab")
+	const want = "clusters/lab/all.yaml:5 (document 2): Fleet all: a Fleet is an object of the hub and cannot be in the " +
+		"graph of a cluster: put it into the hub's own root, or use nave apply"
+	if err == nil || strings.Count(err.Error(), "is an object of the hub") != 1 || !strings.Contains(err.Error(), want) {
+		t.Errorf("error %v, want %s", err, want)
+	}
+}
+
 // searchPath is the PATH before a build takes it from this process.
 var searchPath = os.Getenv("PATH")
 

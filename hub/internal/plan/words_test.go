@@ -43,6 +43,9 @@ func TestSameWords(t *testing.T) {
 			"root/bad.yaml:1: Kustomization flux-system/bad: apiVersion kustomize.toolkit.fluxcd.io/v9 is unknown"},
 		"unsupported_kind": {"apiVersion: image.toolkit.fluxcd.io/v1\nkind: ImagePolicy\nmetadata: {name: bad, namespace: x}\n",
 			"root/bad.yaml:1: ImagePolicy x/bad: kind ImagePolicy"},
+		"kind_of_the_hub": {"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\n---\napiVersion: " +
+			"fleet.nave.io/v1alpha1\nkind: Cluster\nmetadata: {name: bad}\n",
+			"root/bad.yaml:5 (document 2): Cluster bad: a Cluster is an object of the hub and cannot be in the graph"},
 		"second_document": {"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\n---\n" + kustomizationHead +
 			kustomizationSpec + "  intervall: 5m\n",
 			"root/bad.yaml:15 (document 2): Kustomization flux-system/bad: spec.interv"},

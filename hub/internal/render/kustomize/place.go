@@ -15,12 +15,24 @@ var admissible = lru.New[manifest.Digest, bool](8 << 20)
 
 const entrySize = 100
 
+// maxOfHub limits the objects that only the hub's own graph takes and whose places are searched. A build with more is
+// that of the hub's root, which no graph of a cluster refuses.
+const maxOfHub = 100
+
 // placesOf returns the places of the objects that a graph may refuse. An object that was generated or renamed has none.
 func (f *fileSystem) placesOf(objects []*manifest.Object) map[*manifest.Object]*api.Place {
 	refused := map[*manifest.Object]error{}
+	var ofHub []*manifest.Object
 	for _, o := range objects {
 		if err := f.refusal(o); err != nil {
 			refused[o] = err
+		} else if kind, ok := api.KindOf(o); ok && !kind.Namespaced {
+			ofHub = append(ofHub, o)
+		}
+	}
+	if len(ofHub) <= maxOfHub {
+		for _, o := range ofHub {
+			_, refused[o] = api.Admit(o, api.ClusterGraph)
 		}
 	}
 	places := map[*manifest.Object]*api.Place{}
@@ -43,7 +55,7 @@ func (f *fileSystem) placesOf(objects []*manifest.Object) map[*manifest.Object]*
 	return places
 }
 
-// refusal returns the errors of an object that extends a graph, in the graphs that can have one of its kind.
+// refusal returns the errors of an object that extends a graph, in the graphs that take its kind.
 func (f *fileSystem) refusal(o *manifest.Object) error {
 	if !api.Known(o) {
 		return nil
