@@ -75,6 +75,7 @@ func init() {
 	maps.Copy(commands, ociCommands)
 	maps.Copy(commands, keyCommands)
 	maps.Copy(commands, tapCommands)
+	maps.Copy(commands, traceCommands)
 	maps.Copy(commands, helmCommands)
 	maps.Copy(commands, kubeletCommands)
 }

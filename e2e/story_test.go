@@ -43,7 +43,8 @@ type story struct {
 
 	age, pgp *sopstest.Key
 	keyServices
-	tap *tap // nil before "tap new"
+	tap      *tap      // nil before "tap new"
+	receiver *receiver // nil before "receiver start"
 	// nil before "helmcontroller"
 	helmController *helmController
 	remembered     map[string]string

@@ -38,8 +38,7 @@ func (s *Server) trace(x *session, newest *offer, id bundle.ID, stage bundle.Sta
 		return
 	}
 	now := s.Now()
-	s.Trace.Add(trace.Span{Change: newest.changedAt, Name: spanOf[stage], Start: x.traced.at, End: now,
-		Attributes: []trace.Attribute{trace.Cluster(x.cluster),
-			{Key: "nave.sequence", Value: strconv.FormatUint(id.Sequence, 10)}}})
+	s.Trace.Add(trace.Span{Change: newest.changedAt, Name: spanOf[stage], Cluster: x.cluster, Start: x.traced.at, End: now,
+		Attributes: []trace.Attribute{{Key: "nave.sequence", Value: strconv.FormatUint(id.Sequence, 10)}}})
 	x.traced.stage, x.traced.at = stage, now
 }

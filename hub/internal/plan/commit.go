@@ -119,13 +119,32 @@ func (p *Planner) commitTogether(ctx context.Context, batch []*walked, start tim
 	if err != nil {
 		return err
 	}
+	p.traceWritten(c)
 	p.renders.Stored(c.renders)
 	for _, w := range c.written {
 		p.markWritten(ctx, w)
-		p.trace.Add(trace.Span{Change: w.change, Name: "plan", Start: start, End: p.now(),
-			Attributes: []trace.Attribute{trace.Cluster(w.cluster)}})
 	}
 	return nil
+}
+
+// traceWritten exports the spans of plans that changed, and of the renders that they brought into the store.
+func (p *Planner) traceWritten(c *writer) {
+	traced := map[*cache.Rendering]bool{}
+	for _, w := range c.written {
+		if w.change.IsZero() {
+			continue
+		}
+		for r := range w.renders {
+			made := r.Made()
+			if traced[r] || r.IsStored() || made.End.IsZero() {
+				continue
+			}
+			traced[r] = true
+			p.trace.Add(trace.Span{Change: w.change, Name: "render", Start: made.Start, End: made.End,
+				Attributes: []trace.Attribute{{Key: "nave.object", Value: made.Renderable.String()}}})
+		}
+		p.trace.Add(trace.Span{Change: w.change, Name: "plan", Cluster: w.cluster, Start: c.start, End: p.now()})
+	}
 }
 
 // update runs fn in one transaction. After the commit it copies the changed scopes to p.scopes.

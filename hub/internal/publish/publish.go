@@ -235,8 +235,8 @@ func (p *Publisher) traceBundle(c *candidate, start time.Time) {
 	if !c.anew {
 		return
 	}
-	p.Trace.Add(trace.Span{Change: c.signed.ChangedAt, Name: "publish", Start: start, End: p.Now(),
-		Attributes: []trace.Attribute{trace.Cluster(c.name),
+	p.Trace.Add(trace.Span{Change: c.signed.ChangedAt, Name: "publish", Cluster: c.name, Start: start, End: p.Now(),
+		Attributes: []trace.Attribute{
 			{Key: "nave.sequence", Value: strconv.FormatUint(c.signed.Bundle.Sequence, 10)}}})
 }
 

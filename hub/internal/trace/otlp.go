@@ -76,8 +76,12 @@ func (t *Tracer) encode(batch []record) ([]byte, error) {
 	for i, r := range batch {
 		spans[i] = span{
 			TraceID: r.trace, SpanID: r.id, ParentSpanID: r.parent, Name: r.Name, Kind: kindInternal,
-			Start: nanoseconds(r.Start), End: nanoseconds(r.End), Attributes: keyValues(r.Attributes),
+			Start: nanoseconds(r.Start), End: nanoseconds(r.End),
 		}
+		if r.Cluster != "" {
+			spans[i].Attributes = keyValues([]Attribute{{"nave.cluster", r.Cluster}})
+		}
+		spans[i].Attributes = append(spans[i].Attributes, keyValues(r.Attributes)...)
 		if r.Error != "" {
 			spans[i].Status = outcome{codeError, r.Error}
 		}

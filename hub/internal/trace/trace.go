@@ -25,8 +25,9 @@ import (
 
 const (
 	maxWaiting  = 4096             // spans that wait to be sent
-	maxOfChange = 400              // spans of one change, some 100 clusters
-	maxChanges  = 256              // of which the number of spans is known
+	maxClusters = 100              // of one change that have spans
+	maxOfOne    = 100              // spans of one change and cluster, or of no cluster
+	maxChanges  = 256              // of which the spans are counted
 	maxBatch    = 512              // spans of one request
 	sendEvery   = 2 * time.Second  // so that spans gather
 	sendTimeout = 10 * time.Second // of one request
@@ -53,30 +54,28 @@ type Tracer struct {
 	warned  time.Time // of Run: when the log told last that spans are not taken; zero: they are
 
 	mu      sync.Mutex
-	changes *lru.Cache[int64, *int] // by the moment: how many spans it has
+	changes *lru.Cache[int64, map[string]int] // by the moment: how many spans each cluster has, "": no cluster
 }
 
 // Span is a part of what became of a change.
 type Span struct {
 	Change     time.Time // when the hub first saw it
 	Name       string
+	Cluster    string // that the span is about; empty: all
 	Start, End time.Time
-	Attributes []Attribute
-	Error      string // empty: it succeeded
+	Attributes []Attribute // beside the cluster
+	Error      string      // empty: it succeeded
 }
 
 // Attribute describes a span.
 type Attribute struct{ Key, Value string }
-
-// Cluster is the cluster that a span is about.
-func Cluster(name string) Attribute { return Attribute{"nave.cluster", name} }
 
 // New returns a Tracer that sends nothing until Run.
 func New(c Config) *Tracer {
 	c.Log = cmp.Or(c.Log, slog.Default())
 	t := &Tracer{
 		Config: c, client: http.Client{Timeout: sendTimeout, CheckRedirect: stay}, waiting: make(chan record, maxWaiting),
-		changes: lru.New[int64, *int](maxChanges),
+		changes: lru.New[int64, map[string]int](maxChanges),
 		spans: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "nave_trace_spans_total", Help: "Spans by what became of them: sent, failed, dropped.",
 		}, []string{"result"}),
@@ -97,17 +96,17 @@ type record struct {
 }
 
 // Add exports a span, and before the first span of a change its root. It never waits: if too many spans wait, or the
-// change has too many, the span is dropped.
+// change has too many, the span is dropped. Of a change of many clusters the first ones have all their spans.
 func (t *Tracer) Add(s Span) {
 	if t == nil || s.Change.IsZero() {
 		return
 	}
 	trace, root := t.name(s.Change)
-	switch n := t.count(s.Change); {
-	case n > maxOfChange:
+	switch first, admitted := t.admit(s); {
+	case !admitted:
 		t.spans.WithLabelValues("dropped").Inc()
 		return
-	case n == 1:
+	case first:
 		start := s.Change
 		if s.Start.Before(start) {
 			start = s.Start
@@ -127,17 +126,21 @@ func (t *Tracer) put(r record) {
 	}
 }
 
-// count counts one more span of a change.
-func (t *Tracer) count(change time.Time) int {
+// admit counts a span, and reports whether it is the first one of its change, and whether the trace has room for it.
+func (t *Tracer) admit(s Span) (first, admitted bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	n, ok := t.changes.Get(change.UnixNano())
-	if !ok {
-		n = new(int)
-		t.changes.Put(change.UnixNano(), n, 1)
+	counts, known := t.changes.Get(s.Change.UnixNano())
+	if !known {
+		counts = map[string]int{"": 0}
+		t.changes.Put(s.Change.UnixNano(), counts, 1)
 	}
-	*n++
-	return *n
+	n, counted := counts[s.Cluster]
+	if !counted && len(counts) > maxClusters || n == maxOfOne {
+		return false, false
+	}
+	counts[s.Cluster]++
+	return !known, true
 }
 
 // name returns the trace ID of a change and the ID of its root span.

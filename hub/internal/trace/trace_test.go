@@ -4,8 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strconv"
@@ -70,8 +72,7 @@ func TestAdd(t *testing.T) {
 	r := newReceiver(t)
 	tracer := New(Config{URL: r.url, Epoch: 7, Service: "nave-hub", Headers: map[string]string{"X-Tenant": "a"}})
 	tracer.Add(Span{Change: change, Name: "fetch", Start: at(-1), End: at(0)})
-	tracer.Add(Span{Change: change, Name: "apply", Start: at(1), End: at(2), Attributes: []Attribute{Cluster("east")},
-		Error: "no room"})
+	tracer.Add(Span{Change: change, Name: "apply", Start: at(1), End: at(2), Cluster: "east", Error: "no room"})
 	tracer.Add(Span{Change: at(60), Name: "plan", Start: at(60), End: at(61)})
 	tracer.Add(Span{Name: "of no change"})
 	flush(tracer)
@@ -104,12 +105,22 @@ func TestAdd(t *testing.T) {
 func TestAdd_bounds(t *testing.T) {
 	r := newReceiver(t)
 	tracer := New(Config{URL: r.url})
-	for range 2 * maxOfChange {
-		tracer.Add(Span{Change: change, Name: "apply", Start: at(0), End: at(1)})
+	for _, name := range []string{"plan", "apply"} {
+		for i := range 2 * maxClusters {
+			tracer.Add(Span{Change: change, Name: name, Cluster: fmt.Sprintf("c%03d", i), Start: at(0), End: at(1)})
+		}
+	}
+	for range 2 * maxOfOne {
+		tracer.Add(Span{Change: change, Name: "render", Start: at(0), End: at(1)})
 	}
 	flush(tracer)
-	if len(r.spans) != maxOfChange+1 {
-		t.Errorf("%d spans of one change", len(r.spans))
+	spans := map[string]int{}
+	for _, s := range r.spans {
+		spans[s.Name]++
+	}
+	want := map[string]int{"change": 1, "plan": maxClusters, "apply": maxClusters, "render": maxOfOne}
+	if !maps.Equal(spans, want) {
+		t.Errorf("one change has %v, want %v", spans, want)
 	}
 	for i := range 2 * maxWaiting {
 		tracer.Add(Span{Change: at(i), Name: "apply", Start: at(0), End: at(1)})

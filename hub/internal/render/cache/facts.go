@@ -139,16 +139,17 @@ func (p *pending) renderNow(ctx context.Context, asked []render.Asked) (*Renderi
 	defer leave()
 	start := time.Now()
 	result, err := p.render(limited, p.request)
-	p.slow.note(p.renderable, p.failedKey(), time.Since(start), err)
+	made := Made{p.renderable, start, time.Now()}
+	p.slow.note(p.renderable, p.failedKey(), made.End.Sub(start), err)
 	p.doubt(err, p.artifact, p.bases...)
 	if err != nil {
 		return p.finish(p.failedKey(), nil, err)
 	}
-	return p.take(asked, result)
+	return p.take(asked, result, made)
 }
 
 // take remembers the result of a render.
-func (p *pending) take(asked []render.Asked, result *render.Result) (*Rendering, error) {
+func (p *pending) take(asked []render.Asked, result *render.Result, made Made) (*Rendering, error) {
 	key := p.failedKey()
 	if p.facts != nil {
 		if result.Release == nil {
@@ -160,6 +161,7 @@ func (p *pending) take(asked []render.Asked, result *render.Result) (*Rendering,
 	if err != nil {
 		return p.finish(p.failedKey(), nil, err)
 	}
+	r.made = made
 	if p.facts != nil {
 		p.remember(p.base, withAsked(asked, result.Release.Asked))
 	}

@@ -25,6 +25,7 @@ type Rendering struct {
 	row      string
 	base     string // the row of the specification of a chart, which says what renders asked for; else empty
 	artifact manifest.Digest
+	made     Made
 	*content
 
 	mu      sync.Mutex
@@ -32,6 +33,15 @@ type Rendering struct {
 	blobs   [][]byte          // to be stored, while fresh
 	evicted []manifest.Digest // artifacts of the variants that the last putRows deleted
 }
+
+// Made tells of which renderable, without a cluster, and when a Rendering was rendered.
+type Made struct {
+	Renderable api.Key
+	Start, End time.Time // zero: it comes from the store, or from the render of an earlier tree
+}
+
+// Made returns how the render was made.
+func (r *Rendering) Made() Made { return r.made }
 
 // content is the result of a render: its variant, as the store keeps it, and its objects that extend the graph. The
 // Renderings of all trees that match the variant's Reads share it.
