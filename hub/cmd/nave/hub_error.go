@@ -1,14 +1,12 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
 	"slices"
 	"strings"
 
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -102,25 +100,6 @@ func (s *session) named(err error) error {
 	}
 	return err
 }
-
-// nameStream is named for a stream.
-func (s *session) nameStream(ctx context.Context, d *grpc.StreamDesc, conn *grpc.ClientConn, method string,
-	open grpc.Streamer, options ...grpc.CallOption) (grpc.ClientStream, error) {
-	stream, err := open(ctx, d, conn, method, options...)
-	if err != nil {
-		return nil, s.named(err)
-	}
-	return namedStream{stream, s}, nil
-}
-
-// namedStream is a stream whose errors name the hub.
-type namedStream struct {
-	grpc.ClientStream
-	session *session
-}
-
-// RecvMsg implements grpc.ClientStream.
-func (n namedStream) RecvMsg(m any) error { return n.session.named(n.ClientStream.RecvMsg(m)) }
 
 // causes are the advice about connections that could not be made, by a part of the message of gRPC or TLS. %s is the
 // hub.

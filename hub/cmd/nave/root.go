@@ -147,7 +147,8 @@ func (s *session) dial() (adminv1.AdminServiceClient, func(), error) {
 	s.operator, s.warning = x, certificateWarning(x, time.Now())
 	conn, err := grpc.NewClient("passthrough:///"+x.Hub, grpc.WithTransportCredentials(credentials.NewTLS(tls)),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage)), grpc.WithUnaryInterceptor(s.limit),
-		grpc.WithStreamInterceptor(s.nameStream), grpc.WithConnectParams(grpc.ConnectParams{Backoff: backoff.DefaultConfig,
+		grpc.WithStreamInterceptor(s.openStream), grpc.WithKeepaliveParams(pings),
+		grpc.WithConnectParams(grpc.ConnectParams{Backoff: backoff.DefaultConfig,
 			MinConnectTimeout: min(connectTimeout, s.timeout)}))
 	if err != nil {
 		return nil, nil, fmt.Errorf("connect to hub %s: %w", x.Hub, err)

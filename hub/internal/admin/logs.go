@@ -41,11 +41,8 @@ func (s *Server) Logs(r *adminv1.LogsRequest, stream adminv1.AdminService_LogsSe
 	if err != nil {
 		return err
 	}
-	if _, ok := s.readers.take(who); !ok {
-		all, own := s.readers.count(who)
-		return status.Errorf(codes.ResourceExhausted, "the hub sends %d logs, %d of them of operator %s; it sends at most "+
-			"%d, and %d to one operator: end one of them (nave logs), or try again later", all, own, who.Name, s.readers.max,
-			s.readers.ofOne())
+	if err := s.readers.accept(stream, who, "logs", "nave logs"); err != nil {
+		return err
 	}
 	defer s.readers.give(who)
 	go func() {

@@ -121,3 +121,24 @@ func TestLogs_share(t *testing.T) {
 		}
 	}
 }
+
+// quietLog is a log without records.
+type quietLog struct{}
+
+func (quietLog) Read(ctx context.Context, _ telemetry.Query, _ func([]telemetry.Record, uint64) error) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// TestLogs_quiet tells the operator at once that the hub follows a log, although the log has no records.
+func TestLogs_quiet(t *testing.T) {
+	r, _ := logsRig(t)
+	r.server.records = quietLog{}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	stream, err := r.Logs(ctx, &adminv1.LogsRequest{Follow: true})
+	must(t, err)
+	if header, err := stream.Header(); err != nil || header == nil {
+		t.Errorf("header %v, error %v", header, err)
+	}
+}

@@ -4,6 +4,10 @@ import (
 	"context"
 	"sync"
 
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
 	"github.com/navefleet/nave/shared/identity"
 )
 
@@ -74,4 +78,21 @@ func (s *shares) all() (all int) {
 		all += n
 	}
 	return all
+}
+
+// accept takes a share for a stream, and sends its header: the caller knows then that the hub serves the stream,
+// however long the first message takes. If there is no share, the error names the streams and the command that ends
+// one.
+func (s *shares) accept(stream grpc.ServerStream, who identity.ID, streams, command string) error {
+	if _, ok := s.take(who); !ok {
+		all, own := s.count(who)
+		return status.Errorf(codes.ResourceExhausted, "the hub serves %d %s, %d of them of operator %s; it serves at most "+
+			"%d, and %d of one operator: end one of them (%s), or try again later", all, streams, own, who.Name, s.max,
+			s.ofOne(), command)
+	}
+	err := stream.SendHeader(nil)
+	if err != nil {
+		s.give(who)
+	}
+	return err
 }

@@ -57,11 +57,8 @@ func (s *Server) Watch(r *adminv1.WatchRequest, stream adminv1.AdminService_Watc
 	if q.Name != "" && !q.AllClusters {
 		pause = watchOne
 	}
-	if _, ok := s.watches.take(who); !ok {
-		all, own := s.watches.count(who)
-		return status.Errorf(codes.ResourceExhausted, "the hub serves %d watches, %d of them of operator %s; it serves at "+
-			"most %d, and %d of one operator: end one of them (nave get --watch), or try again later", all, own, who.Name,
-			s.watches.max, s.watches.ofOne())
+	if err := s.watches.accept(stream, who, "watches", "nave get --watch"); err != nil {
+		return err
 	}
 	defer s.watches.give(who)
 	w := s.store.Watch(ctx, watched...) // before the first View, to miss no change

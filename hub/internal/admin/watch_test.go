@@ -11,6 +11,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/navefleet/nave/hub/api"
@@ -94,6 +95,8 @@ type stream struct {
 }
 
 func (s *stream) Context() context.Context { return s.ctx }
+
+func (s *stream) SendHeader(metadata.MD) error { return nil }
 
 func (s *stream) Send(r *adminv1.WatchResponse) error {
 	s.sent <- r
