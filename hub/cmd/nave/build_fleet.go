@@ -17,6 +17,7 @@ import (
 	"github.com/navefleet/nave/hub/internal/plan"
 	"github.com/navefleet/nave/hub/internal/render/cache"
 	"github.com/navefleet/nave/hub/internal/render/worker"
+	"github.com/navefleet/nave/hub/internal/upgrade"
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 	"github.com/navefleet/nave/shared/condition"
 	"github.com/navefleet/nave/shared/manifest"
@@ -114,7 +115,8 @@ func newBuildFleetCommand(s *session) *cobra.Command {
 				return p.notGiven(err)
 			}
 			if len(clusters) == 0 {
-				return fmt.Errorf("%s selects no cluster: give Clusters with its labels in --filename", api.FleetKey(args[0]))
+				return fmt.Errorf("%s: spec.clusterSelector matches no cluster: compare it with the labels of the Clusters, or "+
+					"give more Clusters with --filename", api.FleetKey(args[0]))
 			}
 			return build(cmd, v, check, clusters, args[0])
 		},
@@ -417,7 +419,11 @@ func problemsError(v *plan.Preview, all []*plan.Previewed) error {
 			add(p, "the hub", "")
 		}
 	}
+	conflicts := upgrade.Conflicts(v.Objects())
 	for _, previewed := range all {
+		if text := conflicts[previewed.Cluster]; text != "" {
+			add(plan.Problem{Key: api.ClusterKey(previewed.Cluster), Message: text}, previewed.Cluster, "")
+		}
 		for _, p := range previewed.Problems {
 			if !isListed(p, previewed.Problems) {
 				add(p, previewed.Cluster, folderFor(v, previewed, p.Key))

@@ -92,7 +92,7 @@ func TestBuildFleet(t *testing.T) {
 func TestBuildFleet_nothing_selected(t *testing.T) {
 	fleet := tree(t, fleetFiles)
 	only := filepath.Join(fleet, "hub/fleet.yaml")
-	for _, c := range []struct{ name, want string }{{"all", "selects no cluster"},
+	for _, c := range []struct{ name, want string }{{"all", "spec.clusterSelector matches no cluster"},
 		{"nobody", "there is no Fleet nobody in " + only + ", and with --filename the hub is not asked"}} {
 		_, err := run(t, "build", "fleet", c.name, fleet, "-f", only)
 		if err == nil || !strings.Contains(err.Error(), c.want) {

@@ -246,7 +246,10 @@ func newPreview(ctx context.Context, c PreviewConfig, renders *sync.Map) (*Previ
 		strict: c.NoCrossNamespaceRefs, lenient: c.LenientSubstitution, salt: c.Salt,
 	}}
 	v.planner.capabilities = func(ctx context.Context, w *walked) (api.Capabilities, error) {
-		if c.Capabilities == nil || w.cluster == "" {
+		if w.cluster == "" {
+			return api.Capabilities{}, errReleaseOfHub
+		}
+		if c.Capabilities == nil {
 			return api.Capabilities{}, baseError{errNoFacts, condition.CapabilitiesUnknown}
 		}
 		w.facts.defaults = true // as for a spoke of this version
@@ -296,6 +299,14 @@ func (v *Preview) walkHub(ctx context.Context) error {
 	return nil
 }
 
+// Objects returns the objects of the hub, sorted: those that operators gave, and those that its graph gives.
+func (v *Preview) Objects() (all []*api.Object) {
+	for _, key := range slices.SortedFunc(maps.Keys(v.planner.hub.rows), api.Key.Compare) {
+		all = append(all, v.planner.hub.rows[key].Object)
+	}
+	return all
+}
+
 // Clusters returns the names of all clusters, sorted.
 func (v *Preview) Clusters() []string { return names(v.planner.hub.clusters) }
 
@@ -338,6 +349,8 @@ func (v *Preview) Cluster(ctx context.Context, name string, last Last) (*Preview
 	if err != nil {
 		return nil, err
 	}
+	w.bundleTooLarge = bundle.FitsBundle(bundleOf(store.Plan{Applications: w.applications(), Pending: w.pending(),
+		Questions: bundle.FitQuestions(w.graph.Questions)}))
 	found := &Previewed{Cluster: name, Problems: problemsOf(w), Holders: holders, Nodes: w.graph.Nodes,
 		Bases: w.previewedBases()}
 	compiled := map[api.Key]compiled{}
@@ -560,6 +573,9 @@ func problemsOf(w *walked) (problems []Problem) {
 		if !slices.ContainsFunc(problems, func(p Problem) bool { return p.Key == key }) {
 			problems = append(problems, Problem{key, condition.ApplicationTooLarge, w.tooLarge[key].Error()})
 		}
+	}
+	if w.bundleTooLarge != nil {
+		problems = append(problems, Problem{api.ClusterKey(w.cluster), condition.BundleTooLarge, w.condition().Message})
 	}
 	slices.SortFunc(problems, func(a, b Problem) int {
 		return cmp.Or(a.Key.Compare(b.Key), cmp.Compare(a.Message, b.Message))

@@ -51,11 +51,14 @@ func (p *Planner) factsOf(ctx context.Context, w *walked) (api.Capabilities, err
 	return w.facts.Capabilities, w.facts.err
 }
 
+// errReleaseOfHub is the error of a release in the hub's own graph.
+var errReleaseOfHub = baseError{errors.New("a release of Helm is for clusters: put it below the path of a Fleet"),
+	condition.Refused}
+
 // readFacts reads the facts that the spoke of a cluster reported.
 func (p *Planner) readFacts(ctx context.Context, w *walked) (facts api.Capabilities, err error) {
 	if w.cluster == "" {
-		return facts, baseError{errors.New("a release of Helm is for clusters: put it below the path of a Fleet"),
-			condition.Refused}
+		return facts, errReleaseOfHub
 	}
 	var spoke store.Spoke
 	err = p.store.View(ctx, func(tx *store.Tx) error {

@@ -26,15 +26,21 @@ const (
 
 // nextPlan returns the plan that a walk leads to, without ChangedAt.
 func (p *Planner) nextPlan(ctx context.Context, w *walked) store.Plan {
-	next := store.Plan{Applications: w.applications(), Incomplete: len(w.graph.Blind) > 0 || p.hubIncomplete()}
-	for _, key := range w.graph.Pending {
-		next.Pending = append(next.Pending, key.Application())
-	}
+	next := store.Plan{Applications: w.applications(), Pending: w.pending(),
+		Incomplete: len(w.graph.Blind) > 0 || p.hubIncomplete()}
 	next.Removals, next.Undecided = p.departures(ctx, w, next).decide()
 	next.Removals = p.bound(ctx, w.cluster, next.Removals)
 	next.Handovers = p.handovers(ctx, w)
 	next.Questions = bundle.FitQuestions(w.graph.Questions)
 	return next
+}
+
+// pending returns the renderables of the cluster that have no Application.
+func (w *walked) pending() (names []bundle.ApplicationName) {
+	for _, key := range w.graph.Pending {
+		names = append(names, key.Application())
+	}
+	return names
 }
 
 // withdrawn drops the removals that package publish took out of the plan during the walk.

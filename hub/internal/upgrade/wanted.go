@@ -124,6 +124,23 @@ func (w wanted) resolve() (images map[string]image, limits map[string]int) {
 	return images, limits
 }
 
+// Conflicts returns by cluster why it is not clear which image its spoke is to run, for the Clusters and Fleets among
+// objects of the hub.
+func Conflicts(objects []*api.Object) map[string]string {
+	w := wanted{clusters: map[string]cluster{}, fleets: map[string]fleet{}}
+	for _, o := range objects {
+		w.set(o.Key, store.Resource{Key: o.Key, Object: o})
+	}
+	images, _ := w.resolve()
+	found := map[string]string{}
+	for name, i := range images {
+		if i.conflict != "" {
+			found[name] = i.conflict
+		}
+	}
+	return found
+}
+
 // imageOf returns the image that is wanted for the spoke of a cluster: that of the Cluster, or else that of its Fleets,
 // of which fleets has the sorted names. The Clusters that name one image themselves are a group.
 func (w wanted) imageOf(c cluster, fleets []string) image {
