@@ -192,13 +192,13 @@ func eventually(ctx context.Context, s *story, args []string) error {
 	defer cancel()
 	return until(ctx, func() error {
 		err := s.run(ctx, c, rest)
-		if neg {
-			if err == nil {
-				return fmt.Errorf("%s: still succeeds", strings.Join(args, " "))
-			}
-			return nil
+		switch {
+		case !neg:
+			return err
+		case err == nil || ctx.Err() != nil: // cut off by the deadline, no command has failed
+			return fmt.Errorf("%s: still succeeds", strings.Join(args, " "))
 		}
-		return err
+		return nil
 	})
 }
 
