@@ -69,10 +69,16 @@ func (c *checkup) objects(ctx context.Context, client adminv1.AdminServiceClient
 	if err != nil {
 		return err
 	}
-	found := map[string][]string{}
+	found, affected := map[string][]string{}, map[string]map[string]bool{}
 	for _, e := range answer.GetExplanations() {
 		state := stateOf(e, time.Now())
 		found[state] = append(found[state], fmt.Sprintf("%s (%s)", show(e.GetObject()), oneLine(e.GetReason())))
+		for _, k := range e.GetAffects() {
+			if affected[state] == nil {
+				affected[state] = map[string]bool{}
+			}
+			affected[state][show(k)] = true
+		}
 	}
 	for _, state := range []struct{ name, result, text string }{
 		{"failed", checkFailed, "not ready"}, {"held", checkFailed, "held until an operator does something"},
@@ -80,7 +86,11 @@ func (c *checkup) objects(ctx context.Context, client adminv1.AdminServiceClient
 		{"progressing", checkWarning, "in progress"}, {"paused", checkWarning, "suspended or pinned"},
 	} {
 		if names := found[state.name]; len(names) > 0 {
-			c.note("objects", state.result, wording.Count(len(names), "object")+" "+state.text, names...)
+			text := wording.Count(len(names), "object") + " " + state.text
+			if n := len(affected[state.name]); n > 0 {
+				text += fmt.Sprintf(", with %d more that they affect", n)
+			}
+			c.note("objects", state.result, text, names...)
 		}
 	}
 	switch absent := len(found["absent"]) > 0; {

@@ -91,7 +91,7 @@ func explain(p *printer, key *adminv1.ObjectKey, answer *adminv1.ExplainResponse
 	}
 	l.value = listOf(l.items)
 	l.text = func(out io.Writer) error {
-		printExplanations(out, answer.GetExplanations(), found == nil)
+		printExplanations(out, answer, found == nil)
 		printClusters(out, key, answer.GetClusters())
 		printEncryption(out, answer.GetEncryption())
 		return nil
@@ -107,12 +107,17 @@ type explanation struct {
 	Reason   string   `json:"reason"`
 	Message  string   `json:"message"`
 	WaitsFor []string `json:"waitsFor,omitempty"`
-	Advice   string   `json:"advice,omitempty"`
+	// Affects are the objects that are not ready because of this one.
+	Affects []objectRef `json:"affects,omitempty"`
+	Advice  string      `json:"advice,omitempty"`
 }
 
 func explanationOf(e *adminv1.Explanation) explanation {
 	x := explanation{objectRef: refOf(e.GetObject()), Wanted: isWanted(e), Reason: e.GetReason(), Message: e.GetMessage(),
 		WaitsFor: e.GetWaitsFor(), Advice: e.GetAdvice()}
+	for _, affected := range e.GetAffects() {
+		x.Affects = append(x.Affects, refOf(affected))
+	}
 	if e.GetSince() != nil {
 		x.Since = wording.Time(e.GetSince().AsTime())
 	}
@@ -146,21 +151,21 @@ const noClusters = "no failures, but the hub has no clusters: register one with 
 	"hub to Git with nave bootstrap"
 
 // printExplanations prints the explanations. allWanted: an operator wants all of those objects to be as they are.
-func printExplanations(out io.Writer, explanations []*adminv1.Explanation, allWanted bool) {
-	if len(explanations) == 0 {
+func printExplanations(out io.Writer, answer *adminv1.ExplainResponse, allWanted bool) {
+	if len(answer.GetExplanations()) == 0 {
 		fmt.Fprintln(out, "✔ everything is as it should be")
 		return
 	}
-	for _, same := range byCause(explanations) {
-		printExplanation(out, same)
+	for _, same := range byCause(answer.GetExplanations()) {
+		printExplanation(out, same, int(answer.GetOfClusters()))
 	}
 	if allWanted {
 		fmt.Fprintln(out, "✔ everything else is as it should be")
 	}
 }
 
-// printExplanation prints a group of byCause.
-func printExplanation(out io.Writer, same []*adminv1.Explanation) {
+// printExplanation prints a group of byCause. clusters is the number of all clusters; 0: not known.
+func printExplanation(out io.Writer, same []*adminv1.Explanation, clusters int) {
 	e, sign := same[0], "✗"
 	if isWanted(e) {
 		sign = "‖"
@@ -171,6 +176,9 @@ func printExplanation(out io.Writer, same []*adminv1.Explanation) {
 	}
 	if len(e.GetWaitsFor()) > 0 {
 		fmt.Fprintf(out, "    waits for: %s\n", oneLine(strings.Join(e.GetWaitsFor(), " → ")))
+	}
+	if affected := affectedBy(same, clusters); affected != "" {
+		fmt.Fprintf(out, "    affects %s\n", affected)
 	}
 	if advice := e.GetAdvice(); advice != "" {
 		if len(same) > 1 {
@@ -196,6 +204,45 @@ func byCause(explanations []*adminv1.Explanation) (groups [][]*adminv1.Explanati
 		groups[i] = append(groups[i], e)
 	}
 	return groups
+}
+
+// affectedBy names the objects that a group of byCause affects: the first ones, with their clusters unless these are
+// those of the group.
+func affectedBy(group []*adminv1.Explanation, of int) string {
+	var names, fleets, own, clusters []string
+	for _, e := range group {
+		own = append(own, e.GetObject().GetCluster())
+		for _, k := range e.GetAffects() {
+			switch key := keyOf(k); key.Role() {
+			case api.ClusterRole:
+				clusters = append(clusters, key.Name)
+			case api.FleetRole:
+				fleets = append(fleets, key.String())
+			default:
+				names, clusters = append(names, key.Local()), append(clusters, key.Cluster)
+			}
+		}
+	}
+	names = append(distinct(names), distinct(fleets)...)
+	clusters, own = distinct(clusters), distinct(own)
+	text := oneLine(wording.List(names, len(names), 3))
+	switch {
+	case len(clusters) == 0 || clusters[0] == "" || slices.Equal(clusters, own):
+		return text
+	case text == "":
+		return "Cluster " + oneLine(wording.List(clusters, len(clusters), 5))
+	}
+	text += " on " + oneLine(wording.List(clusters, len(clusters), 5))
+	if of >= len(clusters) {
+		text += fmt.Sprintf(": %d of %s", len(clusters), wording.Count(of, "cluster"))
+	}
+	return text
+}
+
+// distinct returns names sorted, each once.
+func distinct(names []string) []string {
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 // anyCluster returns the advice of an explanation with CLUSTER in place of the cluster in its commands.

@@ -101,6 +101,56 @@ func TestExplain_exit_code(t *testing.T) {
 	}
 }
 
+// TestExplain_affects names whom a cause affects: the first objects, and their clusters unless they are those of the
+// cause. Cluster and Fleet are not counted as objects of their own.
+func TestExplain_affects(t *testing.T) {
+	on := func(cluster, kind, name string) *adminv1.ObjectKey {
+		k := &adminv1.ObjectKey{Cluster: cluster, Kind: kind, Name: name}
+		if cluster != "" {
+			k.Namespace = "flux-system"
+		}
+		return k
+	}
+	infra := func(cluster string) *adminv1.Explanation {
+		e := missingKey(cluster, 20)
+		e.Affects = []*adminv1.ObjectKey{on("", "Cluster", cluster), on("", "Fleet", "prod"),
+			on(cluster, "Kustomization", "apps")}
+		return e
+	}
+	source := &adminv1.Explanation{Object: on("", "GitRepository", "hub"), Reason: "GitOperationFailed"}
+	for _, name := range []string{"east", "west"} {
+		source.Affects = append(source.Affects, on("", "Cluster", name), on(name, "Kustomization", "b"),
+			on(name, "Kustomization", "a"), on(name, "Kustomization", "c"), on(name, "Kustomization", "d"))
+	}
+	stale := &adminv1.Explanation{Object: on("", "GitRepository", "hub"), Affects: []*adminv1.ObjectKey{
+		on("", "Cluster", "west"), on("", "Cluster", "east")}}
+	only := missingKey("east", 20)
+	only.Affects = []*adminv1.ObjectKey{on("", "Cluster", "east")}
+	for name, c := range map[string]struct {
+		list []*adminv1.Explanation
+		want string
+	}{
+		"clusters": {[]*adminv1.Explanation{infra("west"), infra("east")}, "✗ Kustomization flux-system/infra on east, west: 2 " +
+			"of 20 clusters, for -: DecryptionFailed\n    no key\n    affects Kustomization flux-system/apps, Fleet prod\n"},
+		"source": {[]*adminv1.Explanation{source}, "✗ GitRepository hub, for -: GitOperationFailed\n    affects Kustomization " +
+			"flux-system/a, Kustomization flux-system/b, Kustomization flux-system/c, and 1 more on east, west: 2 of 30 " +
+			"clusters\n"},
+		"stale": {[]*adminv1.Explanation{stale}, "✗ GitRepository hub, for -: \n    affects Cluster east, west\n"},
+		"alone": {[]*adminv1.Explanation{only}, "✗ Kustomization flux-system/infra on east, for -: DecryptionFailed\n    no key\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var out bytes.Buffer
+			answer := &adminv1.ExplainResponse{Explanations: c.list, OfClusters: 30}
+			if err := explain(&printer{out: &out}, nil, answer); !errors.Is(err, errReported) || out.String() != c.want {
+				t.Errorf("%v, got\n%swant\n%s", err, out.String(), c.want)
+			}
+		})
+	}
+	if got := explanationOf(infra("east")).Affects; len(got) != 3 || got[2].Name != "apps" || got[2].Cluster != "east" {
+		t.Errorf("as JSON: %v", got)
+	}
+}
+
 // failedChart explains a release whose chart failed. The advice has a command for its cluster.
 func failedChart(cluster string) *adminv1.Explanation {
 	return &adminv1.Explanation{Object: &adminv1.ObjectKey{Cluster: cluster, Kind: "HelmRelease", Namespace: "apps",

@@ -165,6 +165,9 @@ func (s *Server) Explain(ctx context.Context, r *adminv1.ExplainRequest) (*admin
 		return nil, s.fail(err)
 	}
 	response := &adminv1.ExplainResponse{Explanations: fold.Explain(world, key), Encryption: encryption}
+	if worldOf(key) == "" {
+		response.OfClusters = uint32(world.CountClusters())
+	}
 	if key.Name != "" && key.Cluster == "" {
 		response.Clusters = world.Clusters(key)
 	}

@@ -106,8 +106,8 @@ var advices = map[string]string{
 	condition.ReportsLimited: "Let fewer objects of this cluster render more each. What the cluster runs is not affected",
 	condition.BundleHeldBack: "Upgrade nave-spoke in the cluster to the version of the hub. The cluster keeps what it " +
 		"runs meanwhile",
-	condition.SpokeUpgradePending: "No action is needed: it is upgraded when it is connected and has its turn. If " +
-		"another cluster has failed, correct that one first; if the cluster is suspended or pinned, resume or release it",
+	condition.SpokeUpgradePending: "It is upgraded when it is connected and has its turn. If another " +
+		"cluster has failed, correct that one first; if the cluster is suspended or pinned, resume or release it",
 	condition.SpokeUpgrading: "No action is needed: the spoke tries the image, restarts with it, and applies everything " +
 		"once; the next clusters follow when it is done",
 	condition.SpokeUpgradeFailed: "Set another image, or mend what the message says: the spoke tries again every ten " +

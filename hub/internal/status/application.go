@@ -117,7 +117,8 @@ func (f Facts) withLast(v verdict) verdict {
 
 // behind reports whether the last report of the spoke is missing or of another state than the planned one.
 func (f Facts) behind() bool {
-	return f.Report == nil || !bytes.Equal(f.Report.Digest, f.Entry.Digest[:]) || f.Report.Revision != f.Entry.Revision
+	return f.Report == nil || f.Entry == nil || !bytes.Equal(f.Report.Digest, f.Entry.Digest[:]) ||
+		f.Report.Revision != f.Entry.Revision
 }
 
 // behindVerdict returns the verdict with the cause for which the spoke has not applied the plan.

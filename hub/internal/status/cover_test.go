@@ -571,7 +571,7 @@ func TestSuspended(t *testing.T) {
 			return errors.Join(w.suspend(tx, eastKey, false), w.spoke(tx, func(s *store.Spoke) { s.Connected = false }))
 		}, eastKey, "Unknown Offline: Suspended by an operator " + since +
 			", drift is repaired; The spoke has been offline since 2026-01-02T03:01:00Z",
-			"Suspended by an operator " + since + ", drift is repaired", ""},
+			"Suspended by an operator " + since + ", drift is repaired", "Cluster/east"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			w := newFleetWorld(t)

@@ -1,7 +1,6 @@
 package status
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -16,66 +15,27 @@ import (
 	"github.com/navefleet/nave/shared/wording"
 )
 
-// Explain returns an explanation for each object that is not ready or is suspended, among the objects that key names
-// and those that a Cluster or Fleet leads to: causes before failures that follow from them, then waits, suspended
-// objects last, the oldest first. An empty kind, name or namespace names all; an empty cluster, the whole fleet.
+// Explain returns an explanation for each cause for which objects are not ready, or are suspended or pinned, among the
+// objects that key names and those that a Cluster or Fleet leads to: failures before waits, what operators want last,
+// the oldest first. Each names the objects that it affects. An object that key names by its kind and name has an
+// explanation of its own, also if it is only affected. An empty kind, name or namespace names all; an empty cluster,
+// the whole fleet.
 func Explain(w *World, key api.Key) []*adminv1.Explanation {
-	var all []*adminv1.Explanation
-	repeats := map[*adminv1.Explanation]api.Key{}
-	rank := map[*adminv1.Explanation]int{}
+	x := &explainer{world: w, key: key, causes: newCauses(w), explained: map[cause][]*entry{}}
 	covered := w.covered(key)
 	for _, f := range w.facts {
-		if !f.named(key) && !covered[f.Resource.Key] {
-			continue
-		}
-		v := f.verdict()
-		if f.With != nil && key != f.Resource.Key && v.ready != condition.False {
-			continue // its Fleet or Cluster is named, which is suspended
-		}
-		listed := func(c Facts) bool { return c.named(key) || covered[c.Resource.Key] }
-		for _, e := range w.explain(f, v) {
-			derived := w.shorten(f, e, listed)
-			if cause, ok := f.repeated(e, listed); ok && key != f.Resource.Key {
-				repeats[e] = cause
-			}
-			rank[e] = rankOf(e, v, derived)
-			all = append(all, e)
+		if f.named(key) || covered[f.Resource.Key] {
+			x.explain(f)
 		}
 	}
-	for _, e := range w.explainOffline(key, covered) {
-		rank[e] = 2
-		all = append(all, e)
+	x.addAffected()
+	slices.SortFunc(x.all, (*entry).compare)
+	list := make([]*adminv1.Explanation, len(x.all))
+	for i, e := range x.all {
+		list[i] = e.Explanation
 	}
-	all = dropRepeated(all, repeats)
-	w.count(all)
-	sortByRank(all, rank)
-	return all
-}
-
-// rankOf returns the rank of an explanation: causes, failures that follow from others, waits, what operators want.
-func rankOf(e *adminv1.Explanation, v verdict, derived bool) int {
-	switch {
-	case isWanted(e):
-		return 3
-	case v.ready != condition.False:
-		return 2
-	case derived:
-		return 1
-	}
-	return 0
-}
-
-// isWanted reports whether an operator wants the object to be as it is.
-func isWanted(e *adminv1.Explanation) bool {
-	return e.Reason == condition.Suspended || e.Reason == condition.Pinned
-}
-
-// sortByRank sorts explanations by their rank, and those of one rank by their age.
-func sortByRank(all []*adminv1.Explanation, rank map[*adminv1.Explanation]int) {
-	slices.SortFunc(all, func(a, b *adminv1.Explanation) int {
-		return cmp.Or(cmp.Compare(rank[a], rank[b]), a.Since.AsTime().Compare(b.Since.AsTime()),
-			KeyOf(a.Object).Compare(KeyOf(b.Object)), cmp.Compare(a.Message, b.Message))
-	})
+	w.count(list)
+	return list
 }
 
 // Names reports whether the world has an object that key names.
@@ -113,34 +73,20 @@ func (w *World) covered(key api.Key) map[api.Key]bool {
 	return keys
 }
 
-// explain returns explanations of an object that is not ready or is suspended, and of a Cluster that is pinned. For any
-// other object it returns none.
-func (w *World) explain(f Facts, v verdict) []*adminv1.Explanation {
-	if pin := f.Resource.Pin; pin.Revision != 0 && v.ready == condition.True && f.suspension() == nil {
-		return []*adminv1.Explanation{{Object: KeyMessage(f.Resource.Key), Since: timestamppb.New(pin.At),
-			Reason: condition.Pinned, Message: f.releasePinText(v), Advice: f.advice(condition.Pinned)}}
-	}
-	if f.Pin == nil || f.role() != api.ClusterRole {
-		return w.explainVerdict(f, v)
-	}
-	pinned := &adminv1.Explanation{Object: KeyMessage(f.Resource.Key), Since: timestamppb.New(f.Pin.PinnedAt),
-		Reason: condition.Pinned, Message: f.pinText(), Advice: f.advice(condition.Pinned)}
-	if v.reason == condition.Pinned && f.suspension() == nil { // of an object that waits for the end of the pin
-		return []*adminv1.Explanation{pinned}
-	}
-	v.message = strings.TrimSuffix(v.message, ". "+pinned.Message) // told once
-	return append(w.explainVerdict(f, v), pinned)
-}
-
-// explainVerdict returns explanations of an object that is not ready or is suspended.
-func (w *World) explainVerdict(f Facts, v verdict) []*adminv1.Explanation {
+// explain returns the explanation of a source or a renderable that is not as it should be, or as an operator wants it
+// to be, and those of objects in the cluster that it does not tell of. Drift is told with one explanation each.
+func (w *World) explain(f Facts, v verdict) (main, objects []*adminv1.Explanation) {
 	s := f.suspension()
 	switch {
-	case s != nil && (v.ready == condition.True || v.ready == condition.Unknown && !f.rollsUp()):
-		return []*adminv1.Explanation{f.explainSuspension(s, v)}
+	case f.Resource.Pin.Revision != 0 && v.ready == condition.True && s == nil:
+		return []*adminv1.Explanation{f.explainReleasePin(v)}, nil
+	case s != nil && v.ready != condition.False:
+		return []*adminv1.Explanation{f.explainSuspension(s, v)}, nil
+	case v.ready == condition.True && f.holds():
+		v.reason = condition.RemovalHeld
 	case v.ready == condition.True:
-		return nil
-	case s != nil && !f.rollsUp():
+		return nil, nil
+	case s != nil:
 		v.message += ". " + s.text(f)
 	}
 	e := &adminv1.Explanation{
@@ -153,23 +99,39 @@ func (w *World) explainVerdict(f Facts, v verdict) []*adminv1.Explanation {
 	case api.SourceRole:
 		w.addInputs(f, e)
 	}
-	list := []*adminv1.Explanation{e}
-	if f.Report != nil {
-		drifts := explainDrifts(f)
-		if len(drifts) > 0 && v.reason == f.Report.Reason && len(e.WaitsFor) == 0 && len(drifts) < reporting.MaxDrifts {
-			list = nil // its message has the same objects
-		}
-		list = append(list, drifts...)
+	main = []*adminv1.Explanation{e}
+	if f.Report == nil {
+		return main, nil
 	}
-	if f.Report != nil && f.Entry != nil && !f.behind() && (f.Condition == nil || f.Condition.Ready == condition.True) {
-		for _, o := range f.Report.Objects {
-			if each := explainObject(f, o); !mergeObject(e, o, each) {
-				list = append(list, each)
-			}
+	drifts := explainDrifts(f)
+	if len(drifts) > 0 && v.reason == f.Report.Reason && len(e.WaitsFor) == 0 && len(drifts) < reporting.MaxDrifts {
+		main = nil // its message has the same objects
+	}
+	return append(main, drifts...), f.explainObjects(e)
+}
+
+// explainObjects returns the explanations of the objects of an application that its own explanation does not tell of.
+func (f Facts) explainObjects(own *adminv1.Explanation) (list []*adminv1.Explanation) {
+	if f.Entry == nil || f.behind() || f.Condition != nil && f.Condition.Ready != condition.True {
+		return nil
+	}
+	for _, o := range f.Report.Objects {
+		if each := explainObject(f, o); !mergeObject(own, o, each) {
+			list = append(list, each)
 		}
 	}
 	return list
 }
+
+// explainReleasePin returns the explanation of a release that an operator keeps at a revision.
+func (f Facts) explainReleasePin(v verdict) *adminv1.Explanation {
+	return &adminv1.Explanation{Object: KeyMessage(f.Resource.Key), Since: timestamppb.New(f.Resource.Pin.At),
+		Reason: condition.Pinned, Message: f.releasePinText(v), Advice: f.advice(condition.Pinned)}
+}
+
+// awaiting are the reasons of an application that waits, or waited in vain, for the health of its objects.
+var awaiting = []string{condition.HealthCheckFailed, condition.Progressing, condition.InstallFailed,
+	condition.UpgradeFailed, condition.RollbackFailed, condition.RetriesExceeded}
 
 // mergeObject reports whether an explanation of an application has that of an object of it, too: if its message has the
 // same text, or if the application waits, or waited in vain, for the health of its objects. Then mergeObject adds the
@@ -177,7 +139,7 @@ func (w *World) explainVerdict(f Facts, v verdict) []*adminv1.Explanation {
 func mergeObject(e *adminv1.Explanation, o *spokev1.ObjectReport, each *adminv1.Explanation) bool {
 	switch {
 	case strings.Contains(e.Message, each.Message):
-	case o.Status != condition.Refused && (e.Reason == condition.HealthCheckFailed || e.Reason == condition.Progressing):
+	case o.Status != condition.Refused && slices.Contains(awaiting, e.Reason):
 		e.Message += "\n" + each.Message
 	default:
 		return false
@@ -202,13 +164,9 @@ func (f Facts) rollsUp() bool {
 
 // explainSuspension returns the explanation of a suspended object, which is no failure.
 func (f Facts) explainSuspension(s *suspension, v verdict) *adminv1.Explanation {
-	message := v.message
-	if !f.rollsUp() {
-		message = strings.TrimSuffix(s.text(f)+"; "+v.message, "; ")
-	}
 	e := &adminv1.Explanation{
-		Object: KeyMessage(f.Resource.Key), Since: timestamppb.New(s.since), Reason: condition.Suspended, Message: message,
-		Advice: f.advice(condition.Suspended),
+		Object: KeyMessage(f.Resource.Key), Since: timestamppb.New(s.since), Reason: condition.Suspended,
+		Message: strings.TrimSuffix(s.text(f)+"; "+v.message, "; "), Advice: f.advice(condition.Suspended),
 	}
 	if with := s.with; with != (api.Key{}) {
 		e.Advice = fmt.Sprintf("To go on: nave resume %s %s", strings.ToLower(with.Kind), with.Name)

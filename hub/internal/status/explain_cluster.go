@@ -5,31 +5,10 @@ import (
 	"strings"
 	"time"
 
-	"google.golang.org/protobuf/types/known/timestamppb"
-
 	"github.com/navefleet/nave/hub/api"
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 	"github.com/navefleet/nave/shared/condition"
 )
-
-// explainOffline explains the Clusters that are offline and have applications that key names: what is known about such
-// an application is as old as the last report. Clusters that are named or covered themselves are not among them.
-func (w *World) explainOffline(key api.Key, covered map[api.Key]bool) (list []*adminv1.Explanation) {
-	told := map[api.Key]bool{}
-	for _, f := range w.facts {
-		cluster := api.ClusterKey(f.Resource.Key.Cluster)
-		c, ok := w.facts[cluster]
-		if f.role() != api.RenderableRole || !f.named(key) || !ok || told[cluster] || covered[cluster] || c.named(key) {
-			continue
-		}
-		if v := c.sessionVerdict(); v.reason == condition.Offline {
-			told[cluster] = true
-			list = append(list, &adminv1.Explanation{Object: KeyMessage(cluster), Since: timestamppb.New(v.since),
-				Reason: v.reason, Message: v.message, Advice: c.advice(v.reason)})
-		}
-	}
-	return list
-}
 
 // Clusters returns the clusters that have an object that key names, in order.
 func (w *World) Clusters(key api.Key) (names []string) {
@@ -40,6 +19,16 @@ func (w *World) Clusters(key api.Key) (names []string) {
 	}
 	slices.Sort(names)
 	return slices.Compact(names)
+}
+
+// CountClusters returns the number of Clusters.
+func (w *World) CountClusters() (n int) {
+	for key := range w.facts {
+		if key.Role() == api.ClusterRole {
+			n++
+		}
+	}
+	return n
 }
 
 // count notes in each explanation how many clusters have an object of the same name.
@@ -64,32 +53,60 @@ const leastDeadline = 5 * time.Minute
 const overdueAdvice = "It takes longer than it should: look at the named objects in the cluster, at nave events, " +
 	"and at the logs of nave-spoke there"
 
-// adviceOf returns the advice about a verdict. An object that has failed objects below it, or is in progress for too
-// long, is not expected to become ready by itself.
-func (w *World) adviceOf(f Facts, v verdict) string {
-	if v.reason != condition.Progressing {
-		return f.advice(v.reason)
+// notWaitingAdvice is the advice about an object whose wait others have given up, or that has failed.
+const notWaitingAdvice = "It does not become ready by itself: look at the named objects and their events in the " +
+	"cluster (kubectl describe), and at nave events"
+
+// waitingAdvice is the beginning of each advice to wait.
+const waitingAdvice = "No action is needed"
+
+// notWaiting returns another advice, if this one is to wait.
+func notWaiting(advice string) string {
+	if strings.HasPrefix(advice, waitingAdvice) {
+		return notWaitingAdvice
 	}
-	deadline := max(f.renderable().Timeout, leastDeadline)
-	switch {
-	case f.Report.GetFailed() > 0 && !f.behind():
-		return f.advice(condition.HealthCheckFailed)
-	case !w.now.IsZero() && w.now.Sub(v.since) > deadline:
-		return overdueAdvice
-	case f.Report == nil || !awaitsHealth(f.Report) || !strings.HasPrefix(v.message, f.Report.Message):
-		return f.advice(v.reason)
-	}
-	if peer, ok := w.facts[f.awaitedPeer()]; ok && peer.verdict().ready == condition.False {
-		return "Fix " + nameIn(f, peer) + " first"
-	}
-	return awaitAdvice
+	return advice
 }
 
-// awaitedPeer returns the application that the spoke names as the one whose readiness this application waits for.
+// adviceOf returns the advice about a verdict. Nobody is told to wait for an object that has failed, that has failed
+// objects below it, or that is in progress for too long.
+func (w *World) adviceOf(f Facts, v verdict) string {
+	advice := f.advice(v.reason)
+	if v.reason == condition.Progressing && f.Report != nil && awaitsHealth(f.Report) &&
+		strings.HasPrefix(v.message, f.Report.Message) {
+		advice = awaitAdvice
+	}
+	if !strings.HasPrefix(advice, waitingAdvice) {
+		return advice
+	}
+	deadline := max(f.renderable().Timeout, leastDeadline)
+	peer, awaits := w.facts[f.peerOf(v)]
+	switch r := f.Report.GetRelease(); {
+	case awaits && peer.verdict().ready == condition.False:
+		return "Fix " + nameIn(f, peer) + " first"
+	case f.Report.GetFailed() > 0 && !f.behind():
+		return f.advice(condition.HealthCheckFailed)
+	case r.GetUpgradeFailures() > 0 && !f.behind():
+		return f.advice(condition.UpgradeFailed)
+	case r.GetInstallFailures() > 0 && !f.behind():
+		return f.advice(condition.InstallFailed)
+	case v.ready == condition.False || v.stalled:
+		return notWaitingAdvice
+	case !w.now.IsZero() && w.now.Sub(v.since) > deadline:
+		return overdueAdvice
+	}
+	return advice
+}
+
+// awaitedPeer returns the application that the spoke names as the one whose readiness this application waits for, or
+// waited for in vain.
 func (f Facts) awaitedPeer() api.Key {
-	text, _ := strings.CutPrefix(f.Report.Message, "waiting for health: ")
-	local, _ := strings.CutSuffix(text, " is not ready")
+	_, text, _ := strings.Cut(f.Report.Message, ": ")
+	local, ok := strings.CutSuffix(text, " is not ready")
 	kind, name, _ := strings.Cut(local, " ")
 	namespace, name, _ := strings.Cut(name, "/")
+	if !ok {
+		return api.Key{}
+	}
 	return api.Key{Cluster: f.Resource.Key.Cluster, Kind: kind, Namespace: namespace, Name: name}
 }

@@ -47,7 +47,7 @@ func TestExplain_upgrade(t *testing.T) {
 		got = lines(Explain(world, fleetKey))
 		return err
 	})
-	want := `Cluster/east SpokeUpgradeFailed "The spoke was not upgraded to r/s:v2: ImagePullBackOff"` + "\n" +
+	want := `Cluster/east SpokeUpgradeFailed "The spoke was not upgraded to r/s:v2: ImagePullBackOff" affects Fleet/prod` + "\n" +
 		`Fleet/prod SpokeUpgradeFailed "1 of 2 clusters are ready; east: SpokeUpgradeFailed"` + "\n"
 	if got != want || err != nil {
 		t.Errorf("got\n%swant\n%s%v", got, want, err)

@@ -92,7 +92,7 @@ func TestExplain_circle_advice(t *testing.T) {
 }
 
 // TestExplain_bundle checks that a bundle that the hub cannot make, or that the spoke refuses, is explained for the
-// Cluster and for an application that waits for it.
+// Cluster, which names the application that waits for it, and for that application if it is named.
 func TestExplain_bundle(t *testing.T) {
 	for reason, spoil := range map[string]func(*Facts){
 		condition.BundleRefused: func(f *Facts) {
@@ -107,8 +107,13 @@ func TestExplain_bundle(t *testing.T) {
 			})
 			cluster := member("east", waiting)
 			spoil(&cluster)
+			w := newWorld(cluster, waiting)
+			all, named := Explain(w, api.Key{}), Explain(w, waiting.Resource.Key)
+			if len(all) != 1 || len(all[0].Affects) != 1 || all[0].Affects[0].Name != "apps" {
+				t.Errorf("got %v, want one explanation, which affects apps", all)
+			}
 			var reasons []string
-			for _, e := range Explain(newWorld(cluster, waiting), api.Key{}) {
+			for _, e := range append(all, named...) {
 				reasons = append(reasons, e.Object.Kind+" "+e.Reason)
 				if e.Advice == "" {
 					t.Errorf("no advice: %v", e)
@@ -214,8 +219,8 @@ func TestHealth_hub_refused(t *testing.T) {
 	}
 }
 
-// TestExplain_cause_once checks that a cause is told once, before what follows from it. Its Cluster is listed only if
-// it is named.
+// TestExplain_cause_once checks that a cause is told once, with what follows from it. Its Cluster is listed only if it
+// is named.
 func TestExplain_cause_once(t *testing.T) {
 	infra := application("infra", "", func(f *Facts) {
 		f.Report.Ready, f.Report.Reason = condition.False, "DecryptionFailed"
@@ -228,9 +233,7 @@ func TestExplain_cause_once(t *testing.T) {
 		f.Report.Since = timestamppb.New(at(1))
 	})
 	w := newWorld(infra, apps, member("east", infra, apps))
-	want := `Kustomization/infra DecryptionFailed "Deployment.apps default/web: no key"
-Kustomization/apps DependencyNotReady "It waits for Kustomization flux-system/infra, which failed (DecryptionFailed)" ` +
-		`waits for Kustomization flux-system/infra
+	want := `Kustomization/infra DecryptionFailed "Deployment.apps default/web: no key" affects Cluster/east, Kustomization/apps
 `
 	const cluster = `Cluster/east DecryptionFailed "Kustomization flux-system/infra: DecryptionFailed (and 1 more is not ready)"
 `
@@ -264,7 +267,7 @@ func TestExplain_repeated(t *testing.T) {
 			cluster.Spoke = &store.Spoke{Connected: true, Acks: map[bundle.Stage]bundle.ID{}}
 			c.cluster(&cluster)
 			got := lines(Explain(newWorld(app, cluster), api.Key{}))
-			if strings.Contains(got, "Cluster/east") != c.want || !strings.Contains(got, "Kustomization/apps") {
+			if strings.Contains(got, "Cluster/east ") != c.want || !strings.Contains(got, "Kustomization/apps") {
 				t.Errorf("want the Cluster listed: %t, got\n%s", c.want, got)
 			}
 		})

@@ -414,6 +414,9 @@ func lines(list []*adminv1.Explanation) string {
 		if len(e.WaitsFor) > 0 {
 			fmt.Fprintf(&b, " waits for %s", strings.Join(e.WaitsFor, ", "))
 		}
+		for i, a := range e.Affects {
+			fmt.Fprintf(&b, "%s%s/%s", []string{" affects ", ", "}[min(i, 1)], a.Kind, a.Name)
+		}
 		if e.Advice == "" {
 			b.WriteString(" WITHOUT ADVICE")
 		}
@@ -437,12 +440,9 @@ func TestExplain_chain(t *testing.T) {
 			`Kustomization/paused Suspended "Suspended by an operator since 2026-01-02T03:05:00Z; Applied revision: main@sha1:b"
 `},
 		{"other_cluster", api.Key{Cluster: "west"}, ""},
-		{"whole_fleet", api.Key{}, `Kustomization/infra HealthCheckFailed "1 object is sick\nDeployment.apps default/web: no image"
+		{"whole_fleet", api.Key{}, `Kustomization/infra HealthCheckFailed "1 object is sick\nDeployment.apps default/web: no image" affects Kustomization/apps, Kustomization/middle
 Kustomization/frozen HealthCheckFailed "sick. Suspended by spec.suspend since 2026-01-02T03:05:00Z"
 ImagePolicy/chart Refused "not supported yet"
-Kustomization/apps DependencyNotReady "It waits for Kustomization flux-system/middle, which waits for Kustomization flux-system/infra, ` +
-			`which failed (HealthCheckFailed)" waits for Kustomization flux-system/middle, Kustomization flux-system/infra
-Kustomization/middle DependencyNotReady "It waits for Kustomization flux-system/infra, which failed (HealthCheckFailed)" waits for Kustomization flux-system/infra
 Kustomization/paused Suspended "Suspended by an operator since 2026-01-02T03:05:00Z; Applied revision: main@sha1:b"
 `},
 	} {
@@ -552,7 +552,7 @@ func TestExplain_source(t *testing.T) {
 			Condition: &store.Condition{Ready: "False", Reason: "AuthenticationFailed", Message: "wrong password", Since: at(1)},
 		},
 	)
-	list := Explain(w, api.Key{Cluster: "east"})
+	list := Explain(w, appsKey)
 	got := lines(list)
 	if advice := list[0].Advice; !strings.Contains(advice, "nave describe gitrepository fleet shows") {
 		t.Errorf("the advice does not name the source: %s", advice)
@@ -561,6 +561,11 @@ func TestExplain_source(t *testing.T) {
 		"waits for GitRepository flux-system/fleet of the hub\n"
 	if got != want {
 		t.Errorf("got\n%swant\n%s", got, want)
+	}
+	got = lines(Explain(w, api.Key{Cluster: "east"}))
+	want = `GitRepository/fleet AuthenticationFailed "wrong password" affects Kustomization/apps` + "\n"
+	if got != want {
+		t.Errorf("of the cluster: got\n%swant\n%s", got, want)
 	}
 }
 
@@ -609,8 +614,9 @@ func TestExplain_circle(t *testing.T) {
 	w := newWorld(
 		application("a", `,"dependsOn":[{"name":"b"}]`, sick), application("b", `,"dependsOn":[{"name":"a"}]`, sick),
 	)
-	if got := Explain(w, api.Key{}); len(got) != 2 {
-		t.Errorf("%d explanations, want 2", len(got))
+	got := Explain(w, api.Key{})
+	if len(got) != 1 || got[0].Object.Name != "a" || len(got[0].Affects) != 1 || got[0].Affects[0].Name != "b" {
+		t.Errorf("got %v, want a, which affects b", got)
 	}
 }
 

@@ -2406,7 +2406,9 @@ type ExplainResponse struct {
 	// Of the one application that the request names, if it has encrypted documents.
 	Encryption *Encryption `protobuf:"bytes,2,opt,name=encryption,proto3" json:"encryption,omitempty"`
 	// The clusters that have the object that the request names, if it names no cluster. In order.
-	Clusters      []string `protobuf:"bytes,3,rep,name=clusters,proto3" json:"clusters,omitempty"`
+	Clusters []string `protobuf:"bytes,3,rep,name=clusters,proto3" json:"clusters,omitempty"`
+	// How many clusters there are, if the answer is about all of them.
+	OfClusters    uint32 `protobuf:"varint,4,opt,name=of_clusters,json=ofClusters,proto3" json:"of_clusters,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2460,6 +2462,13 @@ func (x *ExplainResponse) GetClusters() []string {
 		return x.Clusters
 	}
 	return nil
+}
+
+func (x *ExplainResponse) GetOfClusters() uint32 {
+	if x != nil {
+		return x.OfClusters
+	}
+	return 0
 }
 
 // Encryption is which keys the encrypted documents of an application need, and which its spoke has.
@@ -2628,7 +2637,9 @@ type Explanation struct {
 	// What to do about it.
 	Advice string `protobuf:"bytes,6,opt,name=advice,proto3" json:"advice,omitempty"`
 	// How many clusters have an object of this kind, namespace and name; 0: the object is not of a cluster.
-	Clusters      uint32 `protobuf:"varint,7,opt,name=clusters,proto3" json:"clusters,omitempty"`
+	Clusters uint32 `protobuf:"varint,7,opt,name=clusters,proto3" json:"clusters,omitempty"`
+	// The objects that are not ready because of this one, or are suspended with it. In order.
+	Affects       []*ObjectKey `protobuf:"bytes,8,rep,name=affects,proto3" json:"affects,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2710,6 +2721,13 @@ func (x *Explanation) GetClusters() uint32 {
 		return x.Clusters
 	}
 	return 0
+}
+
+func (x *Explanation) GetAffects() []*ObjectKey {
+	if x != nil {
+		return x.Affects
+	}
+	return nil
 }
 
 type LogsRequest struct {
@@ -5921,13 +5939,15 @@ const file_nave_admin_v1_admin_proto_rawDesc = "" +
 	"\amessage\x18\x03 \x01(\tR\amessage\x123\n" +
 	"\bchildren\x18\x04 \x03(\v2\x17.nave.admin.v1.TreeNodeR\bchildren\"<\n" +
 	"\x0eExplainRequest\x12*\n" +
-	"\x03key\x18\x01 \x01(\v2\x18.nave.admin.v1.ObjectKeyR\x03key\"\xa8\x01\n" +
+	"\x03key\x18\x01 \x01(\v2\x18.nave.admin.v1.ObjectKeyR\x03key\"\xc9\x01\n" +
 	"\x0fExplainResponse\x12>\n" +
 	"\fexplanations\x18\x01 \x03(\v2\x1a.nave.admin.v1.ExplanationR\fexplanations\x129\n" +
 	"\n" +
 	"encryption\x18\x02 \x01(\v2\x19.nave.admin.v1.EncryptionR\n" +
 	"encryption\x12\x1a\n" +
-	"\bclusters\x18\x03 \x03(\tR\bclusters\"\xef\x01\n" +
+	"\bclusters\x18\x03 \x03(\tR\bclusters\x12\x1f\n" +
+	"\vof_clusters\x18\x04 \x01(\rR\n" +
+	"ofClusters\"\xef\x01\n" +
 	"\n" +
 	"Encryption\x120\n" +
 	"\x06object\x18\x01 \x01(\v2\x18.nave.admin.v1.ObjectKeyR\x06object\x12;\n" +
@@ -5943,7 +5963,7 @@ const file_nave_admin_v1_admin_proto_rawDesc = "" +
 	"\bdocument\x18\x02 \x01(\rR\bdocument\x12\x1e\n" +
 	"\n" +
 	"recipients\x18\x03 \x03(\tR\n" +
-	"recipients\"\xf4\x01\n" +
+	"recipients\"\xa8\x02\n" +
 	"\vExplanation\x120\n" +
 	"\x06object\x18\x01 \x01(\v2\x18.nave.admin.v1.ObjectKeyR\x06object\x120\n" +
 	"\x05since\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12\x16\n" +
@@ -5951,7 +5971,8 @@ const file_nave_admin_v1_admin_proto_rawDesc = "" +
 	"\amessage\x18\x04 \x01(\tR\amessage\x12\x1b\n" +
 	"\twaits_for\x18\x05 \x03(\tR\bwaitsFor\x12\x16\n" +
 	"\x06advice\x18\x06 \x01(\tR\x06advice\x12\x1a\n" +
-	"\bclusters\x18\a \x01(\rR\bclusters\"\xee\x01\n" +
+	"\bclusters\x18\a \x01(\rR\bclusters\x122\n" +
+	"\aaffects\x18\b \x03(\v2\x18.nave.admin.v1.ObjectKeyR\aaffects\"\xee\x01\n" +
 	"\vLogsRequest\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\tR\acluster\x12\x14\n" +
 	"\x05level\x18\x02 \x01(\x05R\x05level\x12/\n" +
@@ -6358,110 +6379,111 @@ var file_nave_admin_v1_admin_proto_depIdxs = []int32{
 	40,  // 42: nave.admin.v1.Encryption.documents:type_name -> nave.admin.v1.SealedDocument
 	2,   // 43: nave.admin.v1.Explanation.object:type_name -> nave.admin.v1.ObjectKey
 	91,  // 44: nave.admin.v1.Explanation.since:type_name -> google.protobuf.Timestamp
-	92,  // 45: nave.admin.v1.LogsRequest.since:type_name -> google.protobuf.Duration
-	44,  // 46: nave.admin.v1.LogsResponse.records:type_name -> nave.admin.v1.LogRecord
-	91,  // 47: nave.admin.v1.LogRecord.time:type_name -> google.protobuf.Timestamp
-	45,  // 48: nave.admin.v1.LogRecord.attributes:type_name -> nave.admin.v1.LogAttribute
-	48,  // 49: nave.admin.v1.GetVersionResponse.spokes:type_name -> nave.admin.v1.SpokeVersion
-	51,  // 50: nave.admin.v1.PublishedResponse.hub:type_name -> nave.admin.v1.PublishedHub
-	53,  // 51: nave.admin.v1.PublishedResponse.cluster:type_name -> nave.admin.v1.PublishedCluster
-	52,  // 52: nave.admin.v1.PublishedHub.objects:type_name -> nave.admin.v1.HubObject
-	2,   // 53: nave.admin.v1.HubObject.owner:type_name -> nave.admin.v1.ObjectKey
-	59,  // 54: nave.admin.v1.PublishedCluster.applications:type_name -> nave.admin.v1.PublishedApplication
-	52,  // 55: nave.admin.v1.PublishedCluster.objects:type_name -> nave.admin.v1.HubObject
-	67,  // 56: nave.admin.v1.PublishedCluster.pin:type_name -> nave.admin.v1.Pin
-	2,   // 57: nave.admin.v1.PublishedCluster.suspended:type_name -> nave.admin.v1.ObjectKey
-	58,  // 58: nave.admin.v1.ShapesResponse.shapes:type_name -> nave.admin.v1.KnownShape
-	2,   // 59: nave.admin.v1.PublishedApplication.key:type_name -> nave.admin.v1.ObjectKey
-	2,   // 60: nave.admin.v1.PublishedApplication.parent:type_name -> nave.admin.v1.ObjectKey
-	60,  // 61: nave.admin.v1.PublishedApplication.told:type_name -> nave.admin.v1.ToldRelease
-	2,   // 62: nave.admin.v1.PublishedContentRequest.key:type_name -> nave.admin.v1.ObjectKey
-	65,  // 63: nave.admin.v1.HistoryResponse.releases:type_name -> nave.admin.v1.PastRelease
-	67,  // 64: nave.admin.v1.HistoryResponse.pin:type_name -> nave.admin.v1.Pin
-	91,  // 65: nave.admin.v1.PastRelease.released_at:type_name -> google.protobuf.Timestamp
-	66,  // 66: nave.admin.v1.PastRelease.listed:type_name -> nave.admin.v1.ReleasedApplication
-	2,   // 67: nave.admin.v1.ReleasedApplication.key:type_name -> nave.admin.v1.ObjectKey
-	1,   // 68: nave.admin.v1.ReleasedApplication.change:type_name -> nave.admin.v1.ApplicationChange
-	91,  // 69: nave.admin.v1.Pin.pinned_at:type_name -> google.protobuf.Timestamp
-	66,  // 70: nave.admin.v1.PreviewRollbackResponse.applications:type_name -> nave.admin.v1.ReleasedApplication
-	66,  // 71: nave.admin.v1.PreviewReleaseResponse.applications:type_name -> nave.admin.v1.ReleasedApplication
-	78,  // 72: nave.admin.v1.PreviewLiveResponse.applications:type_name -> nave.admin.v1.PreviewedApplication
-	2,   // 73: nave.admin.v1.PreviewedApplication.key:type_name -> nave.admin.v1.ObjectKey
-	79,  // 74: nave.admin.v1.PreviewedApplication.objects:type_name -> nave.admin.v1.PreviewedObject
-	80,  // 75: nave.admin.v1.PreviewedObject.fields:type_name -> nave.admin.v1.PreviewedField
-	83,  // 76: nave.admin.v1.ListSchemasResponse.served:type_name -> nave.admin.v1.SchemaVersion
-	83,  // 77: nave.admin.v1.ReadSchemaRequest.version:type_name -> nave.admin.v1.SchemaVersion
-	2,   // 78: nave.admin.v1.PinHelmReleaseRequest.key:type_name -> nave.admin.v1.ObjectKey
-	88,  // 79: nave.admin.v1.PinHelmReleaseResponse.now:type_name -> nave.admin.v1.HelmRevision
-	88,  // 80: nave.admin.v1.PinHelmReleaseResponse.to:type_name -> nave.admin.v1.HelmRevision
-	91,  // 81: nave.admin.v1.HelmRevision.deployed_at:type_name -> google.protobuf.Timestamp
-	2,   // 82: nave.admin.v1.UnpinHelmReleaseRequest.key:type_name -> nave.admin.v1.ObjectKey
-	88,  // 83: nave.admin.v1.UnpinHelmReleaseResponse.now:type_name -> nave.admin.v1.HelmRevision
-	4,   // 84: nave.admin.v1.AdminService.Get:input_type -> nave.admin.v1.GetRequest
-	6,   // 85: nave.admin.v1.AdminService.List:input_type -> nave.admin.v1.ListRequest
-	8,   // 86: nave.admin.v1.AdminService.Watch:input_type -> nave.admin.v1.WatchRequest
-	10,  // 87: nave.admin.v1.AdminService.Apply:input_type -> nave.admin.v1.ApplyRequest
-	14,  // 88: nave.admin.v1.AdminService.Delete:input_type -> nave.admin.v1.DeleteRequest
-	17,  // 89: nave.admin.v1.AdminService.Impact:input_type -> nave.admin.v1.ImpactRequest
-	21,  // 90: nave.admin.v1.AdminService.Confirm:input_type -> nave.admin.v1.ConfirmRequest
-	23,  // 91: nave.admin.v1.AdminService.Reconcile:input_type -> nave.admin.v1.ReconcileRequest
-	25,  // 92: nave.admin.v1.AdminService.Suspend:input_type -> nave.admin.v1.SuspendRequest
-	27,  // 93: nave.admin.v1.AdminService.Resume:input_type -> nave.admin.v1.ResumeRequest
-	29,  // 94: nave.admin.v1.AdminService.CreateJoinToken:input_type -> nave.admin.v1.CreateJoinTokenRequest
-	31,  // 95: nave.admin.v1.AdminService.ListEvents:input_type -> nave.admin.v1.ListEventsRequest
-	34,  // 96: nave.admin.v1.AdminService.Tree:input_type -> nave.admin.v1.TreeRequest
-	37,  // 97: nave.admin.v1.AdminService.Explain:input_type -> nave.admin.v1.ExplainRequest
-	49,  // 98: nave.admin.v1.AdminService.Published:input_type -> nave.admin.v1.PublishedRequest
-	61,  // 99: nave.admin.v1.AdminService.PublishedContent:input_type -> nave.admin.v1.PublishedContentRequest
-	54,  // 100: nave.admin.v1.AdminService.Capabilities:input_type -> nave.admin.v1.CapabilitiesRequest
-	56,  // 101: nave.admin.v1.AdminService.Shapes:input_type -> nave.admin.v1.ShapesRequest
-	76,  // 102: nave.admin.v1.AdminService.PreviewLive:input_type -> nave.admin.v1.PreviewLiveRequest
-	81,  // 103: nave.admin.v1.AdminService.ListSchemas:input_type -> nave.admin.v1.ListSchemasRequest
-	84,  // 104: nave.admin.v1.AdminService.ReadSchema:input_type -> nave.admin.v1.ReadSchemaRequest
-	42,  // 105: nave.admin.v1.AdminService.Logs:input_type -> nave.admin.v1.LogsRequest
-	63,  // 106: nave.admin.v1.AdminService.History:input_type -> nave.admin.v1.HistoryRequest
-	68,  // 107: nave.admin.v1.AdminService.Rollback:input_type -> nave.admin.v1.RollbackRequest
-	70,  // 108: nave.admin.v1.AdminService.PreviewRollback:input_type -> nave.admin.v1.PreviewRollbackRequest
-	72,  // 109: nave.admin.v1.AdminService.Release:input_type -> nave.admin.v1.ReleaseRequest
-	74,  // 110: nave.admin.v1.AdminService.PreviewRelease:input_type -> nave.admin.v1.PreviewReleaseRequest
-	86,  // 111: nave.admin.v1.AdminService.PinHelmRelease:input_type -> nave.admin.v1.PinHelmReleaseRequest
-	89,  // 112: nave.admin.v1.AdminService.UnpinHelmRelease:input_type -> nave.admin.v1.UnpinHelmReleaseRequest
-	46,  // 113: nave.admin.v1.AdminService.GetVersion:input_type -> nave.admin.v1.GetVersionRequest
-	5,   // 114: nave.admin.v1.AdminService.Get:output_type -> nave.admin.v1.GetResponse
-	7,   // 115: nave.admin.v1.AdminService.List:output_type -> nave.admin.v1.ListResponse
-	9,   // 116: nave.admin.v1.AdminService.Watch:output_type -> nave.admin.v1.WatchResponse
-	12,  // 117: nave.admin.v1.AdminService.Apply:output_type -> nave.admin.v1.ApplyResponse
-	15,  // 118: nave.admin.v1.AdminService.Delete:output_type -> nave.admin.v1.DeleteResponse
-	18,  // 119: nave.admin.v1.AdminService.Impact:output_type -> nave.admin.v1.ImpactResponse
-	22,  // 120: nave.admin.v1.AdminService.Confirm:output_type -> nave.admin.v1.ConfirmResponse
-	24,  // 121: nave.admin.v1.AdminService.Reconcile:output_type -> nave.admin.v1.ReconcileResponse
-	26,  // 122: nave.admin.v1.AdminService.Suspend:output_type -> nave.admin.v1.SuspendResponse
-	28,  // 123: nave.admin.v1.AdminService.Resume:output_type -> nave.admin.v1.ResumeResponse
-	30,  // 124: nave.admin.v1.AdminService.CreateJoinToken:output_type -> nave.admin.v1.CreateJoinTokenResponse
-	32,  // 125: nave.admin.v1.AdminService.ListEvents:output_type -> nave.admin.v1.ListEventsResponse
-	35,  // 126: nave.admin.v1.AdminService.Tree:output_type -> nave.admin.v1.TreeResponse
-	38,  // 127: nave.admin.v1.AdminService.Explain:output_type -> nave.admin.v1.ExplainResponse
-	50,  // 128: nave.admin.v1.AdminService.Published:output_type -> nave.admin.v1.PublishedResponse
-	62,  // 129: nave.admin.v1.AdminService.PublishedContent:output_type -> nave.admin.v1.PublishedContentResponse
-	55,  // 130: nave.admin.v1.AdminService.Capabilities:output_type -> nave.admin.v1.CapabilitiesResponse
-	57,  // 131: nave.admin.v1.AdminService.Shapes:output_type -> nave.admin.v1.ShapesResponse
-	77,  // 132: nave.admin.v1.AdminService.PreviewLive:output_type -> nave.admin.v1.PreviewLiveResponse
-	82,  // 133: nave.admin.v1.AdminService.ListSchemas:output_type -> nave.admin.v1.ListSchemasResponse
-	85,  // 134: nave.admin.v1.AdminService.ReadSchema:output_type -> nave.admin.v1.ReadSchemaResponse
-	43,  // 135: nave.admin.v1.AdminService.Logs:output_type -> nave.admin.v1.LogsResponse
-	64,  // 136: nave.admin.v1.AdminService.History:output_type -> nave.admin.v1.HistoryResponse
-	69,  // 137: nave.admin.v1.AdminService.Rollback:output_type -> nave.admin.v1.RollbackResponse
-	71,  // 138: nave.admin.v1.AdminService.PreviewRollback:output_type -> nave.admin.v1.PreviewRollbackResponse
-	73,  // 139: nave.admin.v1.AdminService.Release:output_type -> nave.admin.v1.ReleaseResponse
-	75,  // 140: nave.admin.v1.AdminService.PreviewRelease:output_type -> nave.admin.v1.PreviewReleaseResponse
-	87,  // 141: nave.admin.v1.AdminService.PinHelmRelease:output_type -> nave.admin.v1.PinHelmReleaseResponse
-	90,  // 142: nave.admin.v1.AdminService.UnpinHelmRelease:output_type -> nave.admin.v1.UnpinHelmReleaseResponse
-	47,  // 143: nave.admin.v1.AdminService.GetVersion:output_type -> nave.admin.v1.GetVersionResponse
-	114, // [114:144] is the sub-list for method output_type
-	84,  // [84:114] is the sub-list for method input_type
-	84,  // [84:84] is the sub-list for extension type_name
-	84,  // [84:84] is the sub-list for extension extendee
-	0,   // [0:84] is the sub-list for field type_name
+	2,   // 45: nave.admin.v1.Explanation.affects:type_name -> nave.admin.v1.ObjectKey
+	92,  // 46: nave.admin.v1.LogsRequest.since:type_name -> google.protobuf.Duration
+	44,  // 47: nave.admin.v1.LogsResponse.records:type_name -> nave.admin.v1.LogRecord
+	91,  // 48: nave.admin.v1.LogRecord.time:type_name -> google.protobuf.Timestamp
+	45,  // 49: nave.admin.v1.LogRecord.attributes:type_name -> nave.admin.v1.LogAttribute
+	48,  // 50: nave.admin.v1.GetVersionResponse.spokes:type_name -> nave.admin.v1.SpokeVersion
+	51,  // 51: nave.admin.v1.PublishedResponse.hub:type_name -> nave.admin.v1.PublishedHub
+	53,  // 52: nave.admin.v1.PublishedResponse.cluster:type_name -> nave.admin.v1.PublishedCluster
+	52,  // 53: nave.admin.v1.PublishedHub.objects:type_name -> nave.admin.v1.HubObject
+	2,   // 54: nave.admin.v1.HubObject.owner:type_name -> nave.admin.v1.ObjectKey
+	59,  // 55: nave.admin.v1.PublishedCluster.applications:type_name -> nave.admin.v1.PublishedApplication
+	52,  // 56: nave.admin.v1.PublishedCluster.objects:type_name -> nave.admin.v1.HubObject
+	67,  // 57: nave.admin.v1.PublishedCluster.pin:type_name -> nave.admin.v1.Pin
+	2,   // 58: nave.admin.v1.PublishedCluster.suspended:type_name -> nave.admin.v1.ObjectKey
+	58,  // 59: nave.admin.v1.ShapesResponse.shapes:type_name -> nave.admin.v1.KnownShape
+	2,   // 60: nave.admin.v1.PublishedApplication.key:type_name -> nave.admin.v1.ObjectKey
+	2,   // 61: nave.admin.v1.PublishedApplication.parent:type_name -> nave.admin.v1.ObjectKey
+	60,  // 62: nave.admin.v1.PublishedApplication.told:type_name -> nave.admin.v1.ToldRelease
+	2,   // 63: nave.admin.v1.PublishedContentRequest.key:type_name -> nave.admin.v1.ObjectKey
+	65,  // 64: nave.admin.v1.HistoryResponse.releases:type_name -> nave.admin.v1.PastRelease
+	67,  // 65: nave.admin.v1.HistoryResponse.pin:type_name -> nave.admin.v1.Pin
+	91,  // 66: nave.admin.v1.PastRelease.released_at:type_name -> google.protobuf.Timestamp
+	66,  // 67: nave.admin.v1.PastRelease.listed:type_name -> nave.admin.v1.ReleasedApplication
+	2,   // 68: nave.admin.v1.ReleasedApplication.key:type_name -> nave.admin.v1.ObjectKey
+	1,   // 69: nave.admin.v1.ReleasedApplication.change:type_name -> nave.admin.v1.ApplicationChange
+	91,  // 70: nave.admin.v1.Pin.pinned_at:type_name -> google.protobuf.Timestamp
+	66,  // 71: nave.admin.v1.PreviewRollbackResponse.applications:type_name -> nave.admin.v1.ReleasedApplication
+	66,  // 72: nave.admin.v1.PreviewReleaseResponse.applications:type_name -> nave.admin.v1.ReleasedApplication
+	78,  // 73: nave.admin.v1.PreviewLiveResponse.applications:type_name -> nave.admin.v1.PreviewedApplication
+	2,   // 74: nave.admin.v1.PreviewedApplication.key:type_name -> nave.admin.v1.ObjectKey
+	79,  // 75: nave.admin.v1.PreviewedApplication.objects:type_name -> nave.admin.v1.PreviewedObject
+	80,  // 76: nave.admin.v1.PreviewedObject.fields:type_name -> nave.admin.v1.PreviewedField
+	83,  // 77: nave.admin.v1.ListSchemasResponse.served:type_name -> nave.admin.v1.SchemaVersion
+	83,  // 78: nave.admin.v1.ReadSchemaRequest.version:type_name -> nave.admin.v1.SchemaVersion
+	2,   // 79: nave.admin.v1.PinHelmReleaseRequest.key:type_name -> nave.admin.v1.ObjectKey
+	88,  // 80: nave.admin.v1.PinHelmReleaseResponse.now:type_name -> nave.admin.v1.HelmRevision
+	88,  // 81: nave.admin.v1.PinHelmReleaseResponse.to:type_name -> nave.admin.v1.HelmRevision
+	91,  // 82: nave.admin.v1.HelmRevision.deployed_at:type_name -> google.protobuf.Timestamp
+	2,   // 83: nave.admin.v1.UnpinHelmReleaseRequest.key:type_name -> nave.admin.v1.ObjectKey
+	88,  // 84: nave.admin.v1.UnpinHelmReleaseResponse.now:type_name -> nave.admin.v1.HelmRevision
+	4,   // 85: nave.admin.v1.AdminService.Get:input_type -> nave.admin.v1.GetRequest
+	6,   // 86: nave.admin.v1.AdminService.List:input_type -> nave.admin.v1.ListRequest
+	8,   // 87: nave.admin.v1.AdminService.Watch:input_type -> nave.admin.v1.WatchRequest
+	10,  // 88: nave.admin.v1.AdminService.Apply:input_type -> nave.admin.v1.ApplyRequest
+	14,  // 89: nave.admin.v1.AdminService.Delete:input_type -> nave.admin.v1.DeleteRequest
+	17,  // 90: nave.admin.v1.AdminService.Impact:input_type -> nave.admin.v1.ImpactRequest
+	21,  // 91: nave.admin.v1.AdminService.Confirm:input_type -> nave.admin.v1.ConfirmRequest
+	23,  // 92: nave.admin.v1.AdminService.Reconcile:input_type -> nave.admin.v1.ReconcileRequest
+	25,  // 93: nave.admin.v1.AdminService.Suspend:input_type -> nave.admin.v1.SuspendRequest
+	27,  // 94: nave.admin.v1.AdminService.Resume:input_type -> nave.admin.v1.ResumeRequest
+	29,  // 95: nave.admin.v1.AdminService.CreateJoinToken:input_type -> nave.admin.v1.CreateJoinTokenRequest
+	31,  // 96: nave.admin.v1.AdminService.ListEvents:input_type -> nave.admin.v1.ListEventsRequest
+	34,  // 97: nave.admin.v1.AdminService.Tree:input_type -> nave.admin.v1.TreeRequest
+	37,  // 98: nave.admin.v1.AdminService.Explain:input_type -> nave.admin.v1.ExplainRequest
+	49,  // 99: nave.admin.v1.AdminService.Published:input_type -> nave.admin.v1.PublishedRequest
+	61,  // 100: nave.admin.v1.AdminService.PublishedContent:input_type -> nave.admin.v1.PublishedContentRequest
+	54,  // 101: nave.admin.v1.AdminService.Capabilities:input_type -> nave.admin.v1.CapabilitiesRequest
+	56,  // 102: nave.admin.v1.AdminService.Shapes:input_type -> nave.admin.v1.ShapesRequest
+	76,  // 103: nave.admin.v1.AdminService.PreviewLive:input_type -> nave.admin.v1.PreviewLiveRequest
+	81,  // 104: nave.admin.v1.AdminService.ListSchemas:input_type -> nave.admin.v1.ListSchemasRequest
+	84,  // 105: nave.admin.v1.AdminService.ReadSchema:input_type -> nave.admin.v1.ReadSchemaRequest
+	42,  // 106: nave.admin.v1.AdminService.Logs:input_type -> nave.admin.v1.LogsRequest
+	63,  // 107: nave.admin.v1.AdminService.History:input_type -> nave.admin.v1.HistoryRequest
+	68,  // 108: nave.admin.v1.AdminService.Rollback:input_type -> nave.admin.v1.RollbackRequest
+	70,  // 109: nave.admin.v1.AdminService.PreviewRollback:input_type -> nave.admin.v1.PreviewRollbackRequest
+	72,  // 110: nave.admin.v1.AdminService.Release:input_type -> nave.admin.v1.ReleaseRequest
+	74,  // 111: nave.admin.v1.AdminService.PreviewRelease:input_type -> nave.admin.v1.PreviewReleaseRequest
+	86,  // 112: nave.admin.v1.AdminService.PinHelmRelease:input_type -> nave.admin.v1.PinHelmReleaseRequest
+	89,  // 113: nave.admin.v1.AdminService.UnpinHelmRelease:input_type -> nave.admin.v1.UnpinHelmReleaseRequest
+	46,  // 114: nave.admin.v1.AdminService.GetVersion:input_type -> nave.admin.v1.GetVersionRequest
+	5,   // 115: nave.admin.v1.AdminService.Get:output_type -> nave.admin.v1.GetResponse
+	7,   // 116: nave.admin.v1.AdminService.List:output_type -> nave.admin.v1.ListResponse
+	9,   // 117: nave.admin.v1.AdminService.Watch:output_type -> nave.admin.v1.WatchResponse
+	12,  // 118: nave.admin.v1.AdminService.Apply:output_type -> nave.admin.v1.ApplyResponse
+	15,  // 119: nave.admin.v1.AdminService.Delete:output_type -> nave.admin.v1.DeleteResponse
+	18,  // 120: nave.admin.v1.AdminService.Impact:output_type -> nave.admin.v1.ImpactResponse
+	22,  // 121: nave.admin.v1.AdminService.Confirm:output_type -> nave.admin.v1.ConfirmResponse
+	24,  // 122: nave.admin.v1.AdminService.Reconcile:output_type -> nave.admin.v1.ReconcileResponse
+	26,  // 123: nave.admin.v1.AdminService.Suspend:output_type -> nave.admin.v1.SuspendResponse
+	28,  // 124: nave.admin.v1.AdminService.Resume:output_type -> nave.admin.v1.ResumeResponse
+	30,  // 125: nave.admin.v1.AdminService.CreateJoinToken:output_type -> nave.admin.v1.CreateJoinTokenResponse
+	32,  // 126: nave.admin.v1.AdminService.ListEvents:output_type -> nave.admin.v1.ListEventsResponse
+	35,  // 127: nave.admin.v1.AdminService.Tree:output_type -> nave.admin.v1.TreeResponse
+	38,  // 128: nave.admin.v1.AdminService.Explain:output_type -> nave.admin.v1.ExplainResponse
+	50,  // 129: nave.admin.v1.AdminService.Published:output_type -> nave.admin.v1.PublishedResponse
+	62,  // 130: nave.admin.v1.AdminService.PublishedContent:output_type -> nave.admin.v1.PublishedContentResponse
+	55,  // 131: nave.admin.v1.AdminService.Capabilities:output_type -> nave.admin.v1.CapabilitiesResponse
+	57,  // 132: nave.admin.v1.AdminService.Shapes:output_type -> nave.admin.v1.ShapesResponse
+	77,  // 133: nave.admin.v1.AdminService.PreviewLive:output_type -> nave.admin.v1.PreviewLiveResponse
+	82,  // 134: nave.admin.v1.AdminService.ListSchemas:output_type -> nave.admin.v1.ListSchemasResponse
+	85,  // 135: nave.admin.v1.AdminService.ReadSchema:output_type -> nave.admin.v1.ReadSchemaResponse
+	43,  // 136: nave.admin.v1.AdminService.Logs:output_type -> nave.admin.v1.LogsResponse
+	64,  // 137: nave.admin.v1.AdminService.History:output_type -> nave.admin.v1.HistoryResponse
+	69,  // 138: nave.admin.v1.AdminService.Rollback:output_type -> nave.admin.v1.RollbackResponse
+	71,  // 139: nave.admin.v1.AdminService.PreviewRollback:output_type -> nave.admin.v1.PreviewRollbackResponse
+	73,  // 140: nave.admin.v1.AdminService.Release:output_type -> nave.admin.v1.ReleaseResponse
+	75,  // 141: nave.admin.v1.AdminService.PreviewRelease:output_type -> nave.admin.v1.PreviewReleaseResponse
+	87,  // 142: nave.admin.v1.AdminService.PinHelmRelease:output_type -> nave.admin.v1.PinHelmReleaseResponse
+	90,  // 143: nave.admin.v1.AdminService.UnpinHelmRelease:output_type -> nave.admin.v1.UnpinHelmReleaseResponse
+	47,  // 144: nave.admin.v1.AdminService.GetVersion:output_type -> nave.admin.v1.GetVersionResponse
+	115, // [115:145] is the sub-list for method output_type
+	85,  // [85:115] is the sub-list for method input_type
+	85,  // [85:85] is the sub-list for extension type_name
+	85,  // [85:85] is the sub-list for extension extendee
+	0,   // [0:85] is the sub-list for field type_name
 }
 
 func init() { file_nave_admin_v1_admin_proto_init() }
