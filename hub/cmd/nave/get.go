@@ -166,6 +166,8 @@ type row struct {
 // listRows returns the objects of a list, of a name or all if it is empty.
 func listRows(ctx context.Context, client adminv1.AdminServiceClient, request *adminv1.ListRequest, chunk int64,
 	name string) ([]row, error) {
+	request = proto.CloneOf(request)
+	request.Name = name
 	objects, err := list(ctx, client, request, chunk)
 	if err != nil {
 		return nil, err

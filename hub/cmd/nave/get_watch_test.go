@@ -77,6 +77,24 @@ func TestWatch_deleted_json(t *testing.T) {
 	}
 }
 
+// TestWatch_range carries the same template out for each change.
+func TestWatch_range(t *testing.T) {
+	template, err := parsePath(`{.metadata.name}:{range .status.conditions[*]}{.type}={.status}{end};`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	p := &changePrinter{printer: &printer{out: &out, outputFlags: outputFlags{format: jsonPath}, path: template}}
+	for _, name := range []string{"a", "b", "c"} {
+		if err := p.printChange(changeOf(name, "True")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if out.String() != "a:Ready=True;b:Ready=True;c:Ready=True;" {
+		t.Errorf("printed %s", out.String())
+	}
+}
+
 // TestGet_name prints an object as kubectl does with -o name.
 func TestGet_name(t *testing.T) {
 	rows, err := decodeRows([]*adminv1.Object{changeOf("app", "True").GetObject()}, "")

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -38,15 +39,15 @@ func (m *manifests) flags(cmd *cobra.Command, verb string) {
 
 // read returns the files, or what kustomize builds.
 func (m *manifests) read(cmd *cobra.Command) ([]api.File, error) {
+	if err := m.check(); err != nil {
+		return nil, err
+	}
 	if cmd.Flags().Changed("kustomize") {
 		data, err := kustomized(cmd.Context(), m.folder)
 		return []api.File{{Data: data}}, err
 	}
 	var all []string
-	for i, file := range m.files {
-		if file == "-" && slices.Contains(m.files[:i], file) {
-			return nil, usageError("-f - is given twice: standard input can be read once")
-		}
+	for _, file := range m.files {
 		found, err := manifestsIn([]string{file}, m.recursive)
 		if err != nil {
 			return nil, err
@@ -58,6 +59,24 @@ func (m *manifests) read(cmd *cobra.Command) ([]api.File, error) {
 		all = append(all, found...)
 	}
 	return readFiles(cmd.InOrStdin(), all)
+}
+
+// check refuses names that name no file.
+func (m *manifests) check() error {
+	for i, file := range m.files {
+		switch {
+		case file == "":
+			return usageError("-f \"\": want a file, a folder, or - for standard input")
+		case file == "-" && slices.Contains(m.files[:i], file):
+			return usageError("-f - is given twice: standard input can be read once")
+		case strings.Contains(file, "://"):
+			return usageError("-f %s: nave reads no URLs: fetch it first, and give it to -f -", file)
+		}
+	}
+	if strings.Contains(m.folder, "://") {
+		return usageError("-k %s: nave reads no URLs: clone the repository first, and name the folder", m.folder)
+	}
+	return nil
 }
 
 // kustomized returns the objects that kustomize builds from a folder, as YAML documents.
@@ -95,7 +114,9 @@ func kustomized(ctx context.Context, dir string) ([]byte, error) {
 
 // requireKustomization returns an error unless a folder has a file for kustomize. Flux would make one up.
 func requireKustomization(dir string) error {
-	if info, err := os.Stat(dir); err != nil {
+	if info, err := os.Stat(dir); dir == "" {
+		return usageError("-k \"\": want the folder of a kustomization.yaml")
+	} else if err != nil {
 		return err
 	} else if !info.IsDir() {
 		return usageError("%s is a file: name the folder of a kustomization.yaml with -k, or a manifest with -f", dir)

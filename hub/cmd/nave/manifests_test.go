@@ -124,13 +124,21 @@ func TestDelete_manifests(t *testing.T) {
 	}
 }
 
-// TestApply_stdinTwice refuses to read standard input twice: the second time it would be empty.
-func TestApply_stdinTwice(t *testing.T) {
+// TestManifests_names refuses what names no file: standard input, for example, would be empty the second time.
+func TestManifests_names(t *testing.T) {
 	config := serve(t, silentHub{})
-	for _, verb := range []string{"apply", "delete"} {
-		out, code := exitOf(t.Context(), config, verb, "-f", "-", "-f", "-")
-		if code != 2 || !strings.Contains(out, "-f - is given twice") {
-			t.Errorf("%s: exit code %d:\n%s", verb, code, out)
+	for _, c := range []struct{ args, says string }{
+		{"-f - -f -", "-f - is given twice"},
+		{"--filename=", "want a file, a folder, or -"},
+		{"--kustomize=", "want the folder of a kustomization.yaml"},
+		{"-f https://example.com/a.yaml", "nave reads no URLs: fetch it first"},
+		{"-k https://example.com/a", "nave reads no URLs: clone the repository first"},
+	} {
+		for _, verb := range []string{"apply", "delete"} {
+			out, code := exitOf(t.Context(), config, append([]string{verb}, strings.Fields(c.args)...)...)
+			if code != 2 || !strings.Contains(out, c.says) {
+				t.Errorf("nave %s %s: exit code %d:\n%s", verb, c.args, code, out)
+			}
 		}
 	}
 }

@@ -2,14 +2,12 @@ package main
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"reflect"
 	"strings"
 
 	"github.com/spf13/cobra"
-	"k8s.io/client-go/util/jsonpath"
 	kjson "sigs.k8s.io/json"
 )
 
@@ -65,10 +63,10 @@ type table struct {
 type printer struct {
 	outputFlags
 	out     io.Writer
-	path    *jsonpath.JSONPath // of jsonpath
-	columns []customColumn     // of custom-columns
-	lines   *tableWriter       // of the present table
-	stable  bool               // the table is of a watch
+	path    jsonTemplate   // of jsonpath
+	columns []customColumn // of custom-columns
+	lines   *tableWriter   // of the present table
+	stable  bool           // the table is of a watch
 }
 
 // printer returns the printer of a command, or an error if it does not know the format.
@@ -102,7 +100,7 @@ func (p *printer) print(l printout) error {
 			fmt.Fprintln(p.out, note)
 		}
 		return err
-	case p.path != nil:
+	case p.path != "":
 		return p.printPath(l.value)
 	case p.columns != nil:
 		return p.printColumns(l)
@@ -125,7 +123,7 @@ var errNoTable = usageError("--no-headers does nothing here without -o custom-co
 func (p *printer) printPath(value any) error {
 	value, err := jsonValues(value)
 	if err == nil {
-		err = p.path.Execute(p.out, value)
+		err = p.path.print(p.out, value)
 	}
 	if err != nil {
 		return fmt.Errorf("-o %s: %w", p.format, err)
@@ -156,7 +154,7 @@ func (p *printer) endTable() {
 // customColumn is a column of custom-columns: a heading and the path of a field.
 type customColumn struct {
 	heading string
-	path    *jsonpath.JSONPath
+	path    jsonTemplate
 }
 
 // parseColumns reads HEADING:PATH,….
@@ -174,23 +172,6 @@ func parseColumns(spec string) (columns []customColumn, err error) {
 		columns = append(columns, customColumn{heading, parsed})
 	}
 	return columns, nil
-}
-
-// parsePath reads a template of JSONPath. A path alone may lack its braces and its first point.
-func parsePath(template string) (*jsonpath.JSONPath, error) {
-	text := template
-	if !strings.Contains(text, "{") && text != "" {
-		text = "{." + strings.TrimPrefix(text, ".") + "}"
-	}
-	path := jsonpath.New("output").AllowMissingKeys(true)
-	err := path.Parse(text)
-	if err == nil && text == "" {
-		err = errors.New("it is empty: want a template, such as {.metadata.name}")
-	}
-	if err != nil {
-		return nil, fmt.Errorf("JSONPath %q: %w", template, err)
-	}
-	return path, nil
 }
 
 // printColumns prints the items of a printout in the columns of custom-columns.
@@ -222,7 +203,7 @@ func (p *printer) printColumns(l printout) error {
 
 // cell returns the values of a column, as kubectl prints them.
 func (c customColumn) cell(value any) (string, error) {
-	found, err := c.path.FindResults(value)
+	found, err := c.path.find(value)
 	if err != nil {
 		return "", fmt.Errorf("column %s: %w", c.heading, err)
 	}

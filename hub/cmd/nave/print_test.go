@@ -54,6 +54,7 @@ func TestPrint(t *testing.T) {
 		{"unknown", "get ks -o xml", `unknown output "xml": want json, yaml, name, wide, jsonpath=TEMPLATE or custom-`},
 		{"wrong_path", "get ks -o jsonpath={.a", `JSONPath "{.a": unclosed action`},
 		{"no_path", "get ks -o jsonpath=", `JSONPath "": it is empty`},
+		{"nested_ranges", `get ks -o jsonpath={range|.none[*]}{range}{end}`, "see whether each {range PATH} has a path"},
 		{"wrong_column", "get ks -o custom-columns=NAME", `"NAME" is no column: want HEADING:PATH`},
 		{"no_headers", "get ks -o json --no-headers", "--no-headers does nothing with -o json"},
 	} {

@@ -92,8 +92,7 @@ func jsonpathGoal(text string) (goal, error) {
 		return goal{}, usageError("--for: %w", err)
 	}
 	return goal{name: text, is: func(object map[string]any) (bool, string, error) {
-		var out bytes.Buffer
-		results, err := parsed.FindResults(object)
+		results, err := parsed.find(object)
 		switch {
 		case err != nil:
 			return false, "", fmt.Errorf("jsonpath %s: %w", path, err)
@@ -102,7 +101,8 @@ func jsonpathGoal(text string) (goal, error) {
 		case len(results) > 1 || len(results[0]) > 1:
 			return false, "", fmt.Errorf("jsonpath %s leads to several values: want one that leads to one", path)
 		}
-		if err := parsed.PrintResults(&out, results[0]); err != nil {
+		var out bytes.Buffer
+		if err := parsed.print(&out, object); err != nil {
 			return false, "", fmt.Errorf("jsonpath %s: %w", path, err)
 		}
 		value := strings.TrimSpace(out.String())

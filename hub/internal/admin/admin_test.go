@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -17,6 +18,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf16"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -324,6 +326,19 @@ func TestApply_files(t *testing.T) {
 	wantCode(t, err, codes.InvalidArgument, "\ndocument 1, line ")
 	_, err = r.Apply(t.Context(), &adminv1.ApplyRequest{Files: []*adminv1.ManifestFile{{Size: 1 << 63}}})
 	wantCode(t, err, codes.InvalidArgument, "the manifest has no objects")
+}
+
+// TestApply_utf16 reads a file in UTF-16, as PowerShell writes it, beside one in UTF-8.
+func TestApply_utf16(t *testing.T) {
+	r := newRig(t)
+	wide := []byte{0xff, 0xfe}
+	for _, unit := range utf16.Encode([]rune(clusterYAML{name: "é"}.String())) {
+		wide = binary.LittleEndian.AppendUint16(wide, unit)
+	}
+	wide = append(wide, "\n---\n"...)
+	_, err := r.Apply(t.Context(), &adminv1.ApplyRequest{Manifest: append(wide, clusterA...),
+		Files: []*adminv1.ManifestFile{{Name: "wide.yaml", Size: uint64(len(wide))}}})
+	wantCode(t, err, codes.InvalidArgument, `wide.yaml:4: Cluster é: metadata.name: Invalid value: "é"`)
 }
 
 func TestApply_dry_run(t *testing.T) {
@@ -733,6 +748,8 @@ func TestList(t *testing.T) {
 		"one_cluster":  {&adminv1.ListRequest{Kind: "ks", Cluster: "a"}, []string{"web"}},
 		"everywhere":   {&adminv1.ListRequest{Kind: "ks", AllClusters: true}, []string{"root", "web"}},
 		"by_namespace": {&adminv1.ListRequest{Kind: "ks", AllClusters: true, Namespace: "apps"}, []string{"web"}},
+		"by_name":      {&adminv1.ListRequest{Kind: "ks", AllClusters: true, Name: "web"}, []string{"web"}},
+		"no_such_name": {&adminv1.ListRequest{Kind: "clusters", Name: "c"}, nil},
 		"none":         {&adminv1.ListRequest{Kind: "fleets"}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {

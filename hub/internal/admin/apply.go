@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -122,7 +123,8 @@ func filesOf(r *adminv1.ApplyRequest) (files []api.File) {
 	rest := r.Manifest
 	for _, f := range r.Files {
 		n := min(f.GetSize(), uint64(len(rest)))
-		files = append(files, api.File{Name: f.GetName(), Data: rest[:n]})
+		data := bytes.TrimSuffix(rest[:n], []byte("\n---\n")) // nave ends each so; a file may be in UTF-16
+		files = append(files, api.File{Name: f.GetName(), Data: data})
 		rest = rest[n:]
 	}
 	return append(files, api.File{Data: rest})

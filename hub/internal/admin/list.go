@@ -118,6 +118,7 @@ func readQuery(r *adminv1.ListRequest) (*query, error) {
 	return &query{
 		Selection: store.Selection{
 			Kind: kind, Cluster: cluster, AllClusters: r.GetAllClusters(), Namespace: r.GetNamespace(),
+			Name: r.GetName(),
 		},
 		labels: selector,
 		digest: manifest.DigestOf(text).String(),

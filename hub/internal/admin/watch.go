@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"slices"
@@ -52,7 +53,7 @@ func (s *Server) Watch(r *adminv1.WatchRequest, stream adminv1.AdminService_Watc
 	if err != nil {
 		return err
 	}
-	q.Name = r.Name
+	q.Name = cmp.Or(r.Name, q.Name)
 	pause := watchMany
 	if q.Name != "" && !q.AllClusters {
 		pause = watchOne

@@ -365,7 +365,9 @@ type ListRequest struct {
 	// The most objects of one answer; 0: all in one answer. Watch takes no limit.
 	Limit int64 `protobuf:"varint,6,opt,name=limit,proto3" json:"limit,omitempty"`
 	// ListResponse.continue of the page before. Everything else must be as in the request of that page.
-	Continue      string `protobuf:"bytes,7,opt,name=continue,proto3" json:"continue,omitempty"`
+	Continue string `protobuf:"bytes,7,opt,name=continue,proto3" json:"continue,omitempty"`
+	// Only this name; empty: all. An older hub sends all.
+	Name          string `protobuf:"bytes,8,opt,name=name,proto3" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -445,6 +447,13 @@ func (x *ListRequest) GetLimit() int64 {
 func (x *ListRequest) GetContinue() string {
 	if x != nil {
 		return x.Continue
+	}
+	return ""
+}
+
+func (x *ListRequest) GetName() string {
+	if x != nil {
+		return x.Name
 	}
 	return ""
 }
@@ -5798,7 +5807,7 @@ const file_nave_admin_v1_admin_proto_rawDesc = "" +
 	"GetRequest\x12*\n" +
 	"\x03key\x18\x01 \x01(\v2\x18.nave.admin.v1.ObjectKeyR\x03key\"<\n" +
 	"\vGetResponse\x12-\n" +
-	"\x06object\x18\x01 \x01(\v2\x15.nave.admin.v1.ObjectR\x06object\"\xd5\x01\n" +
+	"\x06object\x18\x01 \x01(\v2\x15.nave.admin.v1.ObjectR\x06object\"\xe9\x01\n" +
 	"\vListRequest\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x1c\n" +
 	"\tnamespace\x18\x02 \x01(\tR\tnamespace\x12\x18\n" +
@@ -5806,7 +5815,8 @@ const file_nave_admin_v1_admin_proto_rawDesc = "" +
 	"\fall_clusters\x18\x04 \x01(\bR\vallClusters\x12%\n" +
 	"\x0elabel_selector\x18\x05 \x01(\tR\rlabelSelector\x12\x14\n" +
 	"\x05limit\x18\x06 \x01(\x03R\x05limit\x12\x1a\n" +
-	"\bcontinue\x18\a \x01(\tR\bcontinue\"[\n" +
+	"\bcontinue\x18\a \x01(\tR\bcontinue\x12\x12\n" +
+	"\x04name\x18\b \x01(\tR\x04name\"[\n" +
 	"\fListResponse\x12/\n" +
 	"\aobjects\x18\x01 \x03(\v2\x15.nave.admin.v1.ObjectR\aobjects\x12\x1a\n" +
 	"\bcontinue\x18\x02 \x01(\tR\bcontinue\"R\n" +
