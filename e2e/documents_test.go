@@ -21,9 +21,11 @@ import (
 	"github.com/navefleet/nave/e2e/kubetest"
 )
 
-// The commands of the quick start do what it says, from two empty clusters, in one shell.
+// The commands of the quick start do what it says, from two empty clusters, in one shell, and so do those about
+// maintenance, which go on from its section 6.
 func TestQuickStart(t *testing.T) {
-	said := runDocument(t, readDocument(t, "docs/quick-start.md"))
+	quickStart, end := cutDocument(t, readDocument(t, "docs/quick-start.md"), endOfQuickStart)
+	said := runDocument(t, quickStart+withChecks(t, readDocument(t, "docs/maintenance.md"))+end)
 	for _, want := range []string{"hello from west", "welcome from east"} {
 		if !strings.Contains(said, want) {
 			t.Errorf("nothing printed %q", want)
@@ -34,11 +36,20 @@ func TestQuickStart(t *testing.T) {
 // The commands of the tour break the fleet of the quick start in many ways and mend it. Each command that covers what
 // is broken exits with the code that the tour names; every other command exits with 0.
 func TestTour(t *testing.T) {
-	quickStart, _, found := strings.Cut(readDocument(t, "docs/quick-start.md"), "\n## Into the clusters")
-	if !found {
-		t.Fatal("the quick start has no section on clusters: where does it end?")
-	}
+	quickStart, _ := cutDocument(t, readDocument(t, "docs/quick-start.md"), endOfQuickStart)
 	runDocument(t, quickStart+readDocument(t, "docs/tour.md"))
+}
+
+const endOfQuickStart = "\n## Into the clusters"
+
+// cutDocument cuts a document before a text that it has once.
+func cutDocument(t *testing.T, document, text string) (before, after string) {
+	t.Helper()
+	before, after, found := strings.Cut(document, text)
+	if !found || strings.Contains(after, text) {
+		t.Fatalf("the document does not have %q once", text)
+	}
+	return before, text + after
 }
 
 func readDocument(t *testing.T, name string) string {

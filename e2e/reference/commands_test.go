@@ -32,6 +32,7 @@ var unrun = map[string]string{
 
 // run has the documents whose commands a test runs, in their order.
 var run = map[string]string{
+	"docs/maintenance.md": "TestQuickStart",
 	"docs/quick-start.md": "TestQuickStart",
 	"docs/tour.md":        "TestTour",
 }

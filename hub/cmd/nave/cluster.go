@@ -175,7 +175,7 @@ func writeJoinSettings(dir string, settings map[string]string, token string) err
 			return err
 		}
 	}
-	return durable.WriteFile(filepath.Join(dir, "token"), []byte(token), 0o600)
+	return writeToken(dir, token)
 }
 
 // checkOutputDir returns an error if writeJoinSettings could not write into dir. It makes the folders that are missing.

@@ -132,6 +132,7 @@ func TestClusterChange(t *testing.T) {
 		{"rotate_asks", "rotate east", nil, "nothing was changed: add --yes to agree to that", 0},
 		{"rotate_old_hub", "rotate east -y", nil, "cluster east did not end: the hub is too old", 0},
 		{"rotate_unknown", "rotate north -y", nil, "not found", 0},
+		{"rotate_unwritable", "rotate east -y --output-dir /dev/null/x", nil, "/dev/null: not a directory; nothing was changed", 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var applied []*adminv1.ApplyRequest

@@ -218,7 +218,8 @@ func (s *Server) compare(x *session, signed *offer, verified bundle.ID) {
 				"the hub signs a newer one")
 	case !signed.id.Newer(verified):
 		s.reject(x, verified, condition.BundleFork, "the spoke verified bundle "+showID(verified)+
-			", but this hub signed "+showID(signed.id)+" under the same number: two hubs sign for this cluster")
+			", but this hub signed "+showID(signed.id)+" under the same number: the hub was restored from a backup, or "+
+			"another hub signs for this cluster")
 	}
 }
 

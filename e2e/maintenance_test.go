@@ -1,0 +1,83 @@
+package e2e_test
+
+import "testing"
+
+// checks are what maintenance must not break, by the text of docs/maintenance.md that they go before.
+var checks = []struct{ before, commands string }{
+	{"\n## Restore\n", `
+# what the backup does not have
+sed -i 's/welcome/later/' fleet/apps/greeting.yaml
+git -C fleet commit -qam later && git -C fleet push -q origin main
+nave reconcile kustomization root --cluster east --with-source
+nave reconcile kustomization root --cluster west
+lives() {
+  for c in east west; do kubectl --context $c -n greeting get configmap greeting -o yaml; done
+  grep -cE 'msg=applied.* (created|configured|deleted)=[1-9]' east.log west.log
+}
+certificate() { kubectl --context $1 -n nave-system get secret nave-spoke-identity -o jsonpath='{.data.tls\.crt}'; }
+lives | grep 'text: later from west'
+certificate east > east-before && certificate west > west-before
+`},
+	{"\n## Rotate the signing key\n", `
+# no spoke joined again, and the hub knows what the backup did not have
+nave reconcile kustomization root --cluster east
+nave reconcile kustomization root --cluster west
+lives > lives-before
+grep 'text: later from east' lives-before && grep 'text: later from west' lives-before
+certificate east | diff east-before - && certificate west | diff west-before -
+# what a join manifest and the kubelet do
+kubectl --context east -n nave-system create configmap nave-spoke --from-file east/config
+mount() {
+  kubectl --context east -n nave-system get configmap nave-spoke -o jsonpath='{.data.signing-keys\.pem}' > keys
+  mv keys east/config/signing-keys.pem
+}
+`},
+	{"\nNeither needs a restart.", `
+mount
+`},
+	{"\nWhen `nave explain` finds nothing, take", `
+lives | diff lives-before -
+cp old.key stolen.key
+`},
+	{"\nBack up the data folder again", `
+mount
+for c in east west; do
+  until [ $(grep -c 'the settings changed' $c.log) = 2 ]; do sleep 0.1; done
+done
+# somebody who has the old key
+kill $hub && wait $hub
+install -m 600 stolen.key hub/signing.key
+nave-hub --data-dir hub --advertise 127.0.0.1:7443 >> hub.log 2>&1 &
+hub=$!
+for c in east west; do
+  until nave describe cluster $c | grep BundleRejected; do sleep 0.1; done
+done
+nave explain # exits 1
+kill $hub && wait $hub
+install -m 600 new.key hub/signing.key
+nave-hub --data-dir hub --advertise 127.0.0.1:7443 >> hub.log 2>&1 &
+hub=$!
+until nave explain > /dev/null; do sleep 0.2; done
+lives | diff lives-before -
+`},
+	{"\n## An operator's configuration\n", `
+certificate east | diff east-before - && ! certificate west | diff -q west-before -
+`},
+	{"\nThen `nave apply` each of them", `
+lives | diff lives-before -
+sed -i 's/later/welcome/' fleet/apps/greeting.yaml
+git -C fleet commit -qam last && git -C fleet push -q origin main
+nave reconcile kustomization root --cluster east --with-source
+nave reconcile kustomization root --cluster west
+`},
+}
+
+// withChecks returns docs/maintenance.md with the checks.
+func withChecks(t *testing.T, document string) string {
+	t.Helper()
+	for _, c := range checks {
+		before, after := cutDocument(t, document, c.before)
+		document = before + "\n```sh" + c.commands + "```\n" + after
+	}
+	return document
+}
