@@ -21,10 +21,12 @@ type causes struct {
 	verdicts map[api.Key]verdict
 	roots    map[api.Key]cause // of sources and renderables that are not ready because of another object
 	own      map[api.Key][]problem
+	covered  map[api.Key][]cause // of Clusters and Fleets
 }
 
 func newCauses(w *World) *causes {
-	return &causes{w, map[api.Key]verdict{}, map[api.Key]cause{}, map[api.Key][]problem{}}
+	return &causes{w, map[api.Key]verdict{}, map[api.Key]cause{}, map[api.Key][]problem{},
+		map[api.Key][]cause{}}
 }
 
 // verdict returns the verdict about an object: of a Cluster or Fleet without its suspension and its pin, which are
@@ -237,29 +239,44 @@ func (c *causes) absent(cluster Facts) (cause, bool) {
 }
 
 // below returns the causes of what a Cluster or Fleet covers and that is not ready, each once.
-func (c *causes) below(f Facts) (list []cause) {
+func (c *causes) below(f Facts) []cause {
+	key := f.Resource.Key
+	if list, known := c.covered[key]; known {
+		return list
+	}
+	var list []cause
 	seen := map[cause]bool{}
 	add := func(at cause) {
-		if !seen[at] && at.key != f.Resource.Key {
+		if !seen[at] && at.key != key {
 			seen[at] = true
 			list = append(list, at)
 		}
 	}
-	for _, object := range f.below() {
-		if known, ok := c.unready(object.Resource.Key); ok {
+	addObject := func(key api.Key) {
+		if known, ok := c.unready(key); ok {
 			for _, at := range c.of(known) {
 				add(at)
 			}
 		}
 	}
-	for _, m := range f.Members {
-		if known, ok := c.world.facts[m.Resource.Key]; ok {
+	for i := range f.Covered {
+		addObject(f.Covered[i].Resource.Key)
+	}
+	for source := range f.Sources {
+		addObject(source)
+	}
+	for i := range f.Members {
+		for k := range f.Members[i].Covered {
+			addObject(f.Members[i].Covered[k].Resource.Key)
+		}
+		if known, ok := c.world.facts[f.Members[i].Resource.Key]; ok {
 			for _, p := range c.problems(known) {
 				if !p.wanted() {
-					add(cause{m.Resource.Key, p.reason})
+					add(cause{known.Resource.Key, p.reason})
 				}
 			}
 		}
 	}
+	c.covered[key] = list
 	return list
 }

@@ -3,6 +3,8 @@ package status
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/navefleet/nave/hub/api"
@@ -14,24 +16,71 @@ import (
 )
 
 // Load reads the world of one cluster and of the hub. If cluster is "", Load reads all clusters. In a world of one
-// cluster the Fleets are without their members.
+// cluster the Fleets are without their members, and there are no other Clusters.
 func Load(tx *store.Tx, cluster string) (*World, error) {
 	w := newWorld()
 	r := NewReader(tx)
 	r.withoutMembers = cluster != ""
-	prefixes := []string{store.OfCluster(""), store.OfCluster(cluster)}
+	names, err := []string{cluster}, error(nil)
 	if cluster == "" {
-		prefixes = []string{""}
+		names, err = r.clusterNames()
 	}
-	for _, prefix := range prefixes {
-		if err := r.scan(prefix, w.facts, r.facts); err != nil {
-			return nil, err
+	isOther := func(key api.Key) bool {
+		return cluster != "" && key.Role() == api.ClusterRole && key.Name != cluster
+	}
+	if err == nil {
+		err = r.scan(store.OfCluster(""), w.facts, func(row store.Resource) (Facts, error) {
+			if isOther(row.Key) {
+				return Facts{}, nil
+			}
+			return r.facts(row)
+		})
+	}
+	maps.DeleteFunc(w.facts, func(key api.Key, _ Facts) bool { return isOther(key) })
+	for _, name := range names {
+		if err == nil {
+			err = r.loadCluster(name, w.facts)
 		}
 	}
-	if cluster != "" {
-		return w, r.addRestored(cluster, w.facts)
+	return w, err
+}
+
+// clusterNames returns the names of the clusters of which the store has anything that readGraph reads.
+func (r *Reader) clusterNames() ([]string, error) {
+	names := map[string]bool{}
+	note := func(path string, _ int) error {
+		if name := api.ClusterOf(path); name != "" {
+			names[name] = true
+		}
+		return nil
 	}
-	return w, r.addAllRestored(w.facts)
+	err := errors.Join(store.Resources.Sizes(r.tx, "", note), store.Conditions.Sizes(r.tx, "", note),
+		store.Reports.Sizes(r.tx, "", note), store.Pins.Sizes(r.tx, "", func(name string, _ int) error {
+			names[name] = true
+			return nil
+		}))
+	return slices.Sorted(maps.Keys(names)), err
+}
+
+// loadCluster adds the objects of the graph of a cluster, as facts reads them.
+func (r *Reader) loadCluster(name string, facts map[api.Key]Facts) error {
+	g, err := r.graph(name)
+	if err != nil {
+		return err
+	}
+	for key, f := range g.facts {
+		if key.Role() == api.SourceRole {
+			err = r.fetched(&f)
+		}
+		if err == nil {
+			err = r.waiting(&f)
+		}
+		if err != nil {
+			return err
+		}
+		facts[key] = f
+	}
+	return nil
 }
 
 // Reader reads Facts in one transaction. It reads rows that many Facts share once. It is not safe for concurrent use.

@@ -70,21 +70,6 @@ func (r *Reader) addRestored(cluster string, facts map[api.Key]Facts) error {
 	return nil
 }
 
-// addAllRestored is addRestored for every pinned cluster.
-func (r *Reader) addAllRestored(facts map[api.Key]Facts) error {
-	var clusters []string
-	err := store.Pins.Sizes(r.tx, "", func(cluster string, _ int) error {
-		clusters = append(clusters, cluster)
-		return nil
-	})
-	for _, cluster := range clusters {
-		if err == nil {
-			err = r.addRestored(cluster, facts)
-		}
-	}
-	return err
-}
-
 // addLeft adds to a member of a Fleet the applications that left the graph and that the cluster still has or shall have
 // again. If it is not known which Fleet gave one, every Fleet of the cluster covers it.
 func (r *Reader) addLeft(fleet api.Key, g *clusterGraph, member *Facts) error {
