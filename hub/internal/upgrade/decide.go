@@ -13,7 +13,6 @@ import (
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/rollout"
 	"github.com/navefleet/nave/hub/internal/store"
-	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/condition"
 	"github.com/navefleet/nave/shared/telemetry"
 )
@@ -23,86 +22,56 @@ func (l *Loop) decide(ctx context.Context) error {
 	if l.images == nil {
 		l.images, l.limits = l.wants.resolve()
 	}
-	spokes, rows, err := l.readAll(ctx)
-	if err != nil {
+	if err := l.readAll(ctx); err != nil {
 		return fmt.Errorf("read the upgrades of spokes: %w", err)
 	}
+	var spokes []rollout.Spoke
+	for _, name := range slices.Sorted(maps.Keys(l.images)) {
+		spokes = append(spokes, l.spoke(name))
+	}
 	now := l.Now().UTC().Round(0)
-	next := map[string]store.Upgrade{}
+	next := make(map[string]store.Upgrade, len(spokes))
 	l.busy = false
 	for i, u := range rollout.Upgrades(spokes, l.limits, l.up, now) {
 		name := spokes[i].Cluster
-		next[name] = l.row(name, rows[name], u, now)
+		next[name] = l.row(name, l.rows[name], u, now)
 		l.busy = l.busy || u.Reason == condition.SpokeUpgrading
 	}
-	return l.write(ctx, rows, next, spokes)
+	err := l.write(ctx, next)
+	if l.rows = next; err != nil {
+		l.rows = nil // some may be written
+	}
+	return err
 }
 
-// readAll reads the spokes that should run an image, sorted by name, and all rows of upgrades. If no image is wanted
-// and no row is left, readAll reads one empty table.
-func (l *Loop) readAll(ctx context.Context) (spokes []rollout.Spoke, rows map[string]store.Upgrade, err error) {
-	err = l.Store.View(ctx, func(tx *store.Tx) error {
-		spokes, rows = nil, map[string]store.Upgrade{}
-		err := store.Upgrades.ScanApart(tx, "", func(name string, row store.Upgrade) error {
-			rows[name] = row
-			return nil
-		}, func(name string, _ error) error {
-			rows[name] = store.Upgrade{} // which is not what is wanted
-			return nil
-		})
-		if err != nil {
-			return err
-		}
-		for _, name := range slices.Sorted(maps.Keys(l.images)) {
-			s, err := l.spoke(tx, name, rows[name])
-			if err != nil {
-				return err
-			}
-			spokes = append(spokes, s)
-		}
-		return nil
-	})
-	return spokes, rows, err
-}
-
-// spoke returns the facts about the spoke of a cluster.
-func (l *Loop) spoke(tx *store.Tx, name string, row store.Upgrade) (rollout.Spoke, error) {
-	want := l.images[name]
+// spoke returns the facts about the spoke of a cluster, which have been read.
+func (l *Loop) spoke(name string) rollout.Spoke {
+	want, row, known := l.images[name], l.rows[name], l.facts[name]
 	s := rollout.Spoke{Cluster: name, Image: want.name, Groups: want.groups, Conflict: want.conflict,
-		Waits: want.suspended}
+		Waits: want.suspended, Runs: known.runs, Connected: known.connected, Received: known.received,
+		Applied: known.applied, Healthy: known.healthy}
 	if row.Image == want.name {
 		s.Was = rollout.Upgrade(row.UpgradeProgress)
 	}
-	_, pinned, err := store.Pins.Get(tx, name)
-	unread := errors.Is(err, store.ErrDamaged)
-	if err != nil && !unread {
-		return s, err
-	}
-	known, _, err := store.Spokes.GetIntact(tx, name)
-	if err != nil {
-		return s, err
-	}
-	s.Runs, s.Connected = known.Image, known.Connected
-	s.Received, s.Applied, s.Healthy = known.Acks[bundle.Received], known.Acks[bundle.Applied], known.Acks[bundle.Healthy]
-	if u := known.Upgrade; u.Image == want.name && u.At.After(s.Was.Began) {
+	if u := known.report; u.Image == want.name && u.At.After(s.Was.Began) {
 		s.Failure = u.Failure
 	}
 	switch {
 	case s.Waits != "":
-	case unread:
+	case known.unreadablePin:
 		s.Waits = "its pin cannot be read, so that it gets no bundle"
-	case pinned:
+	case known.pinned:
 		s.Waits = "the cluster is pinned"
-	case !known.Connected:
+	case !known.connected:
 		s.Waits = "the spoke is offline"
 	}
 	switch {
-	case !known.Knows(bundle.SpokeImages):
-		s.Unable = fmt.Sprintf("spoke %s cannot upgrade itself yet", known.Version)
-	case known.Image == "" && s.Was.Began.IsZero(): // later it may be that the Pod could not be read
+	case !known.able:
+		s.Unable = fmt.Sprintf("spoke %s cannot upgrade itself yet", known.version)
+	case known.runs == "" && s.Was.Began.IsZero(): // later it may be that the Pod could not be read
 		s.Unable = "the spoke runs in no Pod, or cannot read it"
 	}
-	return s, nil
+	return s
 }
 
 // row returns the row of a cluster after a decision.
@@ -117,12 +86,8 @@ func (l *Loop) row(name string, was store.Upgrade, u rollout.Upgrade, now time.T
 
 // write writes the rows that changed, with an event for each change of the reason, and deletes those of clusters that
 // want no image any more.
-func (l *Loop) write(ctx context.Context, rows, next map[string]store.Upgrade, spokes []rollout.Spoke) error {
-	runs := map[string]string{}
-	for _, s := range spokes {
-		runs[s.Cluster] = s.Runs
-	}
-	changed := changes(rows, next)
+func (l *Loop) write(ctx context.Context, next map[string]store.Upgrade) error {
+	rows, changed := l.rows, changes(l.rows, next)
 	for chunk := range slices.Chunk(changed, maxRows) {
 		err := l.Store.Update(ctx, func(tx *store.Tx) (err error) {
 			for _, name := range chunk {
@@ -131,7 +96,8 @@ func (l *Loop) write(ctx context.Context, rows, next map[string]store.Upgrade, s
 					err = errors.Join(err, store.Upgrades.Delete(tx, name))
 					continue
 				}
-				err = errors.Join(err, store.Upgrades.Put(tx, name, row), record(tx, name, runs[name], rows[name], row))
+				err = errors.Join(err, store.Upgrades.Put(tx, name, row),
+					record(tx, name, l.facts[name].runs, rows[name], row))
 			}
 			return err
 		})

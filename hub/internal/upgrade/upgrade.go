@@ -32,9 +32,11 @@ type Loop struct {
 	wants  wanted
 	images map[string]image // that wants leads to, by cluster; nil: not known
 	limits map[string]int
-	dirty  bool      // a row changed since the last decision
-	busy   bool      // upgrades are under way
-	next   time.Time // the earliest time of the next decision, on the monotonic clock
+	facts  map[string]facts         // that are known, by cluster
+	rows   map[string]store.Upgrade // of the store, by cluster; nil: not known
+	dirty  bool                     // a row changed since the last decision
+	busy   bool                     // upgrades are under way
+	next   time.Time                // the earliest time of the next decision, on the monotonic clock
 }
 
 // New returns a loop. Run starts it.
@@ -43,7 +45,7 @@ func New(c Config) *Loop {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	return &Loop{Config: c, up: c.Now()}
+	return &Loop{Config: c, up: c.Now(), facts: map[string]facts{}}
 }
 
 // Run decides until ctx ends or the store is closed.
@@ -55,12 +57,15 @@ func (l *Loop) Run(ctx context.Context) error {
 	}.Run(ctx)
 }
 
-// note reads the Clusters and Fleets that changed again.
+// note reads the Clusters and Fleets that changed again, and forgets the facts that changed.
 func (l *Loop) note(ctx context.Context, changes []store.Change) error {
 	for _, c := range changes {
-		l.dirty = l.dirty || c.Table != store.Resources.Name()
 		if c.Key == "" {
 			return l.load(ctx)
+		}
+		if c.Table != store.Resources.Name() { // its key is the name of a cluster
+			l.dirty = true
+			delete(l.facts, c.Key)
 		}
 		key, ok := api.ParseKey(c.Key)
 		if c.Table != store.Resources.Name() || !ok || key.Role() != api.ClusterRole && key.Role() != api.FleetRole {

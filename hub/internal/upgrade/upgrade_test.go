@@ -305,6 +305,37 @@ func TestClusters(t *testing.T) {
 	w.expect("a Upgraded, c Upgrading r/s:v3, d UpgradePending, e Upgrading r/s:v2")
 }
 
+// TestFacts decodes the rows of a cluster again when one of them changed, and otherwise not: a fleet may have 10,000.
+func TestFacts(t *testing.T) {
+	w := newWorld(t)
+	w.cluster("a", "prod", "")
+	w.fleet("prod", "prod", `"image":"r/s:v2"`, nil)
+	pin := func(pin bool) {
+		w.update(func(tx *store.Tx) error {
+			if pin {
+				return store.Pins.Put(tx, "a", store.Pin{By: "eve"})
+			}
+			return store.Pins.Delete(tx, "a")
+		})
+	}
+	pin(true)
+	w.expect("a UpgradePending")
+	pin(false)
+	w.expect("a UpgradePending") // the change is not known yet
+	w.tell(store.Change{Table: store.Pins.Name(), Key: "a"})
+	w.expect("a Upgrading r/s:v2")
+	w.becomes("a", "r/s:v2")
+	w.expect("a Upgraded")
+	w.update(func(tx *store.Tx) error { return store.Upgrades.Delete(tx, "a") })
+	w.tell(store.Change{}) // the watcher was too slow to know which rows changed
+	w.expect("a Upgraded")
+	w.cluster("a", "test", "")
+	w.expect("")
+	if len(w.facts) > 0 {
+		t.Errorf("facts that nobody needs: %v", w.facts)
+	}
+}
+
 // TestRun decides by itself when rows change.
 func TestRun(t *testing.T) {
 	w := newWorld(t)

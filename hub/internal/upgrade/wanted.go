@@ -42,10 +42,12 @@ type image struct {
 	conflict  string // the reason why it is not clear which image is wanted; empty: it is
 }
 
-// load reads all Clusters and Fleets.
+// load reads all Clusters and Fleets, and forgets all facts.
 func (l *Loop) load(ctx context.Context) error {
 	l.wants = wanted{clusters: map[string]cluster{}, fleets: map[string]fleet{}}
 	l.images, l.dirty = nil, true
+	clear(l.facts)
+	l.rows = nil
 	return l.Store.View(ctx, func(tx *store.Tx) error {
 		for _, prefix := range []string{api.ClusterKey("").Path(), api.FleetKey("").Path()} {
 			err := store.Resources.ScanApart(tx, prefix, func(_ string, row store.Resource) error {
