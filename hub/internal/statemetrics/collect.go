@@ -112,7 +112,7 @@ func (s *state) expose(x *exposition) {
 	classes, held, unnamed, expected := map[class]int{}, 0, 0, 0
 	for key := range s.objects {
 		o := s.summary(key)
-		x.object(o)
+		x.object(o, true)
 		classes[classOf(o)]++
 		if o.Held {
 			held++
@@ -123,14 +123,14 @@ func (s *state) expose(x *exposition) {
 	}
 	x.add(clusters, float64(len(s.clusters)))
 	for name, c := range s.clusters {
-		x.object(c.Summary)
+		x.object(c.Summary, len(s.clusters) <= s.limit || c.Ready != condition.True || c.Suspended)
 		x.cluster(name, c)
 		classes[classOf(c.Summary)]++
 		for of, n := range c.classes {
 			classes[of] += n
 		}
 		for _, o := range c.Objects {
-			x.object(o)
+			x.object(o, true)
 		}
 		unnamed += c.size - len(c.Objects)
 		if c.Expected {
@@ -142,10 +142,14 @@ func (s *state) expose(x *exposition) {
 	x.counts(classes)
 }
 
-// object adds the series of one object. A Cluster has its own name as the label cluster.
-func (x *exposition) object(o status.Summary) {
+// object adds the series of one object, with its status in labels if it is described. A Cluster has its own name as the
+// label cluster.
+func (x *exposition) object(o status.Summary, described bool) {
 	of := []string{o.Key.Kind, o.Key.Namespace, o.Key.Name, api.ClusterOf(o.Key.Path())}
 	x.add(resourceReady, readiness(o.Ready), of...)
+	if !described {
+		return
+	}
 	x.add(resourceInfo, 1, append(of, o.Ready, strconv.FormatBool(o.Suspended), text(o.Reason), text(o.Revision))...)
 }
 

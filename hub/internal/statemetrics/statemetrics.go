@@ -35,7 +35,7 @@ const (
 type Config struct {
 	Store *store.Store
 	// Limit is how many objects of the graphs of clusters have series of their own; 0: DefaultLimit. If there are more,
-	// none has.
+	// none has. If there are more Clusters, only those that are not ready or suspended are described.
 	Limit   int
 	Log     *slog.Logger          // nil: slog.Default
 	Metrics prometheus.Registerer // nil: none
