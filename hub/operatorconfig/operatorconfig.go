@@ -53,6 +53,15 @@ func DefaultPath() (string, error) {
 	return filepath.Join(dir, "nave", "config"), nil
 }
 
+// HasDefault reports whether DefaultPath is that of the environment variable, or of something that exists.
+func HasDefault() bool {
+	path, err := DefaultPath()
+	if err == nil && os.Getenv(envPath) == "" {
+		_, err = os.Lstat(path)
+	}
+	return err == nil
+}
+
 // Load returns the content of the file at path. An unknown field is an error, because it may be misspelt.
 func Load(path string) (*Config, error) {
 	c, err := load(path)

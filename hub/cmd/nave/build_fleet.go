@@ -35,6 +35,8 @@ type preview struct {
 	path    string
 	strict  bool
 	noCross bool
+	found   string      // the folder of the checkout that has the objects of the hub; empty: none was searched
+	root    *api.Object // that gives these objects to the hub
 }
 
 func (p *preview) add(flags *pflag.FlagSet) {
@@ -42,7 +44,8 @@ func (p *preview) add(flags *pflag.FlagSet) {
 	p.validateFlags.add(flags)
 	p.capabilityFlags.add(flags)
 	flags.StringArrayVarP(&p.files, "filename", "f", nil, "file or folder with the objects of the hub: Clusters, Fleets, "+
-		"sources; - is standard input (repeatable). Without it and --path, the hub is asked")
+		"sources; - is standard input (repeatable). Without it and --path, the hub is asked, or if none is configured, they "+
+		"are searched in DIR")
 	flags.StringVar(&p.path, "path", "", "folder of the checkout that is the root of the cluster, if there is no Fleet")
 	flags.BoolVar(&p.strict, "strict-substitute", true, "fail on a variable that is not given and has no default, as the "+
 		"hub does by default")
@@ -55,7 +58,10 @@ they are applied, as YAML documents.
 
 DIR is the root of the checkout. It stands for the sources of the Fleets' templates, and for all sources whose URL is
 one of its Git remotes; other sources need --local-sources. The Clusters and Fleets are those in --filename, else those
-of the hub. With --path, no objects are needed.
+of the hub. If no hub is configured, they are those of the one folder of DIR that has any, as if nave bootstrap had made
+it the hub's root; Fleets are those of this folder also if --filename has none. If DIR has neither Clusters nor Fleets,
+the root of a cluster is the folder that flux bootstrap made for it. Standard error tells what was taken. With --path,
+no objects are needed.
 
 SOPS files stay encrypted: placeholders stand for their values, as on the hub. What cannot be rendered is listed on
 standard error, and the exit code is then 1.`
@@ -67,7 +73,8 @@ func newBuildClusterCommand(s *session) *cobra.Command {
 		Short: "Build everything that a checkout gives to a cluster",
 		Long:  fmt.Sprintf(buildFleetLong, "one cluster"),
 		Example: `  nave build cluster prod-1 . -f hub/
-  nave build cluster prod-1 . --path clusters/prod-1`,
+  nave build cluster prod-1 . --path clusters/prod-1
+  nave build cluster prod-1 .`,
 		Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			check, done, err := p.validateFlags.open(cmd.Context(), p.session, p.asks())
@@ -97,8 +104,10 @@ func newBuildFleetCommand(s *session) *cobra.Command {
 		Short: "Build everything that a checkout gives to the clusters of a Fleet",
 		Long: fmt.Sprintf(buildFleetLong, "the clusters of a Fleet") +
 			"\n\nClusters with equal results are printed once.",
-		Example: `  nave build fleet production . -f hub/`,
-		Args:    cobra.ExactArgs(2),
+		Example: `  nave build fleet production .
+  nave build fleet production . -f clusters.yaml
+  nave build fleet production . -f hub/ -f clusters.yaml`,
+		Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			check, done, err := p.validateFlags.open(cmd.Context(), p.session, p.asks())
 			if err != nil {
@@ -132,14 +141,17 @@ func (p *preview) open(cmd *cobra.Command, cluster, dir string, salt []byte) (*p
 	if err != nil {
 		return nil, func() {}, err
 	}
-	objects, err := p.objects(cmd, cluster, trees)
-	if err == nil {
-		objects, err = trees.complete(objects)
-	}
+	objects, named, err := p.objects(cmd, cluster, trees)
 	if err != nil {
 		return nil, func() {}, err
 	}
-	trees.claim(objects)
+	all := slices.Concat(objects, named)
+	completed, err := trees.complete(all)
+	if err != nil {
+		return nil, func() {}, err
+	}
+	trees.claim(slices.DeleteFunc(slices.Clone(completed), func(o *api.Object) bool { return o == p.root }))
+	objects = append(objects, completed[len(all):]...)
 	config := plan.PreviewConfig{
 		Objects: objects, Tree: trees.tree, Bases: trees.bases, Renderer: worker.All(), Salt: salt,
 		NoCrossNamespaceRefs: p.noCross, LenientSubstitution: !p.strict,
@@ -179,17 +191,31 @@ func (p *preview) addFacts(ctx context.Context, c *plan.PreviewConfig) (done fun
 }
 
 // asks reports whether the hub is asked for its objects.
-func (p *preview) asks() bool { return p.path == "" && len(p.files) == 0 }
+func (p *preview) asks() bool { return p.path == "" && len(p.files) == 0 && p.session.isConfigured() }
 
-// objects returns the objects of the hub: from files, made for --path, or from the hub itself.
-func (p *preview) objects(cmd *cobra.Command, cluster string, trees *checkout) ([]*api.Object, error) {
+// objects returns the objects of the hub: from files, made for --path, found in the checkout, or from the hub itself.
+// named are those that the walk of the hub's own root will add.
+func (p *preview) objects(cmd *cobra.Command, cluster string, trees *checkout) (objects, named []*api.Object,
+	err error) {
 	if p.asks() {
-		return p.ask(cmd.Context())
+		objects, err = p.ask(cmd.Context())
+		return objects, nil, err
 	}
-	objects, err := readObjects(cmd.InOrStdin(), p.files)
-	if err != nil || p.path == "" {
-		return objects, err
+	given, err := readObjects(cmd.InOrStdin(), p.files)
+	switch {
+	case err != nil:
+		return nil, nil, err
+	case p.path != "":
+		objects, err = p.objectsOfPath(cluster, trees, given)
+		return objects, nil, err
+	case slices.ContainsFunc(given, func(o *api.Object) bool { return o.Key.Role() == api.FleetRole }):
+		return given, nil, nil
 	}
+	return p.find(cluster, trees, given, noteTo(cmd))
+}
+
+// objectsOfPath returns the given objects with a Cluster and a Fleet that gives --path to it.
+func (p *preview) objectsOfPath(cluster string, trees *checkout, objects []*api.Object) ([]*api.Object, error) {
 	if cluster == "" {
 		return nil, usageError("--path is the root of one cluster: use it with nave build cluster")
 	}
@@ -207,7 +233,11 @@ func (p *preview) objects(cmd *cobra.Command, cluster string, trees *checkout) (
 
 // notGiven adds to the error about an object that does not exist where it was looked for.
 func (p *preview) notGiven(err error) error {
-	if len(p.files) == 0 {
+	switch {
+	case p.found != "":
+		return fmt.Errorf("%w in %s, and no hub is asked: add a file that has it with --filename, or configure the hub",
+			err, strings.Join(append(p.files, p.found), ", "))
+	case len(p.files) == 0:
 		return err
 	}
 	return fmt.Errorf("%w in %s, and with --filename the hub is not asked: add a file that has it, or leave out "+

@@ -2,9 +2,11 @@ package main
 
 import (
 	"bytes"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -87,6 +89,91 @@ func TestBuildFleet(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "--local-sources GitRepository/flux-system/app=DIR") {
 		t.Errorf("without the source of app: %v", err)
 	}
+}
+
+// noted runs the command without a configured hub, and returns what it printed and noted.
+func noted(t *testing.T, args ...string) (out, notes string, err error) {
+	t.Helper()
+	for _, name := range []string{"HOME", "XDG_CONFIG_HOME"} {
+		t.Setenv(name, t.TempDir())
+	}
+	t.Setenv("NAVE_CONFIG", "")
+	var printed, messages bytes.Buffer
+	cmd, _ := program(&printed, &messages)
+	cmd.SetArgs(args)
+	err = cmd.ExecuteContext(t.Context())
+	return printed.String(), messages.String(), err
+}
+
+// TestBuild_found finds the Clusters and Fleets in the checkout, and tells where.
+func TestBuild_found(t *testing.T) {
+	const sync = "clusters/lab/flux-system/gotk-sync.yaml"
+	nested := map[string]string{"hub/kustomization.yaml": "resources: [clusters.yaml, sub/fleet.yaml]\n",
+		"hub/sub/fleet.yaml": fleetFiles["hub/fleet.yaml"], "hub/clusters.yaml": fleetFiles["hub/clusters.yaml"],
+		"clusters/lab/settings.yaml": fleetFiles["clusters/lab/settings.yaml"]}
+	siblings := map[string]string{"ops/hub/fleets/a.yaml": fleetFiles["hub/fleet.yaml"],
+		"ops/hub/clusters/a.yaml":    fleetFiles["hub/clusters.yaml"],
+		"clusters/lab/settings.yaml": fleetFiles["clusters/lab/settings.yaml"]}
+	flux := map[string]string{sync: "# nothing\n", "clusters/lab/settings.yaml": settings}
+	for name, c := range map[string]struct {
+		files            map[string]string
+		args             []string
+		out, notes, fail string
+	}{
+		"cluster": {fleetFiles, []string{"cluster", "lab"}, "name: lab", "DIR/hub: Clusters east, lab, other, west " +
+			"(hub/clusters.yaml); Fleets all (hub/fleet.yaml)", ""},
+		"fleet":        {fleetFiles, []string{"fleet", "all"}, "name: lab", "DIR/hub: ", "GitRepository/flux-system/app=DIR"},
+		"nested":       {nested, []string{"cluster", "lab"}, "name: lab", "DIR/hub: ", ""},
+		"siblings":     {siblings, []string{"cluster", "lab"}, "name: lab", "DIR/ops/hub: ", ""},
+		"other_name":   {fleetFiles, []string{"cluster", "nobody"}, "", "", "no Cluster nobody in DIR/hub, and no hub is asked"},
+		"ambiguous":    {with(fleetFiles, "b/fleet.yaml", fleetOf("b", "{}", "x")), []string{"cluster", "lab"}, "", "", "of DIR have Clusters or Fleets: b, hub; name the one of the hub, such as --filename DIR/b"},
+		"of_flux":      {flux, []string{"cluster", "lab"}, "name: settings", "root of cluster lab is clusters/lab", ""},
+		"of_flux_else": {flux, []string{"cluster", "prod"}, "", "", "DIR has no Cluster and no Fleet: give them with --filename"},
+		"of_flux_two":  {with(flux, "old/"+sync, ""), []string{"cluster", "lab"}, "", "", "clusters/lab, old/clusters/lab; name one with --path"},
+		"invalid":      {with(fleetFiles, "hub/x.yaml", fleetOf("x", "{matchLabel: {}}", "x")), []string{"cluster", "lab"}, "name: lab", "", "hub/x.yaml:5: Fleet x: spec.clusterSelector.matchLabel: Forbidden: unknown field"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := tree(t, c.files)
+			out, notes, err := noted(t, slices.Concat([]string{"build"}, c.args, []string{dir})...)
+			in := func(text string) string { return strings.ReplaceAll(text, "DIR", dir) }
+			if c.fail == "" && err != nil || c.fail != "" && (err == nil || !strings.Contains(
+				strings.ReplaceAll(err.Error(), "app=DIR", "app="+dir), in(c.fail))) {
+				t.Errorf("error %v, want %s", err, in(c.fail))
+			}
+			if !strings.Contains(out, c.out) || !strings.Contains(notes, in(c.notes)) {
+				t.Errorf("printed:\n%s\nnotes:\n%s", out, notes)
+			}
+		})
+	}
+}
+
+// TestBuild_found_fleets builds the Fleets of a checkout for Clusters that are in no file of it.
+func TestBuild_found_fleets(t *testing.T) {
+	dir := tree(t, fleetFiles)
+	clusters := filepath.Join(dir, "hub/clusters.yaml")
+	elsewhere := filepath.Join(t.TempDir(), "clusters.yaml")
+	if err := os.Rename(clusters, elsewhere); err != nil {
+		t.Fatal(err)
+	}
+	out, notes, err := noted(t, "build", "cluster", "lab", dir, "-f", elsewhere)
+	if err != nil || !strings.Contains(out, "name: lab") || !strings.Contains(notes, "no Cluster; Fleets all") {
+		t.Errorf("%v, printed:\n%s\nnotes:\n%s", err, out, notes)
+	}
+}
+
+// TestBuild_found_asks asks the hub that a configuration names, whatever the checkout has.
+func TestBuild_found_asks(t *testing.T) {
+	_, notes, err := noted(t, "build", "cluster", "lab", tree(t, fleetFiles), "--config", "/nowhere/config")
+	if err == nil || !strings.Contains(err.Error(), "/nowhere/config") || notes != "" {
+		t.Errorf("%v, notes:\n%s", err, notes)
+	}
+}
+
+// with returns files with one more.
+func with(files map[string]string, name, text string) map[string]string {
+	all := maps.Clone(files)
+	all[name] = text
+	return all
 }
 
 func TestBuildFleet_nothing_selected(t *testing.T) {

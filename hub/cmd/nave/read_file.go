@@ -52,8 +52,7 @@ func manifestsIn(files []string, recursive bool) (all []string, err error) {
 			if err == nil && entry.IsDir() && !recursive && path != dir {
 				return fs.SkipDir
 			}
-			isManifest := slices.Contains([]string{".yaml", ".yml", ".json"}, filepath.Ext(path))
-			if err != nil || entry.IsDir() || !isManifest || isKustomizationFile(path) {
+			if err != nil || entry.IsDir() || !isManifest(path) {
 				return err
 			}
 			all = append(all, path)
@@ -136,4 +135,9 @@ func ignorePatternsOf(root, dir string) ([]gitignore.Pattern, error) {
 		domain = strings.Split(filepath.ToSlash(below), "/")
 	}
 	return sourceignore.ReadPatterns(bytes.NewReader(text), domain), nil
+}
+
+// isManifest reports whether a file has manifests by its name.
+func isManifest(path string) bool {
+	return slices.Contains([]string{".yaml", ".yml", ".json"}, filepath.Ext(path)) && !isKustomizationFile(path)
 }

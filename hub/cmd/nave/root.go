@@ -123,6 +123,11 @@ func (s *session) loadConfig() (path string, config *operatorconfig.Config, err 
 	return path, config, err
 }
 
+// isConfigured reports whether the user means a hub: by a flag, by the environment, or by a file at the default path.
+func (s *session) isConfigured() bool {
+	return s.config != "" || s.context != "" || operatorconfig.HasDefault()
+}
+
 // dial connects to the hub of the chosen context.
 func (s *session) dial() (adminv1.AdminServiceClient, func(), error) {
 	if s.timeout <= 0 {

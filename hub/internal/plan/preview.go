@@ -112,9 +112,10 @@ type Preview struct {
 	Problems []Problem
 }
 
-// HubHas reports whether the hub has an object.
+// HubHas reports whether the hub has an object, that an operator or the hub's own root gives.
 func (v *Preview) HubHas(key api.Key) bool {
-	return slices.ContainsFunc(v.config.Objects, func(o *api.Object) bool { return o.Key == key })
+	_, has := v.planner.hub.rows[key]
+	return has
 }
 
 // Problem is the reason why an object is not rendered, or not completely.
