@@ -264,7 +264,7 @@ func killInRollback(m *middle) {
 	more, later := m.have("more", "two"), m.have("later", "two")
 	m.inSync()
 	for range 2 {
-		m.nave("rollback", m.name, fmt.Sprintf("--to=%.0f", sequence))
+		m.nave("rollback", m.name, fmt.Sprintf("--to=%.0f", sequence), "--wait=false")
 		m.restartHub()
 		m.stay("back", "one", before)
 		m.stay("more", "two", more)
@@ -272,7 +272,7 @@ func killInRollback(m *middle) {
 		if out := m.nave("history", m.name); !strings.Contains(out, "pinned to bundle") {
 			m.t.Fatalf("the pin is lost:\n%s", out)
 		}
-		m.nave("release", m.name)
+		m.nave("release", m.name, "--wait=false")
 		m.restartHub()
 		must(m.t, m.Stop()) // a new one does not pause as long as one that lost its hub so often
 		must(m.t, m.Start(m.t.Context()))

@@ -453,15 +453,15 @@ func TestRollback_fleet(t *testing.T) {
 	nave(0, "Kustomization flux-system/app           changed", "rollback", "west", "--dry-run")
 	nave(4, "has no bundle 99", "history", "west", "--release=99")
 	wantReleased(t, config, "west")
-	nave(0, "► Cluster west pinned to the applications of bundle", "rollback", "--fleet=all")
+	nave(0, "► Cluster west pinned to the applications of bundle", "rollback", "--fleet=all", "--wait=false")
 	refetch(t, config, all(true))
 	wantHistory(t, config, "east")
-	nave(0, "► Cluster west goes on with what is in Git", "release", "west")
+	nave(0, "► Cluster west goes on with what is in Git", "release", "west", "--wait=false")
 	refetch(t, config, func(p *published) bool { return digestOf(p, "west") != before })
-	nave(1, "► Cluster west pinned", "rollback", "east", "west") // east is pinned: it does not keep west
+	nave(1, "► Cluster west pinned", "rollback", "east", "west", "--no-wait") // east is pinned: it does not keep west
 	nave(1, "nothing was changed on east, west", "rollback", "east", "west")
 	refetch(t, config, all(true))
-	nave(0, "► Cluster lab goes on with what is in Git", "release", "--fleet=all")
+	nave(0, "► Cluster lab goes on with what is in Git", "release", "--fleet=all", "--wait=false")
 	refetch(t, config, all(false))
 }
 

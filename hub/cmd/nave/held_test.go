@@ -36,7 +36,7 @@ func heldHub(t *testing.T) (root, config string) {
 			return p.clusters[cluster][app].digest == first[cluster]
 		})
 	})
-	mustRun(t, "rollback", "east", "--config", config)
+	mustRun(t, "rollback", "east", "--wait=false", "--config", config)
 	refetch(t, config, func(p *published) bool { return p.clusters["east"][app].digest == first["east"] })
 	return root, config
 }

@@ -19,6 +19,7 @@ func newRollbackCommand(s *session) *cobra.Command {
 	var to uint64
 	var fleet string
 	var dryRun bool
+	var w clusterWaits
 	cmd := &cobra.Command{
 		Use:   "rollback CLUSTER... | --fleet NAME",
 		Short: "Pin clusters to a past release, until they are released",
@@ -32,7 +33,10 @@ are now. Suspensions still take effect. With --fleet, each cluster that the Flee
 before, with all of its applications; clusters that are pinned already stay as they are. If a cluster cannot be pinned,
 the others are, and the exit code is 1. If a named cluster does not exist, none is pinned. With
 --dry-run nothing is changed: the applications are listed with the revision that each would have and the one that it has
-now. The pin is in the status of the Cluster and in nave explain.`,
+now. The pin is in the status of the Cluster and in nave explain.
+
+The command ends when the applications of the old release are ready in each cluster, or with 1 when one has failed, the
+spoke is offline or --timeout is over. What is in Git meanwhile does not matter to it.`,
 		Example: "  nave history prod-1\n  nave rollback prod-1 --to 41 --dry-run\n  nave rollback prod-1 --to 41\n" +
 			"  nave release prod-1\n" +
 			"  nave rollback --fleet production\n  nave release --fleet production",
@@ -41,24 +45,33 @@ now. The pin is in the status of the Cluster and in nave explain.`,
 			if (len(args) > 1 || fleet != "") && to != 0 {
 				return usageError("--to is the number of a bundle of one cluster: name one cluster, or leave out --to")
 			}
-			return eachCluster(cmd, client, args, fleet, func(cluster string) error {
+			err := eachCluster(cmd, client, args, fleet, func(cluster string) error {
 				if dryRun {
 					return previewRollback(cmd, client, &adminv1.PreviewRollbackRequest{Cluster: cluster, Sequence: to})
 				}
-				answer, err := client.Rollback(cmd.Context(), &adminv1.RollbackRequest{Cluster: cluster, Sequence: to})
-				if err == nil {
-					fmt.Fprintf(cmd.OutOrStdout(), "► Cluster %s pinned to the applications of bundle %d; to go on with Git: "+
-						"nave release %s\n", cluster, answer.GetSequence(), cluster)
-				}
-				return err
+				return w.rollback(cmd, client, &adminv1.RollbackRequest{Cluster: cluster, Sequence: to})
 			})
+			return w.after(cmd, client, s.timeout, err)
 		}),
 	}
 	cmd.Flags().StringVar(&fleet, "fleet", "", "all clusters that this Fleet selects, in place of names")
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "only say what would change by application")
 	cmd.Flags().Uint64Var(&to, "to", 0, "number of the bundle, as in nave history")
+	w.addFlags(cmd)
 	cmd.AddCommand(newRollbackHelmReleaseCommand(s))
 	return cmd
+}
+
+// rollback pins a cluster.
+func (w *clusterWaits) rollback(cmd *cobra.Command, client adminv1.AdminServiceClient,
+	r *adminv1.RollbackRequest) error {
+	answer, err := client.Rollback(cmd.Context(), r)
+	if err == nil {
+		fmt.Fprintf(cmd.OutOrStdout(), "► Cluster %[1]s pinned to the applications of bundle %[2]d; to go on with Git: "+
+			"nave release %[1]s\n", r.GetCluster(), answer.GetSequence())
+		w.add(r.GetCluster(), rolledBack(answer))
+	}
+	return err
 }
 
 // previewRollback prints what a rollback would change.
@@ -80,6 +93,7 @@ func newReleaseCommand(s *session) *cobra.Command {
 	var fleet string
 	var dryRun bool
 	var agreed agreement
+	var w clusterWaits
 	cmd := &cobra.Command{
 		Use:   "release CLUSTER... | --fleet NAME",
 		Short: "End the pin of nave rollback: clusters go on with what is in Git",
@@ -87,33 +101,38 @@ func newReleaseCommand(s *session) *cobra.Command {
 
 What Git does not have any more goes with the pin. If that is anything, the command lists it first and asks, or wants
 --yes. With --dry-run nothing is changed: the applications are listed with the revision that each would have and the one
-that it has now.`,
+that it has now. The command ends when each cluster is ready with what is in Git, or with 1 when something there has
+failed, the spoke is offline or --timeout is over.`,
 		Example: "  nave release prod-1 --dry-run\n  nave release prod-1\n  nave release --fleet production --yes",
 		Args:    clustersOrFleet(&fleet),
 		RunE: s.run(func(cmd *cobra.Command, args []string, client adminv1.AdminServiceClient) error {
-			return eachCluster(cmd, client, args, fleet, func(cluster string) error {
+			err := eachCluster(cmd, client, args, fleet, func(cluster string) error {
 				if dryRun {
 					return previewRelease(cmd, client, cluster)
 				}
-				return release(cmd, client, cluster, agreed)
+				return w.release(cmd, client, cluster, agreed)
 			})
+			return w.after(cmd, client, s.timeout, err)
 		}),
 	}
 	cmd.Flags().StringVar(&fleet, "fleet", "", "all clusters that this Fleet selects, in place of names")
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "only say what would change by application")
 	agreed.flag(cmd)
+	w.addFlags(cmd)
 	cmd.AddCommand(newReleaseHelmReleaseCommand(s))
 	return cmd
 }
 
 // release ends the pin of a cluster if the operator agrees to the objects that go with it.
-func release(cmd *cobra.Command, client adminv1.AdminServiceClient, cluster string, agreed agreement) error {
+func (w *clusterWaits) release(cmd *cobra.Command, client adminv1.AdminServiceClient, cluster string,
+	agreed agreement) error {
 	impact, err := agreed.to(cmd, client, &adminv1.ImpactRequest{Change: &adminv1.ImpactRequest_Release{Release: cluster}})
 	if err != nil {
 		return err
 	}
-	_, err = client.Release(cmd.Context(), &adminv1.ReleaseRequest{Cluster: cluster, Digest: agreed.seen(impact)})
+	answer, err := client.Release(cmd.Context(), &adminv1.ReleaseRequest{Cluster: cluster, Digest: agreed.seen(impact)})
 	if err == nil {
+		w.add(cluster, releasedSince(answer))
 		fmt.Fprintf(cmd.OutOrStdout(), "► Cluster %s goes on with what is in Git\n", cluster)
 	}
 	return err
@@ -177,7 +196,7 @@ func eachCluster(cmd *cobra.Command, client adminv1.AdminServiceClient, clusters
 		case code == codes.OK:
 			continue
 		case slices.Contains(ofHub, code):
-			return fmt.Errorf("%s; %s", message(err), unchanged(err, failed, clusters[i:]))
+			return stoppedError{fmt.Errorf("%s; %s", message(err), unchanged(err, failed, clusters[i:]))}
 		case code != codes.AlreadyExists || fleet == "":
 			failed = append(failed, cluster)
 		}
@@ -192,6 +211,9 @@ func eachCluster(cmd *cobra.Command, client adminv1.AdminServiceClient, clusters
 	}
 	return nil
 }
+
+// stoppedError is the error of changes to clusters that ended before the last one: the hub cannot be asked.
+type stoppedError struct{ error }
 
 // existing returns the named clusters, or those that a Fleet selects. If a named one does not exist, existing returns
 // an error: its name is a typing error, and who makes one may not want the others changed alone.

@@ -132,7 +132,7 @@ func TestRelease(t *testing.T) {
 		cmd.SetErr(&messages)
 		cmd.SetOut(&messages)
 		cmd.SetIn(strings.NewReader(""))
-		err := release(cmd, client, "east", agreement{yes: yes})
+		err := (&clusterWaits{}).release(cmd, client, "east", agreement{yes: yes})
 		if client.released != yes || (err == nil) != yes || !strings.Contains(messages.String(), "shop: 4 objects") {
 			t.Errorf("yes %v: released %v, %v, %s", yes, client.released, err, messages.String())
 		}
@@ -143,7 +143,7 @@ func TestRelease(t *testing.T) {
 func TestRelease_oldHub(t *testing.T) {
 	cmd, client := &cobra.Command{}, &releaseClient{old: true}
 	cmd.SetContext(t.Context())
-	err := release(cmd, client, "east", agreement{yes: true})
+	err := (&clusterWaits{}).release(cmd, client, "east", agreement{yes: true})
 	if client.released || err == nil || !strings.Contains(message(err), "the hub is too old for this command") {
 		t.Errorf("released %v, %v", client.released, err)
 	}

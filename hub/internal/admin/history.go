@@ -135,10 +135,14 @@ func (s *Server) Rollback(ctx context.Context, r *adminv1.RollbackRequest) (*adm
 	if err != nil {
 		return nil, s.fail(err)
 	}
+	answer := &adminv1.RollbackResponse{Sequence: past.Bundle.Sequence}
 	err = s.store.Update(ctx, func(tx *store.Tx) error { // not update: a pin names blobs
 		h, err := readHistory(tx, r.GetCluster())
 		if err == nil {
 			err = h.refuseSecond(r)
+		}
+		if err == nil {
+			answer.Replaces, err = replacedBy(tx, r.GetCluster(), !h.isReleased(past))
 		}
 		if err != nil {
 			return err
@@ -154,7 +158,22 @@ func (s *Server) Rollback(ctx context.Context, r *adminv1.RollbackRequest) (*adm
 	}
 	s.log.Info("operator pinned a cluster", slog.String("cluster", r.GetCluster()),
 		slog.Uint64("sequence", past.Bundle.Sequence), slog.String("peer", who.String()))
-	return &adminv1.RollbackResponse{Sequence: past.Bundle.Sequence}, nil
+	return answer, nil
+}
+
+// isReleased reports whether the cluster's release has what a pin to a past release gives it.
+func (h historyOf) isReleased(past store.Past) bool {
+	return h.isCurrent(past) && (h.wasPinned() || len(past.Applications) == 0)
+}
+
+// replacedBy returns the sequence of the newest bundle of a cluster if another one must follow. If none must, or there
+// is no bundle, it is 0.
+func replacedBy(tx *store.Tx, cluster string, another bool) (uint64, error) {
+	if !another {
+		return 0, nil
+	}
+	signed, _, err := store.SignedBundles.GetIntact(tx, cluster)
+	return signed.Bundle.Sequence, err
 }
 
 // chooseRelease returns the release that a request names, and the history that it is from.
@@ -242,6 +261,7 @@ func (s *Server) Release(ctx context.Context, r *adminv1.ReleaseRequest) (*admin
 	if err != nil {
 		return nil, err
 	}
+	answer := &adminv1.ReleaseResponse{ReleasedAt: timestamppb.New(s.now())}
 	err = s.readApplications(ctx, s.update, func(tx *store.Tx, apps *applications) error {
 		i, err := impactOfRelease(tx, apps, r.GetCluster())
 		if err != nil {
@@ -250,11 +270,18 @@ func (s *Server) Release(ctx context.Context, r *adminv1.ReleaseRequest) (*admin
 		if _, err := i.requireSeen(r.GetDigest()); err != nil {
 			return err
 		}
+		h, err := readHistory(tx, r.GetCluster())
+		if err != nil {
+			return err
+		}
+		if answer.Replaces, err = replacedBy(tx, r.GetCluster(), h.wasPinned()); err != nil {
+			return err
+		}
 		return store.Pins.Delete(tx, r.GetCluster())
 	})
 	if err != nil {
 		return nil, s.fail(err)
 	}
 	s.did(who, "released", api.ClusterKey(r.GetCluster()))
-	return &adminv1.ReleaseResponse{}, nil
+	return answer, nil
 }

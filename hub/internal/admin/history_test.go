@@ -102,6 +102,48 @@ func TestRollback(t *testing.T) {
 	}
 }
 
+// TestRollback_replaces tells which bundle the next one replaces, if there must be a next one, and when a pin ended.
+func TestRollback_replaces(t *testing.T) {
+	r := newRig(t)
+	r.past(3)
+	publish := func() { // as package publish does
+		must(t, r.store.Update(t.Context(), func(tx *store.Tx) error {
+			h, err := readHistory(tx, "a")
+			must(t, err)
+			if h.pin != nil {
+				entry := store.Entry{Content: h.pin.Applications[0], Control: store.Control{KeepsObjects: true}}
+				must(t, store.Releases.Put(tx, "a", store.Release{Applications: []store.Entry{entry}}))
+			}
+			return store.SignedBundles.Put(tx, "a", store.SignedBundle{Bundle: bundle.ID{Epoch: 1, Sequence: 7}})
+		}))
+	}
+	rollBack := func(to uint64) uint64 {
+		answer, err := r.Rollback(t.Context(), &adminv1.RollbackRequest{Cluster: "a", Sequence: to})
+		must(t, err)
+		return answer.GetReplaces()
+	}
+	publish()
+	if got := rollBack(3); got != 7 {
+		t.Errorf("a pin to what the cluster has replaces bundle %d, want 7: the next one keeps objects", got)
+	}
+	publish()
+	must(t, r.store.Update(t.Context(), func(tx *store.Tx) error {
+		h, err := readHistory(tx, "a")
+		must(t, err)
+		again := h.past[0]
+		again.Bundle.Sequence = 5
+		return store.History.Put(tx, store.PastKey("a", again.Bundle), again)
+	}))
+	if got := rollBack(5); got != 0 {
+		t.Errorf("a pin to an equal release replaces bundle %d, want none", got)
+	}
+	answer, err := r.AdminServiceClient.Release(t.Context(), &adminv1.ReleaseRequest{Cluster: "a"})
+	must(t, err)
+	if answer.GetReplaces() != 7 || answer.GetReleasedAt() == nil {
+		t.Errorf("the end of a pin: %v", answer)
+	}
+}
+
 // TestHistory_release lists the applications of one release, and of a rollback before it is done.
 func TestHistory_release(t *testing.T) {
 	r := newRig(t)

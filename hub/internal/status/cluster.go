@@ -152,7 +152,7 @@ func (f Facts) clusterDetails(c *conditions, status fields) {
 	}
 	if p := f.Pin; p != nil {
 		status["pinned"] = map[string]any{"bundle": bundleOf(p.Bundle), "since": wording.Time(p.PinnedAt),
-			"by": identity.NameOf(p.By)}
+			"by": identity.NameOf(p.By), "applications": f.pinProgress()}
 	}
 	s := f.Spoke
 	if s == nil {

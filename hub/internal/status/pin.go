@@ -1,11 +1,13 @@
 package status
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/hub/internal/store"
 	"github.com/navefleet/nave/shared/condition"
 	"github.com/navefleet/nave/shared/identity"
 	"github.com/navefleet/nave/shared/wording"
@@ -47,6 +49,60 @@ func (f Facts) setPinned(c *conditions) {
 	if f.Pin != nil {
 		c.set(condition.Pinned, condition.True, condition.Pinned, f.pinText(), f.Pin.PinnedAt)
 	}
+}
+
+// pinProgress counts the applications of a pin by what the spoke reports about them.
+type pinProgress struct {
+	Total  int    `json:"total"`
+	Ready  int    `json:"ready"`            // as the pin has them
+	Waits  string `json:"waits,omitempty"`  // for what; of one that is not ready
+	Failed string `json:"failed,omitempty"` // why the pin cannot be carried out, or one of them failed
+}
+
+// pinProgress returns how far a cluster is with its pin. What is in Git meanwhile does not matter.
+func (f Facts) pinProgress() (p pinProgress) {
+	if own := f.sessionVerdict(); own.ready == condition.False {
+		p.Failed = own.message
+	}
+	for _, c := range f.Covered {
+		if c.Pin == nil || !c.pinHas() {
+			continue
+		}
+		p.Total++
+		v, text := c.pinReport(), strings.TrimSuffix(c.Resource.Key.String(), " on "+f.Resource.Key.Name)+": "
+		switch {
+		case v.ready == condition.True:
+			p.Ready++
+		case v.ready == condition.False && !c.mayEnd(v) || v.reason == condition.Pinned:
+			p.Failed = cmp.Or(p.Failed, text+v.message)
+		default:
+			p.Waits = cmp.Or(p.Waits, text+v.message)
+		}
+	}
+	return p
+}
+
+// pinReport returns the verdict about an application of a pin. A suspended one stays as it is, and is not waited for.
+func (f Facts) pinReport() verdict {
+	switch {
+	case f.Damaged != nil:
+		return f.damagedVerdict()
+	case f.suspended():
+		return verdict{ready: condition.True}
+	case f.Entry == nil: // Git gives it anew, and it was not planned yet
+		at, _ := contentOf(f.Pin.Applications, f.Resource.Key.Application())
+		f.Entry = &store.Entry{Content: f.Pin.Applications[at]}
+	}
+	if f.behind() {
+		return f.behindVerdict(verdict{since: f.Pin.PinnedAt})
+	}
+	return f.spokeVerdict()
+}
+
+// mayEnd reports whether what a pin changes may end a failure: one from before the pin, in health, or of a dependency.
+func (f Facts) mayEnd(v verdict) bool {
+	return v.reason == condition.DependencyNotReady ||
+		v.reason == condition.HealthCheckFailed && v.since.Before(f.Pin.PinnedAt)
 }
 
 // pinHas reports whether the pin of the cluster has the application.

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 
+	"google.golang.org/protobuf/types/known/timestamppb"
+
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/store"
 	"github.com/navefleet/nave/shared/bundle"
@@ -112,5 +114,51 @@ func TestExplain_pinned(t *testing.T) {
 		if e.Reason != condition.Pinned || !strings.HasSuffix(e.Advice, "nave release east") {
 			t.Errorf("%s %s %q: %s", e.Object.Name, e.Reason, e.Message, e.Advice)
 		}
+	}
+}
+
+// TestPinProgress counts what a pin has by the reports of the spoke: neither Git nor a failure from before ends a wait.
+func TestPinProgress(t *testing.T) {
+	name := well(nil).Resource.Key.Application()
+	content := store.Content{Name: name, Digest: digest, Revision: "main@sha1:b"}
+	report := func(f *Facts, reason string, minute int) {
+		f.Report.Ready, f.Report.Reason, f.Report.Message = "False", reason, "sick"
+		f.Report.Since = timestamppb.New(at(minute))
+	}
+	for _, tt := range []struct {
+		name   string
+		want   pinProgress
+		change func(app, cluster *Facts)
+	}{
+		{"ready", pinProgress{Total: 1, Ready: 1}, nil},
+		{"build_of_git_fails", pinProgress{Total: 1, Ready: 1}, func(app, _ *Facts) {
+			app.Condition.Ready, app.Condition.Reason = "False", "BuildFailed"
+		}},
+		{"on_its_way", pinProgress{Total: 1, Waits: "Kustomization flux-system/apps: The spoke is applying revision main@sha1:b"}, func(app, _ *Facts) { app.Report.Revision = "main@sha1:c" }},
+		{"sick_before", pinProgress{Total: 1, Waits: "Kustomization flux-system/apps: sick"}, func(app, _ *Facts) { report(app, "HealthCheckFailed", 5) }},
+		{"sick_since", pinProgress{Total: 1, Failed: "Kustomization flux-system/apps: sick"}, func(app, _ *Facts) { report(app, "HealthCheckFailed", 7) }},
+		{"apply_fails", pinProgress{Total: 1, Failed: "Kustomization flux-system/apps: sick"}, func(app, _ *Facts) { report(app, "ReconciliationFailed", 5) }},
+		{"dependency", pinProgress{Total: 1, Waits: "Kustomization flux-system/apps: sick"}, func(app, _ *Facts) { report(app, "DependencyNotReady", 7) }},
+		{"suspended", pinProgress{Total: 1, Ready: 1}, func(app, _ *Facts) {
+			app.Resource.Suspended = true
+			report(app, "ReconciliationFailed", 7)
+		}},
+		{"not_planned_yet", pinProgress{Total: 1, Ready: 1}, func(app, _ *Facts) { app.Entry = nil }},
+		{"not_of_the_pin", pinProgress{}, func(app, _ *Facts) { app.Pin.Applications = nil }},
+		{"rejected", pinProgress{Total: 1, Ready: 1, Failed: "No"}, func(_, cluster *Facts) { cluster.Spoke.Rejected = "no" }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			pin := &store.Pin{PinnedAt: at(6)}
+			pin.Applications = []store.Content{content}
+			app := well(func(f *Facts) { f.Pin = pin })
+			cluster := member("east", app)
+			cluster.Pin = pin
+			if tt.change != nil {
+				tt.change(&cluster.Covered[0], &cluster)
+			}
+			if got := cluster.pinProgress(); got != tt.want {
+				t.Errorf("got %+v\nwant %+v", got, tt.want)
+			}
+		})
 	}
 }

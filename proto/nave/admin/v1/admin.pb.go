@@ -4553,8 +4553,10 @@ func (x *RollbackRequest) GetSequence() uint64 {
 }
 
 type RollbackResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Sequence      uint64                 `protobuf:"varint,1,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Sequence uint64                 `protobuf:"varint,1,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	// The newest bundle of the cluster, if a newer one with the pinned applications must follow; 0: none must.
+	Replaces      uint64 `protobuf:"varint,2,opt,name=replaces,proto3" json:"replaces,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4592,6 +4594,13 @@ func (*RollbackResponse) Descriptor() ([]byte, []int) {
 func (x *RollbackResponse) GetSequence() uint64 {
 	if x != nil {
 		return x.Sequence
+	}
+	return 0
+}
+
+func (x *RollbackResponse) GetReplaces() uint64 {
+	if x != nil {
+		return x.Replaces
 	}
 	return 0
 }
@@ -4757,7 +4766,11 @@ func (x *ReleaseRequest) GetDigest() string {
 }
 
 type ReleaseResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The newest bundle of the cluster, if a newer one with what is in Git must follow; 0: none must.
+	Replaces uint64 `protobuf:"varint,1,opt,name=replaces,proto3" json:"replaces,omitempty"`
+	// When the pin ended. An older hub does not set it.
+	ReleasedAt    *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=released_at,json=releasedAt,proto3" json:"released_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4790,6 +4803,20 @@ func (x *ReleaseResponse) ProtoReflect() protoreflect.Message {
 // Deprecated: Use ReleaseResponse.ProtoReflect.Descriptor instead.
 func (*ReleaseResponse) Descriptor() ([]byte, []int) {
 	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{71}
+}
+
+func (x *ReleaseResponse) GetReplaces() uint64 {
+	if x != nil {
+		return x.Replaces
+	}
+	return 0
+}
+
+func (x *ReleaseResponse) GetReleasedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ReleasedAt
+	}
+	return nil
 }
 
 type PreviewReleaseRequest struct {
@@ -6111,9 +6138,10 @@ const file_nave_admin_v1_admin_proto_rawDesc = "" +
 	"\x02by\x18\x03 \x01(\tR\x02by\"G\n" +
 	"\x0fRollbackRequest\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\tR\acluster\x12\x1a\n" +
-	"\bsequence\x18\x02 \x01(\x04R\bsequence\".\n" +
+	"\bsequence\x18\x02 \x01(\x04R\bsequence\"J\n" +
 	"\x10RollbackResponse\x12\x1a\n" +
-	"\bsequence\x18\x01 \x01(\x04R\bsequence\"N\n" +
+	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12\x1a\n" +
+	"\breplaces\x18\x02 \x01(\x04R\breplaces\"N\n" +
 	"\x16PreviewRollbackRequest\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\tR\acluster\x12\x1a\n" +
 	"\bsequence\x18\x02 \x01(\x04R\bsequence\"}\n" +
@@ -6122,8 +6150,11 @@ const file_nave_admin_v1_admin_proto_rawDesc = "" +
 	"\fapplications\x18\x02 \x03(\v2\".nave.admin.v1.ReleasedApplicationR\fapplications\"B\n" +
 	"\x0eReleaseRequest\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\tR\acluster\x12\x16\n" +
-	"\x06digest\x18\x02 \x01(\tR\x06digest\"\x11\n" +
-	"\x0fReleaseResponse\"1\n" +
+	"\x06digest\x18\x02 \x01(\tR\x06digest\"j\n" +
+	"\x0fReleaseResponse\x12\x1a\n" +
+	"\breplaces\x18\x01 \x01(\x04R\breplaces\x12;\n" +
+	"\vreleased_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"releasedAt\"1\n" +
 	"\x15PreviewReleaseRequest\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\tR\acluster\"`\n" +
 	"\x16PreviewReleaseResponse\x12F\n" +
@@ -6416,84 +6447,85 @@ var file_nave_admin_v1_admin_proto_depIdxs = []int32{
 	1,   // 69: nave.admin.v1.ReleasedApplication.change:type_name -> nave.admin.v1.ApplicationChange
 	91,  // 70: nave.admin.v1.Pin.pinned_at:type_name -> google.protobuf.Timestamp
 	66,  // 71: nave.admin.v1.PreviewRollbackResponse.applications:type_name -> nave.admin.v1.ReleasedApplication
-	66,  // 72: nave.admin.v1.PreviewReleaseResponse.applications:type_name -> nave.admin.v1.ReleasedApplication
-	78,  // 73: nave.admin.v1.PreviewLiveResponse.applications:type_name -> nave.admin.v1.PreviewedApplication
-	2,   // 74: nave.admin.v1.PreviewedApplication.key:type_name -> nave.admin.v1.ObjectKey
-	79,  // 75: nave.admin.v1.PreviewedApplication.objects:type_name -> nave.admin.v1.PreviewedObject
-	80,  // 76: nave.admin.v1.PreviewedObject.fields:type_name -> nave.admin.v1.PreviewedField
-	83,  // 77: nave.admin.v1.ListSchemasResponse.served:type_name -> nave.admin.v1.SchemaVersion
-	83,  // 78: nave.admin.v1.ReadSchemaRequest.version:type_name -> nave.admin.v1.SchemaVersion
-	2,   // 79: nave.admin.v1.PinHelmReleaseRequest.key:type_name -> nave.admin.v1.ObjectKey
-	88,  // 80: nave.admin.v1.PinHelmReleaseResponse.now:type_name -> nave.admin.v1.HelmRevision
-	88,  // 81: nave.admin.v1.PinHelmReleaseResponse.to:type_name -> nave.admin.v1.HelmRevision
-	91,  // 82: nave.admin.v1.HelmRevision.deployed_at:type_name -> google.protobuf.Timestamp
-	2,   // 83: nave.admin.v1.UnpinHelmReleaseRequest.key:type_name -> nave.admin.v1.ObjectKey
-	88,  // 84: nave.admin.v1.UnpinHelmReleaseResponse.now:type_name -> nave.admin.v1.HelmRevision
-	4,   // 85: nave.admin.v1.AdminService.Get:input_type -> nave.admin.v1.GetRequest
-	6,   // 86: nave.admin.v1.AdminService.List:input_type -> nave.admin.v1.ListRequest
-	8,   // 87: nave.admin.v1.AdminService.Watch:input_type -> nave.admin.v1.WatchRequest
-	10,  // 88: nave.admin.v1.AdminService.Apply:input_type -> nave.admin.v1.ApplyRequest
-	14,  // 89: nave.admin.v1.AdminService.Delete:input_type -> nave.admin.v1.DeleteRequest
-	17,  // 90: nave.admin.v1.AdminService.Impact:input_type -> nave.admin.v1.ImpactRequest
-	21,  // 91: nave.admin.v1.AdminService.Confirm:input_type -> nave.admin.v1.ConfirmRequest
-	23,  // 92: nave.admin.v1.AdminService.Reconcile:input_type -> nave.admin.v1.ReconcileRequest
-	25,  // 93: nave.admin.v1.AdminService.Suspend:input_type -> nave.admin.v1.SuspendRequest
-	27,  // 94: nave.admin.v1.AdminService.Resume:input_type -> nave.admin.v1.ResumeRequest
-	29,  // 95: nave.admin.v1.AdminService.CreateJoinToken:input_type -> nave.admin.v1.CreateJoinTokenRequest
-	31,  // 96: nave.admin.v1.AdminService.ListEvents:input_type -> nave.admin.v1.ListEventsRequest
-	34,  // 97: nave.admin.v1.AdminService.Tree:input_type -> nave.admin.v1.TreeRequest
-	37,  // 98: nave.admin.v1.AdminService.Explain:input_type -> nave.admin.v1.ExplainRequest
-	49,  // 99: nave.admin.v1.AdminService.Published:input_type -> nave.admin.v1.PublishedRequest
-	61,  // 100: nave.admin.v1.AdminService.PublishedContent:input_type -> nave.admin.v1.PublishedContentRequest
-	54,  // 101: nave.admin.v1.AdminService.Capabilities:input_type -> nave.admin.v1.CapabilitiesRequest
-	56,  // 102: nave.admin.v1.AdminService.Shapes:input_type -> nave.admin.v1.ShapesRequest
-	76,  // 103: nave.admin.v1.AdminService.PreviewLive:input_type -> nave.admin.v1.PreviewLiveRequest
-	81,  // 104: nave.admin.v1.AdminService.ListSchemas:input_type -> nave.admin.v1.ListSchemasRequest
-	84,  // 105: nave.admin.v1.AdminService.ReadSchema:input_type -> nave.admin.v1.ReadSchemaRequest
-	42,  // 106: nave.admin.v1.AdminService.Logs:input_type -> nave.admin.v1.LogsRequest
-	63,  // 107: nave.admin.v1.AdminService.History:input_type -> nave.admin.v1.HistoryRequest
-	68,  // 108: nave.admin.v1.AdminService.Rollback:input_type -> nave.admin.v1.RollbackRequest
-	70,  // 109: nave.admin.v1.AdminService.PreviewRollback:input_type -> nave.admin.v1.PreviewRollbackRequest
-	72,  // 110: nave.admin.v1.AdminService.Release:input_type -> nave.admin.v1.ReleaseRequest
-	74,  // 111: nave.admin.v1.AdminService.PreviewRelease:input_type -> nave.admin.v1.PreviewReleaseRequest
-	86,  // 112: nave.admin.v1.AdminService.PinHelmRelease:input_type -> nave.admin.v1.PinHelmReleaseRequest
-	89,  // 113: nave.admin.v1.AdminService.UnpinHelmRelease:input_type -> nave.admin.v1.UnpinHelmReleaseRequest
-	46,  // 114: nave.admin.v1.AdminService.GetVersion:input_type -> nave.admin.v1.GetVersionRequest
-	5,   // 115: nave.admin.v1.AdminService.Get:output_type -> nave.admin.v1.GetResponse
-	7,   // 116: nave.admin.v1.AdminService.List:output_type -> nave.admin.v1.ListResponse
-	9,   // 117: nave.admin.v1.AdminService.Watch:output_type -> nave.admin.v1.WatchResponse
-	12,  // 118: nave.admin.v1.AdminService.Apply:output_type -> nave.admin.v1.ApplyResponse
-	15,  // 119: nave.admin.v1.AdminService.Delete:output_type -> nave.admin.v1.DeleteResponse
-	18,  // 120: nave.admin.v1.AdminService.Impact:output_type -> nave.admin.v1.ImpactResponse
-	22,  // 121: nave.admin.v1.AdminService.Confirm:output_type -> nave.admin.v1.ConfirmResponse
-	24,  // 122: nave.admin.v1.AdminService.Reconcile:output_type -> nave.admin.v1.ReconcileResponse
-	26,  // 123: nave.admin.v1.AdminService.Suspend:output_type -> nave.admin.v1.SuspendResponse
-	28,  // 124: nave.admin.v1.AdminService.Resume:output_type -> nave.admin.v1.ResumeResponse
-	30,  // 125: nave.admin.v1.AdminService.CreateJoinToken:output_type -> nave.admin.v1.CreateJoinTokenResponse
-	32,  // 126: nave.admin.v1.AdminService.ListEvents:output_type -> nave.admin.v1.ListEventsResponse
-	35,  // 127: nave.admin.v1.AdminService.Tree:output_type -> nave.admin.v1.TreeResponse
-	38,  // 128: nave.admin.v1.AdminService.Explain:output_type -> nave.admin.v1.ExplainResponse
-	50,  // 129: nave.admin.v1.AdminService.Published:output_type -> nave.admin.v1.PublishedResponse
-	62,  // 130: nave.admin.v1.AdminService.PublishedContent:output_type -> nave.admin.v1.PublishedContentResponse
-	55,  // 131: nave.admin.v1.AdminService.Capabilities:output_type -> nave.admin.v1.CapabilitiesResponse
-	57,  // 132: nave.admin.v1.AdminService.Shapes:output_type -> nave.admin.v1.ShapesResponse
-	77,  // 133: nave.admin.v1.AdminService.PreviewLive:output_type -> nave.admin.v1.PreviewLiveResponse
-	82,  // 134: nave.admin.v1.AdminService.ListSchemas:output_type -> nave.admin.v1.ListSchemasResponse
-	85,  // 135: nave.admin.v1.AdminService.ReadSchema:output_type -> nave.admin.v1.ReadSchemaResponse
-	43,  // 136: nave.admin.v1.AdminService.Logs:output_type -> nave.admin.v1.LogsResponse
-	64,  // 137: nave.admin.v1.AdminService.History:output_type -> nave.admin.v1.HistoryResponse
-	69,  // 138: nave.admin.v1.AdminService.Rollback:output_type -> nave.admin.v1.RollbackResponse
-	71,  // 139: nave.admin.v1.AdminService.PreviewRollback:output_type -> nave.admin.v1.PreviewRollbackResponse
-	73,  // 140: nave.admin.v1.AdminService.Release:output_type -> nave.admin.v1.ReleaseResponse
-	75,  // 141: nave.admin.v1.AdminService.PreviewRelease:output_type -> nave.admin.v1.PreviewReleaseResponse
-	87,  // 142: nave.admin.v1.AdminService.PinHelmRelease:output_type -> nave.admin.v1.PinHelmReleaseResponse
-	90,  // 143: nave.admin.v1.AdminService.UnpinHelmRelease:output_type -> nave.admin.v1.UnpinHelmReleaseResponse
-	47,  // 144: nave.admin.v1.AdminService.GetVersion:output_type -> nave.admin.v1.GetVersionResponse
-	115, // [115:145] is the sub-list for method output_type
-	85,  // [85:115] is the sub-list for method input_type
-	85,  // [85:85] is the sub-list for extension type_name
-	85,  // [85:85] is the sub-list for extension extendee
-	0,   // [0:85] is the sub-list for field type_name
+	91,  // 72: nave.admin.v1.ReleaseResponse.released_at:type_name -> google.protobuf.Timestamp
+	66,  // 73: nave.admin.v1.PreviewReleaseResponse.applications:type_name -> nave.admin.v1.ReleasedApplication
+	78,  // 74: nave.admin.v1.PreviewLiveResponse.applications:type_name -> nave.admin.v1.PreviewedApplication
+	2,   // 75: nave.admin.v1.PreviewedApplication.key:type_name -> nave.admin.v1.ObjectKey
+	79,  // 76: nave.admin.v1.PreviewedApplication.objects:type_name -> nave.admin.v1.PreviewedObject
+	80,  // 77: nave.admin.v1.PreviewedObject.fields:type_name -> nave.admin.v1.PreviewedField
+	83,  // 78: nave.admin.v1.ListSchemasResponse.served:type_name -> nave.admin.v1.SchemaVersion
+	83,  // 79: nave.admin.v1.ReadSchemaRequest.version:type_name -> nave.admin.v1.SchemaVersion
+	2,   // 80: nave.admin.v1.PinHelmReleaseRequest.key:type_name -> nave.admin.v1.ObjectKey
+	88,  // 81: nave.admin.v1.PinHelmReleaseResponse.now:type_name -> nave.admin.v1.HelmRevision
+	88,  // 82: nave.admin.v1.PinHelmReleaseResponse.to:type_name -> nave.admin.v1.HelmRevision
+	91,  // 83: nave.admin.v1.HelmRevision.deployed_at:type_name -> google.protobuf.Timestamp
+	2,   // 84: nave.admin.v1.UnpinHelmReleaseRequest.key:type_name -> nave.admin.v1.ObjectKey
+	88,  // 85: nave.admin.v1.UnpinHelmReleaseResponse.now:type_name -> nave.admin.v1.HelmRevision
+	4,   // 86: nave.admin.v1.AdminService.Get:input_type -> nave.admin.v1.GetRequest
+	6,   // 87: nave.admin.v1.AdminService.List:input_type -> nave.admin.v1.ListRequest
+	8,   // 88: nave.admin.v1.AdminService.Watch:input_type -> nave.admin.v1.WatchRequest
+	10,  // 89: nave.admin.v1.AdminService.Apply:input_type -> nave.admin.v1.ApplyRequest
+	14,  // 90: nave.admin.v1.AdminService.Delete:input_type -> nave.admin.v1.DeleteRequest
+	17,  // 91: nave.admin.v1.AdminService.Impact:input_type -> nave.admin.v1.ImpactRequest
+	21,  // 92: nave.admin.v1.AdminService.Confirm:input_type -> nave.admin.v1.ConfirmRequest
+	23,  // 93: nave.admin.v1.AdminService.Reconcile:input_type -> nave.admin.v1.ReconcileRequest
+	25,  // 94: nave.admin.v1.AdminService.Suspend:input_type -> nave.admin.v1.SuspendRequest
+	27,  // 95: nave.admin.v1.AdminService.Resume:input_type -> nave.admin.v1.ResumeRequest
+	29,  // 96: nave.admin.v1.AdminService.CreateJoinToken:input_type -> nave.admin.v1.CreateJoinTokenRequest
+	31,  // 97: nave.admin.v1.AdminService.ListEvents:input_type -> nave.admin.v1.ListEventsRequest
+	34,  // 98: nave.admin.v1.AdminService.Tree:input_type -> nave.admin.v1.TreeRequest
+	37,  // 99: nave.admin.v1.AdminService.Explain:input_type -> nave.admin.v1.ExplainRequest
+	49,  // 100: nave.admin.v1.AdminService.Published:input_type -> nave.admin.v1.PublishedRequest
+	61,  // 101: nave.admin.v1.AdminService.PublishedContent:input_type -> nave.admin.v1.PublishedContentRequest
+	54,  // 102: nave.admin.v1.AdminService.Capabilities:input_type -> nave.admin.v1.CapabilitiesRequest
+	56,  // 103: nave.admin.v1.AdminService.Shapes:input_type -> nave.admin.v1.ShapesRequest
+	76,  // 104: nave.admin.v1.AdminService.PreviewLive:input_type -> nave.admin.v1.PreviewLiveRequest
+	81,  // 105: nave.admin.v1.AdminService.ListSchemas:input_type -> nave.admin.v1.ListSchemasRequest
+	84,  // 106: nave.admin.v1.AdminService.ReadSchema:input_type -> nave.admin.v1.ReadSchemaRequest
+	42,  // 107: nave.admin.v1.AdminService.Logs:input_type -> nave.admin.v1.LogsRequest
+	63,  // 108: nave.admin.v1.AdminService.History:input_type -> nave.admin.v1.HistoryRequest
+	68,  // 109: nave.admin.v1.AdminService.Rollback:input_type -> nave.admin.v1.RollbackRequest
+	70,  // 110: nave.admin.v1.AdminService.PreviewRollback:input_type -> nave.admin.v1.PreviewRollbackRequest
+	72,  // 111: nave.admin.v1.AdminService.Release:input_type -> nave.admin.v1.ReleaseRequest
+	74,  // 112: nave.admin.v1.AdminService.PreviewRelease:input_type -> nave.admin.v1.PreviewReleaseRequest
+	86,  // 113: nave.admin.v1.AdminService.PinHelmRelease:input_type -> nave.admin.v1.PinHelmReleaseRequest
+	89,  // 114: nave.admin.v1.AdminService.UnpinHelmRelease:input_type -> nave.admin.v1.UnpinHelmReleaseRequest
+	46,  // 115: nave.admin.v1.AdminService.GetVersion:input_type -> nave.admin.v1.GetVersionRequest
+	5,   // 116: nave.admin.v1.AdminService.Get:output_type -> nave.admin.v1.GetResponse
+	7,   // 117: nave.admin.v1.AdminService.List:output_type -> nave.admin.v1.ListResponse
+	9,   // 118: nave.admin.v1.AdminService.Watch:output_type -> nave.admin.v1.WatchResponse
+	12,  // 119: nave.admin.v1.AdminService.Apply:output_type -> nave.admin.v1.ApplyResponse
+	15,  // 120: nave.admin.v1.AdminService.Delete:output_type -> nave.admin.v1.DeleteResponse
+	18,  // 121: nave.admin.v1.AdminService.Impact:output_type -> nave.admin.v1.ImpactResponse
+	22,  // 122: nave.admin.v1.AdminService.Confirm:output_type -> nave.admin.v1.ConfirmResponse
+	24,  // 123: nave.admin.v1.AdminService.Reconcile:output_type -> nave.admin.v1.ReconcileResponse
+	26,  // 124: nave.admin.v1.AdminService.Suspend:output_type -> nave.admin.v1.SuspendResponse
+	28,  // 125: nave.admin.v1.AdminService.Resume:output_type -> nave.admin.v1.ResumeResponse
+	30,  // 126: nave.admin.v1.AdminService.CreateJoinToken:output_type -> nave.admin.v1.CreateJoinTokenResponse
+	32,  // 127: nave.admin.v1.AdminService.ListEvents:output_type -> nave.admin.v1.ListEventsResponse
+	35,  // 128: nave.admin.v1.AdminService.Tree:output_type -> nave.admin.v1.TreeResponse
+	38,  // 129: nave.admin.v1.AdminService.Explain:output_type -> nave.admin.v1.ExplainResponse
+	50,  // 130: nave.admin.v1.AdminService.Published:output_type -> nave.admin.v1.PublishedResponse
+	62,  // 131: nave.admin.v1.AdminService.PublishedContent:output_type -> nave.admin.v1.PublishedContentResponse
+	55,  // 132: nave.admin.v1.AdminService.Capabilities:output_type -> nave.admin.v1.CapabilitiesResponse
+	57,  // 133: nave.admin.v1.AdminService.Shapes:output_type -> nave.admin.v1.ShapesResponse
+	77,  // 134: nave.admin.v1.AdminService.PreviewLive:output_type -> nave.admin.v1.PreviewLiveResponse
+	82,  // 135: nave.admin.v1.AdminService.ListSchemas:output_type -> nave.admin.v1.ListSchemasResponse
+	85,  // 136: nave.admin.v1.AdminService.ReadSchema:output_type -> nave.admin.v1.ReadSchemaResponse
+	43,  // 137: nave.admin.v1.AdminService.Logs:output_type -> nave.admin.v1.LogsResponse
+	64,  // 138: nave.admin.v1.AdminService.History:output_type -> nave.admin.v1.HistoryResponse
+	69,  // 139: nave.admin.v1.AdminService.Rollback:output_type -> nave.admin.v1.RollbackResponse
+	71,  // 140: nave.admin.v1.AdminService.PreviewRollback:output_type -> nave.admin.v1.PreviewRollbackResponse
+	73,  // 141: nave.admin.v1.AdminService.Release:output_type -> nave.admin.v1.ReleaseResponse
+	75,  // 142: nave.admin.v1.AdminService.PreviewRelease:output_type -> nave.admin.v1.PreviewReleaseResponse
+	87,  // 143: nave.admin.v1.AdminService.PinHelmRelease:output_type -> nave.admin.v1.PinHelmReleaseResponse
+	90,  // 144: nave.admin.v1.AdminService.UnpinHelmRelease:output_type -> nave.admin.v1.UnpinHelmReleaseResponse
+	47,  // 145: nave.admin.v1.AdminService.GetVersion:output_type -> nave.admin.v1.GetVersionResponse
+	116, // [116:146] is the sub-list for method output_type
+	86,  // [86:116] is the sub-list for method input_type
+	86,  // [86:86] is the sub-list for extension type_name
+	86,  // [86:86] is the sub-list for extension extendee
+	0,   // [0:86] is the sub-list for field type_name
 }
 
 func init() { file_nave_admin_v1_admin_proto_init() }
