@@ -7,8 +7,6 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/navefleet/nave/hub/api"
@@ -113,7 +111,7 @@ func (e *export) named(ctx context.Context, s *session, args []string) error {
 	if err != nil {
 		return elsewhere(ctx, e.client, key, err)
 	}
-	if fromGit, err := e.print(ctx, answer.GetObject(), true); err != nil || !fromGit {
+	if fromGit, err := e.print(answer.GetObject(), true); err != nil || !fromGit {
 		return err
 	}
 	fmt.Fprintf(e.note, "%s comes from Git: change it there\n", show(key))
@@ -127,7 +125,7 @@ func (e *export) kind(ctx context.Context, kind api.Kind) error {
 		return err
 	}
 	for _, o := range objects {
-		fromGit, err := e.print(ctx, o, false)
+		fromGit, err := e.print(o, false)
 		if err != nil {
 			return err
 		}
@@ -148,7 +146,7 @@ func (e *export) namespaceOf(kind api.Kind) string {
 
 // print prints an object that nave apply takes, and reports whether the object comes from Git. Of those only the one
 // that was named is printed. Of a Secret a comment is printed.
-func (e *export) print(ctx context.Context, o *adminv1.Object, isNamed bool) (fromGit bool, err error) {
+func (e *export) print(o *adminv1.Object, isNamed bool) (fromGit bool, err error) {
 	object, err := decode(o)
 	if err != nil {
 		return false, err
@@ -160,6 +158,14 @@ func (e *export) print(ctx context.Context, o *adminv1.Object, isNamed bool) (fr
 			oneLine(annotations[api.GroupFleet+"/keys"]))
 		return false, err
 	}
+	switch o.GetGivenBy() {
+	case adminv1.GivenBy_GIVEN_BY_UNSPECIFIED:
+		return false, errTooOld("nave export")
+	case adminv1.GivenBy_GIVEN_BY_OBJECT:
+		if fromGit = true; !isNamed {
+			return fromGit, nil
+		}
+	}
 	written := asWritten(object)
 	leaveOwner([]map[string]any{written})
 	unstructured.RemoveNestedField(written, "metadata", "annotations", manifest.RequestedAtAnnotation)
@@ -170,15 +176,7 @@ func (e *export) print(ctx context.Context, o *adminv1.Object, isNamed bool) (fr
 	if err != nil {
 		return false, err
 	}
-	_, err = e.client.Apply(ctx, &adminv1.ApplyRequest{Manifest: []byte(text), DryRun: true}) // which knows the owner
-	fromGit = status.Code(err) == codes.FailedPrecondition
-	if err != nil && !fromGit {
-		return false, fmt.Errorf("%s: %w", show(o.GetKey()), err)
-	}
-	if !fromGit || isNamed {
-		e.printed++
-		_, err = fmt.Fprint(e.out, text)
-		return fromGit, err
-	}
-	return fromGit, nil
+	e.printed++
+	_, err = fmt.Fprint(e.out, text)
+	return fromGit, err
 }

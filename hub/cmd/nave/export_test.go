@@ -1,10 +1,16 @@
 package main
 
 import (
+	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"google.golang.org/grpc"
+
+	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 )
 
 // TestExport applies what was exported, and nothing changes. No secret is printed.
@@ -86,5 +92,37 @@ spec: {interval: 10m, path: ./hub, prune: true, sourceRef: {kind: GitRepository,
 		if code != c.code || !strings.Contains(out, c.want) {
 			t.Errorf("%s: exit code %d, want %d and %q:\n%s", c.args, code, c.code, c.want, out)
 		}
+	}
+}
+
+// listOnly is a hub that answers lists of GitRepositories, and no other call.
+type listOnly struct{ adminv1.AdminServiceClient }
+
+func (listOnly) List(_ context.Context, r *adminv1.ListRequest, _ ...grpc.CallOption) (*adminv1.ListResponse, error) {
+	answer := &adminv1.ListResponse{}
+	for name, by := range map[string]adminv1.GivenBy{"applied": adminv1.GivenBy_GIVEN_BY_OPERATORS,
+		"given": adminv1.GivenBy_GIVEN_BY_OBJECT} {
+		if r.GetKind() == "GitRepository" {
+			answer.Objects = append(answer.Objects, &adminv1.Object{GivenBy: by,
+				Key:  &adminv1.ObjectKey{Kind: "GitRepository", Namespace: "flux-system", Name: name},
+				Json: fmt.Appendf(nil, `{"kind":"GitRepository","metadata":{"name":%q}}`, name)})
+		}
+	}
+	return answer, nil
+}
+
+// TestExport_calls asks the hub once for each kind, not for each object.
+func TestExport_calls(t *testing.T) {
+	var out, notes strings.Builder
+	e := &export{client: listOnly{}, out: &out, note: &notes}
+	if err := e.run(t.Context(), &session{}, []string{"all"}); err != nil {
+		t.Fatal(err)
+	}
+	if want := "---\napiVersion: null\nkind: GitRepository\nmetadata:\n  name: applied\n"; out.String() != want {
+		t.Errorf("got %q, want %q", out.String(), want)
+	}
+	want := "left out, because Git or another object gives them: GitRepository flux-system/given\n"
+	if notes.String() != want {
+		t.Errorf("notes %q, want %q", notes.String(), want)
 	}
 }

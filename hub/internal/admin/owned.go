@@ -8,17 +8,37 @@ import (
 
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/store"
+	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 )
 
 // requireOperators returns an error if the object has an owner, so that operators must not change it. The error names
 // the owner, and its source and path. Objects of the hub that their owner does not give any more belong to the
 // operators: orphaned objects, and those whose removal is held.
 func requireOperators(tx *store.Tx, row store.Resource, verb string) error {
-	owner := row.GivenBy()
-	if owner == nil || row.Held && row.Key.Cluster == "" {
+	owner := ownerOf(row)
+	if owner == nil {
 		return nil
 	}
 	return ownedElsewhere(row.Key, *owner, placeInGit(tx, *owner), verb)
+}
+
+// ownerOf returns the object that alone may change another one; nil if operators may.
+func ownerOf(row store.Resource) *api.Key {
+	if row.Held && row.Key.Cluster == "" {
+		return nil
+	}
+	return row.GivenBy()
+}
+
+// givenBy returns who gives an object of the hub.
+func givenBy(row store.Resource) adminv1.GivenBy {
+	switch {
+	case row.Key.Cluster != "":
+		return adminv1.GivenBy_GIVEN_BY_UNSPECIFIED
+	case ownerOf(row) != nil:
+		return adminv1.GivenBy_GIVEN_BY_OBJECT
+	}
+	return adminv1.GivenBy_GIVEN_BY_OPERATORS
 }
 
 // ownedElsewhere returns the error about an object with an owner. place is where the owner has it from; "" if that is

@@ -47,5 +47,5 @@ func read(tx *store.Tx, r *fold.Reader, key api.Key) (*adminv1.Object, error) {
 	if err != nil {
 		return nil, fmt.Errorf("compute the status of %s: %w", key, err)
 	}
-	return &adminv1.Object{Key: fold.KeyMessage(key), Json: data}, nil
+	return &adminv1.Object{Key: fold.KeyMessage(key), Json: data, GivenBy: givenBy(facts.Resource)}, nil
 }

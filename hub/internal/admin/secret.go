@@ -148,5 +148,6 @@ func showSecret(key api.Key, row store.Secret) (*adminv1.Object, error) {
 	if err != nil {
 		return nil, fmt.Errorf("show %s: %w", key, err)
 	}
-	return &adminv1.Object{Key: fold.KeyMessage(key), Json: data}, nil
+	return &adminv1.Object{Key: fold.KeyMessage(key), Json: data,
+		GivenBy: adminv1.GivenBy_GIVEN_BY_OPERATORS}, nil
 }

@@ -26,6 +26,57 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// GivenBy is who changes an object of the hub.
+type GivenBy int32
+
+const (
+	GivenBy_GIVEN_BY_UNSPECIFIED GivenBy = 0
+	GivenBy_GIVEN_BY_OPERATORS   GivenBy = 1
+	// Another object gives it, such as a Kustomization with what is in Git: operators cannot change it.
+	GivenBy_GIVEN_BY_OBJECT GivenBy = 2
+)
+
+// Enum value maps for GivenBy.
+var (
+	GivenBy_name = map[int32]string{
+		0: "GIVEN_BY_UNSPECIFIED",
+		1: "GIVEN_BY_OPERATORS",
+		2: "GIVEN_BY_OBJECT",
+	}
+	GivenBy_value = map[string]int32{
+		"GIVEN_BY_UNSPECIFIED": 0,
+		"GIVEN_BY_OPERATORS":   1,
+		"GIVEN_BY_OBJECT":      2,
+	}
+)
+
+func (x GivenBy) Enum() *GivenBy {
+	p := new(GivenBy)
+	*p = x
+	return p
+}
+
+func (x GivenBy) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (GivenBy) Descriptor() protoreflect.EnumDescriptor {
+	return file_nave_admin_v1_admin_proto_enumTypes[0].Descriptor()
+}
+
+func (GivenBy) Type() protoreflect.EnumType {
+	return &file_nave_admin_v1_admin_proto_enumTypes[0]
+}
+
+func (x GivenBy) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use GivenBy.Descriptor instead.
+func (GivenBy) EnumDescriptor() ([]byte, []int) {
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{0}
+}
+
 type WatchType int32
 
 const (
@@ -62,11 +113,11 @@ func (x WatchType) String() string {
 }
 
 func (WatchType) Descriptor() protoreflect.EnumDescriptor {
-	return file_nave_admin_v1_admin_proto_enumTypes[0].Descriptor()
+	return file_nave_admin_v1_admin_proto_enumTypes[1].Descriptor()
 }
 
 func (WatchType) Type() protoreflect.EnumType {
-	return &file_nave_admin_v1_admin_proto_enumTypes[0]
+	return &file_nave_admin_v1_admin_proto_enumTypes[1]
 }
 
 func (x WatchType) Number() protoreflect.EnumNumber {
@@ -75,7 +126,7 @@ func (x WatchType) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use WatchType.Descriptor instead.
 func (WatchType) EnumDescriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{0}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{1}
 }
 
 // ApplicationChange is what a release changes of an application.
@@ -123,11 +174,11 @@ func (x ApplicationChange) String() string {
 }
 
 func (ApplicationChange) Descriptor() protoreflect.EnumDescriptor {
-	return file_nave_admin_v1_admin_proto_enumTypes[1].Descriptor()
+	return file_nave_admin_v1_admin_proto_enumTypes[2].Descriptor()
 }
 
 func (ApplicationChange) Type() protoreflect.EnumType {
-	return &file_nave_admin_v1_admin_proto_enumTypes[1]
+	return &file_nave_admin_v1_admin_proto_enumTypes[2]
 }
 
 func (x ApplicationChange) Number() protoreflect.EnumNumber {
@@ -136,7 +187,7 @@ func (x ApplicationChange) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ApplicationChange.Descriptor instead.
 func (ApplicationChange) EnumDescriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{1}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{2}
 }
 
 // ObjectKey names an object of the hub, or of one cluster's graph. It is the detail of NOT_FOUND if it is that object which
@@ -214,7 +265,9 @@ type Object struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Key   *ObjectKey             `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
 	// The object with its status, as JSON. Secrets come without their data.
-	Json          []byte `protobuf:"bytes,2,opt,name=json,proto3" json:"json,omitempty"`
+	Json []byte `protobuf:"bytes,2,opt,name=json,proto3" json:"json,omitempty"`
+	// Who gives an object of the hub. Objects of clusters and answers of older hubs do not have it.
+	GivenBy       GivenBy `protobuf:"varint,3,opt,name=given_by,json=givenBy,proto3,enum=nave.admin.v1.GivenBy" json:"given_by,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -261,6 +314,13 @@ func (x *Object) GetJson() []byte {
 		return x.Json
 	}
 	return nil
+}
+
+func (x *Object) GetGivenBy() GivenBy {
+	if x != nil {
+		return x.GivenBy
+	}
+	return GivenBy_GIVEN_BY_UNSPECIFIED
 }
 
 type GetRequest struct {
@@ -5826,10 +5886,11 @@ const file_nave_admin_v1_admin_proto_rawDesc = "" +
 	"\acluster\x18\x01 \x01(\tR\acluster\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x1c\n" +
 	"\tnamespace\x18\x03 \x01(\tR\tnamespace\x12\x12\n" +
-	"\x04name\x18\x04 \x01(\tR\x04name\"H\n" +
+	"\x04name\x18\x04 \x01(\tR\x04name\"{\n" +
 	"\x06Object\x12*\n" +
 	"\x03key\x18\x01 \x01(\v2\x18.nave.admin.v1.ObjectKeyR\x03key\x12\x12\n" +
-	"\x04json\x18\x02 \x01(\fR\x04json\"8\n" +
+	"\x04json\x18\x02 \x01(\fR\x04json\x121\n" +
+	"\bgiven_by\x18\x03 \x01(\x0e2\x16.nave.admin.v1.GivenByR\agivenBy\"8\n" +
 	"\n" +
 	"GetRequest\x12*\n" +
 	"\x03key\x18\x01 \x01(\v2\x18.nave.admin.v1.ObjectKeyR\x03key\"<\n" +
@@ -6217,7 +6278,11 @@ const file_nave_admin_v1_admin_proto_rawDesc = "" +
 	"\brevision\x18\x01 \x01(\rR\brevision\x12-\n" +
 	"\x03now\x18\x02 \x01(\v2\x1b.nave.admin.v1.HelmRevisionR\x03now\x12'\n" +
 	"\x0fsource_revision\x18\x03 \x01(\tR\x0esourceRevision\x12!\n" +
-	"\frequested_at\x18\x04 \x01(\tR\vrequestedAt*n\n" +
+	"\frequested_at\x18\x04 \x01(\tR\vrequestedAt*P\n" +
+	"\aGivenBy\x12\x18\n" +
+	"\x14GIVEN_BY_UNSPECIFIED\x10\x00\x12\x16\n" +
+	"\x12GIVEN_BY_OPERATORS\x10\x01\x12\x13\n" +
+	"\x0fGIVEN_BY_OBJECT\x10\x02*n\n" +
 	"\tWatchType\x12\x1a\n" +
 	"\x16WATCH_TYPE_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12WATCH_TYPE_CHANGED\x10\x01\x12\x16\n" +
@@ -6277,255 +6342,257 @@ func file_nave_admin_v1_admin_proto_rawDescGZIP() []byte {
 	return file_nave_admin_v1_admin_proto_rawDescData
 }
 
-var file_nave_admin_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_nave_admin_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
 var file_nave_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 89)
 var file_nave_admin_v1_admin_proto_goTypes = []any{
-	(WatchType)(0),                   // 0: nave.admin.v1.WatchType
-	(ApplicationChange)(0),           // 1: nave.admin.v1.ApplicationChange
-	(*ObjectKey)(nil),                // 2: nave.admin.v1.ObjectKey
-	(*Object)(nil),                   // 3: nave.admin.v1.Object
-	(*GetRequest)(nil),               // 4: nave.admin.v1.GetRequest
-	(*GetResponse)(nil),              // 5: nave.admin.v1.GetResponse
-	(*ListRequest)(nil),              // 6: nave.admin.v1.ListRequest
-	(*ListResponse)(nil),             // 7: nave.admin.v1.ListResponse
-	(*WatchRequest)(nil),             // 8: nave.admin.v1.WatchRequest
-	(*WatchResponse)(nil),            // 9: nave.admin.v1.WatchResponse
-	(*ApplyRequest)(nil),             // 10: nave.admin.v1.ApplyRequest
-	(*ManifestFile)(nil),             // 11: nave.admin.v1.ManifestFile
-	(*ApplyResponse)(nil),            // 12: nave.admin.v1.ApplyResponse
-	(*AppliedObject)(nil),            // 13: nave.admin.v1.AppliedObject
-	(*DeleteRequest)(nil),            // 14: nave.admin.v1.DeleteRequest
-	(*DeleteResponse)(nil),           // 15: nave.admin.v1.DeleteResponse
-	(*ObjectKeys)(nil),               // 16: nave.admin.v1.ObjectKeys
-	(*ImpactRequest)(nil),            // 17: nave.admin.v1.ImpactRequest
-	(*ImpactResponse)(nil),           // 18: nave.admin.v1.ImpactResponse
-	(*ClusterImpact)(nil),            // 19: nave.admin.v1.ClusterImpact
-	(*ApplicationImpact)(nil),        // 20: nave.admin.v1.ApplicationImpact
-	(*ConfirmRequest)(nil),           // 21: nave.admin.v1.ConfirmRequest
-	(*ConfirmResponse)(nil),          // 22: nave.admin.v1.ConfirmResponse
-	(*ReconcileRequest)(nil),         // 23: nave.admin.v1.ReconcileRequest
-	(*ReconcileResponse)(nil),        // 24: nave.admin.v1.ReconcileResponse
-	(*SuspendRequest)(nil),           // 25: nave.admin.v1.SuspendRequest
-	(*SuspendResponse)(nil),          // 26: nave.admin.v1.SuspendResponse
-	(*ResumeRequest)(nil),            // 27: nave.admin.v1.ResumeRequest
-	(*ResumeResponse)(nil),           // 28: nave.admin.v1.ResumeResponse
-	(*CreateJoinTokenRequest)(nil),   // 29: nave.admin.v1.CreateJoinTokenRequest
-	(*CreateJoinTokenResponse)(nil),  // 30: nave.admin.v1.CreateJoinTokenResponse
-	(*ListEventsRequest)(nil),        // 31: nave.admin.v1.ListEventsRequest
-	(*ListEventsResponse)(nil),       // 32: nave.admin.v1.ListEventsResponse
-	(*Event)(nil),                    // 33: nave.admin.v1.Event
-	(*TreeRequest)(nil),              // 34: nave.admin.v1.TreeRequest
-	(*TreeResponse)(nil),             // 35: nave.admin.v1.TreeResponse
-	(*TreeNode)(nil),                 // 36: nave.admin.v1.TreeNode
-	(*ExplainRequest)(nil),           // 37: nave.admin.v1.ExplainRequest
-	(*ExplainResponse)(nil),          // 38: nave.admin.v1.ExplainResponse
-	(*Encryption)(nil),               // 39: nave.admin.v1.Encryption
-	(*SealedDocument)(nil),           // 40: nave.admin.v1.SealedDocument
-	(*Explanation)(nil),              // 41: nave.admin.v1.Explanation
-	(*LogsRequest)(nil),              // 42: nave.admin.v1.LogsRequest
-	(*LogsResponse)(nil),             // 43: nave.admin.v1.LogsResponse
-	(*LogRecord)(nil),                // 44: nave.admin.v1.LogRecord
-	(*LogAttribute)(nil),             // 45: nave.admin.v1.LogAttribute
-	(*GetVersionRequest)(nil),        // 46: nave.admin.v1.GetVersionRequest
-	(*GetVersionResponse)(nil),       // 47: nave.admin.v1.GetVersionResponse
-	(*SpokeVersion)(nil),             // 48: nave.admin.v1.SpokeVersion
-	(*PublishedRequest)(nil),         // 49: nave.admin.v1.PublishedRequest
-	(*PublishedResponse)(nil),        // 50: nave.admin.v1.PublishedResponse
-	(*PublishedHub)(nil),             // 51: nave.admin.v1.PublishedHub
-	(*HubObject)(nil),                // 52: nave.admin.v1.HubObject
-	(*PublishedCluster)(nil),         // 53: nave.admin.v1.PublishedCluster
-	(*CapabilitiesRequest)(nil),      // 54: nave.admin.v1.CapabilitiesRequest
-	(*CapabilitiesResponse)(nil),     // 55: nave.admin.v1.CapabilitiesResponse
-	(*ShapesRequest)(nil),            // 56: nave.admin.v1.ShapesRequest
-	(*ShapesResponse)(nil),           // 57: nave.admin.v1.ShapesResponse
-	(*KnownShape)(nil),               // 58: nave.admin.v1.KnownShape
-	(*PublishedApplication)(nil),     // 59: nave.admin.v1.PublishedApplication
-	(*ToldRelease)(nil),              // 60: nave.admin.v1.ToldRelease
-	(*PublishedContentRequest)(nil),  // 61: nave.admin.v1.PublishedContentRequest
-	(*PublishedContentResponse)(nil), // 62: nave.admin.v1.PublishedContentResponse
-	(*HistoryRequest)(nil),           // 63: nave.admin.v1.HistoryRequest
-	(*HistoryResponse)(nil),          // 64: nave.admin.v1.HistoryResponse
-	(*PastRelease)(nil),              // 65: nave.admin.v1.PastRelease
-	(*ReleasedApplication)(nil),      // 66: nave.admin.v1.ReleasedApplication
-	(*Pin)(nil),                      // 67: nave.admin.v1.Pin
-	(*RollbackRequest)(nil),          // 68: nave.admin.v1.RollbackRequest
-	(*RollbackResponse)(nil),         // 69: nave.admin.v1.RollbackResponse
-	(*PreviewRollbackRequest)(nil),   // 70: nave.admin.v1.PreviewRollbackRequest
-	(*PreviewRollbackResponse)(nil),  // 71: nave.admin.v1.PreviewRollbackResponse
-	(*ReleaseRequest)(nil),           // 72: nave.admin.v1.ReleaseRequest
-	(*ReleaseResponse)(nil),          // 73: nave.admin.v1.ReleaseResponse
-	(*PreviewReleaseRequest)(nil),    // 74: nave.admin.v1.PreviewReleaseRequest
-	(*PreviewReleaseResponse)(nil),   // 75: nave.admin.v1.PreviewReleaseResponse
-	(*PreviewLiveRequest)(nil),       // 76: nave.admin.v1.PreviewLiveRequest
-	(*PreviewLiveResponse)(nil),      // 77: nave.admin.v1.PreviewLiveResponse
-	(*PreviewedApplication)(nil),     // 78: nave.admin.v1.PreviewedApplication
-	(*PreviewedObject)(nil),          // 79: nave.admin.v1.PreviewedObject
-	(*PreviewedField)(nil),           // 80: nave.admin.v1.PreviewedField
-	(*ListSchemasRequest)(nil),       // 81: nave.admin.v1.ListSchemasRequest
-	(*ListSchemasResponse)(nil),      // 82: nave.admin.v1.ListSchemasResponse
-	(*SchemaVersion)(nil),            // 83: nave.admin.v1.SchemaVersion
-	(*ReadSchemaRequest)(nil),        // 84: nave.admin.v1.ReadSchemaRequest
-	(*ReadSchemaResponse)(nil),       // 85: nave.admin.v1.ReadSchemaResponse
-	(*PinHelmReleaseRequest)(nil),    // 86: nave.admin.v1.PinHelmReleaseRequest
-	(*PinHelmReleaseResponse)(nil),   // 87: nave.admin.v1.PinHelmReleaseResponse
-	(*HelmRevision)(nil),             // 88: nave.admin.v1.HelmRevision
-	(*UnpinHelmReleaseRequest)(nil),  // 89: nave.admin.v1.UnpinHelmReleaseRequest
-	(*UnpinHelmReleaseResponse)(nil), // 90: nave.admin.v1.UnpinHelmReleaseResponse
-	(*timestamppb.Timestamp)(nil),    // 91: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),      // 92: google.protobuf.Duration
+	(GivenBy)(0),                     // 0: nave.admin.v1.GivenBy
+	(WatchType)(0),                   // 1: nave.admin.v1.WatchType
+	(ApplicationChange)(0),           // 2: nave.admin.v1.ApplicationChange
+	(*ObjectKey)(nil),                // 3: nave.admin.v1.ObjectKey
+	(*Object)(nil),                   // 4: nave.admin.v1.Object
+	(*GetRequest)(nil),               // 5: nave.admin.v1.GetRequest
+	(*GetResponse)(nil),              // 6: nave.admin.v1.GetResponse
+	(*ListRequest)(nil),              // 7: nave.admin.v1.ListRequest
+	(*ListResponse)(nil),             // 8: nave.admin.v1.ListResponse
+	(*WatchRequest)(nil),             // 9: nave.admin.v1.WatchRequest
+	(*WatchResponse)(nil),            // 10: nave.admin.v1.WatchResponse
+	(*ApplyRequest)(nil),             // 11: nave.admin.v1.ApplyRequest
+	(*ManifestFile)(nil),             // 12: nave.admin.v1.ManifestFile
+	(*ApplyResponse)(nil),            // 13: nave.admin.v1.ApplyResponse
+	(*AppliedObject)(nil),            // 14: nave.admin.v1.AppliedObject
+	(*DeleteRequest)(nil),            // 15: nave.admin.v1.DeleteRequest
+	(*DeleteResponse)(nil),           // 16: nave.admin.v1.DeleteResponse
+	(*ObjectKeys)(nil),               // 17: nave.admin.v1.ObjectKeys
+	(*ImpactRequest)(nil),            // 18: nave.admin.v1.ImpactRequest
+	(*ImpactResponse)(nil),           // 19: nave.admin.v1.ImpactResponse
+	(*ClusterImpact)(nil),            // 20: nave.admin.v1.ClusterImpact
+	(*ApplicationImpact)(nil),        // 21: nave.admin.v1.ApplicationImpact
+	(*ConfirmRequest)(nil),           // 22: nave.admin.v1.ConfirmRequest
+	(*ConfirmResponse)(nil),          // 23: nave.admin.v1.ConfirmResponse
+	(*ReconcileRequest)(nil),         // 24: nave.admin.v1.ReconcileRequest
+	(*ReconcileResponse)(nil),        // 25: nave.admin.v1.ReconcileResponse
+	(*SuspendRequest)(nil),           // 26: nave.admin.v1.SuspendRequest
+	(*SuspendResponse)(nil),          // 27: nave.admin.v1.SuspendResponse
+	(*ResumeRequest)(nil),            // 28: nave.admin.v1.ResumeRequest
+	(*ResumeResponse)(nil),           // 29: nave.admin.v1.ResumeResponse
+	(*CreateJoinTokenRequest)(nil),   // 30: nave.admin.v1.CreateJoinTokenRequest
+	(*CreateJoinTokenResponse)(nil),  // 31: nave.admin.v1.CreateJoinTokenResponse
+	(*ListEventsRequest)(nil),        // 32: nave.admin.v1.ListEventsRequest
+	(*ListEventsResponse)(nil),       // 33: nave.admin.v1.ListEventsResponse
+	(*Event)(nil),                    // 34: nave.admin.v1.Event
+	(*TreeRequest)(nil),              // 35: nave.admin.v1.TreeRequest
+	(*TreeResponse)(nil),             // 36: nave.admin.v1.TreeResponse
+	(*TreeNode)(nil),                 // 37: nave.admin.v1.TreeNode
+	(*ExplainRequest)(nil),           // 38: nave.admin.v1.ExplainRequest
+	(*ExplainResponse)(nil),          // 39: nave.admin.v1.ExplainResponse
+	(*Encryption)(nil),               // 40: nave.admin.v1.Encryption
+	(*SealedDocument)(nil),           // 41: nave.admin.v1.SealedDocument
+	(*Explanation)(nil),              // 42: nave.admin.v1.Explanation
+	(*LogsRequest)(nil),              // 43: nave.admin.v1.LogsRequest
+	(*LogsResponse)(nil),             // 44: nave.admin.v1.LogsResponse
+	(*LogRecord)(nil),                // 45: nave.admin.v1.LogRecord
+	(*LogAttribute)(nil),             // 46: nave.admin.v1.LogAttribute
+	(*GetVersionRequest)(nil),        // 47: nave.admin.v1.GetVersionRequest
+	(*GetVersionResponse)(nil),       // 48: nave.admin.v1.GetVersionResponse
+	(*SpokeVersion)(nil),             // 49: nave.admin.v1.SpokeVersion
+	(*PublishedRequest)(nil),         // 50: nave.admin.v1.PublishedRequest
+	(*PublishedResponse)(nil),        // 51: nave.admin.v1.PublishedResponse
+	(*PublishedHub)(nil),             // 52: nave.admin.v1.PublishedHub
+	(*HubObject)(nil),                // 53: nave.admin.v1.HubObject
+	(*PublishedCluster)(nil),         // 54: nave.admin.v1.PublishedCluster
+	(*CapabilitiesRequest)(nil),      // 55: nave.admin.v1.CapabilitiesRequest
+	(*CapabilitiesResponse)(nil),     // 56: nave.admin.v1.CapabilitiesResponse
+	(*ShapesRequest)(nil),            // 57: nave.admin.v1.ShapesRequest
+	(*ShapesResponse)(nil),           // 58: nave.admin.v1.ShapesResponse
+	(*KnownShape)(nil),               // 59: nave.admin.v1.KnownShape
+	(*PublishedApplication)(nil),     // 60: nave.admin.v1.PublishedApplication
+	(*ToldRelease)(nil),              // 61: nave.admin.v1.ToldRelease
+	(*PublishedContentRequest)(nil),  // 62: nave.admin.v1.PublishedContentRequest
+	(*PublishedContentResponse)(nil), // 63: nave.admin.v1.PublishedContentResponse
+	(*HistoryRequest)(nil),           // 64: nave.admin.v1.HistoryRequest
+	(*HistoryResponse)(nil),          // 65: nave.admin.v1.HistoryResponse
+	(*PastRelease)(nil),              // 66: nave.admin.v1.PastRelease
+	(*ReleasedApplication)(nil),      // 67: nave.admin.v1.ReleasedApplication
+	(*Pin)(nil),                      // 68: nave.admin.v1.Pin
+	(*RollbackRequest)(nil),          // 69: nave.admin.v1.RollbackRequest
+	(*RollbackResponse)(nil),         // 70: nave.admin.v1.RollbackResponse
+	(*PreviewRollbackRequest)(nil),   // 71: nave.admin.v1.PreviewRollbackRequest
+	(*PreviewRollbackResponse)(nil),  // 72: nave.admin.v1.PreviewRollbackResponse
+	(*ReleaseRequest)(nil),           // 73: nave.admin.v1.ReleaseRequest
+	(*ReleaseResponse)(nil),          // 74: nave.admin.v1.ReleaseResponse
+	(*PreviewReleaseRequest)(nil),    // 75: nave.admin.v1.PreviewReleaseRequest
+	(*PreviewReleaseResponse)(nil),   // 76: nave.admin.v1.PreviewReleaseResponse
+	(*PreviewLiveRequest)(nil),       // 77: nave.admin.v1.PreviewLiveRequest
+	(*PreviewLiveResponse)(nil),      // 78: nave.admin.v1.PreviewLiveResponse
+	(*PreviewedApplication)(nil),     // 79: nave.admin.v1.PreviewedApplication
+	(*PreviewedObject)(nil),          // 80: nave.admin.v1.PreviewedObject
+	(*PreviewedField)(nil),           // 81: nave.admin.v1.PreviewedField
+	(*ListSchemasRequest)(nil),       // 82: nave.admin.v1.ListSchemasRequest
+	(*ListSchemasResponse)(nil),      // 83: nave.admin.v1.ListSchemasResponse
+	(*SchemaVersion)(nil),            // 84: nave.admin.v1.SchemaVersion
+	(*ReadSchemaRequest)(nil),        // 85: nave.admin.v1.ReadSchemaRequest
+	(*ReadSchemaResponse)(nil),       // 86: nave.admin.v1.ReadSchemaResponse
+	(*PinHelmReleaseRequest)(nil),    // 87: nave.admin.v1.PinHelmReleaseRequest
+	(*PinHelmReleaseResponse)(nil),   // 88: nave.admin.v1.PinHelmReleaseResponse
+	(*HelmRevision)(nil),             // 89: nave.admin.v1.HelmRevision
+	(*UnpinHelmReleaseRequest)(nil),  // 90: nave.admin.v1.UnpinHelmReleaseRequest
+	(*UnpinHelmReleaseResponse)(nil), // 91: nave.admin.v1.UnpinHelmReleaseResponse
+	(*timestamppb.Timestamp)(nil),    // 92: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),      // 93: google.protobuf.Duration
 }
 var file_nave_admin_v1_admin_proto_depIdxs = []int32{
-	2,   // 0: nave.admin.v1.Object.key:type_name -> nave.admin.v1.ObjectKey
-	2,   // 1: nave.admin.v1.GetRequest.key:type_name -> nave.admin.v1.ObjectKey
-	3,   // 2: nave.admin.v1.GetResponse.object:type_name -> nave.admin.v1.Object
-	3,   // 3: nave.admin.v1.ListResponse.objects:type_name -> nave.admin.v1.Object
-	6,   // 4: nave.admin.v1.WatchRequest.list:type_name -> nave.admin.v1.ListRequest
-	0,   // 5: nave.admin.v1.WatchResponse.type:type_name -> nave.admin.v1.WatchType
-	3,   // 6: nave.admin.v1.WatchResponse.object:type_name -> nave.admin.v1.Object
-	11,  // 7: nave.admin.v1.ApplyRequest.files:type_name -> nave.admin.v1.ManifestFile
-	13,  // 8: nave.admin.v1.ApplyResponse.objects:type_name -> nave.admin.v1.AppliedObject
-	2,   // 9: nave.admin.v1.AppliedObject.key:type_name -> nave.admin.v1.ObjectKey
-	2,   // 10: nave.admin.v1.DeleteRequest.key:type_name -> nave.admin.v1.ObjectKey
-	2,   // 11: nave.admin.v1.DeleteRequest.keys:type_name -> nave.admin.v1.ObjectKey
-	2,   // 12: nave.admin.v1.ObjectKeys.keys:type_name -> nave.admin.v1.ObjectKey
-	2,   // 13: nave.admin.v1.ImpactRequest.delete:type_name -> nave.admin.v1.ObjectKey
-	2,   // 14: nave.admin.v1.ImpactRequest.confirm:type_name -> nave.admin.v1.ObjectKey
-	16,  // 15: nave.admin.v1.ImpactRequest.delete_all:type_name -> nave.admin.v1.ObjectKeys
-	2,   // 16: nave.admin.v1.ImpactResponse.hub_objects:type_name -> nave.admin.v1.ObjectKey
-	19,  // 17: nave.admin.v1.ImpactResponse.clusters:type_name -> nave.admin.v1.ClusterImpact
-	2,   // 18: nave.admin.v1.ImpactResponse.unknown:type_name -> nave.admin.v1.ObjectKey
-	2,   // 19: nave.admin.v1.ImpactResponse.used_by:type_name -> nave.admin.v1.ObjectKey
-	20,  // 20: nave.admin.v1.ClusterImpact.applications:type_name -> nave.admin.v1.ApplicationImpact
-	2,   // 21: nave.admin.v1.ApplicationImpact.key:type_name -> nave.admin.v1.ObjectKey
-	2,   // 22: nave.admin.v1.ConfirmRequest.key:type_name -> nave.admin.v1.ObjectKey
-	18,  // 23: nave.admin.v1.ConfirmResponse.impact:type_name -> nave.admin.v1.ImpactResponse
-	2,   // 24: nave.admin.v1.ReconcileRequest.key:type_name -> nave.admin.v1.ObjectKey
-	2,   // 25: nave.admin.v1.ReconcileResponse.source:type_name -> nave.admin.v1.ObjectKey
-	2,   // 26: nave.admin.v1.SuspendRequest.key:type_name -> nave.admin.v1.ObjectKey
-	2,   // 27: nave.admin.v1.ResumeRequest.key:type_name -> nave.admin.v1.ObjectKey
-	2,   // 28: nave.admin.v1.ResumeResponse.suspended_with:type_name -> nave.admin.v1.ObjectKey
-	91,  // 29: nave.admin.v1.CreateJoinTokenResponse.expires_at:type_name -> google.protobuf.Timestamp
-	2,   // 30: nave.admin.v1.ListEventsRequest.key:type_name -> nave.admin.v1.ObjectKey
-	91,  // 31: nave.admin.v1.ListEventsRequest.since:type_name -> google.protobuf.Timestamp
-	33,  // 32: nave.admin.v1.ListEventsResponse.events:type_name -> nave.admin.v1.Event
-	91,  // 33: nave.admin.v1.Event.time:type_name -> google.protobuf.Timestamp
-	2,   // 34: nave.admin.v1.Event.object:type_name -> nave.admin.v1.ObjectKey
-	2,   // 35: nave.admin.v1.TreeRequest.key:type_name -> nave.admin.v1.ObjectKey
-	36,  // 36: nave.admin.v1.TreeResponse.root:type_name -> nave.admin.v1.TreeNode
-	36,  // 37: nave.admin.v1.TreeNode.children:type_name -> nave.admin.v1.TreeNode
-	2,   // 38: nave.admin.v1.ExplainRequest.key:type_name -> nave.admin.v1.ObjectKey
-	41,  // 39: nave.admin.v1.ExplainResponse.explanations:type_name -> nave.admin.v1.Explanation
-	39,  // 40: nave.admin.v1.ExplainResponse.encryption:type_name -> nave.admin.v1.Encryption
-	2,   // 41: nave.admin.v1.Encryption.object:type_name -> nave.admin.v1.ObjectKey
-	40,  // 42: nave.admin.v1.Encryption.documents:type_name -> nave.admin.v1.SealedDocument
-	2,   // 43: nave.admin.v1.Explanation.object:type_name -> nave.admin.v1.ObjectKey
-	91,  // 44: nave.admin.v1.Explanation.since:type_name -> google.protobuf.Timestamp
-	2,   // 45: nave.admin.v1.Explanation.affects:type_name -> nave.admin.v1.ObjectKey
-	92,  // 46: nave.admin.v1.LogsRequest.since:type_name -> google.protobuf.Duration
-	44,  // 47: nave.admin.v1.LogsResponse.records:type_name -> nave.admin.v1.LogRecord
-	91,  // 48: nave.admin.v1.LogRecord.time:type_name -> google.protobuf.Timestamp
-	45,  // 49: nave.admin.v1.LogRecord.attributes:type_name -> nave.admin.v1.LogAttribute
-	48,  // 50: nave.admin.v1.GetVersionResponse.spokes:type_name -> nave.admin.v1.SpokeVersion
-	51,  // 51: nave.admin.v1.PublishedResponse.hub:type_name -> nave.admin.v1.PublishedHub
-	53,  // 52: nave.admin.v1.PublishedResponse.cluster:type_name -> nave.admin.v1.PublishedCluster
-	52,  // 53: nave.admin.v1.PublishedHub.objects:type_name -> nave.admin.v1.HubObject
-	2,   // 54: nave.admin.v1.HubObject.owner:type_name -> nave.admin.v1.ObjectKey
-	59,  // 55: nave.admin.v1.PublishedCluster.applications:type_name -> nave.admin.v1.PublishedApplication
-	52,  // 56: nave.admin.v1.PublishedCluster.objects:type_name -> nave.admin.v1.HubObject
-	67,  // 57: nave.admin.v1.PublishedCluster.pin:type_name -> nave.admin.v1.Pin
-	2,   // 58: nave.admin.v1.PublishedCluster.suspended:type_name -> nave.admin.v1.ObjectKey
-	58,  // 59: nave.admin.v1.ShapesResponse.shapes:type_name -> nave.admin.v1.KnownShape
-	2,   // 60: nave.admin.v1.PublishedApplication.key:type_name -> nave.admin.v1.ObjectKey
-	2,   // 61: nave.admin.v1.PublishedApplication.parent:type_name -> nave.admin.v1.ObjectKey
-	60,  // 62: nave.admin.v1.PublishedApplication.told:type_name -> nave.admin.v1.ToldRelease
-	2,   // 63: nave.admin.v1.PublishedContentRequest.key:type_name -> nave.admin.v1.ObjectKey
-	65,  // 64: nave.admin.v1.HistoryResponse.releases:type_name -> nave.admin.v1.PastRelease
-	67,  // 65: nave.admin.v1.HistoryResponse.pin:type_name -> nave.admin.v1.Pin
-	91,  // 66: nave.admin.v1.PastRelease.released_at:type_name -> google.protobuf.Timestamp
-	66,  // 67: nave.admin.v1.PastRelease.listed:type_name -> nave.admin.v1.ReleasedApplication
-	2,   // 68: nave.admin.v1.ReleasedApplication.key:type_name -> nave.admin.v1.ObjectKey
-	1,   // 69: nave.admin.v1.ReleasedApplication.change:type_name -> nave.admin.v1.ApplicationChange
-	91,  // 70: nave.admin.v1.Pin.pinned_at:type_name -> google.protobuf.Timestamp
-	66,  // 71: nave.admin.v1.PreviewRollbackResponse.applications:type_name -> nave.admin.v1.ReleasedApplication
-	91,  // 72: nave.admin.v1.ReleaseResponse.released_at:type_name -> google.protobuf.Timestamp
-	66,  // 73: nave.admin.v1.PreviewReleaseResponse.applications:type_name -> nave.admin.v1.ReleasedApplication
-	78,  // 74: nave.admin.v1.PreviewLiveResponse.applications:type_name -> nave.admin.v1.PreviewedApplication
-	2,   // 75: nave.admin.v1.PreviewedApplication.key:type_name -> nave.admin.v1.ObjectKey
-	79,  // 76: nave.admin.v1.PreviewedApplication.objects:type_name -> nave.admin.v1.PreviewedObject
-	80,  // 77: nave.admin.v1.PreviewedObject.fields:type_name -> nave.admin.v1.PreviewedField
-	83,  // 78: nave.admin.v1.ListSchemasResponse.served:type_name -> nave.admin.v1.SchemaVersion
-	83,  // 79: nave.admin.v1.ReadSchemaRequest.version:type_name -> nave.admin.v1.SchemaVersion
-	2,   // 80: nave.admin.v1.PinHelmReleaseRequest.key:type_name -> nave.admin.v1.ObjectKey
-	88,  // 81: nave.admin.v1.PinHelmReleaseResponse.now:type_name -> nave.admin.v1.HelmRevision
-	88,  // 82: nave.admin.v1.PinHelmReleaseResponse.to:type_name -> nave.admin.v1.HelmRevision
-	91,  // 83: nave.admin.v1.HelmRevision.deployed_at:type_name -> google.protobuf.Timestamp
-	2,   // 84: nave.admin.v1.UnpinHelmReleaseRequest.key:type_name -> nave.admin.v1.ObjectKey
-	88,  // 85: nave.admin.v1.UnpinHelmReleaseResponse.now:type_name -> nave.admin.v1.HelmRevision
-	4,   // 86: nave.admin.v1.AdminService.Get:input_type -> nave.admin.v1.GetRequest
-	6,   // 87: nave.admin.v1.AdminService.List:input_type -> nave.admin.v1.ListRequest
-	8,   // 88: nave.admin.v1.AdminService.Watch:input_type -> nave.admin.v1.WatchRequest
-	10,  // 89: nave.admin.v1.AdminService.Apply:input_type -> nave.admin.v1.ApplyRequest
-	14,  // 90: nave.admin.v1.AdminService.Delete:input_type -> nave.admin.v1.DeleteRequest
-	17,  // 91: nave.admin.v1.AdminService.Impact:input_type -> nave.admin.v1.ImpactRequest
-	21,  // 92: nave.admin.v1.AdminService.Confirm:input_type -> nave.admin.v1.ConfirmRequest
-	23,  // 93: nave.admin.v1.AdminService.Reconcile:input_type -> nave.admin.v1.ReconcileRequest
-	25,  // 94: nave.admin.v1.AdminService.Suspend:input_type -> nave.admin.v1.SuspendRequest
-	27,  // 95: nave.admin.v1.AdminService.Resume:input_type -> nave.admin.v1.ResumeRequest
-	29,  // 96: nave.admin.v1.AdminService.CreateJoinToken:input_type -> nave.admin.v1.CreateJoinTokenRequest
-	31,  // 97: nave.admin.v1.AdminService.ListEvents:input_type -> nave.admin.v1.ListEventsRequest
-	34,  // 98: nave.admin.v1.AdminService.Tree:input_type -> nave.admin.v1.TreeRequest
-	37,  // 99: nave.admin.v1.AdminService.Explain:input_type -> nave.admin.v1.ExplainRequest
-	49,  // 100: nave.admin.v1.AdminService.Published:input_type -> nave.admin.v1.PublishedRequest
-	61,  // 101: nave.admin.v1.AdminService.PublishedContent:input_type -> nave.admin.v1.PublishedContentRequest
-	54,  // 102: nave.admin.v1.AdminService.Capabilities:input_type -> nave.admin.v1.CapabilitiesRequest
-	56,  // 103: nave.admin.v1.AdminService.Shapes:input_type -> nave.admin.v1.ShapesRequest
-	76,  // 104: nave.admin.v1.AdminService.PreviewLive:input_type -> nave.admin.v1.PreviewLiveRequest
-	81,  // 105: nave.admin.v1.AdminService.ListSchemas:input_type -> nave.admin.v1.ListSchemasRequest
-	84,  // 106: nave.admin.v1.AdminService.ReadSchema:input_type -> nave.admin.v1.ReadSchemaRequest
-	42,  // 107: nave.admin.v1.AdminService.Logs:input_type -> nave.admin.v1.LogsRequest
-	63,  // 108: nave.admin.v1.AdminService.History:input_type -> nave.admin.v1.HistoryRequest
-	68,  // 109: nave.admin.v1.AdminService.Rollback:input_type -> nave.admin.v1.RollbackRequest
-	70,  // 110: nave.admin.v1.AdminService.PreviewRollback:input_type -> nave.admin.v1.PreviewRollbackRequest
-	72,  // 111: nave.admin.v1.AdminService.Release:input_type -> nave.admin.v1.ReleaseRequest
-	74,  // 112: nave.admin.v1.AdminService.PreviewRelease:input_type -> nave.admin.v1.PreviewReleaseRequest
-	86,  // 113: nave.admin.v1.AdminService.PinHelmRelease:input_type -> nave.admin.v1.PinHelmReleaseRequest
-	89,  // 114: nave.admin.v1.AdminService.UnpinHelmRelease:input_type -> nave.admin.v1.UnpinHelmReleaseRequest
-	46,  // 115: nave.admin.v1.AdminService.GetVersion:input_type -> nave.admin.v1.GetVersionRequest
-	5,   // 116: nave.admin.v1.AdminService.Get:output_type -> nave.admin.v1.GetResponse
-	7,   // 117: nave.admin.v1.AdminService.List:output_type -> nave.admin.v1.ListResponse
-	9,   // 118: nave.admin.v1.AdminService.Watch:output_type -> nave.admin.v1.WatchResponse
-	12,  // 119: nave.admin.v1.AdminService.Apply:output_type -> nave.admin.v1.ApplyResponse
-	15,  // 120: nave.admin.v1.AdminService.Delete:output_type -> nave.admin.v1.DeleteResponse
-	18,  // 121: nave.admin.v1.AdminService.Impact:output_type -> nave.admin.v1.ImpactResponse
-	22,  // 122: nave.admin.v1.AdminService.Confirm:output_type -> nave.admin.v1.ConfirmResponse
-	24,  // 123: nave.admin.v1.AdminService.Reconcile:output_type -> nave.admin.v1.ReconcileResponse
-	26,  // 124: nave.admin.v1.AdminService.Suspend:output_type -> nave.admin.v1.SuspendResponse
-	28,  // 125: nave.admin.v1.AdminService.Resume:output_type -> nave.admin.v1.ResumeResponse
-	30,  // 126: nave.admin.v1.AdminService.CreateJoinToken:output_type -> nave.admin.v1.CreateJoinTokenResponse
-	32,  // 127: nave.admin.v1.AdminService.ListEvents:output_type -> nave.admin.v1.ListEventsResponse
-	35,  // 128: nave.admin.v1.AdminService.Tree:output_type -> nave.admin.v1.TreeResponse
-	38,  // 129: nave.admin.v1.AdminService.Explain:output_type -> nave.admin.v1.ExplainResponse
-	50,  // 130: nave.admin.v1.AdminService.Published:output_type -> nave.admin.v1.PublishedResponse
-	62,  // 131: nave.admin.v1.AdminService.PublishedContent:output_type -> nave.admin.v1.PublishedContentResponse
-	55,  // 132: nave.admin.v1.AdminService.Capabilities:output_type -> nave.admin.v1.CapabilitiesResponse
-	57,  // 133: nave.admin.v1.AdminService.Shapes:output_type -> nave.admin.v1.ShapesResponse
-	77,  // 134: nave.admin.v1.AdminService.PreviewLive:output_type -> nave.admin.v1.PreviewLiveResponse
-	82,  // 135: nave.admin.v1.AdminService.ListSchemas:output_type -> nave.admin.v1.ListSchemasResponse
-	85,  // 136: nave.admin.v1.AdminService.ReadSchema:output_type -> nave.admin.v1.ReadSchemaResponse
-	43,  // 137: nave.admin.v1.AdminService.Logs:output_type -> nave.admin.v1.LogsResponse
-	64,  // 138: nave.admin.v1.AdminService.History:output_type -> nave.admin.v1.HistoryResponse
-	69,  // 139: nave.admin.v1.AdminService.Rollback:output_type -> nave.admin.v1.RollbackResponse
-	71,  // 140: nave.admin.v1.AdminService.PreviewRollback:output_type -> nave.admin.v1.PreviewRollbackResponse
-	73,  // 141: nave.admin.v1.AdminService.Release:output_type -> nave.admin.v1.ReleaseResponse
-	75,  // 142: nave.admin.v1.AdminService.PreviewRelease:output_type -> nave.admin.v1.PreviewReleaseResponse
-	87,  // 143: nave.admin.v1.AdminService.PinHelmRelease:output_type -> nave.admin.v1.PinHelmReleaseResponse
-	90,  // 144: nave.admin.v1.AdminService.UnpinHelmRelease:output_type -> nave.admin.v1.UnpinHelmReleaseResponse
-	47,  // 145: nave.admin.v1.AdminService.GetVersion:output_type -> nave.admin.v1.GetVersionResponse
-	116, // [116:146] is the sub-list for method output_type
-	86,  // [86:116] is the sub-list for method input_type
-	86,  // [86:86] is the sub-list for extension type_name
-	86,  // [86:86] is the sub-list for extension extendee
-	0,   // [0:86] is the sub-list for field type_name
+	3,   // 0: nave.admin.v1.Object.key:type_name -> nave.admin.v1.ObjectKey
+	0,   // 1: nave.admin.v1.Object.given_by:type_name -> nave.admin.v1.GivenBy
+	3,   // 2: nave.admin.v1.GetRequest.key:type_name -> nave.admin.v1.ObjectKey
+	4,   // 3: nave.admin.v1.GetResponse.object:type_name -> nave.admin.v1.Object
+	4,   // 4: nave.admin.v1.ListResponse.objects:type_name -> nave.admin.v1.Object
+	7,   // 5: nave.admin.v1.WatchRequest.list:type_name -> nave.admin.v1.ListRequest
+	1,   // 6: nave.admin.v1.WatchResponse.type:type_name -> nave.admin.v1.WatchType
+	4,   // 7: nave.admin.v1.WatchResponse.object:type_name -> nave.admin.v1.Object
+	12,  // 8: nave.admin.v1.ApplyRequest.files:type_name -> nave.admin.v1.ManifestFile
+	14,  // 9: nave.admin.v1.ApplyResponse.objects:type_name -> nave.admin.v1.AppliedObject
+	3,   // 10: nave.admin.v1.AppliedObject.key:type_name -> nave.admin.v1.ObjectKey
+	3,   // 11: nave.admin.v1.DeleteRequest.key:type_name -> nave.admin.v1.ObjectKey
+	3,   // 12: nave.admin.v1.DeleteRequest.keys:type_name -> nave.admin.v1.ObjectKey
+	3,   // 13: nave.admin.v1.ObjectKeys.keys:type_name -> nave.admin.v1.ObjectKey
+	3,   // 14: nave.admin.v1.ImpactRequest.delete:type_name -> nave.admin.v1.ObjectKey
+	3,   // 15: nave.admin.v1.ImpactRequest.confirm:type_name -> nave.admin.v1.ObjectKey
+	17,  // 16: nave.admin.v1.ImpactRequest.delete_all:type_name -> nave.admin.v1.ObjectKeys
+	3,   // 17: nave.admin.v1.ImpactResponse.hub_objects:type_name -> nave.admin.v1.ObjectKey
+	20,  // 18: nave.admin.v1.ImpactResponse.clusters:type_name -> nave.admin.v1.ClusterImpact
+	3,   // 19: nave.admin.v1.ImpactResponse.unknown:type_name -> nave.admin.v1.ObjectKey
+	3,   // 20: nave.admin.v1.ImpactResponse.used_by:type_name -> nave.admin.v1.ObjectKey
+	21,  // 21: nave.admin.v1.ClusterImpact.applications:type_name -> nave.admin.v1.ApplicationImpact
+	3,   // 22: nave.admin.v1.ApplicationImpact.key:type_name -> nave.admin.v1.ObjectKey
+	3,   // 23: nave.admin.v1.ConfirmRequest.key:type_name -> nave.admin.v1.ObjectKey
+	19,  // 24: nave.admin.v1.ConfirmResponse.impact:type_name -> nave.admin.v1.ImpactResponse
+	3,   // 25: nave.admin.v1.ReconcileRequest.key:type_name -> nave.admin.v1.ObjectKey
+	3,   // 26: nave.admin.v1.ReconcileResponse.source:type_name -> nave.admin.v1.ObjectKey
+	3,   // 27: nave.admin.v1.SuspendRequest.key:type_name -> nave.admin.v1.ObjectKey
+	3,   // 28: nave.admin.v1.ResumeRequest.key:type_name -> nave.admin.v1.ObjectKey
+	3,   // 29: nave.admin.v1.ResumeResponse.suspended_with:type_name -> nave.admin.v1.ObjectKey
+	92,  // 30: nave.admin.v1.CreateJoinTokenResponse.expires_at:type_name -> google.protobuf.Timestamp
+	3,   // 31: nave.admin.v1.ListEventsRequest.key:type_name -> nave.admin.v1.ObjectKey
+	92,  // 32: nave.admin.v1.ListEventsRequest.since:type_name -> google.protobuf.Timestamp
+	34,  // 33: nave.admin.v1.ListEventsResponse.events:type_name -> nave.admin.v1.Event
+	92,  // 34: nave.admin.v1.Event.time:type_name -> google.protobuf.Timestamp
+	3,   // 35: nave.admin.v1.Event.object:type_name -> nave.admin.v1.ObjectKey
+	3,   // 36: nave.admin.v1.TreeRequest.key:type_name -> nave.admin.v1.ObjectKey
+	37,  // 37: nave.admin.v1.TreeResponse.root:type_name -> nave.admin.v1.TreeNode
+	37,  // 38: nave.admin.v1.TreeNode.children:type_name -> nave.admin.v1.TreeNode
+	3,   // 39: nave.admin.v1.ExplainRequest.key:type_name -> nave.admin.v1.ObjectKey
+	42,  // 40: nave.admin.v1.ExplainResponse.explanations:type_name -> nave.admin.v1.Explanation
+	40,  // 41: nave.admin.v1.ExplainResponse.encryption:type_name -> nave.admin.v1.Encryption
+	3,   // 42: nave.admin.v1.Encryption.object:type_name -> nave.admin.v1.ObjectKey
+	41,  // 43: nave.admin.v1.Encryption.documents:type_name -> nave.admin.v1.SealedDocument
+	3,   // 44: nave.admin.v1.Explanation.object:type_name -> nave.admin.v1.ObjectKey
+	92,  // 45: nave.admin.v1.Explanation.since:type_name -> google.protobuf.Timestamp
+	3,   // 46: nave.admin.v1.Explanation.affects:type_name -> nave.admin.v1.ObjectKey
+	93,  // 47: nave.admin.v1.LogsRequest.since:type_name -> google.protobuf.Duration
+	45,  // 48: nave.admin.v1.LogsResponse.records:type_name -> nave.admin.v1.LogRecord
+	92,  // 49: nave.admin.v1.LogRecord.time:type_name -> google.protobuf.Timestamp
+	46,  // 50: nave.admin.v1.LogRecord.attributes:type_name -> nave.admin.v1.LogAttribute
+	49,  // 51: nave.admin.v1.GetVersionResponse.spokes:type_name -> nave.admin.v1.SpokeVersion
+	52,  // 52: nave.admin.v1.PublishedResponse.hub:type_name -> nave.admin.v1.PublishedHub
+	54,  // 53: nave.admin.v1.PublishedResponse.cluster:type_name -> nave.admin.v1.PublishedCluster
+	53,  // 54: nave.admin.v1.PublishedHub.objects:type_name -> nave.admin.v1.HubObject
+	3,   // 55: nave.admin.v1.HubObject.owner:type_name -> nave.admin.v1.ObjectKey
+	60,  // 56: nave.admin.v1.PublishedCluster.applications:type_name -> nave.admin.v1.PublishedApplication
+	53,  // 57: nave.admin.v1.PublishedCluster.objects:type_name -> nave.admin.v1.HubObject
+	68,  // 58: nave.admin.v1.PublishedCluster.pin:type_name -> nave.admin.v1.Pin
+	3,   // 59: nave.admin.v1.PublishedCluster.suspended:type_name -> nave.admin.v1.ObjectKey
+	59,  // 60: nave.admin.v1.ShapesResponse.shapes:type_name -> nave.admin.v1.KnownShape
+	3,   // 61: nave.admin.v1.PublishedApplication.key:type_name -> nave.admin.v1.ObjectKey
+	3,   // 62: nave.admin.v1.PublishedApplication.parent:type_name -> nave.admin.v1.ObjectKey
+	61,  // 63: nave.admin.v1.PublishedApplication.told:type_name -> nave.admin.v1.ToldRelease
+	3,   // 64: nave.admin.v1.PublishedContentRequest.key:type_name -> nave.admin.v1.ObjectKey
+	66,  // 65: nave.admin.v1.HistoryResponse.releases:type_name -> nave.admin.v1.PastRelease
+	68,  // 66: nave.admin.v1.HistoryResponse.pin:type_name -> nave.admin.v1.Pin
+	92,  // 67: nave.admin.v1.PastRelease.released_at:type_name -> google.protobuf.Timestamp
+	67,  // 68: nave.admin.v1.PastRelease.listed:type_name -> nave.admin.v1.ReleasedApplication
+	3,   // 69: nave.admin.v1.ReleasedApplication.key:type_name -> nave.admin.v1.ObjectKey
+	2,   // 70: nave.admin.v1.ReleasedApplication.change:type_name -> nave.admin.v1.ApplicationChange
+	92,  // 71: nave.admin.v1.Pin.pinned_at:type_name -> google.protobuf.Timestamp
+	67,  // 72: nave.admin.v1.PreviewRollbackResponse.applications:type_name -> nave.admin.v1.ReleasedApplication
+	92,  // 73: nave.admin.v1.ReleaseResponse.released_at:type_name -> google.protobuf.Timestamp
+	67,  // 74: nave.admin.v1.PreviewReleaseResponse.applications:type_name -> nave.admin.v1.ReleasedApplication
+	79,  // 75: nave.admin.v1.PreviewLiveResponse.applications:type_name -> nave.admin.v1.PreviewedApplication
+	3,   // 76: nave.admin.v1.PreviewedApplication.key:type_name -> nave.admin.v1.ObjectKey
+	80,  // 77: nave.admin.v1.PreviewedApplication.objects:type_name -> nave.admin.v1.PreviewedObject
+	81,  // 78: nave.admin.v1.PreviewedObject.fields:type_name -> nave.admin.v1.PreviewedField
+	84,  // 79: nave.admin.v1.ListSchemasResponse.served:type_name -> nave.admin.v1.SchemaVersion
+	84,  // 80: nave.admin.v1.ReadSchemaRequest.version:type_name -> nave.admin.v1.SchemaVersion
+	3,   // 81: nave.admin.v1.PinHelmReleaseRequest.key:type_name -> nave.admin.v1.ObjectKey
+	89,  // 82: nave.admin.v1.PinHelmReleaseResponse.now:type_name -> nave.admin.v1.HelmRevision
+	89,  // 83: nave.admin.v1.PinHelmReleaseResponse.to:type_name -> nave.admin.v1.HelmRevision
+	92,  // 84: nave.admin.v1.HelmRevision.deployed_at:type_name -> google.protobuf.Timestamp
+	3,   // 85: nave.admin.v1.UnpinHelmReleaseRequest.key:type_name -> nave.admin.v1.ObjectKey
+	89,  // 86: nave.admin.v1.UnpinHelmReleaseResponse.now:type_name -> nave.admin.v1.HelmRevision
+	5,   // 87: nave.admin.v1.AdminService.Get:input_type -> nave.admin.v1.GetRequest
+	7,   // 88: nave.admin.v1.AdminService.List:input_type -> nave.admin.v1.ListRequest
+	9,   // 89: nave.admin.v1.AdminService.Watch:input_type -> nave.admin.v1.WatchRequest
+	11,  // 90: nave.admin.v1.AdminService.Apply:input_type -> nave.admin.v1.ApplyRequest
+	15,  // 91: nave.admin.v1.AdminService.Delete:input_type -> nave.admin.v1.DeleteRequest
+	18,  // 92: nave.admin.v1.AdminService.Impact:input_type -> nave.admin.v1.ImpactRequest
+	22,  // 93: nave.admin.v1.AdminService.Confirm:input_type -> nave.admin.v1.ConfirmRequest
+	24,  // 94: nave.admin.v1.AdminService.Reconcile:input_type -> nave.admin.v1.ReconcileRequest
+	26,  // 95: nave.admin.v1.AdminService.Suspend:input_type -> nave.admin.v1.SuspendRequest
+	28,  // 96: nave.admin.v1.AdminService.Resume:input_type -> nave.admin.v1.ResumeRequest
+	30,  // 97: nave.admin.v1.AdminService.CreateJoinToken:input_type -> nave.admin.v1.CreateJoinTokenRequest
+	32,  // 98: nave.admin.v1.AdminService.ListEvents:input_type -> nave.admin.v1.ListEventsRequest
+	35,  // 99: nave.admin.v1.AdminService.Tree:input_type -> nave.admin.v1.TreeRequest
+	38,  // 100: nave.admin.v1.AdminService.Explain:input_type -> nave.admin.v1.ExplainRequest
+	50,  // 101: nave.admin.v1.AdminService.Published:input_type -> nave.admin.v1.PublishedRequest
+	62,  // 102: nave.admin.v1.AdminService.PublishedContent:input_type -> nave.admin.v1.PublishedContentRequest
+	55,  // 103: nave.admin.v1.AdminService.Capabilities:input_type -> nave.admin.v1.CapabilitiesRequest
+	57,  // 104: nave.admin.v1.AdminService.Shapes:input_type -> nave.admin.v1.ShapesRequest
+	77,  // 105: nave.admin.v1.AdminService.PreviewLive:input_type -> nave.admin.v1.PreviewLiveRequest
+	82,  // 106: nave.admin.v1.AdminService.ListSchemas:input_type -> nave.admin.v1.ListSchemasRequest
+	85,  // 107: nave.admin.v1.AdminService.ReadSchema:input_type -> nave.admin.v1.ReadSchemaRequest
+	43,  // 108: nave.admin.v1.AdminService.Logs:input_type -> nave.admin.v1.LogsRequest
+	64,  // 109: nave.admin.v1.AdminService.History:input_type -> nave.admin.v1.HistoryRequest
+	69,  // 110: nave.admin.v1.AdminService.Rollback:input_type -> nave.admin.v1.RollbackRequest
+	71,  // 111: nave.admin.v1.AdminService.PreviewRollback:input_type -> nave.admin.v1.PreviewRollbackRequest
+	73,  // 112: nave.admin.v1.AdminService.Release:input_type -> nave.admin.v1.ReleaseRequest
+	75,  // 113: nave.admin.v1.AdminService.PreviewRelease:input_type -> nave.admin.v1.PreviewReleaseRequest
+	87,  // 114: nave.admin.v1.AdminService.PinHelmRelease:input_type -> nave.admin.v1.PinHelmReleaseRequest
+	90,  // 115: nave.admin.v1.AdminService.UnpinHelmRelease:input_type -> nave.admin.v1.UnpinHelmReleaseRequest
+	47,  // 116: nave.admin.v1.AdminService.GetVersion:input_type -> nave.admin.v1.GetVersionRequest
+	6,   // 117: nave.admin.v1.AdminService.Get:output_type -> nave.admin.v1.GetResponse
+	8,   // 118: nave.admin.v1.AdminService.List:output_type -> nave.admin.v1.ListResponse
+	10,  // 119: nave.admin.v1.AdminService.Watch:output_type -> nave.admin.v1.WatchResponse
+	13,  // 120: nave.admin.v1.AdminService.Apply:output_type -> nave.admin.v1.ApplyResponse
+	16,  // 121: nave.admin.v1.AdminService.Delete:output_type -> nave.admin.v1.DeleteResponse
+	19,  // 122: nave.admin.v1.AdminService.Impact:output_type -> nave.admin.v1.ImpactResponse
+	23,  // 123: nave.admin.v1.AdminService.Confirm:output_type -> nave.admin.v1.ConfirmResponse
+	25,  // 124: nave.admin.v1.AdminService.Reconcile:output_type -> nave.admin.v1.ReconcileResponse
+	27,  // 125: nave.admin.v1.AdminService.Suspend:output_type -> nave.admin.v1.SuspendResponse
+	29,  // 126: nave.admin.v1.AdminService.Resume:output_type -> nave.admin.v1.ResumeResponse
+	31,  // 127: nave.admin.v1.AdminService.CreateJoinToken:output_type -> nave.admin.v1.CreateJoinTokenResponse
+	33,  // 128: nave.admin.v1.AdminService.ListEvents:output_type -> nave.admin.v1.ListEventsResponse
+	36,  // 129: nave.admin.v1.AdminService.Tree:output_type -> nave.admin.v1.TreeResponse
+	39,  // 130: nave.admin.v1.AdminService.Explain:output_type -> nave.admin.v1.ExplainResponse
+	51,  // 131: nave.admin.v1.AdminService.Published:output_type -> nave.admin.v1.PublishedResponse
+	63,  // 132: nave.admin.v1.AdminService.PublishedContent:output_type -> nave.admin.v1.PublishedContentResponse
+	56,  // 133: nave.admin.v1.AdminService.Capabilities:output_type -> nave.admin.v1.CapabilitiesResponse
+	58,  // 134: nave.admin.v1.AdminService.Shapes:output_type -> nave.admin.v1.ShapesResponse
+	78,  // 135: nave.admin.v1.AdminService.PreviewLive:output_type -> nave.admin.v1.PreviewLiveResponse
+	83,  // 136: nave.admin.v1.AdminService.ListSchemas:output_type -> nave.admin.v1.ListSchemasResponse
+	86,  // 137: nave.admin.v1.AdminService.ReadSchema:output_type -> nave.admin.v1.ReadSchemaResponse
+	44,  // 138: nave.admin.v1.AdminService.Logs:output_type -> nave.admin.v1.LogsResponse
+	65,  // 139: nave.admin.v1.AdminService.History:output_type -> nave.admin.v1.HistoryResponse
+	70,  // 140: nave.admin.v1.AdminService.Rollback:output_type -> nave.admin.v1.RollbackResponse
+	72,  // 141: nave.admin.v1.AdminService.PreviewRollback:output_type -> nave.admin.v1.PreviewRollbackResponse
+	74,  // 142: nave.admin.v1.AdminService.Release:output_type -> nave.admin.v1.ReleaseResponse
+	76,  // 143: nave.admin.v1.AdminService.PreviewRelease:output_type -> nave.admin.v1.PreviewReleaseResponse
+	88,  // 144: nave.admin.v1.AdminService.PinHelmRelease:output_type -> nave.admin.v1.PinHelmReleaseResponse
+	91,  // 145: nave.admin.v1.AdminService.UnpinHelmRelease:output_type -> nave.admin.v1.UnpinHelmReleaseResponse
+	48,  // 146: nave.admin.v1.AdminService.GetVersion:output_type -> nave.admin.v1.GetVersionResponse
+	117, // [117:147] is the sub-list for method output_type
+	87,  // [87:117] is the sub-list for method input_type
+	87,  // [87:87] is the sub-list for extension type_name
+	87,  // [87:87] is the sub-list for extension extendee
+	0,   // [0:87] is the sub-list for field type_name
 }
 
 func init() { file_nave_admin_v1_admin_proto_init() }
@@ -6550,7 +6617,7 @@ func file_nave_admin_v1_admin_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_nave_admin_v1_admin_proto_rawDesc), len(file_nave_admin_v1_admin_proto_rawDesc)),
-			NumEnums:      2,
+			NumEnums:      3,
 			NumMessages:   89,
 			NumExtensions: 0,
 			NumServices:   1,
