@@ -24,10 +24,28 @@ import (
 )
 
 func newClusterCommand(s *session) *cobra.Command {
-	return group("cluster", "Add, list, change and remove clusters",
+	return refusedExit2(group("cluster", "Add, list, change and remove clusters",
 		newClusterAddCommand(s), newClusterGetCommand(s), newClusterLabelCommand(s), newClusterListCommand(s),
 		newClusterRemoveCommand(s), newClusterRotateCommand(s), newClusterSetCommand(s),
-		newClusterUpgradeCommand(s))
+		newClusterUpgradeCommand(s)))
+}
+
+// refusedExit2 makes a command whose objects are made of its arguments, and its subcommands, end with exit code 2 when
+// the hub does not accept an object.
+func refusedExit2(cmd *cobra.Command) *cobra.Command {
+	if run := cmd.RunE; run != nil {
+		cmd.RunE = func(cmd *cobra.Command, args []string) error {
+			err := run(cmd, args)
+			if statusOf(err).Code() == codes.InvalidArgument {
+				return withExit2(err)
+			}
+			return err
+		}
+	}
+	for _, below := range cmd.Commands() {
+		refusedExit2(below)
+	}
+	return cmd
 }
 
 // newCluster holds the flags of "cluster add".
@@ -144,6 +162,9 @@ func addCluster(cmd *cobra.Command, client adminv1.AdminServiceClient, name stri
 
 // check returns an error about the flags before the hub makes a token that nobody would get.
 func (n newCluster) check() error {
+	if err := checkTTL(n.ttl); err != nil {
+		return err
+	}
 	if n.hub != "" {
 		if err := identity.CheckAddress(n.hub); err != nil {
 			return usageError("--hub: %w", err)
@@ -153,6 +174,14 @@ func (n newCluster) check() error {
 		if err := checkOutputDir(n.outputDir); err != nil {
 			return usageError("--output-dir: %w; the hub was not asked for a token", err)
 		}
+	}
+	return nil
+}
+
+// checkTTL returns an error about a --token-ttl with which no spoke could join.
+func checkTTL(ttl time.Duration) error {
+	if ttl < time.Second {
+		return usageError("--token-ttl=%s: want a second or more, such as 1h", ttl)
 	}
 	return nil
 }

@@ -50,6 +50,9 @@ type newToken struct {
 // rotateCluster ends the certificate of a cluster's spoke, and prints or writes a join token.
 func rotateCluster(cmd *cobra.Command, client adminv1.AdminServiceClient, name string, n newToken) error {
 	ctx, key := cmd.Context(), &adminv1.ObjectKey{Kind: api.ClusterKind, Name: name}
+	if err := checkTTL(n.ttl); err != nil {
+		return err
+	}
 	if _, err := client.Get(ctx, &adminv1.GetRequest{Key: key}); err != nil {
 		return elsewhere(ctx, client, key, err)
 	}

@@ -75,6 +75,11 @@ func (s *session) get(cmd *cobra.Command, args []string, client adminv1.AdminSer
 	if err := s.checkScope(kind); err != nil {
 		return err
 	}
+	for _, name := range rest {
+		if err := checkName(kind, name); err != nil {
+			return err
+		}
+	}
 	request, name := s.listRequest(kind, o), strings.Join(rest, "")
 	if o.watch {
 		return watch(cmd, client, kind, &adminv1.WatchRequest{List: request, Name: name}, p)

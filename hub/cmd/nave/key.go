@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -29,9 +30,20 @@ func kindOf(args []string) (api.Kind, []string, error) {
 		return k, nil, withExit2(err)
 	}
 	if slash {
-		return k, append([]string{name}, args[1:]...), nil
+		return k, append([]string{name}, args[1:]...), checkName(k, name)
 	}
 	return k, args[1:], nil
+}
+
+// checkName returns an error about a name that no object can have.
+func checkName(kind api.Kind, name string) error {
+	switch at := strings.LastIndex(name, "/"); {
+	case name == "":
+		return usageError("the name after %s/ is empty: give one, or leave out the slash", strings.ToLower(kind.Name))
+	case at >= 0:
+		return usageError("%s: a name has no slash: want %s %s, with -n for the namespace", name, kind.Name, name[at+1:])
+	}
+	return nil
 }
 
 // key returns the key of the object in "KIND NAME". If there is not exactly one name, key returns an error.
@@ -43,7 +55,7 @@ func (s *session) key(args []string) (*adminv1.ObjectKey, error) {
 	if len(rest) != 1 || rest[0] == "" {
 		return nil, usageError("want the name of exactly one %s", kind.Name)
 	}
-	if err := s.checkScope(kind); err != nil {
+	if err := cmp.Or(checkName(kind, rest[0]), s.checkScope(kind)); err != nil {
 		return nil, err
 	}
 	key := &adminv1.ObjectKey{Cluster: s.cluster, Kind: kind.Name, Name: rest[0]}
