@@ -50,6 +50,8 @@ func receiverCommand(_ context.Context, s *story, args []string) error {
 		return nil
 	case s.receiver == nil:
 		return errors.New("receiver start comes first")
+	case !slices.Contains([]string{"up", "down", "hang"}, args[0]): // it would take no spans
+		return fmt.Errorf("receiver %s: want start, up, down or hang", args[0])
 	}
 	s.receiver.mu.Lock()
 	defer s.receiver.mu.Unlock()
