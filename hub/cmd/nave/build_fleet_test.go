@@ -130,6 +130,7 @@ func TestBuild_found(t *testing.T) {
 		"of_flux":      {flux, []string{"cluster", "lab"}, "name: settings", "root of cluster lab is clusters/lab", ""},
 		"of_flux_else": {flux, []string{"cluster", "prod"}, "", "", "DIR has no Cluster and no Fleet: give them with --filename"},
 		"of_flux_two":  {with(flux, "old/"+sync, ""), []string{"cluster", "lab"}, "", "", "clusters/lab, old/clusters/lab; name one with --path"},
+		"unreadable":   {map[string]string{"hub/all.yaml": "apiVersion: fleet.nave.io/v1alpha1\nkind: [\n"}, []string{"cluster", "lab"}, "", "", "files that cannot be read may have some: hub/all.yaml:"},
 		"invalid":      {with(fleetFiles, "hub/x.yaml", fleetOf("x", "{matchLabel: {}}", "x")), []string{"cluster", "lab"}, "name: lab", "", "hub/x.yaml:5: Fleet x: spec.clusterSelector.matchLabel: Forbidden: unknown field"},
 	} {
 		t.Run(name, func(t *testing.T) {

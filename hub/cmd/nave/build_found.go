@@ -40,7 +40,7 @@ func (p *preview) find(cluster string, trees *checkout, given []*api.Object, not
 		return nil, nil, err
 	case len(folders) == 0:
 		objects, err = p.findBootstrapped(cluster, trees, given, syncs, note)
-		return objects, nil, err
+		return objects, nil, withFaults(err, files)
 	}
 	all, err := trees.objectsIn(at)
 	if err != nil {
@@ -83,6 +83,20 @@ func (p *preview) findBootstrapped(cluster string, trees *checkout, given []*api
 		listed(roots))
 }
 
+// withFaults adds to an error of a search that found no Clusters and Fleets the faults of files that may have some.
+func withFaults(err error, files []api.File) error {
+	var faults []string
+	for _, file := range files {
+		if _, all := manifest.ParseAll(file.Data); len(all) > 0 {
+			faults = append(faults, all[0].In(file.Name))
+		}
+	}
+	if err == nil || len(faults) == 0 {
+		return err
+	}
+	return fmt.Errorf("%w; files that cannot be read may have some: %s", err, wording.List(faults, len(faults), 3))
+}
+
 // filesOfHub returns the manifests of the checkout that name the group of Clusters and Fleets, and the paths of those
 // that flux bootstrap wrote.
 func (c *checkout) filesOfHub() (files []api.File, syncs []string, err error) {
@@ -115,7 +129,8 @@ func (c *checkout) filesOfHub() (files []api.File, syncs []string, err error) {
 	return files, syncs, err
 }
 
-// foldersOf returns the folders of the files that have Clusters or Fleets, without those that are below others.
+// foldersOf returns the folders of the files that have Clusters or Fleets, without those that are below others. The
+// faults of files are ignored: a template of a Helm chart is no manifest.
 func foldersOf(files []api.File) (top []string) {
 	for _, file := range files {
 		objects, _ := manifest.ParseAll(file.Data)
