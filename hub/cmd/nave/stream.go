@@ -15,7 +15,8 @@ import (
 var pings = keepalive.ClientParameters{Time: 30 * time.Second, Timeout: 10 * time.Second}
 
 // openStream opens a stream whose errors name the hub. If the hub sends no header within --timeout, the stream ends:
-// the hub sends it when it has accepted the call, although the first message may come much later.
+// the hub sends it when it has accepted the call, although the first message may come much later. A stream whose caller
+// reads no error keeps its resources until ctx ends.
 func (s *session) openStream(ctx context.Context, d *grpc.StreamDesc, conn *grpc.ClientConn, method string,
 	open grpc.Streamer, options ...grpc.CallOption) (grpc.ClientStream, error) {
 	ctx, cancel := context.WithCancel(ctx)
@@ -37,10 +38,14 @@ type hubStream struct {
 
 // RecvMsg implements grpc.ClientStream.
 func (h *hubStream) RecvMsg(m any) error {
-	if err := h.accept(); err != nil {
-		return h.session.named(err)
+	err := h.accept()
+	if err == nil {
+		err = h.ClientStream.RecvMsg(m)
 	}
-	return h.session.named(h.ClientStream.RecvMsg(m))
+	if err != nil {
+		h.cancel() // else a command that opens streams again and again would keep the context of each
+	}
+	return h.session.named(err)
 }
 
 // accept waits for the header.

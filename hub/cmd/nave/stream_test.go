@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"io"
 	"net"
 	"strings"
@@ -9,6 +11,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
 
 	"github.com/navefleet/nave/hub/operatorconfig"
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
@@ -64,6 +67,30 @@ func TestStream_mute(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// closedStream is a stream that the hub has ended.
+type closedStream struct{ grpc.ClientStream }
+
+func (closedStream) Header() (metadata.MD, error) { return nil, nil }
+func (closedStream) RecvMsg(any) error            { return io.EOF }
+
+// TestStream_ended leaves nothing of a stream behind that the hub ended: a wait opens one after the other.
+func TestStream_ended(t *testing.T) {
+	var opened context.Context
+	open := func(ctx context.Context, _ *grpc.StreamDesc, _ *grpc.ClientConn, _ string, _ ...grpc.CallOption) (
+		grpc.ClientStream, error) {
+		opened = ctx
+		return closedStream{}, nil
+	}
+	s := &session{timeout: time.Minute}
+	stream, err := s.openStream(t.Context(), &grpc.StreamDesc{}, nil, "", open)
+	if err != nil || opened.Err() != nil {
+		t.Fatal(err, opened.Err())
+	}
+	if err := stream.RecvMsg(nil); !errors.Is(err, io.EOF) || opened.Err() == nil {
+		t.Errorf("error %v; the context of the stream has %v, want it to be over", err, opened.Err())
 	}
 }
 
