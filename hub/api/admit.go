@@ -210,7 +210,7 @@ func decodeErrors(err error, values any, path *field.Path) (errs field.ErrorList
 	if !errors.As(err, &mismatch) {
 		return field.ErrorList{field.Invalid(path, field.OmitValueType{}, err.Error())}
 	}
-	at, want := child(path, mismatch.Field), typeName(mismatch.Type.Kind())
+	at, want := child(path, mismatch.Field), wantedType(mismatch)
 	for key, is := range otherTypes(values, mismatch) {
 		errs = append(errs, field.TypeInvalid(at.Key(key), field.OmitValueType{}, fmt.Sprintf("it is %s, want %s; where "+
 			"variables are substituted, write ${quote}${name}${quote} and give the variable quote the value '\"'", is, want)))
@@ -220,6 +220,16 @@ func decodeErrors(err error, values any, path *field.Path) (errs field.ErrorList
 	}
 	return field.ErrorList{field.TypeInvalid(at, field.OmitValueType{},
 		fmt.Sprintf("it is of type %s, want %s", mismatch.Value, want))}
+}
+
+// wantedType returns the name of the type that a value should have. A number that is of the wrong type has a fraction,
+// or is too large.
+func wantedType(m *json.UnmarshalTypeError) string {
+	kind := m.Type.Kind()
+	if strings.HasPrefix(m.Value, "number") && reflect.Int <= kind && kind <= reflect.Int64 {
+		return fmt.Sprintf("a whole number of at most %d", uint64(1)<<(m.Type.Bits()-1)-1)
+	}
+	return typeName(kind)
 }
 
 // otherTypes returns the keys of a map of strings that have a value of another type, each with that type, because the

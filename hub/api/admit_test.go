@@ -364,6 +364,14 @@ func TestAdmit_misspelt(t *testing.T) {
 		`templat: {spec: {path: ./a}}}}`, api.Hub, "spec.template: Required value", "spec.templat: Forbidden: unknown field")
 }
 
+// TestAdmit_numbers tells a number that is wrong which one is wanted.
+func TestAdmit_numbers(t *testing.T) {
+	for _, number := range []string{"1.5", "2147483648", "99999999999999999999"} {
+		refuse(t, `{apiVersion: fleet.nave.io/v1alpha1, kind: Cluster, metadata: {name: a}, spec: {spoke: {image: "r/s:v1", `+
+			`maxConcurrent: `+number+`}}}`, api.Hub, "spec.spoke.maxConcurrent", "want a whole number of at most 2147483647")
+	}
+}
+
 // TestAdmit_unsupported checks that a kind for another controller of the cluster is not to be deleted.
 func TestAdmit_unsupported(t *testing.T) {
 	refuse(t, `{apiVersion: image.toolkit.fluxcd.io/v1, kind: ImagePolicy, metadata: {name: a, namespace: b}}`,
