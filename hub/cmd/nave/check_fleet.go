@@ -69,16 +69,13 @@ func (c *checkup) objects(ctx context.Context, client adminv1.AdminServiceClient
 	if err != nil {
 		return err
 	}
-	found, affected := map[string][]string{}, map[string]map[string]bool{}
+	found := map[string][]string{}
 	for _, e := range answer.GetExplanations() {
-		state := stateOf(e, time.Now())
-		found[state] = append(found[state], fmt.Sprintf("%s (%s)", show(e.GetObject()), oneLine(e.GetReason())))
-		for _, k := range e.GetAffects() {
-			if affected[state] == nil {
-				affected[state] = map[string]bool{}
-			}
-			affected[state][show(k)] = true
+		state, why := stateOf(e, time.Now()), oneLine(e.GetReason())
+		if n := len(e.GetAffects()); n > 0 {
+			why += fmt.Sprintf(", affects %d more", n)
 		}
+		found[state] = append(found[state], fmt.Sprintf("%s (%s)", show(e.GetObject()), why))
 	}
 	for _, state := range []struct{ name, result, text string }{
 		{"failed", checkFailed, "not ready"}, {"held", checkFailed, "held until an operator does something"},
@@ -86,11 +83,7 @@ func (c *checkup) objects(ctx context.Context, client adminv1.AdminServiceClient
 		{"progressing", checkWarning, "in progress"}, {"paused", checkWarning, "suspended or pinned"},
 	} {
 		if names := found[state.name]; len(names) > 0 {
-			text := wording.Count(len(names), "object") + " " + state.text
-			if n := len(affected[state.name]); n > 0 {
-				text += fmt.Sprintf(", with %d more that they affect", n)
-			}
-			c.note("objects", state.result, text, names...)
+			c.note("objects", state.result, wording.Count(len(names), "object")+" "+state.text, names...)
 		}
 	}
 	switch absent := len(found["absent"]) > 0; {
@@ -107,11 +100,17 @@ func (c *checkup) objects(ctx context.Context, client adminv1.AdminServiceClient
 // longProgress is how long anything may be in progress.
 const longProgress = 5 * time.Minute
 
-// stateOf returns the state of an object that is not as it should be; "absent" for a Cluster that is not connected.
+// isOfCluster reports whether an object is one of the graph of a cluster.
+func isOfCluster(k *adminv1.ObjectKey) bool { return k.GetCluster() != "" }
+
+// stateOf returns the state of an object that is not as it should be; "absent" for a Cluster that is not connected and
+// has all that it should have, as far as its spoke has reported.
 func stateOf(e *adminv1.Explanation, now time.Time) string {
 	reason := e.GetReason()
 	isAbsent := reason == condition.Offline || reason == condition.NotRegistered
 	switch {
+	case e.GetInVain(), isAbsent && slices.ContainsFunc(e.GetAffects(), isOfCluster):
+		return "failed"
 	case isAbsent && keyOf(e.GetObject()).Role() == api.ClusterRole:
 		return "absent"
 	case slices.Contains(heldReasons, reason):

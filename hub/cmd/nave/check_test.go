@@ -72,10 +72,18 @@ func explained(reason string, minutes int) *adminv1.Explanation {
 		Cluster: "a", Kind: "Kustomization", Namespace: "flux-system", Name: "app"}}
 }
 
+// affecting returns an explanation that affects an object.
+func affecting(e *adminv1.Explanation, k *adminv1.ObjectKey) *adminv1.Explanation {
+	return &adminv1.Explanation{Reason: e.Reason, Since: e.Since, Object: e.Object, Affects: []*adminv1.ObjectKey{k}}
+}
+
 // TestCheck_findings ends with 1 if anything is wrong, and with 0 if there are warnings only.
 func TestCheck_findings(t *testing.T) {
 	const online = `"conditions":[{"type":"Connected","status":"True"}],"version":"v2 (0123abc, go1.26.8)"`
 	build, _ := version.Build()
+	app := &adminv1.ObjectKey{Cluster: "a", Kind: "Kustomization", Namespace: "flux-system", Name: "later"}
+	fleet := &adminv1.ObjectKey{Kind: "Fleet", Name: "all"}
+	away := &adminv1.Explanation{Reason: "Offline", Object: &adminv1.ObjectKey{Kind: "Cluster", Name: "a"}}
 	for _, c := range []struct {
 		name string
 		hub  checkedHub
@@ -104,6 +112,14 @@ func TestCheck_findings(t *testing.T) {
 			explained("Progressing", 60)}}, 1, []string{"✗ 1 object in progress for more than 5m0s"}},
 		{"failed", checkedHub{version: "v2", statuses: []string{online}, explanations: []*adminv1.Explanation{
 			explained("HealthCheckFailed", 1)}}, 1, []string{"✗ 1 object not ready: Kustomization flux-system/app on a ("}},
+		{"affects", checkedHub{version: "v2", statuses: []string{online}, explanations: []*adminv1.Explanation{
+			affecting(explained("HealthCheckFailed", 1), app)}}, 1, []string{"(HealthCheckFailed, affects 1 more)\n"}},
+		{"in_vain", checkedHub{version: "v2", statuses: []string{online}, explanations: []*adminv1.Explanation{
+			{Reason: "Progressing", Object: app, Since: timestamppb.Now(), InVain: true}}}, 1, []string{"✗ 1 object not ready"}},
+		{"offline", checkedHub{version: "v2", statuses: []string{online}, explanations: []*adminv1.Explanation{
+			affecting(away, fleet)}}, 0, []string{"✔ all objects were ready, as far as the spokes have reported\n"}},
+		{"offline_behind", checkedHub{version: "v2", statuses: []string{online}, explanations: []*adminv1.Explanation{
+			affecting(away, app)}}, 1, []string{"✗ 1 object not ready: Cluster a (Offline, affects 1 more)\n"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			out, code := exitOf(t.Context(), serve(t, c.hub), "check")

@@ -74,7 +74,8 @@ func TestAdvice_waits(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			list := Explain(newWorld(append(c.others, starts)...), api.Key{})
-			if len(list) == 0 || list[0].Object.Name != "k0" || list[0].Advice != c.want {
+			if len(list) == 0 || list[0].Object.Name != "k0" || list[0].Advice != c.want ||
+				list[0].InVain != (len(c.others) > 0) {
 				t.Errorf("got %v, want %s", list, c.want)
 			}
 		})

@@ -162,8 +162,8 @@ func (x *explainer) addAffected() {
 					continue
 				}
 				e.Affects = append(e.Affects, KeyMessage(key))
-				if v.ready == condition.False && v.reason != condition.DependencyNotReady {
-					e.Advice = notWaiting(e.Advice)
+				if v.ready == condition.False && v.reason != condition.DependencyNotReady && !f.rollsUp() {
+					e.Advice, e.InVain = notWaiting(e.Advice), true
 				}
 			}
 		}
