@@ -50,10 +50,14 @@ func suspendedNow(ctx context.Context, p *progress, client adminv1.AdminServiceC
 		return nil
 	}
 	p.printf("► suspension of %s requested\n", show(key))
-	if !wait {
+	bySpoke := stopRepair || (api.Key{Kind: key.GetKind()}).Role() != api.ClusterRole // the hub alone suspends a Cluster
+	switch cluster := spokeOf(key); {
+	case !wait && bySpoke && cluster != "":
+		return printOffline(ctx, p, client, cluster)
+	case !wait:
 		return nil
 	}
-	if stopRepair || (api.Key{Kind: key.GetKind()}).Role() != api.ClusterRole { // the hub alone suspends a Cluster
+	if bySpoke {
 		err := requireSpoke(ctx, client, key)
 		if _, offline := errors.AsType[*offlineError](err); offline {
 			return fmt.Errorf("%w. Until then the spoke may go on repairing drift", err)
@@ -67,6 +71,15 @@ func suspendedNow(ctx context.Context, p *progress, client adminv1.AdminServiceC
 	}
 	p.printf("✔ %s suspended\n", show(key))
 	return nil
+}
+
+// printOffline prints that the suspension has to wait for the spoke of a cluster, if that is offline.
+func printOffline(ctx context.Context, p *progress, client adminv1.AdminServiceClient, cluster string) error {
+	message, _, err := offline(ctx, client, cluster)
+	if message != "" {
+		p.printf("⚠ cluster %s is offline: %s. Until it is back, its spoke may go on repairing drift\n", cluster, message)
+	}
+	return err
 }
 
 // inForce is a check that a suspension is in force on the hub and on the affected spokes.

@@ -37,6 +37,38 @@ func (h namesHub) Suspend(_ context.Context, r *adminv1.SuspendRequest) (*adminv
 	return &adminv1.SuspendResponse{Changed: true}, nil
 }
 
+func (h namesHub) Get(context.Context, *adminv1.GetRequest) (*adminv1.GetResponse, error) {
+	return &adminv1.GetResponse{Object: &adminv1.Object{Json: []byte(`{"status":{"conditions":[{"type":"Connected",` +
+		`"reason":"Offline","message":"last heard from at noon"}]}}`)}}, nil
+}
+
+// TestSuspend_offline tells that the spoke may go on, although nobody waits for it.
+func TestSuspend_offline(t *testing.T) {
+	for name, c := range map[string]struct {
+		args []string
+		want bool
+	}{
+		"application": {[]string{"hr", "a", "-n=apps", "--cluster=east"}, true},
+		"stop_repair": {[]string{"cluster", "east", "--stop-repair"}, true},
+		"cluster":     {[]string{"cluster", "east"}, false},
+		"fleet":       {[]string{"fleet", "prod"}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var out strings.Builder
+			root := newCommand()
+			root.SetOut(&out)
+			config := "--config=" + serve(t, namesHub{suspended: new([]string)})
+			root.SetArgs(append([]string{"suspend", "--no-wait", config}, c.args...))
+			err := root.ExecuteContext(t.Context())
+			const told = "cluster east is offline: last heard from at noon. Until it is back, its spoke may go on " +
+				"repairing drift"
+			if err != nil || strings.Contains(out.String(), told) != c.want {
+				t.Errorf("%v, want told: %t, got\n%s", err, c.want, out.String())
+			}
+		})
+	}
+}
+
 // TestSuspend_all suspends all objects of a kind, those after a failure, too, and names each failure.
 func TestSuspend_all(t *testing.T) {
 	var suspended []string

@@ -7,20 +7,21 @@ import (
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/store"
 	"github.com/navefleet/nave/shared/condition"
+	"github.com/navefleet/nave/shared/wording"
 )
 
 // maxCounted is how many new artifacts of a source are counted.
 const maxCounted = 100
 
-// behindBy returns the end of a text that counts the revisions that wait; "" if there is no more than the named one.
+// behindBy returns the end of a text that counts the revisions that wait; "" if the hub does not know how many.
 func behindBy(n int) string {
-	switch {
-	case n < 2:
+	switch n {
+	case 0:
 		return ""
-	case n == maxCounted:
+	case maxCounted:
 		return fmt.Sprintf(", %d or more revisions ahead,", n)
 	}
-	return fmt.Sprintf(", %d revisions ahead,", n)
+	return fmt.Sprintf(", %s ahead,", wording.Count(n, "revision"))
 }
 
 // artifactsSince counts the artifacts of a source that came after a time, from its events.

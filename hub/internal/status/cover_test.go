@@ -524,6 +524,16 @@ func TestSuspended(t *testing.T) {
 		}, eastKey,
 			"True ReconciliationSucceeded: Suspended by an operator " + since + ", drift is not repaired; Runs bundle 4",
 			"Suspended by an operator " + since + ", drift is not repaired", "Cluster/east"},
+		{"offline_without_repairs", func(w *fleetWorld, tx *store.Tx) error {
+			return errors.Join(w.suspend(tx, eastKey, true), w.inPlan(tx), w.spoke(tx, func(s *store.Spoke) {
+				s.Connected, s.Acks[bundle.Received] = false, bundle.ID{}
+			}))
+		}, eastKey,
+			"Unknown Offline: Suspended by an operator " + since + ", its spoke may go on repairing drift until it has " +
+				"received that; The spoke has been offline since 2026-01-02T03:01:00Z",
+			"Unknown: Suspended by an operator " + since + ", its spoke may go on repairing drift until it has received " +
+				"that; the spoke of cluster east has not received it: it has been offline since 2026-01-02T03:01:00Z",
+			"Cluster/east"},
 		{"in_cluster_without_repairs", func(w *fleetWorld, tx *store.Tx) error {
 			return errors.Join(w.suspend(tx, eastKey, true), w.inPlan(tx))
 		}, appsKey,

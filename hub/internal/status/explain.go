@@ -164,9 +164,10 @@ func (f Facts) rollsUp() bool {
 
 // explainSuspension returns the explanation of a suspended object, which is no failure.
 func (f Facts) explainSuspension(s *suspension, v verdict) *adminv1.Explanation {
+	text, _ := s.now(f)
 	e := &adminv1.Explanation{
 		Object: KeyMessage(f.Resource.Key), Since: timestamppb.New(s.since), Reason: condition.Suspended,
-		Message: strings.TrimSuffix(s.text(f)+"; "+v.message, "; "), Advice: f.advice(condition.Suspended),
+		Message: strings.TrimSuffix(text+"; "+v.message, "; "), Advice: f.advice(condition.Suspended),
 	}
 	if with := s.with; with != (api.Key{}) {
 		e.Advice = fmt.Sprintf("To go on: nave resume %s %s", strings.ToLower(with.Kind), with.Name)

@@ -134,8 +134,9 @@ func TestSuspended_by(t *testing.T) {
 	if got := f.suspension().text(f); got != "Suspended by alice since 2026-01-02T03:01:00Z" {
 		t.Errorf("got %q", got)
 	}
-	if behindBy(1) != "" || behindBy(maxCounted) != ", 100 or more revisions ahead," {
-		t.Errorf("one: %q, many: %q", behindBy(1), behindBy(maxCounted))
+	if behindBy(0) != "" || behindBy(1) != ", 1 revision ahead," ||
+		behindBy(maxCounted) != ", 100 or more revisions ahead," {
+		t.Errorf("unknown: %q, one: %q, many: %q", behindBy(0), behindBy(1), behindBy(maxCounted))
 	}
 }
 

@@ -82,11 +82,12 @@ func (f Facts) setSuspended(c *conditions) {
 	if s == nil {
 		return
 	}
-	if ok, why := f.inForce(); !ok {
-		c.set(condition.Suspended, condition.Unknown, condition.Progressing, s.text(f)+"; "+why, s.since)
+	text, ok := s.now(f)
+	if !ok {
+		c.set(condition.Suspended, condition.Unknown, condition.Progressing, text, s.since)
 		return
 	}
-	c.set(condition.Suspended, condition.True, condition.Suspended, s.text(f), s.since)
+	c.set(condition.Suspended, condition.True, condition.Suspended, text, s.since)
 }
 
 // describe adds the metadata that an API server would add, and the decisions of operators: the suspension and the last

@@ -51,7 +51,7 @@ func (c *causes) problems(f Facts) []problem {
 // wishes returns the suspension and the pin of a Cluster or Fleet.
 func (f Facts) wishes(v verdict) (list []problem) {
 	if s := f.suspension(); s != nil {
-		message := s.text(f)
+		message, _ := s.now(f)
 		if v.ready == condition.True && v.message != "" {
 			message += "; " + v.message
 		}

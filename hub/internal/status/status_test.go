@@ -394,7 +394,10 @@ func troubled() *World {
 				Message: "no image", Since: timestamppb.New(at(2))}}
 		}),
 		application("fine", "", nil),
-		application("paused", "", func(f *Facts) { f.Resource.Suspended, f.Resource.SuspendedAt = true, at(5) }),
+		application("paused", "", func(f *Facts) {
+			f.Resource.Suspended, f.Resource.SuspendedAt = true, at(5)
+			f.Entry.Suspended, f.Bundle = true, &store.SignedBundle{} // which the spoke has received
+		}),
 		application("frozen", `,"suspend":true`, func(f *Facts) {
 			f.Report.Ready, f.Report.Reason, f.Report.Message, f.Resource.SuspendedAt = "False", "HealthCheckFailed", "sick",
 				at(5)

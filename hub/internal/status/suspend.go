@@ -42,16 +42,30 @@ func (f Facts) suspension() *suspension {
 func (s *suspension) text(f Facts) string {
 	text := fmt.Sprintf("Suspended %s since %s", s.by, wording.Time(s.since))
 	if f.role() == api.ClusterRole {
-		if f.stopsRepair() {
-			text += ", drift is not repaired"
-		} else {
-			text += ", drift is repaired"
-		}
+		text += ", " + f.repairs()
 	}
 	if len(f.Waiting) > 0 {
 		text += ", " + strings.Join(f.Waiting, ", ") + " waits"
 	}
 	return text
+}
+
+// now returns text, with why the suspension is not in force yet, if it is not.
+func (s *suspension) now(f Facts) (text string, inForce bool) {
+	ok, why := f.inForce()
+	return strings.TrimSuffix(s.text(f)+"; "+why, "; "), ok
+}
+
+// repairs says whether drift is repaired on a suspended Cluster.
+func (f Facts) repairs() string {
+	ok, _ := f.inForce()
+	switch {
+	case !f.stopsRepair():
+		return "drift is repaired"
+	case !ok:
+		return "its spoke may go on repairing drift until it has received that"
+	}
+	return "drift is not repaired"
 }
 
 // inForce reports whether the suspension is in force on the hub, and on the spokes that would otherwise continue. If it
