@@ -13,8 +13,11 @@ import (
 )
 
 const traceText = `Trace an object in a cluster, of any kind, to the Kustomization or HelmRelease that gives it, to
-its sources and their revisions, and to the commit with its author and subject. Of a revision that the source does not
-have any more, the hub knows no commit.
+its sources and their revisions, and to the commit with its author and subject. If the cluster has an earlier revision
+than the source, its commit is told, too: the hub keeps those of the last 20 revisions of a source.
+
+Without --cluster the object is looked for in all clusters. If several have it from the same place, the clusters are
+named together, and where they differ, each; if from different places, --cluster chooses.
 
 The hub tells what the spoke reported: no kubeconfig is needed. A Pod or another object that a controller in the cluster
 made is in no inventory: trace its owner, such as the Deployment. If nothing manages the object, the exit code is 4.`
@@ -25,7 +28,7 @@ func newTraceCommand(s *session) *cobra.Command {
 		Use:   "trace KIND/NAME | KIND NAME",
 		Short: "Trace an object in a cluster to what gives it, its source, its revision and its commit",
 		Long:  traceText,
-		Example: "  nave trace deployment/web -n apps --cluster prod-eu-1\n" +
+		Example: "  nave trace deployment/web -n apps\n  nave trace deployment/web -n apps --cluster prod-eu-1\n" +
 			"  nave trace ingress.networking.k8s.io/web -n apps --cluster prod-eu-1 -o yaml",
 		Args: cobra.RangeArgs(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -38,8 +41,11 @@ func newTraceCommand(s *session) *cobra.Command {
 				return err
 			}
 			return s.run(func(cmd *cobra.Command, _ []string, client adminv1.AdminServiceClient) error {
-				t := &tracing{client: client, cluster: s.cluster}
-				found, err := t.trace(cmd.Context(), want)
+				find := (&tracing{client: client, cluster: s.cluster}).trace
+				if s.cluster == "" {
+					find = (&fleetTracing{client: client}).trace
+				}
+				found, err := find(cmd.Context(), want)
 				if err != nil {
 					return err
 				}
@@ -57,8 +63,6 @@ func (s *session) tracedObject(args []string) (id manifest.ID, err error) {
 	switch {
 	case slash == (len(args) == 2) || kind == "" || slash && name == "":
 		return id, usageError("want one object, as KIND/NAME")
-	case s.cluster == "":
-		return id, usageError("--cluster is missing: name the cluster that has the object")
 	case !slash:
 		name = args[1]
 	}
@@ -68,6 +72,9 @@ func (s *session) tracedObject(args []string) (id manifest.ID, err error) {
 
 // traced is an object and what it comes from.
 type traced struct {
+	// Clusters have the object, if it was looked for in all of them and several have it.
+	Clusters []string `json:"clusters,omitempty"`
+
 	Object  traceStep   `json:"object"`
 	GivenBy traceStep   `json:"givenBy"` // the Kustomization or HelmRelease
 	Sources []traceStep `json:"sources"`
@@ -96,6 +103,9 @@ type traceStep struct {
 
 // print prints an object and what it comes from, as flux trace does.
 func (t *traced) print(out io.Writer) error {
+	if len(t.Clusters) > 0 {
+		fmt.Fprintf(out, "%-15s %s\n", "Clusters:", oneLine(strings.Join(t.Clusters, ", ")))
+	}
 	printStep(out, t.Object, "Object")
 	for _, step := range append([]traceStep{t.GivenBy}, t.Sources...) {
 		fmt.Fprintln(out, "---")

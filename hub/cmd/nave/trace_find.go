@@ -45,7 +45,7 @@ func (t *tracing) trace(ctx context.Context, want manifest.ID) (*traced, error) 
 	}
 	found, err := choose(all, want)
 	if err != nil {
-		return nil, exitError{fmt.Errorf("cluster %s: %w", t.cluster, err), notFound}
+		return nil, exitError{untraced{t.cluster, err}, notFound}
 	}
 	result := &traced{Object: t.step(found.id), Sources: []traceStep{}, Parents: []traceStep{}}
 	result.Object.Status, result.Object.Message = found.node.GetStatus(), found.node.GetMessage()
@@ -66,6 +66,15 @@ func (t *tracing) trace(ctx context.Context, want manifest.ID) (*traced, error) 
 	}
 	return result, err
 }
+
+// untraced is the error of a cluster in which no one object is what the operator named.
+type untraced struct {
+	cluster string
+	why     error
+}
+
+// Error implements error.
+func (u untraced) Error() string { return fmt.Sprintf("cluster %s: %v", u.cluster, u.why) }
 
 // traceRoot traces an object that no other object of the cluster gives.
 func (t *tracing) traceRoot(ctx context.Context, root manifest.ID, result *traced) error {
@@ -114,9 +123,12 @@ func choose(all []located, want manifest.ID) (found located, err error) {
 		return found, fmt.Errorf("%s is managed by nothing, but there is one in %s: set --namespace", name,
 			listIDs(elsewhere, func(id manifest.ID) string { return "namespace " + id.Namespace }))
 	}
-	return found, fmt.Errorf("nothing that the hub knows manages %s. If a controller in the cluster made it, trace its "+
+	return found, fmt.Errorf(nothingManages+" %s. If a controller in the cluster made it, trace its "+
 		"owner, such as the Deployment of a Pod", name)
 }
+
+// nothingManages begins the error about an object of which the hub knows nothing like it.
+const nothingManages = "nothing that the hub knows manages"
 
 func listIDs(all []located, name func(manifest.ID) string) string {
 	var names []string
@@ -175,6 +187,7 @@ func (t *tracing) application(ctx context.Context, id manifest.ID, isRoot bool) 
 	if fleet := api.FleetKey(""); isRoot {
 		owner = &fleet
 	}
+	app = described(key, object)
 	source, has := api.StoredObject(key, data).SourceReference()
 	for range maxSources {
 		if !has {
@@ -182,12 +195,27 @@ func (t *tracing) application(ctx context.Context, id manifest.ID, isRoot bool) 
 		}
 		at, found, err := t.source(ctx, source, owner)
 		if err != nil {
-			return described(key, object), sources, err
+			return app, sources, err
 		}
 		sources = append(sources, described(at, found))
+		app = app.withCommit(found)
 		source, has = sourceOf(at, found)
 	}
-	return described(key, object), sources, nil
+	return app, sources, nil
+}
+
+// withCommit adds the commit of the step's revision, if it is an earlier one of a source.
+func (s traceStep) withCommit(source map[string]any) traceStep {
+	list, _, _ := unstructured.NestedSlice(source, "status", "earlierRevisions")
+	for _, item := range list {
+		e, _ := item.(map[string]any)
+		if newest, _, _ := unstructured.NestedString(source, "status", "artifact", "revision"); s.Revision != newest &&
+			s.Revision != "" && e["revision"] == s.Revision {
+			commit, _, _ := unstructured.NestedStringMap(e, "metadata")
+			s.Author, s.CommitTime, s.Subject = commit["commit.author"], commit["commit.time"], commit["commit.subject"]
+		}
+	}
+	return s
 }
 
 // maxSources is how many sources a chart has, each taken from the next: a HelmChart and its HelmRepository.

@@ -48,9 +48,68 @@ func TestTrace(t *testing.T) {
 	if out, code := exitOf(t.Context(), config, "trace", "ks/app", "--cluster=eats"); code != 4 {
 		t.Errorf("exit code %d of a cluster that does not exist:\n%s", code, out)
 	}
-	for _, args := range []string{"ks", "ks/", "/app", "ks/app web", "ks/app"} {
+	for _, args := range []string{"ks", "ks/", "/app", "ks/app web"} {
 		if out, code := exitOf(t.Context(), config, append([]string{"trace"}, strings.Fields(args)...)...); code == 0 {
 			t.Errorf("%s:\n%s", args, out)
+		}
+	}
+}
+
+// TestTrace_fleet looks for an object in all clusters.
+func TestTrace_fleet(t *testing.T) {
+	config := waitHub(t)
+	for args, want := range map[string]struct {
+		code int
+		text string
+	}{
+		"ks/flux-system": {0, "Clusters:       east, lab"},
+		"ks/app":         {1, "lab has it from Kustomization flux-system/flux-system ./clusters/lab, GitRepository flux-system/fleet "},
+		"ks/none":        {4, "nothing that the hub knows manages ks flux-system/none"},
+		"ks/app -n apps": {4, "cluster east: ks apps/app is managed by nothing, but there is one in namespace flux-system"},
+	} {
+		out, code := exitOf(t.Context(), config, append([]string{"trace"}, strings.Fields(args)...)...)
+		if code != want.code || !strings.Contains(out, want.text) {
+			t.Errorf("%s: exit code %d, want %d and %q:\n%s", args, code, want.code, want.text, out)
+		}
+	}
+}
+
+// TestTogether names clusters together if they have an object from the same place, and each where they differ.
+func TestTogether(t *testing.T) {
+	on := func(cluster, path, revision string) *traced {
+		return &traced{Object: traceStep{Kind: "Deployment", Name: "web", Cluster: cluster, Status: "Current"},
+			GivenBy: traceStep{Kind: "Kustomization", Namespace: "flux-system", Name: "app", Cluster: cluster, Path: path,
+				Revision: revision, Since: cluster},
+			Sources: []traceStep{{Kind: "GitRepository", Namespace: "flux-system", Name: "fleet"}}}
+	}
+	got, err := together([]*traced{on("east", "./a", "main@1"), on("lab", "./a", "main@2"), on("west", "./a", "main@1")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Join(got.Clusters, ",") != "east,lab,west" || got.Object.Status != "Current" || got.Object.Cluster != "" ||
+		got.GivenBy.Revision != "main@1 on east, west; main@2 on lab" || got.GivenBy.Since != "" {
+		t.Errorf("got %+v", got)
+	}
+	_, err = together([]*traced{on("east", "./a", "main@1"), on("lab", "./b", "main@1")})
+	const want = "clusters have the object from different places; choose one with --cluster:"
+	if err == nil || exitCode(err) != 1 || !strings.HasPrefix(err.Error(), want) ||
+		!strings.Contains(err.Error(), "lab has it from Kustomization flux-system/app ./b") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestTraceStep_withCommit tells the commit of a revision that the source had before.
+func TestTraceStep_withCommit(t *testing.T) {
+	source := map[string]any{"status": map[string]any{"artifact": map[string]any{"revision": "main@3"},
+		"earlierRevisions": []any{map[string]any{"revision": "main@2", "metadata": map[string]any{
+			"commit.author": "Ada", "commit.subject": "Two", "commit.time": "then"}}}}}
+	if s := (traceStep{Revision: "main@2"}).withCommit(source); s.Author != "Ada" || s.Subject != "Two" ||
+		s.CommitTime != "then" {
+		t.Errorf("got %+v", s)
+	}
+	for _, revision := range []string{"", "main@1", "main@3"} {
+		if s := (traceStep{Revision: revision}).withCommit(source); s.Author != "" {
+			t.Errorf("%s: got %+v", revision, s)
 		}
 	}
 }

@@ -135,13 +135,13 @@ func (l *Loop) rowAfter(r result) store.Fetched {
 	now := r.source.row
 	now.CheckedAt, now.Error, now.Reason, now.Own = l.Now().UTC(), "", "", r.composed.own
 	if r.artifact != nil {
-		now.Artifact = r.artifact
+		now.SetArtifact(r.artifact)
 	}
 	if r.err != nil {
 		now.Error, now.Reason = r.err.Error(), source.Reason(r.err, cmp.Or(r.source.view.Failed, condition.FetchFailed))
 	}
 	if errors.Is(r.err, source.ErrAccess) {
-		now.Artifact = nil // the source may not use what these credentials gave access to
+		now.Artifact, now.Earlier = nil, nil // the source may not use what these credentials gave access to
 	}
 	return now
 }

@@ -3,6 +3,7 @@ package status
 import (
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/artifact"
+	"github.com/navefleet/nave/hub/internal/store"
 	"github.com/navefleet/nave/shared/condition"
 	"github.com/navefleet/nave/shared/wording"
 )
@@ -27,6 +28,9 @@ func (f Facts) sourceDetails(c *conditions, status fields) {
 		described["metadata"] = map[string]any(metadata)
 	}
 	status["artifact"] = map[string]any(described)
+	if earlier := f.Fetched.Earlier; len(earlier) > 0 {
+		status["earlierRevisions"] = earlierRevisions(earlier)
+	}
 	c.set(condition.ArtifactInStorage, condition.True, condition.Succeeded, "Stored artifact for revision "+a.Revision,
 		a.FetchedAt)
 	if v := a.Verification; v.Mode != "" {
@@ -37,17 +41,32 @@ func (f Facts) sourceDetails(c *conditions, status fields) {
 	}
 }
 
+// earlierRevisions returns the commits of earlier revisions, the newest first.
+func earlierRevisions(list []store.EarlierRevision) []any {
+	all := make([]any, len(list))
+	for i, e := range list {
+		all[i] = map[string]any{"revision": e.Revision, "metadata": map[string]any(commitOf(e.Commit))}
+	}
+	return all
+}
+
 // metadataOf returns what is known about the making of an artifact.
 func metadataOf(a *artifact.Artifact) fields {
-	metadata := fields{}
+	metadata := commitOf(a.Commit)
 	metadata.set(artifact.RevisionAnnotation, a.Origin.Revision)
 	metadata.set(artifact.SourceAnnotation, a.Origin.Source)
-	metadata.set("commit.author", a.Commit.Author)
-	metadata.set("commit.subject", a.Commit.Subject)
-	if !a.Commit.Time.IsZero() {
-		metadata.set("commit.time", wording.Time(a.Commit.Time))
-	}
 	return metadata
+}
+
+// commitOf returns what is known about a commit.
+func commitOf(c artifact.Commit) fields {
+	commit := fields{}
+	commit.set("commit.author", c.Author)
+	commit.set("commit.subject", c.Subject)
+	if !c.Time.IsZero() {
+		commit.set("commit.time", wording.Time(c.Time))
+	}
+	return commit
 }
 
 // isUnverified reports whether a reason says that the signatures of a source were not accepted. The source keeps its

@@ -172,6 +172,33 @@ type Fetched struct {
 	CheckedAt time.Time          `json:"checkedAt"`
 	Error     string             `json:"error,omitempty"` // why the last attempt failed; the artifact stays
 	Reason    string             `json:"reason,omitempty"`
+	// Earlier are the commits of earlier revisions, the newest first, which clusters may still run.
+	Earlier []EarlierRevision `json:"earlier,omitempty"`
+}
+
+// EarlierRevision is a revision that a source had, and its commit.
+type EarlierRevision struct {
+	Revision string          `json:"revision"`
+	Commit   artifact.Commit `json:"commit"`
+}
+
+// maxEarlier is how many commits of a source are kept beside the newest.
+const maxEarlier = 20
+
+// SetArtifact replaces the artifact, and keeps the commit of the one before.
+func (f *Fetched) SetArtifact(a *artifact.Artifact) {
+	last := f.Artifact
+	f.Artifact = a
+	if last == nil || last.Revision == a.Revision || last.Commit == (artifact.Commit{}) {
+		return
+	}
+	earlier := []EarlierRevision{{last.Revision, last.Commit}}
+	for _, e := range f.Earlier {
+		if e.Revision != a.Revision && e.Revision != last.Revision && len(earlier) < maxEarlier {
+			earlier = append(earlier, e)
+		}
+	}
+	f.Earlier = earlier
 }
 
 // Render is the result of one render. Its key is the digest of the inputs: equal inputs give equal results. Package

@@ -1,0 +1,155 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	"google.golang.org/grpc/codes"
+
+	"github.com/navefleet/nave/hub/api"
+	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
+	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/shared/wording"
+)
+
+// fleetTracing finds what an object comes from in all clusters that have it.
+type fleetTracing struct{ client adminv1.AdminServiceClient }
+
+// maxTraces is how many clusters are traced at a time.
+const maxTraces = 8
+
+// trace returns the object and what it comes from. If no cluster has it, the exit code of the error is notFound. If
+// clusters have it from different places, the error lists them.
+func (f *fleetTracing) trace(ctx context.Context, want manifest.ID) (*traced, error) {
+	clusters, err := list(ctx, f.client, &adminv1.ListRequest{Kind: api.ClusterKind}, chunkSize)
+	if err != nil {
+		return nil, err
+	}
+	results, errs := make([]*traced, len(clusters)), make([]error, len(clusters))
+	slots := make(chan struct{}, maxTraces)
+	var running sync.WaitGroup
+	for i, c := range clusters {
+		running.Go(func() {
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			t := &tracing{client: f.client, cluster: c.GetKey().GetName()}
+			results[i], errs[i] = t.trace(ctx, want)
+		})
+	}
+	running.Wait()
+	var missing []untraced
+	for _, err := range errs {
+		if u, is := errors.AsType[untraced](err); is {
+			missing = append(missing, u)
+		} else if err != nil && statusOf(err).Code() != codes.NotFound { // the cluster was removed meanwhile
+			return nil, err
+		}
+	}
+	found := slices.DeleteFunc(results, func(t *traced) bool { return t == nil })
+	if len(found) == 0 {
+		return nil, exitError{inNoCluster(missing), notFound}
+	}
+	return together(found)
+}
+
+// inNoCluster is the error about an object that no cluster has. Of several causes, the one of a cluster with a like
+// object tells most.
+func inNoCluster(missing []untraced) error {
+	if len(missing) == 0 {
+		return errors.New("the hub has no clusters: nave cluster add registers one")
+	}
+	for _, u := range missing {
+		if !strings.HasPrefix(u.why.Error(), nothingManages) {
+			return u
+		}
+	}
+	return fmt.Errorf("in %s, %w", wording.Count(len(missing), "cluster"), missing[0].why)
+}
+
+// together returns one trace of an object that clusters have from the same place.
+func together(found []*traced) (*traced, error) {
+	places := map[string][]string{} // the clusters of each
+	for _, t := range found {
+		places[t.place()] = append(places[t.place()], t.Object.Cluster)
+	}
+	if len(places) > 1 {
+		var texts []string
+		for place, clusters := range places {
+			texts = append(texts, fmt.Sprintf("%s has it from %s", listed(clusters), place))
+		}
+		slices.Sort(texts)
+		return nil, fmt.Errorf("clusters have the object from different places; choose one with --cluster: %s",
+			strings.Join(texts, "; "))
+	}
+	if len(found) == 1 {
+		return found[0], nil
+	}
+	all := *found[0]
+	for _, t := range found {
+		all.Clusters = append(all.Clusters, t.Object.Cluster)
+	}
+	all.Object = merged(found, func(t *traced) traceStep { return t.Object })
+	all.GivenBy = merged(found, func(t *traced) traceStep { return t.GivenBy })
+	all.Sources, all.Parents = []traceStep{}, []traceStep{}
+	for i := range found[0].Sources {
+		all.Sources = append(all.Sources, merged(found, func(t *traced) traceStep { return t.Sources[i] }))
+	}
+	for i := range found[0].Parents {
+		all.Parents = append(all.Parents, merged(found, func(t *traced) traceStep { return t.Parents[i] }))
+	}
+	return &all, nil
+}
+
+// place names what an object comes from, without its cluster, revision and status.
+func (t *traced) place() string {
+	var names []string
+	for _, s := range slices.Concat([]traceStep{t.GivenBy}, t.Sources, t.Parents) {
+		key := api.Key{Kind: s.Kind, Namespace: s.Namespace, Name: s.Name}
+		names = append(names, strings.TrimSpace(key.String()+" "+strings.Join(nonEmpty(s.Path, s.Chart, s.URL,
+			s.Reference), " ")))
+	}
+	return strings.Join(names, ", ")
+}
+
+func nonEmpty(texts ...string) []string {
+	return slices.DeleteFunc(texts, func(s string) bool { return s == "" })
+}
+
+// merged returns a step that clusters have in common. What differs is told for each of them.
+func merged(found []*traced, of func(*traced) traceStep) traceStep {
+	step := of(found[0])
+	onClusters := step.Cluster != ""
+	step.Cluster = ""
+	for _, field := range []func(*traceStep) *string{
+		func(s *traceStep) *string { return &s.Revision }, func(s *traceStep) *string { return &s.Author },
+		func(s *traceStep) *string { return &s.CommitTime }, func(s *traceStep) *string { return &s.Subject },
+		func(s *traceStep) *string { return &s.Status }, func(s *traceStep) *string { return &s.Message },
+	} {
+		var values []string
+		clusters := map[string][]string{}
+		for _, t := range found {
+			one := of(t)
+			value := *field(&one)
+			if clusters[value] == nil {
+				values = append(values, value)
+			}
+			clusters[value] = append(clusters[value], t.Object.Cluster)
+		}
+		if len(values) < 2 {
+			continue
+		}
+		var texts []string
+		for _, value := range nonEmpty(values...) {
+			texts = append(texts, value+" on "+listed(clusters[value]))
+		}
+		*field(&step) = strings.Join(texts, "; ")
+	}
+	if onClusters {
+		step.Since = "" // each cluster has its own
+	}
+	return step
+}
