@@ -40,7 +40,7 @@ func newEventsCommand(s *session) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			w := &eventWatch{client: client, request: request, printer: p}
+			w := &eventWatch{client: client, request: request, printer: p, timeout: s.timeout}
 			if f.watch {
 				w.progress = newProgress(cmd)
 				return w.follow(cmd.Context())

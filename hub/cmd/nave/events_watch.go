@@ -9,15 +9,19 @@ import (
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 	"github.com/navefleet/nave/shared/wait"
 )
 
-// How often a watch of events asks the hub, and for how many events: all that a hub keeps.
+// How a watch of events asks the hub: for all that a hub keeps, and to answer when there are any. An older hub answers
+// at once, and is asked again after a pause.
 const (
-	eventsPause = time.Second
 	eventsChunk = 10_000
+	eventsWait  = 30 * time.Second
+	eventsPause = time.Second
+	eventsBatch = 50 * time.Millisecond // from events to the next request, so that it does not ask for each
 )
 
 // eventWatch asks for the events of a request, and then for those that the hub recorded after them.
@@ -26,6 +30,7 @@ type eventWatch struct {
 	*progress
 	client  adminv1.AdminServiceClient
 	request *adminv1.ListEventsRequest
+	timeout time.Duration // of one request
 }
 
 // list prints the present events.
@@ -46,6 +51,7 @@ func (w *eventWatch) list(ctx context.Context, messages io.Writer) error {
 func (w *eventWatch) follow(ctx context.Context) error {
 	again := wait.Backoff{First: eventsPause, Most: 10 * time.Second, Spread: 0.5}
 	for began := false; ; began = true {
+		asked := time.Now()
 		events, err := w.next(ctx)
 		for began && (isAway(err) || status.Code(err) == codes.DeadlineExceeded) {
 			w.showHubGone(err)
@@ -65,8 +71,12 @@ func (w *eventWatch) follow(ctx context.Context) error {
 		if err := w.printEvents(events); err != nil {
 			return err
 		}
-		w.request.Limit = eventsChunk
-		if wait.For(ctx, eventsPause) != nil {
+		pause := eventsBatch
+		if began && len(events) == 0 && time.Since(asked) < eventsPause {
+			pause = eventsPause
+		}
+		w.request.Limit, w.request.Wait = eventsChunk, durationpb.New(min(eventsWait, w.timeout/2))
+		if wait.For(ctx, pause) != nil {
 			return nil
 		}
 	}

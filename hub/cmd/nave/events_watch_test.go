@@ -55,6 +55,10 @@ func TestEvents_watch(t *testing.T) {
 		strings.Count(out, "LAST SEEN") != 1 || t.Failed() {
 		t.Errorf("exit code %d:\n%s", code, out)
 	}
+	first, then := asked[0].GetWait(), asked[2].GetWait().AsDuration()
+	if first != nil || then <= 0 || then > time.Minute {
+		t.Errorf("the hub was asked to wait %v, then %s for an event", first, then)
+	}
 	out, code = exitOf(t.Context(), serve(t, countingHub{asked: &asked, older: true}), "events", "-w")
 	if code != 1 || !strings.Contains(out, "too old for nave events --watch") {
 		t.Errorf("exit code %d:\n%s", code, out)

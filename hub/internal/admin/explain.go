@@ -6,7 +6,6 @@ import (
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/navefleet/nave/hub/api"
 	fold "github.com/navefleet/nave/hub/internal/status"
@@ -19,45 +18,6 @@ const (
 	defaultEvents = 500
 	maxEvents     = 10_000
 )
-
-// ListEvents implements adminv1.AdminServiceServer.
-func (s *Server) ListEvents(ctx context.Context, r *adminv1.ListEventsRequest) (*adminv1.ListEventsResponse, error) {
-	if _, err := s.operator(ctx); err != nil {
-		return nil, err
-	}
-	set, err := eventsOf(r)
-	if err != nil {
-		return nil, err
-	}
-	switch {
-	case r.Limit < 0:
-		return nil, negativeLimit(int64(r.Limit))
-	case r.Key != nil && r.Namespace != "":
-		return nil, status.Error(codes.InvalidArgument, "a namespace chooses among objects, and the request names one")
-	}
-	var response *adminv1.ListEventsResponse
-	err = s.store.View(ctx, func(tx *store.Tx) error {
-		response = &adminv1.ListEventsResponse{}
-		newest, err := set.Find(tx, filterOf(r), min(int(cmp.Or(r.Limit, defaultEvents)), maxEvents))
-		for _, e := range newest {
-			response.Events = append(response.Events, &adminv1.Event{Time: timestamppb.New(e.Time),
-				Object: fold.KeyMessage(e.Object), Type: e.Type, Reason: e.Reason, Message: e.Message})
-		}
-		if err == nil {
-			response.Last, err = store.LastEvent(tx)
-		}
-		return err
-	})
-	if err != nil {
-		return nil, s.fail(err)
-	}
-	if len(response.Events) == 0 && r.After == 0 {
-		if err := s.requireSubject(ctx, r); err != nil {
-			return nil, err
-		}
-	}
-	return response, nil
-}
 
 // filterOf returns which events of its set a request asks for.
 func filterOf(r *adminv1.ListEventsRequest) store.EventFilter {

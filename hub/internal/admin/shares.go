@@ -84,15 +84,23 @@ func (s *shares) all() (all int) {
 // however long the first message takes. If there is no share, the error names the streams and the command that ends
 // one.
 func (s *shares) accept(stream grpc.ServerStream, who identity.ID, streams, command string) error {
-	if _, ok := s.take(who); !ok {
-		all, own := s.count(who)
-		return status.Errorf(codes.ResourceExhausted, "the hub serves %d %s, %d of them of operator %s; it serves at most "+
-			"%d, and %d of one operator: end one of them (%s), or try again later", all, streams, own, who.Name, s.max,
-			s.ofOne(), command)
+	if err := s.claim(who, streams, command); err != nil {
+		return err
 	}
 	err := stream.SendHeader(nil)
 	if err != nil {
 		s.give(who)
 	}
 	return err
+}
+
+// claim takes a share, or returns an error as accept does.
+func (s *shares) claim(who identity.ID, streams, command string) error {
+	if _, ok := s.take(who); ok {
+		return nil
+	}
+	all, own := s.count(who)
+	return status.Errorf(codes.ResourceExhausted, "the hub serves %d %s, %d of them of operator %s; it serves at most "+
+		"%d, and %d of one operator: end one of them (%s), or try again later", all, streams, own, who.Name, s.max,
+		s.ofOne(), command)
 }

@@ -2045,7 +2045,10 @@ type ListEventsRequest struct {
 	// Only from this time on. An older hub ignores it.
 	Since *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=since,proto3" json:"since,omitempty"`
 	// Only those that the hub recorded after the one of this number; 0: all. Whether the object exists is not asked then.
-	After         uint64 `protobuf:"varint,8,opt,name=after,proto3" json:"after,omitempty"`
+	After uint64 `protobuf:"varint,8,opt,name=after,proto3" json:"after,omitempty"`
+	// With after: if there are none, the hub answers when it records one, at most so much later; a minute at most. An older
+	// hub ignores it, and answers at once.
+	Wait          *durationpb.Duration `protobuf:"bytes,9,opt,name=wait,proto3" json:"wait,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2134,6 +2137,13 @@ func (x *ListEventsRequest) GetAfter() uint64 {
 		return x.After
 	}
 	return 0
+}
+
+func (x *ListEventsRequest) GetWait() *durationpb.Duration {
+	if x != nil {
+		return x.Wait
+	}
+	return nil
 }
 
 type ListEventsResponse struct {
@@ -6017,7 +6027,7 @@ const file_nave_admin_v1_admin_proto_rawDesc = "" +
 	"\ftrust_domain\x18\x06 \x01(\tR\vtrustDomain\x12\x1f\n" +
 	"\vspoke_image\x18\a \x01(\tR\n" +
 	"spokeImage\x12+\n" +
-	"\x11certificate_ended\x18\b \x01(\bR\x10certificateEnded\"\x8e\x02\n" +
+	"\x11certificate_ended\x18\b \x01(\bR\x10certificateEnded\"\xbd\x02\n" +
 	"\x11ListEventsRequest\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\tR\acluster\x12!\n" +
 	"\fall_clusters\x18\x02 \x01(\bR\vallClusters\x12*\n" +
@@ -6026,7 +6036,8 @@ const file_nave_admin_v1_admin_proto_rawDesc = "" +
 	"\tnamespace\x18\x05 \x01(\tR\tnamespace\x12\x14\n" +
 	"\x05types\x18\x06 \x03(\tR\x05types\x120\n" +
 	"\x05since\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12\x14\n" +
-	"\x05after\x18\b \x01(\x04R\x05after\"V\n" +
+	"\x05after\x18\b \x01(\x04R\x05after\x12-\n" +
+	"\x04wait\x18\t \x01(\v2\x19.google.protobuf.DurationR\x04wait\"V\n" +
 	"\x12ListEventsResponse\x12,\n" +
 	"\x06events\x18\x01 \x03(\v2\x14.nave.admin.v1.EventR\x06events\x12\x12\n" +
 	"\x04last\x18\x02 \x01(\x04R\x04last\"\xaf\x01\n" +
@@ -6484,125 +6495,126 @@ var file_nave_admin_v1_admin_proto_depIdxs = []int32{
 	92,  // 30: nave.admin.v1.CreateJoinTokenResponse.expires_at:type_name -> google.protobuf.Timestamp
 	3,   // 31: nave.admin.v1.ListEventsRequest.key:type_name -> nave.admin.v1.ObjectKey
 	92,  // 32: nave.admin.v1.ListEventsRequest.since:type_name -> google.protobuf.Timestamp
-	34,  // 33: nave.admin.v1.ListEventsResponse.events:type_name -> nave.admin.v1.Event
-	92,  // 34: nave.admin.v1.Event.time:type_name -> google.protobuf.Timestamp
-	3,   // 35: nave.admin.v1.Event.object:type_name -> nave.admin.v1.ObjectKey
-	3,   // 36: nave.admin.v1.TreeRequest.key:type_name -> nave.admin.v1.ObjectKey
-	37,  // 37: nave.admin.v1.TreeResponse.root:type_name -> nave.admin.v1.TreeNode
-	37,  // 38: nave.admin.v1.TreeNode.children:type_name -> nave.admin.v1.TreeNode
-	3,   // 39: nave.admin.v1.ExplainRequest.key:type_name -> nave.admin.v1.ObjectKey
-	42,  // 40: nave.admin.v1.ExplainResponse.explanations:type_name -> nave.admin.v1.Explanation
-	40,  // 41: nave.admin.v1.ExplainResponse.encryption:type_name -> nave.admin.v1.Encryption
-	3,   // 42: nave.admin.v1.Encryption.object:type_name -> nave.admin.v1.ObjectKey
-	41,  // 43: nave.admin.v1.Encryption.documents:type_name -> nave.admin.v1.SealedDocument
-	3,   // 44: nave.admin.v1.Explanation.object:type_name -> nave.admin.v1.ObjectKey
-	92,  // 45: nave.admin.v1.Explanation.since:type_name -> google.protobuf.Timestamp
-	3,   // 46: nave.admin.v1.Explanation.affects:type_name -> nave.admin.v1.ObjectKey
-	93,  // 47: nave.admin.v1.LogsRequest.since:type_name -> google.protobuf.Duration
-	45,  // 48: nave.admin.v1.LogsResponse.records:type_name -> nave.admin.v1.LogRecord
-	92,  // 49: nave.admin.v1.LogRecord.time:type_name -> google.protobuf.Timestamp
-	46,  // 50: nave.admin.v1.LogRecord.attributes:type_name -> nave.admin.v1.LogAttribute
-	49,  // 51: nave.admin.v1.GetVersionResponse.spokes:type_name -> nave.admin.v1.SpokeVersion
-	52,  // 52: nave.admin.v1.PublishedResponse.hub:type_name -> nave.admin.v1.PublishedHub
-	54,  // 53: nave.admin.v1.PublishedResponse.cluster:type_name -> nave.admin.v1.PublishedCluster
-	53,  // 54: nave.admin.v1.PublishedHub.objects:type_name -> nave.admin.v1.HubObject
-	3,   // 55: nave.admin.v1.HubObject.owner:type_name -> nave.admin.v1.ObjectKey
-	60,  // 56: nave.admin.v1.PublishedCluster.applications:type_name -> nave.admin.v1.PublishedApplication
-	53,  // 57: nave.admin.v1.PublishedCluster.objects:type_name -> nave.admin.v1.HubObject
-	68,  // 58: nave.admin.v1.PublishedCluster.pin:type_name -> nave.admin.v1.Pin
-	3,   // 59: nave.admin.v1.PublishedCluster.suspended:type_name -> nave.admin.v1.ObjectKey
-	59,  // 60: nave.admin.v1.ShapesResponse.shapes:type_name -> nave.admin.v1.KnownShape
-	3,   // 61: nave.admin.v1.PublishedApplication.key:type_name -> nave.admin.v1.ObjectKey
-	3,   // 62: nave.admin.v1.PublishedApplication.parent:type_name -> nave.admin.v1.ObjectKey
-	61,  // 63: nave.admin.v1.PublishedApplication.told:type_name -> nave.admin.v1.ToldRelease
-	3,   // 64: nave.admin.v1.PublishedContentRequest.key:type_name -> nave.admin.v1.ObjectKey
-	66,  // 65: nave.admin.v1.HistoryResponse.releases:type_name -> nave.admin.v1.PastRelease
-	68,  // 66: nave.admin.v1.HistoryResponse.pin:type_name -> nave.admin.v1.Pin
-	92,  // 67: nave.admin.v1.PastRelease.released_at:type_name -> google.protobuf.Timestamp
-	67,  // 68: nave.admin.v1.PastRelease.listed:type_name -> nave.admin.v1.ReleasedApplication
-	3,   // 69: nave.admin.v1.ReleasedApplication.key:type_name -> nave.admin.v1.ObjectKey
-	2,   // 70: nave.admin.v1.ReleasedApplication.change:type_name -> nave.admin.v1.ApplicationChange
-	92,  // 71: nave.admin.v1.Pin.pinned_at:type_name -> google.protobuf.Timestamp
-	67,  // 72: nave.admin.v1.PreviewRollbackResponse.applications:type_name -> nave.admin.v1.ReleasedApplication
-	92,  // 73: nave.admin.v1.ReleaseResponse.released_at:type_name -> google.protobuf.Timestamp
-	67,  // 74: nave.admin.v1.PreviewReleaseResponse.applications:type_name -> nave.admin.v1.ReleasedApplication
-	79,  // 75: nave.admin.v1.PreviewLiveResponse.applications:type_name -> nave.admin.v1.PreviewedApplication
-	3,   // 76: nave.admin.v1.PreviewedApplication.key:type_name -> nave.admin.v1.ObjectKey
-	80,  // 77: nave.admin.v1.PreviewedApplication.objects:type_name -> nave.admin.v1.PreviewedObject
-	81,  // 78: nave.admin.v1.PreviewedObject.fields:type_name -> nave.admin.v1.PreviewedField
-	84,  // 79: nave.admin.v1.ListSchemasResponse.served:type_name -> nave.admin.v1.SchemaVersion
-	84,  // 80: nave.admin.v1.ReadSchemaRequest.version:type_name -> nave.admin.v1.SchemaVersion
-	3,   // 81: nave.admin.v1.PinHelmReleaseRequest.key:type_name -> nave.admin.v1.ObjectKey
-	89,  // 82: nave.admin.v1.PinHelmReleaseResponse.now:type_name -> nave.admin.v1.HelmRevision
-	89,  // 83: nave.admin.v1.PinHelmReleaseResponse.to:type_name -> nave.admin.v1.HelmRevision
-	92,  // 84: nave.admin.v1.HelmRevision.deployed_at:type_name -> google.protobuf.Timestamp
-	3,   // 85: nave.admin.v1.UnpinHelmReleaseRequest.key:type_name -> nave.admin.v1.ObjectKey
-	89,  // 86: nave.admin.v1.UnpinHelmReleaseResponse.now:type_name -> nave.admin.v1.HelmRevision
-	5,   // 87: nave.admin.v1.AdminService.Get:input_type -> nave.admin.v1.GetRequest
-	7,   // 88: nave.admin.v1.AdminService.List:input_type -> nave.admin.v1.ListRequest
-	9,   // 89: nave.admin.v1.AdminService.Watch:input_type -> nave.admin.v1.WatchRequest
-	11,  // 90: nave.admin.v1.AdminService.Apply:input_type -> nave.admin.v1.ApplyRequest
-	15,  // 91: nave.admin.v1.AdminService.Delete:input_type -> nave.admin.v1.DeleteRequest
-	18,  // 92: nave.admin.v1.AdminService.Impact:input_type -> nave.admin.v1.ImpactRequest
-	22,  // 93: nave.admin.v1.AdminService.Confirm:input_type -> nave.admin.v1.ConfirmRequest
-	24,  // 94: nave.admin.v1.AdminService.Reconcile:input_type -> nave.admin.v1.ReconcileRequest
-	26,  // 95: nave.admin.v1.AdminService.Suspend:input_type -> nave.admin.v1.SuspendRequest
-	28,  // 96: nave.admin.v1.AdminService.Resume:input_type -> nave.admin.v1.ResumeRequest
-	30,  // 97: nave.admin.v1.AdminService.CreateJoinToken:input_type -> nave.admin.v1.CreateJoinTokenRequest
-	32,  // 98: nave.admin.v1.AdminService.ListEvents:input_type -> nave.admin.v1.ListEventsRequest
-	35,  // 99: nave.admin.v1.AdminService.Tree:input_type -> nave.admin.v1.TreeRequest
-	38,  // 100: nave.admin.v1.AdminService.Explain:input_type -> nave.admin.v1.ExplainRequest
-	50,  // 101: nave.admin.v1.AdminService.Published:input_type -> nave.admin.v1.PublishedRequest
-	62,  // 102: nave.admin.v1.AdminService.PublishedContent:input_type -> nave.admin.v1.PublishedContentRequest
-	55,  // 103: nave.admin.v1.AdminService.Capabilities:input_type -> nave.admin.v1.CapabilitiesRequest
-	57,  // 104: nave.admin.v1.AdminService.Shapes:input_type -> nave.admin.v1.ShapesRequest
-	77,  // 105: nave.admin.v1.AdminService.PreviewLive:input_type -> nave.admin.v1.PreviewLiveRequest
-	82,  // 106: nave.admin.v1.AdminService.ListSchemas:input_type -> nave.admin.v1.ListSchemasRequest
-	85,  // 107: nave.admin.v1.AdminService.ReadSchema:input_type -> nave.admin.v1.ReadSchemaRequest
-	43,  // 108: nave.admin.v1.AdminService.Logs:input_type -> nave.admin.v1.LogsRequest
-	64,  // 109: nave.admin.v1.AdminService.History:input_type -> nave.admin.v1.HistoryRequest
-	69,  // 110: nave.admin.v1.AdminService.Rollback:input_type -> nave.admin.v1.RollbackRequest
-	71,  // 111: nave.admin.v1.AdminService.PreviewRollback:input_type -> nave.admin.v1.PreviewRollbackRequest
-	73,  // 112: nave.admin.v1.AdminService.Release:input_type -> nave.admin.v1.ReleaseRequest
-	75,  // 113: nave.admin.v1.AdminService.PreviewRelease:input_type -> nave.admin.v1.PreviewReleaseRequest
-	87,  // 114: nave.admin.v1.AdminService.PinHelmRelease:input_type -> nave.admin.v1.PinHelmReleaseRequest
-	90,  // 115: nave.admin.v1.AdminService.UnpinHelmRelease:input_type -> nave.admin.v1.UnpinHelmReleaseRequest
-	47,  // 116: nave.admin.v1.AdminService.GetVersion:input_type -> nave.admin.v1.GetVersionRequest
-	6,   // 117: nave.admin.v1.AdminService.Get:output_type -> nave.admin.v1.GetResponse
-	8,   // 118: nave.admin.v1.AdminService.List:output_type -> nave.admin.v1.ListResponse
-	10,  // 119: nave.admin.v1.AdminService.Watch:output_type -> nave.admin.v1.WatchResponse
-	13,  // 120: nave.admin.v1.AdminService.Apply:output_type -> nave.admin.v1.ApplyResponse
-	16,  // 121: nave.admin.v1.AdminService.Delete:output_type -> nave.admin.v1.DeleteResponse
-	19,  // 122: nave.admin.v1.AdminService.Impact:output_type -> nave.admin.v1.ImpactResponse
-	23,  // 123: nave.admin.v1.AdminService.Confirm:output_type -> nave.admin.v1.ConfirmResponse
-	25,  // 124: nave.admin.v1.AdminService.Reconcile:output_type -> nave.admin.v1.ReconcileResponse
-	27,  // 125: nave.admin.v1.AdminService.Suspend:output_type -> nave.admin.v1.SuspendResponse
-	29,  // 126: nave.admin.v1.AdminService.Resume:output_type -> nave.admin.v1.ResumeResponse
-	31,  // 127: nave.admin.v1.AdminService.CreateJoinToken:output_type -> nave.admin.v1.CreateJoinTokenResponse
-	33,  // 128: nave.admin.v1.AdminService.ListEvents:output_type -> nave.admin.v1.ListEventsResponse
-	36,  // 129: nave.admin.v1.AdminService.Tree:output_type -> nave.admin.v1.TreeResponse
-	39,  // 130: nave.admin.v1.AdminService.Explain:output_type -> nave.admin.v1.ExplainResponse
-	51,  // 131: nave.admin.v1.AdminService.Published:output_type -> nave.admin.v1.PublishedResponse
-	63,  // 132: nave.admin.v1.AdminService.PublishedContent:output_type -> nave.admin.v1.PublishedContentResponse
-	56,  // 133: nave.admin.v1.AdminService.Capabilities:output_type -> nave.admin.v1.CapabilitiesResponse
-	58,  // 134: nave.admin.v1.AdminService.Shapes:output_type -> nave.admin.v1.ShapesResponse
-	78,  // 135: nave.admin.v1.AdminService.PreviewLive:output_type -> nave.admin.v1.PreviewLiveResponse
-	83,  // 136: nave.admin.v1.AdminService.ListSchemas:output_type -> nave.admin.v1.ListSchemasResponse
-	86,  // 137: nave.admin.v1.AdminService.ReadSchema:output_type -> nave.admin.v1.ReadSchemaResponse
-	44,  // 138: nave.admin.v1.AdminService.Logs:output_type -> nave.admin.v1.LogsResponse
-	65,  // 139: nave.admin.v1.AdminService.History:output_type -> nave.admin.v1.HistoryResponse
-	70,  // 140: nave.admin.v1.AdminService.Rollback:output_type -> nave.admin.v1.RollbackResponse
-	72,  // 141: nave.admin.v1.AdminService.PreviewRollback:output_type -> nave.admin.v1.PreviewRollbackResponse
-	74,  // 142: nave.admin.v1.AdminService.Release:output_type -> nave.admin.v1.ReleaseResponse
-	76,  // 143: nave.admin.v1.AdminService.PreviewRelease:output_type -> nave.admin.v1.PreviewReleaseResponse
-	88,  // 144: nave.admin.v1.AdminService.PinHelmRelease:output_type -> nave.admin.v1.PinHelmReleaseResponse
-	91,  // 145: nave.admin.v1.AdminService.UnpinHelmRelease:output_type -> nave.admin.v1.UnpinHelmReleaseResponse
-	48,  // 146: nave.admin.v1.AdminService.GetVersion:output_type -> nave.admin.v1.GetVersionResponse
-	117, // [117:147] is the sub-list for method output_type
-	87,  // [87:117] is the sub-list for method input_type
-	87,  // [87:87] is the sub-list for extension type_name
-	87,  // [87:87] is the sub-list for extension extendee
-	0,   // [0:87] is the sub-list for field type_name
+	93,  // 33: nave.admin.v1.ListEventsRequest.wait:type_name -> google.protobuf.Duration
+	34,  // 34: nave.admin.v1.ListEventsResponse.events:type_name -> nave.admin.v1.Event
+	92,  // 35: nave.admin.v1.Event.time:type_name -> google.protobuf.Timestamp
+	3,   // 36: nave.admin.v1.Event.object:type_name -> nave.admin.v1.ObjectKey
+	3,   // 37: nave.admin.v1.TreeRequest.key:type_name -> nave.admin.v1.ObjectKey
+	37,  // 38: nave.admin.v1.TreeResponse.root:type_name -> nave.admin.v1.TreeNode
+	37,  // 39: nave.admin.v1.TreeNode.children:type_name -> nave.admin.v1.TreeNode
+	3,   // 40: nave.admin.v1.ExplainRequest.key:type_name -> nave.admin.v1.ObjectKey
+	42,  // 41: nave.admin.v1.ExplainResponse.explanations:type_name -> nave.admin.v1.Explanation
+	40,  // 42: nave.admin.v1.ExplainResponse.encryption:type_name -> nave.admin.v1.Encryption
+	3,   // 43: nave.admin.v1.Encryption.object:type_name -> nave.admin.v1.ObjectKey
+	41,  // 44: nave.admin.v1.Encryption.documents:type_name -> nave.admin.v1.SealedDocument
+	3,   // 45: nave.admin.v1.Explanation.object:type_name -> nave.admin.v1.ObjectKey
+	92,  // 46: nave.admin.v1.Explanation.since:type_name -> google.protobuf.Timestamp
+	3,   // 47: nave.admin.v1.Explanation.affects:type_name -> nave.admin.v1.ObjectKey
+	93,  // 48: nave.admin.v1.LogsRequest.since:type_name -> google.protobuf.Duration
+	45,  // 49: nave.admin.v1.LogsResponse.records:type_name -> nave.admin.v1.LogRecord
+	92,  // 50: nave.admin.v1.LogRecord.time:type_name -> google.protobuf.Timestamp
+	46,  // 51: nave.admin.v1.LogRecord.attributes:type_name -> nave.admin.v1.LogAttribute
+	49,  // 52: nave.admin.v1.GetVersionResponse.spokes:type_name -> nave.admin.v1.SpokeVersion
+	52,  // 53: nave.admin.v1.PublishedResponse.hub:type_name -> nave.admin.v1.PublishedHub
+	54,  // 54: nave.admin.v1.PublishedResponse.cluster:type_name -> nave.admin.v1.PublishedCluster
+	53,  // 55: nave.admin.v1.PublishedHub.objects:type_name -> nave.admin.v1.HubObject
+	3,   // 56: nave.admin.v1.HubObject.owner:type_name -> nave.admin.v1.ObjectKey
+	60,  // 57: nave.admin.v1.PublishedCluster.applications:type_name -> nave.admin.v1.PublishedApplication
+	53,  // 58: nave.admin.v1.PublishedCluster.objects:type_name -> nave.admin.v1.HubObject
+	68,  // 59: nave.admin.v1.PublishedCluster.pin:type_name -> nave.admin.v1.Pin
+	3,   // 60: nave.admin.v1.PublishedCluster.suspended:type_name -> nave.admin.v1.ObjectKey
+	59,  // 61: nave.admin.v1.ShapesResponse.shapes:type_name -> nave.admin.v1.KnownShape
+	3,   // 62: nave.admin.v1.PublishedApplication.key:type_name -> nave.admin.v1.ObjectKey
+	3,   // 63: nave.admin.v1.PublishedApplication.parent:type_name -> nave.admin.v1.ObjectKey
+	61,  // 64: nave.admin.v1.PublishedApplication.told:type_name -> nave.admin.v1.ToldRelease
+	3,   // 65: nave.admin.v1.PublishedContentRequest.key:type_name -> nave.admin.v1.ObjectKey
+	66,  // 66: nave.admin.v1.HistoryResponse.releases:type_name -> nave.admin.v1.PastRelease
+	68,  // 67: nave.admin.v1.HistoryResponse.pin:type_name -> nave.admin.v1.Pin
+	92,  // 68: nave.admin.v1.PastRelease.released_at:type_name -> google.protobuf.Timestamp
+	67,  // 69: nave.admin.v1.PastRelease.listed:type_name -> nave.admin.v1.ReleasedApplication
+	3,   // 70: nave.admin.v1.ReleasedApplication.key:type_name -> nave.admin.v1.ObjectKey
+	2,   // 71: nave.admin.v1.ReleasedApplication.change:type_name -> nave.admin.v1.ApplicationChange
+	92,  // 72: nave.admin.v1.Pin.pinned_at:type_name -> google.protobuf.Timestamp
+	67,  // 73: nave.admin.v1.PreviewRollbackResponse.applications:type_name -> nave.admin.v1.ReleasedApplication
+	92,  // 74: nave.admin.v1.ReleaseResponse.released_at:type_name -> google.protobuf.Timestamp
+	67,  // 75: nave.admin.v1.PreviewReleaseResponse.applications:type_name -> nave.admin.v1.ReleasedApplication
+	79,  // 76: nave.admin.v1.PreviewLiveResponse.applications:type_name -> nave.admin.v1.PreviewedApplication
+	3,   // 77: nave.admin.v1.PreviewedApplication.key:type_name -> nave.admin.v1.ObjectKey
+	80,  // 78: nave.admin.v1.PreviewedApplication.objects:type_name -> nave.admin.v1.PreviewedObject
+	81,  // 79: nave.admin.v1.PreviewedObject.fields:type_name -> nave.admin.v1.PreviewedField
+	84,  // 80: nave.admin.v1.ListSchemasResponse.served:type_name -> nave.admin.v1.SchemaVersion
+	84,  // 81: nave.admin.v1.ReadSchemaRequest.version:type_name -> nave.admin.v1.SchemaVersion
+	3,   // 82: nave.admin.v1.PinHelmReleaseRequest.key:type_name -> nave.admin.v1.ObjectKey
+	89,  // 83: nave.admin.v1.PinHelmReleaseResponse.now:type_name -> nave.admin.v1.HelmRevision
+	89,  // 84: nave.admin.v1.PinHelmReleaseResponse.to:type_name -> nave.admin.v1.HelmRevision
+	92,  // 85: nave.admin.v1.HelmRevision.deployed_at:type_name -> google.protobuf.Timestamp
+	3,   // 86: nave.admin.v1.UnpinHelmReleaseRequest.key:type_name -> nave.admin.v1.ObjectKey
+	89,  // 87: nave.admin.v1.UnpinHelmReleaseResponse.now:type_name -> nave.admin.v1.HelmRevision
+	5,   // 88: nave.admin.v1.AdminService.Get:input_type -> nave.admin.v1.GetRequest
+	7,   // 89: nave.admin.v1.AdminService.List:input_type -> nave.admin.v1.ListRequest
+	9,   // 90: nave.admin.v1.AdminService.Watch:input_type -> nave.admin.v1.WatchRequest
+	11,  // 91: nave.admin.v1.AdminService.Apply:input_type -> nave.admin.v1.ApplyRequest
+	15,  // 92: nave.admin.v1.AdminService.Delete:input_type -> nave.admin.v1.DeleteRequest
+	18,  // 93: nave.admin.v1.AdminService.Impact:input_type -> nave.admin.v1.ImpactRequest
+	22,  // 94: nave.admin.v1.AdminService.Confirm:input_type -> nave.admin.v1.ConfirmRequest
+	24,  // 95: nave.admin.v1.AdminService.Reconcile:input_type -> nave.admin.v1.ReconcileRequest
+	26,  // 96: nave.admin.v1.AdminService.Suspend:input_type -> nave.admin.v1.SuspendRequest
+	28,  // 97: nave.admin.v1.AdminService.Resume:input_type -> nave.admin.v1.ResumeRequest
+	30,  // 98: nave.admin.v1.AdminService.CreateJoinToken:input_type -> nave.admin.v1.CreateJoinTokenRequest
+	32,  // 99: nave.admin.v1.AdminService.ListEvents:input_type -> nave.admin.v1.ListEventsRequest
+	35,  // 100: nave.admin.v1.AdminService.Tree:input_type -> nave.admin.v1.TreeRequest
+	38,  // 101: nave.admin.v1.AdminService.Explain:input_type -> nave.admin.v1.ExplainRequest
+	50,  // 102: nave.admin.v1.AdminService.Published:input_type -> nave.admin.v1.PublishedRequest
+	62,  // 103: nave.admin.v1.AdminService.PublishedContent:input_type -> nave.admin.v1.PublishedContentRequest
+	55,  // 104: nave.admin.v1.AdminService.Capabilities:input_type -> nave.admin.v1.CapabilitiesRequest
+	57,  // 105: nave.admin.v1.AdminService.Shapes:input_type -> nave.admin.v1.ShapesRequest
+	77,  // 106: nave.admin.v1.AdminService.PreviewLive:input_type -> nave.admin.v1.PreviewLiveRequest
+	82,  // 107: nave.admin.v1.AdminService.ListSchemas:input_type -> nave.admin.v1.ListSchemasRequest
+	85,  // 108: nave.admin.v1.AdminService.ReadSchema:input_type -> nave.admin.v1.ReadSchemaRequest
+	43,  // 109: nave.admin.v1.AdminService.Logs:input_type -> nave.admin.v1.LogsRequest
+	64,  // 110: nave.admin.v1.AdminService.History:input_type -> nave.admin.v1.HistoryRequest
+	69,  // 111: nave.admin.v1.AdminService.Rollback:input_type -> nave.admin.v1.RollbackRequest
+	71,  // 112: nave.admin.v1.AdminService.PreviewRollback:input_type -> nave.admin.v1.PreviewRollbackRequest
+	73,  // 113: nave.admin.v1.AdminService.Release:input_type -> nave.admin.v1.ReleaseRequest
+	75,  // 114: nave.admin.v1.AdminService.PreviewRelease:input_type -> nave.admin.v1.PreviewReleaseRequest
+	87,  // 115: nave.admin.v1.AdminService.PinHelmRelease:input_type -> nave.admin.v1.PinHelmReleaseRequest
+	90,  // 116: nave.admin.v1.AdminService.UnpinHelmRelease:input_type -> nave.admin.v1.UnpinHelmReleaseRequest
+	47,  // 117: nave.admin.v1.AdminService.GetVersion:input_type -> nave.admin.v1.GetVersionRequest
+	6,   // 118: nave.admin.v1.AdminService.Get:output_type -> nave.admin.v1.GetResponse
+	8,   // 119: nave.admin.v1.AdminService.List:output_type -> nave.admin.v1.ListResponse
+	10,  // 120: nave.admin.v1.AdminService.Watch:output_type -> nave.admin.v1.WatchResponse
+	13,  // 121: nave.admin.v1.AdminService.Apply:output_type -> nave.admin.v1.ApplyResponse
+	16,  // 122: nave.admin.v1.AdminService.Delete:output_type -> nave.admin.v1.DeleteResponse
+	19,  // 123: nave.admin.v1.AdminService.Impact:output_type -> nave.admin.v1.ImpactResponse
+	23,  // 124: nave.admin.v1.AdminService.Confirm:output_type -> nave.admin.v1.ConfirmResponse
+	25,  // 125: nave.admin.v1.AdminService.Reconcile:output_type -> nave.admin.v1.ReconcileResponse
+	27,  // 126: nave.admin.v1.AdminService.Suspend:output_type -> nave.admin.v1.SuspendResponse
+	29,  // 127: nave.admin.v1.AdminService.Resume:output_type -> nave.admin.v1.ResumeResponse
+	31,  // 128: nave.admin.v1.AdminService.CreateJoinToken:output_type -> nave.admin.v1.CreateJoinTokenResponse
+	33,  // 129: nave.admin.v1.AdminService.ListEvents:output_type -> nave.admin.v1.ListEventsResponse
+	36,  // 130: nave.admin.v1.AdminService.Tree:output_type -> nave.admin.v1.TreeResponse
+	39,  // 131: nave.admin.v1.AdminService.Explain:output_type -> nave.admin.v1.ExplainResponse
+	51,  // 132: nave.admin.v1.AdminService.Published:output_type -> nave.admin.v1.PublishedResponse
+	63,  // 133: nave.admin.v1.AdminService.PublishedContent:output_type -> nave.admin.v1.PublishedContentResponse
+	56,  // 134: nave.admin.v1.AdminService.Capabilities:output_type -> nave.admin.v1.CapabilitiesResponse
+	58,  // 135: nave.admin.v1.AdminService.Shapes:output_type -> nave.admin.v1.ShapesResponse
+	78,  // 136: nave.admin.v1.AdminService.PreviewLive:output_type -> nave.admin.v1.PreviewLiveResponse
+	83,  // 137: nave.admin.v1.AdminService.ListSchemas:output_type -> nave.admin.v1.ListSchemasResponse
+	86,  // 138: nave.admin.v1.AdminService.ReadSchema:output_type -> nave.admin.v1.ReadSchemaResponse
+	44,  // 139: nave.admin.v1.AdminService.Logs:output_type -> nave.admin.v1.LogsResponse
+	65,  // 140: nave.admin.v1.AdminService.History:output_type -> nave.admin.v1.HistoryResponse
+	70,  // 141: nave.admin.v1.AdminService.Rollback:output_type -> nave.admin.v1.RollbackResponse
+	72,  // 142: nave.admin.v1.AdminService.PreviewRollback:output_type -> nave.admin.v1.PreviewRollbackResponse
+	74,  // 143: nave.admin.v1.AdminService.Release:output_type -> nave.admin.v1.ReleaseResponse
+	76,  // 144: nave.admin.v1.AdminService.PreviewRelease:output_type -> nave.admin.v1.PreviewReleaseResponse
+	88,  // 145: nave.admin.v1.AdminService.PinHelmRelease:output_type -> nave.admin.v1.PinHelmReleaseResponse
+	91,  // 146: nave.admin.v1.AdminService.UnpinHelmRelease:output_type -> nave.admin.v1.UnpinHelmReleaseResponse
+	48,  // 147: nave.admin.v1.AdminService.GetVersion:output_type -> nave.admin.v1.GetVersionResponse
+	118, // [118:148] is the sub-list for method output_type
+	88,  // [88:118] is the sub-list for method input_type
+	88,  // [88:88] is the sub-list for extension type_name
+	88,  // [88:88] is the sub-list for extension extendee
+	0,   // [0:88] is the sub-list for field type_name
 }
 
 func init() { file_nave_admin_v1_admin_proto_init() }
