@@ -161,9 +161,16 @@ func (s *Server) Rollback(ctx context.Context, r *adminv1.RollbackRequest) (*adm
 	return answer, nil
 }
 
-// isReleased reports whether the cluster's release has what a pin to a past release gives it.
+// isReleased reports whether the cluster's release has what a pin to a past release gives it. Applications that the
+// past release does not have stay while the cluster is pinned.
 func (h historyOf) isReleased(past store.Past) bool {
-	return h.isCurrent(past) && (h.wasPinned() || len(past.Applications) == 0)
+	if !h.wasPinned() {
+		return len(past.Applications) == 0 && h.isCurrent(past)
+	}
+	return !slices.ContainsFunc(compareReleases(past.Applications, h.now()), func(c compared) bool {
+		return c.change() == adminv1.ApplicationChange_APPLICATION_CHANGE_CHANGED ||
+			c.change() == adminv1.ApplicationChange_APPLICATION_CHANGE_REMOVED
+	})
 }
 
 // replacedBy returns the sequence of the newest bundle of a cluster if another one must follow. If none must, or there
@@ -209,7 +216,7 @@ func (h historyOf) choose(r *adminv1.RollbackRequest) (store.Past, error) {
 		return store.Past{}, err
 	}
 	for _, past := range h.past {
-		current := h.isCurrent(past)
+		current := h.isCurrent(past) || h.isReleased(past)
 		switch r.GetSequence() {
 		case 0:
 			if !past.Left && current == h.wasPinned() {
@@ -217,8 +224,8 @@ func (h historyOf) choose(r *adminv1.RollbackRequest) (store.Past, error) {
 			}
 		case past.Bundle.Sequence:
 			if current && h.pin != nil && h.pin.Bundle == past.Bundle {
-				return past, status.Errorf(codes.AlreadyExists, "cluster %s is pinned to bundle %d already", r.GetCluster(),
-					past.Bundle.Sequence)
+				return past, status.Errorf(codes.AlreadyExists, "cluster %[1]s is pinned to bundle %[2]d already; to go on "+
+					"with Git: nave release %[1]s", r.GetCluster(), past.Bundle.Sequence)
 			}
 			return past, nil // also what the cluster has: then the pin keeps it
 		}

@@ -144,6 +144,33 @@ func TestRollback_replaces(t *testing.T) {
 	}
 }
 
+// TestRollback_again pins a cluster twice to a release from before an application was added. The application stays, and
+// nothing is left to release.
+func TestRollback_again(t *testing.T) {
+	r := newRig(t)
+	r.past(2)
+	pinTo := func(sequence uint64) (*adminv1.RollbackResponse, error) {
+		return r.Rollback(t.Context(), &adminv1.RollbackRequest{Cluster: "a", Sequence: sequence})
+	}
+	_, err := pinTo(1)
+	must(t, err)
+	pin, _ := r.pin()
+	with, added := pin.Past, pin.Applications[0]
+	added.Name.Name = "added"
+	with.Applications = []store.Content{with.Applications[0], added}
+	r.publish(store.Control{KeepsObjects: true}, with, 3)
+	_, err = pinTo(1)
+	wantCode(t, err, codes.AlreadyExists, "cluster a is pinned to bundle 1 already", "nave release a")
+	must(t, r.store.Update(t.Context(), func(tx *store.Tx) error {
+		return store.SignedBundles.Put(tx, "a", store.SignedBundle{Bundle: bundle.ID{Epoch: 1, Sequence: 3}})
+	}))
+	for sequence, want := range map[uint64]uint64{2: 3, 3: 0} {
+		if answer, err := pinTo(sequence); err != nil || answer.GetReplaces() != want {
+			t.Errorf("a pin to bundle %d replaces bundle %d, want %d: %v", sequence, answer.GetReplaces(), want, err)
+		}
+	}
+}
+
 // TestHistory_release lists the applications of one release, and of a rollback before it is done.
 func TestHistory_release(t *testing.T) {
 	r := newRig(t)
