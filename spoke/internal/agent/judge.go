@@ -142,6 +142,8 @@ func (n *node) healthCondition(now time.Time) Condition {
 		return notReady(condition.HealthCheckFailed, "health check failed: "+text)
 	case now.Before(n.healthDeadline()):
 		return unknown(condition.Progressing, "waiting for health: "+text)
+	case n.mark.HealthyDigest == n.mark.Digest: // the timeout is for what was never healthy
+		return notReady(condition.HealthCheckFailed, "no longer healthy: "+text)
 	}
 	return notReady(condition.HealthCheckFailed, fmt.Sprintf("not healthy after %s: %s", n.timeout(), text))
 }
