@@ -16,6 +16,7 @@ import (
 	"github.com/navefleet/nave/hub/internal/store"
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/condition"
 	"github.com/navefleet/nave/shared/identity"
 )
 
@@ -151,7 +152,7 @@ func (s *Server) Rollback(ctx context.Context, r *adminv1.RollbackRequest) (*adm
 			return cmp.Or(err, status.Errorf(codes.Aborted, "bundle %d left the history meanwhile: try again",
 				past.Bundle.Sequence))
 		}
-		return store.Pins.Put(tx, r.GetCluster(), store.Pin{Past: past, PinnedAt: s.now().UTC(), By: who.String()})
+		return s.pin(tx, r.GetCluster(), store.Pin{Past: past, PinnedAt: s.now().UTC(), By: who.String()})
 	})
 	if err != nil {
 		return nil, s.fail(err)
@@ -159,6 +160,13 @@ func (s *Server) Rollback(ctx context.Context, r *adminv1.RollbackRequest) (*adm
 	s.log.Info("operator pinned a cluster", slog.String("cluster", r.GetCluster()),
 		slog.Uint64("sequence", past.Bundle.Sequence), slog.String("peer", who.String()))
 	return answer, nil
+}
+
+// pin stores the pin of a cluster, and keeps the event.
+func (s *Server) pin(tx *store.Tx, cluster string, p store.Pin) error {
+	err := s.record(tx, api.ClusterKey(cluster), condition.Pinned,
+		fmt.Sprintf("pinned to the applications of bundle %d by %s", p.Bundle.Sequence, identity.NameOf(p.By)))
+	return errors.Join(err, store.Pins.Put(tx, cluster, p))
 }
 
 // isReleased reports whether the cluster's release has what a pin to a past release gives it. Applications that the
@@ -284,7 +292,8 @@ func (s *Server) Release(ctx context.Context, r *adminv1.ReleaseRequest) (*admin
 		if answer.Replaces, err = replacedBy(tx, r.GetCluster(), h.wasPinned()); err != nil {
 			return err
 		}
-		return store.Pins.Delete(tx, r.GetCluster())
+		err = s.record(tx, api.ClusterKey(r.GetCluster()), condition.PinEnded, "released by "+identity.NameOf(who.String()))
+		return errors.Join(err, store.Pins.Delete(tx, r.GetCluster()))
 	})
 	if err != nil {
 		return nil, s.fail(err)

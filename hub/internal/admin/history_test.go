@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -8,6 +9,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"github.com/navefleet/nave/hub/api"
+	fold "github.com/navefleet/nave/hub/internal/status"
 	"github.com/navefleet/nave/hub/internal/store"
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 	"github.com/navefleet/nave/shared/bundle"
@@ -99,6 +101,24 @@ func TestRollback(t *testing.T) {
 	must(t, err)
 	if _, pinned := r.pin(); pinned {
 		t.Error("the cluster is still pinned")
+	}
+	r.expectEvents(api.ClusterKey("a"), "Pinned: pinned to the applications of bundle 2 by admin",
+		"PinEnded: released by admin")
+}
+
+// expectEvents wants events of an object.
+func (r *rig) expectEvents(of api.Key, want ...string) {
+	r.t.Helper()
+	answer, err := r.ListEvents(r.t.Context(), &adminv1.ListEventsRequest{Key: fold.KeyMessage(of)})
+	must(r.t, err)
+	var got []string
+	for _, e := range answer.GetEvents() {
+		got = append(got, e.GetReason()+": "+e.GetMessage())
+	}
+	for _, event := range want {
+		if !slices.Contains(got, event) {
+			r.t.Errorf("no event %q of %s: %q", event, of, got)
+		}
 	}
 }
 

@@ -2,6 +2,8 @@ package admin
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"strings"
 	"time"
 
@@ -14,6 +16,8 @@ import (
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/condition"
+	"github.com/navefleet/nave/shared/identity"
 	"github.com/navefleet/nave/shared/reporting"
 )
 
@@ -43,7 +47,9 @@ func (s *Server) PinHelmRelease(ctx context.Context, r *adminv1.PinHelmReleaseRe
 			return nil
 		}
 		row.Pin = store.ReleasePin{Revision: to.GetRevision(), At: s.now().UTC(), By: who.String()}
-		return store.Resources.Put(tx, key.Path(), row)
+		err = s.record(tx, key, condition.Pinned, fmt.Sprintf("pinned to revision %d by %s", to.GetRevision(),
+			identity.NameOf(who.String())))
+		return errors.Join(err, store.Resources.Put(tx, key.Path(), row))
 	})
 	if err == nil && !r.GetDryRun() {
 		s.did(who, "pinned", key)
@@ -165,7 +171,8 @@ func (s *Server) UnpinHelmRelease(ctx context.Context, r *adminv1.UnpinHelmRelea
 			response.RequestedAt = s.now().UTC().Format(time.RFC3339Nano)
 			row.RequestedAt = response.RequestedAt
 		}
-		return store.Resources.Put(tx, key.Path(), row)
+		err = s.record(tx, key, condition.PinEnded, "released by "+identity.NameOf(who.String()))
+		return errors.Join(err, store.Resources.Put(tx, key.Path(), row))
 	})
 	if err == nil && !r.GetDryRun() {
 		s.did(who, "released", key)

@@ -97,6 +97,8 @@ func TestPinHelmRelease(t *testing.T) {
 	}
 	_, err = r.UnpinHelmRelease(t.Context(), unpin)
 	wantCode(t, err, codes.AlreadyExists, "is not pinned")
+	r.expectEvents(pinnedKey, "Pinned: pinned to revision 4 by admin", "Pinned: pinned to revision 3 by admin",
+		"PinEnded: released by admin")
 }
 
 // TestPinHelmRelease_kind refuses what has no revisions, and what is in no cluster.
