@@ -37,11 +37,12 @@ func (l *Loop) decide(ctx context.Context) error {
 		next[name] = l.row(name, l.rows[name], u, now)
 		l.busy = l.busy || u.Reason == condition.SpokeUpgrading
 	}
-	err := l.write(ctx, next)
-	if l.rows = next; err != nil {
+	if err := l.write(ctx, next); err != nil {
 		l.rows = nil // some may be written
+		return err
 	}
-	return err
+	l.rows = next
+	return nil
 }
 
 // spoke returns the facts about the spoke of a cluster, which have been read.

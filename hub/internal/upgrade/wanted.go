@@ -42,9 +42,11 @@ type image struct {
 	conflict  string // the reason why it is not clear which image is wanted; empty: it is
 }
 
+func newWanted() wanted { return wanted{clusters: map[string]cluster{}, fleets: map[string]fleet{}} }
+
 // load reads all Clusters and Fleets, and forgets all facts.
 func (l *Loop) load(ctx context.Context) error {
-	l.wants = wanted{clusters: map[string]cluster{}, fleets: map[string]fleet{}}
+	l.wants = newWanted()
 	l.images, l.dirty = nil, true
 	clear(l.facts)
 	l.rows = nil
@@ -129,7 +131,7 @@ func (w wanted) resolve() (images map[string]image, limits map[string]int) {
 // Conflicts returns by cluster why it is not clear which image its spoke is to run, for the Clusters and Fleets among
 // objects of the hub.
 func Conflicts(objects []*api.Object) map[string]string {
-	w := wanted{clusters: map[string]cluster{}, fleets: map[string]fleet{}}
+	w := newWanted()
 	for _, o := range objects {
 		w.set(o.Key, store.Resource{Key: o.Key, Object: o})
 	}
