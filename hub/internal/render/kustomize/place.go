@@ -32,7 +32,9 @@ func (f *fileSystem) placesOf(objects []*manifest.Object) map[*manifest.Object]*
 	}
 	if len(ofHub) <= maxOfHub {
 		for _, o := range ofHub {
-			_, refused[o] = api.Admit(o, api.ClusterGraph)
+			if _, err := api.Admit(o, api.ClusterGraph); err != nil {
+				refused[o] = err
+			}
 		}
 	}
 	places := map[*manifest.Object]*api.Place{}
