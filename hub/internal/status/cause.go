@@ -57,8 +57,8 @@ func (c *causes) unready(key api.Key) (Facts, bool) {
 	return f, ok && c.verdict(f).ready != condition.True
 }
 
-// of returns the causes of which an object tells: itself, if something is wrong with it or an operator wants it to be
-// as it is, or those for which it is not ready. Of an object that is as it should be there are none.
+// of returns the causes that explain the state of an object: the object itself, if it has failed or is suspended,
+// pinned or held, or those because of which it is not ready. An object that is as it should be has none.
 func (c *causes) of(f Facts) (list []cause) {
 	key := f.Resource.Key
 	if f.rollsUp() {
@@ -70,14 +70,14 @@ func (c *causes) of(f Facts) (list []cause) {
 	if _, derived := c.direct(f); derived {
 		return []cause{c.root(key)}
 	}
-	if c.isTold(f) {
+	if c.needsExplanation(f) {
 		return []cause{{key: key}}
 	}
 	return nil
 }
 
-// isTold reports whether an object that rolls up no others is not as it should be, or as an operator wants it to be.
-func (c *causes) isTold(f Facts) bool {
+// needsExplanation reports whether an object that rolls up no others is not ready, or is suspended, pinned or held.
+func (c *causes) needsExplanation(f Facts) bool {
 	return c.verdict(f).ready != condition.True || f.suspension() != nil || f.Resource.Pin.Revision != 0 || f.holds()
 }
 
@@ -160,12 +160,12 @@ func (c *causes) isFailure(f Facts) bool {
 	return v.ready == condition.False || v.ready == condition.Unknown && f.suspension() == nil
 }
 
-// isWanted reports whether an operator wants what a cause tells.
+// isWanted reports whether a cause is what an operator wants.
 func (c *causes) isWanted(at cause) bool {
 	if f := c.world.facts[at.key]; !f.rollsUp() {
 		return !c.isFailure(f)
 	}
-	return at.reason == condition.Suspended || at.reason == condition.Pinned
+	return isWish(at.reason)
 }
 
 // peerOf returns the renderable whose health an application that is not ready waits for, or waited for in vain.
@@ -179,7 +179,7 @@ func (f Facts) peerOf(v verdict) api.Key {
 	return f.awaitedPeer()
 }
 
-// input returns the source that a source waits for. A source that the hub made is told of by its renderable.
+// input returns the source that a source waits for. Of a source that the hub made, the cause is its renderable.
 func (c *causes) input(f Facts, v verdict) (cause, bool) {
 	if owner := f.Resource.GivenBy(); owner != nil && f.Resource.Key.Derived() {
 		o, ok := c.unready(*owner)
@@ -244,39 +244,37 @@ func (c *causes) below(f Facts) []cause {
 	if list, known := c.covered[key]; known {
 		return list
 	}
+	var all []cause
+	for _, object := range f.below() {
+		if known, ok := c.unready(object.Resource.Key); ok {
+			all = append(all, c.of(known)...)
+		}
+	}
+	for _, m := range f.Members {
+		all = append(all, c.ofMember(m.Resource.Key)...)
+	}
 	var list []cause
 	seen := map[cause]bool{}
-	add := func(at cause) {
-		if !seen[at] && at.key != key {
+	for _, at := range all {
+		if at.key != key && !seen[at] {
 			seen[at] = true
 			list = append(list, at)
 		}
 	}
-	addObject := func(key api.Key) {
-		if known, ok := c.unready(key); ok {
-			for _, at := range c.of(known) {
-				add(at)
-			}
-		}
-	}
-	for i := range f.Covered {
-		addObject(f.Covered[i].Resource.Key)
-	}
-	for source := range f.Sources {
-		addObject(source)
-	}
-	for i := range f.Members {
-		for k := range f.Members[i].Covered {
-			addObject(f.Members[i].Covered[k].Resource.Key)
-		}
-		if known, ok := c.world.facts[f.Members[i].Resource.Key]; ok {
-			for _, p := range c.problems(known) {
-				if !p.wanted() {
-					add(cause{known.Resource.Key, p.reason})
-				}
-			}
-		}
-	}
 	c.covered[key] = list
+	return list
+}
+
+// ofMember returns what is wrong with a Cluster itself, without what an operator wants.
+func (c *causes) ofMember(key api.Key) (list []cause) {
+	cluster, ok := c.world.facts[key]
+	if !ok {
+		return nil
+	}
+	for _, p := range c.problems(cluster) {
+		if !isWish(p.reason) {
+			list = append(list, cause{key, p.reason})
+		}
+	}
 	return list
 }

@@ -17,9 +17,9 @@ import (
 
 // Explain returns an explanation for each cause for which objects are not ready, or are suspended or pinned, among the
 // objects that key names and those that a Cluster or Fleet leads to: failures before waits, what operators want last,
-// the oldest first. Each names the objects that it affects. An object that key names by its kind and name has an
-// explanation of its own, also if it is only affected. An empty kind, name or namespace names all; an empty cluster,
-// the whole fleet.
+// the oldest first. Each names the objects of the world that it affects. An object that key names by its kind and
+// name has an explanation of its own, also if it is only affected. An empty kind, name or namespace names all; an
+// empty cluster, the whole fleet.
 func Explain(w *World, key api.Key) []*adminv1.Explanation {
 	x := &explainer{world: w, key: key, causes: newCauses(w), explained: map[cause][]*entry{}}
 	covered := w.covered(key)
@@ -73,8 +73,8 @@ func (w *World) covered(key api.Key) map[api.Key]bool {
 	return keys
 }
 
-// explain returns the explanation of a source or a renderable that is not as it should be, or as an operator wants it
-// to be, and those of objects in the cluster that it does not tell of. Drift is told with one explanation each.
+// explain returns the explanations of a source or a renderable that is not ready, or is suspended, pinned or held: main
+// is about itself, with one explanation for each drifted object; objects are about those that main does not name.
 func (w *World) explain(f Facts, v verdict) (main, objects []*adminv1.Explanation) {
 	s := f.suspension()
 	switch {

@@ -35,7 +35,7 @@ func (e *entry) compare(other *entry) int {
 // rankOf returns the rank of an explanation of an object with a verdict.
 func rankOf(e *adminv1.Explanation, v verdict) int {
 	switch {
-	case e.Reason == condition.Suspended || e.Reason == condition.Pinned: // an operator wants it
+	case isWish(e.Reason):
 		return 3
 	case v.ready == condition.Unknown:
 		return 2
@@ -43,7 +43,7 @@ func rankOf(e *adminv1.Explanation, v verdict) int {
 	return 0
 }
 
-// explain adds the causes of which an object tells, and what else is to be said of the object.
+// explain adds the causes that explain the state of an object, and what none of them explains.
 func (x *explainer) explain(f Facts) {
 	own := cause{key: f.Resource.Key}
 	isAsked := x.key.Kind != "" && x.key.Name != "" && f.named(x.key)
@@ -54,16 +54,16 @@ func (x *explainer) explain(f Facts) {
 	for _, at := range list {
 		x.add(at)
 	}
-	switch {
-	case f.rollsUp() && isAsked:
+	if f.rollsUp() && isAsked {
 		x.addQuoting(f)
-	case f.role() != api.RenderableRole:
-	case len(list) > 0 && list[0] != own:
-		x.addBeside(f, list[0])
-		fallthrough
-	default:
-		x.addAbsent(f)
 	}
+	if f.role() != api.RenderableRole {
+		return
+	}
+	if len(list) > 0 && list[0] != own {
+		x.addBeside(f, list[0])
+	}
+	x.addAbsent(f)
 }
 
 // add adds the explanations of a cause once.
@@ -98,8 +98,8 @@ func (x *explainer) put(at cause, e *adminv1.Explanation, v verdict) {
 	x.explained[at] = append(x.explained[at], added)
 }
 
-// addBeside adds what an application tells beside the cause for which it is not ready: objects that are not healthy,
-// its suspension and its pin.
+// addBeside adds what the cause of an application does not explain: objects that are not healthy, its suspension and
+// its pin.
 func (x *explainer) addBeside(f Facts, at cause) {
 	v := x.causes.verdict(f)
 	_, objects := x.world.explain(f, v)
@@ -136,15 +136,11 @@ func (x *explainer) addQuoting(f Facts) {
 	}
 	e := problem{verdict: v}.explanation(x.world, f)
 	added := &entry{e, rankOf(e, v)}
-	quoted := f.shortenCovered(e, func(c Facts) bool {
-		for at := range x.explained {
-			if at.key == c.Resource.Key {
-				return true
-			}
-		}
-		return false
-	})
-	if quoted && added.rank == 0 {
+	listed := map[api.Key]bool{}
+	for at := range x.explained {
+		listed[at.key] = true
+	}
+	if f.shortenCovered(e, listed) && added.rank == 0 {
 		added.rank = 1
 	}
 	x.all = append(x.all, added)

@@ -69,7 +69,7 @@ func (f Facts) pinProgress() (p pinProgress) {
 			continue
 		}
 		p.Total++
-		v, text := c.pinReport(), strings.TrimSuffix(c.Resource.Key.String(), " on "+f.Resource.Key.Name)+": "
+		v, text := c.pinReport(), c.Resource.Key.Local()+": "
 		switch {
 		case v.ready == condition.True:
 			p.Ready++

@@ -16,10 +16,8 @@ type problem struct {
 	session bool // of the Cluster and its spoke
 }
 
-// wanted reports whether an operator wants it to be so.
-func (p problem) wanted() bool {
-	return p.reason == condition.Suspended || p.reason == condition.Pinned
-}
+// isWish reports whether a reason is of what an operator wants, and not of a failure.
+func isWish(reason string) bool { return reason == condition.Suspended || reason == condition.Pinned }
 
 // problems returns the problems of a Cluster or Fleet.
 func (c *causes) problems(f Facts) []problem {
@@ -27,7 +25,7 @@ func (c *causes) problems(f Facts) []problem {
 	if list, known := c.own[key]; known {
 		return list
 	}
-	c.own[key] = nil // while it is found out
+	c.own[key] = nil // ends the recursion over below
 	v := c.verdict(f)
 	list := f.wishes(v)
 	switch role := f.role(); {
@@ -39,9 +37,9 @@ func (c *causes) problems(f Facts) []problem {
 		list = append(list, c.fleetProblems(f)...)
 	}
 	c.own[key] = list
-	tells := func(p problem) bool { return !p.wanted() || p.reason == v.reason }
+	explains := func(p problem) bool { return !isWish(p.reason) || p.reason == v.reason }
 	isFailure := func(at cause) bool { return !c.isWanted(at) }
-	if v.ready != condition.True && !slices.ContainsFunc(list, tells) && !slices.ContainsFunc(c.below(f), isFailure) {
+	if v.ready != condition.True && !slices.ContainsFunc(list, explains) && !slices.ContainsFunc(c.below(f), isFailure) {
 		list = append(list, problem{verdict: v})
 		c.own[key] = list
 	}
@@ -80,8 +78,7 @@ func (f Facts) clusterProblems() (list []problem) {
 	return list
 }
 
-// fleetProblems returns what is wrong with a Fleet, and with its members beside what their Clusters and the objects
-// there tell.
+// fleetProblems returns what is wrong with a Fleet, and with its members as far as no Cluster or object explains it.
 func (c *causes) fleetProblems(f Facts) []problem {
 	v := c.verdict(f)
 	if hub := f.hubVerdict(); hub.ready != condition.True || len(f.Members) == 0 {
@@ -97,15 +94,14 @@ func (c *causes) fleetProblems(f Facts) []problem {
 	return nil
 }
 
-// isExplained reports whether a cause tells why a member of a Fleet is not ready.
+// isExplained reports whether a cause explains why a member of a Fleet is not ready.
 func (c *causes) isExplained(m Facts) bool {
 	for _, object := range m.Covered {
 		if _, ok := c.unready(object.Resource.Key); ok {
 			return true
 		}
 	}
-	cluster, ok := c.world.facts[m.Resource.Key]
-	return ok && slices.ContainsFunc(c.problems(cluster), func(p problem) bool { return !p.wanted() })
+	return len(c.ofMember(m.Resource.Key)) > 0
 }
 
 // explanation returns the explanation of a problem.

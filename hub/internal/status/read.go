@@ -208,44 +208,54 @@ func (r *Reader) ofRows(row store.Resource) (f Facts, err error) {
 	if cluster == "" || role == api.SourceRole {
 		return f, nil
 	}
-	if f.Spoke, err = cached(r, r.spokes, store.Spokes, cluster); err != nil {
+	p, err := r.ofCluster(&f, cluster)
+	if err != nil || role != api.RenderableRole {
 		return f, err
-	}
-	if f.Bundle, err = cached(r, r.bundles, store.SignedBundles, cluster); err != nil {
-		return f, err
-	}
-	if f.Refusal, err = cached(r, r.refusals, store.Refusals, cluster); err != nil {
-		return f, err
-	}
-	if role == api.ClusterRole {
-		if f.Upgrade, err = get(r, store.Upgrades, cluster); err != nil {
-			return f, err
-		}
-	}
-	p, err := r.plan(cluster)
-	if err != nil {
-		return f, err
-	}
-	f.Pin, f.PlannedAt = p.pin, p.at
-	if role != api.RenderableRole {
-		return f, nil
 	}
 	f.Entry = p.entries[row.Key.Application()]
-	report, err := get(r, store.Reports, row.Key.Path())
-	if err != nil {
+	if err := r.reported(&f); err != nil {
 		return f, err
 	}
-	if report != nil {
-		if f.Report, err = readReport(row.Key, *report); err != nil {
-			r.noteDamage(store.Reports.Name(), row.Key.Path(), err)
-		}
-	}
-	if f.Report != nil && f.Entry != nil && f.behind() {
-		if f.Superseded, err = r.superseded(cluster, f); err != nil {
-			return f, err
-		}
-	}
 	return f, r.with(&f)
+}
+
+// ofCluster adds the rows of the cluster of an object, and returns its plan.
+func (r *Reader) ofCluster(f *Facts, cluster string) (p *planned, err error) {
+	if f.Spoke, err = cached(r, r.spokes, store.Spokes, cluster); err != nil {
+		return nil, err
+	}
+	if f.Bundle, err = cached(r, r.bundles, store.SignedBundles, cluster); err != nil {
+		return nil, err
+	}
+	if f.Refusal, err = cached(r, r.refusals, store.Refusals, cluster); err != nil {
+		return nil, err
+	}
+	if f.role() == api.ClusterRole {
+		if f.Upgrade, err = get(r, store.Upgrades, cluster); err != nil {
+			return nil, err
+		}
+	}
+	if p, err = r.plan(cluster); err == nil {
+		f.Pin, f.PlannedAt = p.pin, p.at
+	}
+	return p, err
+}
+
+// reported adds the last report of the spoke about an application, and since when the plan is another one.
+func (r *Reader) reported(f *Facts) error {
+	key := f.Resource.Key
+	row, err := get(r, store.Reports, key.Path())
+	if err != nil || row == nil {
+		return err
+	}
+	if f.Report, err = readReport(key, *row); err != nil {
+		r.noteDamage(store.Reports.Name(), key.Path(), err)
+		return nil
+	}
+	if f.Entry != nil && f.behind() {
+		f.Superseded, err = r.superseded(key.Cluster, *f)
+	}
+	return err
 }
 
 // cached returns a row that many facts share. If the row does not exist, cached returns nil.

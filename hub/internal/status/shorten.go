@@ -5,16 +5,17 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/navefleet/nave/hub/api"
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 	"github.com/navefleet/nave/shared/condition"
 )
 
 // shortenCovered replaces the message that a Cluster or Fleet quotes of the worst object that it covers by the reason,
-// if that object is listed, too, so that a cause is told once. If it does, it returns true.
-func (f Facts) shortenCovered(e *adminv1.Explanation, listed func(Facts) bool) (ok bool) {
+// if that object is listed, too, so that a cause is explained once. If it does, it returns true.
+func (f Facts) shortenCovered(e *adminv1.Explanation, listed map[api.Key]bool) (ok bool) {
 	for _, object := range f.below() {
 		v := object.verdict()
-		if v.message == "" || v.ready != condition.False || !listed(object) {
+		if v.message == "" || v.ready != condition.False || !listed[object.Resource.Key] {
 			continue
 		}
 		quoted := object.finding("").text
@@ -27,7 +28,7 @@ func (f Facts) shortenCovered(e *adminv1.Explanation, listed func(Facts) bool) (
 	for _, m := range f.Members { // what is wrong with the cluster itself
 		v := m.memberVerdict()
 		before, after, ok := strings.Cut(e.Message, m.Resource.Key.Name+": "+v.message)
-		if ok && v.message != "" && v.ready == condition.False && listed(m) {
+		if ok && v.message != "" && v.ready == condition.False && listed[m.Resource.Key] {
 			e.Message = before + m.Resource.Key.Name + ": " + v.reason + after
 			e.Advice = fixNamed
 			return true
