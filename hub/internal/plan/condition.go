@@ -66,7 +66,7 @@ func (w *walked) unreleased() map[api.Key]string {
 // unreleasedFinding returns the finding about a renderable that is rendered and not released. last is its last
 // revision.
 func (w *walked) unreleasedFinding(f graph.Finding, last string) graph.Finding {
-	f.Message = fmt.Sprintf("What revision %s renders is not released: %s of cluster %s are more than one bundle holds",
+	f.Message = fmt.Sprintf("What revision %s renders is not released: %s of cluster %s, more than one bundle holds",
 		f.Revision, wording.Count(len(w.entries), "application"), w.cluster)
 	f.Ready, f.Reason, f.Revision = false, condition.BundleTooLarge, last
 	return f
@@ -137,7 +137,7 @@ func (w *walked) condition() store.Condition {
 	case w.bundleTooLarge != nil:
 		// without the number of bytes: it changes with every revision, and each time there would be an event
 		return store.Condition{Ready: condition.False, Reason: condition.BundleTooLarge, Message: fmt.Sprintf(
-			"%s are more than one bundle holds: let fewer of them render more. The cluster keeps its last bundle",
+			"one bundle does not hold %s: let fewer of them render more. The cluster keeps its last bundle",
 			wording.Count(len(w.entries), "application"))}
 	case len(failed) > 0:
 		message := "Failed: " + wording.List(failed, len(failed), 3)

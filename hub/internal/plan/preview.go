@@ -112,7 +112,7 @@ type Preview struct {
 	Problems []Problem
 }
 
-// HubHas reports whether the hub has an object, that an operator or the hub's own root gives.
+// HubHas reports whether an operator or the hub's own root gives an object to the hub.
 func (v *Preview) HubHas(key api.Key) bool {
 	_, has := v.planner.hub.rows[key]
 	return has
@@ -352,8 +352,18 @@ func (v *Preview) Cluster(ctx context.Context, name string, last Last) (*Preview
 	}
 	w.bundleTooLarge = bundle.FitsBundle(bundleOf(store.Plan{Applications: w.applications(), Pending: w.pending(),
 		Questions: bundle.FitQuestions(w.graph.Questions)}))
-	found := &Previewed{Cluster: name, Problems: problemsOf(w), Holders: holders, Nodes: w.graph.Nodes,
-		Bases: w.previewedBases()}
+	applications, err := w.previewedApplications()
+	if err != nil {
+		return nil, err
+	}
+	found := &Previewed{Cluster: name, Applications: applications, Problems: problemsOf(w), Holders: holders,
+		Nodes: w.graph.Nodes, Bases: w.previewedBases()}
+	found.addInputs(ctx, w, last)
+	return found, nil
+}
+
+// previewedApplications returns the Applications that were rendered, and not those that are taken from the last plan.
+func (w *walked) previewedApplications() (all []PreviewedApplication, err error) {
 	compiled := map[api.Key]compiled{}
 	for _, c := range w.entries {
 		compiled[c.key] = c
@@ -367,13 +377,12 @@ func (v *Preview) Cluster(ctx context.Context, name string, last Last) (*Preview
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", app.Key, err)
 		}
-		found.Applications = append(found.Applications, PreviewedApplication{
+		all = append(all, PreviewedApplication{
 			Fleet: c.entry.Fleet, Digest: c.entry.Digest, Application: decoded, Data: c.data, Key: app.Key,
 			Origin: w.renderedBy[app.Key].origin, Source: w.madeOf[app.Key], rendered: w.renderedBy[app.Key].rendered,
 		})
 	}
-	found.addInputs(ctx, w, last)
-	return found, nil
+	return all, nil
 }
 
 // addInputs tells releases where their encrypted files are.

@@ -27,8 +27,8 @@ func TestPreview_too_large(t *testing.T) {
 				r.Objects = append(r.Objects, configMap(strings.Repeat(string(rune('a'+i)), 1<<20), 1))
 			}
 		}, "application Kustomization flux-system/root has 17"},
-		"bundle": {strings.Repeat("x", bundle.MaxBundleBytes), func(*render.Result) {}, "1 application are more than one " +
-			"bundle holds: let fewer of them render more. The cluster keeps its last bundle"},
+		"bundle": {strings.Repeat("x", bundle.MaxBundleBytes), func(*render.Result) {}, "one bundle does not " +
+			"hold 1 application: let fewer of them render more. The cluster keeps its last bundle"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			objects, dir := treeOf(t)
