@@ -108,8 +108,8 @@ func (g *group) hasRoom() bool {
 	return g.failed == 0 && g.underWay < limit
 }
 
-// isLate reports whether the deadline of something that began has passed. A hub that runs since what is the future now
-// had its clock set back.
+// isLate reports whether the deadline of something that began has passed. If up, the start of the hub, is after now,
+// the clock was set back; then up does not count.
 func isLate(began, up, now time.Time) bool {
 	if up.After(began) && !up.After(now) {
 		began = up
@@ -119,7 +119,7 @@ func isLate(began, up, now time.Time) bool {
 
 // assess returns how far a spoke has come, without beginning anything.
 func (s Spoke) assess(up, now time.Time) Upgrade {
-	if s.Was.Began.After(now) { // the clock was set back: no deadline may last longer for that
+	if s.Was.Began.After(now) { // the clock was set back, which prolongs no deadline
 		s.Was.Began = now
 	}
 	was, runs := s.Was, bundle.IsImage(s.Runs, s.Image)

@@ -9,19 +9,19 @@ import (
 	"github.com/navefleet/nave/shared/bundle"
 )
 
-// facts are what the rows of a cluster say about its spoke. The loop keeps them, and reads them again when a row
-// changes: to decode those of 10,000 clusters takes half a second.
+// facts are about the spoke of a cluster, from its rows. The loop keeps them until one of the rows changes, because
+// decoding those of 10,000 clusters takes half a second.
 type facts struct {
 	runs, version              string
 	connected                  bool
-	able                       bool // it knows images in bundles
+	able                       bool // the spoke knows images in bundles
 	received, applied, healthy bundle.ID
 	report                     store.UpgradeReport
 	pinned, unreadablePin      bool
 }
 
-// readAll reads the facts about the clusters that want an image and of which they are not known, and if they are not
-// known, all rows of upgrades.
+// readAll reads what the loop does not keep: the facts about each cluster that wants an image, and the rows of
+// upgrades. It drops the facts about all other clusters.
 func (l *Loop) readAll(ctx context.Context) error {
 	maps.DeleteFunc(l.facts, func(name string, _ facts) bool { _, wants := l.images[name]; return !wants })
 	return l.Store.View(ctx, func(tx *store.Tx) error {
@@ -60,6 +60,8 @@ func readRows(tx *store.Tx) (rows map[string]store.Upgrade, err error) {
 	return rows, nil
 }
 
+// readFacts reads the facts about the spoke of a cluster. If the row of the spoke is damaged, they are those of a spoke
+// that never connected.
 func readFacts(tx *store.Tx, name string) (facts, error) {
 	_, pinned, err := store.Pins.Get(tx, name)
 	unreadable := errors.Is(err, store.ErrDamaged)
