@@ -159,18 +159,9 @@ func AdmitAll(files []File, admit func(*manifest.Object) (Key, error)) error {
 		return nil
 	}
 	for i, text := range faults {
-		faults[i] = withoutMiddle(text)
+		faults[i] = wording.Shorten(text, maxFault)
 	}
 	return errors.New(strings.Join(faults, "\n"))
-}
-
-// withoutMiddle returns a text of at most some maxFault bytes. The place of a fault is at the beginning of its text,
-// the reason at the end, and between them the wrong value, which may have any length.
-func withoutMiddle(text string) string {
-	if len(text) <= maxFault {
-		return text
-	}
-	return strings.ToValidUTF8(text[:maxFault/2], "") + "…" + strings.ToValidUTF8(text[len(text)-maxFault/2:], "")
 }
 
 // maxFieldName limits the names of unknown fields for which a near one is searched.

@@ -1,4 +1,4 @@
-// Package wording writes counts, lists, times and suggestions in messages for people, the same everywhere.
+// Package wording writes counts, lists, times, suggestions and long values in messages for people, the same everywhere.
 package wording
 
 import (
@@ -22,6 +22,16 @@ func List(names []string, total, most int) string {
 		return fmt.Sprintf("%s, and %d more", shown, more)
 	}
 	return shown
+}
+
+// Shorten returns a text of at most some most bytes: of a longer one the beginning, which names an object, and the end,
+// which has the cause. Between them is a value that may have any length.
+func Shorten(text string, most int) string {
+	if len(text) <= most {
+		return text
+	}
+	head, tail := text[:most/2], text[len(text)-most/2:]
+	return strings.ToValidUTF8(head, "") + " … " + strings.ToValidUTF8(tail, "")
 }
 
 // Time returns a moment as Kubernetes writes it: RFC 3339, in UTC, to the second.

@@ -31,6 +31,15 @@ func TestList(t *testing.T) {
 	}
 }
 
+// TestShorten keeps the beginning and the end of a long text, and cuts no character in two.
+func TestShorten(t *testing.T) {
+	for text, want := range map[string]string{"": "", "abcdef": "abcdef", "abcdefg": "abc … efg", "aéébcéé": "aé … é"} {
+		if got := Shorten(text, 6); got != want {
+			t.Errorf("%q becomes %q, want %q", text, got, want)
+		}
+	}
+}
+
 func TestTime(t *testing.T) {
 	zone := time.FixedZone("east", 3600)
 	if got := Time(time.Date(2026, 1, 2, 0, 4, 5, 6, zone)); got != "2026-01-01T23:04:05Z" {

@@ -6,10 +6,15 @@ import (
 
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/shared/condition"
+	"github.com/navefleet/nave/shared/wording"
 )
 
+// maxConditionMessage limits the bytes of the message of a Condition, and so of its events: who writes a manifest
+// chooses how long the names and values are that an error has.
+const maxConditionMessage = 32 << 10
+
 // After returns the Condition that replaces old. If Ready is the same, Since stays, as Kubernetes' lastTransitionTime
-// does; else Since is at. If c names no revision, the old one stays.
+// does; else Since is at. If c names no revision, the old one stays. A long message is shortened.
 func (c Condition) After(old Condition, at time.Time) Condition {
 	switch c.Revision {
 	case "", old.Revision:
@@ -17,6 +22,7 @@ func (c Condition) After(old Condition, at time.Time) Condition {
 	default:
 		c.Earlier = RevisionOrigin{old.Revision, old.Origin}
 	}
+	c.Message = wording.Shorten(c.Message, maxConditionMessage)
 	c.Revision, c.Attempted = cmp.Or(c.Revision, old.Revision), cmp.Or(c.Attempted, old.Attempted)
 	if c.Since = at; c.Ready == old.Ready {
 		c.Since = old.Since

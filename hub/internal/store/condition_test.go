@@ -1,6 +1,7 @@
 package store
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -64,5 +65,18 @@ func TestOriginOf(t *testing.T) {
 		if got := c.OriginOf(revision); got != want {
 			t.Errorf("%q: %q, want %q", revision, got, want)
 		}
+	}
+}
+
+// TestCondition_long_message stores a part of a message that is as long as a name in a manifest, with the cause.
+func TestCondition_long_message(t *testing.T) {
+	long := Condition{Ready: "False", Reason: "BuildFailed",
+		Message: "a.yaml: " + strings.Repeat("x", 1<<20) + ": too long"}
+	first := long.After(Condition{}, time.Unix(1, 0))
+	if len(first.Message) > maxConditionMessage+10 || !strings.HasSuffix(first.Message, "x: too long") {
+		t.Errorf("%d bytes", len(first.Message))
+	}
+	if e, ok := long.After(first, time.Unix(2, 0)).EventAfter(first, api.ClusterKey("east"), time.Unix(2, 0)); ok {
+		t.Errorf("an event of %d bytes about the same failure", len(e.Message))
 	}
 }

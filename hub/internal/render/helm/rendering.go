@@ -5,10 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/navefleet/nave/hub/internal/render"
 	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/shared/wording"
 )
 
 // postRender changes the documents of all templates. The hooks are among them.
@@ -61,14 +61,12 @@ func flattenAll(documents []document, paths map[*manifest.Object]string) (object
 // maxError limits the error of an Engine, in bytes. It names each template that calls the one that failed.
 const maxError = 2000
 
-// shorten returns an error whose text has at most about maxError bytes: the begin and the end of a longer one.
+// shorten returns an error whose text has at most about maxError bytes.
 func shorten(err error) error {
-	text := err.Error()
-	if len(text) <= maxError {
-		return err
+	if text := err.Error(); len(text) > maxError {
+		return errors.New(wording.Shorten(text, maxError))
 	}
-	head, tail := text[:maxError/2], text[len(text)-maxError/2:]
-	return errors.New(strings.ToValidUTF8(head, "") + " … " + strings.ToValidUTF8(tail, ""))
+	return err
 }
 
 // parseCRDs returns the definitions in files of crds/. Other objects there are left out, as in Flux. Of definitions of
