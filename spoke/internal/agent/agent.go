@@ -328,7 +328,7 @@ func (a *Agent) observe() {
 			if held[o.Application] == nil {
 				held[o.Application] = map[manifest.ID]string{}
 			}
-			held[o.Application][o.Object.ID()] = heldMessage(o)
+			held[o.Application][o.Object.ID()] = a.heldMessage(o)
 		}
 	}
 	for name, drift := range drifted {
@@ -346,7 +346,7 @@ func (a *Agent) noteDrift(o watch.Observation, now time.Time) {
 	a.Log.Info("drift", telemetry.Application(o.Application), telemetry.Object(id),
 		slog.String("drift", string(o.Drift.Kind)), slog.Any("by", o.Drift.By))
 	if o.Held() {
-		event{name: o.Application, warning: true, reason: condition.DriftHeld, message: heldMessage(o)}.perform(a)
+		event{name: o.Application, warning: true, reason: condition.DriftHeld, message: a.heldMessage(o)}.perform(a)
 	}
 }
 

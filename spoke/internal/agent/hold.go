@@ -1,14 +1,17 @@
 package agent
 
 import (
+	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/condition"
 	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/shared/wording"
+	"github.com/navefleet/nave/spoke/internal/watch"
 )
 
 // holdDrift notes drift that is not repaired yet. The next successful apply repairs the drift.
@@ -37,4 +40,25 @@ func (n *node) shown() Condition {
 	c := notReady(reason, wording.List(texts, len(texts), most))
 	c.Since = n.heldSince
 	return c
+}
+
+// heldMessage says which object is repaired no more for now, who changes it, and which fields the last repair put back.
+func (a *Agent) heldMessage(o watch.Observation) string {
+	const most = 3
+	id, changed := o.Object.ID(), "it"
+	if n := a.model.nodes[o.Application]; n != nil {
+		for _, d := range n.drifts {
+			if d.object != id || len(d.changes) == 0 {
+				continue
+			}
+			var paths []string
+			for _, c := range d.changes {
+				paths = append(paths, c.Path)
+			}
+			changed = wording.List(paths, len(paths)+d.more, most)
+			break // the latest is first
+		}
+	}
+	return fmt.Sprintf("%s was repaired too often: %s changes %s again and again; the next repair is at %s", id,
+		strings.Join(o.Drift.By, ", "), changed, wording.Time(o.RetryAt))
 }

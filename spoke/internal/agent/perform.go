@@ -2,8 +2,6 @@ package agent
 
 import (
 	"context"
-	"fmt"
-	"strings"
 	"time"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -11,10 +9,8 @@ import (
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/condition"
 	"github.com/navefleet/nave/shared/telemetry"
-	"github.com/navefleet/nave/shared/wording"
 	"github.com/navefleet/nave/spoke/internal/inventory"
 	"github.com/navefleet/nave/spoke/internal/state"
-	"github.com/navefleet/nave/spoke/internal/watch"
 
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 )
@@ -140,9 +136,4 @@ func (act event) perform(a *Agent) {
 		Time: timestamppb.New(a.Now()), Application: act.name.Message(), Type: kind, Reason: act.reason,
 		Message: a.discretion(act.name).text(act.message),
 	})
-}
-
-func heldMessage(o watch.Observation) string {
-	return fmt.Sprintf("%s was repaired too often: %s changes it again and again; the next repair is at %s",
-		o.Object.ID(), strings.Join(o.Drift.By, ", "), wording.Time(o.RetryAt))
 }

@@ -5,12 +5,15 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+	"time"
 
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/condition"
 	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/spoke/internal/apply"
+	"github.com/navefleet/nave/spoke/internal/inventory"
+	"github.com/navefleet/nave/spoke/internal/watch"
 )
 
 // TestDescribeChanges counts what an apply changed, and names the first objects.
@@ -32,6 +35,29 @@ func TestDescribeChanges(t *testing.T) {
 		"1 deleted (ConfigMap shop/old)"
 	if got := describeChanges(changes); got != want {
 		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// TestHeldMessage names the object, who changes it, and the fields, without their values.
+func TestHeldMessage(t *testing.T) {
+	name := bundle.ApplicationName{Kind: "Kustomization", Namespace: "flux-system", Name: "app"}
+	o := watch.Observation{Application: name, RetryAt: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),
+		Object: bundle.ObjectIdentity{Version: "v1", Kind: "ConfigMap", Namespace: "shop", Name: "app"},
+		Drift:  inventory.Drift{Kind: inventory.Changed, By: []string{"kubectl-edit"}}}
+	said := func(d drift) string {
+		return (&Agent{model: &model{nodes: map[bundle.ApplicationName]*node{name: {drifts: []drift{d}}}}}).heldMessage(o)
+	}
+	const begin, end = "ConfigMap shop/app was repaired too often: kubectl-edit changes ",
+		" again and again; the next repair is at 2026-01-02T03:04:05Z"
+	changes := []apply.FieldChange{{Path: "/data/a", Old: "secret", New: "word"}, {Path: "/data/b", New: "word"}}
+	for want, d := range map[string]drift{
+		"it":                            {},
+		"/data/a, /data/b":              {object: o.Object.ID(), changes: changes},
+		"/data/a, /data/b, and 10 more": {object: o.Object.ID(), changes: changes, more: 10},
+	} {
+		if got := said(d); got != begin+want+end {
+			t.Errorf("got %q, want %q", got, want)
+		}
 	}
 }
 
