@@ -22,10 +22,10 @@ import (
 )
 
 // The commands of the quick start do what it says, from two empty clusters, in one shell, and so do those about
-// maintenance, which go on from its section 6.
+// maintenance, which go on from its section 6. Before those, the spoke of west gets no more rights than it needs.
 func TestQuickStart(t *testing.T) {
 	quickStart, end := cutDocument(t, readDocument(t, "docs/quick-start.md"), endOfQuickStart)
-	said := runDocument(t, quickStart+withChecks(t, readDocument(t, "docs/maintenance.md"))+end)
+	said := runDocument(t, quickStart+spokeRights(t)+withChecks(t, readDocument(t, "docs/maintenance.md"))+end)
 	for _, want := range []string{"hello from west", "welcome from east"} {
 		if !strings.Contains(said, want) {
 			t.Errorf("nothing printed %q", want)
@@ -97,12 +97,17 @@ func script(document string) string {
 // shell is a person's machine: a home, tools, two contexts of kubectl, and a Git server with an empty repository.
 type shell struct {
 	home, bin, url string
+	checkout       string
 	ports          map[string]string // of the documents, to free ones
 }
 
 func newShell(ctx context.Context, t *testing.T) *shell {
 	t.Helper()
-	s := &shell{home: t.TempDir(), bin: filepath.Join(t.TempDir(), "bin"), ports: map[string]string{}}
+	checkout, err := kubetest.Root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &shell{home: t.TempDir(), bin: filepath.Join(t.TempDir(), "bin"), checkout: checkout, ports: map[string]string{}}
 	if err := os.CopyFS(s.bin, os.DirFS(filepath.Join(lab.Dir, "bin"))); err != nil {
 		t.Fatal(err)
 	}
@@ -174,7 +179,7 @@ func (s *shell) adapt(t *testing.T, commands string) string {
 	}
 	return strings.NewReplacer(
 		"https://git.example.com/fleet", s.url,
-		"make build\n", "", "$PWD/bin", s.bin,
+		"make build\n", "", "$PWD/bin", s.bin, "-f deploy/", "-f "+s.checkout+"/deploy/",
 		"nave-hub --data-dir hub ", "nave-hub --data-dir hub --allow-source-address=127.0.0.0/8 "+
 			"--listen 127.0.0.1:"+s.ports["7443"]+" --http-listen 127.0.0.1:"+s.ports["7480"]+" ",
 		":7443", ":"+s.ports["7443"], ":7480", ":"+s.ports["7480"], ":7481", ":"+s.ports["7481"],

@@ -81,3 +81,17 @@ func withChecks(t *testing.T, document string) string {
 	}
 	return document
 }
+
+// spokeRights returns the section of docs/services.md on kubeconfigs, and starts the spoke of west with the one of it.
+func spokeRights(t *testing.T) string {
+	t.Helper()
+	_, section := cutDocument(t, readDocument(t, "docs/services.md"), "\n## A kubeconfig with the rights of a spoke\n")
+	section, _ = cutDocument(t, section, "\n## A spoke\n")
+	return section + "\n```sh\n" + `
+kubectl --kubeconfig spoke.kubeconfig auth whoami | grep system:serviceaccount:nave-system:nave-spoke
+kill $west && wait $west
+nave-spoke --config-dir west/config --join-token-file west/token --state-dir west/state --kubeconfig spoke.kubeconfig \
+  --http-listen 127.0.0.1:7482 >> west.log 2>&1 &
+west=$!
+` + "```\n"
+}

@@ -21,9 +21,9 @@ import (
 // designs is the folder of documents that also tell what was planned and what was decided against.
 var designs = filepath.Join("docs", "design") + string(filepath.Separator)
 
-// CheckCommands returns an error that names each command of the documents that the program would refuse: a verb or a
-// flag that does not exist, or arguments that do not fit. Commands are those of shell blocks, and those in backticks,
-// which may leave arguments out. newRoot makes the command of the program.
+// CheckCommands returns an error that names each command of documents and of units of systemd that the program would
+// refuse: a verb or a flag that does not exist, or arguments that do not fit. Commands are those of shell blocks,
+// and those in backticks, which may leave arguments out. newRoot makes the command of the program.
 func CheckCommands(newRoot func() *cobra.Command) error {
 	checkout, err := kubetest.Root()
 	if err != nil {
@@ -33,6 +33,11 @@ func CheckCommands(newRoot func() *cobra.Command) error {
 	if err != nil {
 		return err
 	}
+	units, err := below(filepath.Join(checkout, "deploy"), ".service")
+	if err != nil {
+		return err
+	}
+	documents = append(documents, units...)
 	var problems []error
 	found := 0
 	for _, document := range documents {
@@ -47,7 +52,7 @@ func CheckCommands(newRoot func() *cobra.Command) error {
 		if strings.HasPrefix(name, designs) {
 			continue
 		}
-		for _, c := range commandsOf(string(text), newRoot().Name()) {
+		for _, c := range commandsOf(shellOfUnit(name, string(text)), newRoot().Name()) {
 			found++
 			root := newRoot()
 			root.InitDefaultCompletionCmd()
@@ -60,6 +65,16 @@ func CheckCommands(newRoot func() *cobra.Command) error {
 		problems = append(problems, fmt.Errorf("no document has a command of %s", newRoot().Name()))
 	}
 	return errors.Join(problems...)
+}
+
+var execStart = regexp.MustCompile(`(?m)^ExecStart=`)
+
+// shellOfUnit returns a document, and of a unit of systemd the command that it starts as a shell block.
+func shellOfUnit(name, text string) string {
+	if filepath.Ext(name) != ".service" {
+		return text
+	}
+	return "```sh\n" + execStart.ReplaceAllString(text, "") + "```\n"
 }
 
 // documented is a command of a document.

@@ -25,7 +25,8 @@ var unrun = map[string]string{
 	"docs/operations.md":        "it needs images and folders of the root user; the story rollback.txtar has the rollbacks",
 	"docs/preview.md":           "the stories preview.txtar and schemas.txtar run these commands in checkouts of their own",
 	"docs/secrets.md":           "it needs age-keygen, and credentials of clouds; the story secrets.txtar runs the rest",
-	"docs/traces.md":            "it needs a collector",
+	"docs/services.md":          "it needs systemd and root; TestUnits checks the units, TestQuickStart runs the kubeconfig",
+	"docs/traces.md":            "the story traces.txtar runs a hub with a receiver of its own",
 	"docs/troubleshooting.md":   "single commands to choose from; docs/tour.md has each of them where it is needed",
 	"examples/fleet/README.md":  "it needs age-keygen; the story example-fleet.txtar runs the example",
 }
