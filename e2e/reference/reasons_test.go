@@ -53,6 +53,26 @@ func TestReasons(t *testing.T) {
 	}
 }
 
+// TestReasons_complete: each reason and each event has what it means and what to do.
+func TestReasons_complete(t *testing.T) {
+	text, _ := read(t, "docs", "troubleshooting.md")
+	rows := 0
+	for line := range strings.Lines(text) {
+		if !strings.HasPrefix(line, "| `") {
+			continue
+		}
+		rows++
+		cells := strings.Split(strings.Trim(strings.TrimSpace(line), "|"), " | ")
+		isBlank := func(cell string) bool { return strings.TrimSpace(cell) == "" }
+		if len(cells) < 3 || slices.ContainsFunc(cells, isBlank) {
+			t.Errorf("docs/troubleshooting.md: want name, meaning and what to do: %s", line)
+		}
+	}
+	if rows < 80 {
+		t.Errorf("only %d reasons are found", rows)
+	}
+}
+
 // TestReasonsOfKinds wants the reasons of each kind in docs/troubleshooting.md as the kind declares them; -update
 // writes them.
 func TestReasonsOfKinds(t *testing.T) {
