@@ -22,10 +22,12 @@ import (
 )
 
 // The commands of the quick start do what it says, from two empty clusters, in one shell, and so do those about
-// maintenance, which go on from its section 6. Before those, the spoke of west gets no more rights than it needs.
+// maintenance, which go on from its section 6. Before those, the spoke of west gets no more rights than it needs. At
+// last a further Fleet is as docs/fleets.md has it.
 func TestQuickStart(t *testing.T) {
 	quickStart, end := cutDocument(t, readDocument(t, "docs/quick-start.md"), endOfQuickStart)
-	said := runDocument(t, quickStart+spokeRights(t)+withChecks(t, readDocument(t, "docs/maintenance.md"))+end)
+	said := runDocument(t, quickStart+spokeRights(t)+withChecks(t, readDocument(t, "docs/maintenance.md"))+
+		withFleet(t, readDocument(t, "docs/fleets.md"))+end)
 	for _, want := range []string{"hello from west", "welcome from east"} {
 		if !strings.Contains(said, want) {
 			t.Errorf("nothing printed %q", want)

@@ -1,6 +1,9 @@
 package e2e_test
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 // checks are what maintenance must not break, by the text of docs/maintenance.md that they go before.
 var checks = []struct{ before, commands string }{
@@ -93,5 +96,28 @@ kill $west && wait $west
 nave-spoke --config-dir west/config --join-token-file west/token --state-dir west/state --kubeconfig spoke.kubeconfig \
   --http-listen 127.0.0.1:7482 >> west.log 2>&1 &
 west=$!
+` + "```\n"
+}
+
+// withFleet returns docs/fleets.md with the Fleet that the document shows in the repository of the quick start.
+func withFleet(t *testing.T, document string) string {
+	t.Helper()
+	_, manifest, _ := strings.Cut(document, "```yaml\n")
+	manifest, _, _ = strings.Cut(manifest, "```")
+	return "\n```sh\ncd fleet\ncat > hub/production.yaml <<'EOF'\n" + manifest + "EOF\n" + `
+mkdir -p clusters/production
+cat > clusters/production/domain.yaml <<'EOF'
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: domain, namespace: default}
+data: {domain: "${domain}", region: "${region}"}
+EOF
+git add . && git commit -qm 'a Fleet' && git push -q origin main
+nave reconcile source git hub
+until nave get fleet production; do sleep 0.1; done
+` + "```\n" + document + "\n```sh\n" + `
+nave tree fleet production | grep prod-1
+nave build fleet production . | grep 'domain: one.example.com'
+cd ..
 ` + "```\n"
 }

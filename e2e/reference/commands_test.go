@@ -18,7 +18,6 @@ var unrun = map[string]string{
 	"README.md":                 "make demo runs until Ctrl-C; the rest pushes images and installs them on clusters",
 	"docs/cli/nave.md":          "examples of single commands, with names that stand for others",
 	"docs/cli/nave-hub.md":      "examples of single commands, with names that stand for others",
-	"docs/fleets.md":            "single commands to choose from, with names that stand for others",
 	"docs/helm.md":              "the stories helm-*.txtar run these commands, with releases that have what they show",
 	"docs/metrics.md":           "it needs the operator of Prometheus; TestAlerts builds deploy/monitoring and evaluates its rules",
 	"docs/migrate-from-flux.md": "it needs clusters that Flux runs; TestMigrateFromFlux runs these steps on some",
@@ -33,6 +32,7 @@ var unrun = map[string]string{
 
 // run has the documents whose commands a test runs, in their order.
 var run = map[string]string{
+	"docs/fleets.md":      "TestQuickStart",
 	"docs/maintenance.md": "TestQuickStart",
 	"docs/quick-start.md": "TestQuickStart",
 	"docs/tour.md":        "TestTour",
