@@ -41,6 +41,32 @@ func (l *Located) Line(field string) int {
 	return l.offset + line
 }
 
+// ValueAt returns the value of a field of an object, and whether the object has it.
+func ValueAt(o *Object, field string) (value any, ok bool) {
+	value = o.Object
+	for _, name := range fieldNames.FindAllStringSubmatch(field, -1) {
+		text := name[0]
+		if text[0] == '[' {
+			text = name[1]
+		}
+		switch in := value.(type) {
+		case map[string]any:
+			value, ok = in[text]
+		case []any:
+			i, err := strconv.Atoi(text)
+			if ok = err == nil && i >= 0 && i < len(in); ok {
+				value = in[i]
+			}
+		default:
+			ok = false
+		}
+		if !ok {
+			return nil, false
+		}
+	}
+	return value, true
+}
+
 // entryOf returns the nodes of the key and the value of a name in a map, or twice the node of an item of a list.
 func entryOf(node *yaml.Node, name string) (key, value *yaml.Node) {
 	if node != nil && node.Kind == yaml.AliasNode {

@@ -7,6 +7,7 @@ import (
 	"context"
 	"crypto/sha512"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -153,7 +154,7 @@ func TestDefinitions_of_Kubernetes(t *testing.T) {
 	o := &manifest.Object{Object: map[string]any{"apiVersion": "apps/v1", "kind": "Deployment",
 		"metadata": map[string]any{"name": "d"}, "spec": map[string]any{"replicsa": "x"}}}
 	found, err := builtInSchemas("").check(t.Context(), o, d, true)
-	if err != nil || !strings.Contains(strings.Join(found.wrong, "\n"), `has the unknown field "replicsa"`) {
+	if err != nil || !strings.Contains(fmt.Sprint(found.wrong), `has the unknown field "replicsa"`) {
 		t.Errorf("%q, error %v", found.wrong, err)
 	}
 }

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"encoding/json"
 	"maps"
 	"os"
 	"path"
@@ -9,7 +11,6 @@ import (
 	"strings"
 
 	"github.com/navefleet/nave/hub/internal/plan"
-	"github.com/navefleet/nave/hub/internal/render/kustomize"
 	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/shared/wording"
 )
@@ -20,8 +21,14 @@ type renderedObject struct {
 	origin plan.Origin
 }
 
-// manifestFiles has the files of objects, by kind and name.
-type manifestFiles map[string]map[string][]string
+// manifestFiles has the places of objects and of patches of them, by kind and name.
+type manifestFiles map[string]map[string][]manifestPlace
+
+// manifestPlace is a document of a file.
+type manifestPlace struct {
+	file string
+	manifest.Located
+}
 
 // indexManifests reads the manifests of an origin. It leaves out what it cannot read.
 func indexManifests(o plan.Origin) manifestFiles {
@@ -34,25 +41,25 @@ func indexManifests(o plan.Origin) manifestFiles {
 		if err != nil {
 			continue
 		}
-		for kind, name := range kustomize.Identities(data) {
+		objects, _ := manifest.ParseAll(data)
+		for _, at := range objects {
+			kind, name := at.GetKind(), at.GetName()
 			if found[kind] == nil {
-				found[kind] = map[string][]string{}
+				found[kind] = map[string][]manifestPlace{}
 			}
-			if !slices.Contains(found[kind][name], file) {
-				found[kind][name] = append(found[kind][name], file)
-			}
+			found[kind][name] = append(found[kind][name], manifestPlace{file, at})
 		}
 	}
 	return found
 }
 
-// find returns the files that hold an object or a patch of it. If the object was renamed, they are those of the only
+// find returns the documents that are an object or a patch of it. If the object was renamed, they are those of the only
 // object of its kind whose name is a part of the new one. If there are none, such as for a generated object, find
 // returns nil.
-func (f manifestFiles) find(o *manifest.Object) []string {
+func (f manifestFiles) find(o *manifest.Object) []manifestPlace {
 	names := f[o.GetKind()]
-	if files := names[o.GetName()]; files != nil {
-		return files
+	if places := names[o.GetName()]; places != nil {
+		return places
 	}
 	parts := slices.DeleteFunc(slices.Collect(maps.Keys(names)), func(name string) bool {
 		return !strings.Contains(o.GetName(), name)
@@ -63,8 +70,8 @@ func (f manifestFiles) find(o *manifest.Object) []string {
 	return names[parts[0]]
 }
 
-// describe returns the name of an object behind the files that hold it.
-func (v *validator) describe(o renderedObject) string {
+// describe returns the name of an object behind the places of one of its fields.
+func (v *validator) describe(o renderedObject, field string) string {
 	if template := o.origin.Templates[manifest.IDOf(o.Object)]; template != "" {
 		return template + ": " + manifest.IDOf(o.Object).String()
 	}
@@ -75,8 +82,37 @@ func (v *validator) describe(o renderedObject) string {
 		v.files[id] = index
 	}
 	name := manifest.IDOf(o.Object).String()
-	if files := index.find(o.Object); len(files) > 0 {
-		return wording.List(files, len(files), 3) + ": " + name
+	if places := placesIn(index.find(o.Object), o.Object, field); len(places) > 0 {
+		return wording.List(places, len(places), 3) + ": " + name
 	}
 	return name
+}
+
+// placesIn returns the places of the documents that give an object the value of a field: of one document, the line of
+// the field if it has it; of several, those with this value. If there are none, such as when an inline patch gives the
+// field, they are the files of all documents.
+func placesIn(all []manifestPlace, o *manifest.Object, field string) (places []string) {
+	value, _ := manifest.ValueAt(o, field)
+	for _, at := range all {
+		written, has := manifest.ValueAt(at.Object, field)
+		if has && (len(all) == 1 || sameJSON(written, value)) {
+			places = append(places, manifest.At(at.file, at.Document, at.Line(field)))
+		}
+	}
+	if len(places) > 0 {
+		return places
+	}
+	for _, at := range all {
+		if !slices.Contains(places, at.file) {
+			places = append(places, at.file)
+		}
+	}
+	return places
+}
+
+// sameJSON reports whether two values are the same in JSON.
+func sameJSON(a, b any) bool {
+	x, errX := json.Marshal(a)
+	y, errY := json.Marshal(b)
+	return errX == nil && errY == nil && bytes.Equal(x, y)
 }

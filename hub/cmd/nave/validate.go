@@ -1,11 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -235,7 +237,7 @@ func (v *validator) checkBy(ctx context.Context, s *schemas, clusters []string, 
 		case err != nil && ctx.Err() != nil:
 			return err
 		case err != nil:
-			problems = append(problems, "not validated: "+err.Error())
+			problems = append(problems, openapi.Problem{Text: "not validated: " + err.Error()})
 		case found.unserved != "":
 			v.skipped[found.unserved] = append(v.skipped[found.unserved], clusters...)
 		case found.rules > 0:
@@ -243,7 +245,7 @@ func (v *validator) checkBy(ctx context.Context, s *schemas, clusters []string, 
 			v.rules[kind] = append(v.rules[kind], clusters...)
 		}
 		for _, p := range problems {
-			text := v.describe(o) + ": " + p
+			text := v.describe(o, p.Field) + ": " + p.Text
 			v.wrong[text] = append(v.wrong[text], clusters...)
 		}
 	}
@@ -255,9 +257,14 @@ func isUnknown(text string) bool {
 	return strings.Contains(text, "${") || len(sealed.Find(text)) > 0
 }
 
+// ofVersion returns the problem of an object whose kind or version no server has.
+func ofVersion(text string) []openapi.Problem {
+	return []openapi.Problem{{Field: "apiVersion", Text: text}}
+}
+
 // findings are what a check of an object found.
 type findings struct {
-	wrong    []string
+	wrong    []openapi.Problem
 	unserved string // the kind, which has no schema; empty: it has one
 	rules    int    // that only the API server can check
 }
@@ -271,8 +278,8 @@ func (s *schemas) check(ctx context.Context, o *manifest.Object, d definitions, 
 	switch {
 	case given && found != nil:
 	case defined:
-		f.wrong = []string{fmt.Sprintf("apiVersion %s is not served; its definition among the objects serves %s",
-			gvk.GroupVersion(), wording.List(versions, len(versions), 10))}
+		f.wrong = ofVersion(fmt.Sprintf("apiVersion %s is not served; its definition among the objects serves %s",
+			gvk.GroupVersion(), wording.List(versions, len(versions), 10)))
 		return f, nil
 	default:
 		if found, err = s.schema(ctx, gvk); err != nil {
@@ -287,9 +294,9 @@ func (s *schemas) check(ctx context.Context, o *manifest.Object, d definitions, 
 		}
 	case isOfHub: // the hub has checked it
 	case isOfKubernetes(gvk.Group) || s.has(gvk.GroupVersion()):
-		f.wrong = []string{s.explainUnserved(gvk)}
+		f.wrong = ofVersion(s.explainUnserved(gvk))
 	case s.ofCluster && complete:
-		f.wrong = []string{s.explainUndefined(gvk)}
+		f.wrong = ofVersion(s.explainUndefined(gvk))
 	default:
 		f.unserved = s.describeMissing(gvk)
 	}
@@ -330,12 +337,25 @@ func (v *validator) on(clusters []string) string {
 	return "on " + listed(clusters) + ": "
 }
 
+// byPlace compares texts by the file and the line that they begin with.
+func byPlace(a, b string) int {
+	fileA, restA, _ := strings.Cut(a, ":")
+	fileB, restB, _ := strings.Cut(b, ":")
+	return cmp.Or(cmp.Compare(fileA, fileB), cmp.Compare(leadingNumber(restA), leadingNumber(restB)), cmp.Compare(a, b))
+}
+
+// leadingNumber returns the number that a text begins with; 0 if it begins with none.
+func leadingNumber(text string) int {
+	n, _ := strconv.Atoi(text[:len(text)-len(strings.TrimLeft(text, "0123456789"))])
+	return n
+}
+
 // lines returns what is wrong, one line each.
 func (v *validator) lines() (lines []string) {
 	if v == nil {
 		return nil
 	}
-	for _, text := range slices.Sorted(maps.Keys(v.wrong)) {
+	for _, text := range slices.SortedFunc(maps.Keys(v.wrong), byPlace) {
 		lines = append(lines, v.on(v.wrong[text])+text)
 	}
 	return lines

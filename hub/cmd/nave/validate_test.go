@@ -89,7 +89,7 @@ func TestValidate(t *testing.T) {
 	for _, c := range []struct{ name, old, new, want string }{
 		{"valid", "", "", ""},
 		{"unknown_field", "replicas: 2", "replica: 2",
-			`app/web.yaml: Deployment.apps default/web: Deployment.spec has the unknown field "replica"`},
+			`app/web.yaml:5: Deployment.apps default/web: Deployment.spec has the unknown field "replica"`},
 		{"wrong_type", "replicas: 2", "replicas: two", "Deployment.spec.replicas is a string, want integer"},
 		{"missing_field", "        image: web\n        ports: [{containerPort: 80}]",
 			"        image: web\n        ports: [{name: http}]",
@@ -303,6 +303,38 @@ func TestValidate_definitions(t *testing.T) {
 			_, err := run(t, "build", "cluster", "x", root, "--path=app", "--validate", server)
 			if (err != nil) != (c.want != "") || err != nil && !strings.Contains(err.Error(), c.want) {
 				t.Errorf("error %v, want %q", err, c.want)
+			}
+		})
+	}
+}
+
+// TestValidate_places names the file, line and document of each field that is wrong, all at once.
+func TestValidate_places(t *testing.T) {
+	const name = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web, namespace: default}\n"
+	twice := settings + "---\n" + strings.NewReplacer("replicas: 2", "replica: 2", "image: web", "imag: web",
+		"{app: web}}\n    spec", "{app: web, example.com/v: 1}}\n    spec").Replace(validDeployment)
+	for _, c := range []struct {
+		name  string
+		files map[string]string
+		want  []string
+	}{
+		{"second_document", map[string]string{"app/a.yaml": twice}, []string{
+			`app/a.yaml:9 (document 2): Deployment.apps default/web: Deployment.spec has the unknown field "replica"; did you mean replicas?`,
+			`app/a.yaml:13 (document 2): Deployment.apps default/web: Deployment.spec.template.metadata.labels[example.com/v] is an integer, want string`,
+			`app/a.yaml:17 (document 2): Deployment.apps default/web: Deployment.spec.template.spec.containers[0] has the unknown field "imag"; did you mean image?`}},
+		{"patch", map[string]string{"app/a.yaml": validDeployment, "app/p.yaml": name + "spec:\n  replicas: two\n",
+			"app/kustomization.yaml": "resources: [a.yaml]\npatches: [{path: p.yaml}]\n"}, []string{
+			"\napp/p.yaml:5: Deployment.apps default/web: Deployment.spec.replicas is a string, want integer"}},
+		{"inline_patch", map[string]string{"app/a.yaml": validDeployment, "app/kustomization.yaml": "resources: [a.yaml]\n" +
+			"patches:\n- target: {kind: Deployment}\n  patch: '[{\"op\": \"add\", \"path\": \"/spec/typo\", \"value\": 1}]'\n"},
+			[]string{`app/a.yaml: Deployment.apps default/web: Deployment.spec has the unknown field "typo"`}},
+		{"missing", map[string]string{"app/a.yaml": strings.Replace(validDeployment, "  selector: {matchLabels: {app: web}}\n", "", 1)},
+			[]string{`app/a.yaml:4: Deployment.apps default/web: Deployment.spec has no field "selector", which is required`}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, err := run(t, "build", "cluster", "x", tree(t, c.files), "--path=app", "--validate", "--schemas=builtin")
+			if want := strings.Join(c.want, "\n"); err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("error %v, want %s", err, want)
 			}
 		})
 	}

@@ -29,12 +29,23 @@ const (
 
 var errExpensive = errors.New("the schema takes too long to compare with")
 
+// Problem is one thing that is wrong with an object.
+type Problem struct {
+	// Field is the path of the field that is wrong, such as spec.ports[0].port; of a missing field, that of the field
+	// around it. A name that is no plain word is in brackets.
+	Field string
+	Text  string // begins with the kind and the path
+}
+
+// String returns the text.
+func (p Problem) String() string { return p.Text }
+
 // Check returns the problems of an object, each with the path of its field, in the order of the fields; at most 20.
 // Fields that are null count as missing, as for an API server. Texts that unknown reports are not checked, because only
 // the cluster knows their values. The error is one of the schema, or that of ctx.
 func (s *Schema) Check(ctx context.Context, kind string, object map[string]any,
-	unknown func(text string) bool) ([]string, error) {
-	c := &checker{Schema: s, ctx: ctx, unknown: unknown}
+	unknown func(text string) bool) ([]Problem, error) {
+	c := &checker{Schema: s, ctx: ctx, kind: kind, unknown: unknown}
 	c.check(s.root, object, kind, false)
 	return c.problems, c.err
 }
@@ -42,8 +53,9 @@ func (s *Schema) Check(ctx context.Context, kind string, object map[string]any,
 type checker struct {
 	*Schema
 	ctx      context.Context
+	kind     string
 	unknown  func(string) bool
-	problems []string
+	problems []Problem
 	found    int // problems, those included that are not kept
 	silent   int // above 0 while problems are counted and not kept
 	steps    int
@@ -52,12 +64,21 @@ type checker struct {
 	err      error // ends the check
 }
 
-// problem notes a problem. Arguments that are expensive to write are Stringers, because most problems are only counted.
-func (c *checker) problem(format string, args ...any) {
+// problem notes a problem of the value at a path, whose text begins with the path.
+func (c *checker) problem(path, format string, args ...any) { c.problemOf(path, path, format, args...) }
+
+// problemOf notes a problem of a field, whose text begins with the path of another one. Arguments that are expensive to
+// write are Stringers, because most problems are only counted.
+func (c *checker) problemOf(field, path, format string, args ...any) {
 	c.found++
 	if c.silent == 0 && len(c.problems) < maxProblems && c.err == nil {
-		c.problems = append(c.problems, fmt.Sprintf(format, args...))
+		c.problems = append(c.problems, Problem{belowKind(field, c.kind), path + " " + fmt.Sprintf(format, args...)})
 	}
+}
+
+// belowKind returns a path without the kind that it begins with.
+func belowKind(path, kind string) string {
+	return strings.TrimPrefix(strings.TrimPrefix(path, kind), ".")
 }
 
 // spend counts steps. When there were too many, or the context has ended, it ends the check and returns false.
@@ -94,7 +115,7 @@ func (c *checker) check(n *node, value any, path string, partial bool) {
 	c.depth++
 	defer func() { c.depth-- }()
 	if want := n.types; len(want) > 0 && !slices.ContainsFunc(want, func(t string) bool { return is(value, t) }) {
-		c.problem("%s is %s, want %s", path, typeOf(value), strings.Join(want, " or "))
+		c.problem(path, "is %s, want %s", typeOf(value), strings.Join(want, " or "))
 		return
 	}
 	c.checkEnum(n, value, path)
@@ -156,7 +177,7 @@ func (c *checker) checkEnum(n *node, value any, path string) {
 	}
 	number := numbered(value)
 	if !slices.ContainsFunc(n.enum, func(want any) bool { return reflect.DeepEqual(want, number) }) {
-		c.problem("%s is %s, want one of %s", path, shown{value}, shownList(n.enum))
+		c.problem(path, "is %s, want one of %s", shown{value}, shownList(n.enum))
 	}
 }
 
@@ -215,7 +236,7 @@ func (c *checker) checkObject(n *node, object map[string]any, path string, parti
 	}
 	for _, name := range n.Required {
 		if object[name] == nil && (c.ofKubernetes || n.defaultOf(name) == nil) {
-			c.problem("%s has no field %s, which is required", path, quoted(name))
+			c.problem(path, "has no field %s, which is required", quoted(name))
 		}
 	}
 	c.checkCount(len(object), n.MinProperties, n.MaxProperties, path, "field")
@@ -232,7 +253,7 @@ func (c *checker) checkObject(n *node, object map[string]any, path string, parti
 		case n.AdditionalProperties != nil && n.AdditionalProperties.schema != nil:
 			c.check(n.AdditionalProperties.schema, value, fieldOf(path, name), false)
 		case !open:
-			c.problem("%s has the unknown field %s%s", path, quoted(name), c.suggestion(n, name))
+			c.problemOf(fieldOf(path, name), path, "has the unknown field %s%s", quoted(name), c.suggestion(n, name))
 		}
 	}
 }
@@ -255,15 +276,18 @@ func fieldOf(path, name string) string {
 	if strings.IndexFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }) >= 0 {
 		name = quoted(name)
 	}
+	if strings.ContainsAny(name, ".[]") {
+		return path + "[" + name + "]"
+	}
 	return path + "." + name
 }
 
 func (c *checker) checkCount(count int, least, most *int, path, what string) {
 	if least != nil && count < *least {
-		c.problem("%s has %s, want at least %d", path, wording.Count(count, what), *least)
+		c.problem(path, "has %s, want at least %d", wording.Count(count, what), *least)
 	}
 	if most != nil && count > *most {
-		c.problem("%s has %s, want at most %d", path, wording.Count(count, what), *most)
+		c.problem(path, "has %s, want at most %d", wording.Count(count, what), *most)
 	}
 }
 
@@ -274,7 +298,7 @@ func (c *checker) checkText(n *node, text, path string) {
 		c.checkCount(utf8.RuneCountInString(text), n.MinLength, n.MaxLength, path, "character")
 	}
 	if n.matcher != nil && c.spend(len(text)) && !n.matcher.MatchString(text) {
-		c.problem("%s is %s, which does not match the pattern %s", path, quoted(text), quoted(n.Pattern))
+		c.problem(path, "is %s, which does not match the pattern %s", quoted(text), quoted(n.Pattern))
 	}
 }
 
@@ -284,10 +308,10 @@ func (c *checker) checkNumber(n *node, value any, path string) {
 		return
 	}
 	if least := n.Minimum; least != nil && (number < *least || n.ExclusiveMinimum && number == *least) {
-		c.problem("%s is %s, want %s %v", path, shown{value}, bound(n.ExclusiveMinimum, "at least", "more than"), *least)
+		c.problem(path, "is %s, want %s %v", shown{value}, bound(n.ExclusiveMinimum, "at least", "more than"), *least)
 	}
 	if most := n.Maximum; most != nil && (number > *most || n.ExclusiveMaximum && number == *most) {
-		c.problem("%s is %s, want %s %v", path, shown{value}, bound(n.ExclusiveMaximum, "at most", "less than"), *most)
+		c.problem(path, "is %s, want %s %v", shown{value}, bound(n.ExclusiveMaximum, "at most", "less than"), *most)
 	}
 }
 
@@ -304,17 +328,17 @@ func (c *checker) checkCombined(n *node, value any, path string) {
 		c.check(all, value, path, true)
 	}
 	if len(n.AnyOf) > 0 && c.matching(n.AnyOf, value, path) == 0 {
-		c.problem("%s fits none of the %s of its schema (anyOf)", path, wording.Count(len(n.AnyOf), "alternative"))
+		c.problem(path, "fits none of the %s of its schema (anyOf)", wording.Count(len(n.AnyOf), "alternative"))
 	}
 	before := c.skipped // a text that was skipped may be what tells the alternatives apart
 	if len(n.OneOf) > 0 {
 		if fits := c.matching(n.OneOf, value, path); fits == 0 || fits > 1 && c.skipped == before {
-			c.problem("%s fits %d of the %s of its schema, want 1 (oneOf)", path, fits,
+			c.problem(path, "fits %d of the %s of its schema, want 1 (oneOf)", fits,
 				wording.Count(len(n.OneOf), "alternative"))
 		}
 	}
 	if n.Not != nil && c.matching([]*node{n.Not}, value, path) == 1 && c.skipped == before {
-		c.problem("%s has what its schema excludes (not)", path)
+		c.problem(path, "has what its schema excludes (not)")
 	}
 }
 

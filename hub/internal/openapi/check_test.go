@@ -23,7 +23,7 @@ func boxes(spec string, others ...string) string {
 		"version": "v1", "kind": "Box"}], "properties": {"spec": ` + spec + `}}`}, others...), ",") + `}}}`
 }
 
-func check(t *testing.T, document, spec string) ([]string, error) {
+func check(t *testing.T, document, spec string) ([]Problem, error) {
 	t.Helper()
 	d, err := Parse([]byte(document))
 	if err != nil {
@@ -104,7 +104,7 @@ func TestCheck(t *testing.T) {
 				return
 			}
 			problems, err := check(t, boxes(c.schema), c.invalid)
-			if err != nil || len(problems) != 1 || !strings.Contains(problems[0], c.want) {
+			if err != nil || len(problems) != 1 || !strings.Contains(problems[0].Text, c.want) {
 				t.Errorf("%s: %q, error %v, want %q", c.invalid, problems, err, c.want)
 			}
 		})
@@ -121,7 +121,7 @@ func TestCheck_references(t *testing.T) {
 	}
 	problems, err := check(t, document, `{"child": {"child": {"leaf": 1, "x": 1}}}`)
 	if want := []string{"Box.spec.child.child.leaf is an integer, want string",
-		`Box.spec.child.child has the unknown field "x"`}; err != nil || strings.Join(problems, "|") != strings.Join(want, "|") {
+		`Box.spec.child.child has the unknown field "x"`}; err != nil || joined(problems) != strings.Join(want, "|") {
 		t.Errorf("%q, error %v", problems, err)
 	}
 }
@@ -263,7 +263,7 @@ func TestDefined(t *testing.T) {
 	object := map[string]any{"apiVersion": "example.com/v1", "kind": "Box", "metadata": map[string]any{"name": "x"},
 		"spec": map[string]any{"size": "x", "color": "red"}}
 	problems, err := all[box].Check(t.Context(), "Box", object, func(string) bool { return false })
-	if err != nil || strings.Join(problems, "|") != `Box.spec has the unknown field "color"|Box.spec.size is a string, want integer` {
+	if err != nil || joined(problems) != `Box.spec has the unknown field "color"|Box.spec.size is a string, want integer` {
 		t.Errorf("%q, error %v", problems, err)
 	}
 	anything := all[schema.GroupVersionKind{Group: "example.com", Version: "v3", Kind: "Box"}]
@@ -292,10 +292,34 @@ func FuzzCheck(f *testing.F) {
 				t.Errorf("%d problems, error %v", len(problems), err)
 			}
 			for _, p := range problems {
-				if strings.Contains(p, "\x1b") {
+				if strings.Contains(p.Text, "\x1b") {
 					t.Errorf("a control character is shown: %q", p)
 				}
 			}
 		}
 	})
+}
+
+// joined returns the texts of problems.
+func joined(problems []Problem) string {
+	var texts []string
+	for _, p := range problems {
+		texts = append(texts, p.Text)
+	}
+	return strings.Join(texts, "|")
+}
+
+// TestCheck_fields names the field of each problem as manifest.Located finds it.
+func TestCheck_fields(t *testing.T) {
+	document := boxes(`{"properties": {"a": {"type": "array", "items": {"properties": {"b": {"type": "string"}},
+		"required": ["c"]}}, "labels": {"type": "object", "additionalProperties": {"type": "string"}}}}`)
+	problems, err := check(t, document, `{"a": [{"b": 1, "x": 1}], "labels": {"example.com/a": 1}, "y": 1}`)
+	var fields []string
+	for _, p := range problems {
+		fields = append(fields, p.Field)
+	}
+	const want = "spec.a[0] spec.a[0].b spec.a[0].x spec.labels[example.com/a] spec.y"
+	if got := strings.Join(fields, " "); err != nil || got != want {
+		t.Errorf("fields %s, want %s; error %v; %v", got, want, err, problems)
+	}
 }

@@ -2,6 +2,7 @@ package openapi
 
 import (
 	"encoding/json"
+	"fmt"
 
 	"github.com/navefleet/nave/shared/wording"
 )
@@ -57,9 +58,10 @@ func (c *checker) checkUnique(n *node, list []any, path string) {
 		case !twice:
 			seen[string(id)] = i
 		case len(keys) > 0:
-			c.problem("%s[%d] has the same %s as %s[%d]: %s", path, i, quotedList(keys), path, first, shownList(values))
+			c.problem(fmt.Sprintf("%s[%d]", path, i), "has the same %s as %s[%d]: %s", quotedList(keys), path, first,
+				shownList(values))
 		default:
-			c.problem("%s[%d] is the same as %s[%d]: %s", path, i, path, first, shownList(values))
+			c.problem(fmt.Sprintf("%s[%d]", path, i), "is the same as %s[%d]: %s", path, first, shownList(values))
 		}
 	}
 }

@@ -55,7 +55,7 @@ type rules struct {
 // with the object in the cluster, those that this version of nave cannot compile, and all if there are too many or the
 // object has texts that unknown reports. The error is that of ctx, or of an object that is not JSON.
 func (s *Schema) CheckRules(ctx context.Context, kind string, object map[string]any,
-	unknown func(text string) bool) (broken []string, unchecked int, err error) {
+	unknown func(text string) bool) (broken []Problem, unchecked int, err error) {
 	r := s.rules
 	r.once.Do(r.compile)
 	if r.validator == nil || hasText(object, unknown) {
@@ -82,8 +82,8 @@ func (s *Schema) CheckRules(ctx context.Context, kind string, object map[string]
 		case isUncompiled(e):
 			unchecked++
 		case len(broken) < maxProblems:
-			broken = append(broken, fmt.Sprintf("%s breaks a rule of its schema: %s",
-				telemetry.Line(e.Field, maxRuleShown), telemetry.Line(e.Detail, maxRuleShown)))
+			broken = append(broken, Problem{belowKind(e.Field, kind), fmt.Sprintf("%s breaks a rule of its schema: %s",
+				telemetry.Line(e.Field, maxRuleShown), telemetry.Line(e.Detail, maxRuleShown))})
 		}
 	}
 	return broken, unchecked, nil

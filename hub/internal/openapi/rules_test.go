@@ -11,7 +11,7 @@ import (
 )
 
 // checkRules checks the rules of a Box with a spec.
-func checkRules(t *testing.T, schema, spec string) ([]string, int, error) {
+func checkRules(t *testing.T, schema, spec string) ([]Problem, int, error) {
 	t.Helper()
 	d, err := Parse([]byte(boxes(schema)))
 	if err != nil {
@@ -80,7 +80,7 @@ func TestCheckRules(t *testing.T) {
 				return
 			}
 			broken, _, err := checkRules(t, c.schema, c.invalid)
-			if err != nil || len(broken) != 1 || !strings.Contains(broken[0], c.want) {
+			if err != nil || len(broken) != 1 || !strings.Contains(broken[0].Text, c.want) {
 				t.Errorf("%.100s: %q, want %q, error %v", c.invalid, broken, c.want, err)
 			}
 		})
@@ -167,7 +167,7 @@ func FuzzCheckRules(f *testing.F) {
 		for kind := range d.Kinds() {
 			broken, _, _ := d.Schema(kind).CheckRules(t.Context(), "Box", map[string]any{"spec": value},
 				func(string) bool { return false })
-			if len(broken) > maxProblems || strings.Contains(strings.Join(broken, ""), "\x1b") {
+			if len(broken) > maxProblems || strings.Contains(joined(broken), "\x1b") {
 				t.Errorf("%q", broken)
 			}
 		}

@@ -3,7 +3,6 @@ package kustomize
 import (
 	"errors"
 	"fmt"
-	"iter"
 	"slices"
 	"strings"
 
@@ -69,15 +68,4 @@ func textAt(n *yaml.Node, keys ...string) string {
 		n = n.Content[i+1]
 	}
 	return n.Value
-}
-
-// Identities returns the kind and the name of each object in a manifest file, up to the first that cannot be parsed.
-func Identities(data []byte) iter.Seq2[string, string] {
-	return func(yield func(kind, name string) bool) {
-		for doc := range documents(data) {
-			if len(doc.Content) > 0 && !yield(textAt(doc.Content[0], "kind"), textAt(doc.Content[0], "metadata", "name")) {
-				return
-			}
-		}
-	}
 }
