@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 
@@ -19,6 +20,7 @@ import (
 	"github.com/navefleet/nave/hub/internal/render/worker"
 	"github.com/navefleet/nave/hub/internal/upgrade"
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
+	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/condition"
 	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/shared/substitution"
@@ -371,6 +373,7 @@ func build(cmd *cobra.Command, v *plan.Preview, check *validator, clusters []str
 			return err
 		}
 	}
+	noteUndecrypted(noteTo(cmd), all)
 	check.printNotes(noteTo(cmd))
 	return errors.Join(problemsError(v, all), check.err())
 }
@@ -468,6 +471,36 @@ func problemsError(v *plan.Preview, all []*plan.Previewed) error {
 		lines = append(lines, "on "+listed(where[text])+": "+text)
 	}
 	return errors.New(strings.Join(lines, "\n"))
+}
+
+// noteUndecrypted prints the Applications with encrypted files that no spoke decrypts. The hub does not refuse them.
+func noteUndecrypted(note func(string), all []*plan.Previewed) {
+	on := map[string][]string{} // clusters
+	for _, p := range all {
+		for _, a := range p.Applications {
+			if text := withoutDecryption(a.Application); text != "" {
+				on[text] = append(on[text], p.Cluster)
+			}
+		}
+	}
+	for _, text := range slices.Sorted(maps.Keys(on)) {
+		note("on " + listed(on[text]) + ": " + text)
+	}
+}
+
+// withoutDecryption returns why the spoke cannot decrypt the files of an Application; "": it may have the keys.
+func withoutDecryption(a *bundle.Application) string {
+	if len(a.SealedFiles) == 0 || a.Decryption != (bundle.SecretReference{}) {
+		return ""
+	}
+	var files []string
+	for _, f := range a.SealedFiles {
+		if !slices.Contains(files, f.Path) {
+			files = append(files, f.Path)
+		}
+	}
+	return fmt.Sprintf("%s has no spec.decryption, and %s is encrypted: set provider: sops, and in secretRef the Secret "+
+		"with the keys, or the cluster says DecryptionFailed", a.Name, wording.List(files, len(files), 3))
 }
 
 // isListed reports whether a problem about a refused object is in the message about the object that gives it.

@@ -246,6 +246,23 @@ func TestBuildCluster_kind_of_the_hub(t *testing.T) {
 	}
 }
 
+// TestBuildCluster_encrypted names the encrypted files of a Kustomization that gives the spoke no keys.
+func TestBuildCluster_encrypted(t *testing.T) {
+	for name, c := range map[string]struct{ more, want string }{
+		"none": {"", "Kustomization flux-system/app has no spec.decryption, and app/a.yaml is encrypted: set provider: sops"},
+		"set":  {"  decryption: {provider: sops}\n", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			root := tree(t, map[string]string{"app/a.yaml": sealedFile, "clusters/lab/app.yaml": strings.Replace(
+				kustomization("app", "app", c.more), "name: fleet", "name: flux-system", 1)})
+			_, notes, err := noted(t, "build", "cluster", "lab", root, "--path", "clusters/lab")
+			if err != nil || (c.want == "") != (notes == "") || !strings.Contains(notes, c.want) {
+				t.Errorf("error %v, notes %q, want %q", err, notes, c.want)
+			}
+		})
+	}
+}
+
 // searchPath is the PATH before a build takes it from this process.
 var searchPath = os.Getenv("PATH")
 
