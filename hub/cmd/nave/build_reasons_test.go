@@ -87,8 +87,8 @@ var beyondBuild = reasonsBy(map[string]string{
 	"TestPreview_too_large of hub/internal/plan has it":                        "ApplicationTooLarge BundleTooLarge",
 	"only the cluster has the object, or can tell": "InputNotReady InputUnreadable CapabilitiesUnknown DecryptionFailed " +
 		"KeyServiceUnavailable HealthCheckFailed ReconciliationFailed PruneFailed",
-	"it is about what ran before": "PruneHeld RemovalHeld Pending Progressing Suspended Resumed Pinned Blocked " +
-		"InstallFailed UpgradeFailed TestFailed RollbackFailed UninstallFailed RetriesExceeded ReleaseHeld " +
+	"it is about what ran before": "PruneHeld RemovalHeld Pending Progressing Suspended Resumed Pinned PinEnded " +
+		"Blocked InstallFailed UpgradeFailed TestFailed RollbackFailed UninstallFailed RetriesExceeded ReleaseHeld " +
 		"MissingRollbackTarget DriftDetected DriftHeld DriftRepaired Adopted TakenOver",
 	"it is about the spoke and its connection": "NotRegistered JoinTokenRefused Offline Online BundleRejected " +
 		"BundleHeldBack SpokeUpgradePending SpokeUpgrading SpokeUpgradeFailed SpokeNotUpgradable SpokeUpgraded " +
