@@ -40,6 +40,7 @@ of them are connected.`,
 			return p.print(printoutOfCounts(counts))
 		}),
 	}
+	addAllNamespaces(cmd, new(bool), ", the default") // as flux has it
 	o.add(cmd)
 	return cmd
 }

@@ -16,6 +16,7 @@ func TestStats(t *testing.T) {
 		want []string // words of the rows
 	}{
 		{"", []string{"Cluster 4 0 0 4 0 0", "GitRepository 1 1 0 0 1 0", "Kustomization 8 0 2 6 0 3", "Fleet 1 0 0 1 0 0"}},
+		{"-A", []string{"Cluster 4 0 0 4 0 0", "GitRepository 1 1 0 0 1 0", "Kustomization 8 0 2 6 0 3", "Fleet 1 0 0 1 0 0"}},
 		{"--cluster=east", []string{"Kustomization 2 0 0 2 0 1"}},
 		{"--namespace=flux-system", []string{"GitRepository 1 1 0 0 1 0", "Kustomization 8 0 2 6 0 3"}},
 	} {
@@ -37,6 +38,9 @@ func TestStats(t *testing.T) {
 	}
 	out, code := exitOf(t.Context(), config, "stats", "--cluster=eats")
 	if code == 0 || !strings.Contains(out, "does not exist") {
+		t.Errorf("exit code %d: %s", code, out)
+	}
+	if out, code := exitOf(t.Context(), config, "stats", "-A", "-n=none"); code != 2 || !strings.Contains(out, "exclude") {
 		t.Errorf("exit code %d: %s", code, out)
 	}
 	if out, code := exitOf(t.Context(), config, "stats", "-n=none"); code != 0 || out != "No objects found.\n" {
