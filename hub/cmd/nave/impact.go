@@ -245,6 +245,10 @@ func newConfirmCommand(s *session) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if key.GetNamespace() != "" && key.GetCluster() == "" {
+				return usageError("name the cluster with --cluster, or confirm the removals of the hub's own objects " +
+					"with nave confirm hub")
+			}
 			return confirm(cmd, client, key, agreed)
 		}),
 	}
@@ -260,7 +264,7 @@ func confirm(cmd *cobra.Command, client adminv1.AdminServiceClient, key *adminv1
 	}
 	answer, err := client.Confirm(cmd.Context(), &adminv1.ConfirmRequest{Key: key, Digest: impact.GetDigest()})
 	if err != nil {
-		return err
+		return elsewhere(cmd.Context(), client, key, err)
 	}
 	fmt.Fprintf(cmd.OutOrStdout(), "✔ confirmed: %s\n", summary(answer.GetImpact()))
 	return nil

@@ -50,12 +50,20 @@ func (s *Server) Confirm(ctx context.Context, r *adminv1.ConfirmRequest) (*admin
 	return response, s.fail(err)
 }
 
-// nothingHeld returns the error for a confirmation of what is not held. If the removal of the Cluster itself is held,
-// the error says so: it is the hub that holds it.
+// nothingHeld returns the error for a confirmation of what is not held. If the object does not exist, and its spoke
+// does not report about it either, the error is NOT_FOUND. If the removal of the Cluster itself is held, the error
+// says so: it is the hub that holds it.
 func nothingHeld(tx *store.Tx, p *adminv1.ObjectKey) error {
 	key := fold.KeyOf(p)
 	if key.Cluster != "" {
 		if err := requireClusterRow(tx, key.Cluster); err != nil {
+			return err
+		}
+		_, reported, err := store.Reports.Get(tx, key.Path())
+		if err == nil && !reported {
+			err = requireRow(tx, key)
+		}
+		if err != nil {
 			return err
 		}
 	}
