@@ -40,7 +40,7 @@ mount
 `},
 	{"\nWhen `nave explain` finds nothing, take", `
 lives | diff lives-before -
-cp old.key stolen.key
+cp old.key stolen.key && cp -p new.key kept.key
 `},
 	{"\nBack up the data folder again", `
 mount
@@ -57,7 +57,7 @@ for c in east west; do
 done
 nave explain # exits 1
 kill $hub && wait $hub
-install -m 600 new.key hub/signing.key
+install -m 600 kept.key hub/signing.key
 nave-hub --data-dir hub --advertise 127.0.0.1:7443 >> hub.log 2>&1 &
 hub=$!
 until nave explain > /dev/null; do sleep 0.2; done

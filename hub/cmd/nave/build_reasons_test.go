@@ -255,6 +255,9 @@ func faultyHub(t *testing.T, folder string) adminv1.AdminServiceClient {
 // besidesWords are the parts of a message of the hub that no build has: revisions, and what else is so.
 var besidesWords = regexp.MustCompile(`^(build of|render of chart) \S+: | at main@\S+|^Failed: |^Fails on \d+ of \d+ clusters: `)
 
+// unfetched is what the hub says for a moment of an object whose source it will fetch.
+const unfetched = "has not been fetched yet"
+
 // words waits until the hub gives the reason of a fault to an object, and returns the lines of its message.
 func (f fault) words(t *testing.T, client adminv1.AdminServiceClient, cluster string) []string {
 	t.Helper()
@@ -294,7 +297,7 @@ func messageOf(t *testing.T, o *adminv1.Object, reason string) (message string, 
 		t.Fatal(err)
 	}
 	for _, c := range object.Status.Conditions {
-		if c.Reason == reason && c.Status != "True" {
+		if c.Reason == reason && c.Status != "True" && !strings.Contains(c.Message, unfetched) {
 			return c.Message, true
 		}
 	}
