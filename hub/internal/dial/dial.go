@@ -33,7 +33,7 @@ type Dialer struct {
 	proxy   proxyFunc
 	resolve func(ctx context.Context, host string) ([]netip.Addr, error)
 	connect func(ctx context.Context, network, address string) (net.Conn, error)
-	local   func() []netip.Addr // addresses of this machine
+	local   func() ([]netip.Addr, error) // addresses of this machine
 }
 
 // New returns a Dialer with the system's resolver.
@@ -49,16 +49,20 @@ func New(p Policy) *Dialer {
 	}
 }
 
-// localAddresses returns the addresses of this machine's interfaces; none if the system does not tell.
-func localAddresses() []netip.Addr {
-	found, _ := net.InterfaceAddrs() // loopback is denied anyway
+// localAddresses returns the addresses of this machine's interfaces.
+func localAddresses() ([]netip.Addr, error) {
+	found, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil, fmt.Errorf("the addresses of this machine, which no source may lead to, cannot be read: %w; "+
+			"a service that restricts address families needs AF_NETLINK", err)
+	}
 	var local []netip.Addr
 	for _, a := range found {
 		if prefix, err := netip.ParsePrefix(a.String()); err == nil {
 			local = append(local, prefix.Addr().Unmap().WithZone(""))
 		}
 	}
-	return local
+	return local, nil
 }
 
 // DialContext connects to address, which is host:port. If the policy denies the address, the error is ErrDenied. Other
@@ -86,9 +90,12 @@ func (d *Dialer) check(ctx context.Context, address string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	local, err := d.local()
+	if err != nil {
+		return nil, err
+	}
 	var targets []string
 	var why string
-	local := d.local()
 	for _, a := range found {
 		refused := d.policy.refusal(a, local)
 		if slices.ContainsFunc(forms(a), func(form netip.Addr) bool { return d.isOwn(ctx, form, port, local) }) {

@@ -61,8 +61,8 @@ func never(t *testing.T) func(context.Context, string, string) (net.Conn, error)
 func dialer(p Policy, n names, connect func(context.Context, string, string) (net.Conn, error)) *Dialer {
 	d := New(p)
 	d.resolve, d.connect = n.resolve, connect
-	d.local = func() []netip.Addr {
-		return []netip.Addr{netip.MustParseAddr("192.0.2.77"), netip.MustParseAddr("10.9.9.9")}
+	d.local = func() ([]netip.Addr, error) {
+		return []netip.Addr{netip.MustParseAddr("192.0.2.77"), netip.MustParseAddr("10.9.9.9")}, nil
 	}
 	return d
 }
@@ -123,6 +123,15 @@ func TestDenied(t *testing.T) {
 				t.Errorf("got %v, want ErrDenied", err)
 			}
 		})
+	}
+}
+
+// TestDenied_local_unknown dials nothing if this machine's own addresses cannot be read.
+func TestDenied_local_unknown(t *testing.T) {
+	d := dialer(Policy{}, nil, never(t))
+	d.local = func() ([]netip.Addr, error) { return nil, errSilent }
+	if _, err := d.DialContext(t.Context(), "tcp", "8.8.8.8:443"); !errors.Is(err, errSilent) {
+		t.Errorf("got %v", err)
 	}
 }
 
