@@ -90,7 +90,7 @@ func newBuildClusterCommand(s *session) *cobra.Command {
 				return err
 			}
 			if !slices.Contains(v.Clusters(), args[0]) {
-				return p.notGiven(fmt.Errorf("there is no %s", api.ClusterKey(args[0])))
+				return p.notGiven(api.ClusterKey(args[0]), v.Clusters())
 			}
 			return build(cmd, v, check, args[:1], "")
 		},
@@ -121,9 +121,12 @@ func newBuildFleetCommand(s *session) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if !slices.Contains(v.Fleets(), args[0]) {
+				return p.notGiven(api.FleetKey(args[0]), v.Fleets())
+			}
 			clusters, err := v.Selected(args[0])
 			if err != nil {
-				return p.notGiven(err)
+				return err
 			}
 			if len(clusters) == 0 {
 				return fmt.Errorf("%s: spec.clusterSelector matches no cluster: compare it with the labels of the Clusters, or "+
@@ -233,17 +236,22 @@ func (p *preview) objectsOfPath(cluster string, trees *checkout, objects []*api.
 	return append(objects, made...), err
 }
 
-// notGiven adds to the error about an object that does not exist where it was looked for.
-func (p *preview) notGiven(err error) error {
+// notGiven returns the error about an object that does not exist: where it was looked for, and which of the names that
+// exist was probably meant.
+func (p *preview) notGiven(key api.Key, names []string) error {
+	text := "there is no " + key.String()
 	switch {
 	case p.found != "":
-		return fmt.Errorf("%w in %s, and no hub is asked: add a file that has it with --filename, or configure the hub",
-			err, strings.Join(append(p.files, p.found), ", "))
-	case len(p.files) == 0:
-		return err
+		text += " in " + strings.Join(append(p.files, p.found), ", ") +
+			", and no hub is asked: add a file that has it with --filename, or configure the hub"
+	case len(p.files) > 0:
+		text += " in " + strings.Join(p.files, ", ") +
+			", and with --filename the hub is not asked: add a file that has it, or leave out --filename"
 	}
-	return fmt.Errorf("%w in %s, and with --filename the hub is not asked: add a file that has it, or leave out "+
-		"--filename", err, strings.Join(p.files, ", "))
+	if name := wording.Nearest(key.Name, names); name != "" {
+		text += "; did you mean " + oneLine(name) + "?"
+	}
+	return exitError{errors.New(text), notFound}
 }
 
 // objectsFor returns the Fleet that gives a path to a cluster, and the Cluster unless the objects have it. The root and

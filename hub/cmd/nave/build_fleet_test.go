@@ -181,10 +181,14 @@ func TestBuildFleet_nothing_selected(t *testing.T) {
 	fleet := tree(t, fleetFiles)
 	only := filepath.Join(fleet, "hub/fleet.yaml")
 	for _, c := range []struct{ name, want string }{{"all", "spec.clusterSelector matches no cluster"},
-		{"nobody", "there is no Fleet nobody in " + only + ", and with --filename the hub is not asked"}} {
+		{"nobody", "there is no Fleet nobody in " + only + ", and with --filename the hub is not asked"},
+		{"al", "did you mean all?"}} {
 		_, err := run(t, "build", "fleet", c.name, fleet, "-f", only)
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v", c.name, err)
+		}
+		if code := exitCode(err); (code == notFound) != (c.name != "all") {
+			t.Errorf("%s: exit code %d", c.name, code)
 		}
 	}
 }
