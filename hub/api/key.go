@@ -19,11 +19,7 @@ type Key struct {
 
 // String returns "Kind namespace/name", with " on cluster" for an object of a cluster's graph.
 func (k Key) String() string {
-	s := k.Kind + " "
-	if k.Namespace != "" {
-		s += k.Namespace + "/"
-	}
-	s += k.Name
+	s := manifest.ID{Kind: k.Kind, Namespace: k.Namespace, Name: k.Name}.String()
 	if k.Cluster != "" {
 		s += " on " + k.Cluster
 	}

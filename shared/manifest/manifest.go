@@ -9,6 +9,8 @@ import (
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/navefleet/nave/shared/wording"
 )
 
 // Object is one Kubernetes object as a tree of JSON values.
@@ -31,13 +33,17 @@ func IDOf(o *Object) ID {
 // GroupKind returns the group and the kind of the object.
 func (id ID) GroupKind() schema.GroupKind { return schema.GroupKind{Group: id.Group, Kind: id.Kind} }
 
-// String returns "Kind.group namespace/name", the form in messages.
+// maxShown limits the bytes of each part of an ID in a message. No API server accepts a longer name.
+const maxShown = 253
+
+// String returns "Kind.group namespace/name", the form in messages. What is too long for a name is shortened, so that a
+// message that begins with it has room for the cause.
 func (id ID) String() string {
-	s := id.GroupKind().String() + " "
+	s := wording.Shorten(id.GroupKind().String(), 2*maxShown) + " "
 	if id.Namespace != "" {
-		s += id.Namespace + "/"
+		s += wording.Shorten(id.Namespace, maxShown) + "/"
 	}
-	return s + id.Name
+	return s + wording.Shorten(id.Name, maxShown)
 }
 
 // Canonical returns the bytes that digests are computed of: JSON with sorted keys, without insignificant space and

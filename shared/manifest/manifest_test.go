@@ -2,6 +2,7 @@ package manifest
 
 import (
 	"encoding/json"
+	"strings"
 	"testing"
 )
 
@@ -57,5 +58,18 @@ func TestParseDigest(t *testing.T) {
 	}
 	if _, err := DigestFromBytes(make([]byte, 31)); err == nil {
 		t.Error("31 bytes are taken for a digest")
+	}
+}
+
+// TestID_long shortens names that no API server accepts, and leaves the longest that it does.
+func TestID_long(t *testing.T) {
+	longest := strings.Repeat("n", 253)
+	id := ID{Group: longest, Kind: "Kind", Namespace: longest, Name: longest}
+	if got, want := id.String(), "Kind."+longest+" "+longest+"/"+longest; got != want {
+		t.Errorf("got %s", got)
+	}
+	long := strings.Repeat("n", 40_000)
+	if got := (ID{Group: long, Kind: long, Namespace: long, Name: long}).String(); len(got) > 1100 {
+		t.Errorf("%d bytes", len(got))
 	}
 }
