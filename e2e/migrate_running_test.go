@@ -38,6 +38,7 @@ func TestMigrateRunningFlux(t *testing.T) {
 	m.play(ctx, after[:1])
 	m.shows(ctx, `^✗ Kustomization flux-system/shop on east, for \S+: DriftHeld\n`+
 		` +ConfigMap flux-shop/settings was changed by kustomize-controller: /data/removed was added: "1"\n`+
+		` +affects Fleet flux\n`+
 		` +→ Flux applies it, too: flux suspend kustomization shop --namespace flux-system`)
 	repaired := m.repaired(ctx)
 	f.await(ctx, 12)
