@@ -20,8 +20,8 @@ var exposure = regexp.MustCompile(`Overall exposure level for \S+: ([0-9.]+)`)
 
 // TestUnits: systemd takes the units of deploy/systemd without a warning, and finds them well confined.
 func TestUnits(t *testing.T) {
-	if _, err := exec.LookPath("systemd-analyze"); err != nil {
-		t.Skip("needs systemd-analyze")
+	if _, err := exec.LookPath("systemd-analyze"); err != nil && os.Getenv("CI") != "true" {
+		t.Skipf("%v; apt install systemd has it", err)
 	}
 	checkout, err := kubetest.Root()
 	if err != nil {

@@ -2,6 +2,7 @@ package upgrade
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -13,6 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/navefleet/nave/e2e/kubetest"
+	"github.com/navefleet/nave/shared/wait"
 	"github.com/navefleet/nave/spoke/internal/kube"
 )
 
@@ -57,6 +59,7 @@ func newRealWorld(t *testing.T) *realWorld {
 	if testing.Short() {
 		t.Skip("needs a real cluster")
 	}
+	t.Parallel()
 	c, err := shared.Get()
 	if err != nil {
 		t.Fatal(err)
@@ -94,7 +97,7 @@ func (w *realWorld) kubelet(ctx context.Context, image string, statuses []string
 		return err
 	}
 	now := int64(0)
-	for ; ctx.Err() == nil; time.Sleep(100 * time.Millisecond) {
+	for wait.For(ctx, 100*time.Millisecond) == nil {
 		pod, err := pods.Get(ctx, trialName, metav1.GetOptions{})
 		switch {
 		case err != nil:
@@ -103,7 +106,7 @@ func (w *realWorld) kubelet(ctx context.Context, image string, statuses []string
 		case len(statuses) > 0 && text(container(pod.Object["spec"]), "image") == image:
 			err = w.EditStatus(ctx, "Pod", w.namespace, trialName, `{"status":`+statuses[0]+`}`)
 			statuses = statuses[1:]
-			time.Sleep(2 * pollEvery)
+			_ = wait.For(ctx, 2*pollEvery) // until the spoke has seen it; ended by the end of ctx
 		}
 		if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) && ctx.Err() == nil {
 			return err
@@ -212,9 +215,21 @@ func TestCluster_killed(t *testing.T) {
 // TestCluster_withdrawn ends the trial when the old image is wanted again, and reports no failure.
 func TestCluster_withdrawn(t *testing.T) {
 	w := newRealWorld(t)
-	back := time.AfterFunc(4*time.Second, func() { w.Want("r/s:v1") })
-	defer back.Stop()
+	ended := make(chan error, 1)
+	go func() {
+		ended <- kubetest.Until(t.Context(), "the trial Pod", func(ctx context.Context) error {
+			pod, err := w.Get(ctx, "Pod", w.namespace, trialName)
+			if err == nil && child(pod.Object, "status", "containerStatuses") == nil {
+				err = errors.New("its container has no status")
+			}
+			return err
+		})
+		w.Want("r/s:v1")
+	}()
 	w.attemptAs("r/s:v2", waits("ContainerCreating", ""))
+	if err := <-ended; err != nil {
+		t.Fatal(err)
+	}
 	w.attempt(t.Context())
 	if got := w.deployed(); got != "r/s:v1" || fmt.Sprint(w.reports) != "[r/s:v2| r/s:v1|]" {
 		t.Errorf("the Deployment has %s, reported %q", got, w.reports)
