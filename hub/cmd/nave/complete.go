@@ -123,6 +123,19 @@ func fixedWords(words []string, directive cobra.ShellCompDirective) completer {
 	}
 }
 
+// secondWords returns the second words of flux's names of kinds, such as "git", that begin with the only argument.
+func secondWords(args []string) (words []string) {
+	for _, kind := range api.Kinds() {
+		for _, w := range kind.Words {
+			if first, second, _ := strings.Cut(w, " "); kind.Supported() && len(args) == 1 &&
+				(args[0] == first || args[0] == first+"s") {
+				words = append(words, second)
+			}
+		}
+	}
+	return words
+}
+
 // kindsAndNames completes KIND NAME… and KIND/NAME; first are words that may stand in the place of the kind.
 func (s *session) kindsAndNames(first ...string) completer {
 	return func(cmd *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective) {
@@ -136,7 +149,7 @@ func (s *session) kindsAndNames(first ...string) completer {
 		}
 		if kind, _, err := kindOf(args); len(args) > 0 {
 			if err != nil {
-				return nil, cobra.ShellCompDirectiveNoFileComp
+				return beginning(secondWords(args), begun), cobra.ShellCompDirectiveNoFileComp
 			}
 			return s.objects(cmd, kind, begun), cobra.ShellCompDirectiveNoFileComp
 		}

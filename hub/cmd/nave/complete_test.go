@@ -58,6 +58,8 @@ func TestCompletion(t *testing.T) {
 		"kind":        {"describe kustomiz", "kustomizations"},
 		"all":         {"get al", "all"},
 		"name":        {"describe fleets fleet-", "fleet-one fleet-other"},
+		"second_word": {"reconcile source g", "git"},
+		"of_two":      {"reconcile source git gitrepository-on", "gitrepository-one"},
 		"slash":       {"trace ks/kustomization-on", "ks/kustomization-one"},
 		"cluster":     {"cluster get cluster-ot", "cluster-other"},
 		"history":     {"history c", "cluster-one cluster-other"},
