@@ -148,6 +148,26 @@ func TestBuild_found(t *testing.T) {
 	}
 }
 
+// TestBuild_found_large reads no file that is too large for a manifest, and names it if it may be the one that is missed.
+func TestBuild_found_large(t *testing.T) {
+	for name, fail := range map[string]string{"app/data.yaml": "",
+		"hub/clusters.yaml": "files that cannot be read may have some: hub/clusters.yaml has more than 64 MiB"} {
+		files := map[string]string{name: "", "clusters/lab/settings.yaml": settings}
+		if fail == "" {
+			files = with(fleetFiles, name, "")
+		}
+		dir := tree(t, files)
+		if err := os.Truncate(filepath.Join(dir, name), 1<<40); err != nil {
+			t.Fatal(err)
+		}
+		out, _, err := noted(t, "build", "cluster", "lab", dir)
+		if fail == "" && (err != nil || !strings.Contains(out, "name: lab")) ||
+			fail != "" && (err == nil || !strings.Contains(err.Error(), fail)) {
+			t.Errorf("%s: error %v, want %q; printed:\n%s", name, err, fail, out)
+		}
+	}
+}
+
 // TestBuild_found_fleets builds the Fleets of a checkout for Clusters that are in no file of it.
 func TestBuild_found_fleets(t *testing.T) {
 	dir := tree(t, fleetFiles)

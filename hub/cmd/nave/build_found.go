@@ -87,7 +87,9 @@ func (p *preview) findBootstrapped(cluster string, trees *checkout, given []*api
 func withFaults(err error, files []api.File) error {
 	var faults []string
 	for _, file := range files {
-		if _, all := manifest.ParseAll(file.Data); len(all) > 0 {
+		if file.Data == nil {
+			faults = append(faults, fmt.Sprintf("%s has more than %d MiB", file.Name, maxInput>>20))
+		} else if _, all := manifest.ParseAll(file.Data); len(all) > 0 {
 			faults = append(faults, all[0].In(file.Name))
 		}
 	}
@@ -98,7 +100,7 @@ func withFaults(err error, files []api.File) error {
 }
 
 // filesOfHub returns the manifests of the checkout that name the group of Clusters and Fleets, and the paths of those
-// that flux bootstrap wrote.
+// that flux bootstrap wrote. Manifests that are too large to be read are among them, without data.
 func (c *checkout) filesOfHub() (files []api.File, syncs []string, err error) {
 	exclude, err := c.exclude(c.dir, "")
 	if err != nil {
@@ -120,13 +122,22 @@ func (c *checkout) filesOfHub() (files []api.File, syncs []string, err error) {
 		case path.Base(below) == fluxSync:
 			syncs = append(syncs, below)
 		}
-		data, err := os.ReadFile(name)
-		if err == nil && bytes.Contains(data, []byte(api.GroupFleet+"/")) {
+		data, err := readManifest(name, entry)
+		if err == nil && (data == nil || bytes.Contains(data, []byte(api.GroupFleet+"/"))) {
 			files = append(files, api.File{Name: below, Data: data})
 		}
 		return err
 	})
 	return files, syncs, err
+}
+
+// readManifest returns the content of a file of a walk; nil if it is too large.
+func readManifest(name string, entry fs.DirEntry) ([]byte, error) {
+	info, err := entry.Info()
+	if err != nil || info.Size() > maxInput {
+		return nil, err
+	}
+	return readInput(nil, name)
 }
 
 // foldersOf returns the folders of the files that have Clusters or Fleets, without those that are below others. The
