@@ -104,7 +104,7 @@ type traceStep struct {
 // print prints an object and what it comes from, as flux trace does.
 func (t *traced) print(out io.Writer) error {
 	if len(t.Clusters) > 0 {
-		fmt.Fprintf(out, "%-15s %s\n", "Clusters:", oneLine(strings.Join(t.Clusters, ", ")))
+		fmt.Fprintf(out, "%-15s %s\n", "Clusters:", oneLine(listed(t.Clusters)))
 	}
 	printStep(out, t.Object, "Object")
 	for _, step := range append([]traceStep{t.GivenBy}, t.Sources...) {

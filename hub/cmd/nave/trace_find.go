@@ -83,8 +83,8 @@ func (t *tracing) traceRoot(ctx context.Context, root manifest.ID, result *trace
 	case err != nil:
 		return err
 	case fleet == nil:
-		return exitError{fmt.Errorf("%s of cluster %s comes from nothing that the hub has: it is held, or was left behind; "+
-			"see nave explain", root, t.cluster), notFound}
+		return exitError{untraced{t.cluster, fmt.Errorf("%s comes from nothing that the hub has: it is held, or was left "+
+			"behind; see nave explain", root)}, notFound}
 	}
 	result.GivenBy = *fleet
 	return nil

@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 
+	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc/codes"
 
 	"github.com/navefleet/nave/hub/api"
@@ -29,26 +29,30 @@ func (f *fleetTracing) trace(ctx context.Context, want manifest.ID) (*traced, er
 	if err != nil {
 		return nil, err
 	}
-	results, errs := make([]*traced, len(clusters)), make([]error, len(clusters))
-	slots := make(chan struct{}, maxTraces)
-	var running sync.WaitGroup
+	results, causes := make([]*traced, len(clusters)), make([]untraced, len(clusters))
+	running, ctx := errgroup.WithContext(ctx)
+	running.SetLimit(maxTraces)
 	for i, c := range clusters {
-		running.Go(func() {
-			slots <- struct{}{}
-			defer func() { <-slots }()
+		running.Go(func() (err error) {
 			t := &tracing{client: f.client, cluster: c.GetKey().GetName()}
-			results[i], errs[i] = t.trace(ctx, want)
+			result, err := t.trace(ctx, want)
+			cause, is := errors.AsType[untraced](err)
+			switch {
+			case is:
+				causes[i] = cause
+			case statusOf(err).Code() == codes.NotFound: // the cluster was removed meanwhile
+			case err != nil:
+				return err
+			default:
+				results[i] = result
+			}
+			return nil
 		})
 	}
-	running.Wait()
-	var missing []untraced
-	for _, err := range errs {
-		if u, is := errors.AsType[untraced](err); is {
-			missing = append(missing, u)
-		} else if err != nil && statusOf(err).Code() != codes.NotFound { // the cluster was removed meanwhile
-			return nil, err
-		}
+	if err := running.Wait(); err != nil {
+		return nil, err
 	}
+	missing := slices.DeleteFunc(causes, func(u untraced) bool { return u.why == nil })
 	found := slices.DeleteFunc(results, func(t *traced) bool { return t == nil })
 	if len(found) == 0 {
 		return nil, exitError{inNoCluster(missing), notFound}
@@ -83,7 +87,7 @@ func together(found []*traced) (*traced, error) {
 		}
 		slices.Sort(texts)
 		return nil, fmt.Errorf("clusters have the object from different places; choose one with --cluster: %s",
-			strings.Join(texts, "; "))
+			several(texts))
 	}
 	if len(found) == 1 {
 		return found[0], nil
@@ -113,6 +117,17 @@ func (t *traced) place() string {
 			s.Reference), " ")))
 	}
 	return strings.Join(names, ", ")
+}
+
+// maxDifferences is how many places or values of clusters are told. Each cluster can have its own.
+const maxDifferences = 10
+
+// several joins texts about clusters that differ.
+func several(texts []string) string {
+	if more := len(texts) - maxDifferences; more > 0 {
+		texts = append(texts[:maxDifferences:maxDifferences], fmt.Sprintf("and %d more", more))
+	}
+	return strings.Join(texts, "; ")
 }
 
 func nonEmpty(texts ...string) []string {
@@ -146,7 +161,7 @@ func merged(found []*traced, of func(*traced) traceStep) traceStep {
 		for _, value := range nonEmpty(values...) {
 			texts = append(texts, value+" on "+listed(clusters[value]))
 		}
-		*field(&step) = strings.Join(texts, "; ")
+		*field(&step) = several(texts)
 	}
 	if onClusters {
 		step.Since = "" // each cluster has its own

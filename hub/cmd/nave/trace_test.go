@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"google.golang.org/grpc"
@@ -95,6 +97,82 @@ func TestTogether(t *testing.T) {
 	if err == nil || exitCode(err) != 1 || !strings.HasPrefix(err.Error(), want) ||
 		!strings.Contains(err.Error(), "lab has it from Kustomization flux-system/app ./b") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// TestTogether_many tells ten differences of a thousand clusters, and how many more there are.
+func TestTogether_many(t *testing.T) {
+	var same, other []*traced
+	for i := range 1000 {
+		object, revision := traceStep{Kind: "Deployment", Name: "web", Cluster: fmt.Sprint("c", i)}, fmt.Sprint("main@", i)
+		same = append(same, &traced{Object: object, GivenBy: traceStep{Revision: revision}})
+		other = append(other, &traced{Object: object, GivenBy: traceStep{Path: revision}})
+	}
+	got, err := together(same)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out strings.Builder
+	if err := got.print(&out); err != nil || len(out.String()) > 1000 || len(got.Clusters) != 1000 ||
+		!strings.Contains(out.String(), "c8, c9, and 990 more") ||
+		!strings.HasSuffix(got.GivenBy.Revision, "main@9 on c9; and 990 more") {
+		t.Errorf("%v, %d clusters:\n%s", err, len(got.Clusters), out.String())
+	}
+	if _, err := together(other); err == nil || len(err.Error()) > 1000 || !strings.HasSuffix(err.Error(), "; and 990 more") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// fleetHub has a hundred clusters like that of tracedHub, of which odd ones have a root that nothing gives.
+type fleetHub struct {
+	tracedHub
+	asked *atomic.Int32
+	fails error // of Tree
+}
+
+func (fleetHub) List(context.Context, *adminv1.ListRequest) (*adminv1.ListResponse, error) {
+	answer := &adminv1.ListResponse{}
+	for i := range 100 {
+		answer.Objects = append(answer.Objects, &adminv1.Object{Json: []byte("{}"),
+			Key: &adminv1.ObjectKey{Kind: "Cluster", Name: fmt.Sprint("c", i)}})
+	}
+	return answer, nil
+}
+
+func (h fleetHub) Tree(ctx context.Context, r *adminv1.TreeRequest) (*adminv1.TreeResponse, error) {
+	h.asked.Add(1)
+	if h.fails != nil {
+		return nil, h.fails
+	}
+	return h.tracedHub.Tree(ctx, r)
+}
+
+func (h fleetHub) Published(r *adminv1.PublishedRequest,
+	stream grpc.ServerStreamingServer[adminv1.PublishedResponse]) error {
+	name := r.GetClusters()[0]
+	part := &adminv1.PublishedCluster{Cluster: name}
+	if i := name[len(name)-1]; i%2 == 0 {
+		part.Applications = []*adminv1.PublishedApplication{{Digest: manifest.DigestOf(nil).String(), Fleet: "prod",
+			Key: &adminv1.ObjectKey{Cluster: name, Kind: "Kustomization", Namespace: "flux-system", Name: "root"}}}
+	}
+	return stream.Send(&adminv1.PublishedResponse{Part: &adminv1.PublishedResponse_Cluster{Cluster: part}})
+}
+
+// TestTrace_leftBehind traces an object in the clusters that get it, though others have kept it from before.
+func TestTrace_leftBehind(t *testing.T) {
+	out, code := exitOf(t.Context(), serve(t, fleetHub{asked: new(atomic.Int32)}), "trace", "ks/root")
+	if code != 0 || !strings.Contains(out, "Clusters:       c0, c2, c4, ") || !strings.Contains(out, "and 40 more") {
+		t.Errorf("exit code %d:\n%s", code, out)
+	}
+}
+
+// TestTrace_fails asks about no further clusters when the hub does not answer.
+func TestTrace_fails(t *testing.T) {
+	asked := new(atomic.Int32)
+	out, code := exitOf(t.Context(), serve(t, fleetHub{asked: asked, fails: status.Error(codes.Internal, "broken")}),
+		"trace", "ks/root")
+	if code != 1 || !strings.Contains(out, "broken") || asked.Load() > 2*maxTraces {
+		t.Errorf("exit code %d after %d requests:\n%s", code, asked.Load(), out)
 	}
 }
 
