@@ -148,7 +148,7 @@ func TestBuild_found(t *testing.T) {
 	}
 }
 
-// TestBuild_found_large reads no file that is too large for a manifest, and names it if it may be the one that is missed.
+// TestBuild_found_large reads no file that is too large for a manifest, and names it if Clusters may be in it.
 func TestBuild_found_large(t *testing.T) {
 	for name, fail := range map[string]string{"app/data.yaml": "",
 		"hub/clusters.yaml": "files that cannot be read may have some: hub/clusters.yaml has more than 64 MiB"} {

@@ -118,7 +118,8 @@ func TestTogether_many(t *testing.T) {
 		!strings.HasSuffix(got.GivenBy.Revision, "main@9 on c9; and 990 more") {
 		t.Errorf("%v, %d clusters:\n%s", err, len(got.Clusters), out.String())
 	}
-	if _, err := together(other); err == nil || len(err.Error()) > 1000 || !strings.HasSuffix(err.Error(), "; and 990 more") {
+	_, err = together(other)
+	if err == nil || len(err.Error()) > 1000 || !strings.HasSuffix(err.Error(), "; and 990 more") {
 		t.Errorf("got %v", err)
 	}
 }

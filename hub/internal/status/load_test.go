@@ -53,6 +53,36 @@ func TestLoad(t *testing.T) {
 	}
 }
 
+// TestLoad_others: the world of one cluster costs the same however many others there are, so that a trace in all
+// clusters, which asks about each, ends.
+func TestLoad_others(t *testing.T) {
+	w := newFleetWorld(t)
+	cost := func() float64 {
+		return testing.AllocsPerRun(5, func() {
+			err := w.store.View(t.Context(), func(tx *store.Tx) error {
+				one, err := Load(tx, "east")
+				if _, ok := one.facts[eastKey]; !ok {
+					t.Error("the world of east has no Cluster east")
+				}
+				return err
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+	before := cost()
+	w.update(func(tx *store.Tx) (err error) {
+		for i := range 500 {
+			err = errors.Join(err, w.cluster(tx, fmt.Sprint("other-", i)), w.cluster(tx, fmt.Sprint("a-", i)))
+		}
+		return err
+	})
+	if after := cost(); after > 2*before {
+		t.Errorf("%.0f allocations beside 1,000 clusters, %.0f before", after, before)
+	}
+}
+
 // BenchmarkExplain explains 2,000 clusters, on each of which one failed Kustomization has ten others wait.
 func BenchmarkExplain(b *testing.B) {
 	w := &fleetWorld{nil, store.OpenMemory(), 0}

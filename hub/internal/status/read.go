@@ -28,13 +28,15 @@ func Load(tx *store.Tx, cluster string) (*World, error) {
 	isOther := func(key api.Key) bool {
 		return cluster != "" && key.Role() == api.ClusterRole && key.Name != cluster
 	}
-	if err == nil {
-		err = r.scan(store.OfCluster(""), w.facts, func(row store.Resource) (Facts, error) {
-			if isOther(row.Key) {
-				return Facts{}, nil
-			}
-			return r.facts(row)
-		})
+	for _, prefix := range prefixesOfHub(cluster) {
+		if err == nil {
+			err = r.scan(prefix, w.facts, func(row store.Resource) (Facts, error) {
+				if isOther(row.Key) {
+					return Facts{}, nil
+				}
+				return r.facts(row)
+			})
+		}
 	}
 	maps.DeleteFunc(w.facts, func(key api.Key, _ Facts) bool { return isOther(key) })
 	for _, name := range names {
@@ -43,6 +45,20 @@ func Load(tx *store.Tx, cluster string) (*World, error) {
 		}
 	}
 	return w, err
+}
+
+// prefixesOfHub returns the prefixes of the paths of the objects of the hub in a world of a cluster, which leave out
+// the rows of other Clusters except those whose names begin with its name. If cluster is "", these are all.
+func prefixesOfHub(cluster string) (prefixes []string) {
+	if cluster == "" {
+		return []string{store.OfCluster("")}
+	}
+	for _, kind := range api.Kinds() {
+		if kind.Role != api.ClusterRole {
+			prefixes = append(prefixes, store.OfCluster("")+kind.Name+"/")
+		}
+	}
+	return append(prefixes, api.ClusterKey(cluster).Path())
 }
 
 // clusterNames returns the names of the clusters of which the store has anything that readGraph reads.
