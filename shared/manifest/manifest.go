@@ -36,8 +36,8 @@ func (id ID) GroupKind() schema.GroupKind { return schema.GroupKind{Group: id.Gr
 // maxShown limits the bytes of each part of an ID in a message. No API server accepts a longer name.
 const maxShown = 253
 
-// String returns "Kind.group namespace/name", the form in messages. What is too long for a name is shortened, so that a
-// message that begins with it has room for the cause.
+// String returns "Kind.group namespace/name", the form in messages. It shortens what is too long for a name, so that a
+// message that begins with an ID has room for the cause. Do not search in this text, or compare IDs by it.
 func (id ID) String() string {
 	s := wording.Shorten(id.GroupKind().String(), 2*maxShown) + " "
 	if id.Namespace != "" {

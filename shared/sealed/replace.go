@@ -29,8 +29,8 @@ func ReplaceObject(o *unstructured.Unstructured, value Lookup) (*unstructured.Un
 // is substituted.
 func FinishObject(o *unstructured.Unstructured, value Lookup, variables *Variables) (*unstructured.Unstructured,
 	error) {
-	if err := checkName(o); err != nil {
-		return nil, err
+	if InIdentity(o) { // the hub could not know what it signed
+		return nil, fmt.Errorf("%s %s: a sealed value cannot name an object", o.GetKind(), o.GetName())
 	}
 	r := replacer{value, variables}
 	fields := make(map[string]any, len(o.Object))
@@ -49,14 +49,11 @@ func FinishObject(o *unstructured.Unstructured, value Lookup, variables *Variabl
 	return &unstructured.Unstructured{Object: fields}, nil
 }
 
-// checkName refuses placeholders in the fields that name an object: the hub could not know what it signed.
-func checkName(o *unstructured.Unstructured) error {
-	for _, name := range []string{o.GetAPIVersion(), o.GetKind(), o.GetNamespace(), o.GetName()} {
-		if len(Find(name)) > 0 {
-			return fmt.Errorf("%s %s: a sealed value cannot name an object", o.GetKind(), o.GetName())
-		}
-	}
-	return nil
+// InIdentity reports whether the apiVersion, kind, namespace or name of an object has a placeholder. Hub and spoke
+// refuse such an object.
+func InIdentity(o *unstructured.Unstructured) bool {
+	return slices.ContainsFunc([]string{o.GetAPIVersion(), o.GetKind(), o.GetNamespace(), o.GetName()},
+		func(name string) bool { return len(Find(name)) > 0 })
 }
 
 // base64Field is the field of an object whose entries are base64.

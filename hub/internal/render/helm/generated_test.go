@@ -100,6 +100,7 @@ func TestSealed(t *testing.T) {
 		"fail_eq":     {configMap(`{{ if eq .Values.password "x" }}{{ fail "no" }}{{ end }}{{ .Values.password }}`), password},
 		"counted_to":  {configMap(`{{ range until (int .Values.password) }}x{{ end }}{{ if .Values.n }}1{{ end }}`), ""},
 		"named":       {strings.Replace(configMap("y"), "name: b", `name: "{{ .Values.password }}"`, 1), ""},
+		"named_long":  {strings.Replace(configMap("y"), "name: b", `name: "{{ repeat 200 "a" }}{{ .Values.password }}{{ repeat 200 "a" }}"`, 1), ""},
 		"counted":     {"{{ if hasPrefix \"" + password[:3] + "\" .Values.password }}" + configMap("y") + "{{ end }}", ""},
 		"htpasswd":    {secret(`{{ htpasswd "u" .Values.password | b64enc }}`), ""},
 		"bcrypt":      {configMap(`{{ bcrypt .Values.password | quote }}`), ""},

@@ -142,8 +142,8 @@ func checkWhole(r *render.Result, known pairs) error {
 	recipes := pairs{}
 	recipes.addRecipes(r.Release.Recipes)
 	for _, o := range objectsIn(r) {
-		if id := manifest.IDOf(o); len(sealed.Find(o.GetAPIVersion()+" "+id.String())) > 0 {
-			return fmt.Errorf("%s: its type, name or namespace: %w", id, render.ErrInspected)
+		if sealed.InIdentity(o) {
+			return fmt.Errorf("%s: its type, name or namespace: %w", manifest.IDOf(o), render.ErrInspected)
 		}
 		broken := sealedBundle(o, recipes)
 		mapTexts(o.Object, isSecret(o), func(text string) string {

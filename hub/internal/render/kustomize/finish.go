@@ -150,11 +150,9 @@ func (e *encrypted) check(o *manifest.Object) error {
 	if manifest.IsEncrypted(o) {
 		return fmt.Errorf("%w: it holds SOPS metadata that does not come from a SOPS file of the tree", render.ErrEncrypted)
 	}
-	for _, identity := range []string{o.GetAPIVersion(), o.GetKind(), o.GetNamespace(), o.GetName()} {
-		if len(sealed.Find(identity)) > 0 {
-			return fmt.Errorf("%w: an object's apiVersion, kind, namespace and name must be readable; "+
-				"encrypt with encrypted_regex: ^(data|stringData)$", render.ErrEncrypted)
-		}
+	if sealed.InIdentity(o) {
+		return fmt.Errorf("%w: an object's apiVersion, kind, namespace and name must be readable; "+
+			"encrypt with encrypted_regex: ^(data|stringData)$", render.ErrEncrypted)
 	}
 	isSecret, isConfigMap := o.GetKind() == "Secret", o.GetKind() == "ConfigMap"
 	return eachText(o, func(field, text string) error {
