@@ -17,7 +17,7 @@ type Located struct {
 	offset int
 }
 
-// fieldNames matches the names in the path of a field, such as spec.dependsOn[0].name.
+// fieldNames matches the names and indexes in the path of a field.
 var fieldNames = regexp.MustCompile(`\[([^\]]*)\]|[^.\[]+`)
 
 // Line returns the line of a field in the stream, counted from 1. If the object does not have the field, Line returns
@@ -27,12 +27,8 @@ func (l *Located) Line(field string) int {
 		return l.line
 	}
 	node, line := l.node, l.node.Line
-	for _, name := range fieldNames.FindAllStringSubmatch(field, -1) {
-		text := name[0]
-		if text[0] == '[' {
-			text = name[1]
-		}
-		key, value := entryOf(node, text)
+	for _, name := range FieldNames(field) {
+		key, value := entryOf(node, name)
 		if value == nil {
 			break
 		}
@@ -41,26 +37,35 @@ func (l *Located) Line(field string) int {
 	return l.offset + line
 }
 
-// ValueAt returns the value of a field of an object, and whether the object has it.
-func ValueAt(o *Object, field string) (value any, ok bool) {
-	value = o.Object
-	for _, name := range fieldNames.FindAllStringSubmatch(field, -1) {
-		text := name[0]
-		if text[0] == '[' {
-			text = name[1]
+// FieldNames returns the names and indexes in the path of a field, such as spec.dependsOn[0].name.
+func FieldNames(field string) (names []string) {
+	for _, match := range fieldNames.FindAllStringSubmatch(field, -1) {
+		name := match[0]
+		if name[0] == '[' {
+			name = match[1]
 		}
-		switch in := value.(type) {
+		names = append(names, name)
+	}
+	return names
+}
+
+// ValueAt returns the value at a path of names and indexes, and whether there is one.
+func ValueAt(value any, path []string) (any, bool) {
+	for _, segment := range path {
+		switch v := value.(type) {
 		case map[string]any:
-			value, ok = in[text]
-		case []any:
-			i, err := strconv.Atoi(text)
-			if ok = err == nil && i >= 0 && i < len(in); ok {
-				value = in[i]
+			next, ok := v[segment]
+			if !ok {
+				return nil, false
 			}
+			value = next
+		case []any:
+			at, err := strconv.Atoi(segment)
+			if err != nil || at < 0 || at >= len(v) {
+				return nil, false
+			}
+			value = v[at]
 		default:
-			ok = false
-		}
-		if !ok {
 			return nil, false
 		}
 	}

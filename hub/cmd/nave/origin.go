@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"maps"
 	"os"
-	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -34,7 +33,7 @@ type manifestPlace struct {
 func indexManifests(o plan.Origin) manifestFiles {
 	found := manifestFiles{}
 	for _, file := range o.Files {
-		if !slices.Contains([]string{".yaml", ".yml", ".json"}, path.Ext(file)) {
+		if !isManifest(file) {
 			continue
 		}
 		data, err := os.ReadFile(filepath.Join(o.Dir, filepath.FromSlash(file)))
@@ -92,9 +91,10 @@ func (v *validator) describe(o renderedObject, field string) string {
 // the field if it has it; of several, those with this value. If there are none, such as when an inline patch gives the
 // field, they are the files of all documents.
 func placesIn(all []manifestPlace, o *manifest.Object, field string) (places []string) {
-	value, _ := manifest.ValueAt(o, field)
+	names := manifest.FieldNames(field)
+	value, _ := manifest.ValueAt(o.Object, names)
 	for _, at := range all {
-		written, has := manifest.ValueAt(at.Object, field)
+		written, has := manifest.ValueAt(at.Object.Object, names)
 		if has && (len(all) == 1 || sameJSON(written, value)) {
 			places = append(places, manifest.At(at.file, at.Document, at.Line(field)))
 		}

@@ -83,8 +83,8 @@ func compare(desired *manifest.Object, live kube.Live, t kube.Takeover) differen
 func leftovers(want map[string]any, o *manifest.Object, owned iter.Seq[[]string]) iter.Seq2[[]string, any] {
 	return func(yield func([]string, any) bool) {
 		for path := range owned {
-			value, exists := valueAt(o.Object, path)
-			_, wanted := valueAt(want, path)
+			value, exists := manifest.ValueAt(o.Object, path)
+			_, wanted := manifest.ValueAt(want, path)
 			if exists && !wanted && path[len(path)-1] != manifest.LastAppliedAnnotation && !yield(path, value) {
 				return
 			}

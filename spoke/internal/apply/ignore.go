@@ -17,16 +17,16 @@ func leaveFields(o *manifest.Object, live kube.Live, t kube.Takeover, paths [][]
 	owners := live.OthersThan(t)
 	var elements [][]string // to be removed at last, because the indexes of the others depend on them
 	for _, path := range paths {
-		value, set := valueAt(o.Object, path)
+		value, set := manifest.ValueAt(o.Object, path)
 		if !set {
 			continue
 		}
-		now, is := valueAt(live.Object.Object, path)
+		now, is := manifest.ValueAt(live.Object.Object, path)
 		if is && !(isSingle(value) && isSingle(now) && owners.Own(path)) {
 			setAt(o.Object, path, now)
 			continue
 		}
-		parent, _ := valueAt(o.Object, path[:len(path)-1])
+		parent, _ := manifest.ValueAt(o.Object, path[:len(path)-1])
 		if object, ok := parent.(map[string]any); ok {
 			delete(object, path[len(path)-1])
 		} else {
@@ -44,32 +44,9 @@ func isSingle(value any) bool {
 	return true
 }
 
-// valueAt returns the value at a path.
-func valueAt(value any, path []string) (any, bool) {
-	for _, segment := range path {
-		switch v := value.(type) {
-		case map[string]any:
-			next, ok := v[segment]
-			if !ok {
-				return nil, false
-			}
-			value = next
-		case []any:
-			at, err := strconv.Atoi(segment)
-			if err != nil || at < 0 || at >= len(v) {
-				return nil, false
-			}
-			value = v[at]
-		default:
-			return nil, false
-		}
-	}
-	return value, true
-}
-
 // setAt replaces the value at a path that has one.
 func setAt(value any, path []string, to any) {
-	parent, _ := valueAt(value, path[:len(path)-1])
+	parent, _ := manifest.ValueAt(value, path[:len(path)-1])
 	switch v := parent.(type) {
 	case map[string]any:
 		v[path[len(path)-1]] = to
@@ -94,7 +71,7 @@ func removeElements(value any, paths [][]string) {
 			paths = paths[1:]
 		}
 		at := first[:len(first)-1]
-		list, _ := valueAt(value, at)
+		list, _ := manifest.ValueAt(value, at)
 		if elements, ok := list.([]any); ok {
 			setAt(value, at, without(elements, gone))
 		}

@@ -99,7 +99,7 @@ func (s settling) steady(ctx context.Context, in Input, result string) (*render.
 func addForm(o, other *manifest.Object, fields []string) {
 	forms := map[string]string{}
 	for _, field := range fields {
-		if form := valueAt(other.Object, strings.Split(field[1:], "/")); hasForm(other, field, form) {
+		if form := atPointer(other, field); hasForm(other, field, form) {
 			data, _ := json.Marshal(form) // parsed YAML can be written
 			forms[field] = manifest.DigestOf(data).String()
 		}

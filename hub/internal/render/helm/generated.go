@@ -241,26 +241,17 @@ func isChecksum(o *manifest.Object, field string) bool {
 	if !checksumKey.MatchString(field) {
 		return false
 	}
-	text, _ := valueAt(o.Object, strings.Split(field[1:], "/")).(string)
+	text, _ := atPointer(o, field).(string)
 	return checksumText.MatchString(text)
 }
 
-// valueAt returns the value at the parts of a JSON pointer; nil if there is none.
-func valueAt(value any, parts []string) any {
-	for _, part := range parts {
-		switch v := value.(type) {
-		case map[string]any:
-			value = v[pointerUnescape.Replace(part)]
-		case []any:
-			i, err := strconv.Atoi(part)
-			if err != nil || i >= len(v) {
-				return nil
-			}
-			value = v[i]
-		default:
-			return nil
-		}
+// atPointer returns the value at a JSON pointer; nil if there is none.
+func atPointer(o *manifest.Object, pointer string) any {
+	path := strings.Split(pointer[1:], "/")
+	for i, part := range path {
+		path[i] = pointerUnescape.Replace(part)
 	}
+	value, _ := manifest.ValueAt(o.Object, path)
 	return value
 }
 

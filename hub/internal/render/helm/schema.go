@@ -10,6 +10,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"helm.sh/helm/v3/pkg/chart"
 
+	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/shared/sealed"
 )
 
@@ -73,7 +74,8 @@ func checkSchema(schema []byte, values map[string]any) (err error) {
 // sealed value is left out: only its placeholder is known.
 func violations(e *jsonschema.ValidationError, values map[string]any) (found []string) {
 	if len(e.Causes) == 0 {
-		if text, ok := valueAt(values, e.InstanceLocation).(string); ok && len(sealed.Find(text)) > 0 {
+		value, _ := manifest.ValueAt(values, e.InstanceLocation)
+		if text, ok := value.(string); ok && len(sealed.Find(text)) > 0 {
 			return nil
 		}
 		text := e.Error()
