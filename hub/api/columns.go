@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"strings"
+	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
@@ -122,4 +123,10 @@ func FindCondition(object map[string]any, kind string) map[string]any {
 		}
 	}
 	return nil
+}
+
+// MayPass reports whether a change of what a cluster should run may end a failure that began at a time: any one of a
+// dependency, and one of health from before the change.
+func MayPass(reason string, since, changed time.Time) bool {
+	return reason == condition.DependencyNotReady || reason == condition.HealthCheckFailed && since.Before(changed)
 }

@@ -136,7 +136,7 @@ func releasedSince(answer *adminv1.ReleaseResponse) check {
 		switch {
 		case answer.GetReleasedAt() == nil:
 			return false, "", errTooOld("waiting for a release")
-		case err != nil && mayEnd(object, answer.GetReleasedAt().AsTime()):
+		case err != nil && mayPass(object, answer.GetReleasedAt().AsTime()):
 			return false, message, nil
 		case done && !follows(object, answer.GetReplaces()):
 			return false, "waiting for the bundle of the hub", nil
@@ -145,14 +145,11 @@ func releasedSince(answer *adminv1.ReleaseResponse) check {
 	}
 }
 
-// mayEnd reports whether what changed at a time may end the failure of an object: one in health from before, or of a
-// dependency.
-func mayEnd(object map[string]any, changed time.Time) bool {
+// mayPass reports whether a change may end the failure of an object. The status of the object tells full seconds.
+func mayPass(object map[string]any, changed time.Time) bool {
 	ready := api.FindCondition(object, condition.Ready)
 	since, err := time.Parse(time.RFC3339, fieldText(ready, "lastTransitionTime"))
-	reason := fieldText(ready, "reason")
-	return reason == condition.DependencyNotReady ||
-		reason == condition.HealthCheckFailed && err == nil && since.Before(changed.Truncate(time.Second))
+	return err == nil && api.MayPass(fieldText(ready, "reason"), since, changed.Truncate(time.Second))
 }
 
 // follows reports whether the newest bundle of a Cluster is newer than the one that a change replaces.

@@ -73,7 +73,8 @@ func (f Facts) pinProgress() (p pinProgress) {
 		switch {
 		case v.ready == condition.True:
 			p.Ready++
-		case v.ready == condition.False && !c.mayEnd(v) || v.reason == condition.Pinned:
+		case v.ready == condition.False && !api.MayPass(v.reason, v.since, c.Pin.PinnedAt) ||
+			v.reason == condition.Pinned:
 			p.Failed = cmp.Or(p.Failed, text+v.message)
 		default:
 			p.Waits = cmp.Or(p.Waits, text+v.message)
@@ -97,12 +98,6 @@ func (f Facts) pinReport() verdict {
 		return f.behindVerdict(verdict{since: f.Pin.PinnedAt})
 	}
 	return f.spokeVerdict()
-}
-
-// mayEnd reports whether what a pin changes may end a failure: one from before the pin, in health, or of a dependency.
-func (f Facts) mayEnd(v verdict) bool {
-	return v.reason == condition.DependencyNotReady ||
-		v.reason == condition.HealthCheckFailed && v.since.Before(f.Pin.PinnedAt)
 }
 
 // pinHas reports whether the pin of the cluster has the application.
