@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"log/slog"
 	"maps"
 	"os"
 	"path/filepath"
@@ -17,7 +16,6 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/navefleet/nave/hub"
-	"github.com/navefleet/nave/hub/internal/source"
 	"github.com/navefleet/nave/hub/internal/store"
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
@@ -218,37 +216,13 @@ func faultyHub(t *testing.T, folder string) adminv1.AdminServiceClient {
 	t.Helper()
 	dir := t.TempDir()
 	tellCapabilities(t, dir)
-	ctx, cancel := context.WithCancel(context.Background())
-	h, err := hub.New(ctx, hub.Config{
-		DataDir: dir, Listen: "127.0.0.1:0", HTTPListen: "127.0.0.1:0", SpokeImage: "spoke:test",
-		NewKeys: []string{"signing.key", "ca", "vault.key"}, // the store is older
-		Log:     slog.New(slog.DiscardHandler), Fetchers: map[string]source.Fetcher{"GitRepository": folderFetcher(folder)},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan error, 1)
-	go func() { ended <- h.Run(ctx) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
-	})
-	s := session{config: h.OperatorConfig(), timeout: time.Minute}
-	client, done, err := s.dial()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(done)
 	files := faultyFleet()
 	manifest := files["hub/fleet.yaml"]
 	for name := range faults {
 		manifest += "---\n" + files["hub/"+name+".yaml"]
 	}
-	if _, err := client.Apply(t.Context(), &adminv1.ApplyRequest{Manifest: []byte(manifest)}); err != nil {
-		t.Fatal(err)
-	}
+	_, client := runHub(t, hub.Config{DataDir: dir,
+		NewKeys: []string{"signing.key", "ca", "vault.key"}}, folder, manifest) // the store is older
 	return client
 }
 

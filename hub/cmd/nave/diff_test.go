@@ -108,15 +108,15 @@ data: {site: eu}
 	return files
 }
 
-// hubWith runs a hub that fetches from a folder, and returns the file of its operator once all of the fleet's clusters
-// have a release with so many Applications.
-func hubWith(t *testing.T, folder, objects string, count int) (config string) {
+// runHub runs a hub that fetches from a folder until the test ends, and applies objects to it. It returns the file of
+// its operator and a client.
+func runHub(t *testing.T, c hub.Config, folder, objects string) (config string, client adminv1.AdminServiceClient) {
 	t.Helper()
+	c.Listen, c.HTTPListen, c.SpokeImage = "127.0.0.1:0", "127.0.0.1:0", "spoke:test"
+	c.Log = slog.New(slog.DiscardHandler)
+	c.Fetchers = map[string]source.Fetcher{"GitRepository": folderFetcher(folder)}
 	ctx, cancel := context.WithCancel(context.Background())
-	h, err := hub.New(ctx, hub.Config{
-		DataDir: t.TempDir(), Listen: "127.0.0.1:0", HTTPListen: "127.0.0.1:0", SpokeImage: "spoke:test",
-		Log: slog.New(slog.DiscardHandler), Fetchers: map[string]source.Fetcher{"GitRepository": folderFetcher(folder)},
-	})
+	h, err := hub.New(ctx, c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -133,11 +133,19 @@ func hubWith(t *testing.T, folder, objects string, count int) (config string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer done()
-	if _, err := client.Apply(ctx, &adminv1.ApplyRequest{Manifest: []byte(objects)}); err != nil {
+	t.Cleanup(done)
+	if _, err := client.Apply(t.Context(), &adminv1.ApplyRequest{Manifest: []byte(objects)}); err != nil {
 		t.Fatal(err)
 	}
-	ctx, expire := context.WithTimeout(ctx, 30*time.Second)
+	return h.OperatorConfig(), client
+}
+
+// hubWith runs a hub that fetches from a folder, and returns the file of its operator once all of the fleet's clusters
+// have a release with so many Applications.
+func hubWith(t *testing.T, folder, objects string, count int) (config string) {
+	t.Helper()
+	config, client := runHub(t, hub.Config{DataDir: t.TempDir()}, folder, objects)
+	ctx, expire := context.WithTimeout(t.Context(), 30*time.Second)
 	defer expire()
 	stream, err := client.Watch(ctx, &adminv1.WatchRequest{List: &adminv1.ListRequest{Kind: "cluster"}}) // has its bundle
 	if err != nil {
@@ -152,7 +160,7 @@ func hubWith(t *testing.T, folder, objects string, count int) (config string) {
 			t.Fatal(err)
 		}
 		if len(p.clusters["east"]) == count && len(p.clusters["west"]) == count && len(p.clusters["lab"]) == count {
-			return h.OperatorConfig()
+			return config
 		}
 	}
 }

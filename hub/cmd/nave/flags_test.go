@@ -73,6 +73,16 @@ func TestFlags_unused(t *testing.T) {
 	}
 }
 
+// endsWith runs nave with each of some arguments, and wants an exit code and a part of what is printed.
+func endsWith(t *testing.T, config string, code int, cases map[string]string) {
+	t.Helper()
+	for args, want := range cases {
+		if out, got := exitOf(t.Context(), config, strings.Fields(args)...); got != code || !strings.Contains(out, want) {
+			t.Errorf("nave %s: exit code %d, want %d and %q: %s", args, got, code, want, out)
+		}
+	}
+}
+
 // TestFlags_exit_code ends with 2 if a command line is wrong, before a hub is asked.
 func TestFlags_exit_code(t *testing.T) {
 	everyRun(newCommand(), "", func(path string, _ *cobra.Command) {
@@ -81,7 +91,7 @@ func TestFlags_exit_code(t *testing.T) {
 			t.Errorf("nave %s: exit code %d: %s", path, code, out)
 		}
 	})
-	for args, want := range map[string]string{
+	endsWith(t, "none", 2, map[string]string{
 		"gte":                                  `unknown command "gte" for "nave"`,
 		"cluster gte":                          `unknown command "gte" for "nave cluster"`,
 		"get":                                  "usage: nave get",
@@ -102,11 +112,7 @@ func TestFlags_exit_code(t *testing.T) {
 		"get ks -l a=b=c":                      "--selector",
 		"wait ks -l !!":                        "--selector",
 		"cluster set -l a,,b --var=a=b":        "--selector",
-	} {
-		if out, code := exitOf(t.Context(), "none", strings.Fields(args)...); code != 2 || !strings.Contains(out, want) {
-			t.Errorf("nave %s: exit code %d, want 2 and %q: %s", args, code, want, out)
-		}
-	}
+	})
 	if out, code := exitOf(t.Context(), "none", "get", "--help"); code != 0 {
 		t.Errorf("--help: exit code %d: %s", code, out)
 	}
@@ -115,7 +121,7 @@ func TestFlags_exit_code(t *testing.T) {
 // TestFlags_kind refuses arguments and flags that have no effect for a kind.
 func TestFlags_kind(t *testing.T) {
 	config := waitHub(t)
-	for args, want := range map[string]string{
+	endsWith(t, config, 2, map[string]string{
 		"get clusters --cluster=east":         "--cluster does nothing for clusters",
 		"get fleet all -n=apps":               "--namespace does nothing for fleets",
 		"reconcile cluster east -n=apps":      "--namespace does nothing for clusters",
@@ -163,17 +169,13 @@ func TestFlags_kind(t *testing.T) {
 		"cluster upgrade --all":               "which image?",
 		"wait ks --all --for=jsonpath={.a[}":  "--for: ",
 		"delete ks":                           "want the name of exactly one",
-	} {
-		if out, code := exitOf(t.Context(), config, strings.Fields(args)...); code != 2 || !strings.Contains(out, want) {
-			t.Errorf("nave %s: exit code %d, want 2 and %q: %s", args, code, want, out)
-		}
-	}
+	})
 }
 
 // TestExitCode_missing ends each command that names an object or a cluster with 4 if there is none.
 func TestExitCode_missing(t *testing.T) {
 	config := waitHub(t)
-	for args, want := range map[string]string{
+	endsWith(t, config, notFound, map[string]string{
 		"get ks rign":                               "Did you mean ring?",
 		"get ks --cluster=eats":                     `cluster "eats" does not exist. Did you mean east?`,
 		"get ks ring --cluster=eats":                `cluster "eats" does not exist`,
@@ -235,12 +237,7 @@ func TestExitCode_missing(t *testing.T) {
 		"debug ks app --show-vars --cluster=eats":   `cluster "eats" does not exist`,
 		"cluster add none --adopt":                  "nave get clusters lists all",
 		"get hr web -A":                             "nave get helmreleases -A lists all",
-	} {
-		out, code := exitOf(t.Context(), config, strings.Fields(args)...)
-		if code != notFound || !strings.Contains(out, want) {
-			t.Errorf("nave %s: exit code %d, want 4 and %q: %s", args, code, want, out)
-		}
-	}
+	})
 }
 
 // TestGet_fluxNames knows the kinds by the names that flux and kubectl have for them.
