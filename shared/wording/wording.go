@@ -24,8 +24,8 @@ func List(names []string, total, most int) string {
 	return shown
 }
 
-// Shorten returns a text of at most some most bytes: of a longer one the beginning, which names an object, and the end,
-// which has the cause. Between them is a value that may have any length.
+// Shorten returns a text of at most most bytes as it is. Of a longer one it returns the beginning, which names an
+// object, and the end, which has the cause: most bytes together, and " … " in place of the value between them.
 func Shorten(text string, most int) string {
 	if len(text) <= most {
 		return text
