@@ -188,18 +188,15 @@ func (c *causes) input(f Facts, v verdict) (cause, bool) {
 			return cause{key: *owner}, true
 		}
 	}
-	view, err := f.Resource.Object.Source()
-	if err != nil || v.reason != condition.SourceNotReady {
+	if v.reason != condition.SourceNotReady {
 		return cause{}, false
 	}
-	for _, in := range view.Inputs {
-		for _, key := range []api.Key{in.Key.In(f.Resource.Key.Cluster), in.Key} {
-			if next, ok := c.world.facts[key]; ok && c.isFailure(next) {
-				return cause{key: key}, true
-			}
-		}
+	list := c.world.inputs(f)
+	at := slices.IndexFunc(list, c.isFailure)
+	if at < 0 {
+		return cause{}, false
 	}
-	return cause{}, false
+	return cause{key: list[at].Resource.Key}, true
 }
 
 // clusterReasons are the reasons of an application that is not ready because of its Cluster, which has the same reason.

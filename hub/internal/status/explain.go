@@ -214,23 +214,34 @@ func (w *World) addWaits(f Facts, e *adminv1.Explanation) {
 
 // addInputs adds the sources that a source reads and that are not ready.
 func (w *World) addInputs(f Facts, e *adminv1.Explanation) {
-	view, err := f.Resource.Object.Source()
-	if err != nil || e.Reason != condition.SourceNotReady {
+	if e.Reason != condition.SourceNotReady {
 		return
 	}
-	for _, in := range view.Inputs {
-		for _, key := range []api.Key{in.Key.In(f.Resource.Key.Cluster), in.Key} {
-			source, ok := w.facts[key]
-			if !ok {
-				continue
-			}
-			if source.verdict().ready != condition.True {
-				e.WaitsFor = append(e.WaitsFor, nameIn(f, source))
-				e.Advice = "Fix the source first: " + command("describe", key) + " shows the error of the last attempt"
-			}
-			break
+	for _, source := range w.inputs(f) {
+		if source.verdict().ready != condition.True {
+			e.WaitsFor = append(e.WaitsFor, nameIn(f, source))
+			e.Advice = "Fix the source first: " + command("describe", source.Resource.Key) +
+				" shows the error of the last attempt"
 		}
 	}
+}
+
+// inputs returns the sources that a source reads: each from its cluster or, if the cluster has none, from the hub.
+func (w *World) inputs(f Facts) (list []Facts) {
+	view, err := f.Resource.Object.Source()
+	if err != nil {
+		return nil
+	}
+	for _, in := range view.Inputs {
+		source, ok := w.facts[in.Key.In(f.Resource.Key.Cluster)]
+		if !ok {
+			source, ok = w.facts[in.Key]
+		}
+		if ok {
+			list = append(list, source)
+		}
+	}
+	return list
 }
 
 // addChain adds the dependencies that a renderable waits for. If the renderable has a failure of its own, its message
