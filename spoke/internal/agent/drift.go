@@ -122,6 +122,16 @@ func (d drift) String() string {
 	return fmt.Sprintf("%s%s: %s", d.object, by, wording.List(texts, len(d.changes)+d.more, most))
 }
 
+// fields names the fields that differed.
+func (d drift) fields() string {
+	const most = 3
+	var paths []string
+	for _, c := range d.changes[:min(len(d.changes), most)] {
+		paths = append(paths, c.Path)
+	}
+	return wording.List(paths, len(d.changes)+d.more, most)
+}
+
 // describeRepaired is the end of the message about repairs.
 func describeRepaired(all []drift) string {
 	const most = 3

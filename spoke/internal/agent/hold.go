@@ -44,21 +44,13 @@ func (n *node) shown() Condition {
 
 // heldMessage says which object is repaired no more for now, who changes it, and which fields the last repair put back.
 func (a *Agent) heldMessage(o watch.Observation) string {
-	const most = 3
-	id, changed := o.Object.ID(), "it"
+	changed := "it"
 	if n := a.model.nodes[o.Application]; n != nil {
-		for _, d := range n.drifts {
-			if d.object != id || len(d.changes) == 0 {
-				continue
-			}
-			var paths []string
-			for _, c := range d.changes {
-				paths = append(paths, c.Path)
-			}
-			changed = wording.List(paths, len(paths)+d.more, most)
-			break // the latest is first
+		isKnown := func(d drift) bool { return d.object == o.Object.ID() && len(d.changes) > 0 }
+		if latest := slices.IndexFunc(n.drifts, isKnown); latest >= 0 { // the latest is first
+			changed = n.drifts[latest].fields()
 		}
 	}
-	return fmt.Sprintf("%s was repaired too often: %s changes %s again and again; the next repair is at %s", id,
-		strings.Join(o.Drift.By, ", "), changed, wording.Time(o.RetryAt))
+	return fmt.Sprintf("%s was repaired too often: %s changes %s again and again; the next repair is at %s",
+		o.Object.ID(), strings.Join(o.Drift.By, ", "), changed, wording.Time(o.RetryAt))
 }
