@@ -67,14 +67,12 @@ func CheckCommands(newRoot func() *cobra.Command) error {
 	return errors.Join(problems...)
 }
 
-var execStart = regexp.MustCompile(`(?m)^ExecStart=`)
-
 // shellOfUnit returns a document, and of a unit of systemd the command that it starts as a shell block.
 func shellOfUnit(name, text string) string {
 	if filepath.Ext(name) != ".service" {
 		return text
 	}
-	return "```sh\n" + execStart.ReplaceAllString(text, "") + "```\n"
+	return "```sh\n" + strings.ReplaceAll(text, "\nExecStart=", "\n") + "```\n"
 }
 
 // documented is a command of a document.
