@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -46,18 +46,17 @@ func (w *clusterWaits) after(cmd *cobra.Command, client adminv1.AdminServiceClie
 	ctx, cancel := context.WithTimeout(cmd.Context(), timeout)
 	defer cancel()
 	p, errs := newProgress(cmd), make([]error, len(w.list))
-	var running sync.WaitGroup
-	slots := make(chan struct{}, maxWaits)
+	var group errgroup.Group
+	group.SetLimit(maxWaits)
 	for i, one := range w.list {
-		running.Go(func() {
-			slots <- struct{}{}
-			defer func() { <-slots }()
+		group.Go(func() error {
 			if errs[i] = w.wait(ctx, p, client, one); errs[i] != nil && len(w.list) > 1 {
 				p.printf("✗ %s\n", indent(message(errs[i])))
 			}
+			return errs[i]
 		})
 	}
-	running.Wait()
+	_ = group.Wait() // errs has all of them
 	var failed []string
 	for i, one := range w.list {
 		if errs[i] != nil {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -123,12 +124,12 @@ func choose(all []located, want manifest.ID) (found located, err error) {
 		return found, fmt.Errorf("%s is managed by nothing, but there is one in %s: set --namespace", name,
 			listIDs(elsewhere, func(id manifest.ID) string { return "namespace " + id.Namespace }))
 	}
-	return found, fmt.Errorf(nothingManages+" %s. If a controller in the cluster made it, trace its "+
-		"owner, such as the Deployment of a Pod", name)
+	return found, fmt.Errorf("%w %s. If a controller in the cluster made it, trace its "+
+		"owner, such as the Deployment of a Pod", errUnmanaged, name)
 }
 
-// nothingManages begins the error about an object of which the hub knows nothing like it.
-const nothingManages = "nothing that the hub knows manages"
+// errUnmanaged begins the error about an object of which the hub knows nothing like it.
+var errUnmanaged = errors.New("nothing that the hub knows manages")
 
 func listIDs(all []located, name func(manifest.ID) string) string {
 	var names []string
@@ -206,11 +207,13 @@ func (t *tracing) application(ctx context.Context, id manifest.ID, isRoot bool) 
 
 // withCommit adds the commit of the step's revision, if it is an earlier one of a source.
 func (s traceStep) withCommit(source map[string]any) traceStep {
+	newest, _, _ := unstructured.NestedString(source, "status", "artifact", "revision")
+	if s.Revision == "" || s.Revision == newest {
+		return s
+	}
 	list, _, _ := unstructured.NestedSlice(source, "status", "earlierRevisions")
 	for _, item := range list {
-		e, _ := item.(map[string]any)
-		if newest, _, _ := unstructured.NestedString(source, "status", "artifact", "revision"); s.Revision != newest &&
-			s.Revision != "" && e["revision"] == s.Revision {
+		if e, _ := item.(map[string]any); e["revision"] == s.Revision {
 			commit, _, _ := unstructured.NestedStringMap(e, "metadata")
 			s.Author, s.CommitTime, s.Subject = commit["commit.author"], commit["commit.time"], commit["commit.subject"]
 		}

@@ -67,7 +67,7 @@ func inNoCluster(missing []untraced) error {
 		return errors.New("the hub has no clusters: nave cluster add registers one")
 	}
 	for _, u := range missing {
-		if !strings.HasPrefix(u.why.Error(), nothingManages) {
+		if !errors.Is(u.why, errUnmanaged) {
 			return u
 		}
 	}

@@ -6,10 +6,10 @@ import (
 	"errors"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
 
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 )
@@ -150,22 +150,19 @@ type waiter struct {
 // all waits for all targets. The first failure ends the wait; when the time is over, all that are not as wanted are
 // named.
 func (w *waiter) all(ctx context.Context, targets []*target) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
 	errs := make([]error, len(targets))
-	var running sync.WaitGroup
-	slots := make(chan struct{}, maxWaits)
+	group, within := errgroup.WithContext(ctx)
+	group.SetLimit(maxWaits)
 	for i, t := range targets {
-		running.Go(func() {
-			slots <- struct{}{}
-			defer func() { <-slots }()
+		group.Go(func() error {
 			t.waiter = w
-			if errs[i] = t.follow(ctx); errs[i] != nil && !w.once {
-				cancel()
+			if errs[i] = t.follow(within); w.once {
+				return nil // all are looked at
 			}
+			return errs[i]
 		})
 	}
-	running.Wait()
+	_ = group.Wait() // errs has all of them
 	return joined(slices.DeleteFunc(errs, func(err error) bool { return errors.Is(err, errEnded) }))
 }
 
