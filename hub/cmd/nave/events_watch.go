@@ -9,6 +9,7 @@ import (
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
@@ -31,6 +32,7 @@ type eventWatch struct {
 	client  adminv1.AdminServiceClient
 	request *adminv1.ListEventsRequest
 	timeout time.Duration // of one request
+	seen    time.Time     // of the newest event that the hub answered
 }
 
 // list prints the present events.
@@ -91,8 +93,34 @@ func (w *eventWatch) next(ctx context.Context) ([]*adminv1.Event, error) {
 	if w.progress != nil && answer.GetLast() == 0 && len(answer.GetEvents()) > 0 {
 		return nil, errTooOld("nave events --watch")
 	}
-	w.request.After = answer.GetLast() // lower than before if the hub was restored
-	return slices.DeleteFunc(answer.GetEvents(), w.leavesOut), nil
+	if answer.GetLast() > 0 && answer.GetLast() < w.request.GetAfter() {
+		if answer, err = w.sinceRestore(ctx); err != nil {
+			return nil, err
+		}
+	}
+	w.request.After = answer.GetLast()
+	events := slices.DeleteFunc(answer.GetEvents(), w.leavesOut)
+	for _, e := range events {
+		if at := e.GetTime().AsTime(); at.After(w.seen) {
+			w.seen = at
+		}
+	}
+	return events, nil
+}
+
+// sinceRestore returns the events of a hub that was restored from a backup and numbers events anew from there: those
+// that are later than all that the hub answered before it was restored.
+func (w *eventWatch) sinceRestore(ctx context.Context) (*adminv1.ListEventsResponse, error) {
+	all := proto.CloneOf(w.request)
+	all.After, all.Wait = 0, nil
+	answer, err := w.client.ListEvents(ctx, all)
+	if err != nil {
+		return nil, err
+	}
+	answer.Events = slices.DeleteFunc(answer.Events, func(e *adminv1.Event) bool {
+		return !e.GetTime().AsTime().After(w.seen)
+	})
+	return answer, nil
 }
 
 // leavesOut reports whether the request does not choose an event, which an older hub does not see.

@@ -4,11 +4,13 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 )
@@ -61,6 +63,52 @@ func TestEvents_watch(t *testing.T) {
 	}
 	out, code = exitOf(t.Context(), serve(t, countingHub{asked: &asked, older: true}), "events", "-w")
 	if code != 1 || !strings.Contains(out, "too old for nave events --watch") {
+		t.Errorf("exit code %d:\n%s", code, out)
+	}
+}
+
+// restoredHub has ten events, is then restored from a backup with four of them, and records three more before it serves.
+type restoredHub struct {
+	adminv1.UnimplementedAdminServiceServer
+	asked *atomic.Int32
+	end   context.CancelFunc
+}
+
+func (h restoredHub) ListEvents(_ context.Context, r *adminv1.ListEventsRequest) (*adminv1.ListEventsResponse, error) {
+	answer := &adminv1.ListEventsResponse{Last: 7}
+	add := func(first, n uint64, name string) {
+		for i := first; i < first+n; i++ {
+			if i > r.GetAfter() {
+				answer.Events = append(answer.Events, &adminv1.Event{Message: fmt.Sprint(name, i), Object: &adminv1.ObjectKey{},
+					Time: timestamppb.New(time.Unix(int64(i)+100*int64(len(name)), 0))})
+			}
+		}
+	}
+	switch h.asked.Add(1) {
+	case 1:
+		add(1, 10, "old-")
+		answer.Last = 10
+		return answer, nil
+	case 4:
+		h.end()
+	}
+	add(1, 4, "old-")
+	add(5, 3, "restored-")
+	return answer, nil
+}
+
+// TestEvents_restored prints the events that a restored hub recorded before the watch asked it again, and no other one
+// a second time.
+func TestEvents_restored(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	out, code := exitOf(ctx, serve(t, restoredHub{asked: new(atomic.Int32), end: cancel}), "events", "-w")
+	for _, want := range []string{"old-1", "old-4", "old-9", "restored-5", "restored-6", "restored-7"} {
+		if strings.Count(out, want+"\n") != 1 {
+			t.Errorf("%s is not printed once", want)
+		}
+	}
+	if code != 0 || t.Failed() {
 		t.Errorf("exit code %d:\n%s", code, out)
 	}
 }
