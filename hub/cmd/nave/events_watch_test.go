@@ -67,7 +67,7 @@ func TestEvents_watch(t *testing.T) {
 	}
 }
 
-// restoredHub has ten events, is then restored from a backup with four of them, and records three more before it serves.
+// restoredHub has ten events, is then restored from a backup with four of them, and records three more.
 type restoredHub struct {
 	adminv1.UnimplementedAdminServiceServer
 	asked *atomic.Int32
