@@ -27,7 +27,7 @@ var layers = []layer{
 		"shared/sealed", "shared/telemetry", "shared/memory", "shared/reporting", "shared/wait",
 	}},
 	{"L2 bundles, expressions, how daemons start, caches", []string{"shared/bundle", "shared/expression", "shared/daemon",
-		"hub/internal/lru"}},
+		"hub/internal/lru", "hub/internal/image"}},
 	{"L3 kinds, artifacts, processes; the spoke's adapters", []string{
 		"hub/api", "hub/operatorconfig", "hub/internal/artifact", "hub/internal/dial", "hub/internal/confine",
 		"hub/internal/openapi", "hub/internal/pace", "hub/internal/trace",
@@ -35,7 +35,7 @@ var layers = []layer{
 		"spoke/internal/state",
 	}},
 	{"L4 sources, renderers, store", []string{
-		"hub/internal/store", "hub/internal/image", "hub/internal/rollout", "hub/internal/plan/graph", "=hub/internal/source",
+		"hub/internal/store", "hub/internal/rollout", "hub/internal/plan/graph", "=hub/internal/source",
 		"=hub/internal/render",
 		"spoke/internal/inventory", "spoke/internal/health", "spoke/internal/release",
 	}},
@@ -128,9 +128,9 @@ var bans = []ban{
 		"renderers read files through render/tree only, which records what was read"},
 	{
 		[]string{"spoke/internal/trust", "hub/internal/status", "hub/internal/rollout", "hub/internal/release",
-			"hub/internal/plan/graph", "shared/health", "shared/manifest", "shared/bundle", "shared/sealed",
-			"shared/substitution", "shared/expression", "spoke/internal/agent.model", "spoke/internal/agent.node",
-			"spoke/internal/release.Situation", "spoke/internal/release.Journal"},
+			"hub/internal/plan/graph", "hub/internal/image", "shared/health", "shared/manifest", "shared/bundle",
+			"shared/sealed", "shared/substitution", "shared/expression", "spoke/internal/agent.model",
+			"spoke/internal/agent.node", "spoke/internal/release.Situation", "spoke/internal/release.Journal"},
 		slices.Concat(clocks, []string{"net", "net/http", "os", "os/exec", "math/rand", "math/rand/v2", "crypto/rand",
 			"goroutine"}),
 		"these decide purely: no I/O, no clock, no chance, no goroutines. Pass in what they need",
