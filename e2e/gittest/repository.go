@@ -197,6 +197,20 @@ func (r *Repository) Reset(commit string) error {
 	return err
 }
 
+// Sync brings the work tree to what somebody else has pushed to the current branch.
+func (r *Repository) Sync() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	branch, err := r.run(r.work, "branch", "--show-current")
+	if err == nil {
+		_, err = r.run(r.work, "fetch", "-q", "origin", branch)
+	}
+	if err == nil {
+		_, err = r.run(r.work, "reset", "-q", "--hard", "FETCH_HEAD")
+	}
+	return err
+}
+
 // Git runs any git command in the work tree and returns its output, trimmed.
 func (r *Repository) Git(args ...string) (string, error) {
 	r.mu.Lock()

@@ -32,6 +32,7 @@ type SSHServer struct {
 	root     string
 	address  string
 	user     string
+	guard    string
 	identity ed25519.PrivateKey
 	hostKey  ssh.PublicKey
 	cmd      *exec.Cmd
@@ -40,7 +41,16 @@ type SSHServer struct {
 }
 
 // StartSSH starts an sshd for the repositories of s. The caller closes it. ErrNoSSHD: there is none on this machine.
-func (s *Server) StartSSH() (*SSHServer, error) {
+func (s *Server) StartSSH() (*SSHServer, error) { return s.startSSH("") }
+
+// StartReadOnlySSH is StartSSH with a key that may not push, which the server says in the words of GitHub.
+func (s *Server) StartReadOnlySSH() (*SSHServer, error) {
+	return s.startSSH(`case "$SSH_ORIGINAL_COMMAND" in git-receive-pack*) ` +
+		`echo "ERROR: The key you are authenticating with has been marked as read only." >&2; exit 1;; esac; `)
+}
+
+// startSSH starts an sshd. guard are shell commands that run before git.
+func (s *Server) startSSH(guard string) (*SSHServer, error) {
 	program, err := findSSHD()
 	if err != nil {
 		return nil, err
@@ -54,7 +64,8 @@ func (s *Server) StartSSH() (*SSHServer, error) {
 		return nil, err
 	}
 	for range 3 { // the port that was free may be somebody else's by the time sshd listens
-		d := &SSHServer{dir: dir, root: s.dir, user: account.Username, log: &lockedBuffer{}, ended: make(chan struct{})}
+		d := &SSHServer{dir: dir, root: s.dir, user: account.Username, guard: guard, log: &lockedBuffer{},
+			ended: make(chan struct{})}
 		if err = d.start(program); err == nil {
 			return d, nil
 		}
@@ -149,7 +160,7 @@ func (d *SSHServer) config() string {
 			"prohibit-password",
 		"StrictModes no", "UsePAM no", "DisableForwarding yes", "PermitTTY no", "LogLevel VERBOSE",
 		"MaxStartups 1000", // by default sshd drops some connections from the tenth on
-		`ForceCommand git-shell -c "$SSH_ORIGINAL_COMMAND"`, "",
+		`ForceCommand ` + d.guard + `git-shell -c "$SSH_ORIGINAL_COMMAND"`, "",
 	}, "\n")
 }
 

@@ -40,6 +40,10 @@ var (
 	ErrReferenceNotFound = errors.New("reference not found")
 	// ErrVerification: signatures are to be verified and cannot be, whatever the server has.
 	ErrVerification = errors.New("signatures cannot be verified")
+	// ErrMoved: somebody else moved a reference that was to be pushed to.
+	ErrMoved = errors.New("somebody else has pushed meanwhile")
+	// ErrRejected: the server declines what was pushed to it.
+	ErrRejected = errors.New("the server rejects the push")
 	// ErrUnreachable: no answer, or a broken one, from the server's side.
 	ErrUnreachable = errors.New("the server cannot be reached")
 	// ErrTimeout: the time limit ended the fetch.
@@ -57,9 +61,8 @@ var (
 // known are all errors of a fetch. If an error is several of these, the first counts.
 var known = []error{
 	ErrAccess, ErrAuthentication, artifact.ErrStorage, dial.ErrDenied, artifact.ErrLimit, artifact.ErrTree, ErrRequest,
-	ErrVerification, ErrUntrusted, ErrRepositoryNotFound, ErrFileNotFound, ErrReferenceNotFound, ErrTimeout, ErrProtocol,
-	ErrUnreachable,
-	ErrWorker, ErrCompose, ErrInput,
+	ErrVerification, ErrUntrusted, ErrRepositoryNotFound, ErrFileNotFound, ErrReferenceNotFound, ErrTimeout, ErrMoved,
+	ErrRejected, ErrProtocol, ErrUnreachable, ErrWorker, ErrCompose, ErrInput,
 }
 
 // Errors returns every error of a fetch, so that a process can tell another one which it was.

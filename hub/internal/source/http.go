@@ -76,6 +76,9 @@ func CheckStatus(answer *http.Response, what string) error {
 // SecretError returns the error of credentials that cannot be read, which names the key of the Secret.
 func SecretError(err error) error { return secretError("spec.secretRef", err) }
 
+// FieldSecretError returns the error of a key that cannot be read; field names the Secret.
+func FieldSecretError(field string, err error) error { return secretError(field, err) }
+
 func secretError(field string, err error) error {
 	return fmt.Errorf("%w: the Secret of %s: %w", ErrAuthentication, field, err)
 }

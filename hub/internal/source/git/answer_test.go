@@ -60,7 +60,7 @@ func FuzzAdvertisement(f *testing.F) {
 type scripted struct{ answer []byte }
 
 func (s scripted) advertise(context.Context) (*packp.AdvRefs, error) { return packp.NewAdvRefs(), nil }
-func (s scripted) ask(context.Context, *packp.UploadPackRequest) (io.ReadCloser, error) {
+func (s scripted) ask(context.Context, request) (io.ReadCloser, error) {
 	return io.NopCloser(bytes.NewReader(s.answer)), nil
 }
 func (s scripted) close() {}
@@ -103,6 +103,32 @@ func FuzzUploadPack(f *testing.F) {
 		}
 		if kind, _, err := r.objects.get(want); kind != plumbing.CommitObject || err != nil {
 			t.Errorf("the transfer succeeded without the commit: %v", err)
+		}
+	})
+}
+
+// FuzzReport has the answer of a hostile server to a push: it is a success only if the server says so.
+func FuzzReport(f *testing.F) {
+	ok := pkt("unpack ok\n") + pkt("ok refs/heads/main\n") + "0000"
+	for _, answer := range []string{
+		ok, pkt("\x02declined\n") + pkt("\x01"+ok) + "0000", pkt("unpack no space\n") + "0000",
+		pkt("unpack ok\n") + pkt("ng refs/heads/main protected branch hook declined\n") + "0000",
+		pkt("unpack ok\n") + "0000", pkt("\x03fatal: no\n"), pkt("ERR no"), "0000", "",
+	} {
+		f.Add([]byte(answer), true)
+		f.Add([]byte(answer), false)
+	}
+	f.Fuzz(func(t *testing.T, answer []byte, sideband bool) {
+		u := &update{Push: Push{Targets: []Target{{Reference: "refs/heads/main"}}}, capabilities: capability.NewList()}
+		if sideband {
+			_ = u.capabilities.Set(capability.Sideband64k)
+		}
+		err := u.result(bytes.NewReader(answer))
+		if err == nil && !bytes.Contains(answer, []byte("ok refs/heads/main")) && !sideband {
+			t.Errorf("a success without an answer for the branch: %q", answer)
+		}
+		if err != nil {
+			_ = source.Classify(err, classify)
 		}
 	})
 }

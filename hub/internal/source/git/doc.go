@@ -1,4 +1,4 @@
-// Package git fetches Git repositories into artifacts.
+// Package git fetches Git repositories into artifacts, and pushes commits to them.
 //
 // A fetch takes these steps, each in the file of its name:
 //
@@ -10,6 +10,10 @@
 //  4. verify: check the signatures of the commit and of the tag (signature), if the source wants that.
 //  5. list: walk the commit's tree, and those of its submodules (submodules), except the folders that are as in the
 //     last artifact (shared). Package artifact then writes what the last artifact lacks.
+//
+// An Editor (edit) works on such a commit: it lists and reads files, makes a commit with new contents of some of them
+// (change), which it may sign (sign), and pushes it (push). A push needs no history: the server has the parent of the
+// commit. It sets a reference only if the reference is where the Editor has read it.
 //
 // Credentials are those of the Secret, a token that a GitHub App gets for its key (githubapp), or what a credential
 // helper of the hub gave.

@@ -71,5 +71,14 @@ func remoteError(text string) error {
 			return fmt.Errorf("%w; the server says %s", source.ErrReferenceNotFound, source.Quote(text))
 		}
 	}
+	for _, words := range []string{
+		"read only", "read-only", "not allowed to", "ermission to", "not permitted", "not authorized", "nauthorized",
+		"DENIED by",
+	} {
+		if strings.Contains(text, words) {
+			return fmt.Errorf("%w: these credentials may not do that; the server says %s", source.ErrAuthentication,
+				source.Quote(text))
+		}
+	}
 	return fmt.Errorf("%w: it says %s", source.ErrUnreachable, source.Quote(text))
 }

@@ -31,16 +31,24 @@ var _ source.Fetcher = Fetcher{}
 // Fetch implements source.Fetcher. Its errors name the reference, the cause and the way out.
 func (f Fetcher) Fetch(ctx context.Context, r source.Request) (artifact.Artifact, error) {
 	g := &fetching{Request: r, limits: cmp.Or(f.Limits, DefaultLimits), tokens: f.Tokens}
-	a, err := g.run(ctx)
+	a, err := g.run(ctx, g.attempt)
 	if err != nil {
-		if errors.Is(err, source.ErrAuthentication) {
-			g.tokens.drop(g.tokenID)
-		}
-		// Only this process knows the token of a GitHub App.
-		err = source.Conceal(source.Classify(err, classify), g.Secrets)
-		return artifact.Artifact{}, fmt.Errorf("%s: %w", g.spec.Ref, err)
+		return artifact.Artifact{}, g.explain(err)
 	}
 	return a, nil
+}
+
+// explain returns an error with its kind and with the reference. It returns nil for nil.
+func (f *fetching) explain(err error) error {
+	if err == nil {
+		return nil
+	}
+	if errors.Is(err, source.ErrAuthentication) {
+		f.tokens.drop(f.tokenID)
+	}
+	// Only this process knows the token of a GitHub App.
+	err = source.Conceal(source.Classify(err, classify), f.Secrets)
+	return fmt.Errorf("%s: %w", f.spec.Ref, err)
 }
 
 // fetching is one fetch.
@@ -55,23 +63,24 @@ type fetching struct {
 	tokenID [sha256.Size]byte // of the token in Secrets
 }
 
-// run fetches, and once more with an empty cache if the cache turned out to be broken.
-func (f *fetching) run(ctx context.Context) (artifact.Artifact, error) {
+// run makes an attempt, and one more with an empty cache if the cache turned out to be broken.
+func (f *fetching) run(ctx context.Context, attempt func(context.Context, session) (artifact.Artifact, error)) (
+	artifact.Artifact, error) {
 	if err := f.decode(); err != nil {
 		return artifact.Artifact{}, err
 	}
 	if err := f.logIn(ctx); err != nil {
 		return artifact.Artifact{}, err
 	}
-	for attempt := 0; ; attempt++ {
-		s, err := open(ctx, f)
+	for n := 0; ; n++ {
+		s, err := open(ctx, f, uploadPack)
 		if err != nil {
 			return artifact.Artifact{}, err
 		}
-		a, err := f.attempt(ctx, s)
+		a, err := attempt(ctx, s)
 		s.close()
 		isFull := errors.Is(err, syscall.ENOSPC)
-		if attempt > 0 || !errors.Is(err, errCache) || isFull || ctx.Err() != nil {
+		if n > 0 || !errors.Is(err, errCache) || isFull || ctx.Err() != nil {
 			return a, err
 		}
 	}
@@ -92,18 +101,28 @@ func (f *fetching) attempt(ctx context.Context, s session) (artifact.Artifact, e
 	if isOne && f.IsLast(revision(first.label, first.commit), f.verified()) {
 		return *f.Last, nil
 	}
+	var a artifact.Artifact
+	err = f.locked(ctx, func() error {
+		a, err = f.update(ctx, s, refs, choice)
+		return err
+	})
+	return a, err
+}
+
+// locked calls do while nobody else uses the cache, and removes the cache if do finds it broken.
+func (f *fetching) locked(ctx context.Context, do func() error) error {
 	unlock, err := f.Workspace.Lock(ctx, f.id)
 	if err != nil {
-		return artifact.Artifact{}, err
+		return err
 	}
 	defer unlock()
-	a, err := f.update(ctx, s, refs, choice)
+	err = do()
 	if spoilsCache(err) {
 		if err := os.RemoveAll(f.Workspace.CacheDir(f.id)); err != nil {
-			return a, artifact.StorageError(err)
+			return artifact.StorageError(err)
 		}
 	}
-	return a, err
+	return err
 }
 
 // update brings the commit into the cache and its tree into an artifact.

@@ -78,6 +78,12 @@ type reference struct {
 }
 
 func (f fetcher) Fetch(ctx context.Context, req request, last *artifact.Artifact) (artifact.Artifact, error) {
+	return f.make(ctx, req, last, source.Limited{Fetcher: f.Fetcher}.Fetch)
+}
+
+// make calls do with a source.Request as the hub would make it.
+func (f fetcher) make(ctx context.Context, req request, last *artifact.Artifact,
+	do func(context.Context, source.Request) (artifact.Artifact, error)) (artifact.Artifact, error) {
 	object, err := json.Marshal(map[string]any{"spec": req})
 	if err != nil {
 		return artifact.Artifact{}, err
@@ -108,7 +114,7 @@ func (f fetcher) Fetch(ctx context.Context, req request, last *artifact.Artifact
 	}
 	a, err := f.artifacts.Make(ctx, last, func(w artifact.Workspace, last *artifact.Artifact) (artifact.Artifact, error) {
 		r.Workspace, r.Last = w, last
-		return source.Limited{Fetcher: f.Fetcher}.Fetch(ctx, r)
+		return do(ctx, r)
 	})
 	if err != nil {
 		err = source.Explain(err, req.URL, r.Secrets)

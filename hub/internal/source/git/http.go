@@ -12,26 +12,25 @@ import (
 	"strings"
 
 	"github.com/go-git/go-git/v5/plumbing"
-	"github.com/go-git/go-git/v5/plumbing/format/pktline"
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp"
 
 	"github.com/navefleet/nave/hub/internal/source"
 )
 
 const (
-	service   = "git-upload-pack"
 	infoRefs  = "/info/refs"
 	userAgent = "git/2.40 (nave)" // some servers answer only clients that begin with git/
 )
 
 // httpSession speaks Git's smart protocol over HTTP (gitprotocol-http, version 0).
 type httpSession struct {
-	base   *url.URL // without user information; after redirects
-	client *http.Client
-	limits Limits
+	service string
+	base    *url.URL // without user information; after redirects
+	client  *http.Client
+	limits  Limits
 }
 
-func openHTTP(f *fetching) (*httpSession, error) {
+func openHTTP(f *fetching, service string) (*httpSession, error) {
 	client, err := f.HTTP(f.url)
 	if err != nil {
 		return nil, err
@@ -43,7 +42,7 @@ func openHTTP(f *fetching) (*httpSession, error) {
 		}
 		return check(r, via)
 	}
-	return &httpSession{baseOf(f.url, "/"), client, f.limits}, nil
+	return &httpSession{service, baseOf(f.url, "/"), client, f.limits}, nil
 }
 
 // baseOf returns the URL of a repository: u without user information, without query, and without the end of its path.
@@ -56,11 +55,11 @@ func baseOf(u *url.URL, end string) *url.URL {
 }
 
 func (s *httpSession) advertise(ctx context.Context) (*packp.AdvRefs, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.base.String()+infoRefs+"?service="+service, nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.base.String()+infoRefs+"?service="+s.service, nil)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", source.ErrRequest, err)
 	}
-	body, final, err := s.do(req, "application/x-"+service+"-advertisement")
+	body, final, err := s.do(req, "application/x-"+s.service+"-advertisement")
 	if err != nil {
 		return nil, err
 	}
@@ -69,29 +68,18 @@ func (s *httpSession) advertise(ctx context.Context) (*packp.AdvRefs, error) {
 	return decodeAdvertisement(body, s.limits)
 }
 
-func (s *httpSession) ask(ctx context.Context, request *packp.UploadPackRequest) (io.ReadCloser, error) {
+func (s *httpSession) ask(ctx context.Context, request request) (io.ReadCloser, error) {
 	var body bytes.Buffer
-	if err := encode(&body, request, false); err != nil {
+	if err := request.write(&body, false); err != nil {
 		return nil, err
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.base.String()+"/"+service, &body)
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.base.String()+"/"+s.service, &body)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", source.ErrRequest, err)
 	}
-	req.Header.Set("Content-Type", "application/x-"+service+"-request")
-	answer, _, err := s.do(req, "application/x-"+service+"-result")
+	req.Header.Set("Content-Type", "application/x-"+s.service+"-request")
+	answer, _, err := s.do(req, "application/x-"+s.service+"-result")
 	return answer, err
-}
-
-// encode writes a request. A stateful connection needs a flush after the haves.
-func encode(w io.Writer, request *packp.UploadPackRequest, flush bool) error {
-	if err := request.UploadRequest.Encode(w); err != nil {
-		return err
-	}
-	if err := request.UploadHaves.Encode(w, flush); err != nil {
-		return err
-	}
-	return pktline.NewEncoder(w).EncodeString("done\n")
 }
 
 // do sends a request and returns the body of the answer, which has the wanted media type, and the URL that answered.
@@ -115,8 +103,12 @@ func (s *httpSession) check(res *http.Response, accept string) error {
 	case http.StatusUnauthorized:
 		return fmt.Errorf("%w: the server answers %s; check the Secret of spec.secretRef", source.ErrAuthentication, status)
 	case http.StatusForbidden:
-		return fmt.Errorf("%w: the server answers %s: these credentials may not read this repository",
-			source.ErrAuthentication, status)
+		verb := "read"
+		if s.service == receivePack {
+			verb = "push to"
+		}
+		return fmt.Errorf("%w: the server answers %s: these credentials may not %s this repository",
+			source.ErrAuthentication, status, verb)
 	case http.StatusNotFound, http.StatusGone:
 		return fmt.Errorf("%w, or these credentials may not see it: the server answers %s", source.ErrRepositoryNotFound,
 			status)

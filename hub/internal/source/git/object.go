@@ -21,7 +21,8 @@ type commit struct {
 	tree      plumbing.Hash
 	parents   []plumbing.Hash
 	committed time.Time
-	author    string // the name and the address of the signature
+	author    string // the name and the address of the author, and of the committer
+	committer string
 	subject   string // the first line of the message
 }
 
@@ -65,12 +66,17 @@ func parseCommit(content []byte) (commit, error) {
 		return c, fmt.Errorf("%w: a commit without an author or a committer", source.ErrProtocol)
 	}
 	c.committed = signatureTime(committer)
-	who, _ := bytes.CutPrefix(author, []byte("author "))
-	c.author = commitText(who[:bytes.LastIndexByte(who, '>')+1])
+	c.author, c.committer = personOf(author), personOf(committer)
 	_, text, _ := bytes.Cut(content, []byte("\n\n")) // no header has an empty line
 	subject, _, _ := bytes.Cut(bytes.TrimLeft(text, "\n"), []byte("\n"))
 	c.subject = commitText(subject)
 	return c, nil
+}
+
+// personOf returns the name and the address in a line "author name <address> time".
+func personOf(line []byte) string {
+	_, who, _ := bytes.Cut(line, []byte(" "))
+	return commitText(who[:bytes.LastIndexByte(who, '>')+1])
 }
 
 // hashHeader reads a line "name hash".

@@ -13,21 +13,32 @@ import (
 	"github.com/navefleet/nave/hub/internal/source"
 )
 
-// session is one connection to a server's git-upload-pack.
+// Services of a server.
+const (
+	uploadPack  = "git-upload-pack"  // for a fetch
+	receivePack = "git-receive-pack" // for a push
+)
+
+// session is one connection to a service of a server.
 type session interface {
 	// advertise reads the references and capabilities. It comes first.
 	advertise(context.Context) (*packp.AdvRefs, error)
 	// ask sends a request and returns the answer from its first byte. It may be called once.
-	ask(context.Context, *packp.UploadPackRequest) (io.ReadCloser, error)
+	ask(context.Context, request) (io.ReadCloser, error)
 	close()
 }
 
+// request is written to a service. A stateful connection also says where its parts end.
+type request interface {
+	write(w io.Writer, stateful bool) error
+}
+
 // open opens a session. Each session has a transport of its own; the global ones of go-git are not used.
-func open(ctx context.Context, f *fetching) (session, error) {
+func open(ctx context.Context, f *fetching, service string) (session, error) {
 	if f.url.Scheme == "ssh" {
-		return openSSH(ctx, f)
+		return openSSH(ctx, f, service)
 	}
-	return openHTTP(f)
+	return openHTTP(f, service)
 }
 
 // decodeAdvertisement decodes the list of references, which begins every session.

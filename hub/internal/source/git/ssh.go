@@ -20,7 +20,7 @@ import (
 	"github.com/navefleet/nave/hub/internal/source"
 )
 
-// sshSession runs git-upload-pack on the server over one ssh connection.
+// sshSession runs a service on the server over one ssh connection.
 type sshSession struct {
 	conn    net.Conn
 	client  *ssh.Client
@@ -32,7 +32,7 @@ type sshSession struct {
 	limits  Limits
 }
 
-func openSSH(ctx context.Context, f *fetching) (*sshSession, error) {
+func openSSH(ctx context.Context, f *fetching, service string) (*sshSession, error) {
 	auth, err := readSSHAuth(f.Secrets[secretField])
 	if err != nil {
 		return nil, err
@@ -50,7 +50,7 @@ func openSSH(ctx context.Context, f *fetching) (*sshSession, error) {
 	s := &sshSession{conn: conn, limits: f.limits, ended: context.AfterFunc(ctx, func() { _ = conn.Close() })}
 	err = s.handshake(address, user(f.url), auth.signer, hosts)
 	if err == nil {
-		err = s.start(f.url)
+		err = s.start(f.url, service)
 	}
 	if err != nil {
 		s.close()
@@ -134,8 +134,8 @@ func (s *sshSession) handshake(address, user string, signer ssh.Signer, hosts *k
 	}
 }
 
-// start runs git-upload-pack.
-func (s *sshSession) start(u *url.URL) error {
+// start runs the service.
+func (s *sshSession) start(u *url.URL, service string) error {
 	command, err := s.client.NewSession()
 	if err != nil {
 		return fmt.Errorf("%w: %w", source.ErrUnreachable, err)
@@ -177,8 +177,8 @@ func (s *sshSession) ending() error {
 	return fmt.Errorf("%w: the server ended the session at once", source.ErrUnreachable)
 }
 
-func (s *sshSession) ask(_ context.Context, request *packp.UploadPackRequest) (io.ReadCloser, error) {
-	if err := encode(s.stdin, request, true); err != nil {
+func (s *sshSession) ask(_ context.Context, request request) (io.ReadCloser, error) {
+	if err := request.write(s.stdin, true); err != nil {
 		return nil, err
 	}
 	if err := s.stdin.Close(); err != nil {

@@ -272,7 +272,7 @@ func (g *gathering) submodule(address *url.URL, commit plumbing.Hash) (*fetching
 
 // bring transfers a commit into the cache.
 func (f *fetching) bring(ctx context.Context, r *repository, commit plumbing.Hash) error {
-	s, err := open(ctx, f)
+	s, err := open(ctx, f, uploadPack)
 	if err != nil {
 		return err
 	}

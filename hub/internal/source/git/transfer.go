@@ -7,6 +7,7 @@ import (
 	"os"
 
 	"github.com/go-git/go-git/v5/plumbing"
+	"github.com/go-git/go-git/v5/plumbing/format/pktline"
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp"
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp/capability"
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp/sideband"
@@ -18,7 +19,7 @@ import (
 func (r *repository) transfer(ctx context.Context, s session, refs *packp.AdvRefs, wants []candidate, history bool,
 	limits Limits, tmp string) error {
 	request := r.request(refs.Capabilities, wants, history)
-	answer, err := s.ask(ctx, request)
+	answer, err := s.ask(ctx, upload{request})
 	if err != nil {
 		return err
 	}
@@ -44,6 +45,19 @@ func (r *repository) transfer(ctx context.Context, s session, refs *packp.AdvRef
 		return r.save()
 	}
 	return r.remember(ctx, wants, !request.Depth.IsZero())
+}
+
+// upload is the request of a fetch. A stateful connection needs a flush after the haves.
+type upload struct{ *packp.UploadPackRequest }
+
+func (u upload) write(w io.Writer, stateful bool) error {
+	if err := u.UploadRequest.Encode(w); err != nil {
+		return err
+	}
+	if err := u.UploadHaves.Encode(w, stateful); err != nil {
+		return err
+	}
+	return pktline.NewEncoder(w).EncodeString("done\n")
 }
 
 // request returns the request for wants, with the commits that the cache has. Commits without their history are also

@@ -21,8 +21,8 @@ type signer struct {
 	name    string            // of the key, in messages
 }
 
-// newPGP makes an OpenPGP key with gpg.
-func newPGP(t *testing.T, algorithm string) signer {
+// newGPG returns a function that runs gpg with a home and a passphrase of its own.
+func newGPG(t *testing.T, passphrase string) (home string, gpg func(args ...string) string) {
 	t.Helper()
 	home, err := os.MkdirTemp("", "gpg") // the path of the agent's socket must be short
 	if err != nil {
@@ -32,14 +32,21 @@ func newPGP(t *testing.T, algorithm string) signer {
 		_ = exec.Command("gpgconf", "--homedir", home, "--kill", "all").Run()
 		_ = os.RemoveAll(home)
 	})
-	gpg := func(args ...string) string {
-		out, err := exec.Command("gpg", append([]string{"--homedir", home, "--batch", "--passphrase", ""}, args...)...).
-			Output()
+	return home, func(args ...string) string {
+		t.Helper()
+		always := []string{"--homedir", home, "--batch", "--pinentry-mode", "loopback", "--passphrase", passphrase}
+		out, err := exec.Command("gpg", append(always, args...)...).Output()
 		if err != nil {
 			t.Fatalf("gpg %v: %v", args, err)
 		}
 		return string(out)
 	}
+}
+
+// newPGP makes an OpenPGP key with gpg.
+func newPGP(t *testing.T, algorithm string) signer {
+	t.Helper()
+	home, gpg := newGPG(t, "")
 	gpg("--quick-generate-key", "Jo <jo@example.com>", algorithm, "sign", "never")
 	_, rest, _ := strings.Cut(gpg("--with-colons", "--list-keys"), "\npub:")
 	id := strings.Split(rest, ":")[3]

@@ -1,0 +1,150 @@
+package git
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	"github.com/go-git/go-git/v5/plumbing"
+
+	"github.com/navefleet/nave/hub/internal/artifact"
+	"github.com/navefleet/nave/hub/internal/source"
+)
+
+// Checkout says which commits an Editor reads.
+type Checkout struct {
+	Ref    *sourcev1.GitRepositoryRef // nil: that of the GitRepository
+	Branch string                     // a further branch, which need not exist; empty: none
+}
+
+// Commit is a commit that an Editor has read or made.
+type Commit struct {
+	ID        string // the full hash
+	Tree      string // the hash of the tree of its files
+	Author    string // name and address, as in the commit
+	Committer string
+	Subject   string // the first line of the message
+}
+
+// Editor changes files of one repository: it makes commits and pushes them. It may be used until the function that was
+// given the Editor returns.
+type Editor struct {
+	// Head is the commit of Checkout.Ref. Label names the branch or tag that led to Head; empty: none did.
+	Head  *Commit
+	Label string
+	// Branch is the head of Checkout.Branch; nil: the server has no such branch.
+	Branch *Commit
+
+	fetching   *fetching
+	repository *repository
+	made       []object // for the next push
+}
+
+// Edit calls do with an Editor for the repository of r.Object, a GitRepository. It transfers no history. If the
+// GitRepository wants its commits to be signed, so must Head be: a signed commit on top would hide that Head is not.
+// The cache is locked until do returns. If the cache turns out to be broken, do is called a second time. Errors are
+// those of Fetch, source.ErrRejected and source.ErrMoved.
+func (f Fetcher) Edit(ctx context.Context, r source.Request, at Checkout,
+	do func(context.Context, *Editor) error) error {
+	g := &fetching{Request: r, limits: cmp.Or(f.Limits, DefaultLimits), tokens: f.Tokens}
+	_, err := g.run(ctx, func(ctx context.Context, s session) (artifact.Artifact, error) {
+		if at.Ref != nil {
+			g.spec.Ref = referenceOf(at.Ref)
+		}
+		return artifact.Artifact{}, g.edit(ctx, s, at.Branch, do)
+	})
+	return g.explain(err)
+}
+
+// referenceOf returns the reference of a checkout.
+func referenceOf(r *sourcev1.GitRepositoryRef) reference {
+	return reference{Branch: r.Branch, Tag: r.Tag, SemVer: r.SemVer, Commit: r.Commit, Name: r.Name}
+}
+
+// edit brings the commits into the cache and calls do.
+func (f *fetching) edit(ctx context.Context, s session, branch string,
+	do func(context.Context, *Editor) error) error {
+	refs, err := s.advertise(ctx)
+	if err != nil {
+		return err
+	}
+	choice, err := resolve(f.spec.Ref, refs)
+	if err != nil {
+		return err
+	}
+	wanted := choice
+	further, hasFurther := lookup(refs, branches+branch)
+	if hasFurther {
+		wanted.candidates = append(slices.Clone(choice.candidates), further)
+	}
+	return f.locked(ctx, func() error {
+		r, err := f.openCache()
+		if err != nil {
+			return err
+		}
+		defer r.close()
+		if err := r.complete(ctx, s, refs, wanted, f.limits, f.Workspace.Tmp); err != nil {
+			return err
+		}
+		e := &Editor{fetching: f, repository: r}
+		err = e.read(ctx, choice)
+		if err == nil && hasFurther {
+			e.Branch, err = e.commit(ctx, further.want)
+		}
+		if err != nil {
+			return err
+		}
+		return do(ctx, e)
+	})
+}
+
+// read sets Head and Label.
+func (e *Editor) read(ctx context.Context, choice choice) error {
+	chosen, err := e.repository.choose(ctx, choice)
+	if err != nil {
+		return err
+	}
+	if v := e.fetching.spec.Verify; v != nil && v.VerifyHEAD() {
+		keys, err := readPublicKeys(e.fetching.Secrets[verifyField])
+		if err != nil {
+			return err
+		}
+		if _, err := e.repository.verifyCommit(ctx, keys, chosen.commit); err != nil {
+			return err
+		}
+	}
+	e.Label = chosen.label
+	e.Head, err = e.commit(ctx, chosen.commit)
+	return err
+}
+
+// commit reads the commit that a reference leads to.
+func (e *Editor) commit(ctx context.Context, id plumbing.Hash) (*Commit, error) {
+	id, err := e.repository.commitOf(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	c, err := e.repository.commit(ctx, id)
+	return &Commit{id.String(), c.tree.String(), c.author, c.committer, c.subject}, err
+}
+
+// Files lists the regular files of Head below a folder ("" is the root), in the order of their paths. If there is no
+// such folder, or no file in it, the error is source.ErrReferenceNotFound.
+func (e *Editor) Files(ctx context.Context, dir string) ([]artifact.File, error) {
+	l := &lister{repository: e.repository, limits: e.fetching.limits, sparse: newSparse([]string{dir})}
+	if err := l.list(ctx, plumbing.NewHash(e.Head.Tree), plumbing.ZeroHash, ""); err != nil {
+		return nil, err
+	}
+	if len(l.files) == 0 && dir != "" {
+		return nil, fmt.Errorf("%w: commit %s has no folder %q", source.ErrReferenceNotFound, e.Head.ID, dir)
+	}
+	isLink := func(f artifact.File) bool { return f.Mode == artifact.Symlink }
+	return slices.DeleteFunc(l.files, isLink), nil
+}
+
+// Read returns the content of a file that Files has listed.
+func (e *Editor) Read(ctx context.Context, f artifact.File) ([]byte, error) {
+	return e.repository.Read(ctx, f, e.fetching.limits.File)
+}
