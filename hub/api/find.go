@@ -7,14 +7,14 @@ import (
 	"github.com/navefleet/nave/shared/wording"
 )
 
-// FindKind returns the kind that KindByName returns. If the kind is unknown, the error lists the known kinds and
-// suggests the nearest one.
+// FindKind returns the kind that KindByName returns. If the kind is unknown, the error lists the known kinds, also
+// those that only the hub makes, and suggests the nearest one.
 func FindKind(word string) (Kind, error) {
 	k, ok := KindByName(word)
 	if ok {
 		return k, nil
 	}
-	names := appliedKinds()
+	names := pluralsOf(Kind.Supported)
 	err := fmt.Errorf("unknown kind %q: the hub knows %s", word, strings.Join(names, ", "))
 	if nearest := wording.Nearest(strings.ToLower(word), names); nearest != "" {
 		err = fmt.Errorf("%w; did you mean %s?", err, nearest)
@@ -33,9 +33,14 @@ func SourceKinds() (sources []Kind) {
 }
 
 // appliedKinds returns the plurals of the kinds that may be applied to the hub.
-func appliedKinds() (names []string) {
+func appliedKinds() []string {
+	return pluralsOf(func(k Kind) bool { return k.Supported() && !k.Derived })
+}
+
+// pluralsOf returns the plurals of the kinds that are chosen.
+func pluralsOf(chosen func(Kind) bool) (names []string) {
 	for _, k := range kinds {
-		if k.Supported() && !k.Derived {
+		if chosen(k) {
 			names = append(names, k.Plural)
 		}
 	}
