@@ -113,10 +113,11 @@ func (e *placedError) Error() string { return e.text }
 // Unwrap returns the error without the places.
 func (e *placedError) Unwrap() error { return e.err }
 
-// File is a file with manifests.
+// File is a file with manifests, or a part of one.
 type File struct {
-	Name string // "": what a caller sends
-	Data []byte
+	Name  string // "": what a caller sends
+	Data  []byte
+	Start manifest.Start // of the part
 }
 
 // maxFaults limits the faults that an error of Admit or of AdmitAll lists: who writes an object chooses how many it
@@ -130,36 +131,66 @@ const maxFault = 1 << 10
 // manifests that cannot be parsed, objects that admit refuses, and keys that it returns twice. Objects for which it
 // returns the zero Key may be given more than once.
 func AdmitAll(files []File, admit func(*manifest.Object) (Key, error)) error {
-	var faults []string
-	first := map[Key]string{} // the places
+	b := NewBatch(admit)
 	for _, file := range files {
-		objects, wrong := manifest.ParseAll(file.Data)
-		for _, w := range wrong {
-			faults = append(faults, w.In(file.Name))
-		}
-		for _, o := range objects {
-			key, err := admit(o.Object)
-			place := manifest.At(file.Name, o.Document, o.Line(""))
-			before, twice := first[key]
-			switch {
-			case err != nil:
-				faults = append(faults, PlaceOf(file.Name, &o, err).Faults(err)...)
-			case twice && key != Key{}:
-				faults = append(faults, fmt.Sprintf("%s: %s is given twice, also at %s: remove one of the two", place, key,
-					before))
-			default:
-				first[key] = place
-			}
+		b.Add(file)
+	}
+	return b.Err()
+}
+
+// Batch admits the objects of files that come one after another, as AdmitAll does.
+type Batch struct {
+	admit  func(*manifest.Object) (Key, error)
+	faults []string       // the first ones
+	more   int            // how many faults were left out
+	first  map[Key]string // the places
+}
+
+// NewBatch returns a Batch without files.
+func NewBatch(admit func(*manifest.Object) (Key, error)) *Batch {
+	return &Batch{admit: admit, first: map[Key]string{}}
+}
+
+// Add admits the objects of a file.
+func (b *Batch) Add(file File) {
+	objects, wrong := manifest.ParsePart(manifest.Part{Data: file.Data, Start: file.Start})
+	for _, w := range wrong {
+		b.fail(w.In(file.Name))
+	}
+	for _, o := range objects {
+		key, err := b.admit(o.Object)
+		place := manifest.At(file.Name, o.Document, o.Line(""))
+		before, twice := b.first[key]
+		switch {
+		case err != nil:
+			b.fail(PlaceOf(file.Name, &o, err).Faults(err)...)
+		case twice && key != Key{}:
+			b.fail(fmt.Sprintf("%s: %s is given twice, also at %s: remove one of the two", place, key, before))
+		default:
+			b.first[key] = place
 		}
 	}
-	if more := len(faults) - maxFaults; more > 0 {
-		faults = append(faults[:maxFaults], fmt.Sprintf("and %d more", more))
+}
+
+// fail notes faults.
+func (b *Batch) fail(faults ...string) {
+	for _, text := range faults {
+		if len(b.faults) < maxFaults {
+			b.faults = append(b.faults, wording.Shorten(text, maxFault))
+		} else {
+			b.more++
+		}
+	}
+}
+
+// Err returns the error about all files so far; nil: nothing is wrong.
+func (b *Batch) Err() error {
+	faults := b.faults
+	if b.more > 0 {
+		faults = append(slices.Clip(faults), fmt.Sprintf("and %d more", b.more))
 	}
 	if len(faults) == 0 {
 		return nil
-	}
-	for i, text := range faults {
-		faults[i] = wording.Shorten(text, maxFault)
 	}
 	return errors.New(strings.Join(faults, "\n"))
 }

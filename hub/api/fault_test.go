@@ -11,13 +11,13 @@ import (
 // TestAdmitAll checks that an error names the faults of all fields, documents and files, each with its place.
 func TestAdmitAll(t *testing.T) {
 	files := []File{
-		{"a.yaml", []byte("apiVersion: fleet.nave.io/v1alpha1\nkind: Cluster\nmetadata: {name: a}\n---\n" +
+		{Name: "a.yaml", Data: []byte("apiVersion: fleet.nave.io/v1alpha1\nkind: Cluster\nmetadata: {name: a}\n---\n" +
 			"apiVersion: kustomize.toolkit.fluxcd.io/v1\nkind: Kustomization\nmetadata:\n  name: b\n  labels: {a b: c}\n" +
 			"spec:\n  interval: 10\n  prune: maybe\n  path: [a]\n  wait: 3\n  timeout: soon\n  intervall: 1m\n" +
 			"  sourceRef: {kind: Git, name: a, nmespace: y}\n")},
-		{"b.yaml", []byte("kind: X\n---\na: [\n---\napiVersion: fleet.nave.io/v1alpha1\nkind: Cluster\n" +
+		{Name: "b.yaml", Data: []byte("kind: X\n---\na: [\n---\napiVersion: fleet.nave.io/v1alpha1\nkind: Cluster\n" +
 			"metadata: {name: a}\nspec:\n  vars: {x: 1, z: true}\n")},
-		{"c.yaml", []byte("apiVersion: fleet.nave.io/v1alpha1\nkind: Cluster\nmetadata: {name: a}\n")},
+		{Name: "c.yaml", Data: []byte("apiVersion: fleet.nave.io/v1alpha1\nkind: Cluster\nmetadata: {name: a}\n")},
 	}
 	err := AdmitAll(files, func(o *manifest.Object) (Key, error) {
 		admitted, err := Admit(o, Hub)
@@ -80,7 +80,7 @@ func TestAdmitAll_long(t *testing.T) {
 	text := "apiVersion: fleet.nave.io/v1alpha1\nkind: Cluster\nmetadata: {name: a}\nspec: {spoke: {image: \"" +
 		strings.Repeat("é ", 10_000) + "\"}}\n"
 	for range 2 * maxFaults {
-		files = append(files, File{"a.yaml", []byte(text)})
+		files = append(files, File{Name: "a.yaml", Data: []byte(text)})
 	}
 	err := AdmitAll(files, func(o *manifest.Object) (Key, error) {
 		_, err := Admit(o, Hub)

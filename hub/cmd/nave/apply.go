@@ -20,6 +20,8 @@ func newApplyCommand(s *session) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "apply -f FILE | -k DIR",
 		Short: "Create or change objects of the hub: clusters, fleets, sources, kustomizations, secrets",
+		Long: "Create or change objects of the hub: all of them, or none if one is refused. The error names the file, the " +
+			"line\nand the document of each.",
 		Example: "  nave apply -f fleet.yaml\n  nave apply -f clusters -R\n  nave apply -k overlays/prod\n" +
 			"  kustomize build hub | nave apply -f -",
 		Args: cobra.NoArgs,
@@ -28,8 +30,15 @@ func newApplyCommand(s *session) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			request := &adminv1.ApplyRequest{DryRun: true}
-			request.Manifest, request.Files = joinFiles(files)
+			requests, err := applyRequests(files)
+			switch {
+			case err != nil:
+				return err
+			case len(requests) > 1:
+				return applyAll(cmd, client, requests, dryRun, agreed)
+			}
+			request := requests[0]
+			request.DryRun = true
 			if dryRun {
 				return apply(cmd.Context(), cmd.OutOrStdout(), client, request)
 			}
@@ -66,7 +75,8 @@ func joinFiles(files []api.File) (manifest []byte, parts []*adminv1.ManifestFile
 	for _, f := range files {
 		data := slices.Concat(f.Data, []byte("\n---\n"))
 		manifest = append(manifest, data...)
-		parts = append(parts, &adminv1.ManifestFile{Name: f.Name, Size: uint64(len(data))})
+		parts = append(parts, &adminv1.ManifestFile{Name: f.Name, Size: uint64(len(data)),
+			Documents: uint32(f.Start.Documents), Lines: uint32(f.Start.Lines)})
 	}
 	return manifest, parts
 }
@@ -77,13 +87,18 @@ func apply(ctx context.Context, out io.Writer, client adminv1.AdminServiceClient
 	if err != nil {
 		return err
 	}
+	printApplied(out, answer.GetObjects(), request.GetDryRun())
+	return nil
+}
+
+// printApplied prints what was done with objects, or what a dry run says would be.
+func printApplied(out io.Writer, objects []*adminv1.AppliedObject, dryRun bool) {
 	suffix := ""
-	if request.GetDryRun() {
+	if dryRun {
 		suffix = " (dry run)"
 	}
-	for _, o := range answer.GetObjects() {
+	for _, o := range objects {
 		fmt.Fprintf(out, "%s/%s %s%s\n", oneLine(strings.ToLower(o.GetKey().GetKind())), oneLine(o.GetKey().GetName()),
 			oneLine(o.GetAction()), suffix)
 	}
-	return nil
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
@@ -81,31 +82,43 @@ func (d *deletion) ofManifests(cmd *cobra.Command, client adminv1.AdminServiceCl
 	if err != nil {
 		return err
 	}
-	var keys []*adminv1.ObjectKey
-	var missing []error
-	for _, key := range named {
-		_, err := client.Get(cmd.Context(), &adminv1.GetRequest{Key: key})
-		switch {
-		case err == nil:
-			keys = append(keys, key)
-		case missingObject(err) == nil:
-			return err
-		case !d.ignoreMissing:
-			missing = append(missing, exitError{fmt.Errorf("%s not found", show(key)), notFound})
-		}
+	var keys, missing []*adminv1.ObjectKey
+	if len(named) > maxDeleted {
+		keys, missing, err = d.many(cmd, client, named)
+	} else if keys, missing, err = findObjects(cmd.Context(), client, named); err == nil && len(keys) > 0 {
+		err = d.agreed.toDeleteAll(cmd, client, keys)
 	}
-	if len(keys) > 0 {
-		if err := d.agreed.toDeleteAll(cmd, client, keys); err != nil {
-			return err
-		}
+	if err != nil {
+		return err
 	}
 	for _, key := range keys {
 		fmt.Fprintf(cmd.OutOrStdout(), "%s deleted\n", show(key))
 	}
-	if len(missing) > 0 {
-		return exitError{joined(missing), notFound}
+	var errs []error
+	for _, key := range missing {
+		errs = append(errs, exitError{fmt.Errorf("%s not found", show(key)), notFound})
+	}
+	if len(errs) > 0 && !d.ignoreMissing {
+		return exitError{joined(errs), notFound}
 	}
 	return nil
+}
+
+// findObjects returns which of some objects the hub has, and which it does not have.
+func findObjects(ctx context.Context, client adminv1.AdminServiceClient, named []*adminv1.ObjectKey) (keys,
+	missing []*adminv1.ObjectKey, err error) {
+	for _, key := range named {
+		_, err := client.Get(ctx, &adminv1.GetRequest{Key: key})
+		switch {
+		case err == nil:
+			keys = append(keys, key)
+		case missingObject(err) == nil:
+			return nil, nil, err
+		default:
+			missing = append(missing, key)
+		}
+	}
+	return keys, missing, nil
 }
 
 // keysOf returns the keys of the objects of files. Of an object, only its kind and its name count. The error names all

@@ -276,16 +276,7 @@ func (d *diff) preview(cmd *cobra.Command, trees *checkout, released *published)
 	if err != nil {
 		return nil, err
 	}
-	objects := slices.Clone(given)
-	owned, unapplied := maps.Clone(released.owned), map[api.Key]bool{}
-	for _, o := range released.objects {
-		if slices.ContainsFunc(given, func(g *api.Object) bool { return g.Key == o.Key }) {
-			_, unapplied[o.Key] = owned[o.Key]
-			delete(owned, o.Key)
-		} else {
-			objects = append(objects, o)
-		}
-	}
+	objects, owned, unapplied := released.with(given)
 	if objects, err = trees.complete(objects); err != nil {
 		return nil, err
 	}
@@ -313,6 +304,26 @@ func (d *diff) preview(cmd *cobra.Command, trees *checkout, released *published)
 			return released.clusters[cluster][name].told
 		},
 	})
+}
+
+// with returns the objects of the hub with those of files in their place, the owners of those that stay, and which of
+// the others Git gives.
+func (p *published) with(given []*api.Object) (objects []*api.Object, owned map[api.Key]api.Key,
+	unapplied map[api.Key]bool) {
+	objects, owned, unapplied = slices.Clone(given), maps.Clone(p.owned), map[api.Key]bool{}
+	isGiven := map[api.Key]bool{}
+	for _, g := range given {
+		isGiven[g.Key] = true
+	}
+	for _, o := range p.objects {
+		if isGiven[o.Key] {
+			_, unapplied[o.Key] = owned[o.Key]
+			delete(owned, o.Key)
+		} else {
+			objects = append(objects, o)
+		}
+	}
+	return objects, owned, unapplied
 }
 
 // checkOut writes the files of a commit of the Git repository in a folder to a new folder, and returns a function that

@@ -134,6 +134,9 @@ func runHub(t *testing.T, c hub.Config, folder, objects string) (config string, 
 		t.Fatal(err)
 	}
 	t.Cleanup(done)
+	if objects == "" {
+		return h.OperatorConfig(), client
+	}
 	if _, err := client.Apply(t.Context(), &adminv1.ApplyRequest{Manifest: []byte(objects)}); err != nil {
 		t.Fatal(err)
 	}

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/navefleet/nave/hub/api"
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 	"github.com/navefleet/nave/shared/wording"
 )
@@ -40,14 +41,19 @@ func (a *agreement) to(cmd *cobra.Command, client adminv1.AdminServiceClient,
 		strings.HasPrefix(text, "the change is missing") { // a hub takes a kind of change that is newer for none
 		return nil, status.Error(codes.Unimplemented, "it does not know what the change removes")
 	}
-	if err != nil || takesNothing(impact, change) {
-		return impact, err
-	}
-	printImpact(cmd.ErrOrStderr(), impact)
-	if err := a.ask(cmd, "the removals"); err != nil {
+	if err != nil {
 		return nil, err
 	}
-	return impact, nil
+	return impact, a.toImpact(cmd, impact, change)
+}
+
+// toImpact is to for a change whose impact is known.
+func (a *agreement) toImpact(cmd *cobra.Command, impact *adminv1.ImpactResponse, change *adminv1.ImpactRequest) error {
+	if takesNothing(impact, change) {
+		return nil
+	}
+	printImpact(cmd.ErrOrStderr(), impact)
+	return a.ask(cmd, "the removals")
 }
 
 // ask returns nil if the operator agrees, by --yes or by an answer. what is what to agree to.
@@ -125,13 +131,11 @@ func isTerminal(in io.Reader) bool {
 
 // takesNothing reports whether a change removes no object, but for those of the hub that the operator named.
 func takesNothing(m *adminv1.ImpactResponse, change *adminv1.ImpactRequest) bool {
-	named := change.GetDeleteAll().GetKeys()
-	if key := change.GetDelete(); key != nil {
-		named = []*adminv1.ObjectKey{key}
+	named := map[api.Key]bool{keyOf(change.GetDelete()): true}
+	for _, key := range change.GetDeleteAll().GetKeys() {
+		named[keyOf(key)] = true
 	}
-	more := slices.ContainsFunc(m.GetHubObjects(), func(gone *adminv1.ObjectKey) bool {
-		return !slices.ContainsFunc(named, func(key *adminv1.ObjectKey) bool { return keyOf(key) == keyOf(gone) })
-	})
+	more := slices.ContainsFunc(m.GetHubObjects(), func(gone *adminv1.ObjectKey) bool { return !named[keyOf(gone)] })
 	return !more && len(m.GetClusters()) == 0 && len(m.GetUnknown()) == 0 && len(m.GetUsedBy()) == 0
 }
 

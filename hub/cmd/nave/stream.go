@@ -16,10 +16,13 @@ var pings = keepalive.ClientParameters{Time: 30 * time.Second, Timeout: 10 * tim
 
 // openStream opens a stream whose errors name the hub. If the hub sends no header within --timeout, the stream ends:
 // the hub sends it when it has accepted the call, although the first message may come much later. A stream whose caller
-// reads no error keeps its resources until ctx ends.
+// reads no error keeps its resources until ctx ends. A stream of requests ends after --timeout, as a call does.
 func (s *session) openStream(ctx context.Context, d *grpc.StreamDesc, conn *grpc.ClientConn, method string,
 	open grpc.Streamer, options ...grpc.CallOption) (grpc.ClientStream, error) {
 	ctx, cancel := context.WithCancel(ctx)
+	if d.ClientStreams {
+		ctx, cancel = context.WithTimeout(ctx, s.timeout)
+	}
 	stream, err := open(ctx, d, conn, method, options...)
 	if err != nil {
 		cancel()

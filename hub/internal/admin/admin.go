@@ -67,6 +67,7 @@ type Server struct {
 	drainOnce sync.Once
 	draining  chan struct{}
 	computed  atomic.Int64 // objects that watches computed
+	changes   *shares      // of the changes of several messages that are received
 	watches   *shares      // of the watches that are served
 	readers   *shares      // of the logs that are read
 }
@@ -75,7 +76,8 @@ type Server struct {
 func New(c Config) *Server {
 	s := &Server{store: c.Store, vault: c.Vault, join: c.Join, ask: c.Ask, schemas: c.Schemas, logs: c.Logs,
 		records: c.Records, log: c.Log, now: c.Now, silence: maxSilence, questions: newShares(maxQuestions),
-		watches: newShares(maxWatches), readers: newShares(maxReaders), draining: make(chan struct{})}
+		changes: newShares(maxLarge), watches: newShares(maxWatches), readers: newShares(maxReaders),
+		draining: make(chan struct{})}
 	s.log = cmp.Or(s.log, slog.Default())
 	if s.now == nil {
 		s.now = time.Now

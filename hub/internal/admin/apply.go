@@ -14,6 +14,7 @@ import (
 	"github.com/navefleet/nave/hub/internal/store"
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 	"github.com/navefleet/nave/shared/condition"
+	"github.com/navefleet/nave/shared/identity"
 	"github.com/navefleet/nave/shared/manifest"
 )
 
@@ -34,51 +35,78 @@ func (s *Server) Apply(ctx context.Context, r *adminv1.ApplyRequest) (*adminv1.A
 	if err != nil {
 		return nil, err
 	}
-	admitted, err := admit(filesOf(r)...)
-	var replaced []admittedObject
+	c := changeOf(r)
+	c.admitted, err = admit(filesOf(r)...)
 	if err == nil && len(r.Replaces) > 0 {
-		replaced, err = admit(api.File{Data: r.Replaces})
+		c.replaced, err = admit(api.File{Data: r.Replaces})
 	}
 	if err != nil {
 		return nil, err
 	}
-	var applied []*adminv1.AppliedObject
+	applied, err := s.carryOut(ctx, who, c)
+	if err != nil {
+		return nil, err
+	}
+	return &adminv1.ApplyResponse{Objects: applied}, nil
+}
+
+// change is what an operator applies.
+type change struct {
+	admitted, replaced []admittedObject
+	dryRun, confirmed  bool
+	digest             string // of the impact that the operator agrees to
+
+	asksImpact bool // of a dry run
+	impact     *adminv1.ImpactResponse
+}
+
+// changeOf returns the change of a request, without its objects.
+func changeOf(r *adminv1.ApplyRequest) *change {
+	return &change{dryRun: r.GetDryRun(), confirmed: r.GetConfirmed(), digest: r.GetDigest()}
+}
+
+// carryOut writes the objects of a change in one transaction, and returns the action on each.
+func (s *Server) carryOut(ctx context.Context, who identity.ID, c *change) (applied []*adminv1.AppliedObject,
+	err error) {
 	err = s.readApplications(ctx, s.update, func(tx *store.Tx, apps *applications) (err error) {
-		if err := requireUnchanged(tx, replaced); err != nil {
+		if err := requireUnchanged(tx, c.replaced); err != nil {
 			return err
 		}
-		if r.Confirmed {
-			if err := s.confirmApply(tx, apps, admitted, r.Digest); err != nil {
+		if c.confirmed || c.dryRun && c.asksImpact {
+			if err := s.judge(tx, apps, c); err != nil {
 				return err
 			}
 		}
-		if applied, err = s.applyAll(tx, admitted); err == nil && r.DryRun {
+		if applied, err = s.applyAll(tx, c.admitted); err == nil && c.dryRun {
 			err = errDryRun
 		}
 		return err
 	})
-	response := &adminv1.ApplyResponse{Objects: applied}
 	if errors.Is(err, errDryRun) {
-		return response, nil
+		return applied, nil
 	}
 	if err != nil {
 		return nil, s.fail(err)
 	}
-	for i, a := range admitted {
+	for i, a := range c.admitted {
 		if action := applied[i].Action; action != actionUnchanged {
 			s.did(who, action, a.key)
 		}
 	}
-	return response, nil
+	return applied, nil
 }
 
-// confirmApply records that the operator agrees to the impact of an apply.
-func (s *Server) confirmApply(tx *store.Tx, apps *applications, admitted []admittedObject, digest string) error {
-	i, err := impactOfApply(tx, apps, admitted)
+// judge computes the impact of a change. If the change is confirmed, judge records that the operator agrees.
+func (s *Server) judge(tx *store.Tx, apps *applications, c *change) error {
+	i, err := impactOfApply(tx, apps, c.admitted)
 	if err != nil {
 		return err
 	}
-	return s.confirmed(i, digest)
+	if c.confirmed {
+		return s.confirmed(i, c.digest)
+	}
+	c.impact, err = i.message()
+	return err
 }
 
 // requireUnchanged returns ABORTED unless the store has each of the objects as it is given.
@@ -124,26 +152,48 @@ func filesOf(r *adminv1.ApplyRequest) (files []api.File) {
 	for _, f := range r.Files {
 		n := min(f.GetSize(), uint64(len(rest)))
 		data := bytes.TrimSuffix(rest[:n], []byte("\n---\n")) // nave ends each so; a file may be in UTF-16
-		files = append(files, api.File{Name: f.GetName(), Data: data})
+		start := manifest.Start{Documents: int(f.GetDocuments()), Lines: int(f.GetLines())}
+		files = append(files, api.File{Name: f.GetName(), Data: data, Start: start})
 		rest = rest[n:]
 	}
 	return append(files, api.File{Data: rest})
 }
 
-// admit parses manifests and admits their objects. If objects are refused, the error lists all causes.
-func admit(files ...api.File) (admitted []admittedObject, err error) {
-	err = api.AdmitAll(files, func(o *manifest.Object) (api.Key, error) {
-		a, err := admitOne(o)
-		admitted = append(admitted, a)
-		return a.key, err
+// admission admits the objects of files that come one after another.
+type admission struct {
+	*api.Batch
+	admitted []admittedObject
+}
+
+func newAdmission() *admission {
+	a := &admission{}
+	a.Batch = api.NewBatch(func(o *manifest.Object) (api.Key, error) {
+		one, err := admitOne(o)
+		a.admitted = append(a.admitted, one)
+		return one.key, err
 	})
-	if err == nil && len(admitted) == 0 {
+	return a
+}
+
+// result returns the objects of all files. If objects are refused, the error lists all causes.
+func (a *admission) result() ([]admittedObject, error) {
+	err := a.Err()
+	if err == nil && len(a.admitted) == 0 {
 		err = errors.New("the manifest has no objects")
 	}
 	if err != nil {
 		return nil, status.Error(codes.InvalidArgument, err.Error())
 	}
-	return admitted, nil
+	return a.admitted, nil
+}
+
+// admit parses manifests and admits their objects. If objects are refused, the error lists all causes.
+func admit(files ...api.File) ([]admittedObject, error) {
+	a := newAdmission()
+	for _, f := range files {
+		a.Add(f)
+	}
+	return a.result()
 }
 
 func admitOne(o *manifest.Object) (admittedObject, error) {

@@ -3,7 +3,6 @@ package admin
 import (
 	"cmp"
 	"context"
-	"slices"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -11,6 +10,7 @@ import (
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/store"
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
+	"github.com/navefleet/nave/shared/identity"
 )
 
 // maxDeleted is how many objects one request deletes.
@@ -27,13 +27,19 @@ func (s *Server) Delete(ctx context.Context, r *adminv1.DeleteRequest) (*adminv1
 	if err != nil {
 		return nil, err
 	}
-	err = s.readApplications(ctx, s.update, func(tx *store.Tx, apps *applications) error {
-		if r.Confirmed {
+	err = s.deleteAll(ctx, who, keys, r.GetConfirmed(), r.GetDigest())
+	return &adminv1.DeleteResponse{}, err
+}
+
+// deleteAll deletes objects in one transaction.
+func (s *Server) deleteAll(ctx context.Context, who identity.ID, keys []api.Key, confirmed bool, digest string) error {
+	err := s.readApplications(ctx, s.update, func(tx *store.Tx, apps *applications) error {
+		if confirmed {
 			i, err := impactOfDelete(tx, apps, keys...)
 			if err != nil {
 				return err
 			}
-			if err := s.confirmed(i, r.Digest); err != nil {
+			if err := s.confirmed(i, digest); err != nil {
 				return err
 			}
 		}
@@ -49,7 +55,7 @@ func (s *Server) Delete(ctx context.Context, r *adminv1.DeleteRequest) (*adminv1
 			s.did(who, "deleted", key)
 		}
 	}
-	return &adminv1.DeleteResponse{}, s.fail(err)
+	return s.fail(err)
 }
 
 // deletedKeys returns the keys of a request, each once.
@@ -70,16 +76,31 @@ func readKeys(all []*adminv1.ObjectKey) (keys []api.Key, err error) {
 		return nil, status.Errorf(codes.InvalidArgument, "%d objects: at most %d are deleted at once: choose fewer",
 			len(all), maxDeleted)
 	}
+	return (&keySet{}).add(all)
+}
+
+// keySet has keys, each once.
+type keySet struct {
+	keys []api.Key
+	seen map[api.Key]bool
+}
+
+// add adds the keys of objects and returns all keys.
+func (k *keySet) add(all []*adminv1.ObjectKey) ([]api.Key, error) {
+	if k.seen == nil {
+		k.seen = map[api.Key]bool{}
+	}
 	for _, m := range all {
 		key, err := readKey(m)
 		if err != nil {
 			return nil, err
 		}
-		if !slices.Contains(keys, key) {
-			keys = append(keys, key)
+		if !k.seen[key] {
+			k.seen[key] = true
+			k.keys = append(k.keys, key)
 		}
 	}
-	return keys, nil
+	return k.keys, nil
 }
 
 func remove(tx *store.Tx, key api.Key) error {

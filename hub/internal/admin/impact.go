@@ -141,65 +141,71 @@ func impactOfDelete(tx *store.Tx, apps *applications, keys ...api.Key) (*impact,
 			i.remove(key)
 		}
 	}
-	for _, key := range keys { // after all removals: what goes along uses nothing
-		if err := i.findUsers(key); err != nil {
-			return nil, err
-		}
-	}
-	return i, nil
+	return i, i.findUsers(keys) // after all removals: what goes along uses nothing
 }
 
-// findUsers notes the objects that need a source or a Secret of the hub.
-func (i *impact) findUsers(needed api.Key) error {
+// findUsers notes the objects that stay and need a source or a Secret of the hub.
+func (i *impact) findUsers(keys []api.Key) error {
+	needed := map[api.Key][]api.Key{} // by the names that objects use, which have no cluster
+	for _, key := range keys {
+		if key.Role() == api.SourceRole || key.Role() == api.CredentialRole {
+			needed[key.In("")] = append(needed[key.In("")], key)
+		}
+	}
+	if len(needed) == 0 {
+		return nil
+	}
 	reader := fold.NewReader(i.tx)
 	for key, row := range i.rows {
-		uses, err := false, error(nil)
-		switch {
-		case needed.Role() == api.CredentialRole && key.Role() == api.SourceRole:
-			uses, err = usesSecret(row, needed)
-		case needed.Role() == api.SourceRole && key.Role() == api.SourceRole:
-			uses, err = i.composedOf(row, needed)
-		case needed.Role() == api.SourceRole:
-			uses, err = readsSource(reader, row, needed)
+		if i.gone[key] {
+			continue
 		}
+		find := i.namesOne
+		if key.Role() == api.SourceRole {
+			find = i.composedOfOne
+		}
+		uses, err := find(reader, row, needed)
 		if err != nil {
 			return err
 		}
-		if uses && !i.gone[key] {
+		if uses {
 			i.usedBy[key] = true
 		}
 	}
 	return nil
 }
 
-// usesSecret reports whether a source names the Secret.
-func usesSecret(source store.Resource, secret api.Key) (bool, error) {
-	view, err := source.Object.Source()
-	return err == nil && source.Key.Namespace == secret.Namespace &&
-		slices.ContainsFunc(view.Secrets, func(r api.SecretReference) bool { return r.Name == secret.Name }), err
-}
-
-// composedOf reports whether a source reads another one.
-func (i *impact) composedOf(row store.Resource, input api.Key) (uses bool, err error) {
+// composedOfOne reports whether a source names one of some Secrets, or reads one of some sources.
+func (i *impact) composedOfOne(_ *fold.Reader, row store.Resource, needed map[api.Key][]api.Key) (uses bool,
+	err error) {
 	view, err := row.Object.Source()
-	if err != nil || !slices.ContainsFunc(view.Inputs, func(in api.SourceInput) bool { return in.Key == input.In("") }) {
+	if err != nil {
 		return false, err
+	}
+	for _, r := range view.Secrets {
+		if needed[api.Key{Kind: api.SecretKind, Namespace: row.Key.Namespace, Name: r.Name}] != nil {
+			return true, nil
+		}
+	}
+	if !slices.ContainsFunc(view.Inputs, func(in api.SourceInput) bool { return needed[in.Key] != nil }) {
+		return false, nil
 	}
 	_, _, _ = row.FetchOf(func(key api.Key) (store.Resource, bool, error) { // what is missing its Condition says
 		found, exists := i.rows[key]
-		uses = uses || exists && key == input
+		uses = uses || exists && slices.Contains(needed[key.In("")], key)
 		return found, exists, nil
 	})
 	return uses, nil
 }
 
-// readsSource reports whether an object, or the template of a Fleet, names the source.
-func readsSource(reader *fold.Reader, row store.Resource, source api.Key) (bool, error) {
-	if name, ok := row.Object.SourceReference(); !ok || name != source.In("") {
+// namesOne reports whether an object, or the template of a Fleet, names one of some sources.
+func (i *impact) namesOne(reader *fold.Reader, row store.Resource, needed map[api.Key][]api.Key) (bool, error) {
+	name, ok := row.Object.SourceReference()
+	if !ok || needed[name] == nil {
 		return false, nil
 	}
 	found, err := reader.Source(row)
-	return found != nil && found.Key == source, err
+	return found != nil && slices.Contains(needed[name], found.Key), err
 }
 
 // remove marks an object and its descendants as removed. Children that outlive their owner stay, and so do the children

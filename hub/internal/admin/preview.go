@@ -24,7 +24,7 @@ const (
 	// memory.
 	maxQuestions = 8
 	questionTime = time.Minute      // of one question
-	maxSilence   = 10 * time.Second // between two messages with the content of a question
+	maxSilence   = 10 * time.Second // between two messages with the content of a question or a change
 )
 
 // Asker asks the spoke of a cluster what Applications would change. content has the Applications, by their digests, and
@@ -63,24 +63,31 @@ func (s *Server) PreviewLive(stream adminv1.AdminService_PreviewLiveServer) erro
 // readQuestion reads the content of a question. If the cluster does not exist, the error is NOT_FOUND.
 func (s *Server) readQuestion(ctx context.Context, stream adminv1.AdminService_PreviewLiveServer) (*question, error) {
 	q := &question{content: map[manifest.Digest][]byte{}}
-	received := make(chan error, 1)
-	silent := time.NewTimer(s.silence)
-	defer silent.Stop()
-	go func() { received <- q.receive(stream, func() { silent.Reset(s.silence) }) }() // ends with the stream
-	select {
-	case err := <-received:
-		if err != nil {
-			return nil, err
-		}
-	case <-silent.C:
-		return nil, status.Errorf(codes.DeadlineExceeded, "no content of the question came for %s: try again", s.silence)
-	case <-ctx.Done():
-		return nil, status.Errorf(codes.DeadlineExceeded, "the question was not complete within %s", questionTime)
+	err := s.receive(ctx, "the question", func(heard func()) error { return q.receive(stream, heard) })
+	if err != nil {
+		return nil, err
 	}
 	return q, s.store.View(ctx, func(tx *store.Tx) error {
 		_, err := resource(tx, api.ClusterKey(q.cluster))
 		return err
 	})
+}
+
+// receive calls read, which reads the messages of a stream to the end, and calls heard after each. If none comes for
+// some time, or ctx ends, receive returns an error, and read goes on until the stream ends. what is what comes.
+func (s *Server) receive(ctx context.Context, what string, read func(heard func()) error) error {
+	received := make(chan error, 1)
+	silent := time.NewTimer(s.silence)
+	defer silent.Stop()
+	go func() { received <- read(func() { silent.Reset(s.silence) }) }() // ends with the stream
+	select {
+	case err := <-received:
+		return err
+	case <-silent.C:
+		return status.Errorf(codes.DeadlineExceeded, "no content of %s came for %s: try again", what, s.silence)
+	case <-ctx.Done():
+		return status.Errorf(codes.DeadlineExceeded, "%s was not complete in time: try again", what)
+	}
 }
 
 // previewedApplication returns what a spoke said about an application.

@@ -771,7 +771,10 @@ type ManifestFile struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	// In bytes. The rest of the manifest belongs to no file.
-	Size          uint64 `protobuf:"varint,2,opt,name=size,proto3" json:"size,omitempty"`
+	Size uint64 `protobuf:"varint,2,opt,name=size,proto3" json:"size,omitempty"`
+	// Of a part of a file: how many documents and lines of the file come before it.
+	Documents     uint32 `protobuf:"varint,3,opt,name=documents,proto3" json:"documents,omitempty"`
+	Lines         uint32 `protobuf:"varint,4,opt,name=lines,proto3" json:"lines,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -820,6 +823,20 @@ func (x *ManifestFile) GetSize() uint64 {
 	return 0
 }
 
+func (x *ManifestFile) GetDocuments() uint32 {
+	if x != nil {
+		return x.Documents
+	}
+	return 0
+}
+
+func (x *ManifestFile) GetLines() uint32 {
+	if x != nil {
+		return x.Lines
+	}
+	return 0
+}
+
 type ApplyResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Objects       []*AppliedObject       `protobuf:"bytes,1,rep,name=objects,proto3" json:"objects,omitempty"`
@@ -864,6 +881,60 @@ func (x *ApplyResponse) GetObjects() []*AppliedObject {
 	return nil
 }
 
+// ApplyAllResponse has the objects in the order of the requests.
+type ApplyAllResponse struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Objects []*AppliedObject       `protobuf:"bytes,1,rep,name=objects,proto3" json:"objects,omitempty"`
+	// With dry_run: what the change takes away, as Impact says.
+	Impact        *ImpactResponse `protobuf:"bytes,2,opt,name=impact,proto3" json:"impact,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ApplyAllResponse) Reset() {
+	*x = ApplyAllResponse{}
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ApplyAllResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ApplyAllResponse) ProtoMessage() {}
+
+func (x *ApplyAllResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ApplyAllResponse.ProtoReflect.Descriptor instead.
+func (*ApplyAllResponse) Descriptor() ([]byte, []int) {
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *ApplyAllResponse) GetObjects() []*AppliedObject {
+	if x != nil {
+		return x.Objects
+	}
+	return nil
+}
+
+func (x *ApplyAllResponse) GetImpact() *ImpactResponse {
+	if x != nil {
+		return x.Impact
+	}
+	return nil
+}
+
 type AppliedObject struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Key   *ObjectKey             `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
@@ -875,7 +946,7 @@ type AppliedObject struct {
 
 func (x *AppliedObject) Reset() {
 	*x = AppliedObject{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[11]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -887,7 +958,7 @@ func (x *AppliedObject) String() string {
 func (*AppliedObject) ProtoMessage() {}
 
 func (x *AppliedObject) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[11]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -900,7 +971,7 @@ func (x *AppliedObject) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AppliedObject.ProtoReflect.Descriptor instead.
 func (*AppliedObject) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{11}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *AppliedObject) GetKey() *ObjectKey {
@@ -926,14 +997,16 @@ type DeleteRequest struct {
 	// compared.
 	Digest string `protobuf:"bytes,3,opt,name=digest,proto3" json:"digest,omitempty"`
 	// In place of key: several objects of the hub. All of them are deleted at once, or none. At most 1,000.
-	Keys          []*ObjectKey `protobuf:"bytes,4,rep,name=keys,proto3" json:"keys,omitempty"`
+	Keys []*ObjectKey `protobuf:"bytes,4,rep,name=keys,proto3" json:"keys,omitempty"`
+	// Of DeleteAll: only say what the deletion would take away. Objects that do not exist are no error then.
+	DryRun        bool `protobuf:"varint,5,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *DeleteRequest) Reset() {
 	*x = DeleteRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[12]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -945,7 +1018,7 @@ func (x *DeleteRequest) String() string {
 func (*DeleteRequest) ProtoMessage() {}
 
 func (x *DeleteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[12]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -958,7 +1031,7 @@ func (x *DeleteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteRequest.ProtoReflect.Descriptor instead.
 func (*DeleteRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{12}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *DeleteRequest) GetKey() *ObjectKey {
@@ -989,6 +1062,13 @@ func (x *DeleteRequest) GetKeys() []*ObjectKey {
 	return nil
 }
 
+func (x *DeleteRequest) GetDryRun() bool {
+	if x != nil {
+		return x.DryRun
+	}
+	return false
+}
+
 type DeleteResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -997,7 +1077,7 @@ type DeleteResponse struct {
 
 func (x *DeleteResponse) Reset() {
 	*x = DeleteResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[13]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1009,7 +1089,7 @@ func (x *DeleteResponse) String() string {
 func (*DeleteResponse) ProtoMessage() {}
 
 func (x *DeleteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[13]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1022,7 +1102,61 @@ func (x *DeleteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteResponse.ProtoReflect.Descriptor instead.
 func (*DeleteResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{13}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{14}
+}
+
+type DeleteAllResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// With dry_run: the objects that do not exist.
+	Missing []*ObjectKey `protobuf:"bytes,1,rep,name=missing,proto3" json:"missing,omitempty"`
+	// With dry_run: what the deletion takes away, as Impact says.
+	Impact        *ImpactResponse `protobuf:"bytes,2,opt,name=impact,proto3" json:"impact,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteAllResponse) Reset() {
+	*x = DeleteAllResponse{}
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteAllResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteAllResponse) ProtoMessage() {}
+
+func (x *DeleteAllResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteAllResponse.ProtoReflect.Descriptor instead.
+func (*DeleteAllResponse) Descriptor() ([]byte, []int) {
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *DeleteAllResponse) GetMissing() []*ObjectKey {
+	if x != nil {
+		return x.Missing
+	}
+	return nil
+}
+
+func (x *DeleteAllResponse) GetImpact() *ImpactResponse {
+	if x != nil {
+		return x.Impact
+	}
+	return nil
 }
 
 type ObjectKeys struct {
@@ -1034,7 +1168,7 @@ type ObjectKeys struct {
 
 func (x *ObjectKeys) Reset() {
 	*x = ObjectKeys{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[14]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1046,7 +1180,7 @@ func (x *ObjectKeys) String() string {
 func (*ObjectKeys) ProtoMessage() {}
 
 func (x *ObjectKeys) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[14]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1059,7 +1193,7 @@ func (x *ObjectKeys) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectKeys.ProtoReflect.Descriptor instead.
 func (*ObjectKeys) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{14}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ObjectKeys) GetKeys() []*ObjectKey {
@@ -1085,7 +1219,7 @@ type ImpactRequest struct {
 
 func (x *ImpactRequest) Reset() {
 	*x = ImpactRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[15]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1097,7 +1231,7 @@ func (x *ImpactRequest) String() string {
 func (*ImpactRequest) ProtoMessage() {}
 
 func (x *ImpactRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[15]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1110,7 +1244,7 @@ func (x *ImpactRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImpactRequest.ProtoReflect.Descriptor instead.
 func (*ImpactRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{15}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ImpactRequest) GetChange() isImpactRequest_Change {
@@ -1222,7 +1356,7 @@ type ImpactResponse struct {
 
 func (x *ImpactResponse) Reset() {
 	*x = ImpactResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[16]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1234,7 +1368,7 @@ func (x *ImpactResponse) String() string {
 func (*ImpactResponse) ProtoMessage() {}
 
 func (x *ImpactResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[16]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1247,7 +1381,7 @@ func (x *ImpactResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImpactResponse.ProtoReflect.Descriptor instead.
 func (*ImpactResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{16}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ImpactResponse) GetHubObjects() []*ObjectKey {
@@ -1297,7 +1431,7 @@ type ClusterImpact struct {
 
 func (x *ClusterImpact) Reset() {
 	*x = ClusterImpact{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[17]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1309,7 +1443,7 @@ func (x *ClusterImpact) String() string {
 func (*ClusterImpact) ProtoMessage() {}
 
 func (x *ClusterImpact) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[17]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1322,7 +1456,7 @@ func (x *ClusterImpact) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterImpact.ProtoReflect.Descriptor instead.
 func (*ClusterImpact) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{17}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ClusterImpact) GetCluster() string {
@@ -1363,7 +1497,7 @@ type ApplicationImpact struct {
 
 func (x *ApplicationImpact) Reset() {
 	*x = ApplicationImpact{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[18]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1375,7 +1509,7 @@ func (x *ApplicationImpact) String() string {
 func (*ApplicationImpact) ProtoMessage() {}
 
 func (x *ApplicationImpact) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[18]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1388,7 +1522,7 @@ func (x *ApplicationImpact) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplicationImpact.ProtoReflect.Descriptor instead.
 func (*ApplicationImpact) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{18}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ApplicationImpact) GetKey() *ObjectKey {
@@ -1438,7 +1572,7 @@ type ConfirmRequest struct {
 
 func (x *ConfirmRequest) Reset() {
 	*x = ConfirmRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[19]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1450,7 +1584,7 @@ func (x *ConfirmRequest) String() string {
 func (*ConfirmRequest) ProtoMessage() {}
 
 func (x *ConfirmRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[19]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1463,7 +1597,7 @@ func (x *ConfirmRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfirmRequest.ProtoReflect.Descriptor instead.
 func (*ConfirmRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{19}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ConfirmRequest) GetKey() *ObjectKey {
@@ -1489,7 +1623,7 @@ type ConfirmResponse struct {
 
 func (x *ConfirmResponse) Reset() {
 	*x = ConfirmResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[20]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1501,7 +1635,7 @@ func (x *ConfirmResponse) String() string {
 func (*ConfirmResponse) ProtoMessage() {}
 
 func (x *ConfirmResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[20]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1514,7 +1648,7 @@ func (x *ConfirmResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfirmResponse.ProtoReflect.Descriptor instead.
 func (*ConfirmResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{20}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ConfirmResponse) GetImpact() *ImpactResponse {
@@ -1540,7 +1674,7 @@ type ReconcileRequest struct {
 
 func (x *ReconcileRequest) Reset() {
 	*x = ReconcileRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[21]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1552,7 +1686,7 @@ func (x *ReconcileRequest) String() string {
 func (*ReconcileRequest) ProtoMessage() {}
 
 func (x *ReconcileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[21]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1565,7 +1699,7 @@ func (x *ReconcileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReconcileRequest.ProtoReflect.Descriptor instead.
 func (*ReconcileRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{21}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ReconcileRequest) GetKey() *ObjectKey {
@@ -1614,7 +1748,7 @@ type ReconcileResponse struct {
 
 func (x *ReconcileResponse) Reset() {
 	*x = ReconcileResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[22]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1626,7 +1760,7 @@ func (x *ReconcileResponse) String() string {
 func (*ReconcileResponse) ProtoMessage() {}
 
 func (x *ReconcileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[22]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1639,7 +1773,7 @@ func (x *ReconcileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReconcileResponse.ProtoReflect.Descriptor instead.
 func (*ReconcileResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{22}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ReconcileResponse) GetRequestedAt() string {
@@ -1667,7 +1801,7 @@ type SuspendRequest struct {
 
 func (x *SuspendRequest) Reset() {
 	*x = SuspendRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[23]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1679,7 +1813,7 @@ func (x *SuspendRequest) String() string {
 func (*SuspendRequest) ProtoMessage() {}
 
 func (x *SuspendRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[23]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1692,7 +1826,7 @@ func (x *SuspendRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SuspendRequest.ProtoReflect.Descriptor instead.
 func (*SuspendRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{23}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *SuspendRequest) GetKey() *ObjectKey {
@@ -1719,7 +1853,7 @@ type SuspendResponse struct {
 
 func (x *SuspendResponse) Reset() {
 	*x = SuspendResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[24]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1731,7 +1865,7 @@ func (x *SuspendResponse) String() string {
 func (*SuspendResponse) ProtoMessage() {}
 
 func (x *SuspendResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[24]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1744,7 +1878,7 @@ func (x *SuspendResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SuspendResponse.ProtoReflect.Descriptor instead.
 func (*SuspendResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{24}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *SuspendResponse) GetChanged() bool {
@@ -1763,7 +1897,7 @@ type ResumeRequest struct {
 
 func (x *ResumeRequest) Reset() {
 	*x = ResumeRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[25]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1775,7 +1909,7 @@ func (x *ResumeRequest) String() string {
 func (*ResumeRequest) ProtoMessage() {}
 
 func (x *ResumeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[25]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1788,7 +1922,7 @@ func (x *ResumeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeRequest.ProtoReflect.Descriptor instead.
 func (*ResumeRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{25}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ResumeRequest) GetKey() *ObjectKey {
@@ -1812,7 +1946,7 @@ type ResumeResponse struct {
 
 func (x *ResumeResponse) Reset() {
 	*x = ResumeResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[26]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1824,7 +1958,7 @@ func (x *ResumeResponse) String() string {
 func (*ResumeResponse) ProtoMessage() {}
 
 func (x *ResumeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[26]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1837,7 +1971,7 @@ func (x *ResumeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeResponse.ProtoReflect.Descriptor instead.
 func (*ResumeResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{26}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ResumeResponse) GetChanged() bool {
@@ -1874,7 +2008,7 @@ type CreateJoinTokenRequest struct {
 
 func (x *CreateJoinTokenRequest) Reset() {
 	*x = CreateJoinTokenRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[27]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1886,7 +2020,7 @@ func (x *CreateJoinTokenRequest) String() string {
 func (*CreateJoinTokenRequest) ProtoMessage() {}
 
 func (x *CreateJoinTokenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[27]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1899,7 +2033,7 @@ func (x *CreateJoinTokenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateJoinTokenRequest.ProtoReflect.Descriptor instead.
 func (*CreateJoinTokenRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{27}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *CreateJoinTokenRequest) GetCluster() string {
@@ -1946,7 +2080,7 @@ type CreateJoinTokenResponse struct {
 
 func (x *CreateJoinTokenResponse) Reset() {
 	*x = CreateJoinTokenResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[28]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1958,7 +2092,7 @@ func (x *CreateJoinTokenResponse) String() string {
 func (*CreateJoinTokenResponse) ProtoMessage() {}
 
 func (x *CreateJoinTokenResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[28]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1971,7 +2105,7 @@ func (x *CreateJoinTokenResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateJoinTokenResponse.ProtoReflect.Descriptor instead.
 func (*CreateJoinTokenResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{28}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *CreateJoinTokenResponse) GetToken() string {
@@ -2055,7 +2189,7 @@ type ListEventsRequest struct {
 
 func (x *ListEventsRequest) Reset() {
 	*x = ListEventsRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[29]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2067,7 +2201,7 @@ func (x *ListEventsRequest) String() string {
 func (*ListEventsRequest) ProtoMessage() {}
 
 func (x *ListEventsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[29]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2080,7 +2214,7 @@ func (x *ListEventsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEventsRequest.ProtoReflect.Descriptor instead.
 func (*ListEventsRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{29}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ListEventsRequest) GetCluster() string {
@@ -2157,7 +2291,7 @@ type ListEventsResponse struct {
 
 func (x *ListEventsResponse) Reset() {
 	*x = ListEventsResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[30]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2169,7 +2303,7 @@ func (x *ListEventsResponse) String() string {
 func (*ListEventsResponse) ProtoMessage() {}
 
 func (x *ListEventsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[30]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2182,7 +2316,7 @@ func (x *ListEventsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEventsResponse.ProtoReflect.Descriptor instead.
 func (*ListEventsResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{30}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ListEventsResponse) GetEvents() []*Event {
@@ -2213,7 +2347,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[31]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2225,7 +2359,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[31]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2238,7 +2372,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{31}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Event) GetTime() *timestamppb.Timestamp {
@@ -2285,7 +2419,7 @@ type TreeRequest struct {
 
 func (x *TreeRequest) Reset() {
 	*x = TreeRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[32]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2297,7 +2431,7 @@ func (x *TreeRequest) String() string {
 func (*TreeRequest) ProtoMessage() {}
 
 func (x *TreeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[32]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2310,7 +2444,7 @@ func (x *TreeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TreeRequest.ProtoReflect.Descriptor instead.
 func (*TreeRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{32}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *TreeRequest) GetKey() *ObjectKey {
@@ -2329,7 +2463,7 @@ type TreeResponse struct {
 
 func (x *TreeResponse) Reset() {
 	*x = TreeResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[33]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2341,7 +2475,7 @@ func (x *TreeResponse) String() string {
 func (*TreeResponse) ProtoMessage() {}
 
 func (x *TreeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[33]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2354,7 +2488,7 @@ func (x *TreeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TreeResponse.ProtoReflect.Descriptor instead.
 func (*TreeResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{33}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *TreeResponse) GetRoot() *TreeNode {
@@ -2378,7 +2512,7 @@ type TreeNode struct {
 
 func (x *TreeNode) Reset() {
 	*x = TreeNode{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[34]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2390,7 +2524,7 @@ func (x *TreeNode) String() string {
 func (*TreeNode) ProtoMessage() {}
 
 func (x *TreeNode) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[34]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2403,7 +2537,7 @@ func (x *TreeNode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TreeNode.ProtoReflect.Descriptor instead.
 func (*TreeNode) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{34}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *TreeNode) GetObject() string {
@@ -2444,7 +2578,7 @@ type ExplainRequest struct {
 
 func (x *ExplainRequest) Reset() {
 	*x = ExplainRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[35]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2456,7 +2590,7 @@ func (x *ExplainRequest) String() string {
 func (*ExplainRequest) ProtoMessage() {}
 
 func (x *ExplainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[35]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2469,7 +2603,7 @@ func (x *ExplainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainRequest.ProtoReflect.Descriptor instead.
 func (*ExplainRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{35}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ExplainRequest) GetKey() *ObjectKey {
@@ -2494,7 +2628,7 @@ type ExplainResponse struct {
 
 func (x *ExplainResponse) Reset() {
 	*x = ExplainResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[36]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2506,7 +2640,7 @@ func (x *ExplainResponse) String() string {
 func (*ExplainResponse) ProtoMessage() {}
 
 func (x *ExplainResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[36]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2519,7 +2653,7 @@ func (x *ExplainResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainResponse.ProtoReflect.Descriptor instead.
 func (*ExplainResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{36}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ExplainResponse) GetExplanations() []*Explanation {
@@ -2570,7 +2704,7 @@ type Encryption struct {
 
 func (x *Encryption) Reset() {
 	*x = Encryption{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[37]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2582,7 +2716,7 @@ func (x *Encryption) String() string {
 func (*Encryption) ProtoMessage() {}
 
 func (x *Encryption) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[37]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2595,7 +2729,7 @@ func (x *Encryption) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Encryption.ProtoReflect.Descriptor instead.
 func (*Encryption) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{37}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *Encryption) GetObject() *ObjectKey {
@@ -2654,7 +2788,7 @@ type SealedDocument struct {
 
 func (x *SealedDocument) Reset() {
 	*x = SealedDocument{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[38]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2666,7 +2800,7 @@ func (x *SealedDocument) String() string {
 func (*SealedDocument) ProtoMessage() {}
 
 func (x *SealedDocument) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[38]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2679,7 +2813,7 @@ func (x *SealedDocument) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SealedDocument.ProtoReflect.Descriptor instead.
 func (*SealedDocument) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{38}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *SealedDocument) GetPath() string {
@@ -2727,7 +2861,7 @@ type Explanation struct {
 
 func (x *Explanation) Reset() {
 	*x = Explanation{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[39]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2739,7 +2873,7 @@ func (x *Explanation) String() string {
 func (*Explanation) ProtoMessage() {}
 
 func (x *Explanation) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[39]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2752,7 +2886,7 @@ func (x *Explanation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Explanation.ProtoReflect.Descriptor instead.
 func (*Explanation) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{39}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *Explanation) GetObject() *ObjectKey {
@@ -2840,7 +2974,7 @@ type LogsRequest struct {
 
 func (x *LogsRequest) Reset() {
 	*x = LogsRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[40]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2852,7 +2986,7 @@ func (x *LogsRequest) String() string {
 func (*LogsRequest) ProtoMessage() {}
 
 func (x *LogsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[40]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2865,7 +2999,7 @@ func (x *LogsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogsRequest.ProtoReflect.Descriptor instead.
 func (*LogsRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{40}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *LogsRequest) GetCluster() string {
@@ -2936,7 +3070,7 @@ type LogsResponse struct {
 
 func (x *LogsResponse) Reset() {
 	*x = LogsResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[41]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2948,7 +3082,7 @@ func (x *LogsResponse) String() string {
 func (*LogsResponse) ProtoMessage() {}
 
 func (x *LogsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[41]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2961,7 +3095,7 @@ func (x *LogsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogsResponse.ProtoReflect.Descriptor instead.
 func (*LogsResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{41}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *LogsResponse) GetRecords() []*LogRecord {
@@ -2991,7 +3125,7 @@ type LogRecord struct {
 
 func (x *LogRecord) Reset() {
 	*x = LogRecord{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[42]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3003,7 +3137,7 @@ func (x *LogRecord) String() string {
 func (*LogRecord) ProtoMessage() {}
 
 func (x *LogRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[42]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3016,7 +3150,7 @@ func (x *LogRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogRecord.ProtoReflect.Descriptor instead.
 func (*LogRecord) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{42}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *LogRecord) GetTime() *timestamppb.Timestamp {
@@ -3057,7 +3191,7 @@ type LogAttribute struct {
 
 func (x *LogAttribute) Reset() {
 	*x = LogAttribute{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[43]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3069,7 +3203,7 @@ func (x *LogAttribute) String() string {
 func (*LogAttribute) ProtoMessage() {}
 
 func (x *LogAttribute) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[43]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3082,7 +3216,7 @@ func (x *LogAttribute) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogAttribute.ProtoReflect.Descriptor instead.
 func (*LogAttribute) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{43}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *LogAttribute) GetKey() string {
@@ -3109,7 +3243,7 @@ type GetVersionRequest struct {
 
 func (x *GetVersionRequest) Reset() {
 	*x = GetVersionRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[44]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3121,7 +3255,7 @@ func (x *GetVersionRequest) String() string {
 func (*GetVersionRequest) ProtoMessage() {}
 
 func (x *GetVersionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[44]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3134,7 +3268,7 @@ func (x *GetVersionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetVersionRequest.ProtoReflect.Descriptor instead.
 func (*GetVersionRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{44}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *GetVersionRequest) GetSpokes() bool {
@@ -3158,7 +3292,7 @@ type GetVersionResponse struct {
 
 func (x *GetVersionResponse) Reset() {
 	*x = GetVersionResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[45]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3170,7 +3304,7 @@ func (x *GetVersionResponse) String() string {
 func (*GetVersionResponse) ProtoMessage() {}
 
 func (x *GetVersionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[45]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3183,7 +3317,7 @@ func (x *GetVersionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetVersionResponse.ProtoReflect.Descriptor instead.
 func (*GetVersionResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{45}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *GetVersionResponse) GetVersion() string {
@@ -3228,7 +3362,7 @@ type SpokeVersion struct {
 
 func (x *SpokeVersion) Reset() {
 	*x = SpokeVersion{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[46]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3240,7 +3374,7 @@ func (x *SpokeVersion) String() string {
 func (*SpokeVersion) ProtoMessage() {}
 
 func (x *SpokeVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[46]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3253,7 +3387,7 @@ func (x *SpokeVersion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SpokeVersion.ProtoReflect.Descriptor instead.
 func (*SpokeVersion) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{46}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *SpokeVersion) GetVersion() string {
@@ -3289,7 +3423,7 @@ type PublishedRequest struct {
 
 func (x *PublishedRequest) Reset() {
 	*x = PublishedRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[47]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3301,7 +3435,7 @@ func (x *PublishedRequest) String() string {
 func (*PublishedRequest) ProtoMessage() {}
 
 func (x *PublishedRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[47]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3314,7 +3448,7 @@ func (x *PublishedRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishedRequest.ProtoReflect.Descriptor instead.
 func (*PublishedRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{47}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *PublishedRequest) GetClusters() []string {
@@ -3346,7 +3480,7 @@ type PublishedResponse struct {
 
 func (x *PublishedResponse) Reset() {
 	*x = PublishedResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[48]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3358,7 +3492,7 @@ func (x *PublishedResponse) String() string {
 func (*PublishedResponse) ProtoMessage() {}
 
 func (x *PublishedResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[48]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3371,7 +3505,7 @@ func (x *PublishedResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishedResponse.ProtoReflect.Descriptor instead.
 func (*PublishedResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{48}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *PublishedResponse) GetPart() isPublishedResponse_Part {
@@ -3426,7 +3560,7 @@ type PublishedHub struct {
 
 func (x *PublishedHub) Reset() {
 	*x = PublishedHub{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[49]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3438,7 +3572,7 @@ func (x *PublishedHub) String() string {
 func (*PublishedHub) ProtoMessage() {}
 
 func (x *PublishedHub) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[49]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3451,7 +3585,7 @@ func (x *PublishedHub) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishedHub.ProtoReflect.Descriptor instead.
 func (*PublishedHub) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{49}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *PublishedHub) GetEpoch() uint64 {
@@ -3484,7 +3618,7 @@ type HubObject struct {
 
 func (x *HubObject) Reset() {
 	*x = HubObject{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[50]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3496,7 +3630,7 @@ func (x *HubObject) String() string {
 func (*HubObject) ProtoMessage() {}
 
 func (x *HubObject) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[50]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3509,7 +3643,7 @@ func (x *HubObject) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HubObject.ProtoReflect.Descriptor instead.
 func (*HubObject) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{50}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *HubObject) GetJson() []byte {
@@ -3563,7 +3697,7 @@ type PublishedCluster struct {
 
 func (x *PublishedCluster) Reset() {
 	*x = PublishedCluster{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[51]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3575,7 +3709,7 @@ func (x *PublishedCluster) String() string {
 func (*PublishedCluster) ProtoMessage() {}
 
 func (x *PublishedCluster) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[51]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3588,7 +3722,7 @@ func (x *PublishedCluster) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishedCluster.ProtoReflect.Descriptor instead.
 func (*PublishedCluster) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{51}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *PublishedCluster) GetCluster() string {
@@ -3656,7 +3790,7 @@ type CapabilitiesRequest struct {
 
 func (x *CapabilitiesRequest) Reset() {
 	*x = CapabilitiesRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[52]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3668,7 +3802,7 @@ func (x *CapabilitiesRequest) String() string {
 func (*CapabilitiesRequest) ProtoMessage() {}
 
 func (x *CapabilitiesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[52]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3681,7 +3815,7 @@ func (x *CapabilitiesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CapabilitiesRequest.ProtoReflect.Descriptor instead.
 func (*CapabilitiesRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{52}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *CapabilitiesRequest) GetCluster() string {
@@ -3703,7 +3837,7 @@ type CapabilitiesResponse struct {
 
 func (x *CapabilitiesResponse) Reset() {
 	*x = CapabilitiesResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[53]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3715,7 +3849,7 @@ func (x *CapabilitiesResponse) String() string {
 func (*CapabilitiesResponse) ProtoMessage() {}
 
 func (x *CapabilitiesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[53]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3728,7 +3862,7 @@ func (x *CapabilitiesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CapabilitiesResponse.ProtoReflect.Descriptor instead.
 func (*CapabilitiesResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{53}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *CapabilitiesResponse) GetKubernetesVersion() string {
@@ -3756,7 +3890,7 @@ type ShapesRequest struct {
 
 func (x *ShapesRequest) Reset() {
 	*x = ShapesRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[54]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3768,7 +3902,7 @@ func (x *ShapesRequest) String() string {
 func (*ShapesRequest) ProtoMessage() {}
 
 func (x *ShapesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[54]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3781,7 +3915,7 @@ func (x *ShapesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShapesRequest.ProtoReflect.Descriptor instead.
 func (*ShapesRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{54}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *ShapesRequest) GetCluster() string {
@@ -3808,7 +3942,7 @@ type ShapesResponse struct {
 
 func (x *ShapesResponse) Reset() {
 	*x = ShapesResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[55]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3820,7 +3954,7 @@ func (x *ShapesResponse) String() string {
 func (*ShapesResponse) ProtoMessage() {}
 
 func (x *ShapesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[55]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3833,7 +3967,7 @@ func (x *ShapesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShapesResponse.ProtoReflect.Descriptor instead.
 func (*ShapesResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{55}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *ShapesResponse) GetShapes() []*KnownShape {
@@ -3859,7 +3993,7 @@ type KnownShape struct {
 
 func (x *KnownShape) Reset() {
 	*x = KnownShape{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[56]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3871,7 +4005,7 @@ func (x *KnownShape) String() string {
 func (*KnownShape) ProtoMessage() {}
 
 func (x *KnownShape) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[56]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3884,7 +4018,7 @@ func (x *KnownShape) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KnownShape.ProtoReflect.Descriptor instead.
 func (*KnownShape) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{56}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *KnownShape) GetQuestion() []byte {
@@ -3942,7 +4076,7 @@ type PublishedApplication struct {
 
 func (x *PublishedApplication) Reset() {
 	*x = PublishedApplication{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[57]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3954,7 +4088,7 @@ func (x *PublishedApplication) String() string {
 func (*PublishedApplication) ProtoMessage() {}
 
 func (x *PublishedApplication) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[57]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3967,7 +4101,7 @@ func (x *PublishedApplication) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishedApplication.ProtoReflect.Descriptor instead.
 func (*PublishedApplication) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{57}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *PublishedApplication) GetKey() *ObjectKey {
@@ -4053,7 +4187,7 @@ type ToldRelease struct {
 
 func (x *ToldRelease) Reset() {
 	*x = ToldRelease{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[58]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4065,7 +4199,7 @@ func (x *ToldRelease) String() string {
 func (*ToldRelease) ProtoMessage() {}
 
 func (x *ToldRelease) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[58]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4078,7 +4212,7 @@ func (x *ToldRelease) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ToldRelease.ProtoReflect.Descriptor instead.
 func (*ToldRelease) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{58}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *ToldRelease) GetUpgrade() bool {
@@ -4109,7 +4243,7 @@ type PublishedContentRequest struct {
 
 func (x *PublishedContentRequest) Reset() {
 	*x = PublishedContentRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[59]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4121,7 +4255,7 @@ func (x *PublishedContentRequest) String() string {
 func (*PublishedContentRequest) ProtoMessage() {}
 
 func (x *PublishedContentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[59]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4134,7 +4268,7 @@ func (x *PublishedContentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishedContentRequest.ProtoReflect.Descriptor instead.
 func (*PublishedContentRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{59}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *PublishedContentRequest) GetKey() *ObjectKey {
@@ -4171,7 +4305,7 @@ type PublishedContentResponse struct {
 
 func (x *PublishedContentResponse) Reset() {
 	*x = PublishedContentResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[60]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4183,7 +4317,7 @@ func (x *PublishedContentResponse) String() string {
 func (*PublishedContentResponse) ProtoMessage() {}
 
 func (x *PublishedContentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[60]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4196,7 +4330,7 @@ func (x *PublishedContentResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishedContentResponse.ProtoReflect.Descriptor instead.
 func (*PublishedContentResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{60}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *PublishedContentResponse) GetDigest() string {
@@ -4231,7 +4365,7 @@ type HistoryRequest struct {
 
 func (x *HistoryRequest) Reset() {
 	*x = HistoryRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[61]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4243,7 +4377,7 @@ func (x *HistoryRequest) String() string {
 func (*HistoryRequest) ProtoMessage() {}
 
 func (x *HistoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[61]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4256,7 +4390,7 @@ func (x *HistoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryRequest.ProtoReflect.Descriptor instead.
 func (*HistoryRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{61}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *HistoryRequest) GetCluster() string {
@@ -4284,7 +4418,7 @@ type HistoryResponse struct {
 
 func (x *HistoryResponse) Reset() {
 	*x = HistoryResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[62]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4296,7 +4430,7 @@ func (x *HistoryResponse) String() string {
 func (*HistoryResponse) ProtoMessage() {}
 
 func (x *HistoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[62]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4309,7 +4443,7 @@ func (x *HistoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryResponse.ProtoReflect.Descriptor instead.
 func (*HistoryResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{62}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *HistoryResponse) GetReleases() []*PastRelease {
@@ -4344,7 +4478,7 @@ type PastRelease struct {
 
 func (x *PastRelease) Reset() {
 	*x = PastRelease{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[63]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4356,7 +4490,7 @@ func (x *PastRelease) String() string {
 func (*PastRelease) ProtoMessage() {}
 
 func (x *PastRelease) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[63]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4369,7 +4503,7 @@ func (x *PastRelease) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PastRelease.ProtoReflect.Descriptor instead.
 func (*PastRelease) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{63}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *PastRelease) GetSequence() uint64 {
@@ -4434,7 +4568,7 @@ type ReleasedApplication struct {
 
 func (x *ReleasedApplication) Reset() {
 	*x = ReleasedApplication{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[64]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4446,7 +4580,7 @@ func (x *ReleasedApplication) String() string {
 func (*ReleasedApplication) ProtoMessage() {}
 
 func (x *ReleasedApplication) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[64]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4459,7 +4593,7 @@ func (x *ReleasedApplication) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleasedApplication.ProtoReflect.Descriptor instead.
 func (*ReleasedApplication) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{64}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *ReleasedApplication) GetKey() *ObjectKey {
@@ -4529,7 +4663,7 @@ type Pin struct {
 
 func (x *Pin) Reset() {
 	*x = Pin{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[65]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4541,7 +4675,7 @@ func (x *Pin) String() string {
 func (*Pin) ProtoMessage() {}
 
 func (x *Pin) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[65]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4554,7 +4688,7 @@ func (x *Pin) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pin.ProtoReflect.Descriptor instead.
 func (*Pin) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{65}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *Pin) GetSequence() uint64 {
@@ -4589,7 +4723,7 @@ type RollbackRequest struct {
 
 func (x *RollbackRequest) Reset() {
 	*x = RollbackRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[66]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4601,7 +4735,7 @@ func (x *RollbackRequest) String() string {
 func (*RollbackRequest) ProtoMessage() {}
 
 func (x *RollbackRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[66]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4614,7 +4748,7 @@ func (x *RollbackRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RollbackRequest.ProtoReflect.Descriptor instead.
 func (*RollbackRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{66}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *RollbackRequest) GetCluster() string {
@@ -4642,7 +4776,7 @@ type RollbackResponse struct {
 
 func (x *RollbackResponse) Reset() {
 	*x = RollbackResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[67]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4654,7 +4788,7 @@ func (x *RollbackResponse) String() string {
 func (*RollbackResponse) ProtoMessage() {}
 
 func (x *RollbackResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[67]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4667,7 +4801,7 @@ func (x *RollbackResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RollbackResponse.ProtoReflect.Descriptor instead.
 func (*RollbackResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{67}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *RollbackResponse) GetSequence() uint64 {
@@ -4695,7 +4829,7 @@ type PreviewRollbackRequest struct {
 
 func (x *PreviewRollbackRequest) Reset() {
 	*x = PreviewRollbackRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[68]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4707,7 +4841,7 @@ func (x *PreviewRollbackRequest) String() string {
 func (*PreviewRollbackRequest) ProtoMessage() {}
 
 func (x *PreviewRollbackRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[68]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4720,7 +4854,7 @@ func (x *PreviewRollbackRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewRollbackRequest.ProtoReflect.Descriptor instead.
 func (*PreviewRollbackRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{68}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *PreviewRollbackRequest) GetCluster() string {
@@ -4748,7 +4882,7 @@ type PreviewRollbackResponse struct {
 
 func (x *PreviewRollbackResponse) Reset() {
 	*x = PreviewRollbackResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[69]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4760,7 +4894,7 @@ func (x *PreviewRollbackResponse) String() string {
 func (*PreviewRollbackResponse) ProtoMessage() {}
 
 func (x *PreviewRollbackResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[69]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4773,7 +4907,7 @@ func (x *PreviewRollbackResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewRollbackResponse.ProtoReflect.Descriptor instead.
 func (*PreviewRollbackResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{69}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *PreviewRollbackResponse) GetSequence() uint64 {
@@ -4802,7 +4936,7 @@ type ReleaseRequest struct {
 
 func (x *ReleaseRequest) Reset() {
 	*x = ReleaseRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[70]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4814,7 +4948,7 @@ func (x *ReleaseRequest) String() string {
 func (*ReleaseRequest) ProtoMessage() {}
 
 func (x *ReleaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[70]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4827,7 +4961,7 @@ func (x *ReleaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseRequest.ProtoReflect.Descriptor instead.
 func (*ReleaseRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{70}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *ReleaseRequest) GetCluster() string {
@@ -4856,7 +4990,7 @@ type ReleaseResponse struct {
 
 func (x *ReleaseResponse) Reset() {
 	*x = ReleaseResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[71]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4868,7 +5002,7 @@ func (x *ReleaseResponse) String() string {
 func (*ReleaseResponse) ProtoMessage() {}
 
 func (x *ReleaseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[71]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4881,7 +5015,7 @@ func (x *ReleaseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseResponse.ProtoReflect.Descriptor instead.
 func (*ReleaseResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{71}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *ReleaseResponse) GetReplaces() uint64 {
@@ -4907,7 +5041,7 @@ type PreviewReleaseRequest struct {
 
 func (x *PreviewReleaseRequest) Reset() {
 	*x = PreviewReleaseRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[72]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4919,7 +5053,7 @@ func (x *PreviewReleaseRequest) String() string {
 func (*PreviewReleaseRequest) ProtoMessage() {}
 
 func (x *PreviewReleaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[72]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4932,7 +5066,7 @@ func (x *PreviewReleaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewReleaseRequest.ProtoReflect.Descriptor instead.
 func (*PreviewReleaseRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{72}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *PreviewReleaseRequest) GetCluster() string {
@@ -4952,7 +5086,7 @@ type PreviewReleaseResponse struct {
 
 func (x *PreviewReleaseResponse) Reset() {
 	*x = PreviewReleaseResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[73]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4964,7 +5098,7 @@ func (x *PreviewReleaseResponse) String() string {
 func (*PreviewReleaseResponse) ProtoMessage() {}
 
 func (x *PreviewReleaseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[73]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4977,7 +5111,7 @@ func (x *PreviewReleaseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewReleaseResponse.ProtoReflect.Descriptor instead.
 func (*PreviewReleaseResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{73}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *PreviewReleaseResponse) GetApplications() []*ReleasedApplication {
@@ -5005,7 +5139,7 @@ type PreviewLiveRequest struct {
 
 func (x *PreviewLiveRequest) Reset() {
 	*x = PreviewLiveRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[74]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5017,7 +5151,7 @@ func (x *PreviewLiveRequest) String() string {
 func (*PreviewLiveRequest) ProtoMessage() {}
 
 func (x *PreviewLiveRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[74]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5030,7 +5164,7 @@ func (x *PreviewLiveRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewLiveRequest.ProtoReflect.Descriptor instead.
 func (*PreviewLiveRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{74}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *PreviewLiveRequest) GetCluster() string {
@@ -5071,7 +5205,7 @@ type PreviewLiveResponse struct {
 
 func (x *PreviewLiveResponse) Reset() {
 	*x = PreviewLiveResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[75]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5083,7 +5217,7 @@ func (x *PreviewLiveResponse) String() string {
 func (*PreviewLiveResponse) ProtoMessage() {}
 
 func (x *PreviewLiveResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[75]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5096,7 +5230,7 @@ func (x *PreviewLiveResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewLiveResponse.ProtoReflect.Descriptor instead.
 func (*PreviewLiveResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{75}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *PreviewLiveResponse) GetApplications() []*PreviewedApplication {
@@ -5122,7 +5256,7 @@ type PreviewedApplication struct {
 
 func (x *PreviewedApplication) Reset() {
 	*x = PreviewedApplication{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[76]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5134,7 +5268,7 @@ func (x *PreviewedApplication) String() string {
 func (*PreviewedApplication) ProtoMessage() {}
 
 func (x *PreviewedApplication) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[76]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5147,7 +5281,7 @@ func (x *PreviewedApplication) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewedApplication.ProtoReflect.Descriptor instead.
 func (*PreviewedApplication) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{76}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *PreviewedApplication) GetKey() *ObjectKey {
@@ -5196,7 +5330,7 @@ type PreviewedObject struct {
 
 func (x *PreviewedObject) Reset() {
 	*x = PreviewedObject{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[77]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5208,7 +5342,7 @@ func (x *PreviewedObject) String() string {
 func (*PreviewedObject) ProtoMessage() {}
 
 func (x *PreviewedObject) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[77]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5221,7 +5355,7 @@ func (x *PreviewedObject) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewedObject.ProtoReflect.Descriptor instead.
 func (*PreviewedObject) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{77}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *PreviewedObject) GetObject() string {
@@ -5274,7 +5408,7 @@ type PreviewedField struct {
 
 func (x *PreviewedField) Reset() {
 	*x = PreviewedField{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[78]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5286,7 +5420,7 @@ func (x *PreviewedField) String() string {
 func (*PreviewedField) ProtoMessage() {}
 
 func (x *PreviewedField) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[78]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5299,7 +5433,7 @@ func (x *PreviewedField) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewedField.ProtoReflect.Descriptor instead.
 func (*PreviewedField) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{78}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *PreviewedField) GetPath() string {
@@ -5332,7 +5466,7 @@ type ListSchemasRequest struct {
 
 func (x *ListSchemasRequest) Reset() {
 	*x = ListSchemasRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[79]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5344,7 +5478,7 @@ func (x *ListSchemasRequest) String() string {
 func (*ListSchemasRequest) ProtoMessage() {}
 
 func (x *ListSchemasRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[79]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5357,7 +5491,7 @@ func (x *ListSchemasRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSchemasRequest.ProtoReflect.Descriptor instead.
 func (*ListSchemasRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{79}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *ListSchemasRequest) GetCluster() string {
@@ -5376,7 +5510,7 @@ type ListSchemasResponse struct {
 
 func (x *ListSchemasResponse) Reset() {
 	*x = ListSchemasResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[80]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5388,7 +5522,7 @@ func (x *ListSchemasResponse) String() string {
 func (*ListSchemasResponse) ProtoMessage() {}
 
 func (x *ListSchemasResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[80]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5401,7 +5535,7 @@ func (x *ListSchemasResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSchemasResponse.ProtoReflect.Descriptor instead.
 func (*ListSchemasResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{80}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{82}
 }
 
 func (x *ListSchemasResponse) GetServed() []*SchemaVersion {
@@ -5425,7 +5559,7 @@ type SchemaVersion struct {
 
 func (x *SchemaVersion) Reset() {
 	*x = SchemaVersion{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[81]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5437,7 +5571,7 @@ func (x *SchemaVersion) String() string {
 func (*SchemaVersion) ProtoMessage() {}
 
 func (x *SchemaVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[81]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5450,7 +5584,7 @@ func (x *SchemaVersion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SchemaVersion.ProtoReflect.Descriptor instead.
 func (*SchemaVersion) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{81}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{83}
 }
 
 func (x *SchemaVersion) GetGroup() string {
@@ -5484,7 +5618,7 @@ type ReadSchemaRequest struct {
 
 func (x *ReadSchemaRequest) Reset() {
 	*x = ReadSchemaRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[82]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5496,7 +5630,7 @@ func (x *ReadSchemaRequest) String() string {
 func (*ReadSchemaRequest) ProtoMessage() {}
 
 func (x *ReadSchemaRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[82]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5509,7 +5643,7 @@ func (x *ReadSchemaRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadSchemaRequest.ProtoReflect.Descriptor instead.
 func (*ReadSchemaRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{82}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{84}
 }
 
 func (x *ReadSchemaRequest) GetCluster() string {
@@ -5538,7 +5672,7 @@ type ReadSchemaResponse struct {
 
 func (x *ReadSchemaResponse) Reset() {
 	*x = ReadSchemaResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[83]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5550,7 +5684,7 @@ func (x *ReadSchemaResponse) String() string {
 func (*ReadSchemaResponse) ProtoMessage() {}
 
 func (x *ReadSchemaResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[83]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5563,7 +5697,7 @@ func (x *ReadSchemaResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadSchemaResponse.ProtoReflect.Descriptor instead.
 func (*ReadSchemaResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{83}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{85}
 }
 
 func (x *ReadSchemaResponse) GetData() []byte {
@@ -5593,7 +5727,7 @@ type PinHelmReleaseRequest struct {
 
 func (x *PinHelmReleaseRequest) Reset() {
 	*x = PinHelmReleaseRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[84]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5605,7 +5739,7 @@ func (x *PinHelmReleaseRequest) String() string {
 func (*PinHelmReleaseRequest) ProtoMessage() {}
 
 func (x *PinHelmReleaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[84]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5618,7 +5752,7 @@ func (x *PinHelmReleaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PinHelmReleaseRequest.ProtoReflect.Descriptor instead.
 func (*PinHelmReleaseRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{84}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{86}
 }
 
 func (x *PinHelmReleaseRequest) GetKey() *ObjectKey {
@@ -5653,7 +5787,7 @@ type PinHelmReleaseResponse struct {
 
 func (x *PinHelmReleaseResponse) Reset() {
 	*x = PinHelmReleaseResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[85]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[87]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5665,7 +5799,7 @@ func (x *PinHelmReleaseResponse) String() string {
 func (*PinHelmReleaseResponse) ProtoMessage() {}
 
 func (x *PinHelmReleaseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[85]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[87]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5678,7 +5812,7 @@ func (x *PinHelmReleaseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PinHelmReleaseResponse.ProtoReflect.Descriptor instead.
 func (*PinHelmReleaseResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{85}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{87}
 }
 
 func (x *PinHelmReleaseResponse) GetNow() *HelmRevision {
@@ -5710,7 +5844,7 @@ type HelmRevision struct {
 
 func (x *HelmRevision) Reset() {
 	*x = HelmRevision{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[86]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[88]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5722,7 +5856,7 @@ func (x *HelmRevision) String() string {
 func (*HelmRevision) ProtoMessage() {}
 
 func (x *HelmRevision) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[86]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[88]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5735,7 +5869,7 @@ func (x *HelmRevision) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HelmRevision.ProtoReflect.Descriptor instead.
 func (*HelmRevision) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{86}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{88}
 }
 
 func (x *HelmRevision) GetRevision() uint32 {
@@ -5783,7 +5917,7 @@ type UnpinHelmReleaseRequest struct {
 
 func (x *UnpinHelmReleaseRequest) Reset() {
 	*x = UnpinHelmReleaseRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[87]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[89]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5795,7 +5929,7 @@ func (x *UnpinHelmReleaseRequest) String() string {
 func (*UnpinHelmReleaseRequest) ProtoMessage() {}
 
 func (x *UnpinHelmReleaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[87]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[89]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5808,7 +5942,7 @@ func (x *UnpinHelmReleaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnpinHelmReleaseRequest.ProtoReflect.Descriptor instead.
 func (*UnpinHelmReleaseRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{87}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{89}
 }
 
 func (x *UnpinHelmReleaseRequest) GetKey() *ObjectKey {
@@ -5840,7 +5974,7 @@ type UnpinHelmReleaseResponse struct {
 
 func (x *UnpinHelmReleaseResponse) Reset() {
 	*x = UnpinHelmReleaseResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[88]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[90]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5852,7 +5986,7 @@ func (x *UnpinHelmReleaseResponse) String() string {
 func (*UnpinHelmReleaseResponse) ProtoMessage() {}
 
 func (x *UnpinHelmReleaseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[88]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[90]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5865,7 +5999,7 @@ func (x *UnpinHelmReleaseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnpinHelmReleaseResponse.ProtoReflect.Descriptor instead.
 func (*UnpinHelmReleaseResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{88}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{90}
 }
 
 func (x *UnpinHelmReleaseResponse) GetRevision() uint32 {
@@ -5939,21 +6073,30 @@ const file_nave_admin_v1_admin_proto_rawDesc = "" +
 	"\tconfirmed\x18\x03 \x01(\bR\tconfirmed\x12\x16\n" +
 	"\x06digest\x18\x04 \x01(\tR\x06digest\x12\x1a\n" +
 	"\breplaces\x18\x05 \x01(\fR\breplaces\x121\n" +
-	"\x05files\x18\x06 \x03(\v2\x1b.nave.admin.v1.ManifestFileR\x05files\"6\n" +
+	"\x05files\x18\x06 \x03(\v2\x1b.nave.admin.v1.ManifestFileR\x05files\"j\n" +
 	"\fManifestFile\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
-	"\x04size\x18\x02 \x01(\x04R\x04size\"G\n" +
+	"\x04size\x18\x02 \x01(\x04R\x04size\x12\x1c\n" +
+	"\tdocuments\x18\x03 \x01(\rR\tdocuments\x12\x14\n" +
+	"\x05lines\x18\x04 \x01(\rR\x05lines\"G\n" +
 	"\rApplyResponse\x126\n" +
-	"\aobjects\x18\x01 \x03(\v2\x1c.nave.admin.v1.AppliedObjectR\aobjects\"S\n" +
+	"\aobjects\x18\x01 \x03(\v2\x1c.nave.admin.v1.AppliedObjectR\aobjects\"\x81\x01\n" +
+	"\x10ApplyAllResponse\x126\n" +
+	"\aobjects\x18\x01 \x03(\v2\x1c.nave.admin.v1.AppliedObjectR\aobjects\x125\n" +
+	"\x06impact\x18\x02 \x01(\v2\x1d.nave.admin.v1.ImpactResponseR\x06impact\"S\n" +
 	"\rAppliedObject\x12*\n" +
 	"\x03key\x18\x01 \x01(\v2\x18.nave.admin.v1.ObjectKeyR\x03key\x12\x16\n" +
-	"\x06action\x18\x02 \x01(\tR\x06action\"\x9f\x01\n" +
+	"\x06action\x18\x02 \x01(\tR\x06action\"\xb8\x01\n" +
 	"\rDeleteRequest\x12*\n" +
 	"\x03key\x18\x01 \x01(\v2\x18.nave.admin.v1.ObjectKeyR\x03key\x12\x1c\n" +
 	"\tconfirmed\x18\x02 \x01(\bR\tconfirmed\x12\x16\n" +
 	"\x06digest\x18\x03 \x01(\tR\x06digest\x12,\n" +
-	"\x04keys\x18\x04 \x03(\v2\x18.nave.admin.v1.ObjectKeyR\x04keys\"\x10\n" +
-	"\x0eDeleteResponse\":\n" +
+	"\x04keys\x18\x04 \x03(\v2\x18.nave.admin.v1.ObjectKeyR\x04keys\x12\x17\n" +
+	"\adry_run\x18\x05 \x01(\bR\x06dryRun\"\x10\n" +
+	"\x0eDeleteResponse\"~\n" +
+	"\x11DeleteAllResponse\x122\n" +
+	"\amissing\x18\x01 \x03(\v2\x18.nave.admin.v1.ObjectKeyR\amissing\x125\n" +
+	"\x06impact\x18\x02 \x01(\v2\x1d.nave.admin.v1.ImpactResponseR\x06impact\":\n" +
 	"\n" +
 	"ObjectKeys\x12,\n" +
 	"\x04keys\x18\x01 \x03(\v2\x18.nave.admin.v1.ObjectKeyR\x04keys\"\xf3\x01\n" +
@@ -6315,13 +6458,15 @@ const file_nave_admin_v1_admin_proto_rawDesc = "" +
 	"\x1aAPPLICATION_CHANGE_CHANGED\x10\x02\x12\x1c\n" +
 	"\x18APPLICATION_CHANGE_ADDED\x10\x03\x12\x1e\n" +
 	"\x1aAPPLICATION_CHANGE_REMOVED\x10\x04\x12\x1b\n" +
-	"\x17APPLICATION_CHANGE_KEPT\x10\x052\xe6\x12\n" +
+	"\x17APPLICATION_CHANGE_KEPT\x10\x052\x81\x14\n" +
 	"\fAdminService\x12<\n" +
 	"\x03Get\x12\x19.nave.admin.v1.GetRequest\x1a\x1a.nave.admin.v1.GetResponse\x12?\n" +
 	"\x04List\x12\x1a.nave.admin.v1.ListRequest\x1a\x1b.nave.admin.v1.ListResponse\x12D\n" +
 	"\x05Watch\x12\x1b.nave.admin.v1.WatchRequest\x1a\x1c.nave.admin.v1.WatchResponse0\x01\x12B\n" +
-	"\x05Apply\x12\x1b.nave.admin.v1.ApplyRequest\x1a\x1c.nave.admin.v1.ApplyResponse\x12E\n" +
-	"\x06Delete\x12\x1c.nave.admin.v1.DeleteRequest\x1a\x1d.nave.admin.v1.DeleteResponse\x12E\n" +
+	"\x05Apply\x12\x1b.nave.admin.v1.ApplyRequest\x1a\x1c.nave.admin.v1.ApplyResponse\x12J\n" +
+	"\bApplyAll\x12\x1b.nave.admin.v1.ApplyRequest\x1a\x1f.nave.admin.v1.ApplyAllResponse(\x01\x12E\n" +
+	"\x06Delete\x12\x1c.nave.admin.v1.DeleteRequest\x1a\x1d.nave.admin.v1.DeleteResponse\x12M\n" +
+	"\tDeleteAll\x12\x1c.nave.admin.v1.DeleteRequest\x1a .nave.admin.v1.DeleteAllResponse(\x01\x12E\n" +
 	"\x06Impact\x12\x1c.nave.admin.v1.ImpactRequest\x1a\x1d.nave.admin.v1.ImpactResponse\x12H\n" +
 	"\aConfirm\x12\x1d.nave.admin.v1.ConfirmRequest\x1a\x1e.nave.admin.v1.ConfirmResponse\x12N\n" +
 	"\tReconcile\x12\x1f.nave.admin.v1.ReconcileRequest\x1a .nave.admin.v1.ReconcileResponse\x12H\n" +
@@ -6364,7 +6509,7 @@ func file_nave_admin_v1_admin_proto_rawDescGZIP() []byte {
 }
 
 var file_nave_admin_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_nave_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 89)
+var file_nave_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 91)
 var file_nave_admin_v1_admin_proto_goTypes = []any{
 	(GivenBy)(0),                     // 0: nave.admin.v1.GivenBy
 	(WatchType)(0),                   // 1: nave.admin.v1.WatchType
@@ -6380,86 +6525,88 @@ var file_nave_admin_v1_admin_proto_goTypes = []any{
 	(*ApplyRequest)(nil),             // 11: nave.admin.v1.ApplyRequest
 	(*ManifestFile)(nil),             // 12: nave.admin.v1.ManifestFile
 	(*ApplyResponse)(nil),            // 13: nave.admin.v1.ApplyResponse
-	(*AppliedObject)(nil),            // 14: nave.admin.v1.AppliedObject
-	(*DeleteRequest)(nil),            // 15: nave.admin.v1.DeleteRequest
-	(*DeleteResponse)(nil),           // 16: nave.admin.v1.DeleteResponse
-	(*ObjectKeys)(nil),               // 17: nave.admin.v1.ObjectKeys
-	(*ImpactRequest)(nil),            // 18: nave.admin.v1.ImpactRequest
-	(*ImpactResponse)(nil),           // 19: nave.admin.v1.ImpactResponse
-	(*ClusterImpact)(nil),            // 20: nave.admin.v1.ClusterImpact
-	(*ApplicationImpact)(nil),        // 21: nave.admin.v1.ApplicationImpact
-	(*ConfirmRequest)(nil),           // 22: nave.admin.v1.ConfirmRequest
-	(*ConfirmResponse)(nil),          // 23: nave.admin.v1.ConfirmResponse
-	(*ReconcileRequest)(nil),         // 24: nave.admin.v1.ReconcileRequest
-	(*ReconcileResponse)(nil),        // 25: nave.admin.v1.ReconcileResponse
-	(*SuspendRequest)(nil),           // 26: nave.admin.v1.SuspendRequest
-	(*SuspendResponse)(nil),          // 27: nave.admin.v1.SuspendResponse
-	(*ResumeRequest)(nil),            // 28: nave.admin.v1.ResumeRequest
-	(*ResumeResponse)(nil),           // 29: nave.admin.v1.ResumeResponse
-	(*CreateJoinTokenRequest)(nil),   // 30: nave.admin.v1.CreateJoinTokenRequest
-	(*CreateJoinTokenResponse)(nil),  // 31: nave.admin.v1.CreateJoinTokenResponse
-	(*ListEventsRequest)(nil),        // 32: nave.admin.v1.ListEventsRequest
-	(*ListEventsResponse)(nil),       // 33: nave.admin.v1.ListEventsResponse
-	(*Event)(nil),                    // 34: nave.admin.v1.Event
-	(*TreeRequest)(nil),              // 35: nave.admin.v1.TreeRequest
-	(*TreeResponse)(nil),             // 36: nave.admin.v1.TreeResponse
-	(*TreeNode)(nil),                 // 37: nave.admin.v1.TreeNode
-	(*ExplainRequest)(nil),           // 38: nave.admin.v1.ExplainRequest
-	(*ExplainResponse)(nil),          // 39: nave.admin.v1.ExplainResponse
-	(*Encryption)(nil),               // 40: nave.admin.v1.Encryption
-	(*SealedDocument)(nil),           // 41: nave.admin.v1.SealedDocument
-	(*Explanation)(nil),              // 42: nave.admin.v1.Explanation
-	(*LogsRequest)(nil),              // 43: nave.admin.v1.LogsRequest
-	(*LogsResponse)(nil),             // 44: nave.admin.v1.LogsResponse
-	(*LogRecord)(nil),                // 45: nave.admin.v1.LogRecord
-	(*LogAttribute)(nil),             // 46: nave.admin.v1.LogAttribute
-	(*GetVersionRequest)(nil),        // 47: nave.admin.v1.GetVersionRequest
-	(*GetVersionResponse)(nil),       // 48: nave.admin.v1.GetVersionResponse
-	(*SpokeVersion)(nil),             // 49: nave.admin.v1.SpokeVersion
-	(*PublishedRequest)(nil),         // 50: nave.admin.v1.PublishedRequest
-	(*PublishedResponse)(nil),        // 51: nave.admin.v1.PublishedResponse
-	(*PublishedHub)(nil),             // 52: nave.admin.v1.PublishedHub
-	(*HubObject)(nil),                // 53: nave.admin.v1.HubObject
-	(*PublishedCluster)(nil),         // 54: nave.admin.v1.PublishedCluster
-	(*CapabilitiesRequest)(nil),      // 55: nave.admin.v1.CapabilitiesRequest
-	(*CapabilitiesResponse)(nil),     // 56: nave.admin.v1.CapabilitiesResponse
-	(*ShapesRequest)(nil),            // 57: nave.admin.v1.ShapesRequest
-	(*ShapesResponse)(nil),           // 58: nave.admin.v1.ShapesResponse
-	(*KnownShape)(nil),               // 59: nave.admin.v1.KnownShape
-	(*PublishedApplication)(nil),     // 60: nave.admin.v1.PublishedApplication
-	(*ToldRelease)(nil),              // 61: nave.admin.v1.ToldRelease
-	(*PublishedContentRequest)(nil),  // 62: nave.admin.v1.PublishedContentRequest
-	(*PublishedContentResponse)(nil), // 63: nave.admin.v1.PublishedContentResponse
-	(*HistoryRequest)(nil),           // 64: nave.admin.v1.HistoryRequest
-	(*HistoryResponse)(nil),          // 65: nave.admin.v1.HistoryResponse
-	(*PastRelease)(nil),              // 66: nave.admin.v1.PastRelease
-	(*ReleasedApplication)(nil),      // 67: nave.admin.v1.ReleasedApplication
-	(*Pin)(nil),                      // 68: nave.admin.v1.Pin
-	(*RollbackRequest)(nil),          // 69: nave.admin.v1.RollbackRequest
-	(*RollbackResponse)(nil),         // 70: nave.admin.v1.RollbackResponse
-	(*PreviewRollbackRequest)(nil),   // 71: nave.admin.v1.PreviewRollbackRequest
-	(*PreviewRollbackResponse)(nil),  // 72: nave.admin.v1.PreviewRollbackResponse
-	(*ReleaseRequest)(nil),           // 73: nave.admin.v1.ReleaseRequest
-	(*ReleaseResponse)(nil),          // 74: nave.admin.v1.ReleaseResponse
-	(*PreviewReleaseRequest)(nil),    // 75: nave.admin.v1.PreviewReleaseRequest
-	(*PreviewReleaseResponse)(nil),   // 76: nave.admin.v1.PreviewReleaseResponse
-	(*PreviewLiveRequest)(nil),       // 77: nave.admin.v1.PreviewLiveRequest
-	(*PreviewLiveResponse)(nil),      // 78: nave.admin.v1.PreviewLiveResponse
-	(*PreviewedApplication)(nil),     // 79: nave.admin.v1.PreviewedApplication
-	(*PreviewedObject)(nil),          // 80: nave.admin.v1.PreviewedObject
-	(*PreviewedField)(nil),           // 81: nave.admin.v1.PreviewedField
-	(*ListSchemasRequest)(nil),       // 82: nave.admin.v1.ListSchemasRequest
-	(*ListSchemasResponse)(nil),      // 83: nave.admin.v1.ListSchemasResponse
-	(*SchemaVersion)(nil),            // 84: nave.admin.v1.SchemaVersion
-	(*ReadSchemaRequest)(nil),        // 85: nave.admin.v1.ReadSchemaRequest
-	(*ReadSchemaResponse)(nil),       // 86: nave.admin.v1.ReadSchemaResponse
-	(*PinHelmReleaseRequest)(nil),    // 87: nave.admin.v1.PinHelmReleaseRequest
-	(*PinHelmReleaseResponse)(nil),   // 88: nave.admin.v1.PinHelmReleaseResponse
-	(*HelmRevision)(nil),             // 89: nave.admin.v1.HelmRevision
-	(*UnpinHelmReleaseRequest)(nil),  // 90: nave.admin.v1.UnpinHelmReleaseRequest
-	(*UnpinHelmReleaseResponse)(nil), // 91: nave.admin.v1.UnpinHelmReleaseResponse
-	(*timestamppb.Timestamp)(nil),    // 92: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),      // 93: google.protobuf.Duration
+	(*ApplyAllResponse)(nil),         // 14: nave.admin.v1.ApplyAllResponse
+	(*AppliedObject)(nil),            // 15: nave.admin.v1.AppliedObject
+	(*DeleteRequest)(nil),            // 16: nave.admin.v1.DeleteRequest
+	(*DeleteResponse)(nil),           // 17: nave.admin.v1.DeleteResponse
+	(*DeleteAllResponse)(nil),        // 18: nave.admin.v1.DeleteAllResponse
+	(*ObjectKeys)(nil),               // 19: nave.admin.v1.ObjectKeys
+	(*ImpactRequest)(nil),            // 20: nave.admin.v1.ImpactRequest
+	(*ImpactResponse)(nil),           // 21: nave.admin.v1.ImpactResponse
+	(*ClusterImpact)(nil),            // 22: nave.admin.v1.ClusterImpact
+	(*ApplicationImpact)(nil),        // 23: nave.admin.v1.ApplicationImpact
+	(*ConfirmRequest)(nil),           // 24: nave.admin.v1.ConfirmRequest
+	(*ConfirmResponse)(nil),          // 25: nave.admin.v1.ConfirmResponse
+	(*ReconcileRequest)(nil),         // 26: nave.admin.v1.ReconcileRequest
+	(*ReconcileResponse)(nil),        // 27: nave.admin.v1.ReconcileResponse
+	(*SuspendRequest)(nil),           // 28: nave.admin.v1.SuspendRequest
+	(*SuspendResponse)(nil),          // 29: nave.admin.v1.SuspendResponse
+	(*ResumeRequest)(nil),            // 30: nave.admin.v1.ResumeRequest
+	(*ResumeResponse)(nil),           // 31: nave.admin.v1.ResumeResponse
+	(*CreateJoinTokenRequest)(nil),   // 32: nave.admin.v1.CreateJoinTokenRequest
+	(*CreateJoinTokenResponse)(nil),  // 33: nave.admin.v1.CreateJoinTokenResponse
+	(*ListEventsRequest)(nil),        // 34: nave.admin.v1.ListEventsRequest
+	(*ListEventsResponse)(nil),       // 35: nave.admin.v1.ListEventsResponse
+	(*Event)(nil),                    // 36: nave.admin.v1.Event
+	(*TreeRequest)(nil),              // 37: nave.admin.v1.TreeRequest
+	(*TreeResponse)(nil),             // 38: nave.admin.v1.TreeResponse
+	(*TreeNode)(nil),                 // 39: nave.admin.v1.TreeNode
+	(*ExplainRequest)(nil),           // 40: nave.admin.v1.ExplainRequest
+	(*ExplainResponse)(nil),          // 41: nave.admin.v1.ExplainResponse
+	(*Encryption)(nil),               // 42: nave.admin.v1.Encryption
+	(*SealedDocument)(nil),           // 43: nave.admin.v1.SealedDocument
+	(*Explanation)(nil),              // 44: nave.admin.v1.Explanation
+	(*LogsRequest)(nil),              // 45: nave.admin.v1.LogsRequest
+	(*LogsResponse)(nil),             // 46: nave.admin.v1.LogsResponse
+	(*LogRecord)(nil),                // 47: nave.admin.v1.LogRecord
+	(*LogAttribute)(nil),             // 48: nave.admin.v1.LogAttribute
+	(*GetVersionRequest)(nil),        // 49: nave.admin.v1.GetVersionRequest
+	(*GetVersionResponse)(nil),       // 50: nave.admin.v1.GetVersionResponse
+	(*SpokeVersion)(nil),             // 51: nave.admin.v1.SpokeVersion
+	(*PublishedRequest)(nil),         // 52: nave.admin.v1.PublishedRequest
+	(*PublishedResponse)(nil),        // 53: nave.admin.v1.PublishedResponse
+	(*PublishedHub)(nil),             // 54: nave.admin.v1.PublishedHub
+	(*HubObject)(nil),                // 55: nave.admin.v1.HubObject
+	(*PublishedCluster)(nil),         // 56: nave.admin.v1.PublishedCluster
+	(*CapabilitiesRequest)(nil),      // 57: nave.admin.v1.CapabilitiesRequest
+	(*CapabilitiesResponse)(nil),     // 58: nave.admin.v1.CapabilitiesResponse
+	(*ShapesRequest)(nil),            // 59: nave.admin.v1.ShapesRequest
+	(*ShapesResponse)(nil),           // 60: nave.admin.v1.ShapesResponse
+	(*KnownShape)(nil),               // 61: nave.admin.v1.KnownShape
+	(*PublishedApplication)(nil),     // 62: nave.admin.v1.PublishedApplication
+	(*ToldRelease)(nil),              // 63: nave.admin.v1.ToldRelease
+	(*PublishedContentRequest)(nil),  // 64: nave.admin.v1.PublishedContentRequest
+	(*PublishedContentResponse)(nil), // 65: nave.admin.v1.PublishedContentResponse
+	(*HistoryRequest)(nil),           // 66: nave.admin.v1.HistoryRequest
+	(*HistoryResponse)(nil),          // 67: nave.admin.v1.HistoryResponse
+	(*PastRelease)(nil),              // 68: nave.admin.v1.PastRelease
+	(*ReleasedApplication)(nil),      // 69: nave.admin.v1.ReleasedApplication
+	(*Pin)(nil),                      // 70: nave.admin.v1.Pin
+	(*RollbackRequest)(nil),          // 71: nave.admin.v1.RollbackRequest
+	(*RollbackResponse)(nil),         // 72: nave.admin.v1.RollbackResponse
+	(*PreviewRollbackRequest)(nil),   // 73: nave.admin.v1.PreviewRollbackRequest
+	(*PreviewRollbackResponse)(nil),  // 74: nave.admin.v1.PreviewRollbackResponse
+	(*ReleaseRequest)(nil),           // 75: nave.admin.v1.ReleaseRequest
+	(*ReleaseResponse)(nil),          // 76: nave.admin.v1.ReleaseResponse
+	(*PreviewReleaseRequest)(nil),    // 77: nave.admin.v1.PreviewReleaseRequest
+	(*PreviewReleaseResponse)(nil),   // 78: nave.admin.v1.PreviewReleaseResponse
+	(*PreviewLiveRequest)(nil),       // 79: nave.admin.v1.PreviewLiveRequest
+	(*PreviewLiveResponse)(nil),      // 80: nave.admin.v1.PreviewLiveResponse
+	(*PreviewedApplication)(nil),     // 81: nave.admin.v1.PreviewedApplication
+	(*PreviewedObject)(nil),          // 82: nave.admin.v1.PreviewedObject
+	(*PreviewedField)(nil),           // 83: nave.admin.v1.PreviewedField
+	(*ListSchemasRequest)(nil),       // 84: nave.admin.v1.ListSchemasRequest
+	(*ListSchemasResponse)(nil),      // 85: nave.admin.v1.ListSchemasResponse
+	(*SchemaVersion)(nil),            // 86: nave.admin.v1.SchemaVersion
+	(*ReadSchemaRequest)(nil),        // 87: nave.admin.v1.ReadSchemaRequest
+	(*ReadSchemaResponse)(nil),       // 88: nave.admin.v1.ReadSchemaResponse
+	(*PinHelmReleaseRequest)(nil),    // 89: nave.admin.v1.PinHelmReleaseRequest
+	(*PinHelmReleaseResponse)(nil),   // 90: nave.admin.v1.PinHelmReleaseResponse
+	(*HelmRevision)(nil),             // 91: nave.admin.v1.HelmRevision
+	(*UnpinHelmReleaseRequest)(nil),  // 92: nave.admin.v1.UnpinHelmReleaseRequest
+	(*UnpinHelmReleaseResponse)(nil), // 93: nave.admin.v1.UnpinHelmReleaseResponse
+	(*timestamppb.Timestamp)(nil),    // 94: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),      // 95: google.protobuf.Duration
 }
 var file_nave_admin_v1_admin_proto_depIdxs = []int32{
 	3,   // 0: nave.admin.v1.Object.key:type_name -> nave.admin.v1.ObjectKey
@@ -6471,150 +6618,158 @@ var file_nave_admin_v1_admin_proto_depIdxs = []int32{
 	1,   // 6: nave.admin.v1.WatchResponse.type:type_name -> nave.admin.v1.WatchType
 	4,   // 7: nave.admin.v1.WatchResponse.object:type_name -> nave.admin.v1.Object
 	12,  // 8: nave.admin.v1.ApplyRequest.files:type_name -> nave.admin.v1.ManifestFile
-	14,  // 9: nave.admin.v1.ApplyResponse.objects:type_name -> nave.admin.v1.AppliedObject
-	3,   // 10: nave.admin.v1.AppliedObject.key:type_name -> nave.admin.v1.ObjectKey
-	3,   // 11: nave.admin.v1.DeleteRequest.key:type_name -> nave.admin.v1.ObjectKey
-	3,   // 12: nave.admin.v1.DeleteRequest.keys:type_name -> nave.admin.v1.ObjectKey
-	3,   // 13: nave.admin.v1.ObjectKeys.keys:type_name -> nave.admin.v1.ObjectKey
-	3,   // 14: nave.admin.v1.ImpactRequest.delete:type_name -> nave.admin.v1.ObjectKey
-	3,   // 15: nave.admin.v1.ImpactRequest.confirm:type_name -> nave.admin.v1.ObjectKey
-	17,  // 16: nave.admin.v1.ImpactRequest.delete_all:type_name -> nave.admin.v1.ObjectKeys
-	3,   // 17: nave.admin.v1.ImpactResponse.hub_objects:type_name -> nave.admin.v1.ObjectKey
-	20,  // 18: nave.admin.v1.ImpactResponse.clusters:type_name -> nave.admin.v1.ClusterImpact
-	3,   // 19: nave.admin.v1.ImpactResponse.unknown:type_name -> nave.admin.v1.ObjectKey
-	3,   // 20: nave.admin.v1.ImpactResponse.used_by:type_name -> nave.admin.v1.ObjectKey
-	21,  // 21: nave.admin.v1.ClusterImpact.applications:type_name -> nave.admin.v1.ApplicationImpact
-	3,   // 22: nave.admin.v1.ApplicationImpact.key:type_name -> nave.admin.v1.ObjectKey
-	3,   // 23: nave.admin.v1.ConfirmRequest.key:type_name -> nave.admin.v1.ObjectKey
-	19,  // 24: nave.admin.v1.ConfirmResponse.impact:type_name -> nave.admin.v1.ImpactResponse
-	3,   // 25: nave.admin.v1.ReconcileRequest.key:type_name -> nave.admin.v1.ObjectKey
-	3,   // 26: nave.admin.v1.ReconcileResponse.source:type_name -> nave.admin.v1.ObjectKey
-	3,   // 27: nave.admin.v1.SuspendRequest.key:type_name -> nave.admin.v1.ObjectKey
-	3,   // 28: nave.admin.v1.ResumeRequest.key:type_name -> nave.admin.v1.ObjectKey
-	3,   // 29: nave.admin.v1.ResumeResponse.suspended_with:type_name -> nave.admin.v1.ObjectKey
-	92,  // 30: nave.admin.v1.CreateJoinTokenResponse.expires_at:type_name -> google.protobuf.Timestamp
-	3,   // 31: nave.admin.v1.ListEventsRequest.key:type_name -> nave.admin.v1.ObjectKey
-	92,  // 32: nave.admin.v1.ListEventsRequest.since:type_name -> google.protobuf.Timestamp
-	93,  // 33: nave.admin.v1.ListEventsRequest.wait:type_name -> google.protobuf.Duration
-	34,  // 34: nave.admin.v1.ListEventsResponse.events:type_name -> nave.admin.v1.Event
-	92,  // 35: nave.admin.v1.Event.time:type_name -> google.protobuf.Timestamp
-	3,   // 36: nave.admin.v1.Event.object:type_name -> nave.admin.v1.ObjectKey
-	3,   // 37: nave.admin.v1.TreeRequest.key:type_name -> nave.admin.v1.ObjectKey
-	37,  // 38: nave.admin.v1.TreeResponse.root:type_name -> nave.admin.v1.TreeNode
-	37,  // 39: nave.admin.v1.TreeNode.children:type_name -> nave.admin.v1.TreeNode
-	3,   // 40: nave.admin.v1.ExplainRequest.key:type_name -> nave.admin.v1.ObjectKey
-	42,  // 41: nave.admin.v1.ExplainResponse.explanations:type_name -> nave.admin.v1.Explanation
-	40,  // 42: nave.admin.v1.ExplainResponse.encryption:type_name -> nave.admin.v1.Encryption
-	3,   // 43: nave.admin.v1.Encryption.object:type_name -> nave.admin.v1.ObjectKey
-	41,  // 44: nave.admin.v1.Encryption.documents:type_name -> nave.admin.v1.SealedDocument
-	3,   // 45: nave.admin.v1.Explanation.object:type_name -> nave.admin.v1.ObjectKey
-	92,  // 46: nave.admin.v1.Explanation.since:type_name -> google.protobuf.Timestamp
-	3,   // 47: nave.admin.v1.Explanation.affects:type_name -> nave.admin.v1.ObjectKey
-	93,  // 48: nave.admin.v1.LogsRequest.since:type_name -> google.protobuf.Duration
-	45,  // 49: nave.admin.v1.LogsResponse.records:type_name -> nave.admin.v1.LogRecord
-	92,  // 50: nave.admin.v1.LogRecord.time:type_name -> google.protobuf.Timestamp
-	46,  // 51: nave.admin.v1.LogRecord.attributes:type_name -> nave.admin.v1.LogAttribute
-	49,  // 52: nave.admin.v1.GetVersionResponse.spokes:type_name -> nave.admin.v1.SpokeVersion
-	52,  // 53: nave.admin.v1.PublishedResponse.hub:type_name -> nave.admin.v1.PublishedHub
-	54,  // 54: nave.admin.v1.PublishedResponse.cluster:type_name -> nave.admin.v1.PublishedCluster
-	53,  // 55: nave.admin.v1.PublishedHub.objects:type_name -> nave.admin.v1.HubObject
-	3,   // 56: nave.admin.v1.HubObject.owner:type_name -> nave.admin.v1.ObjectKey
-	60,  // 57: nave.admin.v1.PublishedCluster.applications:type_name -> nave.admin.v1.PublishedApplication
-	53,  // 58: nave.admin.v1.PublishedCluster.objects:type_name -> nave.admin.v1.HubObject
-	68,  // 59: nave.admin.v1.PublishedCluster.pin:type_name -> nave.admin.v1.Pin
-	3,   // 60: nave.admin.v1.PublishedCluster.suspended:type_name -> nave.admin.v1.ObjectKey
-	59,  // 61: nave.admin.v1.ShapesResponse.shapes:type_name -> nave.admin.v1.KnownShape
-	3,   // 62: nave.admin.v1.PublishedApplication.key:type_name -> nave.admin.v1.ObjectKey
-	3,   // 63: nave.admin.v1.PublishedApplication.parent:type_name -> nave.admin.v1.ObjectKey
-	61,  // 64: nave.admin.v1.PublishedApplication.told:type_name -> nave.admin.v1.ToldRelease
-	3,   // 65: nave.admin.v1.PublishedContentRequest.key:type_name -> nave.admin.v1.ObjectKey
-	66,  // 66: nave.admin.v1.HistoryResponse.releases:type_name -> nave.admin.v1.PastRelease
-	68,  // 67: nave.admin.v1.HistoryResponse.pin:type_name -> nave.admin.v1.Pin
-	92,  // 68: nave.admin.v1.PastRelease.released_at:type_name -> google.protobuf.Timestamp
-	67,  // 69: nave.admin.v1.PastRelease.listed:type_name -> nave.admin.v1.ReleasedApplication
-	3,   // 70: nave.admin.v1.ReleasedApplication.key:type_name -> nave.admin.v1.ObjectKey
-	2,   // 71: nave.admin.v1.ReleasedApplication.change:type_name -> nave.admin.v1.ApplicationChange
-	92,  // 72: nave.admin.v1.Pin.pinned_at:type_name -> google.protobuf.Timestamp
-	67,  // 73: nave.admin.v1.PreviewRollbackResponse.applications:type_name -> nave.admin.v1.ReleasedApplication
-	92,  // 74: nave.admin.v1.ReleaseResponse.released_at:type_name -> google.protobuf.Timestamp
-	67,  // 75: nave.admin.v1.PreviewReleaseResponse.applications:type_name -> nave.admin.v1.ReleasedApplication
-	79,  // 76: nave.admin.v1.PreviewLiveResponse.applications:type_name -> nave.admin.v1.PreviewedApplication
-	3,   // 77: nave.admin.v1.PreviewedApplication.key:type_name -> nave.admin.v1.ObjectKey
-	80,  // 78: nave.admin.v1.PreviewedApplication.objects:type_name -> nave.admin.v1.PreviewedObject
-	81,  // 79: nave.admin.v1.PreviewedObject.fields:type_name -> nave.admin.v1.PreviewedField
-	84,  // 80: nave.admin.v1.ListSchemasResponse.served:type_name -> nave.admin.v1.SchemaVersion
-	84,  // 81: nave.admin.v1.ReadSchemaRequest.version:type_name -> nave.admin.v1.SchemaVersion
-	3,   // 82: nave.admin.v1.PinHelmReleaseRequest.key:type_name -> nave.admin.v1.ObjectKey
-	89,  // 83: nave.admin.v1.PinHelmReleaseResponse.now:type_name -> nave.admin.v1.HelmRevision
-	89,  // 84: nave.admin.v1.PinHelmReleaseResponse.to:type_name -> nave.admin.v1.HelmRevision
-	92,  // 85: nave.admin.v1.HelmRevision.deployed_at:type_name -> google.protobuf.Timestamp
-	3,   // 86: nave.admin.v1.UnpinHelmReleaseRequest.key:type_name -> nave.admin.v1.ObjectKey
-	89,  // 87: nave.admin.v1.UnpinHelmReleaseResponse.now:type_name -> nave.admin.v1.HelmRevision
-	5,   // 88: nave.admin.v1.AdminService.Get:input_type -> nave.admin.v1.GetRequest
-	7,   // 89: nave.admin.v1.AdminService.List:input_type -> nave.admin.v1.ListRequest
-	9,   // 90: nave.admin.v1.AdminService.Watch:input_type -> nave.admin.v1.WatchRequest
-	11,  // 91: nave.admin.v1.AdminService.Apply:input_type -> nave.admin.v1.ApplyRequest
-	15,  // 92: nave.admin.v1.AdminService.Delete:input_type -> nave.admin.v1.DeleteRequest
-	18,  // 93: nave.admin.v1.AdminService.Impact:input_type -> nave.admin.v1.ImpactRequest
-	22,  // 94: nave.admin.v1.AdminService.Confirm:input_type -> nave.admin.v1.ConfirmRequest
-	24,  // 95: nave.admin.v1.AdminService.Reconcile:input_type -> nave.admin.v1.ReconcileRequest
-	26,  // 96: nave.admin.v1.AdminService.Suspend:input_type -> nave.admin.v1.SuspendRequest
-	28,  // 97: nave.admin.v1.AdminService.Resume:input_type -> nave.admin.v1.ResumeRequest
-	30,  // 98: nave.admin.v1.AdminService.CreateJoinToken:input_type -> nave.admin.v1.CreateJoinTokenRequest
-	32,  // 99: nave.admin.v1.AdminService.ListEvents:input_type -> nave.admin.v1.ListEventsRequest
-	35,  // 100: nave.admin.v1.AdminService.Tree:input_type -> nave.admin.v1.TreeRequest
-	38,  // 101: nave.admin.v1.AdminService.Explain:input_type -> nave.admin.v1.ExplainRequest
-	50,  // 102: nave.admin.v1.AdminService.Published:input_type -> nave.admin.v1.PublishedRequest
-	62,  // 103: nave.admin.v1.AdminService.PublishedContent:input_type -> nave.admin.v1.PublishedContentRequest
-	55,  // 104: nave.admin.v1.AdminService.Capabilities:input_type -> nave.admin.v1.CapabilitiesRequest
-	57,  // 105: nave.admin.v1.AdminService.Shapes:input_type -> nave.admin.v1.ShapesRequest
-	77,  // 106: nave.admin.v1.AdminService.PreviewLive:input_type -> nave.admin.v1.PreviewLiveRequest
-	82,  // 107: nave.admin.v1.AdminService.ListSchemas:input_type -> nave.admin.v1.ListSchemasRequest
-	85,  // 108: nave.admin.v1.AdminService.ReadSchema:input_type -> nave.admin.v1.ReadSchemaRequest
-	43,  // 109: nave.admin.v1.AdminService.Logs:input_type -> nave.admin.v1.LogsRequest
-	64,  // 110: nave.admin.v1.AdminService.History:input_type -> nave.admin.v1.HistoryRequest
-	69,  // 111: nave.admin.v1.AdminService.Rollback:input_type -> nave.admin.v1.RollbackRequest
-	71,  // 112: nave.admin.v1.AdminService.PreviewRollback:input_type -> nave.admin.v1.PreviewRollbackRequest
-	73,  // 113: nave.admin.v1.AdminService.Release:input_type -> nave.admin.v1.ReleaseRequest
-	75,  // 114: nave.admin.v1.AdminService.PreviewRelease:input_type -> nave.admin.v1.PreviewReleaseRequest
-	87,  // 115: nave.admin.v1.AdminService.PinHelmRelease:input_type -> nave.admin.v1.PinHelmReleaseRequest
-	90,  // 116: nave.admin.v1.AdminService.UnpinHelmRelease:input_type -> nave.admin.v1.UnpinHelmReleaseRequest
-	47,  // 117: nave.admin.v1.AdminService.GetVersion:input_type -> nave.admin.v1.GetVersionRequest
-	6,   // 118: nave.admin.v1.AdminService.Get:output_type -> nave.admin.v1.GetResponse
-	8,   // 119: nave.admin.v1.AdminService.List:output_type -> nave.admin.v1.ListResponse
-	10,  // 120: nave.admin.v1.AdminService.Watch:output_type -> nave.admin.v1.WatchResponse
-	13,  // 121: nave.admin.v1.AdminService.Apply:output_type -> nave.admin.v1.ApplyResponse
-	16,  // 122: nave.admin.v1.AdminService.Delete:output_type -> nave.admin.v1.DeleteResponse
-	19,  // 123: nave.admin.v1.AdminService.Impact:output_type -> nave.admin.v1.ImpactResponse
-	23,  // 124: nave.admin.v1.AdminService.Confirm:output_type -> nave.admin.v1.ConfirmResponse
-	25,  // 125: nave.admin.v1.AdminService.Reconcile:output_type -> nave.admin.v1.ReconcileResponse
-	27,  // 126: nave.admin.v1.AdminService.Suspend:output_type -> nave.admin.v1.SuspendResponse
-	29,  // 127: nave.admin.v1.AdminService.Resume:output_type -> nave.admin.v1.ResumeResponse
-	31,  // 128: nave.admin.v1.AdminService.CreateJoinToken:output_type -> nave.admin.v1.CreateJoinTokenResponse
-	33,  // 129: nave.admin.v1.AdminService.ListEvents:output_type -> nave.admin.v1.ListEventsResponse
-	36,  // 130: nave.admin.v1.AdminService.Tree:output_type -> nave.admin.v1.TreeResponse
-	39,  // 131: nave.admin.v1.AdminService.Explain:output_type -> nave.admin.v1.ExplainResponse
-	51,  // 132: nave.admin.v1.AdminService.Published:output_type -> nave.admin.v1.PublishedResponse
-	63,  // 133: nave.admin.v1.AdminService.PublishedContent:output_type -> nave.admin.v1.PublishedContentResponse
-	56,  // 134: nave.admin.v1.AdminService.Capabilities:output_type -> nave.admin.v1.CapabilitiesResponse
-	58,  // 135: nave.admin.v1.AdminService.Shapes:output_type -> nave.admin.v1.ShapesResponse
-	78,  // 136: nave.admin.v1.AdminService.PreviewLive:output_type -> nave.admin.v1.PreviewLiveResponse
-	83,  // 137: nave.admin.v1.AdminService.ListSchemas:output_type -> nave.admin.v1.ListSchemasResponse
-	86,  // 138: nave.admin.v1.AdminService.ReadSchema:output_type -> nave.admin.v1.ReadSchemaResponse
-	44,  // 139: nave.admin.v1.AdminService.Logs:output_type -> nave.admin.v1.LogsResponse
-	65,  // 140: nave.admin.v1.AdminService.History:output_type -> nave.admin.v1.HistoryResponse
-	70,  // 141: nave.admin.v1.AdminService.Rollback:output_type -> nave.admin.v1.RollbackResponse
-	72,  // 142: nave.admin.v1.AdminService.PreviewRollback:output_type -> nave.admin.v1.PreviewRollbackResponse
-	74,  // 143: nave.admin.v1.AdminService.Release:output_type -> nave.admin.v1.ReleaseResponse
-	76,  // 144: nave.admin.v1.AdminService.PreviewRelease:output_type -> nave.admin.v1.PreviewReleaseResponse
-	88,  // 145: nave.admin.v1.AdminService.PinHelmRelease:output_type -> nave.admin.v1.PinHelmReleaseResponse
-	91,  // 146: nave.admin.v1.AdminService.UnpinHelmRelease:output_type -> nave.admin.v1.UnpinHelmReleaseResponse
-	48,  // 147: nave.admin.v1.AdminService.GetVersion:output_type -> nave.admin.v1.GetVersionResponse
-	118, // [118:148] is the sub-list for method output_type
-	88,  // [88:118] is the sub-list for method input_type
-	88,  // [88:88] is the sub-list for extension type_name
-	88,  // [88:88] is the sub-list for extension extendee
-	0,   // [0:88] is the sub-list for field type_name
+	15,  // 9: nave.admin.v1.ApplyResponse.objects:type_name -> nave.admin.v1.AppliedObject
+	15,  // 10: nave.admin.v1.ApplyAllResponse.objects:type_name -> nave.admin.v1.AppliedObject
+	21,  // 11: nave.admin.v1.ApplyAllResponse.impact:type_name -> nave.admin.v1.ImpactResponse
+	3,   // 12: nave.admin.v1.AppliedObject.key:type_name -> nave.admin.v1.ObjectKey
+	3,   // 13: nave.admin.v1.DeleteRequest.key:type_name -> nave.admin.v1.ObjectKey
+	3,   // 14: nave.admin.v1.DeleteRequest.keys:type_name -> nave.admin.v1.ObjectKey
+	3,   // 15: nave.admin.v1.DeleteAllResponse.missing:type_name -> nave.admin.v1.ObjectKey
+	21,  // 16: nave.admin.v1.DeleteAllResponse.impact:type_name -> nave.admin.v1.ImpactResponse
+	3,   // 17: nave.admin.v1.ObjectKeys.keys:type_name -> nave.admin.v1.ObjectKey
+	3,   // 18: nave.admin.v1.ImpactRequest.delete:type_name -> nave.admin.v1.ObjectKey
+	3,   // 19: nave.admin.v1.ImpactRequest.confirm:type_name -> nave.admin.v1.ObjectKey
+	19,  // 20: nave.admin.v1.ImpactRequest.delete_all:type_name -> nave.admin.v1.ObjectKeys
+	3,   // 21: nave.admin.v1.ImpactResponse.hub_objects:type_name -> nave.admin.v1.ObjectKey
+	22,  // 22: nave.admin.v1.ImpactResponse.clusters:type_name -> nave.admin.v1.ClusterImpact
+	3,   // 23: nave.admin.v1.ImpactResponse.unknown:type_name -> nave.admin.v1.ObjectKey
+	3,   // 24: nave.admin.v1.ImpactResponse.used_by:type_name -> nave.admin.v1.ObjectKey
+	23,  // 25: nave.admin.v1.ClusterImpact.applications:type_name -> nave.admin.v1.ApplicationImpact
+	3,   // 26: nave.admin.v1.ApplicationImpact.key:type_name -> nave.admin.v1.ObjectKey
+	3,   // 27: nave.admin.v1.ConfirmRequest.key:type_name -> nave.admin.v1.ObjectKey
+	21,  // 28: nave.admin.v1.ConfirmResponse.impact:type_name -> nave.admin.v1.ImpactResponse
+	3,   // 29: nave.admin.v1.ReconcileRequest.key:type_name -> nave.admin.v1.ObjectKey
+	3,   // 30: nave.admin.v1.ReconcileResponse.source:type_name -> nave.admin.v1.ObjectKey
+	3,   // 31: nave.admin.v1.SuspendRequest.key:type_name -> nave.admin.v1.ObjectKey
+	3,   // 32: nave.admin.v1.ResumeRequest.key:type_name -> nave.admin.v1.ObjectKey
+	3,   // 33: nave.admin.v1.ResumeResponse.suspended_with:type_name -> nave.admin.v1.ObjectKey
+	94,  // 34: nave.admin.v1.CreateJoinTokenResponse.expires_at:type_name -> google.protobuf.Timestamp
+	3,   // 35: nave.admin.v1.ListEventsRequest.key:type_name -> nave.admin.v1.ObjectKey
+	94,  // 36: nave.admin.v1.ListEventsRequest.since:type_name -> google.protobuf.Timestamp
+	95,  // 37: nave.admin.v1.ListEventsRequest.wait:type_name -> google.protobuf.Duration
+	36,  // 38: nave.admin.v1.ListEventsResponse.events:type_name -> nave.admin.v1.Event
+	94,  // 39: nave.admin.v1.Event.time:type_name -> google.protobuf.Timestamp
+	3,   // 40: nave.admin.v1.Event.object:type_name -> nave.admin.v1.ObjectKey
+	3,   // 41: nave.admin.v1.TreeRequest.key:type_name -> nave.admin.v1.ObjectKey
+	39,  // 42: nave.admin.v1.TreeResponse.root:type_name -> nave.admin.v1.TreeNode
+	39,  // 43: nave.admin.v1.TreeNode.children:type_name -> nave.admin.v1.TreeNode
+	3,   // 44: nave.admin.v1.ExplainRequest.key:type_name -> nave.admin.v1.ObjectKey
+	44,  // 45: nave.admin.v1.ExplainResponse.explanations:type_name -> nave.admin.v1.Explanation
+	42,  // 46: nave.admin.v1.ExplainResponse.encryption:type_name -> nave.admin.v1.Encryption
+	3,   // 47: nave.admin.v1.Encryption.object:type_name -> nave.admin.v1.ObjectKey
+	43,  // 48: nave.admin.v1.Encryption.documents:type_name -> nave.admin.v1.SealedDocument
+	3,   // 49: nave.admin.v1.Explanation.object:type_name -> nave.admin.v1.ObjectKey
+	94,  // 50: nave.admin.v1.Explanation.since:type_name -> google.protobuf.Timestamp
+	3,   // 51: nave.admin.v1.Explanation.affects:type_name -> nave.admin.v1.ObjectKey
+	95,  // 52: nave.admin.v1.LogsRequest.since:type_name -> google.protobuf.Duration
+	47,  // 53: nave.admin.v1.LogsResponse.records:type_name -> nave.admin.v1.LogRecord
+	94,  // 54: nave.admin.v1.LogRecord.time:type_name -> google.protobuf.Timestamp
+	48,  // 55: nave.admin.v1.LogRecord.attributes:type_name -> nave.admin.v1.LogAttribute
+	51,  // 56: nave.admin.v1.GetVersionResponse.spokes:type_name -> nave.admin.v1.SpokeVersion
+	54,  // 57: nave.admin.v1.PublishedResponse.hub:type_name -> nave.admin.v1.PublishedHub
+	56,  // 58: nave.admin.v1.PublishedResponse.cluster:type_name -> nave.admin.v1.PublishedCluster
+	55,  // 59: nave.admin.v1.PublishedHub.objects:type_name -> nave.admin.v1.HubObject
+	3,   // 60: nave.admin.v1.HubObject.owner:type_name -> nave.admin.v1.ObjectKey
+	62,  // 61: nave.admin.v1.PublishedCluster.applications:type_name -> nave.admin.v1.PublishedApplication
+	55,  // 62: nave.admin.v1.PublishedCluster.objects:type_name -> nave.admin.v1.HubObject
+	70,  // 63: nave.admin.v1.PublishedCluster.pin:type_name -> nave.admin.v1.Pin
+	3,   // 64: nave.admin.v1.PublishedCluster.suspended:type_name -> nave.admin.v1.ObjectKey
+	61,  // 65: nave.admin.v1.ShapesResponse.shapes:type_name -> nave.admin.v1.KnownShape
+	3,   // 66: nave.admin.v1.PublishedApplication.key:type_name -> nave.admin.v1.ObjectKey
+	3,   // 67: nave.admin.v1.PublishedApplication.parent:type_name -> nave.admin.v1.ObjectKey
+	63,  // 68: nave.admin.v1.PublishedApplication.told:type_name -> nave.admin.v1.ToldRelease
+	3,   // 69: nave.admin.v1.PublishedContentRequest.key:type_name -> nave.admin.v1.ObjectKey
+	68,  // 70: nave.admin.v1.HistoryResponse.releases:type_name -> nave.admin.v1.PastRelease
+	70,  // 71: nave.admin.v1.HistoryResponse.pin:type_name -> nave.admin.v1.Pin
+	94,  // 72: nave.admin.v1.PastRelease.released_at:type_name -> google.protobuf.Timestamp
+	69,  // 73: nave.admin.v1.PastRelease.listed:type_name -> nave.admin.v1.ReleasedApplication
+	3,   // 74: nave.admin.v1.ReleasedApplication.key:type_name -> nave.admin.v1.ObjectKey
+	2,   // 75: nave.admin.v1.ReleasedApplication.change:type_name -> nave.admin.v1.ApplicationChange
+	94,  // 76: nave.admin.v1.Pin.pinned_at:type_name -> google.protobuf.Timestamp
+	69,  // 77: nave.admin.v1.PreviewRollbackResponse.applications:type_name -> nave.admin.v1.ReleasedApplication
+	94,  // 78: nave.admin.v1.ReleaseResponse.released_at:type_name -> google.protobuf.Timestamp
+	69,  // 79: nave.admin.v1.PreviewReleaseResponse.applications:type_name -> nave.admin.v1.ReleasedApplication
+	81,  // 80: nave.admin.v1.PreviewLiveResponse.applications:type_name -> nave.admin.v1.PreviewedApplication
+	3,   // 81: nave.admin.v1.PreviewedApplication.key:type_name -> nave.admin.v1.ObjectKey
+	82,  // 82: nave.admin.v1.PreviewedApplication.objects:type_name -> nave.admin.v1.PreviewedObject
+	83,  // 83: nave.admin.v1.PreviewedObject.fields:type_name -> nave.admin.v1.PreviewedField
+	86,  // 84: nave.admin.v1.ListSchemasResponse.served:type_name -> nave.admin.v1.SchemaVersion
+	86,  // 85: nave.admin.v1.ReadSchemaRequest.version:type_name -> nave.admin.v1.SchemaVersion
+	3,   // 86: nave.admin.v1.PinHelmReleaseRequest.key:type_name -> nave.admin.v1.ObjectKey
+	91,  // 87: nave.admin.v1.PinHelmReleaseResponse.now:type_name -> nave.admin.v1.HelmRevision
+	91,  // 88: nave.admin.v1.PinHelmReleaseResponse.to:type_name -> nave.admin.v1.HelmRevision
+	94,  // 89: nave.admin.v1.HelmRevision.deployed_at:type_name -> google.protobuf.Timestamp
+	3,   // 90: nave.admin.v1.UnpinHelmReleaseRequest.key:type_name -> nave.admin.v1.ObjectKey
+	91,  // 91: nave.admin.v1.UnpinHelmReleaseResponse.now:type_name -> nave.admin.v1.HelmRevision
+	5,   // 92: nave.admin.v1.AdminService.Get:input_type -> nave.admin.v1.GetRequest
+	7,   // 93: nave.admin.v1.AdminService.List:input_type -> nave.admin.v1.ListRequest
+	9,   // 94: nave.admin.v1.AdminService.Watch:input_type -> nave.admin.v1.WatchRequest
+	11,  // 95: nave.admin.v1.AdminService.Apply:input_type -> nave.admin.v1.ApplyRequest
+	11,  // 96: nave.admin.v1.AdminService.ApplyAll:input_type -> nave.admin.v1.ApplyRequest
+	16,  // 97: nave.admin.v1.AdminService.Delete:input_type -> nave.admin.v1.DeleteRequest
+	16,  // 98: nave.admin.v1.AdminService.DeleteAll:input_type -> nave.admin.v1.DeleteRequest
+	20,  // 99: nave.admin.v1.AdminService.Impact:input_type -> nave.admin.v1.ImpactRequest
+	24,  // 100: nave.admin.v1.AdminService.Confirm:input_type -> nave.admin.v1.ConfirmRequest
+	26,  // 101: nave.admin.v1.AdminService.Reconcile:input_type -> nave.admin.v1.ReconcileRequest
+	28,  // 102: nave.admin.v1.AdminService.Suspend:input_type -> nave.admin.v1.SuspendRequest
+	30,  // 103: nave.admin.v1.AdminService.Resume:input_type -> nave.admin.v1.ResumeRequest
+	32,  // 104: nave.admin.v1.AdminService.CreateJoinToken:input_type -> nave.admin.v1.CreateJoinTokenRequest
+	34,  // 105: nave.admin.v1.AdminService.ListEvents:input_type -> nave.admin.v1.ListEventsRequest
+	37,  // 106: nave.admin.v1.AdminService.Tree:input_type -> nave.admin.v1.TreeRequest
+	40,  // 107: nave.admin.v1.AdminService.Explain:input_type -> nave.admin.v1.ExplainRequest
+	52,  // 108: nave.admin.v1.AdminService.Published:input_type -> nave.admin.v1.PublishedRequest
+	64,  // 109: nave.admin.v1.AdminService.PublishedContent:input_type -> nave.admin.v1.PublishedContentRequest
+	57,  // 110: nave.admin.v1.AdminService.Capabilities:input_type -> nave.admin.v1.CapabilitiesRequest
+	59,  // 111: nave.admin.v1.AdminService.Shapes:input_type -> nave.admin.v1.ShapesRequest
+	79,  // 112: nave.admin.v1.AdminService.PreviewLive:input_type -> nave.admin.v1.PreviewLiveRequest
+	84,  // 113: nave.admin.v1.AdminService.ListSchemas:input_type -> nave.admin.v1.ListSchemasRequest
+	87,  // 114: nave.admin.v1.AdminService.ReadSchema:input_type -> nave.admin.v1.ReadSchemaRequest
+	45,  // 115: nave.admin.v1.AdminService.Logs:input_type -> nave.admin.v1.LogsRequest
+	66,  // 116: nave.admin.v1.AdminService.History:input_type -> nave.admin.v1.HistoryRequest
+	71,  // 117: nave.admin.v1.AdminService.Rollback:input_type -> nave.admin.v1.RollbackRequest
+	73,  // 118: nave.admin.v1.AdminService.PreviewRollback:input_type -> nave.admin.v1.PreviewRollbackRequest
+	75,  // 119: nave.admin.v1.AdminService.Release:input_type -> nave.admin.v1.ReleaseRequest
+	77,  // 120: nave.admin.v1.AdminService.PreviewRelease:input_type -> nave.admin.v1.PreviewReleaseRequest
+	89,  // 121: nave.admin.v1.AdminService.PinHelmRelease:input_type -> nave.admin.v1.PinHelmReleaseRequest
+	92,  // 122: nave.admin.v1.AdminService.UnpinHelmRelease:input_type -> nave.admin.v1.UnpinHelmReleaseRequest
+	49,  // 123: nave.admin.v1.AdminService.GetVersion:input_type -> nave.admin.v1.GetVersionRequest
+	6,   // 124: nave.admin.v1.AdminService.Get:output_type -> nave.admin.v1.GetResponse
+	8,   // 125: nave.admin.v1.AdminService.List:output_type -> nave.admin.v1.ListResponse
+	10,  // 126: nave.admin.v1.AdminService.Watch:output_type -> nave.admin.v1.WatchResponse
+	13,  // 127: nave.admin.v1.AdminService.Apply:output_type -> nave.admin.v1.ApplyResponse
+	14,  // 128: nave.admin.v1.AdminService.ApplyAll:output_type -> nave.admin.v1.ApplyAllResponse
+	17,  // 129: nave.admin.v1.AdminService.Delete:output_type -> nave.admin.v1.DeleteResponse
+	18,  // 130: nave.admin.v1.AdminService.DeleteAll:output_type -> nave.admin.v1.DeleteAllResponse
+	21,  // 131: nave.admin.v1.AdminService.Impact:output_type -> nave.admin.v1.ImpactResponse
+	25,  // 132: nave.admin.v1.AdminService.Confirm:output_type -> nave.admin.v1.ConfirmResponse
+	27,  // 133: nave.admin.v1.AdminService.Reconcile:output_type -> nave.admin.v1.ReconcileResponse
+	29,  // 134: nave.admin.v1.AdminService.Suspend:output_type -> nave.admin.v1.SuspendResponse
+	31,  // 135: nave.admin.v1.AdminService.Resume:output_type -> nave.admin.v1.ResumeResponse
+	33,  // 136: nave.admin.v1.AdminService.CreateJoinToken:output_type -> nave.admin.v1.CreateJoinTokenResponse
+	35,  // 137: nave.admin.v1.AdminService.ListEvents:output_type -> nave.admin.v1.ListEventsResponse
+	38,  // 138: nave.admin.v1.AdminService.Tree:output_type -> nave.admin.v1.TreeResponse
+	41,  // 139: nave.admin.v1.AdminService.Explain:output_type -> nave.admin.v1.ExplainResponse
+	53,  // 140: nave.admin.v1.AdminService.Published:output_type -> nave.admin.v1.PublishedResponse
+	65,  // 141: nave.admin.v1.AdminService.PublishedContent:output_type -> nave.admin.v1.PublishedContentResponse
+	58,  // 142: nave.admin.v1.AdminService.Capabilities:output_type -> nave.admin.v1.CapabilitiesResponse
+	60,  // 143: nave.admin.v1.AdminService.Shapes:output_type -> nave.admin.v1.ShapesResponse
+	80,  // 144: nave.admin.v1.AdminService.PreviewLive:output_type -> nave.admin.v1.PreviewLiveResponse
+	85,  // 145: nave.admin.v1.AdminService.ListSchemas:output_type -> nave.admin.v1.ListSchemasResponse
+	88,  // 146: nave.admin.v1.AdminService.ReadSchema:output_type -> nave.admin.v1.ReadSchemaResponse
+	46,  // 147: nave.admin.v1.AdminService.Logs:output_type -> nave.admin.v1.LogsResponse
+	67,  // 148: nave.admin.v1.AdminService.History:output_type -> nave.admin.v1.HistoryResponse
+	72,  // 149: nave.admin.v1.AdminService.Rollback:output_type -> nave.admin.v1.RollbackResponse
+	74,  // 150: nave.admin.v1.AdminService.PreviewRollback:output_type -> nave.admin.v1.PreviewRollbackResponse
+	76,  // 151: nave.admin.v1.AdminService.Release:output_type -> nave.admin.v1.ReleaseResponse
+	78,  // 152: nave.admin.v1.AdminService.PreviewRelease:output_type -> nave.admin.v1.PreviewReleaseResponse
+	90,  // 153: nave.admin.v1.AdminService.PinHelmRelease:output_type -> nave.admin.v1.PinHelmReleaseResponse
+	93,  // 154: nave.admin.v1.AdminService.UnpinHelmRelease:output_type -> nave.admin.v1.UnpinHelmReleaseResponse
+	50,  // 155: nave.admin.v1.AdminService.GetVersion:output_type -> nave.admin.v1.GetVersionResponse
+	124, // [124:156] is the sub-list for method output_type
+	92,  // [92:124] is the sub-list for method input_type
+	92,  // [92:92] is the sub-list for extension type_name
+	92,  // [92:92] is the sub-list for extension extendee
+	0,   // [0:92] is the sub-list for field type_name
 }
 
 func init() { file_nave_admin_v1_admin_proto_init() }
@@ -6622,15 +6777,15 @@ func file_nave_admin_v1_admin_proto_init() {
 	if File_nave_admin_v1_admin_proto != nil {
 		return
 	}
-	file_nave_admin_v1_admin_proto_msgTypes[15].OneofWrappers = []any{
+	file_nave_admin_v1_admin_proto_msgTypes[17].OneofWrappers = []any{
 		(*ImpactRequest_Delete)(nil),
 		(*ImpactRequest_Apply)(nil),
 		(*ImpactRequest_Confirm)(nil),
 		(*ImpactRequest_Release)(nil),
 		(*ImpactRequest_DeleteAll)(nil),
 	}
-	file_nave_admin_v1_admin_proto_msgTypes[40].OneofWrappers = []any{}
-	file_nave_admin_v1_admin_proto_msgTypes[48].OneofWrappers = []any{
+	file_nave_admin_v1_admin_proto_msgTypes[42].OneofWrappers = []any{}
+	file_nave_admin_v1_admin_proto_msgTypes[50].OneofWrappers = []any{
 		(*PublishedResponse_Hub)(nil),
 		(*PublishedResponse_Cluster)(nil),
 	}
@@ -6640,7 +6795,7 @@ func file_nave_admin_v1_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_nave_admin_v1_admin_proto_rawDesc), len(file_nave_admin_v1_admin_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   89,
+			NumMessages:   91,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

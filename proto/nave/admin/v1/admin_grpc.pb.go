@@ -26,7 +26,9 @@ const (
 	AdminService_List_FullMethodName             = "/nave.admin.v1.AdminService/List"
 	AdminService_Watch_FullMethodName            = "/nave.admin.v1.AdminService/Watch"
 	AdminService_Apply_FullMethodName            = "/nave.admin.v1.AdminService/Apply"
+	AdminService_ApplyAll_FullMethodName         = "/nave.admin.v1.AdminService/ApplyAll"
 	AdminService_Delete_FullMethodName           = "/nave.admin.v1.AdminService/Delete"
+	AdminService_DeleteAll_FullMethodName        = "/nave.admin.v1.AdminService/DeleteAll"
 	AdminService_Impact_FullMethodName           = "/nave.admin.v1.AdminService/Impact"
 	AdminService_Confirm_FullMethodName          = "/nave.admin.v1.AdminService/Confirm"
 	AdminService_Reconcile_FullMethodName        = "/nave.admin.v1.AdminService/Reconcile"
@@ -67,7 +69,12 @@ type AdminServiceClient interface {
 	Watch(ctx context.Context, in *WatchRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchResponse], error)
 	// Apply creates or replaces objects of the hub, all or none.
 	Apply(ctx context.Context, in *ApplyRequest, opts ...grpc.CallOption) (*ApplyResponse, error)
+	// ApplyAll is Apply for more than one message holds: the objects of all requests, all or none. Nothing is changed before the
+	// last one. The first request says what else holds for all of them; replaces is not taken.
+	ApplyAll(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[ApplyRequest, ApplyAllResponse], error)
 	Delete(ctx context.Context, in *DeleteRequest, opts ...grpc.CallOption) (*DeleteResponse, error)
+	// DeleteAll is Delete for the keys of all requests, all or none, as ApplyAll is Apply.
+	DeleteAll(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[DeleteRequest, DeleteAllResponse], error)
 	// Impact says what a change would take away, and changes nothing.
 	Impact(ctx context.Context, in *ImpactRequest, opts ...grpc.CallOption) (*ImpactResponse, error)
 	// Confirm lets held removals pass: those that are held now, and no others. FAILED_PRECONDITION when other removals are held
@@ -182,6 +189,19 @@ func (c *adminServiceClient) Apply(ctx context.Context, in *ApplyRequest, opts .
 	return out, nil
 }
 
+func (c *adminServiceClient) ApplyAll(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[ApplyRequest, ApplyAllResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &AdminService_ServiceDesc.Streams[1], AdminService_ApplyAll_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[ApplyRequest, ApplyAllResponse]{ClientStream: stream}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AdminService_ApplyAllClient = grpc.ClientStreamingClient[ApplyRequest, ApplyAllResponse]
+
 func (c *adminServiceClient) Delete(ctx context.Context, in *DeleteRequest, opts ...grpc.CallOption) (*DeleteResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(DeleteResponse)
@@ -191,6 +211,19 @@ func (c *adminServiceClient) Delete(ctx context.Context, in *DeleteRequest, opts
 	}
 	return out, nil
 }
+
+func (c *adminServiceClient) DeleteAll(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[DeleteRequest, DeleteAllResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &AdminService_ServiceDesc.Streams[2], AdminService_DeleteAll_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[DeleteRequest, DeleteAllResponse]{ClientStream: stream}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AdminService_DeleteAllClient = grpc.ClientStreamingClient[DeleteRequest, DeleteAllResponse]
 
 func (c *adminServiceClient) Impact(ctx context.Context, in *ImpactRequest, opts ...grpc.CallOption) (*ImpactResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -284,7 +317,7 @@ func (c *adminServiceClient) Explain(ctx context.Context, in *ExplainRequest, op
 
 func (c *adminServiceClient) Published(ctx context.Context, in *PublishedRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[PublishedResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &AdminService_ServiceDesc.Streams[1], AdminService_Published_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &AdminService_ServiceDesc.Streams[3], AdminService_Published_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -303,7 +336,7 @@ type AdminService_PublishedClient = grpc.ServerStreamingClient[PublishedResponse
 
 func (c *adminServiceClient) PublishedContent(ctx context.Context, in *PublishedContentRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[PublishedContentResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &AdminService_ServiceDesc.Streams[2], AdminService_PublishedContent_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &AdminService_ServiceDesc.Streams[4], AdminService_PublishedContent_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -342,7 +375,7 @@ func (c *adminServiceClient) Shapes(ctx context.Context, in *ShapesRequest, opts
 
 func (c *adminServiceClient) PreviewLive(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[PreviewLiveRequest, PreviewLiveResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &AdminService_ServiceDesc.Streams[3], AdminService_PreviewLive_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &AdminService_ServiceDesc.Streams[5], AdminService_PreviewLive_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -375,7 +408,7 @@ func (c *adminServiceClient) ReadSchema(ctx context.Context, in *ReadSchemaReque
 
 func (c *adminServiceClient) Logs(ctx context.Context, in *LogsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[LogsResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &AdminService_ServiceDesc.Streams[4], AdminService_Logs_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &AdminService_ServiceDesc.Streams[6], AdminService_Logs_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -485,7 +518,12 @@ type AdminServiceServer interface {
 	Watch(*WatchRequest, grpc.ServerStreamingServer[WatchResponse]) error
 	// Apply creates or replaces objects of the hub, all or none.
 	Apply(context.Context, *ApplyRequest) (*ApplyResponse, error)
+	// ApplyAll is Apply for more than one message holds: the objects of all requests, all or none. Nothing is changed before the
+	// last one. The first request says what else holds for all of them; replaces is not taken.
+	ApplyAll(grpc.ClientStreamingServer[ApplyRequest, ApplyAllResponse]) error
 	Delete(context.Context, *DeleteRequest) (*DeleteResponse, error)
+	// DeleteAll is Delete for the keys of all requests, all or none, as ApplyAll is Apply.
+	DeleteAll(grpc.ClientStreamingServer[DeleteRequest, DeleteAllResponse]) error
 	// Impact says what a change would take away, and changes nothing.
 	Impact(context.Context, *ImpactRequest) (*ImpactResponse, error)
 	// Confirm lets held removals pass: those that are held now, and no others. FAILED_PRECONDITION when other removals are held
@@ -563,8 +601,14 @@ func (UnimplementedAdminServiceServer) Watch(*WatchRequest, grpc.ServerStreaming
 func (UnimplementedAdminServiceServer) Apply(context.Context, *ApplyRequest) (*ApplyResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Apply not implemented")
 }
+func (UnimplementedAdminServiceServer) ApplyAll(grpc.ClientStreamingServer[ApplyRequest, ApplyAllResponse]) error {
+	return status.Error(codes.Unimplemented, "method ApplyAll not implemented")
+}
 func (UnimplementedAdminServiceServer) Delete(context.Context, *DeleteRequest) (*DeleteResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Delete not implemented")
+}
+func (UnimplementedAdminServiceServer) DeleteAll(grpc.ClientStreamingServer[DeleteRequest, DeleteAllResponse]) error {
+	return status.Error(codes.Unimplemented, "method DeleteAll not implemented")
 }
 func (UnimplementedAdminServiceServer) Impact(context.Context, *ImpactRequest) (*ImpactResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Impact not implemented")
@@ -727,6 +771,13 @@ func _AdminService_Apply_Handler(srv interface{}, ctx context.Context, dec func(
 	return interceptor(ctx, in, info, handler)
 }
 
+func _AdminService_ApplyAll_Handler(srv interface{}, stream grpc.ServerStream) error {
+	return srv.(AdminServiceServer).ApplyAll(&grpc.GenericServerStream[ApplyRequest, ApplyAllResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AdminService_ApplyAllServer = grpc.ClientStreamingServer[ApplyRequest, ApplyAllResponse]
+
 func _AdminService_Delete_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(DeleteRequest)
 	if err := dec(in); err != nil {
@@ -744,6 +795,13 @@ func _AdminService_Delete_Handler(srv interface{}, ctx context.Context, dec func
 	}
 	return interceptor(ctx, in, info, handler)
 }
+
+func _AdminService_DeleteAll_Handler(srv interface{}, stream grpc.ServerStream) error {
+	return srv.(AdminServiceServer).DeleteAll(&grpc.GenericServerStream[DeleteRequest, DeleteAllResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AdminService_DeleteAllServer = grpc.ClientStreamingServer[DeleteRequest, DeleteAllResponse]
 
 func _AdminService_Impact_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ImpactRequest)
@@ -1276,6 +1334,16 @@ var AdminService_ServiceDesc = grpc.ServiceDesc{
 			StreamName:    "Watch",
 			Handler:       _AdminService_Watch_Handler,
 			ServerStreams: true,
+		},
+		{
+			StreamName:    "ApplyAll",
+			Handler:       _AdminService_ApplyAll_Handler,
+			ClientStreams: true,
+		},
+		{
+			StreamName:    "DeleteAll",
+			Handler:       _AdminService_DeleteAll_Handler,
+			ClientStreams: true,
 		},
 		{
 			StreamName:    "Published",
