@@ -40,6 +40,7 @@ func (m *model) judge(n *node) (changed bool) {
 		n.blockedBy = m.dependent(n)
 	}
 	n.peer = m.awaitedPeer(n)
+	n.peerAtWork = m.isPeerAtWork(n)
 	c := n.condition(m.now)
 	if c.Since = n.ready.Since; c.Status != n.ready.Status {
 		c.Since = m.now
@@ -58,6 +59,21 @@ func (m *model) awaitedPeer(n *node) bundle.ApplicationName {
 		}
 	}
 	return bundle.ApplicationName{}
+}
+
+// isPeerAtWork reports whether the application that the node waits for, or one that this one waits for, is being
+// changed by the spoke, or has time left to become healthy. One that was never applied does not count.
+func (m *model) isPeerAtWork(n *node) bool {
+	for range m.names { // a circle ends
+		if n = m.nodes[n.peer]; n == nil || n.standing != listed || n.mark.Digest.IsZero() ||
+			n.ready.Reason != condition.Progressing {
+			return false
+		}
+		if n.isRepairing() || n.isApplied() && m.now.Before(n.healthDeadline()) {
+			return true
+		}
+	}
+	return false
 }
 
 // blocker returns the first dependency that is not ready at the digest of this bundle, and the reason. If all are
@@ -140,7 +156,7 @@ func (n *node) healthCondition(now time.Time) Condition {
 			Message: "Applied revision: " + n.mark.Revision}
 	case status == health.Failed: // its controller gave up: more time does not help
 		return notReady(condition.HealthCheckFailed, "health check failed: "+text)
-	case now.Before(n.healthDeadline()):
+	case now.Before(n.healthDeadline()), n.isRepairing(), n.peerAtWork:
 		return unknown(condition.Progressing, "waiting for health: "+text)
 	case n.mark.HealthyDigest == n.mark.Digest: // the timeout is for what was never healthy
 		return notReady(condition.HealthCheckFailed, "no longer healthy: "+text)
@@ -149,6 +165,12 @@ func (n *node) healthCondition(now time.Time) Condition {
 }
 
 func (n *node) healthDeadline() time.Time { return n.appliedAt.Add(n.timeout()) }
+
+// isRepairing reports whether an apply that is due or running may change objects, so that their health is awaited. What
+// was unhealthy before the apply stays so until the apply has changed something.
+func (n *node) isRepairing() bool {
+	return (n.work == applying || n.dirty && !n.entry.Suspended) && n.ready.Reason != condition.HealthCheckFailed
+}
 
 // awaited returns the health that readiness depends on, and the reason. If readiness depends on no health, awaited
 // returns Current.

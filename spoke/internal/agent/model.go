@@ -78,8 +78,10 @@ type node struct {
 	retryAt  time.Time
 	failure  failure
 
-	verifyAt  time.Time // when its objects are listed next; see verify
-	appliedAt time.Time // when the digest was first applied; the timeout of health begins here
+	verifyAt time.Time // when its objects are listed next; see verify
+	// appliedAt is when the digest was first applied, or when an apply last changed objects, such as a repair. The timeout
+	// of health begins here.
+	appliedAt time.Time
 	health    inventory.Summary
 	checks    health.Status // of objects in spec.healthChecks; see checkMessage
 	checkText string
@@ -89,6 +91,7 @@ type node struct {
 	blockedBy     bundle.ApplicationName // the dependency to wait for, or the dependent to be deleted first; zero: none
 	blockedWhy    string                 // why the dependency is not ready
 	peer          bundle.ApplicationName // the application among its health checks that is not ready; zero: none
+	peerAtWork    bool                   // that application has time left to become ready
 	ready         Condition
 	readyEventDue bool // an event is to tell that it became ready
 	repaired      uint64

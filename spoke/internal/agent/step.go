@@ -236,6 +236,9 @@ func (in applied) advance(m *model) []action {
 	}
 	n.work, n.health = idle, in.health
 	n.repaired += uint64(in.repaired)
+	if in.repaired > 0 || in.changed != "" {
+		n.appliedAt = m.now // also if other objects failed
+	}
 	turns := n.noteRelease(in)
 	if n.stopped {
 		n.stopped, n.dirty = false, true
