@@ -2,6 +2,7 @@ package api
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/navefleet/nave/shared/wording"
@@ -22,14 +23,20 @@ func FindKind(word string) (Kind, error) {
 	return k, err
 }
 
-// SourceKinds returns the kinds of sources that the hub carries out.
-func SourceKinds() (sources []Kind) {
+// SourceKinds returns the kinds that the hub carries out and that people call sources: "source git".
+func SourceKinds() []Kind { return kindsCalled("source ") }
+
+// ImageKinds returns the kinds that the hub carries out and that people call images: "image repository".
+func ImageKinds() []Kind { return kindsCalled("image ") }
+
+func kindsCalled(first string) (found []Kind) {
 	for _, k := range kinds {
-		if k.Role == SourceRole && k.Supported() {
-			sources = append(sources, k)
+		isCalled := func(words string) bool { return strings.HasPrefix(words, first) }
+		if k.Supported() && slices.ContainsFunc(k.Words, isCalled) {
+			found = append(found, k)
 		}
 	}
-	return sources
+	return found
 }
 
 // appliedKinds returns the plurals of the kinds that may be applied to the hub.

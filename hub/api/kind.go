@@ -18,7 +18,7 @@ const (
 	NoRole           Role = iota
 	ClusterRole           // a Cluster, which gets bundles
 	FleetRole             // a Fleet, which gives roots to Clusters
-	SourceRole            // a source of manifests; its view is Source
+	SourceRole            // a source that is fetched; its view is Source
 	RenderableRole        // an object that is rendered to an Application; its view is Renderable
 	ImageRole             // an object that reads or updates images
 	NotificationRole      // an object that sends or receives notifications

@@ -17,8 +17,6 @@ const SecretKind = "Secret"
 // unsupported are the kinds of Flux that the hub does not implement yet. A kind that is implemented moves from this
 // list to a file of its own.
 var unsupported = []Kind{
-	{Name: "ImageRepository", Plural: "imagerepositories", Short: "imgrepo", Group: groupImage, Version: "v1",
-		Words: []string{"image repository"}, Role: ImageRole},
 	{Name: "ImagePolicy", Plural: "imagepolicies", Short: "imgpol", Group: groupImage, Version: "v1",
 		Words: []string{"image policy"}, Role: ImageRole},
 	{Name: "ImageUpdateAutomation", Plural: "imageupdateautomations", Short: "iua", Group: groupImage, Version: "v1",

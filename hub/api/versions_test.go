@@ -6,6 +6,9 @@ import (
 	"strings"
 	"testing"
 
+	imagev1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	imagev1beta1 "github.com/fluxcd/image-reflector-controller/api/v1beta1" //nolint:staticcheck // still used
+	imagev1beta2 "github.com/fluxcd/image-reflector-controller/api/v1beta2"
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	kustomizev1beta1 "github.com/fluxcd/kustomize-controller/api/v1beta1" //nolint:staticcheck // repositories still use it
 	kustomizev1beta2 "github.com/fluxcd/kustomize-controller/api/v1beta2"
@@ -21,12 +24,13 @@ import (
 
 // minimal has the required fields of spec of each supported kind of Flux.
 var minimal = map[string]string{
-	"GitRepository":  "interval: 1m\nurl: https://git.example.com/x",
-	"OCIRepository":  "interval: 1m\nurl: oci://registry.example.com/x",
-	"Bucket":         "interval: 1m\nendpoint: s3.example.com\nbucketName: x\nsecretRef: {name: x}",
-	"HelmRepository": "url: https://charts.example.com",
-	"HelmChart":      "interval: 1m\nchart: x\nsourceRef: {kind: HelmRepository, name: x}",
-	"Kustomization":  "interval: 1m\nprune: true\nsourceRef: {kind: GitRepository, name: x}",
+	"GitRepository":   "interval: 1m\nurl: https://git.example.com/x",
+	"OCIRepository":   "interval: 1m\nurl: oci://registry.example.com/x",
+	"Bucket":          "interval: 1m\nendpoint: s3.example.com\nbucketName: x\nsecretRef: {name: x}",
+	"HelmRepository":  "url: https://charts.example.com",
+	"HelmChart":       "interval: 1m\nchart: x\nsourceRef: {kind: HelmRepository, name: x}",
+	"ImageRepository": "interval: 1m\nimage: registry.example.com/x",
+	"Kustomization":   "interval: 1m\nprune: true\nsourceRef: {kind: GitRepository, name: x}",
 }
 
 // minimalObject returns an object of an API version with the required fields.
@@ -41,7 +45,7 @@ func TestVersions(t *testing.T) {
 	for kind, versions := range map[string]string{
 		"GitRepository": "v1 v1beta2 v1beta1 v1alpha1", "OCIRepository": "v1 v1beta2", "Bucket": "v1 v1beta2 v1beta1 v1alpha1",
 		"Kustomization": "v1 v1beta2 v1beta1 v1alpha1", "HelmRepository": "v1 v1beta2 v1beta1 v1alpha1",
-		"HelmChart": "v1 v1beta2 v1beta1 v1alpha1",
+		"HelmChart": "v1 v1beta2 v1beta1 v1alpha1", "ImageRepository": "v1 v1beta2 v1beta1",
 	} {
 		known, _ := api.KindByName(kind)
 		for version := range strings.FieldsSeq(versions) {
@@ -81,6 +85,9 @@ func TestVersions_fields(t *testing.T) {
 		"source.toolkit.fluxcd.io/v1/HelmRepository":        sourcev1.HelmRepositorySpec{},
 		"source.toolkit.fluxcd.io/v1beta2/HelmRepository":   sourcev1beta2.HelmRepositorySpec{},
 		"source.toolkit.fluxcd.io/v1beta1/HelmRepository":   sourcev1beta1.HelmRepositorySpec{},
+		"image.toolkit.fluxcd.io/v1/ImageRepository":        imagev1.ImageRepositorySpec{},
+		"image.toolkit.fluxcd.io/v1beta2/ImageRepository":   imagev1beta2.ImageRepositorySpec{},
+		"image.toolkit.fluxcd.io/v1beta1/ImageRepository":   imagev1beta1.ImageRepositorySpec{},
 		"source.toolkit.fluxcd.io/v1/HelmChart":             sourcev1.HelmChartSpec{},
 		"source.toolkit.fluxcd.io/v1beta2/HelmChart":        sourcev1beta2.HelmChartSpec{},
 		"source.toolkit.fluxcd.io/v1beta1/HelmChart":        sourcev1beta1.HelmChartSpec{},

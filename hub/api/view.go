@@ -31,6 +31,9 @@ type Source struct {
 	NamedHosts bool
 	// Succeeded and Failed are the reasons of its Ready condition after a fetch; empty: Succeeded, FetchFailed.
 	Succeeded, Failed string
+	// TimeField is the field of the status that has the time of the last fetch without an error: lastScanResult.scanTime.
+	// That time is then stored after each fetch, and not only when something changed; nil: there is no such field.
+	TimeField []string
 	// Identity has all fields of the spec that the fetched artifact depends on, as a value that encodes to JSON. Sources
 	// of one kind with equal Identity, equal Secrets and equal inputs share one fetch.
 	Identity any

@@ -245,7 +245,8 @@ func TestGet_fluxNames(t *testing.T) {
 	config := waitHub(t)
 	for _, name := range []string{"ks", "kustomization", "hr", "helmreleases", "gitrepo", "source git", "sources git",
 		"helmrepo", "source helm", "hc", "source chart", "ocirepo", "source oci", "bucket", "buckets", "source bucket",
-		"all", "sources", "source all", "sources all", "gitrepositories.source.toolkit.fluxcd.io"} {
+		"all", "sources", "source all", "sources all", "imgrepo", "image repository", "images", "images all",
+		"gitrepositories.source.toolkit.fluxcd.io"} {
 		out, code := exitOf(t.Context(), config, append([]string{"get", "-A"}, strings.Fields(name)...)...)
 		if code != 0 || out == "" {
 			t.Errorf("nave get %s: exit code %d: %s", name, code, out)

@@ -37,7 +37,7 @@ func newGetCommand(s *session) *cobra.Command {
 		Use:   "get KIND [NAME]",
 		Short: "List objects of the hub and of the clusters' graphs",
 		Example: "  nave get clusters\n  nave get kustomizations -A\n  nave get sources git -A -o wide\n" +
-			"  nave get sources all -A\n  nave get all -A\n" +
+			"  nave get sources all -A\n  nave get images all -A\n  nave get all -A\n" +
 			"  nave get kustomization apps --cluster prod-eu-1 -o yaml",
 		Args: cobra.MinimumNArgs(1),
 		RunE: s.run(func(cmd *cobra.Command, args []string, client adminv1.AdminServiceClient) error {
@@ -62,8 +62,9 @@ func (s *session) get(cmd *cobra.Command, args []string, client adminv1.AdminSer
 		return err
 	case isAllSources(args):
 		return s.getSources(cmd, args[min(2, len(args)):], client, o, p)
-	case args[0] == "all":
-		return s.getAll(cmd, args[1:], client, o, p)
+	}
+	if all, names, ok := collectionOf(args); ok {
+		return s.getAll(cmd, all, names, client, o, p)
 	}
 	kind, rest, err := kindOf(args)
 	if err != nil {

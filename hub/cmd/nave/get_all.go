@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -10,18 +11,37 @@ import (
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 )
 
-// getAll prints what flux calls all: the sources, and the objects that are rendered from them, in a table for each kind
-// that has objects. names are the arguments after "all"; there may be none.
-func (s *session) getAll(cmd *cobra.Command, names []string, client adminv1.AdminServiceClient, o getOptions,
-	p *printer) error {
+// collection is several kinds that one word stands for.
+type collection struct {
+	words, noun, example string // "images all", "images", "image repository"
+	kinds                []api.Kind
+}
+
+// collectionOf returns the collection that arguments begin with: flux's words "all" or "images all", or "images" alone.
+// The rest are the arguments after these words. If there is no such word, collectionOf returns false.
+func collectionOf(args []string) (c collection, rest []string, ok bool) {
+	isImages := slices.Contains([]string{"image", "images"}, args[0])
+	switch {
+	case args[0] == "all":
+		return collection{"all", "objects", "helmrelease", kindsOfAll()}, args[1:], true
+	case isImages && (len(args) == 1 || args[1] == "all"):
+		return collection{"images all", "images", "image repository", api.ImageKinds()}, args[min(2, len(args)):], true
+	}
+	return c, nil, false
+}
+
+// getAll prints the objects of a collection, in a table for each kind that has objects. names are the arguments after
+// the words of the collection; there may be none.
+func (s *session) getAll(cmd *cobra.Command, c collection, names []string, client adminv1.AdminServiceClient,
+	o getOptions, p *printer) error {
 	if len(names) > 0 {
-		return usageError("all takes no name, got %s: name one kind, such as helmrelease", strings.Join(names, " "))
+		return usageError("%s takes no name, got %s: name one kind, such as %s", c.words, strings.Join(names, " "), c.example)
 	}
 	if o.watch {
-		return usageError("all cannot be watched: name one kind, such as helmreleases")
+		return usageError("%s cannot be watched: name one kind, such as %s", c.words, c.example)
 	}
 	var all []row
-	for _, kind := range kindsOfAll() {
+	for _, kind := range c.kinds {
 		rows, err := listRows(cmd.Context(), client, s.listRequest(kind, o), o.chunk, "")
 		if err != nil {
 			return err
@@ -37,12 +57,12 @@ func (s *session) getAll(cmd *cobra.Command, names []string, client adminv1.Admi
 	if o.isTable() && len(all) > 0 {
 		return nil
 	}
-	return printRows(p, cmd.ErrOrStderr(), api.Kind{Plural: "objects"}, all, false)
+	return printRows(p, cmd.ErrOrStderr(), api.Kind{Plural: c.noun}, all, false)
 }
 
-// kindsOfAll returns the kinds of sources, and those of what is rendered from them.
+// kindsOfAll returns what flux calls all: the kinds of sources, of images, and of what is rendered from sources.
 func kindsOfAll() []api.Kind {
-	all := api.SourceKinds()
+	all := append(api.SourceKinds(), api.ImageKinds()...)
 	for _, kind := range api.Kinds() {
 		if kind.Role == api.RenderableRole && kind.Supported() {
 			all = append(all, kind)

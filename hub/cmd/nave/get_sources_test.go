@@ -35,6 +35,7 @@ func (h sourcesHub) List(
 
 func TestGet_sources_all(t *testing.T) {
 	two := sourcesHub{kinds: []string{"OCIRepository", "GitRepository", "HelmRelease", "Kustomization"}}
+	images := sourcesHub{kinds: []string{"ImageRepository"}}
 	for name, c := range map[string]struct {
 		hub           sourcesHub
 		words         string
@@ -60,9 +61,16 @@ func TestGet_sources_all(t *testing.T) {
 			"kustomization.kustomize.toolkit.fluxcd.io/fleet", ""},
 		"all_named": {two, "all fleet", getOptions{}, "", "all takes no name, got fleet"},
 		"all_watch": {two, "all", getOptions{watch: true}, "", "all cannot be watched"},
-		"name":      {two, "sources all fleet", getOptions{}, "", "takes no name, got fleet"},
-		"watch":     {two, "sources all", getOptions{watch: true}, "", "cannot be watched"},
-		"output":    {sourcesHub{}, "sources all", getOptions{outputFlags: outputFlags{format: "xml"}}, "", "unknown output"},
+		"images": {images, "images all", getOptions{}, "CLUSTER NAMESPACE NAME LAST SCAN SUSPENDED READY AGE MESSAGE " +
+			"- flux-system imagerepository/fleet - False Unknown -", ""},
+		"images_alone":      {sourcesHub{}, "images", getOptions{}, "No images found.", ""},
+		"images_no_sources": {images, "sources all", getOptions{}, "No sources found.", ""},
+		"images_of_all": {images, "all", getOptions{outputFlags: outputFlags{format: "name"}},
+			"imagerepository.image.toolkit.fluxcd.io/fleet", ""},
+		"images_named": {images, "images all fleet", getOptions{}, "", "images all takes no name, got fleet"},
+		"name":         {two, "sources all fleet", getOptions{}, "", "takes no name, got fleet"},
+		"watch":        {two, "sources all", getOptions{watch: true}, "", "cannot be watched"},
+		"output":       {sourcesHub{}, "sources all", getOptions{outputFlags: outputFlags{format: "xml"}}, "", "unknown output"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var out bytes.Buffer

@@ -71,6 +71,11 @@ type Artifact struct {
 	FetchedAt time.Time `json:"fetchedAt"`
 	// Notice is what the user should know of the tree: what was left out of it. It may quote the tree.
 	Notice string `json:"notice,omitempty"`
+	// Summary is the message of a source that is ready, without Notice; empty: the message names the revision. It may
+	// quote the server.
+	Summary string `json:"summary,omitempty"`
+	// Status has fields of the source's status that only its kind has, as the JSON of an object; empty: none.
+	Status string `json:"status,omitempty"`
 	// Verification says which signatures of the tree's origin were verified; zero: none.
 	Verification Verification `json:"verification,omitzero"`
 	// Origin is where the content was made, as the publisher of the artifact says.

@@ -15,11 +15,12 @@ import (
 const maxNotice = 1 << 10 // bytes of an artifact's notice that a message has
 
 // write writes a source's row and the Conditions of its members, in one transaction. The row is written if the artifact
-// or the error changed, or if a request to reconcile is answered: package plan may wait for that.
+// or the error changed, if a request to reconcile is answered, because package plan may wait for that, or if the status
+// shows the time of the fetch.
 func (l *Loop) write(ctx context.Context, s *scheduled, now store.Fetched) error {
 	news := news{Fetched: now, succeeded: cmp.Or(s.view.Succeeded, condition.Succeeded), at: l.Now().UTC()}
 	return l.Store.Update(ctx, func(tx *store.Tx) error {
-		changed := !sameRow(s.row, now)
+		changed := !sameRow(s.row, now) || s.view.TimeField != nil && now.SucceededAt != s.row.SucceededAt
 		byPath := func(a, b *member) int { return cmp.Compare(a.key.Path(), b.key.Path()) } // the hub's own come first
 		for i, m := range slices.SortedFunc(s.active(), byPath) {
 			answers, err := news.write(tx, m, i < maxEvents)
@@ -79,12 +80,24 @@ func (n news) condition(old store.Condition, generation int64) store.Condition {
 		next.Ready, next.Reason, next.Message = condition.False, n.Reason, n.Error
 	} else {
 		next.Ready, next.Reason = condition.True, n.succeeded
-		next.Message = fmt.Sprintf("stored artifact for revision '%s'", next.Revision)
-		if n.Artifact != nil && n.Artifact.Notice != "" {
-			next.Message += ", " + telemetry.Printable(n.Artifact.Notice, maxNotice)
-		}
+		next.Message = n.message(next.Revision)
 	}
 	return next.After(old, n.at)
+}
+
+// message returns the message of a source that is ready.
+func (n news) message(revision string) string {
+	message := fmt.Sprintf("stored artifact for revision '%s'", revision)
+	if n.Artifact == nil {
+		return message
+	}
+	if n.Artifact.Summary != "" {
+		message = telemetry.Printable(n.Artifact.Summary, maxNotice)
+	}
+	if n.Artifact.Notice != "" {
+		message += ", " + telemetry.Printable(n.Artifact.Notice, maxNotice)
+	}
+	return message
 }
 
 // record records an event if there is a new revision, another failure, or the end of one.

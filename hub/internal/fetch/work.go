@@ -137,7 +137,9 @@ func (l *Loop) rowAfter(r result) store.Fetched {
 	if r.artifact != nil {
 		now.SetArtifact(r.artifact)
 	}
-	if r.err != nil {
+	if r.err == nil {
+		now.SucceededAt = now.CheckedAt
+	} else {
 		now.Error, now.Reason = r.err.Error(), source.Reason(r.err, cmp.Or(r.source.view.Failed, condition.FetchFailed))
 	}
 	if errors.Is(r.err, source.ErrAccess) {

@@ -1,6 +1,10 @@
 package status
 
 import (
+	"encoding/json"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/artifact"
 	"github.com/navefleet/nave/hub/internal/store"
@@ -28,6 +32,7 @@ func (f Facts) sourceDetails(c *conditions, status fields) {
 		described["metadata"] = map[string]any(metadata)
 	}
 	status["artifact"] = map[string]any(described)
+	f.kindDetails(a, status)
 	if earlier := f.Fetched.Earlier; len(earlier) > 0 {
 		status["earlierRevisions"] = earlierRevisions(earlier)
 	}
@@ -37,6 +42,24 @@ func (f Facts) sourceDetails(c *conditions, status fields) {
 		status["sourceVerificationMode"] = v.Mode
 		if o := f.Condition; o == nil || !isUnverified(o.Reason) {
 			c.set(condition.SourceVerified, condition.True, condition.Succeeded, v.Message, a.FetchedAt)
+		}
+	}
+}
+
+// kindDetails sets the fields that only the kind of a source has: those that its fetcher noted in the artifact, and the
+// time of the last fetch without an error.
+func (f Facts) kindDetails(a *artifact.Artifact, status fields) {
+	own := map[string]any{}
+	if json.Unmarshal([]byte(a.Status), &own) != nil {
+		return // the artifact has none
+	}
+	if view, err := f.Resource.Object.Source(); err == nil && view.TimeField != nil && !f.Fetched.SucceededAt.IsZero() {
+		// A fetcher that notes a text in place of an object gets no time.
+		_ = unstructured.SetNestedField(own, wording.Time(f.Fetched.SucceededAt), view.TimeField...)
+	}
+	for name, value := range own {
+		if _, taken := status[name]; !taken {
+			status[name] = value
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	imagev1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -357,6 +358,33 @@ func TestConditions(t *testing.T) {
 				t.Errorf("%s, want %s", got, tt.want)
 			}
 		})
+	}
+}
+
+// TestFold_scan shows what a scan found and when it was, also when a later one failed.
+func TestFold_scan(t *testing.T) {
+	key := api.Key{Cluster: "east", Kind: "ImageRepository", Namespace: "apps", Name: "app"}
+	data, err := Fold(Facts{
+		Resource: store.Resource{Key: key, Generation: 1, Object: api.StoredObject(key,
+			[]byte(`{"metadata":{"name":"app"},"spec":{"image":"ghcr.io/org/app","interval":"1m"}}`))},
+		Condition: &store.Condition{Ready: "False", Reason: "ReadOperationFailed", ObservedGeneration: 1},
+		Fetched: &store.Fetched{CheckedAt: at(9), SucceededAt: at(5), Artifact: &artifact.Artifact{
+			Revision: "sha256:0", FetchedAt: at(1), Status: `{"canonicalImageName": "ghcr.io/org/app", "conditions": "mine",
+			"lastScanResult": {"tagCount": 2, "latestTags": ["b", "a"], "revision": "sha256:0"}}`}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var o struct {
+		Status imagev1.ImageRepositoryStatus `json:"status"`
+	}
+	if err := json.Unmarshal(data, &o); err != nil {
+		t.Fatal(err)
+	}
+	s := o.Status.LastScanResult
+	if o.Status.CanonicalImageName != "ghcr.io/org/app" || s == nil || s.TagCount != 2 || len(s.LatestTags) != 2 ||
+		!s.ScanTime.Time.Equal(at(5)) || s.Revision != "sha256:0" || len(o.Status.Conditions) == 0 {
+		t.Errorf("got %s", data)
 	}
 }
 

@@ -170,8 +170,10 @@ type Fetched struct {
 	Artifact  *artifact.Artifact `json:"artifact,omitempty"` // nil: never fetched
 	Own       *artifact.Artifact `json:"own,omitempty"`      // the source's own tree, if Artifact is composed
 	CheckedAt time.Time          `json:"checkedAt"`
-	Error     string             `json:"error,omitempty"` // why the last attempt failed; the artifact stays
-	Reason    string             `json:"reason,omitempty"`
+	// SucceededAt is when the last fetch without an error ended; zero: not known.
+	SucceededAt time.Time `json:"succeededAt,omitzero"`
+	Error       string    `json:"error,omitempty"` // why the last attempt failed; the artifact stays
+	Reason      string    `json:"reason,omitempty"`
 	// Earlier are the commits of earlier revisions, the newest first, which clusters may still run.
 	Earlier []EarlierRevision `json:"earlier,omitempty"`
 }

@@ -40,7 +40,7 @@ func (f *fetching) downloadFrom(ctx context.Context, repo *sourcev1.HelmReposito
 	if err != nil {
 		return a, fmt.Errorf("version %s: %w", source.Quote(v.Version), err)
 	}
-	return put(ctx, f.Request, f.CacheID(repo.URL), v.Version, c.files)
+	return f.PutFiles(ctx, f.CacheID(repo.URL), v.Version, c.files)
 }
 
 // archive downloads the archive of a version.

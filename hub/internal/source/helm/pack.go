@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/navefleet/nave/hub/internal/artifact"
+	"github.com/navefleet/nave/hub/internal/source"
 	"github.com/navefleet/nave/shared/wording"
 )
 
@@ -68,7 +69,7 @@ func (c *packing) readFolder(ctx context.Context, root string) error {
 		prefix = ""
 	}
 	for _, file := range c.files {
-		if below, ok := strings.CutPrefix(file.Path, prefix); ok && !isIgnoreFile(below) {
+		if below, ok := strings.CutPrefix(file.Path, prefix); ok && !source.IsIgnoreFile(below) {
 			c.from[below] = file
 		}
 	}
@@ -224,5 +225,5 @@ func (c *packing) Read(ctx context.Context, f artifact.File, limit int64) ([]byt
 	if own == nil {
 		return c.Workspace.ReadFile(ctx, c.Inputs[0], file, limit)
 	}
-	return memory{f.Content: own}.Read(ctx, f, limit)
+	return source.Memory{f.Content: own}.Read(ctx, f, limit)
 }

@@ -77,7 +77,7 @@ func (f *fetching) pullFrom(ctx context.Context, repo *sourcev1.HelmRepositorySp
 	if err != nil {
 		return a, fmt.Errorf("version %s: %w", source.Quote(p.version), err)
 	}
-	a, err = put(ctx, f.Request, f.CacheID(repo.URL), p.version, c.files)
+	a, err = f.PutFiles(ctx, f.CacheID(repo.URL), p.version, c.files)
 	a.Verification, a.Origin = p.Verification, artifact.Origin{Revision: p.Revision, Source: ref.url.String()}
 	return a, err
 }

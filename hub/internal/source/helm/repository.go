@@ -56,7 +56,7 @@ func static(ctx context.Context, r source.Request) (artifact.Artifact, error) {
 	if r.Last != nil && r.Last.Revision == revision {
 		return *r.Last, nil
 	}
-	a, err := put(ctx, r, r.CacheID(revision), revision, nil)
+	a, err := r.PutFiles(ctx, r.CacheID(revision), revision, nil)
 	a.Notice = "its HelmCharts ask the registry"
 	return a, err
 }
@@ -111,7 +111,7 @@ func (f *indexing) fetch(ctx context.Context, address string) (a artifact.Artifa
 	if err != nil {
 		return a, err
 	}
-	if a, err = put(ctx, f.Request, id, next.Revision, files); err != nil {
+	if a, err = f.PutFiles(ctx, id, next.Revision, files); err != nil {
 		return a, err
 	}
 	return a, next.write(state)

@@ -43,7 +43,7 @@ type bundle struct {
 
 // bundles returns the signatures of a digest in bundles that refer to it.
 func (f *fetching) bundles(ctx context.Context, digest v1.Hash) ([]signature, error) {
-	index, err := remote.Referrers(f.repo.Digest(digest.String()), remote.Reuse(f.puller), remote.WithContext(ctx))
+	index, err := remote.Referrers(f.Repository.Digest(digest.String()), remote.Reuse(f.Puller), remote.WithContext(ctx))
 	if err != nil {
 		return nil, err
 	}
@@ -69,7 +69,7 @@ func (f *fetching) bundles(ctx context.Context, digest v1.Hash) ([]signature, er
 
 // bundle reads one bundle.
 func (f *fetching) bundle(ctx context.Context, digest v1.Hash) ([]signature, error) {
-	m, err := f.manifest(ctx, f.repo.Digest(digest.String()))
+	m, err := f.manifest(ctx, f.Repository.Digest(digest.String()))
 	if err != nil {
 		return nil, err
 	}

@@ -7,12 +7,11 @@ import (
 	"os"
 
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
-	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/remote"
 
 	"github.com/navefleet/nave/hub/internal/artifact"
 	"github.com/navefleet/nave/hub/internal/source"
+	"github.com/navefleet/nave/hub/internal/source/registry"
 )
 
 // Fetcher fetches OCIRepositories. Zero Limits are the DefaultLimits.
@@ -21,7 +20,7 @@ type Fetcher struct {
 	// PlusInVersions: an underscore in a tag stands for the + of a version, which no tag can have, as in tags of charts.
 	PlusInVersions bool
 
-	connections connections
+	connections registry.Connections
 }
 
 var _ source.Fetcher = (*Fetcher)(nil)
@@ -31,8 +30,8 @@ func (f *Fetcher) Fetch(ctx context.Context, r source.Request) (artifact.Artifac
 	g := &fetching{Request: r, limits: cmp.Or(f.Limits, DefaultLimits), plus: f.PlusInVersions}
 	a, err := g.run(ctx, &f.connections)
 	if err != nil {
-		f.connections.Drop(g.id) // the next fetch logs in again
-		return artifact.Artifact{}, fmt.Errorf("%s: %w", g.spec.reference(), source.Classify(err, g.classify))
+		f.connections.Drop(g.ID) // the next fetch logs in again
+		return artifact.Artifact{}, fmt.Errorf("%s: %w", g.spec.reference(), source.Classify(err, g.Classify))
 	}
 	return a, nil
 }
@@ -40,28 +39,24 @@ func (f *Fetcher) Fetch(ctx context.Context, r source.Request) (artifact.Artifac
 // fetching is one fetch.
 type fetching struct {
 	source.Request
+	registry.Access
 	spec   spec
-	repo   name.Repository
-	id     string // of the connection and of the artifacts
-	config source.DockerConfig
-	puller *remote.Puller
 	limits Limits
 	plus   bool // see Fetcher.PlusInVersions
 }
 
 // run resolves the reference, verifies its signatures and makes the artifact.
-func (f *fetching) run(ctx context.Context, kept *connections) (artifact.Artifact, error) {
+func (f *fetching) run(ctx context.Context, kept *registry.Connections) (artifact.Artifact, error) {
 	if err := f.decode(); err != nil {
 		return artifact.Artifact{}, err
 	}
 	if d := f.spec.Ref.Digest; d != "" && f.IsLast(d, f.verified()) {
 		return *f.Last, nil
 	}
-	client, err := f.connect(ctx, kept)
-	if err != nil {
+	if err := f.Connect(ctx, f.Request, kept); err != nil {
 		return artifact.Artifact{}, err
 	}
-	defer client.CloseIdleConnections()
+	defer f.Close()
 	revision, digest, err := f.resolve(ctx)
 	if err != nil {
 		return artifact.Artifact{}, err
@@ -85,7 +80,7 @@ func (f *fetching) run(ctx context.Context, kept *connections) (artifact.Artifac
 
 // pull makes an artifact of a layer of the image with a digest.
 func (f *fetching) pull(ctx context.Context, revision string, digest v1.Hash) (artifact.Artifact, error) {
-	manifest, err := f.manifest(ctx, f.repo.Digest(digest.String()))
+	manifest, err := f.manifest(ctx, f.Repository.Digest(digest.String()))
 	if err != nil {
 		return artifact.Artifact{}, err
 	}
@@ -93,7 +88,7 @@ func (f *fetching) pull(ctx context.Context, revision string, digest v1.Hash) (a
 	if err != nil {
 		return artifact.Artifact{}, err
 	}
-	unlock, err := f.Workspace.Lock(ctx, f.id)
+	unlock, err := f.Workspace.Lock(ctx, f.ID)
 	if err != nil {
 		return artifact.Artifact{}, err
 	}
@@ -128,5 +123,5 @@ func (f *fetching) put(ctx context.Context, revision string, layer v1.Descriptor
 	}
 	defer contents.close()
 	tree.Files, tree.Contents = contents.list, contents
-	return f.Workspace.Put(ctx, f.id, tree, f.Last)
+	return f.Workspace.Put(ctx, f.ID, tree, f.Last)
 }

@@ -17,8 +17,6 @@ var DefaultLimits = Limits{
 
 // Limits of all fetches.
 const (
-	maxAnswer = 8 << 20 // bytes of a manifest, a page of tags, a token
-	maxTags   = 100_000 // tags of a repository
-
-	maxIndexes = 8 // indexes, one in the other
+	maxTags    = 100_000 // tags of a repository
+	maxIndexes = 8       // indexes, one in the other
 )

@@ -39,7 +39,7 @@ func (f *fetching) manifest(ctx context.Context, image name.Reference) (*v1.Mani
 // describe returns what a reference stands for. It follows indexes, which may name other indexes.
 func (f *fetching) describe(ctx context.Context, ref name.Reference) (*remote.Descriptor, error) {
 	for range maxIndexes {
-		d, err := f.puller.Get(ctx, ref)
+		d, err := f.Puller.Get(ctx, ref)
 		if err != nil || !d.MediaType.IsIndex() {
 			return d, err
 		}
@@ -51,7 +51,7 @@ func (f *fetching) describe(ctx context.Context, ref name.Reference) (*remote.De
 		if i < 0 {
 			return nil, fmt.Errorf("%w: its index has no image for %s", source.ErrReferenceNotFound, platform)
 		}
-		ref = f.repo.Digest(index.Manifests[i].Digest.String())
+		ref = f.Repository.Digest(index.Manifests[i].Digest.String())
 	}
 	return nil, fmt.Errorf("%w: it is an index of indexes, more than %d deep", artifact.ErrLimit, maxIndexes)
 }
@@ -85,7 +85,7 @@ func (f *fetching) choose(m *v1.Manifest) (v1.Descriptor, error) {
 
 // download writes a layer to disk and verifies its digest.
 func (f *fetching) download(ctx context.Context, d v1.Descriptor) (*os.File, error) {
-	layer, err := f.puller.Layer(ctx, f.repo.Digest(d.Digest.String()))
+	layer, err := f.Puller.Layer(ctx, f.Repository.Digest(d.Digest.String()))
 	if err != nil {
 		return nil, err
 	}

@@ -5,13 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 
-	"github.com/navefleet/nave/hub/internal/artifact"
 	"github.com/navefleet/nave/hub/internal/source"
 	"github.com/navefleet/nave/shared/pattern"
 )
@@ -69,30 +69,14 @@ func (f *fetching) newest(ctx context.Context) (string, error) {
 
 // tags returns the tags of the repository.
 func (f *fetching) tags(ctx context.Context) ([]string, error) {
-	lister, err := f.puller.Lister(ctx, f.repo)
-	if err != nil {
-		return nil, err
-	}
-	var tags []string
-	for lister.HasNext() {
-		page, err := lister.Next(ctx)
-		if err != nil {
-			return nil, err
-		}
-		if len(page.Tags) == 0 {
-			break
-		}
-		if tags = append(tags, page.Tags...); len(tags) > maxTags {
-			return nil, fmt.Errorf("%w: the repository has more than %d tags", artifact.ErrLimit, maxTags)
-		}
-	}
-	return tags, nil
+	found, err := f.Tags(ctx, maxTags)
+	return found.Valid, err
 }
 
 // digestOf returns the digest of a tag. Registries that do not answer HEAD with it are asked for the manifest.
 func (f *fetching) digestOf(ctx context.Context, tag string) (v1.Hash, error) {
-	ref := f.repo.Tag(tag)
-	head, err := f.puller.Head(ctx, ref)
+	ref := f.Repository.Tag(tag)
+	head, err := f.Puller.Head(ctx, ref)
 	if err == nil {
 		return head.Digest, nil
 	}
@@ -103,7 +87,7 @@ func (f *fetching) digestOf(ctx context.Context, tag string) (v1.Hash, error) {
 	if !errors.As(err, &answer) && isSystem(err) {
 		return v1.Hash{}, err
 	}
-	whole, again := f.puller.Get(ctx, ref)
+	whole, again := f.Puller.Get(ctx, ref)
 	if again != nil {
 		return v1.Hash{}, again
 	}
@@ -122,4 +106,10 @@ func (f *fetching) missing(ctx context.Context, tag string, cause error) error {
 		return fmt.Errorf("%w: %w", source.ErrReferenceNotFound, cause)
 	}
 	return source.NotFound("tag", tag, tags)
+}
+
+// isSystem reports whether an error is one of the connection, and not of what a registry answered.
+func isSystem(err error) bool {
+	var transport *url.Error
+	return errors.As(err, &transport)
 }

@@ -63,15 +63,16 @@ func (f *fetching) decode() error {
 		return fmt.Errorf("%w: %w", source.ErrRequest, err)
 	}
 	f.spec = object.Spec
+	f.Insecure = f.spec.Insecure
 	var options []name.Option
-	if f.spec.Insecure {
+	if f.Insecure {
 		options = append(options, name.Insecure)
 	}
 	var err error
-	f.repo, err = name.NewRepository(strings.TrimPrefix(f.spec.URL, sourcev1.OCIRepositoryPrefix), options...)
+	f.Repository, err = name.NewRepository(strings.TrimPrefix(f.spec.URL, sourcev1.OCIRepositoryPrefix), options...)
 	if err != nil {
 		return fmt.Errorf("%w: spec.url: %w", source.ErrRequest, err)
 	}
-	f.id = f.CacheID(f.spec.URL)
+	f.ID = f.CacheID(f.spec.URL)
 	return nil
 }

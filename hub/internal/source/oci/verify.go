@@ -95,7 +95,7 @@ func (f *fetching) verify(ctx context.Context, digest v1.Hash) (artifact.Verific
 // signatures returns the signatures of a digest: the layers of the image that cosign pushes to a tag that names the
 // digest, each with its signature in an annotation.
 func (f *fetching) signatures(ctx context.Context, digest v1.Hash) ([]signature, error) {
-	m, err := f.manifest(ctx, f.repo.Tag(digest.Algorithm+"-"+digest.Hex+".sig"))
+	m, err := f.manifest(ctx, f.Repository.Tag(digest.Algorithm+"-"+digest.Hex+".sig"))
 	var answer *transport.Error
 	if errors.As(err, &answer) && answer.StatusCode == http.StatusNotFound {
 		return nil, nil

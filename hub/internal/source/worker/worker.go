@@ -22,6 +22,7 @@ import (
 	"github.com/navefleet/nave/hub/internal/source/git"
 	"github.com/navefleet/nave/hub/internal/source/helm"
 	"github.com/navefleet/nave/hub/internal/source/oci"
+	"github.com/navefleet/nave/hub/internal/source/tags"
 )
 
 // Fetchers are what fetches each kind of source, in this process.
@@ -30,12 +31,13 @@ type Fetchers map[string]source.Fetcher
 // All returns the fetchers of all kinds.
 func All() Fetchers {
 	return Fetchers{
-		api.GitRepositoryKind:  source.Limited{Fetcher: git.Fetcher{Tokens: &git.Tokens{}}},
-		api.RemoteBaseKind:     source.Limited{Fetcher: remoteBases{git.Fetcher{}, file.Fetcher{}}},
-		api.OCIRepositoryKind:  source.Limited{Fetcher: &oci.Fetcher{}},
-		api.BucketKind:         source.Limited{Fetcher: bucket.Fetcher{}},
-		api.HelmRepositoryKind: source.Limited{Fetcher: helm.Repositories{}},
-		api.HelmChartKind:      source.Limited{Fetcher: helm.Charts{Registries: registriesOfCharts()}},
+		api.GitRepositoryKind:   source.Limited{Fetcher: git.Fetcher{Tokens: &git.Tokens{}}},
+		api.RemoteBaseKind:      source.Limited{Fetcher: remoteBases{git.Fetcher{}, file.Fetcher{}}},
+		api.OCIRepositoryKind:   source.Limited{Fetcher: &oci.Fetcher{}},
+		api.BucketKind:          source.Limited{Fetcher: bucket.Fetcher{}},
+		api.HelmRepositoryKind:  source.Limited{Fetcher: helm.Repositories{}},
+		api.HelmChartKind:       source.Limited{Fetcher: helm.Charts{Registries: registriesOfCharts()}},
+		api.ImageRepositoryKind: source.Limited{Fetcher: &tags.Fetcher{}},
 	}
 }
 

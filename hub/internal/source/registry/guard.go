@@ -1,4 +1,4 @@
-package oci
+package registry
 
 import (
 	"errors"
@@ -13,6 +13,9 @@ import (
 	"github.com/navefleet/nave/hub/internal/artifact"
 	"github.com/navefleet/nave/hub/internal/source"
 )
+
+// maxAnswer is how many bytes of a manifest, a page of tags or a token are read.
+const maxAnswer = 8 << 20
 
 // guard carries out the requests of go-containerregistry within the rules of the hub.
 type guard struct {
