@@ -7,8 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 
@@ -51,11 +49,11 @@ func (w *eventWatch) list(ctx context.Context, messages io.Writer) error {
 // follow prints the present events, then each new one, until the context ends. If the hub goes away, follow waits for
 // it, and misses no event: the hub numbers them.
 func (w *eventWatch) follow(ctx context.Context) error {
-	again := wait.Backoff{First: eventsPause, Most: 10 * time.Second, Spread: 0.5}
+	again := afterHubGone()
 	for began := false; ; began = true {
 		asked := time.Now()
 		events, err := w.next(ctx)
-		for began && (isAway(err) || status.Code(err) == codes.DeadlineExceeded) {
+		for began && mayComeBack(err) {
 			w.showHubGone(err)
 			if again.Pause(ctx) != nil {
 				return nil

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 	"time"
 
@@ -48,7 +47,8 @@ func newGetCommand(s *session) *cobra.Command {
 	addAllNamespaces(cmd, &o.all, "")
 	o.add(cmd)
 	addSelector(cmd, &o.selector, "label selector")
-	f.BoolVarP(&o.watch, "watch", "w", false, "print the present objects, then each change")
+	f.BoolVarP(&o.watch, "watch", "w", false, "print the present objects, then each change, also after the "+
+		"hub was away")
 	f.Int64Var(&o.chunk, "chunk-size", chunkSize, "ask the hub for a large list in chunks of so many objects; 0: at once")
 	return cmd
 }
@@ -262,70 +262,6 @@ func unsupportedHint(kind api.Kind) string {
 	}
 	return " The hub does not carry out objects of this kind yet: nave explain lists those that it refused; with " +
 		"passThrough they are left to a controller in the cluster. See docs/kinds.md"
-}
-
-// watch prints the present objects, then each change, until it is interrupted.
-func watch(cmd *cobra.Command, client adminv1.AdminServiceClient, kind api.Kind, request *adminv1.WatchRequest,
-	p *printer) error {
-	stream, err := client.Watch(cmd.Context(), request)
-	if err != nil {
-		return err
-	}
-	p.stable = true
-	w := &changePrinter{printer: p, errOut: cmd.ErrOrStderr(), kind: kind}
-	for {
-		change, err := stream.Recv()
-		if errors.Is(err, io.EOF) || cmd.Context().Err() != nil {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		if err := w.printChange(change); err != nil {
-			return err
-		}
-	}
-}
-
-// changePrinter prints the objects of a watch. In a table, all rows have the columns of the objects that there were at
-// first, so that later ones are below their headings.
-type changePrinter struct {
-	*printer
-	errOut io.Writer
-	kind   api.Kind
-	first  []row // until all of them are known
-	synced bool
-}
-
-func (w *changePrinter) printChange(change *adminv1.WatchResponse) error {
-	if change.GetType() == adminv1.WatchType_WATCH_TYPE_SYNCED {
-		w.synced = true
-		if len(w.first) > 0 {
-			return w.print(printoutOf(w.kind, w.first, w.isWide()))
-		}
-		return nil
-	}
-	if change.GetType() == adminv1.WatchType_WATCH_TYPE_DELETED { // only the key is sent
-		key := keyOf(change.GetObject().GetKey())
-		w.first = slices.DeleteFunc(w.first, func(r row) bool { return keyOf(r.key) == key })
-		out := w.out
-		if !w.isForPeople() && w.format != "name" { // a program reads objects only
-			out = w.errOut
-		}
-		fmt.Fprintf(out, "%s deleted\n", oneLine(key.String()))
-		return nil
-	}
-	rows, err := decodeRows([]*adminv1.Object{change.GetObject()}, "")
-	switch {
-	case err != nil:
-		return err
-	case w.isForPeople() && !w.synced:
-		w.first = append(w.first, rows...)
-		return nil
-	}
-	l := printoutOf(w.kind, rows, w.isWide())
-	l.value = rows[0].object
-	return w.print(l)
 }
 
 // age returns the time since t in kubectl's format: 5s, 3m20s, 2h, 4d. If t is zero, age returns "-".

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -51,7 +52,8 @@ func newLogsCommand(s *session) *cobra.Command {
 		}),
 	}
 	flags := cmd.Flags()
-	flags.BoolVarP(&f.follow, "follow", "f", false, "go on with the lines that come")
+	flags.BoolVarP(&f.follow, "follow", "f", false, "go on with the lines that come, also after the hub or the spoke "+
+		"was away")
 	flags.DurationVar(&f.since, "since", 0, "only lines of this long before now, such as 5m or 1h; "+
 		"default: all that are kept")
 	flags.Int32Var(&f.tail, "tail", -1, "only this many of the newest lines; -1: all that are kept")
@@ -115,22 +117,85 @@ func (s *session) logsAbout(cmd *cobra.Command, r *adminv1.LogsRequest, about st
 func (s *session) logs(cmd *cobra.Command, client adminv1.AdminServiceClient, r *adminv1.LogsRequest,
 	format string) error {
 	ctx := cmd.Context()
-	if !r.GetFollow() {
+	l := &logReader{cmd: cmd, client: client, request: r, format: format}
+	var err error
+	if r.GetFollow() {
+		err = l.follow(ctx)
+	} else {
 		limited, cancel := context.WithTimeout(ctx, s.timeout)
 		defer cancel()
-		ctx = limited
+		err = l.read(limited, func() {})
 	}
-	stream, err := client.Logs(ctx, r)
-	for err == nil {
-		var m *adminv1.LogsResponse
-		if m, err = stream.Recv(); err == nil {
-			err = printLogs(cmd, m, format)
-		}
-	}
-	if errors.Is(err, io.EOF) || r.GetFollow() && cmd.Context().Err() != nil { // the user ended it
+	if errors.Is(err, io.EOF) || r.GetFollow() && ctx.Err() != nil { // the user ended it
 		return nil
 	}
 	return elsewhere(cmd.Context(), client, &adminv1.ObjectKey{Kind: api.ClusterKind, Name: r.GetCluster()}, err)
+}
+
+// logReader prints a log.
+type logReader struct {
+	cmd     *cobra.Command
+	client  adminv1.AdminServiceClient
+	request *adminv1.LogsRequest
+	format  string
+	last    time.Time // of the last line that was printed
+	began   bool      // the log can be read
+
+	progress *progress // if it is followed
+}
+
+// follow prints the lines that the hub sends. If the hub or the spoke goes away meanwhile, follow waits for it, and goes
+// on after the last line that it has printed.
+func (l *logReader) follow(ctx context.Context) error {
+	name := "the log of the hub"
+	if cluster := l.request.GetCluster(); cluster != "" {
+		name = "the log of cluster " + cluster
+	}
+	again := afterHubGone()
+	l.progress = newProgress(l.cmd)
+	defer l.progress.end(name)
+	for {
+		opened := time.Now()
+		err := l.read(ctx, func() { again.Reset(); l.progress.end(name) })
+		l.began = l.began || isCutOff(err) || time.Since(opened) > reconnects
+		switch {
+		case ctx.Err() != nil || !l.began || !mayComeBack(err):
+			return err
+		case errors.Is(err, io.EOF) && l.request.GetCluster() == "":
+			return err
+		case errors.Is(err, io.EOF):
+			err = errors.New("the spoke ended it")
+		}
+		l.progress.show(name, "it ended, waiting for it: "+message(err))
+		if again.Pause(ctx) != nil {
+			return nil
+		}
+	}
+}
+
+// read prints the lines of one answer that are newer than all that were printed before.
+func (l *logReader) read(ctx context.Context, received func()) error {
+	r, printed := l.request, l.last
+	if !printed.IsZero() {
+		r = proto.CloneOf(r)
+		r.Tail, r.Since = nil, nil
+	}
+	stream, err := l.client.Logs(ctx, r)
+	for err == nil {
+		var m *adminv1.LogsResponse
+		if m, err = stream.Recv(); err == nil {
+			l.began = true
+			received()
+			m.Records = slices.DeleteFunc(m.GetRecords(), func(r *adminv1.LogRecord) bool {
+				return !printed.IsZero() && !r.GetTime().AsTime().After(printed)
+			})
+			for _, r := range m.GetRecords() {
+				l.last = r.GetTime().AsTime()
+			}
+			err = printLogs(l.cmd, m, l.format)
+		}
+	}
+	return err
 }
 
 func printLogs(cmd *cobra.Command, m *adminv1.LogsResponse, format string) error {
