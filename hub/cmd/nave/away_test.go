@@ -15,8 +15,8 @@ import (
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 )
 
-// awayHub goes away in the middle of watches and logs, is away for a call, and comes back. Meanwhile b was deleted, c was
-// made, and the log has another line.
+// awayHub goes away in the middle of watches and logs, is away for a call, and comes back. Meanwhile b was deleted, c
+// was made, and the log has another line.
 type awayHub struct {
 	adminv1.UnimplementedAdminServiceServer
 	calls *atomic.Int32

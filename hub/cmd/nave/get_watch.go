@@ -129,8 +129,8 @@ func (w *changePrinter) printChange(change *adminv1.WatchResponse) error {
 	return w.print(l)
 }
 
-// printFirst is called when the watch has sent all objects that there are. It prints the table of the first ones, or the
-// objects that were deleted between two watches.
+// printFirst is called when the watch has sent all objects that there are. It prints the table of the first ones, or
+// the objects that were deleted between two watches.
 func (w *changePrinter) printFirst() error {
 	for _, key := range slices.SortedFunc(maps.Keys(w.missing), api.Key.Compare) {
 		w.printDeleted(key)

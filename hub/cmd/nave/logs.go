@@ -144,8 +144,8 @@ type logReader struct {
 	progress *progress // if it is followed
 }
 
-// follow prints the lines that the hub sends. If the hub or the spoke goes away meanwhile, follow waits for it, and goes
-// on after the last line that it has printed.
+// follow prints the lines that the hub sends. If the hub or the spoke goes away meanwhile, follow waits for it, and
+// goes on after the last line that it has printed.
 func (l *logReader) follow(ctx context.Context) error {
 	name := "the log of the hub"
 	if cluster := l.request.GetCluster(); cluster != "" {

@@ -20,26 +20,28 @@ const (
 	reconnectLook = 500 * time.Millisecond
 )
 
-// offlineError says that a request waits for a spoke that is offline.
-type offlineError struct{ message string }
+// offlineError says that a request waits for a spoke that is offline, or that never registered.
+type offlineError struct {
+	message string
+	never   bool
+}
 
 func (e *offlineError) Error() string { return e.message }
 
 // requireSpoke returns an offlineError if only the spoke of a cluster can carry a request out, and that spoke has been
-// offline for longer than it takes to reconnect.
+// offline, or has not registered, for longer than it takes to reconnect.
 func requireSpoke(ctx context.Context, client adminv1.AdminServiceClient, key *adminv1.ObjectKey) error {
 	cluster := spokeOf(key)
 	if cluster == "" {
 		return nil
 	}
 	for began := time.Now(); ; {
-		message, since, err := offline(ctx, client, cluster)
+		a, err := absenceOf(ctx, client, cluster)
 		switch {
-		case err != nil || message == "":
+		case err != nil || a == nil:
 			return err
-		case time.Since(since) > reconnects || time.Since(began) > reconnects:
-			return &offlineError{fmt.Sprintf("%s waits: cluster %s is offline: %s. The request is kept; a spoke that connects "+
-				"again carries it out", show(key), cluster, message)}
+		case time.Since(a.since) > reconnects || time.Since(began) > reconnects:
+			return &offlineError{fmt.Sprintf("%s waits: cluster %s %s", show(key), cluster, a.text()), a.never}
 		}
 		if err := wait.For(ctx, reconnectLook); err != nil {
 			return err
@@ -58,24 +60,40 @@ func spokeOf(key *adminv1.ObjectKey) string {
 	return ""
 }
 
-// offline returns the message about a spoke that has registered and is not connected, and since when; "" for any other.
-func offline(ctx context.Context, client adminv1.AdminServiceClient, cluster string) (message string, since time.Time,
-	err error) {
+// absence is why a cluster has no connected spoke.
+type absence struct {
+	message string // of the condition Connected
+	since   time.Time
+	never   bool // no spoke has registered yet
+}
+
+// text says that the cluster has no spoke, and what becomes of a request.
+func (a *absence) text() string {
+	if a.never {
+		return "has no spoke yet: apply there what nave cluster add prints. The request is kept; a spoke that registers " +
+			"carries it out"
+	}
+	return "is offline: " + a.message + ". The request is kept; a spoke that connects again carries it out"
+}
+
+// absenceOf returns why the spoke of a cluster is not connected; nil if it is connected, or there is no such cluster.
+func absenceOf(ctx context.Context, client adminv1.AdminServiceClient, cluster string) (*absence, error) {
 	answer, err := client.Get(ctx, &adminv1.GetRequest{Key: &adminv1.ObjectKey{Kind: api.ClusterKind, Name: cluster}})
 	if status.Code(err) == codes.NotFound {
-		return "", since, nil // it is removed meanwhile, which the wait tells
+		return nil, nil // it is removed meanwhile, which the wait tells
 	}
 	if err != nil {
-		return "", since, err
+		return nil, err
 	}
 	object, err := decode(answer.GetObject())
 	if err != nil {
-		return "", since, err
+		return nil, err
 	}
 	c := api.FindCondition(object, condition.Connected)
-	if c == nil || c["reason"] != condition.Offline {
-		return "", since, nil
+	reason := fieldText(c, "reason")
+	if reason != condition.Offline && reason != condition.NotRegistered {
+		return nil, nil
 	}
-	since, _ = time.Parse(time.RFC3339, fmt.Sprint(c["lastTransitionTime"])) // none: long ago
-	return fmt.Sprint(c["message"]), since, nil
+	since, _ := time.Parse(time.RFC3339, fieldText(c, "lastTransitionTime")) // none: long ago
+	return &absence{fieldText(c, "message"), since, reason == condition.NotRegistered}, nil
 }

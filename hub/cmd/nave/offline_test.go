@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -19,10 +20,11 @@ import (
 type absentSpoke struct {
 	adminv1.AdminServiceClient
 	left, back time.Time
+	reason     string
 }
 
 func (c absentSpoke) Get(context.Context, *adminv1.GetRequest, ...grpc.CallOption) (*adminv1.GetResponse, error) {
-	reason := "Offline"
+	reason := cmp.Or(c.reason, "Offline")
 	if !c.back.IsZero() && time.Now().After(c.back) {
 		reason = "Online"
 	}
@@ -65,6 +67,23 @@ func TestRequireSpoke(t *testing.T) {
 					t.Errorf("got %v", err)
 				}
 			})
+		})
+	}
+}
+
+// TestRequireSpoke_never: a request to a cluster whose spoke never registered fails at once, and says what is
+// missing; a cluster that was just added is given the time to join.
+func TestRequireSpoke_never(t *testing.T) {
+	for ago, takes := range map[time.Duration]time.Duration{time.Hour: 0, 0: reconnects + reconnectLook} {
+		synctest.Test(t, func(t *testing.T) {
+			began := time.Now()
+			client := absentSpoke{left: began.Add(-ago), reason: "NotRegistered"}
+			err := requireSpoke(t.Context(), client, &adminv1.ObjectKey{Kind: "Cluster", Name: "east"})
+			if took := time.Since(began); took > takes || took < takes-reconnectLook || err == nil ||
+				!strings.Contains(err.Error(), "Cluster east waits: cluster east has no spoke yet: apply there what nave "+
+					"cluster add prints. The request is kept; a spoke that registers carries it out") {
+				t.Errorf("added %s ago: %v after %s", ago, err, took)
+			}
 		})
 	}
 }

@@ -59,7 +59,7 @@ func suspendedNow(ctx context.Context, p *progress, client adminv1.AdminServiceC
 	}
 	if bySpoke {
 		err := requireSpoke(ctx, client, key)
-		if _, offline := errors.AsType[*offlineError](err); offline {
+		if absent, is := errors.AsType[*offlineError](err); is && !absent.never {
 			return fmt.Errorf("%w. Until then the spoke may go on repairing drift", err)
 		}
 		if err != nil {
@@ -75,9 +75,9 @@ func suspendedNow(ctx context.Context, p *progress, client adminv1.AdminServiceC
 
 // printOffline prints that the suspension has to wait for the spoke of a cluster, if that is offline.
 func printOffline(ctx context.Context, p *progress, client adminv1.AdminServiceClient, cluster string) error {
-	message, _, err := offline(ctx, client, cluster)
-	if message != "" {
-		p.printf("⚠ cluster %s is offline: %s. Until it is back, its spoke may go on repairing drift\n", cluster, message)
+	a, err := absenceOf(ctx, client, cluster)
+	if a != nil && !a.never {
+		p.printf("⚠ cluster %s is offline: %s. Until it is back, its spoke may go on repairing drift\n", cluster, a.message)
 	}
 	return err
 }
