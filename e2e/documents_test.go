@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -19,14 +20,17 @@ import (
 
 	"github.com/navefleet/nave/e2e/gittest"
 	"github.com/navefleet/nave/e2e/kubetest"
+	"github.com/navefleet/nave/e2e/reference"
 )
 
 // The commands of the quick start do what it says, from two empty clusters, in one shell, and so do those about
-// maintenance, which go on from its section 6. Before those, the spoke of west gets no more rights than it needs. At
-// last a further Fleet is as docs/fleets.md has it.
+// maintenance, which go on from its section 6. Before those, the spoke of west gets no more rights than it needs, by
+// docs/services.md; after them it joins anew as a service. At last a further Fleet is as docs/fleets.md has it.
 func TestQuickStart(t *testing.T) {
 	quickStart, end := cutDocument(t, readDocument(t, "docs/quick-start.md"), endOfQuickStart)
-	said := runDocument(t, quickStart+spokeRights(t)+withChecks(t, readDocument(t, "docs/maintenance.md"))+
+	hub, spoke := cutDocument(t, readDocument(t, "docs/services.md"), "\n## A spoke\n")
+	said := runDocument(t, quickStart+withSteps(t, hub, serviceSteps)+
+		withSteps(t, readDocument(t, "docs/maintenance.md"), checks)+withSteps(t, spoke, newSpokeSteps)+
 		withFleet(t, readDocument(t, "docs/fleets.md"))+end)
 	for _, want := range []string{"hello from west", "welcome from east"} {
 		if !strings.Contains(said, want) {
@@ -54,17 +58,27 @@ func cutDocument(t *testing.T, document, text string) (before, after string) {
 	return before, text + after
 }
 
+// step is commands of a test that go before a text of a document.
+type step struct{ before, commands string }
+
+// withSteps returns a document with the steps of a test.
+func withSteps(t *testing.T, document string, steps []step) string {
+	t.Helper()
+	for _, s := range steps {
+		before, after := cutDocument(t, document, s.before)
+		document = before + "\n```sh" + s.commands + "```\n" + after
+	}
+	return document
+}
+
+// readDocument returns a document without the commands that no test can run.
 func readDocument(t *testing.T, name string) string {
 	t.Helper()
-	root, err := kubetest.Root()
+	text, err := reference.Document(name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	text, err := os.ReadFile(filepath.Join(root, name))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(text)
+	return text
 }
 
 // runDocument runs the sh blocks of a document in one shell that ends with the first command whose exit code is not the
@@ -75,20 +89,26 @@ func runDocument(t *testing.T, text string) string {
 	needsLab(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
 	defer cancel()
-	s := newShell(ctx, t)
+	s := newShell(ctx, t, "east", "west")
 	return s.run(ctx, t, s.adapt(t, script(text)))
 }
 
 var (
 	block = regexp.MustCompile("(?ms)^ *```sh\n(.*?)^ *```")
-	exits = regexp.MustCompile(`^(.*\S) +# exits (\d+)\n$`)
+	exits = regexp.MustCompile(`^(.*\S) +# exits (\d+)(?:: .*)?\n$`)
+	// and matches commands that are joined by && alone: bash -e goes on if one of them fails, but for the last one.
+	and = regexp.MustCompile(`^[^(){}|]+ && [^(){}|]+$`)
 )
 
-// script returns the commands of a document. A command with the comment "# exits N" must exit with N.
+// script returns the commands of a document. A command with the comment "# exits N" or "# exits N: why" must exit
+// with N.
 func script(document string) string {
 	var lines strings.Builder
 	for _, b := range block.FindAllStringSubmatch(document, -1) {
 		for line := range strings.Lines(b[1]) {
+			if and.MatchString(line) && !exits.MatchString(line) {
+				line = strings.ReplaceAll(line, " && ", "\n")
+			}
 			lines.WriteString(exits.ReplaceAllString(line,
 				"code=0; $1 || code=$$?; [ $$code = $2 ] || { echo \"exits $$code, not $2\"; exit 1; }\n"))
 		}
@@ -103,7 +123,7 @@ type shell struct {
 	ports          map[string]string // of the documents, to free ones
 }
 
-func newShell(ctx context.Context, t *testing.T) *shell {
+func newShell(ctx context.Context, t *testing.T, clusters ...string) *shell {
 	t.Helper()
 	checkout, err := kubetest.Root()
 	if err != nil {
@@ -117,7 +137,7 @@ func newShell(ctx context.Context, t *testing.T) *shell {
 	if err := errors.Join(err, os.Symlink(kubectl, filepath.Join(s.bin, "kubectl"))); err != nil {
 		t.Fatal(err)
 	}
-	s.startClusters(ctx, t)
+	s.startClusters(ctx, t, clusters)
 	server, err := gittest.Start(gittest.Options{Push: true})
 	if err != nil {
 		t.Fatal(err)
@@ -134,16 +154,25 @@ func newShell(ctx context.Context, t *testing.T) *shell {
 	return s
 }
 
-// startClusters starts two empty clusters, and writes the contexts of both into the file that kubectl reads.
-func (s *shell) startClusters(ctx context.Context, t *testing.T) {
+// startClusters starts empty clusters, and writes a context for each into the file that kubectl reads.
+func (s *shell) startClusters(ctx context.Context, t *testing.T, names []string) {
 	t.Helper()
+	clusters, errs := make([]*kubetest.Cluster, len(names)), make([]error, len(names))
+	var wg sync.WaitGroup
+	for i, name := range names {
+		wg.Go(func() {
+			if clusters[i], errs[i] = kubetest.Start(ctx, kubetest.Options{Name: name}); errs[i] == nil {
+				t.Cleanup(func() { clusters[i].Stop() })
+			}
+		})
+	}
+	wg.Wait()
+	if err := errors.Join(errs...); err != nil {
+		t.Fatal(err)
+	}
 	all := clientcmdapi.NewConfig()
-	for _, name := range []string{"east", "west"} {
-		c, err := kubetest.Start(ctx, kubetest.Options{Name: name})
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { c.Stop() })
+	for _, c := range clusters {
+		name := c.Name
 		one, err := clientcmd.LoadFromFile(c.Kubeconfig)
 		if err != nil {
 			t.Fatal(err)
@@ -174,14 +203,15 @@ func freePort(t *testing.T) string {
 // adapt puts what is the test's own in place of what a document names.
 func (s *shell) adapt(t *testing.T, commands string) string {
 	t.Helper()
-	for _, name := range []string{"https://git.example.com/fleet", "make build\n", "nave-hub --data-dir hub "} {
+	for _, name := range []string{"https://git.example.com/fleet", "nave-hub --data-dir hub "} {
 		if !strings.Contains(commands, name) {
 			t.Fatalf("the document lacks %q", name)
 		}
 	}
 	return strings.NewReplacer(
 		"https://git.example.com/fleet", s.url,
-		"make build\n", "", "$PWD/bin", s.bin, "-f deploy/", "-f "+s.checkout+"/deploy/",
+		"$PWD/bin", s.bin, " bin/", " "+s.bin+"/", " deploy/", " "+s.checkout+"/deploy/",
+		"/etc/", s.home+"/etc/", "/usr/local/", s.home+"/usr/local/",
 		"nave-hub --data-dir hub ", "nave-hub --data-dir hub --allow-source-address=127.0.0.0/8 "+
 			"--listen 127.0.0.1:"+s.ports["7443"]+" --http-listen 127.0.0.1:"+s.ports["7480"]+" ",
 		":7443", ":"+s.ports["7443"], ":7480", ":"+s.ports["7480"], ":7481", ":"+s.ports["7481"],

@@ -6,7 +6,7 @@ import (
 )
 
 // checks are what maintenance must not break, by the text of docs/maintenance.md that they go before.
-var checks = []struct{ before, commands string }{
+var checks = []step{
 	{"\n## Restore\n", `
 # what the backup does not have
 sed -i 's/welcome/later/' fleet/apps/greeting.yaml
@@ -75,28 +75,34 @@ nave reconcile kustomization root --cluster west
 `},
 }
 
-// withChecks returns docs/maintenance.md with the checks.
-func withChecks(t *testing.T, document string) string {
-	t.Helper()
-	for _, c := range checks {
-		before, after := cutDocument(t, document, c.before)
-		document = before + "\n```sh" + c.commands + "```\n" + after
-	}
-	return document
-}
-
-// spokeRights returns the section of docs/services.md on kubeconfigs, and starts the spoke of west with the one of it.
-func spokeRights(t *testing.T) string {
-	t.Helper()
-	_, section := cutDocument(t, readDocument(t, "docs/services.md"), "\n## A kubeconfig with the rights of a spoke\n")
-	section, _ = cutDocument(t, section, "\n## A spoke\n")
-	return section + "\n```sh\n" + `
+// serviceSteps make the folders of a machine in the home of the shell, and start the spoke of west with the kubeconfig
+// of docs/services.md.
+var serviceSteps = []step{
+	{"\n## The hub\n", `
+mkdir -p /etc/systemd/system /etc/nave /usr/local/bin
+`},
+	{"\nThe token does not end.", `
 kubectl --kubeconfig spoke.kubeconfig auth whoami | grep system:serviceaccount:nave-system:nave-spoke
 kill $west && wait $west
 nave-spoke --config-dir west/config --join-token-file west/token --state-dir west/state --kubeconfig spoke.kubeconfig \
   --http-listen 127.0.0.1:7482 >> west.log 2>&1 &
 west=$!
-` + "```\n"
+`},
+}
+
+// newSpokeSteps make way for the spoke of docs/services.md, and start it as its unit does.
+var newSpokeSteps = []step{
+	{"\nOn its machine, with the file", `
+kill $west && wait $west
+nave cluster remove west --yes
+`},
+	{"\n- The spoke takes changes of", `
+/usr/local/bin/nave-spoke --config-dir=/etc/nave/west/config --join-token-file=/etc/nave/west/token \
+  --kubeconfig=/etc/nave/west/kubeconfig --state-dir=services/west --http-listen=127.0.0.1:7482 >> west.log 2>&1 &
+west=$!
+nave wait cluster west --for condition=Connected
+until nave explain > /dev/null 2>&1; do sleep 0.2; done
+`},
 }
 
 // withFleet returns docs/fleets.md with the Fleet that the document shows in the repository of the quick start.

@@ -19,6 +19,9 @@ import (
 // Helm is a helm command.
 type Helm struct{ binary string }
 
+// Path returns the path of the command.
+func (h Helm) Path() string { return h.binary }
+
 // New returns the helm of a major version, 3 or 4, at the version of e2e/helmtest/tools/go.mod. If the cache has none,
 // New builds the command, in a minute or two.
 func New(ctx context.Context, major int) (Helm, error) {
