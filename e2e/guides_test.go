@@ -15,8 +15,8 @@ import (
 	"github.com/navefleet/nave/e2e/helmtest"
 )
 
-// The commands of README and of the guides run one after the other on one fleet: a hub and two clusters that run a copy
-// of examples/fleet.
+// The commands of README, of the guides and of the reference run one after the other on one fleet: a hub and two
+// clusters that run a copy of examples/fleet.
 func TestGuides(t *testing.T) {
 	if !hasSOPS() {
 		t.Skip("needs sops")
@@ -31,7 +31,9 @@ func TestGuides(t *testing.T) {
 		readDocument(t, "docs/troubleshooting.md")+
 		withSteps(t, readDocument(t, "docs/operations.md"), operationSteps(t))+
 		withSteps(t, readDocument(t, "docs/metrics.md"), metricSteps)+
-		readDocument(t, "docs/traces.md")+checkTraces)
+		readDocument(t, "docs/traces.md")+checkTraces+
+		withSteps(t, readDocument(t, "docs/cli/nave.md"), referenceSteps)+
+		readDocument(t, "docs/cli/nave-hub.md"))
 	for _, want := range []string{"change-me-and-encrypt-me", "Duration: "} {
 		if !strings.Contains(said, want) {
 			t.Errorf("nothing printed %q", want)
@@ -56,7 +58,8 @@ func runGuides(t *testing.T, text string) string {
 	said := s.run(ctx, t, strings.NewReplacer(
 		"https://git.example.com/fleet", s.url, "https://stefanprodan.github.io/podinfo", charts.URL,
 		"http://collector.observability:4318", collector.URL, "/etc/nave/", s.home+"/etc/nave/",
-		"/opt/nave/", s.home+"/opt/nave/", "$PWD/bin", s.bin, "$CHECKOUT", s.checkout, "seconds=20", "seconds=1",
+		"/opt/nave/", s.home+"/opt/nave/", "hub.example.com:7443", "127.0.0.1:"+s.ports["7443"],
+		"$PWD/bin", s.bin, "$CHECKOUT", s.checkout, "seconds=20", "seconds=1",
 		"HOST:7443", "127.0.0.1:"+s.ports["7443"], ":7443", ":"+s.ports["7443"], ":7480", ":"+s.ports["7480"],
 		"$GO_CACHE", goCache(ctx, t), "--to 41", "--to $past", "--release 41", "--release $past",
 	).Replace(script(text)))
@@ -293,6 +296,66 @@ git commit -qam hello && git push -q origin main
 nave reconcile source git hub
 until grep 'become healthy' ~/spans > /dev/null; do sleep 0.2; done
 ` + "```\n"
+
+// referenceSteps make what the examples of the reference name, and take back what those change that others build on.
+var referenceSteps = []step{
+	{"\n## nave apply\n", `
+well
+mkdir -p ~/objects/clusters/eu ~/objects/overlays/prod ~/objects/hub && cd ~/objects
+fleet() {
+  echo "{apiVersion: fleet.nave.io/v1alpha1, kind: Fleet, metadata: {name: $1}, spec: {clusterSelector:"
+  echo "  {matchLabels: {env: none}}, template: {spec: {interval: 10m, prune: true, path: ., sourceRef:"
+  echo "  {kind: GitRepository, name: hub}}}}}"
+}
+fleet fleet > fleet.yaml
+fleet cluster > clusters/eu/cluster.yaml
+fleet overlay > overlays/prod/fleet.yaml
+fleet built > hub/fleet.yaml
+echo 'resources: [fleet.yaml]' | tee overlays/prod/kustomization.yaml > hub/kustomization.yaml
+`},
+	{"\n## nave bootstrap\n", `
+nave delete fleet fleet
+nave delete fleet cluster
+nave delete fleet overlay
+nave delete fleet built
+cd ~/fleet
+nave export clusters > ../clusters.yaml
+mkdir -p deploy hub/clusters && cp infra/namespace.yaml deploy
+`},
+	{"\n## nave cluster label\n", `
+rm -r hub/clusters
+`},
+	{"\n## nave cluster set\n", `
+kubectl --context prod-1 -n nave-system get secret nave-join -o go-template='{{.data.token | base64decode}}' \
+  > ~/pods/prod-1/token
+nave wait cluster prod-1 --for condition=Connected
+`},
+	{"\n## nave delete\n", `
+well
+cd ~/objects
+fleet prod | nave apply -f - -f fleet.yaml
+nave apply -f clusters -R
+nave apply -k overlays/prod
+`},
+	{"\n## nave describe\n", `
+cd ~/fleet
+git branch --force feature
+`},
+	{"\n## nave release\n", `
+nave rollback prod-1
+`},
+	{"\n## nave release helmrelease\n", `
+nave rollback helmrelease podinfo 1 -n apps --cluster prod-1
+`},
+	{"\n## nave rollback\n", `
+past=$(nave history prod-1 -o jsonpath='{.releases[1].bundle}')
+`},
+	{"\n## nave tag artifact\n", `
+nave resume cluster prod-1
+nave resume kustomization apps --cluster prod-1
+nave resume helmreleases --all -n apps --cluster prod-1
+`},
+}
 
 // yamlOf returns the block of YAML of a document that has a text.
 func yamlOf(t *testing.T, document, text string) string {

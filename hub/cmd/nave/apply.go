@@ -23,7 +23,7 @@ func newApplyCommand(s *session) *cobra.Command {
 		Long: "Create or change objects of the hub: all of them, or none if one is refused. The error names the file, the " +
 			"line\nand the document of each.",
 		Example: "  nave apply -f fleet.yaml\n  nave apply -f clusters -R\n  nave apply -k overlays/prod\n" +
-			"  kustomize build hub | nave apply -f -",
+			"  kubectl kustomize hub | nave apply -f -",
 		Args: cobra.NoArgs,
 		RunE: s.run(func(cmd *cobra.Command, _ []string, client adminv1.AdminServiceClient) error {
 			files, err := from.read(cmd)

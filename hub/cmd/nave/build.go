@@ -73,9 +73,9 @@ func newBuildKustomizationCommand(s *session) *cobra.Command {
 		Aliases: []string{"ks", "kustomizations"},
 		Short:   "Build a Kustomization from local files",
 		Long:    buildKustomizationLong,
-		Example: `  nave build kustomization apps --path ./apps/prod --kustomization-file ./clusters/prod/apps.yaml
-  nave build kustomization flux-system --path ./clusters/prod --recursive --cluster prod-1 \
-    --local-sources GitRepository/flux-system/infra=../infra`,
+		Example: `  nave build kustomization apps --path ./apps/production --kustomization-file ./clusters/production/apps.yaml
+  nave build kustomization root --path ./clusters/production --recursive --cluster prod-1 \
+    --local-sources GitRepository/flux-system/hub=.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			b.name = args[0]

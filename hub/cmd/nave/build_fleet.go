@@ -74,8 +74,8 @@ func newBuildClusterCommand(s *session) *cobra.Command {
 		Use:   "cluster NAME DIR",
 		Short: "Build everything that a checkout gives to a cluster",
 		Long:  fmt.Sprintf(buildFleetLong, "one cluster"),
-		Example: `  nave build cluster prod-1 . -f hub/
-  nave build cluster prod-1 . --path clusters/prod-1
+		Example: `  nave build cluster prod-1 . -f hub/ -f ../clusters.yaml
+  nave build cluster prod-1 . --path clusters/production
   nave build cluster prod-1 .`,
 		Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -107,8 +107,8 @@ func newBuildFleetCommand(s *session) *cobra.Command {
 		Long: fmt.Sprintf(buildFleetLong, "the clusters of a Fleet") +
 			"\n\nClusters with equal results are printed once.",
 		Example: `  nave build fleet production .
-  nave build fleet production . -f clusters.yaml
-  nave build fleet production . -f hub/ -f clusters.yaml`,
+  nave build fleet production . -f ../clusters.yaml
+  nave build fleet production . -f hub/ -f ../clusters.yaml`,
 		Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			check, done, err := p.validateFlags.open(cmd.Context(), p.session, p.asks())

@@ -65,9 +65,9 @@ func newBuildChartCommand(s *session) *cobra.Command {
 		Aliases: []string{"hr", "helmreleases"},
 		Short:   "Render the chart of a HelmRelease from local files",
 		Long:    buildChartLong,
-		Example: `  nave build helmrelease ./apps/podinfo.yaml --chart ./charts/podinfo
-  nave build helmrelease ./apps/podinfo.yaml --chart ./podinfo --values-from ./apps/values --kube-version v1.33.4 \
-    --api-versions monitoring.coreos.com/v1 --validate`,
+		Example: `  nave build helmrelease clusters/production/podinfo.yaml --chart charts/podinfo
+  nave build helmrelease clusters/production/podinfo.yaml --chart charts/podinfo --values-from values \
+    --kube-version v1.33.4 --api-versions monitoring.coreos.com/v1 --validate`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			if !b.asksClusters(false) {

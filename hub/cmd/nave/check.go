@@ -33,7 +33,7 @@ func newCheckCommand(s *session) *cobra.Command {
 		Use:     "check",
 		Short:   "Check the client, the hub, the clusters and what runs there; exit with 1 if anything is wrong",
 		Long:    checkText,
-		Example: "  nave check\n  nave check --pre --kubeconfig ~/.kube/config --kube-context prod-eu-1",
+		Example: "  nave check\n  nave check --pre --kubeconfig ~/.kube/config --kube-context prod-1",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			p, err := o.printer(cmd)

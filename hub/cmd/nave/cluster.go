@@ -70,7 +70,7 @@ func newClusterAddCommand(s *session) *cobra.Command {
 			"cluster.\n\nA Cluster that Git gives later under the same name belongs to Git from then on, and its spoke stays " +
 			"joined.\nIf such a Cluster leaves Git, --adopt takes it over as it is: its spoke stays joined, and no token is " +
 			"made.",
-		Example: "  nave cluster add prod-eu-1 --label env=prod | kubectl --context prod-eu-1 apply -f -",
+		Example: "  nave cluster add prod-1 --label env=prod | kubectl --context prod-1 apply -f -",
 		Args:    cobra.ExactArgs(1),
 		RunE: s.run(func(cmd *cobra.Command, args []string, client adminv1.AdminServiceClient) error {
 			if n.adopt {

@@ -206,8 +206,8 @@ func newClusterLabelCommand(s *session) *cobra.Command {
 
 A Fleet that no longer selects a cluster takes away what it gave: the command shows that first and asks. All clusters
 are changed, or none. A Cluster in Git is changed there.`,
-		Example: "  nave cluster label prod-eu-1 tier=gold canary-\n  nave cluster label -l env=test ring=1 --overwrite\n" +
-			"  nave cluster label prod-eu-1 --list",
+		Example: "  nave cluster label prod-1 tier=gold canary-\n  nave cluster label -l env=staging ring=1 --overwrite\n" +
+			"  nave cluster label prod-1 --list",
 		RunE: s.run(func(cmd *cobra.Command, args []string, client adminv1.AdminServiceClient) error {
 			at := slices.IndexFunc(append(args, "-"), isAssignment)
 			if list {
@@ -269,7 +269,7 @@ func newClusterSetCommand(s *session) *cobra.Command {
 
 A Fleet whose root gets another name takes away what the root gave: the command shows that first and asks. All clusters
 are changed, or none. A Cluster in Git is changed there.`,
-		Example: "  nave cluster set prod-eu-1 --var domain=eu1.example.com --var zone-",
+		Example: "  nave cluster set prod-1 --var domain=eu1.example.com --var zone-",
 		RunE: s.run(func(cmd *cobra.Command, args []string, client adminv1.AdminServiceClient) error {
 			values, err := readAssignments(vars)
 			if err == nil && len(vars) == 0 {

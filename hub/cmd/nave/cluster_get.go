@@ -21,7 +21,7 @@ func newClusterGetCommand(s *session) *cobra.Command {
 With -o yaml or -o json it prints what to put into Git: labels, annotations and spec, without the status and without
 the labels of the Kustomization that gave the Cluster. When the tree of the hub has the file, the Cluster belongs to
 Git; its spoke stays joined, and nothing is applied anew.`,
-		Example: "  nave cluster get\n  nave cluster get prod-eu-1 -o yaml > hub/clusters/prod-eu-1.yaml",
+		Example: "  nave cluster get\n  nave cluster get prod-1 -o yaml > hub/clusters/prod-1.yaml",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: s.run(func(cmd *cobra.Command, args []string, client adminv1.AdminServiceClient) error {
 			if o.format != "yaml" && o.format != "json" {

@@ -26,7 +26,7 @@ the spoke; what runs there stays, and the spoke goes on repairing it. The spoke 
 gets a certificate of a new registration. Join tokens of the cluster that were made before and not used end, too.
 Labels, variables, plan and history stay. Certificates are renewed by themselves at half of their life; rotate is not
 needed for that.`,
-		Example: "  nave cluster rotate prod-eu-1 --yes | kubectl --context prod-eu-1 apply -f -",
+		Example: "  nave cluster rotate prod-1 --yes | kubectl --context prod-1 apply -f -",
 		Args:    cobra.ExactArgs(1),
 		RunE: s.run(func(cmd *cobra.Command, args []string, client adminv1.AdminServiceClient) error {
 			return rotateCluster(cmd, client, args[0], n)

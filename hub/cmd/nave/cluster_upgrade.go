@@ -23,7 +23,7 @@ and its cluster is as ready as it was. A spoke tries the image before it restart
 is, and no other spoke begins. The command does not wait: nave get clusters -o wide and nave explain tell how far it is.
 All clusters are changed, or none. The spokes of Clusters in Git are upgraded there: by spec.spoke of their Fleet or of
 the Clusters.`,
-		Example: "  nave cluster upgrade -l env=test --image ghcr.io/navefleet/nave-spoke:v1.2.0\n" +
+		Example: "  nave cluster upgrade -l env=staging --image ghcr.io/navefleet/nave-spoke:v1.2.0\n" +
 			"  nave cluster upgrade --all --image ghcr.io/navefleet/nave-spoke@sha256:… --max-concurrent 10%",
 		RunE: s.run(func(cmd *cobra.Command, args []string, client adminv1.AdminServiceClient) error {
 			if (image != "") == stop {

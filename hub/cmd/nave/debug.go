@@ -33,7 +33,7 @@ func newDebugValuesCommand(s *session) *cobra.Command {
 		Use:     "values FILE",
 		Short:   "Print the merged values of a HelmRelease in a file, without those of Secrets",
 		Long:    debugValuesLong,
-		Example: "  nave debug values ./apps/podinfo.yaml --values-from ./apps/values",
+		Example: "  nave debug values clusters/production/podinfo.yaml --values-from values",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return b.printValues(cmd, args[0])

@@ -30,7 +30,7 @@ func newEventsCommand(s *session) *cobra.Command {
 		Use:   "events [KIND NAME]",
 		Short: "List events, oldest first: of the hub and all clusters, of --cluster, of --namespace, or of one object",
 		Example: "  nave events\n  nave events -n apps --cluster prod-1\n" +
-			"  nave events --for kustomization/app -n apps --cluster prod-1\n  nave events -w --types=Warning --since=1h",
+			"  nave events --for kustomization/apps --cluster prod-1\n  nave events -w --types=Warning --since=1h",
 		RunE: s.run(func(cmd *cobra.Command, args []string, client adminv1.AdminServiceClient) error {
 			p, err := f.printer(cmd)
 			if err != nil {

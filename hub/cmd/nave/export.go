@@ -27,7 +27,8 @@ func newExportCommand(s *session) *cobra.Command {
 		Use:   "export KIND [NAME] | all",
 		Short: "Print objects of the hub as files for Git, without status and without secret data",
 		Long:  exportText,
-		Example: "  nave export all > hub.yaml\n  nave export source git\n  nave export fleet prod > hub/fleets/prod.yaml\n" +
+		Example: "  nave export all > hub.yaml\n  nave export source git\n" +
+			"  nave export fleet production > production.yaml\n" +
 			"  nave export clusters | nave --context other apply -f -",
 		Args: cobra.MinimumNArgs(1),
 		RunE: s.run(func(cmd *cobra.Command, args []string, client adminv1.AdminServiceClient) error {

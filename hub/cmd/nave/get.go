@@ -37,7 +37,7 @@ func newGetCommand(s *session) *cobra.Command {
 		Short: "List objects of the hub and of the clusters' graphs",
 		Example: "  nave get clusters\n  nave get kustomizations -A\n  nave get sources git -A -o wide\n" +
 			"  nave get sources all -A\n  nave get images all -A\n  nave get all -A\n" +
-			"  nave get kustomization apps --cluster prod-eu-1 -o yaml",
+			"  nave get kustomization apps --cluster prod-1 -o yaml",
 		Args: cobra.MinimumNArgs(1),
 		RunE: s.run(func(cmd *cobra.Command, args []string, client adminv1.AdminServiceClient) error {
 			return s.get(cmd, args, client, o)

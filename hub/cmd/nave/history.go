@@ -51,7 +51,7 @@ With -o json or yaml: cluster; releases, each with bundle, releasedAt, applicati
 added, removed; missing if the release before is not kept), revision, digest and remoteBases, and of the release before
 revisionBefore, digestBefore and remoteBasesBefore.`,
 		Example: "  nave history prod-1\n  nave history prod-1 --release 41\n" +
-			"  nave history prod-1 -o json | jq '.releases[0].bundle'",
+			"  nave history prod-1 -o jsonpath='{.releases[0].bundle}'",
 		Args: cobra.ExactArgs(1),
 		RunE: s.run(func(cmd *cobra.Command, args []string, client adminv1.AdminServiceClient) error {
 			p, err := o.printer(cmd)

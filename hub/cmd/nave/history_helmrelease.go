@@ -47,7 +47,7 @@ each cluster that has the HelmRelease. A spoke reports the newest 10 revisions.
 
 With -o json or yaml: a list, of each cluster cluster, namespace, name, cut (older revisions may exist) and revisions,
 each with revision, updated, firstDeployed, status, chart, chartVersion, appVersion, tests and description.`,
-		Example: "  nave history helmrelease podinfo -n apps --cluster prod-eu-1\n" +
+		Example: "  nave history helmrelease podinfo -n apps --cluster prod-1\n" +
 			"  nave history helmrelease podinfo -n apps -o json",
 		Args:        cobra.ExactArgs(1),
 		Annotations: everywhere,

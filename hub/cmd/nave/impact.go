@@ -235,8 +235,8 @@ func newConfirmCommand(s *session) *cobra.Command {
 			"When one change by Git would remove more than one change should, the hub or the spoke holds the removal and goes " +
 			"on\n" +
 			"with everything else. This command shows what is held and, when you agree, lets exactly that pass.",
-		Example: "  nave confirm cluster prod-eu-1\n  nave confirm hub\n  nave confirm kustomization apps --cluster " +
-			"prod-eu-1",
+		Example: "  nave confirm cluster prod-1\n  nave confirm hub\n  nave confirm kustomization apps --cluster " +
+			"prod-1",
 		Args: cobra.MinimumNArgs(1),
 		RunE: s.run(func(cmd *cobra.Command, args []string, client adminv1.AdminServiceClient) error {
 			if len(args) == 1 && args[0] == "hub" {

@@ -40,8 +40,8 @@ func newLogsCommand(s *session) *cobra.Command {
 		Use:   "logs [hub | CLUSTER]",
 		Short: "Show the newest lines of the log of the hub, or of the spoke of a cluster",
 		Long:  logsLong,
-		Example: "  nave logs -f\n  nave logs prod-eu-1 --level=warn --since=1h\n" +
-			"  nave logs prod-eu-1 --for=kustomization/apps --tail=20",
+		Example: "  nave logs -f\n  nave logs prod-1 --level=warn --since=1h\n" +
+			"  nave logs prod-1 --for=kustomization/apps --tail=20",
 		Args: cobra.MaximumNArgs(1),
 		RunE: s.run(func(cmd *cobra.Command, args []string, client adminv1.AdminServiceClient) error {
 			request, err := s.logsRequest(cmd, args, f)

@@ -24,7 +24,7 @@ func newReconcileCommand(s *session) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "reconcile KIND NAME",
 		Short:   "Reconcile an object now, and wait for the outcome",
-		Example: "  nave reconcile source git fleet\n  nave reconcile kustomization apps --cluster prod-eu-1 --with-source",
+		Example: "  nave reconcile source git hub\n  nave reconcile kustomization apps --cluster prod-1 --with-source",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: s.runKey(func(cmd *cobra.Command, client adminv1.AdminServiceClient, key *adminv1.ObjectKey) error {
 			ctx := cmd.Context()
@@ -49,7 +49,7 @@ func newTestCommand(s *session) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "test NAME",
 		Short:   "Run the tests of a HelmRelease now, and wait for the outcome",
-		Example: "  nave test podinfo -n apps --cluster prod-eu-1",
+		Example: "  nave test podinfo -n apps --cluster prod-1",
 		Args:    cobra.ExactArgs(1),
 		RunE: s.run(func(cmd *cobra.Command, args []string, client adminv1.AdminServiceClient) error {
 			key, err := s.key([]string{"helmrelease", args[0]})

@@ -33,10 +33,10 @@ it is, and only a REVISION gives it another pin.
 Meanwhile changes in Git wait, drift is repaired to what the revision has, if spec.driftDetection says so, and the
 HelmRelease is not ready (Pinned) unless the revision is what is in Git. If somebody changes the release with helm, it
 is rolled back again. If the HelmRelease leaves Git, the release is uninstalled. With --dry-run nothing is changed.`,
-		Example: "  nave history helmrelease podinfo -n apps --cluster prod-eu-1\n" +
-			"  nave rollback helmrelease podinfo -n apps --cluster prod-eu-1 --dry-run\n" +
-			"  nave rollback helmrelease podinfo 3 -n apps --cluster prod-eu-1\n" +
-			"  nave release helmrelease podinfo -n apps --cluster prod-eu-1",
+		Example: "  nave history helmrelease podinfo -n apps --cluster prod-1\n" +
+			"  nave rollback helmrelease podinfo -n apps --cluster prod-1 --dry-run\n" +
+			"  nave rollback helmrelease podinfo 1 -n apps --cluster prod-1\n" +
+			"  nave release helmrelease podinfo -n apps --cluster prod-1",
 		Args:        cobra.RangeArgs(1, 2),
 		Annotations: everywhere,
 		RunE: s.onRelease(func(cmd *cobra.Command, args []string, client adminv1.AdminServiceClient,
@@ -73,7 +73,7 @@ func newReleaseHelmReleaseCommand(s *session) *cobra.Command {
 		Use:         "helmrelease NAME",
 		Aliases:     []string{"helmreleases", "hr"},
 		Short:       "End the pin of nave rollback helmrelease: the release goes on with what is in Git",
-		Example:     "  nave release helmrelease podinfo -n apps --cluster prod-eu-1",
+		Example:     "  nave release helmrelease podinfo -n apps --cluster prod-1",
 		Args:        cobra.ExactArgs(1),
 		Annotations: everywhere,
 		RunE: s.onRelease(func(cmd *cobra.Command, _ []string, client adminv1.AdminServiceClient,

@@ -22,7 +22,7 @@ func newStatsCommand(s *session) *cobra.Command {
 
 READY, FAILING and RECONCILING add up to TOTAL; a suspended object counts there, too. For clusters, CLUSTERS is how many
 of them are connected.`,
-		Example: "  nave stats\n  nave stats --cluster prod-eu-1 -o json",
+		Example: "  nave stats\n  nave stats --cluster prod-1 -o json",
 		Args:    cobra.NoArgs,
 		RunE: s.run(func(cmd *cobra.Command, _ []string, client adminv1.AdminServiceClient) error {
 			p, err := o.printer(cmd)

@@ -24,8 +24,8 @@ func newSuspendCommand(s *session) *cobra.Command {
 An application, such as a Kustomization, is neither applied nor repaired, a source is not fetched. A Fleet is suspended
 with everything that it leads to. A Cluster stays at its present bundle, and its spoke goes on repairing drift, unless
 --stop-repair is given.`,
-		Example: "  nave suspend kustomization apps --cluster prod-eu-1\n" +
-			"  nave suspend helmreleases --all -n apps --cluster prod-eu-1\n  nave suspend cluster prod-eu-1 --stop-repair",
+		Example: "  nave suspend kustomization apps --cluster prod-1\n" +
+			"  nave suspend helmreleases --all -n apps --cluster prod-1\n  nave suspend cluster prod-1 --stop-repair",
 		Args: cobra.MinimumNArgs(1),
 		RunE: s.runKeys(&all, func(cmd *cobra.Command, client adminv1.AdminServiceClient, key *adminv1.ObjectKey) error {
 			ctx := cmd.Context()

@@ -28,8 +28,8 @@ func newTraceCommand(s *session) *cobra.Command {
 		Use:   "trace KIND/NAME | KIND NAME",
 		Short: "Trace an object in a cluster to what gives it, its source, its revision and its commit",
 		Long:  traceText,
-		Example: "  nave trace deployment/web -n apps\n  nave trace deployment/web -n apps --cluster prod-eu-1\n" +
-			"  nave trace ingress.networking.k8s.io/web -n apps --cluster prod-eu-1 -o yaml",
+		Example: "  nave trace deployment/podinfo -n apps\n  nave trace deployment/web -n web --cluster prod-1\n" +
+			"  nave trace deployment.apps/web -n web --cluster prod-1 -o yaml",
 		Args: cobra.RangeArgs(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			p, err := o.printer(cmd)

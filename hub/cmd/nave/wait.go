@@ -40,10 +40,10 @@ func newWaitCommand(s *session) *cobra.Command {
 		Use:   "wait KIND/NAME... | KIND NAME... | KIND --all | KIND -l SELECTOR",
 		Short: "Wait until objects are ready, or as --for says",
 		Long:  waitText,
-		Example: "  nave wait kustomization/apps helmrelease/podinfo --cluster prod-eu-1\n" +
-			"  nave wait cluster prod-eu-1 --for=condition=Connected\n" +
+		Example: "  nave wait kustomization/infra kustomization/apps --cluster prod-1\n" +
+			"  nave wait cluster prod-1 --for=condition=Connected\n" +
 			"  nave wait kustomizations --all -A --timeout=10m\n" +
-			"  nave wait gitrepository/fleet --for=jsonpath='{.status.artifact.revision}'=main@sha1:4f0c…\n" +
+			"  nave wait gitrepository/hub --for=jsonpath='{.status.artifact.revision}'=main@sha1:$(git rev-parse HEAD)\n" +
 			"  nave wait fleet/old --for=delete",
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return s.wait(cmd, args, o) },
