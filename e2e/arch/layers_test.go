@@ -39,7 +39,7 @@ var layers = []layer{
 		"=hub/internal/render",
 		"spoke/internal/inventory", "spoke/internal/health", "spoke/internal/release",
 	}},
-	{"L4 what fetchers of registries stand on", []string{"hub/internal/source/registry"}},
+	{"L4 what fetchers stand on", []string{"hub/internal/source/registry", "hub/internal/source/forge"}},
 	{"L4 what renderers stand on", []string{"hub/internal/render/tree", "hub/internal/render/seal"}},
 	{
 		"L4 fetchers, renderers",

@@ -1,0 +1,132 @@
+package forge
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/navefleet/nave/hub/internal/source"
+)
+
+// The providers.
+const (
+	GitHub          = "github"
+	GitLab          = "gitlab"
+	Gitea           = "gitea"
+	Bitbucket       = "bitbucket"
+	BitbucketServer = "bitbucket-server"
+	AzureDevOps     = "azuredevops"
+)
+
+// Providers returns the names of all providers.
+func Providers() []string {
+	return []string{GitHub, GitLab, Gitea, Bitbucket, BitbucketServer, AzureDevOps}
+}
+
+// Proposal is a pull request as it should be.
+type Proposal struct {
+	Head, Base  string // names of branches of the one repository
+	Title, Body string
+	// For tells the requests of one owner apart: a request whose head is no longer proposed is superseded by the one for
+	// the same. It has no line breaks.
+	For string
+	// Closed is set if the request has been there before: people may have closed it, so it is not opened again.
+	Closed bool
+	// Labels, Reviewers, Draft and AutoMerge are set when the request is opened, and are people's business afterwards.
+	Labels, Reviewers []string
+	Draft, AutoMerge  bool
+}
+
+// PullRequest is an open pull request from a branch of the repository itself.
+type PullRequest struct {
+	ID          int
+	URL         string // of the page for people
+	Head, Base  string
+	Title, Body string
+
+	node      string              // the ID for GitHub's GraphQL API
+	version   int                 // which Bitbucket Data Center wants to hear again with each change
+	reviewers []bitbucketReviewer // likewise
+}
+
+// Forge is a repository on a server.
+type Forge interface {
+	// Open returns the open requests into a branch from branches of the repository itself.
+	Open(ctx context.Context, base string) ([]PullRequest, error)
+	// Create opens a request, and sets everything that the call can set.
+	Create(ctx context.Context, p Proposal) (PullRequest, error)
+	// Adorn sets of a new request what Create cannot set.
+	Adorn(ctx context.Context, r PullRequest, p Proposal) error
+	// Update replaces title and description.
+	Update(ctx context.Context, r PullRequest, title, body string) error
+	// Close says why as a comment, and closes the request without merging it.
+	Close(ctx context.Context, r PullRequest, why string) error
+	// Limits returns how many bytes a title and a description may have.
+	Limits() (title, body int)
+}
+
+// Config is how a server is reached.
+type Config struct {
+	Provider   string
+	Repository *url.URL // of the Git repository: http, https or ssh
+	API        *url.URL // the address of the API; nil: APIOf knows it
+	Username   string   // empty for a token that is enough by itself
+	Token      string
+	Client     *http.Client // carries out the requests, by the rules for sources
+}
+
+// New returns the repository of a Config. The error is source.ErrRequest if the URL is not one of the provider's.
+func New(c Config) (Forge, error) {
+	at, err := locate(c.Provider, c.Repository)
+	if err != nil {
+		return nil, err
+	}
+	if c.API != nil {
+		at.api = c.API
+	}
+	server := rest{c.Client, at.api, c.authorization()}
+	switch c.Provider {
+	case GitHub:
+		return newGitHub(server, at), nil
+	case GitLab:
+		return gitlab{server.below("projects/" + url.PathEscape(at.owner+"/"+at.name)), server}, nil
+	case Gitea:
+		return gitea{server.below("repos", at.owner, at.name), at}, nil
+	case Bitbucket:
+		return bitbucket{server.below("repositories", at.owner, at.name), at}, nil
+	case BitbucketServer:
+		return bitbucketServer{server.below("projects", at.owner, "repos", at.name), at}, nil
+	default: // locate knows no other
+		return azure{server.below(url.PathEscape(at.owner), "_apis", "git", "repositories", at.name), at}, nil
+	}
+}
+
+// authorization returns the header of requests.
+func (c Config) authorization() string {
+	isBitbucket := c.Provider == Bitbucket || c.Provider == BitbucketServer
+	switch {
+	case c.Token == "":
+		return ""
+	case c.Provider == AzureDevOps:
+		return basic("", c.Token)
+	case c.Provider == Gitea:
+		return "token " + c.Token
+	case isBitbucket && c.Username != "" && c.Username != "x-token-auth":
+		return basic(c.Username, c.Token)
+	}
+	return "Bearer " + c.Token
+}
+
+// APIOf returns the address of a provider's API for the URL of a repository. The error is source.ErrRequest.
+func APIOf(provider string, repository *url.URL) (*url.URL, error) {
+	at, err := locate(provider, repository)
+	return at.api, err
+}
+
+// unknown returns the error for a provider that does not exist.
+func unknown(provider string) error {
+	return fmt.Errorf("%w: there is no provider %q of pull requests; want one of %s", source.ErrRequest, provider,
+		strings.Join(Providers(), ", "))
+}

@@ -1,0 +1,113 @@
+package forge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/navefleet/nave/hub/internal/source"
+)
+
+// gitea is a repository on Gitea or Forgejo, by version 1 of their API.
+type gitea struct {
+	rest
+	location
+}
+
+// workPrefix is how Gitea tells a draft.
+const workPrefix = "WIP: "
+
+// Open implements Forge. The server cannot choose by the branch.
+func (g gitea) Open(ctx context.Context, base string) (all []PullRequest, err error) {
+	err = pages(func(page int) (int, error) {
+		var found []githubPull // Gitea's fields are named after GitHub's
+		err := g.get(ctx, "pulls", url.Values{"state": {"open"}, "limit": {strconv.Itoa(pageSize)},
+			"page": {strconv.Itoa(page)}}, &found)
+		for _, p := range found {
+			if p.Base.Ref == base && isSame(p.Head.Repository.Name, g.owner+"/"+g.name) {
+				all = append(all, p.request())
+			}
+		}
+		return len(found), err
+	})
+	return all, err
+}
+
+// Create implements Forge.
+func (g gitea) Create(ctx context.Context, p Proposal) (PullRequest, error) {
+	title := p.Title
+	if p.Draft {
+		title = workPrefix + title
+	}
+	var made githubPull
+	err := g.post(ctx, "pulls", fields{"title": title, "body": p.Body, "head": p.Head, "base": p.Base}, &made)
+	return made.request(), err
+}
+
+// Adorn implements Forge.
+func (g gitea) Adorn(ctx context.Context, r PullRequest, p Proposal) error {
+	at := fmt.Sprintf("pulls/%d", r.ID)
+	var errs []error
+	if len(p.Labels) > 0 {
+		errs = append(errs, g.label(ctx, r, p.Labels))
+	}
+	if len(p.Reviewers) > 0 {
+		people, teams := githubReviewers(p.Reviewers)
+		errs = append(errs, g.post(ctx, at+"/requested_reviewers", fields{"reviewers": people, "team_reviewers": teams}, nil))
+	}
+	if p.AutoMerge {
+		errs = append(errs, g.post(ctx, at+"/merge", fields{"Do": "merge", "merge_when_checks_succeed": true}, nil))
+	}
+	return errors.Join(errs...)
+}
+
+// label sets labels, which the API knows by their numbers.
+func (g gitea) label(ctx context.Context, r PullRequest, names []string) error {
+	ids := []int{}
+	numbers := map[string]int{}
+	err := pages(func(page int) (int, error) {
+		var found []struct {
+			ID   int    `json:"id"`
+			Name string `json:"name"`
+		}
+		err := g.get(ctx, "labels", url.Values{"limit": {strconv.Itoa(pageSize)}, "page": {strconv.Itoa(page)}}, &found)
+		for _, l := range found {
+			numbers[strings.ToLower(l.Name)] = l.ID
+		}
+		return len(found), err
+	})
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		id, ok := numbers[strings.ToLower(name)]
+		if !ok {
+			err = errors.Join(err, fmt.Errorf("%w: the repository has no label %q: make it", source.ErrRejected, name))
+			continue
+		}
+		ids = append(ids, id)
+	}
+	return errors.Join(err, g.post(ctx, fmt.Sprintf("issues/%d/labels", r.ID), fields{"labels": ids}, nil))
+}
+
+// Update implements Forge. It keeps the request a draft if people made it one.
+func (g gitea) Update(ctx context.Context, r PullRequest, title, body string) error {
+	if strings.HasPrefix(r.Title, workPrefix) {
+		title = workPrefix + title
+	}
+	return g.patch(ctx, fmt.Sprintf("pulls/%d", r.ID), fields{"title": title, "body": body})
+}
+
+// Close implements Forge.
+func (g gitea) Close(ctx context.Context, r PullRequest, why string) error {
+	if err := g.post(ctx, fmt.Sprintf("issues/%d/comments", r.ID), fields{"body": why}, nil); err != nil {
+		return err
+	}
+	return g.patch(ctx, fmt.Sprintf("pulls/%d", r.ID), fields{"state": "closed"})
+}
+
+// Limits implements Forge.
+func (gitea) Limits() (title, body int) { return 255 - len(workPrefix), 65_535 }

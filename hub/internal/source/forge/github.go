@@ -1,0 +1,135 @@
+package forge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/navefleet/nave/hub/internal/source"
+)
+
+// github is a repository on GitHub, by version 3 of its REST API.
+type github struct {
+	rest
+	location
+	graph rest // the API that can let a request merge by itself
+}
+
+func newGitHub(server rest, at location) github {
+	graph := server
+	graph.base = &url.URL{Scheme: server.base.Scheme, Host: server.base.Host,
+		Path: strings.TrimSuffix(strings.TrimSuffix(server.base.Path, "/"), "/v3")}
+	return github{server.below("repos", at.owner, at.name), at, graph}
+}
+
+type githubPull struct {
+	Number int    `json:"number"`
+	Node   string `json:"node_id"`
+	URL    string `json:"html_url"`
+	Title  string `json:"title"`
+	Body   string `json:"body"`
+	Head   struct {
+		Ref        string `json:"ref"`
+		Repository struct {
+			Name string `json:"full_name"` // empty if it was deleted
+		} `json:"repo"`
+	} `json:"head"`
+	Base struct {
+		Ref string `json:"ref"`
+	} `json:"base"`
+}
+
+func (p githubPull) request() PullRequest {
+	return PullRequest{ID: p.Number, node: p.Node, URL: p.URL, Head: p.Head.Ref, Base: p.Base.Ref, Title: p.Title,
+		Body: p.Body}
+}
+
+// Open implements Forge.
+func (g github) Open(ctx context.Context, base string) (all []PullRequest, err error) {
+	err = pages(func(page int) (int, error) {
+		var found []githubPull
+		err := g.get(ctx, "pulls", url.Values{"state": {"open"}, "base": {base}, "per_page": {strconv.Itoa(pageSize)},
+			"page": {strconv.Itoa(page)}}, &found)
+		for _, p := range found {
+			if isSame(p.Head.Repository.Name, g.owner+"/"+g.name) {
+				all = append(all, p.request())
+			}
+		}
+		return len(found), err
+	})
+	return all, err
+}
+
+// Create implements Forge.
+func (g github) Create(ctx context.Context, p Proposal) (PullRequest, error) {
+	var made githubPull
+	err := g.post(ctx, "pulls", fields{"title": p.Title, "body": p.Body, "head": p.Head, "base": p.Base,
+		"draft": p.Draft}, &made)
+	return made.request(), err
+}
+
+// Adorn implements Forge.
+func (g github) Adorn(ctx context.Context, r PullRequest, p Proposal) error {
+	var errs []error
+	if len(p.Labels) > 0 {
+		errs = append(errs, g.post(ctx, fmt.Sprintf("issues/%d/labels", r.ID), fields{"labels": p.Labels}, nil))
+	}
+	if len(p.Reviewers) > 0 {
+		people, teams := githubReviewers(p.Reviewers)
+		errs = append(errs, g.post(ctx, fmt.Sprintf("pulls/%d/requested_reviewers", r.ID),
+			fields{"reviewers": people, "team_reviewers": teams}, nil))
+	}
+	if p.AutoMerge {
+		errs = append(errs, g.mergeItself(ctx, r))
+	}
+	return errors.Join(errs...)
+}
+
+// githubReviewers tells people from teams, whose names are organization/team.
+func githubReviewers(names []string) (people, teams []string) {
+	people, teams = []string{}, []string{}
+	for _, name := range names {
+		if _, team, ok := strings.Cut(name, "/"); ok {
+			teams = append(teams, team)
+		} else {
+			people = append(people, name)
+		}
+	}
+	return people, teams
+}
+
+// mergeItself lets the server merge the request as soon as its rules allow that.
+func (g github) mergeItself(ctx context.Context, r PullRequest) error {
+	var answer struct {
+		Errors []struct {
+			Message string `json:"message"`
+		} `json:"errors"`
+	}
+	err := g.graph.post(ctx, "graphql", fields{
+		"query":     "mutation($id: ID!) { enablePullRequestAutoMerge(input: {pullRequestId: $id}) { clientMutationId } }",
+		"variables": fields{"id": r.node},
+	}, &answer)
+	if err == nil && len(answer.Errors) > 0 {
+		err = fmt.Errorf("%w: enablePullRequestAutoMerge: %s", source.ErrRejected, source.Quote(answer.Errors[0].Message))
+	}
+	return err
+}
+
+// Update implements Forge.
+func (g github) Update(ctx context.Context, r PullRequest, title, body string) error {
+	return g.patch(ctx, fmt.Sprintf("pulls/%d", r.ID), fields{"title": title, "body": body})
+}
+
+// Close implements Forge.
+func (g github) Close(ctx context.Context, r PullRequest, why string) error {
+	if err := g.post(ctx, fmt.Sprintf("issues/%d/comments", r.ID), fields{"body": why}, nil); err != nil {
+		return err
+	}
+	return g.patch(ctx, fmt.Sprintf("pulls/%d", r.ID), fields{"state": "closed"})
+}
+
+// Limits implements Forge.
+func (github) Limits() (title, body int) { return 255, 65_536 }
