@@ -49,6 +49,7 @@ const (
 // Reasons of sources of several kinds. A reason of one kind is in the kind's file of hub/api.
 const (
 	AuthenticationFailed   = "AuthenticationFailed"
+	RateLimited            = "RateLimited"            // the server asks to wait
 	StorageOperationFailed = "StorageOperationFailed" // of the hub's disk, or a damaged row of its store
 	Succeeded              = "Succeeded"              // of ArtifactInStorage
 	NewArtifact            = "NewArtifact"            // event: a new revision was fetched

@@ -67,6 +67,7 @@ type Loop struct {
 	underway sync.WaitGroup // fetches and a sweep
 	sweepAt  time.Time
 	sweeping bool
+	busy     map[string]time.Time // until when a server takes no requests, by source.ServerOf
 }
 
 // New returns a loop that does nothing until Run.
@@ -81,6 +82,7 @@ func New(c Config) *Loop {
 		sources: map[string]*scheduled{},
 		keys:    map[string]string{},
 		inputs:  newInputs(),
+		busy:    map[string]time.Time{},
 		gone:    leftovers{sources: map[string]bool{}, conditions: map[string]bool{}},
 		results: make(chan func(context.Context) error, Workers+2), // so that nobody waits to return a result
 	}
@@ -190,7 +192,7 @@ func (l *Loop) mendSources(a artifact.Artifact) {
 func (l *Loop) start(ctx context.Context) (time.Duration, error) {
 	now := time.Now()
 	for _, s := range l.due(now) {
-		if l.mustWait(s) {
+		if l.mustWait(s) || l.postpone(s, now) {
 			continue
 		}
 		l.running++

@@ -30,6 +30,7 @@ type result struct {
 // launch starts a fetch in a goroutine of its own.
 func (l *Loop) launch(ctx context.Context, s *scheduled) {
 	s.running = true
+	held := l.busy[source.ServerOf(s.server.view.URL)]
 	req := source.Request{Object: s.object, Last: s.row.Artifact, Timeout: s.timeout(), Network: l.Network}
 	if s.view.NamedHosts {
 		req.Hosts = append([]string{}, l.RemoteBaseHosts...) // not nil: none is not any
@@ -39,7 +40,10 @@ func (l *Loop) launch(ctx context.Context, s *scheduled) {
 		r.requests[path] = m.requested
 	}
 	work := l.fetchOnly
-	if len(s.inputs) > 0 {
+	if !held.IsZero() {
+		r.composed = composed{own: s.row.Own, made: s.made}
+		work = func(_ context.Context, _ source.Request, r *result) { r.err = refusedUntil(held, s.server.view.URL) }
+	} else if len(s.inputs) > 0 {
 		parts := l.parts(s)
 		work = func(ctx context.Context, req source.Request, r *result) { l.compose(ctx, req, parts, r) }
 	}
@@ -116,6 +120,7 @@ func (l *Loop) finish(ctx context.Context, r result) error {
 		l.wakeReaders(s.key, changed)
 	}
 	s.schedule(!r.composed.only, r.err != nil || err != nil)
+	l.noteBusy(s, r.err)
 	l.metrics.sources.note(s)
 	return err
 }

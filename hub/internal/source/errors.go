@@ -71,6 +71,9 @@ func Errors() []error { return slices.Clone(known) }
 // Reason returns the reason of a condition for an error of a fetch. If the error has neither a general reason nor that
 // of an api.Failure, Reason returns failed, which the kind has for all other errors.
 func Reason(err error, failed string) string {
+	if _, busy := errors.AsType[*BusyError](err); busy {
+		return condition.RateLimited
+	}
 	switch {
 	case errors.Is(err, ErrAccess):
 		return condition.AccessDenied

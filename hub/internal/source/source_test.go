@@ -141,3 +141,14 @@ func TestNotFound(t *testing.T) {
 		}
 	}
 }
+
+func TestServerOf(t *testing.T) {
+	for url, want := range map[string]string{
+		"oci://ghcr.io/org/app": "ghcr.io:443", "https://ghcr.io": "ghcr.io:443", "http://registry:5000/a": "registry:5000",
+		"oci://docker.io/library/nginx": "docker.io:443", "https://index.docker.io": "docker.io:443", "": "", ":": "",
+	} {
+		if got := ServerOf(url); got != want {
+			t.Errorf("%s: got %s, want %s", url, got, want)
+		}
+	}
+}

@@ -132,6 +132,9 @@ var advices = map[string]string{
 	condition.AuthenticationFailed: "Check the Secret that spec.secretRef names",
 	condition.VerificationError: "Give the Secret of spec.verify.secretRef the public keys of those who sign, or let " +
 		"them sign; the message says which is missing",
+	condition.RateLimited: "No action is needed: the hub asks again at that time, and sends no other request to the " +
+		"server before. If it comes often: set a longer spec.interval, or credentials with a higher limit. Until then the " +
+		"last content stays in use",
 	condition.StorageOperationFailed: "Check the free space on the disk of the hub and the permissions of its data folder",
 	// of the spoke
 	condition.DependencyNotReady: "Fix the objects that it depends on first",

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"golang.org/x/net/publicsuffix"
 
@@ -41,10 +42,18 @@ func (g *guard) RoundTrip(r *http.Request) (*http.Response, error) {
 	if errors.As(err, &transport) { // go-containerregistry's own client adds the URL again
 		return nil, transport.Err
 	}
-	if err == nil && !strings.Contains(r.URL.Path, "/blobs/") { // a blob is limited where it is read
+	if err != nil {
+		return nil, err
+	}
+	if res.Request.URL.Host == g.origin.Host {
+		if busy := source.NewBusyError(res, g.origin, time.Now()); busy != nil {
+			return nil, errors.Join(busy, res.Body.Close())
+		}
+	}
+	if !strings.Contains(r.URL.Path, "/blobs/") { // a blob is limited where it is read
 		res.Body = bounded{artifact.Bound(res.Body, maxAnswer, "an answer of the registry"), res.Body}
 	}
-	return res, err
+	return res, nil
 }
 
 // refuse returns the error of a request that is not sent.

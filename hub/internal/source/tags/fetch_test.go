@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -243,7 +245,8 @@ func TestFetch_tls(t *testing.T) {
 func TestFetch_proxy(t *testing.T) {
 	w, r := newWorld(t), realRegistry(t, ocitest.Options{}, "1.0.0")
 	seen := 0
-	proxy := httptest.NewServer(&httputil.ReverseProxy{Rewrite: func(*httputil.ProxyRequest) { seen++ }})
+	proxy := httptest.NewServer(&httputil.ReverseProxy{Rewrite: func(*httputil.ProxyRequest) { seen++ },
+		ErrorLog: log.New(io.Discard, "", 0)})
 	t.Cleanup(proxy.Close)
 	by := secrets{"spec.proxySecretRef": {"address": []byte(proxy.URL)}}
 	before := r.Requests()

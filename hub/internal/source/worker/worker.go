@@ -155,11 +155,20 @@ func (p *Pool) Fetch(ctx context.Context, r source.Request) (artifact.Artifact, 
 	if err != nil {
 		return artifact.Artifact{}, classify(err)
 	}
-	var a artifact.Artifact
+	var a fetched
 	if err := json.Unmarshal(answer, &a); err != nil {
 		return artifact.Artifact{}, fmt.Errorf("%w: decode its answer: %w", source.ErrWorker, err)
 	}
-	return a, nil
+	if a.Busy != nil {
+		return artifact.Artifact{}, a.Busy
+	}
+	return a.Artifact, nil
+}
+
+// fetched is the answer of a worker. Errors but a BusyError, which has a time, are not answers.
+type fetched struct {
+	Artifact artifact.Artifact `json:"artifact,omitzero"`
+	Busy     *source.BusyError `json:"busy,omitempty"`
 }
 
 // classify returns an error of a confined process as an error of a fetch.
@@ -188,10 +197,13 @@ func serve(stdin io.Reader, stdout io.Writer, fetchers Fetchers) error {
 			return nil, fmt.Errorf("decode fetch request: %w", err)
 		}
 		a, err := fetchers.Fetch(context.Background(), r)
+		if busy, ok := errors.AsType[*source.BusyError](err); ok {
+			return json.Marshal(fetched{Busy: &source.BusyError{Server: busy.Server, Until: busy.Until, Text: err.Error()}})
+		}
 		if err != nil {
 			return nil, err
 		}
-		return json.Marshal(a)
+		return json.Marshal(fetched{Artifact: a})
 	}
 	return confine.Serve(stdin, stdout, confine.Service{Answer: answer, Reasons: source.Errors()})
 }

@@ -44,6 +44,10 @@ func TestMain(m *testing.M) {
 		if err := serve(os.Stdin, os.Stdout, Fetchers{api.GitRepositoryKind: closed{}}); err != nil {
 			os.Exit(1)
 		}
+	case "busy":
+		if err := serve(os.Stdin, os.Stdout, Fetchers{api.GitRepositoryKind: busy{}}); err != nil {
+			os.Exit(1)
+		}
 	case "hangs":
 		_ = syscall.Pause()
 	case "dies":
@@ -60,6 +64,16 @@ type closed struct{}
 func (closed) Fetch(context.Context, source.Request) (artifact.Artifact, error) {
 	failure := &api.Failure{Reason: api.InvalidTagSignature, Text: "not accepted"}
 	return artifact.Artifact{}, source.Classify(fmt.Errorf("fetch: %w", failure), nil)
+}
+
+// busy is a fetcher whose server asks to wait.
+type busy struct{}
+
+var busyUntil = time.Date(2031, 2, 3, 4, 5, 6, 0, time.UTC)
+
+func (busy) Fetch(context.Context, source.Request) (artifact.Artifact, error) {
+	err := &source.BusyError{Server: "example.com:443", Until: busyUntil, Text: "asks to wait"}
+	return artifact.Artifact{}, fmt.Errorf("tag latest: %w", err)
 }
 
 // oneObject is a fetcher that accepts no transfer of more than one object.
@@ -242,6 +256,18 @@ func TestKindReason(t *testing.T) {
 	got := source.Reason(err, "other")
 	if got != api.InvalidTagSignature || !strings.Contains(err.Error(), "not accepted") {
 		t.Errorf("got reason %s of %v", got, err)
+	}
+}
+
+// TestBusy has a fetcher in a worker whose server asks to wait: the hub learns which server, and until when.
+func TestBusy(t *testing.T) {
+	_, err := newFetcher(t, Config{}, "busy").Fetch(t.Context(), request{URL: "https://example.com/x"}, nil)
+	got, ok := errors.AsType[*source.BusyError](err)
+	if !ok || got.Server != "example.com:443" || !got.Until.Equal(busyUntil) || err.Error() != "tag latest: asks to wait" {
+		t.Errorf("got %v", err)
+	}
+	if reason := source.Reason(source.Explain(err, "https://example.com/x", nil), "other"); reason != "RateLimited" {
+		t.Errorf("got reason %s", reason)
 	}
 }
 

@@ -1,0 +1,72 @@
+package fetch
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"strings"
+	"time"
+
+	"github.com/navefleet/nave/hub/internal/source"
+)
+
+// mostApart is how far the fetches from a server that asked to wait are apart at most, so that they do not come back
+// together.
+const mostApart = time.Minute
+
+// noteBusy notes that the server of a source asks to wait. All fetches from the server wait then. A server that a fetch
+// asks beside the source's own, such as that of a chart's dependency, makes only this source wait: it has no say over
+// another one.
+func (l *Loop) noteBusy(s *scheduled, err error) {
+	busy, ok := errors.AsType[*source.BusyError](err)
+	if !ok {
+		return
+	}
+	now := time.Now()
+	until := now.Add(busy.Wait(now))
+	if busy.Server == source.ServerOf(s.server.view.URL) && until.After(l.busy[busy.Server]) {
+		l.busy[busy.Server] = until
+	}
+	s.waitUntil(until, now)
+}
+
+// waitUntil puts off the next fetch until a time or a moment later.
+func (s *scheduled) waitUntil(until, now time.Time) {
+	if s.next.Before(until) {
+		s.next = until.Add(jitter(min(until.Sub(now), mostApart)))
+		s.fetchAt = s.next
+	}
+}
+
+// postpone puts off a source whose server asked to wait, and reports whether it did. It does not if somebody waits for
+// an answer: that is, at once, that the server asked to wait.
+func (l *Loop) postpone(s *scheduled, now time.Time) bool {
+	maps.DeleteFunc(l.busy, func(_ string, until time.Time) bool { return !until.After(now) })
+	until, held := l.busy[source.ServerOf(s.server.view.URL)]
+	if !held || s.isAwaited() {
+		return false
+	}
+	s.waitUntil(until, now)
+	return true
+}
+
+// isAwaited reports whether a source was never fetched, or has a request to reconcile that is not answered.
+func (s *scheduled) isAwaited() bool {
+	if !s.known() {
+		return true
+	}
+	for m := range s.active() {
+		if m.requested != m.answered {
+			return true
+		}
+	}
+	return false
+}
+
+// refusedUntil returns the error of a fetch that is not begun, because its server asked to wait.
+func refusedUntil(until time.Time, url string) error {
+	server := source.ServerOf(url)
+	text := fmt.Sprintf("registry %s asked to wait until %s UTC; the hub sends it no request before",
+		strings.TrimSuffix(server, ":443"), until.UTC().Format(time.TimeOnly))
+	return source.Explain(&source.BusyError{Server: server, Until: until, Text: text}, url, nil)
+}
