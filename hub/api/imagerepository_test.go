@@ -80,6 +80,10 @@ func TestImageRepository_view(t *testing.T) {
 	if plain.Timeout != 3*time.Minute || view(base+"timeout: 9s").Timeout != 9*time.Second {
 		t.Errorf("got the timeout %s", plain.Timeout)
 	}
+	if cloud := view(base + "provider: gcp"); cloud.Provider != api.RegistryPlugin || plain.Provider != "" ||
+		view(base+"provider: gcp\nsecretRef: {name: a}").Provider != "" {
+		t.Errorf("got the provider %q", cloud.Provider)
+	}
 	same := []string{base, base + "interval: 1h", base + "timeout: 5s", base + "suspend: true",
 		base + "exclusionList: []", base + "accessFrom: {namespaceSelectors: [{matchLabels: {a: b}}]}"}
 	for _, spec := range same {

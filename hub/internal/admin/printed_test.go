@@ -22,6 +22,7 @@ var specs = map[string]string{
 	"OCIRepository":     `{interval: 1m, url: "oci://example.com/a", ref: {tag: latest}}`,
 	"Bucket":            `{interval: 1m, bucketName: a, endpoint: s3.example.com}`,
 	"HelmRepository":    `{interval: 1m, url: "https://charts.example.com"}`,
+	"ImageRepository":   `{interval: 1m, image: example.com/a}`,
 	"HelmChart":         `{interval: 1m, chart: a, sourceRef: {kind: HelmRepository, name: a}}`,
 	"ArtifactGenerator": `{sources: [{alias: a, kind: GitRepository, name: a}], artifacts: [{name: b, copy: [{from: "@a/**", to: "@artifact/"}]}]}`,
 	"Kustomization":     `{interval: 1m, prune: true, sourceRef: {kind: GitRepository, name: a}}`,

@@ -97,6 +97,10 @@ func (s *Store) Make(ctx context.Context, last *Artifact, fetch func(Workspace, 
 		return Artifact{}, err
 	}
 	a.Origin = Origin{telemetry.Printable(a.Origin.Revision, maxOrigin), telemetry.Printable(a.Origin.Source, maxOrigin)}
+	a.Summary = telemetry.Printable(a.Summary, maxOrigin)
+	if len(a.Status) > maxStatus {
+		return Artifact{}, fmt.Errorf("%w: its status has %d bytes, the limit is %d", ErrLimit, len(a.Status), maxStatus)
+	}
 	if !utf8.ValidString(a.Revision) || strings.ContainsFunc(a.Revision, unicode.IsControl) {
 		return Artifact{}, fmt.Errorf("%w: its revision %q has a control character", ErrTree, a.Revision)
 	}

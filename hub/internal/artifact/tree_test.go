@@ -371,6 +371,27 @@ func TestMake_elsewhere(t *testing.T) {
 	}
 }
 
+// TestMake_notes bounds what a fetcher notes beside the tree, because each row of the store has it.
+func TestMake_notes(t *testing.T) {
+	s, contents := New(t.TempDir()), memory{}
+	good, err := put(t, s, Tree{Contents: contents, Files: []File{contents.file("a", Regular, "a")}}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	with := func(status, summary string) (Artifact, error) {
+		a := good
+		a.Status, a.Summary = status, summary
+		return s.Make(t.Context(), &good, func(Workspace, *Artifact) (Artifact, error) { return a, nil })
+	}
+	if _, err := with(strings.Repeat(" ", 8<<10+1), ""); !errors.Is(err, ErrLimit) {
+		t.Errorf("a large status: %v", err)
+	}
+	a, err := with(`{"a": 1}`, "found\x1b "+strings.Repeat("a", 2000))
+	if err != nil || a.Status != `{"a": 1}` || len(a.Summary) > 1<<10 || strings.Contains(a.Summary, "\x1b") {
+		t.Errorf("got %q, %q, %v", a.Status, a.Summary, err)
+	}
+}
+
 // TestMove has a data folder that was moved: what was fetched before is still there.
 func TestMove(t *testing.T) {
 	before, after := filepath.Join(t.TempDir(), "before"), filepath.Join(t.TempDir(), "after")
