@@ -1,6 +1,7 @@
 // Command demo shows Nave at work on this machine: a hub, two real Kubernetes clusters with a spoke each, and a git
-// repository served over HTTP with a small app and a release of Helm per cluster. It stays until Ctrl-C. With -once it
-// plays the story of a commit by itself and exits 0 only if every step was seen on the API servers.
+// repository served over HTTP with a small app and a release of Helm per cluster. It stays until Ctrl-C, or
+// ends with an error when the hub or a spoke ends. With -once it plays the story of a commit by itself and exits 0 only
+// if every step was seen on the API servers.
 package main
 
 import (
@@ -13,6 +14,8 @@ import (
 	"path/filepath"
 	"syscall"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/navefleet/nave/e2e/harness"
 	"github.com/navefleet/nave/e2e/sopstest"
@@ -70,8 +73,17 @@ func (d *demo) show(ctx context.Context, once bool) (err error) {
 		return d.play(ctx)
 	}
 	d.hints()
-	<-ctx.Done()
-	return nil
+	return d.await(ctx)
+}
+
+// await waits until ctx ends. If the hub or a spoke ends before, await returns an error with the end of its log.
+func (d *demo) await(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return d.fleet.Hub.Wait(ctx) })
+	for _, s := range d.fleet.Spokes {
+		group.Go(func() error { return s.Wait(ctx) })
+	}
+	return group.Wait()
 }
 
 // demo is the state of one run.

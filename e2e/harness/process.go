@@ -93,6 +93,21 @@ func (p *Process) launch() error {
 	return <-started
 }
 
+// Wait waits until ctx ends and returns nil. If the daemon ends before, Wait returns an error with the end of its log.
+// Stop and Kill must not be called meanwhile.
+func (p *Process) Wait(ctx context.Context) error {
+	p.mu.Lock()
+	ended := p.ended
+	p.mu.Unlock()
+	select {
+	case err := <-ended:
+		ended <- err
+		return fmt.Errorf("%s ended: %w; the end of %s:\n%s", p.Name, err, p.Log, p.Tail())
+	case <-ctx.Done():
+		return nil
+	}
+}
+
 // Stop asks the daemon to end (SIGTERM) and waits until it has, at most 20 seconds; then it is killed, and Stop returns
 // an error.
 func (p *Process) Stop() error {

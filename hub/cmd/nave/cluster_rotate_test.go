@@ -47,8 +47,8 @@ func connectedSince(status, reason string, since time.Time, fields string) strin
 		`noon","lastTransitionTime":"` + wording.Time(since) + `"}]` + fields + `}`
 }
 
-// TestRotate_waits ends when the spoke is connected with its new certificate: neither the session of the old one nor the
-// registration alone counts. A spoke that was offline before is not awaited.
+// TestRotate_waits ends when the spoke is connected with its new certificate: neither the session of the old one nor
+// the registration alone counts. A spoke that was offline before is not awaited.
 func TestRotate_waits(t *testing.T) {
 	now := time.Now()
 	online := connectedSince("True", "Online", now.Add(-time.Hour), `,"registeredAt":"`+wording.Time(now)+`"`)
