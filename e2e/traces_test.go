@@ -21,7 +21,8 @@ import (
 // traceCommands are the words of stories about traces.
 var traceCommands = map[string]command{
 	"receiver": receiverCommand, // receiver start | up | down | hang: of OTLP; start sets $receiver
-	// traced SPAN…: one trace has exactly these spans, each as NAME or NAME:SUBJECT, in the order of their begins
+	// traced SPAN…: one trace has exactly these spans, each as NAME, NAME:SUBJECT or NAME:SUBJECT failed: ERROR, in the
+	// order of their begins; one that ends with … is only the begin
 	"traced":   traced,
 	"untraced": untraced, // untraced TEXT: no span holds it
 }
@@ -123,6 +124,9 @@ func nameSpan(s *tracepb.Span) (string, error) {
 			name += ":" + a.GetValue().GetStringValue()
 		}
 	}
+	if s.GetStatus().GetCode() == tracepb.Status_STATUS_CODE_ERROR {
+		name += " failed: " + s.GetStatus().GetMessage()
+	}
 	if s.GetEndTimeUnixNano() < s.GetStartTimeUnixNano() {
 		return name, fmt.Errorf("span %s ends before it starts", name)
 	}
@@ -170,7 +174,7 @@ func traced(_ context.Context, s *story, args []string) error {
 		return err
 	}
 	for _, names := range all {
-		if slices.Equal(names, args) {
+		if slices.EqualFunc(names, args, isSpan) {
 			return nil
 		}
 	}
@@ -179,6 +183,12 @@ func traced(_ context.Context, s *story, args []string) error {
 		fmt.Fprintf(&have, "\n%s: %q", trace, names)
 	}
 	return fmt.Errorf("no trace is %q: there are%s", args, have.String())
+}
+
+// isSpan reports whether a span has a name, or begins like one that ends with "…".
+func isSpan(name, want string) bool {
+	start, is := strings.CutSuffix(want, "…")
+	return name == want || is && strings.HasPrefix(name, start)
 }
 
 func untraced(_ context.Context, s *story, args []string) error {

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// TestProcess_Wait tells that a daemon ended by itself, how, and what it logged last. One that runs until the end of the
-// context is no error.
+// TestProcess_Wait tells that a daemon ended by itself, how, and what it logged last. One that runs until the end of
+// the context is no error.
 func TestProcess_Wait(t *testing.T) {
 	daemon := func(script string) *Process {
 		p := &Process{Name: "nave-hub", binary: "/bin/sh", Args: []string{"-c", script},

@@ -125,15 +125,26 @@ func (l *Loop) finish(ctx context.Context, r result) error {
 	return err
 }
 
-// traceFetch exports the span of a fetch that brought something new. Plans are named after the moment of its artifact.
+// traceFetch exports the span of a fetch that brought something new. Plans are named after the moment of its
+// artifact. A failure is a change of its own, if it is another one than that of the fetch before.
 func (l *Loop) traceFetch(r result, now store.Fetched) {
-	if r.err != nil || r.source.row.Artifact.Equal(now.Artifact) {
+	span := trace.Span{Name: "fetch", Attributes: []trace.Attribute{
+		{Key: "nave.source", Value: r.source.object.Key.String()}}}
+	switch {
+	case now.Error != "" && now.Error != r.source.row.Error:
+		span.End, span.Error = now.CheckedAt, telemetry.Line(now.Error, maxSpanError)
+	case now.Error != "" || r.source.row.Artifact.Equal(now.Artifact):
 		return
+	default:
+		span.End = now.Artifact.FetchedAt
+		span.Attributes = append(span.Attributes, trace.Attribute{Key: "nave.revision", Value: now.Artifact.Revision})
 	}
-	at := now.Artifact.FetchedAt
-	l.Trace.Add(trace.Span{Change: at, Name: "fetch", Start: at.Add(-r.took), End: at, Attributes: []trace.Attribute{
-		{Key: "nave.source", Value: r.source.object.Key.String()}, {Key: "nave.revision", Value: now.Artifact.Revision}}})
+	span.Change, span.Start = span.End, span.End.Add(-r.took)
+	l.Trace.Add(span)
 }
+
+// maxSpanError is how many bytes of an error a span has.
+const maxSpanError = 512
 
 // rowAfter returns the row of a source after a result.
 func (l *Loop) rowAfter(r result) store.Fetched {

@@ -145,6 +145,21 @@ func (p *Planner) traceWritten(c *writer) {
 		}
 		p.trace.Add(trace.Span{Change: w.change, Name: "plan", Cluster: w.cluster, Start: c.start, End: p.now()})
 	}
+	p.traceUnrendered(c)
+}
+
+// traceUnrendered exports the spans of renders that failed, when a condition begins to tell it: once of each failure.
+// The message of the condition may quote what was rendered, so a span has the reason alone.
+func (p *Planner) traceUnrendered(c *writer) {
+	for _, w := range c.written {
+		for _, e := range c.failed {
+			if a := w.artifacts[e.Object]; a != nil && w.unrendered[e.Object] {
+				p.trace.Add(trace.Span{Change: a.FetchedAt, Name: "render", Cluster: e.Object.Cluster, Start: c.start,
+					End: p.now(), Error: e.Reason,
+					Attributes: []trace.Attribute{{Key: "nave.object", Value: e.Object.Local()}}})
+			}
+		}
+	}
 }
 
 // update runs fn in one transaction. After the commit it copies the changed scopes to p.scopes.

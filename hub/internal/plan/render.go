@@ -94,6 +94,7 @@ func (w *walked) note(key api.Key, a *artifact.Artifact, r basedRender, err erro
 	defer w.mu.Unlock()
 	w.artifacts[key], w.needed[key], w.given[key] = a, r.bases, namesOf(r.given)
 	if err != nil {
+		w.unrendered[key] = true
 		w.passing = w.passing || cache.IsPassing(err)
 		if slow, ok := errors.AsType[*cache.SlowError](err); ok {
 			w.slow = append(w.slow, slow.Done)

@@ -58,10 +58,12 @@ type walked struct {
 	mu        sync.Mutex // guards the following, which concurrent renders write
 	renders   map[*cache.Rendering]bool
 	artifacts map[api.Key]*artifact.Artifact
-	needed    map[api.Key][]graph.Base // the remote bases of each renderable
-	given     map[api.Key][]string     // of them, those that it was rendered with: see store.Content
-	passing   bool                     // a render had a temporary failure
-	slow      []<-chan struct{}        // closed at the ends of renders that go on
+	// unrendered are the objects whose render failed.
+	unrendered map[api.Key]bool
+	needed     map[api.Key][]graph.Base // the remote bases of each renderable
+	given      map[api.Key][]string     // of them, those that it was rendered with: see store.Content
+	passing    bool                     // a render had a temporary failure
+	slow       []<-chan struct{}        // closed at the ends of renders that go on
 	// charts has what charts that ask were told about their releases, and asks the questions about releases, each with
 	// whether it is answered.
 	charts  map[api.Key]api.ReleaseState
@@ -85,7 +87,8 @@ type walked struct {
 func newWalked(cluster string) *walked {
 	return &walked{
 		cluster: cluster, renders: map[*cache.Rendering]bool{}, artifacts: map[api.Key]*artifact.Artifact{},
-		needed: map[api.Key][]graph.Base{}, given: map[api.Key][]string{},
+		unrendered: map[api.Key]bool{},
+		needed:     map[api.Key][]graph.Base{}, given: map[api.Key][]string{},
 		charts: map[api.Key]api.ReleaseState{}, asks: map[manifest.Digest]releaseQuestion{}, waiting: map[api.Key]bool{},
 		written: map[api.Key]*store.Resource{}, tooLarge: map[api.Key]error{},
 		planned: map[manifest.Digest]*bundle.Application{}, lost: map[api.Key]bool{},
