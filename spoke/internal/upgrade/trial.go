@@ -7,14 +7,20 @@ import (
 	"slices"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/navefleet/nave/shared/condition"
 	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/shared/telemetry"
 	"github.com/navefleet/nave/shared/wait"
 	"github.com/navefleet/nave/spoke/internal/kube"
 )
 
 // trialName is the name of trial Pods, and of their label: the Deployment must not take them for its own.
 const trialName = "nave-spoke-trial"
+
+// sweepAgain is the pause after an API server that did not answer.
+const sweepAgain = 10 * time.Second
 
 // try runs an image in a trial Pod. If the Pod does not succeed, try returns the reason. It leaves no Pod behind.
 func (u *Upgrader) try(ctx context.Context, own *manifest.Object, image string) (err error) {
@@ -63,6 +69,37 @@ func (u *Upgrader) clear(ctx context.Context) error {
 			return fmt.Errorf("the Pod of an earlier trial is not gone after %s", trialTimeout)
 		}
 	}
+}
+
+// sweep deletes the trial Pod that this Pod made before its process was killed: nobody may want an image any more, so
+// that no trial clears it. That of another Pod goes with its Pod.
+func (u *Upgrader) sweep(ctx context.Context) {
+	if u.Pod == "" || u.Refused != nil {
+		return
+	}
+	for {
+		live, err := u.Client.Look(ctx, u.pod(trialName), true)
+		if err == nil && isOf(live.Object, u.Pod) {
+			err = u.Client.Delete(ctx, u.pod(trialName), kube.DeleteOptions{})
+		}
+		switch {
+		case ignoreMissing(err) == nil || ctx.Err() != nil:
+			return
+		case !kube.Retryable(err):
+			u.Log.Warn("the Pod of an earlier trial of an image may be left", telemetry.Err(err))
+			return
+		}
+		if wait.For(ctx, sweepAgain) != nil {
+			return
+		}
+	}
+}
+
+// isOf reports whether a Pod of a name owns an object.
+func isOf(o *manifest.Object, pod string) bool {
+	return slices.ContainsFunc(o.GetOwnerReferences(), func(r metav1.OwnerReference) bool {
+		return r.Kind == "Pod" && r.Name == pod
+	})
 }
 
 // ignoreMissing returns nil if an error says that an object does not exist.

@@ -85,6 +85,7 @@ func (u *Upgrader) Want(image string) {
 func (u *Upgrader) Run(ctx context.Context) {
 	again := time.NewTimer(math.MaxInt64)
 	defer again.Stop()
+	u.sweep(ctx)
 	for {
 		select {
 		case <-ctx.Done():

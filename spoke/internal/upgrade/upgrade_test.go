@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"sigs.k8s.io/yaml"
@@ -187,6 +188,27 @@ func TestUpgrade(t *testing.T) {
 			}
 			if (last == "none") != (c.failure == "") || !strings.Contains(last, c.failure) && c.failure != "" {
 				t.Errorf("reported %s, want %q", last, c.failure)
+			}
+		})
+	}
+}
+
+// TestSweep: a spoke that was killed in a trial deletes its trial Pod when it starts again, whether an image is
+// wanted or not, also if the API server does not answer at first. It leaves that of another Pod.
+func TestSweep(t *testing.T) {
+	for owner, left := range map[string]bool{"nave-spoke-1": false, "nave-spoke-2": true} {
+		synctest.Test(t, func(t *testing.T) {
+			in := &cluster{pod: object(t, ownPod), deployment: object(t, ownDeployment), unready: 2}
+			in.tried = object(t, "kind: Pod\nmetadata: {name: nave-spoke-trial, ownerReferences: [{apiVersion: v1, kind: Pod, "+
+				"name: "+owner+", uid: u1}]}")
+			u, _ := newUpgrader(in)
+			ctx, cancel := context.WithCancel(t.Context())
+			go u.Run(ctx)
+			time.Sleep(time.Minute)
+			cancel()
+			synctest.Wait()
+			if (in.tried != nil) != left {
+				t.Errorf("the trial Pod of %s is left: %t", owner, in.tried != nil)
 			}
 		})
 	}
