@@ -39,7 +39,7 @@ func (l *Loop) readAll(ctx context.Context) error {
 			return nil
 		}
 		rows, err := readRows(tx)
-		l.rows = rows
+		l.rows, l.rowsRead = rows, l.Now()
 		return err
 	})
 }

@@ -15,6 +15,7 @@ const (
 	leastPause = time.Second      // between two decisions
 	checkEvery = 10 * time.Second // while spokes are upgraded: deadlines pass without a change of a row
 	share      = 20               // a decision takes at most one part in so many of the time
+	rereadRows = 10 * time.Minute // its own rows: one may have been damaged
 	maxRows    = 1000             // of one transaction, so that no other writer waits for a whole fleet
 )
 
@@ -28,15 +29,16 @@ type Config struct {
 // Loop decides which spokes are upgraded. Its fields belong to the goroutine of Run.
 type Loop struct {
 	Config
-	up     time.Time // when it was made
-	wants  wanted
-	images map[string]image // that wants leads to, by cluster; nil: not known
-	limits map[string]int
-	facts  map[string]facts         // that are known, by cluster
-	rows   map[string]store.Upgrade // of the store, by cluster; nil: not known
-	dirty  bool                     // a row changed since the last decision
-	busy   bool                     // upgrades are under way
-	next   time.Time                // the earliest time of the next decision, on the monotonic clock
+	up       time.Time // when it was made
+	wants    wanted
+	images   map[string]image // that wants leads to, by cluster; nil: not known
+	limits   map[string]int
+	facts    map[string]facts         // that are known, by cluster
+	rows     map[string]store.Upgrade // of the store, by cluster; nil: not known
+	rowsRead time.Time                // when rows were read
+	dirty    bool                     // a row changed since the last decision
+	busy     bool                     // upgrades are under way
+	next     time.Time                // the earliest time of the next decision, on the monotonic clock
 }
 
 // New returns a loop. Run starts it.
@@ -79,9 +81,13 @@ func (l *Loop) note(ctx context.Context, changes []store.Change) error {
 	return nil
 }
 
-// work decides if something changed or a deadline may have passed, and returns how long to wait.
+// work decides if something changed or a deadline may have passed, and returns how long to wait. It reads its own rows
+// again from time to time, since nothing tells that one was damaged.
 func (l *Loop) work(ctx context.Context) (time.Duration, error) {
 	start := time.Now()
+	if l.rows != nil && l.Now().Sub(l.rowsRead) >= rereadRows {
+		l.rows, l.dirty = nil, true
+	}
 	if wait := l.next.Sub(start); wait > 0 && (l.dirty || l.busy) {
 		return wait, nil
 	}

@@ -283,6 +283,29 @@ func TestWaits(t *testing.T) {
 	}
 }
 
+// TestDamaged_while_running writes a row anew that is damaged while the hub runs, although nothing else changes.
+func TestDamaged_while_running(t *testing.T) {
+	w := newWorld(t)
+	w.cluster("a", "prod", "")
+	w.fleet("prod", "prod", `"image":"r/s:v2"`, nil)
+	w.expect("a Upgrading r/s:v2")
+	w.damage(store.Upgrades.Name(), "a")
+	w.now, w.dirty, w.busy = w.now.Add(rereadRows), false, false
+	if _, err := w.work(w.Context()); err != nil {
+		t.Fatal(err)
+	}
+	err := w.Store.View(w.Context(), func(tx *store.Tx) error {
+		row, ok, err := store.Upgrades.Get(tx, "a")
+		if !ok || row.Image != "r/s:v2" {
+			t.Errorf("the row is %+v, %t", row, ok)
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
 // TestClusters upgrades Clusters that name an image themselves, whatever their Fleets say, and one after the other.
 func TestClusters(t *testing.T) {
 	w := newWorld(t)
