@@ -72,6 +72,7 @@ func init() {
 		"eventually": eventually, // eventually [DURATION] [!] COMMAND…
 	}
 	maps.Copy(commands, moreCommands)
+	maps.Copy(commands, backgroundCommands)
 	maps.Copy(commands, ociCommands)
 	maps.Copy(commands, keyCommands)
 	maps.Copy(commands, tapCommands)

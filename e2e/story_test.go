@@ -48,6 +48,7 @@ type story struct {
 	// nil before "helmcontroller"
 	helmController *helmController
 	remembered     map[string]string
+	begun          map[string]*begun
 	said           bytes.Buffer // everything the CLI wrote
 
 	stdout, stderr bytes.Buffer // of the line that runs now
@@ -58,7 +59,7 @@ func newStory(tb testing.TB, dir, work string) (*story, error) {
 	s := &story{
 		tb: tb, dir: dir, work: work,
 		spokes: map[string]*harness.Spoke{}, repositories: map[string]*gittest.Repository{}, remembered: map[string]string{},
-		disks: map[string]*harness.Disk{},
+		disks: map[string]*harness.Disk{}, begun: map[string]*begun{},
 	}
 	return s, os.MkdirAll(dir, 0o700)
 }
