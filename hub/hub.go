@@ -152,7 +152,8 @@ func (h *Hub) build() error {
 	artifacts := artifact.New(c.SourceDir)
 	h.fetch = fetch.New(fetch.Config{
 		Store: h.store, Vault: h.vault, Artifacts: artifacts, Fetcher: fetcher, Network: network, Plugins: plugins,
-		RemoteBaseHosts: c.RemoteBaseHosts, Helpers: helpers, Log: c.Log, Metrics: h.registry, Trace: h.trace, Now: c.Now,
+		RemoteBaseHosts: c.RemoteBaseHosts, NoCrossNamespaceRefs: c.NoCrossNamespaceRefs, Helpers: helpers,
+		Log: c.Log, Metrics: h.registry, Trace: h.trace, Now: c.Now,
 	})
 	h.plan = plan.New(plan.Config{
 		Store: h.store, Artifacts: artifacts, Renderer: renderer,

@@ -374,8 +374,8 @@ func TestAdmit_numbers(t *testing.T) {
 
 // TestAdmit_unsupported checks that a kind for another controller of the cluster is not to be deleted.
 func TestAdmit_unsupported(t *testing.T) {
-	refuse(t, `{apiVersion: image.toolkit.fluxcd.io/v1, kind: ImagePolicy, metadata: {name: a, namespace: b}}`,
-		api.ClusterGraph, "add ImagePolicy.image.toolkit.fluxcd.io to spec.passThrough of the Cluster or the Fleet",
+	refuse(t, `{apiVersion: notification.toolkit.fluxcd.io/v1beta3, kind: Alert, metadata: {name: a, namespace: b}}`,
+		api.ClusterGraph, "add Alert.notification.toolkit.fluxcd.io to spec.passThrough of the Cluster or the Fleet",
 		"Deleting it from Git")
 }
 
@@ -493,7 +493,7 @@ func TestAdmit_namespace(t *testing.T) {
 
 func TestKnown(t *testing.T) {
 	for apiVersion, kinds := range map[string][]string{
-		"image.toolkit.fluxcd.io/v1":             {"ImagePolicy", "ImageUpdateAutomation"},
+		"image.toolkit.fluxcd.io/v1":             {"ImageUpdateAutomation"},
 		"notification.toolkit.fluxcd.io/v1beta3": {"Alert", "Provider", "Receiver"},
 	} {
 		for _, kind := range kinds {

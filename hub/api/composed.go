@@ -78,7 +78,8 @@ type Fetch struct {
 var ErrLoop = errors.New("its sources form a loop")
 
 // FetchOf returns the Fetch of a source. find returns the source of an input. If find fails, FetchOf wraps the error
-// with the source and the field. If the sources form a loop, FetchOf returns ErrLoop.
+// with the source and the field. If the sources form a loop, FetchOf returns ErrLoop. If a source of another namespace
+// may not be read, FetchOf returns ErrNotShared.
 func FetchOf(source Given, find func(by Given, in SourceInput) (Given, error)) (Fetch, error) {
 	r := resolution{find: find, done: map[Key]Fetch{}}
 	return r.fetch(source)
@@ -111,6 +112,11 @@ func (r *resolution) fetch(g Given) (Fetch, error) {
 		found, err := r.find(g, in)
 		if err != nil {
 			return Fetch{}, fmt.Errorf("%s: %s: %w", g.Key.Local(), in.Field, err)
+		}
+		if itsView, err := found.Object.Source(); err == nil { // else fetch returns the error
+			if err := itsView.Sharing.allow(g.Key.Namespace, in.Key); err != nil {
+				return Fetch{}, fmt.Errorf("%s: %s: %w", g.Key.Local(), in.Field, err)
+			}
 		}
 		input, err := r.fetch(found)
 		if err != nil {

@@ -78,8 +78,8 @@ func TestViews(t *testing.T) {
 	if _, err := api.StoredObject(o.Key, json.RawMessage("{")).Source(); err == nil {
 		t.Error("an object that cannot be read has a view")
 	}
-	policy := api.StoredObject(api.Key{Kind: "ImagePolicy", Name: "a"}, json.RawMessage("{}"))
-	if _, err := policy.Renderable(); !errors.Is(err, api.ErrUnsupported) {
+	alert := api.StoredObject(api.Key{Kind: "Alert", Name: "a"}, json.RawMessage("{}"))
+	if _, err := alert.Renderable(); !errors.Is(err, api.ErrUnsupported) {
 		t.Errorf("an unsupported kind: %v", err)
 	}
 }

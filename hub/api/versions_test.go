@@ -8,7 +8,7 @@ import (
 
 	imagev1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	imagev1beta1 "github.com/fluxcd/image-reflector-controller/api/v1beta1" //nolint:staticcheck // still used
-	imagev1beta2 "github.com/fluxcd/image-reflector-controller/api/v1beta2"
+	imagev1beta2 "github.com/fluxcd/image-reflector-controller/api/v1beta2" //nolint:staticcheck // still used
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	kustomizev1beta1 "github.com/fluxcd/kustomize-controller/api/v1beta1" //nolint:staticcheck // repositories still use it
 	kustomizev1beta2 "github.com/fluxcd/kustomize-controller/api/v1beta2"
@@ -30,6 +30,7 @@ var minimal = map[string]string{
 	"HelmRepository":  "url: https://charts.example.com",
 	"HelmChart":       "interval: 1m\nchart: x\nsourceRef: {kind: HelmRepository, name: x}",
 	"ImageRepository": "interval: 1m\nimage: registry.example.com/x",
+	"ImagePolicy":     "imageRepositoryRef: {name: x}\npolicy: {numerical: {}}",
 	"Kustomization":   "interval: 1m\nprune: true\nsourceRef: {kind: GitRepository, name: x}",
 }
 
@@ -46,6 +47,7 @@ func TestVersions(t *testing.T) {
 		"GitRepository": "v1 v1beta2 v1beta1 v1alpha1", "OCIRepository": "v1 v1beta2", "Bucket": "v1 v1beta2 v1beta1 v1alpha1",
 		"Kustomization": "v1 v1beta2 v1beta1 v1alpha1", "HelmRepository": "v1 v1beta2 v1beta1 v1alpha1",
 		"HelmChart": "v1 v1beta2 v1beta1 v1alpha1", "ImageRepository": "v1 v1beta2 v1beta1",
+		"ImagePolicy": "v1 v1beta2 v1beta1 v1alpha2 v1alpha1",
 	} {
 		known, _ := api.KindByName(kind)
 		for version := range strings.FieldsSeq(versions) {
@@ -88,6 +90,9 @@ func TestVersions_fields(t *testing.T) {
 		"image.toolkit.fluxcd.io/v1/ImageRepository":        imagev1.ImageRepositorySpec{},
 		"image.toolkit.fluxcd.io/v1beta2/ImageRepository":   imagev1beta2.ImageRepositorySpec{},
 		"image.toolkit.fluxcd.io/v1beta1/ImageRepository":   imagev1beta1.ImageRepositorySpec{},
+		"image.toolkit.fluxcd.io/v1/ImagePolicy":            imagev1.ImagePolicySpec{},
+		"image.toolkit.fluxcd.io/v1beta2/ImagePolicy":       imagev1beta2.ImagePolicySpec{},
+		"image.toolkit.fluxcd.io/v1beta1/ImagePolicy":       imagev1beta1.ImagePolicySpec{},
 		"source.toolkit.fluxcd.io/v1/HelmChart":             sourcev1.HelmChartSpec{},
 		"source.toolkit.fluxcd.io/v1beta2/HelmChart":        sourcev1beta2.HelmChartSpec{},
 		"source.toolkit.fluxcd.io/v1beta1/HelmChart":        sourcev1beta1.HelmChartSpec{},

@@ -42,6 +42,8 @@ type Source struct {
 	// Inputs are the sources whose artifacts the source reads. Composition describes the artifact that it makes from them.
 	Inputs      []SourceInput
 	Composition Composition
+	// Sharing says which other namespaces may read the source; nil: all.
+	Sharing *Sharing
 
 	key, boundKey string
 }

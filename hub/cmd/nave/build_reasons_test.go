@@ -49,7 +49,7 @@ var faults = map[string]fault{
 	"provider":      {reason: condition.ObjectRefused, files: app("  decryption: {provider: pgp}\n", "a.yaml", sealedFile)},
 	"hub-kind":      {reason: condition.ObjectRefused, files: app("", "fleet.yaml", settings+"---\n"+fleetOf("of-app", "{}", "x"))},
 	"root-kind":     {reason: condition.ObjectRefused, files: []string{"root/fleet.yaml", fleetOf("of-root", "{}", "x")}},
-	"unsupported":   {reason: condition.ObjectRefused, files: app("", "a.yaml", "apiVersion: image.toolkit.fluxcd.io/v1\nkind: ImagePolicy\nmetadata: {name: a, namespace: b}\n")},
+	"unsupported":   {reason: condition.ObjectRefused, files: app("", "a.yaml", "apiVersion: notification.toolkit.fluxcd.io/v1beta3\nkind: Alert\nmetadata: {name: a, namespace: b}\n")},
 	"long-name":     {reason: condition.ObjectRefused, files: app("", "a.yaml", kustomization(strings.Repeat("a", 254), "x", ""))},
 	"tenant":        {reason: condition.ObjectRefused, files: app("  serviceAccountName: app\n", "a.yaml", strings.Replace(kustomization("x", "x", ""), "namespace: flux-system", "namespace: other", 1))},
 	"given-twice":   {reason: condition.ObjectConflict, files: []string{"app/a.yaml", settings, "root/a.yaml", kustomization("one", "CLUSTER/app", "") + kustomization("two", "CLUSTER/app", "")}},

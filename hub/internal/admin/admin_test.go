@@ -287,7 +287,7 @@ spec: {intervall: 1m, url: "https://git.example.com/fleet.git"}
 		"unknown_field": clusterA + "---" + wrong,
 		"twice":         clusterA + "---" + clusterA,
 		"unknown_kind":  clusterA + "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\n",
-		"unsupported_kind": clusterA + "---\napiVersion: image.toolkit.fluxcd.io/v1\nkind: ImagePolicy\nmetadata: " +
+		"unsupported_kind": clusterA + "---\napiVersion: notification.toolkit.fluxcd.io/v1beta3\nkind: Alert\nmetadata: " +
 			"{name: x}\n",
 		"broken_yaml": clusterA + "---\nkind: [",
 		"empty":       "",

@@ -26,6 +26,7 @@ var specs = map[string]string{
 	"HelmChart":         `{interval: 1m, chart: a, sourceRef: {kind: HelmRepository, name: a}}`,
 	"ArtifactGenerator": `{sources: [{alias: a, kind: GitRepository, name: a}], artifacts: [{name: b, copy: [{from: "@a/**", to: "@artifact/"}]}]}`,
 	"Kustomization":     `{interval: 1m, prune: true, sourceRef: {kind: GitRepository, name: a}}`,
+	"ImagePolicy":       `{imageRepositoryRef: {name: a}, policy: {semver: {range: 1.x}}}`,
 	"HelmRelease":       `{interval: 1m, chart: {spec: {chart: a, sourceRef: {kind: HelmRepository, name: a}}}}`,
 }
 

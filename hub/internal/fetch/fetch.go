@@ -43,6 +43,8 @@ type Config struct {
 	Network   dial.Policy    // the servers that fetches may dial
 	// RemoteBaseHosts are the only hosts that fetches of remote bases may ask, also by a redirect.
 	RemoteBaseHosts []string
+	// NoCrossNamespaceRefs refuses sources that read one of another namespace.
+	NoCrossNamespaceRefs bool
 	// Plugins returns the credentials for a URL by the credential provider plugins; nil: there are none.
 	Plugins func(ctx context.Context, url string) (source.Secret, error)
 	Helpers Helpers               // know credentials for Git and spec.provider

@@ -2,6 +2,8 @@ package fetch
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"maps"
 	"slices"
 
@@ -28,7 +30,7 @@ type placed struct {
 	of     store.Resource // the row that says what is fetched: row, or the source of the hub that it stands for
 	fetch  api.Fetch
 	looked []string // paths at which inputs were looked for
-	err    error    // why nothing is fetched: an input does not exist, or inputs form a loop
+	err    error    // why nothing is fetched: an input does not exist or may not be read, or inputs form a loop
 }
 
 // place finds what is fetched of a row. The error is that of get.
@@ -50,6 +52,17 @@ func placeIn(tx *store.Tx, path string) (p placed, exists bool, err error) {
 	}
 	p, err = place(row, func(key api.Key) (store.Resource, bool, error) { return store.Resources.Get(tx, key.Path()) })
 	return p, true, err
+}
+
+// crossing returns api.ErrNotShared if a source reads one of another namespace, and the hub allows no source to.
+func (l *Loop) crossing(view *api.Source, by api.Key) error {
+	for _, in := range view.Inputs {
+		if l.NoCrossNamespaceRefs && in.Key.Namespace != by.Namespace {
+			return fmt.Errorf("%s: %w to %s from namespace %s: the hub runs with --no-cross-namespace-refs", in.Field,
+				api.ErrNotShared, in.Key.Local(), by.Namespace)
+		}
+	}
+	return nil
 }
 
 // look notes where the inputs of an object were looked for.
@@ -92,8 +105,12 @@ func (l *Loop) report(ctx context.Context) error {
 			if err != nil {
 				continue // assign reports the error
 			}
+			kind := source.ErrInput
+			if errors.Is(p.err, api.ErrNotShared) {
+				kind = source.ErrAccess
+			}
 			n := news{at: at, Fetched: store.Fetched{
-				Error: source.ExplainComposition(p.err).Error(), Reason: source.Reason(source.ErrInput, ""),
+				Error: source.ExplainComposition(p.err).Error(), Reason: source.Reason(kind, ""),
 			}}
 			m := newMember(&p.row, view)
 			if m.suspended || !l.inputs.lost[p.row.Key.Path()] {

@@ -1,6 +1,7 @@
 package fetch
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 
@@ -225,6 +226,7 @@ func (l *Loop) assign(path string, p placed) string {
 	}
 	l.inputs.look(path, p.looked)
 	delete(l.inputs.lost, path)
+	p.err = cmp.Or(p.err, l.crossing(view, p.of.Key))
 	key := p.fetch.Key
 	if old := l.keys[path]; old != key || p.err != nil {
 		l.leave(path)

@@ -21,8 +21,8 @@ func checkExtract(pattern *regexp.Regexp, extract string) error {
 			err != nil && slices.Contains(pattern.SubexpNames(), name) {
 			continue
 		}
-		return fmt.Errorf("filterTags.extract %q: filterTags.pattern %q has no group %q; ${name} ends a name before other "+
-			"letters", extract, pattern, name)
+		return &FieldError{"filterTags.extract", extract, fmt.Errorf("filterTags.pattern %q has no group %q; ${name} ends a "+
+			"name before other letters", pattern, name)}
 	}
 	return nil
 }

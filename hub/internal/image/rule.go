@@ -78,6 +78,19 @@ func (r Rule) Choose(tags []string) (Choice, error) {
 	return Choice{Tag: best[last], Tied: best[:last]}, nil
 }
 
+// FieldError is the error of a field of a Rule.
+type FieldError struct {
+	Field string // below the spec of an ImagePolicy: filterTags.pattern
+	Value string
+	Cause error
+}
+
+// Error returns the field, its value and the cause.
+func (e *FieldError) Error() string { return fmt.Sprintf("%s %q: %v", e.Field, e.Value, e.Cause) }
+
+// Unwrap returns the cause.
+func (e *FieldError) Unwrap() error { return e.Cause }
+
 // compiled is a Rule whose texts are compiled.
 type compiled struct {
 	Rule
@@ -88,21 +101,22 @@ type compiled struct {
 func (r Rule) compile() (c *compiled, err error) {
 	c = &compiled{Rule: r}
 	if c.pattern, err = pattern.Compile(r.Pattern); err != nil {
-		return nil, fmt.Errorf("filterTags.pattern %q: %w", r.Pattern, err)
+		return nil, &FieldError{"filterTags.pattern", r.Pattern, err}
 	}
 	switch r.Order {
 	case Semver:
 		if c.constraint, err = semver.NewConstraint(r.Range); err != nil {
-			return nil, fmt.Errorf("semver.range %q is not a version range such as >=1.0.0 <2.0.0: %w", r.Range, err)
+			return nil, &FieldError{"policy.semver.range", r.Range,
+				fmt.Errorf("want a version range such as >=1.0.0 <2.0.0: %w", err)}
 		}
 	case Alphabetical, Numerical:
 	default:
-		return nil, fmt.Errorf("the order %q is none of semver, alphabetical and numerical", r.Order)
+		return nil, &FieldError{"policy", string(r.Order), errors.New("want one of semver, alphabetical and numerical")}
 	}
 	return c, nil
 }
 
-// Check returns whether the rule can be carried out. The error names the field below spec.
+// Check returns nil if the rule can be carried out, or else a FieldError.
 func (r Rule) Check() error {
 	c, err := r.compile()
 	if err != nil {

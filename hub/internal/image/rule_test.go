@@ -87,10 +87,10 @@ func TestChooseNothing(t *testing.T) {
 		"too large":           {Rule{Order: Numerical}, "1 1e999", `the tag "1e999" is not a number`, nil},
 		"pin does not exist":  {Rule{Order: Alphabetical, Pinned: "1.2.4"}, "main 1.2.3 v9", `the pinned tag "1.2.4" does not exist; the repository has: 1.2.3, `, ErrNoTag},
 		"pin of no tags":      {Rule{Order: Alphabetical, Pinned: "1"}, "", "the repository has: no tag", ErrNoTag},
-		"range":               {inRange("no"), "1.0.0", `semver.range "no" is not a version range such as >=1.0.0 <2.0.0`, ErrRule},
+		"range":               {inRange("no"), "1.0.0", `policy.semver.range "no": want a version range such as >=1.0.0 <2.0.0`, ErrRule},
 		"pattern":             {filtered(inRange("*"), "(", ""), "1.0.0", "filterTags.pattern \"(\": error parsing regexp: missing closing )", ErrRule},
 		"large pattern":       {filtered(inRange("*"), "a{500}", ""), "1.0.0", "the regular expression is too large", ErrRule},
-		"order":               {Rule{}, "1.0.0", "none of semver, alphabetical and numerical", ErrRule},
+		"order":               {Rule{}, "1.0.0", "want one of semver, alphabetical and numerical", ErrRule},
 	} {
 		t.Run(name, func(t *testing.T) {
 			choice, err := c.rule.Choose(strings.Fields(c.tags))

@@ -41,8 +41,9 @@ func TestSameWords(t *testing.T) {
 			"root/bad.yaml:6: "},
 		"version": {strings.Replace(kustomizationHead, "v1", "v9", 1) + kustomizationSpec,
 			"root/bad.yaml:1: Kustomization flux-system/bad: apiVersion kustomize.toolkit.fluxcd.io/v9 is unknown"},
-		"unsupported_kind": {"apiVersion: image.toolkit.fluxcd.io/v1\nkind: ImagePolicy\nmetadata: {name: bad, namespace: x}\n",
-			"root/bad.yaml:1: ImagePolicy x/bad: kind ImagePolicy"},
+		"unsupported_kind": {"apiVersion: notification.toolkit.fluxcd.io/v1beta3\nkind: Alert\nmetadata: {name: bad, " +
+			"namespace: x}\n",
+			"root/bad.yaml:1: Alert x/bad: kind Alert"},
 		"kind_of_the_hub": {"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\n---\napiVersion: " +
 			"fleet.nave.io/v1alpha1\nkind: Cluster\nmetadata: {name: bad}\n",
 			"root/bad.yaml:5 (document 2): Cluster bad: a Cluster is an object of the hub and cannot be in the graph"},

@@ -46,7 +46,7 @@ var (
 	rootKey    = api.Key{Cluster: "east", Kind: "Kustomization", Namespace: "flux-system", Name: "root"}
 	appsKey    = api.Key{Cluster: "east", Kind: "Kustomization", Namespace: "flux-system", Name: "apps"}
 	otherKey   = api.Key{Cluster: "east", Kind: "Kustomization", Namespace: "flux-system", Name: "other"}
-	refusedKey = api.Key{Cluster: "east", Kind: "ImagePolicy", Namespace: "flux-system", Name: "chart"}
+	refusedKey = api.Key{Cluster: "east", Kind: "Alert", Namespace: "flux-system", Name: "chart"}
 	revision   = "main@sha1:b"
 )
 
@@ -320,7 +320,7 @@ func TestRollUp(t *testing.T) {
 				"not supported")
 		},
 			// and, for the Fleet, its root has the reason ObjectRefused
-			allWell, "False Refused: ImagePolicy flux-system/chart: Refused: not supported"},
+			allWell, "False Refused: Alert flux-system/chart: Refused: not supported"},
 		{"object_of_other_fleet", func(w *fleetWorld, tx *store.Tx) error {
 			return errors.Join(w.application(tx, otherKey, &api.Key{Kind: "Fleet", Name: "other"}, ""),
 				w.outcome(tx, otherKey, "BuildFailed", "bad"),

@@ -431,7 +431,7 @@ func troubled() *World {
 				at(5)
 		}),
 		Facts{
-			Resource: store.Resource{Key: api.Key{Cluster: "east", Kind: "ImagePolicy", Namespace: "flux-system",
+			Resource: store.Resource{Key: api.Key{Cluster: "east", Kind: "Alert", Namespace: "flux-system",
 				Name: "chart"}},
 			Condition: &store.Condition{Ready: "False", Reason: "Refused", Message: "not supported yet", Since: at(9)},
 		},
@@ -473,7 +473,7 @@ func TestExplain_chain(t *testing.T) {
 		{"other_cluster", api.Key{Cluster: "west"}, ""},
 		{"whole_fleet", api.Key{}, `Kustomization/infra HealthCheckFailed "1 object is sick\nDeployment.apps default/web: no image" affects Kustomization/apps, Kustomization/middle
 Kustomization/frozen HealthCheckFailed "sick. Suspended by spec.suspend since 2026-01-02T03:05:00Z"
-ImagePolicy/chart Refused "not supported yet"
+Alert/chart Refused "not supported yet"
 Kustomization/paused Suspended "Suspended by an operator since 2026-01-02T03:05:00Z; Applied revision: main@sha1:b"
 `},
 	} {
@@ -730,7 +730,7 @@ func TestRead(t *testing.T) {
 			store.Resources.Put(tx, key, want.Resource), store.Conditions.Put(tx, key, *want.Condition),
 			store.Spokes.Put(tx, "east", *want.Spoke), store.Plans.Put(tx, "east", plan),
 			store.Reports.Put(tx, key, store.Report{Value: value}),
-			store.Conditions.Put(tx, "east/ImagePolicy/flux-system/chart", store.Condition{Ready: "False", Reason: "Refused"}),
+			store.Conditions.Put(tx, "east/Alert/flux-system/chart", store.Condition{Ready: "False", Reason: "Refused"}),
 		)
 	})
 	if err != nil {

@@ -1,5 +1,6 @@
-// Package tags fetches ImageRepositories. The artifact of one is the sorted list of the tags that its image has
-// (registry.TagFile), without those that spec.exclusionList matches.
+// Package tags fetches ImageRepositories and ImagePolicies. The artifact of an ImageRepository is the sorted list of
+// the tags that its image has (registry.TagFile), without those that spec.exclusionList matches. An ImagePolicy
+// chooses one of them: its artifact is the name of an image.
 package tags
 
 import (

@@ -38,6 +38,7 @@ func All() Fetchers {
 		api.HelmRepositoryKind:  source.Limited{Fetcher: helm.Repositories{}},
 		api.HelmChartKind:       source.Limited{Fetcher: helm.Charts{Registries: registriesOfCharts()}},
 		api.ImageRepositoryKind: source.Limited{Fetcher: &tags.Fetcher{}},
+		api.ImagePolicyKind:     source.Limited{Fetcher: &tags.Policies{}},
 	}
 }
 

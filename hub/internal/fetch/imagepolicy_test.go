@@ -1,0 +1,140 @@
+package fetch_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/navefleet/nave/e2e/ocitest"
+	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/hub/internal/fetch"
+	"github.com/navefleet/nave/hub/internal/store"
+)
+
+// images are a loop and a real registry.
+type images struct {
+	*charts
+	registry *ocitest.Server
+}
+
+func startImages(t *testing.T, changes ...func(*fetch.Config)) *images {
+	t.Helper()
+	registry, err := ocitest.Start(ocitest.Options{})
+	if errors.Is(err, ocitest.ErrNoRegistry) && os.Getenv("CI") != "true" {
+		t.Skip(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = registry.Close() })
+	c, _ := startCharts(t, changes...)
+	return &images{c, registry}
+}
+
+// push pushes an image and returns its digest.
+func (i *images) push(tag, content string) string {
+	i.Helper()
+	digest, err := i.registry.Commit("org/app:"+tag, map[string]string{"a": content}, "")
+	if err != nil {
+		i.Fatal(err)
+	}
+	return digest
+}
+
+// repository returns the ImageRepository apps/app, with some more of its spec.
+func (i *images) repository(more string) string {
+	return fmt.Sprintf(`{"apiVersion": "image.toolkit.fluxcd.io/v1", "kind": "ImageRepository", "metadata": {"name": "app", `+
+		`"namespace": "apps"}, "spec": {"image": %q, "insecure": true, "interval": "1h"%s}}`, i.registry.Host()+"/org/app", more)
+}
+
+// policy returns the ImagePolicy app of a namespace for the ImageRepository apps/app.
+func policy(namespace, spec string) string {
+	return fmt.Sprintf(`{"apiVersion": "image.toolkit.fluxcd.io/v1", "kind": "ImagePolicy", "metadata": {"name": "app", `+
+		`"namespace": %q}, "spec": {"imageRepositoryRef": {"name": "app", "namespace": "apps"}, %s}}`, namespace, spec)
+}
+
+const anyVersion = `"policy": {"semver": {"range": "*"}}`
+
+func policyKey(namespace string) api.Key {
+	return api.Key{Cluster: "east", Kind: api.ImagePolicyKind, Namespace: namespace, Name: "app"}
+}
+
+// put writes objects of the cluster east, with a request to reconcile.
+func (i *images) put(requested string, objects ...string) {
+	i.Helper()
+	err := i.store.Update(i.Context(), func(tx *store.Tx) error { return putObjects(tx, "east", requested, objects) })
+	if err != nil {
+		i.Fatal(err)
+	}
+}
+
+// TestImagePolicy follows the tags of its ImageRepository, and keeps the image that was chosen if none can be.
+func TestImagePolicy(t *testing.T) {
+	i := startImages(t)
+	i.push("1.0.0", "one")
+	image := i.registry.Host() + "/org/app"
+	i.put("", i.repository(""), policy("apps", anyVersion))
+	i.await(policyKey("apps"), func(o store.Condition) bool { return o.Revision == image+":1.0.0" && o.Ready == "True" })
+	i.push("1.1.0", "two")
+	i.put("scan", i.repository(""))
+	o := i.await(policyKey("apps"), func(o store.Condition) bool { return o.Revision == image+":1.1.0" })
+	if want := "resolved to 1.1.0 (previously " + image + ":1.0.0)"; !strings.Contains(o.Message, want) {
+		t.Errorf("the message %q lacks %q", o.Message, want)
+	}
+	i.put("exclude", i.repository(`, "exclusionList": ["."]`))
+	o = i.await(policyKey("apps"), func(o store.Condition) bool { return o.Ready == "False" })
+	if o.Reason != "Failure" || o.Revision != image+":1.1.0" ||
+		!strings.Contains(o.Message, "the repository has no tags") {
+		t.Errorf("without tags: %+v", o)
+	}
+	i.put("include", i.repository(""))
+	i.await(policyKey("apps"), func(o store.Condition) bool { return o.Ready == "True" && o.Revision == image+":1.1.0" })
+}
+
+// TestImagePolicy_digest asks for the digest again if a reconciliation is requested.
+func TestImagePolicy_digest(t *testing.T) {
+	const always = `"policy": {"alphabetical": {}}, "digestReflectionPolicy": "Always", "interval": "1h"`
+	i := startImages(t)
+	image := i.registry.Host() + "/org/app:main@"
+	one := i.push("main", "one")
+	i.put("", i.repository(""), policy("apps", always))
+	i.await(policyKey("apps"), func(o store.Condition) bool { return o.Revision == image+one })
+	two := i.push("main", "two")
+	i.put("again", policy("apps", always))
+	o := i.await(policyKey("apps"), func(o store.Condition) bool { return o.HandledRequest == "again" })
+	if o.Revision != image+two {
+		t.Errorf("got %+v, want %s", o, image+two)
+	}
+}
+
+// TestImagePolicy_access gives a policy of another namespace what the ImageRepository shares, as long as it does.
+func TestImagePolicy_access(t *testing.T) {
+	const shared = `, "accessFrom": {"namespaceSelectors": [{"matchLabels": {"kubernetes.io/metadata.name": "web"}}]}`
+	i := startImages(t)
+	i.push("1.0.0", "one")
+	denied := func(o store.Condition) bool {
+		return o.Reason == "AccessDenied" &&
+			strings.Contains(o.Message, "no access to ImageRepository apps/app from namespace")
+	}
+	i.put("", i.repository(""), policy("web", anyVersion))
+	i.await(policyKey("web"), denied)
+	i.put("", i.repository(shared), policy("db", anyVersion))
+	i.await(policyKey("web"), func(o store.Condition) bool { return o.Ready == "True" })
+	i.await(policyKey("db"), denied)
+	i.put("", i.repository(""))
+	i.await(policyKey("web"), denied)
+}
+
+// TestImagePolicy_noCross refuses a shared ImageRepository of another namespace if the operator allows none.
+func TestImagePolicy_noCross(t *testing.T) {
+	i := startImages(t, func(c *fetch.Config) { c.NoCrossNamespaceRefs = true })
+	i.push("1.0.0", "one")
+	i.put("", i.repository(`, "accessFrom": {"namespaceSelectors": [{}]}`), policy("web", anyVersion),
+		policy("apps", anyVersion))
+	i.await(policyKey("apps"), func(o store.Condition) bool { return o.Ready == "True" })
+	i.await(policyKey("web"), func(o store.Condition) bool {
+		return o.Reason == "AccessDenied" && strings.Contains(o.Message, "--no-cross-namespace-refs")
+	})
+}
