@@ -25,6 +25,7 @@ import (
 type tracing struct {
 	client  adminv1.AdminServiceClient
 	cluster string
+	shared  *sharedReads // nil: it reads all by itself
 }
 
 // located is a node of the tree of a cluster, with the nodes above it, the nearest last.
@@ -44,6 +45,11 @@ func (t *tracing) trace(ctx context.Context, want manifest.ID) (*traced, error) 
 	for _, root := range answer.GetRoot().GetChildren() {
 		all = t.locate(all, root, nil)
 	}
+	return t.follow(ctx, all, want)
+}
+
+// follow returns the object among those of the cluster, and what it comes from, as trace does.
+func (t *tracing) follow(ctx context.Context, all []located, want manifest.ID) (*traced, error) {
 	found, err := choose(all, want)
 	if err != nil {
 		return nil, exitError{untraced{t.cluster, err}, notFound}
@@ -242,7 +248,15 @@ func sourceOf(key api.Key, object map[string]any) (api.Key, bool) {
 
 // get returns an object; nil if there is none.
 func (t *tracing) get(ctx context.Context, key api.Key) (map[string]any, error) {
-	answer, err := t.client.Get(ctx, &adminv1.GetRequest{Key: fold.KeyMessage(key)})
+	if key.Cluster == "" && t.shared != nil {
+		return t.shared.get(ctx, key)
+	}
+	return getObject(ctx, t.client, key)
+}
+
+// getObject returns an object; nil if there is none.
+func getObject(ctx context.Context, client adminv1.AdminServiceClient, key api.Key) (map[string]any, error) {
+	answer, err := client.Get(ctx, &adminv1.GetRequest{Key: fold.KeyMessage(key)})
 	if status.Code(err) == codes.NotFound {
 		return nil, nil
 	}
@@ -254,7 +268,7 @@ func (t *tracing) get(ctx context.Context, key api.Key) (map[string]any, error) 
 
 // fleetOf returns the Fleet that a root comes from; nil if it comes from none.
 func (t *tracing) fleetOf(ctx context.Context, root manifest.ID) (*traceStep, error) {
-	p, err := askPublished(ctx, t.client, []string{t.cluster}, false)
+	p, err := t.published(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -266,6 +280,14 @@ func (t *tracing) fleetOf(ctx context.Context, root manifest.ID) (*traceStep, er
 	object, err := t.get(ctx, fleet)
 	step := described(fleet, object)
 	return &step, err
+}
+
+// published returns what the hub released to the cluster, and perhaps to others.
+func (t *tracing) published(ctx context.Context) (*published, error) {
+	if t.shared != nil {
+		return t.shared.published()
+	}
+	return askPublished(ctx, t.client, []string{t.cluster}, false)
 }
 
 // described returns the step of an object of the hub; nil: it does not exist.

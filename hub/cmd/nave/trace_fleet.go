@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc/codes"
@@ -25,17 +26,65 @@ const maxTraces = 8
 // trace returns the object and what it comes from. If no cluster has it, the exit code of the error is notFound. If
 // clusters have it from different places, the error lists them.
 func (f *fleetTracing) trace(ctx context.Context, want manifest.ID) (*traced, error) {
+	answer, err := f.client.Locate(ctx, &adminv1.LocateRequest{Name: want.Name})
+	if isTooOld(err) {
+		return f.traceEach(ctx, want)
+	}
+	if err != nil {
+		return nil, err
+	}
+	all, names := locatedBy(answer.GetObjects())
+	shared := newSharedReads(ctx, f.client, names)
+	return f.traceIn(ctx, names, int(answer.GetClusters()), want, func(ctx context.Context, cluster string) (*traced,
+		error) {
+		t := &tracing{client: f.client, cluster: cluster, shared: shared}
+		return t.follow(ctx, all[cluster], want)
+	})
+}
+
+// locatedBy returns objects by cluster, and the clusters in order.
+func locatedBy(objects []*adminv1.LocatedObject) (all map[string][]located, names []string) {
+	all = map[string][]located{}
+	for _, o := range objects {
+		if all[o.GetCluster()] == nil {
+			names = append(names, o.GetCluster())
+		}
+		node := &adminv1.TreeNode{Object: o.GetObject(), Status: o.GetStatus(), Message: o.GetMessage()}
+		id, _ := objectOf(node, o.GetCluster())
+		found := located{id: id, node: node}
+		for _, name := range o.GetAbove() {
+			id, _ := objectOf(&adminv1.TreeNode{Object: name}, o.GetCluster())
+			found.above = append(found.above, id)
+		}
+		all[o.GetCluster()] = append(all[o.GetCluster()], found)
+	}
+	return all, names
+}
+
+// traceEach is trace for an older hub, which is asked about each cluster.
+func (f *fleetTracing) traceEach(ctx context.Context, want manifest.ID) (*traced, error) {
 	clusters, err := list(ctx, f.client, &adminv1.ListRequest{Kind: api.ClusterKind}, chunkSize)
 	if err != nil {
 		return nil, err
 	}
-	results, causes := make([]*traced, len(clusters)), make([]untraced, len(clusters))
+	var names []string
+	for _, c := range clusters {
+		names = append(names, c.GetKey().GetName())
+	}
+	return f.traceIn(ctx, names, len(names), want, func(ctx context.Context, cluster string) (*traced, error) {
+		return (&tracing{client: f.client, cluster: cluster}).trace(ctx, want)
+	})
+}
+
+// traceIn traces an object in those of all clusters that may have it.
+func (f *fleetTracing) traceIn(ctx context.Context, names []string, clusters int, want manifest.ID,
+	trace func(ctx context.Context, cluster string) (*traced, error)) (*traced, error) {
+	results, causes := make([]*traced, len(names)), make([]untraced, len(names))
 	running, ctx := errgroup.WithContext(ctx)
 	running.SetLimit(maxTraces)
-	for i, c := range clusters {
+	for i, name := range names {
 		running.Go(func() (err error) {
-			t := &tracing{client: f.client, cluster: c.GetKey().GetName()}
-			result, err := t.trace(ctx, want)
+			result, err := trace(ctx, name)
 			cause, is := errors.AsType[untraced](err)
 			switch {
 			case is:
@@ -55,15 +104,15 @@ func (f *fleetTracing) trace(ctx context.Context, want manifest.ID) (*traced, er
 	missing := slices.DeleteFunc(causes, func(u untraced) bool { return u.why == nil })
 	found := slices.DeleteFunc(results, func(t *traced) bool { return t == nil })
 	if len(found) == 0 {
-		return nil, exitError{inNoCluster(missing), notFound}
+		return nil, exitError{inNoCluster(clusters, missing, want), notFound}
 	}
 	return together(found)
 }
 
-// inNoCluster is the error about an object that no cluster has. Of several causes, the one of a cluster with a like
-// object tells most.
-func inNoCluster(missing []untraced) error {
-	if len(missing) == 0 {
+// inNoCluster is the error about an object that none of the clusters has. Of several causes, the one of a cluster with
+// a like object tells most.
+func inNoCluster(clusters int, missing []untraced, want manifest.ID) error {
+	if clusters == 0 {
 		return errors.New("the hub has no clusters: nave cluster add registers one")
 	}
 	for _, u := range missing {
@@ -71,7 +120,34 @@ func inNoCluster(missing []untraced) error {
 			return u
 		}
 	}
-	return fmt.Errorf("in %s, %w", wording.Count(len(missing), "cluster"), missing[0].why)
+	_, err := choose(nil, want)
+	return fmt.Errorf("in %s, %w", wording.Count(clusters, "cluster"), err)
+}
+
+// sharedReads reads what the traces of many clusters have in common, each once.
+type sharedReads struct {
+	client    adminv1.AdminServiceClient
+	published func() (*published, error)
+
+	mu      sync.Mutex
+	objects map[api.Key]func() (map[string]any, error) // of the hub
+}
+
+func newSharedReads(ctx context.Context, client adminv1.AdminServiceClient, clusters []string) *sharedReads {
+	return &sharedReads{client: client, objects: map[api.Key]func() (map[string]any, error){},
+		published: sync.OnceValues(func() (*published, error) { return askPublished(ctx, client, clusters, false) })}
+}
+
+// get returns an object of the hub; nil if there is none.
+func (r *sharedReads) get(ctx context.Context, key api.Key) (map[string]any, error) {
+	r.mu.Lock()
+	read, known := r.objects[key]
+	if !known {
+		read = sync.OnceValues(func() (map[string]any, error) { return getObject(ctx, r.client, key) })
+		r.objects[key] = read
+	}
+	r.mu.Unlock()
+	return read()
 }
 
 // together returns one trace of an object that clusters have from the same place.

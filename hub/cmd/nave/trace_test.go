@@ -167,6 +167,56 @@ func TestTrace_leftBehind(t *testing.T) {
 	}
 }
 
+// locatingHub is a fleetHub that finds objects in all clusters, and counts what it is asked about itself.
+type locatingHub struct{ fleetHub }
+
+func (locatingHub) Locate(_ context.Context, r *adminv1.LocateRequest) (*adminv1.LocateResponse, error) {
+	answer := &adminv1.LocateResponse{Clusters: 100}
+	for i := 0; i < 100 && r.GetName() == "podinfo"; i++ {
+		answer.Objects = append(answer.Objects, &adminv1.LocatedObject{Cluster: fmt.Sprint("c", i),
+			Object: "ConfigMap apps/podinfo", Status: "Current",
+			Above: []string{fmt.Sprint("Kustomization.kustomize.toolkit.fluxcd.io flux-system/root on c", i)}})
+	}
+	return answer, nil
+}
+
+func (h locatingHub) Get(ctx context.Context, r *adminv1.GetRequest) (*adminv1.GetResponse, error) {
+	if r.GetKey().GetCluster() == "" {
+		h.asked.Add(1)
+	}
+	return h.tracedHub.Get(ctx, r)
+}
+
+func (h locatingHub) Published(r *adminv1.PublishedRequest,
+	stream grpc.ServerStreamingServer[adminv1.PublishedResponse]) error {
+	h.asked.Add(1)
+	for _, name := range r.GetClusters() {
+		if err := h.fleetHub.Published(&adminv1.PublishedRequest{Clusters: []string{name}}, stream); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// TestTrace_shared traces an object of a hundred clusters. The hub is asked for the trees of none, and once for what
+// the clusters have in common: the releases, the source and the Fleet.
+func TestTrace_shared(t *testing.T) {
+	asked := new(atomic.Int32)
+	config := serve(t, locatingHub{fleetHub{asked: asked}})
+	out, code := exitOf(t.Context(), config, "trace", "cm/podinfo", "-n", "apps")
+	if code != 1 || !strings.Contains(out, "c0, c2, c4") || !strings.Contains(out, "Fleet prod") || asked.Load() != 3 {
+		t.Errorf("exit code %d after %d requests about the hub:\n%s", code, asked.Load(), out)
+	}
+	out, code = exitOf(t.Context(), config, "trace", "cm/none", "-n", "apps")
+	if code != notFound || !strings.Contains(out, "in 100 clusters, nothing that the hub knows manages cm apps/none") {
+		t.Errorf("exit code %d:\n%s", code, out)
+	}
+	out, code = exitOf(t.Context(), config, "trace", "secret/podinfo", "-n", "apps")
+	if code != notFound || !strings.Contains(out, "in 100 clusters, nothing that the hub knows manages secret apps/pod") {
+		t.Errorf("exit code %d:\n%s", code, out)
+	}
+}
+
 // TestTrace_fails asks about no further clusters when the hub does not answer.
 func TestTrace_fails(t *testing.T) {
 	asked := new(atomic.Int32)

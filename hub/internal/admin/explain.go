@@ -85,6 +85,21 @@ func (s *Server) Tree(ctx context.Context, r *adminv1.TreeRequest) (*adminv1.Tre
 	return &adminv1.TreeResponse{Root: root}, nil
 }
 
+// Locate implements adminv1.AdminServiceServer.
+func (s *Server) Locate(ctx context.Context, r *adminv1.LocateRequest) (*adminv1.LocateResponse, error) {
+	if _, err := s.operator(ctx); err != nil {
+		return nil, err
+	}
+	if r.GetName() == "" {
+		return nil, status.Error(codes.InvalidArgument, "the name is missing: give that of the object")
+	}
+	world, err := s.load(ctx, "")
+	if err != nil {
+		return nil, err
+	}
+	return &adminv1.LocateResponse{Objects: fold.Locate(world, r.GetName()), Clusters: uint32(world.CountClusters())}, nil
+}
+
 // worldOf returns the cluster whose objects an answer about key needs. For objects that concern many clusters it
 // returns "", which means all of them.
 func worldOf(key api.Key) (cluster string) {

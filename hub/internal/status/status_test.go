@@ -710,6 +710,22 @@ func TestTree(t *testing.T) {
 	if _, ok := Tree(w, api.Key{Kind: "Fleet", Name: "other"}); ok {
 		t.Error("a tree of nothing")
 	}
+	for name, want := range map[string]string{
+		"web": "[east: Deployment.apps default/web InProgress below [Kustomization.kustomize.toolkit.fluxcd.io " +
+			"flux-system/root on east Kustomization.kustomize.toolkit.fluxcd.io flux-system/apps]]",
+		"left": "[east: Kustomization.kustomize.toolkit.fluxcd.io flux-system/left on east False below []]",
+		"system:web": "[east: ClusterRole.rbac.authorization.k8s.io system:web Current below [Kustomization.kustomize." +
+			"toolkit.fluxcd.io flux-system/root on east Kustomization.kustomize.toolkit.fluxcd.io flux-system/apps]]",
+		"east": "[]",
+	} {
+		var got []string
+		for _, o := range Locate(w, name) {
+			got = append(got, fmt.Sprintf("%s: %s %s below %v", o.Cluster, o.Object, o.Status, o.Above))
+		}
+		if fmt.Sprint(got) != want {
+			t.Errorf("%s: found %v, want %s", name, got, want)
+		}
+	}
 }
 
 func TestRead(t *testing.T) {

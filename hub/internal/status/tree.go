@@ -22,6 +22,11 @@ func Tree(w *World, key api.Key) (*adminv1.TreeNode, bool) {
 	if !ok {
 		return nil, false
 	}
+	return newTree(w).node(f, key.Cluster, 0), true
+}
+
+// newTree returns the tree of a world.
+func newTree(w *World) *tree {
 	t := &tree{world: w, children: map[api.Key][]api.Key{}}
 	for k, f := range w.facts {
 		owner := f.Resource.GivenBy()
@@ -37,7 +42,7 @@ func Tree(w *World, key api.Key) (*adminv1.TreeNode, bool) {
 	for _, list := range t.children {
 		slices.SortFunc(list, api.Key.Compare)
 	}
-	return t.node(f, key.Cluster, 0), true
+	return t
 }
 
 // tree is a world by owner. The children of a Cluster are the roots that Fleets give it, the orphans of its graph, and

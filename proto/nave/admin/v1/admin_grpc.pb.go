@@ -37,6 +37,7 @@ const (
 	AdminService_CreateJoinToken_FullMethodName  = "/nave.admin.v1.AdminService/CreateJoinToken"
 	AdminService_ListEvents_FullMethodName       = "/nave.admin.v1.AdminService/ListEvents"
 	AdminService_Tree_FullMethodName             = "/nave.admin.v1.AdminService/Tree"
+	AdminService_Locate_FullMethodName           = "/nave.admin.v1.AdminService/Locate"
 	AdminService_Explain_FullMethodName          = "/nave.admin.v1.AdminService/Explain"
 	AdminService_Published_FullMethodName        = "/nave.admin.v1.AdminService/Published"
 	AdminService_PublishedContent_FullMethodName = "/nave.admin.v1.AdminService/PublishedContent"
@@ -89,6 +90,8 @@ type AdminServiceClient interface {
 	ListEvents(ctx context.Context, in *ListEventsRequest, opts ...grpc.CallOption) (*ListEventsResponse, error)
 	// Tree shows what an object leads to: applications, their objects, their health.
 	Tree(ctx context.Context, in *TreeRequest, opts ...grpc.CallOption) (*TreeResponse, error)
+	// Locate finds the objects of one name in the trees of all clusters.
+	Locate(ctx context.Context, in *LocateRequest, opts ...grpc.CallOption) (*LocateResponse, error)
 	// Explain says why objects are not ready, since when, and what they wait for.
 	Explain(ctx context.Context, in *ExplainRequest, opts ...grpc.CallOption) (*ExplainResponse, error)
 	// Published sends what the hub released to clusters last: their applications by digest.
@@ -299,6 +302,16 @@ func (c *adminServiceClient) Tree(ctx context.Context, in *TreeRequest, opts ...
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(TreeResponse)
 	err := c.cc.Invoke(ctx, AdminService_Tree_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminServiceClient) Locate(ctx context.Context, in *LocateRequest, opts ...grpc.CallOption) (*LocateResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(LocateResponse)
+	err := c.cc.Invoke(ctx, AdminService_Locate_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -538,6 +551,8 @@ type AdminServiceServer interface {
 	ListEvents(context.Context, *ListEventsRequest) (*ListEventsResponse, error)
 	// Tree shows what an object leads to: applications, their objects, their health.
 	Tree(context.Context, *TreeRequest) (*TreeResponse, error)
+	// Locate finds the objects of one name in the trees of all clusters.
+	Locate(context.Context, *LocateRequest) (*LocateResponse, error)
 	// Explain says why objects are not ready, since when, and what they wait for.
 	Explain(context.Context, *ExplainRequest) (*ExplainResponse, error)
 	// Published sends what the hub released to clusters last: their applications by digest.
@@ -633,6 +648,9 @@ func (UnimplementedAdminServiceServer) ListEvents(context.Context, *ListEventsRe
 }
 func (UnimplementedAdminServiceServer) Tree(context.Context, *TreeRequest) (*TreeResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Tree not implemented")
+}
+func (UnimplementedAdminServiceServer) Locate(context.Context, *LocateRequest) (*LocateResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Locate not implemented")
 }
 func (UnimplementedAdminServiceServer) Explain(context.Context, *ExplainRequest) (*ExplainResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Explain not implemented")
@@ -943,6 +961,24 @@ func _AdminService_Tree_Handler(srv interface{}, ctx context.Context, dec func(i
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(AdminServiceServer).Tree(ctx, req.(*TreeRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AdminService_Locate_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(LocateRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).Locate(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_Locate_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).Locate(ctx, req.(*LocateRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -1275,6 +1311,10 @@ var AdminService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Tree",
 			Handler:    _AdminService_Tree_Handler,
+		},
+		{
+			MethodName: "Locate",
+			Handler:    _AdminService_Locate_Handler,
 		},
 		{
 			MethodName: "Explain",
