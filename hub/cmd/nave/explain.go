@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -91,7 +90,7 @@ func explain(p *printer, key *adminv1.ObjectKey, answer *adminv1.ExplainResponse
 	}
 	l.value = listOf(l.items)
 	l.text = func(out io.Writer) error {
-		printExplanations(out, answer, found == nil)
+		printExplanations(out, answer, found == nil, p.isWide())
 		printClusters(out, key, answer.GetClusters())
 		printEncryption(out, answer.GetEncryption())
 		return nil
@@ -150,132 +149,19 @@ func lacksClusters(ctx context.Context, client adminv1.AdminServiceClient) (bool
 const noClusters = "no failures, but the hub has no clusters: register one with nave cluster add, and connect the " +
 	"hub to Git with nave bootstrap"
 
-// printExplanations prints the explanations. allWanted: an operator wants all of those objects to be as they are.
-func printExplanations(out io.Writer, answer *adminv1.ExplainResponse, allWanted bool) {
+// printExplanations prints the explanations, one entry for each cause. allWanted: an operator wants all of those
+// objects to be as they are. all: long lists are not cut.
+func printExplanations(out io.Writer, answer *adminv1.ExplainResponse, allWanted, all bool) {
 	if len(answer.GetExplanations()) == 0 {
 		fmt.Fprintln(out, "✔ everything is as it should be")
 		return
 	}
 	for _, same := range byCause(answer.GetExplanations()) {
-		printExplanation(out, same, int(answer.GetOfClusters()))
+		explainedCause{same, int(answer.GetOfClusters()), all}.print(out)
 	}
 	if allWanted {
 		fmt.Fprintln(out, "✔ everything else is as it should be")
 	}
-}
-
-// printExplanation prints a group of byCause. clusters is the number of all clusters; 0: not known.
-func printExplanation(out io.Writer, same []*adminv1.Explanation, clusters int) {
-	e, sign := same[0], "✗"
-	if isWanted(e) {
-		sign = "‖"
-	}
-	fmt.Fprintf(out, "%s %s, for %s: %s\n", sign, showAll(same), ageOfTime(e.GetSince()), oneLine(e.GetReason()))
-	if e.GetMessage() != "" {
-		fmt.Fprintf(out, "    %s\n", briefly(indent(e.GetMessage())))
-	}
-	if len(e.GetWaitsFor()) > 0 {
-		fmt.Fprintf(out, "    waits for: %s\n", oneLine(strings.Join(e.GetWaitsFor(), " → ")))
-	}
-	if affected := affectedBy(same, clusters); affected != "" {
-		fmt.Fprintf(out, "    affects %s\n", affected)
-	}
-	if advice := e.GetAdvice(); advice != "" {
-		if len(same) > 1 {
-			advice = anyCluster(e)
-		}
-		fmt.Fprintf(out, "    → %s\n", indent(advice))
-	}
-}
-
-// byCause groups explanations that differ only in the cluster and the time. A group is where its first member was.
-func byCause(explanations []*adminv1.Explanation) (groups [][]*adminv1.Explanation) {
-	index := map[string]int{}
-	for _, e := range explanations {
-		o := e.GetObject()
-		cause := fmt.Sprintf("%q", append([]string{o.GetKind(), o.GetNamespace(), o.GetName(), e.GetReason(),
-			e.GetMessage(), anyCluster(e)}, e.GetWaitsFor()...))
-		i, known := index[cause]
-		if !known || o.GetCluster() == "" {
-			i = len(groups)
-			index[cause] = i
-			groups = append(groups, nil)
-		}
-		groups[i] = append(groups[i], e)
-	}
-	return groups
-}
-
-// affectedBy names the objects that a group of byCause affects: the first ones, with their clusters unless these are
-// those of the group.
-func affectedBy(group []*adminv1.Explanation, of int) string {
-	var names, fleets, own, clusters []string
-	for _, e := range group {
-		own = append(own, e.GetObject().GetCluster())
-		for _, k := range e.GetAffects() {
-			switch key := keyOf(k); key.Role() {
-			case api.ClusterRole:
-				clusters = append(clusters, key.Name)
-			case api.FleetRole:
-				fleets = append(fleets, key.String())
-			default:
-				names, clusters = append(names, key.Local()), append(clusters, key.Cluster)
-			}
-		}
-	}
-	names = append(distinct(names), distinct(fleets)...)
-	clusters, own = distinct(clusters), distinct(own)
-	text := oneLine(wording.List(names, len(names), 3))
-	switch {
-	case len(clusters) == 0 || clusters[0] == "" || slices.Equal(clusters, own):
-		return text
-	case text == "":
-		return "Cluster " + oneLine(wording.List(clusters, len(clusters), 5))
-	}
-	text += " on " + oneLine(wording.List(clusters, len(clusters), 5))
-	if of >= len(clusters) {
-		text += fmt.Sprintf(": %d of %s", len(clusters), wording.Count(of, "cluster"))
-	}
-	return text
-}
-
-// distinct returns names sorted, each once.
-func distinct(names []string) []string {
-	slices.Sort(names)
-	return slices.Compact(names)
-}
-
-// anyCluster returns the advice of an explanation with CLUSTER in place of the cluster in its commands.
-func anyCluster(e *adminv1.Explanation) string {
-	if e.GetObject().GetCluster() == "" {
-		return e.GetAdvice()
-	}
-	words := strings.Split(e.GetAdvice(), " ")
-	for i := 1; i < len(words); i++ {
-		if words[i-1] == "--cluster" && words[i] == e.GetObject().GetCluster() {
-			words[i] = "CLUSTER"
-		}
-	}
-	return strings.Join(words, " ")
-}
-
-// showAll returns the name of the object of a group of byCause, with its clusters.
-func showAll(group []*adminv1.Explanation) string {
-	var clusters []string
-	for _, e := range group {
-		clusters = append(clusters, e.GetObject().GetCluster())
-	}
-	slices.Sort(clusters)
-	first := group[0].GetObject()
-	if len(clusters) == 1 {
-		return show(first)
-	}
-	local := &adminv1.ObjectKey{Kind: first.GetKind(), Namespace: first.GetNamespace(), Name: first.GetName()}
-	text := show(local) + " on " + oneLine(wording.List(clusters, len(clusters), 5))
-	if of := int(group[0].GetClusters()); of >= len(clusters) { // 0: of an older hub
-		text += fmt.Sprintf(": %d of %s", len(clusters), wording.Count(of, "cluster"))
-	}
-	return text
 }
 
 // printEncryption prints for whom documents are encrypted, and which keys the spoke has.

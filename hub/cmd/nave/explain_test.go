@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"testing"
 
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
@@ -155,4 +156,54 @@ func TestExplain_affects(t *testing.T) {
 func failedChart(cluster string) *adminv1.Explanation {
 	return &adminv1.Explanation{Object: &adminv1.ObjectKey{Cluster: cluster, Kind: "HelmRelease", Namespace: "apps",
 		Name: "web"}, Reason: "SourceNotReady", Advice: "Run: nave describe helmchart web --cluster " + cluster + " to see"}
+}
+
+// TestExplain_causes prints one entry for each cause that the hub names, whatever the clusters and the texts are, and
+// cuts long lists unless all is asked for.
+func TestExplain_causes(t *testing.T) {
+	on := func(cause, cluster, kind, name, message string) *adminv1.Explanation {
+		return &adminv1.Explanation{Cause: cause, Reason: "Failed", Message: message, Clusters: 4, Object: &adminv1.ObjectKey{
+			Cluster: cluster, Kind: kind, Namespace: "apps", Name: name}}
+	}
+	var offline, base []*adminv1.Explanation
+	for i := range 9 {
+		cluster := fmt.Sprint("c", i)
+		offline = append(offline, &adminv1.Explanation{Cause: "offline", Reason: "Offline", Message: "last heard from at " +
+			cluster, Object: &adminv1.ObjectKey{Kind: "Cluster", Name: cluster}, Advice: "Run: nave logs --cluster " + cluster})
+	}
+	for _, name := range []string{"a", "b"} {
+		base = append(base, on("base", "east", "Kustomization", name, "no such host"))
+	}
+	for _, c := range []struct {
+		name string
+		list []*adminv1.Explanation
+		all  bool
+		want string
+	}{
+		{"texts_differ", []*adminv1.Explanation{on("web", "east", "Kustomization", "app", "0 of 2"),
+			on("web", "west", "Kustomization", "app", "1 of 2"), on("web", "lab", "Kustomization", "app", "0 of 2")}, false,
+			"✗ Kustomization apps/app on east, lab, west: 3 of 4 clusters, for -: Failed\n    east, lab: 0 of 2\n" +
+				"    west: 1 of 2\n"},
+		{"two_objects_of_one", []*adminv1.Explanation{on("web", "east", "Kustomization", "app", "web"),
+			on("api", "east", "Kustomization", "app", "api")}, false, "✗ Kustomization apps/app on east, for -: Failed\n    " +
+			"web\n✗ Kustomization apps/app on east, for -: Failed\n    api\n"},
+		{"remote_base", base, false, "✗ Kustomization apps/a, Kustomization apps/b on east, for -: Failed\n    no such host\n"},
+		{"clusters", offline, false, "✗ Cluster c0, c1, c2, c3, c4, and 4 more: 9 of 20 clusters, for -: Offline\n" +
+			"    c0: last heard from at c0\n    c1: last heard from at c1\n    c2: last heard from at c2\n" +
+			"    and 6 more: -o wide shows all\n    → Run: nave logs --cluster CLUSTER\n"},
+		{"all", offline[:6], true, "✗ Cluster c0, c1, c2, c3, c4, c5: 6 of 20 clusters, for -: Offline\n" +
+			"    c0: last heard from at c0\n    c1: last heard from at c1\n    c2: last heard from at c2\n" +
+			"    c3: last heard from at c3\n    c4: last heard from at c4\n    c5: last heard from at c5\n" +
+			"    → Run: nave logs --cluster CLUSTER\n"},
+		{"one_cluster", offline[:1], false, "✗ Cluster c0, for -: Offline\n    last heard from at c0\n" +
+			"    → Run: nave logs --cluster c0\n"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var out bytes.Buffer
+			printExplanations(&out, &adminv1.ExplainResponse{Explanations: c.list, OfClusters: 20}, false, c.all)
+			if out.String() != c.want {
+				t.Errorf("got\n%swant\n%s", out.String(), c.want)
+			}
+		})
+	}
 }

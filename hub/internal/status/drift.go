@@ -23,7 +23,7 @@ func explainDrifts(f Facts) (list []*adminv1.Explanation) {
 		}
 		list = append(list, &adminv1.Explanation{
 			Object: KeyMessage(f.Resource.Key), Since: d.Time, Reason: f.Report.Reason, Message: describeDrift(d),
-			Advice: f.adviceOfDrift(d),
+			Advice: f.adviceOfDrift(d), Cause: nameOf(d.Object),
 		})
 	}
 	return list

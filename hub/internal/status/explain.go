@@ -31,8 +31,10 @@ func Explain(w *World, key api.Key) []*adminv1.Explanation {
 	x.addAffected()
 	slices.SortFunc(x.all, (*entry).compare)
 	list := make([]*adminv1.Explanation, len(x.all))
+	bases := w.failedBases()
 	for i, e := range x.all {
 		list[i] = e.Explanation
+		e.Cause = causeOf(e.Explanation, bases)
 	}
 	w.count(list)
 	return list
@@ -191,7 +193,7 @@ func explainObject(f Facts, o *spokev1.ObjectReport) *adminv1.Explanation {
 	}
 	return &adminv1.Explanation{
 		Object: KeyMessage(f.Resource.Key), Since: o.Since, Reason: o.Status, Advice: advice,
-		Message: strings.TrimSuffix(nameOf(o.Object)+": "+o.Message, ": "),
+		Message: strings.TrimSuffix(nameOf(o.Object)+": "+o.Message, ": "), Cause: nameOf(o.Object),
 	}
 }
 

@@ -668,6 +668,8 @@ func withFeatures(d *store.SignedBundle, features bundle.FeatureSet) *store.Sign
 
 var deploymentWeb = &bundlev1.ObjectIdentity{Group: "apps", Kind: "Deployment", Namespace: "default", Name: "web"}
 
+var deploymentAPI = &bundlev1.ObjectIdentity{Group: "apps", Kind: "Deployment", Namespace: "default", Name: "api"}
+
 func TestTree(t *testing.T) {
 	fleet, cluster := api.Key{Kind: "Fleet", Name: "prod"}, api.Key{Kind: "Cluster", Name: "east"}
 	root := application("root", "", func(f *Facts) { f.Resource.Owner, f.Report.Inventory = &fleet, nil })

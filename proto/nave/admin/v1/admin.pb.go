@@ -3030,7 +3030,9 @@ type Explanation struct {
 	// The objects that are not ready because of this one, or are suspended with it. In order.
 	Affects []*ObjectKey `protobuf:"bytes,8,rep,name=affects,proto3" json:"affects,omitempty"`
 	// One of these has waited in vain.
-	InVain        bool `protobuf:"varint,9,opt,name=in_vain,json=inVain,proto3" json:"in_vain,omitempty"`
+	InVain bool `protobuf:"varint,9,opt,name=in_vain,json=inVain,proto3" json:"in_vain,omitempty"`
+	// The same for explanations of one cause, whatever their clusters and texts. An older hub does not set it.
+	Cause         string `protobuf:"bytes,10,opt,name=cause,proto3" json:"cause,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3126,6 +3128,13 @@ func (x *Explanation) GetInVain() bool {
 		return x.InVain
 	}
 	return false
+}
+
+func (x *Explanation) GetCause() string {
+	if x != nil {
+		return x.Cause
+	}
+	return ""
 }
 
 type LogsRequest struct {
@@ -6411,7 +6420,7 @@ const file_nave_admin_v1_admin_proto_rawDesc = "" +
 	"\bdocument\x18\x02 \x01(\rR\bdocument\x12\x1e\n" +
 	"\n" +
 	"recipients\x18\x03 \x03(\tR\n" +
-	"recipients\"\xc1\x02\n" +
+	"recipients\"\xd7\x02\n" +
 	"\vExplanation\x120\n" +
 	"\x06object\x18\x01 \x01(\v2\x18.nave.admin.v1.ObjectKeyR\x06object\x120\n" +
 	"\x05since\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12\x16\n" +
@@ -6421,7 +6430,9 @@ const file_nave_admin_v1_admin_proto_rawDesc = "" +
 	"\x06advice\x18\x06 \x01(\tR\x06advice\x12\x1a\n" +
 	"\bclusters\x18\a \x01(\rR\bclusters\x122\n" +
 	"\aaffects\x18\b \x03(\v2\x18.nave.admin.v1.ObjectKeyR\aaffects\x12\x17\n" +
-	"\ain_vain\x18\t \x01(\bR\x06inVain\"\xee\x01\n" +
+	"\ain_vain\x18\t \x01(\bR\x06inVain\x12\x14\n" +
+	"\x05cause\x18\n" +
+	" \x01(\tR\x05cause\"\xee\x01\n" +
 	"\vLogsRequest\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\tR\acluster\x12\x14\n" +
 	"\x05level\x18\x02 \x01(\x05R\x05level\x12/\n" +
