@@ -166,10 +166,13 @@ func accumulate(ctx context.Context, fsys *fileSystem, dir string, spec *Spec) (
 		*fsys = *fsys.again()
 	}
 	objects, err := krustyObjects(ctx, fsys, dir)
-	if err != nil {
-		return nil, explain(fsys, err)
+	if err == nil {
+		return objects, nil
 	}
-	return objects, nil
+	if cause := explainPatch(ctx, fsys, k, file, dir, len(spec.Patches), err); cause != nil {
+		return nil, cause
+	}
+	return nil, explain(fsys, err)
 }
 
 // krustyObjects returns the objects that kustomize itself builds from a directory.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 
+	"sigs.k8s.io/kustomize/api/resource"
 	"sigs.k8s.io/kustomize/api/types"
 	"sigs.k8s.io/kustomize/kyaml/filesys"
 
@@ -28,26 +29,40 @@ func Patch(ctx context.Context, objects []*manifest.Object, p api.ChartPatches) 
 		k.Images = mergeImage(k.Images, image)
 	}
 	memory := filesys.MakeFsInMemory()
-	write := func(name string, v any) error {
-		data, err := json.Marshal(v)
-		if err != nil {
-			return fmt.Errorf("%s: %w", name, err)
-		}
-		return memory.WriteFile("/"+name, data)
-	}
 	for i, o := range objects {
 		name := fmt.Sprintf("%d.yaml", i)
 		k.Resources = append(k.Resources, name)
-		if err := write(name, o.Object); err != nil {
+		if err := writeJSON(memory, name, o.Object); err != nil {
 			return nil, err
 		}
 	}
-	if err := write("kustomization.yaml", k); err != nil {
-		return nil, err
+	build := func(patches []types.Patch) ([]*resource.Resource, error) {
+		with := k
+		with.Patches = patches
+		if err := writeJSON(memory, "kustomization.yaml", with); err != nil {
+			return nil, err
+		}
+		return runKustomize(ctx, memory, "/", func() bool { return false })
 	}
-	resources, err := runKustomize(ctx, memory, "/", func() bool { return false })
+	resources, err := build(k.Patches)
+	if err == nil {
+		return toObjects(resources)
+	}
+	index, cause := badPatch(k.Patches, err, func(patches []types.Patch) error {
+		_, err := build(patches)
+		return err
+	})
+	if cause != nil && ctx.Err() == nil {
+		return nil, fmt.Errorf("kustomize.patches[%d]: %w", index, cause)
+	}
+	return nil, err
+}
+
+// writeJSON writes a value into a file of the root.
+func writeJSON(files filesys.FileSystem, name string, v any) error {
+	data, err := json.Marshal(v)
 	if err != nil {
-		return nil, err
+		return fmt.Errorf("%s: %w", name, err)
 	}
-	return toObjects(resources)
+	return files.WriteFile("/"+name, data)
 }
