@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -12,6 +14,7 @@ import (
 
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 	"github.com/navefleet/nave/shared/wait"
+	"github.com/navefleet/nave/shared/wording"
 )
 
 // How a watch of events asks the hub: for all that a hub keeps, and to answer when there are any. An older hub answers
@@ -31,6 +34,7 @@ type eventWatch struct {
 	request *adminv1.ListEventsRequest
 	timeout time.Duration // of one request
 	seen    time.Time     // of the newest event that the hub answered
+	gap     string        // what is said about events that the hub did not keep; empty: it kept all
 }
 
 // list prints the present events.
@@ -47,7 +51,7 @@ func (w *eventWatch) list(ctx context.Context, messages io.Writer) error {
 }
 
 // follow prints the present events, then each new one, until the context ends. If the hub goes away, follow waits for
-// it, and misses no event: the hub numbers them.
+// it, and misses no event that the hub keeps: the hub numbers them. follow tells which ones the hub does not have.
 func (w *eventWatch) follow(ctx context.Context) error {
 	again := afterHubGone()
 	for began := false; ; began = true {
@@ -68,6 +72,9 @@ func (w *eventWatch) follow(ctx context.Context) error {
 		}
 		again.Reset()
 		w.endHubGone()
+		if w.gap != "" {
+			w.note(w.gap)
+		}
 		if err := w.printEvents(events); err != nil {
 			return err
 		}
@@ -91,12 +98,16 @@ func (w *eventWatch) next(ctx context.Context) ([]*adminv1.Event, error) {
 	if w.progress != nil && answer.GetLast() == 0 && len(answer.GetEvents()) > 0 {
 		return nil, errTooOld("nave events --watch")
 	}
-	if answer.GetLast() > 0 && answer.GetLast() < w.request.GetAfter() {
+	if answer.GetRun() == "" && answer.GetLast() > 0 && answer.GetLast() < w.request.GetAfter() { // of an older hub
 		if answer, err = w.sinceRestore(ctx); err != nil {
 			return nil, err
 		}
 	}
-	w.request.After = answer.GetLast()
+	w.request.After, w.request.Run = answer.GetLast(), answer.GetRun()
+	w.gap = describeGap(answer.GetGap(), w.seen)
+	if answer.GetGap().GetRestored() {
+		answer.Events = slices.DeleteFunc(answer.GetEvents(), w.isSeen)
+	}
 	events := slices.DeleteFunc(answer.GetEvents(), w.leavesOut)
 	for _, e := range events {
 		if at := e.GetTime().AsTime(); at.After(w.seen) {
@@ -115,10 +126,36 @@ func (w *eventWatch) sinceRestore(ctx context.Context) (*adminv1.ListEventsRespo
 	if err != nil {
 		return nil, err
 	}
-	answer.Events = slices.DeleteFunc(answer.Events, func(e *adminv1.Event) bool {
-		return !e.GetTime().AsTime().After(w.seen)
-	})
+	answer.Events = slices.DeleteFunc(answer.Events, w.isSeen)
 	return answer, nil
+}
+
+// isSeen reports whether an event is not later than all that the hub answered before it was restored.
+func (w *eventWatch) isSeen(e *adminv1.Event) bool { return !e.GetTime().AsTime().After(w.seen) }
+
+// describeGap says which events the hub does not have that it recorded after the newest one that was seen; "": it has
+// all.
+func describeGap(gap *adminv1.EventGap, seen time.Time) string {
+	if gap == nil {
+		return ""
+	}
+	var between []string
+	if !seen.IsZero() {
+		between = append(between, "after "+wording.Time(seen))
+	}
+	if gap.GetUntil() != nil {
+		between = append(between, "until "+wording.Time(gap.GetUntil().AsTime()))
+	}
+	if gap.GetRestored() {
+		return strings.TrimRight("the hub was restored from a backup, or lost its store; it does not have the events that "+
+			"it recorded "+strings.Join(between, " and "), " ")
+	}
+	names := make([]string, len(gap.GetClusters()))
+	for i, name := range gap.GetClusters() {
+		names[i] = cmp.Or(name, "the hub")
+	}
+	return oneLine(fmt.Sprintf("events of %s are missing, recorded %s: there were more than the hub keeps",
+		wording.List(names, len(names)+int(gap.GetMore()), shownClusters), strings.Join(between, " and ")))
 }
 
 // leavesOut reports whether the request does not choose an event, which an older hub does not see.

@@ -2,7 +2,10 @@ package main
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -110,6 +113,71 @@ func TestEvents_restored(t *testing.T) {
 	}
 	if code != 0 || t.Failed() {
 		t.Errorf("exit code %d:\n%s", code, out)
+	}
+}
+
+// gapHub lacks events after the first answer, and then was restored.
+type gapHub struct {
+	adminv1.UnimplementedAdminServiceServer
+	asked *[]*adminv1.ListEventsRequest
+	end   context.CancelFunc
+}
+
+func (h gapHub) ListEvents(_ context.Context, r *adminv1.ListEventsRequest) (*adminv1.ListEventsResponse, error) {
+	*h.asked = append(*h.asked, r)
+	n := len(*h.asked)
+	event := func(seconds int64) *adminv1.Event {
+		return &adminv1.Event{Message: fmt.Sprint("number ", seconds), Object: &adminv1.ObjectKey{},
+			Time: timestamppb.New(time.Unix(seconds, 0))}
+	}
+	until := timestamppb.New(time.Unix(100, 0))
+	switch n {
+	case 1:
+		return &adminv1.ListEventsResponse{Events: []*adminv1.Event{event(1)}, Last: 10, Run: "a"}, nil
+	case 2:
+		return &adminv1.ListEventsResponse{Events: []*adminv1.Event{event(2)}, Last: 20, Run: "a",
+			Gap: &adminv1.EventGap{Clusters: []string{"", "east"}, More: 4, Until: until}}, nil
+	case 3:
+		return &adminv1.ListEventsResponse{Events: []*adminv1.Event{event(2), event(3)}, Last: 15, Run: "b",
+			Gap: &adminv1.EventGap{Restored: true, Until: until}}, nil
+	}
+	h.end()
+	return &adminv1.ListEventsResponse{Last: 15, Run: "b"}, nil
+}
+
+// TestEvents_gap says on standard error which events are missing, and goes on. Standard output stays JSON.
+func TestEvents_gap(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	var asked []*adminv1.ListEventsRequest
+	var out, messages strings.Builder
+	root, end := program(&out, &messages)
+	root.SetArgs([]string{"events", "-w", "-o=json", "--config=" + serve(t, gapHub{asked: &asked, end: cancel})})
+	if err := end(root.ExecuteContext(ctx)); err != nil {
+		t.Error(err)
+	}
+	const want = "nave: events of the hub, east, and 4 more are missing, recorded after 1970-01-01T00:00:01Z and until " +
+		"1970-01-01T00:01:40Z: there were more than the hub keeps\n" +
+		"nave: the hub was restored from a backup, or lost its store; it does not have the events that it recorded after " +
+		"1970-01-01T00:00:02Z and until 1970-01-01T00:01:40Z\n"
+	if messages.String() != want {
+		t.Errorf("says\n%swant\n%s", messages.String(), want)
+	}
+	for decoder := json.NewDecoder(strings.NewReader(out.String())); ; {
+		var event printedEvent
+		if err := decoder.Decode(&event); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatalf("%v:\n%s", err, out.String())
+		}
+	}
+	for i := 1; i <= 3; i++ {
+		if strings.Count(out.String(), fmt.Sprintf("number %d\"", i)) != 1 {
+			t.Errorf("event %d is not printed once:\n%s", i, out.String())
+		}
+	}
+	if len(asked) != 4 || asked[2].GetRun() != "a" || asked[2].GetAfter() != 20 || asked[3].GetRun() != "b" {
+		t.Errorf("asked %v", asked)
 	}
 }
 

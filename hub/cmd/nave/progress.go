@@ -43,6 +43,15 @@ func (p *progress) printf(format string, args ...any) {
 	p.draw()
 }
 
+// note prints a line about the results, such as what they lack.
+func (p *progress) note(text string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.clear()
+	fmt.Fprintln(p.lines, "nave:", text)
+	p.draw()
+}
+
 // show prints how far something is that the command waits for, unless that is what was printed of it last.
 func (p *progress) show(name, text string) {
 	p.mu.Lock()

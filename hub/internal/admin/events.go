@@ -19,6 +19,8 @@ import (
 const (
 	maxEventWait = time.Minute
 	eventsPause  = 50 * time.Millisecond // for the events that are recorded together
+
+	maxGapClusters = 20 // that are named of a gap
 )
 
 // ListEvents implements adminv1.AdminServiceServer.
@@ -54,14 +56,22 @@ func (s *Server) findEvents(ctx context.Context, set store.EventSet, r *adminv1.
 	response *adminv1.ListEventsResponse, err error) {
 	err = s.store.View(ctx, func(tx *store.Tx) error {
 		response = &adminv1.ListEventsResponse{}
-		newest, err := set.Find(tx, filterOf(r), min(int(cmp.Or(r.Limit, defaultEvents)), maxEvents))
+		filter := filterOf(r)
+		after, gap, err := set.Since(tx, store.EventCursor{Number: r.After, Run: r.Run})
+		if err != nil {
+			return err
+		}
+		filter.After, response.Gap = after, gapMessage(gap)
+		newest, err := set.Find(tx, filter, min(int(cmp.Or(r.Limit, defaultEvents)), maxEvents))
 		for _, e := range newest {
 			response.Events = append(response.Events, &adminv1.Event{Time: timestamppb.New(e.Time),
 				Object: fold.KeyMessage(e.Object), Type: e.Type, Reason: e.Reason, Message: e.Message})
 		}
-		if err == nil {
-			response.Last, err = store.LastEvent(tx)
+		if err != nil {
+			return err
 		}
+		last, err := store.LastEvent(tx)
+		response.Last, response.Run = last.Number, last.Run
 		return err
 	})
 	if err != nil {
@@ -70,8 +80,21 @@ func (s *Server) findEvents(ctx context.Context, set store.EventSet, r *adminv1.
 	return response, nil
 }
 
-// awaitEvents returns the events that a request asks for as soon as there are any, or the hub was restored and has not
-// recorded the last one that the caller has seen, or the time is over. A request that waits counts as a watch.
+// gapMessage returns a gap as a message.
+func gapMessage(gap *store.EventGap) *adminv1.EventGap {
+	if gap == nil {
+		return nil
+	}
+	shown := gap.Clusters[:min(len(gap.Clusters), maxGapClusters)]
+	m := &adminv1.EventGap{Restored: gap.Restored, Clusters: shown, More: uint32(len(gap.Clusters) - len(shown))}
+	if !gap.Until.IsZero() {
+		m.Until = timestamppb.New(gap.Until)
+	}
+	return m
+}
+
+// awaitEvents returns the events that a request asks for as soon as there are any, or events are missing, or the time
+// is over. A request that waits counts as a watch.
 func (s *Server) awaitEvents(ctx context.Context, who identity.ID, set store.EventSet, r *adminv1.ListEventsRequest) (
 	*adminv1.ListEventsResponse, error) {
 	if err := s.watches.claim(who, "watches", "nave events --watch"); err != nil {
@@ -84,7 +107,7 @@ func (s *Server) awaitEvents(ctx context.Context, who identity.ID, set store.Eve
 	defer cancel()
 	for {
 		response, err := s.findEvents(ctx, set, r)
-		if err != nil || len(response.Events) > 0 || response.Last < r.After {
+		if err != nil || len(response.Events) > 0 || response.Gap != nil || response.Last < r.After {
 			return response, err
 		}
 		if _, err := s.waitForChange(waiting, w, eventsPause); waiting.Err() != nil && ctx.Err() == nil {

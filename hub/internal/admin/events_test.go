@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -62,6 +63,31 @@ func TestListEvents_wait(t *testing.T) {
 	}
 	if got := <-ask(request(9, time.Minute)); got.err != nil || got.answer.Last != 3 {
 		t.Errorf("a restored hub: %v, %v", got.answer, got.err)
+	}
+}
+
+// TestListEvents_gap says which events after the last one that was seen the hub does not have, and does not wait then.
+func TestListEvents_gap(t *testing.T) {
+	r := newRig(t)
+	r.apply(clusterA)
+	r.record("Warning", "first")
+	first, err := r.ListEvents(t.Context(), &adminv1.ListEventsRequest{})
+	must(t, err)
+	request := &adminv1.ListEventsRequest{AllClusters: true, After: first.Last, Run: first.Run, Types: []string{"Normal"},
+		Wait: durationpb.New(time.Minute)}
+	for range 150 {
+		r.record("Warning", "one of many")
+	}
+	answer, err := r.ListEvents(t.Context(), request)
+	must(t, err)
+	if g := answer.Gap; g == nil || g.Restored || !slices.Equal(g.Clusters, []string{"a"}) || g.Until == nil {
+		t.Errorf("a burst: %v", g)
+	}
+	request.Run = "of the store before it was restored"
+	answer, err = r.ListEvents(t.Context(), request)
+	must(t, err)
+	if g := answer.Gap; g == nil || !g.Restored || answer.Run != first.Run || answer.Last != 151 {
+		t.Errorf("a restored hub: %v, the last is %d", g, answer.Last)
 	}
 }
 

@@ -121,7 +121,8 @@ func DeleteGraph(tx *Tx, cluster string) error {
 // DeleteCluster deletes every row of a cluster but its events and the Cluster itself. With its Spoke and its join
 // tokens the identity goes: the session of the spoke ends, and only a new join token lets a spoke in.
 func DeleteCluster(tx *Tx, cluster string) error {
-	if err := errors.Join(deleteRows(tx, cluster, ofSpoke, ""), DeleteGraph(tx, cluster)); err != nil {
+	if err := errors.Join(deleteRows(tx, cluster, ofSpoke, ""), DeleteGraph(tx, cluster),
+		eventDrops.Delete(tx, OfCluster(cluster))); err != nil {
 		return err
 	}
 	return DeleteTokens(tx, func(t JoinToken) bool { return t.Cluster == cluster })

@@ -55,7 +55,8 @@
 //	secrets          namespace/name → JSON Secret
 //	events           time-counter → JSON Event          UTC, nanoseconds, fixed width; 16 hexadecimal digits
 //	events.byobject  api.Key.Path NUL time-counter → {} the index of events
-//	events.count     count → JSON {kept, ever}
+//	events.count     count → JSON {kept, ever, runs}
+//	events.dropped   cluster/ → JSON {number, time}    of the last event that was deleted for want of room; / is the hub
 //	blobs            32 bytes SHA-256 → 8 bytes size, big-endian, then one zstd frame
 //
 // A new field of a row needs no new layout. If a row changes its meaning, raise the layout and migrate when the file is

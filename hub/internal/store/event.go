@@ -28,8 +28,9 @@ var eventCounters = newTable[eventCount]("events.count", ofHub)
 
 // eventCount counts the events that are kept, and all that were ever recorded.
 type eventCount struct {
-	Kept int    `json:"kept"`
-	Ever uint64 `json:"ever"`
+	Kept int        `json:"kept"`
+	Ever uint64     `json:"ever"`
+	Runs []eventRun `json:"runs,omitempty"` // the newest that recorded events, in order
 }
 
 const eventCountKey = "count"
@@ -49,6 +50,7 @@ func Record(tx *Tx, e Event) error {
 	}
 	count.Ever++
 	count.Kept++
+	count.noteRun(tx.run, e.Time)
 	key := fmt.Sprintf("%s-%016x", e.Time.Format(eventTime), count.Ever)
 	err = errors.Join(Events.Put(tx, key, e), eventIndex.Put(tx, indexPrefix(e.Object)+key, struct{}{}))
 	if err == nil {
@@ -104,13 +106,14 @@ func deleteOldest(tx *Tx, list []string, n int, count *eventCount) error {
 	}
 	counter := func(at string) string { return at[strings.LastIndexByte(at, '-')+1:] }
 	slices.SortFunc(list, func(a, b string) int { return strings.Compare(counter(a), counter(b)) })
-	for _, at := range list[:min(n, len(list))] {
+	list = list[:min(n, len(list))]
+	for _, at := range list {
 		if err := errors.Join(Events.Delete(tx, eventKey(at)), eventIndex.Delete(tx, at)); err != nil {
 			return err
 		}
 		count.Kept--
 	}
-	return nil
+	return noteDropped(tx, list)
 }
 
 // level deletes the oldest events of the clusters that have the most, until eventSlack is free.

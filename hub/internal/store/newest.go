@@ -74,12 +74,6 @@ func (f EventFilter) leavesOut(at string) bool {
 		f.After > 0 && numberOf(key) <= f.After
 }
 
-// LastEvent returns the number of the last event that was recorded. Later events have higher numbers.
-func LastEvent(tx *Tx) (uint64, error) {
-	count, _, err := eventCounters.GetIntact(tx, eventCountKey)
-	return count.Ever, err
-}
-
 // namespaceOf returns the namespace of the object that an index key names; "" if it has none.
 func namespaceOf(at string) string {
 	path, _, _ := strings.Cut(at, "\x00")

@@ -29,6 +29,7 @@ var (
 type Store struct {
 	engine engine
 	epoch  uint64
+	run    string // another one each time that the store is opened
 	twice  bool
 
 	writing  chan struct{} // capacity 1: full while an Update runs
@@ -45,7 +46,7 @@ func Twice(s *Store) { s.twice = true }
 
 func newStore(e engine, epoch uint64, options []Option) *Store {
 	s := &Store{
-		engine: e, epoch: epoch, writing: make(chan struct{}, 1), watchers: watchers{set: map[*Watcher]bool{}},
+		engine: e, epoch: epoch, run: NewUID(), writing: make(chan struct{}, 1), watchers: watchers{set: map[*Watcher]bool{}},
 	}
 	s.blobs = blobs{store: s, waiting: map[manifest.Digest][]byte{}, young: map[manifest.Digest]bool{}}
 	for _, o := range options {
@@ -135,7 +136,7 @@ func (s *Store) view(ctx context.Context, fn func(*Tx) error) error {
 	if err != nil {
 		return fmt.Errorf("view store: %w", err)
 	}
-	tx := &Tx{engine: t}
+	tx := &Tx{engine: t, run: s.run}
 	defer tx.end()
 	return fn(tx)
 }
@@ -164,7 +165,7 @@ func (s *Store) update(ctx context.Context, fn func(*Tx) error, commit bool) err
 	if err != nil {
 		return fmt.Errorf("update store: %w", err)
 	}
-	tx := &Tx{engine: t, before: map[Change][]byte{}}
+	tx := &Tx{engine: t, before: map[Change][]byte{}, run: s.run}
 	defer tx.end()
 	if err := fn(tx); err != nil || !commit {
 		return err

@@ -10,6 +10,7 @@ type Tx struct {
 	engine engineTx          // nil: the transaction has ended
 	before map[Change][]byte // the value of each written row before, nil if there was none; the map is nil in a View
 	alone  bool              // see NamesNoBlobs
+	run    string            // see EventCursor
 }
 
 // NamesNoBlobs promises that the rows of this transaction name no blob that was put since the last Update. Then the

@@ -2182,7 +2182,9 @@ type ListEventsRequest struct {
 	After uint64 `protobuf:"varint,8,opt,name=after,proto3" json:"after,omitempty"`
 	// With after: if there are none, the hub answers when it records one, at most so much later; a minute at most. An older
 	// hub ignores it, and answers at once.
-	Wait          *durationpb.Duration `protobuf:"bytes,9,opt,name=wait,proto3" json:"wait,omitempty"`
+	Wait *durationpb.Duration `protobuf:"bytes,9,opt,name=wait,proto3" json:"wait,omitempty"`
+	// With after: ListEventsResponse.run of the answer that said it. Empty: a hub that was restored from a backup is not noticed.
+	Run           string `protobuf:"bytes,10,opt,name=run,proto3" json:"run,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2280,11 +2282,22 @@ func (x *ListEventsRequest) GetWait() *durationpb.Duration {
 	return nil
 }
 
+func (x *ListEventsRequest) GetRun() string {
+	if x != nil {
+		return x.Run
+	}
+	return ""
+}
+
 type ListEventsResponse struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Events []*Event               `protobuf:"bytes,1,rep,name=events,proto3" json:"events,omitempty"`
 	// The number of the last event that the hub recorded, of any object. An older hub does not set it.
-	Last          uint64 `protobuf:"varint,2,opt,name=last,proto3" json:"last,omitempty"`
+	Last uint64 `protobuf:"varint,2,opt,name=last,proto3" json:"last,omitempty"`
+	// The run of the hub in which it was recorded.
+	Run string `protobuf:"bytes,3,opt,name=run,proto3" json:"run,omitempty"`
+	// With after: the events that are missing. Not set: there are none.
+	Gap           *EventGap `protobuf:"bytes,4,opt,name=gap,proto3" json:"gap,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2333,6 +2346,93 @@ func (x *ListEventsResponse) GetLast() uint64 {
 	return 0
 }
 
+func (x *ListEventsResponse) GetRun() string {
+	if x != nil {
+		return x.Run
+	}
+	return ""
+}
+
+func (x *ListEventsResponse) GetGap() *EventGap {
+	if x != nil {
+		return x.Gap
+	}
+	return nil
+}
+
+// EventGap says which events were recorded after the one that the caller has seen, and are not kept.
+type EventGap struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The hub was restored from a backup: it lost events, and goes on from the time until, if that is set.
+	Restored bool `protobuf:"varint,1,opt,name=restored,proto3" json:"restored,omitempty"`
+	// Else: these clusters had more events than the hub keeps, empty is the hub itself; at most 20. The last event that was not kept
+	// is of the time until.
+	Clusters []string `protobuf:"bytes,2,rep,name=clusters,proto3" json:"clusters,omitempty"`
+	// How many more clusters there are.
+	More          uint32                 `protobuf:"varint,3,opt,name=more,proto3" json:"more,omitempty"`
+	Until         *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=until,proto3" json:"until,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EventGap) Reset() {
+	*x = EventGap{}
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EventGap) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EventGap) ProtoMessage() {}
+
+func (x *EventGap) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EventGap.ProtoReflect.Descriptor instead.
+func (*EventGap) Descriptor() ([]byte, []int) {
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *EventGap) GetRestored() bool {
+	if x != nil {
+		return x.Restored
+	}
+	return false
+}
+
+func (x *EventGap) GetClusters() []string {
+	if x != nil {
+		return x.Clusters
+	}
+	return nil
+}
+
+func (x *EventGap) GetMore() uint32 {
+	if x != nil {
+		return x.More
+	}
+	return 0
+}
+
+func (x *EventGap) GetUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Until
+	}
+	return nil
+}
+
 type Event struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Time   *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=time,proto3" json:"time,omitempty"`
@@ -2347,7 +2447,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[33]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2359,7 +2459,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[33]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2372,7 +2472,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{33}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Event) GetTime() *timestamppb.Timestamp {
@@ -2419,7 +2519,7 @@ type TreeRequest struct {
 
 func (x *TreeRequest) Reset() {
 	*x = TreeRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[34]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2431,7 +2531,7 @@ func (x *TreeRequest) String() string {
 func (*TreeRequest) ProtoMessage() {}
 
 func (x *TreeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[34]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2444,7 +2544,7 @@ func (x *TreeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TreeRequest.ProtoReflect.Descriptor instead.
 func (*TreeRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{34}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *TreeRequest) GetKey() *ObjectKey {
@@ -2463,7 +2563,7 @@ type TreeResponse struct {
 
 func (x *TreeResponse) Reset() {
 	*x = TreeResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[35]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2475,7 +2575,7 @@ func (x *TreeResponse) String() string {
 func (*TreeResponse) ProtoMessage() {}
 
 func (x *TreeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[35]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2488,7 +2588,7 @@ func (x *TreeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TreeResponse.ProtoReflect.Descriptor instead.
 func (*TreeResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{35}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *TreeResponse) GetRoot() *TreeNode {
@@ -2512,7 +2612,7 @@ type TreeNode struct {
 
 func (x *TreeNode) Reset() {
 	*x = TreeNode{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[36]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2524,7 +2624,7 @@ func (x *TreeNode) String() string {
 func (*TreeNode) ProtoMessage() {}
 
 func (x *TreeNode) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[36]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2537,7 +2637,7 @@ func (x *TreeNode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TreeNode.ProtoReflect.Descriptor instead.
 func (*TreeNode) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{36}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *TreeNode) GetObject() string {
@@ -2577,7 +2677,7 @@ type LocateRequest struct {
 
 func (x *LocateRequest) Reset() {
 	*x = LocateRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[37]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2589,7 +2689,7 @@ func (x *LocateRequest) String() string {
 func (*LocateRequest) ProtoMessage() {}
 
 func (x *LocateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[37]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2602,7 +2702,7 @@ func (x *LocateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LocateRequest.ProtoReflect.Descriptor instead.
 func (*LocateRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{37}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *LocateRequest) GetName() string {
@@ -2624,7 +2724,7 @@ type LocateResponse struct {
 
 func (x *LocateResponse) Reset() {
 	*x = LocateResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[38]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2636,7 +2736,7 @@ func (x *LocateResponse) String() string {
 func (*LocateResponse) ProtoMessage() {}
 
 func (x *LocateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[38]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2649,7 +2749,7 @@ func (x *LocateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LocateResponse.ProtoReflect.Descriptor instead.
 func (*LocateResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{38}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *LocateResponse) GetObjects() []*LocatedObject {
@@ -2681,7 +2781,7 @@ type LocatedObject struct {
 
 func (x *LocatedObject) Reset() {
 	*x = LocatedObject{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[39]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2693,7 +2793,7 @@ func (x *LocatedObject) String() string {
 func (*LocatedObject) ProtoMessage() {}
 
 func (x *LocatedObject) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[39]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2706,7 +2806,7 @@ func (x *LocatedObject) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LocatedObject.ProtoReflect.Descriptor instead.
 func (*LocatedObject) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{39}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *LocatedObject) GetCluster() string {
@@ -2754,7 +2854,7 @@ type ExplainRequest struct {
 
 func (x *ExplainRequest) Reset() {
 	*x = ExplainRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[40]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2766,7 +2866,7 @@ func (x *ExplainRequest) String() string {
 func (*ExplainRequest) ProtoMessage() {}
 
 func (x *ExplainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[40]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2779,7 +2879,7 @@ func (x *ExplainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainRequest.ProtoReflect.Descriptor instead.
 func (*ExplainRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{40}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ExplainRequest) GetKey() *ObjectKey {
@@ -2804,7 +2904,7 @@ type ExplainResponse struct {
 
 func (x *ExplainResponse) Reset() {
 	*x = ExplainResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[41]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2816,7 +2916,7 @@ func (x *ExplainResponse) String() string {
 func (*ExplainResponse) ProtoMessage() {}
 
 func (x *ExplainResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[41]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2829,7 +2929,7 @@ func (x *ExplainResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainResponse.ProtoReflect.Descriptor instead.
 func (*ExplainResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{41}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *ExplainResponse) GetExplanations() []*Explanation {
@@ -2880,7 +2980,7 @@ type Encryption struct {
 
 func (x *Encryption) Reset() {
 	*x = Encryption{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[42]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2892,7 +2992,7 @@ func (x *Encryption) String() string {
 func (*Encryption) ProtoMessage() {}
 
 func (x *Encryption) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[42]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2905,7 +3005,7 @@ func (x *Encryption) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Encryption.ProtoReflect.Descriptor instead.
 func (*Encryption) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{42}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *Encryption) GetObject() *ObjectKey {
@@ -2964,7 +3064,7 @@ type SealedDocument struct {
 
 func (x *SealedDocument) Reset() {
 	*x = SealedDocument{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[43]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2976,7 +3076,7 @@ func (x *SealedDocument) String() string {
 func (*SealedDocument) ProtoMessage() {}
 
 func (x *SealedDocument) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[43]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2989,7 +3089,7 @@ func (x *SealedDocument) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SealedDocument.ProtoReflect.Descriptor instead.
 func (*SealedDocument) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{43}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *SealedDocument) GetPath() string {
@@ -3039,7 +3139,7 @@ type Explanation struct {
 
 func (x *Explanation) Reset() {
 	*x = Explanation{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[44]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3051,7 +3151,7 @@ func (x *Explanation) String() string {
 func (*Explanation) ProtoMessage() {}
 
 func (x *Explanation) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[44]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3064,7 +3164,7 @@ func (x *Explanation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Explanation.ProtoReflect.Descriptor instead.
 func (*Explanation) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{44}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *Explanation) GetObject() *ObjectKey {
@@ -3159,7 +3259,7 @@ type LogsRequest struct {
 
 func (x *LogsRequest) Reset() {
 	*x = LogsRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[45]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3171,7 +3271,7 @@ func (x *LogsRequest) String() string {
 func (*LogsRequest) ProtoMessage() {}
 
 func (x *LogsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[45]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3184,7 +3284,7 @@ func (x *LogsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogsRequest.ProtoReflect.Descriptor instead.
 func (*LogsRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{45}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *LogsRequest) GetCluster() string {
@@ -3255,7 +3355,7 @@ type LogsResponse struct {
 
 func (x *LogsResponse) Reset() {
 	*x = LogsResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[46]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3267,7 +3367,7 @@ func (x *LogsResponse) String() string {
 func (*LogsResponse) ProtoMessage() {}
 
 func (x *LogsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[46]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3280,7 +3380,7 @@ func (x *LogsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogsResponse.ProtoReflect.Descriptor instead.
 func (*LogsResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{46}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *LogsResponse) GetRecords() []*LogRecord {
@@ -3310,7 +3410,7 @@ type LogRecord struct {
 
 func (x *LogRecord) Reset() {
 	*x = LogRecord{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[47]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3322,7 +3422,7 @@ func (x *LogRecord) String() string {
 func (*LogRecord) ProtoMessage() {}
 
 func (x *LogRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[47]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3335,7 +3435,7 @@ func (x *LogRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogRecord.ProtoReflect.Descriptor instead.
 func (*LogRecord) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{47}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *LogRecord) GetTime() *timestamppb.Timestamp {
@@ -3376,7 +3476,7 @@ type LogAttribute struct {
 
 func (x *LogAttribute) Reset() {
 	*x = LogAttribute{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[48]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3388,7 +3488,7 @@ func (x *LogAttribute) String() string {
 func (*LogAttribute) ProtoMessage() {}
 
 func (x *LogAttribute) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[48]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3401,7 +3501,7 @@ func (x *LogAttribute) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogAttribute.ProtoReflect.Descriptor instead.
 func (*LogAttribute) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{48}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *LogAttribute) GetKey() string {
@@ -3428,7 +3528,7 @@ type GetVersionRequest struct {
 
 func (x *GetVersionRequest) Reset() {
 	*x = GetVersionRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[49]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3440,7 +3540,7 @@ func (x *GetVersionRequest) String() string {
 func (*GetVersionRequest) ProtoMessage() {}
 
 func (x *GetVersionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[49]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3453,7 +3553,7 @@ func (x *GetVersionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetVersionRequest.ProtoReflect.Descriptor instead.
 func (*GetVersionRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{49}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *GetVersionRequest) GetSpokes() bool {
@@ -3477,7 +3577,7 @@ type GetVersionResponse struct {
 
 func (x *GetVersionResponse) Reset() {
 	*x = GetVersionResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[50]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3489,7 +3589,7 @@ func (x *GetVersionResponse) String() string {
 func (*GetVersionResponse) ProtoMessage() {}
 
 func (x *GetVersionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[50]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3502,7 +3602,7 @@ func (x *GetVersionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetVersionResponse.ProtoReflect.Descriptor instead.
 func (*GetVersionResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{50}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *GetVersionResponse) GetVersion() string {
@@ -3547,7 +3647,7 @@ type SpokeVersion struct {
 
 func (x *SpokeVersion) Reset() {
 	*x = SpokeVersion{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[51]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3559,7 +3659,7 @@ func (x *SpokeVersion) String() string {
 func (*SpokeVersion) ProtoMessage() {}
 
 func (x *SpokeVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[51]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3572,7 +3672,7 @@ func (x *SpokeVersion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SpokeVersion.ProtoReflect.Descriptor instead.
 func (*SpokeVersion) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{51}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *SpokeVersion) GetVersion() string {
@@ -3608,7 +3708,7 @@ type PublishedRequest struct {
 
 func (x *PublishedRequest) Reset() {
 	*x = PublishedRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[52]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3620,7 +3720,7 @@ func (x *PublishedRequest) String() string {
 func (*PublishedRequest) ProtoMessage() {}
 
 func (x *PublishedRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[52]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3633,7 +3733,7 @@ func (x *PublishedRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishedRequest.ProtoReflect.Descriptor instead.
 func (*PublishedRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{52}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *PublishedRequest) GetClusters() []string {
@@ -3665,7 +3765,7 @@ type PublishedResponse struct {
 
 func (x *PublishedResponse) Reset() {
 	*x = PublishedResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[53]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3677,7 +3777,7 @@ func (x *PublishedResponse) String() string {
 func (*PublishedResponse) ProtoMessage() {}
 
 func (x *PublishedResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[53]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3690,7 +3790,7 @@ func (x *PublishedResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishedResponse.ProtoReflect.Descriptor instead.
 func (*PublishedResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{53}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *PublishedResponse) GetPart() isPublishedResponse_Part {
@@ -3745,7 +3845,7 @@ type PublishedHub struct {
 
 func (x *PublishedHub) Reset() {
 	*x = PublishedHub{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[54]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3757,7 +3857,7 @@ func (x *PublishedHub) String() string {
 func (*PublishedHub) ProtoMessage() {}
 
 func (x *PublishedHub) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[54]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3770,7 +3870,7 @@ func (x *PublishedHub) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishedHub.ProtoReflect.Descriptor instead.
 func (*PublishedHub) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{54}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *PublishedHub) GetEpoch() uint64 {
@@ -3803,7 +3903,7 @@ type HubObject struct {
 
 func (x *HubObject) Reset() {
 	*x = HubObject{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[55]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3815,7 +3915,7 @@ func (x *HubObject) String() string {
 func (*HubObject) ProtoMessage() {}
 
 func (x *HubObject) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[55]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3828,7 +3928,7 @@ func (x *HubObject) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HubObject.ProtoReflect.Descriptor instead.
 func (*HubObject) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{55}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *HubObject) GetJson() []byte {
@@ -3882,7 +3982,7 @@ type PublishedCluster struct {
 
 func (x *PublishedCluster) Reset() {
 	*x = PublishedCluster{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[56]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3894,7 +3994,7 @@ func (x *PublishedCluster) String() string {
 func (*PublishedCluster) ProtoMessage() {}
 
 func (x *PublishedCluster) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[56]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3907,7 +4007,7 @@ func (x *PublishedCluster) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishedCluster.ProtoReflect.Descriptor instead.
 func (*PublishedCluster) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{56}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *PublishedCluster) GetCluster() string {
@@ -3975,7 +4075,7 @@ type CapabilitiesRequest struct {
 
 func (x *CapabilitiesRequest) Reset() {
 	*x = CapabilitiesRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[57]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3987,7 +4087,7 @@ func (x *CapabilitiesRequest) String() string {
 func (*CapabilitiesRequest) ProtoMessage() {}
 
 func (x *CapabilitiesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[57]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4000,7 +4100,7 @@ func (x *CapabilitiesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CapabilitiesRequest.ProtoReflect.Descriptor instead.
 func (*CapabilitiesRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{57}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *CapabilitiesRequest) GetCluster() string {
@@ -4022,7 +4122,7 @@ type CapabilitiesResponse struct {
 
 func (x *CapabilitiesResponse) Reset() {
 	*x = CapabilitiesResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[58]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4034,7 +4134,7 @@ func (x *CapabilitiesResponse) String() string {
 func (*CapabilitiesResponse) ProtoMessage() {}
 
 func (x *CapabilitiesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[58]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4047,7 +4147,7 @@ func (x *CapabilitiesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CapabilitiesResponse.ProtoReflect.Descriptor instead.
 func (*CapabilitiesResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{58}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *CapabilitiesResponse) GetKubernetesVersion() string {
@@ -4075,7 +4175,7 @@ type ShapesRequest struct {
 
 func (x *ShapesRequest) Reset() {
 	*x = ShapesRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[59]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4087,7 +4187,7 @@ func (x *ShapesRequest) String() string {
 func (*ShapesRequest) ProtoMessage() {}
 
 func (x *ShapesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[59]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4100,7 +4200,7 @@ func (x *ShapesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShapesRequest.ProtoReflect.Descriptor instead.
 func (*ShapesRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{59}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *ShapesRequest) GetCluster() string {
@@ -4127,7 +4227,7 @@ type ShapesResponse struct {
 
 func (x *ShapesResponse) Reset() {
 	*x = ShapesResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[60]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4139,7 +4239,7 @@ func (x *ShapesResponse) String() string {
 func (*ShapesResponse) ProtoMessage() {}
 
 func (x *ShapesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[60]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4152,7 +4252,7 @@ func (x *ShapesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShapesResponse.ProtoReflect.Descriptor instead.
 func (*ShapesResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{60}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *ShapesResponse) GetShapes() []*KnownShape {
@@ -4178,7 +4278,7 @@ type KnownShape struct {
 
 func (x *KnownShape) Reset() {
 	*x = KnownShape{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[61]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4190,7 +4290,7 @@ func (x *KnownShape) String() string {
 func (*KnownShape) ProtoMessage() {}
 
 func (x *KnownShape) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[61]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4203,7 +4303,7 @@ func (x *KnownShape) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KnownShape.ProtoReflect.Descriptor instead.
 func (*KnownShape) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{61}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *KnownShape) GetQuestion() []byte {
@@ -4261,7 +4361,7 @@ type PublishedApplication struct {
 
 func (x *PublishedApplication) Reset() {
 	*x = PublishedApplication{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[62]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4273,7 +4373,7 @@ func (x *PublishedApplication) String() string {
 func (*PublishedApplication) ProtoMessage() {}
 
 func (x *PublishedApplication) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[62]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4286,7 +4386,7 @@ func (x *PublishedApplication) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishedApplication.ProtoReflect.Descriptor instead.
 func (*PublishedApplication) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{62}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *PublishedApplication) GetKey() *ObjectKey {
@@ -4372,7 +4472,7 @@ type ToldRelease struct {
 
 func (x *ToldRelease) Reset() {
 	*x = ToldRelease{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[63]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4384,7 +4484,7 @@ func (x *ToldRelease) String() string {
 func (*ToldRelease) ProtoMessage() {}
 
 func (x *ToldRelease) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[63]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4397,7 +4497,7 @@ func (x *ToldRelease) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ToldRelease.ProtoReflect.Descriptor instead.
 func (*ToldRelease) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{63}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *ToldRelease) GetUpgrade() bool {
@@ -4428,7 +4528,7 @@ type PublishedContentRequest struct {
 
 func (x *PublishedContentRequest) Reset() {
 	*x = PublishedContentRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[64]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4440,7 +4540,7 @@ func (x *PublishedContentRequest) String() string {
 func (*PublishedContentRequest) ProtoMessage() {}
 
 func (x *PublishedContentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[64]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4453,7 +4553,7 @@ func (x *PublishedContentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishedContentRequest.ProtoReflect.Descriptor instead.
 func (*PublishedContentRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{64}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *PublishedContentRequest) GetKey() *ObjectKey {
@@ -4490,7 +4590,7 @@ type PublishedContentResponse struct {
 
 func (x *PublishedContentResponse) Reset() {
 	*x = PublishedContentResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[65]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4502,7 +4602,7 @@ func (x *PublishedContentResponse) String() string {
 func (*PublishedContentResponse) ProtoMessage() {}
 
 func (x *PublishedContentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[65]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4515,7 +4615,7 @@ func (x *PublishedContentResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishedContentResponse.ProtoReflect.Descriptor instead.
 func (*PublishedContentResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{65}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *PublishedContentResponse) GetDigest() string {
@@ -4550,7 +4650,7 @@ type HistoryRequest struct {
 
 func (x *HistoryRequest) Reset() {
 	*x = HistoryRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[66]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4562,7 +4662,7 @@ func (x *HistoryRequest) String() string {
 func (*HistoryRequest) ProtoMessage() {}
 
 func (x *HistoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[66]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4575,7 +4675,7 @@ func (x *HistoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryRequest.ProtoReflect.Descriptor instead.
 func (*HistoryRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{66}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *HistoryRequest) GetCluster() string {
@@ -4603,7 +4703,7 @@ type HistoryResponse struct {
 
 func (x *HistoryResponse) Reset() {
 	*x = HistoryResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[67]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4615,7 +4715,7 @@ func (x *HistoryResponse) String() string {
 func (*HistoryResponse) ProtoMessage() {}
 
 func (x *HistoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[67]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4628,7 +4728,7 @@ func (x *HistoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryResponse.ProtoReflect.Descriptor instead.
 func (*HistoryResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{67}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *HistoryResponse) GetReleases() []*PastRelease {
@@ -4663,7 +4763,7 @@ type PastRelease struct {
 
 func (x *PastRelease) Reset() {
 	*x = PastRelease{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[68]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4675,7 +4775,7 @@ func (x *PastRelease) String() string {
 func (*PastRelease) ProtoMessage() {}
 
 func (x *PastRelease) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[68]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4688,7 +4788,7 @@ func (x *PastRelease) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PastRelease.ProtoReflect.Descriptor instead.
 func (*PastRelease) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{68}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *PastRelease) GetSequence() uint64 {
@@ -4753,7 +4853,7 @@ type ReleasedApplication struct {
 
 func (x *ReleasedApplication) Reset() {
 	*x = ReleasedApplication{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[69]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4765,7 +4865,7 @@ func (x *ReleasedApplication) String() string {
 func (*ReleasedApplication) ProtoMessage() {}
 
 func (x *ReleasedApplication) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[69]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4778,7 +4878,7 @@ func (x *ReleasedApplication) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleasedApplication.ProtoReflect.Descriptor instead.
 func (*ReleasedApplication) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{69}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *ReleasedApplication) GetKey() *ObjectKey {
@@ -4848,7 +4948,7 @@ type Pin struct {
 
 func (x *Pin) Reset() {
 	*x = Pin{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[70]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4860,7 +4960,7 @@ func (x *Pin) String() string {
 func (*Pin) ProtoMessage() {}
 
 func (x *Pin) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[70]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4873,7 +4973,7 @@ func (x *Pin) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pin.ProtoReflect.Descriptor instead.
 func (*Pin) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{70}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *Pin) GetSequence() uint64 {
@@ -4908,7 +5008,7 @@ type RollbackRequest struct {
 
 func (x *RollbackRequest) Reset() {
 	*x = RollbackRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[71]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4920,7 +5020,7 @@ func (x *RollbackRequest) String() string {
 func (*RollbackRequest) ProtoMessage() {}
 
 func (x *RollbackRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[71]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4933,7 +5033,7 @@ func (x *RollbackRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RollbackRequest.ProtoReflect.Descriptor instead.
 func (*RollbackRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{71}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *RollbackRequest) GetCluster() string {
@@ -4961,7 +5061,7 @@ type RollbackResponse struct {
 
 func (x *RollbackResponse) Reset() {
 	*x = RollbackResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[72]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4973,7 +5073,7 @@ func (x *RollbackResponse) String() string {
 func (*RollbackResponse) ProtoMessage() {}
 
 func (x *RollbackResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[72]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4986,7 +5086,7 @@ func (x *RollbackResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RollbackResponse.ProtoReflect.Descriptor instead.
 func (*RollbackResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{72}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *RollbackResponse) GetSequence() uint64 {
@@ -5014,7 +5114,7 @@ type PreviewRollbackRequest struct {
 
 func (x *PreviewRollbackRequest) Reset() {
 	*x = PreviewRollbackRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[73]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5026,7 +5126,7 @@ func (x *PreviewRollbackRequest) String() string {
 func (*PreviewRollbackRequest) ProtoMessage() {}
 
 func (x *PreviewRollbackRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[73]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5039,7 +5139,7 @@ func (x *PreviewRollbackRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewRollbackRequest.ProtoReflect.Descriptor instead.
 func (*PreviewRollbackRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{73}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *PreviewRollbackRequest) GetCluster() string {
@@ -5067,7 +5167,7 @@ type PreviewRollbackResponse struct {
 
 func (x *PreviewRollbackResponse) Reset() {
 	*x = PreviewRollbackResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[74]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5079,7 +5179,7 @@ func (x *PreviewRollbackResponse) String() string {
 func (*PreviewRollbackResponse) ProtoMessage() {}
 
 func (x *PreviewRollbackResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[74]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5092,7 +5192,7 @@ func (x *PreviewRollbackResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewRollbackResponse.ProtoReflect.Descriptor instead.
 func (*PreviewRollbackResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{74}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *PreviewRollbackResponse) GetSequence() uint64 {
@@ -5121,7 +5221,7 @@ type ReleaseRequest struct {
 
 func (x *ReleaseRequest) Reset() {
 	*x = ReleaseRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[75]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5133,7 +5233,7 @@ func (x *ReleaseRequest) String() string {
 func (*ReleaseRequest) ProtoMessage() {}
 
 func (x *ReleaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[75]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5146,7 +5246,7 @@ func (x *ReleaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseRequest.ProtoReflect.Descriptor instead.
 func (*ReleaseRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{75}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *ReleaseRequest) GetCluster() string {
@@ -5175,7 +5275,7 @@ type ReleaseResponse struct {
 
 func (x *ReleaseResponse) Reset() {
 	*x = ReleaseResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[76]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5187,7 +5287,7 @@ func (x *ReleaseResponse) String() string {
 func (*ReleaseResponse) ProtoMessage() {}
 
 func (x *ReleaseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[76]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5200,7 +5300,7 @@ func (x *ReleaseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseResponse.ProtoReflect.Descriptor instead.
 func (*ReleaseResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{76}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *ReleaseResponse) GetReplaces() uint64 {
@@ -5226,7 +5326,7 @@ type PreviewReleaseRequest struct {
 
 func (x *PreviewReleaseRequest) Reset() {
 	*x = PreviewReleaseRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[77]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5238,7 +5338,7 @@ func (x *PreviewReleaseRequest) String() string {
 func (*PreviewReleaseRequest) ProtoMessage() {}
 
 func (x *PreviewReleaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[77]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5251,7 +5351,7 @@ func (x *PreviewReleaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewReleaseRequest.ProtoReflect.Descriptor instead.
 func (*PreviewReleaseRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{77}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *PreviewReleaseRequest) GetCluster() string {
@@ -5271,7 +5371,7 @@ type PreviewReleaseResponse struct {
 
 func (x *PreviewReleaseResponse) Reset() {
 	*x = PreviewReleaseResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[78]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5283,7 +5383,7 @@ func (x *PreviewReleaseResponse) String() string {
 func (*PreviewReleaseResponse) ProtoMessage() {}
 
 func (x *PreviewReleaseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[78]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5296,7 +5396,7 @@ func (x *PreviewReleaseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewReleaseResponse.ProtoReflect.Descriptor instead.
 func (*PreviewReleaseResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{78}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *PreviewReleaseResponse) GetApplications() []*ReleasedApplication {
@@ -5324,7 +5424,7 @@ type PreviewLiveRequest struct {
 
 func (x *PreviewLiveRequest) Reset() {
 	*x = PreviewLiveRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[79]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5336,7 +5436,7 @@ func (x *PreviewLiveRequest) String() string {
 func (*PreviewLiveRequest) ProtoMessage() {}
 
 func (x *PreviewLiveRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[79]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5349,7 +5449,7 @@ func (x *PreviewLiveRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewLiveRequest.ProtoReflect.Descriptor instead.
 func (*PreviewLiveRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{79}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *PreviewLiveRequest) GetCluster() string {
@@ -5390,7 +5490,7 @@ type PreviewLiveResponse struct {
 
 func (x *PreviewLiveResponse) Reset() {
 	*x = PreviewLiveResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[80]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5402,7 +5502,7 @@ func (x *PreviewLiveResponse) String() string {
 func (*PreviewLiveResponse) ProtoMessage() {}
 
 func (x *PreviewLiveResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[80]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5415,7 +5515,7 @@ func (x *PreviewLiveResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewLiveResponse.ProtoReflect.Descriptor instead.
 func (*PreviewLiveResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{80}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *PreviewLiveResponse) GetApplications() []*PreviewedApplication {
@@ -5441,7 +5541,7 @@ type PreviewedApplication struct {
 
 func (x *PreviewedApplication) Reset() {
 	*x = PreviewedApplication{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[81]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5453,7 +5553,7 @@ func (x *PreviewedApplication) String() string {
 func (*PreviewedApplication) ProtoMessage() {}
 
 func (x *PreviewedApplication) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[81]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5466,7 +5566,7 @@ func (x *PreviewedApplication) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewedApplication.ProtoReflect.Descriptor instead.
 func (*PreviewedApplication) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{81}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{82}
 }
 
 func (x *PreviewedApplication) GetKey() *ObjectKey {
@@ -5515,7 +5615,7 @@ type PreviewedObject struct {
 
 func (x *PreviewedObject) Reset() {
 	*x = PreviewedObject{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[82]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5527,7 +5627,7 @@ func (x *PreviewedObject) String() string {
 func (*PreviewedObject) ProtoMessage() {}
 
 func (x *PreviewedObject) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[82]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5540,7 +5640,7 @@ func (x *PreviewedObject) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewedObject.ProtoReflect.Descriptor instead.
 func (*PreviewedObject) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{82}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{83}
 }
 
 func (x *PreviewedObject) GetObject() string {
@@ -5593,7 +5693,7 @@ type PreviewedField struct {
 
 func (x *PreviewedField) Reset() {
 	*x = PreviewedField{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[83]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5605,7 +5705,7 @@ func (x *PreviewedField) String() string {
 func (*PreviewedField) ProtoMessage() {}
 
 func (x *PreviewedField) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[83]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5618,7 +5718,7 @@ func (x *PreviewedField) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewedField.ProtoReflect.Descriptor instead.
 func (*PreviewedField) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{83}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{84}
 }
 
 func (x *PreviewedField) GetPath() string {
@@ -5651,7 +5751,7 @@ type ListSchemasRequest struct {
 
 func (x *ListSchemasRequest) Reset() {
 	*x = ListSchemasRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[84]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5663,7 +5763,7 @@ func (x *ListSchemasRequest) String() string {
 func (*ListSchemasRequest) ProtoMessage() {}
 
 func (x *ListSchemasRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[84]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5676,7 +5776,7 @@ func (x *ListSchemasRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSchemasRequest.ProtoReflect.Descriptor instead.
 func (*ListSchemasRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{84}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{85}
 }
 
 func (x *ListSchemasRequest) GetCluster() string {
@@ -5695,7 +5795,7 @@ type ListSchemasResponse struct {
 
 func (x *ListSchemasResponse) Reset() {
 	*x = ListSchemasResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[85]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5707,7 +5807,7 @@ func (x *ListSchemasResponse) String() string {
 func (*ListSchemasResponse) ProtoMessage() {}
 
 func (x *ListSchemasResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[85]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5720,7 +5820,7 @@ func (x *ListSchemasResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSchemasResponse.ProtoReflect.Descriptor instead.
 func (*ListSchemasResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{85}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{86}
 }
 
 func (x *ListSchemasResponse) GetServed() []*SchemaVersion {
@@ -5744,7 +5844,7 @@ type SchemaVersion struct {
 
 func (x *SchemaVersion) Reset() {
 	*x = SchemaVersion{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[86]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[87]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5756,7 +5856,7 @@ func (x *SchemaVersion) String() string {
 func (*SchemaVersion) ProtoMessage() {}
 
 func (x *SchemaVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[86]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[87]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5769,7 +5869,7 @@ func (x *SchemaVersion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SchemaVersion.ProtoReflect.Descriptor instead.
 func (*SchemaVersion) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{86}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{87}
 }
 
 func (x *SchemaVersion) GetGroup() string {
@@ -5803,7 +5903,7 @@ type ReadSchemaRequest struct {
 
 func (x *ReadSchemaRequest) Reset() {
 	*x = ReadSchemaRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[87]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[88]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5815,7 +5915,7 @@ func (x *ReadSchemaRequest) String() string {
 func (*ReadSchemaRequest) ProtoMessage() {}
 
 func (x *ReadSchemaRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[87]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[88]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5828,7 +5928,7 @@ func (x *ReadSchemaRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadSchemaRequest.ProtoReflect.Descriptor instead.
 func (*ReadSchemaRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{87}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{88}
 }
 
 func (x *ReadSchemaRequest) GetCluster() string {
@@ -5857,7 +5957,7 @@ type ReadSchemaResponse struct {
 
 func (x *ReadSchemaResponse) Reset() {
 	*x = ReadSchemaResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[88]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[89]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5869,7 +5969,7 @@ func (x *ReadSchemaResponse) String() string {
 func (*ReadSchemaResponse) ProtoMessage() {}
 
 func (x *ReadSchemaResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[88]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[89]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5882,7 +5982,7 @@ func (x *ReadSchemaResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadSchemaResponse.ProtoReflect.Descriptor instead.
 func (*ReadSchemaResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{88}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{89}
 }
 
 func (x *ReadSchemaResponse) GetData() []byte {
@@ -5912,7 +6012,7 @@ type PinHelmReleaseRequest struct {
 
 func (x *PinHelmReleaseRequest) Reset() {
 	*x = PinHelmReleaseRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[89]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[90]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5924,7 +6024,7 @@ func (x *PinHelmReleaseRequest) String() string {
 func (*PinHelmReleaseRequest) ProtoMessage() {}
 
 func (x *PinHelmReleaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[89]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[90]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5937,7 +6037,7 @@ func (x *PinHelmReleaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PinHelmReleaseRequest.ProtoReflect.Descriptor instead.
 func (*PinHelmReleaseRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{89}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{90}
 }
 
 func (x *PinHelmReleaseRequest) GetKey() *ObjectKey {
@@ -5972,7 +6072,7 @@ type PinHelmReleaseResponse struct {
 
 func (x *PinHelmReleaseResponse) Reset() {
 	*x = PinHelmReleaseResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[90]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[91]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5984,7 +6084,7 @@ func (x *PinHelmReleaseResponse) String() string {
 func (*PinHelmReleaseResponse) ProtoMessage() {}
 
 func (x *PinHelmReleaseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[90]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[91]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5997,7 +6097,7 @@ func (x *PinHelmReleaseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PinHelmReleaseResponse.ProtoReflect.Descriptor instead.
 func (*PinHelmReleaseResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{90}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{91}
 }
 
 func (x *PinHelmReleaseResponse) GetNow() *HelmRevision {
@@ -6029,7 +6129,7 @@ type HelmRevision struct {
 
 func (x *HelmRevision) Reset() {
 	*x = HelmRevision{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[91]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[92]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6041,7 +6141,7 @@ func (x *HelmRevision) String() string {
 func (*HelmRevision) ProtoMessage() {}
 
 func (x *HelmRevision) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[91]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[92]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6054,7 +6154,7 @@ func (x *HelmRevision) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HelmRevision.ProtoReflect.Descriptor instead.
 func (*HelmRevision) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{91}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{92}
 }
 
 func (x *HelmRevision) GetRevision() uint32 {
@@ -6102,7 +6202,7 @@ type UnpinHelmReleaseRequest struct {
 
 func (x *UnpinHelmReleaseRequest) Reset() {
 	*x = UnpinHelmReleaseRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[92]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[93]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6114,7 +6214,7 @@ func (x *UnpinHelmReleaseRequest) String() string {
 func (*UnpinHelmReleaseRequest) ProtoMessage() {}
 
 func (x *UnpinHelmReleaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[92]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[93]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6127,7 +6227,7 @@ func (x *UnpinHelmReleaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnpinHelmReleaseRequest.ProtoReflect.Descriptor instead.
 func (*UnpinHelmReleaseRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{92}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{93}
 }
 
 func (x *UnpinHelmReleaseRequest) GetKey() *ObjectKey {
@@ -6159,7 +6259,7 @@ type UnpinHelmReleaseResponse struct {
 
 func (x *UnpinHelmReleaseResponse) Reset() {
 	*x = UnpinHelmReleaseResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[93]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[94]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6171,7 +6271,7 @@ func (x *UnpinHelmReleaseResponse) String() string {
 func (*UnpinHelmReleaseResponse) ProtoMessage() {}
 
 func (x *UnpinHelmReleaseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[93]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[94]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6184,7 +6284,7 @@ func (x *UnpinHelmReleaseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnpinHelmReleaseResponse.ProtoReflect.Descriptor instead.
 func (*UnpinHelmReleaseResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{93}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{94}
 }
 
 func (x *UnpinHelmReleaseResponse) GetRevision() uint32 {
@@ -6355,7 +6455,7 @@ const file_nave_admin_v1_admin_proto_rawDesc = "" +
 	"\ftrust_domain\x18\x06 \x01(\tR\vtrustDomain\x12\x1f\n" +
 	"\vspoke_image\x18\a \x01(\tR\n" +
 	"spokeImage\x12+\n" +
-	"\x11certificate_ended\x18\b \x01(\bR\x10certificateEnded\"\xbd\x02\n" +
+	"\x11certificate_ended\x18\b \x01(\bR\x10certificateEnded\"\xcf\x02\n" +
 	"\x11ListEventsRequest\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\tR\acluster\x12!\n" +
 	"\fall_clusters\x18\x02 \x01(\bR\vallClusters\x12*\n" +
@@ -6365,10 +6465,19 @@ const file_nave_admin_v1_admin_proto_rawDesc = "" +
 	"\x05types\x18\x06 \x03(\tR\x05types\x120\n" +
 	"\x05since\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12\x14\n" +
 	"\x05after\x18\b \x01(\x04R\x05after\x12-\n" +
-	"\x04wait\x18\t \x01(\v2\x19.google.protobuf.DurationR\x04wait\"V\n" +
+	"\x04wait\x18\t \x01(\v2\x19.google.protobuf.DurationR\x04wait\x12\x10\n" +
+	"\x03run\x18\n" +
+	" \x01(\tR\x03run\"\x93\x01\n" +
 	"\x12ListEventsResponse\x12,\n" +
 	"\x06events\x18\x01 \x03(\v2\x14.nave.admin.v1.EventR\x06events\x12\x12\n" +
-	"\x04last\x18\x02 \x01(\x04R\x04last\"\xaf\x01\n" +
+	"\x04last\x18\x02 \x01(\x04R\x04last\x12\x10\n" +
+	"\x03run\x18\x03 \x01(\tR\x03run\x12)\n" +
+	"\x03gap\x18\x04 \x01(\v2\x17.nave.admin.v1.EventGapR\x03gap\"\x88\x01\n" +
+	"\bEventGap\x12\x1a\n" +
+	"\brestored\x18\x01 \x01(\bR\brestored\x12\x1a\n" +
+	"\bclusters\x18\x02 \x03(\tR\bclusters\x12\x12\n" +
+	"\x04more\x18\x03 \x01(\rR\x04more\x120\n" +
+	"\x05until\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\"\xaf\x01\n" +
 	"\x05Event\x12.\n" +
 	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x120\n" +
 	"\x06object\x18\x02 \x01(\v2\x18.nave.admin.v1.ObjectKeyR\x06object\x12\x12\n" +
@@ -6708,7 +6817,7 @@ func file_nave_admin_v1_admin_proto_rawDescGZIP() []byte {
 }
 
 var file_nave_admin_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_nave_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 94)
+var file_nave_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 95)
 var file_nave_admin_v1_admin_proto_goTypes = []any{
 	(GivenBy)(0),                     // 0: nave.admin.v1.GivenBy
 	(WatchType)(0),                   // 1: nave.admin.v1.WatchType
@@ -6746,69 +6855,70 @@ var file_nave_admin_v1_admin_proto_goTypes = []any{
 	(*CreateJoinTokenResponse)(nil),  // 33: nave.admin.v1.CreateJoinTokenResponse
 	(*ListEventsRequest)(nil),        // 34: nave.admin.v1.ListEventsRequest
 	(*ListEventsResponse)(nil),       // 35: nave.admin.v1.ListEventsResponse
-	(*Event)(nil),                    // 36: nave.admin.v1.Event
-	(*TreeRequest)(nil),              // 37: nave.admin.v1.TreeRequest
-	(*TreeResponse)(nil),             // 38: nave.admin.v1.TreeResponse
-	(*TreeNode)(nil),                 // 39: nave.admin.v1.TreeNode
-	(*LocateRequest)(nil),            // 40: nave.admin.v1.LocateRequest
-	(*LocateResponse)(nil),           // 41: nave.admin.v1.LocateResponse
-	(*LocatedObject)(nil),            // 42: nave.admin.v1.LocatedObject
-	(*ExplainRequest)(nil),           // 43: nave.admin.v1.ExplainRequest
-	(*ExplainResponse)(nil),          // 44: nave.admin.v1.ExplainResponse
-	(*Encryption)(nil),               // 45: nave.admin.v1.Encryption
-	(*SealedDocument)(nil),           // 46: nave.admin.v1.SealedDocument
-	(*Explanation)(nil),              // 47: nave.admin.v1.Explanation
-	(*LogsRequest)(nil),              // 48: nave.admin.v1.LogsRequest
-	(*LogsResponse)(nil),             // 49: nave.admin.v1.LogsResponse
-	(*LogRecord)(nil),                // 50: nave.admin.v1.LogRecord
-	(*LogAttribute)(nil),             // 51: nave.admin.v1.LogAttribute
-	(*GetVersionRequest)(nil),        // 52: nave.admin.v1.GetVersionRequest
-	(*GetVersionResponse)(nil),       // 53: nave.admin.v1.GetVersionResponse
-	(*SpokeVersion)(nil),             // 54: nave.admin.v1.SpokeVersion
-	(*PublishedRequest)(nil),         // 55: nave.admin.v1.PublishedRequest
-	(*PublishedResponse)(nil),        // 56: nave.admin.v1.PublishedResponse
-	(*PublishedHub)(nil),             // 57: nave.admin.v1.PublishedHub
-	(*HubObject)(nil),                // 58: nave.admin.v1.HubObject
-	(*PublishedCluster)(nil),         // 59: nave.admin.v1.PublishedCluster
-	(*CapabilitiesRequest)(nil),      // 60: nave.admin.v1.CapabilitiesRequest
-	(*CapabilitiesResponse)(nil),     // 61: nave.admin.v1.CapabilitiesResponse
-	(*ShapesRequest)(nil),            // 62: nave.admin.v1.ShapesRequest
-	(*ShapesResponse)(nil),           // 63: nave.admin.v1.ShapesResponse
-	(*KnownShape)(nil),               // 64: nave.admin.v1.KnownShape
-	(*PublishedApplication)(nil),     // 65: nave.admin.v1.PublishedApplication
-	(*ToldRelease)(nil),              // 66: nave.admin.v1.ToldRelease
-	(*PublishedContentRequest)(nil),  // 67: nave.admin.v1.PublishedContentRequest
-	(*PublishedContentResponse)(nil), // 68: nave.admin.v1.PublishedContentResponse
-	(*HistoryRequest)(nil),           // 69: nave.admin.v1.HistoryRequest
-	(*HistoryResponse)(nil),          // 70: nave.admin.v1.HistoryResponse
-	(*PastRelease)(nil),              // 71: nave.admin.v1.PastRelease
-	(*ReleasedApplication)(nil),      // 72: nave.admin.v1.ReleasedApplication
-	(*Pin)(nil),                      // 73: nave.admin.v1.Pin
-	(*RollbackRequest)(nil),          // 74: nave.admin.v1.RollbackRequest
-	(*RollbackResponse)(nil),         // 75: nave.admin.v1.RollbackResponse
-	(*PreviewRollbackRequest)(nil),   // 76: nave.admin.v1.PreviewRollbackRequest
-	(*PreviewRollbackResponse)(nil),  // 77: nave.admin.v1.PreviewRollbackResponse
-	(*ReleaseRequest)(nil),           // 78: nave.admin.v1.ReleaseRequest
-	(*ReleaseResponse)(nil),          // 79: nave.admin.v1.ReleaseResponse
-	(*PreviewReleaseRequest)(nil),    // 80: nave.admin.v1.PreviewReleaseRequest
-	(*PreviewReleaseResponse)(nil),   // 81: nave.admin.v1.PreviewReleaseResponse
-	(*PreviewLiveRequest)(nil),       // 82: nave.admin.v1.PreviewLiveRequest
-	(*PreviewLiveResponse)(nil),      // 83: nave.admin.v1.PreviewLiveResponse
-	(*PreviewedApplication)(nil),     // 84: nave.admin.v1.PreviewedApplication
-	(*PreviewedObject)(nil),          // 85: nave.admin.v1.PreviewedObject
-	(*PreviewedField)(nil),           // 86: nave.admin.v1.PreviewedField
-	(*ListSchemasRequest)(nil),       // 87: nave.admin.v1.ListSchemasRequest
-	(*ListSchemasResponse)(nil),      // 88: nave.admin.v1.ListSchemasResponse
-	(*SchemaVersion)(nil),            // 89: nave.admin.v1.SchemaVersion
-	(*ReadSchemaRequest)(nil),        // 90: nave.admin.v1.ReadSchemaRequest
-	(*ReadSchemaResponse)(nil),       // 91: nave.admin.v1.ReadSchemaResponse
-	(*PinHelmReleaseRequest)(nil),    // 92: nave.admin.v1.PinHelmReleaseRequest
-	(*PinHelmReleaseResponse)(nil),   // 93: nave.admin.v1.PinHelmReleaseResponse
-	(*HelmRevision)(nil),             // 94: nave.admin.v1.HelmRevision
-	(*UnpinHelmReleaseRequest)(nil),  // 95: nave.admin.v1.UnpinHelmReleaseRequest
-	(*UnpinHelmReleaseResponse)(nil), // 96: nave.admin.v1.UnpinHelmReleaseResponse
-	(*timestamppb.Timestamp)(nil),    // 97: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),      // 98: google.protobuf.Duration
+	(*EventGap)(nil),                 // 36: nave.admin.v1.EventGap
+	(*Event)(nil),                    // 37: nave.admin.v1.Event
+	(*TreeRequest)(nil),              // 38: nave.admin.v1.TreeRequest
+	(*TreeResponse)(nil),             // 39: nave.admin.v1.TreeResponse
+	(*TreeNode)(nil),                 // 40: nave.admin.v1.TreeNode
+	(*LocateRequest)(nil),            // 41: nave.admin.v1.LocateRequest
+	(*LocateResponse)(nil),           // 42: nave.admin.v1.LocateResponse
+	(*LocatedObject)(nil),            // 43: nave.admin.v1.LocatedObject
+	(*ExplainRequest)(nil),           // 44: nave.admin.v1.ExplainRequest
+	(*ExplainResponse)(nil),          // 45: nave.admin.v1.ExplainResponse
+	(*Encryption)(nil),               // 46: nave.admin.v1.Encryption
+	(*SealedDocument)(nil),           // 47: nave.admin.v1.SealedDocument
+	(*Explanation)(nil),              // 48: nave.admin.v1.Explanation
+	(*LogsRequest)(nil),              // 49: nave.admin.v1.LogsRequest
+	(*LogsResponse)(nil),             // 50: nave.admin.v1.LogsResponse
+	(*LogRecord)(nil),                // 51: nave.admin.v1.LogRecord
+	(*LogAttribute)(nil),             // 52: nave.admin.v1.LogAttribute
+	(*GetVersionRequest)(nil),        // 53: nave.admin.v1.GetVersionRequest
+	(*GetVersionResponse)(nil),       // 54: nave.admin.v1.GetVersionResponse
+	(*SpokeVersion)(nil),             // 55: nave.admin.v1.SpokeVersion
+	(*PublishedRequest)(nil),         // 56: nave.admin.v1.PublishedRequest
+	(*PublishedResponse)(nil),        // 57: nave.admin.v1.PublishedResponse
+	(*PublishedHub)(nil),             // 58: nave.admin.v1.PublishedHub
+	(*HubObject)(nil),                // 59: nave.admin.v1.HubObject
+	(*PublishedCluster)(nil),         // 60: nave.admin.v1.PublishedCluster
+	(*CapabilitiesRequest)(nil),      // 61: nave.admin.v1.CapabilitiesRequest
+	(*CapabilitiesResponse)(nil),     // 62: nave.admin.v1.CapabilitiesResponse
+	(*ShapesRequest)(nil),            // 63: nave.admin.v1.ShapesRequest
+	(*ShapesResponse)(nil),           // 64: nave.admin.v1.ShapesResponse
+	(*KnownShape)(nil),               // 65: nave.admin.v1.KnownShape
+	(*PublishedApplication)(nil),     // 66: nave.admin.v1.PublishedApplication
+	(*ToldRelease)(nil),              // 67: nave.admin.v1.ToldRelease
+	(*PublishedContentRequest)(nil),  // 68: nave.admin.v1.PublishedContentRequest
+	(*PublishedContentResponse)(nil), // 69: nave.admin.v1.PublishedContentResponse
+	(*HistoryRequest)(nil),           // 70: nave.admin.v1.HistoryRequest
+	(*HistoryResponse)(nil),          // 71: nave.admin.v1.HistoryResponse
+	(*PastRelease)(nil),              // 72: nave.admin.v1.PastRelease
+	(*ReleasedApplication)(nil),      // 73: nave.admin.v1.ReleasedApplication
+	(*Pin)(nil),                      // 74: nave.admin.v1.Pin
+	(*RollbackRequest)(nil),          // 75: nave.admin.v1.RollbackRequest
+	(*RollbackResponse)(nil),         // 76: nave.admin.v1.RollbackResponse
+	(*PreviewRollbackRequest)(nil),   // 77: nave.admin.v1.PreviewRollbackRequest
+	(*PreviewRollbackResponse)(nil),  // 78: nave.admin.v1.PreviewRollbackResponse
+	(*ReleaseRequest)(nil),           // 79: nave.admin.v1.ReleaseRequest
+	(*ReleaseResponse)(nil),          // 80: nave.admin.v1.ReleaseResponse
+	(*PreviewReleaseRequest)(nil),    // 81: nave.admin.v1.PreviewReleaseRequest
+	(*PreviewReleaseResponse)(nil),   // 82: nave.admin.v1.PreviewReleaseResponse
+	(*PreviewLiveRequest)(nil),       // 83: nave.admin.v1.PreviewLiveRequest
+	(*PreviewLiveResponse)(nil),      // 84: nave.admin.v1.PreviewLiveResponse
+	(*PreviewedApplication)(nil),     // 85: nave.admin.v1.PreviewedApplication
+	(*PreviewedObject)(nil),          // 86: nave.admin.v1.PreviewedObject
+	(*PreviewedField)(nil),           // 87: nave.admin.v1.PreviewedField
+	(*ListSchemasRequest)(nil),       // 88: nave.admin.v1.ListSchemasRequest
+	(*ListSchemasResponse)(nil),      // 89: nave.admin.v1.ListSchemasResponse
+	(*SchemaVersion)(nil),            // 90: nave.admin.v1.SchemaVersion
+	(*ReadSchemaRequest)(nil),        // 91: nave.admin.v1.ReadSchemaRequest
+	(*ReadSchemaResponse)(nil),       // 92: nave.admin.v1.ReadSchemaResponse
+	(*PinHelmReleaseRequest)(nil),    // 93: nave.admin.v1.PinHelmReleaseRequest
+	(*PinHelmReleaseResponse)(nil),   // 94: nave.admin.v1.PinHelmReleaseResponse
+	(*HelmRevision)(nil),             // 95: nave.admin.v1.HelmRevision
+	(*UnpinHelmReleaseRequest)(nil),  // 96: nave.admin.v1.UnpinHelmReleaseRequest
+	(*UnpinHelmReleaseResponse)(nil), // 97: nave.admin.v1.UnpinHelmReleaseResponse
+	(*timestamppb.Timestamp)(nil),    // 98: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),      // 99: google.protobuf.Duration
 }
 var file_nave_admin_v1_admin_proto_depIdxs = []int32{
 	3,   // 0: nave.admin.v1.Object.key:type_name -> nave.admin.v1.ObjectKey
@@ -6845,136 +6955,138 @@ var file_nave_admin_v1_admin_proto_depIdxs = []int32{
 	3,   // 31: nave.admin.v1.SuspendRequest.key:type_name -> nave.admin.v1.ObjectKey
 	3,   // 32: nave.admin.v1.ResumeRequest.key:type_name -> nave.admin.v1.ObjectKey
 	3,   // 33: nave.admin.v1.ResumeResponse.suspended_with:type_name -> nave.admin.v1.ObjectKey
-	97,  // 34: nave.admin.v1.CreateJoinTokenResponse.expires_at:type_name -> google.protobuf.Timestamp
+	98,  // 34: nave.admin.v1.CreateJoinTokenResponse.expires_at:type_name -> google.protobuf.Timestamp
 	3,   // 35: nave.admin.v1.ListEventsRequest.key:type_name -> nave.admin.v1.ObjectKey
-	97,  // 36: nave.admin.v1.ListEventsRequest.since:type_name -> google.protobuf.Timestamp
-	98,  // 37: nave.admin.v1.ListEventsRequest.wait:type_name -> google.protobuf.Duration
-	36,  // 38: nave.admin.v1.ListEventsResponse.events:type_name -> nave.admin.v1.Event
-	97,  // 39: nave.admin.v1.Event.time:type_name -> google.protobuf.Timestamp
-	3,   // 40: nave.admin.v1.Event.object:type_name -> nave.admin.v1.ObjectKey
-	3,   // 41: nave.admin.v1.TreeRequest.key:type_name -> nave.admin.v1.ObjectKey
-	39,  // 42: nave.admin.v1.TreeResponse.root:type_name -> nave.admin.v1.TreeNode
-	39,  // 43: nave.admin.v1.TreeNode.children:type_name -> nave.admin.v1.TreeNode
-	42,  // 44: nave.admin.v1.LocateResponse.objects:type_name -> nave.admin.v1.LocatedObject
-	3,   // 45: nave.admin.v1.ExplainRequest.key:type_name -> nave.admin.v1.ObjectKey
-	47,  // 46: nave.admin.v1.ExplainResponse.explanations:type_name -> nave.admin.v1.Explanation
-	45,  // 47: nave.admin.v1.ExplainResponse.encryption:type_name -> nave.admin.v1.Encryption
-	3,   // 48: nave.admin.v1.Encryption.object:type_name -> nave.admin.v1.ObjectKey
-	46,  // 49: nave.admin.v1.Encryption.documents:type_name -> nave.admin.v1.SealedDocument
-	3,   // 50: nave.admin.v1.Explanation.object:type_name -> nave.admin.v1.ObjectKey
-	97,  // 51: nave.admin.v1.Explanation.since:type_name -> google.protobuf.Timestamp
-	3,   // 52: nave.admin.v1.Explanation.affects:type_name -> nave.admin.v1.ObjectKey
-	98,  // 53: nave.admin.v1.LogsRequest.since:type_name -> google.protobuf.Duration
-	50,  // 54: nave.admin.v1.LogsResponse.records:type_name -> nave.admin.v1.LogRecord
-	97,  // 55: nave.admin.v1.LogRecord.time:type_name -> google.protobuf.Timestamp
-	51,  // 56: nave.admin.v1.LogRecord.attributes:type_name -> nave.admin.v1.LogAttribute
-	54,  // 57: nave.admin.v1.GetVersionResponse.spokes:type_name -> nave.admin.v1.SpokeVersion
-	57,  // 58: nave.admin.v1.PublishedResponse.hub:type_name -> nave.admin.v1.PublishedHub
-	59,  // 59: nave.admin.v1.PublishedResponse.cluster:type_name -> nave.admin.v1.PublishedCluster
-	58,  // 60: nave.admin.v1.PublishedHub.objects:type_name -> nave.admin.v1.HubObject
-	3,   // 61: nave.admin.v1.HubObject.owner:type_name -> nave.admin.v1.ObjectKey
-	65,  // 62: nave.admin.v1.PublishedCluster.applications:type_name -> nave.admin.v1.PublishedApplication
-	58,  // 63: nave.admin.v1.PublishedCluster.objects:type_name -> nave.admin.v1.HubObject
-	73,  // 64: nave.admin.v1.PublishedCluster.pin:type_name -> nave.admin.v1.Pin
-	3,   // 65: nave.admin.v1.PublishedCluster.suspended:type_name -> nave.admin.v1.ObjectKey
-	64,  // 66: nave.admin.v1.ShapesResponse.shapes:type_name -> nave.admin.v1.KnownShape
-	3,   // 67: nave.admin.v1.PublishedApplication.key:type_name -> nave.admin.v1.ObjectKey
-	3,   // 68: nave.admin.v1.PublishedApplication.parent:type_name -> nave.admin.v1.ObjectKey
-	66,  // 69: nave.admin.v1.PublishedApplication.told:type_name -> nave.admin.v1.ToldRelease
-	3,   // 70: nave.admin.v1.PublishedContentRequest.key:type_name -> nave.admin.v1.ObjectKey
-	71,  // 71: nave.admin.v1.HistoryResponse.releases:type_name -> nave.admin.v1.PastRelease
-	73,  // 72: nave.admin.v1.HistoryResponse.pin:type_name -> nave.admin.v1.Pin
-	97,  // 73: nave.admin.v1.PastRelease.released_at:type_name -> google.protobuf.Timestamp
-	72,  // 74: nave.admin.v1.PastRelease.listed:type_name -> nave.admin.v1.ReleasedApplication
-	3,   // 75: nave.admin.v1.ReleasedApplication.key:type_name -> nave.admin.v1.ObjectKey
-	2,   // 76: nave.admin.v1.ReleasedApplication.change:type_name -> nave.admin.v1.ApplicationChange
-	97,  // 77: nave.admin.v1.Pin.pinned_at:type_name -> google.protobuf.Timestamp
-	72,  // 78: nave.admin.v1.PreviewRollbackResponse.applications:type_name -> nave.admin.v1.ReleasedApplication
-	97,  // 79: nave.admin.v1.ReleaseResponse.released_at:type_name -> google.protobuf.Timestamp
-	72,  // 80: nave.admin.v1.PreviewReleaseResponse.applications:type_name -> nave.admin.v1.ReleasedApplication
-	84,  // 81: nave.admin.v1.PreviewLiveResponse.applications:type_name -> nave.admin.v1.PreviewedApplication
-	3,   // 82: nave.admin.v1.PreviewedApplication.key:type_name -> nave.admin.v1.ObjectKey
-	85,  // 83: nave.admin.v1.PreviewedApplication.objects:type_name -> nave.admin.v1.PreviewedObject
-	86,  // 84: nave.admin.v1.PreviewedObject.fields:type_name -> nave.admin.v1.PreviewedField
-	89,  // 85: nave.admin.v1.ListSchemasResponse.served:type_name -> nave.admin.v1.SchemaVersion
-	89,  // 86: nave.admin.v1.ReadSchemaRequest.version:type_name -> nave.admin.v1.SchemaVersion
-	3,   // 87: nave.admin.v1.PinHelmReleaseRequest.key:type_name -> nave.admin.v1.ObjectKey
-	94,  // 88: nave.admin.v1.PinHelmReleaseResponse.now:type_name -> nave.admin.v1.HelmRevision
-	94,  // 89: nave.admin.v1.PinHelmReleaseResponse.to:type_name -> nave.admin.v1.HelmRevision
-	97,  // 90: nave.admin.v1.HelmRevision.deployed_at:type_name -> google.protobuf.Timestamp
-	3,   // 91: nave.admin.v1.UnpinHelmReleaseRequest.key:type_name -> nave.admin.v1.ObjectKey
-	94,  // 92: nave.admin.v1.UnpinHelmReleaseResponse.now:type_name -> nave.admin.v1.HelmRevision
-	5,   // 93: nave.admin.v1.AdminService.Get:input_type -> nave.admin.v1.GetRequest
-	7,   // 94: nave.admin.v1.AdminService.List:input_type -> nave.admin.v1.ListRequest
-	9,   // 95: nave.admin.v1.AdminService.Watch:input_type -> nave.admin.v1.WatchRequest
-	11,  // 96: nave.admin.v1.AdminService.Apply:input_type -> nave.admin.v1.ApplyRequest
-	11,  // 97: nave.admin.v1.AdminService.ApplyAll:input_type -> nave.admin.v1.ApplyRequest
-	16,  // 98: nave.admin.v1.AdminService.Delete:input_type -> nave.admin.v1.DeleteRequest
-	16,  // 99: nave.admin.v1.AdminService.DeleteAll:input_type -> nave.admin.v1.DeleteRequest
-	20,  // 100: nave.admin.v1.AdminService.Impact:input_type -> nave.admin.v1.ImpactRequest
-	24,  // 101: nave.admin.v1.AdminService.Confirm:input_type -> nave.admin.v1.ConfirmRequest
-	26,  // 102: nave.admin.v1.AdminService.Reconcile:input_type -> nave.admin.v1.ReconcileRequest
-	28,  // 103: nave.admin.v1.AdminService.Suspend:input_type -> nave.admin.v1.SuspendRequest
-	30,  // 104: nave.admin.v1.AdminService.Resume:input_type -> nave.admin.v1.ResumeRequest
-	32,  // 105: nave.admin.v1.AdminService.CreateJoinToken:input_type -> nave.admin.v1.CreateJoinTokenRequest
-	34,  // 106: nave.admin.v1.AdminService.ListEvents:input_type -> nave.admin.v1.ListEventsRequest
-	37,  // 107: nave.admin.v1.AdminService.Tree:input_type -> nave.admin.v1.TreeRequest
-	40,  // 108: nave.admin.v1.AdminService.Locate:input_type -> nave.admin.v1.LocateRequest
-	43,  // 109: nave.admin.v1.AdminService.Explain:input_type -> nave.admin.v1.ExplainRequest
-	55,  // 110: nave.admin.v1.AdminService.Published:input_type -> nave.admin.v1.PublishedRequest
-	67,  // 111: nave.admin.v1.AdminService.PublishedContent:input_type -> nave.admin.v1.PublishedContentRequest
-	60,  // 112: nave.admin.v1.AdminService.Capabilities:input_type -> nave.admin.v1.CapabilitiesRequest
-	62,  // 113: nave.admin.v1.AdminService.Shapes:input_type -> nave.admin.v1.ShapesRequest
-	82,  // 114: nave.admin.v1.AdminService.PreviewLive:input_type -> nave.admin.v1.PreviewLiveRequest
-	87,  // 115: nave.admin.v1.AdminService.ListSchemas:input_type -> nave.admin.v1.ListSchemasRequest
-	90,  // 116: nave.admin.v1.AdminService.ReadSchema:input_type -> nave.admin.v1.ReadSchemaRequest
-	48,  // 117: nave.admin.v1.AdminService.Logs:input_type -> nave.admin.v1.LogsRequest
-	69,  // 118: nave.admin.v1.AdminService.History:input_type -> nave.admin.v1.HistoryRequest
-	74,  // 119: nave.admin.v1.AdminService.Rollback:input_type -> nave.admin.v1.RollbackRequest
-	76,  // 120: nave.admin.v1.AdminService.PreviewRollback:input_type -> nave.admin.v1.PreviewRollbackRequest
-	78,  // 121: nave.admin.v1.AdminService.Release:input_type -> nave.admin.v1.ReleaseRequest
-	80,  // 122: nave.admin.v1.AdminService.PreviewRelease:input_type -> nave.admin.v1.PreviewReleaseRequest
-	92,  // 123: nave.admin.v1.AdminService.PinHelmRelease:input_type -> nave.admin.v1.PinHelmReleaseRequest
-	95,  // 124: nave.admin.v1.AdminService.UnpinHelmRelease:input_type -> nave.admin.v1.UnpinHelmReleaseRequest
-	52,  // 125: nave.admin.v1.AdminService.GetVersion:input_type -> nave.admin.v1.GetVersionRequest
-	6,   // 126: nave.admin.v1.AdminService.Get:output_type -> nave.admin.v1.GetResponse
-	8,   // 127: nave.admin.v1.AdminService.List:output_type -> nave.admin.v1.ListResponse
-	10,  // 128: nave.admin.v1.AdminService.Watch:output_type -> nave.admin.v1.WatchResponse
-	13,  // 129: nave.admin.v1.AdminService.Apply:output_type -> nave.admin.v1.ApplyResponse
-	14,  // 130: nave.admin.v1.AdminService.ApplyAll:output_type -> nave.admin.v1.ApplyAllResponse
-	17,  // 131: nave.admin.v1.AdminService.Delete:output_type -> nave.admin.v1.DeleteResponse
-	18,  // 132: nave.admin.v1.AdminService.DeleteAll:output_type -> nave.admin.v1.DeleteAllResponse
-	21,  // 133: nave.admin.v1.AdminService.Impact:output_type -> nave.admin.v1.ImpactResponse
-	25,  // 134: nave.admin.v1.AdminService.Confirm:output_type -> nave.admin.v1.ConfirmResponse
-	27,  // 135: nave.admin.v1.AdminService.Reconcile:output_type -> nave.admin.v1.ReconcileResponse
-	29,  // 136: nave.admin.v1.AdminService.Suspend:output_type -> nave.admin.v1.SuspendResponse
-	31,  // 137: nave.admin.v1.AdminService.Resume:output_type -> nave.admin.v1.ResumeResponse
-	33,  // 138: nave.admin.v1.AdminService.CreateJoinToken:output_type -> nave.admin.v1.CreateJoinTokenResponse
-	35,  // 139: nave.admin.v1.AdminService.ListEvents:output_type -> nave.admin.v1.ListEventsResponse
-	38,  // 140: nave.admin.v1.AdminService.Tree:output_type -> nave.admin.v1.TreeResponse
-	41,  // 141: nave.admin.v1.AdminService.Locate:output_type -> nave.admin.v1.LocateResponse
-	44,  // 142: nave.admin.v1.AdminService.Explain:output_type -> nave.admin.v1.ExplainResponse
-	56,  // 143: nave.admin.v1.AdminService.Published:output_type -> nave.admin.v1.PublishedResponse
-	68,  // 144: nave.admin.v1.AdminService.PublishedContent:output_type -> nave.admin.v1.PublishedContentResponse
-	61,  // 145: nave.admin.v1.AdminService.Capabilities:output_type -> nave.admin.v1.CapabilitiesResponse
-	63,  // 146: nave.admin.v1.AdminService.Shapes:output_type -> nave.admin.v1.ShapesResponse
-	83,  // 147: nave.admin.v1.AdminService.PreviewLive:output_type -> nave.admin.v1.PreviewLiveResponse
-	88,  // 148: nave.admin.v1.AdminService.ListSchemas:output_type -> nave.admin.v1.ListSchemasResponse
-	91,  // 149: nave.admin.v1.AdminService.ReadSchema:output_type -> nave.admin.v1.ReadSchemaResponse
-	49,  // 150: nave.admin.v1.AdminService.Logs:output_type -> nave.admin.v1.LogsResponse
-	70,  // 151: nave.admin.v1.AdminService.History:output_type -> nave.admin.v1.HistoryResponse
-	75,  // 152: nave.admin.v1.AdminService.Rollback:output_type -> nave.admin.v1.RollbackResponse
-	77,  // 153: nave.admin.v1.AdminService.PreviewRollback:output_type -> nave.admin.v1.PreviewRollbackResponse
-	79,  // 154: nave.admin.v1.AdminService.Release:output_type -> nave.admin.v1.ReleaseResponse
-	81,  // 155: nave.admin.v1.AdminService.PreviewRelease:output_type -> nave.admin.v1.PreviewReleaseResponse
-	93,  // 156: nave.admin.v1.AdminService.PinHelmRelease:output_type -> nave.admin.v1.PinHelmReleaseResponse
-	96,  // 157: nave.admin.v1.AdminService.UnpinHelmRelease:output_type -> nave.admin.v1.UnpinHelmReleaseResponse
-	53,  // 158: nave.admin.v1.AdminService.GetVersion:output_type -> nave.admin.v1.GetVersionResponse
-	126, // [126:159] is the sub-list for method output_type
-	93,  // [93:126] is the sub-list for method input_type
-	93,  // [93:93] is the sub-list for extension type_name
-	93,  // [93:93] is the sub-list for extension extendee
-	0,   // [0:93] is the sub-list for field type_name
+	98,  // 36: nave.admin.v1.ListEventsRequest.since:type_name -> google.protobuf.Timestamp
+	99,  // 37: nave.admin.v1.ListEventsRequest.wait:type_name -> google.protobuf.Duration
+	37,  // 38: nave.admin.v1.ListEventsResponse.events:type_name -> nave.admin.v1.Event
+	36,  // 39: nave.admin.v1.ListEventsResponse.gap:type_name -> nave.admin.v1.EventGap
+	98,  // 40: nave.admin.v1.EventGap.until:type_name -> google.protobuf.Timestamp
+	98,  // 41: nave.admin.v1.Event.time:type_name -> google.protobuf.Timestamp
+	3,   // 42: nave.admin.v1.Event.object:type_name -> nave.admin.v1.ObjectKey
+	3,   // 43: nave.admin.v1.TreeRequest.key:type_name -> nave.admin.v1.ObjectKey
+	40,  // 44: nave.admin.v1.TreeResponse.root:type_name -> nave.admin.v1.TreeNode
+	40,  // 45: nave.admin.v1.TreeNode.children:type_name -> nave.admin.v1.TreeNode
+	43,  // 46: nave.admin.v1.LocateResponse.objects:type_name -> nave.admin.v1.LocatedObject
+	3,   // 47: nave.admin.v1.ExplainRequest.key:type_name -> nave.admin.v1.ObjectKey
+	48,  // 48: nave.admin.v1.ExplainResponse.explanations:type_name -> nave.admin.v1.Explanation
+	46,  // 49: nave.admin.v1.ExplainResponse.encryption:type_name -> nave.admin.v1.Encryption
+	3,   // 50: nave.admin.v1.Encryption.object:type_name -> nave.admin.v1.ObjectKey
+	47,  // 51: nave.admin.v1.Encryption.documents:type_name -> nave.admin.v1.SealedDocument
+	3,   // 52: nave.admin.v1.Explanation.object:type_name -> nave.admin.v1.ObjectKey
+	98,  // 53: nave.admin.v1.Explanation.since:type_name -> google.protobuf.Timestamp
+	3,   // 54: nave.admin.v1.Explanation.affects:type_name -> nave.admin.v1.ObjectKey
+	99,  // 55: nave.admin.v1.LogsRequest.since:type_name -> google.protobuf.Duration
+	51,  // 56: nave.admin.v1.LogsResponse.records:type_name -> nave.admin.v1.LogRecord
+	98,  // 57: nave.admin.v1.LogRecord.time:type_name -> google.protobuf.Timestamp
+	52,  // 58: nave.admin.v1.LogRecord.attributes:type_name -> nave.admin.v1.LogAttribute
+	55,  // 59: nave.admin.v1.GetVersionResponse.spokes:type_name -> nave.admin.v1.SpokeVersion
+	58,  // 60: nave.admin.v1.PublishedResponse.hub:type_name -> nave.admin.v1.PublishedHub
+	60,  // 61: nave.admin.v1.PublishedResponse.cluster:type_name -> nave.admin.v1.PublishedCluster
+	59,  // 62: nave.admin.v1.PublishedHub.objects:type_name -> nave.admin.v1.HubObject
+	3,   // 63: nave.admin.v1.HubObject.owner:type_name -> nave.admin.v1.ObjectKey
+	66,  // 64: nave.admin.v1.PublishedCluster.applications:type_name -> nave.admin.v1.PublishedApplication
+	59,  // 65: nave.admin.v1.PublishedCluster.objects:type_name -> nave.admin.v1.HubObject
+	74,  // 66: nave.admin.v1.PublishedCluster.pin:type_name -> nave.admin.v1.Pin
+	3,   // 67: nave.admin.v1.PublishedCluster.suspended:type_name -> nave.admin.v1.ObjectKey
+	65,  // 68: nave.admin.v1.ShapesResponse.shapes:type_name -> nave.admin.v1.KnownShape
+	3,   // 69: nave.admin.v1.PublishedApplication.key:type_name -> nave.admin.v1.ObjectKey
+	3,   // 70: nave.admin.v1.PublishedApplication.parent:type_name -> nave.admin.v1.ObjectKey
+	67,  // 71: nave.admin.v1.PublishedApplication.told:type_name -> nave.admin.v1.ToldRelease
+	3,   // 72: nave.admin.v1.PublishedContentRequest.key:type_name -> nave.admin.v1.ObjectKey
+	72,  // 73: nave.admin.v1.HistoryResponse.releases:type_name -> nave.admin.v1.PastRelease
+	74,  // 74: nave.admin.v1.HistoryResponse.pin:type_name -> nave.admin.v1.Pin
+	98,  // 75: nave.admin.v1.PastRelease.released_at:type_name -> google.protobuf.Timestamp
+	73,  // 76: nave.admin.v1.PastRelease.listed:type_name -> nave.admin.v1.ReleasedApplication
+	3,   // 77: nave.admin.v1.ReleasedApplication.key:type_name -> nave.admin.v1.ObjectKey
+	2,   // 78: nave.admin.v1.ReleasedApplication.change:type_name -> nave.admin.v1.ApplicationChange
+	98,  // 79: nave.admin.v1.Pin.pinned_at:type_name -> google.protobuf.Timestamp
+	73,  // 80: nave.admin.v1.PreviewRollbackResponse.applications:type_name -> nave.admin.v1.ReleasedApplication
+	98,  // 81: nave.admin.v1.ReleaseResponse.released_at:type_name -> google.protobuf.Timestamp
+	73,  // 82: nave.admin.v1.PreviewReleaseResponse.applications:type_name -> nave.admin.v1.ReleasedApplication
+	85,  // 83: nave.admin.v1.PreviewLiveResponse.applications:type_name -> nave.admin.v1.PreviewedApplication
+	3,   // 84: nave.admin.v1.PreviewedApplication.key:type_name -> nave.admin.v1.ObjectKey
+	86,  // 85: nave.admin.v1.PreviewedApplication.objects:type_name -> nave.admin.v1.PreviewedObject
+	87,  // 86: nave.admin.v1.PreviewedObject.fields:type_name -> nave.admin.v1.PreviewedField
+	90,  // 87: nave.admin.v1.ListSchemasResponse.served:type_name -> nave.admin.v1.SchemaVersion
+	90,  // 88: nave.admin.v1.ReadSchemaRequest.version:type_name -> nave.admin.v1.SchemaVersion
+	3,   // 89: nave.admin.v1.PinHelmReleaseRequest.key:type_name -> nave.admin.v1.ObjectKey
+	95,  // 90: nave.admin.v1.PinHelmReleaseResponse.now:type_name -> nave.admin.v1.HelmRevision
+	95,  // 91: nave.admin.v1.PinHelmReleaseResponse.to:type_name -> nave.admin.v1.HelmRevision
+	98,  // 92: nave.admin.v1.HelmRevision.deployed_at:type_name -> google.protobuf.Timestamp
+	3,   // 93: nave.admin.v1.UnpinHelmReleaseRequest.key:type_name -> nave.admin.v1.ObjectKey
+	95,  // 94: nave.admin.v1.UnpinHelmReleaseResponse.now:type_name -> nave.admin.v1.HelmRevision
+	5,   // 95: nave.admin.v1.AdminService.Get:input_type -> nave.admin.v1.GetRequest
+	7,   // 96: nave.admin.v1.AdminService.List:input_type -> nave.admin.v1.ListRequest
+	9,   // 97: nave.admin.v1.AdminService.Watch:input_type -> nave.admin.v1.WatchRequest
+	11,  // 98: nave.admin.v1.AdminService.Apply:input_type -> nave.admin.v1.ApplyRequest
+	11,  // 99: nave.admin.v1.AdminService.ApplyAll:input_type -> nave.admin.v1.ApplyRequest
+	16,  // 100: nave.admin.v1.AdminService.Delete:input_type -> nave.admin.v1.DeleteRequest
+	16,  // 101: nave.admin.v1.AdminService.DeleteAll:input_type -> nave.admin.v1.DeleteRequest
+	20,  // 102: nave.admin.v1.AdminService.Impact:input_type -> nave.admin.v1.ImpactRequest
+	24,  // 103: nave.admin.v1.AdminService.Confirm:input_type -> nave.admin.v1.ConfirmRequest
+	26,  // 104: nave.admin.v1.AdminService.Reconcile:input_type -> nave.admin.v1.ReconcileRequest
+	28,  // 105: nave.admin.v1.AdminService.Suspend:input_type -> nave.admin.v1.SuspendRequest
+	30,  // 106: nave.admin.v1.AdminService.Resume:input_type -> nave.admin.v1.ResumeRequest
+	32,  // 107: nave.admin.v1.AdminService.CreateJoinToken:input_type -> nave.admin.v1.CreateJoinTokenRequest
+	34,  // 108: nave.admin.v1.AdminService.ListEvents:input_type -> nave.admin.v1.ListEventsRequest
+	38,  // 109: nave.admin.v1.AdminService.Tree:input_type -> nave.admin.v1.TreeRequest
+	41,  // 110: nave.admin.v1.AdminService.Locate:input_type -> nave.admin.v1.LocateRequest
+	44,  // 111: nave.admin.v1.AdminService.Explain:input_type -> nave.admin.v1.ExplainRequest
+	56,  // 112: nave.admin.v1.AdminService.Published:input_type -> nave.admin.v1.PublishedRequest
+	68,  // 113: nave.admin.v1.AdminService.PublishedContent:input_type -> nave.admin.v1.PublishedContentRequest
+	61,  // 114: nave.admin.v1.AdminService.Capabilities:input_type -> nave.admin.v1.CapabilitiesRequest
+	63,  // 115: nave.admin.v1.AdminService.Shapes:input_type -> nave.admin.v1.ShapesRequest
+	83,  // 116: nave.admin.v1.AdminService.PreviewLive:input_type -> nave.admin.v1.PreviewLiveRequest
+	88,  // 117: nave.admin.v1.AdminService.ListSchemas:input_type -> nave.admin.v1.ListSchemasRequest
+	91,  // 118: nave.admin.v1.AdminService.ReadSchema:input_type -> nave.admin.v1.ReadSchemaRequest
+	49,  // 119: nave.admin.v1.AdminService.Logs:input_type -> nave.admin.v1.LogsRequest
+	70,  // 120: nave.admin.v1.AdminService.History:input_type -> nave.admin.v1.HistoryRequest
+	75,  // 121: nave.admin.v1.AdminService.Rollback:input_type -> nave.admin.v1.RollbackRequest
+	77,  // 122: nave.admin.v1.AdminService.PreviewRollback:input_type -> nave.admin.v1.PreviewRollbackRequest
+	79,  // 123: nave.admin.v1.AdminService.Release:input_type -> nave.admin.v1.ReleaseRequest
+	81,  // 124: nave.admin.v1.AdminService.PreviewRelease:input_type -> nave.admin.v1.PreviewReleaseRequest
+	93,  // 125: nave.admin.v1.AdminService.PinHelmRelease:input_type -> nave.admin.v1.PinHelmReleaseRequest
+	96,  // 126: nave.admin.v1.AdminService.UnpinHelmRelease:input_type -> nave.admin.v1.UnpinHelmReleaseRequest
+	53,  // 127: nave.admin.v1.AdminService.GetVersion:input_type -> nave.admin.v1.GetVersionRequest
+	6,   // 128: nave.admin.v1.AdminService.Get:output_type -> nave.admin.v1.GetResponse
+	8,   // 129: nave.admin.v1.AdminService.List:output_type -> nave.admin.v1.ListResponse
+	10,  // 130: nave.admin.v1.AdminService.Watch:output_type -> nave.admin.v1.WatchResponse
+	13,  // 131: nave.admin.v1.AdminService.Apply:output_type -> nave.admin.v1.ApplyResponse
+	14,  // 132: nave.admin.v1.AdminService.ApplyAll:output_type -> nave.admin.v1.ApplyAllResponse
+	17,  // 133: nave.admin.v1.AdminService.Delete:output_type -> nave.admin.v1.DeleteResponse
+	18,  // 134: nave.admin.v1.AdminService.DeleteAll:output_type -> nave.admin.v1.DeleteAllResponse
+	21,  // 135: nave.admin.v1.AdminService.Impact:output_type -> nave.admin.v1.ImpactResponse
+	25,  // 136: nave.admin.v1.AdminService.Confirm:output_type -> nave.admin.v1.ConfirmResponse
+	27,  // 137: nave.admin.v1.AdminService.Reconcile:output_type -> nave.admin.v1.ReconcileResponse
+	29,  // 138: nave.admin.v1.AdminService.Suspend:output_type -> nave.admin.v1.SuspendResponse
+	31,  // 139: nave.admin.v1.AdminService.Resume:output_type -> nave.admin.v1.ResumeResponse
+	33,  // 140: nave.admin.v1.AdminService.CreateJoinToken:output_type -> nave.admin.v1.CreateJoinTokenResponse
+	35,  // 141: nave.admin.v1.AdminService.ListEvents:output_type -> nave.admin.v1.ListEventsResponse
+	39,  // 142: nave.admin.v1.AdminService.Tree:output_type -> nave.admin.v1.TreeResponse
+	42,  // 143: nave.admin.v1.AdminService.Locate:output_type -> nave.admin.v1.LocateResponse
+	45,  // 144: nave.admin.v1.AdminService.Explain:output_type -> nave.admin.v1.ExplainResponse
+	57,  // 145: nave.admin.v1.AdminService.Published:output_type -> nave.admin.v1.PublishedResponse
+	69,  // 146: nave.admin.v1.AdminService.PublishedContent:output_type -> nave.admin.v1.PublishedContentResponse
+	62,  // 147: nave.admin.v1.AdminService.Capabilities:output_type -> nave.admin.v1.CapabilitiesResponse
+	64,  // 148: nave.admin.v1.AdminService.Shapes:output_type -> nave.admin.v1.ShapesResponse
+	84,  // 149: nave.admin.v1.AdminService.PreviewLive:output_type -> nave.admin.v1.PreviewLiveResponse
+	89,  // 150: nave.admin.v1.AdminService.ListSchemas:output_type -> nave.admin.v1.ListSchemasResponse
+	92,  // 151: nave.admin.v1.AdminService.ReadSchema:output_type -> nave.admin.v1.ReadSchemaResponse
+	50,  // 152: nave.admin.v1.AdminService.Logs:output_type -> nave.admin.v1.LogsResponse
+	71,  // 153: nave.admin.v1.AdminService.History:output_type -> nave.admin.v1.HistoryResponse
+	76,  // 154: nave.admin.v1.AdminService.Rollback:output_type -> nave.admin.v1.RollbackResponse
+	78,  // 155: nave.admin.v1.AdminService.PreviewRollback:output_type -> nave.admin.v1.PreviewRollbackResponse
+	80,  // 156: nave.admin.v1.AdminService.Release:output_type -> nave.admin.v1.ReleaseResponse
+	82,  // 157: nave.admin.v1.AdminService.PreviewRelease:output_type -> nave.admin.v1.PreviewReleaseResponse
+	94,  // 158: nave.admin.v1.AdminService.PinHelmRelease:output_type -> nave.admin.v1.PinHelmReleaseResponse
+	97,  // 159: nave.admin.v1.AdminService.UnpinHelmRelease:output_type -> nave.admin.v1.UnpinHelmReleaseResponse
+	54,  // 160: nave.admin.v1.AdminService.GetVersion:output_type -> nave.admin.v1.GetVersionResponse
+	128, // [128:161] is the sub-list for method output_type
+	95,  // [95:128] is the sub-list for method input_type
+	95,  // [95:95] is the sub-list for extension type_name
+	95,  // [95:95] is the sub-list for extension extendee
+	0,   // [0:95] is the sub-list for field type_name
 }
 
 func init() { file_nave_admin_v1_admin_proto_init() }
@@ -6989,8 +7101,8 @@ func file_nave_admin_v1_admin_proto_init() {
 		(*ImpactRequest_Release)(nil),
 		(*ImpactRequest_DeleteAll)(nil),
 	}
-	file_nave_admin_v1_admin_proto_msgTypes[45].OneofWrappers = []any{}
-	file_nave_admin_v1_admin_proto_msgTypes[53].OneofWrappers = []any{
+	file_nave_admin_v1_admin_proto_msgTypes[46].OneofWrappers = []any{}
+	file_nave_admin_v1_admin_proto_msgTypes[54].OneofWrappers = []any{
 		(*PublishedResponse_Hub)(nil),
 		(*PublishedResponse_Cluster)(nil),
 	}
@@ -7000,7 +7112,7 @@ func file_nave_admin_v1_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_nave_admin_v1_admin_proto_rawDesc), len(file_nave_admin_v1_admin_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   94,
+			NumMessages:   95,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
