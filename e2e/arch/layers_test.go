@@ -45,6 +45,7 @@ var layers = []layer{
 		"L4 fetchers, renderers",
 		[]string{"hub/internal/source/*", "hub/internal/render/*"}, // beside those that another layer names
 	},
+	{"L4 what stands on one fetcher", []string{"hub/internal/source/git/writeback"}},
 	{"L4 what stands on store and renderers", []string{
 		"hub/internal/loop", "hub/internal/release", "hub/internal/status",
 		"hub/internal/render/worker", "hub/internal/render/cache", "hub/internal/source/worker",

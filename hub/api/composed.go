@@ -6,6 +6,10 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/navefleet/nave/shared/manifest"
 )
@@ -16,6 +20,19 @@ type SourceInput struct {
 	Key   Key    // without a cluster; SourceKeys returns the keys that it may have
 	// Server: the server of the input may be asked for parts, with the URL, the Secrets and the provider of the input.
 	Server bool
+}
+
+// Selection selects sources of one kind by their labels, in the namespace and the graph of the one that selects.
+type Selection struct {
+	Kind   string
+	Labels metav1.LabelSelector
+	Delay  time.Duration // how long a change of one waits for changes of others
+}
+
+// Has reports whether a source with these labels is selected.
+func (s *Selection) Has(kind string, set map[string]string) bool {
+	selector, err := metav1.LabelSelectorAsSelector(&s.Labels)
+	return err == nil && kind == s.Kind && selector.Matches(labels.Set(set)) // admission let the selector through
 }
 
 // Composition describes how an artifact is made from other artifacts. Without Copies it is the source's own tree.
@@ -68,6 +85,7 @@ func (g Given) Bound() bool { return g.Key.Cluster != "" || g.Confined != nil }
 type Fetch struct {
 	Key    string   // equal for sources that share one fetch
 	Inputs []string // the keys of the inputs, in the order of Source.Inputs
+	Object string   `json:",omitempty"` // the path of a source that selects others: it shares its fetch with none
 	// Upstream is the source whose server is asked, if that is an input; see Source.Upstream.
 	Upstream *Given `json:"-"`
 	// Servers are the inputs with SourceInput.Server, in their order. They are the last inputs.
@@ -108,8 +126,14 @@ func (r *resolution) fetch(g Given) (Fetch, error) {
 		return Fetch{}, fmt.Errorf("%w: %s", ErrLoop, arrows(append(r.above[i:], g.Key)))
 	}
 	r.above = append(r.above, g.Key)
+	if view.Selects != nil {
+		f.Object = g.Key.Path()
+	}
 	for _, in := range view.Inputs {
 		found, err := r.find(g, in)
+		if view.Writes && err == nil {
+			err = g.Confined.mayWrite(g.Key, found.Key)
+		}
 		if err != nil {
 			return Fetch{}, fmt.Errorf("%s: %s: %w", g.Key.Local(), in.Field, err)
 		}

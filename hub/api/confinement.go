@@ -156,6 +156,21 @@ func (c *Confinement) refuseNamespace(at, namespace string) error {
 		at, namespace, c.rule(), c.Namespace, AllowNamespaces, c.By.Local())
 }
 
+// mayWrite returns an error if c does not allow a source to push with the credentials of another one: that one must be
+// in the same graph, and in a namespace that the objects of c may use.
+func (c *Confinement) mayWrite(source, to Key) error {
+	switch {
+	case c == nil:
+		return nil
+	case to.Cluster != source.Cluster:
+		return fmt.Errorf("%w: %s of the hub is not allowed: %s; only operators' objects push with the credentials of the "+
+			"hub's sources: use a source of the same cluster", ErrNotShared, to.Local(), c.rule())
+	case !c.reaches(to.Namespace):
+		return fmt.Errorf("%w: %w", ErrNotShared, c.refuseNamespace("the namespace", to.Namespace))
+	}
+	return nil
+}
+
 // rule returns the part of a message that names the limits of c.
 func (c *Confinement) rule() string {
 	return fmt.Sprintf("what %s renders runs with its service account %q in namespace %q",

@@ -17,8 +17,6 @@ const SecretKind = "Secret"
 // unsupported are the kinds of Flux that the hub does not implement yet. A kind that is implemented moves from this
 // list to a file of its own.
 var unsupported = []Kind{
-	{Name: "ImageUpdateAutomation", Plural: "imageupdateautomations", Short: "iua", Group: groupImage, Version: "v1",
-		Words: []string{"image update"}, Role: ImageRole},
 	{Name: "Alert", Plural: "alerts", Group: groupNotification, Version: "v1beta3", Role: NotificationRole},
 	{Name: "Provider", Plural: "providers", Group: groupNotification, Version: "v1beta3",
 		Words: []string{"alert provider"}, Role: NotificationRole},

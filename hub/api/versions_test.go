@@ -6,6 +6,9 @@ import (
 	"strings"
 	"testing"
 
+	autov1 "github.com/fluxcd/image-automation-controller/api/v1"
+	autov1beta1 "github.com/fluxcd/image-automation-controller/api/v1beta1" //nolint:staticcheck // still used
+	autov1beta2 "github.com/fluxcd/image-automation-controller/api/v1beta2" //nolint:staticcheck // still used
 	imagev1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	imagev1beta1 "github.com/fluxcd/image-reflector-controller/api/v1beta1" //nolint:staticcheck // still used
 	imagev1beta2 "github.com/fluxcd/image-reflector-controller/api/v1beta2" //nolint:staticcheck // still used
@@ -24,14 +27,15 @@ import (
 
 // minimal has the required fields of spec of each supported kind of Flux.
 var minimal = map[string]string{
-	"GitRepository":   "interval: 1m\nurl: https://git.example.com/x",
-	"OCIRepository":   "interval: 1m\nurl: oci://registry.example.com/x",
-	"Bucket":          "interval: 1m\nendpoint: s3.example.com\nbucketName: x\nsecretRef: {name: x}",
-	"HelmRepository":  "url: https://charts.example.com",
-	"HelmChart":       "interval: 1m\nchart: x\nsourceRef: {kind: HelmRepository, name: x}",
-	"ImageRepository": "interval: 1m\nimage: registry.example.com/x",
-	"ImagePolicy":     "imageRepositoryRef: {name: x}\npolicy: {numerical: {}}",
-	"Kustomization":   "interval: 1m\nprune: true\nsourceRef: {kind: GitRepository, name: x}",
+	"GitRepository":         "interval: 1m\nurl: https://git.example.com/x",
+	"OCIRepository":         "interval: 1m\nurl: oci://registry.example.com/x",
+	"Bucket":                "interval: 1m\nendpoint: s3.example.com\nbucketName: x\nsecretRef: {name: x}",
+	"HelmRepository":        "url: https://charts.example.com",
+	"HelmChart":             "interval: 1m\nchart: x\nsourceRef: {kind: HelmRepository, name: x}",
+	"ImageRepository":       "interval: 1m\nimage: registry.example.com/x",
+	"ImagePolicy":           "imageRepositoryRef: {name: x}\npolicy: {numerical: {}}",
+	"Kustomization":         "interval: 1m\nprune: true\nsourceRef: {kind: GitRepository, name: x}",
+	"ImageUpdateAutomation": "interval: 1m\nsourceRef: {kind: GitRepository, name: x}\ngit: {commit: {author: {email: a@b}}}",
 }
 
 // minimalObject returns an object of an API version with the required fields.
@@ -47,7 +51,8 @@ func TestVersions(t *testing.T) {
 		"GitRepository": "v1 v1beta2 v1beta1 v1alpha1", "OCIRepository": "v1 v1beta2", "Bucket": "v1 v1beta2 v1beta1 v1alpha1",
 		"Kustomization": "v1 v1beta2 v1beta1 v1alpha1", "HelmRepository": "v1 v1beta2 v1beta1 v1alpha1",
 		"HelmChart": "v1 v1beta2 v1beta1 v1alpha1", "ImageRepository": "v1 v1beta2 v1beta1",
-		"ImagePolicy": "v1 v1beta2 v1beta1 v1alpha2 v1alpha1",
+		"ImagePolicy":           "v1 v1beta2 v1beta1 v1alpha2 v1alpha1",
+		"ImageUpdateAutomation": "v1 v1beta2 v1beta1",
 	} {
 		known, _ := api.KindByName(kind)
 		for version := range strings.FieldsSeq(versions) {
@@ -76,29 +81,32 @@ func TestVersions(t *testing.T) {
 // the error is about this field or its value: none is unknown.
 func TestVersions_fields(t *testing.T) {
 	for version, spec := range map[string]any{
-		"source.toolkit.fluxcd.io/v1/GitRepository":         sourcev1.GitRepositorySpec{},
-		"source.toolkit.fluxcd.io/v1beta2/GitRepository":    sourcev1beta2.GitRepositorySpec{},
-		"source.toolkit.fluxcd.io/v1beta1/GitRepository":    sourcev1beta1.GitRepositorySpec{},
-		"source.toolkit.fluxcd.io/v1/OCIRepository":         sourcev1.OCIRepositorySpec{},
-		"source.toolkit.fluxcd.io/v1beta2/OCIRepository":    sourcev1beta2.OCIRepositorySpec{},
-		"source.toolkit.fluxcd.io/v1/Bucket":                sourcev1.BucketSpec{},
-		"source.toolkit.fluxcd.io/v1beta2/Bucket":           sourcev1beta2.BucketSpec{},
-		"source.toolkit.fluxcd.io/v1beta1/Bucket":           sourcev1beta1.BucketSpec{},
-		"source.toolkit.fluxcd.io/v1/HelmRepository":        sourcev1.HelmRepositorySpec{},
-		"source.toolkit.fluxcd.io/v1beta2/HelmRepository":   sourcev1beta2.HelmRepositorySpec{},
-		"source.toolkit.fluxcd.io/v1beta1/HelmRepository":   sourcev1beta1.HelmRepositorySpec{},
-		"image.toolkit.fluxcd.io/v1/ImageRepository":        imagev1.ImageRepositorySpec{},
-		"image.toolkit.fluxcd.io/v1beta2/ImageRepository":   imagev1beta2.ImageRepositorySpec{},
-		"image.toolkit.fluxcd.io/v1beta1/ImageRepository":   imagev1beta1.ImageRepositorySpec{},
-		"image.toolkit.fluxcd.io/v1/ImagePolicy":            imagev1.ImagePolicySpec{},
-		"image.toolkit.fluxcd.io/v1beta2/ImagePolicy":       imagev1beta2.ImagePolicySpec{},
-		"image.toolkit.fluxcd.io/v1beta1/ImagePolicy":       imagev1beta1.ImagePolicySpec{},
-		"source.toolkit.fluxcd.io/v1/HelmChart":             sourcev1.HelmChartSpec{},
-		"source.toolkit.fluxcd.io/v1beta2/HelmChart":        sourcev1beta2.HelmChartSpec{},
-		"source.toolkit.fluxcd.io/v1beta1/HelmChart":        sourcev1beta1.HelmChartSpec{},
-		"kustomize.toolkit.fluxcd.io/v1/Kustomization":      kustomizev1.KustomizationSpec{},
-		"kustomize.toolkit.fluxcd.io/v1beta2/Kustomization": kustomizev1beta2.KustomizationSpec{},
-		"kustomize.toolkit.fluxcd.io/v1beta1/Kustomization": kustomizev1beta1.KustomizationSpec{},
+		"source.toolkit.fluxcd.io/v1/GitRepository":             sourcev1.GitRepositorySpec{},
+		"source.toolkit.fluxcd.io/v1beta2/GitRepository":        sourcev1beta2.GitRepositorySpec{},
+		"source.toolkit.fluxcd.io/v1beta1/GitRepository":        sourcev1beta1.GitRepositorySpec{},
+		"source.toolkit.fluxcd.io/v1/OCIRepository":             sourcev1.OCIRepositorySpec{},
+		"source.toolkit.fluxcd.io/v1beta2/OCIRepository":        sourcev1beta2.OCIRepositorySpec{},
+		"source.toolkit.fluxcd.io/v1/Bucket":                    sourcev1.BucketSpec{},
+		"source.toolkit.fluxcd.io/v1beta2/Bucket":               sourcev1beta2.BucketSpec{},
+		"source.toolkit.fluxcd.io/v1beta1/Bucket":               sourcev1beta1.BucketSpec{},
+		"source.toolkit.fluxcd.io/v1/HelmRepository":            sourcev1.HelmRepositorySpec{},
+		"source.toolkit.fluxcd.io/v1beta2/HelmRepository":       sourcev1beta2.HelmRepositorySpec{},
+		"source.toolkit.fluxcd.io/v1beta1/HelmRepository":       sourcev1beta1.HelmRepositorySpec{},
+		"image.toolkit.fluxcd.io/v1/ImageRepository":            imagev1.ImageRepositorySpec{},
+		"image.toolkit.fluxcd.io/v1beta2/ImageRepository":       imagev1beta2.ImageRepositorySpec{},
+		"image.toolkit.fluxcd.io/v1beta1/ImageRepository":       imagev1beta1.ImageRepositorySpec{},
+		"image.toolkit.fluxcd.io/v1/ImagePolicy":                imagev1.ImagePolicySpec{},
+		"image.toolkit.fluxcd.io/v1beta2/ImagePolicy":           imagev1beta2.ImagePolicySpec{},
+		"image.toolkit.fluxcd.io/v1beta1/ImagePolicy":           imagev1beta1.ImagePolicySpec{},
+		"source.toolkit.fluxcd.io/v1/HelmChart":                 sourcev1.HelmChartSpec{},
+		"source.toolkit.fluxcd.io/v1beta2/HelmChart":            sourcev1beta2.HelmChartSpec{},
+		"source.toolkit.fluxcd.io/v1beta1/HelmChart":            sourcev1beta1.HelmChartSpec{},
+		"kustomize.toolkit.fluxcd.io/v1/Kustomization":          kustomizev1.KustomizationSpec{},
+		"kustomize.toolkit.fluxcd.io/v1beta2/Kustomization":     kustomizev1beta2.KustomizationSpec{},
+		"kustomize.toolkit.fluxcd.io/v1beta1/Kustomization":     kustomizev1beta1.KustomizationSpec{},
+		"image.toolkit.fluxcd.io/v1/ImageUpdateAutomation":      autov1.ImageUpdateAutomationSpec{},
+		"image.toolkit.fluxcd.io/v1beta2/ImageUpdateAutomation": autov1beta2.ImageUpdateAutomationSpec{},
+		"image.toolkit.fluxcd.io/v1beta1/ImageUpdateAutomation": autov1beta1.ImageUpdateAutomationSpec{},
 	} {
 		parts := strings.Split(version, "/")
 		for name, value := range filled(t, spec) {

@@ -44,6 +44,10 @@ type Source struct {
 	Composition Composition
 	// Sharing says which other namespaces may read the source; nil: all.
 	Sharing *Sharing
+	// Selects are further sources whose revisions the source reads; nil: none.
+	Selects *Selection
+	// Writes: a fetch may change what the first input is fetched from. Then that is fetched again.
+	Writes bool
 
 	key, boundKey string
 }

@@ -77,7 +77,7 @@ var faults = map[string]fault{
 var beyondBuild = reasonsBy(map[string]string{
 	"the server of the source decides": "VerificationError AuthenticationFailed FetchFailed BucketOperationFailed " +
 		"GitOperationFailed InvalidCommitSignature InvalidTagSignature ChartPullError IndexationFailed " +
-		"OCIArtifactPullFailed ReadOperationFailed RateLimited",
+		"OCIArtifactPullFailed ReadOperationFailed RateLimited Failure ImageUpdateFailed",
 	"it says that the hub has not fetched a source; a build has the folder, or names the flag for it": "ArtifactFailed",
 	"it is of the hub's disk, store or history": "StorageOperationFailed BundleUnread BlobsUnread HubBehind BundleFork " +
 		"BundleRefused ReportsLimited",

@@ -28,6 +28,8 @@ var specs = map[string]string{
 	"Kustomization":     `{interval: 1m, prune: true, sourceRef: {kind: GitRepository, name: a}}`,
 	"ImagePolicy":       `{imageRepositoryRef: {name: a}, policy: {semver: {range: 1.x}}}`,
 	"HelmRelease":       `{interval: 1m, chart: {spec: {chart: a, sourceRef: {kind: HelmRepository, name: a}}}}`,
+
+	"ImageUpdateAutomation": `{interval: 1m, sourceRef: {kind: GitRepository, name: a}, git: {commit: {author: {email: a@b}}}}`,
 }
 
 // printed returns an object as nave get prints it.

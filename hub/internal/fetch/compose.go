@@ -25,6 +25,7 @@ type composed struct {
 // parts are the artifacts of the inputs of one source, as they are when a composition begins.
 type parts struct {
 	artifacts []artifact.Artifact
+	selected  []source.Selected
 	fetch     bool  // the source's own tree is to be fetched, too
 	ask       bool  // the server of the input is to be asked, whether or not the input changed
 	waits     bool  // an input is about to be fetched
@@ -36,7 +37,7 @@ type parts struct {
 func (l *Loop) parts(s *scheduled) parts {
 	now := time.Now()
 	isDue := !s.fetchAt.After(now)
-	p := parts{fetch: s.view.URL != "" && isDue, ask: s.view.Upstream && isDue}
+	p := parts{fetch: s.view.URL != "" && isDue, ask: s.view.Upstream && isDue, selected: l.selected(s)}
 	for i, key := range s.inputs {
 		in := l.sources[key]
 		switch {
@@ -94,7 +95,7 @@ func (l *Loop) compose(ctx context.Context, req source.Request, p parts, r *resu
 		r.err = cmp.Or(fetched, p.missing)
 		return
 	}
-	req.Own, req.Inputs = r.composed.own, p.artifacts
+	req.Own, req.Inputs, req.Selected = r.composed.own, p.artifacts, p.selected
 	err := l.composeOf(ctx, req, p.ask, r)
 	r.err = cmp.Or(fetched, err, p.failed)
 }
@@ -191,6 +192,9 @@ func nameOf(req source.Request) string {
 	for _, a := range req.Inputs {
 		fmt.Fprintln(&b, a.Dir, a.Revision)
 	}
+	for _, s := range req.Selected {
+		fmt.Fprintln(&b, s.Key.Path(), s.Revision)
+	}
 	return b.String()
 }
 
@@ -218,10 +222,13 @@ func (l *Loop) finishOwn(ctx context.Context, r result) error {
 // wakeReaders has every source composed again that reads the one with this key, if that one changed or is waited for.
 func (l *Loop) wakeReaders(key string, changed bool) {
 	for _, s := range l.sources {
+		reads, selects := slices.Contains(s.inputs, key), changed && s.selectsAny(l.sources[key])
 		switch {
-		case !slices.Contains(s.inputs, key):
+		case !reads && !selects:
 		case s.running:
 			s.woken = true
+		case !reads:
+			s.wakeLater()
 		case changed || s.waiting:
 			s.next = time.Now()
 		}

@@ -41,6 +41,8 @@ type call struct {
 	at   time.Time
 	auth source.Secret
 	last *artifact.Artifact
+
+	selected []source.Selected
 }
 
 func (r *remote) Fetch(ctx context.Context, req source.Request) (artifact.Artifact, error) {
@@ -55,7 +57,7 @@ func (r *remote) Fetch(ctx context.Context, req source.Request) (artifact.Artifa
 	if err != nil {
 		return artifact.Artifact{}, err
 	}
-	revision, slow, err := r.begin(view.URL, call{time.Now(), req.Secrets["spec.secretRef"], req.Last})
+	revision, slow, err := r.begin(view.URL, call{time.Now(), req.Secrets["spec.secretRef"], req.Last, req.Selected})
 	defer func() {
 		r.mu.Lock()
 		r.running--
@@ -211,9 +213,11 @@ func put(tx *store.Tx, k api.Key, options ...option) error {
 	for _, o := range options {
 		o(&row, spec)
 	}
+	labels := spec["labels"] // of the object
+	delete(spec, "labels")
 	object, err := json.Marshal(map[string]any{
 		"apiVersion": "source.toolkit.fluxcd.io/v1", "kind": "GitRepository",
-		"metadata": map[string]any{"name": k.Name, "namespace": k.Namespace}, "spec": spec,
+		"metadata": map[string]any{"name": k.Name, "namespace": k.Namespace, "labels": labels}, "spec": spec,
 	})
 	if err != nil {
 		return err

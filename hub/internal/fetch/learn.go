@@ -251,6 +251,7 @@ func (l *Loop) assign(path string, p placed) string {
 	}
 	l.keys[path], s.members[path] = key, now
 	l.metrics.sources.joined(s, path)
+	l.wakeSelectors(s, before, now)
 	if s.needsFetch(before, now) {
 		s.hurry()
 		l.hurryInputs(s, before, now)

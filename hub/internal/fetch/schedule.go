@@ -16,6 +16,7 @@ type scheduled struct {
 	key     string
 	object  *api.Object // of one member; a fetch reads the same of all members
 	view    *api.Source // of object
+	given   api.Given   // of the member by which others are selected; see api.Source.Selects
 	server  server
 	servers []server           // of the last inputs: those that may be asked for parts
 	inputs  []string           // the keys of what the artifact is composed of; none: it is fetched as it is
@@ -86,6 +87,8 @@ func (s *scheduled) uses(row string) bool {
 // member is one object of a source.
 type member struct {
 	key        api.Key
+	confined   *api.Confinement
+	labels     map[string]string
 	generation int64
 	interval   time.Duration
 	timeout    time.Duration
@@ -97,6 +100,8 @@ type member struct {
 func newMember(row *store.Resource, view *api.Source) *member {
 	return &member{
 		key:        row.Key,
+		confined:   row.Confined,
+		labels:     row.Object.Labels(),
 		generation: row.Generation,
 		interval:   view.Interval,
 		timeout:    view.Timeout,
@@ -107,7 +112,7 @@ func newMember(row *store.Resource, view *api.Source) *member {
 
 func newScheduled(fetch api.Fetch, server server, view *api.Source, row *store.Resource) *scheduled {
 	return &scheduled{
-		key: fetch.Key, inputs: fetch.Inputs, object: row.Object, view: view, server: server,
+		key: fetch.Key, inputs: fetch.Inputs, object: row.Object, view: view, given: row.Given(), server: server,
 		members: map[string]*member{},
 	}
 }

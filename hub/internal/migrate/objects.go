@@ -109,7 +109,7 @@ func (f *Flux) passed() (kinds []string) {
 
 // namedSources returns the kinds of the sources that an object of a controller of Flux names, as Kind.group.
 func namedSources(o *manifest.Object) (kinds []string) {
-	for _, path := range [][]string{{"chartRef"}, {"chart", "spec", "sourceRef"}, {"sourceRef"}} {
+	for _, path := range [][]string{{"chartRef"}, {"chart", "spec", "sourceRef"}} {
 		name, _, _ := unstructured.NestedString(o.Object, append(append([]string{"spec"}, path...), "kind")...)
 		kind, known := api.KindByName(name)
 		if known && kind.Role == api.SourceRole {

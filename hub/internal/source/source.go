@@ -47,6 +47,8 @@ type Request struct {
 	Upstream *api.Object
 	// Servers are the last Inputs, whose servers may be asked for parts; see api.SourceInput.
 	Servers []Server
+	// Selected are the sources that api.Source.Selects selects, in the order of their keys.
+	Selected []Selected
 	// Bindings are those of the Secrets, by field. They count for servers that the URL does not name.
 	Bindings  map[string]api.Binding
 	Workspace artifact.Workspace
@@ -57,6 +59,12 @@ type Server struct {
 	Object   *api.Object
 	Secrets  map[string]Secret
 	Bindings map[string]api.Binding
+}
+
+// Selected is a source that another one selects by its labels.
+type Selected struct {
+	Key      api.Key
+	Revision string // of its artifact; empty: it has none
 }
 
 // Limits of the time that a slow server may occupy a worker.

@@ -15,8 +15,9 @@ import (
 
 // Checkout says which commits an Editor reads.
 type Checkout struct {
-	Ref    *sourcev1.GitRepositoryRef // nil: that of the GitRepository
-	Branch string                     // a further branch, which need not exist; empty: none
+	Ref *sourcev1.GitRepositoryRef // nil: that of the GitRepository
+	// References are further ones, by their full names. They need not exist.
+	References []string
 }
 
 // Commit is a commit that an Editor has read or made.
@@ -32,10 +33,10 @@ type Commit struct {
 // given the Editor returns.
 type Editor struct {
 	// Head is the commit of Checkout.Ref. Label names the branch or tag that led to Head; empty: none did.
-	Head  *Commit
+	Head  Commit
 	Label string
-	// Branch is the head of Checkout.Branch; nil: the server has no such branch.
-	Branch *Commit
+	// References are the commits of those of Checkout.References that the server has.
+	References map[string]Commit
 
 	fetching   *fetching
 	repository *repository
@@ -53,7 +54,7 @@ func (f Fetcher) Edit(ctx context.Context, r source.Request, at Checkout,
 		if at.Ref != nil {
 			g.spec.Ref = referenceOf(at.Ref)
 		}
-		return artifact.Artifact{}, g.edit(ctx, s, at.Branch, do)
+		return artifact.Artifact{}, g.edit(ctx, s, at.References, do)
 	})
 	return g.explain(err)
 }
@@ -64,7 +65,7 @@ func referenceOf(r *sourcev1.GitRepositoryRef) reference {
 }
 
 // edit brings the commits into the cache and calls do.
-func (f *fetching) edit(ctx context.Context, s session, branch string,
+func (f *fetching) edit(ctx context.Context, s session, names []string,
 	do func(context.Context, *Editor) error) error {
 	refs, err := s.advertise(ctx)
 	if err != nil {
@@ -74,10 +75,12 @@ func (f *fetching) edit(ctx context.Context, s session, branch string,
 	if err != nil {
 		return err
 	}
-	wanted := choice
-	further, hasFurther := lookup(refs, branches+branch)
-	if hasFurther {
-		wanted.candidates = append(slices.Clone(choice.candidates), further)
+	wanted, further := choice, map[string]candidate{}
+	for _, name := range names {
+		if c, ok := lookup(refs, name); ok {
+			further[name] = c
+			wanted.candidates = append(slices.Clone(wanted.candidates), c)
+		}
 	}
 	return f.locked(ctx, func() error {
 		r, err := f.openCache()
@@ -88,20 +91,16 @@ func (f *fetching) edit(ctx context.Context, s session, branch string,
 		if err := r.complete(ctx, s, refs, wanted, f.limits, f.Workspace.Tmp); err != nil {
 			return err
 		}
-		e := &Editor{fetching: f, repository: r}
-		err = e.read(ctx, choice)
-		if err == nil && hasFurther {
-			e.Branch, err = e.commit(ctx, further.want)
-		}
-		if err != nil {
+		e := &Editor{fetching: f, repository: r, References: map[string]Commit{}}
+		if err := e.read(ctx, choice, further); err != nil {
 			return err
 		}
 		return do(ctx, e)
 	})
 }
 
-// read sets Head and Label.
-func (e *Editor) read(ctx context.Context, choice choice) error {
+// read sets Head, Label and References.
+func (e *Editor) read(ctx context.Context, choice choice, further map[string]candidate) error {
 	chosen, err := e.repository.choose(ctx, choice)
 	if err != nil {
 		return err
@@ -116,18 +115,25 @@ func (e *Editor) read(ctx context.Context, choice choice) error {
 		}
 	}
 	e.Label = chosen.label
-	e.Head, err = e.commit(ctx, chosen.commit)
-	return err
+	if e.Head, err = e.commit(ctx, chosen.commit); err != nil {
+		return err
+	}
+	for name, c := range further {
+		if e.References[name], err = e.commit(ctx, c.want); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // commit reads the commit that a reference leads to.
-func (e *Editor) commit(ctx context.Context, id plumbing.Hash) (*Commit, error) {
+func (e *Editor) commit(ctx context.Context, id plumbing.Hash) (Commit, error) {
 	id, err := e.repository.commitOf(ctx, id)
 	if err != nil {
-		return nil, err
+		return Commit{}, err
 	}
 	c, err := e.repository.commit(ctx, id)
-	return &Commit{id.String(), c.tree.String(), c.author, c.committer, c.subject}, err
+	return Commit{id.String(), c.tree.String(), c.author, c.committer, c.subject}, err
 }
 
 // Files lists the regular files of Head below a folder ("" is the root), in the order of their paths. If there is no

@@ -186,16 +186,16 @@ func TestPush_moved(t *testing.T) {
 func TestPush_branch(t *testing.T) {
 	w := newWorld(t, gittest.Options{Push: true})
 	w.commit(map[string]string{"a": "1"})
-	at := git.Checkout{Branch: "updates"}
+	at := git.Checkout{References: []string{"refs/heads/updates"}}
 	for _, text := range []string{"2", "3"} {
 		err := w.edit(w.main(), at, func(ctx context.Context, e *git.Editor) error {
 			made, err := e.Commit(ctx, contents(map[string]string{"a": text}), newCommit("change"))
 			w.do(err)
 			old := ""
-			if e.Branch != nil {
-				old = e.Branch.ID
-				if e.Branch.Committer != robot.String() || e.Branch.Tree == made.Tree {
-					t.Errorf("the branch is at %+v", e.Branch)
+			if at, exists := e.References["refs/heads/updates"]; exists {
+				old = at.ID
+				if at.Committer != robot.String() || at.Tree == made.Tree {
+					t.Errorf("the branch is at %+v", at)
 				}
 			}
 			return e.Push(ctx, git.Push{Commit: made, Targets: []git.Target{

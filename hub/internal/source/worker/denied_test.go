@@ -181,6 +181,12 @@ var connecting = map[string]func(t *testing.T, address string) source.Request{
 		return requestFor(object(t, api.BucketKind, spec),
 			map[string]source.Secret{"spec.proxySecretRef": {"address": []byte("http://" + address)}})
 	},
+	"image_update": func(t *testing.T, address string) source.Request {
+		r := requestFor(object(t, api.ImageUpdateAutomationKind, map[string]any{
+			"git": map[string]any{"commit": map[string]any{"author": map[string]any{"email": "a@example.com"}}}}), nil)
+		r.Upstream = object(t, api.GitRepositoryKind, map[string]any{"url": "http://" + address + "/x.git"})
+		return r
+	},
 	"remote_base": func(t *testing.T, address string) source.Request {
 		return remoteRequest(t, api.Remote{URL: "http://" + address + "/a/b"}, address)
 	},

@@ -20,6 +20,7 @@ import (
 	"github.com/navefleet/nave/hub/internal/source/compose"
 	"github.com/navefleet/nave/hub/internal/source/file"
 	"github.com/navefleet/nave/hub/internal/source/git"
+	"github.com/navefleet/nave/hub/internal/source/git/writeback"
 	"github.com/navefleet/nave/hub/internal/source/helm"
 	"github.com/navefleet/nave/hub/internal/source/oci"
 	"github.com/navefleet/nave/hub/internal/source/tags"
@@ -30,8 +31,9 @@ type Fetchers map[string]source.Fetcher
 
 // All returns the fetchers of all kinds.
 func All() Fetchers {
+	repositories := git.Fetcher{Tokens: &git.Tokens{}}
 	return Fetchers{
-		api.GitRepositoryKind:   source.Limited{Fetcher: git.Fetcher{Tokens: &git.Tokens{}}},
+		api.GitRepositoryKind:   source.Limited{Fetcher: repositories},
 		api.RemoteBaseKind:      source.Limited{Fetcher: remoteBases{git.Fetcher{}, file.Fetcher{}}},
 		api.OCIRepositoryKind:   source.Limited{Fetcher: &oci.Fetcher{}},
 		api.BucketKind:          source.Limited{Fetcher: bucket.Fetcher{}},
@@ -39,6 +41,8 @@ func All() Fetchers {
 		api.HelmChartKind:       source.Limited{Fetcher: helm.Charts{Registries: registriesOfCharts()}},
 		api.ImageRepositoryKind: source.Limited{Fetcher: &tags.Fetcher{}},
 		api.ImagePolicyKind:     source.Limited{Fetcher: &tags.Policies{}},
+
+		api.ImageUpdateAutomationKind: source.Limited{Fetcher: &writeback.Fetcher{Git: repositories}},
 	}
 }
 

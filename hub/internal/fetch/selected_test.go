@@ -1,0 +1,185 @@
+package fetch_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/hub/internal/store"
+	"github.com/navefleet/nave/shared/manifest"
+)
+
+// Writer is a made-up kind: it pushes to the GitRepository fleet, and selects those with the label write=yes.
+func init() {
+	api.Register(api.Kind{
+		Name: "Writer", Plural: "writers", Group: "test.nave.io", Version: "v1", Namespaced: true, Role: api.SourceRole,
+		Check: func(*manifest.Object, field.ErrorList) field.ErrorList { return nil },
+		View: func(o *api.Object) (any, error) {
+			w, err := api.Decode[writer](o)
+			if err != nil {
+				return nil, err
+			}
+			return &api.Source{
+				Interval: time.Hour, Identity: "writer", Upstream: true, Writes: true,
+				Inputs: []api.SourceInput{{Field: "spec.ref", Key: api.Key{
+					Kind: api.GitRepositoryKind, Namespace: w.Spec.Namespace, Name: "fleet"}}},
+				Selects: &api.Selection{Kind: api.GitRepositoryKind, Delay: w.Spec.Delay.Duration,
+					Labels: metav1.LabelSelector{MatchLabels: map[string]string{"write": "yes"}}},
+			}, nil
+		},
+	})
+}
+
+type writer struct {
+	Spec struct {
+		Namespace string          `json:"namespace"`
+		Delay     metav1.Duration `json:"delay"`
+	} `json:"spec"`
+}
+
+func writerKey(cluster string) api.Key {
+	return api.Key{Cluster: cluster, Kind: "Writer", Namespace: "flux-system", Name: "writer"}
+}
+
+// putWriter writes a Writer.
+func (h *hub) putWriter(k api.Key, delay string, confined *api.Confinement) {
+	h.Helper()
+	text := fmt.Sprintf(`{"kind":"Writer","metadata":{"namespace":%q,"name":%q},"spec":{"namespace":"flux-system","delay":%q}}`,
+		k.Namespace, k.Name, delay)
+	row := store.Resource{Key: k, Generation: 1, Object: api.StoredObject(k, []byte(text)), Confined: confined}
+	h.update(func(tx *store.Tx) error { return store.Resources.Put(tx, k.Path(), row) })
+}
+
+// labelled returns a source with an URL of its own, and with the label of a Writer if write is yes.
+func labelled(name, write string) []option {
+	return []option{from("https://example.com/" + name), func(_ *store.Resource, spec map[string]any) {
+		spec["labels"] = map[string]any{"write": write}
+	}}
+}
+
+// writes returns what the Writers selected in each of their fetches since the last call.
+func (h *hub) writes() (all []string) {
+	h.remote.mu.Lock()
+	defer h.remote.mu.Unlock()
+	for _, c := range h.remote.calls {
+		if c.selected == nil {
+			continue
+		}
+		var names []string
+		for _, s := range c.selected {
+			names = append(names, s.Key.Name+"="+s.Revision)
+		}
+		all = append(all, strings.Join(names, " "))
+	}
+	h.remote.calls = nil
+	return all
+}
+
+func (h *hub) wantWrites(when string, want ...string) {
+	h.Helper()
+	if got := h.writes(); !slices.Equal(got, want) {
+		h.Errorf("%s: %q, want %q", when, got, want)
+	}
+}
+
+func TestSelected(t *testing.T) {
+	play(t, func(h *hub) {
+		a, b := "https://example.com/a", "https://example.com/b"
+		h.remote.set(a, "a1", nil)
+		h.remote.set(b, "b1", nil)
+		h.remote.set("", "written", nil)
+		h.put(key("", "fleet"))
+		h.put(key("", "a"), labelled("a", "yes")...)
+		h.put(key("", "b"), labelled("b", "no")...)
+		h.put(key("c1", "a"), labelled("a", "yes")...)
+		h.putWriter(writerKey(""), "0s", nil)
+		h.pass(time.Second)
+		h.wantWrites("at first", "a=a1")
+		h.remote.set(a, "a2", nil)
+		h.pass(2 * time.Minute)
+		h.wantWrites("after a change", "a=a2")
+		h.remote.set(b, "b2", nil)
+		h.pass(2 * time.Minute)
+		h.wantWrites("after a change of another one")
+		h.put(key("", "b"), labelled("b", "yes")...)
+		h.pass(time.Second)
+		h.wantWrites("with another label", "a=a2 b=b2")
+		h.remote.set(url, "two", nil)
+		h.pass(2 * time.Minute)
+		h.wantWrites("after a change of the source", "a=a2 b=b2")
+		h.pass(time.Hour)
+		h.wantWrites("after the interval", "a=a2 b=b2")
+	})
+}
+
+// TestSelected_delay has changes that wait for each other.
+func TestSelected_delay(t *testing.T) {
+	play(t, func(h *hub) {
+		a, b := "https://example.com/a", "https://example.com/b"
+		h.remote.set("", "written", nil)
+		h.put(key("", "fleet"))
+		h.put(key("", "a"), append(labelled("a", "yes"), every("1m"))...)
+		h.put(key("", "b"), append(labelled("b", "yes"), every("3m"))...)
+		h.putWriter(writerKey(""), "5m", nil)
+		h.pass(10 * time.Minute)
+		h.writes()
+		h.remote.set(a, "a2", nil)
+		h.remote.set(b, "b2", nil)
+		h.pass(4 * time.Minute)
+		h.wantWrites("before the delay is over")
+		h.pass(3 * time.Minute)
+		h.wantWrites("after the delay", "a=a2 b=b2")
+	})
+}
+
+// TestWrites has a Writer that pushes: its source is fetched at once.
+func TestWrites(t *testing.T) {
+	play(t, func(h *hub) {
+		h.remote.set("", "written", nil)
+		h.put(key("", "fleet"), every("1h"))
+		h.put(key("", "a"), append(labelled("a", "yes"), every("1m"))...)
+		h.putWriter(writerKey(""), "0s", nil)
+		h.pass(time.Second)
+		h.remote.set(url, "pushed", nil)
+		h.remote.set("", "written again", nil)
+		h.remote.set("https://example.com/a", "a2", nil)
+		h.pass(2 * time.Minute)
+		if c := h.condition(key("", "fleet")); c.Revision != "pushed" {
+			t.Errorf("the source is at %s", c.Revision)
+		}
+	})
+}
+
+// TestWrites_confined has tenants: they push with the credentials of sources of their own only.
+func TestWrites_confined(t *testing.T) {
+	tenant := &api.Confinement{By: key("c1", "x"), Namespace: "team", Account: "team"}
+	play(t, func(h *hub) {
+		h.remote.set("", "written", nil)
+		h.put(key("", "fleet"))
+		h.put(key("c1", "fleet"))
+		other := writerKey("c1")
+		other.Namespace = "team"
+		h.putWriter(other, "0s", tenant)
+		h.pass(time.Second)
+		if c := h.condition(other); c.Ready != "False" || !strings.Contains(c.Message, `"flux-system" is not allowed`) {
+			t.Errorf("condition %+v", c)
+		}
+		h.putWriter(writerKey("c2"), "0s", &api.Confinement{By: key("c2", "x"), Namespace: "flux-system", Account: "team"})
+		h.pass(time.Second)
+		c := h.condition(writerKey("c2"))
+		if c.Ready != "False" || !strings.Contains(c.Message, "only operators' objects push") {
+			t.Errorf("condition %+v", c)
+		}
+		h.putWriter(writerKey("c1"), "0s", &api.Confinement{By: key("c1", "x"), Namespace: "flux-system", Account: "team"})
+		h.pass(time.Second)
+		if c := h.condition(writerKey("c1")); c.Ready != "True" {
+			t.Errorf("condition %+v", c)
+		}
+	})
+}

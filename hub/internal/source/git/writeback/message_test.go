@@ -1,0 +1,75 @@
+package writeback
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/navefleet/nave/hub/internal/image"
+	"github.com/navefleet/nave/hub/internal/source"
+)
+
+func someData() Data {
+	app := image.Object{APIVersion: "apps/v1", Kind: "Deployment", Namespace: "shop", Name: "web"}
+	job := image.Object{APIVersion: "batch/v1", Kind: "CronJob", Namespace: "shop", Name: "night"}
+	change := func(o image.Object, setter string) image.Change {
+		return image.Change{Line: 3, Object: o, Old: "web:1", New: "web:2", Setter: setter}
+	}
+	return Data{
+		AutomationObject: types.NamespacedName{Namespace: "shop", Name: "auto"},
+		Changed: newChanged([]changedFile{
+			{path: "b.yaml", changes: []image.Change{change(job, "shop:web")}},
+			{path: "a.yaml", changes: []image.Change{change(app, "shop:web"), change(app, "shop:web:tag")}},
+		}),
+		Values: map[string]string{"cluster": "prod"},
+	}
+}
+
+func TestMessage(t *testing.T) {
+	for name, c := range map[string]struct{ template, want string }{
+		"default": {"", "Update from image update automation"},
+		"names":   {"{{ .AutomationObject }} {{ .AutomationObject.Name }} {{ .Values.cluster | upper }}", "shop/auto auto PROD"},
+		"files":   {"{{ range $f, $_ := .Changed.FileChanges }}{{ $f }} {{ end }}", "a.yaml b.yaml "},
+		"objects": {
+			"{{ range $o, $changes := .Changed.Objects }}- {{ $o.Kind }} {{ $o.Namespace }}/{{ $o.Name }}\n" +
+				"{{ range $_, $c := $changes }}  {{ $c.OldValue }} -> {{ $c.NewValue }} ({{ $c.Setter }})\n{{ end }}{{ end }}",
+			"- Deployment shop/web\n  web:1 -> web:2 (shop:web)\n  web:1 -> web:2 (shop:web:tag)\n" +
+				"- CronJob shop/night\n  web:1 -> web:2 (shop:web)\n",
+		},
+		"changes": {"{{ range .Changed.Changes }}{{ .Setter }} {{ end }}", "shop:web shop:web:tag "},
+		"until":   {"{{ range until 3 }}{{ . }}{{ end }}{{ repeat 2 \"x\" }}", "012xx"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := message(c.template, someData())
+			if err != nil || got != c.want {
+				t.Errorf("got %q, %v; want %q", got, err, c.want)
+			}
+		})
+	}
+}
+
+func TestMessage_refused(t *testing.T) {
+	for name, c := range map[string]struct{ template, want string }{
+		"removed":        {"{{ range .Updated.Images }}{{ . }}{{ end }}", "range over .Changed.Changes"},
+		"removed_result": {"{{ range .Changed.ImageResult.Images }}{{ . }}{{ end }}", "range over .Changed.Objects"},
+		"malformed":      {"{{ range }}", "spec.git.commit.messageTemplate"},
+		"unknown":        {"{{ .Change }}", "Change"},
+		"empty":          {"{{ if false }}x{{ end }}", "the message is empty"},
+		"long":           {`{{ range until 9000 }}{{ repeat 100 "x" }}{{ end }}`, "the message has more than 64 KiB"},
+		"repeat":         {`{{ repeat 1000000000 "x" }}`, "repeat makes more than"},
+		"until":          {`{{ until 1000000000 }}`, "steps"},
+		"steps":          {`{{ untilStep 0 1000000000 1 }}`, "steps"},
+		"no_step":        {`{{ untilStep 0 5 0 }}`, "steps"},
+		"environment":    {`{{ env "HOME" }}`, `"env" not defined`},
+		"time":           {`{{ now }}`, `"now" not defined`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := message(c.template, someData())
+			if !errors.Is(err, source.ErrRequest) || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("got %q, %v; want %q", got, err, c.want)
+			}
+		})
+	}
+}

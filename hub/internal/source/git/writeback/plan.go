@@ -1,0 +1,85 @@
+package writeback
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+
+	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/hub/internal/source"
+)
+
+const branches = "refs/heads/"
+
+// plan is what to check out, and the references that become the commit.
+type plan struct {
+	checkout sourcev1.GitRepositoryRef
+	targets  []string // full names
+}
+
+// newPlan returns the plan of an automation. Errors are source.ErrRequest.
+func newPlan(spec api.ImageUpdateAutomationSpec, repository *sourcev1.GitRepository) (plan, error) {
+	p := plan{checkout: spec.Ref(repository)}
+	from := branchOf(p.checkout)
+	push := spec.GitSpec.Push
+	switch {
+	case push != nil && push.Branch != "":
+		p.targets = append(p.targets, branches+push.Branch)
+	case push != nil && push.Refspec != "":
+	case from == "":
+		return p, fmt.Errorf("%w: the checkout is no branch: set spec.git.push.branch to the branch that gets the commits",
+			source.ErrRequest)
+	default:
+		p.targets = append(p.targets, branches+from)
+	}
+	if push != nil && push.Refspec != "" {
+		target, err := targetOf(push.Refspec, append(p.targets, branches+from))
+		if err != nil {
+			return p, err
+		}
+		p.targets = append(p.targets, target)
+	}
+	slices.Sort(p.targets)
+	p.targets = slices.Compact(p.targets)
+	return p, nil
+}
+
+// branchOf returns the branch that a reference is; empty if it is something else.
+func branchOf(ref sourcev1.GitRepositoryRef) string {
+	switch {
+	case ref.Commit != "":
+		return ""
+	case ref.Name != "":
+		branch, _ := strings.CutPrefix(ref.Name, branches)
+		if branch == ref.Name {
+			return ""
+		}
+		return branch
+	case ref.SemVer != "" || ref.Tag != "":
+		return ""
+	}
+	return cmp.Or(ref.Branch, api.DefaultBranch)
+}
+
+// targetOf returns the reference that a refspec names, such as HEAD:refs/for/main. The commit of the run is HEAD, and
+// the head of the branches that it is pushed to.
+func targetOf(refspec string, heads []string) (string, error) {
+	from, to, isPair := strings.Cut(refspec, ":")
+	if !isPair {
+		to = from
+	}
+	full := func(name string) string {
+		if strings.HasPrefix(name, "refs/") {
+			return name
+		}
+		return branches + name
+	}
+	if from != "HEAD" && !slices.Contains(heads, full(from)) {
+		return "", fmt.Errorf("%w: spec.git.push.refspec %q does not begin with the commit of the run: write HEAD:%s",
+			source.ErrRequest, refspec, to)
+	}
+	return full(to), nil
+}

@@ -1,0 +1,171 @@
+package writeback
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	autov1 "github.com/fluxcd/image-automation-controller/api/v1"
+
+	"github.com/navefleet/nave/hub/internal/artifact"
+	"github.com/navefleet/nave/shared/telemetry"
+)
+
+const (
+	runFile     = "run" // in the artifact
+	shortID     = 7     // digits of a commit in a message
+	maxShown    = 5     // problems in the message of the automation
+	maxProblems = 20    // problems in the status
+	maxProblem  = 200   // bytes of one
+	maxStatus   = 7 << 10
+)
+
+// Run is what one run found and did. The artifact of an automation has the last one that pushed something.
+type Run struct {
+	Checkout string       `json:"checkout"`           // the revision that was changed
+	Pushed   *Push        `json:"pushed,omitempty"`   // nil: nothing had to be pushed
+	Changes  []FileChange `json:"changes,omitempty"`  // that were pushed
+	Problems []string     `json:"problems,omitempty"` // markers that are not carried out
+}
+
+// Push is a commit that a run has pushed.
+type Push struct {
+	Commit  string    `json:"commit"`
+	Tree    string    `json:"tree"`
+	Targets []string  `json:"targets"` // the references that became the commit
+	Time    time.Time `json:"time"`
+	Message string    `json:"message"` // of the commit
+}
+
+// FileChange is a value in a file that got another one.
+type FileChange struct {
+	File   string `json:"file"`
+	Line   int    `json:"line"`
+	Old    string `json:"old"`
+	New    string `json:"new"`
+	Setter string `json:"setter"`
+}
+
+// took reports whether a reference became the commit.
+func (p Push) took(reference string) bool { return slices.Contains(p.Targets, reference) }
+
+func changesOf(files []changedFile) (all []FileChange) {
+	for _, f := range files {
+		for _, c := range f.changes {
+			all = append(all, FileChange{f.path, c.Line, c.Old, c.New, c.Setter})
+		}
+	}
+	return all
+}
+
+// status are the fields of the status that only an automation has. Push is not Flux's.
+type status struct {
+	LastPushCommit         string                  `json:"lastPushCommit,omitempty"`
+	LastPushTime           *time.Time              `json:"lastPushTime,omitempty"`
+	ObservedSourceRevision string                  `json:"observedSourceRevision,omitempty"`
+	ObservedPolicies       autov1.ObservedPolicies `json:"observedPolicies,omitempty"`
+	LastPush               *Push                   `json:"lastPush,omitempty"`
+	Problems               []string                `json:"problems,omitempty"`
+}
+
+// lastPush returns what an earlier run has pushed last. If it is not known, lastPush returns the zero value.
+func lastPush(last *artifact.Artifact) Push {
+	var s status
+	if last == nil || json.Unmarshal([]byte(last.Status), &s) != nil || s.LastPush == nil {
+		return Push{}
+	}
+	return *s.LastPush
+}
+
+// revisionOf returns the name of a commit as a GitRepository has it.
+func revisionOf(label, commit string) string {
+	if label == "" {
+		return "sha1:" + commit
+	}
+	return label + "@sha1:" + commit
+}
+
+// artifact returns the artifact of a run. One that pushed nothing keeps the last artifact.
+func (j *job) artifact(ctx context.Context, run Run) (a artifact.Artifact, err error) {
+	revision := run.Checkout
+	if run.Pushed != nil {
+		j.last = *run.Pushed
+		revision = revisionOf(strings.TrimPrefix(run.Pushed.Targets[0], branches), run.Pushed.Commit)
+	}
+	if j.Last != nil && run.Pushed == nil {
+		a = *j.Last
+	} else {
+		text, err := json.Marshal(run)
+		if err != nil {
+			return a, err
+		}
+		files := map[string][]byte{runFile: text}
+		if a, err = j.PutFiles(ctx, j.CacheID(j.Object.Key.Path()), revision, files); err != nil {
+			return a, err
+		}
+	}
+	a.Summary, a.Notice = run.summary(), notice(run.Problems)
+	s := j.status(run)
+	text, err := json.Marshal(s)
+	if len(text) > maxStatus { // the artifact has the problems, and the policies have their images
+		s.ObservedPolicies = nil
+		text, err = json.Marshal(s)
+	}
+	a.Status = string(text)
+	return a, err
+}
+
+// status returns the fields of the status, as far as a row of the store may have them.
+func (j *job) status(run Run) status {
+	s := status{ObservedSourceRevision: run.Checkout, ObservedPolicies: autov1.ObservedPolicies{}}
+	for _, p := range run.Problems[:min(len(run.Problems), maxProblems)] {
+		s.Problems = append(s.Problems, telemetry.Printable(p, maxProblem))
+	}
+	if j.last.Commit != "" {
+		last := j.last
+		last.Message = telemetry.Printable(last.Message, maxProblem)
+		s.LastPush, s.LastPushCommit, s.LastPushTime = &last, last.Commit, &last.Time
+	}
+	for name, p := range j.policies.ByName {
+		if p.Image.Name != "" {
+			s.ObservedPolicies[name] = autov1.ImageRef{Name: p.Image.Name, Tag: p.Image.Tag, Digest: p.Image.Digest}
+		}
+	}
+	return s
+}
+
+// summary returns the message of an automation after a run, in Flux's words.
+func (r Run) summary() string {
+	if r.Pushed == nil {
+		return "repository up-to-date"
+	}
+	var to []string
+	for _, t := range r.Pushed.Targets {
+		if branch, ok := strings.CutPrefix(t, branches); ok {
+			to = append(to, fmt.Sprintf("to branch '%s'", branch))
+		} else {
+			to = append(to, fmt.Sprintf("to '%s'", t))
+		}
+	}
+	return fmt.Sprintf("pushed commit '%s' %s: %s", r.Pushed.Commit[:shortID], strings.Join(to, " and "),
+		strings.TrimSpace(r.Pushed.Message))
+}
+
+// notice returns what the message of the automation says of problems.
+func notice(problems []string) string {
+	if len(problems) == 0 {
+		return ""
+	}
+	text := fmt.Sprintf("%d markers are not carried out: ", len(problems))
+	if len(problems) == 1 {
+		text = "1 marker is not carried out: "
+	}
+	text += strings.Join(problems[:min(len(problems), maxShown)], "; ")
+	if more := len(problems) - maxShown; more > 0 {
+		text += fmt.Sprintf("; and %d more", more)
+	}
+	return text
+}

@@ -1,0 +1,79 @@
+package writeback
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"path"
+	"strings"
+	"sync"
+
+	"github.com/navefleet/nave/hub/internal/artifact"
+	"github.com/navefleet/nave/hub/internal/image"
+	"github.com/navefleet/nave/hub/internal/source/git"
+)
+
+// mark is in every marker.
+const mark = "$imagepolicy"
+
+// maxPlain limits how many contents without a marker are remembered.
+const maxPlain = 100_000
+
+// plain remembers contents that have no marker. The zero value remembers none. It is safe for concurrent use.
+type plain struct {
+	mu    sync.Mutex
+	known map[artifact.ContentID]bool
+}
+
+func (p *plain) has(id artifact.ContentID) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.known[id]
+}
+
+func (p *plain) add(id artifact.ContentID) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.known == nil || len(p.known) >= maxPlain {
+		p.known = map[artifact.ContentID]bool{}
+	}
+	p.known[id] = true
+}
+
+// changedFile is a file with new content.
+type changedFile struct {
+	path    string
+	content []byte
+	changes []image.Change
+}
+
+// update returns the files below a folder of the checkout whose marked values have to change, and the markers that
+// cannot be carried out.
+func (p *plain) update(ctx context.Context, e *git.Editor, dir string, policies image.Policies) (changed []changedFile,
+	problems []string, err error) {
+	files, err := e.Files(ctx, strings.TrimPrefix(path.Clean("/"+dir), "/"))
+	if err != nil {
+		return nil, nil, fmt.Errorf("spec.update.path: %w", err)
+	}
+	for _, f := range files {
+		if !image.Updatable(f.Path) || p.has(f.Content) {
+			continue
+		}
+		content, err := e.Read(ctx, f)
+		if err != nil {
+			return nil, nil, fmt.Errorf("%s: %w", f.Path, err)
+		}
+		if !bytes.Contains(content, []byte(mark)) {
+			p.add(f.Content)
+			continue
+		}
+		updated := image.Update(content, policies)
+		for _, problem := range updated.Problems {
+			problems = append(problems, fmt.Sprintf("%s: %s", f.Path, problem))
+		}
+		if len(updated.Changes) > 0 {
+			changed = append(changed, changedFile{f.Path, updated.Content, updated.Changes})
+		}
+	}
+	return changed, problems, nil
+}
