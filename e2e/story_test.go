@@ -293,7 +293,7 @@ func gitCommand(_ context.Context, s *story, args []string) error {
 }
 
 func gitServer(_ context.Context, s *story, args []string) error {
-	options := gittest.Options{}
+	options := gittest.Options{Push: true}
 	if len(args) == 3 {
 		options.Username, options.Password = args[1], args[2]
 	}
