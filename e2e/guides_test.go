@@ -13,13 +13,14 @@ import (
 	"time"
 
 	"github.com/navefleet/nave/e2e/helmtest"
+	"github.com/navefleet/nave/e2e/ocitest"
 )
 
 // The commands of README, of the guides and of the reference run one after the other on one fleet: a hub and two
 // clusters that run a copy of examples/fleet.
 func TestGuides(t *testing.T) {
-	if !hasSOPS() {
-		t.Skip("needs sops")
+	if !hasSOPS() || !hasRegistry() {
+		t.Skip("needs sops and docker-registry")
 	}
 	hub, cluster := cutDocument(t, readDocument(t, "README.md"), "\nGive the hub its root in Git")
 	said := runGuides(t, withSteps(t, machine+hub, readmeSteps)+
@@ -52,12 +53,18 @@ func runGuides(t *testing.T, text string) string {
 	s.addTools(ctx, t)
 	charts := httptest.NewServer(http.FileServer(http.Dir(filepath.Join(s.home, "repository"))))
 	t.Cleanup(charts.Close)
+	registry, err := ocitest.Start(ocitest.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { registry.Close() })
 	traces := &receiver{file: filepath.Join(s.home, "spans"), state: "up"}
 	collector := httptest.NewServer(traces)
 	t.Cleanup(collector.Close)
 	said := s.run(ctx, t, strings.NewReplacer(
 		"https://git.example.com/fleet", s.url, "https://stefanprodan.github.io/podinfo", charts.URL,
-		"http://collector.observability:4318", collector.URL, "/etc/nave/", s.home+"/etc/nave/",
+		"oci://ghcr.io/org/fleet", registry.URL("org/fleet"), "http://collector.observability:4318", collector.URL,
+		"/etc/nave/", s.home+"/etc/nave/",
 		"/opt/nave/", s.home+"/opt/nave/", "hub.example.com:7443", "127.0.0.1:"+s.ports["7443"],
 		"$PWD/bin", s.bin, "$CHECKOUT", s.checkout, "seconds=20", "seconds=1",
 		"HOST:7443", "127.0.0.1:"+s.ports["7443"], ":7443", ":"+s.ports["7443"], ":7480", ":"+s.ports["7480"],
@@ -340,6 +347,10 @@ nave apply -k overlays/prod
 	{"\n## nave describe\n", `
 cd ~/fleet
 git branch --force feature
+`},
+	{"\n## nave diff artifact\n", `
+nave push artifact oci://ghcr.io/org/fleet:v1.0.0 --path ./deploy --source https://git.example.com/fleet \
+  --revision "main@sha1:$(git rev-parse HEAD)"
 `},
 	{"\n## nave release\n", `
 nave rollback prod-1

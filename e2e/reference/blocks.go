@@ -19,7 +19,6 @@ const (
 	noImages  = "it builds images, and Pods of the tests run none"
 	built     = "the tests build the programs in the same manner, once"
 	endless   = "it runs until Ctrl-C"
-	registry  = "it needs a registry; the story oci.txtar runs it"
 )
 
 // excused has all commands of documents that no test runs.
@@ -31,15 +30,10 @@ var excused = []excuse{
 	{"docs/cli/nave.md", "nave cluster add", "examples/fleet/README.md has it"},
 	{"docs/cli/nave.md", "nave cluster upgrade", "docs/operations.md has it"},
 	{"docs/cli/nave.md", "nave confirm", "nothing is held; the story removals.txtar runs it"},
-	{"docs/cli/nave.md", "nave diff artifact", registry},
 	{"docs/cli/nave.md", "nave events -w", endless},
 	{"docs/cli/nave.md", "nave export clusters | nave --context other", "it needs a second hub"},
-	{"docs/cli/nave.md", "nave list artifacts", registry},
 	{"docs/cli/nave.md", "nave logs -f", endless},
 	{"docs/cli/nave.md", "nave migrate flux", "no cluster runs Flux; docs/migrate-from-flux.md has it"},
-	{"docs/cli/nave.md", "nave pull artifact", registry},
-	{"docs/cli/nave.md", "nave push artifact", registry},
-	{"docs/cli/nave.md", "nave tag artifact", registry},
 	{"docs/metrics.md", "kubectl -n nave-hub port-forward", "no kubelet runs the Pods of the tests"},
 	{"docs/quick-start.md", "make build", built},
 	{"docs/services.md", "chown", noRoot},
