@@ -37,8 +37,7 @@ func newApplyCommand(s *session) *cobra.Command {
 			case len(requests) > 1:
 				return applyAll(cmd, client, requests, dryRun, agreed)
 			}
-			request := requests[0]
-			request.DryRun = true
+			request := &adminv1.ApplyRequest{Manifest: requests[0].GetManifest(), Files: requests[0].GetFiles(), DryRun: true}
 			if dryRun {
 				return apply(cmd.Context(), cmd.OutOrStdout(), client, request)
 			}

@@ -27,7 +27,7 @@ const (
 
 // applyRequests returns the requests that apply files: one, if the hub reads all at once, or else several, of whole
 // documents and items of Lists. If the hub would not read an object, the error names it.
-func applyRequests(files []api.File) (requests []*adminv1.ApplyRequest, err error) {
+func applyRequests(files []api.File) (requests []*adminv1.ApplyAllRequest, err error) {
 	total := 0
 	for _, f := range files {
 		total += sizeOf(f)
@@ -39,7 +39,7 @@ func applyRequests(files []api.File) (requests []*adminv1.ApplyRequest, err erro
 	}
 	begin, size := 0, 0
 	add := func(end int) {
-		r := &adminv1.ApplyRequest{}
+		r := &adminv1.ApplyAllRequest{}
 		r.Manifest, r.Files = joinFiles(files[begin:end])
 		requests = append(requests, r)
 		begin, size = end, 0
@@ -100,7 +100,7 @@ func itemsOf(document api.File) (items []api.File, err error) {
 
 // applyAll applies the objects of several requests, all or none, if the operator agrees to the objects that this
 // removes.
-func applyAll(cmd *cobra.Command, client adminv1.AdminServiceClient, requests []*adminv1.ApplyRequest, dryRun bool,
+func applyAll(cmd *cobra.Command, client adminv1.AdminServiceClient, requests []*adminv1.ApplyAllRequest, dryRun bool,
 	agreed agreement) error {
 	first := requests[0]
 	first.DryRun = true
@@ -141,9 +141,9 @@ func sendAll[In, Out any](ctx context.Context,
 }
 
 // deletionOf returns the requests that delete objects.
-func deletionOf(keys []*adminv1.ObjectKey) (requests []*adminv1.DeleteRequest) {
+func deletionOf(keys []*adminv1.ObjectKey) (requests []*adminv1.DeleteAllRequest) {
 	for chunk := range slices.Chunk(keys, maxDeleted) {
-		requests = append(requests, &adminv1.DeleteRequest{Keys: chunk})
+		requests = append(requests, &adminv1.DeleteAllRequest{Keys: chunk})
 	}
 	return requests
 }

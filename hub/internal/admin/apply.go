@@ -36,7 +36,7 @@ func (s *Server) Apply(ctx context.Context, r *adminv1.ApplyRequest) (*adminv1.A
 		return nil, err
 	}
 	c := changeOf(r)
-	c.admitted, err = admit(filesOf(r)...)
+	c.admitted, err = admit(filesOf(r.GetManifest(), r.GetFiles())...)
 	if err == nil && len(r.Replaces) > 0 {
 		c.replaced, err = admit(api.File{Data: r.Replaces})
 	}
@@ -61,7 +61,11 @@ type change struct {
 }
 
 // changeOf returns the change of a request, without its objects.
-func changeOf(r *adminv1.ApplyRequest) *change {
+func changeOf(r interface {
+	GetDryRun() bool
+	GetConfirmed() bool
+	GetDigest() string
+}) *change {
 	return &change{dryRun: r.GetDryRun(), confirmed: r.GetConfirmed(), digest: r.GetDigest()}
 }
 
@@ -146,10 +150,10 @@ type admittedObject struct {
 	secret *credential // of a credential
 }
 
-// filesOf returns the files of a request, and what of its manifest belongs to none.
-func filesOf(r *adminv1.ApplyRequest) (files []api.File) {
-	rest := r.Manifest
-	for _, f := range r.Files {
+// filesOf returns the files that a manifest was made of, and what of it belongs to none.
+func filesOf(manifests []byte, parts []*adminv1.ManifestFile) (files []api.File) {
+	rest := manifests
+	for _, f := range parts {
 		n := min(f.GetSize(), uint64(len(rest)))
 		data := bytes.TrimSuffix(rest[:n], []byte("\n---\n")) // nave ends each so; a file may be in UTF-16
 		start := manifest.Start{Documents: int(f.GetDocuments()), Lines: int(f.GetLines())}

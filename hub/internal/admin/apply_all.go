@@ -60,19 +60,16 @@ func (s *Server) serveChange(ctx context.Context, serve func(context.Context, id
 func (s *Server) readChange(ctx context.Context, stream adminv1.AdminService_ApplyAllServer) (*change, error) {
 	var c *change
 	admission, size := newAdmission(), 0
-	add := func(r *adminv1.ApplyRequest) error {
+	add := func(r *adminv1.ApplyAllRequest) error {
 		if c == nil {
 			c = changeOf(r)
 			c.asksImpact = true
-		}
-		if len(r.GetReplaces()) > 0 {
-			return status.Error(codes.InvalidArgument, "ApplyAll does not take replaces: use Apply")
 		}
 		if size += len(r.GetManifest()); size > maxChangeSize {
 			return status.Errorf(codes.InvalidArgument, "more than %d MiB of manifests: apply fewer objects at a time",
 				maxChangeSize>>20)
 		}
-		for _, f := range filesOf(r) {
+		for _, f := range filesOf(r.GetManifest(), r.GetFiles()) {
 			admission.Add(f)
 		}
 		return requireFewer(len(admission.admitted), "apply")
@@ -135,9 +132,9 @@ func (s *Server) DeleteAll(stream adminv1.AdminService_DeleteAllServer) error {
 
 // readDeletion reads the requests of a deletion. It returns the first one, and the keys of all.
 func (s *Server) readDeletion(ctx context.Context, stream adminv1.AdminService_DeleteAllServer) (
-	first *adminv1.DeleteRequest, keys []api.Key, err error) {
+	first *adminv1.DeleteAllRequest, keys []api.Key, err error) {
 	var set keySet
-	add := func(r *adminv1.DeleteRequest) error {
+	add := func(r *adminv1.DeleteAllRequest) error {
 		if first == nil {
 			first = r
 		}

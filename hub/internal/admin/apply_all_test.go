@@ -15,12 +15,12 @@ import (
 )
 
 // applyAll applies manifests, each as a request of its own.
-func (r *rig) applyAll(first *adminv1.ApplyRequest, texts ...string) (*adminv1.ApplyAllResponse, error) {
+func (r *rig) applyAll(first *adminv1.ApplyAllRequest, texts ...string) (*adminv1.ApplyAllResponse, error) {
 	r.t.Helper()
 	stream, err := r.ApplyAll(r.t.Context())
 	must(r.t, err)
 	for i, text := range texts {
-		request := &adminv1.ApplyRequest{}
+		request := &adminv1.ApplyAllRequest{}
 		if i == 0 && first != nil {
 			request = first
 		}
@@ -33,12 +33,13 @@ func (r *rig) applyAll(first *adminv1.ApplyRequest, texts ...string) (*adminv1.A
 }
 
 // deleteAll deletes objects, each by a request of its own.
-func (r *rig) deleteAll(first *adminv1.DeleteRequest, keys ...*adminv1.ObjectKey) (*adminv1.DeleteAllResponse, error) {
+func (r *rig) deleteAll(first *adminv1.DeleteAllRequest, keys ...*adminv1.ObjectKey) (*adminv1.DeleteAllResponse,
+	error) {
 	r.t.Helper()
 	stream, err := r.DeleteAll(r.t.Context())
 	must(r.t, err)
 	for i, key := range keys {
-		request := &adminv1.DeleteRequest{}
+		request := &adminv1.DeleteAllRequest{}
 		if i == 0 && first != nil {
 			request = first
 		}
@@ -58,20 +59,20 @@ func TestApplyAll(t *testing.T) {
 		return there
 	}
 	wrong := strings.Replace(source, "interval:", "intervall:", 1)
-	_, err := r.applyAll(&adminv1.ApplyRequest{Files: []*adminv1.ManifestFile{
+	_, err := r.applyAll(&adminv1.ApplyAllRequest{Files: []*adminv1.ManifestFile{
 		{Name: "a.yaml", Size: 1 << 20, Documents: 6, Lines: 100}}}, "kind: X\n---\n"+clusterA, wrong, clusterA)
 	wantCode(t, err, codes.InvalidArgument, "a.yaml:101 (document 7): apiVersion is missing", "intervall", "given twice")
 	if isThere() {
 		t.Fatal("one object of a change that is refused was written")
 	}
-	answer, err := r.applyAll(&adminv1.ApplyRequest{DryRun: true}, clusterA, source, root)
+	answer, err := r.applyAll(&adminv1.ApplyAllRequest{DryRun: true}, clusterA, source, root)
 	must(t, err)
 	if len(answer.Objects) != 3 || answer.Objects[1].Action != actionCreated || answer.Impact == nil || isThere() {
 		t.Fatalf("a dry run answers %v, and the cluster exists: %v", answer, isThere())
 	}
-	_, err = r.applyAll(&adminv1.ApplyRequest{Confirmed: true, Digest: "another"}, clusterA, source)
+	_, err = r.applyAll(&adminv1.ApplyAllRequest{Confirmed: true, Digest: "another"}, clusterA, source)
 	wantCode(t, err, codes.FailedPrecondition)
-	_, err = r.applyAll(&adminv1.ApplyRequest{Confirmed: true, Digest: answer.Impact.Digest}, clusterA, source, root)
+	_, err = r.applyAll(&adminv1.ApplyAllRequest{Confirmed: true, Digest: answer.Impact.Digest}, clusterA, source, root)
 	must(t, err)
 	if !isThere() {
 		t.Error("nothing was written")
@@ -92,14 +93,13 @@ func TestApplyAll_limits(t *testing.T) {
 	}
 	clusters := `{"apiVersion":"v1","kind":"List","items":[` + strings.TrimSuffix(many.String(), ",") + "]}"
 	for name, c := range map[string]struct {
-		first *adminv1.ApplyRequest
+		first *adminv1.ApplyAllRequest
 		parts []string
 		want  string
 	}{
-		"large":    {nil, large, "more than 32 MiB"},
-		"many":     {nil, []string{clusters}, "more than 20000 objects"},
-		"replaces": {&adminv1.ApplyRequest{Replaces: []byte(clusterA)}, []string{clusterA}, "replaces"},
-		"nothing":  {nil, nil, "no objects"},
+		"large":   {nil, large, "more than 32 MiB"},
+		"many":    {nil, []string{clusters}, "more than 20000 objects"},
+		"nothing": {nil, nil, "no objects"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := r.applyAll(c.first, c.parts...)
@@ -138,7 +138,7 @@ func TestDeleteAll(t *testing.T) {
 	cluster, fleet := &adminv1.ObjectKey{Kind: "Cluster", Name: "a"}, &adminv1.ObjectKey{Kind: "Fleet", Name: "none"}
 	gitSource := &adminv1.ObjectKey{Kind: "GitRepository", Name: "fleet"}
 	secret := &adminv1.ObjectKey{Kind: "Secret", Namespace: "flux-system", Name: "git"}
-	answer, err := r.deleteAll(&adminv1.DeleteRequest{DryRun: true}, cluster, fleet, gitSource, secret)
+	answer, err := r.deleteAll(&adminv1.DeleteAllRequest{DryRun: true}, cluster, fleet, gitSource, secret)
 	must(t, err)
 	if len(answer.Missing) != 1 || answer.Missing[0].Kind != "Fleet" || len(answer.Impact.HubObjects) != 1 ||
 		len(answer.Impact.UsedBy) != 1 {
@@ -146,12 +146,13 @@ func TestDeleteAll(t *testing.T) {
 	}
 	_, err = r.deleteAll(nil, cluster, fleet, gitSource)
 	wantCode(t, err, codes.NotFound, "Fleet none")
-	_, err = r.deleteAll(&adminv1.DeleteRequest{Confirmed: true, Digest: "another"}, cluster, gitSource)
+	_, err = r.deleteAll(&adminv1.DeleteAllRequest{Confirmed: true, Digest: "another"}, cluster, gitSource)
 	wantCode(t, err, codes.FailedPrecondition)
 	if rows := r.rows(""); len(rows) == 0 {
 		t.Fatal("something was deleted")
 	}
-	_, err = r.deleteAll(&adminv1.DeleteRequest{Confirmed: true, Digest: answer.Impact.Digest}, cluster, gitSource, secret)
+	agreed := &adminv1.DeleteAllRequest{Confirmed: true, Digest: answer.Impact.Digest}
+	_, err = r.deleteAll(agreed, cluster, gitSource, secret)
 	must(t, err)
 	for _, kind := range []string{"Cluster", "GitRepository"} {
 		if _, there := r.resource(api.Key{Kind: kind, Namespace: "flux-system", Name: "fleet"}); there {

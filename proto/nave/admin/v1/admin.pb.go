@@ -881,6 +881,83 @@ func (x *ApplyResponse) GetObjects() []*AppliedObject {
 	return nil
 }
 
+// ApplyAllRequest has a part of a manifest: whole documents, with the same fields as ApplyRequest.
+type ApplyAllRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Manifest      []byte                 `protobuf:"bytes,1,opt,name=manifest,proto3" json:"manifest,omitempty"`
+	DryRun        bool                   `protobuf:"varint,2,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	Confirmed     bool                   `protobuf:"varint,3,opt,name=confirmed,proto3" json:"confirmed,omitempty"`
+	Digest        string                 `protobuf:"bytes,4,opt,name=digest,proto3" json:"digest,omitempty"`
+	Files         []*ManifestFile        `protobuf:"bytes,6,rep,name=files,proto3" json:"files,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ApplyAllRequest) Reset() {
+	*x = ApplyAllRequest{}
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ApplyAllRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ApplyAllRequest) ProtoMessage() {}
+
+func (x *ApplyAllRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ApplyAllRequest.ProtoReflect.Descriptor instead.
+func (*ApplyAllRequest) Descriptor() ([]byte, []int) {
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *ApplyAllRequest) GetManifest() []byte {
+	if x != nil {
+		return x.Manifest
+	}
+	return nil
+}
+
+func (x *ApplyAllRequest) GetDryRun() bool {
+	if x != nil {
+		return x.DryRun
+	}
+	return false
+}
+
+func (x *ApplyAllRequest) GetConfirmed() bool {
+	if x != nil {
+		return x.Confirmed
+	}
+	return false
+}
+
+func (x *ApplyAllRequest) GetDigest() string {
+	if x != nil {
+		return x.Digest
+	}
+	return ""
+}
+
+func (x *ApplyAllRequest) GetFiles() []*ManifestFile {
+	if x != nil {
+		return x.Files
+	}
+	return nil
+}
+
 // ApplyAllResponse has the objects in the order of the requests.
 type ApplyAllResponse struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
@@ -893,7 +970,7 @@ type ApplyAllResponse struct {
 
 func (x *ApplyAllResponse) Reset() {
 	*x = ApplyAllResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[11]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -905,7 +982,7 @@ func (x *ApplyAllResponse) String() string {
 func (*ApplyAllResponse) ProtoMessage() {}
 
 func (x *ApplyAllResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[11]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -918,7 +995,7 @@ func (x *ApplyAllResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyAllResponse.ProtoReflect.Descriptor instead.
 func (*ApplyAllResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{11}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ApplyAllResponse) GetObjects() []*AppliedObject {
@@ -946,7 +1023,7 @@ type AppliedObject struct {
 
 func (x *AppliedObject) Reset() {
 	*x = AppliedObject{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[12]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -958,7 +1035,7 @@ func (x *AppliedObject) String() string {
 func (*AppliedObject) ProtoMessage() {}
 
 func (x *AppliedObject) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[12]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -971,7 +1048,7 @@ func (x *AppliedObject) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AppliedObject.ProtoReflect.Descriptor instead.
 func (*AppliedObject) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{12}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *AppliedObject) GetKey() *ObjectKey {
@@ -997,16 +1074,14 @@ type DeleteRequest struct {
 	// compared.
 	Digest string `protobuf:"bytes,3,opt,name=digest,proto3" json:"digest,omitempty"`
 	// In place of key: several objects of the hub. All of them are deleted at once, or none. At most 1,000.
-	Keys []*ObjectKey `protobuf:"bytes,4,rep,name=keys,proto3" json:"keys,omitempty"`
-	// Of DeleteAll: only say what the deletion would take away. Objects that do not exist are no error then.
-	DryRun        bool `protobuf:"varint,5,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	Keys          []*ObjectKey `protobuf:"bytes,4,rep,name=keys,proto3" json:"keys,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *DeleteRequest) Reset() {
 	*x = DeleteRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[13]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1018,7 +1093,7 @@ func (x *DeleteRequest) String() string {
 func (*DeleteRequest) ProtoMessage() {}
 
 func (x *DeleteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[13]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1031,7 +1106,7 @@ func (x *DeleteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteRequest.ProtoReflect.Descriptor instead.
 func (*DeleteRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{13}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *DeleteRequest) GetKey() *ObjectKey {
@@ -1062,13 +1137,6 @@ func (x *DeleteRequest) GetKeys() []*ObjectKey {
 	return nil
 }
 
-func (x *DeleteRequest) GetDryRun() bool {
-	if x != nil {
-		return x.DryRun
-	}
-	return false
-}
-
 type DeleteResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -1077,7 +1145,7 @@ type DeleteResponse struct {
 
 func (x *DeleteResponse) Reset() {
 	*x = DeleteResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[14]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1089,7 +1157,7 @@ func (x *DeleteResponse) String() string {
 func (*DeleteResponse) ProtoMessage() {}
 
 func (x *DeleteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[14]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1102,7 +1170,77 @@ func (x *DeleteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteResponse.ProtoReflect.Descriptor instead.
 func (*DeleteResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{14}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{15}
+}
+
+// DeleteAllRequest has some of the keys of a deletion, as DeleteRequest.
+type DeleteAllRequest struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Keys      []*ObjectKey           `protobuf:"bytes,4,rep,name=keys,proto3" json:"keys,omitempty"`
+	Confirmed bool                   `protobuf:"varint,2,opt,name=confirmed,proto3" json:"confirmed,omitempty"`
+	Digest    string                 `protobuf:"bytes,3,opt,name=digest,proto3" json:"digest,omitempty"`
+	// Only say what the deletion would take away. Objects that do not exist are no error then.
+	DryRun        bool `protobuf:"varint,5,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteAllRequest) Reset() {
+	*x = DeleteAllRequest{}
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteAllRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteAllRequest) ProtoMessage() {}
+
+func (x *DeleteAllRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteAllRequest.ProtoReflect.Descriptor instead.
+func (*DeleteAllRequest) Descriptor() ([]byte, []int) {
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *DeleteAllRequest) GetKeys() []*ObjectKey {
+	if x != nil {
+		return x.Keys
+	}
+	return nil
+}
+
+func (x *DeleteAllRequest) GetConfirmed() bool {
+	if x != nil {
+		return x.Confirmed
+	}
+	return false
+}
+
+func (x *DeleteAllRequest) GetDigest() string {
+	if x != nil {
+		return x.Digest
+	}
+	return ""
+}
+
+func (x *DeleteAllRequest) GetDryRun() bool {
+	if x != nil {
+		return x.DryRun
+	}
+	return false
 }
 
 type DeleteAllResponse struct {
@@ -1117,7 +1255,7 @@ type DeleteAllResponse struct {
 
 func (x *DeleteAllResponse) Reset() {
 	*x = DeleteAllResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[15]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1129,7 +1267,7 @@ func (x *DeleteAllResponse) String() string {
 func (*DeleteAllResponse) ProtoMessage() {}
 
 func (x *DeleteAllResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[15]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1142,7 +1280,7 @@ func (x *DeleteAllResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteAllResponse.ProtoReflect.Descriptor instead.
 func (*DeleteAllResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{15}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *DeleteAllResponse) GetMissing() []*ObjectKey {
@@ -1168,7 +1306,7 @@ type ObjectKeys struct {
 
 func (x *ObjectKeys) Reset() {
 	*x = ObjectKeys{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[16]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1180,7 +1318,7 @@ func (x *ObjectKeys) String() string {
 func (*ObjectKeys) ProtoMessage() {}
 
 func (x *ObjectKeys) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[16]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1193,7 +1331,7 @@ func (x *ObjectKeys) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectKeys.ProtoReflect.Descriptor instead.
 func (*ObjectKeys) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{16}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ObjectKeys) GetKeys() []*ObjectKey {
@@ -1219,7 +1357,7 @@ type ImpactRequest struct {
 
 func (x *ImpactRequest) Reset() {
 	*x = ImpactRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[17]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1231,7 +1369,7 @@ func (x *ImpactRequest) String() string {
 func (*ImpactRequest) ProtoMessage() {}
 
 func (x *ImpactRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[17]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1244,7 +1382,7 @@ func (x *ImpactRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImpactRequest.ProtoReflect.Descriptor instead.
 func (*ImpactRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{17}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ImpactRequest) GetChange() isImpactRequest_Change {
@@ -1356,7 +1494,7 @@ type ImpactResponse struct {
 
 func (x *ImpactResponse) Reset() {
 	*x = ImpactResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[18]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1368,7 +1506,7 @@ func (x *ImpactResponse) String() string {
 func (*ImpactResponse) ProtoMessage() {}
 
 func (x *ImpactResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[18]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1381,7 +1519,7 @@ func (x *ImpactResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImpactResponse.ProtoReflect.Descriptor instead.
 func (*ImpactResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{18}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ImpactResponse) GetHubObjects() []*ObjectKey {
@@ -1431,7 +1569,7 @@ type ClusterImpact struct {
 
 func (x *ClusterImpact) Reset() {
 	*x = ClusterImpact{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[19]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1443,7 +1581,7 @@ func (x *ClusterImpact) String() string {
 func (*ClusterImpact) ProtoMessage() {}
 
 func (x *ClusterImpact) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[19]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1456,7 +1594,7 @@ func (x *ClusterImpact) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterImpact.ProtoReflect.Descriptor instead.
 func (*ClusterImpact) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{19}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ClusterImpact) GetCluster() string {
@@ -1497,7 +1635,7 @@ type ApplicationImpact struct {
 
 func (x *ApplicationImpact) Reset() {
 	*x = ApplicationImpact{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[20]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1509,7 +1647,7 @@ func (x *ApplicationImpact) String() string {
 func (*ApplicationImpact) ProtoMessage() {}
 
 func (x *ApplicationImpact) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[20]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1522,7 +1660,7 @@ func (x *ApplicationImpact) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplicationImpact.ProtoReflect.Descriptor instead.
 func (*ApplicationImpact) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{20}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ApplicationImpact) GetKey() *ObjectKey {
@@ -1572,7 +1710,7 @@ type ConfirmRequest struct {
 
 func (x *ConfirmRequest) Reset() {
 	*x = ConfirmRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[21]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1584,7 +1722,7 @@ func (x *ConfirmRequest) String() string {
 func (*ConfirmRequest) ProtoMessage() {}
 
 func (x *ConfirmRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[21]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1597,7 +1735,7 @@ func (x *ConfirmRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfirmRequest.ProtoReflect.Descriptor instead.
 func (*ConfirmRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{21}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ConfirmRequest) GetKey() *ObjectKey {
@@ -1623,7 +1761,7 @@ type ConfirmResponse struct {
 
 func (x *ConfirmResponse) Reset() {
 	*x = ConfirmResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[22]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1635,7 +1773,7 @@ func (x *ConfirmResponse) String() string {
 func (*ConfirmResponse) ProtoMessage() {}
 
 func (x *ConfirmResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[22]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1648,7 +1786,7 @@ func (x *ConfirmResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfirmResponse.ProtoReflect.Descriptor instead.
 func (*ConfirmResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{22}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ConfirmResponse) GetImpact() *ImpactResponse {
@@ -1674,7 +1812,7 @@ type ReconcileRequest struct {
 
 func (x *ReconcileRequest) Reset() {
 	*x = ReconcileRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[23]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1686,7 +1824,7 @@ func (x *ReconcileRequest) String() string {
 func (*ReconcileRequest) ProtoMessage() {}
 
 func (x *ReconcileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[23]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1699,7 +1837,7 @@ func (x *ReconcileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReconcileRequest.ProtoReflect.Descriptor instead.
 func (*ReconcileRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{23}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ReconcileRequest) GetKey() *ObjectKey {
@@ -1748,7 +1886,7 @@ type ReconcileResponse struct {
 
 func (x *ReconcileResponse) Reset() {
 	*x = ReconcileResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[24]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1760,7 +1898,7 @@ func (x *ReconcileResponse) String() string {
 func (*ReconcileResponse) ProtoMessage() {}
 
 func (x *ReconcileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[24]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1773,7 +1911,7 @@ func (x *ReconcileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReconcileResponse.ProtoReflect.Descriptor instead.
 func (*ReconcileResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{24}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ReconcileResponse) GetRequestedAt() string {
@@ -1801,7 +1939,7 @@ type SuspendRequest struct {
 
 func (x *SuspendRequest) Reset() {
 	*x = SuspendRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[25]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1813,7 +1951,7 @@ func (x *SuspendRequest) String() string {
 func (*SuspendRequest) ProtoMessage() {}
 
 func (x *SuspendRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[25]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1826,7 +1964,7 @@ func (x *SuspendRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SuspendRequest.ProtoReflect.Descriptor instead.
 func (*SuspendRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{25}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *SuspendRequest) GetKey() *ObjectKey {
@@ -1853,7 +1991,7 @@ type SuspendResponse struct {
 
 func (x *SuspendResponse) Reset() {
 	*x = SuspendResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[26]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1865,7 +2003,7 @@ func (x *SuspendResponse) String() string {
 func (*SuspendResponse) ProtoMessage() {}
 
 func (x *SuspendResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[26]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1878,7 +2016,7 @@ func (x *SuspendResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SuspendResponse.ProtoReflect.Descriptor instead.
 func (*SuspendResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{26}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *SuspendResponse) GetChanged() bool {
@@ -1897,7 +2035,7 @@ type ResumeRequest struct {
 
 func (x *ResumeRequest) Reset() {
 	*x = ResumeRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[27]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1909,7 +2047,7 @@ func (x *ResumeRequest) String() string {
 func (*ResumeRequest) ProtoMessage() {}
 
 func (x *ResumeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[27]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1922,7 +2060,7 @@ func (x *ResumeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeRequest.ProtoReflect.Descriptor instead.
 func (*ResumeRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{27}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ResumeRequest) GetKey() *ObjectKey {
@@ -1946,7 +2084,7 @@ type ResumeResponse struct {
 
 func (x *ResumeResponse) Reset() {
 	*x = ResumeResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[28]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1958,7 +2096,7 @@ func (x *ResumeResponse) String() string {
 func (*ResumeResponse) ProtoMessage() {}
 
 func (x *ResumeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[28]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1971,7 +2109,7 @@ func (x *ResumeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeResponse.ProtoReflect.Descriptor instead.
 func (*ResumeResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{28}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ResumeResponse) GetChanged() bool {
@@ -2008,7 +2146,7 @@ type CreateJoinTokenRequest struct {
 
 func (x *CreateJoinTokenRequest) Reset() {
 	*x = CreateJoinTokenRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[29]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2020,7 +2158,7 @@ func (x *CreateJoinTokenRequest) String() string {
 func (*CreateJoinTokenRequest) ProtoMessage() {}
 
 func (x *CreateJoinTokenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[29]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2033,7 +2171,7 @@ func (x *CreateJoinTokenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateJoinTokenRequest.ProtoReflect.Descriptor instead.
 func (*CreateJoinTokenRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{29}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *CreateJoinTokenRequest) GetCluster() string {
@@ -2080,7 +2218,7 @@ type CreateJoinTokenResponse struct {
 
 func (x *CreateJoinTokenResponse) Reset() {
 	*x = CreateJoinTokenResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[30]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2092,7 +2230,7 @@ func (x *CreateJoinTokenResponse) String() string {
 func (*CreateJoinTokenResponse) ProtoMessage() {}
 
 func (x *CreateJoinTokenResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[30]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2105,7 +2243,7 @@ func (x *CreateJoinTokenResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateJoinTokenResponse.ProtoReflect.Descriptor instead.
 func (*CreateJoinTokenResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{30}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *CreateJoinTokenResponse) GetToken() string {
@@ -2191,7 +2329,7 @@ type ListEventsRequest struct {
 
 func (x *ListEventsRequest) Reset() {
 	*x = ListEventsRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[31]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2203,7 +2341,7 @@ func (x *ListEventsRequest) String() string {
 func (*ListEventsRequest) ProtoMessage() {}
 
 func (x *ListEventsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[31]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2216,7 +2354,7 @@ func (x *ListEventsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEventsRequest.ProtoReflect.Descriptor instead.
 func (*ListEventsRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{31}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ListEventsRequest) GetCluster() string {
@@ -2304,7 +2442,7 @@ type ListEventsResponse struct {
 
 func (x *ListEventsResponse) Reset() {
 	*x = ListEventsResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[32]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2316,7 +2454,7 @@ func (x *ListEventsResponse) String() string {
 func (*ListEventsResponse) ProtoMessage() {}
 
 func (x *ListEventsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[32]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2329,7 +2467,7 @@ func (x *ListEventsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEventsResponse.ProtoReflect.Descriptor instead.
 func (*ListEventsResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{32}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ListEventsResponse) GetEvents() []*Event {
@@ -2377,7 +2515,7 @@ type EventGap struct {
 
 func (x *EventGap) Reset() {
 	*x = EventGap{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[33]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2389,7 +2527,7 @@ func (x *EventGap) String() string {
 func (*EventGap) ProtoMessage() {}
 
 func (x *EventGap) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[33]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2402,7 +2540,7 @@ func (x *EventGap) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EventGap.ProtoReflect.Descriptor instead.
 func (*EventGap) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{33}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *EventGap) GetRestored() bool {
@@ -2447,7 +2585,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[34]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2459,7 +2597,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[34]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2472,7 +2610,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{34}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Event) GetTime() *timestamppb.Timestamp {
@@ -2519,7 +2657,7 @@ type TreeRequest struct {
 
 func (x *TreeRequest) Reset() {
 	*x = TreeRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[35]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2531,7 +2669,7 @@ func (x *TreeRequest) String() string {
 func (*TreeRequest) ProtoMessage() {}
 
 func (x *TreeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[35]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2544,7 +2682,7 @@ func (x *TreeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TreeRequest.ProtoReflect.Descriptor instead.
 func (*TreeRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{35}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *TreeRequest) GetKey() *ObjectKey {
@@ -2563,7 +2701,7 @@ type TreeResponse struct {
 
 func (x *TreeResponse) Reset() {
 	*x = TreeResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[36]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2575,7 +2713,7 @@ func (x *TreeResponse) String() string {
 func (*TreeResponse) ProtoMessage() {}
 
 func (x *TreeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[36]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2588,7 +2726,7 @@ func (x *TreeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TreeResponse.ProtoReflect.Descriptor instead.
 func (*TreeResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{36}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *TreeResponse) GetRoot() *TreeNode {
@@ -2612,7 +2750,7 @@ type TreeNode struct {
 
 func (x *TreeNode) Reset() {
 	*x = TreeNode{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[37]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2624,7 +2762,7 @@ func (x *TreeNode) String() string {
 func (*TreeNode) ProtoMessage() {}
 
 func (x *TreeNode) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[37]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2637,7 +2775,7 @@ func (x *TreeNode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TreeNode.ProtoReflect.Descriptor instead.
 func (*TreeNode) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{37}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *TreeNode) GetObject() string {
@@ -2677,7 +2815,7 @@ type LocateRequest struct {
 
 func (x *LocateRequest) Reset() {
 	*x = LocateRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[38]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2689,7 +2827,7 @@ func (x *LocateRequest) String() string {
 func (*LocateRequest) ProtoMessage() {}
 
 func (x *LocateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[38]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2702,7 +2840,7 @@ func (x *LocateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LocateRequest.ProtoReflect.Descriptor instead.
 func (*LocateRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{38}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *LocateRequest) GetName() string {
@@ -2724,7 +2862,7 @@ type LocateResponse struct {
 
 func (x *LocateResponse) Reset() {
 	*x = LocateResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[39]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2736,7 +2874,7 @@ func (x *LocateResponse) String() string {
 func (*LocateResponse) ProtoMessage() {}
 
 func (x *LocateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[39]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2749,7 +2887,7 @@ func (x *LocateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LocateResponse.ProtoReflect.Descriptor instead.
 func (*LocateResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{39}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *LocateResponse) GetObjects() []*LocatedObject {
@@ -2781,7 +2919,7 @@ type LocatedObject struct {
 
 func (x *LocatedObject) Reset() {
 	*x = LocatedObject{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[40]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2793,7 +2931,7 @@ func (x *LocatedObject) String() string {
 func (*LocatedObject) ProtoMessage() {}
 
 func (x *LocatedObject) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[40]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2806,7 +2944,7 @@ func (x *LocatedObject) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LocatedObject.ProtoReflect.Descriptor instead.
 func (*LocatedObject) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{40}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *LocatedObject) GetCluster() string {
@@ -2854,7 +2992,7 @@ type ExplainRequest struct {
 
 func (x *ExplainRequest) Reset() {
 	*x = ExplainRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[41]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2866,7 +3004,7 @@ func (x *ExplainRequest) String() string {
 func (*ExplainRequest) ProtoMessage() {}
 
 func (x *ExplainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[41]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2879,7 +3017,7 @@ func (x *ExplainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainRequest.ProtoReflect.Descriptor instead.
 func (*ExplainRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{41}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *ExplainRequest) GetKey() *ObjectKey {
@@ -2904,7 +3042,7 @@ type ExplainResponse struct {
 
 func (x *ExplainResponse) Reset() {
 	*x = ExplainResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[42]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2916,7 +3054,7 @@ func (x *ExplainResponse) String() string {
 func (*ExplainResponse) ProtoMessage() {}
 
 func (x *ExplainResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[42]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2929,7 +3067,7 @@ func (x *ExplainResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainResponse.ProtoReflect.Descriptor instead.
 func (*ExplainResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{42}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *ExplainResponse) GetExplanations() []*Explanation {
@@ -2980,7 +3118,7 @@ type Encryption struct {
 
 func (x *Encryption) Reset() {
 	*x = Encryption{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[43]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2992,7 +3130,7 @@ func (x *Encryption) String() string {
 func (*Encryption) ProtoMessage() {}
 
 func (x *Encryption) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[43]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3005,7 +3143,7 @@ func (x *Encryption) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Encryption.ProtoReflect.Descriptor instead.
 func (*Encryption) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{43}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *Encryption) GetObject() *ObjectKey {
@@ -3064,7 +3202,7 @@ type SealedDocument struct {
 
 func (x *SealedDocument) Reset() {
 	*x = SealedDocument{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[44]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3076,7 +3214,7 @@ func (x *SealedDocument) String() string {
 func (*SealedDocument) ProtoMessage() {}
 
 func (x *SealedDocument) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[44]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3089,7 +3227,7 @@ func (x *SealedDocument) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SealedDocument.ProtoReflect.Descriptor instead.
 func (*SealedDocument) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{44}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *SealedDocument) GetPath() string {
@@ -3139,7 +3277,7 @@ type Explanation struct {
 
 func (x *Explanation) Reset() {
 	*x = Explanation{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[45]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3151,7 +3289,7 @@ func (x *Explanation) String() string {
 func (*Explanation) ProtoMessage() {}
 
 func (x *Explanation) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[45]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3164,7 +3302,7 @@ func (x *Explanation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Explanation.ProtoReflect.Descriptor instead.
 func (*Explanation) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{45}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *Explanation) GetObject() *ObjectKey {
@@ -3259,7 +3397,7 @@ type LogsRequest struct {
 
 func (x *LogsRequest) Reset() {
 	*x = LogsRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[46]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3271,7 +3409,7 @@ func (x *LogsRequest) String() string {
 func (*LogsRequest) ProtoMessage() {}
 
 func (x *LogsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[46]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3284,7 +3422,7 @@ func (x *LogsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogsRequest.ProtoReflect.Descriptor instead.
 func (*LogsRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{46}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *LogsRequest) GetCluster() string {
@@ -3355,7 +3493,7 @@ type LogsResponse struct {
 
 func (x *LogsResponse) Reset() {
 	*x = LogsResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[47]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3367,7 +3505,7 @@ func (x *LogsResponse) String() string {
 func (*LogsResponse) ProtoMessage() {}
 
 func (x *LogsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[47]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3380,7 +3518,7 @@ func (x *LogsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogsResponse.ProtoReflect.Descriptor instead.
 func (*LogsResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{47}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *LogsResponse) GetRecords() []*LogRecord {
@@ -3410,7 +3548,7 @@ type LogRecord struct {
 
 func (x *LogRecord) Reset() {
 	*x = LogRecord{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[48]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3422,7 +3560,7 @@ func (x *LogRecord) String() string {
 func (*LogRecord) ProtoMessage() {}
 
 func (x *LogRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[48]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3435,7 +3573,7 @@ func (x *LogRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogRecord.ProtoReflect.Descriptor instead.
 func (*LogRecord) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{48}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *LogRecord) GetTime() *timestamppb.Timestamp {
@@ -3476,7 +3614,7 @@ type LogAttribute struct {
 
 func (x *LogAttribute) Reset() {
 	*x = LogAttribute{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[49]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3488,7 +3626,7 @@ func (x *LogAttribute) String() string {
 func (*LogAttribute) ProtoMessage() {}
 
 func (x *LogAttribute) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[49]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3501,7 +3639,7 @@ func (x *LogAttribute) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogAttribute.ProtoReflect.Descriptor instead.
 func (*LogAttribute) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{49}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *LogAttribute) GetKey() string {
@@ -3528,7 +3666,7 @@ type GetVersionRequest struct {
 
 func (x *GetVersionRequest) Reset() {
 	*x = GetVersionRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[50]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3540,7 +3678,7 @@ func (x *GetVersionRequest) String() string {
 func (*GetVersionRequest) ProtoMessage() {}
 
 func (x *GetVersionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[50]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3553,7 +3691,7 @@ func (x *GetVersionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetVersionRequest.ProtoReflect.Descriptor instead.
 func (*GetVersionRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{50}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *GetVersionRequest) GetSpokes() bool {
@@ -3577,7 +3715,7 @@ type GetVersionResponse struct {
 
 func (x *GetVersionResponse) Reset() {
 	*x = GetVersionResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[51]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3589,7 +3727,7 @@ func (x *GetVersionResponse) String() string {
 func (*GetVersionResponse) ProtoMessage() {}
 
 func (x *GetVersionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[51]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3602,7 +3740,7 @@ func (x *GetVersionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetVersionResponse.ProtoReflect.Descriptor instead.
 func (*GetVersionResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{51}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *GetVersionResponse) GetVersion() string {
@@ -3647,7 +3785,7 @@ type SpokeVersion struct {
 
 func (x *SpokeVersion) Reset() {
 	*x = SpokeVersion{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[52]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3659,7 +3797,7 @@ func (x *SpokeVersion) String() string {
 func (*SpokeVersion) ProtoMessage() {}
 
 func (x *SpokeVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[52]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3672,7 +3810,7 @@ func (x *SpokeVersion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SpokeVersion.ProtoReflect.Descriptor instead.
 func (*SpokeVersion) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{52}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *SpokeVersion) GetVersion() string {
@@ -3708,7 +3846,7 @@ type PublishedRequest struct {
 
 func (x *PublishedRequest) Reset() {
 	*x = PublishedRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[53]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3720,7 +3858,7 @@ func (x *PublishedRequest) String() string {
 func (*PublishedRequest) ProtoMessage() {}
 
 func (x *PublishedRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[53]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3733,7 +3871,7 @@ func (x *PublishedRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishedRequest.ProtoReflect.Descriptor instead.
 func (*PublishedRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{53}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *PublishedRequest) GetClusters() []string {
@@ -3765,7 +3903,7 @@ type PublishedResponse struct {
 
 func (x *PublishedResponse) Reset() {
 	*x = PublishedResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[54]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3777,7 +3915,7 @@ func (x *PublishedResponse) String() string {
 func (*PublishedResponse) ProtoMessage() {}
 
 func (x *PublishedResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[54]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3790,7 +3928,7 @@ func (x *PublishedResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishedResponse.ProtoReflect.Descriptor instead.
 func (*PublishedResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{54}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *PublishedResponse) GetPart() isPublishedResponse_Part {
@@ -3845,7 +3983,7 @@ type PublishedHub struct {
 
 func (x *PublishedHub) Reset() {
 	*x = PublishedHub{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[55]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3857,7 +3995,7 @@ func (x *PublishedHub) String() string {
 func (*PublishedHub) ProtoMessage() {}
 
 func (x *PublishedHub) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[55]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3870,7 +4008,7 @@ func (x *PublishedHub) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishedHub.ProtoReflect.Descriptor instead.
 func (*PublishedHub) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{55}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *PublishedHub) GetEpoch() uint64 {
@@ -3903,7 +4041,7 @@ type HubObject struct {
 
 func (x *HubObject) Reset() {
 	*x = HubObject{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[56]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3915,7 +4053,7 @@ func (x *HubObject) String() string {
 func (*HubObject) ProtoMessage() {}
 
 func (x *HubObject) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[56]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3928,7 +4066,7 @@ func (x *HubObject) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HubObject.ProtoReflect.Descriptor instead.
 func (*HubObject) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{56}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *HubObject) GetJson() []byte {
@@ -3982,7 +4120,7 @@ type PublishedCluster struct {
 
 func (x *PublishedCluster) Reset() {
 	*x = PublishedCluster{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[57]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3994,7 +4132,7 @@ func (x *PublishedCluster) String() string {
 func (*PublishedCluster) ProtoMessage() {}
 
 func (x *PublishedCluster) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[57]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4007,7 +4145,7 @@ func (x *PublishedCluster) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishedCluster.ProtoReflect.Descriptor instead.
 func (*PublishedCluster) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{57}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *PublishedCluster) GetCluster() string {
@@ -4075,7 +4213,7 @@ type CapabilitiesRequest struct {
 
 func (x *CapabilitiesRequest) Reset() {
 	*x = CapabilitiesRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[58]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4087,7 +4225,7 @@ func (x *CapabilitiesRequest) String() string {
 func (*CapabilitiesRequest) ProtoMessage() {}
 
 func (x *CapabilitiesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[58]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4100,7 +4238,7 @@ func (x *CapabilitiesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CapabilitiesRequest.ProtoReflect.Descriptor instead.
 func (*CapabilitiesRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{58}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *CapabilitiesRequest) GetCluster() string {
@@ -4122,7 +4260,7 @@ type CapabilitiesResponse struct {
 
 func (x *CapabilitiesResponse) Reset() {
 	*x = CapabilitiesResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[59]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4134,7 +4272,7 @@ func (x *CapabilitiesResponse) String() string {
 func (*CapabilitiesResponse) ProtoMessage() {}
 
 func (x *CapabilitiesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[59]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4147,7 +4285,7 @@ func (x *CapabilitiesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CapabilitiesResponse.ProtoReflect.Descriptor instead.
 func (*CapabilitiesResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{59}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *CapabilitiesResponse) GetKubernetesVersion() string {
@@ -4175,7 +4313,7 @@ type ShapesRequest struct {
 
 func (x *ShapesRequest) Reset() {
 	*x = ShapesRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[60]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4187,7 +4325,7 @@ func (x *ShapesRequest) String() string {
 func (*ShapesRequest) ProtoMessage() {}
 
 func (x *ShapesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[60]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4200,7 +4338,7 @@ func (x *ShapesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShapesRequest.ProtoReflect.Descriptor instead.
 func (*ShapesRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{60}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *ShapesRequest) GetCluster() string {
@@ -4227,7 +4365,7 @@ type ShapesResponse struct {
 
 func (x *ShapesResponse) Reset() {
 	*x = ShapesResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[61]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4239,7 +4377,7 @@ func (x *ShapesResponse) String() string {
 func (*ShapesResponse) ProtoMessage() {}
 
 func (x *ShapesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[61]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4252,7 +4390,7 @@ func (x *ShapesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShapesResponse.ProtoReflect.Descriptor instead.
 func (*ShapesResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{61}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *ShapesResponse) GetShapes() []*KnownShape {
@@ -4278,7 +4416,7 @@ type KnownShape struct {
 
 func (x *KnownShape) Reset() {
 	*x = KnownShape{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[62]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4290,7 +4428,7 @@ func (x *KnownShape) String() string {
 func (*KnownShape) ProtoMessage() {}
 
 func (x *KnownShape) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[62]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4303,7 +4441,7 @@ func (x *KnownShape) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KnownShape.ProtoReflect.Descriptor instead.
 func (*KnownShape) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{62}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *KnownShape) GetQuestion() []byte {
@@ -4361,7 +4499,7 @@ type PublishedApplication struct {
 
 func (x *PublishedApplication) Reset() {
 	*x = PublishedApplication{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[63]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4373,7 +4511,7 @@ func (x *PublishedApplication) String() string {
 func (*PublishedApplication) ProtoMessage() {}
 
 func (x *PublishedApplication) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[63]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4386,7 +4524,7 @@ func (x *PublishedApplication) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishedApplication.ProtoReflect.Descriptor instead.
 func (*PublishedApplication) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{63}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *PublishedApplication) GetKey() *ObjectKey {
@@ -4472,7 +4610,7 @@ type ToldRelease struct {
 
 func (x *ToldRelease) Reset() {
 	*x = ToldRelease{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[64]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4484,7 +4622,7 @@ func (x *ToldRelease) String() string {
 func (*ToldRelease) ProtoMessage() {}
 
 func (x *ToldRelease) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[64]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4497,7 +4635,7 @@ func (x *ToldRelease) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ToldRelease.ProtoReflect.Descriptor instead.
 func (*ToldRelease) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{64}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *ToldRelease) GetUpgrade() bool {
@@ -4528,7 +4666,7 @@ type PublishedContentRequest struct {
 
 func (x *PublishedContentRequest) Reset() {
 	*x = PublishedContentRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[65]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4540,7 +4678,7 @@ func (x *PublishedContentRequest) String() string {
 func (*PublishedContentRequest) ProtoMessage() {}
 
 func (x *PublishedContentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[65]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4553,7 +4691,7 @@ func (x *PublishedContentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishedContentRequest.ProtoReflect.Descriptor instead.
 func (*PublishedContentRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{65}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *PublishedContentRequest) GetKey() *ObjectKey {
@@ -4590,7 +4728,7 @@ type PublishedContentResponse struct {
 
 func (x *PublishedContentResponse) Reset() {
 	*x = PublishedContentResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[66]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4602,7 +4740,7 @@ func (x *PublishedContentResponse) String() string {
 func (*PublishedContentResponse) ProtoMessage() {}
 
 func (x *PublishedContentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[66]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4615,7 +4753,7 @@ func (x *PublishedContentResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishedContentResponse.ProtoReflect.Descriptor instead.
 func (*PublishedContentResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{66}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *PublishedContentResponse) GetDigest() string {
@@ -4650,7 +4788,7 @@ type HistoryRequest struct {
 
 func (x *HistoryRequest) Reset() {
 	*x = HistoryRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[67]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4662,7 +4800,7 @@ func (x *HistoryRequest) String() string {
 func (*HistoryRequest) ProtoMessage() {}
 
 func (x *HistoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[67]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4675,7 +4813,7 @@ func (x *HistoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryRequest.ProtoReflect.Descriptor instead.
 func (*HistoryRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{67}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *HistoryRequest) GetCluster() string {
@@ -4703,7 +4841,7 @@ type HistoryResponse struct {
 
 func (x *HistoryResponse) Reset() {
 	*x = HistoryResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[68]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4715,7 +4853,7 @@ func (x *HistoryResponse) String() string {
 func (*HistoryResponse) ProtoMessage() {}
 
 func (x *HistoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[68]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4728,7 +4866,7 @@ func (x *HistoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryResponse.ProtoReflect.Descriptor instead.
 func (*HistoryResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{68}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *HistoryResponse) GetReleases() []*PastRelease {
@@ -4763,7 +4901,7 @@ type PastRelease struct {
 
 func (x *PastRelease) Reset() {
 	*x = PastRelease{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[69]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4775,7 +4913,7 @@ func (x *PastRelease) String() string {
 func (*PastRelease) ProtoMessage() {}
 
 func (x *PastRelease) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[69]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4788,7 +4926,7 @@ func (x *PastRelease) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PastRelease.ProtoReflect.Descriptor instead.
 func (*PastRelease) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{69}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *PastRelease) GetSequence() uint64 {
@@ -4853,7 +4991,7 @@ type ReleasedApplication struct {
 
 func (x *ReleasedApplication) Reset() {
 	*x = ReleasedApplication{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[70]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4865,7 +5003,7 @@ func (x *ReleasedApplication) String() string {
 func (*ReleasedApplication) ProtoMessage() {}
 
 func (x *ReleasedApplication) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[70]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4878,7 +5016,7 @@ func (x *ReleasedApplication) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleasedApplication.ProtoReflect.Descriptor instead.
 func (*ReleasedApplication) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{70}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *ReleasedApplication) GetKey() *ObjectKey {
@@ -4948,7 +5086,7 @@ type Pin struct {
 
 func (x *Pin) Reset() {
 	*x = Pin{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[71]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4960,7 +5098,7 @@ func (x *Pin) String() string {
 func (*Pin) ProtoMessage() {}
 
 func (x *Pin) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[71]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4973,7 +5111,7 @@ func (x *Pin) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pin.ProtoReflect.Descriptor instead.
 func (*Pin) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{71}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *Pin) GetSequence() uint64 {
@@ -5008,7 +5146,7 @@ type RollbackRequest struct {
 
 func (x *RollbackRequest) Reset() {
 	*x = RollbackRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[72]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5020,7 +5158,7 @@ func (x *RollbackRequest) String() string {
 func (*RollbackRequest) ProtoMessage() {}
 
 func (x *RollbackRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[72]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5033,7 +5171,7 @@ func (x *RollbackRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RollbackRequest.ProtoReflect.Descriptor instead.
 func (*RollbackRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{72}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *RollbackRequest) GetCluster() string {
@@ -5061,7 +5199,7 @@ type RollbackResponse struct {
 
 func (x *RollbackResponse) Reset() {
 	*x = RollbackResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[73]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5073,7 +5211,7 @@ func (x *RollbackResponse) String() string {
 func (*RollbackResponse) ProtoMessage() {}
 
 func (x *RollbackResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[73]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5086,7 +5224,7 @@ func (x *RollbackResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RollbackResponse.ProtoReflect.Descriptor instead.
 func (*RollbackResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{73}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *RollbackResponse) GetSequence() uint64 {
@@ -5114,7 +5252,7 @@ type PreviewRollbackRequest struct {
 
 func (x *PreviewRollbackRequest) Reset() {
 	*x = PreviewRollbackRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[74]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5126,7 +5264,7 @@ func (x *PreviewRollbackRequest) String() string {
 func (*PreviewRollbackRequest) ProtoMessage() {}
 
 func (x *PreviewRollbackRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[74]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5139,7 +5277,7 @@ func (x *PreviewRollbackRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewRollbackRequest.ProtoReflect.Descriptor instead.
 func (*PreviewRollbackRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{74}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *PreviewRollbackRequest) GetCluster() string {
@@ -5167,7 +5305,7 @@ type PreviewRollbackResponse struct {
 
 func (x *PreviewRollbackResponse) Reset() {
 	*x = PreviewRollbackResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[75]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5179,7 +5317,7 @@ func (x *PreviewRollbackResponse) String() string {
 func (*PreviewRollbackResponse) ProtoMessage() {}
 
 func (x *PreviewRollbackResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[75]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5192,7 +5330,7 @@ func (x *PreviewRollbackResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewRollbackResponse.ProtoReflect.Descriptor instead.
 func (*PreviewRollbackResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{75}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *PreviewRollbackResponse) GetSequence() uint64 {
@@ -5221,7 +5359,7 @@ type ReleaseRequest struct {
 
 func (x *ReleaseRequest) Reset() {
 	*x = ReleaseRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[76]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5233,7 +5371,7 @@ func (x *ReleaseRequest) String() string {
 func (*ReleaseRequest) ProtoMessage() {}
 
 func (x *ReleaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[76]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5246,7 +5384,7 @@ func (x *ReleaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseRequest.ProtoReflect.Descriptor instead.
 func (*ReleaseRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{76}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *ReleaseRequest) GetCluster() string {
@@ -5275,7 +5413,7 @@ type ReleaseResponse struct {
 
 func (x *ReleaseResponse) Reset() {
 	*x = ReleaseResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[77]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5287,7 +5425,7 @@ func (x *ReleaseResponse) String() string {
 func (*ReleaseResponse) ProtoMessage() {}
 
 func (x *ReleaseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[77]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5300,7 +5438,7 @@ func (x *ReleaseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseResponse.ProtoReflect.Descriptor instead.
 func (*ReleaseResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{77}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *ReleaseResponse) GetReplaces() uint64 {
@@ -5326,7 +5464,7 @@ type PreviewReleaseRequest struct {
 
 func (x *PreviewReleaseRequest) Reset() {
 	*x = PreviewReleaseRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[78]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5338,7 +5476,7 @@ func (x *PreviewReleaseRequest) String() string {
 func (*PreviewReleaseRequest) ProtoMessage() {}
 
 func (x *PreviewReleaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[78]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5351,7 +5489,7 @@ func (x *PreviewReleaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewReleaseRequest.ProtoReflect.Descriptor instead.
 func (*PreviewReleaseRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{78}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *PreviewReleaseRequest) GetCluster() string {
@@ -5371,7 +5509,7 @@ type PreviewReleaseResponse struct {
 
 func (x *PreviewReleaseResponse) Reset() {
 	*x = PreviewReleaseResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[79]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5383,7 +5521,7 @@ func (x *PreviewReleaseResponse) String() string {
 func (*PreviewReleaseResponse) ProtoMessage() {}
 
 func (x *PreviewReleaseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[79]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5396,7 +5534,7 @@ func (x *PreviewReleaseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewReleaseResponse.ProtoReflect.Descriptor instead.
 func (*PreviewReleaseResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{79}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *PreviewReleaseResponse) GetApplications() []*ReleasedApplication {
@@ -5424,7 +5562,7 @@ type PreviewLiveRequest struct {
 
 func (x *PreviewLiveRequest) Reset() {
 	*x = PreviewLiveRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[80]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5436,7 +5574,7 @@ func (x *PreviewLiveRequest) String() string {
 func (*PreviewLiveRequest) ProtoMessage() {}
 
 func (x *PreviewLiveRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[80]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5449,7 +5587,7 @@ func (x *PreviewLiveRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewLiveRequest.ProtoReflect.Descriptor instead.
 func (*PreviewLiveRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{80}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{82}
 }
 
 func (x *PreviewLiveRequest) GetCluster() string {
@@ -5490,7 +5628,7 @@ type PreviewLiveResponse struct {
 
 func (x *PreviewLiveResponse) Reset() {
 	*x = PreviewLiveResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[81]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5502,7 +5640,7 @@ func (x *PreviewLiveResponse) String() string {
 func (*PreviewLiveResponse) ProtoMessage() {}
 
 func (x *PreviewLiveResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[81]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5515,7 +5653,7 @@ func (x *PreviewLiveResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewLiveResponse.ProtoReflect.Descriptor instead.
 func (*PreviewLiveResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{81}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{83}
 }
 
 func (x *PreviewLiveResponse) GetApplications() []*PreviewedApplication {
@@ -5541,7 +5679,7 @@ type PreviewedApplication struct {
 
 func (x *PreviewedApplication) Reset() {
 	*x = PreviewedApplication{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[82]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5553,7 +5691,7 @@ func (x *PreviewedApplication) String() string {
 func (*PreviewedApplication) ProtoMessage() {}
 
 func (x *PreviewedApplication) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[82]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5566,7 +5704,7 @@ func (x *PreviewedApplication) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewedApplication.ProtoReflect.Descriptor instead.
 func (*PreviewedApplication) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{82}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{84}
 }
 
 func (x *PreviewedApplication) GetKey() *ObjectKey {
@@ -5615,7 +5753,7 @@ type PreviewedObject struct {
 
 func (x *PreviewedObject) Reset() {
 	*x = PreviewedObject{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[83]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5627,7 +5765,7 @@ func (x *PreviewedObject) String() string {
 func (*PreviewedObject) ProtoMessage() {}
 
 func (x *PreviewedObject) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[83]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5640,7 +5778,7 @@ func (x *PreviewedObject) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewedObject.ProtoReflect.Descriptor instead.
 func (*PreviewedObject) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{83}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{85}
 }
 
 func (x *PreviewedObject) GetObject() string {
@@ -5693,7 +5831,7 @@ type PreviewedField struct {
 
 func (x *PreviewedField) Reset() {
 	*x = PreviewedField{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[84]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5705,7 +5843,7 @@ func (x *PreviewedField) String() string {
 func (*PreviewedField) ProtoMessage() {}
 
 func (x *PreviewedField) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[84]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5718,7 +5856,7 @@ func (x *PreviewedField) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewedField.ProtoReflect.Descriptor instead.
 func (*PreviewedField) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{84}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{86}
 }
 
 func (x *PreviewedField) GetPath() string {
@@ -5751,7 +5889,7 @@ type ListSchemasRequest struct {
 
 func (x *ListSchemasRequest) Reset() {
 	*x = ListSchemasRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[85]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[87]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5763,7 +5901,7 @@ func (x *ListSchemasRequest) String() string {
 func (*ListSchemasRequest) ProtoMessage() {}
 
 func (x *ListSchemasRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[85]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[87]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5776,7 +5914,7 @@ func (x *ListSchemasRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSchemasRequest.ProtoReflect.Descriptor instead.
 func (*ListSchemasRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{85}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{87}
 }
 
 func (x *ListSchemasRequest) GetCluster() string {
@@ -5795,7 +5933,7 @@ type ListSchemasResponse struct {
 
 func (x *ListSchemasResponse) Reset() {
 	*x = ListSchemasResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[86]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[88]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5807,7 +5945,7 @@ func (x *ListSchemasResponse) String() string {
 func (*ListSchemasResponse) ProtoMessage() {}
 
 func (x *ListSchemasResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[86]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[88]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5820,7 +5958,7 @@ func (x *ListSchemasResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSchemasResponse.ProtoReflect.Descriptor instead.
 func (*ListSchemasResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{86}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{88}
 }
 
 func (x *ListSchemasResponse) GetServed() []*SchemaVersion {
@@ -5844,7 +5982,7 @@ type SchemaVersion struct {
 
 func (x *SchemaVersion) Reset() {
 	*x = SchemaVersion{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[87]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[89]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5856,7 +5994,7 @@ func (x *SchemaVersion) String() string {
 func (*SchemaVersion) ProtoMessage() {}
 
 func (x *SchemaVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[87]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[89]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5869,7 +6007,7 @@ func (x *SchemaVersion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SchemaVersion.ProtoReflect.Descriptor instead.
 func (*SchemaVersion) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{87}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{89}
 }
 
 func (x *SchemaVersion) GetGroup() string {
@@ -5903,7 +6041,7 @@ type ReadSchemaRequest struct {
 
 func (x *ReadSchemaRequest) Reset() {
 	*x = ReadSchemaRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[88]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[90]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5915,7 +6053,7 @@ func (x *ReadSchemaRequest) String() string {
 func (*ReadSchemaRequest) ProtoMessage() {}
 
 func (x *ReadSchemaRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[88]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[90]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5928,7 +6066,7 @@ func (x *ReadSchemaRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadSchemaRequest.ProtoReflect.Descriptor instead.
 func (*ReadSchemaRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{88}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{90}
 }
 
 func (x *ReadSchemaRequest) GetCluster() string {
@@ -5957,7 +6095,7 @@ type ReadSchemaResponse struct {
 
 func (x *ReadSchemaResponse) Reset() {
 	*x = ReadSchemaResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[89]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[91]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5969,7 +6107,7 @@ func (x *ReadSchemaResponse) String() string {
 func (*ReadSchemaResponse) ProtoMessage() {}
 
 func (x *ReadSchemaResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[89]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[91]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5982,7 +6120,7 @@ func (x *ReadSchemaResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadSchemaResponse.ProtoReflect.Descriptor instead.
 func (*ReadSchemaResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{89}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{91}
 }
 
 func (x *ReadSchemaResponse) GetData() []byte {
@@ -6012,7 +6150,7 @@ type PinHelmReleaseRequest struct {
 
 func (x *PinHelmReleaseRequest) Reset() {
 	*x = PinHelmReleaseRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[90]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[92]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6024,7 +6162,7 @@ func (x *PinHelmReleaseRequest) String() string {
 func (*PinHelmReleaseRequest) ProtoMessage() {}
 
 func (x *PinHelmReleaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[90]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[92]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6037,7 +6175,7 @@ func (x *PinHelmReleaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PinHelmReleaseRequest.ProtoReflect.Descriptor instead.
 func (*PinHelmReleaseRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{90}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{92}
 }
 
 func (x *PinHelmReleaseRequest) GetKey() *ObjectKey {
@@ -6072,7 +6210,7 @@ type PinHelmReleaseResponse struct {
 
 func (x *PinHelmReleaseResponse) Reset() {
 	*x = PinHelmReleaseResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[91]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[93]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6084,7 +6222,7 @@ func (x *PinHelmReleaseResponse) String() string {
 func (*PinHelmReleaseResponse) ProtoMessage() {}
 
 func (x *PinHelmReleaseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[91]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[93]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6097,7 +6235,7 @@ func (x *PinHelmReleaseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PinHelmReleaseResponse.ProtoReflect.Descriptor instead.
 func (*PinHelmReleaseResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{91}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{93}
 }
 
 func (x *PinHelmReleaseResponse) GetNow() *HelmRevision {
@@ -6129,7 +6267,7 @@ type HelmRevision struct {
 
 func (x *HelmRevision) Reset() {
 	*x = HelmRevision{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[92]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[94]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6141,7 +6279,7 @@ func (x *HelmRevision) String() string {
 func (*HelmRevision) ProtoMessage() {}
 
 func (x *HelmRevision) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[92]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[94]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6154,7 +6292,7 @@ func (x *HelmRevision) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HelmRevision.ProtoReflect.Descriptor instead.
 func (*HelmRevision) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{92}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{94}
 }
 
 func (x *HelmRevision) GetRevision() uint32 {
@@ -6202,7 +6340,7 @@ type UnpinHelmReleaseRequest struct {
 
 func (x *UnpinHelmReleaseRequest) Reset() {
 	*x = UnpinHelmReleaseRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[93]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[95]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6214,7 +6352,7 @@ func (x *UnpinHelmReleaseRequest) String() string {
 func (*UnpinHelmReleaseRequest) ProtoMessage() {}
 
 func (x *UnpinHelmReleaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[93]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[95]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6227,7 +6365,7 @@ func (x *UnpinHelmReleaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnpinHelmReleaseRequest.ProtoReflect.Descriptor instead.
 func (*UnpinHelmReleaseRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{93}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{95}
 }
 
 func (x *UnpinHelmReleaseRequest) GetKey() *ObjectKey {
@@ -6259,7 +6397,7 @@ type UnpinHelmReleaseResponse struct {
 
 func (x *UnpinHelmReleaseResponse) Reset() {
 	*x = UnpinHelmReleaseResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[94]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[96]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6271,7 +6409,7 @@ func (x *UnpinHelmReleaseResponse) String() string {
 func (*UnpinHelmReleaseResponse) ProtoMessage() {}
 
 func (x *UnpinHelmReleaseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[94]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[96]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6284,7 +6422,7 @@ func (x *UnpinHelmReleaseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnpinHelmReleaseResponse.ProtoReflect.Descriptor instead.
 func (*UnpinHelmReleaseResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{94}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{96}
 }
 
 func (x *UnpinHelmReleaseResponse) GetRevision() uint32 {
@@ -6365,20 +6503,30 @@ const file_nave_admin_v1_admin_proto_rawDesc = "" +
 	"\tdocuments\x18\x03 \x01(\rR\tdocuments\x12\x14\n" +
 	"\x05lines\x18\x04 \x01(\rR\x05lines\"G\n" +
 	"\rApplyResponse\x126\n" +
-	"\aobjects\x18\x01 \x03(\v2\x1c.nave.admin.v1.AppliedObjectR\aobjects\"\x81\x01\n" +
+	"\aobjects\x18\x01 \x03(\v2\x1c.nave.admin.v1.AppliedObjectR\aobjects\"\xaf\x01\n" +
+	"\x0fApplyAllRequest\x12\x1a\n" +
+	"\bmanifest\x18\x01 \x01(\fR\bmanifest\x12\x17\n" +
+	"\adry_run\x18\x02 \x01(\bR\x06dryRun\x12\x1c\n" +
+	"\tconfirmed\x18\x03 \x01(\bR\tconfirmed\x12\x16\n" +
+	"\x06digest\x18\x04 \x01(\tR\x06digest\x121\n" +
+	"\x05files\x18\x06 \x03(\v2\x1b.nave.admin.v1.ManifestFileR\x05files\"\x81\x01\n" +
 	"\x10ApplyAllResponse\x126\n" +
 	"\aobjects\x18\x01 \x03(\v2\x1c.nave.admin.v1.AppliedObjectR\aobjects\x125\n" +
 	"\x06impact\x18\x02 \x01(\v2\x1d.nave.admin.v1.ImpactResponseR\x06impact\"S\n" +
 	"\rAppliedObject\x12*\n" +
 	"\x03key\x18\x01 \x01(\v2\x18.nave.admin.v1.ObjectKeyR\x03key\x12\x16\n" +
-	"\x06action\x18\x02 \x01(\tR\x06action\"\xb8\x01\n" +
+	"\x06action\x18\x02 \x01(\tR\x06action\"\x9f\x01\n" +
 	"\rDeleteRequest\x12*\n" +
 	"\x03key\x18\x01 \x01(\v2\x18.nave.admin.v1.ObjectKeyR\x03key\x12\x1c\n" +
 	"\tconfirmed\x18\x02 \x01(\bR\tconfirmed\x12\x16\n" +
 	"\x06digest\x18\x03 \x01(\tR\x06digest\x12,\n" +
-	"\x04keys\x18\x04 \x03(\v2\x18.nave.admin.v1.ObjectKeyR\x04keys\x12\x17\n" +
-	"\adry_run\x18\x05 \x01(\bR\x06dryRun\"\x10\n" +
-	"\x0eDeleteResponse\"~\n" +
+	"\x04keys\x18\x04 \x03(\v2\x18.nave.admin.v1.ObjectKeyR\x04keys\"\x10\n" +
+	"\x0eDeleteResponse\"\x8f\x01\n" +
+	"\x10DeleteAllRequest\x12,\n" +
+	"\x04keys\x18\x04 \x03(\v2\x18.nave.admin.v1.ObjectKeyR\x04keys\x12\x1c\n" +
+	"\tconfirmed\x18\x02 \x01(\bR\tconfirmed\x12\x16\n" +
+	"\x06digest\x18\x03 \x01(\tR\x06digest\x12\x17\n" +
+	"\adry_run\x18\x05 \x01(\bR\x06dryRun\"~\n" +
 	"\x11DeleteAllResponse\x122\n" +
 	"\amissing\x18\x01 \x03(\v2\x18.nave.admin.v1.ObjectKeyR\amissing\x125\n" +
 	"\x06impact\x18\x02 \x01(\v2\x1d.nave.admin.v1.ImpactResponseR\x06impact\":\n" +
@@ -6765,15 +6913,15 @@ const file_nave_admin_v1_admin_proto_rawDesc = "" +
 	"\x1aAPPLICATION_CHANGE_CHANGED\x10\x02\x12\x1c\n" +
 	"\x18APPLICATION_CHANGE_ADDED\x10\x03\x12\x1e\n" +
 	"\x1aAPPLICATION_CHANGE_REMOVED\x10\x04\x12\x1b\n" +
-	"\x17APPLICATION_CHANGE_KEPT\x10\x052\xc8\x14\n" +
+	"\x17APPLICATION_CHANGE_KEPT\x10\x052\xce\x14\n" +
 	"\fAdminService\x12<\n" +
 	"\x03Get\x12\x19.nave.admin.v1.GetRequest\x1a\x1a.nave.admin.v1.GetResponse\x12?\n" +
 	"\x04List\x12\x1a.nave.admin.v1.ListRequest\x1a\x1b.nave.admin.v1.ListResponse\x12D\n" +
 	"\x05Watch\x12\x1b.nave.admin.v1.WatchRequest\x1a\x1c.nave.admin.v1.WatchResponse0\x01\x12B\n" +
-	"\x05Apply\x12\x1b.nave.admin.v1.ApplyRequest\x1a\x1c.nave.admin.v1.ApplyResponse\x12J\n" +
-	"\bApplyAll\x12\x1b.nave.admin.v1.ApplyRequest\x1a\x1f.nave.admin.v1.ApplyAllResponse(\x01\x12E\n" +
-	"\x06Delete\x12\x1c.nave.admin.v1.DeleteRequest\x1a\x1d.nave.admin.v1.DeleteResponse\x12M\n" +
-	"\tDeleteAll\x12\x1c.nave.admin.v1.DeleteRequest\x1a .nave.admin.v1.DeleteAllResponse(\x01\x12E\n" +
+	"\x05Apply\x12\x1b.nave.admin.v1.ApplyRequest\x1a\x1c.nave.admin.v1.ApplyResponse\x12M\n" +
+	"\bApplyAll\x12\x1e.nave.admin.v1.ApplyAllRequest\x1a\x1f.nave.admin.v1.ApplyAllResponse(\x01\x12E\n" +
+	"\x06Delete\x12\x1c.nave.admin.v1.DeleteRequest\x1a\x1d.nave.admin.v1.DeleteResponse\x12P\n" +
+	"\tDeleteAll\x12\x1f.nave.admin.v1.DeleteAllRequest\x1a .nave.admin.v1.DeleteAllResponse(\x01\x12E\n" +
 	"\x06Impact\x12\x1c.nave.admin.v1.ImpactRequest\x1a\x1d.nave.admin.v1.ImpactResponse\x12H\n" +
 	"\aConfirm\x12\x1d.nave.admin.v1.ConfirmRequest\x1a\x1e.nave.admin.v1.ConfirmResponse\x12N\n" +
 	"\tReconcile\x12\x1f.nave.admin.v1.ReconcileRequest\x1a .nave.admin.v1.ReconcileResponse\x12H\n" +
@@ -6817,7 +6965,7 @@ func file_nave_admin_v1_admin_proto_rawDescGZIP() []byte {
 }
 
 var file_nave_admin_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_nave_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 95)
+var file_nave_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 97)
 var file_nave_admin_v1_admin_proto_goTypes = []any{
 	(GivenBy)(0),                     // 0: nave.admin.v1.GivenBy
 	(WatchType)(0),                   // 1: nave.admin.v1.WatchType
@@ -6833,92 +6981,94 @@ var file_nave_admin_v1_admin_proto_goTypes = []any{
 	(*ApplyRequest)(nil),             // 11: nave.admin.v1.ApplyRequest
 	(*ManifestFile)(nil),             // 12: nave.admin.v1.ManifestFile
 	(*ApplyResponse)(nil),            // 13: nave.admin.v1.ApplyResponse
-	(*ApplyAllResponse)(nil),         // 14: nave.admin.v1.ApplyAllResponse
-	(*AppliedObject)(nil),            // 15: nave.admin.v1.AppliedObject
-	(*DeleteRequest)(nil),            // 16: nave.admin.v1.DeleteRequest
-	(*DeleteResponse)(nil),           // 17: nave.admin.v1.DeleteResponse
-	(*DeleteAllResponse)(nil),        // 18: nave.admin.v1.DeleteAllResponse
-	(*ObjectKeys)(nil),               // 19: nave.admin.v1.ObjectKeys
-	(*ImpactRequest)(nil),            // 20: nave.admin.v1.ImpactRequest
-	(*ImpactResponse)(nil),           // 21: nave.admin.v1.ImpactResponse
-	(*ClusterImpact)(nil),            // 22: nave.admin.v1.ClusterImpact
-	(*ApplicationImpact)(nil),        // 23: nave.admin.v1.ApplicationImpact
-	(*ConfirmRequest)(nil),           // 24: nave.admin.v1.ConfirmRequest
-	(*ConfirmResponse)(nil),          // 25: nave.admin.v1.ConfirmResponse
-	(*ReconcileRequest)(nil),         // 26: nave.admin.v1.ReconcileRequest
-	(*ReconcileResponse)(nil),        // 27: nave.admin.v1.ReconcileResponse
-	(*SuspendRequest)(nil),           // 28: nave.admin.v1.SuspendRequest
-	(*SuspendResponse)(nil),          // 29: nave.admin.v1.SuspendResponse
-	(*ResumeRequest)(nil),            // 30: nave.admin.v1.ResumeRequest
-	(*ResumeResponse)(nil),           // 31: nave.admin.v1.ResumeResponse
-	(*CreateJoinTokenRequest)(nil),   // 32: nave.admin.v1.CreateJoinTokenRequest
-	(*CreateJoinTokenResponse)(nil),  // 33: nave.admin.v1.CreateJoinTokenResponse
-	(*ListEventsRequest)(nil),        // 34: nave.admin.v1.ListEventsRequest
-	(*ListEventsResponse)(nil),       // 35: nave.admin.v1.ListEventsResponse
-	(*EventGap)(nil),                 // 36: nave.admin.v1.EventGap
-	(*Event)(nil),                    // 37: nave.admin.v1.Event
-	(*TreeRequest)(nil),              // 38: nave.admin.v1.TreeRequest
-	(*TreeResponse)(nil),             // 39: nave.admin.v1.TreeResponse
-	(*TreeNode)(nil),                 // 40: nave.admin.v1.TreeNode
-	(*LocateRequest)(nil),            // 41: nave.admin.v1.LocateRequest
-	(*LocateResponse)(nil),           // 42: nave.admin.v1.LocateResponse
-	(*LocatedObject)(nil),            // 43: nave.admin.v1.LocatedObject
-	(*ExplainRequest)(nil),           // 44: nave.admin.v1.ExplainRequest
-	(*ExplainResponse)(nil),          // 45: nave.admin.v1.ExplainResponse
-	(*Encryption)(nil),               // 46: nave.admin.v1.Encryption
-	(*SealedDocument)(nil),           // 47: nave.admin.v1.SealedDocument
-	(*Explanation)(nil),              // 48: nave.admin.v1.Explanation
-	(*LogsRequest)(nil),              // 49: nave.admin.v1.LogsRequest
-	(*LogsResponse)(nil),             // 50: nave.admin.v1.LogsResponse
-	(*LogRecord)(nil),                // 51: nave.admin.v1.LogRecord
-	(*LogAttribute)(nil),             // 52: nave.admin.v1.LogAttribute
-	(*GetVersionRequest)(nil),        // 53: nave.admin.v1.GetVersionRequest
-	(*GetVersionResponse)(nil),       // 54: nave.admin.v1.GetVersionResponse
-	(*SpokeVersion)(nil),             // 55: nave.admin.v1.SpokeVersion
-	(*PublishedRequest)(nil),         // 56: nave.admin.v1.PublishedRequest
-	(*PublishedResponse)(nil),        // 57: nave.admin.v1.PublishedResponse
-	(*PublishedHub)(nil),             // 58: nave.admin.v1.PublishedHub
-	(*HubObject)(nil),                // 59: nave.admin.v1.HubObject
-	(*PublishedCluster)(nil),         // 60: nave.admin.v1.PublishedCluster
-	(*CapabilitiesRequest)(nil),      // 61: nave.admin.v1.CapabilitiesRequest
-	(*CapabilitiesResponse)(nil),     // 62: nave.admin.v1.CapabilitiesResponse
-	(*ShapesRequest)(nil),            // 63: nave.admin.v1.ShapesRequest
-	(*ShapesResponse)(nil),           // 64: nave.admin.v1.ShapesResponse
-	(*KnownShape)(nil),               // 65: nave.admin.v1.KnownShape
-	(*PublishedApplication)(nil),     // 66: nave.admin.v1.PublishedApplication
-	(*ToldRelease)(nil),              // 67: nave.admin.v1.ToldRelease
-	(*PublishedContentRequest)(nil),  // 68: nave.admin.v1.PublishedContentRequest
-	(*PublishedContentResponse)(nil), // 69: nave.admin.v1.PublishedContentResponse
-	(*HistoryRequest)(nil),           // 70: nave.admin.v1.HistoryRequest
-	(*HistoryResponse)(nil),          // 71: nave.admin.v1.HistoryResponse
-	(*PastRelease)(nil),              // 72: nave.admin.v1.PastRelease
-	(*ReleasedApplication)(nil),      // 73: nave.admin.v1.ReleasedApplication
-	(*Pin)(nil),                      // 74: nave.admin.v1.Pin
-	(*RollbackRequest)(nil),          // 75: nave.admin.v1.RollbackRequest
-	(*RollbackResponse)(nil),         // 76: nave.admin.v1.RollbackResponse
-	(*PreviewRollbackRequest)(nil),   // 77: nave.admin.v1.PreviewRollbackRequest
-	(*PreviewRollbackResponse)(nil),  // 78: nave.admin.v1.PreviewRollbackResponse
-	(*ReleaseRequest)(nil),           // 79: nave.admin.v1.ReleaseRequest
-	(*ReleaseResponse)(nil),          // 80: nave.admin.v1.ReleaseResponse
-	(*PreviewReleaseRequest)(nil),    // 81: nave.admin.v1.PreviewReleaseRequest
-	(*PreviewReleaseResponse)(nil),   // 82: nave.admin.v1.PreviewReleaseResponse
-	(*PreviewLiveRequest)(nil),       // 83: nave.admin.v1.PreviewLiveRequest
-	(*PreviewLiveResponse)(nil),      // 84: nave.admin.v1.PreviewLiveResponse
-	(*PreviewedApplication)(nil),     // 85: nave.admin.v1.PreviewedApplication
-	(*PreviewedObject)(nil),          // 86: nave.admin.v1.PreviewedObject
-	(*PreviewedField)(nil),           // 87: nave.admin.v1.PreviewedField
-	(*ListSchemasRequest)(nil),       // 88: nave.admin.v1.ListSchemasRequest
-	(*ListSchemasResponse)(nil),      // 89: nave.admin.v1.ListSchemasResponse
-	(*SchemaVersion)(nil),            // 90: nave.admin.v1.SchemaVersion
-	(*ReadSchemaRequest)(nil),        // 91: nave.admin.v1.ReadSchemaRequest
-	(*ReadSchemaResponse)(nil),       // 92: nave.admin.v1.ReadSchemaResponse
-	(*PinHelmReleaseRequest)(nil),    // 93: nave.admin.v1.PinHelmReleaseRequest
-	(*PinHelmReleaseResponse)(nil),   // 94: nave.admin.v1.PinHelmReleaseResponse
-	(*HelmRevision)(nil),             // 95: nave.admin.v1.HelmRevision
-	(*UnpinHelmReleaseRequest)(nil),  // 96: nave.admin.v1.UnpinHelmReleaseRequest
-	(*UnpinHelmReleaseResponse)(nil), // 97: nave.admin.v1.UnpinHelmReleaseResponse
-	(*timestamppb.Timestamp)(nil),    // 98: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),      // 99: google.protobuf.Duration
+	(*ApplyAllRequest)(nil),          // 14: nave.admin.v1.ApplyAllRequest
+	(*ApplyAllResponse)(nil),         // 15: nave.admin.v1.ApplyAllResponse
+	(*AppliedObject)(nil),            // 16: nave.admin.v1.AppliedObject
+	(*DeleteRequest)(nil),            // 17: nave.admin.v1.DeleteRequest
+	(*DeleteResponse)(nil),           // 18: nave.admin.v1.DeleteResponse
+	(*DeleteAllRequest)(nil),         // 19: nave.admin.v1.DeleteAllRequest
+	(*DeleteAllResponse)(nil),        // 20: nave.admin.v1.DeleteAllResponse
+	(*ObjectKeys)(nil),               // 21: nave.admin.v1.ObjectKeys
+	(*ImpactRequest)(nil),            // 22: nave.admin.v1.ImpactRequest
+	(*ImpactResponse)(nil),           // 23: nave.admin.v1.ImpactResponse
+	(*ClusterImpact)(nil),            // 24: nave.admin.v1.ClusterImpact
+	(*ApplicationImpact)(nil),        // 25: nave.admin.v1.ApplicationImpact
+	(*ConfirmRequest)(nil),           // 26: nave.admin.v1.ConfirmRequest
+	(*ConfirmResponse)(nil),          // 27: nave.admin.v1.ConfirmResponse
+	(*ReconcileRequest)(nil),         // 28: nave.admin.v1.ReconcileRequest
+	(*ReconcileResponse)(nil),        // 29: nave.admin.v1.ReconcileResponse
+	(*SuspendRequest)(nil),           // 30: nave.admin.v1.SuspendRequest
+	(*SuspendResponse)(nil),          // 31: nave.admin.v1.SuspendResponse
+	(*ResumeRequest)(nil),            // 32: nave.admin.v1.ResumeRequest
+	(*ResumeResponse)(nil),           // 33: nave.admin.v1.ResumeResponse
+	(*CreateJoinTokenRequest)(nil),   // 34: nave.admin.v1.CreateJoinTokenRequest
+	(*CreateJoinTokenResponse)(nil),  // 35: nave.admin.v1.CreateJoinTokenResponse
+	(*ListEventsRequest)(nil),        // 36: nave.admin.v1.ListEventsRequest
+	(*ListEventsResponse)(nil),       // 37: nave.admin.v1.ListEventsResponse
+	(*EventGap)(nil),                 // 38: nave.admin.v1.EventGap
+	(*Event)(nil),                    // 39: nave.admin.v1.Event
+	(*TreeRequest)(nil),              // 40: nave.admin.v1.TreeRequest
+	(*TreeResponse)(nil),             // 41: nave.admin.v1.TreeResponse
+	(*TreeNode)(nil),                 // 42: nave.admin.v1.TreeNode
+	(*LocateRequest)(nil),            // 43: nave.admin.v1.LocateRequest
+	(*LocateResponse)(nil),           // 44: nave.admin.v1.LocateResponse
+	(*LocatedObject)(nil),            // 45: nave.admin.v1.LocatedObject
+	(*ExplainRequest)(nil),           // 46: nave.admin.v1.ExplainRequest
+	(*ExplainResponse)(nil),          // 47: nave.admin.v1.ExplainResponse
+	(*Encryption)(nil),               // 48: nave.admin.v1.Encryption
+	(*SealedDocument)(nil),           // 49: nave.admin.v1.SealedDocument
+	(*Explanation)(nil),              // 50: nave.admin.v1.Explanation
+	(*LogsRequest)(nil),              // 51: nave.admin.v1.LogsRequest
+	(*LogsResponse)(nil),             // 52: nave.admin.v1.LogsResponse
+	(*LogRecord)(nil),                // 53: nave.admin.v1.LogRecord
+	(*LogAttribute)(nil),             // 54: nave.admin.v1.LogAttribute
+	(*GetVersionRequest)(nil),        // 55: nave.admin.v1.GetVersionRequest
+	(*GetVersionResponse)(nil),       // 56: nave.admin.v1.GetVersionResponse
+	(*SpokeVersion)(nil),             // 57: nave.admin.v1.SpokeVersion
+	(*PublishedRequest)(nil),         // 58: nave.admin.v1.PublishedRequest
+	(*PublishedResponse)(nil),        // 59: nave.admin.v1.PublishedResponse
+	(*PublishedHub)(nil),             // 60: nave.admin.v1.PublishedHub
+	(*HubObject)(nil),                // 61: nave.admin.v1.HubObject
+	(*PublishedCluster)(nil),         // 62: nave.admin.v1.PublishedCluster
+	(*CapabilitiesRequest)(nil),      // 63: nave.admin.v1.CapabilitiesRequest
+	(*CapabilitiesResponse)(nil),     // 64: nave.admin.v1.CapabilitiesResponse
+	(*ShapesRequest)(nil),            // 65: nave.admin.v1.ShapesRequest
+	(*ShapesResponse)(nil),           // 66: nave.admin.v1.ShapesResponse
+	(*KnownShape)(nil),               // 67: nave.admin.v1.KnownShape
+	(*PublishedApplication)(nil),     // 68: nave.admin.v1.PublishedApplication
+	(*ToldRelease)(nil),              // 69: nave.admin.v1.ToldRelease
+	(*PublishedContentRequest)(nil),  // 70: nave.admin.v1.PublishedContentRequest
+	(*PublishedContentResponse)(nil), // 71: nave.admin.v1.PublishedContentResponse
+	(*HistoryRequest)(nil),           // 72: nave.admin.v1.HistoryRequest
+	(*HistoryResponse)(nil),          // 73: nave.admin.v1.HistoryResponse
+	(*PastRelease)(nil),              // 74: nave.admin.v1.PastRelease
+	(*ReleasedApplication)(nil),      // 75: nave.admin.v1.ReleasedApplication
+	(*Pin)(nil),                      // 76: nave.admin.v1.Pin
+	(*RollbackRequest)(nil),          // 77: nave.admin.v1.RollbackRequest
+	(*RollbackResponse)(nil),         // 78: nave.admin.v1.RollbackResponse
+	(*PreviewRollbackRequest)(nil),   // 79: nave.admin.v1.PreviewRollbackRequest
+	(*PreviewRollbackResponse)(nil),  // 80: nave.admin.v1.PreviewRollbackResponse
+	(*ReleaseRequest)(nil),           // 81: nave.admin.v1.ReleaseRequest
+	(*ReleaseResponse)(nil),          // 82: nave.admin.v1.ReleaseResponse
+	(*PreviewReleaseRequest)(nil),    // 83: nave.admin.v1.PreviewReleaseRequest
+	(*PreviewReleaseResponse)(nil),   // 84: nave.admin.v1.PreviewReleaseResponse
+	(*PreviewLiveRequest)(nil),       // 85: nave.admin.v1.PreviewLiveRequest
+	(*PreviewLiveResponse)(nil),      // 86: nave.admin.v1.PreviewLiveResponse
+	(*PreviewedApplication)(nil),     // 87: nave.admin.v1.PreviewedApplication
+	(*PreviewedObject)(nil),          // 88: nave.admin.v1.PreviewedObject
+	(*PreviewedField)(nil),           // 89: nave.admin.v1.PreviewedField
+	(*ListSchemasRequest)(nil),       // 90: nave.admin.v1.ListSchemasRequest
+	(*ListSchemasResponse)(nil),      // 91: nave.admin.v1.ListSchemasResponse
+	(*SchemaVersion)(nil),            // 92: nave.admin.v1.SchemaVersion
+	(*ReadSchemaRequest)(nil),        // 93: nave.admin.v1.ReadSchemaRequest
+	(*ReadSchemaResponse)(nil),       // 94: nave.admin.v1.ReadSchemaResponse
+	(*PinHelmReleaseRequest)(nil),    // 95: nave.admin.v1.PinHelmReleaseRequest
+	(*PinHelmReleaseResponse)(nil),   // 96: nave.admin.v1.PinHelmReleaseResponse
+	(*HelmRevision)(nil),             // 97: nave.admin.v1.HelmRevision
+	(*UnpinHelmReleaseRequest)(nil),  // 98: nave.admin.v1.UnpinHelmReleaseRequest
+	(*UnpinHelmReleaseResponse)(nil), // 99: nave.admin.v1.UnpinHelmReleaseResponse
+	(*timestamppb.Timestamp)(nil),    // 100: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),      // 101: google.protobuf.Duration
 }
 var file_nave_admin_v1_admin_proto_depIdxs = []int32{
 	3,   // 0: nave.admin.v1.Object.key:type_name -> nave.admin.v1.ObjectKey
@@ -6930,163 +7080,165 @@ var file_nave_admin_v1_admin_proto_depIdxs = []int32{
 	1,   // 6: nave.admin.v1.WatchResponse.type:type_name -> nave.admin.v1.WatchType
 	4,   // 7: nave.admin.v1.WatchResponse.object:type_name -> nave.admin.v1.Object
 	12,  // 8: nave.admin.v1.ApplyRequest.files:type_name -> nave.admin.v1.ManifestFile
-	15,  // 9: nave.admin.v1.ApplyResponse.objects:type_name -> nave.admin.v1.AppliedObject
-	15,  // 10: nave.admin.v1.ApplyAllResponse.objects:type_name -> nave.admin.v1.AppliedObject
-	21,  // 11: nave.admin.v1.ApplyAllResponse.impact:type_name -> nave.admin.v1.ImpactResponse
-	3,   // 12: nave.admin.v1.AppliedObject.key:type_name -> nave.admin.v1.ObjectKey
-	3,   // 13: nave.admin.v1.DeleteRequest.key:type_name -> nave.admin.v1.ObjectKey
-	3,   // 14: nave.admin.v1.DeleteRequest.keys:type_name -> nave.admin.v1.ObjectKey
-	3,   // 15: nave.admin.v1.DeleteAllResponse.missing:type_name -> nave.admin.v1.ObjectKey
-	21,  // 16: nave.admin.v1.DeleteAllResponse.impact:type_name -> nave.admin.v1.ImpactResponse
-	3,   // 17: nave.admin.v1.ObjectKeys.keys:type_name -> nave.admin.v1.ObjectKey
-	3,   // 18: nave.admin.v1.ImpactRequest.delete:type_name -> nave.admin.v1.ObjectKey
-	3,   // 19: nave.admin.v1.ImpactRequest.confirm:type_name -> nave.admin.v1.ObjectKey
-	19,  // 20: nave.admin.v1.ImpactRequest.delete_all:type_name -> nave.admin.v1.ObjectKeys
-	3,   // 21: nave.admin.v1.ImpactResponse.hub_objects:type_name -> nave.admin.v1.ObjectKey
-	22,  // 22: nave.admin.v1.ImpactResponse.clusters:type_name -> nave.admin.v1.ClusterImpact
-	3,   // 23: nave.admin.v1.ImpactResponse.unknown:type_name -> nave.admin.v1.ObjectKey
-	3,   // 24: nave.admin.v1.ImpactResponse.used_by:type_name -> nave.admin.v1.ObjectKey
-	23,  // 25: nave.admin.v1.ClusterImpact.applications:type_name -> nave.admin.v1.ApplicationImpact
-	3,   // 26: nave.admin.v1.ApplicationImpact.key:type_name -> nave.admin.v1.ObjectKey
-	3,   // 27: nave.admin.v1.ConfirmRequest.key:type_name -> nave.admin.v1.ObjectKey
-	21,  // 28: nave.admin.v1.ConfirmResponse.impact:type_name -> nave.admin.v1.ImpactResponse
-	3,   // 29: nave.admin.v1.ReconcileRequest.key:type_name -> nave.admin.v1.ObjectKey
-	3,   // 30: nave.admin.v1.ReconcileResponse.source:type_name -> nave.admin.v1.ObjectKey
-	3,   // 31: nave.admin.v1.SuspendRequest.key:type_name -> nave.admin.v1.ObjectKey
-	3,   // 32: nave.admin.v1.ResumeRequest.key:type_name -> nave.admin.v1.ObjectKey
-	3,   // 33: nave.admin.v1.ResumeResponse.suspended_with:type_name -> nave.admin.v1.ObjectKey
-	98,  // 34: nave.admin.v1.CreateJoinTokenResponse.expires_at:type_name -> google.protobuf.Timestamp
-	3,   // 35: nave.admin.v1.ListEventsRequest.key:type_name -> nave.admin.v1.ObjectKey
-	98,  // 36: nave.admin.v1.ListEventsRequest.since:type_name -> google.protobuf.Timestamp
-	99,  // 37: nave.admin.v1.ListEventsRequest.wait:type_name -> google.protobuf.Duration
-	37,  // 38: nave.admin.v1.ListEventsResponse.events:type_name -> nave.admin.v1.Event
-	36,  // 39: nave.admin.v1.ListEventsResponse.gap:type_name -> nave.admin.v1.EventGap
-	98,  // 40: nave.admin.v1.EventGap.until:type_name -> google.protobuf.Timestamp
-	98,  // 41: nave.admin.v1.Event.time:type_name -> google.protobuf.Timestamp
-	3,   // 42: nave.admin.v1.Event.object:type_name -> nave.admin.v1.ObjectKey
-	3,   // 43: nave.admin.v1.TreeRequest.key:type_name -> nave.admin.v1.ObjectKey
-	40,  // 44: nave.admin.v1.TreeResponse.root:type_name -> nave.admin.v1.TreeNode
-	40,  // 45: nave.admin.v1.TreeNode.children:type_name -> nave.admin.v1.TreeNode
-	43,  // 46: nave.admin.v1.LocateResponse.objects:type_name -> nave.admin.v1.LocatedObject
-	3,   // 47: nave.admin.v1.ExplainRequest.key:type_name -> nave.admin.v1.ObjectKey
-	48,  // 48: nave.admin.v1.ExplainResponse.explanations:type_name -> nave.admin.v1.Explanation
-	46,  // 49: nave.admin.v1.ExplainResponse.encryption:type_name -> nave.admin.v1.Encryption
-	3,   // 50: nave.admin.v1.Encryption.object:type_name -> nave.admin.v1.ObjectKey
-	47,  // 51: nave.admin.v1.Encryption.documents:type_name -> nave.admin.v1.SealedDocument
-	3,   // 52: nave.admin.v1.Explanation.object:type_name -> nave.admin.v1.ObjectKey
-	98,  // 53: nave.admin.v1.Explanation.since:type_name -> google.protobuf.Timestamp
-	3,   // 54: nave.admin.v1.Explanation.affects:type_name -> nave.admin.v1.ObjectKey
-	99,  // 55: nave.admin.v1.LogsRequest.since:type_name -> google.protobuf.Duration
-	51,  // 56: nave.admin.v1.LogsResponse.records:type_name -> nave.admin.v1.LogRecord
-	98,  // 57: nave.admin.v1.LogRecord.time:type_name -> google.protobuf.Timestamp
-	52,  // 58: nave.admin.v1.LogRecord.attributes:type_name -> nave.admin.v1.LogAttribute
-	55,  // 59: nave.admin.v1.GetVersionResponse.spokes:type_name -> nave.admin.v1.SpokeVersion
-	58,  // 60: nave.admin.v1.PublishedResponse.hub:type_name -> nave.admin.v1.PublishedHub
-	60,  // 61: nave.admin.v1.PublishedResponse.cluster:type_name -> nave.admin.v1.PublishedCluster
-	59,  // 62: nave.admin.v1.PublishedHub.objects:type_name -> nave.admin.v1.HubObject
-	3,   // 63: nave.admin.v1.HubObject.owner:type_name -> nave.admin.v1.ObjectKey
-	66,  // 64: nave.admin.v1.PublishedCluster.applications:type_name -> nave.admin.v1.PublishedApplication
-	59,  // 65: nave.admin.v1.PublishedCluster.objects:type_name -> nave.admin.v1.HubObject
-	74,  // 66: nave.admin.v1.PublishedCluster.pin:type_name -> nave.admin.v1.Pin
-	3,   // 67: nave.admin.v1.PublishedCluster.suspended:type_name -> nave.admin.v1.ObjectKey
-	65,  // 68: nave.admin.v1.ShapesResponse.shapes:type_name -> nave.admin.v1.KnownShape
-	3,   // 69: nave.admin.v1.PublishedApplication.key:type_name -> nave.admin.v1.ObjectKey
-	3,   // 70: nave.admin.v1.PublishedApplication.parent:type_name -> nave.admin.v1.ObjectKey
-	67,  // 71: nave.admin.v1.PublishedApplication.told:type_name -> nave.admin.v1.ToldRelease
-	3,   // 72: nave.admin.v1.PublishedContentRequest.key:type_name -> nave.admin.v1.ObjectKey
-	72,  // 73: nave.admin.v1.HistoryResponse.releases:type_name -> nave.admin.v1.PastRelease
-	74,  // 74: nave.admin.v1.HistoryResponse.pin:type_name -> nave.admin.v1.Pin
-	98,  // 75: nave.admin.v1.PastRelease.released_at:type_name -> google.protobuf.Timestamp
-	73,  // 76: nave.admin.v1.PastRelease.listed:type_name -> nave.admin.v1.ReleasedApplication
-	3,   // 77: nave.admin.v1.ReleasedApplication.key:type_name -> nave.admin.v1.ObjectKey
-	2,   // 78: nave.admin.v1.ReleasedApplication.change:type_name -> nave.admin.v1.ApplicationChange
-	98,  // 79: nave.admin.v1.Pin.pinned_at:type_name -> google.protobuf.Timestamp
-	73,  // 80: nave.admin.v1.PreviewRollbackResponse.applications:type_name -> nave.admin.v1.ReleasedApplication
-	98,  // 81: nave.admin.v1.ReleaseResponse.released_at:type_name -> google.protobuf.Timestamp
-	73,  // 82: nave.admin.v1.PreviewReleaseResponse.applications:type_name -> nave.admin.v1.ReleasedApplication
-	85,  // 83: nave.admin.v1.PreviewLiveResponse.applications:type_name -> nave.admin.v1.PreviewedApplication
-	3,   // 84: nave.admin.v1.PreviewedApplication.key:type_name -> nave.admin.v1.ObjectKey
-	86,  // 85: nave.admin.v1.PreviewedApplication.objects:type_name -> nave.admin.v1.PreviewedObject
-	87,  // 86: nave.admin.v1.PreviewedObject.fields:type_name -> nave.admin.v1.PreviewedField
-	90,  // 87: nave.admin.v1.ListSchemasResponse.served:type_name -> nave.admin.v1.SchemaVersion
-	90,  // 88: nave.admin.v1.ReadSchemaRequest.version:type_name -> nave.admin.v1.SchemaVersion
-	3,   // 89: nave.admin.v1.PinHelmReleaseRequest.key:type_name -> nave.admin.v1.ObjectKey
-	95,  // 90: nave.admin.v1.PinHelmReleaseResponse.now:type_name -> nave.admin.v1.HelmRevision
-	95,  // 91: nave.admin.v1.PinHelmReleaseResponse.to:type_name -> nave.admin.v1.HelmRevision
-	98,  // 92: nave.admin.v1.HelmRevision.deployed_at:type_name -> google.protobuf.Timestamp
-	3,   // 93: nave.admin.v1.UnpinHelmReleaseRequest.key:type_name -> nave.admin.v1.ObjectKey
-	95,  // 94: nave.admin.v1.UnpinHelmReleaseResponse.now:type_name -> nave.admin.v1.HelmRevision
-	5,   // 95: nave.admin.v1.AdminService.Get:input_type -> nave.admin.v1.GetRequest
-	7,   // 96: nave.admin.v1.AdminService.List:input_type -> nave.admin.v1.ListRequest
-	9,   // 97: nave.admin.v1.AdminService.Watch:input_type -> nave.admin.v1.WatchRequest
-	11,  // 98: nave.admin.v1.AdminService.Apply:input_type -> nave.admin.v1.ApplyRequest
-	11,  // 99: nave.admin.v1.AdminService.ApplyAll:input_type -> nave.admin.v1.ApplyRequest
-	16,  // 100: nave.admin.v1.AdminService.Delete:input_type -> nave.admin.v1.DeleteRequest
-	16,  // 101: nave.admin.v1.AdminService.DeleteAll:input_type -> nave.admin.v1.DeleteRequest
-	20,  // 102: nave.admin.v1.AdminService.Impact:input_type -> nave.admin.v1.ImpactRequest
-	24,  // 103: nave.admin.v1.AdminService.Confirm:input_type -> nave.admin.v1.ConfirmRequest
-	26,  // 104: nave.admin.v1.AdminService.Reconcile:input_type -> nave.admin.v1.ReconcileRequest
-	28,  // 105: nave.admin.v1.AdminService.Suspend:input_type -> nave.admin.v1.SuspendRequest
-	30,  // 106: nave.admin.v1.AdminService.Resume:input_type -> nave.admin.v1.ResumeRequest
-	32,  // 107: nave.admin.v1.AdminService.CreateJoinToken:input_type -> nave.admin.v1.CreateJoinTokenRequest
-	34,  // 108: nave.admin.v1.AdminService.ListEvents:input_type -> nave.admin.v1.ListEventsRequest
-	38,  // 109: nave.admin.v1.AdminService.Tree:input_type -> nave.admin.v1.TreeRequest
-	41,  // 110: nave.admin.v1.AdminService.Locate:input_type -> nave.admin.v1.LocateRequest
-	44,  // 111: nave.admin.v1.AdminService.Explain:input_type -> nave.admin.v1.ExplainRequest
-	56,  // 112: nave.admin.v1.AdminService.Published:input_type -> nave.admin.v1.PublishedRequest
-	68,  // 113: nave.admin.v1.AdminService.PublishedContent:input_type -> nave.admin.v1.PublishedContentRequest
-	61,  // 114: nave.admin.v1.AdminService.Capabilities:input_type -> nave.admin.v1.CapabilitiesRequest
-	63,  // 115: nave.admin.v1.AdminService.Shapes:input_type -> nave.admin.v1.ShapesRequest
-	83,  // 116: nave.admin.v1.AdminService.PreviewLive:input_type -> nave.admin.v1.PreviewLiveRequest
-	88,  // 117: nave.admin.v1.AdminService.ListSchemas:input_type -> nave.admin.v1.ListSchemasRequest
-	91,  // 118: nave.admin.v1.AdminService.ReadSchema:input_type -> nave.admin.v1.ReadSchemaRequest
-	49,  // 119: nave.admin.v1.AdminService.Logs:input_type -> nave.admin.v1.LogsRequest
-	70,  // 120: nave.admin.v1.AdminService.History:input_type -> nave.admin.v1.HistoryRequest
-	75,  // 121: nave.admin.v1.AdminService.Rollback:input_type -> nave.admin.v1.RollbackRequest
-	77,  // 122: nave.admin.v1.AdminService.PreviewRollback:input_type -> nave.admin.v1.PreviewRollbackRequest
-	79,  // 123: nave.admin.v1.AdminService.Release:input_type -> nave.admin.v1.ReleaseRequest
-	81,  // 124: nave.admin.v1.AdminService.PreviewRelease:input_type -> nave.admin.v1.PreviewReleaseRequest
-	93,  // 125: nave.admin.v1.AdminService.PinHelmRelease:input_type -> nave.admin.v1.PinHelmReleaseRequest
-	96,  // 126: nave.admin.v1.AdminService.UnpinHelmRelease:input_type -> nave.admin.v1.UnpinHelmReleaseRequest
-	53,  // 127: nave.admin.v1.AdminService.GetVersion:input_type -> nave.admin.v1.GetVersionRequest
-	6,   // 128: nave.admin.v1.AdminService.Get:output_type -> nave.admin.v1.GetResponse
-	8,   // 129: nave.admin.v1.AdminService.List:output_type -> nave.admin.v1.ListResponse
-	10,  // 130: nave.admin.v1.AdminService.Watch:output_type -> nave.admin.v1.WatchResponse
-	13,  // 131: nave.admin.v1.AdminService.Apply:output_type -> nave.admin.v1.ApplyResponse
-	14,  // 132: nave.admin.v1.AdminService.ApplyAll:output_type -> nave.admin.v1.ApplyAllResponse
-	17,  // 133: nave.admin.v1.AdminService.Delete:output_type -> nave.admin.v1.DeleteResponse
-	18,  // 134: nave.admin.v1.AdminService.DeleteAll:output_type -> nave.admin.v1.DeleteAllResponse
-	21,  // 135: nave.admin.v1.AdminService.Impact:output_type -> nave.admin.v1.ImpactResponse
-	25,  // 136: nave.admin.v1.AdminService.Confirm:output_type -> nave.admin.v1.ConfirmResponse
-	27,  // 137: nave.admin.v1.AdminService.Reconcile:output_type -> nave.admin.v1.ReconcileResponse
-	29,  // 138: nave.admin.v1.AdminService.Suspend:output_type -> nave.admin.v1.SuspendResponse
-	31,  // 139: nave.admin.v1.AdminService.Resume:output_type -> nave.admin.v1.ResumeResponse
-	33,  // 140: nave.admin.v1.AdminService.CreateJoinToken:output_type -> nave.admin.v1.CreateJoinTokenResponse
-	35,  // 141: nave.admin.v1.AdminService.ListEvents:output_type -> nave.admin.v1.ListEventsResponse
-	39,  // 142: nave.admin.v1.AdminService.Tree:output_type -> nave.admin.v1.TreeResponse
-	42,  // 143: nave.admin.v1.AdminService.Locate:output_type -> nave.admin.v1.LocateResponse
-	45,  // 144: nave.admin.v1.AdminService.Explain:output_type -> nave.admin.v1.ExplainResponse
-	57,  // 145: nave.admin.v1.AdminService.Published:output_type -> nave.admin.v1.PublishedResponse
-	69,  // 146: nave.admin.v1.AdminService.PublishedContent:output_type -> nave.admin.v1.PublishedContentResponse
-	62,  // 147: nave.admin.v1.AdminService.Capabilities:output_type -> nave.admin.v1.CapabilitiesResponse
-	64,  // 148: nave.admin.v1.AdminService.Shapes:output_type -> nave.admin.v1.ShapesResponse
-	84,  // 149: nave.admin.v1.AdminService.PreviewLive:output_type -> nave.admin.v1.PreviewLiveResponse
-	89,  // 150: nave.admin.v1.AdminService.ListSchemas:output_type -> nave.admin.v1.ListSchemasResponse
-	92,  // 151: nave.admin.v1.AdminService.ReadSchema:output_type -> nave.admin.v1.ReadSchemaResponse
-	50,  // 152: nave.admin.v1.AdminService.Logs:output_type -> nave.admin.v1.LogsResponse
-	71,  // 153: nave.admin.v1.AdminService.History:output_type -> nave.admin.v1.HistoryResponse
-	76,  // 154: nave.admin.v1.AdminService.Rollback:output_type -> nave.admin.v1.RollbackResponse
-	78,  // 155: nave.admin.v1.AdminService.PreviewRollback:output_type -> nave.admin.v1.PreviewRollbackResponse
-	80,  // 156: nave.admin.v1.AdminService.Release:output_type -> nave.admin.v1.ReleaseResponse
-	82,  // 157: nave.admin.v1.AdminService.PreviewRelease:output_type -> nave.admin.v1.PreviewReleaseResponse
-	94,  // 158: nave.admin.v1.AdminService.PinHelmRelease:output_type -> nave.admin.v1.PinHelmReleaseResponse
-	97,  // 159: nave.admin.v1.AdminService.UnpinHelmRelease:output_type -> nave.admin.v1.UnpinHelmReleaseResponse
-	54,  // 160: nave.admin.v1.AdminService.GetVersion:output_type -> nave.admin.v1.GetVersionResponse
-	128, // [128:161] is the sub-list for method output_type
-	95,  // [95:128] is the sub-list for method input_type
-	95,  // [95:95] is the sub-list for extension type_name
-	95,  // [95:95] is the sub-list for extension extendee
-	0,   // [0:95] is the sub-list for field type_name
+	16,  // 9: nave.admin.v1.ApplyResponse.objects:type_name -> nave.admin.v1.AppliedObject
+	12,  // 10: nave.admin.v1.ApplyAllRequest.files:type_name -> nave.admin.v1.ManifestFile
+	16,  // 11: nave.admin.v1.ApplyAllResponse.objects:type_name -> nave.admin.v1.AppliedObject
+	23,  // 12: nave.admin.v1.ApplyAllResponse.impact:type_name -> nave.admin.v1.ImpactResponse
+	3,   // 13: nave.admin.v1.AppliedObject.key:type_name -> nave.admin.v1.ObjectKey
+	3,   // 14: nave.admin.v1.DeleteRequest.key:type_name -> nave.admin.v1.ObjectKey
+	3,   // 15: nave.admin.v1.DeleteRequest.keys:type_name -> nave.admin.v1.ObjectKey
+	3,   // 16: nave.admin.v1.DeleteAllRequest.keys:type_name -> nave.admin.v1.ObjectKey
+	3,   // 17: nave.admin.v1.DeleteAllResponse.missing:type_name -> nave.admin.v1.ObjectKey
+	23,  // 18: nave.admin.v1.DeleteAllResponse.impact:type_name -> nave.admin.v1.ImpactResponse
+	3,   // 19: nave.admin.v1.ObjectKeys.keys:type_name -> nave.admin.v1.ObjectKey
+	3,   // 20: nave.admin.v1.ImpactRequest.delete:type_name -> nave.admin.v1.ObjectKey
+	3,   // 21: nave.admin.v1.ImpactRequest.confirm:type_name -> nave.admin.v1.ObjectKey
+	21,  // 22: nave.admin.v1.ImpactRequest.delete_all:type_name -> nave.admin.v1.ObjectKeys
+	3,   // 23: nave.admin.v1.ImpactResponse.hub_objects:type_name -> nave.admin.v1.ObjectKey
+	24,  // 24: nave.admin.v1.ImpactResponse.clusters:type_name -> nave.admin.v1.ClusterImpact
+	3,   // 25: nave.admin.v1.ImpactResponse.unknown:type_name -> nave.admin.v1.ObjectKey
+	3,   // 26: nave.admin.v1.ImpactResponse.used_by:type_name -> nave.admin.v1.ObjectKey
+	25,  // 27: nave.admin.v1.ClusterImpact.applications:type_name -> nave.admin.v1.ApplicationImpact
+	3,   // 28: nave.admin.v1.ApplicationImpact.key:type_name -> nave.admin.v1.ObjectKey
+	3,   // 29: nave.admin.v1.ConfirmRequest.key:type_name -> nave.admin.v1.ObjectKey
+	23,  // 30: nave.admin.v1.ConfirmResponse.impact:type_name -> nave.admin.v1.ImpactResponse
+	3,   // 31: nave.admin.v1.ReconcileRequest.key:type_name -> nave.admin.v1.ObjectKey
+	3,   // 32: nave.admin.v1.ReconcileResponse.source:type_name -> nave.admin.v1.ObjectKey
+	3,   // 33: nave.admin.v1.SuspendRequest.key:type_name -> nave.admin.v1.ObjectKey
+	3,   // 34: nave.admin.v1.ResumeRequest.key:type_name -> nave.admin.v1.ObjectKey
+	3,   // 35: nave.admin.v1.ResumeResponse.suspended_with:type_name -> nave.admin.v1.ObjectKey
+	100, // 36: nave.admin.v1.CreateJoinTokenResponse.expires_at:type_name -> google.protobuf.Timestamp
+	3,   // 37: nave.admin.v1.ListEventsRequest.key:type_name -> nave.admin.v1.ObjectKey
+	100, // 38: nave.admin.v1.ListEventsRequest.since:type_name -> google.protobuf.Timestamp
+	101, // 39: nave.admin.v1.ListEventsRequest.wait:type_name -> google.protobuf.Duration
+	39,  // 40: nave.admin.v1.ListEventsResponse.events:type_name -> nave.admin.v1.Event
+	38,  // 41: nave.admin.v1.ListEventsResponse.gap:type_name -> nave.admin.v1.EventGap
+	100, // 42: nave.admin.v1.EventGap.until:type_name -> google.protobuf.Timestamp
+	100, // 43: nave.admin.v1.Event.time:type_name -> google.protobuf.Timestamp
+	3,   // 44: nave.admin.v1.Event.object:type_name -> nave.admin.v1.ObjectKey
+	3,   // 45: nave.admin.v1.TreeRequest.key:type_name -> nave.admin.v1.ObjectKey
+	42,  // 46: nave.admin.v1.TreeResponse.root:type_name -> nave.admin.v1.TreeNode
+	42,  // 47: nave.admin.v1.TreeNode.children:type_name -> nave.admin.v1.TreeNode
+	45,  // 48: nave.admin.v1.LocateResponse.objects:type_name -> nave.admin.v1.LocatedObject
+	3,   // 49: nave.admin.v1.ExplainRequest.key:type_name -> nave.admin.v1.ObjectKey
+	50,  // 50: nave.admin.v1.ExplainResponse.explanations:type_name -> nave.admin.v1.Explanation
+	48,  // 51: nave.admin.v1.ExplainResponse.encryption:type_name -> nave.admin.v1.Encryption
+	3,   // 52: nave.admin.v1.Encryption.object:type_name -> nave.admin.v1.ObjectKey
+	49,  // 53: nave.admin.v1.Encryption.documents:type_name -> nave.admin.v1.SealedDocument
+	3,   // 54: nave.admin.v1.Explanation.object:type_name -> nave.admin.v1.ObjectKey
+	100, // 55: nave.admin.v1.Explanation.since:type_name -> google.protobuf.Timestamp
+	3,   // 56: nave.admin.v1.Explanation.affects:type_name -> nave.admin.v1.ObjectKey
+	101, // 57: nave.admin.v1.LogsRequest.since:type_name -> google.protobuf.Duration
+	53,  // 58: nave.admin.v1.LogsResponse.records:type_name -> nave.admin.v1.LogRecord
+	100, // 59: nave.admin.v1.LogRecord.time:type_name -> google.protobuf.Timestamp
+	54,  // 60: nave.admin.v1.LogRecord.attributes:type_name -> nave.admin.v1.LogAttribute
+	57,  // 61: nave.admin.v1.GetVersionResponse.spokes:type_name -> nave.admin.v1.SpokeVersion
+	60,  // 62: nave.admin.v1.PublishedResponse.hub:type_name -> nave.admin.v1.PublishedHub
+	62,  // 63: nave.admin.v1.PublishedResponse.cluster:type_name -> nave.admin.v1.PublishedCluster
+	61,  // 64: nave.admin.v1.PublishedHub.objects:type_name -> nave.admin.v1.HubObject
+	3,   // 65: nave.admin.v1.HubObject.owner:type_name -> nave.admin.v1.ObjectKey
+	68,  // 66: nave.admin.v1.PublishedCluster.applications:type_name -> nave.admin.v1.PublishedApplication
+	61,  // 67: nave.admin.v1.PublishedCluster.objects:type_name -> nave.admin.v1.HubObject
+	76,  // 68: nave.admin.v1.PublishedCluster.pin:type_name -> nave.admin.v1.Pin
+	3,   // 69: nave.admin.v1.PublishedCluster.suspended:type_name -> nave.admin.v1.ObjectKey
+	67,  // 70: nave.admin.v1.ShapesResponse.shapes:type_name -> nave.admin.v1.KnownShape
+	3,   // 71: nave.admin.v1.PublishedApplication.key:type_name -> nave.admin.v1.ObjectKey
+	3,   // 72: nave.admin.v1.PublishedApplication.parent:type_name -> nave.admin.v1.ObjectKey
+	69,  // 73: nave.admin.v1.PublishedApplication.told:type_name -> nave.admin.v1.ToldRelease
+	3,   // 74: nave.admin.v1.PublishedContentRequest.key:type_name -> nave.admin.v1.ObjectKey
+	74,  // 75: nave.admin.v1.HistoryResponse.releases:type_name -> nave.admin.v1.PastRelease
+	76,  // 76: nave.admin.v1.HistoryResponse.pin:type_name -> nave.admin.v1.Pin
+	100, // 77: nave.admin.v1.PastRelease.released_at:type_name -> google.protobuf.Timestamp
+	75,  // 78: nave.admin.v1.PastRelease.listed:type_name -> nave.admin.v1.ReleasedApplication
+	3,   // 79: nave.admin.v1.ReleasedApplication.key:type_name -> nave.admin.v1.ObjectKey
+	2,   // 80: nave.admin.v1.ReleasedApplication.change:type_name -> nave.admin.v1.ApplicationChange
+	100, // 81: nave.admin.v1.Pin.pinned_at:type_name -> google.protobuf.Timestamp
+	75,  // 82: nave.admin.v1.PreviewRollbackResponse.applications:type_name -> nave.admin.v1.ReleasedApplication
+	100, // 83: nave.admin.v1.ReleaseResponse.released_at:type_name -> google.protobuf.Timestamp
+	75,  // 84: nave.admin.v1.PreviewReleaseResponse.applications:type_name -> nave.admin.v1.ReleasedApplication
+	87,  // 85: nave.admin.v1.PreviewLiveResponse.applications:type_name -> nave.admin.v1.PreviewedApplication
+	3,   // 86: nave.admin.v1.PreviewedApplication.key:type_name -> nave.admin.v1.ObjectKey
+	88,  // 87: nave.admin.v1.PreviewedApplication.objects:type_name -> nave.admin.v1.PreviewedObject
+	89,  // 88: nave.admin.v1.PreviewedObject.fields:type_name -> nave.admin.v1.PreviewedField
+	92,  // 89: nave.admin.v1.ListSchemasResponse.served:type_name -> nave.admin.v1.SchemaVersion
+	92,  // 90: nave.admin.v1.ReadSchemaRequest.version:type_name -> nave.admin.v1.SchemaVersion
+	3,   // 91: nave.admin.v1.PinHelmReleaseRequest.key:type_name -> nave.admin.v1.ObjectKey
+	97,  // 92: nave.admin.v1.PinHelmReleaseResponse.now:type_name -> nave.admin.v1.HelmRevision
+	97,  // 93: nave.admin.v1.PinHelmReleaseResponse.to:type_name -> nave.admin.v1.HelmRevision
+	100, // 94: nave.admin.v1.HelmRevision.deployed_at:type_name -> google.protobuf.Timestamp
+	3,   // 95: nave.admin.v1.UnpinHelmReleaseRequest.key:type_name -> nave.admin.v1.ObjectKey
+	97,  // 96: nave.admin.v1.UnpinHelmReleaseResponse.now:type_name -> nave.admin.v1.HelmRevision
+	5,   // 97: nave.admin.v1.AdminService.Get:input_type -> nave.admin.v1.GetRequest
+	7,   // 98: nave.admin.v1.AdminService.List:input_type -> nave.admin.v1.ListRequest
+	9,   // 99: nave.admin.v1.AdminService.Watch:input_type -> nave.admin.v1.WatchRequest
+	11,  // 100: nave.admin.v1.AdminService.Apply:input_type -> nave.admin.v1.ApplyRequest
+	14,  // 101: nave.admin.v1.AdminService.ApplyAll:input_type -> nave.admin.v1.ApplyAllRequest
+	17,  // 102: nave.admin.v1.AdminService.Delete:input_type -> nave.admin.v1.DeleteRequest
+	19,  // 103: nave.admin.v1.AdminService.DeleteAll:input_type -> nave.admin.v1.DeleteAllRequest
+	22,  // 104: nave.admin.v1.AdminService.Impact:input_type -> nave.admin.v1.ImpactRequest
+	26,  // 105: nave.admin.v1.AdminService.Confirm:input_type -> nave.admin.v1.ConfirmRequest
+	28,  // 106: nave.admin.v1.AdminService.Reconcile:input_type -> nave.admin.v1.ReconcileRequest
+	30,  // 107: nave.admin.v1.AdminService.Suspend:input_type -> nave.admin.v1.SuspendRequest
+	32,  // 108: nave.admin.v1.AdminService.Resume:input_type -> nave.admin.v1.ResumeRequest
+	34,  // 109: nave.admin.v1.AdminService.CreateJoinToken:input_type -> nave.admin.v1.CreateJoinTokenRequest
+	36,  // 110: nave.admin.v1.AdminService.ListEvents:input_type -> nave.admin.v1.ListEventsRequest
+	40,  // 111: nave.admin.v1.AdminService.Tree:input_type -> nave.admin.v1.TreeRequest
+	43,  // 112: nave.admin.v1.AdminService.Locate:input_type -> nave.admin.v1.LocateRequest
+	46,  // 113: nave.admin.v1.AdminService.Explain:input_type -> nave.admin.v1.ExplainRequest
+	58,  // 114: nave.admin.v1.AdminService.Published:input_type -> nave.admin.v1.PublishedRequest
+	70,  // 115: nave.admin.v1.AdminService.PublishedContent:input_type -> nave.admin.v1.PublishedContentRequest
+	63,  // 116: nave.admin.v1.AdminService.Capabilities:input_type -> nave.admin.v1.CapabilitiesRequest
+	65,  // 117: nave.admin.v1.AdminService.Shapes:input_type -> nave.admin.v1.ShapesRequest
+	85,  // 118: nave.admin.v1.AdminService.PreviewLive:input_type -> nave.admin.v1.PreviewLiveRequest
+	90,  // 119: nave.admin.v1.AdminService.ListSchemas:input_type -> nave.admin.v1.ListSchemasRequest
+	93,  // 120: nave.admin.v1.AdminService.ReadSchema:input_type -> nave.admin.v1.ReadSchemaRequest
+	51,  // 121: nave.admin.v1.AdminService.Logs:input_type -> nave.admin.v1.LogsRequest
+	72,  // 122: nave.admin.v1.AdminService.History:input_type -> nave.admin.v1.HistoryRequest
+	77,  // 123: nave.admin.v1.AdminService.Rollback:input_type -> nave.admin.v1.RollbackRequest
+	79,  // 124: nave.admin.v1.AdminService.PreviewRollback:input_type -> nave.admin.v1.PreviewRollbackRequest
+	81,  // 125: nave.admin.v1.AdminService.Release:input_type -> nave.admin.v1.ReleaseRequest
+	83,  // 126: nave.admin.v1.AdminService.PreviewRelease:input_type -> nave.admin.v1.PreviewReleaseRequest
+	95,  // 127: nave.admin.v1.AdminService.PinHelmRelease:input_type -> nave.admin.v1.PinHelmReleaseRequest
+	98,  // 128: nave.admin.v1.AdminService.UnpinHelmRelease:input_type -> nave.admin.v1.UnpinHelmReleaseRequest
+	55,  // 129: nave.admin.v1.AdminService.GetVersion:input_type -> nave.admin.v1.GetVersionRequest
+	6,   // 130: nave.admin.v1.AdminService.Get:output_type -> nave.admin.v1.GetResponse
+	8,   // 131: nave.admin.v1.AdminService.List:output_type -> nave.admin.v1.ListResponse
+	10,  // 132: nave.admin.v1.AdminService.Watch:output_type -> nave.admin.v1.WatchResponse
+	13,  // 133: nave.admin.v1.AdminService.Apply:output_type -> nave.admin.v1.ApplyResponse
+	15,  // 134: nave.admin.v1.AdminService.ApplyAll:output_type -> nave.admin.v1.ApplyAllResponse
+	18,  // 135: nave.admin.v1.AdminService.Delete:output_type -> nave.admin.v1.DeleteResponse
+	20,  // 136: nave.admin.v1.AdminService.DeleteAll:output_type -> nave.admin.v1.DeleteAllResponse
+	23,  // 137: nave.admin.v1.AdminService.Impact:output_type -> nave.admin.v1.ImpactResponse
+	27,  // 138: nave.admin.v1.AdminService.Confirm:output_type -> nave.admin.v1.ConfirmResponse
+	29,  // 139: nave.admin.v1.AdminService.Reconcile:output_type -> nave.admin.v1.ReconcileResponse
+	31,  // 140: nave.admin.v1.AdminService.Suspend:output_type -> nave.admin.v1.SuspendResponse
+	33,  // 141: nave.admin.v1.AdminService.Resume:output_type -> nave.admin.v1.ResumeResponse
+	35,  // 142: nave.admin.v1.AdminService.CreateJoinToken:output_type -> nave.admin.v1.CreateJoinTokenResponse
+	37,  // 143: nave.admin.v1.AdminService.ListEvents:output_type -> nave.admin.v1.ListEventsResponse
+	41,  // 144: nave.admin.v1.AdminService.Tree:output_type -> nave.admin.v1.TreeResponse
+	44,  // 145: nave.admin.v1.AdminService.Locate:output_type -> nave.admin.v1.LocateResponse
+	47,  // 146: nave.admin.v1.AdminService.Explain:output_type -> nave.admin.v1.ExplainResponse
+	59,  // 147: nave.admin.v1.AdminService.Published:output_type -> nave.admin.v1.PublishedResponse
+	71,  // 148: nave.admin.v1.AdminService.PublishedContent:output_type -> nave.admin.v1.PublishedContentResponse
+	64,  // 149: nave.admin.v1.AdminService.Capabilities:output_type -> nave.admin.v1.CapabilitiesResponse
+	66,  // 150: nave.admin.v1.AdminService.Shapes:output_type -> nave.admin.v1.ShapesResponse
+	86,  // 151: nave.admin.v1.AdminService.PreviewLive:output_type -> nave.admin.v1.PreviewLiveResponse
+	91,  // 152: nave.admin.v1.AdminService.ListSchemas:output_type -> nave.admin.v1.ListSchemasResponse
+	94,  // 153: nave.admin.v1.AdminService.ReadSchema:output_type -> nave.admin.v1.ReadSchemaResponse
+	52,  // 154: nave.admin.v1.AdminService.Logs:output_type -> nave.admin.v1.LogsResponse
+	73,  // 155: nave.admin.v1.AdminService.History:output_type -> nave.admin.v1.HistoryResponse
+	78,  // 156: nave.admin.v1.AdminService.Rollback:output_type -> nave.admin.v1.RollbackResponse
+	80,  // 157: nave.admin.v1.AdminService.PreviewRollback:output_type -> nave.admin.v1.PreviewRollbackResponse
+	82,  // 158: nave.admin.v1.AdminService.Release:output_type -> nave.admin.v1.ReleaseResponse
+	84,  // 159: nave.admin.v1.AdminService.PreviewRelease:output_type -> nave.admin.v1.PreviewReleaseResponse
+	96,  // 160: nave.admin.v1.AdminService.PinHelmRelease:output_type -> nave.admin.v1.PinHelmReleaseResponse
+	99,  // 161: nave.admin.v1.AdminService.UnpinHelmRelease:output_type -> nave.admin.v1.UnpinHelmReleaseResponse
+	56,  // 162: nave.admin.v1.AdminService.GetVersion:output_type -> nave.admin.v1.GetVersionResponse
+	130, // [130:163] is the sub-list for method output_type
+	97,  // [97:130] is the sub-list for method input_type
+	97,  // [97:97] is the sub-list for extension type_name
+	97,  // [97:97] is the sub-list for extension extendee
+	0,   // [0:97] is the sub-list for field type_name
 }
 
 func init() { file_nave_admin_v1_admin_proto_init() }
@@ -7094,15 +7246,15 @@ func file_nave_admin_v1_admin_proto_init() {
 	if File_nave_admin_v1_admin_proto != nil {
 		return
 	}
-	file_nave_admin_v1_admin_proto_msgTypes[17].OneofWrappers = []any{
+	file_nave_admin_v1_admin_proto_msgTypes[19].OneofWrappers = []any{
 		(*ImpactRequest_Delete)(nil),
 		(*ImpactRequest_Apply)(nil),
 		(*ImpactRequest_Confirm)(nil),
 		(*ImpactRequest_Release)(nil),
 		(*ImpactRequest_DeleteAll)(nil),
 	}
-	file_nave_admin_v1_admin_proto_msgTypes[46].OneofWrappers = []any{}
-	file_nave_admin_v1_admin_proto_msgTypes[54].OneofWrappers = []any{
+	file_nave_admin_v1_admin_proto_msgTypes[48].OneofWrappers = []any{}
+	file_nave_admin_v1_admin_proto_msgTypes[56].OneofWrappers = []any{
 		(*PublishedResponse_Hub)(nil),
 		(*PublishedResponse_Cluster)(nil),
 	}
@@ -7112,7 +7264,7 @@ func file_nave_admin_v1_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_nave_admin_v1_admin_proto_rawDesc), len(file_nave_admin_v1_admin_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   95,
+			NumMessages:   97,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -71,11 +71,11 @@ type AdminServiceClient interface {
 	// Apply creates or replaces objects of the hub, all or none.
 	Apply(ctx context.Context, in *ApplyRequest, opts ...grpc.CallOption) (*ApplyResponse, error)
 	// ApplyAll is Apply for more than one message holds: the objects of all requests, all or none. Nothing is changed before the
-	// last one. The first request says what else holds for all of them; replaces is not taken.
-	ApplyAll(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[ApplyRequest, ApplyAllResponse], error)
+	// last one. The first request says what else holds for all of them.
+	ApplyAll(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[ApplyAllRequest, ApplyAllResponse], error)
 	Delete(ctx context.Context, in *DeleteRequest, opts ...grpc.CallOption) (*DeleteResponse, error)
 	// DeleteAll is Delete for the keys of all requests, all or none, as ApplyAll is Apply.
-	DeleteAll(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[DeleteRequest, DeleteAllResponse], error)
+	DeleteAll(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[DeleteAllRequest, DeleteAllResponse], error)
 	// Impact says what a change would take away, and changes nothing.
 	Impact(ctx context.Context, in *ImpactRequest, opts ...grpc.CallOption) (*ImpactResponse, error)
 	// Confirm lets held removals pass: those that are held now, and no others. FAILED_PRECONDITION when other removals are held
@@ -192,18 +192,18 @@ func (c *adminServiceClient) Apply(ctx context.Context, in *ApplyRequest, opts .
 	return out, nil
 }
 
-func (c *adminServiceClient) ApplyAll(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[ApplyRequest, ApplyAllResponse], error) {
+func (c *adminServiceClient) ApplyAll(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[ApplyAllRequest, ApplyAllResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	stream, err := c.cc.NewStream(ctx, &AdminService_ServiceDesc.Streams[1], AdminService_ApplyAll_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
-	x := &grpc.GenericClientStream[ApplyRequest, ApplyAllResponse]{ClientStream: stream}
+	x := &grpc.GenericClientStream[ApplyAllRequest, ApplyAllResponse]{ClientStream: stream}
 	return x, nil
 }
 
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
-type AdminService_ApplyAllClient = grpc.ClientStreamingClient[ApplyRequest, ApplyAllResponse]
+type AdminService_ApplyAllClient = grpc.ClientStreamingClient[ApplyAllRequest, ApplyAllResponse]
 
 func (c *adminServiceClient) Delete(ctx context.Context, in *DeleteRequest, opts ...grpc.CallOption) (*DeleteResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -215,18 +215,18 @@ func (c *adminServiceClient) Delete(ctx context.Context, in *DeleteRequest, opts
 	return out, nil
 }
 
-func (c *adminServiceClient) DeleteAll(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[DeleteRequest, DeleteAllResponse], error) {
+func (c *adminServiceClient) DeleteAll(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[DeleteAllRequest, DeleteAllResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	stream, err := c.cc.NewStream(ctx, &AdminService_ServiceDesc.Streams[2], AdminService_DeleteAll_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
-	x := &grpc.GenericClientStream[DeleteRequest, DeleteAllResponse]{ClientStream: stream}
+	x := &grpc.GenericClientStream[DeleteAllRequest, DeleteAllResponse]{ClientStream: stream}
 	return x, nil
 }
 
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
-type AdminService_DeleteAllClient = grpc.ClientStreamingClient[DeleteRequest, DeleteAllResponse]
+type AdminService_DeleteAllClient = grpc.ClientStreamingClient[DeleteAllRequest, DeleteAllResponse]
 
 func (c *adminServiceClient) Impact(ctx context.Context, in *ImpactRequest, opts ...grpc.CallOption) (*ImpactResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -532,11 +532,11 @@ type AdminServiceServer interface {
 	// Apply creates or replaces objects of the hub, all or none.
 	Apply(context.Context, *ApplyRequest) (*ApplyResponse, error)
 	// ApplyAll is Apply for more than one message holds: the objects of all requests, all or none. Nothing is changed before the
-	// last one. The first request says what else holds for all of them; replaces is not taken.
-	ApplyAll(grpc.ClientStreamingServer[ApplyRequest, ApplyAllResponse]) error
+	// last one. The first request says what else holds for all of them.
+	ApplyAll(grpc.ClientStreamingServer[ApplyAllRequest, ApplyAllResponse]) error
 	Delete(context.Context, *DeleteRequest) (*DeleteResponse, error)
 	// DeleteAll is Delete for the keys of all requests, all or none, as ApplyAll is Apply.
-	DeleteAll(grpc.ClientStreamingServer[DeleteRequest, DeleteAllResponse]) error
+	DeleteAll(grpc.ClientStreamingServer[DeleteAllRequest, DeleteAllResponse]) error
 	// Impact says what a change would take away, and changes nothing.
 	Impact(context.Context, *ImpactRequest) (*ImpactResponse, error)
 	// Confirm lets held removals pass: those that are held now, and no others. FAILED_PRECONDITION when other removals are held
@@ -616,13 +616,13 @@ func (UnimplementedAdminServiceServer) Watch(*WatchRequest, grpc.ServerStreaming
 func (UnimplementedAdminServiceServer) Apply(context.Context, *ApplyRequest) (*ApplyResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Apply not implemented")
 }
-func (UnimplementedAdminServiceServer) ApplyAll(grpc.ClientStreamingServer[ApplyRequest, ApplyAllResponse]) error {
+func (UnimplementedAdminServiceServer) ApplyAll(grpc.ClientStreamingServer[ApplyAllRequest, ApplyAllResponse]) error {
 	return status.Error(codes.Unimplemented, "method ApplyAll not implemented")
 }
 func (UnimplementedAdminServiceServer) Delete(context.Context, *DeleteRequest) (*DeleteResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Delete not implemented")
 }
-func (UnimplementedAdminServiceServer) DeleteAll(grpc.ClientStreamingServer[DeleteRequest, DeleteAllResponse]) error {
+func (UnimplementedAdminServiceServer) DeleteAll(grpc.ClientStreamingServer[DeleteAllRequest, DeleteAllResponse]) error {
 	return status.Error(codes.Unimplemented, "method DeleteAll not implemented")
 }
 func (UnimplementedAdminServiceServer) Impact(context.Context, *ImpactRequest) (*ImpactResponse, error) {
@@ -790,11 +790,11 @@ func _AdminService_Apply_Handler(srv interface{}, ctx context.Context, dec func(
 }
 
 func _AdminService_ApplyAll_Handler(srv interface{}, stream grpc.ServerStream) error {
-	return srv.(AdminServiceServer).ApplyAll(&grpc.GenericServerStream[ApplyRequest, ApplyAllResponse]{ServerStream: stream})
+	return srv.(AdminServiceServer).ApplyAll(&grpc.GenericServerStream[ApplyAllRequest, ApplyAllResponse]{ServerStream: stream})
 }
 
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
-type AdminService_ApplyAllServer = grpc.ClientStreamingServer[ApplyRequest, ApplyAllResponse]
+type AdminService_ApplyAllServer = grpc.ClientStreamingServer[ApplyAllRequest, ApplyAllResponse]
 
 func _AdminService_Delete_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(DeleteRequest)
@@ -815,11 +815,11 @@ func _AdminService_Delete_Handler(srv interface{}, ctx context.Context, dec func
 }
 
 func _AdminService_DeleteAll_Handler(srv interface{}, stream grpc.ServerStream) error {
-	return srv.(AdminServiceServer).DeleteAll(&grpc.GenericServerStream[DeleteRequest, DeleteAllResponse]{ServerStream: stream})
+	return srv.(AdminServiceServer).DeleteAll(&grpc.GenericServerStream[DeleteAllRequest, DeleteAllResponse]{ServerStream: stream})
 }
 
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
-type AdminService_DeleteAllServer = grpc.ClientStreamingServer[DeleteRequest, DeleteAllResponse]
+type AdminService_DeleteAllServer = grpc.ClientStreamingServer[DeleteAllRequest, DeleteAllResponse]
 
 func _AdminService_Impact_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ImpactRequest)
