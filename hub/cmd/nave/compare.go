@@ -62,7 +62,7 @@ type pairDiff struct {
 
 	kept     string              // why the hub does not make the new version; empty: it does
 	released *bundle.Application // the old version; empty: there is none
-	files    map[string]change   // of the objects of the new version, by object
+	files    map[pieceID]change  // of the objects of the new version, by object
 	// lacking are the objects and encrypted files of the new version that the hub does not have, and size the number of
 	// bytes that a spoke is asked with. Only --live needs them.
 	lacking []manifest.Digest
@@ -256,7 +256,7 @@ func (s stage) pair(name bundle.ApplicationName, next *plan.PreviewedApplication
 	id.held = s.held(name, id.new)
 	if s.pairs[id] == nil {
 		s.pairs[id] = &pairDiff{old: old, new: next, held: id.held, released: &bundle.Application{},
-			files: map[string]change{}}
+			files: map[pieceID]change{}}
 		if next != nil {
 			s.pairs[id].chart = madeChart{next.Source, s.walk.Nodes[next.Source.Key].Object}
 		}

@@ -50,7 +50,11 @@ func (c *comparison) report() diffReport {
 	r := diffReport{Clusters: c.clusters, Groups: []reportGroup{}, NotRendered: notes(c.problems),
 		NotAsked: notes(c.unasked), NotCompared: notes(c.notCompared())}
 	if c.check != nil {
-		r.NotValid = notes(c.check.wrong)
+		wrong := map[string][]string{}
+		for at, clusters := range c.check.wrong {
+			wrong[at.text] = append(wrong[at.text], clusters...)
+		}
+		r.NotValid = notes(wrong)
 	}
 	for _, g := range c.groups() {
 		group := reportGroup{Clusters: g.clusters, Held: g.held}
@@ -64,13 +68,8 @@ func (c *comparison) report() diffReport {
 
 func (x change) report() reportChange {
 	r := reportChange{Application: idOf(x.application), Action: actions[x.verb], Diff: x.text}
-	if x.object != "" {
-		name := x.object
-		if isOfHelm(name) {
-			r.Part, name, _ = strings.Cut(name, " ")
-		}
-		id := idOf(name)
-		r.Object = &id
+	if x.object.isObject() {
+		r.Part, r.Object = x.object.part, &x.object.ID
 	} else if x.verb != changed {
 		r.Diff, r.Message = "", x.text
 	}

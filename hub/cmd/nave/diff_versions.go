@@ -31,7 +31,7 @@ const (
 // change is one difference of one object of an Application. Equal changes of several clusters are one.
 type change struct {
 	application string
-	object      string // empty: of the Application itself
+	object      pieceID // zero: of the Application itself
 	verb        verb
 	text        string // a unified diff
 	held        string // why it does not reach the clusters; empty: it does
@@ -149,18 +149,18 @@ func whole(name string, old, new *edition) change {
 }
 
 func compareChanges(a, b change) int {
-	return cmp.Or(strings.Compare(a.application, b.application), strings.Compare(a.object, b.object),
+	return cmp.Or(strings.Compare(a.application, b.application), a.object.compare(b.object),
 		strings.Compare(string(a.verb), string(b.verb)), strings.Compare(a.text, b.text),
 		strings.Compare(a.held, b.held))
 }
 
 // becomes returns what becomes of a piece that is not in the new version. A hook runs no more, and Helm deletes hooks
 // by their own policies alone; it never deletes definitions.
-func (v *edition) becomes(piece string, new *edition) verb {
-	switch {
-	case strings.HasPrefix(piece, hookPrefix):
+func (v *edition) becomes(piece pieceID, new *edition) verb {
+	switch piece.part {
+	case hookPart:
 		return removed
-	case strings.HasPrefix(piece, definitionPrefix):
+	case definitionPart:
 		return left
 	}
 	return v.leaves(new)

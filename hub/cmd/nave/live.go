@@ -40,8 +40,8 @@ const maxPiece = 256 << 10
 // differences of the objects. The differences stay for a cluster that does not answer within a time.
 func (c *comparison) askSpokes(ctx context.Context, within time.Duration) error {
 	c.within, c.rendered = min(within, liveTime), map[change][]string{}
-	maps.DeleteFunc(c.changes, func(x change, clusters []string) bool {
-		differs := x.object != "" && (x.verb == added || x.verb == changed) && !isOfHelm(x.object) || x.verb == same
+	maps.DeleteFunc(c.changes, func(x change, clusters []string) bool { // a spoke says nothing about parts of charts
+		differs := x.object.isObject() && (x.verb == added || x.verb == changed) && x.object.part == "" || x.verb == same
 		if differs {
 			c.rendered[x] = clusters
 		}
@@ -66,12 +66,6 @@ func (c *comparison) askSpokes(ctx context.Context, within time.Duration) error 
 		group.Go(func() error { return c.askCluster(ctx, cluster, pairs) })
 	}
 	return group.Wait()
-}
-
-// isOfHelm reports whether a piece is a hook or a definition of a chart, which an apply does not bring: the spoke says
-// nothing about them.
-func isOfHelm(piece string) bool {
-	return strings.HasPrefix(piece, hookPrefix) || strings.HasPrefix(piece, definitionPrefix)
 }
 
 // askCluster asks one spoke, in as many questions as the limits of one make necessary.
@@ -228,7 +222,7 @@ func (c *comparison) addLive(cluster string, pairs []*pairDiff, found []*adminv1
 			x.held = pairs[at].held
 			c.add(x, cluster)
 			if x.verb == refused {
-				text := x.application + ": " + x.object + ": " + cmp.Or(oneLine(o.GetMessage()), "refused")
+				text := x.application + ": " + x.object.String() + ": " + cmp.Or(oneLine(o.GetMessage()), "refused")
 				c.refusals[text] = append(c.refusals[text], cluster)
 			}
 		}
@@ -239,9 +233,20 @@ func (c *comparison) addLive(cluster string, pairs []*pairDiff, found []*adminv1
 	}
 }
 
+// objectIn returns the object with a name that a spoke gives, in which long names are cut: that of the files, if they
+// have it.
+func objectIn(files map[pieceID]change, name string) pieceID {
+	for id := range files {
+		if id.part == "" && id.ID.String() == name {
+			return id
+		}
+	}
+	return pieceID{"", idOf(name)}
+}
+
 // liveChange returns what a spoke says about an object. files are the changes of the files, by object.
-func liveChange(application string, o *adminv1.PreviewedObject, files map[string]change) change {
-	x := change{application: application, object: o.GetObject()}
+func liveChange(application string, o *adminv1.PreviewedObject, files map[pieceID]change) change {
+	x := change{application: application, object: objectIn(files, o.GetObject())}
 	var text strings.Builder
 	switch o.GetAction() {
 	case reporting.Created:

@@ -14,7 +14,7 @@ import (
 
 func TestLiveChange(t *testing.T) {
 	const object = "ConfigMap default/x"
-	files := map[string]change{"ConfigMap default/x": {text: "+data: {}\n"}}
+	files := map[pieceID]change{{ID: idOf("ConfigMap default/x")}: {text: "+data: {}\n"}}
 	field := func(before, after string) []*adminv1.PreviewedField {
 		return []*adminv1.PreviewedField{{Path: "/data/k", Before: before, After: after}}
 	}
@@ -42,7 +42,8 @@ func TestLiveChange(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			c.said.Object = object
-			want := change{application: "Kustomization flux-system/app", object: "ConfigMap default/x", verb: c.verb,
+			id := pieceID{ID: idOf("ConfigMap default/x")}
+			want := change{application: "Kustomization flux-system/app", object: id, verb: c.verb,
 				text: c.text}
 			if got := liveChange(want.application, c.said, files); got != want {
 				t.Errorf("got %+v, want %+v", got, want)

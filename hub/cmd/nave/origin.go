@@ -70,9 +70,10 @@ func (f manifestFiles) find(o *manifest.Object) []manifestPlace {
 }
 
 // describe returns the name of an object behind the places of one of its fields.
-func (v *validator) describe(o renderedObject, field string) string {
+func (v *validator) describe(o renderedObject, field string) schemaFault {
+	name := manifest.IDOf(o.Object).String()
 	if template := o.origin.Templates[manifest.IDOf(o.Object)]; template != "" {
-		return template + ": " + manifest.IDOf(o.Object).String()
+		return schemaFault{file: template, text: template + ": " + name}
 	}
 	id := o.origin.Dir + "\n" + strings.Join(o.origin.Files, "\n")
 	index, ok := v.files[id]
@@ -80,31 +81,37 @@ func (v *validator) describe(o renderedObject, field string) string {
 		index = indexManifests(o.origin)
 		v.files[id] = index
 	}
-	name := manifest.IDOf(o.Object).String()
-	if places := placesIn(index.find(o.Object), o.Object, field); len(places) > 0 {
-		return wording.List(places, len(places), 3) + ": " + name
+	places := placesIn(index.find(o.Object), o.Object, field)
+	if len(places) == 0 {
+		return schemaFault{file: name, text: name}
 	}
-	return name
+	texts := make([]string, len(places))
+	for i, at := range places {
+		texts[i] = at.text
+	}
+	places[0].text = wording.List(texts, len(texts), 3) + ": " + name
+	return places[0]
 }
 
 // placesIn returns the places of the documents that give an object the value of a field: of one document, the line of
 // the field if it has it; of several, those with this value. If there are none, such as when an inline patch gives the
 // field, they are the files of all documents.
-func placesIn(all []manifestPlace, o *manifest.Object, field string) (places []string) {
+func placesIn(all []manifestPlace, o *manifest.Object, field string) (places []schemaFault) {
 	names := manifest.FieldNames(field)
 	value, _ := manifest.ValueAt(o.Object, names)
 	for _, at := range all {
 		written, has := manifest.ValueAt(at.Object.Object, names)
 		if has && (len(all) == 1 || sameJSON(written, value)) {
-			places = append(places, manifest.At(at.file, at.Document, at.Line(field)))
+			line := at.Line(field)
+			places = append(places, schemaFault{at.file, line, manifest.At(at.file, at.Document, line)})
 		}
 	}
 	if len(places) > 0 {
 		return places
 	}
 	for _, at := range all {
-		if !slices.Contains(places, at.file) {
-			places = append(places, at.file)
+		if file := (schemaFault{file: at.file, text: at.file}); !slices.Contains(places, file) {
+			places = append(places, file)
 		}
 	}
 	return places

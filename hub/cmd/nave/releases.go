@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"reflect"
@@ -10,11 +11,29 @@ import (
 	"github.com/navefleet/nave/shared/manifest"
 )
 
-// The prefixes of the names of pieces that are no objects of the Application.
+// The parts of a chart that are no objects of the Application.
 const (
-	definitionPrefix = "definition "
-	hookPrefix       = "hook "
+	definitionPart = "definition"
+	hookPart       = "hook"
 )
+
+// pieceID identifies a piece of an Application. The zero pieceID is the Application itself.
+type pieceID struct {
+	part string // definitionPart or hookPart; empty: an object of the Application
+	manifest.ID
+}
+
+// String returns the name for people, in which long names are cut.
+func (id pieceID) String() string { return strings.TrimPrefix(id.part+" "+id.ID.String(), " ") }
+
+// isObject reports whether the piece is not the Application itself.
+func (id pieceID) isObject() bool { return id != pieceID{} }
+
+// compare orders pieces by their names.
+func (id pieceID) compare(other pieceID) int {
+	return cmp.Or(strings.Compare(id.part, other.part), strings.Compare(id.ID.String(), other.ID.String()),
+		strings.Compare(id.Namespace, other.Namespace), strings.Compare(id.Name, other.Name))
+}
 
 // piece is an object that an Application brings: one of its objects or, of a release of Helm, a hook or a definition.
 type piece struct {
@@ -22,29 +41,29 @@ type piece struct {
 	same manifest.Digest // equal for versions that differ in generated fields alone
 }
 
-// piecesOf returns what an Application brings, by name for people.
-func piecesOf(app *bundle.Application) map[string]piece {
-	pieces := map[string]piece{}
+// piecesOf returns what an Application brings.
+func piecesOf(app *bundle.Application) map[pieceID]piece {
+	pieces := map[pieceID]piece{}
 	for _, o := range app.Objects {
-		pieces[o.ID().String()] = piece{o, o.Digest}
+		pieces[pieceID{"", o.ID()}] = piece{o, o.Digest}
 	}
 	if app.Release == nil {
 		return pieces
 	}
 	for _, o := range app.Release.CRDs {
-		pieces[definitionPrefix+o.ID().String()] = piece{o, o.Digest}
+		pieces[pieceID{definitionPart, o.ID()}] = piece{o, o.Digest}
 	}
 	for _, h := range app.Hooks {
-		pieces[hookPrefix+h.ID().String()] = piece{h.ObjectReference, h.Digest}
+		pieces[pieceID{hookPart, h.ID()}] = piece{h.ObjectReference, h.Digest}
 	}
 	for _, g := range app.Release.Generated {
-		name := g.Object.ID().String()
+		id := pieceID{"", g.Object.ID()}
 		if g.Hook {
-			name = hookPrefix + name
+			id.part = hookPart
 		}
-		if p, ok := pieces[name]; ok {
+		if p, ok := pieces[id]; ok {
 			p.same = g.Digest
-			pieces[name] = p
+			pieces[id] = p
 		}
 	}
 	return pieces

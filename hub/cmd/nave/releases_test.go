@@ -38,7 +38,7 @@ func TestDiffVersions_release(t *testing.T) {
 	}
 	var names, texts []string
 	for _, c := range changes {
-		names, texts = append(names, c.object+" "+string(c.verb)), append(texts, c.text)
+		names, texts = append(names, strings.TrimSpace(c.object.String())+" "+string(c.verb)), append(texts, c.text)
 	}
 	const want = " changed,definition Definition came added,definition Definition left left in the cluster," +
 		"hook Pod before changed,hook Pod came added,hook Pod left removed"

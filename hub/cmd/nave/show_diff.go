@@ -194,12 +194,12 @@ func (c *comparison) groups() (groups []*changeGroup) {
 // title returns "name: object verb" of a change.
 func (x change) title() string {
 	switch {
-	case x.object == "" && x.verb != changed:
+	case !x.object.isObject() && x.verb != changed:
 		return x.application + ": " + x.text
-	case x.object == "":
+	case !x.object.isObject():
 		return x.application + ": options changed"
 	}
-	return x.application + ": " + x.object + " " + string(x.verb)
+	return x.application + ": " + x.object.String() + " " + string(x.verb)
 }
 
 // summary returns how much changes, in one line.
@@ -257,7 +257,7 @@ func (c *comparison) print(out io.Writer) {
 		}
 		for _, x := range g.changes {
 			fmt.Fprintf(out, "## %s\n", x.title())
-			if x.object != "" || x.verb == changed {
+			if x.object.isObject() || x.verb == changed {
 				fmt.Fprint(out, x.text)
 			}
 		}
@@ -275,7 +275,7 @@ func (c *comparison) printMarkdown(out io.Writer) {
 			fmt.Fprintf(out, "\n**held:** %s\n", markdown(g.held))
 		}
 		for _, x := range g.changes {
-			if x.text == "" || x.object == "" && x.verb != changed {
+			if x.text == "" || !x.object.isObject() && x.verb != changed {
 				fmt.Fprintf(out, "\n- %s\n", markdown(x.title()))
 				continue
 			}

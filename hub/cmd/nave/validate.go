@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 
@@ -113,16 +112,16 @@ type validator struct {
 	complete bool
 
 	mu      sync.Mutex
-	wrong   map[string][]string // clusters by what is wrong with an object
-	skipped map[string][]string // clusters by a kind that was not checked
-	notes   map[string][]string // clusters by note
-	rules   map[string][]string // clusters by how many rules of which kind were not checked
-	checked map[string]bool     // clusters
+	wrong   map[schemaFault][]string // clusters by what is wrong with an object
+	skipped map[string][]string      // clusters by a kind that was not checked
+	notes   map[string][]string      // clusters by note
+	rules   map[string][]string      // clusters by how many rules of which kind were not checked
+	checked map[string]bool          // clusters
 	files   map[string]manifestFiles
 }
 
 func newValidator(schemasOf func(context.Context, string) (*schemas, error)) *validator {
-	return &validator{schemasOf: schemasOf, wrong: map[string][]string{}, skipped: map[string][]string{},
+	return &validator{schemasOf: schemasOf, wrong: map[schemaFault][]string{}, skipped: map[string][]string{},
 		notes: map[string][]string{}, rules: map[string][]string{}, checked: map[string]bool{},
 		files: map[string]manifestFiles{}}
 }
@@ -245,8 +244,9 @@ func (v *validator) checkBy(ctx context.Context, s *schemas, clusters []string, 
 			v.rules[kind] = append(v.rules[kind], clusters...)
 		}
 		for _, p := range problems {
-			text := v.describe(o, p.Field) + ": " + p.Text
-			v.wrong[text] = append(v.wrong[text], clusters...)
+			at := v.describe(o, p.Field)
+			at.text += ": " + p.Text
+			v.wrong[at] = append(v.wrong[at], clusters...)
 		}
 	}
 	return nil
@@ -337,17 +337,16 @@ func (v *validator) on(clusters []string) string {
 	return "on " + listed(clusters) + ": "
 }
 
-// byPlace compares texts by the file and the line that they begin with.
-func byPlace(a, b string) int {
-	fileA, restA, _ := strings.Cut(a, ":")
-	fileB, restB, _ := strings.Cut(b, ":")
-	return cmp.Or(cmp.Compare(fileA, fileB), cmp.Compare(leadingNumber(restA), leadingNumber(restB)), cmp.Compare(a, b))
+// schemaFault is what is wrong with an object, and its first place.
+type schemaFault struct {
+	file string // or the name of the object, if no file has it
+	line int
+	text string
 }
 
-// leadingNumber returns the number that a text begins with; 0 if it begins with none.
-func leadingNumber(text string) int {
-	n, _ := strconv.Atoi(text[:len(text)-len(strings.TrimLeft(text, "0123456789"))])
-	return n
+// compare orders faults by their places.
+func (f schemaFault) compare(other schemaFault) int {
+	return cmp.Or(cmp.Compare(f.file, other.file), cmp.Compare(f.line, other.line), cmp.Compare(f.text, other.text))
 }
 
 // lines returns what is wrong, one line each.
@@ -355,8 +354,8 @@ func (v *validator) lines() (lines []string) {
 	if v == nil {
 		return nil
 	}
-	for _, text := range slices.SortedFunc(maps.Keys(v.wrong), byPlace) {
-		lines = append(lines, v.on(v.wrong[text])+text)
+	for _, at := range slices.SortedFunc(maps.Keys(v.wrong), schemaFault.compare) {
+		lines = append(lines, v.on(v.wrong[at])+at.text)
 	}
 	return lines
 }

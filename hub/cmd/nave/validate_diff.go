@@ -90,11 +90,11 @@ func (d *pairDiff) differing() (objects []renderedObject, err error) {
 		return nil, nil
 	}
 	pieces := piecesOf(d.new.Application)
-	for _, name := range slices.Sorted(maps.Keys(pieces)) {
-		if verb := d.files[name].verb; verb != added && verb != changed {
+	for _, id := range slices.SortedFunc(maps.Keys(pieces), pieceID.compare) {
+		if verb := d.files[id].verb; verb != added && verb != changed {
 			continue
 		}
-		o, err := decodeObject(*d.new, pieces[name].Digest)
+		o, err := decodeObject(*d.new, pieces[id].Digest)
 		if err != nil {
 			return nil, err
 		}
