@@ -36,7 +36,7 @@ type server struct {
 
 // dialect are the calls of a provider.
 type dialect struct {
-	clone, api    string // paths
+	clone         string // the path of the repository
 	authorization string
 	routes        func(*server)
 }
