@@ -166,8 +166,20 @@ func (n *node) healthCondition(now time.Time) Condition {
 
 func (n *node) healthDeadline() time.Time { return n.appliedAt.Add(n.timeout()) }
 
+// mayBeAwaited reports whether the timeout of health may begin anew. A change of one object says nothing about another
+// one that was unhealthy before, and changes that follow each other keep nobody waiting for more than two timeouts.
+func (n *node) mayBeAwaited(now time.Time) bool {
+	switch n.ready.Reason {
+	case condition.HealthCheckFailed:
+		return false
+	case condition.Progressing:
+		return now.Before(n.ready.Since.Add(n.timeout()))
+	}
+	return true
+}
+
 // isRepairing reports whether an apply that is due or running may change objects, so that their health is awaited. What
-// was unhealthy before the apply stays so until the apply has changed something.
+// was unhealthy before the apply stays so until it is healthy.
 func (n *node) isRepairing() bool {
 	return (n.work == applying || n.dirty && !n.entry.Suspended) && n.ready.Reason != condition.HealthCheckFailed
 }

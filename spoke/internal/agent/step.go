@@ -236,7 +236,7 @@ func (in applied) advance(m *model) []action {
 	}
 	n.work, n.health = idle, in.health
 	n.repaired += uint64(in.repaired)
-	if in.repaired > 0 || in.changed != "" {
+	if (in.repaired > 0 || in.changed != "") && n.mayBeAwaited(m.now) {
 		n.appliedAt = m.now // also if other objects failed
 	}
 	turns := n.noteRelease(in)
