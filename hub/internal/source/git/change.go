@@ -56,10 +56,12 @@ func (e *Editor) Commit(ctx context.Context, files map[string][]byte, c NewCommi
 	return Commit{id.String(), tree.String(), parsed.author, parsed.committer, parsed.subject}, err
 }
 
-// add keeps a new object for the next push.
+// add keeps a new object for the next push, once: servers may refuse packs that have an object twice.
 func (e *Editor) add(kind plumbing.ObjectType, content []byte) plumbing.Hash {
 	id := plumbing.ComputeHash(kind, content)
-	e.made = append(e.made, object{kind, id, content})
+	if !slices.ContainsFunc(e.made, func(o object) bool { return o.id == id }) {
+		e.made = append(e.made, object{kind, id, content})
+	}
 	return id
 }
 

@@ -118,6 +118,22 @@ func TestPush(t *testing.T) {
 	}
 }
 
+// TestPush_equal makes equal files and equal folders, which the pack must have once: the server checks that.
+func TestPush_equal(t *testing.T) {
+	w := newWorld(t, gittest.Options{Push: true})
+	w.served("config", "receive.fsckObjects", "true")
+	w.commit(map[string]string{"a/x.yaml": "1", "b/x.yaml": "2", "x.yaml": "3"})
+	for _, unpackLimit := range []string{"1", "100"} { // git index-pack, git unpack-objects
+		w.served("config", "receive.unpackLimit", unpackLimit)
+		files := map[string]string{"a/x.yaml": unpackLimit, "b/x.yaml": unpackLimit, "x.yaml": unpackLimit}
+		made, err := w.push(w.main(), files, git.Push{})
+		w.do(err)
+		if w.served("rev-parse", "main") != made {
+			t.Errorf("main is at %s", w.served("log", "main"))
+		}
+	}
+}
+
 // TestPush_untouched has entries of every kind, with names that other tools would change.
 func TestPush_untouched(t *testing.T) {
 	w := newWorld(t, gittest.Options{Push: true})
