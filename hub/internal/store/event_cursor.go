@@ -78,7 +78,7 @@ func (s EventSet) Since(tx *Tx, c EventCursor) (after uint64, gap *EventGap, err
 func (c eventCount) resume(at EventCursor) (after uint64, gap *EventGap) {
 	i := slices.IndexFunc(c.Runs, func(r eventRun) bool { return r.ID == at.Run })
 	gap, end := &EventGap{Restored: true}, c.Ever
-	if i+1 < len(c.Runs) {
+	if i >= 0 && i+1 < len(c.Runs) {
 		next := c.Runs[i+1]
 		end, gap.Until = next.First-1, next.At
 	}
