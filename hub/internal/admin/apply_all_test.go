@@ -3,6 +3,7 @@ package admin
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -144,19 +145,22 @@ func TestDeleteAll(t *testing.T) {
 		len(answer.Impact.UsedBy) != 1 {
 		t.Fatalf("a dry run answers %v", answer)
 	}
+	before := r.rows("")
 	_, err = r.deleteAll(nil, cluster, fleet, gitSource)
 	wantCode(t, err, codes.NotFound, "Fleet none")
 	_, err = r.deleteAll(&adminv1.DeleteAllRequest{Confirmed: true, Digest: "another"}, cluster, gitSource)
 	wantCode(t, err, codes.FailedPrecondition)
-	if rows := r.rows(""); len(rows) == 0 {
-		t.Fatal("something was deleted")
+	if rows := r.rows(""); !slices.Equal(rows, before) {
+		t.Fatalf("a refused call left %q of %q", rows, before)
 	}
 	agreed := &adminv1.DeleteAllRequest{Confirmed: true, Digest: answer.Impact.Digest}
 	_, err = r.deleteAll(agreed, cluster, gitSource, secret)
 	must(t, err)
-	for _, kind := range []string{"Cluster", "GitRepository"} {
-		if _, there := r.resource(api.Key{Kind: kind, Namespace: "flux-system", Name: "fleet"}); there {
-			t.Errorf("%s is there", kind)
+	for _, key := range []api.Key{
+		api.ClusterKey("a"), {Kind: "GitRepository", Namespace: "flux-system", Name: "fleet"},
+	} {
+		if _, there := r.resource(key); there {
+			t.Errorf("%s is there", key)
 		}
 	}
 	_, err = r.deleteAll(nil)
