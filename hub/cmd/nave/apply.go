@@ -44,7 +44,7 @@ func newApplyCommand(s *session) *cobra.Command {
 			if _, err := client.Apply(cmd.Context(), request); err != nil { // before the operator agrees to what it removes
 				return err
 			}
-			if request, err = agreed.toApply(cmd, client, request.GetManifest()); err != nil {
+			if request, err = agreed.toApply(cmd, client, request.GetManifest(), request.GetFiles()...); err != nil {
 				return err
 			}
 			return apply(cmd.Context(), cmd.OutOrStdout(), client, request)

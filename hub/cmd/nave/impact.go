@@ -107,11 +107,12 @@ func (a *agreement) toDeleteAll(cmd *cobra.Command, client adminv1.AdminServiceC
 	return err
 }
 
-// toApply returns the request to apply a manifest if the operator agrees to the objects that it removes.
-func (a *agreement) toApply(cmd *cobra.Command, client adminv1.AdminServiceClient,
-	manifest []byte) (*adminv1.ApplyRequest, error) {
-	impact, err := a.to(cmd, client, &adminv1.ImpactRequest{Change: &adminv1.ImpactRequest_Apply{Apply: manifest}})
-	return &adminv1.ApplyRequest{Manifest: manifest, Confirmed: true, Digest: a.seen(impact)}, err
+// toApply returns the request to apply a manifest, made of files, if the operator agrees to the objects that it removes.
+func (a *agreement) toApply(cmd *cobra.Command, client adminv1.AdminServiceClient, manifest []byte,
+	files ...*adminv1.ManifestFile) (*adminv1.ApplyRequest, error) {
+	change := &adminv1.ImpactRequest{Change: &adminv1.ImpactRequest_Apply{Apply: manifest}, Files: files}
+	impact, err := a.to(cmd, client, change)
+	return &adminv1.ApplyRequest{Manifest: manifest, Files: files, Confirmed: true, Digest: a.seen(impact)}, err
 }
 
 // isTerminal reports whether in is a terminal, where a person may answer. /dev/null is a character device, too, but no

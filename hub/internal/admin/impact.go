@@ -49,7 +49,7 @@ func impactOf(tx *store.Tx, apps *applications, r *adminv1.ImpactRequest) (*impa
 		}
 		return impactOfDelete(tx, apps, keys...)
 	case *adminv1.ImpactRequest_Apply:
-		admitted, err := admit(api.File{Data: change.Apply})
+		admitted, err := admit(filesOf(change.Apply, r.GetFiles())...)
 		if err != nil {
 			return nil, err
 		}

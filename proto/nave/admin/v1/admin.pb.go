@@ -1350,7 +1350,9 @@ type ImpactRequest struct {
 	//	*ImpactRequest_Confirm
 	//	*ImpactRequest_Release
 	//	*ImpactRequest_DeleteAll
-	Change        isImpactRequest_Change `protobuf_oneof:"change"`
+	Change isImpactRequest_Change `protobuf_oneof:"change"`
+	// Of apply, as in ApplyRequest.
+	Files         []*ManifestFile `protobuf:"bytes,6,rep,name=files,proto3" json:"files,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1433,6 +1435,13 @@ func (x *ImpactRequest) GetDeleteAll() *ObjectKeys {
 		if x, ok := x.Change.(*ImpactRequest_DeleteAll); ok {
 			return x.DeleteAll
 		}
+	}
+	return nil
+}
+
+func (x *ImpactRequest) GetFiles() []*ManifestFile {
+	if x != nil {
+		return x.Files
 	}
 	return nil
 }
@@ -6532,14 +6541,15 @@ const file_nave_admin_v1_admin_proto_rawDesc = "" +
 	"\x06impact\x18\x02 \x01(\v2\x1d.nave.admin.v1.ImpactResponseR\x06impact\":\n" +
 	"\n" +
 	"ObjectKeys\x12,\n" +
-	"\x04keys\x18\x01 \x03(\v2\x18.nave.admin.v1.ObjectKeyR\x04keys\"\xf3\x01\n" +
+	"\x04keys\x18\x01 \x03(\v2\x18.nave.admin.v1.ObjectKeyR\x04keys\"\xa6\x02\n" +
 	"\rImpactRequest\x122\n" +
 	"\x06delete\x18\x01 \x01(\v2\x18.nave.admin.v1.ObjectKeyH\x00R\x06delete\x12\x16\n" +
 	"\x05apply\x18\x02 \x01(\fH\x00R\x05apply\x124\n" +
 	"\aconfirm\x18\x03 \x01(\v2\x18.nave.admin.v1.ObjectKeyH\x00R\aconfirm\x12\x1a\n" +
 	"\arelease\x18\x04 \x01(\tH\x00R\arelease\x12:\n" +
 	"\n" +
-	"delete_all\x18\x05 \x01(\v2\x19.nave.admin.v1.ObjectKeysH\x00R\tdeleteAllB\b\n" +
+	"delete_all\x18\x05 \x01(\v2\x19.nave.admin.v1.ObjectKeysH\x00R\tdeleteAll\x121\n" +
+	"\x05files\x18\x06 \x03(\v2\x1b.nave.admin.v1.ManifestFileR\x05filesB\b\n" +
 	"\x06change\"\x84\x02\n" +
 	"\x0eImpactResponse\x129\n" +
 	"\vhub_objects\x18\x01 \x03(\v2\x18.nave.admin.v1.ObjectKeyR\n" +
@@ -7094,151 +7104,152 @@ var file_nave_admin_v1_admin_proto_depIdxs = []int32{
 	3,   // 20: nave.admin.v1.ImpactRequest.delete:type_name -> nave.admin.v1.ObjectKey
 	3,   // 21: nave.admin.v1.ImpactRequest.confirm:type_name -> nave.admin.v1.ObjectKey
 	21,  // 22: nave.admin.v1.ImpactRequest.delete_all:type_name -> nave.admin.v1.ObjectKeys
-	3,   // 23: nave.admin.v1.ImpactResponse.hub_objects:type_name -> nave.admin.v1.ObjectKey
-	24,  // 24: nave.admin.v1.ImpactResponse.clusters:type_name -> nave.admin.v1.ClusterImpact
-	3,   // 25: nave.admin.v1.ImpactResponse.unknown:type_name -> nave.admin.v1.ObjectKey
-	3,   // 26: nave.admin.v1.ImpactResponse.used_by:type_name -> nave.admin.v1.ObjectKey
-	25,  // 27: nave.admin.v1.ClusterImpact.applications:type_name -> nave.admin.v1.ApplicationImpact
-	3,   // 28: nave.admin.v1.ApplicationImpact.key:type_name -> nave.admin.v1.ObjectKey
-	3,   // 29: nave.admin.v1.ConfirmRequest.key:type_name -> nave.admin.v1.ObjectKey
-	23,  // 30: nave.admin.v1.ConfirmResponse.impact:type_name -> nave.admin.v1.ImpactResponse
-	3,   // 31: nave.admin.v1.ReconcileRequest.key:type_name -> nave.admin.v1.ObjectKey
-	3,   // 32: nave.admin.v1.ReconcileResponse.source:type_name -> nave.admin.v1.ObjectKey
-	3,   // 33: nave.admin.v1.SuspendRequest.key:type_name -> nave.admin.v1.ObjectKey
-	3,   // 34: nave.admin.v1.ResumeRequest.key:type_name -> nave.admin.v1.ObjectKey
-	3,   // 35: nave.admin.v1.ResumeResponse.suspended_with:type_name -> nave.admin.v1.ObjectKey
-	100, // 36: nave.admin.v1.CreateJoinTokenResponse.expires_at:type_name -> google.protobuf.Timestamp
-	3,   // 37: nave.admin.v1.ListEventsRequest.key:type_name -> nave.admin.v1.ObjectKey
-	100, // 38: nave.admin.v1.ListEventsRequest.since:type_name -> google.protobuf.Timestamp
-	101, // 39: nave.admin.v1.ListEventsRequest.wait:type_name -> google.protobuf.Duration
-	39,  // 40: nave.admin.v1.ListEventsResponse.events:type_name -> nave.admin.v1.Event
-	38,  // 41: nave.admin.v1.ListEventsResponse.gap:type_name -> nave.admin.v1.EventGap
-	100, // 42: nave.admin.v1.EventGap.until:type_name -> google.protobuf.Timestamp
-	100, // 43: nave.admin.v1.Event.time:type_name -> google.protobuf.Timestamp
-	3,   // 44: nave.admin.v1.Event.object:type_name -> nave.admin.v1.ObjectKey
-	3,   // 45: nave.admin.v1.TreeRequest.key:type_name -> nave.admin.v1.ObjectKey
-	42,  // 46: nave.admin.v1.TreeResponse.root:type_name -> nave.admin.v1.TreeNode
-	42,  // 47: nave.admin.v1.TreeNode.children:type_name -> nave.admin.v1.TreeNode
-	45,  // 48: nave.admin.v1.LocateResponse.objects:type_name -> nave.admin.v1.LocatedObject
-	3,   // 49: nave.admin.v1.ExplainRequest.key:type_name -> nave.admin.v1.ObjectKey
-	50,  // 50: nave.admin.v1.ExplainResponse.explanations:type_name -> nave.admin.v1.Explanation
-	48,  // 51: nave.admin.v1.ExplainResponse.encryption:type_name -> nave.admin.v1.Encryption
-	3,   // 52: nave.admin.v1.Encryption.object:type_name -> nave.admin.v1.ObjectKey
-	49,  // 53: nave.admin.v1.Encryption.documents:type_name -> nave.admin.v1.SealedDocument
-	3,   // 54: nave.admin.v1.Explanation.object:type_name -> nave.admin.v1.ObjectKey
-	100, // 55: nave.admin.v1.Explanation.since:type_name -> google.protobuf.Timestamp
-	3,   // 56: nave.admin.v1.Explanation.affects:type_name -> nave.admin.v1.ObjectKey
-	101, // 57: nave.admin.v1.LogsRequest.since:type_name -> google.protobuf.Duration
-	53,  // 58: nave.admin.v1.LogsResponse.records:type_name -> nave.admin.v1.LogRecord
-	100, // 59: nave.admin.v1.LogRecord.time:type_name -> google.protobuf.Timestamp
-	54,  // 60: nave.admin.v1.LogRecord.attributes:type_name -> nave.admin.v1.LogAttribute
-	57,  // 61: nave.admin.v1.GetVersionResponse.spokes:type_name -> nave.admin.v1.SpokeVersion
-	60,  // 62: nave.admin.v1.PublishedResponse.hub:type_name -> nave.admin.v1.PublishedHub
-	62,  // 63: nave.admin.v1.PublishedResponse.cluster:type_name -> nave.admin.v1.PublishedCluster
-	61,  // 64: nave.admin.v1.PublishedHub.objects:type_name -> nave.admin.v1.HubObject
-	3,   // 65: nave.admin.v1.HubObject.owner:type_name -> nave.admin.v1.ObjectKey
-	68,  // 66: nave.admin.v1.PublishedCluster.applications:type_name -> nave.admin.v1.PublishedApplication
-	61,  // 67: nave.admin.v1.PublishedCluster.objects:type_name -> nave.admin.v1.HubObject
-	76,  // 68: nave.admin.v1.PublishedCluster.pin:type_name -> nave.admin.v1.Pin
-	3,   // 69: nave.admin.v1.PublishedCluster.suspended:type_name -> nave.admin.v1.ObjectKey
-	67,  // 70: nave.admin.v1.ShapesResponse.shapes:type_name -> nave.admin.v1.KnownShape
-	3,   // 71: nave.admin.v1.PublishedApplication.key:type_name -> nave.admin.v1.ObjectKey
-	3,   // 72: nave.admin.v1.PublishedApplication.parent:type_name -> nave.admin.v1.ObjectKey
-	69,  // 73: nave.admin.v1.PublishedApplication.told:type_name -> nave.admin.v1.ToldRelease
-	3,   // 74: nave.admin.v1.PublishedContentRequest.key:type_name -> nave.admin.v1.ObjectKey
-	74,  // 75: nave.admin.v1.HistoryResponse.releases:type_name -> nave.admin.v1.PastRelease
-	76,  // 76: nave.admin.v1.HistoryResponse.pin:type_name -> nave.admin.v1.Pin
-	100, // 77: nave.admin.v1.PastRelease.released_at:type_name -> google.protobuf.Timestamp
-	75,  // 78: nave.admin.v1.PastRelease.listed:type_name -> nave.admin.v1.ReleasedApplication
-	3,   // 79: nave.admin.v1.ReleasedApplication.key:type_name -> nave.admin.v1.ObjectKey
-	2,   // 80: nave.admin.v1.ReleasedApplication.change:type_name -> nave.admin.v1.ApplicationChange
-	100, // 81: nave.admin.v1.Pin.pinned_at:type_name -> google.protobuf.Timestamp
-	75,  // 82: nave.admin.v1.PreviewRollbackResponse.applications:type_name -> nave.admin.v1.ReleasedApplication
-	100, // 83: nave.admin.v1.ReleaseResponse.released_at:type_name -> google.protobuf.Timestamp
-	75,  // 84: nave.admin.v1.PreviewReleaseResponse.applications:type_name -> nave.admin.v1.ReleasedApplication
-	87,  // 85: nave.admin.v1.PreviewLiveResponse.applications:type_name -> nave.admin.v1.PreviewedApplication
-	3,   // 86: nave.admin.v1.PreviewedApplication.key:type_name -> nave.admin.v1.ObjectKey
-	88,  // 87: nave.admin.v1.PreviewedApplication.objects:type_name -> nave.admin.v1.PreviewedObject
-	89,  // 88: nave.admin.v1.PreviewedObject.fields:type_name -> nave.admin.v1.PreviewedField
-	92,  // 89: nave.admin.v1.ListSchemasResponse.served:type_name -> nave.admin.v1.SchemaVersion
-	92,  // 90: nave.admin.v1.ReadSchemaRequest.version:type_name -> nave.admin.v1.SchemaVersion
-	3,   // 91: nave.admin.v1.PinHelmReleaseRequest.key:type_name -> nave.admin.v1.ObjectKey
-	97,  // 92: nave.admin.v1.PinHelmReleaseResponse.now:type_name -> nave.admin.v1.HelmRevision
-	97,  // 93: nave.admin.v1.PinHelmReleaseResponse.to:type_name -> nave.admin.v1.HelmRevision
-	100, // 94: nave.admin.v1.HelmRevision.deployed_at:type_name -> google.protobuf.Timestamp
-	3,   // 95: nave.admin.v1.UnpinHelmReleaseRequest.key:type_name -> nave.admin.v1.ObjectKey
-	97,  // 96: nave.admin.v1.UnpinHelmReleaseResponse.now:type_name -> nave.admin.v1.HelmRevision
-	5,   // 97: nave.admin.v1.AdminService.Get:input_type -> nave.admin.v1.GetRequest
-	7,   // 98: nave.admin.v1.AdminService.List:input_type -> nave.admin.v1.ListRequest
-	9,   // 99: nave.admin.v1.AdminService.Watch:input_type -> nave.admin.v1.WatchRequest
-	11,  // 100: nave.admin.v1.AdminService.Apply:input_type -> nave.admin.v1.ApplyRequest
-	14,  // 101: nave.admin.v1.AdminService.ApplyAll:input_type -> nave.admin.v1.ApplyAllRequest
-	17,  // 102: nave.admin.v1.AdminService.Delete:input_type -> nave.admin.v1.DeleteRequest
-	19,  // 103: nave.admin.v1.AdminService.DeleteAll:input_type -> nave.admin.v1.DeleteAllRequest
-	22,  // 104: nave.admin.v1.AdminService.Impact:input_type -> nave.admin.v1.ImpactRequest
-	26,  // 105: nave.admin.v1.AdminService.Confirm:input_type -> nave.admin.v1.ConfirmRequest
-	28,  // 106: nave.admin.v1.AdminService.Reconcile:input_type -> nave.admin.v1.ReconcileRequest
-	30,  // 107: nave.admin.v1.AdminService.Suspend:input_type -> nave.admin.v1.SuspendRequest
-	32,  // 108: nave.admin.v1.AdminService.Resume:input_type -> nave.admin.v1.ResumeRequest
-	34,  // 109: nave.admin.v1.AdminService.CreateJoinToken:input_type -> nave.admin.v1.CreateJoinTokenRequest
-	36,  // 110: nave.admin.v1.AdminService.ListEvents:input_type -> nave.admin.v1.ListEventsRequest
-	40,  // 111: nave.admin.v1.AdminService.Tree:input_type -> nave.admin.v1.TreeRequest
-	43,  // 112: nave.admin.v1.AdminService.Locate:input_type -> nave.admin.v1.LocateRequest
-	46,  // 113: nave.admin.v1.AdminService.Explain:input_type -> nave.admin.v1.ExplainRequest
-	58,  // 114: nave.admin.v1.AdminService.Published:input_type -> nave.admin.v1.PublishedRequest
-	70,  // 115: nave.admin.v1.AdminService.PublishedContent:input_type -> nave.admin.v1.PublishedContentRequest
-	63,  // 116: nave.admin.v1.AdminService.Capabilities:input_type -> nave.admin.v1.CapabilitiesRequest
-	65,  // 117: nave.admin.v1.AdminService.Shapes:input_type -> nave.admin.v1.ShapesRequest
-	85,  // 118: nave.admin.v1.AdminService.PreviewLive:input_type -> nave.admin.v1.PreviewLiveRequest
-	90,  // 119: nave.admin.v1.AdminService.ListSchemas:input_type -> nave.admin.v1.ListSchemasRequest
-	93,  // 120: nave.admin.v1.AdminService.ReadSchema:input_type -> nave.admin.v1.ReadSchemaRequest
-	51,  // 121: nave.admin.v1.AdminService.Logs:input_type -> nave.admin.v1.LogsRequest
-	72,  // 122: nave.admin.v1.AdminService.History:input_type -> nave.admin.v1.HistoryRequest
-	77,  // 123: nave.admin.v1.AdminService.Rollback:input_type -> nave.admin.v1.RollbackRequest
-	79,  // 124: nave.admin.v1.AdminService.PreviewRollback:input_type -> nave.admin.v1.PreviewRollbackRequest
-	81,  // 125: nave.admin.v1.AdminService.Release:input_type -> nave.admin.v1.ReleaseRequest
-	83,  // 126: nave.admin.v1.AdminService.PreviewRelease:input_type -> nave.admin.v1.PreviewReleaseRequest
-	95,  // 127: nave.admin.v1.AdminService.PinHelmRelease:input_type -> nave.admin.v1.PinHelmReleaseRequest
-	98,  // 128: nave.admin.v1.AdminService.UnpinHelmRelease:input_type -> nave.admin.v1.UnpinHelmReleaseRequest
-	55,  // 129: nave.admin.v1.AdminService.GetVersion:input_type -> nave.admin.v1.GetVersionRequest
-	6,   // 130: nave.admin.v1.AdminService.Get:output_type -> nave.admin.v1.GetResponse
-	8,   // 131: nave.admin.v1.AdminService.List:output_type -> nave.admin.v1.ListResponse
-	10,  // 132: nave.admin.v1.AdminService.Watch:output_type -> nave.admin.v1.WatchResponse
-	13,  // 133: nave.admin.v1.AdminService.Apply:output_type -> nave.admin.v1.ApplyResponse
-	15,  // 134: nave.admin.v1.AdminService.ApplyAll:output_type -> nave.admin.v1.ApplyAllResponse
-	18,  // 135: nave.admin.v1.AdminService.Delete:output_type -> nave.admin.v1.DeleteResponse
-	20,  // 136: nave.admin.v1.AdminService.DeleteAll:output_type -> nave.admin.v1.DeleteAllResponse
-	23,  // 137: nave.admin.v1.AdminService.Impact:output_type -> nave.admin.v1.ImpactResponse
-	27,  // 138: nave.admin.v1.AdminService.Confirm:output_type -> nave.admin.v1.ConfirmResponse
-	29,  // 139: nave.admin.v1.AdminService.Reconcile:output_type -> nave.admin.v1.ReconcileResponse
-	31,  // 140: nave.admin.v1.AdminService.Suspend:output_type -> nave.admin.v1.SuspendResponse
-	33,  // 141: nave.admin.v1.AdminService.Resume:output_type -> nave.admin.v1.ResumeResponse
-	35,  // 142: nave.admin.v1.AdminService.CreateJoinToken:output_type -> nave.admin.v1.CreateJoinTokenResponse
-	37,  // 143: nave.admin.v1.AdminService.ListEvents:output_type -> nave.admin.v1.ListEventsResponse
-	41,  // 144: nave.admin.v1.AdminService.Tree:output_type -> nave.admin.v1.TreeResponse
-	44,  // 145: nave.admin.v1.AdminService.Locate:output_type -> nave.admin.v1.LocateResponse
-	47,  // 146: nave.admin.v1.AdminService.Explain:output_type -> nave.admin.v1.ExplainResponse
-	59,  // 147: nave.admin.v1.AdminService.Published:output_type -> nave.admin.v1.PublishedResponse
-	71,  // 148: nave.admin.v1.AdminService.PublishedContent:output_type -> nave.admin.v1.PublishedContentResponse
-	64,  // 149: nave.admin.v1.AdminService.Capabilities:output_type -> nave.admin.v1.CapabilitiesResponse
-	66,  // 150: nave.admin.v1.AdminService.Shapes:output_type -> nave.admin.v1.ShapesResponse
-	86,  // 151: nave.admin.v1.AdminService.PreviewLive:output_type -> nave.admin.v1.PreviewLiveResponse
-	91,  // 152: nave.admin.v1.AdminService.ListSchemas:output_type -> nave.admin.v1.ListSchemasResponse
-	94,  // 153: nave.admin.v1.AdminService.ReadSchema:output_type -> nave.admin.v1.ReadSchemaResponse
-	52,  // 154: nave.admin.v1.AdminService.Logs:output_type -> nave.admin.v1.LogsResponse
-	73,  // 155: nave.admin.v1.AdminService.History:output_type -> nave.admin.v1.HistoryResponse
-	78,  // 156: nave.admin.v1.AdminService.Rollback:output_type -> nave.admin.v1.RollbackResponse
-	80,  // 157: nave.admin.v1.AdminService.PreviewRollback:output_type -> nave.admin.v1.PreviewRollbackResponse
-	82,  // 158: nave.admin.v1.AdminService.Release:output_type -> nave.admin.v1.ReleaseResponse
-	84,  // 159: nave.admin.v1.AdminService.PreviewRelease:output_type -> nave.admin.v1.PreviewReleaseResponse
-	96,  // 160: nave.admin.v1.AdminService.PinHelmRelease:output_type -> nave.admin.v1.PinHelmReleaseResponse
-	99,  // 161: nave.admin.v1.AdminService.UnpinHelmRelease:output_type -> nave.admin.v1.UnpinHelmReleaseResponse
-	56,  // 162: nave.admin.v1.AdminService.GetVersion:output_type -> nave.admin.v1.GetVersionResponse
-	130, // [130:163] is the sub-list for method output_type
-	97,  // [97:130] is the sub-list for method input_type
-	97,  // [97:97] is the sub-list for extension type_name
-	97,  // [97:97] is the sub-list for extension extendee
-	0,   // [0:97] is the sub-list for field type_name
+	12,  // 23: nave.admin.v1.ImpactRequest.files:type_name -> nave.admin.v1.ManifestFile
+	3,   // 24: nave.admin.v1.ImpactResponse.hub_objects:type_name -> nave.admin.v1.ObjectKey
+	24,  // 25: nave.admin.v1.ImpactResponse.clusters:type_name -> nave.admin.v1.ClusterImpact
+	3,   // 26: nave.admin.v1.ImpactResponse.unknown:type_name -> nave.admin.v1.ObjectKey
+	3,   // 27: nave.admin.v1.ImpactResponse.used_by:type_name -> nave.admin.v1.ObjectKey
+	25,  // 28: nave.admin.v1.ClusterImpact.applications:type_name -> nave.admin.v1.ApplicationImpact
+	3,   // 29: nave.admin.v1.ApplicationImpact.key:type_name -> nave.admin.v1.ObjectKey
+	3,   // 30: nave.admin.v1.ConfirmRequest.key:type_name -> nave.admin.v1.ObjectKey
+	23,  // 31: nave.admin.v1.ConfirmResponse.impact:type_name -> nave.admin.v1.ImpactResponse
+	3,   // 32: nave.admin.v1.ReconcileRequest.key:type_name -> nave.admin.v1.ObjectKey
+	3,   // 33: nave.admin.v1.ReconcileResponse.source:type_name -> nave.admin.v1.ObjectKey
+	3,   // 34: nave.admin.v1.SuspendRequest.key:type_name -> nave.admin.v1.ObjectKey
+	3,   // 35: nave.admin.v1.ResumeRequest.key:type_name -> nave.admin.v1.ObjectKey
+	3,   // 36: nave.admin.v1.ResumeResponse.suspended_with:type_name -> nave.admin.v1.ObjectKey
+	100, // 37: nave.admin.v1.CreateJoinTokenResponse.expires_at:type_name -> google.protobuf.Timestamp
+	3,   // 38: nave.admin.v1.ListEventsRequest.key:type_name -> nave.admin.v1.ObjectKey
+	100, // 39: nave.admin.v1.ListEventsRequest.since:type_name -> google.protobuf.Timestamp
+	101, // 40: nave.admin.v1.ListEventsRequest.wait:type_name -> google.protobuf.Duration
+	39,  // 41: nave.admin.v1.ListEventsResponse.events:type_name -> nave.admin.v1.Event
+	38,  // 42: nave.admin.v1.ListEventsResponse.gap:type_name -> nave.admin.v1.EventGap
+	100, // 43: nave.admin.v1.EventGap.until:type_name -> google.protobuf.Timestamp
+	100, // 44: nave.admin.v1.Event.time:type_name -> google.protobuf.Timestamp
+	3,   // 45: nave.admin.v1.Event.object:type_name -> nave.admin.v1.ObjectKey
+	3,   // 46: nave.admin.v1.TreeRequest.key:type_name -> nave.admin.v1.ObjectKey
+	42,  // 47: nave.admin.v1.TreeResponse.root:type_name -> nave.admin.v1.TreeNode
+	42,  // 48: nave.admin.v1.TreeNode.children:type_name -> nave.admin.v1.TreeNode
+	45,  // 49: nave.admin.v1.LocateResponse.objects:type_name -> nave.admin.v1.LocatedObject
+	3,   // 50: nave.admin.v1.ExplainRequest.key:type_name -> nave.admin.v1.ObjectKey
+	50,  // 51: nave.admin.v1.ExplainResponse.explanations:type_name -> nave.admin.v1.Explanation
+	48,  // 52: nave.admin.v1.ExplainResponse.encryption:type_name -> nave.admin.v1.Encryption
+	3,   // 53: nave.admin.v1.Encryption.object:type_name -> nave.admin.v1.ObjectKey
+	49,  // 54: nave.admin.v1.Encryption.documents:type_name -> nave.admin.v1.SealedDocument
+	3,   // 55: nave.admin.v1.Explanation.object:type_name -> nave.admin.v1.ObjectKey
+	100, // 56: nave.admin.v1.Explanation.since:type_name -> google.protobuf.Timestamp
+	3,   // 57: nave.admin.v1.Explanation.affects:type_name -> nave.admin.v1.ObjectKey
+	101, // 58: nave.admin.v1.LogsRequest.since:type_name -> google.protobuf.Duration
+	53,  // 59: nave.admin.v1.LogsResponse.records:type_name -> nave.admin.v1.LogRecord
+	100, // 60: nave.admin.v1.LogRecord.time:type_name -> google.protobuf.Timestamp
+	54,  // 61: nave.admin.v1.LogRecord.attributes:type_name -> nave.admin.v1.LogAttribute
+	57,  // 62: nave.admin.v1.GetVersionResponse.spokes:type_name -> nave.admin.v1.SpokeVersion
+	60,  // 63: nave.admin.v1.PublishedResponse.hub:type_name -> nave.admin.v1.PublishedHub
+	62,  // 64: nave.admin.v1.PublishedResponse.cluster:type_name -> nave.admin.v1.PublishedCluster
+	61,  // 65: nave.admin.v1.PublishedHub.objects:type_name -> nave.admin.v1.HubObject
+	3,   // 66: nave.admin.v1.HubObject.owner:type_name -> nave.admin.v1.ObjectKey
+	68,  // 67: nave.admin.v1.PublishedCluster.applications:type_name -> nave.admin.v1.PublishedApplication
+	61,  // 68: nave.admin.v1.PublishedCluster.objects:type_name -> nave.admin.v1.HubObject
+	76,  // 69: nave.admin.v1.PublishedCluster.pin:type_name -> nave.admin.v1.Pin
+	3,   // 70: nave.admin.v1.PublishedCluster.suspended:type_name -> nave.admin.v1.ObjectKey
+	67,  // 71: nave.admin.v1.ShapesResponse.shapes:type_name -> nave.admin.v1.KnownShape
+	3,   // 72: nave.admin.v1.PublishedApplication.key:type_name -> nave.admin.v1.ObjectKey
+	3,   // 73: nave.admin.v1.PublishedApplication.parent:type_name -> nave.admin.v1.ObjectKey
+	69,  // 74: nave.admin.v1.PublishedApplication.told:type_name -> nave.admin.v1.ToldRelease
+	3,   // 75: nave.admin.v1.PublishedContentRequest.key:type_name -> nave.admin.v1.ObjectKey
+	74,  // 76: nave.admin.v1.HistoryResponse.releases:type_name -> nave.admin.v1.PastRelease
+	76,  // 77: nave.admin.v1.HistoryResponse.pin:type_name -> nave.admin.v1.Pin
+	100, // 78: nave.admin.v1.PastRelease.released_at:type_name -> google.protobuf.Timestamp
+	75,  // 79: nave.admin.v1.PastRelease.listed:type_name -> nave.admin.v1.ReleasedApplication
+	3,   // 80: nave.admin.v1.ReleasedApplication.key:type_name -> nave.admin.v1.ObjectKey
+	2,   // 81: nave.admin.v1.ReleasedApplication.change:type_name -> nave.admin.v1.ApplicationChange
+	100, // 82: nave.admin.v1.Pin.pinned_at:type_name -> google.protobuf.Timestamp
+	75,  // 83: nave.admin.v1.PreviewRollbackResponse.applications:type_name -> nave.admin.v1.ReleasedApplication
+	100, // 84: nave.admin.v1.ReleaseResponse.released_at:type_name -> google.protobuf.Timestamp
+	75,  // 85: nave.admin.v1.PreviewReleaseResponse.applications:type_name -> nave.admin.v1.ReleasedApplication
+	87,  // 86: nave.admin.v1.PreviewLiveResponse.applications:type_name -> nave.admin.v1.PreviewedApplication
+	3,   // 87: nave.admin.v1.PreviewedApplication.key:type_name -> nave.admin.v1.ObjectKey
+	88,  // 88: nave.admin.v1.PreviewedApplication.objects:type_name -> nave.admin.v1.PreviewedObject
+	89,  // 89: nave.admin.v1.PreviewedObject.fields:type_name -> nave.admin.v1.PreviewedField
+	92,  // 90: nave.admin.v1.ListSchemasResponse.served:type_name -> nave.admin.v1.SchemaVersion
+	92,  // 91: nave.admin.v1.ReadSchemaRequest.version:type_name -> nave.admin.v1.SchemaVersion
+	3,   // 92: nave.admin.v1.PinHelmReleaseRequest.key:type_name -> nave.admin.v1.ObjectKey
+	97,  // 93: nave.admin.v1.PinHelmReleaseResponse.now:type_name -> nave.admin.v1.HelmRevision
+	97,  // 94: nave.admin.v1.PinHelmReleaseResponse.to:type_name -> nave.admin.v1.HelmRevision
+	100, // 95: nave.admin.v1.HelmRevision.deployed_at:type_name -> google.protobuf.Timestamp
+	3,   // 96: nave.admin.v1.UnpinHelmReleaseRequest.key:type_name -> nave.admin.v1.ObjectKey
+	97,  // 97: nave.admin.v1.UnpinHelmReleaseResponse.now:type_name -> nave.admin.v1.HelmRevision
+	5,   // 98: nave.admin.v1.AdminService.Get:input_type -> nave.admin.v1.GetRequest
+	7,   // 99: nave.admin.v1.AdminService.List:input_type -> nave.admin.v1.ListRequest
+	9,   // 100: nave.admin.v1.AdminService.Watch:input_type -> nave.admin.v1.WatchRequest
+	11,  // 101: nave.admin.v1.AdminService.Apply:input_type -> nave.admin.v1.ApplyRequest
+	14,  // 102: nave.admin.v1.AdminService.ApplyAll:input_type -> nave.admin.v1.ApplyAllRequest
+	17,  // 103: nave.admin.v1.AdminService.Delete:input_type -> nave.admin.v1.DeleteRequest
+	19,  // 104: nave.admin.v1.AdminService.DeleteAll:input_type -> nave.admin.v1.DeleteAllRequest
+	22,  // 105: nave.admin.v1.AdminService.Impact:input_type -> nave.admin.v1.ImpactRequest
+	26,  // 106: nave.admin.v1.AdminService.Confirm:input_type -> nave.admin.v1.ConfirmRequest
+	28,  // 107: nave.admin.v1.AdminService.Reconcile:input_type -> nave.admin.v1.ReconcileRequest
+	30,  // 108: nave.admin.v1.AdminService.Suspend:input_type -> nave.admin.v1.SuspendRequest
+	32,  // 109: nave.admin.v1.AdminService.Resume:input_type -> nave.admin.v1.ResumeRequest
+	34,  // 110: nave.admin.v1.AdminService.CreateJoinToken:input_type -> nave.admin.v1.CreateJoinTokenRequest
+	36,  // 111: nave.admin.v1.AdminService.ListEvents:input_type -> nave.admin.v1.ListEventsRequest
+	40,  // 112: nave.admin.v1.AdminService.Tree:input_type -> nave.admin.v1.TreeRequest
+	43,  // 113: nave.admin.v1.AdminService.Locate:input_type -> nave.admin.v1.LocateRequest
+	46,  // 114: nave.admin.v1.AdminService.Explain:input_type -> nave.admin.v1.ExplainRequest
+	58,  // 115: nave.admin.v1.AdminService.Published:input_type -> nave.admin.v1.PublishedRequest
+	70,  // 116: nave.admin.v1.AdminService.PublishedContent:input_type -> nave.admin.v1.PublishedContentRequest
+	63,  // 117: nave.admin.v1.AdminService.Capabilities:input_type -> nave.admin.v1.CapabilitiesRequest
+	65,  // 118: nave.admin.v1.AdminService.Shapes:input_type -> nave.admin.v1.ShapesRequest
+	85,  // 119: nave.admin.v1.AdminService.PreviewLive:input_type -> nave.admin.v1.PreviewLiveRequest
+	90,  // 120: nave.admin.v1.AdminService.ListSchemas:input_type -> nave.admin.v1.ListSchemasRequest
+	93,  // 121: nave.admin.v1.AdminService.ReadSchema:input_type -> nave.admin.v1.ReadSchemaRequest
+	51,  // 122: nave.admin.v1.AdminService.Logs:input_type -> nave.admin.v1.LogsRequest
+	72,  // 123: nave.admin.v1.AdminService.History:input_type -> nave.admin.v1.HistoryRequest
+	77,  // 124: nave.admin.v1.AdminService.Rollback:input_type -> nave.admin.v1.RollbackRequest
+	79,  // 125: nave.admin.v1.AdminService.PreviewRollback:input_type -> nave.admin.v1.PreviewRollbackRequest
+	81,  // 126: nave.admin.v1.AdminService.Release:input_type -> nave.admin.v1.ReleaseRequest
+	83,  // 127: nave.admin.v1.AdminService.PreviewRelease:input_type -> nave.admin.v1.PreviewReleaseRequest
+	95,  // 128: nave.admin.v1.AdminService.PinHelmRelease:input_type -> nave.admin.v1.PinHelmReleaseRequest
+	98,  // 129: nave.admin.v1.AdminService.UnpinHelmRelease:input_type -> nave.admin.v1.UnpinHelmReleaseRequest
+	55,  // 130: nave.admin.v1.AdminService.GetVersion:input_type -> nave.admin.v1.GetVersionRequest
+	6,   // 131: nave.admin.v1.AdminService.Get:output_type -> nave.admin.v1.GetResponse
+	8,   // 132: nave.admin.v1.AdminService.List:output_type -> nave.admin.v1.ListResponse
+	10,  // 133: nave.admin.v1.AdminService.Watch:output_type -> nave.admin.v1.WatchResponse
+	13,  // 134: nave.admin.v1.AdminService.Apply:output_type -> nave.admin.v1.ApplyResponse
+	15,  // 135: nave.admin.v1.AdminService.ApplyAll:output_type -> nave.admin.v1.ApplyAllResponse
+	18,  // 136: nave.admin.v1.AdminService.Delete:output_type -> nave.admin.v1.DeleteResponse
+	20,  // 137: nave.admin.v1.AdminService.DeleteAll:output_type -> nave.admin.v1.DeleteAllResponse
+	23,  // 138: nave.admin.v1.AdminService.Impact:output_type -> nave.admin.v1.ImpactResponse
+	27,  // 139: nave.admin.v1.AdminService.Confirm:output_type -> nave.admin.v1.ConfirmResponse
+	29,  // 140: nave.admin.v1.AdminService.Reconcile:output_type -> nave.admin.v1.ReconcileResponse
+	31,  // 141: nave.admin.v1.AdminService.Suspend:output_type -> nave.admin.v1.SuspendResponse
+	33,  // 142: nave.admin.v1.AdminService.Resume:output_type -> nave.admin.v1.ResumeResponse
+	35,  // 143: nave.admin.v1.AdminService.CreateJoinToken:output_type -> nave.admin.v1.CreateJoinTokenResponse
+	37,  // 144: nave.admin.v1.AdminService.ListEvents:output_type -> nave.admin.v1.ListEventsResponse
+	41,  // 145: nave.admin.v1.AdminService.Tree:output_type -> nave.admin.v1.TreeResponse
+	44,  // 146: nave.admin.v1.AdminService.Locate:output_type -> nave.admin.v1.LocateResponse
+	47,  // 147: nave.admin.v1.AdminService.Explain:output_type -> nave.admin.v1.ExplainResponse
+	59,  // 148: nave.admin.v1.AdminService.Published:output_type -> nave.admin.v1.PublishedResponse
+	71,  // 149: nave.admin.v1.AdminService.PublishedContent:output_type -> nave.admin.v1.PublishedContentResponse
+	64,  // 150: nave.admin.v1.AdminService.Capabilities:output_type -> nave.admin.v1.CapabilitiesResponse
+	66,  // 151: nave.admin.v1.AdminService.Shapes:output_type -> nave.admin.v1.ShapesResponse
+	86,  // 152: nave.admin.v1.AdminService.PreviewLive:output_type -> nave.admin.v1.PreviewLiveResponse
+	91,  // 153: nave.admin.v1.AdminService.ListSchemas:output_type -> nave.admin.v1.ListSchemasResponse
+	94,  // 154: nave.admin.v1.AdminService.ReadSchema:output_type -> nave.admin.v1.ReadSchemaResponse
+	52,  // 155: nave.admin.v1.AdminService.Logs:output_type -> nave.admin.v1.LogsResponse
+	73,  // 156: nave.admin.v1.AdminService.History:output_type -> nave.admin.v1.HistoryResponse
+	78,  // 157: nave.admin.v1.AdminService.Rollback:output_type -> nave.admin.v1.RollbackResponse
+	80,  // 158: nave.admin.v1.AdminService.PreviewRollback:output_type -> nave.admin.v1.PreviewRollbackResponse
+	82,  // 159: nave.admin.v1.AdminService.Release:output_type -> nave.admin.v1.ReleaseResponse
+	84,  // 160: nave.admin.v1.AdminService.PreviewRelease:output_type -> nave.admin.v1.PreviewReleaseResponse
+	96,  // 161: nave.admin.v1.AdminService.PinHelmRelease:output_type -> nave.admin.v1.PinHelmReleaseResponse
+	99,  // 162: nave.admin.v1.AdminService.UnpinHelmRelease:output_type -> nave.admin.v1.UnpinHelmReleaseResponse
+	56,  // 163: nave.admin.v1.AdminService.GetVersion:output_type -> nave.admin.v1.GetVersionResponse
+	131, // [131:164] is the sub-list for method output_type
+	98,  // [98:131] is the sub-list for method input_type
+	98,  // [98:98] is the sub-list for extension type_name
+	98,  // [98:98] is the sub-list for extension extendee
+	0,   // [0:98] is the sub-list for field type_name
 }
 
 func init() { file_nave_admin_v1_admin_proto_init() }
