@@ -148,13 +148,9 @@ func (m *migration) must(err error) {
 
 // read returns the commands of the document, with this test's cluster and checkout.
 func (m *migration) read() (lines []string) {
-	root, err := kubetest.Root()
-	m.must(err)
-	document, err := os.ReadFile(filepath.Join(root, "docs", "migrate-from-flux.md"))
-	m.must(err)
 	checkout := m.fleet.Repo.WorkTree()
 	text := strings.NewReplacer("--path fleet", "--path "+checkout, "prod fleet", m.cluster.Name+" "+checkout,
-		"prod", m.cluster.Name).Replace(string(document))
+		"prod", m.cluster.Name).Replace(readDocument(m.t, "docs/migrate-from-flux.md"))
 	for _, block := range regexp.MustCompile("(?s)```sh\n(.*?)```").FindAllStringSubmatch(text, -1) {
 		lines = append(lines, strings.Split(strings.TrimSpace(block[1]), "\n")...)
 	}
