@@ -68,11 +68,11 @@ func (s *session) rotateCluster(cmd *cobra.Command, client adminv1.AdminServiceC
 	if _, err := client.Get(ctx, &adminv1.GetRequest{Key: key}); err != nil {
 		return elsewhere(ctx, client, key, err)
 	}
-	absent, err := absenceOf(ctx, client, name)
-	if err != nil {
+	if err := n.ask(cmd, name); err != nil {
 		return err
 	}
-	if err := n.ask(cmd, name); err != nil {
+	absent, err := absenceOf(ctx, client, name)
+	if err != nil {
 		return err
 	}
 	token, err := n.endCertificate(ctx, client, name)
@@ -86,8 +86,8 @@ func (s *session) rotateCluster(cmd *cobra.Command, client adminv1.AdminServiceC
 		return err
 	}
 	if absent != nil && time.Since(absent.since) > reconnects {
-		return fmt.Errorf("the token is written, and nothing is awaited: cluster %s is offline: %s. Its spoke uses the "+
-			"token when it starts", name, absent.message)
+		return fmt.Errorf("the token is written, and nothing is awaited: cluster %s %s. Its spoke uses the token when it "+
+			"starts", name, absent.state())
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()

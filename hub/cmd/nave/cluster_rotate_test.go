@@ -56,6 +56,7 @@ func TestRotate_waits(t *testing.T) {
 	late := connectedSince("True", "Online", now.Add(-time.Hour), registered)
 	back := connectedSince("True", "Online", now, registered)
 	offline := connectedSince("False", "Offline", now.Add(-time.Hour), "")
+	never := connectedSince("False", "NotRegistered", now.Add(-time.Hour), "")
 	for name, c := range map[string]struct {
 		before string
 		after  []string
@@ -68,6 +69,7 @@ func TestRotate_waits(t *testing.T) {
 			"✔ Cluster east: the spoke is connected with its new certificate, which ends at 2027-01-01T00:00:00Z"}},
 		"late":     {online, []string{late}, "--timeout=1s", 1, []string{"not finished in time", "is not connected yet"}},
 		"offline":  {offline, nil, "", 1, []string{"the token is written", "cluster east is offline: offline since noon"}},
+		"never":    {never, nil, "", 1, []string{"the token is written", "cluster east has no spoke yet. Its spoke uses"}},
 		"no_wait":  {offline, nil, "--no-wait", 0, nil},
 		"wait=off": {online, nil, "--wait=false", 0, nil},
 	} {

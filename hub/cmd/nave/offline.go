@@ -70,10 +70,18 @@ type absence struct {
 // text says that the cluster has no spoke, and what becomes of a request.
 func (a *absence) text() string {
 	if a.never {
-		return "has no spoke yet: apply there what nave cluster add prints. The request is kept; a spoke that registers " +
+		return a.state() + ": apply there what nave cluster add prints. The request is kept; a spoke that registers " +
 			"carries it out"
 	}
-	return "is offline: " + a.message + ". The request is kept; a spoke that connects again carries it out"
+	return a.state() + ". The request is kept; a spoke that connects again carries it out"
+}
+
+// state says that the cluster has no spoke.
+func (a *absence) state() string {
+	if a.never {
+		return "has no spoke yet"
+	}
+	return "is offline: " + a.message
 }
 
 // absenceOf returns why the spoke of a cluster is not connected; nil if it is connected, or there is no such cluster.
