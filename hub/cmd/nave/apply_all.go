@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -83,10 +84,13 @@ func itemsOf(document api.File) (items []api.File, err error) {
 		errs = append(errs, errors.New(w.In(document.Name)))
 	}
 	for _, o := range objects {
-		data, err := json.Marshal(o.Object)
-		if err != nil {
+		var b bytes.Buffer
+		e := json.NewEncoder(&b)
+		e.SetEscapeHTML(false) // which makes six bytes of one
+		if err := e.Encode(o.Object); err != nil {
 			return nil, err
 		}
+		data := b.Bytes()
 		start := manifest.Start{Documents: o.Document - 1, Lines: o.Line("") - 1}
 		item := api.File{Name: document.Name, Data: data, Start: start}
 		if sizeOf(item) > maxPart {

@@ -19,9 +19,11 @@ var pings = keepalive.ClientParameters{Time: 30 * time.Second, Timeout: 10 * tim
 // reads no error keeps its resources until ctx ends. A stream of requests ends after --timeout, as a call does.
 func (s *session) openStream(ctx context.Context, d *grpc.StreamDesc, conn *grpc.ClientConn, method string,
 	open grpc.Streamer, options ...grpc.CallOption) (grpc.ClientStream, error) {
-	ctx, cancel := context.WithCancel(ctx)
+	var cancel context.CancelFunc
 	if d.ClientStreams {
 		ctx, cancel = context.WithTimeout(ctx, s.timeout)
+	} else {
+		ctx, cancel = context.WithCancel(ctx)
 	}
 	stream, err := open(ctx, d, conn, method, options...)
 	if err != nil {
