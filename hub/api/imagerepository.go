@@ -152,9 +152,10 @@ func sourceOfImageRepository(r *imagev1.ImageRepository) *Source {
 	}
 	s.Identity = struct {
 		URL     string   `json:"url"`
+		Image   string   `json:"image"` // as it is written, because ImagePolicies choose it as it is written
 		Exclude []string `json:"exclude"`
 		Plugin  bool     `json:"plugin,omitempty"`
 		Fields  []string `json:"fields,omitempty"` // those that name the Secrets
-	}{s.URL, r.GetExclusionList(), s.Provider != "", fieldsOf(s.Secrets)}
+	}{s.URL, r.Spec.Image, r.GetExclusionList(), s.Provider != "", fieldsOf(s.Secrets)}
 	return s
 }
