@@ -60,11 +60,14 @@ func Updatable(file string) bool {
 	return updatable.MatchString(file) && !slices.Contains(strings.Split(file, "/"), ".git")
 }
 
+// Marked reports whether a file may have markers. Update leaves all others as they are.
+func Marked(content []byte) bool { return bytes.Contains(content, []byte(token)) }
+
 // Update replaces each scalar that a marker names a policy for by what the policy chose. Every other byte stays. Each
 // line with the token of a marker is carried out, up to date, of an ignored policy, or a Problem.
 func Update(content []byte, policies Policies) Updated {
 	unchanged := Updated{Content: content}
-	if !bytes.Contains(content, []byte(token)) {
+	if !Marked(content) {
 		return unchanged
 	}
 	f, problem := read(content)

@@ -1,7 +1,6 @@
 package writeback
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"path"
@@ -12,9 +11,6 @@ import (
 	"github.com/navefleet/nave/hub/internal/image"
 	"github.com/navefleet/nave/hub/internal/source/git"
 )
-
-// mark is in every marker.
-const mark = "$imagepolicy"
 
 // maxPlain limits how many contents without a marker are remembered.
 const maxPlain = 100_000
@@ -63,7 +59,7 @@ func (p *plain) update(ctx context.Context, e *git.Editor, dir string, policies 
 		if err != nil {
 			return nil, nil, fmt.Errorf("%s: %w", f.Path, err)
 		}
-		if !bytes.Contains(content, []byte(mark)) {
+		if !image.Marked(content) {
 			p.add(f.Content)
 			continue
 		}
