@@ -92,7 +92,8 @@ func TestImageRepository_view(t *testing.T) {
 		}
 	}
 	all := []string{plain.FetchKey(true)}
-	for _, spec := range []string{"image: ghcr.io/org/other", "image: nginx", "image: docker.io/library/nginx", base + "exclusionList: [a]", base + "insecure: true",
+	for _, spec := range []string{"image: ghcr.io/org/other", "image: nginx", "image: docker.io/library/nginx",
+		base + "exclusionList: [a]", base + "insecure: true",
 		base + "provider: aws", base + "secretRef: {name: a}", base + "certSecretRef: {name: a}",
 		base + "proxySecretRef: {name: a}"} {
 		all = append(all, view(spec).FetchKey(true))

@@ -18,7 +18,8 @@ func TestApply_encodings(t *testing.T) {
 "annotations": {"about": "TEXT"}}, "spec": {"interval": "10m", "suspend": true, "url": "https://git.example.com/a"}}`
 	dir := t.TempDir()
 	var wide []byte
-	for _, unit := range utf16.Encode([]rune("\ufeff" + strings.NewReplacer("NAME", "wide", "TEXT", "é").Replace(source))) {
+	text := "\ufeff" + strings.NewReplacer("NAME", "wide", "TEXT", "é").Replace(source)
+	for _, unit := range utf16.Encode([]rune(text)) {
 		wide = binary.LittleEndian.AppendUint16(wide, unit)
 	}
 	files := map[string]string{
@@ -36,7 +37,8 @@ func TestApply_encodings(t *testing.T) {
 	if out := mustRun(t, "apply", "-f", dir, "--config="+config); strings.Count(out, " unchanged\n") != len(files) {
 		t.Errorf("nave apply of both says %s", out)
 	}
-	out := mustRun(t, "get", "gitrepositories", "-o", "jsonpath={.items[*].metadata.annotations.about}", "--config="+config)
+	out := mustRun(t, "get", "gitrepositories", "-o", "jsonpath={.items[*].metadata.annotations.about}",
+		"--config="+config)
 	if strings.TrimSpace(out) != "😀 é" {
 		t.Errorf("the hub has %q", out)
 	}

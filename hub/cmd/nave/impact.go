@@ -107,7 +107,8 @@ func (a *agreement) toDeleteAll(cmd *cobra.Command, client adminv1.AdminServiceC
 	return err
 }
 
-// toApply returns the request to apply a manifest, made of files, if the operator agrees to the objects that it removes.
+// toApply returns the request to apply a manifest, made of files, if the operator agrees to the objects that this
+// removes.
 func (a *agreement) toApply(cmd *cobra.Command, client adminv1.AdminServiceClient, manifest []byte,
 	files ...*adminv1.ManifestFile) (*adminv1.ApplyRequest, error) {
 	change := &adminv1.ImpactRequest{Change: &adminv1.ImpactRequest_Apply{Apply: manifest}, Files: files}
