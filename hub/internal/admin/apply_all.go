@@ -28,7 +28,8 @@ const (
 // ApplyAll implements adminv1.AdminServiceServer. Each message is parsed when it comes, so that of a large change only
 // the admitted objects are in memory.
 func (s *Server) ApplyAll(stream adminv1.AdminService_ApplyAllServer) error {
-	return s.serveChange(stream.Context(), func(ctx context.Context, who identity.ID) error {
+	return s.inTurn(stream.Context(), s.changes, changeTime, "large changes", func(ctx context.Context,
+		who identity.ID) error {
 		c, err := s.readChange(ctx, stream)
 		if err != nil {
 			return err
@@ -39,21 +40,6 @@ func (s *Server) ApplyAll(stream adminv1.AdminService_ApplyAllServer) error {
 		}
 		return stream.SendAndClose(&adminv1.ApplyAllResponse{Objects: applied, Impact: c.impact})
 	})
-}
-
-// serveChange calls serve when there is room for a change of several messages.
-func (s *Server) serveChange(ctx context.Context, serve func(context.Context, identity.ID) error) error {
-	ctx, cancel := context.WithTimeout(ctx, changeTime)
-	defer cancel()
-	who, err := s.operator(ctx)
-	if err != nil {
-		return err
-	}
-	if s.changes.wait(ctx, who) != nil {
-		return status.Error(codes.ResourceExhausted, "other large changes took too long: try again")
-	}
-	defer s.changes.give(who)
-	return serve(ctx, who)
 }
 
 // readChange reads the requests of a change. Of objects that are refused the error lists all causes.
@@ -113,7 +99,8 @@ func requireFewer(objects int, verb string) error {
 
 // DeleteAll implements adminv1.AdminServiceServer.
 func (s *Server) DeleteAll(stream adminv1.AdminService_DeleteAllServer) error {
-	return s.serveChange(stream.Context(), func(ctx context.Context, who identity.ID) error {
+	return s.inTurn(stream.Context(), s.changes, changeTime, "large changes", func(ctx context.Context,
+		who identity.ID) error {
 		first, keys, err := s.readDeletion(ctx, stream)
 		response := &adminv1.DeleteAllResponse{}
 		switch {

@@ -16,6 +16,7 @@ import (
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/identity"
 	"github.com/navefleet/nave/shared/manifest"
 )
 
@@ -34,30 +35,24 @@ type Asker func(ctx context.Context, cluster string, apps []bundle.Entry, conten
 
 // PreviewLive implements adminv1.AdminServiceServer.
 func (s *Server) PreviewLive(stream adminv1.AdminService_PreviewLiveServer) error {
-	ctx, cancel := context.WithTimeout(stream.Context(), questionTime)
-	defer cancel()
-	who, err := s.operator(ctx)
-	if err != nil {
-		return err
-	}
-	if s.questions.wait(ctx, who) != nil {
-		return status.Error(codes.ResourceExhausted, "other previews took too long: try again")
-	}
-	defer s.questions.give(who)
-	q, err := s.readQuestion(ctx, stream)
-	if err != nil {
-		return s.fail(err)
-	}
-	s.log.Info("operator previews in a cluster", slog.String("cluster", q.cluster), slog.String("peer", who.String()))
-	found, err := s.ask(ctx, q.cluster, q.apps, q.content)
-	if err != nil {
-		return s.fail(err)
-	}
-	response := &adminv1.PreviewLiveResponse{}
-	for _, a := range found {
-		response.Applications = append(response.Applications, previewedApplication(q.cluster, a))
-	}
-	return stream.SendAndClose(response)
+	return s.inTurn(stream.Context(), s.questions, questionTime, "previews", func(ctx context.Context,
+		who identity.ID) error {
+		q, err := s.readQuestion(ctx, stream)
+		if err != nil {
+			return s.fail(err)
+		}
+		s.log.Info("operator previews in a cluster", slog.String("cluster", q.cluster),
+			slog.String("peer", who.String()))
+		found, err := s.ask(ctx, q.cluster, q.apps, q.content)
+		if err != nil {
+			return s.fail(err)
+		}
+		response := &adminv1.PreviewLiveResponse{}
+		for _, a := range found {
+			response.Applications = append(response.Applications, previewedApplication(q.cluster, a))
+		}
+		return stream.SendAndClose(response)
+	})
 }
 
 // readQuestion reads the content of a question. If the cluster does not exist, the error is NOT_FOUND.

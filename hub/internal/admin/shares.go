@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 	"sync"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -103,4 +104,21 @@ func (s *shares) claim(who identity.ID, streams, command string) error {
 	return status.Errorf(codes.ResourceExhausted, "the hub serves %d %s, %d of them of operator %s; it serves at most "+
 		"%d, and %d of one operator: end one of them (%s), or try again later", all, streams, own, who.Name, s.max,
 		s.ofOne(), command)
+}
+
+// inTurn calls serve for an operator as soon as there is a share. Both together may take some time, after which ctx
+// ends. others says what has the shares.
+func (s *Server) inTurn(ctx context.Context, of *shares, limit time.Duration, others string,
+	serve func(context.Context, identity.ID) error) error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	who, err := s.operator(ctx)
+	if err != nil {
+		return err
+	}
+	if of.wait(ctx, who) != nil {
+		return status.Errorf(codes.ResourceExhausted, "other %s took too long: try again", others)
+	}
+	defer of.give(who)
+	return serve(ctx, who)
 }
