@@ -53,7 +53,7 @@ func (e *Editor) Commit(ctx context.Context, files map[string][]byte, c NewCommi
 	}
 	id := e.add(plumbing.CommitObject, content)
 	parsed, err := parseCommit(content)
-	return Commit{id.String(), tree.String(), parsed.author, parsed.committer, parsed.subject}, err
+	return describe(id, parsed), err
 }
 
 // add keeps a new object for the next push, once: servers may refuse packs that have an object twice.

@@ -27,6 +27,7 @@ type Commit struct {
 	Author    string // name and address, as in the commit
 	Committer string
 	Subject   string // the first line of the message
+	Message   string // all of it
 }
 
 // Editor changes files of one repository: it makes commits and pushes them. It may be used until the function that was
@@ -133,7 +134,12 @@ func (e *Editor) commit(ctx context.Context, id plumbing.Hash) (Commit, error) {
 		return Commit{}, err
 	}
 	c, err := e.repository.commit(ctx, id)
-	return Commit{id.String(), c.tree.String(), c.author, c.committer, c.subject}, err
+	return describe(id, c), err
+}
+
+// describe returns what an Editor tells of a commit.
+func describe(id plumbing.Hash, c commit) Commit {
+	return Commit{id.String(), c.tree.String(), c.author, c.committer, c.subject, c.message}
 }
 
 // Files lists the regular files of Head below a folder ("" is the root), in the order of their paths. If there is no

@@ -24,6 +24,7 @@ type commit struct {
 	author    string // the name and the address of the author, and of the committer
 	committer string
 	subject   string // the first line of the message
+	message   string
 }
 
 // maxCommitText limits the bytes of a text about a commit.
@@ -69,7 +70,7 @@ func parseCommit(content []byte) (commit, error) {
 	c.author, c.committer = personOf(author), personOf(committer)
 	_, text, _ := bytes.Cut(content, []byte("\n\n")) // no header has an empty line
 	subject, _, _ := bytes.Cut(bytes.TrimLeft(text, "\n"), []byte("\n"))
-	c.subject = commitText(subject)
+	c.subject, c.message = commitText(subject), string(text)
 	return c, nil
 }
 

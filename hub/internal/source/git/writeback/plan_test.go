@@ -60,12 +60,20 @@ func TestPlan(t *testing.T) {
 }
 
 func TestDecide(t *testing.T) {
+	const main, auto, review = "refs/heads/main", "refs/heads/auto", "refs/for/main"
 	head := git.Commit{ID: strings.Repeat("1", 40), Tree: "t1", Committer: "Jo <jo@x>"}
-	made := git.Commit{ID: strings.Repeat("2", 40), Tree: "t2", Committer: "Robot <robot@x>"}
-	earlier := git.Commit{ID: strings.Repeat("3", 40), Tree: "t3", Committer: "Robot <robot@x>"}
+	made := git.Commit{ID: strings.Repeat("2", 40), Tree: "t2", Committer: "Robot <robot@x>",
+		Message: "bump\n\nNave-Automation: shop/auto from main@sha1:" + head.ID + "\n"}
+	earlier := made
+	earlier.ID, earlier.Tree = strings.Repeat("3", 40), "t3"
+	of := func(c git.Commit, message string) map[string]git.Commit {
+		c.Message = message
+		return map[string]git.Commit{auto: c}
+	}
+	squashed := earlier
+	squashed.Committer = "Forge <forge@x>"
 	same := git.Commit{ID: strings.Repeat("4", 40), Tree: "t2", Committer: "Jo <jo@x>"}
 	theirs := git.Commit{ID: strings.Repeat("5", 40), Tree: "t5", Committer: "Jo <jo@x>", Subject: "by hand"}
-	const main, auto, review = "refs/heads/main", "refs/heads/auto", "refs/for/main"
 	taken := Push{Tree: "t2", Targets: []string{review, auto}}
 	for name, c := range map[string]struct {
 		targets []string
@@ -77,6 +85,13 @@ func TestDecide(t *testing.T) {
 		"forward":         {[]string{main}, map[string]git.Commit{main: head}, Push{}, []git.Target{{Reference: main, Old: head.ID}}, ""},
 		"new_branch":      {[]string{auto}, nil, Push{}, []git.Target{{Reference: auto}}, ""},
 		"own_branch":      {[]string{auto}, map[string]git.Commit{auto: earlier}, Push{}, []git.Target{{Reference: auto, Old: earlier.ID}}, ""},
+		"no_trailer":      {[]string{auto}, of(earlier, "bump"), Push{Commit: earlier.ID, Targets: []string{auto}}, nil, "would be lost"},
+		"quoted_trailer":  {[]string{auto}, of(earlier, made.Message+"\nRevert it\n"), Push{}, nil, "would be lost"},
+		"of_another":      {[]string{auto}, of(earlier, "bump\n\nNave-Automation: shop/b from main@sha1:1\n"), Push{}, nil, "would be lost"},
+		"on_the_branch":   {[]string{auto}, of(earlier, "bump\n\nNave-Automation: shop/auto from auto@sha1:1\n"), Push{}, nil, "would be lost"},
+		"by_full_name":    {[]string{auto}, of(earlier, "bump\n\nNave-Automation: shop/auto from refs/heads/auto@sha1:1\n"), Push{}, nil, "would be lost"},
+		"squashed":        {[]string{auto}, of(squashed, made.Message), Push{}, nil, "would be lost"},
+		"on_a_commit":     {[]string{auto}, of(earlier, "bump\n\nNave-Automation: shop/auto from sha1:1\n"), Push{}, []git.Target{{Reference: auto, Old: earlier.ID}}, ""},
 		"same_files":      {[]string{auto}, map[string]git.Commit{auto: same}, Push{}, nil, ""},
 		"theirs":          {[]string{auto}, map[string]git.Commit{auto: theirs}, Push{}, nil, "would be lost"},
 		"deleted_branch":  {[]string{auto}, nil, taken, []git.Target{{Reference: auto}}, ""},
@@ -95,5 +110,21 @@ func TestDecide(t *testing.T) {
 				t.Errorf("got %v, %v; want %v", got, err, c.want)
 			}
 		})
+	}
+}
+
+// TestWithTrailer adds the trailer to the block of trailers that a template has made, as git interpret-trailers does.
+func TestWithTrailer(t *testing.T) {
+	const added = "Nave-Automation: shop/auto from main@sha1:1"
+	for message, want := range map[string]string{
+		"bump\n":            "bump\n\n" + added,
+		"bump: web\n":       "bump: web\n\n" + added,
+		"bump\n\nto: 1\nx":  "bump\n\nto: 1\nx\n\n" + added,
+		"bump\n\nTicket: 1": "bump\n\nTicket: 1\n" + added,
+	} {
+		got := withTrailer(message, "shop/auto", "main@sha1:1")
+		if automation, from := trailerOf(got + "\n"); got != want || automation != "shop/auto" || from != "main@sha1:1" {
+			t.Errorf("%q became %q: %q, %q", message, got, automation, from)
+		}
 	}
 }

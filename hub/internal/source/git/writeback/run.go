@@ -155,12 +155,16 @@ func (j *job) commit(ctx context.Context, e *git.Editor, files []changedFile) (m
 	if c.Message, err = message(spec.MessageTemplate, data); err != nil {
 		return made, "", err
 	}
+	text = c.Message
+	if j.plan.replaces() {
+		c.Message = withTrailer(text, data.AutomationObject.String(), revisionOf(e.Label, e.Head.ID))
+	}
 	contents := map[string][]byte{}
 	for _, f := range files {
 		contents[f.path] = f.content
 	}
 	made, err = e.Commit(ctx, contents, c)
-	return made, c.Message, err
+	return made, text, err
 }
 
 // signer returns what signs the commits; nil if they are not signed.

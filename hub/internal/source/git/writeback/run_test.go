@@ -31,6 +31,7 @@ type world struct {
 	policies  map[string]string // images, by the names of the policies
 	secrets   map[string]source.Secret
 	last      *artifact.Artifact
+	name      string // of the automation
 }
 
 func newWorld(t *testing.T, o gittest.Options) *world {
@@ -46,7 +47,7 @@ func newWorld(t *testing.T, o gittest.Options) *world {
 		t.Fatal(err)
 	}
 	return &world{
-		T: t, repo: repo, artifacts: artifact.New(t.TempDir()), policies: map[string]string{},
+		T: t, repo: repo, artifacts: artifact.New(t.TempDir()), name: "auto", policies: map[string]string{},
 		spec: map[string]any{
 			"interval": "1m", "sourceRef": map[string]any{"kind": "GitRepository", "name": "fleet"},
 			"git": map[string]any{"commit": map[string]any{
@@ -76,7 +77,7 @@ func (w *world) object(kind, name string, spec map[string]any) *api.Object {
 func (w *world) run() (artifact.Artifact, error) {
 	w.Helper()
 	r := source.Request{
-		Object: w.object(api.ImageUpdateAutomationKind, "auto", w.spec),
+		Object: w.object(api.ImageUpdateAutomationKind, w.name, w.spec),
 		Upstream: w.object(api.GitRepositoryKind, "fleet", map[string]any{
 			"url": w.repo.URL(), "ref": map[string]any{"branch": "main"}}),
 		Network: dial.Policy{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}, Secrets: w.secrets,
@@ -250,6 +251,50 @@ func TestRun_branch(t *testing.T) {
 	w.served("update-ref", "refs/heads/main", "refs/heads/auto")
 	w.served("update-ref", "-d", "refs/heads/auto")
 	w.runs("repository up-to-date")
+}
+
+// TestRun_production has an automation that pushed to a branch with commits of people, and then pushes other commits in
+// the place of that branch: the commits of people are not lost, although the last one is the automation's own.
+func TestRun_production(t *testing.T) {
+	w := newWorld(t, gittest.Options{})
+	w.commit(map[string]string{"web.yaml": deployment("org/web:1")})
+	_, err := w.repo.Git("checkout", "-q", "-b", "production")
+	w.do(err)
+	w.commit(map[string]string{"theirs.yaml": "a: 1\n"})
+	w.set("checkout", map[string]any{"ref": map[string]any{"branch": "production"}})
+	w.policies["web"] = "org/web:2"
+	w.runs("pushed commit")
+	last := w.head("production")
+
+	w.set("checkout", map[string]any{"ref": map[string]any{"branch": "main"}})
+	w.set("push", map[string]any{"branch": "production"})
+	w.policies["web"] = "org/web:3"
+	w.fails(source.ErrRejected, "refs/heads/production", last[:8], "would be lost")
+	w.holds("production:theirs.yaml", "a: 1\n")
+}
+
+// TestRun_contested has two automations with one author and one branch: the second does not replace what the first
+// made.
+func TestRun_contested(t *testing.T) {
+	w := newWorld(t, gittest.Options{})
+	w.commit(map[string]string{"web.yaml": deployment("org/web:1")})
+	w.set("push", map[string]any{"branch": "auto"})
+	w.policies["web"] = "org/web:2"
+	w.runs("pushed commit")
+	first := w.head("auto")
+	if got := w.served("log", "-1", "--format=%(trailers:key=Nave-Automation,valueonly)", "auto"); got !=
+		"shop/auto from main@sha1:"+w.head("main")+"\n\n" {
+		t.Errorf("the trailer is %q", got)
+	}
+	w.name, w.last = "other", nil
+	w.policies["web"] = "org/web:3"
+	w.fails(source.ErrRejected, "refs/heads/auto", first[:8], "would be lost")
+
+	w.name = "auto" // which has forgotten what it pushed, while main went on
+	w.commit(map[string]string{"a.yaml": "a: 1\n"})
+	w.commit(map[string]string{"a.yaml": "a: 2\n"})
+	w.runs("pushed commit")
+	w.holds("auto:web.yaml", deployment("org/web:3"))
 }
 
 // TestRun_race has somebody push between the checkout and the push, once and each time.
