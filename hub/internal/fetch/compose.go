@@ -222,15 +222,11 @@ func (l *Loop) finishOwn(ctx context.Context, r result) error {
 // wakeReaders has every source composed again that reads the one with this key, if that one changed or is waited for.
 func (l *Loop) wakeReaders(key string, changed bool) {
 	for _, s := range l.sources {
-		reads, selects := slices.Contains(s.inputs, key), changed && s.selectsAny(l.sources[key])
-		switch {
-		case !reads && !selects:
-		case s.running:
-			s.woken = true
-		case !reads:
+		if changed && s.selectsAny(l.sources[key]) {
 			s.wakeLater()
-		case changed || s.waiting:
-			s.next = time.Now()
+		}
+		if slices.Contains(s.inputs, key) && (changed || s.waiting || s.running) {
+			s.wakeForInput()
 		}
 	}
 }

@@ -34,7 +34,9 @@ type remote struct {
 	slowly   map[string]time.Duration // by URL, instead of slow
 	calls    []call
 	running  int
-	most     int // that ran at once
+	most     int  // that ran at once
+	pushes   bool // each fetch of a Writer makes a commit
+	commits  int
 }
 
 type call struct {
@@ -83,6 +85,9 @@ func (r *remote) Fetch(ctx context.Context, req source.Request) (artifact.Artifa
 func (r *remote) begin(url string, c call) (revision string, slow time.Duration, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if url == "" && r.pushes {
+		r.push()
+	}
 	r.calls = append(r.calls, c)
 	r.running++
 	r.most = max(r.most, r.running)
@@ -90,6 +95,20 @@ func (r *remote) begin(url string, c call) (revision string, slow time.Duration,
 		return r.revision[url], own, r.fails[url]
 	}
 	return r.revision[url], r.slow, r.fails[url]
+}
+
+// push gives a Writer and the source to which it pushes a new commit.
+func (r *remote) push() {
+	r.commits++
+	r.revision[""] = fmt.Sprint("commit ", r.commits)
+	r.revision[url] = r.revision[""]
+}
+
+// pushed returns how many commits there are.
+func (r *remote) pushed() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.commits
 }
 
 // text is the content of all files of a tree.

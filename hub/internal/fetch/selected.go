@@ -55,9 +55,7 @@ func (s *scheduled) selectsAny(other *scheduled) bool {
 
 // wakeLater makes a source due when changes of the sources that it selects have waited for others.
 func (s *scheduled) wakeLater() {
-	if at := time.Now().Add(s.view.Selects.Delay); at.Before(s.next) {
-		s.next = at
-	}
+	s.wakeBy(time.Now().Add(s.view.Selects.Delay))
 }
 
 // isSameRevision reports whether two artifacts have the same revision, or do not exist.
@@ -65,8 +63,12 @@ func isSameRevision(a, b *artifact.Artifact) bool {
 	return a == b || a != nil && b != nil && a.Revision == b.Revision
 }
 
-// hurryFirst fetches the first input of a source, to which the source has pushed.
-func (l *Loop) hurryFirst(s *scheduled) {
+// hasPushed fetches the first input of a source, to which the source has pushed. first: the source had no artifact, so
+// it has one now whether or not it pushed.
+func (l *Loop) hasPushed(s *scheduled, first bool) {
+	if !first {
+		s.quiet = time.Now().Add(s.interval())
+	}
 	if in := l.sources[s.inputs[0]]; in != nil {
 		in.hurry()
 	}

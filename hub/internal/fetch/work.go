@@ -116,11 +116,12 @@ func (l *Loop) finish(ctx context.Context, r result) error {
 	if err == nil {
 		l.logChange(s, now, r.err)
 		changed := !sameRow(s.row, now)
-		wrote := s.view.Writes && r.err == nil && !isSameRevision(s.row.Artifact, now.Artifact)
+		first := s.row.Artifact == nil
+		wrote := s.view.Writes && r.artifact != nil && !isSameRevision(s.row.Artifact, r.artifact)
 		s.row, s.made, s.waiting = now, r.composed.made, false
 		l.wakeReaders(s.key, changed)
 		if wrote {
-			l.hurryFirst(s)
+			l.hasPushed(s, first)
 		}
 	}
 	s.schedule(!r.composed.only, r.err != nil || err != nil)
