@@ -41,7 +41,8 @@ type Editor struct {
 
 	fetching   *fetching
 	repository *repository
-	made       []object // for the next push
+	made       []object    // for the next push
+	readers    []reference // of the GitRepository and of the checkout
 }
 
 // Edit calls do with an Editor for the repository of r.Object, a GitRepository. It transfers no history. If the
@@ -51,13 +52,24 @@ type Editor struct {
 func (f Fetcher) Edit(ctx context.Context, r source.Request, at Checkout,
 	do func(context.Context, *Editor) error) error {
 	g := &fetching{Request: r, limits: cmp.Or(f.Limits, DefaultLimits), tokens: f.Tokens}
-	_, err := g.run(ctx, func(ctx context.Context, s session) (artifact.Artifact, error) {
-		if at.Ref != nil {
-			g.spec.Ref = referenceOf(at.Ref)
-		}
-		return artifact.Artifact{}, g.edit(ctx, s, at.References, do)
-	})
-	return g.explain(err)
+	if err := g.start(ctx); err != nil {
+		return g.explain(err)
+	}
+	readers := []reference{g.spec.Ref}
+	if at.Ref != nil {
+		g.spec.Ref = referenceOf(at.Ref)
+		readers = append(readers, g.spec.Ref)
+	}
+	return g.explain(g.twice(ctx, func() error {
+		return g.locked(ctx, func() error {
+			e := &Editor{fetching: g, References: map[string]Commit{}, readers: readers}
+			if err := e.open(ctx, at.References); err != nil {
+				return err
+			}
+			defer e.repository.close()
+			return do(ctx, e)
+		})
+	}))
 }
 
 // referenceOf returns the reference of a checkout.
@@ -65,9 +77,16 @@ func referenceOf(r *sourcev1.GitRepositoryRef) reference {
 	return reference{Branch: r.Branch, Tag: r.Tag, SemVer: r.SemVer, Commit: r.Commit, Name: r.Name}
 }
 
-// edit brings the commits into the cache and calls do.
-func (f *fetching) edit(ctx context.Context, s session, names []string,
-	do func(context.Context, *Editor) error) error {
+// open brings the commits of the checkout and of further references into the cache, and reads them. The references are
+// read under the lock of the cache: those of somebody who waited for the lock would be the ones from before the
+// pushes of those who had it.
+func (e *Editor) open(ctx context.Context, names []string) error {
+	f := e.fetching
+	s, err := open(ctx, f, uploadPack)
+	if err != nil {
+		return err
+	}
+	defer s.close()
 	refs, err := s.advertise(ctx)
 	if err != nil {
 		return err
@@ -83,21 +102,17 @@ func (f *fetching) edit(ctx context.Context, s session, names []string,
 			wanted.candidates = append(slices.Clone(wanted.candidates), c)
 		}
 	}
-	return f.locked(ctx, func() error {
-		r, err := f.openCache()
-		if err != nil {
-			return err
-		}
-		defer r.close()
-		if err := r.complete(ctx, s, refs, wanted, f.limits, f.Workspace.Tmp); err != nil {
-			return err
-		}
-		e := &Editor{fetching: f, repository: r, References: map[string]Commit{}}
-		if err := e.read(ctx, choice, further); err != nil {
-			return err
-		}
-		return do(ctx, e)
-	})
+	if e.repository, err = f.openCache(); err != nil {
+		return err
+	}
+	err = e.repository.complete(ctx, s, refs, wanted, f.limits, f.Workspace.Tmp)
+	if err == nil {
+		err = e.read(ctx, choice, further)
+	}
+	if err != nil {
+		e.repository.close()
+	}
+	return err
 }
 
 // read sets Head, Label and References.
@@ -106,12 +121,12 @@ func (e *Editor) read(ctx context.Context, choice choice, further map[string]can
 	if err != nil {
 		return err
 	}
-	if v := e.fetching.spec.Verify; v != nil && v.VerifyHEAD() {
-		keys, err := readPublicKeys(e.fetching.Secrets[verifyField])
-		if err != nil {
-			return err
-		}
-		if _, err := e.repository.verifyCommit(ctx, keys, chosen.commit); err != nil {
+	keys, err := e.headKeys()
+	if err != nil {
+		return err
+	}
+	if keys != nil {
+		if _, err := e.repository.verifyCommit(ctx, *keys, chosen.commit); err != nil {
 			return err
 		}
 	}
@@ -125,6 +140,34 @@ func (e *Editor) read(ctx context.Context, choice choice, further map[string]can
 		}
 	}
 	return nil
+}
+
+// headKeys returns the keys that must have signed the commits which the GitRepository reads; nil if nobody must.
+func (e *Editor) headKeys() (*publicKeys, error) {
+	if v := e.fetching.spec.Verify; v == nil || !v.VerifyHEAD() {
+		return nil, nil
+	}
+	keys, err := readPublicKeys(e.fetching.Secrets[verifyField])
+	return &keys, err
+}
+
+// verifyMade returns the error if a push sets a reference that the GitRepository or the checkout reads to a commit that
+// both would then refuse.
+func (e *Editor) verifyMade(p Push) error {
+	read := func(t Target) bool {
+		return slices.ContainsFunc(e.readers, func(r reference) bool { return r.reads(t.Reference) })
+	}
+	at := slices.IndexFunc(p.Targets, read)
+	keys, err := e.headKeys()
+	if at < 0 || keys == nil || err != nil {
+		return err
+	}
+	made := e.made[len(e.made)-1]
+	if _, err = keys.checkCommit(made.id, made.content); err != nil {
+		err = fmt.Errorf("%w; it was not pushed, because the GitRepository verifies the commits of %s: sign them with a key "+
+			"whose public half is in the Secret of %s", err, p.Targets[at].Reference, verifyField)
+	}
+	return err
 }
 
 // commit reads the commit that a reference leads to.

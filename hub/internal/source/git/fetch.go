@@ -66,24 +66,37 @@ type fetching struct {
 // run makes an attempt, and one more with an empty cache if the cache turned out to be broken.
 func (f *fetching) run(ctx context.Context, attempt func(context.Context, session) (artifact.Artifact, error)) (
 	artifact.Artifact, error) {
-	if err := f.decode(); err != nil {
+	if err := f.start(ctx); err != nil {
 		return artifact.Artifact{}, err
 	}
-	if err := f.logIn(ctx); err != nil {
-		return artifact.Artifact{}, err
-	}
-	for n := 0; ; n++ {
+	var a artifact.Artifact
+	err := f.twice(ctx, func() error {
 		s, err := open(ctx, f, uploadPack)
 		if err != nil {
-			return artifact.Artifact{}, err
+			return err
 		}
-		a, err := attempt(ctx, s)
-		s.close()
-		isFull := errors.Is(err, syscall.ENOSPC)
-		if n > 0 || !errors.Is(err, errCache) || isFull || ctx.Err() != nil {
-			return a, err
-		}
+		defer s.close()
+		a, err = attempt(ctx, s)
+		return err
+	})
+	return a, err
+}
+
+// start reads the request and logs in.
+func (f *fetching) start(ctx context.Context) error {
+	if err := f.decode(); err != nil {
+		return err
 	}
+	return f.logIn(ctx)
+}
+
+// twice makes an attempt, and one more if the cache turned out to be broken.
+func (f *fetching) twice(ctx context.Context, attempt func() error) error {
+	err := attempt()
+	if !errors.Is(err, errCache) || errors.Is(err, syscall.ENOSPC) || ctx.Err() != nil {
+		return err
+	}
+	return attempt()
 }
 
 // attempt goes from the server's references to the artifact.

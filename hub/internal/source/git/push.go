@@ -39,8 +39,12 @@ type Push struct {
 
 // Push sends a commit. The server sets all of the references or none, each only if it is where the Target says: if
 // somebody moved one, the error is source.ErrMoved. If the server declines, the error is source.ErrRejected and quotes
-// the server. If the answer is lost, Push looks whether the server has set the references.
+// the server. A commit that the GitRepository would refuse to read is ErrCommitSignature. If the answer is lost, Push
+// looks whether the server has set the references.
 func (e *Editor) Push(ctx context.Context, p Push) error {
+	if err := e.verifyMade(p); err != nil {
+		return err
+	}
 	err := e.send(ctx, p)
 	if err == nil || ctx.Err() != nil {
 		return err

@@ -180,6 +180,35 @@ func TestPush_missing(t *testing.T) {
 	}
 }
 
+// TestEdit_waits has two Editors of one repository: the second reads the references when the first has done its work,
+// and not before.
+func TestEdit_waits(t *testing.T) {
+	var read atomic.Int64
+	w := newWorld(t, gittest.Options{Push: true, Wrap: func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+			if strings.HasSuffix(r.URL.Path, "/info/refs") {
+				read.Add(1)
+			}
+			next.ServeHTTP(rw, r)
+		})
+	}})
+	w.commit(map[string]string{"a": "1"})
+	w.do(w.edit(w.main(), git.Checkout{}, func(ctx context.Context, _ *git.Editor) error {
+		ctx, cancel := context.WithTimeout(ctx, time.Second)
+		defer cancel()
+		_, _ = w.fetcher.make(ctx, w.main(), nil, func(ctx context.Context, r source.Request) (artifact.Artifact, error) {
+			return artifact.Artifact{}, w.fetcher.Edit(ctx, r, git.Checkout{}, func(context.Context, *git.Editor) error {
+				t.Error("two Editors at once")
+				return nil
+			})
+		})
+		return nil
+	}))
+	if n := read.Load(); n != 1 {
+		t.Errorf("the references were read %d times", n)
+	}
+}
+
 // TestPush_moved has somebody else push between the checkout and the push: their commit stays.
 func TestPush_moved(t *testing.T) {
 	w := newWorld(t, gittest.Options{Push: true})

@@ -137,16 +137,59 @@ func TestSign_refused(t *testing.T) {
 	}
 }
 
-// TestEdit_verified has a repository whose commits must be signed: nothing is built on a commit that is not.
+// TestEdit_verified has a repository whose commits must be signed: nothing is built on a commit that is not, and no
+// commit is pushed that the GitRepository would then refuse.
 func TestEdit_verified(t *testing.T) {
 	w, jo := newWorld(t, gittest.Options{Push: true}), newSSH(t, "ed25519")
 	w.signed(jo, "1", "v1")
 	req := w.verified("HEAD", jo.keys, reference{Branch: "main"})
 	files := map[string]string{"a": "2"}
+	before := w.served("rev-parse", "main")
 	_, err := w.push(req, files, git.Push{})
-	w.do(err)
-	_, err = w.push(req, files, git.Push{}) // that commit was not signed
+	rejected(t, err, git.ErrCommitSignature, "is not signed", "refs/heads/main", "spec.verify.secretRef")
+	if w.served("rev-parse", "main") != before {
+		t.Error("an unsigned commit was pushed")
+	}
+	_, err = w.push(req, files, git.Push{Targets: []git.Target{{Reference: "refs/heads/auto"}}})
+	w.do(err) // to be reviewed, and merged by a signed commit
+
+	w.do(w.repo.Sync())
+	w.commit(files) // by hand, and not signed
+	_, err = w.push(req, map[string]string{"a": "3"}, git.Push{})
 	rejected(t, err, git.ErrCommitSignature, "is not signed")
+}
+
+// TestEdit_signed has a repository whose commits must be signed: by a key that the GitRepository knows.
+func TestEdit_signed(t *testing.T) {
+	for name, known := range map[string]bool{"known": true, "unknown": false} {
+		t.Run(name, func(t *testing.T) {
+			w, jo := newWorld(t, gittest.Options{Push: true}), newSSH(t, "ed25519")
+			w.signed(jo, "1", "v1")
+			by := jo
+			if !known {
+				by = newSSH(t, "ed25519")
+			}
+			_, file, _ := strings.Cut(by.options[len(by.options)-1], "=")
+			private, err := os.ReadFile(strings.TrimSuffix(file, ".pub"))
+			w.do(err)
+			sign, err := git.ReadSSHSigner(signingField, source.Secret{"identity": private})
+			w.do(err)
+			err = w.edit(w.verified("HEAD", jo.keys, reference{Branch: "main"}), git.Checkout{},
+				func(ctx context.Context, e *git.Editor) error {
+					c := newCommit("signed")
+					c.Sign = sign
+					made, err := e.Commit(ctx, contents(map[string]string{"a": "2"}), c)
+					w.do(err)
+					return e.Push(ctx, git.Push{Commit: made,
+						Targets: []git.Target{{Reference: "refs/heads/main", Old: e.Head.ID}}})
+				})
+			if known {
+				w.do(err)
+			} else {
+				rejected(t, err, git.ErrCommitSignature, "refs/heads/main")
+			}
+		})
+	}
 }
 
 func TestIdentity(t *testing.T) {

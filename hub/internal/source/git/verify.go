@@ -71,11 +71,16 @@ func (r *repository) verifyCommit(ctx context.Context, keys publicKeys, id plumb
 	if err != nil {
 		return "", err
 	}
+	return keys.checkCommit(id, content)
+}
+
+// checkCommit returns the key that signed a commit.
+func (k publicKeys) checkCommit(id plumbing.Hash, content []byte) (string, error) {
 	o, err := splitCommit(content)
 	if err != nil {
 		return "", err
 	}
-	signer, err := keys.check(o)
+	signer, err := k.check(o)
 	if err != nil {
 		return "", fmt.Errorf("%w: commit %s %w", ErrCommitSignature, id, err)
 	}
@@ -106,6 +111,19 @@ func (r *repository) verifyTag(ctx context.Context, keys publicKeys, c candidate
 			signer, name)
 	}
 	return signer, nil
+}
+
+// reads reports whether a push to another reference, by its full name, may change the commit that this one leads to.
+func (r reference) reads(name string) bool {
+	switch {
+	case r.Commit != "":
+		return false
+	case r.Name != "":
+		return r.Name == name
+	case r.isTag():
+		return strings.HasPrefix(name, tags)
+	}
+	return branches+r.branch() == name
 }
 
 // isTag reports whether the reference is a tag.
