@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/artifact"
 	"github.com/navefleet/nave/hub/internal/source"
 	"github.com/navefleet/nave/hub/internal/store"
@@ -26,18 +27,20 @@ type composed struct {
 type parts struct {
 	artifacts []artifact.Artifact
 	selected  []source.Selected
-	fetch     bool  // the source's own tree is to be fetched, too
-	ask       bool  // the server of the input is to be asked, whether or not the input changed
-	waits     bool  // an input is about to be fetched
-	missing   error // an input has no artifact
-	failed    error // the last fetch of an input failed
+	others    []api.Key // that are not selected
+	fetch     bool      // the source's own tree is to be fetched, too
+	ask       bool      // the server of the input is to be asked, whether or not the input changed
+	waits     bool      // an input is about to be fetched
+	missing   error     // an input has no artifact
+	failed    error     // the last fetch of an input failed
 }
 
 // parts collects the artifacts of the inputs of a source.
 func (l *Loop) parts(s *scheduled) parts {
 	now := time.Now()
 	isDue := !s.fetchAt.After(now)
-	p := parts{fetch: s.view.URL != "" && isDue, ask: s.view.Upstream && isDue, selected: l.selected(s)}
+	p := parts{fetch: s.view.URL != "" && isDue, ask: s.view.Upstream && isDue,
+		selected: l.selected(s), others: l.unselected(s)}
 	for i, key := range s.inputs {
 		in := l.sources[key]
 		switch {
@@ -96,6 +99,7 @@ func (l *Loop) compose(ctx context.Context, req source.Request, p parts, r *resu
 		return
 	}
 	req.Own, req.Inputs, req.Selected = r.composed.own, p.artifacts, p.selected
+	req.Unselected = p.others
 	err := l.composeOf(ctx, req, p.ask, r)
 	r.err = cmp.Or(fetched, err, p.failed)
 }

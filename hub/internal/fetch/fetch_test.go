@@ -45,6 +45,7 @@ type call struct {
 	last *artifact.Artifact
 
 	selected []source.Selected
+	others   []api.Key
 }
 
 func (r *remote) Fetch(ctx context.Context, req source.Request) (artifact.Artifact, error) {
@@ -59,7 +60,8 @@ func (r *remote) Fetch(ctx context.Context, req source.Request) (artifact.Artifa
 	if err != nil {
 		return artifact.Artifact{}, err
 	}
-	revision, slow, err := r.begin(view.URL, call{time.Now(), req.Secrets["spec.secretRef"], req.Last, req.Selected})
+	revision, slow, err := r.begin(view.URL, call{time.Now(), req.Secrets["spec.secretRef"], req.Last, req.Selected,
+		req.Unselected})
 	defer func() {
 		r.mu.Lock()
 		r.running--

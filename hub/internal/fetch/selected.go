@@ -35,11 +35,30 @@ func (l *Loop) selected(s *scheduled) (found []source.Selected) {
 	return found
 }
 
-// selects reports whether a source selects another one, and may use it: somebody of the same standing gave the other
-// one, or an operator.
+// unselected returns the sources that a source could select if they had other labels, in the order of their keys.
+func (l *Loop) unselected(s *scheduled) (found []api.Key) {
+	if s.view.Selects == nil {
+		return nil
+	}
+	for path, key := range l.keys {
+		m := l.sources[key].members[path]
+		if m.key.Kind == s.view.Selects.Kind && s.mayUse(m) && !s.selects(m) {
+			found = append(found, m.key)
+		}
+	}
+	slices.SortFunc(found, api.Key.Compare)
+	return found
+}
+
+// selects reports whether a source selects another one, and may use it.
 func (s *scheduled) selects(m *member) bool {
-	return s.view.Selects != nil && s.isBeside(m.key) && m.confined.Covers(s.given.Confined) &&
-		s.view.Selects.Has(m.key.Kind, m.labels)
+	return s.view.Selects != nil && s.mayUse(m) && s.view.Selects.Has(m.key.Kind, m.labels)
+}
+
+// mayUse reports whether a source may select another one: somebody of the same standing gave the other one, or an
+// operator.
+func (s *scheduled) mayUse(m *member) bool {
+	return s.isBeside(m.key) && m.confined.Covers(s.given.Confined)
 }
 
 // isBeside reports whether a key has the graph and the namespace of the source.

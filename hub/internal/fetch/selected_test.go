@@ -88,6 +88,27 @@ func (h *hub) wantWrites(when string, want ...string) {
 	}
 }
 
+// TestUnselected has sources with another label, of which one is somebody else's: a Writer learns of the ones that it
+// could select.
+func TestUnselected(t *testing.T) {
+	play(t, func(h *hub) {
+		h.put(key("", "fleet"))
+		h.put(key("", "a"), labelled("a", "yes")...)
+		h.put(key("", "b"), labelled("b", "no")...)
+		h.put(key("c1", "c"), labelled("c", "no")...)
+		h.putWriter(writerKey(""), "0s", nil)
+		h.pass(time.Second)
+		for _, c := range h.remote.calls {
+			if c.selected != nil && !slices.Equal(c.others, []api.Key{key("", "b"), key("", "fleet")}) {
+				h.Errorf("not selected: %v", c.others)
+			}
+		}
+		if len(h.writes()) == 0 {
+			h.Error("nothing was written")
+		}
+	})
+}
+
 func TestSelected(t *testing.T) {
 	play(t, func(h *hub) {
 		a, b := "https://example.com/a", "https://example.com/b"

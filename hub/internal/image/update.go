@@ -17,8 +17,6 @@ const token = `"$imagepolicy"`
 type Policies struct {
 	Namespace string
 	ByName    map[string]Policy
-	// Selected: ByName has only some of the policies. Markers that name others are for somebody else.
-	Selected bool
 }
 
 // Policy is an ImagePolicy.
@@ -139,8 +137,6 @@ func (p Policies) value(setter string) (string, error) {
 	}
 	policy, ok := p.ByName[name]
 	switch {
-	case !ok && p.Selected:
-		return "", nil
 	case !ok:
 		return "", fmt.Errorf("the ImagePolicy %s/%s of the marker does not exist", namespace, name)
 	case policy.Ignored:

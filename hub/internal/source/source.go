@@ -49,6 +49,8 @@ type Request struct {
 	Servers []Server
 	// Selected are the sources that api.Source.Selects selects, in the order of their keys.
 	Selected []Selected
+	// Unselected are the sources that it would select if they had other labels.
+	Unselected []api.Key
 	// Bindings are those of the Secrets, by field. They count for servers that the URL does not name.
 	Bindings  map[string]api.Binding
 	Workspace artifact.Workspace

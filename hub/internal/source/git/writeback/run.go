@@ -69,9 +69,9 @@ func newJob(r source.Request) (*job, error) {
 	if j.plan, err = newPlan(j.automation.Spec, repository); err != nil {
 		return nil, err
 	}
-	j.policies = image.Policies{
-		Namespace: r.Object.Key.Namespace, ByName: map[string]image.Policy{},
-		Selected: j.automation.Spec.PolicySelector != nil,
+	j.policies = image.Policies{Namespace: r.Object.Key.Namespace, ByName: map[string]image.Policy{}}
+	for _, key := range r.Unselected {
+		j.policies.ByName[key.Name] = image.Policy{Ignored: true}
 	}
 	for _, p := range r.Selected {
 		j.policies.ByName[p.Key.Name] = image.Policy{Image: image.ParseReference(p.Revision)}
@@ -83,7 +83,7 @@ func newJob(r source.Request) (*job, error) {
 // request returns the request for the repository, as its GitRepository makes it, so that both use one cache.
 func (j *job) request() source.Request {
 	r := j.Request
-	r.Object, r.Upstream, r.Inputs, r.Selected, r.Last = j.Upstream, nil, nil, nil, nil
+	r.Object, r.Upstream, r.Inputs, r.Selected, r.Unselected, r.Last = j.Upstream, nil, nil, nil, nil, nil
 	r.Secrets = maps.Clone(j.Secrets)
 	delete(r.Secrets, signingField)
 	return r

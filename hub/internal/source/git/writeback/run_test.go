@@ -31,7 +31,8 @@ type world struct {
 	policies  map[string]string // images, by the names of the policies
 	secrets   map[string]source.Secret
 	last      *artifact.Artifact
-	name      string // of the automation
+	name      string   // of the automation
+	others    []string // policies that it does not select
 }
 
 func newWorld(t *testing.T, o gittest.Options) *world {
@@ -84,6 +85,9 @@ func (w *world) run() (artifact.Artifact, error) {
 	}
 	for name, image := range w.policies {
 		r.Selected = append(r.Selected, source.Selected{Key: api.Key{Name: name}, Revision: image})
+	}
+	for _, name := range w.others {
+		r.Unselected = append(r.Unselected, api.Key{Name: name})
 	}
 	a, err := w.artifacts.Make(w.Context(), w.last,
 		func(ws artifact.Workspace, last *artifact.Artifact) (artifact.Artifact, error) {
@@ -375,12 +379,18 @@ func TestRun_large(t *testing.T) {
 	w.runs("repository up-to-date")
 }
 
-// TestRun_selected has markers of policies that another automation selects.
+// TestRun_selected has markers of a policy that another automation selects, and of one that does not exist.
 func TestRun_selected(t *testing.T) {
 	w := newWorld(t, gittest.Options{})
 	w.commit(map[string]string{"web.yaml": deployment("org/web:1")})
 	w.spec["policySelector"] = map[string]any{"matchLabels": map[string]any{"a": "b"}}
+	w.others = []string{"web"}
 	if a := w.runs("repository up-to-date"); a.Notice != "" {
+		t.Errorf("the notice is %q", a.Notice)
+	}
+	w.others = nil
+	a := w.runs("repository up-to-date")
+	if !strings.Contains(a.Notice, "the ImagePolicy shop/web of the marker does not exist") {
 		t.Errorf("the notice is %q", a.Notice)
 	}
 }
