@@ -141,8 +141,7 @@ func AdmitAll(files []File, admit func(*manifest.Object) (Key, error)) error {
 // Batch admits the objects of files that come one after another, as AdmitAll does.
 type Batch struct {
 	admit  func(*manifest.Object) (Key, error)
-	faults []string       // the first ones
-	more   int            // how many faults were left out
+	faults Faults
 	first  map[Key]string // the places
 }
 
@@ -173,26 +172,41 @@ func (b *Batch) Add(file File) {
 }
 
 // fail notes faults.
-func (b *Batch) fail(faults ...string) {
-	for _, text := range faults {
-		if len(b.faults) < maxFaults {
-			b.faults = append(b.faults, wording.Shorten(text, maxFault))
+func (b *Batch) fail(faults ...string) { b.faults.Add(faults...) }
+
+// Err returns the error about all files so far; nil: nothing is wrong.
+func (b *Batch) Err() error { return b.faults.Err() }
+
+// At returns the place of an object that was admitted.
+func (b *Batch) At(key Key) string { return b.first[key] }
+
+// Faults is what is wrong with several objects. It keeps the first faults and counts the others.
+type Faults struct {
+	first []string
+	more  int
+}
+
+// Add notes faults.
+func (f *Faults) Add(texts ...string) {
+	for _, text := range texts {
+		if len(f.first) < maxFaults {
+			f.first = append(f.first, wording.Shorten(text, maxFault))
 		} else {
-			b.more++
+			f.more++
 		}
 	}
 }
 
-// Err returns the error about all files so far; nil: nothing is wrong.
-func (b *Batch) Err() error {
-	faults := b.faults
-	if b.more > 0 {
-		faults = append(slices.Clip(faults), fmt.Sprintf("and %d more", b.more))
+// Err returns the error about all faults, one a line; nil: there are none.
+func (f *Faults) Err() error {
+	texts := f.first
+	if f.more > 0 {
+		texts = append(slices.Clip(texts), fmt.Sprintf("and %d more", f.more))
 	}
-	if len(faults) == 0 {
+	if len(texts) == 0 {
 		return nil
 	}
-	return errors.New(strings.Join(faults, "\n"))
+	return errors.New(strings.Join(texts, "\n"))
 }
 
 // maxFieldName limits the names of unknown fields for which a near one is searched.

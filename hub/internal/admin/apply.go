@@ -132,15 +132,17 @@ func requireUnchanged(tx *store.Tx, objects []admittedObject) error {
 }
 
 // applyAll writes objects, and returns the action on each.
+// The error names all objects that are refused.
 func (s *Server) applyAll(tx *store.Tx, admitted []admittedObject) (applied []*adminv1.AppliedObject, err error) {
+	var refused refusals
 	for _, a := range admitted {
 		action, err := s.applyOne(tx, a)
-		if err != nil {
+		if err = refused.note(a.place, err); err != nil {
 			return nil, err
 		}
 		applied = append(applied, &adminv1.AppliedObject{Key: fold.KeyMessage(a.key), Action: action})
 	}
-	return applied, nil
+	return applied, refused.err()
 }
 
 // admittedObject is an object that may be written: a resource, or a credential.
@@ -148,6 +150,7 @@ type admittedObject struct {
 	key    api.Key
 	object *api.Object // of a resource; nil: it is of the graph of a cluster
 	secret *credential // of a credential
+	place  string      // of its file; "": it is of none
 }
 
 // filesOf returns the files that a manifest was made of, and what of it belongs to none.
@@ -177,6 +180,18 @@ func newAdmission() *admission {
 		return one.key, err
 	})
 	return a
+}
+
+// Add admits the objects of a file.
+func (a *admission) Add(f api.File) {
+	before := len(a.admitted)
+	a.Batch.Add(f)
+	if f.Name == "" {
+		return
+	}
+	for i, one := range a.admitted[before:] {
+		a.admitted[before+i].place = a.At(one.key)
+	}
 }
 
 // result returns the objects of all files. If objects are refused, the error lists all causes.

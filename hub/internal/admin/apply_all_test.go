@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/hub/internal/store"
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 	"github.com/navefleet/nave/shared/identity"
 )
@@ -165,4 +166,40 @@ func TestDeleteAll(t *testing.T) {
 	}
 	_, err = r.deleteAll(nil)
 	wantCode(t, err, codes.InvalidArgument, "the keys are missing")
+}
+
+// TestChanges_refused changes and deletes objects of which several may not be: the error names each, with its place in
+// a file, and none of the others is changed.
+func TestChanges_refused(t *testing.T) {
+	r := newRig(t)
+	r.apply(clusterA)
+	owner := api.Key{Kind: "Kustomization", Namespace: "flux-system", Name: "hub"}
+	keys := []*adminv1.ObjectKey{{Kind: "Cluster", Name: "a"}}
+	change := clusterA
+	for _, name := range []string{"b", "c"} {
+		r.put(store.Resource{Key: api.ClusterKey(name), Owner: &owner},
+			`{"apiVersion":"fleet.nave.io/v1alpha1","kind":"Cluster","metadata":{"name":"`+name+`"}}`)
+		change += "---\n" + strings.Replace(clusterA, "name: a", "name: "+name, 1)
+		keys = append(keys, &adminv1.ObjectKey{Kind: "Cluster", Name: name})
+	}
+	change += "---\napiVersion: v1\nkind: Secret\nmetadata:\n  name: empty\n  namespace: flux-system\n" +
+		"  annotations: {" + keysAnnotation + ": password}\n"
+	files := []*adminv1.ManifestFile{{Name: "all.yaml", Size: uint64(len(change))}}
+	before := r.rows("")
+	changed := []string{"(document 2): Cluster b comes from Kustomization", "(document 3): Cluster c comes from"}
+	_, err := r.Apply(t.Context(), &adminv1.ApplyRequest{Manifest: []byte(change), Files: files})
+	noData := "(document 4): Secret flux-system/empty has no data"
+	wantCode(t, err, codes.FailedPrecondition, append(changed, "all.yaml:", noData)...)
+	_, err = r.applyAll(&adminv1.ApplyAllRequest{Files: files, DryRun: true}, change)
+	wantCode(t, err, codes.FailedPrecondition, changed...)
+	_, err = r.Impact(t.Context(), &adminv1.ImpactRequest{Change: &adminv1.ImpactRequest_Apply{Apply: []byte(change)}})
+	wantCode(t, err, codes.FailedPrecondition, "Cluster b comes from", "\nCluster c comes from")
+
+	_, err = r.deleteAll(nil, append(keys, &adminv1.ObjectKey{Kind: "Fleet", Name: "none"})...)
+	wantCode(t, err, codes.FailedPrecondition, "Cluster b comes from", "Cluster c comes from", "Fleet none not found")
+	_, err = r.deleteAll(&adminv1.DeleteAllRequest{DryRun: true}, keys...)
+	wantCode(t, err, codes.FailedPrecondition, "Cluster b comes from", "Cluster c comes from")
+	if rows := r.rows(""); !slices.Equal(rows, before) {
+		t.Errorf("refused calls left %q of %q", rows, before)
+	}
 }

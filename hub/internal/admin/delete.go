@@ -43,12 +43,13 @@ func (s *Server) deleteAll(ctx context.Context, who identity.ID, keys []api.Key,
 				return err
 			}
 		}
+		var refused refusals
 		for _, key := range keys {
-			if err := remove(tx, key); err != nil {
+			if err := refused.note("", remove(tx, key)); err != nil {
 				return err
 			}
 		}
-		return nil
+		return refused.err()
 	})
 	if err == nil {
 		for _, key := range keys {

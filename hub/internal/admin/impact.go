@@ -133,13 +133,17 @@ func impactOfDelete(tx *store.Tx, apps *applications, keys ...api.Key) (*impact,
 	if err != nil {
 		return nil, err
 	}
+	var refused refusals
 	for _, key := range keys {
 		if row, there := i.rows[key]; there {
-			if err := requireOperators(tx, row, "deleted"); err != nil {
+			if err := refused.note("", requireOperators(tx, row, "deleted")); err != nil {
 				return nil, err
 			}
 			i.remove(key)
 		}
+	}
+	if err := refused.err(); err != nil {
+		return nil, err
 	}
 	return i, i.findUsers(keys) // after all removals: what goes along uses nothing
 }
@@ -231,12 +235,13 @@ func impactOfApply(tx *store.Tx, apps *applications, admitted []admittedObject) 
 	if err != nil {
 		return nil, err
 	}
+	var refused refusals
 	for _, a := range admitted {
-		if err := i.change(a); err != nil {
+		if err := refused.note(a.place, i.change(a)); err != nil {
 			return nil, err
 		}
 	}
-	return i, nil
+	return i, refused.err()
 }
 
 // change adds the impact of one changed object.
