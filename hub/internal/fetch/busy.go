@@ -14,9 +14,27 @@ import (
 // together.
 const mostApart = time.Minute
 
-// noteBusy notes that the server of a source asks to wait. All fetches from the server wait then. A server that a fetch
-// asks beside the source's own, such as that of a chart's dependency, makes only this source wait: it has no say over
-// another one.
+// account is who asks a server: servers count the requests of each account, and of all that have none.
+type account struct {
+	server string // as source.ServerOf returns it
+	as     string // the Secrets and the provider; empty: anonymous
+}
+
+// account returns who asks the server. Secrets that are not for the server, such as keys to verify with, do not count.
+func (s server) account() account {
+	as := s.view.Provider
+	for _, secret := range s.secrets {
+		switch secret.Field {
+		case "spec.secretRef", "spec.certSecretRef", "spec.proxySecretRef":
+			as += " " + secret.Field + "=" + secret.namespace + "/" + secret.Name
+		}
+	}
+	return account{source.ServerOf(s.view.URL), as}
+}
+
+// noteBusy notes that the server of a source asks to wait. All fetches from the server with the same account wait then:
+// not those of others, who may still ask. A server that a fetch asks beside the source's own, such as that of a chart's
+// dependency, makes only this source wait: it has no say over another one.
 func (l *Loop) noteBusy(s *scheduled, err error) {
 	busy, ok := errors.AsType[*source.BusyError](err)
 	if !ok {
@@ -24,8 +42,8 @@ func (l *Loop) noteBusy(s *scheduled, err error) {
 	}
 	now := time.Now()
 	until := now.Add(busy.Wait(now))
-	if busy.Server == source.ServerOf(s.server.view.URL) && until.After(l.busy[busy.Server]) {
-		l.busy[busy.Server] = until
+	if by := s.server.account(); busy.Server == by.server && until.After(l.busy[by]) {
+		l.busy[by] = until
 	}
 	s.waitUntil(until, now)
 }
@@ -41,8 +59,8 @@ func (s *scheduled) waitUntil(until, now time.Time) {
 // postpone puts off a source whose server asked to wait, and reports whether it did. It does not if somebody waits for
 // an answer: that is, at once, that the server asked to wait.
 func (l *Loop) postpone(s *scheduled, now time.Time) bool {
-	maps.DeleteFunc(l.busy, func(_ string, until time.Time) bool { return !until.After(now) })
-	until, held := l.busy[source.ServerOf(s.server.view.URL)]
+	maps.DeleteFunc(l.busy, func(_ account, until time.Time) bool { return !until.After(now) })
+	until, held := l.busy[s.server.account()]
 	if !held || s.isAwaited() {
 		return false
 	}

@@ -61,6 +61,35 @@ func TestBusy(t *testing.T) {
 	})
 }
 
+// TestBusy_account holds back only the sources that ask the server with the same Secret, or all without one.
+func TestBusy_account(t *testing.T) {
+	play(t, func(h *hub) {
+		address := func(name string) string { return "https://ghcr.io/org/" + name }
+		for _, name := range []string{"mine", "shared"} {
+			data := map[string][]byte{"username": []byte(name), "password": []byte("p")}
+			h.putSecret(store.CredentialPath("flux-system", name), data)
+		}
+		busy := func(name string, options ...option) {
+			h.remote.set(address(name), "1", busyUntil("ghcr.io:443", time.Hour))
+			h.put(key("", name), append(options, from(address(name)))...)
+		}
+		wantReason := func(name, want string, options ...option) {
+			t.Helper()
+			h.remote.set(address(name), "1", nil)
+			h.put(key("", name), append(options, from(address(name)))...)
+			if o := h.condition(key("", name)); o.Reason != want {
+				t.Errorf("%s: condition %+v, want the reason %s", name, o, want)
+			}
+		}
+		busy("anonymous")
+		wantReason("other-anonymous", "RateLimited")
+		wantReason("with-account", "GitOperationSucceeded", secret("mine"))
+		busy("with-shared", secret("shared"))
+		wantReason("other-shared", "RateLimited", secret("shared"))
+		wantReason("with-account-too", "GitOperationSucceeded", secret("mine"))
+	})
+}
+
 // TestBusy_elsewhere lets no server stop the fetches from another one.
 func TestBusy_elsewhere(t *testing.T) {
 	play(t, func(h *hub) {

@@ -69,7 +69,7 @@ type Loop struct {
 	underway sync.WaitGroup // fetches and a sweep
 	sweepAt  time.Time
 	sweeping bool
-	busy     map[string]time.Time // until when a server takes no requests, by source.ServerOf
+	busy     map[account]time.Time // until when a server takes no requests of an account
 }
 
 // New returns a loop that does nothing until Run.
@@ -84,7 +84,7 @@ func New(c Config) *Loop {
 		sources: map[string]*scheduled{},
 		keys:    map[string]string{},
 		inputs:  newInputs(),
-		busy:    map[string]time.Time{},
+		busy:    map[account]time.Time{},
 		gone:    leftovers{sources: map[string]bool{}, conditions: map[string]bool{}},
 		results: make(chan func(context.Context) error, Workers+2), // so that nobody waits to return a result
 	}
