@@ -55,8 +55,9 @@
 //	secrets          namespace/name → JSON Secret
 //	events           time-counter → JSON Event          UTC, nanoseconds, fixed width; 16 hexadecimal digits
 //	events.byobject  api.Key.Path NUL time-counter → {} the index of events
-//	events.count     count → JSON {kept, ever, runs}
+//	events.count     count → JSON {kept, ever, run}
 //	events.dropped   cluster/ → JSON {number, time}    of the last event that was deleted for want of room; / is the hub
+//	events.runs      runs → JSON list                  of the runs of the hub that recorded events
 //	blobs            32 bytes SHA-256 → 8 bytes size, big-endian, then one zstd frame
 //
 // A new field of a row needs no new layout. If a row changes its meaning, raise the layout and migrate when the file is

@@ -28,9 +28,9 @@ var eventCounters = newTable[eventCount]("events.count", ofHub)
 
 // eventCount counts the events that are kept, and all that were ever recorded.
 type eventCount struct {
-	Kept int        `json:"kept"`
-	Ever uint64     `json:"ever"`
-	Runs []eventRun `json:"runs,omitempty"` // the newest that recorded events, in order
+	Kept int    `json:"kept"`
+	Ever uint64 `json:"ever"`
+	Run  string `json:"run,omitempty"` // the last that recorded an event
 }
 
 const eventCountKey = "count"
@@ -50,7 +50,9 @@ func Record(tx *Tx, e Event) error {
 	}
 	count.Ever++
 	count.Kept++
-	count.noteRun(tx.run, e.Time)
+	if err := count.noteRun(tx, e.Time); err != nil {
+		return err
+	}
 	key := fmt.Sprintf("%s-%016x", e.Time.Format(eventTime), count.Ever)
 	err = errors.Join(Events.Put(tx, key, e), eventIndex.Put(tx, indexPrefix(e.Object)+key, struct{}{}))
 	if err == nil {

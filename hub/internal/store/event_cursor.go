@@ -27,23 +27,29 @@ type eventRun struct {
 // maxRuns is how many runs a store remembers.
 const maxRuns = 100
 
-// noteRun notes the run that records the event with the last number.
-func (c *eventCount) noteRun(run string, at time.Time) {
-	if n := len(c.Runs); n > 0 && c.Runs[n-1].ID == run {
-		return
+// eventRuns has one row: the newest runs that recorded events, in order.
+var eventRuns = newTable[[]eventRun]("events.runs", ofHub)
+
+const eventRunsKey = "runs"
+
+// noteRun notes that the present run records the event with the last number, if it is the first one of the run.
+func (c *eventCount) noteRun(tx *Tx, at time.Time) error {
+	if c.Run == tx.run {
+		return nil
 	}
-	c.Runs = append(c.Runs, eventRun{run, c.Ever, at})
-	c.Runs = c.Runs[max(0, len(c.Runs)-maxRuns):]
+	c.Run = tx.run
+	runs, _, err := eventRuns.GetIntact(tx, eventRunsKey)
+	if n := len(runs); err != nil || n > 0 && runs[n-1].ID == c.Run { // the row of the count was damaged
+		return err
+	}
+	runs = append(runs, eventRun{c.Run, c.Ever, at})
+	return eventRuns.Put(tx, eventRunsKey, runs[max(0, len(runs)-maxRuns):])
 }
 
 // LastEvent returns the cursor of the last event.
 func LastEvent(tx *Tx) (EventCursor, error) {
 	count, _, err := eventCounters.GetIntact(tx, eventCountKey)
-	c := EventCursor{Number: count.Ever}
-	if n := len(count.Runs); n > 0 {
-		c.Run = count.Runs[n-1].ID
-	}
-	return c, err
+	return EventCursor{Number: count.Ever, Run: count.Run}, err
 }
 
 // EventGap says which events after a cursor the store does not have.
@@ -65,7 +71,11 @@ func (s EventSet) Since(tx *Tx, c EventCursor) (after uint64, gap *EventGap, err
 	}
 	after = c.Number
 	if c.Run != "" {
-		after, gap = count.resume(c)
+		runs, _, err := eventRuns.GetIntact(tx, eventRunsKey)
+		if err != nil {
+			return 0, nil, err
+		}
+		after, gap = resume(runs, count.Ever, c)
 	}
 	if gap != nil {
 		return after, gap, nil
@@ -74,12 +84,13 @@ func (s EventSet) Since(tx *Tx, c EventCursor) (after uint64, gap *EventGap, err
 	return after, gap, err
 }
 
-// resume returns the last number up to which the store has the events that were recorded before a cursor.
-func (c eventCount) resume(at EventCursor) (after uint64, gap *EventGap) {
-	i := slices.IndexFunc(c.Runs, func(r eventRun) bool { return r.ID == at.Run })
-	gap, end := &EventGap{Restored: true}, c.Ever
-	if i >= 0 && i+1 < len(c.Runs) {
-		next := c.Runs[i+1]
+// resume returns the last number up to which a store with these runs, whose last event is the one with the number end,
+// has the events that were recorded before a cursor.
+func resume(runs []eventRun, end uint64, at EventCursor) (after uint64, gap *EventGap) {
+	i := slices.IndexFunc(runs, func(r eventRun) bool { return r.ID == at.Run })
+	gap = &EventGap{Restored: true}
+	if i >= 0 && i+1 < len(runs) {
+		next := runs[i+1]
 		end, gap.Until = next.First-1, next.At
 	}
 	switch {
