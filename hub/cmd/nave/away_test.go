@@ -61,7 +61,13 @@ func (h awayHub) Logs(r *adminv1.LogsRequest, stream grpc.ServerStreamingServer[
 		return func() error {
 			m := &adminv1.LogsResponse{}
 			for i, line := range lines {
-				m.Records = append(m.Records, &adminv1.LogRecord{Message: line, Time: timestamppb.New(time.Unix(int64(i), 0))})
+				at := time.Unix(int64(i), 0)
+				if line == "three" { // while nave waited
+					at = time.Now()
+				}
+				if r.Since == nil || time.Since(at) <= r.Since.AsDuration() {
+					m.Records = append(m.Records, &adminv1.LogRecord{Message: line, Time: timestamppb.New(at)})
+				}
 			}
 			if r.Tail != nil {
 				m.Records = m.Records[len(m.Records)-int(r.GetTail()):]
@@ -85,6 +91,7 @@ func TestAway(t *testing.T) {
 			"c;": 1}},
 		"logs": {"logs -f --tail=1", map[string]int{" one\n": 0, " two\n": 1, " three\n": 1,
 			"the log of the hub: it ended, waiting for it: the hub is stopping": 2}},
+		"logs_from_now": {"logs -f --tail=0", map[string]int{" one\n": 0, " two\n": 0, " three\n": 1}},
 		"logs_of_a_spoke": {"logs east -f -o json", map[string]int{`"one"`: 1, `"two"`: 1, `"three"`: 1,
 			"the log of cluster east: it ended, waiting for it: the hub is stopping": 2}},
 	} {

@@ -117,7 +117,7 @@ func (s *session) logsAbout(cmd *cobra.Command, r *adminv1.LogsRequest, about st
 func (s *session) logs(cmd *cobra.Command, client adminv1.AdminServiceClient, r *adminv1.LogsRequest,
 	format string) error {
 	ctx := cmd.Context()
-	l := &logReader{cmd: cmd, client: client, request: r, format: format}
+	l := &logReader{cmd: cmd, client: client, request: r, format: format, opened: time.Now()}
 	var err error
 	if r.GetFollow() {
 		err = l.follow(ctx)
@@ -139,6 +139,7 @@ type logReader struct {
 	request *adminv1.LogsRequest
 	format  string
 	last    time.Time // of the last line that was printed
+	opened  time.Time // when the log was first asked for
 	began   bool      // the log can be read
 
 	progress *progress // if it is followed
@@ -176,9 +177,13 @@ func (l *logReader) follow(ctx context.Context) error {
 // read prints the lines of one answer that are newer than all that were printed before.
 func (l *logReader) read(ctx context.Context, received func()) error {
 	r, printed := l.request, l.last
-	if !printed.IsZero() {
+	switch {
+	case !printed.IsZero():
 		r = proto.CloneOf(r)
 		r.Tail, r.Since = nil, nil
+	case l.began && r.Tail != nil: // none of the lines that there were at first was wanted, or there were none
+		r = proto.CloneOf(r)
+		r.Tail, r.Since = nil, durationpb.New(time.Since(l.opened))
 	}
 	stream, err := l.client.Logs(ctx, r)
 	for err == nil {
