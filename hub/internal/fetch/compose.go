@@ -26,7 +26,7 @@ type composed struct {
 // parts are the artifacts of the inputs of one source, as they are when a composition begins.
 type parts struct {
 	artifacts []artifact.Artifact
-	selected  []source.Selected
+	selected  selection
 	others    []api.Key // that are not selected
 	fetch     bool      // the source's own tree is to be fetched, too
 	ask       bool      // the server of the input is to be asked, whether or not the input changed
@@ -98,7 +98,11 @@ func (l *Loop) compose(ctx context.Context, req source.Request, p parts, r *resu
 		r.err = cmp.Or(fetched, p.missing)
 		return
 	}
-	req.Own, req.Inputs, req.Selected = r.composed.own, p.artifacts, p.selected
+	if err := l.readSuspended(ctx, p.selected); err != nil {
+		r.err = cmp.Or(fetched, err)
+		return
+	}
+	req.Own, req.Inputs, req.Selected = r.composed.own, p.artifacts, p.selected.all
 	req.Unselected = p.others
 	err := l.composeOf(ctx, req, p.ask, r)
 	r.err = cmp.Or(fetched, err, p.failed)

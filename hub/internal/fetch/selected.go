@@ -1,6 +1,7 @@
 package fetch
 
 import (
+	"context"
 	"maps"
 	"slices"
 	"time"
@@ -8,30 +9,42 @@ import (
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/artifact"
 	"github.com/navefleet/nave/hub/internal/source"
+	"github.com/navefleet/nave/hub/internal/store"
 )
 
-// selected returns the sources that a source selects, in the order of their keys. A source that is not fetched, because
-// an input of it is missing, counts as selected without a revision: its labels are not known here.
-func (l *Loop) selected(s *scheduled) (found []source.Selected) {
+// selection is the sources that a source selects, in the order of their keys.
+type selection struct {
+	all       []source.Selected
+	suspended map[api.Key]bool // of them, those whose revisions readSuspended reads
+}
+
+// selected returns the sources that a source selects. A source that is not fetched, because an input of it is missing,
+// counts as selected without a revision: its labels are not known here.
+func (l *Loop) selected(s *scheduled) (found selection) {
 	if s.view.Selects == nil {
-		return nil
+		return found
 	}
+	found.suspended = map[api.Key]bool{}
 	for path, key := range l.keys {
 		from := l.sources[key]
-		if m := from.members[path]; s.selects(m) {
-			one := source.Selected{Key: m.key}
-			if from.row.Artifact != nil {
-				one.Revision = from.row.Artifact.Revision
-			}
-			found = append(found, one)
+		m := from.members[path]
+		if !s.selects(m) {
+			continue
 		}
+		one := source.Selected{Key: m.key}
+		if m.suspended {
+			found.suspended[m.key] = true
+		} else if from.row.Artifact != nil {
+			one.Revision = from.row.Artifact.Revision
+		}
+		found.all = append(found.all, one)
 	}
 	for path := range l.inputs.lost {
 		if key, _ := api.ParseKey(path); key.Kind == s.view.Selects.Kind && s.isBeside(key) {
-			found = append(found, source.Selected{Key: key})
+			found.all = append(found.all, source.Selected{Key: key})
 		}
 	}
-	slices.SortFunc(found, func(a, b source.Selected) int { return a.Key.Compare(b.Key) })
+	slices.SortFunc(found.all, func(a, b source.Selected) int { return a.Key.Compare(b.Key) })
 	return found
 }
 
@@ -48,6 +61,29 @@ func (l *Loop) unselected(s *scheduled) (found []api.Key) {
 	}
 	slices.SortFunc(found, api.Key.Compare)
 	return found
+}
+
+// readSuspended gives suspended sources the revisions that they had when they were suspended: what is fetched for equal
+// sources of other clusters is not for them.
+func (l *Loop) readSuspended(ctx context.Context, found selection) error {
+	if len(found.suspended) == 0 {
+		return nil
+	}
+	return l.Store.View(ctx, func(tx *store.Tx) error {
+		for i, one := range found.all {
+			if !found.suspended[one.Key] {
+				continue
+			}
+			c, _, err := store.Conditions.Get(tx, one.Key.Path())
+			if err != nil {
+				return err
+			}
+			if c.Reason != source.Reason(source.ErrAccess, "") { // else it lost what it had
+				found.all[i].Revision = c.Revision
+			}
+		}
+		return nil
+	})
 }
 
 // selects reports whether a source selects another one, and may use it.
@@ -93,10 +129,11 @@ func (l *Loop) hasPushed(s *scheduled, first bool) {
 	}
 }
 
-// wakeSelectors has sources composed again that select a member which has come to a fetched source, or has got other
-// labels.
+// wakeSelectors has sources composed again that select a member which has come to a fetched source, was resumed, or has
+// got other labels.
 func (l *Loop) wakeSelectors(of *scheduled, before, now *member) {
-	if of.row.Artifact == nil || before != nil && maps.Equal(before.labels, now.labels) {
+	if of.row.Artifact == nil ||
+		before != nil && maps.Equal(before.labels, now.labels) && before.suspended == now.suspended {
 		return
 	}
 	for _, s := range l.sources {

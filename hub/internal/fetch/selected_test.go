@@ -139,6 +139,37 @@ func TestSelected(t *testing.T) {
 	})
 }
 
+// TestSelected_suspended has a suspended source that shares its fetch with one of another cluster: it keeps the revision
+// that it had, also when the hub starts again, until it is resumed.
+func TestSelected_suspended(t *testing.T) {
+	play(t, func(h *hub) {
+		a := "https://example.com/a"
+		h.remote.set(a, "a1", nil)
+		h.remote.set("", "written", nil)
+		h.put(key("", "fleet"))
+		h.put(key("c1", "a"), labelled("a", "yes")...)
+		h.put(key("c2", "a"), labelled("a", "yes")...)
+		h.putWriter(writerKey("c1"), "0s", nil)
+		h.pass(time.Second)
+		h.wantWrites("at first", "a=a1")
+		h.put(key("c1", "a"), append(labelled("a", "yes"), suspended)...)
+		h.remote.set(a, "a2", nil)
+		h.pass(2 * time.Minute)
+		if c := h.condition(key("c2", "a")); c.Revision != "a2" {
+			t.Errorf("the other cluster has %s", c.Revision)
+		}
+		h.wantWrites("while it is suspended")
+		h.pass(time.Hour)
+		h.wantWrites("after the interval", "a=a1")
+		h.stop()
+		h.start()
+		h.wantWrites("after a start", "a=a1")
+		h.put(key("c1", "a"), labelled("a", "yes")...)
+		h.pass(2 * time.Second)
+		h.wantWrites("resumed", "a=a2")
+	})
+}
+
 // TestSelected_delay has changes that wait for each other.
 func TestSelected_delay(t *testing.T) {
 	play(t, func(h *hub) {
