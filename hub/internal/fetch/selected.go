@@ -137,7 +137,7 @@ func (l *Loop) wakeSelectors(of *scheduled, before, now *member) {
 		return
 	}
 	for _, s := range l.sources {
-		if !s.running && (s.selects(now) || before != nil && s.selects(before)) {
+		if s.selects(now) || before != nil && s.selects(before) {
 			s.wakeLater()
 		}
 	}

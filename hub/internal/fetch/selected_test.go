@@ -190,6 +190,33 @@ func TestSelected_delay(t *testing.T) {
 	})
 }
 
+// TestSelected_running has changes while the Writer runs: it runs once more for them, after the delay.
+func TestSelected_running(t *testing.T) {
+	play(t, func(h *hub) {
+		a := "https://example.com/a"
+		h.remote.set(a, "a1", nil)
+		h.remote.set("", "written", nil)
+		h.remote.slowly = map[string]time.Duration{"": 10 * time.Second}
+		h.put(key("", "fleet"), every("1h"))
+		h.put(key("", "a"), append(labelled("a", "yes"), every("1h"))...)
+		h.put(key("", "b"), append(labelled("b", "no"), every("1h"))...)
+		h.putWriter(writerKey(""), "5m", nil)
+		h.pass(time.Second)
+		h.wantWrites("at first", "a=a1")
+		h.put(key("", "b"), append(labelled("b", "yes"), every("1h"))...)
+		h.pass(4 * time.Minute)
+		h.wantWrites("before the delay of another label is over")
+		h.pass(time.Minute)
+		h.wantWrites("with another label", "a=a1 b=")
+		h.remote.set(a, "a2", nil)
+		h.put(key("", "a"), append(labelled("a", "yes"), every("1h"), requested("now"))...)
+		h.pass(4 * time.Minute)
+		h.wantWrites("before the delay of a change is over")
+		h.pass(time.Minute)
+		h.wantWrites("after a change", "a=a2 b=")
+	})
+}
+
 // TestWrites has a Writer that pushes: its source is fetched at once.
 func TestWrites(t *testing.T) {
 	play(t, func(h *hub) {
