@@ -242,6 +242,7 @@ func (l *Loop) assign(path string, p placed) string {
 		l.sources[key] = s
 		s.hurry()
 	}
+	s.reselect(selector{view.Selects, p.of.Given()})
 	before, now := s.members[path], newMember(&p.row, view)
 	if asked.upstream != nil {
 		now.timeout = asked.view.Timeout

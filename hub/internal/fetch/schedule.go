@@ -16,7 +16,7 @@ type scheduled struct {
 	key     string
 	object  *api.Object // of one member; a fetch reads the same of all members
 	view    *api.Source // of object
-	given   api.Given   // of the member by which others are selected; see api.Source.Selects
+	selects selector    // of its only member, if that selects others
 	server  server
 	servers []server           // of the last inputs: those that may be asked for parts
 	inputs  []string           // the keys of what the artifact is composed of; none: it is fetched as it is
@@ -114,8 +114,8 @@ func newMember(row *store.Resource, view *api.Source) *member {
 
 func newScheduled(fetch api.Fetch, server server, view *api.Source, row *store.Resource) *scheduled {
 	return &scheduled{
-		key: fetch.Key, inputs: fetch.Inputs, object: row.Object, view: view, given: row.Given(), server: server,
-		members: map[string]*member{},
+		key: fetch.Key, inputs: fetch.Inputs, object: row.Object, view: view, server: server,
+		members: map[string]*member{}, selects: selector{view.Selects, row.Given()},
 	}
 }
 

@@ -21,14 +21,14 @@ type selection struct {
 // selected returns the sources that a source selects. A source that is not fetched, because an input of it is missing,
 // counts as selected without a revision: its labels are not known here.
 func (l *Loop) selected(s *scheduled) (found selection) {
-	if s.view.Selects == nil {
+	if s.selects.Selection == nil {
 		return found
 	}
 	found.suspended = map[api.Key]bool{}
 	for path, key := range l.keys {
 		from := l.sources[key]
 		m := from.members[path]
-		if !s.selects(m) {
+		if !s.selects.has(m) {
 			continue
 		}
 		one := source.Selected{Key: m.key}
@@ -40,7 +40,7 @@ func (l *Loop) selected(s *scheduled) (found selection) {
 		found.all = append(found.all, one)
 	}
 	for path := range l.inputs.lost {
-		if key, _ := api.ParseKey(path); key.Kind == s.view.Selects.Kind && s.isBeside(key) {
+		if key, _ := api.ParseKey(path); key.Kind == s.selects.Kind && s.selects.isBeside(key) {
 			found.all = append(found.all, source.Selected{Key: key})
 		}
 	}
@@ -50,12 +50,12 @@ func (l *Loop) selected(s *scheduled) (found selection) {
 
 // unselected returns the sources that a source could select if they had other labels, in the order of their keys.
 func (l *Loop) unselected(s *scheduled) (found []api.Key) {
-	if s.view.Selects == nil {
+	if s.selects.Selection == nil {
 		return nil
 	}
 	for path, key := range l.keys {
 		m := l.sources[key].members[path]
-		if m.key.Kind == s.view.Selects.Kind && s.mayUse(m) && !s.selects(m) {
+		if m.key.Kind == s.selects.Kind && s.selects.mayUse(m) && !s.selects.has(m) {
 			found = append(found, m.key)
 		}
 	}
@@ -86,31 +86,37 @@ func (l *Loop) readSuspended(ctx context.Context, found selection) error {
 	})
 }
 
-// selects reports whether a source selects another one, and may use it.
-func (s *scheduled) selects(m *member) bool {
-	return s.view.Selects != nil && s.mayUse(m) && s.view.Selects.Has(m.key.Kind, m.labels)
+// selector is what a source selects, and who gave the source. Both may change while its fetch stays the same.
+type selector struct {
+	*api.Selection // nil: nothing
+	given          api.Given
+}
+
+// has reports whether a source selects another one, and may use it.
+func (s selector) has(m *member) bool {
+	return s.Selection != nil && s.mayUse(m) && s.Has(m.key.Kind, m.labels)
 }
 
 // mayUse reports whether a source may select another one: somebody of the same standing gave the other one, or an
 // operator.
-func (s *scheduled) mayUse(m *member) bool {
+func (s selector) mayUse(m *member) bool {
 	return s.isBeside(m.key) && m.confined.Covers(s.given.Confined)
 }
 
 // isBeside reports whether a key has the graph and the namespace of the source.
-func (s *scheduled) isBeside(key api.Key) bool {
+func (s selector) isBeside(key api.Key) bool {
 	return key.Cluster == s.given.Key.Cluster && key.Namespace == s.given.Key.Namespace
 }
 
 // selectsAny reports whether a source selects a member of another one.
 func (s *scheduled) selectsAny(other *scheduled) bool {
-	return s.view.Selects != nil && other != nil &&
-		slices.ContainsFunc(slices.Collect(maps.Values(other.members)), s.selects)
+	return s.selects.Selection != nil && other != nil &&
+		slices.ContainsFunc(slices.Collect(maps.Values(other.members)), s.selects.has)
 }
 
 // wakeLater makes a source due when changes of the sources that it selects have waited for others.
 func (s *scheduled) wakeLater() {
-	s.wakeBy(time.Now().Add(s.view.Selects.Delay))
+	s.wakeBy(time.Now().Add(s.selects.Delay))
 }
 
 // isSameRevision reports whether two artifacts have the same revision, or do not exist.
@@ -129,16 +135,30 @@ func (l *Loop) hasPushed(s *scheduled, first bool) {
 	}
 }
 
-// wakeSelectors has sources composed again that select a member which has come to a fetched source, was resumed, or has
-// got other labels.
+// isSelectedAs reports whether the same sources select two states of a member, and get the same of it.
+func (m *member) isSelectedAs(before *member) bool {
+	return before != nil && maps.Equal(before.labels, m.labels) && before.suspended == m.suspended &&
+		before.confined.Equal(m.confined)
+}
+
+// wakeSelectors has sources composed again that select a member which has come to a fetched source, or is selected
+// otherwise than before.
 func (l *Loop) wakeSelectors(of *scheduled, before, now *member) {
-	if of.row.Artifact == nil ||
-		before != nil && maps.Equal(before.labels, now.labels) && before.suspended == now.suspended {
+	if of.row.Artifact == nil || now.isSelectedAs(before) {
 		return
 	}
 	for _, s := range l.sources {
-		if s.selects(now) || before != nil && s.selects(before) {
+		if s.selects.has(now) || before != nil && s.selects.has(before) {
 			s.wakeLater()
 		}
+	}
+}
+
+// reselect notes what a source selects now, and has it composed again if that may be others.
+func (s *scheduled) reselect(now selector) {
+	changed := !s.selects.given.Confined.Equal(now.given.Confined)
+	s.selects = now
+	if now.Selection != nil && changed {
+		s.wakeLater()
 	}
 }

@@ -139,8 +139,8 @@ func TestSelected(t *testing.T) {
 	})
 }
 
-// TestSelected_suspended has a suspended source that shares its fetch with one of another cluster: it keeps the revision
-// that it had, also when the hub starts again, until it is resumed.
+// TestSelected_suspended has a suspended source that shares its fetch with one of another cluster. It keeps the
+// revision that it had, also when the hub starts again, until it is resumed.
 func TestSelected_suspended(t *testing.T) {
 	play(t, func(h *hub) {
 		a := "https://example.com/a"
@@ -259,6 +259,31 @@ func TestWrites_against(t *testing.T) {
 		if got := h.writes(); !slices.Contains(got, "a=a2") {
 			t.Errorf("after a change of what one selects: %q", got)
 		}
+	})
+}
+
+// TestWrites_confinedLater has a Writer and what it selects, which become those of a tenant together.
+func TestWrites_confinedLater(t *testing.T) {
+	play(t, func(h *hub) {
+		a := "https://example.com/a"
+		h.remote.set(a, "a1", nil)
+		h.remote.set("", "written", nil)
+		h.put(key("c1", "fleet"))
+		h.put(key("c1", "a"), labelled("a", "yes")...)
+		h.putWriter(writerKey("c1"), "0s", nil)
+		h.pass(time.Second)
+		h.wantWrites("of an operator", "a=a1")
+		tenant := &api.Confinement{By: key("c1", "x"), Namespace: "flux-system", Account: "team"}
+		h.put(key("c1", "a"), append(labelled("a", "yes"),
+			func(row *store.Resource, _ map[string]any) { row.Confined = tenant })...)
+		h.pass(time.Second)
+		h.writes()
+		h.putWriter(writerKey("c1"), "0s", tenant)
+		h.pass(time.Second)
+		h.wantWrites("of a tenant", "a=a1")
+		h.remote.set(a, "a2", nil)
+		h.pass(2 * time.Minute)
+		h.wantWrites("after a change", "a=a2")
 	})
 }
 
