@@ -11,6 +11,7 @@ import (
 	autov1 "github.com/fluxcd/image-automation-controller/api/v1"
 
 	"github.com/navefleet/nave/hub/internal/artifact"
+	"github.com/navefleet/nave/hub/internal/source"
 	"github.com/navefleet/nave/shared/telemetry"
 )
 
@@ -92,7 +93,6 @@ func revisionOf(label, commit string) string {
 func (j *job) artifact(ctx context.Context, run Run) (a artifact.Artifact, err error) {
 	revision := run.Checkout
 	if run.Pushed != nil {
-		j.last = *run.Pushed
 		revision = revisionOf(strings.TrimPrefix(run.Pushed.Targets[0], branches), run.Pushed.Commit)
 	}
 	if j.Last != nil && run.Pushed == nil {
@@ -108,24 +108,41 @@ func (j *job) artifact(ctx context.Context, run Run) (a artifact.Artifact, err e
 		}
 	}
 	a.Summary, a.Notice = run.summary(), notice(run.Problems)
-	s := j.status(run)
-	text, err := json.Marshal(s)
-	if len(text) > maxStatus { // the artifact has the problems, and the policies have their images
-		s.ObservedPolicies = nil
-		text, err = json.Marshal(s)
-	}
-	a.Status = string(text)
+	a.Status, err = j.statusText(run)
 	return a, err
 }
 
-// status returns the fields of the status, as far as a row of the store may have them.
+// statusText returns the fields of the status, as far as a row of the store has room for them. First it leaves out the
+// images, which the policies have, and then the last problems.
+func (j *job) statusText(run Run) (string, error) {
+	s := j.status(run)
+	for {
+		text, err := json.Marshal(s)
+		switch {
+		case err != nil || len(text) <= maxStatus:
+			return string(text), err
+		case s.ObservedPolicies != nil:
+			s.ObservedPolicies = nil
+		case len(s.Problems) > 0:
+			s.Problems = s.Problems[:len(s.Problems)-1]
+		default:
+			return "", fmt.Errorf("%w: the status of the automation would have %d bytes, the limit is %d: give the branches "+
+				"shorter names", source.ErrRequest, len(text), maxStatus)
+		}
+	}
+}
+
+// status returns the fields of the status after a run.
 func (j *job) status(run Run) status {
 	s := status{ObservedSourceRevision: run.Checkout, ObservedPolicies: autov1.ObservedPolicies{}}
 	for _, p := range run.Problems[:min(len(run.Problems), maxProblems)] {
 		s.Problems = append(s.Problems, telemetry.Printable(p, maxProblem))
 	}
-	if j.last.Commit != "" {
-		last := j.last
+	last := j.last
+	if run.Pushed != nil {
+		last = *run.Pushed
+	}
+	if last.Commit != "" {
 		last.Message = telemetry.Printable(last.Message, maxProblem)
 		s.LastPush, s.LastPushCommit, s.LastPushTime = &last, last.Commit, &last.Time
 	}

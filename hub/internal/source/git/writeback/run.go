@@ -131,15 +131,15 @@ func (f *Fetcher) attempt(ctx context.Context, j *job, e *git.Editor) (run Run, 
 	if p := j.automation.Spec.GitSpec.Push; p != nil {
 		push.Options = p.Options
 	}
-	if err := e.Push(ctx, push); err != nil {
-		return run, err
-	}
 	run.Changes = changesOf(files)
 	run.Pushed = &Push{Commit: made.ID, Tree: made.Tree, Time: time.Now().UTC().Truncate(time.Second), Message: text}
 	for _, m := range moves {
 		run.Pushed.Targets = append(run.Pushed.Targets, m.Reference)
 	}
-	return run, nil
+	if _, err := j.statusText(run); err != nil { // afterwards each further run would push again
+		return run, err
+	}
+	return run, e.Push(ctx, push)
 }
 
 // commit makes the commit of changed files, and returns its message.

@@ -379,6 +379,23 @@ func TestRun_large(t *testing.T) {
 	w.runs("repository up-to-date")
 }
 
+// TestRun_escaped has problems that are several times as long as JSON: a run does not fail for that after its push.
+func TestRun_escaped(t *testing.T) {
+	w := newWorld(t, gittest.Options{})
+	w.set("push", map[string]any{"refspec": "HEAD:refs/for/main"})
+	files := map[string]string{"web.yaml": deployment("org/web:1")}
+	for i := range 20 {
+		files[strings.Repeat("<", 200)+fmt.Sprint(i, ".yaml")] = "a: x # {\"$imagepolicy\": \"shop:nobody\"}\n"
+	}
+	w.policies["web"] = "org/web:2"
+	w.commit(files)
+	a := w.runs("pushed commit")
+	if !strings.Contains(a.Status, `"problems":["`) || !strings.Contains(a.Notice, "20 markers") {
+		t.Errorf("%s: %s", a.Notice, a.Status)
+	}
+	w.runs("repository up-to-date")
+}
+
 // TestRun_selected has markers of a policy that another automation selects, and of one that does not exist.
 func TestRun_selected(t *testing.T) {
 	w := newWorld(t, gittest.Options{})
