@@ -101,6 +101,9 @@ func (f *Fetcher) run(ctx context.Context, j *job) (run Run, err error) {
 			break
 		}
 	}
+	if left := notice(run.Problems); left != "" && err != nil {
+		err = fmt.Errorf("%w; besides, %s", err, left)
+	}
 	if signing, ok := j.Secrets[signingField]; ok && err != nil {
 		err = source.Conceal(err, map[string]source.Secret{signingField: signing})
 	}

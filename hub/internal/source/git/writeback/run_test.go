@@ -412,15 +412,17 @@ func TestRun_selected(t *testing.T) {
 	}
 }
 
-// TestRun_refused has a server that declines, a template that does not work and a key that cannot sign.
+// TestRun_refused has a server that declines, a template that does not work and a key that cannot sign. A marker that
+// is not carried out is named all the same.
 func TestRun_refused(t *testing.T) {
 	w := newWorld(t, gittest.Options{})
-	w.commit(map[string]string{"web.yaml": deployment("org/web:1")})
+	w.commit(map[string]string{"web.yaml": deployment("org/web:1"),
+		"missing.yaml": "a: org/x:1 # {\"$imagepolicy\": \"shop:nobody\"}\n"})
 	before := w.head("main")
 	w.policies["web"] = "org/web:2"
 	hook := filepath.Join(w.repo.Dir(), "hooks", "pre-receive")
 	w.do(os.WriteFile(hook, []byte("#!/bin/sh\necho no robots >&2\nexit 1\n"), 0o755))
-	w.fails(source.ErrRejected, "no robots", "branch main")
+	w.fails(source.ErrRejected, "no robots", "branch main", "1 marker is not carried out", "shop/nobody")
 	w.do(os.Remove(hook))
 	w.setCommit("messageTemplate", "{{ .Updated }}")
 	w.fails(source.ErrRequest, "spec.git.commit.messageTemplate", ".Changed.Changes")

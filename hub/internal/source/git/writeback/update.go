@@ -57,7 +57,7 @@ func (p *plain) update(ctx context.Context, e *git.Editor, dir string, policies 
 		}
 		content, err := e.Read(ctx, f)
 		if err != nil {
-			return nil, nil, fmt.Errorf("%s: %w", f.Path, err)
+			return nil, problems, fmt.Errorf("%s: %w", f.Path, err)
 		}
 		if !image.Marked(content) {
 			p.add(f.Content)
