@@ -38,12 +38,13 @@ var (
 		"comment")
 )
 
-// marked returns all lines with markers in their order.
+// marked returns all lines with markers in their order, without those that are commented out.
 func (f *file) marked() (all []marked) {
 	lines := linesOf(f.content)
 	tokens := map[int]int{} // offset of the token by line
 	for i, l := range lines {
-		if at := bytes.Index(f.content[l.start:l.end], []byte(token)); at >= 0 {
+		text := f.content[l.start:l.end]
+		if at := bytes.Index(text, []byte(token)); at >= 0 && !isCommentedOut(text) {
 			tokens[i+1] = l.start + at
 		}
 	}
@@ -61,6 +62,13 @@ func (f *file) marked() (all []marked) {
 		all = append(all, m)
 	}
 	return all
+}
+
+// isCommentedOut reports whether a line is a comment with more than a marker in it: a value that is not used now.
+func isCommentedOut(line []byte) bool {
+	text := bytes.TrimLeft(line, " \t")
+	inside := bytes.TrimLeft(text, "# \t")
+	return bytes.HasPrefix(text, []byte("#")) && !bytes.HasPrefix(inside, []byte("{"))
 }
 
 // valuesOf returns the scalars and aliases that start on some lines, by line.

@@ -62,7 +62,7 @@ func Updatable(file string) bool {
 func Marked(content []byte) bool { return bytes.Contains(content, []byte(token)) }
 
 // Update replaces each scalar that a marker names a policy for by what the policy chose. Every other byte stays. Each
-// line with the token of a marker is carried out, up to date, of an ignored policy, or a Problem.
+// line with the token of a marker is carried out, up to date, of an ignored policy, commented out, or a Problem.
 func Update(content []byte, policies Policies) Updated {
 	unchanged := Updated{Content: content}
 	if !Marked(content) {

@@ -53,6 +53,7 @@ var updates = map[string]string{
 	"a hash in a value":     "a: «x#y→v2.0.0» # M(app:tag)\nb: «'x # y'→'v2.0.0'» # M(app:tag)\n",
 	"odd layout":            "\n\n#c\na   :   «x→v2.0.0»     # M(app:tag)\n\n\nb:   |-\n     text   \n\nc:\n- 'it'\n-   1e3\n\n",
 	"other fields":          "a: «x→v2.0.0» # {\"x\": \"y\", \"$imagepolicy\": \"ns:app:tag\"}\n",
+	"commented out":         "a:\n#  image: x # M(app)\n  # # - y # M(nobody)\n  b: «x→v2.0.0» # M(app:tag)\n#- {a: b} # M(app)\n",
 	"not selected":          "a: x # M(other:tag)\n",
 	"a merge":               "a: &a\n  t: «x→v2.0.0» # M(app:tag)\nb:\n  <<: *a\n  u: «x→v2.0.0» # M(app:tag)\n",
 	"a long line":           "{a: [" + strings.Repeat("ü, ", 5000) + "«x→v2.0.0» # M(app:tag)\n]}\n",
