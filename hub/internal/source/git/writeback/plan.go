@@ -47,10 +47,11 @@ func newPlan(spec api.ImageUpdateAutomationSpec, repository *sourcev1.GitReposit
 	return p, nil
 }
 
-// replaces reports whether a branch that is not the checkout becomes the commit, and later the next one in its place.
+// replaces reports whether a reference that is not the checkout becomes the commit, and later the next one in its
+// place.
 func (p plan) replaces() bool {
 	from := branches + branchOf(p.checkout)
-	return slices.ContainsFunc(p.targets, func(t string) bool { return strings.HasPrefix(t, branches) && t != from })
+	return slices.ContainsFunc(p.targets, func(t string) bool { return t != from })
 }
 
 // branchOf returns the branch that a reference is; empty if it is something else.

@@ -74,7 +74,7 @@ func TestDecide(t *testing.T) {
 	squashed.Committer = "Forge <forge@x>"
 	same := git.Commit{ID: strings.Repeat("4", 40), Tree: "t2", Committer: "Jo <jo@x>"}
 	theirs := git.Commit{ID: strings.Repeat("5", 40), Tree: "t5", Committer: "Jo <jo@x>", Subject: "by hand"}
-	taken := Push{Tree: "t2", Targets: []string{review, auto}}
+	taken := Push{Changes: "c2", Targets: []string{review, auto}}
 	for name, c := range map[string]struct {
 		targets []string
 		now     map[string]git.Commit
@@ -97,11 +97,11 @@ func TestDecide(t *testing.T) {
 		"deleted_branch":  {[]string{auto}, nil, taken, []git.Target{{Reference: auto}}, ""},
 		"review":          {[]string{review}, nil, Push{}, []git.Target{{Reference: review}}, ""},
 		"review_again":    {[]string{review}, nil, taken, nil, ""},
-		"review_of_other": {[]string{review}, nil, Push{Tree: "t3", Targets: []string{review}}, []git.Target{{Reference: review}}, ""},
+		"review_of_other": {[]string{review}, nil, Push{Changes: "c3", Targets: []string{review}}, []git.Target{{Reference: review}}, ""},
 		"both":            {[]string{review, auto}, map[string]git.Commit{auto: same}, Push{}, []git.Target{{Reference: review}}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, err := decide(c.targets, c.now, head, made, c.last)
+			got, err := decide(c.targets, c.now, head, made, "c2", c.last)
 			if c.err != "" {
 				if !errors.Is(err, source.ErrRejected) || !strings.Contains(err.Error(), c.err) {
 					t.Errorf("got %v", err)

@@ -14,13 +14,15 @@ import (
 //
 // A reference that has the same files already stays. One at head moves forward. Another branch is replaced only if
 // nothing but the automation's own commit would be lost (isOwn). A reference that does not exist is made; one that
-// takes pushes and keeps none, as refs/for/main of Gerrit, gets the same files only once.
-func decide(targets []string, now map[string]git.Commit, head, made git.Commit, last Push) ([]git.Target, error) {
+// takes pushes and keeps none, as refs/for/main of Gerrit, gets the same changes only once, and not again
+// with each commit of others.
+func decide(targets []string, now map[string]git.Commit, head, made git.Commit, changes string, last Push) (
+	[]git.Target, error) {
 	var moves []git.Target
 	for _, name := range targets {
 		at, exists := now[name]
 		switch {
-		case !exists && last.Tree == made.Tree && last.took(name) && !strings.HasPrefix(name, branches):
+		case !exists && last.Changes == changes && last.took(name) && !strings.HasPrefix(name, branches):
 		case !exists:
 			moves = append(moves, git.Target{Reference: name})
 		case at.Tree == made.Tree:

@@ -12,6 +12,7 @@ import (
 
 	"github.com/navefleet/nave/hub/internal/artifact"
 	"github.com/navefleet/nave/hub/internal/source"
+	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/shared/telemetry"
 )
 
@@ -35,7 +36,7 @@ type Run struct {
 // Push is a commit that a run has pushed.
 type Push struct {
 	Commit  string    `json:"commit"`
-	Tree    string    `json:"tree"`
+	Changes string    `json:"changes"` // digestOf them; empty: the checkout has had them since
 	Targets []string  `json:"targets"` // the references that became the commit
 	Time    time.Time `json:"time"`
 	Message string    `json:"message"` // of the commit
@@ -60,6 +61,16 @@ func changesOf(files []changedFile) (all []FileChange) {
 		}
 	}
 	return all
+}
+
+// digestOf identifies the changes of files, wherever in the files they are.
+func digestOf(files []changedFile) string {
+	changes := changesOf(files)
+	for i := range changes {
+		changes[i].Line = 0
+	}
+	text, _ := json.Marshal(changes) // strings: marshalling them cannot fail
+	return manifest.DigestOf(text).String()
 }
 
 // status are the fields of the status that only an automation has. Push is not Flux's.

@@ -120,13 +120,14 @@ func (f *Fetcher) attempt(ctx context.Context, j *job, e *git.Editor) (run Run, 
 	files, problems, err := f.plain.update(ctx, e, dir, j.policies)
 	run.Problems = problems
 	if err != nil || len(files) == 0 {
+		j.last.Changes = "" // merged or withdrawn: they may be proposed again
 		return run, err
 	}
 	made, text, err := j.commit(ctx, e, files)
 	if err != nil {
 		return run, err
 	}
-	moves, err := decide(j.plan.targets, e.References, e.Head, made, j.last)
+	moves, err := decide(j.plan.targets, e.References, e.Head, made, digestOf(files), j.last)
 	if err != nil || len(moves) == 0 {
 		return run, err
 	}
@@ -135,7 +136,8 @@ func (f *Fetcher) attempt(ctx context.Context, j *job, e *git.Editor) (run Run, 
 		push.Options = p.Options
 	}
 	run.Changes = changesOf(files)
-	run.Pushed = &Push{Commit: made.ID, Tree: made.Tree, Time: time.Now().UTC().Truncate(time.Second), Message: text}
+	run.Pushed = &Push{Commit: made.ID, Changes: digestOf(files), Message: text,
+		Time: time.Now().UTC().Truncate(time.Second)}
 	for _, m := range moves {
 		run.Pushed.Targets = append(run.Pushed.Targets, m.Reference)
 	}

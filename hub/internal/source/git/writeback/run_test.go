@@ -301,6 +301,28 @@ func TestRun_contested(t *testing.T) {
 	w.holds("auto:web.yaml", deployment("org/web:3"))
 }
 
+// TestRun_review pushes to a reference that keeps nothing, as Gerrit's: one review for the same changes, whatever
+// others commit meanwhile, and a new one when they are undone after their merge.
+func TestRun_review(t *testing.T) {
+	w := newWorld(t, gittest.Options{})
+	hook := filepath.Join(w.repo.Dir(), "hooks", "post-receive")
+	w.do(os.WriteFile(hook, []byte("#!/bin/sh\ngit update-ref -d refs/for/main\n"), 0o755))
+	w.set("push", map[string]any{"refspec": "HEAD:refs/for/main"})
+	w.commit(map[string]string{"web.yaml": deployment("org/web:1")})
+	w.policies["web"] = "org/web:2"
+	w.runs("pushed commit")
+	w.commit(map[string]string{"other.yaml": "a: 1\n"})
+	w.runs("repository up-to-date")
+	w.commit(map[string]string{"web.yaml": "# above\n" + deployment("org/web:1")})
+	w.runs("repository up-to-date")
+	w.policies["web"] = "org/web:3"
+	w.runs("pushed commit")
+	w.commit(map[string]string{"web.yaml": deployment("org/web:3")}) // merged
+	w.runs("repository up-to-date")
+	w.commit(map[string]string{"web.yaml": deployment("org/web:1")}) // undone
+	w.runs("pushed commit")
+}
+
 // TestRun_race has somebody push between the checkout and the push, once and each time.
 func TestRun_race(t *testing.T) {
 	var races atomic.Int64
