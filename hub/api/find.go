@@ -26,6 +26,9 @@ func FindKind(word string) (Kind, error) {
 // SourceKinds returns the kinds that the hub carries out and that people call sources: "source git".
 func SourceKinds() []Kind { return kindsCalled("source ") }
 
+// IsImage reports whether a key is of an object about images, from which no objects come.
+func (k Key) IsImage() bool { return byName[k.Kind].Group == groupImage }
+
 // ImageKinds returns the kinds that the hub carries out and that people call images: "image repository".
 func ImageKinds() []Kind { return kindsCalled("image ") }
 

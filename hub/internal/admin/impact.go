@@ -267,6 +267,8 @@ func (i *impact) change(a admittedObject) error {
 		return i.clusterChanges(after)
 	case api.FleetRole:
 		return i.fleetChanges(after)
+	case api.SourceRole:
+		return i.sourceChanges(row, after)
 	}
 	if !row.Object.SameSpec(a.object) && i.leadsTo(a.key) {
 		i.unknown[a.key] = true
@@ -274,10 +276,22 @@ func (i *impact) change(a admittedObject) error {
 	return nil
 }
 
-// leadsTo reports whether other objects depend on the content of an object: the children of a renderable object, or the
-// users of a source.
+// leadsTo reports whether other objects depend on the content of an object: the children of a renderable object.
 func (i *impact) leadsTo(key api.Key) bool {
 	return key.Role() != api.RenderableRole || len(i.children[key]) > 0
+}
+
+// sourceChanges notes a source that gives something else from now on. No objects come of what a source of images gives.
+func (i *impact) sourceChanges(before, after store.Resource) error {
+	was, err := before.Object.Source()
+	if err != nil {
+		return err
+	}
+	now, err := after.Object.Source()
+	if err == nil && !after.Key.IsImage() && now.FetchKey(true) != was.FetchKey(true) {
+		i.unknown[after.Key] = true
+	}
+	return err
 }
 
 // fleetChanges removes the roots of clusters that a changed Fleet does not select any more, or names differently.

@@ -100,6 +100,32 @@ func (r *rig) world() {
 	r.run(store.Resource{Key: kustomizationKey("b", "root"), Owner: &prod}, 2, true)
 }
 
+// TestImpact_of_sources: only a source that gives something else from now on may take objects away.
+func TestImpact_of_sources(t *testing.T) {
+	const git = "apiVersion: source.toolkit.fluxcd.io/v1\nkind: GitRepository\nmetadata: {name: a}\n" +
+		"spec: {interval: 1h, url: \"https://git.example.com/a\"}\n"
+	const tags = "apiVersion: image.toolkit.fluxcd.io/v1\nkind: ImageRepository\nmetadata: {name: a}\n" +
+		"spec: {interval: 1h, image: ghcr.io/org/a}\n"
+	for name, c := range map[string]struct{ before, old, now, want string }{
+		"url":      {git, "com/a", "com/b", "unknown a"},
+		"branch":   {git, "spec: {", "spec: {ref: {branch: b}, ", "unknown a"},
+		"interval": {git, "1h", "2h", ""},
+		"suspend":  {git, "spec: {", "spec: {suspend: true, ", ""},
+		"image":    {tags, "org/a", "org/b", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t)
+			r.apply(c.before)
+			now := []byte(strings.Replace(c.before, c.old, c.now, 1))
+			m, err := r.Impact(t.Context(), &adminv1.ImpactRequest{Change: &adminv1.ImpactRequest_Apply{Apply: now}})
+			must(t, err)
+			if got := outline(m); got != c.want {
+				t.Errorf("got %q, want %q", got, c.want)
+			}
+		})
+	}
+}
+
 func TestImpact(t *testing.T) {
 	remove := func(kind, name string) *adminv1.ImpactRequest {
 		return &adminv1.ImpactRequest{Change: &adminv1.ImpactRequest_Delete{Delete: &adminv1.ObjectKey{Kind: kind,
