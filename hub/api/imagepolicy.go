@@ -140,7 +140,8 @@ func sourceOfImagePolicy(p *imagev1.ImagePolicy) *Source {
 	ref := p.Spec.ImageRepositoryRef
 	repository := Key{Kind: ImageRepositoryKind, Namespace: cmp.Or(ref.Namespace, p.Namespace), Name: ref.Name}
 	return &Source{
-		Interval: cmp.Or(p.GetInterval(), policyRetry), Upstream: true, Failed: PolicyFailed,
+		Interval: cmp.Or(p.GetInterval(), policyRetry), Failed: PolicyFailed,
+		Upstream: true, Offline: p.GetDigestReflectionPolicy() == imagev1.ReflectNever,
 		Inputs: []SourceInput{{Field: "spec.imageRepositoryRef", Key: repository}},
 		Identity: struct {
 			Rule   image.Rule               `json:"rule"`

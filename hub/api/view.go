@@ -39,6 +39,8 @@ type Source struct {
 	Identity any
 	// Upstream: the server of the only input is asked, with the URL, the Secrets and the provider of that input.
 	Upstream bool
+	// Offline: no server is asked. What is in the input is enough, with the spec of Upstream.
+	Offline bool
 	// Inputs are the sources whose artifacts the source reads. Composition describes the artifact that it makes from them.
 	Inputs      []SourceInput
 	Composition Composition

@@ -60,12 +60,20 @@ func (s *scheduled) waitUntil(until, now time.Time) {
 // an answer: that is, at once, that the server asked to wait.
 func (l *Loop) postpone(s *scheduled, now time.Time) bool {
 	maps.DeleteFunc(l.busy, func(_ account, until time.Time) bool { return !until.After(now) })
-	until, held := l.busy[s.server.account()]
-	if !held || s.isAwaited() {
+	until := l.heldUntil(s)
+	if until.IsZero() || s.isAwaited() {
 		return false
 	}
 	s.waitUntil(until, now)
 	return true
+}
+
+// heldUntil returns until when a source may not ask its server; zero: it may, or needs not.
+func (l *Loop) heldUntil(s *scheduled) time.Time {
+	if s.view.Offline {
+		return time.Time{}
+	}
+	return l.busy[s.server.account()]
 }
 
 // isAwaited reports whether a source was never fetched, or has a request to reconcile that is not answered.

@@ -39,7 +39,7 @@ type parts struct {
 func (l *Loop) parts(s *scheduled) parts {
 	now := time.Now()
 	isDue := !s.fetchAt.After(now)
-	p := parts{fetch: s.view.URL != "" && isDue, ask: s.view.Upstream && isDue,
+	p := parts{fetch: s.view.URL != "" && isDue, ask: s.asksUpstream() && isDue,
 		selected: l.selected(s), others: l.unselected(s)}
 	for i, key := range s.inputs {
 		in := l.sources[key]
@@ -58,6 +58,9 @@ func (l *Loop) parts(s *scheduled) parts {
 	}
 	return p
 }
+
+// asksUpstream reports whether a composition of the source asks the server of its input.
+func (s *scheduled) asksUpstream() bool { return s.view.Upstream && !s.view.Offline }
 
 // isDue reports whether a fetch of the source is running, or will be as soon as there is a worker.
 func (s *scheduled) isDue(now time.Time) bool { return s.running || !s.idle() && !s.next.After(now) }
@@ -124,11 +127,11 @@ func (l *Loop) composeOf(ctx context.Context, req source.Request, ask bool, r *r
 		return source.ExplainComposition(err)
 	}
 	if made == r.composed.made && isWhole && !ask {
-		r.composed.only = r.composed.only || r.source.view.Upstream
+		r.composed.only = r.composed.only || r.source.asksUpstream()
 		r.artifact = req.Last
 		return nil
 	}
-	if r.source.view.Upstream {
+	if r.source.asksUpstream() {
 		r.composed.made = "" // a failure is tried again
 	}
 	a, err := l.makeOf(ctx, req, r.source)
@@ -145,9 +148,10 @@ func (l *Loop) composeOf(ctx context.Context, req source.Request, ask bool, r *r
 // makeOf makes a new artifact of the parts in a request. A source with an upstream server asks that server, too. Errors
 // show nothing of Secrets.
 func (l *Loop) makeOf(ctx context.Context, req source.Request, s *scheduled) (artifact.Artifact, error) {
-	if s.view.Upstream {
+	if s.asksUpstream() {
 		return l.fetch(ctx, req, s)
 	}
+	req.Upstream = s.server.upstream
 	last := req.Last
 	a, err := l.Artifacts.Make(ctx, last,
 		func(w artifact.Workspace, last *artifact.Artifact) (artifact.Artifact, error) {
@@ -221,7 +225,7 @@ func (l *Loop) finishOwn(ctx context.Context, r result) error {
 	s.waiting = true
 	asked := s.fetchAt
 	s.schedule(!r.composed.only, err != nil)
-	if s.view.Upstream {
+	if s.asksUpstream() {
 		s.fetchAt = asked // the server is still to be asked, once the input is there
 	}
 	return err
@@ -229,10 +233,12 @@ func (l *Loop) finishOwn(ctx context.Context, r result) error {
 
 // wakeReaders has every source composed again that reads the one with this key, if that one changed or is waited for.
 func (l *Loop) wakeReaders(key string, changed bool) {
-	for _, s := range l.sources {
-		if changed && s.selectsAny(l.sources[key]) {
-			s.wakeLater()
+	if changed {
+		for _, m := range l.sources[key].members {
+			l.wakeSelectorsOf(m)
 		}
+	}
+	for _, s := range l.sources {
 		if slices.Contains(s.inputs, key) && (changed || s.waiting || s.running) {
 			s.wakeForInput()
 		}

@@ -62,6 +62,7 @@ type Loop struct {
 	sources  map[string]*scheduled
 	keys     map[string]string
 	inputs   inputs
+	beside   neighbours
 	gone     leftovers
 	running  int
 	trying   int // of them, unproven ones
@@ -84,6 +85,7 @@ func New(c Config) *Loop {
 		sources: map[string]*scheduled{},
 		keys:    map[string]string{},
 		inputs:  newInputs(),
+		beside:  neighbours{},
 		busy:    map[account]time.Time{},
 		gone:    leftovers{sources: map[string]bool{}, conditions: map[string]bool{}},
 		results: make(chan func(context.Context) error, Workers+2), // so that nobody waits to return a result

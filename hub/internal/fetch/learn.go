@@ -225,6 +225,7 @@ func (l *Loop) assign(path string, p placed) string {
 		return ""
 	}
 	l.inputs.look(path, p.looked)
+	l.beside.add(path, p.row.Key)
 	delete(l.inputs.lost, path)
 	p.err = cmp.Or(p.err, l.crossing(view, p.of.Key))
 	key := p.fetch.Key
@@ -289,6 +290,7 @@ func (s *scheduled) needsFetch(before, now *member) bool {
 func (l *Loop) remove(path string) {
 	l.leave(path)
 	l.inputs.look(path, nil)
+	l.beside.remove(path)
 	delete(l.inputs.lost, path)
 	l.gone.conditions[path] = true
 }

@@ -25,8 +25,14 @@ func (l *Loop) selected(s *scheduled) (found selection) {
 		return found
 	}
 	found.suspended = map[api.Key]bool{}
-	for path, key := range l.keys {
-		from := l.sources[key]
+	for path := range l.beside.of(s.selects.given.Key) {
+		from := l.sources[l.keys[path]]
+		if from == nil {
+			if key, _ := api.ParseKey(path); l.inputs.lost[path] && key.Kind == s.selects.Kind {
+				found.all = append(found.all, source.Selected{Key: key})
+			}
+			continue
+		}
 		m := from.members[path]
 		if !s.selects.has(m) {
 			continue
@@ -39,11 +45,6 @@ func (l *Loop) selected(s *scheduled) (found selection) {
 		}
 		found.all = append(found.all, one)
 	}
-	for path := range l.inputs.lost {
-		if key, _ := api.ParseKey(path); key.Kind == s.selects.Kind && s.selects.isBeside(key) {
-			found.all = append(found.all, source.Selected{Key: key})
-		}
-	}
 	slices.SortFunc(found.all, func(a, b source.Selected) int { return a.Key.Compare(b.Key) })
 	return found
 }
@@ -53,9 +54,12 @@ func (l *Loop) unselected(s *scheduled) (found []api.Key) {
 	if s.selects.Selection == nil {
 		return nil
 	}
-	for path, key := range l.keys {
-		m := l.sources[key].members[path]
-		if m.key.Kind == s.selects.Kind && s.selects.mayUse(m) && !s.selects.has(m) {
+	for path := range l.beside.of(s.selects.given.Key) {
+		from := l.sources[l.keys[path]]
+		if from == nil {
+			continue
+		}
+		if m := from.members[path]; m.key.Kind == s.selects.Kind && s.selects.mayUse(m) && !s.selects.has(m) {
 			found = append(found, m.key)
 		}
 	}
@@ -105,13 +109,7 @@ func (s selector) mayUse(m *member) bool {
 
 // isBeside reports whether a key has the graph and the namespace of the source.
 func (s selector) isBeside(key api.Key) bool {
-	return key.Cluster == s.given.Key.Cluster && key.Namespace == s.given.Key.Namespace
-}
-
-// selectsAny reports whether a source selects a member of another one.
-func (s *scheduled) selectsAny(other *scheduled) bool {
-	return s.selects.Selection != nil && other != nil &&
-		slices.ContainsFunc(slices.Collect(maps.Values(other.members)), s.selects.has)
+	return home(key) == home(s.given.Key)
 }
 
 // wakeLater makes a source due when changes of the sources that it selects have waited for others.
@@ -147,18 +145,50 @@ func (l *Loop) wakeSelectors(of *scheduled, before, now *member) {
 	if of.row.Artifact == nil || now.isSelectedAs(before) {
 		return
 	}
-	for _, s := range l.sources {
-		if s.selects.has(now) || before != nil && s.selects.has(before) {
+	l.wakeSelectorsOf(now)
+	if before != nil {
+		l.wakeSelectorsOf(before)
+	}
+}
+
+// wakeSelectorsOf has sources composed again that select a member.
+func (l *Loop) wakeSelectorsOf(m *member) {
+	for path := range l.beside.of(m.key) {
+		if s := l.sources[l.keys[path]]; s != nil && s.selects.has(m) {
 			s.wakeLater()
 		}
 	}
 }
 
-// reselect notes what a source selects now, and has it composed again if that may be others.
+// neighbours are the paths of the objects in each graph and namespace, fetched or not: a source selects none elsewhere.
+type neighbours map[api.Key]map[string]bool
+
+// home returns the graph and the namespace of a key.
+func home(key api.Key) api.Key { return api.Key{Cluster: key.Cluster, Namespace: key.Namespace} }
+
+// of returns the objects beside a key, and that of the key itself.
+func (n neighbours) of(key api.Key) map[string]bool { return n[home(key)] }
+
+func (n neighbours) add(path string, key api.Key) {
+	if n.of(key) == nil {
+		n[home(key)] = map[string]bool{}
+	}
+	n.of(key)[path] = true
+}
+
+func (n neighbours) remove(path string) {
+	key, _ := api.ParseKey(path)
+	if delete(n.of(key), path); len(n.of(key)) == 0 {
+		delete(n, home(key))
+	}
+}
+
+// reselect notes what a source selects now, and has it composed again if that may be others, or if changes are to wait
+// less.
 func (s *scheduled) reselect(now selector) {
-	changed := !s.selects.given.Confined.Equal(now.given.Confined)
+	before := s.selects
 	s.selects = now
-	if now.Selection != nil && changed {
+	if now.Selection != nil && (!before.given.Confined.Equal(now.given.Confined) || now.Delay < before.Delay) {
 		s.wakeLater()
 	}
 }

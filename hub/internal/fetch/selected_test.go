@@ -26,7 +26,7 @@ func init() {
 				return nil, err
 			}
 			return &api.Source{
-				Interval: time.Hour, Identity: "writer", Upstream: true, Writes: true,
+				Interval: time.Hour, Identity: "writer", Upstream: true, Writes: true, Offline: w.Spec.Offline,
 				Inputs: []api.SourceInput{{Field: "spec.ref", Key: api.Key{
 					Kind: api.GitRepositoryKind, Namespace: w.Spec.Namespace, Name: "fleet"}}},
 				Selects: &api.Selection{Kind: api.GitRepositoryKind, Delay: w.Spec.Delay.Duration,
@@ -40,6 +40,7 @@ type writer struct {
 	Spec struct {
 		Namespace string          `json:"namespace"`
 		Delay     metav1.Duration `json:"delay"`
+		Offline   bool            `json:"offline"`
 	} `json:"spec"`
 }
 
@@ -50,8 +51,14 @@ func writerKey(cluster string) api.Key {
 // putWriter writes a Writer.
 func (h *hub) putWriter(k api.Key, delay string, confined *api.Confinement) {
 	h.Helper()
-	text := fmt.Sprintf(`{"kind":"Writer","metadata":{"namespace":%q,"name":%q},"spec":{"namespace":"flux-system","delay":%q}}`,
-		k.Namespace, k.Name, delay)
+	h.putWriterWith(k, fmt.Sprintf(`"delay":%q`, delay), confined)
+}
+
+// putWriterWith writes a Writer with fields in its spec.
+func (h *hub) putWriterWith(k api.Key, fields string, confined *api.Confinement) {
+	h.Helper()
+	text := fmt.Sprintf(`{"kind":"Writer","metadata":{"namespace":%q,"name":%q},"spec":{"namespace":"flux-system",%s}}`,
+		k.Namespace, k.Name, fields)
 	row := store.Resource{Key: k, Generation: 1, Object: api.StoredObject(k, []byte(text)), Confined: confined}
 	h.update(func(tx *store.Tx) error { return store.Resources.Put(tx, k.Path(), row) })
 }
@@ -187,6 +194,38 @@ func TestSelected_delay(t *testing.T) {
 		h.wantWrites("before the delay is over")
 		h.pass(3 * time.Minute)
 		h.wantWrites("after the delay", "a=a2 b=b2")
+		h.remote.set(a, "a3", nil)
+		h.pass(2 * time.Minute)
+		h.wantWrites("before the delay is over again")
+		h.putWriter(writerKey(""), "1s", nil)
+		h.pass(2 * time.Second)
+		h.wantWrites("with a shorter delay", "a=a3 b=b2")
+	})
+}
+
+// TestSelected_offline has a source that needs its server's last content only: neither a server that asks to wait nor a
+// Secret that is not there keeps it from a change.
+func TestSelected_offline(t *testing.T) {
+	play(t, func(h *hub) {
+		h.remote.set("", "written", nil)
+		path := store.CredentialPath("flux-system", "git")
+		h.putSecret(path, map[string][]byte{"username": []byte("u"), "password": []byte("p")})
+		h.put(key("", "fleet"), every("1h"), secret("git"))
+		h.put(key("", "a"), labelled("a", "yes")...)
+		h.putWriterWith(writerKey(""), `"offline":true`, nil)
+		h.pass(time.Second)
+		h.writes()
+		h.remote.set(url, "1", busyUntil("example.com:443", time.Hour))
+		h.put(key("", "fleet"), every("1h"), secret("git"), requested("now"))
+		h.pass(time.Second)
+		h.writes()
+		h.remote.set("https://example.com/a", "a2", nil)
+		h.pass(2 * time.Minute)
+		h.wantWrites("while the server is busy", "a=a2")
+		h.update(func(tx *store.Tx) error { return store.Secrets.Delete(tx, path) })
+		h.remote.set("https://example.com/a", "a3", nil)
+		h.pass(2 * time.Minute)
+		h.wantWrites("without the Secret", "a=a3")
 	})
 }
 

@@ -30,7 +30,7 @@ type result struct {
 // launch starts a fetch in a goroutine of its own.
 func (l *Loop) launch(ctx context.Context, s *scheduled) {
 	s.running = true
-	held := l.busy[s.server.account()]
+	held := l.heldUntil(s)
 	req := source.Request{Object: s.object, Last: s.row.Artifact, Timeout: s.timeout(), Network: l.Network}
 	if s.view.NamedHosts {
 		req.Hosts = append([]string{}, l.RemoteBaseHosts...) // not nil: none is not any
