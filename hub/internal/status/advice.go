@@ -22,8 +22,20 @@ func (f Facts) advice(reason string) string {
 	if reason == condition.DecryptionFailed && f.lacksDecryption() {
 		text = decryptionAdvice
 	}
-	words := strings.NewReplacer("KIND", kind, "CONFIRM", f.confirmation(), "RELEASE", f.releasing(), "NAME", f.name())
+	words := strings.NewReplacer("KIND", kind, "CONFIRM", f.confirmation(), "RELEASE", f.releasing(), "NAME", f.name(),
+		"CREDENTIALS", f.credentials())
 	return words.Replace(text)
+}
+
+// credentials names the Secret with which a source asks its server. A source that asks the server of its input does so
+// with the Secret of the input, and may have another one for a signature.
+func (f Facts) credentials() string {
+	if f.role() == api.SourceRole {
+		if view, err := f.Resource.Object.Source(); err == nil && view.Upstream && len(view.Inputs) > 0 {
+			return "the message names; spec.secretRef is that of " + view.Inputs[0].Key.Local()
+		}
+	}
+	return "spec.secretRef names"
 }
 
 // name returns the name of a source or a release in a command that the advice has, with its flags. For a Cluster or
@@ -64,7 +76,7 @@ func (f Facts) confirmation() string {
 
 // advices has the advice for each reason of shared/condition; api.Kind has that of the other reasons. KIND stands for
 // the kind of the object, CONFIRM for the command that confirms its held removals, RELEASE for the command that ends
-// the pin of its cluster.
+// the pin of its cluster, CREDENTIALS for what names the Secret of a source.
 var advices = map[string]string{
 	// of the hub
 	condition.BuildFailed: "Correct the files in Git; nave build shows the same error without a push, unless it is in " +
@@ -129,7 +141,7 @@ var advices = map[string]string{
 	// of sources
 	condition.FetchFailed: "Check the address, the host and the network; nave reconcile of the Kustomization that " +
 		"names it tries at once. Until then the last content stays in use",
-	condition.AuthenticationFailed: "Check the Secret that spec.secretRef names",
+	condition.AuthenticationFailed: "Check the Secret that CREDENTIALS",
 	condition.VerificationError: "Give the Secret of spec.verify.secretRef the public keys of those who sign, or let " +
 		"them sign; the message says which is missing",
 	condition.RateLimited: "No action is needed: the hub asks again at that time, and sends no other request to the " +

@@ -188,7 +188,7 @@ func (c *causes) input(f Facts, v verdict) (cause, bool) {
 			return cause{key: *owner}, true
 		}
 	}
-	if v.reason != condition.SourceNotReady {
+	if v.reason != condition.SourceNotReady && !c.world.failsAsInput(f, v) {
 		return cause{}, false
 	}
 	list := c.world.inputs(f)

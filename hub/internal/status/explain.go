@@ -216,7 +216,7 @@ func (w *World) addWaits(f Facts, e *adminv1.Explanation) {
 
 // addInputs adds the sources that a source reads and that are not ready.
 func (w *World) addInputs(f Facts, e *adminv1.Explanation) {
-	if e.Reason != condition.SourceNotReady {
+	if e.Reason != condition.SourceNotReady && !w.failsAsInput(f, f.verdict()) {
 		return
 	}
 	for _, source := range w.inputs(f) {
@@ -226,6 +226,19 @@ func (w *World) addInputs(f Facts, e *adminv1.Explanation) {
 				" shows the error of the last attempt"
 		}
 	}
+}
+
+// failsAsInput reports whether a source that asks the server of its input fails because the input does: that is so if
+// both have one reason or one message.
+func (w *World) failsAsInput(f Facts, v verdict) bool {
+	view, err := f.Resource.Object.Source()
+	if err != nil || !view.Upstream || v.ready == condition.True {
+		return false
+	}
+	return slices.ContainsFunc(w.inputs(f), func(input Facts) bool {
+		its := input.verdict()
+		return its.ready == condition.False && (its.reason == v.reason || its.message == v.message)
+	})
 }
 
 // inputs returns the sources that a source reads: each from its cluster or, if the cluster has none, from the hub.
