@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	imagev1 "github.com/fluxcd/image-reflector-controller/api/v1"
@@ -66,7 +67,7 @@ func (p *policy) run(ctx context.Context) (a artifact.Artifact, err error) {
 	if chosen.Digest, err = p.digest(ctx, chosen); err != nil {
 		return a, fmt.Errorf("digest of %s: %w", chosen, source.Classify(err, p.Classify))
 	}
-	return p.put(ctx, chosen, p.notice(choice))
+	return p.put(ctx, chosen, tags, p.notice(choice))
 }
 
 // decode reads the objects.
@@ -156,8 +157,9 @@ func (p *policy) notice(c image.Choice) string {
 	return strings.Join(notices, "; ")
 }
 
-// put makes the artifact of an image.
-func (p *policy) put(ctx context.Context, chosen image.Reference, notice string) (a artifact.Artifact, err error) {
+// put makes the artifact of an image that was chosen among tags.
+func (p *policy) put(ctx context.Context, chosen image.Reference, tags []string, notice string) (a artifact.Artifact,
+	err error) {
 	previous := p.last()
 	if p.IsLast(chosen.String(), artifact.Verification{}) {
 		a, previous = *p.Last, previousOf(*p.Last)
@@ -168,19 +170,25 @@ func (p *policy) put(ctx context.Context, chosen image.Reference, notice string)
 		if err != nil {
 			return a, err
 		}
+		a.Summary = summary(chosen, previous, tags)
 	}
-	a.Notice, a.Summary = notice, summary(chosen, previous)
+	a.Notice = notice
 	a.Status, err = statusOf(chosen, previous)
 	return a, err
 }
 
-// summary returns Flux's message of an ImagePolicy.
-func summary(chosen, previous image.Reference) string {
+// summary returns Flux's message of an ImagePolicy. It also says if the previous tag is not there any more, because
+// then the chosen one may be an older version.
+func summary(chosen, previous image.Reference, tags []string) string {
 	text := fmt.Sprintf("Latest image tag for %s resolved to %s", chosen.Name, chosen.Tag)
 	if chosen.Digest != "" {
 		text += " with digest " + chosen.Digest
 	}
-	if previous.Name != "" {
+	switch {
+	case previous.Name == "":
+	case previous.Name == chosen.Name && !slices.Contains(tags, previous.Tag):
+		text += fmt.Sprintf(" (previously %s, which is no longer among the tags)", previous)
+	default:
 		text += fmt.Sprintf(" (previously %s)", previous)
 	}
 	return text

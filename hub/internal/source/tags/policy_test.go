@@ -143,6 +143,18 @@ func TestPolicies(t *testing.T) {
 	if s := w.status(back); s.LatestRef.Tag != "1.0.0" || s.ObservedPreviousRef.Tag != "1.1.0" {
 		t.Errorf("after the tag is deleted: %s", back.Status)
 	}
+	const gone = "Latest image tag for ghcr.io/org/app resolved to 1.0.0 (previously ghcr.io/org/app:1.1.0, which is no " +
+		"longer among the tags)"
+	if back.Summary != gone {
+		t.Errorf("after the tag is deleted: %s", back.Summary)
+	}
+	if same := w.must(newest, "1.0.0 2.0.0-rc.1", &back); same != back {
+		t.Errorf("got %+v, want %+v", same, back)
+	}
+	w.image = "ghcr.io/org/other"
+	if other := w.must(newest, "1.2.0", &back); !strings.HasSuffix(other.Summary, "(previously ghcr.io/org/app:1.0.0)") {
+		t.Errorf("of another image: %s", other.Summary)
+	}
 }
 
 // TestPolicies_errors has the reason of the policy, and names tags.
