@@ -23,6 +23,7 @@ var ociCommands = map[string]command{
 	"cosign":    cosign,       // cosign KEY REPOSITORY: signs the last push; makes KEY and KEY.pub if missing
 	"secret":    secretOfFile, // secret NAME KEY FILE: the hub gets a Secret whose key has the content of a file
 	"retag":     retagCommand, // retag REPOSITORY TAG FROM: a tag means what another one means
+	"registry":  registry,     // registry break | heal | password WORD | delete REPOSITORY TAG
 }
 
 // hasRegistry reports whether this machine can serve an OCI registry. Where CI=true it must.
@@ -72,6 +73,24 @@ func retagCommand(_ context.Context, s *story, args []string) error {
 		return errors.New("retag REPOSITORY TAG FROM")
 	}
 	return s.registry.Tag(args[0], args[1], args[2])
+}
+
+func registry(_ context.Context, s *story, args []string) error {
+	switch {
+	case s.registry == nil:
+		return errNoRegistry
+	case len(args) == 1 && args[0] == "break":
+		s.registry.Break()
+	case len(args) == 1 && args[0] == "heal":
+		s.registry.Heal()
+	case len(args) == 2 && args[0] == "password":
+		return s.registry.SetPassword(args[1])
+	case len(args) == 3 && args[0] == "delete":
+		return s.registry.Delete(args[1], args[2])
+	default:
+		return errors.New("registry break | heal | password WORD | delete REPOSITORY TAG")
+	}
+	return nil
 }
 
 // cosign signs what was pushed last as cosign sign --key does.

@@ -33,9 +33,11 @@ func init() {
 		"join": join,       // join CLUSTER [FLAG of cluster add…]
 		// rejoin CLUSTER [as NAME] [FLAG…]: a new join manifest for a spoke that is there, or one of another cluster
 		"rejoin": rejoin,
-		"spoke":  spoke,      // spoke CLUSTER start | stop | kill | wipe | spoil | forget
-		"commit": commit,     // commit [-to REPOSITORY] MESSAGE: the repository becomes as the folder of its name
-		"git":    gitCommand, // git break error|drop|stall | heal
+		"spoke":  spoke,  // spoke CLUSTER start | stop | kill | wipe | spoil | forget
+		"commit": commit, // commit [-to REPOSITORY] MESSAGE: the repository becomes as the folder of its name
+		// git break error|drop|stall | heal: the fleet's server; git refuse REPOSITORY MESSAGE | accept REPOSITORY: pushes to
+		// it; git password REPOSITORY WORD: another one from now on
+		"git": gitCommand,
 		// gitserver NAME [USER PASSWORD]: another server with a repository; sets $NAME_url and $NAME_host
 		"gitserver":  gitServer,
 		"fileserver": fileServer,  // fileserver FOLDER: serves it over HTTP; sets $FOLDER_url and $FOLDER_host

@@ -35,10 +35,11 @@ type story struct {
 	fleet        *harness.Fleet // nil before "hub start"
 	spokes       map[string]*harness.Spoke
 	repositories map[string]*gittest.Repository
-	disks        map[string]*harness.Disk // by "hub" or the cluster
-	registry     *ocitest.Server          // nil before "ociserver"
-	buckets      *s3test.Server           // nil before "bucket"
-	pushed       string                   // the digest of the last "push"
+	gitServers   map[string]*gittest.Server // of "gitserver", by the repository
+	disks        map[string]*harness.Disk   // by "hub" or the cluster
+	registry     *ocitest.Server            // nil before "ociserver"
+	buckets      *s3test.Server             // nil before "bucket"
+	pushed       string                     // the digest of the last "push"
 	cleanups     []func() error
 
 	age, pgp *sopstest.Key
@@ -59,7 +60,7 @@ func newStory(tb testing.TB, dir, work string) (*story, error) {
 	s := &story{
 		tb: tb, dir: dir, work: work,
 		spokes: map[string]*harness.Spoke{}, repositories: map[string]*gittest.Repository{}, remembered: map[string]string{},
-		disks: map[string]*harness.Disk{}, begun: map[string]*begun{},
+		disks: map[string]*harness.Disk{}, begun: map[string]*begun{}, gitServers: map[string]*gittest.Server{},
 	}
 	return s, os.MkdirAll(dir, 0o700)
 }
@@ -286,10 +287,27 @@ func gitCommand(_ context.Context, s *story, args []string) error {
 		s.fleet.Git.Heal()
 	case len(args) == 2 && args[0] == "break" && faults[args[1]] != gittest.None:
 		s.fleet.Git.Break(faults[args[1]])
+	case len(args) > 1 && s.repositories[args[1]] != nil:
+		return s.configureGit(args[0], args[1], args[2:])
 	default:
-		return errors.New("git break error|drop|stall | git heal")
+		return errors.New("git break error|drop|stall | heal | refuse|accept|password REPOSITORY")
 	}
 	return nil
+}
+
+// configureGit changes what a repository, or its server, lets clients do.
+func (s *story) configureGit(verb, name string, args []string) error {
+	repository, server := s.repositories[name], s.gitServers[name]
+	switch {
+	case verb == "refuse" && len(args) == 1:
+		return repository.Refuse(args[0])
+	case verb == "accept" && len(args) == 0:
+		return repository.Accept()
+	case verb == "password" && len(args) == 1 && server != nil:
+		server.SetPassword(args[0])
+		return nil
+	}
+	return errors.New("git refuse REPOSITORY MESSAGE | accept REPOSITORY | password REPOSITORY WORD")
 }
 
 func gitServer(_ context.Context, s *story, args []string) error {
@@ -306,7 +324,7 @@ func gitServer(_ context.Context, s *story, args []string) error {
 	if err != nil {
 		return err
 	}
-	s.repositories[args[0]] = repository
+	s.repositories[args[0]], s.gitServers[args[0]] = repository, server
 	address, err := url.Parse(repository.URL())
 	if err != nil {
 		return err

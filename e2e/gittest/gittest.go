@@ -71,6 +71,7 @@ type Server struct {
 	base      string
 	authority *authority
 	fault     atomic.Int32
+	password  atomic.Pointer[string]
 	requests  atomic.Int64
 	healed    atomic.Pointer[chan struct{}]
 	done      chan struct{}
@@ -83,6 +84,7 @@ func Start(options Options) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{options: options, dir: options.Dir, done: make(chan struct{})}
+	s.password.Store(&options.Password)
 	s.reopen()
 	if s.dir == "" {
 		s.temporary = true
@@ -189,7 +191,8 @@ func (s *Server) authenticate(next http.Handler) http.Handler {
 	o := s.options
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		user, password, _ := r.BasicAuth()
-		if (o.Username != "" || o.Password != "") && !(equal(user, o.Username) && equal(password, o.Password)) {
+		wanted := *s.password.Load()
+		if (o.Username != "" || wanted != "") && !(equal(user, o.Username) && equal(password, wanted)) {
 			w.Header().Set("WWW-Authenticate", `Basic realm="gittest"`)
 			http.Error(w, "wrong user name or password", http.StatusUnauthorized)
 			return
@@ -244,6 +247,9 @@ func (s *Server) ClientCertificate() (certificate, key []byte, err error) {
 	}
 	return s.authority.issuePEM()
 }
+
+// SetPassword changes the password that is demanded of Options.Username.
+func (s *Server) SetPassword(password string) { s.password.Store(&password) }
 
 // Break makes the server fail in the given way until Heal.
 func (s *Server) Break(f Fault) { s.fault.Store(int32(f)) }

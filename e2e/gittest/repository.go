@@ -78,6 +78,17 @@ func (r *Repository) Configure(key, value string) error {
 	return err
 }
 
+// Refuse makes the served repository refuse every push with a message, by a hook, until Accept.
+func (r *Repository) Refuse(message string) error {
+	hook := "#!/bin/sh\ncat >&2 <<'EOF'\n" + message + "\nEOF\nexit 1\n"
+	return os.WriteFile(r.hook(), []byte(hook), 0o755)
+}
+
+// Accept ends what Refuse began.
+func (r *Repository) Accept() error { return os.Remove(r.hook()) }
+
+func (r *Repository) hook() string { return filepath.Join(r.bare, "hooks", "pre-receive") }
+
 // Commit writes files, by their slash-separated paths, beside what is there, commits everything on the current branch
 // and pushes it. It returns the commit's hash.
 func (r *Repository) Commit(files map[string]string, message string) (string, error) {

@@ -83,6 +83,8 @@ type Server struct {
 	ended    chan error
 	front    *httptest.Server
 	requests atomic.Int64
+	broken   atomic.Bool
+	password atomic.Pointer[string]
 }
 
 // Start starts a registry. ErrNoRegistry: there is none on this machine.
@@ -96,6 +98,7 @@ func Start(o Options) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{options: o, dir: dir, ended: make(chan error, 1)}
+	s.password.Store(&o.Password)
 	if err := s.start(program); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
@@ -139,21 +142,27 @@ func (s *Server) configure() (string, error) {
 		"storage: {filesystem: {rootdirectory: %s}, delete: {enabled: true}}\n"+
 		"http: {net: unix, addr: %s, relativeurls: true}\n", filepath.Join(s.dir, "data"), s.socket())
 	if s.options.Username != "" && !s.options.Token {
-		hash, err := bcrypt.GenerateFromPassword([]byte(s.options.Password), bcrypt.MinCost)
-		if err != nil {
+		if err := s.writePassword(); err != nil {
 			return "", err
 		}
-		passwords := filepath.Join(s.dir, "htpasswd")
-		if err := os.WriteFile(passwords, fmt.Appendf(nil, "%s:%s\n", s.options.Username, hash), 0o600); err != nil {
-			return "", err
-		}
-		config += "auth: {htpasswd: {realm: ocitest, path: " + passwords + "}}\n"
+		config += "auth: {htpasswd: {realm: ocitest, path: " + s.passwords() + "}}\n"
 	}
 	path := filepath.Join(s.dir, "config.yml")
 	return path, os.WriteFile(path, []byte(config), 0o600)
 }
 
-// serve starts the front. It is, from outside in: count, the caller's own, tokens, the registry.
+func (s *Server) passwords() string { return filepath.Join(s.dir, "htpasswd") }
+
+// writePassword writes the file that the program reads again when it changes.
+func (s *Server) writePassword() error {
+	hash, err := bcrypt.GenerateFromPassword([]byte(*s.password.Load()), bcrypt.MinCost)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(s.passwords(), fmt.Appendf(nil, "%s:%s\n", s.options.Username, hash), 0o600)
+}
+
+// serve starts the front. It is, from outside in: count, Break, the caller's own, tokens, the registry.
 func (s *Server) serve() {
 	var h http.Handler = &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
@@ -173,6 +182,9 @@ func (s *Server) serve() {
 	}
 	s.front = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.requests.Add(1)
+		if s.broken.Load() {
+			panic(http.ErrAbortHandler)
+		}
 		h.ServeHTTP(w, r)
 	}))
 	s.front.Config.ErrorLog = log.New(io.Discard, "", 0)
@@ -192,7 +204,7 @@ func (s *Server) authenticate(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		user, password, _ := r.BasicAuth()
 		switch {
-		case r.URL.Path == TokenPath && user == s.options.Username && password == s.options.Password:
+		case r.URL.Path == TokenPath && user == s.options.Username && password == *s.password.Load():
 			fmt.Fprintf(w, `{"token": %q}`, token)
 		case r.URL.Path == TokenPath:
 			http.Error(w, `{"errors":[{"code":"UNAUTHORIZED"}]}`, http.StatusUnauthorized)
@@ -230,7 +242,22 @@ func (s *Server) ClientCertificate() (certificate, key []byte, err error) {
 
 // DockerConfig returns a Docker configuration with the credentials.
 func (s *Server) DockerConfig() string {
-	return fmt.Sprintf(`{"auths":{%q:{"username":%q,"password":%q}}}`, s.Host(), s.options.Username, s.options.Password)
+	return fmt.Sprintf(`{"auths":{%q:{"username":%q,"password":%q}}}`, s.Host(), s.options.Username, *s.password.Load())
+}
+
+// Break closes every connection without an answer, until Heal.
+func (s *Server) Break() { s.broken.Store(true) }
+
+// Heal ends what Break began.
+func (s *Server) Heal() { s.broken.Store(false) }
+
+// SetPassword changes the password that is demanded of Options.Username.
+func (s *Server) SetPassword(password string) error {
+	s.password.Store(&password)
+	if s.options.Token {
+		return nil
+	}
+	return s.writePassword()
 }
 
 // Close ends the registry and removes what it stored.
@@ -251,7 +278,7 @@ func (s *Server) Options() []remote.Option {
 		transport.TLSClientConfig.Certificates = s.front.TLS.Certificates
 	}
 	if s.options.Username != "" {
-		auth := &authn.Basic{Username: s.options.Username, Password: s.options.Password}
+		auth := &authn.Basic{Username: s.options.Username, Password: *s.password.Load()}
 		options = append(options, remote.WithAuth(auth))
 	}
 	return options
@@ -350,6 +377,19 @@ func (s *Server) Tag(repository, tag, from string) error {
 		return err
 	}
 	return remote.Tag(known.Context().Tag(tag), d, s.Options()...)
+}
+
+// Delete deletes a tag of a repository, and with it all other tags of its image.
+func (s *Server) Delete(repository, tag string) error {
+	known, err := s.Reference(repository + ":" + tag)
+	if err != nil {
+		return err
+	}
+	d, err := remote.Head(known, s.Options()...)
+	if err != nil {
+		return err
+	}
+	return remote.Delete(known.Context().Digest(d.Digest.String()), s.Options()...)
 }
 
 // Sign signs a digest of a repository as cosign sign --key does, and stores the signature beside the artifact at.
