@@ -66,7 +66,7 @@ lives | diff lives-before -
 	{"\n## An operator's configuration\n", `
 certificate east | diff east-before - && ! certificate west | diff -q west-before -
 `},
-	{"\nThen `nave apply` each of them", `
+	{"\n`nave explain` names the Secrets", `
 lives | diff lives-before -
 sed -i 's/later/welcome/' fleet/apps/greeting.yaml
 git -C fleet commit -qam last && git -C fleet push -q origin main

@@ -74,6 +74,7 @@ const (
 	DependencyCycle     = "DependencyCycle"     // dependsOn leads back to the Kustomization
 	SelfRenderEndless   = "SelfRenderEndless"   // the Kustomization renders itself differently each time
 	ApplicationTooLarge = "ApplicationTooLarge" // the last Application stays
+	SecretUnreadable    = "SecretUnreadable"    // of a Secret of the hub: the vault's key does not open it
 	CapabilitiesUnknown = "CapabilitiesUnknown" // a chart waits for the spoke to report what its API server serves
 )
 

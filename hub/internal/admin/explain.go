@@ -139,7 +139,12 @@ func (s *Server) Explain(ctx context.Context, r *adminv1.ExplainRequest) (*admin
 	if err != nil {
 		return nil, s.fail(err)
 	}
-	response := &adminv1.ExplainResponse{Explanations: fold.Explain(world, key), Encryption: encryption}
+	unreadable, err := s.unreadable(ctx, key)
+	if err != nil {
+		return nil, s.fail(err)
+	}
+	response := &adminv1.ExplainResponse{Explanations: append(fold.Explain(world, key), unreadable...),
+		Encryption: encryption}
 	if worldOf(key) == "" {
 		response.OfClusters = uint32(world.CountClusters())
 	}

@@ -3,6 +3,7 @@ package admin
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -18,6 +19,7 @@ import (
 	fold "github.com/navefleet/nave/hub/internal/status"
 	"github.com/navefleet/nave/hub/internal/store"
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
+	"github.com/navefleet/nave/shared/condition"
 	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/shared/wording"
 )
@@ -150,4 +152,31 @@ func showSecret(key api.Key, row store.Secret) (*adminv1.Object, error) {
 	}
 	return &adminv1.Object{Key: fold.KeyMessage(key), Json: data,
 		GivenBy: adminv1.GivenBy_GIVEN_BY_OPERATORS}, nil
+}
+
+// unreadable explains the hub's Secrets, of those that a key asks for, that the vault's key does not open.
+func (s *Server) unreadable(ctx context.Context, key api.Key) (found []*adminv1.Explanation, err error) {
+	if key.Cluster != "" || key.Kind != "" && key.Role() != api.CredentialRole {
+		return nil, nil
+	}
+	prefix := ""
+	if key.Namespace != "" {
+		prefix = store.CredentialPath(key.Namespace, key.Name)
+	}
+	err = s.store.View(ctx, func(tx *store.Tx) error {
+		found = nil
+		return store.Secrets.Scan(tx, prefix, func(path string, row store.Secret) error {
+			_, err := s.vault.Open(path, row.Sealed)
+			if err == nil || key.Name != "" && path != prefix {
+				return nil
+			}
+			found = append(found, &adminv1.Explanation{
+				Object: fold.KeyMessage(store.CredentialKey(path)), Reason: condition.SecretUnreadable,
+				Cause: condition.SecretUnreadable, Message: "it was encrypted with another vault.key than the hub has",
+				Advice: "nave apply it again, or restore the vault.key that was made with the store.",
+			})
+			return nil
+		})
+	})
+	return found, err
 }

@@ -2,6 +2,8 @@ package admin
 
 import (
 	"bytes"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -10,7 +12,41 @@ import (
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/store"
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
+	"github.com/navefleet/nave/shared/condition"
 )
+
+// TestExplain_newVault names the Secrets that a new vault's key does not open, until they are applied again.
+func TestExplain_newVault(t *testing.T) {
+	r := newRig(t)
+	explained := func(key *adminv1.ObjectKey) (names []string) {
+		t.Helper()
+		answer, err := r.Explain(t.Context(), &adminv1.ExplainRequest{Key: key})
+		must(t, err)
+		for _, e := range answer.Explanations {
+			if e.Reason == condition.SecretUnreadable {
+				names = append(names, e.Object.Name+" "+e.Reason)
+			}
+		}
+		return names
+	}
+	r.apply(credentialsYAML + "---" + source)
+	if got := explained(nil); len(got) != 0 {
+		t.Errorf("with the vault's key: %q", got)
+	}
+	vault, err := store.NewVault(filepath.Join(t.TempDir(), "vault.key"))
+	must(t, err)
+	r.server.vault = vault
+	for _, key := range []*adminv1.ObjectKey{nil, {Namespace: "flux-system"},
+		{Kind: "secret", Namespace: "flux-system", Name: "git"}} {
+		if got := explained(key); !slices.Equal(got, []string{"git SecretUnreadable"}) {
+			t.Errorf("%v: %q", key, got)
+		}
+	}
+	r.apply(credentialsYAML)
+	if got := explained(nil); len(got) != 0 {
+		t.Errorf("applied again: %q", got)
+	}
+}
 
 // TestSecretBinding binds a Secret by its annotations, shows the binding, and unbinds it.
 func TestSecretBinding(t *testing.T) {
