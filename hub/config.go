@@ -46,6 +46,9 @@ type Config struct {
 	// CredentialProviderConfig is a file with a CredentialProviderConfig of the kubelet, and CredentialProviderBinDir the
 	// folder of its programs. They give the credentials of OCIRepositories with a provider. Empty: none.
 	CredentialProviderConfig, CredentialProviderBinDir string
+	// DockerCredentialHelperDir is a folder of credential helpers of Docker, which Docker configurations in Secrets of
+	// operators' sources may name. Empty: none.
+	DockerCredentialHelperDir string
 
 	// CredentialHelpers are commands that return credentials of clouds, as PROVIDER=COMMAND (fetch.ParseHelpers).
 	CredentialHelpers []string

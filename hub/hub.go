@@ -143,7 +143,8 @@ func (h *Hub) build() error {
 	network, err3 := h.network()
 	plugins, err4 := h.plugins()
 	helpers, err5 := fetch.ParseHelpers(c.CredentialHelpers)
-	if err := errors.Join(err, err2, err3, err4, err5); err != nil {
+	dockerHelpers, err6 := h.dockerHelpers()
+	if err := errors.Join(err, err2, err3, err4, err5, err6); err != nil {
 		return err
 	}
 	if c.Trace.URL != "" {
@@ -153,7 +154,7 @@ func (h *Hub) build() error {
 	h.fetch = fetch.New(fetch.Config{
 		Store: h.store, Vault: h.vault, Artifacts: artifacts, Fetcher: fetcher, Network: network, Plugins: plugins,
 		RemoteBaseHosts: c.RemoteBaseHosts, NoCrossNamespaceRefs: c.NoCrossNamespaceRefs, Helpers: helpers,
-		Log: c.Log, Metrics: h.registry, Trace: h.trace, Now: c.Now,
+		DockerHelpers: dockerHelpers, Log: c.Log, Metrics: h.registry, Trace: h.trace, Now: c.Now,
 	})
 	h.plan = plan.New(plan.Config{
 		Store: h.store, Artifacts: artifacts, Renderer: renderer,
@@ -240,6 +241,19 @@ func (h *Hub) plugins() (func(context.Context, string) (source.Secret, error), e
 		return nil, err
 	}
 	return p.Credentials, nil
+}
+
+// dockerHelpers returns a function that gets credentials from credential helpers of Docker. If no folder of them is
+// configured, dockerHelpers returns nil.
+func (h *Hub) dockerHelpers() (func(ctx context.Context, name, server string) (source.DockerConfig, error), error) {
+	if h.config.DockerCredentialHelperDir == "" {
+		return nil, nil
+	}
+	helpers, err := plugin.LoadDockerHelpers(h.config.DockerCredentialHelperDir)
+	if err != nil {
+		return nil, err
+	}
+	return helpers.Credentials, nil
 }
 
 // network returns the policy for the servers that sources may name, which never includes the hub itself.

@@ -83,10 +83,13 @@ func addSourceFlags(f *pflag.FlagSet, c *hub.Config) {
 		"address, range or host of servers that no source may name, such as 10.1.0.0/16 or internal.example.com, which "+
 			"stands for all hosts below it, too (repeatable; wins over --allow-source-address)")
 	f.StringVar(&c.CredentialProviderConfig, "credential-provider-config", "",
-		"file with a CredentialProviderConfig of the kubelet: programs that give the credentials of OCIRepositories with "+
-			"spec.provider aws, azure or gcp")
+		"file with a CredentialProviderConfig of the kubelet: programs that give the credentials of sources on OCI "+
+			"registries with spec.provider aws, azure or gcp")
 	f.StringVar(&c.CredentialProviderBinDir, "credential-provider-bin-dir", "",
 		"folder of the programs that --credential-provider-config names")
+	f.StringVar(&c.DockerCredentialHelperDir, "docker-credential-helper-dir", "",
+		"folder of Docker's credential helpers, docker-credential-NAME, that a Secret of type "+
+			"kubernetes.io/dockerconfigjson may name in credHelpers and credsStore")
 	f.StringArrayVar(&c.CredentialHelpers, "git-credential-helper", nil,
 		"PROVIDER=COMMAND: a git credential helper for GitRepositories with this spec.provider, aws or azure (repeatable)")
 }

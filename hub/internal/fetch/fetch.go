@@ -47,6 +47,9 @@ type Config struct {
 	NoCrossNamespaceRefs bool
 	// Plugins returns the credentials for a URL by the credential provider plugins; nil: there are none.
 	Plugins func(ctx context.Context, url string) (source.Secret, error)
+	// DockerHelpers returns the credentials for a server by a credential helper of Docker; nil: there are none.
+	DockerHelpers func(ctx context.Context, name, server string) (source.DockerConfig, error)
+
 	Helpers Helpers               // know credentials for Git and spec.provider
 	Log     *slog.Logger          // nil: slog.Default
 	Metrics prometheus.Registerer // nil: none

@@ -149,6 +149,7 @@ type hub struct {
 	now     func() time.Time // of the loop; nil: time.Now
 	stop    func()
 	plugins func(context.Context, string) (source.Secret, error)
+	docker  func(ctx context.Context, name, server string) (source.DockerConfig, error)
 	metrics *prometheus.Registry // of the loop
 }
 
@@ -173,7 +174,7 @@ func play(t *testing.T, story func(h *hub)) {
 func (h *hub) start() {
 	h.disk, h.metrics = artifact.New(h.dir), prometheus.NewRegistry()
 	loop := fetch.New(fetch.Config{
-		Store: h.store, Vault: h.vault, Artifacts: h.disk, Fetcher: h.remote, Plugins: h.plugins,
+		Store: h.store, Vault: h.vault, Artifacts: h.disk, Fetcher: h.remote, Plugins: h.plugins, DockerHelpers: h.docker,
 		Log: slog.New(slog.DiscardHandler), Metrics: h.metrics, Now: h.now,
 	})
 	if err := loop.Recover(h.Context()); err != nil {

@@ -3,6 +3,7 @@ package fetch
 import (
 	"context"
 	"fmt"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -49,6 +50,9 @@ func (l *Loop) credentials(ctx context.Context, url string, secrets []secret) (m
 		}
 		if opened[s.Field], err = l.Vault.Open(name, row.Sealed); err != nil {
 			return nil, nil, fmt.Errorf("%w: Secret %s: %w", source.ErrAuthentication, name, err)
+		}
+		if opened[s.Field], err = l.completed(ctx, url, s, opened[s.Field]); err != nil {
+			return nil, nil, fmt.Errorf("Secret %s: %w", name, err)
 		}
 		bindings[s.Field] = row.Binding
 	}
@@ -110,6 +114,33 @@ func (l *Loop) pluginCredentials(ctx context.Context, by server) (source.Secret,
 			"--credential-provider-config, or name a Secret in spec.secretRef", source.ErrAuthentication)
 	}
 	return l.Plugins(ctx, by.view.URL)
+}
+
+// completed returns the data of a Secret with the credentials that a credential helper gives, if the Secret's Docker
+// configuration names one for the registry of a URL instead of having credentials. A helper acts with the identity of
+// the hub, so only the operators' own sources may use one.
+func (l *Loop) completed(ctx context.Context, address string, s secret, data source.Secret) (source.Secret, error) {
+	u, err := url.Parse(address)
+	if s.Field != "spec.secretRef" || err != nil {
+		return data, nil // the fetcher tells of a bad URL
+	}
+	name, server := source.CredentialHelper(data, u.Host, strings.Trim(u.Path, "/"))
+	switch {
+	case name == "":
+		return data, nil
+	case s.bound:
+		return nil, fmt.Errorf("%w: its credential helper %s uses the identity of the hub, which only the hub's own sources "+
+			"may use; give the Secret auths for %s", source.ErrAccess, source.Quote(name), u.Host)
+	case l.DockerHelpers == nil:
+		return nil, fmt.Errorf("%w: it names the credential helper %s, and the hub runs none; start it with "+
+			"--docker-credential-helper-dir, or give the Secret auths for %s", source.ErrAuthentication, source.Quote(name),
+			u.Host)
+	}
+	found, err := l.DockerHelpers(ctx, name, server)
+	if err != nil {
+		return nil, err
+	}
+	return source.WithCredentials(data, found)
 }
 
 // servers returns the servers that a composition may ask for parts, with their credentials.

@@ -20,13 +20,19 @@ func confined(row *store.Resource, _ map[string]any) {
 // bind writes a Secret with a password that tells it apart, and with annotations.
 func (h *hub) bind(name, hosts, namespaces string) {
 	h.Helper()
+	h.bindData(name, hosts, namespaces, map[string][]byte{"username": []byte("u"), "password": []byte("of " + name)})
+}
+
+// bindData writes a Secret with annotations.
+func (h *hub) bindData(name, hosts, namespaces string, data map[string][]byte) {
+	h.Helper()
 	annotations := map[string]string{api.HostsAnnotation: hosts, api.NamespacesAnnotation: namespaces}
 	maps.DeleteFunc(annotations, func(_, value string) bool { return value == "" })
 	binding, err := api.ReadBinding(annotations)
 	if err != nil {
 		h.Fatal(err)
 	}
-	sealed, err := h.vault.Seal(name, map[string][]byte{"username": []byte("u"), "password": []byte("of " + name)})
+	sealed, err := h.vault.Seal(name, data)
 	if err != nil {
 		h.Fatal(err)
 	}
@@ -207,6 +213,62 @@ func TestPlugin(t *testing.T) {
 				o := h.condition(k)
 				if got := h.passwords(); got != c.want || o.Reason != c.reason || !strings.Contains(o.Message, c.told) {
 					t.Errorf("password %q, condition %+v", got, o)
+				}
+			})
+		})
+	}
+}
+
+// TestDockerHelper runs the credential helper that the Secret of an operator's source names, and none for anybody else.
+func TestDockerHelper(t *testing.T) {
+	named := func(_ *store.Resource, spec map[string]any) { spec["secretRef"] = map[string]any{"name": "images"} }
+	ran := false
+	helper := func(_ context.Context, name, server string) (source.DockerConfig, error) {
+		ran = true
+		return source.DockerConfig{server: {Username: "u", Password: name + " for " + server}}, nil
+	}
+	refuse := func(_ context.Context, _, _ string) (source.DockerConfig, error) {
+		return nil, fmt.Errorf("%w: no answer", source.ErrAuthentication)
+	}
+	const config = `{"credsStore": "test"}`
+	const own = `{"auths": {"example.com": {"username": "u", "password": "own"}}, "credsStore": "test"}`
+	for name, c := range map[string]struct {
+		config, cluster string
+		options         []option
+		helper          func(ctx context.Context, name, server string) (source.DockerConfig, error)
+		want            string // the password; empty: refused
+		reason, told    string
+	}{
+		"operator":        {config, "", nil, helper, "test for example.com", "Succeeded", ""},
+		"own_credentials": {own, "", nil, nil, "own", "Succeeded", ""},
+		"none":            {config, "", nil, nil, "", "AuthenticationFailed", "--docker-credential-helper-dir"},
+		"fails":           {config, "", nil, refuse, "", "AuthenticationFailed", "Secret team/images: authentication failed: no answer"},
+		"cluster":         {config, "east", nil, helper, "", "AccessDenied", "give the Secret auths for example.com"},
+		"tenant":          {config, "", []option{confined}, helper, "", "AccessDenied", "give the Secret auths"},
+		"tenants_own":     {own, "", []option{confined}, helper, "own", "Succeeded", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			play(t, func(h *hub) {
+				h.stop()
+				h.docker, ran = c.helper, false
+				h.start()
+				h.bindData("team/images", "example.com", "team", map[string][]byte{source.DockerConfigKey: []byte(c.config)})
+				k := api.Key{Cluster: c.cluster, Kind: api.OCIRepositoryKind, Namespace: "team", Name: "x"}
+				h.put(k, append([]option{named}, c.options...)...)
+				o, got := h.condition(k), ""
+				if calls := h.remote.calls; len(calls) > 0 {
+					config, err := source.ReadDockerConfig(calls[0].auth)
+					if err != nil {
+						t.Fatal(err)
+					}
+					a, _ := config.For("example.com", "x")
+					got = a.Password
+				}
+				if got != c.want || o.Reason != c.reason || !strings.Contains(o.Message, c.told) {
+					t.Errorf("password %q, condition %+v", got, o)
+				}
+				if wants := name == "operator"; ran != wants {
+					t.Errorf("a helper ran: %t, want %t", ran, wants)
 				}
 			})
 		})

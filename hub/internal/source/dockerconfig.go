@@ -35,22 +35,37 @@ func ReadDockerConfig(data Secret) (DockerConfig, error) {
 	return c, nil
 }
 
+// dockerFile is Docker's config.json.
+type dockerFile struct {
+	Auths       map[string]json.RawMessage `json:"auths"`
+	CredHelpers map[string]string          `json:"credHelpers"`
+	CredsStore  string                     `json:"credsStore"`
+}
+
 // readDockerConfig returns nil if the text is not a Docker configuration. Entries without credentials are left out.
 func readDockerConfig(text []byte) DockerConfig {
-	var c struct {
-		Auths map[string]json.RawMessage `json:"auths"`
-	}
-	if json.Unmarshal(text, &c) != nil || c.Auths == nil {
+	var f dockerFile
+	if json.Unmarshal(text, &f) != nil || f.Auths == nil && f.CredHelpers == nil && f.CredsStore == "" {
 		return nil
 	}
+	return f.config()
+}
+
+func (f dockerFile) config() DockerConfig {
 	found := DockerConfig{}
-	for address, raw := range c.Auths {
+	for address, raw := range f.Auths {
 		var a authn.AuthConfig
 		if json.Unmarshal(raw, &a) == nil && a != (authn.AuthConfig{}) {
 			found[address] = a
 		}
 	}
 	return found
+}
+
+// Data returns the configuration as the data of a Secret.
+func (c DockerConfig) Data() (Secret, error) {
+	text, err := json.Marshal(map[string]any{"auths": c})
+	return Secret{DockerConfigKey: text}, err
 }
 
 // For returns the credentials for a repository of a registry, as the kubelet chooses them: those with the longest path
@@ -90,6 +105,45 @@ func splitAddress(address string) (host, rest string) {
 		rest = ""
 	}
 	return strings.ToLower(host), rest
+}
+
+// dockerHub is the address of Docker Hub in Docker configurations.
+const dockerHub = "https://index.docker.io/v1/"
+
+// CredentialHelper returns the name of the credential helper that the Docker configuration of a Secret names for a
+// repository of a registry, and the server to ask it for. The name is empty if there is none, or if the configuration
+// has credentials for the repository itself.
+func CredentialHelper(data Secret, host, repository string) (name, server string) {
+	var f dockerFile
+	if json.Unmarshal(data[DockerConfigKey], &f) != nil {
+		return "", ""
+	}
+	if _, has := f.config().For(host, repository); has {
+		return "", ""
+	}
+	server = strings.ToLower(host)
+	if sameRegistry("docker.io", server) {
+		server = dockerHub
+	}
+	for _, address := range slices.Sorted(maps.Keys(f.CredHelpers)) {
+		if itsHost, _ := splitAddress(address); sameRegistry(itsHost, host) {
+			return f.CredHelpers[address], server
+		}
+	}
+	return f.CredsStore, server
+}
+
+// WithCredentials returns the data of a Secret whose Docker configuration has more credentials.
+func WithCredentials(data Secret, more DockerConfig) (Secret, error) {
+	c, err := ReadDockerConfig(data)
+	if err != nil {
+		return nil, err
+	}
+	maps.Copy(c, more)
+	added, err := c.Data()
+	all := maps.Clone(data)
+	maps.Copy(all, added)
+	return all, err
 }
 
 // sameRegistry reports whether a pattern, whose labels may be *, names a host. Docker Hub has several names.

@@ -54,3 +54,37 @@ func TestConceal_docker_config(t *testing.T) {
 		t.Errorf("got %s", got)
 	}
 }
+
+// TestCredentialHelper asks a helper only for a registry for which the configuration has no credentials itself.
+func TestCredentialHelper(t *testing.T) {
+	const config = `{"auths": {"ghcr.io": {"auth": "aHViOnA="}, "stored.example.com": {}},
+		"credHelpers": {"1.dkr.ecr.eu.amazonaws.com": "ecr-login", "ghcr.io": "ghcr", "https://index.docker.io/v1/": "hub"},
+		"credsStore": "pass"}`
+	for name, c := range map[string]struct{ config, host, helper, server string }{
+		"helper":      {config, "1.dkr.ecr.eu.amazonaws.com", "ecr-login", "1.dkr.ecr.eu.amazonaws.com"},
+		"credentials": {config, "ghcr.io", "", ""},
+		"docker_hub":  {config, "docker.io", "hub", "https://index.docker.io/v1/"},
+		"store":       {config, "stored.example.com", "pass", "stored.example.com"},
+		"port":        {config, "ghcr.io:5000", "pass", "ghcr.io:5000"},
+		"no_helper":   {`{"auths": {}}`, "ghcr.io", "", "ghcr.io"},
+		"other_host":  {`{"credHelpers": {"quay.io": "quay"}}`, "ghcr.io", "", "ghcr.io"},
+		"no_json":     {`credsStore`, "ghcr.io", "", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			helper, server := CredentialHelper(Secret{DockerConfigKey: []byte(c.config)}, c.host, "org/app")
+			if helper != c.helper || server != c.server {
+				t.Errorf("got %q for %q, want %q for %q", helper, server, c.helper, c.server)
+			}
+		})
+	}
+	data, err := WithCredentials(Secret{DockerConfigKey: []byte(config), "ca.crt": []byte("ca")},
+		DockerConfig{dockerHub: {Username: "robot", Password: "p"}})
+	if err != nil || string(data["ca.crt"]) != "ca" {
+		t.Fatal(data, err)
+	}
+	c, err := ReadDockerConfig(data)
+	robot, _ := c.For("docker.io", "library/nginx")
+	if hub, _ := c.For("ghcr.io", "org/app"); err != nil || robot.Username != "robot" || hub.Username != "hub" {
+		t.Errorf("got %v, %v", c, err)
+	}
+}

@@ -1,6 +1,6 @@
-// Package plugin asks the kubelet's credential provider plugins for the credentials of registries: programs that speak
-// credentialprovider.kubelet.k8s.io/v1 on their standard input and output, as the clouds publish them. An operator of
-// the hub chooses the programs.
+// Package plugin asks programs for the credentials of registries: the kubelet's credential provider plugins, which
+// speak credentialprovider.kubelet.k8s.io/v1 on their standard input and output, as the clouds publish them, and
+// Docker's credential helpers. An operator of the hub chooses the programs.
 package plugin
 
 import (
@@ -117,7 +117,7 @@ func (p *Plugins) Credentials(ctx context.Context, image string) (source.Secret,
 			return nil, fmt.Errorf("%w: credential provider %s: %w", source.ErrAuthentication, provider.Name, err)
 		}
 		if _, ok := config.For(host, repository); ok {
-			return secretOf(config)
+			return config.Data()
 		}
 	}
 	return nil, fmt.Errorf("%w: no credential provider of the hub has credentials for %s; add one to the file of "+
@@ -131,11 +131,6 @@ func (p provider) matches(host, repository string) bool {
 	}
 	_, ok := patterns.For(host, repository)
 	return ok
-}
-
-func secretOf(config source.DockerConfig) (source.Secret, error) {
-	text, err := json.Marshal(map[string]any{"auths": config})
-	return source.Secret{source.DockerConfigKey: text}, err
 }
 
 // ask returns the answer of a program, which may be one that it gave before.
