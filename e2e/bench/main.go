@@ -46,6 +46,8 @@ var benchmarks = []benchmark{
 		"render.plain_1000_ms", "render.helm_1000_plain_ratio"}, 10 * time.Minute, renderCharts},
 	{[]string{"helm.install_to_ready_ms", "helm.cli_ms", "helm.install_to_ready_ratio"}, 5 * time.Minute, installRelease},
 	{[]string{"image.scan_10000_ms"}, 3 * time.Minute, scanImage},
+	{[]string{"image.tag_to_live_ms", "image.by_hand_ms", "image.tag_to_live_ratio"}, 5 * time.Minute, tagToLive},
+	{[]string{"image.update_tree_ms"}, 4 * time.Minute, updateTree},
 	{[]string{"drift.repair_p50_ms", "drift.repair_p99_ms"}, 4 * time.Minute, driftRepair},
 	{[]string{"spoke.rss_idle_mib", "spoke.rss_1000_mib", "spoke.anon_1000_mib", "hub.rss_1000_mib", "hub.anon_1000_mib",
 		"spoke.rss_1000_restarted_mib"}, 8 * time.Minute, memory},

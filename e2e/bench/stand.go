@@ -53,7 +53,7 @@ func (st *stand) start(ctx context.Context, s setting) (err error) {
 		return err
 	}
 	for _, name := range s.spaces {
-		if err := st.cluster.Apply(ctx, []byte("apiVersion: v1\nkind: Namespace\nmetadata: {name: "+name+"}\n")); err != nil {
+		if err := st.cluster.Apply(ctx, namespaceOf(name)); err != nil {
 			return err
 		}
 	}
@@ -72,6 +72,11 @@ func (st *stand) start(ctx context.Context, s setting) (err error) {
 	}
 	st.spoke, err = st.fleet.Join(ctx, st.cluster, "--label=bench=yes")
 	return err
+}
+
+// namespaceOf is the manifest of a namespace.
+func namespaceOf(name string) []byte {
+	return []byte("apiVersion: v1\nkind: Namespace\nmetadata: {name: " + name + "}\n")
 }
 
 func (st *stand) close() error {
@@ -140,9 +145,12 @@ func newOperator(config string) (*operator, error) {
 }
 
 // fetch asks the hub to look at the repository now; it returns when the hub has taken the request in.
-func (o *operator) fetch(ctx context.Context) error {
-	_, err := o.Reconcile(ctx, &adminv1.ReconcileRequest{Key: &adminv1.ObjectKey{Kind: "GitRepository",
-		Namespace: "flux-system", Name: "hub"}})
+func (o *operator) fetch(ctx context.Context) error { return o.reconcile(ctx, "GitRepository", "hub") }
+
+// reconcile requests the reconciliation of an object of the hub; it returns when the hub has taken the request in.
+func (o *operator) reconcile(ctx context.Context, kind, name string) error {
+	_, err := o.Reconcile(ctx, &adminv1.ReconcileRequest{Key: &adminv1.ObjectKey{Kind: kind, Namespace: "flux-system",
+		Name: name}})
 	if err != nil {
 		return fmt.Errorf("request a reconciliation: %w", err)
 	}
