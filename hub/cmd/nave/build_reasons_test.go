@@ -79,8 +79,8 @@ var beyondBuild = reasonsBy(map[string]string{
 		"GitOperationFailed InvalidCommitSignature InvalidTagSignature ChartPullError IndexationFailed " +
 		"OCIArtifactPullFailed ReadOperationFailed RateLimited Failure ImageUpdateFailed",
 	"it says that the hub has not fetched a source; a build has the folder, or names the flag for it": "ArtifactFailed",
-	"it is of the hub's disk, store or history": "StorageOperationFailed BundleUnread BlobsUnread HubBehind BundleFork " +
-		"BundleRefused ReportsLimited",
+	"it is of the hub's disk, store or history": "StorageOperationFailed SecretUnreadable BundleUnread BlobsUnread " +
+		"HubBehind BundleFork BundleRefused ReportsLimited",
 	"TestStories/sources of hub/internal/plan has it: it needs two trees":      "SourceUnstable",
 	"TestUnstable of hub/internal/plan/graph has it: it needs an earlier walk": "GraphUnstable",
 	"TestPreview_too_large of hub/internal/plan has it":                        "ApplicationTooLarge BundleTooLarge",
