@@ -14,7 +14,8 @@ import (
 
 const traceText = `Trace an object in a cluster, of any kind, to the Kustomization or HelmRelease that gives it, to
 its sources and their revisions, and to the commit with its author and subject. If the cluster has an earlier revision
-than the source, its commit is told, too: the hub keeps those of the last 20 revisions of a source.
+than the source, its commit is told, too: the hub keeps those of the last 20 revisions of a source. If the commit is the
+last one that an ImageUpdateAutomation pushed, the automation is named, with the ImagePolicies whose images it wrote.
 
 Without --cluster the object is looked for in all clusters. If several have it from the same place, the clusters are
 named together, and where they differ, each; if from different places, --cluster chooses.
@@ -47,6 +48,9 @@ func newTraceCommand(s *session) *cobra.Command {
 				}
 				found, err := find(cmd.Context(), want)
 				if err != nil {
+					return err
+				}
+				if err := found.addAutomations(cmd.Context(), client); err != nil {
 					return err
 				}
 				return p.print(printout{value: found, text: found.print})
@@ -96,7 +100,8 @@ type traceStep struct {
 	Author     string `json:"author,omitempty"`
 	CommitTime string `json:"commitTime,omitempty"`
 	Subject    string `json:"subject,omitempty"`
-	Status     string `json:"status,omitempty"` // of Ready, or a word of kstatus
+	Automation string `json:"automation,omitempty"` // that pushed the commit, and its ImagePolicies
+	Status     string `json:"status,omitempty"`     // of Ready, or a word of kstatus
 	Since      string `json:"since,omitempty"`
 	Message    string `json:"message,omitempty"`
 }
@@ -136,8 +141,8 @@ func printStep(out io.Writer, s traceStep, title string) {
 	for _, field := range [][2]string{
 		{title + ":", name}, {"Namespace:", s.Namespace}, {"Cluster:", s.Cluster}, {"Path:", s.Path},
 		{"Chart:", s.Chart}, {"URL:", s.URL}, {"Reference:", s.Reference}, {"Revision:", s.Revision},
-		{"Author:", s.Author}, {"Committed:", s.CommitTime}, {"Subject:", s.Subject}, {"Status:", state},
-		{"Message:", s.Message},
+		{"Author:", s.Author}, {"Committed:", s.CommitTime}, {"Subject:", s.Subject},
+		{"Automation:", s.Automation}, {"Status:", state}, {"Message:", s.Message},
 	} {
 		if field[1] != "" {
 			fmt.Fprintf(out, "%-15s %s\n", field[0], oneLine(field[1]))

@@ -279,6 +279,20 @@ func (tracedHub) Get(_ context.Context, r *adminv1.GetRequest) (*adminv1.GetResp
 	return &adminv1.GetResponse{Object: &adminv1.Object{Key: r.GetKey(), Json: []byte(text)}}, nil
 }
 
+// List has an automation that pushed the commit of the GitRepository, and others.
+func (tracedHub) List(_ context.Context, r *adminv1.ListRequest) (*adminv1.ListResponse, error) {
+	answer := &adminv1.ListResponse{}
+	if r.GetKind() != "ImageUpdateAutomation" {
+		return nil, status.Error(codes.Unimplemented, "not asked for")
+	}
+	for name, commit := range map[string]string{"never": "", "older": "0", "update": "1"} {
+		text := fmt.Sprintf(`{"status":{"lastPushCommit":%q,"lastPush":{"policies":["db","web"]}}}`, commit)
+		answer.Objects = append(answer.Objects, &adminv1.Object{Json: []byte(text),
+			Key: &adminv1.ObjectKey{Kind: r.GetKind(), Namespace: "flux-system", Name: name}})
+	}
+	return answer, nil
+}
+
 func (tracedHub) Published(_ *adminv1.PublishedRequest,
 	stream grpc.ServerStreamingServer[adminv1.PublishedResponse]) error {
 	digest := manifest.DigestOf(nil).String()
@@ -311,7 +325,9 @@ func TestTrace_payload(t *testing.T) {
 	}
 	out, _ = exitOf(t.Context(), config, "trace", "--cluster=east", "hr/podinfo", "-n=apps")
 	if !strings.Contains(out, "Reference:      branch main\nRevision:       main@sha1:1\n"+
-		"Author:         Ada <ada@example.com>\nCommitted:      2026-01-02T03:04:05Z\nSubject:        Begin\n") {
+		"Author:         Ada <ada@example.com>\nCommitted:      2026-01-02T03:04:05Z\nSubject:        Begin\n"+
+		"Automation:     ImageUpdateAutomation flux-system/update, for ImagePolicy flux-system/db, "+
+		"ImagePolicy flux-system/web\n") {
 		t.Errorf("without the commit:\n%s", out)
 	}
 }

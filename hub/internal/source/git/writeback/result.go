@@ -22,6 +22,7 @@ const (
 	maxShown    = 5     // problems in the message of the automation
 	maxProblems = 20    // problems in the status
 	maxProblem  = 200   // bytes of one
+	maxPolicies = 20    // of a push
 	maxStatus   = 7 << 10
 )
 
@@ -35,11 +36,13 @@ type Run struct {
 
 // Push is a commit that a run has pushed.
 type Push struct {
-	Commit  string    `json:"commit"`
-	Changes string    `json:"changes"` // digestOf them; empty: the checkout has had them since
-	Targets []string  `json:"targets"` // the references that became the commit
-	Time    time.Time `json:"time"`
-	Message string    `json:"message"` // of the commit
+	Commit  string `json:"commit"`
+	Changes string `json:"changes"` // digestOf them; empty: the checkout has had them since
+	// Policies are the names of up to maxPolicies ImagePolicies whose images are in the commit.
+	Policies []string  `json:"policies,omitempty"`
+	Targets  []string  `json:"targets"` // the references that became the commit
+	Time     time.Time `json:"time"`
+	Message  string    `json:"message"` // of the commit
 }
 
 // FileChange is a value in a file that got another one.
@@ -61,6 +64,16 @@ func changesOf(files []changedFile) (all []FileChange) {
 		}
 	}
 	return all
+}
+
+// policiesOf returns the names of the policies that changed files.
+func policiesOf(files []changedFile) (names []string) {
+	for _, c := range changesOf(files) {
+		names = append(names, strings.Split(c.Setter+":", ":")[1])
+	}
+	slices.Sort(names)
+	names = slices.Compact(names)
+	return names[:min(len(names), maxPolicies)]
 }
 
 // digestOf identifies the changes of files, wherever in the files they are.
@@ -124,7 +137,7 @@ func (j *job) artifact(ctx context.Context, run Run) (a artifact.Artifact, err e
 }
 
 // statusText returns the fields of the status, as far as a row of the store has room for them. First it leaves out the
-// images, which the policies have, and then the last problems.
+// images, which the policies have, then the policies of the last push, and then the last problems.
 func (j *job) statusText(run Run) (string, error) {
 	s := j.status(run)
 	for {
@@ -134,6 +147,8 @@ func (j *job) statusText(run Run) (string, error) {
 			return string(text), err
 		case s.ObservedPolicies != nil:
 			s.ObservedPolicies = nil
+		case s.LastPush != nil && s.LastPush.Policies != nil:
+			s.LastPush.Policies = nil
 		case len(s.Problems) > 0:
 			s.Problems = s.Problems[:len(s.Problems)-1]
 		default:

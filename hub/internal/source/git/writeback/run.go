@@ -136,7 +136,7 @@ func (f *Fetcher) attempt(ctx context.Context, j *job, e *git.Editor) (run Run, 
 		push.Options = p.Options
 	}
 	run.Changes = changesOf(files)
-	run.Pushed = &Push{Commit: made.ID, Changes: digestOf(files), Message: text,
+	run.Pushed = &Push{Commit: made.ID, Changes: digestOf(files), Policies: policiesOf(files), Message: text,
 		Time: time.Now().UTC().Truncate(time.Second)}
 	for _, m := range moves {
 		run.Pushed.Targets = append(run.Pushed.Targets, m.Reference)

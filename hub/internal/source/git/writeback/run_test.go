@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -190,10 +191,12 @@ func TestRun(t *testing.T) {
 	}
 	var status struct {
 		LastPushCommit   string                       `json:"lastPushCommit"`
+		LastPush         writeback.Push               `json:"lastPush"`
 		ObservedPolicies map[string]map[string]string `json:"observedPolicies"`
 	}
 	w.do(json.Unmarshal([]byte(again.Status), &status))
-	if status.LastPushCommit != pushed || status.ObservedPolicies["web"]["tag"] != "2" {
+	if status.LastPushCommit != pushed || status.ObservedPolicies["web"]["tag"] != "2" ||
+		!slices.Equal(status.LastPush.Policies, []string{"web"}) {
 		t.Errorf("status %s", again.Status)
 	}
 
