@@ -31,6 +31,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/health"
 
+	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/admin"
 	"github.com/navefleet/nave/hub/internal/artifact"
 	"github.com/navefleet/nave/hub/internal/dial"
@@ -46,6 +47,7 @@ import (
 	"github.com/navefleet/nave/hub/internal/store"
 	"github.com/navefleet/nave/hub/internal/trace"
 	"github.com/navefleet/nave/hub/internal/upgrade"
+	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/identity"
@@ -172,7 +174,7 @@ func (h *Hub) build() error {
 		Now: c.Now,
 	})
 	h.admin = admin.New(admin.Config{
-		Store: h.store, Vault: h.vault, Ask: h.ask, Schemas: h.dispatch, Logs: h.dispatch,
+		Store: h.store, Vault: h.vault, Ask: h.ask, Preview: h.preview, Schemas: h.dispatch, Logs: h.dispatch,
 		Records: h.records, Log: c.Log, Now: c.Now,
 		Join: admin.Join{
 			TrustDomain: h.authority.TrustDomain(),
@@ -208,6 +210,13 @@ func (h *Hub) ask(ctx context.Context, cluster string, apps []bundle.Entry, cont
 	}
 	return h.dispatch.Preview(ctx, dispatch.Question{Cluster: cluster, Envelope: envelope, Features: needs,
 		Content: content})
+}
+
+// preview returns what a run would push. It is an admin.Previewer.
+func (h *Hub) preview(ctx context.Context, key api.Key) (*adminv1.PreviewImageUpdateResponse, error) {
+	p, err := h.fetch.Preview(ctx, key)
+	return &adminv1.PreviewImageUpdateResponse{Checkout: p.Checkout, References: p.Targets, Message: p.Message,
+		Diff: p.Diff, Problems: p.Problems}, err
 }
 
 // fetcher returns the fetchers of all kinds, in worker processes or in this one.

@@ -43,6 +43,9 @@ func completeAll(s *session, cmd *cobra.Command) {
 func (s *session) completerOf(cmd *cobra.Command) completer {
 	path, use := cmd.CommandPath(), cmd.Use
 	ofKind, isKind := api.KindByName(cmd.Name())
+	if words, is := api.KindByName(strings.TrimPrefix(path, "nave ")); is {
+		ofKind, isKind = words, is // nave image update
+	}
 	switch {
 	case path == "nave logs":
 		return s.names(api.ClusterKind, "hub")

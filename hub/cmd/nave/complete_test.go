@@ -67,6 +67,7 @@ func TestCompletion(t *testing.T) {
 		"logs_for":    {"logs --for fleets/fleet-ot", "fleets/fleet-other"},
 		"release":     {"test helm", "helmrelease-one helmrelease-other"},
 		"of_kind":     {"diff fleet fleet-on", "fleet-one"},
+		"of_words":    {"image update image", "imageupdateautomation-one imageupdateautomation-other"},
 		"flag":        {"get ks --cluster cluster-on", "cluster-one"},
 		"namespace":   {"get ks -n ns-o", "ns-one ns-other"},
 		"context":     {"get ks --context n", "nave"},

@@ -234,7 +234,7 @@ func TestPrint_flags(t *testing.T) {
 	}
 	others := map[string]bool{"nave diff cluster": true, "nave diff fleet": true, "nave diff helmrelease": true,
 		"nave diff kustomization": true, "nave migrate flux": true, "nave push artifact": true, "nave pull artifact": true,
-		"nave build artifact": true, "nave logs": true}
+		"nave build artifact": true, "nave logs": true, "nave image update": true}
 	var visit func(*cobra.Command)
 	visit = func(cmd *cobra.Command) {
 		path, output := cmd.CommandPath(), cmd.Flags().Lookup("output")

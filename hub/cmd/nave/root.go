@@ -51,7 +51,8 @@ Exit codes:
 - 2: the command line is wrong, and nothing was done
 - 4: an object or a cluster that the command line names does not exist
 
-nave diff and nave migrate end as diff does: with 0 if nothing is different, 1 if something is, and 2 if they failed.
+nave diff, nave migrate and nave image update --dry-run end as diff does: with 0 if nothing is different, 1 if
+something is, and 2 if they failed.
 
 nave completion bash, zsh, fish or powershell prints a script with which the shell completes commands, flags, and the
 names of objects of the hub; nave completion bash --help says where the script belongs.`
@@ -87,7 +88,7 @@ func newCommand() *cobra.Command {
 		without(newCheckCommand(&s), "cluster", "namespace"),
 		newTreeCommand(&s), newEventsCommand(&s), newExplainCommand(&s), newLogsCommand(&s),
 		without(newVersionCommand(&s), "cluster", "namespace"), newBuildCommand(&s), newDiffCommand(&s),
-		newDebugCommand(&s),
+		newDebugCommand(&s), newImageCommand(&s),
 		without(newHistoryCommand(&s), "cluster", "namespace"), without(newRollbackCommand(&s), "cluster", "namespace"),
 		without(newReleaseCommand(&s), "cluster", "namespace"),
 		errorsExit2(without(newMigrateCommand(&s), "cluster", "config", "namespace", "timeout")),

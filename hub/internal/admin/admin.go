@@ -32,6 +32,7 @@ type Config struct {
 	Vault   *store.Vault
 	Join    Join
 	Ask     Asker            // nil: no spoke is asked
+	Preview Previewer        // nil: no run is previewed
 	Schemas Schemas          // nil: no spoke is asked
 	Logs    Logs             // nil: no spoke is asked
 	Records Records          // of the hub's log; nil: none are kept
@@ -56,6 +57,7 @@ type Server struct {
 	vault   *store.Vault
 	join    Join
 	ask     Asker
+	preview Previewer
 	schemas Schemas
 	logs    Logs
 	records Records
@@ -74,8 +76,8 @@ type Server struct {
 
 // New returns a Server.
 func New(c Config) *Server {
-	s := &Server{store: c.Store, vault: c.Vault, join: c.Join, ask: c.Ask, schemas: c.Schemas, logs: c.Logs,
-		records: c.Records, log: c.Log, now: c.Now, silence: maxSilence, questions: newShares(maxQuestions),
+	s := &Server{store: c.Store, vault: c.Vault, join: c.Join, ask: c.Ask, preview: c.Preview, schemas: c.Schemas,
+		logs: c.Logs, records: c.Records, log: c.Log, now: c.Now, silence: maxSilence, questions: newShares(maxQuestions),
 		changes: newShares(maxLarge), watches: newShares(maxWatches), readers: newShares(maxReaders),
 		draining: make(chan struct{})}
 	s.log = cmp.Or(s.log, slog.Default())

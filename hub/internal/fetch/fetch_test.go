@@ -60,6 +60,9 @@ func (r *remote) Fetch(ctx context.Context, req source.Request) (artifact.Artifa
 	if err != nil {
 		return artifact.Artifact{}, err
 	}
+	if req.Preview {
+		return r.preview(ctx, view.URL, req)
+	}
 	revision, slow, err := r.begin(view.URL, call{time.Now(), req.Secrets["spec.secretRef"], req.Last, req.Selected,
 		req.Unselected})
 	defer func() {
@@ -81,6 +84,25 @@ func (r *remote) Fetch(ctx context.Context, req source.Request) (artifact.Artifa
 	return req.Workspace.Put(ctx, "00", artifact.Tree{Revision: revision, Contents: text(revision), Files: []artifact.File{
 		{Path: "revision", Mode: artifact.Regular, Content: artifact.IdentifyContent([]byte(revision))},
 	}}, req.Last)
+}
+
+// preview makes a preview whose message names what was selected.
+func (r *remote) preview(ctx context.Context, url string, req source.Request) (a artifact.Artifact, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err := r.fails[url]; err != nil {
+		return a, err
+	}
+	p := source.Preview{Checkout: req.Inputs[0].Revision}
+	for _, s := range req.Selected {
+		p.Message += s.Key.Name + "=" + s.Revision
+	}
+	content, err := json.Marshal(p)
+	if err != nil {
+		return a, err
+	}
+	req.Last = nil
+	return req.PutFiles(ctx, "01", "preview", map[string][]byte{source.PreviewFile: content})
 }
 
 // begin notes a call and returns what comes of it.
@@ -148,6 +170,7 @@ type hub struct {
 	remote  *remote
 	now     func() time.Time // of the loop; nil: time.Now
 	stop    func()
+	loop    *fetch.Loop
 	plugins func(context.Context, string) (source.Secret, error)
 	docker  func(ctx context.Context, name, server string) (source.DockerConfig, error)
 	metrics *prometheus.Registry // of the loop
@@ -173,16 +196,16 @@ func play(t *testing.T, story func(h *hub)) {
 // start starts a loop, as a process does that finds the store of an earlier one.
 func (h *hub) start() {
 	h.disk, h.metrics = artifact.New(h.dir), prometheus.NewRegistry()
-	loop := fetch.New(fetch.Config{
+	h.loop = fetch.New(fetch.Config{
 		Store: h.store, Vault: h.vault, Artifacts: h.disk, Fetcher: h.remote, Plugins: h.plugins, DockerHelpers: h.docker,
 		Log: slog.New(slog.DiscardHandler), Metrics: h.metrics, Now: h.now,
 	})
-	if err := loop.Recover(h.Context()); err != nil {
+	if err := h.loop.Recover(h.Context()); err != nil {
 		h.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error)
-	go func() { done <- loop.Run(ctx) }()
+	go func() { done <- h.loop.Run(ctx) }()
 	h.stop = func() {
 		cancel()
 		if err := <-done; err != nil {

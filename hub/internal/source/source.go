@@ -54,6 +54,9 @@ type Request struct {
 	// Bindings are those of the Secrets, by field. They count for servers that the URL does not name.
 	Bindings  map[string]api.Binding
 	Workspace artifact.Workspace
+	// Preview asks for what a source that writes would push now. Nothing is pushed, and the artifact has the file
+	// PreviewFile.
+	Preview bool
 }
 
 // Server is a source whose server may be asked in the fetch of another one, with the source's own credentials.

@@ -151,9 +151,9 @@ func (e *Editor) headKeys() (*publicKeys, error) {
 	return &keys, err
 }
 
-// verifyMade returns the error if a push sets a reference that the GitRepository or the checkout reads to a commit that
-// both would then refuse.
-func (e *Editor) verifyMade(p Push) error {
+// Check returns the error of a Push that would set a reference which the GitRepository or the checkout reads to a
+// commit that both would then refuse.
+func (e *Editor) Check(p Push) error {
 	read := func(t Target) bool {
 		return slices.ContainsFunc(e.readers, func(r reference) bool { return r.reads(t.Reference) })
 	}

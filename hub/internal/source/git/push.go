@@ -42,7 +42,7 @@ type Push struct {
 // the server. A commit that the GitRepository would refuse to read is ErrCommitSignature. If the answer is lost, Push
 // looks whether the server has set the references.
 func (e *Editor) Push(ctx context.Context, p Push) error {
-	if err := e.verifyMade(p); err != nil {
+	if err := e.Check(p); err != nil {
 		return err
 	}
 	err := e.send(ctx, p)

@@ -6462,6 +6462,131 @@ func (x *UnpinHelmReleaseResponse) GetRequestedAt() string {
 	return ""
 }
 
+type PreviewImageUpdateRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Key           *ObjectKey             `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PreviewImageUpdateRequest) Reset() {
+	*x = PreviewImageUpdateRequest{}
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[97]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PreviewImageUpdateRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PreviewImageUpdateRequest) ProtoMessage() {}
+
+func (x *PreviewImageUpdateRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[97]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PreviewImageUpdateRequest.ProtoReflect.Descriptor instead.
+func (*PreviewImageUpdateRequest) Descriptor() ([]byte, []int) {
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{97}
+}
+
+func (x *PreviewImageUpdateRequest) GetKey() *ObjectKey {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+type PreviewImageUpdateResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The revision that would be changed: main@sha1:…
+	Checkout string `protobuf:"bytes,1,opt,name=checkout,proto3" json:"checkout,omitempty"`
+	// The full names of the references that would become the commit; none: nothing would be pushed.
+	References []string `protobuf:"bytes,2,rep,name=references,proto3" json:"references,omitempty"`
+	// Of the commit.
+	Message string `protobuf:"bytes,3,opt,name=message,proto3" json:"message,omitempty"`
+	// Of the files, unified. The values of Secrets are hidden.
+	Diff string `protobuf:"bytes,4,opt,name=diff,proto3" json:"diff,omitempty"`
+	// Markers that would not be carried out, each with its file, line and reason.
+	Problems      []string `protobuf:"bytes,5,rep,name=problems,proto3" json:"problems,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PreviewImageUpdateResponse) Reset() {
+	*x = PreviewImageUpdateResponse{}
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[98]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PreviewImageUpdateResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PreviewImageUpdateResponse) ProtoMessage() {}
+
+func (x *PreviewImageUpdateResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[98]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PreviewImageUpdateResponse.ProtoReflect.Descriptor instead.
+func (*PreviewImageUpdateResponse) Descriptor() ([]byte, []int) {
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{98}
+}
+
+func (x *PreviewImageUpdateResponse) GetCheckout() string {
+	if x != nil {
+		return x.Checkout
+	}
+	return ""
+}
+
+func (x *PreviewImageUpdateResponse) GetReferences() []string {
+	if x != nil {
+		return x.References
+	}
+	return nil
+}
+
+func (x *PreviewImageUpdateResponse) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
+func (x *PreviewImageUpdateResponse) GetDiff() string {
+	if x != nil {
+		return x.Diff
+	}
+	return ""
+}
+
+func (x *PreviewImageUpdateResponse) GetProblems() []string {
+	if x != nil {
+		return x.Problems
+	}
+	return nil
+}
+
 var File_nave_admin_v1_admin_proto protoreflect.FileDescriptor
 
 const file_nave_admin_v1_admin_proto_rawDesc = "" +
@@ -6907,7 +7032,17 @@ const file_nave_admin_v1_admin_proto_rawDesc = "" +
 	"\brevision\x18\x01 \x01(\rR\brevision\x12-\n" +
 	"\x03now\x18\x02 \x01(\v2\x1b.nave.admin.v1.HelmRevisionR\x03now\x12'\n" +
 	"\x0fsource_revision\x18\x03 \x01(\tR\x0esourceRevision\x12!\n" +
-	"\frequested_at\x18\x04 \x01(\tR\vrequestedAt*P\n" +
+	"\frequested_at\x18\x04 \x01(\tR\vrequestedAt\"G\n" +
+	"\x19PreviewImageUpdateRequest\x12*\n" +
+	"\x03key\x18\x01 \x01(\v2\x18.nave.admin.v1.ObjectKeyR\x03key\"\xa2\x01\n" +
+	"\x1aPreviewImageUpdateResponse\x12\x1a\n" +
+	"\bcheckout\x18\x01 \x01(\tR\bcheckout\x12\x1e\n" +
+	"\n" +
+	"references\x18\x02 \x03(\tR\n" +
+	"references\x12\x18\n" +
+	"\amessage\x18\x03 \x01(\tR\amessage\x12\x12\n" +
+	"\x04diff\x18\x04 \x01(\tR\x04diff\x12\x1a\n" +
+	"\bproblems\x18\x05 \x03(\tR\bproblems*P\n" +
 	"\aGivenBy\x12\x18\n" +
 	"\x14GIVEN_BY_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12GIVEN_BY_OPERATORS\x10\x01\x12\x13\n" +
@@ -6923,7 +7058,7 @@ const file_nave_admin_v1_admin_proto_rawDesc = "" +
 	"\x1aAPPLICATION_CHANGE_CHANGED\x10\x02\x12\x1c\n" +
 	"\x18APPLICATION_CHANGE_ADDED\x10\x03\x12\x1e\n" +
 	"\x1aAPPLICATION_CHANGE_REMOVED\x10\x04\x12\x1b\n" +
-	"\x17APPLICATION_CHANGE_KEPT\x10\x052\xce\x14\n" +
+	"\x17APPLICATION_CHANGE_KEPT\x10\x052\xb9\x15\n" +
 	"\fAdminService\x12<\n" +
 	"\x03Get\x12\x19.nave.admin.v1.GetRequest\x1a\x1a.nave.admin.v1.GetResponse\x12?\n" +
 	"\x04List\x12\x1a.nave.admin.v1.ListRequest\x1a\x1b.nave.admin.v1.ListResponse\x12D\n" +
@@ -6958,7 +7093,8 @@ const file_nave_admin_v1_admin_proto_rawDesc = "" +
 	"\aRelease\x12\x1d.nave.admin.v1.ReleaseRequest\x1a\x1e.nave.admin.v1.ReleaseResponse\x12]\n" +
 	"\x0ePreviewRelease\x12$.nave.admin.v1.PreviewReleaseRequest\x1a%.nave.admin.v1.PreviewReleaseResponse\x12]\n" +
 	"\x0ePinHelmRelease\x12$.nave.admin.v1.PinHelmReleaseRequest\x1a%.nave.admin.v1.PinHelmReleaseResponse\x12c\n" +
-	"\x10UnpinHelmRelease\x12&.nave.admin.v1.UnpinHelmReleaseRequest\x1a'.nave.admin.v1.UnpinHelmReleaseResponse\x12Q\n" +
+	"\x10UnpinHelmRelease\x12&.nave.admin.v1.UnpinHelmReleaseRequest\x1a'.nave.admin.v1.UnpinHelmReleaseResponse\x12i\n" +
+	"\x12PreviewImageUpdate\x12(.nave.admin.v1.PreviewImageUpdateRequest\x1a).nave.admin.v1.PreviewImageUpdateResponse\x12Q\n" +
 	"\n" +
 	"GetVersion\x12 .nave.admin.v1.GetVersionRequest\x1a!.nave.admin.v1.GetVersionResponseB7Z5github.com/navefleet/nave/proto/nave/admin/v1;adminv1b\x06proto3"
 
@@ -6975,110 +7111,112 @@ func file_nave_admin_v1_admin_proto_rawDescGZIP() []byte {
 }
 
 var file_nave_admin_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_nave_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 97)
+var file_nave_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 99)
 var file_nave_admin_v1_admin_proto_goTypes = []any{
-	(GivenBy)(0),                     // 0: nave.admin.v1.GivenBy
-	(WatchType)(0),                   // 1: nave.admin.v1.WatchType
-	(ApplicationChange)(0),           // 2: nave.admin.v1.ApplicationChange
-	(*ObjectKey)(nil),                // 3: nave.admin.v1.ObjectKey
-	(*Object)(nil),                   // 4: nave.admin.v1.Object
-	(*GetRequest)(nil),               // 5: nave.admin.v1.GetRequest
-	(*GetResponse)(nil),              // 6: nave.admin.v1.GetResponse
-	(*ListRequest)(nil),              // 7: nave.admin.v1.ListRequest
-	(*ListResponse)(nil),             // 8: nave.admin.v1.ListResponse
-	(*WatchRequest)(nil),             // 9: nave.admin.v1.WatchRequest
-	(*WatchResponse)(nil),            // 10: nave.admin.v1.WatchResponse
-	(*ApplyRequest)(nil),             // 11: nave.admin.v1.ApplyRequest
-	(*ManifestFile)(nil),             // 12: nave.admin.v1.ManifestFile
-	(*ApplyResponse)(nil),            // 13: nave.admin.v1.ApplyResponse
-	(*ApplyAllRequest)(nil),          // 14: nave.admin.v1.ApplyAllRequest
-	(*ApplyAllResponse)(nil),         // 15: nave.admin.v1.ApplyAllResponse
-	(*AppliedObject)(nil),            // 16: nave.admin.v1.AppliedObject
-	(*DeleteRequest)(nil),            // 17: nave.admin.v1.DeleteRequest
-	(*DeleteResponse)(nil),           // 18: nave.admin.v1.DeleteResponse
-	(*DeleteAllRequest)(nil),         // 19: nave.admin.v1.DeleteAllRequest
-	(*DeleteAllResponse)(nil),        // 20: nave.admin.v1.DeleteAllResponse
-	(*ObjectKeys)(nil),               // 21: nave.admin.v1.ObjectKeys
-	(*ImpactRequest)(nil),            // 22: nave.admin.v1.ImpactRequest
-	(*ImpactResponse)(nil),           // 23: nave.admin.v1.ImpactResponse
-	(*ClusterImpact)(nil),            // 24: nave.admin.v1.ClusterImpact
-	(*ApplicationImpact)(nil),        // 25: nave.admin.v1.ApplicationImpact
-	(*ConfirmRequest)(nil),           // 26: nave.admin.v1.ConfirmRequest
-	(*ConfirmResponse)(nil),          // 27: nave.admin.v1.ConfirmResponse
-	(*ReconcileRequest)(nil),         // 28: nave.admin.v1.ReconcileRequest
-	(*ReconcileResponse)(nil),        // 29: nave.admin.v1.ReconcileResponse
-	(*SuspendRequest)(nil),           // 30: nave.admin.v1.SuspendRequest
-	(*SuspendResponse)(nil),          // 31: nave.admin.v1.SuspendResponse
-	(*ResumeRequest)(nil),            // 32: nave.admin.v1.ResumeRequest
-	(*ResumeResponse)(nil),           // 33: nave.admin.v1.ResumeResponse
-	(*CreateJoinTokenRequest)(nil),   // 34: nave.admin.v1.CreateJoinTokenRequest
-	(*CreateJoinTokenResponse)(nil),  // 35: nave.admin.v1.CreateJoinTokenResponse
-	(*ListEventsRequest)(nil),        // 36: nave.admin.v1.ListEventsRequest
-	(*ListEventsResponse)(nil),       // 37: nave.admin.v1.ListEventsResponse
-	(*EventGap)(nil),                 // 38: nave.admin.v1.EventGap
-	(*Event)(nil),                    // 39: nave.admin.v1.Event
-	(*TreeRequest)(nil),              // 40: nave.admin.v1.TreeRequest
-	(*TreeResponse)(nil),             // 41: nave.admin.v1.TreeResponse
-	(*TreeNode)(nil),                 // 42: nave.admin.v1.TreeNode
-	(*LocateRequest)(nil),            // 43: nave.admin.v1.LocateRequest
-	(*LocateResponse)(nil),           // 44: nave.admin.v1.LocateResponse
-	(*LocatedObject)(nil),            // 45: nave.admin.v1.LocatedObject
-	(*ExplainRequest)(nil),           // 46: nave.admin.v1.ExplainRequest
-	(*ExplainResponse)(nil),          // 47: nave.admin.v1.ExplainResponse
-	(*Encryption)(nil),               // 48: nave.admin.v1.Encryption
-	(*SealedDocument)(nil),           // 49: nave.admin.v1.SealedDocument
-	(*Explanation)(nil),              // 50: nave.admin.v1.Explanation
-	(*LogsRequest)(nil),              // 51: nave.admin.v1.LogsRequest
-	(*LogsResponse)(nil),             // 52: nave.admin.v1.LogsResponse
-	(*LogRecord)(nil),                // 53: nave.admin.v1.LogRecord
-	(*LogAttribute)(nil),             // 54: nave.admin.v1.LogAttribute
-	(*GetVersionRequest)(nil),        // 55: nave.admin.v1.GetVersionRequest
-	(*GetVersionResponse)(nil),       // 56: nave.admin.v1.GetVersionResponse
-	(*SpokeVersion)(nil),             // 57: nave.admin.v1.SpokeVersion
-	(*PublishedRequest)(nil),         // 58: nave.admin.v1.PublishedRequest
-	(*PublishedResponse)(nil),        // 59: nave.admin.v1.PublishedResponse
-	(*PublishedHub)(nil),             // 60: nave.admin.v1.PublishedHub
-	(*HubObject)(nil),                // 61: nave.admin.v1.HubObject
-	(*PublishedCluster)(nil),         // 62: nave.admin.v1.PublishedCluster
-	(*CapabilitiesRequest)(nil),      // 63: nave.admin.v1.CapabilitiesRequest
-	(*CapabilitiesResponse)(nil),     // 64: nave.admin.v1.CapabilitiesResponse
-	(*ShapesRequest)(nil),            // 65: nave.admin.v1.ShapesRequest
-	(*ShapesResponse)(nil),           // 66: nave.admin.v1.ShapesResponse
-	(*KnownShape)(nil),               // 67: nave.admin.v1.KnownShape
-	(*PublishedApplication)(nil),     // 68: nave.admin.v1.PublishedApplication
-	(*ToldRelease)(nil),              // 69: nave.admin.v1.ToldRelease
-	(*PublishedContentRequest)(nil),  // 70: nave.admin.v1.PublishedContentRequest
-	(*PublishedContentResponse)(nil), // 71: nave.admin.v1.PublishedContentResponse
-	(*HistoryRequest)(nil),           // 72: nave.admin.v1.HistoryRequest
-	(*HistoryResponse)(nil),          // 73: nave.admin.v1.HistoryResponse
-	(*PastRelease)(nil),              // 74: nave.admin.v1.PastRelease
-	(*ReleasedApplication)(nil),      // 75: nave.admin.v1.ReleasedApplication
-	(*Pin)(nil),                      // 76: nave.admin.v1.Pin
-	(*RollbackRequest)(nil),          // 77: nave.admin.v1.RollbackRequest
-	(*RollbackResponse)(nil),         // 78: nave.admin.v1.RollbackResponse
-	(*PreviewRollbackRequest)(nil),   // 79: nave.admin.v1.PreviewRollbackRequest
-	(*PreviewRollbackResponse)(nil),  // 80: nave.admin.v1.PreviewRollbackResponse
-	(*ReleaseRequest)(nil),           // 81: nave.admin.v1.ReleaseRequest
-	(*ReleaseResponse)(nil),          // 82: nave.admin.v1.ReleaseResponse
-	(*PreviewReleaseRequest)(nil),    // 83: nave.admin.v1.PreviewReleaseRequest
-	(*PreviewReleaseResponse)(nil),   // 84: nave.admin.v1.PreviewReleaseResponse
-	(*PreviewLiveRequest)(nil),       // 85: nave.admin.v1.PreviewLiveRequest
-	(*PreviewLiveResponse)(nil),      // 86: nave.admin.v1.PreviewLiveResponse
-	(*PreviewedApplication)(nil),     // 87: nave.admin.v1.PreviewedApplication
-	(*PreviewedObject)(nil),          // 88: nave.admin.v1.PreviewedObject
-	(*PreviewedField)(nil),           // 89: nave.admin.v1.PreviewedField
-	(*ListSchemasRequest)(nil),       // 90: nave.admin.v1.ListSchemasRequest
-	(*ListSchemasResponse)(nil),      // 91: nave.admin.v1.ListSchemasResponse
-	(*SchemaVersion)(nil),            // 92: nave.admin.v1.SchemaVersion
-	(*ReadSchemaRequest)(nil),        // 93: nave.admin.v1.ReadSchemaRequest
-	(*ReadSchemaResponse)(nil),       // 94: nave.admin.v1.ReadSchemaResponse
-	(*PinHelmReleaseRequest)(nil),    // 95: nave.admin.v1.PinHelmReleaseRequest
-	(*PinHelmReleaseResponse)(nil),   // 96: nave.admin.v1.PinHelmReleaseResponse
-	(*HelmRevision)(nil),             // 97: nave.admin.v1.HelmRevision
-	(*UnpinHelmReleaseRequest)(nil),  // 98: nave.admin.v1.UnpinHelmReleaseRequest
-	(*UnpinHelmReleaseResponse)(nil), // 99: nave.admin.v1.UnpinHelmReleaseResponse
-	(*timestamppb.Timestamp)(nil),    // 100: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),      // 101: google.protobuf.Duration
+	(GivenBy)(0),                       // 0: nave.admin.v1.GivenBy
+	(WatchType)(0),                     // 1: nave.admin.v1.WatchType
+	(ApplicationChange)(0),             // 2: nave.admin.v1.ApplicationChange
+	(*ObjectKey)(nil),                  // 3: nave.admin.v1.ObjectKey
+	(*Object)(nil),                     // 4: nave.admin.v1.Object
+	(*GetRequest)(nil),                 // 5: nave.admin.v1.GetRequest
+	(*GetResponse)(nil),                // 6: nave.admin.v1.GetResponse
+	(*ListRequest)(nil),                // 7: nave.admin.v1.ListRequest
+	(*ListResponse)(nil),               // 8: nave.admin.v1.ListResponse
+	(*WatchRequest)(nil),               // 9: nave.admin.v1.WatchRequest
+	(*WatchResponse)(nil),              // 10: nave.admin.v1.WatchResponse
+	(*ApplyRequest)(nil),               // 11: nave.admin.v1.ApplyRequest
+	(*ManifestFile)(nil),               // 12: nave.admin.v1.ManifestFile
+	(*ApplyResponse)(nil),              // 13: nave.admin.v1.ApplyResponse
+	(*ApplyAllRequest)(nil),            // 14: nave.admin.v1.ApplyAllRequest
+	(*ApplyAllResponse)(nil),           // 15: nave.admin.v1.ApplyAllResponse
+	(*AppliedObject)(nil),              // 16: nave.admin.v1.AppliedObject
+	(*DeleteRequest)(nil),              // 17: nave.admin.v1.DeleteRequest
+	(*DeleteResponse)(nil),             // 18: nave.admin.v1.DeleteResponse
+	(*DeleteAllRequest)(nil),           // 19: nave.admin.v1.DeleteAllRequest
+	(*DeleteAllResponse)(nil),          // 20: nave.admin.v1.DeleteAllResponse
+	(*ObjectKeys)(nil),                 // 21: nave.admin.v1.ObjectKeys
+	(*ImpactRequest)(nil),              // 22: nave.admin.v1.ImpactRequest
+	(*ImpactResponse)(nil),             // 23: nave.admin.v1.ImpactResponse
+	(*ClusterImpact)(nil),              // 24: nave.admin.v1.ClusterImpact
+	(*ApplicationImpact)(nil),          // 25: nave.admin.v1.ApplicationImpact
+	(*ConfirmRequest)(nil),             // 26: nave.admin.v1.ConfirmRequest
+	(*ConfirmResponse)(nil),            // 27: nave.admin.v1.ConfirmResponse
+	(*ReconcileRequest)(nil),           // 28: nave.admin.v1.ReconcileRequest
+	(*ReconcileResponse)(nil),          // 29: nave.admin.v1.ReconcileResponse
+	(*SuspendRequest)(nil),             // 30: nave.admin.v1.SuspendRequest
+	(*SuspendResponse)(nil),            // 31: nave.admin.v1.SuspendResponse
+	(*ResumeRequest)(nil),              // 32: nave.admin.v1.ResumeRequest
+	(*ResumeResponse)(nil),             // 33: nave.admin.v1.ResumeResponse
+	(*CreateJoinTokenRequest)(nil),     // 34: nave.admin.v1.CreateJoinTokenRequest
+	(*CreateJoinTokenResponse)(nil),    // 35: nave.admin.v1.CreateJoinTokenResponse
+	(*ListEventsRequest)(nil),          // 36: nave.admin.v1.ListEventsRequest
+	(*ListEventsResponse)(nil),         // 37: nave.admin.v1.ListEventsResponse
+	(*EventGap)(nil),                   // 38: nave.admin.v1.EventGap
+	(*Event)(nil),                      // 39: nave.admin.v1.Event
+	(*TreeRequest)(nil),                // 40: nave.admin.v1.TreeRequest
+	(*TreeResponse)(nil),               // 41: nave.admin.v1.TreeResponse
+	(*TreeNode)(nil),                   // 42: nave.admin.v1.TreeNode
+	(*LocateRequest)(nil),              // 43: nave.admin.v1.LocateRequest
+	(*LocateResponse)(nil),             // 44: nave.admin.v1.LocateResponse
+	(*LocatedObject)(nil),              // 45: nave.admin.v1.LocatedObject
+	(*ExplainRequest)(nil),             // 46: nave.admin.v1.ExplainRequest
+	(*ExplainResponse)(nil),            // 47: nave.admin.v1.ExplainResponse
+	(*Encryption)(nil),                 // 48: nave.admin.v1.Encryption
+	(*SealedDocument)(nil),             // 49: nave.admin.v1.SealedDocument
+	(*Explanation)(nil),                // 50: nave.admin.v1.Explanation
+	(*LogsRequest)(nil),                // 51: nave.admin.v1.LogsRequest
+	(*LogsResponse)(nil),               // 52: nave.admin.v1.LogsResponse
+	(*LogRecord)(nil),                  // 53: nave.admin.v1.LogRecord
+	(*LogAttribute)(nil),               // 54: nave.admin.v1.LogAttribute
+	(*GetVersionRequest)(nil),          // 55: nave.admin.v1.GetVersionRequest
+	(*GetVersionResponse)(nil),         // 56: nave.admin.v1.GetVersionResponse
+	(*SpokeVersion)(nil),               // 57: nave.admin.v1.SpokeVersion
+	(*PublishedRequest)(nil),           // 58: nave.admin.v1.PublishedRequest
+	(*PublishedResponse)(nil),          // 59: nave.admin.v1.PublishedResponse
+	(*PublishedHub)(nil),               // 60: nave.admin.v1.PublishedHub
+	(*HubObject)(nil),                  // 61: nave.admin.v1.HubObject
+	(*PublishedCluster)(nil),           // 62: nave.admin.v1.PublishedCluster
+	(*CapabilitiesRequest)(nil),        // 63: nave.admin.v1.CapabilitiesRequest
+	(*CapabilitiesResponse)(nil),       // 64: nave.admin.v1.CapabilitiesResponse
+	(*ShapesRequest)(nil),              // 65: nave.admin.v1.ShapesRequest
+	(*ShapesResponse)(nil),             // 66: nave.admin.v1.ShapesResponse
+	(*KnownShape)(nil),                 // 67: nave.admin.v1.KnownShape
+	(*PublishedApplication)(nil),       // 68: nave.admin.v1.PublishedApplication
+	(*ToldRelease)(nil),                // 69: nave.admin.v1.ToldRelease
+	(*PublishedContentRequest)(nil),    // 70: nave.admin.v1.PublishedContentRequest
+	(*PublishedContentResponse)(nil),   // 71: nave.admin.v1.PublishedContentResponse
+	(*HistoryRequest)(nil),             // 72: nave.admin.v1.HistoryRequest
+	(*HistoryResponse)(nil),            // 73: nave.admin.v1.HistoryResponse
+	(*PastRelease)(nil),                // 74: nave.admin.v1.PastRelease
+	(*ReleasedApplication)(nil),        // 75: nave.admin.v1.ReleasedApplication
+	(*Pin)(nil),                        // 76: nave.admin.v1.Pin
+	(*RollbackRequest)(nil),            // 77: nave.admin.v1.RollbackRequest
+	(*RollbackResponse)(nil),           // 78: nave.admin.v1.RollbackResponse
+	(*PreviewRollbackRequest)(nil),     // 79: nave.admin.v1.PreviewRollbackRequest
+	(*PreviewRollbackResponse)(nil),    // 80: nave.admin.v1.PreviewRollbackResponse
+	(*ReleaseRequest)(nil),             // 81: nave.admin.v1.ReleaseRequest
+	(*ReleaseResponse)(nil),            // 82: nave.admin.v1.ReleaseResponse
+	(*PreviewReleaseRequest)(nil),      // 83: nave.admin.v1.PreviewReleaseRequest
+	(*PreviewReleaseResponse)(nil),     // 84: nave.admin.v1.PreviewReleaseResponse
+	(*PreviewLiveRequest)(nil),         // 85: nave.admin.v1.PreviewLiveRequest
+	(*PreviewLiveResponse)(nil),        // 86: nave.admin.v1.PreviewLiveResponse
+	(*PreviewedApplication)(nil),       // 87: nave.admin.v1.PreviewedApplication
+	(*PreviewedObject)(nil),            // 88: nave.admin.v1.PreviewedObject
+	(*PreviewedField)(nil),             // 89: nave.admin.v1.PreviewedField
+	(*ListSchemasRequest)(nil),         // 90: nave.admin.v1.ListSchemasRequest
+	(*ListSchemasResponse)(nil),        // 91: nave.admin.v1.ListSchemasResponse
+	(*SchemaVersion)(nil),              // 92: nave.admin.v1.SchemaVersion
+	(*ReadSchemaRequest)(nil),          // 93: nave.admin.v1.ReadSchemaRequest
+	(*ReadSchemaResponse)(nil),         // 94: nave.admin.v1.ReadSchemaResponse
+	(*PinHelmReleaseRequest)(nil),      // 95: nave.admin.v1.PinHelmReleaseRequest
+	(*PinHelmReleaseResponse)(nil),     // 96: nave.admin.v1.PinHelmReleaseResponse
+	(*HelmRevision)(nil),               // 97: nave.admin.v1.HelmRevision
+	(*UnpinHelmReleaseRequest)(nil),    // 98: nave.admin.v1.UnpinHelmReleaseRequest
+	(*UnpinHelmReleaseResponse)(nil),   // 99: nave.admin.v1.UnpinHelmReleaseResponse
+	(*PreviewImageUpdateRequest)(nil),  // 100: nave.admin.v1.PreviewImageUpdateRequest
+	(*PreviewImageUpdateResponse)(nil), // 101: nave.admin.v1.PreviewImageUpdateResponse
+	(*timestamppb.Timestamp)(nil),      // 102: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),        // 103: google.protobuf.Duration
 }
 var file_nave_admin_v1_admin_proto_depIdxs = []int32{
 	3,   // 0: nave.admin.v1.Object.key:type_name -> nave.admin.v1.ObjectKey
@@ -7118,14 +7256,14 @@ var file_nave_admin_v1_admin_proto_depIdxs = []int32{
 	3,   // 34: nave.admin.v1.SuspendRequest.key:type_name -> nave.admin.v1.ObjectKey
 	3,   // 35: nave.admin.v1.ResumeRequest.key:type_name -> nave.admin.v1.ObjectKey
 	3,   // 36: nave.admin.v1.ResumeResponse.suspended_with:type_name -> nave.admin.v1.ObjectKey
-	100, // 37: nave.admin.v1.CreateJoinTokenResponse.expires_at:type_name -> google.protobuf.Timestamp
+	102, // 37: nave.admin.v1.CreateJoinTokenResponse.expires_at:type_name -> google.protobuf.Timestamp
 	3,   // 38: nave.admin.v1.ListEventsRequest.key:type_name -> nave.admin.v1.ObjectKey
-	100, // 39: nave.admin.v1.ListEventsRequest.since:type_name -> google.protobuf.Timestamp
-	101, // 40: nave.admin.v1.ListEventsRequest.wait:type_name -> google.protobuf.Duration
+	102, // 39: nave.admin.v1.ListEventsRequest.since:type_name -> google.protobuf.Timestamp
+	103, // 40: nave.admin.v1.ListEventsRequest.wait:type_name -> google.protobuf.Duration
 	39,  // 41: nave.admin.v1.ListEventsResponse.events:type_name -> nave.admin.v1.Event
 	38,  // 42: nave.admin.v1.ListEventsResponse.gap:type_name -> nave.admin.v1.EventGap
-	100, // 43: nave.admin.v1.EventGap.until:type_name -> google.protobuf.Timestamp
-	100, // 44: nave.admin.v1.Event.time:type_name -> google.protobuf.Timestamp
+	102, // 43: nave.admin.v1.EventGap.until:type_name -> google.protobuf.Timestamp
+	102, // 44: nave.admin.v1.Event.time:type_name -> google.protobuf.Timestamp
 	3,   // 45: nave.admin.v1.Event.object:type_name -> nave.admin.v1.ObjectKey
 	3,   // 46: nave.admin.v1.TreeRequest.key:type_name -> nave.admin.v1.ObjectKey
 	42,  // 47: nave.admin.v1.TreeResponse.root:type_name -> nave.admin.v1.TreeNode
@@ -7137,11 +7275,11 @@ var file_nave_admin_v1_admin_proto_depIdxs = []int32{
 	3,   // 53: nave.admin.v1.Encryption.object:type_name -> nave.admin.v1.ObjectKey
 	49,  // 54: nave.admin.v1.Encryption.documents:type_name -> nave.admin.v1.SealedDocument
 	3,   // 55: nave.admin.v1.Explanation.object:type_name -> nave.admin.v1.ObjectKey
-	100, // 56: nave.admin.v1.Explanation.since:type_name -> google.protobuf.Timestamp
+	102, // 56: nave.admin.v1.Explanation.since:type_name -> google.protobuf.Timestamp
 	3,   // 57: nave.admin.v1.Explanation.affects:type_name -> nave.admin.v1.ObjectKey
-	101, // 58: nave.admin.v1.LogsRequest.since:type_name -> google.protobuf.Duration
+	103, // 58: nave.admin.v1.LogsRequest.since:type_name -> google.protobuf.Duration
 	53,  // 59: nave.admin.v1.LogsResponse.records:type_name -> nave.admin.v1.LogRecord
-	100, // 60: nave.admin.v1.LogRecord.time:type_name -> google.protobuf.Timestamp
+	102, // 60: nave.admin.v1.LogRecord.time:type_name -> google.protobuf.Timestamp
 	54,  // 61: nave.admin.v1.LogRecord.attributes:type_name -> nave.admin.v1.LogAttribute
 	57,  // 62: nave.admin.v1.GetVersionResponse.spokes:type_name -> nave.admin.v1.SpokeVersion
 	60,  // 63: nave.admin.v1.PublishedResponse.hub:type_name -> nave.admin.v1.PublishedHub
@@ -7159,13 +7297,13 @@ var file_nave_admin_v1_admin_proto_depIdxs = []int32{
 	3,   // 75: nave.admin.v1.PublishedContentRequest.key:type_name -> nave.admin.v1.ObjectKey
 	74,  // 76: nave.admin.v1.HistoryResponse.releases:type_name -> nave.admin.v1.PastRelease
 	76,  // 77: nave.admin.v1.HistoryResponse.pin:type_name -> nave.admin.v1.Pin
-	100, // 78: nave.admin.v1.PastRelease.released_at:type_name -> google.protobuf.Timestamp
+	102, // 78: nave.admin.v1.PastRelease.released_at:type_name -> google.protobuf.Timestamp
 	75,  // 79: nave.admin.v1.PastRelease.listed:type_name -> nave.admin.v1.ReleasedApplication
 	3,   // 80: nave.admin.v1.ReleasedApplication.key:type_name -> nave.admin.v1.ObjectKey
 	2,   // 81: nave.admin.v1.ReleasedApplication.change:type_name -> nave.admin.v1.ApplicationChange
-	100, // 82: nave.admin.v1.Pin.pinned_at:type_name -> google.protobuf.Timestamp
+	102, // 82: nave.admin.v1.Pin.pinned_at:type_name -> google.protobuf.Timestamp
 	75,  // 83: nave.admin.v1.PreviewRollbackResponse.applications:type_name -> nave.admin.v1.ReleasedApplication
-	100, // 84: nave.admin.v1.ReleaseResponse.released_at:type_name -> google.protobuf.Timestamp
+	102, // 84: nave.admin.v1.ReleaseResponse.released_at:type_name -> google.protobuf.Timestamp
 	75,  // 85: nave.admin.v1.PreviewReleaseResponse.applications:type_name -> nave.admin.v1.ReleasedApplication
 	87,  // 86: nave.admin.v1.PreviewLiveResponse.applications:type_name -> nave.admin.v1.PreviewedApplication
 	3,   // 87: nave.admin.v1.PreviewedApplication.key:type_name -> nave.admin.v1.ObjectKey
@@ -7176,80 +7314,83 @@ var file_nave_admin_v1_admin_proto_depIdxs = []int32{
 	3,   // 92: nave.admin.v1.PinHelmReleaseRequest.key:type_name -> nave.admin.v1.ObjectKey
 	97,  // 93: nave.admin.v1.PinHelmReleaseResponse.now:type_name -> nave.admin.v1.HelmRevision
 	97,  // 94: nave.admin.v1.PinHelmReleaseResponse.to:type_name -> nave.admin.v1.HelmRevision
-	100, // 95: nave.admin.v1.HelmRevision.deployed_at:type_name -> google.protobuf.Timestamp
+	102, // 95: nave.admin.v1.HelmRevision.deployed_at:type_name -> google.protobuf.Timestamp
 	3,   // 96: nave.admin.v1.UnpinHelmReleaseRequest.key:type_name -> nave.admin.v1.ObjectKey
 	97,  // 97: nave.admin.v1.UnpinHelmReleaseResponse.now:type_name -> nave.admin.v1.HelmRevision
-	5,   // 98: nave.admin.v1.AdminService.Get:input_type -> nave.admin.v1.GetRequest
-	7,   // 99: nave.admin.v1.AdminService.List:input_type -> nave.admin.v1.ListRequest
-	9,   // 100: nave.admin.v1.AdminService.Watch:input_type -> nave.admin.v1.WatchRequest
-	11,  // 101: nave.admin.v1.AdminService.Apply:input_type -> nave.admin.v1.ApplyRequest
-	14,  // 102: nave.admin.v1.AdminService.ApplyAll:input_type -> nave.admin.v1.ApplyAllRequest
-	17,  // 103: nave.admin.v1.AdminService.Delete:input_type -> nave.admin.v1.DeleteRequest
-	19,  // 104: nave.admin.v1.AdminService.DeleteAll:input_type -> nave.admin.v1.DeleteAllRequest
-	22,  // 105: nave.admin.v1.AdminService.Impact:input_type -> nave.admin.v1.ImpactRequest
-	26,  // 106: nave.admin.v1.AdminService.Confirm:input_type -> nave.admin.v1.ConfirmRequest
-	28,  // 107: nave.admin.v1.AdminService.Reconcile:input_type -> nave.admin.v1.ReconcileRequest
-	30,  // 108: nave.admin.v1.AdminService.Suspend:input_type -> nave.admin.v1.SuspendRequest
-	32,  // 109: nave.admin.v1.AdminService.Resume:input_type -> nave.admin.v1.ResumeRequest
-	34,  // 110: nave.admin.v1.AdminService.CreateJoinToken:input_type -> nave.admin.v1.CreateJoinTokenRequest
-	36,  // 111: nave.admin.v1.AdminService.ListEvents:input_type -> nave.admin.v1.ListEventsRequest
-	40,  // 112: nave.admin.v1.AdminService.Tree:input_type -> nave.admin.v1.TreeRequest
-	43,  // 113: nave.admin.v1.AdminService.Locate:input_type -> nave.admin.v1.LocateRequest
-	46,  // 114: nave.admin.v1.AdminService.Explain:input_type -> nave.admin.v1.ExplainRequest
-	58,  // 115: nave.admin.v1.AdminService.Published:input_type -> nave.admin.v1.PublishedRequest
-	70,  // 116: nave.admin.v1.AdminService.PublishedContent:input_type -> nave.admin.v1.PublishedContentRequest
-	63,  // 117: nave.admin.v1.AdminService.Capabilities:input_type -> nave.admin.v1.CapabilitiesRequest
-	65,  // 118: nave.admin.v1.AdminService.Shapes:input_type -> nave.admin.v1.ShapesRequest
-	85,  // 119: nave.admin.v1.AdminService.PreviewLive:input_type -> nave.admin.v1.PreviewLiveRequest
-	90,  // 120: nave.admin.v1.AdminService.ListSchemas:input_type -> nave.admin.v1.ListSchemasRequest
-	93,  // 121: nave.admin.v1.AdminService.ReadSchema:input_type -> nave.admin.v1.ReadSchemaRequest
-	51,  // 122: nave.admin.v1.AdminService.Logs:input_type -> nave.admin.v1.LogsRequest
-	72,  // 123: nave.admin.v1.AdminService.History:input_type -> nave.admin.v1.HistoryRequest
-	77,  // 124: nave.admin.v1.AdminService.Rollback:input_type -> nave.admin.v1.RollbackRequest
-	79,  // 125: nave.admin.v1.AdminService.PreviewRollback:input_type -> nave.admin.v1.PreviewRollbackRequest
-	81,  // 126: nave.admin.v1.AdminService.Release:input_type -> nave.admin.v1.ReleaseRequest
-	83,  // 127: nave.admin.v1.AdminService.PreviewRelease:input_type -> nave.admin.v1.PreviewReleaseRequest
-	95,  // 128: nave.admin.v1.AdminService.PinHelmRelease:input_type -> nave.admin.v1.PinHelmReleaseRequest
-	98,  // 129: nave.admin.v1.AdminService.UnpinHelmRelease:input_type -> nave.admin.v1.UnpinHelmReleaseRequest
-	55,  // 130: nave.admin.v1.AdminService.GetVersion:input_type -> nave.admin.v1.GetVersionRequest
-	6,   // 131: nave.admin.v1.AdminService.Get:output_type -> nave.admin.v1.GetResponse
-	8,   // 132: nave.admin.v1.AdminService.List:output_type -> nave.admin.v1.ListResponse
-	10,  // 133: nave.admin.v1.AdminService.Watch:output_type -> nave.admin.v1.WatchResponse
-	13,  // 134: nave.admin.v1.AdminService.Apply:output_type -> nave.admin.v1.ApplyResponse
-	15,  // 135: nave.admin.v1.AdminService.ApplyAll:output_type -> nave.admin.v1.ApplyAllResponse
-	18,  // 136: nave.admin.v1.AdminService.Delete:output_type -> nave.admin.v1.DeleteResponse
-	20,  // 137: nave.admin.v1.AdminService.DeleteAll:output_type -> nave.admin.v1.DeleteAllResponse
-	23,  // 138: nave.admin.v1.AdminService.Impact:output_type -> nave.admin.v1.ImpactResponse
-	27,  // 139: nave.admin.v1.AdminService.Confirm:output_type -> nave.admin.v1.ConfirmResponse
-	29,  // 140: nave.admin.v1.AdminService.Reconcile:output_type -> nave.admin.v1.ReconcileResponse
-	31,  // 141: nave.admin.v1.AdminService.Suspend:output_type -> nave.admin.v1.SuspendResponse
-	33,  // 142: nave.admin.v1.AdminService.Resume:output_type -> nave.admin.v1.ResumeResponse
-	35,  // 143: nave.admin.v1.AdminService.CreateJoinToken:output_type -> nave.admin.v1.CreateJoinTokenResponse
-	37,  // 144: nave.admin.v1.AdminService.ListEvents:output_type -> nave.admin.v1.ListEventsResponse
-	41,  // 145: nave.admin.v1.AdminService.Tree:output_type -> nave.admin.v1.TreeResponse
-	44,  // 146: nave.admin.v1.AdminService.Locate:output_type -> nave.admin.v1.LocateResponse
-	47,  // 147: nave.admin.v1.AdminService.Explain:output_type -> nave.admin.v1.ExplainResponse
-	59,  // 148: nave.admin.v1.AdminService.Published:output_type -> nave.admin.v1.PublishedResponse
-	71,  // 149: nave.admin.v1.AdminService.PublishedContent:output_type -> nave.admin.v1.PublishedContentResponse
-	64,  // 150: nave.admin.v1.AdminService.Capabilities:output_type -> nave.admin.v1.CapabilitiesResponse
-	66,  // 151: nave.admin.v1.AdminService.Shapes:output_type -> nave.admin.v1.ShapesResponse
-	86,  // 152: nave.admin.v1.AdminService.PreviewLive:output_type -> nave.admin.v1.PreviewLiveResponse
-	91,  // 153: nave.admin.v1.AdminService.ListSchemas:output_type -> nave.admin.v1.ListSchemasResponse
-	94,  // 154: nave.admin.v1.AdminService.ReadSchema:output_type -> nave.admin.v1.ReadSchemaResponse
-	52,  // 155: nave.admin.v1.AdminService.Logs:output_type -> nave.admin.v1.LogsResponse
-	73,  // 156: nave.admin.v1.AdminService.History:output_type -> nave.admin.v1.HistoryResponse
-	78,  // 157: nave.admin.v1.AdminService.Rollback:output_type -> nave.admin.v1.RollbackResponse
-	80,  // 158: nave.admin.v1.AdminService.PreviewRollback:output_type -> nave.admin.v1.PreviewRollbackResponse
-	82,  // 159: nave.admin.v1.AdminService.Release:output_type -> nave.admin.v1.ReleaseResponse
-	84,  // 160: nave.admin.v1.AdminService.PreviewRelease:output_type -> nave.admin.v1.PreviewReleaseResponse
-	96,  // 161: nave.admin.v1.AdminService.PinHelmRelease:output_type -> nave.admin.v1.PinHelmReleaseResponse
-	99,  // 162: nave.admin.v1.AdminService.UnpinHelmRelease:output_type -> nave.admin.v1.UnpinHelmReleaseResponse
-	56,  // 163: nave.admin.v1.AdminService.GetVersion:output_type -> nave.admin.v1.GetVersionResponse
-	131, // [131:164] is the sub-list for method output_type
-	98,  // [98:131] is the sub-list for method input_type
-	98,  // [98:98] is the sub-list for extension type_name
-	98,  // [98:98] is the sub-list for extension extendee
-	0,   // [0:98] is the sub-list for field type_name
+	3,   // 98: nave.admin.v1.PreviewImageUpdateRequest.key:type_name -> nave.admin.v1.ObjectKey
+	5,   // 99: nave.admin.v1.AdminService.Get:input_type -> nave.admin.v1.GetRequest
+	7,   // 100: nave.admin.v1.AdminService.List:input_type -> nave.admin.v1.ListRequest
+	9,   // 101: nave.admin.v1.AdminService.Watch:input_type -> nave.admin.v1.WatchRequest
+	11,  // 102: nave.admin.v1.AdminService.Apply:input_type -> nave.admin.v1.ApplyRequest
+	14,  // 103: nave.admin.v1.AdminService.ApplyAll:input_type -> nave.admin.v1.ApplyAllRequest
+	17,  // 104: nave.admin.v1.AdminService.Delete:input_type -> nave.admin.v1.DeleteRequest
+	19,  // 105: nave.admin.v1.AdminService.DeleteAll:input_type -> nave.admin.v1.DeleteAllRequest
+	22,  // 106: nave.admin.v1.AdminService.Impact:input_type -> nave.admin.v1.ImpactRequest
+	26,  // 107: nave.admin.v1.AdminService.Confirm:input_type -> nave.admin.v1.ConfirmRequest
+	28,  // 108: nave.admin.v1.AdminService.Reconcile:input_type -> nave.admin.v1.ReconcileRequest
+	30,  // 109: nave.admin.v1.AdminService.Suspend:input_type -> nave.admin.v1.SuspendRequest
+	32,  // 110: nave.admin.v1.AdminService.Resume:input_type -> nave.admin.v1.ResumeRequest
+	34,  // 111: nave.admin.v1.AdminService.CreateJoinToken:input_type -> nave.admin.v1.CreateJoinTokenRequest
+	36,  // 112: nave.admin.v1.AdminService.ListEvents:input_type -> nave.admin.v1.ListEventsRequest
+	40,  // 113: nave.admin.v1.AdminService.Tree:input_type -> nave.admin.v1.TreeRequest
+	43,  // 114: nave.admin.v1.AdminService.Locate:input_type -> nave.admin.v1.LocateRequest
+	46,  // 115: nave.admin.v1.AdminService.Explain:input_type -> nave.admin.v1.ExplainRequest
+	58,  // 116: nave.admin.v1.AdminService.Published:input_type -> nave.admin.v1.PublishedRequest
+	70,  // 117: nave.admin.v1.AdminService.PublishedContent:input_type -> nave.admin.v1.PublishedContentRequest
+	63,  // 118: nave.admin.v1.AdminService.Capabilities:input_type -> nave.admin.v1.CapabilitiesRequest
+	65,  // 119: nave.admin.v1.AdminService.Shapes:input_type -> nave.admin.v1.ShapesRequest
+	85,  // 120: nave.admin.v1.AdminService.PreviewLive:input_type -> nave.admin.v1.PreviewLiveRequest
+	90,  // 121: nave.admin.v1.AdminService.ListSchemas:input_type -> nave.admin.v1.ListSchemasRequest
+	93,  // 122: nave.admin.v1.AdminService.ReadSchema:input_type -> nave.admin.v1.ReadSchemaRequest
+	51,  // 123: nave.admin.v1.AdminService.Logs:input_type -> nave.admin.v1.LogsRequest
+	72,  // 124: nave.admin.v1.AdminService.History:input_type -> nave.admin.v1.HistoryRequest
+	77,  // 125: nave.admin.v1.AdminService.Rollback:input_type -> nave.admin.v1.RollbackRequest
+	79,  // 126: nave.admin.v1.AdminService.PreviewRollback:input_type -> nave.admin.v1.PreviewRollbackRequest
+	81,  // 127: nave.admin.v1.AdminService.Release:input_type -> nave.admin.v1.ReleaseRequest
+	83,  // 128: nave.admin.v1.AdminService.PreviewRelease:input_type -> nave.admin.v1.PreviewReleaseRequest
+	95,  // 129: nave.admin.v1.AdminService.PinHelmRelease:input_type -> nave.admin.v1.PinHelmReleaseRequest
+	98,  // 130: nave.admin.v1.AdminService.UnpinHelmRelease:input_type -> nave.admin.v1.UnpinHelmReleaseRequest
+	100, // 131: nave.admin.v1.AdminService.PreviewImageUpdate:input_type -> nave.admin.v1.PreviewImageUpdateRequest
+	55,  // 132: nave.admin.v1.AdminService.GetVersion:input_type -> nave.admin.v1.GetVersionRequest
+	6,   // 133: nave.admin.v1.AdminService.Get:output_type -> nave.admin.v1.GetResponse
+	8,   // 134: nave.admin.v1.AdminService.List:output_type -> nave.admin.v1.ListResponse
+	10,  // 135: nave.admin.v1.AdminService.Watch:output_type -> nave.admin.v1.WatchResponse
+	13,  // 136: nave.admin.v1.AdminService.Apply:output_type -> nave.admin.v1.ApplyResponse
+	15,  // 137: nave.admin.v1.AdminService.ApplyAll:output_type -> nave.admin.v1.ApplyAllResponse
+	18,  // 138: nave.admin.v1.AdminService.Delete:output_type -> nave.admin.v1.DeleteResponse
+	20,  // 139: nave.admin.v1.AdminService.DeleteAll:output_type -> nave.admin.v1.DeleteAllResponse
+	23,  // 140: nave.admin.v1.AdminService.Impact:output_type -> nave.admin.v1.ImpactResponse
+	27,  // 141: nave.admin.v1.AdminService.Confirm:output_type -> nave.admin.v1.ConfirmResponse
+	29,  // 142: nave.admin.v1.AdminService.Reconcile:output_type -> nave.admin.v1.ReconcileResponse
+	31,  // 143: nave.admin.v1.AdminService.Suspend:output_type -> nave.admin.v1.SuspendResponse
+	33,  // 144: nave.admin.v1.AdminService.Resume:output_type -> nave.admin.v1.ResumeResponse
+	35,  // 145: nave.admin.v1.AdminService.CreateJoinToken:output_type -> nave.admin.v1.CreateJoinTokenResponse
+	37,  // 146: nave.admin.v1.AdminService.ListEvents:output_type -> nave.admin.v1.ListEventsResponse
+	41,  // 147: nave.admin.v1.AdminService.Tree:output_type -> nave.admin.v1.TreeResponse
+	44,  // 148: nave.admin.v1.AdminService.Locate:output_type -> nave.admin.v1.LocateResponse
+	47,  // 149: nave.admin.v1.AdminService.Explain:output_type -> nave.admin.v1.ExplainResponse
+	59,  // 150: nave.admin.v1.AdminService.Published:output_type -> nave.admin.v1.PublishedResponse
+	71,  // 151: nave.admin.v1.AdminService.PublishedContent:output_type -> nave.admin.v1.PublishedContentResponse
+	64,  // 152: nave.admin.v1.AdminService.Capabilities:output_type -> nave.admin.v1.CapabilitiesResponse
+	66,  // 153: nave.admin.v1.AdminService.Shapes:output_type -> nave.admin.v1.ShapesResponse
+	86,  // 154: nave.admin.v1.AdminService.PreviewLive:output_type -> nave.admin.v1.PreviewLiveResponse
+	91,  // 155: nave.admin.v1.AdminService.ListSchemas:output_type -> nave.admin.v1.ListSchemasResponse
+	94,  // 156: nave.admin.v1.AdminService.ReadSchema:output_type -> nave.admin.v1.ReadSchemaResponse
+	52,  // 157: nave.admin.v1.AdminService.Logs:output_type -> nave.admin.v1.LogsResponse
+	73,  // 158: nave.admin.v1.AdminService.History:output_type -> nave.admin.v1.HistoryResponse
+	78,  // 159: nave.admin.v1.AdminService.Rollback:output_type -> nave.admin.v1.RollbackResponse
+	80,  // 160: nave.admin.v1.AdminService.PreviewRollback:output_type -> nave.admin.v1.PreviewRollbackResponse
+	82,  // 161: nave.admin.v1.AdminService.Release:output_type -> nave.admin.v1.ReleaseResponse
+	84,  // 162: nave.admin.v1.AdminService.PreviewRelease:output_type -> nave.admin.v1.PreviewReleaseResponse
+	96,  // 163: nave.admin.v1.AdminService.PinHelmRelease:output_type -> nave.admin.v1.PinHelmReleaseResponse
+	99,  // 164: nave.admin.v1.AdminService.UnpinHelmRelease:output_type -> nave.admin.v1.UnpinHelmReleaseResponse
+	101, // 165: nave.admin.v1.AdminService.PreviewImageUpdate:output_type -> nave.admin.v1.PreviewImageUpdateResponse
+	56,  // 166: nave.admin.v1.AdminService.GetVersion:output_type -> nave.admin.v1.GetVersionResponse
+	133, // [133:167] is the sub-list for method output_type
+	99,  // [99:133] is the sub-list for method input_type
+	99,  // [99:99] is the sub-list for extension type_name
+	99,  // [99:99] is the sub-list for extension extendee
+	0,   // [0:99] is the sub-list for field type_name
 }
 
 func init() { file_nave_admin_v1_admin_proto_init() }
@@ -7275,7 +7416,7 @@ func file_nave_admin_v1_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_nave_admin_v1_admin_proto_rawDesc), len(file_nave_admin_v1_admin_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   97,
+			NumMessages:   99,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -22,39 +22,40 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	AdminService_Get_FullMethodName              = "/nave.admin.v1.AdminService/Get"
-	AdminService_List_FullMethodName             = "/nave.admin.v1.AdminService/List"
-	AdminService_Watch_FullMethodName            = "/nave.admin.v1.AdminService/Watch"
-	AdminService_Apply_FullMethodName            = "/nave.admin.v1.AdminService/Apply"
-	AdminService_ApplyAll_FullMethodName         = "/nave.admin.v1.AdminService/ApplyAll"
-	AdminService_Delete_FullMethodName           = "/nave.admin.v1.AdminService/Delete"
-	AdminService_DeleteAll_FullMethodName        = "/nave.admin.v1.AdminService/DeleteAll"
-	AdminService_Impact_FullMethodName           = "/nave.admin.v1.AdminService/Impact"
-	AdminService_Confirm_FullMethodName          = "/nave.admin.v1.AdminService/Confirm"
-	AdminService_Reconcile_FullMethodName        = "/nave.admin.v1.AdminService/Reconcile"
-	AdminService_Suspend_FullMethodName          = "/nave.admin.v1.AdminService/Suspend"
-	AdminService_Resume_FullMethodName           = "/nave.admin.v1.AdminService/Resume"
-	AdminService_CreateJoinToken_FullMethodName  = "/nave.admin.v1.AdminService/CreateJoinToken"
-	AdminService_ListEvents_FullMethodName       = "/nave.admin.v1.AdminService/ListEvents"
-	AdminService_Tree_FullMethodName             = "/nave.admin.v1.AdminService/Tree"
-	AdminService_Locate_FullMethodName           = "/nave.admin.v1.AdminService/Locate"
-	AdminService_Explain_FullMethodName          = "/nave.admin.v1.AdminService/Explain"
-	AdminService_Published_FullMethodName        = "/nave.admin.v1.AdminService/Published"
-	AdminService_PublishedContent_FullMethodName = "/nave.admin.v1.AdminService/PublishedContent"
-	AdminService_Capabilities_FullMethodName     = "/nave.admin.v1.AdminService/Capabilities"
-	AdminService_Shapes_FullMethodName           = "/nave.admin.v1.AdminService/Shapes"
-	AdminService_PreviewLive_FullMethodName      = "/nave.admin.v1.AdminService/PreviewLive"
-	AdminService_ListSchemas_FullMethodName      = "/nave.admin.v1.AdminService/ListSchemas"
-	AdminService_ReadSchema_FullMethodName       = "/nave.admin.v1.AdminService/ReadSchema"
-	AdminService_Logs_FullMethodName             = "/nave.admin.v1.AdminService/Logs"
-	AdminService_History_FullMethodName          = "/nave.admin.v1.AdminService/History"
-	AdminService_Rollback_FullMethodName         = "/nave.admin.v1.AdminService/Rollback"
-	AdminService_PreviewRollback_FullMethodName  = "/nave.admin.v1.AdminService/PreviewRollback"
-	AdminService_Release_FullMethodName          = "/nave.admin.v1.AdminService/Release"
-	AdminService_PreviewRelease_FullMethodName   = "/nave.admin.v1.AdminService/PreviewRelease"
-	AdminService_PinHelmRelease_FullMethodName   = "/nave.admin.v1.AdminService/PinHelmRelease"
-	AdminService_UnpinHelmRelease_FullMethodName = "/nave.admin.v1.AdminService/UnpinHelmRelease"
-	AdminService_GetVersion_FullMethodName       = "/nave.admin.v1.AdminService/GetVersion"
+	AdminService_Get_FullMethodName                = "/nave.admin.v1.AdminService/Get"
+	AdminService_List_FullMethodName               = "/nave.admin.v1.AdminService/List"
+	AdminService_Watch_FullMethodName              = "/nave.admin.v1.AdminService/Watch"
+	AdminService_Apply_FullMethodName              = "/nave.admin.v1.AdminService/Apply"
+	AdminService_ApplyAll_FullMethodName           = "/nave.admin.v1.AdminService/ApplyAll"
+	AdminService_Delete_FullMethodName             = "/nave.admin.v1.AdminService/Delete"
+	AdminService_DeleteAll_FullMethodName          = "/nave.admin.v1.AdminService/DeleteAll"
+	AdminService_Impact_FullMethodName             = "/nave.admin.v1.AdminService/Impact"
+	AdminService_Confirm_FullMethodName            = "/nave.admin.v1.AdminService/Confirm"
+	AdminService_Reconcile_FullMethodName          = "/nave.admin.v1.AdminService/Reconcile"
+	AdminService_Suspend_FullMethodName            = "/nave.admin.v1.AdminService/Suspend"
+	AdminService_Resume_FullMethodName             = "/nave.admin.v1.AdminService/Resume"
+	AdminService_CreateJoinToken_FullMethodName    = "/nave.admin.v1.AdminService/CreateJoinToken"
+	AdminService_ListEvents_FullMethodName         = "/nave.admin.v1.AdminService/ListEvents"
+	AdminService_Tree_FullMethodName               = "/nave.admin.v1.AdminService/Tree"
+	AdminService_Locate_FullMethodName             = "/nave.admin.v1.AdminService/Locate"
+	AdminService_Explain_FullMethodName            = "/nave.admin.v1.AdminService/Explain"
+	AdminService_Published_FullMethodName          = "/nave.admin.v1.AdminService/Published"
+	AdminService_PublishedContent_FullMethodName   = "/nave.admin.v1.AdminService/PublishedContent"
+	AdminService_Capabilities_FullMethodName       = "/nave.admin.v1.AdminService/Capabilities"
+	AdminService_Shapes_FullMethodName             = "/nave.admin.v1.AdminService/Shapes"
+	AdminService_PreviewLive_FullMethodName        = "/nave.admin.v1.AdminService/PreviewLive"
+	AdminService_ListSchemas_FullMethodName        = "/nave.admin.v1.AdminService/ListSchemas"
+	AdminService_ReadSchema_FullMethodName         = "/nave.admin.v1.AdminService/ReadSchema"
+	AdminService_Logs_FullMethodName               = "/nave.admin.v1.AdminService/Logs"
+	AdminService_History_FullMethodName            = "/nave.admin.v1.AdminService/History"
+	AdminService_Rollback_FullMethodName           = "/nave.admin.v1.AdminService/Rollback"
+	AdminService_PreviewRollback_FullMethodName    = "/nave.admin.v1.AdminService/PreviewRollback"
+	AdminService_Release_FullMethodName            = "/nave.admin.v1.AdminService/Release"
+	AdminService_PreviewRelease_FullMethodName     = "/nave.admin.v1.AdminService/PreviewRelease"
+	AdminService_PinHelmRelease_FullMethodName     = "/nave.admin.v1.AdminService/PinHelmRelease"
+	AdminService_UnpinHelmRelease_FullMethodName   = "/nave.admin.v1.AdminService/UnpinHelmRelease"
+	AdminService_PreviewImageUpdate_FullMethodName = "/nave.admin.v1.AdminService/PreviewImageUpdate"
+	AdminService_GetVersion_FullMethodName         = "/nave.admin.v1.AdminService/GetVersion"
 )
 
 // AdminServiceClient is the client API for AdminService service.
@@ -132,6 +133,9 @@ type AdminServiceClient interface {
 	PinHelmRelease(ctx context.Context, in *PinHelmReleaseRequest, opts ...grpc.CallOption) (*PinHelmReleaseResponse, error)
 	// UnpinHelmRelease ends the pin of a HelmRelease. ALREADY_EXISTS when there is none.
 	UnpinHelmRelease(ctx context.Context, in *UnpinHelmReleaseRequest, opts ...grpc.CallOption) (*UnpinHelmReleaseResponse, error)
+	// PreviewImageUpdate returns what a run of an ImageUpdateAutomation would push now, and pushes nothing. FAILED_PRECONDITION
+	// when the run would fail.
+	PreviewImageUpdate(ctx context.Context, in *PreviewImageUpdateRequest, opts ...grpc.CallOption) (*PreviewImageUpdateResponse, error)
 	GetVersion(ctx context.Context, in *GetVersionRequest, opts ...grpc.CallOption) (*GetVersionResponse, error)
 }
 
@@ -508,6 +512,16 @@ func (c *adminServiceClient) UnpinHelmRelease(ctx context.Context, in *UnpinHelm
 	return out, nil
 }
 
+func (c *adminServiceClient) PreviewImageUpdate(ctx context.Context, in *PreviewImageUpdateRequest, opts ...grpc.CallOption) (*PreviewImageUpdateResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(PreviewImageUpdateResponse)
+	err := c.cc.Invoke(ctx, AdminService_PreviewImageUpdate_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *adminServiceClient) GetVersion(ctx context.Context, in *GetVersionRequest, opts ...grpc.CallOption) (*GetVersionResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(GetVersionResponse)
@@ -593,6 +607,9 @@ type AdminServiceServer interface {
 	PinHelmRelease(context.Context, *PinHelmReleaseRequest) (*PinHelmReleaseResponse, error)
 	// UnpinHelmRelease ends the pin of a HelmRelease. ALREADY_EXISTS when there is none.
 	UnpinHelmRelease(context.Context, *UnpinHelmReleaseRequest) (*UnpinHelmReleaseResponse, error)
+	// PreviewImageUpdate returns what a run of an ImageUpdateAutomation would push now, and pushes nothing. FAILED_PRECONDITION
+	// when the run would fail.
+	PreviewImageUpdate(context.Context, *PreviewImageUpdateRequest) (*PreviewImageUpdateResponse, error)
 	GetVersion(context.Context, *GetVersionRequest) (*GetVersionResponse, error)
 	mustEmbedUnimplementedAdminServiceServer()
 }
@@ -699,6 +716,9 @@ func (UnimplementedAdminServiceServer) PinHelmRelease(context.Context, *PinHelmR
 }
 func (UnimplementedAdminServiceServer) UnpinHelmRelease(context.Context, *UnpinHelmReleaseRequest) (*UnpinHelmReleaseResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method UnpinHelmRelease not implemented")
+}
+func (UnimplementedAdminServiceServer) PreviewImageUpdate(context.Context, *PreviewImageUpdateRequest) (*PreviewImageUpdateResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method PreviewImageUpdate not implemented")
 }
 func (UnimplementedAdminServiceServer) GetVersion(context.Context, *GetVersionRequest) (*GetVersionResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetVersion not implemented")
@@ -1239,6 +1259,24 @@ func _AdminService_UnpinHelmRelease_Handler(srv interface{}, ctx context.Context
 	return interceptor(ctx, in, info, handler)
 }
 
+func _AdminService_PreviewImageUpdate_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(PreviewImageUpdateRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).PreviewImageUpdate(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_PreviewImageUpdate_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).PreviewImageUpdate(ctx, req.(*PreviewImageUpdateRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _AdminService_GetVersion_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetVersionRequest)
 	if err := dec(in); err != nil {
@@ -1363,6 +1401,10 @@ var AdminService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "UnpinHelmRelease",
 			Handler:    _AdminService_UnpinHelmRelease_Handler,
+		},
+		{
+			MethodName: "PreviewImageUpdate",
+			Handler:    _AdminService_PreviewImageUpdate_Handler,
 		},
 		{
 			MethodName: "GetVersion",

@@ -32,6 +32,8 @@ type Run struct {
 	Pushed   *Push        `json:"pushed,omitempty"`   // nil: nothing had to be pushed
 	Changes  []FileChange `json:"changes,omitempty"`  // that were pushed
 	Problems []string     `json:"problems,omitempty"` // markers that are not carried out
+
+	diff string // of a preview
 }
 
 // Push is a commit that a run has pushed.

@@ -40,6 +40,9 @@ func (f *Fetcher) Fetch(ctx context.Context, r source.Request) (artifact.Artifac
 	if err != nil {
 		return artifact.Artifact{}, err
 	}
+	if r.Preview {
+		return job.preview(ctx, run)
+	}
 	return job.artifact(ctx, run)
 }
 
@@ -144,7 +147,16 @@ func (f *Fetcher) attempt(ctx context.Context, j *job, e *git.Editor) (run Run, 
 	if _, err := j.statusText(run); err != nil { // afterwards each further run would push again
 		return run, err
 	}
-	return run, e.Push(ctx, push)
+	run.diff, err = j.push(ctx, e, push, files)
+	return run, err
+}
+
+// push pushes a commit. Of a preview it returns the diff instead.
+func (j *job) push(ctx context.Context, e *git.Editor, p git.Push, files []changedFile) (diff string, err error) {
+	if j.Preview {
+		return diffOf(files), e.Check(p)
+	}
+	return "", e.Push(ctx, p)
 }
 
 // commit makes the commit of changed files, and returns its message.

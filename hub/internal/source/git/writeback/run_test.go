@@ -78,8 +78,29 @@ func (w *world) object(kind, name string, spec map[string]any) *api.Object {
 // run carries out a run.
 func (w *world) run() (artifact.Artifact, error) {
 	w.Helper()
+	a, err := w.ask(source.Request{})
+	if err == nil {
+		w.last = &a
+	}
+	return a, err
+}
+
+// preview returns what a run would push.
+func (w *world) preview() (source.Preview, error) {
+	w.Helper()
+	a, err := w.ask(source.Request{Preview: true})
+	if err != nil {
+		return source.Preview{}, err
+	}
+	return source.ReadPreview(w.artifacts.Path(a))
+}
+
+// ask has the fetcher carry out a request for the automation.
+func (w *world) ask(like source.Request) (artifact.Artifact, error) {
+	w.Helper()
 	r := source.Request{
-		Object: w.object(api.ImageUpdateAutomationKind, w.name, w.spec),
+		Preview: like.Preview,
+		Object:  w.object(api.ImageUpdateAutomationKind, w.name, w.spec),
 		Upstream: w.object(api.GitRepositoryKind, "fleet", map[string]any{
 			"url": w.repo.URL(), "ref": map[string]any{"branch": "main"}}),
 		Network: dial.Policy{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}, Secrets: w.secrets,
@@ -90,15 +111,11 @@ func (w *world) run() (artifact.Artifact, error) {
 	for _, name := range w.others {
 		r.Unselected = append(r.Unselected, api.Key{Name: name})
 	}
-	a, err := w.artifacts.Make(w.Context(), w.last,
+	return w.artifacts.Make(w.Context(), w.last,
 		func(ws artifact.Workspace, last *artifact.Artifact) (artifact.Artifact, error) {
 			r.Workspace, r.Last = ws, last
 			return w.fetcher.Fetch(w.Context(), r)
 		})
-	if err == nil {
-		w.last = &a
-	}
-	return a, err
 }
 
 // runs carries out a run that must succeed and whose message begins with a text.

@@ -39,6 +39,7 @@ func (p *plain) add(id artifact.ContentID) {
 // changedFile is a file with new content.
 type changedFile struct {
 	path    string
+	old     []byte
 	content []byte
 	changes []image.Change
 }
@@ -68,7 +69,7 @@ func (p *plain) update(ctx context.Context, e *git.Editor, dir string, policies 
 			problems = append(problems, fmt.Sprintf("%s: %s", f.Path, problem))
 		}
 		if len(updated.Changes) > 0 {
-			changed = append(changed, changedFile{f.Path, updated.Content, updated.Changes})
+			changed = append(changed, changedFile{f.Path, content, updated.Content, updated.Changes})
 		}
 	}
 	return changed, problems, nil

@@ -1,0 +1,61 @@
+package writeback_test
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/navefleet/nave/e2e/gittest"
+	"github.com/navefleet/nave/hub/internal/source"
+)
+
+// TestPreview says what a run would push, pushes nothing, and leaves the next run as it would be without.
+func TestPreview(t *testing.T) {
+	w := newWorld(t, gittest.Options{})
+	w.setCommit("messageTemplate", "bump{{ range .Changed.Changes }} {{ .NewValue }}{{ end }}")
+	w.set("push", map[string]any{"branch": "images"})
+	w.commit(map[string]string{"apps/web.yaml": deployment("org/web:1"),
+		"secret.yaml": "kind: Secret\nstringData:\n  pass: S3CRET\n  image: org/web:1 # {\"$imagepolicy\": \"shop:web\"}\n",
+		"other.yaml":  "a: b # {\"$imagepolicy\": \"shop:none\"}\n"})
+	w.policies["web"] = "org/web:2"
+	before := w.served("for-each-ref")
+
+	p, err := w.preview()
+	w.do(err)
+	if p.Checkout != "main@sha1:"+w.head("main") || !slices.Equal(p.Targets, []string{"refs/heads/images"}) ||
+		p.Message != "bump org/web:2" {
+		t.Errorf("got %+v", p)
+	}
+	for _, want := range []string{"--- a/apps/web.yaml\n+++ b/apps/web.yaml\n", "-      image: 'org/web:1'   #",
+		"+      image: 'org/web:2'   #", "   pass: <hidden>\n-  image: <hidden, before>\n+  image: <hidden, after>\n"} {
+		if !strings.Contains(p.Diff, want) {
+			t.Errorf("%q is missing in the diff:\n%s", want, p.Diff)
+		}
+	}
+	if len(p.Problems) != 1 || !strings.HasPrefix(p.Problems[0], "other.yaml: line 1: ") {
+		t.Errorf("problems %q", p.Problems)
+	}
+	if strings.Contains(p.Diff, "S3CRET") || w.served("for-each-ref") != before {
+		t.Error("a Secret is shown, or something was pushed")
+	}
+
+	w.runs("pushed commit")
+	w.holds("images:apps/web.yaml", deployment("org/web:2"))
+	p, err = w.preview()
+	if err != nil || len(p.Targets) != 0 || p.Diff != "" || len(p.Problems) != 1 {
+		t.Errorf("after the run: %+v, %v", p, err)
+	}
+	w.runs("repository up-to-date")
+}
+
+// TestPreview_refused fails as the run would, whose commit the GitRepository would refuse.
+func TestPreview_refused(t *testing.T) {
+	w := newWorld(t, gittest.Options{})
+	w.commit(map[string]string{"web.yaml": deployment("org/web:1")})
+	w.policies["web"] = "org/web:2"
+	w.setCommit("messageTemplate", "{{ .Nothing }}")
+	if _, err := w.preview(); !errors.Is(err, source.ErrRequest) || !strings.Contains(err.Error(), "messageTemplate") {
+		t.Errorf("got %v", err)
+	}
+}

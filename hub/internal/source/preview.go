@@ -1,0 +1,43 @@
+package source
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/navefleet/nave/hub/internal/artifact"
+)
+
+// PreviewFile is the only file of the artifact of a request for a preview: a Preview as JSON.
+const PreviewFile = "preview"
+
+// maxPreview limits PreviewFile, in bytes.
+const maxPreview = 16 << 20
+
+// Preview is what a source that writes would push now.
+type Preview struct {
+	Checkout string   `json:"checkout"`           // the revision that would be changed
+	Targets  []string `json:"targets,omitempty"`  // full names of references; none: nothing would be pushed
+	Message  string   `json:"message,omitempty"`  // of the commit
+	Diff     string   `json:"diff,omitempty"`     // of the files, unified, without the values of Secrets
+	Problems []string `json:"problems,omitempty"` // markers that would not be carried out
+}
+
+// ReadPreview reads what the fetcher has made for a request for a preview, from the path of the artifact.
+func ReadPreview(path string) (p Preview, err error) {
+	r, err := artifact.Open(path)
+	if err != nil {
+		return p, err
+	}
+	file, found, err := r.Find(PreviewFile)
+	if err == nil && !found {
+		err = fmt.Errorf("%w: it made no preview", ErrWorker)
+	}
+	if err != nil {
+		return p, err
+	}
+	text, err := r.Read(file, maxPreview)
+	if err == nil {
+		err = json.Unmarshal(text, &p)
+	}
+	return p, err
+}
