@@ -15,6 +15,9 @@ func FindKind(word string) (Kind, error) {
 	if ok {
 		return k, nil
 	}
+	if words := wordsAfter(word); len(words) > 0 {
+		return k, fmt.Errorf("%s stands for several kinds: name one of %s", word, strings.Join(words, ", "))
+	}
 	names := pluralsOf(Kind.Supported)
 	err := fmt.Errorf("unknown kind %q: the hub knows %s", word, strings.Join(names, ", "))
 	if nearest := wording.Nearest(strings.ToLower(word), names); nearest != "" {
@@ -31,6 +34,16 @@ func (k Key) IsImage() bool { return byName[k.Kind].Group == groupImage }
 
 // ImageKinds returns the kinds that the hub carries out and that people call images: "image repository".
 func ImageKinds() []Kind { return kindsCalled("image ") }
+
+// wordsAfter returns the two words of the kinds that the hub carries out and whose first word is this one, or its
+// plural.
+func wordsAfter(word string) (found []string) {
+	first := strings.TrimSuffix(strings.ToLower(word), "s") + " "
+	for _, k := range kindsCalled(first) {
+		found = append(found, k.Words[slices.IndexFunc(k.Words, func(w string) bool { return strings.HasPrefix(w, first) })])
+	}
+	return found
+}
 
 func kindsCalled(first string) (found []Kind) {
 	for _, k := range kinds {

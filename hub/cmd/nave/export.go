@@ -24,7 +24,7 @@ come from where you have it, encrypted.`
 
 func newExportCommand(s *session) *cobra.Command {
 	return &cobra.Command{
-		Use:   "export KIND [NAME] | all",
+		Use:   "export KIND [NAME] | all | sources all | images all",
 		Short: "Print objects of the hub as files for Git, without status and without secret data",
 		Long:  exportText,
 		Example: "  nave export all > hub.yaml\n  nave export source git\n" +
@@ -51,14 +51,28 @@ type export struct {
 	secrets   []string // whose data is missing
 }
 
-func (e *export) run(ctx context.Context, s *session, args []string) (err error) {
-	switch kind, names, kindErr := kindOf(args); {
-	case args[0] == "all" && len(args) > 1:
-		return usageError("all takes no name, got %s: name one kind, such as fleet", strings.Join(args[1:], " "))
-	case args[0] == "all":
-		err = e.all(ctx)
-	case kindErr != nil:
-		return kindErr
+func (e *export) run(ctx context.Context, s *session, args []string) error {
+	err := e.objects(ctx, s, args)
+	if err == nil {
+		e.tell()
+	}
+	return err
+}
+
+// objects prints the objects that arguments name.
+func (e *export) objects(ctx context.Context, s *session, args []string) error {
+	if several, names, ok := collectionOf(args); ok {
+		if args[0] == "all" {
+			several.kinds = api.Kinds()
+		}
+		if err := several.checkNames(names); err != nil {
+			return err
+		}
+		return e.all(ctx, several.kinds)
+	}
+	switch kind, names, err := kindOf(args); {
+	case err != nil:
+		return err
 	case s.checkScope(kind) != nil:
 		return s.checkScope(kind)
 	case kind.Derived:
@@ -66,20 +80,16 @@ func (e *export) run(ctx context.Context, s *session, args []string) (err error)
 	case len(names) > 1:
 		return usageError("want at most one name, got %s", strings.Join(names, " "))
 	case len(names) == 1:
-		err = e.named(ctx, s, args)
+		return e.named(ctx, s, args)
 	default:
-		err = e.kind(ctx, kind)
+		return e.kind(ctx, kind)
 	}
-	if err == nil {
-		e.tell()
-	}
-	return err
 }
 
-// all prints the objects of all kinds. A failure does not stop the others.
-func (e *export) all(ctx context.Context) error {
+// all prints the objects of kinds, as far as they can be applied. A failure does not stop the others.
+func (e *export) all(ctx context.Context, kinds []api.Kind) error {
 	var errs []error
-	for _, kind := range api.Kinds() {
+	for _, kind := range kinds {
 		if kind.Supported() && !kind.Derived {
 			errs = append(errs, e.kind(ctx, kind))
 		}

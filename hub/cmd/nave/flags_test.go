@@ -156,7 +156,7 @@ func TestFlags_kind(t *testing.T) {
 		"describe ks apps/ring":               "want Kustomization ring",
 		"wait ks/apps/ring":                   "want Kustomization ring",
 		"get all a":                           "all takes no name",
-		"get sources a":                       "unknown kind",
+		"get sources a":                       "stands for several kinds",
 		"logs --level=loud":                   "want debug, info, warn or error",
 		"logs --since=-1m":                    "--since -1m0s",
 		"logs -o yaml":                        `unknown output "yaml"`,

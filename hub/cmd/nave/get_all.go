@@ -17,25 +17,36 @@ type collection struct {
 	kinds                []api.Kind
 }
 
-// collectionOf returns the collection that arguments begin with: flux's words "all" or "images all", or "images" alone.
-// The rest are the arguments after these words. If there is no such word, collectionOf returns false.
+// collectionOf returns the collection that arguments begin with: flux's words "all", "sources all" or "images all", or
+// "sources" or "images" alone. The rest are the arguments after these words. If there is no such word, collectionOf
+// returns false.
 func collectionOf(args []string) (c collection, rest []string, ok bool) {
 	isImages := slices.Contains([]string{"image", "images"}, args[0])
 	switch {
 	case args[0] == "all":
 		return collection{"all", "objects", "helmrelease", kindsOfAll()}, args[1:], true
+	case isAllSources(args):
+		return collection{"sources all", "sources", "source git", api.SourceKinds()}, args[min(2, len(args)):], true
 	case isImages && (len(args) == 1 || args[1] == "all"):
 		return collection{"images all", "images", "image repository", api.ImageKinds()}, args[min(2, len(args)):], true
 	}
 	return c, nil, false
 }
 
+// checkNames returns an error about the arguments after the words of the collection, if there are some.
+func (c collection) checkNames(names []string) error {
+	if len(names) == 0 {
+		return nil
+	}
+	return usageError("%s takes no name, got %s: name one kind, such as %s", c.words, strings.Join(names, " "), c.example)
+}
+
 // getAll prints the objects of a collection, in a table for each kind that has objects. names are the arguments after
 // the words of the collection; there may be none.
 func (s *session) getAll(cmd *cobra.Command, c collection, names []string, client adminv1.AdminServiceClient,
 	o getOptions, p *printer) error {
-	if len(names) > 0 {
-		return usageError("%s takes no name, got %s: name one kind, such as %s", c.words, strings.Join(names, " "), c.example)
+	if err := c.checkNames(names); err != nil {
+		return err
 	}
 	if o.watch {
 		return usageError("%s cannot be watched: name one kind, such as %s", c.words, c.example)

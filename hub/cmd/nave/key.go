@@ -10,14 +10,19 @@ import (
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 )
 
-// kindOf returns the kind in "KIND …", "KIND/NAME" or "source git …", and the arguments after it.
+// kindOf returns the kind in "KIND …", "KIND/NAME", "source git …" or "source git/NAME", and the arguments after it.
 func kindOf(args []string) (api.Kind, []string, error) {
 	if len(args) == 0 {
 		return api.Kind{}, nil,
 			usageError("the kind is missing: give one, such as kustomizations, gitrepositories, clusters or fleets")
 	}
 	if len(args) > 1 {
-		if k, ok := api.KindByName(args[0] + " " + args[1]); ok {
+		second, name, slash := strings.Cut(args[1], "/")
+		k, ok := api.KindByName(args[0] + " " + second)
+		switch {
+		case ok && slash:
+			return k, append([]string{name}, args[2:]...), checkName(k, name)
+		case ok:
 			return k, args[2:], nil
 		}
 	}
