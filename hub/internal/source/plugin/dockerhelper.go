@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
@@ -90,9 +89,9 @@ func (h *DockerHelpers) ask(ctx context.Context, program, server string) (found 
 
 // run returns what a program prints.
 func (h *DockerHelpers) run(ctx context.Context, program, server string) ([]byte, error) {
-	cmd := exec.CommandContext(ctx, filepath.Join(h.dir, program), "get")
+	cmd := command(ctx, filepath.Join(h.dir, program), "get")
 	var said limited
-	cmd.Stdin, cmd.Stdout, cmd.WaitDelay = strings.NewReader(server), &said, time.Second
+	cmd.Stdin, cmd.Stdout = strings.NewReader(server), &said
 	err := cmd.Run()
 	if said.full {
 		err = fmt.Errorf("%w: it prints more than %s", artifact.ErrLimit, artifact.FormatSize(maxOutput))

@@ -1,10 +1,13 @@
 package plugin
 
 import (
+	"context"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -68,6 +71,37 @@ func TestDockerHelpers_hostile(t *testing.T) {
 				t.Errorf("got %v, want %q", err, c.word)
 			}
 		})
+	}
+}
+
+// TestDockerHelpers_children ends what a program has started, too.
+func TestDockerHelpers_children(t *testing.T) {
+	held := filepath.Join(t.TempDir(), "held")
+	if err := syscall.Mkfifo(held, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	h, _ := helpers(t, "(exec 3>"+held+"; sleep 600) &\nwait")
+	h.time = time.Minute
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() {
+		file, err := os.Open(held) // as soon as the child opens it
+		cancel()
+		if err == nil {
+			_, err = io.ReadAll(file) // until nobody has it open
+		}
+		ended <- err
+	}()
+	if _, err := h.Credentials(ctx, "test", "ghcr.io"); err == nil {
+		t.Error("no error of a program that does not answer")
+	}
+	select {
+	case err := <-ended:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(20 * time.Second):
+		t.Error("the child of the program goes on")
 	}
 }
 

@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
@@ -189,8 +188,8 @@ func (p *Plugins) run(ctx context.Context, provider provider, image string) (r r
 	if err != nil {
 		return r, err
 	}
-	cmd := exec.CommandContext(ctx, filepath.Join(p.dir, provider.Name), provider.Args...)
-	cmd.Stdin, cmd.WaitDelay, cmd.Env = bytes.NewReader(request), time.Second, os.Environ()
+	cmd := command(ctx, filepath.Join(p.dir, provider.Name), provider.Args...)
+	cmd.Stdin, cmd.Env = bytes.NewReader(request), os.Environ()
 	for _, e := range provider.Env {
 		cmd.Env = append(cmd.Env, e.Name+"="+e.Value)
 	}
