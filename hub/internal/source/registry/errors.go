@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 
@@ -20,7 +21,7 @@ func (a *Access) Classify(err error) error {
 	if !errors.As(err, &answer) {
 		return nil
 	}
-	said := source.Quote(answer.Error())
+	said := wordsOf(answer)
 	switch answer.StatusCode {
 	case http.StatusUnauthorized:
 		return fmt.Errorf("%w: the registry says %s; %s", source.ErrAuthentication, said, a.advice())
@@ -32,6 +33,19 @@ func (a *Access) Classify(err error) error {
 	default:
 		return fmt.Errorf("%w: the registry says %s", source.ErrUnreachable, said)
 	}
+}
+
+// wordsOf quotes the answer of a registry, without the details of its errors that are data, such as the scope of a
+// token.
+func wordsOf(answer *transport.Error) string {
+	brief := *answer
+	brief.Errors = slices.Clone(answer.Errors)
+	for i, e := range brief.Errors {
+		if _, isText := e.Detail.(string); !isText {
+			brief.Errors[i].Detail = nil
+		}
+	}
+	return source.Quote(brief.Error())
 }
 
 // advice returns the advice for refused credentials.
