@@ -49,7 +49,8 @@ func (s *session) completerOf(cmd *cobra.Command) completer {
 	switch {
 	case path == "nave logs":
 		return s.names(api.ClusterKind, "hub")
-	case path == "nave cluster add", strings.Contains(use, "oci://"), strings.HasSuffix(use, " COMMAND"):
+	case path == "nave cluster add", strings.HasPrefix(path, "nave create "), strings.Contains(use, "oci://"),
+		strings.HasSuffix(use, " COMMAND"):
 		return cobra.NoFileCompletions
 	case path == "nave confirm":
 		return s.kindsAndNames("hub")

@@ -14,7 +14,8 @@ var flagsOf = map[string]string{
 		"debug kustomization, delete, describe, diff helmrelease, diff kustomization, events, explain, get, logs, " +
 		"history helmrelease, image update, reconcile, release helmrelease, resume, rollback helmrelease, stats, suspend, " +
 		"test, trace, tree, wait",
-	"config context namespace timeout": "bootstrap, export",
+	"config context namespace timeout": "bootstrap, create image policy, create image repository, " +
+		"create image update, export",
 	"config context timeout": "apply, build cluster, build fleet, check, cluster add, cluster get, cluster label, " +
 		"cluster list, cluster remove, cluster rotate, cluster set, cluster upgrade, diff cluster, diff fleet, history, " +
 		"release, rollback, version",

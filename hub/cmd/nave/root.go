@@ -81,7 +81,8 @@ func newCommand() *cobra.Command {
 	f.DurationVar(&s.timeout, "timeout", 2*time.Minute, "how long to wait for an answer of the hub, and for an outcome")
 	root.AddCommand(
 		without(newBootstrapCommand(&s), "cluster"), without(newClusterCommand(&s), "cluster", "namespace"),
-		without(newApplyCommand(&s), "cluster", "namespace"), newDeleteCommand(&s), newConfirmCommand(&s),
+		without(newApplyCommand(&s), "cluster", "namespace"), newCreateCommand(&s), newDeleteCommand(&s),
+		newConfirmCommand(&s),
 		newGetCommand(&s), newDescribeCommand(&s), newReconcileCommand(&s), newSuspendCommand(&s), newResumeCommand(&s),
 		newTestCommand(&s), newWaitCommand(&s), newStatsCommand(&s), newTraceCommand(&s),
 		without(newExportCommand(&s), "cluster"),
