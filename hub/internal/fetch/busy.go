@@ -92,7 +92,7 @@ func (s *scheduled) isAwaited() bool {
 // refusedUntil returns the error of a fetch that is not begun, because its server asked to wait.
 func refusedUntil(until time.Time, url string) error {
 	server := source.ServerOf(url)
-	text := fmt.Sprintf("registry %s asked to wait until %s UTC; the hub sends it no request before",
+	text := fmt.Sprintf("server %s asked to wait until %s UTC; the hub sends it no request before",
 		strings.TrimSuffix(server, ":443"), until.UTC().Format(time.TimeOnly))
 	return source.Explain(&source.BusyError{Server: server, Until: until, Text: text}, url, nil)
 }

@@ -202,7 +202,7 @@ func nameOf(req source.Request) string {
 		fmt.Fprintln(&b, req.Own.Dir, req.Own.Revision, req.Own.Verification, req.Own.Notice)
 	}
 	for _, a := range req.Inputs {
-		fmt.Fprintln(&b, a.Dir, a.Revision)
+		fmt.Fprintln(&b, a.Dir, a.Revision, a.Notice)
 	}
 	for _, s := range req.Selected {
 		fmt.Fprintln(&b, s.Key.Path(), s.Revision)

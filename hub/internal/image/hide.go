@@ -21,7 +21,7 @@ func HideSecrets(old, new []byte) (before, after string) {
 	if err != nil { // Update never makes such a file
 		return hiddenBefore, hiddenAfter
 	}
-	was, is := strings.SplitAfter(string(old), "\n"), strings.SplitAfter(string(new), "\n")
+	was, is := splitLines(old), splitLines(new)
 	if len(was) != len(is) {
 		return hiddenBefore, hiddenAfter
 	}
@@ -134,6 +134,6 @@ func masked(line string, keep int, text string) string {
 	if keep == 0 {
 		prefix = line[:len(line)-len(strings.TrimLeft(line, " \t"))]
 	}
-	end := line[len(strings.TrimRight(line, "\r\n")):]
+	end := line[len(strings.TrimRight(line, "\r\n\u0085\u2028\u2029")):]
 	return prefix + text + end
 }

@@ -26,8 +26,16 @@ func TestHideSecrets(t *testing.T) {
 		},
 		"generator": {"secretGenerator:\n- name: a\n  literals:\n  - p=S3CRET\nimages:\n- newTag: OLD\n",
 			"secretGenerator:\n<hidden>\n  <hidden>\n  <hidden>\nimages:\n- newTag: OLD\n"},
-		"json":   {`{"kind": "Secret", "data": {"a": "S3CRET"}, "image": "OLD"}`, "<hidden, before>"},
-		"crlf":   {"kind: Secret\r\ndata:\r\n  a: S3CRET\r\n  b: OLD\r\n", "kind: Secret\r\ndata:\r\n  a: <hidden>\r\n  b: <hidden, before>\r\n"},
+		"json": {`{"kind": "Secret", "data": {"a": "S3CRET"}, "image": "OLD"}`, "<hidden, before>"},
+		"crlf": {"kind: Secret\r\ndata:\r\n  a: S3CRET\r\n  b: OLD\r\n", "kind: Secret\r\ndata:\r\n  a: <hidden>\r\n  b: <hidden, before>\r\n"},
+		"cr":   {"kind: Secret\rdata:\r  a: S3CRET\r  b: OLD\r", "kind: Secret\rdata:\r  a: <hidden>\r  b: <hidden, before>\r"},
+		"breaks": {
+			"a: \"x\u2028\u2029y\"\n---\n# \u0085kind: Secret\ndata:\n" +
+				"  a: S3CRET\n  b: |\n    S3CRET\u2028    S3CRET\n  c: OLD\n",
+			"a: \"x\u2028\u2029y\"\n---\n# \u0085kind: Secret\ndata:\n" +
+				"  a: <hidden>\n  b: <hidden>\n    <hidden>\u2028    <hidden>\n  c: <hidden, before>\n",
+		},
+		"bom":    {"\ufeffkind: Secret\ndata:\n  a: S3CRET\n  b: OLD\n", "\ufeffkind: Secret\ndata:\n  a: <hidden>\n  b: <hidden, before>\n"},
 		"broken": {"a: OLD\nkind: Secret\n b: S3CRET\n", "<hidden, before>"},
 	} {
 		t.Run(name, func(t *testing.T) {

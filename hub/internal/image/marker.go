@@ -227,6 +227,21 @@ func linesOf(content []byte) (lines []line) {
 	return append(lines, line{start, len(content)})
 }
 
+// splitLines returns the lines of linesOf with their line breaks, and a byte order mark in the first one.
+func splitLines(content []byte) []string {
+	lines := linesOf(content)
+	split := make([]string, len(lines))
+	start := 0
+	for i := range lines {
+		end := len(content)
+		if i+1 < len(lines) {
+			end = lines[i+1].start
+		}
+		split[i], start = string(content[start:end]), end
+	}
+	return split
+}
+
 // breakAt returns the size of the line break at the beginning of a text, 0 if there is none.
 func breakAt(text []byte) int {
 	switch text[0] {

@@ -250,8 +250,10 @@ func similar(tags []string, wrong string) string {
 		return "no tag"
 	}
 	near := slices.Clone(tags[max(0, len(tags)-maxCompared):])
-	slices.SortStableFunc(near, func(a, b string) int {
-		return wording.Distance(a, wrong) - wording.Distance(b, wrong)
-	})
+	distance := make(map[string]int, len(near))
+	for _, tag := range near {
+		distance[tag] = wording.Distance(tag, wrong)
+	}
+	slices.SortStableFunc(near, func(a, b string) int { return distance[a] - distance[b] })
 	return wording.List(near, len(tags), maxListed)
 }

@@ -21,9 +21,8 @@ type Policies struct {
 
 // Policy is an ImagePolicy.
 type Policy struct {
-	Image         Reference // without a name: the policy has not chosen one yet
-	ReflectDigest bool      // the policy asks the registry for digests
-	Ignored       bool      // markers that name the policy are for somebody else
+	Image   Reference // without a name: the policy has not chosen one yet
+	Ignored bool      // markers that name the policy are for somebody else
 }
 
 // Updated is the result of an Update.
@@ -157,9 +156,6 @@ func (p Policy) part(part, name string) (string, error) {
 	case "name":
 		return p.Image.Name, nil
 	case "digest":
-		if p.Image.Digest == "" && p.ReflectDigest {
-			return "", fmt.Errorf("the ImagePolicy %s has no digest yet", name)
-		}
 		if p.Image.Digest == "" {
 			return "", fmt.Errorf("the ImagePolicy %s has no digest: set its digestReflectionPolicy to IfNotPresent or Always",
 				name)

@@ -14,10 +14,10 @@ const digest = "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b
 // policies are those that markers of tests name.
 var policies = Policies{Namespace: "ns", ByName: map[string]Policy{
 	"app":    {Image: Reference{Name: "ghcr.io/o/app", Tag: "v2.0.0"}},
-	"fixed":  {Image: Reference{Name: "ghcr.io/o/app", Tag: "v2.0.0", Digest: digest}, ReflectDigest: true},
+	"fixed":  {Image: Reference{Name: "ghcr.io/o/app", Tag: "v2.0.0", Digest: digest}},
 	"number": {Image: Reference{Name: "localhost:5000/app", Tag: "1.10"}},
 	"yes":    {Image: Reference{Name: "yes", Tag: "on"}},
-	"late":   {Image: Reference{Name: "app", Tag: "1"}, ReflectDigest: true},
+	"late":   {Image: Reference{Name: "app", Tag: "1"}},
 	"wrong":  {Image: Reference{Name: "app", Tag: "a b"}},
 	"other":  {Image: Reference{Name: "app", Tag: "1"}, Ignored: true},
 	"new":    {},
@@ -113,7 +113,7 @@ var problems = map[string][2]string{
 	"other namespace":      {"a: x # {\"$imagepolicy\": \"sn:app\"}\n", `the marker names the ImagePolicy sn/app, and the ImageUpdateAutomation is in the namespace ns`},
 	"no image yet":         {"a: x # M(new)\n", `the ImagePolicy ns/new has not chosen an image yet`},
 	"digest with Never":    {"a: x # M(app:digest)\n", `the ImagePolicy ns/app has no digest: set its digestReflectionPolicy to IfNotPresent or Always`},
-	"no digest yet":        {"a: x # M(late:digest)\n", `the ImagePolicy ns/late has no digest yet`},
+	"no digest yet":        {"a: x # M(late:digest)\n", `the ImagePolicy ns/late has no digest: set its digestReflectionPolicy to IfNotPresent or Always`},
 	"unknown part":         {"a: x # M(app:version)\n", `the marker names the part "version": want tag, name or digest`},
 	"no policy":            {"a: x # {\"$imagepolicy\": \"app\"}\n", `the marker names "app": want namespace:name`},
 	"empty policy":         {"a: x # {\"$imagepolicy\": \"ns::tag\"}\n", `the marker names "ns::tag": want namespace:name`},

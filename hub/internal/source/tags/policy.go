@@ -150,6 +150,9 @@ func (p *policy) notice(c image.Choice) string {
 		notices = append(notices, fmt.Sprintf("which is equal by the policy to %s and the last of them in the order of bytes",
 			wording.List(c.Tied, n, named)))
 	}
+	if missing := p.Inputs[0].Notice; missing != "" && p.rule.Pinned == "" {
+		notices = append(notices, "of the tags that were found "+missing)
+	}
 	if tag, floating := p.rule.Floating(); floating && p.object.GetDigestReflectionPolicy() != imagev1.ReflectAlways {
 		notices = append(notices, fmt.Sprintf("the policy can choose no other tag than %q, so a push to this tag updates "+
 			"nothing: set spec.digestReflectionPolicy to Always", tag))

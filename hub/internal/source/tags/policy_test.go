@@ -27,6 +27,7 @@ type world struct {
 	store   *artifact.Store
 	image   string
 	secrets map[string]source.Secret
+	missing string // of the list of tags
 }
 
 func newWorld(t *testing.T) *world {
@@ -53,8 +54,10 @@ func (w *world) list(tags []string) artifact.Artifact {
 	w.Helper()
 	a, err := w.store.Make(w.Context(), nil, func(ws artifact.Workspace, _ *artifact.Artifact) (artifact.Artifact, error) {
 		r := source.Request{Workspace: ws, Object: w.object(api.ImageRepositoryKind, nil)}
-		return r.PutFiles(w.Context(), r.CacheID(w.image), strings.Join(tags, " "), map[string][]byte{
+		a, err := r.PutFiles(w.Context(), r.CacheID(w.image), strings.Join(tags, " "), map[string][]byte{
 			registry.TagFile: registry.FormatTags(tags)})
+		a.Notice = w.missing
+		return a, err
 	})
 	if err != nil {
 		w.Fatal(err)
@@ -187,6 +190,15 @@ func TestPolicies_notice(t *testing.T) {
 				t.Errorf("got the notice %q, want %q", a.Notice, c.want)
 			}
 		})
+	}
+}
+
+// TestPolicies_capped says that the list of tags was not whole: a higher version may be missing.
+func TestPolicies_capped(t *testing.T) {
+	w := newWorld(t)
+	w.missing = `without 5 more, all that come before "2.0.0"`
+	if a, want := w.must(newest, "2.0.0 3.0.0", nil), "of the tags that were found "+w.missing; a.Notice != want {
+		t.Errorf("got the notice %q, want %q", a.Notice, want)
 	}
 }
 
