@@ -352,6 +352,15 @@ git branch --force feature
 nave push artifact oci://ghcr.io/org/fleet:v1.0.0 --path ./deploy --source https://git.example.com/fleet \
   --revision "main@sha1:$(git rev-parse HEAD)"
 `},
+	{"\n## nave image update\n", `
+nave apply -f - <<EOF
+apiVersion: image.toolkit.fluxcd.io/v1
+kind: ImageUpdateAutomation
+metadata: {name: apps, namespace: flux-system}
+spec: {interval: 1h, sourceRef: {kind: GitRepository, name: hub}, git: {commit: {author: {email: nave@example.com}}}}
+EOF
+nave wait imageupdateautomation apps --for condition=Ready
+`},
 	{"\n## nave release\n", `
 nave rollback prod-1
 `},

@@ -34,7 +34,7 @@ func newImageUpdateCommand(s *session) *cobra.Command {
 		Use:     "update NAME --dry-run",
 		Short:   "Print what a run of an ImageUpdateAutomation would commit; exit code 1 if that is something",
 		Long:    imageUpdateLong,
-		Example: "  nave image update apps --dry-run\n  nave image update apps -n team-a --cluster prod-1 --dry-run",
+		Example: "  nave image update apps --dry-run\n  nave image update apps --dry-run -o json",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			switch {
