@@ -68,7 +68,8 @@ type Loop struct {
 	beside   neighbours
 	gone     leftovers
 	running  int
-	trying   int // of them, unproven ones
+	trying   int             // of them, unproven ones
+	writing  map[string]bool // the keys of sources to which one that is running writes
 	results  chan func(context.Context) error
 	underway sync.WaitGroup // fetches and a sweep
 	sweepAt  time.Time
@@ -89,6 +90,7 @@ func New(c Config) *Loop {
 		keys:    map[string]string{},
 		inputs:  newInputs(),
 		beside:  neighbours{},
+		writing: map[string]bool{},
 		busy:    map[account]time.Time{},
 		gone:    leftovers{sources: map[string]bool{}, conditions: map[string]bool{}},
 		results: make(chan func(context.Context) error, Workers+2), // so that nobody waits to return a result
@@ -215,9 +217,10 @@ func (l *Loop) start(ctx context.Context) (time.Duration, error) {
 }
 
 // mustWait reports whether a source has to wait for a worker. Unproven sources do not get all workers, so that slow
-// servers do not keep the other sources waiting.
+// servers do not keep the other sources waiting. Those that write to one source would wait for each other in the
+// workers.
 func (l *Loop) mustWait(s *scheduled) bool {
-	return l.running == Workers || s.unproven() && l.trying == unproven
+	return l.running == Workers || s.unproven() && l.trying == unproven || s.view.Writes && l.writing[s.inputs[0]]
 }
 
 // sweep removes unused artifacts in a goroutine of its own.

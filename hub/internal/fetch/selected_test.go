@@ -301,6 +301,36 @@ func TestWrites_against(t *testing.T) {
 	})
 }
 
+// TestWrites_apart has Writers of many clusters that push to one source: one runs at a time, and sources that have
+// nothing to do with them do not wait.
+func TestWrites_apart(t *testing.T) {
+	play(t, func(h *hub) {
+		h.remote.set("", "written", nil)
+		h.remote.slowly = map[string]time.Duration{"": time.Minute}
+		h.put(key("", "other"), from("https://example.com/other"), every("1h"))
+		for i := range 20 {
+			cluster := fmt.Sprint("c", i)
+			h.put(key(cluster, "fleet"), every("1h"))
+			h.putWriter(writerKey(cluster), "0s", nil)
+		}
+		h.pass(10 * time.Second)
+		h.put(key("", "other"), from("https://example.com/other"), every("1h"), requested("now"))
+		h.pass(time.Second)
+		if c := h.condition(key("", "other")); c.HandledRequest != "now" {
+			t.Errorf("another source waits: %+v", c)
+		}
+		h.pass(20 * time.Minute)
+		if h.remote.most > 2 {
+			t.Errorf("%d fetches at once", h.remote.most)
+		}
+		for i := range 20 {
+			if c := h.condition(writerKey(fmt.Sprint("c", i))); c.Ready != "True" {
+				t.Errorf("c%d: %+v", i, c)
+			}
+		}
+	})
+}
+
 // TestWrites_confinedLater has a Writer and what it selects, which become those of a tenant together.
 func TestWrites_confinedLater(t *testing.T) {
 	play(t, func(h *hub) {

@@ -30,6 +30,9 @@ type result struct {
 // launch starts a fetch in a goroutine of its own.
 func (l *Loop) launch(ctx context.Context, s *scheduled) {
 	s.running = true
+	if s.view.Writes {
+		l.writing[s.inputs[0]] = true
+	}
 	held := l.heldUntil(s)
 	req := source.Request{Object: s.object, Last: s.row.Artifact, Timeout: s.timeout(), Network: l.Network}
 	if s.view.NamedHosts {
@@ -95,6 +98,9 @@ func (l *Loop) finish(ctx context.Context, r result) error {
 	s := r.source
 	s.running = false
 	l.running--
+	if s.view.Writes {
+		delete(l.writing, s.inputs[0])
+	}
 	if r.unproven {
 		l.trying--
 	}
