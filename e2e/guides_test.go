@@ -63,7 +63,9 @@ func runGuides(t *testing.T, text string) string {
 	t.Cleanup(collector.Close)
 	said := s.run(ctx, t, strings.NewReplacer(
 		"https://git.example.com/fleet", s.url, "https://stefanprodan.github.io/podinfo", charts.URL,
-		"oci://ghcr.io/org/fleet", registry.URL("org/fleet"), "http://collector.observability:4318", collector.URL,
+		"oci://ghcr.io/org/", registry.URL("org/"),
+		"--image=ghcr.io/", "--insecure --image="+registry.Host()+"/", "image: ghcr.io/", "image: "+registry.Host()+"/",
+		"http://collector.observability:4318", collector.URL,
 		"/etc/nave/", s.home+"/etc/nave/",
 		"/opt/nave/", s.home+"/opt/nave/", "hub.example.com:7443", "127.0.0.1:"+s.ports["7443"],
 		"$PWD/bin", s.bin, "$CHECKOUT", s.checkout, "seconds=20", "seconds=1",
@@ -337,6 +339,19 @@ kubectl --context prod-1 -n nave-system get secret nave-join -o go-template='{{.
   > ~/pods/prod-1/token
 nave wait cluster prod-1 --for condition=Connected
 `},
+	{"\n## nave create image policy\n", `
+for tag in 1.0.0 main-0f3a9c1-1764230400; do
+  nave push artifact oci://ghcr.io/org/app:$tag --path ./deploy --source https://git.example.com/app --revision $tag
+done
+nave apply -f - <<EOF
+{apiVersion: image.toolkit.fluxcd.io/v1, kind: ImageRepository, metadata: {name: app, namespace: flux-system},
+ spec: {image: ghcr.io/org/app, insecure: true, interval: 1h}}
+---
+{apiVersion: source.toolkit.fluxcd.io/v1, kind: GitRepository, metadata: {name: apps, namespace: flux-system},
+ spec: {url: https://git.example.com/fleet, interval: 1h, ref: {branch: main}}}
+EOF
+nave wait imagerepository app --for condition=Ready
+`},
 	{"\n## nave delete\n", `
 well
 cd ~/objects
@@ -351,15 +366,6 @@ git branch --force feature
 	{"\n## nave diff artifact\n", `
 nave push artifact oci://ghcr.io/org/fleet:v1.0.0 --path ./deploy --source https://git.example.com/fleet \
   --revision "main@sha1:$(git rev-parse HEAD)"
-`},
-	{"\n## nave image update\n", `
-nave apply -f - <<EOF
-apiVersion: image.toolkit.fluxcd.io/v1
-kind: ImageUpdateAutomation
-metadata: {name: apps, namespace: flux-system}
-spec: {interval: 1h, sourceRef: {kind: GitRepository, name: hub}, git: {commit: {author: {email: nave@example.com}}}}
-EOF
-nave wait imageupdateautomation apps --for condition=Ready
 `},
 	{"\n## nave release\n", `
 nave rollback prod-1
