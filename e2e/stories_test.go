@@ -81,6 +81,7 @@ func init() {
 	maps.Copy(commands, traceCommands)
 	maps.Copy(commands, helmCommands)
 	maps.Copy(commands, kubeletCommands)
+	maps.Copy(commands, forgeCommands)
 }
 
 func TestStories(t *testing.T) {

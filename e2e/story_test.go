@@ -17,6 +17,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/navefleet/nave/e2e/forgetest"
 	"github.com/navefleet/nave/e2e/gittest"
 	"github.com/navefleet/nave/e2e/harness"
 	"github.com/navefleet/nave/e2e/kubetest"
@@ -44,8 +45,9 @@ type story struct {
 
 	age, pgp *sopstest.Key
 	keyServices
-	tap      *tap      // nil before "tap new"
-	receiver *receiver // nil before "receiver start"
+	tap      *tap              // nil before "tap new"
+	forge    *forgetest.Server // nil before "forge new"
+	receiver *receiver         // nil before "receiver start"
 	// nil before "helmcontroller"
 	helmController *helmController
 	remembered     map[string]string

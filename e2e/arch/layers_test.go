@@ -66,7 +66,7 @@ var layers = []layer{
 	{
 		"L9 real parts for tests",
 		[]string{"e2e/gittest", "e2e/ocitest", "e2e/kubetest", "e2e/level", "e2e/heap", "e2e/cpu", "e2e/sopstest",
-			"e2e/s3test", "e2e/treetest", "e2e/faults/proxy"},
+			"e2e/s3test", "e2e/forgetest", "e2e/treetest", "e2e/faults/proxy"},
 	},
 	{"L9 the harness, Flux, Helm, the reference",
 		[]string{"e2e/harness", "e2e/fluxtest", "e2e/helmtest", "e2e/reference"}},

@@ -29,8 +29,25 @@ type ImageUpdateAutomation struct {
 type ImageUpdateAutomationSpec struct {
 	autov1.ImageUpdateAutomationSpec `json:",inline"`
 
+	// GitSpec has the fields of Flux, and the pull request.
+	GitSpec *GitSpec `json:"git,omitempty"`
 	// PolicyChangeDelay is how long a changed policy waits for others, so that one commit has the changes of all.
 	PolicyChangeDelay *metav1.Duration `json:"policyChangeDelay,omitempty"`
+}
+
+// GitSpec is what is checked out, committed and pushed.
+type GitSpec struct {
+	autov1.GitSpec `json:",inline"`
+
+	Push *PushSpec `json:"push,omitempty"`
+}
+
+// PushSpec is where commits are pushed to.
+type PushSpec struct {
+	autov1.PushSpec `json:",inline"`
+
+	// PullRequest is opened from the branch. Flux has no such field.
+	PullRequest *PullRequest `json:"pullRequest,omitempty"`
 }
 
 // Ref returns the reference that is checked out: that of the automation, else that of its GitRepository.
@@ -51,7 +68,8 @@ func init() {
 		Required:  map[string]string{"sourceRef": "", "interval": "", "git": "want at least git.commit.author.email"},
 		Durations: []string{"interval", "policyChangeDelay"}, Check: checked(checkImageUpdateAutomation),
 		View: viewed(sourceOfImageUpdateAutomation), Columns: imageUpdateAutomationColumns,
-		Credentials: "git.asc and passphrase, or identity and password, for spec.git.commit.signingKey.secretRef",
+		Credentials: "git.asc and passphrase, or identity and password, for spec.git.commit.signingKey.secretRef; " +
+			"token, or username and password, and ca.crt, for spec.git.push.pullRequest.secretRef",
 		Reasons: []Reason{{
 			Name:  updateFailed,
 			Means: "the repository cannot be read or pushed to, or a setting such as the commit message does not work",
@@ -105,7 +123,7 @@ func checkImageUpdateAutomation(a *ImageUpdateAutomation) field.ErrorList {
 }
 
 // checkCommits checks what is checked out, committed and pushed.
-func checkCommits(g *autov1.GitSpec, path *field.Path) field.ErrorList {
+func checkCommits(g *GitSpec, path *field.Path) field.ErrorList {
 	commit := path.Child("commit")
 	errs := required(g.Commit.Author.Email, commit.Child("author", "email"), anything)
 	if key := g.Commit.SigningKey; key != nil {
@@ -118,12 +136,17 @@ func checkCommits(g *autov1.GitSpec, path *field.Path) field.ErrorList {
 		errs = append(errs, checkReference(&c.Reference, path.Child("checkout", "ref"))...)
 	}
 	if p := g.Push; p != nil {
-		errs = append(errs, optional(p.Branch, path.Child("push", "branch"), badReferenceName)...)
+		if p.PullRequest == nil || p.PullRequest.Mode != PullRequestPerPolicy { // else it is a template
+			errs = append(errs, optional(p.Branch, path.Child("push", "branch"), badReferenceName)...)
+		}
 		errs = append(errs, checkRefspec(p.Refspec, path.Child("push", "refspec"))...)
 		for name, value := range p.Options {
 			if name == "" || strings.ContainsAny(name+value, "\n\x00") {
 				errs = append(errs, field.Invalid(path.Child("push", "options").Key(name), value, "want one line"))
 			}
+		}
+		if p.PullRequest != nil {
+			errs = append(errs, checkPullRequest(g, path.Child("push"))...)
 		}
 	}
 	return errs
@@ -163,8 +186,12 @@ func sourceOfImageUpdateAutomation(a *ImageUpdateAutomation) *Source {
 	if key := a.Spec.GitSpec.Commit.SigningKey; key != nil {
 		s.Secrets = []SecretReference{{Field: "spec.git.commit.signingKey.secretRef", Name: key.SecretRef.Name}}
 	}
+	if p := a.Spec.GitSpec.Push; p != nil && p.PullRequest != nil {
+		s.Secrets = append(s.Secrets, SecretReference{Field: PullRequestSecret, Name: p.PullRequest.SecretRef.Name,
+			API: &ForgeAPI{p.PullRequest.Provider, p.PullRequest.Address}})
+	}
 	s.Identity = struct {
-		Git    *autov1.GitSpec        `json:"git"`
+		Git    *GitSpec               `json:"git"`
 		Labels metav1.LabelSelector   `json:"labels"`
 		Update *autov1.UpdateStrategy `json:"update"`
 	}{a.Spec.GitSpec, s.Selects.Labels, a.Spec.Update}

@@ -27,6 +27,62 @@ func git(fields string) string {
 	return "git: {commit: {author: {email: robot@example.com}}, " + fields + "}"
 }
 
+// pullRequest returns a spec.git that proposes what it pushes to a branch.
+func pullRequest(branch, fields string) string {
+	return git("push: {branch: " + branch + ", pullRequest: {" + fields + "}}")
+}
+
+const forge = "provider: github, secretRef: {name: forge}"
+
+func TestAdmit_ImageUpdateAutomation_pullRequest(t *testing.T) {
+	const at = "spec.git.push.pullRequest"
+	for name, c := range map[string]struct{ spec, field, wayOut string }{
+		"no_provider":   {pullRequest("auto", "secretRef: {name: x}"), at + ".provider", "Required"},
+		"provider":      {pullRequest("auto", "provider: sourceforge, secretRef: {name: x}"), at + ".provider", "bitbucket-server"},
+		"no_secret":     {pullRequest("auto", "provider: github"), at + ".secretRef.name", "Required"},
+		"address":       {pullRequest("auto", forge+", address: 'https://a:b@git.example.com'"), at + ".address", "without credentials"},
+		"scheme":        {pullRequest("auto", forge+", address: 'ssh://git.example.com'"), at + ".address", "https://git.example.com"},
+		"mode":          {pullRequest("auto", forge+", mode: each"), at + ".mode", "perPolicy"},
+		"one_branch":    {pullRequest("auto", forge+", mode: perPolicy"), "spec.git.push.branch", "{{.Policy}}"},
+		"branch_of_tag": {pullRequest("'a-{{.Tag}}'", forge+", mode: perPolicy"), "spec.git.push.branch", "{{.Policy}}"},
+		"branch_field":  {pullRequest("'{{.Policy}}-{{.Image}}'", forge+", mode: perPolicy"), "spec.git.push.branch", "{{.Tag}}"},
+		"branch_code":   {pullRequest("'{{.Policy}}-{{range .}}x{{end}}'", forge+", mode: perPolicy"), "spec.git.push.branch", "{{.Tag}}"},
+		"branch_name":   {pullRequest("'a..{{.Policy}}'", forge+", mode: perPolicy"), "spec.git.push.branch", "{{.Policy}}"},
+		"base":          {pullRequest("auto", forge+", baseBranch: 'a b'"), at + ".baseBranch", "git allows"},
+		"label":         {pullRequest("auto", forge+", labels: [a, '']"), at + ".labels[1]", "names"},
+		"reviewer":      {pullRequest("auto", forge+", reviewers: [a, a]"), at + ".reviewers[1]", "once"},
+		"unknown":       {pullRequest("auto", forge+", automerge: true"), at + ".automerge", "autoMerge"},
+		"no_branch":     {git("push: {pullRequest: {" + forge + "}}"), "spec.git.push.branch", "another branch"},
+		"same_branch":   {pullRequest("auto", forge+", baseBranch: auto"), "spec.git.push.branch", "another branch"},
+		"checkout":      {git("checkout: {ref: {branch: x}}, push: {branch: x, pullRequest: {" + forge + "}}"), "spec.git.push.branch", "another"},
+		"refspec":       {git("push: {branch: x, refspec: 'HEAD:y', pullRequest: {" + forge + "}}"), "spec.git.push.refspec", "remove it"},
+		"branch_shape":  {pullRequest("'update/{{.Tag}}'", forge), "spec.git.push.branch", "perPolicy"},
+		"many_labels":   {pullRequest("auto", forge+", labels: ["+strings.Repeat("a, ", 21)+"]"), at + ".labels", "20"},
+		"wrong_options": {git("push: {branch: x, options: {a: \"b\\nc\"}}"), "spec.git.push.options[a]", "one line"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			refuse(t, imageUpdate(c.spec), api.Hub, "ImageUpdateAutomation a/auto", c.field, c.wayOut)
+		})
+	}
+	for _, fields := range []string{
+		forge, forge + ", mode: single, baseBranch: release, draft: true, autoMerge: true, labels: [a b], reviewers: [org/x]",
+		forge + ", address: 'https://git.example.com/api/v3', titleTemplate: a, bodyTemplate: '{{ range .Changed }}'",
+	} {
+		admit(t, imageUpdate(pullRequest("auto", fields)), api.ClusterGraph)
+	}
+	for _, branch := range []string{"image-update/{{.Policy}}-{{.Tag}}", "{{ .Policy }}"} {
+		admit(t, imageUpdate(pullRequest("'"+branch+"'", forge+", mode: perPolicy")), api.Hub)
+	}
+	p := api.PushSpec{}
+	p.Branch = "image-update/{{.Policy}}-{{ .Tag }}"
+	if got, err := p.BranchFor("web", "1.2.3"); got != "image-update/web-1.2.3" || err != nil {
+		t.Errorf("got %q, %v", got, err)
+	}
+	if got, err := p.BranchFor("web", "1..2"); err == nil || !strings.Contains(err.Error(), "1..2") {
+		t.Errorf("got %q, %v", got, err)
+	}
+}
+
 func TestAdmit_ImageUpdateAutomation(t *testing.T) {
 	for name, c := range map[string]struct{ spec, field, wayOut string }{
 		"no_git":      {"git: null", "spec.git", "git.commit.author.email"},
@@ -83,11 +139,17 @@ func TestImageUpdateAutomation_view(t *testing.T) {
 		s.Selects.Has("ImageRepository", map[string]string{"team": "a"}) {
 		t.Error("the selector selects others")
 	}
+	s = view(pullRequest("auto", forge+", address: 'https://git.example.com/api/v3'"))
+	if len(s.Secrets) != 1 || s.Secrets[0].Field != api.PullRequestSecret || s.Secrets[0].Name != "forge" ||
+		*s.Secrets[0].API != (api.ForgeAPI{Provider: "github", Address: "https://git.example.com/api/v3"}) {
+		t.Errorf("the Secrets are %+v", s.Secrets)
+	}
 	if s = view(""); !s.Selects.Has("ImagePolicy", nil) || s.Inputs[0].Key.Namespace != "a" {
 		t.Errorf("the view is %+v", s)
 	}
 	if view("interval: 1m").FetchKey(false) != view("interval: 2m").FetchKey(false) ||
-		view("").FetchKey(false) == view(git("push: {branch: x}")).FetchKey(false) {
+		view("").FetchKey(false) == view(git("push: {branch: x}")).FetchKey(false) ||
+		view(pullRequest("x", forge)).FetchKey(false) == view(git("push: {branch: x}")).FetchKey(false) {
 		t.Error("what a run depends on is not what identifies it")
 	}
 }

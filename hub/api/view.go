@@ -58,6 +58,14 @@ type Source struct {
 type SecretReference struct {
 	Field string // spec.secretRef
 	Name  string
+	// API says which API gets the Secret; nil: the server that is fetched from does.
+	API *ForgeAPI
+}
+
+// ForgeAPI is the API of the server that has the pull requests of a Git repository.
+type ForgeAPI struct {
+	Provider string // one of PullRequestProviders
+	Address  string // empty: where the provider has it for the URL of the repository
 }
 
 // addSecret adds the Secret that a field names. A nil reference names none.

@@ -46,6 +46,7 @@ type call struct {
 
 	selected []source.Selected
 	others   []api.Key
+	cluster  string
 }
 
 func (r *remote) Fetch(ctx context.Context, req source.Request) (artifact.Artifact, error) {
@@ -64,7 +65,7 @@ func (r *remote) Fetch(ctx context.Context, req source.Request) (artifact.Artifa
 		return r.preview(ctx, view.URL, req)
 	}
 	revision, slow, err := r.begin(view.URL, call{time.Now(), req.Secrets["spec.secretRef"], req.Last, req.Selected,
-		req.Unselected})
+		req.Unselected, req.Cluster})
 	defer func() {
 		r.mu.Lock()
 		r.running--

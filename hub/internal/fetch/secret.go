@@ -9,6 +9,7 @@ import (
 
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/source"
+	"github.com/navefleet/nave/hub/internal/source/forge"
 	"github.com/navefleet/nave/hub/internal/store"
 )
 
@@ -17,6 +18,26 @@ type secret struct {
 	api.SecretReference
 	namespace string
 	bound     bool // it must be bound to the source; see store.Resource.Bound
+}
+
+// serverOf returns the URL of the server that gets the Secret, in a fetch from the server of a URL. The error is
+// source.ErrRequest.
+func (s secret) serverOf(address string) (string, error) {
+	switch {
+	case s.API == nil:
+		return address, nil
+	case s.API.Address != "":
+		return s.API.Address, nil
+	}
+	repository, err := url.Parse(address)
+	if err != nil {
+		return "", fmt.Errorf("%w: spec.url cannot be read", source.ErrRequest)
+	}
+	api, err := forge.APIOf(s.API.Provider, repository)
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", s.Field, err)
+	}
+	return api.String(), nil
 }
 
 // rows returns the keys of the rows that the name may mean: the Secret of the source's own namespace, then the one that
@@ -40,18 +61,22 @@ func (s secret) permits(row string, b api.Binding, url string) bool {
 
 // credentials returns the data of Secrets, and their bindings, by the field that names each. A Secret that the source
 // may not use is source.ErrAccess.
-func (l *Loop) credentials(ctx context.Context, url string, secrets []secret) (map[string]source.Secret,
+func (l *Loop) credentials(ctx context.Context, address string, secrets []secret) (map[string]source.Secret,
 	map[string]api.Binding, error) {
 	opened, bindings := map[string]source.Secret{}, map[string]api.Binding{}
 	for _, s := range secrets {
-		name, row, err := l.find(ctx, url, s)
+		server, err := s.serverOf(address)
+		if err != nil {
+			return nil, nil, err
+		}
+		name, row, err := l.find(ctx, server, s)
 		if err != nil {
 			return nil, nil, err
 		}
 		if opened[s.Field], err = l.Vault.Open(name, row.Sealed); err != nil {
 			return nil, nil, fmt.Errorf("%w: Secret %s: %w", source.ErrAuthentication, name, err)
 		}
-		if opened[s.Field], err = l.completed(ctx, url, s, opened[s.Field]); err != nil {
+		if opened[s.Field], err = l.completed(ctx, server, s, opened[s.Field]); err != nil {
 			return nil, nil, fmt.Errorf("Secret %s: %w", name, err)
 		}
 		bindings[s.Field] = row.Binding
@@ -95,11 +120,19 @@ func (s secret) refusal(url string, own bool) error {
 			"the Secret %s to the hub, with the annotations %s: %s and %s: %s", source.ErrAccess, s.Name, host, s.namespace,
 			strings.Join(s.rows(), " or "), api.HostsAnnotation, host, api.NamespacesAnnotation, s.namespace)
 	case own:
-		return fmt.Errorf("%w: Secret %s is not bound to host %s; add the host to its annotation %s, or correct spec.url",
-			source.ErrAccess, s.rows()[0], host, api.HostsAnnotation)
+		return fmt.Errorf("%w: Secret %s is not bound to host %s; add the host to its annotation %s, or correct %s",
+			source.ErrAccess, s.rows()[0], host, api.HostsAnnotation, s.addressField())
 	}
 	return fmt.Errorf("%w: the hub has no Secret %s, which %s names: give it one", source.ErrAuthentication,
 		s.rows()[0], s.Field)
+}
+
+// addressField returns the field that has the address of the server which gets the Secret.
+func (s secret) addressField() string {
+	if s.API != nil && s.API.Address != "" {
+		return strings.TrimSuffix(s.Field, "secretRef") + "address"
+	}
+	return "spec.url"
 }
 
 // pluginCredentials returns the credentials that a plugin of the hub gives. A plugin acts with the identity of the hub,

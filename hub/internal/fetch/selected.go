@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/navefleet/nave/hub/api"
@@ -123,14 +124,26 @@ func isSameRevision(a, b *artifact.Artifact) bool {
 }
 
 // hasPushed fetches the first input of a source, to which the source has pushed. first: the source had no artifact, so
-// it has one now whether or not it pushed.
+// it has one now whether or not it pushed. Whoever pushes to another branch than the input reads, as for pull requests,
+// answers nobody with that, and is to know at once when the branch is merged.
 func (l *Loop) hasPushed(s *scheduled, first bool) {
-	if !first {
+	in := l.sources[s.inputs[0]]
+	if !first && (in == nil || isSameBranch(s.row.Artifact, in.row.Artifact)) {
 		s.quiet = time.Now().Add(s.interval())
 	}
-	if in := l.sources[s.inputs[0]]; in != nil {
+	if in != nil {
 		in.hurry()
 	}
+}
+
+// isSameBranch reports whether the revisions of two artifacts are of one branch, or of none that is known.
+func isSameBranch(a, b *artifact.Artifact) bool {
+	if a == nil || b == nil {
+		return true
+	}
+	ofA, _, hasA := strings.Cut(a.Revision, "@")
+	ofB, _, hasB := strings.Cut(b.Revision, "@")
+	return !hasA || !hasB || ofA == ofB
 }
 
 // isSelectedAs reports whether the same sources select two states of a member, and get the same of it.

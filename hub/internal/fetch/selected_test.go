@@ -25,8 +25,12 @@ func init() {
 			if err != nil {
 				return nil, err
 			}
+			var secrets []api.SecretReference
+			if w.Spec.Forge != nil {
+				secrets = []api.SecretReference{{Field: "spec.forge.secretRef", Name: "forge", API: w.Spec.Forge}}
+			}
 			return &api.Source{
-				Interval: time.Hour, Identity: "writer", Upstream: true, Writes: true, Offline: w.Spec.Offline,
+				Secrets: secrets, Interval: time.Hour, Identity: "writer", Upstream: true, Writes: true, Offline: w.Spec.Offline,
 				Inputs: []api.SourceInput{{Field: "spec.ref", Key: api.Key{
 					Kind: api.GitRepositoryKind, Namespace: w.Spec.Namespace, Name: "fleet"}}},
 				Selects: &api.Selection{Kind: api.GitRepositoryKind, Delay: w.Spec.Delay.Duration,
@@ -41,6 +45,7 @@ type writer struct {
 		Namespace string          `json:"namespace"`
 		Delay     metav1.Duration `json:"delay"`
 		Offline   bool            `json:"offline"`
+		Forge     *api.ForgeAPI   `json:"forge"`
 	} `json:"spec"`
 }
 

@@ -38,6 +38,9 @@ func (l *Loop) launch(ctx context.Context, s *scheduled) {
 	if s.view.NamedHosts {
 		req.Hosts = append([]string{}, l.RemoteBaseHosts...) // not nil: none is not any
 	}
+	if s.selects.Selection != nil { // then it has one member
+		req.Cluster = s.selects.given.Key.Cluster
+	}
 	r := result{source: s, unproven: s.unproven(), requests: map[string]string{}}
 	for path, m := range s.members {
 		r.requests[path] = m.requested

@@ -121,6 +121,9 @@ const (
 	concealed = "(credentials)"
 )
 
+// ConcealText returns a text of a server without the credentials of Secrets.
+func ConcealText(text string, secrets map[string]Secret) string { return conceal(text, "", secrets) }
+
 // conceal replaces the credentials of a source in a text: a server may repeat them in its answer. Credentials are all
 // values of its Secrets but those of shown keys, and the password in its URL.
 func conceal(text, address string, secrets map[string]Secret) string {

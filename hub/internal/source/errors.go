@@ -44,6 +44,8 @@ var (
 	ErrMoved = errors.New("somebody else has pushed meanwhile")
 	// ErrRejected: the server declines what was pushed to it.
 	ErrRejected = errors.New("the server rejects the push")
+	// ErrDeclined: the server declines a call of its API, such as one that opens a pull request.
+	ErrDeclined = errors.New("the server declines the request")
 	// ErrUnreachable: no answer, or a broken one, from the server's side.
 	ErrUnreachable = errors.New("the server cannot be reached")
 	// ErrTimeout: the time limit ended the fetch.
@@ -62,7 +64,7 @@ var (
 var known = []error{
 	ErrAccess, ErrAuthentication, artifact.ErrStorage, dial.ErrDenied, artifact.ErrLimit, artifact.ErrTree, ErrRequest,
 	ErrVerification, ErrUntrusted, ErrRepositoryNotFound, ErrFileNotFound, ErrReferenceNotFound, ErrTimeout, ErrMoved,
-	ErrRejected, ErrProtocol, ErrUnreachable, ErrWorker, ErrCompose, ErrInput,
+	ErrRejected, ErrDeclined, ErrProtocol, ErrUnreachable, ErrWorker, ErrCompose, ErrInput,
 }
 
 // Errors returns every error of a fetch, so that a process can tell another one which it was.

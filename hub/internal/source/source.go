@@ -33,6 +33,7 @@ const ProviderField = "spec.provider"
 // Request is one fetch as plain data, so that another process can carry it out. It holds credentials.
 type Request struct {
 	Object  *api.Object
+	Cluster string             // that Object belongs to, if no other one shares the fetch; its JSON does not say
 	Secrets map[string]Secret  // by the field of Object that names the Secret: spec.secretRef
 	Last    *artifact.Artifact // the result of an equal request before, whole; or nil
 	Timeout time.Duration      // of the whole fetch; see TimeLimit

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // azure is a repository on Azure DevOps, by version 7.1 of its REST API.
@@ -45,23 +46,47 @@ func (a azure) ask(ctx context.Context, method, path string, query url.Values, b
 	return a.call(ctx, method, path, query, body, result)
 }
 
-// Open implements Forge.
-func (a azure) Open(ctx context.Context, base string) (all []PullRequest, err error) {
-	err = pages(func(page int) (int, error) {
+// azureShown is how many characters of a description lists have.
+const azureShown = 400
+
+// List implements Forge. The server does not say whether there is a further page.
+func (a azure) List(ctx context.Context, s Search) (all []PullRequest, err error) {
+	query := url.Values{"searchCriteria.status": s.state("active", "abandoned"),
+		"searchCriteria.targetRefName": {heads + s.Base}, "$top": {strconv.Itoa(pageSize)}}
+	if s.Head != "" {
+		query.Set("searchCriteria.sourceRefName", heads+s.Head)
+	}
+	skip := 0
+	err = pages(func(int) (bool, error) {
 		var found struct {
 			Value []azurePull `json:"value"`
 		}
-		err := a.ask(ctx, http.MethodGet, "pullrequests", url.Values{"searchCriteria.status": {"active"},
-			"searchCriteria.targetRefName": {heads + base}, "$top": {strconv.Itoa(pageSize)},
-			"$skip": {strconv.Itoa((page - 1) * pageSize)}}, nil, &found)
-		for _, p := range found.Value {
-			if p.Fork == nil {
-				all = append(all, a.request(p))
-			}
+		query.Set("$skip", strconv.Itoa(skip))
+		if err := a.ask(ctx, http.MethodGet, "pullrequests", query, nil, &found); err != nil {
+			return false, err
 		}
-		return len(found.Value), err
+		for _, p := range found.Value {
+			if p.Fork != nil {
+				continue
+			}
+			if p, err = a.whole(ctx, p); err != nil {
+				return false, err
+			}
+			all = append(all, a.request(p))
+		}
+		skip += len(found.Value)
+		return len(found.Value) > 0, nil
 	})
 	return all, err
+}
+
+// whole returns a request of a list with all of its description.
+func (a azure) whole(ctx context.Context, p azurePull) (azurePull, error) {
+	if utf8.RuneCountInString(p.Body) < azureShown {
+		return p, nil
+	}
+	err := a.ask(ctx, http.MethodGet, fmt.Sprintf("pullrequests/%d", p.ID), nil, nil, &p)
+	return p, err
 }
 
 // Create implements Forge.
@@ -96,19 +121,20 @@ func (a azure) change(ctx context.Context, r PullRequest, body fields) error {
 }
 
 // Update implements Forge.
-func (a azure) Update(ctx context.Context, r PullRequest, title, body string) error {
-	return a.change(ctx, r, fields{"title": title, "description": body})
+func (a azure) Update(ctx context.Context, r PullRequest, title, body string) (PullRequest, error) {
+	return r.with(title, body), a.change(ctx, r, fields{"title": title, "description": body})
 }
 
 // Close implements Forge.
-func (a azure) Close(ctx context.Context, r PullRequest, why string) error {
-	comment := fields{"parentCommentId": 0, "content": why, "commentType": 1}
-	err := a.ask(ctx, http.MethodPost, fmt.Sprintf("pullrequests/%d/threads", r.ID), nil,
-		fields{"comments": []fields{comment}, "status": "closed"}, nil)
-	if err != nil {
-		return err
-	}
+func (a azure) Close(ctx context.Context, r PullRequest) error {
 	return a.change(ctx, r, fields{"status": "abandoned"})
+}
+
+// Comment implements Forge.
+func (a azure) Comment(ctx context.Context, r PullRequest, text string) error {
+	comment := fields{"parentCommentId": 0, "content": text, "commentType": 1}
+	return a.ask(ctx, http.MethodPost, fmt.Sprintf("pullrequests/%d/threads", r.ID), nil,
+		fields{"comments": []fields{comment}, "status": "closed"}, nil)
 }
 
 // Limits implements Forge.

@@ -43,20 +43,25 @@ func (p bitbucketPull) request() PullRequest {
 		Title: p.Title, Body: p.Description}
 }
 
-// Open implements Forge.
-func (b bitbucket) Open(ctx context.Context, base string) (all []PullRequest, err error) {
-	err = pages(func(page int) (int, error) {
+// List implements Forge.
+func (b bitbucket) List(ctx context.Context, s Search) (all []PullRequest, err error) {
+	query := url.Values{"state": s.state("OPEN", "DECLINED"), "pagelen": {strconv.Itoa(pageSize)}}
+	if s.Head != "" {
+		query.Set("q", "source.branch.name = "+strconv.Quote(s.Head))
+	}
+	err = pages(func(page int) (bool, error) {
 		var found struct {
 			Values []bitbucketPull `json:"values"`
+			Next   string          `json:"next"`
 		}
-		err := b.get(ctx, "pullrequests", url.Values{"state": {"OPEN"}, "pagelen": {strconv.Itoa(pageSize)},
-			"page": {strconv.Itoa(page)}}, &found)
+		query.Set("page", strconv.Itoa(page))
+		err := b.get(ctx, "pullrequests", query, &found)
 		for _, p := range found.Values {
-			if p.Destination.Branch.Name == base && isSame(p.Source.Repository.Name, b.owner+"/"+b.name) {
+			if s.wants(p.request()) && isSame(p.Source.Repository.Name, b.owner+"/"+b.name) {
 				all = append(all, p.request())
 			}
 		}
-		return len(found.Values), err
+		return found.Next != "", err
 	})
 	return all, err
 }
@@ -85,26 +90,28 @@ func (bitbucket) Adorn(_ context.Context, _ PullRequest, p Proposal) error { ret
 func bitbucketLacks(p Proposal) error {
 	var errs []error
 	if len(p.Labels) > 0 {
-		errs = append(errs, fmt.Errorf("%w: Bitbucket has no labels", source.ErrRejected))
+		errs = append(errs, fmt.Errorf("%w: Bitbucket has no labels", source.ErrDeclined))
 	}
 	if p.AutoMerge {
-		errs = append(errs, fmt.Errorf("%w: the API of Bitbucket lets no request merge by itself", source.ErrRejected))
+		errs = append(errs, fmt.Errorf("%w: the API of Bitbucket lets no request merge by itself", source.ErrDeclined))
 	}
 	return errors.Join(errs...)
 }
 
 // Update implements Forge.
-func (b bitbucket) Update(ctx context.Context, r PullRequest, title, body string) error {
-	return b.put(ctx, fmt.Sprintf("pullrequests/%d", r.ID), fields{"title": title, "description": body})
+func (b bitbucket) Update(ctx context.Context, r PullRequest, title, body string) (PullRequest, error) {
+	err := b.put(ctx, fmt.Sprintf("pullrequests/%d", r.ID), fields{"title": title, "description": body}, nil)
+	return r.with(title, body), err
 }
 
 // Close implements Forge.
-func (b bitbucket) Close(ctx context.Context, r PullRequest, why string) error {
-	at := fmt.Sprintf("pullrequests/%d", r.ID)
-	if err := b.post(ctx, at+"/comments", fields{"content": fields{"raw": why}}, nil); err != nil {
-		return err
-	}
-	return b.post(ctx, at+"/decline", nil, nil)
+func (b bitbucket) Close(ctx context.Context, r PullRequest) error {
+	return b.post(ctx, fmt.Sprintf("pullrequests/%d/decline", r.ID), nil, nil)
+}
+
+// Comment implements Forge.
+func (b bitbucket) Comment(ctx context.Context, r PullRequest, text string) error {
+	return b.post(ctx, fmt.Sprintf("pullrequests/%d/comments", r.ID), fields{"content": fields{"raw": text}}, nil)
 }
 
 // Limits implements Forge.

@@ -57,21 +57,28 @@ func (p bitbucketServerPull) request() PullRequest {
 	return r
 }
 
-// Open implements Forge.
-func (b bitbucketServer) Open(ctx context.Context, base string) (all []PullRequest, err error) {
-	err = pages(func(page int) (int, error) {
+// List implements Forge.
+func (b bitbucketServer) List(ctx context.Context, s Search) (all []PullRequest, err error) {
+	query := url.Values{"state": s.state("OPEN", "DECLINED"), "direction": {"INCOMING"}, "at": {heads + s.Base},
+		"limit": {strconv.Itoa(pageSize)}}
+	start := 0
+	err = pages(func(int) (bool, error) {
 		var found struct {
 			Values []bitbucketServerPull `json:"values"`
+			IsLast bool                  `json:"isLastPage"`
+			Next   int                   `json:"nextPageStart"`
 		}
-		err := b.get(ctx, "pull-requests", url.Values{"state": {"OPEN"}, "direction": {"INCOMING"}, "at": {heads + base},
-			"limit": {strconv.Itoa(pageSize)}, "start": {strconv.Itoa((page - 1) * pageSize)}}, &found)
+		query.Set("start", strconv.Itoa(start))
+		err := b.get(ctx, "pull-requests", query, &found)
 		for _, p := range found.Values {
 			from := p.From.Repository
-			if isSame(from.Slug, b.name) && isSame(from.Project.Key, b.owner) {
+			if isSame(from.Slug, b.name) && isSame(from.Project.Key, b.owner) && s.wants(p.request()) {
 				all = append(all, p.request())
 			}
 		}
-		return len(found.Values), err
+		isNext := !found.IsLast && found.Next > start
+		start = found.Next
+		return isNext, err
 	})
 	return all, err
 }
@@ -97,18 +104,23 @@ func (bitbucketServer) Adorn(_ context.Context, _ PullRequest, p Proposal) error
 }
 
 // Update implements Forge. Reviewers that the call does not name would be removed.
-func (b bitbucketServer) Update(ctx context.Context, r PullRequest, title, body string) error {
-	return b.put(ctx, fmt.Sprintf("pull-requests/%d", r.ID), fields{"version": r.version, "title": title,
-		"description": body, "reviewers": r.reviewers})
+func (b bitbucketServer) Update(ctx context.Context, r PullRequest, title, body string) (PullRequest, error) {
+	var now bitbucketServerPull
+	err := b.put(ctx, fmt.Sprintf("pull-requests/%d", r.ID), fields{"version": r.version, "title": title,
+		"description": body, "reviewers": r.reviewers}, &now)
+	r.version = now.Version
+	return r.with(title, body), err
 }
 
 // Close implements Forge.
-func (b bitbucketServer) Close(ctx context.Context, r PullRequest, why string) error {
-	at := fmt.Sprintf("pull-requests/%d", r.ID)
-	if err := b.post(ctx, at+"/comments", fields{"text": why}, nil); err != nil {
-		return err
-	}
-	return b.call(ctx, http.MethodPost, at+"/decline", url.Values{"version": {strconv.Itoa(r.version)}}, nil, nil)
+func (b bitbucketServer) Close(ctx context.Context, r PullRequest) error {
+	return b.call(ctx, http.MethodPost, fmt.Sprintf("pull-requests/%d/decline", r.ID),
+		url.Values{"version": {strconv.Itoa(r.version)}}, nil, nil)
+}
+
+// Comment implements Forge.
+func (b bitbucketServer) Comment(ctx context.Context, r PullRequest, text string) error {
+	return b.post(ctx, fmt.Sprintf("pull-requests/%d/comments", r.ID), fields{"text": text}, nil)
 }
 
 // Limits implements Forge.

@@ -17,7 +17,7 @@ type pull struct {
 	id                      int
 	head, base, title, body string
 	fork, draft, auto       bool
-	closed                  bool
+	closed, merged          bool
 	labels, reviewers       []string
 	comments                []string
 	version                 int
@@ -31,6 +31,10 @@ type server struct {
 	pulls         []*pull
 	calls         []string
 	fail          map[string]int // "POST /path" → status, once each
+	header        map[string]string
+	closeFails    bool
+	hidesMerged   bool // among those that were closed
+	most          int  // entries of a page; 0: what it is asked for
 	mux           *http.ServeMux
 }
 
@@ -43,7 +47,14 @@ type dialect struct {
 
 type request struct {
 	*http.Request
-	body map[string]any
+	body   map[string]any
+	header http.Header // of the answer
+}
+
+// isClose reports whether a call closes a request.
+func isClose(r request) bool {
+	return strings.HasSuffix(r.URL.Path, "/decline") || r.text("state") == "closed" || r.text("state_event") == "close" ||
+		r.text("status") == "abandoned"
 }
 
 func (r request) text(name string) string { s, _ := r.body[name].(string); return s }
@@ -82,6 +93,9 @@ func (s *server) on(pattern string, answer func(r request) any) {
 		}
 		if status, ok := s.fail[call]; ok {
 			delete(s.fail, call)
+			for name, value := range s.header {
+				w.Header().Set(name, value)
+			}
 			http.Error(w, `{"message":"refused"}`, status)
 			return
 		}
@@ -91,6 +105,11 @@ func (s *server) on(pattern string, answer func(r request) any) {
 				s.t.Errorf("%s: %v", call, err)
 			}
 		}
+		if s.closeFails && isClose(r) {
+			http.Error(w, "you may not close it", http.StatusForbidden)
+			return
+		}
+		r.header = w.Header()
 		value := answer(r)
 		if value == nil {
 			w.WriteHeader(http.StatusNoContent)
@@ -110,16 +129,40 @@ func (s *server) add(p pull) *pull {
 
 func (s *server) get(id int) *pull { return s.pulls[id-1] }
 
-// open returns a page of open requests that a function renders.
-func (s *server) open(base string, from, size int, render func(*pull) any) []any {
+// list returns a page of open requests, or of those that were closed, that a function renders. It also returns how
+// many there are before the next page; 0: this is the last one. Servers that tell of it do so in Link.
+func (s *server) list(declined bool, base, head string, from, size int, render func(*pull) any) ([]any, int) {
 	all := []any{}
 	for _, p := range s.pulls {
-		if !p.closed && (base == "" || p.base == base) {
+		isListed := p.closed == declined && (!p.merged || !s.hidesMerged)
+		if isListed && (base == "" || p.base == base) && (head == "" || p.head == head) {
 			all = append(all, render(p))
 		}
 	}
+	if s.most > 0 {
+		size = min(size, s.most)
+	}
 	from = min(from, len(all))
-	return all[from:min(from+size, len(all))]
+	to := min(from+size, len(all))
+	if to == len(all) {
+		return all[from:], 0
+	}
+	return all[from:to], to
+}
+
+// numbered returns a page by its number, and says in Link whether there is a next one.
+func (s *server) numbered(r request, declined bool, base, head, size string, render func(*pull) any) []any {
+	n := intOf(r, size)
+	if s.most > 0 {
+		n = min(n, s.most)
+	}
+	found, next := s.list(declined, base, head, (intOf(r, "page")-1)*n, n, render)
+	if next > 0 {
+		r.header.Set("Link", `<https://other.example/?page=2>; rel="next", <https://other.example/?page=9>; rel="last"`)
+	} else if intOf(r, "page") > 1 {
+		r.header.Set("Link", `<https://other.example/?page=1>; rel="first"`)
+	}
+	return found
 }
 
 func intOf(r request, name string) int { n, _ := strconv.Atoi(r.URL.Query().Get(name)); return n }
@@ -157,7 +200,12 @@ func githubForm(p *pull) any {
 	if p.fork {
 		owner = "stranger"
 	}
-	return map[string]any{"number": p.id, "node_id": "N" + strconv.Itoa(p.id), "title": p.title, "body": p.body,
+	var merged any
+	if p.merged {
+		merged = "2026-11-27T10:00:00Z"
+	}
+	return map[string]any{"merged_at": merged, "number": p.id, "node_id": "N" + strconv.Itoa(p.id), "title": p.title,
+		"body":     p.body,
 		"html_url": fmt.Sprintf("https://page/%d", p.id), "base": map[string]any{"ref": p.base},
 		"head": map[string]any{"ref": p.head, "repo": map[string]any{"full_name": owner + "/app"}}}
 }
@@ -166,8 +214,9 @@ func routesOfGitHub(api string) func(*server) {
 	return func(s *server) {
 		repository := api + "/repos/group/app"
 		s.on("GET "+repository+"/pulls", func(r request) any {
-			size := intOf(r, "per_page")
-			return s.open(r.URL.Query().Get("base"), (intOf(r, "page")-1)*size, size, githubForm)
+			q := r.URL.Query()
+			_, head, _ := strings.Cut(q.Get("head"), "group:")
+			return s.numbered(r, q.Get("state") == "closed", q.Get("base"), head, "per_page", githubForm)
 		})
 		s.onGitHubLike(repository, func(r request) string { return r.text("title") })
 		s.on("POST "+repository+"/issues/{id}/labels", func(r request) any {
@@ -212,8 +261,7 @@ func (s *server) onGitHubLike(repository string, title func(request) string) {
 func routesOfGitea(s *server) {
 	const repository = "/git/api/v1/repos/group/app"
 	s.on("GET "+repository+"/pulls", func(r request) any {
-		size := intOf(r, "limit")
-		return s.open("", (intOf(r, "page")-1)*size, size, githubForm)
+		return s.numbered(r, r.URL.Query().Get("state") == "closed", "", "", "limit", githubForm)
 	})
 	s.onGitHubLike(repository, func(r request) string {
 		return r.text("title")
@@ -234,6 +282,7 @@ func routesOfGitea(s *server) {
 }
 
 func routesOfGitLab(s *server) {
+	s.hidesMerged = true
 	form := func(p *pull) any {
 		from := 1
 		if p.fork {
@@ -248,8 +297,8 @@ func routesOfGitLab(s *server) {
 		if r.PathValue("project") != "group/app" {
 			return "no such project"
 		}
-		size := intOf(r, "per_page")
-		return s.open(r.URL.Query().Get("target_branch"), (intOf(r, "page")-1)*size, size, form)
+		q := r.URL.Query()
+		return s.numbered(r, q.Get("state") == "closed", q.Get("target_branch"), q.Get("source_branch"), "per_page", form)
 	})
 	s.on("POST "+all, func(r request) any {
 		return form(s.add(pull{head: r.text("source_branch"), base: r.text("target_branch"), title: r.text("title"),
@@ -285,6 +334,7 @@ func routesOfGitLab(s *server) {
 }
 
 func routesOfBitbucket(s *server) {
+	s.hidesMerged = true
 	form := func(p *pull) any {
 		owner := "group"
 		if p.fork {
@@ -301,7 +351,19 @@ func routesOfBitbucket(s *server) {
 	const all = "/2.0/repositories/group/app/pullrequests"
 	s.on("GET "+all, func(r request) any {
 		size := intOf(r, "pagelen")
-		return map[string]any{"values": s.open("", (intOf(r, "page")-1)*size, size, form)}
+		if s.most > 0 {
+			size = min(size, s.most)
+		}
+		head := ""
+		if q := r.URL.Query().Get("q"); q != "" {
+			head, _ = strconv.Unquote(strings.TrimPrefix(q, "source.branch.name = "))
+		}
+		found, next := s.list(r.URL.Query().Get("state") == "DECLINED", "", head, (intOf(r, "page")-1)*size, size, form)
+		answer := map[string]any{"values": found}
+		if next > 0 {
+			answer["next"] = "https://other.example/?page=2"
+		}
+		return answer
 	})
 	s.on("POST "+all, func(r request) any {
 		return form(s.add(pull{head: at(r.body["source"], "branch", "name"),
@@ -326,6 +388,7 @@ func routesOfBitbucket(s *server) {
 }
 
 func routesOfBitbucketServer(s *server) {
+	s.hidesMerged = true
 	form := func(p *pull) any {
 		key := "GROUP"
 		if p.fork {
@@ -346,7 +409,9 @@ func routesOfBitbucketServer(s *server) {
 	const all = "/rest/api/1.0/projects/group/repos/app/pull-requests"
 	s.on("GET "+all, func(r request) any {
 		base := strings.TrimPrefix(r.URL.Query().Get("at"), "refs/heads/")
-		return map[string]any{"values": s.open(base, intOf(r, "start"), intOf(r, "limit"), form)}
+		declined := r.URL.Query().Get("state") == "DECLINED"
+		found, next := s.list(declined, base, "", intOf(r, "start"), intOf(r, "limit"), form)
+		return map[string]any{"values": found, "isLastPage": next == 0, "nextPageStart": next}
 	})
 	s.on("POST "+all, func(r request) any {
 		return form(s.add(pull{head: strings.TrimPrefix(at(r.body["fromRef"], "id"), "refs/heads/"),
@@ -376,6 +441,7 @@ func routesOfBitbucketServer(s *server) {
 }
 
 func routesOfAzure(s *server) {
+	s.hidesMerged = true
 	form := func(p *pull) any {
 		m := map[string]any{"pullRequestId": p.id, "title": p.title, "description": p.body,
 			"sourceRefName": "refs/heads/" + p.head, "targetRefName": "refs/heads/" + p.base,
@@ -396,8 +462,17 @@ func routesOfAzure(s *server) {
 	const all = "/org/group/_apis/git/repositories/app/pullrequests"
 	on("GET "+all, func(r request) any {
 		base := strings.TrimPrefix(r.URL.Query().Get("searchCriteria.targetRefName"), "refs/heads/")
-		return map[string]any{"value": s.open(base, intOf(r, "$skip"), intOf(r, "$top"), form)}
+		head := strings.TrimPrefix(r.URL.Query().Get("searchCriteria.sourceRefName"), "refs/heads/")
+		found, _ := s.list(r.URL.Query().Get("searchCriteria.status") == "abandoned", base, head, intOf(r, "$skip"),
+			intOf(r, "$top"), func(p *pull) any {
+				m := form(p).(map[string]any)
+				text := []rune(p.body)
+				m["description"] = string(text[:min(len(text), 400)])
+				return m
+			})
+		return map[string]any{"value": found}
 	})
+	on("GET "+all+"/{id}", func(r request) any { return form(s.get(r.number("id"))) })
 	on("POST "+all, func(r request) any {
 		return form(s.add(pull{head: strings.TrimPrefix(r.text("sourceRefName"), "refs/heads/"),
 			base:  strings.TrimPrefix(r.text("targetRefName"), "refs/heads/"),

@@ -32,14 +32,14 @@ type Proposal struct {
 	// For tells the requests of one owner apart: a request whose head is no longer proposed is superseded by the one for
 	// the same. It has no line breaks.
 	For string
-	// Closed is set if the request has been there before: people may have closed it, so it is not opened again.
-	Closed bool
+	// Changes identifies what is proposed: what people have declined is not proposed again. It has no line breaks.
+	Changes string
 	// Labels, Reviewers, Draft and AutoMerge are set when the request is opened, and are people's business afterwards.
 	Labels, Reviewers []string
 	Draft, AutoMerge  bool
 }
 
-// PullRequest is an open pull request from a branch of the repository itself.
+// PullRequest is a pull request from a branch of the repository itself.
 type PullRequest struct {
 	ID          int
 	URL         string // of the page for people
@@ -51,20 +51,48 @@ type PullRequest struct {
 	reviewers []bitbucketReviewer // likewise
 }
 
+// with returns the request with another title and description.
+func (r PullRequest) with(title, body string) PullRequest {
+	r.Title, r.Body = title, body
+	return r
+}
+
 // Forge is a repository on a server.
 type Forge interface {
-	// Open returns the open requests into a branch from branches of the repository itself.
-	Open(ctx context.Context, base string) ([]PullRequest, error)
+	// List returns the requests into a branch from branches of the repository itself.
+	List(ctx context.Context, s Search) ([]PullRequest, error)
 	// Create opens a request, and sets everything that the call can set.
 	Create(ctx context.Context, p Proposal) (PullRequest, error)
 	// Adorn sets of a new request what Create cannot set.
 	Adorn(ctx context.Context, r PullRequest, p Proposal) error
-	// Update replaces title and description.
-	Update(ctx context.Context, r PullRequest, title, body string) error
-	// Close says why as a comment, and closes the request without merging it.
-	Close(ctx context.Context, r PullRequest, why string) error
+	// Update replaces title and description, and returns the request as it is now.
+	Update(ctx context.Context, r PullRequest, title, body string) (PullRequest, error)
+	// Close closes the request without merging it.
+	Close(ctx context.Context, r PullRequest) error
+	// Comment writes a comment.
+	Comment(ctx context.Context, r PullRequest, text string) error
 	// Limits returns how many bytes a title and a description may have.
 	Limits() (title, body int)
+}
+
+// Search says which requests are listed: the open ones into Base, or those that were closed and not merged, from Head
+// into Base.
+type Search struct {
+	Base, Head string
+	Declined   bool
+}
+
+// state returns the provider's word for the state of the requests.
+func (s Search) state(open, declined string) []string {
+	if s.Declined {
+		return []string{declined}
+	}
+	return []string{open}
+}
+
+// wants reports whether the request is one of those, for providers that cannot choose by the branches.
+func (s Search) wants(r PullRequest) bool {
+	return r.Base == s.Base && (s.Head == "" || r.Head == s.Head)
 }
 
 // Config is how a server is reached.
@@ -74,7 +102,7 @@ type Config struct {
 	API        *url.URL // the address of the API; nil: APIOf knows it
 	Username   string   // empty for a token that is enough by itself
 	Token      string
-	Client     *http.Client // carries out the requests, by the rules for sources
+	Client     *http.Client // carries out the requests, by the rules for sources; see source.Request.HTTP
 }
 
 // New returns the repository of a Config. The error is source.ErrRequest if the URL is not one of the provider's.
@@ -86,7 +114,7 @@ func New(c Config) (Forge, error) {
 	if c.API != nil {
 		at.api = c.API
 	}
-	server := rest{c.Client, at.api, c.authorization()}
+	server := rest{clientFor(c.Client, at.api), at.api, c.authorization()}
 	switch c.Provider {
 	case GitHub:
 		return newGitHub(server, at), nil
@@ -117,6 +145,22 @@ func (c Config) authorization() string {
 		return basic(c.Username, c.Token)
 	}
 	return "Bearer " + c.Token
+}
+
+// clientFor returns a client that asks only the server of the API, and waits only so long for each answer.
+func clientFor(client *http.Client, api *url.URL) *http.Client {
+	own, check := *client, client.CheckRedirect
+	own.Timeout = callTime
+	own.CheckRedirect = func(r *http.Request, via []*http.Request) error {
+		if !source.SameOrigin(api, r.URL) {
+			return source.RefuseRedirect(r.URL, "another server than that of the API")
+		}
+		if check == nil {
+			return nil
+		}
+		return check(r, via)
+	}
+	return &own
 }
 
 // APIOf returns the address of a provider's API for the URL of a repository. The error is source.ErrRequest.

@@ -2,10 +2,10 @@ package forge
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/url"
-	"strconv"
 	"strings"
 
 	"github.com/navefleet/nave/hub/internal/source"
@@ -20,20 +20,9 @@ type gitea struct {
 // workPrefix is how Gitea tells a draft.
 const workPrefix = "WIP: "
 
-// Open implements Forge. The server cannot choose by the branch.
-func (g gitea) Open(ctx context.Context, base string) (all []PullRequest, err error) {
-	err = pages(func(page int) (int, error) {
-		var found []githubPull // Gitea's fields are named after GitHub's
-		err := g.get(ctx, "pulls", url.Values{"state": {"open"}, "limit": {strconv.Itoa(pageSize)},
-			"page": {strconv.Itoa(page)}}, &found)
-		for _, p := range found {
-			if p.Base.Ref == base && isSame(p.Head.Repository.Name, g.owner+"/"+g.name) {
-				all = append(all, p.request())
-			}
-		}
-		return len(found), err
-	})
-	return all, err
+// List implements Forge. The server cannot choose by the branches, and its fields are named after GitHub's.
+func (g gitea) List(ctx context.Context, s Search) (all []PullRequest, err error) {
+	return listGitHubLike(ctx, g.rest, g.location, s, "limit", url.Values{"state": s.state("open", "closed")})
 }
 
 // Create implements Forge.
@@ -68,12 +57,12 @@ func (g gitea) Adorn(ctx context.Context, r PullRequest, p Proposal) error {
 func (g gitea) label(ctx context.Context, r PullRequest, names []string) error {
 	ids := []int{}
 	numbers := map[string]int{}
-	err := pages(func(page int) (int, error) {
+	err := g.numbered(ctx, "labels", "limit", url.Values{}, func(text json.RawMessage) (int, error) {
 		var found []struct {
 			ID   int    `json:"id"`
 			Name string `json:"name"`
 		}
-		err := g.get(ctx, "labels", url.Values{"limit": {strconv.Itoa(pageSize)}, "page": {strconv.Itoa(page)}}, &found)
+		err := json.Unmarshal(text, &found)
 		for _, l := range found {
 			numbers[strings.ToLower(l.Name)] = l.ID
 		}
@@ -85,7 +74,7 @@ func (g gitea) label(ctx context.Context, r PullRequest, names []string) error {
 	for _, name := range names {
 		id, ok := numbers[strings.ToLower(name)]
 		if !ok {
-			err = errors.Join(err, fmt.Errorf("%w: the repository has no label %q: make it", source.ErrRejected, name))
+			err = errors.Join(err, fmt.Errorf("%w: the repository has no label %q: make it", source.ErrDeclined, name))
 			continue
 		}
 		ids = append(ids, id)
@@ -94,19 +83,22 @@ func (g gitea) label(ctx context.Context, r PullRequest, names []string) error {
 }
 
 // Update implements Forge. It keeps the request a draft if people made it one.
-func (g gitea) Update(ctx context.Context, r PullRequest, title, body string) error {
+func (g gitea) Update(ctx context.Context, r PullRequest, title, body string) (PullRequest, error) {
 	if strings.HasPrefix(r.Title, workPrefix) {
-		title = workPrefix + title
+		title = workPrefix + strings.TrimPrefix(title, workPrefix)
 	}
-	return g.patch(ctx, fmt.Sprintf("pulls/%d", r.ID), fields{"title": title, "body": body})
+	err := g.patch(ctx, fmt.Sprintf("pulls/%d", r.ID), fields{"title": title, "body": body})
+	return r.with(title, body), err
 }
 
 // Close implements Forge.
-func (g gitea) Close(ctx context.Context, r PullRequest, why string) error {
-	if err := g.post(ctx, fmt.Sprintf("issues/%d/comments", r.ID), fields{"body": why}, nil); err != nil {
-		return err
-	}
+func (g gitea) Close(ctx context.Context, r PullRequest) error {
 	return g.patch(ctx, fmt.Sprintf("pulls/%d", r.ID), fields{"state": "closed"})
+}
+
+// Comment implements Forge.
+func (g gitea) Comment(ctx context.Context, r PullRequest, text string) error {
+	return g.post(ctx, fmt.Sprintf("issues/%d/comments", r.ID), fields{"body": text}, nil)
 }
 
 // Limits implements Forge.

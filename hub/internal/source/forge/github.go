@@ -2,10 +2,10 @@ package forge
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/url"
-	"strconv"
 	"strings"
 
 	"github.com/navefleet/nave/hub/internal/source"
@@ -31,6 +31,7 @@ type githubPull struct {
 	URL    string `json:"html_url"`
 	Title  string `json:"title"`
 	Body   string `json:"body"`
+	Merged string `json:"merged_at"`
 	Head   struct {
 		Ref        string `json:"ref"`
 		Repository struct {
@@ -47,14 +48,23 @@ func (p githubPull) request() PullRequest {
 		Body: p.Body}
 }
 
-// Open implements Forge.
-func (g github) Open(ctx context.Context, base string) (all []PullRequest, err error) {
-	err = pages(func(page int) (int, error) {
+// List implements Forge.
+func (g github) List(ctx context.Context, s Search) (all []PullRequest, err error) {
+	query := url.Values{"state": s.state("open", "closed"), "base": {s.Base}}
+	if s.Head != "" {
+		query.Set("head", g.owner+":"+s.Head)
+	}
+	return listGitHubLike(ctx, g.rest, g.location, s, "per_page", query)
+}
+
+// listGitHubLike returns requests from GitHub or Gitea.
+func listGitHubLike(ctx context.Context, r rest, at location, s Search, size string, query url.Values) (
+	all []PullRequest, err error) {
+	err = r.numbered(ctx, "pulls", size, query, func(text json.RawMessage) (int, error) {
 		var found []githubPull
-		err := g.get(ctx, "pulls", url.Values{"state": {"open"}, "base": {base}, "per_page": {strconv.Itoa(pageSize)},
-			"page": {strconv.Itoa(page)}}, &found)
+		err := json.Unmarshal(text, &found)
 		for _, p := range found {
-			if isSame(p.Head.Repository.Name, g.owner+"/"+g.name) {
+			if isSame(p.Head.Repository.Name, at.owner+"/"+at.name) && s.wants(p.request()) && p.Merged == "" {
 				all = append(all, p.request())
 			}
 		}
@@ -113,22 +123,25 @@ func (g github) mergeItself(ctx context.Context, r PullRequest) error {
 		"variables": fields{"id": r.node},
 	}, &answer)
 	if err == nil && len(answer.Errors) > 0 {
-		err = fmt.Errorf("%w: enablePullRequestAutoMerge: %s", source.ErrRejected, source.Quote(answer.Errors[0].Message))
+		err = fmt.Errorf("%w: enablePullRequestAutoMerge: %s", source.ErrDeclined, source.Quote(answer.Errors[0].Message))
 	}
 	return err
 }
 
 // Update implements Forge.
-func (g github) Update(ctx context.Context, r PullRequest, title, body string) error {
-	return g.patch(ctx, fmt.Sprintf("pulls/%d", r.ID), fields{"title": title, "body": body})
+func (g github) Update(ctx context.Context, r PullRequest, title, body string) (PullRequest, error) {
+	err := g.patch(ctx, fmt.Sprintf("pulls/%d", r.ID), fields{"title": title, "body": body})
+	return r.with(title, body), err
 }
 
 // Close implements Forge.
-func (g github) Close(ctx context.Context, r PullRequest, why string) error {
-	if err := g.post(ctx, fmt.Sprintf("issues/%d/comments", r.ID), fields{"body": why}, nil); err != nil {
-		return err
-	}
+func (g github) Close(ctx context.Context, r PullRequest) error {
 	return g.patch(ctx, fmt.Sprintf("pulls/%d", r.ID), fields{"state": "closed"})
+}
+
+// Comment implements Forge.
+func (g github) Comment(ctx context.Context, r PullRequest, text string) error {
+	return g.post(ctx, fmt.Sprintf("issues/%d/comments", r.ID), fields{"body": text}, nil)
 }
 
 // Limits implements Forge.

@@ -2,10 +2,10 @@ package forge
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/url"
-	"strconv"
 	"strings"
 
 	"github.com/navefleet/nave/hub/internal/source"
@@ -35,12 +35,15 @@ func (m gitlabRequest) request() PullRequest {
 	return PullRequest{ID: m.Number, URL: m.URL, Head: m.Head, Base: m.Base, Title: m.Title, Body: m.Body}
 }
 
-// Open implements Forge.
-func (g gitlab) Open(ctx context.Context, base string) (all []PullRequest, err error) {
-	err = pages(func(page int) (int, error) {
+// List implements Forge.
+func (g gitlab) List(ctx context.Context, s Search) (all []PullRequest, err error) {
+	query := url.Values{"state": s.state("opened", "closed"), "target_branch": {s.Base}}
+	if s.Head != "" {
+		query.Set("source_branch", s.Head)
+	}
+	err = g.numbered(ctx, "merge_requests", "per_page", query, func(text json.RawMessage) (int, error) {
 		var found []gitlabRequest
-		err := g.get(ctx, "merge_requests", url.Values{"state": {"opened"}, "target_branch": {base},
-			"per_page": {strconv.Itoa(pageSize)}, "page": {strconv.Itoa(page)}}, &found)
+		err := json.Unmarshal(text, &found)
 		for _, m := range found {
 			if m.SourceProject == m.TargetProject {
 				all = append(all, m.request())
@@ -68,11 +71,12 @@ func (g gitlab) Adorn(ctx context.Context, r PullRequest, p Proposal) error {
 	at := fmt.Sprintf("merge_requests/%d", r.ID)
 	ids, err := g.users(ctx, p.Reviewers)
 	if len(ids) > 0 {
-		err = errors.Join(err, g.put(ctx, at, fields{"reviewer_ids": ids}))
+		err = errors.Join(err, g.put(ctx, at, fields{"reviewer_ids": ids}, nil))
 	}
 	if p.AutoMerge {
 		// Newer servers read the one name, older ones the other.
-		err = errors.Join(err, g.put(ctx, at+"/merge", fields{"auto_merge": true, "merge_when_pipeline_succeeds": true}))
+		err = errors.Join(err, g.put(ctx, at+"/merge", fields{"auto_merge": true, "merge_when_pipeline_succeeds": true},
+			nil))
 	}
 	return err
 }
@@ -88,7 +92,7 @@ func (g gitlab) users(ctx context.Context, names []string) (ids []int, err error
 		case lookErr != nil:
 			err = errors.Join(err, lookErr)
 		case len(found) != 1:
-			err = errors.Join(err, fmt.Errorf("%w: the server has no user %q to review", source.ErrRejected, name))
+			err = errors.Join(err, fmt.Errorf("%w: the server has no user %q to review", source.ErrDeclined, name))
 		default:
 			ids = append(ids, found[0].ID)
 		}
@@ -97,20 +101,22 @@ func (g gitlab) users(ctx context.Context, names []string) (ids []int, err error
 }
 
 // Update implements Forge. It keeps the request a draft if people made it one.
-func (g gitlab) Update(ctx context.Context, r PullRequest, title, body string) error {
+func (g gitlab) Update(ctx context.Context, r PullRequest, title, body string) (PullRequest, error) {
 	if strings.HasPrefix(r.Title, draftPrefix) {
-		title = draftPrefix + title
+		title = draftPrefix + strings.TrimPrefix(title, draftPrefix)
 	}
-	return g.put(ctx, fmt.Sprintf("merge_requests/%d", r.ID), fields{"title": title, "description": body})
+	err := g.put(ctx, fmt.Sprintf("merge_requests/%d", r.ID), fields{"title": title, "description": body}, nil)
+	return r.with(title, body), err
 }
 
 // Close implements Forge.
-func (g gitlab) Close(ctx context.Context, r PullRequest, why string) error {
-	at := fmt.Sprintf("merge_requests/%d", r.ID)
-	if err := g.post(ctx, at+"/notes", fields{"body": why}, nil); err != nil {
-		return err
-	}
-	return g.put(ctx, at, fields{"state_event": "close"})
+func (g gitlab) Close(ctx context.Context, r PullRequest) error {
+	return g.put(ctx, fmt.Sprintf("merge_requests/%d", r.ID), fields{"state_event": "close"}, nil)
+}
+
+// Comment implements Forge.
+func (g gitlab) Comment(ctx context.Context, r PullRequest, text string) error {
+	return g.post(ctx, fmt.Sprintf("merge_requests/%d/notes", r.ID), fields{"body": text}, nil)
 }
 
 // Limits implements Forge.

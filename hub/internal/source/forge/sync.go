@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/navefleet/nave/hub/internal/artifact"
+	"github.com/navefleet/nave/hub/internal/source"
 )
 
 // Action is what Sync did with a pull request.
@@ -28,57 +31,102 @@ type Result struct {
 	Warning string
 }
 
-// Sync makes the open requests into base, as far as they belong to owner, what the proposals say. A proposal is a
-// request by its head: one that somebody else has opened for the head is left as it is. A request of the owner that no
-// proposal is for is closed, and the comment says why. If some fail, the others are still carried out.
-func Sync(ctx context.Context, f Forge, owner, base string, proposals []Proposal) (results []Result, err error) {
-	open, err := f.Open(ctx, base)
+// Requests are the open pull requests into a branch, as an owner sees them.
+type Requests struct {
+	forge       Forge
+	owner, base string
+	open        []PullRequest
+}
+
+// Find lists the open requests into base. The name of the owner has no spaces.
+func Find(ctx context.Context, f Forge, owner, base string) (*Requests, error) {
+	open, err := f.List(ctx, Search{Base: base})
 	if err != nil {
 		return nil, fmt.Errorf("list the pull requests into %s: %w", base, err)
 	}
+	return &Requests{f, owner, base, open}, nil
+}
+
+// Declined returns the request by which people have declined a proposal: one for the same changes that they closed
+// without merging it. If there is none, or one is open for the head, Declined returns false.
+func (q *Requests) Declined(ctx context.Context, p Proposal) (PullRequest, bool, error) {
+	if q.find(p.Head) >= 0 {
+		return PullRequest{}, false, nil
+	}
+	closed, err := q.forge.List(ctx, Search{Base: q.base, Head: p.Head, Declined: true})
+	if err != nil && !errors.Is(err, artifact.ErrLimit) { // the newest ones come first
+		return PullRequest{}, false, fmt.Errorf("list the closed pull requests from %s: %w", p.Head, err)
+	}
+	at := slices.IndexFunc(closed, func(r PullRequest) bool { return changesOf(r.Body) == changesLine(p.Changes) })
+	if at < 0 {
+		return PullRequest{}, false, nil
+	}
+	return closed[at], true, nil
+}
+
+// find returns the index of the open request with a head, or -1.
+func (q *Requests) find(head string) int {
+	return slices.IndexFunc(q.open, func(r PullRequest) bool { return r.Head == head })
+}
+
+// Sync makes the open requests, as far as they belong to the owner, what the proposals say. A proposal is a request by
+// its head: one that somebody else has opened for the head is left as it is. A request of the owner that no proposal is
+// for is closed, and a comment says why, unless what it is for is kept. If some fail, the others are still carried out,
+// but not if the server asks to wait or does not answer.
+func (q *Requests) Sync(ctx context.Context, proposals []Proposal, keep ...string) (results []Result, err error) {
 	var errs []error
+	var heads []string
 	instead := map[string]string{} // mark → URL
 	for _, p := range proposals {
-		p = fit(f, owner, p)
-		r, err := carryOut(ctx, f, open, p)
-		switch {
-		case err != nil:
-			errs = append(errs, err)
-		case r.Action != "":
-			results = append(results, r)
-			instead[markOf(owner, p.Body)] = r.URL
+		p = fit(q.forge, q.owner, p)
+		heads = append(heads, p.Head)
+		r, err := q.carryOut(ctx, p)
+		if isAway(err) {
+			return results, errors.Join(append(errs, err)...)
 		}
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		results = append(results, r)
+		instead[markOf(q.owner, p.Body)] = r.URL
 	}
-	for _, r := range open {
-		mark := markOf(owner, r.Body)
-		if mark == "" || slices.ContainsFunc(proposals, func(p Proposal) bool { return p.Head == r.Head }) {
+	for _, r := range q.open {
+		mark := markOf(q.owner, r.Body)
+		if mark == "" || slices.Contains(heads, r.Head) ||
+			slices.Contains(keep, strings.TrimSpace(strings.TrimPrefix(mark, q.owner))) {
 			continue
 		}
-		if err := closeRequest(ctx, f, r, instead[mark]); err != nil {
+		closed, err := q.close(ctx, r, instead[mark])
+		if isAway(err) {
+			return results, errors.Join(append(errs, err)...)
+		}
+		if err != nil {
 			errs = append(errs, err)
 			continue
 		}
-		results = append(results, Result{PullRequest: r, Action: Closed})
+		results = append(results, closed)
 	}
 	return results, errors.Join(errs...)
 }
 
-// carryOut makes the request of one proposal what it should be. The action is empty if there is none and none may be
-// opened.
-func carryOut(ctx context.Context, f Forge, open []PullRequest, p Proposal) (Result, error) {
-	at := slices.IndexFunc(open, func(r PullRequest) bool { return r.Head == p.Head })
-	switch {
-	case at >= 0:
-		return update(ctx, f, open[at], p)
-	case p.Closed:
-		return Result{}, nil
+// isAway reports whether further calls would fail, too.
+func isAway(err error) bool {
+	_, busy := errors.AsType[*source.BusyError](err)
+	return busy || errors.Is(err, source.ErrTimeout)
+}
+
+// carryOut makes the request of one proposal what it should be.
+func (q *Requests) carryOut(ctx context.Context, p Proposal) (Result, error) {
+	if at := q.find(p.Head); at >= 0 {
+		return update(ctx, q.forge, q.open[at], p)
 	}
-	made, err := f.Create(ctx, p)
+	made, err := q.forge.Create(ctx, p)
 	if err != nil {
 		return Result{}, fmt.Errorf("open a pull request from %s into %s: %w", p.Head, p.Base, err)
 	}
 	r := Result{PullRequest: made, Action: Opened}
-	if err := f.Adorn(ctx, made, p); err != nil {
+	if err := q.forge.Adorn(ctx, made, p); err != nil {
 		r.Warning = err.Error()
 	}
 	return r, nil
@@ -91,36 +139,72 @@ func update(ctx context.Context, f Forge, r PullRequest, p Proposal) (Result, er
 	if !isOurs || sameTitle && clean(r.Body) == clean(p.Body) {
 		return Result{PullRequest: r, Action: Kept}, nil
 	}
-	if err := f.Update(ctx, r, p.Title, p.Body); err != nil {
+	now, err := f.Update(ctx, r, p.Title, p.Body)
+	if err != nil {
 		return Result{}, fmt.Errorf("update pull request %d: %w", r.ID, err)
 	}
-	r.Title, r.Body = p.Title, p.Body
-	return Result{PullRequest: r, Action: Updated}, nil
+	return Result{PullRequest: now, Action: Updated}, nil
 }
 
-// closeRequest closes a request. The URL is of the one instead; empty: there is none.
-func closeRequest(ctx context.Context, f Forge, r PullRequest, instead string) error {
+// close closes a request. The URL is of the one instead; empty: there is none. A request that the owner closes was not
+// declined, so its changes are taken out of the description before. The comment comes last: if the server does not let
+// the owner close the request, it does not get a comment again with each try.
+func (q *Requests) close(ctx context.Context, r PullRequest, instead string) (Result, error) {
 	why := "Closed: " + r.Base + " does not need these changes any more."
 	if instead != "" {
 		why = "Closed: superseded by " + instead
 	}
-	if err := f.Close(ctx, r, why); err != nil {
-		return fmt.Errorf("close pull request %d: %w", r.ID, err)
+	var err error
+	if body := withoutChanges(r.Body); body != r.Body {
+		r, err = q.forge.Update(ctx, r, r.Title, body)
 	}
-	return nil
+	if err == nil {
+		err = q.forge.Close(ctx, r)
+	}
+	if err != nil {
+		return Result{}, fmt.Errorf("close pull request %d: %w", r.ID, err)
+	}
+	result := Result{PullRequest: r, Action: Closed}
+	if err := q.forge.Comment(ctx, r, why); err != nil {
+		result.Warning = err.Error()
+	}
+	return result, nil
 }
 
-// fit returns a proposal as the server takes it. The last line of the description tells what the request is for. No
-// page shows the line, because it defines a link that nothing uses.
+// fit returns a proposal as the server takes it. The last two lines of the description tell what is proposed, and what
+// the request is for. No page shows the lines, because each defines a link that nothing uses.
 func fit(f Forge, owner string, p Proposal) Proposal {
 	title, body := f.Limits()
 	p.Title = cut(strings.TrimSpace(p.Title), title)
-	end := "\n\n" + markBefore + strings.TrimSpace(owner+" "+p.For) + markBehind
+	end := "\n\n" + changesLine(p.Changes) + "\n" + markBefore + strings.TrimSpace(owner+" "+p.For) +
+		markBehind
 	p.Body = cut(clean(p.Body), body-len(end)) + end
 	return p
 }
 
-const markBefore, markBehind = "[//]: # (nave ", ")"
+const (
+	markBefore, markBehind = "[//]: # (nave ", ")"
+	changesBefore          = "[//]: # (nave-changes "
+)
+
+// changesLine returns the line of a description that tells what is proposed.
+func changesLine(changes string) string { return changesBefore + changes + markBehind }
+
+// changesOf returns the last line but one of a description, where that line is.
+func changesOf(body string) string {
+	body = clean(body)
+	return lastLine(strings.TrimSuffix(body, lastLine(body)))
+}
+
+// withoutChanges returns a description without the line that tells what is proposed.
+func withoutChanges(body string) string {
+	changes, mark := changesOf(body), lastLine(body)
+	if !strings.HasPrefix(changes, changesBefore) {
+		return body
+	}
+	before := strings.TrimSuffix(clean(body), mark)
+	return strings.TrimSuffix(clean(before), changes) + mark
+}
 
 // markOf returns what a request of an owner is for, as its description says; empty: it is not of the owner.
 func markOf(owner, body string) string {

@@ -4,11 +4,16 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/navefleet/nave/hub/internal/artifact"
+	"github.com/navefleet/nave/hub/internal/dial"
 	"github.com/navefleet/nave/hub/internal/source"
 )
 
@@ -35,10 +40,24 @@ func each(t *testing.T, test func(t *testing.T, provider string, s *server, f Fo
 	}
 }
 
+func find(t *testing.T, f Forge) *Requests {
+	t.Helper()
+	q, err := Find(t.Context(), f, owner, "main")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return q
+}
+
+func sync(t *testing.T, f Forge, proposals ...Proposal) ([]Result, error) {
+	t.Helper()
+	return find(t, f).Sync(t.Context(), proposals)
+}
+
 // mustSync syncs, and compares what was done.
 func mustSync(t *testing.T, f Forge, proposals []Proposal, want ...string) []Result {
 	t.Helper()
-	results, err := Sync(t.Context(), f, owner, "main", proposals)
+	results, err := sync(t, f, proposals...)
 	if got := actions(results); err != nil || !slices.Equal(got, want) {
 		t.Errorf("got %q, %v; want %q", got, err, want)
 	}
@@ -78,6 +97,10 @@ func TestSync_superseded(t *testing.T) {
 			return p
 		}
 		mustSync(t, f, []Proposal{of("app", "app-1"), of("db", "db-1")}, "opened app-1", "opened db-1")
+		kept, err := find(t, f).Sync(t.Context(), []Proposal{of("app", "app-1")}, "db")
+		if got := actions(kept); err != nil || !slices.Equal(got, []string{"kept app-1"}) {
+			t.Errorf("got %q, %v", got, err)
+		}
 		mustSync(t, f, []Proposal{of("app", "app-2"), of("db", "db-1")}, "opened app-2", "kept db-1", "closed app-1")
 		link := mustSync(t, f, []Proposal{of("app", "app-2")}, "kept app-2", "closed db-1")[0].URL
 		if got := s.get(1).comments; len(got) != 1 || got[0] != "Closed: superseded by "+link {
@@ -141,14 +164,71 @@ func TestSync_adorned(t *testing.T) {
 	})
 }
 
-// TestSync_declined does not open again what people closed.
-func TestSync_declined(t *testing.T) {
+// TestRequests_declined knows what people closed, until the changes are others. What was closed by Sync, or is open
+// again, is not declined.
+func TestRequests_declined(t *testing.T) {
 	each(t, func(t *testing.T, _ string, s *server, f Forge) {
-		p := proposal("images", "Update", "one")
+		p := proposal("images", "Update", strings.Repeat("a long text ", 50))
+		p.Changes = "one"
+		isDeclined := func() bool {
+			t.Helper()
+			r, declined, err := find(t, f).Declined(t.Context(), p)
+			if err != nil || declined != (r.URL != "") {
+				t.Errorf("got %+v, %v, %v", r, declined, err)
+			}
+			return declined
+		}
 		mustSync(t, f, []Proposal{p}, "opened images")
-		s.pulls[0].closed = true
-		p.Closed = true
-		mustSync(t, f, []Proposal{p})
+		s.add(pull{head: "other", base: "main", body: s.get(1).body, closed: true})
+		s.add(pull{head: "images", base: "main", body: "by hand", closed: true})
+		s.add(pull{head: "images", base: "main", body: s.get(1).body, fork: true, closed: true})
+		s.add(pull{head: "images", base: "main", body: s.get(1).body, closed: true, merged: true})
+		if isDeclined() {
+			t.Error("the request is open")
+		}
+		s.get(1).closed = true
+		if !isDeclined() {
+			t.Error("people closed the request")
+		}
+		p.Changes = "two"
+		if isDeclined() {
+			t.Error("other changes were declined")
+		}
+		mustSync(t, f, []Proposal{p}, "opened images")
+		mustSync(t, f, nil, "closed images")
+		if p := s.get(6); !p.closed || isDeclined() {
+			t.Errorf("people declined what Sync closed: %+v", p)
+		}
+	})
+}
+
+// TestSync_unclosable has a server that does not let Sync close a request: there is no comment with each try.
+func TestSync_unclosable(t *testing.T) {
+	each(t, func(t *testing.T, _ string, s *server, f Forge) {
+		mustSync(t, f, []Proposal{proposal("images", "Update", "one")}, "opened images")
+		s.closeFails = true
+		for range 3 {
+			if _, err := sync(t, f); !errors.Is(err, source.ErrAuthentication) {
+				t.Errorf("got %v", err)
+			}
+		}
+		s.closeFails = false
+		mustSync(t, f, nil, "closed images")
+		if got := s.get(1).comments; len(got) != 1 {
+			t.Errorf("the comments are %q", got)
+		}
+	})
+}
+
+// TestSync_small_pages has a server whose pages are smaller than what it is asked for: no request is hidden.
+func TestSync_small_pages(t *testing.T) {
+	each(t, func(t *testing.T, _ string, s *server, f Forge) {
+		s.most = 3
+		for i := range 7 {
+			s.add(pull{head: fmt.Sprintf("b%d", i), base: "main"})
+		}
+		s.add(pull{head: "images", base: "main", body: markBefore + owner + markBehind})
+		mustSync(t, f, []Proposal{proposal("images", "Update", "one")}, "updated images")
 	})
 }
 
@@ -171,8 +251,8 @@ func TestSync_failures(t *testing.T) {
 	s, f := newServer(t, GitHub)
 	const path = "/api/v3/repos/group/app"
 	s.fail["POST "+path+"/pulls"] = http.StatusUnprocessableEntity
-	results, err := Sync(t.Context(), f, owner, "main", []Proposal{proposal("a", "A", ""), proposal("b", "B", "")})
-	if !errors.Is(err, source.ErrRejected) || !strings.Contains(err.Error(), "from a into main") ||
+	results, err := sync(t, f, proposal("a", "A", ""), proposal("b", "B", ""))
+	if !errors.Is(err, source.ErrDeclined) || !strings.Contains(err.Error(), "from a into main") ||
 		!strings.Contains(err.Error(), "refused") || !slices.Equal(actions(results), []string{"opened b"}) {
 		t.Errorf("got %q, %v", actions(results), err)
 	}
@@ -181,9 +261,117 @@ func TestSync_failures(t *testing.T) {
 		429: source.ErrUnreachable, 502: source.ErrUnreachable, 301: source.ErrProtocol,
 	} {
 		s.fail["GET "+path+"/pulls"] = status
-		if _, err := Sync(t.Context(), f, owner, "main", nil); !errors.Is(err, want) {
+		if _, err := Find(t.Context(), f, owner, "main"); !errors.Is(err, want) {
 			t.Errorf("%d: got %v, want %v", status, err, want)
 		}
+	}
+}
+
+// TestFind_busy has servers that take no more requests for now: they say so in several ways.
+func TestFind_busy(t *testing.T) {
+	s, f := newServer(t, GitHub)
+	const call = "GET /api/v3/repos/group/app/pulls"
+	soon := fmt.Sprint(time.Now().Add(5 * time.Minute).Unix())
+	for name, c := range map[string]struct {
+		status int
+		header map[string]string
+		wait   time.Duration // zero: the server is not busy
+	}{
+		"too_many":       {429, map[string]string{"Retry-After": "120"}, 2 * time.Minute},
+		"too_many_alone": {429, nil, time.Minute},
+		"away":           {503, map[string]string{"Retry-After": "60"}, time.Minute},
+		"secondary":      {403, map[string]string{"Retry-After": "90"}, 90 * time.Second},
+		"limit":          {403, map[string]string{"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": soon}, 5 * time.Minute},
+		"for_ever":       {429, map[string]string{"Retry-After": "999999999"}, time.Hour},
+		"forbidden":      {403, map[string]string{"X-RateLimit-Remaining": "7", "X-RateLimit-Reset": soon}, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s.fail[call], s.header = c.status, c.header
+			_, err := Find(t.Context(), f, owner, "main")
+			busy, ok := errors.AsType[*source.BusyError](err)
+			if c.wait == 0 {
+				if ok || !errors.Is(err, source.ErrAuthentication) {
+					t.Errorf("got %v", err)
+				}
+				return
+			}
+			if !ok || busy.Server != "" || !strings.Contains(err.Error(), "tries again at") {
+				t.Fatalf("got %v", err)
+			}
+			if left := time.Until(busy.Until); left > c.wait || left < c.wait-time.Minute/2 {
+				t.Errorf("the wait is %s, want %s", left, c.wait)
+			}
+		})
+	}
+}
+
+// TestFind_hostile has servers that answer something else than the API: the error says which call, and has no token.
+func TestFind_hostile(t *testing.T) {
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		t.Error("a redirect was followed to another server")
+	}))
+	defer elsewhere.Close()
+	for name, c := range map[string]struct {
+		answer http.HandlerFunc
+		want   error
+	}{
+		"redirect": {func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, elsewhere.URL, http.StatusFound)
+		}, source.ErrUnreachable},
+		"loop": {func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, r.URL.String(), http.StatusFound)
+		}, source.ErrUnreachable},
+		"huge": {func(w http.ResponseWriter, _ *http.Request) {
+			for range maxAnswer/1024 + 2 {
+				_, _ = w.Write([]byte(strings.Repeat(" ", 1024)))
+			}
+		}, artifact.ErrLimit},
+		"page":  {func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("<html>")) }, source.ErrProtocol},
+		"other": {func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(`{"a":1}`)) }, source.ErrProtocol},
+		"endless": {func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Link", `<https://x>; rel="next"`)
+			_, _ = w.Write([]byte(`[{"number":1}]`))
+		}, artifact.ErrLimit},
+		"cut": {func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Length", "100")
+			_, _ = w.Write([]byte("["))
+		}, source.ErrUnreachable},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := httptest.NewServer(c.answer)
+			defer h.Close()
+			repository, _ := url.Parse(h.URL + "/group/app")
+			client := source.Request{Network: dial.Policy{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}}
+			u, err := APIOf(GitHub, repository)
+			if err != nil {
+				t.Fatal(err)
+			}
+			hc, err := client.HTTP(u)
+			if err != nil {
+				t.Fatal(err)
+			}
+			f, err := New(Config{Provider: GitHub, Repository: repository, Token: "secret-token", Client: hc})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := Find(t.Context(), f, owner, "main"); !errors.Is(err, c.want) ||
+				!strings.Contains(err.Error(), "list the pull requests into main") ||
+				strings.Contains(err.Error(), "secret-token") {
+				t.Errorf("got %v, want %v", err, c.want)
+			}
+		})
+	}
+}
+
+// TestSync_away has a server that asks to wait: it gets no further call.
+func TestSync_away(t *testing.T) {
+	s, f := newServer(t, GitHub)
+	q := find(t, f)
+	s.fail["POST /api/v3/repos/group/app/pulls"] = http.StatusTooManyRequests
+	calls := len(s.calls)
+	_, err := q.Sync(t.Context(), []Proposal{proposal("a", "A", ""), proposal("b", "B", "")})
+	if _, busy := errors.AsType[*source.BusyError](err); !busy || len(s.calls) != calls+1 {
+		t.Errorf("%d calls, %v", len(s.calls)-calls, err)
 	}
 }
 

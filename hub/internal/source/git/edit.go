@@ -185,15 +185,15 @@ func describe(id plumbing.Hash, c commit) Commit {
 	return Commit{id.String(), c.tree.String(), c.author, c.committer, c.subject, c.message}
 }
 
-// Files lists the regular files of Head below a folder ("" is the root), in the order of their paths. If there is no
-// such folder, or no file in it, the error is source.ErrReferenceNotFound.
-func (e *Editor) Files(ctx context.Context, dir string) ([]artifact.File, error) {
+// Files lists the regular files of a commit, Head or one of References, below a folder ("" is the root), in the order
+// of their paths. If there is no such folder, or no file in it, the error is source.ErrReferenceNotFound.
+func (e *Editor) Files(ctx context.Context, of Commit, dir string) ([]artifact.File, error) {
 	l := &lister{repository: e.repository, limits: e.fetching.limits, sparse: newSparse([]string{dir})}
-	if err := l.list(ctx, plumbing.NewHash(e.Head.Tree), plumbing.ZeroHash, ""); err != nil {
+	if err := l.list(ctx, plumbing.NewHash(of.Tree), plumbing.ZeroHash, ""); err != nil {
 		return nil, err
 	}
 	if len(l.files) == 0 && dir != "" {
-		return nil, fmt.Errorf("%w: commit %s has no folder %q", source.ErrReferenceNotFound, e.Head.ID, dir)
+		return nil, fmt.Errorf("%w: commit %s has no folder %q", source.ErrReferenceNotFound, of.ID, dir)
 	}
 	isLink := func(f artifact.File) bool { return f.Mode == artifact.Symlink }
 	return slices.DeleteFunc(l.files, isLink), nil

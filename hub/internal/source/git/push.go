@@ -45,7 +45,7 @@ func (e *Editor) Push(ctx context.Context, p Push) error {
 	if err := e.Check(p); err != nil {
 		return err
 	}
-	err := e.send(ctx, p)
+	err := e.send(ctx, p, e.made)
 	if err == nil || ctx.Err() != nil {
 		return err
 	}
@@ -80,8 +80,13 @@ func (e *Editor) look(ctx context.Context) (*packp.AdvRefs, error) {
 	return s.advertise(ctx)
 }
 
-// send carries out a push.
-func (e *Editor) send(ctx context.Context, p Push) error {
+// Delete removes a reference, if it is where the Target says. If the server declines, the error is source.ErrRejected.
+func (e *Editor) Delete(ctx context.Context, t Target) error {
+	return e.send(ctx, Push{Commit: Commit{ID: plumbing.ZeroHash.String()}, Targets: []Target{t}}, nil)
+}
+
+// send carries out a push of objects.
+func (e *Editor) send(ctx context.Context, p Push, objects []object) error {
 	s, err := open(ctx, e.fetching, receivePack)
 	if err != nil {
 		return err
@@ -91,7 +96,7 @@ func (e *Editor) send(ctx context.Context, p Push) error {
 	if err != nil {
 		return err
 	}
-	request, err := newUpdate(refs.Capabilities, p, e.made)
+	request, err := newUpdate(refs.Capabilities, p, objects)
 	if err != nil {
 		return err
 	}
@@ -128,6 +133,12 @@ func newUpdate(server *capability.List, p Push, objects []object) (*update, erro
 	}
 	supported(capability.Sideband64k)
 	supported(capability.Agent, userAgent)
+	if p.Commit.ID == plumbing.ZeroHash.String() { // a deletion comes without a pack
+		if !supported(capability.DeleteRefs) {
+			return nil, fmt.Errorf("%w: the server deletes no references", source.ErrRejected)
+		}
+		return u, nil
+	}
 	var err error
 	u.pack, err = encodePack(objects)
 	return u, err

@@ -27,6 +27,7 @@ type Data struct {
 	AutomationObject types.NamespacedName
 	Changed          Changed
 	Values           map[string]string
+	Policy           string // of a pull request for one policy; Flux has no such field
 }
 
 // Changed are the changes of a run.
@@ -88,10 +89,11 @@ var removed = map[string]string{
 		".Setter",
 }
 
-// message returns the commit message. Errors are source.ErrRequest.
-func message(text string, data Data) (string, error) {
+// message returns the text that the template of a field makes; unset is the text without a template. Errors are
+// source.ErrRequest.
+func message(field, text, unset string, data Data) (string, error) {
 	if strings.TrimSpace(text) == "" {
-		return defaultMessage, nil
+		return unset, nil
 	}
 	refuse := func(err error) (string, error) {
 		for field, instead := range removed {
@@ -99,7 +101,7 @@ func message(text string, data Data) (string, error) {
 				err = fmt.Errorf("%w; %s was removed: %s", err, field, instead)
 			}
 		}
-		return "", fmt.Errorf("%w: spec.git.commit.messageTemplate: %w", source.ErrRequest, err)
+		return "", fmt.Errorf("%w: %s: %w", source.ErrRequest, field, err)
 	}
 	t, err := template.New("message").Funcs(functions()).Parse(text)
 	if err != nil {

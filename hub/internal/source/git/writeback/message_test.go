@@ -42,7 +42,7 @@ func TestMessage(t *testing.T) {
 		"until":   {"{{ range until 3 }}{{ . }}{{ end }}{{ repeat 2 \"x\" }}", "012xx"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, err := message(c.template, someData())
+			got, err := message(messageField, c.template, defaultMessage, someData())
 			if err != nil || got != c.want {
 				t.Errorf("got %q, %v; want %q", got, err, c.want)
 			}
@@ -66,7 +66,7 @@ func TestMessage_refused(t *testing.T) {
 		"time":           {`{{ now }}`, `"now" not defined`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, err := message(c.template, someData())
+			got, err := message(messageField, c.template, defaultMessage, someData())
 			if !errors.Is(err, source.ErrRequest) || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %q, %v; want %q", got, err, c.want)
 			}

@@ -9,6 +9,7 @@ import (
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 
 	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/hub/internal/image"
 	"github.com/navefleet/nave/hub/internal/source"
 )
 
@@ -18,6 +19,7 @@ const branches = "refs/heads/"
 type plan struct {
 	checkout sourcev1.GitRepositoryRef
 	targets  []string // full names
+	base     string   // the branch that pull requests are merged into; empty: there are none
 }
 
 // newPlan returns the plan of an automation. Errors are source.ErrRequest.
@@ -44,7 +46,48 @@ func newPlan(spec api.ImageUpdateAutomationSpec, repository *sourcev1.GitReposit
 	}
 	slices.Sort(p.targets)
 	p.targets = slices.Compact(p.targets)
+	if push == nil || push.PullRequest == nil {
+		return p, nil
+	}
+	return p.proposed(push, from)
+}
+
+// proposed returns the plan with the branch that its commits are proposed to. from is that of the checkout.
+func (p plan) proposed(push *api.PushSpec, from string) (plan, error) {
+	p.base = cmp.Or(push.PullRequest.BaseBranch, from)
+	switch push.Branch {
+	case "", from, p.base:
+		return p, fmt.Errorf("%w: spec.git.push.branch %q: a pull request is made of another branch than the checkout and "+
+			"spec.git.push.pullRequest.baseBranch", source.ErrRequest, push.Branch)
+	}
+	if p.base == "" {
+		return p, fmt.Errorf("%w: the checkout is no branch: set spec.git.push.pullRequest.baseBranch to the branch that "+
+			"gets the changes", source.ErrRequest)
+	}
 	return p, nil
+}
+
+// perPolicy returns the plan with the branches for the images of policies in place of one branch. Those that git does
+// not allow are left out.
+func (p plan) perPolicy(push api.PushSpec, policies image.Policies) plan {
+	p.targets = nil
+	for name, policy := range policies.ByName {
+		if branch, err := push.BranchFor(name, policy.Image.Tag); err == nil && policy.Image.Name != "" {
+			p.targets = append(p.targets, branches+branch)
+		}
+	}
+	return p
+}
+
+// kept returns the branches that are never deleted.
+func (p plan) kept() []string { return []string{branches + p.base, branches + branchOf(p.checkout)} }
+
+// references returns the full names of what a run reads beside the checkout.
+func (p plan) references() []string {
+	if p.base == "" {
+		return p.targets
+	}
+	return append(slices.Clone(p.targets), branches+p.base)
 }
 
 // replaces reports whether a reference that is not the checkout becomes the commit, and later the next one in its

@@ -41,7 +41,10 @@ func TestPlan(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			spec := api.ImageUpdateAutomationSpec{}
-			spec.GitSpec = &autov1.GitSpec{Push: c.push}
+			spec.GitSpec = &api.GitSpec{}
+			if c.push != nil {
+				spec.GitSpec.Push = &api.PushSpec{PushSpec: *c.push}
+			}
 			if c.checkout != nil {
 				spec.GitSpec.Checkout = &autov1.GitCheckoutSpec{Reference: *c.checkout}
 			}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	udiff "github.com/aymanbagabas/go-udiff"
@@ -29,9 +30,14 @@ func (j *job) preview(ctx context.Context, run Run) (artifact.Artifact, error) {
 	if more := len(run.Problems) - maxPreviewed; more > 0 {
 		p.Problems = append(p.Problems, fmt.Sprintf("and %d more", more))
 	}
-	if run.Pushed != nil {
-		p.Targets, p.Message = run.Pushed.Targets, run.Pushed.Message
+	var messages []string
+	for _, pushed := range run.Pushes {
+		p.Targets = append(p.Targets, pushed.Targets...)
+		if !slices.Contains(messages, pushed.Message) {
+			messages = append(messages, pushed.Message)
+		}
 	}
+	p.Message = strings.Join(messages, "\n\n")
 	text, err := json.Marshal(p)
 	if err != nil {
 		return artifact.Artifact{}, err

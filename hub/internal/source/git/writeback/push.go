@@ -26,7 +26,7 @@ func decide(targets []string, now map[string]git.Commit, head, made git.Commit, 
 		case !exists:
 			moves = append(moves, git.Target{Reference: name})
 		case at.Tree == made.Tree:
-		case at.ID == head.ID || isOwn(at, name, made):
+		case at.ID == head.ID || isOwn(at, name, made.Message, made.Committer):
 			moves = append(moves, git.Target{Reference: name, Old: at.ID})
 		default:
 			return nil, fmt.Errorf("%w: %s ends with the commit %.8s of %s (%s), which this automation did not make for the "+
@@ -40,14 +40,15 @@ func decide(targets []string, now map[string]git.Commit, head, made git.Commit, 
 // trailer begins the line of a commit message that names the automation, and the revision that the commit was made on.
 const trailer = "Nave-Automation: "
 
-// isOwn reports whether the last commit of a branch was made by the automation that has made another commit, on top of
-// another branch: then that branch has all that is below the commit. A shallow cache does not know more of the history.
-// A commit with the trailer that somebody else committed, as forges do that squash commits, is not own.
-func isOwn(last git.Commit, reference string, made git.Commit) bool {
+// isOwn reports whether the last commit of a branch was made by the automation that has made another commit, with a
+// message and a committer, on top of another branch: then that branch has all that is below the commit. A shallow cache
+// does not know more of the history. A commit with the trailer that somebody else committed, as forges do that squash
+// commits, is not own.
+func isOwn(last git.Commit, reference, message, committer string) bool {
 	automation, from := trailerOf(last.Message)
-	mine, _ := trailerOf(made.Message)
+	mine, _ := trailerOf(message)
 	branch := branches + strings.TrimPrefix(from[:max(0, strings.LastIndex(from, "@"))], branches)
-	return from != "" && automation == mine && last.Committer == made.Committer && branch != reference
+	return from != "" && automation == mine && last.Committer == committer && branch != reference
 }
 
 // trailerOf returns the automation and the revision that the last line of a message names; empty if there are none.

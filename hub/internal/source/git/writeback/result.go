@@ -12,6 +12,7 @@ import (
 
 	"github.com/navefleet/nave/hub/internal/artifact"
 	"github.com/navefleet/nave/hub/internal/source"
+	"github.com/navefleet/nave/hub/internal/source/forge"
 	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/shared/telemetry"
 )
@@ -29,11 +30,17 @@ const (
 // Run is what one run found and did. The artifact of an automation has the last one that pushed something.
 type Run struct {
 	Checkout string       `json:"checkout"`           // the revision that was changed
-	Pushed   *Push        `json:"pushed,omitempty"`   // nil: nothing had to be pushed
+	Pushes   []Push       `json:"pushes,omitempty"`   // none: nothing had to be pushed
 	Changes  []FileChange `json:"changes,omitempty"`  // that were pushed
 	Problems []string     `json:"problems,omitempty"` // markers that are not carried out
 
-	diff string // of a preview
+	PullRequests []PullRequest `json:"pullRequests,omitempty"`
+	Warnings     []string      `json:"warnings,omitempty"` // about them
+
+	proposals []forge.Proposal
+	failed    error    // of some policies, while the others are carried out
+	kept      []string // policies whose requests stay as they are
+	diff      string   // of a preview
 }
 
 // Push is a commit that a run has pushed.
@@ -74,8 +81,7 @@ func policiesOf(files []changedFile) (names []string) {
 		names = append(names, strings.Split(c.Setter+":", ":")[1])
 	}
 	slices.Sort(names)
-	names = slices.Compact(names)
-	return names[:min(len(names), maxPolicies)]
+	return slices.Compact(names)
 }
 
 // digestOf identifies the changes of files, wherever in the files they are.
@@ -88,13 +94,14 @@ func digestOf(files []changedFile) string {
 	return manifest.DigestOf(text).String()
 }
 
-// status are the fields of the status that only an automation has. Push is not Flux's.
+// status are the fields of the status that only an automation has. LastPush, PullRequests and Problems are not Flux's.
 type status struct {
 	LastPushCommit         string                  `json:"lastPushCommit,omitempty"`
 	LastPushTime           *time.Time              `json:"lastPushTime,omitempty"`
 	ObservedSourceRevision string                  `json:"observedSourceRevision,omitempty"`
 	ObservedPolicies       autov1.ObservedPolicies `json:"observedPolicies,omitempty"`
 	LastPush               *Push                   `json:"lastPush,omitempty"`
+	PullRequests           []PullRequest           `json:"pullRequests,omitempty"`
 	Problems               []string                `json:"problems,omitempty"`
 }
 
@@ -118,10 +125,10 @@ func revisionOf(label, commit string) string {
 // artifact returns the artifact of a run. One that pushed nothing keeps the last artifact.
 func (j *job) artifact(ctx context.Context, run Run) (a artifact.Artifact, err error) {
 	revision := run.Checkout
-	if run.Pushed != nil {
-		revision = revisionOf(strings.TrimPrefix(run.Pushed.Targets[0], branches), run.Pushed.Commit)
+	if last, ok := run.lastPush(); ok {
+		revision = revisionOf(strings.TrimPrefix(last.Targets[0], branches), last.Commit)
 	}
-	if j.Last != nil && run.Pushed == nil {
+	if j.Last != nil && len(run.Pushes) == 0 {
 		a = *j.Last
 	} else {
 		text, err := json.Marshal(run)
@@ -133,13 +140,22 @@ func (j *job) artifact(ctx context.Context, run Run) (a artifact.Artifact, err e
 			return a, err
 		}
 	}
-	a.Summary, a.Notice = run.summary(), notice(run.Problems)
+	a.Summary, a.Notice = run.summary(), run.notice()
 	a.Status, err = j.statusText(run)
 	return a, err
 }
 
+// lastPush returns the last push of a run; false if there was none.
+func (r Run) lastPush() (Push, bool) {
+	if len(r.Pushes) == 0 {
+		return Push{}, false
+	}
+	return r.Pushes[len(r.Pushes)-1], true
+}
+
 // statusText returns the fields of the status, as far as a row of the store has room for them. First it leaves out the
-// images, which the policies have, then the policies of the last push, and then the last problems.
+// images, which the policies have, then the policies of the last push, and then the last problems and the last pull
+// requests.
 func (j *job) statusText(run Run) (string, error) {
 	s := j.status(run)
 	for {
@@ -153,6 +169,8 @@ func (j *job) statusText(run Run) (string, error) {
 			s.LastPush.Policies = nil
 		case len(s.Problems) > 0:
 			s.Problems = s.Problems[:len(s.Problems)-1]
+		case len(s.PullRequests) > 0:
+			s.PullRequests = s.PullRequests[:len(s.PullRequests)-1]
 		default:
 			return "", fmt.Errorf("%w: the status of the automation would have %d bytes, the limit is %d: give the branches "+
 				"shorter names", source.ErrRequest, len(text), maxStatus)
@@ -167,8 +185,13 @@ func (j *job) status(run Run) status {
 		s.Problems = append(s.Problems, telemetry.Printable(p, maxProblem))
 	}
 	last := j.last
-	if run.Pushed != nil {
-		last = *run.Pushed
+	if now, ok := run.lastPush(); ok {
+		last = now
+	}
+	for _, r := range run.PullRequests {
+		if r.State != isClosed {
+			s.PullRequests = append(s.PullRequests, r)
+		}
 	}
 	if last.Commit != "" {
 		last.Message = telemetry.Printable(last.Message, maxProblem)
@@ -184,19 +207,64 @@ func (j *job) status(run Run) status {
 
 // summary returns the message of an automation after a run, in Flux's words.
 func (r Run) summary() string {
-	if r.Pushed == nil {
-		return "repository up-to-date"
+	var parts []string
+	if len(r.Pushes) > 0 {
+		parts = append(parts, r.pushed())
+	} else if r.isSettled() {
+		parts = append(parts, "repository up-to-date")
+	} else {
+		parts = append(parts, "nothing to push")
 	}
-	var to []string
-	for _, t := range r.Pushed.Targets {
-		if branch, ok := strings.CutPrefix(t, branches); ok {
-			to = append(to, fmt.Sprintf("to branch '%s'", branch))
-		} else {
-			to = append(to, fmt.Sprintf("to '%s'", t))
+	for _, p := range r.PullRequests {
+		parts = append(parts, p.String())
+	}
+	return strings.Join(parts, "; ")
+}
+
+// isSettled reports whether nothing is left to be merged.
+func (r Run) isSettled() bool {
+	return !slices.ContainsFunc(r.PullRequests, func(p PullRequest) bool { return p.State != isClosed })
+}
+
+// pushed says what was pushed.
+func (r Run) pushed() string {
+	var all []string
+	for _, p := range r.Pushes {
+		var to []string
+		for _, t := range p.Targets {
+			if branch, ok := strings.CutPrefix(t, branches); ok {
+				to = append(to, fmt.Sprintf("to branch '%s'", branch))
+			} else {
+				to = append(to, fmt.Sprintf("to '%s'", t))
+			}
 		}
+		message := strings.TrimSpace(p.Message)
+		if r.PullRequests != nil {
+			message, _, _ = strings.Cut(message, "\n") // the request has the rest
+		}
+		all = append(all, fmt.Sprintf("pushed commit '%s' %s: %s", p.Commit[:shortID], strings.Join(to, " and "), message))
 	}
-	return fmt.Sprintf("pushed commit '%s' %s: %s", r.Pushed.Commit[:shortID], strings.Join(to, " and "),
-		strings.TrimSpace(r.Pushed.Message))
+	return strings.Join(all, "; ")
+}
+
+// String says what is with the request.
+func (p PullRequest) String() string {
+	switch {
+	case p.State == isDeclined:
+		return fmt.Sprintf("pull request %s was closed without a merge: its changes are not proposed again", p.URL)
+	case p.Action == forge.Kept:
+		return fmt.Sprintf("pull request %s is open", p.URL)
+	}
+	return fmt.Sprintf("%s pull request %s", p.Action, p.URL)
+}
+
+// notice returns what the message of the automation has beside the summary.
+func (r Run) notice() string {
+	parts := slices.Clone(r.Warnings)
+	if left := notice(r.Problems); left != "" {
+		parts = append(parts, left)
+	}
+	return strings.Join(parts, "; ")
 }
 
 // notice returns what the message of the automation says of problems.

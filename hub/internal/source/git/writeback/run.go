@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	autov1 "github.com/fluxcd/image-automation-controller/api/v1"
@@ -14,11 +15,13 @@ import (
 	"github.com/navefleet/nave/hub/internal/artifact"
 	"github.com/navefleet/nave/hub/internal/image"
 	"github.com/navefleet/nave/hub/internal/source"
+	"github.com/navefleet/nave/hub/internal/source/forge"
 	"github.com/navefleet/nave/hub/internal/source/git"
 )
 
 const (
 	signingField = "spec.git.commit.signingKey.secretRef"
+	messageField = "spec.git.commit.messageTemplate"
 	maxAttempts  = 5 // of a run that loses races
 )
 
@@ -52,7 +55,8 @@ type job struct {
 	automation     *api.ImageUpdateAutomation
 	plan           plan
 	policies       image.Policies
-	last           Push // the last one
+	last           Push    // the last one
+	review         *review // nil: nothing is proposed
 }
 
 // newJob reads a request. Errors are source.ErrRequest.
@@ -80,7 +84,10 @@ func newJob(r source.Request) (*job, error) {
 		j.policies.ByName[p.Key.Name] = image.Policy{Image: image.ParseReference(p.Revision)}
 	}
 	j.last = lastPush(r.Last)
-	return j, nil
+	if j.review, err = j.newReview(repository.Spec.URL); err == nil && j.isPerPolicy() {
+		j.plan = j.plan.perPolicy(*j.automation.Spec.GitSpec.Push, j.policies)
+	}
+	return j, err
 }
 
 // request returns the request for the repository, as its GitRepository makes it, so that both use one cache.
@@ -89,20 +96,22 @@ func (j *job) request() source.Request {
 	r.Object, r.Upstream, r.Inputs, r.Selected, r.Unselected, r.Last = j.Upstream, nil, nil, nil, nil, nil
 	r.Secrets = maps.Clone(j.Secrets)
 	delete(r.Secrets, signingField)
+	delete(r.Secrets, api.PullRequestSecret)
 	return r
 }
 
-// run changes and pushes the files, and begins again if somebody else has pushed meanwhile.
+// run changes and pushes the files, and proposes the changes.
 func (f *Fetcher) run(ctx context.Context, j *job) (run Run, err error) {
-	at := git.Checkout{Ref: &j.plan.checkout, References: j.plan.targets}
-	for range maxAttempts {
-		err = f.Git.Edit(ctx, j.request(), at, func(ctx context.Context, e *git.Editor) (err error) {
-			run, err = f.attempt(ctx, j, e)
-			return err
-		})
-		if !errors.Is(err, source.ErrMoved) {
-			break
-		}
+	if j.review != nil {
+		j.review.find(ctx)
+	}
+	err = f.change(ctx, j, &run)
+	switch {
+	case err != nil || j.review == nil:
+	case j.Preview:
+		err = run.failed
+	default:
+		err = f.propose(ctx, j, &run)
 	}
 	if left := notice(run.Problems); left != "" && err != nil {
 		err = fmt.Errorf("%w; besides, %s", err, left)
@@ -113,75 +122,131 @@ func (f *Fetcher) run(ctx context.Context, j *job) (run Run, err error) {
 	return run, err
 }
 
+// change changes and pushes the files, and begins again if somebody else has pushed meanwhile.
+func (f *Fetcher) change(ctx context.Context, j *job, run *Run) (err error) {
+	at := git.Checkout{Ref: &j.plan.checkout, References: j.plan.references()}
+	for range maxAttempts {
+		err = f.Git.Edit(ctx, j.request(), at, func(ctx context.Context, e *git.Editor) error {
+			return f.attempt(ctx, j, e, run)
+		})
+		if !errors.Is(err, source.ErrMoved) {
+			break
+		}
+	}
+	return err
+}
+
 // attempt carries out a run on one checkout.
-func (f *Fetcher) attempt(ctx context.Context, j *job, e *git.Editor) (run Run, err error) {
-	run.Checkout = revisionOf(e.Label, e.Head.ID)
+func (f *Fetcher) attempt(ctx context.Context, j *job, e *git.Editor, run *Run) error {
+	*run = Run{Checkout: revisionOf(e.Label, e.Head.ID), Pushes: run.Pushes, Changes: run.Changes}
 	dir := ""
 	if u := j.automation.Spec.Update; u != nil {
 		dir = u.Path
 	}
-	files, problems, err := f.plain.update(ctx, e, dir, j.policies)
+	files, problems, err := f.plain.update(ctx, e, e.Head, dir, j.policies)
 	run.Problems = problems
 	if err != nil || len(files) == 0 {
 		j.last.Changes = "" // merged or withdrawn: they may be proposed again
-		return run, err
+		return err
 	}
-	made, text, err := j.commit(ctx, e, files)
-	if err != nil {
-		return run, err
+	if j.review != nil {
+		return f.pushProposals(ctx, j, e, dir, files, run)
 	}
-	moves, err := decide(j.plan.targets, e.References, e.Head, made, digestOf(files), j.last)
-	if err != nil || len(moves) == 0 {
-		return run, err
-	}
-	push := git.Push{Commit: made, Targets: moves}
-	if p := j.automation.Spec.GitSpec.Push; p != nil {
-		push.Options = p.Options
-	}
-	run.Changes = changesOf(files)
-	run.Pushed = &Push{Commit: made.ID, Changes: digestOf(files), Policies: policiesOf(files), Message: text,
-		Time: time.Now().UTC().Truncate(time.Second)}
-	for _, m := range moves {
-		run.Pushed.Targets = append(run.Pushed.Targets, m.Reference)
-	}
-	if _, err := j.statusText(run); err != nil { // afterwards each further run would push again
-		return run, err
-	}
-	run.diff, err = j.push(ctx, e, push, files)
-	return run, err
+	return f.push(ctx, j, e, change{targets: j.plan.targets, files: files}, run)
 }
 
-// push pushes a commit. Of a preview it returns the diff instead.
-func (j *job) push(ctx context.Context, e *git.Editor, p git.Push, files []changedFile) (diff string, err error) {
-	if j.Preview {
-		return diffOf(files), e.Check(p)
+// change is what one commit of a run has.
+type change struct {
+	policy  string // the only one whose image it has; empty: of all policies
+	branch  string // that pull requests are made of
+	targets []string
+	files   []changedFile
+}
+
+// push makes the commit of a change, and pushes it unless that was done before. A change that people have declined is
+// not pushed.
+func (f *Fetcher) push(ctx context.Context, j *job, e *git.Editor, c change, run *Run) error {
+	made, text, err := j.commit(ctx, e, c)
+	if err != nil {
+		return err
 	}
-	return "", e.Push(ctx, p)
+	var proposal forge.Proposal
+	if j.review != nil {
+		proposal, err = j.proposal(c, text)
+		if err != nil || j.review.isDeclined(ctx, proposal, run) {
+			return err
+		}
+	}
+	moves, err := decide(c.targets, e.References, e.Head, made, digestOf(c.files), j.last)
+	if err == nil && len(moves) > 0 {
+		err = j.send(ctx, e, git.Push{Commit: made, Targets: moves}, c, text, run)
+	}
+	if err == nil && j.review != nil {
+		run.proposals = append(run.proposals, proposal)
+	}
+	return err
+}
+
+// send pushes a commit, and notes that in the run.
+func (j *job) send(ctx context.Context, e *git.Editor, p git.Push, c change, text string, run *Run) error {
+	if push := j.automation.Spec.GitSpec.Push; push != nil {
+		p.Options = push.Options
+	}
+	policies := policiesOf(c.files)
+	pushed := Push{Commit: p.Commit.ID, Changes: digestOf(c.files), Policies: policies[:min(len(policies), maxPolicies)],
+		Message: text, Time: time.Now().UTC().Truncate(time.Second)}
+	for _, m := range p.Targets {
+		pushed.Targets = append(pushed.Targets, m.Reference)
+	}
+	after := *run
+	after.Pushes = append(slices.Clone(run.Pushes), pushed)
+	after.Changes = append(slices.Clone(run.Changes), changesOf(c.files)...)
+	if _, err := j.statusText(after); err != nil { // afterwards each further run would push again
+		return err
+	}
+	if j.Preview {
+		after.diff += diffOf(c.files)
+		*run = after
+		return e.Check(p)
+	}
+	if err := e.Push(ctx, p); err != nil {
+		return err
+	}
+	*run = after
+	return nil
 }
 
 // commit makes the commit of changed files, and returns its message.
-func (j *job) commit(ctx context.Context, e *git.Editor, files []changedFile) (made git.Commit, text string,
+func (j *job) commit(ctx context.Context, e *git.Editor, of change) (made git.Commit, text string,
 	err error) {
 	spec := j.automation.Spec.GitSpec.Commit
 	c := git.NewCommit{Author: git.Identity{Name: spec.Author.Name, Email: spec.Author.Email}, Time: time.Now()}
 	if c.Sign, err = j.signer(spec.SigningKey); err != nil {
 		return made, "", err
 	}
-	data := Data{Changed: newChanged(files), Values: spec.MessageTemplateValues}
-	data.AutomationObject.Namespace, data.AutomationObject.Name = j.Object.Key.Namespace, j.Object.Key.Name
-	if c.Message, err = message(spec.MessageTemplate, data); err != nil {
+	if text, err = j.text(messageField, spec.MessageTemplate, defaultMessage, of); err != nil {
 		return made, "", err
 	}
-	text = c.Message
-	if j.plan.replaces() {
-		c.Message = withTrailer(text, data.AutomationObject.String(), revisionOf(e.Label, e.Head.ID))
+	if c.Message = text; j.plan.replaces() {
+		c.Message = withTrailer(text, j.name(), revisionOf(e.Label, e.Head.ID))
 	}
 	contents := map[string][]byte{}
-	for _, f := range files {
+	for _, f := range of.files {
 		contents[f.path] = f.content
 	}
 	made, err = e.Commit(ctx, contents, c)
 	return made, text, err
+}
+
+// name returns the name of the automation in commits and pull requests.
+func (j *job) name() string { return j.Object.Key.Namespace + "/" + j.Object.Key.Name }
+
+// text returns what the template of a field makes of a change; unset is the text without a template.
+func (j *job) text(field, text, unset string, of change) (string, error) {
+	data := Data{Changed: newChanged(of.files), Values: j.automation.Spec.GitSpec.Commit.MessageTemplateValues,
+		Policy: of.policy}
+	data.AutomationObject.Namespace, data.AutomationObject.Name = j.Object.Key.Namespace, j.Object.Key.Name
+	return message(field, text, unset, data)
 }
 
 // signer returns what signs the commits; nil if they are not signed.

@@ -33,6 +33,7 @@ type world struct {
 	secrets   map[string]source.Secret
 	last      *artifact.Artifact
 	name      string   // of the automation
+	cluster   string   // likewise
 	others    []string // policies that it does not select
 }
 
@@ -44,7 +45,7 @@ func newWorld(t *testing.T, o gittest.Options) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = server.Close() })
-	repo, err := server.NewRepository("fleet")
+	repo, err := server.NewRepository("org/fleet")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,6 +106,7 @@ func (w *world) ask(like source.Request) (artifact.Artifact, error) {
 			"url": w.repo.URL(), "ref": map[string]any{"branch": "main"}}),
 		Network: dial.Policy{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}, Secrets: w.secrets,
 	}
+	r.Cluster = w.cluster
 	for name, image := range w.policies {
 		r.Selected = append(r.Selected, source.Selected{Key: api.Key{Name: name}, Revision: image})
 	}

@@ -44,11 +44,11 @@ type changedFile struct {
 	changes []image.Change
 }
 
-// update returns the files below a folder of the checkout whose marked values have to change, and the markers that
+// update returns the files below a folder of a commit whose marked values have to change, and the markers that
 // cannot be carried out.
-func (p *plain) update(ctx context.Context, e *git.Editor, dir string, policies image.Policies) (changed []changedFile,
-	problems []string, err error) {
-	files, err := e.Files(ctx, strings.TrimPrefix(path.Clean("/"+dir), "/"))
+func (p *plain) update(ctx context.Context, e *git.Editor, of git.Commit, dir string, policies image.Policies) (
+	changed []changedFile, problems []string, err error) {
+	files, err := e.Files(ctx, of, strings.TrimPrefix(path.Clean("/"+dir), "/"))
 	if err != nil {
 		return nil, nil, fmt.Errorf("spec.update.path: %w", err)
 	}

@@ -1,0 +1,258 @@
+package writeback
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/hub/internal/source"
+	"github.com/navefleet/nave/hub/internal/source/forge"
+	"github.com/navefleet/nave/hub/internal/source/git"
+)
+
+const (
+	pullRequestField = "spec.git.push.pullRequest"
+	maxListed        = 100 // changes in a description
+	shortDigest      = 16  // digits of the digest of changes in a description
+)
+
+// States of a PullRequest.
+const (
+	isOpen     = "open"
+	isDeclined = "declined" // people closed it without merging it
+	isClosed   = "closed"   // by this run
+)
+
+// PullRequest is a request after a run.
+type PullRequest struct {
+	URL    string       `json:"url"`
+	Branch string       `json:"branch"`
+	State  string       `json:"state"`
+	Action forge.Action `json:"-"` // of this run; empty: none
+}
+
+// review is how the changes of a run are proposed.
+type review struct {
+	spec    *api.PullRequest
+	forge   forge.Forge
+	base    string // the branch that requests are merged into
+	owner   string
+	secrets map[string]source.Secret
+
+	open *forge.Requests // nil: err says why
+	err  error           // of the server
+}
+
+// newReview returns how changes are proposed; nil if they are not. Errors are source.ErrRequest and
+// source.ErrAuthentication.
+func (j *job) newReview(repository string) (*review, error) {
+	push := j.automation.Spec.GitSpec.Push
+	if push == nil || push.PullRequest == nil {
+		return nil, nil
+	}
+	v := &review{spec: push.PullRequest, base: j.plan.base, owner: j.owner(), secrets: j.Secrets}
+	secret := j.Secrets[api.PullRequestSecret]
+	c := forge.Config{Provider: v.spec.Provider, Username: string(secret["username"]),
+		Token: strings.TrimSpace(cmp.Or(string(secret["token"]), string(secret["password"])))}
+	if c.Token == "" || strings.ContainsAny(c.Token, "\r\n") {
+		return nil, source.FieldSecretError(api.PullRequestSecret, errors.New("it needs a token of one line in token"))
+	}
+	var err error
+	if c.Repository, err = url.Parse(repository); err != nil {
+		return nil, fmt.Errorf("%w: spec.url of the GitRepository cannot be read", source.ErrRequest)
+	}
+	if v.spec.Address == "" {
+		c.API, err = forge.APIOf(c.Provider, c.Repository)
+	} else {
+		c.API, err = url.Parse(v.spec.Address)
+	}
+	if err == nil {
+		c.Client, err = j.client(c.API)
+	}
+	if err == nil {
+		v.forge, err = forge.New(c)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", pullRequestField, err)
+	}
+	return v, nil
+}
+
+// owner returns the name of the automation in requests. Automations of several clusters may have one name and one
+// repository: none closes what another one proposes.
+func (j *job) owner() string {
+	if j.Cluster == "" {
+		return j.name()
+	}
+	return j.Cluster + "/" + j.name()
+}
+
+// waiting returns what the requests are for that nothing is known of, because a policy has no image yet.
+func (j *job) waiting() (keep []string) {
+	for name, p := range j.policies.ByName {
+		switch {
+		case p.Ignored || p.Image.Name != "":
+		case j.isPerPolicy():
+			keep = append(keep, name)
+		default:
+			return []string{""}
+		}
+	}
+	return keep
+}
+
+// client returns what asks the API: with the certificates of its own Secret, else the authorities of the GitRepository,
+// and through the proxy of the GitRepository.
+func (j *job) client(at *url.URL) (*http.Client, error) {
+	certificates := source.Secret{}
+	for _, key := range []string{"ca.crt", "caFile", "tls.crt", "certFile", "tls.key", "keyFile"} {
+		certificates[key] = j.Secrets[api.PullRequestSecret][key]
+	}
+	for _, field := range []string{"spec.certSecretRef", "spec.secretRef"} {
+		if len(certificates.Authority()) == 0 {
+			certificates["ca.crt"] = j.Secrets[field].Authority()
+		}
+	}
+	r := source.Request{Network: j.Network, Secrets: map[string]source.Secret{"spec.secretRef": certificates}}
+	if proxy, ok := j.Secrets["spec.proxySecretRef"]; ok {
+		r.Secrets["spec.proxySecretRef"] = proxy
+	}
+	return r.HTTP(at)
+}
+
+// find lists the open requests. An error does not keep a run from pushing.
+func (v *review) find(ctx context.Context) { v.open, v.err = forge.Find(ctx, v.forge, v.owner, v.base) }
+
+// proposal returns the request for a change. text is the message of its commit.
+func (j *job) proposal(c change, text string) (forge.Proposal, error) {
+	spec := j.review.spec
+	title, body, _ := strings.Cut(strings.TrimSpace(text), "\n")
+	if c.policy != "" && text == defaultMessage {
+		title = fmt.Sprintf("Update %s to %s", c.policy, j.policies.ByName[c.policy].Image.Tag)
+	}
+	p := forge.Proposal{Head: c.branch, Base: j.plan.base, For: c.policy, Labels: spec.Labels, Reviewers: spec.Reviewers,
+		Draft: spec.Draft, AutoMerge: spec.AutoMerge}
+	_, digest, _ := strings.Cut(digestOf(c.files), ":")
+	p.Changes = digest[:shortDigest]
+	var err error
+	if p.Title, err = j.text(pullRequestField+".titleTemplate", spec.TitleTemplate, title, c); err != nil {
+		return p, err
+	}
+	unset := strings.TrimSpace(strings.TrimSpace(body) + "\n\n" + listOf(c.files))
+	p.Body, err = j.text(pullRequestField+".bodyTemplate", spec.BodyTemplate, unset, c)
+	p.Title = strings.Join(strings.Fields(p.Title), " ")
+	return p, err
+}
+
+// listOf returns the changes of files as a list.
+func listOf(files []changedFile) string {
+	var b strings.Builder
+	n := 0
+	for _, f := range files {
+		for _, c := range f.changes {
+			if n++; n <= maxListed {
+				fmt.Fprintf(&b, "- `%s`: `%s` → `%s`\n", f.path, c.Old, c.New)
+			}
+		}
+	}
+	if n > maxListed {
+		fmt.Fprintf(&b, "- and %d more\n", n-maxListed)
+	}
+	return b.String()
+}
+
+// isDeclined reports whether people have closed a request for the same changes, and notes that in the run.
+func (v *review) isDeclined(ctx context.Context, p forge.Proposal, run *Run) bool {
+	if v.open == nil {
+		return false
+	}
+	closed, declined, err := v.open.Declined(ctx, p)
+	if err != nil {
+		v.open, v.err = nil, err
+	}
+	if declined {
+		run.PullRequests = append(run.PullRequests, v.result(closed, isDeclined))
+	}
+	return declined
+}
+
+// result returns a request as the status has it.
+func (v *review) result(r forge.PullRequest, state string) PullRequest {
+	page := source.ConcealText(source.Redact(r.URL), v.secrets) // the server may say anything
+	if u, err := url.Parse(page); err != nil || u.Scheme != "https" && u.Scheme != "http" || len(page) > maxProblem {
+		page = fmt.Sprintf("number %d", r.ID)
+	}
+	return PullRequest{URL: page, Branch: r.Head, State: state}
+}
+
+// propose makes the requests what a run has found, and deletes the automation's own branches of those that it closes.
+func (f *Fetcher) propose(ctx context.Context, j *job, run *Run) error {
+	v := j.review
+	if v.open == nil {
+		return run.unproposed(v.err)
+	}
+	results, err := v.open.Sync(ctx, run.proposals, append(j.waiting(), run.kept...)...)
+	var closed []string
+	for _, r := range results {
+		one := v.result(r.PullRequest, isOpen)
+		if one.Action = r.Action; r.Action == forge.Closed {
+			one.State = isClosed
+			closed = append(closed, branches+r.Head)
+		}
+		run.PullRequests = append(run.PullRequests, one)
+		if r.Warning != "" {
+			run.Warnings = append(run.Warnings, one.URL+": "+source.ConcealText(r.Warning, v.secrets))
+		}
+	}
+	if len(closed) > 0 {
+		if err := f.tidy(ctx, j, closed); err != nil {
+			run.Warnings = append(run.Warnings, "branches of closed pull requests stay: "+source.ConcealText(err.Error(),
+				v.secrets))
+		}
+	}
+	return run.unproposed(err)
+}
+
+// unproposed returns the errors of a run, with what was pushed all the same. err is that of the server of pull
+// requests.
+func (r *Run) unproposed(err error) error {
+	switch {
+	case err == nil && r.failed == nil:
+		return nil
+	case err != nil && len(r.Pushes) > 0:
+		err = fmt.Errorf("%s; but a pull request is missing or as before: %w", r.pushed(), err)
+	case len(r.Pushes) > 0:
+		return fmt.Errorf("%s; but %w", r.pushed(), r.failed)
+	}
+	switch {
+	case err == nil:
+		return r.failed
+	case r.failed == nil:
+		return err
+	}
+	return fmt.Errorf("%w; besides, %w", err, r.failed)
+}
+
+// tidy deletes branches whose last commit is the automation's own.
+func (f *Fetcher) tidy(ctx context.Context, j *job, names []string) error {
+	author := j.automation.Spec.GitSpec.Commit.Author
+	committer := git.Identity{Name: author.Name, Email: author.Email}.String()
+	names = slices.DeleteFunc(names, func(name string) bool { return slices.Contains(j.plan.kept(), name) })
+	at := git.Checkout{Ref: &j.plan.checkout, References: names}
+	return f.Git.Edit(ctx, j.request(), at, func(ctx context.Context, e *git.Editor) error {
+		var errs []error
+		for _, name := range names {
+			last, exists := e.References[name]
+			if exists && isOwn(last, name, trailer+j.name(), committer) {
+				errs = append(errs, e.Delete(ctx, git.Target{Reference: name, Old: last.ID}))
+			}
+		}
+		return errors.Join(errs...)
+	})
+}
