@@ -71,6 +71,8 @@ type Loop struct {
 	trying   int             // of them, unproven ones
 	writing  map[string]bool // the keys of sources to which one that is running writes
 	results  chan func(context.Context) error
+	looks    chan func()    // of Preview; not buffered
+	previews chan struct{}  // a value for each preview under way
 	underway sync.WaitGroup // fetches and a sweep
 	sweepAt  time.Time
 	sweeping bool
@@ -94,6 +96,7 @@ func New(c Config) *Loop {
 		busy:    map[account]time.Time{},
 		gone:    leftovers{sources: map[string]bool{}, conditions: map[string]bool{}},
 		results: make(chan func(context.Context) error, Workers+2), // so that nobody waits to return a result
+		looks:   make(chan func()), previews: make(chan struct{}, maxPreviews),
 	}
 }
 
@@ -158,31 +161,38 @@ func (l *Loop) Run(ctx context.Context) error {
 	defer l.underway.Wait()
 	defer cancel()
 	l.sweepAt = time.Now().Add(sweepEvery)
-	l.underway.Go(func() { l.mend(ctx) })
+	l.underway.Go(func() { l.listen(ctx) })
 	return loop.Loop{
 		Name: "fetch", Store: l.Store, Tables: []string{store.Resources.Name(), store.Secrets.Name()}, Log: l.Log,
 		Load: l.load, Note: l.learn, Work: l.start, Results: l.results,
 	}.Run(ctx)
 }
 
-// mend has the sources of artifacts that somebody found damaged fetched soon. At most one of its functions waits for
-// the loop.
-func (l *Loop) mend(ctx context.Context) {
+// listen has the sources of artifacts that somebody found damaged fetched soon, and lets previews look at the sources.
+// At most one of its functions waits for the loop.
+func (l *Loop) listen(ctx context.Context) {
 	for ctx.Err() == nil {
 		select {
 		case <-ctx.Done():
 		case a := <-l.Artifacts.Doubts():
-			done := make(chan struct{})
-			l.results <- func(context.Context) error {
-				l.mendSources(a)
-				close(done)
-				return nil
-			}
-			select {
-			case <-ctx.Done():
-			case <-done:
-			}
+			l.inLoop(ctx, func() { l.mendSources(a) })
+		case look := <-l.looks:
+			l.inLoop(ctx, look)
 		}
+	}
+}
+
+// inLoop has the loop call a function, and waits for that.
+func (l *Loop) inLoop(ctx context.Context, do func()) {
+	done := make(chan struct{})
+	l.results <- func(context.Context) error {
+		do()
+		close(done)
+		return nil
+	}
+	select {
+	case <-ctx.Done():
+	case <-done:
 	}
 }
 

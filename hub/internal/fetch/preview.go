@@ -10,6 +10,9 @@ import (
 	"github.com/navefleet/nave/hub/internal/store"
 )
 
+// maxPreviews is how many previews are made at a time: each takes a worker from the fetches.
+const maxPreviews = 2
+
 // previewed is a fetch of which somebody wants a preview.
 type previewed struct {
 	source  *scheduled
@@ -21,13 +24,15 @@ type previewed struct {
 // Preview returns what a source that writes would push now, also if the source is suspended. It pushes nothing, and
 // leaves the source as it is. Run must be running. The error says why a fetch would fail now.
 func (l *Loop) Preview(ctx context.Context, key api.Key) (p source.Preview, err error) {
-	found := make(chan previewed, 1)
-	look := func(context.Context) error {
-		found <- l.findPreviewed(key)
-		return nil
-	}
 	select {
-	case l.results <- look:
+	case l.previews <- struct{}{}:
+		defer func() { <-l.previews }()
+	case <-ctx.Done():
+		return p, ctx.Err()
+	}
+	found := make(chan previewed, 1)
+	select {
+	case l.looks <- func() { found <- l.findPreviewed(key) }:
 	case <-ctx.Done():
 		return p, ctx.Err()
 	}

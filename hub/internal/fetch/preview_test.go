@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -84,5 +85,31 @@ func TestPreview_suspended(t *testing.T) {
 		if p, err := h.loop.Preview(h.Context(), writerKey("")); err != nil || p.Checkout != "one" {
 			t.Errorf("got %+v, %v", p, err)
 		}
+	})
+}
+
+// TestPreview_shutdown asks for many previews while the loop ends and a fetch is under way: the loop ends after it.
+func TestPreview_shutdown(t *testing.T) {
+	play(t, func(h *hub) {
+		h.remote.deaf, h.remote.slowly = true, map[string]time.Duration{url: time.Second}
+		h.remote.set("", "written", nil)
+		h.put(key("", "fleet"), every("1h"))
+		h.putWriter(writerKey(""), "0s", nil)
+		h.pass(time.Minute)
+		h.put(key("", "fleet"), every("1h"), requested("now"))
+		var asked sync.WaitGroup
+		for range 20 {
+			asked.Go(func() {
+				for range 3000 {
+					ctx, end := context.WithTimeout(h.Context(), time.Millisecond)
+					_, _ = h.loop.Preview(ctx, writerKey(""))
+					<-ctx.Done() // fake time passes only if nobody works
+					end()
+				}
+			})
+		}
+		h.stop()
+		asked.Wait()
+		h.start()
 	})
 }
