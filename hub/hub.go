@@ -42,6 +42,7 @@ import (
 	"github.com/navefleet/nave/hub/internal/registration"
 	"github.com/navefleet/nave/hub/internal/source"
 	"github.com/navefleet/nave/hub/internal/source/plugin"
+	"github.com/navefleet/nave/hub/internal/source/tags"
 	fetchworker "github.com/navefleet/nave/hub/internal/source/worker"
 	"github.com/navefleet/nave/hub/internal/statemetrics"
 	"github.com/navefleet/nave/hub/internal/store"
@@ -175,7 +176,7 @@ func (h *Hub) build() error {
 	})
 	h.admin = admin.New(admin.Config{
 		Store: h.store, Vault: h.vault, Ask: h.ask, Preview: h.preview, Schemas: h.dispatch, Logs: h.dispatch,
-		Records: h.records, Log: c.Log, Now: c.Now,
+		Records: h.records, Tags: tags.In(c.SourceDir), Log: c.Log, Now: c.Now,
 		Join: admin.Join{
 			TrustDomain: h.authority.TrustDomain(),
 			CAPin:       h.authority.Pin(),

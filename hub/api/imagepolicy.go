@@ -119,7 +119,7 @@ func checkPolicyChoice(c imagev1.ImagePolicyChoice, at *field.Path) (errs field.
 	return errs
 }
 
-// PolicyRule returns the rule by which an ImagePolicy chooses a tag.
+// PolicyRule returns the rule by which an ImagePolicy chooses a tag, as long as operators decide nothing else.
 func PolicyRule(p *imagev1.ImagePolicy) (r image.Rule) {
 	if f := p.Spec.FilterTags; f != nil {
 		r.Pattern, r.Extract = f.Pattern, f.Extract
@@ -135,13 +135,19 @@ func PolicyRule(p *imagev1.ImagePolicy) (r image.Rule) {
 	return r
 }
 
+// TagControl is what operators decided about the tags that a source may choose, whatever its spec says.
+type TagControl struct {
+	Pinned   string   `json:"pinned,omitempty"`   // the only tag that it may choose; empty: it is not pinned
+	Excluded []string `json:"excluded,omitempty"` // tags that it may not choose unless it is pinned to one; sorted
+}
+
 // sourceOfImagePolicy returns the view of an ImagePolicy.
 func sourceOfImagePolicy(p *imagev1.ImagePolicy) *Source {
 	ref := p.Spec.ImageRepositoryRef
 	repository := Key{Kind: ImageRepositoryKind, Namespace: cmp.Or(ref.Namespace, p.Namespace), Name: ref.Name}
 	return &Source{
 		Interval: cmp.Or(p.GetInterval(), policyRetry), Failed: PolicyFailed,
-		Upstream: true, Offline: p.GetDigestReflectionPolicy() == imagev1.ReflectNever,
+		Upstream: true, ChoosesTag: true, Offline: p.GetDigestReflectionPolicy() == imagev1.ReflectNever,
 		Inputs: []SourceInput{{Field: "spec.imageRepositoryRef", Key: repository}},
 		Identity: struct {
 			Rule   image.Rule               `json:"rule"`

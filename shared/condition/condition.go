@@ -138,6 +138,8 @@ const (
 	TakenOver           = "TakenOver"          // a Cluster that left Git is the operators' now
 	Resumed             = "Resumed"            // by an operator or in Git; Suspended is the other event
 	PinEnded            = "PinEnded"           // by an operator; Pinned is the other event
+	TagsExcluded        = "TagsExcluded"       // of an ImagePolicy, by an operator
+	TagsIncluded        = "TagsIncluded"       // by an operator; TagsExcluded is the other event
 	BundleUnread        = "BundleUnread"       // the hub could not read the last bundle and signed another
 	CertificateEnds     = "CertificateEnds"    // the certificate of a spoke ends soon and was not renewed
 	CertificateRevoked  = "CertificateRevoked" // a spoke calls with a revoked certificate

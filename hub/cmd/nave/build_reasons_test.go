@@ -87,6 +87,7 @@ var beyondBuild = reasonsBy(map[string]string{
 	"only the cluster has the object, or can tell": "InputNotReady InputUnreadable CapabilitiesUnknown DecryptionFailed " +
 		"KeyServiceUnavailable HealthCheckFailed ReconciliationFailed PruneFailed",
 	"it is about what ran before": "PruneHeld RemovalHeld Pending Progressing Suspended Resumed Pinned PinEnded " +
+		"TagsExcluded TagsIncluded " +
 		"Blocked InstallFailed UpgradeFailed TestFailed RollbackFailed UninstallFailed RetriesExceeded ReleaseHeld " +
 		"MissingRollbackTarget DriftDetected DriftHeld DriftRepaired Adopted TakenOver",
 	"it is about the spoke and its connection": "NotRegistered JoinTokenRefused Offline Online BundleRejected " +

@@ -56,6 +56,10 @@ func (s *session) completerOf(cmd *cobra.Command) completer {
 		return s.kindsAndNames("hub")
 	case path == "nave get", path == "nave export":
 		return s.kindsAndNames("all")
+	case strings.Contains(use, "POLICY..."):
+		return s.names(api.ImagePolicyKind)
+	case strings.Contains(use, "POLICY"):
+		return then(s.names(api.ImagePolicyKind), false)
 	case strings.Contains(use, "KIND"):
 		return s.kindsAndNames()
 	case strings.Contains(use, "CLUSTER"), strings.HasPrefix(path, "nave cluster ") && strings.Contains(use, "NAME"):

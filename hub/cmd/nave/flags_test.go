@@ -12,8 +12,8 @@ import (
 var flagsOf = map[string]string{
 	"cluster config context namespace timeout": "build helmrelease, build kustomization, confirm, debug helmrelease, " +
 		"debug kustomization, delete, describe, diff helmrelease, diff kustomization, events, explain, get, logs, " +
-		"history helmrelease, image update, reconcile, release helmrelease, resume, rollback helmrelease, stats, suspend, " +
-		"test, trace, tree, wait",
+		"history helmrelease, image exclude, image include, image pin, image release, image update, reconcile, " +
+		"release helmrelease, resume, rollback helmrelease, stats, suspend, test, trace, tree, wait",
 	"config context namespace timeout": "bootstrap, create image policy, create image repository, " +
 		"create image update, export",
 	"config context timeout": "apply, build cluster, build fleet, check, cluster add, cluster get, cluster label, " +

@@ -14,7 +14,9 @@ import (
 
 // newImageCommand returns "nave image".
 func newImageCommand(s *session) *cobra.Command {
-	return group("image", "See what image automation would do", errorsExit2(newImageUpdateCommand(s)))
+	return group("image", "Decide which tags are chosen, and see what image automation would do",
+		newImageExcludeCommand(s), newImageIncludeCommand(s), newImagePinCommand(s), newImageReleaseCommand(s),
+		errorsExit2(newImageUpdateCommand(s)))
 }
 
 const imageUpdateLong = `Print what a run of an ImageUpdateAutomation would commit now, as a unified diff, with the branch and the message

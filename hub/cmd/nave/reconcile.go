@@ -194,9 +194,7 @@ func handled(object map[string]any, requestedAt string) (done bool, message stri
 	if slices.Contains(unending, fmt.Sprint(ready["reason"])) {
 		return false, message, errors.New(message)
 	}
-	seen, _, _ := unstructured.NestedString(object, "status", "lastHandledReconcileAt")
-	last, _, _ := unstructured.NestedString(object, "metadata", "annotations", manifest.RequestedAtAnnotation)
-	if requestedAt != "" && !api.Answers(seen, requestedAt, last) {
+	if requestedAt != "" && !answers(object, requestedAt) {
 		return false, "the request has not been handled yet; before it: " + message, nil
 	}
 	switch {
@@ -209,6 +207,13 @@ func handled(object map[string]any, requestedAt string) (done bool, message stri
 	default:
 		return false, countHealthy(object) + message, nil
 	}
+}
+
+// answers reports whether an object has handled a request, or a later one.
+func answers(object map[string]any, requestedAt string) bool {
+	seen, _, _ := unstructured.NestedString(object, "status", "lastHandledReconcileAt")
+	last, _, _ := unstructured.NestedString(object, "metadata", "annotations", manifest.RequestedAtAnnotation)
+	return api.Answers(seen, requestedAt, last)
 }
 
 // unending are the reasons that no wait ends: an operator has to, or the hub learns no more of the object.

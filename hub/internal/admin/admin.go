@@ -36,6 +36,7 @@ type Config struct {
 	Schemas Schemas          // nil: no spoke is asked
 	Logs    Logs             // nil: no spoke is asked
 	Records Records          // of the hub's log; nil: none are kept
+	Tags    Tags             // that ImagePolicies choose from; nil: not known
 	Log     *slog.Logger     // slog.Default()
 	Now     func() time.Time // time.Now
 }
@@ -61,6 +62,7 @@ type Server struct {
 	schemas Schemas
 	logs    Logs
 	records Records
+	tags    Tags
 	log     *slog.Logger
 	now     func() time.Time
 
@@ -77,8 +79,9 @@ type Server struct {
 // New returns a Server.
 func New(c Config) *Server {
 	s := &Server{store: c.Store, vault: c.Vault, join: c.Join, ask: c.Ask, preview: c.Preview, schemas: c.Schemas,
-		logs: c.Logs, records: c.Records, log: c.Log, now: c.Now, silence: maxSilence, questions: newShares(maxQuestions),
-		changes: newShares(maxLarge), watches: newShares(maxWatches), readers: newShares(maxReaders),
+		logs: c.Logs, records: c.Records, tags: c.Tags, log: c.Log, now: c.Now, silence: maxSilence,
+		questions: newShares(maxQuestions),
+		changes:   newShares(maxLarge), watches: newShares(maxWatches), readers: newShares(maxReaders),
 		draining: make(chan struct{})}
 	s.log = cmp.Or(s.log, slog.Default())
 	if s.now == nil {

@@ -228,7 +228,7 @@ func (l *Loop) assign(path string, p placed) string {
 	l.beside.add(path, p.row.Key)
 	delete(l.inputs.lost, path)
 	p.err = cmp.Or(p.err, l.crossing(view, p.of.Key))
-	key := p.fetch.Key
+	key, from := p.fetch.Key, l.sources[l.keys[path]]
 	if old := l.keys[path]; old != key || p.err != nil {
 		l.leave(path)
 	}
@@ -240,6 +240,7 @@ func (l *Loop) assign(path string, p placed) string {
 	if s == nil {
 		s = newScheduled(p.fetch, asked, view, &p.of)
 		s.servers = servers
+		s.takeOver(from)
 		l.sources[key] = s
 		s.hurry()
 	}

@@ -16,12 +16,15 @@ type scheduled struct {
 	key     string
 	object  *api.Object // of one member; a fetch reads the same of all members
 	view    *api.Source // of object
-	selects selector    // of its only member, if that selects others
+	tags    api.TagControl
+	spec    string   // see api.Fetch.Spec
+	selects selector // of its only member, if that selects others
 	server  server
 	servers []server           // of the last inputs: those that may be asked for parts
 	inputs  []string           // the keys of what the artifact is composed of; none: it is fetched as it is
 	members map[string]*member // by path
-	row     store.Fetched      // as in the store; CheckedAt is newer here
+	row     store.Fetched      // as in the store, unless it is taken over; CheckedAt is newer here
+	taken   bool               // row is that of another source, and is not in the store yet
 
 	next     time.Time // of the next fetch or composition, while none is running
 	fetchAt  time.Time // of the next fetch
@@ -114,8 +117,17 @@ func newMember(row *store.Resource, view *api.Source) *member {
 
 func newScheduled(fetch api.Fetch, server server, view *api.Source, row *store.Resource) *scheduled {
 	return &scheduled{
-		key: fetch.Key, inputs: fetch.Inputs, object: row.Object, view: view, server: server,
+		key: fetch.Key, spec: fetch.Spec, tags: fetch.Tags, inputs: fetch.Inputs, object: row.Object, view: view,
+		server:  server,
 		members: map[string]*member{}, selects: selector{view.Selects, row.Given()},
+	}
+}
+
+// takeOver begins with what another source has, if they differ only in decisions of operators about tags. So the image
+// that was chosen before stays until there is a choice, and the digest of a tag that stays chosen does, too.
+func (s *scheduled) takeOver(from *scheduled) {
+	if from != nil && from.spec == s.spec && s.view.ChoosesTag {
+		s.row, s.taken = from.row, true
 	}
 }
 

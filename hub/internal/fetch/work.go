@@ -34,7 +34,8 @@ func (l *Loop) launch(ctx context.Context, s *scheduled) {
 		l.writing[s.inputs[0]] = true
 	}
 	held := l.heldUntil(s)
-	req := source.Request{Object: s.object, Last: s.row.Artifact, Timeout: s.timeout(), Network: l.Network}
+	req := source.Request{Object: s.object, Last: s.row.Artifact, Timeout: s.timeout(), Network: l.Network,
+		TagControl: s.tags}
 	if s.view.NamedHosts {
 		req.Hosts = append([]string{}, l.RemoteBaseHosts...) // not nil: none is not any
 	}

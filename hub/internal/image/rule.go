@@ -59,7 +59,7 @@ func (r Rule) Choose(tags []string) (Choice, error) {
 	if r.Pinned != "" {
 		if _, found := slices.BinarySearch(tags, r.Pinned); !found {
 			return Choice{}, fmt.Errorf("%w: the pinned tag %q does not exist; the repository has: %s", ErrNoTag, r.Pinned,
-				similar(tags, r.Pinned))
+				Similar(tags, r.Pinned))
 		}
 		return Choice{Tag: r.Pinned}, nil
 	}
@@ -244,8 +244,8 @@ func (r Rule) nothing(tags []string, c *compiled) error {
 // maxCompared is how many tags are compared to find similar ones.
 const maxCompared = 5000
 
-// similar lists tags, those that are most like a wrong one first.
-func similar(tags []string, wrong string) string {
+// Similar lists tags, those that are most like a wrong one first.
+func Similar(tags []string, wrong string) string {
 	if len(tags) == 0 {
 		return "no tag"
 	}

@@ -52,6 +52,8 @@ type Request struct {
 	Selected []Selected
 	// Unselected are the sources that it would select if they had other labels.
 	Unselected []api.Key
+	// TagControl has the decisions of operators, if Object chooses a tag.
+	TagControl api.TagControl
 	// Bindings are those of the Secrets, by field. They count for servers that the URL does not name.
 	Bindings  map[string]api.Binding
 	Workspace artifact.Workspace

@@ -45,7 +45,7 @@ func (f Facts) name() string {
 	if f.role() != api.SourceRole && (err != nil || view.Release == nil) {
 		return "NAME"
 	}
-	return f.Resource.Key.Name + flagsOf(f.Resource.Key)
+	return f.Resource.Key.Name + FlagsOf(f.Resource.Key)
 }
 
 // decryptionAdvice is the advice about an application with encrypted files and without spec.decryption.

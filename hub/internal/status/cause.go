@@ -78,7 +78,7 @@ func (c *causes) of(f Facts) (list []cause) {
 
 // needsExplanation reports whether an object that rolls up no others is not ready, or is suspended, pinned or held.
 func (c *causes) needsExplanation(f Facts) bool {
-	return c.verdict(f).ready != condition.True || f.suspension() != nil || f.Resource.Pin.Revision != 0 || f.holds()
+	return c.verdict(f).ready != condition.True || f.suspension() != nil || f.isPinned() || f.holds()
 }
 
 // holds reports whether the removal of objects that an application gave before is held.

@@ -80,8 +80,8 @@ func (w *World) covered(key api.Key) map[api.Key]bool {
 func (w *World) explain(f Facts, v verdict) (main, objects []*adminv1.Explanation) {
 	s := f.suspension()
 	switch {
-	case f.Resource.Pin.Revision != 0 && v.ready == condition.True && s == nil:
-		return []*adminv1.Explanation{f.explainReleasePin(v)}, nil
+	case f.isPinned() && v.ready == condition.True && s == nil:
+		return []*adminv1.Explanation{f.explainPin(v)}, nil
 	case s != nil && v.ready != condition.False:
 		return []*adminv1.Explanation{f.explainSuspension(s, v)}, nil
 	case v.ready == condition.True && f.holds():
@@ -125,10 +125,17 @@ func (f Facts) explainObjects(own *adminv1.Explanation) (list []*adminv1.Explana
 	return list
 }
 
-// explainReleasePin returns the explanation of a release that an operator keeps at a revision.
-func (f Facts) explainReleasePin(v verdict) *adminv1.Explanation {
-	return &adminv1.Explanation{Object: KeyMessage(f.Resource.Key), Since: timestamppb.New(f.Resource.Pin.At),
-		Reason: condition.Pinned, Message: f.releasePinText(v), Advice: f.advice(condition.Pinned)}
+// explainPin returns the explanation of a release that an operator keeps at a revision, or of a policy that an operator
+// keeps at a tag.
+func (f Facts) explainPin(v verdict) *adminv1.Explanation {
+	e := &adminv1.Explanation{Object: KeyMessage(f.Resource.Key), Since: timestamppb.New(f.Resource.Pin.At),
+		Reason: condition.Pinned, Advice: f.advice(condition.Pinned)}
+	if pin := f.Resource.Tags.Pin; pin.Tag != "" {
+		e.Since, e.Message = timestamppb.New(pin.At), f.tagPinText()
+	} else {
+		e.Message = f.releasePinText(v)
+	}
+	return e
 }
 
 // awaiting are the reasons of an application that waits, or waited in vain, for the health of its objects.
@@ -383,11 +390,11 @@ func nameIn(f, other Facts) string {
 
 // command returns a command of nave about an object, as an operator types it.
 func command(verb string, k api.Key) string {
-	return strings.Join([]string{"nave", verb, strings.ToLower(k.Kind), k.Name}, " ") + flagsOf(k)
+	return strings.Join([]string{"nave", verb, strings.ToLower(k.Kind), k.Name}, " ") + FlagsOf(k)
 }
 
-// flagsOf returns the flags of a command about an object, each with a space before.
-func flagsOf(k api.Key) (flags string) {
+// FlagsOf returns the flags of a command about an object, each with a space before.
+func FlagsOf(k api.Key) (flags string) {
 	if k.Namespace != "" && k.Namespace != api.DefaultNamespace {
 		flags += " -n " + k.Namespace
 	}

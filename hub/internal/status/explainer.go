@@ -106,8 +106,8 @@ func (x *explainer) addBeside(f Facts, at cause) {
 	if s := f.suspension(); s != nil && at.reason != condition.Suspended {
 		objects = append(objects, f.explainSuspension(s, verdict{}))
 	}
-	if f.Resource.Pin.Revision != 0 {
-		objects = append(objects, f.explainReleasePin(v))
+	if f.isPinned() {
+		objects = append(objects, f.explainPin(v))
 	}
 	for _, e := range objects {
 		x.all = append(x.all, &entry{e, rankOf(e, verdict{})})

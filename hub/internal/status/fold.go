@@ -125,7 +125,7 @@ func (f Facts) verdict() verdict {
 	case api.RenderableRole:
 		return f.applicationVerdict()
 	}
-	return f.hubVerdict()
+	return f.withTags(f.hubVerdict())
 }
 
 // details sets the fields that only some roles have.

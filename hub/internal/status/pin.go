@@ -133,6 +133,8 @@ func (f Facts) releasing() string {
 	switch role := f.role(); {
 	case f.Resource.Pin.Revision != 0:
 		return fmt.Sprintf("nave release helmrelease %s -n %s --cluster %s", k.Name, k.Namespace, k.Cluster)
+	case f.Resource.Tags.Pin.Tag != "":
+		return "nave image release " + k.Name + FlagsOf(k)
 	case role == api.FleetRole && slices.ContainsFunc(f.Members, isPinned):
 		return "nave release --fleet " + k.Name
 	case f.Pin == nil: // what it covers, or waits for, is pinned

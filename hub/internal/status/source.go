@@ -21,6 +21,7 @@ func (f Facts) sourceDetails(c *conditions, status fields) {
 			c.set(condition.FetchFailed, condition.True, o.Reason, o.Message, o.Since)
 		}
 	}
+	f.tagDetails(c, status)
 	if f.Fetched == nil || f.Fetched.Artifact == nil {
 		return
 	}

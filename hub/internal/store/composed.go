@@ -12,7 +12,7 @@ var ErrNoInput = errors.New("source not found")
 
 // Given returns the object with what decides who may see it.
 func (r Resource) Given() api.Given {
-	return api.Given{Key: r.Key, Object: r.Object, Owner: r.Owner, Confined: r.Confined}
+	return api.Given{Key: r.Key, Object: r.Object, Owner: r.Owner, Confined: r.Confined, Tags: r.Tags.Control()}
 }
 
 // original returns the source of the hub that a source stands for, or the source itself.

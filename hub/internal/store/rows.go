@@ -29,6 +29,7 @@ type Resource struct {
 	// Requests are the last ones of operators to a release of Helm, if later than Object's.
 	Requests    ReleaseRequests `json:"requests,omitzero"`
 	Pin         ReleasePin      `json:"pin,omitzero"`          // of a HelmRelease; zero: it is not pinned
+	Tags        TagDecisions    `json:"tags,omitzero"`         // of an ImagePolicy
 	Suspended   bool            `json:"suspended,omitempty"`   // by an operator, whatever the spec says
 	StopRepair  bool            `json:"stopRepair,omitempty"`  // of a Cluster that an operator suspended: drift stays, too
 	SuspendedAt time.Time       `json:"suspendedAt,omitzero"`  // since when it is suspended, by an operator or by its spec
@@ -61,6 +62,31 @@ type ReleasePin struct {
 	Revision uint32    `json:"revision"`
 	At       time.Time `json:"at,omitzero"`
 	By       string    `json:"by,omitempty"` // the operator; empty: not known
+}
+
+// TagDecisions are the decisions of operators about the tags that an ImagePolicy may choose. They count until an
+// operator takes them back, whatever the object says.
+type TagDecisions struct {
+	Pin      TagDecision   `json:"pin,omitzero"`       // to the only tag that it may choose; zero: it is not pinned
+	Excluded []TagDecision `json:"excluded,omitempty"` // sorted by tag
+	// RequestedAt is the request to reconcile that came with the last decision.
+	RequestedAt string `json:"requestedAt,omitempty"`
+}
+
+// TagDecision is the decision of an operator about one tag.
+type TagDecision struct {
+	Tag string    `json:"tag"`
+	At  time.Time `json:"at,omitzero"`
+	By  string    `json:"by,omitempty"`
+}
+
+// Control returns the tags without who decided about them.
+func (d TagDecisions) Control() api.TagControl {
+	c := api.TagControl{Pinned: d.Pin.Tag}
+	for _, one := range d.Excluded {
+		c.Excluded = append(c.Excluded, one.Tag)
+	}
+	return c
 }
 
 // NewUID returns a random UUID (RFC 9562, version 4), for Resource.UID.

@@ -55,7 +55,7 @@ func (p *policy) run(ctx context.Context) (a artifact.Artifact, err error) {
 	if err := p.decode(); err != nil {
 		return a, err
 	}
-	tags, err := p.tags(ctx)
+	tags, err := read(ctx, p.Workspace, p.Inputs[0])
 	if err != nil {
 		return a, err
 	}
@@ -82,19 +82,27 @@ func (p *policy) decode() (err error) {
 		return fmt.Errorf("%w: %w", source.ErrRequest, err)
 	}
 	p.rule = api.PolicyRule(p.object)
+	p.rule.Pinned, p.rule.Excluded = p.TagControl.Pinned, p.TagControl.Excluded
 	return nil
 }
 
-// tags reads the list of tags from the artifact of the ImageRepository.
-func (p *policy) tags(ctx context.Context) ([]string, error) {
-	files, err := p.Workspace.Files(p.Inputs[0])
+// In returns a function that reads the tags from the artifact of an ImageRepository. dir is the folder of artifacts.
+func In(dir string) func(context.Context, artifact.Artifact) ([]string, error) {
+	return func(ctx context.Context, a artifact.Artifact) ([]string, error) {
+		return read(ctx, artifact.Workspace{Dir: dir}, a)
+	}
+}
+
+// read reads the list of tags from the artifact of an ImageRepository.
+func read(ctx context.Context, w artifact.Workspace, a artifact.Artifact) ([]string, error) {
+	files, err := w.Files(a)
 	if err != nil {
 		return nil, err
 	}
 	if len(files) != 1 || files[0].Path != registry.TagFile {
 		return nil, fmt.Errorf("%w: the list of tags has %s", artifact.ErrStorage, wording.Count(len(files), "file"))
 	}
-	content, err := p.Workspace.ReadFile(ctx, p.Inputs[0], files[0], maxList)
+	content, err := w.ReadFile(ctx, a, files[0], maxList)
 	return registry.ParseTags(content), err
 }
 

@@ -6587,6 +6587,183 @@ func (x *PreviewImageUpdateResponse) GetProblems() []string {
 	return nil
 }
 
+type ControlTagsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Key   *ObjectKey             `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	// The only tag that it may choose from now on; empty: the pin stays as it is.
+	Pin string `protobuf:"bytes,2,opt,name=pin,proto3" json:"pin,omitempty"`
+	// Ends the pin.
+	Release bool `protobuf:"varint,3,opt,name=release,proto3" json:"release,omitempty"`
+	// Tags that it may not choose from now on, whether or not they exist.
+	Exclude []string `protobuf:"bytes,4,rep,name=exclude,proto3" json:"exclude,omitempty"`
+	// Tags that it may choose again.
+	Include       []string `protobuf:"bytes,5,rep,name=include,proto3" json:"include,omitempty"`
+	IncludeAll    bool     `protobuf:"varint,6,opt,name=include_all,json=includeAll,proto3" json:"include_all,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ControlTagsRequest) Reset() {
+	*x = ControlTagsRequest{}
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[99]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ControlTagsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ControlTagsRequest) ProtoMessage() {}
+
+func (x *ControlTagsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[99]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ControlTagsRequest.ProtoReflect.Descriptor instead.
+func (*ControlTagsRequest) Descriptor() ([]byte, []int) {
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{99}
+}
+
+func (x *ControlTagsRequest) GetKey() *ObjectKey {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *ControlTagsRequest) GetPin() string {
+	if x != nil {
+		return x.Pin
+	}
+	return ""
+}
+
+func (x *ControlTagsRequest) GetRelease() bool {
+	if x != nil {
+		return x.Release
+	}
+	return false
+}
+
+func (x *ControlTagsRequest) GetExclude() []string {
+	if x != nil {
+		return x.Exclude
+	}
+	return nil
+}
+
+func (x *ControlTagsRequest) GetInclude() []string {
+	if x != nil {
+		return x.Include
+	}
+	return nil
+}
+
+func (x *ControlTagsRequest) GetIncludeAll() bool {
+	if x != nil {
+		return x.IncludeAll
+	}
+	return false
+}
+
+type ControlTagsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// False: everything was as the request wants it.
+	Changed bool `protobuf:"varint,1,opt,name=changed,proto3" json:"changed,omitempty"`
+	// The request that status.lastHandledReconcileAt will show; empty when nothing changed, or the policy is suspended.
+	RequestedAt string `protobuf:"bytes,2,opt,name=requested_at,json=requestedAt,proto3" json:"requested_at,omitempty"`
+	// After the request. The pin is empty when there is none.
+	Pin      string   `protobuf:"bytes,3,opt,name=pin,proto3" json:"pin,omitempty"`
+	Excluded []string `protobuf:"bytes,4,rep,name=excluded,proto3" json:"excluded,omitempty"`
+	// That the request ended; empty: none.
+	Released string `protobuf:"bytes,5,opt,name=released,proto3" json:"released,omitempty"`
+	// That were excluded or included by the request.
+	Tags          []string `protobuf:"bytes,6,rep,name=tags,proto3" json:"tags,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ControlTagsResponse) Reset() {
+	*x = ControlTagsResponse{}
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[100]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ControlTagsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ControlTagsResponse) ProtoMessage() {}
+
+func (x *ControlTagsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[100]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ControlTagsResponse.ProtoReflect.Descriptor instead.
+func (*ControlTagsResponse) Descriptor() ([]byte, []int) {
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{100}
+}
+
+func (x *ControlTagsResponse) GetChanged() bool {
+	if x != nil {
+		return x.Changed
+	}
+	return false
+}
+
+func (x *ControlTagsResponse) GetRequestedAt() string {
+	if x != nil {
+		return x.RequestedAt
+	}
+	return ""
+}
+
+func (x *ControlTagsResponse) GetPin() string {
+	if x != nil {
+		return x.Pin
+	}
+	return ""
+}
+
+func (x *ControlTagsResponse) GetExcluded() []string {
+	if x != nil {
+		return x.Excluded
+	}
+	return nil
+}
+
+func (x *ControlTagsResponse) GetReleased() string {
+	if x != nil {
+		return x.Released
+	}
+	return ""
+}
+
+func (x *ControlTagsResponse) GetTags() []string {
+	if x != nil {
+		return x.Tags
+	}
+	return nil
+}
+
 var File_nave_admin_v1_admin_proto protoreflect.FileDescriptor
 
 const file_nave_admin_v1_admin_proto_rawDesc = "" +
@@ -7042,7 +7219,22 @@ const file_nave_admin_v1_admin_proto_rawDesc = "" +
 	"references\x12\x18\n" +
 	"\amessage\x18\x03 \x01(\tR\amessage\x12\x12\n" +
 	"\x04diff\x18\x04 \x01(\tR\x04diff\x12\x1a\n" +
-	"\bproblems\x18\x05 \x03(\tR\bproblems*P\n" +
+	"\bproblems\x18\x05 \x03(\tR\bproblems\"\xc1\x01\n" +
+	"\x12ControlTagsRequest\x12*\n" +
+	"\x03key\x18\x01 \x01(\v2\x18.nave.admin.v1.ObjectKeyR\x03key\x12\x10\n" +
+	"\x03pin\x18\x02 \x01(\tR\x03pin\x12\x18\n" +
+	"\arelease\x18\x03 \x01(\bR\arelease\x12\x18\n" +
+	"\aexclude\x18\x04 \x03(\tR\aexclude\x12\x18\n" +
+	"\ainclude\x18\x05 \x03(\tR\ainclude\x12\x1f\n" +
+	"\vinclude_all\x18\x06 \x01(\bR\n" +
+	"includeAll\"\xb0\x01\n" +
+	"\x13ControlTagsResponse\x12\x18\n" +
+	"\achanged\x18\x01 \x01(\bR\achanged\x12!\n" +
+	"\frequested_at\x18\x02 \x01(\tR\vrequestedAt\x12\x10\n" +
+	"\x03pin\x18\x03 \x01(\tR\x03pin\x12\x1a\n" +
+	"\bexcluded\x18\x04 \x03(\tR\bexcluded\x12\x1a\n" +
+	"\breleased\x18\x05 \x01(\tR\breleased\x12\x12\n" +
+	"\x04tags\x18\x06 \x03(\tR\x04tags*P\n" +
 	"\aGivenBy\x12\x18\n" +
 	"\x14GIVEN_BY_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12GIVEN_BY_OPERATORS\x10\x01\x12\x13\n" +
@@ -7058,7 +7250,7 @@ const file_nave_admin_v1_admin_proto_rawDesc = "" +
 	"\x1aAPPLICATION_CHANGE_CHANGED\x10\x02\x12\x1c\n" +
 	"\x18APPLICATION_CHANGE_ADDED\x10\x03\x12\x1e\n" +
 	"\x1aAPPLICATION_CHANGE_REMOVED\x10\x04\x12\x1b\n" +
-	"\x17APPLICATION_CHANGE_KEPT\x10\x052\xb9\x15\n" +
+	"\x17APPLICATION_CHANGE_KEPT\x10\x052\x8f\x16\n" +
 	"\fAdminService\x12<\n" +
 	"\x03Get\x12\x19.nave.admin.v1.GetRequest\x1a\x1a.nave.admin.v1.GetResponse\x12?\n" +
 	"\x04List\x12\x1a.nave.admin.v1.ListRequest\x1a\x1b.nave.admin.v1.ListResponse\x12D\n" +
@@ -7094,7 +7286,8 @@ const file_nave_admin_v1_admin_proto_rawDesc = "" +
 	"\x0ePreviewRelease\x12$.nave.admin.v1.PreviewReleaseRequest\x1a%.nave.admin.v1.PreviewReleaseResponse\x12]\n" +
 	"\x0ePinHelmRelease\x12$.nave.admin.v1.PinHelmReleaseRequest\x1a%.nave.admin.v1.PinHelmReleaseResponse\x12c\n" +
 	"\x10UnpinHelmRelease\x12&.nave.admin.v1.UnpinHelmReleaseRequest\x1a'.nave.admin.v1.UnpinHelmReleaseResponse\x12i\n" +
-	"\x12PreviewImageUpdate\x12(.nave.admin.v1.PreviewImageUpdateRequest\x1a).nave.admin.v1.PreviewImageUpdateResponse\x12Q\n" +
+	"\x12PreviewImageUpdate\x12(.nave.admin.v1.PreviewImageUpdateRequest\x1a).nave.admin.v1.PreviewImageUpdateResponse\x12T\n" +
+	"\vControlTags\x12!.nave.admin.v1.ControlTagsRequest\x1a\".nave.admin.v1.ControlTagsResponse\x12Q\n" +
 	"\n" +
 	"GetVersion\x12 .nave.admin.v1.GetVersionRequest\x1a!.nave.admin.v1.GetVersionResponseB7Z5github.com/navefleet/nave/proto/nave/admin/v1;adminv1b\x06proto3"
 
@@ -7111,7 +7304,7 @@ func file_nave_admin_v1_admin_proto_rawDescGZIP() []byte {
 }
 
 var file_nave_admin_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_nave_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 99)
+var file_nave_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 101)
 var file_nave_admin_v1_admin_proto_goTypes = []any{
 	(GivenBy)(0),                       // 0: nave.admin.v1.GivenBy
 	(WatchType)(0),                     // 1: nave.admin.v1.WatchType
@@ -7215,8 +7408,10 @@ var file_nave_admin_v1_admin_proto_goTypes = []any{
 	(*UnpinHelmReleaseResponse)(nil),   // 99: nave.admin.v1.UnpinHelmReleaseResponse
 	(*PreviewImageUpdateRequest)(nil),  // 100: nave.admin.v1.PreviewImageUpdateRequest
 	(*PreviewImageUpdateResponse)(nil), // 101: nave.admin.v1.PreviewImageUpdateResponse
-	(*timestamppb.Timestamp)(nil),      // 102: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),        // 103: google.protobuf.Duration
+	(*ControlTagsRequest)(nil),         // 102: nave.admin.v1.ControlTagsRequest
+	(*ControlTagsResponse)(nil),        // 103: nave.admin.v1.ControlTagsResponse
+	(*timestamppb.Timestamp)(nil),      // 104: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),        // 105: google.protobuf.Duration
 }
 var file_nave_admin_v1_admin_proto_depIdxs = []int32{
 	3,   // 0: nave.admin.v1.Object.key:type_name -> nave.admin.v1.ObjectKey
@@ -7256,14 +7451,14 @@ var file_nave_admin_v1_admin_proto_depIdxs = []int32{
 	3,   // 34: nave.admin.v1.SuspendRequest.key:type_name -> nave.admin.v1.ObjectKey
 	3,   // 35: nave.admin.v1.ResumeRequest.key:type_name -> nave.admin.v1.ObjectKey
 	3,   // 36: nave.admin.v1.ResumeResponse.suspended_with:type_name -> nave.admin.v1.ObjectKey
-	102, // 37: nave.admin.v1.CreateJoinTokenResponse.expires_at:type_name -> google.protobuf.Timestamp
+	104, // 37: nave.admin.v1.CreateJoinTokenResponse.expires_at:type_name -> google.protobuf.Timestamp
 	3,   // 38: nave.admin.v1.ListEventsRequest.key:type_name -> nave.admin.v1.ObjectKey
-	102, // 39: nave.admin.v1.ListEventsRequest.since:type_name -> google.protobuf.Timestamp
-	103, // 40: nave.admin.v1.ListEventsRequest.wait:type_name -> google.protobuf.Duration
+	104, // 39: nave.admin.v1.ListEventsRequest.since:type_name -> google.protobuf.Timestamp
+	105, // 40: nave.admin.v1.ListEventsRequest.wait:type_name -> google.protobuf.Duration
 	39,  // 41: nave.admin.v1.ListEventsResponse.events:type_name -> nave.admin.v1.Event
 	38,  // 42: nave.admin.v1.ListEventsResponse.gap:type_name -> nave.admin.v1.EventGap
-	102, // 43: nave.admin.v1.EventGap.until:type_name -> google.protobuf.Timestamp
-	102, // 44: nave.admin.v1.Event.time:type_name -> google.protobuf.Timestamp
+	104, // 43: nave.admin.v1.EventGap.until:type_name -> google.protobuf.Timestamp
+	104, // 44: nave.admin.v1.Event.time:type_name -> google.protobuf.Timestamp
 	3,   // 45: nave.admin.v1.Event.object:type_name -> nave.admin.v1.ObjectKey
 	3,   // 46: nave.admin.v1.TreeRequest.key:type_name -> nave.admin.v1.ObjectKey
 	42,  // 47: nave.admin.v1.TreeResponse.root:type_name -> nave.admin.v1.TreeNode
@@ -7275,11 +7470,11 @@ var file_nave_admin_v1_admin_proto_depIdxs = []int32{
 	3,   // 53: nave.admin.v1.Encryption.object:type_name -> nave.admin.v1.ObjectKey
 	49,  // 54: nave.admin.v1.Encryption.documents:type_name -> nave.admin.v1.SealedDocument
 	3,   // 55: nave.admin.v1.Explanation.object:type_name -> nave.admin.v1.ObjectKey
-	102, // 56: nave.admin.v1.Explanation.since:type_name -> google.protobuf.Timestamp
+	104, // 56: nave.admin.v1.Explanation.since:type_name -> google.protobuf.Timestamp
 	3,   // 57: nave.admin.v1.Explanation.affects:type_name -> nave.admin.v1.ObjectKey
-	103, // 58: nave.admin.v1.LogsRequest.since:type_name -> google.protobuf.Duration
+	105, // 58: nave.admin.v1.LogsRequest.since:type_name -> google.protobuf.Duration
 	53,  // 59: nave.admin.v1.LogsResponse.records:type_name -> nave.admin.v1.LogRecord
-	102, // 60: nave.admin.v1.LogRecord.time:type_name -> google.protobuf.Timestamp
+	104, // 60: nave.admin.v1.LogRecord.time:type_name -> google.protobuf.Timestamp
 	54,  // 61: nave.admin.v1.LogRecord.attributes:type_name -> nave.admin.v1.LogAttribute
 	57,  // 62: nave.admin.v1.GetVersionResponse.spokes:type_name -> nave.admin.v1.SpokeVersion
 	60,  // 63: nave.admin.v1.PublishedResponse.hub:type_name -> nave.admin.v1.PublishedHub
@@ -7297,13 +7492,13 @@ var file_nave_admin_v1_admin_proto_depIdxs = []int32{
 	3,   // 75: nave.admin.v1.PublishedContentRequest.key:type_name -> nave.admin.v1.ObjectKey
 	74,  // 76: nave.admin.v1.HistoryResponse.releases:type_name -> nave.admin.v1.PastRelease
 	76,  // 77: nave.admin.v1.HistoryResponse.pin:type_name -> nave.admin.v1.Pin
-	102, // 78: nave.admin.v1.PastRelease.released_at:type_name -> google.protobuf.Timestamp
+	104, // 78: nave.admin.v1.PastRelease.released_at:type_name -> google.protobuf.Timestamp
 	75,  // 79: nave.admin.v1.PastRelease.listed:type_name -> nave.admin.v1.ReleasedApplication
 	3,   // 80: nave.admin.v1.ReleasedApplication.key:type_name -> nave.admin.v1.ObjectKey
 	2,   // 81: nave.admin.v1.ReleasedApplication.change:type_name -> nave.admin.v1.ApplicationChange
-	102, // 82: nave.admin.v1.Pin.pinned_at:type_name -> google.protobuf.Timestamp
+	104, // 82: nave.admin.v1.Pin.pinned_at:type_name -> google.protobuf.Timestamp
 	75,  // 83: nave.admin.v1.PreviewRollbackResponse.applications:type_name -> nave.admin.v1.ReleasedApplication
-	102, // 84: nave.admin.v1.ReleaseResponse.released_at:type_name -> google.protobuf.Timestamp
+	104, // 84: nave.admin.v1.ReleaseResponse.released_at:type_name -> google.protobuf.Timestamp
 	75,  // 85: nave.admin.v1.PreviewReleaseResponse.applications:type_name -> nave.admin.v1.ReleasedApplication
 	87,  // 86: nave.admin.v1.PreviewLiveResponse.applications:type_name -> nave.admin.v1.PreviewedApplication
 	3,   // 87: nave.admin.v1.PreviewedApplication.key:type_name -> nave.admin.v1.ObjectKey
@@ -7314,83 +7509,86 @@ var file_nave_admin_v1_admin_proto_depIdxs = []int32{
 	3,   // 92: nave.admin.v1.PinHelmReleaseRequest.key:type_name -> nave.admin.v1.ObjectKey
 	97,  // 93: nave.admin.v1.PinHelmReleaseResponse.now:type_name -> nave.admin.v1.HelmRevision
 	97,  // 94: nave.admin.v1.PinHelmReleaseResponse.to:type_name -> nave.admin.v1.HelmRevision
-	102, // 95: nave.admin.v1.HelmRevision.deployed_at:type_name -> google.protobuf.Timestamp
+	104, // 95: nave.admin.v1.HelmRevision.deployed_at:type_name -> google.protobuf.Timestamp
 	3,   // 96: nave.admin.v1.UnpinHelmReleaseRequest.key:type_name -> nave.admin.v1.ObjectKey
 	97,  // 97: nave.admin.v1.UnpinHelmReleaseResponse.now:type_name -> nave.admin.v1.HelmRevision
 	3,   // 98: nave.admin.v1.PreviewImageUpdateRequest.key:type_name -> nave.admin.v1.ObjectKey
-	5,   // 99: nave.admin.v1.AdminService.Get:input_type -> nave.admin.v1.GetRequest
-	7,   // 100: nave.admin.v1.AdminService.List:input_type -> nave.admin.v1.ListRequest
-	9,   // 101: nave.admin.v1.AdminService.Watch:input_type -> nave.admin.v1.WatchRequest
-	11,  // 102: nave.admin.v1.AdminService.Apply:input_type -> nave.admin.v1.ApplyRequest
-	14,  // 103: nave.admin.v1.AdminService.ApplyAll:input_type -> nave.admin.v1.ApplyAllRequest
-	17,  // 104: nave.admin.v1.AdminService.Delete:input_type -> nave.admin.v1.DeleteRequest
-	19,  // 105: nave.admin.v1.AdminService.DeleteAll:input_type -> nave.admin.v1.DeleteAllRequest
-	22,  // 106: nave.admin.v1.AdminService.Impact:input_type -> nave.admin.v1.ImpactRequest
-	26,  // 107: nave.admin.v1.AdminService.Confirm:input_type -> nave.admin.v1.ConfirmRequest
-	28,  // 108: nave.admin.v1.AdminService.Reconcile:input_type -> nave.admin.v1.ReconcileRequest
-	30,  // 109: nave.admin.v1.AdminService.Suspend:input_type -> nave.admin.v1.SuspendRequest
-	32,  // 110: nave.admin.v1.AdminService.Resume:input_type -> nave.admin.v1.ResumeRequest
-	34,  // 111: nave.admin.v1.AdminService.CreateJoinToken:input_type -> nave.admin.v1.CreateJoinTokenRequest
-	36,  // 112: nave.admin.v1.AdminService.ListEvents:input_type -> nave.admin.v1.ListEventsRequest
-	40,  // 113: nave.admin.v1.AdminService.Tree:input_type -> nave.admin.v1.TreeRequest
-	43,  // 114: nave.admin.v1.AdminService.Locate:input_type -> nave.admin.v1.LocateRequest
-	46,  // 115: nave.admin.v1.AdminService.Explain:input_type -> nave.admin.v1.ExplainRequest
-	58,  // 116: nave.admin.v1.AdminService.Published:input_type -> nave.admin.v1.PublishedRequest
-	70,  // 117: nave.admin.v1.AdminService.PublishedContent:input_type -> nave.admin.v1.PublishedContentRequest
-	63,  // 118: nave.admin.v1.AdminService.Capabilities:input_type -> nave.admin.v1.CapabilitiesRequest
-	65,  // 119: nave.admin.v1.AdminService.Shapes:input_type -> nave.admin.v1.ShapesRequest
-	85,  // 120: nave.admin.v1.AdminService.PreviewLive:input_type -> nave.admin.v1.PreviewLiveRequest
-	90,  // 121: nave.admin.v1.AdminService.ListSchemas:input_type -> nave.admin.v1.ListSchemasRequest
-	93,  // 122: nave.admin.v1.AdminService.ReadSchema:input_type -> nave.admin.v1.ReadSchemaRequest
-	51,  // 123: nave.admin.v1.AdminService.Logs:input_type -> nave.admin.v1.LogsRequest
-	72,  // 124: nave.admin.v1.AdminService.History:input_type -> nave.admin.v1.HistoryRequest
-	77,  // 125: nave.admin.v1.AdminService.Rollback:input_type -> nave.admin.v1.RollbackRequest
-	79,  // 126: nave.admin.v1.AdminService.PreviewRollback:input_type -> nave.admin.v1.PreviewRollbackRequest
-	81,  // 127: nave.admin.v1.AdminService.Release:input_type -> nave.admin.v1.ReleaseRequest
-	83,  // 128: nave.admin.v1.AdminService.PreviewRelease:input_type -> nave.admin.v1.PreviewReleaseRequest
-	95,  // 129: nave.admin.v1.AdminService.PinHelmRelease:input_type -> nave.admin.v1.PinHelmReleaseRequest
-	98,  // 130: nave.admin.v1.AdminService.UnpinHelmRelease:input_type -> nave.admin.v1.UnpinHelmReleaseRequest
-	100, // 131: nave.admin.v1.AdminService.PreviewImageUpdate:input_type -> nave.admin.v1.PreviewImageUpdateRequest
-	55,  // 132: nave.admin.v1.AdminService.GetVersion:input_type -> nave.admin.v1.GetVersionRequest
-	6,   // 133: nave.admin.v1.AdminService.Get:output_type -> nave.admin.v1.GetResponse
-	8,   // 134: nave.admin.v1.AdminService.List:output_type -> nave.admin.v1.ListResponse
-	10,  // 135: nave.admin.v1.AdminService.Watch:output_type -> nave.admin.v1.WatchResponse
-	13,  // 136: nave.admin.v1.AdminService.Apply:output_type -> nave.admin.v1.ApplyResponse
-	15,  // 137: nave.admin.v1.AdminService.ApplyAll:output_type -> nave.admin.v1.ApplyAllResponse
-	18,  // 138: nave.admin.v1.AdminService.Delete:output_type -> nave.admin.v1.DeleteResponse
-	20,  // 139: nave.admin.v1.AdminService.DeleteAll:output_type -> nave.admin.v1.DeleteAllResponse
-	23,  // 140: nave.admin.v1.AdminService.Impact:output_type -> nave.admin.v1.ImpactResponse
-	27,  // 141: nave.admin.v1.AdminService.Confirm:output_type -> nave.admin.v1.ConfirmResponse
-	29,  // 142: nave.admin.v1.AdminService.Reconcile:output_type -> nave.admin.v1.ReconcileResponse
-	31,  // 143: nave.admin.v1.AdminService.Suspend:output_type -> nave.admin.v1.SuspendResponse
-	33,  // 144: nave.admin.v1.AdminService.Resume:output_type -> nave.admin.v1.ResumeResponse
-	35,  // 145: nave.admin.v1.AdminService.CreateJoinToken:output_type -> nave.admin.v1.CreateJoinTokenResponse
-	37,  // 146: nave.admin.v1.AdminService.ListEvents:output_type -> nave.admin.v1.ListEventsResponse
-	41,  // 147: nave.admin.v1.AdminService.Tree:output_type -> nave.admin.v1.TreeResponse
-	44,  // 148: nave.admin.v1.AdminService.Locate:output_type -> nave.admin.v1.LocateResponse
-	47,  // 149: nave.admin.v1.AdminService.Explain:output_type -> nave.admin.v1.ExplainResponse
-	59,  // 150: nave.admin.v1.AdminService.Published:output_type -> nave.admin.v1.PublishedResponse
-	71,  // 151: nave.admin.v1.AdminService.PublishedContent:output_type -> nave.admin.v1.PublishedContentResponse
-	64,  // 152: nave.admin.v1.AdminService.Capabilities:output_type -> nave.admin.v1.CapabilitiesResponse
-	66,  // 153: nave.admin.v1.AdminService.Shapes:output_type -> nave.admin.v1.ShapesResponse
-	86,  // 154: nave.admin.v1.AdminService.PreviewLive:output_type -> nave.admin.v1.PreviewLiveResponse
-	91,  // 155: nave.admin.v1.AdminService.ListSchemas:output_type -> nave.admin.v1.ListSchemasResponse
-	94,  // 156: nave.admin.v1.AdminService.ReadSchema:output_type -> nave.admin.v1.ReadSchemaResponse
-	52,  // 157: nave.admin.v1.AdminService.Logs:output_type -> nave.admin.v1.LogsResponse
-	73,  // 158: nave.admin.v1.AdminService.History:output_type -> nave.admin.v1.HistoryResponse
-	78,  // 159: nave.admin.v1.AdminService.Rollback:output_type -> nave.admin.v1.RollbackResponse
-	80,  // 160: nave.admin.v1.AdminService.PreviewRollback:output_type -> nave.admin.v1.PreviewRollbackResponse
-	82,  // 161: nave.admin.v1.AdminService.Release:output_type -> nave.admin.v1.ReleaseResponse
-	84,  // 162: nave.admin.v1.AdminService.PreviewRelease:output_type -> nave.admin.v1.PreviewReleaseResponse
-	96,  // 163: nave.admin.v1.AdminService.PinHelmRelease:output_type -> nave.admin.v1.PinHelmReleaseResponse
-	99,  // 164: nave.admin.v1.AdminService.UnpinHelmRelease:output_type -> nave.admin.v1.UnpinHelmReleaseResponse
-	101, // 165: nave.admin.v1.AdminService.PreviewImageUpdate:output_type -> nave.admin.v1.PreviewImageUpdateResponse
-	56,  // 166: nave.admin.v1.AdminService.GetVersion:output_type -> nave.admin.v1.GetVersionResponse
-	133, // [133:167] is the sub-list for method output_type
-	99,  // [99:133] is the sub-list for method input_type
-	99,  // [99:99] is the sub-list for extension type_name
-	99,  // [99:99] is the sub-list for extension extendee
-	0,   // [0:99] is the sub-list for field type_name
+	3,   // 99: nave.admin.v1.ControlTagsRequest.key:type_name -> nave.admin.v1.ObjectKey
+	5,   // 100: nave.admin.v1.AdminService.Get:input_type -> nave.admin.v1.GetRequest
+	7,   // 101: nave.admin.v1.AdminService.List:input_type -> nave.admin.v1.ListRequest
+	9,   // 102: nave.admin.v1.AdminService.Watch:input_type -> nave.admin.v1.WatchRequest
+	11,  // 103: nave.admin.v1.AdminService.Apply:input_type -> nave.admin.v1.ApplyRequest
+	14,  // 104: nave.admin.v1.AdminService.ApplyAll:input_type -> nave.admin.v1.ApplyAllRequest
+	17,  // 105: nave.admin.v1.AdminService.Delete:input_type -> nave.admin.v1.DeleteRequest
+	19,  // 106: nave.admin.v1.AdminService.DeleteAll:input_type -> nave.admin.v1.DeleteAllRequest
+	22,  // 107: nave.admin.v1.AdminService.Impact:input_type -> nave.admin.v1.ImpactRequest
+	26,  // 108: nave.admin.v1.AdminService.Confirm:input_type -> nave.admin.v1.ConfirmRequest
+	28,  // 109: nave.admin.v1.AdminService.Reconcile:input_type -> nave.admin.v1.ReconcileRequest
+	30,  // 110: nave.admin.v1.AdminService.Suspend:input_type -> nave.admin.v1.SuspendRequest
+	32,  // 111: nave.admin.v1.AdminService.Resume:input_type -> nave.admin.v1.ResumeRequest
+	34,  // 112: nave.admin.v1.AdminService.CreateJoinToken:input_type -> nave.admin.v1.CreateJoinTokenRequest
+	36,  // 113: nave.admin.v1.AdminService.ListEvents:input_type -> nave.admin.v1.ListEventsRequest
+	40,  // 114: nave.admin.v1.AdminService.Tree:input_type -> nave.admin.v1.TreeRequest
+	43,  // 115: nave.admin.v1.AdminService.Locate:input_type -> nave.admin.v1.LocateRequest
+	46,  // 116: nave.admin.v1.AdminService.Explain:input_type -> nave.admin.v1.ExplainRequest
+	58,  // 117: nave.admin.v1.AdminService.Published:input_type -> nave.admin.v1.PublishedRequest
+	70,  // 118: nave.admin.v1.AdminService.PublishedContent:input_type -> nave.admin.v1.PublishedContentRequest
+	63,  // 119: nave.admin.v1.AdminService.Capabilities:input_type -> nave.admin.v1.CapabilitiesRequest
+	65,  // 120: nave.admin.v1.AdminService.Shapes:input_type -> nave.admin.v1.ShapesRequest
+	85,  // 121: nave.admin.v1.AdminService.PreviewLive:input_type -> nave.admin.v1.PreviewLiveRequest
+	90,  // 122: nave.admin.v1.AdminService.ListSchemas:input_type -> nave.admin.v1.ListSchemasRequest
+	93,  // 123: nave.admin.v1.AdminService.ReadSchema:input_type -> nave.admin.v1.ReadSchemaRequest
+	51,  // 124: nave.admin.v1.AdminService.Logs:input_type -> nave.admin.v1.LogsRequest
+	72,  // 125: nave.admin.v1.AdminService.History:input_type -> nave.admin.v1.HistoryRequest
+	77,  // 126: nave.admin.v1.AdminService.Rollback:input_type -> nave.admin.v1.RollbackRequest
+	79,  // 127: nave.admin.v1.AdminService.PreviewRollback:input_type -> nave.admin.v1.PreviewRollbackRequest
+	81,  // 128: nave.admin.v1.AdminService.Release:input_type -> nave.admin.v1.ReleaseRequest
+	83,  // 129: nave.admin.v1.AdminService.PreviewRelease:input_type -> nave.admin.v1.PreviewReleaseRequest
+	95,  // 130: nave.admin.v1.AdminService.PinHelmRelease:input_type -> nave.admin.v1.PinHelmReleaseRequest
+	98,  // 131: nave.admin.v1.AdminService.UnpinHelmRelease:input_type -> nave.admin.v1.UnpinHelmReleaseRequest
+	100, // 132: nave.admin.v1.AdminService.PreviewImageUpdate:input_type -> nave.admin.v1.PreviewImageUpdateRequest
+	102, // 133: nave.admin.v1.AdminService.ControlTags:input_type -> nave.admin.v1.ControlTagsRequest
+	55,  // 134: nave.admin.v1.AdminService.GetVersion:input_type -> nave.admin.v1.GetVersionRequest
+	6,   // 135: nave.admin.v1.AdminService.Get:output_type -> nave.admin.v1.GetResponse
+	8,   // 136: nave.admin.v1.AdminService.List:output_type -> nave.admin.v1.ListResponse
+	10,  // 137: nave.admin.v1.AdminService.Watch:output_type -> nave.admin.v1.WatchResponse
+	13,  // 138: nave.admin.v1.AdminService.Apply:output_type -> nave.admin.v1.ApplyResponse
+	15,  // 139: nave.admin.v1.AdminService.ApplyAll:output_type -> nave.admin.v1.ApplyAllResponse
+	18,  // 140: nave.admin.v1.AdminService.Delete:output_type -> nave.admin.v1.DeleteResponse
+	20,  // 141: nave.admin.v1.AdminService.DeleteAll:output_type -> nave.admin.v1.DeleteAllResponse
+	23,  // 142: nave.admin.v1.AdminService.Impact:output_type -> nave.admin.v1.ImpactResponse
+	27,  // 143: nave.admin.v1.AdminService.Confirm:output_type -> nave.admin.v1.ConfirmResponse
+	29,  // 144: nave.admin.v1.AdminService.Reconcile:output_type -> nave.admin.v1.ReconcileResponse
+	31,  // 145: nave.admin.v1.AdminService.Suspend:output_type -> nave.admin.v1.SuspendResponse
+	33,  // 146: nave.admin.v1.AdminService.Resume:output_type -> nave.admin.v1.ResumeResponse
+	35,  // 147: nave.admin.v1.AdminService.CreateJoinToken:output_type -> nave.admin.v1.CreateJoinTokenResponse
+	37,  // 148: nave.admin.v1.AdminService.ListEvents:output_type -> nave.admin.v1.ListEventsResponse
+	41,  // 149: nave.admin.v1.AdminService.Tree:output_type -> nave.admin.v1.TreeResponse
+	44,  // 150: nave.admin.v1.AdminService.Locate:output_type -> nave.admin.v1.LocateResponse
+	47,  // 151: nave.admin.v1.AdminService.Explain:output_type -> nave.admin.v1.ExplainResponse
+	59,  // 152: nave.admin.v1.AdminService.Published:output_type -> nave.admin.v1.PublishedResponse
+	71,  // 153: nave.admin.v1.AdminService.PublishedContent:output_type -> nave.admin.v1.PublishedContentResponse
+	64,  // 154: nave.admin.v1.AdminService.Capabilities:output_type -> nave.admin.v1.CapabilitiesResponse
+	66,  // 155: nave.admin.v1.AdminService.Shapes:output_type -> nave.admin.v1.ShapesResponse
+	86,  // 156: nave.admin.v1.AdminService.PreviewLive:output_type -> nave.admin.v1.PreviewLiveResponse
+	91,  // 157: nave.admin.v1.AdminService.ListSchemas:output_type -> nave.admin.v1.ListSchemasResponse
+	94,  // 158: nave.admin.v1.AdminService.ReadSchema:output_type -> nave.admin.v1.ReadSchemaResponse
+	52,  // 159: nave.admin.v1.AdminService.Logs:output_type -> nave.admin.v1.LogsResponse
+	73,  // 160: nave.admin.v1.AdminService.History:output_type -> nave.admin.v1.HistoryResponse
+	78,  // 161: nave.admin.v1.AdminService.Rollback:output_type -> nave.admin.v1.RollbackResponse
+	80,  // 162: nave.admin.v1.AdminService.PreviewRollback:output_type -> nave.admin.v1.PreviewRollbackResponse
+	82,  // 163: nave.admin.v1.AdminService.Release:output_type -> nave.admin.v1.ReleaseResponse
+	84,  // 164: nave.admin.v1.AdminService.PreviewRelease:output_type -> nave.admin.v1.PreviewReleaseResponse
+	96,  // 165: nave.admin.v1.AdminService.PinHelmRelease:output_type -> nave.admin.v1.PinHelmReleaseResponse
+	99,  // 166: nave.admin.v1.AdminService.UnpinHelmRelease:output_type -> nave.admin.v1.UnpinHelmReleaseResponse
+	101, // 167: nave.admin.v1.AdminService.PreviewImageUpdate:output_type -> nave.admin.v1.PreviewImageUpdateResponse
+	103, // 168: nave.admin.v1.AdminService.ControlTags:output_type -> nave.admin.v1.ControlTagsResponse
+	56,  // 169: nave.admin.v1.AdminService.GetVersion:output_type -> nave.admin.v1.GetVersionResponse
+	135, // [135:170] is the sub-list for method output_type
+	100, // [100:135] is the sub-list for method input_type
+	100, // [100:100] is the sub-list for extension type_name
+	100, // [100:100] is the sub-list for extension extendee
+	0,   // [0:100] is the sub-list for field type_name
 }
 
 func init() { file_nave_admin_v1_admin_proto_init() }
@@ -7416,7 +7614,7 @@ func file_nave_admin_v1_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_nave_admin_v1_admin_proto_rawDesc), len(file_nave_admin_v1_admin_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   99,
+			NumMessages:   101,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -55,6 +55,7 @@ const (
 	AdminService_PinHelmRelease_FullMethodName     = "/nave.admin.v1.AdminService/PinHelmRelease"
 	AdminService_UnpinHelmRelease_FullMethodName   = "/nave.admin.v1.AdminService/UnpinHelmRelease"
 	AdminService_PreviewImageUpdate_FullMethodName = "/nave.admin.v1.AdminService/PreviewImageUpdate"
+	AdminService_ControlTags_FullMethodName        = "/nave.admin.v1.AdminService/ControlTags"
 	AdminService_GetVersion_FullMethodName         = "/nave.admin.v1.AdminService/GetVersion"
 )
 
@@ -136,6 +137,9 @@ type AdminServiceClient interface {
 	// PreviewImageUpdate returns what a run of an ImageUpdateAutomation would push now, and pushes nothing. FAILED_PRECONDITION
 	// when the run would fail.
 	PreviewImageUpdate(ctx context.Context, in *PreviewImageUpdateRequest, opts ...grpc.CallOption) (*PreviewImageUpdateResponse, error)
+	// ControlTags decides which tags an ImagePolicy may choose, whatever its spec says, until it is called again.
+	// FAILED_PRECONDITION when its ImageRepository does not have the tag to pin to, or when the pinned tag is to be excluded.
+	ControlTags(ctx context.Context, in *ControlTagsRequest, opts ...grpc.CallOption) (*ControlTagsResponse, error)
 	GetVersion(ctx context.Context, in *GetVersionRequest, opts ...grpc.CallOption) (*GetVersionResponse, error)
 }
 
@@ -522,6 +526,16 @@ func (c *adminServiceClient) PreviewImageUpdate(ctx context.Context, in *Preview
 	return out, nil
 }
 
+func (c *adminServiceClient) ControlTags(ctx context.Context, in *ControlTagsRequest, opts ...grpc.CallOption) (*ControlTagsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ControlTagsResponse)
+	err := c.cc.Invoke(ctx, AdminService_ControlTags_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *adminServiceClient) GetVersion(ctx context.Context, in *GetVersionRequest, opts ...grpc.CallOption) (*GetVersionResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(GetVersionResponse)
@@ -610,6 +624,9 @@ type AdminServiceServer interface {
 	// PreviewImageUpdate returns what a run of an ImageUpdateAutomation would push now, and pushes nothing. FAILED_PRECONDITION
 	// when the run would fail.
 	PreviewImageUpdate(context.Context, *PreviewImageUpdateRequest) (*PreviewImageUpdateResponse, error)
+	// ControlTags decides which tags an ImagePolicy may choose, whatever its spec says, until it is called again.
+	// FAILED_PRECONDITION when its ImageRepository does not have the tag to pin to, or when the pinned tag is to be excluded.
+	ControlTags(context.Context, *ControlTagsRequest) (*ControlTagsResponse, error)
 	GetVersion(context.Context, *GetVersionRequest) (*GetVersionResponse, error)
 	mustEmbedUnimplementedAdminServiceServer()
 }
@@ -719,6 +736,9 @@ func (UnimplementedAdminServiceServer) UnpinHelmRelease(context.Context, *UnpinH
 }
 func (UnimplementedAdminServiceServer) PreviewImageUpdate(context.Context, *PreviewImageUpdateRequest) (*PreviewImageUpdateResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method PreviewImageUpdate not implemented")
+}
+func (UnimplementedAdminServiceServer) ControlTags(context.Context, *ControlTagsRequest) (*ControlTagsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ControlTags not implemented")
 }
 func (UnimplementedAdminServiceServer) GetVersion(context.Context, *GetVersionRequest) (*GetVersionResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetVersion not implemented")
@@ -1277,6 +1297,24 @@ func _AdminService_PreviewImageUpdate_Handler(srv interface{}, ctx context.Conte
 	return interceptor(ctx, in, info, handler)
 }
 
+func _AdminService_ControlTags_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ControlTagsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).ControlTags(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_ControlTags_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).ControlTags(ctx, req.(*ControlTagsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _AdminService_GetVersion_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetVersionRequest)
 	if err := dec(in); err != nil {
@@ -1405,6 +1443,10 @@ var AdminService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "PreviewImageUpdate",
 			Handler:    _AdminService_PreviewImageUpdate_Handler,
+		},
+		{
+			MethodName: "ControlTags",
+			Handler:    _AdminService_ControlTags_Handler,
 		},
 		{
 			MethodName: "GetVersion",

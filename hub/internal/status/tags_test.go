@@ -1,0 +1,88 @@
+package status
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/hub/internal/store"
+	"github.com/navefleet/nave/shared/condition"
+)
+
+// TestTagPin never shows a pinned ImagePolicy as if it followed its spec.
+func TestTagPin(t *testing.T) {
+	noon := time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
+	key := api.Key{Cluster: "a", Kind: api.ImagePolicyKind, Namespace: "apps", Name: "app"}
+	const by = "Pinned to tag 1.0.0 since 2026-01-02T12:00:00Z by alice; to follow the policy again: " +
+		"nave image release app -n apps --cluster a"
+	for name, c := range map[string]struct {
+		tag, asked, handled string
+		ready               string // the hub's own
+		want                string
+		condition           string // Pinned
+	}{
+		"none":    {"", "", "", "True", "True Succeeded: said", ""},
+		"pinned":  {"1.0.0", "2", "2", "True", "True Succeeded: said. " + by, "True"},
+		"later":   {"1.0.0", "2", "3", "True", "True Succeeded: said. " + by, "True"},
+		"asked":   {"1.0.0", "2", "1", "True", "Unknown Progressing: The hub is to choose the tag as an operator decided. Before that: said. " + by, "Unknown"},
+		"fails":   {"1.0.0", "2", "2", "False", "False Succeeded: said. " + by, "True"},
+		"release": {"", "3", "2", "True", "Unknown Progressing: The hub is to choose the tag as an operator decided. Before that: said", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			at := func(second string) string {
+				if second == "" {
+					return ""
+				}
+				return "2026-01-02T12:00:0" + second + "Z"
+			}
+			f := Facts{Resource: store.Resource{Key: key, Object: api.StoredObject(key, []byte(`{}`)), RequestedAt: at("3")},
+				Condition: &store.Condition{Ready: c.ready, Reason: "Succeeded", Message: "said", HandledRequest: at(c.handled)}}
+			f.Resource.Tags = store.TagDecisions{RequestedAt: at(c.asked)}
+			if c.tag != "" {
+				f.Resource.Tags.Pin = store.TagDecision{Tag: c.tag, At: noon, By: "alice"}
+			}
+			v := f.verdict()
+			if got := v.ready + " " + v.reason + ": " + v.message; got != c.want {
+				t.Errorf("%s\nwant %s", got, c.want)
+			}
+			set, status := &conditions{}, fields{}
+			f.details(set, status)
+			got := ""
+			for _, one := range set.list {
+				if one.Type == condition.Pinned {
+					got = string(one.Status)
+				}
+			}
+			if _, has := status["pinned"]; got != c.condition || has != (c.condition != "") {
+				t.Errorf("Pinned is %q, status %v", got, status)
+			}
+			if c.tag != "" {
+				if e := f.explainPin(v); !strings.Contains(e.Advice, "nave image release app -n apps --cluster a") {
+					t.Errorf("the advice is %q", e.Advice)
+				}
+			}
+		})
+	}
+}
+
+// TestExcluded names the excluded tags, the last ones first, and who excluded them.
+func TestExcluded(t *testing.T) {
+	key := api.Key{Kind: api.ImagePolicyKind, Namespace: api.DefaultNamespace, Name: "app"}
+	f := Facts{Resource: store.Resource{Key: key, Object: api.StoredObject(key, []byte(`{}`))},
+		Condition: &store.Condition{Ready: "True", Message: "said"}}
+	for n, tag := range []string{"1", "2", "3", "4", "5", "6"} {
+		f.Resource.Tags.Excluded = append(f.Resource.Tags.Excluded,
+			store.TagDecision{Tag: tag, At: time.Unix(int64(n), 0), By: "alice"})
+	}
+	const want = "said. Excluded: 6 by alice, 5 by alice, 4 by alice, 3 by alice, 2 by alice, and 1 more; " +
+		"to allow one again: nave image include app TAG"
+	if got := f.verdict().message; got != want {
+		t.Errorf("%s\nwant %s", got, want)
+	}
+	status := fields{}
+	f.details(&conditions{}, status)
+	if list, _ := status["excluded"].([]any); len(list) != 6 {
+		t.Errorf("the status has %v", status)
+	}
+}
