@@ -100,7 +100,7 @@ func reasonsOfKinds() string {
 	b.WriteString("| Reason | Kind | Means | Do |\n|---|---|---|---|\n")
 	for _, k := range api.Kinds() {
 		for _, r := range k.Reasons {
-			fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", r.Name, k.Name, cell(r.Means), cell(r.Advice))
+			fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", r.Name, k.Name, cell(r.Means), cell(strings.ReplaceAll(r.Advice, "INPUT", "NAME")))
 		}
 	}
 	return b.String()

@@ -17,6 +17,7 @@ import (
 	kjson "sigs.k8s.io/json"
 
 	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/shared/wording"
 )
 
 // Scope is where an object is written: in the hub's own state or in one cluster's graph.
@@ -111,8 +112,8 @@ func admissible(o *manifest.Object, scope Scope) (Kind, error) {
 		return kind, fmt.Errorf("apiVersion %s is unknown: %s has %s", o.GetAPIVersion(), gvk.Group,
 			strings.Join(versions, ", "))
 	case !kind.Namespaced && scope == ClusterGraph:
-		return kind, fmt.Errorf("a %s is an object of the hub and cannot be in the graph of a cluster: put it into "+
-			"the hub's own root, or use nave apply", gvk.Kind)
+		return kind, fmt.Errorf("%s is an object of the hub and cannot be in the graph of a cluster: put it into "+
+			"the hub's own root, or use nave apply", wording.A(gvk.Kind))
 	}
 	return kind, nil
 }

@@ -36,7 +36,7 @@ func init() {
 		Reasons: []Reason{{
 			Name:  PolicyFailed,
 			Means: "the policy can choose none of the tags of its repository, or the registry does not give the digest",
-			Advice: "Correct spec.filterTags or spec.policy, as the message says; nave reconcile image repository NAME reads " +
+			Advice: "Correct spec.filterTags or spec.policy, as the message says; nave reconcile image repository INPUT reads " +
 				"the tags again. Until then the last image stays chosen",
 		}},
 	})

@@ -15,6 +15,14 @@ func Count(n int, noun string) string {
 	return fmt.Sprintf("%d %ss", n, noun)
 }
 
+// A returns a noun with its article: "a Cluster", "an ImagePolicy".
+func A(noun string) string {
+	if noun != "" && strings.ContainsRune("AEIOaeio", rune(noun[0])) {
+		return "an " + noun
+	}
+	return "a " + noun
+}
+
 // List returns the first of total names, at most most of them: "a, b, and 4 more".
 func List(names []string, total, most int) string {
 	shown := strings.Join(names[:min(len(names), most)], ", ")

@@ -69,3 +69,12 @@ func TestNearest(t *testing.T) {
 		}
 	}
 }
+
+func TestA(t *testing.T) {
+	for noun, want := range map[string]string{"Cluster": "a Cluster", "ImagePolicy": "an ImagePolicy",
+		"OCIRepository": "an OCIRepository", "unit": "a unit", "": "a "} {
+		if got := A(noun); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}

@@ -129,8 +129,8 @@ func impactOfConfirm(tx *store.Tx, apps *applications, p *adminv1.ObjectKey) (*i
 		return nil, status.Errorf(codes.InvalidArgument, "%s: the cluster is missing: set --cluster, or confirm the held "+
 			"removals of the hub's own objects with nave confirm hub", key)
 	}
-	return nil, status.Errorf(codes.InvalidArgument, "removals of a %s are never held: confirm a cluster, an application "+
-		"of a cluster, or the hub", key.Kind)
+	return nil, status.Errorf(codes.InvalidArgument, "removals of %s are never held: confirm a cluster, an application "+
+		"of a cluster, or the hub", wording.A(key.Kind))
 }
 
 // heldOf returns the impact of the held removals of a cluster. If only is set, it is limited to that object.

@@ -179,7 +179,23 @@ func (i *impact) findUsers(keys []api.Key) error {
 	return nil
 }
 
-// composedOfOne reports whether a source names one of some Secrets, or reads one of some sources.
+// selectsOne reports whether a source selects one of some sources by its labels.
+func (i *impact) selectsOne(row store.Resource, selects *api.Selection, needed map[api.Key][]api.Key) bool {
+	if selects == nil {
+		return false
+	}
+	for _, keys := range needed {
+		for _, key := range keys {
+			if key.Cluster == row.Key.Cluster && key.Namespace == row.Key.Namespace && key.Kind == selects.Kind &&
+				selects.Has(key.Kind, i.rows[key].Object.Labels()) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// composedOfOne reports whether a source names one of some Secrets, or reads or selects one of some sources.
 func (i *impact) composedOfOne(_ *fold.Reader, row store.Resource, needed map[api.Key][]api.Key) (uses bool,
 	err error) {
 	view, err := row.Object.Source()
@@ -190,6 +206,9 @@ func (i *impact) composedOfOne(_ *fold.Reader, row store.Resource, needed map[ap
 		if needed[api.Key{Kind: api.SecretKind, Namespace: row.Key.Namespace, Name: r.Name}] != nil {
 			return true, nil
 		}
+	}
+	if i.selectsOne(row, view.Selects, needed) {
+		return true, nil
 	}
 	if !slices.ContainsFunc(view.Inputs, func(in api.SourceInput) bool { return needed[in.Key] != nil }) {
 		return false, nil

@@ -126,6 +126,24 @@ func TestImpact_of_sources(t *testing.T) {
 	}
 }
 
+// TestImpact_selected names the automations that select a policy, in its own namespace.
+func TestImpact_selected(t *testing.T) {
+	automation := func(namespace, name, selector string) string {
+		return fmt.Sprintf("---\napiVersion: image.toolkit.fluxcd.io/v1\nkind: ImageUpdateAutomation\n"+
+			"metadata: {namespace: %s, name: %s}\nspec: {interval: 1h, sourceRef: {kind: GitRepository, name: apps}, "+
+			"policySelector: %s, git: {commit: {author: {email: a@example.com}}}}\n", namespace, name, selector)
+	}
+	r := newRig(t)
+	r.apply(imagePolicy + automation("apps", "all", "{}") + automation("apps", "none", "{matchLabels: {a: b}}") +
+		automation("web", "other", "{}"))
+	m, err := r.Impact(t.Context(), &adminv1.ImpactRequest{Change: &adminv1.ImpactRequest_Delete{
+		Delete: fold.KeyMessage(policyKey)}})
+	must(t, err)
+	if got := outline(m); got != "ImagePolicy app; used by ImageUpdateAutomation apps/all" {
+		t.Errorf("got %q", got)
+	}
+}
+
 func TestImpact(t *testing.T) {
 	remove := func(kind, name string) *adminv1.ImpactRequest {
 		return &adminv1.ImpactRequest{Change: &adminv1.ImpactRequest_Delete{Delete: &adminv1.ObjectKey{Kind: kind,

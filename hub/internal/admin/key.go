@@ -10,6 +10,7 @@ import (
 	fold "github.com/navefleet/nave/hub/internal/status"
 	"github.com/navefleet/nave/hub/internal/store"
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
+	"github.com/navefleet/nave/shared/wording"
 )
 
 // readKey resolves the name of a kind, which may be short or plural, and sets the default namespace of namespaced
@@ -44,8 +45,8 @@ func readKind(word string) (api.Kind, error) {
 
 // notOfCluster returns the error for a kind that exists on the hub only.
 func notOfCluster(kind api.Kind) error {
-	return status.Errorf(codes.InvalidArgument, "a %s is an object of the hub, not of a cluster: leave out --cluster",
-		kind.Name)
+	return status.Errorf(codes.InvalidArgument, "%s is an object of the hub, not of a cluster: leave out --cluster",
+		wording.A(kind.Name))
 }
 
 // requireCluster returns NOT_FOUND if cluster names a cluster that does not exist. An empty list would mean that the

@@ -14,6 +14,7 @@ import (
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 	"github.com/navefleet/nave/shared/identity"
 	"github.com/navefleet/nave/shared/telemetry"
+	"github.com/navefleet/nave/shared/wording"
 )
 
 // previewTime limits the preview of one run, with the time until it is its turn.
@@ -56,8 +57,8 @@ func (s *Server) requireWriter(ctx context.Context, key api.Key) error {
 			return err
 		}
 		if view, err := row.Object.Source(); err != nil || !view.Writes {
-			return status.Errorf(codes.InvalidArgument, "a %s writes nothing to Git: only runs of an "+
-				"ImageUpdateAutomation have a preview", key.Kind)
+			return status.Errorf(codes.InvalidArgument, "%s writes nothing to Git: only runs of an "+
+				"ImageUpdateAutomation have a preview", wording.A(key.Kind))
 		}
 		return nil
 	})

@@ -13,6 +13,7 @@ import (
 	"github.com/navefleet/nave/hub/internal/store"
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 	"github.com/navefleet/nave/shared/condition"
+	"github.com/navefleet/nave/shared/wording"
 )
 
 // Reconcile implements adminv1.AdminServiceServer. With the source, Reconcile first asks for the source and waits until
@@ -180,7 +181,7 @@ func requireRow(tx *store.Tx, key api.Key) error {
 func sourceOf(tx *store.Tx, row store.Resource) (store.Resource, error) {
 	name, ok := row.Object.SourceReference()
 	if !ok {
-		return store.Resource{}, status.Errorf(codes.InvalidArgument, "a %s has no source", row.Key.Kind)
+		return store.Resource{}, status.Errorf(codes.InvalidArgument, "%s has no source", wording.A(row.Key.Kind))
 	}
 	source, err := fold.NewReader(tx).Source(row)
 	if err != nil || source != nil {

@@ -14,6 +14,7 @@ import (
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 	"github.com/navefleet/nave/shared/condition"
 	"github.com/navefleet/nave/shared/identity"
+	"github.com/navefleet/nave/shared/wording"
 )
 
 // Suspend implements adminv1.AdminServiceServer. The suspension is independent of spec.suspend in Git.
@@ -81,8 +82,8 @@ func (s *Server) suspension(ctx context.Context, p *adminv1.ObjectKey, verb stri
 		return err
 	}
 	if key.Role() == api.CredentialRole {
-		return status.Errorf(codes.InvalidArgument, "a %s cannot be suspended: clusters, fleets, sources and "+
-			"applications can", key.Kind)
+		return status.Errorf(codes.InvalidArgument, "%s cannot be suspended: clusters, fleets, sources and "+
+			"applications can", wording.A(key.Kind))
 	}
 	changed := false
 	err = s.update(ctx, func(tx *store.Tx) error {

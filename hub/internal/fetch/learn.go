@@ -289,6 +289,9 @@ func (s *scheduled) needsFetch(before, now *member) bool {
 
 // remove forgets an object that was deleted.
 func (l *Loop) remove(path string) {
+	if s := l.sources[l.keys[path]]; s != nil {
+		l.wakeSelectorsOf(s.members[path])
+	}
 	l.leave(path)
 	l.inputs.look(path, nil)
 	l.beside.remove(path)

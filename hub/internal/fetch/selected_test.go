@@ -148,6 +148,9 @@ func TestSelected(t *testing.T) {
 		h.wantWrites("after a change of the source", "a=a2 b=b2")
 		h.pass(time.Hour)
 		h.wantWrites("after the interval", "a=a2 b=b2")
+		h.update(func(tx *store.Tx) error { return store.Resources.Delete(tx, key("", "a").Path()) })
+		h.pass(time.Second)
+		h.wantWrites("without one that was deleted", "b=b2")
 	})
 }
 

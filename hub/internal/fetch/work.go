@@ -89,9 +89,12 @@ func (l *Loop) fetch(ctx context.Context, r source.Request, s *scheduled) (a art
 				return l.Fetcher.Fetch(ctx, r)
 			})
 	}
-	if err != nil {
+	switch {
+	case err != nil && s.view.ChoosesTag: // the text names the image, if the registry was asked for it at all
+		err = source.ExplainComposition(source.Conceal(err, r.Secrets))
+	case err != nil:
 		err = source.Explain(err, url, r.Secrets)
-	} else if !last.Equal(&a) {
+	case !last.Equal(&a):
 		a.FetchedAt = l.Now().Add(-time.Since(a.FetchedAt)).UTC().Round(0)
 	}
 	return a, err

@@ -22,9 +22,22 @@ func (f Facts) advice(reason string) string {
 	if reason == condition.DecryptionFailed && f.lacksDecryption() {
 		text = decryptionAdvice
 	}
+	field, input := f.input()
 	words := strings.NewReplacer("KIND", kind, "CONFIRM", f.confirmation(), "RELEASE", f.releasing(), "NAME", f.name(),
-		"CREDENTIALS", f.credentials())
+		"CREDENTIALS", f.credentials(), "FIELD", field, "INPUT", input)
 	return words.Replace(text)
+}
+
+// input returns the field in which the object names the source that it needs, and the name of that source in a command,
+// with its flags.
+func (f Facts) input() (field, name string) {
+	if f.role() == api.SourceRole {
+		if view, err := f.Resource.Object.Source(); err == nil && len(view.Inputs) > 0 {
+			in := view.Inputs[0]
+			return in.Field, in.Key.Name + FlagsOf(in.Key.In(f.Resource.Key.Cluster))
+		}
+	}
+	return "spec.sourceRef", "NAME"
 }
 
 // credentials names the Secret with which a source asks its server. A source that asks the server of its input does so
@@ -76,7 +89,8 @@ func (f Facts) confirmation() string {
 
 // advices has the advice for each reason of shared/condition; api.Kind has that of the other reasons. KIND stands for
 // the kind of the object, CONFIRM for the command that confirms its held removals, RELEASE for the command that ends
-// the pin of its cluster, CREDENTIALS for what names the Secret of a source.
+// the pin of its cluster, CREDENTIALS for what names the Secret of a source, FIELD and INPUT for the source that the
+// object needs: the field that names it, and its name.
 var advices = map[string]string{
 	// of the hub
 	condition.BuildFailed: "Correct the files in Git; nave build shows the same error without a push, unless it is in " +
@@ -93,7 +107,7 @@ var advices = map[string]string{
 	condition.PathNotFound:   "Correct spec.path, or push the files it names. Until then the cluster keeps what it has",
 	condition.ArtifactFailed: "Fix the source first: nave describe shows the error of its last attempt",
 	condition.SourceNotReady: "If the source exists, correct what its own message says; else create it, or correct " +
-		"spec.sourceRef. A source that is new is fetched within moments",
+		"FIELD. A source that is new is fetched within moments",
 	condition.SourceUnstable:     "Keep the source out of what is rendered from it, or give one of the two another name",
 	condition.GraphUnstable:      "Let one of the named objects come from an object that the others cannot change",
 	condition.AccessDenied:       "Do what the message says, or let an operator allow it: see docs/tenancy.md",

@@ -86,3 +86,18 @@ func TestExcluded(t *testing.T) {
 		t.Errorf("the status has %v", status)
 	}
 }
+
+// TestAdvice_policy names the ImageRepository of an ImagePolicy, and the field that names it.
+func TestAdvice_policy(t *testing.T) {
+	key := api.Key{Cluster: "a", Kind: api.ImagePolicyKind, Namespace: "apps", Name: "app"}
+	f := Facts{Resource: store.Resource{Key: key, Object: api.StoredObject(key, []byte(
+		`{"metadata":{"namespace":"apps"},"spec":{"imageRepositoryRef":{"name":"tags"},"policy":{"semver":{"range":"*"}}}}`))}}
+	for reason, want := range map[string]string{
+		api.PolicyFailed:         "nave reconcile image repository tags -n apps --cluster a reads the tags again",
+		condition.SourceNotReady: "or correct spec.imageRepositoryRef",
+	} {
+		if got := f.advice(reason); !strings.Contains(got, want) {
+			t.Errorf("%s: %q lacks %q", reason, got, want)
+		}
+	}
+}
