@@ -175,8 +175,9 @@ func (s *Server) form(p *PullRequest) map[string]any {
 	}
 	return map[string]any{
 		"number": p.Number, "title": p.Title, "body": p.Body, "state": state, "merged_at": merged, "draft": p.Draft,
-		"html_url": fmt.Sprintf("%s/%s/pull/%d", s.http.URL, s.name, p.Number), "base": map[string]any{"ref": p.Base},
-		"head": map[string]any{"ref": p.Head, "repo": map[string]any{"full_name": s.name}},
+		"html_url": fmt.Sprintf("%s/%s/pull/%d", s.http.URL, s.name, p.Number),
+		"base":     map[string]any{"ref": p.Base, "repo": map[string]any{"full_name": s.name}},
+		"head":     map[string]any{"ref": p.Head, "repo": map[string]any{"full_name": s.name}},
 	}
 }
 

@@ -59,7 +59,7 @@ func TestFetch_cluster(t *testing.T) {
 // TestWrites_elsewhere has Writers that have pushed: one that pushes to another branch than its source reads answers
 // the next commit of its source at once, and one that pushes to the same branch does so at its interval.
 func TestWrites_elsewhere(t *testing.T) {
-	for branch, isAwake := range map[string]bool{"images/a@b": true, "main": false} {
+	for branch, isAwake := range map[string]bool{"images/a@b": true, "main": false, "refs/heads/main": false} {
 		play(t, func(h *hub) {
 			h.remote.set(url, "main@sha1:1", nil)
 			h.remote.set("", branch+"@sha1:1", nil)

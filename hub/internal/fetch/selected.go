@@ -141,8 +141,8 @@ func isSameBranch(a, b *artifact.Artifact) bool {
 	if a == nil || b == nil {
 		return true
 	}
-	ofA, _, hasA := strings.Cut(a.Revision, "@")
-	ofB, _, hasB := strings.Cut(b.Revision, "@")
+	ofA, _, hasA := strings.Cut(strings.TrimPrefix(a.Revision, "refs/heads/"), "@")
+	ofB, _, hasB := strings.Cut(strings.TrimPrefix(b.Revision, "refs/heads/"), "@")
 	return !hasA || !hasB || ofA == ofB
 }
 

@@ -57,7 +57,7 @@ func (b bitbucket) List(ctx context.Context, s Search) (all []PullRequest, err e
 		query.Set("page", strconv.Itoa(page))
 		err := b.get(ctx, "pullrequests", query, &found)
 		for _, p := range found.Values {
-			if s.wants(p.request()) && isSame(p.Source.Repository.Name, b.owner+"/"+b.name) {
+			if s.wants(p.request()) && isSame(p.Source.Repository.Name, p.Destination.Repository.Name) {
 				all = append(all, p.request())
 			}
 		}

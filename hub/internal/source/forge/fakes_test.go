@@ -196,7 +196,7 @@ var dialects = map[string]dialect{
 }
 
 func githubForm(p *pull) any {
-	owner := "group"
+	owner := "now" // after it was renamed
 	if p.fork {
 		owner = "stranger"
 	}
@@ -206,7 +206,7 @@ func githubForm(p *pull) any {
 	}
 	return map[string]any{"merged_at": merged, "number": p.id, "node_id": "N" + strconv.Itoa(p.id), "title": p.title,
 		"body":     p.body,
-		"html_url": fmt.Sprintf("https://page/%d", p.id), "base": map[string]any{"ref": p.base},
+		"html_url": fmt.Sprintf("https://page/%d", p.id), "base": map[string]any{"ref": p.base, "repo": map[string]any{"full_name": "now/app"}},
 		"head": map[string]any{"ref": p.head, "repo": map[string]any{"full_name": owner + "/app"}}}
 }
 
@@ -336,7 +336,7 @@ func routesOfGitLab(s *server) {
 func routesOfBitbucket(s *server) {
 	s.hidesMerged = true
 	form := func(p *pull) any {
-		owner := "group"
+		owner := "now" // after it was renamed
 		if p.fork {
 			owner = "stranger"
 		}
@@ -345,7 +345,7 @@ func routesOfBitbucket(s *server) {
 				"repository": map[string]any{"full_name": owner + "/app"}}
 		}
 		return map[string]any{"id": p.id, "title": p.title, "description": p.body, "source": branch(p.head, owner),
-			"destination": branch(p.base, "group"),
+			"destination": branch(p.base, "now"),
 			"links":       map[string]any{"html": map[string]any{"href": fmt.Sprintf("https://page/%d", p.id)}}}
 	}
 	const all = "/2.0/repositories/group/app/pullrequests"

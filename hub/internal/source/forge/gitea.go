@@ -22,7 +22,7 @@ const workPrefix = "WIP: "
 
 // List implements Forge. The server cannot choose by the branches, and its fields are named after GitHub's.
 func (g gitea) List(ctx context.Context, s Search) (all []PullRequest, err error) {
-	return listGitHubLike(ctx, g.rest, g.location, s, "limit", url.Values{"state": s.state("open", "closed")})
+	return listGitHubLike(ctx, g.rest, s, "limit", url.Values{"state": s.state("open", "closed")})
 }
 
 // Create implements Forge.

@@ -39,9 +39,16 @@ type githubPull struct {
 		} `json:"repo"`
 	} `json:"head"`
 	Base struct {
-		Ref string `json:"ref"`
+		Ref        string `json:"ref"`
+		Repository struct {
+			Name string `json:"full_name"`
+		} `json:"repo"`
 	} `json:"base"`
 }
+
+// isFork reports whether the request is from another repository. The names are those that the repository has now: a
+// server still knows it by an older one.
+func (p githubPull) isFork() bool { return !isSame(p.Head.Repository.Name, p.Base.Repository.Name) }
 
 func (p githubPull) request() PullRequest {
 	return PullRequest{ID: p.Number, node: p.Node, URL: p.URL, Head: p.Head.Ref, Base: p.Base.Ref, Title: p.Title,
@@ -54,17 +61,17 @@ func (g github) List(ctx context.Context, s Search) (all []PullRequest, err erro
 	if s.Head != "" {
 		query.Set("head", g.owner+":"+s.Head)
 	}
-	return listGitHubLike(ctx, g.rest, g.location, s, "per_page", query)
+	return listGitHubLike(ctx, g.rest, s, "per_page", query)
 }
 
 // listGitHubLike returns requests from GitHub or Gitea.
-func listGitHubLike(ctx context.Context, r rest, at location, s Search, size string, query url.Values) (
-	all []PullRequest, err error) {
+func listGitHubLike(ctx context.Context, r rest, s Search, size string, query url.Values) (all []PullRequest,
+	err error) {
 	err = r.numbered(ctx, "pulls", size, query, func(text json.RawMessage) (int, error) {
 		var found []githubPull
 		err := json.Unmarshal(text, &found)
 		for _, p := range found {
-			if isSame(p.Head.Repository.Name, at.owner+"/"+at.name) && s.wants(p.request()) && p.Merged == "" {
+			if !p.isFork() && s.wants(p.request()) && p.Merged == "" {
 				all = append(all, p.request())
 			}
 		}

@@ -71,8 +71,8 @@ func (q *Requests) find(head string) int {
 
 // Sync makes the open requests, as far as they belong to the owner, what the proposals say. A proposal is a request by
 // its head: one that somebody else has opened for the head is left as it is. A request of the owner that no proposal is
-// for is closed, and a comment says why, unless what it is for is kept. If some fail, the others are still carried out,
-// but not if the server asks to wait or does not answer.
+// for is closed, and a comment says why, unless what it is for is kept, or is proposed in vain. If some fail, the
+// others are still carried out, but not if the server asks to wait or does not answer.
 func (q *Requests) Sync(ctx context.Context, proposals []Proposal, keep ...string) (results []Result, err error) {
 	var errs []error
 	var heads []string
@@ -86,6 +86,7 @@ func (q *Requests) Sync(ctx context.Context, proposals []Proposal, keep ...strin
 		}
 		if err != nil {
 			errs = append(errs, err)
+			keep = append(keep, p.For) // until there is another one in its place
 			continue
 		}
 		results = append(results, r)

@@ -112,6 +112,19 @@ func TestSync_superseded(t *testing.T) {
 	})
 }
 
+// TestSync_vain keeps the request that another one should have superseded, if that one cannot be opened.
+func TestSync_vain(t *testing.T) {
+	s, f := newServer(t, GitHub)
+	p := proposal("app-1", "Update app", "to 1")
+	p.For = "app"
+	mustSync(t, f, []Proposal{p}, "opened app-1")
+	s.fail["POST /api/v3/repos/group/app/pulls"] = http.StatusUnprocessableEntity
+	p.Head = "app-2"
+	if results, err := sync(t, f, p); err == nil || len(results) > 0 || s.get(1).closed {
+		t.Errorf("got %q, %v, and the request is closed: %v", actions(results), err, s.get(1).closed)
+	}
+}
+
 // TestSync_strangers touches no request of somebody else: of a person, of another automation, from a fork, into another
 // branch.
 func TestSync_strangers(t *testing.T) {

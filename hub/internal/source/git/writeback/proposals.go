@@ -93,6 +93,9 @@ func (j *job) only(name string, files []changedFile) (c change, err error) {
 	}
 	one.ByName[name] = j.policies.ByName[name]
 	for _, f := range files {
+		if !slices.Contains(policiesOf([]changedFile{f}), name) {
+			continue
+		}
 		updated := image.Update(f.old, one)
 		if len(updated.Changes) > 0 {
 			c.files = append(c.files, changedFile{f.path, f.old, updated.Content, updated.Changes})

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/source"
@@ -126,8 +127,17 @@ func (j *job) client(at *url.URL) (*http.Client, error) {
 	return r.HTTP(at)
 }
 
-// find lists the open requests. An error does not keep a run from pushing.
-func (v *review) find(ctx context.Context) { v.open, v.err = forge.Find(ctx, v.forge, v.owner, v.base) }
+// findPart is which part of the time of a run the server has to list the open requests.
+const findPart = 3
+
+// find lists the open requests, before a run that may take so long. An error, or a slow server, does not keep a run
+// from pushing.
+func (v *review) find(ctx context.Context, ofRun time.Duration) {
+	limit := ofRun / findPart
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("%w: %s", source.ErrTimeout, limit))
+	defer cancel()
+	v.open, v.err = forge.Find(ctx, v.forge, v.owner, v.base)
+}
 
 // proposal returns the request for a change. text is the message of its commit.
 func (j *job) proposal(c change, text string) (forge.Proposal, error) {

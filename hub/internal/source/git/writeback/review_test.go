@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/navefleet/nave/e2e/forgetest"
 	"github.com/navefleet/nave/e2e/gittest"
@@ -185,27 +186,30 @@ func TestReview_broken(t *testing.T) {
 		}
 	}
 	for name, c := range map[string]struct {
-		answer http.HandlerFunc
-		want   error
+		answer  http.HandlerFunc
+		timeout time.Duration
+		want    error
 	}{
-		"credentials": {fail(401), source.ErrAuthentication},
-		"forbidden":   {fail(403), source.ErrAuthentication},
-		"missing":     {fail(404), source.ErrRepositoryNotFound},
-		"invalid":     {fail(422), source.ErrDeclined},
-		"busy":        {fail(429, "Retry-After", "30"), source.ErrUnreachable},
-		"broken":      {fail(502), source.ErrUnreachable},
-		"redirect":    {fail(302, "Location", "https://elsewhere.invalid/"), source.ErrUnreachable},
-		"closed":      {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, source.ErrUnreachable},
+		"credentials": {fail(401), 0, source.ErrAuthentication},
+		"forbidden":   {fail(403), 0, source.ErrAuthentication},
+		"missing":     {fail(404), 0, source.ErrRepositoryNotFound},
+		"invalid":     {fail(422), 0, source.ErrDeclined},
+		"busy":        {fail(429, "Retry-After", "30"), 0, source.ErrUnreachable},
+		"broken":      {fail(502), 0, source.ErrUnreachable},
+		"redirect":    {fail(302, "Location", "https://elsewhere.invalid/"), 0, source.ErrUnreachable},
+		"closed":      {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, 0, source.ErrUnreachable},
+		"silent": {func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, 6 * time.Second,
+			source.ErrTimeout},
 		"huge": {func(rw http.ResponseWriter, _ *http.Request) {
 			_, _ = rw.Write([]byte(strings.Repeat(" ", 9<<20)))
-		}, artifact.ErrLimit},
+		}, 0, artifact.ErrLimit},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w, server := newReview(t, false)
 			w.commit(map[string]string{"web.yaml": deployment("org/web:1")})
 			w.policies["web"] = "org/web:2"
 			server.Break(c.answer)
-			_, err := w.run()
+			_, err := w.ask(source.Request{Timeout: c.timeout})
 			if !errors.Is(err, c.want) || !strings.Contains(err.Error(), "pushed commit '") ||
 				!strings.Contains(err.Error(), "a pull request is missing") {
 				t.Errorf("got %v, want %v", err, c.want)

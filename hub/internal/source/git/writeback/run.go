@@ -103,7 +103,7 @@ func (j *job) request() source.Request {
 // run changes and pushes the files, and proposes the changes.
 func (f *Fetcher) run(ctx context.Context, j *job) (run Run, err error) {
 	if j.review != nil {
-		j.review.find(ctx)
+		j.review.find(ctx, j.TimeLimit())
 	}
 	err = f.change(ctx, j, &run)
 	switch {
