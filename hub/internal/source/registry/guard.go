@@ -45,7 +45,7 @@ func (g *guard) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	if res.Request.URL.Host == g.origin.Host {
+	if res.Request.URL.Host == g.origin.Host || g.isForToken(r) {
 		if busy := source.NewBusyError(res, g.origin, time.Now()); busy != nil {
 			return nil, errors.Join(busy, res.Body.Close())
 		}
@@ -54,6 +54,11 @@ func (g *guard) RoundTrip(r *http.Request) (*http.Response, error) {
 		res.Body = bounded{artifact.Bound(res.Body, maxAnswer, "an answer of the registry"), res.Body}
 	}
 	return res, nil
+}
+
+// isForToken reports whether a request asks a server of the registry for a token. Such servers count requests, too.
+func (g *guard) isForToken(r *http.Request) bool {
+	return r.URL.Host != g.origin.Host && g.mayHoldCredentials(r.URL.Hostname())
 }
 
 // refuse returns the error of a request that is not sent.
