@@ -241,7 +241,7 @@ func (h *Hub) fetcher() (source.Fetcher, error) {
 
 // plugins returns a function that gets credentials from the credential provider plugins. If none are configured,
 // plugins returns nil.
-func (h *Hub) plugins() (func(context.Context, string) (source.Secret, error), error) {
+func (h *Hub) plugins() (func(context.Context, string, bool) (source.Secret, error), error) {
 	c := h.config
 	if c.CredentialProviderConfig == "" {
 		return nil, nil

@@ -317,7 +317,7 @@ func TestChart_plugin(t *testing.T) {
 	fetcher := asked{make(chan source.Request, 9)}
 	c, _ := startCharts(t, func(f *fetch.Config) {
 		f.Fetcher = fetcher
-		f.Plugins = func(_ context.Context, url string) (source.Secret, error) {
+		f.Plugins = func(_ context.Context, url string, _ bool) (source.Secret, error) {
 			return source.Secret{"for": []byte(url)}, nil
 		}
 	})

@@ -45,8 +45,9 @@ type Config struct {
 	RemoteBaseHosts []string
 	// NoCrossNamespaceRefs refuses sources that read one of another namespace.
 	NoCrossNamespaceRefs bool
-	// Plugins returns the credentials for a URL by the credential provider plugins; nil: there are none.
-	Plugins func(ctx context.Context, url string) (source.Secret, error)
+	// Plugins returns the credentials for a URL by the credential provider plugins; nil: there are none. anew: the server
+	// refused the last ones.
+	Plugins func(ctx context.Context, url string, anew bool) (source.Secret, error)
 	// DockerHelpers returns the credentials for a server by a credential helper of Docker; nil: there are none.
 	DockerHelpers func(ctx context.Context, name, server string) (source.DockerConfig, error)
 

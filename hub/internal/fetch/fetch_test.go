@@ -177,7 +177,7 @@ type hub struct {
 	now     func() time.Time // of the loop; nil: time.Now
 	stop    func()
 	loop    *fetch.Loop
-	plugins func(context.Context, string) (source.Secret, error)
+	plugins func(context.Context, string, bool) (source.Secret, error)
 	docker  func(ctx context.Context, name, server string) (source.DockerConfig, error)
 	metrics *prometheus.Registry // of the loop
 }

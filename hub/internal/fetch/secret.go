@@ -137,7 +137,7 @@ func (s secret) addressField() string {
 
 // pluginCredentials returns the credentials that a plugin of the hub gives. A plugin acts with the identity of the hub,
 // so only the operators' own sources may use one.
-func (l *Loop) pluginCredentials(ctx context.Context, by server) (source.Secret, error) {
+func (l *Loop) pluginCredentials(ctx context.Context, by server, anew bool) (source.Secret, error) {
 	switch {
 	case by.bound:
 		return nil, fmt.Errorf("%w: spec.provider uses the cloud identity of the hub, which only the hub's own sources may "+
@@ -146,8 +146,11 @@ func (l *Loop) pluginCredentials(ctx context.Context, by server) (source.Secret,
 		return nil, fmt.Errorf("%w: spec.provider needs a credential provider plugin, and the hub has none; start it with "+
 			"--credential-provider-config, or name a Secret in spec.secretRef", source.ErrAuthentication)
 	}
-	return l.Plugins(ctx, by.view.URL)
+	return l.Plugins(ctx, by.view.URL, anew)
 }
+
+// isRefused reports whether the server refused the credentials of the last fetch.
+func (s *scheduled) isRefused() bool { return s.row.Reason == source.Reason(source.ErrAuthentication, "") }
 
 // completed returns the data of a Secret with the credentials that a credential helper gives, if the Secret's Docker
 // configuration names one for the registry of a URL instead of having credentials. A helper acts with the identity of
@@ -182,7 +185,7 @@ func (l *Loop) servers(ctx context.Context, s *scheduled) (found []source.Server
 		server := source.Server{Object: by.upstream}
 		server.Secrets, server.Bindings, err = l.credentials(ctx, by.view.URL, by.secrets)
 		if err == nil && by.view.Provider == api.RegistryPlugin {
-			server.Secrets["spec.secretRef"], err = l.pluginCredentials(ctx, by)
+			server.Secrets["spec.secretRef"], err = l.pluginCredentials(ctx, by, s.isRefused())
 		}
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", by.upstream.Key.Local(), err)

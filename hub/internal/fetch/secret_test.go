@@ -187,13 +187,13 @@ func TestSecret_concealed(t *testing.T) {
 // TestPlugin has sources whose credentials a plugin of the hub gives.
 func TestPlugin(t *testing.T) {
 	cloud := func(_ *store.Resource, spec map[string]any) { spec["provider"] = "aws" }
-	plugin := func(_ context.Context, asked string) (source.Secret, error) {
+	plugin := func(_ context.Context, asked string, _ bool) (source.Secret, error) {
 		return source.Secret{"username": []byte("u"), "password": []byte("for " + asked)}, nil
 	}
 	for name, c := range map[string]struct {
 		cluster string
 		options []option
-		plugins func(context.Context, string) (source.Secret, error)
+		plugins func(context.Context, string, bool) (source.Secret, error)
 		want    string // the password; empty: refused
 		reason  string
 		told    string
@@ -217,6 +217,27 @@ func TestPlugin(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestPlugin_anew asks a plugin for other credentials after the server has refused the last ones.
+func TestPlugin_anew(t *testing.T) {
+	play(t, func(h *hub) {
+		h.stop()
+		var asked []bool
+		h.plugins = func(_ context.Context, _ string, anew bool) (source.Secret, error) {
+			asked = append(asked, anew)
+			return source.Secret{"username": []byte("u"), "password": []byte("p")}, nil
+		}
+		h.start()
+		h.remote.set(url, "", source.ErrAuthentication)
+		h.put(api.Key{Kind: api.OCIRepositoryKind, Namespace: "team", Name: "x"},
+			func(_ *store.Resource, spec map[string]any) { spec["provider"] = "aws" })
+		h.remote.set(url, "one", nil)
+		h.pass(5 * time.Minute)
+		if len(asked) < 3 || asked[0] || !asked[1] || asked[2] {
+			t.Errorf("asked anew: %v", asked)
+		}
+	})
 }
 
 // TestDockerHelper runs the credential helper that the Secret of an operator's source names, and none for anybody else.

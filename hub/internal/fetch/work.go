@@ -78,7 +78,7 @@ func (l *Loop) fetch(ctx context.Context, r source.Request, s *scheduled) (a art
 	switch provider := s.server.view.Provider; {
 	case err != nil || provider == "":
 	case provider == api.RegistryPlugin:
-		r.Secrets["spec.secretRef"], err = l.pluginCredentials(ctx, s.server)
+		r.Secrets["spec.secretRef"], err = l.pluginCredentials(ctx, s.server, s.isRefused())
 	default:
 		r.Secrets[source.ProviderField], err = l.assist(ctx, s)
 	}

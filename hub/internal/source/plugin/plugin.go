@@ -102,16 +102,23 @@ func (p provider) check(dir string) error {
 	return err
 }
 
-// Credentials returns the credentials for an image, which is host/path, as a Secret with a Docker configuration. Errors
-// are source.ErrAuthentication.
-func (p *Plugins) Credentials(ctx context.Context, image string) (source.Secret, error) {
-	image = strings.TrimPrefix(image, "oci://")
+// Credentials returns the credentials for an image, which is host/path or a URL, as a Secret with a Docker
+// configuration. anew: the server refused the last ones, so what is kept is not returned. Errors are
+// source.ErrAuthentication.
+func (p *Plugins) Credentials(ctx context.Context, image string, anew bool) (source.Secret, error) {
+	if _, address, isURL := strings.Cut(image, "://"); isURL {
+		image = address
+	}
 	host, repository, _ := strings.Cut(image, "/")
 	for _, provider := range p.providers {
 		if !provider.matches(host, repository) {
 			continue
 		}
-		config, err := p.ask(ctx, provider, image, host)
+		config, known := p.kept(provider.Name, image, host)
+		var err error
+		if !known || anew {
+			config, err = p.ask(ctx, provider, image, host)
+		}
 		if err != nil {
 			return nil, fmt.Errorf("%w: credential provider %s: %w", source.ErrAuthentication, provider.Name, err)
 		}
@@ -132,13 +139,18 @@ func (p provider) matches(host, repository string) bool {
 	return ok
 }
 
-// ask returns the answer of a program, which may be one that it gave before.
-func (p *Plugins) ask(ctx context.Context, provider provider, image, host string) (source.DockerConfig, error) {
+// kept returns an answer that a program gave before, as long as it may be kept.
+func (p *Plugins) kept(program, image, host string) (source.DockerConfig, bool) {
 	for _, scope := range []string{image, host, ""} {
-		if a, ok := p.known(provider.Name + " " + scope); ok {
-			return a, nil
+		if a, ok := p.known(program + " " + scope); ok {
+			return a, true
 		}
 	}
+	return nil, false
+}
+
+// ask returns the answer of a program, and keeps it as long as the program says.
+func (p *Plugins) ask(ctx context.Context, provider provider, image, host string) (source.DockerConfig, error) {
 	r, err := p.run(ctx, provider, image)
 	if err != nil {
 		return nil, err

@@ -69,7 +69,7 @@ func TestCredentials(t *testing.T) {
 	now := time.Now()
 	p.now = func() time.Time { return now }
 	for range 2 {
-		secret, err := p.Credentials(t.Context(), "oci://"+image)
+		secret, err := p.Credentials(t.Context(), "oci://"+image, false)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -85,10 +85,16 @@ func TestCredentials(t *testing.T) {
 		t.Errorf("%d runs for one registry", n)
 	}
 	now = now.Add(time.Hour)
-	if _, err := p.Credentials(t.Context(), image); err != nil || runs(t, dir, "ecr") != 2 {
+	if _, err := p.Credentials(t.Context(), image, false); err != nil || runs(t, dir, "ecr") != 2 {
 		t.Errorf("after an hour: %d runs, %v", runs(t, dir, "ecr"), err)
 	}
-	if _, err := p.Credentials(t.Context(), "ghcr.io/fleet"); !errors.Is(err, source.ErrAuthentication) ||
+	if _, err := p.Credentials(t.Context(), "http://"+image, true); err != nil || runs(t, dir, "ecr") != 3 {
+		t.Errorf("after the server refused them: %d runs, %v", runs(t, dir, "ecr"), err)
+	}
+	if _, err := p.Credentials(t.Context(), image, false); err != nil || runs(t, dir, "ecr") != 3 {
+		t.Errorf("the new ones are not kept: %d runs, %v", runs(t, dir, "ecr"), err)
+	}
+	if _, err := p.Credentials(t.Context(), "ghcr.io/fleet", false); !errors.Is(err, source.ErrAuthentication) ||
 		!strings.Contains(err.Error(), "spec.secretRef") {
 		t.Errorf("another registry: %v", err)
 	}
@@ -107,7 +113,7 @@ func TestCredentials_errors(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			_, err = p.Credentials(t.Context(), image)
+			_, err = p.Credentials(t.Context(), image, false)
 			if !errors.Is(err, source.ErrAuthentication) || !strings.Contains(fmt.Sprint(err), c.word) ||
 				strings.Contains(err.Error(), "canary") {
 				t.Errorf("got %v, want %q", err, c.word)
