@@ -150,7 +150,9 @@ func (l *Loop) pluginCredentials(ctx context.Context, by server, anew bool) (sou
 }
 
 // isRefused reports whether the server refused the credentials of the last fetch.
-func (s *scheduled) isRefused() bool { return s.row.Reason == source.Reason(source.ErrAuthentication, "") }
+func (s *scheduled) isRefused() bool {
+	return s.row.Reason == source.Reason(source.ErrAuthentication, "")
+}
 
 // completed returns the data of a Secret with the credentials that a credential helper gives, if the Secret's Docker
 // configuration names one for the registry of a URL instead of having credentials. A helper acts with the identity of

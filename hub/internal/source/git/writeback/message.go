@@ -127,9 +127,18 @@ func functions() template.FuncMap {
 		}
 		return repeat(n, text), nil
 	}
+	for _, name := range []string{"indent", "nindent"} {
+		indent := all[name].(func(int, string) string)
+		all[name] = func(n int, text string) (string, error) {
+			if n > maxRepeat || n*(1+strings.Count(text, "\n")) > maxCommitText {
+				return "", fmt.Errorf("%s makes more than %s", name, artifact.FormatSize(maxCommitText))
+			}
+			return indent(n, text), nil
+		}
+	}
 	until := all["untilStep"].(func(int, int, int) []int)
 	all["untilStep"] = func(start, stop, step int) ([]int, error) {
-		if step == 0 || (stop-start)/step > maxRepeat {
+		if step == 0 || (float64(stop)-float64(start))/float64(step) > maxRepeat { // integers overflow
 			return nil, fmt.Errorf("more than %d steps", maxRepeat)
 		}
 		return until(start, stop, step), nil

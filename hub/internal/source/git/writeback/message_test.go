@@ -39,6 +39,7 @@ func TestMessage(t *testing.T) {
 				"- CronJob shop/night\n  web:1 -> web:2 (shop:web)\n",
 		},
 		"changes": {"{{ range .Changed.Changes }}{{ .Setter }} {{ end }}", "shop:web shop:web:tag "},
+		"indent":  {"{{ indent 2 \"x\" }}{{ nindent 1 \"y\" }}", "  x\n y"},
 		"until":   {"{{ range until 3 }}{{ . }}{{ end }}{{ repeat 2 \"x\" }}", "012xx"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -61,6 +62,9 @@ func TestMessage_refused(t *testing.T) {
 		"repeat":         {`{{ repeat 1000000000 "x" }}`, "repeat makes more than"},
 		"until":          {`{{ until 1000000000 }}`, "steps"},
 		"steps":          {`{{ untilStep 0 1000000000 1 }}`, "steps"},
+		"overflow":       {`{{ untilStep -9000000000000000000 9000000000000000000 1 }}`, "steps"},
+		"indent":         {`{{ indent 1000000000 "x" }}`, "indent makes more than 64 KiB"},
+		"nindent":        {`{{ nindent 9000 "x\nx\nx\nx\nx\nx\nx\nx\nx" }}`, "nindent makes more than"},
 		"no_step":        {`{{ untilStep 0 5 0 }}`, "steps"},
 		"environment":    {`{{ env "HOME" }}`, `"env" not defined`},
 		"time":           {`{{ now }}`, `"now" not defined`},

@@ -100,8 +100,8 @@ func (w *world) preview() (source.Preview, error) {
 func (w *world) ask(like source.Request) (artifact.Artifact, error) {
 	w.Helper()
 	r := source.Request{
-		Preview: like.Preview,
-		Object:  w.object(api.ImageUpdateAutomationKind, w.name, w.spec),
+		Preview: like.Preview, Timeout: like.Timeout,
+		Object: w.object(api.ImageUpdateAutomationKind, w.name, w.spec),
 		Upstream: w.object(api.GitRepositoryKind, "fleet", map[string]any{
 			"url": w.repo.URL(), "ref": map[string]any{"branch": "main"}}),
 		Network: dial.Policy{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}, Secrets: w.secrets,
