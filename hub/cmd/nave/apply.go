@@ -39,7 +39,14 @@ func newApplyCommand(s *session) *cobra.Command {
 			}
 			request := &adminv1.ApplyRequest{Manifest: requests[0].GetManifest(), Files: requests[0].GetFiles(), DryRun: true}
 			if dryRun {
-				return apply(cmd.Context(), cmd.OutOrStdout(), client, request)
+				if err := apply(cmd.Context(), cmd.OutOrStdout(), client, request); err != nil {
+					return err
+				}
+				change := &adminv1.ImpactRequest{Change: &adminv1.ImpactRequest_Apply{Apply: request.GetManifest()},
+					Files: request.GetFiles()}
+				impact, err := client.Impact(cmd.Context(), change)
+				agreed.announce(cmd, impact, change)
+				return err
 			}
 			if _, err := client.Apply(cmd.Context(), request); err != nil { // before the operator agrees to what it removes
 				return err

@@ -112,8 +112,10 @@ func applyAll(cmd *cobra.Command, client adminv1.AdminServiceClient, requests []
 	if err != nil {
 		return err
 	}
-	if !dryRun {
-		change := &adminv1.ImpactRequest{Change: &adminv1.ImpactRequest_Apply{}}
+	change := &adminv1.ImpactRequest{Change: &adminv1.ImpactRequest_Apply{}}
+	if dryRun {
+		agreed.announce(cmd, answer.GetImpact(), change)
+	} else {
 		if err := agreed.toImpact(cmd, answer.GetImpact(), change); err != nil {
 			return err
 		}

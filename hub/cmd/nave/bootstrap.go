@@ -30,8 +30,9 @@ func newBootstrapCommand(s *session) *cobra.Command {
 	var r root
 	var agreed agreement
 	cmd := &cobra.Command{
-		Use:   "bootstrap --url URL --path PATH",
-		Short: "Give the hub a root of its own in Git: the clusters, fleets and sources found there are its state",
+		SuggestFor: []string{"install"}, // flux's
+		Use:        "bootstrap --url URL --path PATH",
+		Short:      "Give the hub a root of its own in Git: the clusters, fleets and sources found there are its state",
 		Example: "  nave bootstrap --url https://git.example.com/fleet --branch main --path hub\n" +
 			"  nave bootstrap --url ssh://git@git.example.com/fleet --path hub --private-key-file id_ed25519 " +
 			"--known-hosts-file known_hosts",

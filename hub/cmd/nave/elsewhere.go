@@ -80,8 +80,8 @@ func elsewhere(ctx context.Context, client adminv1.AdminServiceClient, key *admi
 	}
 	switch {
 	case len(clusters) > 0 && key.GetCluster() == "":
-		err = fmt.Errorf("%s does not exist in the hub, but in clusters: set --cluster to %s", show(key),
-			wording.List(clusters, len(clusters), 5))
+		err = fmt.Errorf("%s does not exist in the hub, but on %s: name a cluster with --cluster", show(key),
+			oneLine(wording.List(clusters, len(clusters), 5)))
 	case len(found) > 0:
 		err = fmt.Errorf("%s does not exist; there is one in %s", show(key), listPlaces(found))
 	case missingObject(err) != nil:

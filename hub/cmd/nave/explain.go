@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/navefleet/nave/hub/api"
@@ -59,6 +61,14 @@ func askExplain(ctx context.Context, client adminv1.AdminServiceClient, p *print
 			fmt.Fprintln(p.out, noClusters)
 		}
 		if none || err != nil {
+			return err
+		}
+	}
+	if len(answer.GetClusters()) > 0 {
+		switch _, err := client.Get(ctx, &adminv1.GetRequest{Key: key}); {
+		case err == nil:
+			answer.Clusters = append([]string{"the hub"}, answer.Clusters...)
+		case status.Code(err) != codes.NotFound:
 			return err
 		}
 	}
@@ -131,7 +141,7 @@ func isWanted(e *adminv1.Explanation) bool {
 // notFound is the exit code if the named object does not exist.
 const notFound = 4
 
-// printClusters prints which clusters have the object that was named without a cluster.
+// printClusters prints which clusters, and whether the hub, have the object that was named without a cluster.
 func printClusters(out io.Writer, key *adminv1.ObjectKey, clusters []string) {
 	if len(clusters) == 0 {
 		return

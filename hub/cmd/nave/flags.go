@@ -94,7 +94,18 @@ func withUsage(cmd *cobra.Command, err error) error {
 	if err == nil || errors.Is(err, pflag.ErrHelp) {
 		return err
 	}
+	for flag, instead := range fluxFlags {
+		if strings.HasSuffix(err.Error(), "unknown flag: "+flag) {
+			err = fmt.Errorf("%w: %s", err, instead)
+		}
+	}
 	return fmt.Errorf("%w; usage: %s", err, cmd.UseLine())
+}
+
+// fluxFlags are flags of flux that nave does not have, with what to write instead.
+var fluxFlags = map[string]string{
+	"--no-header":       "write --no-headers",
+	"--status-selector": "nave explain lists what is not ready",
 }
 
 // helpWithArgs adds the usage of a command to its error about wrong arguments, and does the same for its subcommands.

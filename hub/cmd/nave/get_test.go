@@ -214,7 +214,7 @@ func TestGet_elsewhere(t *testing.T) {
 		{"near_name", "get hr pdinfo -n apps", "HelmRelease pdinfo not found. Did you mean podinfo? nave get helmreleases -A"},
 		{"near_name_everywhere", "get hr pdinfo -A", "Did you mean podinfo?"},
 		{"no_such", "get kustomizations", "No kustomizations found.\n"},
-		{"test", "test podinfo -n apps", "set --cluster to east"},
+		{"test", "test podinfo -n apps", "on east: name a cluster with --cluster"},
 		{"test_in_no_namespace", "test podinfo", "HelmRelease flux-system/podinfo does not exist; there is one in " + place},
 		{"test_in_cluster", "test podinfo --cluster east", place},
 		{"test_other", "test web", "not found"},

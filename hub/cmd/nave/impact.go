@@ -47,6 +47,14 @@ func (a *agreement) to(cmd *cobra.Command, client adminv1.AdminServiceClient,
 	return impact, a.toImpact(cmd, impact, change)
 }
 
+// announce prints the objects that a change would remove, and that it would be asked about.
+func (a *agreement) announce(cmd *cobra.Command, impact *adminv1.ImpactResponse, change *adminv1.ImpactRequest) {
+	if !takesNothing(impact, change) {
+		printImpact(cmd.ErrOrStderr(), impact)
+		fmt.Fprintln(cmd.ErrOrStderr(), "Without --dry-run you are asked whether to go on; --yes agrees")
+	}
+}
+
 // toImpact is to for a change whose impact is known.
 func (a *agreement) toImpact(cmd *cobra.Command, impact *adminv1.ImpactResponse, change *adminv1.ImpactRequest) error {
 	if takesNothing(impact, change) {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -11,6 +13,7 @@ import (
 	"github.com/navefleet/nave/hub/api"
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 	"github.com/navefleet/nave/shared/condition"
+	"github.com/navefleet/nave/shared/wording"
 )
 
 func newSuspendCommand(s *session) *cobra.Command {
@@ -152,7 +155,11 @@ func (s *session) forAll(cmd *cobra.Command, args []string, client adminv1.Admin
 	}
 	if len(objects) == 0 {
 		in := place{s.cluster, request.GetNamespace()}
-		return exitError{fmt.Errorf("there are no %s in %s", kind.Plural, in), notFound}
+		err := fmt.Errorf("there are no %s in %s", kind.Plural, in)
+		if hint := others(cmd.Context(), client, kind, request, ""); hint != "" {
+			err = fmt.Errorf("%w. %s", err, hint)
+		}
+		return exitError{err, notFound}
 	}
 	var errs []error
 	for _, o := range objects {
@@ -161,7 +168,32 @@ func (s *session) forAll(cmd *cobra.Command, args []string, client adminv1.Admin
 			break
 		}
 	}
+	errs = append(errs, s.noteOfClusters(cmd, client, kind))
 	return joined(errs)
+}
+
+// noteOfClusters says on standard error how many objects of clusters --all without --cluster has left as they are.
+func (s *session) noteOfClusters(cmd *cobra.Command, client adminv1.AdminServiceClient, kind api.Kind) error {
+	if s.cluster != "" || !kind.Namespaced {
+		return nil
+	}
+	objects, err := list(cmd.Context(), client, s.listRequest(kind, getOptions{}), chunkSize)
+	if err != nil {
+		return err
+	}
+	clusters, n := map[string]bool{}, 0
+	for _, o := range objects {
+		if cluster := o.GetKey().GetCluster(); cluster != "" {
+			clusters[cluster] = true
+			n++
+		}
+	}
+	if n > 0 {
+		names := slices.Sorted(maps.Keys(clusters))
+		fmt.Fprintf(cmd.ErrOrStderr(), "⚠ --all is for those of the hub: %s of clusters stay as they are (%s); name a "+
+			"cluster with --cluster\n", wording.Count(n, "object"), oneLine(wording.List(names, len(names), 5)))
+	}
+	return nil
 }
 
 // resumed prints the result of the end of a suspension, and waits until the object is reconciled.

@@ -93,6 +93,43 @@ func TestSuspend_all(t *testing.T) {
 	}
 }
 
+// bothHub has an object of its own in the namespace own, and one in the namespaces own and apps of each of two
+// clusters.
+type bothHub struct{ namesHub }
+
+func (h bothHub) List(_ context.Context, r *adminv1.ListRequest) (*adminv1.ListResponse, error) {
+	answer := &adminv1.ListResponse{}
+	for _, key := range []*adminv1.ObjectKey{{Namespace: "own"}, {Cluster: "east", Namespace: "own"},
+		{Cluster: "east", Namespace: "apps"}, {Cluster: "west", Namespace: "own"}, {Cluster: "west", Namespace: "apps"}} {
+		key.Kind, key.Name = r.Kind, "app"
+		if (r.AllClusters || r.Cluster == key.Cluster) && (r.Namespace == "" || r.Namespace == key.Namespace) {
+			answer.Objects = append(answer.Objects, &adminv1.Object{Key: key, Json: []byte("{}")})
+		}
+	}
+	return answer, nil
+}
+
+// TestSuspend_allOfHub suspends the hub's own objects, and says how many of clusters it has left as they are.
+func TestSuspend_allOfHub(t *testing.T) {
+	var suspended []string
+	config := serve(t, bothHub{namesHub{suspended: &suspended}})
+	_, errOut := nave(t, config, "suspend", "ks", "--all", "-n=own", "--no-wait")
+	want := "⚠ --all is for those of the hub: 2 objects of clusters stay as they are (east, west); name a cluster with " +
+		"--cluster\n"
+	if strings.Join(suspended, " ") != "/Kustomization/own/app" || errOut != want {
+		t.Errorf("suspended %q, said %q", suspended, errOut)
+	}
+	_, errOut = nave(t, config, "suspend", "ks", "--all", "-n=apps")
+	want = "there are no kustomizations in namespace apps of the hub. There are some in "
+	if !strings.Contains(errOut, want) || !strings.Contains(errOut, "namespace apps of cluster east") {
+		t.Errorf("said %q", errOut)
+	}
+	_, errOut = nave(t, config, "suspend", "ks", "--all", "-n=own", "--cluster=east", "--no-wait")
+	if strings.Contains(errOut, "--all is for") || len(suspended) != 2 {
+		t.Errorf("suspended %q, said %q", suspended, errOut)
+	}
+}
+
 func TestInForce(t *testing.T) {
 	for _, c := range []struct {
 		name, status  string

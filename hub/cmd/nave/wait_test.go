@@ -73,7 +73,7 @@ func TestWait(t *testing.T) {
 		{"none_selected_deleted", "clusters -l env=none --for=delete", 0, ""},
 		{"missing", "fleet/al", 4, "Fleet al not found. Did you mean all?"},
 		{"missing_cluster", "kustomization/app --cluster=eats", 4, `cluster "eats" does not exist`},
-		{"missing_here", "kustomization/app", 4, "but in clusters: set --cluster to east"},
+		{"missing_here", "kustomization/app", 4, "does not exist in the hub, but on east, lab, west: name a cluster with --cluster"},
 		{"none_selected", "clusters -l env=none", 4, "no clusters found"},
 		{"path_to_object", "cluster/east --for=jsonpath={.spec}=x", 1, "leads to an object or a list"},
 		{"path_to_several", "cluster/east --for=jsonpath={.status.conditions[*].type}", 1, "leads to several values"},
