@@ -25,9 +25,8 @@ those that the ImageRepository found.
 
 Automations commit the pinned image as any other. The command ends when the policy has chosen the tag; nave get image
 update shows what was committed. The pin is in the message and in the status of the policy.`,
-		Example: "  nave image pin app 1.2.3\n  nave image pin app 1.2.3 -n apps --cluster prod-1\n" +
-			"  nave image release app",
-		Args: cobra.ExactArgs(2),
+		Example: "  nave image pin app 1.0.0\n  nave image release app",
+		Args:    cobra.ExactArgs(2),
 		RunE: s.run(func(cmd *cobra.Command, args []string, client adminv1.AdminServiceClient) error {
 			tag := args[1]
 			if tag == "" {
@@ -46,7 +45,7 @@ func newImageReleaseCommand(s *session) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "release POLICY...",
 		Short:   "End the pin of nave image pin: ImagePolicies choose by their spec again",
-		Example: "  nave image release app\n  nave image release app web -n apps --cluster prod-1",
+		Example: "  nave image release app",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: s.run(func(cmd *cobra.Command, args []string, client adminv1.AdminServiceClient) error {
 			var errs []error
@@ -72,9 +71,8 @@ func newImageExcludeCommand(s *session) *cobra.Command {
 		Long: `Keep an ImagePolicy from choosing known-bad tags, until nave image include. If one of them is chosen now, the policy
 chooses another tag at once, which automations commit. The tags need not exist. A change of the policy in Git does not
 end the exclusion, which is in the message and in the status of the policy.`,
-		Example: "  nave image exclude app 1.2.3\n  nave image exclude app 1.2.3 1.2.4 -n apps --cluster prod-1\n" +
-			"  nave image include app 1.2.4",
-		Args: cobra.MinimumNArgs(2),
+		Example: "  nave image exclude app 1.2.3\n  nave image exclude app 1.2.3 1.2.4\n  nave image include app 1.2.4",
+		Args:    cobra.MinimumNArgs(2),
 		RunE: s.run(func(cmd *cobra.Command, args []string, client adminv1.AdminServiceClient) error {
 			if slices.Contains(args, "") {
 				return usageError("a tag is empty: name one")
