@@ -88,8 +88,6 @@ type Fetch struct {
 	Inputs []string   // the keys of the inputs, in the order of Source.Inputs
 	Object string     `json:",omitempty"` // the path of a source that selects others: it shares its fetch with none
 	Tags   TagControl `json:",omitzero"`
-	// Spec is the Key that the source would have without Tags, if it has inputs.
-	Spec string `json:"-"`
 	// Upstream is the source whose server is asked, if that is an input; see Source.Upstream.
 	Upstream *Given `json:"-"`
 	// Servers are the inputs with SourceInput.Server, in their order. They are the last inputs.
@@ -159,19 +157,13 @@ func (r *resolution) fetch(g Given) (Fetch, error) {
 		}
 	}
 	r.above = r.above[:len(r.above)-1]
-	f.Spec = f.digest()
 	if view.ChoosesTag {
 		f.Tags = g.Tags
 	}
-	f.Key = f.digest()
+	text, _ := json.Marshal(f) // all fields are strings: this cannot fail
+	f.Key = manifest.DigestOf(text).String()
 	r.done[g.Key] = f
 	return f, nil
-}
-
-// digest returns a digest over all that the fetch depends on.
-func (f Fetch) digest() string {
-	text, _ := json.Marshal(f) // all fields are strings: this cannot fail
-	return manifest.DigestOf(text).String()
 }
 
 // arrows returns keys with arrows between them.

@@ -77,7 +77,8 @@ type Workspace struct {
 func (w Workspace) CacheDir(id string) string { return filepath.Join(w.Dir, "cache", id) }
 
 // Make has fetch make an artifact in a Workspace, which goes when fetch returns. fetch gets last only if last is whole.
-// The errors are those of fetch, ErrStorage, and ErrTree for a revision that must not be shown.
+// The errors are those of fetch, ErrStorage, and ErrTree for a revision that must not be shown. The artifact of an
+// Unfinished is made as any other.
 func (s *Store) Make(ctx context.Context, last *Artifact, fetch func(Workspace, *Artifact) (Artifact, error)) (Artifact,
 	error) {
 	if err := s.prepare(); err != nil {
@@ -92,10 +93,22 @@ func (s *Store) Make(ctx context.Context, last *Artifact, fetch func(Workspace, 
 	}
 	defer os.RemoveAll(tmp)
 	a, err := fetch(Workspace{Dir: s.dir, Tmp: tmp}, last)
-	if err != nil {
+	unfinished, isPart := errors.AsType[*Unfinished](err)
+	if err != nil && !isPart {
 		s.noteLeft(tmp)
 		return Artifact{}, err
 	}
+	if !isPart {
+		return s.keep(a, last)
+	}
+	if a, err = s.keep(unfinished.Artifact, last); err != nil {
+		return Artifact{}, errors.Join(unfinished.Cause, err)
+	}
+	return Artifact{}, &Unfinished{a, unfinished.Cause}
+}
+
+// keep checks a new artifact, and keeps it.
+func (s *Store) keep(a Artifact, last *Artifact) (Artifact, error) {
 	a.Origin = Origin{telemetry.Printable(a.Origin.Revision, maxOrigin), telemetry.Printable(a.Origin.Source, maxOrigin)}
 	a.Summary = telemetry.Printable(a.Summary, maxOrigin)
 	if len(a.Status) > maxStatus {

@@ -1,6 +1,7 @@
 package confine
 
 import (
+	"cmp"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -25,6 +26,7 @@ type failure struct {
 	Message string `json:"message"`
 	Reason  string `json:"reason,omitempty"` // the text of one of Config.Reasons, or of ErrOutput
 	Name    string `json:"name,omitempty"`   // of the first Named
+	Answer  []byte `json:"answer,omitempty"` // beside the error
 }
 
 // remoteError is an error that a confined process reported. It is a Named, with an empty name if the error in the
@@ -45,13 +47,13 @@ func (e *remoteError) FailureName() string { return e.name }
 
 // writeAnswer writes the frame for an answer or an error.
 func writeAnswer(w io.Writer, answer []byte, err error, reasons []error, limit int64) error {
-	if err == nil && int64(len(answer)) >= limit {
-		err = fmt.Errorf("%w: %d bytes, the limit is %d", ErrOutput, len(answer), limit)
+	if int64(len(answer)) >= limit/2 && (err != nil || int64(len(answer)) >= limit) { // a failure encodes it
+		err, answer = cmp.Or(err, fmt.Errorf("%w: %d bytes, the limit is %d", ErrOutput, len(answer), limit)), nil
 	}
 	if err == nil {
 		return writeFrame(w, []byte{answered}, answer)
 	}
-	f := failure{Message: err.Error()}
+	f := failure{Message: err.Error(), Answer: answer}
 	if named := Named(nil); errors.As(err, &named) {
 		f.Name = named.FailureName()
 	}
@@ -85,7 +87,7 @@ func decodeAnswer(content []byte, reasons []error) ([]byte, error) {
 				remote.reason = reason
 			}
 		}
-		return nil, remote
+		return f.Answer, remote
 	default:
 		return nil, errors.New("decode answer: it is neither an answer nor a failure")
 	}

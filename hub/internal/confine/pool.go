@@ -115,7 +115,8 @@ func (p *Pool) start() (w *process, err error) {
 
 // Ask returns one process's answer to a request. If the request needs too much time, memory or output, the process is
 // killed and the error is ErrTimeout, ErrMemory, ErrOutput or a *DiedError. If ctx ends, the process is killed and the
-// error is the cause. An error that the process reports has the same text, wraps one of Config.Reasons and is a Named.
+// error is the cause. An error that the process reports has the same text, wraps one of Config.Reasons and is a Named;
+// there may be an answer beside it.
 func (p *Pool) Ask(ctx context.Context, request []byte) ([]byte, error) {
 	if len(request) > MaxRequest {
 		return nil, fmt.Errorf("%s: a request of %d bytes: the limit is %d", p.config.Name, len(request), MaxRequest)

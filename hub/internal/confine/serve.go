@@ -30,7 +30,7 @@ const idleAfter = 2 * time.Second
 type Service struct {
 	// Prepare runs once, under the limits and before the first request; may be nil.
 	Prepare func()
-	// Answer answers one request.
+	// Answer answers one request. It may have an answer beside an error; one that is too long for that is left out.
 	Answer func(request []byte) ([]byte, error)
 	// Reasons are those of the pool's Config.
 	Reasons []error

@@ -135,6 +135,9 @@ func (l *Loop) composeOf(ctx context.Context, req source.Request, ask bool, r *r
 		r.composed.made = "" // a failure is tried again
 	}
 	a, err := l.makeOf(ctx, req, r.source)
+	if err != nil && a.Dir != "" {
+		r.artifact = &a
+	}
 	if err != nil {
 		if errors.Is(err, artifact.ErrStorage) {
 			l.doubt(req)

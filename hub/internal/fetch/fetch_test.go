@@ -30,6 +30,7 @@ type remote struct {
 	mu       sync.Mutex
 	revision map[string]string
 	fails    map[string]error
+	breaks   map[string]error // by URL: after the artifact was made
 	slow     time.Duration
 	deaf     bool                     // a fetch goes on when its context ends
 	slowly   map[string]time.Duration // by URL, instead of slow
@@ -85,11 +86,16 @@ func (r *remote) Fetch(ctx context.Context, req source.Request) (artifact.Artifa
 	case err != nil:
 		return artifact.Artifact{}, err
 	case req.Last != nil && req.Last.Revision == revision:
-		return *req.Last, nil
+		return *req.Last, r.breaks[view.URL]
 	}
-	return req.Workspace.Put(ctx, "00", artifact.Tree{Revision: revision, Contents: text(revision), Files: []artifact.File{
-		{Path: "revision", Mode: artifact.Regular, Content: artifact.IdentifyContent([]byte(revision))},
-	}}, req.Last)
+	files := []artifact.File{
+		{Path: "revision", Mode: artifact.Regular, Content: artifact.IdentifyContent([]byte(revision))}}
+	a, err := req.Workspace.Put(ctx, "00", artifact.Tree{Revision: revision, Contents: text(revision), Files: files},
+		req.Last)
+	if failed := r.breaks[view.URL]; err == nil && failed != nil {
+		return artifact.Artifact{}, &artifact.Unfinished{Artifact: a, Cause: failed}
+	}
+	return a, err
 }
 
 // preview makes a preview whose message names what was selected.

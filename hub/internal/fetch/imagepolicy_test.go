@@ -109,6 +109,39 @@ func TestImagePolicy_digest(t *testing.T) {
 	}
 }
 
+// TestImagePolicy_changed changes the spec of a policy: it knows what it chose before, and keeps that if it can choose
+// nothing now. The digest of a tag that stays chosen stays, too.
+func TestImagePolicy_changed(t *testing.T) {
+	const one, two, none = `"policy": {"semver": {"range": "1.x"}}, "digestReflectionPolicy": "IfNotPresent"`,
+		`"policy": {"semver": {"range": "2.x"}}, "digestReflectionPolicy": "IfNotPresent"`, `"policy": {"semver": {"range": "3.x"}}`
+	const same = `"policy": {"alphabetical": {}}, "digestReflectionPolicy": "IfNotPresent"`
+	i := startImages(t)
+	image := i.registry.Host() + "/org/app"
+	first, second := i.push("1.0.0", "one"), i.push("2.0.0", "two")
+	i.put("", i.repository(""), policy("apps", one))
+	i.await(policyKey("apps"), func(o store.Condition) bool { return o.Revision == image+":1.0.0@"+first })
+	i.put("two", policy("apps", two))
+	o := i.await(policyKey("apps"), func(o store.Condition) bool { return o.Revision == image+":2.0.0@"+second })
+	if want := "(previously " + image + ":1.0.0@" + first + ")"; !strings.Contains(o.Message, want) {
+		t.Errorf("the message %q lacks %q", o.Message, want)
+	}
+	i.push("2.0.0", "moved")
+	i.put("same", policy("apps", same))
+	o = i.await(policyKey("apps"), func(o store.Condition) bool { return o.HandledRequest == "same" })
+	if o.Revision != image+":2.0.0@"+second {
+		t.Errorf("the digest of the tag that stays is now %s", o.Revision)
+	}
+	i.put("none", policy("apps", none))
+	o = i.await(policyKey("apps"), func(o store.Condition) bool { return o.Ready == "False" })
+	if o.Revision != image+":2.0.0@"+second || o.HandledRequest != "none" {
+		t.Errorf("without a tag that fits: %+v", o)
+	}
+	i.put("back", policy("apps", one))
+	i.await(policyKey("apps"), func(o store.Condition) bool {
+		return o.Ready == "True" && o.Revision == image+":1.0.0@"+first
+	})
+}
+
 // TestImagePolicy_access gives a policy of another namespace what the ImageRepository shares, as long as it does.
 func TestImagePolicy_access(t *testing.T) {
 	const shared = `, "accessFrom": {"namespaceSelectors": [{"matchLabels": {"kubernetes.io/metadata.name": "web"}}]}`

@@ -17,7 +17,6 @@ type scheduled struct {
 	object  *api.Object // of one member; a fetch reads the same of all members
 	view    *api.Source // of object
 	tags    api.TagControl
-	spec    string   // see api.Fetch.Spec
 	selects selector // of its only member, if that selects others
 	server  server
 	servers []server           // of the last inputs: those that may be asked for parts
@@ -117,22 +116,22 @@ func newMember(row *store.Resource, view *api.Source) *member {
 
 func newScheduled(fetch api.Fetch, server server, view *api.Source, row *store.Resource) *scheduled {
 	return &scheduled{
-		key: fetch.Key, spec: fetch.Spec, tags: fetch.Tags, inputs: fetch.Inputs, object: row.Object, view: view,
+		key: fetch.Key, tags: fetch.Tags, inputs: fetch.Inputs, object: row.Object, view: view,
 		server:  server,
 		members: map[string]*member{}, selects: selector{view.Selects, row.Given()},
 	}
 }
 
-// takeOver begins with what another source has, if they differ only in decisions of operators about tags. So the image
-// that was chosen before stays until there is a choice, and the digest of a tag that stays chosen does, too.
+// takeOver begins with what another source has that the object had before, if both choose one of the same tags. So the
+// image that was chosen before stays until there is a choice, and the digest of a tag that stays chosen does, too.
 func (s *scheduled) takeOver(from *scheduled) {
-	if from != nil && from.spec == s.spec && s.view.ChoosesTag {
+	if from != nil && s.view.ChoosesTag && slices.Equal(from.inputs, s.inputs) {
 		s.row, s.taken = from.row, true
 	}
 }
 
-// known reports whether a fetch of the source has ended: it has an artifact or an error.
-func (s *scheduled) known() bool { return s.row.Artifact != nil || s.row.Error != "" }
+// known reports whether a fetch of the source has ended: it has an artifact or an error of its own.
+func (s *scheduled) known() bool { return !s.taken && (s.row.Artifact != nil || s.row.Error != "") }
 
 // active yields the members that are not suspended.
 func (s *scheduled) active() iter.Seq[*member] {

@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/hub/internal/source"
 	"github.com/navefleet/nave/hub/internal/store"
 	"github.com/navefleet/nave/shared/manifest"
 )
@@ -276,6 +277,29 @@ func TestWrites(t *testing.T) {
 		h.remote.set("", "written again", nil)
 		h.remote.set("https://example.com/a", "a2", nil)
 		h.pass(2 * time.Minute)
+		if c := h.condition(key("", "fleet")); c.Revision != "pushed" {
+			t.Errorf("the source is at %s", c.Revision)
+		}
+	})
+}
+
+// TestWrites_unfinished has a Writer that fails after it has pushed: it is not ready, has what it pushed, and its
+// source is fetched at once.
+func TestWrites_unfinished(t *testing.T) {
+	play(t, func(h *hub) {
+		h.remote.set("", "one", nil)
+		h.put(key("", "fleet"), every("1h"))
+		h.put(key("", "a"), append(labelled("a", "yes"), every("1m"))...)
+		h.putWriter(writerKey(""), "0s", nil)
+		h.pass(time.Second)
+		h.remote.breaks = map[string]error{"": source.ErrDeclined}
+		h.remote.set(url, "pushed", nil)
+		h.remote.set("", "two", nil)
+		h.remote.set("https://example.com/a", "a2", nil)
+		h.pass(2 * time.Minute)
+		if c := h.condition(writerKey("")); c.Ready != "False" || c.Revision != "two" {
+			t.Errorf("the condition is %+v", c)
+		}
 		if c := h.condition(key("", "fleet")); c.Revision != "pushed" {
 			t.Errorf("the source is at %s", c.Revision)
 		}

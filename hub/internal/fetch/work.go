@@ -65,12 +65,13 @@ func (l *Loop) launch(ctx context.Context, s *scheduled) {
 // fetchOnly fetches a source without inputs.
 func (l *Loop) fetchOnly(ctx context.Context, req source.Request, r *result) {
 	a, err := l.fetch(ctx, req, r.source)
-	if r.err = err; err == nil {
+	if r.err = err; err == nil || a.Dir != "" {
 		r.artifact = &a
 	}
 }
 
-// fetch finds the credentials and fetches. The time of a new artifact is by l.Now, whatever clock the fetcher has.
+// fetch finds the credentials and fetches. The time of a new artifact is by l.Now, whatever clock the fetcher has. An
+// artifact beside an error is that of an artifact.Unfinished; without a Dir there is none.
 func (l *Loop) fetch(ctx context.Context, r source.Request, s *scheduled) (a artifact.Artifact, err error) {
 	last, url := r.Last, s.server.view.URL
 	r.Upstream = s.server.upstream
@@ -89,13 +90,17 @@ func (l *Loop) fetch(ctx context.Context, r source.Request, s *scheduled) (a art
 				return l.Fetcher.Fetch(ctx, r)
 			})
 	}
+	if u, ok := errors.AsType[*artifact.Unfinished](err); ok {
+		a = u.Artifact
+	}
+	if a.Dir != "" && !last.Equal(&a) {
+		a.FetchedAt = l.Now().Add(-time.Since(a.FetchedAt)).UTC().Round(0)
+	}
 	switch {
 	case err != nil && s.view.ChoosesTag: // the text names the image, if the registry was asked for it at all
 		err = source.ExplainComposition(source.Conceal(err, r.Secrets))
 	case err != nil:
 		err = source.Explain(err, url, r.Secrets)
-	case !last.Equal(&a):
-		a.FetchedAt = l.Now().Add(-time.Since(a.FetchedAt)).UTC().Round(0)
 	}
 	return a, err
 }

@@ -10,6 +10,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -22,7 +23,8 @@ import (
 type Fetcher interface {
 	// Fetch returns the artifact that r.Object names now. If the revision is still that of r.Last, Fetch returns r.Last.
 	// Errors are those of Errors or an api.Failure, made by Classify. Their texts may quote the server, because Explain
-	// cleans them. ctx ends when the time limit is over.
+	// cleans them. One that failed in the middle, and has changed what others see, is an artifact.Unfinished. ctx ends
+	// when the time limit is over.
 	Fetch(ctx context.Context, r Request) (artifact.Artifact, error)
 }
 
@@ -112,7 +114,11 @@ func (f Limited) Fetch(ctx context.Context, r Request) (artifact.Artifact, error
 	defer cancel()
 	a, err := f.Fetcher.Fetch(limited, r)
 	if err != nil && limited.Err() != nil {
-		err = context.Cause(limited)
+		cause := context.Cause(limited)
+		if u, ok := errors.AsType[*artifact.Unfinished](err); ok {
+			return a, &artifact.Unfinished{Artifact: u.Artifact, Cause: cause}
+		}
+		return a, cause
 	}
 	return a, err
 }

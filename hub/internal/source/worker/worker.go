@@ -158,19 +158,29 @@ func (p *Pool) Fetch(ctx context.Context, r source.Request) (artifact.Artifact, 
 		return artifact.Artifact{}, context.Cause(ctx)
 	}
 	if err != nil {
-		return artifact.Artifact{}, classify(err)
+		err = classify(err)
+	}
+	if err != nil && len(answer) == 0 {
+		return artifact.Artifact{}, err
 	}
 	var a fetched
 	if err := json.Unmarshal(answer, &a); err != nil {
 		return artifact.Artifact{}, fmt.Errorf("%w: decode its answer: %w", source.ErrWorker, err)
 	}
 	if a.Busy != nil {
-		return artifact.Artifact{}, a.Busy
+		err = a.Busy
 	}
-	return a.Artifact, nil
+	switch {
+	case err == nil:
+		return a.Artifact, nil
+	case a.Artifact.Dir != "":
+		err = &artifact.Unfinished{Artifact: a.Artifact, Cause: err}
+	}
+	return artifact.Artifact{}, err
 }
 
-// fetched is the answer of a worker. Errors but a BusyError, which has a time, are not answers.
+// fetched is the answer of a worker. Errors but a BusyError, which has a time, are not in it. The artifact beside an
+// error is that of an artifact.Unfinished.
 type fetched struct {
 	Artifact artifact.Artifact `json:"artifact,omitzero"`
 	Busy     *source.BusyError `json:"busy,omitempty"`
@@ -201,14 +211,30 @@ func serve(stdin io.Reader, stdout io.Writer, fetchers Fetchers) error {
 		if err := json.Unmarshal(data, &r); err != nil {
 			return nil, fmt.Errorf("decode fetch request: %w", err)
 		}
-		a, err := fetchers.Fetch(context.Background(), r)
-		if busy, ok := errors.AsType[*source.BusyError](err); ok {
-			return json.Marshal(fetched{Busy: &source.BusyError{Server: busy.Server, Until: busy.Until, Text: err.Error()}})
-		}
-		if err != nil {
-			return nil, err
-		}
-		return json.Marshal(fetched{Artifact: a})
+		return answerOf(fetchers.Fetch(context.Background(), r))
 	}
 	return confine.Serve(stdin, stdout, confine.Service{Answer: answer, Reasons: source.Errors()})
+}
+
+// answerOf returns the answer of a worker after a fetch, and the error beside it.
+func answerOf(a artifact.Artifact, failed error) ([]byte, error) {
+	answer := fetched{Artifact: a}
+	unfinished, isPart := errors.AsType[*artifact.Unfinished](failed)
+	if isPart {
+		answer.Artifact = unfinished.Artifact
+	} else if failed != nil {
+		answer.Artifact = artifact.Artifact{}
+	}
+	if busy, ok := errors.AsType[*source.BusyError](failed); ok {
+		answer.Busy = &source.BusyError{Server: busy.Server, Until: busy.Until, Text: failed.Error()}
+		failed = nil
+	}
+	if failed != nil && !isPart {
+		return nil, failed
+	}
+	text, err := json.Marshal(answer)
+	if err != nil {
+		return nil, errors.Join(failed, err)
+	}
+	return text, failed
 }

@@ -48,6 +48,11 @@ func TestMain(m *testing.M) {
 		if err := serve(os.Stdin, os.Stdout, Fetchers{api.GitRepositoryKind: busy{}}); err != nil {
 			os.Exit(1)
 		}
+	case "unfinished", "unfinished_busy":
+		fetchers := Fetchers{api.GitRepositoryKind: unfinished{os.Args[1] != "unfinished"}}
+		if err := serve(os.Stdin, os.Stdout, fetchers); err != nil {
+			os.Exit(1)
+		}
 	case "hangs":
 		_ = syscall.Pause()
 	case "dies":
@@ -74,6 +79,21 @@ var busyUntil = time.Date(2031, 2, 3, 4, 5, 6, 0, time.UTC)
 func (busy) Fetch(context.Context, source.Request) (artifact.Artifact, error) {
 	err := &source.BusyError{Server: "example.com:443", Until: busyUntil, Text: "asks to wait"}
 	return artifact.Artifact{}, fmt.Errorf("tag latest: %w", err)
+}
+
+// unfinished is a fetcher that fails after it has made an artifact, because the server asks to wait or otherwise.
+type unfinished struct{ busy bool }
+
+func (u unfinished) Fetch(ctx context.Context, r source.Request) (artifact.Artifact, error) {
+	a, err := r.PutFiles(ctx, r.CacheID("x"), "pushed", map[string][]byte{"run": []byte("1")})
+	if err != nil {
+		return a, err
+	}
+	cause := fmt.Errorf("%w: not now", source.ErrDeclined)
+	if u.busy {
+		_, cause = busy{}.Fetch(ctx, r)
+	}
+	return artifact.Artifact{}, &artifact.Unfinished{Artifact: a, Cause: cause}
 }
 
 // oneObject is a fetcher that accepts no transfer of more than one object.
@@ -268,6 +288,17 @@ func TestBusy(t *testing.T) {
 	}
 	if reason := source.Reason(source.Explain(err, "https://example.com/x", nil), "other"); reason != "RateLimited" {
 		t.Errorf("got reason %s", reason)
+	}
+}
+
+// TestUnfinished has a fetcher in a worker that fails after it has done something: the hub learns what, and why.
+func TestUnfinished(t *testing.T) {
+	for kind, reason := range map[string]string{"unfinished": "other", "unfinished_busy": "RateLimited"} {
+		_, err := newFetcher(t, Config{}, kind).Fetch(t.Context(), request{URL: "https://example.com/x"}, nil)
+		u, ok := errors.AsType[*artifact.Unfinished](err)
+		if !ok || u.Artifact.Revision != "pushed" || source.Reason(err, "other") != reason {
+			t.Errorf("%s: got %v, reason %s", kind, err, source.Reason(err, "other"))
+		}
 	}
 }
 

@@ -3,6 +3,7 @@ package writeback
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -105,13 +106,42 @@ type status struct {
 	Problems               []string                `json:"problems,omitempty"`
 }
 
-// lastPush returns what an earlier run has pushed last. If it is not known, lastPush returns the zero value.
-func lastPush(last *artifact.Artifact) Push {
-	var s status
-	if last == nil || json.Unmarshal([]byte(last.Status), &s) != nil || s.LastPush == nil {
+// statusOf returns the status of an earlier run; zero: it is not known.
+func statusOf(last *artifact.Artifact) (s status) {
+	if last == nil || json.Unmarshal([]byte(last.Status), &s) != nil {
+		return status{}
+	}
+	return s
+}
+
+// lastPush returns what was pushed last; zero: it is not known.
+func (s status) lastPush() Push {
+	if s.LastPush == nil {
 		return Push{}
 	}
 	return *s.LastPush
+}
+
+// changed reports whether a run has changed what others see.
+func (r Run) changed() bool {
+	return len(r.Pushes) > 0 || slices.ContainsFunc(r.PullRequests, func(p PullRequest) bool {
+		return p.Action != "" && p.Action != forge.Kept
+	})
+}
+
+// unfinished returns the error of a run that failed after it had changed something. Of requests that the run did not
+// come to, the status has what was known before.
+func (j *job) unfinished(ctx context.Context, run Run, failed error) error {
+	for _, r := range j.before.PullRequests {
+		if !slices.ContainsFunc(run.PullRequests, func(now PullRequest) bool { return now.URL == r.URL }) {
+			run.PullRequests = append(run.PullRequests, r)
+		}
+	}
+	a, err := j.artifact(ctx, run)
+	if err != nil {
+		return errors.Join(failed, err)
+	}
+	return &artifact.Unfinished{Artifact: a, Cause: failed}
 }
 
 // revisionOf returns the name of a commit as a GitRepository has it.

@@ -214,6 +214,10 @@ func TestReview_broken(t *testing.T) {
 				!strings.Contains(err.Error(), "a pull request is missing") {
 				t.Errorf("got %v, want %v", err, c.want)
 			}
+			if u, ok := errors.AsType[*artifact.Unfinished](err); !ok ||
+				!strings.Contains(u.Artifact.Status, `"lastPushCommit":"`+w.head("image-update")) {
+				t.Errorf("the push is not in the status: %v", err)
+			}
 			if text := source.Explain(err, w.repo.URL(), w.secrets).Error(); strings.Contains(text, forgetest.Token) {
 				t.Errorf("the error has the token: %s", text)
 			}
@@ -360,6 +364,9 @@ func TestReview_perPolicy_failures(t *testing.T) {
 	w.requests(server, "1 open update/web -> main: Update web to 2", "2 open update/db -> main: Update db to 2")
 	if w.head("update/web") != theirs {
 		t.Error("the commit of somebody else is lost")
+	}
+	if s := w.last.Status; strings.Count(s, `"state":"open"`) != 2 || !strings.Contains(s, `"targets":["refs/heads/update/db"]`) {
+		t.Errorf("the status is %s", s)
 	}
 
 	w.propose(server, "update/{{.Policy}}-{{.Tag}}", map[string]any{"mode": "perPolicy"})

@@ -40,10 +40,12 @@ func (f *Fetcher) Fetch(ctx context.Context, r source.Request) (artifact.Artifac
 		return artifact.Artifact{}, err
 	}
 	run, err := f.run(ctx, job)
-	if err != nil {
+	switch {
+	case err != nil && (r.Preview || !run.changed()):
 		return artifact.Artifact{}, err
-	}
-	if r.Preview {
+	case err != nil:
+		return artifact.Artifact{}, job.unfinished(context.WithoutCancel(ctx), run, err)
+	case r.Preview:
 		return job.preview(ctx, run)
 	}
 	return job.artifact(ctx, run)
@@ -55,7 +57,8 @@ type job struct {
 	automation     *api.ImageUpdateAutomation
 	plan           plan
 	policies       image.Policies
-	last           Push    // the last one
+	before         status  // what the earlier runs have done
+	last           Push    // the last of them
 	review         *review // nil: nothing is proposed
 }
 
@@ -83,7 +86,8 @@ func newJob(r source.Request) (*job, error) {
 	for _, p := range r.Selected {
 		j.policies.ByName[p.Key.Name] = image.Policy{Image: image.ParseReference(p.Revision)}
 	}
-	j.last = lastPush(r.Last)
+	j.before = statusOf(r.Last)
+	j.last = j.before.lastPush()
 	if j.review, err = j.newReview(repository.Spec.URL); err == nil && j.isPerPolicy() {
 		j.plan = j.plan.perPolicy(*j.automation.Spec.GitSpec.Push, j.policies)
 	}

@@ -80,7 +80,10 @@ func (w *world) object(kind, name string, spec map[string]any) *api.Object {
 func (w *world) run() (artifact.Artifact, error) {
 	w.Helper()
 	a, err := w.ask(source.Request{})
-	if err == nil {
+	if u, ok := errors.AsType[*artifact.Unfinished](err); ok {
+		a = u.Artifact
+	}
+	if a.Dir != "" {
 		w.last = &a
 	}
 	return a, err
