@@ -61,12 +61,16 @@ func (v *veil) look(node *yaml.Node, end int) {
 	}
 }
 
-// endOf returns the line before which an entry of a list or a map ends.
+// endOf returns the line before which an entry of a list or a map ends. In the flow style the next one may begin on the
+// last line of the entry.
 func endOf(node *yaml.Node, i, end int) int {
-	if i+1 < len(node.Content) {
-		return node.Content[i+1].Line
+	switch {
+	case i+1 == len(node.Content):
+		return end
+	case node.Style&yaml.FlowStyle != 0:
+		return node.Content[i+1].Line + 1
 	}
-	return end
+	return node.Content[i+1].Line
 }
 
 // hideSecret hides the values of a Secret.
@@ -85,6 +89,7 @@ func (v *veil) hideSecret(secret *yaml.Node, end int) {
 			v.hideFields(key, value, last, func(string) bool { return true })
 		}
 	}
+	v.hideComments(secret.Line, end)
 }
 
 // hideFields hides the chosen fields of a map. Anything but a map in the block style is hidden as a whole.
@@ -100,31 +105,59 @@ func (v *veil) hideFields(key, value *yaml.Node, end int, chosen func(field stri
 	}
 }
 
+// hideComments hides comments of a document: on lines of their own, and behind what is not hidden.
+func (v *veil) hideComments(begin, end int) {
+	for line := begin; line < end && line <= len(v.new) && !v.endsDocument(line, begin); line++ {
+		was, is := commentOf(v.old[line-1]), commentOf(v.new[line-1])
+		if was >= 0 || is >= 0 {
+			v.hideLine(line, max(0, min(was, is)))
+		}
+	}
+}
+
+// commentOf returns how many characters of a line are before its comment; -1: it has none.
+func commentOf(line string) int {
+	at := strings.Index(" "+strings.ReplaceAll(line, "\t", " "), " #") // in line, the # is there
+	if at < 0 {
+		return -1
+	}
+	return len([]rune(line[:at]))
+}
+
+// endsDocument reports whether a line below the first one is the end of the document.
+func (v *veil) endsDocument(line, begin int) bool {
+	text := v.new[line-1]
+	return line > begin && (strings.HasPrefix(text, "---") || strings.HasPrefix(text, "..."))
+}
+
 // hide hides a value up to a line. Its key stays.
 func (v *veil) hide(key, value *yaml.Node, end int) {
 	v.hideLines(key.Line, end, value.Line, value.Column)
 }
 
-// hideLines hides lines. What is before a column of one of them stays, and so do the lines before that one.
+// hideLines hides lines. What is before a column of one of them stays, and so does the first one if that one is below.
 func (v *veil) hideLines(begin, end, from, column int) {
-	for line := begin; line < end && line <= len(v.new); line++ {
-		was, is := &v.old[line-1], &v.new[line-1]
-		if line > begin && (strings.HasPrefix(*is, "---") || strings.HasPrefix(*is, "...")) {
-			return // the end of the document
+	for line := begin; line < end && line <= len(v.new) && !v.endsDocument(line, begin); line++ {
+		switch {
+		case line == from:
+			v.hideLine(line, column-1)
+		case line > begin:
+			v.hideLine(line, 0)
 		}
-		if line < from || strings.TrimSpace(*is) == "" && *was == *is {
-			continue
-		}
-		keep := 0
-		if line == from {
-			keep = column - 1
-		}
-		before, after := hidden, hidden
-		if *was != *is {
-			before, after = hiddenBefore, hiddenAfter
-		}
-		*was, *is = masked(*was, keep, before), masked(*is, keep, after)
 	}
+}
+
+// hideLine hides a line behind its first characters; 0: behind its indentation. An empty one stays.
+func (v *veil) hideLine(line, keep int) {
+	was, is := &v.old[line-1], &v.new[line-1]
+	if strings.TrimSpace(*is) == "" && *was == *is {
+		return
+	}
+	before, after := hidden, hidden
+	if *was != *is {
+		before, after = hiddenBefore, hiddenAfter
+	}
+	*was, *is = masked(*was, keep, before), masked(*is, keep, after)
 }
 
 // masked returns a line with a text after its first characters. Its indentation and its end stay.

@@ -24,6 +24,19 @@ func TestHideSecrets(t *testing.T) {
 			"kind: List\nitems:\n- kind: Secret\n  data:\n    ключ: <hidden>\n    ? key\n    : <hidden>\n" +
 				"- kind: Pod\n  image: OLD\n",
 		},
+		"flow_list": {"items: [{kind: Secret, stringData: {p: S3CRET}}, {kind: Pod, image: OLD}]\n",
+			"items: [<hidden, before>\n"},
+		"flow_lines": {"items: [{kind: Secret, stringData: {p: \"S3CRET\n  S3CRET\"}}, {kind: Pod,\n  image: OLD}]\nb: seen\n",
+			"items: [<hidden>\n  <hidden>\n  image: OLD}]\nb: seen\n"},
+		"flow_generator": {"{secretGenerator: [{name: a, literals: [p=S3CRET]}], images: [{newTag: OLD}]}\n",
+			"{secretGenerator: <hidden, before>\n"},
+		"comments": {"# seen\nkind: Secret # S3CRET\n# S3CRET\nstringData:\n  # S3CRET\n  a: OLD # S3CRET\n  # S3CRET\ntype: Opaque\n" +
+			"#S3CRET\n---\n# seen\nkind: Pod # seen\n",
+			"# seen\nkind: Secret <hidden>\n<hidden>\nstringData:\n  <hidden>\n  a: <hidden, before>\n  <hidden>\n" +
+				"type: Opaque\n<hidden>\n---\n# seen\nkind: Pod # seen\n"},
+		"name": {"kind: Secret\nmetadata:\n  name: OLDOLD # S3CRET\n", "kind: Secret\nmetadata:\n  name: OLDOLD <hidden, before>\n"},
+		"generator_comment": {"secretGenerator:\n# S3CRET\n- name: a\nimages:\n- newTag: OLD\n",
+			"secretGenerator:\n<hidden>\n<hidden>\nimages:\n- newTag: OLD\n"},
 		"generator": {"secretGenerator:\n- name: a\n  literals:\n  - p=S3CRET\nimages:\n- newTag: OLD\n",
 			"secretGenerator:\n<hidden>\n  <hidden>\n  <hidden>\nimages:\n- newTag: OLD\n"},
 		"json": {`{"kind": "Secret", "data": {"a": "S3CRET"}, "image": "OLD"}`, "<hidden, before>"},
