@@ -48,6 +48,9 @@ func newImageUpdateCommand(s *session) *cobra.Command {
 			named := []string{"image update", args[0]}
 			return s.runKey(func(cmd *cobra.Command, client adminv1.AdminServiceClient, key *adminv1.ObjectKey) error {
 				answer, err := client.PreviewImageUpdate(cmd.Context(), &adminv1.PreviewImageUpdateRequest{Key: key})
+				if isTooOld(err) {
+					return errTooOld("previews of runs")
+				}
 				if err != nil {
 					return err
 				}

@@ -138,10 +138,10 @@ func decidedTags(ctx context.Context, p *progress, client adminv1.AdminServiceCl
 	p.printf("► %s %s\n", show(r.GetKey()), decisionText(r, answer))
 	at := answer.GetRequestedAt()
 	switch {
-	case !answer.GetChanged():
+	case !answer.GetChanged() && at == "":
 		return nil
 	case at == "":
-		p.printf("it is suspended: it chooses no other image before nave resume\n")
+		p.printf("%s is suspended: it chooses no other image before nave resume\n", show(r.GetKey()))
 		return nil
 	}
 	return waitUnless(ctx, p, client, r.GetKey(), w, choosing(at, accepts))

@@ -1,7 +1,6 @@
 package admin
 
 import (
-	"cmp"
 	"context"
 	"regexp"
 	"slices"
@@ -38,7 +37,10 @@ func (s *Server) ControlTags(ctx context.Context, r *adminv1.ControlTagsRequest)
 	if err != nil {
 		return nil, err
 	}
-	if err := cmp.Or(checkTags(r), s.requireTag(ctx, key, r.GetPin())); err != nil {
+	if err := checkTags(r); err != nil {
+		return nil, err
+	}
+	if err := s.requireTag(ctx, key, r.GetPin()); err != nil {
 		return nil, s.fail(err)
 	}
 	var response *adminv1.ControlTagsResponse
@@ -241,7 +243,7 @@ func tagsResponse(row store.Resource, changes []tagChange) *adminv1.ControlTagsR
 			response.Tags = append(response.Tags, c.tags...)
 		}
 	}
-	if response.Changed && !row.IsSuspended() {
+	if !row.IsSuspended() { // what was decided before may not be carried out yet
 		response.RequestedAt = row.Tags.RequestedAt
 	}
 	return response

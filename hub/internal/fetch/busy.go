@@ -70,10 +70,11 @@ func (l *Loop) postpone(s *scheduled, now time.Time) bool {
 
 // heldUntil returns until when a source may not ask its server; zero: it may, or needs not.
 func (l *Loop) heldUntil(s *scheduled) time.Time {
-	if s.view.Offline {
+	until := l.busy[s.server.account()]
+	if s.view.Offline || !until.After(time.Now()) {
 		return time.Time{}
 	}
-	return l.busy[s.server.account()]
+	return until
 }
 
 // isAwaited reports whether a source was never fetched, or has a request to reconcile that is not answered.

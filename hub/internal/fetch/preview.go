@@ -53,7 +53,7 @@ func (l *Loop) findPreviewed(key api.Key) (of previewed) {
 	of.source, of.parts = s, l.parts(s)
 	of.request = source.Request{Object: s.object, Last: s.row.Artifact, Timeout: s.timeout(), Network: l.Network,
 		Preview: true, Inputs: of.parts.artifacts, Unselected: of.parts.others}
-	switch held := l.busy[s.server.account()]; {
+	switch held := l.heldUntil(s); {
 	case !s.view.Writes:
 		of.err = fmt.Errorf("%w: %s writes nothing", source.ErrRequest, key)
 	case !held.IsZero():

@@ -64,6 +64,12 @@ type FileChange struct {
 	Setter string `json:"setter"`
 }
 
+// reference returns a reference that became the commit, a branch if there is one.
+func (p Push) reference() string {
+	isBranch := func(name string) bool { return strings.HasPrefix(name, branches) }
+	return p.Targets[max(0, slices.IndexFunc(p.Targets, isBranch))]
+}
+
 // took reports whether a reference became the commit.
 func (p Push) took(reference string) bool { return slices.Contains(p.Targets, reference) }
 
@@ -156,7 +162,7 @@ func revisionOf(label, commit string) string {
 func (j *job) artifact(ctx context.Context, run Run) (a artifact.Artifact, err error) {
 	revision := run.Checkout
 	if last, ok := run.lastPush(); ok {
-		revision = revisionOf(strings.TrimPrefix(last.Targets[0], branches), last.Commit)
+		revision = revisionOf(strings.TrimPrefix(last.reference(), branches), last.Commit)
 	}
 	if j.Last != nil && len(run.Pushes) == 0 {
 		a = *j.Last

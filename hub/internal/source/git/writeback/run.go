@@ -111,6 +111,8 @@ func (f *Fetcher) run(ctx context.Context, j *job) (run Run, err error) {
 	}
 	err = f.change(ctx, j, &run)
 	switch {
+	case err != nil && len(run.Pushes) > 0 && !j.Preview:
+		err = fmt.Errorf("%s; but %w", run.pushed(), err)
 	case err != nil || j.review == nil:
 	case j.Preview:
 		err = run.failed

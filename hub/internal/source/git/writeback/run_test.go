@@ -426,6 +426,17 @@ func TestRun_large(t *testing.T) {
 	w.runs("repository up-to-date")
 }
 
+// TestRun_branch_and_refspec names the branch in the revision, if a run pushes to a branch and to something else.
+func TestRun_branch_and_refspec(t *testing.T) {
+	w := newWorld(t, gittest.Options{})
+	w.set("push", map[string]any{"branch": "main", "refspec": "HEAD:refs/for/main"})
+	w.commit(map[string]string{"web.yaml": deployment("org/web:1")})
+	w.policies["web"] = "org/web:2"
+	if a := w.runs("pushed commit"); !strings.HasPrefix(a.Revision, "main@sha1:") {
+		t.Errorf("the revision is %s", a.Revision)
+	}
+}
+
 // TestRun_escaped has problems that are several times as long as JSON: a run does not fail for that after its push.
 func TestRun_escaped(t *testing.T) {
 	w := newWorld(t, gittest.Options{})
