@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -140,6 +141,32 @@ func TestImagePolicy_changed(t *testing.T) {
 	i.await(policyKey("apps"), func(o store.Condition) bool {
 		return o.Ready == "True" && o.Revision == image+":1.0.0@"+first
 	})
+}
+
+// TestImagePolicy_changedSuspended changes the spec of a suspended policy: the store has what it chose before, also for
+// the next start of the hub.
+func TestImagePolicy_changedSuspended(t *testing.T) {
+	i := startImages(t)
+	image := i.registry.Host() + "/org/app"
+	i.push("1.0.0", "one")
+	i.put("", i.repository(""), policy("apps", anyVersion))
+	i.await(policyKey("apps"), func(o store.Condition) bool { return o.Revision == image+":1.0.0" })
+	i.put("", policy("apps", anyVersion+`, "suspend": true`))
+	i.put("", policy("apps", `"policy": {"alphabetical": {}}, "suspend": true`))
+	i.put("", policy("apps", `"policy": {"semver": {"range": "1.x"}}, "suspend": true`), policy("web", anyVersion))
+	i.await(policyKey("web"), func(o store.Condition) bool { return o.Reason != "" })
+	var chosen []string
+	err := i.store.View(t.Context(), func(tx *store.Tx) error {
+		return store.Sources.Scan(tx, "", func(_ string, row store.Fetched) error {
+			if row.Artifact != nil {
+				chosen = append(chosen, row.Artifact.Revision)
+			}
+			return nil
+		})
+	})
+	if err != nil || !slices.Contains(chosen, image+":1.0.0") {
+		t.Errorf("the store has %q, %v", chosen, err)
+	}
 }
 
 // TestImagePolicy_access gives a policy of another namespace what the ImageRepository shares, as long as it does.

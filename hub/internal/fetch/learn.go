@@ -138,16 +138,28 @@ func (l *Loop) learn(ctx context.Context, changes []store.Change) error {
 		}
 	}
 	for key := range touched {
-		if s := l.sources[key]; s != nil && s.known() {
-			if err := l.write(ctx, s, s.row); err != nil {
-				return err
-			}
+		var err error
+		switch s := l.sources[key]; {
+		case s == nil:
+		case s.taken:
+			err = l.keepTaken(ctx, s)
+		case s.known():
+			err = l.write(ctx, s, s.row)
+		}
+		if err != nil {
+			return err
 		}
 	}
 	if err := l.report(ctx); err != nil {
 		return err
 	}
 	return l.forget(ctx)
+}
+
+// keepTaken writes what a source took over, before the row that it is from goes. The Conditions are written when the
+// source has something of its own: one that is suspended may have nothing for long.
+func (l *Loop) keepTaken(ctx context.Context, s *scheduled) error {
+	return l.Store.Update(ctx, func(tx *store.Tx) error { return store.Sources.Put(tx, s.key, s.row) })
 }
 
 // relearn reads everything again, after more changes than a watcher keeps.
