@@ -216,8 +216,12 @@ func (h *Hub) ask(ctx context.Context, cluster string, apps []bundle.Entry, cont
 // preview returns what a run would push. It is an admin.Previewer.
 func (h *Hub) preview(ctx context.Context, key api.Key) (*adminv1.PreviewImageUpdateResponse, error) {
 	p, err := h.fetch.Preview(ctx, key)
-	return &adminv1.PreviewImageUpdateResponse{Checkout: p.Checkout, References: p.Targets, Message: p.Message,
-		Diff: p.Diff, Problems: p.Problems}, err
+	answer := &adminv1.PreviewImageUpdateResponse{Checkout: p.Checkout, Problems: p.Problems}
+	for _, c := range p.Commits {
+		answer.Commits = append(answer.Commits, &adminv1.PreviewedCommit{References: c.Targets, Message: c.Message,
+			Diff: c.Diff})
+	}
+	return answer, err
 }
 
 // fetcher returns the fetchers of all kinds, in worker processes or in this one.

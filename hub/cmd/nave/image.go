@@ -20,14 +20,14 @@ func newImageCommand(s *session) *cobra.Command {
 }
 
 const imageUpdateLong = `Print what a run of an ImageUpdateAutomation would commit now, as a unified diff, with the branch and the message
-of the commit. The hub does all of a run but the push. Nothing is pushed, and nothing changes, also if the automation is
-suspended. The values of Secrets are not shown; where one would change, the diff says so.
+of each commit. The hub does all of a run but the push. Nothing is pushed, and nothing changes, also if the automation
+is suspended. The values of Secrets are not shown; where one would change, the diff says so.
 
-With -o json or yaml: checkout (the revision that would be changed), references (that would become the commit; none:
-nothing would be pushed), message, diff, and problems (markers that would not be carried out, each with its reason).
+With -o json or yaml: checkout (the revision that would be changed), commits (each with references, which would become
+the commit, message and diff; none: nothing would be pushed), and problems (markers and policies that would not be
+carried out, each with its reason).
 
-The exit code is 0 if nothing would be pushed, 1 if something would, and 2 after an error, or if a marker would not be
-carried out.`
+The exit code is 0 if nothing would be pushed, 1 if something would, and 2 after an error, or if there is a problem.`
 
 func newImageUpdateCommand(s *session) *cobra.Command {
 	var dryRun bool
@@ -65,16 +65,23 @@ func newImageUpdateCommand(s *session) *cobra.Command {
 
 // previewedRun is a preview of a run as it is printed as JSON or YAML. Its field names are stable.
 type previewedRun struct {
-	Checkout   string   `json:"checkout"`
-	References []string `json:"references,omitempty"`
-	Message    string   `json:"message,omitempty"`
+	Checkout string            `json:"checkout"`
+	Commits  []previewedCommit `json:"commits,omitempty"`
+	Problems []string          `json:"problems,omitempty"`
+}
+
+type previewedCommit struct {
+	References []string `json:"references"`
+	Message    string   `json:"message"`
 	Diff       string   `json:"diff,omitempty"`
-	Problems   []string `json:"problems,omitempty"`
 }
 
 // printPreview prints a preview. The error says what the exit code has to say.
 func printPreview(out io.Writer, format string, a *adminv1.PreviewImageUpdateResponse) error {
-	p := previewedRun{a.GetCheckout(), a.GetReferences(), a.GetMessage(), a.GetDiff(), a.GetProblems()}
+	p := previewedRun{Checkout: a.GetCheckout(), Problems: a.GetProblems()}
+	for _, c := range a.GetCommits() {
+		p.Commits = append(p.Commits, previewedCommit{c.GetReferences(), c.GetMessage(), c.GetDiff()})
+	}
 	if format == "diff" {
 		fmt.Fprint(out, p.text())
 	} else if err := printIn(out, format, p); err != nil {
@@ -82,8 +89,8 @@ func printPreview(out io.Writer, format string, a *adminv1.PreviewImageUpdateRes
 	}
 	switch {
 	case len(p.Problems) > 0:
-		return errors.New("not every marker would be carried out:\n" + strings.Join(p.Problems, "\n"))
-	case len(p.References) > 0:
+		return errors.New("not everything would be carried out:\n" + strings.Join(p.Problems, "\n"))
+	case len(p.Commits) > 0:
 		return errDifferent
 	}
 	return nil
@@ -91,17 +98,21 @@ func printPreview(out io.Writer, format string, a *adminv1.PreviewImageUpdateRes
 
 // text returns a preview for people.
 func (p previewedRun) text() string {
-	if len(p.References) == 0 {
-		return fmt.Sprintf("Nothing would be pushed: the images of %s are up to date.\n", oneLine(p.Checkout))
+	if len(p.Commits) == 0 {
+		return fmt.Sprintf("Nothing would be pushed. The checkout is %s.\n", oneLine(p.Checkout))
 	}
-	var to []string
-	for _, r := range p.References {
-		if branch, isBranch := strings.CutPrefix(r, "refs/heads/"); isBranch {
-			r = "branch " + branch
+	var b strings.Builder
+	for _, c := range p.Commits {
+		var to []string
+		for _, r := range c.References {
+			if branch, isBranch := strings.CutPrefix(r, "refs/heads/"); isBranch {
+				r = "branch " + branch
+			}
+			to = append(to, oneLine(r))
 		}
-		to = append(to, oneLine(r))
+		message := "#   " + strings.ReplaceAll(strings.TrimSpace(c.Message), "\n", "\n#   ")
+		fmt.Fprintf(&b, "# a commit on %s would be pushed to %s, with the message:\n%s\n%s", oneLine(p.Checkout),
+			strings.Join(to, " and "), message, c.Diff)
 	}
-	message := "#   " + strings.ReplaceAll(strings.TrimSpace(p.Message), "\n", "\n#   ")
-	return fmt.Sprintf("# a commit on %s would be pushed to %s, with the message:\n%s\n%s", oneLine(p.Checkout),
-		strings.Join(to, " and "), message, p.Diff)
+	return b.String()
 }

@@ -11,8 +11,9 @@ import (
 // TestImageUpdate_preview ends as nave diff does: 0 if nothing would be pushed, 1 if something would, and 2 if a marker
 // would not be carried out.
 func TestImageUpdate_preview(t *testing.T) {
-	push := &adminv1.PreviewImageUpdateResponse{Checkout: "main@sha1:12", Message: "bump\n\nweb\n",
-		References: []string{"refs/heads/main", "refs/for/main"}, Diff: "--- a/x\n+++ b/x\n"}
+	push := &adminv1.PreviewImageUpdateResponse{Checkout: "main@sha1:12", Commits: []*adminv1.PreviewedCommit{
+		{References: []string{"refs/heads/main", "refs/for/main"}, Message: "bump\n\nweb\n", Diff: "--- a/x\n+++ b/x\n"},
+		{References: []string{"refs/heads/db"}, Message: "bump db", Diff: "--- a/y\n+++ b/y\n"}}}
 	problem := &adminv1.PreviewImageUpdateResponse{Checkout: "main@sha1:12", Problems: []string{"x.yaml: line 3: why"}}
 	for name, c := range map[string]struct {
 		answer *adminv1.PreviewImageUpdateResponse
@@ -22,9 +23,10 @@ func TestImageUpdate_preview(t *testing.T) {
 		err    string
 	}{
 		"nothing": {&adminv1.PreviewImageUpdateResponse{Checkout: "main@sha1:12"}, "diff",
-			[]string{"Nothing would be pushed: the images of main@sha1:12 are up to date."}, 0, ""},
+			[]string{"Nothing would be pushed. The checkout is main@sha1:12."}, 0, ""},
 		"push": {push, "diff", []string{"main@sha1:12 would be pushed to branch main and refs/for/main, with the message:",
-			"#   bump\n#   \n#   web\n", "+++ b/x"}, 1, "as printed"},
+			"#   bump\n#   \n#   web\n", "+++ b/x\n# a commit on main@sha1:12 would be pushed to branch db, with",
+			"#   bump db\n--- a/y\n"}, 1, "as printed"},
 		"json":    {push, "json", []string{`"references": [`, `"diff": "--- a/x`}, 1, "as printed"},
 		"problem": {problem, "yaml", []string{"problems:\n- 'x.yaml: line 3: why'"}, 2, "x.yaml: line 3: why"},
 	} {

@@ -105,10 +105,11 @@ func (r *remote) preview(ctx context.Context, url string, req source.Request) (a
 	if err := r.fails[url]; err != nil {
 		return a, err
 	}
-	p := source.Preview{Checkout: req.Inputs[0].Revision}
+	commit := source.PreviewedCommit{Targets: []string{"main"}}
 	for _, s := range req.Selected {
-		p.Message += s.Key.Name + "=" + s.Revision
+		commit.Message += s.Key.Name + "=" + s.Revision
 	}
+	p := source.Preview{Checkout: req.Inputs[0].Revision, Commits: []source.PreviewedCommit{commit}}
 	content, err := json.Marshal(p)
 	if err != nil {
 		return a, err

@@ -29,7 +29,7 @@ func TestPreview(t *testing.T) {
 		h.writes()
 		for range 20 {
 			p, err := h.loop.Preview(h.Context(), writerKey(""))
-			if err != nil || p.Checkout != "one" || p.Message != "a=a2" {
+			if err != nil || p.Checkout != "one" || p.Commits[0].Message != "a=a2" {
 				t.Fatalf("got %+v, %v", p, err)
 			}
 		}

@@ -15,11 +15,16 @@ const maxPreview = 16 << 20
 
 // Preview is what a source that writes would push now.
 type Preview struct {
-	Checkout string   `json:"checkout"`           // the revision that would be changed
-	Targets  []string `json:"targets,omitempty"`  // full names of references; none: nothing would be pushed
-	Message  string   `json:"message,omitempty"`  // of the commit
-	Diff     string   `json:"diff,omitempty"`     // of the files, unified, without the values of Secrets
-	Problems []string `json:"problems,omitempty"` // markers that would not be carried out
+	Checkout string            `json:"checkout"`           // the revision that would be changed
+	Commits  []PreviewedCommit `json:"commits,omitempty"`  // none: nothing would be pushed
+	Problems []string          `json:"problems,omitempty"` // markers and policies that would not be carried out
+}
+
+// PreviewedCommit is a commit that would be pushed.
+type PreviewedCommit struct {
+	Targets []string `json:"targets"` // full names of references
+	Message string   `json:"message"`
+	Diff    string   `json:"diff,omitempty"` // of the files, unified, without the values of Secrets
 }
 
 // ReadPreview reads what the fetcher has made for a request for a preview, from the path of the artifact.

@@ -6510,14 +6510,10 @@ type PreviewImageUpdateResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The revision that would be changed: main@sha1:…
 	Checkout string `protobuf:"bytes,1,opt,name=checkout,proto3" json:"checkout,omitempty"`
-	// The full names of the references that would become the commit; none: nothing would be pushed.
-	References []string `protobuf:"bytes,2,rep,name=references,proto3" json:"references,omitempty"`
-	// Of the commit.
-	Message string `protobuf:"bytes,3,opt,name=message,proto3" json:"message,omitempty"`
-	// Of the files, unified. The values of Secrets are hidden.
-	Diff string `protobuf:"bytes,4,opt,name=diff,proto3" json:"diff,omitempty"`
-	// Markers that would not be carried out, each with its file, line and reason.
-	Problems      []string `protobuf:"bytes,5,rep,name=problems,proto3" json:"problems,omitempty"`
+	// None: nothing would be pushed.
+	Commits []*PreviewedCommit `protobuf:"bytes,2,rep,name=commits,proto3" json:"commits,omitempty"`
+	// What would not be carried out: markers, each with its file, line and reason, and policies.
+	Problems      []string `protobuf:"bytes,3,rep,name=problems,proto3" json:"problems,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -6559,25 +6555,11 @@ func (x *PreviewImageUpdateResponse) GetCheckout() string {
 	return ""
 }
 
-func (x *PreviewImageUpdateResponse) GetReferences() []string {
+func (x *PreviewImageUpdateResponse) GetCommits() []*PreviewedCommit {
 	if x != nil {
-		return x.References
+		return x.Commits
 	}
 	return nil
-}
-
-func (x *PreviewImageUpdateResponse) GetMessage() string {
-	if x != nil {
-		return x.Message
-	}
-	return ""
-}
-
-func (x *PreviewImageUpdateResponse) GetDiff() string {
-	if x != nil {
-		return x.Diff
-	}
-	return ""
 }
 
 func (x *PreviewImageUpdateResponse) GetProblems() []string {
@@ -6585,6 +6567,68 @@ func (x *PreviewImageUpdateResponse) GetProblems() []string {
 		return x.Problems
 	}
 	return nil
+}
+
+type PreviewedCommit struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The full names of the references that would become the commit.
+	References []string `protobuf:"bytes,1,rep,name=references,proto3" json:"references,omitempty"`
+	Message    string   `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
+	// Of the files, unified. The values of Secrets are hidden.
+	Diff          string `protobuf:"bytes,3,opt,name=diff,proto3" json:"diff,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PreviewedCommit) Reset() {
+	*x = PreviewedCommit{}
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[99]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PreviewedCommit) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PreviewedCommit) ProtoMessage() {}
+
+func (x *PreviewedCommit) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[99]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PreviewedCommit.ProtoReflect.Descriptor instead.
+func (*PreviewedCommit) Descriptor() ([]byte, []int) {
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{99}
+}
+
+func (x *PreviewedCommit) GetReferences() []string {
+	if x != nil {
+		return x.References
+	}
+	return nil
+}
+
+func (x *PreviewedCommit) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
+func (x *PreviewedCommit) GetDiff() string {
+	if x != nil {
+		return x.Diff
+	}
+	return ""
 }
 
 type ControlTagsRequest struct {
@@ -6605,7 +6649,7 @@ type ControlTagsRequest struct {
 
 func (x *ControlTagsRequest) Reset() {
 	*x = ControlTagsRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[99]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[100]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6617,7 +6661,7 @@ func (x *ControlTagsRequest) String() string {
 func (*ControlTagsRequest) ProtoMessage() {}
 
 func (x *ControlTagsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[99]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[100]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6630,7 +6674,7 @@ func (x *ControlTagsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ControlTagsRequest.ProtoReflect.Descriptor instead.
 func (*ControlTagsRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{99}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{100}
 }
 
 func (x *ControlTagsRequest) GetKey() *ObjectKey {
@@ -6694,7 +6738,7 @@ type ControlTagsResponse struct {
 
 func (x *ControlTagsResponse) Reset() {
 	*x = ControlTagsResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[100]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[101]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6706,7 +6750,7 @@ func (x *ControlTagsResponse) String() string {
 func (*ControlTagsResponse) ProtoMessage() {}
 
 func (x *ControlTagsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[100]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[101]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6719,7 +6763,7 @@ func (x *ControlTagsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ControlTagsResponse.ProtoReflect.Descriptor instead.
 func (*ControlTagsResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{100}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{101}
 }
 
 func (x *ControlTagsResponse) GetChanged() bool {
@@ -7211,15 +7255,17 @@ const file_nave_admin_v1_admin_proto_rawDesc = "" +
 	"\x0fsource_revision\x18\x03 \x01(\tR\x0esourceRevision\x12!\n" +
 	"\frequested_at\x18\x04 \x01(\tR\vrequestedAt\"G\n" +
 	"\x19PreviewImageUpdateRequest\x12*\n" +
-	"\x03key\x18\x01 \x01(\v2\x18.nave.admin.v1.ObjectKeyR\x03key\"\xa2\x01\n" +
+	"\x03key\x18\x01 \x01(\v2\x18.nave.admin.v1.ObjectKeyR\x03key\"\x8e\x01\n" +
 	"\x1aPreviewImageUpdateResponse\x12\x1a\n" +
-	"\bcheckout\x18\x01 \x01(\tR\bcheckout\x12\x1e\n" +
+	"\bcheckout\x18\x01 \x01(\tR\bcheckout\x128\n" +
+	"\acommits\x18\x02 \x03(\v2\x1e.nave.admin.v1.PreviewedCommitR\acommits\x12\x1a\n" +
+	"\bproblems\x18\x03 \x03(\tR\bproblems\"_\n" +
+	"\x0fPreviewedCommit\x12\x1e\n" +
 	"\n" +
-	"references\x18\x02 \x03(\tR\n" +
+	"references\x18\x01 \x03(\tR\n" +
 	"references\x12\x18\n" +
-	"\amessage\x18\x03 \x01(\tR\amessage\x12\x12\n" +
-	"\x04diff\x18\x04 \x01(\tR\x04diff\x12\x1a\n" +
-	"\bproblems\x18\x05 \x03(\tR\bproblems\"\xc1\x01\n" +
+	"\amessage\x18\x02 \x01(\tR\amessage\x12\x12\n" +
+	"\x04diff\x18\x03 \x01(\tR\x04diff\"\xc1\x01\n" +
 	"\x12ControlTagsRequest\x12*\n" +
 	"\x03key\x18\x01 \x01(\v2\x18.nave.admin.v1.ObjectKeyR\x03key\x12\x10\n" +
 	"\x03pin\x18\x02 \x01(\tR\x03pin\x12\x18\n" +
@@ -7304,7 +7350,7 @@ func file_nave_admin_v1_admin_proto_rawDescGZIP() []byte {
 }
 
 var file_nave_admin_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_nave_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 101)
+var file_nave_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 102)
 var file_nave_admin_v1_admin_proto_goTypes = []any{
 	(GivenBy)(0),                       // 0: nave.admin.v1.GivenBy
 	(WatchType)(0),                     // 1: nave.admin.v1.WatchType
@@ -7408,10 +7454,11 @@ var file_nave_admin_v1_admin_proto_goTypes = []any{
 	(*UnpinHelmReleaseResponse)(nil),   // 99: nave.admin.v1.UnpinHelmReleaseResponse
 	(*PreviewImageUpdateRequest)(nil),  // 100: nave.admin.v1.PreviewImageUpdateRequest
 	(*PreviewImageUpdateResponse)(nil), // 101: nave.admin.v1.PreviewImageUpdateResponse
-	(*ControlTagsRequest)(nil),         // 102: nave.admin.v1.ControlTagsRequest
-	(*ControlTagsResponse)(nil),        // 103: nave.admin.v1.ControlTagsResponse
-	(*timestamppb.Timestamp)(nil),      // 104: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),        // 105: google.protobuf.Duration
+	(*PreviewedCommit)(nil),            // 102: nave.admin.v1.PreviewedCommit
+	(*ControlTagsRequest)(nil),         // 103: nave.admin.v1.ControlTagsRequest
+	(*ControlTagsResponse)(nil),        // 104: nave.admin.v1.ControlTagsResponse
+	(*timestamppb.Timestamp)(nil),      // 105: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),        // 106: google.protobuf.Duration
 }
 var file_nave_admin_v1_admin_proto_depIdxs = []int32{
 	3,   // 0: nave.admin.v1.Object.key:type_name -> nave.admin.v1.ObjectKey
@@ -7451,14 +7498,14 @@ var file_nave_admin_v1_admin_proto_depIdxs = []int32{
 	3,   // 34: nave.admin.v1.SuspendRequest.key:type_name -> nave.admin.v1.ObjectKey
 	3,   // 35: nave.admin.v1.ResumeRequest.key:type_name -> nave.admin.v1.ObjectKey
 	3,   // 36: nave.admin.v1.ResumeResponse.suspended_with:type_name -> nave.admin.v1.ObjectKey
-	104, // 37: nave.admin.v1.CreateJoinTokenResponse.expires_at:type_name -> google.protobuf.Timestamp
+	105, // 37: nave.admin.v1.CreateJoinTokenResponse.expires_at:type_name -> google.protobuf.Timestamp
 	3,   // 38: nave.admin.v1.ListEventsRequest.key:type_name -> nave.admin.v1.ObjectKey
-	104, // 39: nave.admin.v1.ListEventsRequest.since:type_name -> google.protobuf.Timestamp
-	105, // 40: nave.admin.v1.ListEventsRequest.wait:type_name -> google.protobuf.Duration
+	105, // 39: nave.admin.v1.ListEventsRequest.since:type_name -> google.protobuf.Timestamp
+	106, // 40: nave.admin.v1.ListEventsRequest.wait:type_name -> google.protobuf.Duration
 	39,  // 41: nave.admin.v1.ListEventsResponse.events:type_name -> nave.admin.v1.Event
 	38,  // 42: nave.admin.v1.ListEventsResponse.gap:type_name -> nave.admin.v1.EventGap
-	104, // 43: nave.admin.v1.EventGap.until:type_name -> google.protobuf.Timestamp
-	104, // 44: nave.admin.v1.Event.time:type_name -> google.protobuf.Timestamp
+	105, // 43: nave.admin.v1.EventGap.until:type_name -> google.protobuf.Timestamp
+	105, // 44: nave.admin.v1.Event.time:type_name -> google.protobuf.Timestamp
 	3,   // 45: nave.admin.v1.Event.object:type_name -> nave.admin.v1.ObjectKey
 	3,   // 46: nave.admin.v1.TreeRequest.key:type_name -> nave.admin.v1.ObjectKey
 	42,  // 47: nave.admin.v1.TreeResponse.root:type_name -> nave.admin.v1.TreeNode
@@ -7470,11 +7517,11 @@ var file_nave_admin_v1_admin_proto_depIdxs = []int32{
 	3,   // 53: nave.admin.v1.Encryption.object:type_name -> nave.admin.v1.ObjectKey
 	49,  // 54: nave.admin.v1.Encryption.documents:type_name -> nave.admin.v1.SealedDocument
 	3,   // 55: nave.admin.v1.Explanation.object:type_name -> nave.admin.v1.ObjectKey
-	104, // 56: nave.admin.v1.Explanation.since:type_name -> google.protobuf.Timestamp
+	105, // 56: nave.admin.v1.Explanation.since:type_name -> google.protobuf.Timestamp
 	3,   // 57: nave.admin.v1.Explanation.affects:type_name -> nave.admin.v1.ObjectKey
-	105, // 58: nave.admin.v1.LogsRequest.since:type_name -> google.protobuf.Duration
+	106, // 58: nave.admin.v1.LogsRequest.since:type_name -> google.protobuf.Duration
 	53,  // 59: nave.admin.v1.LogsResponse.records:type_name -> nave.admin.v1.LogRecord
-	104, // 60: nave.admin.v1.LogRecord.time:type_name -> google.protobuf.Timestamp
+	105, // 60: nave.admin.v1.LogRecord.time:type_name -> google.protobuf.Timestamp
 	54,  // 61: nave.admin.v1.LogRecord.attributes:type_name -> nave.admin.v1.LogAttribute
 	57,  // 62: nave.admin.v1.GetVersionResponse.spokes:type_name -> nave.admin.v1.SpokeVersion
 	60,  // 63: nave.admin.v1.PublishedResponse.hub:type_name -> nave.admin.v1.PublishedHub
@@ -7492,13 +7539,13 @@ var file_nave_admin_v1_admin_proto_depIdxs = []int32{
 	3,   // 75: nave.admin.v1.PublishedContentRequest.key:type_name -> nave.admin.v1.ObjectKey
 	74,  // 76: nave.admin.v1.HistoryResponse.releases:type_name -> nave.admin.v1.PastRelease
 	76,  // 77: nave.admin.v1.HistoryResponse.pin:type_name -> nave.admin.v1.Pin
-	104, // 78: nave.admin.v1.PastRelease.released_at:type_name -> google.protobuf.Timestamp
+	105, // 78: nave.admin.v1.PastRelease.released_at:type_name -> google.protobuf.Timestamp
 	75,  // 79: nave.admin.v1.PastRelease.listed:type_name -> nave.admin.v1.ReleasedApplication
 	3,   // 80: nave.admin.v1.ReleasedApplication.key:type_name -> nave.admin.v1.ObjectKey
 	2,   // 81: nave.admin.v1.ReleasedApplication.change:type_name -> nave.admin.v1.ApplicationChange
-	104, // 82: nave.admin.v1.Pin.pinned_at:type_name -> google.protobuf.Timestamp
+	105, // 82: nave.admin.v1.Pin.pinned_at:type_name -> google.protobuf.Timestamp
 	75,  // 83: nave.admin.v1.PreviewRollbackResponse.applications:type_name -> nave.admin.v1.ReleasedApplication
-	104, // 84: nave.admin.v1.ReleaseResponse.released_at:type_name -> google.protobuf.Timestamp
+	105, // 84: nave.admin.v1.ReleaseResponse.released_at:type_name -> google.protobuf.Timestamp
 	75,  // 85: nave.admin.v1.PreviewReleaseResponse.applications:type_name -> nave.admin.v1.ReleasedApplication
 	87,  // 86: nave.admin.v1.PreviewLiveResponse.applications:type_name -> nave.admin.v1.PreviewedApplication
 	3,   // 87: nave.admin.v1.PreviewedApplication.key:type_name -> nave.admin.v1.ObjectKey
@@ -7509,86 +7556,87 @@ var file_nave_admin_v1_admin_proto_depIdxs = []int32{
 	3,   // 92: nave.admin.v1.PinHelmReleaseRequest.key:type_name -> nave.admin.v1.ObjectKey
 	97,  // 93: nave.admin.v1.PinHelmReleaseResponse.now:type_name -> nave.admin.v1.HelmRevision
 	97,  // 94: nave.admin.v1.PinHelmReleaseResponse.to:type_name -> nave.admin.v1.HelmRevision
-	104, // 95: nave.admin.v1.HelmRevision.deployed_at:type_name -> google.protobuf.Timestamp
+	105, // 95: nave.admin.v1.HelmRevision.deployed_at:type_name -> google.protobuf.Timestamp
 	3,   // 96: nave.admin.v1.UnpinHelmReleaseRequest.key:type_name -> nave.admin.v1.ObjectKey
 	97,  // 97: nave.admin.v1.UnpinHelmReleaseResponse.now:type_name -> nave.admin.v1.HelmRevision
 	3,   // 98: nave.admin.v1.PreviewImageUpdateRequest.key:type_name -> nave.admin.v1.ObjectKey
-	3,   // 99: nave.admin.v1.ControlTagsRequest.key:type_name -> nave.admin.v1.ObjectKey
-	5,   // 100: nave.admin.v1.AdminService.Get:input_type -> nave.admin.v1.GetRequest
-	7,   // 101: nave.admin.v1.AdminService.List:input_type -> nave.admin.v1.ListRequest
-	9,   // 102: nave.admin.v1.AdminService.Watch:input_type -> nave.admin.v1.WatchRequest
-	11,  // 103: nave.admin.v1.AdminService.Apply:input_type -> nave.admin.v1.ApplyRequest
-	14,  // 104: nave.admin.v1.AdminService.ApplyAll:input_type -> nave.admin.v1.ApplyAllRequest
-	17,  // 105: nave.admin.v1.AdminService.Delete:input_type -> nave.admin.v1.DeleteRequest
-	19,  // 106: nave.admin.v1.AdminService.DeleteAll:input_type -> nave.admin.v1.DeleteAllRequest
-	22,  // 107: nave.admin.v1.AdminService.Impact:input_type -> nave.admin.v1.ImpactRequest
-	26,  // 108: nave.admin.v1.AdminService.Confirm:input_type -> nave.admin.v1.ConfirmRequest
-	28,  // 109: nave.admin.v1.AdminService.Reconcile:input_type -> nave.admin.v1.ReconcileRequest
-	30,  // 110: nave.admin.v1.AdminService.Suspend:input_type -> nave.admin.v1.SuspendRequest
-	32,  // 111: nave.admin.v1.AdminService.Resume:input_type -> nave.admin.v1.ResumeRequest
-	34,  // 112: nave.admin.v1.AdminService.CreateJoinToken:input_type -> nave.admin.v1.CreateJoinTokenRequest
-	36,  // 113: nave.admin.v1.AdminService.ListEvents:input_type -> nave.admin.v1.ListEventsRequest
-	40,  // 114: nave.admin.v1.AdminService.Tree:input_type -> nave.admin.v1.TreeRequest
-	43,  // 115: nave.admin.v1.AdminService.Locate:input_type -> nave.admin.v1.LocateRequest
-	46,  // 116: nave.admin.v1.AdminService.Explain:input_type -> nave.admin.v1.ExplainRequest
-	58,  // 117: nave.admin.v1.AdminService.Published:input_type -> nave.admin.v1.PublishedRequest
-	70,  // 118: nave.admin.v1.AdminService.PublishedContent:input_type -> nave.admin.v1.PublishedContentRequest
-	63,  // 119: nave.admin.v1.AdminService.Capabilities:input_type -> nave.admin.v1.CapabilitiesRequest
-	65,  // 120: nave.admin.v1.AdminService.Shapes:input_type -> nave.admin.v1.ShapesRequest
-	85,  // 121: nave.admin.v1.AdminService.PreviewLive:input_type -> nave.admin.v1.PreviewLiveRequest
-	90,  // 122: nave.admin.v1.AdminService.ListSchemas:input_type -> nave.admin.v1.ListSchemasRequest
-	93,  // 123: nave.admin.v1.AdminService.ReadSchema:input_type -> nave.admin.v1.ReadSchemaRequest
-	51,  // 124: nave.admin.v1.AdminService.Logs:input_type -> nave.admin.v1.LogsRequest
-	72,  // 125: nave.admin.v1.AdminService.History:input_type -> nave.admin.v1.HistoryRequest
-	77,  // 126: nave.admin.v1.AdminService.Rollback:input_type -> nave.admin.v1.RollbackRequest
-	79,  // 127: nave.admin.v1.AdminService.PreviewRollback:input_type -> nave.admin.v1.PreviewRollbackRequest
-	81,  // 128: nave.admin.v1.AdminService.Release:input_type -> nave.admin.v1.ReleaseRequest
-	83,  // 129: nave.admin.v1.AdminService.PreviewRelease:input_type -> nave.admin.v1.PreviewReleaseRequest
-	95,  // 130: nave.admin.v1.AdminService.PinHelmRelease:input_type -> nave.admin.v1.PinHelmReleaseRequest
-	98,  // 131: nave.admin.v1.AdminService.UnpinHelmRelease:input_type -> nave.admin.v1.UnpinHelmReleaseRequest
-	100, // 132: nave.admin.v1.AdminService.PreviewImageUpdate:input_type -> nave.admin.v1.PreviewImageUpdateRequest
-	102, // 133: nave.admin.v1.AdminService.ControlTags:input_type -> nave.admin.v1.ControlTagsRequest
-	55,  // 134: nave.admin.v1.AdminService.GetVersion:input_type -> nave.admin.v1.GetVersionRequest
-	6,   // 135: nave.admin.v1.AdminService.Get:output_type -> nave.admin.v1.GetResponse
-	8,   // 136: nave.admin.v1.AdminService.List:output_type -> nave.admin.v1.ListResponse
-	10,  // 137: nave.admin.v1.AdminService.Watch:output_type -> nave.admin.v1.WatchResponse
-	13,  // 138: nave.admin.v1.AdminService.Apply:output_type -> nave.admin.v1.ApplyResponse
-	15,  // 139: nave.admin.v1.AdminService.ApplyAll:output_type -> nave.admin.v1.ApplyAllResponse
-	18,  // 140: nave.admin.v1.AdminService.Delete:output_type -> nave.admin.v1.DeleteResponse
-	20,  // 141: nave.admin.v1.AdminService.DeleteAll:output_type -> nave.admin.v1.DeleteAllResponse
-	23,  // 142: nave.admin.v1.AdminService.Impact:output_type -> nave.admin.v1.ImpactResponse
-	27,  // 143: nave.admin.v1.AdminService.Confirm:output_type -> nave.admin.v1.ConfirmResponse
-	29,  // 144: nave.admin.v1.AdminService.Reconcile:output_type -> nave.admin.v1.ReconcileResponse
-	31,  // 145: nave.admin.v1.AdminService.Suspend:output_type -> nave.admin.v1.SuspendResponse
-	33,  // 146: nave.admin.v1.AdminService.Resume:output_type -> nave.admin.v1.ResumeResponse
-	35,  // 147: nave.admin.v1.AdminService.CreateJoinToken:output_type -> nave.admin.v1.CreateJoinTokenResponse
-	37,  // 148: nave.admin.v1.AdminService.ListEvents:output_type -> nave.admin.v1.ListEventsResponse
-	41,  // 149: nave.admin.v1.AdminService.Tree:output_type -> nave.admin.v1.TreeResponse
-	44,  // 150: nave.admin.v1.AdminService.Locate:output_type -> nave.admin.v1.LocateResponse
-	47,  // 151: nave.admin.v1.AdminService.Explain:output_type -> nave.admin.v1.ExplainResponse
-	59,  // 152: nave.admin.v1.AdminService.Published:output_type -> nave.admin.v1.PublishedResponse
-	71,  // 153: nave.admin.v1.AdminService.PublishedContent:output_type -> nave.admin.v1.PublishedContentResponse
-	64,  // 154: nave.admin.v1.AdminService.Capabilities:output_type -> nave.admin.v1.CapabilitiesResponse
-	66,  // 155: nave.admin.v1.AdminService.Shapes:output_type -> nave.admin.v1.ShapesResponse
-	86,  // 156: nave.admin.v1.AdminService.PreviewLive:output_type -> nave.admin.v1.PreviewLiveResponse
-	91,  // 157: nave.admin.v1.AdminService.ListSchemas:output_type -> nave.admin.v1.ListSchemasResponse
-	94,  // 158: nave.admin.v1.AdminService.ReadSchema:output_type -> nave.admin.v1.ReadSchemaResponse
-	52,  // 159: nave.admin.v1.AdminService.Logs:output_type -> nave.admin.v1.LogsResponse
-	73,  // 160: nave.admin.v1.AdminService.History:output_type -> nave.admin.v1.HistoryResponse
-	78,  // 161: nave.admin.v1.AdminService.Rollback:output_type -> nave.admin.v1.RollbackResponse
-	80,  // 162: nave.admin.v1.AdminService.PreviewRollback:output_type -> nave.admin.v1.PreviewRollbackResponse
-	82,  // 163: nave.admin.v1.AdminService.Release:output_type -> nave.admin.v1.ReleaseResponse
-	84,  // 164: nave.admin.v1.AdminService.PreviewRelease:output_type -> nave.admin.v1.PreviewReleaseResponse
-	96,  // 165: nave.admin.v1.AdminService.PinHelmRelease:output_type -> nave.admin.v1.PinHelmReleaseResponse
-	99,  // 166: nave.admin.v1.AdminService.UnpinHelmRelease:output_type -> nave.admin.v1.UnpinHelmReleaseResponse
-	101, // 167: nave.admin.v1.AdminService.PreviewImageUpdate:output_type -> nave.admin.v1.PreviewImageUpdateResponse
-	103, // 168: nave.admin.v1.AdminService.ControlTags:output_type -> nave.admin.v1.ControlTagsResponse
-	56,  // 169: nave.admin.v1.AdminService.GetVersion:output_type -> nave.admin.v1.GetVersionResponse
-	135, // [135:170] is the sub-list for method output_type
-	100, // [100:135] is the sub-list for method input_type
-	100, // [100:100] is the sub-list for extension type_name
-	100, // [100:100] is the sub-list for extension extendee
-	0,   // [0:100] is the sub-list for field type_name
+	102, // 99: nave.admin.v1.PreviewImageUpdateResponse.commits:type_name -> nave.admin.v1.PreviewedCommit
+	3,   // 100: nave.admin.v1.ControlTagsRequest.key:type_name -> nave.admin.v1.ObjectKey
+	5,   // 101: nave.admin.v1.AdminService.Get:input_type -> nave.admin.v1.GetRequest
+	7,   // 102: nave.admin.v1.AdminService.List:input_type -> nave.admin.v1.ListRequest
+	9,   // 103: nave.admin.v1.AdminService.Watch:input_type -> nave.admin.v1.WatchRequest
+	11,  // 104: nave.admin.v1.AdminService.Apply:input_type -> nave.admin.v1.ApplyRequest
+	14,  // 105: nave.admin.v1.AdminService.ApplyAll:input_type -> nave.admin.v1.ApplyAllRequest
+	17,  // 106: nave.admin.v1.AdminService.Delete:input_type -> nave.admin.v1.DeleteRequest
+	19,  // 107: nave.admin.v1.AdminService.DeleteAll:input_type -> nave.admin.v1.DeleteAllRequest
+	22,  // 108: nave.admin.v1.AdminService.Impact:input_type -> nave.admin.v1.ImpactRequest
+	26,  // 109: nave.admin.v1.AdminService.Confirm:input_type -> nave.admin.v1.ConfirmRequest
+	28,  // 110: nave.admin.v1.AdminService.Reconcile:input_type -> nave.admin.v1.ReconcileRequest
+	30,  // 111: nave.admin.v1.AdminService.Suspend:input_type -> nave.admin.v1.SuspendRequest
+	32,  // 112: nave.admin.v1.AdminService.Resume:input_type -> nave.admin.v1.ResumeRequest
+	34,  // 113: nave.admin.v1.AdminService.CreateJoinToken:input_type -> nave.admin.v1.CreateJoinTokenRequest
+	36,  // 114: nave.admin.v1.AdminService.ListEvents:input_type -> nave.admin.v1.ListEventsRequest
+	40,  // 115: nave.admin.v1.AdminService.Tree:input_type -> nave.admin.v1.TreeRequest
+	43,  // 116: nave.admin.v1.AdminService.Locate:input_type -> nave.admin.v1.LocateRequest
+	46,  // 117: nave.admin.v1.AdminService.Explain:input_type -> nave.admin.v1.ExplainRequest
+	58,  // 118: nave.admin.v1.AdminService.Published:input_type -> nave.admin.v1.PublishedRequest
+	70,  // 119: nave.admin.v1.AdminService.PublishedContent:input_type -> nave.admin.v1.PublishedContentRequest
+	63,  // 120: nave.admin.v1.AdminService.Capabilities:input_type -> nave.admin.v1.CapabilitiesRequest
+	65,  // 121: nave.admin.v1.AdminService.Shapes:input_type -> nave.admin.v1.ShapesRequest
+	85,  // 122: nave.admin.v1.AdminService.PreviewLive:input_type -> nave.admin.v1.PreviewLiveRequest
+	90,  // 123: nave.admin.v1.AdminService.ListSchemas:input_type -> nave.admin.v1.ListSchemasRequest
+	93,  // 124: nave.admin.v1.AdminService.ReadSchema:input_type -> nave.admin.v1.ReadSchemaRequest
+	51,  // 125: nave.admin.v1.AdminService.Logs:input_type -> nave.admin.v1.LogsRequest
+	72,  // 126: nave.admin.v1.AdminService.History:input_type -> nave.admin.v1.HistoryRequest
+	77,  // 127: nave.admin.v1.AdminService.Rollback:input_type -> nave.admin.v1.RollbackRequest
+	79,  // 128: nave.admin.v1.AdminService.PreviewRollback:input_type -> nave.admin.v1.PreviewRollbackRequest
+	81,  // 129: nave.admin.v1.AdminService.Release:input_type -> nave.admin.v1.ReleaseRequest
+	83,  // 130: nave.admin.v1.AdminService.PreviewRelease:input_type -> nave.admin.v1.PreviewReleaseRequest
+	95,  // 131: nave.admin.v1.AdminService.PinHelmRelease:input_type -> nave.admin.v1.PinHelmReleaseRequest
+	98,  // 132: nave.admin.v1.AdminService.UnpinHelmRelease:input_type -> nave.admin.v1.UnpinHelmReleaseRequest
+	100, // 133: nave.admin.v1.AdminService.PreviewImageUpdate:input_type -> nave.admin.v1.PreviewImageUpdateRequest
+	103, // 134: nave.admin.v1.AdminService.ControlTags:input_type -> nave.admin.v1.ControlTagsRequest
+	55,  // 135: nave.admin.v1.AdminService.GetVersion:input_type -> nave.admin.v1.GetVersionRequest
+	6,   // 136: nave.admin.v1.AdminService.Get:output_type -> nave.admin.v1.GetResponse
+	8,   // 137: nave.admin.v1.AdminService.List:output_type -> nave.admin.v1.ListResponse
+	10,  // 138: nave.admin.v1.AdminService.Watch:output_type -> nave.admin.v1.WatchResponse
+	13,  // 139: nave.admin.v1.AdminService.Apply:output_type -> nave.admin.v1.ApplyResponse
+	15,  // 140: nave.admin.v1.AdminService.ApplyAll:output_type -> nave.admin.v1.ApplyAllResponse
+	18,  // 141: nave.admin.v1.AdminService.Delete:output_type -> nave.admin.v1.DeleteResponse
+	20,  // 142: nave.admin.v1.AdminService.DeleteAll:output_type -> nave.admin.v1.DeleteAllResponse
+	23,  // 143: nave.admin.v1.AdminService.Impact:output_type -> nave.admin.v1.ImpactResponse
+	27,  // 144: nave.admin.v1.AdminService.Confirm:output_type -> nave.admin.v1.ConfirmResponse
+	29,  // 145: nave.admin.v1.AdminService.Reconcile:output_type -> nave.admin.v1.ReconcileResponse
+	31,  // 146: nave.admin.v1.AdminService.Suspend:output_type -> nave.admin.v1.SuspendResponse
+	33,  // 147: nave.admin.v1.AdminService.Resume:output_type -> nave.admin.v1.ResumeResponse
+	35,  // 148: nave.admin.v1.AdminService.CreateJoinToken:output_type -> nave.admin.v1.CreateJoinTokenResponse
+	37,  // 149: nave.admin.v1.AdminService.ListEvents:output_type -> nave.admin.v1.ListEventsResponse
+	41,  // 150: nave.admin.v1.AdminService.Tree:output_type -> nave.admin.v1.TreeResponse
+	44,  // 151: nave.admin.v1.AdminService.Locate:output_type -> nave.admin.v1.LocateResponse
+	47,  // 152: nave.admin.v1.AdminService.Explain:output_type -> nave.admin.v1.ExplainResponse
+	59,  // 153: nave.admin.v1.AdminService.Published:output_type -> nave.admin.v1.PublishedResponse
+	71,  // 154: nave.admin.v1.AdminService.PublishedContent:output_type -> nave.admin.v1.PublishedContentResponse
+	64,  // 155: nave.admin.v1.AdminService.Capabilities:output_type -> nave.admin.v1.CapabilitiesResponse
+	66,  // 156: nave.admin.v1.AdminService.Shapes:output_type -> nave.admin.v1.ShapesResponse
+	86,  // 157: nave.admin.v1.AdminService.PreviewLive:output_type -> nave.admin.v1.PreviewLiveResponse
+	91,  // 158: nave.admin.v1.AdminService.ListSchemas:output_type -> nave.admin.v1.ListSchemasResponse
+	94,  // 159: nave.admin.v1.AdminService.ReadSchema:output_type -> nave.admin.v1.ReadSchemaResponse
+	52,  // 160: nave.admin.v1.AdminService.Logs:output_type -> nave.admin.v1.LogsResponse
+	73,  // 161: nave.admin.v1.AdminService.History:output_type -> nave.admin.v1.HistoryResponse
+	78,  // 162: nave.admin.v1.AdminService.Rollback:output_type -> nave.admin.v1.RollbackResponse
+	80,  // 163: nave.admin.v1.AdminService.PreviewRollback:output_type -> nave.admin.v1.PreviewRollbackResponse
+	82,  // 164: nave.admin.v1.AdminService.Release:output_type -> nave.admin.v1.ReleaseResponse
+	84,  // 165: nave.admin.v1.AdminService.PreviewRelease:output_type -> nave.admin.v1.PreviewReleaseResponse
+	96,  // 166: nave.admin.v1.AdminService.PinHelmRelease:output_type -> nave.admin.v1.PinHelmReleaseResponse
+	99,  // 167: nave.admin.v1.AdminService.UnpinHelmRelease:output_type -> nave.admin.v1.UnpinHelmReleaseResponse
+	101, // 168: nave.admin.v1.AdminService.PreviewImageUpdate:output_type -> nave.admin.v1.PreviewImageUpdateResponse
+	104, // 169: nave.admin.v1.AdminService.ControlTags:output_type -> nave.admin.v1.ControlTagsResponse
+	56,  // 170: nave.admin.v1.AdminService.GetVersion:output_type -> nave.admin.v1.GetVersionResponse
+	136, // [136:171] is the sub-list for method output_type
+	101, // [101:136] is the sub-list for method input_type
+	101, // [101:101] is the sub-list for extension type_name
+	101, // [101:101] is the sub-list for extension extendee
+	0,   // [0:101] is the sub-list for field type_name
 }
 
 func init() { file_nave_admin_v1_admin_proto_init() }
@@ -7614,7 +7662,7 @@ func file_nave_admin_v1_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_nave_admin_v1_admin_proto_rawDesc), len(file_nave_admin_v1_admin_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   101,
+			NumMessages:   102,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"slices"
 	"strings"
 
 	udiff "github.com/aymanbagabas/go-udiff"
@@ -16,28 +15,30 @@ import (
 )
 
 const (
-	maxDiff          = 4 << 20 // bytes
+	maxDiff          = 4 << 20 // bytes, of all commits
 	maxPreviewed     = 1000    // problems
 	maxPreviewedText = 1000    // bytes of one
 )
 
 // preview returns the artifact of a run that ended before its push.
 func (j *job) preview(ctx context.Context, run Run) (artifact.Artifact, error) {
-	p := source.Preview{Checkout: run.Checkout, Diff: run.diff}
+	p := source.Preview{Checkout: run.Checkout}
 	for _, problem := range run.Problems[:min(len(run.Problems), maxPreviewed)] {
 		p.Problems = append(p.Problems, telemetry.Printable(problem, maxPreviewedText))
 	}
 	if more := len(run.Problems) - maxPreviewed; more > 0 {
 		p.Problems = append(p.Problems, fmt.Sprintf("and %d more", more))
 	}
-	var messages []string
-	for _, pushed := range run.Pushes {
-		p.Targets = append(p.Targets, pushed.Targets...)
-		if !slices.Contains(messages, pushed.Message) {
-			messages = append(messages, pushed.Message)
-		}
+	for _, err := range j.previewErrors(run) {
+		text := source.ConcealText(err.Error(), j.Secrets)
+		p.Problems = append(p.Problems, telemetry.Printable(text, maxPreviewedText))
 	}
-	p.Message = strings.Join(messages, "\n\n")
+	room := maxDiff
+	for i, pushed := range run.Pushes {
+		diff := diffOf(run.previewed[i], room)
+		room -= len(diff)
+		p.Commits = append(p.Commits, source.PreviewedCommit{Targets: pushed.Targets, Message: pushed.Message, Diff: diff})
+	}
 	text, err := json.Marshal(p)
 	if err != nil {
 		return artifact.Artifact{}, err
@@ -48,13 +49,25 @@ func (j *job) preview(ctx context.Context, run Run) (artifact.Artifact, error) {
 	return r.PutFiles(ctx, id, run.Checkout, map[string][]byte{source.PreviewFile: text})
 }
 
-// diffOf returns the unified diff of files, without the values of Secrets. It ends with a remark if it is too long.
-func diffOf(files []changedFile) string {
+// previewErrors returns why a run would fail after its pushes.
+func (j *job) previewErrors(run Run) (all []error) {
+	if run.failed != nil {
+		all = append(all, run.failed)
+	}
+	if j.review != nil && j.review.err != nil {
+		all = append(all, fmt.Errorf("pull requests: %w", j.review.err))
+	}
+	return all
+}
+
+// diffOf returns the unified diff of files, without the values of Secrets. It ends with a remark if it is over the
+// limit.
+func diffOf(files []changedFile, limit int) string {
 	var b strings.Builder
 	for i, f := range files {
 		before, after := image.HideSecrets(f.old, f.content)
 		diff := udiff.Unified("a/"+f.path, "b/"+f.path, before, after)
-		if b.Len()+len(diff) > maxDiff {
+		if b.Len()+len(diff) > limit {
 			fmt.Fprintf(&b, "the diff of %d more files is too long\n", len(files)-i)
 			break
 		}

@@ -23,27 +23,31 @@ func TestPreview(t *testing.T) {
 
 	p, err := w.preview()
 	w.do(err)
-	if p.Checkout != "main@sha1:"+w.head("main") || !slices.Equal(p.Targets, []string{"refs/heads/images"}) ||
-		p.Message != "bump org/web:2" {
+	if len(p.Commits) != 1 {
+		t.Fatalf("got %+v", p)
+	}
+	c := p.Commits[0]
+	if p.Checkout != "main@sha1:"+w.head("main") || !slices.Equal(c.Targets, []string{"refs/heads/images"}) ||
+		c.Message != "bump org/web:2" {
 		t.Errorf("got %+v", p)
 	}
 	for _, want := range []string{"--- a/apps/web.yaml\n+++ b/apps/web.yaml\n", "-      image: 'org/web:1'   #",
 		"+      image: 'org/web:2'   #", "   pass: <hidden>\n-  image: <hidden, before>\n+  image: <hidden, after>\n"} {
-		if !strings.Contains(p.Diff, want) {
-			t.Errorf("%q is missing in the diff:\n%s", want, p.Diff)
+		if !strings.Contains(c.Diff, want) {
+			t.Errorf("%q is missing in the diff:\n%s", want, c.Diff)
 		}
 	}
 	if len(p.Problems) != 1 || !strings.HasPrefix(p.Problems[0], "other.yaml: line 1: ") {
 		t.Errorf("problems %q", p.Problems)
 	}
-	if strings.Contains(p.Diff, "S3CRET") || w.served("for-each-ref") != before {
+	if strings.Contains(c.Diff, "S3CRET") || w.served("for-each-ref") != before {
 		t.Error("a Secret is shown, or something was pushed")
 	}
 
 	w.runs("pushed commit")
 	w.holds("images:apps/web.yaml", deployment("org/web:2"))
 	p, err = w.preview()
-	if err != nil || len(p.Targets) != 0 || p.Diff != "" || len(p.Problems) != 1 {
+	if err != nil || len(p.Commits) != 0 || len(p.Problems) != 1 {
 		t.Errorf("after the run: %+v, %v", p, err)
 	}
 	w.runs("repository up-to-date")

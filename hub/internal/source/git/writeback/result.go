@@ -39,9 +39,9 @@ type Run struct {
 	Warnings     []string      `json:"warnings,omitempty"` // about them
 
 	proposals []forge.Proposal
-	failed    error    // of some policies, while the others are carried out
-	kept      []string // policies whose requests stay as they are
-	diff      string   // of a preview
+	failed    error           // of some policies, while the others are carried out
+	kept      []string        // policies whose requests stay as they are
+	previewed [][]changedFile // of each of the Pushes of a preview
 }
 
 // Push is a commit that a run has pushed.

@@ -469,9 +469,15 @@ func TestReview_preview(t *testing.T) {
 	w.policies["web"], w.policies["db"] = "org/web:2", "org/db:2"
 	p, err := w.preview()
 	w.do(err)
-	if !slices.Equal(p.Targets, []string{"refs/heads/update/db", "refs/heads/update/web"}) ||
-		p.Message != "Update from image update automation" || strings.Count(p.Diff, "+++ b/a.yaml") != 2 {
-		t.Errorf("got %+v", p)
+	if len(p.Commits) != 2 {
+		t.Fatalf("got %+v", p)
+	}
+	for i, name := range []string{"db", "web"} {
+		if c := p.Commits[i]; !slices.Equal(c.Targets, []string{"refs/heads/update/" + name}) ||
+			c.Message != "Update from image update automation" || strings.Count(c.Diff, "+++ b/a.yaml") != 1 ||
+			!strings.Contains(c.Diff, "org/"+name+":2") || strings.Count(c.Diff, "\n+") != 2 {
+			t.Errorf("got %+v", c)
+		}
 	}
 	w.requests(server)
 	if got := w.served("branch", "--list", "update/*"); got != "" {
@@ -479,10 +485,34 @@ func TestReview_preview(t *testing.T) {
 	}
 	w.runs("pushed commit")
 	w.policies["web"], w.policies["db"] = "org/web:1", "org/db:1"
-	if p, err = w.preview(); err != nil || len(p.Targets) > 0 || p.Diff != "" {
+	if p, err = w.preview(); err != nil || len(p.Commits) > 0 {
 		t.Errorf("got %+v, %v", p, err)
 	}
 	w.requests(server, "1 open update/db -> main: Update db to 2", "2 open update/web -> main: Update web to 2")
+}
+
+// TestReview_preview_failures says what would be pushed also if a policy, and the server of the requests, fail. No
+// credentials are in what it says.
+func TestReview_preview_failures(t *testing.T) {
+	w, server := newReview(t, false)
+	w.propose(server, "update/{{.Policy}}", map[string]any{"mode": "perPolicy"})
+	w.commit(map[string]string{"a.yaml": many("org/web:1", "org/db:1", "org/cache:1")})
+	w.policies["web"] = "org/web:2"
+	w.runs("pushed commit")
+	w.checkOut("update/web")
+	w.commit(map[string]string{"fix.yaml": "b: 1\n"})
+	w.policies["web"], w.policies["db"] = "org/web:3", "org/db:2"
+	server.Break(func(rw http.ResponseWriter, r *http.Request) {
+		http.Error(rw, "no: "+r.Header.Get("Authorization"), http.StatusBadGateway)
+	})
+	p, err := w.preview()
+	if err != nil || len(p.Commits) != 1 || !slices.Equal(p.Commits[0].Targets, []string{"refs/heads/update/db"}) {
+		t.Fatalf("got %+v, %v", p, err)
+	}
+	if problems := strings.Join(p.Problems, "\n"); !strings.Contains(problems, "\npolicy web: ") ||
+		!strings.Contains(problems, "\npull requests: ") || strings.Contains(problems, forgetest.Token) {
+		t.Errorf("problems %q", p.Problems)
+	}
 }
 
 // TestProviders admits the providers that there are.

@@ -114,8 +114,7 @@ func (f *Fetcher) run(ctx context.Context, j *job) (run Run, err error) {
 	case err != nil && len(run.Pushes) > 0 && !j.Preview:
 		err = fmt.Errorf("%s; but %w", run.pushed(), err)
 	case err != nil || j.review == nil:
-	case j.Preview:
-		err = run.failed
+	case j.Preview: // what fails afterwards is one of its problems
 	default:
 		err = f.propose(ctx, j, &run)
 	}
@@ -211,7 +210,7 @@ func (j *job) send(ctx context.Context, e *git.Editor, p git.Push, c change, tex
 		return err
 	}
 	if j.Preview {
-		after.diff += diffOf(c.files)
+		after.previewed = append(slices.Clone(run.previewed), c.files)
 		*run = after
 		return e.Check(p)
 	}
