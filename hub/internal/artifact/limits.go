@@ -23,7 +23,7 @@ const (
 	maxName   = 255     // bytes of a name
 	maxTarget = 4095    // bytes of a symlink's target
 	maxIgnore = 1 << 20 // bytes of one .sourceignore
-	maxOrigin = 1 << 10 // bytes of each field of an Origin, and of a Summary
+	maxOrigin = 1 << 10 // bytes of each field of an Origin, of a Notice, and of a Summary
 	maxStatus = 8 << 10 // bytes of a Status
 )
 

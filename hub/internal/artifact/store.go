@@ -107,10 +107,17 @@ func (s *Store) Make(ctx context.Context, last *Artifact, fetch func(Workspace, 
 	return Artifact{}, &Unfinished{a, unfinished.Cause}
 }
 
+// Brief returns the artifact with the beginning of each text that may quote others: at most 1 KiB of Notice and of
+// Summary. Each row of the store has them.
+func (a Artifact) Brief() Artifact {
+	a.Notice, a.Summary = telemetry.Printable(a.Notice, maxOrigin), telemetry.Printable(a.Summary, maxOrigin)
+	return a
+}
+
 // keep checks a new artifact, and keeps it.
 func (s *Store) keep(a Artifact, last *Artifact) (Artifact, error) {
 	a.Origin = Origin{telemetry.Printable(a.Origin.Revision, maxOrigin), telemetry.Printable(a.Origin.Source, maxOrigin)}
-	a.Summary = telemetry.Printable(a.Summary, maxOrigin)
+	a = a.Brief()
 	if len(a.Status) > maxStatus {
 		return Artifact{}, fmt.Errorf("%w: its status has %d bytes, the limit is %d", ErrLimit, len(a.Status), maxStatus)
 	}

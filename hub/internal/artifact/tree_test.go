@@ -380,15 +380,20 @@ func TestMake_notes(t *testing.T) {
 	}
 	with := func(status, summary string) (Artifact, error) {
 		a := good
-		a.Status, a.Summary = status, summary
+		a.Status, a.Summary, a.Notice = status, summary, summary
 		return s.Make(t.Context(), &good, func(Workspace, *Artifact) (Artifact, error) { return a, nil })
 	}
 	if _, err := with(strings.Repeat(" ", 8<<10+1), ""); !errors.Is(err, ErrLimit) {
 		t.Errorf("a large status: %v", err)
 	}
 	a, err := with(`{"a": 1}`, "found\x1b "+strings.Repeat("a", 2000))
-	if err != nil || a.Status != `{"a": 1}` || len(a.Summary) > 1<<10 || strings.Contains(a.Summary, "\x1b") {
-		t.Errorf("got %q, %q, %v", a.Status, a.Summary, err)
+	if err != nil || a.Status != `{"a": 1}` {
+		t.Errorf("got %q, %v", a.Status, err)
+	}
+	for _, text := range []string{a.Summary, a.Notice} {
+		if len(text) > 1<<10 || strings.Contains(text, "\x1b") {
+			t.Errorf("got %q", text)
+		}
 	}
 }
 

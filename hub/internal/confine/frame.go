@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 )
 
 // The first byte of a frame that answers a request.
@@ -14,6 +15,10 @@ const (
 	answered = 0
 	failed   = 1
 )
+
+// maxMessage is how many bytes of the text of an error cross the pipe: it may quote what the process works on, and must
+// not be too large for the frame.
+const maxMessage = 16 << 10
 
 // Named is an error with a name that crosses the pipe: errors.As finds the same name on both sides.
 type Named interface {
@@ -53,7 +58,7 @@ func writeAnswer(w io.Writer, answer []byte, err error, reasons []error, limit i
 	if err == nil {
 		return writeFrame(w, []byte{answered}, answer)
 	}
-	f := failure{Message: err.Error(), Answer: answer}
+	f := failure{Message: begin(err.Error(), maxMessage), Answer: answer}
 	if named := Named(nil); errors.As(err, &named) {
 		f.Name = named.FailureName()
 	}
@@ -68,6 +73,14 @@ func writeAnswer(w io.Writer, answer []byte, err error, reasons []error, limit i
 		return fmt.Errorf("encode failure: %w", err)
 	}
 	return writeFrame(w, []byte{failed}, text)
+}
+
+// begin returns at most the first n bytes of a text, and says if there are more.
+func begin(text string, n int) string {
+	if len(text) <= n {
+		return text
+	}
+	return strings.ToValidUTF8(text[:n], "") + "…"
 }
 
 // decodeAnswer decodes the content of a frame that answers a request. An error that the process reports is a

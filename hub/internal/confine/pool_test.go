@@ -31,6 +31,8 @@ func echo(request []byte) ([]byte, error) {
 		return nil, fmt.Errorf("it %w", errKnown)
 	case "fail-otherwise":
 		return nil, errors.New("unknown")
+	case "fail-long":
+		return nil, fmt.Errorf("it %w: %s", errKnown, strings.Repeat("\x01", 3<<20))
 	case "bytes":
 		var size int
 		if _, err := fmt.Sscan(n, &size); err != nil {
@@ -230,6 +232,20 @@ func TestOutputLimit(t *testing.T) {
 	if _, err := p.Ask(t.Context(), []byte("bytes 2000")); !errors.Is(err, ErrOutput) ||
 		!strings.Contains(err.Error(), "2000") {
 		t.Errorf("got %v", err)
+	}
+	p.answers(t, "the next")
+	if p.idle[0].cmd.Process.Pid != pid {
+		t.Error("the process was replaced")
+	}
+}
+
+// TestLongError has a process fail with a text that is larger than an answer may be: the pool still learns the reason.
+func TestLongError(t *testing.T) {
+	p := newPool(t, Config{}, "echo")
+	pid := p.idle[0].cmd.Process.Pid
+	_, err := p.Ask(t.Context(), []byte("fail-long"))
+	if !errors.Is(err, errKnown) || !strings.HasSuffix(err.Error(), "…") {
+		t.Errorf("got %.80v", err)
 	}
 	p.answers(t, "the next")
 	if p.idle[0].cmd.Process.Pid != pid {

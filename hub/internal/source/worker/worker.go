@@ -24,6 +24,7 @@ import (
 	"github.com/navefleet/nave/hub/internal/source/helm"
 	"github.com/navefleet/nave/hub/internal/source/oci"
 	"github.com/navefleet/nave/hub/internal/source/tags"
+	"github.com/navefleet/nave/shared/telemetry"
 )
 
 // Fetchers are what fetches each kind of source, in this process.
@@ -91,9 +92,10 @@ func (f Fetchers) Fetch(ctx context.Context, r source.Request) (artifact.Artifac
 const Command = "fetch-worker"
 
 const (
-	defaultMemory = 1 << 30 // bytes, of one worker and of all that are at work
-	maxOutput     = 1 << 20 // bytes of one answer: an artifact's name or an error
-	maxFile       = 2 << 30 // bytes of a file that a worker writes: the largest is the content of an OCI layer
+	defaultMemory = 1 << 30  // bytes, of one worker and of all that are at work
+	maxOutput     = 1 << 20  // bytes of one answer: an artifact's name or an error
+	maxText       = 16 << 10 // bytes of the text of a source.BusyError
+	maxFile       = 2 << 30  // bytes of a file that a worker writes: the largest is the content of an OCI layer
 	// grace is how much longer than a fetch's own time a worker may take to say that the time is over.
 	grace = 2 * time.Second
 )
@@ -218,15 +220,16 @@ func serve(stdin io.Reader, stdout io.Writer, fetchers Fetchers) error {
 
 // answerOf returns the answer of a worker after a fetch, and the error beside it.
 func answerOf(a artifact.Artifact, failed error) ([]byte, error) {
-	answer := fetched{Artifact: a}
+	answer := fetched{Artifact: a.Brief()}
 	unfinished, isPart := errors.AsType[*artifact.Unfinished](failed)
 	if isPart {
-		answer.Artifact = unfinished.Artifact
+		answer.Artifact = unfinished.Artifact.Brief()
 	} else if failed != nil {
 		answer.Artifact = artifact.Artifact{}
 	}
 	if busy, ok := errors.AsType[*source.BusyError](failed); ok {
-		answer.Busy = &source.BusyError{Server: busy.Server, Until: busy.Until, Text: failed.Error()}
+		answer.Busy = &source.BusyError{Server: busy.Server, Until: busy.Until,
+			Text: telemetry.Printable(failed.Error(), maxText)}
 		failed = nil
 	}
 	if failed != nil && !isPart {

@@ -53,6 +53,10 @@ func TestMain(m *testing.M) {
 		if err := serve(os.Stdin, os.Stdout, fetchers); err != nil {
 			os.Exit(1)
 		}
+	case "verbose":
+		if err := serve(os.Stdin, os.Stdout, Fetchers{api.GitRepositoryKind: verbose{}}); err != nil {
+			os.Exit(1)
+		}
 	case "hangs":
 		_ = syscall.Pause()
 	case "dies":
@@ -94,6 +98,16 @@ func (u unfinished) Fetch(ctx context.Context, r source.Request) (artifact.Artif
 		_, cause = busy{}.Fetch(ctx, r)
 	}
 	return artifact.Artifact{}, &artifact.Unfinished{Artifact: a, Cause: cause}
+}
+
+// verbose is a fetcher that quotes the whole of a large file.
+type verbose struct{}
+
+func (verbose) Fetch(ctx context.Context, r source.Request) (artifact.Artifact, error) {
+	a, err := r.PutFiles(ctx, r.CacheID("x"), "pushed", map[string][]byte{"run": []byte("1")})
+	a.Notice = "not carried out: " + strings.Repeat("x", 3<<20)
+	a.Summary = a.Notice
+	return a, err
 }
 
 // oneObject is a fetcher that accepts no transfer of more than one object.
@@ -299,6 +313,15 @@ func TestUnfinished(t *testing.T) {
 		if !ok || u.Artifact.Revision != "pushed" || source.Reason(err, "other") != reason {
 			t.Errorf("%s: got %v, reason %s", kind, err, source.Reason(err, "other"))
 		}
+	}
+}
+
+// TestVerbose has a fetcher that says more of its artifact than an answer may have: the artifact comes all the same.
+func TestVerbose(t *testing.T) {
+	f := newFetcher(t, Config{}, "verbose")
+	a, err := f.Fetch(t.Context(), request{URL: "https://example.com/x"}, nil)
+	if err != nil || a.Revision != "pushed" || !strings.HasPrefix(a.Notice, "not carried out: x") {
+		t.Errorf("got %q, %.80q, %v", a.Revision, a.Notice, err)
 	}
 }
 
