@@ -40,7 +40,8 @@ type Server struct {
 
 	mu       sync.Mutex
 	requests []*PullRequest
-	answer   http.HandlerFunc // in the place of the API; nil: none
+	broken   func(*http.Request) bool // which calls answer answers; nil: none
+	answer   http.HandlerFunc
 	calls    int
 }
 
@@ -96,9 +97,14 @@ func (s *Server) Calls() int {
 
 // Break answers all calls otherwise; nil: not any more.
 func (s *Server) Break(answer http.HandlerFunc) {
+	s.BreakIf(func(*http.Request) bool { return answer != nil }, answer)
+}
+
+// BreakIf answers some calls otherwise.
+func (s *Server) BreakIf(some func(*http.Request) bool, answer http.HandlerFunc) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.answer = answer
+	s.broken, s.answer = some, answer
 }
 
 // Open opens or opens again a request of a person.
@@ -154,10 +160,10 @@ func (s *Server) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.mu.Lock()
 		s.calls++
-		answer := s.answer
+		broken, answer := s.broken, s.answer
 		s.mu.Unlock()
 		switch {
-		case answer != nil:
+		case broken != nil && broken(r):
 			answer(w, r)
 		case r.Header.Get("Authorization") != "Bearer "+Token:
 			http.Error(w, "bad credentials: "+r.Header.Get("Authorization"), http.StatusUnauthorized)

@@ -49,13 +49,23 @@ func (a azure) ask(ctx context.Context, method, path string, query url.Values, b
 // azureShown is how many characters of a description lists have.
 const azureShown = 400
 
-// List implements Forge. The server does not say whether there is a further page.
+// List implements Forge.
 func (a azure) List(ctx context.Context, s Search) (all []PullRequest, err error) {
 	query := url.Values{"searchCriteria.status": s.state("active", "abandoned"),
 		"searchCriteria.targetRefName": {heads + s.Base}, "$top": {strconv.Itoa(pageSize)}}
-	if s.Head != "" {
-		query.Set("searchCriteria.sourceRefName", heads+s.Head)
-	}
+	err = s.each(func(head string) error {
+		if head != "" {
+			query.Set("searchCriteria.sourceRefName", heads+head)
+		}
+		found, err := a.list(ctx, query)
+		all = append(all, found...)
+		return err
+	})
+	return all, err
+}
+
+// list returns the requests of all pages. The server does not say whether there is a further one.
+func (a azure) list(ctx context.Context, query url.Values) (all []PullRequest, err error) {
 	skip := 0
 	err = pages(func(int) (bool, error) {
 		var found struct {

@@ -46,10 +46,7 @@ func (p bitbucketPull) request() PullRequest {
 // List implements Forge.
 func (b bitbucket) List(ctx context.Context, s Search) (all []PullRequest, err error) {
 	query := url.Values{"state": s.state("OPEN", "DECLINED"), "pagelen": {strconv.Itoa(pageSize)}}
-	if s.Head != "" {
-		query.Set("q", "source.branch.name = "+strconv.Quote(s.Head))
-	}
-	err = pages(func(page int) (bool, error) {
+	read := func(page int) (bool, error) {
 		var found struct {
 			Values []bitbucketPull `json:"values"`
 			Next   string          `json:"next"`
@@ -62,6 +59,12 @@ func (b bitbucket) List(ctx context.Context, s Search) (all []PullRequest, err e
 			}
 		}
 		return found.Next != "", err
+	}
+	err = s.each(func(head string) error {
+		if head != "" {
+			query.Set("q", "source.branch.name = "+strconv.Quote(head))
+		}
+		return pages(read)
 	})
 	return all, err
 }

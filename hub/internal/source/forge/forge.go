@@ -2,11 +2,14 @@ package forge
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
+	"github.com/navefleet/nave/hub/internal/artifact"
 	"github.com/navefleet/nave/hub/internal/source"
 )
 
@@ -75,11 +78,12 @@ type Forge interface {
 	Limits() (title, body int)
 }
 
-// Search says which requests are listed: the open ones into Base, or those that were closed and not merged, from Head
-// into Base.
+// Search says which requests are listed: the open ones into Base, or those that were closed and not merged, from some
+// heads into Base, the newest first.
 type Search struct {
-	Base, Head string
-	Declined   bool
+	Base     string
+	Heads    []string // empty: from all
+	Declined bool
 }
 
 // state returns the provider's word for the state of the requests.
@@ -92,7 +96,20 @@ func (s Search) state(open, declined string) []string {
 
 // wants reports whether the request is one of those, for providers that cannot choose by the branches.
 func (s Search) wants(r PullRequest) bool {
-	return r.Base == s.Base && (s.Head == "" || r.Head == s.Head)
+	return r.Base == s.Base && (len(s.Heads) == 0 || slices.Contains(s.Heads, r.Head))
+}
+
+// each calls list for each head, or once for all if no heads are wanted, for providers that can choose by one head.
+func (s Search) each(list func(head string) error) error {
+	if len(s.Heads) == 0 {
+		return list("")
+	}
+	for _, head := range s.Heads {
+		if err := list(head); err != nil && !errors.Is(err, artifact.ErrLimit) { // the newest ones are there
+			return err
+		}
+	}
+	return nil
 }
 
 // Config is how a server is reached.

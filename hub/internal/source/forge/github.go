@@ -58,10 +58,15 @@ func (p githubPull) request() PullRequest {
 // List implements Forge.
 func (g github) List(ctx context.Context, s Search) (all []PullRequest, err error) {
 	query := url.Values{"state": s.state("open", "closed"), "base": {s.Base}}
-	if s.Head != "" {
-		query.Set("head", g.owner+":"+s.Head)
-	}
-	return listGitHubLike(ctx, g.rest, s, "per_page", query)
+	err = s.each(func(head string) error {
+		if head != "" {
+			query.Set("head", g.owner+":"+head)
+		}
+		found, err := listGitHubLike(ctx, g.rest, s, "per_page", query)
+		all = append(all, found...)
+		return err
+	})
+	return all, err
 }
 
 // listGitHubLike returns requests from GitHub or Gitea.

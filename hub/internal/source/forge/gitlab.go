@@ -38,10 +38,7 @@ func (m gitlabRequest) request() PullRequest {
 // List implements Forge.
 func (g gitlab) List(ctx context.Context, s Search) (all []PullRequest, err error) {
 	query := url.Values{"state": s.state("opened", "closed"), "target_branch": {s.Base}}
-	if s.Head != "" {
-		query.Set("source_branch", s.Head)
-	}
-	err = g.numbered(ctx, "merge_requests", "per_page", query, func(text json.RawMessage) (int, error) {
+	read := func(text json.RawMessage) (int, error) {
 		var found []gitlabRequest
 		err := json.Unmarshal(text, &found)
 		for _, m := range found {
@@ -50,6 +47,12 @@ func (g gitlab) List(ctx context.Context, s Search) (all []PullRequest, err erro
 			}
 		}
 		return len(found), err
+	}
+	err = s.each(func(head string) error {
+		if head != "" {
+			query.Set("source_branch", head)
+		}
+		return g.numbered(ctx, "merge_requests", "per_page", query, read)
 	})
 	return all, err
 }

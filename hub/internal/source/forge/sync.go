@@ -31,11 +31,13 @@ type Result struct {
 	Warning string
 }
 
-// Requests are the open pull requests into a branch, as an owner sees them.
+// Requests are the open pull requests into a branch, as an owner sees them, and those that people have closed, from the
+// heads that Ask was called for.
 type Requests struct {
 	forge       Forge
 	owner, base string
 	open        []PullRequest
+	closed      map[string][]PullRequest // by head
 }
 
 // Find lists the open requests into base. The name of the owner has no spaces.
@@ -44,24 +46,46 @@ func Find(ctx context.Context, f Forge, owner, base string) (*Requests, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list the pull requests into %s: %w", base, err)
 	}
-	return &Requests{f, owner, base, open}, nil
+	return &Requests{f, owner, base, open, map[string][]PullRequest{}}, nil
+}
+
+// Unasked returns the heads that Ask has to be called for before Declined.
+func (q *Requests) Unasked(heads []string) (unasked []string) {
+	for _, head := range heads {
+		if _, asked := q.closed[head]; !asked && q.find(head) < 0 {
+			unasked = append(unasked, head)
+		}
+	}
+	return unasked
+}
+
+// Ask lists what people have closed of some heads, in as few calls as the server allows.
+func (q *Requests) Ask(ctx context.Context, heads []string) error {
+	closed, err := q.forge.List(ctx, Search{Base: q.base, Heads: heads, Declined: true})
+	if err != nil && !errors.Is(err, artifact.ErrLimit) { // the newest ones are there
+		return fmt.Errorf("list the closed pull requests into %s: %w", q.base, err)
+	}
+	for _, head := range heads {
+		q.closed[head] = nil
+	}
+	for _, r := range closed {
+		q.closed[r.Head] = append(q.closed[r.Head], r)
+	}
+	return nil
 }
 
 // Declined returns the request by which people have declined a proposal: one for the same changes that they closed
 // without merging it. If there is none, or one is open for the head, Declined returns false.
-func (q *Requests) Declined(ctx context.Context, p Proposal) (PullRequest, bool, error) {
+func (q *Requests) Declined(p Proposal) (PullRequest, bool) {
 	if q.find(p.Head) >= 0 {
-		return PullRequest{}, false, nil
+		return PullRequest{}, false
 	}
-	closed, err := q.forge.List(ctx, Search{Base: q.base, Head: p.Head, Declined: true})
-	if err != nil && !errors.Is(err, artifact.ErrLimit) { // the newest ones come first
-		return PullRequest{}, false, fmt.Errorf("list the closed pull requests from %s: %w", p.Head, err)
+	for _, r := range q.closed[p.Head] {
+		if changesOf(r.Body) == changesLine(p.Changes) {
+			return r, true
+		}
 	}
-	at := slices.IndexFunc(closed, func(r PullRequest) bool { return changesOf(r.Body) == changesLine(p.Changes) })
-	if at < 0 {
-		return PullRequest{}, false, nil
-	}
-	return closed[at], true, nil
+	return PullRequest{}, false
 }
 
 // find returns the index of the open request with a head, or -1.

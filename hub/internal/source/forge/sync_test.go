@@ -185,8 +185,10 @@ func TestRequests_declined(t *testing.T) {
 		p.Changes = "one"
 		isDeclined := func() bool {
 			t.Helper()
-			r, declined, err := find(t, f).Declined(t.Context(), p)
-			if err != nil || declined != (r.URL != "") {
+			q := find(t, f)
+			err := q.Ask(t.Context(), append(q.Unasked([]string{"images"}), "none"))
+			r, declined := q.Declined(p)
+			if err != nil || declined != (r.URL != "") || len(q.Unasked([]string{"images", "none"})) > 0 {
 				t.Errorf("got %+v, %v, %v", r, declined, err)
 			}
 			return declined
@@ -211,6 +213,27 @@ func TestRequests_declined(t *testing.T) {
 		mustSync(t, f, nil, "closed images")
 		if p := s.get(6); !p.closed || isDeclined() {
 			t.Errorf("people declined what Sync closed: %+v", p)
+		}
+	})
+}
+
+// TestRequests_calls asks a server that cannot choose by branches once for all of them.
+func TestRequests_calls(t *testing.T) {
+	each(t, func(t *testing.T, provider string, s *server, f Forge) {
+		for i := range 10 {
+			s.add(pull{head: fmt.Sprintf("b%d", i), base: "main", closed: true, body: changesLine("one") + "\n"})
+		}
+		q := find(t, f)
+		before := len(s.calls)
+		if err := q.Ask(t.Context(), []string{"b1", "b5", "b7"}); err != nil {
+			t.Fatal(err)
+		}
+		want := 3
+		if provider == Gitea || provider == BitbucketServer {
+			want = 1
+		}
+		if got := len(s.calls) - before; got > want+map[string]int{AzureDevOps: 3}[provider] { // there, a list ends empty
+			t.Errorf("%d calls: %q", got, s.calls[before:])
 		}
 	})
 }

@@ -55,7 +55,7 @@ func (j *job) previewErrors(run Run) (all []error) {
 		all = append(all, run.failed)
 	}
 	if j.review != nil && j.review.err != nil {
-		all = append(all, fmt.Errorf("pull requests: %w", j.review.err))
+		all = append(all, fmt.Errorf("pull requests: %w", j.review.away(run.held)))
 	}
 	return all
 }

@@ -22,14 +22,26 @@ func (j *job) isPerPolicy() bool {
 func (f *Fetcher) pushProposals(ctx context.Context, j *job, e *git.Editor, dir string, files []changedFile,
 	run *Run) error {
 	policies, err := f.missing(ctx, j, e, dir, files)
-	switch {
-	case err != nil || len(policies) == 0:
+	if err != nil || len(policies) == 0 {
 		return err
-	case j.isPerPolicy():
-		return f.pushEach(ctx, j, e, files, policies, run)
 	}
-	all := change{branch: j.automation.Spec.GitSpec.Push.Branch, targets: j.plan.targets, files: files}
-	return f.push(ctx, j, e, all, run)
+	changes := []change{{branch: j.automation.Spec.GitSpec.Push.Branch, targets: j.plan.targets, files: files}}
+	if j.isPerPolicy() {
+		changes = j.changesOf(policies, files, run)
+	}
+	if run.unasked = j.review.unasked(changes); len(run.unasked) > 0 {
+		return nil // ask without the lock of the cache, and begin again
+	}
+	for _, c := range changes {
+		err := f.push(ctx, j, e, c, run)
+		switch {
+		case err != nil && (c.policy == "" || errors.Is(err, source.ErrMoved) || ctx.Err() != nil):
+			return err
+		case err != nil:
+			run.fail(c.policy, err)
+		}
+	}
+	return nil
 }
 
 // missing returns the policies whose images the branch lacks that pull requests are merged into.
@@ -47,32 +59,32 @@ func (f *Fetcher) missing(ctx context.Context, j *job, e *git.Editor, dir string
 	return policiesOf(inBase), err
 }
 
-// pushEach makes and pushes a commit for each of some policies. If one fails, the others are still carried out.
-func (f *Fetcher) pushEach(ctx context.Context, j *job, e *git.Editor, files []changedFile, policies []string,
-	run *Run) error {
+// changesOf returns the change of files for each of some policies. Those that cannot be made fail.
+func (j *job) changesOf(policies []string, files []changedFile, run *Run) (changes []change) {
 	owners := map[string]string{} // of branches
 	for _, name := range policies {
 		c, err := j.only(name, files)
 		if other, taken := owners[c.branch]; err == nil && taken {
 			err = fmt.Errorf("%w: spec.git.push.branch makes %q for the policy %s, too", source.ErrRequest, c.branch, other)
 		}
-		if err == nil && len(c.files) > 0 {
+		if err != nil {
+			run.fail(name, err)
+		} else if len(c.files) > 0 {
 			owners[c.branch] = name
-			err = f.push(ctx, j, e, c, run)
-		}
-		switch {
-		case errors.Is(err, source.ErrMoved) || ctx.Err() != nil:
-			return err
-		case err != nil:
-			run.kept = append(run.kept, name)
-			err = fmt.Errorf("policy %s: %w", name, err)
-			if run.failed != nil {
-				err = fmt.Errorf("%w; %w", run.failed, err)
-			}
-			run.failed = err
+			changes = append(changes, c)
 		}
 	}
-	return nil
+	return changes
+}
+
+// fail notes why one policy is not carried out, while the others are.
+func (r *Run) fail(policy string, err error) {
+	r.kept = append(r.kept, policy)
+	err = fmt.Errorf("policy %s: %w", policy, err)
+	if r.failed != nil {
+		err = fmt.Errorf("%w; %w", r.failed, err)
+	}
+	r.failed = err
 }
 
 // only returns the change of files with the image of one policy. Errors are source.ErrRequest.

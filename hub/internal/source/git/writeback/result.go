@@ -41,6 +41,8 @@ type Run struct {
 	proposals []forge.Proposal
 	failed    error           // of some policies, while the others are carried out
 	kept      []string        // policies whose requests stay as they are
+	unasked   []string        // branches of which the server has to tell what people declined, before the run goes on
+	held      []string        // branches that are not made before it has told
 	previewed [][]changedFile // of each of the Pushes of a preview
 }
 

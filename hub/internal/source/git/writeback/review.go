@@ -130,13 +130,45 @@ func (j *job) client(at *url.URL) (*http.Client, error) {
 // findPart is which part of the time of a run the server has to list the open requests.
 const findPart = 3
 
-// find lists the open requests, before a run that may take so long. An error, or a slow server, does not keep a run
-// from pushing.
+// find lists the open requests, before a run that may take so long.
 func (v *review) find(ctx context.Context, ofRun time.Duration) {
-	limit := ofRun / findPart
+	v.open, v.err = call(ctx, ofRun, func(ctx context.Context) (*forge.Requests, error) {
+		return forge.Find(ctx, v.forge, v.owner, v.base)
+	})
+}
+
+// ask lists what people have closed of some branches, in the middle of a run that may take so long.
+func (v *review) ask(ctx context.Context, ofRun time.Duration, heads []string) {
+	v.open, v.err = call(ctx, ofRun, func(ctx context.Context) (*forge.Requests, error) {
+		if err := v.open.Ask(ctx, heads); err != nil {
+			return nil, err
+		}
+		return v.open, nil
+	})
+}
+
+// askPart is which part of the time of a run the server has to answer.
+const askPart = 3
+
+// call asks the server before something is pushed. An error, or a slow server, does not end the run.
+func call(ctx context.Context, ofRun time.Duration, do func(context.Context) (*forge.Requests, error)) (*forge.Requests,
+	error) {
+	limit := ofRun / askPart
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("%w: %s", source.ErrTimeout, limit))
 	defer cancel()
-	v.open, v.err = forge.Find(ctx, v.forge, v.owner, v.base)
+	return do(ctx)
+}
+
+// unasked returns the branches of changes of which it is not known yet what people have declined, if the server tells.
+func (v *review) unasked(changes []change) []string {
+	if v.open == nil {
+		return nil
+	}
+	var heads []string
+	for _, c := range changes {
+		heads = append(heads, c.branch)
+	}
+	return v.open.Unasked(heads)
 }
 
 // proposal returns the request for a change. text is the message of its commit.
@@ -178,14 +210,11 @@ func listOf(files []changedFile) string {
 }
 
 // isDeclined reports whether people have closed a request for the same changes, and notes that in the run.
-func (v *review) isDeclined(ctx context.Context, p forge.Proposal, run *Run) bool {
+func (v *review) isDeclined(p forge.Proposal, run *Run) bool {
 	if v.open == nil {
 		return false
 	}
-	closed, declined, err := v.open.Declined(ctx, p)
-	if err != nil {
-		v.open, v.err = nil, err
-	}
+	closed, declined := v.open.Declined(p)
 	if declined {
 		run.PullRequests = append(run.PullRequests, v.result(closed, isDeclined))
 	}
@@ -205,7 +234,7 @@ func (v *review) result(r forge.PullRequest, state string) PullRequest {
 func (f *Fetcher) propose(ctx context.Context, j *job, run *Run) error {
 	v := j.review
 	if v.open == nil {
-		return run.unproposed(v.err)
+		return run.unproposed(v.away(run.held))
 	}
 	results, err := v.open.Sync(ctx, run.proposals, append(j.waiting(), run.kept...)...)
 	var closed []string
@@ -227,6 +256,19 @@ func (f *Fetcher) propose(ctx context.Context, j *job, run *Run) error {
 		}
 	}
 	return run.unproposed(err)
+}
+
+// away returns why the server does not tell what is open, and which branches are not made meanwhile; nil if it does.
+func (v *review) away(held []string) error {
+	if v.err == nil || len(held) == 0 {
+		return v.err
+	}
+	names := "'" + strings.Join(held[:min(len(held), maxShown)], "', '") + "'"
+	if more := len(held) - maxShown; more > 0 {
+		names += fmt.Sprintf(" and %d more", more)
+	}
+	return fmt.Errorf("%w; nothing is pushed to new branches (%s) before the server tells which changes people have "+
+		"declined", v.err, names)
 }
 
 // unproposed returns the errors of a run, with what was pushed all the same. err is that of the server of pull

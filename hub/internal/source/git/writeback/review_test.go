@@ -208,6 +208,7 @@ func TestReview_broken(t *testing.T) {
 			w, server := newReview(t, false)
 			w.commit(map[string]string{"web.yaml": deployment("org/web:1")})
 			w.policies["web"] = "org/web:2"
+			w.served("update-ref", "refs/heads/image-update", "refs/heads/main")
 			server.Break(c.answer)
 			_, err := w.ask(source.Request{Timeout: c.timeout})
 			if !errors.Is(err, c.want) || !strings.Contains(err.Error(), "pushed commit '") ||
@@ -232,11 +233,53 @@ func TestReview_broken(t *testing.T) {
 	}
 }
 
+// TestReview_declined_away has an API that fails after people have declined a change, and deleted its branch: neither
+// that change nor another one is pushed before the server can tell.
+func TestReview_declined_away(t *testing.T) {
+	gone := func(rw http.ResponseWriter, _ *http.Request) { http.Error(rw, "away", http.StatusBadGateway) }
+	for name, isGone := range map[string]func(*http.Request) bool{
+		"all":    func(*http.Request) bool { return true },
+		"closed": func(r *http.Request) bool { return r.URL.Query().Get("state") == "closed" },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w, server := newReview(t, false)
+			w.commit(map[string]string{"web.yaml": deployment("org/web:1")})
+			w.policies["web"] = "org/web:2"
+			w.runs("pushed commit")
+			server.Decline(1)
+			w.served("update-ref", "-d", "refs/heads/image-update")
+			server.BreakIf(isGone, gone)
+			w.fails(source.ErrUnreachable, "502", "nothing is pushed to new branches ('image-update')")
+			if got := w.served("branch", "--list", "image-update"); got != "" {
+				t.Errorf("pushed again: %s", got)
+			}
+			server.Break(nil)
+			w.says(w.runs("nothing to push"), "/pull/1 was closed without a merge")
+		})
+	}
+}
+
+// TestReview_unlocked calls the API only while others may use the cache of the repository.
+func TestReview_unlocked(t *testing.T) {
+	w, server := newReview(t, false)
+	w.commit(map[string]string{"web.yaml": deployment("org/web:1")})
+	w.policies["web"] = "org/web:2"
+	server.BreakIf(func(*http.Request) bool {
+		w.reads()
+		return false
+	}, nil)
+	w.says(w.runs("pushed commit"), "opened pull request")
+	if server.Calls() < 3 {
+		t.Errorf("%d calls", server.Calls())
+	}
+}
+
 // TestReview_secure asks an API over TLS, with the authority of the Secret, and refuses one that it does not know.
 func TestReview_secure(t *testing.T) {
 	w, server := newReview(t, true)
 	w.commit(map[string]string{"web.yaml": deployment("org/web:1")})
 	w.policies["web"] = "org/web:2"
+	w.served("update-ref", "refs/heads/image-update", "refs/heads/main")
 	w.fails(source.ErrUntrusted, "pull request is missing")
 	w.secrets[api.PullRequestSecret]["ca.crt"] = server.CA()
 	w.says(w.runs("nothing to push"), "opened pull request")
@@ -501,7 +544,8 @@ func TestReview_preview_failures(t *testing.T) {
 	w.runs("pushed commit")
 	w.checkOut("update/web")
 	w.commit(map[string]string{"fix.yaml": "b: 1\n"})
-	w.policies["web"], w.policies["db"] = "org/web:3", "org/db:2"
+	w.policies["web"], w.policies["db"], w.policies["cache"] = "org/web:3", "org/db:2", "org/cache:2"
+	w.served("update-ref", "refs/heads/update/db", "refs/heads/main")
 	server.Break(func(rw http.ResponseWriter, r *http.Request) {
 		http.Error(rw, "no: "+r.Header.Get("Authorization"), http.StatusBadGateway)
 	})
@@ -509,8 +553,9 @@ func TestReview_preview_failures(t *testing.T) {
 	if err != nil || len(p.Commits) != 1 || !slices.Equal(p.Commits[0].Targets, []string{"refs/heads/update/db"}) {
 		t.Fatalf("got %+v, %v", p, err)
 	}
-	if problems := strings.Join(p.Problems, "\n"); !strings.Contains(problems, "\npolicy web: ") ||
-		!strings.Contains(problems, "\npull requests: ") || strings.Contains(problems, forgetest.Token) {
+	if problems := "\n" + strings.Join(p.Problems, "\n"); !strings.Contains(problems, "\npolicy web: ") ||
+		!strings.Contains(problems, "\npull requests: ") || !strings.Contains(problems, "new branches ('update/cache')") ||
+		strings.Contains(problems, forgetest.Token) {
 		t.Errorf("problems %q", p.Problems)
 	}
 }

@@ -130,12 +130,17 @@ func (f *Fetcher) run(ctx context.Context, j *job) (run Run, err error) {
 // change changes and pushes the files, and begins again if somebody else has pushed meanwhile.
 func (f *Fetcher) change(ctx context.Context, j *job, run *Run) (err error) {
 	at := git.Checkout{Ref: &j.plan.checkout, References: j.plan.references()}
-	for range maxAttempts {
+	for races := 0; races < maxAttempts; {
 		err = f.Git.Edit(ctx, j.request(), at, func(ctx context.Context, e *git.Editor) error {
 			return f.attempt(ctx, j, e, run)
 		})
-		if !errors.Is(err, source.ErrMoved) {
-			break
+		switch {
+		case err == nil && len(run.unasked) > 0:
+			j.review.ask(ctx, j.TimeLimit(), run.unasked)
+		case errors.Is(err, source.ErrMoved):
+			races++
+		default:
+			return err
 		}
 	}
 	return err
@@ -169,7 +174,7 @@ type change struct {
 }
 
 // push makes the commit of a change, and pushes it unless that was done before. A change that people have declined is
-// not pushed.
+// not pushed, and as long as that is not known no new branch is made.
 func (f *Fetcher) push(ctx context.Context, j *job, e *git.Editor, c change, run *Run) error {
 	made, text, err := j.commit(ctx, e, c)
 	if err != nil {
@@ -178,8 +183,12 @@ func (f *Fetcher) push(ctx context.Context, j *job, e *git.Editor, c change, run
 	var proposal forge.Proposal
 	if j.review != nil {
 		proposal, err = j.proposal(c, text)
-		if err != nil || j.review.isDeclined(ctx, proposal, run) {
+		if err != nil || j.review.isDeclined(proposal, run) {
 			return err
+		}
+		if _, exists := e.References[branches+c.branch]; !exists && j.review.open == nil {
+			run.held = append(run.held, c.branch)
+			return nil
 		}
 	}
 	moves, err := decide(c.targets, e.References, e.Head, made, digestOf(c.files), j.last)

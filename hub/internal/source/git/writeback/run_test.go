@@ -1,6 +1,7 @@
 package writeback_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,12 +14,14 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/navefleet/nave/e2e/gittest"
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/artifact"
 	"github.com/navefleet/nave/hub/internal/dial"
 	"github.com/navefleet/nave/hub/internal/source"
+	"github.com/navefleet/nave/hub/internal/source/git"
 	"github.com/navefleet/nave/hub/internal/source/git/writeback"
 )
 
@@ -102,6 +105,16 @@ func (w *world) preview() (source.Preview, error) {
 // ask has the fetcher carry out a request for the automation.
 func (w *world) ask(like source.Request) (artifact.Artifact, error) {
 	w.Helper()
+	r := w.request(like)
+	return w.artifacts.Make(w.Context(), w.last,
+		func(ws artifact.Workspace, last *artifact.Artifact) (artifact.Artifact, error) {
+			r.Workspace, r.Last = ws, last
+			return w.fetcher.Fetch(w.Context(), r)
+		})
+}
+
+// request returns a request for the automation.
+func (w *world) request(like source.Request) source.Request {
 	r := source.Request{
 		Preview: like.Preview, Timeout: like.Timeout,
 		Object: w.object(api.ImageUpdateAutomationKind, w.name, w.spec),
@@ -116,11 +129,23 @@ func (w *world) ask(like source.Request) (artifact.Artifact, error) {
 	for _, name := range w.others {
 		r.Unselected = append(r.Unselected, api.Key{Name: name})
 	}
-	return w.artifacts.Make(w.Context(), w.last,
+	return r
+}
+
+// reads fetches the GitRepository, as its clusters do, which must not have to wait.
+func (w *world) reads() {
+	ctx, cancel := context.WithTimeout(w.Context(), 10*time.Second)
+	defer cancel()
+	r := w.request(source.Request{})
+	r.Object, r.Upstream, r.Selected = r.Upstream, nil, nil
+	_, err := w.artifacts.Make(ctx, nil,
 		func(ws artifact.Workspace, last *artifact.Artifact) (artifact.Artifact, error) {
 			r.Workspace, r.Last = ws, last
-			return w.fetcher.Fetch(w.Context(), r)
+			return git.Fetcher{}.Fetch(ctx, r)
 		})
+	if err != nil {
+		w.Errorf("the repository cannot be read: %v", err)
+	}
 }
 
 // runs carries out a run that must succeed and whose message begins with a text.
