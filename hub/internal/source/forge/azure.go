@@ -75,6 +75,9 @@ func (a azure) list(ctx context.Context, query url.Values) (all []PullRequest, e
 		if err := a.ask(ctx, http.MethodGet, "pullrequests", query, nil, &found); err != nil {
 			return false, err
 		}
+		if found.Value == nil {
+			return false, errNoList("pullrequests", "value")
+		}
 		for _, p := range found.Value {
 			if p.Fork != nil {
 				continue

@@ -53,6 +53,9 @@ func (b bitbucket) List(ctx context.Context, s Search) (all []PullRequest, err e
 		}
 		query.Set("page", strconv.Itoa(page))
 		err := b.get(ctx, "pullrequests", query, &found)
+		if err == nil && found.Values == nil {
+			err = errNoList("pullrequests", "values")
+		}
 		for _, p := range found.Values {
 			if s.wants(p.request()) && isSame(p.Source.Repository.Name, p.Destination.Repository.Name) {
 				all = append(all, p.request())

@@ -70,6 +70,9 @@ func (b bitbucketServer) List(ctx context.Context, s Search) (all []PullRequest,
 		}
 		query.Set("start", strconv.Itoa(start))
 		err := b.get(ctx, "pull-requests", query, &found)
+		if err == nil && found.Values == nil {
+			err = errNoList("pull-requests", "values")
+		}
 		for _, p := range found.Values {
 			from := p.From.Repository
 			if isSame(from.Slug, b.name) && isSame(from.Project.Key, b.owner) && s.wants(p.request()) {

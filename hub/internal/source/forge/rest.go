@@ -198,6 +198,11 @@ func pages(next func(page int) (more bool, err error)) error {
 		maxPages)
 }
 
+// errNoList is the error of an answer that should have a list in a field.
+func errNoList(path, field string) error {
+	return fmt.Errorf("%w: GET %s: the answer is not the JSON of this API: it has no %s", source.ErrProtocol, path, field)
+}
+
 // numbered reads a list whose pages have numbers. A server may have smaller pages than it was asked for, so the number
 // of entries alone says nothing.
 func (r rest) numbered(ctx context.Context, path, size string, query url.Values, read func(text json.RawMessage) (

@@ -147,6 +147,9 @@ func (q *Requests) carryOut(ctx context.Context, p Proposal) (Result, error) {
 		return update(ctx, q.forge, q.open[at], p)
 	}
 	made, err := q.forge.Create(ctx, p)
+	if err == nil && (made.ID <= 0 || made.Head != p.Head) {
+		err = fmt.Errorf("%w: the server answers without the request", source.ErrProtocol)
+	}
 	if err != nil {
 		return Result{}, fmt.Errorf("open a pull request from %s into %s: %w", p.Head, p.Base, err)
 	}

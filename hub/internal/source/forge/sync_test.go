@@ -399,6 +399,46 @@ func TestFind_hostile(t *testing.T) {
 	}
 }
 
+// TestSync_empty has servers, or what stands before them, that answer everything with success and without what was
+// asked for: no request is said to be open that nobody has seen.
+func TestSync_empty(t *testing.T) {
+	for _, provider := range Providers() {
+		for name, answers := range map[string]struct{ get, post string }{
+			"no_list":      {`{"a": 1}`, `{"a": 1}`},
+			"no_request":   {`[]`, `{"a": 1}`},
+			"no_values":    {`{"values": [], "value": []}`, `{"a": 1}`},
+			"null":         {`{"values": [], "value": []}`, `null`},
+			"other_branch": {`[]`, `{"number": 7, "iid": 7, "head": {"ref": "other"}, "source_branch": "other"}`},
+		} {
+			t.Run(provider+"_"+name, func(t *testing.T) {
+				h := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					text := answers.post
+					if r.Method == http.MethodGet {
+						text = answers.get
+					}
+					_, _ = w.Write([]byte(text))
+				}))
+				defer h.Close()
+				address, _ := url.Parse(h.URL + "/group/app")
+				if provider == AzureDevOps {
+					address = address.JoinPath("_git/app")
+				}
+				f, err := New(Config{Provider: provider, Repository: address, Token: "secret-token", Client: h.Client()})
+				if err != nil {
+					t.Fatal(err)
+				}
+				q, err := Find(t.Context(), f, owner, "main")
+				if err == nil {
+					_, err = q.Sync(t.Context(), []Proposal{{Head: "update", Base: "main", Title: "Update", Changes: "1"}})
+				}
+				if !errors.Is(err, source.ErrProtocol) {
+					t.Errorf("got %v", err)
+				}
+			})
+		}
+	}
+}
+
 // TestSync_away has a server that asks to wait: it gets no further call.
 func TestSync_away(t *testing.T) {
 	s, f := newServer(t, GitHub)

@@ -38,6 +38,11 @@ func (g *guard) RoundTrip(r *http.Request) (*http.Response, error) {
 			g.origin.Host, source.Quote(r.URL.Host), source.Quote(r.URL.Host)))
 	}
 	res, err := g.client.Do(r)
+	if errors.Is(err, http.ErrSchemeMismatch) && g.mayBePlain(r) {
+		r = r.Clone(r.Context())
+		r.URL.Scheme = "http"
+		res, err = g.client.Do(r)
+	}
 	var transport *url.Error
 	if errors.As(err, &transport) { // go-containerregistry's own client adds the URL again
 		return nil, transport.Err
@@ -54,6 +59,12 @@ func (g *guard) RoundTrip(r *http.Request) (*http.Response, error) {
 		res.Body = bounded{artifact.Bound(res.Body, maxAnswer, "an answer of the registry"), res.Body}
 	}
 	return res, nil
+}
+
+// mayBePlain reports whether a request that the registry does not understand, because it speaks plain HTTP, may be sent
+// again so. go-containerregistry tries both ways, and the error of the wrong one would hide what the registry says.
+func (g *guard) mayBePlain(r *http.Request) bool {
+	return g.insecure && r.URL.Host == g.origin.Host && !carriesCredentials(r)
 }
 
 // isForToken reports whether a request asks a server of the registry for a token. Such servers count requests, too.

@@ -101,17 +101,33 @@ func (l *listing) page(ctx context.Context, at *url.URL) (tags []string, next *u
 	if err := transport.CheckError(answer, http.StatusOK); err != nil {
 		return nil, nil, err
 	}
-	var page struct {
-		Tags []string `json:"tags"`
-	}
-	if err := json.NewDecoder(answer.Body).Decode(&page); err != nil {
-		if errors.Is(err, artifact.ErrLimit) {
-			return nil, nil, err
-		}
-		return nil, nil, fmt.Errorf("%w: the list of tags is malformed: %w", source.ErrProtocol, err)
+	if tags, err = tagsOf(json.NewDecoder(answer.Body)); err != nil {
+		return nil, nil, err
 	}
 	next, err = nextPage(answer.Header, at)
-	return page.Tags, next, err
+	return tags, next, err
+}
+
+// tagsOf returns the tags in an answer. An answer with neither tags nor the name of the repository is none of a
+// registry, but perhaps of a proxy that wants a login: it does not say that there are no tags.
+func tagsOf(answer *json.Decoder) (tags []string, err error) {
+	var page struct {
+		Name string          `json:"name"`
+		Tags json.RawMessage `json:"tags"`
+	}
+	err = answer.Decode(&page)
+	switch {
+	case errors.Is(err, artifact.ErrLimit):
+		return nil, err
+	case err == nil && page.Tags == nil && page.Name == "":
+		err = errors.New("the answer has no tags")
+	case err == nil && page.Tags != nil:
+		err = json.Unmarshal(page.Tags, &tags)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: the list of tags is malformed: %w", source.ErrProtocol, err)
+	}
+	return tags, nil
 }
 
 // add adds the tags of a page.

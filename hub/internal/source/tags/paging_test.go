@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/navefleet/nave/hub/internal/artifact"
+	"github.com/navefleet/nave/hub/internal/dial"
 	"github.com/navefleet/nave/hub/internal/source"
 	"github.com/navefleet/nave/hub/internal/source/tags"
 )
@@ -174,6 +175,8 @@ func TestFetch_hostile(t *testing.T) {
 		"no_json":    {says("<html>"), source.ErrProtocol, "malformed"},
 		"no_strings": {says(`{"tags": [1]}`), source.ErrProtocol, "malformed"},
 		"no_list":    {says(`{"tags": {}}`), source.ErrProtocol, "malformed"},
+		"no_tags":    {says(`{"message": "log in"}`), source.ErrProtocol, "the answer has no tags"},
+		"null":       {says(`null`), source.ErrProtocol, "the answer has no tags"},
 		"teapot": {func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "\x1b[2Jgone", http.StatusTeapot) },
 			source.ErrUnreachable, "gone"},
 	} {
@@ -247,6 +250,37 @@ func TestFetch_busy(t *testing.T) {
 			}
 			if len(p.asked) != 1 || !strings.Contains(err.Error(), busy.Until.Format(time.TimeOnly)) {
 				t.Errorf("%d requests, %v", len(p.asked), err)
+			}
+		})
+	}
+}
+
+// TestFetch_first_answer has registries, which speak plain HTTP and may, that answer the first question otherwise than
+// with a login: the error is what they say, and not that they do not speak HTTPS.
+func TestFetch_first_answer(t *testing.T) {
+	for name, c := range map[string]struct {
+		answer http.HandlerFunc
+		want   error
+		words  string
+	}{
+		"failure": {func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "broken", http.StatusInternalServerError) },
+			source.ErrUnreachable, "broken"},
+		"redirect": {func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "http://169.254.169.254/latest", http.StatusFound)
+		}, dial.ErrDenied, "169.254.169.254"},
+		"busy": {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTooManyRequests) },
+			source.ErrUnreachable, "takes no more requests for now"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := httptest.NewServer(c.answer)
+			defer h.Close()
+			_, err := newWorld(t).fetch(strings.TrimPrefix(h.URL, "http://"), nil, nil, nil)
+			if !errors.Is(err, c.want) || !strings.Contains(err.Error(), c.words) ||
+				strings.Contains(err.Error(), "spec.insecure") {
+				t.Errorf("got %v", err)
+			}
+			if _, busy := errors.AsType[*source.BusyError](err); busy != (name == "busy") {
+				t.Errorf("busy: %v, %v", busy, err)
 			}
 		})
 	}
