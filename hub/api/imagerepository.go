@@ -144,8 +144,8 @@ func dockerHub(registry string) string {
 func sourceOfImageRepository(r *imagev1.ImageRepository) *Source {
 	s := &Source{
 		URL: ImageURL(r.Spec.Image, r.Spec.Insecure), Interval: r.Spec.Interval.Duration, Timeout: r.GetTimeout(),
-		Secrets: imageRepositorySecrets(r), Failed: scanFailed, TimeField: []string{"lastScanResult", "scanTime"},
-		Sharing: sharingOf(r.Spec.AccessFrom),
+		Image: r.Spec.Image, Secrets: imageRepositorySecrets(r), Sharing: sharingOf(r.Spec.AccessFrom),
+		Failed: scanFailed, TimeField: []string{"lastScanResult", "scanTime"},
 	}
 	if cmp.Or(r.Spec.Provider, sourcev1.GenericOCIProvider) != sourcev1.GenericOCIProvider && r.Spec.SecretRef == nil {
 		s.Provider = RegistryPlugin

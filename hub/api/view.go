@@ -48,6 +48,8 @@ type Source struct {
 	Sharing *Sharing
 	// Selects are further sources whose revisions the source reads; nil: none.
 	Selects *Selection
+	// Image is the image whose tags the artifact lists, as it is written; empty: the artifact is something else.
+	Image string
 	// ChoosesTag: it chooses one of the tags in its only input, and operators may overrule it; see TagControl.
 	ChoosesTag bool
 	// Writes: a fetch may change what the first input is fetched from. Then that is fetched again.

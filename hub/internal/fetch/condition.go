@@ -20,7 +20,7 @@ const maxNotice = 1 << 10 // bytes of an artifact's notice that a message has
 func (l *Loop) write(ctx context.Context, s *scheduled, now store.Fetched) error {
 	news := news{Fetched: now, succeeded: cmp.Or(s.view.Succeeded, condition.Succeeded), at: l.Now().UTC()}
 	err := l.Store.Update(ctx, func(tx *store.Tx) error {
-		changed := s.taken || !sameRow(s.row, now) || s.view.TimeField != nil && now.SucceededAt != s.row.SucceededAt
+		changed := !sameRow(s.row, now) || s.view.TimeField != nil && now.SucceededAt != s.row.SucceededAt
 		byPath := func(a, b *member) int { return cmp.Compare(a.key.Path(), b.key.Path()) } // the hub's own come first
 		for i, m := range slices.SortedFunc(s.active(), byPath) {
 			answers, err := news.write(tx, m, i < maxEvents)

@@ -155,18 +155,92 @@ func TestImagePolicy_changedSuspended(t *testing.T) {
 	i.put("", policy("apps", `"policy": {"alphabetical": {}}, "suspend": true`))
 	i.put("", policy("apps", `"policy": {"semver": {"range": "1.x"}}, "suspend": true`), policy("web", anyVersion))
 	i.await(policyKey("web"), func(o store.Condition) bool { return o.Reason != "" })
-	var chosen []string
-	err := i.store.View(t.Context(), func(tx *store.Tx) error {
+	if !slices.Contains(i.revisions(), image+":1.0.0") {
+		t.Errorf("the store has %q", i.revisions())
+	}
+}
+
+// TestImagePolicy_otherScan changes what makes another scan of the ImageRepository, and that scan fails: the last
+// list of tags and the chosen image stay. Afterwards the digest of the tag that stays chosen does, too.
+func TestImagePolicy_otherScan(t *testing.T) {
+	const reflected = anyVersion + `, "digestReflectionPolicy": "IfNotPresent"`
+	i := startImages(t)
+	image := i.registry.Host() + "/org/app:1.0.0@"
+	first := i.push("1.0.0", "one")
+	i.put("", i.repository(""), policy("apps", reflected))
+	i.await(policyKey("apps"), func(o store.Condition) bool { return o.Revision == image+first })
+	list := i.await(imageKey("east", "app"), func(o store.Condition) bool { return o.Ready == "True" }).Revision
+	i.push("1.0.0", "moved")
+
+	i.bind("no Docker configuration", i.registry.Host())
+	i.put("", i.repository(`, "secretRef": {"name": "login"}`))
+	i.await(imageKey("east", "app"), func(o store.Condition) bool { return o.Reason == "AuthenticationFailed" })
+	i.await(policyKey("apps"), func(o store.Condition) bool { return o.Reason == "SourceNotReady" })
+	if got := i.revisions(); !slices.Contains(got, list) || !slices.Contains(got, image+first) {
+		t.Errorf("after a scan that failed the store has %q, want %s and %s", got, list, image+first)
+	}
+	i.put("", i.repository(`, "exclusionList": ["^2"]`))
+	o := i.await(policyKey("apps"), func(o store.Condition) bool { return o.Ready == "True" })
+	if o.Revision != image+first {
+		t.Errorf("the digest of the tag that stays is now %s", o.Revision)
+	}
+}
+
+// TestImagePolicy_lacksRepository has the ImageRepository deleted, and the policy name another one that does not exist:
+// the policy is not ready, and what it chose stays.
+func TestImagePolicy_lacksRepository(t *testing.T) {
+	const reflected = anyVersion + `, "digestReflectionPolicy": "IfNotPresent"`
+	i := startImages(t)
+	image := i.registry.Host() + "/org/app:1.0.0@"
+	first := i.push("1.0.0", "one")
+	i.put("", i.repository(""), policy("apps", reflected))
+	i.await(policyKey("apps"), func(o store.Condition) bool { return o.Revision == image+first })
+	i.push("1.0.0", "moved")
+	lacks := func(name string) {
+		t.Helper()
+		o := i.await(policyKey("apps"), func(o store.Condition) bool {
+			return o.Ready == "False" && strings.Contains(o.Message, name)
+		})
+		if o.Reason != "SourceNotReady" || o.Revision != image+first {
+			t.Errorf("without the ImageRepository: %+v", o)
+		}
+		if got := i.revisions(); !slices.Contains(got, image+first) {
+			t.Errorf("the store has %q", got)
+		}
+	}
+	err := i.store.Update(t.Context(), func(tx *store.Tx) error {
+		return store.Resources.Delete(tx, imageKey("east", "app").Path())
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	lacks("there is no ImageRepository apps/app")
+	i.put("", strings.Replace(policy("apps", reflected), `"name": "app", "namespace": "apps"}, "policy"`,
+		`"name": "typo", "namespace": "apps"}, "policy"`, 1))
+	lacks("there is no ImageRepository apps/typo")
+	i.put("", policy("apps", reflected), i.repository(""))
+	o := i.await(policyKey("apps"), func(o store.Condition) bool { return o.Ready == "True" })
+	if o.Revision != image+first {
+		t.Errorf("the digest of the tag that stays is now %s", o.Revision)
+	}
+}
+
+// revisions returns the revisions of all sources in the store.
+func (i *images) revisions() (all []string) {
+	i.Helper()
+	err := i.store.View(i.Context(), func(tx *store.Tx) error {
+		all = nil
 		return store.Sources.Scan(tx, "", func(_ string, row store.Fetched) error {
 			if row.Artifact != nil {
-				chosen = append(chosen, row.Artifact.Revision)
+				all = append(all, row.Artifact.Revision)
 			}
 			return nil
 		})
 	})
-	if err != nil || !slices.Contains(chosen, image+":1.0.0") {
-		t.Errorf("the store has %q, %v", chosen, err)
+	if err != nil {
+		i.Fatal(err)
 	}
+	return all
 }
 
 // TestImagePolicy_access gives a policy of another namespace what the ImageRepository shares, as long as it does.

@@ -16,7 +16,7 @@ import (
 type inputs struct {
 	looked  map[string][]string        // where the inputs of an object, or what it stands for, were looked for
 	readers map[string]map[string]bool // the objects whose inputs were looked for at a path
-	lost    map[string]bool            // objects that are not fetched, because an input does not exist
+	lost    map[string]bool            // objects that are not fetched, because an input does not exist; see scheduled.lost
 	reports []placed                   // of lost objects, to be written
 }
 

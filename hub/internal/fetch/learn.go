@@ -221,7 +221,8 @@ func (l *Loop) resourceChanged(ctx context.Context, path string, touched map[str
 
 // assign makes an object a member of the source that it names or stands for, and asks for a fetch if the source needs
 // one: when it is new or has nothing to give, when a reconciliation was requested, or when it was resumed. It returns
-// the key of the source; empty if there is none.
+// the key of the source; empty if there is none. An object whose input does not exist has a source only if it keeps
+// what it chose.
 func (l *Loop) assign(path string, p placed) string {
 	view, err := p.of.Object.Source()
 	var asked server
@@ -239,18 +240,23 @@ func (l *Loop) assign(path string, p placed) string {
 	l.inputs.look(path, p.looked)
 	l.beside.add(path, p.row.Key)
 	delete(l.inputs.lost, path)
-	p.err = cmp.Or(p.err, l.crossing(view, p.of.Key))
+	if err := l.crossing(view, p.of.Key); err != nil {
+		p.err, p.fetch.Key = cmp.Or(p.err, err), ""
+	}
 	key, from := p.fetch.Key, l.sources[l.keys[path]]
-	if old := l.keys[path]; old != key || p.err != nil {
+	if l.keys[path] != key {
 		l.leave(path)
 	}
 	if p.err != nil {
 		l.inputs.lose(path, p)
+	}
+	if key == "" {
 		return ""
 	}
 	s := l.sources[key]
 	if s == nil {
 		s = newScheduled(p.fetch, asked, view, &p.of)
+		s.lost = p.err != nil
 		s.servers = servers
 		s.takeOver(from)
 		l.sources[key] = s

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/hub/internal/image"
 	"github.com/navefleet/nave/hub/internal/store"
 	"github.com/navefleet/nave/shared/wait"
 )
@@ -22,8 +23,9 @@ type scheduled struct {
 	servers []server           // of the last inputs: those that may be asked for parts
 	inputs  []string           // the keys of what the artifact is composed of; none: it is fetched as it is
 	members map[string]*member // by path
-	row     store.Fetched      // as in the store, unless it is taken over; CheckedAt is newer here
-	taken   bool               // row is that of another source, and is not in the store yet
+	row     store.Fetched      // as in the store; CheckedAt is newer here
+	taken   bool               // row is that of another source: no fetch of this one has ended
+	lost    bool               // its input does not exist, so nothing is fetched: row is what it chose last
 
 	next     time.Time // of the next fetch or composition, while none is running
 	fetchAt  time.Time // of the next fetch
@@ -122,22 +124,32 @@ func newScheduled(fetch api.Fetch, server server, view *api.Source, row *store.R
 	}
 }
 
-// takeOver begins with what another source has that the object had before, if both choose one of the same tags. So the
-// image that was chosen before stays until there is a choice, and the digest of a tag that stays chosen does, too.
+// takeOver begins with what another source has that the object had before, if both are about one image. So the last
+// list of tags stays until there is another one. The chosen image stays until there is a choice, and so does the digest
+// of a tag that stays chosen.
 func (s *scheduled) takeOver(from *scheduled) {
-	if from != nil && s.view.ChoosesTag && slices.Equal(from.inputs, s.inputs) {
+	if from != nil && from.row.Artifact != nil && s.hasImageOf(from) {
 		s.row, s.taken = from.row, true
 	}
+}
+
+// hasImageOf reports whether a source lists the tags of the image that another one lists, or may have chosen what the
+// other one chose. A source whose input does not exist may have chosen anything.
+func (s *scheduled) hasImageOf(from *scheduled) bool {
+	if s.view.ChoosesTag {
+		return s.lost || image.ParseReference(from.row.Artifact.Revision).Name == s.server.view.Image
+	}
+	return s.view.Image != "" && s.view.Image == from.view.Image && s.server.bound == from.server.bound
 }
 
 // known reports whether a fetch of the source has ended: it has an artifact or an error of its own.
 func (s *scheduled) known() bool { return !s.taken && (s.row.Artifact != nil || s.row.Error != "") }
 
-// active yields the members that are not suspended.
+// active yields the members that are not suspended. A lost source has none.
 func (s *scheduled) active() iter.Seq[*member] {
 	return func(yield func(*member) bool) {
 		for _, m := range s.members {
-			if !m.suspended && !yield(m) {
+			if !s.lost && !m.suspended && !yield(m) {
 				return
 			}
 		}
@@ -174,7 +186,7 @@ func (s *scheduled) timeout() time.Duration {
 	return most
 }
 
-// idle reports whether all members are suspended.
+// idle reports whether no member is active.
 func (s *scheduled) idle() bool {
 	for range s.active() {
 		return false

@@ -343,7 +343,7 @@ func (r *Reader) fetched(f *Facts) error {
 		failed = err
 		return row, exists, err
 	})
-	if err != nil {
+	if failed != nil || fetch.Key == "" {
 		return failed // other errors are in its Condition
 	}
 	f.Fetched, err = get(r, store.Sources, fetch.Key)

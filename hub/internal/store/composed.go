@@ -29,7 +29,8 @@ func (r Resource) original(get func(api.Key) (Resource, bool, error)) (Resource,
 
 // FetchOf returns the Fetch of a source, and the row that says what is fetched: the source itself, or the one of the
 // hub that it stands for. get returns the row of an object; false if there is none. A source finds its inputs as
-// package plan/graph finds them. Errors are those of get, and ErrNoInput and api.ErrLoop.
+// package plan/graph finds them. Errors are those of get, and ErrNoInput and api.ErrLoop. If the error of a source that
+// chooses a tag is ErrNoInput, the Fetch has a key: the row of that key has what the source chose last.
 func (r Resource) FetchOf(get func(api.Key) (Resource, bool, error)) (fetch api.Fetch, of Resource, err error) {
 	if of, err = r.original(get); err != nil {
 		return fetch, r, err
@@ -45,6 +46,9 @@ func (r Resource) FetchOf(get func(api.Key) (Resource, bool, error)) (fetch api.
 		}
 		return api.Given{}, fmt.Errorf("%w: there is no %s%s", ErrNoInput, in.Key, in.Key.Missing())
 	})
+	if view, failed := of.Object.Source(); errors.Is(err, ErrNoInput) && failed == nil && view.ChoosesTag {
+		fetch.Key = of.Key.Path()
+	}
 	return fetch, of, err
 }
 
