@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -34,14 +35,44 @@ type Result struct {
 // Requests are the open pull requests into a branch, as an owner sees them, and those that people have closed, from the
 // heads that Ask was called for.
 type Requests struct {
-	forge       Forge
-	owner, base string
-	open        []PullRequest
-	closed      map[string][]PullRequest // by head
+	forge  Forge
+	owner  Owner
+	base   string
+	open   []PullRequest
+	closed map[string][]PullRequest // by head
 }
 
-// Find lists the open requests into base. The name of the owner has no spaces.
-func Find(ctx context.Context, f Forge, owner, base string) (*Requests, error) {
+// Owner is whose requests are kept as they should be.
+type Owner struct {
+	Name string // without spaces and @
+	// Branch is the name, or the template, of the heads. Requests of an owner of this name from other ones may be those of
+	// another hub.
+	Branch string
+	// Had reports whether the owner had a request when Branch was another one; nil: it is not known of any.
+	Had func(PullRequest) bool
+}
+
+// mark returns the text by which the owner knows a request for something.
+func (o Owner) mark(purpose string) string {
+	name := o.Name
+	if o.Branch != "" {
+		name += "@" + url.PathEscape(o.Branch)
+	}
+	return markBefore + strings.TrimSpace(name+" "+purpose) + markBehind
+}
+
+// owns reports whether a request is the owner's, and returns what the request is for.
+func (o Owner) owns(r PullRequest) (purpose string, isOwn bool) {
+	mark, ok := strings.CutPrefix(lastLine(r.Body), markBefore)
+	mark, ends := strings.CutSuffix(mark, markBehind)
+	by, purpose, _ := strings.Cut(mark, " ")
+	name, branch, _ := strings.Cut(by, "@")
+	isSame := branch == url.PathEscape(o.Branch) || o.Had != nil && o.Had(r)
+	return purpose, ok && ends && name == o.Name && isSame
+}
+
+// Find lists the open requests into base.
+func Find(ctx context.Context, f Forge, owner Owner, base string) (*Requests, error) {
 	open, err := f.List(ctx, Search{Base: base})
 	if err != nil {
 		return nil, fmt.Errorf("list the pull requests into %s: %w", base, err)
@@ -100,7 +131,7 @@ func (q *Requests) find(head string) int {
 func (q *Requests) Sync(ctx context.Context, proposals []Proposal, keep ...string) (results []Result, err error) {
 	var errs []error
 	var heads []string
-	instead := map[string]string{} // mark → URL
+	instead := map[string]string{} // Proposal.For → URL
 	for _, p := range proposals {
 		p = fit(q.forge, q.owner, p)
 		heads = append(heads, p.Head)
@@ -114,15 +145,14 @@ func (q *Requests) Sync(ctx context.Context, proposals []Proposal, keep ...strin
 			continue
 		}
 		results = append(results, r)
-		instead[markOf(q.owner, p.Body)] = r.URL
+		instead[p.For] = r.URL
 	}
 	for _, r := range q.open {
-		mark := markOf(q.owner, r.Body)
-		if mark == "" || slices.Contains(heads, r.Head) ||
-			slices.Contains(keep, strings.TrimSpace(strings.TrimPrefix(mark, q.owner))) {
+		purpose, isOwn := q.owner.owns(r)
+		if !isOwn || slices.Contains(heads, r.Head) || slices.Contains(keep, purpose) {
 			continue
 		}
-		closed, err := q.close(ctx, r, instead[mark])
+		closed, err := q.close(ctx, r, instead[purpose])
 		if isAway(err) {
 			return results, errors.Join(append(errs, err)...)
 		}
@@ -144,7 +174,7 @@ func isAway(err error) bool {
 // carryOut makes the request of one proposal what it should be.
 func (q *Requests) carryOut(ctx context.Context, p Proposal) (Result, error) {
 	if at := q.find(p.Head); at >= 0 {
-		return update(ctx, q.forge, q.open[at], p)
+		return q.update(ctx, q.open[at], p)
 	}
 	made, err := q.forge.Create(ctx, p)
 	if err == nil && (made.ID <= 0 || made.Head != p.Head) {
@@ -161,13 +191,13 @@ func (q *Requests) carryOut(ctx context.Context, p Proposal) (Result, error) {
 }
 
 // update replaces title and description if they differ and the request was opened for the same.
-func update(ctx context.Context, f Forge, r PullRequest, p Proposal) (Result, error) {
+func (q *Requests) update(ctx context.Context, r PullRequest, p Proposal) (Result, error) {
 	sameTitle := slices.Contains([]string{p.Title, draftPrefix + p.Title, workPrefix + p.Title}, r.Title)
-	isOurs := strings.HasSuffix(clean(r.Body), lastLine(p.Body))
-	if !isOurs || sameTitle && clean(r.Body) == clean(p.Body) {
+	purpose, isOwn := q.owner.owns(r)
+	if !isOwn || purpose != p.For || sameTitle && clean(r.Body) == clean(p.Body) {
 		return Result{PullRequest: r, Action: Kept}, nil
 	}
-	now, err := f.Update(ctx, r, p.Title, p.Body)
+	now, err := q.forge.Update(ctx, r, p.Title, p.Body)
 	if err != nil {
 		return Result{}, fmt.Errorf("update pull request %d: %w", r.ID, err)
 	}
@@ -201,11 +231,10 @@ func (q *Requests) close(ctx context.Context, r PullRequest, instead string) (Re
 
 // fit returns a proposal as the server takes it. The last two lines of the description tell what is proposed, and what
 // the request is for. No page shows the lines, because each defines a link that nothing uses.
-func fit(f Forge, owner string, p Proposal) Proposal {
+func fit(f Forge, owner Owner, p Proposal) Proposal {
 	title, body := f.Limits()
 	p.Title = cut(strings.TrimSpace(p.Title), title)
-	end := "\n\n" + changesLine(p.Changes) + "\n" + markBefore + strings.TrimSpace(owner+" "+p.For) +
-		markBehind
+	end := "\n\n" + changesLine(p.Changes) + "\n" + owner.mark(p.For)
 	p.Body = cut(clean(p.Body), body-len(end)) + end
 	return p
 }
@@ -232,16 +261,6 @@ func withoutChanges(body string) string {
 	}
 	before := strings.TrimSuffix(clean(body), mark)
 	return strings.TrimSuffix(clean(before), changes) + mark
-}
-
-// markOf returns what a request of an owner is for, as its description says; empty: it is not of the owner.
-func markOf(owner, body string) string {
-	mark, ok := strings.CutPrefix(lastLine(body), markBefore)
-	mark, ends := strings.CutSuffix(mark, markBehind)
-	if by, _, _ := strings.Cut(mark, " "); !ok || !ends || by != owner {
-		return ""
-	}
-	return mark
 }
 
 func lastLine(text string) string {

@@ -17,7 +17,10 @@ import (
 	"github.com/navefleet/nave/hub/internal/source"
 )
 
-const owner = "default/apps"
+const (
+	owner = "default/apps"
+	mark  = markBefore + owner + markBehind
+)
 
 func proposal(head, title, body string) Proposal {
 	return Proposal{Head: head, Base: "main", Title: title, Body: body}
@@ -42,7 +45,7 @@ func each(t *testing.T, test func(t *testing.T, provider string, s *server, f Fo
 
 func find(t *testing.T, f Forge) *Requests {
 	t.Helper()
-	q, err := Find(t.Context(), f, owner, "main")
+	q, err := Find(t.Context(), f, Owner{Name: owner}, "main")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -177,6 +180,39 @@ func TestSync_adorned(t *testing.T) {
 	})
 }
 
+// TestSync_branches has owners of one name with other heads, as two hubs have: none closes or rewrites what the other
+// one proposes, unless it knows that it was its own.
+func TestSync_branches(t *testing.T) {
+	each(t, func(t *testing.T, _ string, s *server, f Forge) {
+		syncAs := func(branch string, had func(PullRequest) bool, want ...string) {
+			t.Helper()
+			head := strings.ReplaceAll(branch, "{{.Policy}}", "app")
+			p := proposal(head, "Update "+branch, "one")
+			q, err := Find(t.Context(), f, Owner{owner, branch, had}, "main")
+			if err != nil {
+				t.Fatal(err)
+			}
+			results, err := q.Sync(t.Context(), []Proposal{p})
+			if got := actions(results); err != nil || !slices.Equal(got, want) {
+				t.Errorf("as %s: got %q, %v; want %q", branch, got, err, want)
+			}
+		}
+		syncAs("staging/{{.Policy}}", nil, "opened staging/app")
+		syncAs("a (b)", nil, "opened a (b)")
+		syncAs("staging/{{.Policy}}", nil, "kept staging/app")
+		syncAs("staging/app", nil, "kept staging/app")
+		if p := s.get(1); p.title != "Update staging/{{.Policy}}" {
+			t.Errorf("rewritten by another owner: %+v", p)
+		}
+		first := func(r PullRequest) bool { return r.ID == 1 }
+		syncAs("staging/app", first, "updated staging/app")
+		syncAs("new", first, "opened new", "closed staging/app")
+		if last := lastLine(s.get(2).body); strings.Count(last, "(") != 1 || strings.Count(last, ")") != 1 {
+			t.Errorf("the line is shown: %s", last)
+		}
+	})
+}
+
 // TestRequests_declined knows what people closed, until the changes are others. What was closed by Sync, or is open
 // again, is not declined.
 func TestRequests_declined(t *testing.T) {
@@ -263,7 +299,7 @@ func TestSync_small_pages(t *testing.T) {
 		for i := range 7 {
 			s.add(pull{head: fmt.Sprintf("b%d", i), base: "main"})
 		}
-		s.add(pull{head: "images", base: "main", body: markBefore + owner + markBehind})
+		s.add(pull{head: "images", base: "main", body: mark})
 		mustSync(t, f, []Proposal{proposal("images", "Update", "one")}, "updated images")
 	})
 }
@@ -274,7 +310,7 @@ func TestSync_pages(t *testing.T) {
 		for i := range 2*pageSize + 1 {
 			s.add(pull{head: fmt.Sprintf("b%d", i), base: "main"})
 		}
-		last := s.add(pull{head: "images", base: "main", body: markBefore + owner + markBehind})
+		last := s.add(pull{head: "images", base: "main", body: mark})
 		mustSync(t, f, []Proposal{proposal("images", "Update", "one")}, "updated images")
 		if last.title != "Update" {
 			t.Errorf("the server has %+v", last)
@@ -297,7 +333,7 @@ func TestSync_failures(t *testing.T) {
 		429: source.ErrUnreachable, 502: source.ErrUnreachable, 301: source.ErrProtocol,
 	} {
 		s.fail["GET "+path+"/pulls"] = status
-		if _, err := Find(t.Context(), f, owner, "main"); !errors.Is(err, want) {
+		if _, err := Find(t.Context(), f, Owner{Name: owner}, "main"); !errors.Is(err, want) {
 			t.Errorf("%d: got %v, want %v", status, err, want)
 		}
 	}
@@ -323,7 +359,7 @@ func TestFind_busy(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s.fail[call], s.header = c.status, c.header
-			_, err := Find(t.Context(), f, owner, "main")
+			_, err := Find(t.Context(), f, Owner{Name: owner}, "main")
 			busy, ok := errors.AsType[*source.BusyError](err)
 			if c.wait == 0 {
 				if ok || !errors.Is(err, source.ErrAuthentication) {
@@ -390,7 +426,7 @@ func TestFind_hostile(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := Find(t.Context(), f, owner, "main"); !errors.Is(err, c.want) ||
+			if _, err := Find(t.Context(), f, Owner{Name: owner}, "main"); !errors.Is(err, c.want) ||
 				!strings.Contains(err.Error(), "list the pull requests into main") ||
 				strings.Contains(err.Error(), "secret-token") {
 				t.Errorf("got %v, want %v", err, c.want)
@@ -427,7 +463,7 @@ func TestSync_empty(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				q, err := Find(t.Context(), f, owner, "main")
+				q, err := Find(t.Context(), f, Owner{Name: owner}, "main")
 				if err == nil {
 					_, err = q.Sync(t.Context(), []Proposal{{Head: "update", Base: "main", Title: "Update", Changes: "1"}})
 				}

@@ -40,11 +40,10 @@ type PullRequest struct {
 
 // review is how the changes of a run are proposed.
 type review struct {
-	spec    *api.PullRequest
-	forge   forge.Forge
-	base    string // the branch that requests are merged into
-	owner   string
-	secrets map[string]source.Secret
+	spec  *api.PullRequest
+	forge forge.Forge
+	base  string // the branch that requests are merged into
+	owner forge.Owner
 
 	open *forge.Requests // nil: err says why
 	err  error           // of the server
@@ -57,7 +56,7 @@ func (j *job) newReview(repository string) (*review, error) {
 	if push == nil || push.PullRequest == nil {
 		return nil, nil
 	}
-	v := &review{spec: push.PullRequest, base: j.plan.base, owner: j.owner(), secrets: j.Secrets}
+	v := &review{spec: push.PullRequest, base: j.plan.base, owner: j.owner()}
 	secret := j.Secrets[api.PullRequestSecret]
 	c := forge.Config{Provider: v.spec.Provider, Username: string(secret["username"]),
 		Token: strings.TrimSpace(cmp.Or(string(secret["token"]), string(secret["password"])))}
@@ -85,13 +84,17 @@ func (j *job) newReview(repository string) (*review, error) {
 	return v, nil
 }
 
-// owner returns the name of the automation in requests. Automations of several clusters may have one name and one
-// repository: none closes what another one proposes.
-func (j *job) owner() string {
-	if j.Cluster == "" {
-		return j.name()
+// owner returns whose requests those of the automation are. Automations of several clusters, or hubs, may have one name
+// and one repository: none closes what another one proposes.
+func (j *job) owner() forge.Owner {
+	o := forge.Owner{Name: j.name(), Branch: j.automation.Spec.GitSpec.Push.Branch}
+	if j.Cluster != "" {
+		o.Name = j.Cluster + "/" + o.Name
 	}
-	return j.Cluster + "/" + j.name()
+	o.Had = func(r forge.PullRequest) bool {
+		return slices.ContainsFunc(j.before.PullRequests, func(p PullRequest) bool { return p.URL == j.page(r) })
+	}
+	return o
 }
 
 // waiting returns what the requests are for that nothing is known of, because a policy has no image yet.
@@ -210,24 +213,29 @@ func listOf(files []changedFile) string {
 }
 
 // isDeclined reports whether people have closed a request for the same changes, and notes that in the run.
-func (v *review) isDeclined(p forge.Proposal, run *Run) bool {
-	if v.open == nil {
+func (j *job) isDeclined(p forge.Proposal, run *Run) bool {
+	if j.review.open == nil {
 		return false
 	}
-	closed, declined := v.open.Declined(p)
+	closed, declined := j.review.open.Declined(p)
 	if declined {
-		run.PullRequests = append(run.PullRequests, v.result(closed, isDeclined))
+		run.PullRequests = append(run.PullRequests, j.result(closed, isDeclined))
 	}
 	return declined
 }
 
-// result returns a request as the status has it.
-func (v *review) result(r forge.PullRequest, state string) PullRequest {
-	page := source.ConcealText(source.Redact(r.URL), v.secrets) // the server may say anything
+// page returns the URL of a request as the status has it.
+func (j *job) page(r forge.PullRequest) string {
+	page := source.ConcealText(source.Redact(r.URL), j.Secrets) // the server may say anything
 	if u, err := url.Parse(page); err != nil || u.Scheme != "https" && u.Scheme != "http" || len(page) > maxProblem {
-		page = fmt.Sprintf("number %d", r.ID)
+		return fmt.Sprintf("number %d", r.ID)
 	}
-	return PullRequest{URL: page, Branch: r.Head, State: state}
+	return page
+}
+
+// result returns a request as the status has it.
+func (j *job) result(r forge.PullRequest, state string) PullRequest {
+	return PullRequest{URL: j.page(r), Branch: r.Head, State: state}
 }
 
 // propose makes the requests what a run has found, and deletes the automation's own branches of those that it closes.
@@ -239,20 +247,20 @@ func (f *Fetcher) propose(ctx context.Context, j *job, run *Run) error {
 	results, err := v.open.Sync(ctx, run.proposals, append(j.waiting(), run.kept...)...)
 	var closed []string
 	for _, r := range results {
-		one := v.result(r.PullRequest, isOpen)
+		one := j.result(r.PullRequest, isOpen)
 		if one.Action = r.Action; r.Action == forge.Closed {
 			one.State = isClosed
 			closed = append(closed, branches+r.Head)
 		}
 		run.PullRequests = append(run.PullRequests, one)
 		if r.Warning != "" {
-			run.Warnings = append(run.Warnings, one.URL+": "+source.ConcealText(r.Warning, v.secrets))
+			run.Warnings = append(run.Warnings, one.URL+": "+source.ConcealText(r.Warning, j.Secrets))
 		}
 	}
 	if len(closed) > 0 {
 		if err := f.tidy(ctx, j, closed); err != nil {
 			run.Warnings = append(run.Warnings, "branches of closed pull requests stay: "+source.ConcealText(err.Error(),
-				v.secrets))
+				j.Secrets))
 		}
 	}
 	return run.unproposed(err)

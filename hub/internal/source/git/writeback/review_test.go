@@ -480,28 +480,40 @@ func TestReview_waiting(t *testing.T) {
 	}
 }
 
-// TestReview_clusters has automations of one name in two clusters with different branches: none closes what the other
-// one proposes. With one branch they share a request, which people decline for both.
-func TestReview_clusters(t *testing.T) {
-	w, server := newReview(t, false)
-	w.commit(map[string]string{"web.yaml": deployment("org/web:1")})
-	w.policies["web"] = "org/web:2"
-	for range 2 {
-		for _, cluster := range []string{"staging", "prod"} {
-			w.cluster, w.last = cluster, nil
-			w.propose(server, cluster, nil)
-			_, err := w.run()
-			w.do(err)
-		}
-	}
-	const title = " -> main: Update from image update automation"
-	w.requests(server, "1 open staging"+title, "2 open prod"+title)
+// TestReview_apart has automations of one name, in two clusters or two hubs, with different branches: none closes
+// what the other one proposes, but each what it proposed itself. With one branch they share a request, which people
+// decline for both.
+func TestReview_apart(t *testing.T) {
+	for name, clusters := range map[string][]string{"clusters": {"staging", "prod"}, "hubs": {"", ""}} {
+		t.Run(name, func(t *testing.T) {
+			w, server := newReview(t, false)
+			w.commit(map[string]string{"web.yaml": deployment("org/web:1")})
+			w.policies["web"] = "org/web:2"
+			last := map[string]*artifact.Artifact{}
+			turn := func(at int, branch string) {
+				key := fmt.Sprint(at)
+				w.cluster, w.last = clusters[at], last[key]
+				w.propose(server, branch, nil)
+				_, err := w.run()
+				w.do(err)
+				last[key] = w.last
+			}
+			turn(0, "staging")
+			turn(1, "prod")
+			last["0"] = nil // forgets what it knew
+			turn(0, "staging")
+			turn(1, "prod")
+			const title = " -> main: Update from image update automation"
+			w.requests(server, "1 open staging"+title, "2 open prod"+title)
 
-	w.cluster = "staging"
-	w.propose(server, "prod", nil)
-	w.runs("nothing to push; pull request " + server.URL() + "/org/fleet/pull/2 is open; closed pull request")
-	server.Decline(2)
-	w.runs("nothing to push; pull request " + server.URL() + "/org/fleet/pull/2 was closed without a merge")
+			w.cluster, w.last = clusters[0], last["0"]
+			w.propose(server, "prod", nil)
+			w.runs("nothing to push; pull request " + server.URL() + "/org/fleet/pull/2 is open; closed pull request")
+			w.requests(server, "1 closed staging"+title, "2 open prod"+title)
+			server.Decline(2)
+			w.runs("nothing to push; pull request " + server.URL() + "/org/fleet/pull/2 was closed without a merge")
+		})
+	}
 }
 
 // TestReview_preview says what would be pushed, and pushes, opens and closes nothing.

@@ -183,7 +183,7 @@ func (f *Fetcher) push(ctx context.Context, j *job, e *git.Editor, c change, run
 	var proposal forge.Proposal
 	if j.review != nil {
 		proposal, err = j.proposal(c, text)
-		if err != nil || j.review.isDeclined(proposal, run) {
+		if err != nil || j.isDeclined(proposal, run) {
 			return err
 		}
 		if _, exists := e.References[branches+c.branch]; !exists && j.review.open == nil {
