@@ -50,6 +50,7 @@ func Start(folder, name string, secure bool) *Server {
 	s := &Server{git: folder, name: name}
 	at := "/repos/" + name
 	mux := http.NewServeMux()
+	mux.HandleFunc("GET "+at, s.repository)
 	mux.HandleFunc("GET "+at+"/pulls", s.list)
 	mux.HandleFunc("POST "+at+"/pulls", s.create)
 	mux.HandleFunc("PATCH "+at+"/pulls/{number}", s.change)
@@ -188,6 +189,12 @@ func (s *Server) form(p *PullRequest) map[string]any {
 }
 
 func write(w http.ResponseWriter, value any) { _ = json.NewEncoder(w).Encode(value) }
+
+// repository tells whose the repository is.
+func (s *Server) repository(w http.ResponseWriter, _ *http.Request) {
+	owner, _, _ := strings.Cut(s.name, "/")
+	write(w, map[string]any{"full_name": s.name, "owner": map[string]any{"login": owner}})
+}
 
 // list answers with one page, which has all requests.
 func (s *Server) list(w http.ResponseWriter, r *http.Request) {

@@ -196,7 +196,7 @@ var dialects = map[string]dialect{
 }
 
 func githubForm(p *pull) any {
-	owner := "now" // after it was renamed
+	owner := "now" // after a transfer
 	if p.fork {
 		owner = "stranger"
 	}
@@ -215,8 +215,14 @@ func routesOfGitHub(api string) func(*server) {
 		repository := api + "/repos/group/app"
 		s.on("GET "+repository+"/pulls", func(r request) any {
 			q := r.URL.Query()
-			_, head, _ := strings.Cut(q.Get("head"), "group:")
+			_, head, isNow := strings.Cut(q.Get("head"), "now:") // the owner of the URL has no branches any more
+			if q.Has("head") && !isNow {
+				return []any{}
+			}
 			return s.numbered(r, q.Get("state") == "closed", q.Get("base"), head, "per_page", githubForm)
+		})
+		s.on("GET "+repository, func(request) any {
+			return map[string]any{"full_name": "now/app", "owner": map[string]any{"login": "now"}}
 		})
 		s.onGitHubLike(repository, func(r request) string { return r.text("title") })
 		s.on("POST "+repository+"/issues/{id}/labels", func(r request) any {

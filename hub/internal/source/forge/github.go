@@ -58,15 +58,39 @@ func (p githubPull) request() PullRequest {
 // List implements Forge.
 func (g github) List(ctx context.Context, s Search) (all []PullRequest, err error) {
 	query := url.Values{"state": s.state("open", "closed"), "base": {s.Base}}
+	owner := ""
+	if len(s.Heads) > 0 {
+		if owner, err = g.ownerNow(ctx); err != nil {
+			return nil, err
+		}
+	}
 	err = s.each(func(head string) error {
 		if head != "" {
-			query.Set("head", g.owner+":"+head)
+			query.Set("head", owner+":"+head)
 		}
 		found, err := listGitHubLike(ctx, g.rest, s, "per_page", query)
 		all = append(all, found...)
 		return err
 	})
 	return all, err
+}
+
+// ownerNow returns the owner that the repository has now: after a transfer, a server still knows it by an older one,
+// but not its branches.
+func (g github) ownerNow(ctx context.Context) (string, error) {
+	var found struct {
+		Owner struct {
+			Login string `json:"login"`
+		} `json:"owner"`
+	}
+	if err := g.get(ctx, "", nil, &found); err != nil {
+		return "", err
+	}
+	if found.Owner.Login == "" {
+		return "", fmt.Errorf("%w: GET %s: the answer does not name the owner of the repository", source.ErrProtocol,
+			source.Redact(g.base.String()))
+	}
+	return found.Owner.Login, nil
 }
 
 // listGitHubLike returns requests from GitHub or Gitea.
