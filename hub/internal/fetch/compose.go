@@ -43,11 +43,13 @@ func (l *Loop) parts(s *scheduled) parts {
 		selected: l.selected(s), others: l.unselected(s)}
 	for i, key := range s.inputs {
 		in := l.sources[key]
-		switch {
-		case in == nil || in.isDue(now) || !in.known() && !in.idle():
+		isAwaited := in == nil || in.isDue(now) || !in.known() && !in.idle()
+		hasSome := in != nil && in.row.Artifact != nil
+		if isAwaited && !(hasSome && s.choosesAtOnce()) {
 			p.waits = true
 			continue
-		case in.row.Artifact != nil:
+		}
+		if hasSome {
 			p.artifacts = append(p.artifacts, *in.row.Artifact)
 		}
 		if err := s.inputError(i, in.row); err != nil && in.row.Artifact != nil {

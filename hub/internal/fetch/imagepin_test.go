@@ -27,6 +27,7 @@ func (i *images) decide(request string, d store.TagDecisions) store.Condition {
 			return err
 		}
 		row.Tags, row.RequestedAt = d, request
+		row.Tags.RequestedAt = request
 		return store.Resources.Put(tx, row.Key.Path(), row)
 	})
 	if err != nil {
@@ -81,6 +82,33 @@ func TestImagePolicy_pinnedDigest(t *testing.T) {
 	if o := i.decide("release", store.TagDecisions{}); o.Revision != first {
 		t.Errorf("released: got %s, want %s", o.Revision, first)
 	}
+}
+
+// TestImagePolicy_pinnedMeanwhile carries out decisions while a registry that hangs keeps the list of tags from being
+// read again: they need only the last list.
+func TestImagePolicy_pinnedMeanwhile(t *testing.T) {
+	const slow = `, "timeout": "5m"`
+	i := startImages(t)
+	image := i.registry.Host() + "/org/app:"
+	i.push("1.0.0", "one")
+	i.push("1.1.0", "two")
+	west := api.Key{Cluster: "west", Kind: api.ImagePolicyKind, Namespace: "apps", Name: "app"}
+	i.putIn("west", i.repository(slow), policy("apps", anyVersion))
+	i.put("", i.repository(slow), policy("apps", anyVersion))
+	for _, key := range []api.Key{west, policyKey("apps")} {
+		i.await(key, func(o store.Condition) bool { return o.Revision == image+"1.1.0" && o.Ready == "True" })
+	}
+	i.gate.Lock()
+	defer i.gate.Unlock()
+	i.put("scan", i.repository(slow))
+	if o := i.decide("pin", pinned("1.0.0")); o.Revision != image+"1.0.0" || o.Ready != "True" {
+		t.Errorf("pinned: %+v", o)
+	}
+	if o := i.decide("release", store.TagDecisions{}); o.Revision != image+"1.1.0" || o.Ready != "True" {
+		t.Errorf("released: %+v", o)
+	}
+	i.put("", policy("apps", `"policy": {"semver": {"range": "1.0.x"}}`))
+	i.await(policyKey("apps"), func(o store.Condition) bool { return o.Revision == image+"1.0.0" && o.Ready == "True" })
 }
 
 // TestImagePolicy_excluded chooses another tag in place of an excluded one, and keeps the last image if there is none.

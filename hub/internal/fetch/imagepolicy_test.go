@@ -3,9 +3,11 @@ package fetch_test
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/navefleet/nave/e2e/ocitest"
@@ -18,11 +20,19 @@ import (
 type images struct {
 	*charts
 	registry *ocitest.Server
+	gate     sync.RWMutex // whoever locks it lets the registry hang
 }
 
 func startImages(t *testing.T, changes ...func(*fetch.Config)) *images {
 	t.Helper()
-	registry, err := ocitest.Start(ocitest.Options{})
+	i := &images{}
+	registry, err := ocitest.Start(ocitest.Options{Wrap: func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			i.gate.RLock()
+			defer i.gate.RUnlock()
+			next.ServeHTTP(w, r)
+		})
+	}})
 	if errors.Is(err, ocitest.ErrNoRegistry) && os.Getenv("CI") != "true" {
 		t.Skip(err)
 	}
@@ -30,8 +40,9 @@ func startImages(t *testing.T, changes ...func(*fetch.Config)) *images {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = registry.Close() })
-	c, _ := startCharts(t, changes...)
-	return &images{c, registry}
+	i.registry = registry
+	i.charts, _ = startCharts(t, changes...)
+	return i
 }
 
 // push pushes an image and returns its digest.

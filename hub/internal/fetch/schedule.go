@@ -100,6 +100,7 @@ type member struct {
 	timeout    time.Duration
 	requested  string // the last request to reconcile
 	answered   string // the last request that was made before a fetch that ended
+	decided    bool   // the request is a decision of an operator about tags
 	suspended  bool
 }
 
@@ -112,6 +113,7 @@ func newMember(row *store.Resource, view *api.Source) *member {
 		interval:   view.Interval,
 		timeout:    view.Timeout,
 		requested:  row.Requested(),
+		decided:    row.Tags.RequestedAt != "" && row.Tags.RequestedAt == row.Requested(),
 		suspended:  row.IsSuspended(),
 	}
 }
@@ -184,6 +186,20 @@ func (s *scheduled) timeout() time.Duration {
 		most = max(most, m.timeout)
 	}
 	return most
+}
+
+// choosesAtOnce reports whether the source does not wait for tags that are being listed: all that it needs is the last
+// list, and it has another rule than before, or an operator decided about the tags.
+func (s *scheduled) choosesAtOnce() bool {
+	if !s.view.ChoosesTag || !s.view.Offline {
+		return false
+	}
+	for m := range s.active() {
+		if m.decided && m.requested != m.answered {
+			return true
+		}
+	}
+	return s.taken
 }
 
 // idle reports whether no member is active.
