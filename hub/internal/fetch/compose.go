@@ -230,6 +230,7 @@ func (l *Loop) finishOwn(ctx context.Context, r result) error {
 	s.waiting = true
 	asked := s.fetchAt
 	s.schedule(!r.composed.only, err != nil)
+	err = cmp.Or(err, l.wakeAfterRun(ctx, s))
 	if s.asksUpstream() {
 		s.fetchAt = asked // the server is still to be asked, once the input is there
 	}
@@ -237,7 +238,7 @@ func (l *Loop) finishOwn(ctx context.Context, r result) error {
 }
 
 // wakeReaders has every source composed again that reads the one with this key, if that one changed or is waited for.
-func (l *Loop) wakeReaders(key string, changed bool) {
+func (l *Loop) wakeReaders(ctx context.Context, key string, changed bool) (err error) {
 	if changed {
 		for _, m := range l.sources[key].members {
 			l.wakeSelectorsOf(m)
@@ -245,7 +246,8 @@ func (l *Loop) wakeReaders(key string, changed bool) {
 	}
 	for _, s := range l.sources {
 		if slices.Contains(s.inputs, key) && (changed || s.waiting || s.running) {
-			s.wakeForInput()
+			err = cmp.Or(l.wakeForInput(ctx, s), err)
 		}
 	}
+	return err
 }

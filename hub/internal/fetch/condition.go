@@ -18,7 +18,8 @@ const maxNotice = 1 << 10 // bytes of an artifact's notice that a message has
 // or the error changed, if a request to reconcile is answered, because package plan may wait for that, or if the status
 // shows the time of the fetch.
 func (l *Loop) write(ctx context.Context, s *scheduled, now store.Fetched) error {
-	news := news{Fetched: now, succeeded: cmp.Or(s.view.Succeeded, condition.Succeeded), at: l.Now().UTC()}
+	news := news{Fetched: now, succeeded: cmp.Or(s.view.Succeeded, condition.Succeeded), at: l.Now().UTC(),
+		held: s.brake.notice(s.next)}
 	err := l.Store.Update(ctx, func(tx *store.Tx) error {
 		changed := !sameRow(s.row, now) || s.view.TimeField != nil && now.SucceededAt != s.row.SucceededAt
 		byPath := func(a, b *member) int { return cmp.Compare(a.key.Path(), b.key.Path()) } // the hub's own come first
@@ -48,6 +49,7 @@ type news struct {
 	store.Fetched
 	succeeded string // the reason of a source that is ready
 	at        time.Time
+	held      string // what the message says of a revision that waits; empty: none does
 }
 
 // write writes the Condition of one member, and an event if wantEvent. It reports whether the Condition answers a
@@ -98,6 +100,9 @@ func (n news) message(revision string) string {
 	}
 	if n.Artifact.Notice != "" {
 		message += ", " + telemetry.Printable(n.Artifact.Notice, maxNotice)
+	}
+	if n.held != "" {
+		message += ", " + n.held
 	}
 	return message
 }

@@ -34,7 +34,7 @@ type scheduled struct {
 	woken    time.Time // when it is due because of what changed while it was running; zero: nothing did
 	inputRan bool      // an input was fetched while it was running
 	waiting  bool      // for an input that is about to be fetched
-	quiet    time.Time // until when a change of an input alone is no reason to run: it has pushed
+	brake    brake
 	made     string    // what the artifact was composed of; empty: not by this process
 	mended   time.Time // the last time that mend made the source due
 	failures int       // since the last success
@@ -251,7 +251,6 @@ func (s *scheduled) schedule(fetched, failed bool) {
 	if s.again {
 		s.again, s.next = false, now
 	}
-	s.wakeAfterRun()
 }
 
 // wakeBy makes the source due at a time at the latest. While it is running, that is for the next run.
@@ -261,32 +260,6 @@ func (s *scheduled) wakeBy(at time.Time) {
 		s.woken = at
 	case !s.running && at.Before(s.next):
 		s.next = at
-	}
-}
-
-// wakeForInput makes the source due after a fetch of an input. A source that has pushed waits for its interval: else
-// two sources that push different values to one branch would answer each other without end.
-func (s *scheduled) wakeForInput() {
-	at := time.Now()
-	switch {
-	case s.running:
-		s.inputRan = true
-		return
-	case !s.waiting && s.quiet.After(at):
-		at = s.quiet
-	}
-	s.wakeBy(at)
-}
-
-// wakeAfterRun makes the source due because of what changed while it was running.
-func (s *scheduled) wakeAfterRun() {
-	woken, inputRan := s.woken, s.inputRan
-	s.woken, s.inputRan = time.Time{}, false
-	if !woken.IsZero() {
-		s.wakeBy(woken)
-	}
-	if inputRan {
-		s.wakeForInput()
 	}
 }
 

@@ -4,11 +4,9 @@ import (
 	"context"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/navefleet/nave/hub/api"
-	"github.com/navefleet/nave/hub/internal/artifact"
 	"github.com/navefleet/nave/hub/internal/source"
 	"github.com/navefleet/nave/hub/internal/store"
 )
@@ -116,34 +114,6 @@ func (s selector) isBeside(key api.Key) bool {
 // wakeLater makes a source due when changes of the sources that it selects have waited for others.
 func (s *scheduled) wakeLater() {
 	s.wakeBy(time.Now().Add(s.selects.Delay))
-}
-
-// isSameRevision reports whether two artifacts have the same revision, or do not exist.
-func isSameRevision(a, b *artifact.Artifact) bool {
-	return a == b || a != nil && b != nil && a.Revision == b.Revision
-}
-
-// hasPushed fetches the first input of a source, to which the source has pushed. first: the source had no artifact, so
-// it has one now whether or not it pushed. Whoever pushes to another branch than the input reads, as for pull requests,
-// answers nobody with that, and is to know at once when the branch is merged.
-func (l *Loop) hasPushed(s *scheduled, first bool) {
-	in := l.sources[s.inputs[0]]
-	if !first && (in == nil || isSameBranch(s.row.Artifact, in.row.Artifact)) {
-		s.quiet = time.Now().Add(s.interval())
-	}
-	if in != nil {
-		in.hurry()
-	}
-}
-
-// isSameBranch reports whether the revisions of two artifacts are of one branch, or of none that is known.
-func isSameBranch(a, b *artifact.Artifact) bool {
-	if a == nil || b == nil {
-		return true
-	}
-	ofA, _, hasA := strings.Cut(strings.TrimPrefix(a.Revision, "refs/heads/"), "@")
-	ofB, _, hasB := strings.Cut(strings.TrimPrefix(b.Revision, "refs/heads/"), "@")
-	return !hasA || !hasB || ofA == ofB
 }
 
 // isSelectedAs reports whether the same sources select two states of a member, and get the same of it.

@@ -29,7 +29,7 @@ type result struct {
 
 // launch starts a fetch in a goroutine of its own.
 func (l *Loop) launch(ctx context.Context, s *scheduled) {
-	s.running = true
+	s.running, s.brake.held = true, ""
 	if s.view.Writes {
 		l.writing[s.inputs[0]] = true
 	}
@@ -137,12 +137,14 @@ func (l *Loop) finish(ctx context.Context, r result) error {
 		first := s.row.Artifact == nil
 		wrote := s.view.Writes && r.artifact != nil && !isSameRevision(s.row.Artifact, r.artifact)
 		s.row, s.made, s.waiting = now, r.composed.made, false
-		l.wakeReaders(s.key, changed)
 		if wrote {
 			l.hasPushed(s, first)
 		}
+		err = l.wakeReaders(ctx, s.key, changed)
 	}
+	s.brake.answers = false
 	s.schedule(!r.composed.only, r.err != nil || err != nil)
+	err = cmp.Or(err, l.wakeAfterRun(ctx, s))
 	l.noteBusy(s, r.err)
 	l.metrics.sources.note(s)
 	return err
