@@ -37,6 +37,13 @@ func unparsable(err error) *Problem {
 
 // read parses a file.
 func read(content []byte) (*file, *Problem) {
+	switch {
+	case isMarked16(content):
+		return nil, &Problem{1, "the file has a marker and is in UTF-16: save it in UTF-8"}
+	case len(content) > maxMarked:
+		return nil, &Problem{1, fmt.Sprintf("the file has a marker and %d MiB: the most is %d; move what is marked to "+
+			"another file", len(content)>>20, maxMarked>>20)}
+	}
 	documents, err := parse(content)
 	if err != nil {
 		return nil, unparsable(err)

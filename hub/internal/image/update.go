@@ -57,8 +57,25 @@ func Updatable(file string) bool {
 	return updatable.MatchString(file) && !slices.Contains(strings.Split(file, "/"), ".git")
 }
 
+// maxMarked is how many bytes a file with a marker may have. Its documents take some fifty times as many in memory.
+const maxMarked = 8 << 20
+
+// tokens16 are the token in UTF-16, by the mark at the beginning of such a file. YAML may be written so.
+var tokens16 = map[string][]byte{"\xff\xfe": []byte(token16), "\xfe\xff": []byte("\x00" + token16)}
+
+// token16 is the token in UTF-16, little endian.
+var token16 = strings.Join(strings.Split(token, ""), "\x00")
+
 // Marked reports whether a file may have markers. Update leaves all others as they are.
-func Marked(content []byte) bool { return bytes.Contains(content, []byte(token)) }
+func Marked(content []byte) bool {
+	return bytes.Contains(content, []byte(token)) || isMarked16(content)
+}
+
+// isMarked16 reports whether a file in UTF-16 may have markers.
+func isMarked16(content []byte) bool {
+	wanted := tokens16[string(content[:min(2, len(content))])]
+	return wanted != nil && bytes.Contains(content, wanted)
+}
 
 // Update replaces each scalar that a marker names a policy for by what the policy chose. Every other byte stays. Each
 // line with the token of a marker is carried out, up to date, of an ignored policy, commented out, or a Problem.

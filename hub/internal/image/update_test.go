@@ -2,10 +2,12 @@ package image
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf16"
 )
 
 // digest is one of a manifest.
@@ -107,6 +109,7 @@ func TestUpdate(t *testing.T) {
 // problems are files in which a marker cannot be carried out, and what is said.
 var problems = map[string][2]string{
 	"unparsable":           {"a: [\n\nb: x # M(app)\n", `line 3: the file has a marker and is not YAML: did not find expected `},
+	"too large":            {"a: x # M(app)\nb: " + strings.Repeat("x", 9<<20) + "\n", `line 1: the file has a marker and 9 MiB: the most is 8`},
 	"template":             {"a:\n{{- if .b }}\n- x # M(app)\n", `line 2: the file has a marker and is not YAML`},
 	"not UTF-8":            {"a: \xff\nb: x # M(app)\n", `the file has a marker and is not YAML: control characters are not allowed|the file has a marker and is not YAML: invalid`},
 	"unknown policy":       {"a: x # M(apq)\n", `line 1: the ImagePolicy ns/apq of the marker does not exist`},
@@ -163,6 +166,23 @@ func TestUpdateProblems(t *testing.T) {
 				t.Errorf("%v, want %s; %q", updated.Problems, c[1], updated.Content)
 			}
 		})
+	}
+}
+
+// TestUpdate_utf16 tells of markers in a file that is not in UTF-8, which YAML allows.
+func TestUpdate_utf16(t *testing.T) {
+	text, _ := written("# ж\na: x # M(app)\n")
+	for mark, order := range map[string]binary.AppendByteOrder{"\xff\xfe": binary.LittleEndian,
+		"\xfe\xff": binary.BigEndian} {
+		content := []byte(mark)
+		for _, unit := range utf16.Encode([]rune(text)) {
+			content = order.AppendUint16(content, unit)
+		}
+		updated := Update(content, policies)
+		if !Marked(content) || !bytes.Equal(updated.Content, content) || len(updated.Problems) != 1 ||
+			updated.Problems[0].Message != "the file has a marker and is in UTF-16: save it in UTF-8" {
+			t.Errorf("%q: %v", mark, updated.Problems)
+		}
 	}
 }
 
