@@ -69,8 +69,8 @@ type Loop struct {
 	beside   neighbours
 	gone     leftovers
 	running  int
-	trying   int             // of them, unproven ones
-	writing  map[string]bool // the keys of sources to which one that is running writes
+	trying   int                 // of them, unproven ones
+	writing  map[repository]bool // those to which a source that is running writes
 	results  chan func(context.Context) error
 	looks    chan func()    // of Preview; not buffered
 	previews chan struct{}  // a value for each preview under way
@@ -93,7 +93,7 @@ func New(c Config) *Loop {
 		keys:    map[string]string{},
 		inputs:  newInputs(),
 		beside:  neighbours{},
-		writing: map[string]bool{},
+		writing: map[repository]bool{},
 		busy:    map[account]time.Time{},
 		gone:    leftovers{sources: map[string]bool{}, conditions: map[string]bool{}},
 		results: make(chan func(context.Context) error, Workers+2), // so that nobody waits to return a result
@@ -211,8 +211,10 @@ func (l *Loop) mendSources(a artifact.Artifact) {
 // start starts the fetches that are due, as far as workers are free, and returns the time until the next one.
 func (l *Loop) start(ctx context.Context) (time.Duration, error) {
 	now := time.Now()
-	for _, s := range l.due(now) {
-		if l.mustWait(s) || l.postpone(s, now) {
+	due := l.due(now)
+	read := l.readBy(due)
+	for _, s := range due {
+		if l.mustWait(s) || s.view.Writes && read[s.repository] || l.postpone(s, now) {
 			continue
 		}
 		l.running++
@@ -228,10 +230,22 @@ func (l *Loop) start(ctx context.Context) (time.Duration, error) {
 }
 
 // mustWait reports whether a source has to wait for a worker. Unproven sources do not get all workers, so that slow
-// servers do not keep the other sources waiting. Those that write to one source would wait for each other in the
-// workers.
+// servers do not keep the other sources waiting. Neither do those of a repository to which one of them writes: they
+// would wait for each other in the workers.
 func (l *Loop) mustWait(s *scheduled) bool {
-	return l.running == Workers || s.unproven() && l.trying == unproven || s.view.Writes && l.writing[s.inputs[0]]
+	return l.running == Workers || s.unproven() && l.trying == unproven || l.writing[s.repository]
+}
+
+// readBy returns the repositories that sources which are due and can start would read. They come before those that
+// write to the repository: of these there may be many, and each takes long.
+func (l *Loop) readBy(due []*scheduled) map[repository]bool {
+	read := map[repository]bool{}
+	for _, s := range due {
+		if !s.view.Writes && !l.mustWait(s) {
+			read[s.repository] = true
+		}
+	}
+	return read
 }
 
 // sweep removes unused artifacts in a goroutine of its own.

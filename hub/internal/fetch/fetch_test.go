@@ -27,18 +27,20 @@ import (
 
 // remote plays the fetcher: every URL has a revision or an error. It writes real artifacts.
 type remote struct {
-	mu       sync.Mutex
-	revision map[string]string
-	fails    map[string]error
-	breaks   map[string]error // by URL: after the artifact was made
-	slow     time.Duration
-	deaf     bool                     // a fetch goes on when its context ends
-	slowly   map[string]time.Duration // by URL, instead of slow
-	calls    []call
-	running  int
-	most     int  // that ran at once
-	pushes   bool // each fetch of a Writer makes a commit
-	commits  int
+	mu         sync.Mutex
+	revision   map[string]string
+	fails      map[string]error
+	breaks     map[string]error // by URL: after the artifact was made
+	slow       time.Duration
+	deaf       bool                     // a fetch goes on when its context ends
+	slowly     map[string]time.Duration // by URL, instead of slow
+	calls      []call
+	running    int
+	most       int // that ran at once
+	writing    int // of them, Writers
+	mostWrites int
+	pushes     bool // each fetch of a Writer makes a commit
+	commits    int
 }
 
 type call struct {
@@ -71,6 +73,9 @@ func (r *remote) Fetch(ctx context.Context, req source.Request) (artifact.Artifa
 	defer func() {
 		r.mu.Lock()
 		r.running--
+		if view.URL == "" {
+			r.writing--
+		}
 		r.mu.Unlock()
 	}()
 	ended := ctx.Done()
@@ -128,6 +133,10 @@ func (r *remote) begin(url string, c call) (revision string, slow time.Duration,
 	r.calls = append(r.calls, c)
 	r.running++
 	r.most = max(r.most, r.running)
+	if url == "" {
+		r.writing++
+		r.mostWrites = max(r.mostWrites, r.writing)
+	}
 	if own, ok := r.slowly[url]; ok {
 		return r.revision[url], own, r.fails[url]
 	}

@@ -14,18 +14,19 @@ import (
 
 // scheduled is one source and its members.
 type scheduled struct {
-	key     string
-	object  *api.Object // of one member; a fetch reads the same of all members
-	view    *api.Source // of object
-	tags    api.TagControl
-	selects selector // of its only member, if that selects others
-	server  server
-	servers []server           // of the last inputs: those that may be asked for parts
-	inputs  []string           // the keys of what the artifact is composed of; none: it is fetched as it is
-	members map[string]*member // by path
-	row     store.Fetched      // as in the store; CheckedAt is newer here
-	taken   bool               // row is that of another source: no fetch of this one has ended
-	lost    bool               // its input does not exist, so nothing is fetched: row is what it chose last
+	key        string
+	object     *api.Object // of one member; a fetch reads the same of all members
+	view       *api.Source // of object
+	tags       api.TagControl
+	selects    selector // of its only member, if that selects others
+	server     server
+	repository repository         // of server
+	servers    []server           // of the last inputs: those that may be asked for parts
+	inputs     []string           // the keys of what the artifact is composed of; none: it is fetched as it is
+	members    map[string]*member // by path
+	row        store.Fetched      // as in the store; CheckedAt is newer here
+	taken      bool               // row is that of another source: no fetch of this one has ended
+	lost       bool               // its input does not exist, so nothing is fetched: row is what it chose last
 
 	next     time.Time // of the next fetch or composition, while none is running
 	fetchAt  time.Time // of the next fetch
@@ -46,6 +47,13 @@ type server struct {
 	secrets  []secret
 	bound    bool        // it is not an operators' own source; see store.Resource.Bound
 	upstream *api.Object // the input whose server is asked; nil: the source's own server is
+}
+
+// repository is what is fetched from a server, and by whom. Fetches of one Git repository share a cache, which only one
+// of them uses at a time.
+type repository struct {
+	account
+	url string
 }
 
 // serverOf returns who is asked in a fetch of a source.
@@ -121,7 +129,7 @@ func newMember(row *store.Resource, view *api.Source) *member {
 func newScheduled(fetch api.Fetch, server server, view *api.Source, row *store.Resource) *scheduled {
 	return &scheduled{
 		key: fetch.Key, tags: fetch.Tags, inputs: fetch.Inputs, object: row.Object, view: view,
-		server:  server,
+		server: server, repository: repository{server.account(), server.view.URL},
 		members: map[string]*member{}, selects: selector{view.Selects, row.Given()},
 	}
 }

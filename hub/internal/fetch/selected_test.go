@@ -363,6 +363,44 @@ func TestWrites_apart(t *testing.T) {
 	})
 }
 
+// TestWrites_oneURL has Writers that push to one repository by way of different sources: one runs at a time, and what
+// reads the repository does not wait for all of them.
+func TestWrites_oneURL(t *testing.T) {
+	play(t, func(h *hub) {
+		h.remote.set("", "written", nil)
+		h.remote.slowly = map[string]time.Duration{"": time.Minute}
+		fleet := func(cluster string, options ...option) {
+			h.put(key(cluster, "fleet"), append(options, every("1h"), func(_ *store.Resource, spec map[string]any) {
+				spec["ignore"] = cluster
+			})...)
+		}
+		for i := range 10 {
+			cluster := fmt.Sprint("c", i)
+			fleet(cluster)
+			h.pass(time.Millisecond)
+			h.putWriter(writerKey(cluster), "0s", nil)
+		}
+		for i := range 8 {
+			fleet(fmt.Sprint("c", i), requested("now"))
+		}
+		h.pass(2 * time.Minute)
+		for i := range 8 {
+			if c := h.condition(key(fmt.Sprint("c", i), "fleet")); c.HandledRequest != "now" {
+				t.Errorf("source %d waits: %+v", i, c)
+			}
+		}
+		h.pass(20 * time.Minute)
+		if h.remote.mostWrites > 1 {
+			t.Errorf("%d Writers at once", h.remote.mostWrites)
+		}
+		for i := range 10 {
+			if c := h.condition(writerKey(fmt.Sprint("c", i))); c.Ready != "True" {
+				t.Errorf("c%d: %+v", i, c)
+			}
+		}
+	})
+}
+
 // TestWrites_confinedLater has a Writer and what it selects, which become those of a tenant together.
 func TestWrites_confinedLater(t *testing.T) {
 	play(t, func(h *hub) {

@@ -31,7 +31,7 @@ type result struct {
 func (l *Loop) launch(ctx context.Context, s *scheduled) {
 	s.running, s.brake.held = true, ""
 	if s.view.Writes {
-		l.writing[s.inputs[0]] = true
+		l.writing[s.repository] = true
 	}
 	held := l.heldUntil(s)
 	req := source.Request{Object: s.object, Last: s.row.Artifact, Timeout: s.timeout(), Network: l.Network,
@@ -111,7 +111,7 @@ func (l *Loop) finish(ctx context.Context, r result) error {
 	s.running = false
 	l.running--
 	if s.view.Writes {
-		delete(l.writing, s.inputs[0])
+		delete(l.writing, s.repository)
 	}
 	if r.unproven {
 		l.trying--
