@@ -77,6 +77,7 @@ type impact struct {
 	prunes  map[api.Key]heldPrune  // held deletions within applications that stay
 	unknown map[api.Key]bool       // objects of which it is not known what becomes of them, or what they render to
 	damaged []api.Key              // objects whose rows are damaged
+	sources []api.Key              // that give something else from now on
 	plans   map[string]*store.Plan // by cluster, read so far; nil: damaged
 }
 
@@ -260,7 +261,10 @@ func impactOfApply(tx *store.Tx, apps *applications, admitted []admittedObject) 
 			return nil, err
 		}
 	}
-	return i, refused.err()
+	if err := refused.err(); err != nil {
+		return nil, err
+	}
+	return i, i.noteSources()
 }
 
 // change adds the impact of one changed object.
@@ -298,19 +302,6 @@ func (i *impact) change(a admittedObject) error {
 // leadsTo reports whether other objects depend on the content of an object: the children of a renderable object.
 func (i *impact) leadsTo(key api.Key) bool {
 	return key.Role() != api.RenderableRole || len(i.children[key]) > 0
-}
-
-// sourceChanges notes a source that gives something else from now on. No objects come of what a source of images gives.
-func (i *impact) sourceChanges(before, after store.Resource) error {
-	was, err := before.Object.Source()
-	if err != nil {
-		return err
-	}
-	now, err := after.Object.Source()
-	if err == nil && !after.Key.IsImage() && now.FetchKey(true) != was.FetchKey(true) {
-		i.unknown[after.Key] = true
-	}
-	return err
 }
 
 // fleetChanges removes the roots of clusters that a changed Fleet does not select any more, or names differently.

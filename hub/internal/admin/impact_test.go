@@ -100,18 +100,32 @@ func (r *rig) world() {
 	r.run(store.Resource{Key: kustomizationKey("b", "root"), Owner: &prod}, 2, true)
 }
 
-// TestImpact_of_sources: only a source that gives something else from now on may take objects away.
+// TestImpact_of_sources: only a source that objects are rendered from, and that gives something else from now on, may
+// take objects away.
 func TestImpact_of_sources(t *testing.T) {
 	const git = "apiVersion: source.toolkit.fluxcd.io/v1\nkind: GitRepository\nmetadata: {name: a}\n" +
 		"spec: {interval: 1h, url: \"https://git.example.com/a\"}\n"
 	const tags = "apiVersion: image.toolkit.fluxcd.io/v1\nkind: ImageRepository\nmetadata: {name: a}\n" +
 		"spec: {interval: 1h, image: ghcr.io/org/a}\n"
+	const whole = "---\napiVersion: source.toolkit.fluxcd.io/v1\nkind: GitRepository\nmetadata: {name: fleet}\n" +
+		"spec: {interval: 1h, url: \"https://git.example.com/whole\", include: [{repository: {name: a}}]}\n"
+	const user = "---\napiVersion: kustomize.toolkit.fluxcd.io/v1\nkind: Kustomization\nmetadata: {name: user}\n" +
+		"spec: {interval: 1h, path: a, prune: true, sourceRef: {kind: GitRepository, name: a}}\n"
 	for name, c := range map[string]struct{ before, old, now, want string }{
-		"url":      {git, "com/a", "com/b", "unknown a"},
-		"branch":   {git, "spec: {", "spec: {ref: {branch: b}, ", "unknown a"},
-		"interval": {git, "1h", "2h", ""},
-		"suspend":  {git, "spec: {", "spec: {suspend: true, ", ""},
-		"image":    {tags, "org/a", "org/b", ""},
+		"url":        {git + user, "com/a", "com/b", "unknown a"},
+		"branch":     {git + user, "spec: {", "spec: {ref: {branch: b}, ", "unknown a"},
+		"ignore":     {git + user, "spec: {", "spec: {ignore: a, ", "unknown a"},
+		"sparse":     {git + user, "spec: {", "spec: {sparseCheckout: [a], ", "unknown a"},
+		"include":    {whole + "---\n" + git + "---" + fleet, "{name: a}}]", "{name: b}}]", "unknown fleet"},
+		"included":   {whole + "---\n" + git + "---" + fleet, "com/a", "com/b", "unknown a"},
+		"unused":     {git, "com/a", "com/b", ""},
+		"interval":   {git + user, "1h", "2h", ""},
+		"suspend":    {git + user, "spec: {", "spec: {suspend: true, ", ""},
+		"secret":     {git + user, "spec: {", "spec: {secretRef: {name: git}, ", ""},
+		"app":        {git + user, "spec: {", "spec: {provider: github, secretRef: {name: git}, ", ""},
+		"proxy":      {git + user, "spec: {", "spec: {proxySecretRef: {name: proxy}, ", ""},
+		"signatures": {git + user, "spec: {", "spec: {verify: {mode: HEAD, secretRef: {name: keys}}, ", ""},
+		"image":      {tags, "org/a", "org/b", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t)
