@@ -130,9 +130,11 @@ func conceal(text, address string, secrets map[string]Secret) string {
 	var all []string
 	add := func(username, secret string) {
 		if secret = strings.TrimSpace(secret); len(secret) >= minSecret {
-			basic := base64.StdEncoding.EncodeToString([]byte(username + ":" + secret))
 			quoted := strconv.Quote(secret)
-			all = append(all, secret, url.QueryEscape(secret), basic, quoted[1:len(quoted)-1])
+			all = append(all, secret, url.QueryEscape(secret), quoted[1:len(quoted)-1])
+			for _, name := range []string{username, ""} { // some servers want a token without a name
+				all = append(all, base64.StdEncoding.EncodeToString([]byte(name+":"+secret)))
+			}
 		}
 	}
 	for _, secret := range secrets {
@@ -155,7 +157,22 @@ func conceal(text, address string, secrets map[string]Secret) string {
 	}
 	slices.SortFunc(all, func(a, b string) int { return len(b) - len(a) }) // one may be a part of another
 	for _, secret := range all {
-		text = strings.ReplaceAll(text, secret, concealed)
+		text = concealCut(strings.ReplaceAll(text, secret, concealed), secret)
 	}
 	return text
+}
+
+// concealCut replaces the beginnings of a credential where a quotation was cut.
+func concealCut(text, secret string) string {
+	const cut = "…"
+	parts := strings.Split(text, cut)
+	for i, part := range parts[:len(parts)-1] {
+		for n := min(len(secret)-1, len(part)); n >= minSecret; n-- {
+			if rest, ok := strings.CutSuffix(part, secret[:n]); ok {
+				parts[i] = rest + concealed
+				break
+			}
+		}
+	}
+	return strings.Join(parts, cut)
 }

@@ -78,6 +78,25 @@ func TestExplain(t *testing.T) {
 	}
 }
 
+// TestConcealText hides credentials in every form in which a server may have got them, also where a quotation of the
+// server ends in the middle of one.
+func TestConcealText(t *testing.T) {
+	const token = "canary-0123456789"
+	secrets := map[string]Secret{"spec.secretRef": {"username": []byte("someone"), "token": []byte(token + "\n")}}
+	basic := func(name string) string { return base64.StdEncoding.EncodeToString([]byte(name + ":" + token)) }
+	for n := range maxQuoted + 20 {
+		for _, form := range []string{token, basic("someone"), basic("")} {
+			text := Quote(strings.Repeat("-", n) + form + strings.Repeat("-", maxQuoted))
+			if got := ConcealText(text, secrets); strings.Contains(got, form[:minSecret]) {
+				t.Fatalf("%s behind %d bytes: got %s", form, n, got)
+			}
+		}
+	}
+	if got := ConcealText("can… canary… can", secrets); got != "can… (credentials)… can" {
+		t.Errorf("got %q", got)
+	}
+}
+
 func TestClassify(t *testing.T) {
 	own := errors.New("of the protocol")
 	protocol := func(err error) error {
