@@ -136,11 +136,16 @@ func newScheduled(fetch api.Fetch, server server, view *api.Source, row *store.R
 
 // takeOver begins with what another source has that the object had before, if both are about one image. So the last
 // list of tags stays until there is another one. The chosen image stays until there is a choice, and so does the digest
-// of a tag that stays chosen.
+// of a tag that stays chosen. What writes to the same source as before goes on to know what it has written.
 func (s *scheduled) takeOver(from *scheduled) {
-	if from != nil && from.row.Artifact != nil && s.hasImageOf(from) {
+	if from != nil && from.row.Artifact != nil && (s.hasImageOf(from) || s.writesLike(from)) {
 		s.row, s.taken = from.row, true
 	}
+}
+
+// writesLike reports whether a source writes to the same one as another one does.
+func (s *scheduled) writesLike(from *scheduled) bool {
+	return s.view.Writes && from.view.Writes && slices.Equal(s.inputs, from.inputs)
 }
 
 // hasImageOf reports whether a source lists the tags of the image that another one lists, or may have chosen what the

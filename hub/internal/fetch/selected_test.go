@@ -31,7 +31,8 @@ func init() {
 				secrets = []api.SecretReference{{Field: "spec.forge.secretRef", Name: "forge", API: w.Spec.Forge}}
 			}
 			return &api.Source{
-				Secrets: secrets, Interval: time.Hour, Identity: "writer", Upstream: true, Writes: true, Offline: w.Spec.Offline,
+				Secrets: secrets, Interval: time.Hour, Identity: "writer" + w.Spec.Text, Upstream: true, Writes: true,
+				Offline: w.Spec.Offline,
 				Inputs: []api.SourceInput{{Field: "spec.ref", Key: api.Key{
 					Kind: api.GitRepositoryKind, Namespace: w.Spec.Namespace, Name: "fleet"}}},
 				Selects: &api.Selection{Kind: api.GitRepositoryKind, Delay: w.Spec.Delay.Duration,
@@ -46,6 +47,7 @@ type writer struct {
 		Namespace string          `json:"namespace"`
 		Delay     metav1.Duration `json:"delay"`
 		Offline   bool            `json:"offline"`
+		Text      string          `json:"text"`
 		Forge     *api.ForgeAPI   `json:"forge"`
 	} `json:"spec"`
 }
@@ -279,6 +281,24 @@ func TestWrites(t *testing.T) {
 		h.pass(2 * time.Minute)
 		if c := h.condition(key("", "fleet")); c.Revision != "pushed" {
 			t.Errorf("the source is at %s", c.Revision)
+		}
+	})
+}
+
+// TestWrites_changed has a Writer whose spec changes: it knows what it has written before, and runs again.
+func TestWrites_changed(t *testing.T) {
+	play(t, func(h *hub) {
+		h.remote.set("", "written", nil)
+		h.put(key("", "fleet"), every("1h"))
+		h.put(key("", "a"), append(labelled("a", "yes"), every("1h"))...)
+		h.putWriter(writerKey(""), "0s", nil)
+		h.pass(time.Second)
+		h.wantWrites("at first", "a=")
+		h.putWriterWith(writerKey(""), `"text":"other"`, nil)
+		h.pass(time.Second)
+		last := h.remote.calls[0].last
+		if h.wantWrites("after the change", "a="); last == nil || last.Revision != "written" {
+			t.Errorf("it knows of %+v", last)
 		}
 	})
 }
