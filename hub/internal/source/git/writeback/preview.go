@@ -21,7 +21,7 @@ const (
 )
 
 // preview returns the artifact of a run that ended before its push.
-func (j *job) preview(ctx context.Context, run Run) (artifact.Artifact, error) {
+func (j *job) preview(ctx context.Context, run *attempt) (artifact.Artifact, error) {
 	p := source.Preview{Checkout: run.Checkout}
 	for _, problem := range run.Problems[:min(len(run.Problems), maxPreviewed)] {
 		p.Problems = append(p.Problems, telemetry.Printable(problem, maxPreviewedText))
@@ -34,8 +34,8 @@ func (j *job) preview(ctx context.Context, run Run) (artifact.Artifact, error) {
 		p.Problems = append(p.Problems, telemetry.Printable(text, maxPreviewedText))
 	}
 	room := maxDiff
-	for i, pushed := range run.Pushes {
-		diff := diffOf(run.previewed[i], room)
+	for _, pushed := range run.Pushes {
+		diff := diffOf(pushed.files, room)
 		room -= len(diff)
 		p.Commits = append(p.Commits, source.PreviewedCommit{Targets: pushed.Targets, Message: pushed.Message, Diff: diff})
 	}
@@ -50,7 +50,7 @@ func (j *job) preview(ctx context.Context, run Run) (artifact.Artifact, error) {
 }
 
 // previewErrors returns why a run would fail after its pushes.
-func (j *job) previewErrors(run Run) (all []error) {
+func (j *job) previewErrors(run *attempt) (all []error) {
 	if run.failed != nil {
 		all = append(all, run.failed)
 	}

@@ -20,25 +20,25 @@ func (j *job) isPerPolicy() bool {
 // pushProposals pushes the changes of files below a folder that the branch lacks which pull requests are merged into:
 // all together, or those of each policy.
 func (f *Fetcher) pushProposals(ctx context.Context, j *job, e *git.Editor, dir string, files []changedFile,
-	run *Run) error {
+	a *attempt) error {
 	policies, err := f.missing(ctx, j, e, dir, files)
 	if err != nil || len(policies) == 0 {
 		return err
 	}
 	changes := []change{{branch: j.automation.Spec.GitSpec.Push.Branch, targets: j.plan.targets, files: files}}
 	if j.isPerPolicy() {
-		changes = j.changesOf(policies, files, run)
+		changes = j.changesOf(policies, files, a)
 	}
-	if run.unasked = j.review.unasked(changes); len(run.unasked) > 0 {
+	if a.unasked = j.review.unasked(changes); len(a.unasked) > 0 {
 		return nil // ask without the lock of the cache, and begin again
 	}
 	for _, c := range changes {
-		err := f.push(ctx, j, e, c, run)
+		err := f.push(ctx, j, e, c, a)
 		switch {
 		case err != nil && (c.policy == "" || errors.Is(err, source.ErrMoved) || ctx.Err() != nil):
 			return err
 		case err != nil:
-			run.fail(c.policy, err)
+			a.fail(c.policy, err)
 		}
 	}
 	return nil
@@ -60,7 +60,7 @@ func (f *Fetcher) missing(ctx context.Context, j *job, e *git.Editor, dir string
 }
 
 // changesOf returns the change of files for each of some policies. Those that cannot be made fail.
-func (j *job) changesOf(policies []string, files []changedFile, run *Run) (changes []change) {
+func (j *job) changesOf(policies []string, files []changedFile, a *attempt) (changes []change) {
 	owners := map[string]string{} // of branches
 	for _, name := range policies {
 		c, err := j.only(name, files)
@@ -68,23 +68,13 @@ func (j *job) changesOf(policies []string, files []changedFile, run *Run) (chang
 			err = fmt.Errorf("%w: spec.git.push.branch makes %q for the policy %s, too", source.ErrRequest, c.branch, other)
 		}
 		if err != nil {
-			run.fail(name, err)
+			a.fail(name, err)
 		} else if len(c.files) > 0 {
 			owners[c.branch] = name
 			changes = append(changes, c)
 		}
 	}
 	return changes
-}
-
-// fail notes why one policy is not carried out, while the others are.
-func (r *Run) fail(policy string, err error) {
-	r.kept = append(r.kept, policy)
-	err = fmt.Errorf("policy %s: %w", policy, err)
-	if r.failed != nil {
-		err = fmt.Errorf("%w; %w", r.failed, err)
-	}
-	r.failed = err
 }
 
 // only returns the change of files with the image of one policy. Errors are source.ErrRequest.

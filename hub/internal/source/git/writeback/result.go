@@ -37,13 +37,6 @@ type Run struct {
 
 	PullRequests []PullRequest `json:"pullRequests,omitempty"`
 	Warnings     []string      `json:"warnings,omitempty"` // about them
-
-	proposals []forge.Proposal
-	failed    error           // of some policies, while the others are carried out
-	kept      []string        // policies whose requests stay as they are
-	unasked   []string        // branches of which the server has to tell what people declined, before the run goes on
-	held      []string        // branches that are not made before it has told
-	previewed [][]changedFile // of each of the Pushes of a preview
 }
 
 // Push is a commit that a run has pushed.
@@ -55,6 +48,8 @@ type Push struct {
 	Targets  []string  `json:"targets"` // the references that became the commit
 	Time     time.Time `json:"time"`
 	Message  string    `json:"message"` // of the commit
+
+	files []changedFile // nil: of an earlier run
 }
 
 // FileChange is a value in a file that got another one.
@@ -169,6 +164,9 @@ func (j *job) artifact(ctx context.Context, run Run) (a artifact.Artifact, err e
 	if j.Last != nil && len(run.Pushes) == 0 {
 		a = *j.Last
 	} else {
+		for _, p := range run.Pushes {
+			run.Changes = append(run.Changes, changesOf(p.files)...)
+		}
 		text, err := json.Marshal(run)
 		if err != nil {
 			return a, err

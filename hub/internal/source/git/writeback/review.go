@@ -212,14 +212,14 @@ func listOf(files []changedFile) string {
 	return b.String()
 }
 
-// isDeclined reports whether people have closed a request for the same changes, and notes that in the run.
-func (j *job) isDeclined(p forge.Proposal, run *Run) bool {
+// isDeclined reports whether people have closed a request for the same changes, and notes that.
+func (j *job) isDeclined(p forge.Proposal, a *attempt) bool {
 	if j.review.open == nil {
 		return false
 	}
 	closed, declined := j.review.open.Declined(p)
 	if declined {
-		run.PullRequests = append(run.PullRequests, j.result(closed, isDeclined))
+		a.PullRequests = append(a.PullRequests, j.result(closed, isDeclined))
 	}
 	return declined
 }
@@ -239,12 +239,12 @@ func (j *job) result(r forge.PullRequest, state string) PullRequest {
 }
 
 // propose makes the requests what a run has found, and deletes the automation's own branches of those that it closes.
-func (f *Fetcher) propose(ctx context.Context, j *job, run *Run) error {
+func (f *Fetcher) propose(ctx context.Context, j *job, a *attempt) error {
 	v := j.review
 	if v.open == nil {
-		return run.unproposed(v.away(run.held))
+		return v.away(a.held)
 	}
-	results, err := v.open.Sync(ctx, run.proposals, append(j.waiting(), run.kept...)...)
+	results, err := v.open.Sync(ctx, a.proposals, append(j.waiting(), a.kept...)...)
 	var closed []string
 	for _, r := range results {
 		one := j.result(r.PullRequest, isOpen)
@@ -252,18 +252,18 @@ func (f *Fetcher) propose(ctx context.Context, j *job, run *Run) error {
 			one.State = isClosed
 			closed = append(closed, branches+r.Head)
 		}
-		run.PullRequests = append(run.PullRequests, one)
+		a.PullRequests = append(a.PullRequests, one)
 		if r.Warning != "" {
-			run.Warnings = append(run.Warnings, one.URL+": "+source.ConcealText(r.Warning, j.Secrets))
+			a.Warnings = append(a.Warnings, one.URL+": "+source.ConcealText(r.Warning, j.Secrets))
 		}
 	}
 	if len(closed) > 0 {
 		if err := f.tidy(ctx, j, closed); err != nil {
-			run.Warnings = append(run.Warnings, "branches of closed pull requests stay: "+source.ConcealText(err.Error(),
+			a.Warnings = append(a.Warnings, "branches of closed pull requests stay: "+source.ConcealText(err.Error(),
 				j.Secrets))
 		}
 	}
-	return run.unproposed(err)
+	return err
 }
 
 // away returns why the server does not tell what is open, and which branches are not made meanwhile; nil if it does.
@@ -277,26 +277,6 @@ func (v *review) away(held []string) error {
 	}
 	return fmt.Errorf("%w; nothing is pushed to new branches (%s) before the server tells which changes people have "+
 		"declined", v.err, names)
-}
-
-// unproposed returns the errors of a run, with what was pushed all the same. err is that of the server of pull
-// requests.
-func (r *Run) unproposed(err error) error {
-	switch {
-	case err == nil && r.failed == nil:
-		return nil
-	case err != nil && len(r.Pushes) > 0:
-		err = fmt.Errorf("%s; but a pull request is missing or as before: %w", r.pushed(), err)
-	case len(r.Pushes) > 0:
-		return fmt.Errorf("%s; but %w", r.pushed(), r.failed)
-	}
-	switch {
-	case err == nil:
-		return r.failed
-	case r.failed == nil:
-		return err
-	}
-	return fmt.Errorf("%w; besides, %w", err, r.failed)
 }
 
 // tidy deletes branches whose last commit is the automation's own.

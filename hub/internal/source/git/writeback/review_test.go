@@ -461,6 +461,53 @@ func TestReview_race(t *testing.T) {
 	w.requests(server, "1 open db -> main: Update db to 2", "2 open web -> main: Update web to 2")
 }
 
+// TestReview_race_twice has somebody push to the checkout, too: what was pushed first is pushed again on the new head,
+// and is told once.
+func TestReview_race_twice(t *testing.T) {
+	w, server := newReview(t, false)
+	w.propose(server, "{{.Policy}}", map[string]any{"mode": "perPolicy"})
+	w.commit(map[string]string{"a.yaml": many("org/web:1", "org/db:1", "org/cache:1")})
+	before := w.head("main")
+	w.commit(map[string]string{"b.yaml": "b: 1\n"})
+	next := w.head("main")
+	w.served("update-ref", "refs/heads/main", before)
+	w.policies["web"], w.policies["db"] = "org/web:2", "org/db:2"
+	hook := filepath.Join(w.repo.Dir(), "hooks", "pre-receive")
+	script := "#!/bin/sh\nif grep -q heads/web$ && ! test -e raced; then touch raced; unset GIT_QUARANTINE_PATH\n" +
+		"git update-ref refs/heads/web " + next + " && git update-ref refs/heads/main " + next + "; fi\n"
+	w.do(os.WriteFile(hook, []byte(script), 0o755))
+	a, err := w.run()
+	w.do(err)
+	if n := strings.Count(a.Summary, "to branch 'db'"); n != 1 || !strings.Contains(a.Summary, w.head("db")[:7]) {
+		t.Errorf("told %d times: %s", n, a.Summary)
+	}
+	if got := strings.TrimSpace(w.served("rev-parse", "db^")); got != strings.TrimSpace(next) {
+		t.Errorf("db is on %s, want %s", got, next)
+	}
+}
+
+// TestReview_race_lost has somebody push to one branch again and again: the run fails, tells what it has pushed, and
+// the next one proposes it.
+func TestReview_race_lost(t *testing.T) {
+	w, server := newReview(t, false)
+	w.propose(server, "{{.Policy}}-{{.Tag}}", map[string]any{"mode": "perPolicy"})
+	w.commit(map[string]string{"a.yaml": many("org/web:1", "org/db:1", "org/cache:1")})
+	w.policies["web"], w.policies["db"], w.policies["cache"] = "org/web:2", "org/db:2", "org/cache:1..2"
+	hook := filepath.Join(w.repo.Dir(), "hooks", "pre-receive")
+	script := "#!/bin/sh\nunset GIT_QUARANTINE_PATH; web=refs/heads/web-2\nif ! grep -q $web$; then exit 0; fi\n" +
+		"if git rev-parse -q --verify $web; then git update-ref -d $web; else git update-ref $web refs/heads/main; fi\n"
+	w.do(os.WriteFile(hook, []byte(script), 0o755))
+	w.fails(source.ErrMoved, "pushed commit", "'db-2'", "; but a pull request is missing", "besides, policy cache: ")
+	if s := w.last.Status; !strings.Contains(s, `"targets":["refs/heads/db-2"]`) {
+		t.Errorf("the status is %s", s)
+	}
+	w.requests(server)
+	w.do(os.Remove(hook))
+	w.policies["cache"] = "org/cache:1"
+	w.runs("pushed commit")
+	w.requests(server, "1 open db-2 -> main: Update db to 2", "2 open web-2 -> main: Update web to 2")
+}
+
 // TestReview_waiting keeps requests while a policy has no image, as after the store was lost.
 func TestReview_waiting(t *testing.T) {
 	for _, mode := range []string{api.PullRequestSingle, api.PullRequestPerPolicy} {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"slices"
 	"time"
 
 	autov1 "github.com/fluxcd/image-automation-controller/api/v1"
@@ -44,11 +43,11 @@ func (f *Fetcher) Fetch(ctx context.Context, r source.Request) (artifact.Artifac
 	case err != nil && (r.Preview || !run.changed()):
 		return artifact.Artifact{}, err
 	case err != nil:
-		return artifact.Artifact{}, job.unfinished(context.WithoutCancel(ctx), run, err)
+		return artifact.Artifact{}, job.unfinished(context.WithoutCancel(ctx), run.Run, err)
 	case r.Preview:
 		return job.preview(ctx, run)
 	}
-	return job.artifact(ctx, run)
+	return job.artifact(ctx, run.Run)
 }
 
 // job is one run with its settings.
@@ -104,65 +103,67 @@ func (j *job) request() source.Request {
 	return r
 }
 
-// run changes and pushes the files, and proposes the changes.
-func (f *Fetcher) run(ctx context.Context, j *job) (run Run, err error) {
+// run changes and pushes the files, and proposes the changes. It returns what it has done also with an error.
+func (f *Fetcher) run(ctx context.Context, j *job) (done *attempt, err error) {
 	if j.review != nil {
 		j.review.find(ctx, j.TimeLimit())
 	}
-	err = f.change(ctx, j, &run)
-	switch {
-	case err != nil && len(run.Pushes) > 0 && !j.Preview:
-		err = fmt.Errorf("%s; but %w", run.pushed(), err)
-	case err != nil || j.review == nil:
-	case j.Preview: // what fails afterwards is one of its problems
-	default:
-		err = f.propose(ctx, j, &run)
+	done, err = f.change(ctx, j)
+	if err == nil && j.review != nil && !j.Preview { // else what fails afterwards is one of its problems
+		err = f.propose(ctx, j, done)
 	}
-	if left := notice(run.Problems); left != "" && err != nil {
+	if err != nil && j.review != nil && len(done.Pushes) > 0 {
+		err = fmt.Errorf("a pull request is missing or as before: %w", err)
+	}
+	if !j.Preview {
+		err = done.failure(err)
+	}
+	if left := notice(done.Problems); left != "" && err != nil {
 		err = fmt.Errorf("%w; besides, %s", err, left)
 	}
 	if signing, ok := j.Secrets[signingField]; ok && err != nil {
 		err = source.Conceal(err, map[string]source.Secret{signingField: signing})
 	}
-	return run, err
+	return done, err
 }
 
 // change changes and pushes the files, and begins again if somebody else has pushed meanwhile.
-func (f *Fetcher) change(ctx context.Context, j *job, run *Run) (err error) {
+func (f *Fetcher) change(ctx context.Context, j *job) (last *attempt, err error) {
 	at := git.Checkout{Ref: &j.plan.checkout, References: j.plan.references()}
+	last = &attempt{}
 	for races := 0; races < maxAttempts; {
 		err = f.Git.Edit(ctx, j.request(), at, func(ctx context.Context, e *git.Editor) error {
-			return f.attempt(ctx, j, e, run)
+			last = last.again(e)
+			return f.carryOut(ctx, j, e, last)
 		})
 		switch {
-		case err == nil && len(run.unasked) > 0:
-			j.review.ask(ctx, j.TimeLimit(), run.unasked)
+		case err == nil && len(last.unasked) > 0:
+			j.review.ask(ctx, j.TimeLimit(), last.unasked)
 		case errors.Is(err, source.ErrMoved):
 			races++
 		default:
-			return err
+			return last, err
 		}
 	}
-	return err
+	return last, err
 }
 
-// attempt carries out a run on one checkout.
-func (f *Fetcher) attempt(ctx context.Context, j *job, e *git.Editor, run *Run) error {
-	*run = Run{Checkout: revisionOf(e.Label, e.Head.ID), Pushes: run.Pushes, Changes: run.Changes}
+// carryOut makes an attempt.
+func (f *Fetcher) carryOut(ctx context.Context, j *job, e *git.Editor, a *attempt) error {
 	dir := ""
 	if u := j.automation.Spec.Update; u != nil {
 		dir = u.Path
 	}
 	files, problems, err := f.plain.update(ctx, e, e.Head, dir, j.policies)
-	run.Problems = problems
+	a.Problems = problems
 	if err != nil || len(files) == 0 {
 		j.last.Changes = "" // merged or withdrawn: they may be proposed again
 		return err
 	}
 	if j.review != nil {
-		return f.pushProposals(ctx, j, e, dir, files, run)
+		return f.pushProposals(ctx, j, e, dir, files, a)
 	}
-	return f.push(ctx, j, e, change{targets: j.plan.targets, files: files}, run)
+	return f.push(ctx, j, e, change{targets: j.plan.targets, files: files}, a)
 }
 
 // change is what one commit of a run has.
@@ -175,7 +176,7 @@ type change struct {
 
 // push makes the commit of a change, and pushes it unless that was done before. A change that people have declined is
 // not pushed, and as long as that is not known no new branch is made.
-func (f *Fetcher) push(ctx context.Context, j *job, e *git.Editor, c change, run *Run) error {
+func (f *Fetcher) push(ctx context.Context, j *job, e *git.Editor, c change, a *attempt) error {
 	made, text, err := j.commit(ctx, e, c)
 	if err != nil {
 		return err
@@ -183,50 +184,47 @@ func (f *Fetcher) push(ctx context.Context, j *job, e *git.Editor, c change, run
 	var proposal forge.Proposal
 	if j.review != nil {
 		proposal, err = j.proposal(c, text)
-		if err != nil || j.isDeclined(proposal, run) {
+		if err != nil || j.isDeclined(proposal, a) {
 			return err
 		}
 		if _, exists := e.References[branches+c.branch]; !exists && j.review.open == nil {
-			run.held = append(run.held, c.branch)
+			a.held = append(a.held, c.branch)
 			return nil
 		}
 	}
 	moves, err := decide(c.targets, e.References, e.Head, made, digestOf(c.files), j.last)
 	if err == nil && len(moves) > 0 {
-		err = j.send(ctx, e, git.Push{Commit: made, Targets: moves}, c, text, run)
+		err = j.send(ctx, e, git.Push{Commit: made, Targets: moves}, c, text, a)
 	}
 	if err == nil && j.review != nil {
-		run.proposals = append(run.proposals, proposal)
+		a.proposals = append(a.proposals, proposal)
 	}
 	return err
 }
 
-// send pushes a commit, and notes that in the run.
-func (j *job) send(ctx context.Context, e *git.Editor, p git.Push, c change, text string, run *Run) error {
+// send pushes a commit, and notes that in the a.
+func (j *job) send(ctx context.Context, e *git.Editor, p git.Push, c change, text string, a *attempt) error {
 	if push := j.automation.Spec.GitSpec.Push; push != nil {
 		p.Options = push.Options
 	}
 	policies := policiesOf(c.files)
 	pushed := Push{Commit: p.Commit.ID, Changes: digestOf(c.files), Policies: policies[:min(len(policies), maxPolicies)],
-		Message: text, Time: time.Now().UTC().Truncate(time.Second)}
+		Message: text, Time: time.Now().UTC().Truncate(time.Second), files: c.files}
 	for _, m := range p.Targets {
 		pushed.Targets = append(pushed.Targets, m.Reference)
 	}
-	after := *run
-	after.Pushes = append(slices.Clone(run.Pushes), pushed)
-	after.Changes = append(slices.Clone(run.Changes), changesOf(c.files)...)
+	after := a.with(pushed)
 	if _, err := j.statusText(after); err != nil { // afterwards each further run would push again
 		return err
 	}
+	push := e.Push
 	if j.Preview {
-		after.previewed = append(slices.Clone(run.previewed), c.files)
-		*run = after
-		return e.Check(p)
+		push = func(_ context.Context, p git.Push) error { return e.Check(p) }
 	}
-	if err := e.Push(ctx, p); err != nil {
+	if err := push(ctx, p); err != nil {
 		return err
 	}
-	*run = after
+	a.Run = after
 	return nil
 }
 
