@@ -31,12 +31,12 @@ func (b brake) notice(next time.Time) string {
 }
 
 // hasPushed fetches the first input of a source, to which the source has pushed. first: the source had no artifact, so
-// it has one now whether or not it pushed. Whoever pushes to another branch than the input reads, as for pull requests,
-// answers nobody with that, and is to know at once when the branch is merged.
+// it has one now whether or not it pushed. Whoever pushes only to another branch than the input reads, as for pull
+// requests, answers nobody with that, and is to know at once when the branch is merged.
 func (l *Loop) hasPushed(s *scheduled, first bool) {
 	in := l.sources[s.inputs[0]]
 	isPush := !first || in != nil && !isSameRevision(s.row.Artifact, in.row.Artifact)
-	if isPush && (in == nil || isSameBranch(s.row.Artifact, in.row.Artifact)) {
+	if isPush && (in == nil || mayReach(s.row.Artifact, in.row.Artifact)) {
 		s.brake.pushed(time.Now(), s.interval())
 	}
 	if in != nil {
@@ -112,12 +112,14 @@ func isSameCommit(a, b *artifact.Artifact) bool {
 	return a != nil && b != nil && commit(a) == commit(b)
 }
 
-// isSameBranch reports whether the revisions of two artifacts are of one branch, or of none that is known.
-func isSameBranch(a, b *artifact.Artifact) bool {
-	if a == nil || b == nil {
+// mayReach reports whether a push, whose artifact is given, may become a revision of the source that an artifact is of:
+// it went to the branch that the source reads, or to none that is known. A server may move any branch to what is pushed
+// to refs/for/main.
+func mayReach(pushed, read *artifact.Artifact) bool {
+	if pushed == nil || read == nil {
 		return true
 	}
-	ofA, _, hasA := strings.Cut(strings.TrimPrefix(a.Revision, "refs/heads/"), "@")
-	ofB, _, hasB := strings.Cut(strings.TrimPrefix(b.Revision, "refs/heads/"), "@")
-	return !hasA || !hasB || ofA == ofB
+	to, _, isKnown := strings.Cut(strings.TrimPrefix(pushed.Revision, "refs/heads/"), "@")
+	of, _, isBranch := strings.Cut(strings.TrimPrefix(read.Revision, "refs/heads/"), "@")
+	return !isKnown || !isBranch || to == of || strings.HasPrefix(to, "refs/")
 }

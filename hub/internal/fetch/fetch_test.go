@@ -41,6 +41,8 @@ type remote struct {
 	mostWrites int
 	pushes     bool // each fetch of a Writer makes a commit
 	commits    int
+	// pushedTo and read are the branches in the revisions of a Writer and of what it pushes to; empty: there are none.
+	pushedTo, read string
 }
 
 type call struct {
@@ -146,8 +148,8 @@ func (r *remote) begin(url string, c call) (revision string, slow time.Duration,
 // push gives a Writer and the source to which it pushes a new commit.
 func (r *remote) push() {
 	r.commits++
-	r.revision[""] = fmt.Sprint("commit ", r.commits)
-	r.revision[url] = r.revision[""]
+	r.revision[""] = fmt.Sprint(r.pushedTo, "commit ", r.commits)
+	r.revision[url] = fmt.Sprint(r.read, "commit ", r.commits)
 }
 
 // pushed returns how many commits there are.

@@ -327,30 +327,37 @@ func TestWrites_unfinished(t *testing.T) {
 }
 
 // TestWrites_against has two Writers that push different values to one source. Neither answers the commits of the other
-// one before its own interval is over, but each carries out changes of what it selects at once.
+// one before its own interval is over, but each carries out changes of what it selects at once. So it is if the server
+// moves the branch to what was pushed to be reviewed.
 func TestWrites_against(t *testing.T) {
-	play(t, func(h *hub) {
-		h.remote.slow, h.remote.pushes = time.Second, true
-		h.put(key("", "fleet"))
-		h.put(key("c1", "a"), labelled("a", "yes")...)
-		h.putWriter(writerKey("c1"), "0s", nil)
-		h.putWriter(writerKey("c2"), "0s", nil)
-		h.pass(10 * time.Minute)
-		first := h.remote.pushed()
-		if first < 2 || first > 6 {
-			t.Errorf("%d commits at first", first)
-		}
-		h.pass(10 * time.Hour)
-		if n := h.remote.pushed() - first; n < 18 || n > 24 {
-			t.Errorf("%d commits in ten intervals", n)
-		}
-		h.writes()
-		h.remote.set("https://example.com/a", "a2", nil)
-		h.pass(2 * time.Minute)
-		if got := h.writes(); !slices.Contains(got, "a=a2") {
-			t.Errorf("after a change of what one selects: %q", got)
-		}
-	})
+	for name, c := range map[string]struct{ pushedTo, read string }{
+		"unknown": {}, "branch": {"main@", "main@"}, "name": {"main@", "refs/heads/main@"}, "review": {"refs/for/main@", "main@"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			play(t, func(h *hub) {
+				h.remote.slow, h.remote.pushes, h.remote.pushedTo, h.remote.read = time.Second, true, c.pushedTo, c.read
+				h.put(key("", "fleet"))
+				h.put(key("c1", "a"), labelled("a", "yes")...)
+				h.putWriter(writerKey("c1"), "0s", nil)
+				h.putWriter(writerKey("c2"), "0s", nil)
+				h.pass(10 * time.Minute)
+				first := h.remote.pushed()
+				if first < 2 || first > 6 {
+					t.Errorf("%d commits at first", first)
+				}
+				h.pass(10 * time.Hour)
+				if n := h.remote.pushed() - first; n < 18 || n > 24 {
+					t.Errorf("%d commits in ten intervals", n)
+				}
+				h.writes()
+				h.remote.set("https://example.com/a", "a2", nil)
+				h.pass(2 * time.Minute)
+				if got := h.writes(); !slices.Contains(got, "a=a2") {
+					t.Errorf("after a change of what one selects: %q", got)
+				}
+			})
+		})
+	}
 }
 
 // TestWrites_apart has Writers of many clusters that push to one source: one runs at a time, and sources that have

@@ -19,12 +19,14 @@ const branches = "refs/heads/"
 type plan struct {
 	checkout sourcev1.GitRepositoryRef
 	targets  []string // full names
+	read     string   // the branch that the GitRepository reads; empty: it reads something else
 	base     string   // the branch that pull requests are merged into; empty: there are none
 }
 
 // newPlan returns the plan of an automation. Errors are source.ErrRequest.
 func newPlan(spec api.ImageUpdateAutomationSpec, repository *sourcev1.GitRepository) (plan, error) {
-	p := plan{checkout: spec.Ref(repository)}
+	p := plan{checkout: spec.Ref(repository), read: branchOf(api.ImageUpdateAutomationSpec{
+		GitSpec: &api.GitSpec{}}.Ref(repository))}
 	from := branchOf(p.checkout)
 	push := spec.GitSpec.Push
 	switch {

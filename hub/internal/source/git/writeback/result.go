@@ -61,10 +61,14 @@ type FileChange struct {
 	Setter string `json:"setter"`
 }
 
-// reference returns a reference that became the commit, a branch if there is one.
-func (p Push) reference() string {
-	isBranch := func(name string) bool { return strings.HasPrefix(name, branches) }
-	return p.Targets[max(0, slices.IndexFunc(p.Targets, isBranch))]
+// reference returns the reference by which the GitRepository may get the commit: of those that became the commit the
+// branch that it reads, else one that is no branch, because a server may move any branch to that, else the first one.
+func (p Push) reference(read string) string {
+	if p.took(branches + read) {
+		return branches + read
+	}
+	isReview := func(name string) bool { return !strings.HasPrefix(name, branches) }
+	return p.Targets[max(0, slices.IndexFunc(p.Targets, isReview))]
 }
 
 // took reports whether a reference became the commit.
@@ -159,7 +163,7 @@ func revisionOf(label, commit string) string {
 func (j *job) artifact(ctx context.Context, run Run) (a artifact.Artifact, err error) {
 	revision := run.Checkout
 	if last, ok := run.lastPush(); ok {
-		revision = revisionOf(strings.TrimPrefix(last.reference(), branches), last.Commit)
+		revision = revisionOf(strings.TrimPrefix(last.reference(j.plan.read), branches), last.Commit)
 	}
 	if j.Last != nil && len(run.Pushes) == 0 {
 		a = *j.Last

@@ -451,14 +451,24 @@ func TestRun_large(t *testing.T) {
 	w.runs("repository up-to-date")
 }
 
-// TestRun_branch_and_refspec names the branch in the revision, if a run pushes to a branch and to something else.
+// TestRun_branch_and_refspec has runs that push to two references. The revision names the one by which the
+// GitRepository may get the commit.
 func TestRun_branch_and_refspec(t *testing.T) {
-	w := newWorld(t, gittest.Options{})
-	w.set("push", map[string]any{"branch": "main", "refspec": "HEAD:refs/for/main"})
-	w.commit(map[string]string{"web.yaml": deployment("org/web:1")})
-	w.policies["web"] = "org/web:2"
-	if a := w.runs("pushed commit"); !strings.HasPrefix(a.Revision, "main@sha1:") {
-		t.Errorf("the revision is %s", a.Revision)
+	for name, c := range map[string]struct{ branch, refspec, want string }{
+		"read":   {"main", "HEAD:refs/for/main", "main"},
+		"beside": {"auto", "HEAD:main", "main"},
+		"review": {"auto", "HEAD:refs/for/main", "refs/for/main"},
+		"other":  {"auto", "HEAD:backup", "auto"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, gittest.Options{})
+			w.set("push", map[string]any{"branch": c.branch, "refspec": c.refspec})
+			w.commit(map[string]string{"web.yaml": deployment("org/web:1")})
+			w.policies["web"] = "org/web:2"
+			if a := w.runs("pushed commit"); !strings.HasPrefix(a.Revision, c.want+"@sha1:") {
+				t.Errorf("the revision is %s", a.Revision)
+			}
+		})
 	}
 }
 
