@@ -18,7 +18,8 @@ import (
 
 const (
 	defaultMessage = "Update from image update automation" // Flux's
-	maxCommitText  = 64 << 10                              // bytes of a commit message
+	maxCommitText  = 64 << 10                              // bytes of a commit message, and
+	maxChangeText  = 512                                   // more for each changed value
 	maxRepeat      = 10_000                                // of functions that make much of a number
 )
 
@@ -52,6 +53,16 @@ func newChanged(files []changedFile) Changed {
 		all.FileChanges[f.path] = objects
 	}
 	return all
+}
+
+// count returns the number of changed values.
+func (c Changed) count() (n int) {
+	for _, objects := range c.FileChanges {
+		for _, changes := range objects {
+			n += len(changes)
+		}
+	}
+	return n
 }
 
 // Objects returns the changes of each object, in any file.
@@ -107,7 +118,7 @@ func message(field, text, unset string, data Data) (string, error) {
 	if err != nil {
 		return refuse(err)
 	}
-	var out limited
+	out := limited{limit: maxCommitText + maxChangeText*data.Changed.count()}
 	if err := t.Execute(&out, data); err != nil {
 		return refuse(err)
 	}
@@ -156,12 +167,16 @@ func functions() template.FuncMap {
 	return all
 }
 
-// limited keeps up to maxCommitText bytes.
-type limited struct{ bytes.Buffer }
+// limited keeps up to limit bytes.
+type limited struct {
+	bytes.Buffer
+	limit int
+}
 
 func (l *limited) Write(p []byte) (int, error) {
-	if l.Len()+len(p) > maxCommitText {
-		return 0, fmt.Errorf("the message has more than %s", artifact.FormatSize(maxCommitText))
+	if l.Len()+len(p) > l.limit {
+		return 0, fmt.Errorf("the message has more than %s, and %s for each change", artifact.FormatSize(maxCommitText),
+			artifact.FormatSize(maxChangeText))
 	}
 	return l.Buffer.Write(p)
 }

@@ -2,6 +2,7 @@ package writeback
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -48,6 +49,22 @@ func TestMessage(t *testing.T) {
 				t.Errorf("got %q, %v; want %q", got, err, c.want)
 			}
 		})
+	}
+}
+
+// TestMessage_many has a template that lists all changes, as that of docs/images.md: however many there are, it makes a
+// message.
+func TestMessage_many(t *testing.T) {
+	file := changedFile{path: "a.yaml"}
+	for i := range 10_000 {
+		name := fmt.Sprint("registry.example.com/organization/application-", i)
+		file.changes = append(file.changes, image.Change{Line: i, Old: name + ":1.0.0", New: name + ":1.1.0"})
+	}
+	const template = "{{ range .Changed.Changes }}{{ .OldValue }} -> {{ .NewValue }}\n{{ end }}"
+	data := Data{Changed: newChanged([]changedFile{file})}
+	got, err := message(messageField, template, defaultMessage, data)
+	if n := strings.Count(got, "\n"); err != nil || n != 10_000 {
+		t.Errorf("got %d lines, %v", n, err)
 	}
 }
 
