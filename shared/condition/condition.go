@@ -53,6 +53,7 @@ const (
 	StorageOperationFailed = "StorageOperationFailed" // of the hub's disk, or a damaged row of its store
 	Succeeded              = "Succeeded"              // of ArtifactInStorage
 	NewArtifact            = "NewArtifact"            // event: a new revision was fetched
+	Notice                 = "Notice"                 // event: a source that is ready says what the user should know
 	VerificationError      = "VerificationError"      // signatures are to be verified and cannot be
 )
 

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/hub/internal/artifact"
 	"github.com/navefleet/nave/hub/internal/store"
 	"github.com/navefleet/nave/shared/condition"
 	"github.com/navefleet/nave/shared/telemetry"
@@ -19,7 +21,7 @@ const maxNotice = 1 << 10 // bytes of an artifact's notice that a message has
 // shows the time of the fetch.
 func (l *Loop) write(ctx context.Context, s *scheduled, now store.Fetched) error {
 	news := news{Fetched: now, succeeded: cmp.Or(s.view.Succeeded, condition.Succeeded), at: l.Now().UTC(),
-		held: s.brake.notice(s.next)}
+		held: s.brake.notice(s.next), before: s.row.Artifact, writes: s.view.Writes}
 	err := l.Store.Update(ctx, func(tx *store.Tx) error {
 		changed := !sameRow(s.row, now) || s.view.TimeField != nil && now.SucceededAt != s.row.SucceededAt
 		byPath := func(a, b *member) int { return cmp.Compare(a.key.Path(), b.key.Path()) } // the hub's own come first
@@ -50,6 +52,8 @@ type news struct {
 	succeeded string // the reason of a source that is ready
 	at        time.Time
 	held      string // what the message says of a revision that waits; empty: none does
+	before    *artifact.Artifact
+	writes    bool // see api.Source.Writes
 }
 
 // write writes the Condition of one member, and an event if wantEvent. It reports whether the Condition answers a
@@ -70,7 +74,12 @@ func (n news) write(tx *store.Tx, m *member, wantEvent bool) (answers bool, err 
 	if err := store.Conditions.Put(tx, path, next); err != nil || !wantEvent {
 		return answers, err
 	}
-	return answers, n.record(tx, m, old, next)
+	for _, e := range n.events(m.key, old, next) {
+		if err := store.Record(tx, e); err != nil {
+			return answers, err
+		}
+	}
+	return answers, nil
 }
 
 // condition returns the Condition that replaces an old one.
@@ -98,8 +107,8 @@ func (n news) message(revision string) string {
 	if n.Artifact.Summary != "" {
 		message = telemetry.Printable(n.Artifact.Summary, maxNotice)
 	}
-	if n.Artifact.Notice != "" {
-		message += ", " + telemetry.Printable(n.Artifact.Notice, maxNotice)
+	if notice := noticeOf(n.Artifact); notice != "" {
+		message += ", " + notice
 	}
 	if n.held != "" {
 		message += ", " + n.held
@@ -107,15 +116,39 @@ func (n news) message(revision string) string {
 	return message
 }
 
-// record records an event if there is a new revision, another failure, or the end of one.
-func (n news) record(tx *store.Tx, m *member, old, now store.Condition) error {
-	e, ok := now.EventAfter(old, m.key, n.at)
-	if now.Ready == condition.True && now.Revision != old.Revision {
-		e = store.Event{
-			Time: n.at, Object: m.key, Type: condition.Normal, Reason: condition.NewArtifact, Message: now.Message,
-		}
-	} else if !ok {
-		return nil
+// events returns an event if there is a new revision, another failure, or the end of one, or if a source that writes
+// has done something else than to push, and a Warning if a source that is ready has another notice.
+func (n news) events(key api.Key, old, now store.Condition) (all []store.Event) {
+	said := store.Event{Time: n.at, Object: key, Type: condition.Normal, Reason: n.succeeded, Message: now.Message}
+	changed, isChange := now.EventAfter(old, key, n.at)
+	isReady := now.Ready == condition.True
+	notice, noticed := noticeOf(n.Artifact), noticeOf(n.before)
+	switch {
+	case isReady && now.Revision != old.Revision:
+		said.Reason = condition.NewArtifact
+		all = append(all, said)
+	case isChange:
+		all = append(all, changed)
+	case isReady && (n.hasActed() || notice == "" && noticed != ""):
+		all = append(all, said)
 	}
-	return store.Record(tx, e)
+	if isReady && n.before != nil && notice != "" && notice != noticed {
+		said.Type, said.Reason, said.Message = condition.Warning, condition.Notice, notice
+		all = append(all, said)
+	}
+	return all
+}
+
+// hasActed reports whether a source that writes has an artifact of another run than before: one of a run that did
+// something.
+func (n news) hasActed() bool {
+	return n.writes && n.before != nil && n.Artifact != nil && !n.Artifact.FetchedAt.Equal(n.before.FetchedAt)
+}
+
+// noticeOf returns the notice of an artifact, as messages have it.
+func noticeOf(a *artifact.Artifact) string {
+	if a == nil {
+		return ""
+	}
+	return telemetry.Printable(a.Notice, maxNotice)
 }

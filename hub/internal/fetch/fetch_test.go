@@ -30,7 +30,9 @@ type remote struct {
 	mu         sync.Mutex
 	revision   map[string]string
 	fails      map[string]error
-	breaks     map[string]error // by URL: after the artifact was made
+	breaks     map[string]error  // by URL: after the artifact was made
+	notices    map[string]string // by URL, of the artifact
+	acts       bool              // each fetch does something, whether or not there is a new revision
 	slow       time.Duration
 	deaf       bool                     // a fetch goes on when its context ends
 	slowly     map[string]time.Duration // by URL, instead of slow
@@ -93,7 +95,11 @@ func (r *remote) Fetch(ctx context.Context, req source.Request) (artifact.Artifa
 	case err != nil:
 		return artifact.Artifact{}, err
 	case req.Last != nil && req.Last.Revision == revision:
-		return *req.Last, r.breaks[view.URL]
+		a := *req.Last
+		if a.Notice = r.notices[view.URL]; r.acts {
+			a.FetchedAt = time.Now()
+		}
+		return a, r.breaks[view.URL]
 	}
 	files := []artifact.File{
 		{Path: "revision", Mode: artifact.Regular, Content: artifact.IdentifyContent([]byte(revision))}}

@@ -159,13 +159,17 @@ func revisionOf(label, commit string) string {
 	return label + "@sha1:" + commit
 }
 
-// artifact returns the artifact of a run. One that pushed nothing keeps the last artifact.
+// artifact returns the artifact of a run. One that changed nothing that others see keeps the last artifact. One that
+// pushed nothing keeps the revision.
 func (j *job) artifact(ctx context.Context, run Run) (a artifact.Artifact, err error) {
 	revision := run.Checkout
+	if j.Last != nil {
+		revision = j.Last.Revision
+	}
 	if last, ok := run.lastPush(); ok {
 		revision = revisionOf(strings.TrimPrefix(last.reference(j.plan.read), branches), last.Commit)
 	}
-	if j.Last != nil && len(run.Pushes) == 0 {
+	if j.Last != nil && !run.changed() {
 		a = *j.Last
 	} else {
 		for _, p := range run.Pushes {

@@ -282,7 +282,15 @@ func TestReview_secure(t *testing.T) {
 	w.served("update-ref", "refs/heads/image-update", "refs/heads/main")
 	w.fails(source.ErrUntrusted, "pull request is missing")
 	w.secrets[api.PullRequestSecret]["ca.crt"] = server.CA()
-	w.says(w.runs("nothing to push"), "opened pull request")
+	pushed := *w.last
+	opened := w.runs("nothing to push")
+	w.says(opened, "opened pull request")
+	if opened.Revision != pushed.Revision || !opened.FetchedAt.After(pushed.FetchedAt) {
+		t.Errorf("after the run that opened the request: %+v, before: %+v", opened, pushed)
+	}
+	if again := w.runs("nothing to push"); again.Dir != opened.Dir || !again.FetchedAt.Equal(opened.FetchedAt) {
+		t.Errorf("after a run that did nothing: %+v, before: %+v", again, opened)
+	}
 }
 
 // TestReview_templates has a title and a description of their own, in a draft.
