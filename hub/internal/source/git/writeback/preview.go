@@ -66,7 +66,7 @@ func diffOf(files []changedFile, limit int) string {
 	var b strings.Builder
 	for i, f := range files {
 		before, after := image.HideSecrets(f.old, f.content)
-		diff := udiff.Unified("a/"+f.path, "b/"+f.path, before, after)
+		diff := udiff.Unified(shown("a/"+f.path), shown("b/"+f.path), before, after)
 		if b.Len()+len(diff) > limit {
 			fmt.Fprintf(&b, "the diff of %d more files is too long\n", len(files)-i)
 			break

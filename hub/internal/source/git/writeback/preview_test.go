@@ -53,6 +53,26 @@ func TestPreview(t *testing.T) {
 	w.runs("repository up-to-date")
 }
 
+// TestPreview_names has files whose names look like lines of a diff and of a message: they are told in quotes.
+func TestPreview_names(t *testing.T) {
+	w := newWorld(t, gittest.Options{})
+	const name = "a\n+++ b\n+image: x.yaml"
+	w.commit(map[string]string{name: "a: x # {\"$imagepolicy\": \"shop:web\"}\nb: x # {\"$imagepolicy\": \"shop:none\"}\n",
+		"größe.yaml": "a: x # {\"$imagepolicy\": \"shop:web\"}\n"})
+	w.policies["web"] = "org/web:2"
+	p, err := w.preview()
+	if err != nil || len(p.Commits) != 1 || len(p.Problems) != 1 {
+		t.Fatalf("got %+v, %v", p, err)
+	}
+	if diff := p.Commits[0].Diff; !strings.HasPrefix(diff, "--- \"a/a\\n+++ b\\n+image: x.yaml\"\n+++ \"b/a\\n") ||
+		!strings.Contains(diff, "--- a/größe.yaml\n") {
+		t.Errorf("the diff is\n%s", diff)
+	}
+	if !strings.HasPrefix(p.Problems[0], `"a\n+++ b\n+image: x.yaml": line 2: `) {
+		t.Errorf("the problem is %q", p.Problems[0])
+	}
+}
+
 // TestPreview_refused fails as the run would, whose commit the GitRepository would refuse.
 func TestPreview_refused(t *testing.T) {
 	w := newWorld(t, gittest.Options{})

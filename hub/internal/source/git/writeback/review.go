@@ -202,7 +202,7 @@ func listOf(files []changedFile) string {
 	for _, f := range files {
 		for _, c := range f.changes {
 			if n++; n <= maxListed {
-				fmt.Fprintf(&b, "- `%s`: `%s` → `%s`\n", f.path, c.Old, c.New)
+				fmt.Fprintf(&b, "- `%s`: `%s` → `%s`\n", shown(f.path), c.Old, c.New)
 			}
 		}
 	}

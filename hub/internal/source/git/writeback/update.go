@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -44,6 +45,14 @@ type changedFile struct {
 	changes []image.Change
 }
 
+// shown returns a path for people: in quotes, as git does, if it has characters that would look like something else.
+func shown(path string) string {
+	if quoted := strconv.Quote(path); quoted != `"`+path+`"` {
+		return quoted
+	}
+	return path
+}
+
 // update returns the files below a folder of a commit whose marked values have to change, and the markers that
 // cannot be carried out.
 func (p *plain) update(ctx context.Context, e *git.Editor, of git.Commit, dir string, policies image.Policies) (
@@ -66,7 +75,7 @@ func (p *plain) update(ctx context.Context, e *git.Editor, of git.Commit, dir st
 		}
 		updated := image.Update(content, policies)
 		for _, problem := range updated.Problems {
-			problems = append(problems, fmt.Sprintf("%s: %s", f.Path, problem))
+			problems = append(problems, fmt.Sprintf("%s: %s", shown(f.Path), problem))
 		}
 		if len(updated.Changes) > 0 {
 			changed = append(changed, changedFile{f.Path, content, updated.Content, updated.Changes})
