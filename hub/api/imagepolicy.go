@@ -36,8 +36,8 @@ func init() {
 		Reasons: []Reason{{
 			Name:  PolicyFailed,
 			Means: "the policy can choose none of the tags of its repository, or the registry does not give the digest",
-			Advice: "Correct spec.filterTags or spec.policy, as the message says; nave reconcile image repository INPUT reads " +
-				"the tags again. Until then the last image stays chosen",
+			Advice: "Correct spec.filterTags or spec.policy if no tag fits, or check the registry if it does not give the " +
+				"digest; nave reconcile image repository INPUT reads the tags again. Until then the last image stays chosen",
 		}},
 	})
 }
