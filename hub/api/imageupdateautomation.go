@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
+	"github.com/navefleet/nave/hub/internal/template"
 	"github.com/navefleet/nave/shared/manifest"
 )
 
@@ -126,6 +127,7 @@ func checkImageUpdateAutomation(a *ImageUpdateAutomation) field.ErrorList {
 func checkCommits(g *GitSpec, path *field.Path) field.ErrorList {
 	commit := path.Child("commit")
 	errs := required(g.Commit.Author.Email, commit.Child("author", "email"), anything)
+	errs = append(errs, optional(g.Commit.MessageTemplate, commit.Child("messageTemplate"), badTemplate)...)
 	if key := g.Commit.SigningKey; key != nil {
 		at := commit.Child("signingKey")
 		errs = append(errs, required(key.SecretRef.Name, at.Child("secretRef", "name"), validation.IsDNS1123Subdomain)...)
@@ -150,6 +152,14 @@ func checkCommits(g *GitSpec, path *field.Path) field.ErrorList {
 		}
 	}
 	return errs
+}
+
+// badTemplate returns the error texts for the template of a message.
+func badTemplate(text string) []string {
+	if err := template.Check(text); err != nil {
+		return []string{err.Error()}
+	}
+	return nil
 }
 
 // checkRefspec checks a refspec such as HEAD:refs/for/main.

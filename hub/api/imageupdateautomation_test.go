@@ -57,6 +57,8 @@ func TestAdmit_ImageUpdateAutomation_pullRequest(t *testing.T) {
 		"checkout":      {git("checkout: {ref: {branch: x}}, push: {branch: x, pullRequest: {" + forge + "}}"), "spec.git.push.branch", "another"},
 		"refspec":       {git("push: {branch: x, refspec: 'HEAD:y', pullRequest: {" + forge + "}}"), "spec.git.push.refspec", "remove it"},
 		"branch_shape":  {pullRequest("'update/{{.Tag}}'", forge), "spec.git.push.branch", "perPolicy"},
+		"title":         {pullRequest("auto", forge+", titleTemplate: '{{ .Policy'"), at + ".titleTemplate", "unclosed action"},
+		"body":          {pullRequest("auto", forge+", bodyTemplate: '{{ nosuch }}'"), at + ".bodyTemplate", "not defined"},
 		"many_labels":   {pullRequest("auto", forge+", labels: ["+strings.Repeat("a, ", 21)+"]"), at + ".labels", "20"},
 		"wrong_options": {git("push: {branch: x, options: {a: \"b\\nc\"}}"), "spec.git.push.options[a]", "one line"},
 	} {
@@ -66,7 +68,8 @@ func TestAdmit_ImageUpdateAutomation_pullRequest(t *testing.T) {
 	}
 	for _, fields := range []string{
 		forge, forge + ", mode: single, baseBranch: release, draft: true, autoMerge: true, labels: [a b], reviewers: [org/x]",
-		forge + ", address: 'https://git.example.com/api/v3', titleTemplate: a, bodyTemplate: '{{ range .Changed }}'",
+		forge + ", address: 'https://git.example.com/api/v3', titleTemplate: a",
+		forge + ", bodyTemplate: '{{ range .Changed.Changes }}{{ end }}'",
 	} {
 		admit(t, imageUpdate(pullRequest("auto", fields)), api.ClusterGraph)
 	}
@@ -92,6 +95,7 @@ func TestAdmit_ImageUpdateAutomation(t *testing.T) {
 		"selector":    {"policySelector: {matchLabels: {'a b': c}}", "spec.policySelector", "a b"},
 		"strategy":    {"update: {strategy: Rewrite}", "spec.update.strategy", "Setters"},
 		"path":        {"update: {path: ../x}", "spec.update.path", "leaves the source"},
+		"message":     {"git: {commit: {author: {email: a@b}, messageTemplate: '{{ range .Changed.Changes }}'}}", "spec.git.commit.messageTemplate", "unexpected EOF"},
 		"key":         {"git: {commit: {author: {email: a@b}, signingKey: {}}}", "spec.git.commit.signingKey.secretRef.name", "Required"},
 		"key_type":    {"git: {commit: {author: {email: a@b}, signingKey: {type: x509, secretRef: {name: k}}}}", "spec.git.commit.signingKey.type", "ssh"},
 		"branch":      {git("push: {branch: 'a b'}"), "spec.git.push.branch", "git allows"},

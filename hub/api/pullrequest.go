@@ -56,6 +56,8 @@ func checkPullRequest(g *GitSpec, push *field.Path) field.ErrorList {
 	errs := required(p.Provider, path.Child("provider"), anything)
 	errs = append(errs, oneOf(p.Provider, path.Child("provider"), PullRequestProviders...)...)
 	errs = append(errs, required(p.SecretRef.Name, path.Child("secretRef", "name"), validation.IsDNS1123Subdomain)...)
+	errs = append(errs, optional(p.TitleTemplate, path.Child("titleTemplate"), badTemplate)...)
+	errs = append(errs, optional(p.BodyTemplate, path.Child("bodyTemplate"), badTemplate)...)
 	errs = append(errs, optional(p.Address, path.Child("address"), badAPI)...)
 	errs = append(errs, optional(p.BaseBranch, path.Child("baseBranch"), badReferenceName)...)
 	errs = append(errs, checkAdorning(p.Labels, path.Child("labels"))...)
