@@ -7,12 +7,14 @@ import (
 	autov1 "github.com/fluxcd/image-automation-controller/api/v1"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	metavalidation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/navefleet/nave/hub/internal/template"
 	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/shared/wording"
 )
 
 // ImageUpdateAutomationKind is the kind of ImageUpdateAutomations.
@@ -85,7 +87,25 @@ var imageUpdateAutomationColumns = []Column{
 	nameColumn, {Name: "LAST RUN", Value: fieldOf("status", "lastAutomationRunTime")}, suspendedColumn, readyColumn,
 	messageColumn,
 	{Name: "LAST PUSH", Wide: true, Value: fieldOf("status", "lastPushCommit")},
+	{Name: "PULL REQUESTS", Wide: true, Value: openRequests},
 	{Name: "SOURCE", Wide: true, Value: fieldOf("spec", "sourceRef", "name")},
+}
+
+// openRequests returns the URLs of the open pull requests of an automation.
+func openRequests(object map[string]any) string {
+	const shown = 3
+	all, _, _ := unstructured.NestedSlice(object, "status", "pullRequests")
+	var pages []string
+	for _, entry := range all {
+		request, _ := entry.(map[string]any)
+		if page, _ := request["url"].(string); request["state"] == "open" {
+			pages = append(pages, page)
+		}
+	}
+	if len(pages) == 0 {
+		return "-"
+	}
+	return wording.List(pages, len(pages), shown)
 }
 
 // defaultImageUpdateAutomation sets the defaults of Flux's schema.

@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -155,5 +156,21 @@ func TestImageUpdateAutomation_view(t *testing.T) {
 		view("").FetchKey(false) == view(git("push: {branch: x}")).FetchKey(false) ||
 		view(pullRequest("x", forge)).FetchKey(false) == view(git("push: {branch: x}")).FetchKey(false) {
 		t.Error("what a run depends on is not what identifies it")
+	}
+}
+
+// TestImageUpdateAutomation_columns shows the pull requests that are open.
+func TestImageUpdateAutomation_columns(t *testing.T) {
+	kind, _ := api.KindByName(api.ImageUpdateAutomationKind)
+	at := slices.IndexFunc(kind.Columns, func(c api.Column) bool { return c.Name == "PULL REQUESTS" })
+	request := func(state, page string) any { return map[string]any{"state": state, "url": page} }
+	for want, requests := range map[string][]any{
+		"-": nil, "a": {request("open", "a"), request("declined", "b")},
+		"a, b, c, and 1 more": {request("open", "a"), request("open", "b"), request("open", "c"), request("open", "d")},
+	} {
+		object := map[string]any{"status": map[string]any{"pullRequests": requests}}
+		if got := kind.Columns[at].Value(object); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
 	}
 }

@@ -56,10 +56,14 @@ func (s *session) completerOf(cmd *cobra.Command) completer {
 		return s.kindsAndNames("hub")
 	case path == "nave get", path == "nave export":
 		return s.kindsAndNames("all")
+	case strings.Contains(use, "POLICY TAG"):
+		most := 1
+		if strings.HasSuffix(use, "...") {
+			most = 0
+		}
+		return s.tags(most, cmd.Name() == "include")
 	case strings.Contains(use, "POLICY..."):
 		return s.names(api.ImagePolicyKind)
-	case strings.Contains(use, "POLICY"):
-		return then(s.names(api.ImagePolicyKind), false)
 	case strings.Contains(use, "KIND"):
 		return s.kindsAndNames()
 	case strings.Contains(use, "CLUSTER"), strings.HasPrefix(path, "nave cluster ") && strings.Contains(use, "NAME"):

@@ -39,6 +39,21 @@ func (h *completingHub) List(ctx context.Context, r *adminv1.ListRequest) (*admi
 	return answer, nil
 }
 
+// Get returns an ImagePolicy and its ImageRepository.
+func (h *completingHub) Get(_ context.Context, r *adminv1.GetRequest) (*adminv1.GetResponse, error) {
+	texts := map[string]string{
+		"ImagePolicy/apps/app": `{"spec": {"imageRepositoryRef": {"name": "app", "namespace": "shared"}}, "status": {
+			"latestRef": {"tag": "1.2.0"}, "observedPreviousRef": {"tag": "1.0.0"}, "excluded": [{"tag": "1.3.0"}]}}`,
+		"ImageRepository/shared/app": `{"status": {"lastScanResult": {"latestTags": ["1.3.0", "1.2.0", "1.1.0"]}}}`,
+	}
+	key := r.GetKey()
+	text, ok := texts[key.GetKind()+"/"+key.GetNamespace()+"/"+key.GetName()]
+	if !ok {
+		return nil, status.Error(codes.NotFound, "no such object")
+	}
+	return &adminv1.GetResponse{Object: &adminv1.Object{Key: key, Json: []byte(text)}}, nil
+}
+
 // completed returns the words that the shell would offer, and the directive.
 func completed(t *testing.T, config string, args ...string) (words []string, directive string) {
 	t.Helper()
@@ -68,6 +83,12 @@ func TestCompletion(t *testing.T) {
 		"release":     {"test helm", "helmrelease-one helmrelease-other"},
 		"of_kind":     {"diff fleet fleet-on", "fleet-one"},
 		"of_words":    {"image update image", "imageupdateautomation-one imageupdateautomation-other"},
+		"policy":      {"image pin imagepolicy-on", "imagepolicy-one"},
+		"tags":        {"image pin -n apps app 1", "1.0.0 1.1.0 1.2.0 1.3.0"},
+		"one_tag":     {"image pin -n apps app 1.0.0 1", ""},
+		"exclude":     {"image exclude -n apps app 1.2.0 1.", "1.0.0 1.1.0 1.3.0"},
+		"include":     {"image include -n apps app 1", "1.3.0"},
+		"no_policy":   {"image pin -n apps none 1", ""},
 		"flag":        {"get ks --cluster cluster-on", "cluster-one"},
 		"namespace":   {"get ks -n ns-o", "ns-one ns-other"},
 		"context":     {"get ks --context n", "nave"},
