@@ -48,7 +48,6 @@ type creation struct {
 	labels []string
 	export bool
 	waiting
-	agreed agreement
 }
 
 // command adds the flags that all kinds have, and the run function, to a command.
@@ -58,7 +57,6 @@ func (c *creation) command(cmd *cobra.Command) *cobra.Command {
 	f.StringSliceVar(&c.labels, "label", nil, "label of the object, such as team=a (repeatable, or separated by commas)")
 	f.BoolVar(&c.export, "export", false, "print the object as YAML, and do not ask the hub")
 	c.addFlags(cmd)
-	c.agreed.flag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		object, err := c.object(cmd, args[0])
 		if err != nil {
@@ -71,7 +69,7 @@ func (c *creation) command(cmd *cobra.Command) *cobra.Command {
 		if !c.export {
 			return c.apply(cmd, text, args[0])
 		}
-		if err := refuse(cmd, "wait", "no-wait", "yes"); err != nil {
+		if err := refuse(cmd, "wait", "no-wait"); err != nil {
 			return err
 		}
 		_, err = fmt.Fprint(cmd.OutOrStdout(), text)
@@ -105,17 +103,10 @@ func (c *creation) object(cmd *cobra.Command, name string) (map[string]any, erro
 	return object, err
 }
 
-// apply applies the object as nave apply does, and waits until it is ready.
+// apply applies the object, and waits until it is ready. It removes nothing, so nobody is asked to agree.
 func (c *creation) apply(cmd *cobra.Command, text, name string) error {
 	return c.session.run(func(cmd *cobra.Command, _ []string, client adminv1.AdminServiceClient) error {
-		request := &adminv1.ApplyRequest{Manifest: []byte(text), DryRun: true}
-		if _, err := client.Apply(cmd.Context(), request); err != nil { // before the operator agrees to what it removes
-			return err
-		}
-		request, err := c.agreed.toApply(cmd, client, []byte(text))
-		if err != nil {
-			return err
-		}
+		request := &adminv1.ApplyRequest{Manifest: []byte(text)}
 		if err := apply(cmd.Context(), cmd.OutOrStdout(), client, request); err != nil || !c.wanted() {
 			return err
 		}

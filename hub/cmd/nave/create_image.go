@@ -112,8 +112,7 @@ func newCreateImageUpdateCommand(s *session) *cobra.Command {
 	var interval time.Duration
 	c := creation{session: s, kind: "image update", spec: func(*cobra.Command) (spec, error) {
 		r := spec{}
-		git, _ := api.KindByName("source git")
-		r.set(git.Name, "sourceRef", "kind")
+		r.set(api.GitRepositoryKind, "sourceRef", "kind")
 		r.set(repository, "sourceRef", "name")
 		r.set(namespace, "sourceRef", "namespace")
 		r.set(interval, "interval")
