@@ -9,11 +9,12 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/artifact"
 	"github.com/navefleet/nave/hub/internal/source"
 )
 
-// The providers.
+// The providers, which are api.PullRequestProviders.
 const (
 	GitHub          = "github"
 	GitLab          = "gitlab"
@@ -22,11 +23,6 @@ const (
 	BitbucketServer = "bitbucket-server"
 	AzureDevOps     = "azuredevops"
 )
-
-// Providers returns the names of all providers.
-func Providers() []string {
-	return []string{GitHub, GitLab, Gitea, Bitbucket, BitbucketServer, AzureDevOps}
-}
 
 // Proposal is a pull request as it should be.
 type Proposal struct {
@@ -189,5 +185,5 @@ func APIOf(provider string, repository *url.URL) (*url.URL, error) {
 // unknown returns the error for a provider that does not exist.
 func unknown(provider string) error {
 	return fmt.Errorf("%w: there is no provider %q of pull requests; want one of %s", source.ErrRequest, provider,
-		strings.Join(Providers(), ", "))
+		strings.Join(api.PullRequestProviders, ", "))
 }

@@ -3,6 +3,7 @@ package forge
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -12,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/artifact"
 	"github.com/navefleet/nave/hub/internal/dial"
 	"github.com/navefleet/nave/hub/internal/source"
@@ -35,7 +37,7 @@ func actions(results []Result) (all []string) {
 }
 
 func each(t *testing.T, test func(t *testing.T, provider string, s *server, f Forge)) {
-	for _, provider := range Providers() {
+	for _, provider := range api.PullRequestProviders {
 		t.Run(provider, func(t *testing.T) {
 			s, f := newServer(t, provider)
 			test(t, provider, s, f)
@@ -436,7 +438,7 @@ func TestFind_hostile(t *testing.T) {
 // TestSync_empty has servers, or what stands before them, that answer everything with success and without what was
 // asked for: no request is said to be open that nobody has seen.
 func TestSync_empty(t *testing.T) {
-	for _, provider := range Providers() {
+	for _, provider := range api.PullRequestProviders {
 		for name, answers := range map[string]struct{ get, post string }{
 			"no_list":      {`{"a": 1}`, `{"a": 1}`},
 			"no_request":   {`[]`, `{"a": 1}`},
@@ -499,6 +501,14 @@ func TestSync_limits(t *testing.T) {
 	})
 }
 
+// TestProviders finds the repositories of exactly the providers that are admitted.
+func TestProviders(t *testing.T) {
+	found, admitted := slices.Sorted(maps.Keys(finders)), slices.Sorted(slices.Values(api.PullRequestProviders))
+	if !slices.Equal(found, admitted) {
+		t.Errorf("found are %q, admitted are %q", found, admitted)
+	}
+}
+
 // TestAPIOf finds the API of each provider for the forms of URLs that people clone from.
 func TestAPIOf(t *testing.T) {
 	for _, c := range []struct{ provider, repository, want string }{
@@ -552,7 +562,7 @@ func FuzzAPIOf(f *testing.F) {
 		if err != nil {
 			return
 		}
-		for _, provider := range Providers() {
+		for _, provider := range api.PullRequestProviders {
 			if api, err := APIOf(provider, u); err == nil && api == nil {
 				t.Errorf("%s: %s has no API and no error", provider, text)
 			}

@@ -130,9 +130,6 @@ func (j *job) client(at *url.URL) (*http.Client, error) {
 	return r.HTTP(at)
 }
 
-// findPart is which part of the time of a run the server has to list the open requests.
-const findPart = 3
-
 // find lists the open requests, before a run that may take so long.
 func (v *review) find(ctx context.Context, ofRun time.Duration) {
 	v.open, v.err = call(ctx, ofRun, func(ctx context.Context) (*forge.Requests, error) {

@@ -16,7 +16,6 @@ import (
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/artifact"
 	"github.com/navefleet/nave/hub/internal/source"
-	"github.com/navefleet/nave/hub/internal/source/forge"
 )
 
 // newReview returns a world whose automation proposes its changes on a server.
@@ -624,12 +623,5 @@ func TestReview_preview_failures(t *testing.T) {
 		!strings.Contains(problems, "\npull requests: ") || !strings.Contains(problems, "new branches ('update/cache')") ||
 		strings.Contains(problems, forgetest.Token) {
 		t.Errorf("problems %q", p.Problems)
-	}
-}
-
-// TestProviders admits the providers that there are.
-func TestProviders(t *testing.T) {
-	if !slices.Equal(forge.Providers(), api.PullRequestProviders) {
-		t.Error(fmt.Sprint("admitted are ", api.PullRequestProviders))
 	}
 }
