@@ -48,6 +48,17 @@ func TestDeploy(t *testing.T) {
 		leadsToAPod(ctx, t, cluster, "nave-hub", "nave-hub", 7443)
 		refusesAnyPod(ctx, t, cluster, "nave-hub")
 	})
+	t.Run("credential_helper", func(t *testing.T) {
+		applyAll(ctx, t, cluster, build(t, "deploy/credential-helper"))
+		o := runs(ctx, t, cluster, "StatefulSet.apps", "nave-hub", "nave-hub")
+		knowsItsFlags(t, "nave-hub", o)
+		filled, _ := field(o, ".spec.template.spec.initContainers[0].command[3]")
+		mounted, _ := field(o, `.spec.template.spec.containers[0].volumeMounts[?(@.name=="helpers")].mountPath`)
+		args, _ := field(o, ".spec.template.spec.containers[0].args")
+		if filled == "" || filled != mounted || !strings.Contains(args, "--docker-credential-helper-dir="+mounted) {
+			t.Errorf("filled is %q, mounted is %q, the hub has %s", filled, mounted, args)
+		}
+	})
 	t.Run("spoke", func(t *testing.T) {
 		applyAll(ctx, t, cluster, build(t, "deploy/spoke"))
 		o := runs(ctx, t, cluster, "Deployment.apps", "nave-system", "nave-spoke")
