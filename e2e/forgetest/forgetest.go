@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 )
 
 // Token is what calls of the API must have.
@@ -50,6 +51,7 @@ func Start(folder, name string, secure bool) *Server {
 	s := &Server{git: folder, name: name}
 	at := "/repos/" + name
 	mux := http.NewServeMux()
+	mux.HandleFunc("POST /app/installations/7/access_tokens", s.token)
 	mux.HandleFunc("GET "+at, s.repository)
 	mux.HandleFunc("GET "+at+"/pulls", s.list)
 	mux.HandleFunc("POST "+at+"/pulls", s.create)
@@ -166,7 +168,7 @@ func (s *Server) guard(next http.Handler) http.Handler {
 		switch {
 		case broken != nil && broken(r):
 			answer(w, r)
-		case r.Header.Get("Authorization") != "Bearer "+Token:
+		case r.Header.Get("Authorization") != "Bearer "+Token && !strings.HasPrefix(r.URL.Path, "/app/"):
 			http.Error(w, "bad credentials: "+r.Header.Get("Authorization"), http.StatusUnauthorized)
 		default:
 			next.ServeHTTP(w, r)
@@ -189,6 +191,11 @@ func (s *Server) form(p *PullRequest) map[string]any {
 }
 
 func write(w http.ResponseWriter, value any) { _ = json.NewEncoder(w).Encode(value) }
+
+// token answers a GitHub App, whichever it is.
+func (s *Server) token(w http.ResponseWriter, _ *http.Request) {
+	write(w, map[string]any{"token": Token, "expires_at": time.Now().Add(time.Hour)})
+}
 
 // repository tells whose the repository is.
 func (s *Server) repository(w http.ResponseWriter, _ *http.Request) {

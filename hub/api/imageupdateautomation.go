@@ -72,7 +72,8 @@ func init() {
 		Durations: []string{"interval", "policyChangeDelay"}, Check: checked(checkImageUpdateAutomation),
 		View: viewed(sourceOfImageUpdateAutomation), Columns: imageUpdateAutomationColumns,
 		Credentials: "git.asc and passphrase, or identity and password, for spec.git.commit.signingKey.secretRef; " +
-			"token, or username and password, and ca.crt, for spec.git.push.pullRequest.secretRef",
+			"token, or username and password, or the keys of a GitHub App, and ca.crt, for " +
+			"spec.git.push.pullRequest.secretRef",
 		Reasons: []Reason{{
 			Name:  updateFailed,
 			Means: "the repository cannot be read or pushed to, or a setting such as the commit message does not work",

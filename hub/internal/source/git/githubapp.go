@@ -142,7 +142,7 @@ func (f *fetching) logIn(ctx context.Context) error {
 		f.replace(given["username"], given["password"])
 		return nil
 	}
-	isApp := len(data["githubAppPrivateKey"]) > 0
+	isApp := IsGitHubApp(data)
 	switch {
 	case f.spec.Provider != "github" && isApp:
 		return source.SecretError(errors.New("it has githubAppPrivateKey: set spec.provider to github"))
@@ -166,6 +166,26 @@ func (f *fetching) logIn(ctx context.Context) error {
 	}
 	f.replace([]byte(githubUser), []byte(found.Token))
 	return nil
+}
+
+// IsGitHubApp reports whether a Secret is that of a GitHub App.
+func IsGitHubApp(data source.Secret) bool { return len(data["githubAppPrivateKey"]) > 0 }
+
+// AppToken returns a token of the GitHub App of a Secret, which a field names, for calls of the API at an address. The
+// request has what the API is reached with. The caller conceals the token in errors.
+func AppToken(ctx context.Context, r source.Request, field string, data source.Secret, api *url.URL) (string, error) {
+	app, err := readGitHubApp(data)
+	if err == nil && !source.SameOrigin(app.api, api) {
+		err = fmt.Errorf("githubAppBaseURL leads to %s, and the API of the pull requests is at %s", app.api.Host, api.Host)
+	}
+	if err != nil {
+		return "", source.FieldSecretError(field, err)
+	}
+	found, err := (&fetching{Request: r}).askToken(ctx, app)
+	if err != nil {
+		return "", fmt.Errorf("GitHub App %s: %w", app.issuer, source.Classify(err, classify))
+	}
+	return found.Token, nil
 }
 
 // replace puts credentials into the place of those in the Secret.

@@ -5,7 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
+	"maps"
 	"net/url"
 	"slices"
 	"strings"
@@ -45,8 +45,9 @@ type review struct {
 	base  string // the branch that requests are merged into
 	owner forge.Owner
 
-	open *forge.Requests // nil: err says why
-	err  error           // of the server
+	logIn func(context.Context) error // gives forge a token first; nil: it has one
+	open  *forge.Requests             // nil: err says why
+	err   error                       // of the server
 }
 
 // newReview returns how changes are proposed; nil if they are not. Errors are source.ErrRequest and
@@ -60,7 +61,8 @@ func (j *job) newReview(repository string) (*review, error) {
 	secret := j.Secrets[api.PullRequestSecret]
 	c := forge.Config{Provider: v.spec.Provider, Username: string(secret["username"]),
 		Token: strings.TrimSpace(cmp.Or(string(secret["token"]), string(secret["password"])))}
-	if c.Token == "" || strings.ContainsAny(c.Token, "\r\n") {
+	isApp := c.Provider == forge.GitHub && c.Token == "" && git.IsGitHubApp(secret)
+	if c.Token == "" && !isApp || strings.ContainsAny(c.Token, "\r\n") {
 		return nil, source.FieldSecretError(api.PullRequestSecret, errors.New("it needs a token of one line in token"))
 	}
 	var err error
@@ -73,7 +75,7 @@ func (j *job) newReview(repository string) (*review, error) {
 		c.API, err = url.Parse(v.spec.Address)
 	}
 	if err == nil {
-		c.Client, err = j.client(c.API)
+		c.Client, err = j.reaching().HTTP(c.API)
 	}
 	if err == nil {
 		v.forge, err = forge.New(c)
@@ -81,7 +83,23 @@ func (j *job) newReview(repository string) (*review, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", pullRequestField, err)
 	}
+	if isApp {
+		v.logIn = func(ctx context.Context) error { return j.logIn(ctx, c) }
+	}
 	return v, nil
+}
+
+// logIn asks for the token of a GitHub App, which is one of the credentials from now on.
+func (j *job) logIn(ctx context.Context, c forge.Config) (err error) {
+	secret := maps.Clone(j.Secrets[api.PullRequestSecret])
+	if c.Token, err = git.AppToken(ctx, j.reaching(), api.PullRequestSecret, secret, c.API); err != nil {
+		return err
+	}
+	secret["token"] = []byte(c.Token)
+	j.Secrets = maps.Clone(j.Secrets)
+	j.Secrets[api.PullRequestSecret] = secret
+	j.review.forge, err = forge.New(c)
+	return err
 }
 
 // owner returns whose requests those of the automation are. Automations of several clusters, or hubs, may have one name
@@ -111,9 +129,9 @@ func (j *job) waiting() (keep []string) {
 	return keep
 }
 
-// client returns what asks the API: with the certificates of its own Secret, else the authorities of the GitRepository,
-// and through the proxy of the GitRepository.
-func (j *job) client(at *url.URL) (*http.Client, error) {
+// reaching returns how the API is reached: with the certificates of its own Secret, else the authorities of the
+// GitRepository, and through the proxy of the GitRepository.
+func (j *job) reaching() source.Request {
 	certificates := source.Secret{}
 	for _, key := range []string{"ca.crt", "caFile", "tls.crt", "certFile", "tls.key", "keyFile"} {
 		certificates[key] = j.Secrets[api.PullRequestSecret][key]
@@ -127,12 +145,17 @@ func (j *job) client(at *url.URL) (*http.Client, error) {
 	if proxy, ok := j.Secrets["spec.proxySecretRef"]; ok {
 		r.Secrets["spec.proxySecretRef"] = proxy
 	}
-	return r.HTTP(at)
+	return r
 }
 
 // find lists the open requests, before a run that may take so long.
 func (v *review) find(ctx context.Context, ofRun time.Duration) {
 	v.open, v.err = call(ctx, ofRun, func(ctx context.Context) (*forge.Requests, error) {
+		if v.logIn != nil {
+			if err := v.logIn(ctx); err != nil {
+				return nil, err
+			}
+		}
 		return forge.Find(ctx, v.forge, v.owner, v.base)
 	})
 }

@@ -1,6 +1,10 @@
 package writeback_test
 
 import (
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"net/http"
@@ -290,6 +294,40 @@ func TestReview_secure(t *testing.T) {
 	if again := w.runs("nothing to push"); again.Dir != opened.Dir || !again.FetchedAt.Equal(opened.FetchedAt) {
 		t.Errorf("after a run that did nothing: %+v, before: %+v", again, opened)
 	}
+}
+
+// TestReview_app has the Secret of a GitHub App, as that of a GitRepository with provider github.
+func TestReview_app(t *testing.T) {
+	w, server := newReview(t, false)
+	w.commit(map[string]string{"web.yaml": deployment("org/web:1")})
+	w.policies["web"] = "org/web:2"
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	w.do(err)
+	text := pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)})
+	app := source.Secret{"githubAppID": []byte("1"), "githubAppInstallationID": []byte("7"), "githubAppPrivateKey": text,
+		"githubAppBaseURL": []byte(server.URL())}
+	w.secrets[api.PullRequestSecret] = app
+	isCreate := func(r *http.Request) bool {
+		return r.Method == http.MethodPost && strings.HasSuffix(r.URL.Path, "/pulls")
+	}
+	server.BreakIf(isCreate,
+		func(rw http.ResponseWriter, r *http.Request) {
+			http.Error(rw, "no: "+r.Header.Get("Authorization"), http.StatusForbidden)
+		})
+	_, err = w.run()
+	if !errors.Is(err, source.ErrAuthentication) || strings.Contains(err.Error(), forgetest.Token) {
+		t.Errorf("got %v", err)
+	}
+	server.Break(nil)
+	w.says(w.runs("nothing to push"), "opened pull request")
+
+	server.BreakIf(func(r *http.Request) bool { return strings.HasPrefix(r.URL.Path, "/app/") }, http.NotFound)
+	w.policies["web"] = "org/web:3"
+	w.fails(source.ErrAuthentication, "pushed commit", "GitHub App 1", "githubAppInstallationID")
+	server.Break(func(rw http.ResponseWriter, _ *http.Request) { http.Error(rw, "away", http.StatusBadGateway) })
+	w.fails(source.ErrUnreachable, "GitHub App 1")
+	app["githubAppBaseURL"] = []byte("https://elsewhere.example")
+	w.fails(source.ErrAuthentication, api.PullRequestSecret, "elsewhere.example")
 }
 
 // TestReview_templates has a title and a description of their own, in a draft.

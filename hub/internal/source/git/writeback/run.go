@@ -121,8 +121,9 @@ func (f *Fetcher) run(ctx context.Context, j *job) (done *attempt, err error) {
 	if left := notice(done.Problems); left != "" && err != nil {
 		err = fmt.Errorf("%w; besides, %s", err, left)
 	}
-	if signing, ok := j.Secrets[signingField]; ok && err != nil {
-		err = source.Conceal(err, map[string]source.Secret{signingField: signing})
+	if err != nil { // only this process knows the token of a GitHub App
+		err = source.Conceal(err, map[string]source.Secret{signingField: j.Secrets[signingField],
+			api.PullRequestSecret: j.Secrets[api.PullRequestSecret]})
 	}
 	return done, err
 }
