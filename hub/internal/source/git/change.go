@@ -3,7 +3,6 @@ package git
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -42,7 +41,7 @@ type object struct {
 // Commit makes a commit on top of Head in which files of Head have new contents, by their paths. All other entries of
 // all folders stay as they are, byte for byte. The next Push sends the commit, in place of one that was made before.
 func (e *Editor) Commit(ctx context.Context, files map[string][]byte, c NewCommit) (Commit, error) {
-	e.made = nil
+	e.made, e.has = nil, map[plumbing.Hash]bool{}
 	tree, err := e.change(ctx, plumbing.NewHash(e.Head.Tree), "", files)
 	if err != nil {
 		return Commit{}, err
@@ -59,13 +58,15 @@ func (e *Editor) Commit(ctx context.Context, files map[string][]byte, c NewCommi
 // add keeps a new object for the next push, once: servers may refuse packs that have an object twice.
 func (e *Editor) add(kind plumbing.ObjectType, content []byte) plumbing.Hash {
 	id := plumbing.ComputeHash(kind, content)
-	if !slices.ContainsFunc(e.made, func(o object) bool { return o.id == id }) {
+	if !e.has[id] {
+		e.has[id] = true
 		e.made = append(e.made, object{kind, id, content})
 	}
 	return id
 }
 
-// change returns the tree of a folder in which some files have new contents. The paths are relative to the folder.
+// change returns the tree of a folder in which some files have new contents. The paths are relative to the folder. No
+// other byte changes.
 func (e *Editor) change(ctx context.Context, tree plumbing.Hash, dir string, files map[string][]byte) (plumbing.Hash,
 	error) {
 	content, err := e.repository.read(ctx, plumbing.TreeObject, tree, e.fetching.limits.File)
@@ -73,50 +74,67 @@ func (e *Editor) change(ctx context.Context, tree plumbing.Hash, dir string, fil
 		return tree, err
 	}
 	content = slices.Clone(content)
-	below := map[string]map[string][]byte{}
-	for name, text := range files {
-		if first, rest, isBelow := strings.Cut(name, "/"); !isBelow {
-			err = errors.Join(err, replaceEntry(content, dir, name, isFile, func(plumbing.Hash) (plumbing.Hash, error) {
-				return e.add(plumbing.BlobObject, text), nil
-			}))
-		} else if below[first] == nil {
-			below[first] = map[string][]byte{rest: text}
-		} else {
-			below[first][rest] = text
+	left := byEntry(files)
+	for rest := content; len(rest) > 0 && len(left) > 0; {
+		var mode artifact.Mode
+		var name string
+		var id []byte
+		if mode, name, id, rest = cutEntry(rest); id == nil {
+			break
+		}
+		now, fits, err := e.replace(ctx, mode, plumbing.Hash(id), dir+name, left[name])
+		if err != nil {
+			return tree, err
+		}
+		if fits {
+			copy(id, now[:])
+			delete(left, name)
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(below)) {
-		err = errors.Join(err, replaceEntry(content, dir, name, isFolder, func(old plumbing.Hash) (plumbing.Hash, error) {
-			return e.change(ctx, old, dir+name+"/", below[name])
-		}))
-	}
-	if err != nil {
-		return tree, err
+	if len(left) > 0 {
+		return tree, fmt.Errorf("%w: the commit has no %s%s that can be changed", artifact.ErrTree, dir,
+			slices.Min(slices.Collect(maps.Keys(left))))
 	}
 	return e.add(plumbing.TreeObject, content), nil
 }
 
-func isFile(m artifact.Mode) bool   { return m == artifact.Regular || m == artifact.Executable }
-func isFolder(m artifact.Mode) bool { return m == folder }
-
-// replaceEntry puts another object in the place of an entry in the content of a tree. No other byte changes.
-func replaceEntry(content []byte, dir, name string, fits func(artifact.Mode) bool,
-	replace func(plumbing.Hash) (plumbing.Hash, error)) error {
-	for rest := content; len(rest) > 0; {
-		text, after, ok := bytes.Cut(rest, []byte{' '})
-		found, id, isEnded := bytes.Cut(after, []byte{0})
-		if !ok || !isEnded || len(id) < len(plumbing.ZeroHash) {
-			break
-		}
-		mode, known := parseMode(string(text))
-		if string(found) == name && known && fits(mode) {
-			now, err := replace(plumbing.Hash(id[:len(plumbing.ZeroHash)]))
-			copy(id, now[:])
-			return err
-		}
-		rest = id[len(plumbing.ZeroHash):]
+// replace returns what takes the place of an entry of a folder; false: the entry is not what is to be changed.
+func (e *Editor) replace(ctx context.Context, mode artifact.Mode, id plumbing.Hash, path string,
+	files map[string][]byte) (now plumbing.Hash, fits bool, err error) {
+	text, isFile := files[""]
+	switch {
+	case isFile && (mode == artifact.Regular || mode == artifact.Executable):
+		return e.add(plumbing.BlobObject, text), true, nil
+	case len(files) > 0 && !isFile && mode == folder:
+		now, err = e.change(ctx, id, path+"/", files)
+		return now, true, err
 	}
-	return fmt.Errorf("%w: the commit has no %s%s that can be changed", artifact.ErrTree, dir, name)
+	return id, false, nil
+}
+
+// byEntry returns files by the entries of their folder: those below a folder by their paths in it, and a file by "".
+func byEntry(files map[string][]byte) map[string]map[string][]byte {
+	entries := map[string]map[string][]byte{}
+	for path, text := range files {
+		name, below, _ := strings.Cut(path, "/")
+		if entries[name] == nil {
+			entries[name] = map[string][]byte{}
+		}
+		entries[name][below] = text
+	}
+	return entries
+}
+
+// cutEntry returns the first entry in the content of a tree, and what is behind it. id is a part of the content; nil:
+// there is no entry.
+func cutEntry(content []byte) (mode artifact.Mode, name string, id, rest []byte) {
+	text, after, _ := bytes.Cut(content, []byte{' '})
+	found, after, _ := bytes.Cut(after, []byte{0})
+	if len(after) < hashSize {
+		return "", "", nil, nil
+	}
+	mode, _ = parseMode(string(text)) // an unknown one is no file and no folder
+	return mode, string(found), after[:hashSize], after[hashSize:]
 }
 
 // encode returns the commit object.

@@ -41,8 +41,9 @@ type Editor struct {
 
 	fetching   *fetching
 	repository *repository
-	made       []object    // for the next push
-	readers    []reference // of the GitRepository and of the checkout
+	made       []object               // for the next push
+	has        map[plumbing.Hash]bool // the objects that are made
+	readers    []reference            // of the GitRepository and of the checkout
 }
 
 // Edit calls do with an Editor for the repository of r.Object, a GitRepository. It transfers no history. If the

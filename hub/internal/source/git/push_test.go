@@ -3,6 +3,7 @@ package git_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"os"
 	"os/exec"
@@ -165,6 +166,29 @@ func TestPush_untouched(t *testing.T) {
 	}
 	if w.served("cat-file", "blob", made+":d/a.yaml") != "2" {
 		t.Error("the file has not changed")
+	}
+}
+
+// TestPush_many changes every file of a large folder and of folders in it.
+func TestPush_many(t *testing.T) {
+	w := newWorld(t, gittest.Options{Push: true})
+	w.served("config", "receive.fsckObjects", "true")
+	before, after := map[string]string{"stays": "1"}, map[string]string{}
+	for i := range 500 {
+		for _, name := range []string{fmt.Sprintf("d/%d.yaml", i), fmt.Sprintf("d/%d/a.yaml", i%7)} {
+			before[name], after[name] = "1", fmt.Sprint("now ", name)
+		}
+	}
+	w.commit(before)
+	made, err := w.push(w.main(), after, git.Push{})
+	w.do(err)
+	if n := len(strings.Fields(w.served("diff-tree", "-r", "--name-only", made+"^", made))); n != len(after) {
+		t.Errorf("%d files are changed, want %d", n, len(after))
+	}
+	for _, name := range []string{"d/0.yaml", "d/499.yaml", "d/6/a.yaml"} {
+		if got := w.served("cat-file", "blob", made+":"+name); got != after[name] {
+			t.Errorf("%s is %q", name, got)
+		}
 	}
 }
 
