@@ -216,7 +216,7 @@ func (h *Hub) ask(ctx context.Context, cluster string, apps []bundle.Entry, cont
 // preview returns what a run would push. It is an admin.Previewer.
 func (h *Hub) preview(ctx context.Context, key api.Key) (*adminv1.PreviewImageUpdateResponse, error) {
 	p, err := h.fetch.Preview(ctx, key)
-	answer := &adminv1.PreviewImageUpdateResponse{Checkout: p.Checkout, Problems: p.Problems}
+	answer := &adminv1.PreviewImageUpdateResponse{Checkout: p.Checkout, Problems: p.Problems, Unpushed: p.Unpushed}
 	for _, c := range p.Commits {
 		answer.Commits = append(answer.Commits, &adminv1.PreviewedCommit{References: c.Targets, Message: c.Message,
 			Diff: c.Diff})

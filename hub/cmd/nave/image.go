@@ -24,8 +24,9 @@ of each commit. The hub does all of a run but the push. Nothing is pushed, and n
 is suspended. The values of Secrets are not shown; where one would change, the diff says so.
 
 With -o json or yaml: checkout (the revision that would be changed), commits (each with references, which would become
-the commit, message and diff; none: nothing would be pushed), and problems (markers and policies that would not be
-carried out, each with its reason).
+the commit, message and diff; none: nothing would be pushed), unpushed (why there are no commits, or not all: a branch
+has the changes already, or people declined them), and problems (markers and policies that would not be carried out,
+each with its reason).
 
 The exit code is 0 if nothing would be pushed, 1 if something would, and 2 after an error, or if there is a problem.`
 
@@ -68,6 +69,7 @@ type previewedRun struct {
 	Checkout string            `json:"checkout"`
 	Commits  []previewedCommit `json:"commits,omitempty"`
 	Problems []string          `json:"problems,omitempty"`
+	Unpushed []string          `json:"unpushed,omitempty"`
 }
 
 type previewedCommit struct {
@@ -78,7 +80,7 @@ type previewedCommit struct {
 
 // printPreview prints a preview. The error says what the exit code has to say.
 func printPreview(out io.Writer, format string, a *adminv1.PreviewImageUpdateResponse) error {
-	p := previewedRun{Checkout: a.GetCheckout(), Problems: a.GetProblems()}
+	p := previewedRun{Checkout: a.GetCheckout(), Problems: a.GetProblems(), Unpushed: a.GetUnpushed()}
 	for _, c := range a.GetCommits() {
 		p.Commits = append(p.Commits, previewedCommit{c.GetReferences(), c.GetMessage(), c.GetDiff()})
 	}
@@ -98,10 +100,13 @@ func printPreview(out io.Writer, format string, a *adminv1.PreviewImageUpdateRes
 
 // text returns a preview for people.
 func (p previewedRun) text() string {
-	if len(p.Commits) == 0 {
-		return fmt.Sprintf("Nothing would be pushed. The checkout is %s.\n", oneLine(p.Checkout))
-	}
 	var b strings.Builder
+	if len(p.Commits) == 0 {
+		fmt.Fprintf(&b, "Nothing would be pushed. The checkout is %s.\n", oneLine(p.Checkout))
+	}
+	for _, why := range p.Unpushed {
+		fmt.Fprintf(&b, "# %s\n", oneLine(why))
+	}
 	for _, c := range p.Commits {
 		var to []string
 		for _, r := range c.References {

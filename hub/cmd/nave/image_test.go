@@ -22,6 +22,8 @@ func TestImageUpdate_preview(t *testing.T) {
 		code   int
 		err    string
 	}{
+		"unpushed": {&adminv1.PreviewImageUpdateResponse{Checkout: "main@sha1:12", Unpushed: []string{"branch images has it"}},
+			"diff", []string{"The checkout is main@sha1:12.\n# branch images has it\n"}, 0, ""},
 		"nothing": {&adminv1.PreviewImageUpdateResponse{Checkout: "main@sha1:12"}, "diff",
 			[]string{"Nothing would be pushed. The checkout is main@sha1:12."}, 0, ""},
 		"push": {push, "diff", []string{"main@sha1:12 would be pushed to branch main and refs/for/main, with the message:",

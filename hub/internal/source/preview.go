@@ -18,6 +18,7 @@ type Preview struct {
 	Checkout string            `json:"checkout"`           // the revision that would be changed
 	Commits  []PreviewedCommit `json:"commits,omitempty"`  // none: nothing would be pushed
 	Problems []string          `json:"problems,omitempty"` // markers and policies that would not be carried out
+	Unpushed []string          `json:"unpushed,omitempty"` // why there are no Commits, or not all; none: there are all
 }
 
 // PreviewedCommit is a commit that would be pushed.

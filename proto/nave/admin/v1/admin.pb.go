@@ -6513,7 +6513,10 @@ type PreviewImageUpdateResponse struct {
 	// None: nothing would be pushed.
 	Commits []*PreviewedCommit `protobuf:"bytes,2,rep,name=commits,proto3" json:"commits,omitempty"`
 	// What would not be carried out: markers, each with its file, line and reason, and policies.
-	Problems      []string `protobuf:"bytes,3,rep,name=problems,proto3" json:"problems,omitempty"`
+	Problems []string `protobuf:"bytes,3,rep,name=problems,proto3" json:"problems,omitempty"`
+	// Why there are no commits, or not all: changes that a branch has already, or that people declined. Empty if all would
+	// be pushed. Answers of older hubs do not have it.
+	Unpushed      []string `protobuf:"bytes,4,rep,name=unpushed,proto3" json:"unpushed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -6565,6 +6568,13 @@ func (x *PreviewImageUpdateResponse) GetCommits() []*PreviewedCommit {
 func (x *PreviewImageUpdateResponse) GetProblems() []string {
 	if x != nil {
 		return x.Problems
+	}
+	return nil
+}
+
+func (x *PreviewImageUpdateResponse) GetUnpushed() []string {
+	if x != nil {
+		return x.Unpushed
 	}
 	return nil
 }
@@ -7255,11 +7265,12 @@ const file_nave_admin_v1_admin_proto_rawDesc = "" +
 	"\x0fsource_revision\x18\x03 \x01(\tR\x0esourceRevision\x12!\n" +
 	"\frequested_at\x18\x04 \x01(\tR\vrequestedAt\"G\n" +
 	"\x19PreviewImageUpdateRequest\x12*\n" +
-	"\x03key\x18\x01 \x01(\v2\x18.nave.admin.v1.ObjectKeyR\x03key\"\x8e\x01\n" +
+	"\x03key\x18\x01 \x01(\v2\x18.nave.admin.v1.ObjectKeyR\x03key\"\xaa\x01\n" +
 	"\x1aPreviewImageUpdateResponse\x12\x1a\n" +
 	"\bcheckout\x18\x01 \x01(\tR\bcheckout\x128\n" +
 	"\acommits\x18\x02 \x03(\v2\x1e.nave.admin.v1.PreviewedCommitR\acommits\x12\x1a\n" +
-	"\bproblems\x18\x03 \x03(\tR\bproblems\"_\n" +
+	"\bproblems\x18\x03 \x03(\tR\bproblems\x12\x1a\n" +
+	"\bunpushed\x18\x04 \x03(\tR\bunpushed\"_\n" +
 	"\x0fPreviewedCommit\x12\x1e\n" +
 	"\n" +
 	"references\x18\x01 \x03(\tR\n" +

@@ -16,6 +16,7 @@ type attempt struct {
 	kept      []string // policies whose requests stay as they are
 	unasked   []string // branches of which the server has to tell what people declined, before the run goes on
 	held      []string // branches that are not made before it has told
+	unpushed  []string // for a preview: where changes are that need no push
 }
 
 // again returns a new attempt, on another checkout.

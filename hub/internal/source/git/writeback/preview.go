@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	udiff "github.com/aymanbagabas/go-udiff"
@@ -11,6 +12,7 @@ import (
 	"github.com/navefleet/nave/hub/internal/artifact"
 	"github.com/navefleet/nave/hub/internal/image"
 	"github.com/navefleet/nave/hub/internal/source"
+	"github.com/navefleet/nave/hub/internal/source/git"
 	"github.com/navefleet/nave/shared/telemetry"
 )
 
@@ -33,6 +35,7 @@ func (j *job) preview(ctx context.Context, run *attempt) (artifact.Artifact, err
 		text := source.ConcealText(err.Error(), j.Secrets)
 		p.Problems = append(p.Problems, telemetry.Printable(text, maxPreviewedText))
 	}
+	p.Unpushed = run.whyUnpushed()
 	room := maxDiff
 	for _, pushed := range run.Pushes {
 		diff := diffOf(pushed.files, room)
@@ -47,6 +50,33 @@ func (j *job) preview(ctx context.Context, run *attempt) (artifact.Artifact, err
 	r.Last = nil
 	id := j.CacheID("preview of " + j.Object.Key.Path()) // apart from what runs pushed
 	return r.PutFiles(ctx, id, run.Checkout, map[string][]byte{source.PreviewFile: text})
+}
+
+// noteUnpushed notes which of some references stay, because they have got the changes before.
+func (a *attempt) noteUnpushed(targets []string, moves []git.Target) {
+	for _, t := range targets {
+		switch branch, isBranch := strings.CutPrefix(t, branches); {
+		case slices.ContainsFunc(moves, func(m git.Target) bool { return m.Reference == t }):
+		case isBranch:
+			a.unpushed = append(a.unpushed, fmt.Sprintf("branch %s has the changes already", branch))
+		default:
+			a.unpushed = append(a.unpushed, fmt.Sprintf("the same changes were pushed to %s before", t))
+		}
+	}
+}
+
+// whyUnpushed returns why a run would push nothing, or not all of its changes.
+func (a *attempt) whyUnpushed() []string {
+	all := a.unpushed
+	for _, r := range a.PullRequests {
+		if r.State == isDeclined {
+			all = append(all, r.String())
+		}
+	}
+	if len(all)+len(a.Pushes) == 0 && a.failed == nil && a.held == nil {
+		all = append(all, "no file would change")
+	}
+	return all
 }
 
 // previewErrors returns why a run would fail after its pushes.

@@ -47,7 +47,8 @@ func TestPreview(t *testing.T) {
 	w.runs("pushed commit")
 	w.holds("images:apps/web.yaml", deployment("org/web:2"))
 	p, err = w.preview()
-	if err != nil || len(p.Commits) != 0 || len(p.Problems) != 1 {
+	if err != nil || len(p.Commits) != 0 || len(p.Problems) != 1 ||
+		!slices.Equal(p.Unpushed, []string{"branch images has the changes already"}) {
 		t.Errorf("after the run: %+v, %v", p, err)
 	}
 	w.runs("repository up-to-date")
@@ -70,6 +71,31 @@ func TestPreview_names(t *testing.T) {
 	}
 	if !strings.HasPrefix(p.Problems[0], `"a\n+++ b\n+image: x.yaml": line 2: `) {
 		t.Errorf("the problem is %q", p.Problems[0])
+	}
+}
+
+// TestPreview_unpushed says why a run would push nothing.
+func TestPreview_unpushed(t *testing.T) {
+	why := func(w *world) string {
+		w.Helper()
+		p, err := w.preview()
+		w.do(err)
+		if len(p.Commits) > 0 {
+			t.Errorf("got %+v", p)
+		}
+		return strings.Join(p.Unpushed, ", ")
+	}
+	w, server := newReview(t, false)
+	w.commit(map[string]string{"web.yaml": deployment("org/web:1")})
+	if got := why(w); got != "no file would change" {
+		t.Errorf("without an image: %s", got)
+	}
+	w.policies["web"] = "org/web:2"
+	w.runs("pushed commit")
+	server.Decline(1)
+	w.served("update-ref", "-d", "refs/heads/image-update")
+	if got := why(w); !strings.Contains(got, "/pull/1 was closed without a merge: its changes are not proposed again") {
+		t.Errorf("after people declined the request: %s", got)
 	}
 }
 

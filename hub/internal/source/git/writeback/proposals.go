@@ -22,8 +22,12 @@ func (j *job) isPerPolicy() bool {
 func (f *Fetcher) pushProposals(ctx context.Context, j *job, e *git.Editor, dir string, files []changedFile,
 	a *attempt) error {
 	policies, err := f.missing(ctx, j, e, dir, files)
-	if err != nil || len(policies) == 0 {
+	if err != nil {
 		return err
+	}
+	if len(policies) == 0 {
+		a.unpushed = append(a.unpushed, fmt.Sprintf("branch %s has the images already", j.plan.base))
+		return nil
 	}
 	changes := []change{{branch: j.automation.Spec.GitSpec.Push.Branch, targets: j.plan.targets, files: files}}
 	if j.isPerPolicy() {

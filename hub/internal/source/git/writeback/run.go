@@ -197,10 +197,14 @@ func (f *Fetcher) push(ctx context.Context, j *job, e *git.Editor, c change, a *
 	if err == nil && len(moves) > 0 {
 		err = j.send(ctx, e, git.Push{Commit: made, Targets: moves}, c, text, a)
 	}
-	if err == nil && j.review != nil {
+	if err != nil {
+		return err
+	}
+	a.noteUnpushed(c.targets, moves)
+	if j.review != nil {
 		a.proposals = append(a.proposals, proposal)
 	}
-	return err
+	return nil
 }
 
 // send pushes a commit, and notes that in the a.
