@@ -50,7 +50,7 @@ type Config struct {
 	// operators' sources may name. Empty: none.
 	DockerCredentialHelperDir string
 
-	// CredentialHelpers are commands that return credentials of clouds, as PROVIDER=COMMAND (fetch.ParseHelpers).
+	// CredentialHelpers are commands that return credentials of clouds, as PROVIDER=COMMAND (plugin.ParseGitHelpers).
 	CredentialHelpers []string
 
 	// RemoteBaseHosts are the hosts, as host or host:port, from which remote bases of kustomization files are fetched.

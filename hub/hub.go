@@ -145,7 +145,7 @@ func (h *Hub) build() error {
 	fetcher, err2 := h.fetcher()
 	network, err3 := h.network()
 	plugins, err4 := h.plugins()
-	helpers, err5 := fetch.ParseHelpers(c.CredentialHelpers)
+	helpers, err5 := plugin.ParseGitHelpers(c.CredentialHelpers)
 	dockerHelpers, err6 := h.dockerHelpers()
 	if err := errors.Join(err, err2, err3, err4, err5, err6); err != nil {
 		return err
@@ -156,7 +156,7 @@ func (h *Hub) build() error {
 	artifacts := artifact.New(c.SourceDir)
 	h.fetch = fetch.New(fetch.Config{
 		Store: h.store, Vault: h.vault, Artifacts: artifacts, Fetcher: fetcher, Network: network, Plugins: plugins,
-		RemoteBaseHosts: c.RemoteBaseHosts, NoCrossNamespaceRefs: c.NoCrossNamespaceRefs, Helpers: helpers,
+		RemoteBaseHosts: c.RemoteBaseHosts, NoCrossNamespaceRefs: c.NoCrossNamespaceRefs, GitHelpers: helpers,
 		DockerHelpers: dockerHelpers, Log: c.Log, Metrics: h.registry, Trace: h.trace, Now: c.Now,
 	})
 	h.plan = plan.New(plan.Config{

@@ -13,6 +13,7 @@ import (
 	"github.com/navefleet/nave/hub/internal/dial"
 	"github.com/navefleet/nave/hub/internal/loop"
 	"github.com/navefleet/nave/hub/internal/source"
+	"github.com/navefleet/nave/hub/internal/source/plugin"
 	"github.com/navefleet/nave/hub/internal/store"
 	"github.com/navefleet/nave/hub/internal/trace"
 	"github.com/navefleet/nave/shared/telemetry"
@@ -51,11 +52,11 @@ type Config struct {
 	// DockerHelpers returns the credentials for a server by a credential helper of Docker; nil: there are none.
 	DockerHelpers func(ctx context.Context, name, server string) (source.DockerConfig, error)
 
-	Helpers Helpers               // know credentials for Git and spec.provider
-	Log     *slog.Logger          // nil: slog.Default
-	Metrics prometheus.Registerer // nil: none
-	Trace   *trace.Tracer         // nil: none
-	Now     func() time.Time      // nil: time.Now
+	GitHelpers plugin.GitHelpers     // know credentials for Git, by spec.provider
+	Log        *slog.Logger          // nil: slog.Default
+	Metrics    prometheus.Registerer // nil: none
+	Trace      *trace.Tracer         // nil: none
+	Now        func() time.Time      // nil: time.Now
 }
 
 // Loop keeps the store's sources fetched. Its fields belong to the goroutine of Run.

@@ -1,7 +1,6 @@
 package fetch_test
 
 import (
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -9,6 +8,7 @@ import (
 
 	"github.com/navefleet/nave/e2e/gittest"
 	"github.com/navefleet/nave/hub/internal/fetch"
+	"github.com/navefleet/nave/hub/internal/source/plugin"
 	"github.com/navefleet/nave/hub/internal/store"
 	"github.com/navefleet/nave/shared/condition"
 )
@@ -32,12 +32,12 @@ func provider(name string) option {
 // TestHelper has a real Git server and a real process that knows its password.
 func TestHelper(t *testing.T) {
 	command, asked := script(t, "echo username=u; echo password=s3cr3t; echo other=x\n")
-	helpers, err := fetch.ParseHelpers([]string{"aws=" + command + " --profile fleet"})
+	helpers, err := plugin.ParseGitHelpers([]string{"aws=" + command + " --profile fleet"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	r, server := startReal(t, gittest.Options{Username: "u", Password: "s3cr3t"},
-		func(c *fetch.Config) { c.Helpers = helpers })
+		func(c *fetch.Config) { c.GitHelpers = helpers })
 	want := r.commit("1")
 	if o := r.request("1", provider("aws")); o.Ready != "True" || o.Revision != want {
 		t.Errorf("condition %+v, want %s", o, want)
@@ -61,7 +61,8 @@ func TestHelper(t *testing.T) {
 
 func TestHelper_broken(t *testing.T) {
 	for name, c := range map[string]struct{ text, want string }{
-		"fails":   {"echo 'no identity\x1b[2J' >&2; exit 3\n", "exit status 3; it says \"no identity"},
+		"fails": {"echo 'canary\x1b[2J' >&2; exit 3\n", "exit status 3; to see what it says, run where the hub runs: " +
+			"printf 'protocol=http\\nhost=127.0.0.1:"},
 		"silent":  {"", "it gave no username and password"},
 		"half":    {"echo username=u\n", "it gave no username and password"},
 		"talks":   {"yes | head -c 1000000\n", "it gave no username and password"},
@@ -71,7 +72,7 @@ func TestHelper_broken(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			command, _ := script(t, c.text)
 			r, _ := startReal(t, gittest.Options{Username: "u", Password: "s3cr3t"},
-				func(cfg *fetch.Config) { cfg.Helpers = fetch.Helpers{"aws": {command}} })
+				func(cfg *fetch.Config) { cfg.GitHelpers = plugin.GitHelpers{"aws": {command}} })
 			r.commit("1")
 			o := r.request("1", provider("aws"))
 			if o.Ready != "False" || !strings.Contains(o.Message, c.want) || strings.ContainsAny(o.Message, "\x1b") ||
@@ -79,22 +80,5 @@ func TestHelper_broken(t *testing.T) {
 				t.Errorf("condition %+v", o)
 			}
 		})
-	}
-}
-
-func TestParseHelpers(t *testing.T) {
-	for _, bad := range []string{"", "aws", "aws=", "aws= ", "gcp=x", "=x"} {
-		if h, err := fetch.ParseHelpers([]string{bad}); err == nil {
-			t.Errorf("%q became %v", bad, h)
-		}
-	}
-	if _, err := fetch.ParseHelpers([]string{"aws=a", "aws=b"}); err == nil {
-		t.Error("two helpers of one provider")
-	}
-	if h, err := fetch.ParseHelpers(
-		[]string{"aws=a  b", "azure=c"},
-	); err != nil ||
-		fmt.Sprint(h) != "map[aws:[a b] azure:[c]]" {
-		t.Errorf("got %v, %v", h, err)
 	}
 }

@@ -149,6 +149,18 @@ func (l *Loop) pluginCredentials(ctx context.Context, by server, anew bool) (sou
 	return l.Plugins(ctx, by.view.URL, anew)
 }
 
+// assist returns the credentials of the hub's own cloud identity for a source. Only operators' sources get some: such
+// an identity may read what no tenant may.
+func (l *Loop) assist(ctx context.Context, s *scheduled) (source.Secret, error) {
+	provider := s.server.view.Provider
+	if s.server.bound {
+		return nil, fmt.Errorf("%w: spec.provider %s would give this source the hub's own cloud identity, which only "+
+			"sources that operators apply to the hub may use; name a Secret in spec.secretRef instead", source.ErrAccess,
+			provider)
+	}
+	return l.GitHelpers.Credentials(ctx, provider, s.server.view.URL)
+}
+
 // isRefused reports whether the server refused the credentials of the last fetch.
 func (s *scheduled) isRefused() bool {
 	return s.row.Reason == source.Reason(source.ErrAuthentication, "")

@@ -20,7 +20,7 @@ import (
 func helpers(t *testing.T, script string) (*DockerHelpers, string) {
 	t.Helper()
 	dir := t.TempDir()
-	program(t, dir, helperPrefix+"test", script)
+	write(t, dir, helperPrefix+"test", script)
 	h, err := LoadDockerHelpers(dir)
 	if err != nil {
 		t.Fatal(err)
@@ -109,8 +109,8 @@ func TestDockerHelpers_children(t *testing.T) {
 func TestDockerHelpers_name(t *testing.T) {
 	h, dir := helpers(t, "exit 1")
 	outside := t.TempDir()
-	program(t, outside, "evil", "")
-	program(t, dir, "evil", "")
+	write(t, outside, "evil", "")
+	write(t, dir, "evil", "")
 	if err := os.Mkdir(filepath.Join(dir, helperPrefix+"x"), 0o700); err != nil {
 		t.Fatal(err)
 	}

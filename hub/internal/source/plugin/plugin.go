@@ -1,15 +1,14 @@
-// Package plugin asks programs for the credentials of registries: the kubelet's credential provider plugins, which
-// speak credentialprovider.kubelet.k8s.io/v1 on their standard input and output, as the clouds publish them, and
-// Docker's credential helpers. An operator of the hub chooses the programs.
+// Package plugin asks programs for credentials. Those of registries know the kubelet's credential provider plugins,
+// which speak credentialprovider.kubelet.k8s.io/v1 on their standard input and output, as the clouds publish them, and
+// Docker's credential helpers; those of Git repositories know Git's credential helpers. An operator of the hub chooses
+// the programs. Nothing that a program prints is in an error.
 package plugin
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -19,19 +18,13 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/yaml"
 
-	"github.com/navefleet/nave/hub/internal/artifact"
 	"github.com/navefleet/nave/hub/internal/source"
-	"github.com/navefleet/nave/shared/telemetry"
 )
 
 const (
 	configVersion = "kubelet.config.k8s.io/v1"
 	configKind    = "CredentialProviderConfig"
 	version       = "credentialprovider.kubelet.k8s.io/v1"
-
-	timeLimit = time.Minute // of one program
-	maxOutput = 1 << 20     // bytes that a program prints
-	maxQuoted = 500         // bytes of what a program says that an error quotes
 )
 
 // config is a CredentialProviderConfig of the kubelet.
@@ -190,31 +183,24 @@ type response struct {
 	} `json:"auth"`
 }
 
-// run runs a program. It gets the hub's environment, as it would get the kubelet's: cloud identities are in there.
+// run asks a program.
 func (p *Plugins) run(ctx context.Context, provider provider, image string) (r response, err error) {
-	ctx, cancel := context.WithTimeout(ctx, timeLimit)
-	defer cancel()
 	request, err := json.Marshal(map[string]string{
 		"apiVersion": version, "kind": "CredentialProviderRequest", "image": image,
 	})
 	if err != nil {
 		return r, err
 	}
-	cmd := command(ctx, filepath.Join(p.dir, provider.Name), provider.Args...)
-	cmd.Stdin, cmd.Env = bytes.NewReader(request), os.Environ()
+	asked := program{path: filepath.Join(p.dir, provider.Name), args: provider.Args,
+		byHand: fmt.Sprintf("echo '%s' | %s", request, strings.Join(append([]string{provider.Name}, provider.Args...), " "))}
 	for _, e := range provider.Env {
-		cmd.Env = append(cmd.Env, e.Name+"="+e.Value)
+		asked.env = append(asked.env, e.Name+"="+e.Value)
 	}
-	var complaint, said limited
-	cmd.Stdout, cmd.Stderr = &said, &complaint
-	err = cmd.Run()
-	if said.full {
-		return r, fmt.Errorf("%w: it prints more than %s", artifact.ErrLimit, artifact.FormatSize(maxOutput))
-	}
+	said, err := asked.ask(ctx, string(request))
 	if err != nil {
-		return r, fmt.Errorf("%w: %s", err, telemetry.Printable(strings.TrimSpace(complaint.text.String()), maxQuoted))
+		return r, err
 	}
-	if err := json.Unmarshal(said.text.Bytes(), &r); err != nil {
+	if err := json.Unmarshal(said, &r); err != nil {
 		return r, errors.New("its answer is not JSON") // the text may hold a password
 	}
 	if r.APIVersion != version || r.Kind != "CredentialProviderResponse" {
@@ -222,20 +208,3 @@ func (p *Plugins) run(ctx context.Context, provider provider, image string) (r r
 	}
 	return r, nil
 }
-
-// limited is a buffer of at most maxOutput bytes.
-type limited struct {
-	text bytes.Buffer
-	full bool // more was written
-}
-
-// Write implements io.Writer.
-func (l *limited) Write(b []byte) (int, error) {
-	if l.text.Len()+len(b) > maxOutput {
-		l.full = true
-		return 0, artifact.ErrLimit
-	}
-	return l.text.Write(b)
-}
-
-var _ io.Writer = (*limited)(nil)

@@ -12,8 +12,8 @@ import (
 	"github.com/navefleet/nave/hub/internal/source"
 )
 
-// program writes a program that counts its runs and answers with a text.
-func program(t *testing.T, dir, name, script string) {
+// write writes a program that counts its runs and answers with a text.
+func write(t *testing.T, dir, name, script string) {
 	t.Helper()
 	text := "#!/bin/sh\necho run >> " + filepath.Join(dir, name+".runs") + "\n" + script
 	if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o700); err != nil {
@@ -42,7 +42,7 @@ providers:
 func load(t *testing.T, script string) (*Plugins, string, error) {
 	t.Helper()
 	dir := t.TempDir()
-	program(t, dir, "ecr", script)
+	write(t, dir, "ecr", script)
 	file := filepath.Join(dir, "config.yaml")
 	if err := os.WriteFile(file, []byte(configuration), 0o600); err != nil {
 		t.Fatal(err)
@@ -102,7 +102,8 @@ func TestCredentials(t *testing.T) {
 
 func TestCredentials_errors(t *testing.T) {
 	for name, c := range map[string]struct{ script, word string }{
-		"fails":     {"echo no identity here >&2; exit 1", "no identity here"},
+		"fails": {"echo canary; echo canary >&2; exit 1", "exit status 1; to see what it says, run where the hub runs: echo '{" +
+			`"apiVersion":"credentialprovider.kubelet.k8s.io/v1","image":"` + image + `","kind":"CredentialProviderRequest"}' | ecr get`},
 		"no_json":   {"echo canary", "not JSON"},
 		"kind":      {"echo '{}'", "not a CredentialProviderResponse"},
 		"cache_key": {answering(`"cacheKeyType":"Planet"`), "Planet"},
