@@ -55,6 +55,7 @@ type call struct {
 	selected []source.Selected
 	others   []api.Key
 	cluster  string
+	giver    string
 }
 
 func (r *remote) Fetch(ctx context.Context, req source.Request) (artifact.Artifact, error) {
@@ -73,7 +74,7 @@ func (r *remote) Fetch(ctx context.Context, req source.Request) (artifact.Artifa
 		return r.preview(ctx, view.URL, req)
 	}
 	revision, slow, err := r.begin(view.URL, call{time.Now(), req.Secrets["spec.secretRef"], req.Last, req.Selected,
-		req.Unselected, req.Cluster})
+		req.Unselected, req.Cluster, req.Giver})
 	defer func() {
 		r.mu.Lock()
 		r.running--

@@ -66,7 +66,7 @@ func TestHelper_broken(t *testing.T) {
 		"silent":  {"", "it gave no username and password"},
 		"half":    {"echo username=u\n", "it gave no username and password"},
 		"talks":   {"yes | head -c 1000000\n", "it gave no username and password"},
-		"refused": {"echo username=u; echo password=wr0ng-canary\n", "401"},
+		"refused": {"echo username=u; echo password=wr0ng-canary\n", `401 Unauthorized"; check the Git credential helper of the hub for spec.provider aws`},
 		"no_file": {"exec rm $0.x\n", "exit status"},
 	} {
 		t.Run(name, func(t *testing.T) {

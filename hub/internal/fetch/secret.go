@@ -1,6 +1,7 @@
 package fetch
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/url"
@@ -59,29 +60,34 @@ func (s secret) permits(row string, b api.Binding, url string) bool {
 	return len(b.Hosts) == 0 && !s.bound || b.Names(url)
 }
 
+// pluginGiver is the source.Server.Giver of credentials that a plugin gave.
+const pluginGiver = "the credential provider plugin of the hub"
+
 // credentials returns the data of Secrets, and their bindings, by the field that names each. A Secret that the source
 // may not use is source.ErrAccess.
-func (l *Loop) credentials(ctx context.Context, address string, secrets []secret) (map[string]source.Secret,
-	map[string]api.Binding, error) {
-	opened, bindings := map[string]source.Secret{}, map[string]api.Binding{}
+func (l *Loop) credentials(ctx context.Context, address string, secrets []secret) (given source.Server, err error) {
+	given.Secrets, given.Bindings = map[string]source.Secret{}, map[string]api.Binding{}
 	for _, s := range secrets {
 		server, err := s.serverOf(address)
 		if err != nil {
-			return nil, nil, err
+			return given, err
 		}
 		name, row, err := l.find(ctx, server, s)
 		if err != nil {
-			return nil, nil, err
+			return given, err
 		}
-		if opened[s.Field], err = l.Vault.Open(name, row.Sealed); err != nil {
-			return nil, nil, fmt.Errorf("%w: Secret %s: %w", source.ErrAuthentication, name, err)
+		data, err := l.Vault.Open(name, row.Sealed)
+		if err != nil {
+			return given, fmt.Errorf("%w: Secret %s: %w", source.ErrAuthentication, name, err)
 		}
-		if opened[s.Field], err = l.completed(ctx, server, s, opened[s.Field]); err != nil {
-			return nil, nil, fmt.Errorf("Secret %s: %w", name, err)
+		data, giver, err := l.completed(ctx, server, s, data)
+		if err != nil {
+			return given, fmt.Errorf("Secret %s: %w", name, err)
 		}
-		bindings[s.Field] = row.Binding
+		given.Secrets[s.Field], given.Bindings[s.Field] = data, row.Binding
+		given.Giver = cmp.Or(given.Giver, giver)
 	}
-	return opened, bindings, nil
+	return given, nil
 }
 
 // find returns the key and the row of the Secret that a source may use.
@@ -166,39 +172,41 @@ func (s *scheduled) isRefused() bool {
 	return s.row.Reason == source.Reason(source.ErrAuthentication, "")
 }
 
-// completed returns the data of a Secret with the credentials that a credential helper gives, if the Secret's Docker
-// configuration names one for the registry of a URL instead of having credentials. A helper acts with the identity of
-// the hub, so only the operators' own sources may use one.
-func (l *Loop) completed(ctx context.Context, address string, s secret, data source.Secret) (source.Secret, error) {
+// completed returns the data of a Secret with the credentials that a credential helper gives, and the helper, if the
+// Secret's Docker configuration names one for the registry of a URL instead of having credentials. A helper acts with
+// the identity of the hub, so only the operators' own sources may use one.
+func (l *Loop) completed(ctx context.Context, address string, s secret, data source.Secret) (all source.Secret,
+	giver string, err error) {
 	u, err := url.Parse(address)
 	if s.Field != "spec.secretRef" || err != nil {
-		return data, nil // the fetcher tells of a bad URL
+		return data, "", nil // the fetcher tells of a bad URL
 	}
 	name, server := source.CredentialHelper(data, u.Host, strings.Trim(u.Path, "/"))
 	switch {
 	case name == "":
-		return data, nil
+		return data, "", nil
 	case s.bound:
-		return nil, fmt.Errorf("%w: its credential helper %s uses the identity of the hub, which only the hub's own sources "+
-			"may use; give the Secret auths for %s", source.ErrAccess, source.Quote(name), u.Host)
+		return nil, "", fmt.Errorf("%w: its credential helper %s uses the identity of the hub, which only the hub's own "+
+			"sources may use; give the Secret auths for %s", source.ErrAccess, source.Quote(name), u.Host)
 	case l.DockerHelpers == nil:
-		return nil, fmt.Errorf("%w: it names the credential helper %s, and the hub runs none; start it with "+
+		return nil, "", fmt.Errorf("%w: it names the credential helper %s, and the hub runs none; start it with "+
 			"--docker-credential-helper-dir, or give the Secret auths for %s", source.ErrAuthentication, source.Quote(name),
 			u.Host)
 	}
 	found, err := l.DockerHelpers(ctx, name, server)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	return source.WithCredentials(data, found)
+	all, err = source.WithCredentials(data, found)
+	return all, "the credential helper " + source.Quote(name), err
 }
 
 // servers returns the servers that a composition may ask for parts, with their credentials.
 func (l *Loop) servers(ctx context.Context, s *scheduled) (found []source.Server, err error) {
 	for _, by := range s.servers {
-		server := source.Server{Object: by.upstream}
-		server.Secrets, server.Bindings, err = l.credentials(ctx, by.view.URL, by.secrets)
-		if err == nil && by.view.Provider == api.RegistryPlugin {
+		server, err := l.credentials(ctx, by.view.URL, by.secrets)
+		if server.Object = by.upstream; err == nil && by.view.Provider == api.RegistryPlugin {
+			server.Giver = pluginGiver
 			server.Secrets["spec.secretRef"], err = l.pluginCredentials(ctx, by, s.isRefused())
 		}
 		if err != nil {

@@ -211,6 +211,9 @@ func TestPlugin(t *testing.T) {
 				k := api.Key{Cluster: c.cluster, Kind: api.OCIRepositoryKind, Namespace: "team", Name: "x"}
 				h.put(k, append([]option{cloud}, c.options...)...)
 				o := h.condition(k)
+				if calls := h.remote.calls; len(calls) > 0 && calls[0].giver != "the credential provider plugin of the hub" {
+					t.Errorf("the credentials are said to be of %q", calls[0].giver)
+				}
 				if got := h.passwords(); got != c.want || o.Reason != c.reason || !strings.Contains(o.Message, c.told) {
 					t.Errorf("password %q, condition %+v", got, o)
 				}
@@ -284,6 +287,9 @@ func TestDockerHelper(t *testing.T) {
 					}
 					a, _ := config.For("example.com", "x")
 					got = a.Password
+					if isHelper := calls[0].giver == `the credential helper "test"`; isHelper != ran {
+						t.Errorf("the credentials are said to be of %q", calls[0].giver)
+					}
 				}
 				if got != c.want || o.Reason != c.reason || !strings.Contains(o.Message, c.told) {
 					t.Errorf("password %q, condition %+v", got, o)

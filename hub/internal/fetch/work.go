@@ -75,13 +75,16 @@ func (l *Loop) fetchOnly(ctx context.Context, req source.Request, r *result) {
 func (l *Loop) fetch(ctx context.Context, r source.Request, s *scheduled) (a artifact.Artifact, err error) {
 	last, url := r.Last, s.server.view.URL
 	r.Upstream = s.server.upstream
-	r.Secrets, r.Bindings, err = l.credentials(ctx, url, s.server.secrets)
+	given, err := l.credentials(ctx, url, s.server.secrets)
+	r.Secrets, r.Bindings, r.Giver = given.Secrets, given.Bindings, given.Giver
 	switch provider := s.server.view.Provider; {
 	case err != nil || provider == "":
 	case provider == api.RegistryPlugin:
 		r.Secrets["spec.secretRef"], err = l.pluginCredentials(ctx, s.server, s.isRefused())
+		r.Giver = pluginGiver
 	default:
 		r.Secrets[source.ProviderField], err = l.assist(ctx, s)
+		r.Giver = "the Git credential helper of the hub for spec.provider " + provider
 	}
 	if err == nil {
 		a, err = l.Artifacts.Make(ctx, r.Last,

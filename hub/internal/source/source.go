@@ -37,6 +37,7 @@ type Request struct {
 	Object  *api.Object
 	Cluster string             // that Object belongs to, if no other one shares the fetch; its JSON does not say
 	Secrets map[string]Secret  // by the field of Object that names the Secret: spec.secretRef
+	Giver   string             // see Server
 	Last    *artifact.Artifact // the result of an equal request before, whole; or nil
 	Timeout time.Duration      // of the whole fetch; see TimeLimit
 	Network dial.Policy        // the servers that may be dialled
@@ -69,6 +70,9 @@ type Server struct {
 	Object   *api.Object
 	Secrets  map[string]Secret
 	Bindings map[string]api.Binding
+	// Giver is the program of the hub that gave the credentials, for messages; empty: they are in the Secret of
+	// spec.secretRef.
+	Giver string
 }
 
 // Selected is a source that another one selects by its labels.

@@ -2,6 +2,7 @@ package git
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -29,6 +30,7 @@ type httpSession struct {
 	base    *url.URL // without user information; after redirects
 	client  *http.Client
 	limits  Limits
+	giver   string // see source.Server
 }
 
 func openHTTP(f *fetching, service string) (*httpSession, error) {
@@ -43,7 +45,7 @@ func openHTTP(f *fetching, service string) (*httpSession, error) {
 		}
 		return check(r, via)
 	}
-	return &httpSession{service, baseOf(f.url, "/"), client, f.limits}, nil
+	return &httpSession{service, baseOf(f.url, "/"), client, f.limits, f.Giver}, nil
 }
 
 // baseOf returns the URL of a repository: u without user information, without query, and without the end of its path.
@@ -106,7 +108,8 @@ func (s *httpSession) check(res *http.Response, accept string) error {
 	switch status := source.Quote(res.Status); res.StatusCode {
 	case http.StatusOK:
 	case http.StatusUnauthorized:
-		return fmt.Errorf("%w: the server answers %s; check the Secret of spec.secretRef", source.ErrAuthentication, status)
+		return fmt.Errorf("%w: the server answers %s; check %s", source.ErrAuthentication, status,
+			cmp.Or(s.giver, "the Secret of spec.secretRef"))
 	case http.StatusForbidden:
 		verb := "read"
 		if s.service == receivePack {

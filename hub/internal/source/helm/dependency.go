@@ -195,7 +195,7 @@ func (c *packing) addArchive(ctx context.Context, d dependency, archive []byte) 
 func (c *packing) remote(ctx context.Context, d dependency, from repository, at *url.URL) ([]byte, error) {
 	f := fetching{Request: c.Request, registries: c.registries, limits: c.limits}
 	f.Last, f.Inputs, f.Servers = nil, nil, nil
-	f.Secrets, f.Bindings = from.server.Secrets, from.server.Bindings
+	f.Secrets, f.Bindings, f.Giver = from.server.Secrets, from.server.Bindings, from.server.Giver
 	if at.Scheme == "oci" {
 		return f.pullDependency(ctx, d, from, at)
 	}

@@ -38,6 +38,7 @@ type Access struct {
 
 	connection connection
 	config     source.DockerConfig
+	giver      string // see source.Server
 }
 
 // Connect logs in with the credentials of a request, unless an earlier fetch did. The caller must call Close if there
@@ -79,6 +80,7 @@ func (a *Access) credentials(r source.Request) (authn.Authenticator, error) {
 	if !ok {
 		return authn.Anonymous, nil
 	}
+	a.giver = r.Giver
 	var err error
 	if a.config, err = source.ReadDockerConfig(secret); err != nil {
 		return nil, err

@@ -58,5 +58,8 @@ func (a *Access) advice() string {
 		return fmt.Sprintf("the Secret of spec.secretRef has no credentials for %s; it has some for: %s", host,
 			a.config.Addresses())
 	}
+	if a.giver != "" {
+		return fmt.Sprintf("check the credentials for %s that %s gives", host, a.giver)
+	}
 	return "check the credentials for " + host + " in the Secret of spec.secretRef"
 }
