@@ -6,6 +6,7 @@ import (
 	"regexp/syntax"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // groupName matches the names of groups in a text for Extract, as regexp.Expand reads them.
@@ -27,28 +28,100 @@ func checkExtract(pattern *regexp.Regexp, extract string) error {
 	return nil
 }
 
-// Floating returns the only tag that the rule can choose, if the pattern is one literal such as ^latest$ and no
-// version. Then a push to the tag changes nothing in Git without the digest of the image.
-func (r Rule) Floating() (tag string, floating bool) {
+// maxFloating is how many tags a pattern may accept at most that are said to be all.
+const maxFloating = 8
+
+// Floating returns the tags that the rule can choose, sorted, if the pattern accepts only a few, such as ^latest$ or
+// ^(edge|stable)$, and none of them is a version. Then a push to one of them changes nothing in Git without the digest
+// of the image. Else Floating returns nil.
+func (r Rule) Floating() (tags []string) {
 	if r.Pinned != "" {
-		return "", false
+		return nil
 	}
 	tree, err := syntax.Parse(r.Pattern, syntax.Perl)
 	if err != nil {
-		return "", false
+		return nil
 	}
-	tree = tree.Simplify()
-	if tree.Op != syntax.OpConcat || len(tree.Sub) != 3 || tree.Sub[0].Op != syntax.OpBeginText ||
-		tree.Sub[2].Op != syntax.OpEndText {
-		return "", false
+	for _, text := range textsOf(tree.Simplify()) {
+		tag, begins := strings.CutPrefix(text, begin)
+		tag, ends := strings.CutSuffix(tag, end)
+		if _, isVersion := version(tag); isVersion || tag == "" || !begins || !ends || strings.ContainsAny(tag, begin+end) {
+			return nil
+		}
+		tags = append(tags, tag)
 	}
-	middle := tree.Sub[1]
-	for middle.Op == syntax.OpCapture {
-		middle = middle.Sub[0]
+	slices.Sort(tags)
+	return slices.Compact(tags)
+}
+
+// begin and end stand for ^ and $ in the texts of a pattern. No tag has them.
+const begin, end = "\x02", "\x03"
+
+// textsOf returns all texts that an expression matches; nil: they are more than maxFloating.
+func textsOf(e *syntax.Regexp) (texts []string) {
+	switch e.Op {
+	case syntax.OpEmptyMatch:
+		texts = []string{""}
+	case syntax.OpBeginText:
+		texts = []string{begin}
+	case syntax.OpEndText:
+		texts = []string{end}
+	case syntax.OpLiteral:
+		if e.Flags&syntax.FoldCase == 0 {
+			texts = []string{string(e.Rune)}
+		}
+	case syntax.OpCharClass:
+		texts = textsOfClass(e.Rune)
+	case syntax.OpCapture:
+		texts = textsOf(e.Sub[0])
+	case syntax.OpQuest:
+		texts = anyOf([]string{""}, textsOf(e.Sub[0]))
+	case syntax.OpAlternate:
+		for i, sub := range e.Sub {
+			if more := textsOf(sub); i == 0 {
+				texts = more
+			} else {
+				texts = anyOf(texts, more)
+			}
+		}
+	case syntax.OpConcat:
+		texts = []string{""}
+		for _, sub := range e.Sub {
+			texts = joined(texts, textsOf(sub))
+		}
 	}
-	tag = string(middle.Rune)
-	if _, isVersion := version(tag); isVersion || middle.Op != syntax.OpLiteral || middle.Flags&syntax.FoldCase != 0 {
-		return "", false
+	return texts
+}
+
+// textsOfClass returns the letters of a class, which is pairs of the first and the last one of a range.
+func textsOfClass(ranges []rune) (texts []string) {
+	for i := 0; i < len(ranges); i += 2 {
+		for letter := ranges[i]; letter <= ranges[i+1]; letter++ {
+			if texts = append(texts, string(letter)); len(texts) > maxFloating {
+				return nil
+			}
+		}
 	}
-	return tag, true
+	return texts
+}
+
+// anyOf returns the texts of two expressions of which one has to match.
+func anyOf(a, b []string) []string {
+	if a == nil || b == nil || len(a)+len(b) > maxFloating {
+		return nil
+	}
+	return slices.Concat(a, b)
+}
+
+// joined returns the texts of two expressions, one behind the other.
+func joined(before, behind []string) (texts []string) {
+	if len(before)*len(behind) > maxFloating {
+		return nil
+	}
+	for _, a := range before {
+		for _, b := range behind {
+			texts = append(texts, a+b)
+		}
+	}
+	return texts
 }

@@ -161,11 +161,21 @@ func (p *policy) notice(c image.Choice) string {
 	if missing := p.Inputs[0].Notice; missing != "" && p.rule.Pinned == "" {
 		notices = append(notices, "of the tags that were found "+missing)
 	}
-	if tag, floating := p.rule.Floating(); floating && p.object.GetDigestReflectionPolicy() != imagev1.ReflectAlways {
-		notices = append(notices, fmt.Sprintf("the policy can choose no other tag than %q, so a push to this tag updates "+
-			"nothing: set spec.digestReflectionPolicy to Always", tag))
+	if tags := p.rule.Floating(); tags != nil && p.object.GetDigestReflectionPolicy() != imagev1.ReflectAlways {
+		notices = append(notices, floatingNotice(tags))
 	}
 	return strings.Join(notices, "; ")
+}
+
+// floatingNotice says that a policy can choose only some tags.
+func floatingNotice(tags []string) string {
+	const advice = "set spec.digestReflectionPolicy to Always"
+	if len(tags) == 1 {
+		return fmt.Sprintf("the policy can choose no other tag than %q, so a push to this tag updates nothing: %s", tags[0],
+			advice)
+	}
+	return fmt.Sprintf("the policy can choose no other tags than %s, so another push to the chosen one updates nothing: "+
+		"%s", wording.List(tags, len(tags), len(tags)), advice)
 }
 
 // put makes the artifact of an image that was chosen among tags.

@@ -176,14 +176,17 @@ func TestPolicies_errors(t *testing.T) {
 	}
 }
 
-// TestPolicies_notice tells of ties, and of policies that can choose only one tag.
+// TestPolicies_notice tells of ties, and of policies that can choose only a few tags.
 func TestPolicies_notice(t *testing.T) {
 	const floating = `the policy can choose no other tag than "latest"`
 	for name, c := range map[string]struct{ spec, tags, want string }{
 		"tie": {newest, "1.0.0 v1.0.0", "which is equal by the policy to 1.0.0 and the last of them in the order of bytes"},
 		"floating": {`{"policy": {"alphabetical": {}}, "filterTags": {"pattern": "^latest$"}}`, "latest main", floating +
 			", so a push to this tag updates nothing: set spec.digestReflectionPolicy to Always"},
-		"neither": {`{"policy": {"alphabetical": {}}, "filterTags": {"pattern": "^(latest|main)$"}}`, "latest main", ""},
+		"some": {`{"policy": {"alphabetical": {}}, "filterTags": {"pattern": "^(latest|main)$"}}`, "latest main",
+			"the policy can choose no other tags than latest, main, so another push to the chosen one updates nothing: " +
+				"set spec.digestReflectionPolicy to Always"},
+		"neither": {`{"policy": {"alphabetical": {}}, "filterTags": {"pattern": "^(latest|main-.*)$"}}`, "latest main-1", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if a := newWorld(t).must(c.spec, c.tags, nil); a.Notice != c.want {
