@@ -3,7 +3,6 @@ package api
 import (
 	"encoding/json"
 	"net/url"
-	"regexp"
 	"strings"
 
 	"github.com/Masterminds/semver/v3"
@@ -14,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
+	"github.com/navefleet/nave/hub/internal/image"
 	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/shared/pattern"
 )
@@ -165,9 +165,6 @@ func checkOCIURL(address string, path *field.Path) field.ErrorList {
 	return field.ErrorList{field.Invalid(path, field.OmitValueType{}, why)}
 }
 
-// tagPattern is the pattern of tags in the distribution specification.
-var tagPattern = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$`)
-
 // checkOCIReference checks each field that names an artifact. The most exact of the fields that are set counts.
 func checkOCIReference(ref *sourcev1.OCIRepositoryRef, path *field.Path) (errs field.ErrorList) {
 	if _, err := v1.NewHash(ref.Digest); ref.Digest != "" && (err != nil || !strings.HasPrefix(ref.Digest, "sha256:")) {
@@ -180,7 +177,7 @@ func checkOCIReference(ref *sourcev1.OCIRepositoryRef, path *field.Path) (errs f
 	if ref.SemverFilter != "" {
 		errs = append(errs, checkPattern(ref.SemverFilter, path.Child("semverFilter"))...)
 	}
-	if ref.Tag != "" && !tagPattern.MatchString(ref.Tag) {
+	if ref.Tag != "" && !image.IsTag(ref.Tag) {
 		errs = append(errs, field.Invalid(path.Child("tag"), ref.Tag,
 			"want at most 128 letters, digits, dots, dashes and underscores"))
 	}

@@ -2,7 +2,6 @@ package admin
 
 import (
 	"context"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -27,9 +26,6 @@ type Tags func(context.Context, artifact.Artifact) ([]string, error)
 // maxExcluded is how many tags of one policy may be excluded.
 const maxExcluded = 500
 
-// tagPattern matches the tags that a registry may have.
-var tagPattern = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$`)
-
 // ControlTags implements adminv1.AdminServiceServer. The decisions are part of what is fetched of the policy, so
 // package fetch carries them out as it does a change of the spec.
 func (s *Server) ControlTags(ctx context.Context, r *adminv1.ControlTagsRequest) (*adminv1.ControlTagsResponse, error) {
@@ -44,37 +40,44 @@ func (s *Server) ControlTags(ctx context.Context, r *adminv1.ControlTagsRequest)
 		return nil, s.fail(err)
 	}
 	var response *adminv1.ControlTagsResponse
-	var changes []tagChange
+	var change tagChange
 	err = s.update(ctx, func(tx *store.Tx) error {
 		row, err := choosing(tx, key)
 		if err != nil {
 			return err
 		}
-		if changes, err = decideTags(&row, r, who.String(), s.now().UTC()); err != nil {
+		if change, err = decideTags(&row, r, who.String(), s.now().UTC()); err != nil {
 			return err
 		}
-		if response = tagsResponse(row, changes); !response.Changed {
+		if response = tagsResponse(row, change); !response.Changed {
 			return nil
 		}
-		for _, c := range changes {
-			if err := s.record(tx, key, c.reason, c.text()+" by "+identity.NameOf(who.String())); err != nil {
-				return err
-			}
+		err = s.record(tx, key, change.reason, change.text()+" by "+identity.NameOf(who.String()))
+		if err != nil {
+			return err
 		}
 		return store.Resources.Put(tx, key.Path(), row)
 	})
-	if err == nil {
-		for _, c := range changes {
-			s.did(who, c.text(), key)
-		}
+	if err == nil && response.Changed {
+		s.did(who, change.text(), key)
 	}
 	return response, s.fail(err)
 }
 
-// checkTags returns an error about a tag that no registry can have.
+// checkTags returns an error about a request for several decisions or none, or about a tag that no registry can have.
 func checkTags(r *adminv1.ControlTagsRequest) error {
+	wanted := 0
+	for _, is := range []bool{r.GetPin() != "", r.GetRelease(), len(r.GetExclude()) > 0,
+		len(r.GetInclude()) > 0 || r.GetIncludeAll()} {
+		if is {
+			wanted++
+		}
+	}
+	if wanted != 1 {
+		return status.Error(codes.InvalidArgument, "want one of pin, release, exclude, and include or include_all")
+	}
 	for _, tag := range slices.Concat([]string{r.GetPin()}, r.GetExclude(), r.GetInclude()) {
-		if tag != "" && !tagPattern.MatchString(tag) {
+		if tag != "" && !image.IsTag(tag) {
 			return status.Errorf(codes.InvalidArgument, "%q cannot be a tag: want letters, digits, and . _ - behind the "+
 				"first, at most 128", tag)
 		}
@@ -136,10 +139,10 @@ func (s *Server) requireTag(ctx context.Context, key api.Key, tag string) error 
 	return err
 }
 
-// tagChange is one decision about tags, as its event tells it.
+// tagChange is a decision about tags, as its event tells it.
 type tagChange struct {
 	reason string
-	tags   []string
+	tags   []string // none: all was as somebody decided now
 }
 
 // text says what was done: "pinned to tag 1.0.0".
@@ -156,50 +159,45 @@ func (c tagChange) text() string {
 	return "included " + tags
 }
 
-// decideTags changes the decisions in a row as a request wants, and returns what changed.
-func decideTags(row *store.Resource, r *adminv1.ControlTagsRequest, by string, at time.Time) (all []tagChange,
-	err error) {
-	d := decisions{row.Tags}
+// decideTags changes the decisions in a row as a request wants.
+func decideTags(row *store.Resource, r *adminv1.ControlTagsRequest, by string, at time.Time) (c tagChange, err error) {
+	d := row.Tags
 	d.Excluded = slices.Clone(d.Excluded)
-	if tag := d.Pin.Tag; tag != "" && !r.GetRelease() && r.GetPin() == "" && slices.Contains(r.GetExclude(), tag) {
-		return nil, status.Errorf(codes.FailedPrecondition, "%s is pinned to tag %s: release it first (nave image release "+
-			"%s), or pin it to another tag", row.Key, tag, row.Key.Name+fold.FlagsOf(row.Key))
+	switch {
+	case r.GetRelease():
+		c.reason = condition.PinEnded
+		if old := d.Pin.Tag; old != "" {
+			c.tags, d.Pin = []string{old}, store.TagDecision{}
+		}
+	case r.GetPin() != "":
+		c.reason = condition.Pinned
+		if tag := r.GetPin(); tag != d.Pin.Tag {
+			c.tags, d.Pin = []string{tag}, store.TagDecision{Tag: tag, At: at, By: by}
+		}
+	case len(r.GetExclude()) > 0:
+		c.reason = condition.TagsExcluded
+		c.tags, err = exclude(&d, row.Key, r.GetExclude(), by, at)
+	default:
+		c.reason = condition.TagsIncluded
+		wanted := r.GetInclude()
+		if r.GetIncludeAll() {
+			wanted = row.Tags.Control().Excluded
+		}
+		c.tags = include(&d, wanted)
 	}
-	if old := d.Pin.Tag; r.GetRelease() && old != "" {
-		d.Pin = store.TagDecision{}
-		all = append(all, tagChange{condition.PinEnded, []string{old}})
+	if err == nil && len(c.tags) > 0 {
+		d.RequestedAt = at.Format(time.RFC3339Nano)
+		row.Tags, row.RequestedAt = d, d.RequestedAt
 	}
-	if tag := r.GetPin(); tag != "" && tag != d.Pin.Tag {
-		d.Pin = store.TagDecision{Tag: tag, At: at, By: by}
-		all = append(all, tagChange{condition.Pinned, []string{tag}})
-	}
-	include := r.GetInclude()
-	if r.GetIncludeAll() {
-		include = row.Tags.Control().Excluded
-	}
-	if gone := d.include(include); len(gone) > 0 {
-		all = append(all, tagChange{condition.TagsIncluded, gone})
-	}
-	if added := d.exclude(r.GetExclude(), by, at); len(added) > 0 {
-		all = append(all, tagChange{condition.TagsExcluded, added})
-	}
-	if len(all) == 0 {
-		return nil, nil
-	}
-	if err := checkDecisions(row.Key, d.TagDecisions); err != nil {
-		return nil, err
-	}
-	row.Tags = d.TagDecisions
-	row.Tags.RequestedAt = at.Format(time.RFC3339Nano)
-	row.RequestedAt = row.Tags.RequestedAt
-	return all, nil
+	return c, err
 }
 
-// decisions are the decisions of a row, while a request changes them.
-type decisions struct{ store.TagDecisions }
-
 // exclude excludes tags, and returns those that were not excluded.
-func (d *decisions) exclude(tags []string, by string, at time.Time) (added []string) {
+func exclude(d *store.TagDecisions, key api.Key, tags []string, by string, at time.Time) (added []string, err error) {
+	if tag := d.Pin.Tag; tag != "" && slices.Contains(tags, tag) {
+		return nil, status.Errorf(codes.FailedPrecondition, "%s is pinned to tag %s: release it first (nave image release "+
+			"%s), or pin it to another tag", key, tag, key.Name+fold.FlagsOf(key))
+	}
 	for _, tag := range tags {
 		i, has := slices.BinarySearchFunc(d.Excluded, tag, byTag)
 		if !has {
@@ -207,11 +205,15 @@ func (d *decisions) exclude(tags []string, by string, at time.Time) (added []str
 			added = append(added, tag)
 		}
 	}
-	return added
+	if n := len(d.Excluded); n > maxExcluded && len(added) > 0 {
+		return nil, status.Errorf(codes.FailedPrecondition, "%s would have %d excluded tags, and at most %d may be: leave "+
+			"out more of them by spec.filterTags, or by spec.exclusionList of the ImageRepository", key, n, maxExcluded)
+	}
+	return added, nil
 }
 
 // include ends the exclusion of tags, and returns those that were excluded.
-func (d *decisions) include(tags []string) (gone []string) {
+func include(d *store.TagDecisions, tags []string) (gone []string) {
 	for _, tag := range tags {
 		if i, has := slices.BinarySearchFunc(d.Excluded, tag, byTag); has {
 			d.Excluded = slices.Delete(d.Excluded, i, i+1)
@@ -223,25 +225,14 @@ func (d *decisions) include(tags []string) (gone []string) {
 
 func byTag(d store.TagDecision, tag string) int { return strings.Compare(d.Tag, tag) }
 
-// checkDecisions returns an error about decisions that contradict each other, or that are too many.
-func checkDecisions(key api.Key, d store.TagDecisions) error {
-	if n := len(d.Excluded); n > maxExcluded {
-		return status.Errorf(codes.FailedPrecondition, "%s would have %d excluded tags, and at most %d may be: leave out "+
-			"more of them by spec.filterTags, or by spec.exclusionList of the ImageRepository", key, n, maxExcluded)
-	}
-	return nil
-}
-
 // tagsResponse returns the answer about a row that was changed.
-func tagsResponse(row store.Resource, changes []tagChange) *adminv1.ControlTagsResponse {
+func tagsResponse(row store.Resource, c tagChange) *adminv1.ControlTagsResponse {
 	control := row.Tags.Control()
-	response := &adminv1.ControlTagsResponse{Changed: len(changes) > 0, Pin: control.Pinned, Excluded: control.Excluded}
-	for _, c := range changes {
-		if c.reason == condition.PinEnded {
-			response.Released = strings.Join(c.tags, "")
-		} else {
-			response.Tags = append(response.Tags, c.tags...)
-		}
+	response := &adminv1.ControlTagsResponse{Changed: len(c.tags) > 0, Pin: control.Pinned, Excluded: control.Excluded}
+	if c.reason == condition.PinEnded {
+		response.Released = strings.Join(c.tags, "")
+	} else {
+		response.Tags = c.tags
 	}
 	if !row.IsSuspended() { // what was decided before may not be carried out yet
 		response.RequestedAt = row.Tags.RequestedAt

@@ -145,6 +145,19 @@ func TestControlTags_contradiction(t *testing.T) {
 	wantCode(t, err, codes.FailedPrecondition, "would have 501 excluded tags, and at most 500 may be")
 }
 
+// TestControlTags_one refuses a request for several decisions, and one for none.
+func TestControlTags_one(t *testing.T) {
+	r := newTagsRig(t)
+	for _, request := range []*adminv1.ControlTagsRequest{
+		{}, {Pin: "1.0.0", Release: true}, {Pin: "1.0.0", Exclude: []string{"1.1.0"}},
+		{Include: []string{"1.0.0"}, Exclude: []string{"1.1.0"}}, {Release: true, IncludeAll: true},
+	} {
+		_, err := r.control(request)
+		wantCode(t, err, codes.InvalidArgument, "want one of pin, release, exclude, and include")
+	}
+	r.expectEvents(policyKey)
+}
+
 // TestControlTags_suspended decides about a suspended policy, which nothing carries out before it is resumed.
 func TestControlTags_suspended(t *testing.T) {
 	r := newTagsRig(t)

@@ -259,10 +259,7 @@ func (s *scheduled) schedule(fetched, failed bool) {
 		s.fetchAt = s.next
 	}
 	if s.again {
-		s.fetchAt = now
-	}
-	if s.again {
-		s.again, s.next = false, now
+		s.again, s.fetchAt, s.next = false, now, now
 	}
 }
 

@@ -1,6 +1,15 @@
 package image
 
-import "strings"
+import (
+	"regexp"
+	"strings"
+)
+
+// tagPattern is the pattern of tags in the distribution specification.
+var tagPattern = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$`)
+
+// IsTag reports whether a registry may have a tag.
+func IsTag(text string) bool { return tagPattern.MatchString(text) }
 
 // Reference is an image in a registry. Tag and Digest may be empty.
 type Reference struct {

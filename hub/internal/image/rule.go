@@ -34,7 +34,7 @@ type Rule struct {
 	Order            Order
 	Range            string // of versions, for Semver
 	Descending       bool   // the lowest tag is chosen; not for Semver
-	// Excluded tags are never chosen. A Pinned tag is always chosen, even an excluded one.
+	// Excluded tags, which are sorted, are never chosen. A Pinned tag is always chosen, even an excluded one.
 	Excluded []string
 	Pinned   string
 }
@@ -161,7 +161,7 @@ func (c *compiled) best(tags []string) (equal []string, err error) {
 
 // match returns the candidate of a tag. It returns false for a tag that is excluded or does not match the pattern.
 func (c *compiled) match(tag string) (candidate, bool) {
-	if slices.Contains(c.Excluded, tag) {
+	if _, excluded := slices.BinarySearch(c.Excluded, tag); excluded {
 		return candidate{}, false
 	}
 	if c.Extract == "" {

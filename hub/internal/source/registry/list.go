@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,6 +14,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 
 	"github.com/navefleet/nave/hub/internal/artifact"
+	"github.com/navefleet/nave/hub/internal/image"
 	"github.com/navefleet/nave/hub/internal/source"
 )
 
@@ -24,9 +24,6 @@ var pageSizes = []int{1000, 100, 0}
 
 // maxPages bounds a list whose pages are empty.
 const maxPages = 20_000
-
-// tagPattern is the pattern of tags in the distribution specification.
-var tagPattern = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$`)
 
 // Tags are the tags of a repository.
 type Tags struct {
@@ -140,7 +137,7 @@ func (l *listing) add(tags []string) error {
 			return fmt.Errorf("%w: the repository has more than %d tags", artifact.ErrLimit, l.limit)
 		}
 		l.seen[tag] = true
-		if tagPattern.MatchString(tag) {
+		if image.IsTag(tag) {
 			l.tags.Valid = append(l.tags.Valid, tag)
 		} else {
 			l.tags.Invalid = append(l.tags.Invalid, tag)

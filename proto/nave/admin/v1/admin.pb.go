@@ -6641,16 +6641,17 @@ func (x *PreviewedCommit) GetDiff() string {
 	return ""
 }
 
+// A request is for one decision: pin, release, exclude, or include.
 type ControlTagsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Key   *ObjectKey             `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
-	// The only tag that it may choose from now on; empty: the pin stays as it is.
+	// The only tag that it may choose from now on.
 	Pin string `protobuf:"bytes,2,opt,name=pin,proto3" json:"pin,omitempty"`
 	// Ends the pin.
 	Release bool `protobuf:"varint,3,opt,name=release,proto3" json:"release,omitempty"`
 	// Tags that it may not choose from now on, whether or not they exist.
 	Exclude []string `protobuf:"bytes,4,rep,name=exclude,proto3" json:"exclude,omitempty"`
-	// Tags that it may choose again.
+	// Tags that it may choose again, or all.
 	Include       []string `protobuf:"bytes,5,rep,name=include,proto3" json:"include,omitempty"`
 	IncludeAll    bool     `protobuf:"varint,6,opt,name=include_all,json=includeAll,proto3" json:"include_all,omitempty"`
 	unknownFields protoimpl.UnknownFields
