@@ -21,16 +21,15 @@ func TestEvents_notice(t *testing.T) {
 	play(t, func(h *hub) {
 		const by = "/GitRepository/flux-system/fleet "
 		h.remote.set(url, "one", nil)
-		h.remote.notices = map[string]string{}
 		h.put(key("", "fleet"))
 		h.pass(time.Second)
 		seen := h.wantEvents("first", 0, by+"Normal NewArtifact")
 		for _, notice := range []string{"1 marker", "2 markers"} {
-			h.remote.notices[url] = notice
+			h.remote.become(map[string]string{url: notice}, false)
 			h.pass(10 * time.Minute)
 			seen = h.wantEvents(notice, seen, by+"Warning Notice")
 		}
-		h.remote.notices[url] = ""
+		h.remote.become(nil, false)
 		h.pass(10 * time.Minute)
 		h.wantEvents("without a notice", seen, by+"Normal GitOperationSucceeded")
 	})
@@ -46,7 +45,7 @@ func TestEvents_acted(t *testing.T) {
 		seen := len(h.events())
 		h.pass(90 * time.Minute)
 		h.wantEvents("after a run that did nothing", seen)
-		h.remote.acts = true
+		h.remote.become(nil, true)
 		h.pass(time.Hour)
 		h.wantEvents("after a run that did something", seen, "/Writer/flux-system/writer Normal Succeeded")
 	})

@@ -96,11 +96,7 @@ func (r *remote) Fetch(ctx context.Context, req source.Request) (artifact.Artifa
 	case err != nil:
 		return artifact.Artifact{}, err
 	case req.Last != nil && req.Last.Revision == revision:
-		a := *req.Last
-		if a.Notice = r.notices[view.URL]; r.acts {
-			a.FetchedAt = time.Now()
-		}
-		return a, r.breaks[view.URL]
+		return r.again(view.URL, *req.Last), r.breaks[view.URL]
 	}
 	files := []artifact.File{
 		{Path: "revision", Mode: artifact.Regular, Content: artifact.IdentifyContent([]byte(revision))}}
@@ -130,6 +126,23 @@ func (r *remote) preview(ctx context.Context, url string, req source.Request) (a
 	}
 	req.Last = nil
 	return req.PutFiles(ctx, "01", "preview", map[string][]byte{source.PreviewFile: content})
+}
+
+// again returns what a fetch gives that brings no new revision.
+func (r *remote) again(url string, last artifact.Artifact) artifact.Artifact {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if last.Notice = r.notices[url]; r.acts {
+		last.FetchedAt = time.Now()
+	}
+	return last
+}
+
+// become changes what the fetches give from now on.
+func (r *remote) become(notices map[string]string, acts bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.notices, r.acts = notices, acts
 }
 
 // begin notes a call and returns what comes of it.
