@@ -63,6 +63,10 @@ func (s ImageUpdateAutomationSpec) Ref(repository *sourcev1.GitRepository) sourc
 
 const updateFailed = "ImageUpdateFailed" // a reason
 
+// ImageUpdateIncomplete is the reason of the explanation of an ImageUpdateAutomation that is ready and passes over
+// markers.
+const ImageUpdateIncomplete = "ImageUpdateIncomplete"
+
 func init() {
 	Register(Kind{
 		Name: ImageUpdateAutomationKind, Plural: "imageupdateautomations", Short: "iua", Group: groupImage, Version: "v1",
@@ -79,6 +83,11 @@ func init() {
 			Means: "the repository cannot be read or pushed to, or a setting such as the commit message does not work",
 			Advice: "The message says why; nave reconcile image update NAME tries at once. Until then the repository stays " +
 				"as it is",
+		}, {
+			Name:  ImageUpdateIncomplete,
+			Means: "markers are not carried out, or there is nothing to carry out; everything else is. A warning of nave explain",
+			Advice: "Correct what the message names in the repository or in the spec; nave image update NAME --dry-run shows " +
+				"what a run would push then",
 		}},
 	})
 }

@@ -80,7 +80,7 @@ func (c *checkup) objects(ctx context.Context, client adminv1.AdminServiceClient
 	for _, state := range []struct{ name, result, text string }{
 		{"failed", checkFailed, "not ready"}, {"held", checkFailed, "held until an operator does something"},
 		{"late", checkFailed, "in progress for more than " + longProgress.String()},
-		{"progressing", checkWarning, "in progress"}, {"paused", checkWarning, "suspended or pinned"},
+		{"progressing", checkWarning, "in progress"}, {"incomplete", checkWarning, "ready with a warning"}, {"paused", checkWarning, "suspended or pinned"},
 	} {
 		if names := found[state.name]; len(names) > 0 {
 			c.note("objects", state.result, wording.Count(len(names), "object")+" "+state.text, names...)
@@ -117,6 +117,8 @@ func stateOf(e *adminv1.Explanation, now time.Time) string {
 		return "held"
 	case isWanted(e):
 		return "paused"
+	case isWarning(e):
+		return "incomplete"
 	case reason == condition.Progressing && now.Sub(e.GetSince().AsTime()) > longProgress:
 		return "late"
 	case reason == condition.Progressing:

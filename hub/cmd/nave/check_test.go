@@ -106,6 +106,8 @@ func TestCheck_findings(t *testing.T) {
 			"something: Kustomization flux-system/app on a (RemovalHeld)\n", "⚠ 1 object suspended or pinned"}},
 		{"paused", checkedHub{version: "v2", statuses: []string{online}, explanations: []*adminv1.Explanation{
 			explained("Pinned", 1)}}, 0, []string{"⚠ 1 object suspended or pinned"}},
+		{"warning", checkedHub{version: "v2", statuses: []string{online}, explanations: []*adminv1.Explanation{
+			explained("ImageUpdateIncomplete", 60)}}, 0, []string{"⚠ 1 object ready with a warning"}},
 		{"in_progress", checkedHub{version: "v2", statuses: []string{online}, explanations: []*adminv1.Explanation{
 			explained("Progressing", 1)}}, 0, []string{"⚠ 1 object in progress"}},
 		{"long_in_progress", checkedHub{version: "v2", statuses: []string{online}, explanations: []*adminv1.Explanation{

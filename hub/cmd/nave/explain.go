@@ -92,7 +92,7 @@ func explain(p *printer, key *adminv1.ObjectKey, answer *adminv1.ExplainResponse
 	l := printout{items: []any{}, names: []string{}}
 	var found error
 	for _, e := range answer.GetExplanations() {
-		if !isWanted(e) {
+		if !isWanted(e) && !isWarning(e) {
 			found = errReported
 		}
 		l.items = append(l.items, explanationOf(e))
@@ -137,6 +137,9 @@ func explanationOf(e *adminv1.Explanation) explanation {
 func isWanted(e *adminv1.Explanation) bool {
 	return e.GetReason() == condition.Suspended || e.GetReason() == condition.Pinned
 }
+
+// isWarning reports whether an object is ready, and somebody should look at it.
+func isWarning(e *adminv1.Explanation) bool { return e.GetReason() == api.ImageUpdateIncomplete }
 
 // notFound is the exit code if the named object does not exist.
 const notFound = 4

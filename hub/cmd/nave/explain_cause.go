@@ -52,6 +52,8 @@ func (c explainedCause) print(out io.Writer) {
 	e, sign := c.group[0], "✗"
 	if isWanted(e) {
 		sign = "‖"
+	} else if isWarning(e) {
+		sign = "⚠"
 	}
 	fmt.Fprintf(out, "%s %s, for %s: %s\n", sign, c.names(), ageOfTime(e.GetSince()), oneLine(e.GetReason()))
 	c.printTexts(out, "", func(e *adminv1.Explanation) string { return briefly(indent(e.GetMessage())) })

@@ -77,6 +77,10 @@ func TestExplain_exit_code(t *testing.T) {
 			"✗ Fleet prod, for -: PathNotFound\n    no such path\n    → Push it\n"},
 		{"suspended", []*adminv1.Explanation{paused}, false,
 			"‖ Cluster east, for -: Suspended\n    Suspended by an operator\n✔ everything else is as it should be\n"},
+		{"warning", []*adminv1.Explanation{{Object: &adminv1.ObjectKey{Kind: "ImageUpdateAutomation", Name: "app"},
+			Reason: "ImageUpdateIncomplete", Message: "1 marker is not carried out"}}, false,
+			"⚠ ImageUpdateAutomation app, for -: ImageUpdateIncomplete\n    1 marker is not carried out\n" +
+				"✔ everything else is as it should be\n"},
 		{"two_clusters", []*adminv1.Explanation{missingKey("west"), wrong, missingKey("east")}, true,
 			"✗ Kustomization flux-system/infra on east, west, for -: DecryptionFailed\n    no key\n" +
 				"✗ Fleet prod, for -: PathNotFound\n    no such path\n    → Push it\n"},

@@ -76,9 +76,10 @@ func (c *causes) of(f Facts) (list []cause) {
 	return nil
 }
 
-// needsExplanation reports whether an object that rolls up no others is not ready, or is suspended, pinned or held.
+// needsExplanation reports whether an object that rolls up no others is not ready, or is suspended, pinned, held or
+// incomplete.
 func (c *causes) needsExplanation(f Facts) bool {
-	return c.verdict(f).ready != condition.True || f.suspension() != nil || f.isPinned() || f.holds()
+	return c.verdict(f).ready != condition.True || f.suspension() != nil || f.isPinned() || f.holds() || f.isIncomplete()
 }
 
 // holds reports whether the removal of objects that an application gave before is held.

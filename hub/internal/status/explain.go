@@ -84,6 +84,8 @@ func (w *World) explain(f Facts, v verdict) (main, objects []*adminv1.Explanatio
 		return []*adminv1.Explanation{f.explainPin(v)}, nil
 	case s != nil && v.ready != condition.False:
 		return []*adminv1.Explanation{f.explainSuspension(s, v)}, nil
+	case v.ready == condition.True && f.isIncomplete():
+		return []*adminv1.Explanation{f.explainIncomplete(v)}, nil
 	case v.ready == condition.True && f.holds():
 		v.reason = condition.RemovalHeld
 	case v.ready == condition.True:

@@ -22,7 +22,7 @@ type explainer struct {
 // entry is an explanation with its rank.
 type entry struct {
 	*adminv1.Explanation
-	rank int // failures, Clusters and Fleets that quote them, waits, what operators want
+	rank int // failures, Clusters and Fleets that quote them, waits and warnings, what operators want
 }
 
 // compare orders entries by their rank, and those of one rank by their age.
@@ -37,7 +37,7 @@ func rankOf(e *adminv1.Explanation, v verdict) int {
 	switch {
 	case isWish(e.Reason):
 		return 3
-	case v.ready == condition.Unknown:
+	case v.ready == condition.Unknown, e.Reason == api.ImageUpdateIncomplete:
 		return 2
 	}
 	return 0
