@@ -2,6 +2,7 @@ package image
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"regexp"
 	"slices"
@@ -30,6 +31,7 @@ type Updated struct {
 	Content  []byte // the content itself if there are no Changes
 	Changes  []Change
 	Problems []Problem
+	Markers  int // carried out or not
 }
 
 // Change is a scalar that got a new value.
@@ -66,8 +68,11 @@ var tokens16 = map[string][]byte{"\xff\xfe": []byte(token16), "\xfe\xff": []byte
 // token16 is the token in UTF-16, little endian.
 var token16 = strings.Join(strings.Split(token, ""), "\x00")
 
-// Marked reports whether a file may have markers. Update leaves all others as they are.
-func Marked(content []byte) bool {
+// Marked reports whether a file may have markers, or what looks like one. Update leaves all others as they are.
+func Marked(content []byte) bool { return hasToken(content) || nearMarker.Match(content) }
+
+// hasToken reports whether a file may have markers.
+func hasToken(content []byte) bool {
 	return bytes.Contains(content, []byte(token)) || isMarked16(content)
 }
 
@@ -78,15 +83,24 @@ func isMarked16(content []byte) bool {
 }
 
 // Update replaces each scalar that a marker names a policy for by what the policy chose. Every other byte stays. Each
-// line with the token of a marker is carried out, up to date, of an ignored policy, commented out, or a Problem.
+// line with the token of a marker is carried out, up to date, of an ignored policy, commented out, or a Problem. So is
+// each line with a comment that looks like a marker.
 func Update(content []byte, policies Policies) Updated {
+	updated := update(content, policies)
+	updated.Problems = append(updated.Problems, nearMarkers(content)...)
+	slices.SortStableFunc(updated.Problems, func(a, b Problem) int { return cmp.Compare(a.Line, b.Line) })
+	return updated
+}
+
+// update is Update without the comments that look like a marker.
+func update(content []byte, policies Policies) Updated {
 	unchanged := Updated{Content: content}
-	if !Marked(content) {
+	if !hasToken(content) {
 		return unchanged
 	}
 	f, problem := read(content)
 	if problem != nil {
-		unchanged.Problems = []Problem{*problem}
+		unchanged.Problems, unchanged.Markers = []Problem{*problem}, 1
 		return unchanged
 	}
 	updated := Updated{Content: content}
@@ -94,6 +108,7 @@ func Update(content []byte, policies Policies) Updated {
 	var spliced []byte
 	last := 0
 	for _, m := range f.marked() {
+		updated.Markers++
 		text, change, err := f.edit(m, policies)
 		if err != nil {
 			updated.Problems = append(updated.Problems, Problem{m.line, err.Error()})
@@ -111,6 +126,7 @@ func Update(content []byte, policies Policies) Updated {
 	}
 	updated.Content = append(spliced, content[last:]...)
 	if !f.changedOnly(updated.Content, edits) {
+		unchanged.Markers = updated.Markers
 		unchanged.Problems = append(updated.Problems, Problem{updated.Changes[0].Line,
 			"the file stays as it is, because more than the marked values would change: write them on lines of their own"})
 		return unchanged

@@ -62,6 +62,7 @@ var updates = map[string]string{
 	"partly sealed by SOPS": "a: «x→v2.0.0» # M(app:tag)\nsops:\n  mac: ENC[x]\n  mac_only_encrypted: true\n",
 	"a key sops":            "a: «x→v2.0.0» # M(app:tag)\nsops: true\n",
 	"no marker":             "a: : :\n",
+	"no marker either":      "a: x # {imagePullPolicy: Always}\n# imagePolicy: Always\n#b: x # {\"$imagePolicy\": \"ns:app\"}\nc: x # {\"$openapi\": \"x\"}\n",
 }
 
 // written returns the file before and after, of one of updates.
@@ -149,6 +150,15 @@ var problems = map[string][2]string{
 	"sealed elsewhere":     {"a: x # M(app)\n---\nsops:\n  mac: ENC[y]\n  mac_only_encrypted: false\n", `line 1: the file is encrypted by SOPS`},
 	"encrypted":            {"a: ENC[AES256_GCM,data:x] # M(app)\nsops:\n  mac: y\n  mac_only_encrypted: true\n", `line 1: SOPS encrypted the marked value`},
 	"no image":             {"a: x # M(wrong:tag)\n", `line 1: "a b" is no image`},
+	"other case":           {"a: x # {\"$imagePolicy\": \"ns:app\"}\n", `line 1: the comment looks like a marker and is none: want # {"$imagepolicy": "namespace:name"}`},
+	"mistyped":             {"a: x\nb: y # {\"$imagepolcy\": \"ns:app\"}\n", `line 2: the comment looks like a marker`},
+	"mistyped otherwise":   {"a: y # {\"$imgepolicy\": \"ns:app\"}\n", `line 1: the comment looks like a marker`},
+	"without dollar":       {"a: y # {\"imagepolicy\": \"ns:app\"}\n", `line 1: the comment looks like a marker`},
+	"single quotes":        {"a: y # {'$imagepolicy': 'ns:app'}\n", `line 1: the comment looks like a marker`},
+	"without quotes":       {"a: y # {$imagepolicy: ns:app}\n", `line 1: the comment looks like a marker`},
+	"without braces":       {"a: y # $imagepolicy: ns:app\n", `line 1: the comment looks like a marker`},
+	"as a field":           {"a: y # imagepolicy: ns:app\n", `line 1: the comment looks like a marker`},
+	"near in a template":   {"{{- if .b }}\na: y # {'$imagepolicy': 'ns:app'}\n", `line 2: the comment looks like a marker`},
 	"line after CRLF":      {"a: 1\r\n\r\nb: x # M(none)\r\n", `line 3: the ImagePolicy`},
 	"line after CR and LS": {"a: 1\r#\u2028b: x # M(none)\r\n", `line 3: the ImagePolicy`},
 }

@@ -25,6 +25,9 @@ const (
 // preview returns the artifact of a run that ended before its push.
 func (j *job) preview(ctx context.Context, run *attempt) (artifact.Artifact, error) {
 	p := source.Preview{Checkout: run.Checkout}
+	for _, lack := range run.Lacks {
+		p.Problems = append(p.Problems, telemetry.Printable(lack, maxPreviewedText))
+	}
 	for _, problem := range run.Problems[:min(len(run.Problems), maxPreviewed)] {
 		p.Problems = append(p.Problems, telemetry.Printable(problem, maxPreviewedText))
 	}

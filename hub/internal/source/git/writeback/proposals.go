@@ -59,8 +59,8 @@ func (f *Fetcher) missing(ctx context.Context, j *job, e *git.Editor, dir string
 	if base.ID == e.Head.ID {
 		return policiesOf(files), nil
 	}
-	inBase, _, err := f.plain.update(ctx, e, base, dir, j.policies)
-	return policiesOf(inBase), err
+	inBase, err := f.plain.update(ctx, e, base, dir, j.policies)
+	return policiesOf(inBase.changed), err
 }
 
 // changesOf returns the change of files for each of some policies. Those that cannot be made fail.

@@ -34,6 +34,7 @@ type Run struct {
 	Pushes   []Push       `json:"pushes,omitempty"`   // none: nothing had to be pushed
 	Changes  []FileChange `json:"changes,omitempty"`  // that were pushed
 	Problems []string     `json:"problems,omitempty"` // markers that are not carried out
+	Lacks    []string     `json:"lacks,omitempty"`    // what is not there, without which nothing is changed
 
 	PullRequests []PullRequest `json:"pullRequests,omitempty"`
 	Warnings     []string      `json:"warnings,omitempty"` // about them
@@ -225,7 +226,8 @@ func (j *job) statusText(run Run) (string, error) {
 // status returns the fields of the status after a run.
 func (j *job) status(run Run) status {
 	s := status{ObservedSourceRevision: run.Checkout, ObservedPolicies: autov1.ObservedPolicies{}}
-	for _, p := range run.Problems[:min(len(run.Problems), maxProblems)] {
+	problems := slices.Concat(run.Lacks, run.Problems)
+	for _, p := range problems[:min(len(problems), maxProblems)] {
 		s.Problems = append(s.Problems, telemetry.Printable(p, maxProblem))
 	}
 	last := j.last
@@ -304,7 +306,7 @@ func (p PullRequest) String() string {
 
 // notice returns what the message of the automation has beside the summary.
 func (r Run) notice() string {
-	parts := slices.Clone(r.Warnings)
+	parts := slices.Concat(r.Warnings, r.Lacks)
 	if left := notice(r.Problems); left != "" {
 		parts = append(parts, left)
 	}

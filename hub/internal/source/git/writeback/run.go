@@ -155,8 +155,11 @@ func (f *Fetcher) carryOut(ctx context.Context, j *job, e *git.Editor, a *attemp
 	if u := j.automation.Spec.Update; u != nil {
 		dir = u.Path
 	}
-	files, problems, err := f.plain.update(ctx, e, e.Head, dir, j.policies)
-	a.Problems = problems
+	found, err := f.plain.update(ctx, e, e.Head, dir, j.policies)
+	files := found.changed
+	if a.Problems = found.problems; err == nil {
+		a.Lacks = j.lacks(dir, found.markers)
+	}
 	if err != nil || len(files) == 0 {
 		j.last.Changes = "" // merged or withdrawn: they may be proposed again
 		return err

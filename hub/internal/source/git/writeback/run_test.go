@@ -489,11 +489,50 @@ func TestRun_escaped(t *testing.T) {
 	w.runs("repository up-to-date")
 }
 
+// TestRun_lacks tells of what is not there, without which a run changes nothing.
+func TestRun_lacks(t *testing.T) {
+	const mark = `: end the line of each value to set with # {"$imagepolicy": "shop:NAME"}`
+	plain := strings.ReplaceAll(deployment("org/web:1"), "$imagepolicy", "$imagePolicy")
+	for name, c := range map[string]struct {
+		file   string
+		others []string
+		want   string
+	}{
+		"no_policy":   {deployment("org/web:1"), nil, "there is no ImagePolicy in the namespace shop; 1 marker"},
+		"no_selected": {deployment("org/web:1"), []string{"web", "db"}, "spec.policySelector selects no ImagePolicy; the namespace shop has web, db"},
+		"no_marker":   {"a: b\n", nil, "no marker found in the repository" + mark},
+		"near_marker": {plain, nil, "web.yaml: line 8: the comment looks like a marker and is none"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, gittest.Options{})
+			w.others = c.others
+			if name == "no_marker" || name == "near_marker" {
+				w.policies["web"] = "org/web:2"
+			}
+			w.commit(map[string]string{"web.yaml": c.file})
+			a := w.runs("repository up-to-date")
+			if !strings.Contains(a.Notice, c.want) {
+				t.Errorf("the notice is %q, want %q", a.Notice, c.want)
+			}
+			if !strings.Contains(a.Status, `"problems":["`) {
+				t.Errorf("the status is %s", a.Status)
+			}
+		})
+	}
+	w := newWorld(t, gittest.Options{})
+	w.spec["update"] = map[string]any{"path": "./apps/"}
+	w.commit(map[string]string{"apps/a.yaml": "a: b\n", "web.yaml": deployment("org/web:1")})
+	if a := w.runs("repository up-to-date"); !strings.Contains(a.Notice, "no marker found in apps"+mark) {
+		t.Errorf("the notice is %q", a.Notice)
+	}
+}
+
 // TestRun_selected has markers of a policy that another automation selects, and of one that does not exist.
 func TestRun_selected(t *testing.T) {
 	w := newWorld(t, gittest.Options{})
 	w.commit(map[string]string{"web.yaml": deployment("org/web:1")})
 	w.spec["policySelector"] = map[string]any{"matchLabels": map[string]any{"a": "b"}}
+	w.policies["other"] = "org/other:1"
 	w.others = []string{"web"}
 	if a := w.runs("repository up-to-date"); a.Notice != "" {
 		t.Errorf("the notice is %q", a.Notice)
