@@ -45,10 +45,10 @@ func init() {
 // imagePolicyColumns are those of flux get image policy.
 var imagePolicyColumns = []Column{
 	nameColumn, {Name: "IMAGE", Value: fieldOf("status", "latestRef", "name")},
-	{Name: "TAG", Value: fieldOf("status", "latestRef", "tag")}, readyColumn, messageColumn,
+	{Name: "TAG", Value: fieldOf("status", "latestRef", "tag")}, suspendedColumn, readyColumn,
+	messageColumn,
 	{Name: "PREVIOUS", Wide: true, Value: fieldOf("status", "observedPreviousRef", "tag")},
 	{Name: "DIGEST", Wide: true, Value: fieldOf("status", "latestRef", "digest")},
-	{Name: suspendedColumn.Name, Wide: true, Value: suspendedOf},
 }
 
 // defaultImagePolicy sets the defaults of Flux's schema.

@@ -94,9 +94,9 @@ func init() {
 
 // imageUpdateAutomationColumns are those of flux get image update.
 var imageUpdateAutomationColumns = []Column{
-	nameColumn, {Name: "LAST RUN", Value: fieldOf("status", "lastAutomationRunTime")}, suspendedColumn, readyColumn,
-	messageColumn,
-	{Name: "LAST PUSH", Wide: true, Value: fieldOf("status", "lastPushCommit")},
+	nameColumn, {Name: "LAST RUN", Value: fieldOf("status", "lastAutomationRunTime")},
+	{Name: "LAST PUSH", Value: fieldOf("status", "lastPushTime")}, suspendedColumn, readyColumn, messageColumn,
+	{Name: "COMMIT", Wide: true, Value: fieldOf("status", "lastPushCommit")},
 	{Name: "PULL REQUESTS", Wide: true, Value: openRequests},
 	{Name: "SOURCE", Wide: true, Value: fieldOf("spec", "sourceRef", "name")},
 }

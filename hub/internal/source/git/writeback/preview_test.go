@@ -51,7 +51,7 @@ func TestPreview(t *testing.T) {
 		!slices.Equal(p.Unpushed, []string{"branch images has the changes already"}) {
 		t.Errorf("after the run: %+v, %v", p, err)
 	}
-	w.runs("repository up-to-date")
+	w.runs("nothing to push: branch 'images' has the changes, which are not merged yet")
 }
 
 // TestPreview_names has files whose names look like lines of a diff and of a message: they are told in quotes.

@@ -35,6 +35,7 @@ type Run struct {
 	Changes  []FileChange `json:"changes,omitempty"`  // that were pushed
 	Problems []string     `json:"problems,omitempty"` // markers that are not carried out
 	Lacks    []string     `json:"lacks,omitempty"`    // what is not there, without which nothing is changed
+	Awaits   []string     `json:"awaits,omitempty"`   // references with changes that the checkout lacks, of earlier runs
 
 	PullRequests []PullRequest `json:"pullRequests,omitempty"`
 	Warnings     []string      `json:"warnings,omitempty"` // about them
@@ -43,7 +44,7 @@ type Run struct {
 // Push is a commit that a run has pushed.
 type Push struct {
 	Commit  string `json:"commit"`
-	Changes string `json:"changes"` // digestOf them; empty: the checkout has had them since
+	Changes string `json:"changes,omitempty"` // digestOf them; empty: the checkout has had them since
 	// Policies are the names of up to maxPolicies ImagePolicies whose images are in the commit.
 	Policies []string  `json:"policies,omitempty"`
 	Targets  []string  `json:"targets"` // the references that became the commit
@@ -256,6 +257,8 @@ func (r Run) summary() string {
 	var parts []string
 	if len(r.Pushes) > 0 {
 		parts = append(parts, r.pushed())
+	} else if len(r.Awaits) > 0 {
+		parts = append(parts, fmt.Sprintf("nothing to push: %s has the changes, which are not merged yet", named(r.Awaits)))
 	} else if r.isSettled() {
 		parts = append(parts, "repository up-to-date")
 	} else {
@@ -276,21 +279,26 @@ func (r Run) isSettled() bool {
 func (r Run) pushed() string {
 	var all []string
 	for _, p := range r.Pushes {
-		var to []string
-		for _, t := range p.Targets {
-			if branch, ok := strings.CutPrefix(t, branches); ok {
-				to = append(to, fmt.Sprintf("to branch '%s'", branch))
-			} else {
-				to = append(to, fmt.Sprintf("to '%s'", t))
-			}
-		}
 		message := strings.TrimSpace(p.Message)
 		if r.PullRequests != nil {
 			message, _, _ = strings.Cut(message, "\n") // the request has the rest
 		}
-		all = append(all, fmt.Sprintf("pushed commit '%s' %s: %s", p.Commit[:shortID], strings.Join(to, " and "), message))
+		all = append(all, fmt.Sprintf("pushed commit '%s' to %s: %s", p.Commit[:shortID], named(p.Targets), message))
 	}
 	return strings.Join(all, "; ")
+}
+
+// named returns the names of references for a message.
+func named(references []string) string {
+	var names []string
+	for _, name := range references {
+		if branch, ok := strings.CutPrefix(name, branches); ok {
+			names = append(names, fmt.Sprintf("branch '%s'", branch))
+		} else {
+			names = append(names, fmt.Sprintf("'%s'", name))
+		}
+	}
+	return strings.Join(names, " and ")
 }
 
 // String says what is with the request.

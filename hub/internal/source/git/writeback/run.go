@@ -199,6 +199,8 @@ func (f *Fetcher) push(ctx context.Context, j *job, e *git.Editor, c change, a *
 	moves, err := decide(c.targets, e.References, e.Head, made, digestOf(c.files), j.last)
 	if err == nil && len(moves) > 0 {
 		err = j.send(ctx, e, git.Push{Commit: made, Targets: moves}, c, text, a)
+	} else if err == nil && j.review == nil {
+		a.Awaits = c.targets
 	}
 	if err != nil {
 		return err

@@ -274,7 +274,7 @@ func TestRun_branch(t *testing.T) {
 	w.holds("main:web.yaml", deployment("org/web:1"))
 	first := w.head("auto")
 	for range 2 {
-		w.runs("repository up-to-date")
+		w.runs("nothing to push: branch 'auto' has the changes, which are not merged yet")
 	}
 	if w.head("auto") != first {
 		t.Error("the same files were pushed again")
@@ -362,9 +362,9 @@ func TestRun_review(t *testing.T) {
 	w.policies["web"] = "org/web:2"
 	w.runs("pushed commit")
 	w.commit(map[string]string{"other.yaml": "a: 1\n"})
-	w.runs("repository up-to-date")
+	w.runs("nothing to push: 'refs/for/main' has the changes, which are not merged yet")
 	w.commit(map[string]string{"web.yaml": "# above\n" + deployment("org/web:1")})
-	w.runs("repository up-to-date")
+	w.runs("nothing to push: 'refs/for/main' has the changes, which are not merged yet")
 	w.policies["web"] = "org/web:3"
 	w.runs("pushed commit")
 	w.commit(map[string]string{"web.yaml": deployment("org/web:3")}) // merged
@@ -486,7 +486,7 @@ func TestRun_escaped(t *testing.T) {
 	if !strings.Contains(a.Status, `"problems":["`) || !strings.Contains(a.Notice, "20 markers") {
 		t.Errorf("%s: %s", a.Notice, a.Status)
 	}
-	w.runs("repository up-to-date")
+	w.runs("nothing to push: 'refs/for/main' has the changes, which are not merged yet")
 }
 
 // TestRun_lacks tells of what is not there, without which a run changes nothing.
