@@ -177,8 +177,34 @@ func requireRow(tx *store.Tx, key api.Key) error {
 	return err
 }
 
+// inputOf returns the first source that a source reads.
+func inputOf(tx *store.Tx, row store.Resource) (found store.Resource, err error) {
+	view, err := row.Object.Source()
+	if err != nil {
+		return found, err
+	}
+	if len(view.Inputs) == 0 {
+		return found, status.Errorf(codes.InvalidArgument, "%s has no source", wording.A(row.Key.Kind))
+	}
+	in := view.Inputs[0]
+	_, _, err = row.FetchOf(func(key api.Key) (store.Resource, bool, error) {
+		row, exists, err := store.Resources.Get(tx, key.Path())
+		if exists && key.In("") == in.Key {
+			found = row
+		}
+		return row, exists, err
+	})
+	if err != nil {
+		err = status.Error(codes.FailedPrecondition, err.Error())
+	}
+	return found, err
+}
+
 // sourceOf returns the source that an object, or a Fleet's template, names.
 func sourceOf(tx *store.Tx, row store.Resource) (store.Resource, error) {
+	if row.Key.Role() == api.SourceRole {
+		return inputOf(tx, row)
+	}
 	name, ok := row.Object.SourceReference()
 	if !ok {
 		return store.Resource{}, status.Errorf(codes.InvalidArgument, "%s has no source", wording.A(row.Key.Kind))

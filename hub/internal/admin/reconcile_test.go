@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/navefleet/nave/hub/api"
@@ -54,6 +55,15 @@ func TestReconcile_with_source(t *testing.T) {
 	}
 	_, err := r.Reconcile(t.Context(), &adminv1.ReconcileRequest{Key: fold.KeyMessage(hubs), WithSource: true})
 	wantCode(t, err, codes.InvalidArgument, "has no source")
+	automation := api.Key{Kind: api.ImageUpdateAutomationKind, Namespace: "flux-system", Name: "apps"}
+	for name, want := range map[string]codes.Code{"fleet": codes.OK, "gone": codes.FailedPrecondition} {
+		r.put(store.Resource{Key: automation}, `{"metadata":{"namespace":"flux-system"},"spec":{"interval":"1h","sourceRef":
+			{"kind":"GitRepository","name":"`+name+`"},"git":{"commit":{"author":{"email":"a@example.com"}}}}}`)
+		answer, err := r.Reconcile(t.Context(), &adminv1.ReconcileRequest{Key: fold.KeyMessage(automation), WithSource: true})
+		if status.Code(err) != want || err == nil && answer.Source.String() != fold.KeyMessage(hubs).String() {
+			t.Errorf("an automation of %s: source %v, %v", name, answer.GetSource(), err)
+		}
+	}
 	r.put(store.Resource{Key: other},
 		`{"metadata":{"namespace":"apps"},"spec":{"sourceRef":{"kind":"GitRepository","name":"gone"}}}`)
 	_, err = r.Reconcile(t.Context(), &adminv1.ReconcileRequest{Key: fold.KeyMessage(other), WithSource: true})
