@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/navefleet/nave/hub/api"
+	fold "github.com/navefleet/nave/hub/internal/status"
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 	"github.com/navefleet/nave/shared/condition"
 )
@@ -136,6 +137,9 @@ func (s *session) controlTags(cmd *cobra.Command, client adminv1.AdminServiceCli
 func decidedTags(ctx context.Context, p *progress, client adminv1.AdminServiceClient, r *adminv1.ControlTagsRequest,
 	answer *adminv1.ControlTagsResponse, w waiting, accepts func(string) bool) error {
 	p.printf("► %s %s\n", show(r.GetKey()), decisionText(r, answer))
+	if r.GetRelease() { // another tag than the pinned one was chosen by the spec
+		accepts = func(tag string) bool { return tag != "" && tag != answer.GetReleased() }
+	}
 	at := answer.GetRequestedAt()
 	switch {
 	case !answer.GetChanged() && at == "":
@@ -153,8 +157,8 @@ func decisionText(r *adminv1.ControlTagsRequest, answer *adminv1.ControlTagsResp
 	case r.GetPin() != "" && !answer.GetChanged():
 		return "is pinned to " + r.GetPin() + " already: nothing changed"
 	case r.GetPin() != "":
-		return fmt.Sprintf("pinned to %s; to follow the policy again: nave image release %s", r.GetPin(),
-			r.GetKey().GetName())
+		return fmt.Sprintf("pinned to %s; to follow the policy again: nave image release %s%s", r.GetPin(),
+			r.GetKey().GetName(), fold.FlagsOf(keyOf(r.GetKey())))
 	case r.GetRelease() && !answer.GetChanged():
 		return "is not pinned: nothing changed"
 	case len(r.GetExclude()) > 0 && !answer.GetChanged():

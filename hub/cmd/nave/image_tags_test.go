@@ -3,8 +3,21 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 	"testing"
+
+	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 )
+
+// TestDecisionText names a command that is about the same policy.
+func TestDecisionText(t *testing.T) {
+	r := &adminv1.ControlTagsRequest{Pin: "1.1.0", Key: &adminv1.ObjectKey{Cluster: "east", Kind: "ImagePolicy",
+		Namespace: "apps", Name: "app"}}
+	text := decisionText(r, &adminv1.ControlTagsResponse{Changed: true})
+	if !strings.HasSuffix(text, ": nave image release app -n apps --cluster east") {
+		t.Error(text)
+	}
+}
 
 // TestChoosing waits until a policy has chosen after a request, also if it is not ready for another reason.
 func TestChoosing(t *testing.T) {

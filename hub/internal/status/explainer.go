@@ -58,6 +58,10 @@ func (x *explainer) explain(f Facts) {
 		x.addQuoting(f)
 	}
 	if f.role() != api.RenderableRole {
+		if f.isPinned() && len(list) > 0 && list[0] != own {
+			e := f.explainPin(verdict{})
+			x.all = append(x.all, &entry{e, rankOf(e, verdict{})})
+		}
 		return
 	}
 	if len(list) > 0 && list[0] != own {

@@ -101,3 +101,22 @@ func TestAdvice_policy(t *testing.T) {
 		}
 	}
 }
+
+// TestExplain_pinned_waiting names the pin of a policy also while its ImageRepository fails.
+func TestExplain_pinned_waiting(t *testing.T) {
+	key := api.Key{Kind: api.ImagePolicyKind, Namespace: "apps", Name: "app"}
+	policy := Facts{Resource: store.Resource{Key: key, Object: api.StoredObject(key, []byte(`{"metadata":{"namespace":"apps"},
+		"spec":{"imageRepositoryRef":{"name":"app"},"policy":{"semver":{"range":"1.x"}}}}`))},
+		Condition: &store.Condition{Ready: condition.False, Reason: condition.SourceNotReady, Message: "no route"}}
+	policy.Resource.Tags.Pin = store.TagDecision{Tag: "1.0.0", At: at(1), By: "alice"}
+	key.Kind = api.ImageRepositoryKind
+	repository := Facts{Resource: store.Resource{Key: key, Object: api.StoredObject(key, []byte(`{"spec":{"image":"a.io/b"}}`))},
+		Condition: &store.Condition{Ready: condition.False, Reason: "ReadOperationFailed", Message: "no route"}}
+	var got []string
+	for _, e := range Explain(newWorld(policy, repository), api.Key{}) {
+		got = append(got, e.Object.Kind+" "+e.Reason)
+	}
+	if all := strings.Join(got, ", "); all != "ImageRepository ReadOperationFailed, ImagePolicy Pinned" {
+		t.Errorf("got %s", all)
+	}
+}
