@@ -84,8 +84,9 @@ func init() {
 			Advice: "The message says why; nave reconcile image update NAME tries at once. Until then the repository stays " +
 				"as it is",
 		}, {
-			Name:  ImageUpdateIncomplete,
-			Means: "markers are not carried out, or there is nothing to carry out; everything else is. A warning of nave explain",
+			Name: ImageUpdateIncomplete,
+			Means: "markers are not carried out, or there is nothing to carry out; everything else is. A warning of nave " +
+				"explain",
 			Advice: "Correct what the message names in the repository or in the spec; nave image update NAME --dry-run shows " +
 				"what a run would push then",
 		}},

@@ -80,7 +80,8 @@ func (c *checkup) objects(ctx context.Context, client adminv1.AdminServiceClient
 	for _, state := range []struct{ name, result, text string }{
 		{"failed", checkFailed, "not ready"}, {"held", checkFailed, "held until an operator does something"},
 		{"late", checkFailed, "in progress for more than " + longProgress.String()},
-		{"progressing", checkWarning, "in progress"}, {"incomplete", checkWarning, "ready with a warning"}, {"paused", checkWarning, "suspended or pinned"},
+		{"progressing", checkWarning, "in progress"}, {"incomplete", checkWarning, "ready with a warning"},
+		{"paused", checkWarning, "suspended or pinned"},
 	} {
 		if names := found[state.name]; len(names) > 0 {
 			c.note("objects", state.result, wording.Count(len(names), "object")+" "+state.text, names...)

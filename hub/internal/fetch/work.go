@@ -99,8 +99,9 @@ func (l *Loop) fetch(ctx context.Context, r source.Request, s *scheduled) (a art
 	if a.Dir != "" && !last.Equal(&a) {
 		a.FetchedAt = l.Now().Add(-time.Since(a.FetchedAt)).UTC().Round(0)
 	}
+	isOwn := s.view.Writes && errors.Is(err, source.ErrRequest) // about the spec, and not about the repository
 	switch {
-	case err != nil && s.view.ChoosesTag: // the text names the image, if the registry was asked for it at all
+	case err != nil && (s.view.ChoosesTag || isOwn): // the text names the image, if the registry was asked for it at all
 		err = source.ExplainComposition(source.Conceal(err, r.Secrets))
 	case err != nil:
 		err = source.Explain(err, url, r.Secrets)

@@ -25,7 +25,7 @@ import (
 // has a reason for the error.
 var (
 	// ErrRequest: the source's own settings cannot work, whatever the server says.
-	ErrRequest = errors.New("the source's settings cannot work")
+	ErrRequest = errors.New("the settings cannot work")
 	// ErrAccess: the source may not use the Secret that it names.
 	ErrAccess = errors.New("access denied")
 	// ErrAuthentication: the server refuses these credentials, or wants some; or they cannot be read.

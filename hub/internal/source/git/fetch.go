@@ -48,7 +48,17 @@ func (f *fetching) explain(err error) error {
 	}
 	// Only this process knows the token of a GitHub App.
 	err = source.Conceal(source.Classify(err, classify), f.Secrets)
+	if errors.Is(err, source.ErrRequest) { // whatever the reference is
+		return err
+	}
 	return fmt.Errorf("%s: %w", f.spec.Ref, err)
+}
+
+// isAnonymous reports whether the server is asked without credentials.
+func (f *fetching) isAnonymous() bool {
+	_, hasSecret := f.Secrets[secretField]
+	_, hasProvider := f.Secrets[source.ProviderField]
+	return !hasSecret && !hasProvider && f.url.User == nil
 }
 
 // fetching is one fetch.

@@ -31,6 +31,7 @@ type httpSession struct {
 	client  *http.Client
 	limits  Limits
 	giver   string // see source.Server
+	owner   string // the GitRepository without a Secret that is asked; empty: it has one
 }
 
 func openHTTP(f *fetching, service string) (*httpSession, error) {
@@ -45,7 +46,11 @@ func openHTTP(f *fetching, service string) (*httpSession, error) {
 		}
 		return check(r, via)
 	}
-	return &httpSession{service, baseOf(f.url, "/"), client, f.limits, f.Giver}, nil
+	s := &httpSession{service: service, base: baseOf(f.url, "/"), client: client, limits: f.limits, giver: f.Giver}
+	if f.isAnonymous() {
+		s.owner = f.Object.Key.Local()
+	}
+	return s, nil
 }
 
 // baseOf returns the URL of a repository: u without user information, without query, and without the end of its path.
@@ -108,6 +113,9 @@ func (s *httpSession) check(res *http.Response, accept string) error {
 	switch status := source.Quote(res.Status); res.StatusCode {
 	case http.StatusOK:
 	case http.StatusUnauthorized:
+		if s.owner != "" {
+			return s.wantsSecret(status)
+		}
 		return fmt.Errorf("%w: the server answers %s; check %s", source.ErrAuthentication, status,
 			cmp.Or(s.giver, "the Secret of spec.secretRef"))
 	case http.StatusForbidden:
@@ -132,6 +140,15 @@ func (s *httpSession) check(res *http.Response, accept string) error {
 			source.ErrProtocol, source.Quote(res.Header.Get("Content-Type")))
 	}
 	return nil
+}
+
+// wantsSecret returns the error of a server that does not let everybody do what was asked.
+func (s *httpSession) wantsSecret(status string) error {
+	why := "has no Secret: name one in its spec.secretRef"
+	if s.service == receivePack {
+		why = "has no Secret. Reading needs none, but pushing does: name one in its spec.secretRef"
+	}
+	return fmt.Errorf("%w: the server answers %s; %s %s", source.ErrAuthentication, status, s.owner, why)
 }
 
 // isDumb reports whether an answer is the file info/refs of a server that knows nothing of Git: lines "hash<TAB>name".
