@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/shared/condition"
@@ -270,7 +271,7 @@ func (p *pass) local(key api.Key) api.Key { return key.In(p.in.Cluster) }
 
 // conflict adds a problem to an owner: an object that it gives has another owner.
 func (p *pass) conflict(owner, key api.Key, other *api.Key) {
-	from := "was applied by an operator: delete it there, or take it out of Git"
+	from := "was applied by an operator: take it out of Git, or let Git give it from now on: " + deletion(key)
 	switch {
 	case api.IsRoot(&owner) && api.IsRoot(other):
 		from = "comes from " + other.String() + " already: give the template of one of the two another metadata.name, or " +
@@ -279,6 +280,15 @@ func (p *pass) conflict(owner, key api.Key, other *api.Key) {
 		from = "comes from " + other.String() + " already: take it out of one of the two"
 	}
 	p.problem(owner, condition.ObjectConflict, key.String()+" "+from)
+}
+
+// deletion returns the command that deletes an object of an operator.
+func deletion(key api.Key) string {
+	text := "nave delete " + strings.ToLower(key.Kind) + " " + key.Name
+	if key.Namespace != "" && key.Namespace != api.DefaultNamespace {
+		text += " -n " + key.Namespace
+	}
+	return text
 }
 
 // maxProblems is how many problems of one object its message lists.
