@@ -115,9 +115,16 @@ func newImageIncludeCommand(s *session) *cobra.Command {
 // reports whether a chosen tag is as the operator wants it, even if the policy is not ready; nil: it must be ready.
 func (s *session) controlTags(cmd *cobra.Command, client adminv1.AdminServiceClient, policy string,
 	r *adminv1.ControlTagsRequest, w waiting, accepts func(tag string) bool) error {
-	key, err := s.key([]string{api.ImagePolicyKind, policy})
+	args := []string{api.ImagePolicyKind, policy}
+	if strings.Contains(policy, "/") { // imagepolicy/app, as nave get names it
+		args = []string{policy}
+	}
+	key, err := s.key(args)
 	if err != nil {
 		return err
+	}
+	if key.GetKind() != api.ImagePolicyKind {
+		return usageError("%s is no ImagePolicy", show(key))
 	}
 	r.Key = key
 	return s.onKey(cmd, client, key, func(cmd *cobra.Command, client adminv1.AdminServiceClient,

@@ -23,8 +23,9 @@ func (f Facts) advice(reason string) string {
 		text = decryptionAdvice
 	}
 	field, input := f.input()
-	words := strings.NewReplacer("KIND", kind, "CONFIRM", f.confirmation(), "RELEASE", f.releasing(), "NAME", f.name(),
-		"CREDENTIALS", f.credentials(), "FIELD", field, "INPUT", input)
+	words := strings.NewReplacer("KIND", kind, "CONFIRM", f.confirmation(), "RELEASE", f.releasing(),
+		"RESUME", command("resume", f.Resource.Key), "NAME", f.name(), "CREDENTIALS", f.credentials(), "FIELD", field,
+		"INPUT", input)
 	return words.Replace(text)
 }
 
@@ -89,8 +90,8 @@ func (f Facts) confirmation() string {
 
 // advices has the advice for each reason of shared/condition; api.Kind has that of the other reasons. KIND stands for
 // the kind of the object, CONFIRM for the command that confirms its held removals, RELEASE for the command that ends
-// the pin of its cluster, CREDENTIALS for what names the Secret of a source, FIELD and INPUT for the source that the
-// object needs: the field that names it, and its name.
+// the pin of its cluster, RESUME for the command that ends its suspension, CREDENTIALS for what names the Secret of a
+// source, FIELD and INPUT for the source that the object needs: the field that names it, and its name.
 var advices = map[string]string{
 	// of the hub
 	condition.BuildFailed: "Correct the files in Git; nave build shows the same error without a push, unless it is in " +
@@ -149,7 +150,7 @@ var advices = map[string]string{
 		"replicas that are scaled, annotate the object kustomize.toolkit.fluxcd.io/ssa: Merge",
 	condition.NoClusters:  "Compare spec.clusterSelector with the labels of the Clusters: nave get clusters -o wide",
 	condition.Blocked:     "Take spec.blocked out of the Cluster to let its spoke in again",
-	condition.Suspended:   "To go on: nave resume, or take suspend: true out of its spec",
+	condition.Suspended:   "To go on: RESUME, or take suspend: true out of its spec",
 	condition.Pinned:      "To go on with what is in Git: RELEASE",
 	condition.Progressing: "No action is needed: the object should become ready by itself",
 	// of sources

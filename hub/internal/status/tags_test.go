@@ -120,3 +120,13 @@ func TestExplain_pinned_waiting(t *testing.T) {
 		t.Errorf("got %s", all)
 	}
 }
+
+// TestAdvice_suspended names the whole command that ends a suspension.
+func TestAdvice_suspended(t *testing.T) {
+	key := api.Key{Cluster: "east", Kind: api.ImagePolicyKind, Namespace: "apps", Name: "app"}
+	f := Facts{Resource: store.Resource{Key: key, Object: api.StoredObject(key, []byte(`{}`))}}
+	const want = "To go on: nave resume imagepolicy app -n apps --cluster east, or "
+	if got := f.advice(condition.Suspended); !strings.HasPrefix(got, want) {
+		t.Error(got)
+	}
+}
