@@ -94,7 +94,8 @@ var beyondBuild = reasonsBy(map[string]string{
 		"BundleHeldBack SpokeUpgradePending SpokeUpgrading SpokeUpgradeFailed SpokeNotUpgradable SpokeUpgraded " +
 		"WrongCluster SettingsRefused DuplicateSpoke CertificateRevoked CertificateEnds RegistrationRefused AckUnoffered",
 	"it is no failure": "InstallSucceeded UpgradeSucceeded TestSucceeded RollbackSucceeded UninstallSucceeded " +
-		"ReconciliationSucceeded RemovalConfirmed Registered Deleted NewArtifact Notice BuildSucceeded Planned",
+		"ReconciliationSucceeded RemovalConfirmed Registered Deleted NewArtifact Notice ImageUpdateIncomplete " +
+		"BuildSucceeded Planned",
 })
 
 func reasonsBy(why map[string]string) map[string]string {

@@ -115,16 +115,12 @@ func newImageIncludeCommand(s *session) *cobra.Command {
 // reports whether a chosen tag is as the operator wants it, even if the policy is not ready; nil: it must be ready.
 func (s *session) controlTags(cmd *cobra.Command, client adminv1.AdminServiceClient, policy string,
 	r *adminv1.ControlTagsRequest, w waiting, accepts func(tag string) bool) error {
-	args := []string{api.ImagePolicyKind, policy}
-	if strings.Contains(policy, "/") { // imagepolicy/app, as nave get names it
-		args = []string{policy}
+	key, err := s.key([]string{policy}) // imagepolicy/app, as nave get names it
+	if !strings.Contains(policy, "/") {
+		key, err = s.key([]string{api.ImagePolicyKind, policy})
 	}
-	key, err := s.key(args)
 	if err != nil {
 		return err
-	}
-	if key.GetKind() != api.ImagePolicyKind {
-		return usageError("%s is no ImagePolicy", show(key))
 	}
 	r.Key = key
 	return s.onKey(cmd, client, key, func(cmd *cobra.Command, client adminv1.AdminServiceClient,

@@ -11,7 +11,10 @@ import (
 
 // isIncomplete reports whether the last run of an ImageUpdateAutomation passed over markers.
 func (f Facts) isIncomplete() bool {
-	if f.Resource.Key.Kind != api.ImageUpdateAutomationKind || f.Fetched == nil || f.Fetched.Artifact == nil {
+	if f.role() != api.SourceRole || f.Fetched == nil || f.Fetched.Artifact == nil {
+		return false
+	}
+	if view, err := f.Resource.Object.Source(); err != nil || !view.Writes {
 		return false
 	}
 	var status struct {
