@@ -44,6 +44,7 @@ import (
 	"github.com/navefleet/nave/hub/internal/source/plugin"
 	"github.com/navefleet/nave/hub/internal/source/tags"
 	fetchworker "github.com/navefleet/nave/hub/internal/source/worker"
+	"github.com/navefleet/nave/hub/internal/stages"
 	"github.com/navefleet/nave/hub/internal/statemetrics"
 	"github.com/navefleet/nave/hub/internal/store"
 	"github.com/navefleet/nave/hub/internal/trace"
@@ -76,6 +77,7 @@ type Hub struct {
 	fetch    *fetch.Loop
 	plan     *plan.Planner
 	upgrade  *upgrade.Loop
+	stages   *stages.Loop
 	publish  *publish.Publisher
 	dispatch *dispatch.Server
 	admin    *admin.Server
@@ -166,6 +168,7 @@ func (h *Hub) build() error {
 		Log:         c.Log, Metrics: h.registry, Trace: h.trace, Now: c.Now,
 	})
 	h.upgrade = upgrade.New(upgrade.Config{Store: h.store, Log: c.Log, Now: c.Now})
+	h.stages = stages.New(stages.Config{Store: h.store, Log: c.Log, Now: c.Now})
 	h.publish = publish.New(publish.Config{
 		Store: h.store, Signer: h.signer, TrustDomain: h.authority.TrustDomain(), TTL: c.BundleTTL,
 		Log: c.Log, Metrics: h.registry, Trace: h.trace, Now: c.Now,

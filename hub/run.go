@@ -38,6 +38,7 @@ func (h *Hub) Run(ctx context.Context) (err error) {
 		return h.plan.Run(parts)
 	})
 	g.Go(func() error { return h.upgrade.Run(parts) })
+	g.Go(func() error { return h.stages.Run(parts) })
 	g.Go(func() error { return h.publish.Run(parts) })
 	g.Go(func() error { return h.dispatch.Run(parts) })
 	g.Go(func() error { return h.states.Run(parts) })

@@ -34,8 +34,9 @@ var layers = []layer{
 		"spoke/internal/kube", "spoke/internal/trust", "spoke/internal/decrypt", "spoke/internal/generate",
 		"spoke/internal/state",
 	}},
+	{"L4 decisions that rows keep", []string{"hub/internal/rollout"}},
 	{"L4 sources, renderers, store", []string{
-		"hub/internal/store", "hub/internal/rollout", "hub/internal/plan/graph", "=hub/internal/source",
+		"hub/internal/store", "hub/internal/plan/graph", "=hub/internal/source",
 		"=hub/internal/render",
 		"spoke/internal/inventory", "spoke/internal/health", "spoke/internal/release",
 	}},
@@ -54,7 +55,7 @@ var layers = []layer{
 	{"L5 the loops and the servers", []string{
 		"hub/internal/fetch", "hub/internal/plan", "hub/internal/publish", "hub/internal/automation", "hub/internal/notify",
 		"hub/internal/dispatch", "hub/internal/registration", "hub/internal/admin", "hub/internal/webhook",
-		"hub/internal/statemetrics", "hub/internal/upgrade",
+		"hub/internal/statemetrics", "hub/internal/upgrade", "hub/internal/stages",
 		"spoke/internal/apply", "spoke/internal/ledger", "spoke/internal/session", "spoke/internal/report",
 		"spoke/internal/upgrade",
 	}},

@@ -17,10 +17,7 @@ func init() {
 	Register(Kind{
 		Name: FleetKind, Plural: "fleets", Group: GroupFleet, Version: Version, Role: FleetRole,
 		Required: map[string]string{"template": "", "clusterSelector": "{} selects every cluster"},
-		Refused: map[string]string{
-			"rollout": "not supported yet: remove it; a change goes to all selected clusters at once",
-		},
-		Check: checked(checkFleet), View: viewed(itself[Fleet]),
+		Check:    checked(checkFleet), View: viewed(itself[Fleet]),
 		Columns: []Column{
 			nameColumn, readyColumn, {Name: "CLUSTERS", Value: fieldOf("status", "clusters", "selected")},
 			{Name: "CONNECTED", Value: fieldOf("status", "clusters", "connected")},
@@ -55,6 +52,8 @@ type FleetSpec struct {
 	KeepFluxComponents bool `json:"keepFluxComponents,omitempty"`
 	// PassThrough lists kinds of Flux as Kind.group. Their objects are applied to the clusters, for the controllers there.
 	PassThrough []string `json:"passThrough,omitempty"`
+	// Rollout is how a change moves through the clusters; nil: to all of them at once.
+	Rollout *RolloutSpec `json:"rollout,omitempty"`
 	// Spoke is what the spokes of the clusters run, unless their Cluster says it.
 	Spoke SpokeSpec `json:"spoke,omitzero"`
 }
@@ -76,6 +75,7 @@ func checkFleet(f *Fleet) (errs field.ErrorList) {
 		errs = append(errs, field.Invalid(specPath().Child("template"), field.OmitValueType{}, err.Error()))
 	}
 	errs = append(errs, checkDrift(f.Spec.Drift, specPath().Child("drift"))...)
+	errs = append(errs, checkRollout(f.Spec.Rollout, specPath().Child("rollout"))...)
 	errs = append(errs, checkSpoke(f.Spec.Spoke, specPath().Child("spoke"))...)
 	return append(errs, checkPassThrough(f.Spec.PassThrough, specPath().Child("passThrough"))...)
 }

@@ -149,7 +149,7 @@ func TestAdmit_Fleet(t *testing.T) {
 		{"clusterSelector: {matchLabels: {env: prod}}", "", "spec.clusterSelector", "{} selects every cluster"},
 		{"{matchLabels: {env: prod}}", "{matchExpressions: [{key: a, operator: Like}]}", "spec.clusterSelector", "Like"},
 		{"{matchLabels: {env: prod}}", "{matchLabel: {env: prod}}", "spec.clusterSelector.matchLabel", "unknown field"},
-		{"  template:", "  rollout: {stages: [{}]}\n  template:", "spec.rollout", "not supported yet"},
+		{"  template:", "  rollout: {stages: [{}]}\n  template:", "spec.rollout.stages[0].name", "Required"},
 		{"      interval: ${interval:-10m}", "", "spec.template", "spec.interval"},
 		{"path:", "pth:", "spec.template", "spec.pth"},
 		{"path:", "kubeConfig: {secretRef: {name: a}}\n      path:", "spec.template", "spec.kubeConfig"},

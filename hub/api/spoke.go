@@ -1,9 +1,6 @@
 package api
 
 import (
-	"strconv"
-	"strings"
-
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
@@ -21,14 +18,7 @@ type SpokeSpec struct {
 
 // Concurrent returns how many of the spokes are upgraded at a time.
 func (s SpokeSpec) Concurrent(spokes int) int {
-	if s.MaxConcurrent == nil {
-		return 1
-	}
-	n, err := intstr.GetScaledValueFromIntOrPercent(s.MaxConcurrent, spokes, false)
-	if err != nil {
-		return 1
-	}
-	return max(n, 1)
+	return max(scaled(s.MaxConcurrent, spokes, 1), 1)
 }
 
 // checkSpoke checks a SpokeSpec.
@@ -45,10 +35,5 @@ func checkSpoke(s SpokeSpec, at *field.Path) (errs field.ErrorList) {
 	if s.Image == "" {
 		errs = append(errs, field.Forbidden(at, "it goes with an image only: set that, or remove it"))
 	}
-	number, isShare := strings.CutSuffix(s.MaxConcurrent.String(), "%")
-	n, err := strconv.Atoi(number)
-	if err != nil || n < 1 || isShare && n > 100 || isShare != (s.MaxConcurrent.Type == intstr.String) {
-		errs = append(errs, field.Invalid(at, s.MaxConcurrent.String(), "want a number from 1, or a share from 1% to 100%"))
-	}
-	return errs
+	return append(errs, checkShare(s.MaxConcurrent, 1, at)...)
 }

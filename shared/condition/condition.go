@@ -100,6 +100,17 @@ const (
 	SpokeNotUpgradable  = "SpokeNotUpgradable"  // the hub cannot upgrade this spoke; also an event
 	SpokeImageConflict  = "SpokeImageConflict"  // Fleets name different ones; also an event
 
+	// Of Fleets with a rollout; also events. Each is "Rollout" and the phase.
+	RolloutProgressing = "RolloutProgressing" // also of Kustomizations that wait for their turn
+	RolloutWaiting     = "RolloutWaiting"     // for a time, an approval, a window or a cluster
+	RolloutSuspended   = "RolloutSuspended"
+	RolloutFailed      = "RolloutFailed" // too many clusters failed
+	RolloutRollingBack = "RolloutRollingBack"
+	RolloutRolledBack  = "RolloutRolledBack"
+	RolloutAborted     = "RolloutAborted"
+	RolloutSucceeded   = "RolloutSucceeded"
+	RolloutSuperseded  = "RolloutSuperseded" // of events only
+
 	NotRegistered    = "NotRegistered"    // no spoke has registered yet
 	JoinTokenRefused = "JoinTokenRefused" // the spoke cannot register
 	Offline          = "Offline"          // the spoke has no session

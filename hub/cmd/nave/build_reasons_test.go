@@ -93,6 +93,8 @@ var beyondBuild = reasonsBy(map[string]string{
 	"it is about the spoke and its connection": "NotRegistered JoinTokenRefused Offline Online BundleRejected " +
 		"BundleHeldBack SpokeUpgradePending SpokeUpgrading SpokeUpgradeFailed SpokeNotUpgradable SpokeUpgraded " +
 		"WrongCluster SettingsRefused DuplicateSpoke CertificateRevoked CertificateEnds RegistrationRefused AckUnoffered",
+	"it is about how a change moves through the clusters": "RolloutProgressing RolloutWaiting RolloutSuspended " +
+		"RolloutFailed RolloutRollingBack RolloutRolledBack RolloutAborted RolloutSucceeded RolloutSuperseded",
 	"it is no failure": "InstallSucceeded UpgradeSucceeded TestSucceeded RollbackSucceeded UninstallSucceeded " +
 		"ReconciliationSucceeded RemovalConfirmed Registered Deleted NewArtifact Notice ImageUpdateIncomplete " +
 		"BuildSucceeded Planned",

@@ -58,7 +58,7 @@ func TestHardLimit(t *testing.T) {
 		t.Skip("no hard limit on this system")
 	}
 	p := newPool(t, Config{Memory: 100 << 20}, "echo")
-	w, _, err := p.acquire()
+	w, err := p.acquire()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"runtime"
 	"sync"
-	"syscall"
 	"time"
 )
 
@@ -130,21 +129,10 @@ func (p *Pool) Ask(ctx context.Context, request []byte) ([]byte, error) {
 	case <-p.stop.Done():
 		return nil, ErrClosed
 	}
-	for {
-		w, wasIdle, err := p.acquire()
-		if err != nil {
-			return nil, err
-		}
-		answer, err := p.askOne(ctx, w, request)
-		// A process that ended while it was idle has not read the request: another one answers.
-		if !wasIdle || !errors.Is(err, syscall.EPIPE) {
-			return answer, err
-		}
+	w, err := p.acquire()
+	if err != nil {
+		return nil, err
 	}
-}
-
-// askOne is Ask with one process.
-func (p *Pool) askOne(ctx context.Context, w *process, request []byte) ([]byte, error) {
 	ctx, end := context.WithCancelCause(ctx)
 	defer end(nil)
 	if limit := p.config.Timeout; limit > 0 {
@@ -213,17 +201,18 @@ func (p *Pool) leave(w *process) {
 }
 
 // acquire returns an idle process, or starts one. It counts as working until leave.
-func (p *Pool) acquire() (w *process, wasIdle bool, err error) {
+func (p *Pool) acquire() (*process, error) {
 	if w := p.acquireIdle(); w != nil {
-		return w, true, nil
+		return w, nil
 	}
-	if w, err = p.start(); err != nil {
-		return nil, false, err
+	w, err := p.start()
+	if err != nil {
+		return nil, err
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.busy[w] = 0
-	return w, false, nil
+	return w, nil
 }
 
 func (p *Pool) acquireIdle() *process {

@@ -14,8 +14,6 @@ import (
 	"testing"
 	"time"
 	"unicode"
-
-	"golang.org/x/sys/unix"
 )
 
 var errKnown = errors.New("known")
@@ -199,25 +197,6 @@ func TestDeath(t *testing.T) {
 			p.answers(t, "the next")
 		})
 	}
-}
-
-// TestDeath_idle kills processes that have nothing to do, as the kernel does when memory runs out: no request fails.
-func TestDeath_idle(t *testing.T) {
-	p := newPool(t, Config{Workers: 2}, "echo")
-	var both sync.WaitGroup
-	for range 2 {
-		both.Go(func() { p.answers(t, "before") })
-	}
-	both.Wait()
-	for _, w := range p.idle {
-		if err := w.cmd.Process.Kill(); err != nil {
-			t.Fatal(err)
-		}
-		if err := unix.Waitid(unix.P_PID, w.cmd.Process.Pid, nil, unix.WEXITED|unix.WNOWAIT, nil); err != nil {
-			t.Fatal(err)
-		}
-	}
-	p.answers(t, "after")
 }
 
 func TestTimeLimit(t *testing.T) {

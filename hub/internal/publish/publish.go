@@ -36,13 +36,12 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/navefleet/nave/hub/internal/loop"
-	"github.com/navefleet/nave/hub/internal/release"
-	"github.com/navefleet/nave/hub/internal/rollout"
 	"github.com/navefleet/nave/hub/internal/store"
 	"github.com/navefleet/nave/hub/internal/trace"
 	"github.com/navefleet/nave/shared/signing"
@@ -124,8 +123,9 @@ func (p *Publisher) Run(ctx context.Context) (err error) {
 	p.swept = p.Now()
 	return loop.Loop{
 		Name: "publish", Store: p.Store, Log: p.Log,
-		Tables: []string{store.Plans.Name(), store.Spokes.Name(), store.Pins.Name(), store.Upgrades.Name()},
-		Note:   p.note, Work: p.work,
+		Tables: []string{store.Plans.Name(), store.Spokes.Name(), store.Pins.Name(), store.Upgrades.Name(),
+			store.Turns.Name()},
+		Note: p.note, Work: p.work,
 	}.Run(ctx)
 }
 
@@ -136,7 +136,8 @@ func (p *Publisher) note(_ context.Context, changes []store.Change) error {
 			p.whole = true
 			continue
 		}
-		p.dirty[c.Key] = p.dirty[c.Key] || c.Table != store.Spokes.Name()
+		cluster, _, _ := strings.Cut(c.Key, "/") // that of a Turn has the Fleet, too
+		p.dirty[cluster] = p.dirty[cluster] || c.Table != store.Spokes.Name()
 	}
 	return nil
 }
@@ -173,12 +174,9 @@ func (p *Publisher) round(ctx context.Context) error {
 			return fmt.Errorf("publish bundles: %w", err)
 		}
 	}
-	r := &release.Round{
-		Now:     p.Now(),
-		Members: func(fleet string) ([]rollout.Member, error) { return p.members(ctx, fleet) },
-	}
+	now := p.Now()
 	for chunk := range slices.Chunk(slices.Sorted(maps.Keys(p.dirty)), maxClusters) {
-		if err := p.publish(ctx, chunk, r); err != nil {
+		if err := p.publish(ctx, chunk, now); err != nil {
 			return fmt.Errorf("publish bundles: %w", err)
 		}
 	}
@@ -191,17 +189,15 @@ func (p *Publisher) round(ctx context.Context) error {
 // publish releases the plans of some clusters, signs bundles of the releases, and writes both in one transaction. If
 // the plan of a cluster changed meanwhile, the cluster stays marked. The watcher of the loop has that change, so the
 // next round begins at once.
-func (p *Publisher) publish(ctx context.Context, clusters []string, r *release.Round) error {
+func (p *Publisher) publish(ctx context.Context, clusters []string, now time.Time) error {
 	candidates, err := p.readAll(ctx, clusters)
 	if err != nil {
 		return err
 	}
 	for _, c := range candidates {
-		if err := p.prepare(c, r); err != nil {
-			return err
-		}
+		p.prepare(c, now)
 	}
-	return p.write(ctx, candidates, r.Now)
+	return p.write(ctx, candidates, now)
 }
 
 // report counts and logs the candidates that were written, and unmarks them.

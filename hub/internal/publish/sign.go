@@ -4,12 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"time"
 
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/release"
-	"github.com/navefleet/nave/hub/internal/rollout"
 	"github.com/navefleet/nave/hub/internal/store"
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/condition"
@@ -28,13 +28,14 @@ type candidate struct {
 	planned   bool
 	row       string // of store.Plans, as it is stored
 	plan      store.Plan
-	withdrawn bool          // the removals of the plan
-	release   store.Release // the last one, and then the next
-	pin       *store.Pin    // nil: the cluster is not pinned
-	pinRow    string        // of store.Pins, as it is stored
-	image     string        // that the bundle names for the spoke
-	applied   bool          // the spoke has applied the last bundle
-	anew      bool          // the Applications of the release are others than before, or it is the first
+	withdrawn bool                  // the removals of the plan
+	release   store.Release         // the last one, and then the next
+	pin       *store.Pin            // nil: the cluster is not pinned
+	pinRow    string                // of store.Pins, as it is stored
+	turns     map[string]store.Turn // by Fleet with a rollout
+	image     string                // that the bundle names for the spoke
+	applied   bool                  // the spoke has applied the last bundle
+	anew      bool                  // the Applications of the release are others than before, or it is the first
 	published bool
 	last      store.SignedBundle // zero if it cannot be read
 	unread    error              // the reason if last cannot be read
@@ -49,9 +50,10 @@ type candidate struct {
 func (p *Publisher) readAll(ctx context.Context, clusters []string) (candidates []*candidate, err error) {
 	err = p.Store.View(ctx, func(tx *store.Tx) error {
 		candidates = nil
+		paced := pacedFleets()
 		for _, cluster := range clusters {
 			c := &candidate{name: cluster}
-			if err := c.read(tx); errors.Is(err, store.ErrDamaged) {
+			if err := errors.Join(c.read(tx), c.readTurns(tx, paced)); errors.Is(err, store.ErrDamaged) {
 				c.refused = "no bundle can be made, the last one stays: " + err.Error()
 			} else if err != nil {
 				return fmt.Errorf("cluster %s: %w", cluster, err)
@@ -117,39 +119,67 @@ func offeredImage(tx *store.Tx, cluster string) (string, error) {
 	return row.Offered(), err
 }
 
-// members returns the clusters of a Fleet. It reads the rows of all clusters, and leaves out a cluster whose rows
-// cannot be read.
-func (p *Publisher) members(ctx context.Context, fleet string) (members []rollout.Member, err error) {
-	err = p.Store.View(ctx, func(tx *store.Tx) error {
-		members = nil
-		return store.Plans.Sizes(tx, "", func(cluster string, _ int) error {
-			c := &candidate{name: cluster}
-			if err := c.read(tx); errors.Is(err, store.ErrDamaged) {
-				return nil
-			} else if err != nil {
+// readTurns reads the turns of a candidate in the rollouts of its Fleets.
+func (c *candidate) readTurns(tx *store.Tx, paced func(*store.Tx, string) (bool, error)) error {
+	c.turns = map[string]store.Turn{}
+	for _, entries := range [][]store.Entry{c.plan.Applications, c.release.Applications} {
+		for _, e := range entries {
+			if _, known := c.turns[e.Fleet]; known || e.Fleet == "" {
+				continue
+			}
+			is, err := paced(tx, e.Fleet)
+			if err != nil {
 				return err
 			}
-			if m, ok := release.MemberOf(fleet, release.Cluster{Name: cluster, Plan: c.plan, Last: c.release}); ok {
-				members = append(members, m)
+			if is {
+				if c.turns[e.Fleet], err = turnOf(tx, c.name, e.Fleet); err != nil {
+					return err
+				}
 			}
-			return nil
-		})
-	})
-	return members, err
+		}
+	}
+	return nil
+}
+
+// turnOf returns the turn of a cluster. The package stages replaces a damaged one; until then the cluster waits.
+func turnOf(tx *store.Tx, cluster, fleet string) (store.Turn, error) {
+	turn, _, err := store.Turns.GetIntact(tx, store.TurnKey(cluster, fleet))
+	return turn, err
+}
+
+// pacedFleets returns a function that reports whether a Fleet has a rollout, for one transaction. A Fleet that cannot
+// be read may have one.
+func pacedFleets() func(*store.Tx, string) (bool, error) {
+	known := map[string]bool{}
+	return func(tx *store.Tx, name string) (bool, error) {
+		if paced, ok := known[name]; ok {
+			return paced, nil
+		}
+		row, ok, err := store.Resources.Get(tx, api.FleetKey(name).Path())
+		switch {
+		case errors.Is(err, store.ErrDamaged):
+			known[name] = true
+		case err != nil:
+			return false, err
+		case ok:
+			f, err := row.Object.Fleet()
+			known[name] = err == nil && f.Spec.Rollout != nil
+		default:
+			known[name] = false
+		}
+		return known[name], nil
+	}
 }
 
 // prepare decides the next release of a cluster, and signs a bundle of the release unless the last bundle is current.
-func (p *Publisher) prepare(c *candidate, r *release.Round) (err error) {
+func (p *Publisher) prepare(c *candidate, now time.Time) {
 	if !c.planned || c.refused != "" {
-		return nil
+		return
 	}
 	before := c.release
-	c.release, err = r.Next(release.Cluster{
-		Name: c.name, Plan: c.plan, Last: before, Pin: c.pin, Applied: c.applied,
+	c.release = release.Next(release.Cluster{
+		Name: c.name, Plan: c.plan, Last: before, Pin: c.pin, Turns: c.turns, Applied: c.applied,
 	})
-	if err != nil {
-		return err
-	}
 	isFirst := !c.published && len(c.release.Applications) > 0
 	c.anew = isFirst || !sameApplications(before, c.release)
 	b := &bundle.Bundle{
@@ -157,22 +187,21 @@ func (p *Publisher) prepare(c *candidate, r *release.Round) (err error) {
 		Pending: c.release.Pending, Incomplete: c.release.Incomplete, Removals: c.release.Removals,
 		Handovers: c.release.Handovers, Questions: c.release.Questions, SpokeImage: c.image,
 	}
-	if c.published && follows(c.last.Bundle, c.seen) && p.isCurrent(c.last, b, r.Now) {
-		return nil
+	if c.published && follows(c.last.Bundle, c.seen) && p.isCurrent(c.last, b, now) {
+		return
 	}
 	id := p.after(c.last.Bundle, c.seen)
-	b.Epoch, b.Sequence, b.IssuedAt, b.ExpiresAt = id.Epoch, id.Sequence, r.Now, r.Now.Add(p.TTL)
+	b.Epoch, b.Sequence, b.IssuedAt, b.ExpiresAt = id.Epoch, id.Sequence, now, now.Add(p.TTL)
 	signed, err := p.sign(b)
 	if err != nil {
 		c.refused = "no bundle can be made of the plan, the last one stays: " + err.Error()
-		return nil
+		return
 	}
 	signed.ChangedAt = c.release.ChangedAt
 	if c.published && !signed.ChangedAt.After(c.last.ChangedAt) || isPinned(before) != (c.pin != nil) {
-		signed.ChangedAt = r.Now // the envelope is new, but the plan did not change now
+		signed.ChangedAt = now // the envelope is new, but the plan did not change now
 	}
 	c.signed = &signed
-	return nil
 }
 
 // isPinned reports whether a release was made for a pin.
@@ -215,6 +244,11 @@ func (c *candidate) moved(tx *store.Tx) (bool, error) {
 	}
 	if image, err := offeredImage(tx, c.name); err != nil || image != c.image {
 		return true, err
+	}
+	for fleet, read := range c.turns {
+		if turn, err := turnOf(tx, c.name, fleet); err != nil || !reflect.DeepEqual(turn, read) {
+			return true, err
+		}
 	}
 	spoke, _, err := store.Spokes.Get(tx, c.name)
 	return newest(spoke) != c.seen, err

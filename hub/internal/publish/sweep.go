@@ -242,6 +242,9 @@ func (r *reachable) kept(tx *store.Tx) error {
 	return errors.Join(err, store.Pins.Scan(tx, "", func(_ string, pin store.Pin) error {
 		add(pin.Past)
 		return nil
+	}), store.Turns.Scan(tx, "", func(_ string, turn store.Turn) error {
+		add(store.Past{Applications: turn.Before})
+		return nil
 	}))
 }
 

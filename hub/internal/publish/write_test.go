@@ -6,7 +6,9 @@ import (
 
 	"go.etcd.io/bbolt"
 
+	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/release"
+	"github.com/navefleet/nave/hub/internal/rollout"
 	"github.com/navefleet/nave/hub/internal/store"
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/manifest"
@@ -40,7 +42,7 @@ func TestMovedMeanwhile(t *testing.T) {
 			candidates, err := b.readAll(t.Context(), []string{"east", "west"})
 			b.must(err)
 			for _, c := range candidates {
-				b.must(b.prepare(c, &release.Round{Now: b.now}))
+				b.prepare(c, b.now)
 			}
 			tt.move(b)
 			b.must(b.write(t.Context(), candidates, b.now))
@@ -98,29 +100,45 @@ func TestUnreadableRow(t *testing.T) {
 	}
 }
 
-// TestMembers lists the clusters of a Fleet, whether a change waits for them or not.
-func TestMembers(t *testing.T) {
+// TestPaced releases the content of a Fleet with a rollout only to clusters whose turn it is, and is woken by turns.
+func TestPaced(t *testing.T) {
 	b := newBench(t)
+	fleet := api.FleetKey("all")
+	b.update(func(tx *store.Tx) error {
+		return store.Resources.Put(tx, fleet.Path(), store.Resource{Key: fleet, Object: api.StoredObject(fleet, []byte(
+			`{"apiVersion":"fleet.nave.io/v1alpha1","kind":"Fleet","metadata":{"name":"all"},"spec":{"rollout":{}}}`))})
+	})
 	b.plan("east", "one")
-	b.plan("north", "one")
 	b.publish()
-	b.plan("east", "two")
-	b.plan("west", "two")
-	b.update(func(tx *store.Tx) error { return store.Plans.Put(tx, "other", store.Plan{}) })
-	members, err := b.members(t.Context(), "all")
-	b.must(err)
-	var got []string
-	for _, m := range members {
-		text := m.Cluster
-		if m.Waits() {
-			text += " waits"
-		}
-		if m.Released != (manifest.Digest{}) {
-			text += " runs"
-		}
-		got = append(got, text)
+	released := func() string {
+		t.Helper()
+		var r store.Release
+		b.must(b.Store.View(t.Context(), func(tx *store.Tx) (err error) {
+			r, _, err = store.Releases.Get(tx, "east")
+			return err
+		}))
+		return release.DigestOf("all", r.Applications).String()
 	}
-	if text := strings.Join(got, ", "); text != "east waits runs, north runs, west waits" {
-		t.Errorf("members: %s", text)
+	if got := released(); got != (manifest.Digest{}).String() {
+		t.Errorf("released %s before its turn", got)
+	}
+	planned := release.DigestOf("all", []store.Entry{store.EntryOf("all", b.application("one"))})
+	b.update(func(tx *store.Tx) error {
+		return store.Turns.Put(tx, store.TurnKey("east", "all"), store.Turn{Progress: rollout.Progress{
+			State: rollout.ClusterUnderWay, Target: planned, Offered: b.now}})
+	})
+	b.must(b.note(t.Context(), []store.Change{{Table: store.Turns.Name(), Key: store.TurnKey("east", "all")}}))
+	b.publish()
+	if got := released(); got != planned.String() {
+		t.Errorf("released %s, want %s", got, planned)
+	}
+	b.plan("east", "two")
+	candidates, err := b.readAll(t.Context(), []string{"east"})
+	b.must(err)
+	b.prepare(candidates[0], b.now)
+	b.update(func(tx *store.Tx) error { return store.Turns.Delete(tx, store.TurnKey("east", "all")) })
+	b.must(b.write(t.Context(), candidates, b.now))
+	if !b.dirty["east"] {
+		t.Error("a release was written, although the turn has changed meanwhile")
 	}
 }

@@ -35,10 +35,17 @@ func pinned(c Cluster) store.Release {
 	return r
 }
 
-// remove adds to a release the removals of the applications that an earlier pin restored, until the spoke has applied
-// them.
+// remove adds to a release the removals of the applications that an earlier pin or rollback restored, until the spoke
+// has applied them. Those that the release still has stay.
 func remove(c Cluster, r store.Release) store.Release {
+	has := byName(r.Applications)
 	for _, name := range c.Last.Restored {
+		if _, stays := has[name]; stays && !decides(c.Plan, name) {
+			if !slices.Contains(r.Restored, name) {
+				r.Restored = append(r.Restored, name)
+			}
+			continue
+		}
 		done := c.Applied && slices.ContainsFunc(c.Last.Removals, func(m bundle.Removal) bool { return m.Name == name })
 		if done || decides(c.Plan, name) {
 			continue

@@ -39,10 +39,7 @@ func TestNext_pinned(t *testing.T) {
 		},
 	} {
 		t.Run(title, func(t *testing.T) {
-			got, err := (&Round{}).Next(Cluster{Name: "one", Plan: tt.plan, Last: tt.last, Pin: pin})
-			if err != nil {
-				t.Fatal(err)
-			}
+			got := Next(Cluster{Name: "one", Plan: tt.plan, Last: tt.last, Pin: pin})
 			for i := range tt.want {
 				tt.want[i].KeepsObjects = true
 			}
@@ -62,12 +59,8 @@ func TestNext_restored(t *testing.T) {
 	}
 	next := func() store.Release {
 		t.Helper()
-		r, err := (&Round{}).Next(c)
-		if err != nil {
-			t.Fatal(err)
-		}
-		c.Last = r
-		return r
+		c.Last = Next(c)
+		return c.Last
 	}
 	if r := next(); len(r.Applications) != 2 || len(r.Restored) != 1 || len(r.Removals) > 0 {
 		t.Errorf("pinned: %+v", r)

@@ -1,5 +1,5 @@
-// Package release decides which part of a Plan may be released now. It asks the rollouts of the plan's Fleets (package
-// rollout). It is a function of values; package publish reads the rows before, and writes them after.
+// Package release decides which part of a Plan may be released now, from the turns of its cluster in the rollouts of
+// Fleets. It is a function of values; package publish reads the rows before, and writes them after.
 //
 // Content waits for the rollout of its Fleet. Control takes effect at once: a held Fleet never delays a suspension, a
 // request or a confirmation.
@@ -9,7 +9,6 @@ import (
 	"encoding/json"
 	"maps"
 	"slices"
-	"time"
 
 	"github.com/navefleet/nave/hub/internal/rollout"
 	"github.com/navefleet/nave/hub/internal/store"
@@ -23,68 +22,74 @@ type Cluster struct {
 	Plan store.Plan
 	Last store.Release // zero: there was no release yet
 	Pin  *store.Pin    // nil: the cluster is not pinned
+	// Turns has the turn of the cluster in each Fleet with a rollout; a zero one if there is none yet. Content of other
+	// Fleets is released at once.
+	Turns map[string]store.Turn
 	// Applied: the spoke has applied the bundle of the last release.
 	Applied bool
 }
 
-// Round decides about the clusters of one round of package publish. It asks the rollout of a Fleet once, at the first
-// cluster for which the Fleet's content changed. A Round is for one goroutine.
-type Round struct {
-	Now        time.Time
-	Strategies map[string]rollout.Strategy // by Fleet; all clusters of a Fleet without one move at once
-	// Members returns every cluster of a Fleet, by MemberOf and sorted by name. Members may be expensive. It is called
-	// only for a Fleet with a strategy.
-	Members func(fleet string) ([]rollout.Member, error)
-
-	decided map[string]rollout.Decision // by Fleet
-}
-
-// Next returns the next release of a cluster. The error is that of Members.
-func (r *Round) Next(c Cluster) (store.Release, error) {
+// Next returns the next release of a cluster.
+func Next(c Cluster) store.Release {
 	if c.Pin != nil {
-		return pinned(c), nil
+		return pinned(c)
 	}
 	held := map[string]bool{}
 	for _, fleet := range changed(c) {
-		d, err := r.decide(fleet)
-		if err != nil {
-			return store.Release{}, err
-		}
-		if !d.Moves(c.Name) {
+		if turn, paced := c.Turns[fleet]; paced && !lets(turn, c, fleet) {
 			held[fleet] = true
 		}
 	}
+	restoring := map[string]bool{}
+	for fleet, turn := range c.Turns {
+		if isRestoring(turn) {
+			held[fleet], restoring[fleet] = true, true
+		}
+	}
 	if len(held) == 0 {
-		return remove(c, compose(c.Plan, c.Last, nil)), nil
+		return remove(c, compose(c.Plan, c.Last, nil))
 	}
-	return remove(c, compose(c.Plan, c.Last, func(fleet string) bool { return held[fleet] })), nil
+	last, restored := restore(c, restoring)
+	r := compose(c.Plan, last, func(fleet string) bool { return held[fleet] })
+	r.Restored = restored
+	return remove(c, r)
 }
 
-func (r *Round) decide(fleet string) (rollout.Decision, error) {
-	if d, ok := r.decided[fleet]; ok {
-		return d, nil
-	}
-	d, err := rollout.Next(rollout.Input{
-		Fleet: fleet, Strategy: r.Strategies[fleet], Now: r.Now,
-		Members: func() ([]rollout.Member, error) { return r.Members(fleet) },
-	})
-	if err != nil {
-		return d, err
-	}
-	if r.decided == nil {
-		r.decided = map[string]rollout.Decision{}
-	}
-	r.decided[fleet] = d
-	return d, nil
+// lets reports whether a cluster may take up what its plan has of a Fleet: its turn is about just this content, or the
+// content is what the cluster has.
+func lets(turn store.Turn, c Cluster, fleet string) bool {
+	planned := DigestOf(fleet, c.Plan.Applications)
+	return planned == DigestOf(fleet, c.Last.Applications) || !turn.Offered.IsZero() && turn.Target == planned
 }
 
-// MemberOf returns a cluster as a member of a Fleet. If neither the plan nor the release of the cluster has content of
-// the Fleet, MemberOf returns false.
-func MemberOf(fleet string, c Cluster) (rollout.Member, bool) {
-	m := rollout.Member{
-		Cluster: c.Name, Released: digestOf(fleet, c.Last.Applications), Planned: digestOf(fleet, c.Plan.Applications),
+// isRestoring reports whether a cluster gets back what it had.
+func isRestoring(turn store.Turn) bool {
+	return (turn.State == rollout.ClusterRestoring || turn.State == rollout.ClusterRestored) && len(turn.Before) > 0
+}
+
+// restore returns the last release, with what some Fleets gave before it. As with a pin, newer applications and objects
+// stay. restored names the applications that the plan knows nothing about.
+func restore(c Cluster, fleets map[string]bool) (last store.Release, restored []bundle.ApplicationName) {
+	has := map[bundle.ApplicationName]bool{}
+	for fleet := range fleets {
+		for _, content := range c.Turns[fleet].Before {
+			has[content.Name] = true
+			e := store.Entry{Content: content}
+			e.KeepsObjects = true
+			last.Applications = append(last.Applications, e)
+			if !decides(c.Plan, content.Name) {
+				restored = append(restored, content.Name)
+			}
+		}
 	}
-	return m, m.Waits() || !m.Planned.IsZero()
+	for _, e := range c.Last.Applications {
+		if !has[e.Name] {
+			e.KeepsObjects = e.KeepsObjects || fleets[e.Fleet]
+			last.Applications = append(last.Applications, e)
+		}
+	}
+	slices.SortFunc(restored, bundle.ApplicationName.Compare)
+	return last, restored
 }
 
 // changed returns the Fleets whose content in the plan differs from the release.
@@ -112,18 +117,33 @@ func byName(entries []store.Entry) map[bundle.ApplicationName]store.Entry {
 	return all
 }
 
-// digestOf returns the digest over the content that a Fleet gives. If the Fleet gives none, digestOf returns zero.
-func digestOf(fleet string, entries []store.Entry) manifest.Digest {
+// DigestOf returns the digest over the content that a Fleet gives: the applications and their digests. If the Fleet
+// gives none, DigestOf returns zero.
+func DigestOf(fleet string, entries []store.Entry) manifest.Digest {
 	var given []store.Content
 	for _, e := range entries {
 		if e.Fleet == fleet {
 			given = append(given, e.Content)
 		}
 	}
-	if given == nil {
+	return ContentDigest(given)
+}
+
+// ContentDigest returns the digest over content, and zero if there is none. A revision that changes no application does
+// not change the digest.
+func ContentDigest(content []store.Content) manifest.Digest {
+	if len(content) == 0 {
 		return manifest.Digest{}
 	}
-	data, _ := json.Marshal(given) // strings only: there is no error to have
+	type part struct {
+		Name   bundle.ApplicationName
+		Digest manifest.Digest
+	}
+	parts := make([]part, len(content))
+	for i, c := range content {
+		parts[i] = part{c.Name, c.Digest}
+	}
+	data, _ := json.Marshal(parts) // strings only: there is no error to have
 	return manifest.DigestOf(data)
 }
 

@@ -1,8 +1,8 @@
 package release
 
 import (
-	"errors"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -39,19 +39,11 @@ func TestNext(t *testing.T) {
 	last := store.Release{Applications: []store.Entry{
 		entry("a", "all", "1", store.Control{}), entry("gone", "all", "1", store.Control{}),
 	}}
-	round := &Round{Now: now, Members: func(fleet string) ([]rollout.Member, error) {
-		t.Errorf("the clusters of %s were listed, although all move at once", fleet)
-		return nil, nil
-	}}
 	var got []store.Release
 	for _, c := range []Cluster{
 		{Name: "west", Plan: plan}, {Name: "east", Plan: plan, Last: last}, {Name: "empty", Last: last},
 	} {
-		r, err := round.Next(c)
-		if err != nil {
-			t.Fatal(err)
-		}
-		got = append(got, r)
+		got = append(got, Next(c))
 	}
 	whole := store.Release{
 		Applications: plan.Applications, Pending: plan.Pending, Incomplete: true, Removals: plan.Removals, ChangedAt: now,
@@ -61,48 +53,97 @@ func TestNext(t *testing.T) {
 	}
 }
 
-// TestNext_strategy asks a Fleet once for all clusters of a round, with its members that do not wait, too.
-func TestNext_strategy(t *testing.T) {
-	of := func(content string) []store.Entry { return []store.Entry{entry("a", "all", content, store.Control{})} }
-	east := Cluster{Name: "east", Plan: store.Plan{Applications: of("2")}, Last: store.Release{Applications: of("1")}}
-	north := Cluster{Name: "north", Plan: store.Plan{Applications: of("1")}, Last: store.Release{Applications: of("1")}}
-	west := Cluster{Name: "west", Plan: store.Plan{Applications: of("2")}}
-	var asked [][]rollout.Member
-	round := &Round{
-		Strategies: map[string]rollout.Strategy{"all": func(members []rollout.Member, _ time.Time) []string {
-			asked = append(asked, members)
-			return []string{"west"}
-		}},
-		Members: func(fleet string) (members []rollout.Member, err error) {
-			for _, c := range []Cluster{east, north, west, {Name: "other"}} {
-				if m, ok := MemberOf(fleet, c); ok {
-					members = append(members, m)
-				}
+// TestNext_turns releases what the turns of a cluster let through. Each text lists applications with their content.
+func TestNext_turns(t *testing.T) {
+	of := func(text string) (entries []store.Entry) {
+		for _, word := range strings.Fields(text) {
+			app, content, _ := strings.Cut(word, "=")
+			fleet := "paced"
+			if strings.HasPrefix(app, "free") {
+				fleet = "free"
 			}
-			return members, nil
-		},
-	}
-	for _, tt := range []struct {
-		cluster Cluster
-		want    []store.Entry
-	}{{east, of("1")}, {north, of("1")}, {west, of("2")}} {
-		got, err := round.Next(tt.cluster)
-		if err != nil || !reflect.DeepEqual(got.Applications, tt.want) {
-			t.Errorf("%s: %+v, %v, want %+v", tt.cluster.Name, got.Applications, err, tt.want)
+			entries = append(entries, entry(app, fleet, content, store.Control{}))
 		}
+		return entries
 	}
-	one, two := digestOf("all", of("1")), digestOf("all", of("2"))
-	want := []rollout.Member{
-		{Cluster: "east", Released: one, Planned: two}, {Cluster: "north", Released: one, Planned: one},
-		{Cluster: "west", Planned: two},
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	turn := func(state rollout.State, target string, offered bool) store.Turn {
+		p := rollout.Progress{State: state, Target: DigestOf("paced", of(target))}
+		if offered {
+			p.Offered = now
+		}
+		return store.Turn{Progress: p}
 	}
-	if !reflect.DeepEqual(asked, [][]rollout.Member{want}) {
-		t.Errorf("asked with %+v, want once with %+v", asked, want)
+	restoring := turn(rollout.ClusterRestoring, "a=2", true)
+	for _, e := range of("a=1 gone=1") {
+		restoring.Before = append(restoring.Before, e.Content)
 	}
-	round = &Round{Strategies: round.Strategies,
-		Members: func(string) ([]rollout.Member, error) { return nil, errors.New("the disk is full") }}
-	if r, err := round.Next(east); err == nil {
-		t.Errorf("released %+v although the clusters of the Fleet are not known", r)
+	for title, tt := range map[string]struct {
+		plan, last string
+		turn       store.Turn
+		want       string
+	}{
+		"no_turn_yet":                   {"a=2 free=2", "a=1 free=1", store.Turn{}, "a=1 free=2"},
+		"waits":                         {"a=2", "a=1", turn(rollout.ClusterWaiting, "a=2", false), "a=1"},
+		"offered":                       {"a=2", "a=1", turn(rollout.ClusterUnderWay, "a=2", true), "a=2"},
+		"offered_something_else":        {"a=3", "a=1", turn(rollout.ClusterUnderWay, "a=2", true), "a=1"},
+		"new_cluster_waits":             {"a=2 free=2", "", turn(rollout.ClusterWaiting, "a=2", false), "free=2"},
+		"new_application_waits":         {"a=1 b=1", "a=1", turn(rollout.ClusterWaiting, "a=1 b=1", false), "a=1"},
+		"removed_application_waits":     {"a=1", "a=1 b=1", turn(rollout.ClusterWaiting, "a=1", false), "a=1 b=1"},
+		"leaving_waits":                 {"", "a=1", turn(rollout.ClusterLeaving, "", false), "a=1"},
+		"leaving":                       {"", "a=1", turn(rollout.ClusterLeaving, "", true), ""},
+		"restored":                      {"a=2", "a=2", restoring, "a=1! gone=1!"},
+		"newer_applications_stay":       {"a=2 new=2", "a=2 new=2", restoring, "a=1! gone=1! new=2!"},
+		"restored_beside_another_fleet": {"a=2 free=2", "a=2 free=1", restoring, "a=1! free=2 gone=1!"},
+	} {
+		t.Run(title, func(t *testing.T) {
+			r := Next(Cluster{Name: "one", Plan: store.Plan{Applications: of(tt.plan)},
+				Last: store.Release{Applications: of(tt.last)}, Turns: map[string]store.Turn{"paced": tt.turn}})
+			var got []string
+			for _, e := range r.Applications {
+				word := e.Name.Name + "=" + e.Revision
+				if e.KeepsObjects {
+					word += "!"
+				}
+				got = append(got, word)
+			}
+			if text := strings.Join(got, " "); text != tt.want {
+				t.Errorf("released %s, want %s", text, tt.want)
+			}
+		})
+	}
+}
+
+// TestNext_revision lets a revision through that changes no application: the cluster runs it already.
+func TestNext_revision(t *testing.T) {
+	was, is := entry("a", "paced", "1", store.Control{}), entry("a", "paced", "1", store.Control{})
+	is.Revision = "main@sha1:newer"
+	r := Next(Cluster{Plan: store.Plan{Applications: []store.Entry{is}}, Turns: map[string]store.Turn{"paced": {}},
+		Last: store.Release{Applications: []store.Entry{was}}})
+	if got := r.Applications[0].Revision; got != is.Revision {
+		t.Errorf("released %s", got)
+	}
+}
+
+// TestNext_rolledback removes the applications that a rollback brought back, once the next content goes out.
+func TestNext_rolledback(t *testing.T) {
+	a, gone := entry("a", "paced", "2", store.Control{}), entry("gone", "paced", "1", store.Control{})
+	turn := store.Turn{Progress: rollout.Progress{State: rollout.ClusterRestoring}, Before: []store.Content{gone.Content}}
+	c := Cluster{Plan: store.Plan{Applications: []store.Entry{a}}, Last: store.Release{Applications: []store.Entry{a}},
+		Turns: map[string]store.Turn{"paced": turn}}
+	c.Last = Next(c)
+	if len(c.Last.Applications) != 2 || len(c.Last.Restored) != 1 || len(c.Last.Removals) > 0 {
+		t.Errorf("rolled back: %+v", c.Last)
+	}
+	c.Plan.Applications[0].Digest = manifest.DigestOf([]byte("3"))
+	c.Turns["paced"] = store.Turn{Progress: rollout.Progress{State: rollout.ClusterWaiting}}
+	if c.Last = Next(c); len(c.Last.Applications) != 2 || len(c.Last.Restored) != 1 || len(c.Last.Removals) > 0 {
+		t.Errorf("held: %+v", c.Last)
+	}
+	c.Turns["paced"] = store.Turn{Progress: rollout.Progress{State: rollout.ClusterUnderWay, Offered: time.Now(),
+		Target: DigestOf("paced", c.Plan.Applications)}}
+	if c.Last = Next(c); len(c.Last.Applications) != 1 || len(c.Last.Removals) != 1 {
+		t.Errorf("offered the next content: %+v", c.Last)
 	}
 }
 

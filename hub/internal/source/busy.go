@@ -41,9 +41,9 @@ func NewBusyError(answer *http.Response, origin *url.URL, now time.Time) *BusyEr
 	}
 	e := &BusyError{Server: ServerOf(origin.String()), Until: now.Add(wait)}
 	e.Until = now.Add(e.Wait(now)).UTC()
-	text := "server " + origin.Host + " asks to wait until "
+	text := "registry " + origin.Host + " asks to wait until "
 	if !told {
-		text = "server " + origin.Host + " takes no more requests for now; the hub waits until "
+		text = "registry " + origin.Host + " takes no more requests for now; the hub waits until "
 	}
 	e.Text = text + e.Until.Format(time.TimeOnly) + " UTC: it answers " + strconv.Itoa(answer.StatusCode) + " " +
 		http.StatusText(answer.StatusCode)

@@ -9,7 +9,6 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/navefleet/nave/hub/internal/dial"
 )
@@ -57,12 +56,8 @@ func (r Request) HTTP(u *url.URL) (*http.Client, error) {
 }
 
 // CheckStatus returns the error of an answer that is not the whole file that was asked for: only 200 OK comes with it.
-// Errors are ErrFileNotFound, ErrAuthentication, ErrUnreachable, which is a BusyError if the server asks to wait, and
-// ErrProtocol.
+// Errors are ErrFileNotFound, ErrAuthentication, ErrUnreachable and ErrProtocol.
 func CheckStatus(answer *http.Response, what string) error {
-	if answer.StatusCode == http.StatusTooManyRequests {
-		return fmt.Errorf("%s: %w", what, NewBusyError(answer, answer.Request.URL, time.Now()))
-	}
 	kind := ErrProtocol
 	switch status := answer.StatusCode; {
 	case status == http.StatusOK:
@@ -71,7 +66,7 @@ func CheckStatus(answer *http.Response, what string) error {
 		kind = ErrFileNotFound
 	case status == http.StatusUnauthorized || status == http.StatusForbidden:
 		kind = ErrAuthentication
-	case status >= http.StatusInternalServerError:
+	case status == http.StatusTooManyRequests || status >= http.StatusInternalServerError:
 		kind = ErrUnreachable
 	}
 	return fmt.Errorf("%w: %s: the server answers %d %s", kind, what, answer.StatusCode,

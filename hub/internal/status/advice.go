@@ -143,6 +143,17 @@ var advices = map[string]string{
 	condition.SpokeNotUpgradable: "Upgrade nave-spoke in the cluster as it was installed: nave cluster add prints the " +
 		"manifest; or let spec.spoke.image of the Cluster name what it runs",
 	condition.SpokeImageConflict: "Do what the message says. The spoke stays as it is meanwhile",
+	condition.RolloutProgressing: "No action is needed: the next clusters follow when these are healthy",
+	condition.RolloutWaiting: "Do what the message names: nave rollout approve; or wait. A cluster that is offline for " +
+		"good: nave rollout skip",
+	condition.RolloutSuspended: "To go on: nave rollout resume, or set spec.rollout.suspend: false",
+	condition.RolloutFailed: "Correct in Git what the message names: the next change begins a new rollout. If only this " +
+		"cluster is at fault: nave rollout retry, or skip. To go back: nave rollout rollback",
+	condition.RolloutRollingBack: "Correct in Git what failed: nave rollout status names it. Clusters get back what " +
+		"they had before meanwhile",
+	condition.RolloutRolledBack: "Correct in Git what failed: the next change begins a new rollout. To try the same " +
+		"once more: nave rollout release",
+	condition.RolloutAborted: "The next change in Git begins a new rollout. To go on with this one: nave rollout release",
 	condition.DriftDetected: "Put the fields back, or ask for it: nave reconcile; or let Git say what the cluster has. " +
 		"Drift is left as it is because of spec.driftDetection of a HelmRelease, the annotation fleet.nave.io/drift, or " +
 		"spec.drift of the Cluster or Fleet",

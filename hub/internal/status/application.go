@@ -57,6 +57,8 @@ func (f Facts) appliedVerdict() verdict {
 		v.message = fmt.Sprintf("Revision %s is rendered; waiting to be planned. The cluster keeps %s",
 			f.Condition.Revision, f.Entry.Revision)
 		return v
+	case f.behind() && f.isHeld():
+		return f.heldTurnVerdict(v)
 	case f.behind():
 		return f.behindVerdict(v)
 	}

@@ -141,6 +141,9 @@ func (c *causes) direct(f Facts) (cause, bool) {
 
 // ofRenderable is direct for a renderable that is not ready.
 func (c *causes) ofRenderable(f Facts, v verdict) (cause, bool) {
+	if f.isHeld() && v.ready != condition.False && v.reason == f.Rollout.Phase.Reason() {
+		return cause{api.FleetKey(f.Entry.Fleet), v.reason}, true
+	}
 	next, ok := c.world.facts[f.peerOf(v)]
 	switch {
 	case ok:

@@ -12,10 +12,12 @@ import (
 
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/artifact"
+	"github.com/navefleet/nave/hub/internal/rollout"
 	"github.com/navefleet/nave/hub/internal/store"
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/condition"
+	"github.com/navefleet/nave/shared/manifest"
 )
 
 // member returns a cluster that runs its bundle, with the objects that a Fleet leads to there. Without objects it
@@ -211,6 +213,20 @@ func upgrades(tx *store.Tx, fleet, reason, message string) error {
 		UpgradeProgress: store.UpgradeProgress{Reason: reason, Message: message}})
 }
 
+// rolls puts a rollout of the Fleet prod in a phase. The cluster east has not had its turn with the next revision.
+func (w *fleetWorld) rolls(tx *store.Tx, phase rollout.Phase, message string) error {
+	plan, _, err := store.Plans.Get(tx, "east")
+	for i := range plan.Applications {
+		if e := &plan.Applications[i]; e.Name == appsKey.Application() {
+			e.Fleet, e.Digest = "prod", manifest.DigestOf([]byte("next"))
+		}
+	}
+	r := store.Rollout{Rollout: rollout.Rollout{Number: 7, Phase: phase, Message: message, Since: at(6)}}
+	turn := store.Turn{Progress: rollout.Progress{Rollout: 7, State: rollout.ClusterWaiting, Since: at(6)}}
+	return errors.Join(err, store.Plans.Put(tx, "east", plan), store.Rollouts.Put(tx, store.RolloutKey("prod", 7), r),
+		store.Turns.Put(tx, store.TurnKey("east", "prod"), turn))
+}
+
 func TestRollUp(t *testing.T) {
 	const allWell = "True ReconciliationSucceeded: 2 of 2 clusters are ready"
 	const runs = "True ReconciliationSucceeded: Runs bundle 4"
@@ -251,6 +267,34 @@ func TestRollUp(t *testing.T) {
 		}, "False ReconciliationFailed: 1 of 2 clusters are ready; east: Kustomization flux-system/apps: " +
 			"ReconciliationFailed: no (and 1 more is not ready)",
 			"False ReconciliationFailed: Kustomization flux-system/apps: ReconciliationFailed: no (and 1 more is not ready)"},
+		{"rollout", func(w *fleetWorld, tx *store.Tx) error {
+			return w.rolls(tx, rollout.Waiting, "it waits for an approval before stage prod")
+		}, "Unknown RolloutWaiting: rollout 7 of Fleet prod: Waiting: it waits for an approval before stage prod; 1 of 2 " +
+			"clusters are ready; east: Kustomization flux-system/apps: RolloutWaiting: Revision main@sha1:b waits for its " +
+			"turn in rollout 7 of Fleet prod: Waiting: it waits for an approval before stage prod. The cluster keeps " +
+			"main@sha1:b",
+			"Unknown RolloutWaiting: Kustomization flux-system/apps: RolloutWaiting: Revision main@sha1:b waits for its " +
+				"turn in rollout 7 of Fleet prod: Waiting: it waits for an approval before stage prod. The cluster keeps " +
+				"main@sha1:b"},
+		{"rollout_failed", func(w *fleetWorld, tx *store.Tx) error {
+			return w.rolls(tx, rollout.Failed, "stage canary failed on west: sick")
+		}, "False RolloutFailed: rollout 7 of Fleet prod: Failed: stage canary failed on west: sick; 1 of 2 clusters are " +
+			"ready; east: Kustomization flux-system/apps: RolloutFailed: Revision main@sha1:b waits for its turn in " +
+			"rollout 7 of Fleet prod: Failed: stage canary failed on west: sick. The cluster keeps main@sha1:b",
+			"Unknown RolloutFailed: Kustomization flux-system/apps: RolloutFailed: Revision main@sha1:b waits for its turn " +
+				"in rollout 7 of Fleet prod: Failed: stage canary failed on west: sick. The cluster keeps main@sha1:b"},
+		{"rollout_and_failure", func(w *fleetWorld, tx *store.Tx) error {
+			return errors.Join(w.rolls(tx, rollout.Progressing, "stage canary: 0 of 1 done, 1 under way"),
+				w.report(tx, appsKey, "False", "HealthCheckFailed", "sick"))
+		}, "False HealthCheckFailed: 1 of 2 clusters are ready; east: Kustomization flux-system/apps: HealthCheckFailed: " +
+			"sick. Revision main@sha1:b waits for its turn in rollout 7 of Fleet prod: Progressing: stage canary: 0 of 1 " +
+			"done, 1 under way",
+			"False HealthCheckFailed: Kustomization flux-system/apps: HealthCheckFailed: sick. Revision main@sha1:b waits " +
+				"for its turn in rollout 7 of Fleet prod: Progressing: stage canary: 0 of 1 done, 1 under way"},
+		{"rollout_succeeded", func(_ *fleetWorld, tx *store.Tx) error {
+			r := store.Rollout{Rollout: rollout.Rollout{Number: 7, Phase: rollout.Succeeded, Since: at(6)}}
+			return store.Rollouts.Put(tx, store.RolloutKey("prod", 7), r)
+		}, allWell, runs},
 		{"spoke_upgrading", func(_ *fleetWorld, tx *store.Tx) error {
 			return upgrades(tx, "prod", "SpokeUpgrading", "the spoke tries the image")
 		}, "Unknown SpokeUpgrading: 1 of 2 clusters are ready; east: The spoke is upgraded to r/s:v2: the " +

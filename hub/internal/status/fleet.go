@@ -53,11 +53,11 @@ func (f Facts) fleetVerdict() verdict {
 	count := fmt.Sprintf("%d of %d clusters are ready", f.clusterCounts().Ready, len(f.Members))
 	w, unready := worst(list)
 	if unready == 0 {
-		return verdict{ready: condition.True, reason: condition.ReconciliationSucceeded, message: count,
-			since: later(v.since, lastSince(list))}
+		return f.withRollout(verdict{ready: condition.True, reason: condition.ReconciliationSucceeded, message: count,
+			since: later(v.since, lastSince(list))})
 	}
 	w.verdict.message = count + "; " + w.text
-	return w.verdict
+	return f.withRollout(w.verdict)
 }
 
 // memberVerdict returns the verdict about a cluster with only the objects that a Fleet leads to there.

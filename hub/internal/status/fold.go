@@ -136,6 +136,7 @@ func (f Facts) details(c *conditions, status fields) {
 	case api.FleetRole:
 		status["clusters"] = f.clusterCounts()
 		f.setUpgrades(status)
+		f.setRollout(status)
 	case api.RenderableRole:
 		f.applicationDetails(c, status)
 	case api.SourceRole:

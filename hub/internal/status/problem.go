@@ -84,6 +84,9 @@ func (c *causes) fleetProblems(f Facts) []problem {
 	if hub := f.hubVerdict(); hub.ready != condition.True || len(f.Members) == 0 {
 		return []problem{{verdict: v}}
 	}
+	if own, ok := f.rolloutVerdict(); ok {
+		return []problem{{verdict: own}}
+	}
 	for _, m := range f.Members {
 		if own := m.memberVerdict(); own.ready != condition.True && !c.isExplained(m) {
 			v.ready, v.reason, v.since = own.ready, own.reason, own.since

@@ -106,8 +106,9 @@ type Reader struct {
 	plans          map[string]*planned
 	bundles        map[string]*store.SignedBundle
 	refusals       map[string]*store.Refusal
-	histories      map[string][]string    // keys, by cluster
-	pasts          map[string]*store.Past // by key
+	rollouts       map[string]*store.Rollout // the newest of each Fleet
+	histories      map[string][]string       // keys, by cluster
+	pasts          map[string]*store.Past    // by key
 	graphs         map[string]*clusterGraph
 	sources        map[api.Key]Facts // of the hub; zero: there is none
 	events         map[api.Key][]store.Event
@@ -123,7 +124,8 @@ type Reader struct {
 func NewReader(tx *store.Tx) *Reader {
 	return &Reader{
 		tx: tx, spokes: map[string]*store.Spoke{}, plans: map[string]*planned{}, bundles: map[string]*store.SignedBundle{},
-		refusals: map[string]*store.Refusal{}, histories: map[string][]string{}, pasts: map[string]*store.Past{},
+		refusals: map[string]*store.Refusal{}, rollouts: map[string]*store.Rollout{},
+		histories: map[string][]string{}, pasts: map[string]*store.Past{},
 		graphs: map[string]*clusterGraph{}, sources: map[api.Key]Facts{}, events: map[api.Key][]store.Event{},
 		reads: reads{}, lost: map[string]error{}, damaged: map[string]error{},
 	}
@@ -198,7 +200,7 @@ func (r *Reader) facts(row store.Resource) (f Facts, err error) {
 	case api.ClusterRole:
 		err = r.cover(&f)
 	case api.FleetRole:
-		if !r.withoutMembers {
+		if f.Rollout, err = r.rollout(row.Key.Name); err == nil && !r.withoutMembers {
 			err = r.members(&f)
 		}
 	}
@@ -229,6 +231,9 @@ func (r *Reader) ofRows(row store.Resource) (f Facts, err error) {
 		return f, err
 	}
 	f.Entry = p.entries[row.Key.Application()]
+	if err := r.turn(&f); err != nil {
+		return f, err
+	}
 	if err := r.reported(&f); err != nil {
 		return f, err
 	}

@@ -33,6 +33,9 @@ func Dependencies(c store.Change) []Dependency {
 	if c.Table == allClusters.Table && strings.HasPrefix(c.Key, allClusters.Key) {
 		list = append(list, allClusters)
 	}
+	if fleet, _, _ := strings.Cut(c.Key, "/"); c.Table == store.Rollouts.Name() {
+		list = append(list, ofRollouts(fleet))
+	}
 	return list
 }
 

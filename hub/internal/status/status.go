@@ -23,6 +23,8 @@ type Facts struct {
 	Bundle    *store.SignedBundle        // of the resource's cluster, or of the Cluster itself; nil: none published
 	Refusal   *store.Refusal             // of that cluster; nil: a bundle can be made of its plan
 	Upgrade   *store.Upgrade             // of a Cluster's spoke; of a Fleet's member: that the Fleet wants; nil: none
+	Turn      *store.Turn                // of an application's cluster in the rollout of its Fleet; nil: none
+	Rollout   *store.Rollout             // the newest of a Fleet, or of that Fleet; nil: none
 	Pin       *store.Pin                 // of that cluster; nil: it is not pinned
 	PlannedAt time.Time                  // when the plan of that cluster changed last
 	// Superseded is when the content that Report is about was replaced, if it was.

@@ -19,6 +19,8 @@ type Summary struct {
 	Revision  string // the last that was fetched, built or applied; empty: none
 	Suspended bool
 	Held      bool // its removal, or that of objects that it gave before, is held
+
+	rollout verdict // of a Fleet; zero: no rollout keeps it from being ready
 }
 
 // ClusterSummary is the summary of a Cluster, of the objects of its graph, and of what Fleets lead to there.
@@ -75,7 +77,9 @@ func (r *Reader) Summarize(key api.Key) (Summary, bool, error) {
 	case err != nil || !ok && f.Condition == nil:
 		return Summary{}, false, err
 	case f.role() == api.FleetRole && f.Damaged == nil:
-		return f.summaryOf(f.hubVerdict()), true, nil
+		s := f.summaryOf(f.hubVerdict())
+		s.rollout, _ = f.rolloutVerdict()
+		return s, true, nil
 	}
 	return f.summary(), true, nil
 }
@@ -93,11 +97,14 @@ func (s Summary) WithMembers(members []*Member) Summary {
 	for _, m := range members {
 		list = append(list, m.worst)
 	}
+	v := verdict{ready: condition.True, reason: condition.ReconciliationSucceeded}
 	if w, unready := worst(list); unready > 0 {
-		s.Ready, s.Reason = w.verdict.ready, w.verdict.reason
-		return s
+		v = w.verdict
 	}
-	s.Reason = condition.ReconciliationSucceeded
+	if s.rollout.ready == condition.False || s.rollout.ready != "" && v.ready != condition.False {
+		v = s.rollout
+	}
+	s.Ready, s.Reason = v.ready, v.reason
 	return s
 }
 

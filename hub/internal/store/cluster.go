@@ -1,8 +1,10 @@
 package store
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/navefleet/nave/hub/api"
@@ -31,7 +33,8 @@ func (c Change) Cluster() string {
 		case t.name != c.Table:
 			continue
 		case t.of == ofGraph:
-			return api.ClusterOf(c.Key)
+			prefix, _, _ := strings.Cut(c.Key, "/") // of a key that is no path of an object
+			return cmp.Or(api.ClusterOf(c.Key), prefix)
 		case t.of != ofHub:
 			return c.Key
 		}

@@ -45,6 +45,8 @@
 //	history          cluster/epoch-sequence → JSON Past  in decimal, 20 digits each
 //	pins             cluster → JSON Pin
 //	upgrades         cluster → JSON Upgrade
+//	rollouts         fleet/number → JSON Rollout        in decimal, 20 digits
+//	turns            cluster/fleet → JSON Turn
 //	confirmations    ConfirmationKey → JSON Confirmation
 //	repairs          cluster → JSON Repair
 //	desireds         cluster → JSON SignedBundle

@@ -24,6 +24,8 @@ var (
 	Confirmations = newTable[Confirmation]("confirmations", ofHub)
 	Repairs       = newTable[Repair]("repairs", ofPlan)
 	Upgrades      = newTable[Upgrade]("upgrades", ofPlan)
+	Rollouts      = newTable[Rollout]("rollouts", ofHub)
+	Turns         = newTable[Turn]("turns", ofGraph)
 	SignedBundles = newTable[SignedBundle]("desireds", ofSpoke)
 	Spokes        = newTable[Spoke]("spokes", ofSpoke)
 	Reports       = newTable[Report]("reports", ofGraph)

@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"time"
 
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp"
@@ -104,12 +103,8 @@ func (s *httpSession) do(req *http.Request, accept string) (io.ReadCloser, *url.
 	return res.Body, res.Request.URL, nil
 }
 
-// check returns the error of an answer that is not 200 OK with the wanted media type. If the server asks to wait, that
-// is a source.BusyError.
+// check returns the error of an answer that is not 200 OK with the wanted media type.
 func (s *httpSession) check(res *http.Response, accept string) error {
-	if res.StatusCode == http.StatusTooManyRequests {
-		return source.NewBusyError(res, s.base, time.Now())
-	}
 	switch status := source.Quote(res.Status); res.StatusCode {
 	case http.StatusOK:
 	case http.StatusUnauthorized:

@@ -7,7 +7,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/navefleet/nave/e2e/gittest"
 	"github.com/navefleet/nave/hub/internal/source"
@@ -197,26 +196,6 @@ func answer(t *testing.T, body string) string {
 	}))
 	t.Cleanup(server.Close)
 	return server.URL + "/x.git"
-}
-
-// TestHTTP_busy has servers that take no more requests of an account: the error says until when, and of which server. A
-// server that is down may be back before it says so.
-func TestHTTP_busy(t *testing.T) {
-	for status, waits := range map[int]bool{http.StatusTooManyRequests: true, http.StatusServiceUnavailable: false} {
-		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-			w.Header().Set("Retry-After", "120")
-			w.WriteHeader(status)
-		}))
-		defer server.Close()
-		_, err := newFetcher(t.TempDir()).Fetch(t.Context(), request{URL: server.URL + "/org/app"}, nil)
-		busy, ok := errors.AsType[*source.BusyError](err)
-		if !errors.Is(err, source.ErrUnreachable) || ok != waits {
-			t.Errorf("%d: got %v", status, err)
-		}
-		if ok && (time.Until(busy.Until) < time.Minute || "http://"+busy.Server != server.URL) {
-			t.Errorf("got %+v", busy)
-		}
-	}
 }
 
 func TestHTTP_garbage(t *testing.T) {
