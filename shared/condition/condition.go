@@ -110,6 +110,8 @@ const (
 	RolloutAborted     = "RolloutAborted"
 	RolloutSucceeded   = "RolloutSucceeded"
 	RolloutSuperseded  = "RolloutSuperseded" // of events only
+	RolloutApproved    = "RolloutApproved"   // of events only
+	RolloutControlled  = "RolloutControlled" // of events only: an operator decided something else
 
 	NotRegistered    = "NotRegistered"    // no spoke has registered yet
 	JoinTokenRefused = "JoinTokenRefused" // the spoke cannot register

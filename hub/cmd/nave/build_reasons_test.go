@@ -94,7 +94,8 @@ var beyondBuild = reasonsBy(map[string]string{
 		"BundleHeldBack SpokeUpgradePending SpokeUpgrading SpokeUpgradeFailed SpokeNotUpgradable SpokeUpgraded " +
 		"WrongCluster SettingsRefused DuplicateSpoke CertificateRevoked CertificateEnds RegistrationRefused AckUnoffered",
 	"it is about how a change moves through the clusters": "RolloutProgressing RolloutWaiting RolloutSuspended " +
-		"RolloutFailed RolloutRollingBack RolloutRolledBack RolloutAborted RolloutSucceeded RolloutSuperseded",
+		"RolloutFailed RolloutRollingBack RolloutRolledBack RolloutAborted RolloutSucceeded RolloutSuperseded " +
+		"RolloutApproved RolloutControlled",
 	"it is no failure": "InstallSucceeded UpgradeSucceeded TestSucceeded RollbackSucceeded UninstallSucceeded " +
 		"ReconciliationSucceeded RemovalConfirmed Registered Deleted NewArtifact Notice ImageUpdateIncomplete " +
 		"BuildSucceeded Planned",

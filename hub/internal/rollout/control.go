@@ -103,6 +103,9 @@ func (r *Rollout) RollBack() error {
 
 // Release begins the next rollout, with the content that a rollback or an abort holds.
 func (r *Rollout) Release() error {
+	if r.Number == 0 {
+		return r.isActive()
+	}
 	if r.Order != Rollback && r.Order != Abort {
 		return nothing("rollout %d is not held: it is %s", r.Number, r.Phase)
 	}
@@ -110,8 +113,12 @@ func (r *Rollout) Release() error {
 	return nil
 }
 
-// Retry gives a cluster that has failed or was left out another turn, with a new deadline.
+// Retry gives a cluster that has failed or was left out another turn, with a new deadline. While a rollback or an abort
+// holds the rollout, no cluster gets one.
 func (r *Rollout) Retry(stage int, p *Progress, now time.Time) error {
+	if r.Order == Rollback || r.Order == Abort {
+		return nothing("rollout %d is held: release it first", r.Number)
+	}
 	switch p.State {
 	case ClusterFailed:
 		p.State, p.Message, p.Offered, p.Since = ClusterUnderWay, "", now, now

@@ -190,6 +190,126 @@ func (ApplicationChange) EnumDescriptor() ([]byte, []int) {
 	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{2}
 }
 
+type PlannedChange int32
+
+const (
+	// The hub has planned nothing for the cluster yet.
+	PlannedChange_PLANNED_CHANGE_UNSPECIFIED PlannedChange = 0
+	PlannedChange_PLANNED_CHANGE_NONE        PlannedChange = 1
+	PlannedChange_PLANNED_CHANGE_CHANGES     PlannedChange = 2
+	PlannedChange_PLANNED_CHANGE_LEAVES      PlannedChange = 3
+)
+
+// Enum value maps for PlannedChange.
+var (
+	PlannedChange_name = map[int32]string{
+		0: "PLANNED_CHANGE_UNSPECIFIED",
+		1: "PLANNED_CHANGE_NONE",
+		2: "PLANNED_CHANGE_CHANGES",
+		3: "PLANNED_CHANGE_LEAVES",
+	}
+	PlannedChange_value = map[string]int32{
+		"PLANNED_CHANGE_UNSPECIFIED": 0,
+		"PLANNED_CHANGE_NONE":        1,
+		"PLANNED_CHANGE_CHANGES":     2,
+		"PLANNED_CHANGE_LEAVES":      3,
+	}
+)
+
+func (x PlannedChange) Enum() *PlannedChange {
+	p := new(PlannedChange)
+	*p = x
+	return p
+}
+
+func (x PlannedChange) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (PlannedChange) Descriptor() protoreflect.EnumDescriptor {
+	return file_nave_admin_v1_admin_proto_enumTypes[3].Descriptor()
+}
+
+func (PlannedChange) Type() protoreflect.EnumType {
+	return &file_nave_admin_v1_admin_proto_enumTypes[3]
+}
+
+func (x PlannedChange) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use PlannedChange.Descriptor instead.
+func (PlannedChange) EnumDescriptor() ([]byte, []int) {
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{3}
+}
+
+type RolloutVerb int32
+
+const (
+	RolloutVerb_ROLLOUT_VERB_UNSPECIFIED RolloutVerb = 0
+	RolloutVerb_ROLLOUT_VERB_APPROVE     RolloutVerb = 1
+	RolloutVerb_ROLLOUT_VERB_SUSPEND     RolloutVerb = 2
+	RolloutVerb_ROLLOUT_VERB_RESUME      RolloutVerb = 3
+	RolloutVerb_ROLLOUT_VERB_ABORT       RolloutVerb = 4
+	RolloutVerb_ROLLOUT_VERB_ROLL_BACK   RolloutVerb = 5
+	RolloutVerb_ROLLOUT_VERB_RETRY       RolloutVerb = 6
+	RolloutVerb_ROLLOUT_VERB_SKIP        RolloutVerb = 7
+	RolloutVerb_ROLLOUT_VERB_RELEASE     RolloutVerb = 8
+)
+
+// Enum value maps for RolloutVerb.
+var (
+	RolloutVerb_name = map[int32]string{
+		0: "ROLLOUT_VERB_UNSPECIFIED",
+		1: "ROLLOUT_VERB_APPROVE",
+		2: "ROLLOUT_VERB_SUSPEND",
+		3: "ROLLOUT_VERB_RESUME",
+		4: "ROLLOUT_VERB_ABORT",
+		5: "ROLLOUT_VERB_ROLL_BACK",
+		6: "ROLLOUT_VERB_RETRY",
+		7: "ROLLOUT_VERB_SKIP",
+		8: "ROLLOUT_VERB_RELEASE",
+	}
+	RolloutVerb_value = map[string]int32{
+		"ROLLOUT_VERB_UNSPECIFIED": 0,
+		"ROLLOUT_VERB_APPROVE":     1,
+		"ROLLOUT_VERB_SUSPEND":     2,
+		"ROLLOUT_VERB_RESUME":      3,
+		"ROLLOUT_VERB_ABORT":       4,
+		"ROLLOUT_VERB_ROLL_BACK":   5,
+		"ROLLOUT_VERB_RETRY":       6,
+		"ROLLOUT_VERB_SKIP":        7,
+		"ROLLOUT_VERB_RELEASE":     8,
+	}
+)
+
+func (x RolloutVerb) Enum() *RolloutVerb {
+	p := new(RolloutVerb)
+	*p = x
+	return p
+}
+
+func (x RolloutVerb) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (RolloutVerb) Descriptor() protoreflect.EnumDescriptor {
+	return file_nave_admin_v1_admin_proto_enumTypes[4].Descriptor()
+}
+
+func (RolloutVerb) Type() protoreflect.EnumType {
+	return &file_nave_admin_v1_admin_proto_enumTypes[4]
+}
+
+func (x RolloutVerb) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use RolloutVerb.Descriptor instead.
+func (RolloutVerb) EnumDescriptor() ([]byte, []int) {
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{4}
+}
+
 // ObjectKey names an object of the hub, or of one cluster's graph. It is the detail of NOT_FOUND if it is that object which
 // does not exist.
 type ObjectKey struct {
@@ -6819,6 +6939,929 @@ func (x *ControlTagsResponse) GetTags() []string {
 	return nil
 }
 
+type ListRolloutsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Empty: of all Fleets.
+	Fleet         string `protobuf:"bytes,1,opt,name=fleet,proto3" json:"fleet,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListRolloutsRequest) Reset() {
+	*x = ListRolloutsRequest{}
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[102]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListRolloutsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListRolloutsRequest) ProtoMessage() {}
+
+func (x *ListRolloutsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[102]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListRolloutsRequest.ProtoReflect.Descriptor instead.
+func (*ListRolloutsRequest) Descriptor() ([]byte, []int) {
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{102}
+}
+
+func (x *ListRolloutsRequest) GetFleet() string {
+	if x != nil {
+		return x.Fleet
+	}
+	return ""
+}
+
+type ListRolloutsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// By Fleet, the newest first.
+	Rollouts      []*Rollout `protobuf:"bytes,1,rep,name=rollouts,proto3" json:"rollouts,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListRolloutsResponse) Reset() {
+	*x = ListRolloutsResponse{}
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[103]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListRolloutsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListRolloutsResponse) ProtoMessage() {}
+
+func (x *ListRolloutsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[103]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListRolloutsResponse.ProtoReflect.Descriptor instead.
+func (*ListRolloutsResponse) Descriptor() ([]byte, []int) {
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{103}
+}
+
+func (x *ListRolloutsResponse) GetRollouts() []*Rollout {
+	if x != nil {
+		return x.Rollouts
+	}
+	return nil
+}
+
+// Rollout is a change on its way through the clusters of a Fleet, or one that has ended.
+type Rollout struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Fleet string                 `protobuf:"bytes,1,opt,name=fleet,proto3" json:"fleet,omitempty"`
+	// Among those of the Fleet; 0: there was none yet.
+	Number uint64 `protobuf:"varint,2,opt,name=number,proto3" json:"number,omitempty"`
+	// What most clusters get; empty: not known.
+	Revision string `protobuf:"bytes,3,opt,name=revision,proto3" json:"revision,omitempty"`
+	// Progressing, Waiting, Suspended, Failed, RollingBack, RolledBack, Aborted, Succeeded or Superseded.
+	Phase   string `protobuf:"bytes,4,opt,name=phase,proto3" json:"phase,omitempty"`
+	Message string `protobuf:"bytes,5,opt,name=message,proto3" json:"message,omitempty"`
+	// Of the phase.
+	Since   *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=since,proto3" json:"since,omitempty"`
+	BeganAt *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=began_at,json=beganAt,proto3" json:"began_at,omitempty"`
+	// Not set: it has not ended.
+	EndedAt *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=ended_at,json=endedAt,proto3" json:"ended_at,omitempty"`
+	// In order. The stage rest is left out if it has no clusters.
+	Stages []*RolloutStage `protobuf:"bytes,9,rep,name=stages,proto3" json:"stages,omitempty"`
+	// An operator suspended the rollouts of the Fleet.
+	Suspended     bool `protobuf:"varint,10,opt,name=suspended,proto3" json:"suspended,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Rollout) Reset() {
+	*x = Rollout{}
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[104]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Rollout) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Rollout) ProtoMessage() {}
+
+func (x *Rollout) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[104]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Rollout.ProtoReflect.Descriptor instead.
+func (*Rollout) Descriptor() ([]byte, []int) {
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{104}
+}
+
+func (x *Rollout) GetFleet() string {
+	if x != nil {
+		return x.Fleet
+	}
+	return ""
+}
+
+func (x *Rollout) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *Rollout) GetRevision() string {
+	if x != nil {
+		return x.Revision
+	}
+	return ""
+}
+
+func (x *Rollout) GetPhase() string {
+	if x != nil {
+		return x.Phase
+	}
+	return ""
+}
+
+func (x *Rollout) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
+func (x *Rollout) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *Rollout) GetBeganAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.BeganAt
+	}
+	return nil
+}
+
+func (x *Rollout) GetEndedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.EndedAt
+	}
+	return nil
+}
+
+func (x *Rollout) GetStages() []*RolloutStage {
+	if x != nil {
+		return x.Stages
+	}
+	return nil
+}
+
+func (x *Rollout) GetSuspended() bool {
+	if x != nil {
+		return x.Suspended
+	}
+	return false
+}
+
+type RolloutStage struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Waiting, Progressing, Settled (its clusters are, and the tasks after it are not done), Finished or Empty.
+	State    string `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"`
+	Clusters uint32 `protobuf:"varint,3,opt,name=clusters,proto3" json:"clusters,omitempty"`
+	Waiting  uint32 `protobuf:"varint,4,opt,name=waiting,proto3" json:"waiting,omitempty"`
+	UnderWay uint32 `protobuf:"varint,5,opt,name=under_way,json=underWay,proto3" json:"under_way,omitempty"`
+	Done     uint32 `protobuf:"varint,6,opt,name=done,proto3" json:"done,omitempty"`
+	Failed   uint32 `protobuf:"varint,7,opt,name=failed,proto3" json:"failed,omitempty"`
+	Skipped  uint32 `protobuf:"varint,8,opt,name=skipped,proto3" json:"skipped,omitempty"`
+	// Who approved the tasks before the stage, and after it; empty: nobody.
+	ApprovedBefore string `protobuf:"bytes,9,opt,name=approved_before,json=approvedBefore,proto3" json:"approved_before,omitempty"`
+	ApprovedAfter  string `protobuf:"bytes,10,opt,name=approved_after,json=approvedAfter,proto3" json:"approved_after,omitempty"`
+	// before or after: an approval is waited for there. Empty: none is.
+	AwaitsApproval string `protobuf:"bytes,11,opt,name=awaits_approval,json=awaitsApproval,proto3" json:"awaits_approval,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *RolloutStage) Reset() {
+	*x = RolloutStage{}
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[105]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RolloutStage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RolloutStage) ProtoMessage() {}
+
+func (x *RolloutStage) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[105]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RolloutStage.ProtoReflect.Descriptor instead.
+func (*RolloutStage) Descriptor() ([]byte, []int) {
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{105}
+}
+
+func (x *RolloutStage) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *RolloutStage) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *RolloutStage) GetClusters() uint32 {
+	if x != nil {
+		return x.Clusters
+	}
+	return 0
+}
+
+func (x *RolloutStage) GetWaiting() uint32 {
+	if x != nil {
+		return x.Waiting
+	}
+	return 0
+}
+
+func (x *RolloutStage) GetUnderWay() uint32 {
+	if x != nil {
+		return x.UnderWay
+	}
+	return 0
+}
+
+func (x *RolloutStage) GetDone() uint32 {
+	if x != nil {
+		return x.Done
+	}
+	return 0
+}
+
+func (x *RolloutStage) GetFailed() uint32 {
+	if x != nil {
+		return x.Failed
+	}
+	return 0
+}
+
+func (x *RolloutStage) GetSkipped() uint32 {
+	if x != nil {
+		return x.Skipped
+	}
+	return 0
+}
+
+func (x *RolloutStage) GetApprovedBefore() string {
+	if x != nil {
+		return x.ApprovedBefore
+	}
+	return ""
+}
+
+func (x *RolloutStage) GetApprovedAfter() string {
+	if x != nil {
+		return x.ApprovedAfter
+	}
+	return ""
+}
+
+func (x *RolloutStage) GetAwaitsApproval() string {
+	if x != nil {
+		return x.AwaitsApproval
+	}
+	return ""
+}
+
+type GetRolloutRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Fleet string                 `protobuf:"bytes,1,opt,name=fleet,proto3" json:"fleet,omitempty"`
+	// 0: the newest.
+	Number uint64 `protobuf:"varint,2,opt,name=number,proto3" json:"number,omitempty"`
+	// The most clusters of the answer; 0: 500.
+	Limit         uint32 `protobuf:"varint,3,opt,name=limit,proto3" json:"limit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetRolloutRequest) Reset() {
+	*x = GetRolloutRequest{}
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[106]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetRolloutRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetRolloutRequest) ProtoMessage() {}
+
+func (x *GetRolloutRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[106]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetRolloutRequest.ProtoReflect.Descriptor instead.
+func (*GetRolloutRequest) Descriptor() ([]byte, []int) {
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{106}
+}
+
+func (x *GetRolloutRequest) GetFleet() string {
+	if x != nil {
+		return x.Fleet
+	}
+	return ""
+}
+
+func (x *GetRolloutRequest) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *GetRolloutRequest) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+type GetRolloutResponse struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Rollout *Rollout               `protobuf:"bytes,1,opt,name=rollout,proto3" json:"rollout,omitempty"`
+	// Those that need a look first. Only of the newest rollout.
+	Clusters []*RolloutCluster `protobuf:"bytes,2,rep,name=clusters,proto3" json:"clusters,omitempty"`
+	// How many clusters were left out.
+	More uint32 `protobuf:"varint,3,opt,name=more,proto3" json:"more,omitempty"`
+	// How many clusters have taken up the change, and would get back what they had before.
+	Restorable    uint32 `protobuf:"varint,4,opt,name=restorable,proto3" json:"restorable,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetRolloutResponse) Reset() {
+	*x = GetRolloutResponse{}
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[107]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetRolloutResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetRolloutResponse) ProtoMessage() {}
+
+func (x *GetRolloutResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[107]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetRolloutResponse.ProtoReflect.Descriptor instead.
+func (*GetRolloutResponse) Descriptor() ([]byte, []int) {
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{107}
+}
+
+func (x *GetRolloutResponse) GetRollout() *Rollout {
+	if x != nil {
+		return x.Rollout
+	}
+	return nil
+}
+
+func (x *GetRolloutResponse) GetClusters() []*RolloutCluster {
+	if x != nil {
+		return x.Clusters
+	}
+	return nil
+}
+
+func (x *GetRolloutResponse) GetMore() uint32 {
+	if x != nil {
+		return x.More
+	}
+	return 0
+}
+
+func (x *GetRolloutResponse) GetRestorable() uint32 {
+	if x != nil {
+		return x.Restorable
+	}
+	return 0
+}
+
+type RolloutCluster struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Cluster string                 `protobuf:"bytes,1,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	Stage   string                 `protobuf:"bytes,2,opt,name=stage,proto3" json:"stage,omitempty"`
+	// Waiting, UnderWay, Done, Failed, Skipped, LeftOut, Restoring, Restored or Leaving.
+	State   string `protobuf:"bytes,3,opt,name=state,proto3" json:"state,omitempty"`
+	Message string `protobuf:"bytes,4,opt,name=message,proto3" json:"message,omitempty"`
+	// Of the state.
+	Since *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=since,proto3" json:"since,omitempty"`
+	// When it could take up the change; not set: it could not yet.
+	OfferedAt *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=offered_at,json=offeredAt,proto3" json:"offered_at,omitempty"`
+	// Digests of the content that it is to get, and of that which a rollback restores; empty: there is none.
+	Target   string `protobuf:"bytes,7,opt,name=target,proto3" json:"target,omitempty"`
+	Previous string `protobuf:"bytes,8,opt,name=previous,proto3" json:"previous,omitempty"`
+	// It joined the Fleet, or the stage, after the rollout began.
+	Joined        bool `protobuf:"varint,9,opt,name=joined,proto3" json:"joined,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RolloutCluster) Reset() {
+	*x = RolloutCluster{}
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[108]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RolloutCluster) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RolloutCluster) ProtoMessage() {}
+
+func (x *RolloutCluster) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[108]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RolloutCluster.ProtoReflect.Descriptor instead.
+func (*RolloutCluster) Descriptor() ([]byte, []int) {
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{108}
+}
+
+func (x *RolloutCluster) GetCluster() string {
+	if x != nil {
+		return x.Cluster
+	}
+	return ""
+}
+
+func (x *RolloutCluster) GetStage() string {
+	if x != nil {
+		return x.Stage
+	}
+	return ""
+}
+
+func (x *RolloutCluster) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *RolloutCluster) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
+func (x *RolloutCluster) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *RolloutCluster) GetOfferedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.OfferedAt
+	}
+	return nil
+}
+
+func (x *RolloutCluster) GetTarget() string {
+	if x != nil {
+		return x.Target
+	}
+	return ""
+}
+
+func (x *RolloutCluster) GetPrevious() string {
+	if x != nil {
+		return x.Previous
+	}
+	return ""
+}
+
+func (x *RolloutCluster) GetJoined() bool {
+	if x != nil {
+		return x.Joined
+	}
+	return false
+}
+
+type PlanRolloutRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Fleet string                 `protobuf:"bytes,1,opt,name=fleet,proto3" json:"fleet,omitempty"`
+	// YAML or JSON of the Fleet, in place of the one that the hub has or does not have. Its name must be fleet.
+	Manifest      []byte `protobuf:"bytes,2,opt,name=manifest,proto3" json:"manifest,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PlanRolloutRequest) Reset() {
+	*x = PlanRolloutRequest{}
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[109]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PlanRolloutRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PlanRolloutRequest) ProtoMessage() {}
+
+func (x *PlanRolloutRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[109]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PlanRolloutRequest.ProtoReflect.Descriptor instead.
+func (*PlanRolloutRequest) Descriptor() ([]byte, []int) {
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{109}
+}
+
+func (x *PlanRolloutRequest) GetFleet() string {
+	if x != nil {
+		return x.Fleet
+	}
+	return ""
+}
+
+func (x *PlanRolloutRequest) GetManifest() []byte {
+	if x != nil {
+		return x.Manifest
+	}
+	return nil
+}
+
+type PlanRolloutResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// In the order in which they get their turn.
+	Clusters      []*PlannedCluster `protobuf:"bytes,1,rep,name=clusters,proto3" json:"clusters,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PlanRolloutResponse) Reset() {
+	*x = PlanRolloutResponse{}
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[110]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PlanRolloutResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PlanRolloutResponse) ProtoMessage() {}
+
+func (x *PlanRolloutResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[110]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PlanRolloutResponse.ProtoReflect.Descriptor instead.
+func (*PlanRolloutResponse) Descriptor() ([]byte, []int) {
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{110}
+}
+
+func (x *PlanRolloutResponse) GetClusters() []*PlannedCluster {
+	if x != nil {
+		return x.Clusters
+	}
+	return nil
+}
+
+type PlannedCluster struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Cluster string                 `protobuf:"bytes,1,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	Stage   string                 `protobuf:"bytes,2,opt,name=stage,proto3" json:"stage,omitempty"`
+	Change  PlannedChange          `protobuf:"varint,3,opt,name=change,proto3,enum=nave.admin.v1.PlannedChange" json:"change,omitempty"`
+	// What is wrong with what it has of the Fleet now: it comes last in its stage. Empty: nothing.
+	Unhealthy string `protobuf:"bytes,4,opt,name=unhealthy,proto3" json:"unhealthy,omitempty"`
+	// Why it does not get its turn: it is pinned, suspended or not connected. Empty: nothing stands against it.
+	Excluded string `protobuf:"bytes,5,opt,name=excluded,proto3" json:"excluded,omitempty"`
+	// How many clusters of its stage may be under way at a time.
+	Concurrency   uint32 `protobuf:"varint,6,opt,name=concurrency,proto3" json:"concurrency,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PlannedCluster) Reset() {
+	*x = PlannedCluster{}
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[111]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PlannedCluster) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PlannedCluster) ProtoMessage() {}
+
+func (x *PlannedCluster) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[111]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PlannedCluster.ProtoReflect.Descriptor instead.
+func (*PlannedCluster) Descriptor() ([]byte, []int) {
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{111}
+}
+
+func (x *PlannedCluster) GetCluster() string {
+	if x != nil {
+		return x.Cluster
+	}
+	return ""
+}
+
+func (x *PlannedCluster) GetStage() string {
+	if x != nil {
+		return x.Stage
+	}
+	return ""
+}
+
+func (x *PlannedCluster) GetChange() PlannedChange {
+	if x != nil {
+		return x.Change
+	}
+	return PlannedChange_PLANNED_CHANGE_UNSPECIFIED
+}
+
+func (x *PlannedCluster) GetUnhealthy() string {
+	if x != nil {
+		return x.Unhealthy
+	}
+	return ""
+}
+
+func (x *PlannedCluster) GetExcluded() string {
+	if x != nil {
+		return x.Excluded
+	}
+	return ""
+}
+
+func (x *PlannedCluster) GetConcurrency() uint32 {
+	if x != nil {
+		return x.Concurrency
+	}
+	return 0
+}
+
+type ControlRolloutRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Fleet string                 `protobuf:"bytes,1,opt,name=fleet,proto3" json:"fleet,omitempty"`
+	Verb  RolloutVerb            `protobuf:"varint,2,opt,name=verb,proto3,enum=nave.admin.v1.RolloutVerb" json:"verb,omitempty"`
+	// Of approve; empty: wherever the rollout waits.
+	Stage string `protobuf:"bytes,3,opt,name=stage,proto3" json:"stage,omitempty"`
+	// Of retry and skip. Of retry, none: all that failed.
+	Clusters []string `protobuf:"bytes,4,rep,name=clusters,proto3" json:"clusters,omitempty"`
+	// Rollout.number that the caller has seen; 0: not compared.
+	Number        uint64 `protobuf:"varint,5,opt,name=number,proto3" json:"number,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ControlRolloutRequest) Reset() {
+	*x = ControlRolloutRequest{}
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[112]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ControlRolloutRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ControlRolloutRequest) ProtoMessage() {}
+
+func (x *ControlRolloutRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[112]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ControlRolloutRequest.ProtoReflect.Descriptor instead.
+func (*ControlRolloutRequest) Descriptor() ([]byte, []int) {
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{112}
+}
+
+func (x *ControlRolloutRequest) GetFleet() string {
+	if x != nil {
+		return x.Fleet
+	}
+	return ""
+}
+
+func (x *ControlRolloutRequest) GetVerb() RolloutVerb {
+	if x != nil {
+		return x.Verb
+	}
+	return RolloutVerb_ROLLOUT_VERB_UNSPECIFIED
+}
+
+func (x *ControlRolloutRequest) GetStage() string {
+	if x != nil {
+		return x.Stage
+	}
+	return ""
+}
+
+func (x *ControlRolloutRequest) GetClusters() []string {
+	if x != nil {
+		return x.Clusters
+	}
+	return nil
+}
+
+func (x *ControlRolloutRequest) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+type ControlRolloutResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// False: everything was as the request wants it.
+	Changed bool `protobuf:"varint,1,opt,name=changed,proto3" json:"changed,omitempty"`
+	// What was done, or why nothing was.
+	Message string `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
+	// Of the rollout.
+	Number uint64 `protobuf:"varint,3,opt,name=number,proto3" json:"number,omitempty"`
+	// What keeps the rollout from going on all the same; empty: nothing does.
+	Held          string `protobuf:"bytes,4,opt,name=held,proto3" json:"held,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ControlRolloutResponse) Reset() {
+	*x = ControlRolloutResponse{}
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[113]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ControlRolloutResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ControlRolloutResponse) ProtoMessage() {}
+
+func (x *ControlRolloutResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[113]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ControlRolloutResponse.ProtoReflect.Descriptor instead.
+func (*ControlRolloutResponse) Descriptor() ([]byte, []int) {
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{113}
+}
+
+func (x *ControlRolloutResponse) GetChanged() bool {
+	if x != nil {
+		return x.Changed
+	}
+	return false
+}
+
+func (x *ControlRolloutResponse) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
+func (x *ControlRolloutResponse) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *ControlRolloutResponse) GetHeld() string {
+	if x != nil {
+		return x.Held
+	}
+	return ""
+}
+
 var File_nave_admin_v1_admin_proto protoreflect.FileDescriptor
 
 const file_nave_admin_v1_admin_proto_rawDesc = "" +
@@ -7292,7 +8335,81 @@ const file_nave_admin_v1_admin_proto_rawDesc = "" +
 	"\x03pin\x18\x03 \x01(\tR\x03pin\x12\x1a\n" +
 	"\bexcluded\x18\x04 \x03(\tR\bexcluded\x12\x1a\n" +
 	"\breleased\x18\x05 \x01(\tR\breleased\x12\x12\n" +
-	"\x04tags\x18\x06 \x03(\tR\x04tags*P\n" +
+	"\x04tags\x18\x06 \x03(\tR\x04tags\"+\n" +
+	"\x13ListRolloutsRequest\x12\x14\n" +
+	"\x05fleet\x18\x01 \x01(\tR\x05fleet\"J\n" +
+	"\x14ListRolloutsResponse\x122\n" +
+	"\brollouts\x18\x01 \x03(\v2\x16.nave.admin.v1.RolloutR\brollouts\"\xf6\x02\n" +
+	"\aRollout\x12\x14\n" +
+	"\x05fleet\x18\x01 \x01(\tR\x05fleet\x12\x16\n" +
+	"\x06number\x18\x02 \x01(\x04R\x06number\x12\x1a\n" +
+	"\brevision\x18\x03 \x01(\tR\brevision\x12\x14\n" +
+	"\x05phase\x18\x04 \x01(\tR\x05phase\x12\x18\n" +
+	"\amessage\x18\x05 \x01(\tR\amessage\x120\n" +
+	"\x05since\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x125\n" +
+	"\bbegan_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\abeganAt\x125\n" +
+	"\bended_at\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\aendedAt\x123\n" +
+	"\x06stages\x18\t \x03(\v2\x1b.nave.admin.v1.RolloutStageR\x06stages\x12\x1c\n" +
+	"\tsuspended\x18\n" +
+	" \x01(\bR\tsuspended\"\xca\x02\n" +
+	"\fRolloutStage\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
+	"\x05state\x18\x02 \x01(\tR\x05state\x12\x1a\n" +
+	"\bclusters\x18\x03 \x01(\rR\bclusters\x12\x18\n" +
+	"\awaiting\x18\x04 \x01(\rR\awaiting\x12\x1b\n" +
+	"\tunder_way\x18\x05 \x01(\rR\bunderWay\x12\x12\n" +
+	"\x04done\x18\x06 \x01(\rR\x04done\x12\x16\n" +
+	"\x06failed\x18\a \x01(\rR\x06failed\x12\x18\n" +
+	"\askipped\x18\b \x01(\rR\askipped\x12'\n" +
+	"\x0fapproved_before\x18\t \x01(\tR\x0eapprovedBefore\x12%\n" +
+	"\x0eapproved_after\x18\n" +
+	" \x01(\tR\rapprovedAfter\x12'\n" +
+	"\x0fawaits_approval\x18\v \x01(\tR\x0eawaitsApproval\"W\n" +
+	"\x11GetRolloutRequest\x12\x14\n" +
+	"\x05fleet\x18\x01 \x01(\tR\x05fleet\x12\x16\n" +
+	"\x06number\x18\x02 \x01(\x04R\x06number\x12\x14\n" +
+	"\x05limit\x18\x03 \x01(\rR\x05limit\"\xb5\x01\n" +
+	"\x12GetRolloutResponse\x120\n" +
+	"\arollout\x18\x01 \x01(\v2\x16.nave.admin.v1.RolloutR\arollout\x129\n" +
+	"\bclusters\x18\x02 \x03(\v2\x1d.nave.admin.v1.RolloutClusterR\bclusters\x12\x12\n" +
+	"\x04more\x18\x03 \x01(\rR\x04more\x12\x1e\n" +
+	"\n" +
+	"restorable\x18\x04 \x01(\rR\n" +
+	"restorable\"\xa9\x02\n" +
+	"\x0eRolloutCluster\x12\x18\n" +
+	"\acluster\x18\x01 \x01(\tR\acluster\x12\x14\n" +
+	"\x05stage\x18\x02 \x01(\tR\x05stage\x12\x14\n" +
+	"\x05state\x18\x03 \x01(\tR\x05state\x12\x18\n" +
+	"\amessage\x18\x04 \x01(\tR\amessage\x120\n" +
+	"\x05since\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x129\n" +
+	"\n" +
+	"offered_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\tofferedAt\x12\x16\n" +
+	"\x06target\x18\a \x01(\tR\x06target\x12\x1a\n" +
+	"\bprevious\x18\b \x01(\tR\bprevious\x12\x16\n" +
+	"\x06joined\x18\t \x01(\bR\x06joined\"F\n" +
+	"\x12PlanRolloutRequest\x12\x14\n" +
+	"\x05fleet\x18\x01 \x01(\tR\x05fleet\x12\x1a\n" +
+	"\bmanifest\x18\x02 \x01(\fR\bmanifest\"P\n" +
+	"\x13PlanRolloutResponse\x129\n" +
+	"\bclusters\x18\x01 \x03(\v2\x1d.nave.admin.v1.PlannedClusterR\bclusters\"\xd2\x01\n" +
+	"\x0ePlannedCluster\x12\x18\n" +
+	"\acluster\x18\x01 \x01(\tR\acluster\x12\x14\n" +
+	"\x05stage\x18\x02 \x01(\tR\x05stage\x124\n" +
+	"\x06change\x18\x03 \x01(\x0e2\x1c.nave.admin.v1.PlannedChangeR\x06change\x12\x1c\n" +
+	"\tunhealthy\x18\x04 \x01(\tR\tunhealthy\x12\x1a\n" +
+	"\bexcluded\x18\x05 \x01(\tR\bexcluded\x12 \n" +
+	"\vconcurrency\x18\x06 \x01(\rR\vconcurrency\"\xa7\x01\n" +
+	"\x15ControlRolloutRequest\x12\x14\n" +
+	"\x05fleet\x18\x01 \x01(\tR\x05fleet\x12.\n" +
+	"\x04verb\x18\x02 \x01(\x0e2\x1a.nave.admin.v1.RolloutVerbR\x04verb\x12\x14\n" +
+	"\x05stage\x18\x03 \x01(\tR\x05stage\x12\x1a\n" +
+	"\bclusters\x18\x04 \x03(\tR\bclusters\x12\x16\n" +
+	"\x06number\x18\x05 \x01(\x04R\x06number\"x\n" +
+	"\x16ControlRolloutResponse\x12\x18\n" +
+	"\achanged\x18\x01 \x01(\bR\achanged\x12\x18\n" +
+	"\amessage\x18\x02 \x01(\tR\amessage\x12\x16\n" +
+	"\x06number\x18\x03 \x01(\x04R\x06number\x12\x12\n" +
+	"\x04held\x18\x04 \x01(\tR\x04held*P\n" +
 	"\aGivenBy\x12\x18\n" +
 	"\x14GIVEN_BY_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12GIVEN_BY_OPERATORS\x10\x01\x12\x13\n" +
@@ -7308,7 +8425,22 @@ const file_nave_admin_v1_admin_proto_rawDesc = "" +
 	"\x1aAPPLICATION_CHANGE_CHANGED\x10\x02\x12\x1c\n" +
 	"\x18APPLICATION_CHANGE_ADDED\x10\x03\x12\x1e\n" +
 	"\x1aAPPLICATION_CHANGE_REMOVED\x10\x04\x12\x1b\n" +
-	"\x17APPLICATION_CHANGE_KEPT\x10\x052\x8f\x16\n" +
+	"\x17APPLICATION_CHANGE_KEPT\x10\x05*\x7f\n" +
+	"\rPlannedChange\x12\x1e\n" +
+	"\x1aPLANNED_CHANGE_UNSPECIFIED\x10\x00\x12\x17\n" +
+	"\x13PLANNED_CHANGE_NONE\x10\x01\x12\x1a\n" +
+	"\x16PLANNED_CHANGE_CHANGES\x10\x02\x12\x19\n" +
+	"\x15PLANNED_CHANGE_LEAVES\x10\x03*\xf5\x01\n" +
+	"\vRolloutVerb\x12\x1c\n" +
+	"\x18ROLLOUT_VERB_UNSPECIFIED\x10\x00\x12\x18\n" +
+	"\x14ROLLOUT_VERB_APPROVE\x10\x01\x12\x18\n" +
+	"\x14ROLLOUT_VERB_SUSPEND\x10\x02\x12\x17\n" +
+	"\x13ROLLOUT_VERB_RESUME\x10\x03\x12\x16\n" +
+	"\x12ROLLOUT_VERB_ABORT\x10\x04\x12\x1a\n" +
+	"\x16ROLLOUT_VERB_ROLL_BACK\x10\x05\x12\x16\n" +
+	"\x12ROLLOUT_VERB_RETRY\x10\x06\x12\x15\n" +
+	"\x11ROLLOUT_VERB_SKIP\x10\a\x12\x18\n" +
+	"\x14ROLLOUT_VERB_RELEASE\x10\b2\xf0\x18\n" +
 	"\fAdminService\x12<\n" +
 	"\x03Get\x12\x19.nave.admin.v1.GetRequest\x1a\x1a.nave.admin.v1.GetResponse\x12?\n" +
 	"\x04List\x12\x1a.nave.admin.v1.ListRequest\x1a\x1b.nave.admin.v1.ListResponse\x12D\n" +
@@ -7345,7 +8477,12 @@ const file_nave_admin_v1_admin_proto_rawDesc = "" +
 	"\x0ePinHelmRelease\x12$.nave.admin.v1.PinHelmReleaseRequest\x1a%.nave.admin.v1.PinHelmReleaseResponse\x12c\n" +
 	"\x10UnpinHelmRelease\x12&.nave.admin.v1.UnpinHelmReleaseRequest\x1a'.nave.admin.v1.UnpinHelmReleaseResponse\x12i\n" +
 	"\x12PreviewImageUpdate\x12(.nave.admin.v1.PreviewImageUpdateRequest\x1a).nave.admin.v1.PreviewImageUpdateResponse\x12T\n" +
-	"\vControlTags\x12!.nave.admin.v1.ControlTagsRequest\x1a\".nave.admin.v1.ControlTagsResponse\x12Q\n" +
+	"\vControlTags\x12!.nave.admin.v1.ControlTagsRequest\x1a\".nave.admin.v1.ControlTagsResponse\x12W\n" +
+	"\fListRollouts\x12\".nave.admin.v1.ListRolloutsRequest\x1a#.nave.admin.v1.ListRolloutsResponse\x12Q\n" +
+	"\n" +
+	"GetRollout\x12 .nave.admin.v1.GetRolloutRequest\x1a!.nave.admin.v1.GetRolloutResponse\x12T\n" +
+	"\vPlanRollout\x12!.nave.admin.v1.PlanRolloutRequest\x1a\".nave.admin.v1.PlanRolloutResponse\x12]\n" +
+	"\x0eControlRollout\x12$.nave.admin.v1.ControlRolloutRequest\x1a%.nave.admin.v1.ControlRolloutResponse\x12Q\n" +
 	"\n" +
 	"GetVersion\x12 .nave.admin.v1.GetVersionRequest\x1a!.nave.admin.v1.GetVersionResponseB7Z5github.com/navefleet/nave/proto/nave/admin/v1;adminv1b\x06proto3"
 
@@ -7361,294 +8498,328 @@ func file_nave_admin_v1_admin_proto_rawDescGZIP() []byte {
 	return file_nave_admin_v1_admin_proto_rawDescData
 }
 
-var file_nave_admin_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_nave_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 102)
+var file_nave_admin_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
+var file_nave_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 114)
 var file_nave_admin_v1_admin_proto_goTypes = []any{
 	(GivenBy)(0),                       // 0: nave.admin.v1.GivenBy
 	(WatchType)(0),                     // 1: nave.admin.v1.WatchType
 	(ApplicationChange)(0),             // 2: nave.admin.v1.ApplicationChange
-	(*ObjectKey)(nil),                  // 3: nave.admin.v1.ObjectKey
-	(*Object)(nil),                     // 4: nave.admin.v1.Object
-	(*GetRequest)(nil),                 // 5: nave.admin.v1.GetRequest
-	(*GetResponse)(nil),                // 6: nave.admin.v1.GetResponse
-	(*ListRequest)(nil),                // 7: nave.admin.v1.ListRequest
-	(*ListResponse)(nil),               // 8: nave.admin.v1.ListResponse
-	(*WatchRequest)(nil),               // 9: nave.admin.v1.WatchRequest
-	(*WatchResponse)(nil),              // 10: nave.admin.v1.WatchResponse
-	(*ApplyRequest)(nil),               // 11: nave.admin.v1.ApplyRequest
-	(*ManifestFile)(nil),               // 12: nave.admin.v1.ManifestFile
-	(*ApplyResponse)(nil),              // 13: nave.admin.v1.ApplyResponse
-	(*ApplyAllRequest)(nil),            // 14: nave.admin.v1.ApplyAllRequest
-	(*ApplyAllResponse)(nil),           // 15: nave.admin.v1.ApplyAllResponse
-	(*AppliedObject)(nil),              // 16: nave.admin.v1.AppliedObject
-	(*DeleteRequest)(nil),              // 17: nave.admin.v1.DeleteRequest
-	(*DeleteResponse)(nil),             // 18: nave.admin.v1.DeleteResponse
-	(*DeleteAllRequest)(nil),           // 19: nave.admin.v1.DeleteAllRequest
-	(*DeleteAllResponse)(nil),          // 20: nave.admin.v1.DeleteAllResponse
-	(*ObjectKeys)(nil),                 // 21: nave.admin.v1.ObjectKeys
-	(*ImpactRequest)(nil),              // 22: nave.admin.v1.ImpactRequest
-	(*ImpactResponse)(nil),             // 23: nave.admin.v1.ImpactResponse
-	(*ClusterImpact)(nil),              // 24: nave.admin.v1.ClusterImpact
-	(*ApplicationImpact)(nil),          // 25: nave.admin.v1.ApplicationImpact
-	(*ConfirmRequest)(nil),             // 26: nave.admin.v1.ConfirmRequest
-	(*ConfirmResponse)(nil),            // 27: nave.admin.v1.ConfirmResponse
-	(*ReconcileRequest)(nil),           // 28: nave.admin.v1.ReconcileRequest
-	(*ReconcileResponse)(nil),          // 29: nave.admin.v1.ReconcileResponse
-	(*SuspendRequest)(nil),             // 30: nave.admin.v1.SuspendRequest
-	(*SuspendResponse)(nil),            // 31: nave.admin.v1.SuspendResponse
-	(*ResumeRequest)(nil),              // 32: nave.admin.v1.ResumeRequest
-	(*ResumeResponse)(nil),             // 33: nave.admin.v1.ResumeResponse
-	(*CreateJoinTokenRequest)(nil),     // 34: nave.admin.v1.CreateJoinTokenRequest
-	(*CreateJoinTokenResponse)(nil),    // 35: nave.admin.v1.CreateJoinTokenResponse
-	(*ListEventsRequest)(nil),          // 36: nave.admin.v1.ListEventsRequest
-	(*ListEventsResponse)(nil),         // 37: nave.admin.v1.ListEventsResponse
-	(*EventGap)(nil),                   // 38: nave.admin.v1.EventGap
-	(*Event)(nil),                      // 39: nave.admin.v1.Event
-	(*TreeRequest)(nil),                // 40: nave.admin.v1.TreeRequest
-	(*TreeResponse)(nil),               // 41: nave.admin.v1.TreeResponse
-	(*TreeNode)(nil),                   // 42: nave.admin.v1.TreeNode
-	(*LocateRequest)(nil),              // 43: nave.admin.v1.LocateRequest
-	(*LocateResponse)(nil),             // 44: nave.admin.v1.LocateResponse
-	(*LocatedObject)(nil),              // 45: nave.admin.v1.LocatedObject
-	(*ExplainRequest)(nil),             // 46: nave.admin.v1.ExplainRequest
-	(*ExplainResponse)(nil),            // 47: nave.admin.v1.ExplainResponse
-	(*Encryption)(nil),                 // 48: nave.admin.v1.Encryption
-	(*SealedDocument)(nil),             // 49: nave.admin.v1.SealedDocument
-	(*Explanation)(nil),                // 50: nave.admin.v1.Explanation
-	(*LogsRequest)(nil),                // 51: nave.admin.v1.LogsRequest
-	(*LogsResponse)(nil),               // 52: nave.admin.v1.LogsResponse
-	(*LogRecord)(nil),                  // 53: nave.admin.v1.LogRecord
-	(*LogAttribute)(nil),               // 54: nave.admin.v1.LogAttribute
-	(*GetVersionRequest)(nil),          // 55: nave.admin.v1.GetVersionRequest
-	(*GetVersionResponse)(nil),         // 56: nave.admin.v1.GetVersionResponse
-	(*SpokeVersion)(nil),               // 57: nave.admin.v1.SpokeVersion
-	(*PublishedRequest)(nil),           // 58: nave.admin.v1.PublishedRequest
-	(*PublishedResponse)(nil),          // 59: nave.admin.v1.PublishedResponse
-	(*PublishedHub)(nil),               // 60: nave.admin.v1.PublishedHub
-	(*HubObject)(nil),                  // 61: nave.admin.v1.HubObject
-	(*PublishedCluster)(nil),           // 62: nave.admin.v1.PublishedCluster
-	(*CapabilitiesRequest)(nil),        // 63: nave.admin.v1.CapabilitiesRequest
-	(*CapabilitiesResponse)(nil),       // 64: nave.admin.v1.CapabilitiesResponse
-	(*ShapesRequest)(nil),              // 65: nave.admin.v1.ShapesRequest
-	(*ShapesResponse)(nil),             // 66: nave.admin.v1.ShapesResponse
-	(*KnownShape)(nil),                 // 67: nave.admin.v1.KnownShape
-	(*PublishedApplication)(nil),       // 68: nave.admin.v1.PublishedApplication
-	(*ToldRelease)(nil),                // 69: nave.admin.v1.ToldRelease
-	(*PublishedContentRequest)(nil),    // 70: nave.admin.v1.PublishedContentRequest
-	(*PublishedContentResponse)(nil),   // 71: nave.admin.v1.PublishedContentResponse
-	(*HistoryRequest)(nil),             // 72: nave.admin.v1.HistoryRequest
-	(*HistoryResponse)(nil),            // 73: nave.admin.v1.HistoryResponse
-	(*PastRelease)(nil),                // 74: nave.admin.v1.PastRelease
-	(*ReleasedApplication)(nil),        // 75: nave.admin.v1.ReleasedApplication
-	(*Pin)(nil),                        // 76: nave.admin.v1.Pin
-	(*RollbackRequest)(nil),            // 77: nave.admin.v1.RollbackRequest
-	(*RollbackResponse)(nil),           // 78: nave.admin.v1.RollbackResponse
-	(*PreviewRollbackRequest)(nil),     // 79: nave.admin.v1.PreviewRollbackRequest
-	(*PreviewRollbackResponse)(nil),    // 80: nave.admin.v1.PreviewRollbackResponse
-	(*ReleaseRequest)(nil),             // 81: nave.admin.v1.ReleaseRequest
-	(*ReleaseResponse)(nil),            // 82: nave.admin.v1.ReleaseResponse
-	(*PreviewReleaseRequest)(nil),      // 83: nave.admin.v1.PreviewReleaseRequest
-	(*PreviewReleaseResponse)(nil),     // 84: nave.admin.v1.PreviewReleaseResponse
-	(*PreviewLiveRequest)(nil),         // 85: nave.admin.v1.PreviewLiveRequest
-	(*PreviewLiveResponse)(nil),        // 86: nave.admin.v1.PreviewLiveResponse
-	(*PreviewedApplication)(nil),       // 87: nave.admin.v1.PreviewedApplication
-	(*PreviewedObject)(nil),            // 88: nave.admin.v1.PreviewedObject
-	(*PreviewedField)(nil),             // 89: nave.admin.v1.PreviewedField
-	(*ListSchemasRequest)(nil),         // 90: nave.admin.v1.ListSchemasRequest
-	(*ListSchemasResponse)(nil),        // 91: nave.admin.v1.ListSchemasResponse
-	(*SchemaVersion)(nil),              // 92: nave.admin.v1.SchemaVersion
-	(*ReadSchemaRequest)(nil),          // 93: nave.admin.v1.ReadSchemaRequest
-	(*ReadSchemaResponse)(nil),         // 94: nave.admin.v1.ReadSchemaResponse
-	(*PinHelmReleaseRequest)(nil),      // 95: nave.admin.v1.PinHelmReleaseRequest
-	(*PinHelmReleaseResponse)(nil),     // 96: nave.admin.v1.PinHelmReleaseResponse
-	(*HelmRevision)(nil),               // 97: nave.admin.v1.HelmRevision
-	(*UnpinHelmReleaseRequest)(nil),    // 98: nave.admin.v1.UnpinHelmReleaseRequest
-	(*UnpinHelmReleaseResponse)(nil),   // 99: nave.admin.v1.UnpinHelmReleaseResponse
-	(*PreviewImageUpdateRequest)(nil),  // 100: nave.admin.v1.PreviewImageUpdateRequest
-	(*PreviewImageUpdateResponse)(nil), // 101: nave.admin.v1.PreviewImageUpdateResponse
-	(*PreviewedCommit)(nil),            // 102: nave.admin.v1.PreviewedCommit
-	(*ControlTagsRequest)(nil),         // 103: nave.admin.v1.ControlTagsRequest
-	(*ControlTagsResponse)(nil),        // 104: nave.admin.v1.ControlTagsResponse
-	(*timestamppb.Timestamp)(nil),      // 105: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),        // 106: google.protobuf.Duration
+	(PlannedChange)(0),                 // 3: nave.admin.v1.PlannedChange
+	(RolloutVerb)(0),                   // 4: nave.admin.v1.RolloutVerb
+	(*ObjectKey)(nil),                  // 5: nave.admin.v1.ObjectKey
+	(*Object)(nil),                     // 6: nave.admin.v1.Object
+	(*GetRequest)(nil),                 // 7: nave.admin.v1.GetRequest
+	(*GetResponse)(nil),                // 8: nave.admin.v1.GetResponse
+	(*ListRequest)(nil),                // 9: nave.admin.v1.ListRequest
+	(*ListResponse)(nil),               // 10: nave.admin.v1.ListResponse
+	(*WatchRequest)(nil),               // 11: nave.admin.v1.WatchRequest
+	(*WatchResponse)(nil),              // 12: nave.admin.v1.WatchResponse
+	(*ApplyRequest)(nil),               // 13: nave.admin.v1.ApplyRequest
+	(*ManifestFile)(nil),               // 14: nave.admin.v1.ManifestFile
+	(*ApplyResponse)(nil),              // 15: nave.admin.v1.ApplyResponse
+	(*ApplyAllRequest)(nil),            // 16: nave.admin.v1.ApplyAllRequest
+	(*ApplyAllResponse)(nil),           // 17: nave.admin.v1.ApplyAllResponse
+	(*AppliedObject)(nil),              // 18: nave.admin.v1.AppliedObject
+	(*DeleteRequest)(nil),              // 19: nave.admin.v1.DeleteRequest
+	(*DeleteResponse)(nil),             // 20: nave.admin.v1.DeleteResponse
+	(*DeleteAllRequest)(nil),           // 21: nave.admin.v1.DeleteAllRequest
+	(*DeleteAllResponse)(nil),          // 22: nave.admin.v1.DeleteAllResponse
+	(*ObjectKeys)(nil),                 // 23: nave.admin.v1.ObjectKeys
+	(*ImpactRequest)(nil),              // 24: nave.admin.v1.ImpactRequest
+	(*ImpactResponse)(nil),             // 25: nave.admin.v1.ImpactResponse
+	(*ClusterImpact)(nil),              // 26: nave.admin.v1.ClusterImpact
+	(*ApplicationImpact)(nil),          // 27: nave.admin.v1.ApplicationImpact
+	(*ConfirmRequest)(nil),             // 28: nave.admin.v1.ConfirmRequest
+	(*ConfirmResponse)(nil),            // 29: nave.admin.v1.ConfirmResponse
+	(*ReconcileRequest)(nil),           // 30: nave.admin.v1.ReconcileRequest
+	(*ReconcileResponse)(nil),          // 31: nave.admin.v1.ReconcileResponse
+	(*SuspendRequest)(nil),             // 32: nave.admin.v1.SuspendRequest
+	(*SuspendResponse)(nil),            // 33: nave.admin.v1.SuspendResponse
+	(*ResumeRequest)(nil),              // 34: nave.admin.v1.ResumeRequest
+	(*ResumeResponse)(nil),             // 35: nave.admin.v1.ResumeResponse
+	(*CreateJoinTokenRequest)(nil),     // 36: nave.admin.v1.CreateJoinTokenRequest
+	(*CreateJoinTokenResponse)(nil),    // 37: nave.admin.v1.CreateJoinTokenResponse
+	(*ListEventsRequest)(nil),          // 38: nave.admin.v1.ListEventsRequest
+	(*ListEventsResponse)(nil),         // 39: nave.admin.v1.ListEventsResponse
+	(*EventGap)(nil),                   // 40: nave.admin.v1.EventGap
+	(*Event)(nil),                      // 41: nave.admin.v1.Event
+	(*TreeRequest)(nil),                // 42: nave.admin.v1.TreeRequest
+	(*TreeResponse)(nil),               // 43: nave.admin.v1.TreeResponse
+	(*TreeNode)(nil),                   // 44: nave.admin.v1.TreeNode
+	(*LocateRequest)(nil),              // 45: nave.admin.v1.LocateRequest
+	(*LocateResponse)(nil),             // 46: nave.admin.v1.LocateResponse
+	(*LocatedObject)(nil),              // 47: nave.admin.v1.LocatedObject
+	(*ExplainRequest)(nil),             // 48: nave.admin.v1.ExplainRequest
+	(*ExplainResponse)(nil),            // 49: nave.admin.v1.ExplainResponse
+	(*Encryption)(nil),                 // 50: nave.admin.v1.Encryption
+	(*SealedDocument)(nil),             // 51: nave.admin.v1.SealedDocument
+	(*Explanation)(nil),                // 52: nave.admin.v1.Explanation
+	(*LogsRequest)(nil),                // 53: nave.admin.v1.LogsRequest
+	(*LogsResponse)(nil),               // 54: nave.admin.v1.LogsResponse
+	(*LogRecord)(nil),                  // 55: nave.admin.v1.LogRecord
+	(*LogAttribute)(nil),               // 56: nave.admin.v1.LogAttribute
+	(*GetVersionRequest)(nil),          // 57: nave.admin.v1.GetVersionRequest
+	(*GetVersionResponse)(nil),         // 58: nave.admin.v1.GetVersionResponse
+	(*SpokeVersion)(nil),               // 59: nave.admin.v1.SpokeVersion
+	(*PublishedRequest)(nil),           // 60: nave.admin.v1.PublishedRequest
+	(*PublishedResponse)(nil),          // 61: nave.admin.v1.PublishedResponse
+	(*PublishedHub)(nil),               // 62: nave.admin.v1.PublishedHub
+	(*HubObject)(nil),                  // 63: nave.admin.v1.HubObject
+	(*PublishedCluster)(nil),           // 64: nave.admin.v1.PublishedCluster
+	(*CapabilitiesRequest)(nil),        // 65: nave.admin.v1.CapabilitiesRequest
+	(*CapabilitiesResponse)(nil),       // 66: nave.admin.v1.CapabilitiesResponse
+	(*ShapesRequest)(nil),              // 67: nave.admin.v1.ShapesRequest
+	(*ShapesResponse)(nil),             // 68: nave.admin.v1.ShapesResponse
+	(*KnownShape)(nil),                 // 69: nave.admin.v1.KnownShape
+	(*PublishedApplication)(nil),       // 70: nave.admin.v1.PublishedApplication
+	(*ToldRelease)(nil),                // 71: nave.admin.v1.ToldRelease
+	(*PublishedContentRequest)(nil),    // 72: nave.admin.v1.PublishedContentRequest
+	(*PublishedContentResponse)(nil),   // 73: nave.admin.v1.PublishedContentResponse
+	(*HistoryRequest)(nil),             // 74: nave.admin.v1.HistoryRequest
+	(*HistoryResponse)(nil),            // 75: nave.admin.v1.HistoryResponse
+	(*PastRelease)(nil),                // 76: nave.admin.v1.PastRelease
+	(*ReleasedApplication)(nil),        // 77: nave.admin.v1.ReleasedApplication
+	(*Pin)(nil),                        // 78: nave.admin.v1.Pin
+	(*RollbackRequest)(nil),            // 79: nave.admin.v1.RollbackRequest
+	(*RollbackResponse)(nil),           // 80: nave.admin.v1.RollbackResponse
+	(*PreviewRollbackRequest)(nil),     // 81: nave.admin.v1.PreviewRollbackRequest
+	(*PreviewRollbackResponse)(nil),    // 82: nave.admin.v1.PreviewRollbackResponse
+	(*ReleaseRequest)(nil),             // 83: nave.admin.v1.ReleaseRequest
+	(*ReleaseResponse)(nil),            // 84: nave.admin.v1.ReleaseResponse
+	(*PreviewReleaseRequest)(nil),      // 85: nave.admin.v1.PreviewReleaseRequest
+	(*PreviewReleaseResponse)(nil),     // 86: nave.admin.v1.PreviewReleaseResponse
+	(*PreviewLiveRequest)(nil),         // 87: nave.admin.v1.PreviewLiveRequest
+	(*PreviewLiveResponse)(nil),        // 88: nave.admin.v1.PreviewLiveResponse
+	(*PreviewedApplication)(nil),       // 89: nave.admin.v1.PreviewedApplication
+	(*PreviewedObject)(nil),            // 90: nave.admin.v1.PreviewedObject
+	(*PreviewedField)(nil),             // 91: nave.admin.v1.PreviewedField
+	(*ListSchemasRequest)(nil),         // 92: nave.admin.v1.ListSchemasRequest
+	(*ListSchemasResponse)(nil),        // 93: nave.admin.v1.ListSchemasResponse
+	(*SchemaVersion)(nil),              // 94: nave.admin.v1.SchemaVersion
+	(*ReadSchemaRequest)(nil),          // 95: nave.admin.v1.ReadSchemaRequest
+	(*ReadSchemaResponse)(nil),         // 96: nave.admin.v1.ReadSchemaResponse
+	(*PinHelmReleaseRequest)(nil),      // 97: nave.admin.v1.PinHelmReleaseRequest
+	(*PinHelmReleaseResponse)(nil),     // 98: nave.admin.v1.PinHelmReleaseResponse
+	(*HelmRevision)(nil),               // 99: nave.admin.v1.HelmRevision
+	(*UnpinHelmReleaseRequest)(nil),    // 100: nave.admin.v1.UnpinHelmReleaseRequest
+	(*UnpinHelmReleaseResponse)(nil),   // 101: nave.admin.v1.UnpinHelmReleaseResponse
+	(*PreviewImageUpdateRequest)(nil),  // 102: nave.admin.v1.PreviewImageUpdateRequest
+	(*PreviewImageUpdateResponse)(nil), // 103: nave.admin.v1.PreviewImageUpdateResponse
+	(*PreviewedCommit)(nil),            // 104: nave.admin.v1.PreviewedCommit
+	(*ControlTagsRequest)(nil),         // 105: nave.admin.v1.ControlTagsRequest
+	(*ControlTagsResponse)(nil),        // 106: nave.admin.v1.ControlTagsResponse
+	(*ListRolloutsRequest)(nil),        // 107: nave.admin.v1.ListRolloutsRequest
+	(*ListRolloutsResponse)(nil),       // 108: nave.admin.v1.ListRolloutsResponse
+	(*Rollout)(nil),                    // 109: nave.admin.v1.Rollout
+	(*RolloutStage)(nil),               // 110: nave.admin.v1.RolloutStage
+	(*GetRolloutRequest)(nil),          // 111: nave.admin.v1.GetRolloutRequest
+	(*GetRolloutResponse)(nil),         // 112: nave.admin.v1.GetRolloutResponse
+	(*RolloutCluster)(nil),             // 113: nave.admin.v1.RolloutCluster
+	(*PlanRolloutRequest)(nil),         // 114: nave.admin.v1.PlanRolloutRequest
+	(*PlanRolloutResponse)(nil),        // 115: nave.admin.v1.PlanRolloutResponse
+	(*PlannedCluster)(nil),             // 116: nave.admin.v1.PlannedCluster
+	(*ControlRolloutRequest)(nil),      // 117: nave.admin.v1.ControlRolloutRequest
+	(*ControlRolloutResponse)(nil),     // 118: nave.admin.v1.ControlRolloutResponse
+	(*timestamppb.Timestamp)(nil),      // 119: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),        // 120: google.protobuf.Duration
 }
 var file_nave_admin_v1_admin_proto_depIdxs = []int32{
-	3,   // 0: nave.admin.v1.Object.key:type_name -> nave.admin.v1.ObjectKey
+	5,   // 0: nave.admin.v1.Object.key:type_name -> nave.admin.v1.ObjectKey
 	0,   // 1: nave.admin.v1.Object.given_by:type_name -> nave.admin.v1.GivenBy
-	3,   // 2: nave.admin.v1.GetRequest.key:type_name -> nave.admin.v1.ObjectKey
-	4,   // 3: nave.admin.v1.GetResponse.object:type_name -> nave.admin.v1.Object
-	4,   // 4: nave.admin.v1.ListResponse.objects:type_name -> nave.admin.v1.Object
-	7,   // 5: nave.admin.v1.WatchRequest.list:type_name -> nave.admin.v1.ListRequest
+	5,   // 2: nave.admin.v1.GetRequest.key:type_name -> nave.admin.v1.ObjectKey
+	6,   // 3: nave.admin.v1.GetResponse.object:type_name -> nave.admin.v1.Object
+	6,   // 4: nave.admin.v1.ListResponse.objects:type_name -> nave.admin.v1.Object
+	9,   // 5: nave.admin.v1.WatchRequest.list:type_name -> nave.admin.v1.ListRequest
 	1,   // 6: nave.admin.v1.WatchResponse.type:type_name -> nave.admin.v1.WatchType
-	4,   // 7: nave.admin.v1.WatchResponse.object:type_name -> nave.admin.v1.Object
-	12,  // 8: nave.admin.v1.ApplyRequest.files:type_name -> nave.admin.v1.ManifestFile
-	16,  // 9: nave.admin.v1.ApplyResponse.objects:type_name -> nave.admin.v1.AppliedObject
-	12,  // 10: nave.admin.v1.ApplyAllRequest.files:type_name -> nave.admin.v1.ManifestFile
-	16,  // 11: nave.admin.v1.ApplyAllResponse.objects:type_name -> nave.admin.v1.AppliedObject
-	23,  // 12: nave.admin.v1.ApplyAllResponse.impact:type_name -> nave.admin.v1.ImpactResponse
-	3,   // 13: nave.admin.v1.AppliedObject.key:type_name -> nave.admin.v1.ObjectKey
-	3,   // 14: nave.admin.v1.DeleteRequest.key:type_name -> nave.admin.v1.ObjectKey
-	3,   // 15: nave.admin.v1.DeleteRequest.keys:type_name -> nave.admin.v1.ObjectKey
-	3,   // 16: nave.admin.v1.DeleteAllRequest.keys:type_name -> nave.admin.v1.ObjectKey
-	3,   // 17: nave.admin.v1.DeleteAllResponse.missing:type_name -> nave.admin.v1.ObjectKey
-	23,  // 18: nave.admin.v1.DeleteAllResponse.impact:type_name -> nave.admin.v1.ImpactResponse
-	3,   // 19: nave.admin.v1.ObjectKeys.keys:type_name -> nave.admin.v1.ObjectKey
-	3,   // 20: nave.admin.v1.ImpactRequest.delete:type_name -> nave.admin.v1.ObjectKey
-	3,   // 21: nave.admin.v1.ImpactRequest.confirm:type_name -> nave.admin.v1.ObjectKey
-	21,  // 22: nave.admin.v1.ImpactRequest.delete_all:type_name -> nave.admin.v1.ObjectKeys
-	12,  // 23: nave.admin.v1.ImpactRequest.files:type_name -> nave.admin.v1.ManifestFile
-	3,   // 24: nave.admin.v1.ImpactResponse.hub_objects:type_name -> nave.admin.v1.ObjectKey
-	24,  // 25: nave.admin.v1.ImpactResponse.clusters:type_name -> nave.admin.v1.ClusterImpact
-	3,   // 26: nave.admin.v1.ImpactResponse.unknown:type_name -> nave.admin.v1.ObjectKey
-	3,   // 27: nave.admin.v1.ImpactResponse.used_by:type_name -> nave.admin.v1.ObjectKey
-	25,  // 28: nave.admin.v1.ClusterImpact.applications:type_name -> nave.admin.v1.ApplicationImpact
-	3,   // 29: nave.admin.v1.ApplicationImpact.key:type_name -> nave.admin.v1.ObjectKey
-	3,   // 30: nave.admin.v1.ConfirmRequest.key:type_name -> nave.admin.v1.ObjectKey
-	23,  // 31: nave.admin.v1.ConfirmResponse.impact:type_name -> nave.admin.v1.ImpactResponse
-	3,   // 32: nave.admin.v1.ReconcileRequest.key:type_name -> nave.admin.v1.ObjectKey
-	3,   // 33: nave.admin.v1.ReconcileResponse.source:type_name -> nave.admin.v1.ObjectKey
-	3,   // 34: nave.admin.v1.SuspendRequest.key:type_name -> nave.admin.v1.ObjectKey
-	3,   // 35: nave.admin.v1.ResumeRequest.key:type_name -> nave.admin.v1.ObjectKey
-	3,   // 36: nave.admin.v1.ResumeResponse.suspended_with:type_name -> nave.admin.v1.ObjectKey
-	105, // 37: nave.admin.v1.CreateJoinTokenResponse.expires_at:type_name -> google.protobuf.Timestamp
-	3,   // 38: nave.admin.v1.ListEventsRequest.key:type_name -> nave.admin.v1.ObjectKey
-	105, // 39: nave.admin.v1.ListEventsRequest.since:type_name -> google.protobuf.Timestamp
-	106, // 40: nave.admin.v1.ListEventsRequest.wait:type_name -> google.protobuf.Duration
-	39,  // 41: nave.admin.v1.ListEventsResponse.events:type_name -> nave.admin.v1.Event
-	38,  // 42: nave.admin.v1.ListEventsResponse.gap:type_name -> nave.admin.v1.EventGap
-	105, // 43: nave.admin.v1.EventGap.until:type_name -> google.protobuf.Timestamp
-	105, // 44: nave.admin.v1.Event.time:type_name -> google.protobuf.Timestamp
-	3,   // 45: nave.admin.v1.Event.object:type_name -> nave.admin.v1.ObjectKey
-	3,   // 46: nave.admin.v1.TreeRequest.key:type_name -> nave.admin.v1.ObjectKey
-	42,  // 47: nave.admin.v1.TreeResponse.root:type_name -> nave.admin.v1.TreeNode
-	42,  // 48: nave.admin.v1.TreeNode.children:type_name -> nave.admin.v1.TreeNode
-	45,  // 49: nave.admin.v1.LocateResponse.objects:type_name -> nave.admin.v1.LocatedObject
-	3,   // 50: nave.admin.v1.ExplainRequest.key:type_name -> nave.admin.v1.ObjectKey
-	50,  // 51: nave.admin.v1.ExplainResponse.explanations:type_name -> nave.admin.v1.Explanation
-	48,  // 52: nave.admin.v1.ExplainResponse.encryption:type_name -> nave.admin.v1.Encryption
-	3,   // 53: nave.admin.v1.Encryption.object:type_name -> nave.admin.v1.ObjectKey
-	49,  // 54: nave.admin.v1.Encryption.documents:type_name -> nave.admin.v1.SealedDocument
-	3,   // 55: nave.admin.v1.Explanation.object:type_name -> nave.admin.v1.ObjectKey
-	105, // 56: nave.admin.v1.Explanation.since:type_name -> google.protobuf.Timestamp
-	3,   // 57: nave.admin.v1.Explanation.affects:type_name -> nave.admin.v1.ObjectKey
-	106, // 58: nave.admin.v1.LogsRequest.since:type_name -> google.protobuf.Duration
-	53,  // 59: nave.admin.v1.LogsResponse.records:type_name -> nave.admin.v1.LogRecord
-	105, // 60: nave.admin.v1.LogRecord.time:type_name -> google.protobuf.Timestamp
-	54,  // 61: nave.admin.v1.LogRecord.attributes:type_name -> nave.admin.v1.LogAttribute
-	57,  // 62: nave.admin.v1.GetVersionResponse.spokes:type_name -> nave.admin.v1.SpokeVersion
-	60,  // 63: nave.admin.v1.PublishedResponse.hub:type_name -> nave.admin.v1.PublishedHub
-	62,  // 64: nave.admin.v1.PublishedResponse.cluster:type_name -> nave.admin.v1.PublishedCluster
-	61,  // 65: nave.admin.v1.PublishedHub.objects:type_name -> nave.admin.v1.HubObject
-	3,   // 66: nave.admin.v1.HubObject.owner:type_name -> nave.admin.v1.ObjectKey
-	68,  // 67: nave.admin.v1.PublishedCluster.applications:type_name -> nave.admin.v1.PublishedApplication
-	61,  // 68: nave.admin.v1.PublishedCluster.objects:type_name -> nave.admin.v1.HubObject
-	76,  // 69: nave.admin.v1.PublishedCluster.pin:type_name -> nave.admin.v1.Pin
-	3,   // 70: nave.admin.v1.PublishedCluster.suspended:type_name -> nave.admin.v1.ObjectKey
-	67,  // 71: nave.admin.v1.ShapesResponse.shapes:type_name -> nave.admin.v1.KnownShape
-	3,   // 72: nave.admin.v1.PublishedApplication.key:type_name -> nave.admin.v1.ObjectKey
-	3,   // 73: nave.admin.v1.PublishedApplication.parent:type_name -> nave.admin.v1.ObjectKey
-	69,  // 74: nave.admin.v1.PublishedApplication.told:type_name -> nave.admin.v1.ToldRelease
-	3,   // 75: nave.admin.v1.PublishedContentRequest.key:type_name -> nave.admin.v1.ObjectKey
-	74,  // 76: nave.admin.v1.HistoryResponse.releases:type_name -> nave.admin.v1.PastRelease
-	76,  // 77: nave.admin.v1.HistoryResponse.pin:type_name -> nave.admin.v1.Pin
-	105, // 78: nave.admin.v1.PastRelease.released_at:type_name -> google.protobuf.Timestamp
-	75,  // 79: nave.admin.v1.PastRelease.listed:type_name -> nave.admin.v1.ReleasedApplication
-	3,   // 80: nave.admin.v1.ReleasedApplication.key:type_name -> nave.admin.v1.ObjectKey
+	6,   // 7: nave.admin.v1.WatchResponse.object:type_name -> nave.admin.v1.Object
+	14,  // 8: nave.admin.v1.ApplyRequest.files:type_name -> nave.admin.v1.ManifestFile
+	18,  // 9: nave.admin.v1.ApplyResponse.objects:type_name -> nave.admin.v1.AppliedObject
+	14,  // 10: nave.admin.v1.ApplyAllRequest.files:type_name -> nave.admin.v1.ManifestFile
+	18,  // 11: nave.admin.v1.ApplyAllResponse.objects:type_name -> nave.admin.v1.AppliedObject
+	25,  // 12: nave.admin.v1.ApplyAllResponse.impact:type_name -> nave.admin.v1.ImpactResponse
+	5,   // 13: nave.admin.v1.AppliedObject.key:type_name -> nave.admin.v1.ObjectKey
+	5,   // 14: nave.admin.v1.DeleteRequest.key:type_name -> nave.admin.v1.ObjectKey
+	5,   // 15: nave.admin.v1.DeleteRequest.keys:type_name -> nave.admin.v1.ObjectKey
+	5,   // 16: nave.admin.v1.DeleteAllRequest.keys:type_name -> nave.admin.v1.ObjectKey
+	5,   // 17: nave.admin.v1.DeleteAllResponse.missing:type_name -> nave.admin.v1.ObjectKey
+	25,  // 18: nave.admin.v1.DeleteAllResponse.impact:type_name -> nave.admin.v1.ImpactResponse
+	5,   // 19: nave.admin.v1.ObjectKeys.keys:type_name -> nave.admin.v1.ObjectKey
+	5,   // 20: nave.admin.v1.ImpactRequest.delete:type_name -> nave.admin.v1.ObjectKey
+	5,   // 21: nave.admin.v1.ImpactRequest.confirm:type_name -> nave.admin.v1.ObjectKey
+	23,  // 22: nave.admin.v1.ImpactRequest.delete_all:type_name -> nave.admin.v1.ObjectKeys
+	14,  // 23: nave.admin.v1.ImpactRequest.files:type_name -> nave.admin.v1.ManifestFile
+	5,   // 24: nave.admin.v1.ImpactResponse.hub_objects:type_name -> nave.admin.v1.ObjectKey
+	26,  // 25: nave.admin.v1.ImpactResponse.clusters:type_name -> nave.admin.v1.ClusterImpact
+	5,   // 26: nave.admin.v1.ImpactResponse.unknown:type_name -> nave.admin.v1.ObjectKey
+	5,   // 27: nave.admin.v1.ImpactResponse.used_by:type_name -> nave.admin.v1.ObjectKey
+	27,  // 28: nave.admin.v1.ClusterImpact.applications:type_name -> nave.admin.v1.ApplicationImpact
+	5,   // 29: nave.admin.v1.ApplicationImpact.key:type_name -> nave.admin.v1.ObjectKey
+	5,   // 30: nave.admin.v1.ConfirmRequest.key:type_name -> nave.admin.v1.ObjectKey
+	25,  // 31: nave.admin.v1.ConfirmResponse.impact:type_name -> nave.admin.v1.ImpactResponse
+	5,   // 32: nave.admin.v1.ReconcileRequest.key:type_name -> nave.admin.v1.ObjectKey
+	5,   // 33: nave.admin.v1.ReconcileResponse.source:type_name -> nave.admin.v1.ObjectKey
+	5,   // 34: nave.admin.v1.SuspendRequest.key:type_name -> nave.admin.v1.ObjectKey
+	5,   // 35: nave.admin.v1.ResumeRequest.key:type_name -> nave.admin.v1.ObjectKey
+	5,   // 36: nave.admin.v1.ResumeResponse.suspended_with:type_name -> nave.admin.v1.ObjectKey
+	119, // 37: nave.admin.v1.CreateJoinTokenResponse.expires_at:type_name -> google.protobuf.Timestamp
+	5,   // 38: nave.admin.v1.ListEventsRequest.key:type_name -> nave.admin.v1.ObjectKey
+	119, // 39: nave.admin.v1.ListEventsRequest.since:type_name -> google.protobuf.Timestamp
+	120, // 40: nave.admin.v1.ListEventsRequest.wait:type_name -> google.protobuf.Duration
+	41,  // 41: nave.admin.v1.ListEventsResponse.events:type_name -> nave.admin.v1.Event
+	40,  // 42: nave.admin.v1.ListEventsResponse.gap:type_name -> nave.admin.v1.EventGap
+	119, // 43: nave.admin.v1.EventGap.until:type_name -> google.protobuf.Timestamp
+	119, // 44: nave.admin.v1.Event.time:type_name -> google.protobuf.Timestamp
+	5,   // 45: nave.admin.v1.Event.object:type_name -> nave.admin.v1.ObjectKey
+	5,   // 46: nave.admin.v1.TreeRequest.key:type_name -> nave.admin.v1.ObjectKey
+	44,  // 47: nave.admin.v1.TreeResponse.root:type_name -> nave.admin.v1.TreeNode
+	44,  // 48: nave.admin.v1.TreeNode.children:type_name -> nave.admin.v1.TreeNode
+	47,  // 49: nave.admin.v1.LocateResponse.objects:type_name -> nave.admin.v1.LocatedObject
+	5,   // 50: nave.admin.v1.ExplainRequest.key:type_name -> nave.admin.v1.ObjectKey
+	52,  // 51: nave.admin.v1.ExplainResponse.explanations:type_name -> nave.admin.v1.Explanation
+	50,  // 52: nave.admin.v1.ExplainResponse.encryption:type_name -> nave.admin.v1.Encryption
+	5,   // 53: nave.admin.v1.Encryption.object:type_name -> nave.admin.v1.ObjectKey
+	51,  // 54: nave.admin.v1.Encryption.documents:type_name -> nave.admin.v1.SealedDocument
+	5,   // 55: nave.admin.v1.Explanation.object:type_name -> nave.admin.v1.ObjectKey
+	119, // 56: nave.admin.v1.Explanation.since:type_name -> google.protobuf.Timestamp
+	5,   // 57: nave.admin.v1.Explanation.affects:type_name -> nave.admin.v1.ObjectKey
+	120, // 58: nave.admin.v1.LogsRequest.since:type_name -> google.protobuf.Duration
+	55,  // 59: nave.admin.v1.LogsResponse.records:type_name -> nave.admin.v1.LogRecord
+	119, // 60: nave.admin.v1.LogRecord.time:type_name -> google.protobuf.Timestamp
+	56,  // 61: nave.admin.v1.LogRecord.attributes:type_name -> nave.admin.v1.LogAttribute
+	59,  // 62: nave.admin.v1.GetVersionResponse.spokes:type_name -> nave.admin.v1.SpokeVersion
+	62,  // 63: nave.admin.v1.PublishedResponse.hub:type_name -> nave.admin.v1.PublishedHub
+	64,  // 64: nave.admin.v1.PublishedResponse.cluster:type_name -> nave.admin.v1.PublishedCluster
+	63,  // 65: nave.admin.v1.PublishedHub.objects:type_name -> nave.admin.v1.HubObject
+	5,   // 66: nave.admin.v1.HubObject.owner:type_name -> nave.admin.v1.ObjectKey
+	70,  // 67: nave.admin.v1.PublishedCluster.applications:type_name -> nave.admin.v1.PublishedApplication
+	63,  // 68: nave.admin.v1.PublishedCluster.objects:type_name -> nave.admin.v1.HubObject
+	78,  // 69: nave.admin.v1.PublishedCluster.pin:type_name -> nave.admin.v1.Pin
+	5,   // 70: nave.admin.v1.PublishedCluster.suspended:type_name -> nave.admin.v1.ObjectKey
+	69,  // 71: nave.admin.v1.ShapesResponse.shapes:type_name -> nave.admin.v1.KnownShape
+	5,   // 72: nave.admin.v1.PublishedApplication.key:type_name -> nave.admin.v1.ObjectKey
+	5,   // 73: nave.admin.v1.PublishedApplication.parent:type_name -> nave.admin.v1.ObjectKey
+	71,  // 74: nave.admin.v1.PublishedApplication.told:type_name -> nave.admin.v1.ToldRelease
+	5,   // 75: nave.admin.v1.PublishedContentRequest.key:type_name -> nave.admin.v1.ObjectKey
+	76,  // 76: nave.admin.v1.HistoryResponse.releases:type_name -> nave.admin.v1.PastRelease
+	78,  // 77: nave.admin.v1.HistoryResponse.pin:type_name -> nave.admin.v1.Pin
+	119, // 78: nave.admin.v1.PastRelease.released_at:type_name -> google.protobuf.Timestamp
+	77,  // 79: nave.admin.v1.PastRelease.listed:type_name -> nave.admin.v1.ReleasedApplication
+	5,   // 80: nave.admin.v1.ReleasedApplication.key:type_name -> nave.admin.v1.ObjectKey
 	2,   // 81: nave.admin.v1.ReleasedApplication.change:type_name -> nave.admin.v1.ApplicationChange
-	105, // 82: nave.admin.v1.Pin.pinned_at:type_name -> google.protobuf.Timestamp
-	75,  // 83: nave.admin.v1.PreviewRollbackResponse.applications:type_name -> nave.admin.v1.ReleasedApplication
-	105, // 84: nave.admin.v1.ReleaseResponse.released_at:type_name -> google.protobuf.Timestamp
-	75,  // 85: nave.admin.v1.PreviewReleaseResponse.applications:type_name -> nave.admin.v1.ReleasedApplication
-	87,  // 86: nave.admin.v1.PreviewLiveResponse.applications:type_name -> nave.admin.v1.PreviewedApplication
-	3,   // 87: nave.admin.v1.PreviewedApplication.key:type_name -> nave.admin.v1.ObjectKey
-	88,  // 88: nave.admin.v1.PreviewedApplication.objects:type_name -> nave.admin.v1.PreviewedObject
-	89,  // 89: nave.admin.v1.PreviewedObject.fields:type_name -> nave.admin.v1.PreviewedField
-	92,  // 90: nave.admin.v1.ListSchemasResponse.served:type_name -> nave.admin.v1.SchemaVersion
-	92,  // 91: nave.admin.v1.ReadSchemaRequest.version:type_name -> nave.admin.v1.SchemaVersion
-	3,   // 92: nave.admin.v1.PinHelmReleaseRequest.key:type_name -> nave.admin.v1.ObjectKey
-	97,  // 93: nave.admin.v1.PinHelmReleaseResponse.now:type_name -> nave.admin.v1.HelmRevision
-	97,  // 94: nave.admin.v1.PinHelmReleaseResponse.to:type_name -> nave.admin.v1.HelmRevision
-	105, // 95: nave.admin.v1.HelmRevision.deployed_at:type_name -> google.protobuf.Timestamp
-	3,   // 96: nave.admin.v1.UnpinHelmReleaseRequest.key:type_name -> nave.admin.v1.ObjectKey
-	97,  // 97: nave.admin.v1.UnpinHelmReleaseResponse.now:type_name -> nave.admin.v1.HelmRevision
-	3,   // 98: nave.admin.v1.PreviewImageUpdateRequest.key:type_name -> nave.admin.v1.ObjectKey
-	102, // 99: nave.admin.v1.PreviewImageUpdateResponse.commits:type_name -> nave.admin.v1.PreviewedCommit
-	3,   // 100: nave.admin.v1.ControlTagsRequest.key:type_name -> nave.admin.v1.ObjectKey
-	5,   // 101: nave.admin.v1.AdminService.Get:input_type -> nave.admin.v1.GetRequest
-	7,   // 102: nave.admin.v1.AdminService.List:input_type -> nave.admin.v1.ListRequest
-	9,   // 103: nave.admin.v1.AdminService.Watch:input_type -> nave.admin.v1.WatchRequest
-	11,  // 104: nave.admin.v1.AdminService.Apply:input_type -> nave.admin.v1.ApplyRequest
-	14,  // 105: nave.admin.v1.AdminService.ApplyAll:input_type -> nave.admin.v1.ApplyAllRequest
-	17,  // 106: nave.admin.v1.AdminService.Delete:input_type -> nave.admin.v1.DeleteRequest
-	19,  // 107: nave.admin.v1.AdminService.DeleteAll:input_type -> nave.admin.v1.DeleteAllRequest
-	22,  // 108: nave.admin.v1.AdminService.Impact:input_type -> nave.admin.v1.ImpactRequest
-	26,  // 109: nave.admin.v1.AdminService.Confirm:input_type -> nave.admin.v1.ConfirmRequest
-	28,  // 110: nave.admin.v1.AdminService.Reconcile:input_type -> nave.admin.v1.ReconcileRequest
-	30,  // 111: nave.admin.v1.AdminService.Suspend:input_type -> nave.admin.v1.SuspendRequest
-	32,  // 112: nave.admin.v1.AdminService.Resume:input_type -> nave.admin.v1.ResumeRequest
-	34,  // 113: nave.admin.v1.AdminService.CreateJoinToken:input_type -> nave.admin.v1.CreateJoinTokenRequest
-	36,  // 114: nave.admin.v1.AdminService.ListEvents:input_type -> nave.admin.v1.ListEventsRequest
-	40,  // 115: nave.admin.v1.AdminService.Tree:input_type -> nave.admin.v1.TreeRequest
-	43,  // 116: nave.admin.v1.AdminService.Locate:input_type -> nave.admin.v1.LocateRequest
-	46,  // 117: nave.admin.v1.AdminService.Explain:input_type -> nave.admin.v1.ExplainRequest
-	58,  // 118: nave.admin.v1.AdminService.Published:input_type -> nave.admin.v1.PublishedRequest
-	70,  // 119: nave.admin.v1.AdminService.PublishedContent:input_type -> nave.admin.v1.PublishedContentRequest
-	63,  // 120: nave.admin.v1.AdminService.Capabilities:input_type -> nave.admin.v1.CapabilitiesRequest
-	65,  // 121: nave.admin.v1.AdminService.Shapes:input_type -> nave.admin.v1.ShapesRequest
-	85,  // 122: nave.admin.v1.AdminService.PreviewLive:input_type -> nave.admin.v1.PreviewLiveRequest
-	90,  // 123: nave.admin.v1.AdminService.ListSchemas:input_type -> nave.admin.v1.ListSchemasRequest
-	93,  // 124: nave.admin.v1.AdminService.ReadSchema:input_type -> nave.admin.v1.ReadSchemaRequest
-	51,  // 125: nave.admin.v1.AdminService.Logs:input_type -> nave.admin.v1.LogsRequest
-	72,  // 126: nave.admin.v1.AdminService.History:input_type -> nave.admin.v1.HistoryRequest
-	77,  // 127: nave.admin.v1.AdminService.Rollback:input_type -> nave.admin.v1.RollbackRequest
-	79,  // 128: nave.admin.v1.AdminService.PreviewRollback:input_type -> nave.admin.v1.PreviewRollbackRequest
-	81,  // 129: nave.admin.v1.AdminService.Release:input_type -> nave.admin.v1.ReleaseRequest
-	83,  // 130: nave.admin.v1.AdminService.PreviewRelease:input_type -> nave.admin.v1.PreviewReleaseRequest
-	95,  // 131: nave.admin.v1.AdminService.PinHelmRelease:input_type -> nave.admin.v1.PinHelmReleaseRequest
-	98,  // 132: nave.admin.v1.AdminService.UnpinHelmRelease:input_type -> nave.admin.v1.UnpinHelmReleaseRequest
-	100, // 133: nave.admin.v1.AdminService.PreviewImageUpdate:input_type -> nave.admin.v1.PreviewImageUpdateRequest
-	103, // 134: nave.admin.v1.AdminService.ControlTags:input_type -> nave.admin.v1.ControlTagsRequest
-	55,  // 135: nave.admin.v1.AdminService.GetVersion:input_type -> nave.admin.v1.GetVersionRequest
-	6,   // 136: nave.admin.v1.AdminService.Get:output_type -> nave.admin.v1.GetResponse
-	8,   // 137: nave.admin.v1.AdminService.List:output_type -> nave.admin.v1.ListResponse
-	10,  // 138: nave.admin.v1.AdminService.Watch:output_type -> nave.admin.v1.WatchResponse
-	13,  // 139: nave.admin.v1.AdminService.Apply:output_type -> nave.admin.v1.ApplyResponse
-	15,  // 140: nave.admin.v1.AdminService.ApplyAll:output_type -> nave.admin.v1.ApplyAllResponse
-	18,  // 141: nave.admin.v1.AdminService.Delete:output_type -> nave.admin.v1.DeleteResponse
-	20,  // 142: nave.admin.v1.AdminService.DeleteAll:output_type -> nave.admin.v1.DeleteAllResponse
-	23,  // 143: nave.admin.v1.AdminService.Impact:output_type -> nave.admin.v1.ImpactResponse
-	27,  // 144: nave.admin.v1.AdminService.Confirm:output_type -> nave.admin.v1.ConfirmResponse
-	29,  // 145: nave.admin.v1.AdminService.Reconcile:output_type -> nave.admin.v1.ReconcileResponse
-	31,  // 146: nave.admin.v1.AdminService.Suspend:output_type -> nave.admin.v1.SuspendResponse
-	33,  // 147: nave.admin.v1.AdminService.Resume:output_type -> nave.admin.v1.ResumeResponse
-	35,  // 148: nave.admin.v1.AdminService.CreateJoinToken:output_type -> nave.admin.v1.CreateJoinTokenResponse
-	37,  // 149: nave.admin.v1.AdminService.ListEvents:output_type -> nave.admin.v1.ListEventsResponse
-	41,  // 150: nave.admin.v1.AdminService.Tree:output_type -> nave.admin.v1.TreeResponse
-	44,  // 151: nave.admin.v1.AdminService.Locate:output_type -> nave.admin.v1.LocateResponse
-	47,  // 152: nave.admin.v1.AdminService.Explain:output_type -> nave.admin.v1.ExplainResponse
-	59,  // 153: nave.admin.v1.AdminService.Published:output_type -> nave.admin.v1.PublishedResponse
-	71,  // 154: nave.admin.v1.AdminService.PublishedContent:output_type -> nave.admin.v1.PublishedContentResponse
-	64,  // 155: nave.admin.v1.AdminService.Capabilities:output_type -> nave.admin.v1.CapabilitiesResponse
-	66,  // 156: nave.admin.v1.AdminService.Shapes:output_type -> nave.admin.v1.ShapesResponse
-	86,  // 157: nave.admin.v1.AdminService.PreviewLive:output_type -> nave.admin.v1.PreviewLiveResponse
-	91,  // 158: nave.admin.v1.AdminService.ListSchemas:output_type -> nave.admin.v1.ListSchemasResponse
-	94,  // 159: nave.admin.v1.AdminService.ReadSchema:output_type -> nave.admin.v1.ReadSchemaResponse
-	52,  // 160: nave.admin.v1.AdminService.Logs:output_type -> nave.admin.v1.LogsResponse
-	73,  // 161: nave.admin.v1.AdminService.History:output_type -> nave.admin.v1.HistoryResponse
-	78,  // 162: nave.admin.v1.AdminService.Rollback:output_type -> nave.admin.v1.RollbackResponse
-	80,  // 163: nave.admin.v1.AdminService.PreviewRollback:output_type -> nave.admin.v1.PreviewRollbackResponse
-	82,  // 164: nave.admin.v1.AdminService.Release:output_type -> nave.admin.v1.ReleaseResponse
-	84,  // 165: nave.admin.v1.AdminService.PreviewRelease:output_type -> nave.admin.v1.PreviewReleaseResponse
-	96,  // 166: nave.admin.v1.AdminService.PinHelmRelease:output_type -> nave.admin.v1.PinHelmReleaseResponse
-	99,  // 167: nave.admin.v1.AdminService.UnpinHelmRelease:output_type -> nave.admin.v1.UnpinHelmReleaseResponse
-	101, // 168: nave.admin.v1.AdminService.PreviewImageUpdate:output_type -> nave.admin.v1.PreviewImageUpdateResponse
-	104, // 169: nave.admin.v1.AdminService.ControlTags:output_type -> nave.admin.v1.ControlTagsResponse
-	56,  // 170: nave.admin.v1.AdminService.GetVersion:output_type -> nave.admin.v1.GetVersionResponse
-	136, // [136:171] is the sub-list for method output_type
-	101, // [101:136] is the sub-list for method input_type
-	101, // [101:101] is the sub-list for extension type_name
-	101, // [101:101] is the sub-list for extension extendee
-	0,   // [0:101] is the sub-list for field type_name
+	119, // 82: nave.admin.v1.Pin.pinned_at:type_name -> google.protobuf.Timestamp
+	77,  // 83: nave.admin.v1.PreviewRollbackResponse.applications:type_name -> nave.admin.v1.ReleasedApplication
+	119, // 84: nave.admin.v1.ReleaseResponse.released_at:type_name -> google.protobuf.Timestamp
+	77,  // 85: nave.admin.v1.PreviewReleaseResponse.applications:type_name -> nave.admin.v1.ReleasedApplication
+	89,  // 86: nave.admin.v1.PreviewLiveResponse.applications:type_name -> nave.admin.v1.PreviewedApplication
+	5,   // 87: nave.admin.v1.PreviewedApplication.key:type_name -> nave.admin.v1.ObjectKey
+	90,  // 88: nave.admin.v1.PreviewedApplication.objects:type_name -> nave.admin.v1.PreviewedObject
+	91,  // 89: nave.admin.v1.PreviewedObject.fields:type_name -> nave.admin.v1.PreviewedField
+	94,  // 90: nave.admin.v1.ListSchemasResponse.served:type_name -> nave.admin.v1.SchemaVersion
+	94,  // 91: nave.admin.v1.ReadSchemaRequest.version:type_name -> nave.admin.v1.SchemaVersion
+	5,   // 92: nave.admin.v1.PinHelmReleaseRequest.key:type_name -> nave.admin.v1.ObjectKey
+	99,  // 93: nave.admin.v1.PinHelmReleaseResponse.now:type_name -> nave.admin.v1.HelmRevision
+	99,  // 94: nave.admin.v1.PinHelmReleaseResponse.to:type_name -> nave.admin.v1.HelmRevision
+	119, // 95: nave.admin.v1.HelmRevision.deployed_at:type_name -> google.protobuf.Timestamp
+	5,   // 96: nave.admin.v1.UnpinHelmReleaseRequest.key:type_name -> nave.admin.v1.ObjectKey
+	99,  // 97: nave.admin.v1.UnpinHelmReleaseResponse.now:type_name -> nave.admin.v1.HelmRevision
+	5,   // 98: nave.admin.v1.PreviewImageUpdateRequest.key:type_name -> nave.admin.v1.ObjectKey
+	104, // 99: nave.admin.v1.PreviewImageUpdateResponse.commits:type_name -> nave.admin.v1.PreviewedCommit
+	5,   // 100: nave.admin.v1.ControlTagsRequest.key:type_name -> nave.admin.v1.ObjectKey
+	109, // 101: nave.admin.v1.ListRolloutsResponse.rollouts:type_name -> nave.admin.v1.Rollout
+	119, // 102: nave.admin.v1.Rollout.since:type_name -> google.protobuf.Timestamp
+	119, // 103: nave.admin.v1.Rollout.began_at:type_name -> google.protobuf.Timestamp
+	119, // 104: nave.admin.v1.Rollout.ended_at:type_name -> google.protobuf.Timestamp
+	110, // 105: nave.admin.v1.Rollout.stages:type_name -> nave.admin.v1.RolloutStage
+	109, // 106: nave.admin.v1.GetRolloutResponse.rollout:type_name -> nave.admin.v1.Rollout
+	113, // 107: nave.admin.v1.GetRolloutResponse.clusters:type_name -> nave.admin.v1.RolloutCluster
+	119, // 108: nave.admin.v1.RolloutCluster.since:type_name -> google.protobuf.Timestamp
+	119, // 109: nave.admin.v1.RolloutCluster.offered_at:type_name -> google.protobuf.Timestamp
+	116, // 110: nave.admin.v1.PlanRolloutResponse.clusters:type_name -> nave.admin.v1.PlannedCluster
+	3,   // 111: nave.admin.v1.PlannedCluster.change:type_name -> nave.admin.v1.PlannedChange
+	4,   // 112: nave.admin.v1.ControlRolloutRequest.verb:type_name -> nave.admin.v1.RolloutVerb
+	7,   // 113: nave.admin.v1.AdminService.Get:input_type -> nave.admin.v1.GetRequest
+	9,   // 114: nave.admin.v1.AdminService.List:input_type -> nave.admin.v1.ListRequest
+	11,  // 115: nave.admin.v1.AdminService.Watch:input_type -> nave.admin.v1.WatchRequest
+	13,  // 116: nave.admin.v1.AdminService.Apply:input_type -> nave.admin.v1.ApplyRequest
+	16,  // 117: nave.admin.v1.AdminService.ApplyAll:input_type -> nave.admin.v1.ApplyAllRequest
+	19,  // 118: nave.admin.v1.AdminService.Delete:input_type -> nave.admin.v1.DeleteRequest
+	21,  // 119: nave.admin.v1.AdminService.DeleteAll:input_type -> nave.admin.v1.DeleteAllRequest
+	24,  // 120: nave.admin.v1.AdminService.Impact:input_type -> nave.admin.v1.ImpactRequest
+	28,  // 121: nave.admin.v1.AdminService.Confirm:input_type -> nave.admin.v1.ConfirmRequest
+	30,  // 122: nave.admin.v1.AdminService.Reconcile:input_type -> nave.admin.v1.ReconcileRequest
+	32,  // 123: nave.admin.v1.AdminService.Suspend:input_type -> nave.admin.v1.SuspendRequest
+	34,  // 124: nave.admin.v1.AdminService.Resume:input_type -> nave.admin.v1.ResumeRequest
+	36,  // 125: nave.admin.v1.AdminService.CreateJoinToken:input_type -> nave.admin.v1.CreateJoinTokenRequest
+	38,  // 126: nave.admin.v1.AdminService.ListEvents:input_type -> nave.admin.v1.ListEventsRequest
+	42,  // 127: nave.admin.v1.AdminService.Tree:input_type -> nave.admin.v1.TreeRequest
+	45,  // 128: nave.admin.v1.AdminService.Locate:input_type -> nave.admin.v1.LocateRequest
+	48,  // 129: nave.admin.v1.AdminService.Explain:input_type -> nave.admin.v1.ExplainRequest
+	60,  // 130: nave.admin.v1.AdminService.Published:input_type -> nave.admin.v1.PublishedRequest
+	72,  // 131: nave.admin.v1.AdminService.PublishedContent:input_type -> nave.admin.v1.PublishedContentRequest
+	65,  // 132: nave.admin.v1.AdminService.Capabilities:input_type -> nave.admin.v1.CapabilitiesRequest
+	67,  // 133: nave.admin.v1.AdminService.Shapes:input_type -> nave.admin.v1.ShapesRequest
+	87,  // 134: nave.admin.v1.AdminService.PreviewLive:input_type -> nave.admin.v1.PreviewLiveRequest
+	92,  // 135: nave.admin.v1.AdminService.ListSchemas:input_type -> nave.admin.v1.ListSchemasRequest
+	95,  // 136: nave.admin.v1.AdminService.ReadSchema:input_type -> nave.admin.v1.ReadSchemaRequest
+	53,  // 137: nave.admin.v1.AdminService.Logs:input_type -> nave.admin.v1.LogsRequest
+	74,  // 138: nave.admin.v1.AdminService.History:input_type -> nave.admin.v1.HistoryRequest
+	79,  // 139: nave.admin.v1.AdminService.Rollback:input_type -> nave.admin.v1.RollbackRequest
+	81,  // 140: nave.admin.v1.AdminService.PreviewRollback:input_type -> nave.admin.v1.PreviewRollbackRequest
+	83,  // 141: nave.admin.v1.AdminService.Release:input_type -> nave.admin.v1.ReleaseRequest
+	85,  // 142: nave.admin.v1.AdminService.PreviewRelease:input_type -> nave.admin.v1.PreviewReleaseRequest
+	97,  // 143: nave.admin.v1.AdminService.PinHelmRelease:input_type -> nave.admin.v1.PinHelmReleaseRequest
+	100, // 144: nave.admin.v1.AdminService.UnpinHelmRelease:input_type -> nave.admin.v1.UnpinHelmReleaseRequest
+	102, // 145: nave.admin.v1.AdminService.PreviewImageUpdate:input_type -> nave.admin.v1.PreviewImageUpdateRequest
+	105, // 146: nave.admin.v1.AdminService.ControlTags:input_type -> nave.admin.v1.ControlTagsRequest
+	107, // 147: nave.admin.v1.AdminService.ListRollouts:input_type -> nave.admin.v1.ListRolloutsRequest
+	111, // 148: nave.admin.v1.AdminService.GetRollout:input_type -> nave.admin.v1.GetRolloutRequest
+	114, // 149: nave.admin.v1.AdminService.PlanRollout:input_type -> nave.admin.v1.PlanRolloutRequest
+	117, // 150: nave.admin.v1.AdminService.ControlRollout:input_type -> nave.admin.v1.ControlRolloutRequest
+	57,  // 151: nave.admin.v1.AdminService.GetVersion:input_type -> nave.admin.v1.GetVersionRequest
+	8,   // 152: nave.admin.v1.AdminService.Get:output_type -> nave.admin.v1.GetResponse
+	10,  // 153: nave.admin.v1.AdminService.List:output_type -> nave.admin.v1.ListResponse
+	12,  // 154: nave.admin.v1.AdminService.Watch:output_type -> nave.admin.v1.WatchResponse
+	15,  // 155: nave.admin.v1.AdminService.Apply:output_type -> nave.admin.v1.ApplyResponse
+	17,  // 156: nave.admin.v1.AdminService.ApplyAll:output_type -> nave.admin.v1.ApplyAllResponse
+	20,  // 157: nave.admin.v1.AdminService.Delete:output_type -> nave.admin.v1.DeleteResponse
+	22,  // 158: nave.admin.v1.AdminService.DeleteAll:output_type -> nave.admin.v1.DeleteAllResponse
+	25,  // 159: nave.admin.v1.AdminService.Impact:output_type -> nave.admin.v1.ImpactResponse
+	29,  // 160: nave.admin.v1.AdminService.Confirm:output_type -> nave.admin.v1.ConfirmResponse
+	31,  // 161: nave.admin.v1.AdminService.Reconcile:output_type -> nave.admin.v1.ReconcileResponse
+	33,  // 162: nave.admin.v1.AdminService.Suspend:output_type -> nave.admin.v1.SuspendResponse
+	35,  // 163: nave.admin.v1.AdminService.Resume:output_type -> nave.admin.v1.ResumeResponse
+	37,  // 164: nave.admin.v1.AdminService.CreateJoinToken:output_type -> nave.admin.v1.CreateJoinTokenResponse
+	39,  // 165: nave.admin.v1.AdminService.ListEvents:output_type -> nave.admin.v1.ListEventsResponse
+	43,  // 166: nave.admin.v1.AdminService.Tree:output_type -> nave.admin.v1.TreeResponse
+	46,  // 167: nave.admin.v1.AdminService.Locate:output_type -> nave.admin.v1.LocateResponse
+	49,  // 168: nave.admin.v1.AdminService.Explain:output_type -> nave.admin.v1.ExplainResponse
+	61,  // 169: nave.admin.v1.AdminService.Published:output_type -> nave.admin.v1.PublishedResponse
+	73,  // 170: nave.admin.v1.AdminService.PublishedContent:output_type -> nave.admin.v1.PublishedContentResponse
+	66,  // 171: nave.admin.v1.AdminService.Capabilities:output_type -> nave.admin.v1.CapabilitiesResponse
+	68,  // 172: nave.admin.v1.AdminService.Shapes:output_type -> nave.admin.v1.ShapesResponse
+	88,  // 173: nave.admin.v1.AdminService.PreviewLive:output_type -> nave.admin.v1.PreviewLiveResponse
+	93,  // 174: nave.admin.v1.AdminService.ListSchemas:output_type -> nave.admin.v1.ListSchemasResponse
+	96,  // 175: nave.admin.v1.AdminService.ReadSchema:output_type -> nave.admin.v1.ReadSchemaResponse
+	54,  // 176: nave.admin.v1.AdminService.Logs:output_type -> nave.admin.v1.LogsResponse
+	75,  // 177: nave.admin.v1.AdminService.History:output_type -> nave.admin.v1.HistoryResponse
+	80,  // 178: nave.admin.v1.AdminService.Rollback:output_type -> nave.admin.v1.RollbackResponse
+	82,  // 179: nave.admin.v1.AdminService.PreviewRollback:output_type -> nave.admin.v1.PreviewRollbackResponse
+	84,  // 180: nave.admin.v1.AdminService.Release:output_type -> nave.admin.v1.ReleaseResponse
+	86,  // 181: nave.admin.v1.AdminService.PreviewRelease:output_type -> nave.admin.v1.PreviewReleaseResponse
+	98,  // 182: nave.admin.v1.AdminService.PinHelmRelease:output_type -> nave.admin.v1.PinHelmReleaseResponse
+	101, // 183: nave.admin.v1.AdminService.UnpinHelmRelease:output_type -> nave.admin.v1.UnpinHelmReleaseResponse
+	103, // 184: nave.admin.v1.AdminService.PreviewImageUpdate:output_type -> nave.admin.v1.PreviewImageUpdateResponse
+	106, // 185: nave.admin.v1.AdminService.ControlTags:output_type -> nave.admin.v1.ControlTagsResponse
+	108, // 186: nave.admin.v1.AdminService.ListRollouts:output_type -> nave.admin.v1.ListRolloutsResponse
+	112, // 187: nave.admin.v1.AdminService.GetRollout:output_type -> nave.admin.v1.GetRolloutResponse
+	115, // 188: nave.admin.v1.AdminService.PlanRollout:output_type -> nave.admin.v1.PlanRolloutResponse
+	118, // 189: nave.admin.v1.AdminService.ControlRollout:output_type -> nave.admin.v1.ControlRolloutResponse
+	58,  // 190: nave.admin.v1.AdminService.GetVersion:output_type -> nave.admin.v1.GetVersionResponse
+	152, // [152:191] is the sub-list for method output_type
+	113, // [113:152] is the sub-list for method input_type
+	113, // [113:113] is the sub-list for extension type_name
+	113, // [113:113] is the sub-list for extension extendee
+	0,   // [0:113] is the sub-list for field type_name
 }
 
 func init() { file_nave_admin_v1_admin_proto_init() }
@@ -7673,8 +8844,8 @@ func file_nave_admin_v1_admin_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_nave_admin_v1_admin_proto_rawDesc), len(file_nave_admin_v1_admin_proto_rawDesc)),
-			NumEnums:      3,
-			NumMessages:   102,
+			NumEnums:      5,
+			NumMessages:   114,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -56,6 +56,10 @@ const (
 	AdminService_UnpinHelmRelease_FullMethodName   = "/nave.admin.v1.AdminService/UnpinHelmRelease"
 	AdminService_PreviewImageUpdate_FullMethodName = "/nave.admin.v1.AdminService/PreviewImageUpdate"
 	AdminService_ControlTags_FullMethodName        = "/nave.admin.v1.AdminService/ControlTags"
+	AdminService_ListRollouts_FullMethodName       = "/nave.admin.v1.AdminService/ListRollouts"
+	AdminService_GetRollout_FullMethodName         = "/nave.admin.v1.AdminService/GetRollout"
+	AdminService_PlanRollout_FullMethodName        = "/nave.admin.v1.AdminService/PlanRollout"
+	AdminService_ControlRollout_FullMethodName     = "/nave.admin.v1.AdminService/ControlRollout"
 	AdminService_GetVersion_FullMethodName         = "/nave.admin.v1.AdminService/GetVersion"
 )
 
@@ -140,6 +144,16 @@ type AdminServiceClient interface {
 	// ControlTags decides which tags an ImagePolicy may choose, whatever its spec says, until it is called again.
 	// FAILED_PRECONDITION when its ImageRepository does not have the tag to pin to, or when the pinned tag is to be excluded.
 	ControlTags(ctx context.Context, in *ControlTagsRequest, opts ...grpc.CallOption) (*ControlTagsResponse, error)
+	// ListRollouts lists the rollouts of Fleets that are kept.
+	ListRollouts(ctx context.Context, in *ListRolloutsRequest, opts ...grpc.CallOption) (*ListRolloutsResponse, error)
+	// GetRollout returns a rollout of a Fleet with its stages and its clusters. FAILED_PRECONDITION when the Fleet has no
+	// spec.rollout, NOT_FOUND when there is no such Fleet or rollout.
+	GetRollout(ctx context.Context, in *GetRolloutRequest, opts ...grpc.CallOption) (*GetRolloutResponse, error)
+	// PlanRollout says in which order clusters would get what the hub has planned for them, and changes nothing.
+	PlanRollout(ctx context.Context, in *PlanRolloutRequest, opts ...grpc.CallOption) (*PlanRolloutResponse, error)
+	// ControlRollout decides about the newest rollout of a Fleet. FAILED_PRECONDITION when the Fleet has no spec.rollout,
+	// ABORTED when another rollout is the newest than the caller has seen.
+	ControlRollout(ctx context.Context, in *ControlRolloutRequest, opts ...grpc.CallOption) (*ControlRolloutResponse, error)
 	GetVersion(ctx context.Context, in *GetVersionRequest, opts ...grpc.CallOption) (*GetVersionResponse, error)
 }
 
@@ -536,6 +550,46 @@ func (c *adminServiceClient) ControlTags(ctx context.Context, in *ControlTagsReq
 	return out, nil
 }
 
+func (c *adminServiceClient) ListRollouts(ctx context.Context, in *ListRolloutsRequest, opts ...grpc.CallOption) (*ListRolloutsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListRolloutsResponse)
+	err := c.cc.Invoke(ctx, AdminService_ListRollouts_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminServiceClient) GetRollout(ctx context.Context, in *GetRolloutRequest, opts ...grpc.CallOption) (*GetRolloutResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetRolloutResponse)
+	err := c.cc.Invoke(ctx, AdminService_GetRollout_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminServiceClient) PlanRollout(ctx context.Context, in *PlanRolloutRequest, opts ...grpc.CallOption) (*PlanRolloutResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(PlanRolloutResponse)
+	err := c.cc.Invoke(ctx, AdminService_PlanRollout_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminServiceClient) ControlRollout(ctx context.Context, in *ControlRolloutRequest, opts ...grpc.CallOption) (*ControlRolloutResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ControlRolloutResponse)
+	err := c.cc.Invoke(ctx, AdminService_ControlRollout_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *adminServiceClient) GetVersion(ctx context.Context, in *GetVersionRequest, opts ...grpc.CallOption) (*GetVersionResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(GetVersionResponse)
@@ -627,6 +681,16 @@ type AdminServiceServer interface {
 	// ControlTags decides which tags an ImagePolicy may choose, whatever its spec says, until it is called again.
 	// FAILED_PRECONDITION when its ImageRepository does not have the tag to pin to, or when the pinned tag is to be excluded.
 	ControlTags(context.Context, *ControlTagsRequest) (*ControlTagsResponse, error)
+	// ListRollouts lists the rollouts of Fleets that are kept.
+	ListRollouts(context.Context, *ListRolloutsRequest) (*ListRolloutsResponse, error)
+	// GetRollout returns a rollout of a Fleet with its stages and its clusters. FAILED_PRECONDITION when the Fleet has no
+	// spec.rollout, NOT_FOUND when there is no such Fleet or rollout.
+	GetRollout(context.Context, *GetRolloutRequest) (*GetRolloutResponse, error)
+	// PlanRollout says in which order clusters would get what the hub has planned for them, and changes nothing.
+	PlanRollout(context.Context, *PlanRolloutRequest) (*PlanRolloutResponse, error)
+	// ControlRollout decides about the newest rollout of a Fleet. FAILED_PRECONDITION when the Fleet has no spec.rollout,
+	// ABORTED when another rollout is the newest than the caller has seen.
+	ControlRollout(context.Context, *ControlRolloutRequest) (*ControlRolloutResponse, error)
 	GetVersion(context.Context, *GetVersionRequest) (*GetVersionResponse, error)
 	mustEmbedUnimplementedAdminServiceServer()
 }
@@ -739,6 +803,18 @@ func (UnimplementedAdminServiceServer) PreviewImageUpdate(context.Context, *Prev
 }
 func (UnimplementedAdminServiceServer) ControlTags(context.Context, *ControlTagsRequest) (*ControlTagsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ControlTags not implemented")
+}
+func (UnimplementedAdminServiceServer) ListRollouts(context.Context, *ListRolloutsRequest) (*ListRolloutsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListRollouts not implemented")
+}
+func (UnimplementedAdminServiceServer) GetRollout(context.Context, *GetRolloutRequest) (*GetRolloutResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetRollout not implemented")
+}
+func (UnimplementedAdminServiceServer) PlanRollout(context.Context, *PlanRolloutRequest) (*PlanRolloutResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method PlanRollout not implemented")
+}
+func (UnimplementedAdminServiceServer) ControlRollout(context.Context, *ControlRolloutRequest) (*ControlRolloutResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ControlRollout not implemented")
 }
 func (UnimplementedAdminServiceServer) GetVersion(context.Context, *GetVersionRequest) (*GetVersionResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetVersion not implemented")
@@ -1315,6 +1391,78 @@ func _AdminService_ControlTags_Handler(srv interface{}, ctx context.Context, dec
 	return interceptor(ctx, in, info, handler)
 }
 
+func _AdminService_ListRollouts_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListRolloutsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).ListRollouts(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_ListRollouts_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).ListRollouts(ctx, req.(*ListRolloutsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AdminService_GetRollout_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetRolloutRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).GetRollout(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_GetRollout_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).GetRollout(ctx, req.(*GetRolloutRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AdminService_PlanRollout_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(PlanRolloutRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).PlanRollout(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_PlanRollout_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).PlanRollout(ctx, req.(*PlanRolloutRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AdminService_ControlRollout_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ControlRolloutRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).ControlRollout(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_ControlRollout_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).ControlRollout(ctx, req.(*ControlRolloutRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _AdminService_GetVersion_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetVersionRequest)
 	if err := dec(in); err != nil {
@@ -1447,6 +1595,22 @@ var AdminService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ControlTags",
 			Handler:    _AdminService_ControlTags_Handler,
+		},
+		{
+			MethodName: "ListRollouts",
+			Handler:    _AdminService_ListRollouts_Handler,
+		},
+		{
+			MethodName: "GetRollout",
+			Handler:    _AdminService_GetRollout_Handler,
+		},
+		{
+			MethodName: "PlanRollout",
+			Handler:    _AdminService_PlanRollout_Handler,
+		},
+		{
+			MethodName: "ControlRollout",
+			Handler:    _AdminService_ControlRollout_Handler,
 		},
 		{
 			MethodName: "GetVersion",
