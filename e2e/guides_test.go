@@ -31,6 +31,7 @@ func TestGuides(t *testing.T) {
 		withSteps(t, readDocument(t, "docs/preview.md"), previewSteps)+
 		readDocument(t, "docs/troubleshooting.md")+
 		withSteps(t, readDocument(t, "docs/operations.md"), operationSteps(t))+
+		withSteps(t, readDocument(t, "docs/rollouts.md"), rolloutSteps(t))+
 		withSteps(t, readDocument(t, "docs/metrics.md"), metricSteps)+
 		readDocument(t, "docs/traces.md")+checkTraces+
 		withSteps(t, readDocument(t, "docs/cli/nave.md"), referenceSteps)+
@@ -265,6 +266,41 @@ nave cluster upgrade -l env=staging --stop
 mkdir -p /etc/nave/ /opt/nave/plugins && install -m 755 /dev/null /opt/nave/plugins/ecr-credential-provider
 cat > /etc/nave/providers.yaml <<'EOF'
 ` + yamlOf(t, "docs/operations.md", "kind: CredentialProviderConfig") + `EOF
+`},
+	}
+}
+
+// rolloutSteps give the Fleet production the rollout of docs/rollouts.md, without its waits, and change what it gives.
+func rolloutSteps(t *testing.T) []step {
+	return []step{
+		{"\n## Before\n", `
+well
+cat > ~/fleet.yaml <<'EOF'
+` + yamlOf(t, "docs/rollouts.md", "kind: Fleet") + `EOF
+cd ~/fleet
+sed '/^  rollout:/,$!d; /minSuccessTime/d; /windows:/,$d' ~/fleet.yaml >> hub/fleets.yaml
+git commit -qam rollout && git push -q origin main
+nave reconcile source git hub
+nave wait fleet production --for jsonpath='{.spec.rollout.onFailure}'=Pause
+cd
+`},
+		{"\n## See and approve\n", `
+cd ~/fleet
+sed -i s/Welcome/Moin/ apps/production/kustomization.yaml
+git commit -qam moin && git push -q origin main
+nave reconcile source git hub
+until nave rollout status production | grep 'nave rollout approve production --stage canary'; do sleep 0.2; done
+`},
+		{"\n## Decide\n", `
+well
+`},
+		{"\n- A rollback gives the clusters", `
+sed -i '/^  rollout:/,$d' hub/fleets.yaml
+sed -i s/Moin/Welcome/ apps/production/kustomization.yaml
+git commit -qam 'no rollout' && git push -q origin main
+nave reconcile source git hub
+nave cluster label prod-1 ring-
+well
 `},
 	}
 }

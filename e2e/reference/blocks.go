@@ -34,6 +34,7 @@ var excused = []excuse{
 	{"docs/cli/nave.md", "nave export clusters | nave --context other", "it needs a second hub"},
 	{"docs/cli/nave.md", "nave logs -f", endless},
 	{"docs/cli/nave.md", "nave migrate flux", "no cluster runs Flux; docs/migrate-from-flux.md has it"},
+	{"docs/cli/nave.md", "nave rollout", "the Fleets of the example have no rollouts; docs/rollouts.md has the commands"},
 	{"docs/metrics.md", "kubectl -n nave-hub port-forward", "no kubelet runs the Pods of the tests"},
 	{"docs/quick-start.md", "make build", built},
 	{"docs/services.md", "chown", noRoot},

@@ -25,6 +25,7 @@ var run = map[string]string{
 	"docs/operations.md":        "TestGuides",
 	"docs/preview.md":           "TestGuides",
 	"docs/quick-start.md":       "TestQuickStart",
+	"docs/rollouts.md":          "TestGuides",
 	"docs/secrets.md":           "TestGuides",
 	"docs/services.md":          "TestQuickStart",
 	"docs/tour.md":              "TestTour",

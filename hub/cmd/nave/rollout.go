@@ -79,8 +79,8 @@ func timeOf(t *timestamppb.Timestamp) time.Time {
 
 func rolloutOf(m *adminv1.Rollout) printedRollout {
 	r := printedRollout{Fleet: m.GetFleet(), Number: m.GetNumber(), Revision: m.GetRevision(), Phase: m.GetPhase(),
-		Message: m.GetMessage(), Since: timeOf(m.GetSince()), BeganAt: timeOf(m.GetBeganAt()), EndedAt: timeOf(m.GetEndedAt()),
-		Suspended: m.GetSuspended(), Stages: []printedStage{}}
+		Message: m.GetMessage(), Since: timeOf(m.GetSince()), BeganAt: timeOf(m.GetBeganAt()),
+		EndedAt: timeOf(m.GetEndedAt()), Suspended: m.GetSuspended(), Stages: []printedStage{}}
 	for _, st := range m.GetStages() {
 		r.Stages = append(r.Stages, printedStage{Name: st.GetName(), State: st.GetState(), Clusters: st.GetClusters(),
 			Done: st.GetDone(), UnderWay: st.GetUnderWay(), Failed: st.GetFailed(), Skipped: st.GetSkipped(),
@@ -110,10 +110,10 @@ func newRolloutListCommand(s *session) *cobra.Command {
 		Long: `List the rollouts of a Fleet or of all Fleets, the newest first. As many that have ended are kept as
 spec.rollout.revisionHistoryLimit says.
 
-With -o json or yaml: a list, of each rollout fleet, number, revision, phase, message, since, beganAt, endedAt, suspended
+With -o json or yaml: rollouts, each with fleet, number, revision, phase, message, since, beganAt, endedAt, suspended
 and stages, each with name, state, clusters, done, underWay, failed, skipped and waiting.`,
 		Example: "  nave rollout list\n  nave rollout list production\n" +
-			"  nave rollout list production -o jsonpath='{[0].phase}'",
+			"  nave rollout list production -o jsonpath='{.rollouts[0].phase}'",
 		Args: cobra.MaximumNArgs(1),
 		RunE: s.run(func(cmd *cobra.Command, args []string, client adminv1.AdminServiceClient) error {
 			p, err := o.printer(cmd)
@@ -151,6 +151,6 @@ func printoutOfRollouts(rollouts []*adminv1.Rollout) printout {
 		l.table.rows = append(l.table.rows, []string{r.Fleet, fmt.Sprint(r.Number), said(r.Revision), r.Phase,
 			fmt.Sprintf("%d/%d", done, clusters), age(r.BeganAt), said(r.Message)})
 	}
-	l.value = all
+	l.value = map[string]any{"rollouts": all}
 	return l
 }

@@ -2,11 +2,11 @@ package main
 
 import (
 	"fmt"
-	"slices"
 
 	"github.com/spf13/cobra"
 
 	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/hub/internal/rollout"
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 	"github.com/navefleet/nave/shared/wording"
 )
@@ -18,8 +18,9 @@ func rolloutVerbs(s *session) []*cobra.Command {
 		s.rolloutVerb(adminv1.RolloutVerb_ROLLOUT_VERB_SUSPEND, &cobra.Command{
 			Use:   "suspend FLEET",
 			Short: "Let no more clusters of a Fleet begin with a change, also in later rollouts, until resume",
-			Long: `Let no more clusters of a Fleet begin with a change, also in later rollouts, until nave rollout resume. Clusters that
-have begun go on, and everything stays repaired. nave suspend fleet, in contrast, stops everything of the Fleet.`,
+			Long: `Let no more clusters of a Fleet begin with a change, also in later rollouts, until nave rollout
+resume. Clusters that have begun go on, and everything stays repaired. nave suspend fleet, in contrast, stops
+everything of the Fleet.`,
 			Example: "  nave rollout suspend production\n  nave rollout resume production",
 		}),
 		s.rolloutVerb(adminv1.RolloutVerb_ROLLOUT_VERB_RESUME, &cobra.Command{
@@ -30,8 +31,8 @@ have begun go on, and everything stays repaired. nave suspend fleet, in contrast
 		s.askedRolloutVerb(adminv1.RolloutVerb_ROLLOUT_VERB_ABORT, &cobra.Command{
 			Use:   "abort FLEET",
 			Short: "End a rollout: each cluster keeps what it has, until the next change or release",
-			Long: `End a rollout: each cluster keeps what it has. The next change of what the Fleet gives begins the next rollout; nave
-rollout release begins one with the same content.
+			Long: `End a rollout: each cluster keeps what it has. The next change of what the Fleet gives begins the
+next rollout; nave rollout release begins one with the same content.
 
 The command says which clusters it concerns first and asks, or wants --yes.`,
 			Example: "  nave rollout abort production --yes",
@@ -39,9 +40,10 @@ The command says which clusters it concerns first and asks, or wants --yes.`,
 		s.askedRolloutVerb(adminv1.RolloutVerb_ROLLOUT_VERB_ROLL_BACK, &cobra.Command{
 			Use:   "rollback FLEET",
 			Short: "Give the clusters that took up a change what they had before, the last stage first",
-			Long: `Give the clusters that took up the change of the newest rollout what they had before, the last stage first and as
-many at a time as the stages say. Approvals, waits and windows do not hold it up. Then the clusters stay there until the
-next change of what the Fleet gives, or until nave rollout release. A rollout that has succeeded can be rolled back, too.
+			Long: `Give the clusters that took up the change of the newest rollout what they had before, the last
+stage first and as many at a time as the stages say. Approvals, waits and windows do not hold it up. Then the clusters
+stay there until the next change of what the Fleet gives, or until nave rollout release. A rollout that has succeeded
+can be rolled back, too.
 
 The command says which clusters it concerns first and asks, or wants --yes. It does not wait: see nave rollout status
 --watch. nave rollback takes single clusters back to any release that is kept.`,
@@ -51,22 +53,22 @@ The command says which clusters it concerns first and asks, or wants --yes. It d
 		s.rolloutVerb(adminv1.RolloutVerb_ROLLOUT_VERB_RETRY, &cobra.Command{
 			Use:   "retry FLEET [CLUSTER...]",
 			Short: "Give clusters that failed, or were left out by skip, another turn",
-			Long: `Give clusters another turn, with a new deadline: those that failed, or those that nave rollout skip left out if they
-are named. Without names, all that failed get one.`,
+			Long: `Give clusters another turn, with a new deadline: those that failed, or those that nave rollout skip
+left out if they are named. Without names, all that failed get one.`,
 			Example: "  nave rollout retry production\n  nave rollout retry production prod-1 prod-2",
 		}),
 		s.rolloutVerb(adminv1.RolloutVerb_ROLLOUT_VERB_SKIP, &cobra.Command{
 			Use:   "skip FLEET CLUSTER...",
 			Short: "Leave clusters out of a rollout, until the next one",
-			Long: `Leave clusters out of a rollout: it does not wait for them, and they do not count as failed. They keep what they have,
-and get their turn in the next rollout, or with nave rollout retry.`,
+			Long: `Leave clusters out of a rollout: it does not wait for them, and they do not count as failed. They
+keep what they have, and get their turn in the next rollout, or with nave rollout retry.`,
 			Example: "  nave rollout skip production prod-7",
 		}),
 		s.rolloutVerb(adminv1.RolloutVerb_ROLLOUT_VERB_RELEASE, &cobra.Command{
 			Use:   "release FLEET",
 			Short: "Begin the next rollout with the content that a rollback or an abort holds back",
-			Long: `Begin the next rollout with the content that a rollback or an abort holds back, at the first stage. Without this, the
-next change of what the Fleet gives begins it.`,
+			Long: `Begin the next rollout with the content that a rollback or an abort holds back, at the first stage.
+Without this, the next change of what the Fleet gives begins it.`,
 			Example: "  nave rollout release production",
 		}),
 	}
@@ -77,8 +79,9 @@ func newRolloutApproveCommand(s *session) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "approve FLEET",
 		Short: "Approve what a rollout waits for, before or after a stage",
-		Long: `Approve what the newest rollout of a Fleet waits for: an Approval of spec.rollout before or after a stage. With --stage,
-nothing else is approved than what this stage waits for. The event of the Fleet names the operator.`,
+		Long: `Approve what the newest rollout of a Fleet waits for: an Approval of spec.rollout before or after a
+stage. With --stage, nothing else is approved than what this stage waits for. The event of the Fleet names the
+operator.`,
 		Example: "  nave rollout approve production\n  nave rollout approve production --stage canary",
 		Args:    cobra.ExactArgs(1),
 		RunE: s.run(func(cmd *cobra.Command, args []string, client adminv1.AdminServiceClient) error {
@@ -133,17 +136,16 @@ func impactOfVerb(verb adminv1.RolloutVerb, answer *adminv1.GetRolloutResponse) 
 	r := answer.GetRollout()
 	of := fmt.Sprintf("rollout %d of Fleet %s", r.GetNumber(), oneLine(r.GetFleet()))
 	isBack := verb == adminv1.RolloutVerb_ROLLOUT_VERB_ROLL_BACK
-	ended := []string{"", "Succeeded", "Aborted", "RolledBack", "Superseded"}
-	if isBack {
-		ended = []string{"", "RollingBack", "RolledBack"}
-	}
-	if slices.Contains(ended, r.GetPhase()) {
+	phase := rollout.Phase(r.GetPhase())
+	isGoingBack := phase == rollout.RollingBack || phase == rollout.RolledBack
+	if r.GetNumber() == 0 || isBack && isGoingBack || !isBack && phase.Ended() {
 		return ""
 	}
 	var names []string
 	for _, c := range answer.GetClusters() {
 		switch begun := c.GetOfferedAt() != nil; {
-		case isBack && begun && c.GetPrevious() != "" && c.GetState() != "Restored", !isBack && c.GetState() == "Waiting":
+		case isBack && begun && c.GetPrevious() != "" && c.GetState() != string(rollout.ClusterRestored),
+			!isBack && c.GetState() == string(rollout.ClusterWaiting):
 			names = append(names, oneLine(c.GetCluster()))
 		}
 	}

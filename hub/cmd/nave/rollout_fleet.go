@@ -39,7 +39,7 @@ func fleetOfFile(cmd *cobra.Command, file, name string) (*api.Fleet, []byte, err
 		return nil, nil, fmt.Errorf("%s: %w", file, err)
 	}
 	objects = slices.DeleteFunc(objects, func(o *manifest.Object) bool {
-		return o.GetKind() != api.FleetKind || name != "" && o.GetName() != name
+		return (api.Key{Kind: o.GetKind()}).Role() != api.FleetRole || name != "" && o.GetName() != name
 	})
 	if len(objects) != 1 {
 		return nil, nil, usageError("%s has %d Fleets%s, want one: name it as the argument", file, len(objects),

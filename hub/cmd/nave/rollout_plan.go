@@ -19,15 +19,16 @@ type plannedTurn struct {
 	Excluded    string `json:"excluded,omitempty"`
 }
 
-const rolloutPlanLong = `Print which cluster is in which stage, in the order of their turns, before anything moves. Clusters that are not healthy
-now come last in their stage; they are listed first, because they would count as failed. Nothing is changed.
+const rolloutPlanLong = `Print which cluster is in which stage, in the order of their turns, before anything moves.
+Clusters that are not healthy now come last in their stage; they are listed first, because they would count as failed.
+Nothing is changed.
 
 CHANGES says whether a cluster would get something else than it has: yes, no, leaves (the Fleet does not select it any
-more), or - if the hub has planned nothing for it. AT ONCE is how many clusters of the stage may be under way at a time.
-With -f, the Fleet is that of the file: its stages are tried on the clusters of the hub, also if the hub does not have it
-yet. -f - reads standard input.
+more), or - if the hub has planned nothing for it. AT ONCE is how many clusters of the stage may be under way at a
+time. With -f, the Fleet is that of the file: its stages are tried on the clusters of the hub, also if the hub does
+not have it yet. -f - reads standard input.
 
-With -o json or yaml: a list, of each cluster stage, cluster, concurrency, changes, unhealthy and excluded (why it does
+With -o json or yaml: clusters, each with stage, cluster, concurrency, changes, unhealthy and excluded (why it does
 not get its turn now).`
 
 func newRolloutPlanCommand(s *session) *cobra.Command {
@@ -85,7 +86,7 @@ func printTurns(cmd *cobra.Command, p *printer, fleet string, answer *adminv1.Pl
 		l.table.rows = append(l.table.rows, []string{t.Stage, fmt.Sprint(t.Concurrency), t.Cluster, said(t.Changes),
 			said(message)})
 	}
-	if l.value = all; len(all) == 0 && p.isForPeople() {
+	if l.value = map[string]any{"fleet": fleet, "clusters": all}; len(all) == 0 && p.isForPeople() {
 		fmt.Fprintf(cmd.ErrOrStderr(), "Fleet %s selects no cluster.\n", oneLine(fleet))
 		return nil
 	}

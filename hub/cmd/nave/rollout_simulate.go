@@ -27,12 +27,12 @@ type simulated struct {
 	approve        string // how long an approval takes, or never
 }
 
-const rolloutSimulateLong = `Play one change of all clusters by spec.rollout of a Fleet, and print what happens when, until nothing more happens
-without an operator. Nothing is changed. The rules are those of the hub.
+const rolloutSimulateLong = `Play one change of all clusters by spec.rollout of a Fleet, and print what happens when,
+until nothing more happens without an operator. Nothing is changed. The rules are those of the hub.
 
-The Fleet is that of the hub, or with -f that of a file. The clusters are those of the hub that the Fleet selects. With
---clusters they are made up, and called STAGE-1, STAGE-2 and so on: as many in each stage, or in each that is named. With
--f and --clusters no hub is asked.
+The Fleet is that of the hub, or with -f that of a file. The clusters are those of the hub that the Fleet selects.
+With --clusters they are made up, and called STAGE-1, STAGE-2 and so on: as many in each stage, or in each that is
+named. With -f and --clusters no hub is asked.
 
 Each cluster takes --takes until the change is healthy. Those of --fail never become so, those of --offline are not
 connected. An approval comes after --approve-after. The simulation begins now: windows count.`
@@ -150,8 +150,8 @@ func madeUp(spec *api.RolloutSpec, counts string) (*api.RolloutSpec, []rollout.S
 	return &next, all, err
 }
 
-// countsOf reads N or STAGE=N,…: how many clusters a stage has. N alone is for each stage of the Fleet, and for the stage
-// rest if there is no other.
+// countsOf reads N or STAGE=N,…: how many clusters a stage has. N alone is for each stage of the Fleet, and for the
+// stage rest if there is no other.
 func countsOf(text string, stages []string) (map[string]int, error) {
 	counts, total := map[string]int{}, 0
 	parts := strings.Split(text, ",")
@@ -168,13 +168,15 @@ func countsOf(text string, stages []string) (map[string]int, error) {
 			return nil, usageError("--clusters=%s: want a number to %d, or STAGE=N,…", text, maxSimulated)
 		}
 		if !slices.Contains(stages, stage) {
-			return nil, usageError("--clusters=%s: the Fleet has no stage %q: it has %s", text, stage, strings.Join(stages, ", "))
+			return nil, usageError("--clusters=%s: the Fleet has no stage %q: it has %s", text, stage,
+				strings.Join(stages, ", "))
 		}
 		counts[stage] = n
 		total += n
 	}
 	if total > maxSimulated {
-		return nil, usageError("--clusters=%s: these are %d clusters, and at most %d can be simulated", text, total, maxSimulated)
+		return nil, usageError("--clusters=%s: these are %d clusters, and at most %d can be simulated", text, total,
+			maxSimulated)
 	}
 	return counts, nil
 }

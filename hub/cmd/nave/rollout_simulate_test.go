@@ -55,7 +55,8 @@ func TestRolloutSimulate_hub(t *testing.T) {
 	if code != 0 || strings.Contains(out, "dev") {
 		t.Errorf("exit code %d: %s", code, out)
 	}
-	wantLines(t, out, "east: UnderWay", "approved after stage canary", "west: UnderWay", "Failed: stage rest failed on west")
+	wantLines(t, out, "east: UnderWay", "approved after stage canary", "west: UnderWay",
+		"Failed: stage rest failed on west")
 	if _, errOut, code := rolloutRun(t, &rolloutHub{}, "rollout", "simulate", "other"); code != notFound {
 		t.Errorf("exit code %d: %s", code, errOut)
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/navefleet/nave/hub/internal/rollout"
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 	"github.com/navefleet/nave/shared/wording"
 )
@@ -18,17 +19,17 @@ import (
 // rolloutPause is the pause of nave rollout status --watch between two looks.
 const rolloutPause = 2 * time.Second
 
-const rolloutStatusLong = `Print how far the newest rollout of a Fleet is: its stages, the clusters that are not done and why, and what to do
-next. With --revision, print a rollout of nave rollout list by its number; the hub keeps only the stages of those that
-are not the newest.
+const rolloutStatusLong = `Print how far the newest rollout of a Fleet is: its stages, the clusters that are not done
+and why, and what to do next. With --revision, print a rollout of nave rollout list by its number; the hub keeps only
+the stages of those that are not the newest.
 
-With --watch, go on until the rollout has ended, and print what changes. The exit code is 0 if it has succeeded, and 1 if
-it has failed, was rolled back, aborted or superseded. A rollout that waits for an approval has not ended.
+With --watch, go on until the rollout has ended, and print what changes. The exit code is 0 if it has succeeded, and 1
+if it has failed, was rolled back, aborted or superseded. A rollout that waits for an approval has not ended.
 
-With -o json or yaml: what nave rollout list has of a rollout, and clusters (those that need a look first; at most 500, and
-moreClusters says how many more there are), each with cluster, stage, state, message, since, offeredAt, target, previous
-and joined. The states are Waiting, UnderWay, Done, Failed, Skipped (not connected or pinned; caught up later), LeftOut
-(by nave rollout skip), Restoring, Restored and Leaving.`
+With -o json or yaml: what nave rollout list has of a rollout, and clusters (those that need a look first; at most
+500, and moreClusters says how many more there are), each with cluster, stage, state, message, since, offeredAt,
+target, previous and joined. The states are Waiting, UnderWay, Done, Failed, Skipped (not connected or pinned; caught
+up later), LeftOut (by nave rollout skip), Restoring, Restored and Leaving.`
 
 func newRolloutStatusCommand(s *session) *cobra.Command {
 	var o outputFlags
@@ -92,9 +93,10 @@ func (r printedRollout) print(out io.Writer, isNewest bool) error {
 		}
 		return nil
 	}
-	fmt.Fprintf(out, "Fleet %s, rollout %d of %s: %s\n\n", oneLine(r.Fleet), r.Number, said(oneLine(r.Revision)), r.verdict())
-	stages := newTableWriter(out, []string{"STAGE", "CLUSTERS", "DONE", "UNDERWAY", "FAILED", "SKIPPED", "WAITING", "STATE"},
-		true, false)
+	fmt.Fprintf(out, "Fleet %s, rollout %d of %s: %s\n\n", oneLine(r.Fleet), r.Number, said(oneLine(r.Revision)),
+		r.verdict())
+	stages := newTableWriter(out, []string{"STAGE", "CLUSTERS", "DONE", "UNDERWAY", "FAILED", "SKIPPED", "WAITING",
+		"STATE"}, true, false)
 	if err := stages.print(r.stageRows()); err != nil {
 		return err
 	}
@@ -149,7 +151,8 @@ func (r printedRollout) stageRows() (rows [][]string) {
 // clusterRows returns the clusters that are not done.
 func (r printedRollout) clusterRows() (rows [][]string) {
 	for _, c := range r.Clusters {
-		if c.State != "Done" && c.State != "Restored" || c.Message != "" {
+		isDone := rollout.State(c.State) == rollout.ClusterDone || rollout.State(c.State) == rollout.ClusterRestored
+		if !isDone || c.Message != "" {
 			since := ""
 			if !c.Since.IsZero() {
 				since = wording.Time(c.Since)
@@ -168,13 +171,13 @@ func (r printedRollout) next() string {
 			return fmt.Sprintf("To approve: nave rollout approve %s --stage %s", fleet, oneLine(st.Name))
 		}
 	}
-	switch {
-	case r.Phase == "Suspended" || r.Suspended:
+	switch phase := rollout.Phase(r.Phase); {
+	case phase == rollout.Suspended || r.Suspended:
 		return "To go on: nave rollout resume " + fleet
-	case r.Phase == "Failed":
-		return fmt.Sprintf("To try again: nave rollout retry %[1]s; without the clusters that failed: nave rollout skip %[1]s "+
-			"CLUSTER; back: nave rollout rollback %[1]s", fleet)
-	case r.Phase == "RolledBack" || r.Phase == "Aborted":
+	case phase == rollout.Failed:
+		return fmt.Sprintf("To try again: nave rollout retry %[1]s; without the clusters that failed: nave rollout skip "+
+			"%[1]s CLUSTER; back: nave rollout rollback %[1]s", fleet)
+	case phase == rollout.RolledBack || phase == rollout.Aborted:
 		return "The next change begins the next rollout; to begin with this one again: nave rollout release " + fleet
 	}
 	return ""
@@ -269,13 +272,13 @@ func changesOfRollout(before, after *adminv1.GetRolloutResponse) (lines []string
 	return lines
 }
 
-// outcomeOf reports whether a rollout has ended, and returns an error if it did not succeed. One that failed goes on only
-// if an operator decides something.
+// outcomeOf reports whether a rollout has ended, and returns an error if it did not succeed. One that failed goes on
+// only if an operator decides something.
 func outcomeOf(r *adminv1.Rollout) (ended bool, err error) {
-	switch r.GetPhase() {
-	case "Succeeded":
+	switch rollout.Phase(r.GetPhase()) {
+	case rollout.Succeeded:
 		return true, nil
-	case "Failed", "RolledBack", "Aborted", "Superseded":
+	case rollout.Failed, rollout.RolledBack, rollout.Aborted, rollout.Superseded:
 		text := fmt.Sprintf("rollout %d of Fleet %s is %s", r.GetNumber(), r.GetFleet(), r.GetPhase())
 		if r.GetMessage() != "" {
 			text += ": " + r.GetMessage()

@@ -58,7 +58,8 @@ func (h *rolloutHub) List(_ context.Context, r *adminv1.ListRequest) (*adminv1.L
 	return answer, nil
 }
 
-func (h *rolloutHub) ListRollouts(_ context.Context, r *adminv1.ListRolloutsRequest) (*adminv1.ListRolloutsResponse, error) {
+func (h *rolloutHub) ListRollouts(_ context.Context, r *adminv1.ListRolloutsRequest) (*adminv1.ListRolloutsResponse,
+	error) {
 	if fleet := r.GetFleet(); fleet != "" && fleet != "prod" {
 		return nil, notFoundError(&adminv1.ObjectKey{Kind: "Fleet", Name: fleet})
 	}
@@ -81,13 +82,14 @@ func (h *rolloutHub) GetRollout(_ context.Context, r *adminv1.GetRolloutRequest)
 	return answer, nil
 }
 
-func (h *rolloutHub) ControlRollout(_ context.Context, r *adminv1.ControlRolloutRequest) (*adminv1.ControlRolloutResponse,
-	error) {
+func (h *rolloutHub) ControlRollout(_ context.Context,
+	r *adminv1.ControlRolloutRequest) (*adminv1.ControlRolloutResponse, error) {
 	h.asked = append(h.asked, r)
 	return h.control, nil
 }
 
-func (h *rolloutHub) PlanRollout(_ context.Context, r *adminv1.PlanRolloutRequest) (*adminv1.PlanRolloutResponse, error) {
+func (h *rolloutHub) PlanRollout(_ context.Context, r *adminv1.PlanRolloutRequest) (*adminv1.PlanRolloutResponse,
+	error) {
 	h.planned = r
 	return &adminv1.PlanRolloutResponse{Clusters: []*adminv1.PlannedCluster{
 		{Cluster: "east", Stage: "canary", Change: adminv1.PlannedChange_PLANNED_CHANGE_CHANGES, Concurrency: 1},
@@ -218,13 +220,16 @@ func TestRolloutStatus_watch(t *testing.T) {
 func TestRolloutList(t *testing.T) {
 	h := &rolloutHub{answers: []*adminv1.GetRolloutResponse{rolloutIn("Waiting", "for it", "Waiting")}}
 	out, _, code := rolloutRun(t, h, "rollout", "list")
-	wantLines(t, out, "FLEET   ROLLOUT   REVISION      PHASE     DONE   AGE", "prod    3         main@sha1:1   Waiting   1/2", "for it")
+	wantLines(t, out, "FLEET   ROLLOUT   REVISION      PHASE     DONE   AGE",
+		"prod    3         main@sha1:1   Waiting   1/2", "for it")
 	out, _, _ = rolloutRun(t, h, "rollout", "list", "prod", "-o", "json")
-	var all []map[string]any
-	if err := json.Unmarshal([]byte(out), &all); err != nil || code != 0 || all[0]["beganAt"] != "2026-01-02T12:00:00Z" {
+	var all struct{ Rollouts []map[string]any }
+	if err := json.Unmarshal([]byte(out), &all); err != nil || code != 0 ||
+		all.Rollouts[0]["beganAt"] != "2026-01-02T12:00:00Z" {
 		t.Errorf("exit code %d, %v: %s", code, err, out)
 	}
-	if _, errOut, code := rolloutRun(t, h, "rollout", "list", "prdo"); code != notFound || !strings.Contains(errOut, "prdo") {
+	if _, errOut, code := rolloutRun(t, h, "rollout", "list", "prdo"); code != notFound ||
+		!strings.Contains(errOut, "prdo") {
 		t.Errorf("exit code %d, %s", code, errOut)
 	}
 }
@@ -232,7 +237,8 @@ func TestRolloutList(t *testing.T) {
 // TestRollout_oldHub says that a hub does not know rollouts.
 func TestRollout_oldHub(t *testing.T) {
 	config := serve(t, adminv1.UnimplementedAdminServiceServer{})
-	for _, args := range [][]string{{"list"}, {"status", "prod"}, {"plan", "prod"}, {"approve", "prod"}, {"abort", "prod"}} {
+	for _, args := range [][]string{{"list"}, {"status", "prod"}, {"plan", "prod"}, {"approve", "prod"},
+		{"abort", "prod"}} {
 		if _, errOut := nave(t, config, append([]string{"rollout"}, args...)...); !strings.Contains(errOut,
 			"the hub is too old for rollouts: upgrade it") {
 			t.Errorf("%v: %s", args, errOut)
@@ -301,7 +307,8 @@ func TestRolloutControl(t *testing.T) {
 			out, errOut, code := rolloutRun(t, h, append([]string{"rollout"}, tt.args...)...)
 			asked := ""
 			for _, r := range h.asked {
-				asked += fmt.Sprintf("%s %s %v %d", strings.TrimPrefix(r.Verb.String(), "ROLLOUT_VERB_"), r.Stage, r.Clusters, r.Number)
+				asked += fmt.Sprintf("%s %s %v %d", strings.TrimPrefix(r.Verb.String(), "ROLLOUT_VERB_"), r.Stage,
+					r.Clusters, r.Number)
 			}
 			if code != tt.code || asked != tt.asked || !strings.Contains(out, tt.out) || !strings.Contains(errOut, tt.errOut) {
 				t.Errorf("exit code %d, asked %q, printed %q, %q", code, asked, out, errOut)

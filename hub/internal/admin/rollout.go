@@ -15,6 +15,7 @@ import (
 	"github.com/navefleet/nave/hub/internal/rollout"
 	"github.com/navefleet/nave/hub/internal/store"
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
+	"github.com/navefleet/nave/shared/condition"
 	"github.com/navefleet/nave/shared/identity"
 	"github.com/navefleet/nave/shared/manifest"
 )
@@ -107,8 +108,8 @@ func (s *Server) GetRollout(ctx context.Context, r *adminv1.GetRolloutRequest) (
 func pastRollout(tx *store.Tx, key api.Key, number uint64) (*adminv1.Rollout, error) {
 	row, ok, err := store.Rollouts.Get(tx, store.RolloutKey(key.Name, number))
 	if err == nil && !ok {
-		err = status.Errorf(codes.NotFound, "%s has no rollout %d: nave rollout list %s lists those that are kept", key, number,
-			key.Name)
+		err = status.Errorf(codes.NotFound, "%s has no rollout %d: nave rollout list %s lists those that are kept", key,
+			number, key.Name)
 	}
 	return rolloutMessage(key.Name, row), err
 }
@@ -215,7 +216,7 @@ func stageMessage(st rollout.Stage) *adminv1.RolloutStage {
 	case !st.Settled.IsZero():
 		m.State = "Settled"
 	case !st.Begun.IsZero():
-		m.State = "Progressing"
+		m.State = condition.Progressing
 	}
 	return m
 }

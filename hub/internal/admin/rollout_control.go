@@ -85,8 +85,8 @@ type rolloutControl struct {
 // decide changes the rollout and the turns of its clusters as the request wants, and returns the answer.
 func (c *rolloutControl) decide() (*adminv1.ControlRolloutResponse, error) {
 	if seen := c.r.GetNumber(); seen != 0 && seen != c.latest.Number {
-		return nil, status.Errorf(codes.Aborted, "nothing was changed: rollout %d of %s has begun meanwhile: look at it with "+
-			"nave rollout status %s, and decide again", c.latest.Number, c.key, c.key.Name)
+		return nil, status.Errorf(codes.Aborted, "nothing was changed: rollout %d of %s has begun meanwhile: look at it "+
+			"with nave rollout status %s, and decide again", c.latest.Number, c.key, c.key.Name)
 	}
 	done, err := c.apply()
 	response := &adminv1.ControlRolloutResponse{Number: c.latest.Number, Message: done, Changed: err == nil}
@@ -185,8 +185,8 @@ func (c *rolloutControl) errNoTurn(cluster string) error {
 	if err := requireRow(c.tx, api.ClusterKey(cluster)); err != nil {
 		return err
 	}
-	return status.Errorf(codes.FailedPrecondition, "nothing was changed: cluster %s is not part of the rollout of %s: nave "+
-		"rollout status %s lists its clusters", cluster, c.key, c.key.Name)
+	return status.Errorf(codes.FailedPrecondition, "nothing was changed: cluster %s is not part of the rollout of %s: "+
+		"nave rollout status %s lists its clusters", cluster, c.key, c.key.Name)
 }
 
 // held says what keeps the rollout from going on; empty: nothing that an operator must end.

@@ -69,8 +69,8 @@ func parseFleet(name string, text []byte) (*api.Fleet, error) {
 	case fleet.Name != name:
 		return nil, status.Errorf(codes.InvalidArgument, "the manifest is of Fleet %s, not of %s", fleet.Name, name)
 	case fleet.Spec.Rollout == nil:
-		return nil, status.Errorf(codes.InvalidArgument, "Fleet %s of the manifest has no spec.rollout: a change goes to all "+
-			"of its clusters at once", name)
+		return nil, status.Errorf(codes.InvalidArgument, "Fleet %s of the manifest has no spec.rollout: a change goes to "+
+			"all of its clusters at once", name)
 	}
 	return fleet, nil
 }

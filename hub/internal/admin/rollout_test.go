@@ -30,8 +30,8 @@ func clusterOf(name, ring string) string {
 	return strings.Replace(clusterYAML{name: name}.String(), "{env: prod}", "{env: prod, ring: "+ring+"}", 1)
 }
 
-// newRolloutRig returns a rig with the Fleet prod and the clusters east (of the stage canary), north and west. Rollout 3
-// is under way: east is done and west has failed.
+// newRolloutRig returns a rig with the Fleet prod and the clusters east (of the stage canary), north and west.
+// Rollout 3 is under way: east is done and west has failed.
 func newRolloutRig(t *testing.T) *rig {
 	r := newRig(t)
 	r.apply(strings.Join([]string{source, fleet + pacedYAML, clusterOf("east", "canary"), clusterOf("north", "late"),
@@ -149,7 +149,7 @@ func TestControlRollout(t *testing.T) {
 			"are suspended already",
 			func(r store.Rollout, _ map[string]rollout.State) bool { return r.Suspended }},
 		"resume": {[]string{"SUSPEND"}, "RESUME", &adminv1.ControlRolloutRequest{},
-			"RolloutControlled: resumed the rollouts by admin", "are not suspended",
+			"RolloutControlled: resumed the rollouts by admin", "no operator has suspended",
 			func(r store.Rollout, _ map[string]rollout.State) bool { return !r.Suspended }},
 		"roll_back": {nil, "ROLL_BACK", &adminv1.ControlRolloutRequest{},
 			"RolloutControlled: ordered to roll back rollout 3 by admin", "rollout 3 is Waiting",
@@ -263,7 +263,8 @@ func TestControlRollout_held(t *testing.T) {
 	if held := control(adminv1.RolloutVerb_ROLLOUT_VERB_SUSPEND).Held; held != "" {
 		t.Errorf("suspended: %s", held)
 	}
-	if held := control(adminv1.RolloutVerb_ROLLOUT_VERB_APPROVE).Held; !strings.Contains(held, "nave rollout resume prod") {
+	held := control(adminv1.RolloutVerb_ROLLOUT_VERB_APPROVE).Held
+	if !strings.Contains(held, "nave rollout resume prod") {
 		t.Errorf("approved: %q", held)
 	}
 	r.apply(fleet + pacedYAML + "    suspend: true\n")
