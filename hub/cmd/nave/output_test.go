@@ -176,6 +176,29 @@ func (h *hostileHub) Release(_ context.Context, q *adminv1.ReleaseRequest) (*adm
 	return unary[adminv1.ReleaseRequest, adminv1.ReleaseResponse](h, q)
 }
 
+func (h *hostileHub) ListRollouts(_ context.Context,
+	q *adminv1.ListRolloutsRequest) (*adminv1.ListRolloutsResponse, error) {
+	return unary[adminv1.ListRolloutsRequest, adminv1.ListRolloutsResponse](h, q)
+}
+
+func (h *hostileHub) GetRollout(_ context.Context, q *adminv1.GetRolloutRequest) (*adminv1.GetRolloutResponse, error) {
+	answer, err := unary[adminv1.GetRolloutRequest, adminv1.GetRolloutResponse](h, q)
+	if err == nil {
+		answer.Rollout.Number = 1
+	}
+	return answer, err
+}
+
+func (h *hostileHub) PlanRollout(_ context.Context,
+	q *adminv1.PlanRolloutRequest) (*adminv1.PlanRolloutResponse, error) {
+	return unary[adminv1.PlanRolloutRequest, adminv1.PlanRolloutResponse](h, q)
+}
+
+func (h *hostileHub) ControlRollout(_ context.Context,
+	q *adminv1.ControlRolloutRequest) (*adminv1.ControlRolloutResponse, error) {
+	return unary[adminv1.ControlRolloutRequest, adminv1.ControlRolloutResponse](h, q)
+}
+
 func (h *hostileHub) Watch(_ *adminv1.WatchRequest, stream grpc.ServerStreamingServer[adminv1.WatchResponse]) error {
 	m := &adminv1.WatchResponse{}
 	if err := h.answer(m); err != nil {
@@ -261,6 +284,8 @@ var commandsOfTest = map[string][]string{
 	"apply":   {"apply", "--yes", "-f", "testdata/fleet.yaml"},
 	"history": {"history", "a"}, "rollback": {"rollback", "a"}, "release": {"release", "a"},
 	"diff": {"diff", "cluster", "a"}, "build_hub": {"build", "cluster", "a", "."},
+	"rollout_list": {"rollout", "list"}, "rollout_status": {"rollout", "status", "a"}, "rollout_plan": {"rollout", "plan",
+		"a"}, "rollout_skip": {"rollout", "skip", "a", "b"}, "rollout_abort": {"rollout", "abort", "a", "--yes"},
 	"missing": {"get", "fleets", hostile}, "unknown": {"get", hostile}, "flag": {"get", "--" + hostile},
 }
 
