@@ -73,6 +73,17 @@ func TestNext(t *testing.T) {
 			w.run(20 * time.Minute)
 			w.want("1 Progressing a:Waiting canary:UnderWay")
 		},
+		"health_of_what_was_not_released_yet": func(w *world) {
+			w.has("canary@0 a@1", "1")
+			w.decide()
+			w.slow = true
+			w.plan("canary a", "2")
+			w.run(20 * time.Minute)
+			w.want("1 Progressing a:Waiting canary:UnderWay")
+			w.slow = false
+			w.run(11*time.Minute + time.Second)
+			w.want("1 Progressing a:UnderWay canary:Done")
+		},
 		"break_of_health_begins_the_soak_anew": func(w *world) {
 			w.has("canary@0 a@1", "1")
 			w.decide()

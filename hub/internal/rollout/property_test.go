@@ -62,7 +62,7 @@ type history struct {
 // disturb does one random thing.
 func (h *history) disturb() {
 	m := h.members[h.IntN(len(h.members))]
-	switch h.IntN(14) {
+	switch h.IntN(15) {
 	case 0, 1, 2: // a commit for all
 		h.commit(func(*Member) bool { return true })
 	case 3: // for some
@@ -90,6 +90,8 @@ func (h *history) disturb() {
 		m.Excluded = map[bool]string{true: "it is pinned"}[m.Excluded == ""]
 	case 12:
 		h.operate(m)
+	case 14: // it takes a while until decisions are carried out
+		h.slow = !h.slow
 	case 13: // the clock is set back
 		h.now = h.now.Add(-time.Duration(h.IntN(600)) * time.Second)
 	}
@@ -187,6 +189,7 @@ func (h *history) quiet() {
 	for _, m := range h.members {
 		m.Connected, m.Excluded = true, ""
 	}
+	h.slow = false
 	_ = h.r.Suspend(false)
 	for range 30 {
 		h.run(3 * time.Hour)

@@ -28,6 +28,7 @@ type world struct {
 	wake    time.Time
 	check   func(before []Member, d Decision) // after each decision; nil: nothing
 	reason  string                            // of Input.Suspended
+	slow    bool                              // nothing is released
 }
 
 func newWorld(t testing.TB, spec string) *world {
@@ -112,7 +113,7 @@ func (w *world) decide() {
 	w.r, w.wake = d.Rollout, d.Wake
 	for i, m := range w.members {
 		m.Was = d.Progress[i]
-		if m.Connected && m.Excluded == "" {
+		if m.Connected && m.Excluded == "" && !w.slow {
 			w.publish(m)
 		}
 	}

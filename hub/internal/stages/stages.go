@@ -15,8 +15,8 @@ import (
 const (
 	leastPause = 100 * time.Millisecond // between two decisions
 	share      = 20                     // a decision takes at most one part in so many of the time
-	longest    = time.Hour              // between two decisions: clocks can be set
-	noted      = 5 * time.Second        // the longest wait while a decision depends on the time
+	longest    = time.Hour              // the wait if no decision depends on the time
+	clockEvery = 5 * time.Second        // how often to look whether a time has come: the clock can be set
 )
 
 // Config configures a Loop.
@@ -142,5 +142,5 @@ func (l *Loop) work(ctx context.Context) (time.Duration, error) {
 	if l.wake.IsZero() {
 		return longest, nil
 	}
-	return min(max(l.wake.Sub(l.Now()), leastPause), noted), nil
+	return min(max(l.wake.Sub(l.Now()), leastPause), clockEvery), nil
 }
