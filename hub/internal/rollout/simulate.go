@@ -166,8 +166,14 @@ func (p *play) say(format string, arguments ...any) {
 	p.lines = append(p.lines, Line{At: p.now, Text: fmt.Sprintf(format, arguments...)})
 }
 
-// tell notes what a decision changed.
+// tell notes what a decision changed: what ended comes before what begins.
 func (p *play) tell(before Rollout, d Decision) {
+	p.tellClusters(d, func(s State) bool { return s != ClusterUnderWay })
+	for i, st := range d.Rollout.Stages {
+		if i < len(before.Stages) && before.Stages[i].Finished.IsZero() && !st.Finished.IsZero() && !st.Begun.IsZero() {
+			p.say("stage %s is finished", st.Name)
+		}
+	}
 	for i, st := range d.Rollout.Stages {
 		was := Stage{}
 		if i < len(before.Stages) && before.Number == d.Rollout.Number {
@@ -177,19 +183,14 @@ func (p *play) tell(before Rollout, d Decision) {
 			p.say("stage %s begins", st.Name)
 		}
 	}
-	p.tellClusters(d)
-	for i, st := range d.Rollout.Stages {
-		if i < len(before.Stages) && before.Stages[i].Finished.IsZero() && !st.Finished.IsZero() && !st.Begun.IsZero() {
-			p.say("stage %s is finished", st.Name)
-		}
-	}
+	p.tellClusters(d, func(s State) bool { return s == ClusterUnderWay })
 	if before.Phase != d.Rollout.Phase || d.Rollout.Phase == Waiting && before.Message != d.Rollout.Message {
 		p.say("%s", strings.TrimSuffix(fmt.Sprintf("%s: %s", d.Rollout.Phase, d.Rollout.Message), ": "))
 	}
 }
 
-// tellClusters notes the clusters whose state changed, those of one state and message together.
-func (p *play) tellClusters(d Decision) {
+// tellClusters notes the clusters that came to some of the states, those of one state and message together.
+func (p *play) tellClusters(d Decision, is func(State) bool) {
 	type change struct {
 		state   State
 		message string
@@ -198,7 +199,7 @@ func (p *play) tellClusters(d Decision) {
 	var order []change
 	for i, now := range d.Progress {
 		c := change{now.State, now.Message}
-		if now.State == p.members[i].Was.State || now.State == ClusterWaiting {
+		if now.State == p.members[i].Was.State || now.State == ClusterWaiting || !is(now.State) {
 			continue
 		}
 		if names[c] == nil {
