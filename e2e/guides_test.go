@@ -267,6 +267,14 @@ mkdir -p /etc/nave/ /opt/nave/plugins && install -m 755 /dev/null /opt/nave/plug
 cat > /etc/nave/providers.yaml <<'EOF'
 ` + yamlOf(t, "docs/operations.md", "kind: CredentialProviderConfig") + `EOF
 `},
+		{"\nThe image of the hub has neither", `
+cd ~/checkout
+kubectl config use-context staging-1
+`},
+		{"\nThe programs must need no libraries", `
+kubectl apply -k deploy/hub
+cd
+`},
 	}
 }
 
@@ -387,6 +395,8 @@ nave apply -f - <<EOF
  spec: {url: https://git.example.com/fleet, interval: 1h, ref: {branch: main}}}
 EOF
 nave wait imagerepository app --for condition=Ready
+echo 'image: ghcr.io/org/app:1.0.0 # {"$imagepolicy": "flux-system:app"}' > ~/fleet/apps/image.yaml
+git -C ~/fleet add apps && git -C ~/fleet commit -qm 'an image' && git -C ~/fleet push -q origin main
 `},
 	{"\n## nave delete\n", `
 well

@@ -341,9 +341,9 @@ func (r *Reader) pinned(cluster string, p *planned) (err error) {
 }
 
 // fetched adds the last fetch of a source.
-func (r *Reader) fetched(f *Facts) error {
+func (r *Reader) fetched(f *Facts) (err error) {
 	var failed error
-	fetch, _, err := f.Resource.FetchOf(func(key api.Key) (row store.Resource, exists bool, err error) {
+	fetch, _, _ := f.Resource.FetchOf(func(key api.Key) (row store.Resource, exists bool, err error) {
 		row, exists, err = r.resource(key)
 		failed = err
 		return row, exists, err
