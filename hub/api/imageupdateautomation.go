@@ -81,8 +81,8 @@ func init() {
 		Reasons: []Reason{{
 			Name:  updateFailed,
 			Means: "the repository cannot be read or pushed to, or a setting such as the commit message does not work",
-			Advice: "The message says why; nave reconcile image update NAME tries at once. Until then the repository stays " +
-				"as it is",
+			Advice: "The message says why; nave reconcile image update NAME tries at once. What the message does not name " +
+				"as pushed waits",
 		}, {
 			Name: ImageUpdateIncomplete,
 			Means: "markers are not carried out, or there is nothing to carry out; everything else is. A warning of nave " +

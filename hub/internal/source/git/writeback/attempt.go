@@ -3,6 +3,7 @@ package writeback
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/navefleet/nave/hub/internal/source/forge"
 	"github.com/navefleet/nave/hub/internal/source/git"
@@ -16,7 +17,7 @@ type attempt struct {
 	kept      []string // policies whose requests stay as they are
 	unasked   []string // branches of which the server has to tell what people declined, before the run goes on
 	held      []string // branches that are not made before it has told
-	unpushed  []string // for a preview: where changes are that need no push
+	unpushed  []string // where changes are that need no push
 }
 
 // again returns a new attempt, on another checkout.
@@ -43,8 +44,12 @@ func (a *attempt) failure(err error) error {
 	case a.failed != nil:
 		err = fmt.Errorf("%w; besides, %w", err, a.failed)
 	}
-	if err != nil && len(a.Pushes) > 0 {
+	switch {
+	case err == nil:
+	case len(a.Pushes) > 0:
 		err = fmt.Errorf("%s; but %w", a.pushed(), err)
+	case len(a.proposals) > 0 && len(a.unpushed) > 0:
+		err = fmt.Errorf("%s; but %w", strings.Join(a.unpushed, "; "), err)
 	}
 	return err
 }

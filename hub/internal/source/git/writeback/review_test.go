@@ -283,7 +283,8 @@ func TestReview_secure(t *testing.T) {
 	w.commit(map[string]string{"web.yaml": deployment("org/web:1")})
 	w.policies["web"] = "org/web:2"
 	w.served("update-ref", "refs/heads/image-update", "refs/heads/main")
-	w.fails(source.ErrUntrusted, "pull request is missing")
+	w.fails(source.ErrUntrusted, "pushed commit", "pull request is missing")
+	w.fails(source.ErrUntrusted, "branch image-update has the changes already; but a pull request is missing")
 	w.secrets[api.PullRequestSecret]["ca.crt"] = server.CA()
 	pushed := *w.last
 	opened := w.runs("nothing to push")

@@ -112,7 +112,7 @@ func (f *Fetcher) run(ctx context.Context, j *job) (done *attempt, err error) {
 	if err == nil && j.review != nil && !j.Preview { // else what fails afterwards is one of its problems
 		err = f.propose(ctx, j, done)
 	}
-	if err != nil && j.review != nil && len(done.Pushes) > 0 {
+	if err != nil && j.review != nil && len(done.Pushes)+len(done.unpushed) > 0 {
 		err = fmt.Errorf("a pull request is missing or as before: %w", err)
 	}
 	if !j.Preview {
