@@ -6,19 +6,19 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
-	"google.golang.org/protobuf/proto"
 	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/release"
 	"github.com/navefleet/nave/hub/internal/rollout"
 	"github.com/navefleet/nave/hub/internal/store"
-	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/condition"
 	"github.com/navefleet/nave/shared/manifest"
+	"github.com/navefleet/nave/shared/reporting"
 )
 
 // fleet is a Fleet with a rollout.
@@ -194,9 +194,12 @@ func (f *facts) readHealth(tx *store.Tx, name string) error {
 func healthOf(tx *store.Tx, cluster string, e store.Entry) (rollout.Health, error) {
 	row, ok, err := store.Reports.GetIntact(tx, api.Key{Cluster: cluster, Kind: e.Name.Kind, Namespace: e.Name.Namespace,
 		Name: e.Name.Name}.Path())
-	var r spokev1.ApplicationReport
-	if err != nil || !ok || proto.Unmarshal(row.Value, &r) != nil || !bytes.Equal(r.Digest, e.Digest[:]) {
+	if err != nil || !ok {
 		return rollout.Health{State: rollout.InProgress, Message: e.Name.String() + " is not applied yet"}, err
+	}
+	r, err := reporting.ReadApplication(row.Value)
+	if err != nil || !bytes.Equal(r.Digest, e.Digest[:]) { // a damaged report comes again
+		return rollout.Health{State: rollout.InProgress, Message: e.Name.String() + " is not applied yet"}, nil
 	}
 	h := rollout.Health{Since: r.GetSince().AsTime(),
 		Message: fmt.Sprintf("%s: %s: %s", e.Name, r.Reason, r.Message)}
@@ -237,12 +240,7 @@ func isRestored(t store.Turn) bool {
 }
 
 func has(content []store.Content, name bundle.ApplicationName) bool {
-	for _, c := range content {
-		if c.Name == name {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(content, func(c store.Content) bool { return c.Name == name })
 }
 
 // member returns a cluster as a member of a Fleet. If the Fleet neither gives it content nor gave it some, member
@@ -264,10 +262,7 @@ func (l *Loop) member(name string, f *facts, fleetName string, spec *api.Rollout
 }
 
 func hasEntry(entries []store.Entry, content store.Content) bool {
-	for _, e := range entries {
-		if e.Name == content.Name && e.Digest == content.Digest {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(entries, func(e store.Entry) bool {
+		return e.Name == content.Name && e.Digest == content.Digest
+	})
 }

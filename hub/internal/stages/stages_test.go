@@ -1,6 +1,7 @@
 package stages
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"path/filepath"
@@ -119,7 +120,7 @@ func (w *world) apply(cluster string) {
 		plan, planned, err := store.Plans.Get(tx, cluster)
 		last, _, err2 := store.Releases.Get(tx, cluster)
 		turn, _, err3 := store.Turns.GetIntact(tx, store.TurnKey(cluster, "all"))
-		if err := joined(err, err2, err3); err != nil || !planned {
+		if err := errors.Join(err, err2, err3); err != nil || !planned {
 			return err
 		}
 		next := release.Next(release.Cluster{Name: cluster, Plan: plan, Last: last,
@@ -127,22 +128,13 @@ func (w *world) apply(cluster string) {
 		id := bundle.ID{Sequence: 1}
 		spoke, _, err := store.Spokes.Get(tx, cluster)
 		spoke.Acks = map[bundle.Stage]bundle.ID{bundle.Received: id}
-		err = joined(err, store.Releases.Put(tx, cluster, next), store.Spokes.Put(tx, cluster, spoke),
+		err = errors.Join(err, store.Releases.Put(tx, cluster, next), store.Spokes.Put(tx, cluster, spoke),
 			store.SignedBundles.Put(tx, cluster, store.SignedBundle{Bundle: id}))
 		for _, e := range next.Applications {
-			err = joined(err, store.Reports.Put(tx, cluster+"/Kustomization/flux-system/app", w.report(e)))
+			err = errors.Join(err, store.Reports.Put(tx, cluster+"/Kustomization/flux-system/app", w.report(e)))
 		}
 		return err
 	})
-}
-
-func joined(errs ...error) error {
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // report is what a spoke says of an application.

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/hub/internal/rollout"
 	"github.com/navefleet/nave/shared/condition"
 )
 
@@ -141,7 +142,7 @@ func (c *causes) direct(f Facts) (cause, bool) {
 
 // ofRenderable is direct for a renderable that is not ready.
 func (c *causes) ofRenderable(f Facts, v verdict) (cause, bool) {
-	if f.isHeld() && v.ready != condition.False && v.reason == f.Rollout.Phase.Reason() {
+	if f.isHeld() && f.Rollout.Phase != rollout.Succeeded && v.reason == f.heldReason() {
 		return cause{api.FleetKey(f.Entry.Fleet), v.reason}, true
 	}
 	next, ok := c.world.facts[f.peerOf(v)]

@@ -227,6 +227,12 @@ func (w *fleetWorld) rolls(tx *store.Tx, phase rollout.Phase, message string) er
 		store.Turns.Put(tx, store.TurnKey("east", "prod"), turn))
 }
 
+// turns puts the cluster east in a state of the rollout.
+func (w *fleetWorld) turns(tx *store.Tx, state rollout.State) error {
+	p := rollout.Progress{Rollout: 7, State: state, Message: "left out by ann", Since: at(6)}
+	return store.Turns.Put(tx, store.TurnKey("east", "prod"), store.Turn{Progress: p})
+}
+
 func TestRollUp(t *testing.T) {
 	const allWell = "True ReconciliationSucceeded: 2 of 2 clusters are ready"
 	const runs = "True ReconciliationSucceeded: Runs bundle 4"
@@ -291,6 +297,23 @@ func TestRollUp(t *testing.T) {
 			"done, 1 under way",
 			"False HealthCheckFailed: Kustomization flux-system/apps: HealthCheckFailed: sick. Revision main@sha1:b waits " +
 				"for its turn in rollout 7 of Fleet prod: Progressing: stage canary: 0 of 1 done, 1 under way"},
+		{"rollout_left_out", func(w *fleetWorld, tx *store.Tx) error {
+			return errors.Join(w.rolls(tx, rollout.Succeeded, "1 skipped"), w.turns(tx, rollout.ClusterLeftOut))
+		}, "Unknown RolloutWaiting: 1 of 2 clusters are ready; east: Kustomization flux-system/apps: RolloutWaiting: " +
+			"Revision main@sha1:b was not given to this cluster: left out by ann; rollout 7 of Fleet prod: Succeeded: 1 " +
+			"skipped. The cluster keeps main@sha1:b",
+			"Unknown RolloutWaiting: Kustomization flux-system/apps: RolloutWaiting: Revision main@sha1:b was not given to " +
+				"this cluster: left out by ann; rollout 7 of Fleet prod: Succeeded: 1 skipped. The cluster keeps main@sha1:b"},
+		{"rollout_skipped_offline", func(w *fleetWorld, tx *store.Tx) error {
+			return errors.Join(w.rolls(tx, rollout.Succeeded, "1 skipped"), w.turns(tx, rollout.ClusterSkipped),
+				w.spoke(tx, func(s *store.Spoke) { s.Connected = false }))
+		}, "Unknown Offline: 1 of 2 clusters are ready; east: The spoke has been offline since 2026-01-02T03:01:00Z",
+			"Unknown Offline: The spoke has been offline since 2026-01-02T03:01:00Z"},
+		{"rollout_done", func(w *fleetWorld, tx *store.Tx) error { // and only the revision is another one now
+			return errors.Join(w.rolls(tx, rollout.Succeeded, ""), w.turns(tx, rollout.ClusterDone))
+		}, "Unknown Progressing: 1 of 2 clusters are ready; east: Kustomization flux-system/apps: Progressing: The spoke " +
+			"is applying revision main@sha1:b",
+			"Unknown Progressing: Kustomization flux-system/apps: Progressing: The spoke is applying revision main@sha1:b"},
 		{"rollout_succeeded", func(_ *fleetWorld, tx *store.Tx) error {
 			r := store.Rollout{Rollout: rollout.Rollout{Number: 7, Phase: rollout.Succeeded, Since: at(6)}}
 			return store.Rollouts.Put(tx, store.RolloutKey("prod", 7), r)

@@ -43,13 +43,30 @@ func (r *Reader) turn(f *Facts) (err error) {
 	return err
 }
 
-// isHeld reports whether a rollout keeps the planned content of an application from its cluster.
+// isHeld reports whether a rollout keeps the planned content of an application from its cluster. One that is skipped
+// because it is offline waits for its spoke.
 func (f Facts) isHeld() bool {
 	if f.Turn == nil || f.Rollout == nil || f.Pin != nil {
 		return false
 	}
-	isBack := f.Turn.State == rollout.ClusterRestoring || f.Turn.State == rollout.ClusterRestored
-	return f.Turn.Offered.IsZero() || isBack && len(f.Turn.Before) > 0
+	switch f.Turn.State {
+	case rollout.ClusterRestoring, rollout.ClusterRestored:
+		return len(f.Turn.Before) > 0
+	case rollout.ClusterSkipped:
+		return f.Turn.Offered.IsZero() && f.Spoke != nil && f.Spoke.Connected
+	case rollout.ClusterWaiting, rollout.ClusterLeftOut:
+		return f.Turn.Offered.IsZero()
+	}
+	return false
+}
+
+// heldReason returns the reason of an application that a rollout holds: what the rollout does, or, after it has
+// succeeded, that the cluster comes later.
+func (f Facts) heldReason() string {
+	if f.Rollout.Phase == rollout.Succeeded {
+		return condition.RolloutWaiting
+	}
+	return f.Rollout.Phase.Reason()
 }
 
 // heldTurnVerdict returns the verdict about an application that a rollout holds. If what the cluster has is not ready,
@@ -72,7 +89,7 @@ func (f Facts) heldTurnVerdict(hub verdict) verdict {
 			text += ". The cluster keeps " + f.Report.AppliedRevision
 		}
 	}
-	return pending(f.Rollout.Phase.Reason(), text, later(hub.since, f.Turn.Since))
+	return pending(f.heldReason(), text, later(hub.since, f.Turn.Since))
 }
 
 // rolloutText names the rollout and says what it does.
