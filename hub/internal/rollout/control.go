@@ -121,8 +121,8 @@ func (r *Rollout) Retry(stage int, p *Progress, now time.Time) error {
 	}
 	switch p.State {
 	case ClusterFailed:
-		p.State, p.Message, p.Offered, p.Since = ClusterUnderWay, "", now, now
-		p.Healthy, p.Reported, p.Failing = time.Time{}, time.Time{}, time.Time{}
+		p.give(ClusterUnderWay, now)
+		p.Since = now
 	case ClusterLeftOut:
 		p.State, p.Message, p.Since = ClusterWaiting, "", now
 	default:

@@ -209,13 +209,18 @@ func (m Member) comesLast() int {
 	return 1
 }
 
+// give lets a cluster have other content from now on: nothing is known of its health yet.
+func (p *Progress) give(state State, now time.Time) {
+	p.State, p.Message, p.Offered = state, "", now
+	p.Healthy, p.Reported, p.Failing = time.Time{}, time.Time{}, time.Time{}
+}
+
 // begins lets a cluster take up the target.
 func (s *step) begins(m Member, p *Progress) {
 	if p.Previous.IsZero() && m.Released != p.Target {
 		p.Previous = m.Released
 	}
-	p.State, p.Message, p.Offered = ClusterUnderWay, "", s.Now
-	p.Healthy, p.Reported, p.Failing = time.Time{}, time.Time{}, time.Time{}
+	p.give(ClusterUnderWay, s.Now)
 	s.at(s.Now.Add(s.stages[m.Stage].Deadline()))
 }
 
@@ -223,10 +228,7 @@ func (s *step) begins(m Member, p *Progress) {
 // that never had any is not waited for.
 func (s *step) miss(m Member, p *Progress) (skipped bool) {
 	after, skips := s.Spec.Unreachable.Skips(s.stages[m.Stage])
-	seen := m.Seen
-	if s.Up.After(seen) && !seen.IsZero() && !s.Up.After(s.Now) {
-		seen = s.Up
-	}
+	seen := s.counted(m.Seen)
 	switch {
 	case m.Seen.IsZero():
 		p.State, p.Message = ClusterSkipped, "it has never been connected"

@@ -101,6 +101,14 @@ func (s *step) past(t time.Time) time.Time {
 	return t
 }
 
+// counted returns from when a deadline counts that began at a time: not while no hub ran.
+func (s *step) counted(began time.Time) time.Time {
+	if s.Up.After(began) && !s.Up.After(s.Now) {
+		return s.Up
+	}
+	return began
+}
+
 // isKnown reports whether a member has been part of this rollout.
 func (s *step) isKnown(m Member) bool {
 	return m.Was.Rollout == s.r.Number && m.Was.State != "" && m.Was.State != ClusterLeaving
@@ -292,10 +300,7 @@ func (s *step) observe(m Member, p Progress) Progress {
 // late returns the progress of a cluster that is not healthy: it has failed when its deadline has passed, or is skipped
 // if the change cannot be the cause. A cluster that has been healthy may take its time to succeed once more.
 func (s *step) late(m Member, p Progress, spec api.RolloutStage) Progress {
-	began := p.Offered
-	if s.Up.After(began) && !s.Up.After(s.Now) {
-		began = s.Up
-	}
+	began := s.counted(p.Offered)
 	limit := spec.Deadline()
 	if !p.Reported.IsZero() {
 		limit += spec.MinSuccessTime.Duration

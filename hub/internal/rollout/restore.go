@@ -1,9 +1,6 @@
 package rollout
 
-import (
-	"fmt"
-	"time"
-)
+import "fmt"
 
 // restore gives the clusters that took up the target what they had before, the last stage first.
 func (s *step) restore() {
@@ -41,9 +38,9 @@ func (s *step) restoreStage(stage int) (left int) {
 		case p.Previous.IsZero():
 			p.State, p.Message = ClusterRestored, "it had nothing before, and keeps what it has"
 		case !m.Connected:
-			s.restores(p)
+			p.give(ClusterRestoring, s.Now)
 		case busy < s.stages[stage].Concurrency(total):
-			s.restores(p)
+			p.give(ClusterRestoring, s.Now)
 			s.at(s.Now.Add(s.stages[stage].Deadline()))
 			busy++
 		default:
@@ -51,12 +48,6 @@ func (s *step) restoreStage(stage int) (left int) {
 		}
 	}
 	return left + busy
-}
-
-// restores lets a cluster go back to what it had.
-func (s *step) restores(p *Progress) {
-	p.State, p.Message, p.Offered = ClusterRestoring, "", s.Now
-	p.Healthy, p.Reported, p.Failing = time.Time{}, time.Time{}, time.Time{}
 }
 
 // isRestored notes that a cluster has what it had before. It takes a place no longer than its deadline.

@@ -17,7 +17,8 @@ func TestHTTP_no_secret(t *testing.T) {
 		if err := (&httpSession{service: service, owner: owner}).check(refused, ""); !strings.HasSuffix(err.Error(), want) {
 			t.Errorf("%s: %v", service, err)
 		}
-		if err := (&httpSession{service: service}).check(refused, ""); !strings.Contains(err.Error(), "check the Secret") {
+		err := (&httpSession{service: service}).check(refused, "")
+		if err == nil || !strings.Contains(err.Error(), "check the Secret") {
 			t.Errorf("%s with a Secret: %v", service, err)
 		}
 	}
