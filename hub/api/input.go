@@ -1,10 +1,12 @@
 package api
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 
 	"github.com/navefleet/nave/shared/bundle"
@@ -57,6 +59,17 @@ type InputData struct {
 	Source   *bundle.ValueSource   `json:"-"`
 	Types    map[string]string     `json:"-"` // see ChartValues
 	Texts    map[string]string     `json:"-"` // see ChartValues
+}
+
+// Equal reports whether the data are the same in every field. A walk compares them for each pair of a renderable and an
+// object that it reads, which is why reflection is left to the fields that few have.
+func (d *InputData) Equal(o *InputData) bool {
+	return d.Input == o.Input && d.Live == o.Live && d.Decryption == o.Decryption && d.Answered == o.Answered &&
+		d.Unasked == o.Unasked && bytes.Equal(d.Values, o.Values) && maps.Equal(d.Data, o.Data) &&
+		maps.Equal(d.Types, o.Types) && maps.Equal(d.Texts, o.Texts) &&
+		(d.Sealed == nil && o.Sealed == nil || reflect.DeepEqual(d.Sealed, o.Sealed)) &&
+		(d.Question == o.Question || reflect.DeepEqual(d.Question, o.Question)) &&
+		(d.Source == o.Source || reflect.DeepEqual(d.Source, o.Source))
 }
 
 // SpecInputs are what the Spec of a render is completed with.

@@ -1,10 +1,13 @@
 package api
 
 import (
+	"encoding/json"
 	"maps"
+	"reflect"
 	"strings"
 	"testing"
 
+	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/manifest"
 )
 
@@ -41,5 +44,40 @@ func TestDataOf(t *testing.T) {
 				t.Errorf("got %v, %v", got, err)
 			}
 		})
+	}
+}
+
+// TestInputData_Equal changes one field after the other.
+func TestInputData_Equal(t *testing.T) {
+	var none InputData
+	fields := reflect.VisibleFields(reflect.TypeFor[InputData]())
+	for _, field := range fields {
+		if field.Anonymous {
+			continue
+		}
+		var d InputData
+		switch f := reflect.ValueOf(&d).Elem().FieldByIndex(field.Index); f.Interface().(type) {
+		case string, bundle.ShapeForm:
+			f.SetString("a")
+		case bool:
+			f.SetBool(true)
+		case map[string]string:
+			f.Set(reflect.ValueOf(map[string]string{"a": "b"}))
+		case json.RawMessage:
+			f.SetBytes([]byte("1"))
+		case []bundle.SealedFile:
+			f.Set(reflect.ValueOf([]bundle.SealedFile{{}}))
+		case bundle.SecretReference:
+			f.Field(0).SetString("a")
+		case *bundle.ShapeQuestion:
+			f.Set(reflect.ValueOf(&bundle.ShapeQuestion{}))
+		case *bundle.ValueSource:
+			f.Set(reflect.ValueOf(&bundle.ValueSource{}))
+		default:
+			t.Fatalf("no value for %s", field.Name)
+		}
+		if same := d; none.Equal(&d) || d.Equal(&none) || !d.Equal(&same) {
+			t.Errorf("%s is not compared", field.Name)
+		}
 	}
 }

@@ -2,7 +2,6 @@ package graph
 
 import (
 	"fmt"
-	"reflect"
 	"slices"
 	"strings"
 
@@ -19,20 +18,29 @@ type reading struct {
 	waits   bool            // err is that the cluster has not answered yet
 }
 
+// equal reports whether two readings of a renderable found the same.
+func (r *reading) equal(o *reading) bool {
+	if r.err != o.err || r.waits != o.waits || len(r.inputs) != len(o.inputs) || !slices.Equal(r.missing, o.missing) {
+		return false
+	}
+	for i := range r.inputs {
+		if !r.inputs[i].Equal(&o.inputs[i]) {
+			return false
+		}
+	}
+	return true
+}
+
 // givers are the ConfigMaps and Secrets of the Applications of one pass.
 type givers struct {
 	apps map[api.Key]*Application
 	of   map[manifest.ID][]api.Key // the renderables that give each object, sorted
 	// chosen are results of choose, which is the same for all readers with the same limits.
-	chosen map[choice]chosen
+	chosen map[limits]map[manifest.ID]chosen
 }
 
-// choice are the parameters of choose.
-type choice struct {
-	id             manifest.ID
-	inside, within string  // the limits of the reader, and of the objects that it gives
-	without        api.Key // a giver that does not count
-}
+// limits of a reader, and of the objects that it gives, as text.
+type limits struct{ inside, within string }
 
 // chosen is the giver of an object for some readers. hidden is a giver that they may not read from. Nil: there is none.
 type chosen struct{ winner, hidden *api.Key }
@@ -65,7 +73,7 @@ func (p *pass) forgetGivers() {
 // giversIn returns the ConfigMaps and Secrets of Applications. Applications that the guard holds are left out, because
 // their removal is due.
 func (p *pass) giversIn(apps map[api.Key]*Application) *givers {
-	all := &givers{apps: apps, of: map[manifest.ID][]api.Key{}, chosen: map[choice]chosen{}}
+	all := &givers{apps: apps, of: map[manifest.ID][]api.Key{}, chosen: map[limits]map[manifest.ID]chosen{}}
 	add := func(key api.Key, id manifest.ID) {
 		if id.Group == "" && (id.Kind == "ConfigMap" || id.Kind == "Secret") {
 			all.of[id] = append(all.of[id], key)
@@ -93,14 +101,14 @@ func (p *pass) giversIn(apps map[api.Key]*Application) *givers {
 // read reads the inputs of a renderable from the Applications of this pass. If none has an input, read takes it from
 // the last pass, unless last is nil. If no pass has an input, the input is live.
 func (p *pass) read(key api.Key, r *api.Renderable, now, last *givers) (all reading) {
-	me := p.readerOf(key)
+	reader, earlier := p.readerOf(key, now), p.readerOf(key, last)
 	for _, input := range r.Inputs {
 		id := input.ID()
 		data := api.InputData{Input: input}
-		app, pr := p.giverOf(me, id, now)
+		app, pr := p.giverOf(reader, id)
 		if app == nil && pr.reason == "" {
 			all.missing = append(all.missing, id)
-			app, pr = p.giverOf(me, id, last)
+			app, pr = p.giverOf(earlier, id)
 		}
 		switch {
 		case pr.reason != "":
@@ -126,14 +134,24 @@ func (p *pass) read(key api.Key, r *api.Renderable, now, last *givers) (all read
 	return all
 }
 
-// inputReader is a renderable that reads, and its limits as text.
+// inputReader is a renderable that reads from some givers, which may be nil.
 type inputReader struct {
-	key            api.Key
-	inside, within string // see choice
+	key    api.Key
+	from   *givers
+	chosen map[manifest.ID]chosen // of from, for the limits of this reader
 }
 
-func (p *pass) readerOf(key api.Key) inputReader {
-	return inputReader{key, limitsOf(p.graph.Nodes[key].Confined), limitsOf(p.givesInside(key))}
+func (p *pass) readerOf(key api.Key, from *givers) inputReader {
+	if from == nil {
+		return inputReader{key: key}
+	}
+	mine := limits{limitsOf(p.graph.Nodes[key].Confined), limitsOf(p.givesInside(key))}
+	known := from.chosen[mine]
+	if known == nil {
+		known = map[manifest.ID]chosen{}
+		from.chosen[mine] = known
+	}
+	return inputReader{key, from, known}
 }
 
 // limitsOf returns the same text for Confinements that cover, and are covered by, the same others.
@@ -149,17 +167,18 @@ func limitsOf(c *api.Confinement) string {
 // object of a tenant is for the tenant alone; if the reader is not the tenant, giverOf returns a problem. Of several
 // Applications giverOf returns the one that keeps the object. It leaves out objects of the reader itself, which its
 // renderer reads.
-func (p *pass) giverOf(me inputReader, id manifest.ID, from *givers) (*Application, problem) {
-	if from == nil || len(from.of[id]) == 0 {
-		return nil, problem{}
+func (p *pass) giverOf(me inputReader, id manifest.ID) (*Application, problem) {
+	found, known := me.chosen[id]
+	if !known && me.from != nil {
+		found = p.choose(me, id, nil)
+		me.chosen[id] = found
 	}
-	found := p.choose(me, choice{id: id, inside: me.inside, within: me.within}, from)
 	if found.winner != nil && *found.winner == me.key {
-		found = p.choose(me, choice{id, me.inside, me.within, me.key}, from)
+		found = p.choose(me, id, &me.key)
 	}
 	switch {
 	case found.winner != nil:
-		return from.apps[*found.winner], problem{}
+		return me.from.apps[*found.winner], problem{}
 	case found.hidden != nil:
 		c := p.gaveInside(*found.hidden)
 		return nil, problem{condition.AccessDenied, fmt.Sprintf("%s comes from %s, whose objects run with service account "+
@@ -169,25 +188,21 @@ func (p *pass) giverOf(me inputReader, id manifest.ID, from *givers) (*Applicati
 	return nil, problem{}
 }
 
-// choose returns the giver of an object for all readers with the limits of one. It is computed once for them.
-func (p *pass) choose(me inputReader, c choice, from *givers) chosen {
-	found, known := from.chosen[c]
-	if known {
-		return found
-	}
-	for _, key := range from.of[c.id] {
+// choose returns the giver of an object for all readers with the limits of one, apart from one giver that does not
+// count, unless that is nil.
+func (p *pass) choose(me inputReader, id manifest.ID, without *api.Key) (found chosen) {
+	for _, key := range me.from.of[id] {
 		switch {
-		case key == c.without:
+		case without != nil && key == *without:
 		case !p.mayRead(me.key, key):
 			found.hidden = &key
 		case found.winner == nil:
 			found.winner = &key
 		default:
-			_, wins := p.loser(*found.winner, key, c.id)
+			_, wins := p.loser(*found.winner, key, id)
 			found.winner = &wins
 		}
 	}
-	from.chosen[c] = found
 	return found
 }
 
@@ -252,10 +267,10 @@ func (p *pass) readGiven(at givenObject) (found givenData) {
 
 // missingInputs returns the inputs of a renderable that no Application has.
 func (p *pass) missingInputs(key api.Key, r *api.Renderable, now *givers) (ids []manifest.ID) {
-	me := p.readerOf(key)
+	me := p.readerOf(key, now)
 	for _, input := range r.Inputs {
 		id := input.ID()
-		if app, pr := p.giverOf(me, id, now); app == nil && pr.reason == "" {
+		if app, pr := p.giverOf(me, id); app == nil && pr.reason == "" {
 			ids = append(ids, id)
 		}
 	}
@@ -341,7 +356,7 @@ func (p *pass) misread() (moved []sightKey) {
 		}
 		now := p.read(key, r, all, nil)
 		now.missing = nil
-		if !reflect.DeepEqual(was, now) {
+		if !was.equal(&now) {
 			moved = append(moved, sightKey{object: key})
 		}
 	}
