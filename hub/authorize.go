@@ -59,6 +59,9 @@ func ruleOf(path string) rule {
 	return serviceRules[service]
 }
 
+// denied records that a caller was refused a call. The request is nil if it was not read.
+type denied func(ctx context.Context, caller identity.Caller, method string, request any, cause error)
+
 // guard intercepts every call: it counts the call, refuses callers that may not make it, and turns a panic into an
 // error of that call.
 type guard struct {
@@ -66,6 +69,7 @@ type guard struct {
 	log         *slog.Logger
 	requests    *prometheus.CounterVec
 	saw         func(identity.Caller) // is told who may call
+	denied      denied
 }
 
 func newRequests(r prometheus.Registerer) *prometheus.CounterVec {
@@ -92,15 +96,18 @@ func (g *guard) options(c credentials.TransportCredentials) []grpc.ServerOption 
 func (g *guard) unary(ctx context.Context, request any, info *grpc.UnaryServerInfo,
 	handle grpc.UnaryHandler) (response any, err error) {
 	defer func() { g.finish(info.FullMethod, recover(), &err) }()
-	if ctx, err = g.authorize(ctx, info.FullMethod); err != nil {
+	defer func() { g.record(ctx, info.FullMethod, request, err) }()
+	authorized, err := g.authorize(ctx, info.FullMethod)
+	if err != nil {
 		return nil, err
 	}
-	return handle(ctx, request)
+	return handle(authorized, request)
 }
 
 func (g *guard) stream(server any, stream grpc.ServerStream, info *grpc.StreamServerInfo,
 	handle grpc.StreamHandler) (err error) {
 	defer func() { g.finish(info.FullMethod, recover(), &err) }()
+	defer func() { g.record(stream.Context(), info.FullMethod, nil, err) }()
 	ctx, err := g.authorize(stream.Context(), info.FullMethod)
 	if err != nil {
 		return err
@@ -138,6 +145,16 @@ func (g *guard) authorize(ctx context.Context, method string) (context.Context, 
 		return identity.WithCaller(ctx, caller), nil
 	}
 	return nil, status.Errorf(codes.PermissionDenied, "%s may not call this method of the hub", id)
+}
+
+// record notes in the audit log that a caller with a certificate was refused a call that only operators may make.
+func (g *guard) record(ctx context.Context, method string, request any, cause error) {
+	if ruleOf(method) != operators || status.Code(cause) != codes.PermissionDenied {
+		return
+	}
+	if caller, err := identity.Peer(ctx); err == nil {
+		g.denied(ctx, caller, method, request, cause)
+	}
 }
 
 // finish counts the call. If the handler panicked, finish logs that and sets the error of the call, and the hub

@@ -20,6 +20,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/emptypb"
 
+	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 	registrationv1 "github.com/navefleet/nave/proto/nave/registration/v1"
 	"github.com/navefleet/nave/shared/identity"
 )
@@ -282,5 +283,26 @@ func TestServerCertificate_names(t *testing.T) {
 	h.config.Advertise = nil
 	if h.advertised() != listener.Addr().String() {
 		t.Fatalf("advertised %s", h.advertised())
+	}
+}
+
+// TestDenied records that a spoke calls what only operators may call.
+func TestDenied(t *testing.T) {
+	h := startHub(t)
+	as := func(role, name string) adminv1.AdminServiceClient {
+		id := identity.ID{TrustDomain: h.authority.TrustDomain(), Role: role, Name: name}
+		return adminv1.NewAdminServiceClient(h.dial(t, identity.ClientTLS(h.credentialFor(t, h.authority, id),
+			identity.ID{TrustDomain: id.TrustDomain})))
+	}
+	key := &adminv1.ObjectKey{Kind: "Cluster", Name: "other"}
+	_, err := as(identity.Cluster, "east").Delete(t.Context(), &adminv1.DeleteRequest{Key: key})
+	if status.Code(err) != codes.PermissionDenied {
+		t.Fatalf("a spoke may delete: %v", err)
+	}
+	page, err := as(identity.Operator, "admin").ListAudit(t.Context(), &adminv1.ListAuditRequest{Denied: true})
+	must(t, err)
+	if e := page.GetEntries(); len(e) != 1 || !strings.HasSuffix(e[0].GetBy(), "/cluster/east") || e[0].GetSerial() == "" ||
+		e[0].GetObjects()[0].GetKey().GetName() != "other" {
+		t.Errorf("recorded: %v", e)
 	}
 }

@@ -23,6 +23,8 @@ type Caller struct {
 	IssuedAt time.Time
 	// ExpiresAt is the end of the certificate.
 	ExpiresAt time.Time
+	// Serial is the serial number of the certificate, in lower-case hexadecimal digits.
+	Serial string
 }
 
 // callerKey is the key of a Caller in the context of a call.
@@ -60,5 +62,5 @@ func Peer(ctx context.Context) (Caller, error) {
 	}
 	leaf := info.State.VerifiedChains[0][0]
 	return Caller{ID: id, Registration: leaf.Subject.SerialNumber, IssuedAt: IssuedAt(leaf),
-		ExpiresAt: leaf.NotAfter}, nil
+		ExpiresAt: leaf.NotAfter, Serial: leaf.SerialNumber.Text(16)}, nil
 }

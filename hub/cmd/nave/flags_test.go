@@ -11,7 +11,7 @@ import (
 // flagsOf are the commands for which the same global flags have an effect, at least with some of their own flags.
 var flagsOf = map[string]string{
 	"cluster config context namespace timeout": "build helmrelease, build kustomization, confirm, debug helmrelease, " +
-		"debug kustomization, delete, describe, diff helmrelease, diff kustomization, events, explain, get, logs, " +
+		"debug kustomization, delete, describe, diff helmrelease, diff kustomization, events, audit, explain, get, logs, " +
 		"history helmrelease, image exclude, image include, image pin, image release, image update, reconcile, " +
 		"release helmrelease, resume, rollback helmrelease, stats, suspend, test, trace, tree, wait",
 	"config context namespace timeout": "bootstrap, create image policy, create image repository, " +

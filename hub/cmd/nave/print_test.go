@@ -228,7 +228,7 @@ func (readHub) History(_ context.Context, r *adminv1.HistoryRequest) (*adminv1.H
 // TestPrint_flags gives each command that reads the formats of kubectl. Other commands have no -o, or one of their own.
 func TestPrint_flags(t *testing.T) {
 	reads := map[string]bool{}
-	for _, name := range []string{"get", "cluster get", "cluster list", "events", "tree", "explain", "history",
+	for _, name := range []string{"get", "cluster get", "cluster list", "events", "audit", "tree", "explain", "history",
 		"history helmrelease", "version", "check", "stats", "trace", "list artifacts", "rollout list", "rollout plan",
 		"rollout status"} {
 		reads["nave "+name] = true

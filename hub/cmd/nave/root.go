@@ -87,7 +87,7 @@ func newCommand() *cobra.Command {
 		newTestCommand(&s), newWaitCommand(&s), newStatsCommand(&s), newTraceCommand(&s),
 		without(newExportCommand(&s), "cluster"),
 		without(newCheckCommand(&s), "cluster", "namespace"),
-		newTreeCommand(&s), newEventsCommand(&s), newExplainCommand(&s), newLogsCommand(&s),
+		newTreeCommand(&s), newEventsCommand(&s), newAuditCommand(&s), newExplainCommand(&s), newLogsCommand(&s),
 		without(newVersionCommand(&s), "cluster", "namespace"), newBuildCommand(&s), newDiffCommand(&s),
 		newDebugCommand(&s), newImageCommand(&s),
 		without(newHistoryCommand(&s), "cluster", "namespace"), without(newRollbackCommand(&s), "cluster", "namespace"),

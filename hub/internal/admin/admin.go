@@ -20,6 +20,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/hub/internal/pace"
 	"github.com/navefleet/nave/hub/internal/store"
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 	"github.com/navefleet/nave/shared/identity"
@@ -74,6 +75,7 @@ type Server struct {
 	changes   *shares      // of the changes of several messages that are received
 	watches   *shares      // of the watches that are served
 	readers   *shares      // of the logs that are read
+	denials   *pace.Paces  // of refusals that are recorded
 }
 
 // New returns a Server.
@@ -82,6 +84,7 @@ func New(c Config) *Server {
 		logs: c.Logs, records: c.Records, tags: c.Tags, log: c.Log, now: c.Now, silence: maxSilence,
 		questions: newShares(maxQuestions),
 		changes:   newShares(maxLarge), watches: newShares(maxWatches), readers: newShares(maxReaders),
+		denials:  pace.New(denialRate, denialBurst),
 		draining: make(chan struct{})}
 	s.log = cmp.Or(s.log, slog.Default())
 	if s.now == nil {

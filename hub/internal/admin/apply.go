@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -81,10 +82,14 @@ func (s *Server) carryOut(ctx context.Context, who identity.ID, c *change) (appl
 				return err
 			}
 		}
-		if applied, err = s.applyAll(tx, c.admitted); err == nil && c.dryRun {
-			err = errDryRun
+		var audited []store.AuditedObject
+		if applied, audited, err = s.applyAll(tx, c.admitted); err != nil {
+			return err
 		}
-		return err
+		if c.dryRun {
+			return errDryRun
+		}
+		return s.auditObjects(ctx, tx, "applied", audited)
 	})
 	if errors.Is(err, errDryRun) {
 		return applied, nil
@@ -131,18 +136,22 @@ func requireUnchanged(tx *store.Tx, objects []admittedObject) error {
 	return nil
 }
 
-// applyAll writes objects, and returns the action on each.
+// applyAll writes objects, and returns the action on each, and those that changed for the audit log.
 // The error names all objects that are refused.
-func (s *Server) applyAll(tx *store.Tx, admitted []admittedObject) (applied []*adminv1.AppliedObject, err error) {
+func (s *Server) applyAll(tx *store.Tx, admitted []admittedObject) (applied []*adminv1.AppliedObject,
+	audited []store.AuditedObject, err error) {
 	var refused refusals
 	for _, a := range admitted {
-		action, err := s.applyOne(tx, a)
+		action, changed, err := s.applyOne(tx, a)
 		if err = refused.note(a.place, err); err != nil {
-			return nil, err
+			return nil, nil, err
+		}
+		if action == actionCreated || action == actionConfigured {
+			audited = append(audited, store.AuditedObject{Key: a.key, Change: strings.TrimSuffix(action+": "+changed, ": ")})
 		}
 		applied = append(applied, &adminv1.AppliedObject{Key: fold.KeyMessage(a.key), Action: action})
 	}
-	return applied, refused.err()
+	return applied, audited, refused.err()
 }
 
 // admittedObject is an object that may be written: a resource, or a credential.
@@ -234,25 +243,26 @@ func admitOne(o *manifest.Object) (admittedObject, error) {
 	return admittedObject{key: c.Key, object: c}, nil
 }
 
-// applyOne writes one object and returns the action.
-func (s *Server) applyOne(tx *store.Tx, a admittedObject) (action string, err error) {
+// applyOne writes one object, and returns the action and which fields of an object that exists differ.
+func (s *Server) applyOne(tx *store.Tx, a admittedObject) (action, changed string, err error) {
 	if a.secret != nil {
-		return s.applySecret(tx, a.key, a.secret)
+		action, err = s.applySecret(tx, a.key, a.secret)
+		return action, "", err
 	}
 	row, there, err := operatorsRow(tx, a.key)
 	if err == nil {
 		a, err = a.withoutDecisions(row)
 	}
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
 	left := row.Orphaned || row.Held // by its owner
 	if there && !left && row.Object.Equal(a.object) {
-		return actionUnchanged, nil
+		return actionUnchanged, "", nil
 	}
-	action = actionConfigured
+	action, changed = actionConfigured, changedFields(row.Object, a.object)
 	if !there {
-		action = actionCreated
+		action, changed = actionCreated, ""
 		row = store.Resource{Key: a.key, UID: store.NewUID(), Created: s.now().UTC()}
 	}
 	if !there || !row.Object.SameSpec(a.object) {
@@ -262,12 +272,12 @@ func (s *Server) applyOne(tx *store.Tx, a admittedObject) (action string, err er
 	row.NoteSuspension(s.now().UTC())
 	if there && left && a.key.Role() == api.ClusterRole {
 		if err := s.recordTakeover(tx, row); err != nil {
-			return "", err
+			return "", "", err
 		}
 	}
 	row.Owner, row.Orphaned, row.OrphanOnDelete, row.Held, row.Confined = nil, false, false, false,
 		nil // an object that its owner left belongs to the operator now
-	return action, store.Resources.Put(tx, a.key.Path(), row)
+	return action, changed, store.Resources.Put(tx, a.key.Path(), row)
 }
 
 // operatorsRow returns the row of an object, unless it is changed elsewhere. A damaged row counts as missing.

@@ -42,7 +42,10 @@ func (s *Server) Confirm(ctx context.Context, r *adminv1.ConfirmRequest) (*admin
 			return status.Error(codes.FailedPrecondition,
 				"nothing was confirmed: the held removals changed after they were shown; look at them again")
 		}
-		return i.confirm(response.Impact, s.now().UTC())
+		if err := i.confirm(response.Impact, s.now().UTC()); err != nil {
+			return err
+		}
+		return s.auditConfirmation(ctx, tx, r.Key, response.Impact)
 	})
 	if err == nil {
 		s.did(who, "confirmed", fold.KeyOf(r.Key))

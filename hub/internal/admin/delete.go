@@ -49,7 +49,10 @@ func (s *Server) deleteAll(ctx context.Context, who identity.ID, keys []api.Key,
 				return err
 			}
 		}
-		return refused.err()
+		if err := refused.err(); err != nil {
+			return err
+		}
+		return s.audit(ctx, tx, "deleted", "", keys...)
 	})
 	if err == nil {
 		for _, key := range keys {

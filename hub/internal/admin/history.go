@@ -152,7 +152,9 @@ func (s *Server) Rollback(ctx context.Context, r *adminv1.RollbackRequest) (*adm
 			return cmp.Or(err, status.Errorf(codes.Aborted, "bundle %d left the history meanwhile: try again",
 				past.Bundle.Sequence))
 		}
-		return s.pin(tx, r.GetCluster(), store.Pin{Past: past, PinnedAt: s.now().UTC(), By: who.String()})
+		return errors.Join(s.pin(tx, r.GetCluster(), store.Pin{Past: past, PinnedAt: s.now().UTC(), By: who.String()}),
+			s.audit(ctx, tx, "rolled back", fmt.Sprintf("to bundle %d", past.Bundle.Sequence),
+				api.ClusterKey(r.GetCluster())))
 	})
 	if err != nil {
 		return nil, s.fail(err)
@@ -293,7 +295,8 @@ func (s *Server) Release(ctx context.Context, r *adminv1.ReleaseRequest) (*admin
 			return err
 		}
 		err = s.record(tx, api.ClusterKey(r.GetCluster()), condition.PinEnded, "released by "+identity.NameOf(who.String()))
-		return errors.Join(err, store.Pins.Delete(tx, r.GetCluster()))
+		return errors.Join(err, store.Pins.Delete(tx, r.GetCluster()),
+			s.audit(ctx, tx, "released", "the pin of the cluster", api.ClusterKey(r.GetCluster())))
 	})
 	if err != nil {
 		return nil, s.fail(err)

@@ -49,7 +49,8 @@ func (s *Server) PinHelmRelease(ctx context.Context, r *adminv1.PinHelmReleaseRe
 		row.Pin = store.ReleasePin{Revision: to.GetRevision(), At: s.now().UTC(), By: who.String()}
 		err = s.record(tx, key, condition.Pinned, fmt.Sprintf("pinned to revision %d by %s", to.GetRevision(),
 			identity.NameOf(who.String())))
-		return errors.Join(err, store.Resources.Put(tx, key.Path(), row))
+		return errors.Join(err, store.Resources.Put(tx, key.Path(), row),
+			s.audit(ctx, tx, "pinned", fmt.Sprintf("to revision %d", to.GetRevision()), key))
 	})
 	if err == nil && !r.GetDryRun() {
 		s.did(who, "pinned", key)
@@ -172,7 +173,8 @@ func (s *Server) UnpinHelmRelease(ctx context.Context, r *adminv1.UnpinHelmRelea
 			row.RequestedAt = response.RequestedAt
 		}
 		err = s.record(tx, key, condition.PinEnded, "released by "+identity.NameOf(who.String()))
-		return errors.Join(err, store.Resources.Put(tx, key.Path(), row))
+		return errors.Join(err, store.Resources.Put(tx, key.Path(), row),
+			s.audit(ctx, tx, "released", "its pin", key))
 	})
 	if err == nil && !r.GetDryRun() {
 		s.did(who, "released", key)

@@ -3,6 +3,9 @@ package admin
 import (
 	"cmp"
 	"context"
+	"errors"
+	"slices"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -42,12 +45,25 @@ func (s *Server) Reconcile(ctx context.Context, r *adminv1.ReconcileRequest) (*a
 		if err != nil {
 			return err
 		}
-		return request(tx, row, response.RequestedAt)
+		return errors.Join(request(tx, row, response.RequestedAt), s.audit(ctx, tx, "reconcile", requestsOf(r), key))
 	})
 	if err == nil {
 		s.did(who, "reconcile", key)
 	}
 	return response, s.fail(err)
+}
+
+// requestsOf returns what a request wants beside a reconciliation, for the audit log.
+func requestsOf(r *adminv1.ReconcileRequest) string {
+	var wanted []string
+	for name, asked := range map[string]bool{"with its source": r.WithSource, "force": r.Force, "reset": r.ResetFailures,
+		"test": r.Test} {
+		if asked {
+			wanted = append(wanted, name)
+		}
+	}
+	slices.Sort(wanted)
+	return strings.Join(wanted, ", ")
 }
 
 // requestRelease notes the requests to a release of Helm in its row.

@@ -48,7 +48,8 @@ func (s *Server) ControlRollout(ctx context.Context, r *adminv1.ControlRolloutRe
 			reason = condition.RolloutApproved
 		}
 		return errors.Join(s.record(tx, p.key, reason, response.Message+" by "+c.by),
-			store.Rollouts.Put(tx, store.RolloutKey(p.key.Name, c.latest.Number), c.latest))
+			store.Rollouts.Put(tx, store.RolloutKey(p.key.Name, c.latest.Number), c.latest),
+			s.audit(ctx, tx, "decided about a rollout", response.Message, p.key))
 	})
 	if err == nil && response.GetChanged() {
 		s.did(who, response.GetMessage(), api.FleetKey(r.GetFleet()))

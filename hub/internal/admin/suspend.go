@@ -91,7 +91,10 @@ func (s *Server) suspension(ctx context.Context, p *adminv1.ObjectKey, verb stri
 		if err == nil {
 			changed, err = change(tx, who.String(), row)
 		}
-		return err
+		if err != nil || !changed {
+			return err
+		}
+		return s.audit(ctx, tx, verb, "", key)
 	})
 	if err == nil && changed {
 		s.did(who, verb, key)

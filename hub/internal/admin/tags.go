@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -56,7 +57,8 @@ func (s *Server) ControlTags(ctx context.Context, r *adminv1.ControlTagsRequest)
 		if err != nil {
 			return err
 		}
-		return store.Resources.Put(tx, key.Path(), row)
+		return errors.Join(store.Resources.Put(tx, key.Path(), row),
+			s.audit(ctx, tx, "decided about tags", change.text(), key))
 	})
 	if err == nil && response.Changed {
 		s.did(who, change.text(), key)

@@ -13,6 +13,7 @@ import (
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/store"
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
+	"github.com/navefleet/nave/shared/wording"
 )
 
 // Lifetimes of join tokens.
@@ -52,7 +53,12 @@ func (s *Server) CreateJoinToken(ctx context.Context,
 		if err := store.DeleteTokens(tx, old); err != nil {
 			return err
 		}
-		return store.JoinTokens.Put(tx, store.TokenKey(token), row)
+		did := "expires at " + wording.Time(row.ExpiresAt)
+		if r.EndCertificate {
+			did += "; ended the present certificate"
+		}
+		return errors.Join(store.JoinTokens.Put(tx, store.TokenKey(token), row),
+			s.audit(ctx, tx, "created a join token", did, key))
 	})
 	if err != nil {
 		return nil, s.fail(err)

@@ -74,6 +74,13 @@ func (n news) write(tx *store.Tx, m *member, wantEvent bool) (answers bool, err 
 	if err := store.Conditions.Put(tx, path, next); err != nil || !wantEvent {
 		return answers, err
 	}
+	if n.writes && next.Ready == condition.True && next.Revision != old.Revision {
+		err := store.Audit(tx, store.AuditChange, store.AuditEntry{Time: n.at, Verb: "pushed",
+			Objects: []store.AuditedObject{{Key: m.key, Change: next.Revision}}})
+		if err != nil {
+			return answers, err
+		}
+	}
 	for _, e := range n.events(m.key, old, next) {
 		if err := store.Record(tx, e); err != nil {
 			return answers, err

@@ -8,6 +8,7 @@ import (
 	"github.com/navefleet/nave/hub/internal/store"
 	registrationv1 "github.com/navefleet/nave/proto/nave/registration/v1"
 	"github.com/navefleet/nave/shared/condition"
+	"github.com/navefleet/nave/shared/identity"
 	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/shared/telemetry"
 )
@@ -75,10 +76,21 @@ func (s *Server) spend(tx *store.Tx, digest string, key manifest.Digest, c *regi
 	if err != nil {
 		return err
 	}
+	if err := s.audit(tx, identity.Caller{}, token.Cluster, "registered", "with key "+key.String()); err != nil {
+		return err
+	}
 	return store.Record(tx, store.Event{
 		Time: s.now().UTC(), Object: api.ClusterKey(token.Cluster), Type: condition.Normal, Reason: condition.Registered,
 		Message: "a spoke registered with key " + key.String(),
 	})
+}
+
+// audit records that a cluster got a certificate. The caller is empty when the cluster registers.
+func (s *Server) audit(tx *store.Tx, caller identity.Caller, cluster, verb, what string) error {
+	id := identity.ID{TrustDomain: s.authority.TrustDomain(), Role: identity.Cluster, Name: cluster}
+	return store.Audit(tx, store.AuditCertificate, store.AuditEntry{Time: s.now(), By: id.String(),
+		Serial: caller.Serial, Verb: verb,
+		Objects: []store.AuditedObject{{Key: api.ClusterKey(cluster), Change: what}}})
 }
 
 // note applies change to the cluster's Spoke row and writes when the new certificate ends.

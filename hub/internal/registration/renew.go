@@ -45,7 +45,11 @@ func (s *Server) Renew(ctx context.Context, r *registrationv1.RenewRequest) (*re
 		if err := checkRenewal(tx, caller, issued); err != nil {
 			return err
 		}
-		return s.note(tx, caller.Name, certificate, func(*store.Spoke) {})
+		if err := s.note(tx, caller.Name, certificate, func(*store.Spoke) {}); err != nil {
+			return err
+		}
+		return s.audit(tx, caller, caller.Name, "renewed its certificate",
+			"until "+wording.Time(certificate.GetExpiresAt().AsTime()))
 	})
 	if err != nil {
 		return nil, s.refuseRenewal(caller.Name, err)

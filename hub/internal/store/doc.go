@@ -60,6 +60,8 @@
 //	events.count     count → JSON {kept, ever, run}
 //	events.dropped   cluster/ → JSON {number, time}    of the last event that was deleted for want of room; / is the hub
 //	events.runs      runs → JSON list                  of the runs of the hub that recorded events
+//	audit            class/number → JSON AuditEntry     16 hexadecimal digits
+//	audit.count      count → JSON {ever, kept}
 //	blobs            32 bytes SHA-256 → 8 bytes size, big-endian, then one zstd frame
 //
 // A new field of a row needs no new layout. If a row changes its meaning, raise the layout and migrate when the file is

@@ -138,16 +138,19 @@ func (l List[T]) PageIntact(tx *Tx, prefix, after string, limit int) (rows []Row
 
 // PageKeys is Page for a caller that wants the keys only. It returns those of damaged rows, too.
 func (l List[T]) PageKeys(tx *Tx, prefix, after string, limit int) (keys []string, next string, err error) {
-	rows, next, err := l.page(tx, prefix, after, limit, func(err error) error {
-		if errors.Is(err, ErrDamaged) {
-			return nil
-		}
-		return err
-	})
+	rows, next, err := l.page(tx, prefix, after, limit, ignoreDamaged)
 	for _, row := range rows {
 		keys = append(keys, row.Key)
 	}
 	return keys, next, err
+}
+
+// ignoreDamaged returns nil for ErrDamaged, and any other error as it is.
+func ignoreDamaged(err error) error {
+	if errors.Is(err, ErrDamaged) {
+		return nil
+	}
+	return err
 }
 
 func (l List[T]) page(tx *Tx, prefix, after string, limit int, judge func(error) error) (rows []Row[T], next string,

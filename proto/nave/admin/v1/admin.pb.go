@@ -2777,6 +2777,309 @@ func (x *Event) GetMessage() string {
 	return ""
 }
 
+type ListAuditRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Only from this time on.
+	Since *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=since,proto3" json:"since,omitempty"`
+	// Only of the operator, or cluster, of this name.
+	Operator string `protobuf:"bytes,2,opt,name=operator,proto3" json:"operator,omitempty"`
+	// Only about this object.
+	Object *ObjectKey `protobuf:"bytes,3,opt,name=object,proto3" json:"object,omitempty"`
+	// Only about this cluster and its objects. Not with object.
+	Cluster string `protobuf:"bytes,4,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	// Only calls that were refused.
+	Denied bool `protobuf:"varint,5,opt,name=denied,proto3" json:"denied,omitempty"`
+	// At most so many; 0: 500.
+	Limit int32 `protobuf:"varint,6,opt,name=limit,proto3" json:"limit,omitempty"`
+	// ListAuditResponse.next of the page before.
+	After         uint64 `protobuf:"varint,7,opt,name=after,proto3" json:"after,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListAuditRequest) Reset() {
+	*x = ListAuditRequest{}
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListAuditRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListAuditRequest) ProtoMessage() {}
+
+func (x *ListAuditRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListAuditRequest.ProtoReflect.Descriptor instead.
+func (*ListAuditRequest) Descriptor() ([]byte, []int) {
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *ListAuditRequest) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *ListAuditRequest) GetOperator() string {
+	if x != nil {
+		return x.Operator
+	}
+	return ""
+}
+
+func (x *ListAuditRequest) GetObject() *ObjectKey {
+	if x != nil {
+		return x.Object
+	}
+	return nil
+}
+
+func (x *ListAuditRequest) GetCluster() string {
+	if x != nil {
+		return x.Cluster
+	}
+	return ""
+}
+
+func (x *ListAuditRequest) GetDenied() bool {
+	if x != nil {
+		return x.Denied
+	}
+	return false
+}
+
+func (x *ListAuditRequest) GetLimit() int32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+func (x *ListAuditRequest) GetAfter() uint64 {
+	if x != nil {
+		return x.After
+	}
+	return 0
+}
+
+type ListAuditResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Oldest first. May be empty although next is set.
+	Entries []*AuditEntry `protobuf:"bytes,1,rep,name=entries,proto3" json:"entries,omitempty"`
+	// 0: there are no more.
+	Next          uint64 `protobuf:"varint,2,opt,name=next,proto3" json:"next,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListAuditResponse) Reset() {
+	*x = ListAuditResponse{}
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListAuditResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListAuditResponse) ProtoMessage() {}
+
+func (x *ListAuditResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListAuditResponse.ProtoReflect.Descriptor instead.
+func (*ListAuditResponse) Descriptor() ([]byte, []int) {
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *ListAuditResponse) GetEntries() []*AuditEntry {
+	if x != nil {
+		return x.Entries
+	}
+	return nil
+}
+
+func (x *ListAuditResponse) GetNext() uint64 {
+	if x != nil {
+		return x.Next
+	}
+	return 0
+}
+
+// AuditEntry is one thing that a caller did, or was not allowed to do. It has no values of objects.
+type AuditEntry struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Later entries have higher numbers.
+	Number uint64                 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
+	Time   *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=time,proto3" json:"time,omitempty"`
+	// SPIFFE ID of the caller; empty: the hub itself.
+	By string `protobuf:"bytes,3,opt,name=by,proto3" json:"by,omitempty"`
+	// Of the caller's certificate, hexadecimal.
+	Serial  string           `protobuf:"bytes,4,opt,name=serial,proto3" json:"serial,omitempty"`
+	Verb    string           `protobuf:"bytes,5,opt,name=verb,proto3" json:"verb,omitempty"`
+	Objects []*AuditedObject `protobuf:"bytes,6,rep,name=objects,proto3" json:"objects,omitempty"`
+	// Why the call was refused; empty: it was carried out.
+	Denied        string `protobuf:"bytes,7,opt,name=denied,proto3" json:"denied,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AuditEntry) Reset() {
+	*x = AuditEntry{}
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AuditEntry) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AuditEntry) ProtoMessage() {}
+
+func (x *AuditEntry) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AuditEntry.ProtoReflect.Descriptor instead.
+func (*AuditEntry) Descriptor() ([]byte, []int) {
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *AuditEntry) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *AuditEntry) GetTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Time
+	}
+	return nil
+}
+
+func (x *AuditEntry) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+func (x *AuditEntry) GetSerial() string {
+	if x != nil {
+		return x.Serial
+	}
+	return ""
+}
+
+func (x *AuditEntry) GetVerb() string {
+	if x != nil {
+		return x.Verb
+	}
+	return ""
+}
+
+func (x *AuditEntry) GetObjects() []*AuditedObject {
+	if x != nil {
+		return x.Objects
+	}
+	return nil
+}
+
+func (x *AuditEntry) GetDenied() string {
+	if x != nil {
+		return x.Denied
+	}
+	return ""
+}
+
+type AuditedObject struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Key   *ObjectKey             `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	// What changed, in short.
+	Change        string `protobuf:"bytes,2,opt,name=change,proto3" json:"change,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AuditedObject) Reset() {
+	*x = AuditedObject{}
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AuditedObject) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AuditedObject) ProtoMessage() {}
+
+func (x *AuditedObject) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AuditedObject.ProtoReflect.Descriptor instead.
+func (*AuditedObject) Descriptor() ([]byte, []int) {
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *AuditedObject) GetKey() *ObjectKey {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *AuditedObject) GetChange() string {
+	if x != nil {
+		return x.Change
+	}
+	return ""
+}
+
 type TreeRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Key           *ObjectKey             `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
@@ -2786,7 +3089,7 @@ type TreeRequest struct {
 
 func (x *TreeRequest) Reset() {
 	*x = TreeRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[37]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2798,7 +3101,7 @@ func (x *TreeRequest) String() string {
 func (*TreeRequest) ProtoMessage() {}
 
 func (x *TreeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[37]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2811,7 +3114,7 @@ func (x *TreeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TreeRequest.ProtoReflect.Descriptor instead.
 func (*TreeRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{37}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *TreeRequest) GetKey() *ObjectKey {
@@ -2830,7 +3133,7 @@ type TreeResponse struct {
 
 func (x *TreeResponse) Reset() {
 	*x = TreeResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[38]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2842,7 +3145,7 @@ func (x *TreeResponse) String() string {
 func (*TreeResponse) ProtoMessage() {}
 
 func (x *TreeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[38]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2855,7 +3158,7 @@ func (x *TreeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TreeResponse.ProtoReflect.Descriptor instead.
 func (*TreeResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{38}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *TreeResponse) GetRoot() *TreeNode {
@@ -2879,7 +3182,7 @@ type TreeNode struct {
 
 func (x *TreeNode) Reset() {
 	*x = TreeNode{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[39]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2891,7 +3194,7 @@ func (x *TreeNode) String() string {
 func (*TreeNode) ProtoMessage() {}
 
 func (x *TreeNode) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[39]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2904,7 +3207,7 @@ func (x *TreeNode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TreeNode.ProtoReflect.Descriptor instead.
 func (*TreeNode) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{39}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *TreeNode) GetObject() string {
@@ -2944,7 +3247,7 @@ type LocateRequest struct {
 
 func (x *LocateRequest) Reset() {
 	*x = LocateRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[40]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2956,7 +3259,7 @@ func (x *LocateRequest) String() string {
 func (*LocateRequest) ProtoMessage() {}
 
 func (x *LocateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[40]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2969,7 +3272,7 @@ func (x *LocateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LocateRequest.ProtoReflect.Descriptor instead.
 func (*LocateRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{40}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *LocateRequest) GetName() string {
@@ -2991,7 +3294,7 @@ type LocateResponse struct {
 
 func (x *LocateResponse) Reset() {
 	*x = LocateResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[41]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3003,7 +3306,7 @@ func (x *LocateResponse) String() string {
 func (*LocateResponse) ProtoMessage() {}
 
 func (x *LocateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[41]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3016,7 +3319,7 @@ func (x *LocateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LocateResponse.ProtoReflect.Descriptor instead.
 func (*LocateResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{41}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *LocateResponse) GetObjects() []*LocatedObject {
@@ -3048,7 +3351,7 @@ type LocatedObject struct {
 
 func (x *LocatedObject) Reset() {
 	*x = LocatedObject{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[42]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3060,7 +3363,7 @@ func (x *LocatedObject) String() string {
 func (*LocatedObject) ProtoMessage() {}
 
 func (x *LocatedObject) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[42]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3073,7 +3376,7 @@ func (x *LocatedObject) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LocatedObject.ProtoReflect.Descriptor instead.
 func (*LocatedObject) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{42}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *LocatedObject) GetCluster() string {
@@ -3121,7 +3424,7 @@ type ExplainRequest struct {
 
 func (x *ExplainRequest) Reset() {
 	*x = ExplainRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[43]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3133,7 +3436,7 @@ func (x *ExplainRequest) String() string {
 func (*ExplainRequest) ProtoMessage() {}
 
 func (x *ExplainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[43]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3146,7 +3449,7 @@ func (x *ExplainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainRequest.ProtoReflect.Descriptor instead.
 func (*ExplainRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{43}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *ExplainRequest) GetKey() *ObjectKey {
@@ -3171,7 +3474,7 @@ type ExplainResponse struct {
 
 func (x *ExplainResponse) Reset() {
 	*x = ExplainResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[44]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3183,7 +3486,7 @@ func (x *ExplainResponse) String() string {
 func (*ExplainResponse) ProtoMessage() {}
 
 func (x *ExplainResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[44]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3196,7 +3499,7 @@ func (x *ExplainResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainResponse.ProtoReflect.Descriptor instead.
 func (*ExplainResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{44}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *ExplainResponse) GetExplanations() []*Explanation {
@@ -3247,7 +3550,7 @@ type Encryption struct {
 
 func (x *Encryption) Reset() {
 	*x = Encryption{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[45]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3259,7 +3562,7 @@ func (x *Encryption) String() string {
 func (*Encryption) ProtoMessage() {}
 
 func (x *Encryption) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[45]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3272,7 +3575,7 @@ func (x *Encryption) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Encryption.ProtoReflect.Descriptor instead.
 func (*Encryption) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{45}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *Encryption) GetObject() *ObjectKey {
@@ -3331,7 +3634,7 @@ type SealedDocument struct {
 
 func (x *SealedDocument) Reset() {
 	*x = SealedDocument{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[46]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3343,7 +3646,7 @@ func (x *SealedDocument) String() string {
 func (*SealedDocument) ProtoMessage() {}
 
 func (x *SealedDocument) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[46]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3356,7 +3659,7 @@ func (x *SealedDocument) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SealedDocument.ProtoReflect.Descriptor instead.
 func (*SealedDocument) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{46}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *SealedDocument) GetPath() string {
@@ -3406,7 +3709,7 @@ type Explanation struct {
 
 func (x *Explanation) Reset() {
 	*x = Explanation{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[47]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3418,7 +3721,7 @@ func (x *Explanation) String() string {
 func (*Explanation) ProtoMessage() {}
 
 func (x *Explanation) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[47]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3431,7 +3734,7 @@ func (x *Explanation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Explanation.ProtoReflect.Descriptor instead.
 func (*Explanation) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{47}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *Explanation) GetObject() *ObjectKey {
@@ -3526,7 +3829,7 @@ type LogsRequest struct {
 
 func (x *LogsRequest) Reset() {
 	*x = LogsRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[48]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3538,7 +3841,7 @@ func (x *LogsRequest) String() string {
 func (*LogsRequest) ProtoMessage() {}
 
 func (x *LogsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[48]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3551,7 +3854,7 @@ func (x *LogsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogsRequest.ProtoReflect.Descriptor instead.
 func (*LogsRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{48}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *LogsRequest) GetCluster() string {
@@ -3622,7 +3925,7 @@ type LogsResponse struct {
 
 func (x *LogsResponse) Reset() {
 	*x = LogsResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[49]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3634,7 +3937,7 @@ func (x *LogsResponse) String() string {
 func (*LogsResponse) ProtoMessage() {}
 
 func (x *LogsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[49]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3647,7 +3950,7 @@ func (x *LogsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogsResponse.ProtoReflect.Descriptor instead.
 func (*LogsResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{49}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *LogsResponse) GetRecords() []*LogRecord {
@@ -3677,7 +3980,7 @@ type LogRecord struct {
 
 func (x *LogRecord) Reset() {
 	*x = LogRecord{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[50]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3689,7 +3992,7 @@ func (x *LogRecord) String() string {
 func (*LogRecord) ProtoMessage() {}
 
 func (x *LogRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[50]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3702,7 +4005,7 @@ func (x *LogRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogRecord.ProtoReflect.Descriptor instead.
 func (*LogRecord) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{50}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *LogRecord) GetTime() *timestamppb.Timestamp {
@@ -3743,7 +4046,7 @@ type LogAttribute struct {
 
 func (x *LogAttribute) Reset() {
 	*x = LogAttribute{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[51]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3755,7 +4058,7 @@ func (x *LogAttribute) String() string {
 func (*LogAttribute) ProtoMessage() {}
 
 func (x *LogAttribute) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[51]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3768,7 +4071,7 @@ func (x *LogAttribute) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogAttribute.ProtoReflect.Descriptor instead.
 func (*LogAttribute) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{51}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *LogAttribute) GetKey() string {
@@ -3795,7 +4098,7 @@ type GetVersionRequest struct {
 
 func (x *GetVersionRequest) Reset() {
 	*x = GetVersionRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[52]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3807,7 +4110,7 @@ func (x *GetVersionRequest) String() string {
 func (*GetVersionRequest) ProtoMessage() {}
 
 func (x *GetVersionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[52]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3820,7 +4123,7 @@ func (x *GetVersionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetVersionRequest.ProtoReflect.Descriptor instead.
 func (*GetVersionRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{52}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *GetVersionRequest) GetSpokes() bool {
@@ -3844,7 +4147,7 @@ type GetVersionResponse struct {
 
 func (x *GetVersionResponse) Reset() {
 	*x = GetVersionResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[53]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3856,7 +4159,7 @@ func (x *GetVersionResponse) String() string {
 func (*GetVersionResponse) ProtoMessage() {}
 
 func (x *GetVersionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[53]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3869,7 +4172,7 @@ func (x *GetVersionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetVersionResponse.ProtoReflect.Descriptor instead.
 func (*GetVersionResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{53}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *GetVersionResponse) GetVersion() string {
@@ -3914,7 +4217,7 @@ type SpokeVersion struct {
 
 func (x *SpokeVersion) Reset() {
 	*x = SpokeVersion{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[54]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3926,7 +4229,7 @@ func (x *SpokeVersion) String() string {
 func (*SpokeVersion) ProtoMessage() {}
 
 func (x *SpokeVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[54]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3939,7 +4242,7 @@ func (x *SpokeVersion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SpokeVersion.ProtoReflect.Descriptor instead.
 func (*SpokeVersion) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{54}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *SpokeVersion) GetVersion() string {
@@ -3975,7 +4278,7 @@ type PublishedRequest struct {
 
 func (x *PublishedRequest) Reset() {
 	*x = PublishedRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[55]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3987,7 +4290,7 @@ func (x *PublishedRequest) String() string {
 func (*PublishedRequest) ProtoMessage() {}
 
 func (x *PublishedRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[55]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4000,7 +4303,7 @@ func (x *PublishedRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishedRequest.ProtoReflect.Descriptor instead.
 func (*PublishedRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{55}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *PublishedRequest) GetClusters() []string {
@@ -4032,7 +4335,7 @@ type PublishedResponse struct {
 
 func (x *PublishedResponse) Reset() {
 	*x = PublishedResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[56]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4044,7 +4347,7 @@ func (x *PublishedResponse) String() string {
 func (*PublishedResponse) ProtoMessage() {}
 
 func (x *PublishedResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[56]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4057,7 +4360,7 @@ func (x *PublishedResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishedResponse.ProtoReflect.Descriptor instead.
 func (*PublishedResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{56}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *PublishedResponse) GetPart() isPublishedResponse_Part {
@@ -4112,7 +4415,7 @@ type PublishedHub struct {
 
 func (x *PublishedHub) Reset() {
 	*x = PublishedHub{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[57]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4124,7 +4427,7 @@ func (x *PublishedHub) String() string {
 func (*PublishedHub) ProtoMessage() {}
 
 func (x *PublishedHub) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[57]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4137,7 +4440,7 @@ func (x *PublishedHub) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishedHub.ProtoReflect.Descriptor instead.
 func (*PublishedHub) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{57}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *PublishedHub) GetEpoch() uint64 {
@@ -4170,7 +4473,7 @@ type HubObject struct {
 
 func (x *HubObject) Reset() {
 	*x = HubObject{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[58]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4182,7 +4485,7 @@ func (x *HubObject) String() string {
 func (*HubObject) ProtoMessage() {}
 
 func (x *HubObject) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[58]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4195,7 +4498,7 @@ func (x *HubObject) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HubObject.ProtoReflect.Descriptor instead.
 func (*HubObject) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{58}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *HubObject) GetJson() []byte {
@@ -4249,7 +4552,7 @@ type PublishedCluster struct {
 
 func (x *PublishedCluster) Reset() {
 	*x = PublishedCluster{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[59]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4261,7 +4564,7 @@ func (x *PublishedCluster) String() string {
 func (*PublishedCluster) ProtoMessage() {}
 
 func (x *PublishedCluster) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[59]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4274,7 +4577,7 @@ func (x *PublishedCluster) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishedCluster.ProtoReflect.Descriptor instead.
 func (*PublishedCluster) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{59}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *PublishedCluster) GetCluster() string {
@@ -4342,7 +4645,7 @@ type CapabilitiesRequest struct {
 
 func (x *CapabilitiesRequest) Reset() {
 	*x = CapabilitiesRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[60]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4354,7 +4657,7 @@ func (x *CapabilitiesRequest) String() string {
 func (*CapabilitiesRequest) ProtoMessage() {}
 
 func (x *CapabilitiesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[60]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4367,7 +4670,7 @@ func (x *CapabilitiesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CapabilitiesRequest.ProtoReflect.Descriptor instead.
 func (*CapabilitiesRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{60}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *CapabilitiesRequest) GetCluster() string {
@@ -4389,7 +4692,7 @@ type CapabilitiesResponse struct {
 
 func (x *CapabilitiesResponse) Reset() {
 	*x = CapabilitiesResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[61]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4401,7 +4704,7 @@ func (x *CapabilitiesResponse) String() string {
 func (*CapabilitiesResponse) ProtoMessage() {}
 
 func (x *CapabilitiesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[61]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4414,7 +4717,7 @@ func (x *CapabilitiesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CapabilitiesResponse.ProtoReflect.Descriptor instead.
 func (*CapabilitiesResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{61}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *CapabilitiesResponse) GetKubernetesVersion() string {
@@ -4442,7 +4745,7 @@ type ShapesRequest struct {
 
 func (x *ShapesRequest) Reset() {
 	*x = ShapesRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[62]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4454,7 +4757,7 @@ func (x *ShapesRequest) String() string {
 func (*ShapesRequest) ProtoMessage() {}
 
 func (x *ShapesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[62]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4467,7 +4770,7 @@ func (x *ShapesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShapesRequest.ProtoReflect.Descriptor instead.
 func (*ShapesRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{62}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *ShapesRequest) GetCluster() string {
@@ -4494,7 +4797,7 @@ type ShapesResponse struct {
 
 func (x *ShapesResponse) Reset() {
 	*x = ShapesResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[63]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4506,7 +4809,7 @@ func (x *ShapesResponse) String() string {
 func (*ShapesResponse) ProtoMessage() {}
 
 func (x *ShapesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[63]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4519,7 +4822,7 @@ func (x *ShapesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShapesResponse.ProtoReflect.Descriptor instead.
 func (*ShapesResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{63}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *ShapesResponse) GetShapes() []*KnownShape {
@@ -4545,7 +4848,7 @@ type KnownShape struct {
 
 func (x *KnownShape) Reset() {
 	*x = KnownShape{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[64]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4557,7 +4860,7 @@ func (x *KnownShape) String() string {
 func (*KnownShape) ProtoMessage() {}
 
 func (x *KnownShape) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[64]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4570,7 +4873,7 @@ func (x *KnownShape) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KnownShape.ProtoReflect.Descriptor instead.
 func (*KnownShape) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{64}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *KnownShape) GetQuestion() []byte {
@@ -4628,7 +4931,7 @@ type PublishedApplication struct {
 
 func (x *PublishedApplication) Reset() {
 	*x = PublishedApplication{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[65]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4640,7 +4943,7 @@ func (x *PublishedApplication) String() string {
 func (*PublishedApplication) ProtoMessage() {}
 
 func (x *PublishedApplication) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[65]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4653,7 +4956,7 @@ func (x *PublishedApplication) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishedApplication.ProtoReflect.Descriptor instead.
 func (*PublishedApplication) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{65}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *PublishedApplication) GetKey() *ObjectKey {
@@ -4739,7 +5042,7 @@ type ToldRelease struct {
 
 func (x *ToldRelease) Reset() {
 	*x = ToldRelease{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[66]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4751,7 +5054,7 @@ func (x *ToldRelease) String() string {
 func (*ToldRelease) ProtoMessage() {}
 
 func (x *ToldRelease) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[66]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4764,7 +5067,7 @@ func (x *ToldRelease) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ToldRelease.ProtoReflect.Descriptor instead.
 func (*ToldRelease) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{66}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *ToldRelease) GetUpgrade() bool {
@@ -4795,7 +5098,7 @@ type PublishedContentRequest struct {
 
 func (x *PublishedContentRequest) Reset() {
 	*x = PublishedContentRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[67]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4807,7 +5110,7 @@ func (x *PublishedContentRequest) String() string {
 func (*PublishedContentRequest) ProtoMessage() {}
 
 func (x *PublishedContentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[67]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4820,7 +5123,7 @@ func (x *PublishedContentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishedContentRequest.ProtoReflect.Descriptor instead.
 func (*PublishedContentRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{67}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *PublishedContentRequest) GetKey() *ObjectKey {
@@ -4857,7 +5160,7 @@ type PublishedContentResponse struct {
 
 func (x *PublishedContentResponse) Reset() {
 	*x = PublishedContentResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[68]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4869,7 +5172,7 @@ func (x *PublishedContentResponse) String() string {
 func (*PublishedContentResponse) ProtoMessage() {}
 
 func (x *PublishedContentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[68]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4882,7 +5185,7 @@ func (x *PublishedContentResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishedContentResponse.ProtoReflect.Descriptor instead.
 func (*PublishedContentResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{68}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *PublishedContentResponse) GetDigest() string {
@@ -4917,7 +5220,7 @@ type HistoryRequest struct {
 
 func (x *HistoryRequest) Reset() {
 	*x = HistoryRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[69]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4929,7 +5232,7 @@ func (x *HistoryRequest) String() string {
 func (*HistoryRequest) ProtoMessage() {}
 
 func (x *HistoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[69]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4942,7 +5245,7 @@ func (x *HistoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryRequest.ProtoReflect.Descriptor instead.
 func (*HistoryRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{69}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *HistoryRequest) GetCluster() string {
@@ -4970,7 +5273,7 @@ type HistoryResponse struct {
 
 func (x *HistoryResponse) Reset() {
 	*x = HistoryResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[70]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4982,7 +5285,7 @@ func (x *HistoryResponse) String() string {
 func (*HistoryResponse) ProtoMessage() {}
 
 func (x *HistoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[70]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4995,7 +5298,7 @@ func (x *HistoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryResponse.ProtoReflect.Descriptor instead.
 func (*HistoryResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{70}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *HistoryResponse) GetReleases() []*PastRelease {
@@ -5030,7 +5333,7 @@ type PastRelease struct {
 
 func (x *PastRelease) Reset() {
 	*x = PastRelease{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[71]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5042,7 +5345,7 @@ func (x *PastRelease) String() string {
 func (*PastRelease) ProtoMessage() {}
 
 func (x *PastRelease) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[71]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5055,7 +5358,7 @@ func (x *PastRelease) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PastRelease.ProtoReflect.Descriptor instead.
 func (*PastRelease) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{71}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *PastRelease) GetSequence() uint64 {
@@ -5120,7 +5423,7 @@ type ReleasedApplication struct {
 
 func (x *ReleasedApplication) Reset() {
 	*x = ReleasedApplication{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[72]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5132,7 +5435,7 @@ func (x *ReleasedApplication) String() string {
 func (*ReleasedApplication) ProtoMessage() {}
 
 func (x *ReleasedApplication) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[72]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5145,7 +5448,7 @@ func (x *ReleasedApplication) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleasedApplication.ProtoReflect.Descriptor instead.
 func (*ReleasedApplication) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{72}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *ReleasedApplication) GetKey() *ObjectKey {
@@ -5215,7 +5518,7 @@ type Pin struct {
 
 func (x *Pin) Reset() {
 	*x = Pin{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[73]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5227,7 +5530,7 @@ func (x *Pin) String() string {
 func (*Pin) ProtoMessage() {}
 
 func (x *Pin) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[73]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5240,7 +5543,7 @@ func (x *Pin) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pin.ProtoReflect.Descriptor instead.
 func (*Pin) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{73}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *Pin) GetSequence() uint64 {
@@ -5275,7 +5578,7 @@ type RollbackRequest struct {
 
 func (x *RollbackRequest) Reset() {
 	*x = RollbackRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[74]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5287,7 +5590,7 @@ func (x *RollbackRequest) String() string {
 func (*RollbackRequest) ProtoMessage() {}
 
 func (x *RollbackRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[74]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5300,7 +5603,7 @@ func (x *RollbackRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RollbackRequest.ProtoReflect.Descriptor instead.
 func (*RollbackRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{74}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *RollbackRequest) GetCluster() string {
@@ -5328,7 +5631,7 @@ type RollbackResponse struct {
 
 func (x *RollbackResponse) Reset() {
 	*x = RollbackResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[75]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5340,7 +5643,7 @@ func (x *RollbackResponse) String() string {
 func (*RollbackResponse) ProtoMessage() {}
 
 func (x *RollbackResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[75]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5353,7 +5656,7 @@ func (x *RollbackResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RollbackResponse.ProtoReflect.Descriptor instead.
 func (*RollbackResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{75}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *RollbackResponse) GetSequence() uint64 {
@@ -5381,7 +5684,7 @@ type PreviewRollbackRequest struct {
 
 func (x *PreviewRollbackRequest) Reset() {
 	*x = PreviewRollbackRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[76]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5393,7 +5696,7 @@ func (x *PreviewRollbackRequest) String() string {
 func (*PreviewRollbackRequest) ProtoMessage() {}
 
 func (x *PreviewRollbackRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[76]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5406,7 +5709,7 @@ func (x *PreviewRollbackRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewRollbackRequest.ProtoReflect.Descriptor instead.
 func (*PreviewRollbackRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{76}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *PreviewRollbackRequest) GetCluster() string {
@@ -5434,7 +5737,7 @@ type PreviewRollbackResponse struct {
 
 func (x *PreviewRollbackResponse) Reset() {
 	*x = PreviewRollbackResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[77]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5446,7 +5749,7 @@ func (x *PreviewRollbackResponse) String() string {
 func (*PreviewRollbackResponse) ProtoMessage() {}
 
 func (x *PreviewRollbackResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[77]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5459,7 +5762,7 @@ func (x *PreviewRollbackResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewRollbackResponse.ProtoReflect.Descriptor instead.
 func (*PreviewRollbackResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{77}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *PreviewRollbackResponse) GetSequence() uint64 {
@@ -5488,7 +5791,7 @@ type ReleaseRequest struct {
 
 func (x *ReleaseRequest) Reset() {
 	*x = ReleaseRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[78]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5500,7 +5803,7 @@ func (x *ReleaseRequest) String() string {
 func (*ReleaseRequest) ProtoMessage() {}
 
 func (x *ReleaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[78]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5513,7 +5816,7 @@ func (x *ReleaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseRequest.ProtoReflect.Descriptor instead.
 func (*ReleaseRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{78}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{82}
 }
 
 func (x *ReleaseRequest) GetCluster() string {
@@ -5542,7 +5845,7 @@ type ReleaseResponse struct {
 
 func (x *ReleaseResponse) Reset() {
 	*x = ReleaseResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[79]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5554,7 +5857,7 @@ func (x *ReleaseResponse) String() string {
 func (*ReleaseResponse) ProtoMessage() {}
 
 func (x *ReleaseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[79]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5567,7 +5870,7 @@ func (x *ReleaseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseResponse.ProtoReflect.Descriptor instead.
 func (*ReleaseResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{79}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{83}
 }
 
 func (x *ReleaseResponse) GetReplaces() uint64 {
@@ -5593,7 +5896,7 @@ type PreviewReleaseRequest struct {
 
 func (x *PreviewReleaseRequest) Reset() {
 	*x = PreviewReleaseRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[80]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5605,7 +5908,7 @@ func (x *PreviewReleaseRequest) String() string {
 func (*PreviewReleaseRequest) ProtoMessage() {}
 
 func (x *PreviewReleaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[80]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5618,7 +5921,7 @@ func (x *PreviewReleaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewReleaseRequest.ProtoReflect.Descriptor instead.
 func (*PreviewReleaseRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{80}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{84}
 }
 
 func (x *PreviewReleaseRequest) GetCluster() string {
@@ -5638,7 +5941,7 @@ type PreviewReleaseResponse struct {
 
 func (x *PreviewReleaseResponse) Reset() {
 	*x = PreviewReleaseResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[81]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5650,7 +5953,7 @@ func (x *PreviewReleaseResponse) String() string {
 func (*PreviewReleaseResponse) ProtoMessage() {}
 
 func (x *PreviewReleaseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[81]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5663,7 +5966,7 @@ func (x *PreviewReleaseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewReleaseResponse.ProtoReflect.Descriptor instead.
 func (*PreviewReleaseResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{81}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{85}
 }
 
 func (x *PreviewReleaseResponse) GetApplications() []*ReleasedApplication {
@@ -5691,7 +5994,7 @@ type PreviewLiveRequest struct {
 
 func (x *PreviewLiveRequest) Reset() {
 	*x = PreviewLiveRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[82]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5703,7 +6006,7 @@ func (x *PreviewLiveRequest) String() string {
 func (*PreviewLiveRequest) ProtoMessage() {}
 
 func (x *PreviewLiveRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[82]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5716,7 +6019,7 @@ func (x *PreviewLiveRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewLiveRequest.ProtoReflect.Descriptor instead.
 func (*PreviewLiveRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{82}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{86}
 }
 
 func (x *PreviewLiveRequest) GetCluster() string {
@@ -5757,7 +6060,7 @@ type PreviewLiveResponse struct {
 
 func (x *PreviewLiveResponse) Reset() {
 	*x = PreviewLiveResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[83]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[87]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5769,7 +6072,7 @@ func (x *PreviewLiveResponse) String() string {
 func (*PreviewLiveResponse) ProtoMessage() {}
 
 func (x *PreviewLiveResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[83]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[87]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5782,7 +6085,7 @@ func (x *PreviewLiveResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewLiveResponse.ProtoReflect.Descriptor instead.
 func (*PreviewLiveResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{83}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{87}
 }
 
 func (x *PreviewLiveResponse) GetApplications() []*PreviewedApplication {
@@ -5808,7 +6111,7 @@ type PreviewedApplication struct {
 
 func (x *PreviewedApplication) Reset() {
 	*x = PreviewedApplication{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[84]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[88]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5820,7 +6123,7 @@ func (x *PreviewedApplication) String() string {
 func (*PreviewedApplication) ProtoMessage() {}
 
 func (x *PreviewedApplication) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[84]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[88]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5833,7 +6136,7 @@ func (x *PreviewedApplication) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewedApplication.ProtoReflect.Descriptor instead.
 func (*PreviewedApplication) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{84}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{88}
 }
 
 func (x *PreviewedApplication) GetKey() *ObjectKey {
@@ -5882,7 +6185,7 @@ type PreviewedObject struct {
 
 func (x *PreviewedObject) Reset() {
 	*x = PreviewedObject{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[85]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[89]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5894,7 +6197,7 @@ func (x *PreviewedObject) String() string {
 func (*PreviewedObject) ProtoMessage() {}
 
 func (x *PreviewedObject) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[85]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[89]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5907,7 +6210,7 @@ func (x *PreviewedObject) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewedObject.ProtoReflect.Descriptor instead.
 func (*PreviewedObject) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{85}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{89}
 }
 
 func (x *PreviewedObject) GetObject() string {
@@ -5960,7 +6263,7 @@ type PreviewedField struct {
 
 func (x *PreviewedField) Reset() {
 	*x = PreviewedField{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[86]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[90]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5972,7 +6275,7 @@ func (x *PreviewedField) String() string {
 func (*PreviewedField) ProtoMessage() {}
 
 func (x *PreviewedField) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[86]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[90]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5985,7 +6288,7 @@ func (x *PreviewedField) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewedField.ProtoReflect.Descriptor instead.
 func (*PreviewedField) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{86}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{90}
 }
 
 func (x *PreviewedField) GetPath() string {
@@ -6018,7 +6321,7 @@ type ListSchemasRequest struct {
 
 func (x *ListSchemasRequest) Reset() {
 	*x = ListSchemasRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[87]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[91]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6030,7 +6333,7 @@ func (x *ListSchemasRequest) String() string {
 func (*ListSchemasRequest) ProtoMessage() {}
 
 func (x *ListSchemasRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[87]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[91]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6043,7 +6346,7 @@ func (x *ListSchemasRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSchemasRequest.ProtoReflect.Descriptor instead.
 func (*ListSchemasRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{87}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{91}
 }
 
 func (x *ListSchemasRequest) GetCluster() string {
@@ -6062,7 +6365,7 @@ type ListSchemasResponse struct {
 
 func (x *ListSchemasResponse) Reset() {
 	*x = ListSchemasResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[88]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[92]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6074,7 +6377,7 @@ func (x *ListSchemasResponse) String() string {
 func (*ListSchemasResponse) ProtoMessage() {}
 
 func (x *ListSchemasResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[88]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[92]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6087,7 +6390,7 @@ func (x *ListSchemasResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSchemasResponse.ProtoReflect.Descriptor instead.
 func (*ListSchemasResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{88}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{92}
 }
 
 func (x *ListSchemasResponse) GetServed() []*SchemaVersion {
@@ -6111,7 +6414,7 @@ type SchemaVersion struct {
 
 func (x *SchemaVersion) Reset() {
 	*x = SchemaVersion{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[89]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[93]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6123,7 +6426,7 @@ func (x *SchemaVersion) String() string {
 func (*SchemaVersion) ProtoMessage() {}
 
 func (x *SchemaVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[89]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[93]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6136,7 +6439,7 @@ func (x *SchemaVersion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SchemaVersion.ProtoReflect.Descriptor instead.
 func (*SchemaVersion) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{89}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{93}
 }
 
 func (x *SchemaVersion) GetGroup() string {
@@ -6170,7 +6473,7 @@ type ReadSchemaRequest struct {
 
 func (x *ReadSchemaRequest) Reset() {
 	*x = ReadSchemaRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[90]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[94]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6182,7 +6485,7 @@ func (x *ReadSchemaRequest) String() string {
 func (*ReadSchemaRequest) ProtoMessage() {}
 
 func (x *ReadSchemaRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[90]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[94]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6195,7 +6498,7 @@ func (x *ReadSchemaRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadSchemaRequest.ProtoReflect.Descriptor instead.
 func (*ReadSchemaRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{90}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{94}
 }
 
 func (x *ReadSchemaRequest) GetCluster() string {
@@ -6224,7 +6527,7 @@ type ReadSchemaResponse struct {
 
 func (x *ReadSchemaResponse) Reset() {
 	*x = ReadSchemaResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[91]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[95]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6236,7 +6539,7 @@ func (x *ReadSchemaResponse) String() string {
 func (*ReadSchemaResponse) ProtoMessage() {}
 
 func (x *ReadSchemaResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[91]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[95]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6249,7 +6552,7 @@ func (x *ReadSchemaResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadSchemaResponse.ProtoReflect.Descriptor instead.
 func (*ReadSchemaResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{91}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{95}
 }
 
 func (x *ReadSchemaResponse) GetData() []byte {
@@ -6279,7 +6582,7 @@ type PinHelmReleaseRequest struct {
 
 func (x *PinHelmReleaseRequest) Reset() {
 	*x = PinHelmReleaseRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[92]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[96]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6291,7 +6594,7 @@ func (x *PinHelmReleaseRequest) String() string {
 func (*PinHelmReleaseRequest) ProtoMessage() {}
 
 func (x *PinHelmReleaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[92]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[96]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6304,7 +6607,7 @@ func (x *PinHelmReleaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PinHelmReleaseRequest.ProtoReflect.Descriptor instead.
 func (*PinHelmReleaseRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{92}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{96}
 }
 
 func (x *PinHelmReleaseRequest) GetKey() *ObjectKey {
@@ -6339,7 +6642,7 @@ type PinHelmReleaseResponse struct {
 
 func (x *PinHelmReleaseResponse) Reset() {
 	*x = PinHelmReleaseResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[93]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[97]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6351,7 +6654,7 @@ func (x *PinHelmReleaseResponse) String() string {
 func (*PinHelmReleaseResponse) ProtoMessage() {}
 
 func (x *PinHelmReleaseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[93]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[97]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6364,7 +6667,7 @@ func (x *PinHelmReleaseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PinHelmReleaseResponse.ProtoReflect.Descriptor instead.
 func (*PinHelmReleaseResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{93}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{97}
 }
 
 func (x *PinHelmReleaseResponse) GetNow() *HelmRevision {
@@ -6396,7 +6699,7 @@ type HelmRevision struct {
 
 func (x *HelmRevision) Reset() {
 	*x = HelmRevision{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[94]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[98]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6408,7 +6711,7 @@ func (x *HelmRevision) String() string {
 func (*HelmRevision) ProtoMessage() {}
 
 func (x *HelmRevision) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[94]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[98]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6421,7 +6724,7 @@ func (x *HelmRevision) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HelmRevision.ProtoReflect.Descriptor instead.
 func (*HelmRevision) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{94}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{98}
 }
 
 func (x *HelmRevision) GetRevision() uint32 {
@@ -6469,7 +6772,7 @@ type UnpinHelmReleaseRequest struct {
 
 func (x *UnpinHelmReleaseRequest) Reset() {
 	*x = UnpinHelmReleaseRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[95]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[99]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6481,7 +6784,7 @@ func (x *UnpinHelmReleaseRequest) String() string {
 func (*UnpinHelmReleaseRequest) ProtoMessage() {}
 
 func (x *UnpinHelmReleaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[95]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[99]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6494,7 +6797,7 @@ func (x *UnpinHelmReleaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnpinHelmReleaseRequest.ProtoReflect.Descriptor instead.
 func (*UnpinHelmReleaseRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{95}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{99}
 }
 
 func (x *UnpinHelmReleaseRequest) GetKey() *ObjectKey {
@@ -6526,7 +6829,7 @@ type UnpinHelmReleaseResponse struct {
 
 func (x *UnpinHelmReleaseResponse) Reset() {
 	*x = UnpinHelmReleaseResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[96]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[100]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6538,7 +6841,7 @@ func (x *UnpinHelmReleaseResponse) String() string {
 func (*UnpinHelmReleaseResponse) ProtoMessage() {}
 
 func (x *UnpinHelmReleaseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[96]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[100]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6551,7 +6854,7 @@ func (x *UnpinHelmReleaseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnpinHelmReleaseResponse.ProtoReflect.Descriptor instead.
 func (*UnpinHelmReleaseResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{96}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{100}
 }
 
 func (x *UnpinHelmReleaseResponse) GetRevision() uint32 {
@@ -6591,7 +6894,7 @@ type PreviewImageUpdateRequest struct {
 
 func (x *PreviewImageUpdateRequest) Reset() {
 	*x = PreviewImageUpdateRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[97]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[101]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6603,7 +6906,7 @@ func (x *PreviewImageUpdateRequest) String() string {
 func (*PreviewImageUpdateRequest) ProtoMessage() {}
 
 func (x *PreviewImageUpdateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[97]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[101]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6616,7 +6919,7 @@ func (x *PreviewImageUpdateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewImageUpdateRequest.ProtoReflect.Descriptor instead.
 func (*PreviewImageUpdateRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{97}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{101}
 }
 
 func (x *PreviewImageUpdateRequest) GetKey() *ObjectKey {
@@ -6643,7 +6946,7 @@ type PreviewImageUpdateResponse struct {
 
 func (x *PreviewImageUpdateResponse) Reset() {
 	*x = PreviewImageUpdateResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[98]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[102]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6655,7 +6958,7 @@ func (x *PreviewImageUpdateResponse) String() string {
 func (*PreviewImageUpdateResponse) ProtoMessage() {}
 
 func (x *PreviewImageUpdateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[98]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[102]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6668,7 +6971,7 @@ func (x *PreviewImageUpdateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewImageUpdateResponse.ProtoReflect.Descriptor instead.
 func (*PreviewImageUpdateResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{98}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{102}
 }
 
 func (x *PreviewImageUpdateResponse) GetCheckout() string {
@@ -6712,7 +7015,7 @@ type PreviewedCommit struct {
 
 func (x *PreviewedCommit) Reset() {
 	*x = PreviewedCommit{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[99]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[103]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6724,7 +7027,7 @@ func (x *PreviewedCommit) String() string {
 func (*PreviewedCommit) ProtoMessage() {}
 
 func (x *PreviewedCommit) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[99]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[103]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6737,7 +7040,7 @@ func (x *PreviewedCommit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewedCommit.ProtoReflect.Descriptor instead.
 func (*PreviewedCommit) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{99}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{103}
 }
 
 func (x *PreviewedCommit) GetReferences() []string {
@@ -6780,7 +7083,7 @@ type ControlTagsRequest struct {
 
 func (x *ControlTagsRequest) Reset() {
 	*x = ControlTagsRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[100]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[104]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6792,7 +7095,7 @@ func (x *ControlTagsRequest) String() string {
 func (*ControlTagsRequest) ProtoMessage() {}
 
 func (x *ControlTagsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[100]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[104]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6805,7 +7108,7 @@ func (x *ControlTagsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ControlTagsRequest.ProtoReflect.Descriptor instead.
 func (*ControlTagsRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{100}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{104}
 }
 
 func (x *ControlTagsRequest) GetKey() *ObjectKey {
@@ -6869,7 +7172,7 @@ type ControlTagsResponse struct {
 
 func (x *ControlTagsResponse) Reset() {
 	*x = ControlTagsResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[101]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[105]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6881,7 +7184,7 @@ func (x *ControlTagsResponse) String() string {
 func (*ControlTagsResponse) ProtoMessage() {}
 
 func (x *ControlTagsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[101]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[105]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6894,7 +7197,7 @@ func (x *ControlTagsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ControlTagsResponse.ProtoReflect.Descriptor instead.
 func (*ControlTagsResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{101}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{105}
 }
 
 func (x *ControlTagsResponse) GetChanged() bool {
@@ -6949,7 +7252,7 @@ type ListRolloutsRequest struct {
 
 func (x *ListRolloutsRequest) Reset() {
 	*x = ListRolloutsRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[102]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[106]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6961,7 +7264,7 @@ func (x *ListRolloutsRequest) String() string {
 func (*ListRolloutsRequest) ProtoMessage() {}
 
 func (x *ListRolloutsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[102]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[106]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6974,7 +7277,7 @@ func (x *ListRolloutsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRolloutsRequest.ProtoReflect.Descriptor instead.
 func (*ListRolloutsRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{102}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{106}
 }
 
 func (x *ListRolloutsRequest) GetFleet() string {
@@ -6994,7 +7297,7 @@ type ListRolloutsResponse struct {
 
 func (x *ListRolloutsResponse) Reset() {
 	*x = ListRolloutsResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[103]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[107]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7006,7 +7309,7 @@ func (x *ListRolloutsResponse) String() string {
 func (*ListRolloutsResponse) ProtoMessage() {}
 
 func (x *ListRolloutsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[103]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[107]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7019,7 +7322,7 @@ func (x *ListRolloutsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRolloutsResponse.ProtoReflect.Descriptor instead.
 func (*ListRolloutsResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{103}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{107}
 }
 
 func (x *ListRolloutsResponse) GetRollouts() []*Rollout {
@@ -7055,7 +7358,7 @@ type Rollout struct {
 
 func (x *Rollout) Reset() {
 	*x = Rollout{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[104]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[108]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7067,7 +7370,7 @@ func (x *Rollout) String() string {
 func (*Rollout) ProtoMessage() {}
 
 func (x *Rollout) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[104]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[108]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7080,7 +7383,7 @@ func (x *Rollout) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Rollout.ProtoReflect.Descriptor instead.
 func (*Rollout) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{104}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{108}
 }
 
 func (x *Rollout) GetFleet() string {
@@ -7175,7 +7478,7 @@ type RolloutStage struct {
 
 func (x *RolloutStage) Reset() {
 	*x = RolloutStage{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[105]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[109]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7187,7 +7490,7 @@ func (x *RolloutStage) String() string {
 func (*RolloutStage) ProtoMessage() {}
 
 func (x *RolloutStage) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[105]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[109]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7200,7 +7503,7 @@ func (x *RolloutStage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RolloutStage.ProtoReflect.Descriptor instead.
 func (*RolloutStage) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{105}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{109}
 }
 
 func (x *RolloutStage) GetName() string {
@@ -7293,7 +7596,7 @@ type GetRolloutRequest struct {
 
 func (x *GetRolloutRequest) Reset() {
 	*x = GetRolloutRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[106]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[110]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7305,7 +7608,7 @@ func (x *GetRolloutRequest) String() string {
 func (*GetRolloutRequest) ProtoMessage() {}
 
 func (x *GetRolloutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[106]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[110]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7318,7 +7621,7 @@ func (x *GetRolloutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRolloutRequest.ProtoReflect.Descriptor instead.
 func (*GetRolloutRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{106}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{110}
 }
 
 func (x *GetRolloutRequest) GetFleet() string {
@@ -7357,7 +7660,7 @@ type GetRolloutResponse struct {
 
 func (x *GetRolloutResponse) Reset() {
 	*x = GetRolloutResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[107]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[111]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7369,7 +7672,7 @@ func (x *GetRolloutResponse) String() string {
 func (*GetRolloutResponse) ProtoMessage() {}
 
 func (x *GetRolloutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[107]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[111]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7382,7 +7685,7 @@ func (x *GetRolloutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRolloutResponse.ProtoReflect.Descriptor instead.
 func (*GetRolloutResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{107}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{111}
 }
 
 func (x *GetRolloutResponse) GetRollout() *Rollout {
@@ -7435,7 +7738,7 @@ type RolloutCluster struct {
 
 func (x *RolloutCluster) Reset() {
 	*x = RolloutCluster{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[108]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[112]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7447,7 +7750,7 @@ func (x *RolloutCluster) String() string {
 func (*RolloutCluster) ProtoMessage() {}
 
 func (x *RolloutCluster) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[108]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[112]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7460,7 +7763,7 @@ func (x *RolloutCluster) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RolloutCluster.ProtoReflect.Descriptor instead.
 func (*RolloutCluster) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{108}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{112}
 }
 
 func (x *RolloutCluster) GetCluster() string {
@@ -7537,7 +7840,7 @@ type PlanRolloutRequest struct {
 
 func (x *PlanRolloutRequest) Reset() {
 	*x = PlanRolloutRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[109]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[113]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7549,7 +7852,7 @@ func (x *PlanRolloutRequest) String() string {
 func (*PlanRolloutRequest) ProtoMessage() {}
 
 func (x *PlanRolloutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[109]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[113]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7562,7 +7865,7 @@ func (x *PlanRolloutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanRolloutRequest.ProtoReflect.Descriptor instead.
 func (*PlanRolloutRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{109}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{113}
 }
 
 func (x *PlanRolloutRequest) GetFleet() string {
@@ -7589,7 +7892,7 @@ type PlanRolloutResponse struct {
 
 func (x *PlanRolloutResponse) Reset() {
 	*x = PlanRolloutResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[110]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[114]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7601,7 +7904,7 @@ func (x *PlanRolloutResponse) String() string {
 func (*PlanRolloutResponse) ProtoMessage() {}
 
 func (x *PlanRolloutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[110]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[114]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7614,7 +7917,7 @@ func (x *PlanRolloutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanRolloutResponse.ProtoReflect.Descriptor instead.
 func (*PlanRolloutResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{110}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{114}
 }
 
 func (x *PlanRolloutResponse) GetClusters() []*PlannedCluster {
@@ -7641,7 +7944,7 @@ type PlannedCluster struct {
 
 func (x *PlannedCluster) Reset() {
 	*x = PlannedCluster{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[111]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[115]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7653,7 +7956,7 @@ func (x *PlannedCluster) String() string {
 func (*PlannedCluster) ProtoMessage() {}
 
 func (x *PlannedCluster) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[111]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[115]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7666,7 +7969,7 @@ func (x *PlannedCluster) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlannedCluster.ProtoReflect.Descriptor instead.
 func (*PlannedCluster) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{111}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{115}
 }
 
 func (x *PlannedCluster) GetCluster() string {
@@ -7727,7 +8030,7 @@ type ControlRolloutRequest struct {
 
 func (x *ControlRolloutRequest) Reset() {
 	*x = ControlRolloutRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[112]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[116]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7739,7 +8042,7 @@ func (x *ControlRolloutRequest) String() string {
 func (*ControlRolloutRequest) ProtoMessage() {}
 
 func (x *ControlRolloutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[112]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[116]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7752,7 +8055,7 @@ func (x *ControlRolloutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ControlRolloutRequest.ProtoReflect.Descriptor instead.
 func (*ControlRolloutRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{112}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{116}
 }
 
 func (x *ControlRolloutRequest) GetFleet() string {
@@ -7806,7 +8109,7 @@ type ControlRolloutResponse struct {
 
 func (x *ControlRolloutResponse) Reset() {
 	*x = ControlRolloutResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[113]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[117]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7818,7 +8121,7 @@ func (x *ControlRolloutResponse) String() string {
 func (*ControlRolloutResponse) ProtoMessage() {}
 
 func (x *ControlRolloutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[113]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[117]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7831,7 +8134,7 @@ func (x *ControlRolloutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ControlRolloutResponse.ProtoReflect.Descriptor instead.
 func (*ControlRolloutResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{113}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{117}
 }
 
 func (x *ControlRolloutResponse) GetChanged() bool {
@@ -8041,7 +8344,30 @@ const file_nave_admin_v1_admin_proto_rawDesc = "" +
 	"\x06object\x18\x02 \x01(\v2\x18.nave.admin.v1.ObjectKeyR\x06object\x12\x12\n" +
 	"\x04type\x18\x03 \x01(\tR\x04type\x12\x16\n" +
 	"\x06reason\x18\x04 \x01(\tR\x06reason\x12\x18\n" +
-	"\amessage\x18\x05 \x01(\tR\amessage\"9\n" +
+	"\amessage\x18\x05 \x01(\tR\amessage\"\xf0\x01\n" +
+	"\x10ListAuditRequest\x120\n" +
+	"\x05since\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12\x1a\n" +
+	"\boperator\x18\x02 \x01(\tR\boperator\x120\n" +
+	"\x06object\x18\x03 \x01(\v2\x18.nave.admin.v1.ObjectKeyR\x06object\x12\x18\n" +
+	"\acluster\x18\x04 \x01(\tR\acluster\x12\x16\n" +
+	"\x06denied\x18\x05 \x01(\bR\x06denied\x12\x14\n" +
+	"\x05limit\x18\x06 \x01(\x05R\x05limit\x12\x14\n" +
+	"\x05after\x18\a \x01(\x04R\x05after\"\\\n" +
+	"\x11ListAuditResponse\x123\n" +
+	"\aentries\x18\x01 \x03(\v2\x19.nave.admin.v1.AuditEntryR\aentries\x12\x12\n" +
+	"\x04next\x18\x02 \x01(\x04R\x04next\"\xe0\x01\n" +
+	"\n" +
+	"AuditEntry\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\x04R\x06number\x12.\n" +
+	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x0e\n" +
+	"\x02by\x18\x03 \x01(\tR\x02by\x12\x16\n" +
+	"\x06serial\x18\x04 \x01(\tR\x06serial\x12\x12\n" +
+	"\x04verb\x18\x05 \x01(\tR\x04verb\x126\n" +
+	"\aobjects\x18\x06 \x03(\v2\x1c.nave.admin.v1.AuditedObjectR\aobjects\x12\x16\n" +
+	"\x06denied\x18\a \x01(\tR\x06denied\"S\n" +
+	"\rAuditedObject\x12*\n" +
+	"\x03key\x18\x01 \x01(\v2\x18.nave.admin.v1.ObjectKeyR\x03key\x12\x16\n" +
+	"\x06change\x18\x02 \x01(\tR\x06change\"9\n" +
 	"\vTreeRequest\x12*\n" +
 	"\x03key\x18\x01 \x01(\v2\x18.nave.admin.v1.ObjectKeyR\x03key\";\n" +
 	"\fTreeResponse\x12+\n" +
@@ -8440,7 +8766,7 @@ const file_nave_admin_v1_admin_proto_rawDesc = "" +
 	"\x16ROLLOUT_VERB_ROLL_BACK\x10\x05\x12\x16\n" +
 	"\x12ROLLOUT_VERB_RETRY\x10\x06\x12\x15\n" +
 	"\x11ROLLOUT_VERB_SKIP\x10\a\x12\x18\n" +
-	"\x14ROLLOUT_VERB_RELEASE\x10\b2\xf0\x18\n" +
+	"\x14ROLLOUT_VERB_RELEASE\x10\b2\xc0\x19\n" +
 	"\fAdminService\x12<\n" +
 	"\x03Get\x12\x19.nave.admin.v1.GetRequest\x1a\x1a.nave.admin.v1.GetResponse\x12?\n" +
 	"\x04List\x12\x1a.nave.admin.v1.ListRequest\x1a\x1b.nave.admin.v1.ListResponse\x12D\n" +
@@ -8482,7 +8808,8 @@ const file_nave_admin_v1_admin_proto_rawDesc = "" +
 	"\n" +
 	"GetRollout\x12 .nave.admin.v1.GetRolloutRequest\x1a!.nave.admin.v1.GetRolloutResponse\x12T\n" +
 	"\vPlanRollout\x12!.nave.admin.v1.PlanRolloutRequest\x1a\".nave.admin.v1.PlanRolloutResponse\x12]\n" +
-	"\x0eControlRollout\x12$.nave.admin.v1.ControlRolloutRequest\x1a%.nave.admin.v1.ControlRolloutResponse\x12Q\n" +
+	"\x0eControlRollout\x12$.nave.admin.v1.ControlRolloutRequest\x1a%.nave.admin.v1.ControlRolloutResponse\x12N\n" +
+	"\tListAudit\x12\x1f.nave.admin.v1.ListAuditRequest\x1a .nave.admin.v1.ListAuditResponse\x12Q\n" +
 	"\n" +
 	"GetVersion\x12 .nave.admin.v1.GetVersionRequest\x1a!.nave.admin.v1.GetVersionResponseB7Z5github.com/navefleet/nave/proto/nave/admin/v1;adminv1b\x06proto3"
 
@@ -8499,7 +8826,7 @@ func file_nave_admin_v1_admin_proto_rawDescGZIP() []byte {
 }
 
 var file_nave_admin_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_nave_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 114)
+var file_nave_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 118)
 var file_nave_admin_v1_admin_proto_goTypes = []any{
 	(GivenBy)(0),                       // 0: nave.admin.v1.GivenBy
 	(WatchType)(0),                     // 1: nave.admin.v1.WatchType
@@ -8543,85 +8870,89 @@ var file_nave_admin_v1_admin_proto_goTypes = []any{
 	(*ListEventsResponse)(nil),         // 39: nave.admin.v1.ListEventsResponse
 	(*EventGap)(nil),                   // 40: nave.admin.v1.EventGap
 	(*Event)(nil),                      // 41: nave.admin.v1.Event
-	(*TreeRequest)(nil),                // 42: nave.admin.v1.TreeRequest
-	(*TreeResponse)(nil),               // 43: nave.admin.v1.TreeResponse
-	(*TreeNode)(nil),                   // 44: nave.admin.v1.TreeNode
-	(*LocateRequest)(nil),              // 45: nave.admin.v1.LocateRequest
-	(*LocateResponse)(nil),             // 46: nave.admin.v1.LocateResponse
-	(*LocatedObject)(nil),              // 47: nave.admin.v1.LocatedObject
-	(*ExplainRequest)(nil),             // 48: nave.admin.v1.ExplainRequest
-	(*ExplainResponse)(nil),            // 49: nave.admin.v1.ExplainResponse
-	(*Encryption)(nil),                 // 50: nave.admin.v1.Encryption
-	(*SealedDocument)(nil),             // 51: nave.admin.v1.SealedDocument
-	(*Explanation)(nil),                // 52: nave.admin.v1.Explanation
-	(*LogsRequest)(nil),                // 53: nave.admin.v1.LogsRequest
-	(*LogsResponse)(nil),               // 54: nave.admin.v1.LogsResponse
-	(*LogRecord)(nil),                  // 55: nave.admin.v1.LogRecord
-	(*LogAttribute)(nil),               // 56: nave.admin.v1.LogAttribute
-	(*GetVersionRequest)(nil),          // 57: nave.admin.v1.GetVersionRequest
-	(*GetVersionResponse)(nil),         // 58: nave.admin.v1.GetVersionResponse
-	(*SpokeVersion)(nil),               // 59: nave.admin.v1.SpokeVersion
-	(*PublishedRequest)(nil),           // 60: nave.admin.v1.PublishedRequest
-	(*PublishedResponse)(nil),          // 61: nave.admin.v1.PublishedResponse
-	(*PublishedHub)(nil),               // 62: nave.admin.v1.PublishedHub
-	(*HubObject)(nil),                  // 63: nave.admin.v1.HubObject
-	(*PublishedCluster)(nil),           // 64: nave.admin.v1.PublishedCluster
-	(*CapabilitiesRequest)(nil),        // 65: nave.admin.v1.CapabilitiesRequest
-	(*CapabilitiesResponse)(nil),       // 66: nave.admin.v1.CapabilitiesResponse
-	(*ShapesRequest)(nil),              // 67: nave.admin.v1.ShapesRequest
-	(*ShapesResponse)(nil),             // 68: nave.admin.v1.ShapesResponse
-	(*KnownShape)(nil),                 // 69: nave.admin.v1.KnownShape
-	(*PublishedApplication)(nil),       // 70: nave.admin.v1.PublishedApplication
-	(*ToldRelease)(nil),                // 71: nave.admin.v1.ToldRelease
-	(*PublishedContentRequest)(nil),    // 72: nave.admin.v1.PublishedContentRequest
-	(*PublishedContentResponse)(nil),   // 73: nave.admin.v1.PublishedContentResponse
-	(*HistoryRequest)(nil),             // 74: nave.admin.v1.HistoryRequest
-	(*HistoryResponse)(nil),            // 75: nave.admin.v1.HistoryResponse
-	(*PastRelease)(nil),                // 76: nave.admin.v1.PastRelease
-	(*ReleasedApplication)(nil),        // 77: nave.admin.v1.ReleasedApplication
-	(*Pin)(nil),                        // 78: nave.admin.v1.Pin
-	(*RollbackRequest)(nil),            // 79: nave.admin.v1.RollbackRequest
-	(*RollbackResponse)(nil),           // 80: nave.admin.v1.RollbackResponse
-	(*PreviewRollbackRequest)(nil),     // 81: nave.admin.v1.PreviewRollbackRequest
-	(*PreviewRollbackResponse)(nil),    // 82: nave.admin.v1.PreviewRollbackResponse
-	(*ReleaseRequest)(nil),             // 83: nave.admin.v1.ReleaseRequest
-	(*ReleaseResponse)(nil),            // 84: nave.admin.v1.ReleaseResponse
-	(*PreviewReleaseRequest)(nil),      // 85: nave.admin.v1.PreviewReleaseRequest
-	(*PreviewReleaseResponse)(nil),     // 86: nave.admin.v1.PreviewReleaseResponse
-	(*PreviewLiveRequest)(nil),         // 87: nave.admin.v1.PreviewLiveRequest
-	(*PreviewLiveResponse)(nil),        // 88: nave.admin.v1.PreviewLiveResponse
-	(*PreviewedApplication)(nil),       // 89: nave.admin.v1.PreviewedApplication
-	(*PreviewedObject)(nil),            // 90: nave.admin.v1.PreviewedObject
-	(*PreviewedField)(nil),             // 91: nave.admin.v1.PreviewedField
-	(*ListSchemasRequest)(nil),         // 92: nave.admin.v1.ListSchemasRequest
-	(*ListSchemasResponse)(nil),        // 93: nave.admin.v1.ListSchemasResponse
-	(*SchemaVersion)(nil),              // 94: nave.admin.v1.SchemaVersion
-	(*ReadSchemaRequest)(nil),          // 95: nave.admin.v1.ReadSchemaRequest
-	(*ReadSchemaResponse)(nil),         // 96: nave.admin.v1.ReadSchemaResponse
-	(*PinHelmReleaseRequest)(nil),      // 97: nave.admin.v1.PinHelmReleaseRequest
-	(*PinHelmReleaseResponse)(nil),     // 98: nave.admin.v1.PinHelmReleaseResponse
-	(*HelmRevision)(nil),               // 99: nave.admin.v1.HelmRevision
-	(*UnpinHelmReleaseRequest)(nil),    // 100: nave.admin.v1.UnpinHelmReleaseRequest
-	(*UnpinHelmReleaseResponse)(nil),   // 101: nave.admin.v1.UnpinHelmReleaseResponse
-	(*PreviewImageUpdateRequest)(nil),  // 102: nave.admin.v1.PreviewImageUpdateRequest
-	(*PreviewImageUpdateResponse)(nil), // 103: nave.admin.v1.PreviewImageUpdateResponse
-	(*PreviewedCommit)(nil),            // 104: nave.admin.v1.PreviewedCommit
-	(*ControlTagsRequest)(nil),         // 105: nave.admin.v1.ControlTagsRequest
-	(*ControlTagsResponse)(nil),        // 106: nave.admin.v1.ControlTagsResponse
-	(*ListRolloutsRequest)(nil),        // 107: nave.admin.v1.ListRolloutsRequest
-	(*ListRolloutsResponse)(nil),       // 108: nave.admin.v1.ListRolloutsResponse
-	(*Rollout)(nil),                    // 109: nave.admin.v1.Rollout
-	(*RolloutStage)(nil),               // 110: nave.admin.v1.RolloutStage
-	(*GetRolloutRequest)(nil),          // 111: nave.admin.v1.GetRolloutRequest
-	(*GetRolloutResponse)(nil),         // 112: nave.admin.v1.GetRolloutResponse
-	(*RolloutCluster)(nil),             // 113: nave.admin.v1.RolloutCluster
-	(*PlanRolloutRequest)(nil),         // 114: nave.admin.v1.PlanRolloutRequest
-	(*PlanRolloutResponse)(nil),        // 115: nave.admin.v1.PlanRolloutResponse
-	(*PlannedCluster)(nil),             // 116: nave.admin.v1.PlannedCluster
-	(*ControlRolloutRequest)(nil),      // 117: nave.admin.v1.ControlRolloutRequest
-	(*ControlRolloutResponse)(nil),     // 118: nave.admin.v1.ControlRolloutResponse
-	(*timestamppb.Timestamp)(nil),      // 119: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),        // 120: google.protobuf.Duration
+	(*ListAuditRequest)(nil),           // 42: nave.admin.v1.ListAuditRequest
+	(*ListAuditResponse)(nil),          // 43: nave.admin.v1.ListAuditResponse
+	(*AuditEntry)(nil),                 // 44: nave.admin.v1.AuditEntry
+	(*AuditedObject)(nil),              // 45: nave.admin.v1.AuditedObject
+	(*TreeRequest)(nil),                // 46: nave.admin.v1.TreeRequest
+	(*TreeResponse)(nil),               // 47: nave.admin.v1.TreeResponse
+	(*TreeNode)(nil),                   // 48: nave.admin.v1.TreeNode
+	(*LocateRequest)(nil),              // 49: nave.admin.v1.LocateRequest
+	(*LocateResponse)(nil),             // 50: nave.admin.v1.LocateResponse
+	(*LocatedObject)(nil),              // 51: nave.admin.v1.LocatedObject
+	(*ExplainRequest)(nil),             // 52: nave.admin.v1.ExplainRequest
+	(*ExplainResponse)(nil),            // 53: nave.admin.v1.ExplainResponse
+	(*Encryption)(nil),                 // 54: nave.admin.v1.Encryption
+	(*SealedDocument)(nil),             // 55: nave.admin.v1.SealedDocument
+	(*Explanation)(nil),                // 56: nave.admin.v1.Explanation
+	(*LogsRequest)(nil),                // 57: nave.admin.v1.LogsRequest
+	(*LogsResponse)(nil),               // 58: nave.admin.v1.LogsResponse
+	(*LogRecord)(nil),                  // 59: nave.admin.v1.LogRecord
+	(*LogAttribute)(nil),               // 60: nave.admin.v1.LogAttribute
+	(*GetVersionRequest)(nil),          // 61: nave.admin.v1.GetVersionRequest
+	(*GetVersionResponse)(nil),         // 62: nave.admin.v1.GetVersionResponse
+	(*SpokeVersion)(nil),               // 63: nave.admin.v1.SpokeVersion
+	(*PublishedRequest)(nil),           // 64: nave.admin.v1.PublishedRequest
+	(*PublishedResponse)(nil),          // 65: nave.admin.v1.PublishedResponse
+	(*PublishedHub)(nil),               // 66: nave.admin.v1.PublishedHub
+	(*HubObject)(nil),                  // 67: nave.admin.v1.HubObject
+	(*PublishedCluster)(nil),           // 68: nave.admin.v1.PublishedCluster
+	(*CapabilitiesRequest)(nil),        // 69: nave.admin.v1.CapabilitiesRequest
+	(*CapabilitiesResponse)(nil),       // 70: nave.admin.v1.CapabilitiesResponse
+	(*ShapesRequest)(nil),              // 71: nave.admin.v1.ShapesRequest
+	(*ShapesResponse)(nil),             // 72: nave.admin.v1.ShapesResponse
+	(*KnownShape)(nil),                 // 73: nave.admin.v1.KnownShape
+	(*PublishedApplication)(nil),       // 74: nave.admin.v1.PublishedApplication
+	(*ToldRelease)(nil),                // 75: nave.admin.v1.ToldRelease
+	(*PublishedContentRequest)(nil),    // 76: nave.admin.v1.PublishedContentRequest
+	(*PublishedContentResponse)(nil),   // 77: nave.admin.v1.PublishedContentResponse
+	(*HistoryRequest)(nil),             // 78: nave.admin.v1.HistoryRequest
+	(*HistoryResponse)(nil),            // 79: nave.admin.v1.HistoryResponse
+	(*PastRelease)(nil),                // 80: nave.admin.v1.PastRelease
+	(*ReleasedApplication)(nil),        // 81: nave.admin.v1.ReleasedApplication
+	(*Pin)(nil),                        // 82: nave.admin.v1.Pin
+	(*RollbackRequest)(nil),            // 83: nave.admin.v1.RollbackRequest
+	(*RollbackResponse)(nil),           // 84: nave.admin.v1.RollbackResponse
+	(*PreviewRollbackRequest)(nil),     // 85: nave.admin.v1.PreviewRollbackRequest
+	(*PreviewRollbackResponse)(nil),    // 86: nave.admin.v1.PreviewRollbackResponse
+	(*ReleaseRequest)(nil),             // 87: nave.admin.v1.ReleaseRequest
+	(*ReleaseResponse)(nil),            // 88: nave.admin.v1.ReleaseResponse
+	(*PreviewReleaseRequest)(nil),      // 89: nave.admin.v1.PreviewReleaseRequest
+	(*PreviewReleaseResponse)(nil),     // 90: nave.admin.v1.PreviewReleaseResponse
+	(*PreviewLiveRequest)(nil),         // 91: nave.admin.v1.PreviewLiveRequest
+	(*PreviewLiveResponse)(nil),        // 92: nave.admin.v1.PreviewLiveResponse
+	(*PreviewedApplication)(nil),       // 93: nave.admin.v1.PreviewedApplication
+	(*PreviewedObject)(nil),            // 94: nave.admin.v1.PreviewedObject
+	(*PreviewedField)(nil),             // 95: nave.admin.v1.PreviewedField
+	(*ListSchemasRequest)(nil),         // 96: nave.admin.v1.ListSchemasRequest
+	(*ListSchemasResponse)(nil),        // 97: nave.admin.v1.ListSchemasResponse
+	(*SchemaVersion)(nil),              // 98: nave.admin.v1.SchemaVersion
+	(*ReadSchemaRequest)(nil),          // 99: nave.admin.v1.ReadSchemaRequest
+	(*ReadSchemaResponse)(nil),         // 100: nave.admin.v1.ReadSchemaResponse
+	(*PinHelmReleaseRequest)(nil),      // 101: nave.admin.v1.PinHelmReleaseRequest
+	(*PinHelmReleaseResponse)(nil),     // 102: nave.admin.v1.PinHelmReleaseResponse
+	(*HelmRevision)(nil),               // 103: nave.admin.v1.HelmRevision
+	(*UnpinHelmReleaseRequest)(nil),    // 104: nave.admin.v1.UnpinHelmReleaseRequest
+	(*UnpinHelmReleaseResponse)(nil),   // 105: nave.admin.v1.UnpinHelmReleaseResponse
+	(*PreviewImageUpdateRequest)(nil),  // 106: nave.admin.v1.PreviewImageUpdateRequest
+	(*PreviewImageUpdateResponse)(nil), // 107: nave.admin.v1.PreviewImageUpdateResponse
+	(*PreviewedCommit)(nil),            // 108: nave.admin.v1.PreviewedCommit
+	(*ControlTagsRequest)(nil),         // 109: nave.admin.v1.ControlTagsRequest
+	(*ControlTagsResponse)(nil),        // 110: nave.admin.v1.ControlTagsResponse
+	(*ListRolloutsRequest)(nil),        // 111: nave.admin.v1.ListRolloutsRequest
+	(*ListRolloutsResponse)(nil),       // 112: nave.admin.v1.ListRolloutsResponse
+	(*Rollout)(nil),                    // 113: nave.admin.v1.Rollout
+	(*RolloutStage)(nil),               // 114: nave.admin.v1.RolloutStage
+	(*GetRolloutRequest)(nil),          // 115: nave.admin.v1.GetRolloutRequest
+	(*GetRolloutResponse)(nil),         // 116: nave.admin.v1.GetRolloutResponse
+	(*RolloutCluster)(nil),             // 117: nave.admin.v1.RolloutCluster
+	(*PlanRolloutRequest)(nil),         // 118: nave.admin.v1.PlanRolloutRequest
+	(*PlanRolloutResponse)(nil),        // 119: nave.admin.v1.PlanRolloutResponse
+	(*PlannedCluster)(nil),             // 120: nave.admin.v1.PlannedCluster
+	(*ControlRolloutRequest)(nil),      // 121: nave.admin.v1.ControlRolloutRequest
+	(*ControlRolloutResponse)(nil),     // 122: nave.admin.v1.ControlRolloutResponse
+	(*timestamppb.Timestamp)(nil),      // 123: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),        // 124: google.protobuf.Duration
 }
 var file_nave_admin_v1_admin_proto_depIdxs = []int32{
 	5,   // 0: nave.admin.v1.Object.key:type_name -> nave.admin.v1.ObjectKey
@@ -8661,165 +8992,173 @@ var file_nave_admin_v1_admin_proto_depIdxs = []int32{
 	5,   // 34: nave.admin.v1.SuspendRequest.key:type_name -> nave.admin.v1.ObjectKey
 	5,   // 35: nave.admin.v1.ResumeRequest.key:type_name -> nave.admin.v1.ObjectKey
 	5,   // 36: nave.admin.v1.ResumeResponse.suspended_with:type_name -> nave.admin.v1.ObjectKey
-	119, // 37: nave.admin.v1.CreateJoinTokenResponse.expires_at:type_name -> google.protobuf.Timestamp
+	123, // 37: nave.admin.v1.CreateJoinTokenResponse.expires_at:type_name -> google.protobuf.Timestamp
 	5,   // 38: nave.admin.v1.ListEventsRequest.key:type_name -> nave.admin.v1.ObjectKey
-	119, // 39: nave.admin.v1.ListEventsRequest.since:type_name -> google.protobuf.Timestamp
-	120, // 40: nave.admin.v1.ListEventsRequest.wait:type_name -> google.protobuf.Duration
+	123, // 39: nave.admin.v1.ListEventsRequest.since:type_name -> google.protobuf.Timestamp
+	124, // 40: nave.admin.v1.ListEventsRequest.wait:type_name -> google.protobuf.Duration
 	41,  // 41: nave.admin.v1.ListEventsResponse.events:type_name -> nave.admin.v1.Event
 	40,  // 42: nave.admin.v1.ListEventsResponse.gap:type_name -> nave.admin.v1.EventGap
-	119, // 43: nave.admin.v1.EventGap.until:type_name -> google.protobuf.Timestamp
-	119, // 44: nave.admin.v1.Event.time:type_name -> google.protobuf.Timestamp
+	123, // 43: nave.admin.v1.EventGap.until:type_name -> google.protobuf.Timestamp
+	123, // 44: nave.admin.v1.Event.time:type_name -> google.protobuf.Timestamp
 	5,   // 45: nave.admin.v1.Event.object:type_name -> nave.admin.v1.ObjectKey
-	5,   // 46: nave.admin.v1.TreeRequest.key:type_name -> nave.admin.v1.ObjectKey
-	44,  // 47: nave.admin.v1.TreeResponse.root:type_name -> nave.admin.v1.TreeNode
-	44,  // 48: nave.admin.v1.TreeNode.children:type_name -> nave.admin.v1.TreeNode
-	47,  // 49: nave.admin.v1.LocateResponse.objects:type_name -> nave.admin.v1.LocatedObject
-	5,   // 50: nave.admin.v1.ExplainRequest.key:type_name -> nave.admin.v1.ObjectKey
-	52,  // 51: nave.admin.v1.ExplainResponse.explanations:type_name -> nave.admin.v1.Explanation
-	50,  // 52: nave.admin.v1.ExplainResponse.encryption:type_name -> nave.admin.v1.Encryption
-	5,   // 53: nave.admin.v1.Encryption.object:type_name -> nave.admin.v1.ObjectKey
-	51,  // 54: nave.admin.v1.Encryption.documents:type_name -> nave.admin.v1.SealedDocument
-	5,   // 55: nave.admin.v1.Explanation.object:type_name -> nave.admin.v1.ObjectKey
-	119, // 56: nave.admin.v1.Explanation.since:type_name -> google.protobuf.Timestamp
-	5,   // 57: nave.admin.v1.Explanation.affects:type_name -> nave.admin.v1.ObjectKey
-	120, // 58: nave.admin.v1.LogsRequest.since:type_name -> google.protobuf.Duration
-	55,  // 59: nave.admin.v1.LogsResponse.records:type_name -> nave.admin.v1.LogRecord
-	119, // 60: nave.admin.v1.LogRecord.time:type_name -> google.protobuf.Timestamp
-	56,  // 61: nave.admin.v1.LogRecord.attributes:type_name -> nave.admin.v1.LogAttribute
-	59,  // 62: nave.admin.v1.GetVersionResponse.spokes:type_name -> nave.admin.v1.SpokeVersion
-	62,  // 63: nave.admin.v1.PublishedResponse.hub:type_name -> nave.admin.v1.PublishedHub
-	64,  // 64: nave.admin.v1.PublishedResponse.cluster:type_name -> nave.admin.v1.PublishedCluster
-	63,  // 65: nave.admin.v1.PublishedHub.objects:type_name -> nave.admin.v1.HubObject
-	5,   // 66: nave.admin.v1.HubObject.owner:type_name -> nave.admin.v1.ObjectKey
-	70,  // 67: nave.admin.v1.PublishedCluster.applications:type_name -> nave.admin.v1.PublishedApplication
-	63,  // 68: nave.admin.v1.PublishedCluster.objects:type_name -> nave.admin.v1.HubObject
-	78,  // 69: nave.admin.v1.PublishedCluster.pin:type_name -> nave.admin.v1.Pin
-	5,   // 70: nave.admin.v1.PublishedCluster.suspended:type_name -> nave.admin.v1.ObjectKey
-	69,  // 71: nave.admin.v1.ShapesResponse.shapes:type_name -> nave.admin.v1.KnownShape
-	5,   // 72: nave.admin.v1.PublishedApplication.key:type_name -> nave.admin.v1.ObjectKey
-	5,   // 73: nave.admin.v1.PublishedApplication.parent:type_name -> nave.admin.v1.ObjectKey
-	71,  // 74: nave.admin.v1.PublishedApplication.told:type_name -> nave.admin.v1.ToldRelease
-	5,   // 75: nave.admin.v1.PublishedContentRequest.key:type_name -> nave.admin.v1.ObjectKey
-	76,  // 76: nave.admin.v1.HistoryResponse.releases:type_name -> nave.admin.v1.PastRelease
-	78,  // 77: nave.admin.v1.HistoryResponse.pin:type_name -> nave.admin.v1.Pin
-	119, // 78: nave.admin.v1.PastRelease.released_at:type_name -> google.protobuf.Timestamp
-	77,  // 79: nave.admin.v1.PastRelease.listed:type_name -> nave.admin.v1.ReleasedApplication
-	5,   // 80: nave.admin.v1.ReleasedApplication.key:type_name -> nave.admin.v1.ObjectKey
-	2,   // 81: nave.admin.v1.ReleasedApplication.change:type_name -> nave.admin.v1.ApplicationChange
-	119, // 82: nave.admin.v1.Pin.pinned_at:type_name -> google.protobuf.Timestamp
-	77,  // 83: nave.admin.v1.PreviewRollbackResponse.applications:type_name -> nave.admin.v1.ReleasedApplication
-	119, // 84: nave.admin.v1.ReleaseResponse.released_at:type_name -> google.protobuf.Timestamp
-	77,  // 85: nave.admin.v1.PreviewReleaseResponse.applications:type_name -> nave.admin.v1.ReleasedApplication
-	89,  // 86: nave.admin.v1.PreviewLiveResponse.applications:type_name -> nave.admin.v1.PreviewedApplication
-	5,   // 87: nave.admin.v1.PreviewedApplication.key:type_name -> nave.admin.v1.ObjectKey
-	90,  // 88: nave.admin.v1.PreviewedApplication.objects:type_name -> nave.admin.v1.PreviewedObject
-	91,  // 89: nave.admin.v1.PreviewedObject.fields:type_name -> nave.admin.v1.PreviewedField
-	94,  // 90: nave.admin.v1.ListSchemasResponse.served:type_name -> nave.admin.v1.SchemaVersion
-	94,  // 91: nave.admin.v1.ReadSchemaRequest.version:type_name -> nave.admin.v1.SchemaVersion
-	5,   // 92: nave.admin.v1.PinHelmReleaseRequest.key:type_name -> nave.admin.v1.ObjectKey
-	99,  // 93: nave.admin.v1.PinHelmReleaseResponse.now:type_name -> nave.admin.v1.HelmRevision
-	99,  // 94: nave.admin.v1.PinHelmReleaseResponse.to:type_name -> nave.admin.v1.HelmRevision
-	119, // 95: nave.admin.v1.HelmRevision.deployed_at:type_name -> google.protobuf.Timestamp
-	5,   // 96: nave.admin.v1.UnpinHelmReleaseRequest.key:type_name -> nave.admin.v1.ObjectKey
-	99,  // 97: nave.admin.v1.UnpinHelmReleaseResponse.now:type_name -> nave.admin.v1.HelmRevision
-	5,   // 98: nave.admin.v1.PreviewImageUpdateRequest.key:type_name -> nave.admin.v1.ObjectKey
-	104, // 99: nave.admin.v1.PreviewImageUpdateResponse.commits:type_name -> nave.admin.v1.PreviewedCommit
-	5,   // 100: nave.admin.v1.ControlTagsRequest.key:type_name -> nave.admin.v1.ObjectKey
-	109, // 101: nave.admin.v1.ListRolloutsResponse.rollouts:type_name -> nave.admin.v1.Rollout
-	119, // 102: nave.admin.v1.Rollout.since:type_name -> google.protobuf.Timestamp
-	119, // 103: nave.admin.v1.Rollout.began_at:type_name -> google.protobuf.Timestamp
-	119, // 104: nave.admin.v1.Rollout.ended_at:type_name -> google.protobuf.Timestamp
-	110, // 105: nave.admin.v1.Rollout.stages:type_name -> nave.admin.v1.RolloutStage
-	109, // 106: nave.admin.v1.GetRolloutResponse.rollout:type_name -> nave.admin.v1.Rollout
-	113, // 107: nave.admin.v1.GetRolloutResponse.clusters:type_name -> nave.admin.v1.RolloutCluster
-	119, // 108: nave.admin.v1.RolloutCluster.since:type_name -> google.protobuf.Timestamp
-	119, // 109: nave.admin.v1.RolloutCluster.offered_at:type_name -> google.protobuf.Timestamp
-	116, // 110: nave.admin.v1.PlanRolloutResponse.clusters:type_name -> nave.admin.v1.PlannedCluster
-	3,   // 111: nave.admin.v1.PlannedCluster.change:type_name -> nave.admin.v1.PlannedChange
-	4,   // 112: nave.admin.v1.ControlRolloutRequest.verb:type_name -> nave.admin.v1.RolloutVerb
-	7,   // 113: nave.admin.v1.AdminService.Get:input_type -> nave.admin.v1.GetRequest
-	9,   // 114: nave.admin.v1.AdminService.List:input_type -> nave.admin.v1.ListRequest
-	11,  // 115: nave.admin.v1.AdminService.Watch:input_type -> nave.admin.v1.WatchRequest
-	13,  // 116: nave.admin.v1.AdminService.Apply:input_type -> nave.admin.v1.ApplyRequest
-	16,  // 117: nave.admin.v1.AdminService.ApplyAll:input_type -> nave.admin.v1.ApplyAllRequest
-	19,  // 118: nave.admin.v1.AdminService.Delete:input_type -> nave.admin.v1.DeleteRequest
-	21,  // 119: nave.admin.v1.AdminService.DeleteAll:input_type -> nave.admin.v1.DeleteAllRequest
-	24,  // 120: nave.admin.v1.AdminService.Impact:input_type -> nave.admin.v1.ImpactRequest
-	28,  // 121: nave.admin.v1.AdminService.Confirm:input_type -> nave.admin.v1.ConfirmRequest
-	30,  // 122: nave.admin.v1.AdminService.Reconcile:input_type -> nave.admin.v1.ReconcileRequest
-	32,  // 123: nave.admin.v1.AdminService.Suspend:input_type -> nave.admin.v1.SuspendRequest
-	34,  // 124: nave.admin.v1.AdminService.Resume:input_type -> nave.admin.v1.ResumeRequest
-	36,  // 125: nave.admin.v1.AdminService.CreateJoinToken:input_type -> nave.admin.v1.CreateJoinTokenRequest
-	38,  // 126: nave.admin.v1.AdminService.ListEvents:input_type -> nave.admin.v1.ListEventsRequest
-	42,  // 127: nave.admin.v1.AdminService.Tree:input_type -> nave.admin.v1.TreeRequest
-	45,  // 128: nave.admin.v1.AdminService.Locate:input_type -> nave.admin.v1.LocateRequest
-	48,  // 129: nave.admin.v1.AdminService.Explain:input_type -> nave.admin.v1.ExplainRequest
-	60,  // 130: nave.admin.v1.AdminService.Published:input_type -> nave.admin.v1.PublishedRequest
-	72,  // 131: nave.admin.v1.AdminService.PublishedContent:input_type -> nave.admin.v1.PublishedContentRequest
-	65,  // 132: nave.admin.v1.AdminService.Capabilities:input_type -> nave.admin.v1.CapabilitiesRequest
-	67,  // 133: nave.admin.v1.AdminService.Shapes:input_type -> nave.admin.v1.ShapesRequest
-	87,  // 134: nave.admin.v1.AdminService.PreviewLive:input_type -> nave.admin.v1.PreviewLiveRequest
-	92,  // 135: nave.admin.v1.AdminService.ListSchemas:input_type -> nave.admin.v1.ListSchemasRequest
-	95,  // 136: nave.admin.v1.AdminService.ReadSchema:input_type -> nave.admin.v1.ReadSchemaRequest
-	53,  // 137: nave.admin.v1.AdminService.Logs:input_type -> nave.admin.v1.LogsRequest
-	74,  // 138: nave.admin.v1.AdminService.History:input_type -> nave.admin.v1.HistoryRequest
-	79,  // 139: nave.admin.v1.AdminService.Rollback:input_type -> nave.admin.v1.RollbackRequest
-	81,  // 140: nave.admin.v1.AdminService.PreviewRollback:input_type -> nave.admin.v1.PreviewRollbackRequest
-	83,  // 141: nave.admin.v1.AdminService.Release:input_type -> nave.admin.v1.ReleaseRequest
-	85,  // 142: nave.admin.v1.AdminService.PreviewRelease:input_type -> nave.admin.v1.PreviewReleaseRequest
-	97,  // 143: nave.admin.v1.AdminService.PinHelmRelease:input_type -> nave.admin.v1.PinHelmReleaseRequest
-	100, // 144: nave.admin.v1.AdminService.UnpinHelmRelease:input_type -> nave.admin.v1.UnpinHelmReleaseRequest
-	102, // 145: nave.admin.v1.AdminService.PreviewImageUpdate:input_type -> nave.admin.v1.PreviewImageUpdateRequest
-	105, // 146: nave.admin.v1.AdminService.ControlTags:input_type -> nave.admin.v1.ControlTagsRequest
-	107, // 147: nave.admin.v1.AdminService.ListRollouts:input_type -> nave.admin.v1.ListRolloutsRequest
-	111, // 148: nave.admin.v1.AdminService.GetRollout:input_type -> nave.admin.v1.GetRolloutRequest
-	114, // 149: nave.admin.v1.AdminService.PlanRollout:input_type -> nave.admin.v1.PlanRolloutRequest
-	117, // 150: nave.admin.v1.AdminService.ControlRollout:input_type -> nave.admin.v1.ControlRolloutRequest
-	57,  // 151: nave.admin.v1.AdminService.GetVersion:input_type -> nave.admin.v1.GetVersionRequest
-	8,   // 152: nave.admin.v1.AdminService.Get:output_type -> nave.admin.v1.GetResponse
-	10,  // 153: nave.admin.v1.AdminService.List:output_type -> nave.admin.v1.ListResponse
-	12,  // 154: nave.admin.v1.AdminService.Watch:output_type -> nave.admin.v1.WatchResponse
-	15,  // 155: nave.admin.v1.AdminService.Apply:output_type -> nave.admin.v1.ApplyResponse
-	17,  // 156: nave.admin.v1.AdminService.ApplyAll:output_type -> nave.admin.v1.ApplyAllResponse
-	20,  // 157: nave.admin.v1.AdminService.Delete:output_type -> nave.admin.v1.DeleteResponse
-	22,  // 158: nave.admin.v1.AdminService.DeleteAll:output_type -> nave.admin.v1.DeleteAllResponse
-	25,  // 159: nave.admin.v1.AdminService.Impact:output_type -> nave.admin.v1.ImpactResponse
-	29,  // 160: nave.admin.v1.AdminService.Confirm:output_type -> nave.admin.v1.ConfirmResponse
-	31,  // 161: nave.admin.v1.AdminService.Reconcile:output_type -> nave.admin.v1.ReconcileResponse
-	33,  // 162: nave.admin.v1.AdminService.Suspend:output_type -> nave.admin.v1.SuspendResponse
-	35,  // 163: nave.admin.v1.AdminService.Resume:output_type -> nave.admin.v1.ResumeResponse
-	37,  // 164: nave.admin.v1.AdminService.CreateJoinToken:output_type -> nave.admin.v1.CreateJoinTokenResponse
-	39,  // 165: nave.admin.v1.AdminService.ListEvents:output_type -> nave.admin.v1.ListEventsResponse
-	43,  // 166: nave.admin.v1.AdminService.Tree:output_type -> nave.admin.v1.TreeResponse
-	46,  // 167: nave.admin.v1.AdminService.Locate:output_type -> nave.admin.v1.LocateResponse
-	49,  // 168: nave.admin.v1.AdminService.Explain:output_type -> nave.admin.v1.ExplainResponse
-	61,  // 169: nave.admin.v1.AdminService.Published:output_type -> nave.admin.v1.PublishedResponse
-	73,  // 170: nave.admin.v1.AdminService.PublishedContent:output_type -> nave.admin.v1.PublishedContentResponse
-	66,  // 171: nave.admin.v1.AdminService.Capabilities:output_type -> nave.admin.v1.CapabilitiesResponse
-	68,  // 172: nave.admin.v1.AdminService.Shapes:output_type -> nave.admin.v1.ShapesResponse
-	88,  // 173: nave.admin.v1.AdminService.PreviewLive:output_type -> nave.admin.v1.PreviewLiveResponse
-	93,  // 174: nave.admin.v1.AdminService.ListSchemas:output_type -> nave.admin.v1.ListSchemasResponse
-	96,  // 175: nave.admin.v1.AdminService.ReadSchema:output_type -> nave.admin.v1.ReadSchemaResponse
-	54,  // 176: nave.admin.v1.AdminService.Logs:output_type -> nave.admin.v1.LogsResponse
-	75,  // 177: nave.admin.v1.AdminService.History:output_type -> nave.admin.v1.HistoryResponse
-	80,  // 178: nave.admin.v1.AdminService.Rollback:output_type -> nave.admin.v1.RollbackResponse
-	82,  // 179: nave.admin.v1.AdminService.PreviewRollback:output_type -> nave.admin.v1.PreviewRollbackResponse
-	84,  // 180: nave.admin.v1.AdminService.Release:output_type -> nave.admin.v1.ReleaseResponse
-	86,  // 181: nave.admin.v1.AdminService.PreviewRelease:output_type -> nave.admin.v1.PreviewReleaseResponse
-	98,  // 182: nave.admin.v1.AdminService.PinHelmRelease:output_type -> nave.admin.v1.PinHelmReleaseResponse
-	101, // 183: nave.admin.v1.AdminService.UnpinHelmRelease:output_type -> nave.admin.v1.UnpinHelmReleaseResponse
-	103, // 184: nave.admin.v1.AdminService.PreviewImageUpdate:output_type -> nave.admin.v1.PreviewImageUpdateResponse
-	106, // 185: nave.admin.v1.AdminService.ControlTags:output_type -> nave.admin.v1.ControlTagsResponse
-	108, // 186: nave.admin.v1.AdminService.ListRollouts:output_type -> nave.admin.v1.ListRolloutsResponse
-	112, // 187: nave.admin.v1.AdminService.GetRollout:output_type -> nave.admin.v1.GetRolloutResponse
-	115, // 188: nave.admin.v1.AdminService.PlanRollout:output_type -> nave.admin.v1.PlanRolloutResponse
-	118, // 189: nave.admin.v1.AdminService.ControlRollout:output_type -> nave.admin.v1.ControlRolloutResponse
-	58,  // 190: nave.admin.v1.AdminService.GetVersion:output_type -> nave.admin.v1.GetVersionResponse
-	152, // [152:191] is the sub-list for method output_type
-	113, // [113:152] is the sub-list for method input_type
-	113, // [113:113] is the sub-list for extension type_name
-	113, // [113:113] is the sub-list for extension extendee
-	0,   // [0:113] is the sub-list for field type_name
+	123, // 46: nave.admin.v1.ListAuditRequest.since:type_name -> google.protobuf.Timestamp
+	5,   // 47: nave.admin.v1.ListAuditRequest.object:type_name -> nave.admin.v1.ObjectKey
+	44,  // 48: nave.admin.v1.ListAuditResponse.entries:type_name -> nave.admin.v1.AuditEntry
+	123, // 49: nave.admin.v1.AuditEntry.time:type_name -> google.protobuf.Timestamp
+	45,  // 50: nave.admin.v1.AuditEntry.objects:type_name -> nave.admin.v1.AuditedObject
+	5,   // 51: nave.admin.v1.AuditedObject.key:type_name -> nave.admin.v1.ObjectKey
+	5,   // 52: nave.admin.v1.TreeRequest.key:type_name -> nave.admin.v1.ObjectKey
+	48,  // 53: nave.admin.v1.TreeResponse.root:type_name -> nave.admin.v1.TreeNode
+	48,  // 54: nave.admin.v1.TreeNode.children:type_name -> nave.admin.v1.TreeNode
+	51,  // 55: nave.admin.v1.LocateResponse.objects:type_name -> nave.admin.v1.LocatedObject
+	5,   // 56: nave.admin.v1.ExplainRequest.key:type_name -> nave.admin.v1.ObjectKey
+	56,  // 57: nave.admin.v1.ExplainResponse.explanations:type_name -> nave.admin.v1.Explanation
+	54,  // 58: nave.admin.v1.ExplainResponse.encryption:type_name -> nave.admin.v1.Encryption
+	5,   // 59: nave.admin.v1.Encryption.object:type_name -> nave.admin.v1.ObjectKey
+	55,  // 60: nave.admin.v1.Encryption.documents:type_name -> nave.admin.v1.SealedDocument
+	5,   // 61: nave.admin.v1.Explanation.object:type_name -> nave.admin.v1.ObjectKey
+	123, // 62: nave.admin.v1.Explanation.since:type_name -> google.protobuf.Timestamp
+	5,   // 63: nave.admin.v1.Explanation.affects:type_name -> nave.admin.v1.ObjectKey
+	124, // 64: nave.admin.v1.LogsRequest.since:type_name -> google.protobuf.Duration
+	59,  // 65: nave.admin.v1.LogsResponse.records:type_name -> nave.admin.v1.LogRecord
+	123, // 66: nave.admin.v1.LogRecord.time:type_name -> google.protobuf.Timestamp
+	60,  // 67: nave.admin.v1.LogRecord.attributes:type_name -> nave.admin.v1.LogAttribute
+	63,  // 68: nave.admin.v1.GetVersionResponse.spokes:type_name -> nave.admin.v1.SpokeVersion
+	66,  // 69: nave.admin.v1.PublishedResponse.hub:type_name -> nave.admin.v1.PublishedHub
+	68,  // 70: nave.admin.v1.PublishedResponse.cluster:type_name -> nave.admin.v1.PublishedCluster
+	67,  // 71: nave.admin.v1.PublishedHub.objects:type_name -> nave.admin.v1.HubObject
+	5,   // 72: nave.admin.v1.HubObject.owner:type_name -> nave.admin.v1.ObjectKey
+	74,  // 73: nave.admin.v1.PublishedCluster.applications:type_name -> nave.admin.v1.PublishedApplication
+	67,  // 74: nave.admin.v1.PublishedCluster.objects:type_name -> nave.admin.v1.HubObject
+	82,  // 75: nave.admin.v1.PublishedCluster.pin:type_name -> nave.admin.v1.Pin
+	5,   // 76: nave.admin.v1.PublishedCluster.suspended:type_name -> nave.admin.v1.ObjectKey
+	73,  // 77: nave.admin.v1.ShapesResponse.shapes:type_name -> nave.admin.v1.KnownShape
+	5,   // 78: nave.admin.v1.PublishedApplication.key:type_name -> nave.admin.v1.ObjectKey
+	5,   // 79: nave.admin.v1.PublishedApplication.parent:type_name -> nave.admin.v1.ObjectKey
+	75,  // 80: nave.admin.v1.PublishedApplication.told:type_name -> nave.admin.v1.ToldRelease
+	5,   // 81: nave.admin.v1.PublishedContentRequest.key:type_name -> nave.admin.v1.ObjectKey
+	80,  // 82: nave.admin.v1.HistoryResponse.releases:type_name -> nave.admin.v1.PastRelease
+	82,  // 83: nave.admin.v1.HistoryResponse.pin:type_name -> nave.admin.v1.Pin
+	123, // 84: nave.admin.v1.PastRelease.released_at:type_name -> google.protobuf.Timestamp
+	81,  // 85: nave.admin.v1.PastRelease.listed:type_name -> nave.admin.v1.ReleasedApplication
+	5,   // 86: nave.admin.v1.ReleasedApplication.key:type_name -> nave.admin.v1.ObjectKey
+	2,   // 87: nave.admin.v1.ReleasedApplication.change:type_name -> nave.admin.v1.ApplicationChange
+	123, // 88: nave.admin.v1.Pin.pinned_at:type_name -> google.protobuf.Timestamp
+	81,  // 89: nave.admin.v1.PreviewRollbackResponse.applications:type_name -> nave.admin.v1.ReleasedApplication
+	123, // 90: nave.admin.v1.ReleaseResponse.released_at:type_name -> google.protobuf.Timestamp
+	81,  // 91: nave.admin.v1.PreviewReleaseResponse.applications:type_name -> nave.admin.v1.ReleasedApplication
+	93,  // 92: nave.admin.v1.PreviewLiveResponse.applications:type_name -> nave.admin.v1.PreviewedApplication
+	5,   // 93: nave.admin.v1.PreviewedApplication.key:type_name -> nave.admin.v1.ObjectKey
+	94,  // 94: nave.admin.v1.PreviewedApplication.objects:type_name -> nave.admin.v1.PreviewedObject
+	95,  // 95: nave.admin.v1.PreviewedObject.fields:type_name -> nave.admin.v1.PreviewedField
+	98,  // 96: nave.admin.v1.ListSchemasResponse.served:type_name -> nave.admin.v1.SchemaVersion
+	98,  // 97: nave.admin.v1.ReadSchemaRequest.version:type_name -> nave.admin.v1.SchemaVersion
+	5,   // 98: nave.admin.v1.PinHelmReleaseRequest.key:type_name -> nave.admin.v1.ObjectKey
+	103, // 99: nave.admin.v1.PinHelmReleaseResponse.now:type_name -> nave.admin.v1.HelmRevision
+	103, // 100: nave.admin.v1.PinHelmReleaseResponse.to:type_name -> nave.admin.v1.HelmRevision
+	123, // 101: nave.admin.v1.HelmRevision.deployed_at:type_name -> google.protobuf.Timestamp
+	5,   // 102: nave.admin.v1.UnpinHelmReleaseRequest.key:type_name -> nave.admin.v1.ObjectKey
+	103, // 103: nave.admin.v1.UnpinHelmReleaseResponse.now:type_name -> nave.admin.v1.HelmRevision
+	5,   // 104: nave.admin.v1.PreviewImageUpdateRequest.key:type_name -> nave.admin.v1.ObjectKey
+	108, // 105: nave.admin.v1.PreviewImageUpdateResponse.commits:type_name -> nave.admin.v1.PreviewedCommit
+	5,   // 106: nave.admin.v1.ControlTagsRequest.key:type_name -> nave.admin.v1.ObjectKey
+	113, // 107: nave.admin.v1.ListRolloutsResponse.rollouts:type_name -> nave.admin.v1.Rollout
+	123, // 108: nave.admin.v1.Rollout.since:type_name -> google.protobuf.Timestamp
+	123, // 109: nave.admin.v1.Rollout.began_at:type_name -> google.protobuf.Timestamp
+	123, // 110: nave.admin.v1.Rollout.ended_at:type_name -> google.protobuf.Timestamp
+	114, // 111: nave.admin.v1.Rollout.stages:type_name -> nave.admin.v1.RolloutStage
+	113, // 112: nave.admin.v1.GetRolloutResponse.rollout:type_name -> nave.admin.v1.Rollout
+	117, // 113: nave.admin.v1.GetRolloutResponse.clusters:type_name -> nave.admin.v1.RolloutCluster
+	123, // 114: nave.admin.v1.RolloutCluster.since:type_name -> google.protobuf.Timestamp
+	123, // 115: nave.admin.v1.RolloutCluster.offered_at:type_name -> google.protobuf.Timestamp
+	120, // 116: nave.admin.v1.PlanRolloutResponse.clusters:type_name -> nave.admin.v1.PlannedCluster
+	3,   // 117: nave.admin.v1.PlannedCluster.change:type_name -> nave.admin.v1.PlannedChange
+	4,   // 118: nave.admin.v1.ControlRolloutRequest.verb:type_name -> nave.admin.v1.RolloutVerb
+	7,   // 119: nave.admin.v1.AdminService.Get:input_type -> nave.admin.v1.GetRequest
+	9,   // 120: nave.admin.v1.AdminService.List:input_type -> nave.admin.v1.ListRequest
+	11,  // 121: nave.admin.v1.AdminService.Watch:input_type -> nave.admin.v1.WatchRequest
+	13,  // 122: nave.admin.v1.AdminService.Apply:input_type -> nave.admin.v1.ApplyRequest
+	16,  // 123: nave.admin.v1.AdminService.ApplyAll:input_type -> nave.admin.v1.ApplyAllRequest
+	19,  // 124: nave.admin.v1.AdminService.Delete:input_type -> nave.admin.v1.DeleteRequest
+	21,  // 125: nave.admin.v1.AdminService.DeleteAll:input_type -> nave.admin.v1.DeleteAllRequest
+	24,  // 126: nave.admin.v1.AdminService.Impact:input_type -> nave.admin.v1.ImpactRequest
+	28,  // 127: nave.admin.v1.AdminService.Confirm:input_type -> nave.admin.v1.ConfirmRequest
+	30,  // 128: nave.admin.v1.AdminService.Reconcile:input_type -> nave.admin.v1.ReconcileRequest
+	32,  // 129: nave.admin.v1.AdminService.Suspend:input_type -> nave.admin.v1.SuspendRequest
+	34,  // 130: nave.admin.v1.AdminService.Resume:input_type -> nave.admin.v1.ResumeRequest
+	36,  // 131: nave.admin.v1.AdminService.CreateJoinToken:input_type -> nave.admin.v1.CreateJoinTokenRequest
+	38,  // 132: nave.admin.v1.AdminService.ListEvents:input_type -> nave.admin.v1.ListEventsRequest
+	46,  // 133: nave.admin.v1.AdminService.Tree:input_type -> nave.admin.v1.TreeRequest
+	49,  // 134: nave.admin.v1.AdminService.Locate:input_type -> nave.admin.v1.LocateRequest
+	52,  // 135: nave.admin.v1.AdminService.Explain:input_type -> nave.admin.v1.ExplainRequest
+	64,  // 136: nave.admin.v1.AdminService.Published:input_type -> nave.admin.v1.PublishedRequest
+	76,  // 137: nave.admin.v1.AdminService.PublishedContent:input_type -> nave.admin.v1.PublishedContentRequest
+	69,  // 138: nave.admin.v1.AdminService.Capabilities:input_type -> nave.admin.v1.CapabilitiesRequest
+	71,  // 139: nave.admin.v1.AdminService.Shapes:input_type -> nave.admin.v1.ShapesRequest
+	91,  // 140: nave.admin.v1.AdminService.PreviewLive:input_type -> nave.admin.v1.PreviewLiveRequest
+	96,  // 141: nave.admin.v1.AdminService.ListSchemas:input_type -> nave.admin.v1.ListSchemasRequest
+	99,  // 142: nave.admin.v1.AdminService.ReadSchema:input_type -> nave.admin.v1.ReadSchemaRequest
+	57,  // 143: nave.admin.v1.AdminService.Logs:input_type -> nave.admin.v1.LogsRequest
+	78,  // 144: nave.admin.v1.AdminService.History:input_type -> nave.admin.v1.HistoryRequest
+	83,  // 145: nave.admin.v1.AdminService.Rollback:input_type -> nave.admin.v1.RollbackRequest
+	85,  // 146: nave.admin.v1.AdminService.PreviewRollback:input_type -> nave.admin.v1.PreviewRollbackRequest
+	87,  // 147: nave.admin.v1.AdminService.Release:input_type -> nave.admin.v1.ReleaseRequest
+	89,  // 148: nave.admin.v1.AdminService.PreviewRelease:input_type -> nave.admin.v1.PreviewReleaseRequest
+	101, // 149: nave.admin.v1.AdminService.PinHelmRelease:input_type -> nave.admin.v1.PinHelmReleaseRequest
+	104, // 150: nave.admin.v1.AdminService.UnpinHelmRelease:input_type -> nave.admin.v1.UnpinHelmReleaseRequest
+	106, // 151: nave.admin.v1.AdminService.PreviewImageUpdate:input_type -> nave.admin.v1.PreviewImageUpdateRequest
+	109, // 152: nave.admin.v1.AdminService.ControlTags:input_type -> nave.admin.v1.ControlTagsRequest
+	111, // 153: nave.admin.v1.AdminService.ListRollouts:input_type -> nave.admin.v1.ListRolloutsRequest
+	115, // 154: nave.admin.v1.AdminService.GetRollout:input_type -> nave.admin.v1.GetRolloutRequest
+	118, // 155: nave.admin.v1.AdminService.PlanRollout:input_type -> nave.admin.v1.PlanRolloutRequest
+	121, // 156: nave.admin.v1.AdminService.ControlRollout:input_type -> nave.admin.v1.ControlRolloutRequest
+	42,  // 157: nave.admin.v1.AdminService.ListAudit:input_type -> nave.admin.v1.ListAuditRequest
+	61,  // 158: nave.admin.v1.AdminService.GetVersion:input_type -> nave.admin.v1.GetVersionRequest
+	8,   // 159: nave.admin.v1.AdminService.Get:output_type -> nave.admin.v1.GetResponse
+	10,  // 160: nave.admin.v1.AdminService.List:output_type -> nave.admin.v1.ListResponse
+	12,  // 161: nave.admin.v1.AdminService.Watch:output_type -> nave.admin.v1.WatchResponse
+	15,  // 162: nave.admin.v1.AdminService.Apply:output_type -> nave.admin.v1.ApplyResponse
+	17,  // 163: nave.admin.v1.AdminService.ApplyAll:output_type -> nave.admin.v1.ApplyAllResponse
+	20,  // 164: nave.admin.v1.AdminService.Delete:output_type -> nave.admin.v1.DeleteResponse
+	22,  // 165: nave.admin.v1.AdminService.DeleteAll:output_type -> nave.admin.v1.DeleteAllResponse
+	25,  // 166: nave.admin.v1.AdminService.Impact:output_type -> nave.admin.v1.ImpactResponse
+	29,  // 167: nave.admin.v1.AdminService.Confirm:output_type -> nave.admin.v1.ConfirmResponse
+	31,  // 168: nave.admin.v1.AdminService.Reconcile:output_type -> nave.admin.v1.ReconcileResponse
+	33,  // 169: nave.admin.v1.AdminService.Suspend:output_type -> nave.admin.v1.SuspendResponse
+	35,  // 170: nave.admin.v1.AdminService.Resume:output_type -> nave.admin.v1.ResumeResponse
+	37,  // 171: nave.admin.v1.AdminService.CreateJoinToken:output_type -> nave.admin.v1.CreateJoinTokenResponse
+	39,  // 172: nave.admin.v1.AdminService.ListEvents:output_type -> nave.admin.v1.ListEventsResponse
+	47,  // 173: nave.admin.v1.AdminService.Tree:output_type -> nave.admin.v1.TreeResponse
+	50,  // 174: nave.admin.v1.AdminService.Locate:output_type -> nave.admin.v1.LocateResponse
+	53,  // 175: nave.admin.v1.AdminService.Explain:output_type -> nave.admin.v1.ExplainResponse
+	65,  // 176: nave.admin.v1.AdminService.Published:output_type -> nave.admin.v1.PublishedResponse
+	77,  // 177: nave.admin.v1.AdminService.PublishedContent:output_type -> nave.admin.v1.PublishedContentResponse
+	70,  // 178: nave.admin.v1.AdminService.Capabilities:output_type -> nave.admin.v1.CapabilitiesResponse
+	72,  // 179: nave.admin.v1.AdminService.Shapes:output_type -> nave.admin.v1.ShapesResponse
+	92,  // 180: nave.admin.v1.AdminService.PreviewLive:output_type -> nave.admin.v1.PreviewLiveResponse
+	97,  // 181: nave.admin.v1.AdminService.ListSchemas:output_type -> nave.admin.v1.ListSchemasResponse
+	100, // 182: nave.admin.v1.AdminService.ReadSchema:output_type -> nave.admin.v1.ReadSchemaResponse
+	58,  // 183: nave.admin.v1.AdminService.Logs:output_type -> nave.admin.v1.LogsResponse
+	79,  // 184: nave.admin.v1.AdminService.History:output_type -> nave.admin.v1.HistoryResponse
+	84,  // 185: nave.admin.v1.AdminService.Rollback:output_type -> nave.admin.v1.RollbackResponse
+	86,  // 186: nave.admin.v1.AdminService.PreviewRollback:output_type -> nave.admin.v1.PreviewRollbackResponse
+	88,  // 187: nave.admin.v1.AdminService.Release:output_type -> nave.admin.v1.ReleaseResponse
+	90,  // 188: nave.admin.v1.AdminService.PreviewRelease:output_type -> nave.admin.v1.PreviewReleaseResponse
+	102, // 189: nave.admin.v1.AdminService.PinHelmRelease:output_type -> nave.admin.v1.PinHelmReleaseResponse
+	105, // 190: nave.admin.v1.AdminService.UnpinHelmRelease:output_type -> nave.admin.v1.UnpinHelmReleaseResponse
+	107, // 191: nave.admin.v1.AdminService.PreviewImageUpdate:output_type -> nave.admin.v1.PreviewImageUpdateResponse
+	110, // 192: nave.admin.v1.AdminService.ControlTags:output_type -> nave.admin.v1.ControlTagsResponse
+	112, // 193: nave.admin.v1.AdminService.ListRollouts:output_type -> nave.admin.v1.ListRolloutsResponse
+	116, // 194: nave.admin.v1.AdminService.GetRollout:output_type -> nave.admin.v1.GetRolloutResponse
+	119, // 195: nave.admin.v1.AdminService.PlanRollout:output_type -> nave.admin.v1.PlanRolloutResponse
+	122, // 196: nave.admin.v1.AdminService.ControlRollout:output_type -> nave.admin.v1.ControlRolloutResponse
+	43,  // 197: nave.admin.v1.AdminService.ListAudit:output_type -> nave.admin.v1.ListAuditResponse
+	62,  // 198: nave.admin.v1.AdminService.GetVersion:output_type -> nave.admin.v1.GetVersionResponse
+	159, // [159:199] is the sub-list for method output_type
+	119, // [119:159] is the sub-list for method input_type
+	119, // [119:119] is the sub-list for extension type_name
+	119, // [119:119] is the sub-list for extension extendee
+	0,   // [0:119] is the sub-list for field type_name
 }
 
 func init() { file_nave_admin_v1_admin_proto_init() }
@@ -8834,8 +9173,8 @@ func file_nave_admin_v1_admin_proto_init() {
 		(*ImpactRequest_Release)(nil),
 		(*ImpactRequest_DeleteAll)(nil),
 	}
-	file_nave_admin_v1_admin_proto_msgTypes[48].OneofWrappers = []any{}
-	file_nave_admin_v1_admin_proto_msgTypes[56].OneofWrappers = []any{
+	file_nave_admin_v1_admin_proto_msgTypes[52].OneofWrappers = []any{}
+	file_nave_admin_v1_admin_proto_msgTypes[60].OneofWrappers = []any{
 		(*PublishedResponse_Hub)(nil),
 		(*PublishedResponse_Cluster)(nil),
 	}
@@ -8845,7 +9184,7 @@ func file_nave_admin_v1_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_nave_admin_v1_admin_proto_rawDesc), len(file_nave_admin_v1_admin_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   114,
+			NumMessages:   118,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -60,6 +60,7 @@ const (
 	AdminService_GetRollout_FullMethodName         = "/nave.admin.v1.AdminService/GetRollout"
 	AdminService_PlanRollout_FullMethodName        = "/nave.admin.v1.AdminService/PlanRollout"
 	AdminService_ControlRollout_FullMethodName     = "/nave.admin.v1.AdminService/ControlRollout"
+	AdminService_ListAudit_FullMethodName          = "/nave.admin.v1.AdminService/ListAudit"
 	AdminService_GetVersion_FullMethodName         = "/nave.admin.v1.AdminService/GetVersion"
 )
 
@@ -154,6 +155,8 @@ type AdminServiceClient interface {
 	// ControlRollout decides about the newest rollout of a Fleet. FAILED_PRECONDITION when the Fleet has no spec.rollout,
 	// ABORTED when another rollout is the newest than the caller has seen.
 	ControlRollout(ctx context.Context, in *ControlRolloutRequest, opts ...grpc.CallOption) (*ControlRolloutResponse, error)
+	// ListAudit lists what operators, and the hub for them, did, and what they were not allowed to do.
+	ListAudit(ctx context.Context, in *ListAuditRequest, opts ...grpc.CallOption) (*ListAuditResponse, error)
 	GetVersion(ctx context.Context, in *GetVersionRequest, opts ...grpc.CallOption) (*GetVersionResponse, error)
 }
 
@@ -590,6 +593,16 @@ func (c *adminServiceClient) ControlRollout(ctx context.Context, in *ControlRoll
 	return out, nil
 }
 
+func (c *adminServiceClient) ListAudit(ctx context.Context, in *ListAuditRequest, opts ...grpc.CallOption) (*ListAuditResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListAuditResponse)
+	err := c.cc.Invoke(ctx, AdminService_ListAudit_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *adminServiceClient) GetVersion(ctx context.Context, in *GetVersionRequest, opts ...grpc.CallOption) (*GetVersionResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(GetVersionResponse)
@@ -691,6 +704,8 @@ type AdminServiceServer interface {
 	// ControlRollout decides about the newest rollout of a Fleet. FAILED_PRECONDITION when the Fleet has no spec.rollout,
 	// ABORTED when another rollout is the newest than the caller has seen.
 	ControlRollout(context.Context, *ControlRolloutRequest) (*ControlRolloutResponse, error)
+	// ListAudit lists what operators, and the hub for them, did, and what they were not allowed to do.
+	ListAudit(context.Context, *ListAuditRequest) (*ListAuditResponse, error)
 	GetVersion(context.Context, *GetVersionRequest) (*GetVersionResponse, error)
 	mustEmbedUnimplementedAdminServiceServer()
 }
@@ -815,6 +830,9 @@ func (UnimplementedAdminServiceServer) PlanRollout(context.Context, *PlanRollout
 }
 func (UnimplementedAdminServiceServer) ControlRollout(context.Context, *ControlRolloutRequest) (*ControlRolloutResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ControlRollout not implemented")
+}
+func (UnimplementedAdminServiceServer) ListAudit(context.Context, *ListAuditRequest) (*ListAuditResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListAudit not implemented")
 }
 func (UnimplementedAdminServiceServer) GetVersion(context.Context, *GetVersionRequest) (*GetVersionResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetVersion not implemented")
@@ -1463,6 +1481,24 @@ func _AdminService_ControlRollout_Handler(srv interface{}, ctx context.Context, 
 	return interceptor(ctx, in, info, handler)
 }
 
+func _AdminService_ListAudit_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListAuditRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).ListAudit(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_ListAudit_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).ListAudit(ctx, req.(*ListAuditRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _AdminService_GetVersion_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetVersionRequest)
 	if err := dec(in); err != nil {
@@ -1611,6 +1647,10 @@ var AdminService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ControlRollout",
 			Handler:    _AdminService_ControlRollout_Handler,
+		},
+		{
+			MethodName: "ListAudit",
+			Handler:    _AdminService_ListAudit_Handler,
 		},
 		{
 			MethodName: "GetVersion",
