@@ -76,6 +76,8 @@ type Server struct {
 	watches   *shares      // of the watches that are served
 	readers   *shares      // of the logs that are read
 	denials   *pace.Paces  // of refusals that are recorded
+
+	sweptTokens atomic.Pointer[time.Time] // when old join tokens were deleted last; nil: not yet
 }
 
 // New returns a Server.

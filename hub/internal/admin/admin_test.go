@@ -549,6 +549,27 @@ func TestCreateJoinToken(t *testing.T) {
 	wantCode(t, err, codes.FailedPrecondition, "blocked")
 }
 
+// TestCreateJoinToken_deletes_old puts join tokens that expired long ago into the store. The first new token deletes
+// them; those after it do not look, so that a thousand tokens are not read a thousand times.
+func TestCreateJoinToken_deletes_old(t *testing.T) {
+	r := newRig(t)
+	r.apply(clusterA)
+	for _, key := range []string{"old", "later"} {
+		must(t, r.store.Update(t.Context(), func(tx *store.Tx) error {
+			return store.JoinTokens.Put(tx, key, store.JoinToken{Cluster: "a", ExpiresAt: time.Unix(1, 0)})
+		}))
+		_, err := r.CreateJoinToken(t.Context(), &adminv1.CreateJoinTokenRequest{Cluster: "a"})
+		must(t, err)
+	}
+	must(t, r.store.View(t.Context(), func(tx *store.Tx) error {
+		keys, _, err := store.JoinTokens.PageKeys(tx, "", "", 10)
+		if slices.Contains(keys, "old") || !slices.Contains(keys, "later") {
+			t.Errorf("tokens %v", keys)
+		}
+		return err
+	}))
+}
+
 func TestListEvents(t *testing.T) {
 	r := newRig(t)
 	r.apply(clusterA)

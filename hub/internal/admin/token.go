@@ -21,6 +21,7 @@ const (
 	defaultTokenTTL = time.Hour
 	maxTokenTTL     = 30 * 24 * time.Hour
 	keepTokens      = 7 * 24 * time.Hour // after they expired, so that a late use is named as such
+	sweepTokens     = time.Hour          // between two looks for those to delete, which read all of them
 )
 
 // tokenPrefix makes a token recognisable, for people and for scanners of leaked secrets.
@@ -40,6 +41,8 @@ func (s *Server) CreateJoinToken(ctx context.Context,
 	key := api.ClusterKey(r.Cluster)
 	token, now := tokenPrefix+rand.Text()+rand.Text(), s.now().UTC() // 2 × 130 random bits, base32
 	row := store.JoinToken{Cluster: r.Cluster, CreatedAt: now, ExpiresAt: now.Add(ttl)}
+	sweep := s.sweptTokens.Load()
+	due := sweep == nil || now.Sub(*sweep).Abs() >= sweepTokens
 	err = s.update(ctx, func(tx *store.Tx) error {
 		if err := joinable(tx, key); err != nil {
 			return err
@@ -50,8 +53,10 @@ func (s *Server) CreateJoinToken(ctx context.Context,
 			}
 		}
 		old := func(t store.JoinToken) bool { return t.ExpiresAt.Before(now.Add(-keepTokens)) }
-		if err := store.DeleteTokens(tx, old); err != nil {
-			return err
+		if due {
+			if err := store.DeleteTokens(tx, old); err != nil {
+				return err
+			}
 		}
 		did := "expires at " + wording.Time(row.ExpiresAt)
 		if r.EndCertificate {
@@ -62,6 +67,9 @@ func (s *Server) CreateJoinToken(ctx context.Context,
 	})
 	if err != nil {
 		return nil, s.fail(err)
+	}
+	if due {
+		s.sweptTokens.Store(&now)
 	}
 	s.did(who, "create join token", key)
 	if r.EndCertificate {
