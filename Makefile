@@ -64,8 +64,12 @@ tidy-check: ## fail if go.mod or go.sum is not tidy
 	cd e2e/helmtest/oracle && $(GO) mod tidy -diff
 	cd e2e/monitoring && $(GO) mod tidy -diff
 
-bench: controlplane ## measure: name value unit lines, and bench.json (BENCH=name: only what starts with this name)
-	$(GO) run ./e2e/bench $(if $(BENCH),-only $(BENCH)) -json bench.json
+bench: controlplane bin/nave-bench ## measure: name value unit lines, and bench.json (BENCH=name: only what starts so; SPOKES=10000)
+	bin/nave-bench $(if $(BENCH),-only $(BENCH)) $(if $(SPOKES),-spokes $(SPOKES)) -json bench.json
+
+.PHONY: bin/nave-bench
+bin/nave-bench: ## build the benchmarks, which size a hub (docs/operations.md)
+	$(GO) build -trimpath -tags $(TAGS) -o $@ ./e2e/bench
 
 demo: controlplane ## a hub, two real clusters, a git server; stays until Ctrl-C (ONCE=1: play the story and exit)
 	$(GO) build -o bin/demo ./e2e/demo

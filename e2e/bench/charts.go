@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/navefleet/nave/e2e/gittest"
@@ -141,9 +142,27 @@ spec:
 
 // introduce registers all spokes, and lets each tell the hub what it knows.
 func (c *chartStand) introduce(ctx context.Context) error {
-	return registerAll(ctx, c.hub, chartClusters, func(ctx context.Context, _ int, s *scripted) error {
-		return errors.Join(c.tell(ctx, s), s.conn.Close())
-	})
+	names := make([]string, chartClusters)
+	for i := range names {
+		names[i] = spokeName(i)
+	}
+	tickets, err := issueTickets(ctx, c.hub, names)
+	if err != nil {
+		return err
+	}
+	g, joining := errgroup.WithContext(ctx)
+	g.SetLimit(setupWorkers)
+	for _, t := range tickets {
+		g.Go(func() error {
+			s, err := register(joining, t)
+			if err != nil {
+				return fmt.Errorf("register %s: %w", t.Name, err)
+			}
+			defer s.hangUp()
+			return c.tell(joining, s)
+		})
+	}
+	return g.Wait()
 }
 
 // tell opens a session, says which features and APIs there are, and waits until the hub has read it.
@@ -158,7 +177,7 @@ func (c *chartStand) tell(ctx context.Context, s *scripted) error {
 	if err != nil {
 		return err
 	}
-	err = s.stream.Send(&spokev1.SessionRequest{Message: &spokev1.SessionRequest_Capabilities{Capabilities: served}})
+	err = s.send(&spokev1.SessionRequest{Message: &spokev1.SessionRequest_Capabilities{Capabilities: served}})
 	if err != nil {
 		return err
 	}

@@ -1,7 +1,10 @@
 // Bench measures Nave as its users run it: the built binaries as processes, a real API server, a real git server, real
 // mTLS. Nothing leaves loopback.
 //
-//	go run ./e2e/bench [-only NAME-PREFIX] [-json bench.json]
+//	go run ./e2e/bench [-only NAME-PREFIX] [-spokes N] [-bin DIR] [-json bench.json]
+//
+// As nave-bench it is a program for operators who want to know what hub their fleet needs (docs/operations.md): with
+// -bin it measures the programs of a folder and needs no sources.
 //
 // It prints a line "name value unit" for each figure as it is found, and writes all of them as a list of {name, value,
 // unit}. Progress and causes go to standard error. A benchmark that fails leaves its figures out; the others go on, and
@@ -53,8 +56,9 @@ var benchmarks = []benchmark{
 		"spoke.rss_1000_restarted_mib"}, 8 * time.Minute, memory},
 	{[]string{"spoke.rss_20_releases_mib", "spoke.anon_20_releases_mib"}, 5 * time.Minute, releaseMemory},
 	{[]string{"spoke.binary_mib"}, 3 * time.Minute, spokeBinary},
-	{[]string{"fanout.p99_ms", "fanout.all_ms", "fanout.raw_ms", "fanout.raw_ratio", "fanout.hub_rss_mib",
-		"fanout.bytes_per_spoke"}, 5 * time.Minute, fanout},
+	{[]string{"fanout.spokes", "fanout.p99_ms", "fanout.all_ms", "fanout.raw_ms", "fanout.raw_ratio",
+		"fanout.hub_rss_mib", "fanout.bytes_per_spoke", "idle.hub_cpu_percent", "list.clusters_ms", "storm.p99_s",
+		"storm.lost", "restart.in_sync_s", "restart.renders", "restart.blob_bytes"}, 8 * time.Minute, crowded},
 }
 
 // setupLimit is for building the binaries and, the first time on a machine, the control plane.
@@ -63,6 +67,8 @@ const setupLimit = 30 * time.Minute
 // workshop is what the benchmarks share: built binaries, and somebody to tell how it goes.
 type workshop struct {
 	lab      *harness.Lab
+	only     string // what to measure
+	spokes   int    // of the fleet of scripted spokes
 	progress io.Writer
 }
 
@@ -73,16 +79,24 @@ func (w *workshop) say(format string, args ...any) {
 func main() {
 	only := flag.String("only", "", "measure only what starts with this name")
 	path := flag.String("json", "", "file to write the figures to")
+	spokes := flag.Int("spokes", 1000, fmt.Sprintf("scripted spokes, at most %d", maxSpokes))
+	bin := flag.String("bin", "", "folder with nave, nave-hub and nave-spoke; otherwise they are built from the sources")
 	raw := flag.String("raw-server", "", "serve the bare broadcast with the certificates of this folder (used by fanout)")
+	crew := flag.Bool("crew", false, "play spokes as standard input says (used by fanout)")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := errors.New("bench takes no arguments, only flags")
 	switch {
 	case flag.NArg() > 0:
+	case *spokes < 1 || *spokes > maxSpokes:
+		err = fmt.Errorf("-spokes is %d: want 1 to %d", *spokes, maxSpokes)
+	case *crew:
+		err = serveCrew(ctx, os.Stdin, os.Stdout)
 	case *raw != "":
 		err = serveRaw(ctx, *raw, os.Stdin, os.Stdout)
 	default:
-		err = measure(ctx, *only, *path)
+		w := &workshop{only: *only, spokes: *spokes, progress: os.Stderr}
+		err = w.measure(ctx, *bin, *path)
 	}
 	stop()
 	if err != nil {
@@ -92,18 +106,18 @@ func main() {
 }
 
 // measure runs the chosen benchmarks one after the other; what one found stays, whatever becomes of the others.
-func measure(ctx context.Context, only, path string) error {
-	chosen := choose(only)
+func (w *workshop) measure(ctx context.Context, bin, path string) error {
+	chosen := choose(w.only)
 	if len(chosen) == 0 {
-		return fmt.Errorf("no figure starts with %q", only)
+		return fmt.Errorf("no figure starts with %q", w.only)
 	}
 	setup, cancel := context.WithTimeout(ctx, setupLimit)
 	defer cancel()
-	lab, err := harness.NewLab(setup, harness.Options{Progress: os.Stderr})
+	lab, err := harness.NewLab(setup, harness.Options{Binaries: bin, Progress: w.progress})
 	if err != nil {
 		return err
 	}
-	w := &workshop{lab: lab, progress: os.Stderr}
+	w.lab = lab
 	var all []Result
 	var errs []error
 	for _, b := range chosen {
@@ -124,7 +138,11 @@ func (w *workshop) measureOne(ctx context.Context, b benchmark) ([]Result, error
 		return nil, err
 	}
 	w.say("%s", strings.Join(b.figures, ", "))
-	ctx, cancel := context.WithTimeoutCause(ctx, b.limit, fmt.Errorf("not done within %s", b.limit))
+	limit := b.limit
+	if slices.Contains(b.figures, "fanout.spokes") {
+		limit += time.Duration(w.spokes/1000) * time.Minute
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("not done within %s", limit))
 	defer cancel()
 	started := time.Now()
 	results, err := b.run(ctx, w)
@@ -136,6 +154,13 @@ func (w *workshop) measureOne(ctx context.Context, b benchmark) ([]Result, error
 	}
 	w.say("took %s", time.Since(started).Round(time.Second))
 	return results, err
+}
+
+// wants reports whether a figure is measured whose name starts so.
+func (w *workshop) wants(names ...string) bool {
+	return slices.ContainsFunc(names, func(name string) bool {
+		return strings.HasPrefix(name, w.only) || strings.HasPrefix(w.only, name)
+	})
 }
 
 // choose returns the benchmarks that find a figure whose name starts so.

@@ -89,11 +89,51 @@ func memoryOf(proc string, pid int) (usage, error) {
 	return total, nil
 }
 
+// cpuOf adds up the CPU time that a process and all processes below it have used.
+func cpuOf(proc string, pid int) (total time.Duration, err error) {
+	children, err := childrenOf(proc)
+	if err != nil {
+		return 0, err
+	}
+	for below := []int{pid}; len(below) > 0; {
+		one := below[0]
+		below = append(below[1:], children[one]...)
+		own, err := ownCPU(proc, one)
+		if err != nil {
+			return 0, err
+		}
+		total += own
+	}
+	return total, nil
+}
+
+// clockTick is the unit of times in /proc.
+const clockTick = time.Second / 100
+
+// ownCPU returns the CPU time of one process; none if it has ended.
+func ownCPU(proc string, pid int) (time.Duration, error) {
+	text, err := os.ReadFile(filepath.Join(proc, strconv.Itoa(pid), "stat"))
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ESRCH) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	// The name of the program, in parentheses, may have spaces.
+	fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
+	if len(fields) < 13 {
+		return 0, fmt.Errorf("/proc says %q of process %d", text, pid)
+	}
+	user, errUser := strconv.Atoi(fields[11])
+	system, errSystem := strconv.Atoi(fields[12])
+	return time.Duration(user+system) * clockTick, errors.Join(errUser, errSystem)
+}
+
 // errEnded is returned for a process that is not there or has no memory any more.
 var errEnded = errors.New("the process has ended")
 
 func ownMemory(proc string, pid int) (usage, error) {
-	fields, err := status(proc, pid)
+	fields, err := processStatus(proc, pid)
 	if err != nil {
 		return usage{}, err
 	}
@@ -102,8 +142,8 @@ func ownMemory(proc string, pid int) (usage, error) {
 	return usage{resident / 1024, anonymous / 1024}, errors.Join(errRSS, errAnon)
 }
 
-// status returns the fields of /proc/PID/status by name.
-func status(proc string, pid int) (map[string]string, error) {
+// processStatus returns the fields of /proc/PID/status by name.
+func processStatus(proc string, pid int) (map[string]string, error) {
 	text, err := os.ReadFile(filepath.Join(proc, strconv.Itoa(pid), "status"))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ESRCH) {
 		return nil, err
@@ -140,7 +180,7 @@ func childrenOf(proc string) (map[int][]int, error) {
 		if err != nil {
 			continue // not a process
 		}
-		fields, err := status(proc, pid)
+		fields, err := processStatus(proc, pid)
 		if errors.Is(err, errEnded) {
 			continue // a thread of the kernel, or a process that has just ended
 		}

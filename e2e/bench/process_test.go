@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 )
 
 // writeProc writes /proc/PID/status below a folder. A resident memory of 0 leaves out what a process that has ended
@@ -62,5 +63,20 @@ func TestMemoryOfThisProcess(t *testing.T) {
 	}
 	if u.anonymous <= 0 || u.resident <= u.anonymous {
 		t.Errorf("this process has %+v", u)
+	}
+}
+
+func TestCPUOf(t *testing.T) {
+	proc := t.TempDir()
+	writeProc(t, proc, 10, 1, 1, 1)
+	writeProc(t, proc, 11, 10, 1, 1)
+	for pid, ticks := range map[int]int{10: 100, 11: 50} {
+		text := fmt.Sprintf("%d (a (name) 7) S 1 1 1 0 -1 4194560 1 2 3 4 %d 25 7 7 20 0\n", pid, ticks)
+		if err := os.WriteFile(filepath.Join(proc, fmt.Sprint(pid), "stat"), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if used, err := cpuOf(proc, 10); err != nil || used != 2*time.Second {
+		t.Errorf("used %s, %v; want 2s", used, err)
 	}
 }

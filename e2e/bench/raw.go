@@ -10,25 +10,26 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"slices"
 	"syscall"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/keepalive"
 
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
 	"github.com/navefleet/nave/shared/identity"
 )
 
-// rawServer is the bare broadcast: a process that does nothing but send bytes down streams and count the answers, and
-// clients in this process, each with its own certificate and connection.
+// rawServer is the bare broadcast: a process that does nothing but send bytes down streams and count the answers. Its
+// clients, each with its own certificate and connection, are in the processes of the spokes.
 type rawServer struct {
 	cmd     *exec.Cmd
 	stdin   io.WriteCloser
 	answers chan rawAnswer
-	clients []*scripted
-	cancel  context.CancelFunc
+	clients int
 }
 
 // rawAnswer is a line that the process prints: where it listens, first; then what each broadcast took.
@@ -41,13 +42,12 @@ type rawAnswer struct {
 // rawRequest is a line that the process is given.
 type rawRequest struct{ Clients, Bytes int }
 
-// startRaw starts the process and connects the clients.
-func startRaw(ctx context.Context, dir string) (*rawServer, error) {
+// startRaw starts the process and connects so many clients, which the crews have.
+func startRaw(ctx context.Context, dir string, all crews, clients int) (*rawServer, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	authority, err := identity.LoadOrCreateAuthority(dir)
-	if err != nil {
+	if _, err := identity.LoadOrCreateAuthority(dir); err != nil {
 		return nil, err
 	}
 	self, err := os.Executable()
@@ -57,7 +57,7 @@ func startRaw(ctx context.Context, dir string) (*rawServer, error) {
 	cmd := exec.Command(self, "-raw-server", dir)
 	cmd.Stderr = os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // it ends with its standard input
-	r := &rawServer{cmd: cmd, answers: make(chan rawAnswer)}
+	r := &rawServer{cmd: cmd, answers: make(chan rawAnswer), clients: clients}
 	if r.stdin, err = cmd.StdinPipe(); err != nil {
 		return nil, err
 	}
@@ -69,7 +69,11 @@ func startRaw(ctx context.Context, dir string) (*rawServer, error) {
 		return nil, err
 	}
 	go r.read(stdout)
-	if err := r.connect(ctx, authority); err != nil {
+	a, err := r.answer(ctx)
+	if err == nil {
+		_, err = all.do(ctx, order{Raw: &rawOrder{Address: a.Address, Dir: dir}})
+	}
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("bare broadcast: %w", err), r.close())
 	}
 	return r, nil
@@ -102,24 +106,26 @@ func (r *rawServer) answer(ctx context.Context) (rawAnswer, error) {
 	}
 }
 
-// connect gives each client a certificate made here, and a stream.
-func (r *rawServer) connect(ctx context.Context, authority *identity.Authority) error {
-	a, err := r.answer(ctx)
+// connectRaw connects a client of the bare server for each spoke, with a certificate made here.
+func (c *crowd) connectRaw(ctx context.Context, o rawOrder) error {
+	authority, err := identity.LoadOrCreateAuthority(o.Dir)
 	if err != nil {
 		return err
 	}
-	streams, cancel := context.WithCancel(ctx)
-	r.cancel = cancel
-	r.clients = make([]*scripted, fanoutSpokes)
+	c.raw = make([]*scripted, len(c.spokes))
 	g := errgroup.Group{}
 	g.SetLimit(setupWorkers)
-	for i := range r.clients {
+	for i, s := range c.spokes {
 		g.Go(func() (err error) {
-			r.clients[i], err = rawClient(streams, spokeName(i), a.Address, authority)
+			if ctx.Err() == nil {
+				c.raw[i], err = rawClient(c.ctx, s.name, o.Address, authority)
+			}
 			return err
 		})
 	}
-	return g.Wait()
+	err = g.Wait()
+	c.raw = slices.DeleteFunc(c.raw, func(s *scripted) bool { return s == nil })
+	return errors.Join(err, ctx.Err())
 }
 
 func rawClient(ctx context.Context, name, address string, authority *identity.Authority) (*scripted, error) {
@@ -127,12 +133,9 @@ func rawClient(ctx context.Context, name, address string, authority *identity.Au
 	if err != nil {
 		return nil, err
 	}
-	s, err := dialScripted(name, address, authority.TrustDomain(), pair, trusted(authority))
-	if err != nil {
+	s := newScripted(name, address, authority.TrustDomain(), pair, trusted(authority))
+	if err := s.open(ctx, s.hello()); err != nil {
 		return nil, err
-	}
-	if err := s.hello(ctx); err != nil {
-		return s, err
 	}
 	go func() {
 		for { // the least that can be done: take the bytes, answer
@@ -151,7 +154,7 @@ func rawClient(ctx context.Context, name, address string, authority *identity.Au
 
 // broadcast sends so many bytes to each client and returns how long that took until the last answer was in.
 func (r *rawServer) broadcast(ctx context.Context, bytes int) (time.Duration, error) {
-	if err := json.NewEncoder(r.stdin).Encode(rawRequest{len(r.clients), bytes}); err != nil {
+	if err := json.NewEncoder(r.stdin).Encode(rawRequest{r.clients, bytes}); err != nil {
 		return 0, err
 	}
 	a, err := r.answer(ctx)
@@ -159,15 +162,7 @@ func (r *rawServer) broadcast(ctx context.Context, bytes int) (time.Duration, er
 }
 
 func (r *rawServer) close() error {
-	if r.cancel != nil {
-		r.cancel()
-	}
 	errs := []error{r.stdin.Close()}
-	for _, c := range r.clients {
-		if c != nil {
-			errs = append(errs, c.conn.Close())
-		}
-	}
 	ended := make(chan error, 1)
 	go func() { ended <- r.cmd.Wait() }()
 	select {
@@ -191,9 +186,10 @@ func serveRaw(ctx context.Context, dir string, in io.Reader, out io.Writer) erro
 	}
 	credential := &identity.Credential{}
 	credential.Set(pair, trusted(authority))
-	server := grpc.NewServer(grpc.Creds(credentials.NewTLS(identity.ServerTLS(credential))))
-	b := &broadcaster{joined: make(chan chan *spokev1.SessionResponse, fanoutSpokes),
-		acked: make(chan struct{}, fanoutSpokes)}
+	server := grpc.NewServer(grpc.Creds(credentials.NewTLS(identity.ServerTLS(credential))),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: heartbeat, PermitWithoutStream: true}))
+	b := &broadcaster{joined: make(chan chan *spokev1.SessionResponse, maxSpokes),
+		acked: make(chan struct{}, maxSpokes)}
 	spokev1.RegisterSpokeServiceServer(server, b)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

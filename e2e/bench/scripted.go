@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"math/rand/v2"
 	"net"
 	"slices"
 	"strings"
@@ -15,13 +17,14 @@ import (
 	"time"
 
 	"github.com/klauspost/compress/zstd"
-	"golang.org/x/sync/errgroup"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
-	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 	bundlev1 "github.com/navefleet/nave/proto/nave/bundle/v1"
 	registrationv1 "github.com/navefleet/nave/proto/nave/registration/v1"
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
@@ -30,18 +33,33 @@ import (
 	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/shared/signing"
 	"github.com/navefleet/nave/shared/version"
+	"github.com/navefleet/nave/shared/wait"
 )
 
-// reportGather is how long nave-spoke waits for more to report.
-const reportGather = 20 * time.Millisecond
+// Times of nave-spoke.
+const (
+	reportGather   = 20 * time.Millisecond
+	heartbeat      = 20 * time.Second
+	welcomeTimeout = 30 * time.Second
+	firstPause     = time.Second
+	longPause      = 120 * time.Second
+	livedLong      = 10 * time.Second
+)
 
 // scripted is one spoke of a crowd.
 type scripted struct {
-	name   string
+	name  string
+	dial  func() (*grpc.ClientConn, error)
+	bytes *traffic
+	have  map[manifest.Digest]bool
+	index int // in its crowd
+
+	verified *spokev1.BundleId
+	stage    spokev1.AckStage
+
+	mu     sync.Mutex // held while a message is sent
 	conn   *grpc.ClientConn
 	client spokev1.SpokeServiceClient
-	bytes  *traffic
-	have   map[manifest.Digest]bool
 	stream spokev1.SpokeService_SessionClient
 }
 
@@ -66,29 +84,8 @@ func (c countedConn) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// registerAll registers spokes with tokens of their own, and gives each to then.
-func registerAll(ctx context.Context, hub *operator, spokes int,
-	then func(ctx context.Context, i int, s *scripted) error) error {
-	g, joining := errgroup.WithContext(ctx)
-	g.SetLimit(setupWorkers)
-	for i := range spokes {
-		g.Go(func() error {
-			join, err := hub.CreateJoinToken(joining, &adminv1.CreateJoinTokenRequest{Cluster: spokeName(i)})
-			if err != nil {
-				return err
-			}
-			s, err := register(joining, spokeName(i), join)
-			if err != nil {
-				return fmt.Errorf("register %s: %w", spokeName(i), err)
-			}
-			return then(joining, i, s)
-		})
-	}
-	return g.Wait()
-}
-
-// register trades a join token for a certificate, as a spoke does, and returns a spoke that can dial.
-func register(ctx context.Context, name string, join *adminv1.CreateJoinTokenResponse) (*scripted, error) {
+// register trades a join token for a certificate, as a spoke does, and returns a spoke that can connect.
+func register(ctx context.Context, t ticket) (*scripted, error) {
 	key, err := identity.NewKey()
 	if err != nil {
 		return nil, err
@@ -97,14 +94,14 @@ func register(ctx context.Context, name string, join *adminv1.CreateJoinTokenRes
 	if err != nil {
 		return nil, err
 	}
-	conn, err := grpc.NewClient("passthrough:///"+join.GetHubAddress(),
-		grpc.WithTransportCredentials(credentials.NewTLS(identity.PinnedClientTLS(join.GetCaPin()))))
+	conn, err := grpc.NewClient("passthrough:///"+t.Hub,
+		grpc.WithTransportCredentials(credentials.NewTLS(identity.PinnedClientTLS(t.Pin))))
 	if err != nil {
 		return nil, err
 	}
 	defer conn.Close()
 	answer, err := registrationv1.NewRegistrationServiceClient(conn).Register(ctx,
-		&registrationv1.RegisterRequest{Token: join.GetToken(), Csr: csr})
+		&registrationv1.RegisterRequest{Token: t.Token, Csr: csr})
 	if err != nil {
 		return nil, err
 	}
@@ -116,7 +113,7 @@ func register(ctx context.Context, name string, join *adminv1.CreateJoinTokenRes
 	if err != nil {
 		return nil, err
 	}
-	return dialScripted(name, join.GetHubAddress(), join.GetTrustDomain(), pair, authorities)
+	return newScripted(t.Name, t.Hub, t.TrustDomain, pair, authorities), nil
 }
 
 func parseAuthorities(ders [][]byte) (authorities []*x509.Certificate, err error) {
@@ -130,99 +127,214 @@ func parseAuthorities(ders [][]byte) (authorities []*x509.Certificate, err error
 	return authorities, nil
 }
 
-// dialScripted makes a spoke with a connection of its own, set up as nave-spoke's is.
-func dialScripted(name, address, domain string, pair tls.Certificate, authorities []*x509.Certificate) (*scripted,
-	error) {
+// newScripted returns a spoke whose connection is set up as nave-spoke's is, but for its smaller buffers, so that many
+// fit into one process.
+func newScripted(name, address, domain string, pair tls.Certificate, authorities []*x509.Certificate) *scripted {
 	credential := &identity.Credential{}
 	credential.Set(pair, authorities)
-	s := &scripted{name: name, bytes: &traffic{}, have: map[manifest.Digest]bool{}}
-	var err error
-	s.conn, err = grpc.NewClient("passthrough:///"+address,
-		grpc.WithTransportCredentials(credentials.NewTLS(identity.ClientTLS(credential,
-			identity.ID{TrustDomain: domain, Role: identity.Hub}))),
-		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 30 * time.Second, Timeout: 10 * time.Second,
-			PermitWithoutStream: true}),
-		grpc.WithDisableServiceConfig(),
-		grpc.WithContextDialer(func(ctx context.Context, address string) (net.Conn, error) {
-			conn, err := new(net.Dialer).DialContext(ctx, "tcp", address)
-			return countedConn{conn, s.bytes}, err
-		}),
-	)
-	if err != nil {
-		return nil, err
+	s := &scripted{name: name, bytes: &traffic{}, have: map[manifest.Digest]bool{}, verified: &spokev1.BundleId{}}
+	s.dial = func() (*grpc.ClientConn, error) {
+		return grpc.NewClient("passthrough:///"+address,
+			grpc.WithTransportCredentials(credentials.NewTLS(identity.ClientTLS(credential,
+				identity.ID{TrustDomain: domain, Role: identity.Hub}))),
+			grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 30 * time.Second, Timeout: 10 * time.Second,
+				PermitWithoutStream: true}),
+			grpc.WithDisableServiceConfig(), grpc.WithReadBufferSize(4<<10), grpc.WithWriteBufferSize(4<<10),
+			grpc.WithSharedWriteBuffer(true),
+			grpc.WithContextDialer(func(ctx context.Context, address string) (net.Conn, error) {
+				conn, err := new(net.Dialer).DialContext(ctx, "tcp", address)
+				return countedConn{conn, s.bytes}, err
+			}),
+		)
 	}
-	s.client = spokev1.NewSpokeServiceClient(s.conn)
-	return s, nil
+	return s
 }
 
-// hello opens the session of a spoke that has no bundle and knows no feature.
-func (s *scripted) hello(ctx context.Context) error {
-	return s.open(ctx, &spokev1.Hello{Protocol: version.Protocol, Version: "bench", KubernetesVersion: "v1.37.2",
-		Verified: &spokev1.BundleId{}})
+// hello is that of a spoke that knows no feature.
+func (s *scripted) hello() *spokev1.Hello {
+	return &spokev1.Hello{Protocol: version.Protocol, Version: "bench", KubernetesVersion: "v1.37.2",
+		Verified: s.verified, Stage: s.stage}
 }
 
-// open opens the session and waits for the welcome.
+// open makes a connection, opens the session and waits for the welcome.
 func (s *scripted) open(ctx context.Context, hello *spokev1.Hello) (err error) {
-	if s.stream, err = s.client.Session(ctx); err != nil {
+	conn, err := s.dial()
+	if err != nil {
 		return err
 	}
-	err = s.stream.Send(&spokev1.SessionRequest{Message: &spokev1.SessionRequest_Hello{Hello: hello}})
-	message, recvErr := s.stream.Recv()
+	s.mu.Lock()
+	s.conn, s.client = conn, spokev1.NewSpokeServiceClient(conn)
+	s.mu.Unlock()
+	// A stream has no deadline of its own, so a watchdog ends it when no welcome comes.
+	ctx, cancel := context.WithCancel(ctx)
+	watchdog := time.AfterFunc(welcomeTimeout, cancel)
+	stream, err := s.client.Session(ctx)
+	if err != nil {
+		cancel()
+		return err
+	}
+	err = stream.Send(&spokev1.SessionRequest{Message: &spokev1.SessionRequest_Hello{Hello: hello}})
+	message, recvErr := stream.Recv()
+	if recvErr == nil && !watchdog.Stop() {
+		recvErr = status.Errorf(codes.DeadlineExceeded, "no welcome in %s", welcomeTimeout)
+	}
 	if recvErr != nil {
+		cancel()
 		return recvErr // says why a Send failed, too
 	}
 	if message.GetWelcome() == nil {
+		cancel()
 		return errors.Join(err, errors.New("the first message is no welcome"))
 	}
+	s.mu.Lock()
+	s.stream = stream
+	s.mu.Unlock()
+	context.AfterFunc(stream.Context(), cancel)
 	return err
 }
 
-// outcome is that a spoke has acknowledged a bundle.
-type outcome struct {
-	revision string
-	at       time.Time // when APPLIED was sent
-	reported bool
+// send sends a message.
+func (s *scripted) send(m *spokev1.SessionRequest) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.stream.Send(m)
 }
 
-// crowd is many scripted spokes.
+// hangUp ends the connection.
+func (s *scripted) hangUp() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.conn != nil {
+		_ = s.conn.Close() // that it is closed already is fine
+	}
+}
+
+// outcome is how far a spoke has come.
+type outcome struct {
+	revision string    // that it has acknowledged
+	at       time.Time // when APPLIED was sent
+	reported bool
+	welcomed time.Time // when the session began; zero: there is none
+}
+
+// crowd is many scripted spokes in one process.
 type crowd struct {
 	ctx    context.Context
 	cancel context.CancelFunc
-	spokes []*scripted
 	blobs  library
 	work   sync.WaitGroup
+	raw    []*scripted // clients of the bare server
 
 	mu       sync.Mutex
-	outcomes []outcome // the latest of each spoke
-	failed   error     // the first spoke that could not go on
+	spokes   []*scripted
+	outcomes []outcome      // of each spoke
+	ended    map[string]int // sessions, by cause
+	lost     int            // calls that ran into a timeout before the welcome
+	failed   error          // the first spoke that could not go on
 	changed  chan struct{}
 }
 
-func newCrowd(ctx context.Context, n int) *crowd {
-	c := &crowd{spokes: make([]*scripted, n), outcomes: make([]outcome, n), changed: make(chan struct{}, 1)}
+func newCrowd(ctx context.Context) *crowd {
+	c := &crowd{ended: map[string]int{}, changed: make(chan struct{}, 1)}
 	c.ctx, c.cancel = context.WithCancel(ctx)
 	return c
 }
 
-// add opens the session of the i-th spoke and lets it work.
-func (c *crowd) add(i int, s *scripted) error {
-	c.spokes[i] = s
-	if err := s.hello(c.ctx); err != nil {
-		return fmt.Errorf("session of %s: %w", s.name, err)
-	}
+// add lets a spoke live: it has sessions, one after the other, with the pauses of nave-spoke.
+func (c *crowd) add(s *scripted) {
+	c.mu.Lock()
+	s.index = len(c.spokes)
+	c.spokes, c.outcomes = append(c.spokes, s), append(c.outcomes, outcome{})
+	c.mu.Unlock()
 	c.work.Go(func() {
-		for {
-			if err := c.take(i, s); err != nil {
-				c.fail(fmt.Errorf("%s: %w", s.name, err))
-				return
+		pauses := wait.Backoff{First: firstPause, Most: longPause, Spread: 1, Chance: rand.Float64}
+		for c.ctx.Err() == nil {
+			began, err := c.session(s)
+			if !began.IsZero() && time.Since(began) >= livedLong {
+				pauses.Reset()
 			}
+			pause := pauses.Next()
+			if asked, is := askedDelay(err); is {
+				pause = asked + rand.N(firstPause)
+			}
+			c.noteEnd(s, !began.IsZero(), err)
+			_ = wait.For(c.ctx, pause)
 		}
 	})
-	return nil
+}
+
+// askedDelay returns the delay that a busy hub asked for.
+func askedDelay(err error) (time.Duration, bool) {
+	for _, detail := range status.Convert(err).Details() {
+		if info, ok := detail.(*errdetails.RetryInfo); ok {
+			return info.GetRetryDelay().AsDuration(), true
+		}
+	}
+	return 0, false
+}
+
+// session has one session, and returns when it was welcomed; zero: never.
+func (c *crowd) session(s *scripted) (began time.Time, err error) {
+	defer s.hangUp()
+	if err := s.open(c.ctx, s.hello()); err != nil {
+		return began, err
+	}
+	began = time.Now()
+	c.note(s, func(o *outcome) { o.welcomed = began })
+	beat := func() time.Duration { return heartbeat*4/5 + rand.N(heartbeat*2/5) }
+	var timer *time.Timer
+	var mu sync.Mutex
+	mu.Lock()
+	timer = time.AfterFunc(beat(), func() {
+		mu.Lock()
+		defer mu.Unlock()
+		if s.send(&spokev1.SessionRequest{Message: &spokev1.SessionRequest_Heartbeat{Heartbeat: &spokev1.Heartbeat{}}}) == nil {
+			timer.Reset(beat())
+		}
+	})
+	mu.Unlock()
+	defer timer.Stop()
+	for {
+		if err := c.take(s); err != nil {
+			return began, err
+		}
+	}
+}
+
+// noteEnd counts the end of a session or of the try to begin one. If the hub refuses a spoke for good, the crowd fails.
+func (c *crowd) noteEnd(s *scripted, welcomed bool, err error) {
+	if c.ctx.Err() != nil {
+		return
+	}
+	code := status.Code(err)
+	_, asked := askedDelay(err)
+	cause := code.String()
+	switch {
+	case welcomed:
+		cause = "ended: " + cause
+	case asked:
+		cause = "told to come back: " + cause
+	}
+	timeout := code == codes.DeadlineExceeded || strings.Contains(err.Error(), "timeout") ||
+		strings.Contains(err.Error(), "deadline")
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.outcomes[s.index].welcomed = time.Time{}
+	if !welcomed && timeout {
+		c.lost++
+		cause = "timeout: " + cause
+	}
+	c.ended[cause]++
+	refused := []codes.Code{codes.PermissionDenied, codes.Unauthenticated, codes.FailedPrecondition, codes.Unknown,
+		codes.InvalidArgument, codes.OK}
+	if c.failed == nil && slices.Contains(refused, code) {
+		c.failed = fmt.Errorf("%s: %w", s.name, err)
+	}
+	c.signal()
 }
 
 // take carries out the next offer.
-func (c *crowd) take(i int, s *scripted) error {
+func (c *crowd) take(s *scripted) error {
 	message, err := s.stream.Recv()
 	if err != nil {
 		return err
@@ -235,21 +347,23 @@ func (c *crowd) take(i int, s *scripted) error {
 	if err != nil {
 		return err
 	}
+	s.verified = offer.GetBundle()
 	for stage := spokev1.AckStage_ACK_STAGE_RECEIVED; stage <= spokev1.AckStage_ACK_STAGE_HEALTHY; stage++ {
+		s.stage = stage
 		ack := &spokev1.Ack{Bundle: offer.GetBundle(), Stage: stage}
-		if err := s.stream.Send(&spokev1.SessionRequest{Message: &spokev1.SessionRequest_Ack{Ack: ack}}); err != nil {
+		if err := s.send(&spokev1.SessionRequest{Message: &spokev1.SessionRequest_Ack{Ack: ack}}); err != nil {
 			return err
 		}
 		if stage == spokev1.AckStage_ACK_STAGE_APPLIED {
-			c.note(i, outcome{revision: entry.Revision, at: time.Now()})
+			c.note(s, func(o *outcome) { o.revision, o.at, o.reported = entry.Revision, time.Now(), false })
 		}
 	}
-	c.work.Go(func() {
+	time.AfterFunc(reportGather, func() {
 		if err := c.report(s, entry); err != nil {
-			c.fail(fmt.Errorf("report of %s: %w", s.name, err))
+			s.hangUp() // as a spoke that comes back and reports again
 			return
 		}
-		c.noteReported(i, entry.Revision)
+		c.note(s, func(o *outcome) { o.reported = o.reported || o.revision == entry.Revision })
 	})
 	return nil
 }
@@ -328,13 +442,8 @@ func (c *crowd) fetch(s *scripted, digests []manifest.Digest) error {
 	}
 }
 
-// report sends what nave-spoke would, after the moment that it gathers for.
+// report sends what nave-spoke would.
 func (c *crowd) report(s *scripted, e bundle.Entry) error {
-	select {
-	case <-time.After(reportGather):
-	case <-c.ctx.Done():
-		return c.ctx.Err()
-	}
 	r := &spokev1.ApplicationReport{
 		Name: e.Name.Message(), Digest: e.Digest[:], Revision: e.Revision,
 		AppliedDigest: e.Digest[:], AppliedRevision: e.Revision, Ready: "True", Reason: "ReconciliationSucceeded",
@@ -348,28 +457,11 @@ func (c *crowd) report(s *scripted, e bundle.Entry) error {
 	return err
 }
 
-func (c *crowd) note(i int, o outcome) {
+// note changes the outcome of a spoke.
+func (c *crowd) note(s *scripted, change func(*outcome)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.outcomes[i] = o
-	c.signal()
-}
-
-func (c *crowd) noteReported(i int, revision string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.outcomes[i].revision == revision {
-		c.outcomes[i].reported = true
-	}
-	c.signal()
-}
-
-func (c *crowd) fail(err error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.failed == nil && c.ctx.Err() == nil {
-		c.failed = err
-	}
+	change(&c.outcomes[s.index])
 	c.signal()
 }
 
@@ -390,11 +482,20 @@ func (c *crowd) reported(ctx context.Context) error {
 	return c.wait(ctx, "reported", func(o outcome) bool { return o.reported })
 }
 
+// back waits until every spoke has a session at the same moment.
+func (c *crowd) back(ctx context.Context) error {
+	return c.wait(ctx, "a session", func(o outcome) bool { return !o.welcomed.IsZero() })
+}
+
+// wait waits until all outcomes are as they should be.
 func (c *crowd) wait(ctx context.Context, what string, done func(outcome) bool) error {
 	for first := 0; ; {
 		c.mu.Lock()
 		for first < len(c.outcomes) && done(c.outcomes[first]) {
 			first++
+		}
+		if first == len(c.outcomes) && slices.ContainsFunc(c.outcomes, func(o outcome) bool { return !done(o) }) {
+			first = 0 // one lost its session meanwhile
 		}
 		missing, failed := len(c.outcomes)-first, c.failed
 		c.mu.Unlock()
@@ -409,41 +510,51 @@ func (c *crowd) wait(ctx context.Context, what string, done func(outcome) bool) 
 	}
 }
 
-// latencies are the milliseconds from then to each spoke's APPLIED.
-func (c *crowd) latencies(then time.Time) (samples []float64) {
+// account returns what the spokes did.
+func (c *crowd) account() account {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, o := range c.outcomes {
-		samples = append(samples, milliseconds(o.at.Sub(then)))
+	a := account{Ended: maps.Clone(c.ended), Lost: c.lost}
+	for i, o := range c.outcomes {
+		a.Applied, a.Welcomed = append(a.Applied, o.at), append(a.Welcomed, o.welcomed)
+		a.Received = append(a.Received, c.spokes[i].bytes.received.Load())
+		a.Sent = append(a.Sent, c.spokes[i].bytes.sent.Load())
 	}
-	return samples
+	return a
 }
 
-func (c *crowd) resetBytes() {
+// reset begins to count anew.
+func (c *crowd) reset() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	clear(c.ended)
+	c.lost = 0
 	for _, s := range c.spokes {
 		s.bytes.received.Store(0)
 		s.bytes.sent.Store(0)
 	}
 }
 
-func (c *crowd) medianBytes() (received, sent float64) {
-	var down, up []float64
-	for _, s := range c.spokes {
-		down, up = append(down, float64(s.bytes.received.Load())), append(up, float64(s.bytes.sent.Load()))
+// drop ends all connections at once. No spoke has a session when drop returns.
+func (c *crowd) drop() {
+	c.mu.Lock()
+	spokes := slices.Clone(c.spokes)
+	for i := range c.outcomes {
+		c.outcomes[i].welcomed = time.Time{}
 	}
-	return median(down), median(up)
+	c.mu.Unlock()
+	for _, s := range spokes {
+		s.hangUp()
+	}
 }
 
-func (c *crowd) close() error {
+func (c *crowd) close() {
 	c.cancel()
-	var errs []error
-	for _, s := range c.spokes {
-		if s != nil {
-			errs = append(errs, s.conn.Close())
-		}
+	c.drop()
+	for _, s := range c.raw {
+		s.hangUp()
 	}
 	c.work.Wait()
-	return errors.Join(errs...)
 }
 
 // library is what the spokes fetched. Each has fetched its own copy; it is read once.

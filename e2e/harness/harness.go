@@ -25,6 +25,7 @@ import (
 type Options struct {
 	Clusters []string  // names; each is a Kubernetes of its own
 	Audit    bool      // clusters write audit logs
+	Binaries string    // the folder with nave, nave-hub and nave-spoke; empty: they are built
 	Progress io.Writer // nil: standard error
 }
 
@@ -33,6 +34,8 @@ type Lab struct {
 	Dir      string
 	Clusters []*kubetest.Cluster
 	HubFlags []string // of every hub
+
+	binaries string
 }
 
 // NewLab builds the binaries and starts the clusters, all at once.
@@ -45,13 +48,16 @@ func NewLab(ctx context.Context, o Options) (*Lab, error) {
 		return nil, err
 	}
 	l := &Lab{
-		Dir: dir, Clusters: make([]*kubetest.Cluster, len(o.Clusters)),
+		Dir: dir, binaries: o.Binaries, Clusters: make([]*kubetest.Cluster, len(o.Clusters)),
 		// the addresses of the tests' Git servers
 		HubFlags: []string{"--allow-source-address=127.0.0.0/8", "--allow-source-address=::1"},
 	}
 	errs := make([]error, len(o.Clusters)+1)
 	var wg sync.WaitGroup
-	wg.Go(func() { errs[len(o.Clusters)] = l.build(ctx) })
+	if l.binaries == "" {
+		l.binaries = filepath.Join(dir, "bin")
+		wg.Go(func() { errs[len(o.Clusters)] = l.build(ctx) })
+	}
 	for i, name := range o.Clusters {
 		wg.Go(func() {
 			l.Clusters[i], errs[i] = kubetest.Start(ctx, kubetest.Options{Name: name, Audit: o.Audit, Progress: o.Progress})
@@ -65,7 +71,7 @@ func NewLab(ctx context.Context, o Options) (*Lab, error) {
 }
 
 // Binary returns the path of nave, nave-hub or nave-spoke.
-func (l *Lab) Binary(name string) string { return filepath.Join(l.Dir, "bin", name) }
+func (l *Lab) Binary(name string) string { return filepath.Join(l.binaries, name) }
 
 // build builds the binaries of a release, as make build does, without the race detector or coverage of the caller.
 func (l *Lab) build(ctx context.Context) error {
@@ -77,7 +83,7 @@ func (l *Lab) build(ctx context.Context) error {
 		return err
 	}
 	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-tags", "grpcnotrace", "-ldflags", "-s -w", "-o",
-		filepath.Join(l.Dir, "bin")+"/",
+		l.binaries+"/",
 		"./hub/cmd/nave", "./hub/cmd/nave-hub", "./spoke/cmd/nave-spoke")
 	cmd.Dir = root
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
