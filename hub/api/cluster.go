@@ -2,6 +2,7 @@ package api
 
 import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
@@ -34,6 +35,32 @@ func init() {
 	})
 }
 
+// NameLabel is a label that selectors find on every Cluster, whatever its labels are. Its value is the Cluster's name, as
+// that of Kubernetes' Namespaces is.
+const NameLabel = "kubernetes.io/metadata.name"
+
+// ClusterLabels are the labels of a Cluster for selectors.
+func ClusterLabels(name string, set map[string]string) labels.Labels { return clusterLabels{name, set} }
+
+type clusterLabels struct {
+	name string
+	set  labels.Set
+}
+
+func (c clusterLabels) Has(label string) bool { return label == NameLabel || c.set.Has(label) }
+
+func (c clusterLabels) Get(label string) string {
+	value, _ := c.Lookup(label)
+	return value
+}
+
+func (c clusterLabels) Lookup(label string) (value string, exists bool) {
+	if label == NameLabel {
+		return c.name, true
+	}
+	return c.set.Lookup(label)
+}
+
 // Cluster is a registered cluster with the settings of its operators. The reports of its spoke are only in the status.
 type Cluster struct {
 	metav1.TypeMeta   `json:",inline"`
@@ -63,6 +90,10 @@ type ClusterSpec struct {
 // checkCluster checks a Cluster. Its name is part of certificates and paths, so it is one DNS label.
 func checkCluster(c *Cluster) field.ErrorList {
 	errs := required(c.Name, field.NewPath("metadata", "name"), validation.IsDNS1123Label)
+	if name, ok := c.Labels[NameLabel]; ok && name != c.Name {
+		errs = append(errs, field.Forbidden(field.NewPath("metadata", "labels").Key(NameLabel),
+			"selectors find the name of the Cluster there, always: remove it"))
+	}
 	if c.Spec.StopRepair && !c.Spec.Suspend {
 		errs = append(errs, field.Forbidden(specPath().Child("stopRepair"),
 			"it goes with suspend: true only: set that, or remove it"))

@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"strings"
 
+	fluxkustomize "github.com/fluxcd/pkg/apis/kustomize"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -43,6 +45,8 @@ type FleetSpec struct {
 	ClusterSelector metav1.LabelSelector `json:"clusterSelector"`
 	// Template is the root Kustomization, with ${variables} of the cluster in any string.
 	Template Template `json:"template"`
+	// Overrides change what the template gives to some of the clusters, one after the other.
+	Overrides []FleetOverride `json:"overrides,omitempty"`
 	// Suspend suspends the root Kustomizations of this Fleet and all objects below them.
 	Suspend bool `json:"suspend,omitempty"`
 	// Drift is what the spokes do about drift of the Fleet's Kustomizations, unless these or their Cluster say it: off,
@@ -56,6 +60,19 @@ type FleetSpec struct {
 	Rollout *RolloutSpec `json:"rollout,omitempty"`
 	// Spoke is what the spokes of the clusters run, unless their Cluster says it.
 	Spoke SpokeSpec `json:"spoke,omitzero"`
+}
+
+const maxOverrides = 256
+
+// FleetOverride changes what the template of a Fleet gives to some of its clusters.
+type FleetOverride struct {
+	// ClusterSelector selects among the clusters of the Fleet. The empty selector selects all of them.
+	ClusterSelector *metav1.LabelSelector `json:"clusterSelector"`
+	// Vars are variables of the template, for clusters that do not set them in their spec.vars. Of two overrides that set
+	// one variable the later one counts.
+	Vars map[string]string `json:"vars,omitempty"`
+	// Patches are added to spec.patches of the root, with ${variables} as in the template.
+	Patches []fluxkustomize.Patch `json:"patches,omitempty"`
 }
 
 // Template is a Kustomization whose variables are not replaced yet.
@@ -72,12 +89,36 @@ func checkFleet(f *Fleet) (errs field.ErrorList) {
 		errs = append(errs, field.Invalid(specPath().Child("clusterSelector"), field.OmitValueType{}, err.Error()))
 	}
 	if err := checkTemplate(f); err != nil {
-		errs = append(errs, field.Invalid(specPath().Child("template"), field.OmitValueType{}, err.Error()))
+		at, detail, _ := strings.Cut(err.Error(), ": ")
+		errs = append(errs, field.Invalid(specPath().Child(at), field.OmitValueType{}, detail))
+	}
+	errs = append(errs, tooMany(len(f.Spec.Overrides), maxOverrides, specPath().Child("overrides"))...)
+	for i, o := range f.Spec.Overrides {
+		errs = append(errs, o.check(specPath().Child("overrides").Index(i))...)
 	}
 	errs = append(errs, checkDrift(f.Spec.Drift, specPath().Child("drift"))...)
 	errs = append(errs, checkRollout(f.Spec.Rollout, specPath().Child("rollout"))...)
 	errs = append(errs, checkSpoke(f.Spec.Spoke, specPath().Child("spoke"))...)
 	return append(errs, checkPassThrough(f.Spec.PassThrough, specPath().Child("passThrough"))...)
+}
+
+// check checks an override, its variables apart from what they are put into.
+func (o FleetOverride) check(at *field.Path) (errs field.ErrorList) {
+	if o.ClusterSelector == nil {
+		errs = append(errs, field.Required(at.Child("clusterSelector"), "{} selects every cluster of the Fleet"))
+	} else if _, err := metav1.LabelSelectorAsSelector(o.ClusterSelector); err != nil {
+		errs = append(errs, field.Invalid(at.Child("clusterSelector"), field.OmitValueType{}, err.Error()))
+	}
+	if _, ok := o.Vars[ClusterNameVariable]; ok {
+		errs = append(errs, field.Forbidden(at.Child("vars").Key(ClusterNameVariable),
+			"it is the name of the Cluster, always: choose another name"))
+	}
+	errs = append(errs, checkVariables(o.Vars, at.Child("vars"))...)
+	errs = append(errs, checkPatches(o.Patches, nil, at)...)
+	if len(o.Vars) == 0 && len(o.Patches) == 0 {
+		errs = append(errs, field.Required(at, "vars or patches"))
+	}
+	return errs
 }
 
 func (f *Fleet) key() Key { return FleetKey(f.Name) }
@@ -96,14 +137,14 @@ func (f *Fleet) sourceReference() (Key, bool) {
 	return Key{Kind: ref.Kind, Namespace: namespace, Name: ref.Name}, true
 }
 
-// Selects reports whether the Fleet selects a Cluster with these labels. If the selector is invalid, Selects returns an
-// error.
-func (f *Fleet) Selects(cluster map[string]string) (bool, error) {
+// Selects reports whether the Fleet selects a Cluster with these ClusterLabels. If the selector is invalid, Selects
+// returns an error.
+func (f *Fleet) Selects(cluster labels.Labels) (bool, error) {
 	selector, err := f.Selector()
 	if err != nil {
 		return false, err
 	}
-	return selector.Matches(labels.Set(cluster)), nil
+	return selector.Matches(cluster), nil
 }
 
 // Selector returns the selector of the Fleet, for many clusters.

@@ -3,6 +3,7 @@ package api_test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 
@@ -127,6 +128,49 @@ func TestExpandTemplate_suspended(t *testing.T) {
 	}
 }
 
+func TestExpandTemplate_overrides(t *testing.T) {
+	f := fleet(t, prodFleet+`
+  overrides:
+  - clusterSelector: {matchLabels: {region: eu}}
+    vars: {interval: 5m, domain: eu.example.com, size: small}
+    patches:
+    - patch: '{"kind": "all"}'
+      target: {kind: Deployment, name: "${size}"}
+  - clusterSelector: {matchLabels: {region: us}}
+    patches: [{patch: "{}"}]
+  - clusterSelector: {matchLabels: {kubernetes.io/metadata.name: prod-eu-1}}
+    vars: {size: big}
+    patches: [{patch: "domain: ${domain}, plain: $${domain}"}]
+`)
+	o, err := api.ExpandTemplate(f, cluster(t, eu1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	k, err := api.Decode[kustomizev1.Kustomization](o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := k.Spec.Interval.Duration; got != 5*time.Minute {
+		t.Errorf("the interval is %s", got)
+	}
+	if len(k.Spec.Patches) != 2 || k.Spec.Patches[0].Target.Name != "big" || k.Spec.Patches[1].Target != nil ||
+		k.Spec.Patches[1].Patch != "domain: eu1.example.com, plain: ${domain}" {
+		t.Errorf("the patches are %+v", k.Spec.Patches)
+	}
+	_, err = api.ExpandTemplate(f, cluster(t, "metadata: {name: a, labels: {region: eu}}\nspec: {vars: {region: eu}}"))
+	if want := `Fleet prod on cluster a: spec.template: spec.prune: variable "prune" is not set`; err == nil ||
+		!strings.HasPrefix(err.Error(), want) {
+		t.Errorf("%v, want %s", err, want)
+	}
+	f.Spec.Overrides[0].Vars = nil
+	f.Spec.Overrides[2].Vars = nil
+	_, err = api.ExpandTemplate(f, cluster(t, eu1))
+	if want := `Fleet prod on cluster prod-eu-1: spec.overrides[0].patches[0].target.name: variable "size" is not set`; err == nil ||
+		!strings.HasPrefix(err.Error(), want) {
+		t.Errorf("%v, want %s", err, want)
+	}
+}
+
 func TestSelects(t *testing.T) {
 	c := cluster(t, eu1)
 	for selector, want := range map[string]bool{
@@ -134,11 +178,14 @@ func TestSelects(t *testing.T) {
 		"{matchExpressions: [{key: region, operator: In, values: [eu, us]}]}":                       true,
 		"{matchExpressions: [{key: region, operator: NotIn, values: [eu]}]}":                        false,
 		"{matchLabels: {env: prod}, matchExpressions: [{key: canary, operator: DoesNotExist}]}":     true,
+		"{matchLabels: {kubernetes.io/metadata.name: prod-eu-1}}":                                   true,
+		"{matchExpressions: [{key: kubernetes.io/metadata.name, operator: In, values: [a, b]}]}":    false,
+		"{matchExpressions: [{key: kubernetes.io/metadata.name, operator: DoesNotExist}]}":          false,
 		"{matchLabels: {env: prod}, matchExpressions: [{key: canary, operator: Exists}], }":         false,
 		"{matchExpressions: [{key: region, operator: Exists}, {key: env, operator: DoesNotExist}]}": false,
 	} {
 		f := fleet(t, strings.Replace(prodFleet, "{matchLabels: {env: prod}}", selector, 1))
-		if got, err := f.Selects(c.Labels); got != want || err != nil {
+		if got, err := f.Selects(api.ClusterLabels(c.Name, c.Labels)); got != want || err != nil {
 			t.Errorf("%s: %v %v", selector, got, err)
 		}
 	}
@@ -149,6 +196,18 @@ func TestAdmit_Fleet(t *testing.T) {
 		{"clusterSelector: {matchLabels: {env: prod}}", "", "spec.clusterSelector", "{} selects every cluster"},
 		{"{matchLabels: {env: prod}}", "{matchExpressions: [{key: a, operator: Like}]}", "spec.clusterSelector", "Like"},
 		{"{matchLabels: {env: prod}}", "{matchLabel: {env: prod}}", "spec.clusterSelector.matchLabel", "unknown field"},
+		{"  template:", "  overrides: [{vars: {a: b}}]\n  template:", "spec.overrides[0].clusterSelector", "selects every"},
+		{"  template:", "  overrides: [{clusterSelector: {}}]\n  template:", "spec.overrides[0]", "vars or patches"},
+		{"  template:", "  overrides: [{clusterSelector: {}, vars: {cluster_name: b}}]\n  template:",
+			"spec.overrides[0].vars[cluster_name]", "choose another name"},
+		{"  template:", "  overrides: [{clusterSelector: {}, vars: {a-b: b}}]\n  template:", "spec.overrides[0].vars[a-b]", "letters"},
+		{"  template:", "  overrides: [{clusterSelector: {}, patches: [{patch: ''}]}]\n  template:",
+			"spec.overrides[0].patches[0].patch", "Required"},
+		{"  template:", "  overrides: [{clusterSelector: {}, patches: [{patch: '${a'}]}]\n  template:",
+			"spec.overrides[0].patches[0].patch", "${a"},
+		{"  template:", "  overrides: [{clusterSelector: {matchExpressions: [{key: a, operator: Like}]}, vars: {a: b}}]\n  template:",
+			"spec.overrides[0].clusterSelector", "Like"},
+		{"  template:", "  overrides: [{clusterSelector: {}, patch: []}]\n  template:", "spec.overrides[0].patch", "unknown field"},
 		{"  template:", "  rollout: {stages: [{}]}\n  template:", "spec.rollout.stages[0].name", "Required"},
 		{"      interval: ${interval:-10m}", "", "spec.template", "spec.interval"},
 		{"path:", "pth:", "spec.template", "spec.pth"},

@@ -139,8 +139,8 @@ func (r *RolloutSpec) AllStages() []RolloutStage {
 	return append(slices.Clone(r.Stages), RolloutStage{Name: RestStage})
 }
 
-// Stage returns the index into AllStages of the stage of a cluster with these labels.
-func (r *RolloutSpec) Stage(cluster map[string]string) int {
+// Stage returns the index into AllStages of the stage of a cluster with these ClusterLabels.
+func (r *RolloutSpec) Stage(cluster labels.Labels) int {
 	for i, s := range r.Stages {
 		if selects(s.ClusterSelector, cluster) {
 			return i
@@ -150,12 +150,12 @@ func (r *RolloutSpec) Stage(cluster map[string]string) int {
 }
 
 // selects reports whether a selector matches labels; nil matches all.
-func selects(selector *metav1.LabelSelector, of map[string]string) bool {
+func selects(selector *metav1.LabelSelector, of labels.Labels) bool {
 	if selector == nil {
 		return true
 	}
 	s, err := metav1.LabelSelectorAsSelector(selector)
-	return err == nil && s.Matches(labels.Set(of)) // admission refuses selectors with errors
+	return err == nil && s.Matches(of) // admission refuses selectors with errors
 }
 
 // History returns how many rollouts that ended are kept.

@@ -274,7 +274,7 @@ func selectedBy(ctx context.Context, client adminv1.AdminServiceClient, fleet st
 		if err != nil {
 			return nil, err
 		}
-		if selected, err := f.Selects(cluster.Labels()); err != nil {
+		if selected, err := f.Selects(api.ClusterLabels(cluster.Key.Name, cluster.Labels())); err != nil {
 			return nil, err
 		} else if selected {
 			clusters = append(clusters, c.GetKey().GetName())

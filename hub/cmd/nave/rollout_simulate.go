@@ -193,7 +193,7 @@ func selectedClusters(cmd *cobra.Command, client adminv1.AdminServiceClient, fle
 		if err != nil {
 			return nil, err
 		}
-		selected, err := fleet.Selects(o.Labels())
+		selected, err := fleet.Selects(api.ClusterLabels(o.Key.Name, o.Labels()))
 		if err != nil {
 			return nil, err
 		}

@@ -371,7 +371,7 @@ func (i *impact) gives(fleetRow, clusterRow store.Resource, root api.Key) (bool,
 	if err != nil {
 		return true, nil // the planner leaves its rows alone
 	}
-	if selected, err := fleet.Selects(cluster.Labels); err != nil || !selected {
+	if selected, err := fleet.Selects(api.ClusterLabels(cluster.Name, cluster.Labels)); err != nil || !selected {
 		return err != nil, nil
 	}
 	o, err := api.ExpandTemplate(fleet, cluster)

@@ -154,9 +154,17 @@ func (q *query) read(tx *store.Tx, r *fold.Reader, key api.Key) (*adminv1.Object
 		if errors.Is(err, store.ErrDamaged) {
 			return nil, nil // nobody knows its labels
 		}
-		if err != nil || !ok || !q.labels.Matches(labels.Set(row.Object.Labels())) { // credentials have no labels
+		if err != nil || !ok || !q.labels.Matches(labelsOf(row)) { // credentials have no labels
 			return nil, err
 		}
 	}
 	return read(tx, r, key)
+}
+
+// labelsOf returns the labels of a row for selectors.
+func labelsOf(row store.Resource) labels.Labels {
+	if row.Key.Role() == api.ClusterRole {
+		return api.ClusterLabels(row.Key.Name, row.Object.Labels())
+	}
+	return labels.Set(row.Object.Labels())
 }

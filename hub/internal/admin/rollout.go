@@ -188,7 +188,7 @@ func stageOf(tx *store.Tx, spec *api.RolloutSpec, cluster string) (int, error) {
 	if err != nil || row.Object == nil {
 		return len(spec.Stages), err
 	}
-	return spec.Stage(row.Object.Labels()), nil
+	return spec.Stage(api.ClusterLabels(cluster, row.Object.Labels())), nil
 }
 
 func rolloutMessage(fleet string, row store.Rollout) *adminv1.Rollout {

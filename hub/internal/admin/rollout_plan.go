@@ -86,7 +86,7 @@ func planRollout(tx *store.Tx, fleet *api.Fleet) (*adminv1.PlanRolloutResponse, 
 		if err != nil || c == nil {
 			return err
 		}
-		at := fleet.Spec.Rollout.Stage(row.Object.Labels())
+		at := fleet.Spec.Rollout.Stage(api.ClusterLabels(c.Cluster, row.Object.Labels()))
 		c.Stage, index[c.Cluster] = stages[at].Name, at
 		sizes[at]++
 		response.Clusters = append(response.Clusters, c)
@@ -113,7 +113,7 @@ func planCluster(tx *store.Tx, fleet *api.Fleet, row store.Resource) (*adminv1.P
 		return nil, err
 	}
 	planned, released := release.DigestOf(fleet.Name, plan.Applications), release.DigestOf(fleet.Name, last.Applications)
-	selected, err := fleet.Selects(row.Object.Labels())
+	selected, err := fleet.Selects(api.ClusterLabels(name, row.Object.Labels()))
 	if err != nil || !selected && released.IsZero() {
 		return nil, err
 	}

@@ -97,7 +97,7 @@ func (h *hub) selects(fleet string, c *api.Cluster) bool {
 	if !ok {
 		return false
 	}
-	selected, err := f.Selects(c.Labels)
+	selected, err := f.Selects(api.ClusterLabels(c.Name, c.Labels))
 	return selected || err != nil
 }
 
@@ -171,7 +171,7 @@ func (h *hub) expand(x expansion) (e expanded) {
 		return known.(expanded)
 	}
 	defer func() { h.templates.Store(x, e) }()
-	if e.selected, e.err = x.fleet.Selects(x.cluster.Labels); e.err != nil || !e.selected {
+	if e.selected, e.err = x.fleet.Selects(api.ClusterLabels(x.cluster.Name, x.cluster.Labels)); e.err != nil || !e.selected {
 		return e
 	}
 	if e.root.Object, e.err = api.ExpandTemplate(x.fleet, x.cluster); e.err != nil {

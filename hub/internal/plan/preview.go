@@ -322,7 +322,7 @@ func (v *Preview) Selected(fleet string) (clusters []string, err error) {
 		return nil, fmt.Errorf("there is no %s", api.FleetKey(fleet))
 	}
 	for _, name := range v.Clusters() {
-		selected, err := f.Selects(v.planner.hub.clusters[name].Labels)
+		selected, err := f.Selects(api.ClusterLabels(name, v.planner.hub.clusters[name].Labels))
 		if err != nil {
 			return nil, err
 		}

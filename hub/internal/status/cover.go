@@ -207,7 +207,7 @@ func (r *Reader) members(f *Facts) error {
 	}
 	f.Sources = map[api.Key]Facts{}
 	for _, row := range r.clusters {
-		if selected, err := fleet.Selects(row.Object.Labels()); err != nil || !selected {
+		if selected, err := fleet.Selects(api.ClusterLabels(row.Key.Name, row.Object.Labels())); err != nil || !selected {
 			continue // the Fleet's Condition has the error
 		}
 		member, err := r.own(row)

@@ -22,7 +22,7 @@ type wanted struct {
 }
 
 type cluster struct {
-	labels    map[string]string
+	labels    labels.Labels
 	spoke     api.SpokeSpec
 	suspended bool
 }
@@ -83,7 +83,7 @@ func (w wanted) set(key api.Key, row store.Resource) {
 	case api.ClusterRole:
 		delete(w.clusters, key.Name)
 		if c, err := row.Object.Cluster(); err == nil {
-			w.clusters[key.Name] = cluster{labels: c.Labels, spoke: c.Spec.Spoke, suspended: row.IsSuspended()}
+			w.clusters[key.Name] = cluster{labels: api.ClusterLabels(c.Name, c.Labels), spoke: c.Spec.Spoke, suspended: row.IsSuspended()}
 		}
 	case api.FleetRole:
 		delete(w.fleets, key.Name)
@@ -159,7 +159,7 @@ func (w wanted) imageOf(c cluster, fleets []string) image {
 	same := true
 	for _, name := range fleets {
 		f := w.fleets[name]
-		if !f.selector.Matches(labels.Set(c.labels)) {
+		if !f.selector.Matches(c.labels) {
 			continue
 		}
 		if f.suspended && i.suspended == "" {
