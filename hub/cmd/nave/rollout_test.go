@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
@@ -92,8 +93,13 @@ func (h *rolloutHub) PlanRollout(_ context.Context, r *adminv1.PlanRolloutReques
 	error) {
 	h.planned = r
 	return &adminv1.PlanRolloutResponse{Clusters: []*adminv1.PlannedCluster{
-		{Cluster: "east", Stage: "canary", Change: adminv1.PlannedChange_PLANNED_CHANGE_CHANGES, Concurrency: 1},
-		{Cluster: "west", Stage: "rest", Concurrency: 2, Excluded: "it is pinned", Unhealthy: "Kustomization a/b is ill"},
+		{Cluster: "east", Stage: "canary", Change: adminv1.PlannedChange_PLANNED_CHANGE_CHANGES, Concurrency: 1,
+			Root: "Kustomization a/root: other spec.path", MoreApplications: 1, Applications: []*adminv1.PlannedApplication{
+				{Kind: "Kustomization", Namespace: "a", Name: "new", Planned: proto.String("main@sha1:1")},
+				{Kind: "Kustomization", Namespace: "a", Name: "changes", Released: proto.String("1"), Planned: proto.String("2")},
+				{Kind: "Kustomization", Namespace: "a", Name: "gone", Released: proto.String("1")}}},
+		{Cluster: "west", Stage: "rest", Concurrency: 2, Excluded: "it is pinned", Unhealthy: "Kustomization a/b is ill",
+			Problem: "size is not set"},
 	}}, nil
 }
 
@@ -251,8 +257,9 @@ func TestRolloutPlan(t *testing.T) {
 	h := &rolloutHub{}
 	out, _, _ := rolloutRun(t, h, "rollout", "plan", "prod")
 	wantLines(t, out, "⚠ west is not healthy now, and comes last in stage rest: Kustomization a/b is ill\n",
-		"STAGE    AT ONCE   CLUSTER   CHANGES   MESSAGE\n", "canary   1         east      yes       -\n",
-		"rest     2         west      -         it is pinned; not healthy\n")
+		"STAGE    AT ONCE   CLUSTER   CHANGES   GETS", "canary   1         east      yes       Kustomization a/root: other "+
+			"spec.path, + Kustomization a/new main@sha1:1, ~ Kustomization a/changes 1 → 2, and 2 more   -\n",
+		"rest     2         west      -         - ", "size is not set; it is pinned; not healthy\n")
 	if h.planned.GetFleet() != "prod" || len(h.planned.GetManifest()) > 0 {
 		t.Errorf("asked %v", h.planned)
 	}
@@ -265,7 +272,11 @@ func TestRolloutPlan(t *testing.T) {
 	if code != 0 || h.planned.GetFleet() != "prod" || !strings.Contains(string(h.planned.GetManifest()), `"canary"`) {
 		t.Errorf("exit code %d, asked %v", code, h.planned)
 	}
-	wantLines(t, out, `"cluster": "east"`, `"changes": "yes"`, `"unhealthy": "Kustomization a/b is ill"`)
+	wantLines(t, out, `"cluster": "east"`, `"changes": "yes"`, `"released": "1"`, `"moreApplications": 1`,
+		`"unhealthy": "Kustomization a/b is ill"`, `"problem": "size is not set"`)
+	if top, _, _ := rolloutRun(t, h, "plan", "-f", file, "-o", "json"); top != out {
+		t.Errorf("nave plan prints %s", top)
+	}
 	for _, args := range [][]string{{}, {"other", "-f", file}, {"-f", file + "x"}} {
 		if _, _, code := rolloutRun(t, h, append([]string{"rollout", "plan"}, args...)...); code == 0 {
 			t.Errorf("%v passed", args)

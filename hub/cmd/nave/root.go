@@ -92,7 +92,7 @@ func newCommand() *cobra.Command {
 		newDebugCommand(&s), newImageCommand(&s),
 		without(newHistoryCommand(&s), "cluster", "namespace"), without(newRollbackCommand(&s), "cluster", "namespace"),
 		without(newReleaseCommand(&s), "cluster", "namespace"),
-		without(newRolloutCommand(&s), "cluster", "namespace"),
+		without(newRolloutCommand(&s), "cluster", "namespace"), without(newPlanCommand(&s), "cluster", "namespace"),
 		errorsExit2(without(newMigrateCommand(&s), "cluster", "config", "namespace", "timeout")),
 	)
 	root.AddCommand(artifactCommands(&s)...)

@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -16,6 +18,7 @@ import (
 	"github.com/navefleet/nave/hub/internal/release"
 	"github.com/navefleet/nave/hub/internal/store"
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
+	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/condition"
 	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/shared/reporting"
@@ -33,7 +36,7 @@ func (s *Server) PlanRollout(ctx context.Context, r *adminv1.PlanRolloutRequest)
 		if err != nil {
 			return err
 		}
-		response, err = planRollout(tx, fleet)
+		response, err = planRollout(tx, fleet, len(r.GetManifest()) > 0)
 		return err
 	})
 	return response, s.fail(err)
@@ -44,11 +47,18 @@ func fleetToPlan(tx *store.Tx, r *adminv1.PlanRolloutRequest) (*api.Fleet, error
 	if len(r.GetManifest()) > 0 {
 		return parseFleet(r.GetFleet(), r.GetManifest())
 	}
-	p, err := readPaced(tx, r.GetFleet())
+	if r.GetFleet() == "" {
+		return nil, status.Error(codes.InvalidArgument, "the name of the Fleet is missing")
+	}
+	row, err := resource(tx, api.FleetKey(r.GetFleet()))
 	if err != nil {
 		return nil, err
 	}
-	return p.row.Object.Fleet()
+	fleet, err := row.Object.Fleet()
+	if err != nil {
+		return nil, status.Errorf(codes.FailedPrecondition, "%s cannot be read: %v", row.Key, err)
+	}
+	return fleet, nil
 }
 
 // parseFleet returns the Fleet of a name in a manifest.
@@ -68,25 +78,24 @@ func parseFleet(name string, text []byte) (*api.Fleet, error) {
 		return nil, status.Errorf(codes.InvalidArgument, "the manifest is of no Fleet: %v", err)
 	case fleet.Name != name:
 		return nil, status.Errorf(codes.InvalidArgument, "the manifest is of Fleet %s, not of %s", fleet.Name, name)
-	case fleet.Spec.Rollout == nil:
-		return nil, status.Errorf(codes.InvalidArgument, "Fleet %s of the manifest has no spec.rollout: a change goes to "+
-			"all of its clusters at once", name)
 	}
 	return fleet, nil
 }
 
-// planRollout returns the clusters that a Fleet selects, or gives content to, in the order of their turns.
-func planRollout(tx *store.Tx, fleet *api.Fleet) (*adminv1.PlanRolloutResponse, error) {
+// planRollout returns the clusters that a Fleet selects, or gives content to, in the order of their turns. The planner
+// does not know an unknown Fleet, so that of its content only the roots are.
+func planRollout(tx *store.Tx, fleet *api.Fleet, unknown bool) (*adminv1.PlanRolloutResponse, error) {
 	response := &adminv1.PlanRolloutResponse{}
-	stages := fleet.Spec.Rollout.AllStages()
+	spec := cmp.Or(fleet.Spec.Rollout, &api.RolloutSpec{}) // all in one stage
+	stages := spec.AllStages()
 	index := map[string]int{}
 	sizes := make([]int, len(stages))
 	err := store.Resources.ScanApart(tx, api.ClusterKey("").Path(), func(_ string, row store.Resource) error {
-		c, err := planCluster(tx, fleet, row)
+		c, err := planCluster(tx, fleet, unknown, row)
 		if err != nil || c == nil {
 			return err
 		}
-		at := fleet.Spec.Rollout.Stage(api.ClusterLabels(c.Cluster, row.Object.Labels()))
+		at := spec.Stage(api.ClusterLabels(c.Cluster, row.Object.Labels()))
 		c.Stage, index[c.Cluster] = stages[at].Name, at
 		sizes[at]++
 		response.Clusters = append(response.Clusters, c)
@@ -105,7 +114,7 @@ func planRollout(tx *store.Tx, fleet *api.Fleet) (*adminv1.PlanRolloutResponse, 
 }
 
 // planCluster returns what a rollout of a Fleet would mean for a cluster; nil if the cluster is not part of it.
-func planCluster(tx *store.Tx, fleet *api.Fleet, row store.Resource) (*adminv1.PlannedCluster, error) {
+func planCluster(tx *store.Tx, fleet *api.Fleet, unknown bool, row store.Resource) (*adminv1.PlannedCluster, error) {
 	name := row.Key.Name
 	plan, _, err := store.Plans.GetIntact(tx, name)
 	last, _, err2 := store.Releases.GetIntact(tx, name)
@@ -118,9 +127,18 @@ func planCluster(tx *store.Tx, fleet *api.Fleet, row store.Resource) (*adminv1.P
 		return nil, err
 	}
 	c := &adminv1.PlannedCluster{Cluster: name}
+	if selected && unknown {
+		if err := planRoot(tx, c, fleet, row); err != nil {
+			return nil, err
+		}
+	}
+	addApplications(c, fleet.Name, plan.Applications, last.Applications)
 	switch {
 	case !selected:
 		c.Change = adminv1.PlannedChange_PLANNED_CHANGE_LEAVES
+	case c.Problem != "": // it keeps what it has
+	case c.Root != "":
+		c.Change = adminv1.PlannedChange_PLANNED_CHANGE_CHANGES
 	case planned.IsZero(): // the planner has not got there, or the Fleet is not the hub's
 	case planned == released:
 		c.Change = adminv1.PlannedChange_PLANNED_CHANGE_NONE
@@ -132,6 +150,94 @@ func planCluster(tx *store.Tx, fleet *api.Fleet, row store.Resource) (*adminv1.P
 		c.Unhealthy, err = unhealthyIn(tx, name, fleet.Name, last.Applications)
 	}
 	return c, err
+}
+
+// planRoot notes how the root that a Fleet gives to a cluster differs from the one that the cluster has.
+func planRoot(tx *store.Tx, c *adminv1.PlannedCluster, fleet *api.Fleet, row store.Resource) error {
+	cluster, err := row.Object.Cluster()
+	if err != nil {
+		c.Problem = err.Error()
+		return nil
+	}
+	root, err := api.ExpandTemplate(fleet, cluster)
+	if err != nil {
+		c.Problem = err.Error()
+		return nil
+	}
+	was, ok, err := store.Resources.GetIntact(tx, root.Key.In(c.Cluster).Path())
+	switch {
+	case err != nil:
+		return err
+	case !ok:
+		c.Root = fmt.Sprintf("%s is new", root.Key.Local())
+	case !root.Equal(was.Object):
+		fields, err := fieldsThatDiffer(root, was.Object)
+		if err != nil {
+			c.Problem = err.Error()
+		} else if len(fields) > 0 {
+			c.Root = fmt.Sprintf("%s: other %s", root.Key.Local(), strings.Join(fields, ", "))
+		}
+	}
+	return nil
+}
+
+// fieldsThatDiffer returns the fields of metadata and spec in which two objects differ, sorted.
+func fieldsThatDiffer(a, b *api.Object) (fields []string, err error) {
+	x, err := a.Parse()
+	y, err2 := b.Parse()
+	if err := errors.Join(err, err2); err != nil {
+		return nil, err
+	}
+	for _, part := range []string{"metadata", "spec"} {
+		p, _ := x.Object[part].(map[string]any)
+		q, _ := y.Object[part].(map[string]any)
+		all := maps.Clone(q)
+		maps.Copy(all, p)
+		for name := range all {
+			if !reflect.DeepEqual(p[name], q[name]) {
+				fields = append(fields, part+"."+name)
+			}
+		}
+	}
+	slices.Sort(fields)
+	return fields, nil
+}
+
+// maxPlannedApplications is how many applications of a cluster are listed.
+const maxPlannedApplications = 10
+
+// addApplications notes which applications of a Fleet a cluster would get, change or lose.
+func addApplications(c *adminv1.PlannedCluster, fleet string, planned, released []store.Entry) {
+	type pair struct{ planned, released *store.Entry }
+	pairs := map[bundle.ApplicationName]pair{}
+	for i, e := range planned {
+		if e.Fleet == fleet {
+			pairs[e.Name] = pair{planned: &planned[i]}
+		}
+	}
+	for i, e := range released {
+		if p := pairs[e.Name]; e.Fleet == fleet {
+			pairs[e.Name] = pair{p.planned, &released[i]}
+		}
+	}
+	for _, name := range slices.SortedFunc(maps.Keys(pairs), bundle.ApplicationName.Compare) {
+		p := pairs[name]
+		if p.planned != nil && p.released != nil && p.planned.Digest == p.released.Digest {
+			continue
+		}
+		if len(c.Applications) == maxPlannedApplications {
+			c.MoreApplications++
+			continue
+		}
+		a := &adminv1.PlannedApplication{Kind: name.Kind, Namespace: name.Namespace, Name: name.Name}
+		if p.planned != nil {
+			a.Planned = &p.planned.Revision
+		}
+		if p.released != nil {
+			a.Released = &p.released.Revision
+		}
+		c.Applications = append(c.Applications, a)
+	}
 }
 
 // excludedFrom says why a cluster would not take up a change now; empty: it would.

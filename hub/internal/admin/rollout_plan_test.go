@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -60,9 +61,65 @@ func TestPlanRollout(t *testing.T) {
 		"rest north NONE 4 " + never + "; " + waits}; !slices.Equal(got, want) {
 		t.Errorf("got %s", strings.Join(got, "\n"))
 	}
+	for _, cluster := range []string{"ash", "east", "north", "west"} {
+		r.rooted(cluster)
+	}
 	all := fleet + "  rollout: {stages: [{name: all, maxConcurrency: 2}]}\n"
 	if got := plan(all); len(got) != 5 || got[0] != "all ash UNSPECIFIED 2 "+never || got[1] != "all west CHANGES 2" {
 		t.Errorf("of the manifest: %s", strings.Join(got, "\n"))
+	}
+}
+
+// rooted gives a cluster the root of the Fleet prod, as the planner does.
+func (r *rig) rooted(name string) {
+	must(r.t, r.store.Update(r.t.Context(), func(tx *store.Tx) error {
+		row, err := resource(tx, api.FleetKey("prod"))
+		clusterRow, err2 := resource(tx, api.ClusterKey(name))
+		must(r.t, errors.Join(err, err2))
+		f, err := row.Object.Fleet()
+		c, err2 := clusterRow.Object.Cluster()
+		must(r.t, errors.Join(err, err2))
+		root, err := api.ExpandTemplate(f, c)
+		must(r.t, err)
+		key := root.Key.In(name)
+		return store.Resources.Put(tx, key.Path(), store.Resource{Key: key, Object: root})
+	}))
+}
+
+// TestPlanRollout_content says what each cluster would get: of the hub's Fleet its applications, of a manifest its root.
+func TestPlanRollout_content(t *testing.T) {
+	r := newRolloutRig(t)
+	r.planned("east", "new", "old")
+	r.planned("north", "new", "")
+	r.planned("west", "", "old")
+	r.rooted("east")
+	r.rooted("north")
+	r.apply(strings.Replace(clusterOf("west", "late"), "{vars: {", "{vars: {size: big, ", 1))
+	plan := func(manifest string) (got []string) {
+		answer, err := r.PlanRollout(t.Context(), &adminv1.PlanRolloutRequest{Fleet: "prod", Manifest: []byte(manifest)})
+		must(t, err)
+		for _, c := range answer.Clusters {
+			line := c.Cluster + " " + c.Root + c.Problem
+			for _, a := range c.Applications {
+				line += fmt.Sprintf(" %s/%s: %t %t", a.Namespace, a.Name, a.Released != nil, a.Planned != nil)
+			}
+			got = append(got, line)
+		}
+		return got
+	}
+	if got, want := plan(""), []string{"east  flux-system/root: true true", "north  flux-system/root: false true",
+		"west  flux-system/root: true false"}; !slices.Equal(got, want) {
+		t.Errorf("got %s", strings.Join(got, "\n"))
+	}
+	changed := strings.Replace(fleet, "{interval: ", "{force: true, interval: ", 1) + `
+  overrides: [{clusterSelector: {matchLabels: {ring: canary}}, patches: [{patch: "a: ${size}"}]}]
+`
+	if got, want := plan(changed), []string{
+		"north Kustomization flux-system/root: other spec.force flux-system/root: false true",
+		`east Fleet prod on cluster east: spec.overrides[0].patches[0].patch: variable "size" is not set: set it in ` +
+			`spec.vars of Cluster east, or write ${size:-default} flux-system/root: true true`,
+		"west Kustomization flux-system/root is new flux-system/root: true false"}; !slices.Equal(got, want) {
+		t.Errorf("got %s", strings.Join(got, "\n"))
 	}
 }
 
@@ -73,7 +130,6 @@ func TestPlanRollout_refused(t *testing.T) {
 		"cluster":  {clusterA, "is of no Fleet"},
 		"two":      {clusterA + "---" + fleet, "it has 2 objects"},
 		"other":    {strings.Replace(fleet+pacedYAML, "name: prod", "name: dev", 1), "is of Fleet dev, not of prod"},
-		"at_once":  {fleet, "has no spec.rollout"},
 		"no_stage": {fleet + "  rollout: {stages: [{name: Canary}]}\n", "spec.rollout.stages[0].name"},
 		"no_yaml":  {"{", "want the manifest of one Fleet"},
 	} {

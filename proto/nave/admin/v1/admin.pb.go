@@ -7937,7 +7937,14 @@ type PlannedCluster struct {
 	// Why it does not get its turn: it is pinned, suspended or not connected. Empty: nothing stands against it.
 	Excluded string `protobuf:"bytes,5,opt,name=excluded,proto3" json:"excluded,omitempty"`
 	// How many clusters of its stage may be under way at a time.
-	Concurrency   uint32 `protobuf:"varint,6,opt,name=concurrency,proto3" json:"concurrency,omitempty"`
+	Concurrency uint32 `protobuf:"varint,6,opt,name=concurrency,proto3" json:"concurrency,omitempty"`
+	// What of the Fleet it would get, change or lose, as far as the hub has planned it: the first ones, and how many more.
+	Applications     []*PlannedApplication `protobuf:"bytes,7,rep,name=applications,proto3" json:"applications,omitempty"`
+	MoreApplications uint32                `protobuf:"varint,8,opt,name=more_applications,json=moreApplications,proto3" json:"more_applications,omitempty"`
+	// How the root is not the one that the cluster has: it is new, or fields differ. Empty: it is the same.
+	Root string `protobuf:"bytes,9,opt,name=root,proto3" json:"root,omitempty"`
+	// Why the Fleet gives it no root: a variable that is not set. Empty: it does.
+	Problem       string `protobuf:"bytes,10,opt,name=problem,proto3" json:"problem,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -8014,6 +8021,113 @@ func (x *PlannedCluster) GetConcurrency() uint32 {
 	return 0
 }
 
+func (x *PlannedCluster) GetApplications() []*PlannedApplication {
+	if x != nil {
+		return x.Applications
+	}
+	return nil
+}
+
+func (x *PlannedCluster) GetMoreApplications() uint32 {
+	if x != nil {
+		return x.MoreApplications
+	}
+	return 0
+}
+
+func (x *PlannedCluster) GetRoot() string {
+	if x != nil {
+		return x.Root
+	}
+	return ""
+}
+
+func (x *PlannedCluster) GetProblem() string {
+	if x != nil {
+		return x.Problem
+	}
+	return ""
+}
+
+// PlannedApplication is an application that a cluster would get, has with another content, or would lose.
+type PlannedApplication struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Kind      string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
+	Namespace string                 `protobuf:"bytes,2,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	Name      string                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
+	// The revision that the cluster has of it. Not set: it would be new.
+	Released *string `protobuf:"bytes,4,opt,name=released,proto3,oneof" json:"released,omitempty"`
+	// The revision that the cluster would have. Not set: it would go.
+	Planned       *string `protobuf:"bytes,5,opt,name=planned,proto3,oneof" json:"planned,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PlannedApplication) Reset() {
+	*x = PlannedApplication{}
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[116]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PlannedApplication) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PlannedApplication) ProtoMessage() {}
+
+func (x *PlannedApplication) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[116]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PlannedApplication.ProtoReflect.Descriptor instead.
+func (*PlannedApplication) Descriptor() ([]byte, []int) {
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{116}
+}
+
+func (x *PlannedApplication) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *PlannedApplication) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *PlannedApplication) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *PlannedApplication) GetReleased() string {
+	if x != nil && x.Released != nil {
+		return *x.Released
+	}
+	return ""
+}
+
+func (x *PlannedApplication) GetPlanned() string {
+	if x != nil && x.Planned != nil {
+		return *x.Planned
+	}
+	return ""
+}
+
 type ControlRolloutRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Fleet string                 `protobuf:"bytes,1,opt,name=fleet,proto3" json:"fleet,omitempty"`
@@ -8030,7 +8144,7 @@ type ControlRolloutRequest struct {
 
 func (x *ControlRolloutRequest) Reset() {
 	*x = ControlRolloutRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[116]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[117]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8042,7 +8156,7 @@ func (x *ControlRolloutRequest) String() string {
 func (*ControlRolloutRequest) ProtoMessage() {}
 
 func (x *ControlRolloutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[116]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[117]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8055,7 +8169,7 @@ func (x *ControlRolloutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ControlRolloutRequest.ProtoReflect.Descriptor instead.
 func (*ControlRolloutRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{116}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{117}
 }
 
 func (x *ControlRolloutRequest) GetFleet() string {
@@ -8109,7 +8223,7 @@ type ControlRolloutResponse struct {
 
 func (x *ControlRolloutResponse) Reset() {
 	*x = ControlRolloutResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[117]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[118]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8121,7 +8235,7 @@ func (x *ControlRolloutResponse) String() string {
 func (*ControlRolloutResponse) ProtoMessage() {}
 
 func (x *ControlRolloutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[117]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[118]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8134,7 +8248,7 @@ func (x *ControlRolloutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ControlRolloutResponse.ProtoReflect.Descriptor instead.
 func (*ControlRolloutResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{117}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{118}
 }
 
 func (x *ControlRolloutResponse) GetChanged() bool {
@@ -8717,14 +8831,28 @@ const file_nave_admin_v1_admin_proto_rawDesc = "" +
 	"\x05fleet\x18\x01 \x01(\tR\x05fleet\x12\x1a\n" +
 	"\bmanifest\x18\x02 \x01(\fR\bmanifest\"P\n" +
 	"\x13PlanRolloutResponse\x129\n" +
-	"\bclusters\x18\x01 \x03(\v2\x1d.nave.admin.v1.PlannedClusterR\bclusters\"\xd2\x01\n" +
+	"\bclusters\x18\x01 \x03(\v2\x1d.nave.admin.v1.PlannedClusterR\bclusters\"\xf4\x02\n" +
 	"\x0ePlannedCluster\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\tR\acluster\x12\x14\n" +
 	"\x05stage\x18\x02 \x01(\tR\x05stage\x124\n" +
 	"\x06change\x18\x03 \x01(\x0e2\x1c.nave.admin.v1.PlannedChangeR\x06change\x12\x1c\n" +
 	"\tunhealthy\x18\x04 \x01(\tR\tunhealthy\x12\x1a\n" +
 	"\bexcluded\x18\x05 \x01(\tR\bexcluded\x12 \n" +
-	"\vconcurrency\x18\x06 \x01(\rR\vconcurrency\"\xa7\x01\n" +
+	"\vconcurrency\x18\x06 \x01(\rR\vconcurrency\x12E\n" +
+	"\fapplications\x18\a \x03(\v2!.nave.admin.v1.PlannedApplicationR\fapplications\x12+\n" +
+	"\x11more_applications\x18\b \x01(\rR\x10moreApplications\x12\x12\n" +
+	"\x04root\x18\t \x01(\tR\x04root\x12\x18\n" +
+	"\aproblem\x18\n" +
+	" \x01(\tR\aproblem\"\xb3\x01\n" +
+	"\x12PlannedApplication\x12\x12\n" +
+	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x1c\n" +
+	"\tnamespace\x18\x02 \x01(\tR\tnamespace\x12\x12\n" +
+	"\x04name\x18\x03 \x01(\tR\x04name\x12\x1f\n" +
+	"\breleased\x18\x04 \x01(\tH\x00R\breleased\x88\x01\x01\x12\x1d\n" +
+	"\aplanned\x18\x05 \x01(\tH\x01R\aplanned\x88\x01\x01B\v\n" +
+	"\t_releasedB\n" +
+	"\n" +
+	"\b_planned\"\xa7\x01\n" +
 	"\x15ControlRolloutRequest\x12\x14\n" +
 	"\x05fleet\x18\x01 \x01(\tR\x05fleet\x12.\n" +
 	"\x04verb\x18\x02 \x01(\x0e2\x1a.nave.admin.v1.RolloutVerbR\x04verb\x12\x14\n" +
@@ -8826,7 +8954,7 @@ func file_nave_admin_v1_admin_proto_rawDescGZIP() []byte {
 }
 
 var file_nave_admin_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_nave_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 118)
+var file_nave_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 119)
 var file_nave_admin_v1_admin_proto_goTypes = []any{
 	(GivenBy)(0),                       // 0: nave.admin.v1.GivenBy
 	(WatchType)(0),                     // 1: nave.admin.v1.WatchType
@@ -8949,10 +9077,11 @@ var file_nave_admin_v1_admin_proto_goTypes = []any{
 	(*PlanRolloutRequest)(nil),         // 118: nave.admin.v1.PlanRolloutRequest
 	(*PlanRolloutResponse)(nil),        // 119: nave.admin.v1.PlanRolloutResponse
 	(*PlannedCluster)(nil),             // 120: nave.admin.v1.PlannedCluster
-	(*ControlRolloutRequest)(nil),      // 121: nave.admin.v1.ControlRolloutRequest
-	(*ControlRolloutResponse)(nil),     // 122: nave.admin.v1.ControlRolloutResponse
-	(*timestamppb.Timestamp)(nil),      // 123: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),        // 124: google.protobuf.Duration
+	(*PlannedApplication)(nil),         // 121: nave.admin.v1.PlannedApplication
+	(*ControlRolloutRequest)(nil),      // 122: nave.admin.v1.ControlRolloutRequest
+	(*ControlRolloutResponse)(nil),     // 123: nave.admin.v1.ControlRolloutResponse
+	(*timestamppb.Timestamp)(nil),      // 124: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),        // 125: google.protobuf.Duration
 }
 var file_nave_admin_v1_admin_proto_depIdxs = []int32{
 	5,   // 0: nave.admin.v1.Object.key:type_name -> nave.admin.v1.ObjectKey
@@ -8992,19 +9121,19 @@ var file_nave_admin_v1_admin_proto_depIdxs = []int32{
 	5,   // 34: nave.admin.v1.SuspendRequest.key:type_name -> nave.admin.v1.ObjectKey
 	5,   // 35: nave.admin.v1.ResumeRequest.key:type_name -> nave.admin.v1.ObjectKey
 	5,   // 36: nave.admin.v1.ResumeResponse.suspended_with:type_name -> nave.admin.v1.ObjectKey
-	123, // 37: nave.admin.v1.CreateJoinTokenResponse.expires_at:type_name -> google.protobuf.Timestamp
+	124, // 37: nave.admin.v1.CreateJoinTokenResponse.expires_at:type_name -> google.protobuf.Timestamp
 	5,   // 38: nave.admin.v1.ListEventsRequest.key:type_name -> nave.admin.v1.ObjectKey
-	123, // 39: nave.admin.v1.ListEventsRequest.since:type_name -> google.protobuf.Timestamp
-	124, // 40: nave.admin.v1.ListEventsRequest.wait:type_name -> google.protobuf.Duration
+	124, // 39: nave.admin.v1.ListEventsRequest.since:type_name -> google.protobuf.Timestamp
+	125, // 40: nave.admin.v1.ListEventsRequest.wait:type_name -> google.protobuf.Duration
 	41,  // 41: nave.admin.v1.ListEventsResponse.events:type_name -> nave.admin.v1.Event
 	40,  // 42: nave.admin.v1.ListEventsResponse.gap:type_name -> nave.admin.v1.EventGap
-	123, // 43: nave.admin.v1.EventGap.until:type_name -> google.protobuf.Timestamp
-	123, // 44: nave.admin.v1.Event.time:type_name -> google.protobuf.Timestamp
+	124, // 43: nave.admin.v1.EventGap.until:type_name -> google.protobuf.Timestamp
+	124, // 44: nave.admin.v1.Event.time:type_name -> google.protobuf.Timestamp
 	5,   // 45: nave.admin.v1.Event.object:type_name -> nave.admin.v1.ObjectKey
-	123, // 46: nave.admin.v1.ListAuditRequest.since:type_name -> google.protobuf.Timestamp
+	124, // 46: nave.admin.v1.ListAuditRequest.since:type_name -> google.protobuf.Timestamp
 	5,   // 47: nave.admin.v1.ListAuditRequest.object:type_name -> nave.admin.v1.ObjectKey
 	44,  // 48: nave.admin.v1.ListAuditResponse.entries:type_name -> nave.admin.v1.AuditEntry
-	123, // 49: nave.admin.v1.AuditEntry.time:type_name -> google.protobuf.Timestamp
+	124, // 49: nave.admin.v1.AuditEntry.time:type_name -> google.protobuf.Timestamp
 	45,  // 50: nave.admin.v1.AuditEntry.objects:type_name -> nave.admin.v1.AuditedObject
 	5,   // 51: nave.admin.v1.AuditedObject.key:type_name -> nave.admin.v1.ObjectKey
 	5,   // 52: nave.admin.v1.TreeRequest.key:type_name -> nave.admin.v1.ObjectKey
@@ -9017,11 +9146,11 @@ var file_nave_admin_v1_admin_proto_depIdxs = []int32{
 	5,   // 59: nave.admin.v1.Encryption.object:type_name -> nave.admin.v1.ObjectKey
 	55,  // 60: nave.admin.v1.Encryption.documents:type_name -> nave.admin.v1.SealedDocument
 	5,   // 61: nave.admin.v1.Explanation.object:type_name -> nave.admin.v1.ObjectKey
-	123, // 62: nave.admin.v1.Explanation.since:type_name -> google.protobuf.Timestamp
+	124, // 62: nave.admin.v1.Explanation.since:type_name -> google.protobuf.Timestamp
 	5,   // 63: nave.admin.v1.Explanation.affects:type_name -> nave.admin.v1.ObjectKey
-	124, // 64: nave.admin.v1.LogsRequest.since:type_name -> google.protobuf.Duration
+	125, // 64: nave.admin.v1.LogsRequest.since:type_name -> google.protobuf.Duration
 	59,  // 65: nave.admin.v1.LogsResponse.records:type_name -> nave.admin.v1.LogRecord
-	123, // 66: nave.admin.v1.LogRecord.time:type_name -> google.protobuf.Timestamp
+	124, // 66: nave.admin.v1.LogRecord.time:type_name -> google.protobuf.Timestamp
 	60,  // 67: nave.admin.v1.LogRecord.attributes:type_name -> nave.admin.v1.LogAttribute
 	63,  // 68: nave.admin.v1.GetVersionResponse.spokes:type_name -> nave.admin.v1.SpokeVersion
 	66,  // 69: nave.admin.v1.PublishedResponse.hub:type_name -> nave.admin.v1.PublishedHub
@@ -9039,13 +9168,13 @@ var file_nave_admin_v1_admin_proto_depIdxs = []int32{
 	5,   // 81: nave.admin.v1.PublishedContentRequest.key:type_name -> nave.admin.v1.ObjectKey
 	80,  // 82: nave.admin.v1.HistoryResponse.releases:type_name -> nave.admin.v1.PastRelease
 	82,  // 83: nave.admin.v1.HistoryResponse.pin:type_name -> nave.admin.v1.Pin
-	123, // 84: nave.admin.v1.PastRelease.released_at:type_name -> google.protobuf.Timestamp
+	124, // 84: nave.admin.v1.PastRelease.released_at:type_name -> google.protobuf.Timestamp
 	81,  // 85: nave.admin.v1.PastRelease.listed:type_name -> nave.admin.v1.ReleasedApplication
 	5,   // 86: nave.admin.v1.ReleasedApplication.key:type_name -> nave.admin.v1.ObjectKey
 	2,   // 87: nave.admin.v1.ReleasedApplication.change:type_name -> nave.admin.v1.ApplicationChange
-	123, // 88: nave.admin.v1.Pin.pinned_at:type_name -> google.protobuf.Timestamp
+	124, // 88: nave.admin.v1.Pin.pinned_at:type_name -> google.protobuf.Timestamp
 	81,  // 89: nave.admin.v1.PreviewRollbackResponse.applications:type_name -> nave.admin.v1.ReleasedApplication
-	123, // 90: nave.admin.v1.ReleaseResponse.released_at:type_name -> google.protobuf.Timestamp
+	124, // 90: nave.admin.v1.ReleaseResponse.released_at:type_name -> google.protobuf.Timestamp
 	81,  // 91: nave.admin.v1.PreviewReleaseResponse.applications:type_name -> nave.admin.v1.ReleasedApplication
 	93,  // 92: nave.admin.v1.PreviewLiveResponse.applications:type_name -> nave.admin.v1.PreviewedApplication
 	5,   // 93: nave.admin.v1.PreviewedApplication.key:type_name -> nave.admin.v1.ObjectKey
@@ -9056,109 +9185,110 @@ var file_nave_admin_v1_admin_proto_depIdxs = []int32{
 	5,   // 98: nave.admin.v1.PinHelmReleaseRequest.key:type_name -> nave.admin.v1.ObjectKey
 	103, // 99: nave.admin.v1.PinHelmReleaseResponse.now:type_name -> nave.admin.v1.HelmRevision
 	103, // 100: nave.admin.v1.PinHelmReleaseResponse.to:type_name -> nave.admin.v1.HelmRevision
-	123, // 101: nave.admin.v1.HelmRevision.deployed_at:type_name -> google.protobuf.Timestamp
+	124, // 101: nave.admin.v1.HelmRevision.deployed_at:type_name -> google.protobuf.Timestamp
 	5,   // 102: nave.admin.v1.UnpinHelmReleaseRequest.key:type_name -> nave.admin.v1.ObjectKey
 	103, // 103: nave.admin.v1.UnpinHelmReleaseResponse.now:type_name -> nave.admin.v1.HelmRevision
 	5,   // 104: nave.admin.v1.PreviewImageUpdateRequest.key:type_name -> nave.admin.v1.ObjectKey
 	108, // 105: nave.admin.v1.PreviewImageUpdateResponse.commits:type_name -> nave.admin.v1.PreviewedCommit
 	5,   // 106: nave.admin.v1.ControlTagsRequest.key:type_name -> nave.admin.v1.ObjectKey
 	113, // 107: nave.admin.v1.ListRolloutsResponse.rollouts:type_name -> nave.admin.v1.Rollout
-	123, // 108: nave.admin.v1.Rollout.since:type_name -> google.protobuf.Timestamp
-	123, // 109: nave.admin.v1.Rollout.began_at:type_name -> google.protobuf.Timestamp
-	123, // 110: nave.admin.v1.Rollout.ended_at:type_name -> google.protobuf.Timestamp
+	124, // 108: nave.admin.v1.Rollout.since:type_name -> google.protobuf.Timestamp
+	124, // 109: nave.admin.v1.Rollout.began_at:type_name -> google.protobuf.Timestamp
+	124, // 110: nave.admin.v1.Rollout.ended_at:type_name -> google.protobuf.Timestamp
 	114, // 111: nave.admin.v1.Rollout.stages:type_name -> nave.admin.v1.RolloutStage
 	113, // 112: nave.admin.v1.GetRolloutResponse.rollout:type_name -> nave.admin.v1.Rollout
 	117, // 113: nave.admin.v1.GetRolloutResponse.clusters:type_name -> nave.admin.v1.RolloutCluster
-	123, // 114: nave.admin.v1.RolloutCluster.since:type_name -> google.protobuf.Timestamp
-	123, // 115: nave.admin.v1.RolloutCluster.offered_at:type_name -> google.protobuf.Timestamp
+	124, // 114: nave.admin.v1.RolloutCluster.since:type_name -> google.protobuf.Timestamp
+	124, // 115: nave.admin.v1.RolloutCluster.offered_at:type_name -> google.protobuf.Timestamp
 	120, // 116: nave.admin.v1.PlanRolloutResponse.clusters:type_name -> nave.admin.v1.PlannedCluster
 	3,   // 117: nave.admin.v1.PlannedCluster.change:type_name -> nave.admin.v1.PlannedChange
-	4,   // 118: nave.admin.v1.ControlRolloutRequest.verb:type_name -> nave.admin.v1.RolloutVerb
-	7,   // 119: nave.admin.v1.AdminService.Get:input_type -> nave.admin.v1.GetRequest
-	9,   // 120: nave.admin.v1.AdminService.List:input_type -> nave.admin.v1.ListRequest
-	11,  // 121: nave.admin.v1.AdminService.Watch:input_type -> nave.admin.v1.WatchRequest
-	13,  // 122: nave.admin.v1.AdminService.Apply:input_type -> nave.admin.v1.ApplyRequest
-	16,  // 123: nave.admin.v1.AdminService.ApplyAll:input_type -> nave.admin.v1.ApplyAllRequest
-	19,  // 124: nave.admin.v1.AdminService.Delete:input_type -> nave.admin.v1.DeleteRequest
-	21,  // 125: nave.admin.v1.AdminService.DeleteAll:input_type -> nave.admin.v1.DeleteAllRequest
-	24,  // 126: nave.admin.v1.AdminService.Impact:input_type -> nave.admin.v1.ImpactRequest
-	28,  // 127: nave.admin.v1.AdminService.Confirm:input_type -> nave.admin.v1.ConfirmRequest
-	30,  // 128: nave.admin.v1.AdminService.Reconcile:input_type -> nave.admin.v1.ReconcileRequest
-	32,  // 129: nave.admin.v1.AdminService.Suspend:input_type -> nave.admin.v1.SuspendRequest
-	34,  // 130: nave.admin.v1.AdminService.Resume:input_type -> nave.admin.v1.ResumeRequest
-	36,  // 131: nave.admin.v1.AdminService.CreateJoinToken:input_type -> nave.admin.v1.CreateJoinTokenRequest
-	38,  // 132: nave.admin.v1.AdminService.ListEvents:input_type -> nave.admin.v1.ListEventsRequest
-	46,  // 133: nave.admin.v1.AdminService.Tree:input_type -> nave.admin.v1.TreeRequest
-	49,  // 134: nave.admin.v1.AdminService.Locate:input_type -> nave.admin.v1.LocateRequest
-	52,  // 135: nave.admin.v1.AdminService.Explain:input_type -> nave.admin.v1.ExplainRequest
-	64,  // 136: nave.admin.v1.AdminService.Published:input_type -> nave.admin.v1.PublishedRequest
-	76,  // 137: nave.admin.v1.AdminService.PublishedContent:input_type -> nave.admin.v1.PublishedContentRequest
-	69,  // 138: nave.admin.v1.AdminService.Capabilities:input_type -> nave.admin.v1.CapabilitiesRequest
-	71,  // 139: nave.admin.v1.AdminService.Shapes:input_type -> nave.admin.v1.ShapesRequest
-	91,  // 140: nave.admin.v1.AdminService.PreviewLive:input_type -> nave.admin.v1.PreviewLiveRequest
-	96,  // 141: nave.admin.v1.AdminService.ListSchemas:input_type -> nave.admin.v1.ListSchemasRequest
-	99,  // 142: nave.admin.v1.AdminService.ReadSchema:input_type -> nave.admin.v1.ReadSchemaRequest
-	57,  // 143: nave.admin.v1.AdminService.Logs:input_type -> nave.admin.v1.LogsRequest
-	78,  // 144: nave.admin.v1.AdminService.History:input_type -> nave.admin.v1.HistoryRequest
-	83,  // 145: nave.admin.v1.AdminService.Rollback:input_type -> nave.admin.v1.RollbackRequest
-	85,  // 146: nave.admin.v1.AdminService.PreviewRollback:input_type -> nave.admin.v1.PreviewRollbackRequest
-	87,  // 147: nave.admin.v1.AdminService.Release:input_type -> nave.admin.v1.ReleaseRequest
-	89,  // 148: nave.admin.v1.AdminService.PreviewRelease:input_type -> nave.admin.v1.PreviewReleaseRequest
-	101, // 149: nave.admin.v1.AdminService.PinHelmRelease:input_type -> nave.admin.v1.PinHelmReleaseRequest
-	104, // 150: nave.admin.v1.AdminService.UnpinHelmRelease:input_type -> nave.admin.v1.UnpinHelmReleaseRequest
-	106, // 151: nave.admin.v1.AdminService.PreviewImageUpdate:input_type -> nave.admin.v1.PreviewImageUpdateRequest
-	109, // 152: nave.admin.v1.AdminService.ControlTags:input_type -> nave.admin.v1.ControlTagsRequest
-	111, // 153: nave.admin.v1.AdminService.ListRollouts:input_type -> nave.admin.v1.ListRolloutsRequest
-	115, // 154: nave.admin.v1.AdminService.GetRollout:input_type -> nave.admin.v1.GetRolloutRequest
-	118, // 155: nave.admin.v1.AdminService.PlanRollout:input_type -> nave.admin.v1.PlanRolloutRequest
-	121, // 156: nave.admin.v1.AdminService.ControlRollout:input_type -> nave.admin.v1.ControlRolloutRequest
-	42,  // 157: nave.admin.v1.AdminService.ListAudit:input_type -> nave.admin.v1.ListAuditRequest
-	61,  // 158: nave.admin.v1.AdminService.GetVersion:input_type -> nave.admin.v1.GetVersionRequest
-	8,   // 159: nave.admin.v1.AdminService.Get:output_type -> nave.admin.v1.GetResponse
-	10,  // 160: nave.admin.v1.AdminService.List:output_type -> nave.admin.v1.ListResponse
-	12,  // 161: nave.admin.v1.AdminService.Watch:output_type -> nave.admin.v1.WatchResponse
-	15,  // 162: nave.admin.v1.AdminService.Apply:output_type -> nave.admin.v1.ApplyResponse
-	17,  // 163: nave.admin.v1.AdminService.ApplyAll:output_type -> nave.admin.v1.ApplyAllResponse
-	20,  // 164: nave.admin.v1.AdminService.Delete:output_type -> nave.admin.v1.DeleteResponse
-	22,  // 165: nave.admin.v1.AdminService.DeleteAll:output_type -> nave.admin.v1.DeleteAllResponse
-	25,  // 166: nave.admin.v1.AdminService.Impact:output_type -> nave.admin.v1.ImpactResponse
-	29,  // 167: nave.admin.v1.AdminService.Confirm:output_type -> nave.admin.v1.ConfirmResponse
-	31,  // 168: nave.admin.v1.AdminService.Reconcile:output_type -> nave.admin.v1.ReconcileResponse
-	33,  // 169: nave.admin.v1.AdminService.Suspend:output_type -> nave.admin.v1.SuspendResponse
-	35,  // 170: nave.admin.v1.AdminService.Resume:output_type -> nave.admin.v1.ResumeResponse
-	37,  // 171: nave.admin.v1.AdminService.CreateJoinToken:output_type -> nave.admin.v1.CreateJoinTokenResponse
-	39,  // 172: nave.admin.v1.AdminService.ListEvents:output_type -> nave.admin.v1.ListEventsResponse
-	47,  // 173: nave.admin.v1.AdminService.Tree:output_type -> nave.admin.v1.TreeResponse
-	50,  // 174: nave.admin.v1.AdminService.Locate:output_type -> nave.admin.v1.LocateResponse
-	53,  // 175: nave.admin.v1.AdminService.Explain:output_type -> nave.admin.v1.ExplainResponse
-	65,  // 176: nave.admin.v1.AdminService.Published:output_type -> nave.admin.v1.PublishedResponse
-	77,  // 177: nave.admin.v1.AdminService.PublishedContent:output_type -> nave.admin.v1.PublishedContentResponse
-	70,  // 178: nave.admin.v1.AdminService.Capabilities:output_type -> nave.admin.v1.CapabilitiesResponse
-	72,  // 179: nave.admin.v1.AdminService.Shapes:output_type -> nave.admin.v1.ShapesResponse
-	92,  // 180: nave.admin.v1.AdminService.PreviewLive:output_type -> nave.admin.v1.PreviewLiveResponse
-	97,  // 181: nave.admin.v1.AdminService.ListSchemas:output_type -> nave.admin.v1.ListSchemasResponse
-	100, // 182: nave.admin.v1.AdminService.ReadSchema:output_type -> nave.admin.v1.ReadSchemaResponse
-	58,  // 183: nave.admin.v1.AdminService.Logs:output_type -> nave.admin.v1.LogsResponse
-	79,  // 184: nave.admin.v1.AdminService.History:output_type -> nave.admin.v1.HistoryResponse
-	84,  // 185: nave.admin.v1.AdminService.Rollback:output_type -> nave.admin.v1.RollbackResponse
-	86,  // 186: nave.admin.v1.AdminService.PreviewRollback:output_type -> nave.admin.v1.PreviewRollbackResponse
-	88,  // 187: nave.admin.v1.AdminService.Release:output_type -> nave.admin.v1.ReleaseResponse
-	90,  // 188: nave.admin.v1.AdminService.PreviewRelease:output_type -> nave.admin.v1.PreviewReleaseResponse
-	102, // 189: nave.admin.v1.AdminService.PinHelmRelease:output_type -> nave.admin.v1.PinHelmReleaseResponse
-	105, // 190: nave.admin.v1.AdminService.UnpinHelmRelease:output_type -> nave.admin.v1.UnpinHelmReleaseResponse
-	107, // 191: nave.admin.v1.AdminService.PreviewImageUpdate:output_type -> nave.admin.v1.PreviewImageUpdateResponse
-	110, // 192: nave.admin.v1.AdminService.ControlTags:output_type -> nave.admin.v1.ControlTagsResponse
-	112, // 193: nave.admin.v1.AdminService.ListRollouts:output_type -> nave.admin.v1.ListRolloutsResponse
-	116, // 194: nave.admin.v1.AdminService.GetRollout:output_type -> nave.admin.v1.GetRolloutResponse
-	119, // 195: nave.admin.v1.AdminService.PlanRollout:output_type -> nave.admin.v1.PlanRolloutResponse
-	122, // 196: nave.admin.v1.AdminService.ControlRollout:output_type -> nave.admin.v1.ControlRolloutResponse
-	43,  // 197: nave.admin.v1.AdminService.ListAudit:output_type -> nave.admin.v1.ListAuditResponse
-	62,  // 198: nave.admin.v1.AdminService.GetVersion:output_type -> nave.admin.v1.GetVersionResponse
-	159, // [159:199] is the sub-list for method output_type
-	119, // [119:159] is the sub-list for method input_type
-	119, // [119:119] is the sub-list for extension type_name
-	119, // [119:119] is the sub-list for extension extendee
-	0,   // [0:119] is the sub-list for field type_name
+	121, // 118: nave.admin.v1.PlannedCluster.applications:type_name -> nave.admin.v1.PlannedApplication
+	4,   // 119: nave.admin.v1.ControlRolloutRequest.verb:type_name -> nave.admin.v1.RolloutVerb
+	7,   // 120: nave.admin.v1.AdminService.Get:input_type -> nave.admin.v1.GetRequest
+	9,   // 121: nave.admin.v1.AdminService.List:input_type -> nave.admin.v1.ListRequest
+	11,  // 122: nave.admin.v1.AdminService.Watch:input_type -> nave.admin.v1.WatchRequest
+	13,  // 123: nave.admin.v1.AdminService.Apply:input_type -> nave.admin.v1.ApplyRequest
+	16,  // 124: nave.admin.v1.AdminService.ApplyAll:input_type -> nave.admin.v1.ApplyAllRequest
+	19,  // 125: nave.admin.v1.AdminService.Delete:input_type -> nave.admin.v1.DeleteRequest
+	21,  // 126: nave.admin.v1.AdminService.DeleteAll:input_type -> nave.admin.v1.DeleteAllRequest
+	24,  // 127: nave.admin.v1.AdminService.Impact:input_type -> nave.admin.v1.ImpactRequest
+	28,  // 128: nave.admin.v1.AdminService.Confirm:input_type -> nave.admin.v1.ConfirmRequest
+	30,  // 129: nave.admin.v1.AdminService.Reconcile:input_type -> nave.admin.v1.ReconcileRequest
+	32,  // 130: nave.admin.v1.AdminService.Suspend:input_type -> nave.admin.v1.SuspendRequest
+	34,  // 131: nave.admin.v1.AdminService.Resume:input_type -> nave.admin.v1.ResumeRequest
+	36,  // 132: nave.admin.v1.AdminService.CreateJoinToken:input_type -> nave.admin.v1.CreateJoinTokenRequest
+	38,  // 133: nave.admin.v1.AdminService.ListEvents:input_type -> nave.admin.v1.ListEventsRequest
+	46,  // 134: nave.admin.v1.AdminService.Tree:input_type -> nave.admin.v1.TreeRequest
+	49,  // 135: nave.admin.v1.AdminService.Locate:input_type -> nave.admin.v1.LocateRequest
+	52,  // 136: nave.admin.v1.AdminService.Explain:input_type -> nave.admin.v1.ExplainRequest
+	64,  // 137: nave.admin.v1.AdminService.Published:input_type -> nave.admin.v1.PublishedRequest
+	76,  // 138: nave.admin.v1.AdminService.PublishedContent:input_type -> nave.admin.v1.PublishedContentRequest
+	69,  // 139: nave.admin.v1.AdminService.Capabilities:input_type -> nave.admin.v1.CapabilitiesRequest
+	71,  // 140: nave.admin.v1.AdminService.Shapes:input_type -> nave.admin.v1.ShapesRequest
+	91,  // 141: nave.admin.v1.AdminService.PreviewLive:input_type -> nave.admin.v1.PreviewLiveRequest
+	96,  // 142: nave.admin.v1.AdminService.ListSchemas:input_type -> nave.admin.v1.ListSchemasRequest
+	99,  // 143: nave.admin.v1.AdminService.ReadSchema:input_type -> nave.admin.v1.ReadSchemaRequest
+	57,  // 144: nave.admin.v1.AdminService.Logs:input_type -> nave.admin.v1.LogsRequest
+	78,  // 145: nave.admin.v1.AdminService.History:input_type -> nave.admin.v1.HistoryRequest
+	83,  // 146: nave.admin.v1.AdminService.Rollback:input_type -> nave.admin.v1.RollbackRequest
+	85,  // 147: nave.admin.v1.AdminService.PreviewRollback:input_type -> nave.admin.v1.PreviewRollbackRequest
+	87,  // 148: nave.admin.v1.AdminService.Release:input_type -> nave.admin.v1.ReleaseRequest
+	89,  // 149: nave.admin.v1.AdminService.PreviewRelease:input_type -> nave.admin.v1.PreviewReleaseRequest
+	101, // 150: nave.admin.v1.AdminService.PinHelmRelease:input_type -> nave.admin.v1.PinHelmReleaseRequest
+	104, // 151: nave.admin.v1.AdminService.UnpinHelmRelease:input_type -> nave.admin.v1.UnpinHelmReleaseRequest
+	106, // 152: nave.admin.v1.AdminService.PreviewImageUpdate:input_type -> nave.admin.v1.PreviewImageUpdateRequest
+	109, // 153: nave.admin.v1.AdminService.ControlTags:input_type -> nave.admin.v1.ControlTagsRequest
+	111, // 154: nave.admin.v1.AdminService.ListRollouts:input_type -> nave.admin.v1.ListRolloutsRequest
+	115, // 155: nave.admin.v1.AdminService.GetRollout:input_type -> nave.admin.v1.GetRolloutRequest
+	118, // 156: nave.admin.v1.AdminService.PlanRollout:input_type -> nave.admin.v1.PlanRolloutRequest
+	122, // 157: nave.admin.v1.AdminService.ControlRollout:input_type -> nave.admin.v1.ControlRolloutRequest
+	42,  // 158: nave.admin.v1.AdminService.ListAudit:input_type -> nave.admin.v1.ListAuditRequest
+	61,  // 159: nave.admin.v1.AdminService.GetVersion:input_type -> nave.admin.v1.GetVersionRequest
+	8,   // 160: nave.admin.v1.AdminService.Get:output_type -> nave.admin.v1.GetResponse
+	10,  // 161: nave.admin.v1.AdminService.List:output_type -> nave.admin.v1.ListResponse
+	12,  // 162: nave.admin.v1.AdminService.Watch:output_type -> nave.admin.v1.WatchResponse
+	15,  // 163: nave.admin.v1.AdminService.Apply:output_type -> nave.admin.v1.ApplyResponse
+	17,  // 164: nave.admin.v1.AdminService.ApplyAll:output_type -> nave.admin.v1.ApplyAllResponse
+	20,  // 165: nave.admin.v1.AdminService.Delete:output_type -> nave.admin.v1.DeleteResponse
+	22,  // 166: nave.admin.v1.AdminService.DeleteAll:output_type -> nave.admin.v1.DeleteAllResponse
+	25,  // 167: nave.admin.v1.AdminService.Impact:output_type -> nave.admin.v1.ImpactResponse
+	29,  // 168: nave.admin.v1.AdminService.Confirm:output_type -> nave.admin.v1.ConfirmResponse
+	31,  // 169: nave.admin.v1.AdminService.Reconcile:output_type -> nave.admin.v1.ReconcileResponse
+	33,  // 170: nave.admin.v1.AdminService.Suspend:output_type -> nave.admin.v1.SuspendResponse
+	35,  // 171: nave.admin.v1.AdminService.Resume:output_type -> nave.admin.v1.ResumeResponse
+	37,  // 172: nave.admin.v1.AdminService.CreateJoinToken:output_type -> nave.admin.v1.CreateJoinTokenResponse
+	39,  // 173: nave.admin.v1.AdminService.ListEvents:output_type -> nave.admin.v1.ListEventsResponse
+	47,  // 174: nave.admin.v1.AdminService.Tree:output_type -> nave.admin.v1.TreeResponse
+	50,  // 175: nave.admin.v1.AdminService.Locate:output_type -> nave.admin.v1.LocateResponse
+	53,  // 176: nave.admin.v1.AdminService.Explain:output_type -> nave.admin.v1.ExplainResponse
+	65,  // 177: nave.admin.v1.AdminService.Published:output_type -> nave.admin.v1.PublishedResponse
+	77,  // 178: nave.admin.v1.AdminService.PublishedContent:output_type -> nave.admin.v1.PublishedContentResponse
+	70,  // 179: nave.admin.v1.AdminService.Capabilities:output_type -> nave.admin.v1.CapabilitiesResponse
+	72,  // 180: nave.admin.v1.AdminService.Shapes:output_type -> nave.admin.v1.ShapesResponse
+	92,  // 181: nave.admin.v1.AdminService.PreviewLive:output_type -> nave.admin.v1.PreviewLiveResponse
+	97,  // 182: nave.admin.v1.AdminService.ListSchemas:output_type -> nave.admin.v1.ListSchemasResponse
+	100, // 183: nave.admin.v1.AdminService.ReadSchema:output_type -> nave.admin.v1.ReadSchemaResponse
+	58,  // 184: nave.admin.v1.AdminService.Logs:output_type -> nave.admin.v1.LogsResponse
+	79,  // 185: nave.admin.v1.AdminService.History:output_type -> nave.admin.v1.HistoryResponse
+	84,  // 186: nave.admin.v1.AdminService.Rollback:output_type -> nave.admin.v1.RollbackResponse
+	86,  // 187: nave.admin.v1.AdminService.PreviewRollback:output_type -> nave.admin.v1.PreviewRollbackResponse
+	88,  // 188: nave.admin.v1.AdminService.Release:output_type -> nave.admin.v1.ReleaseResponse
+	90,  // 189: nave.admin.v1.AdminService.PreviewRelease:output_type -> nave.admin.v1.PreviewReleaseResponse
+	102, // 190: nave.admin.v1.AdminService.PinHelmRelease:output_type -> nave.admin.v1.PinHelmReleaseResponse
+	105, // 191: nave.admin.v1.AdminService.UnpinHelmRelease:output_type -> nave.admin.v1.UnpinHelmReleaseResponse
+	107, // 192: nave.admin.v1.AdminService.PreviewImageUpdate:output_type -> nave.admin.v1.PreviewImageUpdateResponse
+	110, // 193: nave.admin.v1.AdminService.ControlTags:output_type -> nave.admin.v1.ControlTagsResponse
+	112, // 194: nave.admin.v1.AdminService.ListRollouts:output_type -> nave.admin.v1.ListRolloutsResponse
+	116, // 195: nave.admin.v1.AdminService.GetRollout:output_type -> nave.admin.v1.GetRolloutResponse
+	119, // 196: nave.admin.v1.AdminService.PlanRollout:output_type -> nave.admin.v1.PlanRolloutResponse
+	123, // 197: nave.admin.v1.AdminService.ControlRollout:output_type -> nave.admin.v1.ControlRolloutResponse
+	43,  // 198: nave.admin.v1.AdminService.ListAudit:output_type -> nave.admin.v1.ListAuditResponse
+	62,  // 199: nave.admin.v1.AdminService.GetVersion:output_type -> nave.admin.v1.GetVersionResponse
+	160, // [160:200] is the sub-list for method output_type
+	120, // [120:160] is the sub-list for method input_type
+	120, // [120:120] is the sub-list for extension type_name
+	120, // [120:120] is the sub-list for extension extendee
+	0,   // [0:120] is the sub-list for field type_name
 }
 
 func init() { file_nave_admin_v1_admin_proto_init() }
@@ -9178,13 +9308,14 @@ func file_nave_admin_v1_admin_proto_init() {
 		(*PublishedResponse_Hub)(nil),
 		(*PublishedResponse_Cluster)(nil),
 	}
+	file_nave_admin_v1_admin_proto_msgTypes[116].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_nave_admin_v1_admin_proto_rawDesc), len(file_nave_admin_v1_admin_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   118,
+			NumMessages:   119,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -150,7 +150,8 @@ type AdminServiceClient interface {
 	// GetRollout returns a rollout of a Fleet with its stages and its clusters. FAILED_PRECONDITION when the Fleet has no
 	// spec.rollout, NOT_FOUND when there is no such Fleet or rollout.
 	GetRollout(ctx context.Context, in *GetRolloutRequest, opts ...grpc.CallOption) (*GetRolloutResponse, error)
-	// PlanRollout says in which order clusters would get what the hub has planned for them, and changes nothing.
+	// PlanRollout says which clusters would get what of a Fleet, and in which order, and changes nothing. Without
+	// spec.rollout all clusters are in one stage.
 	PlanRollout(ctx context.Context, in *PlanRolloutRequest, opts ...grpc.CallOption) (*PlanRolloutResponse, error)
 	// ControlRollout decides about the newest rollout of a Fleet. FAILED_PRECONDITION when the Fleet has no spec.rollout,
 	// ABORTED when another rollout is the newest than the caller has seen.
@@ -699,7 +700,8 @@ type AdminServiceServer interface {
 	// GetRollout returns a rollout of a Fleet with its stages and its clusters. FAILED_PRECONDITION when the Fleet has no
 	// spec.rollout, NOT_FOUND when there is no such Fleet or rollout.
 	GetRollout(context.Context, *GetRolloutRequest) (*GetRolloutResponse, error)
-	// PlanRollout says in which order clusters would get what the hub has planned for them, and changes nothing.
+	// PlanRollout says which clusters would get what of a Fleet, and in which order, and changes nothing. Without
+	// spec.rollout all clusters are in one stage.
 	PlanRollout(context.Context, *PlanRolloutRequest) (*PlanRolloutResponse, error)
 	// ControlRollout decides about the newest rollout of a Fleet. FAILED_PRECONDITION when the Fleet has no spec.rollout,
 	// ABORTED when another rollout is the newest than the caller has seen.
