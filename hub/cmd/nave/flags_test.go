@@ -18,8 +18,8 @@ var flagsOf = map[string]string{
 		"create image update, export",
 	"config context timeout": "apply, build cluster, build fleet, check, cluster add, cluster get, cluster label, " +
 		"cluster list, cluster remove, cluster rotate, cluster set, cluster upgrade, diff cluster, diff fleet, history, " +
-		"release, rollback, rollout abort, rollout approve, rollout list, rollout plan, rollout release, rollout resume, " +
-		"rollout retry, rollout rollback, rollout simulate, rollout skip, rollout status, rollout suspend, version",
+		"plan, release, rollback, rollout abort, rollout approve, rollout list, rollout plan, rollout release, " +
+		"rollout resume, rollout retry, rollout rollback, rollout simulate, rollout skip, rollout status, rollout suspend, version",
 	"timeout":   "diff artifact, list artifacts, pull artifact, push artifact, tag artifact",
 	"context":   "migrate flux", // its own flag: of the kubeconfig
 	"namespace": "debug values", // its own flag

@@ -229,7 +229,7 @@ func (readHub) History(_ context.Context, r *adminv1.HistoryRequest) (*adminv1.H
 func TestPrint_flags(t *testing.T) {
 	reads := map[string]bool{}
 	for _, name := range []string{"get", "cluster get", "cluster list", "events", "audit", "tree", "explain", "history",
-		"history helmrelease", "version", "check", "stats", "trace", "list artifacts", "rollout list", "rollout plan",
+		"history helmrelease", "version", "check", "stats", "trace", "list artifacts", "plan", "rollout list", "rollout plan",
 		"rollout status"} {
 		reads["nave "+name] = true
 	}
