@@ -28,26 +28,24 @@ nave reconcile kustomization root --cluster west
 lives > lives-before
 grep 'text: later from east' lives-before && grep 'text: later from west' lives-before
 certificate east | diff east-before - && certificate west | diff west-before -
-# what a join manifest and the kubelet do
-kubectl --context east -n nave-system create configmap nave-spoke --from-file east/config
-mount() {
-  kubectl --context east -n nave-system get configmap nave-spoke -o jsonpath='{.data.signing-keys\.pem}' > keys
-  mv keys east/config/signing-keys.pem
-}
-`},
-	{"\nNeither needs a restart.", `
-mount
-`},
-	{"\nWhen `nave explain` finds nothing, take", `
-lives | diff lives-before -
-cp old.key stolen.key && cp -p new.key kept.key
+cp hub/signing.key stolen.key
 `},
 	{"\nBack up the data folder again", `
-mount
 for c in east west; do
-  until [ $(grep -c 'the settings changed' $c.log) = 2 ]; do sleep 0.1; done
+  until [ $(grep -c 'signing keys changed' $c.log) = 2 ]; do sleep 0.1; done
 done
-# somebody who has the old key
+until nave explain > /dev/null; do sleep 0.2; done
+lives | diff lives-before -
+# somebody who has the old key: this hub does not start with it, and spokes refuse what another one signs
+kill $hub && wait $hub
+cp -a hub hub.kept
+install -m 600 stolen.key hub/signing.key
+! nave-hub --data-dir hub --advertise 127.0.0.1:7443 > refused.log 2>&1
+grep 'signs since statement 2' refused.log
+rm hub/signing.key
+nave-hub --data-dir hub --new-key signing.key --advertise 127.0.0.1:7443 >> hub.log 2>&1 &
+hub=$!
+until nave version > /dev/null 2>&1; do sleep 0.1; done
 kill $hub && wait $hub
 install -m 600 stolen.key hub/signing.key
 nave-hub --data-dir hub --advertise 127.0.0.1:7443 >> hub.log 2>&1 &
@@ -57,7 +55,7 @@ for c in east west; do
 done
 nave explain # exits 1
 kill $hub && wait $hub
-install -m 600 kept.key hub/signing.key
+rm -r hub && mv hub.kept hub
 nave-hub --data-dir hub --advertise 127.0.0.1:7443 >> hub.log 2>&1 &
 hub=$!
 until nave explain > /dev/null; do sleep 0.2; done

@@ -40,6 +40,7 @@ import (
 	"github.com/navefleet/nave/hub/internal/plan"
 	"github.com/navefleet/nave/hub/internal/publish"
 	"github.com/navefleet/nave/hub/internal/registration"
+	"github.com/navefleet/nave/hub/internal/signer"
 	"github.com/navefleet/nave/hub/internal/source"
 	"github.com/navefleet/nave/hub/internal/source/plugin"
 	"github.com/navefleet/nave/hub/internal/source/tags"
@@ -54,7 +55,6 @@ import (
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/identity"
 	"github.com/navefleet/nave/shared/manifest"
-	"github.com/navefleet/nave/shared/signing"
 	"github.com/navefleet/nave/shared/telemetry"
 	"github.com/navefleet/nave/shared/version"
 )
@@ -68,7 +68,7 @@ type Hub struct {
 	records    *telemetry.Records // the newest of the log
 	store      *store.Store
 	authority  *identity.Authority
-	signer     *signing.Signer
+	signer     *signer.Keys
 	vault      *store.Vault
 	credential *identity.Credential
 	registry   *prometheus.Registry
@@ -179,12 +179,11 @@ func (h *Hub) build() error {
 	})
 	h.admin = admin.New(admin.Config{
 		Store: h.store, Vault: h.vault, Ask: h.ask, Preview: h.preview, Schemas: h.dispatch, Logs: h.dispatch,
-		Records: h.records, Tags: tags.In(c.SourceDir), Log: c.Log, Now: c.Now,
+		Records: h.records, Keys: h.signer, Tags: tags.In(c.SourceDir), Log: c.Log, Now: c.Now,
 		Join: admin.Join{
 			TrustDomain: h.authority.TrustDomain(),
 			CAPin:       h.authority.Pin(),
 			Address:     h.advertised(),
-			SigningKeys: signing.MarshalPublicKeys(h.signer.Public()),
 			SpokeImage:  c.SpokeImage,
 		},
 	})

@@ -10,9 +10,9 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/navefleet/nave/hub/internal/signer"
 	"github.com/navefleet/nave/hub/internal/store"
 	"github.com/navefleet/nave/shared/identity"
-	"github.com/navefleet/nave/shared/signing"
 	"github.com/navefleet/nave/shared/telemetry"
 )
 
@@ -53,7 +53,12 @@ func (h *Hub) loadKeys(ctx context.Context) error {
 		return err
 	}
 	h.authority.Now = h.config.Now
-	if h.signer, err = signing.LoadOrCreate(h.path(signingKey)); err != nil {
+	lost, err := missingFiles(h.path(signingKey))
+	if err != nil {
+		return err
+	}
+	if h.signer, err = signer.Open(ctx, signer.Config{Store: h.store, Dir: h.config.DataDir,
+		TrustDomain: h.authority.TrustDomain(), Anew: len(lost) > 0, Log: h.config.Log, Now: h.config.Now}); err != nil {
 		return err
 	}
 	h.vault, err = store.NewVault(h.path(vaultKey))

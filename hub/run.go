@@ -37,6 +37,7 @@ func (h *Hub) Run(ctx context.Context) (err error) {
 		g.Go(func() error { return h.fetch.Run(parts) })
 		return h.plan.Run(parts)
 	})
+	g.Go(func() error { return h.signer.Run(parts) })
 	g.Go(func() error { return h.upgrade.Run(parts) })
 	g.Go(func() error { return h.stages.Run(parts) })
 	g.Go(func() error { return h.publish.Run(parts) })

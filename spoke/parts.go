@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/condition"
 	"github.com/navefleet/nave/shared/identity"
 	"github.com/navefleet/nave/shared/telemetry"
 	"github.com/navefleet/nave/shared/version"
@@ -43,6 +44,7 @@ type parts struct {
 
 	log        *slog.Logger
 	secret     membership.Secret
+	keys       *membership.Keys // that sign bundles
 	role       membership.Role
 	enrolment  *session.Session     // with the hub that the spoke moves to; nil: it does not move
 	hasSeen    bool                 // it verified a bundle before it started
@@ -62,6 +64,12 @@ func (s *Spoke) build(role membership.Role, kept membership.Kept, book *ledger.L
 	metrics := prometheus.WrapRegistererWith(prometheus.Labels{"cluster": role.ID().Name}, s.registry)
 	p := &parts{log: c.Log, secret: s.secret(), role: role, ledger: book, connected: wait.NewSignal(),
 		capabilities: newCapabilities(s.client)}
+	p.keys, err = kept.Keys(membership.KeysConfig{TrustDomain: role.TrustDomain, Given: rules.SigningKeys,
+		Save: p.secret.SaveKeys, Log: c.Log,
+		Refused: func(err error) { s.warn(condition.SigningKeysRefused, err.Error()) }})
+	if err != nil {
+		return nil, fmt.Errorf("signing keys of %s: %w", role.ID(), err)
+	}
 	if role.Keeps(kept) {
 		p.unkept = &role.Settings
 	}
@@ -96,7 +104,7 @@ func (s *Spoke) newAgent(p *parts, rules membership.Rules, index *inventory.Inde
 	})
 	return agent.New(agent.Config{
 		Releases: &agent.Releases{Applier: applier, Client: s.client},
-		Cluster:  p.role.ID(), Keyring: rules.Keyring, Store: s.state, Ledger: p.ledger, Hub: hub{p.session, p.marker},
+		Cluster:  p.role.ID(), Keyring: p.keys.Keyring(), Store: s.state, Ledger: p.ledger, Hub: hub{p.session, p.marker},
 		Applier: applier, Watcher: p.watcher, Index: index, Kubernetes: s.client, Health: assessor,
 		Check: s.checker(assessor), Data: s.data, Inputs: p.inputs, Questions: p.session,
 		Shapes: p.session, ShapeKey: p.secret.ShapeKey,
@@ -145,6 +153,7 @@ func (s *Spoke) session(in membership.Settings, p *parts, token func() (string, 
 	}
 	if p != nil {
 		p.credential = own.Credential()
+		c.Keys = p.keys
 		c.OnConnected, c.Kubernetes, c.Image = p.onConnected, p.capabilities.version, p.upgrader.Image
 	}
 	return session.New(c)

@@ -52,6 +52,7 @@ var layers = []layer{
 		"hub/internal/render/worker", "hub/internal/render/cache", "hub/internal/source/worker",
 		"spoke/internal/watch",
 	}},
+	{"L4 the signing keys", []string{"hub/internal/signer"}},
 	{"L5 the loops and the servers", []string{
 		"hub/internal/fetch", "hub/internal/plan", "hub/internal/publish", "hub/internal/automation", "hub/internal/notify",
 		"hub/internal/dispatch", "hub/internal/registration", "hub/internal/admin", "hub/internal/webhook",

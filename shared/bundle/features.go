@@ -22,6 +22,7 @@ const (
 	handovers         = "handovers"          // Bundle.Handovers
 	ignore            = "ignore"             // Application.Ignore
 	keptObjects       = "kept-objects"       // Entry.KeepsObjects
+	keyStatements     = "key-statements"     // KeyStatements
 	logs              = "logs"               // Logs
 	keyService        = "key-service"        // Application.Decryption without the name of a Secret
 	helmRelease       = "helm-release"       // Application.Release and Hooks, requests of an Entry
@@ -42,6 +43,8 @@ const (
 	Schemas FeatureSet = schemas
 	// Logs is what a spoke must know to send the records of its log. No bundle has it.
 	Logs FeatureSet = logs
+	// KeyStatements is what a spoke must know to follow a rotation of the signing key. No bundle has it.
+	KeyStatements FeatureSet = keyStatements
 	// ChartDefaults is what a spoke must know to write the values of a chart into a record.
 	ChartDefaults FeatureSet = chartDefaults
 	// Releases is what a spoke must know to carry out releases of Helm.
@@ -60,7 +63,7 @@ const (
 
 // Known is the features that this program knows. A new feature is added here, never to Baseline.
 var Known = setOf(append(Baseline.Names(), chartDefaults, driftMode, handovers, healthExpressions, helmRelease,
-	ignore, keptObjects, keyService, logs, pinnedReleases, previews, readyExpressions, recipes, releaseQuestions, schemas,
+	ignore, keptObjects, keyService, keyStatements, logs, pinnedReleases, previews, readyExpressions, recipes, releaseQuestions, schemas,
 	sealedFiles, shapes, spokeImage, substitution, takeovers))
 
 // FeatureSet is a set of features: their sorted names, with commas between them. The zero FeatureSet is empty.

@@ -172,5 +172,6 @@ const (
 	DriftHeld            = "DriftHeld"     // an object was repaired too often; the next repair is delayed
 	Deleted              = "Deleted"
 	SettingsRefused      = "SettingsRefused"
-	WrongCluster         = "WrongCluster" // the spoke's state is that of another cluster
+	SigningKeysRefused   = "SigningKeysRefused" // the hub's statement about its signing keys does not continue the spoke's
+	WrongCluster         = "WrongCluster"       // the spoke's state is that of another cluster
 )

@@ -2,8 +2,8 @@
 //
 // Keyring.Verify returns the verified payload; no other payload may be parsed. The signature covers the type of the
 // payload, so that bytes that were signed for one use are not accepted for another. Key ids are hints for people:
-// Verify tries every key of the ring. To rotate keys, add the new key to the ring of every spoke, sign with the new
-// key, then remove the old one.
+// Verify tries every key of the ring. A Statement rotates keys: the key that signs names the next one, and whoever
+// trusts the first may follow (Trust).
 package signing
 
 import (
@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 )
 
 // The errors of Verify.
@@ -63,23 +64,35 @@ func (s *Signer) Sign(payloadType string, payload []byte) *Envelope {
 // Public returns the public key of the signer.
 func (s *Signer) Public() ed25519.PublicKey { return s.key.Public().(ed25519.PublicKey) }
 
-// Keyring holds the trusted keys. One valid signature by any of them is enough.
-type Keyring struct{ keys []ed25519.PublicKey }
+// Keyring holds the trusted keys. One valid signature by any of them is enough. A Keyring is safe for concurrent use.
+type Keyring struct {
+	keys atomic.Pointer[[]ed25519.PublicKey]
+}
 
 // NewKeyring returns a Keyring of copies of the keys. If there are none, or one has the wrong length, NewKeyring
 // returns an error.
 func NewKeyring(keys ...ed25519.PublicKey) (*Keyring, error) {
-	if len(keys) == 0 {
-		return nil, errors.New("a keyring without keys trusts nothing: give it one")
-	}
 	ring := &Keyring{}
-	for i, key := range keys {
-		if len(key) != ed25519.PublicKeySize {
-			return nil, fmt.Errorf("key %d has %d bytes: an Ed25519 key has %d", i+1, len(key), ed25519.PublicKeySize)
-		}
-		ring.keys = append(ring.keys, slices.Clone(key))
+	if err := ring.Replace(keys...); err != nil {
+		return nil, err
 	}
 	return ring, nil
+}
+
+// Replace replaces the keys. If NewKeyring would return an error, so does Replace, and the keys stay.
+func (k *Keyring) Replace(keys ...ed25519.PublicKey) error {
+	if len(keys) == 0 {
+		return errors.New("a keyring without keys trusts nothing: give it one")
+	}
+	copies := make([]ed25519.PublicKey, len(keys))
+	for i, key := range keys {
+		if len(key) != ed25519.PublicKeySize {
+			return fmt.Errorf("key %d has %d bytes: an Ed25519 key has %d", i+1, len(key), ed25519.PublicKeySize)
+		}
+		copies[i] = slices.Clone(key)
+	}
+	k.keys.Store(&copies)
+	return nil
 }
 
 // Verify returns the payload of an envelope. If the payload has another type, the error wraps ErrPayloadType. If no key
@@ -112,13 +125,21 @@ func (k *Keyring) Verify(e *Envelope, payloadType string) ([]byte, error) {
 		shortIDs(e.Signatures, func(s Signature) string { return s.KeyID }), k)
 }
 
+// trusted returns the keys of the ring; the zero Keyring has none.
+func (k *Keyring) trusted() []ed25519.PublicKey {
+	if keys := k.keys.Load(); keys != nil {
+		return *keys
+	}
+	return nil
+}
+
 // verifies reports whether a signature is by a key of the ring.
 func (k *Keyring) verifies(message, signature []byte) bool {
-	return slices.ContainsFunc(k.keys, func(key ed25519.PublicKey) bool { return ed25519.Verify(key, message, signature) })
+	return slices.ContainsFunc(k.trusted(), func(key ed25519.PublicKey) bool { return ed25519.Verify(key, message, signature) })
 }
 
 // String returns the first 12 digits of the key ids: "[0123456789ab]".
-func (k *Keyring) String() string { return fmt.Sprint(shortIDs(k.keys, KeyID)) }
+func (k *Keyring) String() string { return fmt.Sprint(shortIDs(k.trusted(), KeyID)) }
 
 // shortIDs returns the first 12 bytes of the key id of each element.
 func shortIDs[E any](list []E, idOf func(E) string) []string {

@@ -18,6 +18,7 @@ var flagsOf = map[string]string{
 		"create image update, export",
 	"config context timeout": "apply, build cluster, build fleet, check, cluster add, cluster get, cluster label, " +
 		"cluster list, cluster remove, cluster rotate, cluster set, cluster upgrade, diff cluster, diff fleet, history, " +
+		"keys list, keys retire, keys rotate, " +
 		"plan, release, rollback, rollout abort, rollout approve, rollout list, rollout plan, rollout release, " +
 		"rollout resume, rollout retry, rollout rollback, rollout simulate, rollout skip, rollout status, rollout suspend, version",
 	"timeout":   "diff artifact, list artifacts, pull artifact, push artifact, tag artifact",

@@ -27,16 +27,17 @@ import (
 	"github.com/navefleet/nave/shared/telemetry"
 )
 
-// Config has the dependencies of a Server. Store, Vault and Join.TrustDomain must be set.
+// Config has the dependencies of a Server. Store, Vault, Keys and Join.TrustDomain must be set.
 type Config struct {
 	Store   *store.Store
 	Vault   *store.Vault
 	Join    Join
-	Ask     Asker            // nil: no spoke is asked
-	Preview Previewer        // nil: no run is previewed
-	Schemas Schemas          // nil: no spoke is asked
-	Logs    Logs             // nil: no spoke is asked
-	Records Records          // of the hub's log; nil: none are kept
+	Ask     Asker     // nil: no spoke is asked
+	Preview Previewer // nil: no run is previewed
+	Schemas Schemas   // nil: no spoke is asked
+	Logs    Logs      // nil: no spoke is asked
+	Records Records   // of the hub's log; nil: none are kept
+	Keys    SigningKeys
 	Tags    Tags             // that ImagePolicies choose from; nil: not known
 	Log     *slog.Logger     // slog.Default()
 	Now     func() time.Time // time.Now
@@ -47,7 +48,6 @@ type Join struct {
 	TrustDomain string // SPIFFE trust domain; operators must be of it, too
 	CAPin       string // sha256:… of the authority's SubjectPublicKeyInfo
 	Address     string // host:port
-	SigningKeys string // PEM
 	SpokeImage  string
 }
 
@@ -63,6 +63,7 @@ type Server struct {
 	schemas Schemas
 	logs    Logs
 	records Records
+	keys    SigningKeys
 	tags    Tags
 	log     *slog.Logger
 	now     func() time.Time
@@ -83,7 +84,7 @@ type Server struct {
 // New returns a Server.
 func New(c Config) *Server {
 	s := &Server{store: c.Store, vault: c.Vault, join: c.Join, ask: c.Ask, preview: c.Preview, schemas: c.Schemas,
-		logs: c.Logs, records: c.Records, tags: c.Tags, log: c.Log, now: c.Now, silence: maxSilence,
+		logs: c.Logs, records: c.Records, keys: c.Keys, tags: c.Tags, log: c.Log, now: c.Now, silence: maxSilence,
 		questions: newShares(maxQuestions),
 		changes:   newShares(maxLarge), watches: newShares(maxWatches), readers: newShares(maxReaders),
 		denials:  pace.New(denialRate, denialBurst),

@@ -27,6 +27,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/navefleet/nave/hub/api"
+	"github.com/navefleet/nave/hub/internal/signer"
 	fold "github.com/navefleet/nave/hub/internal/status"
 	"github.com/navefleet/nave/hub/internal/store"
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
@@ -55,10 +56,13 @@ func newRig(t *testing.T) *rig {
 	vault, err := store.NewVault(filepath.Join(dir, "vault.key"))
 	must(t, err)
 	r := &rig{t: t, store: store.OpenMemory(store.Twice), vault: vault, authority: authority}
+	keys, err := signer.Open(t.Context(), signer.Config{Store: r.store, Dir: dir, TrustDomain: authority.TrustDomain(),
+		Log: slog.New(slog.DiscardHandler)})
+	must(t, err)
 	r.server = New(Config{Store: r.store, Vault: vault, Log: slog.New(slog.DiscardHandler), Join: Join{
-		TrustDomain: authority.TrustDomain(), CAPin: authority.Pin(), Address: "hub.example.com:7443", SigningKeys: "keys",
+		TrustDomain: authority.TrustDomain(), CAPin: authority.Pin(), Address: "hub.example.com:7443",
 		SpokeImage: "image",
-	}})
+	}, Keys: keys})
 	g := grpc.NewServer(grpc.Creds(credentials.NewTLS(identity.ServerTLS(r.credential(identity.Hub, "hub")))),
 		grpc.UnaryInterceptor(identifyCall), grpc.StreamInterceptor(identifyStream))
 	adminv1.RegisterAdminServiceServer(g, r.server)

@@ -13,6 +13,7 @@ import (
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/store"
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
+	"github.com/navefleet/nave/shared/signing"
 	"github.com/navefleet/nave/shared/wording"
 )
 
@@ -77,7 +78,7 @@ func (s *Server) CreateJoinToken(ctx context.Context,
 	}
 	return &adminv1.CreateJoinTokenResponse{
 		Token: token, ExpiresAt: timestamppb.New(row.ExpiresAt),
-		CaPin: s.join.CAPin, HubAddress: s.join.Address, SigningKeys: s.join.SigningKeys,
+		CaPin: s.join.CAPin, HubAddress: s.join.Address, SigningKeys: signing.MarshalPublicKeys(s.keys.Public()),
 		TrustDomain: s.join.TrustDomain, SpokeImage: s.join.SpokeImage,
 		CertificateEnded: r.EndCertificate,
 	}, nil

@@ -43,6 +43,7 @@ func (s *Server) Session(stream spokev1.SpokeService_SessionServer) error {
 			return invalid("%v", err)
 		}
 	}
+	x.keys.known = hello.KeyStatement
 	if err := s.open(stream, x, hello); err != nil {
 		return err
 	}
@@ -144,6 +145,7 @@ func (s *Server) greet(stream spokev1.SpokeService_SessionServer, x *session, he
 	verified bundle.ID) error {
 	var signed *offer
 	var spoke store.Spoke
+	var chain [][]byte
 	served, wants, err := s.named(stream.Context(), hello)
 	if err != nil {
 		return err
@@ -151,6 +153,9 @@ func (s *Server) greet(stream spokev1.SpokeService_SessionServer, x *session, he
 	err = s.view(stream.Context(), x.caller, func(tx *store.Tx) (err error) {
 		if spoke, _, err = store.Spokes.Get(tx, x.cluster); err == nil {
 			signed, err = readOffer(tx, x.cluster)
+		}
+		if err == nil {
+			chain, err = store.KeyChain(tx, 0)
 		}
 		return err
 	})
@@ -160,6 +165,8 @@ func (s *Server) greet(stream spokev1.SpokeService_SessionServer, x *session, he
 	x.sinceLive = spoke.RegisteredAt
 	s.batch.hello(x.cluster, hello, verified)
 	s.batch.edit(x.cluster, func(d *spokeDelta) { d.capabilities = cmp.Or(served, d.capabilities) })
+	s.compareKeys(x, chain, hello.KeyStatement)
+	tellKeys(x, chain) // before the offer that may need them
 	s.begin(x, signed, verified, hello.Stage)
 	build, _ := version.Build()
 	return stream.Send(&spokev1.SessionResponse{Message: &spokev1.SessionResponse_Welcome{
@@ -244,6 +251,11 @@ func (s *Server) send(stream spokev1.SpokeService_SessionServer, x *session) err
 	for {
 		select {
 		case <-x.mailbox.signal:
+			for _, message := range x.keys.collect() {
+				if err := stream.Send(message); err != nil {
+					return err
+				}
+			}
 			o := x.mailbox.collect()
 			if o == nil {
 				continue

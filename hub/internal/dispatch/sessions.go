@@ -16,6 +16,7 @@ type session struct {
 	instance string            // of the spoke, as it says; empty for an older one
 	features bundle.FeatureSet // of bundles, that the spoke knows; set before the session is open
 	mailbox  *mailbox
+	keys     statements
 	seen     atomic.Int64 // when something was last received, nanoseconds since began
 	replaces bool         // another session of the cluster; set before the session is open
 	welcomed bool         // the spoke was greeted; of the handler goroutine

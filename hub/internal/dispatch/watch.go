@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"github.com/navefleet/nave/hub/api"
@@ -17,8 +18,10 @@ const maxInline = 32 << 10
 // watch is the only store watcher. It puts each changed SignedBundle into the mailbox of its session, and ends the
 // sessions of clusters that are deleted, blocked or registered anew.
 func (s *Server) watch(ctx context.Context) error {
-	w := s.Store.Watch(ctx, store.SignedBundles.Name(), store.Resources.Name(), store.JoinTokens.Name())
+	w := s.Store.Watch(ctx, store.SignedBundles.Name(), store.Resources.Name(), store.JoinTokens.Name(),
+		store.SigningKeys.Name())
 	defer w.Close()
+	s.tellAllKeys(ctx)
 	s.refresh(ctx, s.everyone()) // who came before the watcher did
 	for {
 		select {
@@ -28,10 +31,17 @@ func (s *Server) watch(ctx context.Context) error {
 			if !open && ctx.Err() == nil {
 				return store.ErrClosed
 			}
-			s.refresh(ctx, s.concerned(ctx, w.Take()))
+			changes := w.Take()
+			if slices.ContainsFunc(changes, ofKeys) {
+				s.tellAllKeys(ctx) // before the bundles that the new key signed
+			}
+			s.refresh(ctx, s.concerned(ctx, slices.DeleteFunc(changes, ofKeys)))
 		}
 	}
 }
+
+// ofKeys reports whether a change is one of the statements about signing keys.
+func ofKeys(c store.Change) bool { return c.Table == store.SigningKeys.Name() }
 
 // concerns are the sessions that changes are about. The value is true if the Cluster itself changed, so that the
 // session may have to end.

@@ -1,5 +1,5 @@
 // Package publish turns plans into releases and signed bundles: it watches the plans, and keeps for each cluster one
-// envelope that its spoke can verify. No other package has the signing key.
+// envelope that its spoke can verify. No other package uses the signing key, which package signer has.
 //
 // Package release decides which part of a plan is released now. Publish decides and signs outside of any transaction.
 // It writes the release and its bundle in one transaction, unless a row that they were made of changed meanwhile; then
@@ -30,6 +30,7 @@ package publish
 import (
 	"cmp"
 	"context"
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -63,10 +64,16 @@ const (
 // maxClusters bounds the bundles of one transaction, so that no other writer waits for a whole fleet.
 const maxClusters = 1000
 
+// Signer has the key that signs, which may change; store.SigningKeys then changes, too.
+type Signer interface {
+	Sign(payloadType string, payload []byte) *signing.Envelope
+	Public() ed25519.PublicKey
+}
+
 // Config configures a Publisher.
 type Config struct {
 	Store       *store.Store
-	Signer      *signing.Signer
+	Signer      Signer
 	TrustDomain string                // of the clusters' SPIFFE IDs
 	TTL         time.Duration         // of a bundle; 0: DefaultTTL
 	Log         *slog.Logger          // nil: slog.Default
@@ -78,7 +85,7 @@ type Config struct {
 // Publisher keeps a signed bundle of each plan. Its fields belong to the goroutine of Run.
 type Publisher struct {
 	Config
-	keyring *signing.Keyring // the signer's own key
+	keyring *signing.Keyring // the signer's own key, when the round began
 	metrics *metrics
 	dirty   map[string]bool // clusters to check; false: only the row of the spoke changed
 	whole   bool            // check all clusters
@@ -124,7 +131,7 @@ func (p *Publisher) Run(ctx context.Context) (err error) {
 	return loop.Loop{
 		Name: "publish", Store: p.Store, Log: p.Log,
 		Tables: []string{store.Plans.Name(), store.Spokes.Name(), store.Pins.Name(), store.Upgrades.Name(),
-			store.Turns.Name()},
+			store.Turns.Name(), store.SigningKeys.Name()},
 		Note: p.note, Work: p.work,
 	}.Run(ctx)
 }
@@ -132,7 +139,7 @@ func (p *Publisher) Run(ctx context.Context) (err error) {
 // note marks the clusters whose plan or spoke changed.
 func (p *Publisher) note(_ context.Context, changes []store.Change) error {
 	for _, c := range changes {
-		if c.Key == "" {
+		if c.Key == "" || c.Table == store.SigningKeys.Name() {
 			p.whole = true
 			continue
 		}
@@ -167,6 +174,9 @@ func (p *Publisher) round(ctx context.Context) error {
 	}
 	if len(p.dirty) == 0 && !p.whole {
 		return nil
+	}
+	if err := p.keyring.Replace(p.Signer.Public()); err != nil {
+		return fmt.Errorf("keyring of the signing key: %w", err)
 	}
 	checked := p.moment()
 	if p.whole {

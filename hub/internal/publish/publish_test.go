@@ -27,13 +27,13 @@ type bench struct {
 
 func newBench(t *testing.T) *bench {
 	b := &bench{T: t, now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}
-	s := store.OpenMemory(store.Twice)
+	s, key := store.OpenMemory(store.Twice), newSigner(t)
 	t.Cleanup(func() { s.Close() })
 	b.Publisher = New(Config{
-		Store: s, Signer: newSigner(t), TrustDomain: "nave-test", TTL: 24 * time.Hour,
+		Store: s, Signer: key, TrustDomain: "nave-test", TTL: 24 * time.Hour,
 		Log: slog.New(slog.DiscardHandler), Now: func() time.Time { return b.now },
 	})
-	b.useKey(b.Signer)
+	b.useKey(key)
 	return b
 }
 

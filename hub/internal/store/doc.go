@@ -55,6 +55,7 @@
 //	shapes           cluster/digest of the question → JSON Shape  no cluster: shared by all
 //	jointokens       digest of the token → JSON JoinToken
 //	secrets          namespace/name → JSON Secret
+//	signingkeys      number → JSON KeyStatement         in decimal, 20 digits
 //	events           time-counter → JSON Event          UTC, nanoseconds, fixed width; 16 hexadecimal digits
 //	events.byobject  api.Key.Path NUL time-counter → {} the index of events
 //	events.count     count → JSON {kept, ever, run}
@@ -66,5 +67,5 @@
 //
 // A new field of a row needs no new layout. If a row changes its meaning, raise the layout and migrate when the file is
 // opened. An upgrade keeps what cannot be made again: operators' objects, registrations, join tokens, credentials,
-// sequences and confirmations (TestUpgrade).
+// sequences, statements about signing keys and confirmations (TestUpgrade).
 package store

@@ -33,6 +33,7 @@ var (
 	JoinTokens    = newTable[JoinToken]("jointokens", ofHub)
 	Events        = newTable[Event]("events", ofHub)
 	Secrets       = newTable[Secret]("secrets", ofHub)
+	SigningKeys   = newTable[KeyStatement]("signingkeys", ofHub)
 )
 
 // ResourcesByKind lists the resources of one kind in all clusters; its keys are "Kind/cluster/namespace/name".

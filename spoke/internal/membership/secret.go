@@ -15,7 +15,7 @@ import (
 )
 
 // SecretName is the Secret in the spoke's own namespace that holds the spoke's key and certificate, so that a new Pod
-// is the same spoke, and the Marks of verified bundles, so that a new Pod does not accept older ones.
+// is the same spoke, and the Marks of verified bundles and the signing keys, so that a new Pod accepts no older ones.
 const SecretName = "nave-spoke-identity"
 
 // The entries of SecretName beside the identity itself.
@@ -23,6 +23,7 @@ const (
 	settingsEntry = "settings.json" // the last Settings that led to a session
 	marksEntry    = "marks.json"    // the Marks
 	shapeEntry    = "shape.key"     // the key of ShapeKey
+	keysEntry     = "keys.json"     // the KeptKeys
 )
 
 // The field managers of the entries in SecretName. Each entry is written without the others.
@@ -30,9 +31,10 @@ const (
 	settingsManager = kube.FieldManager + "-settings"
 	marksManager    = kube.FieldManager + "-marks"
 	shapeManager    = kube.FieldManager + "-shapes"
+	keysManager     = kube.FieldManager + "-keys"
 )
 
-// Secret keeps the identity, the Settings that belong to it, the Marks and the ShapeKey in SecretName.
+// Secret keeps the identity, the Settings that belong to it, the Marks, the KeptKeys and the ShapeKey in SecretName.
 type Secret struct {
 	Client    *kube.Client
 	Namespace string
@@ -55,6 +57,11 @@ func (s Secret) Save(ctx context.Context, entries map[string][]byte) error {
 // SaveSettings replaces the Settings.
 func (s Secret) SaveSettings(ctx context.Context, settings Settings) error {
 	return s.saveJSON(ctx, settingsManager, settingsEntry, settings)
+}
+
+// SaveKeys replaces the KeptKeys.
+func (s Secret) SaveKeys(ctx context.Context, k KeptKeys) error {
+	return s.saveJSON(ctx, keysManager, keysEntry, k)
 }
 
 // SaveMarks replaces the Marks.
@@ -103,6 +110,7 @@ type Kept struct {
 	id       identity.ID
 	known    bool      // there is an id
 	settings *Settings // nil: stored by an earlier version
+	keys     *KeptKeys // nil: no statement about signing keys was accepted
 }
 
 // ReadKept decodes the entries of SecretName. If an entry cannot be decoded, ReadKept returns the other entries and an
@@ -114,7 +122,9 @@ func ReadKept(entries map[string][]byte) (k Kept, err error) {
 	if marks != nil {
 		k.Marks = *marks
 	}
-	return k, errors.Join(err, marksErr)
+	var keysErr error
+	k.keys, keysErr = readJSON[KeptKeys](entries, keysEntry)
+	return k, errors.Join(err, marksErr, keysErr)
 }
 
 // readJSON decodes an entry of SecretName. If the entry is missing, readJSON returns nil.

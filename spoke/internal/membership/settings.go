@@ -1,6 +1,7 @@
 package membership
 
 import (
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -26,8 +27,8 @@ type Settings struct {
 
 // Rules are the checked and decoded parts of Settings.
 type Rules struct {
-	Keyring *signing.Keyring
-	Policy  trust.Policy
+	SigningKeys []ed25519.PublicKey // at least one
+	Policy      trust.Policy
 }
 
 // Sources are the places that Settings are read from: a field here, or else the file in ConfigDir with the name of a
@@ -106,11 +107,7 @@ func (s Settings) Check() (r Rules, err error) {
 	if s.SigningKeys == "" {
 		return r, errors.New("no signing keys given")
 	}
-	keys, err := signing.ParsePublicKeys(s.SigningKeys)
-	if err != nil {
-		return r, fmt.Errorf("signing keys: %w", err)
-	}
-	if r.Keyring, err = signing.NewKeyring(keys...); err != nil {
+	if r.SigningKeys, err = signing.ParsePublicKeys(s.SigningKeys); err != nil {
 		return r, fmt.Errorf("signing keys: %w", err)
 	}
 	if s.Policy != "" {

@@ -91,6 +91,12 @@ func (s *Session) listen(stream spokev1.SpokeService_SessionClient) error {
 		if q := message.GetLogs(); q != nil {
 			s.askLogs(q)
 		}
+		if keys := message.GetKeys(); keys != nil && s.Keys != nil {
+			// Before the next offer is read, because the last of these keys signed that.
+			if err := s.Keys.Accept(stream.Context(), keys.GetEnvelopes()); err != nil {
+				return err
+			}
+		}
 		if message.GetOffer() == nil {
 			continue // a question, or of a newer hub
 		}

@@ -75,11 +75,20 @@ type Identity interface {
 	UntilRenewal() time.Duration
 }
 
+// Keys are the keys that this spoke accepts bundles of.
+type Keys interface {
+	// Statement returns the number of the last statement about keys that was accepted.
+	Statement() uint64
+	// Accept follows statements of the hub. After an error the hub has to send them again.
+	Accept(ctx context.Context, statements [][]byte) error
+}
+
 // Config has the settings and dependencies of a Session.
 type Config struct {
 	Hub         string // host:port
 	Cluster     identity.ID
 	Identity    Identity
+	Keys        Keys // nil: no statements about keys are accepted
 	Kubernetes  func(ctx context.Context) string
 	Version     string
 	Image       func(ctx context.Context) string // that the spoke runs; nil: it runs none
@@ -324,6 +333,10 @@ func (s *Session) hello(ctx context.Context, hub *client) *spokev1.Hello {
 	if s.Image != nil {
 		image = s.Image(ctx)
 	}
+	statement := uint64(0)
+	if s.Keys != nil {
+		statement = s.Keys.Statement()
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	hub.sent, hub.has = s.progress, s.served.digest
@@ -331,6 +344,7 @@ func (s *Session) hello(ctx context.Context, hub *client) *spokev1.Hello {
 		Protocol: version.OldestProtocol, NewestProtocol: version.Protocol, Features: bundle.Known.Names(),
 		Version: s.Version, KubernetesVersion: kubernetes, Verified: hub.sent.id.Message(), Stage: hub.sent.stage.Message(),
 		Instance: s.instance, CapabilitiesDigest: s.served.wireDigest(), Image: image,
+		KeyStatement: statement,
 	}
 }
 

@@ -8279,6 +8279,381 @@ func (x *ControlRolloutResponse) GetHeld() string {
 	return ""
 }
 
+type ListSigningKeysRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListSigningKeysRequest) Reset() {
+	*x = ListSigningKeysRequest{}
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[119]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListSigningKeysRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListSigningKeysRequest) ProtoMessage() {}
+
+func (x *ListSigningKeysRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[119]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListSigningKeysRequest.ProtoReflect.Descriptor instead.
+func (*ListSigningKeysRequest) Descriptor() ([]byte, []int) {
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{119}
+}
+
+type ListSigningKeysResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Newest first.
+	Keys []*SigningKey `protobuf:"bytes,1,rep,name=keys,proto3" json:"keys,omitempty"`
+	// The number of the last statement about them; 0: the key was never rotated.
+	Statement uint64 `protobuf:"varint,2,opt,name=statement,proto3" json:"statement,omitempty"`
+	// Registered clusters, and those of them whose spokes have accepted a bundle that the newest key signed.
+	Clusters uint32 `protobuf:"varint,3,opt,name=clusters,proto3" json:"clusters,omitempty"`
+	Reached  uint32 `protobuf:"varint,4,opt,name=reached,proto3" json:"reached,omitempty"`
+	// Of the others, at most 20, sorted.
+	Waiting       []string `protobuf:"bytes,5,rep,name=waiting,proto3" json:"waiting,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListSigningKeysResponse) Reset() {
+	*x = ListSigningKeysResponse{}
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[120]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListSigningKeysResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListSigningKeysResponse) ProtoMessage() {}
+
+func (x *ListSigningKeysResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[120]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListSigningKeysResponse.ProtoReflect.Descriptor instead.
+func (*ListSigningKeysResponse) Descriptor() ([]byte, []int) {
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{120}
+}
+
+func (x *ListSigningKeysResponse) GetKeys() []*SigningKey {
+	if x != nil {
+		return x.Keys
+	}
+	return nil
+}
+
+func (x *ListSigningKeysResponse) GetStatement() uint64 {
+	if x != nil {
+		return x.Statement
+	}
+	return 0
+}
+
+func (x *ListSigningKeysResponse) GetClusters() uint32 {
+	if x != nil {
+		return x.Clusters
+	}
+	return 0
+}
+
+func (x *ListSigningKeysResponse) GetReached() uint32 {
+	if x != nil {
+		return x.Reached
+	}
+	return 0
+}
+
+func (x *ListSigningKeysResponse) GetWaiting() []string {
+	if x != nil {
+		return x.Waiting
+	}
+	return nil
+}
+
+type SigningKey struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// SHA-256 of the public key, in hexadecimal digits.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Signing, Accepted or Retired.
+	State string `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"`
+	// When it began to sign; none: it is the key that the hub began with.
+	Since *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=since,proto3" json:"since,omitempty"`
+	// When it was retired, or will be. None: when an operator says so.
+	Retires       *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=retires,proto3" json:"retires,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SigningKey) Reset() {
+	*x = SigningKey{}
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[121]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SigningKey) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SigningKey) ProtoMessage() {}
+
+func (x *SigningKey) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[121]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SigningKey.ProtoReflect.Descriptor instead.
+func (*SigningKey) Descriptor() ([]byte, []int) {
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{121}
+}
+
+func (x *SigningKey) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *SigningKey) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *SigningKey) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *SigningKey) GetRetires() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Retires
+	}
+	return nil
+}
+
+type RotateSigningKeyRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// When the key before is retired; none: when an operator says so.
+	Overlap *durationpb.Duration `protobuf:"bytes,1,opt,name=overlap,proto3" json:"overlap,omitempty"`
+	// Although there are spokes that do not know key statements.
+	Force         bool `protobuf:"varint,2,opt,name=force,proto3" json:"force,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RotateSigningKeyRequest) Reset() {
+	*x = RotateSigningKeyRequest{}
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[122]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RotateSigningKeyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RotateSigningKeyRequest) ProtoMessage() {}
+
+func (x *RotateSigningKeyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[122]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RotateSigningKeyRequest.ProtoReflect.Descriptor instead.
+func (*RotateSigningKeyRequest) Descriptor() ([]byte, []int) {
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{122}
+}
+
+func (x *RotateSigningKeyRequest) GetOverlap() *durationpb.Duration {
+	if x != nil {
+		return x.Overlap
+	}
+	return nil
+}
+
+func (x *RotateSigningKeyRequest) GetForce() bool {
+	if x != nil {
+		return x.Force
+	}
+	return false
+}
+
+type RotateSigningKeyResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Key           *SigningKey            `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RotateSigningKeyResponse) Reset() {
+	*x = RotateSigningKeyResponse{}
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[123]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RotateSigningKeyResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RotateSigningKeyResponse) ProtoMessage() {}
+
+func (x *RotateSigningKeyResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[123]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RotateSigningKeyResponse.ProtoReflect.Descriptor instead.
+func (*RotateSigningKeyResponse) Descriptor() ([]byte, []int) {
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{123}
+}
+
+func (x *RotateSigningKeyResponse) GetKey() *SigningKey {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+type RetireSigningKeyRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The key before, as ListSigningKeys names it, or the beginning of its id. Empty: the one that is accepted.
+	Id            string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RetireSigningKeyRequest) Reset() {
+	*x = RetireSigningKeyRequest{}
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[124]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RetireSigningKeyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RetireSigningKeyRequest) ProtoMessage() {}
+
+func (x *RetireSigningKeyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[124]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RetireSigningKeyRequest.ProtoReflect.Descriptor instead.
+func (*RetireSigningKeyRequest) Descriptor() ([]byte, []int) {
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{124}
+}
+
+func (x *RetireSigningKeyRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+type RetireSigningKeyResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Key           *SigningKey            `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RetireSigningKeyResponse) Reset() {
+	*x = RetireSigningKeyResponse{}
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[125]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RetireSigningKeyResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RetireSigningKeyResponse) ProtoMessage() {}
+
+func (x *RetireSigningKeyResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[125]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RetireSigningKeyResponse.ProtoReflect.Descriptor instead.
+func (*RetireSigningKeyResponse) Descriptor() ([]byte, []int) {
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{125}
+}
+
+func (x *RetireSigningKeyResponse) GetKey() *SigningKey {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
 var File_nave_admin_v1_admin_proto protoreflect.FileDescriptor
 
 const file_nave_admin_v1_admin_proto_rawDesc = "" +
@@ -8863,7 +9238,29 @@ const file_nave_admin_v1_admin_proto_rawDesc = "" +
 	"\achanged\x18\x01 \x01(\bR\achanged\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\x12\x16\n" +
 	"\x06number\x18\x03 \x01(\x04R\x06number\x12\x12\n" +
-	"\x04held\x18\x04 \x01(\tR\x04held*P\n" +
+	"\x04held\x18\x04 \x01(\tR\x04held\"\x18\n" +
+	"\x16ListSigningKeysRequest\"\xb6\x01\n" +
+	"\x17ListSigningKeysResponse\x12-\n" +
+	"\x04keys\x18\x01 \x03(\v2\x19.nave.admin.v1.SigningKeyR\x04keys\x12\x1c\n" +
+	"\tstatement\x18\x02 \x01(\x04R\tstatement\x12\x1a\n" +
+	"\bclusters\x18\x03 \x01(\rR\bclusters\x12\x18\n" +
+	"\areached\x18\x04 \x01(\rR\areached\x12\x18\n" +
+	"\awaiting\x18\x05 \x03(\tR\awaiting\"\x9a\x01\n" +
+	"\n" +
+	"SigningKey\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
+	"\x05state\x18\x02 \x01(\tR\x05state\x120\n" +
+	"\x05since\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x124\n" +
+	"\aretires\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\aretires\"d\n" +
+	"\x17RotateSigningKeyRequest\x123\n" +
+	"\aoverlap\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\aoverlap\x12\x14\n" +
+	"\x05force\x18\x02 \x01(\bR\x05force\"G\n" +
+	"\x18RotateSigningKeyResponse\x12+\n" +
+	"\x03key\x18\x01 \x01(\v2\x19.nave.admin.v1.SigningKeyR\x03key\")\n" +
+	"\x17RetireSigningKeyRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"G\n" +
+	"\x18RetireSigningKeyResponse\x12+\n" +
+	"\x03key\x18\x01 \x01(\v2\x19.nave.admin.v1.SigningKeyR\x03key*P\n" +
 	"\aGivenBy\x12\x18\n" +
 	"\x14GIVEN_BY_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12GIVEN_BY_OPERATORS\x10\x01\x12\x13\n" +
@@ -8894,7 +9291,7 @@ const file_nave_admin_v1_admin_proto_rawDesc = "" +
 	"\x16ROLLOUT_VERB_ROLL_BACK\x10\x05\x12\x16\n" +
 	"\x12ROLLOUT_VERB_RETRY\x10\x06\x12\x15\n" +
 	"\x11ROLLOUT_VERB_SKIP\x10\a\x12\x18\n" +
-	"\x14ROLLOUT_VERB_RELEASE\x10\b2\xc0\x19\n" +
+	"\x14ROLLOUT_VERB_RELEASE\x10\b2\xec\x1b\n" +
 	"\fAdminService\x12<\n" +
 	"\x03Get\x12\x19.nave.admin.v1.GetRequest\x1a\x1a.nave.admin.v1.GetResponse\x12?\n" +
 	"\x04List\x12\x1a.nave.admin.v1.ListRequest\x1a\x1b.nave.admin.v1.ListResponse\x12D\n" +
@@ -8910,7 +9307,10 @@ const file_nave_admin_v1_admin_proto_rawDesc = "" +
 	"\x06Resume\x12\x1c.nave.admin.v1.ResumeRequest\x1a\x1d.nave.admin.v1.ResumeResponse\x12`\n" +
 	"\x0fCreateJoinToken\x12%.nave.admin.v1.CreateJoinTokenRequest\x1a&.nave.admin.v1.CreateJoinTokenResponse\x12Q\n" +
 	"\n" +
-	"ListEvents\x12 .nave.admin.v1.ListEventsRequest\x1a!.nave.admin.v1.ListEventsResponse\x12?\n" +
+	"ListEvents\x12 .nave.admin.v1.ListEventsRequest\x1a!.nave.admin.v1.ListEventsResponse\x12`\n" +
+	"\x0fListSigningKeys\x12%.nave.admin.v1.ListSigningKeysRequest\x1a&.nave.admin.v1.ListSigningKeysResponse\x12c\n" +
+	"\x10RotateSigningKey\x12&.nave.admin.v1.RotateSigningKeyRequest\x1a'.nave.admin.v1.RotateSigningKeyResponse\x12c\n" +
+	"\x10RetireSigningKey\x12&.nave.admin.v1.RetireSigningKeyRequest\x1a'.nave.admin.v1.RetireSigningKeyResponse\x12?\n" +
 	"\x04Tree\x12\x1a.nave.admin.v1.TreeRequest\x1a\x1b.nave.admin.v1.TreeResponse\x12E\n" +
 	"\x06Locate\x12\x1c.nave.admin.v1.LocateRequest\x1a\x1d.nave.admin.v1.LocateResponse\x12H\n" +
 	"\aExplain\x12\x1d.nave.admin.v1.ExplainRequest\x1a\x1e.nave.admin.v1.ExplainResponse\x12P\n" +
@@ -8954,7 +9354,7 @@ func file_nave_admin_v1_admin_proto_rawDescGZIP() []byte {
 }
 
 var file_nave_admin_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_nave_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 119)
+var file_nave_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 126)
 var file_nave_admin_v1_admin_proto_goTypes = []any{
 	(GivenBy)(0),                       // 0: nave.admin.v1.GivenBy
 	(WatchType)(0),                     // 1: nave.admin.v1.WatchType
@@ -9080,8 +9480,15 @@ var file_nave_admin_v1_admin_proto_goTypes = []any{
 	(*PlannedApplication)(nil),         // 121: nave.admin.v1.PlannedApplication
 	(*ControlRolloutRequest)(nil),      // 122: nave.admin.v1.ControlRolloutRequest
 	(*ControlRolloutResponse)(nil),     // 123: nave.admin.v1.ControlRolloutResponse
-	(*timestamppb.Timestamp)(nil),      // 124: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),        // 125: google.protobuf.Duration
+	(*ListSigningKeysRequest)(nil),     // 124: nave.admin.v1.ListSigningKeysRequest
+	(*ListSigningKeysResponse)(nil),    // 125: nave.admin.v1.ListSigningKeysResponse
+	(*SigningKey)(nil),                 // 126: nave.admin.v1.SigningKey
+	(*RotateSigningKeyRequest)(nil),    // 127: nave.admin.v1.RotateSigningKeyRequest
+	(*RotateSigningKeyResponse)(nil),   // 128: nave.admin.v1.RotateSigningKeyResponse
+	(*RetireSigningKeyRequest)(nil),    // 129: nave.admin.v1.RetireSigningKeyRequest
+	(*RetireSigningKeyResponse)(nil),   // 130: nave.admin.v1.RetireSigningKeyResponse
+	(*timestamppb.Timestamp)(nil),      // 131: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),        // 132: google.protobuf.Duration
 }
 var file_nave_admin_v1_admin_proto_depIdxs = []int32{
 	5,   // 0: nave.admin.v1.Object.key:type_name -> nave.admin.v1.ObjectKey
@@ -9121,19 +9528,19 @@ var file_nave_admin_v1_admin_proto_depIdxs = []int32{
 	5,   // 34: nave.admin.v1.SuspendRequest.key:type_name -> nave.admin.v1.ObjectKey
 	5,   // 35: nave.admin.v1.ResumeRequest.key:type_name -> nave.admin.v1.ObjectKey
 	5,   // 36: nave.admin.v1.ResumeResponse.suspended_with:type_name -> nave.admin.v1.ObjectKey
-	124, // 37: nave.admin.v1.CreateJoinTokenResponse.expires_at:type_name -> google.protobuf.Timestamp
+	131, // 37: nave.admin.v1.CreateJoinTokenResponse.expires_at:type_name -> google.protobuf.Timestamp
 	5,   // 38: nave.admin.v1.ListEventsRequest.key:type_name -> nave.admin.v1.ObjectKey
-	124, // 39: nave.admin.v1.ListEventsRequest.since:type_name -> google.protobuf.Timestamp
-	125, // 40: nave.admin.v1.ListEventsRequest.wait:type_name -> google.protobuf.Duration
+	131, // 39: nave.admin.v1.ListEventsRequest.since:type_name -> google.protobuf.Timestamp
+	132, // 40: nave.admin.v1.ListEventsRequest.wait:type_name -> google.protobuf.Duration
 	41,  // 41: nave.admin.v1.ListEventsResponse.events:type_name -> nave.admin.v1.Event
 	40,  // 42: nave.admin.v1.ListEventsResponse.gap:type_name -> nave.admin.v1.EventGap
-	124, // 43: nave.admin.v1.EventGap.until:type_name -> google.protobuf.Timestamp
-	124, // 44: nave.admin.v1.Event.time:type_name -> google.protobuf.Timestamp
+	131, // 43: nave.admin.v1.EventGap.until:type_name -> google.protobuf.Timestamp
+	131, // 44: nave.admin.v1.Event.time:type_name -> google.protobuf.Timestamp
 	5,   // 45: nave.admin.v1.Event.object:type_name -> nave.admin.v1.ObjectKey
-	124, // 46: nave.admin.v1.ListAuditRequest.since:type_name -> google.protobuf.Timestamp
+	131, // 46: nave.admin.v1.ListAuditRequest.since:type_name -> google.protobuf.Timestamp
 	5,   // 47: nave.admin.v1.ListAuditRequest.object:type_name -> nave.admin.v1.ObjectKey
 	44,  // 48: nave.admin.v1.ListAuditResponse.entries:type_name -> nave.admin.v1.AuditEntry
-	124, // 49: nave.admin.v1.AuditEntry.time:type_name -> google.protobuf.Timestamp
+	131, // 49: nave.admin.v1.AuditEntry.time:type_name -> google.protobuf.Timestamp
 	45,  // 50: nave.admin.v1.AuditEntry.objects:type_name -> nave.admin.v1.AuditedObject
 	5,   // 51: nave.admin.v1.AuditedObject.key:type_name -> nave.admin.v1.ObjectKey
 	5,   // 52: nave.admin.v1.TreeRequest.key:type_name -> nave.admin.v1.ObjectKey
@@ -9146,11 +9553,11 @@ var file_nave_admin_v1_admin_proto_depIdxs = []int32{
 	5,   // 59: nave.admin.v1.Encryption.object:type_name -> nave.admin.v1.ObjectKey
 	55,  // 60: nave.admin.v1.Encryption.documents:type_name -> nave.admin.v1.SealedDocument
 	5,   // 61: nave.admin.v1.Explanation.object:type_name -> nave.admin.v1.ObjectKey
-	124, // 62: nave.admin.v1.Explanation.since:type_name -> google.protobuf.Timestamp
+	131, // 62: nave.admin.v1.Explanation.since:type_name -> google.protobuf.Timestamp
 	5,   // 63: nave.admin.v1.Explanation.affects:type_name -> nave.admin.v1.ObjectKey
-	125, // 64: nave.admin.v1.LogsRequest.since:type_name -> google.protobuf.Duration
+	132, // 64: nave.admin.v1.LogsRequest.since:type_name -> google.protobuf.Duration
 	59,  // 65: nave.admin.v1.LogsResponse.records:type_name -> nave.admin.v1.LogRecord
-	124, // 66: nave.admin.v1.LogRecord.time:type_name -> google.protobuf.Timestamp
+	131, // 66: nave.admin.v1.LogRecord.time:type_name -> google.protobuf.Timestamp
 	60,  // 67: nave.admin.v1.LogRecord.attributes:type_name -> nave.admin.v1.LogAttribute
 	63,  // 68: nave.admin.v1.GetVersionResponse.spokes:type_name -> nave.admin.v1.SpokeVersion
 	66,  // 69: nave.admin.v1.PublishedResponse.hub:type_name -> nave.admin.v1.PublishedHub
@@ -9168,13 +9575,13 @@ var file_nave_admin_v1_admin_proto_depIdxs = []int32{
 	5,   // 81: nave.admin.v1.PublishedContentRequest.key:type_name -> nave.admin.v1.ObjectKey
 	80,  // 82: nave.admin.v1.HistoryResponse.releases:type_name -> nave.admin.v1.PastRelease
 	82,  // 83: nave.admin.v1.HistoryResponse.pin:type_name -> nave.admin.v1.Pin
-	124, // 84: nave.admin.v1.PastRelease.released_at:type_name -> google.protobuf.Timestamp
+	131, // 84: nave.admin.v1.PastRelease.released_at:type_name -> google.protobuf.Timestamp
 	81,  // 85: nave.admin.v1.PastRelease.listed:type_name -> nave.admin.v1.ReleasedApplication
 	5,   // 86: nave.admin.v1.ReleasedApplication.key:type_name -> nave.admin.v1.ObjectKey
 	2,   // 87: nave.admin.v1.ReleasedApplication.change:type_name -> nave.admin.v1.ApplicationChange
-	124, // 88: nave.admin.v1.Pin.pinned_at:type_name -> google.protobuf.Timestamp
+	131, // 88: nave.admin.v1.Pin.pinned_at:type_name -> google.protobuf.Timestamp
 	81,  // 89: nave.admin.v1.PreviewRollbackResponse.applications:type_name -> nave.admin.v1.ReleasedApplication
-	124, // 90: nave.admin.v1.ReleaseResponse.released_at:type_name -> google.protobuf.Timestamp
+	131, // 90: nave.admin.v1.ReleaseResponse.released_at:type_name -> google.protobuf.Timestamp
 	81,  // 91: nave.admin.v1.PreviewReleaseResponse.applications:type_name -> nave.admin.v1.ReleasedApplication
 	93,  // 92: nave.admin.v1.PreviewLiveResponse.applications:type_name -> nave.admin.v1.PreviewedApplication
 	5,   // 93: nave.admin.v1.PreviewedApplication.key:type_name -> nave.admin.v1.ObjectKey
@@ -9185,110 +9592,122 @@ var file_nave_admin_v1_admin_proto_depIdxs = []int32{
 	5,   // 98: nave.admin.v1.PinHelmReleaseRequest.key:type_name -> nave.admin.v1.ObjectKey
 	103, // 99: nave.admin.v1.PinHelmReleaseResponse.now:type_name -> nave.admin.v1.HelmRevision
 	103, // 100: nave.admin.v1.PinHelmReleaseResponse.to:type_name -> nave.admin.v1.HelmRevision
-	124, // 101: nave.admin.v1.HelmRevision.deployed_at:type_name -> google.protobuf.Timestamp
+	131, // 101: nave.admin.v1.HelmRevision.deployed_at:type_name -> google.protobuf.Timestamp
 	5,   // 102: nave.admin.v1.UnpinHelmReleaseRequest.key:type_name -> nave.admin.v1.ObjectKey
 	103, // 103: nave.admin.v1.UnpinHelmReleaseResponse.now:type_name -> nave.admin.v1.HelmRevision
 	5,   // 104: nave.admin.v1.PreviewImageUpdateRequest.key:type_name -> nave.admin.v1.ObjectKey
 	108, // 105: nave.admin.v1.PreviewImageUpdateResponse.commits:type_name -> nave.admin.v1.PreviewedCommit
 	5,   // 106: nave.admin.v1.ControlTagsRequest.key:type_name -> nave.admin.v1.ObjectKey
 	113, // 107: nave.admin.v1.ListRolloutsResponse.rollouts:type_name -> nave.admin.v1.Rollout
-	124, // 108: nave.admin.v1.Rollout.since:type_name -> google.protobuf.Timestamp
-	124, // 109: nave.admin.v1.Rollout.began_at:type_name -> google.protobuf.Timestamp
-	124, // 110: nave.admin.v1.Rollout.ended_at:type_name -> google.protobuf.Timestamp
+	131, // 108: nave.admin.v1.Rollout.since:type_name -> google.protobuf.Timestamp
+	131, // 109: nave.admin.v1.Rollout.began_at:type_name -> google.protobuf.Timestamp
+	131, // 110: nave.admin.v1.Rollout.ended_at:type_name -> google.protobuf.Timestamp
 	114, // 111: nave.admin.v1.Rollout.stages:type_name -> nave.admin.v1.RolloutStage
 	113, // 112: nave.admin.v1.GetRolloutResponse.rollout:type_name -> nave.admin.v1.Rollout
 	117, // 113: nave.admin.v1.GetRolloutResponse.clusters:type_name -> nave.admin.v1.RolloutCluster
-	124, // 114: nave.admin.v1.RolloutCluster.since:type_name -> google.protobuf.Timestamp
-	124, // 115: nave.admin.v1.RolloutCluster.offered_at:type_name -> google.protobuf.Timestamp
+	131, // 114: nave.admin.v1.RolloutCluster.since:type_name -> google.protobuf.Timestamp
+	131, // 115: nave.admin.v1.RolloutCluster.offered_at:type_name -> google.protobuf.Timestamp
 	120, // 116: nave.admin.v1.PlanRolloutResponse.clusters:type_name -> nave.admin.v1.PlannedCluster
 	3,   // 117: nave.admin.v1.PlannedCluster.change:type_name -> nave.admin.v1.PlannedChange
 	121, // 118: nave.admin.v1.PlannedCluster.applications:type_name -> nave.admin.v1.PlannedApplication
 	4,   // 119: nave.admin.v1.ControlRolloutRequest.verb:type_name -> nave.admin.v1.RolloutVerb
-	7,   // 120: nave.admin.v1.AdminService.Get:input_type -> nave.admin.v1.GetRequest
-	9,   // 121: nave.admin.v1.AdminService.List:input_type -> nave.admin.v1.ListRequest
-	11,  // 122: nave.admin.v1.AdminService.Watch:input_type -> nave.admin.v1.WatchRequest
-	13,  // 123: nave.admin.v1.AdminService.Apply:input_type -> nave.admin.v1.ApplyRequest
-	16,  // 124: nave.admin.v1.AdminService.ApplyAll:input_type -> nave.admin.v1.ApplyAllRequest
-	19,  // 125: nave.admin.v1.AdminService.Delete:input_type -> nave.admin.v1.DeleteRequest
-	21,  // 126: nave.admin.v1.AdminService.DeleteAll:input_type -> nave.admin.v1.DeleteAllRequest
-	24,  // 127: nave.admin.v1.AdminService.Impact:input_type -> nave.admin.v1.ImpactRequest
-	28,  // 128: nave.admin.v1.AdminService.Confirm:input_type -> nave.admin.v1.ConfirmRequest
-	30,  // 129: nave.admin.v1.AdminService.Reconcile:input_type -> nave.admin.v1.ReconcileRequest
-	32,  // 130: nave.admin.v1.AdminService.Suspend:input_type -> nave.admin.v1.SuspendRequest
-	34,  // 131: nave.admin.v1.AdminService.Resume:input_type -> nave.admin.v1.ResumeRequest
-	36,  // 132: nave.admin.v1.AdminService.CreateJoinToken:input_type -> nave.admin.v1.CreateJoinTokenRequest
-	38,  // 133: nave.admin.v1.AdminService.ListEvents:input_type -> nave.admin.v1.ListEventsRequest
-	46,  // 134: nave.admin.v1.AdminService.Tree:input_type -> nave.admin.v1.TreeRequest
-	49,  // 135: nave.admin.v1.AdminService.Locate:input_type -> nave.admin.v1.LocateRequest
-	52,  // 136: nave.admin.v1.AdminService.Explain:input_type -> nave.admin.v1.ExplainRequest
-	64,  // 137: nave.admin.v1.AdminService.Published:input_type -> nave.admin.v1.PublishedRequest
-	76,  // 138: nave.admin.v1.AdminService.PublishedContent:input_type -> nave.admin.v1.PublishedContentRequest
-	69,  // 139: nave.admin.v1.AdminService.Capabilities:input_type -> nave.admin.v1.CapabilitiesRequest
-	71,  // 140: nave.admin.v1.AdminService.Shapes:input_type -> nave.admin.v1.ShapesRequest
-	91,  // 141: nave.admin.v1.AdminService.PreviewLive:input_type -> nave.admin.v1.PreviewLiveRequest
-	96,  // 142: nave.admin.v1.AdminService.ListSchemas:input_type -> nave.admin.v1.ListSchemasRequest
-	99,  // 143: nave.admin.v1.AdminService.ReadSchema:input_type -> nave.admin.v1.ReadSchemaRequest
-	57,  // 144: nave.admin.v1.AdminService.Logs:input_type -> nave.admin.v1.LogsRequest
-	78,  // 145: nave.admin.v1.AdminService.History:input_type -> nave.admin.v1.HistoryRequest
-	83,  // 146: nave.admin.v1.AdminService.Rollback:input_type -> nave.admin.v1.RollbackRequest
-	85,  // 147: nave.admin.v1.AdminService.PreviewRollback:input_type -> nave.admin.v1.PreviewRollbackRequest
-	87,  // 148: nave.admin.v1.AdminService.Release:input_type -> nave.admin.v1.ReleaseRequest
-	89,  // 149: nave.admin.v1.AdminService.PreviewRelease:input_type -> nave.admin.v1.PreviewReleaseRequest
-	101, // 150: nave.admin.v1.AdminService.PinHelmRelease:input_type -> nave.admin.v1.PinHelmReleaseRequest
-	104, // 151: nave.admin.v1.AdminService.UnpinHelmRelease:input_type -> nave.admin.v1.UnpinHelmReleaseRequest
-	106, // 152: nave.admin.v1.AdminService.PreviewImageUpdate:input_type -> nave.admin.v1.PreviewImageUpdateRequest
-	109, // 153: nave.admin.v1.AdminService.ControlTags:input_type -> nave.admin.v1.ControlTagsRequest
-	111, // 154: nave.admin.v1.AdminService.ListRollouts:input_type -> nave.admin.v1.ListRolloutsRequest
-	115, // 155: nave.admin.v1.AdminService.GetRollout:input_type -> nave.admin.v1.GetRolloutRequest
-	118, // 156: nave.admin.v1.AdminService.PlanRollout:input_type -> nave.admin.v1.PlanRolloutRequest
-	122, // 157: nave.admin.v1.AdminService.ControlRollout:input_type -> nave.admin.v1.ControlRolloutRequest
-	42,  // 158: nave.admin.v1.AdminService.ListAudit:input_type -> nave.admin.v1.ListAuditRequest
-	61,  // 159: nave.admin.v1.AdminService.GetVersion:input_type -> nave.admin.v1.GetVersionRequest
-	8,   // 160: nave.admin.v1.AdminService.Get:output_type -> nave.admin.v1.GetResponse
-	10,  // 161: nave.admin.v1.AdminService.List:output_type -> nave.admin.v1.ListResponse
-	12,  // 162: nave.admin.v1.AdminService.Watch:output_type -> nave.admin.v1.WatchResponse
-	15,  // 163: nave.admin.v1.AdminService.Apply:output_type -> nave.admin.v1.ApplyResponse
-	17,  // 164: nave.admin.v1.AdminService.ApplyAll:output_type -> nave.admin.v1.ApplyAllResponse
-	20,  // 165: nave.admin.v1.AdminService.Delete:output_type -> nave.admin.v1.DeleteResponse
-	22,  // 166: nave.admin.v1.AdminService.DeleteAll:output_type -> nave.admin.v1.DeleteAllResponse
-	25,  // 167: nave.admin.v1.AdminService.Impact:output_type -> nave.admin.v1.ImpactResponse
-	29,  // 168: nave.admin.v1.AdminService.Confirm:output_type -> nave.admin.v1.ConfirmResponse
-	31,  // 169: nave.admin.v1.AdminService.Reconcile:output_type -> nave.admin.v1.ReconcileResponse
-	33,  // 170: nave.admin.v1.AdminService.Suspend:output_type -> nave.admin.v1.SuspendResponse
-	35,  // 171: nave.admin.v1.AdminService.Resume:output_type -> nave.admin.v1.ResumeResponse
-	37,  // 172: nave.admin.v1.AdminService.CreateJoinToken:output_type -> nave.admin.v1.CreateJoinTokenResponse
-	39,  // 173: nave.admin.v1.AdminService.ListEvents:output_type -> nave.admin.v1.ListEventsResponse
-	47,  // 174: nave.admin.v1.AdminService.Tree:output_type -> nave.admin.v1.TreeResponse
-	50,  // 175: nave.admin.v1.AdminService.Locate:output_type -> nave.admin.v1.LocateResponse
-	53,  // 176: nave.admin.v1.AdminService.Explain:output_type -> nave.admin.v1.ExplainResponse
-	65,  // 177: nave.admin.v1.AdminService.Published:output_type -> nave.admin.v1.PublishedResponse
-	77,  // 178: nave.admin.v1.AdminService.PublishedContent:output_type -> nave.admin.v1.PublishedContentResponse
-	70,  // 179: nave.admin.v1.AdminService.Capabilities:output_type -> nave.admin.v1.CapabilitiesResponse
-	72,  // 180: nave.admin.v1.AdminService.Shapes:output_type -> nave.admin.v1.ShapesResponse
-	92,  // 181: nave.admin.v1.AdminService.PreviewLive:output_type -> nave.admin.v1.PreviewLiveResponse
-	97,  // 182: nave.admin.v1.AdminService.ListSchemas:output_type -> nave.admin.v1.ListSchemasResponse
-	100, // 183: nave.admin.v1.AdminService.ReadSchema:output_type -> nave.admin.v1.ReadSchemaResponse
-	58,  // 184: nave.admin.v1.AdminService.Logs:output_type -> nave.admin.v1.LogsResponse
-	79,  // 185: nave.admin.v1.AdminService.History:output_type -> nave.admin.v1.HistoryResponse
-	84,  // 186: nave.admin.v1.AdminService.Rollback:output_type -> nave.admin.v1.RollbackResponse
-	86,  // 187: nave.admin.v1.AdminService.PreviewRollback:output_type -> nave.admin.v1.PreviewRollbackResponse
-	88,  // 188: nave.admin.v1.AdminService.Release:output_type -> nave.admin.v1.ReleaseResponse
-	90,  // 189: nave.admin.v1.AdminService.PreviewRelease:output_type -> nave.admin.v1.PreviewReleaseResponse
-	102, // 190: nave.admin.v1.AdminService.PinHelmRelease:output_type -> nave.admin.v1.PinHelmReleaseResponse
-	105, // 191: nave.admin.v1.AdminService.UnpinHelmRelease:output_type -> nave.admin.v1.UnpinHelmReleaseResponse
-	107, // 192: nave.admin.v1.AdminService.PreviewImageUpdate:output_type -> nave.admin.v1.PreviewImageUpdateResponse
-	110, // 193: nave.admin.v1.AdminService.ControlTags:output_type -> nave.admin.v1.ControlTagsResponse
-	112, // 194: nave.admin.v1.AdminService.ListRollouts:output_type -> nave.admin.v1.ListRolloutsResponse
-	116, // 195: nave.admin.v1.AdminService.GetRollout:output_type -> nave.admin.v1.GetRolloutResponse
-	119, // 196: nave.admin.v1.AdminService.PlanRollout:output_type -> nave.admin.v1.PlanRolloutResponse
-	123, // 197: nave.admin.v1.AdminService.ControlRollout:output_type -> nave.admin.v1.ControlRolloutResponse
-	43,  // 198: nave.admin.v1.AdminService.ListAudit:output_type -> nave.admin.v1.ListAuditResponse
-	62,  // 199: nave.admin.v1.AdminService.GetVersion:output_type -> nave.admin.v1.GetVersionResponse
-	160, // [160:200] is the sub-list for method output_type
-	120, // [120:160] is the sub-list for method input_type
-	120, // [120:120] is the sub-list for extension type_name
-	120, // [120:120] is the sub-list for extension extendee
-	0,   // [0:120] is the sub-list for field type_name
+	126, // 120: nave.admin.v1.ListSigningKeysResponse.keys:type_name -> nave.admin.v1.SigningKey
+	131, // 121: nave.admin.v1.SigningKey.since:type_name -> google.protobuf.Timestamp
+	131, // 122: nave.admin.v1.SigningKey.retires:type_name -> google.protobuf.Timestamp
+	132, // 123: nave.admin.v1.RotateSigningKeyRequest.overlap:type_name -> google.protobuf.Duration
+	126, // 124: nave.admin.v1.RotateSigningKeyResponse.key:type_name -> nave.admin.v1.SigningKey
+	126, // 125: nave.admin.v1.RetireSigningKeyResponse.key:type_name -> nave.admin.v1.SigningKey
+	7,   // 126: nave.admin.v1.AdminService.Get:input_type -> nave.admin.v1.GetRequest
+	9,   // 127: nave.admin.v1.AdminService.List:input_type -> nave.admin.v1.ListRequest
+	11,  // 128: nave.admin.v1.AdminService.Watch:input_type -> nave.admin.v1.WatchRequest
+	13,  // 129: nave.admin.v1.AdminService.Apply:input_type -> nave.admin.v1.ApplyRequest
+	16,  // 130: nave.admin.v1.AdminService.ApplyAll:input_type -> nave.admin.v1.ApplyAllRequest
+	19,  // 131: nave.admin.v1.AdminService.Delete:input_type -> nave.admin.v1.DeleteRequest
+	21,  // 132: nave.admin.v1.AdminService.DeleteAll:input_type -> nave.admin.v1.DeleteAllRequest
+	24,  // 133: nave.admin.v1.AdminService.Impact:input_type -> nave.admin.v1.ImpactRequest
+	28,  // 134: nave.admin.v1.AdminService.Confirm:input_type -> nave.admin.v1.ConfirmRequest
+	30,  // 135: nave.admin.v1.AdminService.Reconcile:input_type -> nave.admin.v1.ReconcileRequest
+	32,  // 136: nave.admin.v1.AdminService.Suspend:input_type -> nave.admin.v1.SuspendRequest
+	34,  // 137: nave.admin.v1.AdminService.Resume:input_type -> nave.admin.v1.ResumeRequest
+	36,  // 138: nave.admin.v1.AdminService.CreateJoinToken:input_type -> nave.admin.v1.CreateJoinTokenRequest
+	38,  // 139: nave.admin.v1.AdminService.ListEvents:input_type -> nave.admin.v1.ListEventsRequest
+	124, // 140: nave.admin.v1.AdminService.ListSigningKeys:input_type -> nave.admin.v1.ListSigningKeysRequest
+	127, // 141: nave.admin.v1.AdminService.RotateSigningKey:input_type -> nave.admin.v1.RotateSigningKeyRequest
+	129, // 142: nave.admin.v1.AdminService.RetireSigningKey:input_type -> nave.admin.v1.RetireSigningKeyRequest
+	46,  // 143: nave.admin.v1.AdminService.Tree:input_type -> nave.admin.v1.TreeRequest
+	49,  // 144: nave.admin.v1.AdminService.Locate:input_type -> nave.admin.v1.LocateRequest
+	52,  // 145: nave.admin.v1.AdminService.Explain:input_type -> nave.admin.v1.ExplainRequest
+	64,  // 146: nave.admin.v1.AdminService.Published:input_type -> nave.admin.v1.PublishedRequest
+	76,  // 147: nave.admin.v1.AdminService.PublishedContent:input_type -> nave.admin.v1.PublishedContentRequest
+	69,  // 148: nave.admin.v1.AdminService.Capabilities:input_type -> nave.admin.v1.CapabilitiesRequest
+	71,  // 149: nave.admin.v1.AdminService.Shapes:input_type -> nave.admin.v1.ShapesRequest
+	91,  // 150: nave.admin.v1.AdminService.PreviewLive:input_type -> nave.admin.v1.PreviewLiveRequest
+	96,  // 151: nave.admin.v1.AdminService.ListSchemas:input_type -> nave.admin.v1.ListSchemasRequest
+	99,  // 152: nave.admin.v1.AdminService.ReadSchema:input_type -> nave.admin.v1.ReadSchemaRequest
+	57,  // 153: nave.admin.v1.AdminService.Logs:input_type -> nave.admin.v1.LogsRequest
+	78,  // 154: nave.admin.v1.AdminService.History:input_type -> nave.admin.v1.HistoryRequest
+	83,  // 155: nave.admin.v1.AdminService.Rollback:input_type -> nave.admin.v1.RollbackRequest
+	85,  // 156: nave.admin.v1.AdminService.PreviewRollback:input_type -> nave.admin.v1.PreviewRollbackRequest
+	87,  // 157: nave.admin.v1.AdminService.Release:input_type -> nave.admin.v1.ReleaseRequest
+	89,  // 158: nave.admin.v1.AdminService.PreviewRelease:input_type -> nave.admin.v1.PreviewReleaseRequest
+	101, // 159: nave.admin.v1.AdminService.PinHelmRelease:input_type -> nave.admin.v1.PinHelmReleaseRequest
+	104, // 160: nave.admin.v1.AdminService.UnpinHelmRelease:input_type -> nave.admin.v1.UnpinHelmReleaseRequest
+	106, // 161: nave.admin.v1.AdminService.PreviewImageUpdate:input_type -> nave.admin.v1.PreviewImageUpdateRequest
+	109, // 162: nave.admin.v1.AdminService.ControlTags:input_type -> nave.admin.v1.ControlTagsRequest
+	111, // 163: nave.admin.v1.AdminService.ListRollouts:input_type -> nave.admin.v1.ListRolloutsRequest
+	115, // 164: nave.admin.v1.AdminService.GetRollout:input_type -> nave.admin.v1.GetRolloutRequest
+	118, // 165: nave.admin.v1.AdminService.PlanRollout:input_type -> nave.admin.v1.PlanRolloutRequest
+	122, // 166: nave.admin.v1.AdminService.ControlRollout:input_type -> nave.admin.v1.ControlRolloutRequest
+	42,  // 167: nave.admin.v1.AdminService.ListAudit:input_type -> nave.admin.v1.ListAuditRequest
+	61,  // 168: nave.admin.v1.AdminService.GetVersion:input_type -> nave.admin.v1.GetVersionRequest
+	8,   // 169: nave.admin.v1.AdminService.Get:output_type -> nave.admin.v1.GetResponse
+	10,  // 170: nave.admin.v1.AdminService.List:output_type -> nave.admin.v1.ListResponse
+	12,  // 171: nave.admin.v1.AdminService.Watch:output_type -> nave.admin.v1.WatchResponse
+	15,  // 172: nave.admin.v1.AdminService.Apply:output_type -> nave.admin.v1.ApplyResponse
+	17,  // 173: nave.admin.v1.AdminService.ApplyAll:output_type -> nave.admin.v1.ApplyAllResponse
+	20,  // 174: nave.admin.v1.AdminService.Delete:output_type -> nave.admin.v1.DeleteResponse
+	22,  // 175: nave.admin.v1.AdminService.DeleteAll:output_type -> nave.admin.v1.DeleteAllResponse
+	25,  // 176: nave.admin.v1.AdminService.Impact:output_type -> nave.admin.v1.ImpactResponse
+	29,  // 177: nave.admin.v1.AdminService.Confirm:output_type -> nave.admin.v1.ConfirmResponse
+	31,  // 178: nave.admin.v1.AdminService.Reconcile:output_type -> nave.admin.v1.ReconcileResponse
+	33,  // 179: nave.admin.v1.AdminService.Suspend:output_type -> nave.admin.v1.SuspendResponse
+	35,  // 180: nave.admin.v1.AdminService.Resume:output_type -> nave.admin.v1.ResumeResponse
+	37,  // 181: nave.admin.v1.AdminService.CreateJoinToken:output_type -> nave.admin.v1.CreateJoinTokenResponse
+	39,  // 182: nave.admin.v1.AdminService.ListEvents:output_type -> nave.admin.v1.ListEventsResponse
+	125, // 183: nave.admin.v1.AdminService.ListSigningKeys:output_type -> nave.admin.v1.ListSigningKeysResponse
+	128, // 184: nave.admin.v1.AdminService.RotateSigningKey:output_type -> nave.admin.v1.RotateSigningKeyResponse
+	130, // 185: nave.admin.v1.AdminService.RetireSigningKey:output_type -> nave.admin.v1.RetireSigningKeyResponse
+	47,  // 186: nave.admin.v1.AdminService.Tree:output_type -> nave.admin.v1.TreeResponse
+	50,  // 187: nave.admin.v1.AdminService.Locate:output_type -> nave.admin.v1.LocateResponse
+	53,  // 188: nave.admin.v1.AdminService.Explain:output_type -> nave.admin.v1.ExplainResponse
+	65,  // 189: nave.admin.v1.AdminService.Published:output_type -> nave.admin.v1.PublishedResponse
+	77,  // 190: nave.admin.v1.AdminService.PublishedContent:output_type -> nave.admin.v1.PublishedContentResponse
+	70,  // 191: nave.admin.v1.AdminService.Capabilities:output_type -> nave.admin.v1.CapabilitiesResponse
+	72,  // 192: nave.admin.v1.AdminService.Shapes:output_type -> nave.admin.v1.ShapesResponse
+	92,  // 193: nave.admin.v1.AdminService.PreviewLive:output_type -> nave.admin.v1.PreviewLiveResponse
+	97,  // 194: nave.admin.v1.AdminService.ListSchemas:output_type -> nave.admin.v1.ListSchemasResponse
+	100, // 195: nave.admin.v1.AdminService.ReadSchema:output_type -> nave.admin.v1.ReadSchemaResponse
+	58,  // 196: nave.admin.v1.AdminService.Logs:output_type -> nave.admin.v1.LogsResponse
+	79,  // 197: nave.admin.v1.AdminService.History:output_type -> nave.admin.v1.HistoryResponse
+	84,  // 198: nave.admin.v1.AdminService.Rollback:output_type -> nave.admin.v1.RollbackResponse
+	86,  // 199: nave.admin.v1.AdminService.PreviewRollback:output_type -> nave.admin.v1.PreviewRollbackResponse
+	88,  // 200: nave.admin.v1.AdminService.Release:output_type -> nave.admin.v1.ReleaseResponse
+	90,  // 201: nave.admin.v1.AdminService.PreviewRelease:output_type -> nave.admin.v1.PreviewReleaseResponse
+	102, // 202: nave.admin.v1.AdminService.PinHelmRelease:output_type -> nave.admin.v1.PinHelmReleaseResponse
+	105, // 203: nave.admin.v1.AdminService.UnpinHelmRelease:output_type -> nave.admin.v1.UnpinHelmReleaseResponse
+	107, // 204: nave.admin.v1.AdminService.PreviewImageUpdate:output_type -> nave.admin.v1.PreviewImageUpdateResponse
+	110, // 205: nave.admin.v1.AdminService.ControlTags:output_type -> nave.admin.v1.ControlTagsResponse
+	112, // 206: nave.admin.v1.AdminService.ListRollouts:output_type -> nave.admin.v1.ListRolloutsResponse
+	116, // 207: nave.admin.v1.AdminService.GetRollout:output_type -> nave.admin.v1.GetRolloutResponse
+	119, // 208: nave.admin.v1.AdminService.PlanRollout:output_type -> nave.admin.v1.PlanRolloutResponse
+	123, // 209: nave.admin.v1.AdminService.ControlRollout:output_type -> nave.admin.v1.ControlRolloutResponse
+	43,  // 210: nave.admin.v1.AdminService.ListAudit:output_type -> nave.admin.v1.ListAuditResponse
+	62,  // 211: nave.admin.v1.AdminService.GetVersion:output_type -> nave.admin.v1.GetVersionResponse
+	169, // [169:212] is the sub-list for method output_type
+	126, // [126:169] is the sub-list for method input_type
+	126, // [126:126] is the sub-list for extension type_name
+	126, // [126:126] is the sub-list for extension extendee
+	0,   // [0:126] is the sub-list for field type_name
 }
 
 func init() { file_nave_admin_v1_admin_proto_init() }
@@ -9315,7 +9734,7 @@ func file_nave_admin_v1_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_nave_admin_v1_admin_proto_rawDesc), len(file_nave_admin_v1_admin_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   119,
+			NumMessages:   126,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -375,6 +375,88 @@ func (x *Signature) GetSignature() []byte {
 	return nil
 }
 
+// KeyStatement says which keys sign for a hub from now on. It is the payload of an Envelope with a signature of the key
+// before, and one of the first of its keys. The statements of a hub are a chain.
+type KeyStatement struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The SPIFFE trust domain of the hub.
+	TrustDomain string `protobuf:"bytes,1,opt,name=trust_domain,json=trustDomain,proto3" json:"trust_domain,omitempty"`
+	// From 1; the next statement has the next number.
+	Number uint64 `protobuf:"varint,2,opt,name=number,proto3" json:"number,omitempty"`
+	// The key that signed before, which signs this statement: Ed25519, 32 bytes.
+	Previous []byte `protobuf:"bytes,3,opt,name=previous,proto3" json:"previous,omitempty"`
+	// The keys that are accepted from now on, the one that signs first. Those before that are not listed are retired.
+	Keys          [][]byte               `protobuf:"bytes,4,rep,name=keys,proto3" json:"keys,omitempty"`
+	IssuedAt      *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=issued_at,json=issuedAt,proto3" json:"issued_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KeyStatement) Reset() {
+	*x = KeyStatement{}
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KeyStatement) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KeyStatement) ProtoMessage() {}
+
+func (x *KeyStatement) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KeyStatement.ProtoReflect.Descriptor instead.
+func (*KeyStatement) Descriptor() ([]byte, []int) {
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *KeyStatement) GetTrustDomain() string {
+	if x != nil {
+		return x.TrustDomain
+	}
+	return ""
+}
+
+func (x *KeyStatement) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *KeyStatement) GetPrevious() []byte {
+	if x != nil {
+		return x.Previous
+	}
+	return nil
+}
+
+func (x *KeyStatement) GetKeys() [][]byte {
+	if x != nil {
+		return x.Keys
+	}
+	return nil
+}
+
+func (x *KeyStatement) GetIssuedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.IssuedAt
+	}
+	return nil
+}
+
 // Bundle is everything one cluster should run. It is the payload of an Envelope.
 type Bundle struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -409,7 +491,7 @@ type Bundle struct {
 
 func (x *Bundle) Reset() {
 	*x = Bundle{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[2]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -421,7 +503,7 @@ func (x *Bundle) String() string {
 func (*Bundle) ProtoMessage() {}
 
 func (x *Bundle) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[2]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -434,7 +516,7 @@ func (x *Bundle) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Bundle.ProtoReflect.Descriptor instead.
 func (*Bundle) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{2}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Bundle) GetCluster() string {
@@ -549,7 +631,7 @@ type ShapeQuestion struct {
 
 func (x *ShapeQuestion) Reset() {
 	*x = ShapeQuestion{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[3]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -561,7 +643,7 @@ func (x *ShapeQuestion) String() string {
 func (*ShapeQuestion) ProtoMessage() {}
 
 func (x *ShapeQuestion) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[3]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -574,7 +656,7 @@ func (x *ShapeQuestion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShapeQuestion.ProtoReflect.Descriptor instead.
 func (*ShapeQuestion) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{3}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *ShapeQuestion) GetId() []byte {
@@ -661,7 +743,7 @@ type ValueSource struct {
 
 func (x *ValueSource) Reset() {
 	*x = ValueSource{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[4]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -673,7 +755,7 @@ func (x *ValueSource) String() string {
 func (*ValueSource) ProtoMessage() {}
 
 func (x *ValueSource) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[4]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -686,7 +768,7 @@ func (x *ValueSource) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ValueSource.ProtoReflect.Descriptor instead.
 func (*ValueSource) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{4}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *ValueSource) GetQuestion() *ShapeQuestion {
@@ -724,7 +806,7 @@ type InnerValue struct {
 
 func (x *InnerValue) Reset() {
 	*x = InnerValue{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[5]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -736,7 +818,7 @@ func (x *InnerValue) String() string {
 func (*InnerValue) ProtoMessage() {}
 
 func (x *InnerValue) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[5]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -749,7 +831,7 @@ func (x *InnerValue) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InnerValue.ProtoReflect.Descriptor instead.
 func (*InnerValue) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{5}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *InnerValue) GetPlaceholder() string {
@@ -789,7 +871,7 @@ type Preview struct {
 
 func (x *Preview) Reset() {
 	*x = Preview{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[6]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -801,7 +883,7 @@ func (x *Preview) String() string {
 func (*Preview) ProtoMessage() {}
 
 func (x *Preview) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[6]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -814,7 +896,7 @@ func (x *Preview) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Preview.ProtoReflect.Descriptor instead.
 func (*Preview) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{6}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Preview) GetCluster() string {
@@ -857,7 +939,7 @@ type Handover struct {
 
 func (x *Handover) Reset() {
 	*x = Handover{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[7]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -869,7 +951,7 @@ func (x *Handover) String() string {
 func (*Handover) ProtoMessage() {}
 
 func (x *Handover) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[7]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -882,7 +964,7 @@ func (x *Handover) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Handover.ProtoReflect.Descriptor instead.
 func (*Handover) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{7}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Handover) GetObject() *ObjectIdentity {
@@ -913,7 +995,7 @@ type Removal struct {
 
 func (x *Removal) Reset() {
 	*x = Removal{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[8]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -925,7 +1007,7 @@ func (x *Removal) String() string {
 func (*Removal) ProtoMessage() {}
 
 func (x *Removal) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[8]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -938,7 +1020,7 @@ func (x *Removal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Removal.ProtoReflect.Descriptor instead.
 func (*Removal) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{8}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Removal) GetName() *ApplicationName {
@@ -1003,7 +1085,7 @@ type ApplicationEntry struct {
 
 func (x *ApplicationEntry) Reset() {
 	*x = ApplicationEntry{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[9]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1015,7 +1097,7 @@ func (x *ApplicationEntry) String() string {
 func (*ApplicationEntry) ProtoMessage() {}
 
 func (x *ApplicationEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[9]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1028,7 +1110,7 @@ func (x *ApplicationEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplicationEntry.ProtoReflect.Descriptor instead.
 func (*ApplicationEntry) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{9}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ApplicationEntry) GetName() *ApplicationName {
@@ -1141,7 +1223,7 @@ type ApplicationName struct {
 
 func (x *ApplicationName) Reset() {
 	*x = ApplicationName{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[10]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1153,7 +1235,7 @@ func (x *ApplicationName) String() string {
 func (*ApplicationName) ProtoMessage() {}
 
 func (x *ApplicationName) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[10]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1166,7 +1248,7 @@ func (x *ApplicationName) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplicationName.ProtoReflect.Descriptor instead.
 func (*ApplicationName) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{10}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ApplicationName) GetKind() string {
@@ -1233,7 +1315,7 @@ type Application struct {
 
 func (x *Application) Reset() {
 	*x = Application{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[11]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1245,7 +1327,7 @@ func (x *Application) String() string {
 func (*Application) ProtoMessage() {}
 
 func (x *Application) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[11]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1258,7 +1340,7 @@ func (x *Application) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Application.ProtoReflect.Descriptor instead.
 func (*Application) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{11}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Application) GetName() *ApplicationName {
@@ -1428,7 +1510,7 @@ type Hook struct {
 
 func (x *Hook) Reset() {
 	*x = Hook{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[12]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1440,7 +1522,7 @@ func (x *Hook) String() string {
 func (*Hook) ProtoMessage() {}
 
 func (x *Hook) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[12]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1453,7 +1535,7 @@ func (x *Hook) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Hook.ProtoReflect.Descriptor instead.
 func (*Hook) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{12}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Hook) GetObject() *ObjectReference {
@@ -1534,7 +1616,7 @@ type Release struct {
 
 func (x *Release) Reset() {
 	*x = Release{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[13]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1546,7 +1628,7 @@ func (x *Release) String() string {
 func (*Release) ProtoMessage() {}
 
 func (x *Release) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[13]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1559,7 +1641,7 @@ func (x *Release) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Release.ProtoReflect.Descriptor instead.
 func (*Release) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{13}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Release) GetName() string {
@@ -1705,7 +1787,7 @@ type Recipe struct {
 
 func (x *Recipe) Reset() {
 	*x = Recipe{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[14]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1717,7 +1799,7 @@ func (x *Recipe) String() string {
 func (*Recipe) ProtoMessage() {}
 
 func (x *Recipe) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[14]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1730,7 +1812,7 @@ func (x *Recipe) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Recipe.ProtoReflect.Descriptor instead.
 func (*Recipe) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{14}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Recipe) GetPlaceholder() string {
@@ -1778,7 +1860,7 @@ type GeneratedFields struct {
 
 func (x *GeneratedFields) Reset() {
 	*x = GeneratedFields{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[15]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1790,7 +1872,7 @@ func (x *GeneratedFields) String() string {
 func (*GeneratedFields) ProtoMessage() {}
 
 func (x *GeneratedFields) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[15]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1803,7 +1885,7 @@ func (x *GeneratedFields) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GeneratedFields.ProtoReflect.Descriptor instead.
 func (*GeneratedFields) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{15}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *GeneratedFields) GetObject() *ObjectIdentity {
@@ -1862,7 +1944,7 @@ type ReleaseAction struct {
 
 func (x *ReleaseAction) Reset() {
 	*x = ReleaseAction{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[16]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1874,7 +1956,7 @@ func (x *ReleaseAction) String() string {
 func (*ReleaseAction) ProtoMessage() {}
 
 func (x *ReleaseAction) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[16]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1887,7 +1969,7 @@ func (x *ReleaseAction) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseAction.ProtoReflect.Descriptor instead.
 func (*ReleaseAction) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{16}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ReleaseAction) GetTimeout() *durationpb.Duration {
@@ -1986,7 +2068,7 @@ type Remediation struct {
 
 func (x *Remediation) Reset() {
 	*x = Remediation{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[17]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1998,7 +2080,7 @@ func (x *Remediation) String() string {
 func (*Remediation) ProtoMessage() {}
 
 func (x *Remediation) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[17]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2011,7 +2093,7 @@ func (x *Remediation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Remediation.ProtoReflect.Descriptor instead.
 func (*Remediation) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{17}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Remediation) GetStrategy() string {
@@ -2064,7 +2146,7 @@ type ReleaseTest struct {
 
 func (x *ReleaseTest) Reset() {
 	*x = ReleaseTest{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[18]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2076,7 +2158,7 @@ func (x *ReleaseTest) String() string {
 func (*ReleaseTest) ProtoMessage() {}
 
 func (x *ReleaseTest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[18]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2089,7 +2171,7 @@ func (x *ReleaseTest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseTest.ProtoReflect.Descriptor instead.
 func (*ReleaseTest) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{18}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ReleaseTest) GetEnable() bool {
@@ -2140,7 +2222,7 @@ type IgnoreRule struct {
 
 func (x *IgnoreRule) Reset() {
 	*x = IgnoreRule{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[19]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2152,7 +2234,7 @@ func (x *IgnoreRule) String() string {
 func (*IgnoreRule) ProtoMessage() {}
 
 func (x *IgnoreRule) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[19]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2165,7 +2247,7 @@ func (x *IgnoreRule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IgnoreRule.ProtoReflect.Descriptor instead.
 func (*IgnoreRule) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{19}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *IgnoreRule) GetPaths() []string {
@@ -2239,7 +2321,7 @@ type ReadyExpression struct {
 
 func (x *ReadyExpression) Reset() {
 	*x = ReadyExpression{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[20]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2251,7 +2333,7 @@ func (x *ReadyExpression) String() string {
 func (*ReadyExpression) ProtoMessage() {}
 
 func (x *ReadyExpression) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[20]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2264,7 +2346,7 @@ func (x *ReadyExpression) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadyExpression.ProtoReflect.Descriptor instead.
 func (*ReadyExpression) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{20}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ReadyExpression) GetDependency() *ApplicationName {
@@ -2313,7 +2395,7 @@ type HealthExpressions struct {
 
 func (x *HealthExpressions) Reset() {
 	*x = HealthExpressions{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[21]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2325,7 +2407,7 @@ func (x *HealthExpressions) String() string {
 func (*HealthExpressions) ProtoMessage() {}
 
 func (x *HealthExpressions) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[21]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2338,7 +2420,7 @@ func (x *HealthExpressions) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HealthExpressions.ProtoReflect.Descriptor instead.
 func (*HealthExpressions) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{21}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *HealthExpressions) GetGroup() string {
@@ -2390,7 +2472,7 @@ type ObjectIdentity struct {
 
 func (x *ObjectIdentity) Reset() {
 	*x = ObjectIdentity{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[22]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2402,7 +2484,7 @@ func (x *ObjectIdentity) String() string {
 func (*ObjectIdentity) ProtoMessage() {}
 
 func (x *ObjectIdentity) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[22]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2415,7 +2497,7 @@ func (x *ObjectIdentity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectIdentity.ProtoReflect.Descriptor instead.
 func (*ObjectIdentity) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{22}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ObjectIdentity) GetGroup() string {
@@ -2465,7 +2547,7 @@ type ObjectReference struct {
 
 func (x *ObjectReference) Reset() {
 	*x = ObjectReference{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[23]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2477,7 +2559,7 @@ func (x *ObjectReference) String() string {
 func (*ObjectReference) ProtoMessage() {}
 
 func (x *ObjectReference) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[23]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2490,7 +2572,7 @@ func (x *ObjectReference) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectReference.ProtoReflect.Descriptor instead.
 func (*ObjectReference) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{23}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ObjectReference) GetId() *ObjectIdentity {
@@ -2519,7 +2601,7 @@ type DecryptionKeys struct {
 
 func (x *DecryptionKeys) Reset() {
 	*x = DecryptionKeys{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[24]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2531,7 +2613,7 @@ func (x *DecryptionKeys) String() string {
 func (*DecryptionKeys) ProtoMessage() {}
 
 func (x *DecryptionKeys) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[24]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2544,7 +2626,7 @@ func (x *DecryptionKeys) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DecryptionKeys.ProtoReflect.Descriptor instead.
 func (*DecryptionKeys) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{24}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *DecryptionKeys) GetNamespace() string {
@@ -2576,7 +2658,7 @@ type SealedFile struct {
 
 func (x *SealedFile) Reset() {
 	*x = SealedFile{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[25]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2588,7 +2670,7 @@ func (x *SealedFile) String() string {
 func (*SealedFile) ProtoMessage() {}
 
 func (x *SealedFile) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[25]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2601,7 +2683,7 @@ func (x *SealedFile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SealedFile.ProtoReflect.Descriptor instead.
 func (*SealedFile) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{25}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *SealedFile) GetPath() string {
@@ -2651,7 +2733,7 @@ type SealedValue struct {
 
 func (x *SealedValue) Reset() {
 	*x = SealedValue{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[26]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2663,7 +2745,7 @@ func (x *SealedValue) String() string {
 func (*SealedValue) ProtoMessage() {}
 
 func (x *SealedValue) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[26]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2676,7 +2758,7 @@ func (x *SealedValue) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SealedValue.ProtoReflect.Descriptor instead.
 func (*SealedValue) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{26}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *SealedValue) GetPlaceholder() string {
@@ -2731,7 +2813,7 @@ type Substitution struct {
 
 func (x *Substitution) Reset() {
 	*x = Substitution{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[27]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2743,7 +2825,7 @@ func (x *Substitution) String() string {
 func (*Substitution) ProtoMessage() {}
 
 func (x *Substitution) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[27]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2756,7 +2838,7 @@ func (x *Substitution) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Substitution.ProtoReflect.Descriptor instead.
 func (*Substitution) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{27}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Substitution) GetStrict() bool {
@@ -2805,7 +2887,7 @@ type VariableSource struct {
 
 func (x *VariableSource) Reset() {
 	*x = VariableSource{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[28]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2817,7 +2899,7 @@ func (x *VariableSource) String() string {
 func (*VariableSource) ProtoMessage() {}
 
 func (x *VariableSource) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[28]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2830,7 +2912,7 @@ func (x *VariableSource) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VariableSource.ProtoReflect.Descriptor instead.
 func (*VariableSource) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{28}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *VariableSource) GetKind() string {
@@ -2887,7 +2969,7 @@ type Expression struct {
 
 func (x *Expression) Reset() {
 	*x = Expression{}
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[29]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2899,7 +2981,7 @@ func (x *Expression) String() string {
 func (*Expression) ProtoMessage() {}
 
 func (x *Expression) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[29]
+	mi := &file_nave_bundle_v1_bundle_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2912,7 +2994,7 @@ func (x *Expression) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Expression.ProtoReflect.Descriptor instead.
 func (*Expression) Descriptor() ([]byte, []int) {
-	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{29}
+	return file_nave_bundle_v1_bundle_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Expression) GetPlaceholder() string {
@@ -2942,7 +3024,13 @@ const file_nave_bundle_v1_bundle_proto_rawDesc = "" +
 	"signatures\"@\n" +
 	"\tSignature\x12\x15\n" +
 	"\x06key_id\x18\x01 \x01(\tR\x05keyId\x12\x1c\n" +
-	"\tsignature\x18\x02 \x01(\fR\tsignature\"\xb4\x04\n" +
+	"\tsignature\x18\x02 \x01(\fR\tsignature\"\xb2\x01\n" +
+	"\fKeyStatement\x12!\n" +
+	"\ftrust_domain\x18\x01 \x01(\tR\vtrustDomain\x12\x16\n" +
+	"\x06number\x18\x02 \x01(\x04R\x06number\x12\x1a\n" +
+	"\bprevious\x18\x03 \x01(\fR\bprevious\x12\x12\n" +
+	"\x04keys\x18\x04 \x03(\fR\x04keys\x127\n" +
+	"\tissued_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\bissuedAt\"\xb4\x04\n" +
 	"\x06Bundle\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\tR\acluster\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x1a\n" +
@@ -3213,7 +3301,7 @@ func file_nave_bundle_v1_bundle_proto_rawDescGZIP() []byte {
 }
 
 var file_nave_bundle_v1_bundle_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_nave_bundle_v1_bundle_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
+var file_nave_bundle_v1_bundle_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
 var file_nave_bundle_v1_bundle_proto_goTypes = []any{
 	(ShapeForm)(0),                // 0: nave.bundle.v1.ShapeForm
 	(DriftMode)(0),                // 1: nave.bundle.v1.DriftMode
@@ -3221,108 +3309,110 @@ var file_nave_bundle_v1_bundle_proto_goTypes = []any{
 	(SealedFormat)(0),             // 3: nave.bundle.v1.SealedFormat
 	(*Envelope)(nil),              // 4: nave.bundle.v1.Envelope
 	(*Signature)(nil),             // 5: nave.bundle.v1.Signature
-	(*Bundle)(nil),                // 6: nave.bundle.v1.Bundle
-	(*ShapeQuestion)(nil),         // 7: nave.bundle.v1.ShapeQuestion
-	(*ValueSource)(nil),           // 8: nave.bundle.v1.ValueSource
-	(*InnerValue)(nil),            // 9: nave.bundle.v1.InnerValue
-	(*Preview)(nil),               // 10: nave.bundle.v1.Preview
-	(*Handover)(nil),              // 11: nave.bundle.v1.Handover
-	(*Removal)(nil),               // 12: nave.bundle.v1.Removal
-	(*ApplicationEntry)(nil),      // 13: nave.bundle.v1.ApplicationEntry
-	(*ApplicationName)(nil),       // 14: nave.bundle.v1.ApplicationName
-	(*Application)(nil),           // 15: nave.bundle.v1.Application
-	(*Hook)(nil),                  // 16: nave.bundle.v1.Hook
-	(*Release)(nil),               // 17: nave.bundle.v1.Release
-	(*Recipe)(nil),                // 18: nave.bundle.v1.Recipe
-	(*GeneratedFields)(nil),       // 19: nave.bundle.v1.GeneratedFields
-	(*ReleaseAction)(nil),         // 20: nave.bundle.v1.ReleaseAction
-	(*Remediation)(nil),           // 21: nave.bundle.v1.Remediation
-	(*ReleaseTest)(nil),           // 22: nave.bundle.v1.ReleaseTest
-	(*IgnoreRule)(nil),            // 23: nave.bundle.v1.IgnoreRule
-	(*ReadyExpression)(nil),       // 24: nave.bundle.v1.ReadyExpression
-	(*HealthExpressions)(nil),     // 25: nave.bundle.v1.HealthExpressions
-	(*ObjectIdentity)(nil),        // 26: nave.bundle.v1.ObjectIdentity
-	(*ObjectReference)(nil),       // 27: nave.bundle.v1.ObjectReference
-	(*DecryptionKeys)(nil),        // 28: nave.bundle.v1.DecryptionKeys
-	(*SealedFile)(nil),            // 29: nave.bundle.v1.SealedFile
-	(*SealedValue)(nil),           // 30: nave.bundle.v1.SealedValue
-	(*Substitution)(nil),          // 31: nave.bundle.v1.Substitution
-	(*VariableSource)(nil),        // 32: nave.bundle.v1.VariableSource
-	(*Expression)(nil),            // 33: nave.bundle.v1.Expression
-	nil,                           // 34: nave.bundle.v1.Substitution.InlineEntry
-	nil,                           // 35: nave.bundle.v1.VariableSource.ValuesEntry
-	(*timestamppb.Timestamp)(nil), // 36: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 37: google.protobuf.Duration
+	(*KeyStatement)(nil),          // 6: nave.bundle.v1.KeyStatement
+	(*Bundle)(nil),                // 7: nave.bundle.v1.Bundle
+	(*ShapeQuestion)(nil),         // 8: nave.bundle.v1.ShapeQuestion
+	(*ValueSource)(nil),           // 9: nave.bundle.v1.ValueSource
+	(*InnerValue)(nil),            // 10: nave.bundle.v1.InnerValue
+	(*Preview)(nil),               // 11: nave.bundle.v1.Preview
+	(*Handover)(nil),              // 12: nave.bundle.v1.Handover
+	(*Removal)(nil),               // 13: nave.bundle.v1.Removal
+	(*ApplicationEntry)(nil),      // 14: nave.bundle.v1.ApplicationEntry
+	(*ApplicationName)(nil),       // 15: nave.bundle.v1.ApplicationName
+	(*Application)(nil),           // 16: nave.bundle.v1.Application
+	(*Hook)(nil),                  // 17: nave.bundle.v1.Hook
+	(*Release)(nil),               // 18: nave.bundle.v1.Release
+	(*Recipe)(nil),                // 19: nave.bundle.v1.Recipe
+	(*GeneratedFields)(nil),       // 20: nave.bundle.v1.GeneratedFields
+	(*ReleaseAction)(nil),         // 21: nave.bundle.v1.ReleaseAction
+	(*Remediation)(nil),           // 22: nave.bundle.v1.Remediation
+	(*ReleaseTest)(nil),           // 23: nave.bundle.v1.ReleaseTest
+	(*IgnoreRule)(nil),            // 24: nave.bundle.v1.IgnoreRule
+	(*ReadyExpression)(nil),       // 25: nave.bundle.v1.ReadyExpression
+	(*HealthExpressions)(nil),     // 26: nave.bundle.v1.HealthExpressions
+	(*ObjectIdentity)(nil),        // 27: nave.bundle.v1.ObjectIdentity
+	(*ObjectReference)(nil),       // 28: nave.bundle.v1.ObjectReference
+	(*DecryptionKeys)(nil),        // 29: nave.bundle.v1.DecryptionKeys
+	(*SealedFile)(nil),            // 30: nave.bundle.v1.SealedFile
+	(*SealedValue)(nil),           // 31: nave.bundle.v1.SealedValue
+	(*Substitution)(nil),          // 32: nave.bundle.v1.Substitution
+	(*VariableSource)(nil),        // 33: nave.bundle.v1.VariableSource
+	(*Expression)(nil),            // 34: nave.bundle.v1.Expression
+	nil,                           // 35: nave.bundle.v1.Substitution.InlineEntry
+	nil,                           // 36: nave.bundle.v1.VariableSource.ValuesEntry
+	(*timestamppb.Timestamp)(nil), // 37: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 38: google.protobuf.Duration
 }
 var file_nave_bundle_v1_bundle_proto_depIdxs = []int32{
 	5,  // 0: nave.bundle.v1.Envelope.signatures:type_name -> nave.bundle.v1.Signature
-	36, // 1: nave.bundle.v1.Bundle.issued_at:type_name -> google.protobuf.Timestamp
-	36, // 2: nave.bundle.v1.Bundle.expires_at:type_name -> google.protobuf.Timestamp
-	13, // 3: nave.bundle.v1.Bundle.applications:type_name -> nave.bundle.v1.ApplicationEntry
-	14, // 4: nave.bundle.v1.Bundle.pending:type_name -> nave.bundle.v1.ApplicationName
-	12, // 5: nave.bundle.v1.Bundle.removals:type_name -> nave.bundle.v1.Removal
-	11, // 6: nave.bundle.v1.Bundle.handovers:type_name -> nave.bundle.v1.Handover
-	7,  // 7: nave.bundle.v1.Bundle.questions:type_name -> nave.bundle.v1.ShapeQuestion
-	14, // 8: nave.bundle.v1.ShapeQuestion.reader:type_name -> nave.bundle.v1.ApplicationName
-	0,  // 9: nave.bundle.v1.ShapeQuestion.form:type_name -> nave.bundle.v1.ShapeForm
-	14, // 10: nave.bundle.v1.ShapeQuestion.giver:type_name -> nave.bundle.v1.ApplicationName
-	7,  // 11: nave.bundle.v1.ValueSource.question:type_name -> nave.bundle.v1.ShapeQuestion
-	9,  // 12: nave.bundle.v1.ValueSource.values:type_name -> nave.bundle.v1.InnerValue
-	36, // 13: nave.bundle.v1.Preview.issued_at:type_name -> google.protobuf.Timestamp
-	36, // 14: nave.bundle.v1.Preview.expires_at:type_name -> google.protobuf.Timestamp
-	13, // 15: nave.bundle.v1.Preview.applications:type_name -> nave.bundle.v1.ApplicationEntry
-	26, // 16: nave.bundle.v1.Handover.object:type_name -> nave.bundle.v1.ObjectIdentity
-	14, // 17: nave.bundle.v1.Handover.to:type_name -> nave.bundle.v1.ApplicationName
-	14, // 18: nave.bundle.v1.Removal.name:type_name -> nave.bundle.v1.ApplicationName
-	2,  // 19: nave.bundle.v1.Removal.deletion_policy:type_name -> nave.bundle.v1.DeletionPolicy
-	14, // 20: nave.bundle.v1.ApplicationEntry.name:type_name -> nave.bundle.v1.ApplicationName
-	14, // 21: nave.bundle.v1.ApplicationEntry.parent:type_name -> nave.bundle.v1.ApplicationName
-	1,  // 22: nave.bundle.v1.ApplicationEntry.drift:type_name -> nave.bundle.v1.DriftMode
-	14, // 23: nave.bundle.v1.Application.name:type_name -> nave.bundle.v1.ApplicationName
-	27, // 24: nave.bundle.v1.Application.objects:type_name -> nave.bundle.v1.ObjectReference
-	14, // 25: nave.bundle.v1.Application.depends_on:type_name -> nave.bundle.v1.ApplicationName
-	37, // 26: nave.bundle.v1.Application.timeout:type_name -> google.protobuf.Duration
-	37, // 27: nave.bundle.v1.Application.interval:type_name -> google.protobuf.Duration
-	37, // 28: nave.bundle.v1.Application.retry_interval:type_name -> google.protobuf.Duration
-	28, // 29: nave.bundle.v1.Application.decryption:type_name -> nave.bundle.v1.DecryptionKeys
-	29, // 30: nave.bundle.v1.Application.sealed_files:type_name -> nave.bundle.v1.SealedFile
-	26, // 31: nave.bundle.v1.Application.health_checks:type_name -> nave.bundle.v1.ObjectIdentity
-	2,  // 32: nave.bundle.v1.Application.deletion_policy:type_name -> nave.bundle.v1.DeletionPolicy
-	31, // 33: nave.bundle.v1.Application.substitution:type_name -> nave.bundle.v1.Substitution
-	25, // 34: nave.bundle.v1.Application.health_expressions:type_name -> nave.bundle.v1.HealthExpressions
-	24, // 35: nave.bundle.v1.Application.ready_expressions:type_name -> nave.bundle.v1.ReadyExpression
-	23, // 36: nave.bundle.v1.Application.ignore:type_name -> nave.bundle.v1.IgnoreRule
-	16, // 37: nave.bundle.v1.Application.hooks:type_name -> nave.bundle.v1.Hook
-	17, // 38: nave.bundle.v1.Application.release:type_name -> nave.bundle.v1.Release
-	8,  // 39: nave.bundle.v1.Application.value_sources:type_name -> nave.bundle.v1.ValueSource
-	27, // 40: nave.bundle.v1.Hook.object:type_name -> nave.bundle.v1.ObjectReference
-	27, // 41: nave.bundle.v1.Release.crds:type_name -> nave.bundle.v1.ObjectReference
-	20, // 42: nave.bundle.v1.Release.install:type_name -> nave.bundle.v1.ReleaseAction
-	20, // 43: nave.bundle.v1.Release.upgrade:type_name -> nave.bundle.v1.ReleaseAction
-	20, // 44: nave.bundle.v1.Release.rollback:type_name -> nave.bundle.v1.ReleaseAction
-	20, // 45: nave.bundle.v1.Release.uninstall:type_name -> nave.bundle.v1.ReleaseAction
-	22, // 46: nave.bundle.v1.Release.test:type_name -> nave.bundle.v1.ReleaseTest
-	19, // 47: nave.bundle.v1.Release.generated:type_name -> nave.bundle.v1.GeneratedFields
-	18, // 48: nave.bundle.v1.Release.recipes:type_name -> nave.bundle.v1.Recipe
-	26, // 49: nave.bundle.v1.GeneratedFields.object:type_name -> nave.bundle.v1.ObjectIdentity
-	37, // 50: nave.bundle.v1.ReleaseAction.timeout:type_name -> google.protobuf.Duration
-	21, // 51: nave.bundle.v1.ReleaseAction.remediation:type_name -> nave.bundle.v1.Remediation
-	37, // 52: nave.bundle.v1.Remediation.retry_interval:type_name -> google.protobuf.Duration
-	37, // 53: nave.bundle.v1.ReleaseTest.timeout:type_name -> google.protobuf.Duration
-	14, // 54: nave.bundle.v1.ReadyExpression.dependency:type_name -> nave.bundle.v1.ApplicationName
-	26, // 55: nave.bundle.v1.ObjectReference.id:type_name -> nave.bundle.v1.ObjectIdentity
-	3,  // 56: nave.bundle.v1.SealedFile.format:type_name -> nave.bundle.v1.SealedFormat
-	30, // 57: nave.bundle.v1.SealedFile.values:type_name -> nave.bundle.v1.SealedValue
-	3,  // 58: nave.bundle.v1.SealedValue.text:type_name -> nave.bundle.v1.SealedFormat
-	32, // 59: nave.bundle.v1.Substitution.sources:type_name -> nave.bundle.v1.VariableSource
-	34, // 60: nave.bundle.v1.Substitution.inline:type_name -> nave.bundle.v1.Substitution.InlineEntry
-	33, // 61: nave.bundle.v1.Substitution.expressions:type_name -> nave.bundle.v1.Expression
-	35, // 62: nave.bundle.v1.VariableSource.values:type_name -> nave.bundle.v1.VariableSource.ValuesEntry
-	63, // [63:63] is the sub-list for method output_type
-	63, // [63:63] is the sub-list for method input_type
-	63, // [63:63] is the sub-list for extension type_name
-	63, // [63:63] is the sub-list for extension extendee
-	0,  // [0:63] is the sub-list for field type_name
+	37, // 1: nave.bundle.v1.KeyStatement.issued_at:type_name -> google.protobuf.Timestamp
+	37, // 2: nave.bundle.v1.Bundle.issued_at:type_name -> google.protobuf.Timestamp
+	37, // 3: nave.bundle.v1.Bundle.expires_at:type_name -> google.protobuf.Timestamp
+	14, // 4: nave.bundle.v1.Bundle.applications:type_name -> nave.bundle.v1.ApplicationEntry
+	15, // 5: nave.bundle.v1.Bundle.pending:type_name -> nave.bundle.v1.ApplicationName
+	13, // 6: nave.bundle.v1.Bundle.removals:type_name -> nave.bundle.v1.Removal
+	12, // 7: nave.bundle.v1.Bundle.handovers:type_name -> nave.bundle.v1.Handover
+	8,  // 8: nave.bundle.v1.Bundle.questions:type_name -> nave.bundle.v1.ShapeQuestion
+	15, // 9: nave.bundle.v1.ShapeQuestion.reader:type_name -> nave.bundle.v1.ApplicationName
+	0,  // 10: nave.bundle.v1.ShapeQuestion.form:type_name -> nave.bundle.v1.ShapeForm
+	15, // 11: nave.bundle.v1.ShapeQuestion.giver:type_name -> nave.bundle.v1.ApplicationName
+	8,  // 12: nave.bundle.v1.ValueSource.question:type_name -> nave.bundle.v1.ShapeQuestion
+	10, // 13: nave.bundle.v1.ValueSource.values:type_name -> nave.bundle.v1.InnerValue
+	37, // 14: nave.bundle.v1.Preview.issued_at:type_name -> google.protobuf.Timestamp
+	37, // 15: nave.bundle.v1.Preview.expires_at:type_name -> google.protobuf.Timestamp
+	14, // 16: nave.bundle.v1.Preview.applications:type_name -> nave.bundle.v1.ApplicationEntry
+	27, // 17: nave.bundle.v1.Handover.object:type_name -> nave.bundle.v1.ObjectIdentity
+	15, // 18: nave.bundle.v1.Handover.to:type_name -> nave.bundle.v1.ApplicationName
+	15, // 19: nave.bundle.v1.Removal.name:type_name -> nave.bundle.v1.ApplicationName
+	2,  // 20: nave.bundle.v1.Removal.deletion_policy:type_name -> nave.bundle.v1.DeletionPolicy
+	15, // 21: nave.bundle.v1.ApplicationEntry.name:type_name -> nave.bundle.v1.ApplicationName
+	15, // 22: nave.bundle.v1.ApplicationEntry.parent:type_name -> nave.bundle.v1.ApplicationName
+	1,  // 23: nave.bundle.v1.ApplicationEntry.drift:type_name -> nave.bundle.v1.DriftMode
+	15, // 24: nave.bundle.v1.Application.name:type_name -> nave.bundle.v1.ApplicationName
+	28, // 25: nave.bundle.v1.Application.objects:type_name -> nave.bundle.v1.ObjectReference
+	15, // 26: nave.bundle.v1.Application.depends_on:type_name -> nave.bundle.v1.ApplicationName
+	38, // 27: nave.bundle.v1.Application.timeout:type_name -> google.protobuf.Duration
+	38, // 28: nave.bundle.v1.Application.interval:type_name -> google.protobuf.Duration
+	38, // 29: nave.bundle.v1.Application.retry_interval:type_name -> google.protobuf.Duration
+	29, // 30: nave.bundle.v1.Application.decryption:type_name -> nave.bundle.v1.DecryptionKeys
+	30, // 31: nave.bundle.v1.Application.sealed_files:type_name -> nave.bundle.v1.SealedFile
+	27, // 32: nave.bundle.v1.Application.health_checks:type_name -> nave.bundle.v1.ObjectIdentity
+	2,  // 33: nave.bundle.v1.Application.deletion_policy:type_name -> nave.bundle.v1.DeletionPolicy
+	32, // 34: nave.bundle.v1.Application.substitution:type_name -> nave.bundle.v1.Substitution
+	26, // 35: nave.bundle.v1.Application.health_expressions:type_name -> nave.bundle.v1.HealthExpressions
+	25, // 36: nave.bundle.v1.Application.ready_expressions:type_name -> nave.bundle.v1.ReadyExpression
+	24, // 37: nave.bundle.v1.Application.ignore:type_name -> nave.bundle.v1.IgnoreRule
+	17, // 38: nave.bundle.v1.Application.hooks:type_name -> nave.bundle.v1.Hook
+	18, // 39: nave.bundle.v1.Application.release:type_name -> nave.bundle.v1.Release
+	9,  // 40: nave.bundle.v1.Application.value_sources:type_name -> nave.bundle.v1.ValueSource
+	28, // 41: nave.bundle.v1.Hook.object:type_name -> nave.bundle.v1.ObjectReference
+	28, // 42: nave.bundle.v1.Release.crds:type_name -> nave.bundle.v1.ObjectReference
+	21, // 43: nave.bundle.v1.Release.install:type_name -> nave.bundle.v1.ReleaseAction
+	21, // 44: nave.bundle.v1.Release.upgrade:type_name -> nave.bundle.v1.ReleaseAction
+	21, // 45: nave.bundle.v1.Release.rollback:type_name -> nave.bundle.v1.ReleaseAction
+	21, // 46: nave.bundle.v1.Release.uninstall:type_name -> nave.bundle.v1.ReleaseAction
+	23, // 47: nave.bundle.v1.Release.test:type_name -> nave.bundle.v1.ReleaseTest
+	20, // 48: nave.bundle.v1.Release.generated:type_name -> nave.bundle.v1.GeneratedFields
+	19, // 49: nave.bundle.v1.Release.recipes:type_name -> nave.bundle.v1.Recipe
+	27, // 50: nave.bundle.v1.GeneratedFields.object:type_name -> nave.bundle.v1.ObjectIdentity
+	38, // 51: nave.bundle.v1.ReleaseAction.timeout:type_name -> google.protobuf.Duration
+	22, // 52: nave.bundle.v1.ReleaseAction.remediation:type_name -> nave.bundle.v1.Remediation
+	38, // 53: nave.bundle.v1.Remediation.retry_interval:type_name -> google.protobuf.Duration
+	38, // 54: nave.bundle.v1.ReleaseTest.timeout:type_name -> google.protobuf.Duration
+	15, // 55: nave.bundle.v1.ReadyExpression.dependency:type_name -> nave.bundle.v1.ApplicationName
+	27, // 56: nave.bundle.v1.ObjectReference.id:type_name -> nave.bundle.v1.ObjectIdentity
+	3,  // 57: nave.bundle.v1.SealedFile.format:type_name -> nave.bundle.v1.SealedFormat
+	31, // 58: nave.bundle.v1.SealedFile.values:type_name -> nave.bundle.v1.SealedValue
+	3,  // 59: nave.bundle.v1.SealedValue.text:type_name -> nave.bundle.v1.SealedFormat
+	33, // 60: nave.bundle.v1.Substitution.sources:type_name -> nave.bundle.v1.VariableSource
+	35, // 61: nave.bundle.v1.Substitution.inline:type_name -> nave.bundle.v1.Substitution.InlineEntry
+	34, // 62: nave.bundle.v1.Substitution.expressions:type_name -> nave.bundle.v1.Expression
+	36, // 63: nave.bundle.v1.VariableSource.values:type_name -> nave.bundle.v1.VariableSource.ValuesEntry
+	64, // [64:64] is the sub-list for method output_type
+	64, // [64:64] is the sub-list for method input_type
+	64, // [64:64] is the sub-list for extension type_name
+	64, // [64:64] is the sub-list for extension extendee
+	0,  // [0:64] is the sub-list for field type_name
 }
 
 func init() { file_nave_bundle_v1_bundle_proto_init() }
@@ -3336,7 +3426,7 @@ func file_nave_bundle_v1_bundle_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_nave_bundle_v1_bundle_proto_rawDesc), len(file_nave_bundle_v1_bundle_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   32,
+			NumMessages:   33,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

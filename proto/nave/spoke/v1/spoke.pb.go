@@ -211,6 +211,7 @@ type SessionResponse struct {
 	//	*SessionResponse_Preview
 	//	*SessionResponse_Schemas
 	//	*SessionResponse_Logs
+	//	*SessionResponse_Keys
 	Message       isSessionResponse_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -298,6 +299,15 @@ func (x *SessionResponse) GetLogs() *LogRequest {
 	return nil
 }
 
+func (x *SessionResponse) GetKeys() *KeyStatements {
+	if x != nil {
+		if x, ok := x.Message.(*SessionResponse_Keys); ok {
+			return x.Keys
+		}
+	}
+	return nil
+}
+
 type isSessionResponse_Message interface {
 	isSessionResponse_Message()
 }
@@ -326,6 +336,11 @@ type SessionResponse_Logs struct {
 	Logs *LogRequest `protobuf:"bytes,5,opt,name=logs,proto3,oneof"`
 }
 
+type SessionResponse_Keys struct {
+	// Only to a spoke with the feature "key-statements". Before an offer that the last of these keys signed.
+	Keys *KeyStatements `protobuf:"bytes,6,opt,name=keys,proto3,oneof"`
+}
+
 func (*SessionResponse_Welcome) isSessionResponse_Message() {}
 
 func (*SessionResponse_Offer) isSessionResponse_Message() {}
@@ -335,6 +350,8 @@ func (*SessionResponse_Preview) isSessionResponse_Message() {}
 func (*SessionResponse_Schemas) isSessionResponse_Message() {}
 
 func (*SessionResponse_Logs) isSessionResponse_Message() {}
+
+func (*SessionResponse_Keys) isSessionResponse_Message() {}
 
 // Hello says who calls (beyond the certificate: facts, not authority) and what it last verified.
 type Hello struct {
@@ -359,7 +376,9 @@ type Hello struct {
 	NewestProtocol uint32 `protobuf:"varint,9,opt,name=newest_protocol,json=newestProtocol,proto3" json:"newest_protocol,omitempty"`
 	// The image that the spoke runs, as its Pod names it, with the digest that the kubelet found. Empty: the spoke runs in no Pod,
 	// or does not know.
-	Image         string `protobuf:"bytes,10,opt,name=image,proto3" json:"image,omitempty"`
+	Image string `protobuf:"bytes,10,opt,name=image,proto3" json:"image,omitempty"`
+	// The number of the last key statement that the spoke accepted; 0: it trusts the keys of its join manifest.
+	KeyStatement  uint64 `protobuf:"varint,11,opt,name=key_statement,json=keyStatement,proto3" json:"key_statement,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -464,6 +483,59 @@ func (x *Hello) GetImage() string {
 	return ""
 }
 
+func (x *Hello) GetKeyStatement() uint64 {
+	if x != nil {
+		return x.KeyStatement
+	}
+	return 0
+}
+
+// KeyStatements are the statements after the one that hello named, in order.
+type KeyStatements struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The bytes of nave.bundle.v1.Envelope.
+	Envelopes     [][]byte `protobuf:"bytes,1,rep,name=envelopes,proto3" json:"envelopes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KeyStatements) Reset() {
+	*x = KeyStatements{}
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KeyStatements) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KeyStatements) ProtoMessage() {}
+
+func (x *KeyStatements) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KeyStatements.ProtoReflect.Descriptor instead.
+func (*KeyStatements) Descriptor() ([]byte, []int) {
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *KeyStatements) GetEnvelopes() [][]byte {
+	if x != nil {
+		return x.Envelopes
+	}
+	return nil
+}
+
 // Capabilities is what the API server of a cluster serves. At most 60 KiB; no value of an object is in it.
 type Capabilities struct {
 	state             protoimpl.MessageState `protogen:"open.v1"`
@@ -478,7 +550,7 @@ type Capabilities struct {
 
 func (x *Capabilities) Reset() {
 	*x = Capabilities{}
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[3]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -490,7 +562,7 @@ func (x *Capabilities) String() string {
 func (*Capabilities) ProtoMessage() {}
 
 func (x *Capabilities) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[3]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -503,7 +575,7 @@ func (x *Capabilities) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Capabilities.ProtoReflect.Descriptor instead.
 func (*Capabilities) Descriptor() ([]byte, []int) {
-	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{3}
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Capabilities) GetKubernetesVersion() string {
@@ -541,7 +613,7 @@ type GroupVersion struct {
 
 func (x *GroupVersion) Reset() {
 	*x = GroupVersion{}
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[4]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -553,7 +625,7 @@ func (x *GroupVersion) String() string {
 func (*GroupVersion) ProtoMessage() {}
 
 func (x *GroupVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[4]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -566,7 +638,7 @@ func (x *GroupVersion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GroupVersion.ProtoReflect.Descriptor instead.
 func (*GroupVersion) Descriptor() ([]byte, []int) {
-	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{4}
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *GroupVersion) GetGroup() string {
@@ -603,7 +675,7 @@ type BundleId struct {
 
 func (x *BundleId) Reset() {
 	*x = BundleId{}
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[5]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -615,7 +687,7 @@ func (x *BundleId) String() string {
 func (*BundleId) ProtoMessage() {}
 
 func (x *BundleId) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[5]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -628,7 +700,7 @@ func (x *BundleId) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BundleId.ProtoReflect.Descriptor instead.
 func (*BundleId) Descriptor() ([]byte, []int) {
-	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{5}
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *BundleId) GetEpoch() uint64 {
@@ -664,7 +736,7 @@ type Ack struct {
 
 func (x *Ack) Reset() {
 	*x = Ack{}
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[6]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -676,7 +748,7 @@ func (x *Ack) String() string {
 func (*Ack) ProtoMessage() {}
 
 func (x *Ack) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[6]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -689,7 +761,7 @@ func (x *Ack) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ack.ProtoReflect.Descriptor instead.
 func (*Ack) Descriptor() ([]byte, []int) {
-	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{6}
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Ack) GetBundle() *BundleId {
@@ -721,7 +793,7 @@ type Heartbeat struct {
 
 func (x *Heartbeat) Reset() {
 	*x = Heartbeat{}
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[7]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -733,7 +805,7 @@ func (x *Heartbeat) String() string {
 func (*Heartbeat) ProtoMessage() {}
 
 func (x *Heartbeat) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[7]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -746,7 +818,7 @@ func (x *Heartbeat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Heartbeat.ProtoReflect.Descriptor instead.
 func (*Heartbeat) Descriptor() ([]byte, []int) {
-	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{7}
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{8}
 }
 
 type Welcome struct {
@@ -764,7 +836,7 @@ type Welcome struct {
 
 func (x *Welcome) Reset() {
 	*x = Welcome{}
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[8]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -776,7 +848,7 @@ func (x *Welcome) String() string {
 func (*Welcome) ProtoMessage() {}
 
 func (x *Welcome) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[8]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -789,7 +861,7 @@ func (x *Welcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Welcome.ProtoReflect.Descriptor instead.
 func (*Welcome) Descriptor() ([]byte, []int) {
-	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{8}
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Welcome) GetNow() *timestamppb.Timestamp {
@@ -838,7 +910,7 @@ type Offer struct {
 
 func (x *Offer) Reset() {
 	*x = Offer{}
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[9]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -850,7 +922,7 @@ func (x *Offer) String() string {
 func (*Offer) ProtoMessage() {}
 
 func (x *Offer) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[9]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -863,7 +935,7 @@ func (x *Offer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Offer.ProtoReflect.Descriptor instead.
 func (*Offer) Descriptor() ([]byte, []int) {
-	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{9}
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Offer) GetBundle() *BundleId {
@@ -909,7 +981,7 @@ type Blob struct {
 
 func (x *Blob) Reset() {
 	*x = Blob{}
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[10]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -921,7 +993,7 @@ func (x *Blob) String() string {
 func (*Blob) ProtoMessage() {}
 
 func (x *Blob) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[10]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -934,7 +1006,7 @@ func (x *Blob) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Blob.ProtoReflect.Descriptor instead.
 func (*Blob) Descriptor() ([]byte, []int) {
-	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{10}
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Blob) GetDigest() []byte {
@@ -968,7 +1040,7 @@ type FetchRequest struct {
 
 func (x *FetchRequest) Reset() {
 	*x = FetchRequest{}
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[11]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -980,7 +1052,7 @@ func (x *FetchRequest) String() string {
 func (*FetchRequest) ProtoMessage() {}
 
 func (x *FetchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[11]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -993,7 +1065,7 @@ func (x *FetchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FetchRequest.ProtoReflect.Descriptor instead.
 func (*FetchRequest) Descriptor() ([]byte, []int) {
-	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{11}
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *FetchRequest) GetDigests() [][]byte {
@@ -1019,7 +1091,7 @@ type FetchResponse struct {
 
 func (x *FetchResponse) Reset() {
 	*x = FetchResponse{}
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[12]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1031,7 +1103,7 @@ func (x *FetchResponse) String() string {
 func (*FetchResponse) ProtoMessage() {}
 
 func (x *FetchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[12]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1044,7 +1116,7 @@ func (x *FetchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FetchResponse.ProtoReflect.Descriptor instead.
 func (*FetchResponse) Descriptor() ([]byte, []int) {
-	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{12}
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *FetchResponse) GetDigest() []byte {
@@ -1095,7 +1167,7 @@ type ReportRequest struct {
 
 func (x *ReportRequest) Reset() {
 	*x = ReportRequest{}
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[13]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1107,7 +1179,7 @@ func (x *ReportRequest) String() string {
 func (*ReportRequest) ProtoMessage() {}
 
 func (x *ReportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[13]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1120,7 +1192,7 @@ func (x *ReportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportRequest.ProtoReflect.Descriptor instead.
 func (*ReportRequest) Descriptor() ([]byte, []int) {
-	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{13}
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ReportRequest) GetFull() bool {
@@ -1185,7 +1257,7 @@ type SpokeUpgrade struct {
 
 func (x *SpokeUpgrade) Reset() {
 	*x = SpokeUpgrade{}
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[14]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1197,7 +1269,7 @@ func (x *SpokeUpgrade) String() string {
 func (*SpokeUpgrade) ProtoMessage() {}
 
 func (x *SpokeUpgrade) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[14]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1210,7 +1282,7 @@ func (x *SpokeUpgrade) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SpokeUpgrade.ProtoReflect.Descriptor instead.
 func (*SpokeUpgrade) Descriptor() ([]byte, []int) {
-	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{14}
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *SpokeUpgrade) GetImage() string {
@@ -1235,7 +1307,7 @@ type ReportResponse struct {
 
 func (x *ReportResponse) Reset() {
 	*x = ReportResponse{}
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[15]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1247,7 +1319,7 @@ func (x *ReportResponse) String() string {
 func (*ReportResponse) ProtoMessage() {}
 
 func (x *ReportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[15]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1260,7 +1332,7 @@ func (x *ReportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportResponse.ProtoReflect.Descriptor instead.
 func (*ReportResponse) Descriptor() ([]byte, []int) {
-	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{15}
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{16}
 }
 
 // ApplicationReport is the latest truth about one application. No value of a secret is in it.
@@ -1313,7 +1385,7 @@ type ApplicationReport struct {
 
 func (x *ApplicationReport) Reset() {
 	*x = ApplicationReport{}
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[16]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1325,7 +1397,7 @@ func (x *ApplicationReport) String() string {
 func (*ApplicationReport) ProtoMessage() {}
 
 func (x *ApplicationReport) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[16]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1338,7 +1410,7 @@ func (x *ApplicationReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplicationReport.ProtoReflect.Descriptor instead.
 func (*ApplicationReport) Descriptor() ([]byte, []int) {
-	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{16}
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ApplicationReport) GetKindV1() string {
@@ -1554,7 +1626,7 @@ type ReleaseReport struct {
 
 func (x *ReleaseReport) Reset() {
 	*x = ReleaseReport{}
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[17]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1566,7 +1638,7 @@ func (x *ReleaseReport) String() string {
 func (*ReleaseReport) ProtoMessage() {}
 
 func (x *ReleaseReport) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[17]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1579,7 +1651,7 @@ func (x *ReleaseReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseReport.ProtoReflect.Descriptor instead.
 func (*ReleaseReport) Descriptor() ([]byte, []int) {
-	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{17}
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ReleaseReport) GetName() string {
@@ -1701,7 +1773,7 @@ type ReleaseCondition struct {
 
 func (x *ReleaseCondition) Reset() {
 	*x = ReleaseCondition{}
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[18]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1713,7 +1785,7 @@ func (x *ReleaseCondition) String() string {
 func (*ReleaseCondition) ProtoMessage() {}
 
 func (x *ReleaseCondition) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[18]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1726,7 +1798,7 @@ func (x *ReleaseCondition) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseCondition.ProtoReflect.Descriptor instead.
 func (*ReleaseCondition) Descriptor() ([]byte, []int) {
-	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{18}
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ReleaseCondition) GetType() string {
@@ -1782,7 +1854,7 @@ type RevisionReport struct {
 
 func (x *RevisionReport) Reset() {
 	*x = RevisionReport{}
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[19]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1794,7 +1866,7 @@ func (x *RevisionReport) String() string {
 func (*RevisionReport) ProtoMessage() {}
 
 func (x *RevisionReport) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[19]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1807,7 +1879,7 @@ func (x *RevisionReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevisionReport.ProtoReflect.Descriptor instead.
 func (*RevisionReport) Descriptor() ([]byte, []int) {
-	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{19}
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *RevisionReport) GetRevision() uint32 {
@@ -1893,7 +1965,7 @@ type KeyNames struct {
 
 func (x *KeyNames) Reset() {
 	*x = KeyNames{}
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[20]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1905,7 +1977,7 @@ func (x *KeyNames) String() string {
 func (*KeyNames) ProtoMessage() {}
 
 func (x *KeyNames) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[20]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1918,7 +1990,7 @@ func (x *KeyNames) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeyNames.ProtoReflect.Descriptor instead.
 func (*KeyNames) Descriptor() ([]byte, []int) {
-	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{20}
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *KeyNames) GetNames() []string {
@@ -1956,7 +2028,7 @@ type DriftReport struct {
 
 func (x *DriftReport) Reset() {
 	*x = DriftReport{}
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[21]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1968,7 +2040,7 @@ func (x *DriftReport) String() string {
 func (*DriftReport) ProtoMessage() {}
 
 func (x *DriftReport) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[21]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1981,7 +2053,7 @@ func (x *DriftReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DriftReport.ProtoReflect.Descriptor instead.
 func (*DriftReport) Descriptor() ([]byte, []int) {
-	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{21}
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *DriftReport) GetObject() *v1.ObjectIdentity {
@@ -2048,7 +2120,7 @@ type FieldChange struct {
 
 func (x *FieldChange) Reset() {
 	*x = FieldChange{}
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[22]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2060,7 +2132,7 @@ func (x *FieldChange) String() string {
 func (*FieldChange) ProtoMessage() {}
 
 func (x *FieldChange) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[22]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2073,7 +2145,7 @@ func (x *FieldChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FieldChange.ProtoReflect.Descriptor instead.
 func (*FieldChange) Descriptor() ([]byte, []int) {
-	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{22}
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *FieldChange) GetPath() string {
@@ -2112,7 +2184,7 @@ type HeldPrune struct {
 
 func (x *HeldPrune) Reset() {
 	*x = HeldPrune{}
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[23]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2124,7 +2196,7 @@ func (x *HeldPrune) String() string {
 func (*HeldPrune) ProtoMessage() {}
 
 func (x *HeldPrune) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[23]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2137,7 +2209,7 @@ func (x *HeldPrune) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HeldPrune.ProtoReflect.Descriptor instead.
 func (*HeldPrune) Descriptor() ([]byte, []int) {
-	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{23}
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *HeldPrune) GetDigest() []byte {
@@ -2177,7 +2249,7 @@ type ObjectReport struct {
 
 func (x *ObjectReport) Reset() {
 	*x = ObjectReport{}
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[24]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2189,7 +2261,7 @@ func (x *ObjectReport) String() string {
 func (*ObjectReport) ProtoMessage() {}
 
 func (x *ObjectReport) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[24]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2202,7 +2274,7 @@ func (x *ObjectReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectReport.ProtoReflect.Descriptor instead.
 func (*ObjectReport) Descriptor() ([]byte, []int) {
-	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{24}
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ObjectReport) GetObjectV1() string {
@@ -2260,7 +2332,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[25]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2272,7 +2344,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[25]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2285,7 +2357,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{25}
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Event) GetTime() *timestamppb.Timestamp {
@@ -2356,7 +2428,7 @@ type PreviewRequest struct {
 
 func (x *PreviewRequest) Reset() {
 	*x = PreviewRequest{}
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[26]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2368,7 +2440,7 @@ func (x *PreviewRequest) String() string {
 func (*PreviewRequest) ProtoMessage() {}
 
 func (x *PreviewRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[26]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2381,7 +2453,7 @@ func (x *PreviewRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewRequest.ProtoReflect.Descriptor instead.
 func (*PreviewRequest) Descriptor() ([]byte, []int) {
-	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{26}
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *PreviewRequest) GetEnvelope() []byte {
@@ -2407,7 +2479,7 @@ type AnswerPreviewRequest struct {
 
 func (x *AnswerPreviewRequest) Reset() {
 	*x = AnswerPreviewRequest{}
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[27]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2419,7 +2491,7 @@ func (x *AnswerPreviewRequest) String() string {
 func (*AnswerPreviewRequest) ProtoMessage() {}
 
 func (x *AnswerPreviewRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[27]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2432,7 +2504,7 @@ func (x *AnswerPreviewRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AnswerPreviewRequest.ProtoReflect.Descriptor instead.
 func (*AnswerPreviewRequest) Descriptor() ([]byte, []int) {
-	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{27}
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *AnswerPreviewRequest) GetPreview() []byte {
@@ -2471,7 +2543,7 @@ type AnswerPreviewResponse struct {
 
 func (x *AnswerPreviewResponse) Reset() {
 	*x = AnswerPreviewResponse{}
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[28]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2483,7 +2555,7 @@ func (x *AnswerPreviewResponse) String() string {
 func (*AnswerPreviewResponse) ProtoMessage() {}
 
 func (x *AnswerPreviewResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[28]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2496,7 +2568,7 @@ func (x *AnswerPreviewResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AnswerPreviewResponse.ProtoReflect.Descriptor instead.
 func (*AnswerPreviewResponse) Descriptor() ([]byte, []int) {
-	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{28}
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{29}
 }
 
 // ApplicationPreview is what applying one Application would change, but for what it would delete.
@@ -2515,7 +2587,7 @@ type ApplicationPreview struct {
 
 func (x *ApplicationPreview) Reset() {
 	*x = ApplicationPreview{}
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[29]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2527,7 +2599,7 @@ func (x *ApplicationPreview) String() string {
 func (*ApplicationPreview) ProtoMessage() {}
 
 func (x *ApplicationPreview) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[29]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2540,7 +2612,7 @@ func (x *ApplicationPreview) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplicationPreview.ProtoReflect.Descriptor instead.
 func (*ApplicationPreview) Descriptor() ([]byte, []int) {
-	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{29}
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ApplicationPreview) GetName() *v1.ApplicationName {
@@ -2588,7 +2660,7 @@ type ObjectPreview struct {
 
 func (x *ObjectPreview) Reset() {
 	*x = ObjectPreview{}
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[30]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2600,7 +2672,7 @@ func (x *ObjectPreview) String() string {
 func (*ObjectPreview) ProtoMessage() {}
 
 func (x *ObjectPreview) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[30]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2613,7 +2685,7 @@ func (x *ObjectPreview) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectPreview.ProtoReflect.Descriptor instead.
 func (*ObjectPreview) Descriptor() ([]byte, []int) {
-	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{30}
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ObjectPreview) GetObject() *v1.ObjectIdentity {
@@ -2666,7 +2738,7 @@ type FieldPreview struct {
 
 func (x *FieldPreview) Reset() {
 	*x = FieldPreview{}
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[31]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2678,7 +2750,7 @@ func (x *FieldPreview) String() string {
 func (*FieldPreview) ProtoMessage() {}
 
 func (x *FieldPreview) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[31]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2691,7 +2763,7 @@ func (x *FieldPreview) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FieldPreview.ProtoReflect.Descriptor instead.
 func (*FieldPreview) Descriptor() ([]byte, []int) {
-	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{31}
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *FieldPreview) GetPath() string {
@@ -2728,7 +2800,7 @@ type SchemaRequest struct {
 
 func (x *SchemaRequest) Reset() {
 	*x = SchemaRequest{}
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[32]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2740,7 +2812,7 @@ func (x *SchemaRequest) String() string {
 func (*SchemaRequest) ProtoMessage() {}
 
 func (x *SchemaRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[32]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2753,7 +2825,7 @@ func (x *SchemaRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SchemaRequest.ProtoReflect.Descriptor instead.
 func (*SchemaRequest) Descriptor() ([]byte, []int) {
-	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{32}
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *SchemaRequest) GetId() []byte {
@@ -2784,7 +2856,7 @@ type SchemaVersion struct {
 
 func (x *SchemaVersion) Reset() {
 	*x = SchemaVersion{}
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[33]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2796,7 +2868,7 @@ func (x *SchemaVersion) String() string {
 func (*SchemaVersion) ProtoMessage() {}
 
 func (x *SchemaVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[33]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2809,7 +2881,7 @@ func (x *SchemaVersion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SchemaVersion.ProtoReflect.Descriptor instead.
 func (*SchemaVersion) Descriptor() ([]byte, []int) {
-	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{33}
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *SchemaVersion) GetGroup() string {
@@ -2850,7 +2922,7 @@ type AnswerSchemasRequest struct {
 
 func (x *AnswerSchemasRequest) Reset() {
 	*x = AnswerSchemasRequest{}
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[34]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2862,7 +2934,7 @@ func (x *AnswerSchemasRequest) String() string {
 func (*AnswerSchemasRequest) ProtoMessage() {}
 
 func (x *AnswerSchemasRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[34]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2875,7 +2947,7 @@ func (x *AnswerSchemasRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AnswerSchemasRequest.ProtoReflect.Descriptor instead.
 func (*AnswerSchemasRequest) Descriptor() ([]byte, []int) {
-	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{34}
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *AnswerSchemasRequest) GetId() []byte {
@@ -2914,7 +2986,7 @@ type AnswerSchemasResponse struct {
 
 func (x *AnswerSchemasResponse) Reset() {
 	*x = AnswerSchemasResponse{}
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[35]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2926,7 +2998,7 @@ func (x *AnswerSchemasResponse) String() string {
 func (*AnswerSchemasResponse) ProtoMessage() {}
 
 func (x *AnswerSchemasResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[35]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2939,7 +3011,7 @@ func (x *AnswerSchemasResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AnswerSchemasResponse.ProtoReflect.Descriptor instead.
 func (*AnswerSchemasResponse) Descriptor() ([]byte, []int) {
-	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{35}
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{36}
 }
 
 // LogRequest asks for the newest records of the spoke's log.
@@ -2965,7 +3037,7 @@ type LogRequest struct {
 
 func (x *LogRequest) Reset() {
 	*x = LogRequest{}
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[36]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2977,7 +3049,7 @@ func (x *LogRequest) String() string {
 func (*LogRequest) ProtoMessage() {}
 
 func (x *LogRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[36]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2990,7 +3062,7 @@ func (x *LogRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogRequest.ProtoReflect.Descriptor instead.
 func (*LogRequest) Descriptor() ([]byte, []int) {
-	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{36}
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *LogRequest) GetId() []byte {
@@ -3064,7 +3136,7 @@ type AnswerLogsRequest struct {
 
 func (x *AnswerLogsRequest) Reset() {
 	*x = AnswerLogsRequest{}
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[37]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3076,7 +3148,7 @@ func (x *AnswerLogsRequest) String() string {
 func (*AnswerLogsRequest) ProtoMessage() {}
 
 func (x *AnswerLogsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[37]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3089,7 +3161,7 @@ func (x *AnswerLogsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AnswerLogsRequest.ProtoReflect.Descriptor instead.
 func (*AnswerLogsRequest) Descriptor() ([]byte, []int) {
-	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{37}
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *AnswerLogsRequest) GetId() []byte {
@@ -3121,7 +3193,7 @@ type AnswerLogsResponse struct {
 
 func (x *AnswerLogsResponse) Reset() {
 	*x = AnswerLogsResponse{}
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[38]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3133,7 +3205,7 @@ func (x *AnswerLogsResponse) String() string {
 func (*AnswerLogsResponse) ProtoMessage() {}
 
 func (x *AnswerLogsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[38]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3146,7 +3218,7 @@ func (x *AnswerLogsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AnswerLogsResponse.ProtoReflect.Descriptor instead.
 func (*AnswerLogsResponse) Descriptor() ([]byte, []int) {
-	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{38}
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{39}
 }
 
 // LogRecord is one line of a log, with the texts that the log has.
@@ -3163,7 +3235,7 @@ type LogRecord struct {
 
 func (x *LogRecord) Reset() {
 	*x = LogRecord{}
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[39]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3175,7 +3247,7 @@ func (x *LogRecord) String() string {
 func (*LogRecord) ProtoMessage() {}
 
 func (x *LogRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[39]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3188,7 +3260,7 @@ func (x *LogRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogRecord.ProtoReflect.Descriptor instead.
 func (*LogRecord) Descriptor() ([]byte, []int) {
-	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{39}
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *LogRecord) GetTime() *timestamppb.Timestamp {
@@ -3229,7 +3301,7 @@ type LogAttribute struct {
 
 func (x *LogAttribute) Reset() {
 	*x = LogAttribute{}
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[40]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3241,7 +3313,7 @@ func (x *LogAttribute) String() string {
 func (*LogAttribute) ProtoMessage() {}
 
 func (x *LogAttribute) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[40]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3254,7 +3326,7 @@ func (x *LogAttribute) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogAttribute.ProtoReflect.Descriptor instead.
 func (*LogAttribute) Descriptor() ([]byte, []int) {
-	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{40}
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *LogAttribute) GetKey() string {
@@ -3281,7 +3353,7 @@ type AnswerShapesRequest struct {
 
 func (x *AnswerShapesRequest) Reset() {
 	*x = AnswerShapesRequest{}
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[41]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3293,7 +3365,7 @@ func (x *AnswerShapesRequest) String() string {
 func (*AnswerShapesRequest) ProtoMessage() {}
 
 func (x *AnswerShapesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[41]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3306,7 +3378,7 @@ func (x *AnswerShapesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AnswerShapesRequest.ProtoReflect.Descriptor instead.
 func (*AnswerShapesRequest) Descriptor() ([]byte, []int) {
-	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{41}
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *AnswerShapesRequest) GetAnswers() []*ShapeAnswer {
@@ -3324,7 +3396,7 @@ type AnswerShapesResponse struct {
 
 func (x *AnswerShapesResponse) Reset() {
 	*x = AnswerShapesResponse{}
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[42]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3336,7 +3408,7 @@ func (x *AnswerShapesResponse) String() string {
 func (*AnswerShapesResponse) ProtoMessage() {}
 
 func (x *AnswerShapesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[42]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3349,7 +3421,7 @@ func (x *AnswerShapesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AnswerShapesResponse.ProtoReflect.Descriptor instead.
 func (*AnswerShapesResponse) Descriptor() ([]byte, []int) {
-	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{42}
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{43}
 }
 
 // ShapeAnswer is the answer to one nave.bundle.v1.ShapeQuestion.
@@ -3371,7 +3443,7 @@ type ShapeAnswer struct {
 
 func (x *ShapeAnswer) Reset() {
 	*x = ShapeAnswer{}
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[43]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3383,7 +3455,7 @@ func (x *ShapeAnswer) String() string {
 func (*ShapeAnswer) ProtoMessage() {}
 
 func (x *ShapeAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[43]
+	mi := &file_nave_spoke_v1_spoke_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3396,7 +3468,7 @@ func (x *ShapeAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShapeAnswer.ProtoReflect.Descriptor instead.
 func (*ShapeAnswer) Descriptor() ([]byte, []int) {
-	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{43}
+	return file_nave_spoke_v1_spoke_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *ShapeAnswer) GetQuestion() []byte {
@@ -3437,14 +3509,15 @@ const file_nave_spoke_v1_spoke_proto_rawDesc = "" +
 	"\x03ack\x18\x02 \x01(\v2\x12.nave.spoke.v1.AckH\x00R\x03ack\x128\n" +
 	"\theartbeat\x18\x03 \x01(\v2\x18.nave.spoke.v1.HeartbeatH\x00R\theartbeat\x12$\n" +
 	"\fcapabilities\x18\x04 \x01(\fH\x00R\fcapabilitiesB\t\n" +
-	"\amessage\"\xa4\x02\n" +
+	"\amessage\"\xd8\x02\n" +
 	"\x0fSessionResponse\x122\n" +
 	"\awelcome\x18\x01 \x01(\v2\x16.nave.spoke.v1.WelcomeH\x00R\awelcome\x12,\n" +
 	"\x05offer\x18\x02 \x01(\v2\x14.nave.spoke.v1.OfferH\x00R\x05offer\x129\n" +
 	"\apreview\x18\x03 \x01(\v2\x1d.nave.spoke.v1.PreviewRequestH\x00R\apreview\x128\n" +
 	"\aschemas\x18\x04 \x01(\v2\x1c.nave.spoke.v1.SchemaRequestH\x00R\aschemas\x12/\n" +
-	"\x04logs\x18\x05 \x01(\v2\x19.nave.spoke.v1.LogRequestH\x00R\x04logsB\t\n" +
-	"\amessage\"\xf8\x02\n" +
+	"\x04logs\x18\x05 \x01(\v2\x19.nave.spoke.v1.LogRequestH\x00R\x04logs\x122\n" +
+	"\x04keys\x18\x06 \x01(\v2\x1c.nave.spoke.v1.KeyStatementsH\x00R\x04keysB\t\n" +
+	"\amessage\"\x9d\x03\n" +
 	"\x05Hello\x12\x1a\n" +
 	"\bprotocol\x18\x01 \x01(\rR\bprotocol\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12-\n" +
@@ -3456,7 +3529,10 @@ const file_nave_spoke_v1_spoke_proto_rawDesc = "" +
 	"\x13capabilities_digest\x18\b \x01(\fR\x12capabilitiesDigest\x12'\n" +
 	"\x0fnewest_protocol\x18\t \x01(\rR\x0enewestProtocol\x12\x14\n" +
 	"\x05image\x18\n" +
-	" \x01(\tR\x05image\"\xa1\x01\n" +
+	" \x01(\tR\x05image\x12#\n" +
+	"\rkey_statement\x18\v \x01(\x04R\fkeyStatement\"-\n" +
+	"\rKeyStatements\x12\x1c\n" +
+	"\tenvelopes\x18\x01 \x03(\fR\tenvelopes\"\xa1\x01\n" +
 	"\fCapabilities\x12-\n" +
 	"\x12kubernetes_version\x18\x01 \x01(\tR\x11kubernetesVersion\x12B\n" +
 	"\x0egroup_versions\x18\x02 \x03(\v2\x1b.nave.spoke.v1.GroupVersionR\rgroupVersions\x12\x1e\n" +
@@ -3713,132 +3789,134 @@ func file_nave_spoke_v1_spoke_proto_rawDescGZIP() []byte {
 }
 
 var file_nave_spoke_v1_spoke_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_nave_spoke_v1_spoke_proto_msgTypes = make([]protoimpl.MessageInfo, 44)
+var file_nave_spoke_v1_spoke_proto_msgTypes = make([]protoimpl.MessageInfo, 45)
 var file_nave_spoke_v1_spoke_proto_goTypes = []any{
 	(AckStage)(0),                 // 0: nave.spoke.v1.AckStage
 	(*SessionRequest)(nil),        // 1: nave.spoke.v1.SessionRequest
 	(*SessionResponse)(nil),       // 2: nave.spoke.v1.SessionResponse
 	(*Hello)(nil),                 // 3: nave.spoke.v1.Hello
-	(*Capabilities)(nil),          // 4: nave.spoke.v1.Capabilities
-	(*GroupVersion)(nil),          // 5: nave.spoke.v1.GroupVersion
-	(*BundleId)(nil),              // 6: nave.spoke.v1.BundleId
-	(*Ack)(nil),                   // 7: nave.spoke.v1.Ack
-	(*Heartbeat)(nil),             // 8: nave.spoke.v1.Heartbeat
-	(*Welcome)(nil),               // 9: nave.spoke.v1.Welcome
-	(*Offer)(nil),                 // 10: nave.spoke.v1.Offer
-	(*Blob)(nil),                  // 11: nave.spoke.v1.Blob
-	(*FetchRequest)(nil),          // 12: nave.spoke.v1.FetchRequest
-	(*FetchResponse)(nil),         // 13: nave.spoke.v1.FetchResponse
-	(*ReportRequest)(nil),         // 14: nave.spoke.v1.ReportRequest
-	(*SpokeUpgrade)(nil),          // 15: nave.spoke.v1.SpokeUpgrade
-	(*ReportResponse)(nil),        // 16: nave.spoke.v1.ReportResponse
-	(*ApplicationReport)(nil),     // 17: nave.spoke.v1.ApplicationReport
-	(*ReleaseReport)(nil),         // 18: nave.spoke.v1.ReleaseReport
-	(*ReleaseCondition)(nil),      // 19: nave.spoke.v1.ReleaseCondition
-	(*RevisionReport)(nil),        // 20: nave.spoke.v1.RevisionReport
-	(*KeyNames)(nil),              // 21: nave.spoke.v1.KeyNames
-	(*DriftReport)(nil),           // 22: nave.spoke.v1.DriftReport
-	(*FieldChange)(nil),           // 23: nave.spoke.v1.FieldChange
-	(*HeldPrune)(nil),             // 24: nave.spoke.v1.HeldPrune
-	(*ObjectReport)(nil),          // 25: nave.spoke.v1.ObjectReport
-	(*Event)(nil),                 // 26: nave.spoke.v1.Event
-	(*PreviewRequest)(nil),        // 27: nave.spoke.v1.PreviewRequest
-	(*AnswerPreviewRequest)(nil),  // 28: nave.spoke.v1.AnswerPreviewRequest
-	(*AnswerPreviewResponse)(nil), // 29: nave.spoke.v1.AnswerPreviewResponse
-	(*ApplicationPreview)(nil),    // 30: nave.spoke.v1.ApplicationPreview
-	(*ObjectPreview)(nil),         // 31: nave.spoke.v1.ObjectPreview
-	(*FieldPreview)(nil),          // 32: nave.spoke.v1.FieldPreview
-	(*SchemaRequest)(nil),         // 33: nave.spoke.v1.SchemaRequest
-	(*SchemaVersion)(nil),         // 34: nave.spoke.v1.SchemaVersion
-	(*AnswerSchemasRequest)(nil),  // 35: nave.spoke.v1.AnswerSchemasRequest
-	(*AnswerSchemasResponse)(nil), // 36: nave.spoke.v1.AnswerSchemasResponse
-	(*LogRequest)(nil),            // 37: nave.spoke.v1.LogRequest
-	(*AnswerLogsRequest)(nil),     // 38: nave.spoke.v1.AnswerLogsRequest
-	(*AnswerLogsResponse)(nil),    // 39: nave.spoke.v1.AnswerLogsResponse
-	(*LogRecord)(nil),             // 40: nave.spoke.v1.LogRecord
-	(*LogAttribute)(nil),          // 41: nave.spoke.v1.LogAttribute
-	(*AnswerShapesRequest)(nil),   // 42: nave.spoke.v1.AnswerShapesRequest
-	(*AnswerShapesResponse)(nil),  // 43: nave.spoke.v1.AnswerShapesResponse
-	(*ShapeAnswer)(nil),           // 44: nave.spoke.v1.ShapeAnswer
-	(*timestamppb.Timestamp)(nil), // 45: google.protobuf.Timestamp
-	(*v1.ApplicationName)(nil),    // 46: nave.bundle.v1.ApplicationName
-	(*v1.ObjectIdentity)(nil),     // 47: nave.bundle.v1.ObjectIdentity
-	(*durationpb.Duration)(nil),   // 48: google.protobuf.Duration
+	(*KeyStatements)(nil),         // 4: nave.spoke.v1.KeyStatements
+	(*Capabilities)(nil),          // 5: nave.spoke.v1.Capabilities
+	(*GroupVersion)(nil),          // 6: nave.spoke.v1.GroupVersion
+	(*BundleId)(nil),              // 7: nave.spoke.v1.BundleId
+	(*Ack)(nil),                   // 8: nave.spoke.v1.Ack
+	(*Heartbeat)(nil),             // 9: nave.spoke.v1.Heartbeat
+	(*Welcome)(nil),               // 10: nave.spoke.v1.Welcome
+	(*Offer)(nil),                 // 11: nave.spoke.v1.Offer
+	(*Blob)(nil),                  // 12: nave.spoke.v1.Blob
+	(*FetchRequest)(nil),          // 13: nave.spoke.v1.FetchRequest
+	(*FetchResponse)(nil),         // 14: nave.spoke.v1.FetchResponse
+	(*ReportRequest)(nil),         // 15: nave.spoke.v1.ReportRequest
+	(*SpokeUpgrade)(nil),          // 16: nave.spoke.v1.SpokeUpgrade
+	(*ReportResponse)(nil),        // 17: nave.spoke.v1.ReportResponse
+	(*ApplicationReport)(nil),     // 18: nave.spoke.v1.ApplicationReport
+	(*ReleaseReport)(nil),         // 19: nave.spoke.v1.ReleaseReport
+	(*ReleaseCondition)(nil),      // 20: nave.spoke.v1.ReleaseCondition
+	(*RevisionReport)(nil),        // 21: nave.spoke.v1.RevisionReport
+	(*KeyNames)(nil),              // 22: nave.spoke.v1.KeyNames
+	(*DriftReport)(nil),           // 23: nave.spoke.v1.DriftReport
+	(*FieldChange)(nil),           // 24: nave.spoke.v1.FieldChange
+	(*HeldPrune)(nil),             // 25: nave.spoke.v1.HeldPrune
+	(*ObjectReport)(nil),          // 26: nave.spoke.v1.ObjectReport
+	(*Event)(nil),                 // 27: nave.spoke.v1.Event
+	(*PreviewRequest)(nil),        // 28: nave.spoke.v1.PreviewRequest
+	(*AnswerPreviewRequest)(nil),  // 29: nave.spoke.v1.AnswerPreviewRequest
+	(*AnswerPreviewResponse)(nil), // 30: nave.spoke.v1.AnswerPreviewResponse
+	(*ApplicationPreview)(nil),    // 31: nave.spoke.v1.ApplicationPreview
+	(*ObjectPreview)(nil),         // 32: nave.spoke.v1.ObjectPreview
+	(*FieldPreview)(nil),          // 33: nave.spoke.v1.FieldPreview
+	(*SchemaRequest)(nil),         // 34: nave.spoke.v1.SchemaRequest
+	(*SchemaVersion)(nil),         // 35: nave.spoke.v1.SchemaVersion
+	(*AnswerSchemasRequest)(nil),  // 36: nave.spoke.v1.AnswerSchemasRequest
+	(*AnswerSchemasResponse)(nil), // 37: nave.spoke.v1.AnswerSchemasResponse
+	(*LogRequest)(nil),            // 38: nave.spoke.v1.LogRequest
+	(*AnswerLogsRequest)(nil),     // 39: nave.spoke.v1.AnswerLogsRequest
+	(*AnswerLogsResponse)(nil),    // 40: nave.spoke.v1.AnswerLogsResponse
+	(*LogRecord)(nil),             // 41: nave.spoke.v1.LogRecord
+	(*LogAttribute)(nil),          // 42: nave.spoke.v1.LogAttribute
+	(*AnswerShapesRequest)(nil),   // 43: nave.spoke.v1.AnswerShapesRequest
+	(*AnswerShapesResponse)(nil),  // 44: nave.spoke.v1.AnswerShapesResponse
+	(*ShapeAnswer)(nil),           // 45: nave.spoke.v1.ShapeAnswer
+	(*timestamppb.Timestamp)(nil), // 46: google.protobuf.Timestamp
+	(*v1.ApplicationName)(nil),    // 47: nave.bundle.v1.ApplicationName
+	(*v1.ObjectIdentity)(nil),     // 48: nave.bundle.v1.ObjectIdentity
+	(*durationpb.Duration)(nil),   // 49: google.protobuf.Duration
 }
 var file_nave_spoke_v1_spoke_proto_depIdxs = []int32{
 	3,  // 0: nave.spoke.v1.SessionRequest.hello:type_name -> nave.spoke.v1.Hello
-	7,  // 1: nave.spoke.v1.SessionRequest.ack:type_name -> nave.spoke.v1.Ack
-	8,  // 2: nave.spoke.v1.SessionRequest.heartbeat:type_name -> nave.spoke.v1.Heartbeat
-	9,  // 3: nave.spoke.v1.SessionResponse.welcome:type_name -> nave.spoke.v1.Welcome
-	10, // 4: nave.spoke.v1.SessionResponse.offer:type_name -> nave.spoke.v1.Offer
-	27, // 5: nave.spoke.v1.SessionResponse.preview:type_name -> nave.spoke.v1.PreviewRequest
-	33, // 6: nave.spoke.v1.SessionResponse.schemas:type_name -> nave.spoke.v1.SchemaRequest
-	37, // 7: nave.spoke.v1.SessionResponse.logs:type_name -> nave.spoke.v1.LogRequest
-	6,  // 8: nave.spoke.v1.Hello.verified:type_name -> nave.spoke.v1.BundleId
-	0,  // 9: nave.spoke.v1.Hello.stage:type_name -> nave.spoke.v1.AckStage
-	5,  // 10: nave.spoke.v1.Capabilities.group_versions:type_name -> nave.spoke.v1.GroupVersion
-	6,  // 11: nave.spoke.v1.Ack.bundle:type_name -> nave.spoke.v1.BundleId
-	0,  // 12: nave.spoke.v1.Ack.stage:type_name -> nave.spoke.v1.AckStage
-	45, // 13: nave.spoke.v1.Welcome.now:type_name -> google.protobuf.Timestamp
-	6,  // 14: nave.spoke.v1.Offer.bundle:type_name -> nave.spoke.v1.BundleId
-	11, // 15: nave.spoke.v1.Offer.blobs:type_name -> nave.spoke.v1.Blob
-	17, // 16: nave.spoke.v1.ReportRequest.applications:type_name -> nave.spoke.v1.ApplicationReport
-	26, // 17: nave.spoke.v1.ReportRequest.events:type_name -> nave.spoke.v1.Event
-	46, // 18: nave.spoke.v1.ReportRequest.removed:type_name -> nave.bundle.v1.ApplicationName
-	15, // 19: nave.spoke.v1.ReportRequest.upgrade:type_name -> nave.spoke.v1.SpokeUpgrade
-	45, // 20: nave.spoke.v1.ApplicationReport.since:type_name -> google.protobuf.Timestamp
-	25, // 21: nave.spoke.v1.ApplicationReport.objects:type_name -> nave.spoke.v1.ObjectReport
-	24, // 22: nave.spoke.v1.ApplicationReport.held_prune:type_name -> nave.spoke.v1.HeldPrune
-	46, // 23: nave.spoke.v1.ApplicationReport.name:type_name -> nave.bundle.v1.ApplicationName
-	47, // 24: nave.spoke.v1.ApplicationReport.inventory:type_name -> nave.bundle.v1.ObjectIdentity
-	22, // 25: nave.spoke.v1.ApplicationReport.drifts:type_name -> nave.spoke.v1.DriftReport
-	21, // 26: nave.spoke.v1.ApplicationReport.keys:type_name -> nave.spoke.v1.KeyNames
-	18, // 27: nave.spoke.v1.ApplicationReport.release:type_name -> nave.spoke.v1.ReleaseReport
-	19, // 28: nave.spoke.v1.ReleaseReport.conditions:type_name -> nave.spoke.v1.ReleaseCondition
-	20, // 29: nave.spoke.v1.ReleaseReport.history:type_name -> nave.spoke.v1.RevisionReport
-	45, // 30: nave.spoke.v1.ReleaseReport.deadline:type_name -> google.protobuf.Timestamp
-	45, // 31: nave.spoke.v1.RevisionReport.written_at:type_name -> google.protobuf.Timestamp
-	45, // 32: nave.spoke.v1.RevisionReport.first_deployed:type_name -> google.protobuf.Timestamp
-	45, // 33: nave.spoke.v1.RevisionReport.last_deployed:type_name -> google.protobuf.Timestamp
-	47, // 34: nave.spoke.v1.DriftReport.object:type_name -> nave.bundle.v1.ObjectIdentity
-	45, // 35: nave.spoke.v1.DriftReport.time:type_name -> google.protobuf.Timestamp
-	23, // 36: nave.spoke.v1.DriftReport.changes:type_name -> nave.spoke.v1.FieldChange
-	47, // 37: nave.spoke.v1.HeldPrune.objects:type_name -> nave.bundle.v1.ObjectIdentity
-	45, // 38: nave.spoke.v1.ObjectReport.since:type_name -> google.protobuf.Timestamp
-	47, // 39: nave.spoke.v1.ObjectReport.object:type_name -> nave.bundle.v1.ObjectIdentity
-	45, // 40: nave.spoke.v1.Event.time:type_name -> google.protobuf.Timestamp
-	46, // 41: nave.spoke.v1.Event.application:type_name -> nave.bundle.v1.ApplicationName
-	30, // 42: nave.spoke.v1.AnswerPreviewRequest.applications:type_name -> nave.spoke.v1.ApplicationPreview
-	46, // 43: nave.spoke.v1.ApplicationPreview.name:type_name -> nave.bundle.v1.ApplicationName
-	31, // 44: nave.spoke.v1.ApplicationPreview.objects:type_name -> nave.spoke.v1.ObjectPreview
-	47, // 45: nave.spoke.v1.ObjectPreview.object:type_name -> nave.bundle.v1.ObjectIdentity
-	32, // 46: nave.spoke.v1.ObjectPreview.fields:type_name -> nave.spoke.v1.FieldPreview
-	34, // 47: nave.spoke.v1.SchemaRequest.version:type_name -> nave.spoke.v1.SchemaVersion
-	34, // 48: nave.spoke.v1.AnswerSchemasRequest.served:type_name -> nave.spoke.v1.SchemaVersion
-	48, // 49: nave.spoke.v1.LogRequest.since:type_name -> google.protobuf.Duration
-	40, // 50: nave.spoke.v1.AnswerLogsRequest.records:type_name -> nave.spoke.v1.LogRecord
-	45, // 51: nave.spoke.v1.LogRecord.time:type_name -> google.protobuf.Timestamp
-	41, // 52: nave.spoke.v1.LogRecord.attributes:type_name -> nave.spoke.v1.LogAttribute
-	44, // 53: nave.spoke.v1.AnswerShapesRequest.answers:type_name -> nave.spoke.v1.ShapeAnswer
-	1,  // 54: nave.spoke.v1.SpokeService.Session:input_type -> nave.spoke.v1.SessionRequest
-	12, // 55: nave.spoke.v1.SpokeService.Fetch:input_type -> nave.spoke.v1.FetchRequest
-	14, // 56: nave.spoke.v1.SpokeService.Report:input_type -> nave.spoke.v1.ReportRequest
-	28, // 57: nave.spoke.v1.SpokeService.AnswerPreview:input_type -> nave.spoke.v1.AnswerPreviewRequest
-	35, // 58: nave.spoke.v1.SpokeService.AnswerSchemas:input_type -> nave.spoke.v1.AnswerSchemasRequest
-	38, // 59: nave.spoke.v1.SpokeService.AnswerLogs:input_type -> nave.spoke.v1.AnswerLogsRequest
-	42, // 60: nave.spoke.v1.SpokeService.AnswerShapes:input_type -> nave.spoke.v1.AnswerShapesRequest
-	2,  // 61: nave.spoke.v1.SpokeService.Session:output_type -> nave.spoke.v1.SessionResponse
-	13, // 62: nave.spoke.v1.SpokeService.Fetch:output_type -> nave.spoke.v1.FetchResponse
-	16, // 63: nave.spoke.v1.SpokeService.Report:output_type -> nave.spoke.v1.ReportResponse
-	29, // 64: nave.spoke.v1.SpokeService.AnswerPreview:output_type -> nave.spoke.v1.AnswerPreviewResponse
-	36, // 65: nave.spoke.v1.SpokeService.AnswerSchemas:output_type -> nave.spoke.v1.AnswerSchemasResponse
-	39, // 66: nave.spoke.v1.SpokeService.AnswerLogs:output_type -> nave.spoke.v1.AnswerLogsResponse
-	43, // 67: nave.spoke.v1.SpokeService.AnswerShapes:output_type -> nave.spoke.v1.AnswerShapesResponse
-	61, // [61:68] is the sub-list for method output_type
-	54, // [54:61] is the sub-list for method input_type
-	54, // [54:54] is the sub-list for extension type_name
-	54, // [54:54] is the sub-list for extension extendee
-	0,  // [0:54] is the sub-list for field type_name
+	8,  // 1: nave.spoke.v1.SessionRequest.ack:type_name -> nave.spoke.v1.Ack
+	9,  // 2: nave.spoke.v1.SessionRequest.heartbeat:type_name -> nave.spoke.v1.Heartbeat
+	10, // 3: nave.spoke.v1.SessionResponse.welcome:type_name -> nave.spoke.v1.Welcome
+	11, // 4: nave.spoke.v1.SessionResponse.offer:type_name -> nave.spoke.v1.Offer
+	28, // 5: nave.spoke.v1.SessionResponse.preview:type_name -> nave.spoke.v1.PreviewRequest
+	34, // 6: nave.spoke.v1.SessionResponse.schemas:type_name -> nave.spoke.v1.SchemaRequest
+	38, // 7: nave.spoke.v1.SessionResponse.logs:type_name -> nave.spoke.v1.LogRequest
+	4,  // 8: nave.spoke.v1.SessionResponse.keys:type_name -> nave.spoke.v1.KeyStatements
+	7,  // 9: nave.spoke.v1.Hello.verified:type_name -> nave.spoke.v1.BundleId
+	0,  // 10: nave.spoke.v1.Hello.stage:type_name -> nave.spoke.v1.AckStage
+	6,  // 11: nave.spoke.v1.Capabilities.group_versions:type_name -> nave.spoke.v1.GroupVersion
+	7,  // 12: nave.spoke.v1.Ack.bundle:type_name -> nave.spoke.v1.BundleId
+	0,  // 13: nave.spoke.v1.Ack.stage:type_name -> nave.spoke.v1.AckStage
+	46, // 14: nave.spoke.v1.Welcome.now:type_name -> google.protobuf.Timestamp
+	7,  // 15: nave.spoke.v1.Offer.bundle:type_name -> nave.spoke.v1.BundleId
+	12, // 16: nave.spoke.v1.Offer.blobs:type_name -> nave.spoke.v1.Blob
+	18, // 17: nave.spoke.v1.ReportRequest.applications:type_name -> nave.spoke.v1.ApplicationReport
+	27, // 18: nave.spoke.v1.ReportRequest.events:type_name -> nave.spoke.v1.Event
+	47, // 19: nave.spoke.v1.ReportRequest.removed:type_name -> nave.bundle.v1.ApplicationName
+	16, // 20: nave.spoke.v1.ReportRequest.upgrade:type_name -> nave.spoke.v1.SpokeUpgrade
+	46, // 21: nave.spoke.v1.ApplicationReport.since:type_name -> google.protobuf.Timestamp
+	26, // 22: nave.spoke.v1.ApplicationReport.objects:type_name -> nave.spoke.v1.ObjectReport
+	25, // 23: nave.spoke.v1.ApplicationReport.held_prune:type_name -> nave.spoke.v1.HeldPrune
+	47, // 24: nave.spoke.v1.ApplicationReport.name:type_name -> nave.bundle.v1.ApplicationName
+	48, // 25: nave.spoke.v1.ApplicationReport.inventory:type_name -> nave.bundle.v1.ObjectIdentity
+	23, // 26: nave.spoke.v1.ApplicationReport.drifts:type_name -> nave.spoke.v1.DriftReport
+	22, // 27: nave.spoke.v1.ApplicationReport.keys:type_name -> nave.spoke.v1.KeyNames
+	19, // 28: nave.spoke.v1.ApplicationReport.release:type_name -> nave.spoke.v1.ReleaseReport
+	20, // 29: nave.spoke.v1.ReleaseReport.conditions:type_name -> nave.spoke.v1.ReleaseCondition
+	21, // 30: nave.spoke.v1.ReleaseReport.history:type_name -> nave.spoke.v1.RevisionReport
+	46, // 31: nave.spoke.v1.ReleaseReport.deadline:type_name -> google.protobuf.Timestamp
+	46, // 32: nave.spoke.v1.RevisionReport.written_at:type_name -> google.protobuf.Timestamp
+	46, // 33: nave.spoke.v1.RevisionReport.first_deployed:type_name -> google.protobuf.Timestamp
+	46, // 34: nave.spoke.v1.RevisionReport.last_deployed:type_name -> google.protobuf.Timestamp
+	48, // 35: nave.spoke.v1.DriftReport.object:type_name -> nave.bundle.v1.ObjectIdentity
+	46, // 36: nave.spoke.v1.DriftReport.time:type_name -> google.protobuf.Timestamp
+	24, // 37: nave.spoke.v1.DriftReport.changes:type_name -> nave.spoke.v1.FieldChange
+	48, // 38: nave.spoke.v1.HeldPrune.objects:type_name -> nave.bundle.v1.ObjectIdentity
+	46, // 39: nave.spoke.v1.ObjectReport.since:type_name -> google.protobuf.Timestamp
+	48, // 40: nave.spoke.v1.ObjectReport.object:type_name -> nave.bundle.v1.ObjectIdentity
+	46, // 41: nave.spoke.v1.Event.time:type_name -> google.protobuf.Timestamp
+	47, // 42: nave.spoke.v1.Event.application:type_name -> nave.bundle.v1.ApplicationName
+	31, // 43: nave.spoke.v1.AnswerPreviewRequest.applications:type_name -> nave.spoke.v1.ApplicationPreview
+	47, // 44: nave.spoke.v1.ApplicationPreview.name:type_name -> nave.bundle.v1.ApplicationName
+	32, // 45: nave.spoke.v1.ApplicationPreview.objects:type_name -> nave.spoke.v1.ObjectPreview
+	48, // 46: nave.spoke.v1.ObjectPreview.object:type_name -> nave.bundle.v1.ObjectIdentity
+	33, // 47: nave.spoke.v1.ObjectPreview.fields:type_name -> nave.spoke.v1.FieldPreview
+	35, // 48: nave.spoke.v1.SchemaRequest.version:type_name -> nave.spoke.v1.SchemaVersion
+	35, // 49: nave.spoke.v1.AnswerSchemasRequest.served:type_name -> nave.spoke.v1.SchemaVersion
+	49, // 50: nave.spoke.v1.LogRequest.since:type_name -> google.protobuf.Duration
+	41, // 51: nave.spoke.v1.AnswerLogsRequest.records:type_name -> nave.spoke.v1.LogRecord
+	46, // 52: nave.spoke.v1.LogRecord.time:type_name -> google.protobuf.Timestamp
+	42, // 53: nave.spoke.v1.LogRecord.attributes:type_name -> nave.spoke.v1.LogAttribute
+	45, // 54: nave.spoke.v1.AnswerShapesRequest.answers:type_name -> nave.spoke.v1.ShapeAnswer
+	1,  // 55: nave.spoke.v1.SpokeService.Session:input_type -> nave.spoke.v1.SessionRequest
+	13, // 56: nave.spoke.v1.SpokeService.Fetch:input_type -> nave.spoke.v1.FetchRequest
+	15, // 57: nave.spoke.v1.SpokeService.Report:input_type -> nave.spoke.v1.ReportRequest
+	29, // 58: nave.spoke.v1.SpokeService.AnswerPreview:input_type -> nave.spoke.v1.AnswerPreviewRequest
+	36, // 59: nave.spoke.v1.SpokeService.AnswerSchemas:input_type -> nave.spoke.v1.AnswerSchemasRequest
+	39, // 60: nave.spoke.v1.SpokeService.AnswerLogs:input_type -> nave.spoke.v1.AnswerLogsRequest
+	43, // 61: nave.spoke.v1.SpokeService.AnswerShapes:input_type -> nave.spoke.v1.AnswerShapesRequest
+	2,  // 62: nave.spoke.v1.SpokeService.Session:output_type -> nave.spoke.v1.SessionResponse
+	14, // 63: nave.spoke.v1.SpokeService.Fetch:output_type -> nave.spoke.v1.FetchResponse
+	17, // 64: nave.spoke.v1.SpokeService.Report:output_type -> nave.spoke.v1.ReportResponse
+	30, // 65: nave.spoke.v1.SpokeService.AnswerPreview:output_type -> nave.spoke.v1.AnswerPreviewResponse
+	37, // 66: nave.spoke.v1.SpokeService.AnswerSchemas:output_type -> nave.spoke.v1.AnswerSchemasResponse
+	40, // 67: nave.spoke.v1.SpokeService.AnswerLogs:output_type -> nave.spoke.v1.AnswerLogsResponse
+	44, // 68: nave.spoke.v1.SpokeService.AnswerShapes:output_type -> nave.spoke.v1.AnswerShapesResponse
+	62, // [62:69] is the sub-list for method output_type
+	55, // [55:62] is the sub-list for method input_type
+	55, // [55:55] is the sub-list for extension type_name
+	55, // [55:55] is the sub-list for extension extendee
+	0,  // [0:55] is the sub-list for field type_name
 }
 
 func init() { file_nave_spoke_v1_spoke_proto_init() }
@@ -3858,15 +3936,16 @@ func file_nave_spoke_v1_spoke_proto_init() {
 		(*SessionResponse_Preview)(nil),
 		(*SessionResponse_Schemas)(nil),
 		(*SessionResponse_Logs)(nil),
+		(*SessionResponse_Keys)(nil),
 	}
-	file_nave_spoke_v1_spoke_proto_msgTypes[36].OneofWrappers = []any{}
+	file_nave_spoke_v1_spoke_proto_msgTypes[37].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_nave_spoke_v1_spoke_proto_rawDesc), len(file_nave_spoke_v1_spoke_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   44,
+			NumMessages:   45,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
