@@ -42,10 +42,10 @@ func (c Change) Cluster() string {
 	return ""
 }
 
-// ClusterExists reports whether there is a Cluster of that name.
+// ClusterExists reports whether there is a Cluster of that name. A damaged one exists.
 func ClusterExists(tx *Tx, cluster string) (bool, error) {
-	_, exists, err := Resources.Get(tx, api.ClusterKey(cluster).Path())
-	return exists, err
+	row, err := Resources.Bytes(tx, api.ClusterKey(cluster).Path())
+	return row != nil, err
 }
 
 // RequireActiveCluster returns ErrNoCluster if there is no Cluster of that name, ErrBlocked if the Cluster is blocked,

@@ -10,7 +10,7 @@ import (
 // rows.
 func newIndex[T any](t Table[T], name string, swap func(string) string) List[T] {
 	t.layout.indexes = append(t.layout.indexes, layoutIndex{name: name, swap: swap})
-	return List[T]{name: name, read: func(tx *Tx, at string, _ []byte) (Row[T], error) {
+	return List[T]{name: name, swap: swap, read: func(tx *Tx, at string, _ []byte) (Row[T], error) {
 		row, ok, err := t.Get(tx, swap(at))
 		if err == nil && !ok {
 			err = fmt.Errorf("index %s of the store names %s: %w", name, swap(at), ErrDamaged)

@@ -91,6 +91,7 @@ type Row[T any] struct {
 type List[T any] struct {
 	name string // of the bucket
 	read func(tx *Tx, at string, value []byte) (Row[T], error)
+	swap func(at string) string // returns the key of the row; nil: it is at
 }
 
 // Scan calls fn for each row with the prefix, in order, until fn returns an error, which Scan returns. fn may write,
@@ -137,9 +138,15 @@ func (l List[T]) PageIntact(tx *Tx, prefix, after string, limit int) (rows []Row
 	return slices.DeleteFunc(rows, func(Row[T]) bool { n++; return damaged[n-1] }), next, err
 }
 
-// PageKeys is Page for a caller that wants the keys only. It returns those of damaged rows, too.
+// PageKeys is Page for a caller that wants the keys only. PageKeys reads no row, so that it returns the keys of damaged
+// ones, too.
 func (l List[T]) PageKeys(tx *Tx, prefix, after string, limit int) (keys []string, next string, err error) {
-	rows, next, err := l.page(tx, prefix, after, limit, ignoreDamaged)
+	rows, next, err := l.pageOf(tx, prefix, after, limit, func(at string, _ []byte) (Row[T], error) {
+		if l.swap != nil {
+			at = l.swap(at)
+		}
+		return Row[T]{Key: at}, nil
+	})
 	for _, row := range rows {
 		keys = append(keys, row.Key)
 	}
@@ -156,6 +163,14 @@ func ignoreDamaged(err error) error {
 
 func (l List[T]) page(tx *Tx, prefix, after string, limit int, judge func(error) error) (rows []Row[T], next string,
 	err error) {
+	return l.pageOf(tx, prefix, after, limit, func(at string, value []byte) (Row[T], error) {
+		row, err := l.read(tx, at, value)
+		return row, judge(err)
+	})
+}
+
+func (l List[T]) pageOf(tx *Tx, prefix, after string, limit int,
+	read func(at string, value []byte) (Row[T], error)) (rows []Row[T], next string, err error) {
 	if tx.engine == nil {
 		return nil, "", ErrClosed
 	}
@@ -165,9 +180,9 @@ func (l List[T]) page(tx *Tx, prefix, after string, limit int, judge func(error)
 			next = last
 			return errEnough
 		}
-		row, err := l.read(tx, at, value)
+		row, err := read(at, value)
 		rows, last = append(rows, row), at
-		return judge(err)
+		return err
 	})
 	if errors.Is(err, errEnough) {
 		err = nil
