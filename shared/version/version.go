@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"runtime"
 	"runtime/debug"
+	"sync"
 )
 
 // Version and Commit are set with -ldflags "-X …/shared/version.Version=v1.2.3 -X …/shared/version.Commit=…".
@@ -39,8 +40,9 @@ func Build() (version, commit string) {
 	return cmp.Or(Version, v, "devel"), cmp.Or(Commit, c, "unknown")
 }
 
-// recorded reads what the toolchain wrote into the binary.
-func recorded() (version, commit string) {
+// recorded reads what the toolchain wrote into the binary, once: that is a list of all modules, and every welcome of a
+// spoke has the version.
+var recorded = sync.OnceValues(func() (version, commit string) {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return "", ""
@@ -54,4 +56,4 @@ func recorded() (version, commit string) {
 		}
 	}
 	return version, commit
-}
+})
