@@ -36,9 +36,10 @@ const (
 // nave-spoke. It verifies neither signatures nor digests, and applies nothing.
 //
 //	fanout.spokes           how many there are
-//	fanout.all_ms           one changed line for all clusters; push done and reconciliation requested → the hub counts
-//	                        the last APPLIED; the median of the rounds
-//	fanout.p99_ms           the same → a spoke has sent its APPLIED; over all spokes and rounds
+//	fanout.all_ms           one changed line for all clusters; push done and reconciliation requested → the last spoke has
+//	                        sent its APPLIED; the median of the rounds. The hub's count of them is looked at afterwards:
+//	                        the metrics of 10,000 clusters take it longer than their acks
+//	fanout.p99_ms           the same for each spoke; over all spokes and rounds
 //	fanout.raw_ms           a bare grpc-go server, a process of its own, sends each of as many streams (as many mTLS
 //	                        connections, the same TLS configuration, in the processes of the spokes) one message of the
 //	                        bytes that a spoke received in a round, and has got one answer from each; the median of
@@ -215,12 +216,12 @@ type fanRound struct {
 }
 
 func (f *fan) round(ctx context.Context, n int) (r fanRound, err error) {
-	if err := f.settle(ctx); err != nil {
-		return r, err
-	}
 	const applied = `nave_acks_total{stage="applied"}`
 	before, err := f.fleet.Hub.Metric(ctx, applied)
 	if err != nil {
+		return r, err
+	}
+	if err := f.settle(ctx); err != nil {
 		return r, err
 	}
 	offset, err := logSize(f.fleet.Hub)
@@ -243,6 +244,9 @@ func (f *fan) round(ctx context.Context, n int) (r fanRound, err error) {
 	if err != nil {
 		return r, err
 	}
+	if _, err := f.crews.do(ctx, order{Report: true}); err != nil {
+		return r, err
+	}
 	err = kubetest.Until(ctx, "every ack at the hub", func(ctx context.Context) error {
 		if now, err := f.fleet.Hub.Metric(ctx, applied); err != nil || now >= before+float64(f.spokes) {
 			return err
@@ -252,12 +256,9 @@ func (f *fan) round(ctx context.Context, n int) (r fanRound, err error) {
 	if err != nil {
 		return r, err
 	}
-	r.all = time.Since(asked)
-	if _, err := f.crews.do(ctx, order{Report: true}); err != nil {
-		return r, err
-	}
 	for _, at := range acked.Applied {
 		r.latencies = append(r.latencies, milliseconds(at.Sub(asked)))
+		r.all = max(r.all, at.Sub(asked))
 	}
 	counted, err := f.crews.do(ctx, order{Count: true})
 	if err != nil {
@@ -300,7 +301,7 @@ func (f *fan) sayRounds(ctx context.Context) error {
 	return nil
 }
 
-// settle lets the hub finish what the last round left to write.
+// settle lets the hub finish what the last round left to write, and what the look at its metrics has it compute.
 func (f *fan) settle(ctx context.Context) error {
 	select {
 	case <-time.After(time.Second):

@@ -77,7 +77,7 @@ func (w *workshop) say(format string, args ...any) {
 }
 
 func main() {
-	only := flag.String("only", "", "measure only what starts with this name")
+	only := flag.String("only", "", "measure only what starts with one of these names, separated by commas")
 	path := flag.String("json", "", "file to write the figures to")
 	spokes := flag.Int("spokes", 1000, fmt.Sprintf("scripted spokes, at most %d", maxSpokes))
 	bin := flag.String("bin", "", "folder with nave, nave-hub and nave-spoke; otherwise they are built from the sources")
@@ -156,18 +156,22 @@ func (w *workshop) measureOne(ctx context.Context, b benchmark) ([]Result, error
 	return results, err
 }
 
-// wants reports whether a figure is measured whose name starts so.
+// wants reports whether a figure is measured whose name starts with one of these.
 func (w *workshop) wants(names ...string) bool {
-	return slices.ContainsFunc(names, func(name string) bool {
-		return strings.HasPrefix(name, w.only) || strings.HasPrefix(w.only, name)
+	return slices.ContainsFunc(strings.Split(w.only, ","), func(only string) bool {
+		return slices.ContainsFunc(names, func(name string) bool {
+			return strings.HasPrefix(name, only) || strings.HasPrefix(only, name)
+		})
 	})
 }
 
-// choose returns the benchmarks that find a figure whose name starts so.
-func choose(prefix string) []benchmark {
+// choose returns the benchmarks that find a figure whose name starts with one of the prefixes.
+func choose(prefixes string) []benchmark {
 	var chosen []benchmark
 	for _, b := range benchmarks {
-		if slices.ContainsFunc(b.figures, func(name string) bool { return strings.HasPrefix(name, prefix) }) {
+		if slices.ContainsFunc(strings.Split(prefixes, ","), func(prefix string) bool {
+			return slices.ContainsFunc(b.figures, func(name string) bool { return strings.HasPrefix(name, prefix) })
+		}) {
 			chosen = append(chosen, b)
 		}
 	}

@@ -123,6 +123,12 @@ func TestChoose(t *testing.T) {
 	if got := choose("spoke.binary"); len(got) != 1 || got[0].figures[0] != "spoke.binary_mib" {
 		t.Errorf("spoke.binary chooses %v", got)
 	}
+	if got := choose("spoke.binary,storm,idle"); len(got) != 2 {
+		t.Errorf("two benchmarks by three names are %v", got)
+	}
+	if w := (&workshop{only: "storm.p99,idle"}); !w.wants("idle.") || !w.wants("storm.") || w.wants("fanout.") {
+		t.Error("not the figures that were asked for")
+	}
 	if got := choose("nonsense"); len(got) != 0 {
 		t.Errorf("an unknown name chooses %d benchmarks", len(got))
 	}
