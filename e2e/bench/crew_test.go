@@ -104,8 +104,9 @@ func offerOf(t *testing.T, revision string) *spokev1.Offer {
 		t.Fatal(err)
 	}
 	digest := manifest.DigestOf(data)
+	entry := bundle.Entry{Name: app.Name, Digest: digest, Revision: revision}
 	b := bundle.Bundle{Cluster: "spiffe://nave/cluster/c", Epoch: 1, Sequence: 1, IssuedAt: time.Now(),
-		ExpiresAt: time.Now().Add(time.Hour), Applications: []bundle.Entry{{Name: app.Name, Digest: digest, Revision: revision}}}
+		ExpiresAt: time.Now().Add(time.Hour), Applications: []bundle.Entry{entry}}
 	payload, err := b.Encode()
 	if err != nil {
 		t.Fatal(err)

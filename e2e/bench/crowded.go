@@ -28,7 +28,7 @@ const (
 
 // crowded measures a hub with many spokes, w.spokes of them.
 //
-// The hub is the built binary. The spokes are scripted and live in processes of their own, up to 2,500 in each: each has
+// The hub is the built binary. The spokes are scripted and live in processes of their own, up to 2,500 in one. Each has
 // registered with a join token of its own through RegistrationService, has its own certificate and its own mTLS
 // connection, says hello, and sends heartbeats. Given an offer, it does on the wire what nave-spoke does: it takes the
 // blobs that it lacks (the Application and the changed object) from the offer and fetches those that are not in it,
@@ -36,8 +36,8 @@ const (
 // nave-spoke. It verifies neither signatures nor digests, and applies nothing.
 //
 //	fanout.spokes           how many there are
-//	fanout.all_ms           one changed line for all clusters; push done and reconciliation requested → the last spoke has
-//	                        sent its APPLIED; the median of the rounds. The hub's count of them is looked at afterwards:
+//	fanout.all_ms           one changed line for all clusters; push done and reconciliation requested → the last spoke
+//	                        has sent its APPLIED; the median of the rounds. The hub's count of them is looked at afterwards:
 //	                        the metrics of 10,000 clusters take it longer than their acks
 //	fanout.p99_ms           the same for each spoke; over all spokes and rounds
 //	fanout.raw_ms           a bare grpc-go server, a process of its own, sends each of as many streams (as many mTLS

@@ -288,7 +288,8 @@ func (c *crowd) session(s *scripted) (began time.Time, err error) {
 	timer = time.AfterFunc(beat(), func() {
 		mu.Lock()
 		defer mu.Unlock()
-		if s.send(&spokev1.SessionRequest{Message: &spokev1.SessionRequest_Heartbeat{Heartbeat: &spokev1.Heartbeat{}}}) == nil {
+		alive := &spokev1.SessionRequest_Heartbeat{Heartbeat: &spokev1.Heartbeat{}}
+		if s.send(&spokev1.SessionRequest{Message: alive}) == nil {
 			timer.Reset(beat())
 		}
 	})

@@ -140,22 +140,34 @@ func (r *RolloutSpec) AllStages() []RolloutStage {
 }
 
 // Stage returns the index into AllStages of the stage of a cluster with these ClusterLabels.
-func (r *RolloutSpec) Stage(cluster labels.Labels) int {
+func (r *RolloutSpec) Stage(cluster labels.Labels) int { return r.Stager()(cluster) }
+
+// Stager returns Stage for many clusters, so that the selectors are read once.
+func (r *RolloutSpec) Stager() func(cluster labels.Labels) int {
+	selectors := make([]labels.Selector, len(r.Stages))
 	for i, s := range r.Stages {
-		if selects(s.ClusterSelector, cluster) {
-			return i
-		}
+		selectors[i] = selectorOf(s.ClusterSelector)
 	}
-	return len(r.Stages)
+	return func(cluster labels.Labels) int {
+		for i, s := range selectors {
+			if s.Matches(cluster) {
+				return i
+			}
+		}
+		return len(selectors)
+	}
 }
 
-// selects reports whether a selector matches labels; nil matches all.
-func selects(selector *metav1.LabelSelector, of labels.Labels) bool {
+// selectorOf returns a selector that can be matched; nil matches all. Admission refuses those with errors.
+func selectorOf(selector *metav1.LabelSelector) labels.Selector {
 	if selector == nil {
-		return true
+		return labels.Everything()
 	}
 	s, err := metav1.LabelSelectorAsSelector(selector)
-	return err == nil && s.Matches(of) // admission refuses selectors with errors
+	if err != nil {
+		return labels.Nothing()
+	}
+	return s
 }
 
 // History returns how many rollouts that ended are kept.

@@ -41,7 +41,7 @@ func ExpandTemplate(f *Fleet, c *Cluster) (*Object, error) {
 // overridesOf returns the indexes of the overrides that select a cluster.
 func (f *Fleet) overridesOf(c *Cluster) (at []int) {
 	for i, o := range f.Spec.Overrides {
-		if selects(o.ClusterSelector, ClusterLabels(c.Name, c.Labels)) {
+		if selectorOf(o.ClusterSelector).Matches(ClusterLabels(c.Name, c.Labels)) {
 			at = append(at, i)
 		}
 	}

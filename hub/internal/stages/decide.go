@@ -52,9 +52,9 @@ func (l *Loop) decide(ctx context.Context, name string, f *fleet) (moved bool, e
 	if f.suspended {
 		in.Suspended = "the Fleet is suspended"
 	}
-	revisions := map[string]int{}
+	revisions, stage := map[string]int{}, f.spec.Stager()
 	for _, c := range slices.Sorted(maps.Keys(l.facts)) {
-		m, ok := l.member(c, l.facts[c], name, f.spec)
+		m, ok := l.member(c, l.facts[c], name, stage)
 		if ok {
 			in.Members = append(in.Members, m)
 			revisions[l.facts[c].revision[name]]++
@@ -87,7 +87,9 @@ func (l *Loop) decide(ctx context.Context, name string, f *fleet) (moved bool, e
 	f.latest = w.next
 	for c, turn := range w.turns {
 		l.facts[c].turns[name] = turn
-		l.stale[c] = true // what is healthy may depend on the turn
+		if isRestored(turn) || isRestored(w.read[c]) { // what is healthy depends on the turn
+			l.stale[c] = true
+		}
 	}
 	return false, nil
 }

@@ -245,10 +245,11 @@ func has(content []store.Content, name bundle.ApplicationName) bool {
 
 // member returns a cluster as a member of a Fleet. If the Fleet neither gives it content nor gave it some, member
 // returns false.
-func (l *Loop) member(name string, f *facts, fleetName string, spec *api.RolloutSpec) (rollout.Member, bool) {
+func (l *Loop) member(name string, f *facts, fleetName string,
+	stage func(labels.Labels) int) (rollout.Member, bool) {
 	c := l.clusters[name]
 	turn, released := f.turns[fleetName], f.released[fleetName]
-	m := rollout.Member{Cluster: name, Stage: spec.Stage(api.ClusterLabels(name, c.labels)), Planned: f.planned[fleetName],
+	m := rollout.Member{Cluster: name, Stage: stage(api.ClusterLabels(name, c.labels)), Planned: f.planned[fleetName],
 		Released: release.DigestOf(fleetName, released), Health: f.health[fleetName], Connected: f.connected, Seen: f.seen,
 		Received: f.received, Excluded: f.excluded, Was: turn.Progress}
 	if c.suspended {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"log/slog"
+	"reflect"
 	"strings"
 	"time"
 
@@ -82,6 +83,7 @@ func (l *Loop) load(ctx context.Context) error {
 
 // note notes the Clusters and Fleets that changed, and the clusters whose rows did.
 func (l *Loop) note(ctx context.Context, changes []store.Change) error {
+	var turns []string
 	for _, c := range changes {
 		if c.Key == "" {
 			return l.load(ctx)
@@ -102,9 +104,34 @@ func (l *Loop) note(ctx context.Context, changes []store.Change) error {
 			}
 			continue
 		}
+		if c.Table == store.Turns.Name() {
+			turns = append(turns, c.Key)
+			continue
+		}
 		l.stale[c.Cluster()] = true
 	}
-	return nil
+	return l.noteTurns(ctx, turns)
+}
+
+// noteTurns notes the clusters whose turns differ from those that the loop knows. The beginning of a rollout writes the
+// turns of all clusters, about which the loop knows everything already.
+func (l *Loop) noteTurns(ctx context.Context, keys []string) error {
+	if len(keys) == 0 {
+		return nil
+	}
+	return l.Store.View(ctx, func(tx *store.Tx) error {
+		for _, key := range keys {
+			turn, _, err := store.Turns.GetIntact(tx, key)
+			if err != nil {
+				return err
+			}
+			cluster, fleet, _ := strings.Cut(key, "/")
+			if f := l.facts[cluster]; f == nil || !reflect.DeepEqual(f.turns[fleet], turn) {
+				l.stale[cluster] = true
+			}
+		}
+		return nil
+	})
 }
 
 // noteResource reads a Cluster or Fleet again.

@@ -197,6 +197,28 @@ func TestStages(t *testing.T) {
 	}
 }
 
+// TestStages_own_turns has the loop read the facts of a cluster again if an operator wrote its turn, and not if the
+// loop itself did.
+func TestStages_own_turns(t *testing.T) {
+	w := newWorld(t)
+	w.plan("one")
+	w.must(w.decideAll(t.Context()))
+	key := store.TurnKey("west", "all")
+	written := []store.Change{{Table: store.Turns.Name(), Key: store.TurnKey("east", "all")},
+		{Table: store.Turns.Name(), Key: key}}
+	if w.must(w.note(t.Context(), written)); len(w.stale) != 0 {
+		t.Errorf("after its own decision the loop reads %v again", w.stale)
+	}
+	w.must(w.Store.Update(t.Context(), func(tx *store.Tx) error {
+		turn, _, err := store.Turns.Get(tx, key)
+		turn.State = rollout.ClusterLeaving
+		return errors.Join(err, store.Turns.Put(tx, key, turn))
+	}))
+	if w.must(w.note(t.Context(), written)); len(w.stale) != 1 || !w.stale["west"] {
+		t.Errorf("after an operator's decision about west the loop reads %v again", w.stale)
+	}
+}
+
 func TestStages_rollback(t *testing.T) {
 	w := newWorld(t)
 	w.put(api.FleetKind, "all", fmt.Sprintf(canaryFirst, "Rollback"))
