@@ -12,6 +12,7 @@
 //	signing.key    signs bundles
 //	vault.key      encrypts credentials in the store
 //	operator.yaml  the first operator's context for the CLI; written once, and anew if its certificate is not valid
+//	backup.sock    where nave-hub backup asks the running hub
 //	sources/       caches and artifacts; may be deleted while the hub is stopped
 package hub
 
@@ -34,6 +35,7 @@ import (
 	"github.com/navefleet/nave/hub/api"
 	"github.com/navefleet/nave/hub/internal/admin"
 	"github.com/navefleet/nave/hub/internal/artifact"
+	"github.com/navefleet/nave/hub/internal/backup"
 	"github.com/navefleet/nave/hub/internal/dial"
 	"github.com/navefleet/nave/hub/internal/dispatch"
 	"github.com/navefleet/nave/hub/internal/fetch"
@@ -85,6 +87,7 @@ type Hub struct {
 	trace    *trace.Tracer // nil: nobody takes traces
 
 	listener, httpListener net.Listener
+	backups                net.Listener // package backup
 	passed                 *passed      // from grpc to strangers
 	grpc                   *grpc.Server // of callers with a certificate
 	strangers              *grpc.Server // of callers without
@@ -125,8 +128,11 @@ func (h *Hub) openStore() (err error) {
 	if err = os.MkdirAll(h.config.DataDir, 0o700); err != nil {
 		return err
 	}
-	h.store, err = store.Open(h.path("hub.db"))
-	return err
+	if h.store, err = store.Open(h.path(backup.Database)); err != nil {
+		return err
+	}
+	h.listenForBackups()
+	return nil
 }
 
 func (h *Hub) path(name string) string { return filepath.Join(h.config.DataDir, name) }

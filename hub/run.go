@@ -7,11 +7,13 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 
+	"github.com/navefleet/nave/hub/internal/backup"
 	"github.com/navefleet/nave/shared/memory"
 	"github.com/navefleet/nave/shared/telemetry"
 )
@@ -51,6 +53,7 @@ func (h *Hub) Run(ctx context.Context) (err error) {
 	g.Go(func() error { return serveGRPC(h.grpc, h.listener) })
 	g.Go(func() error { return serveGRPC(h.strangers, h.passed) })
 	g.Go(h.serveHTTP)
+	g.Go(func() error { h.serveBackups(parts); return nil })
 	g.Go(func() error {
 		select {
 		case <-ctx.Done():
@@ -108,10 +111,13 @@ func (h *Hub) close() error {
 	for _, pool := range h.workers {
 		errs = append(errs, pool.Close())
 	}
-	for _, l := range []net.Listener{h.listener, h.httpListener} {
+	for _, l := range []net.Listener{h.listener, h.httpListener, h.backups} {
 		if l != nil {
 			_ = l.Close() // the servers have closed theirs already
 		}
+	}
+	if h.backups != nil {
+		_ = os.Remove(h.path(backup.SocketName)) // while the store is locked, so that it is no other hub's
 	}
 	if h.store != nil {
 		errs = append(errs, h.store.Close())

@@ -27,7 +27,7 @@ var layers = []layer{
 		"shared/sealed", "shared/telemetry", "shared/memory", "shared/reporting", "shared/wait",
 	}},
 	{"L2 bundles, expressions, how daemons start, caches", []string{"shared/bundle", "shared/expression", "shared/daemon",
-		"hub/internal/lru", "hub/internal/image", "hub/internal/template"}},
+		"hub/internal/lru", "hub/internal/image", "hub/internal/template", "hub/internal/backup"}},
 	{"L3 kinds, artifacts, processes; the spoke's adapters", []string{
 		"hub/api", "hub/operatorconfig", "hub/internal/artifact", "hub/internal/dial", "hub/internal/confine",
 		"hub/internal/openapi", "hub/internal/pace", "hub/internal/trace",

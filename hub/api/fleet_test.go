@@ -165,8 +165,8 @@ func TestExpandTemplate_overrides(t *testing.T) {
 	f.Spec.Overrides[0].Vars = nil
 	f.Spec.Overrides[2].Vars = nil
 	_, err = api.ExpandTemplate(f, cluster(t, eu1))
-	if want := `Fleet prod on cluster prod-eu-1: spec.overrides[0].patches[0].target.name: variable "size" is not set`; err == nil ||
-		!strings.HasPrefix(err.Error(), want) {
+	want := `Fleet prod on cluster prod-eu-1: spec.overrides[0].patches[0].target.name: variable "size" is not set`
+	if err == nil || !strings.HasPrefix(err.Error(), want) {
 		t.Errorf("%v, want %s", err, want)
 	}
 }

@@ -48,7 +48,7 @@ func newCommand() *cobra.Command {
 	command.AddCommand(
 		newWorkerCommand(worker.Command, "Render what the hub asks for on standard input", hub.ServeRenderWorker),
 		newWorkerCommand(fetchworker.Command, "Fetch what the hub asks for on standard input", fetchworker.ServeWorker),
-		newOperatorCommand(),
+		newOperatorCommand(), newBackupCommand(), newRestoreCommand(),
 	)
 	return command
 }

@@ -20,7 +20,8 @@ var flagsOf = map[string]string{
 		"cluster list, cluster remove, cluster rotate, cluster set, cluster upgrade, diff cluster, diff fleet, history, " +
 		"keys list, keys retire, keys rotate, " +
 		"plan, release, rollback, rollout abort, rollout approve, rollout list, rollout plan, rollout release, " +
-		"rollout resume, rollout retry, rollout rollback, rollout simulate, rollout skip, rollout status, rollout suspend, version",
+		"rollout resume, rollout retry, rollout rollback, rollout simulate, rollout skip, rollout status, rollout suspend, " +
+		"version",
 	"timeout":   "diff artifact, list artifacts, pull artifact, push artifact, tag artifact",
 	"context":   "migrate flux", // its own flag: of the kubeconfig
 	"namespace": "debug values", // its own flag

@@ -109,7 +109,8 @@ func newPlanCommand(s *session) *cobra.Command {
 
 // printTurns prints a plan. For people, the clusters that are not healthy come first.
 func printTurns(cmd *cobra.Command, p *printer, fleet string, answer *adminv1.PlanRolloutResponse) error {
-	l := printout{items: []any{}, table: table{headings: []string{"STAGE", "AT ONCE", "CLUSTER", "CHANGES", "GETS", "MESSAGE"}}}
+	l := printout{items: []any{}, table: table{headings: []string{"STAGE", "AT ONCE", "CLUSTER", "CHANGES", "GETS",
+		"MESSAGE"}}}
 	all := []plannedTurn{}
 	for _, c := range answer.GetClusters() {
 		t := plannedTurn{Stage: c.GetStage(), Cluster: c.GetCluster(), Concurrency: c.GetConcurrency(),

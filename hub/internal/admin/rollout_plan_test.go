@@ -86,7 +86,7 @@ func (r *rig) rooted(name string) {
 	}))
 }
 
-// TestPlanRollout_content says what each cluster would get: of the hub's Fleet its applications, of a manifest its root.
+// TestPlanRollout_content says what each cluster would get: applications of the hub's Fleet, roots of a manifest.
 func TestPlanRollout_content(t *testing.T) {
 	r := newRolloutRig(t)
 	r.planned("east", "new", "old")

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"syscall"
 	"time"
@@ -164,4 +165,19 @@ func full(err error) bool {
 		}
 	}
 	return false
+}
+
+// Snapshot calls write with a copy of the file as it is now, and its size in bytes. Updates go on meanwhile; the file
+// grows by what they change until write returns. Only a store in a file has a Snapshot.
+func (s *Store) Snapshot(ctx context.Context, write func(size int64, file io.WriterTo) error) error {
+	t, err := s.engine.begin(ctx, false)
+	if err != nil {
+		return fmt.Errorf("copy the store: %w", err)
+	}
+	defer t.rollback()
+	file, ok := t.(*boltTx)
+	if !ok {
+		return fmt.Errorf("copy the store: it is in no file: %w", errors.ErrUnsupported)
+	}
+	return write(file.tx.Size(), file.tx)
 }
