@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/status"
 
+	"github.com/navefleet/nave/hub/internal/admin"
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 	registrationv1 "github.com/navefleet/nave/proto/nave/registration/v1"
 	spokev1 "github.com/navefleet/nave/proto/nave/spoke/v1"
@@ -59,8 +60,11 @@ func ruleOf(path string) rule {
 	return serviceRules[service]
 }
 
-// denied records that a caller was refused a call. The request is nil if it was not read.
-type denied func(ctx context.Context, caller identity.Caller, method string, request any, cause error)
+// operatorCalls knows what each operator may do, and records what was refused. An admin.Server is one.
+type operatorCalls interface {
+	Begin(ctx context.Context, caller identity.Caller, path string) (*admin.Call, error)
+	Denied(ctx context.Context, caller identity.Caller, path string, request any, cause error)
+}
 
 // guard intercepts every call: it counts the call, refuses callers that may not make it, and turns a panic into an
 // error of that call.
@@ -69,7 +73,7 @@ type guard struct {
 	log         *slog.Logger
 	requests    *prometheus.CounterVec
 	saw         func(identity.Caller) // is told who may call
-	denied      denied
+	operators   operatorCalls
 }
 
 func newRequests(r prometheus.Registerer) *prometheus.CounterVec {
@@ -101,7 +105,27 @@ func (g *guard) unary(ctx context.Context, request any, info *grpc.UnaryServerIn
 	if err != nil {
 		return nil, err
 	}
-	return handle(authorized, request)
+	if ruleOf(info.FullMethod) != operators {
+		return handle(authorized, request)
+	}
+	call, err := g.begin(authorized, info.FullMethod)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = call.End(err) }()
+	if err := call.Check(request); err != nil {
+		return nil, err
+	}
+	return handle(call.Context(), request)
+}
+
+// begin returns the call of an operator.
+func (g *guard) begin(ctx context.Context, path string) (*admin.Call, error) {
+	caller, err := identity.CallerOf(ctx)
+	if err != nil {
+		return nil, status.Error(codes.Unauthenticated, "the caller is unknown")
+	}
+	return g.operators.Begin(ctx, caller, path)
 }
 
 func (g *guard) stream(server any, stream grpc.ServerStream, info *grpc.StreamServerInfo,
@@ -112,7 +136,41 @@ func (g *guard) stream(server any, stream grpc.ServerStream, info *grpc.StreamSe
 	if err != nil {
 		return err
 	}
-	return handle(server, identified{stream, ctx})
+	if ruleOf(info.FullMethod) != operators {
+		return handle(server, identified{stream, ctx})
+	}
+	call, err := g.begin(ctx, info.FullMethod)
+	if err != nil {
+		return err
+	}
+	defer func() { err = call.End(err) }()
+	return handle(server, checked{stream, call})
+}
+
+// checked is the stream of an operator. It gives the handler only messages that the operator may send, and sends none
+// after the operator may not make the call any more.
+type checked struct {
+	grpc.ServerStream
+	call *admin.Call
+}
+
+// Context implements grpc.ServerStream.
+func (c checked) Context() context.Context { return c.call.Context() }
+
+// RecvMsg implements grpc.ServerStream.
+func (c checked) RecvMsg(m any) error {
+	if err := c.ServerStream.RecvMsg(m); err != nil {
+		return err
+	}
+	return c.call.Check(m)
+}
+
+// SendMsg implements grpc.ServerStream.
+func (c checked) SendMsg(m any) error {
+	if err := c.call.Context().Err(); err != nil {
+		return status.FromContextError(err).Err()
+	}
+	return c.ServerStream.SendMsg(m)
 }
 
 // identified is a stream whose context names the caller.
@@ -153,7 +211,7 @@ func (g *guard) record(ctx context.Context, method string, request any, cause er
 		return
 	}
 	if caller, err := identity.Peer(ctx); err == nil {
-		g.denied(ctx, caller, method, request, cause)
+		g.operators.Denied(ctx, caller, method, request, cause)
 	}
 }
 

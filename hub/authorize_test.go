@@ -306,3 +306,52 @@ func TestDenied(t *testing.T) {
 		t.Errorf("recorded: %v", e)
 	}
 }
+
+// TestRevoked ends a watch of a real connection, and reads a revocation again after a restart.
+func TestRevoked(t *testing.T) {
+	dir := t.TempDir()
+	start := func() (*Hub, func()) {
+		h, err := New(t.Context(), Config{DataDir: dir, Listen: "127.0.0.1:0", HTTPListen: "127.0.0.1:0",
+			Log: slog.New(slog.DiscardHandler), connections: defaultConnections})
+		must(t, err)
+		ctx, cancel := context.WithCancel(context.Background())
+		ended := make(chan error, 1)
+		go func() { ended <- h.Run(ctx) }()
+		return h, func() { cancel(); must(t, <-ended) }
+	}
+	h, stop := start()
+	id := func(name string) identity.ID {
+		return identity.ID{TrustDomain: h.authority.TrustDomain(), Role: identity.Operator, Name: name}
+	}
+	credential := h.credentialFor(t, h.authority, id("bob"))
+	dial := func(c *identity.Credential) adminv1.AdminServiceClient {
+		return adminv1.NewAdminServiceClient(h.dial(t, identity.ClientTLS(c, identity.ID{TrustDomain: id("").TrustDomain})))
+	}
+	bob, admin := dial(credential), dial(h.credentialFor(t, h.authority, id("admin")))
+	watch, err := bob.Watch(t.Context(), &adminv1.WatchRequest{List: &adminv1.ListRequest{Kind: "Cluster"}})
+	must(t, err)
+	_, err = watch.Recv() // in sync
+	must(t, err)
+	all, err := admin.ListOperators(t.Context(), &adminv1.ListOperatorsRequest{})
+	must(t, err)
+	for _, o := range all.GetOperators() {
+		if o.GetName() == "bob" {
+			_, err = admin.RevokeCertificate(t.Context(),
+				&adminv1.RevokeCertificateRequest{Serial: o.GetCertificates()[0].GetSerial()})
+			must(t, err)
+		}
+	}
+	if _, err = watch.Recv(); status.Code(err) != codes.PermissionDenied || !strings.Contains(err.Error(), "was revoked") {
+		t.Errorf("the watch goes on: %v", err)
+	}
+	if _, err = bob.GetVersion(t.Context(), &adminv1.GetVersionRequest{}); status.Code(err) != codes.PermissionDenied {
+		t.Errorf("the connection goes on: %v", err)
+	}
+	stop()
+	h, stop = start()
+	defer stop()
+	_, err = dial(credential).GetVersion(t.Context(), &adminv1.GetVersionRequest{})
+	if status.Code(err) != codes.PermissionDenied {
+		t.Errorf("after a restart: %v", err)
+	}
+}

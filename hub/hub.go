@@ -185,7 +185,8 @@ func (h *Hub) build() error {
 	})
 	h.admin = admin.New(admin.Config{
 		Store: h.store, Vault: h.vault, Ask: h.ask, Preview: h.preview, Schemas: h.dispatch, Logs: h.dispatch,
-		Records: h.records, Keys: h.signer, Tags: tags.In(c.SourceDir), Log: c.Log, Now: c.Now,
+		Records: h.records, Keys: h.signer, Tags: tags.In(c.SourceDir), Issuer: h.authority, Log: c.Log,
+		Now: c.Now,
 		Join: admin.Join{
 			TrustDomain: h.authority.TrustDomain(),
 			CAPin:       h.authority.Pin(),

@@ -44,6 +44,7 @@ func (h *Hub) Run(ctx context.Context) (err error) {
 	g.Go(func() error { return h.stages.Run(parts) })
 	g.Go(func() error { return h.publish.Run(parts) })
 	g.Go(func() error { return h.dispatch.Run(parts) })
+	g.Go(func() error { return h.admin.Run(parts) })
 	g.Go(func() error { return h.states.Run(parts) })
 	g.Go(func() error { return h.keepCertificate(parts) })
 	g.Go(func() error { memory.Trim(parts); return nil })

@@ -56,7 +56,7 @@ var defaultConnections = connections{
 // newServers makes the gRPC servers, of callers with a certificate and without, and the HTTP server.
 func (h *Hub) newServers(registration registrationv1.RegistrationServiceServer) {
 	g := &guard{trustDomain: h.authority.TrustDomain(), log: h.config.Log, requests: newRequests(h.registry),
-		saw: h.newExpirations().saw, denied: h.admin.Denied}
+		saw: h.newExpirations().saw, operators: h.admin}
 	tls := h.handshakes()
 	h.grpc = grpc.NewServer(append(h.limits(), g.options(h.admit(tls))...)...)
 	h.health = health.NewServer()

@@ -183,7 +183,8 @@ func (a *Authority) Issue(pub crypto.PublicKey, id ID, ttl time.Duration, dnsNam
 	return a.issue(pub, id, ttl, &x509.Certificate{DNSNames: dnsNames, IPAddresses: ips})
 }
 
-// IssueRegistered is Issue for the spoke of a cluster. The certificate holds the registration; see Caller.
+// IssueRegistered is Issue for the spoke of a cluster, or for an operator that the hub keeps. The certificate holds the
+// registration; see Caller.
 func (a *Authority) IssueRegistered(pub crypto.PublicKey, id ID, ttl time.Duration,
 	registration string) (chainDER [][]byte, err error) {
 	return a.issue(pub, id, ttl, &x509.Certificate{Subject: pkix.Name{SerialNumber: registration}})

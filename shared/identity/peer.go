@@ -16,8 +16,8 @@ var ErrNoPeer = errors.New("the peer shows no verified client certificate")
 // Caller is the identity of a caller, with more facts from the certificate.
 type Caller struct {
 	ID
-	// Registration is the registration of the spoke that the certificate was issued for; see Authority.IssueRegistered. It
-	// is empty if the certificate has none.
+	// Registration is the registration of the spoke or operator that the certificate was issued for; see
+	// Authority.IssueRegistered. It is empty if the certificate has none.
 	Registration string
 	// IssuedAt is the second in which the certificate was issued, by the clock of the issuer.
 	IssuedAt time.Time

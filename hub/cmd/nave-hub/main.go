@@ -147,7 +147,8 @@ func newOperatorCommand() *cobra.Command {
 		Short: "Print a configuration for nave with a new operator's certificate",
 		Long: "Print a configuration for nave with a new operator's certificate, issued from the authority in the data " +
 			"folder.\n" +
-			"Access to that folder is access to the whole hub, so the command needs no permission. The hub may be running.",
+			"Access to that folder is access to the whole hub, so the command needs no permission. The hub may be running.\n" +
+			"The operator is an admin, unless the role of this name was set with nave operator set.",
 		Example: "  kubectl -n nave-hub exec nave-hub-0 -- /nave-hub operator-config --hub hub.example.com:7443 > " +
 			"~/.config/nave/config",
 		Args: cobra.NoArgs,

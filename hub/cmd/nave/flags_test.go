@@ -19,6 +19,7 @@ var flagsOf = map[string]string{
 	"config context timeout": "apply, build cluster, build fleet, check, cluster add, cluster get, cluster label, " +
 		"cluster list, cluster remove, cluster rotate, cluster set, cluster upgrade, diff cluster, diff fleet, history, " +
 		"keys list, keys retire, keys rotate, " +
+		"operator add, operator list, operator remove, operator revoke, operator set, " +
 		"plan, release, rollback, rollout abort, rollout approve, rollout list, rollout plan, rollout release, " +
 		"rollout resume, rollout retry, rollout rollback, rollout simulate, rollout skip, rollout status, rollout suspend, " +
 		"version",

@@ -229,8 +229,8 @@ func (readHub) History(_ context.Context, r *adminv1.HistoryRequest) (*adminv1.H
 func TestPrint_flags(t *testing.T) {
 	reads := map[string]bool{}
 	for _, name := range []string{"get", "cluster get", "cluster list", "events", "audit", "tree", "explain", "history",
-		"history helmrelease", "version", "check", "stats", "trace", "list artifacts", "plan", "rollout list", "rollout plan",
-		"rollout status", "keys list"} {
+		"history helmrelease", "version", "check", "stats", "trace", "list artifacts", "operator list", "plan",
+		"rollout list", "rollout plan", "rollout status", "keys list"} {
 		reads["nave "+name] = true
 	}
 	others := map[string]bool{"nave diff cluster": true, "nave diff fleet": true, "nave diff helmrelease": true,

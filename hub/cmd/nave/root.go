@@ -90,6 +90,7 @@ func newCommand() *cobra.Command {
 		newTreeCommand(&s), newEventsCommand(&s), newAuditCommand(&s), newExplainCommand(&s), newLogsCommand(&s),
 		without(newVersionCommand(&s), "cluster", "namespace"), newBuildCommand(&s), newDiffCommand(&s),
 		newDebugCommand(&s), newImageCommand(&s), without(newKeysCommand(&s), "cluster", "namespace"),
+		without(newOperatorCommand(&s), "cluster", "namespace"),
 		without(newHistoryCommand(&s), "cluster", "namespace"), without(newRollbackCommand(&s), "cluster", "namespace"),
 		without(newReleaseCommand(&s), "cluster", "namespace"),
 		without(newRolloutCommand(&s), "cluster", "namespace"), without(newPlanCommand(&s), "cluster", "namespace"),

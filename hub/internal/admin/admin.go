@@ -38,6 +38,7 @@ type Config struct {
 	Logs    Logs      // nil: no spoke is asked
 	Records Records   // of the hub's log; nil: none are kept
 	Keys    SigningKeys
+	Issuer  Issuer           // of operators' certificates; nil: none are issued
 	Tags    Tags             // that ImagePolicies choose from; nil: not known
 	Log     *slog.Logger     // slog.Default()
 	Now     func() time.Time // time.Now
@@ -65,6 +66,7 @@ type Server struct {
 	records Records
 	keys    SigningKeys
 	tags    Tags
+	issuer  Issuer
 	log     *slog.Logger
 	now     func() time.Time
 
@@ -77,6 +79,8 @@ type Server struct {
 	watches   *shares      // of the watches that are served
 	readers   *shares      // of the logs that are read
 	denials   *pace.Paces  // of refusals that are recorded
+	calls     calls
+	seen      sync.Map // serial numbers of certificates that are recorded
 
 	sweptTokens atomic.Pointer[time.Time] // when old join tokens were deleted last; nil: not yet
 }
@@ -84,10 +88,11 @@ type Server struct {
 // New returns a Server.
 func New(c Config) *Server {
 	s := &Server{store: c.Store, vault: c.Vault, join: c.Join, ask: c.Ask, preview: c.Preview, schemas: c.Schemas,
-		logs: c.Logs, records: c.Records, keys: c.Keys, tags: c.Tags, log: c.Log, now: c.Now, silence: maxSilence,
+		logs: c.Logs, records: c.Records, keys: c.Keys, tags: c.Tags, issuer: c.Issuer, log: c.Log, now: c.Now,
+		silence:   maxSilence,
 		questions: newShares(maxQuestions),
 		changes:   newShares(maxLarge), watches: newShares(maxWatches), readers: newShares(maxReaders),
-		denials:  pace.New(denialRate, denialBurst),
+		denials: pace.New(denialRate, denialBurst), calls: calls{set: map[*Call]bool{}},
 		draining: make(chan struct{})}
 	s.log = cmp.Or(s.log, slog.Default())
 	if s.now == nil {
@@ -101,6 +106,9 @@ func New(c Config) *Server {
 func (s *Server) update(ctx context.Context, fn func(*store.Tx) error) error {
 	return s.store.Update(ctx, func(tx *store.Tx) error {
 		tx.NamesNoBlobs()
+		if err := requireOperate(ctx, tx); err != nil {
+			return err
+		}
 		return fn(tx)
 	})
 }
@@ -119,6 +127,9 @@ func (s *Server) operator(ctx context.Context) (identity.ID, error) {
 	}
 	if caller.Role != identity.Operator || caller.TrustDomain != s.join.TrustDomain {
 		return identity.ID{}, status.Errorf(codes.PermissionDenied, "%s is not an operator of this hub", caller.ID)
+	}
+	if _, err := s.accessFor(ctx); err != nil {
+		return identity.ID{}, s.fail(err)
 	}
 	return caller.ID, nil
 }

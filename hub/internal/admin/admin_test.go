@@ -46,6 +46,8 @@ type rig struct {
 	authority *identity.Authority
 	server    *Server
 	address   string
+	unary     grpc.UnaryServerInterceptor  // in place of identifyCall
+	stream    grpc.StreamServerInterceptor // in place of identifyStream
 }
 
 func newRig(t *testing.T) *rig {
@@ -56,15 +58,22 @@ func newRig(t *testing.T) *rig {
 	vault, err := store.NewVault(filepath.Join(dir, "vault.key"))
 	must(t, err)
 	r := &rig{t: t, store: store.OpenMemory(store.Twice), vault: vault, authority: authority}
+	r.unary, r.stream = identifyCall, identifyStream
 	keys, err := signer.Open(t.Context(), signer.Config{Store: r.store, Dir: dir, TrustDomain: authority.TrustDomain(),
 		Log: slog.New(slog.DiscardHandler)})
 	must(t, err)
-	r.server = New(Config{Store: r.store, Vault: vault, Log: slog.New(slog.DiscardHandler), Join: Join{
+	r.server = New(Config{Store: r.store, Vault: vault, Issuer: authority, Log: slog.New(slog.DiscardHandler), Join: Join{
 		TrustDomain: authority.TrustDomain(), CAPin: authority.Pin(), Address: "hub.example.com:7443",
 		SpokeImage: "image",
 	}, Keys: keys})
 	g := grpc.NewServer(grpc.Creds(credentials.NewTLS(identity.ServerTLS(r.credential(identity.Hub, "hub")))),
-		grpc.UnaryInterceptor(identifyCall), grpc.StreamInterceptor(identifyStream))
+		grpc.UnaryInterceptor(func(ctx context.Context, request any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (
+			any, error) {
+			return r.unary(ctx, request, info, handle)
+		}), grpc.StreamInterceptor(func(server any, stream grpc.ServerStream, info *grpc.StreamServerInfo,
+			handle grpc.StreamHandler) error {
+			return r.stream(server, stream, info, handle)
+		}))
 	adminv1.RegisterAdminServiceServer(g, r.server)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)

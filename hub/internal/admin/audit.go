@@ -75,11 +75,18 @@ func (s *Server) auditConfirmation(ctx context.Context, tx *store.Tx, p *adminv1
 // Denied records that a caller was refused a call, with the object of its request. Each caller is recorded at a
 // bounded rate.
 func (s *Server) Denied(ctx context.Context, caller identity.Caller, method string, request any, cause error) {
-	if status.Code(cause) != codes.PermissionDenied || !s.denials.Allow(caller.String(), 1, s.now()) {
+	if status.Code(cause) == codes.PermissionDenied {
+		s.recordDenied(ctx, caller, method[strings.LastIndexByte(method, '/')+1:], request, status.Convert(cause).Message())
+	}
+}
+
+// recordDenied adds a refusal to the audit log, unless the caller had too many lately.
+func (s *Server) recordDenied(ctx context.Context, caller identity.Caller, verb string, request any, why string) {
+	if !s.denials.Allow(caller.String(), 1, s.now()) {
 		return
 	}
 	e := store.AuditEntry{Time: s.now(), By: caller.String(), Serial: caller.Serial,
-		Verb: method[strings.LastIndexByte(method, '/')+1:], Denied: status.Convert(cause).Message()}
+		Verb: verb, Denied: why}
 	if key, ok := objectOf(request); ok {
 		e.Objects = []store.AuditedObject{{Key: key}}
 	}

@@ -138,6 +138,9 @@ func (s *Server) Rollback(ctx context.Context, r *adminv1.RollbackRequest) (*adm
 	}
 	answer := &adminv1.RollbackResponse{Sequence: past.Bundle.Sequence}
 	err = s.store.Update(ctx, func(tx *store.Tx) error { // not update: a pin names blobs
+		if err := requireOperate(ctx, tx); err != nil {
+			return err
+		}
 		h, err := readHistory(tx, r.GetCluster())
 		if err == nil {
 			err = h.refuseSecond(r)

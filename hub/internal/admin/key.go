@@ -61,9 +61,14 @@ func (s *Server) requireCluster(ctx context.Context, cluster string) error {
 func requireClusterRow(tx *store.Tx, cluster string) error {
 	there, err := store.ClusterExists(tx, cluster)
 	if err == nil && !there {
-		err = status.Errorf(codes.NotFound, "cluster %q does not exist: nave cluster list shows all clusters", cluster)
+		err = noCluster(cluster)
 	}
 	return err
+}
+
+// noCluster is the error about a cluster that does not exist, or that the caller does not see.
+func noCluster(name string) error {
+	return status.Errorf(codes.NotFound, "cluster %q does not exist: nave cluster list shows all clusters", name)
 }
 
 // requireObject returns NOT_FOUND if the store has no object, no Condition and no report with this key. The hub keeps a

@@ -27,8 +27,11 @@ func (s *Server) List(ctx context.Context, r *adminv1.ListRequest) (*adminv1.Lis
 		return nil, err
 	}
 	q, err := readQuery(r)
+	if err == nil {
+		q.access, err = s.accessFor(ctx)
+	}
 	if err != nil {
-		return nil, err
+		return nil, s.fail(err)
 	}
 	after, err := q.readToken(r.GetContinue())
 	if err != nil {
@@ -87,6 +90,7 @@ func (s *Server) page(ctx context.Context, q *query, after string, limit int) (p
 type query struct {
 	store.Selection
 	labels labels.Selector
+	access access
 	digest string // of the request, without its page
 }
 
@@ -149,6 +153,9 @@ func (q *query) readToken(token string) (after string, err error) {
 
 // read returns an object of the page, or nil if the object does not exist or its labels do not match.
 func (q *query) read(tx *store.Tx, r *fold.Reader, key api.Key) (*adminv1.Object, error) {
+	if sees, err := q.access.sees(tx, key); err != nil || !sees {
+		return nil, err
+	}
 	if !q.labels.Empty() {
 		row, ok, err := store.Resources.Get(tx, key.Path())
 		if errors.Is(err, store.ErrDamaged) {

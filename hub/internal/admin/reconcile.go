@@ -112,6 +112,10 @@ func (s *Server) reconcileSource(ctx context.Context, key api.Key, at string) (a
 		if source, err = sourceOf(tx, row); err != nil {
 			return err
 		}
+		if a, err := s.accessIn(ctx, tx); err != nil || a.selector != nil && source.Key.Cluster == "" {
+			return cmp.Or(err, status.Errorf(codes.PermissionDenied, "%s is of the hub: reconcile %s without its source, or ask "+
+				"an admin", source.Key, key))
+		}
 		if source.IsSuspended() {
 			return status.Errorf(codes.FailedPrecondition,
 				"%s is suspended: resume it first, or reconcile %s without its source", source.Key, key)

@@ -50,8 +50,11 @@ func (s *Server) Watch(r *adminv1.WatchRequest, stream adminv1.AdminService_Watc
 		return err
 	}
 	q, err := readQuery(r.List)
+	if err == nil {
+		q.access, err = s.accessFor(ctx)
+	}
 	if err != nil {
-		return err
+		return s.fail(err)
 	}
 	q.Name = cmp.Or(r.Name, q.Name)
 	pause := watchMany
@@ -163,7 +166,7 @@ func (s *Server) sendAll(ctx context.Context, v *watchView) error {
 func (s *Server) sendChanged(ctx context.Context, v *watchView, changes []store.Change) error {
 	keys := map[api.Key]bool{}
 	for _, c := range changes {
-		if c.Key == "" {
+		if c.Key == "" || v.query.access.mayDiffer(c) {
 			return s.sendAll(ctx, v)
 		}
 		if key, ok := v.changedKey(c); ok {

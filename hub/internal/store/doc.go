@@ -63,6 +63,8 @@
 //	events.runs      runs → JSON list                  of the runs of the hub that recorded events
 //	audit            class/number → JSON AuditEntry     16 hexadecimal digits
 //	audit.count      count → JSON {ever, kept}
+//	operators        name → JSON Operator
+//	operators.certificates  serial → JSON OperatorCertificate
 //	blobs            32 bytes SHA-256 → 8 bytes size, big-endian, then one zstd frame
 //
 // A new field of a row needs no new layout. If a row changes its meaning, raise the layout and migrate when the file is

@@ -2777,6 +2777,570 @@ func (x *Event) GetMessage() string {
 	return ""
 }
 
+type ListOperatorsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListOperatorsRequest) Reset() {
+	*x = ListOperatorsRequest{}
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListOperatorsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListOperatorsRequest) ProtoMessage() {}
+
+func (x *ListOperatorsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListOperatorsRequest.ProtoReflect.Descriptor instead.
+func (*ListOperatorsRequest) Descriptor() ([]byte, []int) {
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{37}
+}
+
+type ListOperatorsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Operators     []*Operator            `protobuf:"bytes,1,rep,name=operators,proto3" json:"operators,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListOperatorsResponse) Reset() {
+	*x = ListOperatorsResponse{}
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListOperatorsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListOperatorsResponse) ProtoMessage() {}
+
+func (x *ListOperatorsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListOperatorsResponse.ProtoReflect.Descriptor instead.
+func (*ListOperatorsResponse) Descriptor() ([]byte, []int) {
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *ListOperatorsResponse) GetOperators() []*Operator {
+	if x != nil {
+		return x.Operators
+	}
+	return nil
+}
+
+// Operator is somebody who may call the AdminService.
+type Operator struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// none, read-only, operate or admin.
+	Role string `protobuf:"bytes,2,opt,name=role,proto3" json:"role,omitempty"`
+	// Of clusters, by their labels; empty: all clusters, and the hub's own objects.
+	Selector      string                 `protobuf:"bytes,3,opt,name=selector,proto3" json:"selector,omitempty"`
+	Certificates  []*OperatorCertificate `protobuf:"bytes,4,rep,name=certificates,proto3" json:"certificates,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Operator) Reset() {
+	*x = Operator{}
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Operator) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Operator) ProtoMessage() {}
+
+func (x *Operator) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Operator.ProtoReflect.Descriptor instead.
+func (*Operator) Descriptor() ([]byte, []int) {
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *Operator) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Operator) GetRole() string {
+	if x != nil {
+		return x.Role
+	}
+	return ""
+}
+
+func (x *Operator) GetSelector() string {
+	if x != nil {
+		return x.Selector
+	}
+	return ""
+}
+
+func (x *Operator) GetCertificates() []*OperatorCertificate {
+	if x != nil {
+		return x.Certificates
+	}
+	return nil
+}
+
+type OperatorCertificate struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Hexadecimal.
+	Serial    string                 `protobuf:"bytes,1,opt,name=serial,proto3" json:"serial,omitempty"`
+	IssuedAt  *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=issued_at,json=issuedAt,proto3" json:"issued_at,omitempty"`
+	ExpiresAt *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	// SPIFFE ID of the operator who asked for it; empty: made with the hub's data folder.
+	IssuedBy string `protobuf:"bytes,4,opt,name=issued_by,json=issuedBy,proto3" json:"issued_by,omitempty"`
+	// Not set: it is not revoked.
+	RevokedAt     *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=revoked_at,json=revokedAt,proto3" json:"revoked_at,omitempty"`
+	RevokedBy     string                 `protobuf:"bytes,6,opt,name=revoked_by,json=revokedBy,proto3" json:"revoked_by,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OperatorCertificate) Reset() {
+	*x = OperatorCertificate{}
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OperatorCertificate) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OperatorCertificate) ProtoMessage() {}
+
+func (x *OperatorCertificate) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OperatorCertificate.ProtoReflect.Descriptor instead.
+func (*OperatorCertificate) Descriptor() ([]byte, []int) {
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *OperatorCertificate) GetSerial() string {
+	if x != nil {
+		return x.Serial
+	}
+	return ""
+}
+
+func (x *OperatorCertificate) GetIssuedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.IssuedAt
+	}
+	return nil
+}
+
+func (x *OperatorCertificate) GetExpiresAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpiresAt
+	}
+	return nil
+}
+
+func (x *OperatorCertificate) GetIssuedBy() string {
+	if x != nil {
+		return x.IssuedBy
+	}
+	return ""
+}
+
+func (x *OperatorCertificate) GetRevokedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.RevokedAt
+	}
+	return nil
+}
+
+func (x *OperatorCertificate) GetRevokedBy() string {
+	if x != nil {
+		return x.RevokedBy
+	}
+	return ""
+}
+
+type AddOperatorRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Of a new operator; empty: another certificate of one that exists.
+	Role     string `protobuf:"bytes,2,opt,name=role,proto3" json:"role,omitempty"`
+	Selector string `protobuf:"bytes,3,opt,name=selector,proto3" json:"selector,omitempty"`
+	// Certificate request, DER, without names. The hub takes its public key.
+	Csr []byte `protobuf:"bytes,4,opt,name=csr,proto3" json:"csr,omitempty"`
+	// 0: a year.
+	TtlSeconds    int64 `protobuf:"varint,5,opt,name=ttl_seconds,json=ttlSeconds,proto3" json:"ttl_seconds,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AddOperatorRequest) Reset() {
+	*x = AddOperatorRequest{}
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AddOperatorRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AddOperatorRequest) ProtoMessage() {}
+
+func (x *AddOperatorRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AddOperatorRequest.ProtoReflect.Descriptor instead.
+func (*AddOperatorRequest) Descriptor() ([]byte, []int) {
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{41}
+}
+
+func (x *AddOperatorRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *AddOperatorRequest) GetRole() string {
+	if x != nil {
+		return x.Role
+	}
+	return ""
+}
+
+func (x *AddOperatorRequest) GetSelector() string {
+	if x != nil {
+		return x.Selector
+	}
+	return ""
+}
+
+func (x *AddOperatorRequest) GetCsr() []byte {
+	if x != nil {
+		return x.Csr
+	}
+	return nil
+}
+
+func (x *AddOperatorRequest) GetTtlSeconds() int64 {
+	if x != nil {
+		return x.TtlSeconds
+	}
+	return 0
+}
+
+type AddOperatorResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// PEM, followed by the authority.
+	Certificate   []byte `protobuf:"bytes,1,opt,name=certificate,proto3" json:"certificate,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AddOperatorResponse) Reset() {
+	*x = AddOperatorResponse{}
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[42]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AddOperatorResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AddOperatorResponse) ProtoMessage() {}
+
+func (x *AddOperatorResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[42]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AddOperatorResponse.ProtoReflect.Descriptor instead.
+func (*AddOperatorResponse) Descriptor() ([]byte, []int) {
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{42}
+}
+
+func (x *AddOperatorResponse) GetCertificate() []byte {
+	if x != nil {
+		return x.Certificate
+	}
+	return nil
+}
+
+type SetOperatorRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// none removes the operator.
+	Role          string `protobuf:"bytes,2,opt,name=role,proto3" json:"role,omitempty"`
+	Selector      string `protobuf:"bytes,3,opt,name=selector,proto3" json:"selector,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetOperatorRequest) Reset() {
+	*x = SetOperatorRequest{}
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetOperatorRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetOperatorRequest) ProtoMessage() {}
+
+func (x *SetOperatorRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetOperatorRequest.ProtoReflect.Descriptor instead.
+func (*SetOperatorRequest) Descriptor() ([]byte, []int) {
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{43}
+}
+
+func (x *SetOperatorRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *SetOperatorRequest) GetRole() string {
+	if x != nil {
+		return x.Role
+	}
+	return ""
+}
+
+func (x *SetOperatorRequest) GetSelector() string {
+	if x != nil {
+		return x.Selector
+	}
+	return ""
+}
+
+type SetOperatorResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Changed       bool                   `protobuf:"varint,1,opt,name=changed,proto3" json:"changed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetOperatorResponse) Reset() {
+	*x = SetOperatorResponse{}
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[44]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetOperatorResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetOperatorResponse) ProtoMessage() {}
+
+func (x *SetOperatorResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[44]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetOperatorResponse.ProtoReflect.Descriptor instead.
+func (*SetOperatorResponse) Descriptor() ([]byte, []int) {
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{44}
+}
+
+func (x *SetOperatorResponse) GetChanged() bool {
+	if x != nil {
+		return x.Changed
+	}
+	return false
+}
+
+type RevokeCertificateRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Serial        string                 `protobuf:"bytes,1,opt,name=serial,proto3" json:"serial,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RevokeCertificateRequest) Reset() {
+	*x = RevokeCertificateRequest{}
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[45]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RevokeCertificateRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RevokeCertificateRequest) ProtoMessage() {}
+
+func (x *RevokeCertificateRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[45]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RevokeCertificateRequest.ProtoReflect.Descriptor instead.
+func (*RevokeCertificateRequest) Descriptor() ([]byte, []int) {
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{45}
+}
+
+func (x *RevokeCertificateRequest) GetSerial() string {
+	if x != nil {
+		return x.Serial
+	}
+	return ""
+}
+
+type RevokeCertificateResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The name in the certificate.
+	Operator      string `protobuf:"bytes,1,opt,name=operator,proto3" json:"operator,omitempty"`
+	Changed       bool   `protobuf:"varint,2,opt,name=changed,proto3" json:"changed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RevokeCertificateResponse) Reset() {
+	*x = RevokeCertificateResponse{}
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[46]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RevokeCertificateResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RevokeCertificateResponse) ProtoMessage() {}
+
+func (x *RevokeCertificateResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[46]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RevokeCertificateResponse.ProtoReflect.Descriptor instead.
+func (*RevokeCertificateResponse) Descriptor() ([]byte, []int) {
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{46}
+}
+
+func (x *RevokeCertificateResponse) GetOperator() string {
+	if x != nil {
+		return x.Operator
+	}
+	return ""
+}
+
+func (x *RevokeCertificateResponse) GetChanged() bool {
+	if x != nil {
+		return x.Changed
+	}
+	return false
+}
+
 type ListAuditRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Only from this time on.
@@ -2799,7 +3363,7 @@ type ListAuditRequest struct {
 
 func (x *ListAuditRequest) Reset() {
 	*x = ListAuditRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[37]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2811,7 +3375,7 @@ func (x *ListAuditRequest) String() string {
 func (*ListAuditRequest) ProtoMessage() {}
 
 func (x *ListAuditRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[37]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2824,7 +3388,7 @@ func (x *ListAuditRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAuditRequest.ProtoReflect.Descriptor instead.
 func (*ListAuditRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{37}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *ListAuditRequest) GetSince() *timestamppb.Timestamp {
@@ -2888,7 +3452,7 @@ type ListAuditResponse struct {
 
 func (x *ListAuditResponse) Reset() {
 	*x = ListAuditResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[38]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2900,7 +3464,7 @@ func (x *ListAuditResponse) String() string {
 func (*ListAuditResponse) ProtoMessage() {}
 
 func (x *ListAuditResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[38]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2913,7 +3477,7 @@ func (x *ListAuditResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAuditResponse.ProtoReflect.Descriptor instead.
 func (*ListAuditResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{38}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *ListAuditResponse) GetEntries() []*AuditEntry {
@@ -2950,7 +3514,7 @@ type AuditEntry struct {
 
 func (x *AuditEntry) Reset() {
 	*x = AuditEntry{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[39]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2962,7 +3526,7 @@ func (x *AuditEntry) String() string {
 func (*AuditEntry) ProtoMessage() {}
 
 func (x *AuditEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[39]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2975,7 +3539,7 @@ func (x *AuditEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuditEntry.ProtoReflect.Descriptor instead.
 func (*AuditEntry) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{39}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *AuditEntry) GetNumber() uint64 {
@@ -3038,7 +3602,7 @@ type AuditedObject struct {
 
 func (x *AuditedObject) Reset() {
 	*x = AuditedObject{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[40]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3050,7 +3614,7 @@ func (x *AuditedObject) String() string {
 func (*AuditedObject) ProtoMessage() {}
 
 func (x *AuditedObject) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[40]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3063,7 +3627,7 @@ func (x *AuditedObject) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuditedObject.ProtoReflect.Descriptor instead.
 func (*AuditedObject) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{40}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *AuditedObject) GetKey() *ObjectKey {
@@ -3089,7 +3653,7 @@ type TreeRequest struct {
 
 func (x *TreeRequest) Reset() {
 	*x = TreeRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[41]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3101,7 +3665,7 @@ func (x *TreeRequest) String() string {
 func (*TreeRequest) ProtoMessage() {}
 
 func (x *TreeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[41]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3114,7 +3678,7 @@ func (x *TreeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TreeRequest.ProtoReflect.Descriptor instead.
 func (*TreeRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{41}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *TreeRequest) GetKey() *ObjectKey {
@@ -3133,7 +3697,7 @@ type TreeResponse struct {
 
 func (x *TreeResponse) Reset() {
 	*x = TreeResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[42]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3145,7 +3709,7 @@ func (x *TreeResponse) String() string {
 func (*TreeResponse) ProtoMessage() {}
 
 func (x *TreeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[42]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3158,7 +3722,7 @@ func (x *TreeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TreeResponse.ProtoReflect.Descriptor instead.
 func (*TreeResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{42}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *TreeResponse) GetRoot() *TreeNode {
@@ -3182,7 +3746,7 @@ type TreeNode struct {
 
 func (x *TreeNode) Reset() {
 	*x = TreeNode{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[43]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3194,7 +3758,7 @@ func (x *TreeNode) String() string {
 func (*TreeNode) ProtoMessage() {}
 
 func (x *TreeNode) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[43]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3207,7 +3771,7 @@ func (x *TreeNode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TreeNode.ProtoReflect.Descriptor instead.
 func (*TreeNode) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{43}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *TreeNode) GetObject() string {
@@ -3247,7 +3811,7 @@ type LocateRequest struct {
 
 func (x *LocateRequest) Reset() {
 	*x = LocateRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[44]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3259,7 +3823,7 @@ func (x *LocateRequest) String() string {
 func (*LocateRequest) ProtoMessage() {}
 
 func (x *LocateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[44]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3272,7 +3836,7 @@ func (x *LocateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LocateRequest.ProtoReflect.Descriptor instead.
 func (*LocateRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{44}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *LocateRequest) GetName() string {
@@ -3294,7 +3858,7 @@ type LocateResponse struct {
 
 func (x *LocateResponse) Reset() {
 	*x = LocateResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[45]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3306,7 +3870,7 @@ func (x *LocateResponse) String() string {
 func (*LocateResponse) ProtoMessage() {}
 
 func (x *LocateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[45]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3319,7 +3883,7 @@ func (x *LocateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LocateResponse.ProtoReflect.Descriptor instead.
 func (*LocateResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{45}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *LocateResponse) GetObjects() []*LocatedObject {
@@ -3351,7 +3915,7 @@ type LocatedObject struct {
 
 func (x *LocatedObject) Reset() {
 	*x = LocatedObject{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[46]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3363,7 +3927,7 @@ func (x *LocatedObject) String() string {
 func (*LocatedObject) ProtoMessage() {}
 
 func (x *LocatedObject) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[46]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3376,7 +3940,7 @@ func (x *LocatedObject) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LocatedObject.ProtoReflect.Descriptor instead.
 func (*LocatedObject) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{46}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *LocatedObject) GetCluster() string {
@@ -3424,7 +3988,7 @@ type ExplainRequest struct {
 
 func (x *ExplainRequest) Reset() {
 	*x = ExplainRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[47]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3436,7 +4000,7 @@ func (x *ExplainRequest) String() string {
 func (*ExplainRequest) ProtoMessage() {}
 
 func (x *ExplainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[47]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3449,7 +4013,7 @@ func (x *ExplainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainRequest.ProtoReflect.Descriptor instead.
 func (*ExplainRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{47}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *ExplainRequest) GetKey() *ObjectKey {
@@ -3474,7 +4038,7 @@ type ExplainResponse struct {
 
 func (x *ExplainResponse) Reset() {
 	*x = ExplainResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[48]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3486,7 +4050,7 @@ func (x *ExplainResponse) String() string {
 func (*ExplainResponse) ProtoMessage() {}
 
 func (x *ExplainResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[48]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3499,7 +4063,7 @@ func (x *ExplainResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainResponse.ProtoReflect.Descriptor instead.
 func (*ExplainResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{48}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *ExplainResponse) GetExplanations() []*Explanation {
@@ -3550,7 +4114,7 @@ type Encryption struct {
 
 func (x *Encryption) Reset() {
 	*x = Encryption{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[49]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3562,7 +4126,7 @@ func (x *Encryption) String() string {
 func (*Encryption) ProtoMessage() {}
 
 func (x *Encryption) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[49]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3575,7 +4139,7 @@ func (x *Encryption) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Encryption.ProtoReflect.Descriptor instead.
 func (*Encryption) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{49}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *Encryption) GetObject() *ObjectKey {
@@ -3634,7 +4198,7 @@ type SealedDocument struct {
 
 func (x *SealedDocument) Reset() {
 	*x = SealedDocument{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[50]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3646,7 +4210,7 @@ func (x *SealedDocument) String() string {
 func (*SealedDocument) ProtoMessage() {}
 
 func (x *SealedDocument) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[50]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3659,7 +4223,7 @@ func (x *SealedDocument) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SealedDocument.ProtoReflect.Descriptor instead.
 func (*SealedDocument) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{50}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *SealedDocument) GetPath() string {
@@ -3709,7 +4273,7 @@ type Explanation struct {
 
 func (x *Explanation) Reset() {
 	*x = Explanation{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[51]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3721,7 +4285,7 @@ func (x *Explanation) String() string {
 func (*Explanation) ProtoMessage() {}
 
 func (x *Explanation) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[51]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3734,7 +4298,7 @@ func (x *Explanation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Explanation.ProtoReflect.Descriptor instead.
 func (*Explanation) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{51}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *Explanation) GetObject() *ObjectKey {
@@ -3829,7 +4393,7 @@ type LogsRequest struct {
 
 func (x *LogsRequest) Reset() {
 	*x = LogsRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[52]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3841,7 +4405,7 @@ func (x *LogsRequest) String() string {
 func (*LogsRequest) ProtoMessage() {}
 
 func (x *LogsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[52]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3854,7 +4418,7 @@ func (x *LogsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogsRequest.ProtoReflect.Descriptor instead.
 func (*LogsRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{52}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *LogsRequest) GetCluster() string {
@@ -3925,7 +4489,7 @@ type LogsResponse struct {
 
 func (x *LogsResponse) Reset() {
 	*x = LogsResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[53]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3937,7 +4501,7 @@ func (x *LogsResponse) String() string {
 func (*LogsResponse) ProtoMessage() {}
 
 func (x *LogsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[53]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3950,7 +4514,7 @@ func (x *LogsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogsResponse.ProtoReflect.Descriptor instead.
 func (*LogsResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{53}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *LogsResponse) GetRecords() []*LogRecord {
@@ -3980,7 +4544,7 @@ type LogRecord struct {
 
 func (x *LogRecord) Reset() {
 	*x = LogRecord{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[54]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3992,7 +4556,7 @@ func (x *LogRecord) String() string {
 func (*LogRecord) ProtoMessage() {}
 
 func (x *LogRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[54]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4005,7 +4569,7 @@ func (x *LogRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogRecord.ProtoReflect.Descriptor instead.
 func (*LogRecord) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{54}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *LogRecord) GetTime() *timestamppb.Timestamp {
@@ -4046,7 +4610,7 @@ type LogAttribute struct {
 
 func (x *LogAttribute) Reset() {
 	*x = LogAttribute{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[55]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4058,7 +4622,7 @@ func (x *LogAttribute) String() string {
 func (*LogAttribute) ProtoMessage() {}
 
 func (x *LogAttribute) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[55]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4071,7 +4635,7 @@ func (x *LogAttribute) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogAttribute.ProtoReflect.Descriptor instead.
 func (*LogAttribute) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{55}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *LogAttribute) GetKey() string {
@@ -4098,7 +4662,7 @@ type GetVersionRequest struct {
 
 func (x *GetVersionRequest) Reset() {
 	*x = GetVersionRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[56]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4110,7 +4674,7 @@ func (x *GetVersionRequest) String() string {
 func (*GetVersionRequest) ProtoMessage() {}
 
 func (x *GetVersionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[56]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4123,7 +4687,7 @@ func (x *GetVersionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetVersionRequest.ProtoReflect.Descriptor instead.
 func (*GetVersionRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{56}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *GetVersionRequest) GetSpokes() bool {
@@ -4147,7 +4711,7 @@ type GetVersionResponse struct {
 
 func (x *GetVersionResponse) Reset() {
 	*x = GetVersionResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[57]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4159,7 +4723,7 @@ func (x *GetVersionResponse) String() string {
 func (*GetVersionResponse) ProtoMessage() {}
 
 func (x *GetVersionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[57]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4172,7 +4736,7 @@ func (x *GetVersionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetVersionResponse.ProtoReflect.Descriptor instead.
 func (*GetVersionResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{57}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *GetVersionResponse) GetVersion() string {
@@ -4217,7 +4781,7 @@ type SpokeVersion struct {
 
 func (x *SpokeVersion) Reset() {
 	*x = SpokeVersion{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[58]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4229,7 +4793,7 @@ func (x *SpokeVersion) String() string {
 func (*SpokeVersion) ProtoMessage() {}
 
 func (x *SpokeVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[58]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4242,7 +4806,7 @@ func (x *SpokeVersion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SpokeVersion.ProtoReflect.Descriptor instead.
 func (*SpokeVersion) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{58}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *SpokeVersion) GetVersion() string {
@@ -4278,7 +4842,7 @@ type PublishedRequest struct {
 
 func (x *PublishedRequest) Reset() {
 	*x = PublishedRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[59]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4290,7 +4854,7 @@ func (x *PublishedRequest) String() string {
 func (*PublishedRequest) ProtoMessage() {}
 
 func (x *PublishedRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[59]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4303,7 +4867,7 @@ func (x *PublishedRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishedRequest.ProtoReflect.Descriptor instead.
 func (*PublishedRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{59}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *PublishedRequest) GetClusters() []string {
@@ -4335,7 +4899,7 @@ type PublishedResponse struct {
 
 func (x *PublishedResponse) Reset() {
 	*x = PublishedResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[60]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4347,7 +4911,7 @@ func (x *PublishedResponse) String() string {
 func (*PublishedResponse) ProtoMessage() {}
 
 func (x *PublishedResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[60]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4360,7 +4924,7 @@ func (x *PublishedResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishedResponse.ProtoReflect.Descriptor instead.
 func (*PublishedResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{60}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *PublishedResponse) GetPart() isPublishedResponse_Part {
@@ -4415,7 +4979,7 @@ type PublishedHub struct {
 
 func (x *PublishedHub) Reset() {
 	*x = PublishedHub{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[61]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4427,7 +4991,7 @@ func (x *PublishedHub) String() string {
 func (*PublishedHub) ProtoMessage() {}
 
 func (x *PublishedHub) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[61]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4440,7 +5004,7 @@ func (x *PublishedHub) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishedHub.ProtoReflect.Descriptor instead.
 func (*PublishedHub) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{61}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *PublishedHub) GetEpoch() uint64 {
@@ -4473,7 +5037,7 @@ type HubObject struct {
 
 func (x *HubObject) Reset() {
 	*x = HubObject{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[62]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4485,7 +5049,7 @@ func (x *HubObject) String() string {
 func (*HubObject) ProtoMessage() {}
 
 func (x *HubObject) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[62]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4498,7 +5062,7 @@ func (x *HubObject) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HubObject.ProtoReflect.Descriptor instead.
 func (*HubObject) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{62}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *HubObject) GetJson() []byte {
@@ -4552,7 +5116,7 @@ type PublishedCluster struct {
 
 func (x *PublishedCluster) Reset() {
 	*x = PublishedCluster{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[63]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4564,7 +5128,7 @@ func (x *PublishedCluster) String() string {
 func (*PublishedCluster) ProtoMessage() {}
 
 func (x *PublishedCluster) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[63]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4577,7 +5141,7 @@ func (x *PublishedCluster) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishedCluster.ProtoReflect.Descriptor instead.
 func (*PublishedCluster) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{63}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *PublishedCluster) GetCluster() string {
@@ -4645,7 +5209,7 @@ type CapabilitiesRequest struct {
 
 func (x *CapabilitiesRequest) Reset() {
 	*x = CapabilitiesRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[64]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4657,7 +5221,7 @@ func (x *CapabilitiesRequest) String() string {
 func (*CapabilitiesRequest) ProtoMessage() {}
 
 func (x *CapabilitiesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[64]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4670,7 +5234,7 @@ func (x *CapabilitiesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CapabilitiesRequest.ProtoReflect.Descriptor instead.
 func (*CapabilitiesRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{64}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *CapabilitiesRequest) GetCluster() string {
@@ -4692,7 +5256,7 @@ type CapabilitiesResponse struct {
 
 func (x *CapabilitiesResponse) Reset() {
 	*x = CapabilitiesResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[65]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4704,7 +5268,7 @@ func (x *CapabilitiesResponse) String() string {
 func (*CapabilitiesResponse) ProtoMessage() {}
 
 func (x *CapabilitiesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[65]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4717,7 +5281,7 @@ func (x *CapabilitiesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CapabilitiesResponse.ProtoReflect.Descriptor instead.
 func (*CapabilitiesResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{65}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *CapabilitiesResponse) GetKubernetesVersion() string {
@@ -4745,7 +5309,7 @@ type ShapesRequest struct {
 
 func (x *ShapesRequest) Reset() {
 	*x = ShapesRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[66]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4757,7 +5321,7 @@ func (x *ShapesRequest) String() string {
 func (*ShapesRequest) ProtoMessage() {}
 
 func (x *ShapesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[66]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4770,7 +5334,7 @@ func (x *ShapesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShapesRequest.ProtoReflect.Descriptor instead.
 func (*ShapesRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{66}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *ShapesRequest) GetCluster() string {
@@ -4797,7 +5361,7 @@ type ShapesResponse struct {
 
 func (x *ShapesResponse) Reset() {
 	*x = ShapesResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[67]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4809,7 +5373,7 @@ func (x *ShapesResponse) String() string {
 func (*ShapesResponse) ProtoMessage() {}
 
 func (x *ShapesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[67]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4822,7 +5386,7 @@ func (x *ShapesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShapesResponse.ProtoReflect.Descriptor instead.
 func (*ShapesResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{67}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *ShapesResponse) GetShapes() []*KnownShape {
@@ -4848,7 +5412,7 @@ type KnownShape struct {
 
 func (x *KnownShape) Reset() {
 	*x = KnownShape{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[68]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4860,7 +5424,7 @@ func (x *KnownShape) String() string {
 func (*KnownShape) ProtoMessage() {}
 
 func (x *KnownShape) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[68]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4873,7 +5437,7 @@ func (x *KnownShape) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KnownShape.ProtoReflect.Descriptor instead.
 func (*KnownShape) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{68}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *KnownShape) GetQuestion() []byte {
@@ -4931,7 +5495,7 @@ type PublishedApplication struct {
 
 func (x *PublishedApplication) Reset() {
 	*x = PublishedApplication{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[69]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4943,7 +5507,7 @@ func (x *PublishedApplication) String() string {
 func (*PublishedApplication) ProtoMessage() {}
 
 func (x *PublishedApplication) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[69]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4956,7 +5520,7 @@ func (x *PublishedApplication) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishedApplication.ProtoReflect.Descriptor instead.
 func (*PublishedApplication) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{69}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *PublishedApplication) GetKey() *ObjectKey {
@@ -5042,7 +5606,7 @@ type ToldRelease struct {
 
 func (x *ToldRelease) Reset() {
 	*x = ToldRelease{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[70]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5054,7 +5618,7 @@ func (x *ToldRelease) String() string {
 func (*ToldRelease) ProtoMessage() {}
 
 func (x *ToldRelease) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[70]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5067,7 +5631,7 @@ func (x *ToldRelease) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ToldRelease.ProtoReflect.Descriptor instead.
 func (*ToldRelease) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{70}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *ToldRelease) GetUpgrade() bool {
@@ -5098,7 +5662,7 @@ type PublishedContentRequest struct {
 
 func (x *PublishedContentRequest) Reset() {
 	*x = PublishedContentRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[71]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5110,7 +5674,7 @@ func (x *PublishedContentRequest) String() string {
 func (*PublishedContentRequest) ProtoMessage() {}
 
 func (x *PublishedContentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[71]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5123,7 +5687,7 @@ func (x *PublishedContentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishedContentRequest.ProtoReflect.Descriptor instead.
 func (*PublishedContentRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{71}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *PublishedContentRequest) GetKey() *ObjectKey {
@@ -5160,7 +5724,7 @@ type PublishedContentResponse struct {
 
 func (x *PublishedContentResponse) Reset() {
 	*x = PublishedContentResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[72]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5172,7 +5736,7 @@ func (x *PublishedContentResponse) String() string {
 func (*PublishedContentResponse) ProtoMessage() {}
 
 func (x *PublishedContentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[72]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5185,7 +5749,7 @@ func (x *PublishedContentResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishedContentResponse.ProtoReflect.Descriptor instead.
 func (*PublishedContentResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{72}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{82}
 }
 
 func (x *PublishedContentResponse) GetDigest() string {
@@ -5220,7 +5784,7 @@ type HistoryRequest struct {
 
 func (x *HistoryRequest) Reset() {
 	*x = HistoryRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[73]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5232,7 +5796,7 @@ func (x *HistoryRequest) String() string {
 func (*HistoryRequest) ProtoMessage() {}
 
 func (x *HistoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[73]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5245,7 +5809,7 @@ func (x *HistoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryRequest.ProtoReflect.Descriptor instead.
 func (*HistoryRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{73}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{83}
 }
 
 func (x *HistoryRequest) GetCluster() string {
@@ -5273,7 +5837,7 @@ type HistoryResponse struct {
 
 func (x *HistoryResponse) Reset() {
 	*x = HistoryResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[74]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5285,7 +5849,7 @@ func (x *HistoryResponse) String() string {
 func (*HistoryResponse) ProtoMessage() {}
 
 func (x *HistoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[74]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5298,7 +5862,7 @@ func (x *HistoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryResponse.ProtoReflect.Descriptor instead.
 func (*HistoryResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{74}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{84}
 }
 
 func (x *HistoryResponse) GetReleases() []*PastRelease {
@@ -5333,7 +5897,7 @@ type PastRelease struct {
 
 func (x *PastRelease) Reset() {
 	*x = PastRelease{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[75]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5345,7 +5909,7 @@ func (x *PastRelease) String() string {
 func (*PastRelease) ProtoMessage() {}
 
 func (x *PastRelease) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[75]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5358,7 +5922,7 @@ func (x *PastRelease) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PastRelease.ProtoReflect.Descriptor instead.
 func (*PastRelease) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{75}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{85}
 }
 
 func (x *PastRelease) GetSequence() uint64 {
@@ -5423,7 +5987,7 @@ type ReleasedApplication struct {
 
 func (x *ReleasedApplication) Reset() {
 	*x = ReleasedApplication{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[76]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5435,7 +5999,7 @@ func (x *ReleasedApplication) String() string {
 func (*ReleasedApplication) ProtoMessage() {}
 
 func (x *ReleasedApplication) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[76]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5448,7 +6012,7 @@ func (x *ReleasedApplication) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleasedApplication.ProtoReflect.Descriptor instead.
 func (*ReleasedApplication) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{76}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{86}
 }
 
 func (x *ReleasedApplication) GetKey() *ObjectKey {
@@ -5518,7 +6082,7 @@ type Pin struct {
 
 func (x *Pin) Reset() {
 	*x = Pin{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[77]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[87]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5530,7 +6094,7 @@ func (x *Pin) String() string {
 func (*Pin) ProtoMessage() {}
 
 func (x *Pin) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[77]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[87]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5543,7 +6107,7 @@ func (x *Pin) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pin.ProtoReflect.Descriptor instead.
 func (*Pin) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{77}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{87}
 }
 
 func (x *Pin) GetSequence() uint64 {
@@ -5578,7 +6142,7 @@ type RollbackRequest struct {
 
 func (x *RollbackRequest) Reset() {
 	*x = RollbackRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[78]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[88]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5590,7 +6154,7 @@ func (x *RollbackRequest) String() string {
 func (*RollbackRequest) ProtoMessage() {}
 
 func (x *RollbackRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[78]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[88]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5603,7 +6167,7 @@ func (x *RollbackRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RollbackRequest.ProtoReflect.Descriptor instead.
 func (*RollbackRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{78}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{88}
 }
 
 func (x *RollbackRequest) GetCluster() string {
@@ -5631,7 +6195,7 @@ type RollbackResponse struct {
 
 func (x *RollbackResponse) Reset() {
 	*x = RollbackResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[79]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[89]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5643,7 +6207,7 @@ func (x *RollbackResponse) String() string {
 func (*RollbackResponse) ProtoMessage() {}
 
 func (x *RollbackResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[79]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[89]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5656,7 +6220,7 @@ func (x *RollbackResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RollbackResponse.ProtoReflect.Descriptor instead.
 func (*RollbackResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{79}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{89}
 }
 
 func (x *RollbackResponse) GetSequence() uint64 {
@@ -5684,7 +6248,7 @@ type PreviewRollbackRequest struct {
 
 func (x *PreviewRollbackRequest) Reset() {
 	*x = PreviewRollbackRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[80]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[90]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5696,7 +6260,7 @@ func (x *PreviewRollbackRequest) String() string {
 func (*PreviewRollbackRequest) ProtoMessage() {}
 
 func (x *PreviewRollbackRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[80]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[90]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5709,7 +6273,7 @@ func (x *PreviewRollbackRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewRollbackRequest.ProtoReflect.Descriptor instead.
 func (*PreviewRollbackRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{80}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{90}
 }
 
 func (x *PreviewRollbackRequest) GetCluster() string {
@@ -5737,7 +6301,7 @@ type PreviewRollbackResponse struct {
 
 func (x *PreviewRollbackResponse) Reset() {
 	*x = PreviewRollbackResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[81]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[91]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5749,7 +6313,7 @@ func (x *PreviewRollbackResponse) String() string {
 func (*PreviewRollbackResponse) ProtoMessage() {}
 
 func (x *PreviewRollbackResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[81]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[91]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5762,7 +6326,7 @@ func (x *PreviewRollbackResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewRollbackResponse.ProtoReflect.Descriptor instead.
 func (*PreviewRollbackResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{81}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{91}
 }
 
 func (x *PreviewRollbackResponse) GetSequence() uint64 {
@@ -5791,7 +6355,7 @@ type ReleaseRequest struct {
 
 func (x *ReleaseRequest) Reset() {
 	*x = ReleaseRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[82]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[92]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5803,7 +6367,7 @@ func (x *ReleaseRequest) String() string {
 func (*ReleaseRequest) ProtoMessage() {}
 
 func (x *ReleaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[82]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[92]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5816,7 +6380,7 @@ func (x *ReleaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseRequest.ProtoReflect.Descriptor instead.
 func (*ReleaseRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{82}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{92}
 }
 
 func (x *ReleaseRequest) GetCluster() string {
@@ -5845,7 +6409,7 @@ type ReleaseResponse struct {
 
 func (x *ReleaseResponse) Reset() {
 	*x = ReleaseResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[83]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[93]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5857,7 +6421,7 @@ func (x *ReleaseResponse) String() string {
 func (*ReleaseResponse) ProtoMessage() {}
 
 func (x *ReleaseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[83]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[93]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5870,7 +6434,7 @@ func (x *ReleaseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseResponse.ProtoReflect.Descriptor instead.
 func (*ReleaseResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{83}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{93}
 }
 
 func (x *ReleaseResponse) GetReplaces() uint64 {
@@ -5896,7 +6460,7 @@ type PreviewReleaseRequest struct {
 
 func (x *PreviewReleaseRequest) Reset() {
 	*x = PreviewReleaseRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[84]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[94]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5908,7 +6472,7 @@ func (x *PreviewReleaseRequest) String() string {
 func (*PreviewReleaseRequest) ProtoMessage() {}
 
 func (x *PreviewReleaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[84]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[94]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5921,7 +6485,7 @@ func (x *PreviewReleaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewReleaseRequest.ProtoReflect.Descriptor instead.
 func (*PreviewReleaseRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{84}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{94}
 }
 
 func (x *PreviewReleaseRequest) GetCluster() string {
@@ -5941,7 +6505,7 @@ type PreviewReleaseResponse struct {
 
 func (x *PreviewReleaseResponse) Reset() {
 	*x = PreviewReleaseResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[85]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[95]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5953,7 +6517,7 @@ func (x *PreviewReleaseResponse) String() string {
 func (*PreviewReleaseResponse) ProtoMessage() {}
 
 func (x *PreviewReleaseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[85]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[95]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5966,7 +6530,7 @@ func (x *PreviewReleaseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewReleaseResponse.ProtoReflect.Descriptor instead.
 func (*PreviewReleaseResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{85}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{95}
 }
 
 func (x *PreviewReleaseResponse) GetApplications() []*ReleasedApplication {
@@ -5994,7 +6558,7 @@ type PreviewLiveRequest struct {
 
 func (x *PreviewLiveRequest) Reset() {
 	*x = PreviewLiveRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[86]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[96]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6006,7 +6570,7 @@ func (x *PreviewLiveRequest) String() string {
 func (*PreviewLiveRequest) ProtoMessage() {}
 
 func (x *PreviewLiveRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[86]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[96]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6019,7 +6583,7 @@ func (x *PreviewLiveRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewLiveRequest.ProtoReflect.Descriptor instead.
 func (*PreviewLiveRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{86}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{96}
 }
 
 func (x *PreviewLiveRequest) GetCluster() string {
@@ -6060,7 +6624,7 @@ type PreviewLiveResponse struct {
 
 func (x *PreviewLiveResponse) Reset() {
 	*x = PreviewLiveResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[87]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[97]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6072,7 +6636,7 @@ func (x *PreviewLiveResponse) String() string {
 func (*PreviewLiveResponse) ProtoMessage() {}
 
 func (x *PreviewLiveResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[87]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[97]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6085,7 +6649,7 @@ func (x *PreviewLiveResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewLiveResponse.ProtoReflect.Descriptor instead.
 func (*PreviewLiveResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{87}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{97}
 }
 
 func (x *PreviewLiveResponse) GetApplications() []*PreviewedApplication {
@@ -6111,7 +6675,7 @@ type PreviewedApplication struct {
 
 func (x *PreviewedApplication) Reset() {
 	*x = PreviewedApplication{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[88]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[98]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6123,7 +6687,7 @@ func (x *PreviewedApplication) String() string {
 func (*PreviewedApplication) ProtoMessage() {}
 
 func (x *PreviewedApplication) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[88]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[98]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6136,7 +6700,7 @@ func (x *PreviewedApplication) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewedApplication.ProtoReflect.Descriptor instead.
 func (*PreviewedApplication) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{88}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{98}
 }
 
 func (x *PreviewedApplication) GetKey() *ObjectKey {
@@ -6185,7 +6749,7 @@ type PreviewedObject struct {
 
 func (x *PreviewedObject) Reset() {
 	*x = PreviewedObject{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[89]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[99]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6197,7 +6761,7 @@ func (x *PreviewedObject) String() string {
 func (*PreviewedObject) ProtoMessage() {}
 
 func (x *PreviewedObject) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[89]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[99]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6210,7 +6774,7 @@ func (x *PreviewedObject) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewedObject.ProtoReflect.Descriptor instead.
 func (*PreviewedObject) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{89}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{99}
 }
 
 func (x *PreviewedObject) GetObject() string {
@@ -6263,7 +6827,7 @@ type PreviewedField struct {
 
 func (x *PreviewedField) Reset() {
 	*x = PreviewedField{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[90]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[100]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6275,7 +6839,7 @@ func (x *PreviewedField) String() string {
 func (*PreviewedField) ProtoMessage() {}
 
 func (x *PreviewedField) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[90]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[100]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6288,7 +6852,7 @@ func (x *PreviewedField) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewedField.ProtoReflect.Descriptor instead.
 func (*PreviewedField) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{90}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{100}
 }
 
 func (x *PreviewedField) GetPath() string {
@@ -6321,7 +6885,7 @@ type ListSchemasRequest struct {
 
 func (x *ListSchemasRequest) Reset() {
 	*x = ListSchemasRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[91]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[101]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6333,7 +6897,7 @@ func (x *ListSchemasRequest) String() string {
 func (*ListSchemasRequest) ProtoMessage() {}
 
 func (x *ListSchemasRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[91]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[101]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6346,7 +6910,7 @@ func (x *ListSchemasRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSchemasRequest.ProtoReflect.Descriptor instead.
 func (*ListSchemasRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{91}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{101}
 }
 
 func (x *ListSchemasRequest) GetCluster() string {
@@ -6365,7 +6929,7 @@ type ListSchemasResponse struct {
 
 func (x *ListSchemasResponse) Reset() {
 	*x = ListSchemasResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[92]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[102]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6377,7 +6941,7 @@ func (x *ListSchemasResponse) String() string {
 func (*ListSchemasResponse) ProtoMessage() {}
 
 func (x *ListSchemasResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[92]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[102]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6390,7 +6954,7 @@ func (x *ListSchemasResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSchemasResponse.ProtoReflect.Descriptor instead.
 func (*ListSchemasResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{92}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{102}
 }
 
 func (x *ListSchemasResponse) GetServed() []*SchemaVersion {
@@ -6414,7 +6978,7 @@ type SchemaVersion struct {
 
 func (x *SchemaVersion) Reset() {
 	*x = SchemaVersion{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[93]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[103]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6426,7 +6990,7 @@ func (x *SchemaVersion) String() string {
 func (*SchemaVersion) ProtoMessage() {}
 
 func (x *SchemaVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[93]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[103]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6439,7 +7003,7 @@ func (x *SchemaVersion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SchemaVersion.ProtoReflect.Descriptor instead.
 func (*SchemaVersion) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{93}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{103}
 }
 
 func (x *SchemaVersion) GetGroup() string {
@@ -6473,7 +7037,7 @@ type ReadSchemaRequest struct {
 
 func (x *ReadSchemaRequest) Reset() {
 	*x = ReadSchemaRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[94]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[104]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6485,7 +7049,7 @@ func (x *ReadSchemaRequest) String() string {
 func (*ReadSchemaRequest) ProtoMessage() {}
 
 func (x *ReadSchemaRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[94]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[104]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6498,7 +7062,7 @@ func (x *ReadSchemaRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadSchemaRequest.ProtoReflect.Descriptor instead.
 func (*ReadSchemaRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{94}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{104}
 }
 
 func (x *ReadSchemaRequest) GetCluster() string {
@@ -6527,7 +7091,7 @@ type ReadSchemaResponse struct {
 
 func (x *ReadSchemaResponse) Reset() {
 	*x = ReadSchemaResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[95]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[105]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6539,7 +7103,7 @@ func (x *ReadSchemaResponse) String() string {
 func (*ReadSchemaResponse) ProtoMessage() {}
 
 func (x *ReadSchemaResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[95]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[105]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6552,7 +7116,7 @@ func (x *ReadSchemaResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadSchemaResponse.ProtoReflect.Descriptor instead.
 func (*ReadSchemaResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{95}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{105}
 }
 
 func (x *ReadSchemaResponse) GetData() []byte {
@@ -6582,7 +7146,7 @@ type PinHelmReleaseRequest struct {
 
 func (x *PinHelmReleaseRequest) Reset() {
 	*x = PinHelmReleaseRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[96]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[106]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6594,7 +7158,7 @@ func (x *PinHelmReleaseRequest) String() string {
 func (*PinHelmReleaseRequest) ProtoMessage() {}
 
 func (x *PinHelmReleaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[96]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[106]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6607,7 +7171,7 @@ func (x *PinHelmReleaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PinHelmReleaseRequest.ProtoReflect.Descriptor instead.
 func (*PinHelmReleaseRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{96}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{106}
 }
 
 func (x *PinHelmReleaseRequest) GetKey() *ObjectKey {
@@ -6642,7 +7206,7 @@ type PinHelmReleaseResponse struct {
 
 func (x *PinHelmReleaseResponse) Reset() {
 	*x = PinHelmReleaseResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[97]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[107]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6654,7 +7218,7 @@ func (x *PinHelmReleaseResponse) String() string {
 func (*PinHelmReleaseResponse) ProtoMessage() {}
 
 func (x *PinHelmReleaseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[97]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[107]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6667,7 +7231,7 @@ func (x *PinHelmReleaseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PinHelmReleaseResponse.ProtoReflect.Descriptor instead.
 func (*PinHelmReleaseResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{97}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{107}
 }
 
 func (x *PinHelmReleaseResponse) GetNow() *HelmRevision {
@@ -6699,7 +7263,7 @@ type HelmRevision struct {
 
 func (x *HelmRevision) Reset() {
 	*x = HelmRevision{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[98]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[108]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6711,7 +7275,7 @@ func (x *HelmRevision) String() string {
 func (*HelmRevision) ProtoMessage() {}
 
 func (x *HelmRevision) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[98]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[108]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6724,7 +7288,7 @@ func (x *HelmRevision) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HelmRevision.ProtoReflect.Descriptor instead.
 func (*HelmRevision) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{98}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{108}
 }
 
 func (x *HelmRevision) GetRevision() uint32 {
@@ -6772,7 +7336,7 @@ type UnpinHelmReleaseRequest struct {
 
 func (x *UnpinHelmReleaseRequest) Reset() {
 	*x = UnpinHelmReleaseRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[99]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[109]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6784,7 +7348,7 @@ func (x *UnpinHelmReleaseRequest) String() string {
 func (*UnpinHelmReleaseRequest) ProtoMessage() {}
 
 func (x *UnpinHelmReleaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[99]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[109]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6797,7 +7361,7 @@ func (x *UnpinHelmReleaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnpinHelmReleaseRequest.ProtoReflect.Descriptor instead.
 func (*UnpinHelmReleaseRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{99}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{109}
 }
 
 func (x *UnpinHelmReleaseRequest) GetKey() *ObjectKey {
@@ -6829,7 +7393,7 @@ type UnpinHelmReleaseResponse struct {
 
 func (x *UnpinHelmReleaseResponse) Reset() {
 	*x = UnpinHelmReleaseResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[100]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[110]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6841,7 +7405,7 @@ func (x *UnpinHelmReleaseResponse) String() string {
 func (*UnpinHelmReleaseResponse) ProtoMessage() {}
 
 func (x *UnpinHelmReleaseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[100]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[110]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6854,7 +7418,7 @@ func (x *UnpinHelmReleaseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnpinHelmReleaseResponse.ProtoReflect.Descriptor instead.
 func (*UnpinHelmReleaseResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{100}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{110}
 }
 
 func (x *UnpinHelmReleaseResponse) GetRevision() uint32 {
@@ -6894,7 +7458,7 @@ type PreviewImageUpdateRequest struct {
 
 func (x *PreviewImageUpdateRequest) Reset() {
 	*x = PreviewImageUpdateRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[101]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[111]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6906,7 +7470,7 @@ func (x *PreviewImageUpdateRequest) String() string {
 func (*PreviewImageUpdateRequest) ProtoMessage() {}
 
 func (x *PreviewImageUpdateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[101]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[111]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6919,7 +7483,7 @@ func (x *PreviewImageUpdateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewImageUpdateRequest.ProtoReflect.Descriptor instead.
 func (*PreviewImageUpdateRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{101}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{111}
 }
 
 func (x *PreviewImageUpdateRequest) GetKey() *ObjectKey {
@@ -6946,7 +7510,7 @@ type PreviewImageUpdateResponse struct {
 
 func (x *PreviewImageUpdateResponse) Reset() {
 	*x = PreviewImageUpdateResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[102]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[112]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6958,7 +7522,7 @@ func (x *PreviewImageUpdateResponse) String() string {
 func (*PreviewImageUpdateResponse) ProtoMessage() {}
 
 func (x *PreviewImageUpdateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[102]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[112]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6971,7 +7535,7 @@ func (x *PreviewImageUpdateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewImageUpdateResponse.ProtoReflect.Descriptor instead.
 func (*PreviewImageUpdateResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{102}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{112}
 }
 
 func (x *PreviewImageUpdateResponse) GetCheckout() string {
@@ -7015,7 +7579,7 @@ type PreviewedCommit struct {
 
 func (x *PreviewedCommit) Reset() {
 	*x = PreviewedCommit{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[103]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[113]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7027,7 +7591,7 @@ func (x *PreviewedCommit) String() string {
 func (*PreviewedCommit) ProtoMessage() {}
 
 func (x *PreviewedCommit) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[103]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[113]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7040,7 +7604,7 @@ func (x *PreviewedCommit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewedCommit.ProtoReflect.Descriptor instead.
 func (*PreviewedCommit) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{103}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{113}
 }
 
 func (x *PreviewedCommit) GetReferences() []string {
@@ -7083,7 +7647,7 @@ type ControlTagsRequest struct {
 
 func (x *ControlTagsRequest) Reset() {
 	*x = ControlTagsRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[104]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[114]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7095,7 +7659,7 @@ func (x *ControlTagsRequest) String() string {
 func (*ControlTagsRequest) ProtoMessage() {}
 
 func (x *ControlTagsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[104]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[114]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7108,7 +7672,7 @@ func (x *ControlTagsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ControlTagsRequest.ProtoReflect.Descriptor instead.
 func (*ControlTagsRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{104}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{114}
 }
 
 func (x *ControlTagsRequest) GetKey() *ObjectKey {
@@ -7172,7 +7736,7 @@ type ControlTagsResponse struct {
 
 func (x *ControlTagsResponse) Reset() {
 	*x = ControlTagsResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[105]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[115]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7184,7 +7748,7 @@ func (x *ControlTagsResponse) String() string {
 func (*ControlTagsResponse) ProtoMessage() {}
 
 func (x *ControlTagsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[105]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[115]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7197,7 +7761,7 @@ func (x *ControlTagsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ControlTagsResponse.ProtoReflect.Descriptor instead.
 func (*ControlTagsResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{105}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{115}
 }
 
 func (x *ControlTagsResponse) GetChanged() bool {
@@ -7252,7 +7816,7 @@ type ListRolloutsRequest struct {
 
 func (x *ListRolloutsRequest) Reset() {
 	*x = ListRolloutsRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[106]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[116]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7264,7 +7828,7 @@ func (x *ListRolloutsRequest) String() string {
 func (*ListRolloutsRequest) ProtoMessage() {}
 
 func (x *ListRolloutsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[106]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[116]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7277,7 +7841,7 @@ func (x *ListRolloutsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRolloutsRequest.ProtoReflect.Descriptor instead.
 func (*ListRolloutsRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{106}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{116}
 }
 
 func (x *ListRolloutsRequest) GetFleet() string {
@@ -7297,7 +7861,7 @@ type ListRolloutsResponse struct {
 
 func (x *ListRolloutsResponse) Reset() {
 	*x = ListRolloutsResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[107]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[117]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7309,7 +7873,7 @@ func (x *ListRolloutsResponse) String() string {
 func (*ListRolloutsResponse) ProtoMessage() {}
 
 func (x *ListRolloutsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[107]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[117]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7322,7 +7886,7 @@ func (x *ListRolloutsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRolloutsResponse.ProtoReflect.Descriptor instead.
 func (*ListRolloutsResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{107}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{117}
 }
 
 func (x *ListRolloutsResponse) GetRollouts() []*Rollout {
@@ -7358,7 +7922,7 @@ type Rollout struct {
 
 func (x *Rollout) Reset() {
 	*x = Rollout{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[108]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[118]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7370,7 +7934,7 @@ func (x *Rollout) String() string {
 func (*Rollout) ProtoMessage() {}
 
 func (x *Rollout) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[108]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[118]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7383,7 +7947,7 @@ func (x *Rollout) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Rollout.ProtoReflect.Descriptor instead.
 func (*Rollout) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{108}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{118}
 }
 
 func (x *Rollout) GetFleet() string {
@@ -7478,7 +8042,7 @@ type RolloutStage struct {
 
 func (x *RolloutStage) Reset() {
 	*x = RolloutStage{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[109]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[119]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7490,7 +8054,7 @@ func (x *RolloutStage) String() string {
 func (*RolloutStage) ProtoMessage() {}
 
 func (x *RolloutStage) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[109]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[119]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7503,7 +8067,7 @@ func (x *RolloutStage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RolloutStage.ProtoReflect.Descriptor instead.
 func (*RolloutStage) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{109}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{119}
 }
 
 func (x *RolloutStage) GetName() string {
@@ -7596,7 +8160,7 @@ type GetRolloutRequest struct {
 
 func (x *GetRolloutRequest) Reset() {
 	*x = GetRolloutRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[110]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[120]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7608,7 +8172,7 @@ func (x *GetRolloutRequest) String() string {
 func (*GetRolloutRequest) ProtoMessage() {}
 
 func (x *GetRolloutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[110]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[120]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7621,7 +8185,7 @@ func (x *GetRolloutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRolloutRequest.ProtoReflect.Descriptor instead.
 func (*GetRolloutRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{110}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{120}
 }
 
 func (x *GetRolloutRequest) GetFleet() string {
@@ -7660,7 +8224,7 @@ type GetRolloutResponse struct {
 
 func (x *GetRolloutResponse) Reset() {
 	*x = GetRolloutResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[111]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[121]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7672,7 +8236,7 @@ func (x *GetRolloutResponse) String() string {
 func (*GetRolloutResponse) ProtoMessage() {}
 
 func (x *GetRolloutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[111]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[121]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7685,7 +8249,7 @@ func (x *GetRolloutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRolloutResponse.ProtoReflect.Descriptor instead.
 func (*GetRolloutResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{111}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{121}
 }
 
 func (x *GetRolloutResponse) GetRollout() *Rollout {
@@ -7738,7 +8302,7 @@ type RolloutCluster struct {
 
 func (x *RolloutCluster) Reset() {
 	*x = RolloutCluster{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[112]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[122]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7750,7 +8314,7 @@ func (x *RolloutCluster) String() string {
 func (*RolloutCluster) ProtoMessage() {}
 
 func (x *RolloutCluster) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[112]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[122]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7763,7 +8327,7 @@ func (x *RolloutCluster) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RolloutCluster.ProtoReflect.Descriptor instead.
 func (*RolloutCluster) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{112}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{122}
 }
 
 func (x *RolloutCluster) GetCluster() string {
@@ -7840,7 +8404,7 @@ type PlanRolloutRequest struct {
 
 func (x *PlanRolloutRequest) Reset() {
 	*x = PlanRolloutRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[113]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[123]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7852,7 +8416,7 @@ func (x *PlanRolloutRequest) String() string {
 func (*PlanRolloutRequest) ProtoMessage() {}
 
 func (x *PlanRolloutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[113]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[123]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7865,7 +8429,7 @@ func (x *PlanRolloutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanRolloutRequest.ProtoReflect.Descriptor instead.
 func (*PlanRolloutRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{113}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{123}
 }
 
 func (x *PlanRolloutRequest) GetFleet() string {
@@ -7892,7 +8456,7 @@ type PlanRolloutResponse struct {
 
 func (x *PlanRolloutResponse) Reset() {
 	*x = PlanRolloutResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[114]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[124]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7904,7 +8468,7 @@ func (x *PlanRolloutResponse) String() string {
 func (*PlanRolloutResponse) ProtoMessage() {}
 
 func (x *PlanRolloutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[114]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[124]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7917,7 +8481,7 @@ func (x *PlanRolloutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanRolloutResponse.ProtoReflect.Descriptor instead.
 func (*PlanRolloutResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{114}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{124}
 }
 
 func (x *PlanRolloutResponse) GetClusters() []*PlannedCluster {
@@ -7951,7 +8515,7 @@ type PlannedCluster struct {
 
 func (x *PlannedCluster) Reset() {
 	*x = PlannedCluster{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[115]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[125]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7963,7 +8527,7 @@ func (x *PlannedCluster) String() string {
 func (*PlannedCluster) ProtoMessage() {}
 
 func (x *PlannedCluster) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[115]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[125]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7976,7 +8540,7 @@ func (x *PlannedCluster) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlannedCluster.ProtoReflect.Descriptor instead.
 func (*PlannedCluster) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{115}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{125}
 }
 
 func (x *PlannedCluster) GetCluster() string {
@@ -8065,7 +8629,7 @@ type PlannedApplication struct {
 
 func (x *PlannedApplication) Reset() {
 	*x = PlannedApplication{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[116]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[126]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8077,7 +8641,7 @@ func (x *PlannedApplication) String() string {
 func (*PlannedApplication) ProtoMessage() {}
 
 func (x *PlannedApplication) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[116]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[126]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8090,7 +8654,7 @@ func (x *PlannedApplication) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlannedApplication.ProtoReflect.Descriptor instead.
 func (*PlannedApplication) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{116}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{126}
 }
 
 func (x *PlannedApplication) GetKind() string {
@@ -8144,7 +8708,7 @@ type ControlRolloutRequest struct {
 
 func (x *ControlRolloutRequest) Reset() {
 	*x = ControlRolloutRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[117]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[127]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8156,7 +8720,7 @@ func (x *ControlRolloutRequest) String() string {
 func (*ControlRolloutRequest) ProtoMessage() {}
 
 func (x *ControlRolloutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[117]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[127]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8169,7 +8733,7 @@ func (x *ControlRolloutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ControlRolloutRequest.ProtoReflect.Descriptor instead.
 func (*ControlRolloutRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{117}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{127}
 }
 
 func (x *ControlRolloutRequest) GetFleet() string {
@@ -8223,7 +8787,7 @@ type ControlRolloutResponse struct {
 
 func (x *ControlRolloutResponse) Reset() {
 	*x = ControlRolloutResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[118]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[128]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8235,7 +8799,7 @@ func (x *ControlRolloutResponse) String() string {
 func (*ControlRolloutResponse) ProtoMessage() {}
 
 func (x *ControlRolloutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[118]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[128]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8248,7 +8812,7 @@ func (x *ControlRolloutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ControlRolloutResponse.ProtoReflect.Descriptor instead.
 func (*ControlRolloutResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{118}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{128}
 }
 
 func (x *ControlRolloutResponse) GetChanged() bool {
@@ -8287,7 +8851,7 @@ type ListSigningKeysRequest struct {
 
 func (x *ListSigningKeysRequest) Reset() {
 	*x = ListSigningKeysRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[119]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[129]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8299,7 +8863,7 @@ func (x *ListSigningKeysRequest) String() string {
 func (*ListSigningKeysRequest) ProtoMessage() {}
 
 func (x *ListSigningKeysRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[119]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[129]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8312,7 +8876,7 @@ func (x *ListSigningKeysRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSigningKeysRequest.ProtoReflect.Descriptor instead.
 func (*ListSigningKeysRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{119}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{129}
 }
 
 type ListSigningKeysResponse struct {
@@ -8332,7 +8896,7 @@ type ListSigningKeysResponse struct {
 
 func (x *ListSigningKeysResponse) Reset() {
 	*x = ListSigningKeysResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[120]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[130]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8344,7 +8908,7 @@ func (x *ListSigningKeysResponse) String() string {
 func (*ListSigningKeysResponse) ProtoMessage() {}
 
 func (x *ListSigningKeysResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[120]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[130]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8357,7 +8921,7 @@ func (x *ListSigningKeysResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSigningKeysResponse.ProtoReflect.Descriptor instead.
 func (*ListSigningKeysResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{120}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{130}
 }
 
 func (x *ListSigningKeysResponse) GetKeys() []*SigningKey {
@@ -8411,7 +8975,7 @@ type SigningKey struct {
 
 func (x *SigningKey) Reset() {
 	*x = SigningKey{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[121]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[131]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8423,7 +8987,7 @@ func (x *SigningKey) String() string {
 func (*SigningKey) ProtoMessage() {}
 
 func (x *SigningKey) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[121]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[131]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8436,7 +9000,7 @@ func (x *SigningKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SigningKey.ProtoReflect.Descriptor instead.
 func (*SigningKey) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{121}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{131}
 }
 
 func (x *SigningKey) GetId() string {
@@ -8479,7 +9043,7 @@ type RotateSigningKeyRequest struct {
 
 func (x *RotateSigningKeyRequest) Reset() {
 	*x = RotateSigningKeyRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[122]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[132]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8491,7 +9055,7 @@ func (x *RotateSigningKeyRequest) String() string {
 func (*RotateSigningKeyRequest) ProtoMessage() {}
 
 func (x *RotateSigningKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[122]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[132]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8504,7 +9068,7 @@ func (x *RotateSigningKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RotateSigningKeyRequest.ProtoReflect.Descriptor instead.
 func (*RotateSigningKeyRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{122}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{132}
 }
 
 func (x *RotateSigningKeyRequest) GetOverlap() *durationpb.Duration {
@@ -8530,7 +9094,7 @@ type RotateSigningKeyResponse struct {
 
 func (x *RotateSigningKeyResponse) Reset() {
 	*x = RotateSigningKeyResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[123]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[133]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8542,7 +9106,7 @@ func (x *RotateSigningKeyResponse) String() string {
 func (*RotateSigningKeyResponse) ProtoMessage() {}
 
 func (x *RotateSigningKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[123]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[133]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8555,7 +9119,7 @@ func (x *RotateSigningKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RotateSigningKeyResponse.ProtoReflect.Descriptor instead.
 func (*RotateSigningKeyResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{123}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{133}
 }
 
 func (x *RotateSigningKeyResponse) GetKey() *SigningKey {
@@ -8575,7 +9139,7 @@ type RetireSigningKeyRequest struct {
 
 func (x *RetireSigningKeyRequest) Reset() {
 	*x = RetireSigningKeyRequest{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[124]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[134]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8587,7 +9151,7 @@ func (x *RetireSigningKeyRequest) String() string {
 func (*RetireSigningKeyRequest) ProtoMessage() {}
 
 func (x *RetireSigningKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[124]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[134]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8600,7 +9164,7 @@ func (x *RetireSigningKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetireSigningKeyRequest.ProtoReflect.Descriptor instead.
 func (*RetireSigningKeyRequest) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{124}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{134}
 }
 
 func (x *RetireSigningKeyRequest) GetId() string {
@@ -8619,7 +9183,7 @@ type RetireSigningKeyResponse struct {
 
 func (x *RetireSigningKeyResponse) Reset() {
 	*x = RetireSigningKeyResponse{}
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[125]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[135]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8631,7 +9195,7 @@ func (x *RetireSigningKeyResponse) String() string {
 func (*RetireSigningKeyResponse) ProtoMessage() {}
 
 func (x *RetireSigningKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nave_admin_v1_admin_proto_msgTypes[125]
+	mi := &file_nave_admin_v1_admin_proto_msgTypes[135]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8644,7 +9208,7 @@ func (x *RetireSigningKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetireSigningKeyResponse.ProtoReflect.Descriptor instead.
 func (*RetireSigningKeyResponse) Descriptor() ([]byte, []int) {
-	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{125}
+	return file_nave_admin_v1_admin_proto_rawDescGZIP(), []int{135}
 }
 
 func (x *RetireSigningKeyResponse) GetKey() *SigningKey {
@@ -8833,7 +9397,45 @@ const file_nave_admin_v1_admin_proto_rawDesc = "" +
 	"\x06object\x18\x02 \x01(\v2\x18.nave.admin.v1.ObjectKeyR\x06object\x12\x12\n" +
 	"\x04type\x18\x03 \x01(\tR\x04type\x12\x16\n" +
 	"\x06reason\x18\x04 \x01(\tR\x06reason\x12\x18\n" +
-	"\amessage\x18\x05 \x01(\tR\amessage\"\xf0\x01\n" +
+	"\amessage\x18\x05 \x01(\tR\amessage\"\x16\n" +
+	"\x14ListOperatorsRequest\"N\n" +
+	"\x15ListOperatorsResponse\x125\n" +
+	"\toperators\x18\x01 \x03(\v2\x17.nave.admin.v1.OperatorR\toperators\"\x96\x01\n" +
+	"\bOperator\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
+	"\x04role\x18\x02 \x01(\tR\x04role\x12\x1a\n" +
+	"\bselector\x18\x03 \x01(\tR\bselector\x12F\n" +
+	"\fcertificates\x18\x04 \x03(\v2\".nave.admin.v1.OperatorCertificateR\fcertificates\"\x98\x02\n" +
+	"\x13OperatorCertificate\x12\x16\n" +
+	"\x06serial\x18\x01 \x01(\tR\x06serial\x127\n" +
+	"\tissued_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\bissuedAt\x129\n" +
+	"\n" +
+	"expires_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x12\x1b\n" +
+	"\tissued_by\x18\x04 \x01(\tR\bissuedBy\x129\n" +
+	"\n" +
+	"revoked_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\trevokedAt\x12\x1d\n" +
+	"\n" +
+	"revoked_by\x18\x06 \x01(\tR\trevokedBy\"\x8b\x01\n" +
+	"\x12AddOperatorRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
+	"\x04role\x18\x02 \x01(\tR\x04role\x12\x1a\n" +
+	"\bselector\x18\x03 \x01(\tR\bselector\x12\x10\n" +
+	"\x03csr\x18\x04 \x01(\fR\x03csr\x12\x1f\n" +
+	"\vttl_seconds\x18\x05 \x01(\x03R\n" +
+	"ttlSeconds\"7\n" +
+	"\x13AddOperatorResponse\x12 \n" +
+	"\vcertificate\x18\x01 \x01(\fR\vcertificate\"X\n" +
+	"\x12SetOperatorRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
+	"\x04role\x18\x02 \x01(\tR\x04role\x12\x1a\n" +
+	"\bselector\x18\x03 \x01(\tR\bselector\"/\n" +
+	"\x13SetOperatorResponse\x12\x18\n" +
+	"\achanged\x18\x01 \x01(\bR\achanged\"2\n" +
+	"\x18RevokeCertificateRequest\x12\x16\n" +
+	"\x06serial\x18\x01 \x01(\tR\x06serial\"Q\n" +
+	"\x19RevokeCertificateResponse\x12\x1a\n" +
+	"\boperator\x18\x01 \x01(\tR\boperator\x12\x18\n" +
+	"\achanged\x18\x02 \x01(\bR\achanged\"\xf0\x01\n" +
 	"\x10ListAuditRequest\x120\n" +
 	"\x05since\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12\x1a\n" +
 	"\boperator\x18\x02 \x01(\tR\boperator\x120\n" +
@@ -9291,7 +9893,7 @@ const file_nave_admin_v1_admin_proto_rawDesc = "" +
 	"\x16ROLLOUT_VERB_ROLL_BACK\x10\x05\x12\x16\n" +
 	"\x12ROLLOUT_VERB_RETRY\x10\x06\x12\x15\n" +
 	"\x11ROLLOUT_VERB_SKIP\x10\a\x12\x18\n" +
-	"\x14ROLLOUT_VERB_RELEASE\x10\b2\xec\x1b\n" +
+	"\x14ROLLOUT_VERB_RELEASE\x10\b2\xdc\x1e\n" +
 	"\fAdminService\x12<\n" +
 	"\x03Get\x12\x19.nave.admin.v1.GetRequest\x1a\x1a.nave.admin.v1.GetResponse\x12?\n" +
 	"\x04List\x12\x1a.nave.admin.v1.ListRequest\x1a\x1b.nave.admin.v1.ListResponse\x12D\n" +
@@ -9337,7 +9939,11 @@ const file_nave_admin_v1_admin_proto_rawDesc = "" +
 	"GetRollout\x12 .nave.admin.v1.GetRolloutRequest\x1a!.nave.admin.v1.GetRolloutResponse\x12T\n" +
 	"\vPlanRollout\x12!.nave.admin.v1.PlanRolloutRequest\x1a\".nave.admin.v1.PlanRolloutResponse\x12]\n" +
 	"\x0eControlRollout\x12$.nave.admin.v1.ControlRolloutRequest\x1a%.nave.admin.v1.ControlRolloutResponse\x12N\n" +
-	"\tListAudit\x12\x1f.nave.admin.v1.ListAuditRequest\x1a .nave.admin.v1.ListAuditResponse\x12Q\n" +
+	"\tListAudit\x12\x1f.nave.admin.v1.ListAuditRequest\x1a .nave.admin.v1.ListAuditResponse\x12Z\n" +
+	"\rListOperators\x12#.nave.admin.v1.ListOperatorsRequest\x1a$.nave.admin.v1.ListOperatorsResponse\x12T\n" +
+	"\vAddOperator\x12!.nave.admin.v1.AddOperatorRequest\x1a\".nave.admin.v1.AddOperatorResponse\x12T\n" +
+	"\vSetOperator\x12!.nave.admin.v1.SetOperatorRequest\x1a\".nave.admin.v1.SetOperatorResponse\x12f\n" +
+	"\x11RevokeCertificate\x12'.nave.admin.v1.RevokeCertificateRequest\x1a(.nave.admin.v1.RevokeCertificateResponse\x12Q\n" +
 	"\n" +
 	"GetVersion\x12 .nave.admin.v1.GetVersionRequest\x1a!.nave.admin.v1.GetVersionResponseB7Z5github.com/navefleet/nave/proto/nave/admin/v1;adminv1b\x06proto3"
 
@@ -9354,7 +9960,7 @@ func file_nave_admin_v1_admin_proto_rawDescGZIP() []byte {
 }
 
 var file_nave_admin_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_nave_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 126)
+var file_nave_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 136)
 var file_nave_admin_v1_admin_proto_goTypes = []any{
 	(GivenBy)(0),                       // 0: nave.admin.v1.GivenBy
 	(WatchType)(0),                     // 1: nave.admin.v1.WatchType
@@ -9398,97 +10004,107 @@ var file_nave_admin_v1_admin_proto_goTypes = []any{
 	(*ListEventsResponse)(nil),         // 39: nave.admin.v1.ListEventsResponse
 	(*EventGap)(nil),                   // 40: nave.admin.v1.EventGap
 	(*Event)(nil),                      // 41: nave.admin.v1.Event
-	(*ListAuditRequest)(nil),           // 42: nave.admin.v1.ListAuditRequest
-	(*ListAuditResponse)(nil),          // 43: nave.admin.v1.ListAuditResponse
-	(*AuditEntry)(nil),                 // 44: nave.admin.v1.AuditEntry
-	(*AuditedObject)(nil),              // 45: nave.admin.v1.AuditedObject
-	(*TreeRequest)(nil),                // 46: nave.admin.v1.TreeRequest
-	(*TreeResponse)(nil),               // 47: nave.admin.v1.TreeResponse
-	(*TreeNode)(nil),                   // 48: nave.admin.v1.TreeNode
-	(*LocateRequest)(nil),              // 49: nave.admin.v1.LocateRequest
-	(*LocateResponse)(nil),             // 50: nave.admin.v1.LocateResponse
-	(*LocatedObject)(nil),              // 51: nave.admin.v1.LocatedObject
-	(*ExplainRequest)(nil),             // 52: nave.admin.v1.ExplainRequest
-	(*ExplainResponse)(nil),            // 53: nave.admin.v1.ExplainResponse
-	(*Encryption)(nil),                 // 54: nave.admin.v1.Encryption
-	(*SealedDocument)(nil),             // 55: nave.admin.v1.SealedDocument
-	(*Explanation)(nil),                // 56: nave.admin.v1.Explanation
-	(*LogsRequest)(nil),                // 57: nave.admin.v1.LogsRequest
-	(*LogsResponse)(nil),               // 58: nave.admin.v1.LogsResponse
-	(*LogRecord)(nil),                  // 59: nave.admin.v1.LogRecord
-	(*LogAttribute)(nil),               // 60: nave.admin.v1.LogAttribute
-	(*GetVersionRequest)(nil),          // 61: nave.admin.v1.GetVersionRequest
-	(*GetVersionResponse)(nil),         // 62: nave.admin.v1.GetVersionResponse
-	(*SpokeVersion)(nil),               // 63: nave.admin.v1.SpokeVersion
-	(*PublishedRequest)(nil),           // 64: nave.admin.v1.PublishedRequest
-	(*PublishedResponse)(nil),          // 65: nave.admin.v1.PublishedResponse
-	(*PublishedHub)(nil),               // 66: nave.admin.v1.PublishedHub
-	(*HubObject)(nil),                  // 67: nave.admin.v1.HubObject
-	(*PublishedCluster)(nil),           // 68: nave.admin.v1.PublishedCluster
-	(*CapabilitiesRequest)(nil),        // 69: nave.admin.v1.CapabilitiesRequest
-	(*CapabilitiesResponse)(nil),       // 70: nave.admin.v1.CapabilitiesResponse
-	(*ShapesRequest)(nil),              // 71: nave.admin.v1.ShapesRequest
-	(*ShapesResponse)(nil),             // 72: nave.admin.v1.ShapesResponse
-	(*KnownShape)(nil),                 // 73: nave.admin.v1.KnownShape
-	(*PublishedApplication)(nil),       // 74: nave.admin.v1.PublishedApplication
-	(*ToldRelease)(nil),                // 75: nave.admin.v1.ToldRelease
-	(*PublishedContentRequest)(nil),    // 76: nave.admin.v1.PublishedContentRequest
-	(*PublishedContentResponse)(nil),   // 77: nave.admin.v1.PublishedContentResponse
-	(*HistoryRequest)(nil),             // 78: nave.admin.v1.HistoryRequest
-	(*HistoryResponse)(nil),            // 79: nave.admin.v1.HistoryResponse
-	(*PastRelease)(nil),                // 80: nave.admin.v1.PastRelease
-	(*ReleasedApplication)(nil),        // 81: nave.admin.v1.ReleasedApplication
-	(*Pin)(nil),                        // 82: nave.admin.v1.Pin
-	(*RollbackRequest)(nil),            // 83: nave.admin.v1.RollbackRequest
-	(*RollbackResponse)(nil),           // 84: nave.admin.v1.RollbackResponse
-	(*PreviewRollbackRequest)(nil),     // 85: nave.admin.v1.PreviewRollbackRequest
-	(*PreviewRollbackResponse)(nil),    // 86: nave.admin.v1.PreviewRollbackResponse
-	(*ReleaseRequest)(nil),             // 87: nave.admin.v1.ReleaseRequest
-	(*ReleaseResponse)(nil),            // 88: nave.admin.v1.ReleaseResponse
-	(*PreviewReleaseRequest)(nil),      // 89: nave.admin.v1.PreviewReleaseRequest
-	(*PreviewReleaseResponse)(nil),     // 90: nave.admin.v1.PreviewReleaseResponse
-	(*PreviewLiveRequest)(nil),         // 91: nave.admin.v1.PreviewLiveRequest
-	(*PreviewLiveResponse)(nil),        // 92: nave.admin.v1.PreviewLiveResponse
-	(*PreviewedApplication)(nil),       // 93: nave.admin.v1.PreviewedApplication
-	(*PreviewedObject)(nil),            // 94: nave.admin.v1.PreviewedObject
-	(*PreviewedField)(nil),             // 95: nave.admin.v1.PreviewedField
-	(*ListSchemasRequest)(nil),         // 96: nave.admin.v1.ListSchemasRequest
-	(*ListSchemasResponse)(nil),        // 97: nave.admin.v1.ListSchemasResponse
-	(*SchemaVersion)(nil),              // 98: nave.admin.v1.SchemaVersion
-	(*ReadSchemaRequest)(nil),          // 99: nave.admin.v1.ReadSchemaRequest
-	(*ReadSchemaResponse)(nil),         // 100: nave.admin.v1.ReadSchemaResponse
-	(*PinHelmReleaseRequest)(nil),      // 101: nave.admin.v1.PinHelmReleaseRequest
-	(*PinHelmReleaseResponse)(nil),     // 102: nave.admin.v1.PinHelmReleaseResponse
-	(*HelmRevision)(nil),               // 103: nave.admin.v1.HelmRevision
-	(*UnpinHelmReleaseRequest)(nil),    // 104: nave.admin.v1.UnpinHelmReleaseRequest
-	(*UnpinHelmReleaseResponse)(nil),   // 105: nave.admin.v1.UnpinHelmReleaseResponse
-	(*PreviewImageUpdateRequest)(nil),  // 106: nave.admin.v1.PreviewImageUpdateRequest
-	(*PreviewImageUpdateResponse)(nil), // 107: nave.admin.v1.PreviewImageUpdateResponse
-	(*PreviewedCommit)(nil),            // 108: nave.admin.v1.PreviewedCommit
-	(*ControlTagsRequest)(nil),         // 109: nave.admin.v1.ControlTagsRequest
-	(*ControlTagsResponse)(nil),        // 110: nave.admin.v1.ControlTagsResponse
-	(*ListRolloutsRequest)(nil),        // 111: nave.admin.v1.ListRolloutsRequest
-	(*ListRolloutsResponse)(nil),       // 112: nave.admin.v1.ListRolloutsResponse
-	(*Rollout)(nil),                    // 113: nave.admin.v1.Rollout
-	(*RolloutStage)(nil),               // 114: nave.admin.v1.RolloutStage
-	(*GetRolloutRequest)(nil),          // 115: nave.admin.v1.GetRolloutRequest
-	(*GetRolloutResponse)(nil),         // 116: nave.admin.v1.GetRolloutResponse
-	(*RolloutCluster)(nil),             // 117: nave.admin.v1.RolloutCluster
-	(*PlanRolloutRequest)(nil),         // 118: nave.admin.v1.PlanRolloutRequest
-	(*PlanRolloutResponse)(nil),        // 119: nave.admin.v1.PlanRolloutResponse
-	(*PlannedCluster)(nil),             // 120: nave.admin.v1.PlannedCluster
-	(*PlannedApplication)(nil),         // 121: nave.admin.v1.PlannedApplication
-	(*ControlRolloutRequest)(nil),      // 122: nave.admin.v1.ControlRolloutRequest
-	(*ControlRolloutResponse)(nil),     // 123: nave.admin.v1.ControlRolloutResponse
-	(*ListSigningKeysRequest)(nil),     // 124: nave.admin.v1.ListSigningKeysRequest
-	(*ListSigningKeysResponse)(nil),    // 125: nave.admin.v1.ListSigningKeysResponse
-	(*SigningKey)(nil),                 // 126: nave.admin.v1.SigningKey
-	(*RotateSigningKeyRequest)(nil),    // 127: nave.admin.v1.RotateSigningKeyRequest
-	(*RotateSigningKeyResponse)(nil),   // 128: nave.admin.v1.RotateSigningKeyResponse
-	(*RetireSigningKeyRequest)(nil),    // 129: nave.admin.v1.RetireSigningKeyRequest
-	(*RetireSigningKeyResponse)(nil),   // 130: nave.admin.v1.RetireSigningKeyResponse
-	(*timestamppb.Timestamp)(nil),      // 131: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),        // 132: google.protobuf.Duration
+	(*ListOperatorsRequest)(nil),       // 42: nave.admin.v1.ListOperatorsRequest
+	(*ListOperatorsResponse)(nil),      // 43: nave.admin.v1.ListOperatorsResponse
+	(*Operator)(nil),                   // 44: nave.admin.v1.Operator
+	(*OperatorCertificate)(nil),        // 45: nave.admin.v1.OperatorCertificate
+	(*AddOperatorRequest)(nil),         // 46: nave.admin.v1.AddOperatorRequest
+	(*AddOperatorResponse)(nil),        // 47: nave.admin.v1.AddOperatorResponse
+	(*SetOperatorRequest)(nil),         // 48: nave.admin.v1.SetOperatorRequest
+	(*SetOperatorResponse)(nil),        // 49: nave.admin.v1.SetOperatorResponse
+	(*RevokeCertificateRequest)(nil),   // 50: nave.admin.v1.RevokeCertificateRequest
+	(*RevokeCertificateResponse)(nil),  // 51: nave.admin.v1.RevokeCertificateResponse
+	(*ListAuditRequest)(nil),           // 52: nave.admin.v1.ListAuditRequest
+	(*ListAuditResponse)(nil),          // 53: nave.admin.v1.ListAuditResponse
+	(*AuditEntry)(nil),                 // 54: nave.admin.v1.AuditEntry
+	(*AuditedObject)(nil),              // 55: nave.admin.v1.AuditedObject
+	(*TreeRequest)(nil),                // 56: nave.admin.v1.TreeRequest
+	(*TreeResponse)(nil),               // 57: nave.admin.v1.TreeResponse
+	(*TreeNode)(nil),                   // 58: nave.admin.v1.TreeNode
+	(*LocateRequest)(nil),              // 59: nave.admin.v1.LocateRequest
+	(*LocateResponse)(nil),             // 60: nave.admin.v1.LocateResponse
+	(*LocatedObject)(nil),              // 61: nave.admin.v1.LocatedObject
+	(*ExplainRequest)(nil),             // 62: nave.admin.v1.ExplainRequest
+	(*ExplainResponse)(nil),            // 63: nave.admin.v1.ExplainResponse
+	(*Encryption)(nil),                 // 64: nave.admin.v1.Encryption
+	(*SealedDocument)(nil),             // 65: nave.admin.v1.SealedDocument
+	(*Explanation)(nil),                // 66: nave.admin.v1.Explanation
+	(*LogsRequest)(nil),                // 67: nave.admin.v1.LogsRequest
+	(*LogsResponse)(nil),               // 68: nave.admin.v1.LogsResponse
+	(*LogRecord)(nil),                  // 69: nave.admin.v1.LogRecord
+	(*LogAttribute)(nil),               // 70: nave.admin.v1.LogAttribute
+	(*GetVersionRequest)(nil),          // 71: nave.admin.v1.GetVersionRequest
+	(*GetVersionResponse)(nil),         // 72: nave.admin.v1.GetVersionResponse
+	(*SpokeVersion)(nil),               // 73: nave.admin.v1.SpokeVersion
+	(*PublishedRequest)(nil),           // 74: nave.admin.v1.PublishedRequest
+	(*PublishedResponse)(nil),          // 75: nave.admin.v1.PublishedResponse
+	(*PublishedHub)(nil),               // 76: nave.admin.v1.PublishedHub
+	(*HubObject)(nil),                  // 77: nave.admin.v1.HubObject
+	(*PublishedCluster)(nil),           // 78: nave.admin.v1.PublishedCluster
+	(*CapabilitiesRequest)(nil),        // 79: nave.admin.v1.CapabilitiesRequest
+	(*CapabilitiesResponse)(nil),       // 80: nave.admin.v1.CapabilitiesResponse
+	(*ShapesRequest)(nil),              // 81: nave.admin.v1.ShapesRequest
+	(*ShapesResponse)(nil),             // 82: nave.admin.v1.ShapesResponse
+	(*KnownShape)(nil),                 // 83: nave.admin.v1.KnownShape
+	(*PublishedApplication)(nil),       // 84: nave.admin.v1.PublishedApplication
+	(*ToldRelease)(nil),                // 85: nave.admin.v1.ToldRelease
+	(*PublishedContentRequest)(nil),    // 86: nave.admin.v1.PublishedContentRequest
+	(*PublishedContentResponse)(nil),   // 87: nave.admin.v1.PublishedContentResponse
+	(*HistoryRequest)(nil),             // 88: nave.admin.v1.HistoryRequest
+	(*HistoryResponse)(nil),            // 89: nave.admin.v1.HistoryResponse
+	(*PastRelease)(nil),                // 90: nave.admin.v1.PastRelease
+	(*ReleasedApplication)(nil),        // 91: nave.admin.v1.ReleasedApplication
+	(*Pin)(nil),                        // 92: nave.admin.v1.Pin
+	(*RollbackRequest)(nil),            // 93: nave.admin.v1.RollbackRequest
+	(*RollbackResponse)(nil),           // 94: nave.admin.v1.RollbackResponse
+	(*PreviewRollbackRequest)(nil),     // 95: nave.admin.v1.PreviewRollbackRequest
+	(*PreviewRollbackResponse)(nil),    // 96: nave.admin.v1.PreviewRollbackResponse
+	(*ReleaseRequest)(nil),             // 97: nave.admin.v1.ReleaseRequest
+	(*ReleaseResponse)(nil),            // 98: nave.admin.v1.ReleaseResponse
+	(*PreviewReleaseRequest)(nil),      // 99: nave.admin.v1.PreviewReleaseRequest
+	(*PreviewReleaseResponse)(nil),     // 100: nave.admin.v1.PreviewReleaseResponse
+	(*PreviewLiveRequest)(nil),         // 101: nave.admin.v1.PreviewLiveRequest
+	(*PreviewLiveResponse)(nil),        // 102: nave.admin.v1.PreviewLiveResponse
+	(*PreviewedApplication)(nil),       // 103: nave.admin.v1.PreviewedApplication
+	(*PreviewedObject)(nil),            // 104: nave.admin.v1.PreviewedObject
+	(*PreviewedField)(nil),             // 105: nave.admin.v1.PreviewedField
+	(*ListSchemasRequest)(nil),         // 106: nave.admin.v1.ListSchemasRequest
+	(*ListSchemasResponse)(nil),        // 107: nave.admin.v1.ListSchemasResponse
+	(*SchemaVersion)(nil),              // 108: nave.admin.v1.SchemaVersion
+	(*ReadSchemaRequest)(nil),          // 109: nave.admin.v1.ReadSchemaRequest
+	(*ReadSchemaResponse)(nil),         // 110: nave.admin.v1.ReadSchemaResponse
+	(*PinHelmReleaseRequest)(nil),      // 111: nave.admin.v1.PinHelmReleaseRequest
+	(*PinHelmReleaseResponse)(nil),     // 112: nave.admin.v1.PinHelmReleaseResponse
+	(*HelmRevision)(nil),               // 113: nave.admin.v1.HelmRevision
+	(*UnpinHelmReleaseRequest)(nil),    // 114: nave.admin.v1.UnpinHelmReleaseRequest
+	(*UnpinHelmReleaseResponse)(nil),   // 115: nave.admin.v1.UnpinHelmReleaseResponse
+	(*PreviewImageUpdateRequest)(nil),  // 116: nave.admin.v1.PreviewImageUpdateRequest
+	(*PreviewImageUpdateResponse)(nil), // 117: nave.admin.v1.PreviewImageUpdateResponse
+	(*PreviewedCommit)(nil),            // 118: nave.admin.v1.PreviewedCommit
+	(*ControlTagsRequest)(nil),         // 119: nave.admin.v1.ControlTagsRequest
+	(*ControlTagsResponse)(nil),        // 120: nave.admin.v1.ControlTagsResponse
+	(*ListRolloutsRequest)(nil),        // 121: nave.admin.v1.ListRolloutsRequest
+	(*ListRolloutsResponse)(nil),       // 122: nave.admin.v1.ListRolloutsResponse
+	(*Rollout)(nil),                    // 123: nave.admin.v1.Rollout
+	(*RolloutStage)(nil),               // 124: nave.admin.v1.RolloutStage
+	(*GetRolloutRequest)(nil),          // 125: nave.admin.v1.GetRolloutRequest
+	(*GetRolloutResponse)(nil),         // 126: nave.admin.v1.GetRolloutResponse
+	(*RolloutCluster)(nil),             // 127: nave.admin.v1.RolloutCluster
+	(*PlanRolloutRequest)(nil),         // 128: nave.admin.v1.PlanRolloutRequest
+	(*PlanRolloutResponse)(nil),        // 129: nave.admin.v1.PlanRolloutResponse
+	(*PlannedCluster)(nil),             // 130: nave.admin.v1.PlannedCluster
+	(*PlannedApplication)(nil),         // 131: nave.admin.v1.PlannedApplication
+	(*ControlRolloutRequest)(nil),      // 132: nave.admin.v1.ControlRolloutRequest
+	(*ControlRolloutResponse)(nil),     // 133: nave.admin.v1.ControlRolloutResponse
+	(*ListSigningKeysRequest)(nil),     // 134: nave.admin.v1.ListSigningKeysRequest
+	(*ListSigningKeysResponse)(nil),    // 135: nave.admin.v1.ListSigningKeysResponse
+	(*SigningKey)(nil),                 // 136: nave.admin.v1.SigningKey
+	(*RotateSigningKeyRequest)(nil),    // 137: nave.admin.v1.RotateSigningKeyRequest
+	(*RotateSigningKeyResponse)(nil),   // 138: nave.admin.v1.RotateSigningKeyResponse
+	(*RetireSigningKeyRequest)(nil),    // 139: nave.admin.v1.RetireSigningKeyRequest
+	(*RetireSigningKeyResponse)(nil),   // 140: nave.admin.v1.RetireSigningKeyResponse
+	(*timestamppb.Timestamp)(nil),      // 141: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),        // 142: google.protobuf.Duration
 }
 var file_nave_admin_v1_admin_proto_depIdxs = []int32{
 	5,   // 0: nave.admin.v1.Object.key:type_name -> nave.admin.v1.ObjectKey
@@ -9528,186 +10144,199 @@ var file_nave_admin_v1_admin_proto_depIdxs = []int32{
 	5,   // 34: nave.admin.v1.SuspendRequest.key:type_name -> nave.admin.v1.ObjectKey
 	5,   // 35: nave.admin.v1.ResumeRequest.key:type_name -> nave.admin.v1.ObjectKey
 	5,   // 36: nave.admin.v1.ResumeResponse.suspended_with:type_name -> nave.admin.v1.ObjectKey
-	131, // 37: nave.admin.v1.CreateJoinTokenResponse.expires_at:type_name -> google.protobuf.Timestamp
+	141, // 37: nave.admin.v1.CreateJoinTokenResponse.expires_at:type_name -> google.protobuf.Timestamp
 	5,   // 38: nave.admin.v1.ListEventsRequest.key:type_name -> nave.admin.v1.ObjectKey
-	131, // 39: nave.admin.v1.ListEventsRequest.since:type_name -> google.protobuf.Timestamp
-	132, // 40: nave.admin.v1.ListEventsRequest.wait:type_name -> google.protobuf.Duration
+	141, // 39: nave.admin.v1.ListEventsRequest.since:type_name -> google.protobuf.Timestamp
+	142, // 40: nave.admin.v1.ListEventsRequest.wait:type_name -> google.protobuf.Duration
 	41,  // 41: nave.admin.v1.ListEventsResponse.events:type_name -> nave.admin.v1.Event
 	40,  // 42: nave.admin.v1.ListEventsResponse.gap:type_name -> nave.admin.v1.EventGap
-	131, // 43: nave.admin.v1.EventGap.until:type_name -> google.protobuf.Timestamp
-	131, // 44: nave.admin.v1.Event.time:type_name -> google.protobuf.Timestamp
+	141, // 43: nave.admin.v1.EventGap.until:type_name -> google.protobuf.Timestamp
+	141, // 44: nave.admin.v1.Event.time:type_name -> google.protobuf.Timestamp
 	5,   // 45: nave.admin.v1.Event.object:type_name -> nave.admin.v1.ObjectKey
-	131, // 46: nave.admin.v1.ListAuditRequest.since:type_name -> google.protobuf.Timestamp
-	5,   // 47: nave.admin.v1.ListAuditRequest.object:type_name -> nave.admin.v1.ObjectKey
-	44,  // 48: nave.admin.v1.ListAuditResponse.entries:type_name -> nave.admin.v1.AuditEntry
-	131, // 49: nave.admin.v1.AuditEntry.time:type_name -> google.protobuf.Timestamp
-	45,  // 50: nave.admin.v1.AuditEntry.objects:type_name -> nave.admin.v1.AuditedObject
-	5,   // 51: nave.admin.v1.AuditedObject.key:type_name -> nave.admin.v1.ObjectKey
-	5,   // 52: nave.admin.v1.TreeRequest.key:type_name -> nave.admin.v1.ObjectKey
-	48,  // 53: nave.admin.v1.TreeResponse.root:type_name -> nave.admin.v1.TreeNode
-	48,  // 54: nave.admin.v1.TreeNode.children:type_name -> nave.admin.v1.TreeNode
-	51,  // 55: nave.admin.v1.LocateResponse.objects:type_name -> nave.admin.v1.LocatedObject
-	5,   // 56: nave.admin.v1.ExplainRequest.key:type_name -> nave.admin.v1.ObjectKey
-	56,  // 57: nave.admin.v1.ExplainResponse.explanations:type_name -> nave.admin.v1.Explanation
-	54,  // 58: nave.admin.v1.ExplainResponse.encryption:type_name -> nave.admin.v1.Encryption
-	5,   // 59: nave.admin.v1.Encryption.object:type_name -> nave.admin.v1.ObjectKey
-	55,  // 60: nave.admin.v1.Encryption.documents:type_name -> nave.admin.v1.SealedDocument
-	5,   // 61: nave.admin.v1.Explanation.object:type_name -> nave.admin.v1.ObjectKey
-	131, // 62: nave.admin.v1.Explanation.since:type_name -> google.protobuf.Timestamp
-	5,   // 63: nave.admin.v1.Explanation.affects:type_name -> nave.admin.v1.ObjectKey
-	132, // 64: nave.admin.v1.LogsRequest.since:type_name -> google.protobuf.Duration
-	59,  // 65: nave.admin.v1.LogsResponse.records:type_name -> nave.admin.v1.LogRecord
-	131, // 66: nave.admin.v1.LogRecord.time:type_name -> google.protobuf.Timestamp
-	60,  // 67: nave.admin.v1.LogRecord.attributes:type_name -> nave.admin.v1.LogAttribute
-	63,  // 68: nave.admin.v1.GetVersionResponse.spokes:type_name -> nave.admin.v1.SpokeVersion
-	66,  // 69: nave.admin.v1.PublishedResponse.hub:type_name -> nave.admin.v1.PublishedHub
-	68,  // 70: nave.admin.v1.PublishedResponse.cluster:type_name -> nave.admin.v1.PublishedCluster
-	67,  // 71: nave.admin.v1.PublishedHub.objects:type_name -> nave.admin.v1.HubObject
-	5,   // 72: nave.admin.v1.HubObject.owner:type_name -> nave.admin.v1.ObjectKey
-	74,  // 73: nave.admin.v1.PublishedCluster.applications:type_name -> nave.admin.v1.PublishedApplication
-	67,  // 74: nave.admin.v1.PublishedCluster.objects:type_name -> nave.admin.v1.HubObject
-	82,  // 75: nave.admin.v1.PublishedCluster.pin:type_name -> nave.admin.v1.Pin
-	5,   // 76: nave.admin.v1.PublishedCluster.suspended:type_name -> nave.admin.v1.ObjectKey
-	73,  // 77: nave.admin.v1.ShapesResponse.shapes:type_name -> nave.admin.v1.KnownShape
-	5,   // 78: nave.admin.v1.PublishedApplication.key:type_name -> nave.admin.v1.ObjectKey
-	5,   // 79: nave.admin.v1.PublishedApplication.parent:type_name -> nave.admin.v1.ObjectKey
-	75,  // 80: nave.admin.v1.PublishedApplication.told:type_name -> nave.admin.v1.ToldRelease
-	5,   // 81: nave.admin.v1.PublishedContentRequest.key:type_name -> nave.admin.v1.ObjectKey
-	80,  // 82: nave.admin.v1.HistoryResponse.releases:type_name -> nave.admin.v1.PastRelease
-	82,  // 83: nave.admin.v1.HistoryResponse.pin:type_name -> nave.admin.v1.Pin
-	131, // 84: nave.admin.v1.PastRelease.released_at:type_name -> google.protobuf.Timestamp
-	81,  // 85: nave.admin.v1.PastRelease.listed:type_name -> nave.admin.v1.ReleasedApplication
-	5,   // 86: nave.admin.v1.ReleasedApplication.key:type_name -> nave.admin.v1.ObjectKey
-	2,   // 87: nave.admin.v1.ReleasedApplication.change:type_name -> nave.admin.v1.ApplicationChange
-	131, // 88: nave.admin.v1.Pin.pinned_at:type_name -> google.protobuf.Timestamp
-	81,  // 89: nave.admin.v1.PreviewRollbackResponse.applications:type_name -> nave.admin.v1.ReleasedApplication
-	131, // 90: nave.admin.v1.ReleaseResponse.released_at:type_name -> google.protobuf.Timestamp
-	81,  // 91: nave.admin.v1.PreviewReleaseResponse.applications:type_name -> nave.admin.v1.ReleasedApplication
-	93,  // 92: nave.admin.v1.PreviewLiveResponse.applications:type_name -> nave.admin.v1.PreviewedApplication
-	5,   // 93: nave.admin.v1.PreviewedApplication.key:type_name -> nave.admin.v1.ObjectKey
-	94,  // 94: nave.admin.v1.PreviewedApplication.objects:type_name -> nave.admin.v1.PreviewedObject
-	95,  // 95: nave.admin.v1.PreviewedObject.fields:type_name -> nave.admin.v1.PreviewedField
-	98,  // 96: nave.admin.v1.ListSchemasResponse.served:type_name -> nave.admin.v1.SchemaVersion
-	98,  // 97: nave.admin.v1.ReadSchemaRequest.version:type_name -> nave.admin.v1.SchemaVersion
-	5,   // 98: nave.admin.v1.PinHelmReleaseRequest.key:type_name -> nave.admin.v1.ObjectKey
-	103, // 99: nave.admin.v1.PinHelmReleaseResponse.now:type_name -> nave.admin.v1.HelmRevision
-	103, // 100: nave.admin.v1.PinHelmReleaseResponse.to:type_name -> nave.admin.v1.HelmRevision
-	131, // 101: nave.admin.v1.HelmRevision.deployed_at:type_name -> google.protobuf.Timestamp
-	5,   // 102: nave.admin.v1.UnpinHelmReleaseRequest.key:type_name -> nave.admin.v1.ObjectKey
-	103, // 103: nave.admin.v1.UnpinHelmReleaseResponse.now:type_name -> nave.admin.v1.HelmRevision
-	5,   // 104: nave.admin.v1.PreviewImageUpdateRequest.key:type_name -> nave.admin.v1.ObjectKey
-	108, // 105: nave.admin.v1.PreviewImageUpdateResponse.commits:type_name -> nave.admin.v1.PreviewedCommit
-	5,   // 106: nave.admin.v1.ControlTagsRequest.key:type_name -> nave.admin.v1.ObjectKey
-	113, // 107: nave.admin.v1.ListRolloutsResponse.rollouts:type_name -> nave.admin.v1.Rollout
-	131, // 108: nave.admin.v1.Rollout.since:type_name -> google.protobuf.Timestamp
-	131, // 109: nave.admin.v1.Rollout.began_at:type_name -> google.protobuf.Timestamp
-	131, // 110: nave.admin.v1.Rollout.ended_at:type_name -> google.protobuf.Timestamp
-	114, // 111: nave.admin.v1.Rollout.stages:type_name -> nave.admin.v1.RolloutStage
-	113, // 112: nave.admin.v1.GetRolloutResponse.rollout:type_name -> nave.admin.v1.Rollout
-	117, // 113: nave.admin.v1.GetRolloutResponse.clusters:type_name -> nave.admin.v1.RolloutCluster
-	131, // 114: nave.admin.v1.RolloutCluster.since:type_name -> google.protobuf.Timestamp
-	131, // 115: nave.admin.v1.RolloutCluster.offered_at:type_name -> google.protobuf.Timestamp
-	120, // 116: nave.admin.v1.PlanRolloutResponse.clusters:type_name -> nave.admin.v1.PlannedCluster
-	3,   // 117: nave.admin.v1.PlannedCluster.change:type_name -> nave.admin.v1.PlannedChange
-	121, // 118: nave.admin.v1.PlannedCluster.applications:type_name -> nave.admin.v1.PlannedApplication
-	4,   // 119: nave.admin.v1.ControlRolloutRequest.verb:type_name -> nave.admin.v1.RolloutVerb
-	126, // 120: nave.admin.v1.ListSigningKeysResponse.keys:type_name -> nave.admin.v1.SigningKey
-	131, // 121: nave.admin.v1.SigningKey.since:type_name -> google.protobuf.Timestamp
-	131, // 122: nave.admin.v1.SigningKey.retires:type_name -> google.protobuf.Timestamp
-	132, // 123: nave.admin.v1.RotateSigningKeyRequest.overlap:type_name -> google.protobuf.Duration
-	126, // 124: nave.admin.v1.RotateSigningKeyResponse.key:type_name -> nave.admin.v1.SigningKey
-	126, // 125: nave.admin.v1.RetireSigningKeyResponse.key:type_name -> nave.admin.v1.SigningKey
-	7,   // 126: nave.admin.v1.AdminService.Get:input_type -> nave.admin.v1.GetRequest
-	9,   // 127: nave.admin.v1.AdminService.List:input_type -> nave.admin.v1.ListRequest
-	11,  // 128: nave.admin.v1.AdminService.Watch:input_type -> nave.admin.v1.WatchRequest
-	13,  // 129: nave.admin.v1.AdminService.Apply:input_type -> nave.admin.v1.ApplyRequest
-	16,  // 130: nave.admin.v1.AdminService.ApplyAll:input_type -> nave.admin.v1.ApplyAllRequest
-	19,  // 131: nave.admin.v1.AdminService.Delete:input_type -> nave.admin.v1.DeleteRequest
-	21,  // 132: nave.admin.v1.AdminService.DeleteAll:input_type -> nave.admin.v1.DeleteAllRequest
-	24,  // 133: nave.admin.v1.AdminService.Impact:input_type -> nave.admin.v1.ImpactRequest
-	28,  // 134: nave.admin.v1.AdminService.Confirm:input_type -> nave.admin.v1.ConfirmRequest
-	30,  // 135: nave.admin.v1.AdminService.Reconcile:input_type -> nave.admin.v1.ReconcileRequest
-	32,  // 136: nave.admin.v1.AdminService.Suspend:input_type -> nave.admin.v1.SuspendRequest
-	34,  // 137: nave.admin.v1.AdminService.Resume:input_type -> nave.admin.v1.ResumeRequest
-	36,  // 138: nave.admin.v1.AdminService.CreateJoinToken:input_type -> nave.admin.v1.CreateJoinTokenRequest
-	38,  // 139: nave.admin.v1.AdminService.ListEvents:input_type -> nave.admin.v1.ListEventsRequest
-	124, // 140: nave.admin.v1.AdminService.ListSigningKeys:input_type -> nave.admin.v1.ListSigningKeysRequest
-	127, // 141: nave.admin.v1.AdminService.RotateSigningKey:input_type -> nave.admin.v1.RotateSigningKeyRequest
-	129, // 142: nave.admin.v1.AdminService.RetireSigningKey:input_type -> nave.admin.v1.RetireSigningKeyRequest
-	46,  // 143: nave.admin.v1.AdminService.Tree:input_type -> nave.admin.v1.TreeRequest
-	49,  // 144: nave.admin.v1.AdminService.Locate:input_type -> nave.admin.v1.LocateRequest
-	52,  // 145: nave.admin.v1.AdminService.Explain:input_type -> nave.admin.v1.ExplainRequest
-	64,  // 146: nave.admin.v1.AdminService.Published:input_type -> nave.admin.v1.PublishedRequest
-	76,  // 147: nave.admin.v1.AdminService.PublishedContent:input_type -> nave.admin.v1.PublishedContentRequest
-	69,  // 148: nave.admin.v1.AdminService.Capabilities:input_type -> nave.admin.v1.CapabilitiesRequest
-	71,  // 149: nave.admin.v1.AdminService.Shapes:input_type -> nave.admin.v1.ShapesRequest
-	91,  // 150: nave.admin.v1.AdminService.PreviewLive:input_type -> nave.admin.v1.PreviewLiveRequest
-	96,  // 151: nave.admin.v1.AdminService.ListSchemas:input_type -> nave.admin.v1.ListSchemasRequest
-	99,  // 152: nave.admin.v1.AdminService.ReadSchema:input_type -> nave.admin.v1.ReadSchemaRequest
-	57,  // 153: nave.admin.v1.AdminService.Logs:input_type -> nave.admin.v1.LogsRequest
-	78,  // 154: nave.admin.v1.AdminService.History:input_type -> nave.admin.v1.HistoryRequest
-	83,  // 155: nave.admin.v1.AdminService.Rollback:input_type -> nave.admin.v1.RollbackRequest
-	85,  // 156: nave.admin.v1.AdminService.PreviewRollback:input_type -> nave.admin.v1.PreviewRollbackRequest
-	87,  // 157: nave.admin.v1.AdminService.Release:input_type -> nave.admin.v1.ReleaseRequest
-	89,  // 158: nave.admin.v1.AdminService.PreviewRelease:input_type -> nave.admin.v1.PreviewReleaseRequest
-	101, // 159: nave.admin.v1.AdminService.PinHelmRelease:input_type -> nave.admin.v1.PinHelmReleaseRequest
-	104, // 160: nave.admin.v1.AdminService.UnpinHelmRelease:input_type -> nave.admin.v1.UnpinHelmReleaseRequest
-	106, // 161: nave.admin.v1.AdminService.PreviewImageUpdate:input_type -> nave.admin.v1.PreviewImageUpdateRequest
-	109, // 162: nave.admin.v1.AdminService.ControlTags:input_type -> nave.admin.v1.ControlTagsRequest
-	111, // 163: nave.admin.v1.AdminService.ListRollouts:input_type -> nave.admin.v1.ListRolloutsRequest
-	115, // 164: nave.admin.v1.AdminService.GetRollout:input_type -> nave.admin.v1.GetRolloutRequest
-	118, // 165: nave.admin.v1.AdminService.PlanRollout:input_type -> nave.admin.v1.PlanRolloutRequest
-	122, // 166: nave.admin.v1.AdminService.ControlRollout:input_type -> nave.admin.v1.ControlRolloutRequest
-	42,  // 167: nave.admin.v1.AdminService.ListAudit:input_type -> nave.admin.v1.ListAuditRequest
-	61,  // 168: nave.admin.v1.AdminService.GetVersion:input_type -> nave.admin.v1.GetVersionRequest
-	8,   // 169: nave.admin.v1.AdminService.Get:output_type -> nave.admin.v1.GetResponse
-	10,  // 170: nave.admin.v1.AdminService.List:output_type -> nave.admin.v1.ListResponse
-	12,  // 171: nave.admin.v1.AdminService.Watch:output_type -> nave.admin.v1.WatchResponse
-	15,  // 172: nave.admin.v1.AdminService.Apply:output_type -> nave.admin.v1.ApplyResponse
-	17,  // 173: nave.admin.v1.AdminService.ApplyAll:output_type -> nave.admin.v1.ApplyAllResponse
-	20,  // 174: nave.admin.v1.AdminService.Delete:output_type -> nave.admin.v1.DeleteResponse
-	22,  // 175: nave.admin.v1.AdminService.DeleteAll:output_type -> nave.admin.v1.DeleteAllResponse
-	25,  // 176: nave.admin.v1.AdminService.Impact:output_type -> nave.admin.v1.ImpactResponse
-	29,  // 177: nave.admin.v1.AdminService.Confirm:output_type -> nave.admin.v1.ConfirmResponse
-	31,  // 178: nave.admin.v1.AdminService.Reconcile:output_type -> nave.admin.v1.ReconcileResponse
-	33,  // 179: nave.admin.v1.AdminService.Suspend:output_type -> nave.admin.v1.SuspendResponse
-	35,  // 180: nave.admin.v1.AdminService.Resume:output_type -> nave.admin.v1.ResumeResponse
-	37,  // 181: nave.admin.v1.AdminService.CreateJoinToken:output_type -> nave.admin.v1.CreateJoinTokenResponse
-	39,  // 182: nave.admin.v1.AdminService.ListEvents:output_type -> nave.admin.v1.ListEventsResponse
-	125, // 183: nave.admin.v1.AdminService.ListSigningKeys:output_type -> nave.admin.v1.ListSigningKeysResponse
-	128, // 184: nave.admin.v1.AdminService.RotateSigningKey:output_type -> nave.admin.v1.RotateSigningKeyResponse
-	130, // 185: nave.admin.v1.AdminService.RetireSigningKey:output_type -> nave.admin.v1.RetireSigningKeyResponse
-	47,  // 186: nave.admin.v1.AdminService.Tree:output_type -> nave.admin.v1.TreeResponse
-	50,  // 187: nave.admin.v1.AdminService.Locate:output_type -> nave.admin.v1.LocateResponse
-	53,  // 188: nave.admin.v1.AdminService.Explain:output_type -> nave.admin.v1.ExplainResponse
-	65,  // 189: nave.admin.v1.AdminService.Published:output_type -> nave.admin.v1.PublishedResponse
-	77,  // 190: nave.admin.v1.AdminService.PublishedContent:output_type -> nave.admin.v1.PublishedContentResponse
-	70,  // 191: nave.admin.v1.AdminService.Capabilities:output_type -> nave.admin.v1.CapabilitiesResponse
-	72,  // 192: nave.admin.v1.AdminService.Shapes:output_type -> nave.admin.v1.ShapesResponse
-	92,  // 193: nave.admin.v1.AdminService.PreviewLive:output_type -> nave.admin.v1.PreviewLiveResponse
-	97,  // 194: nave.admin.v1.AdminService.ListSchemas:output_type -> nave.admin.v1.ListSchemasResponse
-	100, // 195: nave.admin.v1.AdminService.ReadSchema:output_type -> nave.admin.v1.ReadSchemaResponse
-	58,  // 196: nave.admin.v1.AdminService.Logs:output_type -> nave.admin.v1.LogsResponse
-	79,  // 197: nave.admin.v1.AdminService.History:output_type -> nave.admin.v1.HistoryResponse
-	84,  // 198: nave.admin.v1.AdminService.Rollback:output_type -> nave.admin.v1.RollbackResponse
-	86,  // 199: nave.admin.v1.AdminService.PreviewRollback:output_type -> nave.admin.v1.PreviewRollbackResponse
-	88,  // 200: nave.admin.v1.AdminService.Release:output_type -> nave.admin.v1.ReleaseResponse
-	90,  // 201: nave.admin.v1.AdminService.PreviewRelease:output_type -> nave.admin.v1.PreviewReleaseResponse
-	102, // 202: nave.admin.v1.AdminService.PinHelmRelease:output_type -> nave.admin.v1.PinHelmReleaseResponse
-	105, // 203: nave.admin.v1.AdminService.UnpinHelmRelease:output_type -> nave.admin.v1.UnpinHelmReleaseResponse
-	107, // 204: nave.admin.v1.AdminService.PreviewImageUpdate:output_type -> nave.admin.v1.PreviewImageUpdateResponse
-	110, // 205: nave.admin.v1.AdminService.ControlTags:output_type -> nave.admin.v1.ControlTagsResponse
-	112, // 206: nave.admin.v1.AdminService.ListRollouts:output_type -> nave.admin.v1.ListRolloutsResponse
-	116, // 207: nave.admin.v1.AdminService.GetRollout:output_type -> nave.admin.v1.GetRolloutResponse
-	119, // 208: nave.admin.v1.AdminService.PlanRollout:output_type -> nave.admin.v1.PlanRolloutResponse
-	123, // 209: nave.admin.v1.AdminService.ControlRollout:output_type -> nave.admin.v1.ControlRolloutResponse
-	43,  // 210: nave.admin.v1.AdminService.ListAudit:output_type -> nave.admin.v1.ListAuditResponse
-	62,  // 211: nave.admin.v1.AdminService.GetVersion:output_type -> nave.admin.v1.GetVersionResponse
-	169, // [169:212] is the sub-list for method output_type
-	126, // [126:169] is the sub-list for method input_type
-	126, // [126:126] is the sub-list for extension type_name
-	126, // [126:126] is the sub-list for extension extendee
-	0,   // [0:126] is the sub-list for field type_name
+	44,  // 46: nave.admin.v1.ListOperatorsResponse.operators:type_name -> nave.admin.v1.Operator
+	45,  // 47: nave.admin.v1.Operator.certificates:type_name -> nave.admin.v1.OperatorCertificate
+	141, // 48: nave.admin.v1.OperatorCertificate.issued_at:type_name -> google.protobuf.Timestamp
+	141, // 49: nave.admin.v1.OperatorCertificate.expires_at:type_name -> google.protobuf.Timestamp
+	141, // 50: nave.admin.v1.OperatorCertificate.revoked_at:type_name -> google.protobuf.Timestamp
+	141, // 51: nave.admin.v1.ListAuditRequest.since:type_name -> google.protobuf.Timestamp
+	5,   // 52: nave.admin.v1.ListAuditRequest.object:type_name -> nave.admin.v1.ObjectKey
+	54,  // 53: nave.admin.v1.ListAuditResponse.entries:type_name -> nave.admin.v1.AuditEntry
+	141, // 54: nave.admin.v1.AuditEntry.time:type_name -> google.protobuf.Timestamp
+	55,  // 55: nave.admin.v1.AuditEntry.objects:type_name -> nave.admin.v1.AuditedObject
+	5,   // 56: nave.admin.v1.AuditedObject.key:type_name -> nave.admin.v1.ObjectKey
+	5,   // 57: nave.admin.v1.TreeRequest.key:type_name -> nave.admin.v1.ObjectKey
+	58,  // 58: nave.admin.v1.TreeResponse.root:type_name -> nave.admin.v1.TreeNode
+	58,  // 59: nave.admin.v1.TreeNode.children:type_name -> nave.admin.v1.TreeNode
+	61,  // 60: nave.admin.v1.LocateResponse.objects:type_name -> nave.admin.v1.LocatedObject
+	5,   // 61: nave.admin.v1.ExplainRequest.key:type_name -> nave.admin.v1.ObjectKey
+	66,  // 62: nave.admin.v1.ExplainResponse.explanations:type_name -> nave.admin.v1.Explanation
+	64,  // 63: nave.admin.v1.ExplainResponse.encryption:type_name -> nave.admin.v1.Encryption
+	5,   // 64: nave.admin.v1.Encryption.object:type_name -> nave.admin.v1.ObjectKey
+	65,  // 65: nave.admin.v1.Encryption.documents:type_name -> nave.admin.v1.SealedDocument
+	5,   // 66: nave.admin.v1.Explanation.object:type_name -> nave.admin.v1.ObjectKey
+	141, // 67: nave.admin.v1.Explanation.since:type_name -> google.protobuf.Timestamp
+	5,   // 68: nave.admin.v1.Explanation.affects:type_name -> nave.admin.v1.ObjectKey
+	142, // 69: nave.admin.v1.LogsRequest.since:type_name -> google.protobuf.Duration
+	69,  // 70: nave.admin.v1.LogsResponse.records:type_name -> nave.admin.v1.LogRecord
+	141, // 71: nave.admin.v1.LogRecord.time:type_name -> google.protobuf.Timestamp
+	70,  // 72: nave.admin.v1.LogRecord.attributes:type_name -> nave.admin.v1.LogAttribute
+	73,  // 73: nave.admin.v1.GetVersionResponse.spokes:type_name -> nave.admin.v1.SpokeVersion
+	76,  // 74: nave.admin.v1.PublishedResponse.hub:type_name -> nave.admin.v1.PublishedHub
+	78,  // 75: nave.admin.v1.PublishedResponse.cluster:type_name -> nave.admin.v1.PublishedCluster
+	77,  // 76: nave.admin.v1.PublishedHub.objects:type_name -> nave.admin.v1.HubObject
+	5,   // 77: nave.admin.v1.HubObject.owner:type_name -> nave.admin.v1.ObjectKey
+	84,  // 78: nave.admin.v1.PublishedCluster.applications:type_name -> nave.admin.v1.PublishedApplication
+	77,  // 79: nave.admin.v1.PublishedCluster.objects:type_name -> nave.admin.v1.HubObject
+	92,  // 80: nave.admin.v1.PublishedCluster.pin:type_name -> nave.admin.v1.Pin
+	5,   // 81: nave.admin.v1.PublishedCluster.suspended:type_name -> nave.admin.v1.ObjectKey
+	83,  // 82: nave.admin.v1.ShapesResponse.shapes:type_name -> nave.admin.v1.KnownShape
+	5,   // 83: nave.admin.v1.PublishedApplication.key:type_name -> nave.admin.v1.ObjectKey
+	5,   // 84: nave.admin.v1.PublishedApplication.parent:type_name -> nave.admin.v1.ObjectKey
+	85,  // 85: nave.admin.v1.PublishedApplication.told:type_name -> nave.admin.v1.ToldRelease
+	5,   // 86: nave.admin.v1.PublishedContentRequest.key:type_name -> nave.admin.v1.ObjectKey
+	90,  // 87: nave.admin.v1.HistoryResponse.releases:type_name -> nave.admin.v1.PastRelease
+	92,  // 88: nave.admin.v1.HistoryResponse.pin:type_name -> nave.admin.v1.Pin
+	141, // 89: nave.admin.v1.PastRelease.released_at:type_name -> google.protobuf.Timestamp
+	91,  // 90: nave.admin.v1.PastRelease.listed:type_name -> nave.admin.v1.ReleasedApplication
+	5,   // 91: nave.admin.v1.ReleasedApplication.key:type_name -> nave.admin.v1.ObjectKey
+	2,   // 92: nave.admin.v1.ReleasedApplication.change:type_name -> nave.admin.v1.ApplicationChange
+	141, // 93: nave.admin.v1.Pin.pinned_at:type_name -> google.protobuf.Timestamp
+	91,  // 94: nave.admin.v1.PreviewRollbackResponse.applications:type_name -> nave.admin.v1.ReleasedApplication
+	141, // 95: nave.admin.v1.ReleaseResponse.released_at:type_name -> google.protobuf.Timestamp
+	91,  // 96: nave.admin.v1.PreviewReleaseResponse.applications:type_name -> nave.admin.v1.ReleasedApplication
+	103, // 97: nave.admin.v1.PreviewLiveResponse.applications:type_name -> nave.admin.v1.PreviewedApplication
+	5,   // 98: nave.admin.v1.PreviewedApplication.key:type_name -> nave.admin.v1.ObjectKey
+	104, // 99: nave.admin.v1.PreviewedApplication.objects:type_name -> nave.admin.v1.PreviewedObject
+	105, // 100: nave.admin.v1.PreviewedObject.fields:type_name -> nave.admin.v1.PreviewedField
+	108, // 101: nave.admin.v1.ListSchemasResponse.served:type_name -> nave.admin.v1.SchemaVersion
+	108, // 102: nave.admin.v1.ReadSchemaRequest.version:type_name -> nave.admin.v1.SchemaVersion
+	5,   // 103: nave.admin.v1.PinHelmReleaseRequest.key:type_name -> nave.admin.v1.ObjectKey
+	113, // 104: nave.admin.v1.PinHelmReleaseResponse.now:type_name -> nave.admin.v1.HelmRevision
+	113, // 105: nave.admin.v1.PinHelmReleaseResponse.to:type_name -> nave.admin.v1.HelmRevision
+	141, // 106: nave.admin.v1.HelmRevision.deployed_at:type_name -> google.protobuf.Timestamp
+	5,   // 107: nave.admin.v1.UnpinHelmReleaseRequest.key:type_name -> nave.admin.v1.ObjectKey
+	113, // 108: nave.admin.v1.UnpinHelmReleaseResponse.now:type_name -> nave.admin.v1.HelmRevision
+	5,   // 109: nave.admin.v1.PreviewImageUpdateRequest.key:type_name -> nave.admin.v1.ObjectKey
+	118, // 110: nave.admin.v1.PreviewImageUpdateResponse.commits:type_name -> nave.admin.v1.PreviewedCommit
+	5,   // 111: nave.admin.v1.ControlTagsRequest.key:type_name -> nave.admin.v1.ObjectKey
+	123, // 112: nave.admin.v1.ListRolloutsResponse.rollouts:type_name -> nave.admin.v1.Rollout
+	141, // 113: nave.admin.v1.Rollout.since:type_name -> google.protobuf.Timestamp
+	141, // 114: nave.admin.v1.Rollout.began_at:type_name -> google.protobuf.Timestamp
+	141, // 115: nave.admin.v1.Rollout.ended_at:type_name -> google.protobuf.Timestamp
+	124, // 116: nave.admin.v1.Rollout.stages:type_name -> nave.admin.v1.RolloutStage
+	123, // 117: nave.admin.v1.GetRolloutResponse.rollout:type_name -> nave.admin.v1.Rollout
+	127, // 118: nave.admin.v1.GetRolloutResponse.clusters:type_name -> nave.admin.v1.RolloutCluster
+	141, // 119: nave.admin.v1.RolloutCluster.since:type_name -> google.protobuf.Timestamp
+	141, // 120: nave.admin.v1.RolloutCluster.offered_at:type_name -> google.protobuf.Timestamp
+	130, // 121: nave.admin.v1.PlanRolloutResponse.clusters:type_name -> nave.admin.v1.PlannedCluster
+	3,   // 122: nave.admin.v1.PlannedCluster.change:type_name -> nave.admin.v1.PlannedChange
+	131, // 123: nave.admin.v1.PlannedCluster.applications:type_name -> nave.admin.v1.PlannedApplication
+	4,   // 124: nave.admin.v1.ControlRolloutRequest.verb:type_name -> nave.admin.v1.RolloutVerb
+	136, // 125: nave.admin.v1.ListSigningKeysResponse.keys:type_name -> nave.admin.v1.SigningKey
+	141, // 126: nave.admin.v1.SigningKey.since:type_name -> google.protobuf.Timestamp
+	141, // 127: nave.admin.v1.SigningKey.retires:type_name -> google.protobuf.Timestamp
+	142, // 128: nave.admin.v1.RotateSigningKeyRequest.overlap:type_name -> google.protobuf.Duration
+	136, // 129: nave.admin.v1.RotateSigningKeyResponse.key:type_name -> nave.admin.v1.SigningKey
+	136, // 130: nave.admin.v1.RetireSigningKeyResponse.key:type_name -> nave.admin.v1.SigningKey
+	7,   // 131: nave.admin.v1.AdminService.Get:input_type -> nave.admin.v1.GetRequest
+	9,   // 132: nave.admin.v1.AdminService.List:input_type -> nave.admin.v1.ListRequest
+	11,  // 133: nave.admin.v1.AdminService.Watch:input_type -> nave.admin.v1.WatchRequest
+	13,  // 134: nave.admin.v1.AdminService.Apply:input_type -> nave.admin.v1.ApplyRequest
+	16,  // 135: nave.admin.v1.AdminService.ApplyAll:input_type -> nave.admin.v1.ApplyAllRequest
+	19,  // 136: nave.admin.v1.AdminService.Delete:input_type -> nave.admin.v1.DeleteRequest
+	21,  // 137: nave.admin.v1.AdminService.DeleteAll:input_type -> nave.admin.v1.DeleteAllRequest
+	24,  // 138: nave.admin.v1.AdminService.Impact:input_type -> nave.admin.v1.ImpactRequest
+	28,  // 139: nave.admin.v1.AdminService.Confirm:input_type -> nave.admin.v1.ConfirmRequest
+	30,  // 140: nave.admin.v1.AdminService.Reconcile:input_type -> nave.admin.v1.ReconcileRequest
+	32,  // 141: nave.admin.v1.AdminService.Suspend:input_type -> nave.admin.v1.SuspendRequest
+	34,  // 142: nave.admin.v1.AdminService.Resume:input_type -> nave.admin.v1.ResumeRequest
+	36,  // 143: nave.admin.v1.AdminService.CreateJoinToken:input_type -> nave.admin.v1.CreateJoinTokenRequest
+	38,  // 144: nave.admin.v1.AdminService.ListEvents:input_type -> nave.admin.v1.ListEventsRequest
+	134, // 145: nave.admin.v1.AdminService.ListSigningKeys:input_type -> nave.admin.v1.ListSigningKeysRequest
+	137, // 146: nave.admin.v1.AdminService.RotateSigningKey:input_type -> nave.admin.v1.RotateSigningKeyRequest
+	139, // 147: nave.admin.v1.AdminService.RetireSigningKey:input_type -> nave.admin.v1.RetireSigningKeyRequest
+	56,  // 148: nave.admin.v1.AdminService.Tree:input_type -> nave.admin.v1.TreeRequest
+	59,  // 149: nave.admin.v1.AdminService.Locate:input_type -> nave.admin.v1.LocateRequest
+	62,  // 150: nave.admin.v1.AdminService.Explain:input_type -> nave.admin.v1.ExplainRequest
+	74,  // 151: nave.admin.v1.AdminService.Published:input_type -> nave.admin.v1.PublishedRequest
+	86,  // 152: nave.admin.v1.AdminService.PublishedContent:input_type -> nave.admin.v1.PublishedContentRequest
+	79,  // 153: nave.admin.v1.AdminService.Capabilities:input_type -> nave.admin.v1.CapabilitiesRequest
+	81,  // 154: nave.admin.v1.AdminService.Shapes:input_type -> nave.admin.v1.ShapesRequest
+	101, // 155: nave.admin.v1.AdminService.PreviewLive:input_type -> nave.admin.v1.PreviewLiveRequest
+	106, // 156: nave.admin.v1.AdminService.ListSchemas:input_type -> nave.admin.v1.ListSchemasRequest
+	109, // 157: nave.admin.v1.AdminService.ReadSchema:input_type -> nave.admin.v1.ReadSchemaRequest
+	67,  // 158: nave.admin.v1.AdminService.Logs:input_type -> nave.admin.v1.LogsRequest
+	88,  // 159: nave.admin.v1.AdminService.History:input_type -> nave.admin.v1.HistoryRequest
+	93,  // 160: nave.admin.v1.AdminService.Rollback:input_type -> nave.admin.v1.RollbackRequest
+	95,  // 161: nave.admin.v1.AdminService.PreviewRollback:input_type -> nave.admin.v1.PreviewRollbackRequest
+	97,  // 162: nave.admin.v1.AdminService.Release:input_type -> nave.admin.v1.ReleaseRequest
+	99,  // 163: nave.admin.v1.AdminService.PreviewRelease:input_type -> nave.admin.v1.PreviewReleaseRequest
+	111, // 164: nave.admin.v1.AdminService.PinHelmRelease:input_type -> nave.admin.v1.PinHelmReleaseRequest
+	114, // 165: nave.admin.v1.AdminService.UnpinHelmRelease:input_type -> nave.admin.v1.UnpinHelmReleaseRequest
+	116, // 166: nave.admin.v1.AdminService.PreviewImageUpdate:input_type -> nave.admin.v1.PreviewImageUpdateRequest
+	119, // 167: nave.admin.v1.AdminService.ControlTags:input_type -> nave.admin.v1.ControlTagsRequest
+	121, // 168: nave.admin.v1.AdminService.ListRollouts:input_type -> nave.admin.v1.ListRolloutsRequest
+	125, // 169: nave.admin.v1.AdminService.GetRollout:input_type -> nave.admin.v1.GetRolloutRequest
+	128, // 170: nave.admin.v1.AdminService.PlanRollout:input_type -> nave.admin.v1.PlanRolloutRequest
+	132, // 171: nave.admin.v1.AdminService.ControlRollout:input_type -> nave.admin.v1.ControlRolloutRequest
+	52,  // 172: nave.admin.v1.AdminService.ListAudit:input_type -> nave.admin.v1.ListAuditRequest
+	42,  // 173: nave.admin.v1.AdminService.ListOperators:input_type -> nave.admin.v1.ListOperatorsRequest
+	46,  // 174: nave.admin.v1.AdminService.AddOperator:input_type -> nave.admin.v1.AddOperatorRequest
+	48,  // 175: nave.admin.v1.AdminService.SetOperator:input_type -> nave.admin.v1.SetOperatorRequest
+	50,  // 176: nave.admin.v1.AdminService.RevokeCertificate:input_type -> nave.admin.v1.RevokeCertificateRequest
+	71,  // 177: nave.admin.v1.AdminService.GetVersion:input_type -> nave.admin.v1.GetVersionRequest
+	8,   // 178: nave.admin.v1.AdminService.Get:output_type -> nave.admin.v1.GetResponse
+	10,  // 179: nave.admin.v1.AdminService.List:output_type -> nave.admin.v1.ListResponse
+	12,  // 180: nave.admin.v1.AdminService.Watch:output_type -> nave.admin.v1.WatchResponse
+	15,  // 181: nave.admin.v1.AdminService.Apply:output_type -> nave.admin.v1.ApplyResponse
+	17,  // 182: nave.admin.v1.AdminService.ApplyAll:output_type -> nave.admin.v1.ApplyAllResponse
+	20,  // 183: nave.admin.v1.AdminService.Delete:output_type -> nave.admin.v1.DeleteResponse
+	22,  // 184: nave.admin.v1.AdminService.DeleteAll:output_type -> nave.admin.v1.DeleteAllResponse
+	25,  // 185: nave.admin.v1.AdminService.Impact:output_type -> nave.admin.v1.ImpactResponse
+	29,  // 186: nave.admin.v1.AdminService.Confirm:output_type -> nave.admin.v1.ConfirmResponse
+	31,  // 187: nave.admin.v1.AdminService.Reconcile:output_type -> nave.admin.v1.ReconcileResponse
+	33,  // 188: nave.admin.v1.AdminService.Suspend:output_type -> nave.admin.v1.SuspendResponse
+	35,  // 189: nave.admin.v1.AdminService.Resume:output_type -> nave.admin.v1.ResumeResponse
+	37,  // 190: nave.admin.v1.AdminService.CreateJoinToken:output_type -> nave.admin.v1.CreateJoinTokenResponse
+	39,  // 191: nave.admin.v1.AdminService.ListEvents:output_type -> nave.admin.v1.ListEventsResponse
+	135, // 192: nave.admin.v1.AdminService.ListSigningKeys:output_type -> nave.admin.v1.ListSigningKeysResponse
+	138, // 193: nave.admin.v1.AdminService.RotateSigningKey:output_type -> nave.admin.v1.RotateSigningKeyResponse
+	140, // 194: nave.admin.v1.AdminService.RetireSigningKey:output_type -> nave.admin.v1.RetireSigningKeyResponse
+	57,  // 195: nave.admin.v1.AdminService.Tree:output_type -> nave.admin.v1.TreeResponse
+	60,  // 196: nave.admin.v1.AdminService.Locate:output_type -> nave.admin.v1.LocateResponse
+	63,  // 197: nave.admin.v1.AdminService.Explain:output_type -> nave.admin.v1.ExplainResponse
+	75,  // 198: nave.admin.v1.AdminService.Published:output_type -> nave.admin.v1.PublishedResponse
+	87,  // 199: nave.admin.v1.AdminService.PublishedContent:output_type -> nave.admin.v1.PublishedContentResponse
+	80,  // 200: nave.admin.v1.AdminService.Capabilities:output_type -> nave.admin.v1.CapabilitiesResponse
+	82,  // 201: nave.admin.v1.AdminService.Shapes:output_type -> nave.admin.v1.ShapesResponse
+	102, // 202: nave.admin.v1.AdminService.PreviewLive:output_type -> nave.admin.v1.PreviewLiveResponse
+	107, // 203: nave.admin.v1.AdminService.ListSchemas:output_type -> nave.admin.v1.ListSchemasResponse
+	110, // 204: nave.admin.v1.AdminService.ReadSchema:output_type -> nave.admin.v1.ReadSchemaResponse
+	68,  // 205: nave.admin.v1.AdminService.Logs:output_type -> nave.admin.v1.LogsResponse
+	89,  // 206: nave.admin.v1.AdminService.History:output_type -> nave.admin.v1.HistoryResponse
+	94,  // 207: nave.admin.v1.AdminService.Rollback:output_type -> nave.admin.v1.RollbackResponse
+	96,  // 208: nave.admin.v1.AdminService.PreviewRollback:output_type -> nave.admin.v1.PreviewRollbackResponse
+	98,  // 209: nave.admin.v1.AdminService.Release:output_type -> nave.admin.v1.ReleaseResponse
+	100, // 210: nave.admin.v1.AdminService.PreviewRelease:output_type -> nave.admin.v1.PreviewReleaseResponse
+	112, // 211: nave.admin.v1.AdminService.PinHelmRelease:output_type -> nave.admin.v1.PinHelmReleaseResponse
+	115, // 212: nave.admin.v1.AdminService.UnpinHelmRelease:output_type -> nave.admin.v1.UnpinHelmReleaseResponse
+	117, // 213: nave.admin.v1.AdminService.PreviewImageUpdate:output_type -> nave.admin.v1.PreviewImageUpdateResponse
+	120, // 214: nave.admin.v1.AdminService.ControlTags:output_type -> nave.admin.v1.ControlTagsResponse
+	122, // 215: nave.admin.v1.AdminService.ListRollouts:output_type -> nave.admin.v1.ListRolloutsResponse
+	126, // 216: nave.admin.v1.AdminService.GetRollout:output_type -> nave.admin.v1.GetRolloutResponse
+	129, // 217: nave.admin.v1.AdminService.PlanRollout:output_type -> nave.admin.v1.PlanRolloutResponse
+	133, // 218: nave.admin.v1.AdminService.ControlRollout:output_type -> nave.admin.v1.ControlRolloutResponse
+	53,  // 219: nave.admin.v1.AdminService.ListAudit:output_type -> nave.admin.v1.ListAuditResponse
+	43,  // 220: nave.admin.v1.AdminService.ListOperators:output_type -> nave.admin.v1.ListOperatorsResponse
+	47,  // 221: nave.admin.v1.AdminService.AddOperator:output_type -> nave.admin.v1.AddOperatorResponse
+	49,  // 222: nave.admin.v1.AdminService.SetOperator:output_type -> nave.admin.v1.SetOperatorResponse
+	51,  // 223: nave.admin.v1.AdminService.RevokeCertificate:output_type -> nave.admin.v1.RevokeCertificateResponse
+	72,  // 224: nave.admin.v1.AdminService.GetVersion:output_type -> nave.admin.v1.GetVersionResponse
+	178, // [178:225] is the sub-list for method output_type
+	131, // [131:178] is the sub-list for method input_type
+	131, // [131:131] is the sub-list for extension type_name
+	131, // [131:131] is the sub-list for extension extendee
+	0,   // [0:131] is the sub-list for field type_name
 }
 
 func init() { file_nave_admin_v1_admin_proto_init() }
@@ -9722,19 +10351,19 @@ func file_nave_admin_v1_admin_proto_init() {
 		(*ImpactRequest_Release)(nil),
 		(*ImpactRequest_DeleteAll)(nil),
 	}
-	file_nave_admin_v1_admin_proto_msgTypes[52].OneofWrappers = []any{}
-	file_nave_admin_v1_admin_proto_msgTypes[60].OneofWrappers = []any{
+	file_nave_admin_v1_admin_proto_msgTypes[62].OneofWrappers = []any{}
+	file_nave_admin_v1_admin_proto_msgTypes[70].OneofWrappers = []any{
 		(*PublishedResponse_Hub)(nil),
 		(*PublishedResponse_Cluster)(nil),
 	}
-	file_nave_admin_v1_admin_proto_msgTypes[116].OneofWrappers = []any{}
+	file_nave_admin_v1_admin_proto_msgTypes[126].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_nave_admin_v1_admin_proto_rawDesc), len(file_nave_admin_v1_admin_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   126,
+			NumMessages:   136,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
