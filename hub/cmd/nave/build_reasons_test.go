@@ -92,7 +92,8 @@ var beyondBuild = reasonsBy(map[string]string{
 		"MissingRollbackTarget DriftDetected DriftHeld DriftRepaired Adopted TakenOver",
 	"it is about the spoke and its connection": "NotRegistered JoinTokenRefused Offline Online BundleRejected " +
 		"BundleHeldBack SpokeUpgradePending SpokeUpgrading SpokeUpgradeFailed SpokeNotUpgradable SpokeUpgraded " +
-		"WrongCluster SettingsRefused SigningKeysRefused DuplicateSpoke CertificateRevoked CertificateEnds RegistrationRefused AckUnoffered",
+		"WrongCluster SettingsRefused SigningKeysRefused DuplicateSpoke CertificateRevoked CertificateEnds " +
+		"RegistrationRefused AckUnoffered",
 	"it is about how a change moves through the clusters": "RolloutProgressing RolloutWaiting RolloutSuspended " +
 		"RolloutFailed RolloutRollingBack RolloutRolledBack RolloutAborted RolloutSucceeded RolloutSuperseded " +
 		"RolloutApproved RolloutControlled",
