@@ -301,8 +301,8 @@ func TestDenied(t *testing.T) {
 	}
 	page, err := as(identity.Operator, "admin").ListAudit(t.Context(), &adminv1.ListAuditRequest{Denied: true})
 	must(t, err)
-	if e := page.GetEntries(); len(e) != 1 || !strings.HasSuffix(e[0].GetBy(), "/cluster/east") || e[0].GetSerial() == "" ||
-		e[0].GetObjects()[0].GetKey().GetName() != "other" {
+	if e := page.GetEntries(); len(e) != 1 || !strings.HasSuffix(e[0].GetBy(), "/cluster/east") ||
+		e[0].GetSerial() == "" || e[0].GetObjects()[0].GetKey().GetName() != "other" {
 		t.Errorf("recorded: %v", e)
 	}
 }

@@ -37,8 +37,8 @@ const (
 //
 //	fanout.spokes           how many there are
 //	fanout.all_ms           one changed line for all clusters; push done and reconciliation requested → the last spoke
-//	                        has sent its APPLIED; the median of the rounds. The hub's count of them is looked at afterwards:
-//	                        the metrics of 10,000 clusters take it longer than their acks
+//	                        has sent its APPLIED; the median of the rounds. The hub's count of them is looked at
+//	                        afterwards: the metrics of 10,000 clusters take it longer than their acks
 //	fanout.p99_ms           the same for each spoke; over all spokes and rounds
 //	fanout.raw_ms           a bare grpc-go server, a process of its own, sends each of as many streams (as many mTLS
 //	                        connections, the same TLS configuration, in the processes of the spokes) one message of the

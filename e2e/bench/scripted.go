@@ -140,7 +140,6 @@ func newScripted(name, address, domain string, pair tls.Certificate, authorities
 			grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 30 * time.Second, Timeout: 10 * time.Second,
 				PermitWithoutStream: true}),
 			grpc.WithDisableServiceConfig(), grpc.WithReadBufferSize(4<<10), grpc.WithWriteBufferSize(4<<10),
-			grpc.WithSharedWriteBuffer(true),
 			grpc.WithContextDialer(func(ctx context.Context, address string) (net.Conn, error) {
 				conn, err := new(net.Dialer).DialContext(ctx, "tcp", address)
 				return countedConn{conn, s.bytes}, err

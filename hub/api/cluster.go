@@ -35,8 +35,8 @@ func init() {
 	})
 }
 
-// NameLabel is a label that selectors find on every Cluster, whatever its labels are. Its value is the Cluster's name, as
-// that of Kubernetes' Namespaces is.
+// NameLabel is a label that selectors find on every Cluster, whatever its labels are. Its value is the Cluster's name,
+// as that of Kubernetes' Namespaces is.
 const NameLabel = "kubernetes.io/metadata.name"
 
 // ClusterLabels are the labels of a Cluster for selectors.

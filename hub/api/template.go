@@ -20,9 +20,9 @@ import (
 const ClusterNameVariable = "cluster_name"
 
 // ExpandTemplate returns the root Kustomization that the Fleet gives to the cluster, admitted, with the patches of the
-// overrides that select the cluster. ${cluster_name}, the cluster's spec.vars and the vars of those overrides are replaced
-// in every string, with Flux's syntax: ${name}, ${name:-default}, and $$ for a plain $. A variable that is not set and
-// has no default is an error that names it.
+// overrides that select the cluster. ${cluster_name}, the cluster's spec.vars and the vars of those overrides are
+// replaced in every string, with Flux's syntax: ${name}, ${name:-default}, and $$ for a plain $. A variable that is not
+// set and has no default is an error that names it.
 func ExpandTemplate(f *Fleet, c *Cluster) (*Object, error) {
 	vars, overrides := maps.Clone(c.Spec.Vars), f.overridesOf(c)
 	for _, at := range slices.Backward(overrides) {

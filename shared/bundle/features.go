@@ -63,8 +63,8 @@ const (
 
 // Known is the features that this program knows. A new feature is added here, never to Baseline.
 var Known = setOf(append(Baseline.Names(), chartDefaults, driftMode, handovers, healthExpressions, helmRelease,
-	ignore, keptObjects, keyService, keyStatements, logs, pinnedReleases, previews, readyExpressions, recipes, releaseQuestions, schemas,
-	sealedFiles, shapes, spokeImage, substitution, takeovers))
+	ignore, keptObjects, keyService, keyStatements, logs, pinnedReleases, previews, readyExpressions, recipes,
+	releaseQuestions, schemas, sealedFiles, shapes, spokeImage, substitution, takeovers))
 
 // FeatureSet is a set of features: their sorted names, with commas between them. The zero FeatureSet is empty.
 type FeatureSet string

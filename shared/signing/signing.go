@@ -135,7 +135,9 @@ func (k *Keyring) trusted() []ed25519.PublicKey {
 
 // verifies reports whether a signature is by a key of the ring.
 func (k *Keyring) verifies(message, signature []byte) bool {
-	return slices.ContainsFunc(k.trusted(), func(key ed25519.PublicKey) bool { return ed25519.Verify(key, message, signature) })
+	return slices.ContainsFunc(k.trusted(), func(key ed25519.PublicKey) bool {
+		return ed25519.Verify(key, message, signature)
+	})
 }
 
 // String returns the first 12 digits of the key ids: "[0123456789ab]".

@@ -143,8 +143,8 @@ func newKeysRetireCommand(s *session) *cobra.Command {
 		Use:   "retire [KEY]",
 		Short: "End the overlap of a rotation: spokes refuse the key before",
 		Long: `End the overlap of a rotation: spokes refuse what the key before signed, and it does not come back, whatever
-manifest is applied. KEY is its id, or the beginning of that (nave keys list). A spoke that is offline still follows the rotation
-when it is back.`,
+manifest is applied. KEY is its id, or the beginning of that (nave keys list). A spoke that is offline still follows
+the rotation when it is back.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: s.run(func(cmd *cobra.Command, args []string, client adminv1.AdminServiceClient) error {
 			answer, err := client.ListSigningKeys(cmd.Context(), &adminv1.ListSigningKeysRequest{})

@@ -23,8 +23,8 @@ Each operator has one role:
   operate    also act on what is there: reconcile, suspend, roll back, pin, confirm removals, control rollouts
   admin      also change objects and credentials, and add clusters and operators
 
-With --selector the role holds for the clusters with these labels only. Such an operator does not see other clusters, and
-neither sees nor changes the hub's own objects: sources, Fleets, credentials, rollouts and operators.
+With --selector the role holds for the clusters with these labels only. Such an operator does not see other clusters,
+and neither sees nor changes the hub's own objects: sources, Fleets, credentials, rollouts and operators.
 
 An operator whose certificate was made with nave-hub operator-config is an admin until its role is set. Changes have
 effect at once, also on commands that are running. Nobody can change the own role, or revoke the certificate that the
@@ -127,7 +127,7 @@ func newOperatorAddCommand(s *session) *cobra.Command {
 	var ttl time.Duration
 	cmd := &cobra.Command{
 		Use:   "add NAME",
-		Short: "Print a configuration for nave with a certificate of a new operator, or another one of an operator that exists",
+		Short: "Print a configuration for nave with a certificate of a new operator, or another one of one that exists",
 		Long: "Print a configuration for nave with a certificate of a new operator. Without --role it is another " +
 			"certificate of an operator that exists.\n" +
 			"The private key is made here and never sent to the hub. Give the output to the operator over a channel that " +
@@ -211,8 +211,8 @@ func newOperatorRemoveCommand(s *session) *cobra.Command {
 	return &cobra.Command{
 		Use:   "remove NAME",
 		Short: "End all certificates of an operator, at once",
-		Long: "End all certificates of an operator, at once. If an operator of this name is added again, the certificates of " +
-			"before that nave operator add made stay refused.",
+		Long: "End all certificates of an operator, at once. If an operator of this name is added again, the certificates " +
+			"of before that nave operator add made stay refused.",
 		Args: cobra.ExactArgs(1),
 		RunE: s.run(func(cmd *cobra.Command, args []string, client adminv1.AdminServiceClient) error {
 			return setOperator(cmd, client, &adminv1.SetOperatorRequest{Name: args[0], Role: "none"},
@@ -239,8 +239,8 @@ func newOperatorRevokeCommand(s *session) *cobra.Command {
 	return &cobra.Command{
 		Use:   "revoke SERIAL",
 		Short: "End one certificate of an operator, at once",
-		Long: "End one certificate of an operator, at once, for example because it may have leaked. The serial number is in " +
-			"nave operator list and nave audit. Other certificates of the operator stay valid.",
+		Long: "End one certificate of an operator, at once, for example because it may have leaked. The serial number is " +
+			"in nave operator list and nave audit. Other certificates of the operator stay valid.",
 		Example: "  nave operator revoke 4f1c09d2a7",
 		Args:    cobra.ExactArgs(1),
 		RunE: s.run(func(cmd *cobra.Command, args []string, client adminv1.AdminServiceClient) error {

@@ -141,8 +141,8 @@ func (a access) allows(caller identity.Caller, method string) error {
 // needsHub is the error of an operator whose role has a selector, for what is not of a cluster that the selector
 // chooses.
 func (a access) needsHub(name string) error {
-	return status.Errorf(codes.PermissionDenied, "operator %s may act for the clusters with %s only, and this is about the "+
-		"hub or all clusters: name one of them (--cluster), or ask an admin", name, a.text)
+	return status.Errorf(codes.PermissionDenied, "operator %s may act for the clusters with %s only, and this is about "+
+		"the hub or all clusters: name one of them (--cluster), or ask an admin", name, a.text)
 }
 
 // sees reports whether an object is a Cluster that the selector chooses, or of one.
@@ -158,7 +158,7 @@ func (a access) sees(tx *store.Tx, key api.Key) (bool, error) {
 		return false, nil
 	}
 	row, ok, err := store.Resources.GetIntact(tx, api.ClusterKey(name).Path())
-	return ok && a.selector.Matches(labels.Set(row.Object.Labels())), err
+	return ok && a.selector.Matches(labelsOf(row)), err
 }
 
 // mayDiffer reports whether the selector may choose other clusters after a change.

@@ -179,6 +179,7 @@ func TestRoles(t *testing.T) {
 	clients["operate"], _ = r.addOperator("operate", "operate", "")
 	clients["prod"], _ = r.addOperator("prod", "operate", "env=prod")
 	clients["prod-admin"], _ = r.addOperator("prod-admin", "admin", "env=prod")
+	clients["of-a"], _ = r.addOperator("of-a", "operate", "kubernetes.io/metadata.name=a")
 	suspend := func(key *adminv1.ObjectKey) func(adminv1.AdminServiceClient) error {
 		return func(c adminv1.AdminServiceClient) error {
 			_, err := c.Suspend(ctx, &adminv1.SuspendRequest{Key: key})
@@ -211,8 +212,8 @@ func TestRoles(t *testing.T) {
 		{"get_b", get(cluster("b")), map[string]codes.Code{"admin": ok, "reader": ok, "prod": missing, "prod-admin": missing}},
 		{"get_none", get(cluster("none")), map[string]codes.Code{"admin": missing, "prod": missing}},
 		{"get_source", get(source), map[string]codes.Code{"reader": ok, "prod": denied, "prod-admin": denied}},
-		{"suspend_a", suspend(cluster("a")), map[string]codes.Code{"reader": denied, "operate": ok, "prod": ok}},
-		{"suspend_b", suspend(cluster("b")), map[string]codes.Code{"reader": denied, "operate": ok, "prod": missing}},
+		{"suspend_a", suspend(cluster("a")), map[string]codes.Code{"reader": denied, "operate": ok, "prod": ok, "of-a": ok}},
+		{"suspend_b", suspend(cluster("b")), map[string]codes.Code{"operate": ok, "prod": missing, "of-a": missing, "reader": denied}},
 		{"suspend_source", suspend(source), map[string]codes.Code{"operate": ok, "prod": denied, "prod-admin": denied}},
 		{"token_a", token("a"), map[string]codes.Code{"reader": denied, "operate": denied, "prod": denied, "prod-admin": ok}},
 		{"token_b", token("b"), map[string]codes.Code{"admin": ok, "prod-admin": missing}},
@@ -356,7 +357,8 @@ func TestOperators_again(t *testing.T) {
 		_, err = client.GetVersion(ctx, &adminv1.GetVersionRequest{})
 		must(t, err)
 	}
-	must(t, r.store.Update(ctx, func(tx *store.Tx) error { return store.Operators.Delete(tx, "bob") })) // a backup is restored
+	// a backup is restored
+	must(t, r.store.Update(ctx, func(tx *store.Tx) error { return store.Operators.Delete(tx, "bob") }))
 	_, err = fresh.GetVersion(ctx, &adminv1.GetVersionRequest{})
 	wantCode(t, err, codes.PermissionDenied)
 }

@@ -176,8 +176,8 @@ func operatorToAdd(tx *store.Tx, r *adminv1.AddOperatorRequest) (row store.Opera
 	role := store.OperatorRole(r.GetRole())
 	switch {
 	case exists && role != "":
-		return row, true, status.Errorf(codes.AlreadyExists, "operator %s exists: change the role with nave operator set, or "+
-			"leave out --role and --selector for another certificate with the present role", r.GetName())
+		return row, true, status.Errorf(codes.AlreadyExists, "operator %s exists: change the role with nave operator set, "+
+			"or leave out --role and --selector for another certificate with the present role", r.GetName())
 	case exists:
 		return row, true, nil
 	case role == "" || role == store.RoleNone:
@@ -263,8 +263,8 @@ func (s *Server) RevokeCertificate(ctx context.Context, r *adminv1.RevokeCertifi
 	}
 	serial := strings.ToLower(r.GetSerial())
 	if serial == caller.Serial {
-		return nil, status.Errorf(codes.FailedPrecondition, "%s is the certificate that you use: revoke it with another one, "+
-			"so that an admin is left; who has the hub's data folder makes one: nave-hub operator-config --name OTHER", serial)
+		return nil, status.Errorf(codes.FailedPrecondition, "%s is the certificate that you use: revoke it with another "+
+			"one, so that an admin is left; who has the hub's data folder makes one: nave-hub operator-config --name OTHER", serial)
 	}
 	response := &adminv1.RevokeCertificateResponse{}
 	err = s.update(ctx, func(tx *store.Tx) error {

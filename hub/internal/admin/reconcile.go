@@ -113,8 +113,8 @@ func (s *Server) reconcileSource(ctx context.Context, key api.Key, at string) (a
 			return err
 		}
 		if a, err := s.accessIn(ctx, tx); err != nil || a.selector != nil && source.Key.Cluster == "" {
-			return cmp.Or(err, status.Errorf(codes.PermissionDenied, "%s is of the hub: reconcile %s without its source, or ask "+
-				"an admin", source.Key, key))
+			return cmp.Or(err, status.Errorf(codes.PermissionDenied, "%s is of the hub: reconcile %s without its source, or "+
+				"ask an admin", source.Key, key))
 		}
 		if source.IsSuspended() {
 			return status.Errorf(codes.FailedPrecondition,

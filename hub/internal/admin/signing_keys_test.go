@@ -99,7 +99,8 @@ func TestSigningKeys(t *testing.T) {
 	}
 	log, err := r.ListAudit(t.Context(), &adminv1.ListAuditRequest{})
 	must(t, err)
-	if text := log.String(); strings.Count(text, "another key signs") != 2 || strings.Count(text, "accept it no more") != 1 {
+	text := log.String()
+	if strings.Count(text, "another key signs") != 2 || strings.Count(text, "accept it no more") != 1 {
 		t.Errorf("the audit log is %s", text)
 	}
 	r.apply(`{"apiVersion":"fleet.nave.io/v1alpha1","kind":"Cluster","metadata":{"name":"west"}}`)

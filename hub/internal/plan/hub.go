@@ -171,7 +171,8 @@ func (h *hub) expand(x expansion) (e expanded) {
 		return known.(expanded)
 	}
 	defer func() { h.templates.Store(x, e) }()
-	if e.selected, e.err = x.fleet.Selects(api.ClusterLabels(x.cluster.Name, x.cluster.Labels)); e.err != nil || !e.selected {
+	e.selected, e.err = x.fleet.Selects(api.ClusterLabels(x.cluster.Name, x.cluster.Labels))
+	if e.err != nil || !e.selected {
 		return e
 	}
 	if e.root.Object, e.err = api.ExpandTemplate(x.fleet, x.cluster); e.err != nil {

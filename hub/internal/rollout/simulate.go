@@ -44,7 +44,8 @@ const maxSteps = 100_000
 func Simulate(c Simulation) (lines []Line, end Rollout) {
 	p := &play{Simulation: c, now: c.Start, old: manifest.DigestOf([]byte("old")), new: manifest.DigestOf([]byte("new"))}
 	for _, s := range c.Clusters {
-		p.members = append(p.members, Member{Cluster: s.Name, Stage: c.Spec.Stage(api.ClusterLabels(s.Name, s.Labels)), Released: p.old, Planned: p.new,
+		stage := c.Spec.Stage(api.ClusterLabels(s.Name, s.Labels))
+		p.members = append(p.members, Member{Cluster: s.Name, Stage: stage, Released: p.old, Planned: p.new,
 			Health: Health{State: Healthy}, Received: true, Seen: c.Start})
 	}
 	p.settleBefore()

@@ -132,7 +132,8 @@ func (r *Reader) memberships(cluster Facts, fleets []store.Resource) (map[api.Ke
 		if err != nil {
 			continue // the Fleet's own summary has the error
 		}
-		if selected, err := fleet.Selects(api.ClusterLabels(cluster.Resource.Key.Name, cluster.Resource.Object.Labels())); err != nil || !selected {
+		selected, err := fleet.Selects(api.ClusterLabels(cluster.Resource.Key.Name, cluster.Resource.Object.Labels()))
+		if err != nil || !selected {
 			continue
 		}
 		m, sources := cluster, map[api.Key]Facts{}

@@ -83,7 +83,8 @@ func (w wanted) set(key api.Key, row store.Resource) {
 	case api.ClusterRole:
 		delete(w.clusters, key.Name)
 		if c, err := row.Object.Cluster(); err == nil {
-			w.clusters[key.Name] = cluster{labels: api.ClusterLabels(c.Name, c.Labels), spoke: c.Spec.Spoke, suspended: row.IsSuspended()}
+			w.clusters[key.Name] = cluster{labels: api.ClusterLabels(c.Name, c.Labels), spoke: c.Spec.Spoke,
+				suspended: row.IsSuspended()}
 		}
 	case api.FleetRole:
 		delete(w.fleets, key.Name)
