@@ -264,7 +264,8 @@ func (s *Server) RevokeCertificate(ctx context.Context, r *adminv1.RevokeCertifi
 	serial := strings.ToLower(r.GetSerial())
 	if serial == caller.Serial {
 		return nil, status.Errorf(codes.FailedPrecondition, "%s is the certificate that you use: revoke it with another "+
-			"one, so that an admin is left; who has the hub's data folder makes one: nave-hub operator-config --name OTHER", serial)
+			"one, so that an admin is left; who has the hub's data folder makes one: nave-hub operator-config --name OTHER",
+			serial)
 	}
 	response := &adminv1.RevokeCertificateResponse{}
 	err = s.update(ctx, func(tx *store.Tx) error {
