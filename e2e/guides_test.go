@@ -71,7 +71,7 @@ func runGuides(t *testing.T, text string) string {
 		"/opt/nave/", s.home+"/opt/nave/", "hub.example.com:7443", "127.0.0.1:"+s.ports["7443"],
 		"$PWD/bin", s.bin, "$CHECKOUT", s.checkout, "seconds=20", "seconds=1",
 		"HOST:7443", "127.0.0.1:"+s.ports["7443"], ":7443", ":"+s.ports["7443"], ":7480", ":"+s.ports["7480"],
-		"$GO_CACHE", goCache(ctx, t), "--to 41", "--to $past", "--release 41", "--release $past",
+		"$GO_CACHE", goCache(ctx, t), "--to 41", "--to $past", "revoke 4f1c09d2a7", "revoke $serial", "--release 41", "--release $past",
 	).Replace(script(text)))
 	if _, err := traces.traces(); err != nil {
 		t.Error(err)
@@ -412,6 +412,9 @@ git branch --force feature
 	{"\n## nave diff artifact\n", `
 nave push artifact oci://ghcr.io/org/fleet:v1.0.0 --path ./deploy --source https://git.example.com/fleet \
   --revision "main@sha1:$(git rev-parse HEAD)"
+`},
+	{"\n## nave operator revoke\n", `
+serial=$(nave operator list -o jsonpath='{.operators[?(@.name=="alice")].certificates[0].serial}')
 `},
 	{"\n## nave release\n", `
 nave rollback prod-1

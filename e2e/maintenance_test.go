@@ -65,6 +65,9 @@ lives | diff lives-before -
 certificate east | diff east-before - && ! certificate west | diff -q west-before -
 `},
 	{"\n`nave explain` names the Secrets", `
+for c in east west; do
+  until nave describe cluster $c | grep 'Connected *True'; do sleep 0.1; done
+done
 lives | diff lives-before -
 sed -i 's/later/welcome/' fleet/apps/greeting.yaml
 git -C fleet commit -qam last && git -C fleet push -q origin main

@@ -79,7 +79,8 @@ func mixedLab(t *testing.T) *harness.Lab {
 	t.Helper()
 	l := *lab
 	l.Dir = t.TempDir()
-	must(t, os.Mkdir(filepath.Join(l.Dir, "bin"), 0o755))
+	l.Binaries = filepath.Join(l.Dir, "bin")
+	must(t, os.Mkdir(l.Binaries, 0o755))
 	use(t, &l, filepath.Join(lab.Dir, "bin"), programs...)
 	return &l
 }

@@ -34,8 +34,7 @@ type Lab struct {
 	Dir      string
 	Clusters []*kubetest.Cluster
 	HubFlags []string // of every hub
-
-	binaries string
+	Binaries string   // the folder with nave, nave-hub and nave-spoke
 }
 
 // NewLab builds the binaries and starts the clusters, all at once.
@@ -48,14 +47,14 @@ func NewLab(ctx context.Context, o Options) (*Lab, error) {
 		return nil, err
 	}
 	l := &Lab{
-		Dir: dir, binaries: o.Binaries, Clusters: make([]*kubetest.Cluster, len(o.Clusters)),
+		Dir: dir, Binaries: o.Binaries, Clusters: make([]*kubetest.Cluster, len(o.Clusters)),
 		// the addresses of the tests' Git servers
 		HubFlags: []string{"--allow-source-address=127.0.0.0/8", "--allow-source-address=::1"},
 	}
 	errs := make([]error, len(o.Clusters)+1)
 	var wg sync.WaitGroup
-	if l.binaries == "" {
-		l.binaries = filepath.Join(dir, "bin")
+	if l.Binaries == "" {
+		l.Binaries = filepath.Join(dir, "bin")
 		wg.Go(func() { errs[len(o.Clusters)] = l.build(ctx) })
 	}
 	for i, name := range o.Clusters {
@@ -71,7 +70,7 @@ func NewLab(ctx context.Context, o Options) (*Lab, error) {
 }
 
 // Binary returns the path of nave, nave-hub or nave-spoke.
-func (l *Lab) Binary(name string) string { return filepath.Join(l.binaries, name) }
+func (l *Lab) Binary(name string) string { return filepath.Join(l.Binaries, name) }
 
 // build builds the binaries of a release, as make build does, without the race detector or coverage of the caller.
 func (l *Lab) build(ctx context.Context) error {
@@ -83,7 +82,7 @@ func (l *Lab) build(ctx context.Context) error {
 		return err
 	}
 	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-tags", "grpcnotrace", "-ldflags", "-s -w", "-o",
-		l.binaries+"/",
+		l.Binaries+"/",
 		"./hub/cmd/nave", "./hub/cmd/nave-hub", "./spoke/cmd/nave-spoke")
 	cmd.Dir = root
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")

@@ -26,7 +26,7 @@ func newBackupCommand() *cobra.Command {
 			"Whoever has the archive can decide what runs in every cluster: encrypt it. With --without-keys it has the " +
 			"store alone, whose credentials are encrypted with vault.key; standard error names the files that a restore " +
 			"needs then.",
-		Example: "  nave-hub backup -o hub.tar\n  kubectl -n nave-hub exec nave-hub-0 -- /nave-hub backup > hub.tar",
+		Example: "  kubectl -n nave-hub exec nave-hub-0 -- /nave-hub backup > hub.tar",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			to, done, err := openOutput(cmd.OutOrStdout(), output)
@@ -92,8 +92,7 @@ func newRestoreCommand() *cobra.Command {
 			"nothing in it changes: move it away. The archive is checked as a whole before anything is in its " +
 			"place. - reads standard input. If the archive was made with --without-keys, the files that it needs are " +
 			"taken from --keys, or are in the data folder already.",
-		Example: "  nave-hub restore hub.tar --data-dir /var/lib/nave",
-		Args:    cobra.ExactArgs(1),
+		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			archive := cmd.InOrStdin()
 			if args[0] != "-" {
