@@ -414,7 +414,7 @@ nave push artifact oci://ghcr.io/org/fleet:v1.0.0 --path ./deploy --source https
   --revision "main@sha1:$(git rev-parse HEAD)"
 `},
 	{"\n## nave operator revoke\n", `
-serial=$(nave operator list -o jsonpath='{.operators[?(@.name=="alice")].certificates[0].serial}')
+serial=$(nave operator list -o jsonpath='{.items[?(@.name=="alice")].certificates[0].serial}')
 `},
 	{"\n## nave release\n", `
 nave rollback prod-1
