@@ -416,6 +416,12 @@ nave push artifact oci://ghcr.io/org/fleet:v1.0.0 --path ./deploy --source https
 	{"\n## nave operator revoke\n", `
 serial=$(nave operator list -o jsonpath='{.items[?(@.name=="alice")].certificates[0].serial}')
 `},
+	{"\n## nave plan\n", `
+cp ~/fleet.yaml fleet.yaml
+`},
+	{"\n## nave pull artifact\n", `
+rm fleet.yaml
+`},
 	{"\n## nave release\n", `
 nave rollback prod-1
 `},
