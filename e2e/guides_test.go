@@ -71,7 +71,8 @@ func runGuides(t *testing.T, text string) string {
 		"/opt/nave/", s.home+"/opt/nave/", "hub.example.com:7443", "127.0.0.1:"+s.ports["7443"],
 		"$PWD/bin", s.bin, "$CHECKOUT", s.checkout, "seconds=20", "seconds=1",
 		"HOST:7443", "127.0.0.1:"+s.ports["7443"], ":7443", ":"+s.ports["7443"], ":7480", ":"+s.ports["7480"],
-		"$GO_CACHE", goCache(ctx, t), "--to 41", "--to $past", "revoke 4f1c09d2a7", "revoke $serial", "--release 41", "--release $past",
+		"$GO_CACHE", goCache(ctx, t), "--to 41", "--to $past", "--release 41", "--release $past",
+		"revoke 4f1c09d2a7", "revoke $serial",
 	).Replace(script(text)))
 	if _, err := traces.traces(); err != nil {
 		t.Error(err)
