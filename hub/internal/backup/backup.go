@@ -153,11 +153,18 @@ func readFiles(folder string) (map[string][]byte, error) {
 		entries, err := os.ReadDir(filepath.Join(folder, dir))
 		for _, e := range entries {
 			name := filepath.ToSlash(filepath.Join(dir, e.Name()))
-			switch {
-			case err != nil || isLeftOut(name):
-			case e.IsDir():
+			if err != nil || isLeftOut(name) {
+				continue
+			}
+			var kind fs.FileMode
+			switch kind, err = kindOf(folder, name, e); {
+			case err != nil:
+			case len(files) > maxFiles:
+				err = fmt.Errorf("%s has more than %d files beside the store: move away what is not the hub's", folder,
+					maxFiles)
+			case kind.IsDir():
 				err = read(name)
-			case e.Type().IsRegular():
+			case kind.IsRegular():
 				files[name], err = readFile(filepath.Join(folder, name))
 			}
 			if errors.Is(err, fs.ErrNotExist) { // it was replaced meanwhile
@@ -167,19 +174,27 @@ func readFiles(folder string) (map[string][]byte, error) {
 		}
 		return err
 	}
-	err := read(".")
-	if len(files) > maxFiles {
-		err = errors.Join(err, fmt.Errorf("%s has more than %d files beside the store: move away what is not the hub's",
-			folder, maxFiles))
-	}
-	return files, err
+	return files, read(".")
 }
 
-// isLeftOut reports whether a file or folder is no part of a backup: the store itself, caches, and what begins with a
-// dot, as unfinished files do.
+// kindOf returns what an entry is. Keys may be links, as in a folder where a Secret is mounted: the hub follows them,
+// and a backup without them would not bring it back.
+func kindOf(folder, name string, e fs.DirEntry) (fs.FileMode, error) {
+	if e.Type()&fs.ModeSymlink == 0 {
+		return e.Type(), nil
+	}
+	info, err := os.Stat(filepath.Join(folder, name))
+	if err != nil {
+		return 0, err
+	}
+	return info.Mode().Type(), nil
+}
+
+// isLeftOut reports whether a file or folder is no part of a backup: the store itself, caches, what begins with a dot,
+// as unfinished files do, the manifest of an archive that was unpacked by hand, and what file systems keep there.
 func isLeftOut(name string) bool {
 	return name == "sources" || strings.HasPrefix(name, Database) || strings.HasPrefix(filepath.Base(name), ".") ||
-		name == SocketName
+		name == SocketName || name == manifestName || name == "lost+found"
 }
 
 func readFile(path string) ([]byte, error) {

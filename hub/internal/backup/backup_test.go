@@ -163,6 +163,53 @@ func TestRestore_damaged(t *testing.T) {
 	refused("check", nil)
 }
 
+// TestRestore_again removes what a killed restore left, and lets no second one into the folder.
+func TestRestore_again(t *testing.T) {
+	archive := archiveOf(t, database{content: "rows"}, Options{Folder: folderOf(t, dataFiles)})
+	to := folderOf(t, map[string]string{unfinished + "1/ca/ca.key": "c", "signing.key": "s"})
+	_, err := Restore(bytes.NewReader(archive), to, "", func(string) error {
+		_, err := Restore(bytes.NewReader(archive), to, "", noCheck)
+		if err == nil || !strings.Contains(err.Error(), "another restore into ") {
+			t.Errorf("the second restore: %v", err)
+		}
+		return nil
+	})
+	if got, want := contents(t, to), "ca/ca.crt=d ca/ca.key=c hub.db=rows operator.yaml=o signing.key=s "; err != nil ||
+		got != want {
+		t.Errorf("%v: restored %s, want %s", err, got, want)
+	}
+}
+
+// TestRestore_hub_starts does not replace the store of a hub that started while the archive was read.
+func TestRestore_hub_starts(t *testing.T) {
+	archive := archiveOf(t, database{content: "rows"}, Options{Folder: folderOf(t, dataFiles)})
+	to := t.TempDir()
+	_, err := Restore(bytes.NewReader(archive), to, "", func(string) error {
+		put(t, to, Database, "new")
+		return nil
+	})
+	if err == nil || !strings.Contains(err.Error(), "was made meanwhile") || !strings.Contains(contents(t, to),
+		"hub.db=new ") {
+		t.Errorf("%v: %s", err, contents(t, to))
+	}
+}
+
+// TestWrite_links follows links to keys, and leaves out what is not the hub's.
+func TestWrite_links(t *testing.T) {
+	keys := folderOf(t, map[string]string{"signing.key": "s", "ca/ca.key": "c"})
+	dir := folderOf(t, map[string]string{manifestName: "{}", "lost+found/1": "x"})
+	for _, name := range []string{"signing.key", "ca"} {
+		if err := os.Symlink(filepath.Join(keys, name), filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	archive, to := archiveOf(t, database{content: "rows"}, Options{Folder: dir}), t.TempDir()
+	_, err := Restore(bytes.NewReader(archive), to, "", noCheck)
+	if got, want := contents(t, to), "ca/ca.key=c hub.db=rows signing.key=s "; err != nil || got != want {
+		t.Errorf("%v: restored %s, want %s", err, got, want)
+	}
+}
+
 // TestRestore_hostile refuses archives that would write elsewhere or too much.
 func TestRestore_hostile(t *testing.T) {
 	for name, h := range map[string]*tar.Header{

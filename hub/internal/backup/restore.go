@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 )
 
 // Restore makes a data folder of an archive. A folder that has a store already is an error, and nothing of it changes.
@@ -28,7 +29,12 @@ func Restore(archive io.Reader, folder, keys string, check func(database string)
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return m, err
 	}
-	temporary, err := os.MkdirTemp(folder, ".restore-")
+	lock, err := lockFolder(folder)
+	if err != nil {
+		return m, err
+	}
+	defer lock.Close()
+	temporary, err := os.MkdirTemp(folder, unfinished)
 	if err != nil {
 		return m, err
 	}
@@ -52,6 +58,35 @@ func Restore(archive io.Reader, folder, keys string, check func(database string)
 		return m, err
 	}
 	return m, m.place(temporary, folder)
+}
+
+// unfinished begins the name of the folder in which a restore collects its files.
+const unfinished = ".restore-"
+
+// lockFolder keeps other restores from a data folder until its result is closed, and removes what killed ones left:
+// they may have keys, and a store of any size. Where a folder cannot be locked, what is left may be of a restore that
+// runs, and stays.
+func lockFolder(folder string) (*os.File, error) {
+	dir, err := os.Open(folder)
+	if err != nil {
+		return nil, err
+	}
+	switch err := syscall.Flock(int(dir.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); {
+	case errors.Is(err, syscall.EWOULDBLOCK):
+		return nil, errors.Join(fmt.Errorf("another restore into %s runs: wait until it has ended", folder), dir.Close())
+	case err != nil:
+		return dir, nil
+	}
+	entries, err := dir.ReadDir(-1)
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), unfinished) {
+			err = errors.Join(err, os.RemoveAll(filepath.Join(folder, e.Name())))
+		}
+	}
+	if err != nil {
+		return nil, errors.Join(err, dir.Close())
+	}
+	return dir, nil
 }
 
 // Copy copies an archive, and returns an error if it is not whole.
@@ -84,7 +119,8 @@ func extract(archive io.Reader, keep func(name string, content io.Reader) (File,
 			return found, m, nil
 		case err != nil:
 			return nil, m, err
-		case complete || len(found) > maxFiles || h.Typeflag != tar.TypeReg || !isName(h.Name) || found[h.Name].Name != "":
+		case complete || len(found) > maxFiles || h.Typeflag != tar.TypeReg || found[h.Name].Name != "" ||
+			h.Name != manifestName && !isName(h.Name):
 			return nil, m, fmt.Errorf("it was not made by nave-hub backup: it has %q", h.Name)
 		case h.Name != Database && h.Size > maxFile:
 			return nil, m, fmt.Errorf("it was not made by nave-hub backup: %s has %d bytes", h.Name, h.Size)
@@ -205,11 +241,28 @@ func (m Manifest) place(from, to string) error {
 		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 			return err
 		}
-		if err := os.Rename(filepath.Join(from, name), path); err != nil {
+		move := os.Rename
+		if name == Database {
+			move = moveNew
+		}
+		if err := move(filepath.Join(from, name), path); err != nil {
 			return err
 		}
 	}
 	return syncAll(map[string]bool{to: true})
+}
+
+// moveNew moves a file to where none is. Were the store replaced under a hub that started meanwhile, everything that
+// this hub writes would be lost.
+func moveNew(from, to string) error {
+	err := os.Link(from, to)
+	switch {
+	case err == nil:
+		return os.Remove(from)
+	case errors.Is(err, fs.ErrExist):
+		return fmt.Errorf("%s was made meanwhile: stop the hub that made it, move the folder away, and restore again", to)
+	}
+	return os.Rename(from, to) // the file system has no links
 }
 
 func syncAll(dirs map[string]bool) error {
