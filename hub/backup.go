@@ -43,8 +43,8 @@ func backupOptions(dataDir string, withoutKeys bool, now time.Time) backup.Optio
 }
 
 // Backup writes an archive of a data folder, whether a hub runs on it or not, and returns its manifest. Without keys it
-// has the store alone. Errors: that of ctx, store.ErrLocked (a hub that makes no backups has the folder), and those of
-// files.
+// has the store alone. If ctx ends, Backup returns, even if to blocks. Errors: that of ctx, store.ErrLocked (a hub that
+// makes no backups has the folder), and those of files.
 func Backup(ctx context.Context, dataDir string, withoutKeys bool, to io.Writer) (backup.Manifest, error) {
 	archive, err := backup.Dial(ctx, dataDir, withoutKeys)
 	if errors.Is(err, backup.ErrNoHub) {
@@ -54,10 +54,20 @@ func Backup(ctx context.Context, dataDir string, withoutKeys bool, to io.Writer)
 		return backup.Manifest{}, fmt.Errorf("back up %s: %w", dataDir, err)
 	}
 	defer archive.Close()
-	defer context.AfterFunc(ctx, func() { _ = archive.Close() })()
-	m, err := backup.Copy(to, archive)
+	var m backup.Manifest
+	copied := make(chan error, 1)
+	go func() {
+		var err error
+		m, err = backup.Copy(to, archive)
+		copied <- err
+	}()
+	select {
+	case err = <-copied:
+	case <-ctx.Done(): // whoever reads what is written may have stopped
+		return backup.Manifest{}, fmt.Errorf("back up %s: %w", dataDir, context.Cause(ctx))
+	}
 	if err != nil {
-		return m, fmt.Errorf("back up %s: %w", dataDir, errors.Join(context.Cause(ctx), err))
+		return m, fmt.Errorf("back up %s: %w", dataDir, err)
 	}
 	return m, nil
 }
@@ -83,9 +93,17 @@ func stoppedBackup(ctx context.Context, dataDir string, withoutKeys bool) (io.Re
 }
 
 // Restore makes a data folder of an archive: backup.Restore. It opens the store once, so that a store of a newer hub or
-// a damaged one is refused before anything is in its place.
-func Restore(archive io.Reader, dataDir, keys string) (backup.Manifest, error) {
-	m, err := backup.Restore(archive, dataDir, keys, func(database string) error {
+// a damaged one is refused before anything is in its place. If ctx ends while the archive is read, even if that blocks,
+// nothing is left.
+func Restore(ctx context.Context, archive io.Reader, dataDir, keys string) (backup.Manifest, error) {
+	r, w := io.Pipe()
+	defer r.Close()
+	defer context.AfterFunc(ctx, func() { w.CloseWithError(context.Cause(ctx)) })()
+	go func() {
+		_, err := io.Copy(w, archive)
+		w.CloseWithError(err)
+	}()
+	m, err := backup.Restore(r, dataDir, keys, func(database string) error {
 		s, err := store.Open(database)
 		if err != nil {
 			return err

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -50,7 +51,7 @@ func TestBackup(t *testing.T) {
 	must(t, <-added)
 	for i, archive := range archives {
 		restored := filepath.Join(t.TempDir(), "restored")
-		_, err := hub.Restore(archive, restored, "")
+		_, err := hub.Restore(t.Context(), archive, restored, "")
 		must(t, err)
 		second := start(t, restored)
 		second.operator = r.operator // the certificate of the first
@@ -79,11 +80,11 @@ func TestBackup_stopped(t *testing.T) {
 		t.Errorf("it needs %s, want %s", got, want)
 	}
 	to := t.TempDir()
-	if _, err := hub.Restore(bytes.NewReader(archive.Bytes()), to, ""); err == nil ||
+	if _, err := hub.Restore(t.Context(), bytes.NewReader(archive.Bytes()), to, ""); err == nil ||
 		!strings.Contains(err.Error(), "the backup needs signing.key") {
 		t.Errorf("restored without keys: %v", err)
 	}
-	_, err = hub.Restore(archive, to, dir)
+	_, err = hub.Restore(t.Context(), archive, to, dir)
 	must(t, err)
 	must(t, start(t, to).stop())
 }
@@ -99,7 +100,8 @@ func TestBackup_refused(t *testing.T) {
 	archive := &bytes.Buffer{}
 	_, err := hub.Backup(t.Context(), dir, false, archive)
 	must(t, err)
-	if _, err := hub.Restore(archive, dir, ""); err == nil || !strings.Contains(err.Error(), "has a store already") {
+	_, err = hub.Restore(t.Context(), archive, dir, "")
+	if err == nil || !strings.Contains(err.Error(), "has a store already") {
 		t.Errorf("restored over a hub: %v", err)
 	}
 	must(t, os.Remove(filepath.Join(dir, "backup.sock"))) // as a hub of an older version has none
@@ -107,4 +109,42 @@ func TestBackup_refused(t *testing.T) {
 		t.Errorf("of a hub without the socket: %v", err)
 	}
 	must(t, r.stop())
+}
+
+// TestBackup_interrupted ends a backup whose reader stops, and a restore whose writer stops, with the context.
+func TestBackup_interrupted(t *testing.T) {
+	dir, to := t.TempDir(), t.TempDir()
+	must(t, start(t, dir).stop())
+	first := []byte{0}
+	for name, c := range map[string]struct {
+		run   func(context.Context, *io.PipeReader, *io.PipeWriter) error
+		begin func(*io.PipeReader, *io.PipeWriter) (int, error)
+	}{
+		"backup": {func(ctx context.Context, _ *io.PipeReader, w *io.PipeWriter) error {
+			_, err := hub.Backup(ctx, dir, false, w)
+			return err
+		}, func(r *io.PipeReader, _ *io.PipeWriter) (int, error) { return r.Read(first) }},
+		"restore": {func(ctx context.Context, r *io.PipeReader, _ *io.PipeWriter) error {
+			_, err := hub.Restore(ctx, r, to, "")
+			return err
+		}, func(_ *io.PipeReader, w *io.PipeWriter) (int, error) { return w.Write(first) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r, w := io.Pipe()
+			defer w.Close()
+			defer r.Close()
+			ctx, stop := context.WithCancel(t.Context())
+			ended := make(chan error)
+			go func() { ended <- c.run(ctx, r, w) }()
+			_, err := c.begin(r, w)
+			must(t, err)
+			stop()
+			if err := <-ended; !errors.Is(err, context.Canceled) {
+				t.Errorf("it ended with %v", err)
+			}
+		})
+	}
+	if left, err := os.ReadDir(to); err != nil || len(left) > 0 {
+		t.Errorf("%v: left %v", err, left)
+	}
 }

@@ -55,13 +55,17 @@ func newBackupCommand() *cobra.Command {
 }
 
 // openOutput returns where an archive is written to. A file appears under its name when done was called without an
-// error.
+// error. What is no regular file, such as /dev/stdout, is written to and not replaced.
 func openOutput(stdout io.Writer, name string) (to io.Writer, done func(error) error, err error) {
 	if name == "-" {
 		if f, ok := stdout.(*os.File); ok && isTerminal(f) {
 			return nil, nil, errors.New("an archive is not for a terminal: name a file with --output")
 		}
 		return stdout, func(err error) error { return err }, nil
+	}
+	if info, err := os.Stat(name); err == nil && !info.Mode().IsRegular() {
+		f, err := os.OpenFile(name, os.O_WRONLY, 0)
+		return f, func(err error) error { return errors.Join(err, f.Close()) }, err
 	}
 	f, err := os.CreateTemp(filepath.Dir(name), ".nave-backup-") // readable by its owner only
 	if err != nil {
@@ -103,7 +107,7 @@ func newRestoreCommand() *cobra.Command {
 				defer f.Close()
 				archive = f
 			}
-			m, err := hub.Restore(archive, dataDir, keys)
+			m, err := hub.Restore(cmd.Context(), archive, dataDir, keys)
 			if err != nil {
 				return err
 			}
