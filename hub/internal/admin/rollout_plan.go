@@ -36,7 +36,7 @@ func (s *Server) PlanRollout(ctx context.Context, r *adminv1.PlanRolloutRequest)
 		if err != nil {
 			return err
 		}
-		response, err = planRollout(tx, fleet, len(r.GetManifest()) > 0)
+		response, err = planRollout(ctx, tx, fleet, len(r.GetManifest()) > 0)
 		return err
 	})
 	return response, s.fail(err)
@@ -83,14 +83,19 @@ func parseFleet(name string, text []byte) (*api.Fleet, error) {
 }
 
 // planRollout returns the clusters that a Fleet selects, or gives content to, in the order of their turns. The planner
-// does not know an unknown Fleet, so that of its content only the roots are.
-func planRollout(tx *store.Tx, fleet *api.Fleet, unknown bool) (*adminv1.PlanRolloutResponse, error) {
+// does not know an unknown Fleet, so that of its content only the roots are. With large variables and many clusters that
+// takes long: it ends with ctx.
+func planRollout(ctx context.Context, tx *store.Tx, fleet *api.Fleet, unknown bool) (*adminv1.PlanRolloutResponse,
+	error) {
 	response := &adminv1.PlanRolloutResponse{}
 	spec := cmp.Or(fleet.Spec.Rollout, &api.RolloutSpec{}) // all in one stage
 	stages := spec.AllStages()
 	index := map[string]int{}
 	sizes := make([]int, len(stages))
 	err := store.Resources.ScanApart(tx, api.ClusterKey("").Path(), func(_ string, row store.Resource) error {
+		if err := ctx.Err(); err != nil { // nobody waits for the answer
+			return err
+		}
 		c, err := planCluster(tx, fleet, unknown, row)
 		if err != nil || c == nil {
 			return err

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -67,6 +68,24 @@ func TestPlanRollout(t *testing.T) {
 	all := fleet + "  rollout: {stages: [{name: all, maxConcurrency: 2}]}\n"
 	if got := plan(all); len(got) != 5 || got[0] != "all ash UNSPECIFIED 2 "+never || got[1] != "all west CHANGES 2" {
 		t.Errorf("of the manifest: %s", strings.Join(got, "\n"))
+	}
+}
+
+// TestPlanRollout_canceled plans for no further cluster when the operator has gone.
+func TestPlanRollout_canceled(t *testing.T) {
+	r := newRolloutRig(t)
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	err := r.store.View(t.Context(), func(tx *store.Tx) error {
+		row, err := resource(tx, api.FleetKey("prod"))
+		must(t, err)
+		f, err := row.Object.Fleet()
+		must(t, err)
+		_, err = planRollout(ctx, tx, f, true)
+		return err
+	})
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("it ended with %v", err)
 	}
 }
 
