@@ -83,8 +83,8 @@ func parseFleet(name string, text []byte) (*api.Fleet, error) {
 }
 
 // planRollout returns the clusters that a Fleet selects, or gives content to, in the order of their turns. The planner
-// does not know an unknown Fleet, so that of its content only the roots are. With large variables and many clusters that
-// takes long: it ends with ctx.
+// does not know an unknown Fleet, so that of its content only the roots are. With large variables and many clusters
+// that takes long: it ends with ctx.
 func planRollout(ctx context.Context, tx *store.Tx, fleet *api.Fleet, unknown bool) (*adminv1.PlanRolloutResponse,
 	error) {
 	response := &adminv1.PlanRolloutResponse{}

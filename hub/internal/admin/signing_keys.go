@@ -20,6 +20,7 @@ import (
 	"github.com/navefleet/nave/shared/bundle"
 	"github.com/navefleet/nave/shared/signing"
 	"github.com/navefleet/nave/shared/telemetry"
+	"github.com/navefleet/nave/shared/wording"
 )
 
 // maxWaiting is how many clusters that lack a key are listed.
@@ -133,6 +134,9 @@ func (s *Server) RotateSigningKey(ctx context.Context,
 	}
 	before := signing.KeyID(s.keys.Public())
 	err = s.keys.Rotate(ctx, overlap, func(tx *store.Tx) error {
+		if err := requireOperate(ctx, tx); err != nil {
+			return err
+		}
 		return s.audit(ctx, tx, "rotated", "another key signs from now on", keyOfSigningKey(before))
 	})
 	if err != nil {
@@ -158,9 +162,9 @@ func (s *Server) requireStatements(ctx context.Context) error {
 	if err != nil || len(old) == 0 {
 		return err
 	}
-	return status.Errorf(codes.FailedPrecondition, "nothing was changed: %d spokes are too old to learn of a new key, "+
-		"and would refuse every bundle until they are upgraded or get a new join manifest: %s. Upgrade them first, or "+
-		"rotate all the same with --force", len(old), strings.Join(old[:min(len(old), maxWaiting)], ", "))
+	return status.Errorf(codes.FailedPrecondition, "nothing was changed: %s too old to learn of a new key would refuse "+
+		"every bundle until upgraded or given a new join manifest: %s. Upgrade first, or rotate all the same with --force",
+		wording.Count(len(old), "spoke"), strings.Join(old[:min(len(old), maxWaiting)], ", "))
 }
 
 // RetireSigningKey implements adminv1.AdminServiceServer.
@@ -179,6 +183,9 @@ func (s *Server) RetireSigningKey(ctx context.Context,
 			"still accepted: see `nave keys list`", id)
 	}
 	err = s.keys.Retire(ctx, func(tx *store.Tx) error {
+		if err := requireOperate(ctx, tx); err != nil {
+			return err
+		}
 		return s.audit(ctx, tx, "retired", "spokes accept it no more", keyOfSigningKey(key.GetId()))
 	})
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 	"github.com/navefleet/nave/hub/internal/store"
 	adminv1 "github.com/navefleet/nave/proto/nave/admin/v1"
 	"github.com/navefleet/nave/shared/bundle"
+	"github.com/navefleet/nave/shared/identity"
 	"github.com/navefleet/nave/shared/manifest"
 	"github.com/navefleet/nave/shared/signing"
 )
@@ -51,7 +52,7 @@ func TestSigningKeys(t *testing.T) {
 	}
 	put(bundle.Baseline)
 	_, err := r.RotateSigningKey(t.Context(), &adminv1.RotateSigningKeyRequest{})
-	if status.Code(err) != codes.FailedPrecondition || !strings.Contains(err.Error(), "1 spokes are too old") {
+	if status.Code(err) != codes.FailedPrecondition || !strings.Contains(err.Error(), "1 spoke too old") {
 		t.Errorf("rotated with an old spoke: %v", err)
 	}
 	put(bundle.Known)
@@ -108,5 +109,27 @@ func TestSigningKeys(t *testing.T) {
 	must(t, err)
 	if join.GetSigningKeys() != signing.MarshalPublicKeys(r.server.keys.Public()) {
 		t.Errorf("a join manifest has the keys %q", join.GetSigningKeys())
+	}
+}
+
+// TestSigningKeys_revoked changes no key for an operator who lost the role while the call was under way.
+func TestSigningKeys_revoked(t *testing.T) {
+	r := newRig(t)
+	bob := identity.Caller{ID: identity.ID{TrustDomain: r.authority.TrustDomain(), Role: identity.Operator, Name: "bob"}}
+	must(t, r.store.Update(t.Context(), func(tx *store.Tx) error {
+		return store.Operators.Put(tx, "bob", store.Operator{Role: store.RoleReadOnly})
+	}))
+	ctx, key := identity.WithCaller(t.Context(), bob), r.server.keys.Public()
+	_, err := r.server.RotateSigningKey(ctx, &adminv1.RotateSigningKeyRequest{})
+	wantCode(t, err, codes.PermissionDenied)
+	if got := states(t, r); got != "Signing" || !key.Equal(r.server.keys.Public()) {
+		t.Errorf("keys are %s", got)
+	}
+	_, err = r.RotateSigningKey(t.Context(), &adminv1.RotateSigningKeyRequest{})
+	must(t, err)
+	_, err = r.server.RetireSigningKey(ctx, &adminv1.RetireSigningKeyRequest{})
+	wantCode(t, err, codes.PermissionDenied)
+	if got := states(t, r); got != "Signing Accepted" {
+		t.Errorf("keys are %s", got)
 	}
 }
