@@ -362,3 +362,12 @@ func TestOperators_again(t *testing.T) {
 	_, err = fresh.GetVersion(ctx, &adminv1.GetVersionRequest{})
 	wantCode(t, err, codes.PermissionDenied)
 }
+
+// TestAddOperator_selector refuses a selector that chooses everything: the role would be for the hub, too.
+func TestAddOperator_selector(t *testing.T) {
+	r := enforce(t)
+	for _, selector := range []string{" ", "\t", "a=b=c"} {
+		_, err := r.SetOperator(t.Context(), &adminv1.SetOperatorRequest{Name: "bob", Role: "admin", Selector: selector})
+		wantCode(t, err, codes.InvalidArgument)
+	}
+}

@@ -135,11 +135,13 @@ func (s *Server) endCalls(ctx context.Context, onlyScoped bool) {
 	s.calls.mu.Lock()
 	var open []*Call
 	for c := range s.calls.set {
-		open = append(open, c)
+		if !onlyScoped || c.hasSelector() {
+			open = append(open, c)
+		}
 	}
 	s.calls.mu.Unlock()
 	for _, c := range open {
-		err := s.store.View(ctx, func(tx *store.Tx) error { return c.recheck(tx, onlyScoped) })
+		err := s.store.View(ctx, func(tx *store.Tx) error { return c.recheck(tx) })
 		if err != nil && ctx.Err() == nil {
 			if status.Code(err) != codes.PermissionDenied {
 				s.log.Error("a call of an operator is ended", telemetry.Err(err))
@@ -150,14 +152,18 @@ func (s *Server) endCalls(ctx context.Context, onlyScoped bool) {
 	}
 }
 
+// hasSelector reports whether the role of the caller has a selector, as far as the call knows it.
+func (c *Call) hasSelector() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.access.selector != nil
+}
+
 // recheck returns an error if the call is not allowed any more.
-func (c *Call) recheck(tx *store.Tx, onlyScoped bool) error {
+func (c *Call) recheck(tx *store.Tx) error {
 	c.mu.Lock()
 	clusters, before := c.clusters, c.access
 	c.mu.Unlock()
-	if onlyScoped && before.selector == nil {
-		return nil
-	}
 	a, err := c.check(tx)
 	switch {
 	case err != nil || before.role == "":

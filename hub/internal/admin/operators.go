@@ -308,6 +308,10 @@ func newOperator(role store.OperatorRole, selector string) (store.Operator, erro
 	if err != nil {
 		return store.Operator{}, status.Errorf(codes.InvalidArgument, "label selector: %v", err)
 	}
+	if parsed.Empty() && selector != "" {
+		return store.Operator{}, status.Errorf(codes.InvalidArgument, "label selector %q chooses all clusters: leave it out "+
+			"if the role is for all, and for the hub", selector)
+	}
 	return store.Operator{Role: role, Selector: parsed.String()}, nil
 }
 
